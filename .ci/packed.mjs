@@ -1,0 +1,201 @@
+// Tests what users get: packs the package, installs the tarball in an empty folder, runs and compiles a consumer there.
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const OLDEST_NODE = '22.18.0'
+const STEP_TIMEOUT_MS = 300_000
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+const subpaths = Object.keys(manifest.exports).filter((subpath) => subpath !== './package.json')
+const modules = subpaths.map((subpath) => subpath.replace(/^\./, manifest.name))
+
+const FIRST_JOB = `import { createEngine, defineJob } from 'jobchart'
+import { sqliteStorage } from 'jobchart/sqlite'
+import { z } from 'zod'
+
+const greet = defineJob({
+  type: 'greet',
+  input: z.object({ name: z.string() }),
+  output: z.string(),
+  async execute({ input }) {
+    return \`hello \${input.name}\`
+  },
+})
+const engine = await createEngine({ jobs: [greet], storage: sqliteStorage('jobs.db') })
+const ada = engine.as({ id: 'ada', role: 'editor' })
+const job = await ada.submit(greet, { name: 'world' })
+const { outcome, output } = await ada.result(job.id)
+console.log(outcome, output)
+await engine.stop()
+`
+
+const TESTING = `import { storageConformance, virtualClock } from 'jobchart/testing'
+
+const exported = [typeof storageConformance, typeof virtualClock]
+if (exported.some((kind) => kind !== 'function')) throw new Error(\`expected two functions, found \${exported}\`)
+console.log('testing', ...exported)
+`
+
+const IMPORTS = `for (const name of ${JSON.stringify(modules)}) {
+  const names = Object.keys(await import(name))
+  if (names.length === 0) throw new Error(\`\${name} exports nothing\`)
+  console.log(\`\${name}: \${names.sort().join(', ')}\`)
+}
+`
+
+const RESOLUTIONS = [
+  { module: 'nodenext', moduleResolution: 'nodenext' },
+  { module: 'preserve', moduleResolution: 'bundler' },
+]
+
+let failures = 0
+
+/** Prints one checked fact and its detail, indented; a failed one makes the script exit with 1. */
+function report(ok, what, detail = '') {
+  if (!ok) failures += 1
+  console.log(`${ok ? 'ok  ' : 'FAIL'}  ${what}`)
+  if (detail.trim()) console.log(detail.trim().replace(/^/gm, '        '))
+}
+
+/** Runs `file` under `node` in `cwd`, without stdin. */
+function run(node, file, args, cwd) {
+  const { status, signal, stdout, stderr, error } = spawnSync(node, [file, ...args], {
+    cwd,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: STEP_TIMEOUT_MS,
+  })
+  const end = error?.message ?? (signal ? `killed by ${signal}` : `exit ${status}`)
+  return { ok: status === 0, stdout: stdout ?? '', all: `${stdout ?? ''}${stderr ?? ''}`, stderr: stderr ?? '', end }
+}
+
+function npm(args, cwd) {
+  if (!process.env.npm_execpath) throw new Error('start this through npm: `npm run test:packed`')
+  const result = run(process.execPath, process.env.npm_execpath, [...args, '--no-audit', '--no-fund'], cwd)
+  if (!result.ok) throw new Error(`npm ${args.join(' ')} (${result.end})\n${result.all}`)
+  return result
+}
+
+const bin = (folder, path) => join(folder, 'node_modules', ...path.split('/'))
+const pin = (name) => `${name}@${manifest.dependencies[name] ?? manifest.devDependencies[name]}`
+
+function emptyProject(parent, name, fields = {}) {
+  const folder = join(parent, name)
+  mkdirSync(folder)
+  writeFileSync(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module', ...fields }))
+  return folder
+}
+
+function pack(folder) {
+  npm(['pack', '--pack-destination', folder], root)
+  const [tarball] = readdirSync(folder).filter((name) => name.endsWith('.tgz'))
+  if (!tarball) throw new Error(`npm pack left no tarball in ${folder}`)
+  report(true, `npm pack: ${tarball}`)
+  return join(folder, tarball)
+}
+
+function installConsumer(folder, tarball) {
+  const consumer = emptyProject(folder, 'consumer')
+  npm(['install', tarball, ...['xstate', 'zod', 'typescript', '@types/node'].map(pin)], consumer)
+  for (const [file, source] of Object.entries({
+    'first-job.ts': FIRST_JOB,
+    'testing.ts': TESTING,
+    'imports.mjs': IMPORTS,
+  }))
+    writeFileSync(join(consumer, file), source)
+  const installed = readdirSync(bin(consumer, manifest.name), { recursive: true }).filter(
+    (file) => !file.startsWith('dist'),
+  )
+  report(true, 'installed in an empty folder', `${installed.sort().join(', ')}, dist/`)
+  return consumer
+}
+
+function installOldestNode(folder) {
+  // Newer versions of npm block install scripts that a project does not name, and still exit 0.
+  const project = emptyProject(folder, 'oldest-node', { allowScripts: { node: true } })
+  npm(['install', `node@${OLDEST_NODE}`], project)
+  return bin(project, 'node/bin/node')
+}
+
+/** A program passes if it ends by itself with exactly this output; `undefined`: any output. */
+function checkProgram(node, version, consumer, file, cwd, expected) {
+  const result = run(node, join(consumer, file), [], cwd)
+  const ok = result.ok && (expected === undefined || result.stdout === expected)
+  const detail = ok
+    ? `${result.stdout}${result.stderr}`
+    : `${result.end}, expected ${expected ?? 'exit 0'}\n${result.all}`
+  report(ok, `Node ${version}: ${file}`, detail)
+}
+
+function checkRuntime(node, consumer) {
+  const version = run(node, '-p', ['process.versions.node'], consumer).stdout.trim()
+  const cwd = join(consumer, `node-${version}`)
+  mkdirSync(cwd)
+  checkProgram(node, version, consumer, 'imports.mjs', cwd)
+  checkProgram(node, version, consumer, 'testing.ts', cwd, 'testing function function\n')
+  checkProgram(node, version, consumer, 'first-job.ts', cwd, 'success hello world\n')
+  // Once more on the database that the first run left.
+  checkProgram(node, version, consumer, 'first-job.ts', cwd, 'success hello world\n')
+  return version
+}
+
+function compile(consumer, resolution, skipLibCheck) {
+  const compilerOptions = {
+    ...resolution,
+    target: 'es2024',
+    types: ['node'],
+    strict: true,
+    noEmit: true,
+    skipLibCheck,
+  }
+  const config = join(consumer, `tsconfig.${resolution.moduleResolution}.${skipLibCheck}.json`)
+  writeFileSync(config, JSON.stringify({ compilerOptions, files: ['first-job.ts', 'testing.ts'] }))
+  return run(process.execPath, bin(consumer, 'typescript/bin/tsc'), ['-p', config, '--pretty', 'false'], consumer)
+}
+
+function checkTypes(consumer) {
+  for (const resolution of RESOLUTIONS) {
+    const usual = compile(consumer, resolution, true)
+    report(usual.ok, `tsc strict, ${resolution.moduleResolution}`, usual.ok ? '' : usual.all)
+    const full = compile(consumer, resolution, false)
+    const errors = full.all.split('\n').filter((line) => line.includes('error TS'))
+    // What other packages' declarations do under a user's options is theirs; it is shown, and only ours fails.
+    const ours = errors.filter(
+      (line) => !line.startsWith('node_modules/') || line.startsWith(`node_modules/${manifest.name}/`),
+    )
+    report(
+      ours.length === 0 && (full.ok || errors.length > 0),
+      `tsc strict, ${resolution.moduleResolution}, skipLibCheck: false`,
+      full.all,
+    )
+  }
+}
+
+function checkPackage(tarball) {
+  const publint = run(process.execPath, bin(root, 'publint/src/cli.js'), ['run', tarball, '--strict'], root)
+  report(publint.ok, 'publint --strict', publint.all)
+  const attwArgs = [tarball, '--profile', 'esm-only', '--format', 'ascii', '--no-emoji', '--no-color']
+  const attw = run(process.execPath, bin(root, '@arethetypeswrong/cli/dist/index.js'), attwArgs, root)
+  report(attw.ok, 'attw --profile esm-only', attw.all)
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'jobchart-packed-'))
+try {
+  const tarball = pack(folder)
+  const consumer = installConsumer(folder, tarball)
+  const oldest = checkRuntime(installOldestNode(folder), consumer)
+  report(oldest === OLDEST_NODE, `the oldest supported Node was used: ${oldest}`)
+  checkRuntime(process.execPath, consumer)
+  checkTypes(consumer)
+  checkPackage(tarball)
+} catch (error) {
+  report(false, 'stopped early', error instanceof Error ? error.message : String(error))
+} finally {
+  rmSync(folder, { recursive: true, force: true })
+}
+console.log(failures === 0 ? '\nThe packed package works.' : `\n${failures} failed.`)
+process.exitCode = failures === 0 ? 0 : 1

@@ -1,0 +1,19 @@
+import { defineConfig } from 'tsup'
+
+export default defineConfig({
+  entry: {
+    index: 'src/index.ts',
+    'sqlite/index': 'src/sqlite/index.ts',
+    'testing/index': 'src/testing/index.ts',
+  },
+  format: 'esm',
+  target: 'node22',
+  platform: 'node',
+  dts: true,
+  sourcemap: true,
+  clean: true,
+  // `node:sqlite` has no name without the protocol; stripped, only the built package would fail.
+  removeNodeProtocol: false,
+  // Dependencies and peers are external by themselves; development ones would be copied into the bundle.
+  external: ['vitest', 'fast-check'],
+})
