@@ -1,0 +1,31 @@
+import type { Action, Policy, Principal, Scope, Target, Verdict } from '../port/policy.ts'
+
+/** Which of the caller's role names mean what. */
+export interface RolePolicyOptions {
+  /** See every job of their tenant. Default `['admin']`. */
+  readonly admin?: readonly string[]
+  /** See the jobs that they created. Default `['editor']`. */
+  readonly editor?: readonly string[]
+}
+
+/**
+ * An admin sees all of the tenant, an editor sees own jobs, nobody else sees any. Only its creator cancels a job, an
+ * admin included; the other commands are for whoever may see it.
+ */
+export function rolePolicy({ admin = ['admin'], editor = ['editor'] }: RolePolicyOptions = {}): Policy {
+  const scope = (principal: Principal): false | readonly Scope[] => {
+    const { tenant, role, id } = principal
+    if (admin.includes(role)) return [{ tenant }]
+    return editor.includes(role) ? [{ tenant, createdBy: id }] : false
+  }
+  const authorize = (principal: Principal, action: Action, target: Target): Verdict => {
+    const scopes = scope(principal)
+    if (scopes === false) return action === 'submit' || action === 'list' ? 'deny' : 'hide'
+    const isSeen = scopes.some(({ tenant, createdBy }) => {
+      return tenant === target.tenant && (createdBy === undefined || createdBy === target.createdBy)
+    })
+    if (!isSeen) return 'hide'
+    return target.command?.isCancel === true && target.createdBy !== principal.id ? 'deny' : 'allow'
+  }
+  return { scope, authorize }
+}

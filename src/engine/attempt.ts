@@ -1,0 +1,216 @@
+import type { TaskEnd } from '../model/decision.ts'
+import type { AnyJobType } from '../model/definition.ts'
+import { JobchartError, jobError } from '../model/error.ts'
+import { progressRow } from '../model/event.ts'
+import type { Job } from '../model/job.ts'
+import { assertStorable, type Json } from '../model/storable.ts'
+import type { Progress, ProgressReport, StepContext, Task, TaskContext, TaskSettings } from '../model/task.ts'
+import type { NewLine, UnitResult, Write } from '../port/storage.ts'
+import { type Core, ENGINE } from './core.ts'
+import { parseWith } from './parse.ts'
+
+/** Progress of one job is stored and published at most once in so many milliseconds. */
+const PROGRESS_MS = 250
+const LINE_CHARACTERS_MAX = 10_000
+
+/** One try of a task's code in this process: what the code is given, and what it reports. */
+export class Attempt {
+  readonly job: Job
+  readonly task: Task
+  readonly #core: Core
+  readonly #settings: TaskSettings
+  readonly #abort = new AbortController()
+  readonly #names = new Set<string>()
+  #recorded: Promise<ReadonlyMap<string, Json | undefined>> | undefined
+  #wrote = false
+  #lines: NewLine[] = []
+  #batches = 0
+  #progress: Progress | undefined
+  #isProgressDue = false
+  #cancelProgress: (() => void) | undefined
+
+  constructor(core: Core, type: AnyJobType, job: Job, task: Task) {
+    const settings = type.tasks.get(task.src)
+    if (settings === undefined) throw new Error(`job type "${type.type}" has no logic "${task.src}"`)
+    this.job = job
+    this.task = task
+    this.#core = core
+    this.#settings = settings
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  /** Asks the code to stop. */
+  stop(why: string): void {
+    if (!this.signal.aborted) this.#abort.abort(new JobchartError('TASK_STOPPED', why, { jobId: this.job.id }))
+  }
+
+  /** Runs the code to its end. It never rejects. */
+  async run(): Promise<TaskEnd> {
+    try {
+      const output = await this.#settings.run(await this.#context())
+      const parsed =
+        this.#settings.output === undefined ? output : await parseWith(this.#settings.output, output, 'output')
+      if (parsed === undefined) return { ok: true }
+      assertStorable(parsed, 'output', true)
+      return { ok: true, output: parsed as Json }
+    } catch (thrown) {
+      return { ok: false, error: thrownValue(thrown) }
+    }
+  }
+
+  /** What is reported and not yet written, for the unit of the attempt's end; nothing is written after it. */
+  lastNotes(): readonly Write[] {
+    this.#cancelProgress?.()
+    const notes: Write[] = []
+    if (this.#lines.length > 0) notes.push(this.#logNote())
+    if (this.#isProgressDue && this.#progress !== undefined) notes.push(...this.#progressWrites(this.#progress))
+    return notes
+  }
+
+  /** No step was recorded under this entry, by this attempt or one before. */
+  get isWithoutSteps(): boolean {
+    return this.task.attempt === 1 && !this.#wrote
+  }
+
+  async #context(): Promise<TaskContext> {
+    const { input: schema, takesJobInput } = this.#settings
+    const given = takesJobInput ? this.job.input : this.task.input
+    const { id, type } = this.job
+    return {
+      input: schema === undefined ? given : await parseWith(schema, given, 'input'),
+      signal: this.signal,
+      attempt: this.task.attempt,
+      job: { id, type },
+      idempotencyKey: `${id}:${this.task.entry}`,
+      progress: (report) => this.#report(report),
+      log: (text) => this.#log(text),
+      step: (name, run) => this.#step(name, run),
+    }
+  }
+
+  #report(report: ProgressReport): void {
+    this.#progress = parseProgress(report, this.#progress)
+    this.#isProgressDue = true
+    if (this.#cancelProgress !== undefined) return
+    void this.#writeProgress()
+    this.#cancelProgress = this.#core.clock.timer(PROGRESS_MS, () => {
+      this.#cancelProgress = undefined
+      if (this.#isProgressDue && this.#progress !== undefined) this.#report(this.#progress)
+    })
+  }
+
+  async #writeProgress(): Promise<void> {
+    if (this.#progress === undefined) return
+    this.#isProgressDue = false
+    const writes = this.#progressWrites(this.#progress)
+    const result = await this.#write(writes)
+    const row = writes.find((write) => write.op === 'append')
+    if (result?.status === 'applied' && row !== undefined) {
+      this.#core.publisher.publish(row.events, result.sequences[0] ?? 0)
+    }
+  }
+
+  #progressWrites(progress: Progress) {
+    const { id: jobId } = this.job
+    const events = progressRow(this.job, ENGINE, progress, this.#core.clock.now())
+    return [
+      { op: 'note', jobId, token: this.task.token, note: { kind: 'progress', progress } },
+      { op: 'append', events },
+    ] as const satisfies readonly Write[]
+  }
+
+  #log(text: string): void {
+    const isFirst = this.#lines.length === 0
+    const line = String(text).slice(0, LINE_CHARACTERS_MAX).toWellFormed()
+    this.#lines.push({ at: this.#core.clock.now(), text: line })
+    // The lines of one turn are one note.
+    if (isFirst) this.#core.clock.turn(() => void this.#writeLines())
+  }
+
+  async #writeLines(): Promise<void> {
+    if (this.#lines.length > 0) await this.#write([this.#logNote()])
+  }
+
+  #logNote(): Write {
+    const { task, job } = this
+    const lines = this.#lines
+    this.#lines = []
+    const key = `${task.token}.${++this.#batches}`
+    return { op: 'note', jobId: job.id, token: task.token, note: { kind: 'log', key, lines } }
+  }
+
+  // Lines and progress are best effort: an attempt that lost its task has nobody to tell.
+  async #write(writes: readonly Write[]): Promise<UnitResult | undefined> {
+    try {
+      return await this.#core.group.commit(writes)
+    } catch {
+      return undefined
+    }
+  }
+
+  async #step<Result>(name: string, run: (step: StepContext) => Result | PromiseLike<Result>): Promise<Result> {
+    if (typeof name !== 'string' || name === '' || name.length > 200) {
+      throw new JobchartError('INVALID_INPUT', 'a step should have a name of 1 to 200 characters')
+    }
+    if (this.#names.has(name)) {
+      throw new JobchartError('INVALID_INPUT', `step "${name}" was already run in this attempt; give each its own name`)
+    }
+    this.#names.add(name)
+    const recorded = await this.#recordedSteps()
+    // The value was recorded from this very step, by an earlier attempt of the same code.
+    if (recorded.has(name)) return recorded.get(name) as Result
+    const { id } = this.job
+    const { entry } = this.task
+    const result = await run({ key: `${id}:${entry}:${name}`, signal: this.signal })
+    await this.#record(name, result)
+    return result
+  }
+
+  #recordedSteps(): Promise<ReadonlyMap<string, Json | undefined>> {
+    const none = this.task.attempt === 1
+    this.#recorded ??= none ? Promise.resolve(new Map()) : this.#core.storage.steps(this.job.id, this.task.entry)
+    return this.#recorded
+  }
+
+  async #record(name: string, result: unknown): Promise<void> {
+    if (result !== undefined) assertStorable(result, `result of step "${name}"`, true)
+    const { entry, token } = this.task
+    const kept = result === undefined ? {} : { result: result as Json }
+    this.#wrote = true
+    const note = { kind: 'step', entry, name, ...kept } as const
+    const written = await this.#core.group.commit([{ op: 'note', jobId: this.job.id, token, note }])
+    if (written.status === 'applied') return
+    throw new JobchartError('STALE_CLAIM', `step "${name}" was not recorded: this attempt no longer holds its task`)
+  }
+}
+
+// A count never falls within an attempt, whatever order the reports of concurrent work come in.
+function parseProgress(report: ProgressReport, before: Progress | undefined): Progress {
+  const { completed, failed = before?.failed ?? 0, running = 0, total = before?.total ?? 0 } = report
+  for (const [key, value] of Object.entries({ completed, failed, running, total })) {
+    if (typeof value === 'number' && Number.isFinite(value) && value >= 0) continue
+    throw new JobchartError('INVALID_INPUT', `progress.${key} should be a number from 0; found ${String(value)}`)
+  }
+  return {
+    completed: Math.max(completed, before?.completed ?? 0),
+    failed: Math.max(failed, before?.failed ?? 0),
+    running,
+    total: Math.max(total, before?.total ?? 0),
+  }
+}
+
+// The chart's error event carries what was thrown as it is, where it can be stored; an Error by its record.
+function thrownValue(thrown: unknown): Json {
+  if (!(thrown instanceof Error) && thrown !== undefined) {
+    try {
+      assertStorable(thrown, 'error', true)
+      return thrown as Json
+    } catch {
+      // Shown as well as it can be.
+    }
+  }
+  return { ...jobError(thrown) } satisfies Json
+}

@@ -1,0 +1,133 @@
+import { JobchartError } from '../model/error.ts'
+import type { Clock } from '../port/clock.ts'
+import type { StorageConnection, StoredEvents, Unit, UnitResult, Write } from '../port/storage.ts'
+
+interface Waiting {
+  readonly unit: Unit
+  readonly resolve: (result: UnitResult) => void
+  readonly reject: (error: unknown) => void
+}
+
+/**
+ * Gathers the units of one turn of the event loop into one commit: one wait for the disk serves them all, which is
+ * what makes full durability cheap.
+ *
+ * ```
+ *  unit ─┐
+ *  unit ─┼─ turn ─▶ storage.commit(units) ─▶ each its own result
+ *  unit ─┘            │ nothing was written ─▶ each unit alone, so that one bad unit harms no other
+ *                     │ unknown ─▶ landed? ─▶ those that did are applied; the others are tried alone
+ * ```
+ */
+export class GroupCommit {
+  readonly #clock: Clock
+  readonly #storage: StorageConnection
+  #waiting: Waiting[] = []
+  #isFlushing = false
+  readonly #instance: string
+  #units = 0
+  #sequence: number
+
+  /** `instance` makes the ids of units unique; `sequence` is the newest of the log. */
+  constructor(clock: Clock, storage: StorageConnection, instance: string, sequence: number) {
+    this.#clock = clock
+    this.#storage = storage
+    this.#instance = instance
+    this.#sequence = sequence
+  }
+
+  /** Nothing waits to be written. */
+  get isIdle(): boolean {
+    return this.#waiting.length === 0 && !this.#isFlushing
+  }
+
+  /**
+   * Commits writes as one unit, with the others of this turn.
+   *
+   * @throws {JobchartError} `STORAGE_UNAVAILABLE` it was not written; `OUTCOME_UNKNOWN` that cannot be told.
+   */
+  commit(writes: readonly Write[]): Promise<UnitResult> {
+    const unit = { id: `${this.#instance}/${++this.#units}`, writes }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ unit, resolve, reject })
+      if (this.#waiting.length === 1 && !this.#isFlushing) this.#clock.turn(() => void this.#flush())
+    })
+  }
+
+  async #flush(): Promise<void> {
+    const batch = this.#waiting
+    this.#waiting = []
+    this.#isFlushing = true
+    await this.#write(batch)
+    this.#isFlushing = false
+    if (this.#waiting.length > 0) this.#clock.turn(() => void this.#flush())
+  }
+
+  async #write(batch: readonly Waiting[]): Promise<void> {
+    try {
+      const results = await this.#storage.commit(batch.map(({ unit }) => unit))
+      for (const [index, waiting] of batch.entries()) this.#settle(waiting, results[index])
+    } catch (error) {
+      if (wasNotWritten(error)) await this.#writeAlone(batch, error)
+      else await this.#writeMissing(batch, error)
+    }
+  }
+
+  async #writeAlone(batch: readonly Waiting[], error: unknown): Promise<void> {
+    if (batch.length === 1) return batch[0]?.reject(error)
+    for (const waiting of batch) await this.#write([waiting])
+  }
+
+  async #writeMissing(batch: readonly Waiting[], error: unknown): Promise<void> {
+    let rows: readonly StoredEvents[]
+    try {
+      rows = await this.#storage.landed(
+        batch.map(({ unit }) => unit.id),
+        this.#sequence,
+      )
+    } catch {
+      for (const { reject } of batch) reject(outcomeUnknown(error))
+      return
+    }
+    for (const waiting of batch) {
+      const own = rows.filter(({ unit }) => unit === waiting.unit.id)
+      if (own.length > 0) this.#settle(waiting, appliedAs(waiting.unit, own))
+      else await this.#retryOnce(waiting)
+    }
+  }
+
+  async #retryOnce(waiting: Waiting): Promise<void> {
+    try {
+      const [result] = await this.#storage.commit([waiting.unit])
+      this.#settle(waiting, result)
+    } catch (error) {
+      waiting.reject(wasNotWritten(error) ? error : outcomeUnknown(error))
+    }
+  }
+
+  #settle({ resolve, reject }: Waiting, result: UnitResult | undefined): void {
+    if (result === undefined) {
+      reject(new Error('the storage gave fewer results than units'))
+      return
+    }
+    if (result.status === 'applied') this.#sequence = Math.max(this.#sequence, ...result.sequences)
+    resolve(result)
+  }
+}
+
+function wasNotWritten(error: unknown): boolean {
+  return error instanceof JobchartError && error.code === 'STORAGE_UNAVAILABLE'
+}
+
+function outcomeUnknown(cause: unknown): JobchartError {
+  const hint = 'the write may have landed; repeat it with the same idempotency key'
+  return new JobchartError('OUTCOME_UNKNOWN', hint, { cause })
+}
+
+// What was written tells whether the unit was written as claimed: that row has more events.
+function appliedAs(unit: Unit, rows: readonly StoredEvents[]): UnitResult {
+  const first = unit.writes.find((write) => write.op === 'insert' || write.op === 'update')
+  const asClaimed = first?.claimed?.events.events.length
+  const claimed = asClaimed !== undefined && rows.some(({ events }) => events.length === asClaimed)
+  return { status: 'applied', claimed, sequences: rows.map(({ sequence }) => sequence) }
+}

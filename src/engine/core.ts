@@ -1,0 +1,78 @@
+import type { AnyJobType } from '../model/definition.ts'
+import { JobchartError } from '../model/error.ts'
+import type { Actor } from '../model/event.ts'
+import type { Job } from '../model/job.ts'
+import type { Clock } from '../port/clock.ts'
+import type { Executor } from '../port/executor.ts'
+import type { Policy } from '../port/policy.ts'
+import type { StorageConnection } from '../port/storage.ts'
+import type { Alarm } from './alarm.ts'
+import type { GroupCommit } from './commit.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import type { Settings } from './options.ts'
+import type { Publisher } from './publisher.ts'
+
+/** What the parts of a running engine share. A stopped engine has none; a new start makes a new one. */
+export interface Core {
+  readonly instance: string
+  readonly settings: Settings
+  readonly clock: Clock
+  readonly policy: Policy
+  readonly executors: ReadonlyMap<string, Executor>
+  readonly types: TypeRegistry
+  readonly storage: StorageConnection
+  readonly group: GroupCommit
+  readonly publisher: Publisher
+  readonly dispatcher: Dispatcher
+  readonly alarm: Alarm
+  /** Aborted when the engine stops: whoever waits gives up. */
+  readonly stopped: AbortSignal
+}
+
+/** The engine itself, as the cause of an event. */
+export const ENGINE: Actor = { kind: 'system', id: 'engine' }
+
+/** The job types that this engine knows, by type and version. */
+export class TypeRegistry {
+  readonly #byKey: ReadonlyMap<string, AnyJobType>
+
+  /** @throws {JobchartError} `INVALID_DEFINITION` the same type and version is given twice. */
+  constructor(types: readonly AnyJobType[]) {
+    const byKey = new Map<string, AnyJobType>()
+    for (const type of types) {
+      const key = keyOf(type)
+      if (byKey.has(key)) {
+        throw new JobchartError(
+          'INVALID_DEFINITION',
+          `job type "${type.type}" version "${type.version}" is given twice`,
+        )
+      }
+      byKey.set(key, type)
+    }
+    this.#byKey = byKey
+  }
+
+  /** All that are known. */
+  all(): readonly AnyJobType[] {
+    return [...this.#byKey.values()]
+  }
+
+  /** The type of a stored job, or undefined: another engine's. */
+  of(job: Pick<Job, 'type' | 'version'>): AnyJobType | undefined {
+    return this.#byKey.get(keyOf(job))
+  }
+
+  /** @throws {JobchartError} `UNKNOWN_TYPE` it was not given to `createEngine`. */
+  require(job: Pick<Job, 'type' | 'version'>): AnyJobType {
+    const type = this.of(job)
+    if (type !== undefined) return type
+    throw new JobchartError(
+      'UNKNOWN_TYPE',
+      `this engine does not know job type "${job.type}" version "${job.version}"; give it to createEngine({ jobs })`,
+    )
+  }
+}
+
+function keyOf({ type, version }: Pick<Job, 'type' | 'version'>): string {
+  return JSON.stringify([type, version])
+}

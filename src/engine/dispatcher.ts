@@ -1,0 +1,247 @@
+import { claim, end, release, type TaskEnd } from '../model/decision.ts'
+import { JobchartError } from '../model/error.ts'
+import { eventRow } from '../model/event.ts'
+import type { Job } from '../model/job.ts'
+import type { Task } from '../model/task.ts'
+import type { JobWrite, Route } from '../port/storage.ts'
+import { advance, dispatch, moment } from './advance.ts'
+import { Attempt } from './attempt.ts'
+import { type Core, ENGINE } from './core.ts'
+
+/** Tasks claimed in one transaction at most, so that a large executor does not hold the store's lock for long. */
+const CLAIMS_MAX = 100
+/** Pause before an end that could not be written is tried again. */
+const REPORT_RETRY_MS = 200
+
+/**
+ * Starts what was claimed, stops what the chart has left, and reports ends.
+ *
+ * ```
+ *  ready in storage ── claim, as many as there is room ──▶ executor ── end ──▶ advance
+ *                                                             ▲
+ *                     observe(job): no longer held ── abort ──┘
+ * ```
+ *
+ * What must be running is what the job's row holds under this instance. Ids are never queued here: the backlog stays
+ * in storage, and memory is what runs.
+ */
+export class Dispatcher {
+  readonly #core: () => Core
+  readonly #attempts = new Map<string, Attempt>()
+  readonly #void = new Set<Attempt>()
+  readonly #reserved = new Map<string, number>()
+  readonly #backlog = new Set<string>()
+  #isClaiming = false
+  #isWanted = false
+  #isStopped = false
+  #mustReconcile = false
+
+  constructor(core: () => Core) {
+    this.#core = core
+  }
+
+  /** Nothing runs, and nothing is about to be claimed. Leaked code does not count. */
+  get isIdle(): boolean {
+    return this.#attempts.size === this.#void.size && !this.#isClaiming
+  }
+
+  /** Attempts whose end has not been reported, without leaked ones. */
+  get attempts(): readonly Attempt[] {
+    return [...this.#attempts.values()].filter((attempt) => !this.#void.has(attempt))
+  }
+
+  /** Takes a place for a task that is about to be claimed. */
+  reserve(executor: string): boolean {
+    if (this.#room(executor) < 1) return false
+    this.#reserved.set(executor, (this.#reserved.get(executor) ?? 0) + 1)
+    return true
+  }
+
+  /** Gives a reserved place back: its task starts now, or was not claimed. */
+  giveBack(executor: string, places = 1): void {
+    this.#reserved.set(executor, (this.#reserved.get(executor) ?? 0) - places)
+  }
+
+  /** Looks for ready tasks in the next turn. */
+  claimSoon(): void {
+    if (this.#isStopped || !this.#core().settings.work) return
+    this.#isWanted = true
+    if (this.#isClaiming) return
+    this.#isClaiming = true
+    this.#core().clock.turn(() => void this.#claimAll())
+  }
+
+  /** Runs a task that this engine has claimed. */
+  start(job: Job, entry: number): void {
+    const core = this.#core()
+    const task = job.tasks.find((each) => each.entry === entry && each.status === 'held')
+    if (task === undefined || this.#attempts.has(attemptKey(job.id, task.token))) return
+    const attempt = new Attempt(core, core.types.require(job), job, task)
+    this.#attempts.set(attemptKey(job.id, task.token), attempt)
+    void this.#run(core, attempt)
+  }
+
+  /** Stops the attempts that the job, as it is now, no longer holds. */
+  observe(job: Job): void {
+    for (const attempt of this.#attempts.values()) {
+      if (attempt.job.id !== job.id) continue
+      const task = job.tasks.find(({ token, status }) => token === attempt.task.token && status !== 'offered')
+      if (task?.status === 'held') continue
+      attempt.stop('the job no longer wants this work')
+      if (task === undefined) this.#void.add(attempt)
+    }
+  }
+
+  /** Reads again the jobs that something happened to elsewhere, where this engine runs something of them. */
+  async observeElsewhere(jobIds: ReadonlySet<string>): Promise<void> {
+    const running = new Set([...this.#attempts.values()].map(({ job }) => job.id))
+    for (const id of jobIds) {
+      if (!running.has(id)) continue
+      const job = await this.#core().storage.get(id)
+      if (job !== undefined) this.observe(job)
+    }
+  }
+
+  /** After an error it is not known what was claimed: starts what the storage says is held here and does not run. */
+  async reconcile(): Promise<void> {
+    if (!this.#mustReconcile) return
+    const core = this.#core()
+    const held = await core.storage.held(core.instance)
+    this.#mustReconcile = false
+    for (const job of held) {
+      for (const task of job.tasks) if (task.holder === core.instance) this.start(job, task.entry)
+    }
+  }
+
+  /** Claims nothing more. */
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  /** Gives back what still runs: offered again without counting the attempt, whose reports are stale from now on. */
+  async releaseAll(): Promise<void> {
+    const core = this.#core()
+    for (const attempt of this.attempts) {
+      const { job, task } = attempt
+      const decide = (_: unknown, stored: Job) => release(stored, task.token, moment(core))
+      await advance(core, { jobId: job.id, by: ENGINE, decide }).catch(() => undefined)
+      attempt.stop('the engine stops')
+    }
+  }
+
+  async #claimAll(): Promise<void> {
+    while (this.#isWanted && !this.#isStopped) {
+      this.#isWanted = false
+      for (const executor of this.#core().executors.keys()) await this.#claimFor(executor)
+    }
+    this.#isClaiming = false
+  }
+
+  async #claimFor(executor: string): Promise<void> {
+    const core = this.#core()
+    const limit = Math.min(this.#room(executor), CLAIMS_MAX)
+    const routes = routesOf(core, executor)
+    if (routes.length === 0) return
+    // More may wait than there is room for now; whoever ends next looks again.
+    this.#backlog.add(executor)
+    if (limit < 1) return
+    this.#reserved.set(executor, (this.#reserved.get(executor) ?? 0) + limit)
+    try {
+      const query = { routes, at: core.clock.now() }
+      const claimed = await core.storage.claim(query, limit, (job, task) => claimTask(core, job, task))
+      if (claimed.length < limit) this.#backlog.delete(executor)
+      else if (this.#room(executor) > 0) this.#isWanted = true
+      for (const { job, events, entry, sequence } of claimed) {
+        core.publisher.publish(events, sequence)
+        this.start(job, entry)
+        dispatch(core, job)
+      }
+    } catch {
+      // What was claimed is in the rows; the next sweep looks there.
+      this.#mustReconcile = true
+    } finally {
+      this.giveBack(executor, limit)
+    }
+  }
+
+  #room(executor: string): number {
+    const { settings, executors } = this.#core()
+    if (this.#isStopped || !settings.work || this.#void.size >= settings.maxLeaked) return 0
+    return (executors.get(executor)?.room() ?? 0) - (this.#reserved.get(executor) ?? 0)
+  }
+
+  async #run(core: Core, attempt: Attempt): Promise<void> {
+    const { job, task } = attempt
+    const executor = core.executors.get(task.executor)
+    if (executor === undefined) throw new Error(`no executor "${task.executor}"`)
+    const result = await executor.start({
+      jobId: job.id,
+      jobType: job.type,
+      task: task.id,
+      attempt: task.attempt,
+      token: task.token,
+      signal: attempt.signal,
+      run: () => attempt.run(),
+    })
+    await this.#report(core, attempt, result)
+    this.#attempts.delete(attemptKey(job.id, task.token))
+    this.#void.delete(attempt)
+    if (this.#backlog.has(task.executor)) this.claimSoon()
+  }
+
+  async #report(core: Core, attempt: Attempt, result: TaskEnd): Promise<void> {
+    const { job, task } = attempt
+    const change = {
+      jobId: job.id,
+      by: ENGINE,
+      withoutSteps: attempt.isWithoutSteps,
+      decide: (type: Parameters<typeof end>[0], stored: Job) => {
+        const decision = end(type, stored, task.token, result, moment(core))
+        if (decision === undefined) throw new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task')
+        return decision
+      },
+    }
+    let first: { readonly known?: Job; readonly notes?: ReturnType<Attempt['lastNotes']> } = {
+      known: job,
+      notes: attempt.lastNotes(),
+    }
+    for (;;) {
+      try {
+        await advance(core, { ...change, ...first })
+        return
+      } catch (error) {
+        const isFirst = first.known !== undefined
+        first = {}
+        if (isFinal(error) && !isFirst) return
+        if (core.stopped.aborted) return
+        // A stopping task's reports are stale but its end is not: once more, with the job as it is and without them.
+        if (!isFinal(error)) await new Promise<void>((wake) => core.clock.timer(REPORT_RETRY_MS, wake))
+      }
+    }
+  }
+}
+
+function attemptKey(jobId: string, token: number): string {
+  return `${jobId}/${token}`
+}
+
+// Whatever is no error of the storage is an answer: asking again would give the same.
+function isFinal(error: unknown): boolean {
+  if (!(error instanceof JobchartError)) return false
+  return error.code !== 'STORAGE_UNAVAILABLE' && error.code !== 'OUTCOME_UNKNOWN'
+}
+
+function routesOf({ types }: Core, executor: string): readonly Route[] {
+  return types
+    .all()
+    .filter(({ tasks }) => [...tasks.values()].some((settings) => settings.executor === executor))
+    .map(({ type, version }) => ({ type, version, executor }))
+}
+
+function claimTask(core: Core, job: Job, task: Task): JobWrite | undefined {
+  const type = core.types.of(job)
+  if (type === undefined) return undefined
+  const decision = claim(type, job, task.entry, core.instance, moment(core))
+  if (!decision.changed) return undefined
+  return { job: decision.job, events: eventRow(decision.job, ENGINE, decision.events, decision.inputs) }
+}

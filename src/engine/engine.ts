@@ -1,0 +1,273 @@
+import { v4 } from 'uuid'
+import { JobchartError } from '../model/error.ts'
+import type { EventType, JobEvent } from '../model/event.ts'
+import { type Duration, durationMs } from '../model/time.ts'
+import type { Principal } from '../port/policy.ts'
+import { Alarm } from './alarm.ts'
+import { GroupCommit } from './commit.ts'
+import { type Core, TypeRegistry } from './core.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { type EngineOptions, parseSettings, principalSchema, type Settings } from './options.ts'
+import { Publisher } from './publisher.ts'
+import { recover } from './recovery.ts'
+import { createSession, type Session } from './session.ts'
+import { fireDue } from './timers.ts'
+
+/** Who a session is for, as its host knows them. */
+export interface SessionPrincipal {
+  readonly id: string
+  /** Default `'default'`. */
+  readonly tenant?: string
+  readonly role?: string
+  readonly relations?: { readonly [resource: string]: string }
+}
+
+/** How an engine stops. */
+export interface StopOptions {
+  /** How long running work may take to finish before it is given back. Default `'10s'`. */
+  readonly timeout?: Duration
+}
+
+/**
+ * Runs jobs that are kept in a storage.
+ *
+ * ```
+ *  start: open storage ─ take back what dead engines held ─ claim
+ *  every poll:      what did others commit? stop what they cancelled, claim what they offered
+ *  every sweep:     what fell due, who died, what is held here and does not run
+ *  every heartbeat: say that this engine lives
+ * ```
+ */
+export class Engine implements AsyncDisposable {
+  readonly #options: EngineOptions
+  readonly #settings: Settings
+  readonly #types: TypeRegistry
+  /** Listeners outlive a stop, so they are the engine's and not the core's. */
+  readonly #listeners: Publisher
+  #running: Running | undefined
+  #starting: Promise<void> | undefined
+  #stopping: Promise<void> | undefined
+
+  /** @throws {JobchartError} `INVALID_DEFINITION` an option cannot work. */
+  constructor(options: EngineOptions) {
+    this.#options = options
+    this.#settings = parseSettings(options)
+    this.#types = new TypeRegistry(options.jobs)
+    this.#listeners = new Publisher(options.onListenerError ?? (() => {}))
+  }
+
+  /** Starts it, or starts it again after a stop: opens the storage, and takes back what dead engines held. */
+  async start(): Promise<void> {
+    await this.#stopping
+    this.#starting ??= this.#start()
+    try {
+      await this.#starting
+    } catch (error) {
+      this.#starting = undefined
+      throw error
+    }
+  }
+
+  /** What a person may do. Given a function, it is asked at each call, so that rights are those of now. */
+  as(principal: SessionPrincipal | (() => SessionPrincipal)): Session {
+    const who = typeof principal === 'function' ? principal : () => principal
+    if (typeof principal !== 'function') userOf(principal)
+    return createSession(
+      () => this.#core(),
+      () => userOf(who()),
+    )
+  }
+
+  /** The one trusted session: no policy is asked. For the host's own code, never for what a request brings. */
+  get system(): Session {
+    const principal: Principal = { kind: 'system', id: 'system', tenant: 'default', role: 'system' }
+    return createSession(
+      () => this.#core(),
+      () => principal,
+    )
+  }
+
+  /**
+   * Hears of this engine's own commits, after they are durable. For trusted code of this process: no policy is asked.
+   *
+   * @returns a function that ends it.
+   */
+  on<Type extends EventType>(type: Type, listener: (event: JobEvent<Type>) => unknown): () => void {
+    return this.#listeners.on(type, listener)
+  }
+
+  /** The ids of the jobs of which this engine is running some work now. */
+  running(): readonly string[] {
+    const attempts = this.#running?.core.dispatcher.attempts ?? []
+    return [...new Set(attempts.map(({ job }) => job.id))]
+  }
+
+  /** Resolves when nothing is unwritten, ready or running here, and nothing has fallen due. */
+  async idle(): Promise<void> {
+    const { core } = this.#require()
+    for (;;) {
+      await fireDue(core)
+      core.dispatcher.claimSoon()
+      for (let turn = 0; turn < 3; turn++) await new Promise<void>((resume) => core.clock.turn(resume))
+      if (core.stopped.aborted || (core.dispatcher.isIdle && core.group.isIdle)) return
+      await core.publisher.nextCommit()
+    }
+  }
+
+  /**
+   * Claims nothing more, lets running work finish, gives back what has not by its timeout (uncounted), and closes the
+   * storage. Nothing keeps the process alive after it. It may be called again.
+   */
+  async stop(options: StopOptions = {}): Promise<void> {
+    const timeoutMs = durationMs(options.timeout ?? '10s', 'timeout')
+    await this.#starting?.catch(() => {})
+    this.#stopping ??= this.#running?.stop(timeoutMs).finally(() => {
+      this.#running = undefined
+      this.#starting = undefined
+      this.#stopping = undefined
+    })
+    await this.#stopping
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  async #start(): Promise<void> {
+    this.#running = await Running.start(this.#options, this.#settings, this.#types, this.#listeners)
+  }
+
+  #core(): Core {
+    return this.#require().core
+  }
+
+  #require(): Running {
+    if (this.#running !== undefined) return this.#running
+    throw new JobchartError('ENGINE_STOPPED', 'the engine is not running; call start(), or createEngine()')
+  }
+}
+
+/** One run of an engine, from a start to a stop. */
+class Running {
+  readonly core: Core
+  readonly #stopped: AbortController
+  readonly #loops: (() => void)[] = []
+
+  private constructor(core: Core, stopped: AbortController) {
+    this.core = core
+    this.#stopped = stopped
+  }
+
+  static async start(
+    options: EngineOptions,
+    settings: Settings,
+    types: TypeRegistry,
+    publisher: Publisher,
+  ): Promise<Running> {
+    const { clock, policy } = options
+    const instance = v4({ random: clock.randomBytes(16) })
+    const storage = await options.storage.open({ clock, instance })
+    const stopped = new AbortController()
+    const sequence = await storage.lastSequence()
+    publisher.startAt(sequence)
+    const core: Core = {
+      instance,
+      settings,
+      clock,
+      policy,
+      executors: new Map(Object.entries(options.executors)),
+      types,
+      storage,
+      group: new GroupCommit(clock, storage, instance, sequence),
+      publisher,
+      dispatcher: new Dispatcher(() => core),
+      alarm: new Alarm(clock, () => {
+        core.dispatcher.claimSoon()
+        void fireDue(core).catch(() => {})
+      }),
+      stopped: stopped.signal,
+    }
+    const running = new Running(core, stopped)
+    await running.#sweep().catch(async (error: unknown) => {
+      await storage.close()
+      throw error
+    })
+    running.#startLoops()
+    return running
+  }
+
+  async stop(timeoutMs: number): Promise<void> {
+    const { core } = this
+    core.dispatcher.stop()
+    await this.#finished(timeoutMs)
+    await core.dispatcher.releaseAll()
+    this.#stopped.abort()
+    for (const cancel of this.#loops) cancel()
+    core.alarm.stop()
+    core.publisher.wakeAll()
+    // What is still held (code that ignores its stop) is recovered by whoever finds this instance's lock free.
+    const held = await core.storage.held(core.instance).catch(() => ['unknown'])
+    if (held.length === 0) await core.storage.forget(core.instance).catch(() => {})
+    await core.storage.close()
+  }
+
+  async #finished(timeoutMs: number): Promise<void> {
+    const { dispatcher, publisher, clock } = this.core
+    let isOver = false
+    const cancel = clock.timer(timeoutMs, () => {
+      isOver = true
+      publisher.wakeAll()
+    })
+    while (!isOver && !dispatcher.isIdle) await publisher.nextCommit()
+    cancel()
+  }
+
+  #startLoops(): void {
+    const { settings } = this.core
+    this.#every(settings.pollMs, () => this.#poll())
+    this.#every(settings.sweepMs, () => this.#sweep())
+    this.#every(settings.heartbeatMs, () => this.core.storage.beat())
+    this.core.dispatcher.claimSoon()
+  }
+
+  async #poll(): Promise<void> {
+    const { storage, publisher, dispatcher } = this.core
+    if (!storage.changed()) return
+    await dispatcher.observeElsewhere(await publisher.readTail(storage))
+    dispatcher.claimSoon()
+  }
+
+  async #sweep(): Promise<void> {
+    const { core } = this
+    await recover(core)
+    await fireDue(core)
+    await core.dispatcher.reconcile()
+    core.dispatcher.claimSoon()
+  }
+
+  // One run at a time, each a pause after the last; an error is the storage's, and the next run tries again.
+  #every(ms: number, run: () => Promise<void>): void {
+    let cancel = () => {}
+    const next = () => {
+      cancel = this.core.clock.timer(ms, () => {
+        run()
+          .catch(() => {})
+          .finally(() => {
+            if (!this.core.stopped.aborted) next()
+          })
+      })
+    }
+    next()
+    this.#loops.push(() => cancel())
+  }
+}
+
+function userOf(principal: SessionPrincipal): Principal {
+  const parsed = principalSchema.safeParse(principal)
+  if (parsed.success) {
+    const { id, tenant, role, relations } = parsed.data
+    return { kind: 'user', id, tenant, role, ...(relations === undefined ? {} : { relations }) }
+  }
+  const issues = parsed.error.issues.map(({ message, path }) => ({ message, path: path.map(String) }))
+  throw new JobchartError('INVALID_INPUT', 'a principal should be { id, tenant?, role?, relations? }', { issues })
+}

@@ -1,0 +1,115 @@
+import { z } from 'zod'
+import type { AnyJobType } from '../model/definition.ts'
+import { JobchartError } from '../model/error.ts'
+import { type Duration, durationMs } from '../model/time.ts'
+import type { Clock } from '../port/clock.ts'
+import type { Executor } from '../port/executor.ts'
+import type { Policy } from '../port/policy.ts'
+import type { Storage } from '../port/storage.ts'
+import type { OnListenerError } from './publisher.ts'
+
+/** How an engine is set up. */
+export interface EngineOptions {
+  /** The job types that it knows. Jobs of others in the same storage are left to other engines. */
+  readonly jobs: readonly AnyJobType[]
+  readonly storage: Storage
+  readonly policy: Policy
+  /** By name; a task names its own, else `default`. */
+  readonly executors: { readonly [name: string]: Executor }
+  readonly clock: Clock
+  /** False: it submits, reads and commands, but runs no task. Default true. */
+  readonly work?: boolean
+  /** Ids that sort by their time, or purely random ones. Default `'uuidv7'`. */
+  readonly ids?: 'uuidv7' | 'uuidv4'
+  /** Hears of listeners that throw or reject. Default: they are ignored. */
+  readonly onListenerError?: OnListenerError
+  /** How often what happens elsewhere is looked for. Default `'100ms'`. */
+  readonly poll?: Duration
+  /** How often what fell due, and who died, is looked for. Default `'1s'`. */
+  readonly sweep?: Duration
+  /** How often this engine says that it lives. Default `'2s'`. */
+  readonly heartbeat?: Duration
+  /** After how long a silence another engine counts as dead. Default `'10s'`. */
+  readonly deadAfter?: Duration
+  /** In-process functions that ignored their stop, before no more tasks are claimed. Default 10. */
+  readonly maxLeaked?: number
+}
+
+/** {@link EngineOptions}, read once. */
+export interface Settings {
+  readonly work: boolean
+  readonly ids: 'uuidv7' | 'uuidv4'
+  readonly pollMs: number
+  readonly sweepMs: number
+  readonly heartbeatMs: number
+  readonly deadAfterMs: number
+  readonly maxLeaked: number
+}
+
+/** @throws {JobchartError} `INVALID_DEFINITION` an option cannot work. */
+export function parseSettings(options: EngineOptions): Settings {
+  const { work = true, ids = 'uuidv7', maxLeaked = 10 } = options
+  if (ids !== 'uuidv7' && ids !== 'uuidv4') {
+    throw new JobchartError('INVALID_DEFINITION', `ids should be 'uuidv7' or 'uuidv4'; found ${JSON.stringify(ids)}`)
+  }
+  if (!Number.isSafeInteger(maxLeaked) || maxLeaked < 1) {
+    throw new JobchartError('INVALID_DEFINITION', `maxLeaked should be a whole number from 1; found ${maxLeaked}`)
+  }
+  const settings = {
+    work,
+    ids,
+    maxLeaked,
+    pollMs: durationMs(options.poll ?? '100ms', 'poll'),
+    sweepMs: durationMs(options.sweep ?? '1s', 'sweep'),
+    heartbeatMs: durationMs(options.heartbeat ?? '2s', 'heartbeat'),
+    deadAfterMs: durationMs(options.deadAfter ?? '10s', 'deadAfter'),
+  }
+  if (settings.deadAfterMs <= settings.heartbeatMs) {
+    throw new JobchartError('INVALID_DEFINITION', 'deadAfter should be longer than heartbeat, or a living engine dies')
+  }
+  checkExecutors(options)
+  return settings
+}
+
+function checkExecutors({ jobs, executors }: EngineOptions): void {
+  for (const { type, tasks } of jobs) {
+    for (const [src, { executor }] of tasks) {
+      if (Object.hasOwn(executors, executor)) continue
+      throw new JobchartError(
+        'INVALID_DEFINITION',
+        `task "${src}" of job type "${type}" names the executor "${executor}", which is not among createEngine({ executors })`,
+      )
+    }
+  }
+}
+
+const name = z.string().min(1).max(200)
+
+/** What `submit` takes beside the input. */
+export const submitOptionsSchema = z.strictObject({
+  pipeline: name.optional(),
+  priority: z.int().min(-1_000_000).max(1_000_000).default(0),
+  labels: z.record(name, z.string().max(200)).default({}),
+  idempotencyKey: name.optional(),
+  tenant: name.optional(),
+})
+
+/** What `list` takes. */
+export const listOptionsSchema = z.strictObject({
+  view: z.enum(['mine', 'all']).default('all'),
+  type: name.optional(),
+  phase: z.enum(['settled', 'indeterminate', 'active']).optional(),
+  status: name.optional(),
+  pipeline: name.optional(),
+  labels: z.record(name, z.string().max(200)).default({}),
+  limit: z.int().min(1).max(100).default(20),
+  cursor: z.string().max(1_000).optional(),
+})
+
+/** Who a session speaks for. */
+export const principalSchema = z.object({
+  id: name,
+  tenant: name.default('default'),
+  role: z.string().max(200).default(''),
+  relations: z.record(z.string(), z.string()).optional(),
+})

@@ -1,0 +1,114 @@
+import { EventEmitter } from 'eventemitter3'
+import { type EventRow, type EventType, type JobEvent, publicEvents } from '../model/event.ts'
+import type { StorageConnection } from '../port/storage.ts'
+
+/** Hears of a listener of `engine.on` that threw or rejected. */
+export type OnListenerError = (error: unknown, event: JobEvent) => void
+
+/** Rows of the log read at once by the tail. */
+const TAIL_ROWS = 500
+
+/**
+ * Tells what was committed: listeners of this process, each apart from the others, and whoever waits for a job.
+ *
+ * Listeners hear this engine's own commits. Waiters follow the whole log: own commits at once, those of other engines
+ * on the same storage when the tail is read. A waiter is only told to look again; the row decides.
+ */
+export class Publisher {
+  readonly #emitter = new EventEmitter()
+  readonly #onListenerError: OnListenerError
+  readonly #waiters = new Map<string, Set<() => void>>()
+  #commits: (() => void)[] = []
+  #sequence = 0
+
+  constructor(onListenerError: OnListenerError) {
+    this.#onListenerError = onListenerError
+  }
+
+  /** The tail is read from here on. */
+  startAt(sequence: number): void {
+    this.#sequence = sequence
+  }
+
+  /** Subscribes to one type of event; the function it returns ends that. */
+  on<Type extends EventType>(type: Type, listener: (event: JobEvent<Type>) => unknown): () => void {
+    const isolated = (event: JobEvent) => this.#call(listener, event)
+    this.#emitter.on(type, isolated)
+    return () => {
+      this.#emitter.off(type, isolated)
+    }
+  }
+
+  /** Publishes a row of this engine's own commit. */
+  publish(row: EventRow, sequence: number): void {
+    if (sequence === this.#sequence + 1) this.#sequence += row.events.length
+    for (const event of publicEvents(row, sequence)) this.#emitter.emit(event.type, event)
+    this.#wake(row.jobId)
+  }
+
+  /** Reads what others have committed, and says which jobs it was about. */
+  async readTail(storage: StorageConnection): Promise<ReadonlySet<string>> {
+    const seen = new Set<string>()
+    for (;;) {
+      const rows = await storage.events({ after: this.#sequence, limit: TAIL_ROWS })
+      for (const row of rows) {
+        this.#sequence = Math.max(this.#sequence, row.sequence + row.events.length - 1)
+        seen.add(row.jobId)
+        this.#wake(row.jobId)
+      }
+      if (rows.length < TAIL_ROWS) return seen
+    }
+  }
+
+  /** Calls back whenever something happened to the job; the function it returns ends that. */
+  watch(jobId: string, wake: () => void): () => void {
+    const waiters = this.#waiters.get(jobId) ?? new Set()
+    waiters.add(wake)
+    this.#waiters.set(jobId, waiters)
+    return () => {
+      waiters.delete(wake)
+      if (waiters.size === 0) this.#waiters.delete(jobId)
+    }
+  }
+
+  /** Resolves after something more was committed here, or everyone was woken. */
+  nextCommit(): Promise<void> {
+    return new Promise((resolve) => this.#commits.push(resolve))
+  }
+
+  /** Wakes every waiter: the engine stops. */
+  wakeAll(): void {
+    for (const jobId of [...this.#waiters.keys()]) this.#wake(jobId)
+    this.#wakeCommits()
+  }
+
+  #wake(jobId: string): void {
+    for (const wake of [...(this.#waiters.get(jobId) ?? [])]) wake()
+    this.#wakeCommits()
+  }
+
+  #wakeCommits(): void {
+    const commits = this.#commits
+    this.#commits = []
+    for (const wake of commits) wake()
+  }
+
+  // A listener that throws, rejects or never resolves skips no other and changes no job (I42).
+  #call(listener: (event: never) => unknown, event: JobEvent): void {
+    try {
+      // The emitter calls only the listeners of the event's own type.
+      const returned = listener(event as never)
+      if (returned instanceof Promise) returned.catch((error: unknown) => this.#report(error, event))
+    } catch (error) {
+      this.#report(error, event)
+    }
+  }
+
+  #report(error: unknown, event: JobEvent): void {
+    try {
+      this.#onListenerError(error, event)
+    } catch {
+      // The last resort of a broken listener is itself broken; there is nobody left to tell.
+    }
+  }
+}

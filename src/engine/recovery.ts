@@ -1,0 +1,35 @@
+import { lose } from '../model/decision.ts'
+import { advance, moment } from './advance.ts'
+import { type Core, ENGINE } from './core.ts'
+
+/**
+ * Takes back what dead instances held. Each loss is one commit: the chart that names `task.lost` gets it, and the task
+ * is offered again or ends, by its `recovery`. An instance is forgotten when nothing of it is left; jobs of unknown
+ * types stay for an engine that knows them.
+ */
+export async function recover(core: Core): Promise<void> {
+  for (const instance of await core.storage.dead(core.settings.deadAfterMs)) await recoverInstance(core, instance)
+}
+
+async function recoverInstance(core: Core, instance: string): Promise<void> {
+  let isLeft = false
+  for (const job of await core.storage.held(instance)) {
+    if (core.types.of(job) === undefined) {
+      isLeft = true
+      continue
+    }
+    const entries = job.tasks.filter(({ holder }) => holder === instance).map(({ entry }) => entry)
+    for (const entry of entries) {
+      await advance(core, {
+        jobId: job.id,
+        by: ENGINE,
+        decide: (type, stored) => {
+          // Between the list and this, another engine may have taken it back, and a third may hold it now.
+          const isHeld = stored.tasks.some((task) => task.entry === entry && task.holder === instance)
+          return lose(type, stored, isHeld ? entry : -1, 'its process died', moment(core))
+        },
+      })
+    }
+  }
+  if (!isLeft) await core.storage.forget(instance)
+}

@@ -1,0 +1,85 @@
+import type { AnyJobType, CommandOf, CommandSchemas, InputOf, JobType, OutputOf } from '../model/definition.ts'
+import type { JobId } from '../model/job.ts'
+import type { Principal } from '../port/policy.ts'
+import type { LogLine } from '../port/storage.ts'
+import type { Core } from './core.ts'
+import { type CancelOptions, cancel, type SendOptions, type SubmitOptions, send, submit } from './verbs/jobs.ts'
+import {
+  get,
+  type HistoryEntry,
+  history,
+  type ListOptions,
+  type LogOptions,
+  list,
+  logs,
+  type Page,
+} from './verbs/reads.ts'
+import { result } from './verbs/streams.ts'
+import type { JobView } from './view.ts'
+
+/** Every method can be given up by its signal. What was already committed stays committed. */
+export interface CallOptions {
+  readonly signal?: AbortSignal
+}
+
+type CommandFor<Type> =
+  Type extends JobType<string, infer _In, infer _Out, infer Commands extends CommandSchemas>
+    ? CommandOf<Commands>
+    : { readonly type: string; readonly [field: string]: unknown }
+
+type ViewOf<Type> = Type extends AnyJobType ? JobView<Type, OutputOf<Type>> : JobView
+
+/**
+ * What one person can do. Every method asks the policy first, and answers for a job that may not be seen as it does for
+ * one that is not there: `JOB_NOT_FOUND`.
+ */
+export interface Session {
+  /**
+   * Stores a new job. It resolves when the job is durable.
+   *
+   * @throws {JobchartError} `INVALID_INPUT`, `NOT_STORABLE`, `FORBIDDEN`, `UNKNOWN_TYPE`, `ALREADY_RUNNING` (another job
+   *   holds the pipeline's slot), `STORAGE_UNAVAILABLE` (nothing was stored), `OUTCOME_UNKNOWN`.
+   */
+  submit<Type extends AnyJobType>(type: Type, input: InputOf<Type>, options?: SubmitOptions): Promise<ViewOf<Type>>
+  /** @throws {JobchartError} `JOB_NOT_FOUND` */
+  get<Type>(id: JobId<Type>, options?: CallOptions): Promise<ViewOf<Type>>
+  /** The newest first. @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT` */
+  list(options?: ListOptions): Promise<Page<JobView>>
+  /**
+   * Sends a command to the job's chart.
+   *
+   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `ALREADY_SETTLED`, `INVALID_STATE` (the chart takes no such
+   *   event now), `INVALID_INPUT` (no such command, or its fields do not fit), `ALREADY_RUNNING`.
+   */
+  send<Type>(id: JobId<Type>, command: CommandFor<Type>, options?: SendOptions): Promise<ViewOf<Type>>
+  /** Sends the type's cancel command; errors as {@link Session.send}. */
+  cancel<Type>(id: JobId<Type>, options?: CancelOptions): Promise<ViewOf<Type>>
+  /** The changes of the job's label, oldest first; the first is its creation. @throws {JobchartError} `JOB_NOT_FOUND` */
+  history(id: JobId, options?: CallOptions): Promise<readonly HistoryEntry[]>
+  /** The lines of the job's log, oldest first. @throws {JobchartError} `JOB_NOT_FOUND` */
+  logs(id: JobId, options?: LogOptions): AsyncIterable<Pick<LogLine, 'number' | 'text'> & { readonly at: string }>
+  /**
+   * Waits for the job to settle, in whatever way, and resolves with it: see its `outcome`.
+   *
+   * @throws {JobchartError} `JOB_NOT_FOUND`; `ENGINE_STOPPED` while waiting; the signal's own reason.
+   */
+  result<Type>(id: JobId<Type>, options?: CallOptions): Promise<ViewOf<Type>>
+}
+
+/** Binds a principal to the verbs, and does no more. `who` is asked at each call, so that rights are those of now. */
+export function createSession(core: () => Core, who: () => Principal): Session {
+  // The verbs know jobs as JSON; what their types add was checked by the type's schemas when it was written.
+  const session = {
+    submit: async (type: AnyJobType, input: unknown, options?: SubmitOptions) =>
+      await submit(core(), who(), type, input, options),
+    get: async (id: JobId, options?: CallOptions) => await get(core(), who(), id, options),
+    list: async (options?: ListOptions) => await list(core(), who(), options),
+    send: async (id: JobId, command: { readonly type: string }, options?: SendOptions) =>
+      await send(core(), who(), id, command, options),
+    cancel: async (id: JobId, options?: CancelOptions) => await cancel(core(), who(), id, options),
+    history: async (id: JobId, options?: CallOptions) => await history(core(), who(), id, options),
+    logs: (id: JobId, options?: LogOptions) => logs(core, who, id, options),
+    result: async (id: JobId, options?: CallOptions) => await result(core(), who(), id, options),
+  }
+  return session as unknown as Session
+}

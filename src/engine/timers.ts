@@ -1,0 +1,26 @@
+import { due } from '../model/decision.ts'
+import { wakeAt } from '../model/job.ts'
+import { advance, moment } from './advance.ts'
+import { type Core, ENGINE } from './core.ts'
+
+/** Jobs looked at in one read. */
+const DUE_MAX = 100
+
+/**
+ * Fires what has fallen due, oldest first, and sets the alarm for what falls due before the next sweep. Safe to run in
+ * any number of engines at once: of two that fire one timer, the second finds it gone.
+ */
+export async function fireDue(core: Core): Promise<void> {
+  const types = core.types.all()
+  for (;;) {
+    const now = core.clock.now()
+    const jobs = await core.storage.due(types, now + core.settings.sweepMs, DUE_MAX)
+    const ready = jobs.filter((job) => (wakeAt(job) ?? now) <= now)
+    const next = jobs[ready.length]
+    if (next !== undefined) core.alarm.set(wakeAt(next) ?? now)
+    for (const known of ready) {
+      await advance(core, { jobId: known.id, by: ENGINE, known, decide: (type, job) => due(type, job, moment(core)) })
+    }
+    if (ready.length < DUE_MAX) return
+  }
+}

@@ -1,0 +1,224 @@
+import { v4, v7 } from 'uuid'
+import { create, type NewJob, send as sendEvent } from '../../model/decision.ts'
+import type { AnyJobType } from '../../model/definition.ts'
+import { JobchartError } from '../../model/error.ts'
+import type { Actor } from '../../model/event.ts'
+import type { Job, JobId } from '../../model/job.ts'
+import { assertStorable, type Json } from '../../model/storable.ts'
+import type { ChartEvent } from '../../model/transition.ts'
+import type { Principal, Target } from '../../port/policy.ts'
+import { advance, land, moment } from '../advance.ts'
+import { authorizeJob, authorizeSubmit } from '../authorization.ts'
+import type { Core } from '../core.ts'
+import { submitOptionsSchema } from '../options.ts'
+import { parseWith } from '../parse.ts'
+import type { CallOptions } from '../session.ts'
+import { type JobView, viewOf } from '../view.ts'
+
+/** What `submit` may be given beside the input. */
+export interface SubmitOptions extends CallOptions {
+  /** The pipeline that this is a run of: it is refused while another of its jobs holds the slot. */
+  readonly pipeline?: string
+  /** Higher goes first; a whole number, default 0. */
+  readonly priority?: number
+  /** Set once; policies and lists may read them. */
+  readonly labels?: { readonly [name: string]: string }
+  /** Repeating a submit with the same key and input gives the first one's job, as long as that job's row exists. */
+  readonly idempotencyKey?: string
+  /** For the engine's own session: whose job it is. */
+  readonly tenant?: string
+}
+
+/** What `send` may be given. */
+export interface SendOptions extends CallOptions {}
+
+/** What `cancel` may be given. */
+export interface CancelOptions extends CallOptions {
+  /** Recorded in the history. */
+  readonly reason?: string
+  /** Further fields of the type's cancel command. */
+  readonly [field: string]: unknown
+}
+
+/** Input over this is refused: a job's row is read and written at each of its changes. */
+const INPUT_BYTES_MAX = 1_048_576
+
+/** {@inheritDoc Session.submit} */
+export async function submit(
+  core: Core,
+  who: Principal,
+  asked: AnyJobType,
+  input: unknown,
+  { signal, ...options }: SubmitOptions = {},
+): Promise<JobView> {
+  signal?.throwIfAborted()
+  const { pipeline, priority, labels, idempotencyKey, tenant } = await parseWith(
+    submitOptionsSchema,
+    options,
+    'options',
+  )
+  const type = core.types.require(asked)
+  const fixed = {
+    tenant: (who.kind === 'system' ? tenant : undefined) ?? who.tenant,
+    createdBy: who.id,
+    labels,
+    ...(pipeline === undefined ? {} : { pipeline }),
+  }
+  const target: Target = { ...fixed, type: type.type }
+  await authorizeSubmit(core, who, target)
+  const parsed = await parseInput(type, input)
+  const seed: NewJob = {
+    ...fixed,
+    id: newId(core),
+    trigger: 'manual',
+    priority,
+    ...(parsed === undefined ? {} : { input: parsed }),
+    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+  }
+  signal?.throwIfAborted()
+  return await insert(core, who, type, seed)
+}
+
+/** {@inheritDoc Session.send} */
+export async function send(
+  core: Core,
+  who: Principal,
+  id: JobId,
+  command: { readonly type: string; readonly [field: string]: unknown },
+  { signal }: SendOptions = {},
+): Promise<JobView> {
+  return await sendCommand(core, who, id, () => command, signal)
+}
+
+/** {@inheritDoc Session.cancel} */
+export async function cancel(
+  core: Core,
+  who: Principal,
+  id: JobId,
+  { signal, ...fields }: CancelOptions = {},
+): Promise<JobView> {
+  const named = (type: AnyJobType) => {
+    if (type.cancel !== null) return { ...fields, type: type.cancel }
+    throw new JobchartError('INVALID_STATE', `jobs of type "${type.type}" have no cancel command`, { jobId: id })
+  }
+  return await sendCommand(core, who, id, named, signal)
+}
+
+async function sendCommand(
+  core: Core,
+  who: Principal,
+  id: JobId,
+  commandFor: (type: AnyJobType) => ChartEvent,
+  signal: AbortSignal | undefined,
+): Promise<JobView> {
+  signal?.throwIfAborted()
+  let redacted: readonly string[] = []
+  let event: ChartEvent = { type: '' }
+  const job = await advance(core, {
+    jobId: id,
+    by: actorOf(who),
+    // Policy is asked before anything is said of the job, its type's commands included.
+    authorize: async (stored) => {
+      const type = core.types.of(stored)
+      const name = type === undefined ? 'unknown' : nameAsked(type, commandFor)
+      redacted = await authorizeJob(core, who, 'command', stored, { name, isCancel: name === type?.cancel })
+      event = await parseCommand(core.types.require(stored), commandFor(core.types.require(stored)))
+      signal?.throwIfAborted()
+    },
+    decide: (type, stored, at) => {
+      if (stored.phase === 'settled') throw settled(stored)
+      const decision = sendEvent(type, stored, event, at)
+      if (decision.handled) return decision
+      const where = `the job is ${stored.status}, where "${event.type}" is not taken`
+      throw new JobchartError('INVALID_STATE', where, { jobId: id })
+    },
+  })
+  return viewOf(job, redacted)
+}
+
+// That a type has no cancel command is told only to who may see the job.
+function nameAsked(type: AnyJobType, commandFor: (type: AnyJobType) => ChartEvent): string {
+  try {
+    return String(commandFor(type).type)
+  } catch {
+    return 'cancel'
+  }
+}
+
+async function parseCommand(type: AnyJobType, command: ChartEvent): Promise<ChartEvent> {
+  const { type: name, ...fields } = command
+  const schema = typeof name === 'string' && Object.hasOwn(type.commands, name) ? type.commands[name] : undefined
+  if (schema === undefined) {
+    const known = Object.keys(type.commands).join(', ') || 'none'
+    throw new JobchartError('INVALID_INPUT', `jobs of type "${type.type}" take these commands: ${known}`, {
+      issues: [{ message: 'no such command', path: ['type'] }],
+    })
+  }
+  const parsed = await parseWith(schema, fields, `command "${name}"`)
+  const event = { ...(typeof parsed === 'object' ? parsed : {}), type: name }
+  assertStorable(event, `command "${name}"`, true)
+  return event
+}
+
+function settled(job: Job): JobchartError {
+  const how = `the job ended as ${job.status}; nothing moves it any more`
+  return new JobchartError('ALREADY_SETTLED', how, { jobId: job.id })
+}
+
+async function parseInput(type: AnyJobType, input: unknown): Promise<Json | undefined> {
+  const parsed = type.input === undefined ? input : await parseWith(type.input, input, 'input')
+  if (parsed === undefined) return undefined
+  assertStorable(parsed, 'input')
+  const bytes = Buffer.byteLength(JSON.stringify(parsed))
+  if (bytes > INPUT_BYTES_MAX) {
+    throw new JobchartError(
+      'PAYLOAD_TOO_LARGE',
+      `input is ${bytes} bytes, and at most ${INPUT_BYTES_MAX} are taken; store the data elsewhere and pass its place`,
+    )
+  }
+  return parsed as Json
+}
+
+async function insert(core: Core, who: Principal, type: AnyJobType, seed: NewJob): Promise<JobView> {
+  const decision = create(type, seed, moment(core))
+  try {
+    const job = await land(core, { decision, change: { by: actorOf(who) } })
+    if (job === 'conflict') throw new Error('a new job cannot conflict')
+    return viewOf(job)
+  } catch (error) {
+    const first = await firstOfKey(core, seed, error)
+    if (first === undefined) throw error
+    return viewOf(first)
+  }
+}
+
+/** The job that used the idempotency key before, if that was for the same input. */
+async function firstOfKey(core: Core, seed: NewJob, error: unknown): Promise<Job | undefined> {
+  if (seed.idempotencyKey === undefined || !(error instanceof JobchartError) || error.code !== 'INVALID_INPUT') return
+  const first = error.jobId === undefined ? undefined : await core.storage.get(error.jobId)
+  if (first?.idempotencyKey !== seed.idempotencyKey) return undefined
+  if (canonical(first.input) === canonical(seed.input)) return first
+  throw new JobchartError('INVALID_INPUT', 'the idempotency key was used before with another input', {
+    issues: [{ message: 'used before with another input', path: ['idempotencyKey'] }],
+    jobId: first.id,
+  })
+}
+
+// Keys in order, so that two inputs that are deep-equal are the same text.
+function canonical(value: Json | undefined): string {
+  const sorted = (_: string, each: unknown) =>
+    typeof each === 'object' && each !== null && !Array.isArray(each)
+      ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : each
+  return JSON.stringify(value, sorted) ?? ''
+}
+
+function newId(core: Core): string {
+  const random = core.clock.randomBytes(16)
+  return core.settings.ids === 'uuidv4' ? v4({ random }) : v7({ random, msecs: core.clock.now() })
+}
+
+/** A principal, as the cause of an event. */
+function actorOf({ kind, id }: Principal): Actor {
+  return { kind, id }
+}

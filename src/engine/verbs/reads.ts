@@ -1,0 +1,185 @@
+import { JobchartError, jobNotFound } from '../../model/error.ts'
+import type { Actor } from '../../model/event.ts'
+import type { Job, JobId, Phase } from '../../model/job.ts'
+import { isoTime } from '../../model/time.ts'
+import type { Action, Principal } from '../../port/policy.ts'
+import type { JobPage, LogLine, StoredEvents } from '../../port/storage.ts'
+import { authorizeJob, authorizeList } from '../authorization.ts'
+import type { Core } from '../core.ts'
+import { listOptionsSchema } from '../options.ts'
+import { parseWith } from '../parse.ts'
+import type { CallOptions } from '../session.ts'
+import { type JobView, viewOf } from '../view.ts'
+
+/** One page of a list. */
+export interface Page<Item> {
+  readonly items: readonly Item[]
+  /** Give it as `cursor` to get the next page; absent at the end. */
+  readonly nextCursor?: string
+}
+
+/** What `list` takes; each field narrows. */
+export interface ListOptions extends CallOptions {
+  /** `'mine'`: only what the principal created. Default `'all'` that may be seen. */
+  readonly view?: 'mine' | 'all'
+  readonly type?: string
+  readonly phase?: Phase
+  readonly status?: string
+  readonly pipeline?: string
+  readonly labels?: { readonly [name: string]: string }
+  /** 1 to 100; default 20. */
+  readonly limit?: number
+  readonly cursor?: string
+}
+
+/** A change of a job's label. */
+export interface HistoryEntry {
+  /** The number of the event among the job's. */
+  readonly sequence: number
+  /** Absent for the creation. */
+  readonly from?: string
+  readonly to: string
+  /** ISO 8601. */
+  readonly at: string
+  readonly by: Actor
+  readonly reason?: string
+  readonly message?: string
+}
+
+/** What `logs` takes. */
+export interface LogOptions extends CallOptions {
+  /** Lines with a number above this; default 0. */
+  readonly after?: number
+}
+
+const ROWS_AT_ONCE = 500
+
+/** {@inheritDoc Session.get} */
+export async function get(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<JobView> {
+  signal?.throwIfAborted()
+  const { job, redacted } = await readable(core, who, 'get', id)
+  return viewOf(job, redacted)
+}
+
+/** {@inheritDoc Session.list} */
+export async function list(
+  core: Core,
+  who: Principal,
+  { signal, ...options }: ListOptions = {},
+): Promise<Page<JobView>> {
+  signal?.throwIfAborted()
+  const { view, limit, cursor, labels, ...narrow } = await parseWith(listOptionsSchema, options, 'options')
+  const scopes = await authorizeList(core, who)
+  const filter = {
+    ...defined(narrow),
+    scopes,
+    labels,
+    ...(view === 'mine' ? { createdBy: who.id } : {}),
+  }
+  const after = cursor === undefined ? {} : { after: readCursor(cursor, who) }
+  // One more than asked for tells whether there is a next page.
+  const jobs = await core.storage.find(filter, { limit: limit + 1, ...after })
+  const page = jobs.slice(0, limit)
+  const last = page.at(-1)
+  const items = await Promise.all(page.map((job) => shown(core, who, job)))
+  return {
+    items: items.flatMap((item) => item ?? []),
+    ...(jobs.length > limit && last !== undefined ? { nextCursor: writeCursor(last, who) } : {}),
+  }
+}
+
+/** {@inheritDoc Session.history} */
+export async function history(
+  core: Core,
+  who: Principal,
+  id: JobId,
+  { signal }: CallOptions = {},
+): Promise<readonly HistoryEntry[]> {
+  await readable(core, who, 'history', id)
+  const entries: HistoryEntry[] = []
+  for (let after = 0; ; ) {
+    signal?.throwIfAborted()
+    const rows = await core.storage.events({ after, limit: ROWS_AT_ONCE, jobId: id })
+    for (const row of rows) {
+      entries.push(...entriesOf(row))
+      after = row.sequence + row.events.length - 1
+    }
+    if (rows.length < ROWS_AT_ONCE) return entries
+  }
+}
+
+/** {@inheritDoc Session.logs} */
+export async function* logs(
+  core: () => Core,
+  who: () => Principal,
+  id: JobId,
+  { after = 0, signal }: LogOptions = {},
+): AsyncGenerator<Pick<LogLine, 'number' | 'text'> & { readonly at: string }> {
+  for (let last = after; ; ) {
+    signal?.throwIfAborted()
+    await readable(core(), who(), 'logs', id)
+    const lines = await core().storage.logs(id, last, ROWS_AT_ONCE)
+    const [first] = lines
+    if (first !== undefined && first.number > last + 1) {
+      const text = `(${first.number - last - 1} earlier lines were dropped: only the newest are kept)`
+      yield { number: first.number - 1, at: isoTime(first.at), text }
+    }
+    for (const { number, at, text } of lines) yield { number, at: isoTime(at), text }
+    last = lines.at(-1)?.number ?? last
+    if (lines.length < ROWS_AT_ONCE) return
+  }
+}
+
+/** A job that the principal may read in this way. @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN` */
+export async function readable(
+  core: Core,
+  who: Principal,
+  action: Action,
+  id: string,
+): Promise<{ readonly job: Job; readonly redacted: readonly string[] }> {
+  const job = typeof id === 'string' ? await core.storage.get(id) : undefined
+  if (job === undefined) throw jobNotFound(id)
+  return { job, redacted: await authorizeJob(core, who, action, job) }
+}
+
+// The scope has already chosen the rows; what each may show is the policy's word on that job.
+async function shown(core: Core, who: Principal, job: Job): Promise<JobView | undefined> {
+  try {
+    return viewOf(job, await authorizeJob(core, who, 'get', job))
+  } catch {
+    return undefined
+  }
+}
+
+function entriesOf(row: StoredEvents): readonly HistoryEntry[] {
+  return row.events.flatMap((event, index) => {
+    const isChange = event.type === 'job.transitioned' && event.from !== event.to
+    if (event.type !== 'job.created' && !isChange) return []
+    const { to, reason, message } = event
+    const said = defined({ from: event.type === 'job.created' ? undefined : event.from, reason, message })
+    return [{ ...said, sequence: row.jobSequence + index, to, at: isoTime(row.at), by: event.by ?? row.by }]
+  })
+}
+
+// Bound to who asked: a cursor from another's list says where rows stand that are not the holder's to see.
+function writeCursor({ createdAt, id }: Job, who: Principal): string {
+  return Buffer.from(JSON.stringify([createdAt, id, who.tenant, who.id])).toString('base64url')
+}
+
+function readCursor(cursor: string, who: Principal): NonNullable<JobPage['after']> {
+  try {
+    const [createdAt, id, tenant, holder]: unknown[] = JSON.parse(Buffer.from(cursor, 'base64url').toString())
+    const isOwn = tenant === who.tenant && holder === who.id
+    if (isOwn && typeof createdAt === 'number' && typeof id === 'string') return { createdAt, id }
+  } catch {
+    // Answered below, as for any other text that is no cursor.
+  }
+  throw new JobchartError('INVALID_INPUT', 'cursor should be the nextCursor of a page of this list', {
+    issues: [{ message: 'not a cursor of this list', path: ['cursor'] }],
+  })
+}
+
+function defined<Fields extends object>(fields: Fields): { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> } {
+  const set = Object.entries(fields).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(set) as { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> }
+}

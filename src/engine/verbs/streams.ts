@@ -1,0 +1,38 @@
+import { JobchartError } from '../../model/error.ts'
+import type { JobId } from '../../model/job.ts'
+import type { Principal } from '../../port/policy.ts'
+import type { Core } from '../core.ts'
+import type { CallOptions } from '../session.ts'
+import { type JobView, viewOf } from '../view.ts'
+import { readable } from './reads.ts'
+
+/** {@inheritDoc Session.result} */
+export async function result(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<JobView> {
+  for (;;) {
+    signal?.throwIfAborted()
+    if (core.stopped.aborted) throw new JobchartError('ENGINE_STOPPED', 'the engine was stopped before the job ended')
+    // Watched before it is read: what happens in between is not missed.
+    const change = nextChange(core, id, signal)
+    try {
+      const { job, redacted } = await readable(core, who, 'result', id)
+      if (job.phase === 'settled') return viewOf(job, redacted)
+      await change.happened
+    } finally {
+      change.forget()
+    }
+  }
+}
+
+function nextChange(core: Core, id: string, signal: AbortSignal | undefined) {
+  let wake = () => {}
+  const happened = new Promise<void>((resolve) => {
+    wake = resolve
+  })
+  const unwatch = core.publisher.watch(id, wake)
+  signal?.addEventListener('abort', wake, { once: true })
+  const forget = () => {
+    unwatch()
+    signal?.removeEventListener('abort', wake)
+  }
+  return { happened, forget }
+}

@@ -1,0 +1,93 @@
+import { memoryStorage } from './defaults/memory-storage.ts'
+import { queueExecutor } from './defaults/queue-executor.ts'
+import { rolePolicy } from './defaults/role-policy.ts'
+import { systemClock } from './defaults/system-clock.ts'
+import { Engine } from './engine/engine.ts'
+import type { EngineOptions } from './engine/options.ts'
+
+type Ports = 'storage' | 'policy' | 'executors' | 'clock'
+
+/** {@link EngineOptions}, where what is absent has a default. */
+export type CreateEngineOptions = Omit<EngineOptions, Ports> & { readonly [Port in Ports]?: EngineOptions[Port] }
+
+/**
+ * Makes an engine and starts it: when it resolves, what dead engines held on the same storage has been taken back.
+ *
+ * Absent ports are `memoryStorage()`, `rolePolicy()`, one `queueExecutor()` named `default`, and the system's clock.
+ *
+ * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work; `STORAGE_UNAVAILABLE` the storage cannot be opened.
+ */
+export async function createEngine(options: CreateEngineOptions): Promise<Engine> {
+  const engine = new Engine({
+    ...options,
+    storage: options.storage ?? memoryStorage(),
+    policy: options.policy ?? rolePolicy(),
+    executors: { default: queueExecutor(), ...options.executors },
+    clock: options.clock ?? systemClock(),
+  })
+  await engine.start()
+  return engine
+}
+
+export { type MemoryOptions, memoryStorage } from './defaults/memory-storage.ts'
+export { type QueueExecutorOptions, queueExecutor } from './defaults/queue-executor.ts'
+export { type RolePolicyOptions, rolePolicy } from './defaults/role-policy.ts'
+export { systemClock } from './defaults/system-clock.ts'
+export type { Engine, SessionPrincipal, StopOptions } from './engine/engine.ts'
+export type { EngineOptions } from './engine/options.ts'
+export type { CallOptions, Session } from './engine/session.ts'
+export type { CancelOptions, SendOptions, SubmitOptions } from './engine/verbs/jobs.ts'
+export type { HistoryEntry, ListOptions, LogOptions, Page } from './engine/verbs/reads.ts'
+export type { JobView } from './engine/view.ts'
+export type { TaskEnd } from './model/decision.ts'
+export {
+  type AnyJobType,
+  type CommandSchemas,
+  type Description,
+  defineJob,
+  type ExecuteOptions,
+  type InputOf,
+  type JobType,
+  type LifecycleOptions,
+  type OutputOf,
+} from './model/definition.ts'
+export { type ErrorCode, type Issue, JobchartError, type JobError } from './model/error.ts'
+export type { Actor, EventDetails, EventRow, EventType, JobEvent } from './model/event.ts'
+export type { Job, JobId, Outcome, Phase, Timer, Trigger } from './model/job.ts'
+export type { RetryOptions } from './model/retry.ts'
+export type { Json } from './model/storable.ts'
+export {
+  type Progress,
+  type ProgressReport,
+  type Recovery,
+  type StepContext,
+  type Task,
+  type TaskContext,
+  type TaskOptions,
+  task,
+} from './model/task.ts'
+export type { Duration } from './model/time.ts'
+export type { Clock } from './port/clock.ts'
+export type { Executor, Work } from './port/executor.ts'
+export type { Action, Policy, Principal, Scope, Target, Verdict } from './port/policy.ts'
+export type {
+  Claimed,
+  ClaimQuery,
+  ClaimTransition,
+  EventQuery,
+  JobFilter,
+  JobPage,
+  JobWrite,
+  LogLine,
+  NewLine,
+  Note,
+  Route,
+  Storage,
+  StorageConnection,
+  StorageHost,
+  StoredEvents,
+  TypeKey,
+  Unit,
+  UnitResult,
+  Write,
+} from './port/storage.ts'

@@ -1,0 +1,320 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { type AnyStateMachine, type AnyStateNode, createMachine } from 'xstate'
+import { JobchartError } from './error.ts'
+import type { Job } from './job.ts'
+import type { RetryOptions } from './retry.ts'
+import {
+  type PromiseCreator,
+  parseTask,
+  promiseSettings,
+  type Recovery,
+  type TaskContext,
+  type TaskSettings,
+  taskSettings,
+} from './task.ts'
+import type { Duration } from './time.ts'
+import { type Chart, type ChartEvent, createChart, stateNodes } from './transition.ts'
+
+/** For each command its schema. */
+export interface CommandSchemas {
+  readonly [command: string]: StandardSchemaV1
+}
+
+/** The event that a command is sent as: its name as `type`, with its schema's fields. */
+export type CommandOf<Commands extends CommandSchemas> = {
+  [Name in keyof Commands & string]: { readonly type: Name } & StandardSchemaV1.InferInput<Commands[Name]>
+}[keyof Commands & string]
+
+/** What `describe` may say of a job; what it leaves out keeps its default. */
+export interface Description {
+  readonly message?: string
+  readonly error?: unknown
+  readonly exitCode?: number
+  readonly reason?: string
+}
+
+/** What `describe` reads: where the chart stands after the event. */
+export interface DescribedSnapshot {
+  readonly value: unknown
+  readonly context: unknown
+  readonly output: unknown
+  readonly status: string
+}
+
+/** Labels for the ends that are not states of the chart. */
+export interface EndLabels {
+  /** The machine threw, or took no error event. Default `'error'`. */
+  readonly error?: string
+  /** A child whose parent left it. Default `'stopped'`. */
+  readonly stopped?: string
+}
+
+interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
+  /** Names the type; at most 200 characters. */
+  readonly type: Type
+  /** Raise it when the chart changes in a way that stored jobs cannot follow. Default `'1'`. */
+  readonly version?: string
+  /** Checks the input at submit, as any Standard Schema; the parsed value is stored. */
+  readonly input?: InputSchema
+  /** Checks the result of a job that succeeded. */
+  readonly output?: OutputSchema
+  readonly labels?: EndLabels
+  /** Says what the record should carry after an event; called for each move, and must be pure. */
+  readonly describe?: (snapshot: DescribedSnapshot, event: ChartEvent) => Description | undefined
+}
+
+/** A job type whose life is one function: queued → running → completed, failed or cancelled. */
+export interface ExecuteOptions<Type extends string, InputSchema, OutputSchema, Input, Output>
+  extends CommonOptions<Type, InputSchema, OutputSchema> {
+  readonly execute: (context: TaskContext<Input>) => Output | PromiseLike<Output>
+  readonly retry?: RetryOptions
+  readonly recovery?: Recovery
+  readonly killGrace?: Duration | 'never'
+  readonly executor?: string
+}
+
+/** A job type whose life is an XState v5 machine. */
+export interface LifecycleOptions<Type extends string, InputSchema, OutputSchema, Commands extends CommandSchemas>
+  extends CommonOptions<Type, InputSchema, OutputSchema> {
+  readonly lifecycle: AnyStateMachine
+  /** The events that a person may send. A state must take each of them. */
+  readonly commands?: Commands
+  /** The command that `cancel` sends. Default `'cancel'` if it is one of the commands; null: there is none. */
+  readonly cancel?: (keyof Commands & string) | null
+}
+
+/** The commands of the default lifecycle. */
+export interface DefaultCommands extends CommandSchemas {
+  readonly cancel: StandardSchemaV1<{ readonly reason?: string }>
+}
+
+declare const inputBrand: unique symbol
+declare const outputBrand: unique symbol
+
+/** A kind of job: made by {@link defineJob}, given to `createEngine` and `submit`. */
+export interface JobType<
+  Type extends string = string,
+  Input = unknown,
+  Output = unknown,
+  Commands extends CommandSchemas = CommandSchemas,
+> {
+  readonly type: Type
+  readonly version: string
+  readonly commands: Commands
+  /** The name of the cancel command, if there is one. */
+  readonly cancel: string | null
+  readonly input: StandardSchemaV1 | undefined
+  readonly output: StandardSchemaV1 | undefined
+  readonly endLabels: { readonly error: string; readonly stopped: string }
+  readonly describe: ((snapshot: DescribedSnapshot, event: ChartEvent) => Description | undefined) | undefined
+  readonly chart: Chart
+  /** The machine gets the input as its own; the default lifecycle's task reads it from the record instead. */
+  readonly chartTakesInput: boolean
+  /** By the name of the invoked logic. */
+  readonly tasks: ReadonlyMap<string, TaskSettings>
+  readonly [inputBrand]?: Input
+  readonly [outputBrand]?: Output
+}
+
+/** Any job type. */
+export type AnyJobType = JobType<string, unknown, unknown, CommandSchemas>
+
+/** What `submit` takes for a job type. */
+export type InputOf<Type> = Type extends { readonly [inputBrand]?: infer Input } ? Input : never
+
+/** What a job of the type gives when it succeeds. */
+export type OutputOf<Type> = Type extends { readonly [outputBrand]?: infer Output } ? Output : never
+
+type In<Schema> = Schema extends StandardSchemaV1 ? StandardSchemaV1.InferInput<Schema> : unknown
+type Parsed<Schema> = Schema extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<Schema> : unknown
+
+/**
+ * Defines a job type by a function, or by an XState machine whose invokes are promise logic or `task()`.
+ *
+ * @throws {JobchartError} `INVALID_DEFINITION` for whatever can be known to be broken: an invoke of logic that cannot
+ *   be found or cannot be run durably, a command that no state takes, a duration that is none.
+ */
+export function defineJob<
+  const Type extends string,
+  Output,
+  InputSchema extends StandardSchemaV1 | undefined = undefined,
+  OutputSchema extends StandardSchemaV1 | undefined = undefined,
+>(
+  options: ExecuteOptions<Type, InputSchema, OutputSchema, Parsed<InputSchema>, Output>,
+): JobType<
+  Type,
+  In<InputSchema>,
+  OutputSchema extends StandardSchemaV1 ? Parsed<OutputSchema> : Awaited<Output>,
+  DefaultCommands
+>
+export function defineJob<
+  const Type extends string,
+  InputSchema extends StandardSchemaV1 | undefined = undefined,
+  OutputSchema extends StandardSchemaV1 | undefined = undefined,
+  const Commands extends CommandSchemas = { readonly [command: string]: never },
+>(
+  options: LifecycleOptions<Type, InputSchema, OutputSchema, Commands>,
+): JobType<Type, In<InputSchema>, Parsed<OutputSchema>, Commands>
+export function defineJob(
+  options:
+    | ExecuteOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, unknown, unknown>
+    | LifecycleOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, CommandSchemas>,
+): AnyJobType {
+  const { type, version = '1' } = options
+  if (typeof type !== 'string' || type === '' || type.length > 200) {
+    throw new JobchartError('INVALID_DEFINITION', 'type should be a name of 1 to 200 characters')
+  }
+  const common = {
+    type,
+    version,
+    input: options.input,
+    endLabels: { error: options.labels?.error ?? 'error', stopped: options.labels?.stopped ?? 'stopped' },
+    describe: options.describe,
+  }
+  return 'execute' in options ? { ...common, ...fromFunction(options) } : { ...common, ...fromMachine(options) }
+}
+
+type Life = Pick<AnyJobType, 'output' | 'commands' | 'cancel' | 'chart' | 'chartTakesInput' | 'tasks'>
+
+function fromFunction(
+  options: ExecuteOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, unknown, unknown>,
+): Life {
+  const { execute, retry, recovery, killGrace, executor, output } = options
+  const given = { retry, recovery, killGrace, executor, output }
+  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
+  return {
+    // The task checks it, where a schema may be asynchronous and a misfit is a failed attempt.
+    output: undefined,
+    commands: { cancel: reasonSchema },
+    cancel: 'cancel',
+    chart: createChart(defaultLifecycle),
+    chartTakesInput: false,
+    tasks: new Map([['execute', parseTask(set, execute, true)]]),
+  }
+}
+
+function fromMachine(
+  options: LifecycleOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, CommandSchemas>,
+): Life {
+  const { type, lifecycle, commands = {} } = options
+  const tasks = new Map<string, TaskSettings>()
+  for (const node of stateNodes(lifecycle.root)) {
+    // XState gives an inline invoke a name of its own, so the source of a read invoke is always a string.
+    for (const { src } of node.invoke) tasks.set(String(src), settingsOfInvoke(type, lifecycle, node, String(src)))
+  }
+  for (const [src, logic] of Object.entries(lifecycle.implementations.actors as { [name: string]: unknown })) {
+    const settings = tasks.get(src) ?? settingsOfLogic(logic)
+    if (settings !== undefined) tasks.set(src, settings)
+  }
+  for (const command of Object.keys(commands)) checkCommand(type, lifecycle, command)
+  return {
+    output: options.output,
+    commands,
+    cancel: cancelCommand(options.type, commands, options.cancel),
+    chart: createChart(lifecycle),
+    chartTakesInput: true,
+    tasks,
+  }
+}
+
+function settingsOfInvoke(type: string, machine: AnyStateMachine, node: AnyStateNode, src: string): TaskSettings {
+  const settings = settingsOfLogic(findLogic(machine, node, src))
+  if (settings !== undefined) return settings
+  throw new JobchartError(
+    'INVALID_DEFINITION',
+    `job type "${type}": state "${node.id}" invokes "${src}", which is no promise logic or task(). ` +
+      'Provide it under that name in setup({ actors }), made by task() or fromPromise().',
+  )
+}
+
+function findLogic(machine: AnyStateMachine, node: AnyStateNode, src: string): unknown {
+  const index = node.invoke.findIndex((invoke) => invoke.src === src)
+  const configured = [node.config.invoke].flat()[index]?.src
+  return typeof configured === 'object' ? configured : machine.implementations.actors[src]
+}
+
+function settingsOfLogic(logic: unknown): TaskSettings | undefined {
+  if (typeof logic !== 'object' || logic === null) return undefined
+  return taskSettings(logic) ?? (isPromiseLogic(logic) ? promiseSettings(logic.config) : undefined)
+}
+
+// XState marks no logic with its kind, but only promise logic answers its own event with the value as its output.
+function isPromiseLogic(logic: object): logic is { readonly config: PromiseCreator } {
+  const { config, transition } = logic as { readonly config?: unknown; readonly transition?: unknown }
+  if (typeof config !== 'function' || typeof transition !== 'function') return false
+  try {
+    const resolved: unknown = transition({ status: 'active' }, { type: 'xstate.promise.resolve', data: 1 }, {})
+    return (resolved as { readonly output?: unknown }).output === 1
+  } catch {
+    return false
+  }
+}
+
+function checkCommand(type: string, machine: AnyStateMachine, command: string): void {
+  const taken = (descriptor: string) =>
+    descriptor === command ||
+    descriptor === '*' ||
+    (descriptor.endsWith('.*') && `${command}.`.startsWith(descriptor.slice(0, -1)))
+  if (stateNodes(machine.root).some((node) => [...node.transitions.keys()].some(taken))) return
+  throw new JobchartError(
+    'INVALID_DEFINITION',
+    `job type "${type}": no state takes the command "${command}". Add it to a state's "on", or leave it out of commands.`,
+  )
+}
+
+function cancelCommand(type: string, commands: CommandSchemas, asked: string | null | undefined): string | null {
+  if (asked === undefined) return Object.hasOwn(commands, 'cancel') ? 'cancel' : null
+  if (asked !== null && !Object.hasOwn(commands, asked)) {
+    throw new JobchartError('INVALID_DEFINITION', `job type "${type}": cancel names "${asked}", which is no command`)
+  }
+  return asked
+}
+
+/** The default lifecycle: one invoke at the root, so that its work goes on while the label changes. */
+const defaultLifecycle = createMachine({
+  id: 'job',
+  initial: 'queued',
+  context: {},
+  invoke: { id: 'execute', src: 'execute', onDone: '.completed', onError: '.failed' },
+  on: { cancel: '.cancelled' },
+  states: {
+    queued: { on: { 'task.started': 'running' } },
+    running: { on: { 'task.lost': 'queued' } },
+    completed: { type: 'final', tags: ['success'] },
+    failed: { type: 'final', tags: ['failure'] },
+    cancelled: { type: 'final', tags: ['cancelled'] },
+  },
+  output: ({ event }) => ('output' in event ? event.output : undefined),
+}).provide({ actors: { execute: parseOnly() } })
+
+// The chart only names it; the code is each job type's own.
+function parseOnly() {
+  const still = { status: 'active', output: undefined, error: undefined, input: undefined } as const
+  return { transition: () => still, getInitialSnapshot: () => still, getPersistedSnapshot: () => still } as never
+}
+
+const REASON_CHARACTERS_MAX = 500
+
+const reasonSchema: DefaultCommands['cancel'] = {
+  '~standard': {
+    version: 1,
+    vendor: 'jobchart',
+    validate: (value) => {
+      const reason = (value as { readonly reason?: unknown } | null)?.reason
+      if (reason === undefined) return { value: {} }
+      if (typeof reason === 'string' && reason.length <= REASON_CHARACTERS_MAX) return { value: { reason } }
+      return { issues: [{ message: `reason should be text of at most ${REASON_CHARACTERS_MAX}`, path: ['reason'] }] }
+    },
+  },
+}
+
+/** The job's own label for an end outside the chart, and what `describe` sees of it. */
+export function describeMove(type: AnyJobType, job: Job, event: ChartEvent, error: unknown): Description {
+  const status = job.phase === 'settled' ? 'done' : 'active'
+  const said = type.describe?.({ value: job.state, context: job.context, output: job.output, status }, event) ?? {}
+  return {
+    ...(typeof event.reason === 'string' ? { reason: event.reason } : {}),
+    ...(error === undefined ? {} : { error }),
+    ...said,
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * What went wrong, in a form that code can test. Codes never change their meaning; messages may.
+ *
+ * - `JOB_NOT_FOUND` the job is absent, or hidden from who asks: the same answer.
+ * - `FORBIDDEN` the job can be seen, but not changed in this way.
+ * - `INVALID_STATE` the chart takes no such event in its present state.
+ * - `ALREADY_SETTLED` the job has ended; nothing moves it any more.
+ * - `ALREADY_RUNNING` another job holds the pipeline's slot.
+ * - `STALE_CLAIM` the report carries a token that is no longer good.
+ * - `INVALID_INPUT` a value does not fit its schema; `issues` names the paths.
+ * - `INVALID_DEFINITION` a job type or an option cannot work; the message says what to change.
+ * - `NOT_STORABLE` a value would not come back equal from JSON; `path` says where.
+ * - `PAYLOAD_TOO_LARGE` a value is over its limit.
+ * - `OUTCOME_UNKNOWN` the write may have landed; repeating it with the same idempotency key is safe.
+ * - `STORAGE_UNAVAILABLE` nothing was written; the cause says why.
+ * - `UNKNOWN_TYPE` this engine does not know the job's type or version.
+ * - `ENGINE_STOPPED` the engine was stopped; start it again, or use another.
+ * - `TASK_STOPPED` why a task's signal was aborted: the chart left its invoke, or the engine stops.
+ * - `TASK_LOST`, `POISON` ends of a task that its own code did not report.
+ */
+export type ErrorCode =
+  | 'JOB_NOT_FOUND'
+  | 'FORBIDDEN'
+  | 'INVALID_STATE'
+  | 'ALREADY_SETTLED'
+  | 'ALREADY_RUNNING'
+  | 'STALE_CLAIM'
+  | 'INVALID_INPUT'
+  | 'INVALID_DEFINITION'
+  | 'NOT_STORABLE'
+  | 'PAYLOAD_TOO_LARGE'
+  | 'OUTCOME_UNKNOWN'
+  | 'STORAGE_UNAVAILABLE'
+  | 'UNKNOWN_TYPE'
+  | 'ENGINE_STOPPED'
+  | 'TASK_STOPPED'
+  | 'TASK_LOST'
+  | 'POISON'
+
+/** One place where a value does not fit. `path` is a list of keys from the value's root. */
+export interface Issue {
+  readonly message: string
+  readonly path: readonly (string | number)[]
+}
+
+/** What a {@link JobchartError} may carry beside its code and message. */
+export interface ErrorDetail {
+  readonly issues?: readonly Issue[]
+  readonly jobId?: string
+  readonly path?: string
+  readonly cause?: unknown
+}
+
+/** The one error class of jobchart: test `error.code`, never the message. */
+export class JobchartError extends Error {
+  override readonly name = 'JobchartError'
+  readonly code: ErrorCode
+  readonly issues: readonly Issue[] | undefined
+  readonly jobId: string | undefined
+  readonly path: string | undefined
+
+  constructor(code: ErrorCode, message: string, detail: ErrorDetail = {}) {
+    super(message, detail.cause === undefined ? undefined : { cause: detail.cause })
+    this.code = code
+    this.issues = detail.issues
+    this.jobId = detail.jobId
+    this.path = detail.path
+  }
+}
+
+/** The answer for a job that is absent and for one that is hidden: equal but for the id that was asked. */
+export function jobNotFound(id: string): JobchartError {
+  return new JobchartError(
+    'JOB_NOT_FOUND',
+    `no job "${id}" here. It may have been deleted, or it is not yours to see.`,
+    {
+      jobId: id,
+    },
+  )
+}
+
+/** How a job's record carries an error. `stack` is for administrators; it is cut to 4,000 characters. */
+export interface JobError {
+  readonly name: string
+  readonly message: string
+  readonly code?: string
+  readonly stack?: string
+}
+
+const STACK_CHARACTERS_MAX = 4_000
+const MESSAGE_CHARACTERS_MAX = 2_000
+
+/**
+ * Whatever was thrown, as plain data that can be stored: an `Error` by its name, message, code and stack; a string as
+ * its own message; anything else by its `message` where it has one.
+ */
+export function jobError(thrown: unknown): JobError {
+  if (typeof thrown !== 'object' || thrown === null) {
+    return { name: 'Error', message: clean(String(thrown), MESSAGE_CHARACTERS_MAX) }
+  }
+  const { name, message, code, stack } = thrown as { [key: string]: unknown }
+  return {
+    name: typeof name === 'string' && name !== '' ? clean(name, 200) : 'Error',
+    message: clean(typeof message === 'string' ? message : describeObject(thrown), MESSAGE_CHARACTERS_MAX),
+    ...(typeof code === 'string' || typeof code === 'number' ? { code: clean(String(code), 200) } : {}),
+    ...(typeof stack === 'string' ? { stack: clean(stack, STACK_CHARACTERS_MAX) } : {}),
+  }
+}
+
+function describeObject(thrown: object): string {
+  try {
+    return JSON.stringify(thrown) ?? 'an object without a message was thrown'
+  } catch {
+    return 'an object that cannot be shown was thrown'
+  }
+}
+
+// Lone surrogates would make the record itself unstorable, so that a failure could not be recorded.
+function clean(text: string, charactersMax: number): string {
+  return text.slice(0, charactersMax).toWellFormed()
+}

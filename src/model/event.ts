@@ -1,0 +1,126 @@
+import type { JobError } from './error.ts'
+import type { Job } from './job.ts'
+import type { Json } from './storable.ts'
+import type { Progress } from './task.ts'
+import { isoTime } from './time.ts'
+
+/** Who caused an event. `kind` is set by the engine. */
+export interface Actor {
+  readonly kind: 'user' | 'agent' | 'scheduler' | 'system'
+  readonly id: string
+}
+
+/** The facts of each type of event. */
+export interface EventDetails {
+  /** The job is stored. */
+  readonly 'job.created': { readonly to: string; readonly reason?: string; readonly message?: string }
+  /** The chart moved. `from` and `to` are public labels; they are equal where only the inner state changed. */
+  readonly 'job.transitioned': {
+    readonly from: string
+    readonly to: string
+    readonly reason?: string
+    readonly message?: string
+    readonly error?: JobError
+  }
+  /** Not part of the history: at most one in 250 ms a job, and the last value of each attempt. */
+  readonly 'job.progress': { readonly progress: Progress }
+  /** The chart ran an `emit` action. */
+  readonly 'job.emitted': { readonly event: Json }
+  readonly 'task.started': { readonly task: string; readonly attempt: number }
+  /** The attempt failed and will be made again, not before `availableAt` (ISO 8601). */
+  readonly 'task.retried': {
+    readonly task: string
+    readonly attempt: number
+    readonly availableAt: string
+    readonly error: JobError
+  }
+  /** The attempt's process died. */
+  readonly 'task.lost': { readonly task: string; readonly attempt: number; readonly reason: string }
+  /** The attempt was given back by an engine that stopped; it is not counted. */
+  readonly 'task.released': { readonly task: string }
+  /** Work that the chart had left has ended. */
+  readonly 'task.stopped': { readonly task: string }
+  /** Work that the chart had left did not end in its grace: its token is void, its slot is free, its code may still run. */
+  readonly 'task.leaked': { readonly task: string }
+}
+
+/** The name of an event: past tense. */
+export type EventType = keyof EventDetails
+
+/** What a decision says happened, before the store has numbered it. `by` stands where it was not who caused the rest. */
+export type EventDraft = {
+  [Type in EventType]: { readonly type: Type; readonly by?: Actor } & EventDetails[Type]
+}[EventType]
+
+/** The facts that every event carries: they never change after submit, so that rights can filter by them. */
+export interface EventBase {
+  /** Rises over the whole log. */
+  readonly sequence: number
+  /** 1, 2, 3 … within the job; absent for `job.progress`. */
+  readonly jobSequence?: number
+  readonly jobId: string
+  readonly jobType: string
+  readonly tenant: string
+  readonly createdBy: string
+  readonly pipeline?: string
+  readonly labels: { readonly [name: string]: string }
+  /** ISO 8601. */
+  readonly at: string
+  readonly by: Actor
+}
+
+/** A fact about a job, published after its commit. */
+export type JobEvent<Type extends EventType = EventType> = {
+  [Name in Type]: EventBase & { readonly type: Name } & EventDetails[Name]
+}[Type]
+
+/**
+ * The events of one job in one commit, as one row of the log. The store sets `sequence`, the number of the first.
+ * `inputs` is what moved the chart, for the fold; no face reads it.
+ */
+export interface EventRow {
+  readonly jobId: string
+  readonly jobType: string
+  readonly tenant: string
+  readonly createdBy: string
+  readonly pipeline?: string
+  readonly labels: { readonly [name: string]: string }
+  /** Milliseconds UTC. */
+  readonly at: number
+  readonly by: Actor
+  /** The first event's `jobSequence`; 0 for a row of progress, which has none. */
+  readonly jobSequence: number
+  readonly events: readonly EventDraft[]
+  readonly inputs: readonly Json[]
+}
+
+/** The row for what happened to `job`, whose `eventCount` already counts `events`. */
+export function eventRow(job: Job, by: Actor, events: readonly EventDraft[], inputs: readonly Json[]): EventRow {
+  return { ...rowScope(job), at: job.updatedAt, by, jobSequence: job.eventCount - events.length + 1, events, inputs }
+}
+
+/** The row for a progress report: no `jobSequence`, not history. */
+export function progressRow(job: Job, by: Actor, progress: Progress, at: number): EventRow {
+  return { ...rowScope(job), at, by, jobSequence: 0, events: [{ type: 'job.progress', progress }], inputs: [] }
+}
+
+function rowScope(job: Job) {
+  return {
+    jobId: job.id,
+    jobType: job.type,
+    tenant: job.tenant,
+    createdBy: job.createdBy,
+    ...(job.pipeline === undefined ? {} : { pipeline: job.pipeline }),
+    labels: job.labels,
+  }
+}
+
+/** The events of a row as they are published, each with its own numbers. */
+export function publicEvents(row: EventRow, sequence: number): readonly JobEvent[] {
+  const { at, inputs, events, jobSequence, by, ...scope } = row
+  const time = isoTime(at)
+  return events.map((event, index) => {
+    const numbers = { sequence: sequence + index, ...(jobSequence === 0 ? {} : { jobSequence: jobSequence + index }) }
+    return { ...scope, ...numbers, at: time, by, ...event }
+  })
+}

@@ -1,0 +1,101 @@
+import type { JobError } from './error.ts'
+import type { Json } from './storable.ts'
+import type { Progress, Task } from './task.ts'
+
+declare const jobTypeBrand: unique symbol
+
+/** A job's id, which remembers at compile time what type of job it names. A plain string will do where no type is needed. */
+export type JobId<Type = unknown> = string & { readonly [jobTypeBrand]?: Type }
+
+/** How a job ended. */
+export type Outcome = 'success' | 'failure' | 'cancelled'
+
+/** Where a job stands, in words that hold for every lifecycle. The first that fits: settled, indeterminate, active. */
+export type Phase = 'settled' | 'indeterminate' | 'active'
+
+/** Why a job exists. */
+export type Trigger = 'manual' | 'schedule' | 'dependency' | 'retry' | 'parent'
+
+/** An event due at a time: an `after`, or a delayed `raise`. */
+export interface Timer {
+  /** XState's id for it; a new one of the same id replaces it. */
+  readonly id: string
+  readonly event: { readonly type: string; readonly [key: string]: Json }
+  /** Milliseconds UTC. */
+  readonly dueAt: number
+}
+
+/** One stored run of a job type: a row, moved by a pure function. All times are whole milliseconds UTC. */
+export interface Job {
+  readonly id: string
+  readonly type: string
+  readonly version: string
+  readonly tenant: string
+  readonly createdBy: string
+  readonly trigger: Trigger
+  /** Its runs share one slot. */
+  readonly pipeline?: string
+  readonly labels: { readonly [name: string]: string }
+  /** XState's state value: where the chart stands. */
+  readonly state: Json
+  readonly context: Json
+  /** For each history state's id, the ids of the states it remembers. */
+  readonly historyValue?: { readonly [id: string]: readonly string[] }
+  /** The public label of the present state. */
+  readonly status: string
+  readonly phase: Phase
+  readonly outcome?: Outcome
+  /** The present state is tagged `vacates`. */
+  readonly vacates: boolean
+  readonly input?: Json
+  readonly output?: Json
+  readonly error?: JobError
+  readonly exitCode?: number
+  readonly message?: string
+  /** Written by reports, never by a transition. */
+  readonly progress?: Progress
+  /** Higher goes first. */
+  readonly priority: number
+  readonly timers: readonly Timer[]
+  readonly tasks: readonly Task[]
+  /** The counter behind tokens and entries: raised at each, never reset. */
+  readonly counter: number
+  readonly createdAt: number
+  /** The first start of a task. */
+  readonly startedAt?: number
+  /** Set exactly when the phase is `settled`. */
+  readonly endedAt?: number
+  readonly updatedAt: number
+  /** What a compare-and-set compares: 1 when inserted, raised by every write. */
+  readonly revision: number
+  /** How many events the job has; the newest one's `jobSequence`. */
+  readonly eventCount: number
+  readonly idempotencyKey?: string
+}
+
+/** A held or stopping task means that code may be running. */
+export function isBusy(job: Job): boolean {
+  return job.tasks.some((task) => task.status !== 'offered')
+}
+
+/** The job occupies its pipeline: by where its chart stands, or because its code may still run. */
+export function holdsSlot(job: Job): boolean {
+  if (job.pipeline === undefined) return false
+  return (job.phase !== 'settled' && !job.vacates) || isBusy(job)
+}
+
+/** The next time at which something falls due without anyone asking: a timer, or the end of a stopping task's grace. */
+export function wakeAt(job: Job): number | undefined {
+  const times = job.timers.map((timer) => timer.dueAt)
+  for (const task of job.tasks) if (task.stopBy !== undefined) times.push(task.stopBy)
+  return times.length === 0 ? undefined : Math.min(...times)
+}
+
+/** The tasks that may be claimed at their `availableAt`: offered, and no earlier entry of the same invoke still stopping. */
+export function claimableTasks(job: Job): readonly Task[] {
+  return job.tasks.filter((task) => task.status === 'offered' && !isBlocked(job, task))
+}
+
+function isBlocked(job: Job, task: Task): boolean {
+  return job.tasks.some((other) => other.id === task.id && other.entry !== task.entry && other.status === 'stopping')
+}

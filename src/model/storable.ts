@@ -1,0 +1,86 @@
+import { JobchartError } from './error.ts'
+
+/** A value that JSON gives back equal. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
+
+/** Nesting beyond this is refused: JSON itself recurses, and would end the process's stack. */
+const DEPTH_MAX = 200
+
+/**
+ * Refuses what JSON would not give back equal: NaN, infinities, BigInt, functions, symbols, dates, maps, class
+ * instances, holes in lists, cycles, lone surrogates, and an own `__proto__`, `constructor` or `prototype` key.
+ *
+ * @param name  stands first in the error's path, e.g. `input`.
+ * @param lenient  a property whose value is undefined counts as absent, which reads the same; else it is refused.
+ * @throws {JobchartError} `NOT_STORABLE` with `path`.
+ */
+export function assertStorable(value: unknown, name: string, lenient = false): void {
+  visit(value, { name, lenient, path: [], open: new Set() })
+}
+
+interface Walk {
+  readonly name: string
+  readonly lenient: boolean
+  readonly path: (string | number)[]
+  readonly open: Set<object>
+}
+
+function visit(value: unknown, walk: Walk): void {
+  switch (typeof value) {
+    case 'string':
+      if (!value.isWellFormed()) refuse(walk, 'a string with a lone surrogate')
+      return
+    case 'number':
+      if (!Number.isFinite(value)) refuse(walk, String(value))
+      return
+    case 'boolean':
+      return
+    case 'object':
+      if (value !== null) visitObject(value, walk)
+      return
+    default:
+      refuse(walk, value === undefined ? 'undefined' : `a ${typeof value}`)
+  }
+}
+
+function visitObject(value: object, walk: Walk): void {
+  if (walk.open.has(value)) refuse(walk, 'a cycle')
+  if (walk.path.length >= DEPTH_MAX) refuse(walk, `nesting deeper than ${DEPTH_MAX}`)
+  walk.open.add(value)
+  if (Array.isArray(value)) visitList(value, walk)
+  else visitRecord(value, walk)
+  walk.open.delete(value)
+}
+
+function visitList(list: readonly unknown[], walk: Walk): void {
+  if (Object.keys(list).length !== list.length) refuse(walk, 'a list with holes or extra properties')
+  for (let index = 0; index < list.length; index++) {
+    walk.path.push(index)
+    visit(list[index], walk)
+    walk.path.pop()
+  }
+}
+
+const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])
+
+function visitRecord(record: object, walk: Walk): void {
+  const prototype: unknown = Object.getPrototypeOf(record)
+  if (prototype !== Object.prototype && prototype !== null) {
+    refuse(walk, `an instance of ${record.constructor?.name ?? 'a class'}`)
+  }
+  if (Object.getOwnPropertySymbols(record).length > 0) refuse(walk, 'a symbol key')
+  if ('toJSON' in record && typeof record.toJSON === 'function') refuse(walk, 'an object with toJSON')
+  for (const key of Object.keys(record)) {
+    walk.path.push(key)
+    if (FORBIDDEN_KEYS.has(key)) refuse(walk, 'a key that could change a prototype')
+    if (!key.isWellFormed()) refuse(walk, 'a key with a lone surrogate')
+    const value = (record as { readonly [key: string]: unknown })[key]
+    if (value !== undefined || !walk.lenient) visit(value, walk)
+    walk.path.pop()
+  }
+}
+
+function refuse(walk: Walk, found: string): never {
+  const path = [walk.name, ...walk.path].join('.')
+  throw new JobchartError('NOT_STORABLE', `${path} should be plain JSON; found ${found}`, { path })
+}

@@ -1,0 +1,219 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { fromPromise, type PromiseActorLogic } from 'xstate'
+import { JobchartError } from './error.ts'
+import { parseRetry, type Retry, type RetryOptions } from './retry.ts'
+import type { Json } from './storable.ts'
+import { type Duration, durationMs } from './time.ts'
+
+/**
+ * Where a task stands.
+ *
+ * ```
+ *            claim                 its end is reported
+ *  offered ────────▶ held ───────────────────────────▶ (gone)
+ *     ▲               │ │ the chart leaves the invoke
+ *     │   loss, retry │ └──▶ stopping ── stop report, death, stopBy ──▶ (gone)
+ *     └───────────────┘
+ * ```
+ */
+export type TaskStatus = 'offered' | 'held' | 'stopping'
+
+/** A piece of outside work that a state asks for, as it stands in the job's row. Times are milliseconds UTC. */
+export interface Task {
+  /** The invoke's id. It stands twice while an invoke was left and entered again: once stopping, once offered. */
+  readonly id: string
+  /** Numbers this entry of the invoke; unique within the job. Recorded steps belong to it. */
+  readonly entry: number
+  /** The name of the invoked logic. */
+  readonly src: string
+  /** The executor that may take it. */
+  readonly executor: string
+  readonly input?: Json
+  readonly status: TaskStatus
+  /** The fencing number of the newest claim; 0 before the first. */
+  readonly token: number
+  /** The instance that holds it. */
+  readonly holder?: string
+  /** Not claimable before. */
+  readonly availableAt: number
+  /** While stopping: the time at which it is given up as leaked; absent with `killGrace: 'never'`. */
+  readonly stopBy?: number
+  /** The attempt that runs, or ran last; counted at its claim. */
+  readonly attempt: number
+  /** Attempts that were lost with their process. */
+  readonly crashes: number
+  /** Messages not yet taken by the work. */
+  readonly inbox: readonly Json[]
+}
+
+/** How far the work is. All four are counts, at least 0. */
+export interface Progress {
+  readonly completed: number
+  readonly failed: number
+  readonly running: number
+  readonly total: number
+}
+
+/** What a task reports of its progress: `completed` of `total`, and where it matters how many failed or run now. */
+export interface ProgressReport {
+  readonly completed: number
+  readonly total?: number
+  readonly failed?: number
+  readonly running?: number
+}
+
+/** What the function of a step is given. */
+export interface StepContext {
+  /**
+   * The same in every attempt and after every crash, and used by no other step. A step runs at least once: write its
+   * key in the transaction of the target, and skip the work where it stands there already, and the effect is
+   * exactly-once.
+   */
+  readonly key: string
+  /** Aborted when the task is asked to stop. */
+  readonly signal: AbortSignal
+}
+
+/** What the code of a task works with. */
+export interface TaskContext<Input = unknown> {
+  readonly input: Input
+  /** Aborted when the chart left the invoke, or the engine stops. */
+  readonly signal: AbortSignal
+  /** 1 for the first. */
+  readonly attempt: number
+  readonly job: { readonly id: string; readonly type: string }
+  /** The same in every attempt of this entry of the invoke. */
+  readonly idempotencyKey: string
+  /**
+   * Says how far the work is: stored, and published at most once in 250 ms and at the attempt's end. It never falls
+   * within an attempt.
+   *
+   * @throws {JobchartError} `INVALID_INPUT` a count is negative or not finite.
+   */
+  readonly progress: (report: ProgressReport) => void
+  /** Adds a line to the job's log. A line is cut at 10,000 characters. */
+  readonly log: (text: string) => void
+  /**
+   * Runs `run` and records its result before it resolves; an attempt that finds the result recorded gets it without
+   * running again.
+   *
+   * @throws {JobchartError} `STALE_CLAIM` the task is no longer this attempt's; `INVALID_INPUT` the name was used
+   *   before in this attempt; `NOT_STORABLE` the result is no JSON.
+   */
+  readonly step: <Result>(name: string, run: (step: StepContext) => Result | PromiseLike<Result>) => Promise<Result>
+}
+
+/** What happens when the process of an attempt died: `restart` offers it again (after 3 such ends: `POISON`), `fail` ends it. */
+export type Recovery = 'restart' | 'fail'
+
+/** The options of {@link task}. */
+export interface TaskOptions<Input = unknown, Output = unknown> {
+  /** The name of the executor that runs it. Default `'default'`. */
+  readonly executor?: string
+  /** Checks the input before the code sees it; the parsed value is given. */
+  readonly input?: StandardSchemaV1<unknown, Input>
+  /** Checks the result; a result that does not fit is a failure, and the parsed value is what the chart gets. */
+  readonly output?: StandardSchemaV1<unknown, Output>
+  readonly retry?: RetryOptions
+  readonly recovery?: Recovery
+  /** How long the code may go on after it was told to stop. Default `'5s'`; `'never'` waits for it without end. */
+  readonly killGrace?: Duration | 'never'
+}
+
+/** The code of a task. */
+export type TaskRun<Input, Output> = (context: TaskContext<Input>) => Output | PromiseLike<Output>
+
+/** The options of a task, read once, and its code. */
+export interface TaskSettings {
+  readonly executor: string
+  readonly input: StandardSchemaV1 | undefined
+  readonly output: StandardSchemaV1 | undefined
+  readonly retry: Retry
+  readonly recovery: Recovery
+  /** Milliseconds; null waits without end. */
+  readonly killGraceMs: number | null
+  /** The code gets the job's own input, not the invoke's. */
+  readonly takesJobInput: boolean
+  readonly run: TaskRun<unknown, unknown>
+}
+
+// A property of the logic would be lost when a machine is provided with wrapped logic; the map follows the object.
+const settingsOf = new WeakMap<object, TaskSettings>()
+
+/**
+ * Logic for `invoke` whose code gets a {@link TaskContext}: progress, log lines, recorded steps, attempts. In a plain
+ * XState actor it runs as promise logic, with progress and log lines going nowhere and steps simply run.
+ *
+ * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work.
+ */
+export function task<Output, Input = unknown>(
+  options: TaskOptions<Input, Output>,
+  run: TaskRun<NoInfer<Input>, Output>,
+): PromiseActorLogic<Output, Input> {
+  const settings = parseTask(options, run)
+  const logic = fromPromise<Output, Input>(async ({ input, signal }) => await run(plainContext(input, signal)))
+  settingsOf.set(logic, settings)
+  return logic
+}
+
+/** The settings of logic made by {@link task}, or undefined. */
+export function taskSettings(logic: object): TaskSettings | undefined {
+  return settingsOf.get(logic)
+}
+
+/** Reads the options of {@link task}; `takesJobInput` is the default lifecycle's. */
+export function parseTask<Input, Output>(
+  options: TaskOptions<Input, Output>,
+  run: TaskRun<Input, Output>,
+  takesJobInput = false,
+): TaskSettings {
+  const { recovery = 'restart', killGrace = '5s', executor = 'default' } = options
+  if (recovery !== 'restart' && recovery !== 'fail') {
+    throw new JobchartError('INVALID_DEFINITION', `recovery should be 'restart' or 'fail'; found ${String(recovery)}`)
+  }
+  return {
+    executor,
+    input: options.input,
+    output: options.output,
+    retry: parseRetry(options.retry),
+    recovery,
+    killGraceMs: killGrace === 'never' ? null : durationMs(killGrace, 'killGrace'),
+    takesJobInput,
+    // The code was typed by its own schemas, which have checked the value by the time it is called.
+    run: run as TaskRun<unknown, unknown>,
+  }
+}
+
+/** The settings of promise logic that is no {@link task}: the defaults, and its creator as the code. */
+export function promiseSettings(creator: PromiseCreator): TaskSettings {
+  return parseTask({}, async ({ input, signal }) => await creator({ input, signal, ...inert }))
+}
+
+/** The function given to XState's `fromPromise`. */
+export type PromiseCreator = (scope: {
+  readonly input: unknown
+  readonly signal: AbortSignal
+  readonly self: unknown
+  readonly system: unknown
+  readonly emit: (event: unknown) => void
+}) => PromiseLike<unknown>
+
+// In XState these reach the promise's own actor, which nobody can subscribe to when its job is a row.
+const inert = {
+  self: Object.freeze({ send: () => {} }),
+  system: Object.freeze({ get: () => undefined }),
+  emit: () => {},
+}
+
+function plainContext<Input>(input: Input, signal: AbortSignal): TaskContext<Input> {
+  return {
+    input,
+    signal,
+    attempt: 1,
+    job: { id: 'actor', type: 'actor' },
+    idempotencyKey: 'actor',
+    progress: () => {},
+    log: () => {},
+    step: async (name, run) => await run({ key: `actor:${name}`, signal }),
+  }
+}

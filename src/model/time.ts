@@ -1,0 +1,30 @@
+import { parse } from '@lukeed/ms'
+import { JobchartError } from './error.ts'
+
+/** A length of time: whole milliseconds, or text such as `'250ms'`, `'5s'`, `'10m'`, `'1h'`, `'7d'`. */
+export type Duration = number | string
+
+/** The longest duration that is taken: a hundred years. */
+const DURATION_MS_MAX = 100 * 365 * 86_400_000
+
+/**
+ * A duration in milliseconds, at least 0.
+ *
+ * @param what  names the option in the error.
+ * @throws {JobchartError} `INVALID_DEFINITION` it is not a duration, or is negative.
+ */
+export function durationMs(value: Duration, what: string): number {
+  const ms = typeof value === 'number' ? value : parse(value)
+  if (ms === undefined || !Number.isFinite(ms) || ms < 0 || ms > DURATION_MS_MAX) {
+    throw new JobchartError(
+      'INVALID_DEFINITION',
+      `${what} should be a duration such as '10m' or milliseconds, at least 0; found ${JSON.stringify(value)}`,
+    )
+  }
+  return Math.round(ms)
+}
+
+/** A time in milliseconds since 1970 UTC as ISO 8601, as it is shown at every edge. */
+export function isoTime(ms: number): string {
+  return new Date(ms).toISOString()
+}

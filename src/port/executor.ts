@@ -1,0 +1,29 @@
+import type { TaskEnd } from '../model/decision.ts'
+
+/** A claimed task, ready to run. */
+export interface Work {
+  readonly jobId: string
+  readonly jobType: string
+  readonly task: string
+  readonly attempt: number
+  /** The fencing number: every report of this attempt carries it. */
+  readonly token: number
+  /** Aborted when the work should stop. */
+  readonly signal: AbortSignal
+  /** Runs the task's function in this process; it never rejects. */
+  readonly run: () => Promise<TaskEnd>
+}
+
+/**
+ * Runs claimed work. The backlog stays in storage: an executor holds only what it runs.
+ *
+ * - E1 `room` says how many more tasks it takes now; it is never given more.
+ * - E2 `start` runs each work once, and resolves when its code has really ended: until then its place is taken.
+ * - E3 `start` never rejects; whatever goes wrong is an end of the task.
+ * - E4 `close` resolves when nothing runs any more, or at once where it cannot wait.
+ */
+export interface Executor {
+  readonly room: () => number
+  readonly start: (work: Work) => Promise<TaskEnd>
+  readonly close: () => Promise<void>
+}

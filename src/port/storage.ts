@@ -1,0 +1,198 @@
+import type { EventRow } from '../model/event.ts'
+import type { Job, Phase } from '../model/job.ts'
+import type { Json } from '../model/storable.ts'
+import type { Progress, Task } from '../model/task.ts'
+import type { Clock } from './clock.ts'
+import type { Scope } from './policy.ts'
+
+/**
+ * Where jobs, their log of events, their lines and their recorded steps are kept.
+ *
+ * Writing
+ * - S1 A unit is applied whole or not at all; units of one `commit` are judged each on its own, in order, each seeing
+ *   those before it.
+ * - S2 An update whose expected revision is not the stored one is a `conflict`, and writes nothing.
+ * - S3 At most one job of a tenant's pipeline holds its slot: an index over the job rows, not a lock beside them.
+ *   A write that would make it two is `slot-taken`. Within a unit slots are freed before they are taken.
+ * - S4 An idempotency key is unique on (tenant, creator, type, key) as long as its job's row exists; a second insert is
+ *   a `duplicate` of the first. Keys are looked at before slots.
+ * - S5 A note is written only while a task of its job is held under its token, judged in the transaction that writes;
+ *   else its unit is `stale`. Notes are keyed, so that repeating one is harmless.
+ * - S6 Events are numbered in the transaction that writes them: `sequence` rises over the whole log, and no reader sees
+ *   a number while a smaller one may still commit.
+ * - S7 A write that asks to be claimed at once is written as claimed only if nothing that is ready on its route goes
+ *   before it.
+ * - S8 An error with `code: 'STORAGE_UNAVAILABLE'` means that nothing of the call was written. Any other error leaves it
+ *   open, and `landed` tells.
+ * Claiming
+ * - S9 `claim` picks ready tasks by (priority, due, sequence), and commits what `transition` makes of them in the
+ *   transaction that picked them: one task is never claimed twice under one token.
+ * - S10 A task is ready when it is offered, its `availableAt` has come, and no earlier entry of its invoke is stopping.
+ * Reading
+ * - S11 What was committed is read back deep-equal, by every connection.
+ * - S12 `find` shows only what one of the scopes covers, newest first by (createdAt, id), and pages by keyset: rows that
+ *   come or go between two pages make no other row be skipped or repeated.
+ * - S13 `due` gives what has fallen due, oldest first; `held` gives every job with a task held or stopping there.
+ * Instances
+ * - S14 An instance counts as dead when its process has gone, which is seen at once, or when it has not beaten for
+ *   longer than was asked. It never counts as dead for itself.
+ * Opening
+ * - S15 Migrations are applied once, by whoever comes first; a newer schema is refused, and nothing is changed.
+ */
+export interface Storage {
+  readonly open: (host: StorageHost) => Promise<StorageConnection>
+}
+
+/** What an engine gives its storage. */
+export interface StorageHost {
+  /** The storage's time, where storage is embedded. */
+  readonly clock: Clock
+  /** Names this start of the engine; never used again. */
+  readonly instance: string
+}
+
+/** One engine's access to a storage. */
+export interface StorageConnection {
+  readonly commit: (units: readonly Unit[]) => Promise<readonly UnitResult[]>
+  readonly claim: (query: ClaimQuery, limit: number, transition: ClaimTransition) => Promise<readonly Claimed[]>
+  readonly get: (id: string) => Promise<Job | undefined>
+  readonly find: (filter: JobFilter, page: JobPage) => Promise<readonly Job[]>
+  /** Jobs whose `wakeAt` is at or before `at`, of the given types; at most `limit`. */
+  readonly due: (types: readonly TypeKey[], at: number, limit: number) => Promise<readonly Job[]>
+  /** Jobs with a task held or stopping at the instance. */
+  readonly held: (instance: string) => Promise<readonly Job[]>
+  /** The rows of events that these units wrote after `sequence`, in order: none for a unit that did not land. */
+  readonly landed: (units: readonly string[], sequence: number) => Promise<readonly StoredEvents[]>
+  /** Rows of the log in order, after a sequence; of one job, or of all. */
+  readonly events: (query: EventQuery) => Promise<readonly StoredEvents[]>
+  /** The newest sequence; 0 for an empty log. */
+  readonly lastSequence: () => Promise<number>
+  /** Someone else may have written since the last call: a hint, cheap enough to be asked often. */
+  readonly changed: () => boolean
+  /** Lines of a job's log whose number is above `after`, oldest first. */
+  readonly logs: (jobId: string, after: number, limit: number) => Promise<readonly LogLine[]>
+  /** The results recorded under one entry of an invoke. */
+  readonly steps: (jobId: string, entry: number) => Promise<ReadonlyMap<string, Json | undefined>>
+  /** Marks this instance as alive. */
+  readonly beat: () => Promise<void>
+  /** Other instances that are dead: gone, or silent for longer than `silentMs`. */
+  readonly dead: (silentMs: number) => Promise<readonly string[]>
+  /** Removes an instance that holds nothing any more. */
+  readonly forget: (instance: string) => Promise<void>
+  /** Frees what the connection holds, its instance's liveness too. It may be called twice. */
+  readonly close: () => Promise<void>
+}
+
+/** One or more writes that are committed together or not at all. */
+export interface Unit {
+  /** Unique; stored with the unit's events. */
+  readonly id: string
+  readonly writes: readonly Write[]
+}
+
+/** A job row and what happened, in one write. */
+export interface JobWrite {
+  readonly job: Job
+  readonly events: EventRow
+}
+
+/** One write of a unit. */
+export type Write =
+  | ({ readonly op: 'insert'; readonly claimed?: JobWrite } & JobWrite)
+  | ({ readonly op: 'update'; readonly revision: number; readonly claimed?: JobWrite } & JobWrite)
+  | { readonly op: 'note'; readonly jobId: string; readonly token: number; readonly note: Note }
+  | { readonly op: 'append'; readonly events: EventRow }
+  | { readonly op: 'log'; readonly jobId: string; readonly key: string; readonly lines: readonly NewLine[] }
+  | { readonly op: 'forget'; readonly jobId: string; readonly entry: number }
+
+/** What a running attempt reports beside the chart. */
+export type Note =
+  | { readonly kind: 'progress'; readonly progress: Progress }
+  | { readonly kind: 'log'; readonly key: string; readonly lines: readonly NewLine[] }
+  | { readonly kind: 'step'; readonly entry: number; readonly name: string; readonly result?: Json }
+
+/** A line before it is numbered. */
+export interface NewLine {
+  /** Milliseconds UTC. */
+  readonly at: number
+  readonly text: string
+}
+
+/** A line of a job's log; numbers rise from 1. */
+export interface LogLine extends NewLine {
+  readonly number: number
+}
+
+/** What became of a unit. */
+export type UnitResult =
+  | {
+      readonly status: 'applied'
+      /** The unit was written as claimed. */
+      readonly claimed: boolean
+      /** For each of its rows of events, in order, the first event's number. */
+      readonly sequences: readonly number[]
+    }
+  | { readonly status: 'conflict' }
+  | { readonly status: 'stale' }
+  | { readonly status: 'slot-taken'; readonly by: string | undefined }
+  | { readonly status: 'duplicate'; readonly id: string }
+
+/** A version of a job type. */
+export interface TypeKey {
+  readonly type: string
+  readonly version: string
+}
+
+/** Where a ready task waits: claims search one route at a time. */
+export interface Route extends TypeKey {
+  readonly executor: string
+}
+
+/** Whose ready tasks are picked. */
+export interface ClaimQuery {
+  readonly routes: readonly Route[]
+  readonly at: number
+}
+
+/** Makes the claimed job of a ready one; undefined leaves it where it is. Pure and synchronous. */
+export type ClaimTransition = (job: Job, task: Task) => JobWrite | undefined
+
+/** A claimed task. */
+export interface Claimed {
+  readonly job: Job
+  readonly events: EventRow
+  readonly entry: number
+  readonly sequence: number
+}
+
+/** Which jobs are listed. Each field narrows. */
+export interface JobFilter {
+  /** Any of these. */
+  readonly scopes: readonly Scope[]
+  readonly type?: string
+  readonly phase?: Phase
+  readonly status?: string
+  readonly pipeline?: string
+  readonly createdBy?: string
+  readonly labels?: { readonly [name: string]: string }
+}
+
+/** A page: the newest `limit` jobs that come after `after` in the order of the list. */
+export interface JobPage {
+  readonly limit: number
+  readonly after?: { readonly createdAt: number; readonly id: string }
+}
+
+/** Which rows of the log are read. */
+export interface EventQuery {
+  readonly after: number
+  readonly limit: number
+  readonly jobId?: string
+}
+
+/** A row of the log as stored. */
+export interface StoredEvents extends EventRow {
+  /** The first event's number. */
+  readonly sequence: number
+  readonly unit: string
+}

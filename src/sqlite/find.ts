@@ -1,0 +1,49 @@
+import type { SQLInputValue } from 'node:sqlite'
+import type { Scope } from '../port/policy.ts'
+import type { JobFilter, JobPage } from '../port/storage.ts'
+
+/** A statement's text, made of constants, and the values bound to it. */
+export interface Query {
+  readonly sql: string
+  readonly values: readonly SQLInputValue[]
+}
+
+/** The query for one page of a list. Each scope is searched by its own index and the pages are merged by the order. */
+export function findQuery(filter: JobFilter, page: JobPage): Query {
+  const { scopes, ...narrow } = filter
+  const branches = scopes.map((scope) => branch(scope, narrow, page))
+  const union = branches.map(({ sql }) => `SELECT * FROM (${sql})`).join(' UNION ')
+  return {
+    sql: `SELECT input, progress, body FROM (${union}) ORDER BY created_at DESC, id DESC LIMIT ?`,
+    values: [...branches.flatMap(({ values }) => values), page.limit],
+  }
+}
+
+function branch(scope: Scope, filter: Omit<JobFilter, 'scopes'>, page: JobPage): Query {
+  const where: string[] = []
+  const values: SQLInputValue[] = []
+  const add = (sql: string, ...bound: SQLInputValue[]) => {
+    where.push(sql)
+    values.push(...bound)
+  }
+  for (const part of [scope, filter]) narrow(part, add)
+  if (filter.phase !== undefined) add('phase = ?', filter.phase)
+  if (filter.status !== undefined) add('status = ?', filter.status)
+  if (page.after !== undefined) add('(created_at, id) < (?, ?)', page.after.createdAt, page.after.id)
+  const condition = where.length === 0 ? '' : `WHERE ${where.join(' AND ')}`
+  return {
+    sql: `SELECT id, created_at, input, progress, body FROM jobs ${condition}
+      ORDER BY created_at DESC, id DESC LIMIT ?`,
+    values: [...values, page.limit],
+  }
+}
+
+function narrow(part: Scope, add: (sql: string, ...bound: SQLInputValue[]) => void): void {
+  if (part.tenant !== undefined) add('tenant = ?', part.tenant)
+  if (part.createdBy !== undefined) add('created_by = ?', part.createdBy)
+  if (part.type !== undefined) add('type = ?', part.type)
+  if (part.pipeline !== undefined) add('pipeline = ?', part.pipeline)
+  for (const [name, value] of Object.entries(part.labels ?? {})) {
+    add('EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)', name, value)
+  }
+}

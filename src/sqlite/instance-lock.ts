@@ -1,0 +1,55 @@
+import { existsSync, rmSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+
+/**
+ * Shows that a process lives, by a lock that the kernel frees when it dies.
+ *
+ * Node has no flock. An exclusive transaction, held open on a small database of the instance's own, is the same thing:
+ * SQLite locks the file by fcntl, and no process can keep such a lock past its end. Whoever gets the lock in turn
+ * knows that the instance has gone.
+ */
+export class InstanceLock {
+  readonly #db: DatabaseSync
+
+  private constructor(db: DatabaseSync) {
+    this.#db = db
+  }
+
+  /** Takes the lock of a new instance. */
+  static take(file: string, instance: string): InstanceLock {
+    const db = new DatabaseSync(lockFile(file, instance))
+    db.exec('BEGIN EXCLUSIVE')
+    return new InstanceLock(db)
+  }
+
+  /** True while some process, this one included, holds the instance's lock. */
+  static isHeld(file: string, instance: string): boolean {
+    const path = lockFile(file, instance)
+    // Opening would create it, and a file that is gone was removed by whoever saw the instance end.
+    if (!existsSync(path)) return false
+    const db = new DatabaseSync(path)
+    try {
+      db.exec('BEGIN EXCLUSIVE')
+      db.exec('ROLLBACK')
+      return false
+    } catch {
+      return true
+    } finally {
+      db.close()
+    }
+  }
+
+  /** Removes the file of an instance that is dead. */
+  static remove(file: string, instance: string): void {
+    for (const suffix of ['', '-journal']) rmSync(lockFile(file, instance) + suffix, { force: true })
+  }
+
+  /** Frees the lock. */
+  release(): void {
+    if (this.#db.isOpen) this.#db.close()
+  }
+}
+
+function lockFile(file: string, instance: string): string {
+  return `${file}-instance-${instance}`
+}

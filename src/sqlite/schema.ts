@@ -1,0 +1,134 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { JobchartError } from '../model/error.ts'
+
+/** Marks a file as ours, so that another program's database is never migrated: "jobc" in ASCII. */
+const APPLICATION_ID = 0x6a6f6263
+
+/**
+ * The steps from one schema to the next; a file's `user_version` counts those it has. A step that has shipped is never
+ * changed: a file out there has it.
+ */
+const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE jobs (
+    n INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    tenant TEXT NOT NULL,
+    type TEXT NOT NULL,
+    version TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    pipeline TEXT,
+    labels TEXT,
+    idempotency_key TEXT,
+    priority INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    status TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    holds_slot INTEGER NOT NULL,
+    busy INTEGER NOT NULL,
+    wake_at INTEGER,
+    route TEXT,
+    ready_at INTEGER,
+    ready_entry INTEGER,
+    revision INTEGER NOT NULL,
+    input TEXT,
+    progress TEXT,
+    body TEXT NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX jobs_slot ON jobs (tenant, pipeline) WHERE holds_slot = 1;
+  CREATE UNIQUE INDEX jobs_key ON jobs (tenant, created_by, type, idempotency_key) WHERE idempotency_key IS NOT NULL;
+  CREATE INDEX jobs_ready ON jobs (route, priority, ready_at, n) WHERE route IS NOT NULL;
+  CREATE INDEX jobs_busy ON jobs (n) WHERE busy = 1;
+  CREATE INDEX jobs_wake ON jobs (wake_at) WHERE wake_at IS NOT NULL;
+  CREATE INDEX jobs_newest ON jobs (tenant, created_at, id);
+  CREATE INDEX jobs_own ON jobs (tenant, created_by, created_at, id);
+
+  CREATE TABLE offers (
+    n INTEGER NOT NULL,
+    entry INTEGER NOT NULL,
+    route TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    ready_at INTEGER NOT NULL,
+    PRIMARY KEY (n, entry)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX offers_ready ON offers (route, priority, ready_at, n);
+
+  CREATE TABLE events (
+    sequence INTEGER PRIMARY KEY,
+    count INTEGER NOT NULL,
+    job_id TEXT NOT NULL,
+    job_sequence INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    by_kind TEXT NOT NULL,
+    by_id TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    type TEXT NOT NULL,
+    pipeline TEXT,
+    labels TEXT,
+    unit TEXT NOT NULL,
+    events TEXT NOT NULL,
+    inputs TEXT
+  ) STRICT;
+  CREATE INDEX events_job ON events (job_id, sequence);
+
+  CREATE TABLE logs (
+    job_id TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    key TEXT NOT NULL,
+    PRIMARY KEY (job_id, number)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX logs_key ON logs (job_id, key);
+
+  CREATE TABLE steps (
+    job_id TEXT NOT NULL,
+    entry INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    result TEXT,
+    PRIMARY KEY (job_id, entry, name)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE instances (
+    id TEXT PRIMARY KEY,
+    heartbeat INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE meta (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO meta VALUES ('sequence', 0);
+  `,
+]
+
+/**
+ * Brings the file to this version's schema. The caller holds the write lock, so of any number of starters one migrates
+ * and the others find it done; a migration that was killed left nothing behind.
+ *
+ * @throws {JobchartError} `STORAGE_UNAVAILABLE` the file is another program's, or was written by a newer jobchart.
+ */
+export function migrate(db: DatabaseSync, file: string): void {
+  const version = pragma(db, 'user_version')
+  const owner = pragma(db, 'application_id')
+  const isEmpty = db.prepare('SELECT count(*) AS tables FROM sqlite_schema').get()?.tables === 0
+  if (owner !== APPLICATION_ID && !isEmpty) {
+    throw new JobchartError('STORAGE_UNAVAILABLE', `"${file}" is a database of another program; choose another path`)
+  }
+  if (version > MIGRATIONS.length) {
+    throw new JobchartError(
+      'STORAGE_UNAVAILABLE',
+      `"${file}" has schema ${version}, and this jobchart knows ${MIGRATIONS.length}: it was written by a newer one`,
+    )
+  }
+  for (const step of MIGRATIONS.slice(version)) db.exec(step)
+  if (version < MIGRATIONS.length) {
+    db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${MIGRATIONS.length}`)
+  }
+}
+
+/** Reads a numeric pragma, whose name is one of ours. */
+export function pragma(db: DatabaseSync, name: 'user_version' | 'application_id' | 'data_version'): number {
+  return Number(db.prepare(`PRAGMA ${name}`).get()?.[name])
+}

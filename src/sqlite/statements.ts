@@ -1,0 +1,92 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+
+const EVENT_COLUMNS =
+  'sequence, count, job_id, job_sequence, at, by_kind, by_id, tenant, created_by, type, pipeline, labels, unit, events, inputs'
+
+/** Every statement of the adapter whose text is fixed, prepared once. All values are bound. */
+export type Statements = ReturnType<typeof prepareAll>
+
+/** Prepares them on a database that has the schema. */
+export function prepareAll(db: DatabaseSync) {
+  const prepare = (sql: string): StatementSync => db.prepare(sql)
+  return {
+    readSequence: prepare(`SELECT value FROM meta WHERE name = 'sequence'`),
+    writeSequence: prepare(`UPDATE meta SET value = ? WHERE name = 'sequence'`),
+
+    insertJob: prepare(`
+      INSERT INTO jobs (id, tenant, type, version, created_by, pipeline, labels, idempotency_key, priority, created_at,
+        status, phase, holds_slot, busy, wake_at, route, ready_at, ready_entry, revision, input, progress, body)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+    updateJob: prepare(`
+      UPDATE jobs SET status = ?, phase = ?, holds_slot = ?, busy = ?, wake_at = ?, route = ?, ready_at = ?,
+        ready_entry = ?, revision = ?, body = ?
+      WHERE id = ? AND revision = ?`),
+    jobById: prepare(`SELECT n, input, progress, body FROM jobs WHERE id = ?`),
+    jobByNumber: prepare(`SELECT n, input, progress, body FROM jobs WHERE n = ?`),
+    jobByKey: prepare(`
+      SELECT id FROM jobs WHERE tenant = ? AND created_by = ? AND type = ? AND idempotency_key = ?`),
+    slotHolder: prepare(`SELECT id FROM jobs WHERE tenant = ? AND pipeline = ? AND holds_slot = 1`),
+
+    hasOffers: prepare(`SELECT EXISTS (SELECT 1 FROM offers) AS found`),
+    dropOffers: prepare(`DELETE FROM offers WHERE n = (SELECT n FROM jobs WHERE id = ?)`),
+    insertOffer: prepare(`
+      INSERT INTO offers (n, entry, route, priority, ready_at) SELECT n, ?, ?, ?, ? FROM jobs WHERE id = ?`),
+
+    topPriority: prepare(`SELECT max(priority) AS priority FROM jobs WHERE route = ? AND priority < ?`),
+    readyJobs: prepare(`
+      SELECT n, ready_entry AS entry, priority, ready_at FROM jobs
+      WHERE route = ? AND priority = ? AND ready_at <= ? ORDER BY ready_at, n LIMIT ?`),
+    readyOffers: prepare(`
+      SELECT n, entry, priority, ready_at FROM offers
+      WHERE route = ? AND ready_at <= ? ORDER BY priority DESC, ready_at, n LIMIT ?`),
+    readyBefore: prepare(`
+      SELECT EXISTS (SELECT 1 FROM jobs WHERE route = ? AND priority >= ? AND ready_at <= ?)
+          OR EXISTS (SELECT 1 FROM offers WHERE route = ? AND priority >= ? AND ready_at <= ?) AS found`),
+
+    writeProgress: prepare(`
+      UPDATE jobs SET progress = ? WHERE id = ? AND EXISTS (
+        SELECT 1 FROM json_each(jobs.body, '$.tasks') AS task
+        WHERE task.value ->> 'token' = ? AND task.value ->> 'status' = 'held')`),
+    isHeld: prepare(`
+      SELECT 1 FROM jobs, json_each(jobs.body, '$.tasks') AS task
+      WHERE jobs.id = ? AND task.value ->> 'token' = ? AND task.value ->> 'status' = 'held'`),
+    hasLines: prepare(`SELECT 1 FROM logs WHERE job_id = ? AND key = ?`),
+    insertLine: prepare(`
+      INSERT INTO logs (job_id, number, at, text, key)
+      SELECT ?, coalesce(max(number), 0) + 1, ?, ?, ? FROM logs WHERE job_id = ?`),
+    dropLines: prepare(`
+      DELETE FROM logs WHERE job_id = ? AND number <= (SELECT max(number) FROM logs WHERE job_id = ?) - ?`),
+    insertStep: prepare(`
+      INSERT INTO steps (job_id, entry, name, result) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`),
+    dropSteps: prepare(`DELETE FROM steps WHERE job_id = ? AND entry = ?`),
+    insertEvents: prepare(`
+      INSERT INTO events (${EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+
+    dueJobs: prepare(`
+      SELECT input, progress, body FROM jobs
+      WHERE wake_at <= ? AND EXISTS (
+        SELECT 1 FROM json_each(?) AS known
+        WHERE known.value ->> 0 = jobs.type AND known.value ->> 1 = jobs.version)
+      ORDER BY wake_at, n LIMIT ?`),
+    busyJobs: prepare(`
+      SELECT input, progress, body FROM jobs
+      WHERE busy = 1 AND EXISTS (
+        SELECT 1 FROM json_each(jobs.body, '$.tasks') AS task WHERE task.value ->> 'holder' = ?)
+      ORDER BY n`),
+    landed: prepare(`
+      SELECT ${EVENT_COLUMNS} FROM events
+      WHERE sequence > ? AND unit IN (SELECT value FROM json_each(?)) ORDER BY sequence`),
+    events: prepare(`SELECT ${EVENT_COLUMNS} FROM events WHERE sequence + count - 1 > ? ORDER BY sequence LIMIT ?`),
+    eventsOfJob: prepare(`
+      SELECT ${EVENT_COLUMNS} FROM events
+      WHERE job_id = ? AND sequence + count - 1 > ? ORDER BY sequence LIMIT ?`),
+    lines: prepare(`SELECT number, at, text FROM logs WHERE job_id = ? AND number > ? ORDER BY number LIMIT ?`),
+    steps: prepare(`SELECT name, result FROM steps WHERE job_id = ? AND entry = ?`),
+
+    insertInstance: prepare(`INSERT INTO instances (id, heartbeat) VALUES (?, ?)`),
+    beat: prepare(`
+      INSERT INTO instances (id, heartbeat) VALUES (?, ?) ON CONFLICT DO UPDATE SET heartbeat = excluded.heartbeat`),
+    otherInstances: prepare(`SELECT id, heartbeat FROM instances WHERE id <> ?`),
+    dropInstance: prepare(`DELETE FROM instances WHERE id = ?`),
+  }
+}

@@ -1,0 +1,282 @@
+import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { JobchartError } from '../model/error.ts'
+import type { Json } from '../model/storable.ts'
+import type { Clock } from '../port/clock.ts'
+import type { Storage, StorageConnection, StorageHost } from '../port/storage.ts'
+import { findQuery } from './find.ts'
+import { InstanceLock } from './instance-lock.ts'
+import { eventsOf, jobOf } from './rows.ts'
+import { migrate, pragma } from './schema.ts'
+import { prepareAll, type Statements } from './statements.ts'
+import { Writer } from './writer.ts'
+
+/** How the file is used. */
+export interface SqliteOptions {
+  /**
+   * What a commit waits for. `'full'` (the default): the disk has it, and it survives a power cut. `'normal'`: the
+   * operating system has it, and it survives a crash of the process, but a power cut may take the newest commits.
+   */
+  readonly durability?: 'full' | 'normal'
+  /** Lines kept of each job's log; the oldest go. Default 10,000. */
+  readonly logLines?: number
+}
+
+/** Waiting for another process's write lock: longer than any commit of ours, short enough to be told. */
+const LOCK_WAIT_MS_MAX = 10_000
+/** node:sqlite waits inside the call, which stops the whole event loop; so it waits briefly and the rest is ours. */
+const DRIVER_WAIT_MS = 5
+
+/**
+ * Keeps jobs in one SQLite file, by Node's own driver. Any number of processes on the machine may open the same file,
+ * which must lie on a local disk.
+ *
+ * Beside `file` stand SQLite's own `-wal` and `-shm`, and for each running engine a small `-instance-…` file, whose
+ * lock shows that its process lives. All are created readable by their owner alone.
+ *
+ * @throws {JobchartError} `INVALID_DEFINITION` the path is empty or in memory: use `memoryStorage()` instead.
+ */
+export function sqliteStorage(file: string, options: SqliteOptions = {}): Storage {
+  if (file === '' || file.startsWith(':memory:') || file.startsWith('file:')) {
+    throw new JobchartError('INVALID_DEFINITION', `sqliteStorage should be given a path; found "${file}"`)
+  }
+  const path = resolve(file)
+  return { open: async (host) => await SqliteConnection.open(path, options, host) }
+}
+
+class SqliteConnection implements StorageConnection {
+  readonly #file: string
+  readonly #db: DatabaseSync
+  readonly #clock: Clock
+  readonly #instance: string
+  readonly #logLinesMax: number
+  readonly #lock: InstanceLock
+  readonly #statements: Statements
+  #dataVersion: number
+  #claims = 0
+
+  private constructor(file: string, db: DatabaseSync, lock: InstanceLock, options: SqliteOptions, host: StorageHost) {
+    this.#file = file
+    this.#db = db
+    this.#lock = lock
+    this.#clock = host.clock
+    this.#instance = host.instance
+    this.#logLinesMax = options.logLines ?? 10_000
+    this.#statements = prepareAll(db)
+    this.#dataVersion = pragma(db, 'data_version')
+  }
+
+  static async open(file: string, options: SqliteOptions, host: StorageHost): Promise<SqliteConnection> {
+    const db = openFile(file)
+    try {
+      const synchronous = options.durability === 'normal' ? 'NORMAL' : 'FULL'
+      await whenUnlocked(host.clock, () => {
+        db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA temp_store = MEMORY`)
+        transaction(db, () => migrate(db, file))
+      })
+      const lock = InstanceLock.take(file, host.instance)
+      const connection = new SqliteConnection(file, db, lock, options, host)
+      await connection.beat()
+      return connection
+    } catch (error) {
+      db.close()
+      throw unavailable(file, error)
+    }
+  }
+
+  readonly commit: StorageConnection['commit'] = (units) =>
+    this.#write((writer) => units.map((unit) => writer.apply(unit, (run) => this.#savepoint(run))))
+
+  readonly claim: StorageConnection['claim'] = (query, limit, transition) =>
+    this.#write((writer) => writer.claim(query, limit, `${this.#instance}/claim-${++this.#claims}`, transition))
+
+  readonly get: StorageConnection['get'] = (id) =>
+    this.#read(() => {
+      const row = this.#statements.jobById.get(id)
+      return row === undefined ? undefined : jobOf(row)
+    })
+
+  readonly find: StorageConnection['find'] = (filter, page) =>
+    this.#read(() => {
+      if (filter.scopes.length === 0) return []
+      const { sql, values } = findQuery(filter, page)
+      return this.#db
+        .prepare(sql)
+        .all(...values)
+        .map(jobOf)
+    })
+
+  readonly due: StorageConnection['due'] = (types, at, limit) =>
+    this.#read(() => {
+      const known = JSON.stringify(types.map(({ type, version }) => [type, version]))
+      return this.#statements.dueJobs.all(at, known, limit).map(jobOf)
+    })
+
+  readonly held: StorageConnection['held'] = (instance) =>
+    this.#read(() => this.#statements.busyJobs.all(instance).map(jobOf))
+
+  readonly landed: StorageConnection['landed'] = (units, sequence) =>
+    this.#read(() => this.#statements.landed.all(sequence, JSON.stringify(units)).map(eventsOf))
+
+  readonly events: StorageConnection['events'] = ({ after, limit, jobId }) =>
+    this.#read(() => {
+      const { events, eventsOfJob } = this.#statements
+      const rows = jobId === undefined ? events.all(after, limit) : eventsOfJob.all(jobId, after, limit)
+      return rows.map(eventsOf)
+    })
+
+  readonly lastSequence: StorageConnection['lastSequence'] = () =>
+    this.#read(() => Number(this.#statements.readSequence.get()?.value))
+
+  readonly changed: StorageConnection['changed'] = () => {
+    if (!this.#db.isOpen) return false
+    const now = pragma(this.#db, 'data_version')
+    const changed = now !== this.#dataVersion
+    this.#dataVersion = now
+    return changed
+  }
+
+  readonly logs: StorageConnection['logs'] = (jobId, after, limit) =>
+    this.#read(() =>
+      this.#statements.lines.all(jobId, after, limit).map((row) => ({
+        number: Number(row.number),
+        at: Number(row.at),
+        text: String(row.text),
+      })),
+    )
+
+  readonly steps: StorageConnection['steps'] = (jobId, entry) =>
+    this.#read(() => {
+      const rows = this.#statements.steps.all(jobId, entry)
+      return new Map(rows.map((row) => [String(row.name), resultOf(row.result)]))
+    })
+
+  readonly beat: StorageConnection['beat'] = () =>
+    this.#write(() => {
+      this.#statements.beat.run(this.#instance, this.#clock.now())
+    })
+
+  readonly dead: StorageConnection['dead'] = (silentMs) =>
+    this.#read(() => {
+      const oldest = this.#clock.now() - silentMs
+      return this.#statements.otherInstances
+        .all(this.#instance)
+        .filter(({ id, heartbeat }) => Number(heartbeat) < oldest || !InstanceLock.isHeld(this.#file, String(id)))
+        .map(({ id }) => String(id))
+    })
+
+  readonly forget: StorageConnection['forget'] = async (instance) => {
+    await this.#write(() => {
+      this.#statements.dropInstance.run(instance)
+    })
+    if (instance !== this.#instance) InstanceLock.remove(this.#file, instance)
+  }
+
+  readonly close: StorageConnection['close'] = async () => {
+    if (!this.#db.isOpen) return
+    const known = this.#statements.otherInstances.all('').some(({ id }) => id === this.#instance)
+    this.#db.close()
+    this.#lock.release()
+    // An instance that is still listed holds something: whoever looks after it next removes its file.
+    if (!known) InstanceLock.remove(this.#file, this.#instance)
+  }
+
+  async #write<Result>(run: (writer: Writer) => Result): Promise<Result> {
+    try {
+      return await whenUnlocked(this.#clock, () =>
+        transaction(this.#db, () => {
+          const writer = new Writer(this.#statements, this.#clock.now(), this.#logLinesMax)
+          const result = run(writer)
+          writer.finish()
+          return result
+        }),
+      )
+    } catch (error) {
+      throw unavailable(this.#file, error)
+    }
+  }
+
+  async #read<Result>(run: () => Result): Promise<Result> {
+    try {
+      return run()
+    } catch (error) {
+      throw unavailable(this.#file, error)
+    }
+  }
+
+  #savepoint(run: () => void): void {
+    this.#db.exec('SAVEPOINT unit')
+    try {
+      run()
+    } catch (error) {
+      // A serious error has already rolled the whole transaction back, and with it the savepoint.
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK TO unit; RELEASE unit')
+      throw error
+    }
+    this.#db.exec('RELEASE unit')
+  }
+}
+
+function openFile(file: string): DatabaseSync {
+  try {
+    mkdirSync(dirname(file), { recursive: true })
+    // SQLite gives its side files the mode of the database, so the mode is set before it opens.
+    closeSync(openSync(file, 'a', 0o600))
+    chmodSync(file, 0o600)
+    return new DatabaseSync(file, { timeout: DRIVER_WAIT_MS })
+  } catch (error) {
+    throw unavailable(file, error)
+  }
+}
+
+/** Runs in a transaction that takes the write lock first, so that it cannot fail half-way for another's commit. */
+function transaction<Result>(db: DatabaseSync, run: () => Result): Result {
+  db.exec('BEGIN IMMEDIATE')
+  let result: Result
+  try {
+    result = run()
+  } catch (error) {
+    // Some errors roll back by themselves, and then ROLLBACK would throw.
+    if (db.isTransaction) db.exec('ROLLBACK')
+    throw error
+  }
+  try {
+    db.exec('COMMIT')
+  } catch (error) {
+    if (!db.isTransaction) throw new JobchartError('OUTCOME_UNKNOWN', 'the commit failed in its end', { cause: error })
+    db.exec('ROLLBACK')
+    throw error
+  }
+  return result
+}
+
+async function whenUnlocked<Result>(clock: Clock, run: () => Result): Promise<Result> {
+  const deadline = clock.now() + LOCK_WAIT_MS_MAX
+  for (;;) {
+    try {
+      return run()
+    } catch (error) {
+      if (!isLocked(error) || clock.now() >= deadline) throw error
+      const jitter = clock.randomBytes(1)[0] ?? 0
+      await new Promise<void>((wake) => clock.timer(1 + (jitter % 16), wake))
+    }
+  }
+}
+
+// The primary code of an extended one stands in its low byte: SQLITE_BUSY is 5, SQLITE_LOCKED is 6.
+function isLocked(error: unknown): boolean {
+  const code = (error as { readonly errcode?: unknown }).errcode
+  return typeof code === 'number' && ((code & 0xff) === 5 || (code & 0xff) === 6)
+}
+
+function unavailable(file: string, cause: unknown): JobchartError {
+  if (cause instanceof JobchartError) return cause
+  const said = cause instanceof Error ? cause.message : String(cause)
+  return new JobchartError('STORAGE_UNAVAILABLE', `"${file}": ${said}`, { cause })
+}
+
+// A step that gave nothing has a row without a result.
+function resultOf(text: unknown): Json | undefined {
+  return text === null ? undefined : (JSON.parse(String(text)) as Json)
+}

@@ -1,0 +1,268 @@
+import type { Job } from '../model/job.ts'
+import type { Claimed, ClaimQuery, ClaimTransition, JobWrite, Note, Unit, UnitResult, Write } from '../port/storage.ts'
+import { columnsOf, eventValues, jobOf, jsonOrNull, labelsOrNull, routeKey, taskRoute } from './rows.ts'
+import type { Statements } from './statements.ts'
+
+/** What is told of a unit that could not be applied. */
+class Refused extends Error {
+  readonly result: UnitResult
+
+  constructor(result: UnitResult) {
+    super(result.status)
+    this.result = result
+  }
+}
+
+/** Which of SQLite's errors say that a row broke a unique index. */
+const UNIQUE_ERRORS: ReadonlySet<unknown> = new Set([1555, 2067])
+
+/**
+ * Writes units and claims inside one transaction, which its caller begins and ends. It lives as long as that
+ * transaction: the next sequence is read once at its start.
+ */
+export class Writer {
+  readonly #statements: Statements
+  readonly #at: number
+  readonly #logLinesMax: number
+  readonly #firstSequence: number
+  #sequence: number
+  #hasOffers: boolean
+
+  constructor(statements: Statements, at: number, logLinesMax: number) {
+    this.#statements = statements
+    this.#at = at
+    this.#logLinesMax = logLinesMax
+    this.#firstSequence = Number(statements.readSequence.get()?.value)
+    this.#sequence = this.#firstSequence
+    this.#hasOffers = statements.hasOffers.get()?.found === 1
+  }
+
+  /** Stores how far the log is numbered; call it last. */
+  finish(): void {
+    if (this.#sequence !== this.#firstSequence) this.#statements.writeSequence.run(this.#sequence)
+  }
+
+  /** Applies a unit, or leaves no trace of it. */
+  apply(unit: Unit, savepoint: (run: () => void) => void): UnitResult {
+    const sequenceBefore = this.#sequence
+    const sequences: number[] = []
+    let claimed = false
+    const writeAll = () => {
+      for (const write of slotsFreedFirst(unit.writes)) claimed = this.#write(unit.id, write, sequences) || claimed
+    }
+    try {
+      if (unit.writes.length > 1) savepoint(writeAll)
+      else writeAll()
+      return { status: 'applied', claimed, sequences }
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error
+      this.#sequence = sequenceBefore
+      return error.result
+    }
+  }
+
+  /** Claims ready tasks in their order. */
+  claim(query: ClaimQuery, limit: number, unit: string, transition: ClaimTransition): readonly Claimed[] {
+    const claimed: Claimed[] = []
+    for (const { n, entry } of this.#ready(query, limit)) {
+      const row = this.#statements.jobByNumber.get(n)
+      if (row === undefined) continue
+      const job = jobOf(row)
+      const task = job.tasks.find((each) => each.entry === entry)
+      const write = task === undefined ? undefined : transition(job, task)
+      if (write === undefined) continue
+      this.#update(write.job, job.revision)
+      claimed.push({ ...write, entry, sequence: this.#append(unit, write) })
+    }
+    return claimed
+  }
+
+  #write(unit: string, write: Write, sequences: number[]): boolean {
+    switch (write.op) {
+      case 'insert':
+      case 'update': {
+        const { claimed } = write
+        const chosen = claimed !== undefined && this.#mayClaim(write.job, claimed.job) ? claimed : write
+        if (write.op === 'insert') this.#insert(chosen.job)
+        else this.#update(chosen.job, write.revision)
+        sequences.push(this.#append(unit, chosen))
+        return chosen === claimed
+      }
+      case 'note':
+        this.#note(write.jobId, write.token, write.note)
+        return false
+      case 'append':
+        sequences.push(this.#append(unit, write))
+        return false
+      case 'log':
+        this.#lines(write.jobId, write.key, write.lines)
+        return false
+      case 'forget':
+        this.#statements.dropSteps.run(write.jobId, write.entry)
+        return false
+    }
+  }
+
+  #insert(job: Job): void {
+    const columns = columnsOf(job)
+    try {
+      this.#statements.insertJob.run(
+        job.id,
+        job.tenant,
+        job.type,
+        job.version,
+        job.createdBy,
+        job.pipeline ?? null,
+        labelsOrNull(job.labels),
+        job.idempotencyKey ?? null,
+        job.priority,
+        job.createdAt,
+        columns.status,
+        columns.phase,
+        columns.holdsSlot,
+        columns.busy,
+        columns.wakeAt,
+        columns.route,
+        columns.readyAt,
+        columns.readyEntry,
+        columns.revision,
+        jsonOrNull(job.input),
+        jsonOrNull(job.progress),
+        columns.body,
+      )
+    } catch (error) {
+      throw this.#refusal(job, error)
+    }
+    this.#offers(job, columns.further)
+  }
+
+  #update(job: Job, revision: number): void {
+    const columns = columnsOf(job)
+    let changes: number | bigint
+    try {
+      const done = this.#statements.updateJob.run(
+        columns.status,
+        columns.phase,
+        columns.holdsSlot,
+        columns.busy,
+        columns.wakeAt,
+        columns.route,
+        columns.readyAt,
+        columns.readyEntry,
+        columns.revision,
+        columns.body,
+        job.id,
+        revision,
+      )
+      changes = done.changes
+    } catch (error) {
+      throw this.#refusal(job, error)
+    }
+    if (changes === 0) throw new Refused({ status: 'conflict' })
+    this.#offers(job, columns.further)
+  }
+
+  // Which of the unique indexes refused: keys are looked at before slots (S4).
+  #refusal(job: Job, error: unknown): unknown {
+    if (!UNIQUE_ERRORS.has((error as { readonly errcode?: unknown }).errcode)) return error
+    const { tenant, createdBy, type, idempotencyKey, pipeline } = job
+    if (idempotencyKey !== undefined) {
+      const id = this.#statements.jobByKey.get(tenant, createdBy, type, idempotencyKey)?.id
+      if (id !== undefined && id !== job.id) return new Refused({ status: 'duplicate', id: String(id) })
+    }
+    const holder = pipeline === undefined ? undefined : this.#statements.slotHolder.get(tenant, pipeline)?.id
+    if (holder === undefined) return error
+    return new Refused({ status: 'slot-taken', by: String(holder) })
+  }
+
+  #offers(job: Job, further: ReturnType<typeof columnsOf>['further']): void {
+    if (this.#hasOffers) this.#statements.dropOffers.run(job.id)
+    for (const task of further) {
+      this.#statements.insertOffer.run(task.entry, taskRoute(job, task), job.priority, task.availableAt, job.id)
+      this.#hasOffers = true
+    }
+  }
+
+  #note(jobId: string, token: number, note: Note): void {
+    // Checked in the transaction that writes: between a read and a write the claim may have gone to another (I16).
+    if (note.kind === 'progress') {
+      const { changes } = this.#statements.writeProgress.run(JSON.stringify(note.progress), jobId, token)
+      if (changes === 0) throw new Refused({ status: 'stale' })
+      return
+    }
+    if (this.#statements.isHeld.get(jobId, token) === undefined) throw new Refused({ status: 'stale' })
+    if (note.kind === 'log') this.#lines(jobId, note.key, note.lines)
+    else this.#statements.insertStep.run(jobId, note.entry, note.name, jsonOrNull(note.result))
+  }
+
+  #lines(jobId: string, key: string, lines: readonly { readonly at: number; readonly text: string }[]): void {
+    if (this.#statements.hasLines.get(jobId, key) !== undefined) return
+    for (const { at, text } of lines) this.#statements.insertLine.run(jobId, at, text, key, jobId)
+    this.#statements.dropLines.run(jobId, jobId, this.#logLinesMax)
+  }
+
+  #append(unit: string, { events }: Pick<JobWrite, 'events'>): number {
+    const first = this.#sequence + 1
+    this.#statements.insertEvents.run(...eventValues(events, first, unit))
+    this.#sequence += events.events.length
+    return first
+  }
+
+  // S7. The route is the one that the written job would wait on, were it not claimed.
+  #mayClaim(waiting: Job, claimed: Job): boolean {
+    const task = waiting.tasks.find(({ entry, status }) => status === 'offered' && isHeldIn(claimed, entry))
+    if (task === undefined) return false
+    const bound = [taskRoute(waiting, task), waiting.priority, this.#at] as const
+    return this.#statements.readyBefore.get(...bound, ...bound)?.found === 0
+  }
+
+  #ready({ routes, at }: ClaimQuery, limit: number): readonly Ready[] {
+    const ready = routes.flatMap((route) => this.#readyOn(routeKey(route), at, limit))
+    return ready.sort((a, b) => b.priority - a.priority || a.readyAt - b.readyAt || a.n - b.n).slice(0, limit)
+  }
+
+  #readyOn(route: string, at: number, limit: number): readonly Ready[] {
+    const ready: Ready[] = []
+    let below = Number.MAX_SAFE_INTEGER
+    // One range of the index for each priority in use, so that tasks which are not due yet are never walked over.
+    while (ready.length < limit) {
+      const top = this.#statements.topPriority.get(route, below)?.priority
+      if (typeof top !== 'number') break
+      ready.push(...this.#statements.readyJobs.all(route, top, at, limit - ready.length).map(readyOf))
+      below = top
+    }
+    return this.#hasOffers ? [...ready, ...this.#statements.readyOffers.all(route, at, limit).map(readyOf)] : ready
+  }
+}
+
+interface Ready {
+  readonly n: number
+  readonly entry: number
+  readonly priority: number
+  readonly readyAt: number
+}
+
+function readyOf(row: { readonly [column: string]: unknown }): Ready {
+  return {
+    n: Number(row.n),
+    entry: Number(row.entry),
+    priority: Number(row.priority),
+    readyAt: Number(row.ready_at),
+  }
+}
+
+function isHeldIn(job: Job, entry: number): boolean {
+  return job.tasks.some((task) => task.entry === entry && task.status === 'held')
+}
+
+// Within a unit slots are freed before they are taken (S3).
+function slotsFreedFirst(writes: readonly Write[]): readonly Write[] {
+  if (writes.length < 2) return writes
+  const takes = (write: Write) =>
+    write.op === 'insert' || (write.op === 'update' && write.job.pipeline !== undefined && columnsHold(write.job))
+  return [...writes.filter((write) => !takes(write)), ...writes.filter(takes)]
+}
+
+function columnsHold(job: Job): boolean {
+  return columnsOf(job).holdsSlot === 1
+}
