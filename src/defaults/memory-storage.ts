@@ -44,6 +44,14 @@ interface StoredJob {
   readonly job: Job
 }
 
+interface StoredRow {
+  readonly sequence: number
+  readonly unit: string
+  readonly count: number
+  readonly jobId: string
+  readonly text: string
+}
+
 class Refused extends Error {
   readonly result: UnitResult
 
@@ -56,7 +64,7 @@ class Refused extends Error {
 /** The data itself. Every change pushes its undoing, so that a unit that is refused half-way leaves no trace. */
 class Store {
   readonly jobs = new Map<string, StoredJob>()
-  readonly log: StoredEvents[] = []
+  readonly log: StoredRow[] = []
   readonly lines = new Map<string, { line: LogLine; key: string }[]>()
   readonly steps = new Map<string, Map<string, Json | undefined>>()
   readonly instances = new Map<string, { heartbeat: number; alive: boolean }>()
@@ -217,7 +225,13 @@ class Store {
 
   #append(unit: string, events: EventRow): number {
     const first = this.sequence + 1
-    const row: StoredEvents = { ...structuredClone(events), unit, sequence: first }
+    const row = {
+      sequence: first,
+      unit,
+      count: events.events.length,
+      jobId: events.jobId,
+      text: JSON.stringify(events),
+    }
     this.#change(
       () => {
         this.log.push(row)
@@ -300,7 +314,7 @@ class MemoryConnection implements StorageConnection {
   readonly landed: StorageConnection['landed'] = async (units, sequence) => {
     const wanted = new Set(units)
     const rows = this.#use().store.log.filter((row) => row.sequence > sequence && wanted.has(row.unit))
-    return structuredClone(rows)
+    return rows.map(readRow)
   }
 
   readonly events: StorageConnection['events'] = async ({ after, limit, jobId }) => {
@@ -308,7 +322,7 @@ class MemoryConnection implements StorageConnection {
     const found: StoredEvents[] = []
     for (let index = firstAfter(log, after); index < log.length && found.length < limit; index++) {
       const row = log[index]
-      if (row !== undefined && (jobId === undefined || row.jobId === jobId)) found.push(structuredClone(row))
+      if (row !== undefined && (jobId === undefined || row.jobId === jobId)) found.push(readRow(row))
     }
     return found
   }
@@ -395,13 +409,17 @@ function matchesScope(job: Job, { tenant, createdBy, type, pipeline, labels = {}
   return equal && Object.entries(labels).every(([name, value]) => job.labels[name] === value)
 }
 
-function firstAfter(log: readonly StoredEvents[], after: number): number {
+function readRow({ sequence, unit, text }: StoredRow): StoredEvents {
+  return { ...(JSON.parse(text) as EventRow), sequence, unit }
+}
+
+function firstAfter(log: readonly StoredRow[], after: number): number {
   let low = 0
   let high = log.length
   while (low < high) {
     const middle = (low + high) >> 1
     const row = log[middle]
-    if (row !== undefined && row.sequence + row.events.length - 1 <= after) low = middle + 1
+    if (row !== undefined && row.sequence + row.count - 1 <= after) low = middle + 1
     else high = middle
   }
   return low

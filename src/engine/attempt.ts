@@ -23,6 +23,7 @@ export class Attempt {
   readonly #names = new Set<string>()
   #recorded: Promise<ReadonlyMap<string, Json | undefined>> | undefined
   #wrote = false
+  #hasEnded = false
   #lines: NewLine[] = []
   #batches = 0
   #progress: Progress | undefined
@@ -38,6 +39,11 @@ export class Attempt {
     this.#settings = settings
   }
 
+  /** The code has returned or thrown; its report may still be on its way. */
+  get hasEnded(): boolean {
+    return this.#hasEnded
+  }
+
   get signal(): AbortSignal {
     return this.#abort.signal
   }
@@ -49,6 +55,12 @@ export class Attempt {
 
   /** Runs the code to its end. It never rejects. */
   async run(): Promise<TaskEnd> {
+    const end = await this.#run()
+    this.#hasEnded = true
+    return end
+  }
+
+  async #run(): Promise<TaskEnd> {
     try {
       const output = await this.#settings.run(await this.#context())
       const parsed =

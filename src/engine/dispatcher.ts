@@ -35,6 +35,7 @@ export class Dispatcher {
   #isWanted = false
   #isStopped = false
   #mustReconcile = false
+  #waiters: (() => void)[] = []
 
   constructor(core: () => Core) {
     this.#core = core
@@ -43,6 +44,18 @@ export class Dispatcher {
   /** Nothing runs, and nothing is about to be claimed. Leaked code does not count. */
   get isIdle(): boolean {
     return this.#attempts.size === this.#void.size && !this.#isClaiming
+  }
+
+  /** Resolves when an attempt or a round of claims has ended, or `wake` was called. */
+  nextChange(): Promise<void> {
+    return new Promise((resolve) => this.#waiters.push(resolve))
+  }
+
+  /** Wakes whoever waits for a change. */
+  wake(): void {
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const resolve of waiters) resolve()
   }
 
   /** Attempts whose end has not been reported, without leaked ones. */
@@ -84,7 +97,8 @@ export class Dispatcher {
   /** Stops the attempts that the job, as it is now, no longer holds. */
   observe(job: Job): void {
     for (const attempt of this.#attempts.values()) {
-      if (attempt.job.id !== job.id) continue
+      // Code that has ended has nothing to stop, and is not leaked.
+      if (attempt.job.id !== job.id || attempt.hasEnded) continue
       const task = job.tasks.find(({ token, status }) => token === attempt.task.token && status !== 'offered')
       if (task?.status === 'held') continue
       attempt.stop('the job no longer wants this work')
@@ -135,6 +149,7 @@ export class Dispatcher {
       for (const executor of this.#core().executors.keys()) await this.#claimFor(executor)
     }
     this.#isClaiming = false
+    this.wake()
   }
 
   async #claimFor(executor: string): Promise<void> {
@@ -187,6 +202,7 @@ export class Dispatcher {
     this.#attempts.delete(attemptKey(job.id, task.token))
     this.#void.delete(attempt)
     if (this.#backlog.has(task.executor)) this.claimSoon()
+    this.wake()
   }
 
   async #report(core: Core, attempt: Attempt, result: TaskEnd): Promise<void> {

@@ -108,9 +108,10 @@ export class Engine implements AsyncDisposable {
     for (;;) {
       await fireDue(core)
       core.dispatcher.claimSoon()
-      for (let turn = 0; turn < 3; turn++) await new Promise<void>((resume) => core.clock.turn(resume))
-      if (core.stopped.aborted || (core.dispatcher.isIdle && core.group.isIdle)) return
-      await core.publisher.nextCommit()
+      await new Promise<void>((resume) => core.clock.turn(resume))
+      if (core.stopped.aborted) return
+      if (!core.dispatcher.isIdle) await core.dispatcher.nextChange()
+      else if (core.group.isIdle) return
     }
   }
 
@@ -205,6 +206,7 @@ class Running {
     for (const cancel of this.#loops) cancel()
     core.alarm.stop()
     core.publisher.wakeAll()
+    core.dispatcher.wake()
     // What is still held (code that ignores its stop) is recovered by whoever finds this instance's lock free.
     const held = await core.storage.held(core.instance).catch(() => ['unknown'])
     if (held.length === 0) await core.storage.forget(core.instance).catch(() => {})
@@ -212,13 +214,13 @@ class Running {
   }
 
   async #finished(timeoutMs: number): Promise<void> {
-    const { dispatcher, publisher, clock } = this.core
+    const { dispatcher, clock } = this.core
     let isOver = false
     const cancel = clock.timer(timeoutMs, () => {
       isOver = true
-      publisher.wakeAll()
+      dispatcher.wake()
     })
-    while (!isOver && !dispatcher.isIdle) await publisher.nextCommit()
+    while (!isOver && !dispatcher.isIdle) await dispatcher.nextChange()
     cancel()
   }
 

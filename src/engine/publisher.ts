@@ -18,7 +18,6 @@ export class Publisher {
   readonly #emitter = new EventEmitter()
   readonly #onListenerError: OnListenerError
   readonly #waiters = new Map<string, Set<() => void>>()
-  #commits: (() => void)[] = []
   #sequence = 0
 
   constructor(onListenerError: OnListenerError) {
@@ -71,26 +70,13 @@ export class Publisher {
     }
   }
 
-  /** Resolves after something more was committed here, or everyone was woken. */
-  nextCommit(): Promise<void> {
-    return new Promise((resolve) => this.#commits.push(resolve))
-  }
-
   /** Wakes every waiter: the engine stops. */
   wakeAll(): void {
     for (const jobId of [...this.#waiters.keys()]) this.#wake(jobId)
-    this.#wakeCommits()
   }
 
   #wake(jobId: string): void {
     for (const wake of [...(this.#waiters.get(jobId) ?? [])]) wake()
-    this.#wakeCommits()
-  }
-
-  #wakeCommits(): void {
-    const commits = this.#commits
-    this.#commits = []
-    for (const wake of commits) wake()
   }
 
   // A listener that throws, rejects or never resolves skips no other and changes no job (I42).
