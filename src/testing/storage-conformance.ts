@@ -1,0 +1,52 @@
+import type { Storage, StorageConnection } from '../port/storage.ts'
+import type { Bench } from './storage-bench.ts'
+import { readingChecks } from './storage-checks-reading.ts'
+import { writingChecks } from './storage-checks-writing.ts'
+import { virtualClock } from './virtual-clock.ts'
+
+/** How a test runner registers a check. */
+export type RegisterTest = (name: string, run: () => Promise<void>) => unknown
+
+/** What each check gets: an empty storage of its own. */
+export interface StorageUnderTest {
+  readonly storage: Storage
+  /** Removes what the storage has left. */
+  readonly dispose?: () => Promise<void> | void
+}
+
+/** How the suite is run. */
+export interface StorageConformanceOptions {
+  /** Your runner's `test`. */
+  readonly test: RegisterTest
+}
+
+/**
+ * Checks a storage against the guarantees of its port; each check is named by the number of what it checks.
+ *
+ * ```ts
+ * storageConformance(() => ({ storage: myStorage() }), { test })
+ * ```
+ */
+export function storageConformance(
+  make: () => StorageUnderTest | Promise<StorageUnderTest>,
+  { test }: StorageConformanceOptions,
+): void {
+  for (const [name, check] of Object.entries({ ...writingChecks, ...readingChecks })) {
+    test(name, async () => {
+      const { storage, dispose } = await make()
+      const clock = virtualClock()
+      const connections: StorageConnection[] = []
+      const open = async (instance = 'me') => {
+        const connection = await storage.open({ clock, instance })
+        connections.push(connection)
+        return connection
+      }
+      try {
+        await check({ clock, open } satisfies Bench)
+      } finally {
+        for (const connection of connections) await connection.close()
+        await dispose?.()
+      }
+    })
+  }
+}
