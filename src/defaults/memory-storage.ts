@@ -1,26 +1,10 @@
 import { JobchartError } from '../model/error.ts'
 import type { EventRow } from '../model/event.ts'
-import { claimableTasks, holdsSlot, isBusy, type Job, wakeAt } from '../model/job.ts'
+import { isBusy, type Job, wakeAt } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
 import type { Scope } from '../port/policy.ts'
-import type {
-  Claimed,
-  ClaimQuery,
-  ClaimTransition,
-  JobFilter,
-  JobPage,
-  LogLine,
-  NewLine,
-  Note,
-  Storage,
-  StorageConnection,
-  StorageHost,
-  StoredEvents,
-  Unit,
-  UnitResult,
-  Write,
-} from '../port/storage.ts'
-import { ReadyTasks, readyKey } from './ready-tasks.ts'
+import type { JobFilter, JobPage, Storage, StorageConnection, StorageHost, StoredEvents } from '../port/storage.ts'
+import { MemoryStore, read, type StoredRow, stepsKey } from './memory-store.ts'
 
 /** How much is kept. */
 export interface MemoryOptions {
@@ -33,238 +17,18 @@ export interface MemoryOptions {
  * storage holds here too, but for durability. Engines of one process may share one.
  */
 export function memoryStorage(options: MemoryOptions = {}): Storage {
-  const store = new Store(options.logLines ?? 10_000)
+  const store = new MemoryStore(options.logLines ?? 10_000)
   return { open: async (host) => new MemoryConnection(store, host) }
 }
 
-interface StoredJob {
-  readonly n: number
-  /** As text, so that no reader shares an object with another. */
-  readonly text: string
-  readonly job: Job
-}
-
-interface StoredRow {
-  readonly sequence: number
-  readonly unit: string
-  readonly count: number
-  readonly jobId: string
-  readonly text: string
-}
-
-class Refused extends Error {
-  readonly result: UnitResult
-
-  constructor(result: UnitResult) {
-    super(result.status)
-    this.result = result
-  }
-}
-
-/** The data itself. Every change pushes its undoing, so that a unit that is refused half-way leaves no trace. */
-class Store {
-  readonly jobs = new Map<string, StoredJob>()
-  readonly log: StoredRow[] = []
-  readonly lines = new Map<string, { line: LogLine; key: string }[]>()
-  readonly steps = new Map<string, Map<string, Json | undefined>>()
-  readonly instances = new Map<string, { heartbeat: number; alive: boolean }>()
-  readonly #slots = new Map<string, string>()
-  readonly #keys = new Map<string, string>()
-  readonly #ready = new ReadyTasks()
-  readonly #logLinesMax: number
-  #undo: (() => void)[] = []
-  #rows = 0
-  sequence = 0
-  writes = 0
-
-  constructor(logLinesMax: number) {
-    this.#logLinesMax = logLinesMax
-  }
-
-  apply(unit: Unit, at: number): UnitResult {
-    this.#undo = []
-    const sequences: number[] = []
-    let claimed = false
-    try {
-      for (const write of slotsFreedFirst(unit.writes)) claimed = this.#write(unit.id, write, at, sequences) || claimed
-      this.writes++
-      return { status: 'applied', claimed, sequences }
-    } catch (error) {
-      for (const undo of this.#undo.reverse()) undo()
-      if (error instanceof Refused) return error.result
-      throw error
-    }
-  }
-
-  claim(query: ClaimQuery, limit: number, unit: string, transition: ClaimTransition): readonly Claimed[] {
-    const claimed: Claimed[] = []
-    for (const { id, entry } of this.#ready.due(query.routes, query.at, limit)) {
-      const stored = this.jobs.get(id)
-      const job = stored === undefined ? undefined : read(stored)
-      const task = job?.tasks.find((each) => each.entry === entry)
-      const write = job === undefined || task === undefined ? undefined : transition(job, task)
-      if (job === undefined || write === undefined) continue
-      this.#put(write.job, job.revision)
-      claimed.push({ ...write, entry, sequence: this.#append(unit, write.events) })
-    }
-    this.writes++
-    return claimed
-  }
-
-  #write(unit: string, write: Write, at: number, sequences: number[]): boolean {
-    switch (write.op) {
-      case 'insert':
-      case 'update': {
-        const { claimed } = write
-        const chosen = claimed !== undefined && this.#mayClaim(write.job, claimed.job, at) ? claimed : write
-        this.#put(chosen.job, write.op === 'insert' ? undefined : write.revision)
-        sequences.push(this.#append(unit, chosen.events))
-        return chosen === claimed
-      }
-      case 'note':
-        this.#note(write.jobId, write.token, write.note)
-        return false
-      case 'append':
-        sequences.push(this.#append(unit, write.events))
-        return false
-      case 'log':
-        this.#addLines(write.jobId, write.key, write.lines)
-        return false
-      case 'forget': {
-        const key = stepsKey(write.jobId, write.entry)
-        const dropped = this.steps.get(key)
-        if (dropped !== undefined)
-          this.#change(
-            () => this.steps.delete(key),
-            () => this.steps.set(key, dropped),
-          )
-        return false
-      }
-    }
-  }
-
-  #put(job: Job, revision: number | undefined): void {
-    const before = this.jobs.get(job.id)
-    if (revision !== undefined && before?.job.revision !== revision) throw new Refused({ status: 'conflict' })
-    if (revision === undefined) this.#checkKey(job)
-    const slot = slotKey(job)
-    const holder = this.#slots.get(slot)
-    if (holdsSlot(job) && holder !== undefined && holder !== job.id) {
-      throw new Refused({ status: 'slot-taken', by: holder })
-    }
-    // What reports wrote is not the transition's to change.
-    const kept = before?.job.progress === undefined ? job : { ...job, progress: before.job.progress }
-    const after: StoredJob = { n: before?.n ?? ++this.#rows, text: JSON.stringify(kept), job: kept }
-    this.#change(
-      () => this.#index(before, after),
-      () => this.#index(after, before),
-    )
-  }
-
-  #index(from: StoredJob | undefined, to: StoredJob | undefined): void {
-    if (from !== undefined) {
-      if (holdsSlot(from.job)) this.#slots.delete(slotKey(from.job))
-      for (const task of claimableTasks(from.job)) this.#ready.remove(readyKey(from.n, from.job, task))
-    }
-    const { job } = to ?? from ?? {}
-    if (job === undefined) return
-    const key = job.idempotencyKey === undefined ? undefined : idempotencyKey(job)
-    if (to === undefined) {
-      this.jobs.delete(job.id)
-      if (key !== undefined) this.#keys.delete(key)
-      return
-    }
-    this.jobs.set(job.id, to)
-    if (key !== undefined) this.#keys.set(key, job.id)
-    if (holdsSlot(job)) this.#slots.set(slotKey(job), job.id)
-    for (const task of claimableTasks(job)) this.#ready.add(readyKey(to.n, job, task))
-  }
-
-  #checkKey(job: Job): void {
-    const id = job.idempotencyKey === undefined ? undefined : this.#keys.get(idempotencyKey(job))
-    if (id !== undefined) throw new Refused({ status: 'duplicate', id })
-    if (this.jobs.has(job.id)) throw new Error(`a job with the id "${job.id}" exists`)
-  }
-
-  #note(jobId: string, token: number, note: Note): void {
-    const stored = this.jobs.get(jobId)
-    const task = stored?.job.tasks.find((each) => each.token === token && each.status === 'held')
-    if (stored === undefined || task === undefined) throw new Refused({ status: 'stale' })
-    if (note.kind === 'progress') {
-      const job = { ...stored.job, progress: note.progress }
-      const after = { ...stored, job, text: JSON.stringify(job) }
-      this.#change(
-        () => this.jobs.set(jobId, after),
-        () => this.jobs.set(jobId, stored),
-      )
-    } else if (note.kind === 'log') this.#addLines(jobId, note.key, note.lines)
-    else this.#addStep(stepsKey(jobId, note.entry), note.name, note.result)
-  }
-
-  #addStep(key: string, name: string, result: Json | undefined): void {
-    const steps = this.steps.get(key) ?? new Map<string, Json | undefined>()
-    if (steps.has(name)) return
-    const after = new Map(steps).set(name, structuredClone(result))
-    this.#change(
-      () => this.steps.set(key, after),
-      () => this.steps.set(key, steps),
-    )
-  }
-
-  #addLines(jobId: string, key: string, added: readonly NewLine[]): void {
-    const lines = this.lines.get(jobId) ?? []
-    if (lines.some((each) => each.key === key)) return
-    const last = lines.at(-1)?.line.number ?? 0
-    const more = added.map((line, index) => ({ key, line: { at: line.at, text: line.text, number: last + index + 1 } }))
-    const after = [...lines, ...more].slice(-this.#logLinesMax)
-    this.#change(
-      () => this.lines.set(jobId, after),
-      () => this.lines.set(jobId, lines),
-    )
-  }
-
-  #append(unit: string, events: EventRow): number {
-    const first = this.sequence + 1
-    const row = {
-      sequence: first,
-      unit,
-      count: events.events.length,
-      jobId: events.jobId,
-      text: JSON.stringify(events),
-    }
-    this.#change(
-      () => {
-        this.log.push(row)
-        this.sequence += events.events.length
-      },
-      () => {
-        this.log.pop()
-        this.sequence -= events.events.length
-      },
-    )
-    return first
-  }
-
-  #mayClaim(waiting: Job, claimed: Job, at: number): boolean {
-    const held = (entry: number) => claimed.tasks.some((each) => each.entry === entry && each.status === 'held')
-    const task = waiting.tasks.find(({ entry, status }) => status === 'offered' && held(entry))
-    return task !== undefined && !this.#ready.anyBefore(waiting, task, at)
-  }
-
-  #change(run: () => void, undo: () => void): void {
-    run()
-    this.#undo.push(undo)
-  }
-}
-
 class MemoryConnection implements StorageConnection {
-  readonly #store: Store
+  readonly #store: MemoryStore
   readonly #host: StorageHost
   #isOpen = true
   #claims = 0
   #writesSeen = 0
 
-  constructor(store: Store, host: StorageHost) {
+  constructor(store: MemoryStore, host: StorageHost) {
     this.#store = store
     this.#host = host
     store.instances.set(host.instance, { heartbeat: host.clock.now(), alive: true })
@@ -367,26 +131,10 @@ class MemoryConnection implements StorageConnection {
     if (known !== undefined) known.alive = false
   }
 
-  #use(): { readonly store: Store; readonly at: number } {
+  #use(): { readonly store: MemoryStore; readonly at: number } {
     if (!this.#isOpen) throw new JobchartError('STORAGE_UNAVAILABLE', 'the storage was closed')
     return { store: this.#store, at: this.#host.clock.now() }
   }
-}
-
-function read({ text }: StoredJob): Job {
-  return JSON.parse(text) as Job
-}
-
-function stepsKey(jobId: string, entry: number): string {
-  return `${jobId}/${entry}`
-}
-
-function slotKey({ tenant, pipeline }: Job): string {
-  return JSON.stringify([tenant, pipeline])
-}
-
-function idempotencyKey({ tenant, createdBy, type, idempotencyKey }: Job): string {
-  return JSON.stringify([tenant, createdBy, type, idempotencyKey])
 }
 
 function newestFirst(a: { createdAt: number; id: string }, b: { createdAt: number; id: string }): number {
@@ -423,9 +171,4 @@ function firstAfter(log: readonly StoredRow[], after: number): number {
     else high = middle
   }
   return low
-}
-
-function slotsFreedFirst(writes: readonly Write[]): readonly Write[] {
-  const takes = (write: Write) => (write.op === 'insert' || write.op === 'update') && holdsSlot(write.job)
-  return [...writes.filter((write) => !takes(write)), ...writes.filter(takes)]
 }

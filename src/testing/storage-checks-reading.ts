@@ -1,15 +1,6 @@
 import assert from 'node:assert/strict'
-import type { StorageConnection, } from '../port/storage.ts'
-import {
-  commitOne,
-  insertClaimed,
-  insertOf,
-  newJob,
-  routeOf,
-  transitionFor,
-  twin,
-  writeOf,
-} from './fixtures.ts'
+import type { StorageConnection } from '../port/storage.ts'
+import { commitOne, insertClaimed, insertOf, newJob, routeOf, transitionFor, twin, writeOf } from './fixtures.ts'
 import { type Checks, FAR } from './storage-bench.ts'
 
 /** Checks of claims, reads, instances and opening: S9 to S15. */
