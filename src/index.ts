@@ -64,6 +64,8 @@ export {
   type Task,
   type TaskContext,
   type TaskOptions,
+  type TaskRun,
+  type TaskSettings,
   task,
 } from './model/task.ts'
 export type { Duration } from './model/time.ts'

@@ -84,7 +84,7 @@ export class Attempt {
 
   /** No step was recorded under this entry, by this attempt or one before. */
   get isWithoutSteps(): boolean {
-    return this.task.attempt === 1 && !this.#wrote
+    return this.task.claims === 1 && !this.#wrote
   }
 
   async #context(): Promise<TaskContext> {
@@ -182,7 +182,7 @@ export class Attempt {
   }
 
   #recordedSteps(): Promise<ReadonlyMap<string, Json | undefined>> {
-    const none = this.task.attempt === 1
+    const none = this.task.claims === 1
     this.#recorded ??= none ? Promise.resolve(new Map()) : this.#core.storage.steps(this.job.id, this.task.entry)
     return this.#recorded
   }

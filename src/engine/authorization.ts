@@ -45,7 +45,7 @@ export async function authorizeList(core: Core, who: Principal): Promise<readonl
 }
 
 /** What a policy may know of a job. */
-export function targetOf(job: Job): Target {
+function targetOf(job: Job): Target {
   const { id: jobId, tenant, type, createdBy, labels, pipeline, status } = job
   return { jobId, tenant, type, createdBy, labels, status, ...(pipeline === undefined ? {} : { pipeline }) }
 }

@@ -194,6 +194,8 @@ class Running {
       throw error
     })
     running.#startLoops()
+    // What waits is claimed before anyone asks what runs.
+    if (!core.dispatcher.isIdle) await core.dispatcher.nextChange()
     return running
   }
 

@@ -20,13 +20,15 @@ async function recoverInstance(core: Core, instance: string): Promise<void> {
     }
     const entries = job.tasks.filter(({ holder }) => holder === instance).map(({ entry }) => entry)
     for (const entry of entries) {
+      const steps = (await core.storage.steps(job.id, entry)).size
       await advance(core, {
         jobId: job.id,
         by: ENGINE,
         decide: (type, stored) => {
           // Between the list and this, another engine may have taken it back, and a third may hold it now.
           const isHeld = stored.tasks.some((task) => task.entry === entry && task.holder === instance)
-          return lose(type, stored, isHeld ? entry : -1, 'its process died', moment(core))
+          const loss = { entry: isHeld ? entry : -1, reason: 'its process died', steps }
+          return lose(type, stored, loss, moment(core))
         },
       })
     }

@@ -29,7 +29,7 @@ export interface NewJob {
   readonly idempotencyKey?: string
 }
 
-/** Attempts that may be lost with their process before the task is given up as poison (I20). */
+/** Attempts lost in a row, without a further step recorded, before the task is given up as poison (I20). */
 const CRASHES_MAX = 3
 
 /** A new job: its first state, tasks and timers. */
@@ -71,7 +71,7 @@ export function claim(type: AnyJobType, job: Job, entry: number, holder: string,
   const counter = job.counter + 1
   const attempt = task.attempt + 1
   draft.job.counter = counter
-  draft.put({ ...task, status: 'held', token: counter, holder, attempt })
+  draft.put({ ...task, status: 'held', token: counter, holder, attempt, claims: task.claims + 1 })
   draft.job.startedAt ??= draft.time(moment)
   draft.touch(moment)
   draft.events.push({ type: 'task.started', task: task.id, attempt })
@@ -98,8 +98,16 @@ export function end(type: AnyJobType, job: Job, token: number, result: TaskEnd, 
   return draft.decision()
 }
 
+/** How an attempt was lost. */
+export interface Loss {
+  readonly entry: number
+  readonly reason: string
+  /** Steps recorded under the entry by now. */
+  readonly steps: number
+}
+
 /** The job after the process of one of its tasks died. */
-export function lose(type: AnyJobType, job: Job, entry: number, reason: string, moment: Moment): Decision {
+export function lose(type: AnyJobType, job: Job, { entry, reason, steps }: Loss, moment: Moment): Decision {
   const draft = new Draft(job)
   const task = draft.task(entry)
   if (task === undefined || task.status === 'offered') return draft.decision()
@@ -109,8 +117,9 @@ export function lose(type: AnyJobType, job: Job, entry: number, reason: string, 
     draft.events.push({ type: 'task.stopped', task: task.id })
     return draft.decision()
   }
-  const crashes = task.crashes + 1
-  draft.put(offered(task, { crashes, availableAt: draft.time(moment) }))
+  // Work that gets further each time is not what takes its process down.
+  const crashes = steps > task.steps ? 1 : task.crashes + 1
+  draft.put(offered(task, { crashes, steps, losses: task.losses + 1, availableAt: draft.time(moment) }))
   draft.events.push({ type: 'task.lost', task: task.id, attempt: task.attempt, reason })
   draft.sendNamed(type, { type: 'task.lost', reason }, moment)
   const left = draft.task(entry)
@@ -160,6 +169,6 @@ function lossError(settings: TaskSettings, crashes: number, reason: string): Jso
     return { name: 'JobchartError', code: 'TASK_LOST', message: `the process of the attempt was lost: ${reason}` }
   }
   if (crashes < CRASHES_MAX) return undefined
-  const message = `${crashes} attempts were lost with their process; the last: ${reason}`
+  const message = `${crashes} attempts in a row were lost with their process; the last: ${reason}`
   return { name: 'JobchartError', code: 'POISON', message }
 }

@@ -280,12 +280,17 @@ const defaultLifecycle = createMachine({
   states: {
     queued: { on: { 'task.started': 'running' } },
     running: { on: { 'task.lost': 'queued' } },
-    completed: { type: 'final', tags: ['success'] },
+    completed: { type: 'final', tags: ['success'], output: ({ event }) => outputOf(event) },
     failed: { type: 'final', tags: ['failure'] },
     cancelled: { type: 'final', tags: ['cancelled'] },
   },
-  output: ({ event }) => ('output' in event ? event.output : undefined),
+  output: ({ event }) => outputOf(event),
 }).provide({ actors: { execute: parseOnly() } })
+
+// The done event of the task, and then the machine's own, which XState makes of the final state's output.
+function outputOf(event: { readonly type: string; readonly output?: unknown }): unknown {
+  return event.output
+}
 
 // The chart only names it; the code is each job type's own.
 function parseOnly() {

@@ -111,7 +111,7 @@ export class Draft {
 
   fail(type: AnyJobType, task: Task, error: Json, moment: Moment): void {
     const { retry } = settingsOf(type, task)
-    const failures = task.attempt - task.crashes
+    const failures = task.attempt - task.losses
     if (failures > retry.limit) {
       this.remove(task)
       this.send(type, errorEvent(task.id, error), moment)
@@ -227,7 +227,10 @@ export class Draft {
       token: 0,
       availableAt: this.time(moment),
       attempt: 0,
+      claims: 0,
       crashes: 0,
+      losses: 0,
+      steps: 0,
       inbox: [],
     }
     this.job.tasks = [...this.job.tasks, task]

@@ -40,8 +40,14 @@ export interface Task {
   readonly stopBy?: number
   /** The attempt that runs, or ran last; counted at its claim. */
   readonly attempt: number
-  /** Attempts that were lost with their process. */
+  /** Claims in all, those that were given back too. */
+  readonly claims: number
+  /** Attempts that were lost with their process, one after the other, without a further step recorded. */
   readonly crashes: number
+  /** Attempts that were lost with their process, in all: they do not count as failures. */
+  readonly losses: number
+  /** Recorded steps of this entry, as counted at the last loss. */
+  readonly steps: number
   /** Messages not yet taken by the work. */
   readonly inbox: readonly Json[]
 }
@@ -103,7 +109,10 @@ export interface TaskContext<Input = unknown> {
   readonly step: <Result>(name: string, run: (step: StepContext) => Result | PromiseLike<Result>) => Promise<Result>
 }
 
-/** What happens when the process of an attempt died: `restart` offers it again (after 3 such ends: `POISON`), `fail` ends it. */
+/**
+ * What happens when the process of an attempt died: `restart` offers it again, `fail` ends it. Work that takes its
+ * process down three times in a row without a further step recorded is not offered again: it fails as `POISON`.
+ */
 export type Recovery = 'restart' | 'fail'
 
 /** The options of {@link task}. */
