@@ -80,7 +80,7 @@ function npm(args, cwd) {
   return result
 }
 
-const bin = (folder, path) => join(folder, 'node_modules', ...path.split('/'))
+const inModules = (folder, path) => join(folder, 'node_modules', ...path.split('/'))
 const pin = (name) => `${name}@${manifest.dependencies[name] ?? manifest.devDependencies[name]}`
 
 function emptyProject(parent, name, fields = {}) {
@@ -107,9 +107,9 @@ function installConsumer(folder, tarball) {
     'imports.mjs': IMPORTS,
   }))
     writeFileSync(join(consumer, file), source)
-  report(true, 'installed in an empty folder', readdirSync(bin(consumer, manifest.name)).join(', '))
+  report(true, 'installed in an empty folder', readdirSync(inModules(consumer, manifest.name)).join(', '))
   for (const file of manifest.files)
-    if (!existsSync(bin(consumer, `${manifest.name}/${file}`))) report(false, `${file} is missing in the tarball`)
+    if (!existsSync(inModules(consumer, `${manifest.name}/${file}`))) report(false, `${file} is missing in the tarball`)
   return consumer
 }
 
@@ -117,7 +117,7 @@ function installOldestNode(folder) {
   // Newer versions of npm block install scripts that a project does not name, and still exit 0.
   const project = emptyProject(folder, 'oldest-node', { allowScripts: { node: true } })
   npm(['install', `node@${OLDEST_NODE}`], project)
-  return bin(project, 'node/bin/node')
+  return inModules(project, 'node/bin/node')
 }
 
 /** A program passes if it ends by itself with exactly this output; `undefined`: any output. */
@@ -152,7 +152,7 @@ function compile(consumer, resolution, skipLibCheck) {
   }
   const config = join(consumer, `tsconfig.${resolution.moduleResolution}.${skipLibCheck}.json`)
   writeFileSync(config, JSON.stringify({ compilerOptions, files: ['first-job.ts', 'testing.ts'] }))
-  return run(process.execPath, bin(consumer, 'typescript/bin/tsc'), ['-p', config, '--pretty', 'false'], consumer)
+  return run(process.execPath, inModules(consumer, 'typescript/bin/tsc'), ['-p', config, '--pretty', 'false'], consumer)
 }
 
 function checkTypes(consumer) {
@@ -174,10 +174,10 @@ function checkTypes(consumer) {
 }
 
 function checkPackage(tarball) {
-  const publint = run(process.execPath, bin(root, 'publint/src/cli.js'), ['run', tarball, '--strict'], root)
+  const publint = run(process.execPath, inModules(root, 'publint/src/cli.js'), ['run', tarball, '--strict'], root)
   report(publint.ok, 'publint --strict', publint.all)
   const attwArgs = [tarball, '--profile', 'esm-only', '--format', 'ascii', '--no-summary', '--no-emoji', '--no-color']
-  const attw = run(process.execPath, bin(root, '@arethetypeswrong/cli/dist/index.js'), attwArgs, root)
+  const attw = run(process.execPath, inModules(root, '@arethetypeswrong/cli/dist/index.js'), attwArgs, root)
   report(attw.ok, 'attw --profile esm-only', attw.all)
 }
 

@@ -1,0 +1,57 @@
+import type { HistoryEntry } from 'jobchart'
+import type { Run } from './begin.ts'
+import { howFar } from './screen.ts'
+import { rejectedInWords, type Summary, summary } from './summary.ts'
+import { amount, number } from './words.ts'
+
+/** The numbers of a completed run, one to a line. They are the same at every run: the data does not change. */
+export function resultLines(output: unknown): readonly string[] {
+  const of: Summary = summary.parse(output)
+  return [
+    'Result',
+    `  extracted  ${amount(of.flights, 'flight')}, ${amount(of.airports, 'airport')}`,
+    `  rejected   ${rejectedInWords(of.rejected, of.reasons)}`,
+    `  loaded     ${amount(of.loaded, 'flight')} in ${amount(of.chunks, 'chunk')}`,
+    `  delay      ${number(of.delayMinutes)} minutes in all`,
+    `  distance   ${number(of.distanceMiles)} miles in all`,
+    `  verified   ${amount(of.origins, 'airport')} of origin agree with the source`,
+  ]
+}
+
+/** How a run ended that did not complete. */
+export function endedLine({ id, status, error }: Run): string {
+  return `Run ${id} ended as ${status}${note(error?.message)}.`
+}
+
+/** The run's states and when it entered them (UTC). */
+export function historyLines(history: readonly HistoryEntry[]): readonly string[] {
+  return ['History', ...history.map(({ at, from, to, message }) => `  ${at}  ${step(from, to)}${note(message)}`)]
+}
+
+/** Runs before this one, newest first. */
+export function earlierLines(runs: readonly Run[]): readonly string[] {
+  if (runs.length === 0) return ['Earlier runs', '  none']
+  return [
+    'Earlier runs',
+    ...runs.map((run) => `  ${run.createdAt}  ${run.id}  ${run.status}${note(run.error?.message)}`),
+  ]
+}
+
+/** Why a new run was refused, in words. */
+export function refusedLines(run: Run | undefined): readonly string[] {
+  if (run === undefined) return ['A run was going until just now. Start again.']
+  const { progress, startedAt, createdAt } = run
+  const far = progress === undefined ? '' : `, ${howFar(progress.completed, progress.total)}`
+  return [
+    `Run ${run.id} is going in another process, since ${startedAt ?? createdAt}. It is ${run.status}${far}.`,
+    'One run at a time: start again when it has ended.',
+  ]
+}
+
+function step(from: string | undefined, to: string): string {
+  return from === undefined ? to : `${from} → ${to}`
+}
+
+function note(message: string | undefined): string {
+  return message === undefined ? '' : `: ${message}`
+}
