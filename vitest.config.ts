@@ -12,6 +12,7 @@ export default defineConfig({
     ],
   },
   test: {
+    globalSetup: 'test/global-setup.ts',
     include: ['test/**/*.test.ts'],
     reporters: ['verbose'],
     testTimeout: 60_000,

@@ -73,19 +73,17 @@ export interface Child {
 /** A machine, ready to move jobs. */
 export interface Chart {
   /** The first move: entry actions, the first tasks and timers. */
-  readonly start: (input: unknown) => Move
+  start(input: unknown): Move
   /** Moves from `place` by `event`; `children` are the invokes that stand in the job's row. */
-  readonly move: (place: Place, event: ChartEvent, children: readonly Child[]) => Move
+  move(place: Place, event: ChartEvent, children: readonly Child[]): Move
   /** A transition enabled in `place` names exactly this event type, not a wildcard. */
-  readonly names: (place: Place, event: ChartEvent) => boolean
-  /** What a place means. */
-  readonly meaning: (place: Place) => Meaning
+  names(place: Place, event: ChartEvent): boolean
 }
 
 /** A cycle of `always` or `raise` ends as an error of its job after so many microsteps, unless the machine says otherwise. */
 const MICROSTEPS_MAX = 10_000
 
-/** Places whose snapshot is kept ready, for each machine. */
+/** Places whose snapshot and meaning are kept ready, for each machine. */
 const PLACES_MAX = 1_000
 
 type Snapshot = AnyMachineSnapshot
@@ -100,77 +98,85 @@ type CapturedAction = {
 export function createChart(source: AnyStateMachine): Chart {
   const machine = source.provide({})
   if (machine.options.maxIterations === Number.POSITIVE_INFINITY) machine.options.maxIterations = MICROSTEPS_MAX
-  const scope = inertScope(machine.id)
-  const nodesById = new Map(stateNodes(machine.root).map((node) => [node.id, node]))
-  const places = new Map<string, Snapshot>()
-  const meanings = new Map<string, Meaning>()
+  return new MachineChart(machine)
+}
 
-  const base = (state: Json): Snapshot => {
-    const key = JSON.stringify(state)
-    let known = places.get(key)
-    if (known === undefined) {
-      if (places.size >= PLACES_MAX) places.clear()
-      known = machine.resolveState({ value: state as never, context: {} }) as Snapshot
-      places.set(key, known)
-    }
-    return known
+class MachineChart implements Chart {
+  readonly #machine: AnyStateMachine
+  readonly #scope: InertScope
+  readonly #nodesById: ReadonlyMap<string, AnyStateNode>
+  readonly #places = new Map<string, Snapshot>()
+  readonly #meanings = new Map<string, Meaning>()
+
+  constructor(machine: AnyStateMachine) {
+    this.#machine = machine
+    this.#scope = inertScope(machine.id)
+    this.#nodesById = new Map(stateNodes(machine.root).map((node) => [node.id, node]))
   }
 
-  const restore = (place: Place, children: readonly Child[]): Snapshot => {
-    const refs: { [id: string]: unknown } = {}
-    for (const child of children) refs[child.id] = childRef(child)
-    const { historyValue = {} } = place
-    return {
-      ...base(place.state),
-      status: 'active',
-      context: place.context,
-      children: refs,
-      historyValue: Object.fromEntries(
-        Object.entries(historyValue).map(([id, ids]) => [id, ids.flatMap((known) => nodesById.get(known) ?? [])]),
-      ),
-      // The spread of a machine snapshot with its children replaced by what an inert scope needs of them.
-    } as unknown as Snapshot
+  start(input: unknown): Move {
+    const begin = () => this.#machine.getInitialSnapshot(this.#scope as never, input as never) as Snapshot
+    return this.#run(undefined, begin, { state: {}, context: {} })
   }
 
-  const meaning = (snapshot: Snapshot): Meaning => {
-    const key = JSON.stringify(snapshot.value)
-    let known = meanings.get(key)
-    if (known === undefined) {
-      if (meanings.size >= PLACES_MAX) meanings.clear()
-      known = meaningOf(snapshot._nodes)
-      meanings.set(key, known)
-    }
-    return known
+  move(place: Place, event: ChartEvent, children: readonly Child[]): Move {
+    const from = this.#restore(place, children)
+    const step = () => this.#machine.transition(from, event as EventObject, this.#scope as never) as Snapshot
+    return this.#run(from, step, place)
   }
 
-  const run = (from: Snapshot | undefined, compute: () => Snapshot, origin: Place): Move => {
+  names(place: Place, event: ChartEvent): boolean {
+    return namesExactly(this.#machine, this.#restore(place, []), event)
+  }
+
+  #run(from: Snapshot | undefined, compute: () => Snapshot, origin: Place): Move {
+    const scope = this.#scope
     scope.self._snapshot = from
     scope.captured.length = 0
     try {
       const next = compute()
       const moved = next !== from
       const handled = moved || scope.captured.length > 0
-      return { handled, moved, meaning: meaning(next), ...outcome(next, readActions(next, scope)) }
+      return { handled, moved, meaning: this.#meaning(next), ...outcome(next, readActions(next, scope)) }
     } catch (error) {
       // The machine threw before it had a next snapshot: the job stays where it was, and ends there.
-      const at = from === undefined ? meaningOf([machine.root]) : meaning(from)
-      return { handled: true, moved: true, place: origin, meaning: at, end: { kind: 'error', error }, actions: [] }
+      const meaning = from === undefined ? meaningOf([this.#machine.root]) : this.#meaning(from)
+      return { handled: true, moved: true, place: origin, meaning, end: { kind: 'error', error }, actions: [] }
     }
   }
 
-  return {
-    start: (input) =>
-      run(undefined, () => machine.getInitialSnapshot(scope as never, input as never) as Snapshot, {
-        state: {},
-        context: {},
-      }),
-    move: (place, event, children) => {
-      const from = restore(place, children)
-      return run(from, () => machine.transition(from, event as EventObject, scope as never) as Snapshot, place)
-    },
-    names: (place, event) => namesExactly(machine, restore(place, []), event),
-    meaning: (place) => meaning(base(place.state)),
+  #restore({ state, context, historyValue = {} }: Place, children: readonly Child[]): Snapshot {
+    const history = Object.entries(historyValue).map(([id, ids]) => [
+      id,
+      ids.flatMap((known) => this.#nodesById.get(known) ?? []),
+    ])
+    return {
+      ...this.#base(state),
+      status: 'active',
+      context,
+      children: Object.fromEntries(children.map((child) => [child.id, childRef(child)])),
+      historyValue: Object.fromEntries(history),
+      // The spread of a machine snapshot, its children replaced by what an inert scope needs of them.
+    } as unknown as Snapshot
   }
+
+  #base(state: Json): Snapshot {
+    const compute = () => this.#machine.resolveState({ value: state as never, context: {} }) as Snapshot
+    return remembered(this.#places, JSON.stringify(state), compute)
+  }
+
+  #meaning(snapshot: Snapshot): Meaning {
+    return remembered(this.#meanings, JSON.stringify(snapshot.value), () => meaningOf(snapshot._nodes))
+  }
+}
+
+function remembered<Value>(known: Map<string, Value>, key: string, compute: () => Value): Value {
+  const found = known.get(key)
+  if (found !== undefined) return found
+  if (known.size >= PLACES_MAX) known.clear()
+  const value = compute()
+  known.set(key, value)
+  return value
 }
 
 /** A state node and all below it, in document order. */

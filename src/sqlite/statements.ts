@@ -8,7 +8,18 @@ export type Statements = ReturnType<typeof prepareAll>
 
 /** Prepares them on a database that has the schema. */
 export function prepareAll(db: DatabaseSync) {
-  const prepare = (sql: string): StatementSync => db.prepare(sql)
+  const prepare: Prepare = (sql) => db.prepare(sql)
+  return {
+    ...jobStatements(prepare),
+    ...claimStatements(prepare),
+    ...noteStatements(prepare),
+    ...readStatements(prepare),
+  }
+}
+
+type Prepare = (sql: string) => StatementSync
+
+function jobStatements(prepare: Prepare) {
   return {
     readSequence: prepare(`SELECT value FROM meta WHERE name = 'sequence'`),
     writeSequence: prepare(`UPDATE meta SET value = ? WHERE name = 'sequence'`),
@@ -26,7 +37,11 @@ export function prepareAll(db: DatabaseSync) {
     jobByKey: prepare(`
       SELECT id FROM jobs WHERE tenant = ? AND created_by = ? AND type = ? AND idempotency_key = ?`),
     slotHolder: prepare(`SELECT id FROM jobs WHERE tenant = ? AND pipeline = ? AND holds_slot = 1`),
+  }
+}
 
+function claimStatements(prepare: Prepare) {
+  return {
     hasOffers: prepare(`SELECT EXISTS (SELECT 1 FROM offers) AS found`),
     dropOffers: prepare(`DELETE FROM offers WHERE n = (SELECT n FROM jobs WHERE id = ?)`),
     insertOffer: prepare(`
@@ -42,7 +57,11 @@ export function prepareAll(db: DatabaseSync) {
     readyBefore: prepare(`
       SELECT EXISTS (SELECT 1 FROM jobs WHERE route = ? AND priority >= ? AND ready_at <= ?)
           OR EXISTS (SELECT 1 FROM offers WHERE route = ? AND priority >= ? AND ready_at <= ?) AS found`),
+  }
+}
 
+function noteStatements(prepare: Prepare) {
+  return {
     writeProgress: prepare(`
       UPDATE jobs SET progress = ? WHERE id = ? AND EXISTS (
         SELECT 1 FROM json_each(jobs.body, '$.tasks') AS task
@@ -61,7 +80,11 @@ export function prepareAll(db: DatabaseSync) {
     dropSteps: prepare(`DELETE FROM steps WHERE job_id = ? AND entry = ?`),
     insertEvents: prepare(`
       INSERT INTO events (${EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+  }
+}
 
+function readStatements(prepare: Prepare) {
+  return {
     dueJobs: prepare(`
       SELECT input, progress, body FROM jobs
       WHERE wake_at <= ? AND EXISTS (

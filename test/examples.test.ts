@@ -1,0 +1,53 @@
+import { spawnSync } from 'node:child_process'
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+
+// A program ends in an Output block; `…` in it stands for whatever changes from run to run.
+const programs = globSync('examples/**/*.ts').filter((file) => /^\/\/ Output:$/m.test(readFileSync(file, 'utf8')))
+const args: { readonly [program: string]: readonly string[] } = { 'examples/elt/main.ts': ['--pace', '0'] }
+
+let folder = ''
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'jobchart-example-'))
+})
+afterEach(() => {
+  rmSync(folder, { recursive: true, force: true })
+})
+
+test('every program of the examples says what it prints', () => {
+  expect(programs.sort()).toEqual(['examples/elt/main.ts', 'examples/first-job.ts', 'examples/resume-after-crash.ts'])
+})
+
+test.each(programs)('%s prints its Output block', (program) => {
+  const { stdout, stderr, status } = spawnSync(process.execPath, [resolve(program), ...(args[program] ?? [])], {
+    cwd: folder,
+    encoding: 'utf8',
+    timeout: 60_000,
+  })
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+  const expected = outputBlock(readFileSync(program, 'utf8'))
+  const printed = stdout.trimEnd().split('\n')
+  expect(printed).toHaveLength(expected.length)
+  for (const [index, line] of expected.entries()) expect(printed[index]).toMatch(pattern(line))
+})
+
+test('the first job of the README is the first example, in under 20 lines', () => {
+  const source = readFileSync('examples/first-job.ts', 'utf8')
+  const program = source.slice(source.indexOf('import'), source.indexOf('\nfor (const'))
+  const readme = readFileSync('README.md', 'utf8')
+  expect(readme).toContain(program.trim())
+  const lines = program.split('\n').filter((line) => line.trim() !== '')
+  expect(lines.length).toBeLessThan(20)
+})
+
+function outputBlock(source: string): readonly string[] {
+  const block = source.slice(source.indexOf('// Output:\n') + '// Output:\n'.length).trimEnd()
+  return block.split('\n').map((line) => line.replace(/^\/\/ ?/, ''))
+}
+
+function pattern(line: string): RegExp {
+  const parts = line.split('…').map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+  return new RegExp(`^${parts.join('.*')}$`)
+}

@@ -1,0 +1,211 @@
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+import ts from 'typescript'
+import { describe, expect, test } from 'vitest'
+
+// The source text as an artefact: what the layers promise is read off the imports, not remembered.
+
+interface Source {
+  readonly file: string
+  readonly text: string
+  /** The text without comments and strings. */
+  readonly code: string
+  readonly tree: ts.SourceFile
+}
+
+const sources: readonly Source[] = globSync('src/**/*.ts')
+  .sort()
+  .map((file) => {
+    const text = readFileSync(file, 'utf8')
+    return { file, text, code: codeOf(text), tree: ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true) }
+  })
+
+/** Which rooms the files of a room may import from. */
+const arrows: { readonly [room: string]: readonly string[] } = {
+  model: ['model'],
+  port: ['port', 'model'],
+  engine: ['engine', 'port', 'model'],
+  defaults: ['defaults', 'port', 'model'],
+  sqlite: ['sqlite', 'port', 'model'],
+  testing: ['testing', 'port', 'model', 'public'],
+  root: ['root', 'engine', 'defaults', 'port', 'model'],
+}
+
+/** The packages that each room may name, beside Node's own. */
+const packages: { readonly [room: string]: readonly string[] } = {
+  model: ['xstate', '@standard-schema/spec', '@lukeed/ms'],
+  port: [],
+  engine: ['eventemitter3', 'uuid', 'zod', '@standard-schema/spec'],
+  defaults: ['p-queue'],
+  sqlite: [],
+  testing: ['xstate'],
+  root: [],
+}
+
+describe('layers', () => {
+  test('there are sources to look at', () => {
+    expect(sources.length).toBeGreaterThan(30)
+    expect([...new Set(sources.map(({ file }) => roomOf(file)))].sort()).toEqual(Object.keys(arrows).sort())
+  })
+
+  test('no import goes against the arrows', () => {
+    const wrong = sources.flatMap(({ file, tree }) =>
+      importsOf(tree)
+        .filter(({ from }) => from.startsWith('.'))
+        .map(({ from }) => roomOf(normalize(join(dirname(file), from))))
+        .filter((room) => !arrows[roomOf(file)]?.includes(room))
+        .map((room) => `${file} imports ${room}`),
+    )
+    expect(wrong).toEqual([])
+  })
+
+  test('each room names only its own packages, and the model none of Node', () => {
+    const wrong = sources.flatMap(({ file, tree }) =>
+      importsOf(tree)
+        .filter(({ from }) => !from.startsWith('.') && !isAllowedPackage(roomOf(file), from))
+        .map(({ from }) => `${file} imports ${from}`),
+    )
+    expect(wrong).toEqual([])
+  })
+
+  test('a port is types only: nothing of it is left in what is built', () => {
+    const wrong = sources.flatMap(({ file, tree }) =>
+      roomOf(file) === 'port'
+        ? tree.statements.filter((each) => !isTypeOnly(each)).map((each) => `${file}: ${each.getText().slice(0, 60)}`)
+        : [],
+    )
+    expect(wrong).toEqual([])
+  })
+
+  test.each([
+    ['running xstate', /\bcreateActor\(|\bmachine\.(transition|getInitialSnapshot)\(/, 'src/model/transition.ts'],
+    ['p-queue', /\bPQueue\b/, 'src/defaults/queue-executor.ts'],
+    ['eventemitter3', /\bEventEmitter\b/, 'src/engine/publisher.ts'],
+    ['the one machine of our own', /createMachine\(/, 'src/model/definition.ts'],
+  ])('%s stands in one file', (_, pattern, expected) => {
+    const files = sources.filter(({ code, file }) => roomOf(file) !== 'testing' && pattern.test(code))
+    expect(files.map(({ file }) => file)).toEqual([expected])
+  })
+
+  test('time, turns of the loop and chance have one source', () => {
+    const clock =
+      /\bDate\b|\bset(Timeout|Interval|Immediate)\b|\bMath\.random\b|\bAbortSignal\.timeout\b|\bcrypto\b|\bperformance\b|\bnextTick\b|\bqueueMicrotask\b/
+    const files = sources.filter(({ code }) => clock.test(code)).map(({ file }) => file)
+    // time.ts turns a number into ISO 8601, which reads no clock.
+    expect(files).toEqual(['src/defaults/system-clock.ts', 'src/model/time.ts'])
+    const time = sources.find(({ file }) => file === 'src/model/time.ts')
+    expect(time?.code.match(/\bDate\b.*/g)).toEqual(['Date(ms).toISOString()'])
+  })
+
+  test('the model, the ports and the engine know no word of a preset', () => {
+    const words = /'pending'|'uploading'|\bvalidating\b|\bfinalizing\b|\bmatatika\b|\bjmap\b|\bistari\b|\bscraperapi\b/i
+    const inside = sources.filter(({ file }) => ['model', 'port', 'engine'].includes(roomOf(file)))
+    expect(inside.filter(({ text }) => words.test(text)).map(({ file }) => file)).toEqual([])
+  })
+})
+
+describe('sizes and names', () => {
+  test('no file passes 400 lines', () => {
+    const long = sources.filter(({ text }) => text.split('\n').length > 401)
+    expect(long.map(({ file }) => file)).toEqual([])
+  })
+
+  test('no function passes 60 lines', () => {
+    const long = sources.flatMap(({ file, tree }) =>
+      functionsOf(tree)
+        .filter((each) => linesOf(each) > 60)
+        .map((each) => `${file}: ${linesOf(each)} lines: ${each.getText().slice(0, 60)}`),
+    )
+    expect(long).toEqual([])
+  })
+
+  test('no file has a name that says nothing', () => {
+    const vague = /\b(utils?|types|helpers?|managers?|misc|common)\b/
+    expect(sources.map(({ file }) => file).filter((file) => vague.test(file))).toEqual([])
+  })
+
+  test('no type is switched off', () => {
+    const usesAny = (node: ts.Node): boolean =>
+      node.kind === ts.SyntaxKind.AnyKeyword || ts.forEachChild(node, (each) => usesAny(each) || undefined) === true
+    const off = sources.filter(({ text, tree }) => /@ts-(ignore|expect-error|nocheck)/.test(text) || usesAny(tree))
+    expect(off.map(({ file }) => file)).toEqual([])
+  })
+
+  test('every export says what it is', () => {
+    const silent = sources.flatMap(({ file, tree }) =>
+      tree.statements
+        .filter((each) => isExported(each) && !ts.isExportDeclaration(each) && !isDocumented(each, tree))
+        .map((each) => `${file}: ${each.getText().slice(0, 80)}`),
+    )
+    expect(silent).toEqual([])
+  })
+})
+
+function roomOf(file: string): string {
+  const [, room, rest] = file.split('/')
+  return rest === undefined ? 'root' : (room ?? 'root')
+}
+
+function importsOf(tree: ts.SourceFile): readonly { readonly from: string }[] {
+  return tree.statements.flatMap((each) => {
+    if (!ts.isImportDeclaration(each) && !ts.isExportDeclaration(each)) return []
+    return each.moduleSpecifier !== undefined && ts.isStringLiteral(each.moduleSpecifier)
+      ? [{ from: each.moduleSpecifier.text }]
+      : []
+  })
+}
+
+function isAllowedPackage(room: string, from: string): boolean {
+  if (from.startsWith('node:')) return room !== 'model' && room !== 'port' && room !== 'engine'
+  if (from === 'jobchart' || from.startsWith('jobchart/')) return arrows[room]?.includes('public') === true
+  return packages[room]?.includes(from) === true
+}
+
+function isTypeOnly(statement: ts.Statement): boolean {
+  if (ts.isImportDeclaration(statement)) return statement.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword
+  return ts.isInterfaceDeclaration(statement) || ts.isTypeAliasDeclaration(statement)
+}
+
+function isExported(statement: ts.Statement): boolean {
+  if (ts.isExportDeclaration(statement) || ts.isExportAssignment(statement)) return true
+  const modifiers = ts.canHaveModifiers(statement) ? (ts.getModifiers(statement) ?? []) : []
+  return modifiers.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword)
+}
+
+// Overloads share the comment of the first.
+function isDocumented(statement: ts.Statement, tree: ts.SourceFile): boolean {
+  if (ts.getJSDocCommentsAndTags(statement).length > 0) return true
+  if (!ts.isFunctionDeclaration(statement)) return false
+  return tree.statements.some(
+    (each) =>
+      ts.isFunctionDeclaration(each) &&
+      each.name?.text === statement.name?.text &&
+      ts.getJSDocCommentsAndTags(each).length > 0,
+  )
+}
+
+function functionsOf(node: ts.Node): readonly ts.Node[] {
+  const found: ts.Node[] = []
+  const visit = (each: ts.Node): void => {
+    if (ts.isFunctionLike(each) && 'body' in each && each.body !== undefined) found.push(each)
+    ts.forEachChild(each, visit)
+  }
+  visit(node)
+  return found
+}
+
+function linesOf(node: ts.Node): number {
+  return node.getText().split('\n').length
+}
+
+/** The text without comments and string contents, so that a word in prose is no use of it. */
+function codeOf(text: string): string {
+  const scanner = ts.createScanner(ts.ScriptTarget.Latest, false, ts.LanguageVariant.Standard, text)
+  const parts: string[] = []
+  for (let token = scanner.scan(); token !== ts.SyntaxKind.EndOfFileToken; token = scanner.scan()) {
+    const isComment = token === ts.SyntaxKind.SingleLineCommentTrivia || token === ts.SyntaxKind.MultiLineCommentTrivia
+    const isString = token === ts.SyntaxKind.StringLiteral
+    if (!isComment) parts.push(isString ? "''" : scanner.getTokenText())
+  }
+  return parts.join('')
+}
