@@ -1,8 +1,9 @@
 import { claim, end, release, type TaskEnd } from '../model/decision.ts'
-import { JobchartError } from '../model/error.ts'
+import { JobchartError, jobError } from '../model/error.ts'
 import { eventRow } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
+import type { Executor, Work } from '../port/executor.ts'
 import type { JobWrite, Route } from '../port/storage.ts'
 import { advance, dispatch, moment } from './advance.ts'
 import { Attempt } from './attempt.ts'
@@ -189,7 +190,7 @@ export class Dispatcher {
     const { job, task } = attempt
     const executor = core.executors.get(task.executor)
     if (executor === undefined) throw new Error(`no executor "${task.executor}"`)
-    const result = await executor.start({
+    const work = {
       jobId: job.id,
       jobType: job.type,
       task: task.id,
@@ -197,7 +198,8 @@ export class Dispatcher {
       token: task.token,
       signal: attempt.signal,
       run: () => attempt.run(),
-    })
+    }
+    const result = await startSafely(executor, work)
     await this.#report(core, attempt, result)
     this.#attempts.delete(attemptKey(job.id, task.token))
     this.#void.delete(attempt)
@@ -217,21 +219,21 @@ export class Dispatcher {
         return decision
       },
     }
-    let first: { readonly known?: Job; readonly notes?: ReturnType<Attempt['lastNotes']> } = {
-      known: job,
-      notes: attempt.lastNotes(),
-    }
+    let known: Job | undefined = job
+    let notes = attempt.lastNotes()
     for (;;) {
       try {
-        await advance(core, { ...change, ...first })
+        await advance(core, { ...change, notes, ...(known === undefined ? {} : { known }) })
         return
       } catch (error) {
-        const isFirst = first.known !== undefined
-        first = {}
-        if (isFinal(error) && !isFirst) return
         if (core.stopped.aborted) return
-        // A stopping task's reports are stale but its end is not: once more, with the job as it is and without them.
+        const isFirst = known !== undefined
+        known = undefined
         if (!isFinal(error)) await new Promise<void>((wake) => core.clock.timer(REPORT_RETRY_MS, wake))
+        else if (isFirst || notes.length > 0) {
+          // A stopping task's reports are stale, but its end is not: once more, with the job as it is and without them.
+          notes = []
+        } else return
       }
     }
   }
@@ -239,6 +241,15 @@ export class Dispatcher {
 
 function attemptKey(jobId: string, token: number): string {
   return `${jobId}/${token}`
+}
+
+// An executor is a user's code, and may not hold to E3.
+async function startSafely(executor: Executor, work: Work): Promise<TaskEnd> {
+  try {
+    return await executor.start(work)
+  } catch (error) {
+    return { ok: false, error: { ...jobError(error) } }
+  }
 }
 
 // Whatever is no error of the storage is an answer: asking again would give the same.

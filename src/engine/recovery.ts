@@ -1,4 +1,5 @@
 import { lose } from '../model/decision.ts'
+import type { Job } from '../model/job.ts'
 import { advance, moment } from './advance.ts'
 import { type Core, ENGINE } from './core.ts'
 
@@ -14,24 +15,30 @@ export async function recover(core: Core): Promise<void> {
 async function recoverInstance(core: Core, instance: string): Promise<void> {
   let isLeft = false
   for (const job of await core.storage.held(instance)) {
-    if (core.types.of(job) === undefined) {
+    try {
+      await recoverJob(core, job, instance)
+    } catch {
+      // One job that cannot be moved blocks no other (I36); the next sweep tries it again.
       isLeft = true
-      continue
-    }
-    const entries = job.tasks.filter(({ holder }) => holder === instance).map(({ entry }) => entry)
-    for (const entry of entries) {
-      const steps = (await core.storage.steps(job.id, entry)).size
-      await advance(core, {
-        jobId: job.id,
-        by: ENGINE,
-        decide: (type, stored) => {
-          // Between the list and this, another engine may have taken it back, and a third may hold it now.
-          const isHeld = stored.tasks.some((task) => task.entry === entry && task.holder === instance)
-          const loss = { entry: isHeld ? entry : -1, reason: 'its process died', steps }
-          return lose(type, stored, loss, moment(core))
-        },
-      })
     }
   }
   if (!isLeft) await core.storage.forget(instance)
+}
+
+async function recoverJob(core: Core, job: Job, instance: string): Promise<void> {
+  core.types.require(job)
+  for (const { holder, entry } of job.tasks) {
+    if (holder !== instance) continue
+    const steps = (await core.storage.steps(job.id, entry)).size
+    await advance(core, {
+      jobId: job.id,
+      by: ENGINE,
+      decide: (type, stored) => {
+        // Between the list and this, another engine may have taken it back, and a third may hold it now.
+        const isHeld = stored.tasks.some((task) => task.entry === entry && task.holder === instance)
+        const loss = { entry: isHeld ? entry : -1, reason: 'its process died', steps }
+        return lose(type, stored, loss, moment(core))
+      },
+    })
+  }
 }

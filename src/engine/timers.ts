@@ -1,5 +1,6 @@
 import { due } from '../model/decision.ts'
-import { wakeAt } from '../model/job.ts'
+import type { AnyJobType } from '../model/definition.ts'
+import { type Job, wakeAt } from '../model/job.ts'
 import { advance, moment } from './advance.ts'
 import { type Core, ENGINE } from './core.ts'
 
@@ -18,9 +19,18 @@ export async function fireDue(core: Core): Promise<void> {
     const ready = jobs.filter((job) => (wakeAt(job) ?? now) <= now)
     const next = jobs[ready.length]
     if (next !== undefined) core.alarm.set(wakeAt(next) ?? now)
+    let isFurther = false
     for (const known of ready) {
-      await advance(core, { jobId: known.id, by: ENGINE, known, decide: (type, job) => due(type, job, moment(core)) })
+      const decide = (type: AnyJobType, job: Job) => due(type, job, moment(core))
+      // One job that cannot be moved blocks no other (I36); the next sweep tries it again.
+      const moved = advance(core, { jobId: known.id, by: ENGINE, known, decide })
+      await moved.then(
+        () => {
+          isFurther = true
+        },
+        () => undefined,
+      )
     }
-    if (ready.length < DUE_MAX) return
+    if (ready.length < DUE_MAX || !isFurther) return
   }
 }

@@ -22,8 +22,11 @@ export interface CommandSchemas {
 
 /** The event that a command is sent as: its name as `type`, with its schema's fields. */
 export type CommandOf<Commands extends CommandSchemas> = {
-  [Name in keyof Commands & string]: { readonly type: Name } & StandardSchemaV1.InferInput<Commands[Name]>
+  [Name in keyof Commands & string]: { readonly type: Name } & FieldsOf<StandardSchemaV1.InferInput<Commands[Name]>>
 }[keyof Commands & string]
+
+// A schema without fields may infer an index signature of never, which would forbid the type as well.
+type FieldsOf<Input> = string extends keyof Input ? unknown : Input
 
 /** What `describe` may say of a job; what it leaves out keeps its default. */
 export interface Description {
