@@ -54,6 +54,7 @@ export {
 export { type ErrorCode, type Issue, JobchartError, type JobError } from './model/error.ts'
 export type { Actor, EventDetails, EventRow, EventType, JobEvent } from './model/event.ts'
 export type { Job, JobId, Outcome, Phase, Timer, Trigger } from './model/job.ts'
+export type { AnyLogic, LogicKind } from './model/logic.ts'
 export type { RetryOptions } from './model/retry.ts'
 export type { Json } from './model/storable.ts'
 export {
@@ -69,6 +70,18 @@ export {
   task,
 } from './model/task.ts'
 export type { Duration } from './model/time.ts'
+export type {
+  Address,
+  Chart,
+  ChartAction,
+  ChartEnd,
+  ChartEvent,
+  Child,
+  Meaning,
+  Move,
+  Origin,
+  Place,
+} from './model/transition.ts'
 export type { Clock } from './port/clock.ts'
 export type { Executor, Work } from './port/executor.ts'
 export type { Action, Policy, Principal, Scope, Target, Verdict } from './port/policy.ts'

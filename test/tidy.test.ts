@@ -78,10 +78,14 @@ describe('layers', () => {
   })
 
   test.each([
-    ['running xstate', /\bcreateActor\(|\bmachine\.(transition|getInitialSnapshot)\(/, 'src/model/transition.ts'],
+    [
+      'running a machine',
+      /\bachine\.(transition|getInitialSnapshot)\(|#machine\.(transition|getInitialSnapshot)\(/,
+      'src/model/transition.ts',
+    ],
+    ['making an actor', /\bcreateActor\(/, 'src/model/inert-scope.ts'],
     ['p-queue', /\bPQueue\b/, 'src/defaults/queue-executor.ts'],
     ['eventemitter3', /\bEventEmitter\b/, 'src/engine/publisher.ts'],
-    ['the one machine of our own', /createMachine\(/, 'src/model/definition.ts'],
   ])('%s stands in one file', (_, pattern, expected) => {
     const files = sources.filter(({ code, file }) => roomOf(file) !== 'testing' && pattern.test(code))
     expect(files.map(({ file }) => file)).toEqual([expected])

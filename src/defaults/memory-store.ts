@@ -11,6 +11,7 @@ import type {
   Unit,
   UnitResult,
   Write,
+  WrittenRow,
 } from '../port/storage.ts'
 import { ReadyTasks, readyKey } from './ready-tasks.ts'
 
@@ -62,12 +63,11 @@ export class MemoryStore {
 
   apply(unit: Unit, at: number): UnitResult {
     this.#undo = []
-    const sequences: number[] = []
-    let claimed = false
+    const rows: WrittenRow[] = []
     try {
-      for (const write of slotsFreedFirst(unit.writes)) claimed = this.#write(unit.id, write, at, sequences) || claimed
+      for (const write of slotsFreedFirst(unit.writes)) this.#write(unit.id, write, at, rows)
       this.writes++
-      return { status: 'applied', claimed, sequences }
+      return { status: 'applied', rows }
     } catch (error) {
       for (const undo of this.#undo.reverse()) undo()
       if (error instanceof Refused) return error.result
@@ -90,25 +90,25 @@ export class MemoryStore {
     return claimed
   }
 
-  #write(unit: string, write: Write, at: number, sequences: number[]): boolean {
+  #write(unit: string, write: Write, at: number, rows: WrittenRow[]): void {
     switch (write.op) {
       case 'insert':
       case 'update': {
         const { claimed } = write
         const chosen = claimed !== undefined && this.#mayClaim(write.job, claimed.job, at) ? claimed : write
         this.#put(chosen.job, write.op === 'insert' ? undefined : write.revision)
-        sequences.push(this.#append(unit, chosen.events))
-        return chosen === claimed
+        rows.push({ jobId: chosen.job.id, sequence: this.#append(unit, chosen.events), claimed: chosen === claimed })
+        return
       }
       case 'note':
         this.#note(write.jobId, write.token, write.note)
-        return false
+        return
       case 'append':
-        sequences.push(this.#append(unit, write.events))
-        return false
+        rows.push({ jobId: write.events.jobId, sequence: this.#append(unit, write.events), claimed: false })
+        return
       case 'log':
         this.#addLines(write.jobId, write.key, write.lines)
-        return false
+        return
       case 'forget': {
         const key = stepsKey(write.jobId, write.entry)
         const dropped = this.steps.get(key)
@@ -117,7 +117,7 @@ export class MemoryStore {
             () => this.steps.delete(key),
             () => this.steps.set(key, dropped),
           )
-        return false
+        return
       }
     }
   }

@@ -10,13 +10,14 @@
  * A conflict goes back to load, so that the policy is asked again about the job as it is now. Nothing is published or
  * dispatched that was not committed.
  */
-import { claim, type Decision, type Moment } from '../model/decision.ts'
+import { claim, type Decision, type JobDecision, MissingJob, type Moment, type Relatives } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError, jobNotFound } from '../model/error.ts'
-import { type Actor, type EventDraft, eventRow } from '../model/event.ts'
+import { type Actor, eventRow } from '../model/event.ts'
 import { claimableTasks, type Job, wakeAt } from '../model/job.ts'
-import type { JobWrite, UnitResult, Write } from '../port/storage.ts'
+import type { JobWrite, UnitResult, Write, WrittenRow } from '../port/storage.ts'
 import { type Core, ENGINE } from './core.ts'
+import { newId } from './ids.ts'
 
 /** One change to one job. */
 export interface Change {
@@ -27,7 +28,7 @@ export interface Change {
   /** Throws if it may not be. */
   readonly authorize?: (job: Job) => Promise<void>
   /** Throws a typed refusal, or decides. */
-  readonly decide: (type: AnyJobType, job: Job, moment: Moment) => Decision
+  readonly decide: (type: AnyJobType, job: Job, moment: Moment, relatives: Relatives) => Decision
   /** Reports of the attempt that go into the same unit. */
   readonly notes?: readonly Write[]
   /** The attempt that ends recorded no step, so there is none to remove. */
@@ -39,49 +40,133 @@ export async function advance(core: Core, change: Change): Promise<Job> {
   for (let { known } = change; ; known = undefined) {
     const job = known ?? (await load(core, change.jobId))
     await change.authorize?.(job)
-    const decision = change.decide(core.types.require(job), job, moment(core))
+    const type = core.types.require(job)
+    const decision = await decideWith(core, (relatives) => change.decide(type, job, moment(core), relatives))
     if (!decision.changed) {
       runEffects(decision)
       return job
     }
-    const result = await land(core, { before: job, decision, change })
+    const result = await land(core, decision, change)
     if (result !== 'conflict') return result
   }
 }
 
-/** A decision on its way to the store. */
-export interface Landing {
-  /** The job that it was made from; absent for a new one. */
-  readonly before?: Job
-  readonly decision: Decision
-  readonly change: Pick<Change, 'by' | 'notes' | 'withoutSteps'>
+/** Decides with the stored relatives that the decision asks for, each loaded once. */
+export async function decideWith(core: Core, decide: (relatives: Relatives) => Decision): Promise<Decision> {
+  const loaded = new Map<string, { readonly type: AnyJobType; readonly job: Job }>()
+  const relatives: Relatives = { get: (id) => loaded.get(id), newId: () => newId(core) }
+  for (;;) {
+    try {
+      return decide(relatives)
+    } catch (error) {
+      if (!(error instanceof MissingJob)) throw error
+      const job = await load(core, error.id)
+      loaded.set(job.id, { type: core.types.require(job), job })
+    }
+  }
 }
 
 /**
- * Commits a decision, then publishes and dispatches what was committed.
+ * Commits a decision, then publishes and dispatches what was committed: the job's own, and that of its relatives.
  *
  * @throws {JobchartError} the store's refusal as its code.
  */
-export async function land(core: Core, landing: Landing): Promise<Job | 'conflict'> {
-  const { before, decision, change } = landing
-  const waiting: JobWrite = { job: decision.job, events: rowOf(change.by, decision.job, decision) }
-  const claimed = claimAtOnce(core, change.by, decision)
-  const write = { ...waiting, ...(claimed === undefined ? {} : { claimed: claimed.write }) }
-  const first: Write =
-    before === undefined ? { op: 'insert', ...write } : { op: 'update', revision: before.revision, ...write }
+export async function land(
+  core: Core,
+  decision: Decision,
+  change: Pick<Change, 'by' | 'notes' | 'withoutSteps'>,
+): Promise<Job | 'conflict'> {
+  const landings = [decision, ...decision.others].map((each) => landingOf(core, change.by, each))
   let result: UnitResult
   try {
-    result = await core.group.commit([...(change.notes ?? []), first, ...sideWrites(core, landing)])
+    const writes = landings.flatMap((landing) => writesOf(core, landing, change.withoutSteps === true))
+    result = await core.group.commit([...(change.notes ?? []), ...writes])
   } finally {
-    claimed?.giveBackRoom()
+    for (const { claimed } of landings) claimed?.giveBackRoom()
   }
   if (result.status === 'conflict') return 'conflict'
   if (result.status !== 'applied') throw refusal(result)
-  const committed = result.claimed && claimed !== undefined ? claimed.write : waiting
-  core.publisher.publish(committed.events, result.sequences[0] ?? 0)
-  runEffects(decision)
-  dispatch(core, committed.job, result.claimed ? claimed?.entry : undefined)
-  return committed.job
+  for (const row of result.rows) publishRow(core, landings, row)
+  for (const { decided } of landings) runEffects(decided)
+  for (const landing of landings) dispatchLanding(core, landing, result.rows)
+  const [first] = landings
+  return first === undefined ? decision.job : committedOf(first, result.rows).job
+}
+
+/** A decision of one job, on its way to the store. */
+interface Landing {
+  readonly decided: JobDecision
+  readonly waiting: JobWrite
+  readonly claimed: ClaimAtOnce | undefined
+}
+
+interface ClaimAtOnce {
+  readonly entry: number
+  readonly write: JobWrite
+  readonly giveBackRoom: () => void
+}
+
+function landingOf(core: Core, by: Actor, decided: JobDecision): Landing {
+  const { job, events, inputs } = decided
+  return {
+    decided,
+    waiting: { job, events: eventRow(job, by, events, inputs) },
+    claimed: claimAtOnce(core, by, decided),
+  }
+}
+
+/** Where this engine has room, a job is written with its task already claimed: one commit instead of two. */
+function claimAtOnce(core: Core, by: Actor, { type, job, events, inputs }: JobDecision): ClaimAtOnce | undefined {
+  const now = core.clock.now()
+  const task = claimableTasks(job).find(({ availableAt }) => availableAt <= now)
+  if (task === undefined || !core.dispatcher.reserve(task.executor)) return undefined
+  const giveBackRoom = () => core.dispatcher.giveBack(task.executor)
+  const claimed = claimAlone(() => claim(type, job, task.entry, core.instance, moment(core)))
+  if (claimed === undefined) {
+    giveBackRoom()
+    return undefined
+  }
+  const started = claimed.events.map((event) => ({ ...event, by: ENGINE }))
+  const row = eventRow(claimed.job, by, [...events, ...started], [...inputs, ...claimed.inputs])
+  return { entry: task.entry, write: { job: claimed.job, events: row }, giveBackRoom }
+}
+
+/** A claim that touches the job alone; undefined where its chart sends to relatives on it. */
+export function claimAlone(decide: () => Decision): Decision | undefined {
+  try {
+    const decision = decide()
+    return decision.changed && decision.others.length === 0 ? decision : undefined
+  } catch (error) {
+    if (error instanceof MissingJob) return undefined
+    throw error
+  }
+}
+
+function writesOf(core: Core, { decided, waiting, claimed }: Landing, withoutSteps: boolean): readonly Write[] {
+  const { before, job, logs, over } = decided
+  const write = { ...waiting, ...(claimed === undefined ? {} : { claimed: claimed.write }) }
+  const first: Write =
+    before === undefined ? { op: 'insert', ...write } : { op: 'update', revision: before.revision, ...write }
+  const forget: Write[] = withoutSteps ? [] : over.map((entry) => ({ op: 'forget', jobId: job.id, entry }))
+  if (logs.length === 0) return [first, ...forget]
+  const lines = logs.map((text) => ({ at: core.clock.now(), text }))
+  return [first, ...forget, { op: 'log', jobId: job.id, key: `chart-${job.revision}`, lines }]
+}
+
+function committedOf({ decided, waiting, claimed }: Landing, rows: readonly WrittenRow[]): JobWrite {
+  const isClaimed = rows.some((row) => row.jobId === decided.job.id && row.claimed)
+  return isClaimed && claimed !== undefined ? claimed.write : waiting
+}
+
+function publishRow(core: Core, landings: readonly Landing[], row: WrittenRow): void {
+  const landing = landings.find(({ decided }) => decided.job.id === row.jobId)
+  if (landing !== undefined) core.publisher.publish(committedOf(landing, [row]).events, row.sequence)
+}
+
+function dispatchLanding(core: Core, landing: Landing, rows: readonly WrittenRow[]): void {
+  const committed = committedOf(landing, rows)
+  const isClaimed = committed === landing.claimed?.write
+  dispatch(core, committed.job, isClaimed ? landing.claimed?.entry : undefined)
 }
 
 /** What the world looks like to a decision that is made now. */
@@ -109,42 +194,6 @@ async function load(core: Core, id: string): Promise<Job> {
   return job
 }
 
-function rowOf(by: Actor, job: Job, decision: Decision, more: readonly EventDraft[] = []) {
-  return eventRow(job, by, [...decision.events, ...more], decision.inputs)
-}
-
-interface ClaimAtOnce {
-  readonly entry: number
-  readonly write: JobWrite
-  readonly giveBackRoom: () => void
-}
-
-/** Where this engine has room, a job is written with its task already claimed: one commit instead of two. */
-function claimAtOnce(core: Core, by: Actor, { job, ...decision }: Decision): ClaimAtOnce | undefined {
-  const now = core.clock.now()
-  const task = claimableTasks(job).find(({ availableAt }) => availableAt <= now)
-  if (task === undefined || !core.dispatcher.reserve(task.executor)) return undefined
-  const type = core.types.require(job)
-  const claimed = claim(type, job, task.entry, core.instance, moment(core))
-  const events = claimed.events.map((event) => ({ ...event, by: ENGINE }))
-  const inputs = [...decision.inputs, ...claimed.inputs]
-  return {
-    entry: task.entry,
-    write: { job: claimed.job, events: rowOf(by, claimed.job, { ...decision, job, inputs }, events) },
-    giveBackRoom: () => core.dispatcher.giveBack(task.executor),
-  }
-}
-
-function sideWrites(core: Core, { decision, change }: Landing): readonly Write[] {
-  const { job, logs, over } = decision
-  const writes: Write[] = change.withoutSteps ? [] : over.map((entry) => ({ op: 'forget', jobId: job.id, entry }))
-  if (logs.length > 0) {
-    const lines = logs.map((text) => ({ at: core.clock.now(), text }))
-    writes.push({ op: 'log', jobId: job.id, key: `chart-${job.revision}`, lines })
-  }
-  return writes
-}
-
 function refusal(result: Exclude<UnitResult, { status: 'applied' | 'conflict' }>): JobchartError {
   switch (result.status) {
     case 'stale':
@@ -161,7 +210,7 @@ function refusal(result: Exclude<UnitResult, { status: 'applied' | 'conflict' }>
 }
 
 // The machine's own actions are best effort: one that throws harms neither the job nor the next action.
-function runEffects({ effects }: Decision): void {
+function runEffects({ effects }: JobDecision): void {
   for (const run of effects) {
     try {
       run()

@@ -1,8 +1,9 @@
 import type { TaskEnd } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
-import { JobchartError, jobError } from '../model/error.ts'
+import { JobchartError } from '../model/error.ts'
 import { progressRow } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
+import { errorValue } from '../model/record.ts'
 import { assertStorable, type Json } from '../model/storable.ts'
 import type { Progress, ProgressReport, StepContext, Task, TaskContext, TaskSettings } from '../model/task.ts'
 import type { NewLine, UnitResult, Write } from '../port/storage.ts'
@@ -69,7 +70,7 @@ export class Attempt {
       assertStorable(parsed, 'output', true)
       return { ok: true, output: parsed as Json }
     } catch (thrown) {
-      return { ok: false, error: thrownValue(thrown) }
+      return { ok: false, error: errorValue(thrown) }
     }
   }
 
@@ -120,9 +121,8 @@ export class Attempt {
     const writes = this.#progressWrites(this.#progress)
     const result = await this.#write(writes)
     const row = writes.find((write) => write.op === 'append')
-    if (result?.status === 'applied' && row !== undefined) {
-      this.#core.publisher.publish(row.events, result.sequences[0] ?? 0)
-    }
+    const [written] = result?.status === 'applied' ? result.rows : []
+    if (written !== undefined && row !== undefined) this.#core.publisher.publish(row.events, written.sequence)
   }
 
   #progressWrites(progress: Progress) {
@@ -212,17 +212,4 @@ function parseProgress(report: ProgressReport, before: Progress | undefined): Pr
     running,
     total: Math.max(total, before?.total ?? 0),
   }
-}
-
-// The chart's error event carries what was thrown as it is, where it can be stored; an Error by its record.
-function thrownValue(thrown: unknown): Json {
-  if (!(thrown instanceof Error) && thrown !== undefined) {
-    try {
-      assertStorable(thrown, 'error', true)
-      return thrown as Json
-    } catch {
-      // Shown as well as it can be.
-    }
-  }
-  return { ...jobError(thrown) } satisfies Json
 }

@@ -110,7 +110,8 @@ export class GroupCommit {
       reject(new Error('the storage gave fewer results than units'))
       return
     }
-    if (result.status === 'applied') this.#sequence = Math.max(this.#sequence, ...result.sequences)
+    if (result.status === 'applied')
+      this.#sequence = Math.max(this.#sequence, ...result.rows.map(({ sequence }) => sequence))
     resolve(result)
   }
 }
@@ -124,10 +125,13 @@ function outcomeUnknown(cause: unknown): JobchartError {
   return new JobchartError('OUTCOME_UNKNOWN', hint, { cause })
 }
 
-// What was written tells whether the unit was written as claimed: that row has more events.
-function appliedAs(unit: Unit, rows: readonly StoredEvents[]): UnitResult {
-  const first = unit.writes.find((write) => write.op === 'insert' || write.op === 'update')
-  const asClaimed = first?.claimed?.events.events.length
-  const claimed = asClaimed !== undefined && rows.some(({ events }) => events.length === asClaimed)
-  return { status: 'applied', claimed, sequences: rows.map(({ sequence }) => sequence) }
+// What was written tells whether a job was written as claimed: that row has more events.
+function appliedAs({ writes }: Unit, rows: readonly StoredEvents[]): UnitResult {
+  const asClaimed = writes.flatMap((write) =>
+    'claimed' in write && write.claimed !== undefined ? [write.claimed] : [],
+  )
+  const isClaimed = ({ jobId, events }: StoredEvents) =>
+    asClaimed.some(({ job, events: row }) => job.id === jobId && row.events.length === events.length)
+  const written = rows.map((row) => ({ jobId: row.jobId, sequence: row.sequence, claimed: isClaimed(row) }))
+  return { status: 'applied', rows: written }
 }

@@ -1,4 +1,4 @@
-import type { AnyJobType } from '../model/definition.ts'
+import { type AnyJobType, withChildren } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import type { Actor } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
@@ -39,7 +39,7 @@ export class TypeRegistry {
   /** @throws {JobchartError} `INVALID_DEFINITION` the same type and version is given twice. */
   constructor(types: readonly AnyJobType[]) {
     const byKey = new Map<string, AnyJobType>()
-    for (const type of types) {
+    for (const type of types.flatMap((each) => [...withChildren(each)])) {
       const key = keyOf(type)
       if (byKey.has(key)) {
         throw new JobchartError(

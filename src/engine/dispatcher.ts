@@ -5,7 +5,7 @@ import type { Job } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
 import type { Executor, Work } from '../port/executor.ts'
 import type { JobWrite, Route } from '../port/storage.ts'
-import { advance, dispatch, moment } from './advance.ts'
+import { advance, type Change, claimAlone, dispatch, moment } from './advance.ts'
 import { Attempt } from './attempt.ts'
 import { type Core, ENGINE } from './core.ts'
 
@@ -138,7 +138,7 @@ export class Dispatcher {
     const core = this.#core()
     for (const attempt of this.attempts) {
       const { job, task } = attempt
-      const decide = (_: unknown, stored: Job) => release(stored, task.token, moment(core))
+      const decide: Change['decide'] = (type, stored, at) => release(type, stored, task.token, at)
       await advance(core, { jobId: job.id, by: ENGINE, decide }).catch(() => undefined)
       attempt.stop('the engine stops')
     }
@@ -164,7 +164,12 @@ export class Dispatcher {
     this.#reserved.set(executor, (this.#reserved.get(executor) ?? 0) + limit)
     try {
       const query = { routes, at: core.clock.now() }
-      const claimed = await core.storage.claim(query, limit, (job, task) => claimTask(core, job, task))
+      const related: { readonly job: Job; readonly entry: number }[] = []
+      const claimed = await core.storage.claim(query, limit, (job, task) => {
+        const write = claimTask(core, job, task)
+        if (write === undefined) related.push({ job, entry: task.entry })
+        return write
+      })
       if (claimed.length < limit) this.#backlog.delete(executor)
       else if (this.#room(executor) > 0) this.#isWanted = true
       for (const { job, events, entry, sequence } of claimed) {
@@ -172,12 +177,23 @@ export class Dispatcher {
         this.start(job, entry)
         dispatch(core, job)
       }
+      for (const { job, entry } of related) await this.#claimWithRelatives(core, job, entry)
     } catch {
       // What was claimed is in the rows; the next sweep looks there.
       this.#mustReconcile = true
     } finally {
       this.giveBack(executor, limit)
     }
+  }
+
+  // A chart that sends to its relatives when its task starts: its claim is a unit over all of them.
+  async #claimWithRelatives(core: Core, { id }: Job, entry: number): Promise<void> {
+    const job = await advance(core, {
+      jobId: id,
+      by: ENGINE,
+      decide: (type, stored, at, relatives) => claim(type, stored, entry, core.instance, at, relatives),
+    })
+    this.start(job, entry)
   }
 
   #room(executor: string): number {
@@ -213,8 +229,8 @@ export class Dispatcher {
       jobId: job.id,
       by: ENGINE,
       withoutSteps: attempt.isWithoutSteps,
-      decide: (type: Parameters<typeof end>[0], stored: Job) => {
-        const decision = end(type, stored, task.token, result, moment(core))
+      decide: (...[type, stored, at, relatives]: Parameters<Change['decide']>) => {
+        const decision = end(type, stored, task.token, result, at, relatives)
         if (decision === undefined) throw new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task')
         return decision
       },
@@ -268,7 +284,7 @@ function routesOf({ types }: Core, executor: string): readonly Route[] {
 function claimTask(core: Core, job: Job, task: Task): JobWrite | undefined {
   const type = core.types.of(job)
   if (type === undefined) return undefined
-  const decision = claim(type, job, task.entry, core.instance, moment(core))
-  if (!decision.changed) return undefined
+  const decision = claimAlone(() => claim(type, job, task.entry, core.instance, moment(core)))
+  if (decision === undefined) return undefined
   return { job: decision.job, events: eventRow(decision.job, ENGINE, decision.events, decision.inputs) }
 }

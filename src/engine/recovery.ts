@@ -1,6 +1,6 @@
 import { lose } from '../model/decision.ts'
 import type { Job } from '../model/job.ts'
-import { advance, moment } from './advance.ts'
+import { advance } from './advance.ts'
 import { type Core, ENGINE } from './core.ts'
 
 /**
@@ -33,11 +33,11 @@ async function recoverJob(core: Core, job: Job, instance: string): Promise<void>
     await advance(core, {
       jobId: job.id,
       by: ENGINE,
-      decide: (type, stored) => {
+      decide: (type, stored, at, relatives) => {
         // Between the list and this, another engine may have taken it back, and a third may hold it now.
         const isHeld = stored.tasks.some((task) => task.entry === entry && task.holder === instance)
         const loss = { entry: isHeld ? entry : -1, reason: 'its process died', steps }
-        return lose(type, stored, loss, moment(core))
+        return lose(type, stored, loss, at, relatives)
       },
     })
   }

@@ -1,7 +1,6 @@
 import { due } from '../model/decision.ts'
-import type { AnyJobType } from '../model/definition.ts'
-import { type Job, wakeAt } from '../model/job.ts'
-import { advance, moment } from './advance.ts'
+import { wakeAt } from '../model/job.ts'
+import { advance, type Change } from './advance.ts'
 import { type Core, ENGINE } from './core.ts'
 
 /** Jobs looked at in one read. */
@@ -21,7 +20,7 @@ export async function fireDue(core: Core): Promise<void> {
     if (next !== undefined) core.alarm.set(wakeAt(next) ?? now)
     let isFurther = false
     for (const known of ready) {
-      const decide = (type: AnyJobType, job: Job) => due(type, job, moment(core))
+      const decide: Change['decide'] = (type, job, at, relatives) => due(type, job, at, relatives)
       // One job that cannot be moved blocks no other (I36); the next sweep tries it again.
       const moved = advance(core, { jobId: known.id, by: ENGINE, known, decide })
       await moved.then(

@@ -5,13 +5,56 @@
  * promise. Whoever commits the decision decides whether it took place.
  */
 import type { AnyJobType } from './definition.ts'
-import { type Decision, Draft, errorEvent, type Moment, offered, settingsOf } from './draft.ts'
+import type { Draft } from './draft.ts'
+import { jobError } from './error.ts'
+import type { EventDraft } from './event.ts'
+import { Family, NO_RELATIVES, type Relatives } from './family.ts'
 import type { Job, Trigger } from './job.ts'
+import { doneEvent, errorEvent, newRecord, offered, settingsOf, snapshotEvent } from './record.ts'
+import { backoffMs } from './retry.ts'
 import type { Json } from './storable.ts'
-import type { TaskSettings } from './task.ts'
+import type { Task, TaskSettings } from './task.ts'
+import { isoTime } from './time.ts'
 import type { ChartEvent } from './transition.ts'
 
-export type { Decision, Moment } from './draft.ts'
+export { MissingJob, type Relatives } from './family.ts'
+
+/** What a decision may know of the world: passed in, so that it can be replayed. */
+export interface Moment {
+  /** Milliseconds UTC. */
+  readonly at: number
+  /** Uniform in [0, 1). */
+  readonly random: number
+  /** How often executors hear from the engine; a part of every grace. */
+  readonly heartbeatMs: number
+}
+
+/** What was decided of one job. */
+export interface JobDecision {
+  readonly type: AnyJobType
+  /** The job that it was made from; absent for a new one. */
+  readonly before?: Job
+  /** The next record; its revision is one above the one it was made from. */
+  readonly job: Job
+  readonly events: readonly EventDraft[]
+  /** What moved the chart, for the fold over the log. */
+  readonly inputs: readonly Json[]
+  /** Lines for the job's log. */
+  readonly logs: readonly string[]
+  /** Entries of invokes that are over: their recorded steps go. */
+  readonly over: readonly number[]
+  /** The machine's own actions: run once after the commit, best effort. */
+  readonly effects: readonly (() => void)[]
+}
+
+/** What was decided of a job, and of its relatives in the same unit. */
+export interface Decision extends JobDecision {
+  /** False: the chart takes no such event here. */
+  readonly handled: boolean
+  /** False: there is nothing to write. */
+  readonly changed: boolean
+  readonly others: readonly JobDecision[]
+}
 
 /** How the code of an attempt ended. */
 export type TaskEnd = { readonly ok: true; readonly output?: Json } | { readonly ok: false; readonly error: Json }
@@ -32,70 +75,101 @@ export interface NewJob {
 /** Attempts lost in a row, without a further step recorded, before the task is given up as poison (I20). */
 const CRASHES_MAX = 3
 
-/** A new job: its first state, tasks and timers. */
-export function create(type: AnyJobType, seed: NewJob, moment: Moment): Decision {
-  const draft = new Draft({
-    ...seed,
-    type: type.type,
-    version: type.version,
-    state: {},
-    context: {},
-    status: '',
-    phase: 'active',
-    vacates: false,
-    timers: [],
-    tasks: [],
-    counter: 0,
-    createdAt: moment.at,
-    updatedAt: moment.at,
-    revision: 0,
-    eventCount: 0,
-  })
-  const init = { type: 'xstate.init' }
-  draft.apply(type, type.chart.start(type.chartTakesInput ? seed.input : undefined), init, moment)
-  return draft.decision()
+/** A new job: its first state, tasks and timers, and the child jobs that it begins with. */
+export function create(type: AnyJobType, seed: NewJob, moment: Moment, relatives = NO_RELATIVES): Decision {
+  const family = new Family(moment, relatives)
+  const draft = family.open(type, { ...newRecord(type, moment.at), ...seed })
+  draft.begin()
+  return family.decision(draft)
 }
 
-/** The job after an event for its chart: a command, or a timer's. */
-export function send(type: AnyJobType, job: Job, event: ChartEvent, moment: Moment): Decision {
-  const draft = new Draft(job)
-  draft.send(type, event, moment)
-  return draft.decision()
+/** The job after an event for its chart: a command. */
+export function send(
+  type: AnyJobType,
+  job: Job,
+  event: ChartEvent,
+  moment: Moment,
+  relatives: Relatives = NO_RELATIVES,
+): Decision {
+  return decide(type, job, moment, relatives, (draft) => draft.receive(event))
 }
 
 /** The job with one of its offered tasks claimed and started by `holder`. The attempt is counted here (I20). */
-export function claim(type: AnyJobType, job: Job, entry: number, holder: string, moment: Moment): Decision {
-  const draft = new Draft(job)
-  const task = draft.task(entry)
-  if (task === undefined || task.status !== 'offered') return draft.decision()
-  const counter = job.counter + 1
-  const attempt = task.attempt + 1
-  draft.job.counter = counter
-  draft.put({ ...task, status: 'held', token: counter, holder, attempt, claims: task.claims + 1 })
-  draft.job.startedAt ??= draft.time(moment)
-  draft.touch(moment)
-  draft.events.push({ type: 'task.started', task: task.id, attempt })
-  draft.sendNamed(type, { type: 'task.claimed', agent: holder }, moment)
-  draft.sendNamed(type, { type: 'task.started' }, moment)
-  return draft.decision()
+export function claim(
+  type: AnyJobType,
+  job: Job,
+  entry: number,
+  holder: string,
+  moment: Moment,
+  relatives: Relatives = NO_RELATIVES,
+): Decision {
+  return decide(type, job, moment, relatives, (draft) => {
+    const task = draft.task(entry)
+    if (task === undefined || task.status !== 'offered') return
+    const counter = job.counter + 1
+    const attempt = task.attempt + 1
+    draft.job.counter = counter
+    draft.put({ ...task, status: 'held', token: counter, holder, attempt, claims: task.claims + 1 })
+    draft.job.startedAt ??= draft.time()
+    draft.touch()
+    draft.events.push({ type: 'task.started', task: task.id, attempt })
+    draft.receiveNamed({ type: 'task.claimed', agent: holder })
+    draft.receiveNamed({ type: 'task.started' })
+  })
 }
 
 /** The job after the attempt under `token` ended, or undefined: the token is no longer good. */
-export function end(type: AnyJobType, job: Job, token: number, result: TaskEnd, moment: Moment): Decision | undefined {
+export function end(
+  type: AnyJobType,
+  job: Job,
+  token: number,
+  result: TaskEnd,
+  moment: Moment,
+  relatives: Relatives = NO_RELATIVES,
+): Decision | undefined {
   const task = job.tasks.find((each) => each.token === token && each.status !== 'offered')
   if (task === undefined) return undefined
-  const draft = new Draft(job)
-  draft.touch(moment)
-  if (task.status === 'stopping') {
-    draft.remove(task)
-    draft.events.push({ type: 'task.stopped', task: task.id })
-  } else if (result.ok) {
-    draft.remove(task)
-    draft.send(type, doneEvent(task.id, result.output), moment)
-  } else {
-    draft.fail(type, task, result.error, moment)
-  }
-  return draft.decision()
+  return decide(type, job, moment, relatives, (draft) => {
+    draft.touch()
+    if (task.status === 'stopping') {
+      draft.remove(task)
+      draft.events.push({ type: 'task.stopped', task: task.id })
+    } else if (result.ok) {
+      draft.remove(task)
+      draft.receive(doneEvent(task.id, result.output))
+    } else {
+      failed(draft, task, result.error, moment)
+    }
+  })
+}
+
+/** What a task tells the chart while it runs: an event of its own, or, of an observable, its newest value. */
+export type TaskReport =
+  | { readonly kind: 'event'; readonly event: ChartEvent }
+  | { readonly kind: 'value'; readonly value: Json }
+
+/** The job after a running task sent something, or undefined: the token is no longer good. */
+export function report(
+  type: AnyJobType,
+  job: Job,
+  token: number,
+  said: TaskReport,
+  moment: Moment,
+  relatives: Relatives = NO_RELATIVES,
+): Decision | undefined {
+  const task = job.tasks.find((each) => each.token === token && (each.status === 'held' || each.status === 'lost'))
+  if (task === undefined) return undefined
+  const event = said.kind === 'event' ? said.event : valueEvent(task, said.value)
+  return decide(type, job, moment, relatives, (draft) => {
+    if (event !== undefined) draft.receive(event)
+  })
+}
+
+/** Whether a task's code may send an event of this type to the chart. */
+export function maySend(type: AnyJobType, { events }: TaskSettings, eventType: string): boolean {
+  if (events !== undefined) return events.includes(eventType)
+  const isOurs = eventType.startsWith('task.') || eventType.startsWith('xstate.')
+  return !isOurs && !Object.hasOwn(type.commands, eventType)
 }
 
 /** How an attempt was lost. */
@@ -107,68 +181,103 @@ export interface Loss {
 }
 
 /** The job after the process of one of its tasks died. */
-export function lose(type: AnyJobType, job: Job, { entry, reason, steps }: Loss, moment: Moment): Decision {
-  const draft = new Draft(job)
-  const task = draft.task(entry)
-  if (task === undefined || task.status === 'offered') return draft.decision()
-  draft.touch(moment)
-  if (task.status === 'stopping') {
-    draft.remove(task)
-    draft.events.push({ type: 'task.stopped', task: task.id })
-    return draft.decision()
-  }
-  // Work that gets further each time is not what takes its process down.
-  const crashes = steps > task.steps ? 1 : task.crashes + 1
-  draft.put(offered(task, { crashes, steps, losses: task.losses + 1, availableAt: draft.time(moment) }))
-  draft.events.push({ type: 'task.lost', task: task.id, attempt: task.attempt, reason })
-  draft.sendNamed(type, { type: 'task.lost', reason }, moment)
-  const left = draft.task(entry)
-  const error = left === undefined ? undefined : lossError(settingsOf(type, left), crashes, reason)
-  if (left === undefined || error === undefined) return draft.decision()
-  draft.remove(left)
-  draft.send(type, errorEvent(left.id, error), moment)
-  return draft.decision()
+export function lose(
+  type: AnyJobType,
+  job: Job,
+  { entry, reason, steps }: Loss,
+  moment: Moment,
+  relatives: Relatives = NO_RELATIVES,
+): Decision {
+  return decide(type, job, moment, relatives, (draft) => {
+    const task = draft.task(entry)
+    if (task === undefined || (task.status !== 'held' && task.status !== 'stopping')) return
+    draft.touch()
+    if (task.status === 'stopping') {
+      draft.remove(task)
+      draft.events.push({ type: 'task.stopped', task: task.id })
+      return
+    }
+    const settings = settingsOf(type, task)
+    // Work that gets further each time is not what takes its process down.
+    const crashes = steps > task.steps ? 1 : task.crashes + 1
+    const lost = offered(task, { crashes, steps, losses: task.losses + 1, availableAt: draft.time() })
+    draft.put(settings.recovery === 'await' ? { ...lost, status: 'lost' } : lost)
+    draft.events.push({ type: 'task.lost', task: task.id, attempt: task.attempt, reason })
+    draft.receiveNamed({ type: 'task.lost', reason })
+    const left = draft.task(entry)
+    const error = left === undefined ? undefined : lossError(settings, crashes, reason)
+    if (left === undefined || error === undefined) return
+    draft.remove(left)
+    draft.receive(errorEvent(left.id, error))
+  })
 }
 
 /** The job with an attempt given back by an engine that stops: offered again, and not counted (I45). */
-export function release(job: Job, token: number, moment: Moment): Decision {
-  const draft = new Draft(job)
-  const task = job.tasks.find((each) => each.token === token && each.status === 'held')
-  if (task === undefined) return draft.decision()
-  draft.touch(moment)
-  draft.put(offered(task, { attempt: task.attempt - 1, availableAt: draft.time(moment) }))
-  draft.events.push({ type: 'task.released', task: task.id })
-  return draft.decision()
+export function release(type: AnyJobType, job: Job, token: number, moment: Moment): Decision {
+  return decide(type, job, moment, NO_RELATIVES, (draft) => {
+    const task = job.tasks.find((each) => each.token === token && each.status === 'held')
+    if (task === undefined) return
+    draft.touch()
+    draft.put(offered(task, { attempt: task.attempt - 1, availableAt: draft.time() }))
+    draft.events.push({ type: 'task.released', task: task.id })
+  })
 }
 
 /** The job after whatever fell due by now: timers in the order of their times, then stopping tasks past their grace. */
-export function due(type: AnyJobType, job: Job, moment: Moment): Decision {
-  const draft = new Draft(job)
-  for (;;) {
-    const [timer] = draft.job.timers.filter(({ dueAt }) => dueAt <= moment.at).sort((a, b) => a.dueAt - b.dueAt)
-    if (timer === undefined) break
-    draft.touch(moment)
-    draft.job.timers = draft.job.timers.filter(({ id }) => id !== timer.id)
-    draft.send(type, timer.event, moment)
-  }
-  for (const task of draft.job.tasks) {
-    if (task.stopBy === undefined || task.stopBy > moment.at) continue
-    draft.touch(moment)
-    draft.remove(task)
-    draft.events.push({ type: 'task.leaked', task: task.id })
-  }
-  return draft.decision()
+export function due(type: AnyJobType, job: Job, moment: Moment, relatives: Relatives = NO_RELATIVES): Decision {
+  return decide(type, job, moment, relatives, (draft) => {
+    for (;;) {
+      const [timer] = draft.job.timers.filter(({ dueAt }) => dueAt <= moment.at).sort((a, b) => a.dueAt - b.dueAt)
+      if (timer === undefined) break
+      draft.fire(timer)
+    }
+    for (const task of draft.job.tasks) {
+      if (task.stopBy === undefined || task.stopBy > moment.at) continue
+      draft.touch()
+      draft.remove(task)
+      draft.events.push({ type: 'task.leaked', task: task.id })
+    }
+  })
 }
 
-function doneEvent(id: string, output: Json | undefined): ChartEvent {
-  return { type: `xstate.done.actor.${id}`, output, actorId: id }
+function decide(
+  type: AnyJobType,
+  job: Job,
+  moment: Moment,
+  relatives: Relatives,
+  change: (draft: Draft) => void,
+): Decision {
+  const family = new Family(moment, relatives)
+  const draft = family.open(type, job)
+  change(draft)
+  return family.decision(draft)
+}
+
+function failed(draft: Draft, task: Task, error: Json, moment: Moment): void {
+  const { retry } = settingsOf(draft.type, task)
+  const failures = task.attempt - task.losses
+  if (failures > retry.limit) {
+    draft.remove(task)
+    draft.receive(errorEvent(task.id, error))
+    return
+  }
+  const availableAt = draft.time() + backoffMs(retry, failures, moment.random)
+  draft.put(offered(task, { availableAt }))
+  const { id, attempt } = task
+  const at = isoTime(availableAt)
+  draft.events.push({ type: 'task.retried', task: id, attempt, availableAt: at, error: jobError(error) })
+}
+
+// A value is news only for a chart that asked for its snapshots.
+function valueEvent({ id, sync, input }: Task, value: Json): ChartEvent | undefined {
+  return sync === true ? snapshotEvent(id, { status: 'active', context: value, input: input ?? null }) : undefined
 }
 
 function lossError(settings: TaskSettings, crashes: number, reason: string): Json | undefined {
   if (settings.recovery === 'fail') {
     return { name: 'JobchartError', code: 'TASK_LOST', message: `the process of the attempt was lost: ${reason}` }
   }
-  if (crashes < CRASHES_MAX) return undefined
+  if (settings.recovery === 'await' || crashes < CRASHES_MAX) return undefined
   const message = `${crashes} attempts in a row were lost with their process; the last: ${reason}`
   return { name: 'JobchartError', code: 'POISON', message }
 }

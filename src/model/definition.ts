@@ -1,10 +1,11 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { type AnyStateMachine, type AnyStateNode, createMachine } from 'xstate'
+import { type AnyStateMachine, type AnyStateNode, createMachine, fromPromise } from 'xstate'
 import { JobchartError } from './error.ts'
 import type { Job } from './job.ts'
+import { type AnyLogic, isLogic, isMachine, isPromise, kindOf } from './logic.ts'
 import type { RetryOptions } from './retry.ts'
 import {
-  type PromiseCreator,
+  liveSettings,
   parseTask,
   promiseSettings,
   type Recovery,
@@ -113,8 +114,12 @@ export interface JobType<
   readonly chart: Chart
   /** The machine gets the input as its own; the default lifecycle's task reads it from the record instead. */
   readonly chartTakesInput: boolean
-  /** By the name of the invoked logic. */
+  /** How outside work is run, by the name of its logic. */
   readonly tasks: ReadonlyMap<string, TaskSettings>
+  /** Logic that moves with the job, by its name. */
+  readonly inline: ReadonlyMap<string, AnyLogic>
+  /** The types of child jobs, by the name of the invoked machine. */
+  readonly children: ReadonlyMap<string, AnyJobType>
   readonly [inputBrand]?: Input
   readonly [outputBrand]?: Output
 }
@@ -177,7 +182,7 @@ export function defineJob(
   return 'execute' in options ? { ...common, ...fromFunction(options) } : { ...common, ...fromMachine(options) }
 }
 
-type Life = Pick<AnyJobType, 'output' | 'commands' | 'cancel' | 'chart' | 'chartTakesInput' | 'tasks'>
+type Life = Omit<AnyJobType, 'type' | 'version' | 'input' | 'endLabels' | 'describe'>
 
 function fromFunction(
   options: ExecuteOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, unknown, unknown>,
@@ -193,64 +198,111 @@ function fromFunction(
     chart: createChart(defaultLifecycle),
     chartTakesInput: false,
     tasks: new Map([['execute', parseTask(set, execute, true)]]),
+    inline: new Map(),
+    children: new Map(),
   }
 }
 
 function fromMachine(
   options: LifecycleOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, CommandSchemas>,
 ): Life {
-  const { type, lifecycle, commands = {} } = options
-  const tasks = new Map<string, TaskSettings>()
-  for (const node of stateNodes(lifecycle.root)) {
-    // XState gives an inline invoke a name of its own, so the source of a read invoke is always a string.
-    for (const { src } of node.invoke) tasks.set(String(src), settingsOfInvoke(type, lifecycle, node, String(src)))
-  }
-  for (const [src, logic] of Object.entries(lifecycle.implementations.actors as { [name: string]: unknown })) {
-    const settings = tasks.get(src) ?? settingsOfLogic(logic)
-    if (settings !== undefined) tasks.set(src, settings)
-  }
+  const { type, version = '1', lifecycle, commands = {} } = options
   for (const command of Object.keys(commands)) checkCommand(type, lifecycle, command)
   return {
+    ...fromActors({ type, version, machine: lifecycle, above: [] }),
     output: options.output,
     commands,
     cancel: cancelCommand(options.type, commands, options.cancel),
-    chart: createChart(lifecycle),
-    chartTakesInput: true,
-    tasks,
   }
 }
 
-function settingsOfInvoke(type: string, machine: AnyStateMachine, node: AnyStateNode, src: string): TaskSettings {
-  const settings = settingsOfLogic(findLogic(machine, node, src))
-  if (settings !== undefined) return settings
-  throw new JobchartError(
+/** A machine on its way to a type; `above` are the types of the machines that it is invoked by, outermost first. */
+interface Lineage {
+  readonly type: string
+  readonly version: string
+  readonly machine: AnyStateMachine
+  readonly above: readonly { readonly machine: AnyStateMachine; readonly type: AnyJobType }[]
+}
+
+function fromActors(lineage: Lineage): Pick<Life, 'chart' | 'chartTakesInput' | 'tasks' | 'inline' | 'children'> {
+  const { machine } = lineage
+  const tasks = new Map<string, TaskSettings>()
+  const inline = new Map<string, AnyLogic>()
+  const children = new Map<string, AnyJobType>()
+  for (const [src, logic] of logicsOf(lineage)) {
+    if (isMachine(logic)) children.set(src, childType(lineage, src, logic))
+    else if (kindOf(logic) === 'pure') inline.set(src, logic)
+    else tasks.set(src, settingsOfLogic(logic))
+  }
+  return { chart: createChart(machine), chartTakesInput: true, tasks, inline, children }
+}
+
+function logicsOf({ type, machine }: Lineage): ReadonlyMap<string, AnyLogic> {
+  const named = Object.entries(machine.implementations.actors as { readonly [src: string]: unknown })
+  const logics = new Map(named.filter((each): each is [string, AnyLogic] => isLogic(each[1])))
+  for (const node of stateNodes(machine.root)) {
+    for (const [index, invoke] of node.invoke.entries()) {
+      // XState gives an inline invoke a name of its own, so the source of a read invoke is always a string.
+      const src = String(invoke.src)
+      const configured: unknown = [node.config.invoke].flat()[index]?.src
+      const logic = isLogic(configured) ? configured : logics.get(src)
+      if (logic === undefined) throw unknownLogic(type, node, src)
+      logics.set(src, logic)
+    }
+  }
+  return logics
+}
+
+function unknownLogic(type: string, node: AnyStateNode, src: string): JobchartError {
+  return new JobchartError(
     'INVALID_DEFINITION',
-    `job type "${type}": state "${node.id}" invokes "${src}", which is no promise logic or task(). ` +
-      'Provide it under that name in setup({ actors }), made by task() or fromPromise().',
+    `job type "${type}": state "${node.id}" invokes "${src}", and there is no logic of that name. ` +
+      "Provide it in setup({ actors }), made by task(), fromPromise() or another of XState's makers of logic.",
   )
 }
 
-function findLogic(machine: AnyStateMachine, node: AnyStateNode, src: string): unknown {
-  const index = node.invoke.findIndex((invoke) => invoke.src === src)
-  const configured = [node.config.invoke].flat()[index]?.src
-  return typeof configured === 'object' ? configured : machine.implementations.actors[src]
-}
-
-function settingsOfLogic(logic: unknown): TaskSettings | undefined {
-  if (typeof logic !== 'object' || logic === null) return undefined
-  return taskSettings(logic) ?? (isPromiseLogic(logic) ? promiseSettings(logic.config) : undefined)
-}
-
-// XState marks no logic with its kind, but only promise logic answers its own event with the value as its output.
-function isPromiseLogic(logic: object): logic is { readonly config: PromiseCreator } {
-  const { config, transition } = logic as { readonly config?: unknown; readonly transition?: unknown }
-  if (typeof config !== 'function' || typeof transition !== 'function') return false
-  try {
-    const resolved: unknown = transition({ status: 'active' }, { type: 'xstate.promise.resolve', data: 1 }, {})
-    return (resolved as { readonly output?: unknown }).output === 1
-  } catch {
-    return false
+// A machine that invokes itself, at whatever depth, is one type and not an endless row of them.
+function childType({ type, version, above }: Lineage, src: string, child: AnyStateMachine): AnyJobType {
+  const known = above.find((each) => each.machine === child)
+  if (known !== undefined) return known.type
+  const made: Mutable<AnyJobType> = {
+    type: `${type}/${src}`,
+    version,
+    input: undefined,
+    output: undefined,
+    endLabels: { error: 'error', stopped: 'stopped' },
+    describe: undefined,
+    commands: {},
+    cancel: null,
+    chart: createChart(child),
+    chartTakesInput: true,
+    tasks: new Map(),
+    inline: new Map(),
+    children: new Map(),
   }
+  const lineage = { type: made.type, version, machine: child, above: [...above, { machine: child, type: made }] }
+  return Object.assign(made, fromActors(lineage))
+}
+
+type Mutable<Record> = { -readonly [Key in keyof Record]: Record[Key] }
+
+/** The type of the child job that an invoke of `src` makes; undefined where it is no machine. */
+export function childTypeOf(type: AnyJobType, src: string): AnyJobType | undefined {
+  return type.children.get(src)
+}
+
+/** A type and all that its machines may invoke, each once. */
+export function withChildren(type: AnyJobType, known: Set<AnyJobType> = new Set()): ReadonlySet<AnyJobType> {
+  if (known.has(type)) return known
+  known.add(type)
+  for (const child of type.children.values()) withChildren(child, known)
+  return known
+}
+
+function settingsOfLogic(logic: AnyLogic): TaskSettings {
+  const settings = taskSettings(logic)
+  if (settings !== undefined) return settings
+  return isPromise(logic) ? promiseSettings(logic.config) : liveSettings(logic, kindOf(logic))
 }
 
 function checkCommand(type: string, machine: AnyStateMachine, command: string): void {
@@ -288,17 +340,14 @@ const defaultLifecycle = createMachine({
     cancelled: { type: 'final', tags: ['cancelled'] },
   },
   output: ({ event }) => outputOf(event),
-}).provide({ actors: { execute: parseOnly() } })
+}).provide({
+  // The chart only names it; the code is each job type's own.
+  actors: { execute: fromPromise(() => Promise.reject(new Error("the code is the job type's"))) },
+})
 
 // The done event of the task, and then the machine's own, which XState makes of the final state's output.
 function outputOf(event: { readonly type: string; readonly output?: unknown }): unknown {
   return event.output
-}
-
-// The chart only names it; the code is each job type's own.
-function parseOnly() {
-  const still = { status: 'active', output: undefined, error: undefined, input: undefined } as const
-  return { transition: () => still, getInitialSnapshot: () => still, getPersistedSnapshot: () => still } as never
 }
 
 const REASON_CHARACTERS_MAX = 500
@@ -316,9 +365,15 @@ const reasonSchema: DefaultCommands['cancel'] = {
   },
 }
 
-/** The job's own label for an end outside the chart, and what `describe` sees of it. */
-export function describeMove(type: AnyJobType, job: Job, event: ChartEvent, error: unknown): Description {
-  const status = job.phase === 'settled' ? 'done' : 'active'
+/** What `describe` says of a move, with the defaults where it says nothing. */
+export function describeMove(
+  type: AnyJobType,
+  job: Job,
+  event: ChartEvent,
+  error: unknown,
+  isEnd: boolean,
+): Description {
+  const status = isEnd ? 'done' : 'active'
   const said = type.describe?.({ value: job.state, context: job.context, output: job.output, status }, event) ?? {}
   return {
     ...(typeof event.reason === 'string' ? { reason: event.reason } : {}),

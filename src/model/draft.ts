@@ -1,86 +1,79 @@
-import { type AnyJobType, type Description, describeMove } from './definition.ts'
+import type { SendAction, StartAction } from './chart-action.ts'
+import type { Decision, JobDecision } from './decision.ts'
+import { type AnyJobType, childTypeOf, type Description, describeMove } from './definition.ts'
 import { jobError } from './error.ts'
 import type { EventDraft } from './event.ts'
-import type { Job, Outcome } from './job.ts'
-import { backoffMs } from './retry.ts'
+import type { Family } from './family.ts'
+import { type InlineMove, moveInline, startInline } from './inline.ts'
+import { isBusy, type Job } from './job.ts'
+import { doneEvent, errorEvent, errorValue, newRecord, outcomeOf, snapshotEvent, stopping } from './record.ts'
 import type { Json } from './storable.ts'
-import type { Task, TaskSettings } from './task.ts'
-import { isoTime } from './time.ts'
-import type { ChartAction, ChartEvent, Meaning, Move } from './transition.ts'
-
-/** What a decision may know of the world: passed in, so that it can be replayed. */
-export interface Moment {
-  /** Milliseconds UTC. */
-  readonly at: number
-  /** Uniform in [0, 1). */
-  readonly random: number
-  /** How often executors hear from the engine; a part of every grace. */
-  readonly heartbeatMs: number
-}
-
-/** What was decided. */
-export interface Decision {
-  /** False: the chart takes no such event here. */
-  readonly handled: boolean
-  /** False: there is nothing to write. */
-  readonly changed: boolean
-  /** The next record; its revision is one above the one it was made from. */
-  readonly job: Job
-  readonly events: readonly EventDraft[]
-  /** What moved the chart, for the fold over the log. */
-  readonly inputs: readonly Json[]
-  /** Lines for the job's log. */
-  readonly logs: readonly string[]
-  /** Entries of invokes that are over: their recorded steps go. */
-  readonly over: readonly number[]
-  /** The machine's own actions: run once after the commit, best effort. */
-  readonly effects: readonly (() => void)[]
-}
+import type { Task } from './task.ts'
+import type { ChartAction, ChartEnd, ChartEvent, Move, Origin } from './transition.ts'
 
 type Mutable<Record> = { -readonly [Key in keyof Record]: Record[Key] }
 
 /** A job while a decision is made of it: what the chart asks for becomes tasks, timers and events of the record. */
 export class Draft {
+  readonly type: AnyJobType
   readonly job: Mutable<Job>
   readonly events: EventDraft[] = []
+  readonly wasBusy: boolean
+  readonly #family: Family
+  readonly #before: Job
   readonly #inputs: Json[] = []
   readonly #logs: string[] = []
   readonly #over: number[] = []
   readonly #effects: (() => void)[] = []
-  #handled = true
+  #mailbox: ChartEvent[] = []
+  /** Events for children that start later in the same move. */
+  readonly #early = new Map<number, ChartEvent[]>()
+  #isMoving = false
+  #handled: boolean | undefined
   #changed = false
   #isNew: boolean
 
-  constructor(job: Job) {
+  constructor(family: Family, type: AnyJobType, job: Job) {
+    this.type = type
     this.job = { ...job }
+    this.wasBusy = isBusy(job)
+    this.#family = family
+    this.#before = job
     this.#isNew = job.revision === 0
   }
 
-  decision(): Decision {
+  get isChanged(): boolean {
+    return this.#changed
+  }
+
+  decision(others: readonly JobDecision[] = []): Decision {
     if (this.#changed) {
-      this.job.revision++
-      this.job.eventCount += this.events.length
+      this.job.revision = this.#before.revision + 1
+      this.job.eventCount = this.#before.eventCount + this.events.length
     }
     return {
-      handled: this.#handled,
-      changed: this.#changed,
+      type: this.type,
+      ...(this.#before.revision === 0 ? {} : { before: this.#before }),
+      handled: this.#handled ?? true,
+      changed: this.#changed || others.length > 0,
       job: this.job,
       events: this.events,
       inputs: this.#inputs,
       logs: this.#logs,
       over: this.#over,
       effects: this.#effects,
+      others,
     }
   }
 
   /** A record's times never fall, whatever the clock does. */
-  time(moment: Moment): number {
-    return Math.max(moment.at, this.job.updatedAt)
+  time(): number {
+    return Math.max(this.#family.moment.at, this.job.updatedAt)
   }
 
-  touch(moment: Moment): void {
+  touch(): void {
     this.#changed = true
-    this.job.updatedAt = this.time(moment)
+    this.job.updatedAt = this.time()
   }
 
   task(entry: number): Task | undefined {
@@ -96,79 +89,137 @@ export class Draft {
     this.#over.push(task.entry)
   }
 
-  send(type: AnyJobType, event: ChartEvent, moment: Moment): void {
+  /** Makes the first move of a new job. */
+  begin(): void {
+    this.#isMoving = true
+    const input = this.type.chartTakesInput ? this.job.input : undefined
+    this.#apply(this.type.chart.start(input, this.#origin()), { type: 'xstate.init' })
+    this.#drain()
+  }
+
+  /** Takes an event: at once, or after the one that is being taken. */
+  receive(event: ChartEvent): void {
     if (this.job.phase === 'settled') return
-    const children = this.job.tasks.filter((task) => task.status !== 'stopping')
-    const move = type.chart.move(this.job, event, children)
-    if (!move.handled) this.#handled = false
-    else this.apply(type, move, event, moment)
+    this.#mailbox.push(event)
+    if (!this.#isMoving) this.#drain()
   }
 
-  /** Sent only where the chart names it: an unchanged machine with a wildcard must not be moved by the executor. */
-  sendNamed(type: AnyJobType, event: ChartEvent, moment: Moment): void {
-    if (this.job.phase !== 'settled' && type.chart.names(this.job, event)) this.send(type, event, moment)
+  /** Taken only where the chart names it: an unchanged machine with a wildcard must not be moved by the executor. */
+  receiveNamed(event: ChartEvent): void {
+    if (this.job.phase !== 'settled' && this.type.chart.names(this.job, event, this.#origin())) this.receive(event)
   }
 
-  fail(type: AnyJobType, task: Task, error: Json, moment: Moment): void {
-    const { retry } = settingsOf(type, task)
-    const failures = task.attempt - task.losses
-    if (failures > retry.limit) {
-      this.remove(task)
-      this.send(type, errorEvent(task.id, error), moment)
+  /** Gives an event to a child. */
+  deliver(entry: number, event: ChartEvent): void {
+    const task = this.task(entry)
+    if (task === undefined) {
+      this.#early.get(entry)?.push(event)
       return
     }
-    const availableAt = this.time(moment) + backoffMs(retry, failures, moment.random)
-    this.put(offered(task, { availableAt }))
-    const { id, attempt } = task
-    const at = isoTime(availableAt)
-    this.events.push({ type: 'task.retried', task: id, attempt, availableAt: at, error: jobError(error) })
+    if (task.status === 'stopping') return
+    if (task.child !== undefined) {
+      this.#family.draft(task.child).receive(event)
+      return
+    }
+    this.touch()
+    if (task.status === 'inline') this.#moved(task, moveInline(this.type, task, event))
+    else this.put({ ...task, inbox: [...task.inbox, event as Json] })
   }
 
-  apply(type: AnyJobType, move: Move, event: ChartEvent, moment: Moment): void {
-    const asks = move.actions.some(({ kind }) => kind !== 'effect')
-    for (const action of move.actions) this.#act(type, action, moment)
-    // Handled without effect on the record: answered, nothing written.
-    if (!move.moved && !asks) return
-    this.touch(moment)
-    this.#inputs.push(event as unknown as Json)
-    this.#stand(move)
+  /** The parent left the invoke: the job and all below it stop. */
+  stop(): void {
+    if (this.job.phase === 'settled') return
     const from = this.job.status
-    this.job.status = move.meaning.label
-    if (move.end !== undefined) this.#settle(type, move, moment)
-    const said = describeMove(type, this.job, event, this.#errorOf(move, event))
-    this.#record(from, said)
+    this.touch()
+    this.job.status = this.type.endLabels.stopped
+    this.job.outcome = 'cancelled'
+    this.events.push({ type: 'job.transitioned', from, to: this.job.status })
+    this.#settle()
   }
 
-  #stand(move: Move): void {
-    this.job.state = move.place.state
-    this.job.context = move.place.context
-    if (move.place.historyValue === undefined) delete this.job.historyValue
-    else this.job.historyValue = move.place.historyValue
-    this.job.vacates = move.meaning.tags.has('vacates')
-    this.job.phase = move.meaning.tags.has('indeterminate') ? 'indeterminate' : 'active'
+  /** A child job has settled: its end is an event for the chart, unless that has left the invoke. */
+  childEnded(id: string, event: ChartEvent): void {
+    const task = this.job.tasks.find((each) => each.child === id && each.status === 'held')
+    if (task === undefined) return
+    this.touch()
+    if (isBusy(this.#family.draft(id).job)) this.put({ ...task, status: 'stopping' })
+    else this.remove(task)
+    this.receive(event)
   }
 
-  #settle(type: AnyJobType, move: Move, moment: Moment): void {
-    this.job.phase = 'settled'
-    this.job.timers = []
-    for (const task of this.job.tasks) this.#leave(type, task, moment)
-    this.job.endedAt = this.time(moment)
-    if (move.end?.kind === 'done') {
-      this.job.outcome = outcomeOf(move.meaning)
-      if (move.end.output !== undefined) this.job.output = move.end.output
-    } else {
-      this.job.outcome = 'failure'
-      this.job.status = type.endLabels.error
+  /** Nothing of a child runs any more. */
+  forgetChild(id: string): boolean {
+    const task = this.job.tasks.find((each) => each.child === id && each.status === 'stopping')
+    if (task === undefined) return false
+    this.touch()
+    this.remove(task)
+    return true
+  }
+
+  #origin(): Origin {
+    const { parentInvoke } = this.job
+    return {
+      children: this.job.tasks.filter((task) => task.status !== 'stopping'),
+      nextEntry: this.job.counter + 1,
+      ...(parentInvoke === undefined ? {} : { parentInvoke }),
     }
   }
 
-  #errorOf(move: Move, event: ChartEvent): unknown {
-    if (move.end?.kind === 'error') return move.end.error
-    const failed = this.job.outcome === 'failure' && event.type.startsWith('xstate.error.')
-    return failed ? event.error : undefined
+  #drain(): void {
+    this.#isMoving = true
+    for (let event = this.#mailbox.shift(); event !== undefined; event = this.#mailbox.shift()) {
+      const move = this.#move(event)
+      this.#handled ??= move.handled
+      if (move.handled) this.#apply(move, event)
+      else this.#tellSnapshot()
+    }
+    this.#isMoving = false
   }
 
-  #record(from: string, { message, error, exitCode, reason }: Description): void {
+  #move(event: ChartEvent): Move {
+    const move = this.type.chart.move(this.job, event, this.#origin())
+    try {
+      this.#family.count()
+      return move
+    } catch (error) {
+      return { ...move, handled: true, moved: true, place: this.job, end: { kind: 'error', error }, actions: [] }
+    }
+  }
+
+  #apply(move: Move, event: ChartEvent): void {
+    this.job.counter += move.created
+    const asks = move.actions.some(({ kind }) => kind !== 'effect')
+    if (move.moved || asks) {
+      this.touch()
+      this.#inputs.push(event as unknown as Json)
+      this.#stand(move)
+      this.#record(move, event)
+    }
+    for (const action of move.actions) if (action.kind === 'start') this.#early.set(action.entry, [])
+    for (const action of move.actions) this.#act(action)
+    if (move.end === undefined) this.#tellSnapshot()
+    else this.#end(move.end)
+  }
+
+  #stand({ place, meaning, end }: Move): void {
+    this.job.state = place.state
+    this.job.context = place.context
+    if (place.historyValue === undefined) delete this.job.historyValue
+    else this.job.historyValue = place.historyValue
+    if (place.hasRefs === true) this.job.hasRefs = true
+    else delete this.job.hasRefs
+    this.job.vacates = meaning.tags.has('vacates')
+    this.job.phase = meaning.tags.has('indeterminate') ? 'indeterminate' : 'active'
+    if (end?.kind === 'done') {
+      this.job.outcome = outcomeOf(meaning)
+      if (end.output !== undefined) this.job.output = end.output
+    } else if (end?.kind === 'error') this.job.outcome = 'failure'
+  }
+
+  #record(move: Move, event: ChartEvent): void {
+    const from = this.job.status
+    this.job.status = move.end?.kind === 'error' ? this.type.endLabels.error : move.meaning.label
+    const { message, error, exitCode, reason } = this.#describe(move, event)
     if (message !== undefined) this.job.message = message
     if (exitCode !== undefined) this.job.exitCode = exitCode
     if (error !== undefined) this.job.error = jobError(error)
@@ -177,28 +228,30 @@ export class Draft {
       ...(reason === undefined ? {} : { reason }),
       ...(message === undefined ? {} : { message }),
     }
-    if (this.#isNew) {
-      // First, also where entry actions emitted something on the way.
-      this.events.unshift({ type: 'job.created', ...facts })
-      this.#isNew = false
-    } else {
-      const failure = error === undefined ? {} : { error: jobError(error) }
-      this.events.push({ type: 'job.transitioned', from, ...facts, ...failure })
-    }
+    const failure = error === undefined ? {} : { error: jobError(error) }
+    if (this.#isNew) this.events.push({ type: 'job.created', ...facts })
+    else this.events.push({ type: 'job.transitioned', from, ...facts, ...failure })
+    this.#isNew = false
   }
 
-  #act(type: AnyJobType, action: ChartAction, moment: Moment): void {
+  #describe({ end }: Move, event: ChartEvent): Description {
+    const failed = this.job.outcome === 'failure' && event.type.startsWith('xstate.error.')
+    const error = end?.kind === 'error' ? end.error : failed ? event.error : undefined
+    return describeMove(this.type, this.job, event, error, end !== undefined)
+  }
+
+  #act(action: ChartAction): void {
     switch (action.kind) {
-      case 'invoke':
-        this.#offer(type, action, moment)
+      case 'start':
+        this.#start(action)
         return
       case 'leave': {
-        const task = this.job.tasks.find(({ id, status }) => id === action.id && status !== 'stopping')
-        if (task !== undefined) this.#leave(type, task, moment)
+        const task = this.task(action.entry)
+        if (task !== undefined) this.#leave(task)
         return
       }
-      case 'timer':
-        this.#schedule(action, moment)
+      case 'send':
+        this.#send(action)
         return
       case 'cancelTimer':
         this.job.timers = this.job.timers.filter(({ id }) => id !== action.id)
@@ -214,18 +267,19 @@ export class Draft {
     }
   }
 
-  #offer(type: AnyJobType, action: Extract<ChartAction, { kind: 'invoke' }>, moment: Moment): void {
-    const entry = ++this.job.counter
-    const { id, src, input } = action
+  #start(action: StartAction): void {
+    const { entry, id, src, input, sync, systemId } = action
     const task: Task = {
       id,
       entry,
       src,
-      executor: type.tasks.get(src)?.executor ?? 'default',
+      executor: this.type.tasks.get(src)?.executor ?? 'default',
       ...(input === undefined ? {} : { input }),
+      ...(sync ? { sync } : {}),
+      ...(systemId === undefined ? {} : { systemId }),
       status: 'offered',
       token: 0,
-      availableAt: this.time(moment),
+      availableAt: this.time(),
       attempt: 0,
       claims: 0,
       crashes: 0,
@@ -233,46 +287,107 @@ export class Draft {
       steps: 0,
       inbox: [],
     }
+    const child = childTypeOf(this.type, src)
+    if (child !== undefined) this.#startChild(task, child)
+    else if (this.type.inline.has(src)) this.#startInline(task)
+    else this.#offer(task)
+    for (const event of this.#early.get(entry) ?? []) this.deliver(entry, event)
+    this.#early.delete(entry)
+  }
+
+  #offer(task: Task): void {
     this.job.tasks = [...this.job.tasks, task]
+    if (task.sync === true) this.receive(snapshotEvent(task.id, { status: 'active', input: task.input ?? null }))
   }
 
-  #leave(type: AnyJobType, task: Task, moment: Moment): void {
+  #startInline(task: Task): void {
+    this.job.tasks = [...this.job.tasks, { ...task, status: 'inline' }]
+    this.#moved(task, startInline(this.type, task))
+  }
+
+  #startChild(task: Task, type: AnyJobType): void {
+    const { tenant, createdBy, labels, priority, id: parentId } = this.job
+    const id = this.#family.newId()
+    this.job.tasks = [...this.job.tasks, { ...task, status: 'held', child: id }]
+    const at = this.time()
+    const child = this.#family.open(type, {
+      ...newRecord(type, at),
+      ...{ id, tenant, createdBy, labels, priority, parentId, parentInvoke: task.id, trigger: 'parent' },
+      ...(task.input === undefined ? {} : { input: task.input }),
+    })
+    child.begin()
+  }
+
+  // Transition logic has moved: its state is kept, and an end of it is an event.
+  #moved(task: Task, { snapshot, event }: InlineMove): void {
+    if (snapshot === undefined) this.remove(task)
+    else this.put({ ...task, status: 'inline', snapshot })
+    if (event !== undefined) this.receive(event)
+    else if (task.sync === true) this.receive(snapshotEvent(task.id, snapshot ?? null))
+  }
+
+  #leave(task: Task): void {
     if (task.status === 'stopping') return
-    if (task.status === 'offered') {
-      this.remove(task)
-      return
+    if (task.child !== undefined) this.#leaveChild(task, task.child)
+    else if (task.status === 'held') this.put(stopping(this.type, task, this.time() + this.#family.moment.heartbeatMs))
+    else this.remove(task)
+  }
+
+  #leaveChild(task: Task, id: string): void {
+    const child = this.#family.draft(id)
+    // First, so that the child's own end finds the invoke left.
+    this.put({ ...task, status: 'stopping' })
+    child.stop()
+    if (!isBusy(child.job)) this.remove(task)
+  }
+
+  #send({ to, event, delayMs, id }: SendAction): void {
+    const { parentId } = this.job
+    if (delayMs !== undefined) this.#schedule({ to, event, delayMs, ...(id === undefined ? {} : { id }) })
+    else if (to === 'self') this.receive(event)
+    else if (to !== 'parent') this.deliver(to, event)
+    else if (parentId !== undefined) this.#family.draft(parentId).receive(event)
+  }
+
+  #schedule({ to, event, delayMs, id }: Omit<SendAction, 'kind' | 'delayMs'> & { readonly delayMs: number }): void {
+    const timer = {
+      id: id ?? `delayed.${++this.job.counter}`,
+      event: event as { type: string },
+      dueAt: this.time() + delayMs,
+      ...(to === 'self' ? {} : { to }),
     }
-    const { killGraceMs } = settingsOf(type, task)
-    const stopBy = killGraceMs === null ? {} : { stopBy: this.time(moment) + moment.heartbeatMs + killGraceMs }
-    this.put({ ...task, status: 'stopping', ...stopBy })
+    this.job.timers = [...this.job.timers.filter((other) => other.id !== timer.id), timer]
   }
 
-  #schedule(action: Extract<ChartAction, { kind: 'timer' }>, moment: Moment): void {
-    const id = action.id ?? `delayed.${++this.job.counter}`
-    const timer = { id, event: action.event as { type: string }, dueAt: this.time(moment) + action.delayMs }
-    this.job.timers = [...this.job.timers.filter((other) => other.id !== id), timer]
+  /** Fires a timer that has fallen due. */
+  fire(timer: Job['timers'][number]): void {
+    this.touch()
+    this.job.timers = this.job.timers.filter(({ id }) => id !== timer.id)
+    this.#send({ kind: 'send', to: timer.to ?? 'self', event: timer.event })
   }
-}
 
-function outcomeOf({ tags }: Meaning): Outcome {
-  if (tags.has('failure')) return 'failure'
-  return tags.has('cancelled') ? 'cancelled' : 'success'
-}
+  #end(end: ChartEnd): void {
+    this.#settle()
+    const { parentId, parentInvoke, id } = this.job
+    if (parentId === undefined || parentInvoke === undefined) return
+    const event =
+      end.kind === 'done' ? doneEvent(parentInvoke, end.output) : errorEvent(parentInvoke, errorValue(end.error))
+    this.#family.draft(parentId).childEnded(id, event)
+  }
 
-/** XState's event for an actor that failed. */
-export function errorEvent(id: string, error: Json): ChartEvent {
-  return { type: `xstate.error.actor.${id}`, error, actorId: id }
-}
+  #settle(): void {
+    this.job.phase = 'settled'
+    this.job.timers = []
+    this.#mailbox = []
+    for (const task of this.job.tasks) this.#leave(task)
+    this.job.endedAt = this.time()
+  }
 
-/** How a stored task is to be run. */
-export function settingsOf(type: AnyJobType, task: Task): TaskSettings {
-  const settings = type.tasks.get(task.src)
-  if (settings === undefined) throw new Error(`job type "${type.type}" has no logic "${task.src}"`)
-  return settings
-}
-
-/** A task that is offered again: it has no holder and no grace; its token stays, so that no later one repeats it. */
-export function offered(task: Task, change: Partial<Task>): Task {
-  const { holder, stopBy, ...rest } = task
-  return { ...rest, ...change, status: 'offered' }
+  #tellSnapshot(): void {
+    const { parentId, parentInvoke, id, state: value, context } = this.job
+    if (parentId === undefined || parentInvoke === undefined) return
+    const parent = this.#family.draft(parentId)
+    if (!parent.job.tasks.some((task) => task.child === id && task.status === 'held' && task.sync === true)) return
+    parent.receive(snapshotEvent(parentInvoke, { status: 'active', value, context }))
+  }
 }

@@ -1,3 +1,4 @@
+import type { Address } from './chart-action.ts'
 import type { JobError } from './error.ts'
 import type { Json } from './storable.ts'
 import type { Progress, Task } from './task.ts'
@@ -20,6 +21,8 @@ export type Trigger = 'manual' | 'schedule' | 'dependency' | 'retry' | 'parent'
 export interface Timer {
   /** XState's id for it; a new one of the same id replaces it. */
   readonly id: string
+  /** Whom the event is for; absent: the job itself. */
+  readonly to?: Address
   readonly event: { readonly type: string; readonly [key: string]: Json }
   /** Milliseconds UTC. */
   readonly dueAt: number
@@ -36,11 +39,17 @@ export interface Job {
   /** Its runs share one slot. */
   readonly pipeline?: string
   readonly labels: { readonly [name: string]: string }
+  /** The job whose chart invoked this one. */
+  readonly parentId?: string
+  /** The id of that invoke. */
+  readonly parentInvoke?: string
   /** XState's state value: where the chart stands. */
   readonly state: Json
   readonly context: Json
   /** For each history state's id, the ids of the states it remembers. */
   readonly historyValue?: { readonly [id: string]: readonly string[] }
+  /** The context holds references to children. */
+  readonly hasRefs?: boolean
   /** The public label of the present state. */
   readonly status: string
   readonly phase: Phase
@@ -75,7 +84,7 @@ export interface Job {
 
 /** A held or stopping task means that code may be running. */
 export function isBusy(job: Job): boolean {
-  return job.tasks.some((task) => task.status !== 'offered')
+  return job.tasks.some(({ status }) => status === 'held' || status === 'stopping')
 }
 
 /** The job occupies its pipeline: by where its chart stands, or because its code may still run. */

@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { fromPromise, type PromiseActorLogic } from 'xstate'
 import { JobchartError } from './error.ts'
+import type { AnyLogic, LogicKind } from './logic.ts'
 import { parseRetry, type Retry, type RetryOptions } from './retry.ts'
 import type { Json } from './storable.ts'
 import { type Duration, durationMs } from './time.ts'
@@ -15,8 +16,10 @@ import { type Duration, durationMs } from './time.ts'
  *     │   loss, retry │ └──▶ stopping ── stop report, death, stopBy ──▶ (gone)
  *     └───────────────┘
  * ```
+ *
+ * `inline` is logic that moves with its job: it is never claimed. `lost` waits for a report of its last attempt.
  */
-export type TaskStatus = 'offered' | 'held' | 'stopping'
+export type TaskStatus = 'offered' | 'held' | 'stopping' | 'lost' | 'inline'
 
 /** A piece of outside work that a state asks for, as it stands in the job's row. Times are milliseconds UTC. */
 export interface Task {
@@ -48,8 +51,15 @@ export interface Task {
   readonly losses: number
   /** Recorded steps of this entry, as counted at the last loss. */
   readonly steps: number
-  /** Messages not yet taken by the work. */
+  /** Messages for the work; given again to each later attempt. */
   readonly inbox: readonly Json[]
+  /** The chart wants an event for each of its snapshots. */
+  readonly sync?: boolean
+  readonly systemId?: string
+  /** The child job, where the invoked logic is a machine: held until it settles, stopping until its own tasks are gone. */
+  readonly child?: string
+  /** The state of logic that moves with the job (`inline`). */
+  readonly snapshot?: Json
 }
 
 /** How far the work is. All four are counts, at least 0. */
@@ -110,10 +120,11 @@ export interface TaskContext<Input = unknown> {
 }
 
 /**
- * What happens when the process of an attempt died: `restart` offers it again, `fail` ends it. Work that takes its
+ * What happens when the process of an attempt died: `restart` offers it again, `fail` ends it, `await` waits for a report of
+ * that attempt from elsewhere. Work that takes its
  * process down three times in a row without a further step recorded is not offered again: it fails as `POISON`.
  */
-export type Recovery = 'restart' | 'fail'
+export type Recovery = 'restart' | 'fail' | 'await'
 
 /** The options of {@link task}. */
 export interface TaskOptions<Input = unknown, Output = unknown> {
@@ -123,6 +134,8 @@ export interface TaskOptions<Input = unknown, Output = unknown> {
   readonly input?: StandardSchemaV1<unknown, Input>
   /** Checks the result; a result that does not fit is a failure, and the parsed value is what the chart gets. */
   readonly output?: StandardSchemaV1<unknown, Output>
+  /** The types of the events that the code may send to the chart. Default: any but commands, `task.*` and `xstate.*`. */
+  readonly events?: readonly string[]
   readonly retry?: RetryOptions
   readonly recovery?: Recovery
   /** How long the code may go on after it was told to stop. Default `'5s'`; `'never'` waits for it without end. */
@@ -141,6 +154,12 @@ export interface TaskSettings {
   readonly recovery: Recovery
   /** Milliseconds; null waits without end. */
   readonly killGraceMs: number | null
+  /** `promise`: code that ends. `callback` and `observable`: it goes on, and sends events back. */
+  readonly kind: LogicKind
+  /** The events that it may send to the chart; undefined: any but commands and those of the engine and of XState. */
+  readonly events: readonly string[] | undefined
+  /** What runs, where it is no function of ours. */
+  readonly logic?: AnyLogic
   /** The code gets the job's own input, not the invoke's. */
   readonly takesJobInput: boolean
   readonly run: TaskRun<unknown, unknown>
@@ -177,8 +196,11 @@ export function parseTask<Input, Output>(
   takesJobInput = false,
 ): TaskSettings {
   const { recovery = 'restart', killGrace = '5s', executor = 'default' } = options
-  if (recovery !== 'restart' && recovery !== 'fail') {
-    throw new JobchartError('INVALID_DEFINITION', `recovery should be 'restart' or 'fail'; found ${String(recovery)}`)
+  if (recovery !== 'restart' && recovery !== 'fail' && recovery !== 'await') {
+    throw new JobchartError(
+      'INVALID_DEFINITION',
+      `recovery should be 'restart', 'fail' or 'await'; found ${String(recovery)}`,
+    )
   }
   return {
     executor,
@@ -186,6 +208,8 @@ export function parseTask<Input, Output>(
     output: options.output,
     retry: parseRetry(options.retry),
     recovery,
+    kind: 'promise',
+    events: options.events,
     killGraceMs: killGrace === 'never' ? null : durationMs(killGrace, 'killGrace'),
     takesJobInput,
     // The code was typed by its own schemas, which have checked the value by the time it is called.
@@ -196,6 +220,12 @@ export function parseTask<Input, Output>(
 /** The settings of promise logic that is no {@link task}: the defaults, and its creator as the code. */
 export function promiseSettings(creator: PromiseCreator): TaskSettings {
   return parseTask({}, async ({ input, signal }) => await creator({ input, signal, ...inert }))
+}
+
+/** The settings of a callback or an observable: it is started again when its process died. */
+export function liveSettings(logic: AnyLogic, kind: LogicKind): TaskSettings {
+  const never = () => Promise.reject(new Error('live logic is run by its own kind'))
+  return { ...parseTask({}, never), kind, logic }
 }
 
 /** The function given to XState's `fromPromise`. */

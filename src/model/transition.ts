@@ -9,13 +9,25 @@
  * ```
  *
  * One inert actor scope serves all jobs of a machine: nothing starts, nothing is scheduled, no listener exists, and
- * the scope's executor only writes down what it is given. That is why a transition costs microseconds.
+ * the scope's executor only writes down what it is given. That is why a transition costs microseconds. A machine that
+ * uses system ids gets a scope for each move, since an id can be registered once.
  *
  * A throw in a guard, an `assign`, an input or an output ends that job alone, as an error; it never escapes.
  */
-import { type AnyMachineSnapshot, type AnyStateMachine, type AnyStateNode, createActor, type EventObject } from 'xstate'
-import { JobchartError } from './error.ts'
+import {
+  type AnyMachineSnapshot,
+  type AnyStateMachine,
+  type AnyStateNode,
+  createMachine,
+  type EventObject,
+} from 'xstate'
+import { type ChartAction, readActions } from './chart-action.ts'
+import { ChildRef, type CreatedActor, InertScope, type Self } from './inert-scope.ts'
+import { type AnyLogic, isLogic } from './logic.ts'
+import { persistRefs, reviveRefs } from './references.ts'
 import { assertStorable, type Json } from './storable.ts'
+
+export type { Address, ChartAction } from './chart-action.ts'
 
 /** An event for a chart: plain JSON with a type. */
 export interface ChartEvent {
@@ -28,22 +40,14 @@ export interface Place {
   readonly state: Json
   readonly context: Json
   readonly historyValue?: { readonly [id: string]: readonly string[] }
+  /** The context holds references to children, which are made alive again before a move. */
+  readonly hasRefs?: boolean
 }
 
 /** How a chart ended: by its final state, or by an error that nothing in it took. */
 export type ChartEnd =
   | { readonly kind: 'done'; readonly output?: Json }
   | { readonly kind: 'error'; readonly error: unknown }
-
-/** What a machine asked for, in the order of its actions. */
-export type ChartAction =
-  | { readonly kind: 'invoke'; readonly id: string; readonly src: string; readonly input?: Json }
-  | { readonly kind: 'leave'; readonly id: string }
-  | { readonly kind: 'timer'; readonly id: string | undefined; readonly event: ChartEvent; readonly delayMs: number }
-  | { readonly kind: 'cancelTimer'; readonly id: string }
-  | { readonly kind: 'emit'; readonly event: Json }
-  | { readonly kind: 'log'; readonly text: string }
-  | { readonly kind: 'effect'; readonly run: () => void }
 
 /** What a place means to the outside. */
 export interface Meaning {
@@ -62,22 +66,38 @@ export interface Move {
   readonly meaning: Meaning
   readonly end?: ChartEnd
   readonly actions: readonly ChartAction[]
+  /** Children that were created: entries are numbered from the one that was given. */
+  readonly created: number
 }
 
-/** A child that stands in the job's row: enough for a machine to stop it. */
+/** A child that stands in the job's row: enough for a machine to address it. */
 export interface Child {
   readonly id: string
   readonly src: string
+  readonly entry: number
+  readonly systemId?: string
+  /** The state of a child that is transition logic. */
+  readonly snapshot?: Json
+}
+
+/** Whose move it is. */
+export interface Origin {
+  /** Those that the chart has not left. */
+  readonly children: readonly Child[]
+  /** The number that the next created child gets. */
+  readonly nextEntry: number
+  /** For a child job: the id of its invoke. `sendParent` throws without one. */
+  readonly parentInvoke?: string
 }
 
 /** A machine, ready to move jobs. */
 export interface Chart {
   /** The first move: entry actions, the first tasks and timers. */
-  start(input: unknown): Move
-  /** Moves from `place` by `event`; `children` are the invokes that stand in the job's row. */
-  move(place: Place, event: ChartEvent, children: readonly Child[]): Move
+  start(input: unknown, origin?: Origin): Move
+  /** Moves from `place` by `event`. */
+  move(place: Place, event: ChartEvent, origin?: Origin): Move
   /** A transition enabled in `place` names exactly this event type, not a wildcard. */
-  names(place: Place, event: ChartEvent): boolean
+  names(place: Place, event: ChartEvent, origin?: Origin): boolean
 }
 
 /** A cycle of `always` or `raise` ends as an error of its job after so many microsteps, unless the machine says otherwise. */
@@ -86,75 +106,90 @@ const MICROSTEPS_MAX = 10_000
 /** Places whose snapshot and meaning are kept ready, for each machine. */
 const PLACES_MAX = 1_000
 
+/** A new job has no children. */
+const ALONE: Origin = { children: [], nextEntry: 1 }
+
 type Snapshot = AnyMachineSnapshot
-type CapturedAction = {
-  readonly type: string
-  readonly params: unknown
-  readonly info: unknown
-  readonly exec: ((info: unknown, params: unknown) => void) | undefined
-}
 
 /** Makes a machine ready to move jobs. The machine itself is not changed. */
 export function createChart(source: AnyStateMachine): Chart {
-  const machine = source.provide({})
-  if (machine.options.maxIterations === Number.POSITIVE_INFINITY) machine.options.maxIterations = MICROSTEPS_MAX
-  return new MachineChart(machine)
+  return new MachineChart(source)
 }
 
 class MachineChart implements Chart {
   readonly #machine: AnyStateMachine
-  readonly #scope: InertScope
   readonly #nodesById: ReadonlyMap<string, AnyStateNode>
   readonly #places = new Map<string, Snapshot>()
   readonly #meanings = new Map<string, Meaning>()
+  #scope: InertScope
+  #usesSystemIds = false
 
-  constructor(machine: AnyStateMachine) {
-    this.#machine = machine
-    this.#scope = inertScope(machine.id)
-    this.#nodesById = new Map(stateNodes(machine.root).map((node) => [node.id, node]))
+  constructor(source: AnyStateMachine) {
+    const created = (actor: CreatedActor) => this.#scope.create(actor)
+    this.#machine = withInertActors(source, created)
+    if (this.#machine.options.maxIterations === Number.POSITIVE_INFINITY) {
+      this.#machine.options.maxIterations = MICROSTEPS_MAX
+    }
+    this.#scope = new InertScope(source.id)
+    this.#nodesById = new Map(stateNodes(this.#machine.root).map((node) => [node.id, node]))
   }
 
-  start(input: unknown): Move {
-    const begin = () => this.#machine.getInitialSnapshot(this.#scope as never, input as never) as Snapshot
-    return this.#run(undefined, begin, { state: {}, context: {} })
+  start(input: unknown, origin = ALONE): Move {
+    const scope = this.#enter(origin, [])
+    const begin = () => this.#machine.getInitialSnapshot(scope as never, input as never) as Snapshot
+    return this.#run(undefined, begin, { state: {}, context: {} }, origin)
   }
 
-  move(place: Place, event: ChartEvent, children: readonly Child[]): Move {
-    const from = this.#restore(place, children)
+  move(place: Place, event: ChartEvent, origin = ALONE): Move {
+    const from = this.#restore(place, origin)
     const step = () => this.#machine.transition(from, event as EventObject, this.#scope as never) as Snapshot
-    return this.#run(from, step, place)
+    return this.#run(from, step, place, origin)
   }
 
-  names(place: Place, event: ChartEvent): boolean {
-    return namesExactly(this.#machine, this.#restore(place, []), event)
+  names(place: Place, event: ChartEvent, origin = ALONE): boolean {
+    return namesExactly(this.#machine, this.#restore(place, origin), event)
   }
 
-  #run(from: Snapshot | undefined, compute: () => Snapshot, origin: Place): Move {
+  #enter(origin: Origin, refs: readonly ChildRef[]): InertScope {
+    this.#usesSystemIds ||= origin.children.some(({ systemId }) => systemId !== undefined)
+    if (this.#usesSystemIds) this.#scope = new InertScope(this.#machine.id)
+    const self: Self = origin.parentInvoke === undefined ? {} : { parentInvoke: origin.parentInvoke }
+    this.#scope.enter(self, refs, origin.nextEntry)
+    return this.#scope
+  }
+
+  #run(from: Snapshot | undefined, compute: () => Snapshot, place: Place, origin: Origin): Move {
     const scope = this.#scope
     scope.self._snapshot = from
-    scope.captured.length = 0
     try {
       const next = compute()
       const moved = next !== from
       const handled = moved || scope.captured.length > 0
-      return { handled, moved, meaning: this.#meaning(next), ...outcome(next, readActions(next, scope)) }
+      const actions = readActions(scope, origin)
+      this.#usesSystemIds ||= scope.created.some(({ ref }) => ref.systemId !== undefined)
+      const rest = outcome(next, from, place)
+      return { handled, moved, meaning: this.#meaning(next), ...rest, actions, created: scope.created.length }
     } catch (error) {
       // The machine threw before it had a next snapshot: the job stays where it was, and ends there.
       const meaning = from === undefined ? meaningOf([this.#machine.root]) : this.#meaning(from)
-      return { handled: true, moved: true, place: origin, meaning, end: { kind: 'error', error }, actions: [] }
+      const end: ChartEnd = { kind: 'error', error }
+      return { handled: true, moved: true, place, meaning, end, actions: [], created: 0 }
     }
   }
 
-  #restore({ state, context, historyValue = {} }: Place, children: readonly Child[]): Snapshot {
-    const history = Object.entries(historyValue).map(([id, ids]) => [
+  #restore(place: Place, origin: Origin): Snapshot {
+    const refs = origin.children.map((child) => new ChildRef(child))
+    this.#enter(origin, refs)
+    const children: { [id: string]: ChildRef } = Object.fromEntries(refs.map((ref) => [ref.id, ref]))
+    const history = Object.entries(place.historyValue ?? {}).map(([id, ids]) => [
       id,
       ids.flatMap((known) => this.#nodesById.get(known) ?? []),
     ])
     return {
-      ...this.#base(state),
+      ...this.#base(place.state),
       status: 'active',
-      context,
-      children: Object.fromEntries(children.map((child) => [child.id, childRef(child)])),
+      context: place.hasRefs === true ? reviveRefs(place.context, children) : place.context,
+      children,
       historyValue: Object.fromEntries(history),
       // The spread of a machine snapshot, its children replaced by what an inert scope needs of them.
     } as unknown as Snapshot
@@ -170,6 +205,76 @@ class MachineChart implements Chart {
   }
 }
 
+/** A state node and all below it, in document order. */
+export function stateNodes(node: AnyStateNode): readonly AnyStateNode[] {
+  return [node, ...Object.values(node.states as { [key: string]: AnyStateNode }).flatMap(stateNodes)]
+}
+
+/**
+ * The same machine, whose actors do nothing but report that they were created: the real logic of a promise, a child
+ * machine or a callback is never started by a transition, and not even asked for its initial state.
+ */
+function withInertActors(source: AnyStateMachine, created: (actor: CreatedActor) => void): AnyStateMachine {
+  const still = Object.freeze({ status: 'active', output: undefined, error: undefined })
+  const inert = {
+    transition: () => still,
+    getInitialSnapshot: (scope: { readonly self: CreatedActor['ref'] }, input: unknown) => {
+      created({ ref: scope.self, input })
+      return still
+    },
+    getPersistedSnapshot: () => still,
+  }
+  const implementations = source.implementations as { readonly actors: { readonly [src: string]: AnyLogic } }
+  const actors = Object.fromEntries(Object.keys(implementations.actors).map((src) => [src, inert]))
+  const config = inertInvokes(source.config as StateConfig, inert)
+  return createMachine(config as never, { ...source.implementations, actors } as never) as AnyStateMachine
+}
+
+interface InvokeConfig {
+  readonly src: unknown
+}
+
+interface StateConfig {
+  readonly invoke?: InvokeConfig | readonly InvokeConfig[]
+  readonly states?: { readonly [key: string]: StateConfig }
+}
+
+function inertInvokes(config: StateConfig, inert: object): StateConfig {
+  const invokes = [config.invoke ?? []].flat()
+  const replaced = invokes.map((invoke) => (isLogic(invoke.src) ? { ...invoke, src: inert } : invoke))
+  const states = Object.entries(config.states ?? {}).map(([key, state]) => [key, inertInvokes(state, inert)])
+  return {
+    ...config,
+    ...(config.invoke === undefined ? {} : { invoke: replaced }),
+    ...(config.states === undefined ? {} : { states: Object.fromEntries(states) }),
+  }
+}
+
+function outcome(next: Snapshot, from: Snapshot | undefined, place: Place): Pick<Move, 'place' | 'end'> {
+  const standing = placeOf(next, from, place)
+  if (next.status === 'active') return { place: standing }
+  if (next.status !== 'done') return { place: standing, end: { kind: 'error', error: next.error } }
+  if (next.output === undefined) return { place: standing, end: { kind: 'done' } }
+  assertStorable(next.output, 'output', true)
+  return { place: standing, end: { kind: 'done', output: next.output as Json } }
+}
+
+function placeOf(next: Snapshot, from: Snapshot | undefined, place: Place): Place {
+  const isSame = next.context === from?.context
+  const { value: context, hasRefs } = isSame
+    ? { value: place.context, hasRefs: place.hasRefs === true }
+    : persistRefs(next.context)
+  if (!isSame) assertStorable(context, 'context', true)
+  const history = Object.entries((next.historyValue ?? {}) as { [id: string]: readonly AnyStateNode[] })
+  const historyValue = Object.fromEntries(history.map(([id, nodes]) => [id, nodes.map((node) => node.id)]))
+  return {
+    state: next.value as Json,
+    context: context as Json,
+    ...(history.length === 0 ? {} : { historyValue }),
+    ...(hasRefs ? { hasRefs } : {}),
+  }
+}
+
 function remembered<Value>(known: Map<string, Value>, key: string, compute: () => Value): Value {
   const found = known.get(key)
   if (found !== undefined) return found
@@ -177,124 +282,6 @@ function remembered<Value>(known: Map<string, Value>, key: string, compute: () =
   const value = compute()
   known.set(key, value)
   return value
-}
-
-/** A state node and all below it, in document order. */
-export function stateNodes(node: AnyStateNode): readonly AnyStateNode[] {
-  return [node, ...Object.values(node.states as { [key: string]: AnyStateNode }).flatMap(stateNodes)]
-}
-
-interface InertScope {
-  readonly self: { _snapshot: unknown; readonly id: string }
-  readonly captured: CapturedAction[]
-}
-
-// The self of all jobs of a machine: a real actor reference, since machines may hand it on, but one that is never started.
-function inertScope(id: string): InertScope {
-  const snapshot = { status: 'active', output: undefined, error: undefined } as const
-  const still = {
-    transition: () => snapshot,
-    getInitialSnapshot: () => snapshot,
-    getPersistedSnapshot: () => snapshot,
-  }
-  const self = createActor(still as never, { id } as never)
-  const captured: CapturedAction[] = []
-  const scope = {
-    self,
-    id,
-    sessionId: self.sessionId,
-    system: self.system,
-    captured,
-    logger: () => {},
-    defer: () => {},
-    emit: () => {},
-    stopChild: () => {},
-    actionExecutor: (action: CapturedAction) => captured.push(action),
-  }
-  return scope as unknown as InertScope
-}
-
-function childRef(child: Child): object {
-  return { id: child.id, src: child.src, send: () => {}, getSnapshot: () => undefined }
-}
-
-function outcome(next: Snapshot, actions: readonly ChartAction[]): Pick<Move, 'place' | 'end' | 'actions'> {
-  assertStorable(next.context, 'context', true)
-  const history = Object.entries((next.historyValue ?? {}) as { [id: string]: readonly AnyStateNode[] })
-  const place: Place = {
-    state: next.value as Json,
-    context: next.context as Json,
-    ...(history.length === 0
-      ? {}
-      : { historyValue: Object.fromEntries(history.map(([id, nodes]) => [id, nodes.map((node) => node.id)])) }),
-  }
-  if (next.status === 'active') return { place, actions }
-  if (next.status !== 'done') return { place, actions, end: { kind: 'error', error: next.error } }
-  if (next.output !== undefined) assertStorable(next.output, 'output', true)
-  return { place, actions, end: { kind: 'done', output: next.output as Json } }
-}
-
-function readActions(next: Snapshot, scope: InertScope): readonly ChartAction[] {
-  const actions = scope.captured.flatMap((action) => readAction(action, scope) ?? [])
-  const known = new Set(actions.flatMap((action) => (action.kind === 'invoke' ? [action.id] : [])))
-  for (const [id, ref] of Object.entries(next.children)) {
-    // A reference made in this move, not by an action: `spawn` inside an assign, whose work no row would hold.
-    if (typeof ref === 'object' && ref !== null && 'sessionId' in ref && !known.has(id))
-      throw unsupported(`spawn of "${id}" inside an assign`)
-  }
-  return actions
-}
-
-function readAction(action: CapturedAction, scope: InertScope): ChartAction | undefined {
-  const params = (action.params ?? {}) as { readonly [key: string]: unknown }
-  switch (action.type) {
-    case 'xstate.spawnChild':
-      return readInvoke(params)
-    case 'xstate.stopChild':
-      return typeof params.id === 'string' ? { kind: 'leave', id: params.id } : undefined
-    case 'xstate.raise':
-      return typeof params.delay === 'number' ? readTimer(params) : undefined
-    case 'xstate.sendTo':
-      if (params.to !== scope.self || typeof params.delay !== 'number') throw unsupported('sendTo another actor')
-      return readTimer(params)
-    case 'xstate.cancel':
-      return { kind: 'cancelTimer', id: String(params.sendId) }
-    case 'xstate.emit':
-      assertStorable(params.event, 'emit', true)
-      return { kind: 'emit', event: params.event as Json }
-    case 'xstate.log':
-      return { kind: 'log', text: logText(params.label, params.value) }
-    default:
-      return readEffect(action)
-  }
-}
-
-function readInvoke(params: { readonly [key: string]: unknown }): ChartAction {
-  const { src, input, actorRef } = params
-  const id = (actorRef as { readonly id?: string } | undefined)?.id
-  if (typeof src !== 'string' || id === undefined) throw unsupported('spawnChild of logic that has no name')
-  if (input === undefined) return { kind: 'invoke', id, src }
-  assertStorable(input, `input of "${id}"`, true)
-  return { kind: 'invoke', id, src, input: input as Json }
-}
-
-function readTimer(params: { readonly [key: string]: unknown }): ChartAction {
-  const { id, event, delay } = params
-  assertStorable(event, 'delayed event', true)
-  return { kind: 'timer', id: id as string | undefined, event: event as ChartEvent, delayMs: Number(delay) }
-}
-
-function readEffect({ exec, info, params }: CapturedAction): ChartAction | undefined {
-  return exec === undefined ? undefined : { kind: 'effect', run: () => exec(info, params) }
-}
-
-function logText(label: unknown, value: unknown): string {
-  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value))
-  return label === undefined ? text : `${String(label)} ${text}`
-}
-
-function unsupported(what: string): JobchartError {
-  return new JobchartError('INVALID_DEFINITION', `${what} cannot be run durably; invoke logic by name instead`)
 }
 
 function namesExactly(machine: AnyStateMachine, snapshot: Snapshot, event: ChartEvent): boolean {

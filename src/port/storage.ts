@@ -123,14 +123,21 @@ export interface LogLine extends NewLine {
   readonly number: number
 }
 
+/** A row of events that a unit has written. */
+export interface WrittenRow {
+  readonly jobId: string
+  /** The first event's number. */
+  readonly sequence: number
+  /** The job was written as claimed. */
+  readonly claimed: boolean
+}
+
 /** What became of a unit. */
 export type UnitResult =
   | {
       readonly status: 'applied'
-      /** The unit was written as claimed. */
-      readonly claimed: boolean
-      /** For each of its rows of events, in order, the first event's number. */
-      readonly sequences: readonly number[]
+      /** Its rows of events, in the order in which they stand in the log. */
+      readonly rows: readonly WrittenRow[]
     }
   | { readonly status: 'conflict' }
   | { readonly status: 'stale' }

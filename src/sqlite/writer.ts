@@ -1,5 +1,15 @@
 import type { Job } from '../model/job.ts'
-import type { Claimed, ClaimQuery, ClaimTransition, JobWrite, Note, Unit, UnitResult, Write } from '../port/storage.ts'
+import type {
+  Claimed,
+  ClaimQuery,
+  ClaimTransition,
+  JobWrite,
+  Note,
+  Unit,
+  UnitResult,
+  Write,
+  WrittenRow,
+} from '../port/storage.ts'
 import { columnsOf, eventValues, jobOf, jsonOrNull, labelsOrNull, routeKey, taskRoute } from './rows.ts'
 import type { Statements } from './statements.ts'
 
@@ -45,15 +55,14 @@ export class Writer {
   /** Applies a unit, or leaves no trace of it. */
   apply(unit: Unit, savepoint: (run: () => void) => void): UnitResult {
     const sequenceBefore = this.#sequence
-    const sequences: number[] = []
-    let claimed = false
+    const rows: WrittenRow[] = []
     const writeAll = () => {
-      for (const write of slotsFreedFirst(unit.writes)) claimed = this.#write(unit.id, write, sequences) || claimed
+      for (const write of slotsFreedFirst(unit.writes)) this.#write(unit.id, write, rows)
     }
     try {
       if (unit.writes.length > 1) savepoint(writeAll)
       else writeAll()
-      return { status: 'applied', claimed, sequences }
+      return { status: 'applied', rows }
     } catch (error) {
       if (!(error instanceof Refused)) throw error
       this.#sequence = sequenceBefore
@@ -77,7 +86,7 @@ export class Writer {
     return claimed
   }
 
-  #write(unit: string, write: Write, sequences: number[]): boolean {
+  #write(unit: string, write: Write, rows: WrittenRow[]): void {
     switch (write.op) {
       case 'insert':
       case 'update': {
@@ -85,21 +94,21 @@ export class Writer {
         const chosen = claimed !== undefined && this.#mayClaim(write.job, claimed.job) ? claimed : write
         if (write.op === 'insert') this.#insert(chosen.job)
         else this.#update(chosen.job, write.revision)
-        sequences.push(this.#append(unit, chosen))
-        return chosen === claimed
+        rows.push({ jobId: chosen.job.id, sequence: this.#append(unit, chosen), claimed: chosen === claimed })
+        return
       }
       case 'note':
         this.#note(write.jobId, write.token, write.note)
-        return false
+        return
       case 'append':
-        sequences.push(this.#append(unit, write))
-        return false
+        rows.push({ jobId: write.events.jobId, sequence: this.#append(unit, write), claimed: false })
+        return
       case 'log':
         this.#lines(write.jobId, write.key, write.lines)
-        return false
+        return
       case 'forget':
         this.#statements.dropSteps.run(write.jobId, write.entry)
-        return false
+        return
     }
   }
 

@@ -6,7 +6,7 @@ import type { Job } from '../model/job.ts'
 import type { ClaimTransition, JobWrite, Route, StorageConnection, Unit, UnitResult, Write } from '../port/storage.ts'
 
 /** The default lifecycle. */
-const plain: AnyJobType = defineJob({ type: 'plain', execute: () => 'done' })
+export const plain: AnyJobType = defineJob({ type: 'plain', execute: () => 'done' })
 
 /** Two invokes at once in one state. */
 export const twin: AnyJobType = defineJob({

@@ -9,6 +9,7 @@ import {
   insertOf,
   momentAt,
   newJob,
+  plain,
   twin,
   unitOf,
   updateOf,
@@ -114,7 +115,7 @@ export const writingChecks: Checks = {
     const created = newJob({ id: 'a' }, clock.now())
     const first = claimed(created.job, clock.now())
     const token = first.job.tasks[0]?.token ?? 0
-    const released = release(first.job, token, momentAt(clock.now()))
+    const released = release(plain, first.job, token, momentAt(clock.now()))
     const second = claimed(released.job, clock.now(), 'other')
     await storage.commit([
       unitOf(insertOf(created)),
@@ -210,7 +211,9 @@ export const writingChecks: Checks = {
       next += row.events.length
     }
     assert.equal(await storage.lastSequence(), next - 1)
-    const sequences = results.flatMap((result) => (result.status === 'applied' ? result.sequences : []))
+    const sequences = results.flatMap((result) =>
+      result.status === 'applied' ? result.rows.map(({ sequence }) => sequence) : [],
+    )
     assert.deepEqual(
       sequences,
       rows.map(({ sequence }) => sequence),
@@ -238,7 +241,7 @@ export const writingChecks: Checks = {
     const created = newJob({ id: 'a' }, clock.now())
     const write: Write = { op: 'insert', ...writeOf(created), claimed: writeOf(claimed(created.job, clock.now())) }
     const result = await commitOne(storage, write)
-    assert.equal(result.status === 'applied' && result.claimed, true)
+    assert.equal(result.status === 'applied' && result.rows[0]?.claimed, true)
     assert.equal((await storage.get('a'))?.tasks[0]?.status, 'held')
   },
 
@@ -248,7 +251,7 @@ export const writingChecks: Checks = {
     const created = newJob({ id: 'a' }, clock.now())
     const write: Write = { op: 'insert', ...writeOf(created), claimed: writeOf(claimed(created.job, clock.now())) }
     const result = await commitOne(storage, write)
-    assert.equal(result.status === 'applied' && result.claimed, false)
+    assert.equal(result.status === 'applied' && result.rows[0]?.claimed, false)
     assert.deepEqual(await storage.get('a'), created.job)
   },
 
@@ -258,7 +261,7 @@ export const writingChecks: Checks = {
     const urgent = newJob({ id: 'a', priority: 5 }, clock.now())
     const write: Write = { op: 'insert', ...writeOf(urgent), claimed: writeOf(claimed(urgent.job, clock.now())) }
     const result = await commitOne(storage, write)
-    assert.equal(result.status === 'applied' && result.claimed, true)
+    assert.equal(result.status === 'applied' && result.rows[0]?.claimed, true)
   },
 
   'S8 what landed is found by its unit, and what did not is not': async ({ clock, open }) => {

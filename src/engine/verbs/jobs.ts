@@ -1,4 +1,3 @@
-import { v4, v7 } from 'uuid'
 import { create, type NewJob, send as sendEvent } from '../../model/decision.ts'
 import type { AnyJobType } from '../../model/definition.ts'
 import { JobchartError } from '../../model/error.ts'
@@ -7,9 +6,10 @@ import type { Job, JobId } from '../../model/job.ts'
 import { assertStorable, type Json } from '../../model/storable.ts'
 import type { ChartEvent } from '../../model/transition.ts'
 import type { Principal, Target } from '../../port/policy.ts'
-import { advance, land, moment } from '../advance.ts'
+import { advance, decideWith, land, moment } from '../advance.ts'
 import { authorizeJob, authorizeSubmit } from '../authorization.ts'
 import type { Core } from '../core.ts'
+import { newId } from '../ids.ts'
 import { submitOptionsSchema } from '../options.ts'
 import { parseWith } from '../parse.ts'
 import type { CallOptions } from '../session.ts'
@@ -125,9 +125,9 @@ async function sendCommand(
       event = await parseCommand(core.types.require(stored), commandFor(core.types.require(stored)))
       signal?.throwIfAborted()
     },
-    decide: (type, stored, at) => {
+    decide: (type, stored, at, relatives) => {
       if (stored.phase === 'settled') throw settled(stored)
-      const decision = sendEvent(type, stored, event, at)
+      const decision = sendEvent(type, stored, event, at, relatives)
       if (decision.handled) return decision
       const where = `the job is ${stored.status}, where "${event.type}" is not taken`
       throw new JobchartError('INVALID_STATE', where, { jobId: id })
@@ -180,9 +180,9 @@ async function parseInput(type: AnyJobType, input: unknown): Promise<Json | unde
 }
 
 async function insert(core: Core, who: Principal, type: AnyJobType, seed: NewJob): Promise<JobView> {
-  const decision = create(type, seed, moment(core))
+  const decision = await decideWith(core, (relatives) => create(type, seed, moment(core), relatives))
   try {
-    const job = await land(core, { decision, change: { by: actorOf(who) } })
+    const job = await land(core, decision, { by: actorOf(who) })
     if (job === 'conflict') throw new Error('a new job cannot conflict')
     return viewOf(job)
   } catch (error) {
@@ -211,11 +211,6 @@ function canonical(value: Json | undefined): string {
       ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1)))
       : each
   return JSON.stringify(value, sorted) ?? ''
-}
-
-function newId(core: Core): string {
-  const random = core.clock.randomBytes(16)
-  return core.settings.ids === 'uuidv4' ? v4({ random }) : v7({ random, msecs: core.clock.now() })
 }
 
 /** A principal, as the cause of an event. */

@@ -1,0 +1,102 @@
+/**
+ * One decision over a job and its relatives.
+ *
+ * A chart may invoke machines, send to them and hear from them. Each is a job with a row of its own, and what one event
+ * causes among them is one unit. This runs them as XState's own actor system does: each has a mailbox; one that is busy
+ * finishes its event first; what a transition asks for is done in the order of its actions, right after it.
+ *
+ * Nothing is loaded here: a relative that is needed and was not given is asked for by {@link MissingJob}, and the caller
+ * decides again from the start with it. That is safe because a decision has no effect until it is committed.
+ */
+
+import type { Decision, Moment } from './decision.ts'
+import type { AnyJobType } from './definition.ts'
+import { Draft } from './draft.ts'
+import { JobchartError } from './error.ts'
+import { isBusy, type Job } from './job.ts'
+
+/** Events that one decision may cause: beyond, charts send to each other without end. */
+const EVENTS_MAX = 10_000
+
+/** The stored jobs that a decision may need, and ids for those that it makes. */
+export interface Relatives {
+  /** The job and its type, or undefined: it was not loaded. */
+  readonly get: (id: string) => { readonly type: AnyJobType; readonly job: Job } | undefined
+  readonly newId: () => string
+}
+
+/** No relatives are known. */
+export const NO_RELATIVES: Relatives = {
+  get: () => undefined,
+  newId: () => {
+    throw new Error('this decision was given no source of ids')
+  },
+}
+
+/** A decision needs a stored job that it was not given. */
+export class MissingJob extends Error {
+  readonly id: string
+
+  constructor(id: string) {
+    super(`the decision needs job "${id}"`)
+    this.id = id
+  }
+}
+
+/** A job with its relatives, while a decision is made of them. */
+export class Family {
+  readonly moment: Moment
+  readonly #relatives: Relatives
+  readonly #drafts = new Map<string, Draft>()
+  #events = 0
+
+  constructor(moment: Moment, relatives: Relatives) {
+    this.moment = moment
+    this.#relatives = relatives
+  }
+
+  /** Takes a stored or new job into the decision. */
+  open(type: AnyJobType, job: Job): Draft {
+    const draft = new Draft(this, type, job)
+    this.#drafts.set(job.id, draft)
+    return draft
+  }
+
+  /** @throws {MissingJob} it was not given. */
+  draft(id: string): Draft {
+    const known = this.#drafts.get(id)
+    if (known !== undefined) return known
+    const relative = this.#relatives.get(id)
+    if (relative === undefined) throw new MissingJob(id)
+    return this.open(relative.type, relative.job)
+  }
+
+  /** A new id for a child job. */
+  newId(): string {
+    return this.#relatives.newId()
+  }
+
+  /** Counts an event. @throws {JobchartError} `INVALID_DEFINITION` there is no end of them. */
+  count(): void {
+    if (++this.#events <= EVENTS_MAX) return
+    throw new JobchartError(
+      'INVALID_DEFINITION',
+      `one event caused more than ${EVENTS_MAX} others: charts send in a circle`,
+    )
+  }
+
+  /** What was decided of `first`, with what became of its relatives. */
+  decision(first: Draft): Decision {
+    for (let isFurther = true; isFurther; ) {
+      isFurther = [...this.#drafts.values()].some((draft) => this.#tellParent(draft))
+    }
+    const others = [...this.#drafts.values()].filter((draft) => draft !== first && draft.isChanged)
+    return first.decision(others.map((draft) => draft.decision()))
+  }
+
+  // A child that has settled stands in its parent's tasks until its own work is gone.
+  #tellParent({ job, wasBusy }: Draft): boolean {
+    if (job.parentId === undefined || !wasBusy || job.phase !== 'settled' || isBusy(job)) return false
+    return this.draft(job.parentId).forgetChild(job.id)
+  }
+}

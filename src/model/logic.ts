@@ -1,0 +1,71 @@
+import type { AnyStateMachine } from 'xstate'
+import type { PromiseCreator } from './task.ts'
+
+/**
+ * What kind of work an invoked logic is.
+ *
+ * - `promise`, `callback`, `observable`: outside work, kept as a task and run by an executor.
+ * - `machine`: a child job with a row of its own.
+ * - `pure`: transition logic, whose state is kept in its task and moved with the job.
+ */
+export type LogicKind = 'promise' | 'callback' | 'observable' | 'machine' | 'pure'
+
+/** Actor logic as XState makes it: what its kinds have in common. */
+export interface AnyLogic {
+  readonly config?: unknown
+  readonly start?: unknown
+  readonly transition: (snapshot: unknown, event: unknown, scope: unknown) => unknown
+  readonly getInitialSnapshot: (scope: unknown, input: unknown) => unknown
+  readonly getPersistedSnapshot: (snapshot: unknown) => unknown
+  readonly restoreSnapshot?: (snapshot: unknown, scope: unknown) => unknown
+}
+
+/** Promise logic: its creator is its config. */
+export interface PromiseLogic extends AnyLogic {
+  readonly config: PromiseCreator
+}
+
+/** Whether a value is logic that an actor could be made of. */
+export function isLogic(value: unknown): value is AnyLogic {
+  if (typeof value !== 'object' || value === null) return false
+  const { transition, getInitialSnapshot } = value as {
+    readonly transition?: unknown
+    readonly getInitialSnapshot?: unknown
+  }
+  return typeof transition === 'function' && typeof getInitialSnapshot === 'function'
+}
+
+/** Whether logic is a machine. */
+export function isMachine(logic: AnyLogic): logic is AnyLogic & AnyStateMachine {
+  return 'root' in logic && 'implementations' in logic
+}
+
+/** Whether logic is promise logic. */
+export function isPromise(logic: AnyLogic): logic is PromiseLogic {
+  return kindOf(logic) === 'promise'
+}
+
+/**
+ * The kind of a logic. XState marks none with it; but only promise logic answers its own event with the value as its
+ * output, only observables keep a subscription in their snapshot, and transition logic has nothing to start.
+ */
+export function kindOf(logic: AnyLogic): LogicKind {
+  if (isMachine(logic)) return 'machine'
+  if (typeof logic.start !== 'function') return 'pure'
+  if (
+    probe(() => logic.transition({ status: 'active' }, { type: 'xstate.promise.resolve', data: 1 }, {}))?.output === 1
+  ) {
+    return 'promise'
+  }
+  const initial = probe(() => logic.getInitialSnapshot({}, undefined))
+  return initial !== undefined && '_subscription' in initial ? 'observable' : 'callback'
+}
+
+function probe(run: () => unknown): { readonly output?: unknown } | undefined {
+  try {
+    const result = run()
+    return typeof result === 'object' && result !== null ? result : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,79 @@
+import type { AnyJobType } from './definition.ts'
+import { jobError } from './error.ts'
+import type { Job, Outcome } from './job.ts'
+import { assertStorable, type Json } from './storable.ts'
+import type { Task, TaskSettings } from './task.ts'
+import type { ChartEvent, Meaning } from './transition.ts'
+
+/** What every new job's record begins with. */
+export function newRecord(type: AnyJobType, at: number) {
+  return {
+    type: type.type,
+    version: type.version,
+    state: {},
+    context: {},
+    status: '',
+    phase: 'active',
+    vacates: false,
+    timers: [],
+    tasks: [],
+    counter: 0,
+    createdAt: at,
+    updatedAt: at,
+    revision: 0,
+    eventCount: 0,
+  } as const satisfies Partial<Job>
+}
+
+/** How a job ended, by the tags of its final state. */
+export function outcomeOf({ tags }: Meaning): Outcome {
+  if (tags.has('failure')) return 'failure'
+  return tags.has('cancelled') ? 'cancelled' : 'success'
+}
+
+/** XState's event for an actor that has ended well. */
+export function doneEvent(id: string, output: Json | undefined): ChartEvent {
+  return { type: `xstate.done.actor.${id}`, output, actorId: id }
+}
+
+/** XState's event for an actor that failed. */
+export function errorEvent(id: string, error: Json): ChartEvent {
+  return { type: `xstate.error.actor.${id}`, error, actorId: id }
+}
+
+/** XState's event for an actor that has moved. */
+export function snapshotEvent(id: string, snapshot: Json): ChartEvent {
+  return { type: `xstate.snapshot.${id}`, snapshot }
+}
+
+/** Whatever was thrown, as a chart may keep it: as it is where it can be stored, an `Error` by its record. */
+export function errorValue(thrown: unknown): Json {
+  if (!(thrown instanceof Error) && thrown !== undefined) {
+    try {
+      assertStorable(thrown, 'error', true)
+      return thrown as Json
+    } catch {
+      // Shown as well as it can be.
+    }
+  }
+  return { ...jobError(thrown) } satisfies Json
+}
+
+/** How a stored task is to be run. */
+export function settingsOf(type: AnyJobType, task: Task): TaskSettings {
+  const settings = type.tasks.get(task.src)
+  if (settings === undefined) throw new Error(`job type "${type.type}" has no logic "${task.src}"`)
+  return settings
+}
+
+/** A task that is offered again: it has no holder and no grace; its token stays, so that no later one repeats it. */
+export function offered(task: Task, change: Partial<Task>): Task {
+  const { holder, stopBy, ...rest } = task
+  return { ...rest, ...change, status: 'offered' }
+}
+
+/** A held task that the chart has left: asked to stop, and given up at its grace's end, counted from `from`. */
+export function stopping(type: AnyJobType, task: Task, from: number): Task {
+  const { killGraceMs } = settingsOf(type, task)
+  return { ...task, status: 'stopping', ...(killGraceMs === null ? {} : { stopBy: from + killGraceMs }) }
+}

@@ -1,0 +1,50 @@
+/** Marks a persisted actor reference, as XState's own persisted snapshots do. */
+const MARK = 'xstate$$type'
+
+interface PersistedRef {
+  readonly [MARK]: 1
+  readonly id: string
+}
+
+/** A context with its actor references as `{ xstate$$type: 1, id }`. What holds none is returned as it is. */
+export function persistRefs(context: unknown): { readonly value: unknown; readonly hasRefs: boolean } {
+  let hasRefs = false
+  const value = replace(context, (each) => {
+    if (!isActorRef(each)) return each
+    hasRefs = true
+    return { [MARK]: 1, id: each.id } satisfies PersistedRef
+  })
+  return { value, hasRefs }
+}
+
+/** A stored context with its references made alive. One whose child is gone stays as it is stored. */
+export function reviveRefs(context: unknown, children: { readonly [id: string]: unknown }): unknown {
+  return replace(context, (each) => (isPersistedRef(each) ? (children[each.id] ?? each) : each))
+}
+
+function isActorRef(value: object): value is { readonly id: string } {
+  return 'sessionId' in value && 'send' in value && 'ref' in value
+}
+
+function isPersistedRef(value: object): value is PersistedRef {
+  return MARK in value && value[MARK] === 1 && 'id' in value && typeof value.id === 'string'
+}
+
+// Copies only what changes. Cycles are not followed: what holds one is refused as not storable.
+function replace(value: unknown, change: (each: object) => unknown, open: Set<object> = new Set()): unknown {
+  if (typeof value !== 'object' || value === null || open.has(value)) return value
+  const changed = change(value)
+  if (changed !== value) return changed
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (!Array.isArray(value) && prototype !== Object.prototype && prototype !== null) return value
+  open.add(value)
+  let copy: { [key: string]: unknown } | undefined
+  for (const [key, each] of Object.entries(value)) {
+    const next = replace(each, change, open)
+    if (next === each) continue
+    copy ??= (Array.isArray(value) ? [...value] : { ...value }) as { [key: string]: unknown }
+    copy[key] = next
+  }
+  open.delete(value)
+  return copy ?? value
+}
