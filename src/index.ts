@@ -43,7 +43,6 @@ export type { TaskEnd } from './model/decision.ts'
 export {
   type AnyJobType,
   type CommandSchemas,
-  type Description,
   defineJob,
   type ExecuteOptions,
   type InputOf,
@@ -51,6 +50,7 @@ export {
   type LifecycleOptions,
   type OutputOf,
 } from './model/definition.ts'
+export type { DescribedSnapshot, Description } from './model/description.ts'
 export { type ErrorCode, type Issue, JobchartError, type JobError } from './model/error.ts'
 export type { Actor, EventDetails, EventRow, EventType, JobEvent } from './model/event.ts'
 export type { Job, JobId, Outcome, Phase, Timer, Trigger } from './model/job.ts'

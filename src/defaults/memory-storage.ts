@@ -38,6 +38,8 @@ class MemoryConnection implements StorageConnection {
     const { store, at } = this.#use()
     const before = store.writes
     const results = units.map((unit) => store.apply(unit, at))
+    if (results.some((result) => result.status === 'applied' && result.rows.some(({ claimed }) => claimed)))
+      this.#list()
     this.#writesSeen += store.writes - before
     return results
   }
@@ -45,7 +47,9 @@ class MemoryConnection implements StorageConnection {
   readonly claim: StorageConnection['claim'] = async (query, limit, transition) => {
     const { store } = this.#use()
     this.#writesSeen++
-    return store.claim(query, limit, `${this.#host.instance}/claim-${++this.#claims}`, transition)
+    const claimed = store.claim(query, limit, `${this.#host.instance}/claim-${++this.#claims}`, transition)
+    if (claimed.length > 0) this.#list()
+    return claimed
   }
 
   readonly get: StorageConnection['get'] = async (id) => {
@@ -60,14 +64,14 @@ class MemoryConnection implements StorageConnection {
       .slice(0, page.limit)
       .map(read)
 
-  readonly due: StorageConnection['due'] = async (types, at, limit) =>
+  readonly due: StorageConnection['due'] = async (types, at, limit, skip) =>
     [...this.#use().store.jobs.values()]
       .flatMap((stored) => ({ stored, wakeAt: wakeAt(stored.job) ?? Number.POSITIVE_INFINITY }))
       .filter(({ stored: { job }, wakeAt }) => {
         return wakeAt <= at && types.some(({ type, version }) => type === job.type && version === job.version)
       })
       .sort((a, b) => a.wakeAt - b.wakeAt || a.stored.n - b.stored.n)
-      .slice(0, limit)
+      .slice(skip, skip + limit)
       .map(({ stored }) => read(stored))
 
   readonly held: StorageConnection['held'] = async (instance) =>
@@ -114,12 +118,10 @@ class MemoryConnection implements StorageConnection {
     store.instances.set(this.#host.instance, { heartbeat: at, alive: true })
   }
 
-  readonly dead: StorageConnection['dead'] = async (silentMs) => {
-    const { store, at } = this.#use()
-    return [...store.instances]
-      .filter(([id, { alive, heartbeat }]) => id !== this.#host.instance && (!alive || heartbeat < at - silentMs))
-      .map(([id]) => id)
-  }
+  readonly others: StorageConnection['others'] = async () =>
+    [...this.#use().store.instances]
+      .filter(([id]) => id !== this.#host.instance)
+      .map(([id, { alive, heartbeat }]) => ({ id, heartbeat, isGone: !alive }))
 
   readonly forget: StorageConnection['forget'] = async (instance) => {
     this.#use().store.instances.delete(instance)
@@ -129,6 +131,13 @@ class MemoryConnection implements StorageConnection {
     this.#isOpen = false
     const known = this.#store.instances.get(this.#host.instance)
     if (known !== undefined) known.alive = false
+  }
+
+  // One that was forgotten while it was silent holds something again: whoever looks after it must find it.
+  #list(): void {
+    const { store, at } = this.#use()
+    const { instance } = this.#host
+    if (!store.instances.has(instance)) store.instances.set(instance, { heartbeat: at, alive: true })
   }
 
   #use(): { readonly store: MemoryStore; readonly at: number } {

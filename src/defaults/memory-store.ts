@@ -77,17 +77,33 @@ export class MemoryStore {
 
   claim(query: ClaimQuery, limit: number, unit: string, transition: ClaimTransition): readonly Claimed[] {
     const claimed: Claimed[] = []
-    for (const { id, entry } of this.#ready.due(query.routes, query.at, limit)) {
-      const stored = this.jobs.get(id)
-      const job = stored === undefined ? undefined : read(stored)
-      const task = job?.tasks.find((each) => each.entry === entry)
-      const write = job === undefined || task === undefined ? undefined : transition(job, task)
-      if (job === undefined || write === undefined) continue
-      this.#put(write.job, job.revision)
-      claimed.push({ ...write, entry, sequence: this.#append(unit, write.events) })
+    for (let skip = 0; claimed.length < limit; ) {
+      const ready = this.#ready.due(query.routes, query.at, limit - claimed.length + skip).slice(skip)
+      if (ready.length === 0) break
+      for (const { id, entry } of ready) {
+        const taken = this.#claimOne(id, entry, unit, transition)
+        if (taken === undefined) skip++
+        else claimed.push(taken)
+      }
     }
     this.writes++
     return claimed
+  }
+
+  // What cannot be claimed stays where it is, and holds up nothing that comes after it.
+  #claimOne(id: string, entry: number, unit: string, transition: ClaimTransition): Claimed | undefined {
+    const stored = this.jobs.get(id)
+    const job = stored === undefined ? undefined : read(stored)
+    const task = job?.tasks.find((each) => each.entry === entry)
+    const write = job === undefined || task === undefined ? undefined : transition(job, task)
+    if (job === undefined || write === undefined) return undefined
+    try {
+      this.#put(write.job, job.revision)
+    } catch (error) {
+      if (error instanceof Refused) return undefined
+      throw error
+    }
+    return { ...write, entry, sequence: this.#append(unit, write.events) }
   }
 
   #write(unit: string, write: Write, at: number, rows: WrittenRow[]): void {
@@ -97,14 +113,14 @@ export class MemoryStore {
         const { claimed } = write
         const chosen = claimed !== undefined && this.#mayClaim(write.job, claimed.job, at) ? claimed : write
         this.#put(chosen.job, write.op === 'insert' ? undefined : write.revision)
-        rows.push({ jobId: chosen.job.id, sequence: this.#append(unit, chosen.events), claimed: chosen === claimed })
+        rows.push({ events: chosen.events, sequence: this.#append(unit, chosen.events), claimed: chosen === claimed })
         return
       }
       case 'note':
         this.#note(write.jobId, write.token, write.note)
         return
       case 'append':
-        rows.push({ jobId: write.events.jobId, sequence: this.#append(unit, write.events), claimed: false })
+        rows.push({ events: write.events, sequence: this.#append(unit, write.events), claimed: false })
         return
       case 'log':
         this.#addLines(write.jobId, write.key, write.lines)

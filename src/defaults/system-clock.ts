@@ -17,6 +17,7 @@ export function systemClock(): Clock {
   return {
     randomBytes,
     now: () => Date.now(),
+    elapsed: () => performance.now(),
     turn: (run) => {
       setImmediate(run)
     },

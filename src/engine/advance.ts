@@ -16,6 +16,7 @@ import { JobchartError, jobNotFound } from '../model/error.ts'
 import { type Actor, eventRow } from '../model/event.ts'
 import { claimableTasks, type Job, wakeAt } from '../model/job.ts'
 import type { JobWrite, UnitResult, Write, WrittenRow } from '../port/storage.ts'
+import { isNotWritten } from './commit.ts'
 import { type Core, ENGINE } from './core.ts'
 import { newId } from './ids.ts'
 
@@ -81,12 +82,16 @@ export async function land(
   try {
     const writes = landings.flatMap((landing) => writesOf(core, landing, change.withoutSteps === true))
     result = await core.group.commit([...(change.notes ?? []), ...writes])
+  } catch (error) {
+    // It may have landed after all: what it asked for is found by looking at the rows.
+    if (!isNotWritten(error)) core.dispatcher.suspect()
+    throw error
   } finally {
     for (const { claimed } of landings) claimed?.giveBackRoom()
   }
   if (result.status === 'conflict') return 'conflict'
   if (result.status !== 'applied') throw refusal(result)
-  for (const row of result.rows) publishRow(core, landings, row)
+  for (const { events, sequence } of result.rows) core.publisher.publish(events, sequence)
   for (const { decided } of landings) runEffects(decided)
   for (const landing of landings) dispatchLanding(core, landing, result.rows)
   const [first] = landings
@@ -131,11 +136,15 @@ function claimAtOnce(core: Core, by: Actor, { type, job, events, inputs }: JobDe
   return { entry: task.entry, write: { job: claimed.job, events: row }, giveBackRoom }
 }
 
-/** A claim that touches the job alone; undefined where its chart sends to relatives on it. */
+/**
+ * A claim that writes the job's row and its events alone; undefined where its chart sends to relatives, logs or acts on
+ * it, which takes a unit of its own.
+ */
 export function claimAlone(decide: () => Decision): Decision | undefined {
   try {
     const decision = decide()
-    return decision.changed && decision.others.length === 0 ? decision : undefined
+    const isAlone = decision.others.length === 0 && decision.logs.length === 0 && decision.over.length === 0
+    return decision.changed && isAlone && decision.effects.length === 0 ? decision : undefined
   } catch (error) {
     if (error instanceof MissingJob) return undefined
     throw error
@@ -154,13 +163,8 @@ function writesOf(core: Core, { decided, waiting, claimed }: Landing, withoutSte
 }
 
 function committedOf({ decided, waiting, claimed }: Landing, rows: readonly WrittenRow[]): JobWrite {
-  const isClaimed = rows.some((row) => row.jobId === decided.job.id && row.claimed)
+  const isClaimed = rows.some((row) => row.claimed && row.events.jobId === decided.job.id)
   return isClaimed && claimed !== undefined ? claimed.write : waiting
-}
-
-function publishRow(core: Core, landings: readonly Landing[], row: WrittenRow): void {
-  const landing = landings.find(({ decided }) => decided.job.id === row.jobId)
-  if (landing !== undefined) core.publisher.publish(committedOf(landing, [row]).events, row.sequence)
 }
 
 function dispatchLanding(core: Core, landing: Landing, rows: readonly WrittenRow[]): void {
@@ -209,11 +213,11 @@ function refusal(result: Exclude<UnitResult, { status: 'applied' | 'conflict' }>
   }
 }
 
-// The machine's own actions are best effort: one that throws harms neither the job nor the next action.
+// The machine's own actions are best effort: one that throws, or rejects, harms neither the job nor the next action.
 function runEffects({ effects }: JobDecision): void {
   for (const run of effects) {
     try {
-      run()
+      Promise.resolve(run()).catch(() => {})
     } catch {
       // A lasting effect belongs in an invoke, whose failure the chart hears of.
     }

@@ -25,8 +25,11 @@ export class Attempt {
   #recorded: Promise<ReadonlyMap<string, Json | undefined>> | undefined
   #wrote = false
   #hasEnded = false
+  #isOver = false
   #lines: NewLine[] = []
   #batches = 0
+  /** Notes that storage refused for a time. */
+  #unsent: Write[] = []
   #progress: Progress | undefined
   #isProgressDue = false
   #cancelProgress: (() => void) | undefined
@@ -74,10 +77,11 @@ export class Attempt {
     }
   }
 
-  /** What is reported and not yet written, for the unit of the attempt's end; nothing is written after it. */
+  /** What is reported and not yet written, for the unit of the attempt's end; nothing is taken after it. */
   lastNotes(): readonly Write[] {
+    this.#isOver = true
     this.#cancelProgress?.()
-    const notes: Write[] = []
+    const notes = this.#unsent
     if (this.#lines.length > 0) notes.push(this.#logNote())
     if (this.#isProgressDue && this.#progress !== undefined) notes.push(...this.#progressWrites(this.#progress))
     return notes
@@ -90,7 +94,8 @@ export class Attempt {
 
   async #context(): Promise<TaskContext> {
     const { input: schema, takesJobInput } = this.#settings
-    const given = takesJobInput ? this.job.input : this.task.input
+    // A copy: what the code does to it is its own affair.
+    const given = structuredClone(takesJobInput ? this.job.input : this.task.input)
     const { id, type } = this.job
     return {
       input: schema === undefined ? given : await parseWith(schema, given, 'input'),
@@ -105,6 +110,7 @@ export class Attempt {
   }
 
   #report(report: ProgressReport): void {
+    if (this.#isOver) return
     this.#progress = parseProgress(report, this.#progress)
     this.#isProgressDue = true
     if (this.#cancelProgress !== undefined) return
@@ -120,9 +126,10 @@ export class Attempt {
     this.#isProgressDue = false
     const writes = this.#progressWrites(this.#progress)
     const result = await this.#write(writes)
-    const row = writes.find((write) => write.op === 'append')
-    const [written] = result?.status === 'applied' ? result.rows : []
-    if (written !== undefined && row !== undefined) this.#core.publisher.publish(row.events, written.sequence)
+    if (result === undefined) this.#isProgressDue = true
+    for (const row of result?.status === 'applied' ? result.rows : []) {
+      this.#core.publisher.publish(row.events, row.sequence)
+    }
   }
 
   #progressWrites(progress: Progress) {
@@ -135,15 +142,20 @@ export class Attempt {
   }
 
   #log(text: string): void {
+    if (this.#isOver) return
     const isFirst = this.#lines.length === 0
-    const line = String(text).slice(0, LINE_CHARACTERS_MAX).toWellFormed()
+    const line = `${text}`.slice(0, LINE_CHARACTERS_MAX).toWellFormed()
     this.#lines.push({ at: this.#core.clock.now(), text: line })
     // The lines of one turn are one note.
     if (isFirst) this.#core.clock.turn(() => void this.#writeLines())
   }
 
   async #writeLines(): Promise<void> {
-    if (this.#lines.length > 0) await this.#write([this.#logNote()])
+    if (this.#lines.length === 0) return
+    const note = this.#logNote()
+    const result = await this.#write([note])
+    // Its key makes it harmless that it may have been written after all.
+    if (result === undefined) this.#unsent.push(note)
   }
 
   #logNote(): Write {

@@ -6,6 +6,14 @@ import type { Core } from './core.ts'
 /** How long a policy may take to answer. */
 const ANSWER_MS_MAX = 5_000
 
+/** What is asked of a policy about a job. */
+export interface Question {
+  readonly action: Action
+  readonly command?: Target['command']
+  /** Gives up waiting for the answer. */
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
  * Asks the policy about a job.
  *
@@ -15,65 +23,136 @@ const ANSWER_MS_MAX = 5_000
 export async function authorizeJob(
   core: Core,
   who: Principal,
-  action: Action,
   job: Job,
-  command?: Target['command'],
+  { action, command, signal }: Question,
 ): Promise<readonly string[]> {
-  const target = { ...targetOf(job), ...(command === undefined ? {} : { command }) }
-  const verdict = await ask(core, who, action, target)
-  if (verdict === 'allow') return []
-  if (typeof verdict === 'object') return verdict.redact
+  const seen = targetOf(job)
+  const target = command === undefined ? seen : { ...seen, command }
+  const verdict = await ask(core, who, action, target, signal)
+  if (isShown(verdict)) return redactedBy(verdict)
   // A denial says that there is a job, so it is only for who may know that.
-  const isSeen = verdict === 'deny' && action !== 'get' && isShown(await ask(core, who, 'get', target))
+  const isSeen = verdict === 'deny' && action !== 'get' && isShown(await ask(core, who, 'get', seen, signal))
   if (!isSeen) throw jobNotFound(job.id)
   const what = command === undefined ? action : `send "${command.name}" to`
   throw new JobchartError('FORBIDDEN', `"${who.id}" may not ${what} this job`, { jobId: job.id })
 }
 
+/** The fields of a job that are not for the principal's eyes; undefined: the job itself is not. */
+export async function redactedFor(core: Core, who: Principal, job: Job): Promise<readonly string[] | undefined> {
+  const verdict = await ask(core, who, 'get', targetOf(job), undefined)
+  return isShown(verdict) ? redactedBy(verdict) : undefined
+}
+
 /** @throws {JobchartError} `FORBIDDEN` */
-export async function authorizeSubmit(core: Core, who: Principal, target: Target): Promise<void> {
-  if (isShown(await ask(core, who, 'submit', target))) return
+export async function authorizeSubmit(
+  core: Core,
+  who: Principal,
+  target: Target,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (isShown(await ask(core, who, 'submit', target, signal))) return
   throw new JobchartError('FORBIDDEN', `"${who.id}" may not submit jobs of type "${target.type}"`)
 }
 
 /** @throws {JobchartError} `FORBIDDEN` the principal may list nothing at all. */
-export async function authorizeList(core: Core, who: Principal): Promise<readonly Scope[]> {
+export async function authorizeList(
+  core: Core,
+  who: Principal,
+  signal: AbortSignal | undefined,
+): Promise<readonly Scope[]> {
   if (who.kind === 'system') return [{}]
-  const scopes = await answer(core, () => core.policy.scope(who, 'list'), false)
-  if (scopes !== false && scopes.length > 0) return scopes
+  const scopes: unknown = await answer(core, () => core.policy.scope(who, 'list'), false, signal)
+  if (Array.isArray(scopes) && scopes.length > 0 && scopes.every(isScope)) return scopes
   throw new JobchartError('FORBIDDEN', `"${who.id}" may not list jobs`)
 }
 
-/** What a policy may know of a job. */
 function targetOf(job: Job): Target {
   const { id: jobId, tenant, type, createdBy, labels, pipeline, status } = job
   return { jobId, tenant, type, createdBy, labels, status, ...(pipeline === undefined ? {} : { pipeline }) }
 }
 
-async function ask(core: Core, who: Principal, action: Action, target: Target): Promise<Verdict> {
+async function ask(
+  core: Core,
+  who: Principal,
+  action: Action,
+  target: Target,
+  signal: AbortSignal | undefined,
+): Promise<Verdict> {
   if (who.kind === 'system') return 'allow'
-  return await answer<Verdict>(core, () => core.policy.authorize(who, action, target), 'deny')
+  const verdict: unknown = await answer<unknown>(core, () => core.policy.authorize(who, action, target), 'deny', signal)
+  return isVerdict(verdict) ? verdict : 'deny'
 }
 
 function isShown(verdict: Verdict): boolean {
   return verdict === 'allow' || typeof verdict === 'object'
 }
 
-// P2: a throw, a rejection, and silence are denials.
-async function answer<Answer>(core: Core, run: () => Answer | PromiseLike<Answer>, denial: Answer): Promise<Answer> {
-  let cancel = () => {}
+function redactedBy(verdict: Verdict): readonly string[] {
+  return typeof verdict === 'object' ? verdict.redact : []
+}
+
+// A policy is a user's code: what is no answer of the port is a denial (P2).
+function isVerdict(value: unknown): value is Verdict {
+  if (typeof value !== 'object' || value === null) return value === 'allow' || value === 'deny' || value === 'hide'
+  return 'redact' in value && Array.isArray(value.redact) && value.redact.every((field) => typeof field === 'string')
+}
+
+function isScope(value: unknown): value is Scope {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  return Object.entries(value).every(([key, each]) => {
+    if (each === undefined) return true
+    return key === 'labels' ? isLabels(each) : SCOPE_KEYS.has(key) && typeof each === 'string'
+  })
+}
+
+const SCOPE_KEYS: ReadonlySet<string> = new Set(['tenant', 'createdBy', 'type', 'pipeline'])
+
+function isLabels(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return Object.values(value).every((each) => typeof each === 'string')
+}
+
+// P2: a throw, a rejection, and silence are denials. Whoever has given up waiting is told so, not denied.
+async function answer<Answer>(
+  core: Core,
+  run: () => Answer | PromiseLike<Answer>,
+  denial: Answer,
+  signal: AbortSignal | undefined,
+): Promise<Answer> {
+  const silence = silenceOf(core, signal)
   try {
     const given = run()
     if (!isPromiseLike(given)) return given
-    const silence = new Promise<Answer>((resolve) => {
-      cancel = core.clock.timer(ANSWER_MS_MAX, () => resolve(denial))
-    })
-    return await Promise.race([given, silence])
+    const answered = await Promise.race([given, silence.begins()])
+    if (answered !== silence) return answered as Answer
   } catch {
-    return denial
+    // A denial, below.
   } finally {
-    cancel()
+    silence.ends()
   }
+  signal?.throwIfAborted()
+  if (core.stopped.aborted) throw new JobchartError('ENGINE_STOPPED', 'the engine was stopped meanwhile')
+  return denial
+}
+
+/** What is waited for beside an answer: its time is over, the asker gives up, or the engine stops. */
+function silenceOf({ clock, stopped }: Core, signal: AbortSignal | undefined) {
+  let ends = () => {}
+  const silence = {
+    begins: () =>
+      new Promise<unknown>((resolve) => {
+        const end = () => resolve(silence)
+        const cancel = clock.timer(ANSWER_MS_MAX, end)
+        const signals = signal === undefined ? [stopped] : [stopped, signal]
+        for (const each of signals) each.addEventListener('abort', end)
+        ends = () => {
+          cancel()
+          for (const each of signals) each.removeEventListener('abort', end)
+        }
+      }),
+    ends: () => ends(),
+  }
+  return silence
 }
 
 function isPromiseLike<Value>(value: Value | PromiseLike<Value>): value is PromiseLike<Value> {

@@ -8,6 +8,9 @@ interface Waiting {
   readonly reject: (error: unknown) => void
 }
 
+/** How often a unit that did not land is tried again. */
+const TRIES_MAX = 3
+
 /**
  * Gathers the units of one turn of the event loop into one commit: one wait for the disk serves them all, which is
  * what makes full durability cheap.
@@ -26,13 +29,17 @@ export class GroupCommit {
   #isFlushing = false
   readonly #instance: string
   #units = 0
-  #sequence: number
+  #sequence = 0
 
-  /** `instance` makes the ids of units unique; `sequence` is the newest of the log. */
-  constructor(clock: Clock, storage: StorageConnection, instance: string, sequence: number) {
+  /** `instance` makes the ids of units unique. */
+  constructor(clock: Clock, storage: StorageConnection, instance: string) {
     this.#clock = clock
     this.#storage = storage
     this.#instance = instance
+  }
+
+  /** What landed is looked for after this sequence of the log. */
+  startAt(sequence: number): void {
     this.#sequence = sequence
   }
 
@@ -63,13 +70,13 @@ export class GroupCommit {
     if (this.#waiting.length > 0) this.#clock.turn(() => void this.#flush())
   }
 
-  async #write(batch: readonly Waiting[]): Promise<void> {
+  async #write(batch: readonly Waiting[], tries = 0): Promise<void> {
     try {
       const results = await this.#storage.commit(batch.map(({ unit }) => unit))
       for (const [index, waiting] of batch.entries()) this.#settle(waiting, results[index])
     } catch (error) {
-      if (wasNotWritten(error)) await this.#writeAlone(batch, error)
-      else await this.#writeMissing(batch, error)
+      if (isNotWritten(error)) await this.#writeAlone(batch, error)
+      else await this.#writeMissing(batch, error, tries)
     }
   }
 
@@ -78,13 +85,11 @@ export class GroupCommit {
     for (const waiting of batch) await this.#write([waiting])
   }
 
-  async #writeMissing(batch: readonly Waiting[], error: unknown): Promise<void> {
+  async #writeMissing(batch: readonly Waiting[], error: unknown, tries: number): Promise<void> {
     let rows: readonly StoredEvents[]
     try {
-      rows = await this.#storage.landed(
-        batch.map(({ unit }) => unit.id),
-        this.#sequence,
-      )
+      const ids = batch.map(({ unit }) => unit.id)
+      rows = await this.#storage.landed(ids, this.#sequence)
     } catch {
       for (const { reject } of batch) reject(outcomeUnknown(error))
       return
@@ -92,16 +97,8 @@ export class GroupCommit {
     for (const waiting of batch) {
       const own = rows.filter(({ unit }) => unit === waiting.unit.id)
       if (own.length > 0) this.#settle(waiting, appliedAs(waiting.unit, own))
-      else await this.#retryOnce(waiting)
-    }
-  }
-
-  async #retryOnce(waiting: Waiting): Promise<void> {
-    try {
-      const [result] = await this.#storage.commit([waiting.unit])
-      this.#settle(waiting, result)
-    } catch (error) {
-      waiting.reject(wasNotWritten(error) ? error : outcomeUnknown(error))
+      else if (tries < TRIES_MAX) await this.#write([waiting], tries + 1)
+      else waiting.reject(outcomeUnknown(error))
     }
   }
 
@@ -116,7 +113,8 @@ export class GroupCommit {
   }
 }
 
-function wasNotWritten(error: unknown): boolean {
+/** Whether an error says that nothing was written. */
+export function isNotWritten(error: unknown): boolean {
   return error instanceof JobchartError && error.code === 'STORAGE_UNAVAILABLE'
 }
 
@@ -132,6 +130,8 @@ function appliedAs({ writes }: Unit, rows: readonly StoredEvents[]): UnitResult 
   )
   const isClaimed = ({ jobId, events }: StoredEvents) =>
     asClaimed.some(({ job, events: row }) => job.id === jobId && row.events.length === events.length)
-  const written = rows.map((row) => ({ jobId: row.jobId, sequence: row.sequence, claimed: isClaimed(row) }))
-  return { status: 'applied', rows: written }
+  return {
+    status: 'applied',
+    rows: rows.map((row) => ({ events: row, sequence: row.sequence, claimed: isClaimed(row) })),
+  }
 }

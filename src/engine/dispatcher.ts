@@ -34,8 +34,10 @@ export class Dispatcher {
   readonly #backlog = new Set<string>()
   #isClaiming = false
   #isWanted = false
-  #isStopped = false
+  /** Nothing is claimed before the engine has started, and after it stops. */
+  #isOpen = false
   #mustReconcile = false
+  readonly #unobserved = new Set<string>()
   #waiters: (() => void)[] = []
 
   constructor(core: () => Core) {
@@ -44,7 +46,7 @@ export class Dispatcher {
 
   /** Nothing runs, and nothing is about to be claimed. Leaked code does not count. */
   get isIdle(): boolean {
-    return this.#attempts.size === this.#void.size && !this.#isClaiming
+    return this.#attempts.size === this.#void.size && !this.#isClaiming && !this.#mustReconcile
   }
 
   /** Resolves when an attempt or a round of claims has ended, or `wake` was called. */
@@ -78,7 +80,7 @@ export class Dispatcher {
 
   /** Looks for ready tasks in the next turn. */
   claimSoon(): void {
-    if (this.#isStopped || !this.#core().settings.work) return
+    if (!this.#isOpen || !this.#core().settings.work) return
     this.#isWanted = true
     if (this.#isClaiming) return
     this.#isClaiming = true
@@ -100,6 +102,8 @@ export class Dispatcher {
     for (const attempt of this.#attempts.values()) {
       // Code that has ended has nothing to stop, and is not leaked.
       if (attempt.job.id !== job.id || attempt.hasEnded) continue
+      // A row that was read before the attempt was claimed knows nothing of it.
+      if (job.revision < attempt.job.revision) continue
       const task = job.tasks.find(({ token, status }) => token === attempt.task.token && status !== 'offered')
       if (task?.status === 'held') continue
       attempt.stop('the job no longer wants this work')
@@ -109,28 +113,47 @@ export class Dispatcher {
 
   /** Reads again the jobs that something happened to elsewhere, where this engine runs something of them. */
   async observeElsewhere(jobIds: ReadonlySet<string>): Promise<void> {
+    for (const id of jobIds) this.#unobserved.add(id)
     const running = new Set([...this.#attempts.values()].map(({ job }) => job.id))
-    for (const id of jobIds) {
-      if (!running.has(id)) continue
-      const job = await this.#core().storage.get(id)
+    for (const id of this.#unobserved) {
+      const job = running.has(id) ? await this.#core().storage.get(id) : undefined
       if (job !== undefined) this.observe(job)
+      // Only now: a read that fails leaves it for the next poll.
+      this.#unobserved.delete(id)
     }
   }
 
-  /** After an error it is not known what was claimed: starts what the storage says is held here and does not run. */
+  /** A write may have landed unheard: the next sweep compares what runs with the rows. */
+  suspect(): void {
+    this.#mustReconcile = true
+  }
+
+  /**
+   * After an error it is not known what was written: starts what the storage says is held here and does not run, stops
+   * what it does not hold, and wakes whoever waits.
+   */
   async reconcile(): Promise<void> {
     if (!this.#mustReconcile) return
     const core = this.#core()
     const held = await core.storage.held(core.instance)
-    this.#mustReconcile = false
     for (const job of held) {
       for (const task of job.tasks) if (task.holder === core.instance) this.start(job, task.entry)
     }
+    await this.observeElsewhere(new Set([...this.#attempts.values()].map(({ job }) => job.id)))
+    this.#mustReconcile = false
+    core.publisher.wakeAll()
+    this.wake()
+  }
+
+  /** From now on work is claimed. */
+  open(): void {
+    this.#isOpen = true
+    this.claimSoon()
   }
 
   /** Claims nothing more. */
-  stop(): void {
-    this.#isStopped = true
+  close(): void {
+    this.#isOpen = false
   }
 
   /** Gives back what still runs: offered again without counting the attempt, whose reports are stale from now on. */
@@ -139,13 +162,13 @@ export class Dispatcher {
     for (const attempt of this.attempts) {
       const { job, task } = attempt
       const decide: Change['decide'] = (type, stored, at) => release(type, stored, task.token, at)
-      await advance(core, { jobId: job.id, by: ENGINE, decide }).catch(() => undefined)
+      await advance(core, { jobId: job.id, by: ENGINE, notes: attempt.lastNotes(), decide }).catch(() => undefined)
       attempt.stop('the engine stops')
     }
   }
 
   async #claimAll(): Promise<void> {
-    while (this.#isWanted && !this.#isStopped) {
+    while (this.#isWanted && this.#isOpen) {
       this.#isWanted = false
       for (const executor of this.#core().executors.keys()) await this.#claimFor(executor)
     }
@@ -166,7 +189,7 @@ export class Dispatcher {
       const query = { routes, at: core.clock.now() }
       const related: { readonly job: Job; readonly entry: number }[] = []
       const claimed = await core.storage.claim(query, limit, (job, task) => {
-        const write = claimTask(core, job, task)
+        const write = claimSafely(core, job, task)
         if (write === undefined) related.push({ job, entry: task.entry })
         return write
       })
@@ -177,7 +200,7 @@ export class Dispatcher {
         this.start(job, entry)
         dispatch(core, job)
       }
-      for (const { job, entry } of related) await this.#claimWithRelatives(core, job, entry)
+      for (const { job, entry } of related) await this.#claimWithRelatives(core, job, entry).catch(() => {})
     } catch {
       // What was claimed is in the rows; the next sweep looks there.
       this.#mustReconcile = true
@@ -198,7 +221,7 @@ export class Dispatcher {
 
   #room(executor: string): number {
     const { settings, executors } = this.#core()
-    if (this.#isStopped || !settings.work || this.#void.size >= settings.maxLeaked) return 0
+    if (!this.#isOpen || !settings.work || this.#void.size >= settings.maxLeaked) return 0
     return (executors.get(executor)?.room() ?? 0) - (this.#reserved.get(executor) ?? 0)
   }
 
@@ -245,14 +268,31 @@ export class Dispatcher {
         if (core.stopped.aborted) return
         const isFirst = known !== undefined
         known = undefined
-        if (!isFinal(error)) await new Promise<void>((wake) => core.clock.timer(REPORT_RETRY_MS, wake))
+        if (!isFinal(error)) await pause(core, REPORT_RETRY_MS)
         else if (isFirst || notes.length > 0) {
           // A stopping task's reports are stale, but its end is not: once more, with the job as it is and without them.
           notes = []
-        } else return
+        } else {
+          // It may have ended by a write of this report that was not heard: whoever waits looks again.
+          core.publisher.wakeAll()
+          return
+        }
       }
     }
   }
+}
+
+/** Resolves after `ms`, or when the engine stops. */
+function pause(core: Core, ms: number): Promise<void> {
+  return new Promise((resume) => {
+    const cancel = core.clock.timer(ms, end)
+    function end(): void {
+      cancel()
+      core.stopped.removeEventListener('abort', end)
+      resume()
+    }
+    core.stopped.addEventListener('abort', end)
+  })
 }
 
 function attemptKey(jobId: string, token: number): string {
@@ -279,6 +319,15 @@ function routesOf({ types }: Core, executor: string): readonly Route[] {
     .all()
     .filter(({ tasks }) => [...tasks.values()].some((settings) => settings.executor === executor))
     .map(({ type, version }) => ({ type, version, executor }))
+}
+
+// One row that cannot be claimed must not keep the others of its round from it (I36).
+function claimSafely(core: Core, job: Job, task: Task): JobWrite | undefined {
+  try {
+    return claimTask(core, job, task)
+  } catch {
+    return undefined
+  }
 }
 
 function claimTask(core: Core, job: Job, task: Task): JobWrite | undefined {

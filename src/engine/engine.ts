@@ -2,15 +2,19 @@ import { v4 } from 'uuid'
 import { JobchartError } from '../model/error.ts'
 import type { EventType, JobEvent } from '../model/event.ts'
 import { type Duration, durationMs } from '../model/time.ts'
+import type { Clock } from '../port/clock.ts'
 import type { Principal } from '../port/policy.ts'
+import type { StorageConnection } from '../port/storage.ts'
 import { Alarm } from './alarm.ts'
 import { GroupCommit } from './commit.ts'
 import { type Core, TypeRegistry } from './core.ts'
 import { Dispatcher } from './dispatcher.ts'
+import { guardedStorage } from './guarded-storage.ts'
 import { type EngineOptions, parseSettings, principalSchema, type Settings } from './options.ts'
 import { Publisher } from './publisher.ts'
-import { recover } from './recovery.ts'
+import { Recovery } from './recovery.ts'
 import { createSession, type Session } from './session.ts'
+import { steadyClock } from './steady-clock.ts'
 import { fireDue } from './timers.ts'
 
 /** Who a session is for, as its host knows them. */
@@ -148,11 +152,22 @@ export class Engine implements AsyncDisposable {
   }
 }
 
+interface Parts {
+  readonly settings: Settings
+  readonly types: TypeRegistry
+  readonly publisher: Publisher
+  readonly clock: Clock
+  readonly instance: string
+  readonly storage: StorageConnection
+}
+
 /** One run of an engine, from a start to a stop. */
 class Running {
   readonly core: Core
   readonly #stopped: AbortController
   readonly #loops: (() => void)[] = []
+  readonly #recovery = new Recovery()
+  #mustRead = false
 
   private constructor(core: Core, stopped: AbortController) {
     this.core = core
@@ -165,12 +180,23 @@ class Running {
     types: TypeRegistry,
     publisher: Publisher,
   ): Promise<Running> {
-    const { clock, policy } = options
+    const clock = steadyClock(options.clock)
     const instance = v4({ random: clock.randomBytes(16) })
-    const storage = await options.storage.open({ clock, instance })
+    const storage = guardedStorage(await options.storage.open({ clock, instance }))
+    try {
+      const running = Running.#join(options, { settings, types, publisher, clock, instance, storage })
+      await running.#begin()
+      return running
+    } catch (error) {
+      await storage.close().catch(() => {})
+      throw error
+    }
+  }
+
+  static #join(options: EngineOptions, parts: Parts): Running {
+    const { clock, instance, storage, settings, types, publisher } = parts
+    const { policy } = options
     const stopped = new AbortController()
-    const sequence = await storage.lastSequence()
-    publisher.startAt(sequence)
     const core: Core = {
       instance,
       settings,
@@ -179,7 +205,7 @@ class Running {
       executors: new Map(Object.entries(options.executors)),
       types,
       storage,
-      group: new GroupCommit(clock, storage, instance, sequence),
+      group: new GroupCommit(clock, storage, instance),
       publisher,
       dispatcher: new Dispatcher(() => core),
       alarm: new Alarm(clock, () => {
@@ -188,25 +214,38 @@ class Running {
       }),
       stopped: stopped.signal,
     }
-    const running = new Running(core, stopped)
-    await running.#sweep().catch(async (error: unknown) => {
-      await storage.close()
+    return new Running(core, stopped)
+  }
+
+  async #begin(): Promise<void> {
+    const { core } = this
+    try {
+      const sequence = await core.storage.lastSequence()
+      core.publisher.startAt(sequence)
+      core.group.startAt(sequence)
+      await this.#sweep()
+    } catch (error) {
+      this.#end()
       throw error
-    })
-    running.#startLoops()
+    }
+    this.#startLoops()
+    core.dispatcher.open()
     // What waits is claimed before anyone asks what runs.
     if (!core.dispatcher.isIdle) await core.dispatcher.nextChange()
-    return running
+  }
+
+  #end(): void {
+    this.#stopped.abort()
+    for (const cancel of this.#loops) cancel()
+    this.core.alarm.stop()
   }
 
   async stop(timeoutMs: number): Promise<void> {
     const { core } = this
-    core.dispatcher.stop()
+    core.dispatcher.close()
     await this.#finished(timeoutMs)
     await core.dispatcher.releaseAll()
-    this.#stopped.abort()
-    for (const cancel of this.#loops) cancel()
-    core.alarm.stop()
+    this.#end()
     core.publisher.wakeAll()
     core.dispatcher.wake()
     // What is still held (code that ignores its stop) is recovered by whoever finds this instance's lock free.
@@ -231,19 +270,21 @@ class Running {
     this.#every(settings.pollMs, () => this.#poll())
     this.#every(settings.sweepMs, () => this.#sweep())
     this.#every(settings.heartbeatMs, () => this.core.storage.beat())
-    this.core.dispatcher.claimSoon()
   }
 
   async #poll(): Promise<void> {
     const { storage, publisher, dispatcher } = this.core
-    if (!storage.changed()) return
+    // Kept until it has been read: a poll that fails is made up for by the next.
+    this.#mustRead ||= storage.changed()
+    if (!this.#mustRead) return
     await dispatcher.observeElsewhere(await publisher.readTail(storage))
+    this.#mustRead = false
     dispatcher.claimSoon()
   }
 
   async #sweep(): Promise<void> {
     const { core } = this
-    await recover(core)
+    await this.#recovery.run(core)
     await fireDue(core)
     await core.dispatcher.reconcile()
     core.dispatcher.claimSoon()

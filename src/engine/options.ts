@@ -83,13 +83,15 @@ function checkExecutors({ jobs, executors }: EngineOptions): void {
   }
 }
 
-const name = z.string().min(1).max(200)
+const isText = (text: string) => text.isWellFormed()
+const name = z.string().min(1).max(200).refine(isText, 'should be well-formed text')
+const labelText = z.string().max(200).refine(isText, 'should be well-formed text')
 
 /** What `submit` takes beside the input. */
 export const submitOptionsSchema = z.strictObject({
   pipeline: name.optional(),
   priority: z.int().min(-1_000_000).max(1_000_000).default(0),
-  labels: z.record(name, z.string().max(200)).default({}),
+  labels: z.record(name, labelText).default({}),
   idempotencyKey: name.optional(),
   tenant: name.optional(),
 })
@@ -101,7 +103,7 @@ export const listOptionsSchema = z.strictObject({
   phase: z.enum(['settled', 'indeterminate', 'active']).optional(),
   status: name.optional(),
   pipeline: name.optional(),
-  labels: z.record(name, z.string().max(200)).default({}),
+  labels: z.record(name, labelText).default({}),
   limit: z.int().min(1).max(100).default(20),
   cursor: z.string().max(1_000).optional(),
 })

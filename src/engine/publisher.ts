@@ -3,7 +3,7 @@ import { type EventRow, type EventType, type JobEvent, publicEvents } from '../m
 import type { StorageConnection } from '../port/storage.ts'
 
 /** Hears of a listener of `engine.on` that threw or rejected. */
-export type OnListenerError = (error: unknown, event: JobEvent) => void
+export type OnListenerError = (error: unknown, event: JobEvent) => unknown
 
 /** Rows of the log read at once by the tail. */
 const TAIL_ROWS = 500
@@ -41,7 +41,9 @@ export class Publisher {
   /** Publishes a row of this engine's own commit. */
   publish(row: EventRow, sequence: number): void {
     if (sequence === this.#sequence + 1) this.#sequence += row.events.length
-    for (const event of publicEvents(row, sequence)) this.#emitter.emit(event.type, event)
+    if (row.events.some(({ type }) => this.#emitter.listenerCount(type) > 0)) {
+      for (const event of publicEvents(row, sequence)) this.#emitter.emit(event.type, event)
+    }
     this.#wake(row.jobId)
   }
 
@@ -84,7 +86,7 @@ export class Publisher {
     try {
       // The emitter calls only the listeners of the event's own type.
       const returned = listener(event as never)
-      if (returned instanceof Promise) returned.catch((error: unknown) => this.#report(error, event))
+      Promise.resolve(returned).catch((error: unknown) => this.#report(error, event))
     } catch (error) {
       this.#report(error, event)
     }
@@ -92,7 +94,7 @@ export class Publisher {
 
   #report(error: unknown, event: JobEvent): void {
     try {
-      this.#onListenerError(error, event)
+      Promise.resolve(this.#onListenerError(error, event)).catch(() => {})
     } catch {
       // The last resort of a broken listener is itself broken; there is nobody left to tell.
     }

@@ -1,15 +1,38 @@
 import { lose } from '../model/decision.ts'
 import type { Job } from '../model/job.ts'
+import type { OtherInstance } from '../port/storage.ts'
 import { advance } from './advance.ts'
 import { type Core, ENGINE } from './core.ts'
 
 /**
- * Takes back what dead instances held. Each loss is one commit: the chart that names `task.lost` gets it, and the task
- * is offered again or ends, by its `recovery`. An instance is forgotten when nothing of it is left; jobs of unknown
- * types stay for an engine that knows them.
+ * Finds dead instances, and takes back what they held.
+ *
+ * One whose process has ended is dead at once. One that is only silent is dead when its heartbeat has not changed for as
+ * long as `deadAfter`, by the time that passed *here*: what its clock says, and whether ours was set, plays no part.
+ *
+ * Each loss is one commit: the chart that names `task.lost` gets it, and the task is offered again or ends, by its
+ * `recovery`. An instance is forgotten when nothing of it is left; jobs of unknown types stay for an engine that knows
+ * them.
  */
-export async function recover(core: Core): Promise<void> {
-  for (const instance of await core.storage.dead(core.settings.deadAfterMs)) await recoverInstance(core, instance)
+export class Recovery {
+  readonly #seen = new Map<string, { readonly heartbeat: number; readonly since: number }>()
+
+  /** Looks once. */
+  async run(core: Core): Promise<void> {
+    const others = await core.storage.others()
+    const listed = new Set(others.map(({ id }) => id))
+    for (const id of this.#seen.keys()) if (!listed.has(id)) this.#seen.delete(id)
+    for (const other of others) {
+      if (other.isGone || this.#isSilent(core, other)) await recoverInstance(core, other.id)
+    }
+  }
+
+  #isSilent({ clock, settings }: Core, { id, heartbeat }: OtherInstance): boolean {
+    const seen = this.#seen.get(id)
+    if (seen?.heartbeat === heartbeat) return clock.elapsed() - seen.since > settings.deadAfterMs
+    this.#seen.set(id, { heartbeat, since: clock.elapsed() })
+    return false
+  }
 }
 
 async function recoverInstance(core: Core, instance: string): Promise<void> {

@@ -12,24 +12,19 @@ const DUE_MAX = 100
  */
 export async function fireDue(core: Core): Promise<void> {
   const types = core.types.all()
-  for (;;) {
+  // Those that could not be moved stay due, and are passed over (I36); the next sweep tries them again.
+  for (let skip = 0; ; ) {
     const now = core.clock.now()
-    const jobs = await core.storage.due(types, now + core.settings.sweepMs, DUE_MAX)
+    const jobs = await core.storage.due(types, now + core.settings.sweepMs, DUE_MAX, skip)
     const ready = jobs.filter((job) => (wakeAt(job) ?? now) <= now)
     const next = jobs[ready.length]
     if (next !== undefined) core.alarm.set(wakeAt(next) ?? now)
-    let isFurther = false
     for (const known of ready) {
       const decide: Change['decide'] = (type, job, at, relatives) => due(type, job, at, relatives)
-      // One job that cannot be moved blocks no other (I36); the next sweep tries it again.
-      const moved = advance(core, { jobId: known.id, by: ENGINE, known, decide })
-      await moved.then(
-        () => {
-          isFurther = true
-        },
-        () => undefined,
-      )
+      await advance(core, { jobId: known.id, by: ENGINE, known, decide }).catch(() => {
+        skip++
+      })
     }
-    if (ready.length < DUE_MAX || !isFurther) return
+    if (ready.length < DUE_MAX) return
   }
 }

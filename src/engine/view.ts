@@ -52,16 +52,22 @@ export function viewOf(job: Job, redacted: readonly string[] = []): JobView {
     startedAt: job.startedAt === undefined ? undefined : isoTime(job.startedAt),
     endedAt: job.endedAt === undefined ? undefined : isoTime(job.endedAt),
     updatedAt: isoTime(job.updatedAt),
-    redacted: redacted.length === 0 ? undefined : [...redacted].sort(),
   }
-  const fields = Object.entries({ ...always, ...sometimes })
   const hidden = hiddenFields(redacted)
+  const fields = Object.entries({ ...always, ...sometimes })
   const shown = fields.filter(([name, value]) => value !== undefined && !hidden.has(name))
-  return Object.fromEntries(shown) as unknown as JobView
+  // A copy: whoever changes a view changes nothing.
+  const view = structuredClone(Object.fromEntries(shown))
+  return (hidden.size === 0 ? view : { ...view, redacted: [...hidden].sort() }) as unknown as JobView
 }
 
 // What the input says, these may repeat.
 const DERIVED_FROM_INPUT = ['input', 'output', 'error', 'message']
+
+/** Whether lines, messages and reasons are private too, since they may repeat what is. */
+export function hidesText(redacted: readonly string[]): boolean {
+  return redacted.includes('input')
+}
 
 function hiddenFields(redacted: readonly string[]): ReadonlySet<string> {
   return new Set(redacted.includes('input') ? [...redacted, ...DERIVED_FROM_INPUT] : redacted)

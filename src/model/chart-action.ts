@@ -14,7 +14,7 @@ export type ChartAction =
   | { readonly kind: 'cancelTimer'; readonly id: string }
   | { readonly kind: 'emit'; readonly event: Json }
   | { readonly kind: 'log'; readonly text: string }
-  | { readonly kind: 'effect'; readonly run: () => void }
+  | { readonly kind: 'effect'; readonly run: () => unknown }
 
 /** A child starts: a task, a child job, or logic that moves with the job. */
 export interface StartAction {
@@ -114,9 +114,14 @@ function readSend({ event, delay, id }: Params, to: Address): ChartAction {
     kind: 'send',
     to,
     event: event as ChartEvent,
-    ...(typeof delay === 'number' ? { delayMs: delay } : {}),
+    ...(typeof delay === 'number' ? { delayMs: wholeDelay(delay) } : {}),
     ...(typeof id === 'string' ? { id } : {}),
   }
+}
+
+// Whole milliseconds from 0; without end stays without end, and no number is no delay.
+function wholeDelay(delay: number): number {
+  return Number.isNaN(delay) ? 0 : Math.max(0, Math.ceil(delay))
 }
 
 function readEffect({ exec, info, params }: CapturedAction): ChartAction | undefined {
@@ -124,8 +129,17 @@ function readEffect({ exec, info, params }: CapturedAction): ChartAction | undef
 }
 
 function logText(label: unknown, value: unknown): string {
-  const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? String(value))
-  return label === undefined ? text : `${String(label)} ${text}`
+  const text = typeof value === 'string' ? value : shown(value)
+  return label === undefined ? text : `${shown(label)} ${text}`
+}
+
+function shown(value: unknown): string {
+  if (typeof value === 'string') return value
+  try {
+    return JSON.stringify(value) ?? String(value)
+  } catch {
+    return '(a value that cannot be shown)'
+  }
 }
 
 function unsupported(what: string): JobchartError {

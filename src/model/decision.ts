@@ -44,7 +44,7 @@ export interface JobDecision {
   /** Entries of invokes that are over: their recorded steps go. */
   readonly over: readonly number[]
   /** The machine's own actions: run once after the commit, best effort. */
-  readonly effects: readonly (() => void)[]
+  readonly effects: readonly (() => unknown)[]
 }
 
 /** What was decided of a job, and of its relatives in the same unit. */
@@ -226,11 +226,9 @@ export function release(type: AnyJobType, job: Job, token: number, moment: Momen
 /** The job after whatever fell due by now: timers in the order of their times, then stopping tasks past their grace. */
 export function due(type: AnyJobType, job: Job, moment: Moment, relatives: Relatives = NO_RELATIVES): Decision {
   return decide(type, job, moment, relatives, (draft) => {
-    for (;;) {
-      const [timer] = draft.job.timers.filter(({ dueAt }) => dueAt <= moment.at).sort((a, b) => a.dueAt - b.dueAt)
-      if (timer === undefined) break
-      draft.fire(timer)
-    }
+    const ready = job.timers.filter(({ dueAt }) => dueAt <= moment.at).sort((a, b) => a.dueAt - b.dueAt)
+    // Each only while it still stands; one that is set meanwhile is a change of its own, or a cycle would never end.
+    for (const timer of ready) if (draft.job.timers.includes(timer)) draft.fire(timer)
     for (const task of draft.job.tasks) {
       if (task.stopBy === undefined || task.stopBy > moment.at) continue
       draft.touch()
@@ -262,7 +260,7 @@ function failed(draft: Draft, task: Task, error: Json, moment: Moment): void {
     return
   }
   const availableAt = draft.time() + backoffMs(retry, failures, moment.random)
-  draft.put(offered(task, { availableAt }))
+  draft.put(offered(task, { availableAt, crashes: 0 }))
   const { id, attempt } = task
   const at = isoTime(availableAt)
   draft.events.push({ type: 'task.retried', task: id, attempt, availableAt: at, error: jobError(error) })

@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { type AnyStateMachine, type AnyStateNode, createMachine, fromPromise } from 'xstate'
+import type { DescribedSnapshot, Description } from './description.ts'
 import { JobchartError } from './error.ts'
-import type { Job } from './job.ts'
 import { type AnyLogic, isLogic, isMachine, isPromise, kindOf } from './logic.ts'
 import type { RetryOptions } from './retry.ts'
 import {
@@ -28,22 +28,6 @@ export type CommandOf<Commands extends CommandSchemas> = {
 
 // A schema without fields may infer an index signature of never, which would forbid the type as well.
 type FieldsOf<Input> = string extends keyof Input ? unknown : Input
-
-/** What `describe` may say of a job; what it leaves out keeps its default. */
-export interface Description {
-  readonly message?: string
-  readonly error?: unknown
-  readonly exitCode?: number
-  readonly reason?: string
-}
-
-/** What `describe` reads: where the chart stands after the event. */
-export interface DescribedSnapshot {
-  readonly value: unknown
-  readonly context: unknown
-  readonly output: unknown
-  readonly status: string
-}
 
 /** Labels for the ends that are not states of the chart. */
 export interface EndLabels {
@@ -306,6 +290,8 @@ function settingsOfLogic(logic: AnyLogic): TaskSettings {
 }
 
 function checkCommand(type: string, machine: AnyStateMachine, command: string): void {
+  if (command === '*')
+    throw new JobchartError('INVALID_DEFINITION', `job type "${type}": a command cannot be named "*"`)
   const taken = (descriptor: string) =>
     descriptor === command ||
     descriptor === '*' ||
@@ -363,21 +349,4 @@ const reasonSchema: DefaultCommands['cancel'] = {
       return { issues: [{ message: `reason should be text of at most ${REASON_CHARACTERS_MAX}`, path: ['reason'] }] }
     },
   },
-}
-
-/** What `describe` says of a move, with the defaults where it says nothing. */
-export function describeMove(
-  type: AnyJobType,
-  job: Job,
-  event: ChartEvent,
-  error: unknown,
-  isEnd: boolean,
-): Description {
-  const status = isEnd ? 'done' : 'active'
-  const said = type.describe?.({ value: job.state, context: job.context, output: job.output, status }, event) ?? {}
-  return {
-    ...(typeof event.reason === 'string' ? { reason: event.reason } : {}),
-    ...(error === undefined ? {} : { error }),
-    ...said,
-  }
 }

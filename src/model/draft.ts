@@ -1,6 +1,7 @@
 import type { SendAction, StartAction } from './chart-action.ts'
 import type { Decision, JobDecision } from './decision.ts'
-import { type AnyJobType, childTypeOf, type Description, describeMove } from './definition.ts'
+import { type AnyJobType, childTypeOf } from './definition.ts'
+import { type Description, describeMove } from './description.ts'
 import { jobError } from './error.ts'
 import type { EventDraft } from './event.ts'
 import type { Family } from './family.ts'
@@ -24,7 +25,7 @@ export class Draft {
   readonly #inputs: Json[] = []
   readonly #logs: string[] = []
   readonly #over: number[] = []
-  readonly #effects: (() => void)[] = []
+  readonly #effects: (() => unknown)[] = []
   #mailbox: ChartEvent[] = []
   /** Events for children that start later in the same move. */
   readonly #early = new Map<number, ChartEvent[]>()
@@ -236,7 +237,8 @@ export class Draft {
 
   #describe({ end }: Move, event: ChartEvent): Description {
     const failed = this.job.outcome === 'failure' && event.type.startsWith('xstate.error.')
-    const error = end?.kind === 'error' ? end.error : failed ? event.error : undefined
+    // What was thrown may be nothing at all, and is a failure all the same.
+    const error = end?.kind === 'error' ? jobError(end.error) : failed ? event.error : undefined
     return describeMove(this.type, this.job, event, error, end !== undefined)
   }
 
@@ -350,6 +352,7 @@ export class Draft {
   }
 
   #schedule({ to, event, delayMs, id }: Omit<SendAction, 'kind' | 'delayMs'> & { readonly delayMs: number }): void {
+    if (delayMs === Number.POSITIVE_INFINITY) return
     const timer = {
       id: id ?? `delayed.${++this.job.counter}`,
       event: event as { type: string },

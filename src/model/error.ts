@@ -92,18 +92,35 @@ const MESSAGE_CHARACTERS_MAX = 2_000
 
 /**
  * Whatever was thrown, as plain data that can be stored: an `Error` by its name, message, code and stack; a string as
- * its own message; anything else by its `message` where it has one.
+ * its own message; anything else by its `message` where it has one. It never throws, whatever it is given.
  */
 export function jobError(thrown: unknown): JobError {
   if (typeof thrown !== 'object' || thrown === null) {
-    return { name: 'Error', message: clean(String(thrown), MESSAGE_CHARACTERS_MAX) }
+    return { name: 'Error', message: clean(textOf(thrown), MESSAGE_CHARACTERS_MAX) }
   }
-  const { name, message, code, stack } = thrown as { [key: string]: unknown }
+  const [name, message, code, stack] = ['name', 'message', 'code', 'stack'].map((key) => read(thrown, key))
   return {
     name: typeof name === 'string' && name !== '' ? clean(name, 200) : 'Error',
     message: clean(typeof message === 'string' ? message : describeObject(thrown), MESSAGE_CHARACTERS_MAX),
     ...(typeof code === 'string' || typeof code === 'number' ? { code: clean(String(code), 200) } : {}),
     ...(typeof stack === 'string' ? { stack: clean(stack, STACK_CHARACTERS_MAX) } : {}),
+  }
+}
+
+// A getter, or a trap of a proxy, is code of whoever threw.
+function read(thrown: object, key: string): unknown {
+  try {
+    return (thrown as { readonly [key: string]: unknown })[key]
+  } catch {
+    return undefined
+  }
+}
+
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown)
+  } catch {
+    return 'something that cannot be shown was thrown'
   }
 }
 

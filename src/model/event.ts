@@ -115,12 +115,19 @@ function rowScope(job: Job) {
   }
 }
 
-/** The events of a row as they are published, each with its own numbers. */
+/** The events of a row as they are published, each with its own numbers. No listener can change what others hear. */
 export function publicEvents(row: EventRow, sequence: number): readonly JobEvent[] {
   const { at, inputs, events, jobSequence, by, ...scope } = row
   const time = isoTime(at)
   return events.map((event, index) => {
     const numbers = { sequence: sequence + index, ...(jobSequence === 0 ? {} : { jobSequence: jobSequence + index }) }
-    return { ...scope, ...numbers, at: time, by, ...event }
+    return frozen({ ...scope, ...numbers, at: time, by, ...event })
   })
+}
+
+// A copy, since parts of it stand in the job's record.
+function frozen<Value>(value: Value): Value {
+  if (typeof value !== 'object' || value === null) return value
+  const entries = Object.entries(value).map(([key, each]) => [key, frozen(each)])
+  return Object.freeze(Array.isArray(value) ? entries.map(([, each]) => each) : Object.fromEntries(entries)) as Value
 }

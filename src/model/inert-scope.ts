@@ -6,7 +6,7 @@ export interface CapturedAction {
   readonly type: string
   readonly params: unknown
   readonly info: unknown
-  readonly exec: ((info: unknown, params: unknown) => void) | undefined
+  readonly exec: ((info: unknown, params: unknown) => unknown) | undefined
 }
 
 /** What XState keeps of an actor that a machine has just created. */

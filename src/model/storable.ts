@@ -11,7 +11,8 @@ const DEPTH_MAX = 200
  * instances, holes in lists, cycles, lone surrogates, and an own `__proto__`, `constructor` or `prototype` key.
  *
  * @param name  stands first in the error's path, e.g. `input`.
- * @param lenient  a property whose value is undefined counts as absent, which reads the same; else it is refused.
+ * @param lenient  a property whose value is undefined counts as absent, and minus zero as zero, which read the same;
+ *   else both are refused.
  * @throws {JobchartError} `NOT_STORABLE` with `path`.
  */
 export function assertStorable(value: unknown, name: string, lenient = false): void {
@@ -32,6 +33,7 @@ function visit(value: unknown, walk: Walk): void {
       return
     case 'number':
       if (!Number.isFinite(value)) refuse(walk, String(value))
+      if (Object.is(value, -0) && !walk.lenient) refuse(walk, 'minus zero')
       return
     case 'boolean':
       return
@@ -53,7 +55,9 @@ function visitObject(value: object, walk: Walk): void {
 }
 
 function visitList(list: readonly unknown[], walk: Walk): void {
-  if (Object.keys(list).length !== list.length) refuse(walk, 'a list with holes or extra properties')
+  if (Object.getPrototypeOf(list) !== Array.prototype) refuse(walk, 'a list of a class of its own')
+  const hasExtra = Object.keys(list).length !== list.length || Object.getOwnPropertySymbols(list).length > 0
+  if (hasExtra) refuse(walk, 'a list with holes or extra properties')
   for (let index = 0; index < list.length; index++) {
     walk.path.push(index)
     visit(list[index], walk)

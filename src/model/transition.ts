@@ -141,13 +141,24 @@ class MachineChart implements Chart {
   }
 
   move(place: Place, event: ChartEvent, origin = ALONE): Move {
-    const from = this.#restore(place, origin)
+    let from: Snapshot
+    try {
+      from = this.#restore(place, origin)
+    } catch (error) {
+      // A state that the machine does not know: it was renamed without a new version.
+      return ended(place, NOWHERE, error)
+    }
     const step = () => this.#machine.transition(from, event as EventObject, this.#scope as never) as Snapshot
     return this.#run(from, step, place, origin)
   }
 
   names(place: Place, event: ChartEvent, origin = ALONE): boolean {
-    return namesExactly(this.#machine, this.#restore(place, origin), event)
+    try {
+      return namesExactly(this.#machine, this.#restore(place, origin), event)
+    } catch {
+      // A guard threw, or the place cannot be restored: the move itself will end the job with that error.
+      return true
+    }
   }
 
   #enter(origin: Origin, refs: readonly ChildRef[]): InertScope {
@@ -171,9 +182,7 @@ class MachineChart implements Chart {
       return { handled, moved, meaning: this.#meaning(next), ...rest, actions, created: scope.created.length }
     } catch (error) {
       // The machine threw before it had a next snapshot: the job stays where it was, and ends there.
-      const meaning = from === undefined ? meaningOf([this.#machine.root]) : this.#meaning(from)
-      const end: ChartEnd = { kind: 'error', error }
-      return { handled: true, moved: true, place, meaning, end, actions: [], created: 0 }
+      return ended(place, from === undefined ? meaningOf([this.#machine.root]) : this.#meaning(from), error)
     }
   }
 
@@ -250,6 +259,12 @@ function inertInvokes(config: StateConfig, inert: object): StateConfig {
   }
 }
 
+const NOWHERE: Meaning = { label: '', tags: new Set() }
+
+function ended(place: Place, meaning: Meaning, error: unknown): Move {
+  return { handled: true, moved: true, place, meaning, end: { kind: 'error', error }, actions: [], created: 0 }
+}
+
 function outcome(next: Snapshot, from: Snapshot | undefined, place: Place): Pick<Move, 'place' | 'end'> {
   const standing = placeOf(next, from, place)
   if (next.status === 'active') return { place: standing }
@@ -287,13 +302,8 @@ function remembered<Value>(known: Map<string, Value>, key: string, compute: () =
 function namesExactly(machine: AnyStateMachine, snapshot: Snapshot, event: ChartEvent): boolean {
   // Guards are user code, and most charts do not name the event at all.
   if (!snapshot._nodes.some((node: AnyStateNode) => node.transitions.has(event.type))) return false
-  try {
-    const selected = machine.getTransitionData(snapshot as never, event as never)
-    return selected.length > 0 && selected.every((transition) => transition.eventType === event.type)
-  } catch {
-    // The guard throws: the move itself will end the job with that error.
-    return true
-  }
+  const selected = machine.getTransitionData(snapshot as never, event as never)
+  return selected.length > 0 && selected.every((transition) => transition.eventType === event.type)
 }
 
 function meaningOf(nodes: readonly AnyStateNode[]): Meaning {

@@ -2,13 +2,15 @@
  * The only source of time, of turns of the event loop and of chance.
  *
  * - C1 `now` is in whole milliseconds since 1970 UTC. It may jump; no record's times fall for that.
- * - C2 `turn` calls back once, after all that the present turn of the loop has queued; in the order of the calls.
- * - C3 `timer` calls back once, not before `ms` have passed; the function it returns cancels it.
- * - C4 A pending `timer` or `turn` keeps the process alive: whoever asked cancels what is not needed any more.
- * - C5 `randomBytes` come from a cryptographic source, or from a seed where a run must be replayed.
+ * - C2 `elapsed` is in milliseconds from some start. It never falls and never jumps, whatever `now` does.
+ * - C3 `turn` calls back once, after all that the present turn of the loop has queued; in the order of the calls.
+ * - C4 `timer` calls back once, not before `ms` have passed; the function it returns cancels it.
+ * - C5 A pending `timer` or `turn` keeps the process alive: whoever asked cancels what is not needed any more.
+ * - C6 `randomBytes` come from a cryptographic source, or from a seed where a run must be replayed.
  */
 export interface Clock {
   readonly now: () => number
+  readonly elapsed: () => number
   readonly turn: (run: () => void) => void
   readonly timer: (ms: number, run: () => void) => () => void
   readonly randomBytes: (count: number) => Uint8Array

@@ -34,8 +34,8 @@ import type { Scope } from './policy.ts'
  *   come or go between two pages make no other row be skipped or repeated.
  * - S13 `due` gives what has fallen due, oldest first; `held` gives every job with a task held or stopping there.
  * Instances
- * - S14 An instance counts as dead when its process has gone, which is seen at once, or when it has not beaten for
- *   longer than was asked. It never counts as dead for itself.
+ * - S14 An instance is listed from its opening until it is forgotten, and again when it beats or claims after that. Its
+ *   process's end is seen at once. It is no other for itself.
  * Opening
  * - S15 Migrations are applied once, by whoever comes first; a newer schema is refused, and nothing is changed.
  */
@@ -57,8 +57,8 @@ export interface StorageConnection {
   readonly claim: (query: ClaimQuery, limit: number, transition: ClaimTransition) => Promise<readonly Claimed[]>
   readonly get: (id: string) => Promise<Job | undefined>
   readonly find: (filter: JobFilter, page: JobPage) => Promise<readonly Job[]>
-  /** Jobs whose `wakeAt` is at or before `at`, of the given types; at most `limit`. */
-  readonly due: (types: readonly TypeKey[], at: number, limit: number) => Promise<readonly Job[]>
+  /** Jobs whose `wakeAt` is at or before `at`, of the given types: at most `limit`, after the first `skip`. */
+  readonly due: (types: readonly TypeKey[], at: number, limit: number, skip: number) => Promise<readonly Job[]>
   /** Jobs with a task held or stopping at the instance. */
   readonly held: (instance: string) => Promise<readonly Job[]>
   /** The rows of events that these units wrote after `sequence`, in order: none for a unit that did not land. */
@@ -75,12 +75,21 @@ export interface StorageConnection {
   readonly steps: (jobId: string, entry: number) => Promise<ReadonlyMap<string, Json | undefined>>
   /** Marks this instance as alive. */
   readonly beat: () => Promise<void>
-  /** Other instances that are dead: gone, or silent for longer than `silentMs`. */
-  readonly dead: (silentMs: number) => Promise<readonly string[]>
+  /** The other instances that are listed. */
+  readonly others: () => Promise<readonly OtherInstance[]>
   /** Removes an instance that holds nothing any more. */
   readonly forget: (instance: string) => Promise<void>
   /** Frees what the connection holds, its instance's liveness too. It may be called twice. */
   readonly close: () => Promise<void>
+}
+
+/** Another engine on the same storage. */
+export interface OtherInstance {
+  readonly id: string
+  /** Its process has ended, or closed the storage. */
+  readonly isGone: boolean
+  /** Changes with each of its beats. Only a change says something: the clocks of two processes may differ by anything. */
+  readonly heartbeat: number
 }
 
 /** One or more writes that are committed together or not at all. */
@@ -125,7 +134,7 @@ export interface LogLine extends NewLine {
 
 /** A row of events that a unit has written. */
 export interface WrittenRow {
-  readonly jobId: string
+  readonly events: EventRow
   /** The first event's number. */
   readonly sequence: number
   /** The job was written as claimed. */

@@ -1,4 +1,5 @@
-import { existsSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
 /**
@@ -17,7 +18,9 @@ export class InstanceLock {
 
   /** Takes the lock of a new instance. */
   static take(file: string, instance: string): InstanceLock {
-    const db = new DatabaseSync(lockFile(file, instance))
+    const path = lockFile(file, instance)
+    closeSync(openSync(path, 'a', 0o600))
+    const db = new DatabaseSync(path)
     db.exec('BEGIN EXCLUSIVE')
     return new InstanceLock(db)
   }
@@ -42,6 +45,15 @@ export class InstanceLock {
   /** Removes the file of an instance that is dead. */
   static remove(file: string, instance: string): void {
     for (const suffix of ['', '-journal']) rmSync(lockFile(file, instance) + suffix, { force: true })
+  }
+
+  /** The instances whose files were last changed before `at`, milliseconds UTC. */
+  static leftSince(file: string, at: number): readonly string[] {
+    const prefix = lockFile(basename(file), '')
+    return readdirSync(dirname(file))
+      .filter((name) => name.startsWith(prefix) && !name.endsWith('-journal'))
+      .filter((name) => (statSync(join(dirname(file), name), { throwIfNoEntry: false })?.mtimeMs ?? at) < at)
+      .map((name) => name.slice(prefix.length))
   }
 
   /** Frees the lock. */

@@ -1,4 +1,5 @@
-import type { DatabaseSync } from 'node:sqlite'
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
 import { JobchartError } from '../model/error.ts'
 
 /** Marks a file as ours, so that another program's database is never migrated: "jobc" in ASCII. */
@@ -51,7 +52,7 @@ const MIGRATIONS: readonly string[] = [
     ready_at INTEGER NOT NULL,
     PRIMARY KEY (n, entry)
   ) STRICT, WITHOUT ROWID;
-  CREATE INDEX offers_ready ON offers (route, priority, ready_at, n);
+  CREATE INDEX offers_ready ON offers (route, priority DESC, ready_at, n);
 
   CREATE TABLE events (
     sequence INTEGER PRIMARY KEY,
@@ -111,21 +112,62 @@ const MIGRATIONS: readonly string[] = [
  */
 export function migrate(db: DatabaseSync, file: string): void {
   const version = pragma(db, 'user_version')
-  const owner = pragma(db, 'application_id')
-  const isEmpty = db.prepare('SELECT count(*) AS tables FROM sqlite_schema').get()?.tables === 0
-  if (owner !== APPLICATION_ID && !isEmpty) {
-    throw new JobchartError('STORAGE_UNAVAILABLE', `"${file}" is a database of another program; choose another path`)
-  }
-  if (version > MIGRATIONS.length) {
-    throw new JobchartError(
-      'STORAGE_UNAVAILABLE',
-      `"${file}" has schema ${version}, and this jobchart knows ${MIGRATIONS.length}: it was written by a newer one`,
-    )
-  }
+  checkOwner(file, pragma(db, 'application_id'), version, () => tablesOf(db))
   for (const step of MIGRATIONS.slice(version)) db.exec(step)
   if (version < MIGRATIONS.length) {
     db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${MIGRATIONS.length}`)
   }
+}
+
+/** Where SQLite's file format keeps what a file is: all in its first 100 bytes, numbers with their high byte first. */
+const HEADER = { bytes: 100, magic: 'SQLite format 3\0', version: 60, owner: 68 } as const
+
+/**
+ * Looks at a file before SQLite opens it, since opening alone may change it, or put files beside it.
+ *
+ * @throws {JobchartError} `STORAGE_UNAVAILABLE` it is no database, another program's, or was written by a newer jobchart.
+ */
+export function checkHeader(file: string): void {
+  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0
+  if (size === 0) return
+  const header = new DataView(new ArrayBuffer(HEADER.bytes))
+  const handle = openSync(file, 'r')
+  try {
+    const read = readSync(handle, header, 0, HEADER.bytes, 0)
+    const magic = new TextDecoder('latin1').decode(header.buffer.slice(0, HEADER.magic.length))
+    if (read < HEADER.bytes || magic !== HEADER.magic) throw notOurs(file)
+  } finally {
+    closeSync(handle)
+  }
+  checkOwner(file, header.getInt32(HEADER.owner), header.getInt32(HEADER.version), () => tablesInFile(file))
+}
+
+function checkOwner(file: string, owner: number, version: number, tables: () => number): void {
+  // A file of ours whose first migration was killed is not marked yet, and empty.
+  if (owner !== APPLICATION_ID && (owner !== 0 || version !== 0 || tables() > 0)) throw notOurs(file)
+  if (version <= MIGRATIONS.length) return
+  throw new JobchartError(
+    'STORAGE_UNAVAILABLE',
+    `"${file}" has schema ${version}, and this jobchart knows ${MIGRATIONS.length}: it was written by a newer one`,
+  )
+}
+
+// Unmarked, so it is either nobody's and empty, or another program's. What the log beside it holds counts too.
+function tablesInFile(file: string): number {
+  const db = new DatabaseSync(file, { readOnly: true })
+  try {
+    return pragma(db, 'application_id') === APPLICATION_ID ? 0 : tablesOf(db)
+  } finally {
+    db.close()
+  }
+}
+
+function tablesOf(db: DatabaseSync): number {
+  return Number(db.prepare('SELECT count(*) AS tables FROM sqlite_schema').get()?.tables)
+}
+
+function notOurs(file: string): JobchartError {
+  return new JobchartError('STORAGE_UNAVAILABLE', `"${file}" is no file of jobchart's; choose another path`)
 }
 
 /** Reads a numeric pragma, whose name is one of ours. */

@@ -90,7 +90,7 @@ function readStatements(prepare: Prepare) {
       WHERE wake_at <= ? AND EXISTS (
         SELECT 1 FROM json_each(?) AS known
         WHERE known.value ->> 0 = jobs.type AND known.value ->> 1 = jobs.version)
-      ORDER BY wake_at, n LIMIT ?`),
+      ORDER BY wake_at, n LIMIT ? OFFSET ?`),
     busyJobs: prepare(`
       SELECT input, progress, body FROM jobs
       WHERE busy = 1 AND EXISTS (
@@ -99,14 +99,22 @@ function readStatements(prepare: Prepare) {
     landed: prepare(`
       SELECT ${EVENT_COLUMNS} FROM events
       WHERE sequence > ? AND unit IN (SELECT value FROM json_each(?)) ORDER BY sequence`),
-    events: prepare(`SELECT ${EVENT_COLUMNS} FROM events WHERE sequence + count - 1 > ? ORDER BY sequence LIMIT ?`),
+    // The row that covers the sequence asked for may reach beyond it, so reading starts there.
+    events: prepare(`
+      SELECT ${EVENT_COLUMNS} FROM events
+      WHERE sequence >= coalesce((SELECT max(sequence) FROM events WHERE sequence <= ?1), 0)
+        AND sequence + count - 1 > ?1
+      ORDER BY sequence LIMIT ?2`),
     eventsOfJob: prepare(`
       SELECT ${EVENT_COLUMNS} FROM events
-      WHERE job_id = ? AND sequence + count - 1 > ? ORDER BY sequence LIMIT ?`),
+      WHERE job_id = ?1
+        AND sequence >= coalesce((SELECT max(sequence) FROM events WHERE job_id = ?1 AND sequence <= ?2), 0)
+        AND sequence + count - 1 > ?2
+      ORDER BY sequence LIMIT ?3`),
     lines: prepare(`SELECT number, at, text FROM logs WHERE job_id = ? AND number > ? ORDER BY number LIMIT ?`),
     steps: prepare(`SELECT name, result FROM steps WHERE job_id = ? AND entry = ?`),
 
-    insertInstance: prepare(`INSERT INTO instances (id, heartbeat) VALUES (?, ?)`),
+    listInstance: prepare(`INSERT INTO instances (id, heartbeat) VALUES (?, ?) ON CONFLICT DO NOTHING`),
     beat: prepare(`
       INSERT INTO instances (id, heartbeat) VALUES (?, ?) ON CONFLICT DO UPDATE SET heartbeat = excluded.heartbeat`),
     otherInstances: prepare(`SELECT id, heartbeat FROM instances WHERE id <> ?`),

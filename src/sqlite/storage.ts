@@ -1,4 +1,4 @@
-import { chmodSync, closeSync, mkdirSync, openSync } from 'node:fs'
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { JobchartError } from '../model/error.ts'
@@ -8,7 +8,7 @@ import type { Storage, StorageConnection, StorageHost } from '../port/storage.ts
 import { findQuery } from './find.ts'
 import { InstanceLock } from './instance-lock.ts'
 import { eventsOf, jobOf } from './rows.ts'
-import { migrate, pragma } from './schema.ts'
+import { checkHeader, migrate, pragma } from './schema.ts'
 import { prepareAll, type Statements } from './statements.ts'
 import { Writer } from './writer.ts'
 
@@ -27,6 +27,8 @@ export interface SqliteOptions {
 const LOCK_WAIT_MS_MAX = 10_000
 /** node:sqlite waits inside the call, which stops the whole event loop; so it waits briefly and the rest is ours. */
 const DRIVER_WAIT_MS = 5
+/** A lock file without an instance is left alone while it may belong to one that is just being opened. */
+const LEFT_MS = 60_000
 
 /**
  * Keeps jobs in one SQLite file, by Node's own driver. Any number of processes on the machine may open the same file,
@@ -56,14 +58,21 @@ class SqliteConnection implements StorageConnection {
   #dataVersion: number
   #claims = 0
 
-  private constructor(file: string, db: DatabaseSync, lock: InstanceLock, options: SqliteOptions, host: StorageHost) {
+  private constructor(
+    file: string,
+    db: DatabaseSync,
+    statements: Statements,
+    lock: InstanceLock,
+    options: SqliteOptions,
+    host: StorageHost,
+  ) {
     this.#file = file
     this.#db = db
     this.#lock = lock
     this.#clock = host.clock
     this.#instance = host.instance
     this.#logLinesMax = options.logLines ?? 10_000
-    this.#statements = prepareAll(db)
+    this.#statements = statements
     this.#dataVersion = pragma(db, 'data_version')
   }
 
@@ -75,13 +84,25 @@ class SqliteConnection implements StorageConnection {
         db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA temp_store = MEMORY`)
         transaction(db, () => migrate(db, file))
       })
+      // Before anything is made beside it: a file without our tables is refused as it stands.
+      const statements = prepareAll(db)
+      for (const suffix of ['', '-wal', '-shm']) if (existsSync(file + suffix)) chmodSync(file + suffix, 0o600)
       const lock = InstanceLock.take(file, host.instance)
-      const connection = new SqliteConnection(file, db, lock, options, host)
+      const connection = new SqliteConnection(file, db, statements, lock, options, host)
       await connection.beat()
+      connection.#removeLeftLocks()
       return connection
     } catch (error) {
       db.close()
       throw unavailable(file, error)
+    }
+  }
+
+  // A process may have died after it took its lock and before it was listed: nobody else would look for its file.
+  #removeLeftLocks(): void {
+    const listed = new Set(this.#statements.otherInstances.all('').map((row) => String(row.id)))
+    for (const instance of InstanceLock.leftSince(this.#file, this.#clock.now() - LEFT_MS)) {
+      if (!listed.has(instance) && !InstanceLock.isHeld(this.#file, instance)) InstanceLock.remove(this.#file, instance)
     }
   }
 
@@ -107,10 +128,10 @@ class SqliteConnection implements StorageConnection {
         .map(jobOf)
     })
 
-  readonly due: StorageConnection['due'] = (types, at, limit) =>
+  readonly due: StorageConnection['due'] = (types, at, limit, skip) =>
     this.#read(() => {
       const known = JSON.stringify(types.map(({ type, version }) => [type, version]))
-      return this.#statements.dueJobs.all(at, known, limit).map(jobOf)
+      return this.#statements.dueJobs.all(at, known, limit, skip).map(jobOf)
     })
 
   readonly held: StorageConnection['held'] = (instance) =>
@@ -157,20 +178,22 @@ class SqliteConnection implements StorageConnection {
       this.#statements.beat.run(this.#instance, this.#clock.now())
     })
 
-  readonly dead: StorageConnection['dead'] = (silentMs) =>
-    this.#read(() => {
-      const oldest = this.#clock.now() - silentMs
-      return this.#statements.otherInstances
-        .all(this.#instance)
-        .filter(({ id, heartbeat }) => Number(heartbeat) < oldest || !InstanceLock.isHeld(this.#file, String(id)))
-        .map(({ id }) => String(id))
-    })
+  readonly others: StorageConnection['others'] = () =>
+    this.#read(() =>
+      this.#statements.otherInstances.all(this.#instance).map((row) => ({
+        id: String(row.id),
+        heartbeat: Number(row.heartbeat),
+        isGone: !InstanceLock.isHeld(this.#file, String(row.id)),
+      })),
+    )
 
   readonly forget: StorageConnection['forget'] = async (instance) => {
     await this.#write(() => {
       this.#statements.dropInstance.run(instance)
     })
-    if (instance !== this.#instance) InstanceLock.remove(this.#file, instance)
+    // One that is only silent still holds its lock, and may come back.
+    const isOver = instance !== this.#instance && !InstanceLock.isHeld(this.#file, instance)
+    if (isOver) InstanceLock.remove(this.#file, instance)
   }
 
   readonly close: StorageConnection['close'] = async () => {
@@ -186,7 +209,7 @@ class SqliteConnection implements StorageConnection {
     try {
       return await whenUnlocked(this.#clock, () =>
         transaction(this.#db, () => {
-          const writer = new Writer(this.#statements, this.#clock.now(), this.#logLinesMax)
+          const writer = new Writer(this.#statements, this.#clock.now(), this.#logLinesMax, this.#instance)
           const result = run(writer)
           writer.finish()
           return result
@@ -221,9 +244,9 @@ class SqliteConnection implements StorageConnection {
 function openFile(file: string): DatabaseSync {
   try {
     mkdirSync(dirname(file), { recursive: true })
-    // SQLite gives its side files the mode of the database, so the mode is set before it opens.
+    checkHeader(file)
+    // SQLite gives its side files the mode of the database, so a new one is made before it opens.
     closeSync(openSync(file, 'a', 0o600))
-    chmodSync(file, 0o600)
     return new DatabaseSync(file, { timeout: DRIVER_WAIT_MS })
   } catch (error) {
     throw unavailable(file, error)

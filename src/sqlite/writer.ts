@@ -34,11 +34,13 @@ export class Writer {
   readonly #statements: Statements
   readonly #at: number
   readonly #logLinesMax: number
+  readonly #instance: string
   readonly #firstSequence: number
   #sequence: number
   #hasOffers: boolean
 
-  constructor(statements: Statements, at: number, logLinesMax: number) {
+  constructor(statements: Statements, at: number, logLinesMax: number, instance: string) {
+    this.#instance = instance
     this.#statements = statements
     this.#at = at
     this.#logLinesMax = logLinesMax
@@ -73,17 +75,39 @@ export class Writer {
   /** Claims ready tasks in their order. */
   claim(query: ClaimQuery, limit: number, unit: string, transition: ClaimTransition): readonly Claimed[] {
     const claimed: Claimed[] = []
-    for (const { n, entry } of this.#ready(query, limit)) {
-      const row = this.#statements.jobByNumber.get(n)
-      if (row === undefined) continue
-      const job = jobOf(row)
-      const task = job.tasks.find((each) => each.entry === entry)
-      const write = task === undefined ? undefined : transition(job, task)
-      if (write === undefined) continue
-      this.#update(write.job, job.revision)
-      claimed.push({ ...write, entry, sequence: this.#append(unit, write) })
+    for (let skip = 0; claimed.length < limit; ) {
+      const ready = this.#ready(query, limit - claimed.length + skip).slice(skip)
+      if (ready.length === 0) break
+      for (const each of ready) {
+        const taken = this.#claimOne(each, unit, transition)
+        if (taken === undefined) skip++
+        else claimed.push(taken)
+      }
     }
+    if (claimed.length > 0) this.#listInstance()
     return claimed
+  }
+
+  // What cannot be claimed stays where it is, and holds up nothing that comes after it.
+  #claimOne({ n, entry }: Ready, unit: string, transition: ClaimTransition): Claimed | undefined {
+    const row = this.#statements.jobByNumber.get(n)
+    if (row === undefined) return undefined
+    const job = jobOf(row)
+    const task = job.tasks.find((each) => each.entry === entry)
+    const write = task === undefined ? undefined : transition(job, task)
+    if (write === undefined) return undefined
+    try {
+      this.#update(write.job, job.revision)
+    } catch (error) {
+      if (error instanceof Refused) return undefined
+      throw error
+    }
+    return { ...write, entry, sequence: this.#append(unit, write) }
+  }
+
+  // One that was forgotten while it was silent holds something again: whoever looks after it must find it.
+  #listInstance(): void {
+    this.#statements.listInstance.run(this.#instance, this.#at)
   }
 
   #write(unit: string, write: Write, rows: WrittenRow[]): void {
@@ -94,14 +118,15 @@ export class Writer {
         const chosen = claimed !== undefined && this.#mayClaim(write.job, claimed.job) ? claimed : write
         if (write.op === 'insert') this.#insert(chosen.job)
         else this.#update(chosen.job, write.revision)
-        rows.push({ jobId: chosen.job.id, sequence: this.#append(unit, chosen), claimed: chosen === claimed })
+        if (chosen === claimed) this.#listInstance()
+        rows.push({ events: chosen.events, sequence: this.#append(unit, chosen), claimed: chosen === claimed })
         return
       }
       case 'note':
         this.#note(write.jobId, write.token, write.note)
         return
       case 'append':
-        rows.push({ jobId: write.events.jobId, sequence: this.#append(unit, write), claimed: false })
+        rows.push({ events: write.events, sequence: this.#append(unit, write), claimed: false })
         return
       case 'log':
         this.#lines(write.jobId, write.key, write.lines)

@@ -175,32 +175,47 @@ export const readingChecks: Checks = {
       await commitOne(storage, insertOf({ ...created, job }))
     }
     const due = async (now: number, version = '1') =>
-      (await storage.due([{ type: 'plain', version }], now, FAR)).map(({ id }) => id)
+      (await storage.due([{ type: 'plain', version }], now, FAR, 0)).map(({ id }) => id)
     assert.deepEqual(await due(at + 9), [])
     assert.deepEqual(await due(at + 10), ['early'])
     assert.deepEqual(await due(at + 20), ['early', 'late'])
     assert.deepEqual(await due(at + 20, '2'), [])
   },
 
-  'S14 an instance is alive while it is open, and dead at once when it has gone': async ({ open }) => {
+  'S14 an instance is listed while it is open, and seen to be gone at once when its process has ended': async ({
+    open,
+  }) => {
     const one = await open('one')
     const two = await open('two')
-    assert.deepEqual(await two.dead(10_000), [])
+    assert.deepEqual(await isGone(two), { one: false })
     await one.close()
-    assert.deepEqual(await two.dead(10_000), ['one'])
+    assert.deepEqual(await isGone(two), { one: true })
     await two.forget('one')
-    assert.deepEqual(await two.dead(10_000), [])
+    assert.deepEqual(await isGone(two), {})
   },
 
-  'S14 an instance that does not beat for too long is dead, but not for itself': async ({ clock, open }) => {
-    const frozen = await open('frozen')
+  'S14 a beat changes the heartbeat, and lists an instance again that was forgotten': async ({ clock, open }) => {
+    const silent = await open('silent')
     const two = await open('two')
-    await clock.advance(10_001)
-    await two.beat()
-    assert.deepEqual(await two.dead(10_000), ['frozen'])
-    assert.deepEqual(await frozen.dead(10_000), [])
-    await frozen.beat()
-    assert.deepEqual(await two.dead(10_000), [])
+    const [before] = await two.others()
+    await clock.advance(10)
+    assert.deepEqual(await two.others(), [before])
+    await silent.beat()
+    assert.notEqual((await two.others())[0]?.heartbeat, before?.heartbeat)
+    await two.forget('silent')
+    await silent.beat()
+    assert.deepEqual(await isGone(two), { silent: false })
+  },
+
+  'S14 an instance that was forgotten is listed again by what it claims': async ({ clock, open }) => {
+    const silent = await open('silent')
+    const two = await open('two')
+    await commitOne(two, insertOf(newJob({ id: 'a' }, clock.now())))
+    await two.forget('silent')
+    const query = { routes: [routeOf()], at: clock.now() }
+    assert.equal((await silent.claim(query, 1, transitionFor('silent', clock.now()))).length, 1)
+    await silent.close()
+    assert.deepEqual(await isGone(two), { silent: true })
   },
 
   'S14 what another connection wrote is noticed once, own writes are not': async ({ clock, open }) => {
@@ -233,4 +248,8 @@ export const readingChecks: Checks = {
     await commitOne(first, insertOf(newJob({ id: 'a' }, clock.now())))
     for (const storage of all) assert.equal((await storage.get('a'))?.id, 'a')
   },
+}
+
+async function isGone(storage: StorageConnection): Promise<{ readonly [id: string]: boolean }> {
+  return Object.fromEntries((await storage.others()).map(({ id, isGone }) => [id, isGone]))
 }

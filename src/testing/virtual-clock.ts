@@ -51,6 +51,7 @@ export function virtualClock({ start = START, seed = 1 }: VirtualClockOptions = 
 
   return {
     now: () => elapsed + offset,
+    elapsed: () => elapsed,
     turn: (run) => {
       turns++
       loop.turn(run)

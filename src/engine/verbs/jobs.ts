@@ -6,8 +6,8 @@ import type { Job, JobId } from '../../model/job.ts'
 import { assertStorable, type Json } from '../../model/storable.ts'
 import type { ChartEvent } from '../../model/transition.ts'
 import type { Principal, Target } from '../../port/policy.ts'
-import { advance, decideWith, land, moment } from '../advance.ts'
-import { authorizeJob, authorizeSubmit } from '../authorization.ts'
+import { advance, type Change, decideWith, land, moment } from '../advance.ts'
+import { authorizeJob, authorizeSubmit, redactedFor } from '../authorization.ts'
 import type { Core } from '../core.ts'
 import { newId } from '../ids.ts'
 import { submitOptionsSchema } from '../options.ts'
@@ -52,6 +52,8 @@ export async function submit(
   { signal, ...options }: SubmitOptions = {},
 ): Promise<JobView> {
   signal?.throwIfAborted()
+  // A parsed record drops what could change a prototype; that is refused instead.
+  assertStorable(options.labels ?? {}, 'options.labels')
   const { pipeline, priority, labels, idempotencyKey, tenant } = await parseWith(
     submitOptionsSchema,
     options,
@@ -65,7 +67,7 @@ export async function submit(
     ...(pipeline === undefined ? {} : { pipeline }),
   }
   const target: Target = { ...fixed, type: type.type }
-  await authorizeSubmit(core, who, target)
+  await authorizeSubmit(core, who, target, signal)
   const parsed = await parseInput(type, input)
   const seed: NewJob = {
     ...fixed,
@@ -87,6 +89,11 @@ export async function send(
   command: { readonly type: string; readonly [field: string]: unknown },
   { signal }: SendOptions = {},
 ): Promise<JobView> {
+  if (typeof command !== 'object' || command === null || typeof command.type !== 'string') {
+    throw new JobchartError('INVALID_INPUT', 'a command should be an object with its name as type', {
+      issues: [{ message: 'expected a name', path: ['type'] }],
+    })
+  }
   return await sendCommand(core, who, id, () => command, signal)
 }
 
@@ -114,14 +121,15 @@ async function sendCommand(
   signal?.throwIfAborted()
   let redacted: readonly string[] = []
   let event: ChartEvent = { type: '' }
-  const job = await advance(core, {
+  const change: Change = {
     jobId: id,
     by: actorOf(who),
     // Policy is asked before anything is said of the job, its type's commands included.
     authorize: async (stored) => {
       const type = core.types.of(stored)
       const name = type === undefined ? 'unknown' : nameAsked(type, commandFor)
-      redacted = await authorizeJob(core, who, 'command', stored, { name, isCancel: name === type?.cancel })
+      const command = { name, isCancel: name === type?.cancel }
+      redacted = await authorizeJob(core, who, stored, { action: 'command', command, signal })
       event = await parseCommand(core.types.require(stored), commandFor(core.types.require(stored)))
       signal?.throwIfAborted()
     },
@@ -132,8 +140,12 @@ async function sendCommand(
       const where = `the job is ${stored.status}, where "${event.type}" is not taken`
       throw new JobchartError('INVALID_STATE', where, { jobId: id })
     },
-  })
-  return viewOf(job, redacted)
+  }
+  try {
+    return viewOf(await advance(core, change), redacted)
+  } catch (error) {
+    throw await withoutHidden(core, who, error)
+  }
 }
 
 // That a type has no cancel command is told only to who may see the job.
@@ -169,14 +181,16 @@ async function parseInput(type: AnyJobType, input: unknown): Promise<Json | unde
   const parsed = type.input === undefined ? input : await parseWith(type.input, input, 'input')
   if (parsed === undefined) return undefined
   assertStorable(parsed, 'input')
-  const bytes = Buffer.byteLength(JSON.stringify(parsed))
+  const text = JSON.stringify(parsed)
+  const bytes = Buffer.byteLength(text)
   if (bytes > INPUT_BYTES_MAX) {
     throw new JobchartError(
       'PAYLOAD_TOO_LARGE',
       `input is ${bytes} bytes, and at most ${INPUT_BYTES_MAX} are taken; store the data elsewhere and pass its place`,
     )
   }
-  return parsed as Json
+  // A copy, made with the check: whoever submitted may go on to change his object.
+  return JSON.parse(text) as Json
 }
 
 async function insert(core: Core, who: Principal, type: AnyJobType, seed: NewJob): Promise<JobView> {
@@ -184,12 +198,22 @@ async function insert(core: Core, who: Principal, type: AnyJobType, seed: NewJob
   try {
     const job = await land(core, decision, { by: actorOf(who) })
     if (job === 'conflict') throw new Error('a new job cannot conflict')
+    // Who submitted it has just said all that it shows.
     return viewOf(job)
   } catch (error) {
     const first = await firstOfKey(core, seed, error)
-    if (first === undefined) throw error
-    return viewOf(first)
+    if (first === undefined) throw await withoutHidden(core, who, error)
+    // As a look at it would show it; where that is nothing, that it is there.
+    return viewOf(first, (await redactedFor(core, who, first)) ?? ['input'])
   }
+}
+
+/** A refusal that names another job, without it where the asker may not see that job. */
+async function withoutHidden(core: Core, who: Principal, error: unknown): Promise<unknown> {
+  if (!(error instanceof JobchartError) || error.code !== 'ALREADY_RUNNING' || error.jobId === undefined) return error
+  const job = await core.storage.get(error.jobId)
+  const isSeen = job !== undefined && (await redactedFor(core, who, job)) !== undefined
+  return isSeen ? error : new JobchartError(error.code, error.message)
 }
 
 /** The job that used the idempotency key before, if that was for the same input. */

@@ -2,14 +2,14 @@ import { JobchartError, jobNotFound } from '../../model/error.ts'
 import type { Actor } from '../../model/event.ts'
 import type { Job, JobId, Phase } from '../../model/job.ts'
 import { isoTime } from '../../model/time.ts'
-import type { Action, Principal } from '../../port/policy.ts'
+import type { Principal } from '../../port/policy.ts'
 import type { JobPage, LogLine, StoredEvents } from '../../port/storage.ts'
-import { authorizeJob, authorizeList } from '../authorization.ts'
+import { authorizeJob, authorizeList, type Question } from '../authorization.ts'
 import type { Core } from '../core.ts'
 import { listOptionsSchema } from '../options.ts'
 import { parseWith } from '../parse.ts'
 import type { CallOptions } from '../session.ts'
-import { type JobView, viewOf } from '../view.ts'
+import { hidesText, type JobView, viewOf } from '../view.ts'
 
 /** One page of a list. */
 export interface Page<Item> {
@@ -57,7 +57,7 @@ const ROWS_AT_ONCE = 500
 /** {@inheritDoc Session.get} */
 export async function get(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<JobView> {
   signal?.throwIfAborted()
-  const { job, redacted } = await readable(core, who, 'get', id)
+  const { job, redacted } = await readable(core, who, id, { action: 'get', signal })
   return viewOf(job, redacted)
 }
 
@@ -69,7 +69,7 @@ export async function list(
 ): Promise<Page<JobView>> {
   signal?.throwIfAborted()
   const { view, limit, cursor, labels, ...narrow } = await parseWith(listOptionsSchema, options, 'options')
-  const scopes = await authorizeList(core, who)
+  const scopes = await authorizeList(core, who, signal)
   const filter = {
     ...defined(narrow),
     scopes,
@@ -81,7 +81,7 @@ export async function list(
   const jobs = await core.storage.find(filter, { limit: limit + 1, ...after })
   const page = jobs.slice(0, limit)
   const last = page.at(-1)
-  const items = await Promise.all(page.map((job) => shown(core, who, job)))
+  const items = await Promise.all(page.map((job) => shown(core, who, job, signal)))
   return {
     items: items.flatMap((item) => item ?? []),
     ...(jobs.length > limit && last !== undefined ? { nextCursor: writeCursor(last, who) } : {}),
@@ -95,13 +95,13 @@ export async function history(
   id: JobId,
   { signal }: CallOptions = {},
 ): Promise<readonly HistoryEntry[]> {
-  await readable(core, who, 'history', id)
+  const { redacted } = await readable(core, who, id, { action: 'history', signal })
   const entries: HistoryEntry[] = []
   for (let after = 0; ; ) {
     signal?.throwIfAborted()
     const rows = await core.storage.events({ after, limit: ROWS_AT_ONCE, jobId: id })
     for (const row of rows) {
-      entries.push(...entriesOf(row))
+      entries.push(...entriesOf(row, hidesText(redacted)))
       after = row.sequence + row.events.length - 1
     }
     if (rows.length < ROWS_AT_ONCE) return entries
@@ -115,9 +115,15 @@ export async function* logs(
   id: JobId,
   { after = 0, signal }: LogOptions = {},
 ): AsyncGenerator<Pick<LogLine, 'number' | 'text'> & { readonly at: string }> {
+  if (!Number.isSafeInteger(after) || after < 0) {
+    const issues = [{ message: 'expected a whole number from 0', path: ['after'] }]
+    throw new JobchartError('INVALID_INPUT', 'after should be the number of a line, or 0', { issues })
+  }
   for (let last = after; ; ) {
     signal?.throwIfAborted()
-    await readable(core(), who(), 'logs', id)
+    const { redacted } = await readable(core(), who(), id, { action: 'logs', signal })
+    // What the code wrote may repeat what it was given.
+    if (hidesText(redacted)) return
     const lines = await core().storage.logs(id, last, ROWS_AT_ONCE)
     const [first] = lines
     if (first !== undefined && first.number > last + 1) {
@@ -134,28 +140,34 @@ export async function* logs(
 export async function readable(
   core: Core,
   who: Principal,
-  action: Action,
   id: string,
+  question: Question,
 ): Promise<{ readonly job: Job; readonly redacted: readonly string[] }> {
   const job = typeof id === 'string' ? await core.storage.get(id) : undefined
   if (job === undefined) throw jobNotFound(id)
-  return { job, redacted: await authorizeJob(core, who, action, job) }
+  return { job, redacted: await authorizeJob(core, who, job, question) }
 }
 
 // The scope has already chosen the rows; what each may show is the policy's word on that job.
-async function shown(core: Core, who: Principal, job: Job): Promise<JobView | undefined> {
+async function shown(
+  core: Core,
+  who: Principal,
+  job: Job,
+  signal: AbortSignal | undefined,
+): Promise<JobView | undefined> {
   try {
-    return viewOf(job, await authorizeJob(core, who, 'get', job))
-  } catch {
-    return undefined
+    return viewOf(job, await authorizeJob(core, who, job, { action: 'get', signal }))
+  } catch (error) {
+    if (error instanceof JobchartError) return undefined
+    throw error
   }
 }
 
-function entriesOf(row: StoredEvents): readonly HistoryEntry[] {
+function entriesOf(row: StoredEvents, isTextHidden: boolean): readonly HistoryEntry[] {
   return row.events.flatMap((event, index) => {
     const isChange = event.type === 'job.transitioned' && event.from !== event.to
     if (event.type !== 'job.created' && !isChange) return []
-    const { to, reason, message } = event
+    const { to, reason, message } = isTextHidden ? { to: event.to } : event
     const said = defined({ from: event.type === 'job.created' ? undefined : event.from, reason, message })
     return [{ ...said, sequence: row.jobSequence + index, to, at: isoTime(row.at), by: event.by ?? row.by }]
   })

@@ -14,7 +14,7 @@ export async function result(core: Core, who: Principal, id: JobId, { signal }: 
     // Watched before it is read: what happens in between is not missed.
     const change = nextChange(core, id, signal)
     try {
-      const { job, redacted } = await readable(core, who, 'result', id)
+      const { job, redacted } = await readable(core, who, id, { action: 'result', signal })
       if (job.phase === 'settled') return viewOf(job, redacted)
       await change.happened
     } finally {

@@ -1,0 +1,70 @@
+import fc from 'fast-check'
+import { type Action, type Principal, rolePolicy, type Scope, type Target } from 'jobchart'
+import { expect, test } from 'vitest'
+
+const ada: Principal = { kind: 'user', id: 'ada', tenant: 'acme', role: 'editor' }
+const root: Principal = { ...ada, id: 'root', role: 'admin' }
+const own: Target = { tenant: 'acme', type: 'w', createdBy: 'ada', labels: {}, jobId: 'j' }
+const foreign: Target = { ...own, createdBy: 'bob' }
+const abroad: Target = { ...own, tenant: 'other' }
+const cancel = { command: { name: 'cancel', isCancel: true } }
+const approve = { command: { name: 'approve', isCancel: false } }
+
+const reads: readonly Action[] = ['get', 'history', 'logs', 'result']
+
+test('an admin sees all of the tenant, an editor own jobs, anybody else nothing', () => {
+  const { authorize } = rolePolicy()
+  for (const action of reads) {
+    const ask = (who: Principal) => [own, foreign, abroad].map((target) => authorize(who, action, target))
+    expect(ask(root)).toEqual(['allow', 'allow', 'hide'])
+    expect(ask(ada)).toEqual(['allow', 'hide', 'hide'])
+    expect(ask({ ...ada, role: '' })).toEqual(['hide', 'hide', 'hide'])
+  }
+})
+
+test('only the creator cancels, admins included; other commands are for whoever may see', () => {
+  const { authorize } = rolePolicy()
+  const ask = (who: Principal, target: Target) => authorize(who, 'command', target)
+  expect(ask(ada, { ...own, ...cancel })).toBe('allow')
+  expect(ask(root, { ...own, ...cancel })).toBe('deny')
+  expect(ask(root, { ...own, createdBy: 'root', ...cancel })).toBe('allow')
+  expect(ask(ada, { ...foreign, ...cancel })).toBe('hide')
+  expect(ask(root, { ...own, ...approve })).toBe('allow')
+  expect(ask(ada, { ...foreign, ...approve })).toBe('hide')
+})
+
+test('who has no role may neither submit nor list, and is told so', () => {
+  const { authorize, scope } = rolePolicy()
+  const nobody = { ...ada, role: 'visitor' }
+  expect(authorize(nobody, 'submit', own)).toBe('deny')
+  expect(scope(nobody, 'list')).toBe(false)
+  expect(authorize(ada, 'submit', own)).toBe('allow')
+})
+
+test('role names are data, and a name of an object’s own part is none', () => {
+  const { scope } = rolePolicy({ admin: ['chief', 'boss'], editor: [] })
+  expect(scope({ ...ada, role: 'boss' }, 'list')).toEqual([{ tenant: 'acme' }])
+  for (const role of ['admin', 'editor', 'toString', '__proto__']) expect(scope({ ...ada, role }, 'list')).toBe(false)
+})
+
+test('P4 a job is in the scope of a list exactly if get shows it', () => {
+  const { authorize, scope } = rolePolicy()
+  const name = fc.constantFrom('ada', 'bob', 'acme', 'other')
+  const principal = fc.record({
+    kind: fc.constantFrom('user', 'agent', 'scheduler') as fc.Arbitrary<Principal['kind']>,
+    id: name,
+    tenant: name,
+    role: fc.constantFrom('admin', 'editor', '', 'ADMIN'),
+  })
+  const target = fc.record({ tenant: name, createdBy: name, type: name, labels: fc.constant({}) })
+  const covers = (each: Scope, { tenant, createdBy }: Target) =>
+    (each.tenant === undefined || each.tenant === tenant) &&
+    (each.createdBy === undefined || each.createdBy === createdBy)
+  fc.assert(
+    fc.property(principal, target, (who, job) => {
+      const scopes = scope(who, 'list')
+      const isListed = scopes !== false && 'some' in scopes && scopes.some((each) => covers(each, job))
+      expect(authorize(who, 'get', job) === 'allow').toBe(isListed)
+    }),
+  )
+})

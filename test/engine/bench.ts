@@ -1,0 +1,215 @@
+import {
+  type CreateEngineOptions,
+  createEngine,
+  type Engine,
+  type EventType,
+  type Job,
+  JobchartError,
+  type JobEvent,
+  type Json,
+  memoryStorage,
+  queueExecutor,
+  type Session,
+  type Storage,
+  type StoredEvents,
+  type TaskContext,
+} from 'jobchart'
+import { type VirtualClock, virtualClock } from 'jobchart/testing'
+import { afterEach, expect } from 'vitest'
+import { FaultyStorage } from './faulty-storage.ts'
+
+const FAR = Number.MAX_SAFE_INTEGER
+
+/** Every type of event. */
+const EVENT_TYPES: readonly EventType[] = [
+  'job.created',
+  'job.transitioned',
+  'job.progress',
+  'job.emitted',
+  'task.started',
+  'task.retried',
+  'task.lost',
+  'task.released',
+  'task.stopped',
+  'task.leaked',
+]
+
+const benches: Bench[] = []
+const unhandled: unknown[] = []
+process.on('unhandledRejection', (reason) => unhandled.push(reason))
+
+// Whatever a test does, its log adds up (I10), and nothing escapes (I61).
+afterEach(async () => {
+  for (const bench of benches.splice(0)) {
+    await bench.clock.settle()
+    await bench.checkLog()
+  }
+  expect(unhandled.splice(0)).toEqual([])
+})
+
+/** An engine as one process of a test: its storage can fail, and it can die. */
+export interface Host {
+  readonly engine: Engine
+  readonly faults: FaultyStorage
+  /** An editor, who sees her own jobs. */
+  readonly ada: Session
+  /** Another editor of the same tenant. */
+  readonly bob: Session
+  /** Sees all of the tenant. */
+  readonly admin: Session
+  /** What `engine.on` heard, of every type. */
+  readonly heard: readonly JobEvent[]
+  /** The process dies. Code that it runs cannot be stopped here, but nothing that it reports arrives. */
+  readonly crash: () => Promise<void>
+}
+
+export interface HostOptions extends Omit<CreateEngineOptions, 'storage' | 'clock'> {
+  /** How many tasks run at once. Default 10. */
+  readonly concurrency?: number
+}
+
+/** One clock and one disk, for any number of engines. */
+export class Bench {
+  readonly clock: VirtualClock = virtualClock()
+  readonly disk: Storage
+  #probe: ReturnType<Storage['open']> | undefined
+
+  constructor(disk: Storage = memoryStorage()) {
+    this.disk = disk
+    benches.push(this)
+  }
+
+  /** Starts an engine on the disk, with the faults already planned for it. */
+  async start({ concurrency = 10, ...options }: HostOptions, faults = new FaultyStorage(this.disk)): Promise<Host> {
+    const executors = { default: queueExecutor({ concurrency }), ...options.executors }
+    const engine = await createEngine({ ...options, storage: faults, clock: this.clock, executors })
+    const heard: JobEvent[] = []
+    for (const type of EVENT_TYPES) engine.on(type, (event) => heard.push(event))
+    return {
+      engine,
+      faults,
+      ada: engine.as({ id: 'ada', role: 'editor' }),
+      bob: engine.as({ id: 'bob', role: 'editor' }),
+      admin: engine.as({ id: 'root', role: 'admin' }),
+      heard,
+      crash: () => faults.cut(),
+    }
+  }
+
+  /** A look at what is stored, past every engine. */
+  probe(): ReturnType<Storage['open']> {
+    this.#probe ??= this.disk.open({ clock: this.clock, instance: `probe-${benches.length}` })
+    return this.#probe
+  }
+
+  /** The stored row of a job. */
+  async row(id: string): Promise<Job> {
+    const job = await (await this.probe()).get(id)
+    if (job === undefined) throw new Error(`there is no job ${id}`)
+    return job
+  }
+
+  /** The stored log, of one job or of all. */
+  async log(jobId?: string): Promise<readonly StoredEvents[]> {
+    const query = { after: 0, limit: FAR }
+    return await (await this.probe()).events(jobId === undefined ? query : { ...query, jobId })
+  }
+
+  /** All that is stored of jobs, as text: equal texts mean that nothing was changed. */
+  async contents(): Promise<string> {
+    const log = await this.log()
+    const rows = await Promise.all([...new Set(log.map(({ jobId }) => jobId))].map((id) => this.row(id)))
+    return JSON.stringify({ log, rows })
+  }
+
+  /** I10: numbers without gaps, and each job's status is the fold of its events. */
+  async checkLog(): Promise<void> {
+    const log = await this.log()
+    let next = 1
+    const counts = new Map<string, number>()
+    const status = new Map<string, string>()
+    for (const row of log) {
+      expect(row.sequence).toBe(next)
+      next += row.events.length
+      if (row.jobSequence === 0) continue
+      expect(row.jobSequence).toBe((counts.get(row.jobId) ?? 0) + 1)
+      counts.set(row.jobId, row.jobSequence + row.events.length - 1)
+      for (const event of row.events) {
+        if (event.type === 'job.transitioned') expect(event.from).toBe(status.get(row.jobId))
+        if (event.type === 'job.created' || event.type === 'job.transitioned') status.set(row.jobId, event.to)
+      }
+    }
+    for (const [id, count] of counts) {
+      const job = await this.row(id)
+      expect({ id, count: job.eventCount, status: job.status }).toEqual({ id, count, status: status.get(id) })
+      expect(job.endedAt !== undefined).toBe(job.phase === 'settled')
+      expect(job.outcome !== undefined).toBe(job.phase === 'settled')
+    }
+  }
+}
+
+/** One run of a handler under a test's control. */
+export interface Run {
+  readonly context: TaskContext
+  readonly finish: (output?: Json) => void
+  readonly fail: (error: unknown) => void
+}
+
+/** Code under a test's control: each run goes on until the test ends it. */
+export class Work {
+  readonly runs: Run[] = []
+
+  /** Ignores its signal. */
+  readonly execute = (context: TaskContext): Promise<Json | undefined> =>
+    new Promise((finish, fail) => {
+      this.runs.push({ context, finish, fail })
+    })
+
+  /** Ends when its signal is aborted. */
+  readonly obedient = (context: TaskContext): Promise<Json | undefined> => {
+    const end = this.execute(context)
+    const { fail } = this.run()
+    context.signal.addEventListener('abort', () => fail(context.signal.reason), { once: true })
+    return end
+  }
+
+  /** One of the runs, by default the newest. */
+  run(index = -1): Run {
+    const run = this.runs.at(index)
+    if (run === undefined) throw new Error(`the code was run ${this.runs.length} times only`)
+    return run
+  }
+}
+
+/** The code of the error that a call is refused with; `ok` if it is not. */
+export async function codeOf(call: Promise<unknown>): Promise<string> {
+  try {
+    await call
+    return 'ok'
+  } catch (error) {
+    return error instanceof JobchartError ? error.code : `not typed: ${String(error)}`
+  }
+}
+
+/** The error that a call is refused with. */
+export async function errorOf(call: Promise<unknown>): Promise<JobchartError> {
+  try {
+    await call
+  } catch (error) {
+    if (error instanceof JobchartError) return error
+    throw new Error(`the error is not typed: ${String(error)}`, { cause: error })
+  }
+  throw new Error('the call was not refused')
+}
+
+/** An error as a client sees it, with the id that was asked for cut out. */
+export function shownError(error: JobchartError, id: string): string {
+  return JSON.stringify({ text: error.message, ...error }).replaceAll(id, '<id>')
+}
+
+/** The lines of a log, as text. */
+export async function textsOf(lines: AsyncIterable<{ readonly text: string }>): Promise<readonly string[]> {
+  const texts: string[] = []
+  for await (const { text } of lines) texts.push(text)
+  return texts
+}

@@ -1,0 +1,98 @@
+import { JobchartError, type Storage, type StorageConnection, type StorageHost } from 'jobchart'
+
+/** A call of a connection that can be made to go wrong. */
+type Method = Exclude<keyof StorageConnection, 'changed' | 'close'>
+
+/**
+ * How one call goes wrong.
+ *
+ * - `refused` STORAGE_UNAVAILABLE, and nothing is done: a definite error.
+ * - `unsent` an error of the driver, and nothing is done: the outcome is unknown.
+ * - `unheard` an error of the driver, though it is done: the outcome is unknown.
+ * - `conflict` each unit of a commit is answered so, and nothing is done.
+ * - a promise: the call is made at once, its answer is held back until the promise resolves.
+ */
+type Fault = 'refused' | 'unsent' | 'unheard' | 'conflict' | Promise<void>
+
+/** A storage between an engine and the real one, whose calls a test counts, spoils and cuts off. */
+export class FaultyStorage implements Storage {
+  readonly #inner: Storage
+  readonly #planned = new Map<Method, Fault[]>()
+  readonly #calls = new Map<Method, number>()
+  #connection: StorageConnection | undefined
+  #isCut = false
+  /** The connection that was opened last has been closed. */
+  isClosed = false
+  /** While true, every call is refused. */
+  isDown = false
+  /** While true, this instance's sign of life does not arrive. */
+  isMute = false
+
+  constructor(inner: Storage) {
+    this.#inner = inner
+  }
+
+  /** The next calls of the method go wrong in these ways, one each. */
+  plan(method: Method, ...faults: readonly Fault[]): void {
+    this.#planned.set(method, [...(this.#planned.get(method) ?? []), ...faults])
+  }
+
+  /** Nothing goes wrong any more. */
+  heal(): void {
+    this.#planned.clear()
+    this.isDown = false
+    this.isMute = false
+  }
+
+  /** How often the method was called. */
+  calls(method: Method): number {
+    return this.#calls.get(method) ?? 0
+  }
+
+  /** The process of the engine has died: its lock is free, and nothing that it still asks for is done. */
+  async cut(): Promise<void> {
+    this.#isCut = true
+    await this.#connection?.close()
+  }
+
+  readonly open = async (host: StorageHost): Promise<StorageConnection> => {
+    const inner = await this.#inner.open(host)
+    this.#connection = inner
+    const pass = <Result>(method: Method, run: () => Promise<Result>) => this.#pass(method, run)
+    return {
+      commit: (units) => {
+        if (this.#planned.get('commit')?.[0] !== 'conflict') return pass('commit', () => inner.commit(units))
+        return pass('commit', async () => units.map(() => ({ status: 'conflict' })))
+      },
+      claim: (query, limit, transition) => pass('claim', () => inner.claim(query, limit, transition)),
+      get: (id) => pass('get', () => inner.get(id)),
+      find: (filter, page) => pass('find', () => inner.find(filter, page)),
+      due: (types, at, limit, skip) => pass('due', () => inner.due(types, at, limit, skip)),
+      held: (instance) => pass('held', () => inner.held(instance)),
+      landed: (units, sequence) => pass('landed', () => inner.landed(units, sequence)),
+      events: (query) => pass('events', () => inner.events(query)),
+      lastSequence: () => pass('lastSequence', () => inner.lastSequence()),
+      logs: (jobId, after, limit) => pass('logs', () => inner.logs(jobId, after, limit)),
+      steps: (jobId, entry) => pass('steps', () => inner.steps(jobId, entry)),
+      beat: () => pass('beat', async () => (this.isMute ? undefined : await inner.beat())),
+      others: () => pass('others', () => inner.others()),
+      forget: (instance) => pass('forget', () => inner.forget(instance)),
+      changed: () => !this.#isCut && inner.changed(),
+      close: () => {
+        this.isClosed = true
+        return inner.close()
+      },
+    }
+  }
+
+  async #pass<Result>(method: Method, run: () => Promise<Result>): Promise<Result> {
+    this.#calls.set(method, this.calls(method) + 1)
+    const fault = this.#planned.get(method)?.shift()
+    if (this.isDown || this.#isCut || fault === 'refused') throw new JobchartError('STORAGE_UNAVAILABLE', 'it is down')
+    if (fault === 'unsent') throw new Error('the connection broke')
+    const result = await run()
+    if (fault === 'unheard') throw new Error('the connection broke')
+    if (typeof fault === 'object') await fault
+    return result
+  }
+}

@@ -1,0 +1,287 @@
+import {
+  type CancelOptions,
+  defineJob,
+  type Policy,
+  type Principal,
+  type Session,
+  type SessionPrincipal,
+  type Verdict,
+} from 'jobchart'
+import { expect, test } from 'vitest'
+import { Bench, codeOf, errorOf, shownError, textsOf, Work } from './bench.ts'
+
+const ABSENT = '019b7654-0000-7000-8000-000000000000'
+
+/** Every method that names a job. */
+const methods: readonly (readonly [string, (who: Session, id: string) => Promise<unknown>])[] = [
+  ['get', (who, id) => who.get(id)],
+  ['cancel', (who, id) => who.cancel(id)],
+  ['cancel with a bad reason', (who, id) => who.cancel(id, { reason: 5 } as unknown as CancelOptions)],
+  ['send', (who, id) => who.send(id, { type: 'cancel' })],
+  ['send of no command', (who, id) => who.send(id, { type: 'nonsense' })],
+  ['history', (who, id) => who.history(id)],
+  ['logs', (who, id) => textsOf(who.logs(id))],
+  ['result', (who, id) => who.result(id)],
+]
+
+const others: readonly (readonly [string, SessionPrincipal])[] = [
+  ['another editor', { id: 'bob', role: 'editor' }],
+  ['an admin of another tenant', { id: 'root', tenant: 'acme', role: 'admin' }],
+  ['the same name in another tenant', { id: 'ada', tenant: 'acme', role: 'editor' }],
+  ['nobody in particular', { id: 'ada' }],
+]
+
+for (const [method, call] of methods) {
+  test.each(others)(`I52 a hidden job and none are answered alike by ${method}: %s`, async (_, who) => {
+    const bench = new Bench()
+    const work = new Work()
+    const type = defineJob({ type: 'w', execute: work.execute })
+    const { ada, engine, heard } = await bench.start({ jobs: [type] })
+    const running = await ada.submit(type, 1)
+    const settled = await ada.submit(type, 2)
+    work.run().finish()
+    await bench.clock.settle()
+    const before = [await bench.contents(), heard.length]
+    const session = engine.as(who)
+    const absent = shownError(await errorOf(call(session, ABSENT)), ABSENT)
+    for (const { id } of [running, settled]) expect(shownError(await errorOf(call(session, id)), id)).toBe(absent)
+    expect([await bench.contents(), heard.length]).toEqual(before)
+    expect(work.run(0).context.signal.aborted).toBe(false)
+  })
+}
+
+test('an admin sees a colleague’s job and may not cancel it, settled or not', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const { ada, admin, heard } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, 1)
+  expect((await admin.get(id)).createdBy).toBe('ada')
+  const before = [await bench.contents(), heard.length]
+  expect(await codeOf(admin.cancel(id))).toBe('FORBIDDEN')
+  expect(await codeOf(admin.send(id, { type: 'cancel' }))).toBe('FORBIDDEN')
+  expect([await bench.contents(), heard.length]).toEqual(before)
+  work.run().finish()
+  await bench.clock.settle()
+  // Policy is asked before state: that it has settled is not what stands in the way.
+  expect(await codeOf(admin.cancel(id))).toBe('FORBIDDEN')
+  expect(await codeOf(ada.cancel(id))).toBe('ALREADY_SETTLED')
+})
+
+/** A policy that shows everything of the tenant, and answers as it is told. */
+function answering(answer: (action: string, principal: Principal) => unknown): Policy {
+  return {
+    // A policy that a user writes in JavaScript may answer anything.
+    authorize: (principal, action) => answer(action, principal) as Verdict,
+    scope: ({ tenant }) => [{ tenant }],
+  }
+}
+
+test.each(['deny', 'hide'])('submit is refused by a policy that says %s, and nothing is stored', async (verdict) => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const { ada } = await bench.start({ jobs: [type], policy: answering(() => verdict) })
+  expect(await codeOf(ada.submit(type, 1))).toBe('FORBIDDEN')
+  expect(await bench.log()).toEqual([])
+})
+
+test('a denial is FORBIDDEN only to who may see the job', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  let get: Verdict = 'allow'
+  const policy = answering((action) => (action === 'get' ? get : action === 'submit' ? 'allow' : 'deny'))
+  const { ada } = await bench.start({ jobs: [type], policy })
+  const { id } = await ada.submit(type, 1)
+  const codes = async () => await Promise.all(methods.slice(1).map(([, call]) => codeOf(call(ada, id))))
+  expect(new Set(await codes())).toEqual(new Set(['FORBIDDEN']))
+  for (get of ['hide', 'deny'] as const) expect(new Set(await codes())).toEqual(new Set(['JOB_NOT_FOUND']))
+})
+
+test.each([
+  [
+    'throws',
+    () => {
+      throw new Error('the directory is down')
+    },
+  ],
+  ['rejects', () => Promise.reject(new Error('the directory is down'))],
+  [
+    'has a getter that throws',
+    () =>
+      Object.defineProperty({}, 'then', {
+        get: () => {
+          throw new Error('no')
+        },
+      }),
+  ],
+  ['says nothing', () => undefined],
+  ['says null', () => null],
+  ['says true', () => true],
+  ['says a word that is none', () => 'allowed'],
+  ['says an object that redacts nothing', () => ({})],
+  ['says an object of its own making', () => ({ allow: false })],
+  ['redacts what is no list', () => ({ redact: 'input' })],
+])('I53 a policy that fails is a denial: it %s', async (_, answer) => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const { ada, engine } = await bench.start({ jobs: [type], policy: answering(answer) })
+  expect(await codeOf(ada.submit(type, 1))).toBe('FORBIDDEN')
+  const { id } = await engine.system.submit(type, 1)
+  await engine.idle()
+  const codes = await Promise.all(methods.map(([, call]) => codeOf(call(ada, id))))
+  expect(new Set(codes)).toEqual(new Set(['JOB_NOT_FOUND']))
+  expect((await ada.list()).items).toEqual([])
+})
+
+test.each([
+  [
+    'throws',
+    () => {
+      throw new Error('the directory is down')
+    },
+  ],
+  ['rejects', () => Promise.reject(new Error('the directory is down'))],
+  ['says nothing', () => undefined],
+  ['says null', () => null],
+  ['says true', () => true],
+  ['names none', () => []],
+  ['says false', () => false],
+])('I53 a scope that fails is a denial: it %s', async (_, scope) => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const policy = { authorize: () => 'allow', scope } as unknown as Policy
+  const { ada } = await bench.start({ jobs: [type], policy })
+  await ada.submit(type, 1)
+  expect(await codeOf(ada.list())).toBe('FORBIDDEN')
+})
+
+test('I53 a policy that never answers is a denial after 5 seconds, and its later answer counts for nothing', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  let answer: (verdict: Verdict) => void = () => {}
+  const policy = answering((action) =>
+    action === 'submit'
+      ? 'allow'
+      : new Promise((given) => {
+          answer = given
+        }),
+  )
+  const { ada } = await bench.start({ jobs: [type], policy })
+  const { id } = await ada.submit(type, 1)
+  let code = 'waits'
+  void codeOf(ada.get(id)).then((given) => {
+    code = given
+  })
+  await bench.clock.advance(4_999)
+  expect(code).toBe('waits')
+  await bench.clock.advance(1)
+  expect(code).toBe('JOB_NOT_FOUND')
+  answer('allow')
+  await bench.clock.settle()
+  expect(code).toBe('JOB_NOT_FOUND')
+})
+
+test('I53 a silent policy lets no submit through', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const { ada } = await bench.start({ jobs: [type], policy: answering(() => new Promise(() => {})) })
+  const code = codeOf(ada.submit(type, 1))
+  await bench.clock.advance(5_000)
+  expect(await code).toBe('FORBIDDEN')
+  expect(await bench.log()).toEqual([])
+})
+
+test('P1 the policy is asked again when a conflict made the job be read again', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const asked: string[] = []
+  const policy = answering((action) => {
+    asked.push(action)
+    return asked.filter((each) => each === 'command').length > 1 ? 'deny' : 'allow'
+  })
+  const { ada, faults } = await bench.start({ jobs: [type], policy })
+  const { id } = await ada.submit(type, 1)
+  asked.length = 0
+  faults.plan('commit', 'conflict')
+  const before = await bench.contents()
+  const code = await codeOf(ada.cancel(id))
+  expect(asked.slice(0, 2)).toEqual(['command', 'command'])
+  expect(code).toBe('JOB_NOT_FOUND')
+  expect(await bench.contents()).toBe(before)
+})
+
+test('a principal that is a function is asked at each call, so that rights are those of now', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const { engine } = await bench.start({ jobs: [type] })
+  let role = 'editor'
+  const session = engine.as(() => ({ id: 'ada', role }))
+  const { id } = await session.submit(type, 1)
+  await engine.idle()
+  role = ''
+  const codes = await Promise.all(methods.map(([, call]) => codeOf(call(session, id))))
+  expect(new Set(codes)).toEqual(new Set(['JOB_NOT_FOUND']))
+  expect(await codeOf(session.list())).toBe('FORBIDDEN')
+  expect(await codeOf(session.submit(type, 1))).toBe('FORBIDDEN')
+  role = 'editor'
+  expect(await codeOf(session.get(id))).toBe('ok')
+})
+
+test('I53 who waits for a result is asked again when something happens', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  let verdict: Verdict = 'allow'
+  const { ada } = await bench.start({ jobs: [type], policy: answering(() => verdict) })
+  const { id } = await ada.submit(type, 1)
+  const waiting = codeOf(ada.result(id))
+  await bench.clock.settle()
+  verdict = 'hide'
+  work.run().finish('secret')
+  expect(await waiting).toBe('JOB_NOT_FOUND')
+})
+
+test('a principal cannot say what kind it is', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const kinds = new Set<string>()
+  const policy = answering((_, { kind }) => {
+    kinds.add(kind)
+    return 'deny'
+  })
+  const { engine } = await bench.start({ jobs: [type], policy })
+  const forged: SessionPrincipal = Object.assign({ id: 'eve', role: 'system' }, { kind: 'system' })
+  for (const session of [engine.as(forged), engine.as(() => forged)]) {
+    expect(await codeOf(session.submit(type, 1))).toBe('FORBIDDEN')
+  }
+  expect([...kinds]).toEqual(['user'])
+})
+
+test.each([
+  ['none', undefined],
+  ['without an id', { role: 'admin' }],
+  ['with an empty id', { id: '' }],
+  ['with an id that is no text', { id: 7 }],
+  ['with an empty tenant', { id: 'eve', tenant: '' }],
+  ['with relations that are no text', { id: 'eve', relations: { a: 1 } }],
+])('a principal that is no principal is refused: %s', async (_, principal) => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const { engine } = await bench.start({ jobs: [type] })
+  const given = principal as unknown as SessionPrincipal
+  expect(() => engine.as(given)).toThrow(expect.objectContaining({ code: 'INVALID_INPUT' }))
+  expect(await codeOf(engine.as(() => given).list())).toBe('INVALID_INPUT')
+})
+
+test('I52 a taken slot is told without naming a job that the asker may not see', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const { ada, bob, admin } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, 1, { pipeline: 'p' })
+  const toBob = await errorOf(bob.submit(type, 2, { pipeline: 'p' }))
+  expect(toBob.code).toBe('ALREADY_RUNNING')
+  expect(JSON.stringify({ text: toBob.message, ...toBob })).not.toContain(id)
+  expect((await errorOf(admin.submit(type, 2, { pipeline: 'p' }))).jobId).toBe(id)
+})

@@ -1,0 +1,237 @@
+import { defineJob, task } from 'jobchart'
+import { expect, test } from 'vitest'
+import { createMachine } from 'xstate'
+import { Bench, codeOf, Work } from './bench.ts'
+
+test('I47 what a dead engine held is taken back at once by the next start', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const one = await bench.start({ jobs: [type] })
+  const { id } = await one.ada.submit(type, 1, { pipeline: 'p' })
+  await one.crash()
+  const two = await bench.start({ jobs: [type] })
+  expect([two.engine.running(), work.run().context.attempt]).toEqual([[id], 2])
+  expect(two.heard.map(({ type }) => type)).toEqual([])
+  expect((await two.ada.history(id)).map(({ to, reason }) => [to, reason])).toEqual([
+    ['queued', undefined],
+    ['running', undefined],
+    ['queued', 'its process died'],
+    ['running', undefined],
+  ])
+  work.run().finish('done')
+  work.run(0).finish('from the grave')
+  await bench.clock.advance(1_000)
+  expect((await two.ada.get(id)).output).toBe('done')
+})
+
+test('I47 what a dead engine held is taken back by the sweep of a living one', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const one = await bench.start({ jobs: [type] })
+  const two = await bench.start({ jobs: [type] })
+  const jobs = await Promise.all([one.ada.submit(type, 1), one.ada.submit(type, 2)])
+  await one.crash()
+  await bench.clock.advance(1_000)
+  expect(new Set(two.engine.running())).toEqual(new Set(jobs.map(({ id }) => id)))
+  expect(two.heard.filter(({ type }) => type === 'task.lost')).toHaveLength(2)
+})
+
+test('an engine that does not work takes back too, for others to run', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const one = await bench.start({ jobs: [type] })
+  const { id } = await one.ada.submit(type, 1)
+  await one.crash()
+  const two = await bench.start({ jobs: [type], work: false })
+  expect([(await two.ada.get(id)).status, work.runs.length]).toEqual(['queued', 1])
+  await bench.start({ jobs: [type] })
+  expect(work.runs).toHaveLength(2)
+})
+
+test('a frozen engine loses its tasks after 10 s, is told when it thaws, and its late reports are stale', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const one = await bench.start({ jobs: [type] })
+  const { id } = await one.ada.submit(type, 1)
+  const two = await bench.start({ jobs: [type] })
+  one.faults.isMute = true
+  await bench.clock.advance(10_000)
+  expect(two.engine.running()).toEqual([])
+  await bench.clock.advance(2_000)
+  expect(two.engine.running()).toEqual([id])
+  expect(work.run(0).context.signal.aborted).toBe(true)
+  const before = await bench.row(id)
+  work.run(0).context.progress({ completed: 5 })
+  work.run(0).context.log('late')
+  work.run(0).finish('late')
+  await bench.clock.advance(1_000)
+  expect(await bench.row(id)).toEqual(before)
+  work.run(1).finish('in time')
+  await bench.clock.settle()
+  expect((await two.ada.get(id)).output).toBe('in time')
+})
+
+test('I19 what a thawed engine claims is recovered too, if it dies before it has said that it lives', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const one = await bench.start({ jobs: [type] })
+  const two = await bench.start({ jobs: [type], work: false })
+  one.faults.isMute = true
+  // The other engine takes it for dead, and forgets it.
+  await bench.clock.advance(12_000)
+  const { id } = await one.ada.submit(type, 1)
+  expect(one.engine.running()).toEqual([id])
+  await one.crash()
+  await bench.clock.advance(20_000)
+  expect((await two.ada.get(id)).status).toBe('queued')
+})
+
+test('recovery: fail ends the job as TASK_LOST instead', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', recovery: 'fail', retry: { limit: 3 }, execute: work.execute })
+  const one = await bench.start({ jobs: [type] })
+  const { id } = await one.ada.submit(type, 1)
+  await one.crash()
+  const two = await bench.start({ jobs: [type] })
+  await bench.clock.advance(60_000)
+  expect(await two.ada.get(id)).toMatchObject({ status: 'failed', error: { code: 'TASK_LOST' } })
+  expect(work.runs).toHaveLength(1)
+})
+
+test('I20 work that takes its process down three times in a row is not offered again: POISON', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  let host = await bench.start({ jobs: [type] })
+  const { id } = await host.ada.submit(type, 1)
+  for (const attempt of [1, 2, 3]) {
+    expect(work.run().context.attempt).toBe(attempt)
+    await host.crash()
+    host = await bench.start({ jobs: [type] })
+  }
+  expect(await host.ada.get(id)).toMatchObject({ status: 'failed', outcome: 'failure', error: { code: 'POISON' } })
+  expect(work.runs).toHaveLength(3)
+})
+
+test('work that records a further step each time is not poison', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({
+    type: 'w',
+    execute: async (context) => {
+      for (let part = 1; part <= context.attempt; part++) await context.step(`part ${part}`, () => part)
+      return await work.execute(context)
+    },
+  })
+  let host = await bench.start({ jobs: [type] })
+  const { id } = await host.ada.submit(type, 1)
+  for (let crash = 0; crash < 6; crash++) {
+    await bench.clock.settle()
+    await host.crash()
+    host = await bench.start({ jobs: [type] })
+  }
+  await bench.clock.settle()
+  work.run().finish('at last')
+  await bench.clock.settle()
+  expect((await host.ada.get(id)).output).toBe('at last')
+})
+
+test('lost attempts are not failures: the retries are all still there', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', retry: { limit: 1, backoff: 0 }, execute: work.execute })
+  let host = await bench.start({ jobs: [type] })
+  const { id } = await host.ada.submit(type, 1)
+  for (let crash = 0; crash < 2; crash++) {
+    await host.crash()
+    host = await bench.start({ jobs: [type] })
+  }
+  work.run().fail(new Error('first failure'))
+  await bench.clock.advance(1_000)
+  expect(work.run().context.attempt).toBe(4)
+  work.run().fail(new Error('second failure'))
+  await bench.clock.settle()
+  expect((await host.ada.get(id)).error?.message).toBe('second failure')
+})
+
+test('a chart that names task.lost hears of it, and decides', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const machine = createMachine({
+    initial: 'working',
+    states: {
+      working: { invoke: { src: 'work', onDone: 'done' }, on: { 'task.lost': 'stranded' } },
+      stranded: { tags: ['indeterminate'] },
+      done: { type: 'final' },
+    },
+  })
+  const type = defineJob({ type: 'm', lifecycle: machine.provide({ actors: { work: task({}, work.execute) } }) })
+  const one = await bench.start({ jobs: [type] })
+  const { id } = await one.ada.submit(type, undefined)
+  await one.crash()
+  const two = await bench.start({ jobs: [type] })
+  expect(await two.ada.get(id)).toMatchObject({ status: 'stranded', phase: 'indeterminate' })
+  expect((await bench.row(id)).tasks).toEqual([])
+  expect(work.runs).toHaveLength(1)
+})
+
+test('an unchanged machine with a wildcard is not moved by the executor’s events', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const machine = createMachine({
+    initial: 'working',
+    states: {
+      working: { invoke: { src: 'work', onDone: 'done' }, on: { '*': 'surprised', 'task.*': 'surprised' } },
+      surprised: {},
+      done: { type: 'final' },
+    },
+  })
+  const type = defineJob({ type: 'm', lifecycle: machine.provide({ actors: { work: task({}, work.execute) } }) })
+  const one = await bench.start({ jobs: [type] })
+  const { id } = await one.ada.submit(type, undefined)
+  await one.crash()
+  const two = await bench.start({ jobs: [type] })
+  expect((await two.ada.get(id)).status).toBe('working')
+  work.run().finish()
+  await bench.clock.settle()
+  expect((await two.ada.get(id)).status).toBe('done')
+})
+
+test('I14 a cancelled job whose process died frees its slot at the next sweep', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', killGrace: 'never', execute: work.execute })
+  const one = await bench.start({ jobs: [type] })
+  const { id } = await one.ada.submit(type, 1, { pipeline: 'p' })
+  await one.ada.cancel(id)
+  await one.crash()
+  const two = await bench.start({ jobs: [type] })
+  expect(await codeOf(two.ada.submit(type, 2, { pipeline: 'p' }))).toBe('ok')
+  expect((await two.ada.get(id)).status).toBe('cancelled')
+})
+
+test('jobs of a type that is not known here are left alone, for an engine that knows it', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const known = defineJob({ type: 'known', execute: work.execute })
+  const unknown = defineJob({ type: 'unknown', execute: work.execute })
+  const one = await bench.start({ jobs: [known, unknown] })
+  const held = await one.ada.submit(unknown, 'held')
+  const own = await one.ada.submit(known, 'own')
+  await one.crash()
+  const before = await bench.row(held.id)
+  const two = await bench.start({ jobs: [known] })
+  await bench.clock.advance(20_000)
+  expect(await bench.row(held.id)).toEqual(before)
+  expect(two.engine.running()).toEqual([own.id])
+  expect((await two.ada.get(held.id)).status).toBe('running')
+  expect(await codeOf(two.ada.cancel(held.id))).toBe('UNKNOWN_TYPE')
+  const three = await bench.start({ jobs: [known, unknown] })
+  expect(three.engine.running()).toEqual([held.id])
+})

@@ -1,0 +1,166 @@
+import { defineJob, task } from 'jobchart'
+import { expect, test } from 'vitest'
+import { createMachine } from 'xstate'
+import { z } from 'zod'
+import { Bench, codeOf, errorOf, Work } from './bench.ts'
+
+test('I14 a pipeline takes one job at a time, and a refused one leaves no trace', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const { ada, heard } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, 1, { pipeline: 'p' })
+  const before = [await bench.contents(), heard.length]
+  const error = await errorOf(ada.submit(type, 2, { pipeline: 'p' }))
+  expect([error.code, error.jobId]).toEqual(['ALREADY_RUNNING', id])
+  expect([await bench.contents(), heard.length]).toEqual(before)
+  expect(await codeOf(ada.submit(type, 2, { pipeline: 'q' }))).toBe('ok')
+  work.run(0).finish()
+  await bench.clock.settle()
+  expect(await codeOf(ada.submit(type, 2, { pipeline: 'p' }))).toBe('ok')
+})
+
+test('I14 of 20 simultaneous submits to one pipeline one is taken', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const { ada } = await bench.start({ jobs: [type] })
+  const codes = await Promise.all(
+    Array.from({ length: 20 }, (_, index) => codeOf(ada.submit(type, index, { pipeline: 'p' }))),
+  )
+  expect(codes.filter((code) => code === 'ok')).toHaveLength(1)
+  expect(work.runs).toHaveLength(1)
+})
+
+test('a pipeline is its tenant’s own', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const { ada, engine } = await bench.start({ jobs: [type] })
+  await ada.submit(type, 1, { pipeline: 'p' })
+  const elsewhere = engine.as({ id: 'ada', tenant: 'acme', role: 'editor' })
+  expect(await codeOf(elsewhere.submit(type, 1, { pipeline: 'p' }))).toBe('ok')
+})
+
+test('a job that waits for a place holds its slot already', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const { ada } = await bench.start({ jobs: [type], work: false })
+  await ada.submit(type, 1, { pipeline: 'p' })
+  expect(await codeOf(ada.submit(type, 2, { pipeline: 'p' }))).toBe('ALREADY_RUNNING')
+})
+
+const command = z.object({})
+
+/** Works, can be parked outside its slot, and comes back by itself after a second. */
+const parking = defineJob({
+  type: 'parking',
+  lifecycle: createMachine({
+    initial: 'on',
+    states: {
+      on: { on: { park: 'parked', end: 'ended' } },
+      parked: { tags: ['vacates'], after: { 1000: 'on' }, on: { back: 'on' } },
+      ended: { type: 'final' },
+    },
+  }),
+  commands: { park: command, back: command, end: command },
+})
+
+test('a command that would take a taken slot is refused, and is taken when the slot is free', async () => {
+  const bench = new Bench()
+  const { ada, heard } = await bench.start({ jobs: [parking] })
+  const first = await ada.submit(parking, 1, { pipeline: 'p' })
+  await ada.send(first.id, { type: 'park' })
+  const second = await ada.submit(parking, 2, { pipeline: 'p' })
+  const before = [await bench.contents(), heard.length]
+  expect(await codeOf(ada.send(first.id, { type: 'back' }))).toBe('ALREADY_RUNNING')
+  expect([await bench.contents(), heard.length]).toEqual(before)
+  await ada.send(second.id, { type: 'end' })
+  expect((await ada.send(first.id, { type: 'back' })).status).toBe('on')
+})
+
+test('I36 a timer that would take a taken slot holds up no other job’s timer, and fires when the slot is free', async () => {
+  const bench = new Bench()
+  const clockwork = defineJob({
+    type: 'clockwork',
+    lifecycle: createMachine({ initial: 'a', states: { a: { after: { 2000: 'b' } }, b: { type: 'final' } } }),
+  })
+  const { ada } = await bench.start({ jobs: [parking, clockwork] })
+  const first = await ada.submit(parking, 1, { pipeline: 'p' })
+  await ada.send(first.id, { type: 'park' })
+  const second = await ada.submit(parking, 2, { pipeline: 'p' })
+  const other = await ada.submit(clockwork, 3)
+  await bench.clock.advance(5_000)
+  expect((await ada.get(other.id)).status).toBe('b')
+  expect((await ada.get(first.id)).status).toBe('parked')
+  await ada.send(second.id, { type: 'end' })
+  await bench.clock.advance(1_000)
+  expect((await ada.get(first.id)).status).toBe('on')
+})
+
+test('I36 a timer that would take a taken slot keeps no engine from starting', async () => {
+  const bench = new Bench()
+  const one = await bench.start({ jobs: [parking] })
+  const first = await one.ada.submit(parking, 1, { pipeline: 'p' })
+  await one.ada.send(first.id, { type: 'park' })
+  await one.ada.submit(parking, 2, { pipeline: 'p' })
+  await one.crash()
+  await bench.clock.advance(5_000)
+  expect(await codeOf(bench.start({ jobs: [parking] }))).toBe('ok')
+})
+
+test('I36 a hundred timers that wait for their slots hold up no other job’s timer', async () => {
+  const bench = new Bench()
+  const clockwork = defineJob({
+    type: 'clockwork',
+    lifecycle: createMachine({ initial: 'a', states: { a: { after: { 2000: 'b' } }, b: { type: 'final' } } }),
+  })
+  const { ada } = await bench.start({ jobs: [parking, clockwork] })
+  for (let pipeline = 0; pipeline < 100; pipeline++) {
+    const { id } = await ada.submit(parking, 1, { pipeline: `p${pipeline}` })
+    await ada.send(id, { type: 'park' })
+    await ada.submit(parking, 2, { pipeline: `p${pipeline}` })
+  }
+  const other = await ada.submit(clockwork, 3)
+  await bench.clock.advance(4_000)
+  expect((await ada.get(other.id)).status).toBe('b')
+})
+
+/** Its work is made again outside the slot: a claim would take the slot back. */
+function outsideType(work: Work) {
+  const machine = createMachine({
+    initial: 'waiting',
+    states: {
+      waiting: { tags: ['vacates'], invoke: { src: 'work', onDone: 'ended' } },
+      ended: { type: 'final' },
+    },
+  })
+  const actors = { work: task({ retry: { limit: 3, backoff: '1s' } }, work.execute) }
+  return defineJob({ type: 'outside', lifecycle: machine.provide({ actors }) })
+}
+
+test('I36 a task whose claim would take a taken slot waits, and holds up no other', async () => {
+  const bench = new Bench()
+  const outside = new Work()
+  const work = new Work()
+  const vacating = outsideType(outside)
+  const plain = defineJob({ type: 'plain', execute: work.execute })
+  const { ada } = await bench.start({ jobs: [vacating, plain], concurrency: 2 })
+  await ada.submit(vacating, 1, { pipeline: 'p' })
+  outside.run().fail(new Error('again'))
+  await bench.clock.settle()
+  // In the pause before its retry the job vacates its slot, and another takes it.
+  await ada.submit(plain, 'holder', { pipeline: 'p' })
+  await bench.clock.advance(1_000)
+  expect(outside.runs).toHaveLength(1)
+  // One fills the second place, the next waits; then a place is free, and the claim meets the task that cannot run.
+  await ada.submit(plain, 'filler')
+  await ada.submit(plain, 'next')
+  work.run(1).finish()
+  await bench.clock.advance(3_000)
+  expect(work.runs.map(({ context }) => context.input)).toEqual(['holder', 'filler', 'next'])
+  work.run(0).finish()
+  await bench.clock.advance(3_000)
+  expect(outside.runs).toHaveLength(2)
+})

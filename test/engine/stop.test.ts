@@ -1,0 +1,252 @@
+import { defineJob, type Policy } from 'jobchart'
+import { expect, test } from 'vitest'
+import { Bench, codeOf, type Host, textsOf, Work } from './bench.ts'
+
+/** Stops an engine while time goes on, and says when it had stopped. */
+async function stop(bench: Bench, { engine }: Host, timeout: number): Promise<number> {
+  const start = bench.clock.now()
+  let ended = -1
+  void engine.stop({ timeout }).then(() => {
+    ended = bench.clock.now() - start
+  })
+  await bench.clock.advance(timeout)
+  return ended
+}
+
+test('I45 a stop lets running work finish and claims nothing more', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const host = await bench.start({ jobs: [type], concurrency: 1 })
+  const first = await host.ada.submit(type, 1)
+  const second = await host.ada.submit(type, 2)
+  let isStopped = false
+  void host.engine.stop().then(() => {
+    isStopped = true
+  })
+  await bench.clock.advance(5_000)
+  expect([isStopped, work.run().context.signal.aborted]).toEqual([false, false])
+  work.run().finish('done')
+  await bench.clock.settle()
+  expect([isStopped, work.runs.length]).toEqual([true, 1])
+  expect((await bench.row(first.id)).status).toBe('completed')
+  expect((await bench.row(second.id)).status).toBe('queued')
+  expect(bench.clock.pendingTimers()).toBe(0)
+})
+
+test('I45 what has not finished by the timeout is given back uncounted, and told to stop', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', retry: { limit: 1, backoff: 0 }, execute: work.execute })
+  const host = await bench.start({ jobs: [type] })
+  const { id } = await host.ada.submit(type, 1, { pipeline: 'p' })
+  expect(await stop(bench, host, 3_000)).toBe(3_000)
+  expect(work.run().context.signal.aborted).toBe(true)
+  expect(work.run().context.signal.reason).toMatchObject({ code: 'TASK_STOPPED' })
+  expect(bench.clock.pendingTimers()).toBe(0)
+  const next = await bench.start({ jobs: [type] })
+  expect(work.run().context.attempt).toBe(1)
+  // The old code's end is stale, whatever it says.
+  const before = await bench.row(id)
+  work.run(0).fail(new Error('aborted'))
+  await bench.clock.advance(1_000)
+  expect(await bench.row(id)).toEqual(before)
+  work.run(1).fail(new Error('first failure'))
+  await bench.clock.advance(1_000)
+  expect(work.run().context.attempt).toBe(2)
+  work.run().finish('done')
+  await bench.clock.settle()
+  expect((await next.ada.get(id)).output).toBe('done')
+})
+
+test('a given-back attempt has told its last lines and progress', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const host = await bench.start({ jobs: [type] })
+  const { id } = await host.ada.submit(type, 1)
+  work.run().context.progress({ completed: 1, total: 3 })
+  await bench.clock.settle()
+  const stopping = host.engine.stop({ timeout: 100 })
+  await bench.clock.advance(99)
+  work.run().context.progress({ completed: 2 })
+  work.run().context.log('so far')
+  await bench.clock.advance(1)
+  await stopping
+  expect(bench.clock.pendingTimers()).toBe(0)
+  const next = await bench.start({ jobs: [type], work: false })
+  expect((await next.ada.get(id)).progress?.completed).toBe(2)
+  expect(await textsOf(next.ada.logs(id))).toEqual(['so far'])
+})
+
+test('I46 a stop with nothing to do is done at once, and leaves no timer', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const { ada, engine } = await bench.start({ jobs: [type] })
+  await ada.submit(type, 1)
+  await engine.idle()
+  await engine.stop()
+  expect(bench.clock.pendingTimers()).toBe(0)
+})
+
+test('I46 after a stop no timer is left, whatever was under way', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const silent: Policy = {
+    authorize: (_, action) => (action === 'history' ? new Promise(() => {}) : 'allow'),
+    scope: ({ tenant }) => [{ tenant }],
+  }
+  const type = defineJob({ type: 'w', retry: { limit: 5, backoff: '1h' }, execute: work.execute })
+  const host = await bench.start({ jobs: [type], policy: silent })
+  const retried = await host.ada.submit(type, 'retried')
+  work.run().fail(new Error('again'))
+  await host.ada.submit(type, 'reporting')
+  const asking = codeOf(host.ada.history(retried.id))
+  const stopping = host.engine.stop({ timeout: 1_000 })
+  await bench.clock.advance(900)
+  work.run(1).context.progress({ completed: 1 })
+  await bench.clock.advance(100)
+  await stopping
+  expect(bench.clock.pendingTimers()).toBe(0)
+  expect(['ENGINE_STOPPED', 'JOB_NOT_FOUND']).toContain(await asking)
+})
+
+test('I45 stop is repeatable, also at the same time', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const { ada, engine } = await bench.start({ jobs: [type] })
+  await ada.submit(type, 1)
+  const both = Promise.all([engine.stop({ timeout: 500 }), engine.stop({ timeout: 60_000 })])
+  await bench.clock.advance(500)
+  await both
+  await engine.stop()
+  await engine[Symbol.asyncDispose]()
+  expect(bench.clock.pendingTimers()).toBe(0)
+})
+
+test('I46 a start after a stop resumes, with the listeners and sessions of before', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const host = await bench.start({ jobs: [type] })
+  const { id } = await host.ada.submit(type, 1)
+  await stop(bench, host, 0)
+  expect(host.engine.running()).toEqual([])
+  await host.engine.start()
+  await host.engine.start()
+  expect(host.engine.running()).toEqual([id])
+  const before = host.heard.length
+  work.run().finish('done')
+  expect((await host.ada.result(id)).output).toBe('done')
+  expect(host.heard.slice(before).map(({ type }) => type)).toEqual(['job.transitioned'])
+})
+
+test('after a stop everything is ENGINE_STOPPED, and who waits for a result is told so', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const host = await bench.start({ jobs: [type] })
+  const { ada, engine } = host
+  const { id } = await ada.submit(type, 1)
+  const waiting = [codeOf(ada.result(id)), codeOf(ada.result(id))]
+  await bench.clock.settle()
+  await stop(bench, host, 0)
+  expect(await Promise.all(waiting)).toEqual(['ENGINE_STOPPED', 'ENGINE_STOPPED'])
+  const calls = [
+    ada.submit(type, 1),
+    ada.get(id),
+    ada.list(),
+    ada.cancel(id),
+    ada.send(id, { type: 'cancel' }),
+    ada.history(id),
+    textsOf(ada.logs(id)),
+    ada.result(id),
+    engine.idle(),
+  ]
+  expect(new Set(await Promise.all(calls.map(codeOf)))).toEqual(new Set(['ENGINE_STOPPED']))
+})
+
+test('a submit that was under way when the stop began is durable or refused, and never half-way', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const { ada, engine } = await bench.start({ jobs: [type] })
+  const submits = [1, 2, 3].map((input) => codeOf(ada.submit(type, input)))
+  const stopping = engine.stop()
+  const codes = await Promise.all(submits)
+  await stopping
+  const rows = await bench.log()
+  expect(rows.filter(({ jobSequence }) => jobSequence === 1)).toHaveLength(codes.filter((code) => code === 'ok').length)
+  for (const code of codes) expect(['ok', 'ENGINE_STOPPED', 'STORAGE_UNAVAILABLE']).toContain(code)
+  expect(bench.clock.pendingTimers()).toBe(0)
+})
+
+test('a stop that finds the storage down ends by its deadline all the same', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const host = await bench.start({ jobs: [type] })
+  const { id } = await host.ada.submit(type, 1)
+  host.faults.isDown = true
+  work.run().finish('unheard')
+  await bench.clock.settle()
+  expect(await stop(bench, host, 2_000)).toBe(2_000)
+  expect(bench.clock.pendingTimers()).toBe(0)
+  const next = await bench.start({ jobs: [type] })
+  work.run().finish('heard')
+  await bench.clock.settle()
+  expect((await next.ada.get(id)).output).toBe('heard')
+})
+
+test('leaked code does not hold up a stop, and its late end reaches nobody', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', killGrace: 0, execute: work.execute })
+  const host = await bench.start({ jobs: [type] })
+  const { id } = await host.ada.submit(type, 1)
+  await host.ada.cancel(id)
+  await bench.clock.advance(3_000)
+  await host.engine.stop()
+  const before = await bench.contents()
+  work.run().finish('late')
+  await bench.clock.settle()
+  expect([await bench.contents(), bench.clock.pendingTimers()]).toEqual([before, 0])
+})
+
+test('I14 a stop while cancelled code still runs leaves its slot to the next engine’s recovery', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', killGrace: 'never', execute: work.execute })
+  const host = await bench.start({ jobs: [type] })
+  const { id } = await host.ada.submit(type, 1, { pipeline: 'p' })
+  await host.ada.cancel(id)
+  expect(await stop(bench, host, 1_000)).toBe(1_000)
+  const next = await bench.start({ jobs: [type] })
+  expect(await codeOf(next.ada.submit(type, 2, { pipeline: 'p' }))).toBe('ok')
+})
+
+test('Symbol.asyncDispose stops the engine at the end of its block', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  let after: Host['ada'] | undefined
+  {
+    const { engine, ada } = await bench.start({ jobs: [type] })
+    await using scoped = engine
+    await ada.submit(type, 1)
+    after = ada
+    await scoped.idle()
+  }
+  expect(await codeOf(after.list())).toBe('ENGINE_STOPPED')
+  expect(bench.clock.pendingTimers()).toBe(0)
+})
+
+test.each(['soon', -1, Number.NaN])(
+  'a timeout that is no duration is refused, and the engine runs on: %s',
+  async (timeout) => {
+    const bench = new Bench()
+    const type = defineJob({ type: 'w', execute: () => 1 })
+    const { ada, engine } = await bench.start({ jobs: [type] })
+    expect(await codeOf(engine.stop({ timeout }))).toBe('INVALID_DEFINITION')
+    expect(await codeOf(ada.submit(type, 1))).toBe('ok')
+  },
+)
