@@ -77,7 +77,7 @@ class SqliteConnection implements StorageConnection {
   }
 
   static async open(file: string, options: SqliteOptions, host: StorageHost): Promise<SqliteConnection> {
-    const db = openFile(file)
+    const db = await openedFile(file, host.clock)
     try {
       const synchronous = options.durability === 'normal' ? 'NORMAL' : 'FULL'
       await whenUnlocked(host.clock, () => {
@@ -241,16 +241,20 @@ class SqliteConnection implements StorageConnection {
   }
 }
 
-function openFile(file: string): DatabaseSync {
+async function openedFile(file: string, clock: Clock): Promise<DatabaseSync> {
   try {
-    mkdirSync(dirname(file), { recursive: true })
-    checkHeader(file)
-    // SQLite gives its side files the mode of the database, so a new one is made before it opens.
-    closeSync(openSync(file, 'a', 0o600))
-    return new DatabaseSync(file, { timeout: DRIVER_WAIT_MS })
+    return await whenUnlocked(clock, () => openFile(file))
   } catch (error) {
     throw unavailable(file, error)
   }
+}
+
+function openFile(file: string): DatabaseSync {
+  mkdirSync(dirname(file), { recursive: true })
+  checkHeader(file)
+  // SQLite gives its side files the mode of the database, so a new one is made before it opens.
+  closeSync(openSync(file, 'a', 0o600))
+  return new DatabaseSync(file, { timeout: DRIVER_WAIT_MS })
 }
 
 /** Runs in a transaction that takes the write lock first, so that it cannot fail half-way for another's commit. */

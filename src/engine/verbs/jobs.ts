@@ -53,7 +53,10 @@ export async function submit(
 ): Promise<JobView> {
   signal?.throwIfAborted()
   // A parsed record drops what could change a prototype; that is refused instead.
-  assertStorable(options.labels ?? {}, 'options.labels')
+  if (options.labels !== undefined && Object.hasOwn(Object(options.labels), '__proto__')) {
+    const issues = [{ message: 'no name for a label', path: ['labels', '__proto__'] }]
+    throw new JobchartError('INVALID_INPUT', 'a label cannot be named "__proto__"', { issues })
+  }
   const { pipeline, priority, labels, idempotencyKey, tenant } = await parseWith(
     submitOptionsSchema,
     options,

@@ -1,0 +1,16 @@
+import { writeSync } from 'node:fs'
+import type { Announcement } from './life-options.ts'
+
+/** Longer than any test waits: a process that stands still ends by itself where its parent has died. */
+const STANDSTILL_MS_MAX = 60_000
+
+/** Says where this process is, before it does anything else. */
+export function announce(said: Announcement): void {
+  writeSync(1, `${JSON.stringify(said)}\n`)
+}
+
+/** Stands still: no callback, no timer and no promise of this process runs any more. */
+export function standStill(): never {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, STANDSTILL_MS_MAX)
+  process.exit(9)
+}

@@ -1,0 +1,104 @@
+import type { Engine, JobchartError } from 'jobchart'
+import { describe, expect, test } from 'vitest'
+import { aftermath, attemptsOf, deliver, faultsOf, integrityOf, locksLeft, lossesOf, observer } from './aftermath.ts'
+import { Life, testFolder } from './life.ts'
+import { STEPS } from './life-options.ts'
+
+/** Where the process is killed, and what has to be found when the next one is through. */
+interface Point {
+  readonly at: string
+  /** What the pipeline's slot is when the process stands there. */
+  readonly slot: 'held' | 'free'
+  /** Attempts in all. Default 2: the one that was killed, and the next. */
+  readonly attempts?: number
+  /** How often the handler was started. Default 2. */
+  readonly handlers?: number
+  /** The step that has to run again, if one has. */
+  readonly again?: string
+  /** The process that is killed runs no task. */
+  readonly work?: false
+}
+
+const points: readonly Point[] = [
+  { at: 'submit unwritten', slot: 'free', attempts: 1, handlers: 1 },
+  // Written as claimed: the attempt was counted, and its handler never entered.
+  { at: 'submit written', slot: 'held', handlers: 1 },
+  { at: 'submit acknowledged', slot: 'held', attempts: 1, handlers: 1, work: false },
+  { at: 'handler entered', slot: 'held' },
+  ...STEPS.flatMap((step): readonly Point[] => [
+    { at: `${step} begun`, slot: 'held', again: step },
+    { at: `${step} took effect`, slot: 'held', again: step },
+    { at: `record of ${step} unwritten`, slot: 'held', again: step },
+    { at: `record of ${step} written`, slot: 'held' },
+    { at: `${step} resolved`, slot: 'held' },
+  ]),
+  { at: 'end unwritten', slot: 'held' },
+  { at: 'end written', slot: 'free', attempts: 1, handlers: 1 },
+]
+
+describe('a process killed at a point', () => {
+  test.each(points)('$at: the next one brings its job to the right end', async (point) => {
+    const { at, slot, attempts = 2, handlers = 2, again, work = true } = point
+    const folder = testFolder()
+    const submit = { do: 'submit', type: 'deliver', input: {}, pipeline: 'nightly', key: 'first' } as const
+
+    const first = new Life({ folder, stopAt: at, work })
+    await first.said('ready')
+    first.tell(submit)
+    await first.said(at)
+    const other = at === 'submit unwritten' ? undefined : await secondRun(folder, slot, first)
+    expect(await first.kill()).toEqual({ code: null, signal: 'SIGKILL' })
+
+    const next = new Life({ folder })
+    await next.said('ready')
+    // Its client does not know what became of the submit, and repeats it.
+    next.tell(submit)
+    const { id } = await next.said('submitted')
+    expect(await next.finish()).toEqual({ code: 0, signal: null })
+    expect(locksLeft(folder)).toEqual([])
+
+    const found = await aftermath(folder)
+    expect(faultsOf(found)).toEqual([])
+    expect(integrityOf(folder)).toEqual(['ok', 'ok'])
+    expect(found.traces.map(({ job }) => job.id)).toEqual(other === undefined ? [id] : [id, other])
+    const [trace] = found.traces
+    expect(trace?.job).toMatchObject({ status: 'completed', outcome: 'success', phase: 'settled', output: 'delivered' })
+    expect(trace && attemptsOf(trace)).toEqual(Array.from({ length: attempts }, (_, index) => index + 1))
+    expect(trace && lossesOf(trace)).toBe(attempts - 1)
+    const once = { extract: 1, transform: 1, store: 1 }
+    expect(trace?.effects).toEqual(once)
+    expect(trace?.runs).toEqual({ ...once, handler: handlers, ...(again === undefined ? {} : { [again]: 2 }) })
+    await expectFree(folder)
+  })
+})
+
+/** Submits a second run of the pipeline while the process stands still, and, where that is refused, when it is dead. */
+async function secondRun(folder: string, slot: Point['slot'], first: Life): Promise<string | undefined> {
+  const engine = await observer(folder)
+  try {
+    if (slot === 'free') return await submitted(engine)
+    const holder = await refusedBy(engine)
+    await first.kill()
+    expect(await refusedBy(engine)).toBe(holder)
+    return undefined
+  } finally {
+    await engine.stop()
+  }
+}
+
+async function submitted(engine: Engine): Promise<string> {
+  const { id } = await engine.as({ id: 'bob', role: 'admin' }).submit(deliver, {}, { pipeline: 'nightly' })
+  return id
+}
+
+async function refusedBy(engine: Engine): Promise<string> {
+  const refusal = await submitted(engine).catch((error: JobchartError) => error)
+  expect(refusal).toMatchObject({ code: 'ALREADY_RUNNING', jobId: expect.any(String) })
+  return typeof refusal === 'string' ? '' : String(refusal.jobId)
+}
+
+async function expectFree(folder: string): Promise<void> {
+  const engine = await observer(folder)
+  await submitted(engine)
+  await engine.stop()
+}

@@ -1,0 +1,74 @@
+import { defineJob } from '../../src/index.ts'
+import { STEPS } from './life-options.ts'
+
+/** What the code of the jobs touches. */
+export interface World {
+  /** Code was started: `handler`, or a step. */
+  readonly ran: (job: string, what: string) => void
+  /** A point at which the process may have been told to stand still. */
+  readonly reach: (point: string) => void
+  readonly applyEffect: (key: string, job: string, step: string) => void
+  readonly pause: () => Promise<void>
+  readonly say: (at: string, job: string, attempt?: number) => void
+  /** Resolves when the parent lets the waiting job go on. */
+  readonly opened: (job: string) => Promise<void>
+  readonly die: () => void
+}
+
+/** The job types of the crash tests, whose code works on `world`. */
+export function jobTypes(world: World) {
+  return {
+    /** Makes one effect in each of its steps. */
+    deliver: defineJob({
+      type: 'deliver',
+      async execute({ job: { id }, step }) {
+        world.ran(id, 'handler')
+        world.reach('handler entered')
+        for (const name of STEPS) {
+          await world.pause()
+          await step(name, ({ key }) => {
+            world.ran(id, name)
+            world.reach(`${name} begun`)
+            world.applyEffect(key, id, name)
+            world.reach(`${name} took effect`)
+            return name.length
+          })
+          world.reach(`${name} resolved`)
+        }
+        return 'delivered'
+      },
+    }),
+
+    /** Waits to be let go on, also where it is asked to stop; then makes one effect. */
+    wait: defineJob({
+      type: 'wait',
+      async execute({ job: { id }, attempt, signal, step }) {
+        world.ran(id, 'handler')
+        signal.addEventListener('abort', () => world.say('stop seen', id, attempt))
+        world.say('entered', id, attempt)
+        await world.opened(id)
+        try {
+          await step('effect', ({ key }) => world.applyEffect(key, id, 'effect'))
+        } catch (error) {
+          world.say(`refused: ${codeOf(error)}`, id, attempt)
+          throw error
+        }
+        return process.pid
+      },
+    }),
+
+    /** Takes its process down. */
+    poison: defineJob({
+      type: 'poison',
+      execute: ({ job: { id } }) => {
+        world.ran(id, 'handler')
+        world.die()
+      },
+    }),
+  }
+}
+
+/** The code of what was thrown. */
+function codeOf(error: unknown): string {
+  return String((error as { readonly code?: unknown }).code)
+}

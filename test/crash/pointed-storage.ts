@@ -1,0 +1,35 @@
+import type { Storage, StorageConnection, Unit, Write } from '../../src/index.ts'
+
+/**
+ * A storage that says where it stands around the writes that a test may want to kill: `… unwritten` before the inner
+ * one, and `… written` after it, when nobody has been answered.
+ */
+export function pointedStorage(inner: Storage, reach: (point: string) => void): Storage {
+  return {
+    open: async (host) => {
+      const connection = await inner.open(host)
+      const around = async <Result>(points: readonly string[], write: () => Promise<Result>): Promise<Result> => {
+        for (const point of points) reach(`${point} unwritten`)
+        const result = await write()
+        for (const point of points) reach(`${point} written`)
+        return result
+      }
+      const commit: StorageConnection['commit'] = (units) => around(pointsOf(units), () => connection.commit(units))
+      const claim: StorageConnection['claim'] = (...query) => around(['claim'], () => connection.claim(...query))
+      const forget: StorageConnection['forget'] = (id) => around(['forget'], () => connection.forget(id))
+      return { ...connection, commit, claim, forget }
+    },
+  }
+}
+
+function pointsOf(units: readonly Unit[]): readonly string[] {
+  return units.flatMap(({ writes }) => writes.flatMap((write) => pointOf(write) ?? []))
+}
+
+function pointOf(write: Write): string | undefined {
+  if (write.op === 'insert') return 'submit'
+  if (write.op === 'update' && write.events.events.some(({ type }) => type === 'task.lost')) return 'loss'
+  if (write.op === 'update' && write.job.phase === 'settled') return 'end'
+  if (write.op === 'note' && write.note.kind === 'step') return `record of ${write.note.name}`
+  return undefined
+}

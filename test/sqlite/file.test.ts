@@ -1,0 +1,180 @@
+import { createHash } from 'node:crypto'
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { createEngine, defineJob } from 'jobchart'
+import { sqliteStorage } from 'jobchart/sqlite'
+import { describe, expect, test } from 'vitest'
+import { openFile, refusal, testFolder } from './bench.ts'
+import { holder, killed } from './process.ts'
+
+describe('files', () => {
+  test('all that stands beside the jobs is for its owner alone', async () => {
+    const folder = testFolder()
+    await openFile(join(folder, 'jobs.db'), 'me')
+    const modes = Object.fromEntries(readdirSync(folder).map((name) => [name, modeOf(join(folder, name))]))
+    const mode = '600'
+    expect(modes).toEqual({
+      'jobs.db': mode,
+      'jobs.db-wal': mode,
+      'jobs.db-shm': mode,
+      'jobs.db-instance-me': mode,
+      'jobs.db-instance-me-journal': mode,
+    })
+  })
+
+  test('a file of ours that others may read is closed to them', async () => {
+    const file = join(testFolder(), 'jobs.db')
+    const first = await openFile(file, 'first')
+    await first.forget('first')
+    await first.close()
+    chmodSync(file, 0o644)
+    await openFile(file)
+    expect(modeOf(file)).toBe('600')
+  })
+
+  test('a folder that is not there yet is made', async () => {
+    const file = join(testFolder(), 'a', 'b', 'jobs.db')
+    const storage = await openFile(file)
+    expect(await storage.lastSequence()).toBe(0)
+  })
+
+  test('a killed migration leaves nothing, and the next one to come applies it', async () => {
+    const file = join(testFolder(), 'jobs.db')
+    const { said, child } = await holder('migrate', file)
+    expect(said).toBe('holding')
+    await killed(child)
+    expect(tablesOf(file)).toEqual([])
+    await openFile(file)
+    expect(tablesOf(file)).toContain('jobs')
+  })
+
+  test('of many that open a new file at once, each finds the schema whole', async () => {
+    const file = join(testFolder(), 'jobs.db')
+    const names = Array.from({ length: 10 }, (_, index) => `engine-${index}`)
+    const connections = await Promise.all(names.map((name) => openFile(file, name)))
+    for (const connection of connections) expect(await connection.lastSequence()).toBe(0)
+    const db = new DatabaseSync(file, { readOnly: true })
+    expect(db.prepare('SELECT count(*) AS rows FROM meta').get()).toMatchObject({ rows: 1 })
+    db.close()
+  })
+})
+
+describe('what is no file of ours is refused, and stays as it is', () => {
+  test("another program's database", async () => {
+    const folder = testFolder()
+    const file = join(folder, 'theirs.db')
+    const db = new DatabaseSync(file)
+    db.exec('CREATE TABLE invoices (n INTEGER); INSERT INTO invoices VALUES (1)')
+    db.close()
+    await expectRefused(folder, 'theirs.db')
+  })
+
+  test('an empty database that another program has marked as its own', async () => {
+    const folder = testFolder()
+    const file = join(folder, 'theirs.db')
+    const db = new DatabaseSync(file)
+    db.exec('PRAGMA application_id = 42; PRAGMA user_version = 1')
+    db.close()
+    await expectRefused(folder, 'theirs.db')
+  })
+
+  test('a file that a newer jobchart has written', async () => {
+    const folder = testFolder()
+    const file = join(folder, 'jobs.db')
+    const connection = await openFile(file)
+    await connection.forget('me')
+    await connection.close()
+    const db = new DatabaseSync(file)
+    db.exec('PRAGMA user_version = 1000')
+    db.close()
+    const error = await expectRefused(folder, 'jobs.db')
+    expect(error.message).toMatch(/schema 1000.*newer/)
+  })
+
+  test('a file of ours whose tables are gone', async () => {
+    const folder = testFolder()
+    const file = join(folder, 'jobs.db')
+    const connection = await openFile(file)
+    await connection.forget('me')
+    await connection.close()
+    const db = new DatabaseSync(file)
+    db.exec('DROP TABLE meta')
+    db.close()
+    await expectRefused(folder, 'jobs.db', 0o600)
+  })
+
+  test.each([
+    ['text', 'these are my notes\n'.repeat(500)],
+    ['a little text', 'notes'],
+    ['the header of a database and nothing more', `SQLite format 3\0${'x'.repeat(84)}`],
+  ])('a file of %s', async (_, content) => {
+    const folder = testFolder()
+    writeFileSync(join(folder, 'notes.txt'), content)
+    await expectRefused(folder, 'notes.txt')
+  })
+
+  test('a folder', async () => {
+    const folder = testFolder()
+    mkdirSync(join(folder, 'jobs.db'))
+    await expectRefused(folder, 'jobs.db')
+  })
+
+  test('a path that leads through a file', async () => {
+    const folder = testFolder()
+    writeFileSync(join(folder, 'a'), 'notes')
+    const before = contents(folder)
+    const error = await refusal(() => sqliteStorage(join(folder, 'a', 'jobs.db')))
+    expect(error).toMatchObject({ name: 'JobchartError', code: 'STORAGE_UNAVAILABLE' })
+    expect(contents(folder)).toEqual(before)
+  })
+
+  test.each(['', ':memory:', 'file::memory:?cache=shared', 'file:jobs.db'])('%j, which is no path', async (name) => {
+    expect(await refusal(() => sqliteStorage(name))).toMatchObject({ code: 'INVALID_DEFINITION' })
+  })
+
+  test('an engine that cannot open its storage says why, and can be made again', async () => {
+    const folder = testFolder()
+    mkdirSync(join(folder, 'jobs.db'))
+    const job = defineJob({ type: 'job', execute: () => 'done' })
+    const make = (name: string) => createEngine({ jobs: [job], storage: sqliteStorage(join(folder, name)) })
+    await expect(make('jobs.db')).rejects.toMatchObject({ name: 'JobchartError', code: 'STORAGE_UNAVAILABLE' })
+    await using engine = await make('other.db')
+    expect(await engine.system.list()).toEqual({ items: [] })
+  })
+})
+
+async function expectRefused(folder: string, name: string, mode = 0o755) {
+  const file = join(folder, name)
+  chmodSync(file, mode)
+  const before = contents(folder)
+  const error = await refusal(() => sqliteStorage(file))
+  expect(error).toMatchObject({ name: 'JobchartError', code: 'STORAGE_UNAVAILABLE' })
+  expect(error.message).toContain(file)
+  expect(contents(folder)).toEqual(before)
+  return error
+}
+
+/** The names, modes and contents of what stands in a folder. */
+function contents(folder: string) {
+  return readdirSync(folder).map((name) => {
+    const file = join(folder, name)
+    const isFile = statSync(file).isFile()
+    return { name, mode: modeOf(file), sha1: isFile ? sha1(file) : 'none' }
+  })
+}
+
+function sha1(file: string): string {
+  return createHash('sha1').update(readFileSync(file)).digest('hex')
+}
+
+function modeOf(file: string): string {
+  return (statSync(file).mode & 0o777).toString(8)
+}
+
+function tablesOf(file: string): readonly unknown[] {
+  const db = new DatabaseSync(file, { readOnly: true })
+  const names = db.prepare(`SELECT name FROM sqlite_schema WHERE type = 'table'`).all()
+  db.close()
+  return names.map(({ name }) => name)
+}

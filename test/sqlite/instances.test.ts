@@ -1,0 +1,127 @@
+import { existsSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createEngine, defineJob } from 'jobchart'
+import { sqliteStorage } from 'jobchart/sqlite'
+import { virtualClock } from 'jobchart/testing'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { InstanceLock } from '../../src/sqlite/instance-lock.ts'
+import { insertOf, newJob, routeOf, transitionFor, unitOf } from '../../src/testing/fixtures.ts'
+import { openFile, testFolder } from './bench.ts'
+import { holder, killed } from './process.ts'
+
+const job = defineJob({ type: 'job', execute: () => 'done' })
+
+describe('the lock of an instance', () => {
+  test('is seen as held from its own process, and looking does not free it', async () => {
+    const file = join(testFolder(), 'jobs.db')
+    const lock = InstanceLock.take(file, 'me')
+    onTestFinished(() => lock.release())
+    // Closing any descriptor of a file frees all of its process's fcntl locks: two looks, and one from outside.
+    expect([InstanceLock.isHeld(file, 'me'), InstanceLock.isHeld(file, 'me')]).toEqual([true, true])
+    expect((await holder('look', file, 'me')).said).toBe('held')
+  })
+
+  test('is free when it is released, and for a name that never was', async () => {
+    const file = join(testFolder(), 'jobs.db')
+    InstanceLock.take(file, 'me').release()
+    expect(InstanceLock.isHeld(file, 'me')).toBe(false)
+    expect((await holder('look', file, 'me')).said).toBe('free')
+    expect(InstanceLock.isHeld(file, 'nobody')).toBe(false)
+    // Looking makes no file.
+    expect(existsSync(`${file}-instance-nobody`)).toBe(false)
+  })
+
+  test('of another process is held while it lives, and free once it was killed', async () => {
+    const file = join(testFolder(), 'jobs.db')
+    const { child } = await holder('instance', file, 'other')
+    expect(InstanceLock.isHeld(file, 'other')).toBe(true)
+    await killed(child)
+    expect(InstanceLock.isHeld(file, 'other')).toBe(false)
+  })
+})
+
+describe('what instances leave behind', () => {
+  test('an engine that stops leaves neither a lock nor a journal', async () => {
+    const folder = testFolder()
+    const engine = await createEngine({ jobs: [job], storage: sqliteStorage(join(folder, 'jobs.db')) })
+    expect(locksIn(folder)).toHaveLength(1)
+    await engine.stop()
+    expect(readdirSync(folder)).toEqual(['jobs.db'])
+  })
+
+  test('an engine that starts removes the lock of a dead one, and leaves that of a living one', async () => {
+    const folder = testFolder()
+    const file = join(folder, 'jobs.db')
+    const living = await openFile(file, 'living')
+    const dead = await openFile(file, 'dead')
+    // Closed while it is still listed, as a process that died.
+    await dead.close()
+    expect(locksIn(folder)).toEqual(['jobs.db-instance-dead', 'jobs.db-instance-living'])
+    await using _engine = await createEngine({ jobs: [job], storage: sqliteStorage(file) })
+    expect(locksIn(folder)).toContain('jobs.db-instance-living')
+    expect(locksIn(folder)).not.toContain('jobs.db-instance-dead')
+    await living.forget('living')
+  })
+
+  test('the lock of a process that was killed before it was listed is removed too', async () => {
+    const folder = testFolder()
+    const file = join(folder, 'jobs.db')
+    const { child } = await holder('instance', file, 'unlisted')
+    await killed(child)
+    // Long ago, so that nobody can take it for one that is just being opened.
+    for (const name of locksIn(folder)) utimesSync(join(folder, name), 0, 0)
+    await using _engine = await createEngine({ jobs: [job], storage: sqliteStorage(file) })
+    expect(locksIn(folder)).not.toContain('jobs.db-instance-unlisted')
+  })
+
+  test('files beside the jobs that are no locks are let alone', async () => {
+    const folder = testFolder()
+    const names = ['jobs.db-instances', 'other.db-instance-x', 'jobs.db.backup']
+    for (const name of names) writeFileSync(join(folder, name), 'mine')
+    const engine = await createEngine({ jobs: [job], storage: sqliteStorage(join(folder, 'jobs.db')) })
+    await engine.stop()
+    expect(readdirSync(folder).sort()).toEqual(['jobs.db', ...names].sort())
+  })
+})
+
+describe('an instance that was silent too long', () => {
+  test('and was forgotten counts as alive again when it beats', async () => {
+    const { clock, silent, other } = await silentInstance()
+    await other.forget('silent')
+    await silent.beat()
+    await clock.advance(1_000)
+    expect(await other.others()).toMatchObject([{ id: 'silent', isGone: false }])
+  })
+
+  test('and was forgotten does not lose what it claims: when it dies, it is found dead', async () => {
+    const { clock, silent, other } = await silentInstance()
+    await other.forget('silent')
+    const query = { routes: [routeOf()], at: clock.now() }
+    const claimed = await silent.claim(query, 1, transitionFor('silent', clock.now()))
+    await silent.close()
+    // Either it is refused the claim, or what it holds is found.
+    const found = (await other.others()).filter(({ isGone }) => isGone).map(({ id }) => id)
+    expect({ claimed: claimed.length, found }).toEqual({ claimed: claimed.length, found: claimed.map(() => 'silent') })
+  })
+})
+
+/** One that has not beaten for longer than it may, though its process lives, and one that has seen it. */
+async function silentInstance() {
+  const clock = virtualClock()
+  const storage = sqliteStorage(join(testFolder(), 'jobs.db'))
+  const silent = await storage.open({ clock, instance: 'silent' })
+  await silent.commit([unitOf(insertOf(newJob({ id: 'job-1' }, clock.now())))])
+  await clock.advance(11_000)
+  const other = await storage.open({ clock, instance: 'other' })
+  onTestFinished(async () => {
+    for (const connection of [silent, other]) await connection.close()
+  })
+  expect(await other.others()).toMatchObject([{ id: 'silent', isGone: false }])
+  return { clock, silent, other }
+}
+
+function locksIn(folder: string): readonly string[] {
+  return readdirSync(folder)
+    .filter((name) => /-instance-(?!.*-journal$)/.test(name))
+    .sort()
+}
