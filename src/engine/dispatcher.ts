@@ -161,7 +161,7 @@ export class Dispatcher {
     const core = this.#core()
     for (const attempt of this.attempts) {
       const { job, task } = attempt
-      const decide: Change['decide'] = (type, stored, at) => release(type, stored, task.token, at)
+      const decide: Change['decide'] = (type, stored, at, relatives) => release(type, stored, task.token, at, relatives)
       await advance(core, { jobId: job.id, by: ENGINE, notes: attempt.lastNotes(), decide }).catch(() => undefined)
       attempt.stop('the engine stops')
     }

@@ -84,7 +84,10 @@ function readAction(action: CapturedAction, reader: Reader): ChartAction | undef
 function readStart({ actorRef }: Params, { scope, entries, stopped }: Reader): ChartAction | undefined {
   const created = scope.created.find(({ ref }) => ref === actorRef)
   const entry = entries.get(actorRef)
-  if (created === undefined || entry === undefined || stopped.has(actorRef)) return undefined
+  // An unknown name is only a warning of XState's, and starts nothing.
+  if (actorRef === undefined) return undefined
+  if (created === undefined || entry === undefined) throw unsupported('spawn of logic that has no name')
+  if (stopped.has(actorRef)) return undefined
   const { ref, input } = created
   if (typeof ref.src !== 'string') throw unsupported(`spawn of logic that has no name, as "${ref.id}",`)
   if (input !== undefined) assertStorable(input, `input of "${ref.id}"`, true)

@@ -127,8 +127,8 @@ export function end(
   moment: Moment,
   relatives: Relatives = NO_RELATIVES,
 ): Decision | undefined {
-  const task = job.tasks.find((each) => each.token === token && each.status !== 'offered')
-  if (task === undefined) return undefined
+  const task = claimedUnder(job, token)
+  if (task === undefined || task.status === 'offered') return undefined
   return decide(type, job, moment, relatives, (draft) => {
     draft.touch()
     if (task.status === 'stopping') {
@@ -157,8 +157,8 @@ export function report(
   moment: Moment,
   relatives: Relatives = NO_RELATIVES,
 ): Decision | undefined {
-  const task = job.tasks.find((each) => each.token === token && (each.status === 'held' || each.status === 'lost'))
-  if (task === undefined) return undefined
+  const task = claimedUnder(job, token)
+  if (task?.status !== 'held' && task?.status !== 'lost') return undefined
   const event = said.kind === 'event' ? said.event : valueEvent(task, said.value)
   return decide(type, job, moment, relatives, (draft) => {
     if (event !== undefined) draft.receive(event)
@@ -190,7 +190,7 @@ export function lose(
 ): Decision {
   return decide(type, job, moment, relatives, (draft) => {
     const task = draft.task(entry)
-    if (task === undefined || (task.status !== 'held' && task.status !== 'stopping')) return
+    if (task?.child !== undefined || (task?.status !== 'held' && task?.status !== 'stopping')) return
     draft.touch()
     if (task.status === 'stopping') {
       draft.remove(task)
@@ -213,10 +213,16 @@ export function lose(
 }
 
 /** The job with an attempt given back by an engine that stops: offered again, and not counted (I45). */
-export function release(type: AnyJobType, job: Job, token: number, moment: Moment): Decision {
-  return decide(type, job, moment, NO_RELATIVES, (draft) => {
-    const task = job.tasks.find((each) => each.token === token && each.status === 'held')
-    if (task === undefined) return
+export function release(
+  type: AnyJobType,
+  job: Job,
+  token: number,
+  moment: Moment,
+  relatives: Relatives = NO_RELATIVES,
+): Decision {
+  return decide(type, job, moment, relatives, (draft) => {
+    const task = claimedUnder(job, token)
+    if (task?.status !== 'held') return
     draft.touch()
     draft.put(offered(task, { attempt: task.attempt - 1, availableAt: draft.time() }))
     draft.events.push({ type: 'task.released', task: task.id })
@@ -251,16 +257,23 @@ function decide(
   return family.decision(draft)
 }
 
+// A child job stands in the tasks under no token; its own rows say how it is.
+function claimedUnder(job: Job, token: number): Task | undefined {
+  return token > 0 ? job.tasks.find((task) => task.token === token && task.child === undefined) : undefined
+}
+
 function failed(draft: Draft, task: Task, error: Json, moment: Moment): void {
   const { retry } = settingsOf(draft.type, task)
-  const failures = task.attempt - task.losses
+  // One that was awaited was not lost after all.
+  const losses = task.status === 'lost' ? task.losses - 1 : task.losses
+  const failures = task.attempt - losses
   if (failures > retry.limit) {
     draft.remove(task)
     draft.receive(errorEvent(task.id, error))
     return
   }
   const availableAt = draft.time() + backoffMs(retry, failures, moment.random)
-  draft.put(offered(task, { availableAt, crashes: 0 }))
+  draft.put(offered(task, { availableAt, losses, crashes: 0 }))
   const { id, attempt } = task
   const at = isoTime(availableAt)
   draft.events.push({ type: 'task.retried', task: id, attempt, availableAt: at, error: jobError(error) })

@@ -197,7 +197,12 @@ export class Draft {
       this.#record(move, event)
     }
     for (const action of move.actions) if (action.kind === 'start') this.#early.set(action.entry, [])
-    for (const action of move.actions) this.#act(action)
+    for (const action of move.actions) {
+      // What it has just sent may have made its parent leave it: the rest is not done.
+      if (this.job.phase === 'settled') return
+      this.#act(action)
+    }
+    if (this.job.phase === 'settled') return
     if (move.end === undefined) this.#tellSnapshot()
     else this.#end(move.end)
   }

@@ -32,6 +32,9 @@ export interface Self {
 /** Stands for the parent of a child job: `sendParent` needs one to be there. */
 export const PARENT = Object.freeze({ id: 'parent', sessionId: 'parent', send: () => {}, ref: null })
 
+/** Stands for an actor of inline logic, which nothing could find again after a crash. */
+const NAMELESS = Object.freeze({ id: 'inline logic' })
+
 /** The reference to a child that stands in a row: a machine may address it, stop it, and keep it in its context. */
 export class ChildRef {
   readonly id: string
@@ -78,6 +81,7 @@ export class InertScope {
   readonly created: CreatedActor[] = []
   readonly #machineId: string
   #nextEntry = 1
+  #unstarted: CreatedActor | undefined
 
   constructor(machineId: string) {
     const still = { status: 'active', output: undefined, error: undefined } as const
@@ -96,6 +100,7 @@ export class InertScope {
     this.#nextEntry = nextEntry
     this.captured.length = 0
     this.created.length = 0
+    this.#unstarted = undefined
     this.self.id = parentInvoke ?? this.#machineId
     this.self._parent = parentInvoke === undefined ? undefined : PARENT
     for (const child of children) if (child.systemId !== undefined) this.system._set(child.systemId, child)
@@ -106,6 +111,7 @@ export class InertScope {
     const { ref } = actor
     if (ref.id === ref.sessionId) ref.id = `${String(ref.src)}:${this.#nextEntry + this.created.length}`
     this.created.push(actor)
+    this.#unstarted = actor
   }
 
   readonly logger = (): void => {}
@@ -114,12 +120,14 @@ export class InertScope {
 
   /** `spawn` in an assign asks in this way that the actor it has just created be started. */
   readonly defer = (): void => {
-    const actorRef = this.created.at(-1)?.ref
+    const actorRef = this.#unstarted?.ref ?? NAMELESS
+    this.#unstarted = undefined
     this.captured.push({ type: 'xstate.spawnChild', params: { actorRef }, info: undefined, exec: undefined })
   }
 
   // Not readonly: a microstep wraps the executor and puts it back.
   actionExecutor = (action: CapturedAction): void => {
+    if (action.type === 'xstate.spawnChild') this.#unstarted = undefined
     this.captured.push(action)
     // As XState does at once: the same system id may be registered again later in this move.
     if (action.type === 'xstate.stopChild' && action.params !== undefined) this.system._unregister(action.params)

@@ -48,13 +48,13 @@ export function snapshotEvent(id: string, snapshot: Json): ChartEvent {
 
 /** Whatever was thrown, as a chart may keep it: as it is where it can be stored, an `Error` by its record. */
 export function errorValue(thrown: unknown): Json {
-  if (!(thrown instanceof Error) && thrown !== undefined) {
-    try {
+  try {
+    if (!(thrown instanceof Error) && thrown !== undefined) {
       assertStorable(thrown, 'error', true)
       return thrown as Json
-    } catch {
-      // Shown as well as it can be.
     }
+  } catch {
+    // Shown as well as it can be.
   }
   return { ...jobError(thrown) } satisfies Json
 }

@@ -45,5 +45,6 @@ export function parseRetry(options: RetryOptions = {}): Retry {
  */
 export function backoffMs(retry: Retry, attempt: number, random: number): number {
   if (attempt < 1) throw new RangeError(`attempt should be at least 1; found ${attempt}`)
-  return Math.round(random * Math.min(retry.capMs, retry.baseMs * 2 ** (attempt - 1)))
+  // Beyond 2^60 every base is over every cap, and an infinite factor would make a base of 0 no number.
+  return Math.round(random * Math.min(retry.capMs, retry.baseMs * 2 ** Math.min(attempt - 1, 60)))
 }

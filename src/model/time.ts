@@ -14,14 +14,19 @@ const DURATION_MS_MAX = 100 * 365 * 86_400_000
  * @throws {JobchartError} `INVALID_DEFINITION` it is not a duration, or is negative.
  */
 export function durationMs(value: Duration, what: string): number {
-  const ms = typeof value === 'number' ? value : parse(value)
+  const ms = typeof value === 'number' ? value : parseText(value)
   if (ms === undefined || !Number.isFinite(ms) || ms < 0 || ms > DURATION_MS_MAX) {
     throw new JobchartError(
       'INVALID_DEFINITION',
-      `${what} should be a duration such as '10m' or milliseconds, at least 0; found ${JSON.stringify(value)}`,
+      `${what} should be a duration such as '10m' or milliseconds, at least 0; found ${typeof value === 'number' ? value : JSON.stringify(value)}`,
     )
   }
   return Math.round(ms)
+}
+
+// The parser takes no zero.
+function parseText(text: string): number | undefined {
+  return /^0(ms|s|m|h|d)?$/.test(text) ? 0 : parse(text)
 }
 
 /** A time in milliseconds since 1970 UTC as ISO 8601, as it is shown at every edge. */

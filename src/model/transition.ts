@@ -149,7 +149,9 @@ class MachineChart implements Chart {
       return ended(place, NOWHERE, error)
     }
     const step = () => this.#machine.transition(from, event as EventObject, this.#scope as never) as Snapshot
-    return this.#run(from, step, place, origin)
+    const move = this.#run(from, step, place, origin)
+    // One that leads to where the chart stands leaves no trace of itself: only the machine can tell that it was taken.
+    return move.handled ? move : { ...move, handled: isTaken(this.#machine, from, event) }
   }
 
   names(place: Place, event: ChartEvent, origin = ALONE): boolean {
@@ -297,6 +299,12 @@ function remembered<Value>(known: Map<string, Value>, key: string, compute: () =
   const value = compute()
   known.set(key, value)
   return value
+}
+
+function isTaken(machine: AnyStateMachine, snapshot: Snapshot, event: ChartEvent): boolean {
+  const selected = machine.getTransitionData(snapshot as never, event as never)
+  // One without a target forbids its event, so that no state above takes it.
+  return selected.some(({ target }) => target !== undefined && target.length > 0)
 }
 
 function namesExactly(machine: AnyStateMachine, snapshot: Snapshot, event: ChartEvent): boolean {

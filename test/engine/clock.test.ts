@@ -100,3 +100,17 @@ test('I18 after the clock fell by a day, a dead engine is still seen at once', a
   await bench.clock.advance(2_000)
   expect((await two.ada.history(id)).filter(({ to }) => to === 'queued')).toHaveLength(2)
 })
+
+test('I19 when the clock falls by a day and the engine is started again, waiting work is still claimed', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const one = await bench.start({ jobs: [type], concurrency: 1 })
+  await one.ada.submit(type, 'running')
+  await one.ada.submit(type, 'waiting')
+  bench.clock.jump(-DAY_MS)
+  await one.crash()
+  await bench.start({ jobs: [type], concurrency: 2 })
+  await bench.clock.advance(5_000)
+  expect(work.runs).toHaveLength(3)
+})

@@ -1,6 +1,6 @@
-import { defineJob, type JobEvent } from 'jobchart'
+import { defineJob, type JobEvent, task } from 'jobchart'
 import { expect, test } from 'vitest'
-import { createMachine, fromPromise } from 'xstate'
+import { assign, createMachine, fromPromise } from 'xstate'
 import { z } from 'zod'
 import { Bench, Work } from './bench.ts'
 
@@ -135,6 +135,76 @@ test('I10 a task that changes its input changes no context', async () => {
   await bench.clock.settle()
   const { context, status } = await bench.row(id)
   expect({ context, status }).toEqual({ context: { box: { n: 1 } }, status: 'done' })
+})
+
+/** Waits for data, by a command or by the output of a first task, keeps it in its context, and works. */
+function keepingType(first: Work, second: Work, initial: 'waiting' | 'working', context: { data: unknown }) {
+  const machine = createMachine({
+    initial,
+    context,
+    states: {
+      waiting: {
+        on: { begin: 'loading', take: { target: 'working', actions: assign({ data: ({ event }) => event.data }) } },
+      },
+      loading: {
+        invoke: { src: 'first', onDone: { target: 'working', actions: assign({ data: ({ event }) => event.output }) } },
+      },
+      working: { invoke: { src: 'second', onDone: 'done' } },
+      done: { type: 'final' },
+    },
+  })
+  const actors = { first: task({}, first.execute), second: task({}, second.execute) }
+  return defineJob({
+    type: 'keeping',
+    lifecycle: machine.provide({ actors }),
+    commands: { begin: z.object({}), take: z.object({ data: z.unknown() }) },
+  })
+}
+
+test.each(['a command’s sender', 'the code of a task', 'the machine’s author'])(
+  'I10 %s who goes on to change what the context has taken changes no context',
+  async (who) => {
+    const bench = new Bench()
+    const [first, second] = [new Work(), new Work()]
+    const data = { rows: [1] }
+    const isAuthor = who === 'the machine’s author'
+    const type = keepingType(first, second, isAuthor ? 'working' : 'waiting', { data: isAuthor ? data : null })
+    const { ada } = await bench.start({ jobs: [type] })
+    const { id } = await ada.submit(type, undefined)
+    if (who === 'a command’s sender') await ada.send(id, { type: 'take', data })
+    if (who === 'the code of a task') {
+      await ada.send(id, { type: 'begin' })
+      first.run().finish(data)
+      await bench.clock.settle()
+    }
+    data.rows.push(2)
+    second.run().finish()
+    await bench.clock.settle()
+    const { context, status } = await bench.row(id)
+    expect({ context, status }).toEqual({ context: { data: { rows: [1] } }, status: 'done' })
+  },
+)
+
+test('I48 code that goes on to change a step’s result cannot smuggle in what was never checked', async () => {
+  const bench = new Bench()
+  const given: unknown[] = []
+  const type = defineJob({
+    type: 'w',
+    retry: { limit: 1, backoff: 0 },
+    execute: async ({ step, attempt }) => {
+      const rows: unknown[] = [1]
+      const recorded = step('read', () => rows)
+      for (let turn = 0; turn < 20; turn++) await Promise.resolve()
+      rows.push(new Map([[1, 2]]))
+      const result = await recorded
+      if (attempt > 1) given.push(result)
+      throw new Error('again')
+    },
+  })
+  const { ada } = await bench.start({ jobs: [type] })
+  await ada.submit(type, 1)
+  await bench.clock.advance(1_000)
+  expect(given).toEqual([[1]])
 })
 
 test('I22 a step gives the same value to the attempt that runs it and to the one that finds it', async () => {

@@ -1,5 +1,6 @@
-import { defineJob, queueExecutor } from 'jobchart'
+import { defineJob, queueExecutor, task } from 'jobchart'
 import { expect, test } from 'vitest'
+import { createMachine, log } from 'xstate'
 import { Bench, type HostOptions, Work } from './bench.ts'
 
 test('I15 no more tasks run at once than the executor has places, and a backlog of 1,000 drains', async () => {
@@ -23,6 +24,34 @@ test('I15 no more tasks run at once than the executor has places, and a backlog 
   // I38: in the order of their submits, as nothing else sets them apart.
   expect(order).toEqual(Array.from({ length: 1_000 }, (_, index) => index))
   expect((await ada.list({ phase: 'active' })).items).toEqual([])
+})
+
+test('I15 no more is claimed than there is room for, also of a chart that acts when its work starts', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const machine = createMachine({
+    initial: 'working',
+    states: {
+      working: { invoke: { src: 'work', onDone: 'done' }, on: { 'task.started': { actions: log('started') } } },
+      done: { type: 'final' },
+    },
+  })
+  const acting = defineJob({ type: 'acting', lifecycle: machine.provide({ actors: { work: task({}, work.execute) } }) })
+  const plain = defineJob({ type: 'plain', execute: work.execute })
+  const { ada, engine } = await bench.start({ jobs: [acting, plain], concurrency: 2 })
+  for (let index = 0; index < 6; index++) {
+    await ada.submit(acting, undefined)
+    await ada.submit(plain, index)
+  }
+  for (let ended = 0; ended < 12; ended++) {
+    await bench.clock.advance(1_000)
+    const rows = await Promise.all((await ada.list()).items.map(({ id }) => bench.row(id)))
+    const held = rows.filter(({ tasks }) => tasks.some(({ status }) => status === 'held'))
+    expect({ ended, held: held.length }).toEqual({ ended, held: Math.min(2, 12 - ended) })
+    work.run(ended).finish()
+  }
+  await engine.idle()
+  expect((await ada.list({ phase: 'settled' })).items).toHaveLength(12)
 })
 
 test('I38 a higher priority goes first, then the earlier submit', async () => {

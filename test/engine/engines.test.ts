@@ -157,3 +157,34 @@ test('I4 a look at an older row does not stop the attempt that a newer one has s
   await bench.clock.settle()
   expect(work.run(retried).context.signal.aborted).toBe(false)
 })
+
+test('I4 a look at older rows starts nothing again that has ended since', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const { ada, faults } = await bench.start({ jobs: [type] })
+  await ada.submit(type, 1)
+  // A claim that failed makes the next sweep look at what is held here; its answer is slow.
+  let answer = () => {}
+  faults.plan('claim', 'refused')
+  faults.plan(
+    'held',
+    new Promise<void>((resolve) => {
+      answer = resolve
+    }),
+  )
+  await bench.clock.advance(2_000)
+  work.run().finish()
+  await bench.clock.settle()
+  answer()
+  await bench.clock.settle()
+  expect(work.runs).toHaveLength(1)
+})
+
+test('I35 of two simultaneous submits of one key at two engines one is stored', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const hosts = [await bench.start({ jobs: [type] }), await bench.start({ jobs: [type] })]
+  const jobs = await Promise.all(hosts.map(({ ada }) => ada.submit(type, 1, { idempotencyKey: 'k' })))
+  expect(new Set(jobs.map(({ id }) => id)).size).toBe(1)
+})

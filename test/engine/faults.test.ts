@@ -55,6 +55,16 @@ test('I2 a submit whose outcome was unknown resolves if it landed, once', async 
   expect(heard.map(({ sequence }) => sequence)).toEqual([1, 2, 3])
 })
 
+test('an event of a write that landed unheard is like any other', async () => {
+  const bench = new Bench()
+  const { ada, faults, heard } = await bench.start({ jobs: [plain], work: false })
+  faults.plan('commit', 'unheard')
+  await ada.submit(plain, 1)
+  await ada.submit(plain, 2)
+  const [unheard, other] = heard.map((event) => Object.keys(event).sort())
+  expect(unheard).toEqual(other)
+})
+
 test('I2 a submit whose outcome was unknown is made again if it did not land', async () => {
   const bench = new Bench()
   const work = new Work()

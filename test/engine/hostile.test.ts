@@ -29,6 +29,7 @@ const hostile: readonly (readonly [string, unknown, string])[] = [
   ['NaN', { a: [Number.NaN] }, 'input.a.0'],
   ['Infinity', { a: Number.POSITIVE_INFINITY }, 'input.a'],
   ['-Infinity', Number.NEGATIVE_INFINITY, 'input'],
+  ['-0, which JSON makes 0', { a: -0 }, 'input.a'],
   ['a BigInt', { a: 1n }, 'input.a'],
   ['a symbol', { a: Symbol('s') }, 'input.a'],
   ['a symbol key', { [Symbol('s')]: 1 }, 'input'],

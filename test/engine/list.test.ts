@@ -1,4 +1,4 @@
-import { defineJob, type ListOptions, type Policy } from 'jobchart'
+import { defineJob, type ListOptions, type Policy, type Verdict } from 'jobchart'
 import { expect, test } from 'vitest'
 import { Bench, codeOf, type Host, Work } from './bench.ts'
 
@@ -144,4 +144,32 @@ test('any of several scopes shows a job, once', async () => {
   await ada.submit(other, 1, { labels: { team: 'blue' } })
   expect(new Set((await ada.list()).items.map(({ id }) => id))).toEqual(new Set([both.id, byLabel.id]))
   expect((await ada.list()).items).toHaveLength(2)
+})
+
+test('a list that an engine’s stop cuts short says so, instead of leaving jobs out', async () => {
+  const bench = new Bench()
+  const policy: Policy = {
+    authorize: (_, action) => (action === 'get' ? new Promise<Verdict>(() => {}) : 'allow'),
+    scope: ({ tenant }) => [{ tenant }],
+  }
+  const { ada, engine } = await bench.start({ jobs: [plain], policy })
+  await ada.submit(plain, 1)
+  await engine.idle()
+  const code = codeOf(ada.list())
+  await bench.clock.settle()
+  await engine.stop()
+  expect(await code).toBe('ENGINE_STOPPED')
+})
+
+test('I54 a filter by a field that is redacted finds nothing, or its answer would tell the field', async () => {
+  const bench = new Bench()
+  const policy: Policy = {
+    authorize: (_, action) => (action === 'get' ? { redact: ['labels', 'pipeline'] } : 'allow'),
+    scope: ({ tenant }) => [{ tenant }],
+  }
+  const { ada } = await bench.start({ jobs: [plain], policy })
+  await ada.submit(plain, 1, { labels: { team: 'red' }, pipeline: 'p' })
+  expect((await ada.list()).items).toHaveLength(1)
+  expect((await ada.list({ labels: { team: 'red' } })).items).toEqual([])
+  expect((await ada.list({ pipeline: 'p' })).items).toEqual([])
 })

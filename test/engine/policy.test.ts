@@ -258,6 +258,17 @@ test('a principal cannot say what kind it is', async () => {
   expect([...kinds]).toEqual(['user'])
 })
 
+test('a person who is named as the engine’s own session is not taken for it', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: new Work().execute })
+  const { engine } = await bench.start({ jobs: [type] })
+  const { id } = await engine.system.submit(type, 1)
+  // Refused as a principal, or shown nothing of what the engine itself has submitted.
+  const eve = engine.as(() => ({ id: 'system', role: 'editor' }))
+  expect(['INVALID_INPUT', 'JOB_NOT_FOUND']).toContain(await codeOf(eve.get(id)))
+  expect(['INVALID_INPUT', 'JOB_NOT_FOUND']).toContain(await codeOf(eve.cancel(id)))
+})
+
 test.each([
   ['none', undefined],
   ['without an id', { role: 'admin' }],

@@ -250,3 +250,49 @@ test.each(['soon', -1, Number.NaN])(
     expect(await codeOf(ada.submit(type, 1))).toBe('ok')
   },
 )
+
+test('I46 a start that is asked for right after a stop begins when that has ended', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const { ada, engine } = await bench.start({ jobs: [type] })
+  const stopping = engine.stop()
+  await engine.start()
+  await stopping
+  expect(await codeOf(ada.submit(type, 1))).toBe('ok')
+})
+
+test('I45 code that stops its own engine is given back by the deadline', async () => {
+  const bench = new Bench()
+  let host: Host | undefined
+  const type = defineJob({ type: 'w', execute: async () => await host?.engine.stop({ timeout: '2s' }) })
+  host = await bench.start({ jobs: [type] })
+  const { id } = await host.ada.submit(type, 1)
+  await bench.clock.advance(2_000)
+  expect(await codeOf(host.ada.list())).toBe('ENGINE_STOPPED')
+  expect((await bench.row(id)).tasks.map(({ status, attempt }) => [status, attempt])).toEqual([['offered', 0]])
+})
+
+test('I43 timers return to their baseline, whatever jobs have gone through', async () => {
+  const bench = new Bench()
+  const type = defineJob({
+    type: 'w',
+    retry: { limit: 1, backoff: '100ms' },
+    execute: async ({ progress, log, step, attempt, input }) => {
+      progress({ completed: attempt })
+      log('a line')
+      await step('once', () => 1)
+      if (attempt === 1 && input === 'again') throw new Error('again')
+    },
+  })
+  const { ada, engine } = await bench.start({ jobs: [type] })
+  const baseline = bench.clock.pendingTimers()
+  const jobs = await Promise.all(
+    Array.from({ length: 60 }, (_, index) => ada.submit(type, index % 2 ? 'again' : 'once')),
+  )
+  const results = Promise.all(jobs.map(({ id }) => ada.result(id)))
+  await codeOf(ada.cancel(jobs[0]?.id ?? ''))
+  await bench.clock.advance(10_000)
+  await results
+  await engine.idle()
+  expect(bench.clock.pendingTimers()).toBe(baseline)
+})

@@ -1,0 +1,864 @@
+import { describe, expect, test } from 'vitest'
+import { type AnyStateMachine, assign, cancel, createMachine, emit, fromPromise, log, raise } from 'xstate'
+import {
+  claim,
+  create,
+  type Decision,
+  due,
+  end,
+  lose,
+  type Moment,
+  maySend,
+  release,
+  report,
+  send,
+} from '../../src/model/decision.ts'
+import { type AnyJobType, defineJob } from '../../src/model/definition.ts'
+import { claimableTasks, holdsSlot, type Job, wakeAt } from '../../src/model/job.ts'
+import { parseTask, type Task, type TaskSettings, task } from '../../src/model/task.ts'
+import type { ChartEvent } from '../../src/model/transition.ts'
+
+const HEARTBEAT = 2_000
+const GRACE = 5_000
+
+const plain = defineJob({ type: 'plain', execute: () => 1 })
+const tried = defineJob({ type: 'tried', retry: { limit: 2, backoff: '10s', backoffMax: '15s' }, execute: () => 1 })
+const frail = defineJob({ type: 'frail', recovery: 'fail', execute: () => 1 })
+const patient = defineJob({ type: 'patient', killGrace: 'never', execute: () => 1 })
+
+const failed = { ok: false, error: { name: 'Error', message: 'broken' } } as const
+
+describe('create', () => {
+  test('a new job stands at its first state, its task offered, and job.created is all that happened', () => {
+    const decision = create(plain, { ...seed, input: { path: 'a.zip' }, pipeline: 'nightly' }, moment(1_000))
+    expect(decision).toMatchObject({ handled: true, changed: true, logs: [], over: [], effects: [] })
+    expect(decision.events).toEqual([{ type: 'job.created', to: 'queued' }])
+    expect(decision.inputs).toEqual([{ type: 'xstate.init' }])
+    expect(decision.job).toEqual({
+      ...seed,
+      type: 'plain',
+      version: '1',
+      pipeline: 'nightly',
+      input: { path: 'a.zip' },
+      state: 'queued',
+      context: {},
+      status: 'queued',
+      phase: 'active',
+      vacates: false,
+      timers: [],
+      tasks: [
+        {
+          id: 'execute',
+          entry: 1,
+          src: 'execute',
+          executor: 'default',
+          status: 'offered',
+          token: 0,
+          availableAt: 1_000,
+          attempt: 0,
+          claims: 0,
+          crashes: 0,
+          losses: 0,
+          steps: 0,
+          inbox: [],
+        },
+      ],
+      counter: 1,
+      createdAt: 1_000,
+      updatedAt: 1_000,
+      revision: 1,
+      eventCount: 1,
+    })
+  })
+
+  test('job.created comes first, also where the entry emitted something on the way', () => {
+    const type = machineType({ entry: [emit({ type: 'HELLO' }), log('begun')] })
+    const decision = create(type, seed, moment(1_000))
+    expect(decision.events.map((event) => event.type)).toEqual(['job.created', 'job.emitted'])
+    expect(decision).toMatchObject({ logs: ['begun'], job: { eventCount: 2 } })
+  })
+
+  test('a machine gets the job’s input as its own', () => {
+    const type = machineType({ context: ({ input }: { input: unknown }) => ({ given: input }) })
+    expect(create(type, { ...seed, input: [5] }, moment(1_000)).job.context).toEqual({ given: [5] })
+  })
+
+  test('a job that ends as it begins is settled at once', () => {
+    const type = machineType({ initial: 'z', states: { z: { type: 'final', tags: ['cancelled'] } } })
+    expect(create(type, seed, moment(1_000)).job).toMatchObject({
+      phase: 'settled',
+      outcome: 'cancelled',
+      status: 'z',
+      endedAt: 1_000,
+    })
+  })
+
+  test('a job whose machine throws as it begins is stored as a failure, with what was thrown', () => {
+    const type = machineType({ context: thrower })
+    const { job, events } = create(type, seed, moment(1_000))
+    expect(job).toMatchObject({ phase: 'settled', outcome: 'failure', status: 'error', tasks: [], timers: [] })
+    expect(job.error).toMatchObject({ name: 'RangeError', message: 'mine' })
+    expect(events).toMatchObject([{ type: 'job.created', to: 'error' }])
+  })
+
+  test('a throw of nothing is a failure with an error all the same', () => {
+    const type = machineType({ entry: assign(() => Promise.reject.call(undefined, undefined) as never) })
+    expect(create(type, seed, moment(1_000)).job.error).toBeDefined()
+    const nothing = machineType({
+      entry: assign(() => {
+        throw undefined
+      }),
+    })
+    expect(create(nothing, seed, moment(1_000)).job).toMatchObject({ outcome: 'failure', error: { name: 'Error' } })
+  })
+})
+
+describe('claim', () => {
+  test('I20 the attempt is counted at its claim, with its token, holder and start', () => {
+    const decision = claim(plain, created(plain), 1, 'me', moment(2_000))
+    expect(taskOf(decision.job)).toMatchObject({ status: 'held', token: 2, holder: 'me', attempt: 1, claims: 1 })
+    expect(decision.job).toMatchObject({
+      state: 'running',
+      status: 'running',
+      startedAt: 2_000,
+      counter: 2,
+      revision: 2,
+    })
+    expect(decision.events).toEqual([
+      { type: 'task.started', task: 'execute', attempt: 1 },
+      { type: 'job.transitioned', from: 'queued', to: 'running' },
+    ])
+    expect(decision.inputs).toEqual([{ type: 'task.started' }])
+  })
+
+  test.each([
+    ['is held', 1],
+    ['is not there', 9],
+  ])('a task that %s cannot be claimed: nothing changes', (_, entry) => {
+    const job = claimed(plain)
+    expect(claim(plain, job, entry, 'other', moment(3_000))).toMatchObject({ changed: false, job, events: [] })
+  })
+
+  test('a later start leaves the first one as the job’s', () => {
+    const again = claim(plain, lost(plain, claimed(plain)).job, 1, 'you', moment(9_000)).job
+    expect(again).toMatchObject({ startedAt: 2_000, updatedAt: 9_000 })
+    expect(taskOf(again)).toMatchObject({ attempt: 2, claims: 2, holder: 'you', token: 3 })
+  })
+
+  test('a chart that names task.claimed hears who it was; one with only a wildcard hears nothing', () => {
+    const invoke = { id: 'w', src: 'work' }
+    const naming = machineType({
+      invoke,
+      context: { by: '' },
+      on: { 'task.claimed': { actions: assign({ by: ({ event }) => (event as unknown as { agent: string }).agent }) } },
+    })
+    const wild = machineType({ invoke, initial: 'a', states: { a: { on: { '*': 'b', 'task.*': 'b' } }, b: {} } })
+    expect(claimed(naming).context).toEqual({ by: 'me' })
+    expect(claimed(wild).state).toBe('a')
+  })
+
+  test('a chart that leaves the invoke as it is claimed makes the task stopping, under a good stop token', () => {
+    const type = machineType({
+      initial: 'a',
+      states: { a: { invoke: { id: 'w', src: 'work' }, on: { 'task.claimed': 'b' } }, b: {} },
+    })
+    const job = claimed(type)
+    expect(taskOf(job)).toMatchObject({ status: 'stopping', token: 2, stopBy: 2_000 + HEARTBEAT + GRACE })
+    expect(end(type, job, 2, { ok: true }, moment(3_000))?.job.tasks).toEqual([])
+  })
+})
+
+describe('end', () => {
+  test('I21 a task that ends well completes the default lifecycle with its output', () => {
+    const decision = ended(plain, claimed(plain), { ok: true, output: { rows: 3 } })
+    expect(decision.job).toMatchObject({
+      state: 'completed',
+      status: 'completed',
+      phase: 'settled',
+      outcome: 'success',
+      output: { rows: 3 },
+      tasks: [],
+      endedAt: 3_000,
+      updatedAt: 3_000,
+    })
+    expect(decision.events).toEqual([{ type: 'job.transitioned', from: 'running', to: 'completed' }])
+    expect(decision.over).toEqual([1])
+  })
+
+  test('a task that ends without an output gives none', () => {
+    expect(ended(plain, claimed(plain), { ok: true }).job).not.toHaveProperty('output')
+  })
+
+  test('without retries a failure is the end, and the record carries it', () => {
+    const { job, events } = ended(plain, claimed(plain), failed)
+    expect(job).toMatchObject({ status: 'failed', outcome: 'failure', error: failed.error, tasks: [] })
+    expect(events).toEqual([{ type: 'job.transitioned', from: 'running', to: 'failed', error: failed.error }])
+  })
+
+  test('with retries a failure is offered again after a pause drawn from the chance that was passed in', () => {
+    const decision = ended(tried, claimed(tried), failed, moment(3_000, 0.5))
+    expect(taskOf(decision.job)).toMatchObject({ status: 'offered', availableAt: 8_000, attempt: 1, token: 2 })
+    expect(taskOf(decision.job)).not.toHaveProperty('holder')
+    expect(decision.job.state).toBe('running')
+    expect(decision.over).toEqual([])
+    expect(decision.events).toEqual([
+      {
+        type: 'task.retried',
+        task: 'execute',
+        attempt: 1,
+        availableAt: '1970-01-01T00:00:08.000Z',
+        error: failed.error,
+      },
+    ])
+  })
+
+  test('the pause grows by the failures, to its cap, and the last failure is the end', () => {
+    const once = ended(tried, claimed(tried), failed, moment(3_000, 0.5)).job
+    const twice = ended(tried, claimed(tried, once, 8_000), failed, moment(9_000, 0.5)).job
+    expect(taskOf(twice)).toMatchObject({ availableAt: 9_000 + 7_500, attempt: 2 })
+    const { job } = ended(tried, claimed(tried, twice, 20_000), failed, moment(21_000, 0.5))
+    expect(job).toMatchObject({ status: 'failed', outcome: 'failure', tasks: [] })
+  })
+
+  test('lost attempts are no failures: they leave the retries as they were', () => {
+    const job = claimed(tried, lost(tried, lost(tried, claimed(tried)).job).job)
+    expect(taskOf(job)).toMatchObject({ attempt: 3, losses: 2 })
+    const once = ended(tried, job, failed).job
+    expect(taskOf(once)).toMatchObject({ status: 'offered', attempt: 3 })
+    expect(ended(tried, claimed(tried, once), failed).job.phase).toBe('active')
+  })
+
+  test('I16 an end under an old token is not taken, also while the task is offered again', () => {
+    const again = ended(tried, claimed(tried), failed).job
+    expect(end(tried, again, 2, { ok: true }, moment(4_000))).toBeUndefined()
+    const reclaimed = claimed(tried, again, 5_000)
+    expect(end(tried, reclaimed, 2, { ok: true }, moment(6_000))).toBeUndefined()
+    expect(end(tried, reclaimed, 3, { ok: true }, moment(6_000))?.job.outcome).toBe('success')
+  })
+
+  test('I16 a token that was never given is not taken, 0 neither', () => {
+    expect(end(plain, created(plain), 0, { ok: true }, moment(2_000))).toBeUndefined()
+    expect(end(plain, claimed(plain), 7, { ok: true }, moment(2_000))).toBeUndefined()
+  })
+
+  test('an end that the chart takes nowhere takes the task away all the same', () => {
+    const type = machineType({ initial: 'a', states: { a: { invoke: { id: 'w', src: 'work' } } } })
+    const decision = ended(type, claimed(type), { ok: true })
+    expect(decision).toMatchObject({
+      handled: false,
+      changed: true,
+      events: [],
+      over: [1],
+      job: { tasks: [], state: 'a' },
+    })
+  })
+
+  test('I8 a failure that the chart takes nowhere is an end outside it, by the type’s own label', () => {
+    const type = machineType(
+      { initial: 'a', states: { a: { invoke: { id: 'w', src: 'work' } } } },
+      { labels: { error: 'broken' } },
+    )
+    const { job, events } = ended(type, claimed(type), failed)
+    expect(job).toMatchObject({
+      state: 'a',
+      status: 'broken',
+      phase: 'settled',
+      outcome: 'failure',
+      error: failed.error,
+    })
+    expect(events).toEqual([{ type: 'job.transitioned', from: 'a', to: 'broken', error: failed.error }])
+  })
+})
+
+describe('leaving work', () => {
+  test('a cancel while its work is only offered leaves nothing behind', () => {
+    const decision = send(plain, created(plain), { type: 'cancel', reason: 'late' }, moment(2_000))
+    expect(decision.job).toMatchObject({ status: 'cancelled', outcome: 'cancelled', phase: 'settled', tasks: [] })
+    expect(decision.over).toEqual([1])
+    expect(decision.events).toEqual([{ type: 'job.transitioned', from: 'queued', to: 'cancelled', reason: 'late' }])
+  })
+
+  test('a cancel while its work is held asks it to stop, within a heartbeat and its grace', () => {
+    const { job } = cancelled(plain)
+    expect(job).toMatchObject({ status: 'cancelled', phase: 'settled', endedAt: 3_000 })
+    expect(taskOf(job)).toMatchObject({ status: 'stopping', token: 2, holder: 'me', stopBy: 3_000 + HEARTBEAT + GRACE })
+    expect(wakeAt(job)).toBe(3_000 + HEARTBEAT + GRACE)
+  })
+
+  test("with killGrace 'never' it is waited for without end", () => {
+    const { job } = cancelled(patient)
+    expect(taskOf(job)).toMatchObject({ status: 'stopping' })
+    expect(taskOf(job)).not.toHaveProperty('stopBy')
+    expect(wakeAt(job)).toBeUndefined()
+    expect(due(patient, job, moment(9_999_999)).changed).toBe(false)
+  })
+
+  test('the slot is held until the stop is reported', () => {
+    const { job } = cancelled(plain, created(plain, { pipeline: 'nightly' }))
+    expect(holdsSlot(job)).toBe(true)
+    expect(holdsSlot(ended(plain, job, { ok: true }).job)).toBe(false)
+  })
+
+  test.each([{ ok: true, output: 5 } as const, failed])(
+    'the end of work that was left only removes it: %j',
+    (result) => {
+      const { job } = cancelled(plain)
+      const decision = ended(plain, job, result, moment(4_000))
+      expect(decision).toMatchObject({ over: [1], inputs: [], events: [{ type: 'task.stopped', task: 'execute' }] })
+      expect(decision.job).toEqual({ ...job, tasks: [], updatedAt: 4_000, revision: 4, eventCount: job.eventCount + 1 })
+    },
+  )
+
+  test('a retry is not made of work that was left', () => {
+    const { job } = cancelled(tried)
+    expect(ended(tried, job, failed).job.tasks).toEqual([])
+  })
+
+  test('the process of work that was left dies: that is its stop', () => {
+    const { job } = cancelled(plain)
+    const decision = lose(plain, job, { entry: 1, reason: 'died', steps: 0 }, moment(4_000))
+    expect(decision).toMatchObject({ events: [{ type: 'task.stopped' }], inputs: [], over: [1], job: { tasks: [] } })
+  })
+
+  test('an invoke that is entered again stands twice, and the new entry waits for the old one', () => {
+    const type = machineType({
+      initial: 'a',
+      states: { a: { invoke: { id: 'w', src: 'work' }, on: { AGAIN: { target: 'a', reenter: true } } } },
+    })
+    const { job } = send(type, claimed(type), { type: 'AGAIN' }, moment(3_000))
+    expect(job.tasks).toMatchObject([
+      { id: 'w', entry: 1, token: 2, status: 'stopping' },
+      { id: 'w', entry: 3, token: 0, status: 'offered', attempt: 0 },
+    ])
+    expect(claimableTasks(job)).toEqual([])
+    const stopped = ended(type, job, failed).job
+    expect(claimableTasks(stopped)).toMatchObject([{ entry: 3 }])
+    // Left once more: the one that was never claimed goes at once, the one still stopping stays.
+    expect(send(type, job, { type: 'AGAIN' }, moment(4_000)).job.tasks).toMatchObject([
+      { entry: 1, status: 'stopping', stopBy: 3_000 + HEARTBEAT + GRACE },
+      { entry: 4, status: 'offered' },
+    ])
+  })
+})
+
+describe('lose', () => {
+  test('a lost attempt is offered again at once, and sends the default lifecycle back to queued', () => {
+    const decision = lost(plain, claimed(plain))
+    expect(taskOf(decision.job)).toMatchObject({
+      status: 'offered',
+      crashes: 1,
+      losses: 1,
+      attempt: 1,
+      token: 2,
+      availableAt: 3_000,
+    })
+    expect(taskOf(decision.job)).not.toHaveProperty('holder')
+    expect(decision.job.state).toBe('queued')
+    expect(decision.events).toEqual([
+      { type: 'task.lost', task: 'execute', attempt: 1, reason: 'died' },
+      { type: 'job.transitioned', from: 'running', to: 'queued', reason: 'died' },
+    ])
+    expect(decision.over).toEqual([])
+  })
+
+  test('I20 three losses in a row are POISON', () => {
+    const twice = lost(plain, claimed(plain, lost(plain, claimed(plain)).job)).job
+    expect(taskOf(twice)).toMatchObject({ crashes: 2, status: 'offered' })
+    const { job, events } = lost(plain, claimed(plain, twice))
+    expect(job).toMatchObject({ status: 'failed', outcome: 'failure', error: { code: 'POISON' }, tasks: [] })
+    expect(events.map(({ type }) => type)).toEqual(['task.lost', 'job.transitioned', 'job.transitioned'])
+  })
+
+  test('a further step recorded begins the row of losses anew', () => {
+    const twice = lost(plain, claimed(plain, lost(plain, claimed(plain)).job)).job
+    const further = lost(plain, claimed(plain, twice), 1).job
+    expect(taskOf(further)).toMatchObject({ status: 'offered', crashes: 1, losses: 3, steps: 1 })
+    const stuck = lost(plain, claimed(plain, lost(plain, claimed(plain, further), 1).job), 1).job
+    expect(stuck.error?.code).toBe('POISON')
+  })
+
+  test('an attempt that failed by itself ends the row: three losses with one between are no POISON', () => {
+    const twice = lost(tried, claimed(tried, lost(tried, claimed(tried)).job)).job
+    const between = ended(tried, claimed(tried, twice), failed).job
+    const { job } = lost(tried, claimed(tried, between, 30_000))
+    expect(taskOf(job)).toMatchObject({ status: 'offered', crashes: 1, losses: 3 })
+  })
+
+  test('an attempt given back neither counts as a loss nor ends the row', () => {
+    const twice = lost(plain, claimed(plain, lost(plain, claimed(plain)).job)).job
+    const held = claimed(plain, twice)
+    const back = release(plain, held, taskOf(held).token, moment(4_000)).job
+    expect(lost(plain, claimed(plain, back)).job.error?.code).toBe('POISON')
+  })
+
+  test('recovery fail: the first loss is TASK_LOST', () => {
+    const { job } = lost(frail, claimed(frail))
+    expect(job).toMatchObject({ status: 'failed', outcome: 'failure', error: { code: 'TASK_LOST' }, tasks: [] })
+    expect(job.error?.message).toContain('died')
+  })
+
+  test('a chart that leaves the invoke by task.lost is not told of it twice', () => {
+    const type = machineType({
+      initial: 'a',
+      states: { a: { invoke: { id: 'w', src: 'frail' }, on: { 'task.lost': 'b' } }, b: {} },
+    })
+    const { job, over } = lost(type, claimed(type))
+    expect(job).toMatchObject({ state: 'b', phase: 'active', tasks: [] })
+    expect(over).toEqual([1])
+  })
+
+  test('a chart with only a wildcard is not moved by a loss', () => {
+    const type = machineType({
+      initial: 'a',
+      invoke: { id: 'w', src: 'work' },
+      states: { a: { on: { '*': 'b' } }, b: {} },
+    })
+    const { job, events } = lost(type, claimed(type))
+    expect(job.state).toBe('a')
+    expect(events.map((event) => event.type)).toEqual(['task.lost'])
+  })
+
+  test.each([1, 9])('entry %d, if it is not held, cannot be lost: nothing changes', (entry) => {
+    const job = created(plain)
+    expect(lose(plain, job, { entry, reason: 'died', steps: 0 }, moment(2_000))).toMatchObject({ changed: false, job })
+  })
+})
+
+describe('an attempt that is awaited after its loss', () => {
+  const awaited = defineJob({ type: 'awaited', recovery: 'await', execute: () => 1 })
+  const retried = defineJob({ type: 'retried', recovery: 'await', retry: { limit: 1 }, execute: () => 1 })
+
+  test('is not offered again, and its token stays good', () => {
+    const { job, events } = lost(awaited, claimed(awaited))
+    expect(taskOf(job)).toMatchObject({ status: 'lost', token: 2, losses: 1 })
+    expect(taskOf(job)).not.toHaveProperty('holder')
+    expect(job.status).toBe('queued')
+    expect(events.map((event) => event.type)).toEqual(['task.lost', 'job.transitioned'])
+    expect(claimableTasks(job)).toEqual([])
+    expect(claim(awaited, job, 1, 'other', moment(4_000)).changed).toBe(false)
+    expect(ended(awaited, job, { ok: true, output: 5 }).job).toMatchObject({ outcome: 'success', output: 5, tasks: [] })
+  })
+
+  test('that reports a failure without retries has failed', () => {
+    const { job } = ended(awaited, lost(awaited, claimed(awaited)).job, failed)
+    expect(job).toMatchObject({ status: 'failed', outcome: 'failure', error: failed.error, tasks: [] })
+  })
+
+  test('that reports a failure is made again where there are retries: it was not lost after all', () => {
+    const once = ended(retried, lost(retried, claimed(retried)).job, failed).job
+    expect(taskOf(once)).toMatchObject({ status: 'offered', attempt: 1 })
+    expect(ended(retried, claimed(retried, once, 9_000), failed, moment(9_500)).job.outcome).toBe('failure')
+  })
+
+  test('is over at once where the chart leaves it, and its token with it', () => {
+    const { job } = lost(awaited, claimed(awaited))
+    const over = sent(awaited, job, 'cancel', 4_000)
+    expect(over).toMatchObject({ phase: 'settled', tasks: [] })
+    expect(end(awaited, over, 2, { ok: true }, moment(5_000))).toBeUndefined()
+  })
+
+  test('is neither lost twice nor given back', () => {
+    const { job } = lost(awaited, claimed(awaited))
+    expect(lose(awaited, job, { entry: 1, reason: 'died', steps: 0 }, moment(4_000)).changed).toBe(false)
+    expect(release(awaited, job, 2, moment(4_000)).changed).toBe(false)
+  })
+})
+
+describe('report', () => {
+  const type = machineType({
+    invoke: { id: 'w', src: 'work' },
+    initial: 'a',
+    states: { a: { on: { MORE: 'b' } }, b: {} },
+  })
+
+  test('what a running task sends is an event for its chart', () => {
+    const decision = report(type, claimed(type), 2, { kind: 'event', event: { type: 'MORE' } }, moment(3_000))
+    expect(decision?.job).toMatchObject({ state: 'b', tasks: [{ status: 'held' }] })
+  })
+
+  test('a value is news only for a chart that asked for snapshots', () => {
+    const said = { kind: 'value', value: 7 } as const
+    expect(report(type, claimed(type), 2, said, moment(3_000))).toMatchObject({ changed: false })
+    const heard = machineType({
+      context: { seen: [] },
+      invoke: {
+        id: 'w',
+        src: 'work',
+        onSnapshot: {
+          actions: assign({ seen: (scope: unknown) => (scope as Snapshots).event.snapshot.context } as never),
+        },
+      },
+    })
+    expect(report(heard, claimed(heard), 2, said, moment(3_000))?.job.context).toEqual({ seen: 7 })
+  })
+
+  test('I16 a report of work that was left, or under an old token, is not taken', () => {
+    const said = { kind: 'event', event: { type: 'MORE' } } as const
+    expect(report(plain, cancelled(plain).job, 2, said, moment(4_000))).toBeUndefined()
+    expect(report(type, claimed(type), 1, said, moment(4_000))).toBeUndefined()
+    expect(report(tried, ended(tried, claimed(tried), failed).job, 2, said, moment(4_000))).toBeUndefined()
+  })
+
+  test('a task may send what it declared; else anything but commands and what is ours or XState’s', () => {
+    const [open] = plain.tasks.values()
+    const may = (settings: TaskSettings | undefined, name: string) =>
+      settings !== undefined && maySend(plain, settings, name)
+    expect(['MORE', 'cancel', 'task.lost', 'xstate.stop', 'toString'].map((name) => may(open, name))).toEqual([
+      true,
+      false,
+      false,
+      false,
+      true,
+    ])
+    const declared = parseTask({ events: ['cancel'] }, () => 1)
+    expect(['MORE', 'cancel'].map((name) => may(declared, name))).toEqual([false, true])
+  })
+})
+
+describe('release', () => {
+  test('I45 an attempt given back is offered again and not counted', () => {
+    const held = claimed(plain)
+    const decision = release(plain, held, 2, moment(3_000))
+    expect(taskOf(decision.job)).toMatchObject({
+      status: 'offered',
+      attempt: 0,
+      claims: 1,
+      crashes: 0,
+      losses: 0,
+      token: 2,
+    })
+    expect(taskOf(decision.job)).not.toHaveProperty('holder')
+    expect(decision.events).toEqual([{ type: 'task.released', task: 'execute' }])
+    const again = claimed(plain, decision.job, 4_000)
+    expect(taskOf(again)).toMatchObject({ attempt: 1, claims: 2, token: 3 })
+  })
+
+  test.each([0, 1, 7])('token %d, under which nothing is held, gives nothing back', (token) => {
+    expect(release(plain, claimed(plain), token, moment(3_000)).changed).toBe(false)
+  })
+
+  test('work that was left is not given back: it has to stop', () => {
+    expect(release(plain, cancelled(plain).job, 2, moment(4_000)).changed).toBe(false)
+  })
+})
+
+describe('due', () => {
+  const ordered = machineType({
+    context: { seen: '' },
+    entry: ['c', 'a', 'b', 'd'].map((name, index) =>
+      raise({ type: 'T', name } as never, { id: name, delay: [300, 100, 200, 200][index] ?? 0 }),
+    ),
+    on: {
+      T: {
+        actions: assign({
+          seen: (scope: unknown) => (scope as Seen).context.seen + (scope as Seen).event.name,
+        } as never),
+      },
+    },
+  } as never)
+
+  test('timers that fell due fire at once, in the order of their times, then of their making', () => {
+    const job = created(ordered)
+    expect(wakeAt(job)).toBe(1_100)
+    expect(due(ordered, job, moment(1_099))).toMatchObject({ changed: false, events: [] })
+    const some = due(ordered, job, moment(1_200))
+    expect(some.job).toMatchObject({ context: { seen: 'abd' }, timers: [{ id: 'c', dueAt: 1_300 }] })
+    expect(due(ordered, job, moment(9_999)).job).toMatchObject({ context: { seen: 'abdc' }, timers: [] })
+  })
+
+  test('a timer that the one before it cancels does not fire', () => {
+    const type = machineType({
+      initial: 'a',
+      entry: raise({ type: 'FIRST' }, { delay: 10 }),
+      states: { a: { after: { 20: 'late' }, on: { FIRST: 'b' } }, b: {}, late: {} },
+    })
+    const { job } = due(type, created(type), moment(9_999))
+    expect(job).toMatchObject({ state: 'b', timers: [] })
+  })
+
+  test('a new after counts from the transition that enters its state, however late', () => {
+    const type = machineType({
+      initial: 'a',
+      states: { a: { after: { 1000: 'b' } }, b: { after: { 1000: 'c' } }, c: {} },
+    })
+    const { job } = due(type, created(type), moment(50_000))
+    expect(job).toMatchObject({ state: 'b', timers: [{ dueAt: 51_000 }] })
+  })
+
+  test('a timer that its state no longer takes is gone, and nothing else changes', () => {
+    const type = machineType({ entry: raise({ type: 'NOBODY' }, { delay: 10 }) })
+    const decision = due(type, created(type), moment(2_000))
+    expect(decision).toMatchObject({ changed: true, events: [], job: { timers: [], status: '(machine)' } })
+  })
+
+  test('a timer of the same id takes the place of the one before, and cancel takes it back', () => {
+    const type = machineType({
+      on: {
+        ARM: { actions: raise({ type: 'X' }, { id: 'x', delay: 100 }) },
+        DISARM: { actions: cancel('x') },
+      },
+    })
+    const armed = sent(type, created(type), 'ARM', 2_000)
+    expect(armed.timers).toEqual([{ id: 'x', event: { type: 'X' }, dueAt: 2_100 }])
+    expect(sent(type, armed, 'ARM', 2_050).timers).toEqual([{ id: 'x', event: { type: 'X' }, dueAt: 2_150 }])
+    expect(sent(type, armed, 'DISARM', 2_050).timers).toEqual([])
+  })
+
+  test('timers without an id do not take each other’s place', () => {
+    const type = machineType({ on: { ARM: { actions: raise({ type: 'X' }, { delay: 100 }) } } })
+    const job = sent(type, sent(type, created(type), 'ARM', 2_000), 'ARM', 2_000)
+    expect(new Set(job.timers.map(({ id }) => id)).size).toBe(2)
+  })
+
+  test('a timer falls due at a whole millisecond', () => {
+    const type = machineType({ entry: raise({ type: 'X' }, { id: 'x', delay: () => 100 / 3 }) })
+    expect(Number.isSafeInteger(created(type).timers[0]?.dueAt)).toBe(true)
+  })
+
+  test('a cycle of after: 0 does not hold everything up: each turn is a change of its own', () => {
+    const type = machineType({ initial: 'a', states: { a: { after: { 0: 'b' } }, b: { after: { 0: 'a' } } } })
+    const once = due(type, created(type), moment(2_000))
+    expect(once).toMatchObject({ job: { state: 'b', phase: 'active', revision: 2 }, inputs: [{}] })
+    expect(due(type, once.job, moment(2_000)).job).toMatchObject({ state: 'a', revision: 3 })
+  })
+
+  test('a delay without end never falls due, and one that is no number does at once', () => {
+    const type = machineType({
+      entry: [
+        raise({ type: 'NEVER' }, { id: 'never', delay: () => Number.POSITIVE_INFINITY }),
+        raise({ type: 'NOW' }, { id: 'now', delay: () => Number.NaN }),
+      ],
+    })
+    expect(created(type).timers).toEqual([{ id: 'now', event: { type: 'NOW' }, dueAt: 1_000 }])
+  })
+
+  test('work past its grace is given up after the timers: its token is void, the slot is free', () => {
+    const { job } = cancelled(plain, created(plain, { pipeline: 'nightly' }))
+    const before = 3_000 + HEARTBEAT + GRACE - 1
+    expect(due(plain, job, moment(before)).changed).toBe(false)
+    const leaked = due(plain, job, moment(before + 1))
+    expect(leaked).toMatchObject({ events: [{ type: 'task.leaked', task: 'execute' }], over: [1], job: { tasks: [] } })
+    expect(holdsSlot(leaked.job)).toBe(false)
+    expect(end(plain, leaked.job, 2, { ok: true }, moment(before + 2))).toBeUndefined()
+  })
+
+  test('timers fire before what is past its grace is given up', () => {
+    const type = machineType({
+      initial: 'a',
+      entry: raise({ type: 'LATE' }, { delay: 60_000 }),
+      on: { LATE: { actions: emit({ type: 'LATE' }) } },
+      states: { a: { invoke: { id: 'w', src: 'work' }, on: { GO: 'b' } }, b: {} },
+    })
+    const { events } = due(type, sent(type, claimed(type), 'GO', 3_000), moment(99_999))
+    expect(events.map((event) => event.type)).toEqual(['job.transitioned', 'job.emitted', 'task.leaked'])
+  })
+
+  test('a retry’s pause is no timer: it is not waited for by the job', () => {
+    const { job } = ended(tried, claimed(tried), failed, moment(3_000, 0.5))
+    expect(due(tried, job, moment(99_999)).changed).toBe(false)
+  })
+})
+
+describe('send', () => {
+  test('an event that the chart does not take here is not handled, and nothing is written', () => {
+    const job = claimed(plain)
+    expect(send(plain, job, { type: 'other' }, moment(3_000))).toMatchObject({
+      handled: false,
+      changed: false,
+      job,
+      inputs: [],
+    })
+  })
+
+  test('an event taken without effect on the record is handled, and nothing is written but run', () => {
+    let ran = 0
+    const type = machineType({ on: { PING: { actions: () => void ran++ } } })
+    const job = created(type)
+    const decision = send(type, job, { type: 'PING' }, moment(2_000))
+    expect(decision).toMatchObject({ handled: true, changed: false, job, events: [] })
+    for (const run of decision.effects) run()
+    expect(ran).toBe(1)
+  })
+
+  test('an event that only emits or logs is written', () => {
+    const type = machineType({ on: { SAY: { actions: [emit({ type: 'SAID' }), log('said')] } } })
+    const decision = send(type, created(type), { type: 'SAY' }, moment(2_000))
+    expect(decision).toMatchObject({ changed: true, logs: ['said'], job: { revision: 2 } })
+    expect(decision.events).toContainEqual({ type: 'job.emitted', event: { type: 'SAID' } })
+  })
+
+  test('tags say what a state means: vacates, indeterminate, and the outcome of several', () => {
+    const type = machineType({
+      initial: 'a',
+      on: { V: '.v', I: '.i', BOTH: '.both', PLAIN: '.plain' },
+      states: {
+        a: {},
+        v: { tags: ['vacates'] },
+        i: { tags: ['indeterminate'] },
+        both: { type: 'final', tags: ['success', 'cancelled', 'failure'] },
+        plain: { type: 'final' },
+      },
+    })
+    const job = created(type, { pipeline: 'nightly' })
+    expect(holdsSlot(job)).toBe(true)
+    const vacant = sent(type, job, 'V', 2_000)
+    expect([vacant.vacates, holdsSlot(vacant)]).toEqual([true, false])
+    expect(sent(type, vacant, 'I', 2_000)).toMatchObject({ phase: 'indeterminate', vacates: false })
+    expect(sent(type, job, 'BOTH', 2_000).outcome).toBe('failure')
+    expect(sent(type, job, 'PLAIN', 2_000).outcome).toBe('success')
+  })
+
+  test('a settled job has no timers and no work left to start, and takes nothing more', () => {
+    const type = machineType({
+      initial: 'a',
+      entry: raise({ type: 'LATER' }, { delay: 10 }),
+      on: { '*': '.z' },
+      states: { a: { invoke: [{ src: 'work' }, { src: 'work' }], after: { 50: 'z' } }, z: { type: 'final' } },
+    })
+    const job = sent(type, claimed(type), 'GO', 3_000)
+    expect(job).toMatchObject({ phase: 'settled', timers: [] })
+    expect(job.tasks.map(({ status }) => status)).toEqual(['stopping'])
+    expect(send(type, job, { type: 'GO' }, moment(4_000))).toMatchObject({
+      changed: false,
+      job,
+      events: [],
+      inputs: [],
+    })
+    expect(due(type, job, moment(4_000))).toMatchObject({ changed: false, job })
+  })
+
+  test('I12 a throw in the chart ends that job alone, its held work asked to stop', () => {
+    const type = machineType({ invoke: { id: 'w', src: 'work' }, on: { GO: { actions: assign(thrower) } } })
+    const job = sent(type, claimed(type), 'GO', 3_000)
+    expect(job).toMatchObject({ status: 'error', outcome: 'failure', error: { name: 'RangeError', message: 'mine' } })
+    expect(taskOf(job).status).toBe('stopping')
+  })
+
+  test('I12 a throw that cannot be looked at ends that job alone', () => {
+    const hostile = new Proxy({}, { get: thrower })
+    const type = machineType({
+      on: {
+        GO: {
+          actions: assign(() => {
+            throw hostile
+          }),
+        },
+      },
+    })
+    expect(sent(type, created(type), 'GO', 3_000)).toMatchObject({ status: 'error', outcome: 'failure' })
+  })
+
+  test('a history is kept while the chart has one', () => {
+    const type = machineType({
+      id: 'm',
+      initial: 'on',
+      states: {
+        on: { initial: 'a', on: { OFF: 'off' }, states: { a: { on: { GO: 'b' } }, b: {}, h: { type: 'history' } } },
+        off: { on: { ON: 'on.h' } },
+      },
+    })
+    const off = sent(type, sent(type, created(type), 'GO', 2_000), 'OFF', 3_000)
+    expect(off.historyValue).toEqual({ 'm.on.h': ['m.on.b'] })
+    const on = sent(type, off, 'ON', 4_000)
+    expect(on.state).toEqual({ on: 'b' })
+    expect(JSON.stringify(on)).toContain('m.on.b')
+  })
+
+  test('times never fall when the clock goes backwards', () => {
+    const late = claim(plain, created(plain, {}, 5_000), 1, 'me', moment(1_000)).job
+    expect(late).toMatchObject({ createdAt: 5_000, startedAt: 5_000, updatedAt: 5_000 })
+    const over = sent(plain, late, 'cancel', 10)
+    expect(over).toMatchObject({ endedAt: 5_000, updatedAt: 5_000, tasks: [{ stopBy: 5_000 + HEARTBEAT + GRACE }] })
+  })
+})
+
+describe('describe', () => {
+  test('what describe says stands in the record and in the event', () => {
+    const type = defineJob({
+      type: 'described',
+      execute: () => 1,
+      describe: (_, event) => ({ message: `by ${event.type}`, exitCode: 3, reason: 'mine', error: 'odd' }),
+    })
+    const decision = send(type, created(type), { type: 'cancel', reason: 'late' }, moment(2_000))
+    expect(decision.job).toMatchObject({ message: 'by cancel', exitCode: 3, error: { message: 'odd' } })
+    expect(decision.events).toMatchObject([{ reason: 'mine', message: 'by cancel', error: { message: 'odd' } }])
+  })
+
+  test('I12 a describe that throws costs the job its description, not its move', () => {
+    const type = defineJob({ type: 'described', execute: () => 1, describe: thrower })
+    expect(sent(type, created(type), 'cancel', 2_000)).toMatchObject({ status: 'cancelled', phase: 'settled' })
+  })
+
+  test('a message with a lone surrogate does not make the record unstorable', () => {
+    const type = defineJob({ type: 'described', execute: () => 1, describe: () => ({ message: '\ud800' }) })
+    expect(created(type).message?.isWellFormed()).toBe(true)
+  })
+})
+
+const seed = {
+  id: 'j1',
+  tenant: 'acme',
+  createdBy: 'ada',
+  trigger: 'manual',
+  labels: { team: 'blue' },
+  priority: 0,
+} as const
+
+interface Snapshots {
+  readonly event: { readonly snapshot: { readonly context: unknown } }
+}
+
+interface Seen {
+  readonly context: { readonly seen: string }
+  readonly event: { readonly name: string }
+}
+
+function thrower(): never {
+  throw new RangeError('mine')
+}
+
+function moment(at: number, random = 0): Moment {
+  return { at, random, heartbeatMs: HEARTBEAT }
+}
+
+function machineType(config: object, options: object = {}): AnyJobType {
+  const actors = { work: fromPromise(async () => {}), frail: task({ recovery: 'fail' }, async () => {}) }
+  const lifecycle: AnyStateMachine = createMachine(config as never).provide({ actors })
+  return defineJob({ type: 'chart', lifecycle, ...options })
+}
+
+function created(type: AnyJobType, more: object = {}, at = 1_000): Job {
+  return create(type, { ...seed, ...more }, moment(at)).job
+}
+
+function taskOf(job: Job): Task {
+  const [task] = job.tasks
+  if (task === undefined) throw new Error('the job has no task')
+  return task
+}
+
+/** The job with its first offered task held; by default a new job. */
+function claimed(type: AnyJobType, job: Job = created(type), at = 2_000): Job {
+  const [task] = claimableTasks(job)
+  if (task === undefined) throw new Error('the job has no claimable task')
+  return claim(type, job, task.entry, 'me', moment(at)).job
+}
+
+function ended(type: AnyJobType, job: Job, result: Parameters<typeof end>[3], when = moment(3_000)): Decision {
+  const decision = end(type, job, taskOf(job).token, result, when)
+  if (decision === undefined) throw new Error('the token is not good')
+  return decision
+}
+
+function lost(type: AnyJobType, job: Job, steps = 0): Decision {
+  const held = job.tasks.some(({ status }) => status === 'held') ? job : claimed(type, job)
+  return lose(type, held, { entry: taskOf(held).entry, reason: 'died', steps }, moment(3_000))
+}
+
+function sent(type: AnyJobType, job: Job, name: ChartEvent['type'], at: number): Job {
+  return send(type, job, { type: name }, moment(at)).job
+}
+
+function cancelled(type: AnyJobType, job: Job = created(type)): Decision {
+  return send(type, claimed(type, job), { type: 'cancel' }, moment(3_000))
+}

@@ -1,0 +1,69 @@
+import { expect, test } from 'vitest'
+import { defineJob } from '../../src/model/definition.ts'
+import { doneEvent, errorEvent, errorValue, offered, outcomeOf, settingsOf, stopping } from '../../src/model/record.ts'
+import type { Task } from '../../src/model/task.ts'
+
+const plain = defineJob({ type: 'plain', killGrace: '1s', execute: () => 1 })
+const patient = defineJob({ type: 'patient', killGrace: 'never', execute: () => 1 })
+
+const held: Task = {
+  id: 'execute',
+  entry: 1,
+  src: 'execute',
+  executor: 'default',
+  status: 'held',
+  token: 4,
+  holder: 'me',
+  availableAt: 0,
+  attempt: 2,
+  claims: 2,
+  crashes: 1,
+  losses: 1,
+  steps: 3,
+  inbox: ['hello'],
+}
+
+test('the ends of a child are the events that XState makes of them', () => {
+  expect(doneEvent('w', 5)).toEqual({ type: 'xstate.done.actor.w', output: 5, actorId: 'w' })
+  expect(errorEvent('w', 'no')).toEqual({ type: 'xstate.error.actor.w', error: 'no', actorId: 'w' })
+})
+
+test.each([
+  [[], 'success'],
+  [['success'], 'success'],
+  [['cancelled', 'success'], 'cancelled'],
+  [['success', 'cancelled', 'failure'], 'failure'],
+])('of the tags %j the outcome is %s', (tags, outcome) => {
+  expect(outcomeOf({ label: 'z', tags: new Set(tags) })).toBe(outcome)
+})
+
+test('what was thrown reaches a chart as it is where it can be stored, an Error by its record', () => {
+  expect(errorValue({ why: ['full'] })).toEqual({ why: ['full'] })
+  expect(errorValue('text')).toBe('text')
+  expect(errorValue(null)).toBeNull()
+  expect(errorValue(new RangeError('far'))).toMatchObject({ name: 'RangeError', message: 'far' })
+  expect(errorValue(undefined)).toEqual({ name: 'Error', message: 'undefined' })
+  expect(errorValue({ size: 1n })).toEqual({ name: 'Error', message: 'an object that cannot be shown was thrown' })
+})
+
+test('what was thrown and cannot be looked at reaches a chart all the same', () => {
+  const fails = (): never => {
+    throw new Error('no look')
+  }
+  const hostile = new Proxy({}, { get: fails, getPrototypeOf: fails, ownKeys: fails })
+  expect(errorValue(hostile)).toMatchObject({ name: 'Error' })
+})
+
+test('a task that is offered again has no holder and no grace, and keeps its token and what it was sent', () => {
+  const { holder, ...rest } = held
+  expect(offered({ ...held, stopBy: 9 }, { crashes: 2 })).toEqual({ ...rest, status: 'offered', crashes: 2 })
+})
+
+test('a task that is left is given up at its grace’s end, or never', () => {
+  expect(stopping(plain, held, 10_000)).toEqual({ ...held, status: 'stopping', stopBy: 11_000 })
+  expect(stopping(patient, held, 10_000)).toEqual({ ...held, status: 'stopping' })
+})
+
+test('a task of logic that the type does not know is an error that says so', () => {
+  expect(() => settingsOf(plain, { ...held, src: 'gone' })).toThrow('job type "plain" has no logic "gone"')
+})

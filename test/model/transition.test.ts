@@ -1,0 +1,776 @@
+import { expect, test } from 'vitest'
+import {
+  type AnyActorRef,
+  type AnyStateMachine,
+  assign,
+  cancel,
+  createActor,
+  createMachine,
+  emit,
+  enqueueActions,
+  fromCallback,
+  fromPromise,
+  fromTransition,
+  log,
+  raise,
+  sendParent,
+  sendTo,
+  setup,
+  spawnChild,
+  stopChild,
+} from 'xstate'
+import type { Json } from '../../src/model/storable.ts'
+import { type Chart, type ChartEvent, createChart, type Move, type Place } from '../../src/model/transition.ts'
+
+const never = fromPromise(async () => {
+  await new Promise(() => {})
+})
+
+test('a flat chart starts at its initial state and moves by an event', () => {
+  const chart = createChart(createMachine({ initial: 'off', states: { off: { on: { TOGGLE: 'on' } }, on: {} } }))
+  const start = chart.start(undefined)
+  expect(start).toMatchObject({ handled: true, moved: true, place: { state: 'off', context: {} }, actions: [] })
+  const next = chart.move(start.place, { type: 'TOGGLE' })
+  expect(next).toMatchObject({ handled: true, moved: true, place: { state: 'on' }, meaning: { label: 'on' } })
+  expect(next.end).toBeUndefined()
+})
+
+test('an event that no state takes changes nothing, and says so', () => {
+  const chart = createChart(createMachine({ initial: 'off', states: { off: { on: { TOGGLE: 'on' } }, on: {} } }))
+  const { place } = chart.start(undefined)
+  expect(chart.move(place, { type: 'OTHER' })).toMatchObject({ handled: false, moved: false, place, actions: [] })
+})
+
+test('a guard that says no leaves the event unhandled', () => {
+  const chart = createChart(
+    createMachine({
+      context: { n: 0 },
+      on: { GO: { guard: ({ event }) => event.ok === true, target: '.b' } },
+      initial: 'a',
+      states: { a: {}, b: {} },
+    }),
+  )
+  const { place } = chart.start(undefined)
+  expect(chart.move(place, { type: 'GO', ok: false }).handled).toBe(false)
+  expect(chart.move(place, { type: 'GO', ok: true }).place.state).toBe('b')
+})
+
+// As XState's own `snapshot.can` says: someone may pause what is paused.
+test('an event that leads to where the chart stands is handled, and moves nothing', () => {
+  const chart = createChart(createMachine({ initial: 'paused', states: { paused: { on: { PAUSE: 'paused' } } } }))
+  const { place } = chart.start(undefined)
+  expect(chart.move(place, { type: 'PAUSE' })).toMatchObject({ handled: true, moved: false, place, actions: [] })
+})
+
+test('an event that a state forbids is not handled', () => {
+  const chart = createChart(createMachine({ initial: 'a', on: { GO: '.b' }, states: { a: { on: { GO: {} } }, b: {} } }))
+  expect(moves(chart, 'GO')).toMatchObject({ handled: false, place: { state: 'a' } })
+})
+
+test('I12 a place that the machine does not know ends the job there', () => {
+  const chart = createChart(createMachine({ initial: 'a', states: { a: {} } }))
+  const place = { state: 'renamed', context: { n: 1 } }
+  expect(chart.move(place, { type: 'GO' })).toMatchObject({ handled: true, moved: true, place, end: { kind: 'error' } })
+  expect(() => chart.names(place, { type: 'GO' })).not.toThrow()
+})
+
+test('an action without effect on the chart is handled, and moves nothing', () => {
+  const chart = createChart(createMachine({ on: { PING: { actions: () => {} } } }))
+  const { place } = chart.start(undefined)
+  const move = chart.move(place, { type: 'PING' })
+  expect(move).toMatchObject({ handled: true, moved: false, place, actions: [{ kind: 'effect' }] })
+})
+
+test('the input reaches the context, and a throw of the context’s own function ends the job as it starts', () => {
+  const machine = machineOf({ context: ({ input: { n } }: { input: { n: number } }) => ({ n }) })
+  expect(createChart(machine).start({ n: 3 }).place.context).toEqual({ n: 3 })
+  expect(createChart(machine).start(undefined)).toMatchObject({
+    handled: true,
+    moved: true,
+    end: { kind: 'error', error: expect.any(TypeError) },
+    place: { state: {}, context: {} },
+    actions: [],
+  })
+})
+
+test('assign computes the next context, and leaves the stored one as it was', () => {
+  const chart = createChart(
+    createMachine({
+      context: { n: 1, list: [1] },
+      on: { ADD: { actions: assign({ n: ({ context }) => context.n + 1 }) } },
+    }),
+  )
+  const place: Place = frozen({ state: {}, context: { n: 1, list: [1] } })
+  const next = chart.move(place, { type: 'ADD' })
+  expect(next).toMatchObject({ moved: true, place: { context: { n: 2, list: [1] } } })
+  expect(place.context).toEqual({ n: 1, list: [1] })
+})
+
+test('a nested chart keeps its whole path, and an outer transition is taken where no inner one is', () => {
+  const chart = createChart(
+    createMachine({
+      initial: 'work',
+      states: {
+        work: {
+          initial: 'load',
+          on: { STOP: 'end' },
+          states: { load: { on: { NEXT: 'save' } }, save: { initial: 'one', states: { one: {} } } },
+        },
+        end: {},
+      },
+    }),
+  )
+  const saved = moves(chart, 'NEXT')
+  expect(saved.place.state).toEqual({ work: { save: 'one' } })
+  expect(chart.move(saved.place, { type: 'STOP' }).place.state).toBe('end')
+})
+
+test('parallel regions move each on its own, and together by one event', () => {
+  const region = { initial: 'off', states: { off: { on: { BOTH: 'on' } }, on: {} } }
+  const chart = createChart(
+    createMachine({
+      type: 'parallel',
+      states: { a: region, b: { ...region, states: { off: { on: { BOTH: 'on', ONE: 'on' } }, on: {} } } },
+    }),
+  )
+  const one = moves(chart, 'ONE')
+  expect(one.place.state).toEqual({ a: 'off', b: 'on' })
+  expect(chart.move(one.place, { type: 'BOTH' }).place.state).toEqual({ a: 'on', b: 'on' })
+})
+
+test('always is taken in the same move, by the context that the event made', () => {
+  const chart = createChart(
+    createMachine({
+      context: { n: 0 },
+      initial: 'counting',
+      states: {
+        counting: {
+          always: { guard: ({ context }) => context.n >= 2, target: 'full' },
+          on: { ADD: { actions: assign({ n: ({ context }) => context.n + 1 }) } },
+        },
+        full: {},
+      },
+    }),
+  )
+  const one = moves(chart, 'ADD')
+  expect(one.place.state).toBe('counting')
+  expect(chart.move(one.place, { type: 'ADD' }).place.state).toBe('full')
+})
+
+test('a raised event is taken in the same move', () => {
+  const chart = createChart(
+    createMachine({
+      initial: 'a',
+      states: { a: { on: { GO: { target: 'b', actions: raise({ type: 'ON' }) } } }, b: { on: { ON: 'c' } }, c: {} },
+    }),
+  )
+  const move = moves(chart, 'GO')
+  expect(move).toMatchObject({ place: { state: 'c' }, actions: [] })
+})
+
+const player = (history: 'shallow' | 'deep'): AnyStateMachine =>
+  createMachine({
+    id: 'player',
+    initial: 'on',
+    states: {
+      on: {
+        initial: 'first',
+        on: { POWER: 'off' },
+        states: {
+          first: { on: { NEXT: 'second' } },
+          second: { initial: 'slow', states: { slow: { on: { FAST: 'fast' } }, fast: {} } },
+          back: { type: 'history', history },
+        },
+      },
+      off: { on: { POWER: 'on.back' } },
+    },
+  })
+
+test.each([
+  ['shallow', { on: { second: 'slow' } }],
+  ['deep', { on: { second: 'fast' } }],
+] as const)('I13 a %s history is stored as ids, and is where the chart comes back to', (kind, expected) => {
+  const chart = createChart(player(kind))
+  const off = moves(chart, 'NEXT', 'FAST', 'POWER')
+  expect(off.place.state).toBe('off')
+  const stored: Place = JSON.parse(JSON.stringify(off.place))
+  expect(Object.keys(stored.historyValue ?? {})).toEqual(['player.on.back'])
+  expect(createChart(player(kind)).move(stored, { type: 'POWER' }).place.state).toEqual(expected)
+})
+
+test('a history that remembers a state that is no more falls back to what it still knows', () => {
+  const chart = createChart(player('shallow'))
+  const place = { state: 'off', context: {}, historyValue: { 'player.on.back': ['player.on.gone'] } }
+  expect(() => chart.move(place, { type: 'POWER' })).not.toThrow()
+})
+
+test('a final state ends with the machine’s output', () => {
+  const chart = createChart(
+    createMachine({
+      context: { n: 5 },
+      initial: 'a',
+      states: { a: { on: { END: 'z' } }, z: { type: 'final' } },
+      output: ({ context }) => ({ n: context.n }),
+    }),
+  )
+  expect(moves(chart, 'END')).toMatchObject({ place: { state: 'z' }, end: { kind: 'done', output: { n: 5 } } })
+})
+
+test('a final state without an output ends with none', () => {
+  const chart = createChart(createMachine({ initial: 'a', states: { a: { on: { END: 'z' } }, z: { type: 'final' } } }))
+  expect(moves(chart, 'END').end).toEqual({ kind: 'done', output: undefined })
+})
+
+const thrower = (): never => {
+  throw new RangeError('mine')
+}
+
+test.each([
+  ['a guard', { on: { GO: { guard: thrower, target: '.b' } } }],
+  ['an assign', { on: { GO: { target: '.b', actions: assign(thrower) } } }],
+  ['an assign of one field', { on: { GO: { target: '.b', actions: assign({ n: thrower }) } } }],
+  ['the input of an invoke', { on: { GO: '.c' } }],
+  ['the guard of an always', { on: { GO: '.d' } }],
+  ['the output', { on: { GO: '.z' }, output: thrower }],
+  ['an emitted event', { on: { GO: { actions: emit(thrower) } } }],
+  ['a delay', { on: { GO: { actions: raise({ type: 'X' }, { delay: thrower }) } } }],
+  ['actions that are enqueued', { on: { GO: { actions: enqueueActions(thrower) } } }],
+])('a throw in %s ends the job where it stands; it does not escape', (_, config) => {
+  const machine = machineOf({
+    initial: 'a',
+    context: { n: 1 },
+    states: {
+      a: {},
+      b: {},
+      c: { invoke: { src: 'work', input: thrower } },
+      d: { always: { guard: thrower, target: 'a' } },
+      z: { type: 'final' },
+    },
+    ...config,
+  })
+  const chart = createChart(machine)
+  const { place } = chart.start(undefined)
+  const move = chart.move(place, { type: 'GO' })
+  expect(move).toMatchObject({ handled: true, moved: true, place, actions: [], end: { kind: 'error' } })
+  expect(String((move.end as { readonly error: unknown }).error)).toContain('mine')
+})
+
+test('a throw in an entry action’s assign ends the job as it starts', () => {
+  expect(createChart(createMachine({ entry: assign(thrower) })).start(undefined)).toMatchObject({
+    end: { kind: 'error', error: expect.any(RangeError) },
+    place: { state: {}, context: {} },
+  })
+})
+
+test('what was asked for before a throw is not asked for', () => {
+  const chart = createChart(createMachine({ on: { GO: { actions: [emit({ type: 'HEARD' }), assign(thrower)] } } }))
+  expect(moves(chart, 'GO').actions).toEqual([])
+  // And leaves nothing behind for the next job of the machine.
+  expect(chart.start(undefined).actions).toEqual([])
+})
+
+test('an error event that the chart takes nowhere ends the job with that error', () => {
+  const chart = createChart(createMachine({ initial: 'a', states: { a: {} } }))
+  const { place } = chart.start(undefined)
+  const error = { name: 'Error', message: 'broken' }
+  const move = chart.move(place, { type: 'xstate.error.actor.work', error, actorId: 'work' })
+  expect(move).toMatchObject({ handled: true, moved: true, end: { kind: 'error', error } })
+})
+
+test('I48 a context that JSON would not give back ends the job, and the path says why', () => {
+  const machine = createMachine({
+    context: { deep: { when: 0 as unknown } },
+    on: { GO: { actions: assign({ deep: () => ({ when: new Date(0) }) }) } },
+  })
+  expect(moves(createChart(machine), 'GO')).toMatchObject({
+    place: { context: { deep: { when: 0 } } },
+    end: { kind: 'error', error: { code: 'NOT_STORABLE', path: 'context.deep.when' } },
+  })
+})
+
+test.each([
+  ['context', { context: { a: 1n } }, 'context.a'],
+  ['output', { initial: 'z', states: { z: { type: 'final' } }, output: () => ({ at: Number.NaN }) }, 'output.at'],
+  ['input of an invoke', { invoke: { id: 'w', src: 'work', input: () => [new Map()] } }, 'input of "w".0'],
+  ['emitted event', { entry: emit({ type: 'X', at: Number.NaN }) }, 'emit.at'],
+  ['delayed event', { entry: raise({ type: 'X', at: () => 1 } as never, { delay: 5 }) }, 'event.at'],
+])('I48 an unstorable %s ends the job with its path', (_, config, path) => {
+  const machine = machineOf(config)
+  expect(createChart(machine).start(undefined).end).toMatchObject({
+    kind: 'error',
+    error: { code: 'NOT_STORABLE', path },
+  })
+})
+
+test('a context may hold undefined, which counts as absent', () => {
+  const chart = createChart(createMachine({ context: { a: undefined } }))
+  expect(chart.start(undefined).end).toBeUndefined()
+})
+
+test.each([
+  ['always', { initial: 'a', states: { a: { always: 'b' }, b: { always: 'a' } } }],
+  ['raise', { entry: raise({ type: 'GO' }), on: { GO: { actions: raise({ type: 'GO' }) } } }],
+])('an endless %s ends as an error of its job', (_, config) => {
+  const { end } = createChart(machineOf(config)).start(undefined)
+  expect(end).toMatchObject({ kind: 'error', error: { message: expect.stringContaining('Infinite loop') } })
+})
+
+test('a machine that sets its own bound of microsteps keeps it', () => {
+  const states = Object.fromEntries(
+    Array.from({ length: 20 }, (_, n) => [`s${n}`, n === 19 ? {} : { always: `s${n + 1}` }]),
+  )
+  const bounded = (maxIterations?: number) =>
+    createChart(
+      machineOf({ initial: 's0', states, ...(maxIterations === undefined ? {} : { options: { maxIterations } }) }),
+    )
+  expect(bounded(10).start(undefined).end?.kind).toBe('error')
+  expect(bounded().start(undefined).place.state).toBe('s19')
+})
+
+test('the machine itself is not changed by becoming a chart', () => {
+  const machine = createMachine({ initial: 'a', states: { a: {} } })
+  const before = machine.options.maxIterations
+  createChart(machine)
+  expect(machine.options.maxIterations).toBe(before)
+})
+
+test('an invoke is asked for with its id, its logic’s name and its input', () => {
+  const machine = machineOf({
+    id: 'm',
+    initial: 'a',
+    context: { path: 'a.zip' },
+    states: {
+      a: { on: { GO: 'b' } },
+      b: {
+        invoke: [
+          { id: 'w', src: 'work', input: ({ context, event }: Scope) => ({ ...context, by: event.type }) },
+          { src: 'work' },
+        ],
+      },
+    },
+  })
+  expect(moves(createChart(machine), 'GO').actions).toEqual([
+    { kind: 'start', entry: 1, id: 'w', src: 'work', sync: false, input: { path: 'a.zip', by: 'GO' } },
+    { kind: 'start', entry: 2, id: '1.m.b', src: 'work', sync: false },
+  ])
+})
+
+test('leaving an invoke is asked for where its task still stands, before what the next state asks for', () => {
+  const machine = setup({ actors: { work: never } }).createMachine({
+    initial: 'a',
+    states: { a: { invoke: { id: 'one', src: 'work' }, on: { GO: 'b' } }, b: { invoke: { id: 'two', src: 'work' } } },
+  })
+  const chart = createChart(machine)
+  const { place } = chart.start(undefined)
+  const origin = { children: [{ id: 'one', src: 'work', entry: 1 }], nextEntry: 2 }
+  expect(chart.move(place, { type: 'GO' }, origin).actions).toEqual([
+    { kind: 'leave', entry: 1 },
+    { kind: 'start', entry: 2, id: 'two', src: 'work', sync: false },
+  ])
+  expect(chart.move(place, { type: 'GO' }).actions).toMatchObject([{ kind: 'start', id: 'two' }])
+})
+
+test('an invoke that is left and entered again is both', () => {
+  const machine = setup({ actors: { work: never } }).createMachine({
+    initial: 'a',
+    states: { a: { invoke: { id: 'one', src: 'work' }, on: { AGAIN: { target: 'a', reenter: true } } } },
+  })
+  const chart = createChart(machine)
+  const { place } = chart.start(undefined)
+  const origin = { children: [{ id: 'one', src: 'work', entry: 3 }], nextEntry: 7 }
+  const move = chart.move(place, { type: 'AGAIN' }, origin)
+  expect(move.created).toBe(1)
+  expect(move.actions).toEqual([
+    { kind: 'leave', entry: 3 },
+    { kind: 'start', entry: 7, id: 'one', src: 'work', sync: false },
+  ])
+})
+
+test('logic spawned and stopped by name starts and is left', () => {
+  const chart = createChart(
+    machineOf({
+      on: { GO: { actions: spawnChild('work', { id: 's', input: 5 }) }, END: { actions: stopChild('s') } },
+    }),
+  )
+  const { place, actions } = moves(chart, 'GO')
+  expect(actions).toEqual([{ kind: 'start', entry: 1, id: 's', src: 'work', sync: false, input: 5 }])
+  const origin = { children: [{ id: 's', src: 'work', entry: 1 }], nextEntry: 2 }
+  expect(chart.move(place, { type: 'END' }, origin).actions).toEqual([{ kind: 'leave', entry: 1 }])
+})
+
+test('a child that starts and is left in one move never starts', () => {
+  const chart = createChart(
+    machineOf({ initial: 'a', states: { a: { invoke: { id: 'w', src: 'work' }, always: 'b' }, b: {} } }),
+  )
+  expect(chart.start(undefined)).toMatchObject({ place: { state: 'b' }, actions: [], created: 1 })
+})
+
+test('a child without an id gets one that a replay gives it again', () => {
+  const chart = createChart(machineOf({ on: { GO: { actions: spawnChild('work') } } }))
+  const { place } = chart.start(undefined)
+  const ids = [4, 4, 9].map((nextEntry) => {
+    const [action] = chart.move(place, { type: 'GO' }, { children: [], nextEntry }).actions
+    return action?.kind === 'start' ? action.id : undefined
+  })
+  expect(ids).toEqual(['work:4', 'work:4', 'work:9'])
+})
+
+test('a reference that a context keeps is stored as XState persists it, and alive in the next move', () => {
+  const machine = machineOf({
+    context: { ref: null, deep: { list: [1] } },
+    on: {
+      GO: { actions: assign(({ spawn }) => ({ ref: (spawn as Spawn)('work', { id: 's' }) })) },
+      TELL: { actions: sendTo(({ context }: Scope) => context.ref as AnyActorRef, { type: 'HELLO' }) },
+    },
+  })
+  const { place, actions } = moves(createChart(machine), 'GO')
+  expect(actions).toMatchObject([{ kind: 'start', entry: 1, id: 's' }])
+  expect(place).toMatchObject({ hasRefs: true, context: { ref: { xstate$$type: 1, id: 's' }, deep: { list: [1] } } })
+  const origin = { children: [{ id: 's', src: 'work', entry: 1 }], nextEntry: 2 }
+  const told = createChart(machine).move(JSON.parse(JSON.stringify(place)), { type: 'TELL' }, origin)
+  expect(told.actions).toEqual([{ kind: 'send', to: 1, event: { type: 'HELLO' } }])
+  expect(told.place).toEqual(place)
+})
+
+test('an event for a child, the parent or oneself is data, with its delay and name where it has them', () => {
+  const chart = createChart(
+    machineOf({
+      on: {
+        CHILD: { actions: sendTo('w', { type: 'X' }) },
+        LATER: { actions: sendTo('w', { type: 'X' }, { delay: 30, id: 't' }) },
+        PARENT: { actions: sendParent({ type: 'X', n: 1 } as { type: string }) },
+        SELF: { actions: sendTo(({ self }: { self: AnyActorRef }) => self, { type: 'X' }) },
+      },
+    }),
+  )
+  const { place } = chart.start(undefined)
+  const origin = { children: [{ id: 'w', src: 'work', entry: 6 }], nextEntry: 7, parentInvoke: 'me' }
+  const sent = (type: string) => chart.move(place, { type }, origin).actions
+  expect(sent('CHILD')).toEqual([{ kind: 'send', to: 6, event: { type: 'X' } }])
+  expect(sent('LATER')).toEqual([{ kind: 'send', to: 6, event: { type: 'X' }, delayMs: 30, id: 't' }])
+  expect(sent('PARENT')).toEqual([{ kind: 'send', to: 'parent', event: { type: 'X', n: 1 } }])
+  expect(sent('SELF')).toEqual([{ kind: 'send', to: 'self', event: { type: 'X' } }])
+})
+
+test('an entry action may send to the child that its own state is about to invoke', () => {
+  const chart = createChart(machineOf({ entry: sendTo('w', { type: 'X' }), invoke: { id: 'w', src: 'work' } }))
+  const { actions, end } = chart.start(undefined)
+  expect(end).toBeUndefined()
+  expect(actions).toContainEqual({ kind: 'send', to: 1, event: { type: 'X' } })
+})
+
+test('a system id is given on, and found again by a later move of the same job, not of another', () => {
+  const machine = machineOf({
+    initial: 'a',
+    states: {
+      a: { invoke: { id: 'w', src: 'work', systemId: 'printer' }, on: { AGAIN: { target: 'a', reenter: true } } },
+    },
+    on: { TELL: { actions: sendTo(({ system }: { system: System }) => system.get('printer'), { type: 'X' }) } },
+  })
+  const chart = createChart(machine)
+  const { place, actions } = chart.start(undefined)
+  expect(actions).toMatchObject([{ kind: 'start', systemId: 'printer' }])
+  const origin = { children: [{ id: 'w', src: 'work', entry: 1, systemId: 'printer' }], nextEntry: 2 }
+  for (const _ of [1, 2]) {
+    expect(chart.move(place, { type: 'TELL' }, origin).actions).toMatchObject([{ kind: 'send', to: 1 }])
+    expect(chart.move(place, { type: 'AGAIN' }, origin).actions).toMatchObject([{ kind: 'leave' }, { kind: 'start' }])
+  }
+  // XState sends to oneself where there is nobody to send to.
+  expect(chart.move(place, { type: 'TELL' }).actions).toMatchObject([{ kind: 'send', to: 'self' }])
+  expect(chart.start(undefined).actions).toMatchObject([{ kind: 'start', systemId: 'printer' }])
+})
+
+test.each([
+  ['spawn of inline logic inside an assign', { actions: assign(({ spawn }) => ({ ref: (spawn as Spawn)(never) })) }],
+  ['spawnChild of inline logic', { actions: spawnChild(never) }],
+  ['sendTo an actor from elsewhere', { actions: sendTo(createActor(never), { type: 'X' }) }],
+])('%s is no way to run durably: it ends the job, and the message says what to do', (_, transition) => {
+  const chart = createChart(machineOf({ on: { GO: transition } }))
+  expect(moves(chart, 'GO').end).toMatchObject({
+    kind: 'error',
+    error: { code: 'INVALID_DEFINITION', message: expect.stringContaining('invoke or spawn logic by its name') },
+  })
+})
+
+test('sendParent ends a job that has no parent', () => {
+  const chart = createChart(machineOf({ on: { GO: { actions: sendParent({ type: 'X' }) } } }))
+  expect(moves(chart, 'GO').end?.kind).toBe('error')
+})
+
+test('the logic of an invoke is not run by a move: neither its creator, nor a reducer, nor a child machine', () => {
+  const initial = () => {
+    throw new Error('was run')
+  }
+  const child = createMachine({ context: initial as never })
+  for (const src of [
+    fromPromise(initial),
+    fromTransition((state) => state, initial as never),
+    child,
+    fromCallback(initial),
+  ]) {
+    const inline = createChart(machineOf({ invoke: { id: 'w', src } }))
+    const named = createChart(machineOf({ invoke: { id: 'w', src: 'work' } }).provide({ actors: { work: src } }))
+    for (const chart of [inline, named]) {
+      expect(chart.start(undefined)).toMatchObject({ actions: [{ kind: 'start', id: 'w' }] })
+    }
+  }
+})
+
+test('an after is a timer while its state lasts, and is cancelled as it is left', () => {
+  const chart = createChart(
+    createMachine({ id: 'm', initial: 'a', states: { a: { after: { 1000: 'b' }, on: { GO: 'b' } }, b: {} } }),
+  )
+  const start = chart.start(undefined)
+  const event = { type: 'xstate.after.1000.m.a' }
+  expect(start.actions).toEqual([{ kind: 'send', to: 'self', id: 'xstate.after.1000.m.a', event, delayMs: 1_000 }])
+  expect(chart.move(start.place, event)).toMatchObject({
+    place: { state: 'b' },
+    actions: [{ kind: 'cancelTimer', id: 'xstate.after.1000.m.a' }],
+  })
+  expect(chart.move(start.place, { type: 'GO' }).actions).toMatchObject([{ kind: 'cancelTimer' }])
+})
+
+test('a delay that is named is computed as its state is entered', () => {
+  const machine = machineOf({ context: { ms: 30 }, initial: 'a', states: { a: { after: { soon: 'b' } }, b: {} } })
+  const delays = { soon: ({ context }: Scope) => Number(context.ms) }
+  expect(createChart(machine.provide({ delays })).start(undefined).actions).toMatchObject([
+    { kind: 'send', delayMs: 30 },
+  ])
+})
+
+test('a delayed raise and a delayed sendTo oneself are timers, and cancel takes them back', () => {
+  const later = { type: 'LATER', n: 1 }
+  const machine = machineOf({
+    on: {
+      NAMED: { actions: raise(later, { id: 'r', delay: ({ event }: Scope) => Number(event.ms) }) },
+      UNNAMED: { actions: raise({ type: 'LATER' }, { delay: 5 }) },
+      SELF: { actions: sendTo(({ self }: { self: AnyActorRef }) => self, { type: 'LATER' }, { id: 's', delay: 7 }) },
+      CANCEL: { actions: cancel('r') },
+    },
+  })
+  const chart = createChart(machine)
+  const { place } = chart.start(undefined)
+  const actionsOf = (event: ChartEvent) => chart.move(place, event).actions
+  expect(actionsOf({ type: 'NAMED', ms: 30 })).toEqual([
+    { kind: 'send', to: 'self', id: 'r', event: later, delayMs: 30 },
+  ])
+  expect(actionsOf({ type: 'UNNAMED' })).toEqual([{ kind: 'send', to: 'self', event: { type: 'LATER' }, delayMs: 5 }])
+  expect(actionsOf({ type: 'SELF' })).toEqual([
+    { kind: 'send', to: 'self', id: 's', event: { type: 'LATER' }, delayMs: 7 },
+  ])
+  expect(actionsOf({ type: 'CANCEL' })).toEqual([{ kind: 'cancelTimer', id: 'r' }])
+})
+
+test('a delay is whole milliseconds from 0: no number is none', () => {
+  const delayOf = (ms: number) => {
+    const machine = createMachine({ entry: raise({ type: 'LATER' }, { delay: () => ms }) })
+    const [action] = createChart(machine).start(undefined).actions
+    return action?.kind === 'send' ? action.delayMs : undefined
+  }
+  expect([Number.NaN, -5, 0, 33.2, 1_000].map(delayOf)).toEqual([0, 0, 0, 34, 1_000])
+})
+
+test('emit and log are data, in the order of the actions', () => {
+  const machine = createMachine({
+    context: { n: 3 },
+    on: {
+      GO: {
+        actions: [
+          emit(({ context }) => ({ type: 'HEARD', n: context.n })),
+          log('plain'),
+          log(({ context }) => context, 'labelled'),
+          log(() => undefined),
+        ],
+      },
+    },
+  })
+  expect(moves(createChart(machine), 'GO').actions).toEqual([
+    { kind: 'emit', event: { type: 'HEARD', n: 3 } },
+    { kind: 'log', text: 'plain' },
+    { kind: 'log', text: 'labelled {"n":3}' },
+    { kind: 'log', text: 'undefined' },
+  ])
+})
+
+test('a log line of a value that JSON cannot show does not end the job', () => {
+  const cyclic: { self?: unknown } = {}
+  cyclic.self = cyclic
+  for (const value of [5n, cyclic]) {
+    const chart = createChart(createMachine({ on: { GO: { actions: log(() => value) } } }))
+    expect(moves(chart, 'GO')).toMatchObject({ actions: [{ kind: 'log' }] })
+    expect(moves(chart, 'GO').end).toBeUndefined()
+  }
+})
+
+test('any other action is an effect, run by whoever commits, with its parameters', () => {
+  const ran: unknown[] = []
+  const machine = setup({
+    actions: { note: ({ event }, params: { word: string }) => void ran.push(event.type, params.word) },
+  }).createMachine({ on: { GO: { actions: [{ type: 'note', params: { word: 'hello' } }] } } })
+  const { actions } = moves(createChart(machine), 'GO')
+  expect(ran).toEqual([])
+  for (const action of actions) if (action.kind === 'effect') action.run()
+  expect(ran).toEqual(['GO', 'hello'])
+})
+
+test('an action that is named and nowhere provided asks for nothing', () => {
+  expect(moves(createChart(createMachine({ on: { GO: { actions: 'nowhere' } } })), 'GO').actions).toEqual([])
+})
+
+test('enqueued actions are read as if they stood there', () => {
+  const chart = createChart(
+    createMachine({
+      context: { n: 0 },
+      on: {
+        GO: {
+          actions: enqueueActions(({ enqueue, check }) => {
+            enqueue.assign({ n: 1 })
+            if (check(({ context }) => context.n === 0)) enqueue.emit({ type: 'ONE' })
+          }),
+        },
+      },
+    }),
+  )
+  expect(moves(chart, 'GO')).toMatchObject({
+    place: { context: { n: 1 } },
+    actions: [{ kind: 'emit', event: { type: 'ONE' } }],
+  })
+})
+
+const named = createChart(
+  createMachine({
+    type: 'parallel',
+    states: {
+      left: {
+        initial: 'a',
+        states: {
+          a: { on: { exact: {}, GO: 'b' } },
+          b: { on: { '*': 'a' } },
+          c: { on: { 'task.*': 'a' } },
+          d: { on: { exact: { guard: ({ event }) => event.ok === true, target: 'a' } } },
+          e: { on: { exact: { guard: () => thrower(), target: 'a' } } },
+          f: { on: { '*': 'a' }, initial: 'g', states: { g: { on: { exact: 'h' } }, h: {} } },
+        },
+      },
+      right: {
+        initial: 'quiet',
+        states: { quiet: {}, loud: { on: { '*': 'quiet' } }, same: { on: { exact: 'quiet' } } },
+      },
+    },
+  }),
+)
+
+test.each([
+  ['exactly named', { left: 'a', right: 'quiet' }, { type: 'exact' }, true],
+  ['not named', { left: 'a', right: 'quiet' }, { type: 'other' }, false],
+  ['named in another state', { left: 'b', right: 'quiet' }, { type: 'GO' }, false],
+  ['met by a wildcard', { left: 'b', right: 'quiet' }, { type: 'exact' }, false],
+  ['met by a partial descriptor', { left: 'c', right: 'quiet' }, { type: 'task.started' }, false],
+  ['of the descriptor’s own text', { left: 'c', right: 'quiet' }, { type: 'task.*' }, true],
+  ['let through by a guard', { left: 'd', right: 'quiet' }, { type: 'exact', ok: true }, true],
+  ['held back by a guard', { left: 'd', right: 'quiet' }, { type: 'exact' }, false],
+  ['held by a guard that throws', { left: 'e', right: 'quiet' }, { type: 'exact' }, true],
+  ['named within a state that has a wildcard', { left: { f: 'g' }, right: 'quiet' }, { type: 'exact' }, true],
+  ['named in two regions', { left: 'a', right: 'same' }, { type: 'exact' }, true],
+  ['named in one region and met by a wildcard in another', { left: 'a', right: 'loud' }, { type: 'exact' }, false],
+] as const)('an event %s: the chart names it → %4$s', (_, state, event, expected) => {
+  expect(named.names({ state, context: {} }, event)).toBe(expected)
+})
+
+test('asking for a name runs no action and moves nothing', () => {
+  const place = frozen({ state: { left: 'a', right: 'quiet' }, context: { n: 1 } })
+  expect(named.names(place, { type: 'GO' })).toBe(true)
+  expect(named.move(place, { type: 'exact' }).handled).toBe(false)
+})
+
+test.each([
+  ['the leaf state’s key', { initial: 'a', states: { a: { initial: 'b', states: { b: {} } } } }, 'b'],
+  [
+    'the keys of all leaf states',
+    { type: 'parallel', states: { x: {}, y: { initial: 'z', states: { z: {} } } } },
+    'x + z',
+  ],
+  ['the machine’s id where it has no states', { id: 'alone' }, 'alone'],
+  ['the status that its meta gives', { initial: 'a', states: { a: { meta: { status: 'busy' } } } }, 'busy'],
+  [
+    'the status of a state around it',
+    { initial: 'a', states: { a: { meta: { status: 'busy' }, initial: 'b', states: { b: {} } } } },
+    'busy',
+  ],
+  [
+    'the status of the deepest state that has one',
+    {
+      initial: 'a',
+      meta: { status: 'x' },
+      states: { a: { meta: { status: 'y' }, initial: 'b', states: { b: { meta: { status: 'z' } } } } },
+    },
+    'z',
+  ],
+  ['its key where the status is no text', { initial: 'a', states: { a: { meta: { status: 5 } } } }, 'a'],
+])('the label of a place is %s', (_, config, label) => {
+  const chart = createChart(machineOf(config))
+  const start = chart.start(undefined)
+  expect(start.meaning.label).toBe(label)
+  // As a stored place means it, whoever restores it.
+  expect(createChart(machineOf(config)).move(start.place, { type: 'OTHER' }).meaning).toEqual(start.meaning)
+})
+
+test('the tags of a place are those of all its active states', () => {
+  const chart = createChart(
+    createMachine({
+      tags: ['root'],
+      initial: 'a',
+      states: { a: { tags: ['x', 'vacates'], initial: 'b', states: { b: { tags: ['y'] } } } },
+    }),
+  )
+  expect([...chart.start(undefined).meaning.tags].sort()).toEqual(['root', 'vacates', 'x', 'y'])
+})
+
+test('jobs of one machine do not meet: moves of one leave no trace in another', () => {
+  const chart = createChart(
+    createMachine({
+      context: { n: 0 },
+      initial: 'a',
+      states: {
+        a: { on: { GO: { target: 'b', actions: assign({ n: ({ context }) => context.n + 1 }) } } },
+        b: { type: 'final' },
+      },
+    }),
+  )
+  const one: Place = { state: 'a', context: { n: 10 } }
+  const other: Place = { state: 'a', context: { n: 20 } }
+  expect(chart.move(one, { type: 'GO' }).place.context).toEqual({ n: 11 })
+  expect(chart.move(other, { type: 'OTHER' })).toMatchObject({ handled: false, place: other })
+  expect(chart.move(other, { type: 'GO' }).place.context).toEqual({ n: 21 })
+})
+
+// Machines that are made from tables of parts, or break rules that the types would forbid.
+function machineOf(config: object): AnyStateMachine {
+  return createMachine(config as never).provide({ actors: { work: never } })
+}
+
+type Spawn = (src: unknown, options?: object) => unknown
+
+interface System {
+  readonly get: (id: string) => AnyActorRef
+}
+
+interface Scope {
+  readonly context: { readonly [key: string]: unknown }
+  readonly event: ChartEvent
+}
+
+function moves(chart: Chart, ...types: readonly string[]): Move {
+  return types.reduce((move, type) => chart.move(move.place, { type }), chart.start(undefined))
+}
+
+function frozen<Value extends Place>(place: Value): Value {
+  freeze(place as unknown as Json)
+  return place
+}
+
+function freeze(value: Json): void {
+  if (typeof value !== 'object' || value === null) return
+  Object.freeze(value)
+  for (const each of Object.values(value)) freeze(each)
+}
