@@ -5,6 +5,9 @@ import { systemClock } from './defaults/system-clock.ts'
 import { Engine } from './engine/engine.ts'
 import type { EngineOptions } from './engine/options.ts'
 
+/** Callbacks and observables that run at once in one engine: each is little more than its listeners. */
+const LIVE_MAX = 100_000
+
 type Ports = 'storage' | 'policy' | 'executors' | 'clock'
 
 /** {@link EngineOptions}, where what is absent has a default. */
@@ -13,7 +16,8 @@ export type CreateEngineOptions = Omit<EngineOptions, Ports> & { readonly [Port 
 /**
  * Makes an engine and starts it: when it resolves, what dead engines held on the same storage has been taken back.
  *
- * Absent ports are `memoryStorage()`, `rolePolicy()`, one `queueExecutor()` named `default`, and the system's clock.
+ * Absent ports are `memoryStorage()`, `rolePolicy()`, the system's clock, a `queueExecutor()` named `default`, and one
+ * named `live` for callbacks and observables, which run for as long as their state.
  *
  * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work; `STORAGE_UNAVAILABLE` the storage cannot be opened.
  */
@@ -22,7 +26,7 @@ export async function createEngine(options: CreateEngineOptions): Promise<Engine
     ...options,
     storage: options.storage ?? memoryStorage(),
     policy: options.policy ?? rolePolicy(),
-    executors: { default: queueExecutor(), ...options.executors },
+    executors: { default: queueExecutor(), live: queueExecutor({ concurrency: LIVE_MAX }), ...options.executors },
     clock: options.clock ?? systemClock(),
   })
   await engine.start()

@@ -154,7 +154,8 @@ function comesAfter(job: Job, { after }: JobPage): boolean {
   return after === undefined || newestFirst(after, job) < 0
 }
 
-function matchesFilter(job: Job, { scopes, phase, status, ...narrow }: JobFilter): boolean {
+function matchesFilter(job: Job, { scopes, phase, status, parentId, ...narrow }: JobFilter): boolean {
+  if (parentId !== undefined && (job.parentId ?? null) !== parentId) return false
   if (phase !== undefined && job.phase !== phase) return false
   if (status !== undefined && job.status !== status) return false
   return matchesScope(job, narrow) && scopes.some((scope) => matchesScope(job, scope))

@@ -1,13 +1,18 @@
-import type { TaskEnd } from '../model/decision.ts'
+import { maySend, report, type TaskEnd, type TaskReport } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import { progressRow } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
+import type { AnyLogic } from '../model/logic.ts'
 import { errorValue } from '../model/record.ts'
-import { assertStorable, type Json } from '../model/storable.ts'
+import { type Json, storableCopy } from '../model/storable.ts'
 import type { Progress, ProgressReport, StepContext, Task, TaskContext, TaskSettings } from '../model/task.ts'
+import type { ChartEvent } from '../model/transition.ts'
 import type { NewLine, UnitResult, Write } from '../port/storage.ts'
+import { advance } from './advance.ts'
 import { type Core, ENGINE } from './core.ts'
+import { Inbox } from './inbox.ts'
+import { runLive } from './live.ts'
 import { parseWith } from './parse.ts'
 
 /** Progress of one job is stored and published at most once in so many milliseconds. */
@@ -22,6 +27,10 @@ export class Attempt {
   readonly #settings: TaskSettings
   readonly #abort = new AbortController()
   readonly #names = new Set<string>()
+  readonly #inbox = new Inbox()
+  readonly #type: AnyJobType
+  /** Reports to the chart go one after the other, and the end after them all. */
+  #said: Promise<unknown> = Promise.resolve()
   #recorded: Promise<ReadonlyMap<string, Json | undefined>> | undefined
   #wrote = false
   #hasEnded = false
@@ -41,6 +50,8 @@ export class Attempt {
     this.task = task
     this.#core = core
     this.#settings = settings
+    this.#type = type
+    this.deliver(task)
   }
 
   /** The code has returned or thrown; its report may still be on its way. */
@@ -54,14 +65,39 @@ export class Attempt {
 
   /** Asks the code to stop. */
   stop(why: string): void {
+    this.#inbox.close()
     if (!this.signal.aborted) this.#abort.abort(new JobchartError('TASK_STOPPED', why, { jobId: this.job.id }))
+  }
+
+  /** Gives the code what the chart has sent to its task. */
+  deliver({ inbox }: Task): void {
+    if (inbox.length > 0) this.#inbox.take(inbox)
   }
 
   /** Runs the code to its end. It never rejects. */
   async run(): Promise<TaskEnd> {
-    const end = await this.#run()
+    const end = this.#settings.logic === undefined ? await this.#run() : await this.#runLive(this.#settings.logic)
+    this.#inbox.close()
+    await this.#said
     this.#hasEnded = true
     return end
+  }
+
+  // A report that is not taken ends the work, as an error of what it told would.
+  async #runLive(logic: AnyLogic): Promise<TaskEnd> {
+    const { kind } = this.#settings
+    const { signal } = this
+    let refused: unknown
+    const said = (each: TaskReport) => {
+      this.#say(each).catch((error: unknown) => {
+        refused ??= error
+        this.stop('what it sent was not taken')
+      })
+    }
+    const input = structuredClone(this.task.input)
+    const end = await runLive({ kind, logic, input, signal, inbox: this.#inbox, report: said })
+    await this.#said
+    return refused === undefined ? end : { ok: false, error: errorValue(refused) }
   }
 
   async #run(): Promise<TaskEnd> {
@@ -70,8 +106,7 @@ export class Attempt {
       const parsed =
         this.#settings.output === undefined ? output : await parseWith(this.#settings.output, output, 'output')
       if (parsed === undefined) return { ok: true }
-      assertStorable(parsed, 'output', true)
-      return { ok: true, output: parsed as Json }
+      return { ok: true, output: storableCopy(parsed, 'output', true) }
     } catch (thrown) {
       return { ok: false, error: errorValue(thrown) }
     }
@@ -106,7 +141,28 @@ export class Attempt {
       progress: (report) => this.#report(report),
       log: (text) => this.#log(text),
       step: (name, run) => this.#step(name, run),
+      send: async (event) => await this.#say({ kind: 'event', event }),
+      inbox: this.#inbox,
     }
+  }
+
+  async #say(told: TaskReport): Promise<void> {
+    const said = checkedReport(this.#type, this.#settings, told)
+    const before = this.#said
+    const saying = (async () => {
+      await before
+      await advance(this.#core, {
+        jobId: this.job.id,
+        by: ENGINE,
+        decide: (type, stored, at, relatives) => {
+          const decision = report(type, stored, this.task.token, said, at, relatives)
+          if (decision !== undefined) return decision
+          throw new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task', { jobId: this.job.id })
+        },
+      })
+    })()
+    this.#said = saying.catch(() => {})
+    await saying
   }
 
   #report(report: ProgressReport): void {
@@ -200,15 +256,27 @@ export class Attempt {
   }
 
   async #record(name: string, result: unknown): Promise<void> {
-    if (result !== undefined) assertStorable(result, `result of step "${name}"`, true)
     const { entry, token } = this.task
-    const kept = result === undefined ? {} : { result: result as Json }
+    const kept = result === undefined ? {} : { result: storableCopy(result, `result of step "${name}"`, true) }
     this.#wrote = true
     const note = { kind: 'step', entry, name, ...kept } as const
     const written = await this.#core.group.commit([{ op: 'note', jobId: this.job.id, token, note }])
     if (written.status === 'applied') return
     throw new JobchartError('STALE_CLAIM', `step "${name}" was not recorded: this attempt no longer holds its task`)
   }
+}
+
+function checkedReport(type: AnyJobType, settings: TaskSettings, said: TaskReport): TaskReport {
+  if (said.kind === 'value') return { kind: 'value', value: storableCopy(said.value, 'value', true) }
+  const { event } = said
+  if (typeof event !== 'object' || event === null || typeof event.type !== 'string') {
+    throw new JobchartError('INVALID_INPUT', 'an event should be an object with a type')
+  }
+  if (!maySend(type, settings, event.type)) {
+    throw new JobchartError('INVALID_INPUT', `a task of job type "${type.type}" may not send "${event.type}"`)
+  }
+  const copy = storableCopy(event, `event "${event.type}"`, true)
+  return { kind: 'event', event: copy as unknown as ChartEvent }
 }
 
 // A count never falls within an attempt, whatever order the reports of concurrent work come in.

@@ -62,7 +62,10 @@ export async function authorizeList(
 ): Promise<readonly Scope[]> {
   if (who.kind === 'system') return [{}]
   const scopes: unknown = await answer(core, () => core.policy.scope(who, 'list'), false, signal)
-  if (Array.isArray(scopes) && scopes.length > 0 && scopes.every(isScope)) return scopes
+  // A scope that names no tenant is of the principal's own: only the engine's session sees them all.
+  if (Array.isArray(scopes) && scopes.length > 0 && scopes.every(isScope)) {
+    return scopes.map((scope) => ({ ...scope, tenant: scope.tenant ?? who.tenant }))
+  }
   throw new JobchartError('FORBIDDEN', `"${who.id}" may not list jobs`)
 }
 

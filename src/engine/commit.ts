@@ -1,4 +1,5 @@
 import { JobchartError } from '../model/error.ts'
+import type { EventRow } from '../model/event.ts'
 import type { Clock } from '../port/clock.ts'
 import type { StorageConnection, StoredEvents, Unit, UnitResult, Write } from '../port/storage.ts'
 
@@ -128,10 +129,8 @@ function appliedAs({ writes }: Unit, rows: readonly StoredEvents[]): UnitResult 
   const asClaimed = writes.flatMap((write) =>
     'claimed' in write && write.claimed !== undefined ? [write.claimed] : [],
   )
-  const isClaimed = ({ jobId, events }: StoredEvents) =>
+  const isClaimed = ({ jobId, events }: EventRow) =>
     asClaimed.some(({ job, events: row }) => job.id === jobId && row.events.length === events.length)
-  return {
-    status: 'applied',
-    rows: rows.map((row) => ({ events: row, sequence: row.sequence, claimed: isClaimed(row) })),
-  }
+  const written = rows.map(({ sequence, unit, ...events }) => ({ events, sequence }))
+  return { status: 'applied', rows: written.map((row) => ({ ...row, claimed: isClaimed(row.events) })) }
 }

@@ -38,6 +38,7 @@ export class Dispatcher {
   #isOpen = false
   #mustReconcile = false
   readonly #unobserved = new Set<string>()
+  readonly #ended = new Set<string>()
   #waiters: (() => void)[] = []
 
   constructor(core: () => Core) {
@@ -105,7 +106,10 @@ export class Dispatcher {
       // A row that was read before the attempt was claimed knows nothing of it.
       if (job.revision < attempt.job.revision) continue
       const task = job.tasks.find(({ token, status }) => token === attempt.task.token && status !== 'offered')
-      if (task?.status === 'held') continue
+      if (task?.status === 'held') {
+        attempt.deliver(task)
+        continue
+      }
       attempt.stop('the job no longer wants this work')
       if (task === undefined) this.#void.add(attempt)
     }
@@ -135,9 +139,13 @@ export class Dispatcher {
   async reconcile(): Promise<void> {
     if (!this.#mustReconcile) return
     const core = this.#core()
+    this.#ended.clear()
     const held = await core.storage.held(core.instance)
     for (const job of held) {
-      for (const task of job.tasks) if (task.holder === core.instance) this.start(job, task.entry)
+      for (const { holder, token, entry } of job.tasks) {
+        // What has ended while the rows were read is not started again by what they said before.
+        if (holder === core.instance && !this.#ended.has(attemptKey(job.id, token))) this.start(job, entry)
+      }
     }
     await this.observeElsewhere(new Set([...this.#attempts.values()].map(({ job }) => job.id)))
     this.#mustReconcile = false
@@ -200,7 +208,9 @@ export class Dispatcher {
         this.start(job, entry)
         dispatch(core, job)
       }
-      for (const { job, entry } of related) await this.#claimWithRelatives(core, job, entry).catch(() => {})
+      for (const { job, entry } of related.slice(0, limit - claimed.length)) {
+        await this.#claimWithRelatives(core, job, entry).catch(() => {})
+      }
     } catch {
       // What was claimed is in the rows; the next sweep looks there.
       this.#mustReconcile = true
@@ -222,7 +232,7 @@ export class Dispatcher {
   #room(executor: string): number {
     const { settings, executors } = this.#core()
     if (!this.#isOpen || !settings.work || this.#void.size >= settings.maxLeaked) return 0
-    return (executors.get(executor)?.room() ?? 0) - (this.#reserved.get(executor) ?? 0)
+    return roomOf(executors.get(executor)) - (this.#reserved.get(executor) ?? 0)
   }
 
   async #run(core: Core, attempt: Attempt): Promise<void> {
@@ -242,6 +252,7 @@ export class Dispatcher {
     await this.#report(core, attempt, result)
     this.#attempts.delete(attemptKey(job.id, task.token))
     this.#void.delete(attempt)
+    if (this.#mustReconcile) this.#ended.add(attemptKey(job.id, task.token))
     if (this.#backlog.has(task.executor)) this.claimSoon()
     this.wake()
   }
@@ -299,7 +310,17 @@ function attemptKey(jobId: string, token: number): string {
   return `${jobId}/${token}`
 }
 
-// An executor is a user's code, and may not hold to E3.
+// An executor is a user's code, and may not hold to E1: one that cannot say what room it has is given nothing.
+function roomOf(executor: Executor | undefined): number {
+  try {
+    const room = executor?.room() ?? 0
+    return Number.isFinite(room) ? Math.floor(room) : 0
+  } catch {
+    return 0
+  }
+}
+
+// Nor to E3.
 async function startSafely(executor: Executor, work: Work): Promise<TaskEnd> {
   try {
     return await executor.start(work)

@@ -2,7 +2,6 @@ import { v4 } from 'uuid'
 import { JobchartError } from '../model/error.ts'
 import type { EventType, JobEvent } from '../model/event.ts'
 import { type Duration, durationMs } from '../model/time.ts'
-import type { Clock } from '../port/clock.ts'
 import type { Principal } from '../port/policy.ts'
 import type { StorageConnection } from '../port/storage.ts'
 import { Alarm } from './alarm.ts'
@@ -14,7 +13,7 @@ import { type EngineOptions, parseSettings, principalSchema, type Settings } fro
 import { Publisher } from './publisher.ts'
 import { Recovery } from './recovery.ts'
 import { createSession, type Session } from './session.ts'
-import { steadyClock } from './steady-clock.ts'
+import { SteadyClock } from './steady-clock.ts'
 import { fireDue } from './timers.ts'
 
 /** Who a session is for, as its host knows them. */
@@ -125,13 +124,17 @@ export class Engine implements AsyncDisposable {
    */
   async stop(options: StopOptions = {}): Promise<void> {
     const timeoutMs = durationMs(options.timeout ?? '10s', 'timeout')
-    await this.#starting?.catch(() => {})
-    this.#stopping ??= this.#running?.stop(timeoutMs).finally(() => {
-      this.#running = undefined
-      this.#starting = undefined
+    this.#stopping ??= this.#stop(timeoutMs).finally(() => {
       this.#stopping = undefined
     })
     await this.#stopping
+  }
+
+  async #stop(timeoutMs: number): Promise<void> {
+    await this.#starting?.catch(() => {})
+    await this.#running?.stop(timeoutMs)
+    this.#running = undefined
+    this.#starting = undefined
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -156,7 +159,7 @@ interface Parts {
   readonly settings: Settings
   readonly types: TypeRegistry
   readonly publisher: Publisher
-  readonly clock: Clock
+  readonly clock: SteadyClock
   readonly instance: string
   readonly storage: StorageConnection
 }
@@ -165,12 +168,14 @@ interface Parts {
 class Running {
   readonly core: Core
   readonly #stopped: AbortController
+  readonly #clock: SteadyClock
   readonly #loops: (() => void)[] = []
   readonly #recovery = new Recovery()
   #mustRead = false
 
-  private constructor(core: Core, stopped: AbortController) {
+  private constructor(core: Core, clock: SteadyClock, stopped: AbortController) {
     this.core = core
+    this.#clock = clock
     this.#stopped = stopped
   }
 
@@ -180,7 +185,7 @@ class Running {
     types: TypeRegistry,
     publisher: Publisher,
   ): Promise<Running> {
-    const clock = steadyClock(options.clock)
+    const clock = new SteadyClock(options.clock)
     const instance = v4({ random: clock.randomBytes(16) })
     const storage = guardedStorage(await options.storage.open({ clock, instance }))
     try {
@@ -214,13 +219,15 @@ class Running {
       }),
       stopped: stopped.signal,
     }
-    return new Running(core, stopped)
+    return new Running(core, clock, stopped)
   }
 
   async #begin(): Promise<void> {
     const { core } = this
     try {
       const sequence = await core.storage.lastSequence()
+      const [last] = await core.storage.events({ after: sequence - 1, limit: 1 })
+      if (last !== undefined) this.#clock.atLeast(last.at)
       core.publisher.startAt(sequence)
       core.group.startAt(sequence)
       await this.#sweep()

@@ -110,7 +110,8 @@ export const listOptionsSchema = z.strictObject({
 
 /** Who a session speaks for. */
 export const principalSchema = z.object({
-  id: name,
+  // The engine's own session is no person's.
+  id: name.refine((id) => id !== 'system', "is the name of the engine's own session"),
   tenant: name.default('default'),
   role: z.string().max(200).default(''),
   relations: z.record(z.string(), z.string()).optional(),

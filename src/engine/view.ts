@@ -13,6 +13,8 @@ export interface JobView<Type = unknown, Output = unknown> {
   readonly createdBy: string
   readonly trigger: Trigger
   readonly pipeline?: string
+  /** The job whose chart invoked this one. */
+  readonly parentId?: string
   readonly labels: { readonly [name: string]: string }
   /** The public label of where the chart stands. */
   readonly status: string
@@ -41,6 +43,7 @@ export function viewOf(job: Job, redacted: readonly string[] = []): JobView {
   const always = { id, type, version, tenant, createdBy, trigger, labels, status, phase, priority }
   const sometimes = {
     pipeline: job.pipeline,
+    parentId: job.parentId,
     outcome: job.outcome,
     input: job.input,
     output: job.output,

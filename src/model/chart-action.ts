@@ -1,6 +1,6 @@
 import { JobchartError } from './error.ts'
 import { type CapturedAction, ChildRef, type InertScope, PARENT } from './inert-scope.ts'
-import { assertStorable, type Json } from './storable.ts'
+import { type Json, storableCopy } from './storable.ts'
 import type { ChartEvent, Origin } from './transition.ts'
 
 /** Whom a chart sends to: itself, the parent of its job, or a child by its entry. */
@@ -72,8 +72,7 @@ function readAction(action: CapturedAction, reader: Reader): ChartAction | undef
     case 'xstate.cancel':
       return { kind: 'cancelTimer', id: String(params.sendId) }
     case 'xstate.emit':
-      assertStorable(params.event, 'emit', true)
-      return { kind: 'emit', event: params.event as Json }
+      return { kind: 'emit', event: storableCopy(params.event, 'emit', true) }
     case 'xstate.log':
       return { kind: 'log', text: logText(params.label, params.value) }
     default:
@@ -90,14 +89,13 @@ function readStart({ actorRef }: Params, { scope, entries, stopped }: Reader): C
   if (stopped.has(actorRef)) return undefined
   const { ref, input } = created
   if (typeof ref.src !== 'string') throw unsupported(`spawn of logic that has no name, as "${ref.id}",`)
-  if (input !== undefined) assertStorable(input, `input of "${ref.id}"`, true)
   return {
     kind: 'start',
     entry,
     id: ref.id,
     src: ref.src,
     sync: ref._syncSnapshot === true,
-    ...(input === undefined ? {} : { input: input as Json }),
+    ...(input === undefined ? {} : { input: storableCopy(input, `input of "${ref.id}"`, true) }),
     ...(ref.systemId === undefined ? {} : { systemId: ref.systemId }),
   }
 }
@@ -112,11 +110,11 @@ function addressOf(to: unknown, { scope, entries, stopped }: Reader): Address | 
 }
 
 function readSend({ event, delay, id }: Params, to: Address): ChartAction {
-  assertStorable(event, 'event', true)
   return {
     kind: 'send',
     to,
-    event: event as ChartEvent,
+    // What a machine sends was typed as an event; XState itself refuses anything else.
+    event: storableCopy(event, 'event', true) as unknown as ChartEvent,
     ...(typeof delay === 'number' ? { delayMs: wholeDelay(delay) } : {}),
     ...(typeof id === 'string' ? { id } : {}),
   }

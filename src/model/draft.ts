@@ -7,7 +7,7 @@ import type { EventDraft } from './event.ts'
 import type { Family } from './family.ts'
 import { type InlineMove, moveInline, startInline } from './inline.ts'
 import { isBusy, type Job } from './job.ts'
-import { doneEvent, errorEvent, errorValue, newRecord, outcomeOf, snapshotEvent, stopping } from './record.ts'
+import { doneEvent, errorEvent, errorValue, newRecord, newTask, outcomeOf, snapshotEvent, stopping } from './record.ts'
 import type { Json } from './storable.ts'
 import type { Task } from './task.ts'
 import type { ChartAction, ChartEnd, ChartEvent, Move, Origin } from './transition.ts'
@@ -275,25 +275,10 @@ export class Draft {
   }
 
   #start(action: StartAction): void {
-    const { entry, id, src, input, sync, systemId } = action
-    const task: Task = {
-      id,
-      entry,
-      src,
-      executor: this.type.tasks.get(src)?.executor ?? 'default',
-      ...(input === undefined ? {} : { input }),
-      ...(sync ? { sync } : {}),
-      ...(systemId === undefined ? {} : { systemId }),
-      status: 'offered',
-      token: 0,
-      availableAt: this.time(),
-      attempt: 0,
-      claims: 0,
-      crashes: 0,
-      losses: 0,
-      steps: 0,
-      inbox: [],
-    }
+    const { entry, id, src } = action
+    // A history that remembers nothing enters a state again without having left it.
+    for (const earlier of this.job.tasks.filter((each) => each.id === id)) this.#leave(earlier)
+    const task = newTask(this.type, action, this.time())
     const child = childTypeOf(this.type, src)
     if (child !== undefined) this.#startChild(task, child)
     else if (this.type.inline.has(src)) this.#startInline(task)

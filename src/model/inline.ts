@@ -1,7 +1,7 @@
 import type { AnyJobType } from './definition.ts'
 import { InertScope } from './inert-scope.ts'
 import { doneEvent, errorEvent, errorValue } from './record.ts'
-import { assertStorable, type Json } from './storable.ts'
+import { type Json, storableCopy } from './storable.ts'
 import type { Task } from './task.ts'
 import type { ChartEvent } from './transition.ts'
 
@@ -39,9 +39,7 @@ function run(type: AnyJobType, task: Task, compute: (logic: Logic, scope: InertS
     }
     if (status === 'error') throw error
     if (status === 'done') return { event: doneEvent(task.id, output) }
-    const snapshot = logic.getPersistedSnapshot(next)
-    assertStorable(snapshot, `state of "${task.id}"`, true)
-    return { snapshot: snapshot as Json }
+    return { snapshot: storableCopy(logic.getPersistedSnapshot(next), `state of "${task.id}"`, true) }
   } catch (thrown) {
     return { event: errorEvent(task.id, errorValue(thrown)) }
   }

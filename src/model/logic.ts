@@ -4,11 +4,13 @@ import type { PromiseCreator } from './task.ts'
 /**
  * What kind of work an invoked logic is.
  *
- * - `promise`, `callback`, `observable`: outside work, kept as a task and run by an executor.
+ * - `promise`: outside work that ends, kept as a task and run by an executor.
+ * - `callback`, `observable`, `events`: outside work that goes on and tells the chart, by events of its own, by its newest
+ *   value, or by values that are events.
  * - `machine`: a child job with a row of its own.
  * - `pure`: transition logic, whose state is kept in its task and moved with the job.
  */
-export type LogicKind = 'promise' | 'callback' | 'observable' | 'machine' | 'pure'
+export type LogicKind = 'promise' | 'callback' | 'observable' | 'events' | 'machine' | 'pure'
 
 /** Actor logic as XState makes it: what its kinds have in common. */
 export interface AnyLogic {
@@ -52,16 +54,22 @@ export function isPromise(logic: AnyLogic): logic is PromiseLogic {
 export function kindOf(logic: AnyLogic): LogicKind {
   if (isMachine(logic)) return 'machine'
   if (typeof logic.start !== 'function') return 'pure'
-  if (
-    probe(() => logic.transition({ status: 'active' }, { type: 'xstate.promise.resolve', data: 1 }, {}))?.output === 1
-  ) {
-    return 'promise'
-  }
+  if (moved(logic, 'xstate.promise.resolve')?.output === 1) return 'promise'
   const initial = probe(() => logic.getInitialSnapshot({}, undefined))
-  return initial !== undefined && '_subscription' in initial ? 'observable' : 'callback'
+  if (initial === undefined || !('_subscription' in initial)) return 'callback'
+  return moved(logic, 'xstate.observable.next')?.context === 1 ? 'observable' : 'events'
 }
 
-function probe(run: () => unknown): { readonly output?: unknown } | undefined {
+interface Probed {
+  readonly output?: unknown
+  readonly context?: unknown
+}
+
+function moved(logic: AnyLogic, type: string): Probed | undefined {
+  return probe(() => logic.transition({ status: 'active' }, { type, data: 1 }, {}))
+}
+
+function probe(run: () => unknown): Probed | undefined {
   try {
     const result = run()
     return typeof result === 'object' && result !== null ? result : undefined

@@ -1,3 +1,4 @@
+import type { StartAction } from './chart-action.ts'
 import type { AnyJobType } from './definition.ts'
 import { jobError } from './error.ts'
 import type { Job, Outcome } from './job.ts'
@@ -23,6 +24,28 @@ export function newRecord(type: AnyJobType, at: number) {
     revision: 0,
     eventCount: 0,
   } as const satisfies Partial<Job>
+}
+
+/** The task of a child that starts. */
+export function newTask(type: AnyJobType, { entry, id, src, input, sync, systemId }: StartAction, at: number): Task {
+  return {
+    id,
+    entry,
+    src,
+    executor: type.tasks.get(src)?.executor ?? 'default',
+    ...(input === undefined ? {} : { input }),
+    ...(sync ? { sync } : {}),
+    ...(systemId === undefined ? {} : { systemId }),
+    status: 'offered',
+    token: 0,
+    availableAt: at,
+    attempt: 0,
+    claims: 0,
+    crashes: 0,
+    losses: 0,
+    steps: 0,
+    inbox: [],
+  }
 }
 
 /** How a job ended, by the tags of its final state. */

@@ -19,6 +19,18 @@ export function assertStorable(value: unknown, name: string, lenient = false): v
   visit(value, { name, lenient, path: [], open: new Set() })
 }
 
+/**
+ * A copy of a value as storage will give it back: who goes on to change the value changes nothing of it.
+ *
+ * @throws {JobchartError} `NOT_STORABLE` as {@link assertStorable}.
+ */
+export function storableCopy(value: unknown, name: string, lenient = false): Json {
+  assertStorable(value, name, lenient)
+  if (typeof value !== 'object' || value === null) return value as Json
+  // What was checked is what JSON gives back equal.
+  return JSON.parse(JSON.stringify(value)) as Json
+}
+
 interface Walk {
   readonly name: string
   readonly lenient: boolean

@@ -117,6 +117,16 @@ export interface TaskContext<Input = unknown> {
    *   before in this attempt; `NOT_STORABLE` the result is no JSON.
    */
   readonly step: <Result>(name: string, run: (step: StepContext) => Result | PromiseLike<Result>) => Promise<Result>
+  /**
+   * Sends an event to the job's chart, and resolves when it has been taken, or passed over by a state that takes no such
+   * event.
+   *
+   * @throws {JobchartError} `INVALID_INPUT` the task's `events` do not declare it, or, where it declares none, it is a
+   *   command or one of the engine's; `NOT_STORABLE`; `STALE_CLAIM` the task is no longer this attempt's.
+   */
+  readonly send: (event: { readonly type: string; readonly [field: string]: unknown }) => Promise<void>
+  /** What the chart sends to this task, from the first message on, also to a later attempt. It ends when the task should stop. */
+  readonly inbox: AsyncIterable<{ readonly type: string; readonly [field: string]: unknown }>
 }
 
 /**
@@ -154,7 +164,7 @@ export interface TaskSettings {
   readonly recovery: Recovery
   /** Milliseconds; null waits without end. */
   readonly killGraceMs: number | null
-  /** `promise`: code that ends. `callback` and `observable`: it goes on, and sends events back. */
+  /** `promise`: code that ends. The others go on, and tell the chart. */
   readonly kind: LogicKind
   /** The events that it may send to the chart; undefined: any but commands and those of the engine and of XState. */
   readonly events: readonly string[] | undefined
@@ -222,10 +232,13 @@ export function promiseSettings(creator: PromiseCreator): TaskSettings {
   return parseTask({}, async ({ input, signal }) => await creator({ input, signal, ...inert }))
 }
 
+/** The executor of callbacks and observables: they run for as long as their state, and take no place of work that ends. */
+const LIVE_EXECUTOR = 'live'
+
 /** The settings of a callback or an observable: it is started again when its process died. */
 export function liveSettings(logic: AnyLogic, kind: LogicKind): TaskSettings {
   const never = () => Promise.reject(new Error('live logic is run by its own kind'))
-  return { ...parseTask({}, never), kind, logic }
+  return { ...parseTask({ executor: LIVE_EXECUTOR }, never), kind, logic }
 }
 
 /** The function given to XState's `fromPromise`. */
@@ -254,5 +267,7 @@ function plainContext<Input>(input: Input, signal: AbortSignal): TaskContext<Inp
     progress: () => {},
     log: () => {},
     step: async (name, run) => await run({ key: `actor:${name}`, signal }),
+    send: async () => {},
+    inbox: { [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }) },
   }
 }

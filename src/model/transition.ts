@@ -25,7 +25,7 @@ import { type ChartAction, readActions } from './chart-action.ts'
 import { ChildRef, type CreatedActor, InertScope, type Self } from './inert-scope.ts'
 import { type AnyLogic, isLogic } from './logic.ts'
 import { persistRefs, reviveRefs } from './references.ts'
-import { assertStorable, type Json } from './storable.ts'
+import { type Json, storableCopy } from './storable.ts'
 
 export type { Address, ChartAction } from './chart-action.ts'
 
@@ -272,21 +272,20 @@ function outcome(next: Snapshot, from: Snapshot | undefined, place: Place): Pick
   if (next.status === 'active') return { place: standing }
   if (next.status !== 'done') return { place: standing, end: { kind: 'error', error: next.error } }
   if (next.output === undefined) return { place: standing, end: { kind: 'done' } }
-  assertStorable(next.output, 'output', true)
-  return { place: standing, end: { kind: 'done', output: next.output as Json } }
+  return { place: standing, end: { kind: 'done', output: storableCopy(next.output, 'output', true) } }
 }
 
 function placeOf(next: Snapshot, from: Snapshot | undefined, place: Place): Place {
   const isSame = next.context === from?.context
-  const { value: context, hasRefs } = isSame
-    ? { value: place.context, hasRefs: place.hasRefs === true }
-    : persistRefs(next.context)
-  if (!isSame) assertStorable(context, 'context', true)
+  const persisted = isSame ? { value: place.context, hasRefs: place.hasRefs === true } : persistRefs(next.context)
+  const { hasRefs } = persisted
+  // Parts of it may be the sender's, the author's, or a task's, who may go on to change them.
+  const context = isSame ? place.context : storableCopy(persisted.value, 'context', true)
   const history = Object.entries((next.historyValue ?? {}) as { [id: string]: readonly AnyStateNode[] })
   const historyValue = Object.fromEntries(history.map(([id, nodes]) => [id, nodes.map((node) => node.id)]))
   return {
     state: next.value as Json,
-    context: context as Json,
+    context,
     ...(history.length === 0 ? {} : { historyValue }),
     ...(hasRefs ? { hasRefs } : {}),
   }

@@ -186,6 +186,8 @@ export interface JobFilter {
   /** Any of these. */
   readonly scopes: readonly Scope[]
   readonly type?: string
+  /** Only the jobs that this one's chart invoked; null: only jobs that no other's chart invoked. */
+  readonly parentId?: string | null
   readonly phase?: Phase
   readonly status?: string
   readonly pipeline?: string

@@ -27,6 +27,8 @@ function branch(scope: Scope, filter: Omit<JobFilter, 'scopes'>, page: JobPage):
     values.push(...bound)
   }
   for (const part of [scope, filter]) narrow(part, add)
+  if (filter.parentId === null) add('parent_id IS NULL')
+  else if (filter.parentId !== undefined) add('parent_id = ?', filter.parentId)
   if (filter.phase !== undefined) add('phase = ?', filter.phase)
   if (filter.status !== undefined) add('status = ?', filter.status)
   if (page.after !== undefined) add('(created_at, id) < (?, ?)', page.after.createdAt, page.after.id)

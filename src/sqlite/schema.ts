@@ -19,6 +19,7 @@ const MIGRATIONS: readonly string[] = [
     version TEXT NOT NULL,
     created_by TEXT NOT NULL,
     pipeline TEXT,
+    parent_id TEXT,
     labels TEXT,
     idempotency_key TEXT,
     priority INTEGER NOT NULL,
@@ -41,6 +42,7 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX jobs_ready ON jobs (route, priority, ready_at, n) WHERE route IS NOT NULL;
   CREATE INDEX jobs_busy ON jobs (n) WHERE busy = 1;
   CREATE INDEX jobs_wake ON jobs (wake_at) WHERE wake_at IS NOT NULL;
+  CREATE INDEX jobs_children ON jobs (parent_id) WHERE parent_id IS NOT NULL;
   CREATE INDEX jobs_newest ON jobs (tenant, created_at, id);
   CREATE INDEX jobs_own ON jobs (tenant, created_by, created_at, id);
 

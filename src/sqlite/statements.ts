@@ -25,9 +25,9 @@ function jobStatements(prepare: Prepare) {
     writeSequence: prepare(`UPDATE meta SET value = ? WHERE name = 'sequence'`),
 
     insertJob: prepare(`
-      INSERT INTO jobs (id, tenant, type, version, created_by, pipeline, labels, idempotency_key, priority, created_at,
+      INSERT INTO jobs (id, tenant, type, version, created_by, pipeline, parent_id, labels, idempotency_key, priority, created_at,
         status, phase, holds_slot, busy, wake_at, route, ready_at, ready_entry, revision, input, progress, body)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
     updateJob: prepare(`
       UPDATE jobs SET status = ?, phase = ?, holds_slot = ?, busy = ?, wake_at = ?, route = ?, ready_at = ?,
         ready_entry = ?, revision = ?, body = ?

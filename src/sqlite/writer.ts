@@ -147,6 +147,7 @@ export class Writer {
         job.version,
         job.createdBy,
         job.pipeline ?? null,
+        job.parentId ?? null,
         labelsOrNull(job.labels),
         job.idempotencyKey ?? null,
         job.priority,

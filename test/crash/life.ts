@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { onTestFinished } from 'vitest'
+import { afterAll, onTestFinished } from 'vitest'
 import type { Announcement, Command, LifeOptions } from './life-options.ts'
 
 const PROGRAM = fileURLToPath(new URL('./child.ts', import.meta.url))
 /** Sources compiled by one child are read by the next: most of a start is compiling. */
 const COMPILED = join(tmpdir(), `jobchart-compiled-${process.pid}`)
-process.once('exit', () => rmSync(COMPILED, { recursive: true, force: true }))
+afterAll(() => rmSync(COMPILED, { recursive: true, force: true }))
 
 /** A start takes a fifth of a second; this is for a machine that is busy with much else. */
 const SILENCE_MS_MAX = 20_000

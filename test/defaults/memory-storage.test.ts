@@ -7,23 +7,22 @@ import { expect, test } from 'vitest'
 
 test('two memory storages share nothing', async () => {
   const type = defineJob({ type: 'w', execute: () => 1 })
-  const [one, two] = await Promise.all(
-    [memoryStorage(), memoryStorage()].map((storage) => createEngine({ jobs: [type], storage, clock: virtualClock() })),
-  )
-  await one?.system.submit(type, 1)
-  expect((await one?.system.list())?.items).toHaveLength(1)
-  expect((await two?.system.list())?.items).toHaveLength(0)
+  const start = () => createEngine({ jobs: [type], storage: memoryStorage(), clock: virtualClock() })
+  const [one, two] = await Promise.all([start(), start()])
+  await one.system.submit(type, 1)
+  expect((await one.system.list()).items).toHaveLength(1)
+  expect((await two.system.list()).items).toHaveLength(0)
 })
 
 test('S11 any JSON is read back deep-equal', async () => {
   const type = defineJob({ type: 'w', execute: ({ input }) => input })
   const clock = virtualClock()
   const { system } = await createEngine({ jobs: [type], storage: memoryStorage(), clock })
-  // -0 has no JSON of its own, and equals 0 wherever JavaScript compares.
-  const json = fc.jsonValue({ noUnicodeString: false, maxDepth: 4 }).filter((value) => {
-    const text = JSON.stringify(value)
-    return text.isWellFormed() && !/-0(?![.\d])|\\ud|__proto__|constructor|prototype/.test(text)
-  })
+  // Of the values that JSON itself gives back, those that are no attack: the hostile tests hold the others.
+  const json = fc
+    .jsonValue({ noUnicodeString: false, maxDepth: 4 })
+    .map((value): unknown => JSON.parse(JSON.stringify(value)))
+    .filter((value) => !/\\ud|__proto__|constructor|prototype/.test(JSON.stringify(value)))
   await fc.assert(
     fc.asyncProperty(json, async (value) => {
       const { id } = await system.submit(type, value)

@@ -1,7 +1,7 @@
-import { defineJob, queueExecutor, task } from 'jobchart'
+import { defineJob, type Executor, queueExecutor, task } from 'jobchart'
 import { expect, test } from 'vitest'
 import { createMachine, log } from 'xstate'
-import { Bench, type HostOptions, Work } from './bench.ts'
+import { Bench, codeOf, type HostOptions, Work } from './bench.ts'
 
 test('I15 no more tasks run at once than the executor has places, and a backlog of 1,000 drains', async () => {
   const bench = new Bench()
@@ -154,6 +154,32 @@ test('idle does not resolve over a claim that failed: what is ready still waits'
   await bench.clock.advance(3_000)
   expect(status).toBe('completed')
 })
+
+const unruly: readonly (readonly [string, Partial<Executor>])[] = [
+  ['start throws', { start: () => raise() }],
+  ['start rejects', { start: async () => raise() }],
+  ['room throws', { room: () => raise() }],
+]
+
+function raise(): never {
+  throw new Error('the executor is broken')
+}
+
+test.each(unruly)(
+  'an executor that does not hold to its port harms no job of another: %s',
+  { timeout: 5_000 },
+  async (_, broken) => {
+    const bench = new Bench()
+    const executors = { odd: { ...queueExecutor(), ...broken } }
+    const odd = defineJob({ type: 'odd', executor: 'odd', execute: () => 1 })
+    const plain = defineJob({ type: 'plain', execute: () => 'done' })
+    const { ada } = await bench.start({ jobs: [odd, plain], executors })
+    expect(await codeOf(ada.submit(odd, 1))).toBe('ok')
+    const { id } = await ada.submit(plain, 2)
+    await bench.clock.advance(2_000)
+    expect((await ada.get(id)).output).toBe('done')
+  },
+)
 
 test('running names the jobs whose code runs here', async () => {
   const bench = new Bench()

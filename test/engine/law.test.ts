@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { test } from 'vitest'
-import { type Happening, World, withAnyStorage, withTellingStorage } from './world.ts'
+import { type Happening, withAnyStorage, withTellingStorage } from './happenings.ts'
+import { World } from './world.ts'
 
-// I1, I2, I9, I10, I14, I19, I21, I26, I35 after everything that happens; and when the faults end, all settles.
+// I1, I2, I9, I10, I14, I19, I21, I26, I35, I40, I41 after everything that happens; and when the faults end, all settles.
 async function holds(happenings: readonly Happening[]): Promise<void> {
   const world = new World()
   await world.begin()

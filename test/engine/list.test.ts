@@ -173,3 +173,12 @@ test('I54 a filter by a field that is redacted finds nothing, or its answer woul
   expect((await ada.list({ labels: { team: 'red' } })).items).toEqual([])
   expect((await ada.list({ pipeline: 'p' })).items).toEqual([])
 })
+
+test('I54 a scope that names no tenant covers the principal’s own, never all', async () => {
+  const bench = new Bench()
+  const policy: Policy = { authorize: () => 'allow', scope: ({ id }) => [{ createdBy: id }] }
+  const { ada, engine } = await bench.start({ jobs: [plain], policy })
+  const own = await ada.submit(plain, 1)
+  await engine.as({ id: 'ada', tenant: 'acme' }).submit(plain, 2)
+  expect((await ada.list()).items.map(({ id }) => id)).toEqual([own.id])
+})

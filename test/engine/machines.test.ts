@@ -179,6 +179,18 @@ test('history shows only changes of the label, and the public label of meta.stat
   })
 })
 
+test('a history of more rows than are read at once is read to its end', async () => {
+  const bench = new Bench()
+  const flip = { on: { flip: 'b' } }
+  const machine = createMachine({ initial: 'a', states: { a: flip, b: { on: { flip: 'a' } } } })
+  const type = defineJob({ type: 'm', lifecycle: machine, commands: { flip: z.object({}) } })
+  const { ada } = await bench.start({ jobs: [type], work: false })
+  const { id } = await ada.submit(type, undefined)
+  for (let flips = 0; flips < 510; flips++) await ada.send(id, { type: 'flip' })
+  const history = await ada.history(id)
+  expect(history.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 511 }, (_, index) => index + 1))
+})
+
 test('a machine that throws ends its job alone, as an error', async () => {
   const bench = new Bench()
   const machine = createMachine({

@@ -1,77 +1,31 @@
-import fc from 'fast-check'
-import { defineJob, type Job, JobchartError } from 'jobchart'
+import { defineJob, type Job, JobchartError, type JobEvent, type Storage, task } from 'jobchart'
 import { expect } from 'vitest'
+import { createMachine } from 'xstate'
+import { z } from 'zod'
 import { Bench, type Host, Work } from './bench.ts'
+import type { Happening } from './happenings.ts'
 
-/** What can happen to two engines on one storage. `host` says at which of the two. */
-export type Happening =
-  | { readonly do: 'submit'; readonly host: number; readonly pipeline: number | null; readonly key: number | null }
-  | { readonly do: 'cancel'; readonly host: number; readonly job: number }
-  | { readonly do: 'finish' | 'fail' | 'report'; readonly run: number }
-  | { readonly do: 'advance'; readonly ms: number }
-  | { readonly do: 'crash' | 'restart' | 'down' | 'up' | 'mute' | 'lose'; readonly host: number }
-  | { readonly do: 'spoil'; readonly host: number; readonly method: Writing; readonly fault: Fault }
-  | { readonly do: 'refuse'; readonly host: number; readonly method: Reading }
+/** Rounds of 3 seconds in which all code that runs is ended, after the faults have ended. */
+const HEALING_ROUNDS_MAX = 40
 
-type Writing = 'commit' | 'claim'
-type Reading = 'get' | 'events' | 'steps' | 'held' | 'due' | 'others' | 'beat'
-type Fault = 'refused' | 'unsent' | 'unheard'
-
-const host = fc.nat({ max: 1 })
-const any = fc.nat({ max: 30 })
-const readings: readonly Reading[] = ['get', 'events', 'steps', 'held', 'due', 'others', 'beat']
-
-function happening(lossWeight: number): fc.Arbitrary<Happening> {
-  const happen = <Kind extends Happening['do']>(...kinds: readonly Kind[]) => ({ do: fc.constantFrom(...kinds) })
-  const some = (max: number) => fc.option(fc.nat({ max }))
-  return fc.oneof(
-    { weight: 8, arbitrary: fc.record({ ...happen('submit'), host, pipeline: some(2), key: some(3) }) },
-    { weight: 3, arbitrary: fc.record({ ...happen('cancel'), host, job: any }) },
-    { weight: 8, arbitrary: fc.record({ ...happen('finish', 'fail', 'report'), run: any }) },
-    {
-      weight: 5,
-      arbitrary: fc.record({ ...happen('advance'), ms: fc.constantFrom(1, 100, 250, 1_000, 3_000, 11_000) }),
-    },
-    { weight: 4, arbitrary: fc.record({ ...happen('crash', 'restart', 'down', 'up', 'mute'), host }) },
-    {
-      weight: 4,
-      arbitrary: fc.record({
-        ...happen('spoil'),
-        host,
-        method: fc.constantFrom<Writing>('commit', 'claim'),
-        fault: fc.constantFrom<Fault>('refused', 'unsent', 'unheard'),
-      }),
-    },
-    { weight: 4, arbitrary: fc.record({ ...happen('refuse'), host, method: fc.constantFrom(...readings) }) },
-    { weight: lossWeight, arbitrary: fc.record({ ...happen('lose'), host }) },
-  )
-}
-
-/** Anything that can happen while storage can always tell what became of a write. */
-export const withTellingStorage = happening(0)
-/** Anything that can happen, a write whose outcome nobody can tell included. */
-export const withAnyStorage = happening(4)
+type Doing<Kind extends Happening['do']> = Extract<Happening, { readonly do: Kind }>
 
 /** Two engines on one storage, what was promised to their callers, and what must hold. */
 export class World {
-  readonly #bench = new Bench()
+  readonly #bench: Bench
   readonly #work = new Work()
-  readonly #type = defineJob({
-    type: 'w',
-    retry: { limit: 1, backoff: '500ms' },
-    killGrace: '1s',
-    execute: async (context) => {
-      await context.step('begin', () => context.attempt)
-      return await this.#work.execute(context)
-    },
-  })
+  readonly #types = { function: functionType(this.#work), machine: machineType(this.#work) }
   readonly #hosts: Host[] = []
-  readonly #promised = new Map<string, number>()
-  readonly #keys = new Map<number, string>()
+  readonly #promised = new Set<string>()
+  readonly #keys = new Map<string, string>()
   readonly #cancelled = new Set<string>()
   readonly #settled = new Map<string, string>()
   readonly #untyped: unknown[] = []
   #serial = 0
+
+  constructor(disk?: Storage) {
+    this.#bench = new Bench(disk)
+  }
 
   async begin(): Promise<void> {
     for (const index of [0, 1]) this.#hosts[index] = await this.#start()
@@ -85,92 +39,106 @@ export class World {
 
   /** The faults end: everything that was promised settles, and nothing is left. */
   async heal(): Promise<void> {
-    for (const { faults } of this.#hosts) {
-      faults.heal()
-    }
-    for (let round = 0; round < 12; round++) {
+    for (const { faults } of this.#hosts) faults.heal()
+    for (let round = 0; round < HEALING_ROUNDS_MAX && (round < 5 || (await this.#left()).length > 0); round++) {
       for (const { finish } of this.#work.runs) finish('healed')
       await this.#bench.clock.advance(3_000)
     }
     await this.#check()
-    const left = (await this.#rows()).filter(({ phase, tasks }) => phase !== 'settled' || tasks.length > 0)
-    expect(left.map(({ id, status, tasks }) => ({ id, status, tasks }))).toEqual([])
+    expect(await this.#left()).toEqual([])
     expect(this.#hosts.map(({ engine }) => engine.running())).toEqual([[], []])
   }
 
   async #do(happening: Happening): Promise<void> {
     switch (happening.do) {
       case 'submit':
-        this.#try(this.#submit(happening))
-        return
-      case 'cancel': {
-        const id = [...this.#promised.keys()].at(-1 - happening.job)
-        if (id !== undefined)
-          this.#try(
-            this.#host(happening.host)
-              .ada.cancel(id)
-              .then(() => this.#cancelled.add(id)),
-          )
-        return
-      }
+        return this.#try(this.#submit(happening))
+      case 'cancel':
+        return this.#try(this.#cancel(happening))
+      case 'command':
+        return this.#try(this.#command(happening))
       case 'finish':
-        this.#work.runs.at(-1 - happening.run)?.finish(happening.run)
-        return
+        return this.#work.runs.at(-1 - happening.run)?.finish(happening.run)
       case 'fail':
-        this.#work.runs.at(-1 - happening.run)?.fail(new Error(`run ${happening.run}`))
-        return
-      case 'report': {
-        const context = this.#work.runs.at(-1 - happening.run)?.context
-        context?.progress({ completed: happening.run })
-        context?.log(`run ${happening.run}`)
-        return
-      }
+        return this.#work.runs.at(-1 - happening.run)?.fail(new Error(`run ${happening.run}`))
+      case 'report':
+        return this.#report(happening)
       case 'advance':
-        await this.#bench.clock.advance(happening.ms)
-        return
-      case 'crash':
-        await this.#host(happening.host).crash()
-        this.#hosts[happening.host] = await this.#start()
-        return
-      case 'restart': {
-        const { engine } = this.#host(happening.host)
-        const stopping = engine.stop({ timeout: '1s' })
-        await this.#bench.clock.advance(1_000)
-        await stopping
-        this.#host(happening.host).faults.heal()
-        await engine.start()
-        return
-      }
-      case 'down':
-      case 'up':
-        this.#host(happening.host).faults.isDown = happening.do === 'down'
-        return
-      case 'lose':
-        // It lands, the answer does not come back, and whether it landed cannot be asked either.
-        this.#host(happening.host).faults.plan('commit', 'unheard')
-        this.#host(happening.host).faults.plan('landed', 'refused')
-        return
-      case 'mute':
-        this.#host(happening.host).faults.isMute = true
-        return
-      case 'spoil':
-        this.#host(happening.host).faults.plan(happening.method, happening.fault)
-        return
-      case 'refuse':
-        this.#host(happening.host).faults.plan(happening.method, 'refused')
+        return await this.#bench.clock.advance(happening.ms)
+      default:
+        return await this.#befall(happening, this.#host(happening.host))
     }
   }
 
-  async #submit({ host, pipeline, key }: Extract<Happening, { do: 'submit' }>): Promise<void> {
+  async #befall(
+    happening: Doing<'crash' | 'restart' | 'down' | 'up' | 'mute' | 'lose' | 'spoil' | 'refuse'>,
+    host: Host,
+  ): Promise<void> {
+    switch (happening.do) {
+      case 'crash':
+        await host.crash()
+        this.#checkHeard(host, await this.#numbered())
+        this.#hosts[happening.host] = await this.#start()
+        return
+      case 'restart':
+        return await this.#restart(host)
+      case 'down':
+      case 'up':
+        host.faults.isDown = happening.do === 'down'
+        return
+      case 'mute':
+        host.faults.isMute = true
+        return
+      case 'lose':
+        // It lands, the answer does not come back, and whether it landed cannot be asked either.
+        host.faults.plan('commit', 'unheard')
+        host.faults.plan('landed', 'refused')
+        return
+      case 'spoil':
+        return host.faults.plan(happening.method, happening.fault)
+      case 'refuse':
+        return host.faults.plan(happening.method, 'refused')
+    }
+  }
+
+  async #restart({ engine, faults }: Host): Promise<void> {
+    const stopping = engine.stop({ timeout: '1s' })
+    await this.#bench.clock.advance(1_000)
+    await stopping
+    faults.heal()
+    await engine.start()
+  }
+
+  async #submit({ host, type, pipeline, key }: Doing<'submit'>): Promise<void> {
     const input = key === null ? `serial ${this.#serial++}` : `key ${key}`
-    const { id } = await this.#host(host).ada.submit(this.#type, input, {
+    const options = {
       ...(pipeline === null ? {} : { pipeline: `p${pipeline}` }),
       ...(key === null ? {} : { idempotencyKey: `k${key}` }),
-    })
-    this.#promised.set(id, this.#serial)
+    }
+    const { id } = await this.#host(host).ada.submit(this.#types[type], input, options)
+    this.#promised.add(id)
     // I2, I35: whoever repeats a key gets the same job.
-    if (key !== null) expect(this.#keys.get(key) ?? id).toBe(id)
-    if (key !== null) this.#keys.set(key, id)
+    const scope = `${type} ${key}`
+    if (key !== null) expect(this.#keys.get(scope) ?? id).toBe(id)
+    if (key !== null) this.#keys.set(scope, id)
+  }
+
+  async #cancel({ host, job }: Doing<'cancel'>): Promise<void> {
+    const id = [...this.#promised].at(-1 - job)
+    if (id === undefined) return
+    await this.#host(host).ada.cancel(id)
+    this.#cancelled.add(id)
+  }
+
+  async #command({ host, job, name }: Doing<'command'>): Promise<void> {
+    const id = [...this.#promised].at(-1 - job)
+    if (id !== undefined) await this.#host(host).ada.send(id, { type: name })
+  }
+
+  #report({ run }: Doing<'finish' | 'fail' | 'report'>): void {
+    const context = this.#work.runs.at(-1 - run)?.context
+    context?.progress({ completed: run })
+    context?.log(`run ${run}`)
   }
 
   // What a caller is told may be a refusal, but never an error without a code.
@@ -186,31 +154,50 @@ export class World {
     const rows = await this.#rows()
     const holders = new Map<string, string>()
     for (const job of rows) {
+      const { id, pipeline } = job
       // I14.
-      if (
-        job.pipeline !== undefined &&
-        (job.phase !== 'settled' || job.tasks.some(({ status }) => status !== 'offered'))
-      ) {
-        expect(holders.get(job.pipeline)).toBe(undefined)
-        holders.set(job.pipeline, job.id)
+      if (pipeline !== undefined && holdsSlot(job)) {
+        expect(holders.get(pipeline)).toBe(undefined)
+        holders.set(pipeline, id)
       }
-      // I9.
-      if (job.phase === 'settled') {
-        const { status, outcome, output, error, endedAt, startedAt, input } = job
-        const end = JSON.stringify({ status, outcome, output, error, endedAt, startedAt, input })
-        expect(this.#settled.get(job.id) ?? end).toBe(end)
-        this.#settled.set(job.id, end)
-      }
+      if (job.phase === 'settled') this.#checkEnd(job)
       // I26.
-      if (this.#cancelled.has(job.id)) expect(job.status).toBe('cancelled')
-      // I21.
-      if (job.status === 'completed') {
-        expect(this.#work.runs.some(({ context }) => context.job.id === job.id)).toBe(true)
-      }
+      if (this.#cancelled.has(id)) expect(job.status).toBe('cancelled')
     }
     // I1.
     const stored = new Set(rows.map(({ id }) => id))
-    for (const id of this.#promised.keys()) expect(stored.has(id)).toBe(true)
+    for (const id of this.#promised) expect(stored.has(id)).toBe(true)
+    const numbered = await this.#numbered()
+    for (const host of this.#hosts) this.#checkHeard(host, numbered)
+  }
+
+  // I9, I21.
+  #checkEnd({ id, status, outcome, output, error, endedAt, startedAt, input }: Job): void {
+    const end = JSON.stringify({ status, outcome, output, error, endedAt, startedAt, input })
+    expect(this.#settled.get(id) ?? end).toBe(end)
+    this.#settled.set(id, end)
+    if (outcome === 'success') expect(this.#work.runs.some(({ context }) => context.job.id === id)).toBe(true)
+  }
+
+  // I41, I40: what is heard was committed, carries the numbers that are stored, and is heard once.
+  #checkHeard({ heard }: Host, numbered: ReadonlyMap<number, string>): void {
+    expect(new Set(heard.map(({ sequence }) => sequence)).size).toBe(heard.length)
+    for (const event of heard) expect(nameOf(event, event.jobId)).toBe(numbered.get(event.sequence))
+  }
+
+  async #numbered(): Promise<ReadonlyMap<number, string>> {
+    const log = await this.#bench.log()
+    return new Map(
+      log.flatMap(({ sequence, events, jobId }) =>
+        events.map((event, index) => [sequence + index, nameOf(event, jobId)] as const),
+      ),
+    )
+  }
+
+  async #left(): Promise<readonly unknown[]> {
+    const rows = await this.#rows()
+    const left = rows.filter(({ phase, tasks }) => phase !== 'settled' || tasks.length > 0)
+    return left.map(({ id, type, status, pipeline, tasks, timers }) => ({ id, type, status, pipeline, tasks, timers }))
   }
 
   async #rows(): Promise<readonly Job[]> {
@@ -225,6 +212,52 @@ export class World {
   }
 
   #start(): Promise<Host> {
-    return this.#bench.start({ jobs: [this.#type], concurrency: 2 })
+    return this.#bench.start({ jobs: Object.values(this.#types), concurrency: 2 })
   }
+}
+
+function holdsSlot({ phase, vacates, tasks }: Job): boolean {
+  return (phase !== 'settled' && !vacates) || tasks.some(({ status }) => status !== 'offered')
+}
+
+function nameOf(event: Pick<JobEvent, 'type'> | { readonly type: string }, jobId: string): string {
+  return `${jobId} ${event.type}`
+}
+
+/** One function in two steps, retried once. */
+function functionType(work: Work) {
+  return defineJob({
+    type: 'function',
+    retry: { limit: 1, backoff: '500ms' },
+    killGrace: '1s',
+    execute: async (context) => {
+      await context.step('begin', () => context.attempt)
+      return await work.execute(context)
+    },
+  })
+}
+
+/** Works for 8 seconds at most, can be begun anew, and parked outside its slot, from where it comes back by itself. */
+function machineType(work: Work) {
+  const machine = createMachine({
+    initial: 'working',
+    on: { cancel: '.cancelled' },
+    states: {
+      working: {
+        invoke: { id: 'work', src: 'work', onDone: 'done', onError: 'failed' },
+        after: { 8000: 'failed' },
+        on: { park: 'parked', anew: { target: 'working', reenter: true } },
+      },
+      parked: { tags: ['vacates'], after: { 2000: 'working' }, on: { back: 'working' } },
+      done: { type: 'final' },
+      failed: { type: 'final', tags: ['failure'] },
+      cancelled: { type: 'final', tags: ['cancelled'] },
+    },
+  })
+  const command = z.object({})
+  return defineJob({
+    type: 'machine',
+    lifecycle: machine.provide({ actors: { work: task({ killGrace: '1s' }, work.execute) } }),
+    commands: { park: command, back: command, anew: command, cancel: command },
+  })
 }

@@ -123,7 +123,7 @@ test.each([
   ['a task()', task({}, () => 1), 'promise'],
   ['a callback', fromCallback(() => {}), 'callback'],
   ['an observable', fromObservable(() => subscribable), 'observable'],
-  ['an event observable', fromEventObservable(() => subscribable), 'observable'],
+  ['an event observable', fromEventObservable(() => subscribable), 'events'],
   ['a reducer', fromTransition((state: number) => state, 0), 'pure'],
   ['a reducer that throws', fromTransition(refuse, 0), 'pure'],
   ['another machine', idle, 'machine'],

@@ -166,18 +166,21 @@ describe('walks over generated charts', () => {
   })
 
   test('I16 a report under a token that is not at work is not taken', () => {
-    forWalks((steps) => {
-      for (const { world, type, op } of steps) {
-        const job = world.get(op.id)
-        if (job === undefined) continue
-        const good = new Set(job.tasks.filter(isAtWork).map(({ token }) => token))
-        for (let token = 0; token <= job.counter + 1; token++) {
-          if (good.has(token)) continue
-          expect(end(typeIn(type, job), job, token, { ok: true }, op, relativesIn(type, world))).toBeUndefined()
-          expect(release(typeIn(type, job), job, token, op).changed).toBe(false)
+    forWalks(
+      (steps) => {
+        for (const { world, type, op } of steps) {
+          const job = world.get(op.id)
+          if (job === undefined) continue
+          const good = new Set(job.tasks.filter(isAtWork).map(({ token }) => token))
+          for (let token = 0; token <= job.counter + 1; token++) {
+            if (good.has(token)) continue
+            expect(end(typeIn(type, job), job, token, { ok: true }, op, relativesIn(type, world))).toBeUndefined()
+            expect(release(typeIn(type, job), job, token, op).changed).toBe(false)
+          }
         }
-      }
-    }, 40)
+      },
+      { numRuns: 30 },
+    )
   })
 
   test('I20 an attempt is counted once for each claim that was not given back', () => {
@@ -260,36 +263,43 @@ describe('walks over generated charts', () => {
   })
 
   test('I19 a job that waits is woken: what is due is no more after it was looked at', () => {
-    forWalks((steps) => {
-      for (const { type, after } of steps) {
-        for (const job of after.values()) {
-          const wake = wakeAt(job)
-          if (wake === undefined) continue
-          expect(Number.isSafeInteger(wake)).toBe(true)
-          const at = Math.max(wake, job.updatedAt)
-          const next = due(typeIn(type, job), job, momentAt(at), relativesIn(type, after))
-          expect(next.changed).toBe(true)
-          expect(wakeAt(next.job) ?? Number.POSITIVE_INFINITY).toBeGreaterThan(at)
+    forWalks(
+      (steps) => {
+        for (const { type, after } of steps) {
+          for (const job of after.values()) {
+            const wake = wakeAt(job)
+            if (wake === undefined) continue
+            expect(Number.isSafeInteger(wake)).toBe(true)
+            const at = Math.max(wake, job.updatedAt)
+            const next = due(typeIn(type, job), job, momentAt(at), relativesIn(type, after))
+            expect(next.changed).toBe(true)
+            expect(wakeAt(next.job) ?? Number.POSITIVE_INFINITY).toBeGreaterThan(at)
+          }
         }
-      }
-    }, 40)
+      },
+      { numRuns: 30 },
+    )
   })
 
+  // By one seed, or rare ends would be missed now and then: it shows what the generators reach.
   test('the walks go everywhere', () => {
     const seen = new Map<string, number>()
     const note = (what: string) => seen.set(what, (seen.get(what) ?? 0) + 1)
-    forWalks((steps) => {
-      for (const { before, job, events, op } of changesOf(steps)) {
-        for (const { type } of events) note(type)
-        if (before?.phase !== job.phase) note(`${job.phase} ${job.outcome ?? ''} ${job.error?.code ?? ''}`.trim())
-        if (job.tasks.some(({ status }) => status === 'offered') && claimableTasks(job).length === 0) note('blocked')
-        if (job.historyValue !== undefined) note('history')
-        if (job.status === 'stopped') note('stopped')
-        for (const { status, child, inbox } of job.tasks)
-          note(`${status}${child === undefined ? '' : ' child'}${inbox.length > 0 ? ' told' : ''}`)
-        if (op.id !== job.id && before !== undefined) note('moved by a relative')
-      }
-    }, 400)
+    forWalks(
+      (steps) => {
+        for (const { before, job, events, op } of changesOf(steps)) {
+          for (const { type } of events) note(type)
+          if (before?.phase !== job.phase) note(`${job.phase} ${job.outcome ?? ''} ${job.error?.code ?? ''}`.trim())
+          if (job.tasks.some(({ status }) => status === 'offered') && claimableTasks(job).length === 0) note('blocked')
+          if (job.historyValue !== undefined) note('history')
+          if (job.status === 'stopped') note('stopped')
+          for (const { status, child, inbox } of job.tasks)
+            note(`${status}${child === undefined ? '' : ' child'}${inbox.length > 0 ? ' told' : ''}`)
+          if (op.id !== job.id && before !== undefined) note('moved by a relative')
+        }
+      },
+      { numRuns: 300, seed: 3 },
+    )
     const least = [
       'job.created',
       'job.transitioned',
@@ -317,7 +327,6 @@ describe('walks over generated charts', () => {
       'held told',
       'moved by a relative',
     ]
-    console.log(seen)
     expect(least.filter((what) => !seen.has(what))).toEqual([])
   })
 })
@@ -372,7 +381,7 @@ describe('moves of generated charts', () => {
         }
         actor.stop()
       }),
-      { numRuns: 300 },
+      { numRuns: 200 },
     )
   })
 })
@@ -484,7 +493,17 @@ const transitions = fc.array(
 )
 
 const invoke = fc.record({
-  src: fc.constantFrom('work', 'tried', 'tried', 'frail', 'patient', 'elsewhere', 'pure', 'child', 'child'),
+  src: fc.constantFrom(
+    'work',
+    ...repeated('tried', 3),
+    'frail',
+    'frail',
+    'patient',
+    'elsewhere',
+    'pure',
+    'child',
+    'child',
+  ),
   isShared: fc.boolean(),
   done: target,
   error: fc.option(target, { freq: 3 }),
@@ -566,12 +585,12 @@ interface Scope {
 }
 
 // Only by an event from outside: a parent that starts its child again as it fails would do so without end.
-const isSpoiled = ({ context, event }: Scope, n: number) => context.n === n && event.type === 'A'
+const isSpoiled = ({ context, event }: Scope, n: number) => context.n % 4 === n && event.type === 'A'
 
 const guards = {
   even: ({ context }: Scope) => context.n % 2 === 0,
   fragile: (scope: Scope) => {
-    if (isSpoiled(scope, 5)) throw new Error('fragile')
+    if (isSpoiled(scope, 1)) throw new Error('fragile')
     return true
   },
 }
@@ -580,7 +599,7 @@ const actionsByKind: { readonly [Kind in (typeof actionKinds)[number]]: unknown 
   add: assign((scope: unknown) => ({ n: ((scope as Scope).context.n + 1) % 8 })),
   keep: assign((scope: unknown) => ({ last: (scope as Scope).event.type })),
   throw: assign((scope: unknown) => {
-    if (isSpoiled(scope as Scope, 6)) throw new RangeError('thrown')
+    if (isSpoiled(scope as Scope, 2)) throw new RangeError('thrown')
     return {}
   }),
   spoil: assign((scope: unknown) => (isSpoiled(scope as Scope, 3) ? { last: Number.NaN } : {}) as never),
@@ -698,7 +717,7 @@ function typeOf(plan: Plan): AnyJobType {
 const opKinds = [
   ...repeated('send', 4),
   ...repeated('claim', 4),
-  ...repeated('end', 2),
+  ...repeated('end', 4),
   ...repeated('lose', 2),
   'release',
   'report',
@@ -739,21 +758,39 @@ const op = {
   ),
   job: fc.nat(20),
   pick: fc.nat(20),
-  ok: fc.boolean(),
+  ok: fc.constantFrom(true, false, false),
   steps: fc.constantFrom(0, 0, 0, 1, 2),
   // A clock that mostly goes on, now and then far, and sometimes back.
   passed: fc.oneof(fc.nat(200), fc.integer({ min: -2_000, max: 0 }), fc.integer({ min: 0, max: 9_000 })),
   random: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
 }
 
+const lossy = {
+  ...op,
+  job: fc.nat(1),
+  pick: fc.constant(0),
+  steps: fc.constantFrom(...repeated(0, 9), 1),
+  passed: fc.nat(50),
+}
+
 // Of all kinds, or of a machine room where processes die.
 const ops: fc.Arbitrary<readonly Op[]> = fc.oneof(
-  fc.array(fc.record({ kind: fc.constantFrom(...opKinds), ...op }), { maxLength: 50, minLength: 10, size: 'max' }),
-  fc.array(fc.record({ kind: fc.constantFrom('claim', 'lose', 'end', 'claim', 'lose'), ...op }), {
-    maxLength: 30,
-    minLength: 10,
-    size: 'max',
-  }),
+  {
+    weight: 3,
+    arbitrary: fc.array(fc.record({ kind: fc.constantFrom(...opKinds), ...op }), {
+      maxLength: 50,
+      minLength: 10,
+      size: 'max',
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.array(fc.record({ kind: fc.constantFrom('claim', 'lose'), ...lossy }), {
+      maxLength: 30,
+      minLength: 15,
+      size: 'max',
+    }),
+  },
 )
 
 const START = 1_000_000
@@ -763,10 +800,13 @@ interface Walked {
   readonly ops: readonly Op[]
 }
 
-function forWalks(check: (steps: readonly Step[], walked: Walked) => void, numRuns = 70): void {
+function forWalks(
+  check: (steps: readonly Step[], walked: Walked) => void,
+  options: fc.Parameters<[Plan, readonly Op[]]> = {},
+): void {
   fc.assert(
     fc.property(plans, ops, (plan, list) => check(walk(typeOf(plan), list), { plan, ops: list })),
-    { numRuns },
+    { numRuns: 60, ...options },
   )
 }
 
@@ -779,12 +819,15 @@ interface Placed {
 
 /** Every event in the places that a walk reaches. */
 function forPlaces(check: (placed: Placed) => void): void {
-  forWalks((steps, { plan }) => {
-    const chart = createChart(machineOf(plan))
-    for (const place of placesOf(steps).slice(0, 5)) {
-      for (const type of eventTypes) check({ plan, chart, place, event: { type } })
-    }
-  }, 15)
+  forWalks(
+    (steps, { plan }) => {
+      const chart = createChart(machineOf(plan))
+      for (const place of placesOf(steps).slice(0, 5)) {
+        for (const type of eventTypes) check({ plan, chart, place, event: { type } })
+      }
+    },
+    { numRuns: 15 },
+  )
 }
 
 function walk(type: AnyJobType, list: readonly Op[], store: (job: Job) => Job = (job) => job): readonly Step[] {

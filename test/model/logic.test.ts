@@ -22,7 +22,7 @@ test.each([
   ['a task()', task({}, run), 'promise'],
   ['a callback', fromCallback(run), 'callback'],
   ['an observable', fromObservable(run), 'observable'],
-  ['an event observable', fromEventObservable(run), 'observable'],
+  ['an event observable', fromEventObservable(run), 'events'],
   ['transition logic', fromTransition(run, 0), 'pure'],
   ['a machine', createMachine({ context: run }), 'machine'],
   ['a machine of a setup', setup({}).createMachine({}), 'machine'],

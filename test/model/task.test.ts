@@ -65,6 +65,16 @@ test('in a plain actor a task runs as promise logic: progress and lines go nowhe
   expect(await toPromise(actor)).toEqual(expected)
 })
 
+test('in a plain actor what a task sends goes nowhere, and nobody writes to its inbox', async () => {
+  const logic = task({}, async ({ send, inbox }) => {
+    await send({ type: 'MORE' })
+    const heard: unknown[] = []
+    for await (const message of inbox) heard.push(message)
+    return heard
+  })
+  expect(await toPromise(createActor(logic).start())).toEqual([])
+})
+
 test('in a plain actor a task fails as a promise does, also where its code is no promise', async () => {
   const logic = task({}, () => {
     throw new RangeError('too far')
@@ -115,5 +125,7 @@ function contextWith(input: unknown): TaskContext {
     progress: () => {},
     log: () => {},
     step: async (name, run) => await run({ key: name, signal: new AbortController().signal }),
+    send: async () => {},
+    inbox: (async function* () {})(),
   }
 }

@@ -3,7 +3,7 @@ import type { AnyJobType } from '../../model/definition.ts'
 import { JobchartError } from '../../model/error.ts'
 import type { Actor } from '../../model/event.ts'
 import type { Job, JobId } from '../../model/job.ts'
-import { assertStorable, type Json } from '../../model/storable.ts'
+import { assertStorable, type Json, storableCopy } from '../../model/storable.ts'
 import type { ChartEvent } from '../../model/transition.ts'
 import type { Principal, Target } from '../../port/policy.ts'
 import { advance, type Change, decideWith, land, moment } from '../advance.ts'
@@ -171,8 +171,7 @@ async function parseCommand(type: AnyJobType, command: ChartEvent): Promise<Char
   }
   const parsed = await parseWith(schema, fields, `command "${name}"`)
   const event = { ...(typeof parsed === 'object' ? parsed : {}), type: name }
-  assertStorable(event, `command "${name}"`, true)
-  return event
+  return storableCopy(event, `command "${name}"`, true) as unknown as ChartEvent
 }
 
 function settled(job: Job): JobchartError {

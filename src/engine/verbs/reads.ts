@@ -75,13 +75,16 @@ export async function list(
     scopes,
     labels,
     ...(view === 'mine' ? { createdBy: who.id } : {}),
+    // Child jobs stand behind their parents, unless their own type is asked for.
+    ...(options.type === undefined ? { parentId: null } : {}),
   }
+  const asked = Object.keys(options).filter((key) => options[key as keyof typeof options] !== undefined)
   const after = cursor === undefined ? {} : { after: readCursor(cursor, who) }
   // One more than asked for tells whether there is a next page.
   const jobs = await core.storage.find(filter, { limit: limit + 1, ...after })
   const page = jobs.slice(0, limit)
   const last = page.at(-1)
-  const items = await Promise.all(page.map((job) => shown(core, who, job, signal)))
+  const items = await Promise.all(page.map((job) => shown(core, who, job, asked, signal)))
   return {
     items: items.flatMap((item) => item ?? []),
     ...(jobs.length > limit && last !== undefined ? { nextCursor: writeCursor(last, who) } : {}),
@@ -153,12 +156,16 @@ async function shown(
   core: Core,
   who: Principal,
   job: Job,
+  asked: readonly string[],
   signal: AbortSignal | undefined,
 ): Promise<JobView | undefined> {
   try {
-    return viewOf(job, await authorizeJob(core, who, job, { action: 'get', signal }))
+    const view = viewOf(job, await authorizeJob(core, who, job, { action: 'get', signal }))
+    // That a job is found by a field would tell the field.
+    return view.redacted?.some((field) => asked.includes(field)) === true ? undefined : view
   } catch (error) {
-    if (error instanceof JobchartError) return undefined
+    const isHidden = error instanceof JobchartError && (error.code === 'JOB_NOT_FOUND' || error.code === 'FORBIDDEN')
+    if (isHidden) return undefined
     throw error
   }
 }

@@ -1,0 +1,48 @@
+import { closeSync, fdatasyncSync, openSync, statfsSync, unlinkSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** By the type that statfs(2) reports. */
+const FILESYSTEMS: ReadonlyMap<number, string> = new Map([
+  [0xef53, 'ext4'],
+  [0x58465342, 'xfs'],
+  [0x9123683e, 'btrfs'],
+  [0x794c7630, 'overlayfs'],
+  [0x2fc12fc1, 'zfs'],
+  [0x01021994, 'tmpfs'],
+  [0x858458f6, 'ramfs'],
+  [0x6969, 'nfs'],
+])
+
+/** A page of SQLite's, by default. */
+const PAGE_BYTES = 4_096
+const SYNCS = 50
+
+/**
+ * The name of the filesystem that a folder is on.
+ *
+ * @throws {Error}  it keeps nothing on a disk: a wait for the disk would cost nothing there.
+ */
+export function filesystemOf(folder: string): string {
+  const { type } = statfsSync(folder)
+  const name = FILESYSTEMS.get(type) ?? `type 0x${type.toString(16)}`
+  if (name === 'tmpfs' || name === 'ramfs') throw new Error(`"${folder}" is in memory (${name}); give --dir on a disk`)
+  return name
+}
+
+/** Milliseconds that each of a few appended pages took to be written and to reach the disk (fdatasync). */
+export function fdatasyncMs(folder: string): readonly number[] {
+  const file = join(folder, 'fdatasync')
+  const page = Buffer.alloc(PAGE_BYTES, 'x')
+  const fd = openSync(file, 'w')
+  try {
+    return Array.from({ length: SYNCS }, () => {
+      const begin = performance.now()
+      writeSync(fd, page)
+      fdatasyncSync(fd)
+      return performance.now() - begin
+    })
+  } finally {
+    closeSync(fd)
+    unlinkSync(file)
+  }
+}

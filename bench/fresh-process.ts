@@ -1,0 +1,48 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import type { Measured } from './measure.ts'
+
+/** One measurement: an argument list of measure.ts. */
+export interface Measurement {
+  readonly kind: string
+  readonly name: string
+  readonly jobs: number
+}
+
+/** Where and for how long a measurement may run. */
+export interface Bounds {
+  /** Absolute; the measurement makes a folder of its own inside. */
+  readonly folder: string
+  /** Milliseconds, after which the process is killed. */
+  readonly timeoutMs: number
+  /** Kills the process when aborted. */
+  readonly signal: AbortSignal
+}
+
+const SCRIPT = fileURLToPath(new URL('measure.ts', import.meta.url))
+
+/**
+ * Measures in a process of its own, so that no figure depends on what ran before it.
+ *
+ * @throws {Error}  the process failed, was killed, or printed no figures.
+ */
+export async function measureInFreshProcess(measurement: Measurement, bounds: Bounds): Promise<Measured> {
+  const { kind, name, jobs } = measurement
+  const { folder, timeoutMs, signal } = bounds
+  const printed = await new Promise<string>((resolve, reject) => {
+    const options = { timeout: timeoutMs, signal, killSignal: 'SIGKILL' } as const
+    execFile(process.execPath, [SCRIPT, kind, name, String(jobs), folder], options, (error, stdout, stderr) => {
+      if (error === null) resolve(stdout)
+      else if (signal.aborted) reject(error)
+      else if (error.killed === true) reject(new Error(`killed after ${timeoutMs / 1_000} s`))
+      else reject(new Error(reasonIn(stderr) ?? error.message))
+    })
+  })
+  // Written by measure.ts of this folder, so its shape is known.
+  return JSON.parse(printed) as Measured
+}
+
+/** The line of an uncaught error that says what was wrong, among the source and the stack that Node prints with it. */
+function reasonIn(stderr: string): string | undefined {
+  return stderr.split('\n').find((line) => /^\w*Error\b/.test(line))
+}

@@ -1,0 +1,40 @@
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createEngine, defineJob } from 'jobchart'
+import { sqliteStorage } from 'jobchart/sqlite'
+import type { Measured } from './measure.ts'
+import { quantile } from './statistics.ts'
+
+/** Submits that are timed. */
+export const SUBMITS = 200
+const WARM_UP = 50
+/** Between one job's end and the next submit, so that the engine has nothing to do when it comes. */
+const PAUSE_MS = 5
+
+/** Milliseconds from the call of `submit` on an idle engine to the first line of the handler. SQLite FULL. */
+export async function latency(folder: string): Promise<Measured> {
+  let startedAt = Number.NaN
+  const noop = defineJob({
+    type: 'noop',
+    execute: () => {
+      startedAt = performance.now()
+    },
+  })
+  const engine = await createEngine({ jobs: [noop], storage: sqliteStorage(join(folder, 'jobchart.db')) })
+  try {
+    const ada = engine.as({ id: 'ada', role: 'editor' })
+    const waitedMs: number[] = []
+    for (let n = 0; n < WARM_UP + SUBMITS; n++) {
+      await sleep(PAUSE_MS)
+      const submittedAt = performance.now()
+      const { id } = await ada.submit(noop, { n })
+      const { outcome } = await ada.result(id)
+      if (outcome !== 'success') throw new Error(`job ${n} ended as ${outcome}`)
+      waitedMs.push(startedAt - submittedAt)
+    }
+    const timed = waitedMs.slice(WARM_UP)
+    return { figures: { p50Ms: quantile(timed, 0.5), p99Ms: quantile(timed, 0.99) }, facts: {} }
+  } finally {
+    await engine.stop()
+  }
+}

@@ -1,0 +1,68 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { findPackageJSON } from 'node:module'
+import { arch, availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os'
+import Database from 'better-sqlite3'
+import { filesystemOf } from './disk.ts'
+
+/** What the figures were measured on. */
+export interface Machine {
+  readonly cores: number
+  readonly cpu: string
+  readonly memoryGiB: number
+  readonly system: string
+  /** Of the folder that the databases are in. */
+  readonly filesystem: string
+  /** Processes that wanted a core in the minute before the run: over a tenth, something else was running. */
+  readonly loadBefore: number
+  readonly node: string
+  /** As `git describe` names the source; absent outside a clone. */
+  readonly source?: string
+  readonly packages: { readonly [name: string]: string }
+  /** The version of SQLite in each driver. */
+  readonly sqlite: { readonly 'node:sqlite': string; readonly 'better-sqlite3': string }
+}
+
+/** Reads what the figures are measured on. */
+export function readMachine(folder: string): Machine {
+  const source = describeSource()
+  const names = ['xstate', 'p-queue', 'plainjob', 'better-sqlite3']
+  return {
+    cores: availableParallelism(),
+    cpu: cpus()[0]?.model.trim() ?? 'unknown',
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    system: `${type()} ${release()} ${arch()}`,
+    filesystem: filesystemOf(folder),
+    loadBefore: loadavg()[0] ?? 0,
+    node: process.versions.node,
+    ...(source === undefined ? {} : { source }),
+    packages: Object.fromEntries([
+      ['jobchart', versionIn(new URL('../package.json', import.meta.url))],
+      ...names.map((name) => [name, versionIn(findPackageJSON(name, import.meta.url) ?? '')]),
+    ]),
+    sqlite: { 'node:sqlite': process.versions.sqlite ?? 'none', 'better-sqlite3': peerSqliteVersion() },
+  }
+}
+
+function versionIn(file: string | URL): string {
+  const { version } = JSON.parse(readFileSync(file, 'utf8')) as { readonly version?: unknown }
+  return String(version)
+}
+
+function peerSqliteVersion(): string {
+  const database = new Database(':memory:')
+  try {
+    return String(database.prepare('SELECT sqlite_version()').pluck().get())
+  } finally {
+    database.close()
+  }
+}
+
+function describeSource(): string | undefined {
+  try {
+    const options = { cwd: import.meta.dirname, encoding: 'utf8', stdio: 'pipe', timeout: 5_000 } as const
+    return execFileSync('git', ['describe', '--always', '--dirty'], options).trim()
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * One measurement in this process, printed as JSON: what `run.ts` starts for each figure, and what a profiler is put on.
+ *
+ * ```
+ * node --cpu-prof bench/measure.ts closed jobchart-memory 20000 .
+ * ```
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import type { Facts } from './subjects/subject.ts'
+
+/** What one measurement gives. A figure's name ends in its unit. */
+export interface Measured {
+  readonly figures: { readonly [name: string]: number }
+  readonly facts: Facts
+}
+
+// Each kind is loaded where it is measured: a process holds nothing of the others.
+async function measure(kind: string, name: string, jobs: number, folder: string): Promise<Measured> {
+  switch (kind) {
+    case 'closed':
+    case 'burst': {
+      const { throughput } = await import('./throughput.ts')
+      return await throughput(kind, name, jobs, folder)
+    }
+    case 'latency': {
+      const { latency } = await import('./latency.ts')
+      return await latency(folder)
+    }
+    case 'transition': {
+      const { measureTransitions } = await import('./transition.ts')
+      return await measureTransitions(name)
+    }
+    default:
+      throw new Error(`no measurement "${kind}"`)
+  }
+}
+
+if (import.meta.main) {
+  const [kind = '', name = '', jobs = '1000', parent = '.'] = process.argv.slice(2)
+  const folder = await mkdtemp(join(resolve(parent), 'jobchart-bench-'))
+  try {
+    console.log(JSON.stringify(await measure(kind, name, Number(jobs), folder)))
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,72 @@
+import { resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+
+export const KINDS = ['closed', 'burst', 'latency', 'transition'] as const
+/** What is measured; a heading of the report each. */
+export type Kind = (typeof KINDS)[number]
+
+/** The command line, read once. */
+export interface Options {
+  readonly kinds: readonly Kind[]
+  /** Only rows whose name contains one of these; empty: all. */
+  readonly names: readonly string[]
+  readonly jobs: number
+  readonly rounds: number
+  /** Absolute. */
+  readonly dir: string
+  /** Absolute; where raw figures are written. */
+  readonly json: string | undefined
+  /** For one measurement. */
+  readonly timeoutMs: number
+}
+
+export const USAGE = `Usage: npm run bench -- [options]
+
+  --only KIND,…     what is measured: ${KINDS.join(', ')}; all by default
+  --subjects NAME,… only rows whose name contains one of these, e.g. jobchart or plainjob-full
+  --jobs N          jobs of a run; default 2000 (p-queue runs 30 times as many, plainjob on FULL a quarter)
+  --rounds N        runs of which the median is taken; default 5
+  --dir FOLDER      where the databases are made, in a folder of their own; default: here. It must be on a disk
+  --json FILE       also write the figures of every round there
+  --timeout SECONDS how long one measurement may take before it is killed; default 60`
+
+/** @throws {Error}  an option is unknown or cannot work; undefined: help was asked for. */
+export function parseOptions(args: readonly string[]): Options | undefined {
+  const text = { type: 'string' } as const
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      only: text,
+      subjects: text,
+      jobs: text,
+      rounds: text,
+      dir: text,
+      json: text,
+      timeout: text,
+      help: { type: 'boolean' },
+    },
+  })
+  if (values.help === true) return undefined
+  return {
+    kinds: kindsIn(values.only ?? KINDS.join(',')),
+    names: values.subjects?.split(',') ?? [],
+    jobs: wholeNumber('jobs', values.jobs ?? '2000', 1_000_000),
+    rounds: wholeNumber('rounds', values.rounds ?? '5', 100),
+    dir: resolve(values.dir ?? '.'),
+    json: values.json === undefined ? undefined : resolve(values.json),
+    timeoutMs: wholeNumber('timeout', values.timeout ?? '60', 3_600) * 1_000,
+  }
+}
+
+function kindsIn(text: string): readonly Kind[] {
+  const asked = text.split(',')
+  const unknown = asked.filter((each) => !KINDS.some((kind) => kind === each))
+  if (unknown.length > 0) throw new Error(`--only takes ${KINDS.join(', ')}; found "${unknown.join(',')}"`)
+  return KINDS.filter((kind) => asked.includes(kind))
+}
+
+function wholeNumber(name: string, text: string, max: number): number {
+  const value = Number(text)
+  if (Number.isSafeInteger(value) && value >= 1 && value <= max) return value
+  throw new Error(`--${name} takes a whole number from 1 to ${max}; found "${text}"`)
+}

@@ -1,0 +1,97 @@
+import type { Machine } from './machine.ts'
+import type { Measured } from './measure.ts'
+import type { Kind } from './options.ts'
+import type { Row } from './plan.ts'
+import { quantile, summarize } from './statistics.ts'
+import { IN_FLIGHT } from './throughput.ts'
+
+/** What became of a row: the figures of each round, up to the one that failed. */
+export interface Outcome {
+  readonly row: Row
+  readonly rounds: readonly Measured[]
+  readonly failure?: string
+}
+
+const HEADINGS: { readonly [kind in Kind]: string } = {
+  closed: `No-op jobs a second, submitted, run and stored: ${IN_FLIGHT} clients, each waits for its job's end`,
+  burst: `No-op jobs a second, submitted, run and stored: all submitted at once, ${IN_FLIGHT} handlers`,
+  latency: 'Idle engine: milliseconds from submit to the first line of the handler',
+  transition: 'The default lifecycle, without storage: microseconds',
+}
+
+/** A figure's heading, and how many digits of it mean something. */
+const FIGURES: { readonly [name: string]: { readonly heading: string; readonly digits: number } } = {
+  jobsPerSecond: { heading: 'jobs/s', digits: 0 },
+  cpuUs: { heading: 'CPU µs per job', digits: 1 },
+  p50Ms: { heading: 'p50 ms', digits: 2 },
+  p99Ms: { heading: 'p99 ms', digits: 2 },
+  transitionUs: { heading: 'µs per transition', digits: 2 },
+  jobUs: { heading: 'µs per job', digits: 2 },
+}
+
+/** What the figures were measured on, and by which command. */
+export function describeRun(machine: Machine, command: string, syncsMs: readonly number[]): string {
+  const { packages, sqlite } = machine
+  const source = machine.source === undefined ? '' : ` (${machine.source})`
+  const peers = Object.entries(packages).map(
+    ([name, version]) => `${name} ${version}${name === 'jobchart' ? source : ''}`,
+  )
+  const lines = [
+    `command     ${command}`,
+    `machine     ${machine.cores} cores, ${machine.cpu}, ${machine.memoryGiB} GiB, ${machine.system}`,
+    `load        ${machine.loadBefore.toFixed(2)} in the minute before`,
+    `disk        ${machine.filesystem}; a page appended and synced: p50 ${number(quantile(syncsMs, 0.5), 2)} ms, p99 ${number(quantile(syncsMs, 0.99), 2)} ms`,
+    `Node        ${machine.node}, with SQLite ${sqlite['node:sqlite']}; better-sqlite3 has SQLite ${sqlite['better-sqlite3']}`,
+    `packages    ${peers.join(', ')}`,
+  ]
+  return lines.join('\n')
+}
+
+/** One table for each kind of measurement, as Markdown. */
+export function describeOutcomes(outcomes: readonly Outcome[]): string {
+  const byKind = Map.groupBy(outcomes, ({ row }) => row.kind)
+  return [...byKind].map(([kind, rows]) => `${HEADINGS[kind]}\n\n${tableOf(rows)}`).join('\n\n')
+}
+
+function tableOf(outcomes: readonly Outcome[]): string {
+  const names = [...new Set(outcomes.flatMap(({ rounds }) => Object.keys(rounds[0]?.figures ?? {})))]
+  const isStored = outcomes.some(({ rounds }) => rounds[0]?.facts.synchronous !== undefined)
+  const hasJobs = outcomes.some(({ row }) => row.jobs > 0)
+  const headings = names.flatMap((name) => [FIGURES[name]?.heading ?? name, 'lowest – highest'])
+  const head = ['', ...(isStored ? ['synchronous'] : []), ...(hasJobs ? ['jobs'] : []), 'rounds', ...headings]
+  const rows = outcomes.map(({ row, rounds, failure }) => {
+    const figures = names.flatMap((name) => figureCells(name, rounds))
+    return [
+      row.label,
+      ...(isStored ? [rounds[0]?.facts.synchronous ?? ''] : []),
+      ...(hasJobs ? [number(row.jobs, 0)] : []),
+      String(rounds.length),
+      ...(failure === undefined ? figures : [`FAILED: ${failure}`]),
+    ]
+  })
+  return markdown(head, rows)
+}
+
+function figureCells(name: string, rounds: readonly Measured[]): readonly string[] {
+  const values = rounds.flatMap(({ figures }) => figures[name] ?? [])
+  if (values.length === 0) return ['', '']
+  const { median, lowest, highest } = summarize(values)
+  const digits = FIGURES[name]?.digits ?? 2
+  return [number(median, digits), `${number(lowest, digits)} – ${number(highest, digits)}`]
+}
+
+function markdown(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((cells) => cells[column]?.length ?? 0), 3))
+  const line = (cells: readonly string[]) =>
+    `| ${widths.map((width, column) => pad(cells[column] ?? '', width, column)).join(' | ')} |`
+  const rule = `|${widths.map((width, column) => (column === 0 ? '-'.repeat(width + 2) : `${'-'.repeat(width + 1)}:`)).join('|')}|`
+  return [line(head), rule, ...rows.map(line)].join('\n')
+}
+
+function pad(text: string, width: number, column: number): string {
+  return column === 0 ? text.padEnd(width) : text.padStart(width)
+}
+
+function number(value: number, digits: number): string {
+  return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
+}

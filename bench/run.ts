@@ -1,0 +1,84 @@
+/**
+ * What a run costs, beside peers in the same run. See README.md.
+ *
+ * Each round makes every measurement once, each in a fresh process; then comes the next round, so that what the machine
+ * does meanwhile falls on all of them alike.
+ */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fdatasyncMs } from './disk.ts'
+import { measureInFreshProcess } from './fresh-process.ts'
+import { readMachine } from './machine.ts'
+import type { Measured } from './measure.ts'
+import { type Options, parseOptions, USAGE } from './options.ts'
+import { planRows, type Row } from './plan.ts'
+import { describeOutcomes, describeRun, type Outcome } from './report.ts'
+
+/** Measures, prints and writes. @returns the exit code: 1 if a measurement failed. */
+async function bench(options: Options, args: readonly string[], signal: AbortSignal): Promise<number> {
+  const rows = planRows(options)
+  if (rows.length === 0) throw new Error('nothing of that name is measured; see --help')
+  const machine = readMachine(options.dir)
+  const command = ['npm run bench', ...(args.length === 0 ? [] : ['--', ...args])].join(' ')
+  const folder = await mkdtemp(join(options.dir, 'jobchart-bench-'))
+  try {
+    const { outcomes, syncsMs } = await measureAll(rows, options, folder, signal)
+    console.log(`${describeRun(machine, command, syncsMs)}\n\n${describeOutcomes(outcomes)}`)
+    if (options.json !== undefined) {
+      await writeFile(
+        options.json,
+        `${JSON.stringify({ command, machine, fdatasyncMs: syncsMs, outcomes }, null, 2)}\n`,
+      )
+    }
+    return outcomes.some(({ failure }) => failure !== undefined) ? 1 : 0
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function measureAll(rows: readonly Row[], options: Options, folder: string, signal: AbortSignal) {
+  const measured = new Map<Row, Measured[]>(rows.map((row) => [row, []]))
+  const failures = new Map<Row, string>()
+  const syncsMs: number[] = []
+  for (let round = 1; round <= options.rounds; round++) {
+    syncsMs.push(...fdatasyncMs(folder))
+    for (const row of rows) {
+      // One that failed once would cost its whole time in every round.
+      if (failures.has(row)) continue
+      say(`round ${round} of ${options.rounds}: ${row.kind} ${row.name}`)
+      try {
+        const result = await measureInFreshProcess(row, { folder, timeoutMs: options.timeoutMs, signal })
+        measured.get(row)?.push(result)
+      } catch (error) {
+        signal.throwIfAborted()
+        failures.set(row, error instanceof Error ? error.message : String(error))
+      }
+    }
+  }
+  say('')
+  const outcomes = rows.map((row): Outcome => {
+    const failure = failures.get(row)
+    return { row, rounds: measured.get(row) ?? [], ...(failure === undefined ? {} : { failure }) }
+  })
+  return { outcomes, syncsMs }
+}
+
+/** On a terminal, one line that is written over. */
+function say(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`)
+}
+
+const stop = new AbortController()
+for (const name of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(name, () => stop.abort(new Error(`stopped by ${name}`)))
+}
+
+try {
+  const args = process.argv.slice(2)
+  const options = parseOptions(args)
+  if (options === undefined) console.log(USAGE)
+  else process.exitCode = await bench(options, args, stop.signal)
+} catch (error) {
+  console.error(`bench: ${error instanceof Error ? error.message : String(error)}`)
+  process.exitCode = 1
+}

@@ -1,0 +1,74 @@
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { better, defineQueue, defineWorker, JobStatus, type Logger } from 'plainjob'
+import { checkCount, checkedSynchronous, type Subject } from './subject.ts'
+
+/** By default plainjob logs several lines for each job to the console, which would be what is measured. */
+const SILENT: Logger = { error: () => {}, warn: () => {}, info: () => {}, debug: () => {} }
+
+/** Its default of 1,000 ms would stand in the figures wherever a worker finds the queue empty for a moment. */
+const POLL_MS = 10
+
+/**
+ * plainjob as its README shows it. It has nothing to wait for one job by, so a map from id to promise stands on its
+ * `onCompleted`, which it calls after the job is marked as done.
+ *
+ * @param synchronous  `NORMAL` is what plainjob sets itself; `FULL` is set after it, on the same connection.
+ * @param workers  each takes one job at a time.
+ */
+export async function openPlainjob(folder: string, synchronous: 'NORMAL' | 'FULL', workers: number): Promise<Subject> {
+  const database = new Database(join(folder, 'plainjob.db'))
+  const queue = defineQueue({ connection: better(database), logger: SILENT })
+  if (synchronous === 'FULL') database.pragma('synchronous = FULL')
+  const waiting = new Map<number, PromiseWithResolvers<void>>()
+  let onCompleted = (id: number) => waiting.get(id)?.resolve()
+  let onFailed = (id: number, error: string) => waiting.get(id)?.reject(new Error(error))
+  const pool = Array.from({ length: workers }, () =>
+    defineWorker('noop', () => undefined, {
+      queue,
+      logger: SILENT,
+      pollIntervall: POLL_MS,
+      onCompleted: ({ id }) => onCompleted(id),
+      onFailed: ({ id }, error) => onFailed(id, error),
+    }),
+  )
+  let running: Promise<unknown> | undefined
+  // Started when the first jobs are there: no worker begins with a pause.
+  const start = () => {
+    running ??= Promise.resolve().then(() => Promise.all(pool.map((worker) => worker.start())))
+  }
+
+  return {
+    complete: async (n) => {
+      const { id } = queue.add('noop', { n })
+      const done = Promise.withResolvers<void>()
+      waiting.set(id, done)
+      start()
+      await done.promise
+      waiting.delete(id)
+    },
+    completeAll: async (jobs) => {
+      let completed = 0
+      const all = Promise.withResolvers<void>()
+      onCompleted = () => {
+        if (++completed === jobs) all.resolve()
+      }
+      onFailed = (_, error) => all.reject(new Error(error))
+      queue.addMany(
+        'noop',
+        Array.from({ length: jobs }, (_, n) => ({ n })),
+      )
+      start()
+      await all.promise
+    },
+    check: async (jobs) => {
+      checkCount(queue.countJobs({ status: JobStatus.Done }), jobs)
+      return { synchronous: checkedSynchronous(database.pragma('synchronous', { simple: true }), synchronous) }
+    },
+    close: async () => {
+      await Promise.all(pool.map((worker) => worker.stop()))
+      await running
+      queue.close()
+    },
+  }
+}

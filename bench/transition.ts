@@ -1,0 +1,186 @@
+/**
+ * What the model itself costs: no storage, no executor, no promise.
+ *
+ * This is the one part of the benchmark that reads the source instead of the built package, since no public entry
+ * exports the decisions. XState runs the default lifecycle's machine, which is written out below; that each ends
+ * a job alike is checked before anything is timed.
+ */
+import { createActor, createMachine, initialTransition, transition } from 'xstate'
+import { claim, create, end, type NewJob, send } from '../src/model/decision.ts'
+import { type AnyJobType, defineJob } from '../src/model/definition.ts'
+import type { Measured } from './measure.ts'
+
+/** What can move a chart. */
+export const MOVERS = {
+  'jobchart-chart': { label: "jobchart's chart: place and event to place" },
+  'jobchart-model': { label: "jobchart's model: job record and event to job record" },
+  'xstate-transition': { label: 'XState, transition()' },
+  'xstate-actor': { label: 'XState, a live actor per job' },
+} as const
+
+type MoverName = keyof typeof MOVERS
+
+/** Each of the two figures is measured this long, after a discarded run as long. */
+const MEASURED_MS = 150
+/** Repetitions between two looks at the clock. */
+const BATCH = 100
+
+const STARTED = { type: 'task.started' }
+const LOST = { type: 'task.lost' }
+const DONE = { type: 'xstate.done.actor.execute', output: 42, actorId: 'execute' }
+/** The task that has ended stands in the row no more. */
+const ENDED = { children: [], nextEntry: 2 }
+const MOMENT = { at: 1_700_000_000_000, random: 0.5, heartbeatMs: 2_000 }
+const SEED: NewJob = {
+  id: '01890a5d-ac96-774b-bcce-b302099a8057',
+  tenant: 'default',
+  createdBy: 'ada',
+  trigger: 'manual',
+  labels: {},
+  priority: 0,
+}
+
+/** One way of moving a chart. */
+interface Mover {
+  /** Two transitions, there and back: queued –task.started→ running –task.lost→ queued. */
+  readonly thereAndBack: () => void
+  /** A whole job: its start, task.started, its task's end. Returns the label it ended with. */
+  readonly wholeJob: () => unknown
+}
+
+/**
+ * Microseconds per transition and per whole job.
+ *
+ * @throws {Error}  there is no mover of that name, or the movers do not end a job alike.
+ */
+export async function measureTransitions(name: string): Promise<Measured> {
+  if (!isMoverName(name)) throw new Error(`no mover "${name}"`)
+  checkEnd(name)
+  const mover = moverOf(name)
+  const transitionUs = microsecondsOf(mover.thereAndBack) / 2
+  return { figures: { transitionUs, jobUs: microsecondsOf(mover.wholeJob) }, facts: {} }
+}
+
+function isMoverName(name: string): name is MoverName {
+  return Object.hasOwn(MOVERS, name)
+}
+
+function checkEnd(name: MoverName): void {
+  const found = moverOf(name).wholeJob()
+  if (found !== 'completed') throw new Error(`${name} should end as completed; found ${String(found)}`)
+}
+
+function microsecondsOf(run: () => unknown): number {
+  timed(run)
+  return timed(run)
+}
+
+function timed(run: () => unknown): number {
+  const begin = performance.now()
+  for (let runs = BATCH; ; runs += BATCH) {
+    for (let n = 0; n < BATCH; n++) run()
+    const ms = performance.now() - begin
+    if (ms >= MEASURED_MS) return (ms * 1_000) / runs
+  }
+}
+
+function moverOf(name: MoverName): Mover {
+  switch (name) {
+    case 'jobchart-chart':
+      return chartMover(defineJob({ type: 'noop', execute: () => 42 }))
+    case 'jobchart-model':
+      return modelMover(defineJob({ type: 'noop', execute: () => 42 }))
+    case 'xstate-transition':
+      return transitionMover()
+    case 'xstate-actor':
+      return actorMover()
+  }
+}
+
+function chartMover({ chart }: AnyJobType): Mover {
+  const origin = { children: [{ id: 'execute', src: 'execute', entry: 1 }], nextEntry: 2 }
+  let { place } = chart.start(undefined)
+  return {
+    thereAndBack: () => {
+      place = chart.move(place, STARTED, origin).place
+      place = chart.move(place, LOST, origin).place
+    },
+    wholeJob: () => {
+      const begun = chart.start(undefined)
+      const running = chart.move(begun.place, STARTED, origin)
+      return chart.move(running.place, DONE, ENDED).meaning.label
+    },
+  }
+}
+
+function modelMover(type: AnyJobType): Mover {
+  let { job } = create(type, SEED, MOMENT)
+  return {
+    thereAndBack: () => {
+      job = send(type, job, STARTED, MOMENT).job
+      job = send(type, job, LOST, MOMENT).job
+    },
+    wholeJob: () => {
+      const created = create(type, SEED, MOMENT).job
+      const [task] = created.tasks
+      const claimed = claim(type, created, task?.entry ?? 0, 'instance', MOMENT).job
+      return end(type, claimed, claimed.counter, { ok: true, output: 42 }, MOMENT)?.job.status
+    },
+  }
+}
+
+/** The machine of jobs that are given as a function, as src/model/definition.ts has it. */
+function defaultLifecycle() {
+  const still = { status: 'active', output: undefined, error: undefined, input: undefined } as const
+  const outputOf = ({ event }: { readonly event: object }) => ('output' in event ? event.output : undefined)
+  // Logic that does nothing: XState's type for it names methods that a chart without a running child never calls.
+  const inert = { transition: () => still, getInitialSnapshot: () => still, getPersistedSnapshot: () => still } as never
+  return createMachine({
+    id: 'job',
+    initial: 'queued',
+    context: {},
+    invoke: { id: 'execute', src: 'execute', onDone: '.completed', onError: '.failed' },
+    on: { cancel: '.cancelled' },
+    states: {
+      queued: { on: { 'task.started': 'running' } },
+      running: { on: { 'task.lost': 'queued' } },
+      completed: { type: 'final', tags: ['success'], output: outputOf },
+      failed: { type: 'final', tags: ['failure'] },
+      cancelled: { type: 'final', tags: ['cancelled'] },
+    },
+    output: outputOf,
+  }).provide({ actors: { execute: inert } })
+}
+
+function transitionMover(): Mover {
+  const machine = defaultLifecycle()
+  let [snapshot] = initialTransition(machine)
+  return {
+    thereAndBack: () => {
+      ;[snapshot] = transition(machine, snapshot, STARTED)
+      ;[snapshot] = transition(machine, snapshot, LOST)
+    },
+    wholeJob: () => {
+      const [begun] = initialTransition(machine)
+      const [running] = transition(machine, begun, STARTED)
+      return transition(machine, running, DONE)[0].value
+    },
+  }
+}
+
+function actorMover(): Mover {
+  const machine = defaultLifecycle()
+  const actor = createActor(machine).start()
+  return {
+    thereAndBack: () => {
+      actor.send(STARTED)
+      actor.send(LOST)
+    },
+    wholeJob: () => {
+      const job = createActor(machine).start()
+      job.send(STARTED)
+      job.send(DONE)
+      return job.getSnapshot().value
+    },
+  }
+}

@@ -1,0 +1,83 @@
+import type { TaskEnd, TaskReport } from '../model/decision.ts'
+import type { AnyLogic, LogicKind } from '../model/logic.ts'
+import { errorValue } from '../model/record.ts'
+import type { Json } from '../model/storable.ts'
+import type { Inbox, Message } from './inbox.ts'
+
+/** What a callback or an observable is run with. */
+export interface LiveRun {
+  readonly kind: LogicKind
+  readonly logic: AnyLogic
+  readonly input: unknown
+  readonly signal: AbortSignal
+  readonly inbox: Inbox
+  /** Tells the chart, in the order of the calls. */
+  readonly report: (said: TaskReport) => void
+}
+
+// In XState these are the actor itself and its system; here the actor is a row, which code can only reach by sending.
+const inert = {
+  self: Object.freeze({ send: () => {} }),
+  system: Object.freeze({ get: () => undefined }),
+  emit: () => {},
+}
+
+/** Runs a callback or an observable until it ends by itself or is told to stop. It never rejects. */
+export function runLive(run: LiveRun): Promise<TaskEnd> {
+  return new Promise((resolve) => {
+    const end = (result: TaskEnd) => {
+      run.inbox.close()
+      resolve(result)
+    }
+    try {
+      const stop = run.kind === 'callback' ? startCallback(run) : startObservable(run, end)
+      const stopped = () => {
+        try {
+          stop()
+          end({ ok: true })
+        } catch (error) {
+          end({ ok: false, error: errorValue(error) })
+        }
+      }
+      if (run.signal.aborted) stopped()
+      else run.signal.addEventListener('abort', stopped, { once: true })
+    } catch (error) {
+      end({ ok: false, error: errorValue(error) })
+    }
+  })
+}
+
+type Stop = () => void
+
+function startCallback({ logic, input, inbox, report }: LiveRun): Stop {
+  // The function that was given to XState's fromCallback is its logic's config.
+  const callback = logic.config as (scope: object) => unknown
+  const cleanup = callback({
+    ...inert,
+    input,
+    sendBack: (event: Message) => report({ kind: 'event', event }),
+    receive: (listener: (message: Message) => void) => inbox.listen(listener),
+  })
+  return () => {
+    if (typeof cleanup === 'function') cleanup()
+  }
+}
+
+interface Subscribable {
+  readonly subscribe: (observer: {
+    readonly next: (value: unknown) => void
+    readonly error: (error: unknown) => void
+    readonly complete: () => void
+  }) => { readonly unsubscribe: () => void }
+}
+
+function startObservable({ kind, logic, input, report }: LiveRun, end: (result: TaskEnd) => void): Stop {
+  const create = logic.config as (scope: object) => Subscribable
+  const subscription = create({ ...inert, input }).subscribe({
+    next: (value) =>
+      report(kind === 'events' ? { kind: 'event', event: value as Message } : { kind: 'value', value: value as Json }),
+    error: (error) => end({ ok: false, error: errorValue(error) }),
+    complete: () => end({ ok: true }),
+  })
+  return () => subscription.unsubscribe()
+}

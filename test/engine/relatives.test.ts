@@ -1,0 +1,243 @@
+import { defineJob, task } from 'jobchart'
+import { expect, test } from 'vitest'
+import { assign, createMachine, fromCallback, fromObservable, fromTransition, sendParent, sendTo, setup } from 'xstate'
+import { z } from 'zod'
+import { Bench, Work } from './bench.ts'
+
+// Whole machines on a whole engine; what each construct does to a record is the model's own test.
+
+test('a machine that is invoked is a job of its own, whose end is the parent’s event', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const child = createMachine({
+    initial: 'working',
+    states: {
+      working: { invoke: { src: 'work', onDone: 'done', onError: 'failed' } },
+      done: { type: 'final' },
+      failed: { type: 'final', tags: 'failure' },
+    },
+    output: { rows: 3 },
+  }).provide({ actors: { work: task({}, work.execute) } })
+  const parent = createMachine({
+    context: { rows: 0 },
+    initial: 'loading',
+    states: {
+      loading: {
+        invoke: {
+          src: 'load',
+          onDone: { target: 'loaded', actions: assign({ rows: ({ event }) => event.output.rows }) },
+        },
+      },
+      loaded: { type: 'final' },
+    },
+    output: ({ context }) => context,
+  }).provide({ actors: { load: child } })
+  const type = defineJob({ type: 'parent', lifecycle: parent })
+  const { ada, engine } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, undefined)
+  const { items } = await engine.system.list({ type: 'parent/load' })
+  expect(items).toMatchObject([{ parentId: id, createdBy: 'ada', trigger: 'parent', status: 'working' }])
+  expect((await ada.list()).items.map((job) => job.id)).toEqual([id])
+  work.run().finish()
+  await bench.clock.settle()
+  expect(await ada.get(id)).toMatchObject({ status: 'loaded', output: { rows: 3 } })
+  expect(await ada.get(items[0]?.id ?? '')).toMatchObject({ phase: 'settled', outcome: 'success' })
+})
+
+test('I29 a parent that is cancelled stops its child, whose code is told, and holds its slot until that has returned', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const child = createMachine({
+    initial: 'working',
+    states: { working: { invoke: { src: 'work' } } },
+  }).provide({ actors: { work: task({}, work.execute) } })
+  const parent = createMachine({
+    initial: 'loading',
+    on: { cancel: '.cancelled' },
+    states: { loading: { invoke: { src: 'load' } }, cancelled: { type: 'final', tags: 'cancelled' } },
+  }).provide({ actors: { load: child } })
+  const type = defineJob({ type: 'parent', lifecycle: parent, commands: { cancel: z.object({}) } })
+  const { ada, engine } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, undefined, { pipeline: 'p' })
+  await ada.cancel(id)
+  expect(work.run().context.signal.aborted).toBe(true)
+  const [stopped] = (await engine.system.list({ type: 'parent/load' })).items
+  expect(stopped).toMatchObject({ status: 'stopped', outcome: 'cancelled' })
+  await expect(ada.submit(type, undefined, { pipeline: 'p' })).rejects.toMatchObject({ code: 'ALREADY_RUNNING' })
+  work.run().finish()
+  await bench.clock.settle()
+  await ada.submit(type, undefined, { pipeline: 'p' })
+})
+
+test('a child talks with its parent, over a restart of the engine', async () => {
+  const bench = new Bench()
+  const child = createMachine({
+    initial: 'waiting',
+    states: {
+      waiting: { on: { PING: { target: 'asked', actions: sendParent({ type: 'PONG' }) } } },
+      asked: { on: { PING: 'done' } },
+      done: { type: 'final' },
+    },
+  })
+  const parent = createMachine({
+    initial: 'talking',
+    context: { pongs: 0 },
+    states: {
+      talking: {
+        invoke: { id: 'friend', src: 'friend', onDone: 'over' },
+        on: {
+          ask: { actions: sendTo('friend', { type: 'PING' }) },
+          PONG: { actions: assign({ pongs: ({ context }) => context.pongs + 1 }) },
+        },
+      },
+      over: { type: 'final' },
+    },
+    output: ({ context }) => context,
+  }).provide({ actors: { friend: child } })
+  const type = defineJob({ type: 'talk', lifecycle: parent, commands: { ask: z.object({}) } })
+  const first = await bench.start({ jobs: [type] })
+  const { id } = await first.ada.submit(type, undefined)
+  await first.ada.send(id, { type: 'ask' })
+  await first.engine.stop()
+  const second = await bench.start({ jobs: [type] })
+  await second.ada.send(id, { type: 'ask' })
+  expect(await second.ada.get(id)).toMatchObject({ status: 'over', output: { pongs: 1 } })
+})
+
+test('a callback hears and tells, is started again after a crash with all that it was sent, and is cleaned up', async () => {
+  const bench = new Bench()
+  const heard: string[] = []
+  const listener = fromCallback(({ receive, sendBack }) => {
+    heard.push('start')
+    receive((event) => {
+      heard.push(event.type)
+      sendBack({ type: 'HEARD' })
+    })
+    return () => {
+      heard.push('end')
+    }
+  })
+  const machine = setup({ actors: { listener } }).createMachine({
+    initial: 'on',
+    context: { heard: 0 },
+    states: {
+      on: {
+        invoke: { id: 'ear', src: 'listener' },
+        on: {
+          say: { actions: sendTo('ear', { type: 'WORD' }) },
+          HEARD: { actions: assign({ heard: ({ context }) => context.heard + 1 }) },
+          leave: 'off',
+        },
+      },
+      off: { type: 'final' },
+    },
+    output: ({ context }) => context,
+  })
+  const type = defineJob({ type: 'ear', lifecycle: machine, commands: { say: z.object({}), leave: z.object({}) } })
+  const one = await bench.start({ jobs: [type] })
+  const { id } = await one.ada.submit(type, undefined)
+  await one.ada.send(id, { type: 'say' })
+  await bench.clock.settle()
+  expect(heard).toEqual(['start', 'WORD'])
+  await one.crash()
+  const two = await bench.start({ jobs: [type] })
+  await bench.clock.advance(2_000)
+  expect(heard).toEqual(['start', 'WORD', 'start', 'WORD'])
+  await two.ada.send(id, { type: 'leave' })
+  await bench.clock.settle()
+  expect(heard.at(-1)).toBe('end')
+  expect(await two.ada.get(id)).toMatchObject({ status: 'off', output: { heard: 2 } })
+})
+
+test('an observable tells its values to a chart that asks for snapshots, and its end', async () => {
+  const bench = new Bench()
+  type Observer = { next?: (value: number) => void; complete?: () => void }
+  let observer: Observer = {}
+  const numbers = fromObservable(
+    () =>
+      ({
+        subscribe: (given: Observer) => {
+          observer = given
+          return { unsubscribe: () => {} }
+        },
+      }) as never,
+  )
+  const machine = createMachine({
+    initial: 'counting',
+    context: { last: 0 },
+    states: {
+      counting: {
+        invoke: {
+          src: 'numbers',
+          onSnapshot: { actions: assign({ last: ({ event }) => event.snapshot.context ?? 0 }) },
+          onDone: 'done',
+        },
+      },
+      done: { type: 'final' },
+    },
+    output: ({ context }) => context,
+  }).provide({ actors: { numbers } })
+  const type = defineJob({ type: 'count', lifecycle: machine })
+  const { ada } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, undefined)
+  for (const value of [1, 2, 3]) observer.next?.(value)
+  observer.complete?.()
+  await bench.clock.settle()
+  expect(await ada.get(id)).toMatchObject({ status: 'done', output: { last: 3 } })
+})
+
+test('transition logic keeps its state in the job, over a restart', async () => {
+  const bench = new Bench()
+  const counter = fromTransition((count: number, event) => (event.type === 'ADD' ? count + 1 : count), 0)
+  const machine = createMachine({
+    initial: 'counting',
+    context: { seen: -1 },
+    states: {
+      counting: {
+        invoke: {
+          id: 'counter',
+          src: 'counter',
+          onSnapshot: { actions: assign({ seen: ({ event }) => event.snapshot.context }) },
+        },
+        on: { add: { actions: sendTo('counter', { type: 'ADD' }) }, stop: 'done' },
+      },
+      done: { type: 'final' },
+    },
+    output: ({ context }) => context,
+  }).provide({ actors: { counter } })
+  const type = defineJob({ type: 'count', lifecycle: machine, commands: { add: z.object({}), stop: z.object({}) } })
+  const one = await bench.start({ jobs: [type] })
+  const { id } = await one.ada.submit(type, undefined)
+  await one.ada.send(id, { type: 'add' })
+  await one.engine.stop()
+  const { ada } = await bench.start({ jobs: [type] })
+  await ada.send(id, { type: 'add' })
+  await ada.send(id, { type: 'stop' })
+  expect(await ada.get(id)).toMatchObject({ output: { seen: 2 } })
+})
+
+test('a task tells its chart what its events declare, and hears what is sent to it', async () => {
+  const bench = new Bench()
+  const talker = task({ events: ['HALF'] }, async ({ send, inbox }) => {
+    await send({ type: 'HALF' })
+    const refusal = await send({ type: 'OTHER' }).catch((error: unknown) => (error as { code: string }).code)
+    for await (const message of inbox) return { refusal, message: message.type }
+    return null
+  })
+  const machine = createMachine({
+    initial: 'working',
+    states: {
+      working: {
+        invoke: { id: 'talker', src: 'talker', onDone: { target: 'done' } },
+        on: { HALF: { actions: sendTo('talker', { type: 'GO_ON' }) } },
+      },
+      done: { type: 'final', output: ({ event }) => ('output' in event ? event.output : null) },
+    },
+    output: ({ event }) => event.output,
+  }).provide({ actors: { talker } })
+  const type = defineJob({ type: 'talk', lifecycle: machine })
+  const { ada } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, undefined)
+  await bench.clock.settle()
+  expect(await ada.get(id)).toMatchObject({ output: { refusal: 'INVALID_INPUT', message: 'GO_ON' } })
+})

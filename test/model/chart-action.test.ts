@@ -1,0 +1,349 @@
+import { expect, test } from 'vitest'
+import {
+  type AnyActorRef,
+  type AnyStateMachine,
+  assign,
+  cancel,
+  createActor,
+  createMachine,
+  emit,
+  enqueueActions,
+  fromCallback,
+  fromPromise,
+  fromTransition,
+  log,
+  raise,
+  sendParent,
+  sendTo,
+  setup,
+  spawnChild,
+  stopChild,
+} from 'xstate'
+import { type Chart, type ChartEvent, createChart, type Move } from '../../src/model/transition.ts'
+
+const never = fromPromise(async () => {
+  await new Promise(() => {})
+})
+
+test('an invoke is asked for with its id, its logic’s name and its input', () => {
+  const machine = machineOf({
+    id: 'm',
+    initial: 'a',
+    context: { path: 'a.zip' },
+    states: {
+      a: { on: { GO: 'b' } },
+      b: {
+        invoke: [
+          { id: 'w', src: 'work', input: ({ context, event }: Scope) => ({ ...context, by: event.type }) },
+          { src: 'work' },
+        ],
+      },
+    },
+  })
+  expect(moves(createChart(machine), 'GO').actions).toEqual([
+    { kind: 'start', entry: 1, id: 'w', src: 'work', sync: false, input: { path: 'a.zip', by: 'GO' } },
+    { kind: 'start', entry: 2, id: '1.m.b', src: 'work', sync: false },
+  ])
+})
+
+test('leaving an invoke is asked for where its task still stands, before what the next state asks for', () => {
+  const machine = setup({ actors: { work: never } }).createMachine({
+    initial: 'a',
+    states: { a: { invoke: { id: 'one', src: 'work' }, on: { GO: 'b' } }, b: { invoke: { id: 'two', src: 'work' } } },
+  })
+  const chart = createChart(machine)
+  const { place } = chart.start(undefined)
+  const origin = { children: [{ id: 'one', src: 'work', entry: 1 }], nextEntry: 2 }
+  expect(chart.move(place, { type: 'GO' }, origin).actions).toEqual([
+    { kind: 'leave', entry: 1 },
+    { kind: 'start', entry: 2, id: 'two', src: 'work', sync: false },
+  ])
+  expect(chart.move(place, { type: 'GO' }).actions).toMatchObject([{ kind: 'start', id: 'two' }])
+})
+
+test('an invoke that is left and entered again is both', () => {
+  const machine = setup({ actors: { work: never } }).createMachine({
+    initial: 'a',
+    states: { a: { invoke: { id: 'one', src: 'work' }, on: { AGAIN: { target: 'a', reenter: true } } } },
+  })
+  const chart = createChart(machine)
+  const { place } = chart.start(undefined)
+  const origin = { children: [{ id: 'one', src: 'work', entry: 3 }], nextEntry: 7 }
+  const move = chart.move(place, { type: 'AGAIN' }, origin)
+  expect(move.created).toBe(1)
+  expect(move.actions).toEqual([
+    { kind: 'leave', entry: 3 },
+    { kind: 'start', entry: 7, id: 'one', src: 'work', sync: false },
+  ])
+})
+
+test('logic spawned and stopped by name starts and is left', () => {
+  const chart = createChart(
+    machineOf({
+      on: { GO: { actions: spawnChild('work', { id: 's', input: 5 }) }, END: { actions: stopChild('s') } },
+    }),
+  )
+  const { place, actions } = moves(chart, 'GO')
+  expect(actions).toEqual([{ kind: 'start', entry: 1, id: 's', src: 'work', sync: false, input: 5 }])
+  const origin = { children: [{ id: 's', src: 'work', entry: 1 }], nextEntry: 2 }
+  expect(chart.move(place, { type: 'END' }, origin).actions).toEqual([{ kind: 'leave', entry: 1 }])
+})
+
+test('a child that starts and is left in one move never starts', () => {
+  const chart = createChart(
+    machineOf({ initial: 'a', states: { a: { invoke: { id: 'w', src: 'work' }, always: 'b' }, b: {} } }),
+  )
+  expect(chart.start(undefined)).toMatchObject({ place: { state: 'b' }, actions: [], created: 1 })
+})
+
+test('a child without an id gets one that a replay gives it again', () => {
+  const chart = createChart(machineOf({ on: { GO: { actions: spawnChild('work') } } }))
+  const { place } = chart.start(undefined)
+  const ids = [4, 4, 9].map((nextEntry) => {
+    const [action] = chart.move(place, { type: 'GO' }, { children: [], nextEntry }).actions
+    return action?.kind === 'start' ? action.id : undefined
+  })
+  expect(ids).toEqual(['work:4', 'work:4', 'work:9'])
+})
+
+test('a reference that a context keeps is stored as XState persists it, and alive in the next move', () => {
+  const machine = machineOf({
+    context: { ref: null, deep: { list: [1] } },
+    on: {
+      GO: { actions: assign(({ spawn }) => ({ ref: (spawn as Spawn)('work', { id: 's' }) })) },
+      TELL: { actions: sendTo(({ context }: Scope) => context.ref as AnyActorRef, { type: 'HELLO' }) },
+    },
+  })
+  const { place, actions } = moves(createChart(machine), 'GO')
+  expect(actions).toMatchObject([{ kind: 'start', entry: 1, id: 's' }])
+  expect(place).toMatchObject({ hasRefs: true, context: { ref: { xstate$$type: 1, id: 's' }, deep: { list: [1] } } })
+  const origin = { children: [{ id: 's', src: 'work', entry: 1 }], nextEntry: 2 }
+  const told = createChart(machine).move(JSON.parse(JSON.stringify(place)), { type: 'TELL' }, origin)
+  expect(told.actions).toEqual([{ kind: 'send', to: 1, event: { type: 'HELLO' } }])
+  expect(told.place).toEqual(place)
+})
+
+test('an event for a child, the parent or oneself is data, with its delay and name where it has them', () => {
+  const chart = createChart(
+    machineOf({
+      on: {
+        CHILD: { actions: sendTo('w', { type: 'X' }) },
+        LATER: { actions: sendTo('w', { type: 'X' }, { delay: 30, id: 't' }) },
+        PARENT: { actions: sendParent({ type: 'X', n: 1 } as { type: string }) },
+        SELF: { actions: sendTo(({ self }: { self: AnyActorRef }) => self, { type: 'X' }) },
+      },
+    }),
+  )
+  const { place } = chart.start(undefined)
+  const origin = { children: [{ id: 'w', src: 'work', entry: 6 }], nextEntry: 7, parentInvoke: 'me' }
+  const sent = (type: string) => chart.move(place, { type }, origin).actions
+  expect(sent('CHILD')).toEqual([{ kind: 'send', to: 6, event: { type: 'X' } }])
+  expect(sent('LATER')).toEqual([{ kind: 'send', to: 6, event: { type: 'X' }, delayMs: 30, id: 't' }])
+  expect(sent('PARENT')).toEqual([{ kind: 'send', to: 'parent', event: { type: 'X', n: 1 } }])
+  expect(sent('SELF')).toEqual([{ kind: 'send', to: 'self', event: { type: 'X' } }])
+})
+
+test('an entry action may send to the child that its own state is about to invoke', () => {
+  const chart = createChart(machineOf({ entry: sendTo('w', { type: 'X' }), invoke: { id: 'w', src: 'work' } }))
+  const { actions, end } = chart.start(undefined)
+  expect(end).toBeUndefined()
+  expect(actions).toContainEqual({ kind: 'send', to: 1, event: { type: 'X' } })
+})
+
+test('a system id is given on, and found again by a later move of the same job, not of another', () => {
+  const machine = machineOf({
+    initial: 'a',
+    states: {
+      a: { invoke: { id: 'w', src: 'work', systemId: 'printer' }, on: { AGAIN: { target: 'a', reenter: true } } },
+    },
+    on: { TELL: { actions: sendTo(({ system }: { system: System }) => system.get('printer'), { type: 'X' }) } },
+  })
+  const chart = createChart(machine)
+  const { place, actions } = chart.start(undefined)
+  expect(actions).toMatchObject([{ kind: 'start', systemId: 'printer' }])
+  const origin = { children: [{ id: 'w', src: 'work', entry: 1, systemId: 'printer' }], nextEntry: 2 }
+  for (const _ of [1, 2]) {
+    expect(chart.move(place, { type: 'TELL' }, origin).actions).toMatchObject([{ kind: 'send', to: 1 }])
+    expect(chart.move(place, { type: 'AGAIN' }, origin).actions).toMatchObject([{ kind: 'leave' }, { kind: 'start' }])
+  }
+  // XState sends to oneself where there is nobody to send to.
+  expect(chart.move(place, { type: 'TELL' }).actions).toMatchObject([{ kind: 'send', to: 'self' }])
+  expect(chart.start(undefined).actions).toMatchObject([{ kind: 'start', systemId: 'printer' }])
+})
+
+test.each([
+  ['spawn of inline logic inside an assign', { actions: assign(({ spawn }) => ({ ref: (spawn as Spawn)(never) })) }],
+  ['spawnChild of inline logic', { actions: spawnChild(never) }],
+  ['sendTo an actor from elsewhere', { actions: sendTo(createActor(never), { type: 'X' }) }],
+])('%s is no way to run durably: it ends the job, and the message says what to do', (_, transition) => {
+  const chart = createChart(machineOf({ on: { GO: transition } }))
+  expect(moves(chart, 'GO').end).toMatchObject({
+    kind: 'error',
+    error: { code: 'INVALID_DEFINITION', message: expect.stringContaining('invoke or spawn logic by its name') },
+  })
+})
+
+test('sendParent ends a job that has no parent', () => {
+  const chart = createChart(machineOf({ on: { GO: { actions: sendParent({ type: 'X' }) } } }))
+  expect(moves(chart, 'GO').end?.kind).toBe('error')
+})
+
+test('the logic of an invoke is not run by a move: neither its creator, nor a reducer, nor a child machine', () => {
+  const initial = () => {
+    throw new Error('was run')
+  }
+  const child = createMachine({ context: initial as never })
+  for (const src of [
+    fromPromise(initial),
+    fromTransition((state) => state, initial as never),
+    child,
+    fromCallback(initial),
+  ]) {
+    const inline = createChart(machineOf({ invoke: { id: 'w', src } }))
+    const named = createChart(machineOf({ invoke: { id: 'w', src: 'work' } }).provide({ actors: { work: src } }))
+    for (const chart of [inline, named]) {
+      expect(chart.start(undefined)).toMatchObject({ actions: [{ kind: 'start', id: 'w' }] })
+    }
+  }
+})
+
+test('an after is a timer while its state lasts, and is cancelled as it is left', () => {
+  const chart = createChart(
+    createMachine({ id: 'm', initial: 'a', states: { a: { after: { 1000: 'b' }, on: { GO: 'b' } }, b: {} } }),
+  )
+  const start = chart.start(undefined)
+  const event = { type: 'xstate.after.1000.m.a' }
+  expect(start.actions).toEqual([{ kind: 'send', to: 'self', id: 'xstate.after.1000.m.a', event, delayMs: 1_000 }])
+  expect(chart.move(start.place, event)).toMatchObject({
+    place: { state: 'b' },
+    actions: [{ kind: 'cancelTimer', id: 'xstate.after.1000.m.a' }],
+  })
+  expect(chart.move(start.place, { type: 'GO' }).actions).toMatchObject([{ kind: 'cancelTimer' }])
+})
+
+test('a delay that is named is computed as its state is entered', () => {
+  const machine = machineOf({ context: { ms: 30 }, initial: 'a', states: { a: { after: { soon: 'b' } }, b: {} } })
+  const delays = { soon: ({ context }: Scope) => Number(context.ms) }
+  expect(createChart(machine.provide({ delays })).start(undefined).actions).toMatchObject([
+    { kind: 'send', delayMs: 30 },
+  ])
+})
+
+test('a delayed raise and a delayed sendTo oneself are timers, and cancel takes them back', () => {
+  const later = { type: 'LATER', n: 1 }
+  const machine = machineOf({
+    on: {
+      NAMED: { actions: raise(later, { id: 'r', delay: ({ event }: Scope) => Number(event.ms) }) },
+      UNNAMED: { actions: raise({ type: 'LATER' }, { delay: 5 }) },
+      SELF: { actions: sendTo(({ self }: { self: AnyActorRef }) => self, { type: 'LATER' }, { id: 's', delay: 7 }) },
+      CANCEL: { actions: cancel('r') },
+    },
+  })
+  const chart = createChart(machine)
+  const { place } = chart.start(undefined)
+  const actionsOf = (event: ChartEvent) => chart.move(place, event).actions
+  expect(actionsOf({ type: 'NAMED', ms: 30 })).toEqual([
+    { kind: 'send', to: 'self', id: 'r', event: later, delayMs: 30 },
+  ])
+  expect(actionsOf({ type: 'UNNAMED' })).toEqual([{ kind: 'send', to: 'self', event: { type: 'LATER' }, delayMs: 5 }])
+  expect(actionsOf({ type: 'SELF' })).toEqual([
+    { kind: 'send', to: 'self', id: 's', event: { type: 'LATER' }, delayMs: 7 },
+  ])
+  expect(actionsOf({ type: 'CANCEL' })).toEqual([{ kind: 'cancelTimer', id: 'r' }])
+})
+
+test('a delay is whole milliseconds from 0: no number is none', () => {
+  const delayOf = (ms: number) => {
+    const machine = createMachine({ entry: raise({ type: 'LATER' }, { delay: () => ms }) })
+    const [action] = createChart(machine).start(undefined).actions
+    return action?.kind === 'send' ? action.delayMs : undefined
+  }
+  expect([Number.NaN, -5, 0, 33.2, 1_000].map(delayOf)).toEqual([0, 0, 0, 34, 1_000])
+})
+
+test('emit and log are data, in the order of the actions', () => {
+  const machine = createMachine({
+    context: { n: 3 },
+    on: {
+      GO: {
+        actions: [
+          emit(({ context }) => ({ type: 'HEARD', n: context.n })),
+          log('plain'),
+          log(({ context }) => context, 'labelled'),
+          log(() => undefined),
+        ],
+      },
+    },
+  })
+  expect(moves(createChart(machine), 'GO').actions).toEqual([
+    { kind: 'emit', event: { type: 'HEARD', n: 3 } },
+    { kind: 'log', text: 'plain' },
+    { kind: 'log', text: 'labelled {"n":3}' },
+    { kind: 'log', text: 'undefined' },
+  ])
+})
+
+test('a log line of a value that JSON cannot show does not end the job', () => {
+  const cyclic: { self?: unknown } = {}
+  cyclic.self = cyclic
+  for (const value of [5n, cyclic]) {
+    const chart = createChart(createMachine({ on: { GO: { actions: log(() => value) } } }))
+    expect(moves(chart, 'GO')).toMatchObject({ actions: [{ kind: 'log' }] })
+    expect(moves(chart, 'GO').end).toBeUndefined()
+  }
+})
+
+test('any other action is an effect, run by whoever commits, with its parameters', () => {
+  const ran: unknown[] = []
+  const machine = setup({
+    actions: { note: ({ event }, params: { word: string }) => void ran.push(event.type, params.word) },
+  }).createMachine({ on: { GO: { actions: [{ type: 'note', params: { word: 'hello' } }] } } })
+  const { actions } = moves(createChart(machine), 'GO')
+  expect(ran).toEqual([])
+  for (const action of actions) if (action.kind === 'effect') action.run()
+  expect(ran).toEqual(['GO', 'hello'])
+})
+
+test('an action that is named and nowhere provided asks for nothing', () => {
+  expect(moves(createChart(createMachine({ on: { GO: { actions: 'nowhere' } } })), 'GO').actions).toEqual([])
+})
+
+test('enqueued actions are read as if they stood there', () => {
+  const chart = createChart(
+    createMachine({
+      context: { n: 0 },
+      on: {
+        GO: {
+          actions: enqueueActions(({ enqueue, check }) => {
+            enqueue.assign({ n: 1 })
+            if (check(({ context }) => context.n === 0)) enqueue.emit({ type: 'ONE' })
+          }),
+        },
+      },
+    }),
+  )
+  expect(moves(chart, 'GO')).toMatchObject({
+    place: { context: { n: 1 } },
+    actions: [{ kind: 'emit', event: { type: 'ONE' } }],
+  })
+})
+
+// Machines that are made from tables of parts, or break rules that the types would forbid.
+function machineOf(config: object): AnyStateMachine {
+  return createMachine(config as never).provide({ actors: { work: never } })
+}
+
+type Spawn = (src: unknown, options?: object) => unknown
+
+interface System {
+  readonly get: (id: string) => AnyActorRef
+}
+
+interface Scope {
+  readonly context: { readonly [key: string]: unknown }
+  readonly event: ChartEvent
+}
+
+function moves(chart: Chart, ...types: readonly string[]): Move {
+  return types.reduce((move, type) => chart.move(move.place, { type }), chart.start(undefined))
+}
