@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { JobchartError } from '../model/error.ts'
 
@@ -154,11 +154,14 @@ function checkOwner(file: string, owner: number, version: number, tables: () => 
   )
 }
 
-// Unmarked, so it is either nobody's and empty, or another program's. What the log beside it holds counts too.
+// Unmarked, so it is either nobody's and empty, or another program's. Where a log stands beside it, the mark may be in
+// there: a process was killed before its first checkpoint. A log can only be recovered by opening the file to write, so
+// then it is the migration that looks.
 function tablesInFile(file: string): number {
+  if (existsSync(`${file}-wal`)) return 0
   const db = new DatabaseSync(file, { readOnly: true })
   try {
-    return pragma(db, 'application_id') === APPLICATION_ID ? 0 : tablesOf(db)
+    return tablesOf(db)
   } finally {
     db.close()
   }

@@ -2,8 +2,8 @@
 import { flushCompileCache } from 'node:module'
 import { createEngine, JobchartError, queueExecutor } from '../../src/index.ts'
 import { sqliteStorage } from '../../src/sqlite/index.ts'
-import { announce, standStill } from './announce.ts'
-import { acknowledge, jobsFile, noteRun, Target } from './files.ts'
+import { announce, standStill, standStillUntil } from './announce.ts'
+import { acknowledge, jobsFile, noteRun, Target, thawFile } from './files.ts'
 import { Gates } from './gates.ts'
 import { jobTypes } from './jobs.ts'
 import type { Command, LifeOptions } from './life-options.ts'
@@ -65,6 +65,9 @@ async function obey(command: Command): Promise<void> {
     }
     case 'open':
       return gates.open(command.id)
+    case 'freeze':
+      announce({ at: 'frozen' })
+      return standStillUntil(thawFile(folder, process.pid))
     case 'load':
       return await load(command)
     case 'finish':

@@ -15,6 +15,11 @@ export function jobsFile(folder: string): string {
   return join(folder, 'jobs.db')
 }
 
+/** The file that ends the freeze of a process. */
+export function thawFile(folder: string, pid: number): string {
+  return join(folder, `thaw-${pid}`)
+}
+
 /** Notes that code was started. A killed process has written what it wrote: only a power cut would need a sync. */
 export function noteRun(folder: string, run: Run): void {
   appendFileSync(join(folder, 'runs.txt'), `${JSON.stringify(run)}\n`)

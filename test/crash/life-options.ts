@@ -27,6 +27,8 @@ export type Command =
   | { readonly do: 'cancel'; readonly id: string }
   /** Lets a job of type `wait` go on; without an id, all of them. */
   | { readonly do: 'open'; readonly id?: string }
+  /** Stops its event loop, in no transaction, until its parent thaws it. */
+  | { readonly do: 'freeze' }
   /** Keeps so many jobs in flight; `jobs` ends it after so many, else it goes on until the process is killed. */
   | { readonly do: 'load'; readonly name: string; readonly lanes: number; readonly jobs?: number }
   /** Runs what is there, stops the engine and exits. */

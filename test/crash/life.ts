@@ -1,10 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { afterAll, onTestFinished } from 'vitest'
+import { thawFile } from './files.ts'
 import type { Announcement, Command, LifeOptions } from './life-options.ts'
 
 const PROGRAM = fileURLToPath(new URL('./child.ts', import.meta.url))
@@ -38,11 +39,13 @@ export function testFolder(): string {
 export class Life {
   readonly ended: Promise<End>
   readonly #child: ChildProcess
+  readonly #folder: string
   readonly #said: Announcement[] = []
   #waiters: Waiter[] = []
   #end: End | undefined
 
   constructor(options: LifeOptions, program = PROGRAM) {
+    this.#folder = options.folder
     this.#child = spawn(process.execPath, [program, JSON.stringify(options)], {
       stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
       env: { ...process.env, NODE_COMPILE_CACHE: COMPILED },
@@ -103,8 +106,9 @@ export class Life {
     return await this.ended
   }
 
-  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
-    this.#child.kill(signal)
+  /** Lets a frozen process go on. */
+  thaw(): void {
+    writeFileSync(thawFile(this.#folder, this.pid), '')
   }
 
   /** Lets it run what is there, and stop. */

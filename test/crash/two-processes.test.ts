@@ -157,8 +157,10 @@ async function frozen(folder: string): Promise<{ a: Life; b: Life; id: string }>
   const { id = '' } = await a.said('entered')
   await a.said('submitted')
   const b = await started({ folder, concurrency: 3, ...times })
-  a.signal('SIGSTOP')
+  // In no transaction: a process that is frozen inside one holds SQLite's write lock, and all others wait for it.
+  a.tell({ do: 'freeze' })
+  await a.said('frozen')
   expect(await b.said('entered')).toMatchObject({ id, attempt: 2 })
-  a.signal('SIGCONT')
+  a.thaw()
   return { a, b, id }
 }

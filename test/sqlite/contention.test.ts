@@ -5,21 +5,23 @@ import { insertOf, newJob, unitOf } from '../../src/testing/fixtures.ts'
 import { openFile, testFolder } from './bench.ts'
 import { holder } from './process.ts'
 
-const HOLD_MS = 400
+const HOLD_MS = 800
+/** A pause between two turns of the loop that is no wait inside the driver, also where the machine is busy. */
+const GAP_MS_MAX = 50
 
 test('a commit waits for the write lock of another process, and the event loop goes on meanwhile', async () => {
   const file = join(testFolder(), 'jobs.db')
   const storage = await openFile(file)
   const { child } = await holder('write', file, String(HOLD_MS))
-  const gap = longestGap()
+  const stalls = watchLoop()
   const startedAt = performance.now()
   const [result] = await storage.commit([unitOf(insertOf(newJob({ id: 'job-1' }, Date.now())))])
   const waitedMs = performance.now() - startedAt
   expect(result).toMatchObject({ status: 'applied' })
   expect(await storage.get('job-1')).toMatchObject({ id: 'job-1' })
-  // It did have to wait; and no turn of the loop came later than a busy machine explains.
+  // It did have to wait, and the loop did not.
   expect(waitedMs).toBeGreaterThan(HOLD_MS / 4)
-  expect(gap.end()).toBeLessThan(100)
+  expect(stalls.end()).toBeLessThan(HOLD_MS / 4)
   if (child.exitCode === null) await once(child, 'exit')
 })
 
@@ -37,26 +39,26 @@ test('a file is opened though another process holds its write lock', async () =>
   const file = join(testFolder(), 'jobs.db')
   await openFile(file, 'first')
   await holder('write', file, String(HOLD_MS))
-  const gap = longestGap()
+  const stalls = watchLoop()
   const storage = await openFile(file, 'second')
   expect(await storage.lastSequence()).toBe(0)
-  expect(gap.end()).toBeLessThan(100)
+  expect(stalls.end()).toBeLessThan(HOLD_MS / 4)
 })
 
-/** Measures the longest pause between two turns of the loop. */
-function longestGap(): { readonly end: () => number } {
+/** Adds up how long the loop stood still, in pauses that are too long: milliseconds. */
+function watchLoop(): { readonly end: () => number } {
   let last = performance.now()
-  let longest = 0
+  let stalledMs = 0
   const look = () => {
     const now = performance.now()
-    longest = Math.max(longest, now - last)
+    if (now - last > GAP_MS_MAX) stalledMs += now - last
     last = now
   }
   const timer = setInterval(look, 1)
   const end = () => {
     clearInterval(timer)
     look()
-    return longest
+    return stalledMs
   }
   return { end }
 }

@@ -49,11 +49,23 @@ describe('files', () => {
     expect(tablesOf(file)).toContain('jobs')
   })
 
-  test('of many that open a new file at once, each finds the schema whole', async () => {
+  test('a first write that was killed in its midst is undone by the next one to come', async () => {
+    const folder = testFolder()
+    const file = join(folder, 'jobs.db')
+    const { child } = await holder('journal', file)
+    await killed(child)
+    // A journal that is to be played back: who may only read can do nothing with this file.
+    expect(readdirSync(folder)).toEqual(['jobs.db', 'jobs.db-journal'])
+    await openFile(file)
+    expect(tablesOf(file)).toContain('jobs')
+    expect(tablesOf(file)).not.toContain('filling')
+  })
+
+  test('of many processes that open a new file at once, one makes the schema and all find it', async () => {
     const file = join(testFolder(), 'jobs.db')
-    const names = Array.from({ length: 10 }, (_, index) => `engine-${index}`)
-    const connections = await Promise.all(names.map((name) => openFile(file, name)))
-    for (const connection of connections) expect(await connection.lastSequence()).toBe(0)
+    const names = Array.from({ length: 6 }, (_, index) => `engine-${index}`)
+    const openings = await Promise.all(names.map((name) => holder('open', file, name)))
+    expect(openings.map(({ said }) => said)).toEqual(names.map(() => 'log at 0'))
     const db = new DatabaseSync(file, { readOnly: true })
     expect(db.prepare('SELECT count(*) AS rows FROM meta').get()).toMatchObject({ rows: 1 })
     db.close()

@@ -1,6 +1,8 @@
 // A program that does something to a file, says so, and holds on until it is killed or its time is over.
 import { writeSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
+import { systemClock } from '../../src/index.ts'
+import { sqliteStorage } from '../../src/sqlite/index.ts'
 import { InstanceLock } from '../../src/sqlite/instance-lock.ts'
 import { migrate } from '../../src/sqlite/schema.ts'
 
@@ -9,7 +11,7 @@ const [, , what = '', file = '', argument = ''] = process.argv
 /** Longer than any test waits: where its parent has died, it ends by itself. */
 const HOLD_MS_MAX = 30_000
 
-const holds: { readonly [what: string]: () => void } = {
+const holds: { readonly [what: string]: () => void | Promise<void> } = {
   /** Holds the write lock for so many milliseconds. */
   write: () => {
     const db = new DatabaseSync(file)
@@ -24,6 +26,22 @@ const holds: { readonly [what: string]: () => void } = {
     migrate(db, file)
     hold(HOLD_MS_MAX)
   },
+  /** Is in the midst of its first write to a new file, before there is a log: what it replaced stands in a journal. */
+  journal: () => {
+    const db = new DatabaseSync(file)
+    // The way into WAL mode and back leaves what a first opening writes first: a header, and no table.
+    db.exec('PRAGMA journal_mode = WAL; PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1; BEGIN IMMEDIATE')
+    db.exec(`CREATE TABLE filling (text TEXT); INSERT INTO filling VALUES (hex(zeroblob(100000)))`)
+    hold(HOLD_MS_MAX)
+  },
+  /** Opens the file as an engine does, and closes it. */
+  open: async () => {
+    const connection = await sqliteStorage(file).open({ clock: systemClock(), instance: argument })
+    const sequence = await connection.lastSequence()
+    await connection.forget(argument)
+    await connection.close()
+    writeSync(1, `log at ${sequence}`)
+  },
   /** Is a living instance. */
   instance: () => {
     InstanceLock.take(file, argument)
@@ -35,7 +53,7 @@ const holds: { readonly [what: string]: () => void } = {
   },
 }
 
-holds[what]?.()
+await holds[what]?.()
 
 function hold(ms: number): void {
   writeSync(1, 'holding')
