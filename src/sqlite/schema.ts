@@ -154,11 +154,11 @@ function checkOwner(file: string, owner: number, version: number, tables: () => 
   )
 }
 
-// Unmarked, so it is either nobody's and empty, or another program's. Where a log stands beside it, the mark may be in
-// there: a process was killed before its first checkpoint. A log can only be recovered by opening the file to write, so
-// then it is the migration that looks.
+// Unmarked, so it is either nobody's and empty, or another program's. Where a log or a journal stands beside it, a
+// process was killed in the middle of something, and only who opens the file to write can bring it in order: then it is
+// the migration that looks.
 function tablesInFile(file: string): number {
-  if (existsSync(`${file}-wal`)) return 0
+  if (existsSync(`${file}-wal`) || existsSync(`${file}-journal`)) return 0
   const db = new DatabaseSync(file, { readOnly: true })
   try {
     return tablesOf(db)
