@@ -158,12 +158,24 @@ function checkOwner(file: string, owner: number, version: number, tables: () => 
 // process was killed in the middle of something, and only who opens the file to write can bring it in order: then it is
 // the migration that looks.
 function tablesInFile(file: string): number {
-  if (existsSync(`${file}-wal`) || existsSync(`${file}-journal`)) return 0
+  if (hasPending(`${file}-wal`) || hasPending(`${file}-journal`)) return 0
   const db = new DatabaseSync(file, { readOnly: true })
   try {
     return tablesOf(db)
   } finally {
     db.close()
+  }
+}
+
+// A journal that is over may be left empty, or with its beginning zeroed.
+function hasPending(file: string): boolean {
+  if (!existsSync(file)) return false
+  const first = new Uint8Array(1)
+  const handle = openSync(file, 'r')
+  try {
+    return readSync(handle, first, 0, 1, 0) === 1 && first[0] !== 0
+  } finally {
+    closeSync(handle)
   }
 }
 

@@ -99,18 +99,19 @@ function readStatements(prepare: Prepare) {
     landed: prepare(`
       SELECT ${EVENT_COLUMNS} FROM events
       WHERE sequence > ? AND unit IN (SELECT value FROM json_each(?)) ORDER BY sequence`),
-    // The row that covers the sequence asked for may reach beyond it, so reading starts there.
+    // The row that covers the sequence asked for may reach beyond it, so reading starts there. Parameters stand unnumbered
+    // and are bound again: Node 22 binds numbered ones in no other way than by name.
     events: prepare(`
       SELECT ${EVENT_COLUMNS} FROM events
-      WHERE sequence >= coalesce((SELECT max(sequence) FROM events WHERE sequence <= ?1), 0)
-        AND sequence + count - 1 > ?1
-      ORDER BY sequence LIMIT ?2`),
+      WHERE sequence >= coalesce((SELECT max(sequence) FROM events WHERE sequence <= ?), 0)
+        AND sequence + count - 1 > ?
+      ORDER BY sequence LIMIT ?`),
     eventsOfJob: prepare(`
       SELECT ${EVENT_COLUMNS} FROM events
-      WHERE job_id = ?1
-        AND sequence >= coalesce((SELECT max(sequence) FROM events WHERE job_id = ?1 AND sequence <= ?2), 0)
-        AND sequence + count - 1 > ?2
-      ORDER BY sequence LIMIT ?3`),
+      WHERE job_id = ?
+        AND sequence >= coalesce((SELECT max(sequence) FROM events WHERE job_id = ? AND sequence <= ?), 0)
+        AND sequence + count - 1 > ?
+      ORDER BY sequence LIMIT ?`),
     lines: prepare(`SELECT number, at, text FROM logs WHERE job_id = ? AND number > ? ORDER BY number LIMIT ?`),
     steps: prepare(`SELECT name, result FROM steps WHERE job_id = ? AND entry = ?`),
 

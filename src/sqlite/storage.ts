@@ -143,7 +143,8 @@ class SqliteConnection implements StorageConnection {
   readonly events: StorageConnection['events'] = ({ after, limit, jobId }) =>
     this.#read(() => {
       const { events, eventsOfJob } = this.#statements
-      const rows = jobId === undefined ? events.all(after, limit) : eventsOfJob.all(jobId, after, limit)
+      const rows =
+        jobId === undefined ? events.all(after, after, limit) : eventsOfJob.all(jobId, jobId, after, after, limit)
       return rows.map(eventsOf)
     })
 
