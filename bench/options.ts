@@ -1,8 +1,9 @@
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 
+/** What can be measured, in the order of the report. */
 export const KINDS = ['closed', 'burst', 'latency', 'transition'] as const
-/** What is measured; a heading of the report each. */
+/** One of them. */
 export type Kind = (typeof KINDS)[number]
 
 /** The command line, read once. */
@@ -20,6 +21,7 @@ export interface Options {
   readonly timeoutMs: number
 }
 
+/** Printed for `--help`. */
 export const USAGE = `Usage: npm run bench -- [options]
 
   --only KIND,…     what is measured: ${KINDS.join(', ')}; all by default
@@ -30,7 +32,11 @@ export const USAGE = `Usage: npm run bench -- [options]
   --json FILE       also write the figures of every round there
   --timeout SECONDS how long one measurement may take before it is killed; default 60`
 
-/** @throws {Error}  an option is unknown or cannot work; undefined: help was asked for. */
+/**
+ * Reads the command line; undefined: help was asked for.
+ *
+ * @throws {Error}  an option is unknown or cannot work.
+ */
 export function parseOptions(args: readonly string[]): Options | undefined {
   const text = { type: 'string' } as const
   const { values } = parseArgs({

@@ -10,6 +10,7 @@ export const SUBJECTS = {
   'p-queue': { label: 'p-queue, storing nothing', share: 30 },
 } as const satisfies { readonly [name: string]: SubjectRow }
 
+/** As `--subjects` and measure.ts take it. */
 export type SubjectName = keyof typeof SUBJECTS
 
 interface SubjectRow {
@@ -18,6 +19,7 @@ interface SubjectRow {
   readonly share: number
 }
 
+/** Whether there is a subject of that name. */
 export function isSubjectName(name: string): name is SubjectName {
   return Object.hasOwn(SUBJECTS, name)
 }

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Measured } from './measure.ts'
 import type { Subject } from './subjects/subject.ts'
@@ -42,6 +42,7 @@ async function run(load: Load, name: SubjectName, jobs: number, folder: string):
     return { figures, facts: await subject.check(jobs) }
   } finally {
     await subject.close()
+    await rm(folder, { recursive: true, force: true })
   }
 }
 

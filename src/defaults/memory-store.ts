@@ -5,6 +5,7 @@ import type {
   Claimed,
   ClaimQuery,
   ClaimTransition,
+  JobWrite,
   LogLine,
   NewLine,
   Note,
@@ -82,27 +83,34 @@ export class MemoryStore {
       if (ready.length === 0) break
       for (const { id, entry } of ready) {
         const taken = this.#claimOne(id, entry, unit, transition)
-        if (taken === undefined) skip++
+        if (taken === 'stop') return this.#written(claimed)
+        if (taken === 'leave') skip++
         else claimed.push(taken)
       }
     }
+    return this.#written(claimed)
+  }
+
+  #written(claimed: readonly Claimed[]): readonly Claimed[] {
     this.writes++
     return claimed
   }
 
   // What cannot be claimed stays where it is, and holds up nothing that comes after it.
-  #claimOne(id: string, entry: number, unit: string, transition: ClaimTransition): Claimed | undefined {
+  #claimOne(id: string, entry: number, unit: string, transition: ClaimTransition): Claimed | 'leave' | 'stop' {
     const stored = this.jobs.get(id)
-    const job = stored === undefined ? undefined : read(stored)
-    const task = job?.tasks.find((each) => each.entry === entry)
-    const write = job === undefined || task === undefined ? undefined : transition(job, task)
-    if (job === undefined || write === undefined) return undefined
+    if (stored === undefined) return 'leave'
+    const job = read(stored)
+    const task = job.tasks.find((each) => each.entry === entry)
+    const write = task === undefined ? 'leave' : transition(job, task)
+    if (write === 'leave' || write === 'stop') return write
     try {
       this.#put(write.job, job.revision)
     } catch (error) {
-      if (error instanceof Refused) return undefined
+      if (error instanceof Refused) return 'leave'
       throw error
     }
+    this.#also(unit, write)
     return { ...write, entry, sequence: this.#append(unit, write.events) }
   }
 
@@ -113,6 +121,7 @@ export class MemoryStore {
         const { claimed } = write
         const chosen = claimed !== undefined && this.#mayClaim(write.job, claimed.job, at) ? claimed : write
         this.#put(chosen.job, write.op === 'insert' ? undefined : write.revision)
+        this.#also(unit, chosen)
         rows.push({ events: chosen.events, sequence: this.#append(unit, chosen.events), claimed: chosen === claimed })
         return
       }
@@ -136,6 +145,10 @@ export class MemoryStore {
         return
       }
     }
+  }
+
+  #also(unit: string, { also = [] }: JobWrite): void {
+    for (const write of also) this.#write(unit, write, 0, [])
   }
 
   #put(job: Job, revision: number | undefined): void {

@@ -10,12 +10,20 @@
  * A conflict goes back to load, so that the policy is asked again about the job as it is now. Nothing is published or
  * dispatched that was not committed.
  */
-import { claim, type Decision, type JobDecision, MissingJob, type Moment, type Relatives } from '../model/decision.ts'
+import {
+  claim,
+  type Decision,
+  isSuspect,
+  type JobDecision,
+  MissingJob,
+  type Moment,
+  type Relatives,
+} from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError, jobNotFound } from '../model/error.ts'
 import { type Actor, eventRow } from '../model/event.ts'
 import { claimableTasks, type Job, wakeAt } from '../model/job.ts'
-import type { JobWrite, UnitResult, Write, WrittenRow } from '../port/storage.ts'
+import type { JobWrite, SideWrite, UnitResult, Write, WrittenRow } from '../port/storage.ts'
 import { isNotWritten } from './commit.ts'
 import { type Core, ENGINE } from './core.ts'
 import { newId } from './ids.ts'
@@ -77,10 +85,12 @@ export async function land(
   decision: Decision,
   change: Pick<Change, 'by' | 'notes' | 'withoutSteps'>,
 ): Promise<Job | 'conflict'> {
-  const landings = [decision, ...decision.others].map((each) => landingOf(core, change.by, each))
+  const landings = [decision, ...decision.others].map((each) =>
+    landingOf(core, change.by, each, change.withoutSteps === true),
+  )
   let result: UnitResult
   try {
-    const writes = landings.flatMap((landing) => writesOf(core, landing, change.withoutSteps === true))
+    const writes = landings.map(writeOf)
     result = await core.group.commit([...(change.notes ?? []), ...writes])
   } catch (error) {
     // It may have landed after all: what it asked for is found by looking at the rows.
@@ -92,7 +102,10 @@ export async function land(
   if (result.status === 'conflict') return 'conflict'
   if (result.status !== 'applied') throw refusal(result)
   for (const { events, sequence } of result.rows) core.publisher.publish(events, sequence)
-  for (const { decided } of landings) runEffects(decided)
+  for (const landing of landings) {
+    runEffects(landing.decided)
+    if (isClaimed(landing, result.rows)) landing.claimed?.runEffects()
+  }
   for (const landing of landings) dispatchLanding(core, landing, result.rows)
   const [first] = landings
   return first === undefined ? decision.job : committedOf(first, result.rows).job
@@ -109,21 +122,23 @@ interface ClaimAtOnce {
   readonly entry: number
   readonly write: JobWrite
   readonly giveBackRoom: () => void
+  readonly runEffects: () => void
 }
 
-function landingOf(core: Core, by: Actor, decided: JobDecision): Landing {
+function landingOf(core: Core, by: Actor, decided: JobDecision, withoutSteps: boolean): Landing {
   const { job, events, inputs } = decided
   return {
     decided,
-    waiting: { job, events: eventRow(job, by, events, inputs) },
-    claimed: claimAtOnce(core, by, decided),
+    waiting: { job, events: eventRow(job, by, events, inputs), also: sideWrites(core, decided, withoutSteps) },
+    claimed: claimAtOnce(core, by, decided, withoutSteps),
   }
 }
 
 /** Where this engine has room, a job is written with its task already claimed: one commit instead of two. */
-function claimAtOnce(core: Core, by: Actor, { type, job, events, inputs }: JobDecision): ClaimAtOnce | undefined {
+function claimAtOnce(core: Core, by: Actor, decided: JobDecision, withoutSteps: boolean): ClaimAtOnce | undefined {
+  const { type, job, events, inputs } = decided
   const now = core.clock.now()
-  const task = claimableTasks(job).find(({ availableAt }) => availableAt <= now)
+  const task = claimableTasks(job).find((each) => each.availableAt <= now && !isSuspect(each))
   if (task === undefined || !core.dispatcher.reserve(task.executor)) return undefined
   const giveBackRoom = () => core.dispatcher.giveBack(task.executor)
   const claimed = claimAlone(() => claim(type, job, task.entry, core.instance, moment(core)))
@@ -133,38 +148,46 @@ function claimAtOnce(core: Core, by: Actor, { type, job, events, inputs }: JobDe
   }
   const started = claimed.events.map((event) => ({ ...event, by: ENGINE }))
   const row = eventRow(claimed.job, by, [...events, ...started], [...inputs, ...claimed.inputs])
-  return { entry: task.entry, write: { job: claimed.job, events: row }, giveBackRoom }
+  const also = [...sideWrites(core, decided, withoutSteps), ...sideWrites(core, claimed)]
+  return {
+    entry: task.entry,
+    write: { job: claimed.job, events: row, also },
+    giveBackRoom,
+    runEffects: () => runEffects(claimed),
+  }
 }
 
-/**
- * A claim that writes the job's row and its events alone; undefined where its chart sends to relatives, logs or acts on
- * it, which takes a unit of its own.
- */
+/** A claim that touches the job alone; undefined where its chart sends to relatives on it: that takes a unit over them all. */
 export function claimAlone(decide: () => Decision): Decision | undefined {
   try {
     const decision = decide()
-    const isAlone = decision.others.length === 0 && decision.logs.length === 0 && decision.over.length === 0
-    return decision.changed && isAlone && decision.effects.length === 0 ? decision : undefined
+    return decision.changed && decision.others.length === 0 ? decision : undefined
   } catch (error) {
     if (error instanceof MissingJob) return undefined
     throw error
   }
 }
 
-function writesOf(core: Core, { decided, waiting, claimed }: Landing, withoutSteps: boolean): readonly Write[] {
-  const { before, job, logs, over } = decided
+function writeOf({ decided: { before }, waiting, claimed }: Landing): Write {
   const write = { ...waiting, ...(claimed === undefined ? {} : { claimed: claimed.write }) }
-  const first: Write =
-    before === undefined ? { op: 'insert', ...write } : { op: 'update', revision: before.revision, ...write }
-  const forget: Write[] = withoutSteps ? [] : over.map((entry) => ({ op: 'forget', jobId: job.id, entry }))
-  if (logs.length === 0) return [first, ...forget]
-  const lines = logs.map((text) => ({ at: core.clock.now(), text }))
-  return [first, ...forget, { op: 'log', jobId: job.id, key: `chart-${job.revision}`, lines }]
+  return before === undefined ? { op: 'insert', ...write } : { op: 'update', revision: before.revision, ...write }
 }
 
-function committedOf({ decided, waiting, claimed }: Landing, rows: readonly WrittenRow[]): JobWrite {
-  const isClaimed = rows.some((row) => row.claimed && row.events.jobId === decided.job.id)
-  return isClaimed && claimed !== undefined ? claimed.write : waiting
+/** What a decision writes beside the job's row. */
+export function sideWrites(core: Core, { job, logs, over }: JobDecision, withoutSteps = false): readonly SideWrite[] {
+  const forget: SideWrite[] = withoutSteps ? [] : over.map((entry) => ({ op: 'forget', jobId: job.id, entry }))
+  if (logs.length === 0) return forget
+  const lines = logs.map((text) => ({ at: core.clock.now(), text }))
+  return [...forget, { op: 'log', jobId: job.id, key: `chart-${job.revision}`, lines }]
+}
+
+function isClaimed({ decided }: Landing, rows: readonly WrittenRow[]): boolean {
+  return rows.some((row) => row.claimed && row.events.jobId === decided.job.id)
+}
+
+function committedOf(landing: Landing, rows: readonly WrittenRow[]): JobWrite {
+  const { waiting, claimed } = landing
+  return claimed !== undefined && isClaimed(landing, rows) ? claimed.write : waiting
 }
 
 function dispatchLanding(core: Core, landing: Landing, rows: readonly WrittenRow[]): void {
@@ -213,8 +236,8 @@ function refusal(result: Exclude<UnitResult, { status: 'applied' | 'conflict' }>
   }
 }
 
-// The machine's own actions are best effort: one that throws, or rejects, harms neither the job nor the next action.
-function runEffects({ effects }: JobDecision): void {
+/** Runs the machine's own actions, best effort: one that throws, or rejects, harms neither the job nor the next action. */
+export function runEffects({ effects }: JobDecision): void {
   for (const run of effects) {
     try {
       Promise.resolve(run()).catch(() => {})

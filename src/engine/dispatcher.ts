@@ -1,12 +1,11 @@
-import { claim, end, release, type TaskEnd } from '../model/decision.ts'
+import { claim, end, isSuspect, release, type TaskEnd } from '../model/decision.ts'
 import { JobchartError, jobError } from '../model/error.ts'
-import { eventRow } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
-import type { Task } from '../model/task.ts'
 import type { Executor, Work } from '../port/executor.ts'
-import type { JobWrite, Route } from '../port/storage.ts'
-import { advance, type Change, claimAlone, dispatch, moment } from './advance.ts'
+import type { Route } from '../port/storage.ts'
+import { advance, type Change, dispatch } from './advance.ts'
 import { Attempt } from './attempt.ts'
+import { ClaimRound } from './claim-round.ts'
 import { type Core, ENGINE } from './core.ts'
 
 /** Tasks claimed in one transaction at most, so that a large executor does not hold the store's lock for long. */
@@ -195,22 +194,19 @@ export class Dispatcher {
     this.#reserved.set(executor, (this.#reserved.get(executor) ?? 0) + limit)
     try {
       const query = { routes, at: core.clock.now() }
-      const related: { readonly job: Job; readonly entry: number }[] = []
-      const claimed = await core.storage.claim(query, limit, (job, task) => {
-        const write = claimSafely(core, job, task)
-        if (write === undefined) related.push({ job, entry: task.entry })
-        return write
-      })
-      if (claimed.length < limit) this.#backlog.delete(executor)
-      else if (this.#room(executor) > 0) this.#isWanted = true
+      const round = new ClaimRound(core, this.#isSuspectRunning)
+      const claimed = await core.storage.claim(query, limit, (job, task) => round.claim(job, task))
+      const mayWait = claimed.length === limit || round.related !== undefined || round.hasLeft
+      if (!mayWait) this.#backlog.delete(executor)
+      else if (this.#room(executor) > 0 || round.related !== undefined) this.#isWanted = true
       for (const { job, events, entry, sequence } of claimed) {
         core.publisher.publish(events, sequence)
         this.start(job, entry)
         dispatch(core, job)
       }
-      for (const { job, entry } of related.slice(0, limit - claimed.length)) {
-        await this.#claimWithRelatives(core, job, entry).catch(() => {})
-      }
+      round.runEffects()
+      const { related } = round
+      if (related !== undefined) await this.#claimWithRelatives(core, related.job, related.entry)
     } catch {
       // What was claimed is in the rows; the next sweep looks there.
       this.#mustReconcile = true
@@ -227,6 +223,10 @@ export class Dispatcher {
       decide: (type, stored, at, relatives) => claim(type, stored, entry, core.instance, at, relatives),
     })
     this.start(job, entry)
+  }
+
+  get #isSuspectRunning(): boolean {
+    return this.attempts.some(({ task }) => isSuspect(task))
   }
 
   #room(executor: string): number {
@@ -340,21 +340,4 @@ function routesOf({ types }: Core, executor: string): readonly Route[] {
     .all()
     .filter(({ tasks }) => [...tasks.values()].some((settings) => settings.executor === executor))
     .map(({ type, version }) => ({ type, version, executor }))
-}
-
-// One row that cannot be claimed must not keep the others of its round from it (I36).
-function claimSafely(core: Core, job: Job, task: Task): JobWrite | undefined {
-  try {
-    return claimTask(core, job, task)
-  } catch {
-    return undefined
-  }
-}
-
-function claimTask(core: Core, job: Job, task: Task): JobWrite | undefined {
-  const type = core.types.of(job)
-  if (type === undefined) return undefined
-  const decision = claimAlone(() => claim(type, job, task.entry, core.instance, moment(core)))
-  if (decision === undefined) return undefined
-  return { job: decision.job, events: eventRow(decision.job, ENGINE, decision.events, decision.inputs) }
 }

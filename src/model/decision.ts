@@ -75,6 +75,14 @@ export interface NewJob {
 /** Attempts lost in a row, without a further step recorded, before the task is given up as poison (I20). */
 const CRASHES_MAX = 3
 
+/**
+ * One more loss makes it poison. It should run alone of its kind: of several that died together, only one can be what
+ * their process died of.
+ */
+export function isSuspect({ crashes }: Task): boolean {
+  return crashes >= CRASHES_MAX - 1
+}
+
 /** A new job: its first state, tasks and timers, and the child jobs that it begins with. */
 export function create(type: AnyJobType, seed: NewJob, moment: Moment, relatives = NO_RELATIVES): Decision {
   const family = new Family(moment, relatives)

@@ -103,7 +103,14 @@ export interface Unit {
 export interface JobWrite {
   readonly job: Job
   readonly events: EventRow
+  /** Written with it, and only with it. */
+  readonly also?: readonly SideWrite[]
 }
+
+/** What a job's own move writes beside its row: lines of its log, and the end of recorded steps. */
+export type SideWrite =
+  | { readonly op: 'log'; readonly jobId: string; readonly key: string; readonly lines: readonly NewLine[] }
+  | { readonly op: 'forget'; readonly jobId: string; readonly entry: number }
 
 /** One write of a unit. */
 export type Write =
@@ -111,8 +118,7 @@ export type Write =
   | ({ readonly op: 'update'; readonly revision: number; readonly claimed?: JobWrite } & JobWrite)
   | { readonly op: 'note'; readonly jobId: string; readonly token: number; readonly note: Note }
   | { readonly op: 'append'; readonly events: EventRow }
-  | { readonly op: 'log'; readonly jobId: string; readonly key: string; readonly lines: readonly NewLine[] }
-  | { readonly op: 'forget'; readonly jobId: string; readonly entry: number }
+  | SideWrite
 
 /** What a running attempt reports beside the chart. */
 export type Note =
@@ -170,8 +176,11 @@ export interface ClaimQuery {
   readonly at: number
 }
 
-/** Makes the claimed job of a ready one; undefined leaves it where it is. Pure and synchronous. */
-export type ClaimTransition = (job: Job, task: Task) => JobWrite | undefined
+/**
+ * Makes the claimed job of a ready one. `leave` leaves it where it is and goes on; `stop` ends the claim with what was
+ * claimed so far. Pure and synchronous.
+ */
+export type ClaimTransition = (job: Job, task: Task) => JobWrite | 'leave' | 'stop'
 
 /** A claimed task. */
 export interface Claimed {

@@ -113,12 +113,23 @@ const MIGRATIONS: readonly string[] = [
  * @throws {JobchartError} `STORAGE_UNAVAILABLE` the file is another program's, or was written by a newer jobchart.
  */
 export function migrate(db: DatabaseSync, file: string): void {
-  const version = pragma(db, 'user_version')
-  checkOwner(file, pragma(db, 'application_id'), version, () => tablesOf(db))
+  const version = checkDatabase(db, file)
   for (const step of MIGRATIONS.slice(version)) db.exec(step)
   if (version < MIGRATIONS.length) {
     db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${MIGRATIONS.length}`)
   }
+}
+
+/**
+ * Looks at an open database, and changes nothing.
+ *
+ * @returns its schema's version.
+ * @throws {JobchartError} `STORAGE_UNAVAILABLE` as {@link checkHeader}.
+ */
+export function checkDatabase(db: DatabaseSync, file: string): number {
+  const version = pragma(db, 'user_version')
+  checkOwner(file, pragma(db, 'application_id'), version, () => tablesOf(db))
+  return version
 }
 
 /** Where SQLite's file format keeps what a file is: all in its first 100 bytes, numbers with their high byte first. */

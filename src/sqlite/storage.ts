@@ -8,7 +8,7 @@ import type { Storage, StorageConnection, StorageHost } from '../port/storage.ts
 import { findQuery } from './find.ts'
 import { InstanceLock } from './instance-lock.ts'
 import { eventsOf, jobOf } from './rows.ts'
-import { checkHeader, migrate, pragma } from './schema.ts'
+import { checkDatabase, checkHeader, migrate, pragma } from './schema.ts'
 import { prepareAll, type Statements } from './statements.ts'
 import { Writer } from './writer.ts'
 
@@ -78,22 +78,27 @@ class SqliteConnection implements StorageConnection {
 
   static async open(file: string, options: SqliteOptions, host: StorageHost): Promise<SqliteConnection> {
     const db = await openedFile(file, host.clock)
+    let lock: InstanceLock | undefined
     try {
       const synchronous = options.durability === 'normal' ? 'NORMAL' : 'FULL'
       await whenUnlocked(host.clock, () => {
+        // Before the pragma, which would change another program's file.
+        checkDatabase(db, file)
         db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA temp_store = MEMORY`)
         transaction(db, () => migrate(db, file))
       })
       // Before anything is made beside it: a file without our tables is refused as it stands.
       const statements = prepareAll(db)
       for (const suffix of ['', '-wal', '-shm']) if (existsSync(file + suffix)) chmodSync(file + suffix, 0o600)
-      const lock = InstanceLock.take(file, host.instance)
+      lock = InstanceLock.take(file, host.instance)
       const connection = new SqliteConnection(file, db, statements, lock, options, host)
       await connection.beat()
       connection.#removeLeftLocks()
       return connection
     } catch (error) {
       db.close()
+      lock?.release()
+      if (lock !== undefined) InstanceLock.remove(file, host.instance)
       throw unavailable(file, error)
     }
   }

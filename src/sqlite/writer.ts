@@ -80,29 +80,39 @@ export class Writer {
       if (ready.length === 0) break
       for (const each of ready) {
         const taken = this.#claimOne(each, unit, transition)
-        if (taken === undefined) skip++
+        if (taken === 'stop') return this.#listed(claimed)
+        if (taken === 'leave') skip++
         else claimed.push(taken)
       }
     }
+    return this.#listed(claimed)
+  }
+
+  #listed(claimed: readonly Claimed[]): readonly Claimed[] {
     if (claimed.length > 0) this.#listInstance()
     return claimed
   }
 
   // What cannot be claimed stays where it is, and holds up nothing that comes after it.
-  #claimOne({ n, entry }: Ready, unit: string, transition: ClaimTransition): Claimed | undefined {
+  #claimOne({ n, entry }: Ready, unit: string, transition: ClaimTransition): Claimed | 'leave' | 'stop' {
     const row = this.#statements.jobByNumber.get(n)
-    if (row === undefined) return undefined
+    if (row === undefined) return 'leave'
     const job = jobOf(row)
     const task = job.tasks.find((each) => each.entry === entry)
-    const write = task === undefined ? undefined : transition(job, task)
-    if (write === undefined) return undefined
+    const write = task === undefined ? 'leave' : transition(job, task)
+    if (write === 'leave' || write === 'stop') return write
     try {
       this.#update(write.job, job.revision)
     } catch (error) {
-      if (error instanceof Refused) return undefined
+      if (error instanceof Refused) return 'leave'
       throw error
     }
+    this.#also(unit, write)
     return { ...write, entry, sequence: this.#append(unit, write) }
+  }
+
+  #also(unit: string, { also = [] }: JobWrite): void {
+    for (const write of also) this.#write(unit, write, [])
   }
 
   // One that was forgotten while it was silent holds something again: whoever looks after it must find it.
@@ -119,6 +129,7 @@ export class Writer {
         if (write.op === 'insert') this.#insert(chosen.job)
         else this.#update(chosen.job, write.revision)
         if (chosen === claimed) this.#listInstance()
+        this.#also(unit, chosen)
         rows.push({ events: chosen.events, sequence: this.#append(unit, chosen), claimed: chosen === claimed })
         return
       }

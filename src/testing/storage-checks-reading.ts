@@ -48,7 +48,7 @@ export const readingChecks: Checks = {
       at,
     }
     assert.deepEqual(await storage.claim(elsewhere, FAR, transitionFor('me', at)), [])
-    assert.deepEqual(await storage.claim({ routes: [routeOf()], at }, FAR, () => undefined), [])
+    assert.deepEqual(await storage.claim({ routes: [routeOf()], at }, FAR, () => 'leave'), [])
     assert.equal((await storage.claim({ routes: [routeOf()], at }, FAR, transitionFor('me', at))).length, 1)
   },
 

@@ -19,6 +19,21 @@ test('a job that takes its process down three times fails as POISON, and the job
   expect(traces.map(lossesOf)).toEqual([3, 0, 0, 0])
 })
 
+test('jobs that run beside a poison job are not condemned with it', async () => {
+  const folder = testFolder()
+  await submitAll(folder, ['deliver', 'deliver', 'poison', 'deliver'])
+  // All at once: whatever runs dies with the poison the first time; from then on each runs alone of its kind.
+  await takenDown(folder, 10)
+  const { traces } = await finished(folder, 10)
+  const ends = traces.map(({ job: { type, status, error } }) => [type, status, error?.code])
+  expect(ends).toEqual([
+    ['deliver', 'completed', undefined],
+    ['deliver', 'completed', undefined],
+    ['poison', 'failed', 'POISON'],
+    ['deliver', 'completed', undefined],
+  ])
+})
+
 async function submitAll(folder: string, types: readonly ('deliver' | 'poison')[]): Promise<void> {
   const engine = await observer(folder)
   const ada = engine.as({ id: 'ada', role: 'editor' })

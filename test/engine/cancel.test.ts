@@ -62,6 +62,22 @@ test('I14 a cancelled job holds its slot until its code has returned', async () 
   expect(await codeOf(ada.submit(type, 2, { pipeline: 'p' }))).toBe('ok')
 })
 
+test('I14 cancelled code that still reports as it returns frees its slot at once', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const { ada } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, 1, { pipeline: 'p' })
+  await ada.cancel(id)
+  // Its reports are stale, its end is not, though both would be one unit.
+  work.run().context.progress({ completed: 1 })
+  work.run().context.log('cleaned up')
+  work.run().finish()
+  await bench.clock.settle()
+  expect((await bench.row(id)).tasks).toEqual([])
+  expect(await codeOf(ada.submit(type, 2, { pipeline: 'p' }))).toBe('ok')
+})
+
 test('I23 code that ignores its stop is leaked when its grace is over, and the slot is free', async () => {
   const bench = new Bench()
   const work = new Work()

@@ -1,6 +1,5 @@
-import { defineJob, type Executor, queueExecutor, task } from 'jobchart'
+import { defineJob, type Executor, queueExecutor } from 'jobchart'
 import { expect, test } from 'vitest'
-import { createMachine, log } from 'xstate'
 import { Bench, codeOf, type HostOptions, Work } from './bench.ts'
 
 test('I15 no more tasks run at once than the executor has places, and a backlog of 1,000 drains', async () => {
@@ -26,34 +25,6 @@ test('I15 no more tasks run at once than the executor has places, and a backlog 
   expect((await ada.list({ phase: 'active' })).items).toEqual([])
 })
 
-test('I15 no more is claimed than there is room for, also of a chart that acts when its work starts', async () => {
-  const bench = new Bench()
-  const work = new Work()
-  const machine = createMachine({
-    initial: 'working',
-    states: {
-      working: { invoke: { src: 'work', onDone: 'done' }, on: { 'task.started': { actions: log('started') } } },
-      done: { type: 'final' },
-    },
-  })
-  const acting = defineJob({ type: 'acting', lifecycle: machine.provide({ actors: { work: task({}, work.execute) } }) })
-  const plain = defineJob({ type: 'plain', execute: work.execute })
-  const { ada, engine } = await bench.start({ jobs: [acting, plain], concurrency: 2 })
-  for (let index = 0; index < 6; index++) {
-    await ada.submit(acting, undefined)
-    await ada.submit(plain, index)
-  }
-  for (let ended = 0; ended < 12; ended++) {
-    await bench.clock.advance(1_000)
-    const rows = await Promise.all((await ada.list()).items.map(({ id }) => bench.row(id)))
-    const held = rows.filter(({ tasks }) => tasks.some(({ status }) => status === 'held'))
-    expect({ ended, held: held.length }).toEqual({ ended, held: Math.min(2, 12 - ended) })
-    work.run(ended).finish()
-  }
-  await engine.idle()
-  expect((await ada.list({ phase: 'settled' })).items).toHaveLength(12)
-})
-
 test('I38 a higher priority goes first, then the earlier submit', async () => {
   const bench = new Bench()
   const work = new Work()
@@ -70,6 +41,19 @@ test('I38 a higher priority goes first, then the earlier submit', async () => {
     await bench.clock.settle()
   }
   expect(work.runs.map(({ context }) => context.input)).toEqual(['first', 7, 7, 0, 0, -5])
+})
+
+test('I38 a job that could be claimed with its submit waits for those that were ready before', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const worker = await bench.start({ jobs: [type], concurrency: 1 })
+  const face = await bench.start({ jobs: [type], work: false })
+  await face.ada.submit(type, 'first')
+  // The worker has room, and has not looked yet.
+  await worker.ada.submit(type, 'second')
+  await bench.clock.settle()
+  expect(work.runs.map(({ context }) => context.input)).toEqual(['first'])
 })
 
 test('a task runs on the executor that it names, and a full one holds up no other', async () => {

@@ -1,5 +1,6 @@
-import { defineJob, type JobEvent } from 'jobchart'
+import { defineJob, type JobEvent, task } from 'jobchart'
 import { expect, test } from 'vitest'
+import { createMachine } from 'xstate'
 import { Bench, codeOf, errorOf, textsOf, Work } from './bench.ts'
 import { FaultyStorage } from './faulty-storage.ts'
 
@@ -259,9 +260,17 @@ test.each(['lastSequence', 'others', 'due'] as const)(
 test('I46 an engine that fails to start after it has taken work back leaves neither timer nor work', async () => {
   const bench = new Bench()
   const work = new Work()
-  const type = defineJob({ type: 'w', execute: work.obedient })
+  const machine = createMachine({
+    initial: 'working',
+    states: {
+      working: { invoke: { src: 'work', onDone: 'done' }, after: { 60000: 'late' } },
+      done: { type: 'final' },
+      late: { type: 'final' },
+    },
+  })
+  const type = defineJob({ type: 'm', lifecycle: machine.provide({ actors: { work: task({}, work.obedient) } }) })
   const one = await bench.start({ jobs: [type] })
-  const { id } = await one.ada.submit(type, 1)
+  const { id } = await one.ada.submit(type, undefined)
   await one.crash()
   const timers = bench.clock.pendingTimers()
   const faults = new FaultyStorage(bench.disk)
@@ -274,5 +283,5 @@ test('I46 an engine that fails to start after it has taken work back leaves neit
   await bench.clock.settle()
   work.run().finish('done')
   await bench.clock.settle()
-  expect((await two.ada.get(id)).status).toBe('completed')
+  expect((await two.ada.get(id)).status).toBe('done')
 })

@@ -179,6 +179,18 @@ test('history shows only changes of the label, and the public label of meta.stat
   })
 })
 
+test('a timer that is due before the next sweep fires at its time', async () => {
+  const bench = new Bench()
+  const machine = createMachine({ initial: 'a', states: { a: { after: { 300: 'b' } }, b: { type: 'final' } } })
+  const type = defineJob({ type: 'm', lifecycle: machine })
+  const { ada } = await bench.start({ jobs: [type], sweep: '1h' })
+  const { id } = await ada.submit(type, undefined)
+  await bench.clock.advance(299)
+  expect((await ada.get(id)).status).toBe('a')
+  await bench.clock.advance(1)
+  expect((await ada.get(id)).status).toBe('b')
+})
+
 test('a history of more rows than are read at once is read to its end', async () => {
   const bench = new Bench()
   const flip = { on: { flip: 'b' } }

@@ -1,5 +1,7 @@
 import { defineJob, type Policy, type Verdict } from 'jobchart'
 import { expect, test } from 'vitest'
+import { createMachine } from 'xstate'
+import { z } from 'zod'
 import { Bench, type Host, textsOf, Work } from './bench.ts'
 
 type Call = (host: Host, id: string, signal: AbortSignal) => Promise<unknown>
@@ -81,4 +83,24 @@ test('a signal that is aborted after the commit undoes nothing', async () => {
   giveUp.abort()
   await bench.clock.settle()
   expect((await ada.get(id)).status).toBe('running')
+})
+
+test('a call that is given up while its schema thinks is not carried out', async () => {
+  const bench = new Bench()
+  const reason = new Error('given up')
+  let giveUp = new AbortController()
+  const slow = z.object({ n: z.number() }).refine(async () => {
+    giveUp.abort(reason)
+    return true
+  })
+  const machine = createMachine({ initial: 'a', states: { a: { on: { go: 'b' } }, b: { type: 'final' } } })
+  const plain = defineJob({ type: 'plain', input: slow, execute: () => 1 })
+  const moved = defineJob({ type: 'm', lifecycle: machine, commands: { go: slow } })
+  const { ada } = await bench.start({ jobs: [plain, moved] })
+  const { id } = await ada.submit(moved, undefined)
+  const before = await bench.contents()
+  await expect(ada.submit(plain, { n: 1 }, { signal: giveUp.signal })).rejects.toBe(reason)
+  giveUp = new AbortController()
+  await expect(ada.send(id, { type: 'go', n: 1 }, { signal: giveUp.signal })).rejects.toBe(reason)
+  expect(await bench.contents()).toBe(before)
 })

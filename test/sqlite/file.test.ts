@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { createEngine, defineJob } from 'jobchart'
 import { sqliteStorage } from 'jobchart/sqlite'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { openFile, refusal, testFolder } from './bench.ts'
 import { holder, killed } from './process.ts'
 
@@ -81,6 +81,18 @@ describe('what is no file of ours is refused, and stays as it is', () => {
     db.close()
     await expectRefused(folder, 'theirs.db')
   })
+
+  test.each(['DELETE', 'TRUNCATE', 'PERSIST', 'WAL'])(
+    "another program's database in use, its journal mode %s",
+    async (mode) => {
+      const folder = testFolder()
+      const db = new DatabaseSync(join(folder, 'theirs.db'))
+      db.exec(`PRAGMA journal_mode = ${mode}; CREATE TABLE invoices (n INTEGER); INSERT INTO invoices VALUES (1)`)
+      onTestFinished(() => db.close())
+      await expectRefused(folder, 'theirs.db')
+      expect(db.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: mode.toLowerCase() })
+    },
+  )
 
   test('an empty database that another program has marked as its own', async () => {
     const folder = testFolder()
@@ -171,7 +183,8 @@ async function expectRefused(folder: string, name: string, mode = 0o755) {
 function contents(folder: string) {
   return readdirSync(folder).map((name) => {
     const file = join(folder, name)
-    const isFile = statSync(file).isFile()
+    // What readers tell each other is no content.
+    const isFile = statSync(file).isFile() && !name.endsWith('-shm')
     return { name, mode: modeOf(file), sha1: isFile ? sha1(file) : 'none' }
   })
 }
