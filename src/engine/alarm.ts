@@ -1,5 +1,8 @@
 import type { Clock } from '../port/clock.ts'
 
+/** The longest that a timer of Node's can run: 2^31 − 1 ms, not quite 25 days. */
+const TIMER_MS_MAX = 2_147_483_647
+
 /** Rings once at the earliest of the times that it was set to; ringing clears them all. */
 export class Alarm {
   readonly #clock: Clock
@@ -18,7 +21,9 @@ export class Alarm {
     if (at >= this.#at || this.#isStopped) return
     this.#cancel()
     this.#at = at
-    this.#cancel = this.#clock.timer(Math.max(0, at - this.#clock.now()), () => {
+    // Longer than a timer can be: it rings early, and is set again by whoever looks then.
+    const ms = Math.min(Math.max(0, at - this.#clock.now()), TIMER_MS_MAX)
+    this.#cancel = this.#clock.timer(ms, () => {
       this.#at = Number.POSITIVE_INFINITY
       this.#ring()
     })

@@ -198,7 +198,9 @@ export class Dispatcher {
       const claimed = await core.storage.claim(query, limit, (job, task) => round.claim(job, task))
       const mayWait = claimed.length === limit || round.related !== undefined || round.hasLeft
       if (!mayWait) this.#backlog.delete(executor)
-      else if (this.#room(executor) > 0 || round.related !== undefined) this.#isWanted = true
+      // A suspect that was left waits for another one's end, and is not asked for before.
+      else if (round.related !== undefined || (claimed.length === limit && this.#room(executor) > 0))
+        this.#isWanted = true
       for (const { job, events, entry, sequence } of claimed) {
         core.publisher.publish(events, sequence)
         this.start(job, entry)

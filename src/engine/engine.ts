@@ -155,6 +155,9 @@ export class Engine implements AsyncDisposable {
   }
 }
 
+/** Turns of the loop that a stop waits for the last commit. */
+const FLUSH_TURNS_MAX = 1_000
+
 interface Parts {
   readonly settings: Settings
   readonly types: TypeRegistry
@@ -252,6 +255,10 @@ class Running {
     core.dispatcher.close()
     await this.#finished(timeoutMs)
     await core.dispatcher.releaseAll()
+    // What was asked for before the stop is written, unless the storage no longer answers.
+    for (let turn = 0; turn < FLUSH_TURNS_MAX && !core.group.isIdle; turn++) {
+      await new Promise<void>((resume) => core.clock.turn(resume))
+    }
     this.#end()
     core.publisher.wakeAll()
     core.dispatcher.wake()

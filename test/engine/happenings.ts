@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 
-/** What can happen to two engines on one storage. `host` says at which of the two; `job` and `run` count from the newest. */
+/** What can happen to two engines on one storage. `host` says at which of the two; `job` and `run` count back from the newest. */
 export type Happening =
   | {
       readonly do: 'submit'

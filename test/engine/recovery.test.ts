@@ -1,4 +1,4 @@
-import { defineJob, task } from 'jobchart'
+import { defineJob, queueExecutor, task } from 'jobchart'
 import { expect, test } from 'vitest'
 import { createMachine } from 'xstate'
 import { Bench, codeOf, Work } from './bench.ts'
@@ -117,6 +117,30 @@ test('I20 work that takes its process down three times in a row is not offered a
   }
   expect(await host.ada.get(id)).toMatchObject({ status: 'failed', outcome: 'failure', error: { code: 'POISON' } })
   expect(work.runs).toHaveLength(3)
+})
+
+test('I36 a suspect that waits until another one ends is not asked for without end', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  let asked = 0
+  // Far more room than there is work; it ends when it is asked too often, or nothing else would ever run again.
+  const roomy = { ...queueExecutor({ concurrency: 500 }), room: () => (asked++ < 5_000 ? 500 : 0) }
+  let host = await bench.start({ jobs: [type], executors: { default: roomy } })
+  const jobs = await Promise.all([1, 2].map((input) => host.ada.submit(type, input)))
+  for (let crash = 0; crash < 2; crash++) {
+    await host.crash()
+    host = await bench.start({ jobs: [type], executors: { default: roomy } })
+  }
+  await bench.clock.advance(2_000)
+  expect(host.engine.running()).toHaveLength(1)
+  expect(asked).toBeLessThan(500)
+  work.run().finish()
+  await bench.clock.settle()
+  work.run().finish()
+  await bench.clock.settle()
+  const ends = await Promise.all(jobs.map(async ({ id }) => (await host.ada.get(id)).status))
+  expect(ends).toEqual(['completed', 'completed'])
 })
 
 test('work that records a further step each time is not poison', async () => {

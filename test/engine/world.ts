@@ -58,9 +58,9 @@ export class World {
       case 'command':
         return this.#try(this.#command(happening))
       case 'finish':
-        return this.#work.runs.at(-1 - happening.run)?.finish(happening.run)
+        return newest(this.#work.runs, happening.run)?.finish(happening.run)
       case 'fail':
-        return this.#work.runs.at(-1 - happening.run)?.fail(new Error(`run ${happening.run}`))
+        return newest(this.#work.runs, happening.run)?.fail(new Error(`run ${happening.run}`))
       case 'report':
         return this.#report(happening)
       case 'advance':
@@ -124,19 +124,19 @@ export class World {
   }
 
   async #cancel({ host, job }: Doing<'cancel'>): Promise<void> {
-    const id = [...this.#promised].at(-1 - job)
+    const id = newest([...this.#promised], job)
     if (id === undefined) return
     await this.#host(host).ada.cancel(id)
     this.#cancelled.add(id)
   }
 
   async #command({ host, job, name }: Doing<'command'>): Promise<void> {
-    const id = [...this.#promised].at(-1 - job)
+    const id = newest([...this.#promised], job)
     if (id !== undefined) await this.#host(host).ada.send(id, { type: name })
   }
 
   #report({ run }: Doing<'finish' | 'fail' | 'report'>): void {
-    const context = this.#work.runs.at(-1 - run)?.context
+    const context = newest(this.#work.runs, run)?.context
     context?.progress({ completed: run })
     context?.log(`run ${run}`)
   }
@@ -214,6 +214,11 @@ export class World {
   #start(): Promise<Host> {
     return this.#bench.start({ jobs: Object.values(this.#types), concurrency: 2 })
   }
+}
+
+/** Counted back from the newest, round and round, so that every number names one. */
+function newest<Item>(items: readonly Item[], back: number): Item | undefined {
+  return items.at(-1 - (back % Math.max(1, items.length)))
 }
 
 function holdsSlot({ phase, vacates, tasks }: Job): boolean {

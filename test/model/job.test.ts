@@ -17,7 +17,7 @@ test.each([
   ['a settled job', { phase: 'settled' }, false],
   ['a settled job whose code has not stopped', { phase: 'settled', tasks: [taskWith({ status: 'stopping' })] }, true],
   ['a settled job whose last state vacates', { phase: 'settled', vacates: true }, false],
-] as const)('%s holds its slot: %j → %s', (_, change, holds) => {
+] as const)('whether %s holds its slot', (_, change, holds) => {
   expect(holdsSlot(jobWith({ pipeline: 'nightly', ...change }))).toBe(holds)
 })
 

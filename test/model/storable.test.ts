@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { JobchartError } from '../../src/model/error.ts'
-import { assertStorable } from '../../src/model/storable.ts'
+import { assertStorable, storableCopy } from '../../src/model/storable.ts'
 
 const cycle: { self?: unknown } = {}
 cycle.self = { in: [cycle] }
@@ -99,6 +99,15 @@ test('one object that stands at two places is no cycle', () => {
 
 test('an object without a prototype is plain', () => {
   expect(() => assertStorable(Object.assign(Object.create(null), { a: 1 }), 'input')).not.toThrow()
+})
+
+test('a storable copy is what storage gives back, and whoever goes on to change the value changes nothing of it', () => {
+  const value = { list: [1, { a: 'x' }], gone: undefined, zero: -0 }
+  const copy = storableCopy(value, 'context', true)
+  value.list.push(2)
+  expect(copy).toStrictEqual({ list: [1, { a: 'x' }], zero: 0 })
+  expect([storableCopy('text', 'input'), storableCopy(null, 'input')]).toEqual(['text', null])
+  expect(refusalOf(() => storableCopy({ a: new Date(0) }, 'input'))).toMatchObject({ path: 'input.a' })
 })
 
 test('I48 every value that JSON can write is taken', () => {

@@ -351,7 +351,7 @@ test.each([
   ['named within a state that has a wildcard', { left: { f: 'g' }, right: 'quiet' }, { type: 'exact' }, true],
   ['named in two regions', { left: 'a', right: 'same' }, { type: 'exact' }, true],
   ['named in one region and met by a wildcard in another', { left: 'a', right: 'loud' }, { type: 'exact' }, false],
-] as const)('an event %s: the chart names it → %4$s', (_, state, event, expected) => {
+] as const)('whether the chart names an event that is %s', (_, state, event, expected) => {
   expect(named.names({ state, context: {} }, event)).toBe(expected)
 })
 
@@ -402,6 +402,14 @@ test('the tags of a place are those of all its active states', () => {
     }),
   )
   expect([...chart.start(undefined).meaning.tags].sort()).toEqual(['root', 'vacates', 'x', 'y'])
+})
+
+test('what a machine keeps and goes on to change changes nothing of where its jobs stand', () => {
+  const shared = { list: [1] }
+  const chart = createChart(machineOf({ context: { shared: null }, on: { GO: { actions: assign({ shared }) } } }))
+  const { place } = moves(chart, 'GO')
+  shared.list.push(2)
+  expect(place.context).toEqual({ shared: { list: [1] } })
 })
 
 test('jobs of one machine do not meet: moves of one leave no trace in another', () => {
