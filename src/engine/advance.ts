@@ -85,9 +85,9 @@ export async function land(
   decision: Decision,
   change: Pick<Change, 'by' | 'notes' | 'withoutSteps'>,
 ): Promise<Job | 'conflict'> {
-  const landings = [decision, ...decision.others].map((each) =>
-    landingOf(core, change.by, each, change.withoutSteps === true),
-  )
+  // A relative may have changed and the job itself not: what was not changed is not written.
+  const decided = [decision, ...decision.others].filter(({ before, job }) => job.revision !== before?.revision)
+  const landings = decided.map((each) => landingOf(core, change.by, each, change.withoutSteps === true))
   let result: UnitResult
   try {
     const writes = landings.map(writeOf)
@@ -107,8 +107,8 @@ export async function land(
     if (isClaimed(landing, result.rows)) landing.claimed?.runEffects()
   }
   for (const landing of landings) dispatchLanding(core, landing, result.rows)
-  const [first] = landings
-  return first === undefined ? decision.job : committedOf(first, result.rows).job
+  const own = landings.find((landing) => landing.decided === decision)
+  return own === undefined ? decision.job : committedOf(own, result.rows).job
 }
 
 /** A decision of one job, on its way to the store. */

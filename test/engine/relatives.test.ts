@@ -104,6 +104,34 @@ test('a child talks with its parent, over a restart of the engine', async () => 
   expect(await second.ada.get(id)).toMatchObject({ status: 'over', output: { pongs: 1 } })
 })
 
+test('a child that passes over an event writes nothing, though its parent hears of its snapshot', async () => {
+  const bench = new Bench()
+  const child = createMachine({ initial: 'still', states: { still: { on: { MOVE: {} } } } })
+  const parent = createMachine({
+    context: { seen: 0 },
+    initial: 'watching',
+    states: {
+      watching: {
+        invoke: {
+          id: 'child',
+          src: 'child',
+          onSnapshot: { actions: assign({ seen: ({ context }) => context.seen + 1 }) },
+        },
+        on: { poke: { actions: sendTo('child', { type: 'NOTHING' }) } },
+      },
+    },
+  }).provide({ actors: { child } })
+  const type = defineJob({ type: 'watch', lifecycle: parent, commands: { poke: z.object({}) } })
+  const { ada, engine } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, undefined)
+  const before = await bench.row(id)
+  const [{ id: childId } = { id: '' }] = (await engine.system.list({ type: 'watch/child' })).items
+  const childBefore = await bench.row(childId)
+  await ada.send(id, { type: 'poke' })
+  expect((await bench.row(id)).context).toEqual({ seen: Number((before.context as { seen: number }).seen) + 1 })
+  expect(await bench.row(childId)).toEqual(childBefore)
+})
+
 test('a callback hears and tells, is started again after a crash with all that it was sent, and is cleaned up', async () => {
   const bench = new Bench()
   const heard: string[] = []
