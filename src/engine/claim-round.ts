@@ -19,10 +19,15 @@ export class ClaimRound {
   /** A suspect was left, since another one runs. */
   hasLeft = false
   #hasSuspect: boolean
+  readonly #refused: ReadonlySet<string>
 
-  /** `hasSuspect`: work that was lost with its process again and again runs here now. */
-  constructor(core: Core, hasSuspect: boolean) {
+  /**
+   * @param hasSuspect  work that was lost with its process again and again runs here now.
+   * @param refused  ids of jobs whose claim over relatives was refused a moment ago.
+   */
+  constructor(core: Core, hasSuspect: boolean, refused: ReadonlySet<string>) {
     this.#core = core
+    this.#refused = refused
     this.#hasSuspect = hasSuspect
   }
 
@@ -30,7 +35,7 @@ export class ClaimRound {
   claim(job: Job, task: Task): JobWrite | 'leave' | 'stop' {
     const core = this.#core
     const type = core.types.of(job)
-    if (type === undefined) return 'leave'
+    if (type === undefined || this.#refused.has(job.id)) return 'leave'
     if (isSuspect(task) && this.#hasSuspect) {
       this.hasLeft = true
       return 'leave'

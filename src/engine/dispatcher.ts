@@ -38,6 +38,8 @@ export class Dispatcher {
   #mustReconcile = false
   readonly #unobserved = new Set<string>()
   readonly #ended = new Set<string>()
+  /** Jobs whose claim was refused, as one over relatives can be: they are left until the next sweep, and block no other. */
+  readonly #refused = new Set<string>()
   #waiters: (() => void)[] = []
 
   constructor(core: () => Core) {
@@ -136,6 +138,7 @@ export class Dispatcher {
    * what it does not hold, and wakes whoever waits.
    */
   async reconcile(): Promise<void> {
+    this.#refused.clear()
     if (!this.#mustReconcile) return
     const core = this.#core()
     this.#ended.clear()
@@ -194,7 +197,7 @@ export class Dispatcher {
     this.#reserved.set(executor, (this.#reserved.get(executor) ?? 0) + limit)
     try {
       const query = { routes, at: core.clock.now() }
-      const round = new ClaimRound(core, this.#isSuspectRunning)
+      const round = new ClaimRound(core, this.#isSuspectRunning, this.#refused)
       const claimed = await core.storage.claim(query, limit, (job, task) => round.claim(job, task))
       const mayWait = claimed.length === limit || round.related !== undefined || round.hasLeft
       if (!mayWait) this.#backlog.delete(executor)
@@ -219,12 +222,14 @@ export class Dispatcher {
 
   // A chart that sends to its relatives when its task starts: its claim is a unit over all of them.
   async #claimWithRelatives(core: Core, { id }: Job, entry: number): Promise<void> {
-    const job = await advance(core, {
-      jobId: id,
-      by: ENGINE,
-      decide: (type, stored, at, relatives) => claim(type, stored, entry, core.instance, at, relatives),
-    })
-    this.start(job, entry)
+    const decide: Change['decide'] = (type, stored, at, relatives) =>
+      claim(type, stored, entry, core.instance, at, relatives)
+    try {
+      this.start(await advance(core, { jobId: id, by: ENGINE, decide }), entry)
+    } catch (error) {
+      this.#refused.add(id)
+      if (!isFinal(error)) this.#mustReconcile = true
+    }
   }
 
   get #isSuspectRunning(): boolean {

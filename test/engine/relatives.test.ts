@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { assign, createMachine, fromCallback, fromObservable, fromTransition, sendParent, sendTo, setup } from 'xstate'
 import { z } from 'zod'
 import { Bench, Work } from './bench.ts'
+import { FaultyStorage } from './faulty-storage.ts'
 
 // Whole machines on a whole engine; what each construct does to a record is the model's own test.
 
@@ -268,4 +269,33 @@ test('a task tells its chart what its events declare, and hears what is sent to 
   const { id } = await ada.submit(type, undefined)
   await bench.clock.settle()
   expect(await ada.get(id)).toMatchObject({ output: { refusal: 'INVALID_INPUT', message: 'GO_ON' } })
+})
+
+test('I36 a claim over relatives that fails keeps nothing behind it waiting, and is tried again by the next sweep', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const child = createMachine({
+    invoke: { src: 'work' },
+    on: { 'task.started': { actions: sendParent({ type: 'BUSY' }) } },
+  }).provide({ actors: { work: task({}, work.execute) } })
+  const parent = createMachine({
+    initial: 'aside',
+    invoke: { src: 'load' },
+    states: { aside: { on: { BUSY: 'busy' } }, busy: {} },
+  }).provide({ actors: { load: child } })
+  const outer = defineJob({ type: 'outer', lifecycle: parent })
+  const plain = defineJob({ type: 'plain', execute: work.execute })
+  const front = await bench.start({ jobs: [outer, plain], work: false })
+  const { id } = await front.ada.submit(outer, undefined)
+  const behind = await front.ada.submit(plain, undefined)
+  const faults = new FaultyStorage(bench.disk)
+  faults.plan('get', ...new Array<'refused'>(20).fill('refused'))
+  const worker = await bench.start({ jobs: [outer, plain] }, faults)
+  await bench.clock.settle()
+  expect(worker.engine.running()).toEqual([behind.id])
+  expect(faults.calls('get')).toBe(1)
+  faults.heal()
+  expect(await front.ada.get(id)).toMatchObject({ status: 'aside' })
+  await bench.clock.advance(1_100)
+  expect(await front.ada.get(id)).toMatchObject({ status: 'busy' })
 })
