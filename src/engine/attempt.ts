@@ -5,6 +5,7 @@ import { progressRow } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
 import type { AnyLogic } from '../model/logic.ts'
 import { errorValue } from '../model/record.ts'
+import { isToldToStop, stopReasonOf } from '../model/stop.ts'
 import { type Json, storableCopy } from '../model/storable.ts'
 import type { Progress, ProgressReport, StepContext, Task, TaskContext, TaskSettings } from '../model/task.ts'
 import type { ChartEvent } from '../model/transition.ts'
@@ -64,14 +65,21 @@ export class Attempt {
   }
 
   /** Asks the code to stop. */
-  stop(why: string): void {
+  stop(why: string, code: 'TASK_STOPPED' | 'TIMEOUT' | 'ENGINE_STOPPED' = 'TASK_STOPPED'): void {
     this.#inbox.close()
-    if (!this.signal.aborted) this.#abort.abort(new JobchartError('TASK_STOPPED', why, { jobId: this.job.id }))
+    if (!this.signal.aborted) this.#abort.abort(new JobchartError(code, why, { jobId: this.job.id }))
+  }
+
+  /** Stops the code as its task's newest stop message says. */
+  obey(task: Task): void {
+    if (stopReasonOf(task) === 'timeout') this.stop('the attempt took longer than its timeout', 'TIMEOUT')
+    else this.stop('the job no longer wants this work')
   }
 
   /** Gives the code what the chart has sent to its task. */
-  deliver({ inbox }: Task): void {
-    if (inbox.length > 0) this.#inbox.take(inbox)
+  deliver(task: Task): void {
+    if (task.inbox.length > 0) this.#inbox.take(task.inbox)
+    if (isToldToStop(task)) this.obey(task)
   }
 
   /** Runs the code to its end. It never rejects. */

@@ -111,7 +111,7 @@ export class Dispatcher {
         attempt.deliver(task)
         continue
       }
-      attempt.stop('the job no longer wants this work')
+      attempt.obey(task ?? attempt.task)
       if (task === undefined) this.#void.add(attempt)
     }
   }
@@ -173,7 +173,7 @@ export class Dispatcher {
       const { job, task } = attempt
       const decide: Change['decide'] = (type, stored, at, relatives) => release(type, stored, task.token, at, relatives)
       await advance(core, { jobId: job.id, by: ENGINE, notes: attempt.lastNotes(), decide }).catch(() => undefined)
-      attempt.stop('the engine stops')
+      attempt.stop('the engine stops', 'ENGINE_STOPPED')
     }
   }
 

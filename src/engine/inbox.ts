@@ -1,3 +1,6 @@
+import { isStop } from '../model/stop.ts'
+import type { Json } from '../model/storable.ts'
+
 /** A message from the chart to a task. */
 export interface Message {
   readonly type: string
@@ -12,12 +15,13 @@ export class Inbox implements AsyncIterable<Message> {
   #wake: () => void = () => {}
 
   /** Takes the messages as they stand in the job's row: those beyond the ones that are known. */
-  take(messages: readonly unknown[]): void {
+  take(messages: readonly Json[]): void {
     for (const each of messages.slice(this.#messages.length)) {
       // Written by a chart's `sendTo`, so it is an event; a copy, since the row's is not the code's to change.
       const message = structuredClone(each) as Message
       this.#messages.push(message)
-      for (const listener of this.#listeners) listener(message)
+      // A stop is the signal's to tell.
+      if (!isStop(each)) for (const listener of this.#listeners) listener(message)
     }
     this.#wake()
   }
@@ -25,7 +29,7 @@ export class Inbox implements AsyncIterable<Message> {
   /** Hears of every message, from the first on. */
   listen(listener: (message: Message) => void): void {
     this.#listeners.add(listener)
-    for (const message of this.#messages) listener(message)
+    for (const message of this.#messages) if (!isStop(message as Json)) listener(message)
   }
 
   /** No more messages are given. */
@@ -40,7 +44,7 @@ export class Inbox implements AsyncIterable<Message> {
       const message = this.#messages[next]
       if (message !== undefined) {
         next++
-        yield message
+        if (!isStop(message as Json)) yield message
         continue
       }
       await new Promise<void>((resume) => {

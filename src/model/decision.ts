@@ -12,6 +12,7 @@ import { Family, NO_RELATIVES, type Relatives } from './family.ts'
 import type { Job, Trigger } from './job.ts'
 import { doneEvent, errorEvent, newRecord, offered, settingsOf, snapshotEvent } from './record.ts'
 import { backoffMs } from './retry.ts'
+import { isToldToStop, stopError, stopping } from './stop.ts'
 import type { Json } from './storable.ts'
 import type { Task, TaskSettings } from './task.ts'
 import { isoTime } from './time.ts'
@@ -117,7 +118,9 @@ export function claim(
     const counter = job.counter + 1
     const attempt = task.attempt + 1
     draft.job.counter = counter
-    draft.put({ ...task, status: 'held', token: counter, holder, attempt, claims: task.claims + 1 })
+    const { timeoutMs } = settingsOf(type, task)
+    const deadline = timeoutMs === null ? {} : { deadlineAt: draft.time() + timeoutMs }
+    draft.put({ ...task, ...deadline, status: 'held', token: counter, holder, attempt, claims: task.claims + 1 })
     draft.job.startedAt ??= draft.time()
     draft.touch()
     draft.events.push({ type: 'task.started', task: task.id, attempt })
@@ -140,7 +143,7 @@ export function end(
   return decide(type, job, moment, relatives, (draft) => {
     draft.touch()
     if (task.status === 'stopping') {
-      draft.remove(task)
+      draft.gone(task)
       draft.events.push({ type: 'task.stopped', task: task.id })
     } else if (result.ok) {
       draft.remove(task)
@@ -201,7 +204,7 @@ export function lose(
     if (task?.child !== undefined || (task?.status !== 'held' && task?.status !== 'stopping')) return
     draft.touch()
     if (task.status === 'stopping') {
-      draft.remove(task)
+      draft.gone(task)
       draft.events.push({ type: 'task.stopped', task: task.id })
       return
     }
@@ -209,11 +212,13 @@ export function lose(
     // Work that gets further each time is not what takes its process down.
     const crashes = steps > task.steps ? 1 : task.crashes + 1
     const lost = offered(task, { crashes, steps, losses: task.losses + 1, availableAt: draft.time() })
-    draft.put(settings.recovery === 'await' ? { ...lost, status: 'lost' } : lost)
+    // Elsewhere it may still run, and no longer than it may.
+    const deadline = task.deadlineAt === undefined ? {} : { deadlineAt: task.deadlineAt }
+    draft.put(settings.recovery === 'await' ? { ...lost, ...deadline, status: 'lost' } : lost)
     draft.events.push({ type: 'task.lost', task: task.id, attempt: task.attempt, reason })
     draft.receiveNamed({ type: 'task.lost', reason })
     const left = draft.task(entry)
-    const error = left === undefined ? undefined : lossError(settings, crashes, reason)
+    const error = left === undefined ? undefined : lossError(settings, left, reason)
     if (left === undefined || error === undefined) return
     draft.remove(left)
     draft.receive(errorEvent(left.id, error))
@@ -232,23 +237,21 @@ export function release(
     const task = claimedUnder(job, token)
     if (task?.status !== 'held') return
     draft.touch()
-    draft.put(offered(task, { attempt: task.attempt - 1, availableAt: draft.time() }))
     draft.events.push({ type: 'task.released', task: task.id })
+    if (isToldToStop(task)) {
+      draft.remove(task)
+      draft.receive(errorEvent(task.id, stopError(task, 'it was told to stop, and its engine stopped first')))
+    } else draft.put(offered(task, { attempt: task.attempt - 1, availableAt: draft.time() }))
   })
 }
 
-/** The job after whatever fell due by now: timers in the order of their times, then stopping tasks past their grace. */
+/** The job after whatever fell due by now: timers in the order of their times, then attempts past their deadline or grace. */
 export function due(type: AnyJobType, job: Job, moment: Moment, relatives: Relatives = NO_RELATIVES): Decision {
   return decide(type, job, moment, relatives, (draft) => {
     const ready = job.timers.filter(({ dueAt }) => dueAt <= moment.at).sort((a, b) => a.dueAt - b.dueAt)
     // Each only while it still stands; one that is set meanwhile is a change of its own, or a cycle would never end.
     for (const timer of ready) if (draft.job.timers.includes(timer)) draft.fire(timer)
-    for (const task of draft.job.tasks) {
-      if (task.stopBy === undefined || task.stopBy > moment.at) continue
-      draft.touch()
-      draft.remove(task)
-      draft.events.push({ type: 'task.leaked', task: task.id })
-    }
+    for (const { entry } of draft.job.tasks) giveUp(draft, draft.task(entry), moment)
   })
 }
 
@@ -271,20 +274,64 @@ function claimedUnder(job: Job, token: number): Task | undefined {
 }
 
 function failed(draft: Draft, task: Task, error: Json, moment: Moment): void {
-  const { retry } = settingsOf(draft.type, task)
-  // One that was awaited was not lost after all.
-  const losses = task.status === 'lost' ? task.losses - 1 : task.losses
-  const failures = task.attempt - losses
-  if (failures > retry.limit) {
+  const losses = lossesOf(task)
+  const availableAt = nextAttemptAt(draft, task, moment)
+  if (availableAt === undefined) {
     draft.remove(task)
     draft.receive(errorEvent(task.id, error))
     return
   }
-  const availableAt = draft.time() + backoffMs(retry, failures, moment.random)
   draft.put(offered(task, { availableAt, losses, crashes: 0 }))
-  const { id, attempt } = task
+  noteRetry(draft, task, availableAt, error)
+}
+
+/** When a failed attempt is made again; undefined: it is not. */
+function nextAttemptAt(draft: Draft, task: Task, { random }: Moment): number | undefined {
+  const { retry } = settingsOf(draft.type, task)
+  const failures = task.attempt - lossesOf(task)
+  if (failures > retry.limit || isToldToStop(task)) return undefined
+  return draft.time() + backoffMs(retry, failures, random)
+}
+
+// An attempt that was awaited, and now has an end, was not lost after all.
+function lossesOf({ status, losses }: Task): number {
+  return status === 'lost' ? losses - 1 : losses
+}
+
+function noteRetry(draft: Draft, { id, attempt }: Task, availableAt: number, error: Json): void {
   const at = isoTime(availableAt)
   draft.events.push({ type: 'task.retried', task: id, attempt, availableAt: at, error: jobError(error) })
+}
+
+// Nothing is awaited of it any more: its time is over, or the grace in which it was to stop.
+function giveUp(draft: Draft, task: Task | undefined, moment: Moment): void {
+  if (task?.stopBy !== undefined && task.stopBy <= moment.at) leaked(draft, task)
+  else if (task?.deadlineAt !== undefined && task.deadlineAt <= moment.at) timedOut(draft, task, moment)
+}
+
+function leaked(draft: Draft, task: Task): void {
+  draft.touch()
+  draft.gone(task)
+  draft.events.push({ type: 'task.leaked', task: task.id })
+  if (task.status === 'stopping') return
+  draft.receive(errorEvent(task.id, stopError(task, 'it was told to stop, and did not in its grace')))
+}
+
+function timedOut(draft: Draft, task: Task, moment: Moment): void {
+  draft.touch()
+  const { timeoutMs } = settingsOf(draft.type, task)
+  const message = `attempt ${task.attempt} took longer than ${timeoutMs} ms`
+  const error = { name: 'JobchartError', code: 'TIMEOUT', message }
+  const again = nextAttemptAt(draft, task, moment)
+  // What is lost has no code here that could run beside the next attempt.
+  const isRunning = task.status === 'held'
+  if (isRunning) {
+    const stopped = stopping(draft.type, task, draft.graceFrom(), 'timeout')
+    draft.put(again === undefined ? stopped : { ...stopped, again, crashes: 0 })
+  } else if (again === undefined) draft.remove(task)
+  else draft.put(offered(task, { availableAt: again, losses: lossesOf(task), crashes: 0 }))
+  if (again === undefined) draft.receive(errorEvent(task.id, error))
+  else noteRetry(draft, task, again, error)
 }
 
 // A value is news only for a chart that asked for its snapshots.
@@ -292,11 +339,13 @@ function valueEvent({ id, sync, input }: Task, value: Json): ChartEvent | undefi
   return sync === true ? snapshotEvent(id, { status: 'active', context: value, input: input ?? null }) : undefined
 }
 
-function lossError(settings: TaskSettings, crashes: number, reason: string): Json | undefined {
-  if (settings.recovery === 'fail') {
+function lossError({ recovery }: TaskSettings, task: Task, reason: string): Json | undefined {
+  const { crashes } = task
+  // One that was told to stop is never made again.
+  if (recovery === 'fail' || (recovery === 'restart' && isToldToStop(task))) {
     return { name: 'JobchartError', code: 'TASK_LOST', message: `the process of the attempt was lost: ${reason}` }
   }
-  if (settings.recovery === 'await' || crashes < CRASHES_MAX) return undefined
+  if (recovery === 'await' || crashes < CRASHES_MAX) return undefined
   const message = `${crashes} attempts in a row were lost with their process; the last: ${reason}`
   return { name: 'JobchartError', code: 'POISON', message }
 }

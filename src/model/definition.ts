@@ -10,6 +10,7 @@ import {
   promiseSettings,
   type Recovery,
   type TaskContext,
+  type TaskOptions,
   type TaskSettings,
   taskSettings,
 } from './task.ts'
@@ -57,6 +58,8 @@ export interface ExecuteOptions<Type extends string, InputSchema, OutputSchema, 
   readonly execute: (context: TaskContext<Input>) => Output | PromiseLike<Output>
   readonly retry?: RetryOptions
   readonly recovery?: Recovery
+  /** How long one attempt may take from its start; see {@link TaskOptions.timeout}. Default: without end. */
+  readonly timeout?: Duration
   readonly killGrace?: Duration | 'never'
   readonly executor?: string
 }
@@ -171,8 +174,8 @@ type Life = Omit<AnyJobType, 'type' | 'version' | 'input' | 'endLabels' | 'descr
 function fromFunction(
   options: ExecuteOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, unknown, unknown>,
 ): Life {
-  const { execute, retry, recovery, killGrace, executor, output } = options
-  const given = { retry, recovery, killGrace, executor, output }
+  const { execute, retry, recovery, timeout, killGrace, executor, output } = options
+  const given = { retry, recovery, timeout, killGrace, executor, output }
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   return {
     // The task checks it, where a schema may be asynchronous and a misfit is a failed attempt.

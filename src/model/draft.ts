@@ -1,23 +1,21 @@
 import type { SendAction, StartAction } from './chart-action.ts'
 import type { Decision, JobDecision } from './decision.ts'
 import { type AnyJobType, childTypeOf } from './definition.ts'
-import { type Description, describeMove } from './description.ts'
-import { jobError } from './error.ts'
 import type { EventDraft } from './event.ts'
 import type { Family } from './family.ts'
 import { type InlineMove, moveInline, startInline } from './inline.ts'
 import { isBusy, type Job } from './job.ts'
-import { doneEvent, errorEvent, errorValue, newRecord, newTask, outcomeOf, snapshotEvent, stopping } from './record.ts'
+import { type OpenJob, recordMove, standAt } from './move-record.ts'
+import { doneEvent, errorEvent, errorValue, newRecord, newTask, offered, snapshotEvent } from './record.ts'
+import { isStop, stopError, stopping, withMessage } from './stop.ts'
 import type { Json } from './storable.ts'
 import type { Task } from './task.ts'
 import type { ChartAction, ChartEnd, ChartEvent, Move, Origin } from './transition.ts'
 
-type Mutable<Record> = { -readonly [Key in keyof Record]: Record[Key] }
-
 /** A job while a decision is made of it: what the chart asks for becomes tasks, timers and events of the record. */
 export class Draft {
   readonly type: AnyJobType
-  readonly job: Mutable<Job>
+  readonly job: OpenJob
   readonly events: EventDraft[] = []
   readonly wasBusy: boolean
   readonly #family: Family
@@ -117,14 +115,42 @@ export class Draft {
       this.#early.get(entry)?.push(event)
       return
     }
-    if (task.status === 'stopping') return
+    if (isLeft(task)) return
     if (task.child !== undefined) {
       this.#family.draft(task.child).receive(event)
       return
     }
     this.touch()
     if (task.status === 'inline') this.#moved(task, moveInline(this.type, task, event))
-    else this.put({ ...task, inbox: [...task.inbox, event as Json] })
+    else this.#tell(task, event)
+  }
+
+  #tell(task: Task, event: ChartEvent): void {
+    const told = withMessage(this.type, task, event, this.graceFrom())
+    // Work that has not begun, and is not to, has ended; so has an attempt that was only to be made again.
+    const isOver = isStop(event as Json) && (task.status === 'offered' || task.status === 'stopping')
+    if (!isOver) {
+      this.put(told)
+      return
+    }
+    const { again, ...rest } = told
+    if (task.status === 'offered') this.remove(task)
+    else this.put(rest)
+    this.receive(errorEvent(task.id, stopError(task, 'it was told to stop before it began')))
+  }
+
+  /** The grace of code that is asked to stop counts from when its executor has heard of it. */
+  graceFrom(): number {
+    return this.time() + this.#family.moment.heartbeatMs
+  }
+
+  /** The task's code is given up, or was: it may still run, but nothing that it reports counts. */
+  gone(task: Task): void {
+    if (task.again === undefined) this.remove(task)
+    else {
+      const inbox = task.inbox.filter((message) => !isStop(message))
+      this.put(offered(task, { inbox, availableAt: Math.max(task.again, this.time()) }))
+    }
   }
 
   /** The parent left the invoke: the job and all below it stop. */
@@ -160,7 +186,7 @@ export class Draft {
   #origin(): Origin {
     const { parentInvoke } = this.job
     return {
-      children: this.job.tasks.filter((task) => task.status !== 'stopping'),
+      children: this.job.tasks.filter((task) => !isLeft(task)),
       nextEntry: this.job.counter + 1,
       ...(parentInvoke === undefined ? {} : { parentInvoke }),
     }
@@ -193,8 +219,9 @@ export class Draft {
     if (move.moved || asks) {
       this.touch()
       this.#inputs.push(event as unknown as Json)
-      this.#stand(move)
-      this.#record(move, event)
+      standAt(this.job, move)
+      this.events.push(recordMove(this.type, this.job, move, event, this.#isNew))
+      this.#isNew = false
     }
     for (const action of move.actions) if (action.kind === 'start') this.#early.set(action.entry, [])
     for (const action of move.actions) {
@@ -205,46 +232,6 @@ export class Draft {
     if (this.job.phase === 'settled') return
     if (move.end === undefined) this.#tellSnapshot()
     else this.#end(move.end)
-  }
-
-  #stand({ place, meaning, end }: Move): void {
-    this.job.state = place.state
-    this.job.context = place.context
-    if (place.historyValue === undefined) delete this.job.historyValue
-    else this.job.historyValue = place.historyValue
-    if (place.hasRefs === true) this.job.hasRefs = true
-    else delete this.job.hasRefs
-    this.job.vacates = meaning.tags.has('vacates')
-    this.job.phase = meaning.tags.has('indeterminate') ? 'indeterminate' : 'active'
-    if (end?.kind === 'done') {
-      this.job.outcome = outcomeOf(meaning)
-      if (end.output !== undefined) this.job.output = end.output
-    } else if (end?.kind === 'error') this.job.outcome = 'failure'
-  }
-
-  #record(move: Move, event: ChartEvent): void {
-    const from = this.job.status
-    this.job.status = move.end?.kind === 'error' ? this.type.endLabels.error : move.meaning.label
-    const { message, error, exitCode, reason } = this.#describe(move, event)
-    if (message !== undefined) this.job.message = message
-    if (exitCode !== undefined) this.job.exitCode = exitCode
-    if (error !== undefined) this.job.error = jobError(error)
-    const facts = {
-      to: this.job.status,
-      ...(reason === undefined ? {} : { reason }),
-      ...(message === undefined ? {} : { message }),
-    }
-    const failure = error === undefined ? {} : { error: jobError(error) }
-    if (this.#isNew) this.events.push({ type: 'job.created', ...facts })
-    else this.events.push({ type: 'job.transitioned', from, ...facts, ...failure })
-    this.#isNew = false
-  }
-
-  #describe({ end }: Move, event: ChartEvent): Description {
-    const failed = this.job.outcome === 'failure' && event.type.startsWith('xstate.error.')
-    // What was thrown may be nothing at all, and is a failure all the same.
-    const error = end?.kind === 'error' ? jobError(end.error) : failed ? event.error : undefined
-    return describeMove(this.type, this.job, event, error, end !== undefined)
   }
 
   #act(action: ChartAction): void {
@@ -319,9 +306,11 @@ export class Draft {
   }
 
   #leave(task: Task): void {
-    if (task.status === 'stopping') return
+    if (isLeft(task)) return
+    const { again, ...rest } = task
     if (task.child !== undefined) this.#leaveChild(task, task.child)
-    else if (task.status === 'held') this.put(stopping(this.type, task, this.time() + this.#family.moment.heartbeatMs))
+    else if (task.status === 'held' || task.status === 'stopping')
+      this.put(stopping(this.type, rest, this.graceFrom(), 'left'))
     else this.remove(task)
   }
 
@@ -383,4 +372,9 @@ export class Draft {
     if (!parent.job.tasks.some((task) => task.child === id && task.status === 'held' && task.sync === true)) return
     parent.receive(snapshotEvent(parentInvoke, { status: 'active', value, context }))
   }
+}
+
+// What is stopping is no child of the chart any more, unless it is only stopped to be made again.
+function isLeft({ status, again }: Task): boolean {
+  return status === 'stopping' && again === undefined
 }

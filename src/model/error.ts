@@ -14,8 +14,10 @@
  * - `OUTCOME_UNKNOWN` the write may have landed; repeating it with the same idempotency key is safe.
  * - `STORAGE_UNAVAILABLE` nothing was written; the cause says why.
  * - `UNKNOWN_TYPE` this engine does not know the job's type or version.
- * - `ENGINE_STOPPED` the engine was stopped; start it again, or use another.
- * - `TASK_STOPPED` why a task's signal was aborted: the chart left its invoke, or the engine stops.
+ * - `ENGINE_STOPPED` the engine was stopped; start it again, or use another. Also why a running task's signal was aborted.
+ * - `TASK_STOPPED` why a task's signal was aborted: the chart left its invoke, or told it to stop. Also the end of a task
+ *   that was told to stop before it had begun, or that did not stop in its grace.
+ * - `TIMEOUT` the attempt took longer than its task's `timeout`.
  * - `TASK_LOST`, `POISON` ends of a task that its own code did not report.
  */
 export type ErrorCode =
@@ -34,6 +36,7 @@ export type ErrorCode =
   | 'UNKNOWN_TYPE'
   | 'ENGINE_STOPPED'
   | 'TASK_STOPPED'
+  | 'TIMEOUT'
   | 'TASK_LOST'
   | 'POISON'
 

@@ -93,10 +93,13 @@ export function holdsSlot(job: Job): boolean {
   return (job.phase !== 'settled' && !job.vacates) || isBusy(job)
 }
 
-/** The next time at which something falls due without anyone asking: a timer, or the end of a stopping task's grace. */
+/** The next time at which something falls due without anyone asking: a timer, an attempt's deadline, the end of a grace. */
 export function wakeAt(job: Job): number | undefined {
   const times = job.timers.map((timer) => timer.dueAt)
-  for (const task of job.tasks) if (task.stopBy !== undefined) times.push(task.stopBy)
+  for (const { stopBy, deadlineAt } of job.tasks) {
+    if (stopBy !== undefined) times.push(stopBy)
+    if (deadlineAt !== undefined) times.push(deadlineAt)
+  }
   return times.length === 0 ? undefined : Math.min(...times)
 }
 

@@ -89,14 +89,8 @@ export function settingsOf(type: AnyJobType, task: Task): TaskSettings {
   return settings
 }
 
-/** A task that is offered again: it has no holder and no grace; its token stays, so that no later one repeats it. */
+/** A task that is offered again: it has no holder and no deadline; its token stays, so that no later one repeats it. */
 export function offered(task: Task, change: Partial<Task>): Task {
-  const { holder, stopBy, ...rest } = task
+  const { holder, stopBy, deadlineAt, again, ...rest } = task
   return { ...rest, ...change, status: 'offered' }
-}
-
-/** A held task that the chart has left: asked to stop, and given up at its grace's end, counted from `from`. */
-export function stopping(type: AnyJobType, task: Task, from: number): Task {
-  const { killGraceMs } = settingsOf(type, task)
-  return { ...task, status: 'stopping', ...(killGraceMs === null ? {} : { stopBy: from + killGraceMs }) }
 }

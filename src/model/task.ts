@@ -12,9 +12,10 @@ import { type Duration, durationMs } from './time.ts'
  * ```
  *            claim                 its end is reported
  *  offered ────────▶ held ───────────────────────────▶ (gone)
- *     ▲               │ │ the chart leaves the invoke
- *     │   loss, retry │ └──▶ stopping ── stop report, death, stopBy ──▶ (gone)
- *     └───────────────┘
+ *   ▲  ▲              │ │ the chart leaves the invoke, or its timeout passes
+ *   │  │  loss, retry │ └──▶ stopping ── stop report, death, stopBy ──▶ (gone)
+ *   │  └──────────────┘         │
+ *   └── after a timeout, where retries are left
  * ```
  *
  * `inline` is logic that moves with its job: it is never claimed. `lost` waits for a report of its last attempt.
@@ -39,8 +40,12 @@ export interface Task {
   readonly holder?: string
   /** Not claimable before. */
   readonly availableAt: number
-  /** While stopping: the time at which it is given up as leaked; absent with `killGrace: 'never'`. */
+  /** The present attempt's end by its `timeout`. */
+  readonly deadlineAt?: number
+  /** Asked to stop: the time at which it is given up as leaked; absent with `killGrace: 'never'`. */
   readonly stopBy?: number
+  /** Stopping after a timeout, with retries left: when it has stopped it is offered again, not before this time. */
+  readonly again?: number
   /** The attempt that runs, or ran last; counted at its claim. */
   readonly attempt: number
   /** Claims in all, those that were given back too. */
@@ -93,7 +98,10 @@ export interface StepContext {
 /** What the code of a task works with. */
 export interface TaskContext<Input = unknown> {
   readonly input: Input
-  /** Aborted when the chart left the invoke, or the engine stops. */
+  /**
+   * Aborted when the chart left the invoke or sent `task.stop` (`reason.code` is `TASK_STOPPED`), when the attempt took
+   * too long (`TIMEOUT`), or when the engine stops (`ENGINE_STOPPED`).
+   */
   readonly signal: AbortSignal
   /** 1 for the first. */
   readonly attempt: number
@@ -125,7 +133,10 @@ export interface TaskContext<Input = unknown> {
    *   command or one of the engine's; `NOT_STORABLE`; `STALE_CLAIM` the task is no longer this attempt's.
    */
   readonly send: (event: { readonly type: string; readonly [field: string]: unknown }) => Promise<void>
-  /** What the chart sends to this task, from the first message on, also to a later attempt. It ends when the task should stop. */
+  /**
+   * What the chart sends to this task, from the first message on, also to a later attempt. It ends when the task should
+   * stop. `task.drain` asks to take no new part of the work; `task.stop` and `task.kill` abort the signal instead.
+   */
   readonly inbox: AsyncIterable<{ readonly type: string; readonly [field: string]: unknown }>
 }
 
@@ -148,6 +159,11 @@ export interface TaskOptions<Input = unknown, Output = unknown> {
   readonly events?: readonly string[]
   readonly retry?: RetryOptions
   readonly recovery?: Recovery
+  /**
+   * How long one attempt may take from its start. One that takes longer is asked to stop; it is made again by `retry`,
+   * never beside the old one, and else fails with code `TIMEOUT`. Default: without end.
+   */
+  readonly timeout?: Duration
   /** How long the code may go on after it was told to stop. Default `'5s'`; `'never'` waits for it without end. */
   readonly killGrace?: Duration | 'never'
 }
@@ -162,6 +178,8 @@ export interface TaskSettings {
   readonly output: StandardSchemaV1 | undefined
   readonly retry: Retry
   readonly recovery: Recovery
+  /** Milliseconds; null is without end. */
+  readonly timeoutMs: number | null
   /** Milliseconds; null waits without end. */
   readonly killGraceMs: number | null
   /** `promise`: code that ends. The others go on, and tell the chart. */
@@ -220,6 +238,7 @@ export function parseTask<Input, Output>(
     recovery,
     kind: 'promise',
     events: options.events,
+    timeoutMs: options.timeout === undefined ? null : durationMs(options.timeout, 'timeout'),
     killGraceMs: killGrace === 'never' ? null : durationMs(killGrace, 'killGrace'),
     takesJobInput,
     // The code was typed by its own schemas, which have checked the value by the time it is called.

@@ -1,25 +1,24 @@
 import { describe, expect, test } from 'vitest'
-import { type AnyStateMachine, assign, cancel, createMachine, emit, fromPromise, log, raise } from 'xstate'
+import { assign, cancel, emit, log, raise } from 'xstate'
+import { claim, create, due, end, lose, maySend, release, report } from '../../src/model/decision.ts'
+import { defineJob } from '../../src/model/definition.ts'
+import { claimableTasks, holdsSlot, wakeAt } from '../../src/model/job.ts'
+import { parseTask, type TaskSettings } from '../../src/model/task.ts'
 import {
-  claim,
-  create,
-  type Decision,
-  due,
-  end,
-  lose,
-  type Moment,
-  maySend,
-  release,
-  report,
-  send,
-} from '../../src/model/decision.ts'
-import { type AnyJobType, defineJob } from '../../src/model/definition.ts'
-import { claimableTasks, holdsSlot, type Job, wakeAt } from '../../src/model/job.ts'
-import { parseTask, type Task, type TaskSettings, task } from '../../src/model/task.ts'
-import type { ChartEvent } from '../../src/model/transition.ts'
-
-const HEARTBEAT = 2_000
-const GRACE = 5_000
+  cancelled,
+  claimed,
+  created,
+  ended,
+  GRACE,
+  HEARTBEAT,
+  lost,
+  machineType,
+  moment,
+  seed,
+  sent,
+  taskOf,
+  thrower,
+} from './one-job.ts'
 
 const plain = defineJob({ type: 'plain', execute: () => 1 })
 const tried = defineJob({ type: 'tried', retry: { limit: 2, backoff: '10s', backoffMax: '15s' }, execute: () => 1 })
@@ -587,15 +586,6 @@ describe('due', () => {
   })
 })
 
-const seed = {
-  id: 'j1',
-  tenant: 'acme',
-  createdBy: 'ada',
-  trigger: 'manual',
-  labels: { team: 'blue' },
-  priority: 0,
-} as const
-
 interface Snapshots {
   readonly event: { readonly snapshot: { readonly context: unknown } }
 }
@@ -603,54 +593,4 @@ interface Snapshots {
 interface Seen {
   readonly context: { readonly seen: string }
   readonly event: { readonly name: string }
-}
-
-function thrower(): never {
-  throw new RangeError('mine')
-}
-
-function moment(at: number, random = 0): Moment {
-  return { at, random, heartbeatMs: HEARTBEAT }
-}
-
-function machineType(config: object, options: object = {}): AnyJobType {
-  const actors = { work: fromPromise(async () => {}), frail: task({ recovery: 'fail' }, async () => {}) }
-  const lifecycle: AnyStateMachine = createMachine(config as never).provide({ actors })
-  return defineJob({ type: 'chart', lifecycle, ...options })
-}
-
-function created(type: AnyJobType, more: object = {}, at = 1_000): Job {
-  return create(type, { ...seed, ...more }, moment(at)).job
-}
-
-function taskOf(job: Job): Task {
-  const [task] = job.tasks
-  if (task === undefined) throw new Error('the job has no task')
-  return task
-}
-
-/** The job with its first offered task held; by default a new job. */
-function claimed(type: AnyJobType, job: Job = created(type), at = 2_000): Job {
-  const [task] = claimableTasks(job)
-  if (task === undefined) throw new Error('the job has no claimable task')
-  return claim(type, job, task.entry, 'me', moment(at)).job
-}
-
-function ended(type: AnyJobType, job: Job, result: Parameters<typeof end>[3], when = moment(3_000)): Decision {
-  const decision = end(type, job, taskOf(job).token, result, when)
-  if (decision === undefined) throw new Error('the token is not good')
-  return decision
-}
-
-function lost(type: AnyJobType, job: Job, steps = 0): Decision {
-  const held = job.tasks.some(({ status }) => status === 'held') ? job : claimed(type, job)
-  return lose(type, held, { entry: taskOf(held).entry, reason: 'died', steps }, moment(3_000))
-}
-
-function sent(type: AnyJobType, job: Job, name: ChartEvent['type'], at: number): Job {
-  return send(type, job, { type: name }, moment(at)).job
-}
-
-function cancelled(type: AnyJobType, job: Job = created(type)): Decision {
-  return send(type, claimed(type, job), { type: 'cancel' }, moment(3_000))
 }

@@ -1,10 +1,9 @@
 import { expect, test } from 'vitest'
 import { defineJob } from '../../src/model/definition.ts'
-import { doneEvent, errorEvent, errorValue, offered, outcomeOf, settingsOf, stopping } from '../../src/model/record.ts'
+import { doneEvent, errorEvent, errorValue, offered, outcomeOf, settingsOf } from '../../src/model/record.ts'
 import type { Task } from '../../src/model/task.ts'
 
 const plain = defineJob({ type: 'plain', killGrace: '1s', execute: () => 1 })
-const patient = defineJob({ type: 'patient', killGrace: 'never', execute: () => 1 })
 
 const held: Task = {
   id: 'execute',
@@ -54,14 +53,13 @@ test('what was thrown and cannot be looked at reaches a chart all the same', () 
   expect(errorValue(hostile)).toMatchObject({ name: 'Error' })
 })
 
-test('a task that is offered again has no holder and no grace, and keeps its token and what it was sent', () => {
+test('a task that is offered again has no holder, deadline or grace, and keeps its token and what it was sent', () => {
   const { holder, ...rest } = held
-  expect(offered({ ...held, stopBy: 9 }, { crashes: 2 })).toEqual({ ...rest, status: 'offered', crashes: 2 })
-})
-
-test('a task that is left is given up at its grace’s end, or never', () => {
-  expect(stopping(plain, held, 10_000)).toEqual({ ...held, status: 'stopping', stopBy: 11_000 })
-  expect(stopping(patient, held, 10_000)).toEqual({ ...held, status: 'stopping' })
+  expect(offered({ ...held, stopBy: 9, deadlineAt: 7, again: 8 }, { crashes: 2 })).toEqual({
+    ...rest,
+    status: 'offered',
+    crashes: 2,
+  })
 })
 
 test('a task of logic that the type does not know is an error that says so', () => {

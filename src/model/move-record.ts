@@ -1,0 +1,50 @@
+import type { AnyJobType } from './definition.ts'
+import { type Description, describeMove } from './description.ts'
+import { jobError } from './error.ts'
+import type { EventDraft } from './event.ts'
+import type { Job } from './job.ts'
+import { outcomeOf } from './record.ts'
+import type { ChartEvent, Move } from './transition.ts'
+
+/** A job's record while it is written. */
+export type OpenJob = { -readonly [Key in keyof Job]: Job[Key] }
+
+/** Puts the job where the chart now stands. */
+export function standAt(job: OpenJob, { place, meaning, end }: Move): void {
+  job.state = place.state
+  job.context = place.context
+  if (place.historyValue === undefined) delete job.historyValue
+  else job.historyValue = place.historyValue
+  if (place.hasRefs === true) job.hasRefs = true
+  else delete job.hasRefs
+  job.vacates = meaning.tags.has('vacates')
+  job.phase = meaning.tags.has('indeterminate') ? 'indeterminate' : 'active'
+  if (end?.kind === 'done') {
+    job.outcome = outcomeOf(meaning)
+    if (end.output !== undefined) job.output = end.output
+  } else if (end?.kind === 'error') job.outcome = 'failure'
+}
+
+/** Writes what the record should carry of a move, and gives the event that tells of it. */
+export function recordMove(type: AnyJobType, job: OpenJob, move: Move, event: ChartEvent, isNew: boolean): EventDraft {
+  const from = job.status
+  job.status = move.end?.kind === 'error' ? type.endLabels.error : move.meaning.label
+  const { message, error, exitCode, reason } = describe(type, job, move, event)
+  if (message !== undefined) job.message = message
+  if (exitCode !== undefined) job.exitCode = exitCode
+  if (error !== undefined) job.error = jobError(error)
+  const facts = {
+    to: job.status,
+    ...(reason === undefined ? {} : { reason }),
+    ...(message === undefined ? {} : { message }),
+  }
+  if (isNew) return { type: 'job.created', ...facts }
+  return { type: 'job.transitioned', from, ...facts, ...(error === undefined ? {} : { error: jobError(error) }) }
+}
+
+function describe(type: AnyJobType, job: Job, { end }: Move, event: ChartEvent): Description {
+  const failed = job.outcome === 'failure' && event.type.startsWith('xstate.error.')
+  // What was thrown may be nothing at all, and is a failure all the same.
+  const error = end?.kind === 'error' ? jobError(end.error) : failed ? event.error : undefined
+  return describeMove(type, job, event, error, end !== undefined)
+}

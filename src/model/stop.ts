@@ -1,0 +1,61 @@
+/**
+ * How work is asked to stop.
+ *
+ * Messages for a task wait in its inbox. Three are reserved, and every executor obeys them: `task.drain` (take no new
+ * part), `task.stop` (abort the signal; kill after the grace), `task.kill`. A chart may send them with `sendTo`; leaving
+ * the invoke, and a timeout, send a stop, or a kill where a stop was sent before.
+ */
+import type { AnyJobType } from './definition.ts'
+import { settingsOf } from './record.ts'
+import type { Json } from './storable.ts'
+import type { Task } from './task.ts'
+import type { ChartEvent } from './transition.ts'
+
+/** Why work should stop: its chart said so, left the invoke, or the attempt took too long. */
+export type StopReason = 'told' | 'left' | 'timeout'
+
+/** The message asks its task to stop. */
+export function isStop(message: Json): message is { readonly type: 'task.stop' | 'task.kill' } {
+  const type = (message as { readonly type?: unknown } | null)?.type
+  return type === 'task.stop' || type === 'task.kill'
+}
+
+/** A stop was sent: the task's attempt is never made again. */
+export function isToldToStop({ inbox }: Task): boolean {
+  return inbox.some(isStop)
+}
+
+/** Why the task was asked to stop, as its newest stop message says; undefined: it was not. */
+export function stopReasonOf({ inbox }: Task): StopReason | undefined {
+  const last = inbox.findLast(isStop) as { readonly reason?: unknown } | undefined
+  if (last === undefined) return undefined
+  return last.reason === 'left' || last.reason === 'timeout' ? last.reason : 'told'
+}
+
+/** The task with one more message; one that runs and is told to stop has its grace from `from` on. */
+export function withMessage(type: AnyJobType, task: Task, message: ChartEvent, from: number): Task {
+  // Events of charts are checked to be JSON when they are captured.
+  const told = { ...task, inbox: [...task.inbox, message as Json] }
+  return isStop(message as Json) && task.status === 'held' ? withGrace(type, told, message.type, from) : told
+}
+
+/** A held task that is asked to stop, since the chart has left it or it took too long. */
+export function stopping(type: AnyJobType, task: Task, from: number, reason: 'left' | 'timeout'): Task {
+  const { deadlineAt, ...rest } = task
+  const message = { type: isToldToStop(task) ? 'task.kill' : 'task.stop', reason }
+  const told = { ...rest, inbox: [...task.inbox, message] }
+  return { ...withGrace(type, told, message.type, from), status: 'stopping' }
+}
+
+// What was promised to the code before is kept: only a kill shortens its grace.
+function withGrace(type: AnyJobType, task: Task, message: string, from: number): Task {
+  const { killGraceMs } = settingsOf(type, task)
+  if (killGraceMs === null) return task
+  if (message === 'task.kill') return { ...task, stopBy: Math.min(task.stopBy ?? from, from) }
+  return { ...task, stopBy: task.stopBy ?? from + killGraceMs }
+}
+
+/** The end of a task that was stopped, where its own code reported none. */
+export function stopError({ id }: Task, why: string): Json {
+  return { name: 'JobchartError', code: 'TASK_STOPPED', message: `"${id}": ${why}` }
+}
