@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { type AnyStateMachine, type AnyStateNode, createMachine, fromPromise } from 'xstate'
+import { checkCommand, checkMachine } from './definition-checks.ts'
 import type { DescribedSnapshot, Description } from './description.ts'
 import { JobchartError } from './error.ts'
 import { type AnyLogic, isLogic, isMachine, isPromise, kindOf } from './logic.ts'
@@ -30,7 +31,7 @@ export type CommandOf<Commands extends CommandSchemas> = {
 // A schema without fields may infer an index signature of never, which would forbid the type as well.
 type FieldsOf<Input> = string extends keyof Input ? unknown : Input
 
-/** Labels for the ends that are not states of the chart. */
+/** Labels for the ends that are not states of the chart, its child jobs' too. */
 export interface EndLabels {
   /** The machine threw, or took no error event. Default `'error'`. */
   readonly error?: string
@@ -127,7 +128,8 @@ type Parsed<Schema> = Schema extends StandardSchemaV1 ? StandardSchemaV1.InferOu
  * Defines a job type by a function, or by an XState machine whose invokes are promise logic or `task()`.
  *
  * @throws {JobchartError} `INVALID_DEFINITION` for whatever can be known to be broken: an invoke of logic that cannot
- *   be found or cannot be run durably, a command that no state takes, a duration that is none.
+ *   be found, a spawn of logic that has no name, a guard or a delay that is not there, a command that no state takes, a
+ *   duration that is none. The message says what to do.
  */
 export function defineJob<
   const Type extends string,
@@ -163,10 +165,14 @@ export function defineJob(
     type,
     version,
     input: options.input,
-    endLabels: { error: options.labels?.error ?? 'error', stopped: options.labels?.stopped ?? 'stopped' },
+    endLabels: endLabels(options.labels),
     describe: options.describe,
   }
   return 'execute' in options ? { ...common, ...fromFunction(options) } : { ...common, ...fromMachine(options) }
+}
+
+function endLabels({ error = 'error', stopped = 'stopped' }: EndLabels = {}): AnyJobType['endLabels'] {
+  return { error, stopped }
 }
 
 type Life = Omit<AnyJobType, 'type' | 'version' | 'input' | 'endLabels' | 'describe'>
@@ -193,10 +199,10 @@ function fromFunction(
 function fromMachine(
   options: LifecycleOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, CommandSchemas>,
 ): Life {
-  const { type, version = '1', lifecycle, commands = {} } = options
+  const { type, version = '1', lifecycle, commands = {}, labels = {} } = options
   for (const command of Object.keys(commands)) checkCommand(type, lifecycle, command)
   return {
-    ...fromActors({ type, version, machine: lifecycle, above: [] }),
+    ...fromActors({ type, version, machine: lifecycle, endLabels: endLabels(labels), above: [] }),
     output: options.output,
     commands,
     cancel: cancelCommand(options.type, commands, options.cancel),
@@ -208,11 +214,13 @@ interface Lineage {
   readonly type: string
   readonly version: string
   readonly machine: AnyStateMachine
+  readonly endLabels: AnyJobType['endLabels']
   readonly above: readonly { readonly machine: AnyStateMachine; readonly type: AnyJobType }[]
 }
 
 function fromActors(lineage: Lineage): Pick<Life, 'chart' | 'chartTakesInput' | 'tasks' | 'inline' | 'children'> {
-  const { machine } = lineage
+  const { machine, type } = lineage
+  checkMachine(type, machine)
   const tasks = new Map<string, TaskSettings>()
   const inline = new Map<string, AnyLogic>()
   const children = new Map<string, AnyJobType>()
@@ -249,7 +257,7 @@ function unknownLogic(type: string, node: AnyStateNode, src: string): JobchartEr
 }
 
 // A machine that invokes itself, at whatever depth, is one type and not an endless row of them.
-function childType({ type, version, above }: Lineage, src: string, child: AnyStateMachine): AnyJobType {
+function childType({ type, version, endLabels, above }: Lineage, src: string, child: AnyStateMachine): AnyJobType {
   const known = above.find((each) => each.machine === child)
   if (known !== undefined) return known.type
   const made: Mutable<AnyJobType> = {
@@ -257,7 +265,7 @@ function childType({ type, version, above }: Lineage, src: string, child: AnySta
     version,
     input: undefined,
     output: undefined,
-    endLabels: { error: 'error', stopped: 'stopped' },
+    endLabels,
     describe: undefined,
     commands: {},
     cancel: null,
@@ -267,8 +275,8 @@ function childType({ type, version, above }: Lineage, src: string, child: AnySta
     inline: new Map(),
     children: new Map(),
   }
-  const lineage = { type: made.type, version, machine: child, above: [...above, { machine: child, type: made }] }
-  return Object.assign(made, fromActors(lineage))
+  const lineage = { type: made.type, version, machine: child, endLabels }
+  return Object.assign(made, fromActors({ ...lineage, above: [...above, { machine: child, type: made }] }))
 }
 
 type Mutable<Record> = { -readonly [Key in keyof Record]: Record[Key] }
@@ -290,20 +298,6 @@ function settingsOfLogic(logic: AnyLogic): TaskSettings {
   const settings = taskSettings(logic)
   if (settings !== undefined) return settings
   return isPromise(logic) ? promiseSettings(logic.config) : liveSettings(logic, kindOf(logic))
-}
-
-function checkCommand(type: string, machine: AnyStateMachine, command: string): void {
-  if (command === '*')
-    throw new JobchartError('INVALID_DEFINITION', `job type "${type}": a command cannot be named "*"`)
-  const taken = (descriptor: string) =>
-    descriptor === command ||
-    descriptor === '*' ||
-    (descriptor.endsWith('.*') && `${command}.`.startsWith(descriptor.slice(0, -1)))
-  if (stateNodes(machine.root).some((node) => [...node.transitions.keys()].some(taken))) return
-  throw new JobchartError(
-    'INVALID_DEFINITION',
-    `job type "${type}": no state takes the command "${command}". Add it to a state's "on", or leave it out of commands.`,
-  )
 }
 
 function cancelCommand(type: string, commands: CommandSchemas, asked: string | null | undefined): string | null {

@@ -18,6 +18,7 @@ import {
   type AnyMachineSnapshot,
   type AnyStateMachine,
   type AnyStateNode,
+  and,
   createMachine,
   type EventObject,
 } from 'xstate'
@@ -237,7 +238,7 @@ function withInertActors(source: AnyStateMachine, created: (actor: CreatedActor)
   }
   const implementations = source.implementations as { readonly actors: { readonly [src: string]: AnyLogic } }
   const actors = Object.fromEntries(Object.keys(implementations.actors).map((src) => [src, inert]))
-  const config = inertInvokes(source.config as StateConfig, inert)
+  const config = durableState(source.config as StateConfig, inert)
   return createMachine(config as never, { ...source.implementations, actors } as never) as AnyStateMachine
 }
 
@@ -245,20 +246,45 @@ interface InvokeConfig {
   readonly src: unknown
 }
 
+type TransitionConfig = string | { readonly target?: unknown; readonly guard?: unknown } | undefined
+
 interface StateConfig {
   readonly invoke?: InvokeConfig | readonly InvokeConfig[]
+  readonly on?: { readonly [descriptor: string]: TransitionConfig | readonly TransitionConfig[] }
   readonly states?: { readonly [key: string]: StateConfig }
+  readonly [other: string]: unknown
 }
 
-function inertInvokes(config: StateConfig, inert: object): StateConfig {
-  const invokes = [config.invoke ?? []].flat()
-  const replaced = invokes.map((invoke) => (isLogic(invoke.src) ? { ...invoke, src: inert } : invoke))
-  const states = Object.entries(config.states ?? {}).map(([key, state]) => [key, inertInvokes(state, inert)])
+function durableState(config: StateConfig, inert: object): object {
+  const { invoke, on, states } = config
+  const invokes = [invoke ?? []].flat().map((each) => (isLogic(each.src) ? { ...each, src: inert } : each))
+  const inner = Object.entries(states ?? {}).map(([key, state]) => [key, durableState(state, inert)])
   return {
     ...config,
-    ...(config.invoke === undefined ? {} : { invoke: replaced }),
-    ...(config.states === undefined ? {} : { states: Object.fromEntries(states) }),
+    ...(invoke === undefined ? {} : { invoke: invokes }),
+    ...(on === undefined ? {} : { on: withDeafWildcards(on) }),
+    ...(states === undefined ? {} : { states: Object.fromEntries(inner) }),
   }
+}
+
+/** What executors tell a chart. It hears of them where it names them: an unchanged machine with a wildcard is not moved. */
+const EXECUTOR_EVENTS: ReadonlySet<string> = new Set(['task.claimed', 'task.started', 'task.lost'])
+
+const isForWildcards = ({ event }: { readonly event: { readonly type: string } }) => !EXECUTOR_EVENTS.has(event.type)
+
+function withDeafWildcards(on: NonNullable<StateConfig['on']>): object {
+  const deaf = (each: TransitionConfig) => {
+    const config = typeof each === 'string' ? { target: each } : (each ?? {})
+    return {
+      ...config,
+      guard: config.guard === undefined ? isForWildcards : and([isForWildcards, config.guard as never]),
+    }
+  }
+  const entries = Object.entries(on).map(([descriptor, taken]) => {
+    const isWild = descriptor === '*' || descriptor === 'task.*'
+    return [descriptor, isWild ? [taken].flat().map(deaf) : taken]
+  })
+  return Object.fromEntries(entries)
 }
 
 const NOWHERE: Meaning = { label: '', tags: new Set() }
@@ -310,7 +336,7 @@ function namesExactly(machine: AnyStateMachine, snapshot: Snapshot, event: Chart
   // Guards are user code, and most charts do not name the event at all.
   if (!snapshot._nodes.some((node: AnyStateNode) => node.transitions.has(event.type))) return false
   const selected = machine.getTransitionData(snapshot as never, event as never)
-  return selected.length > 0 && selected.every((transition) => transition.eventType === event.type)
+  return selected.some((transition) => transition.eventType === event.type)
 }
 
 function meaningOf(nodes: readonly AnyStateNode[]): Meaning {

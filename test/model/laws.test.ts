@@ -357,7 +357,7 @@ describe('moves of generated charts', () => {
   })
 
   test('I8 law: a chart stands where a live XState actor of its machine would', () => {
-    const isSafe = (type: string) => type !== 'xstate.stop'
+    const isSafe = (type: string) => type !== 'xstate.stop' && !type.startsWith('task.')
     const types = fc.array(fc.constantFrom(...eventTypes.filter(isSafe)), { maxLength: 25, size: 'max' })
     fc.assert(
       fc.property(plans, types, (generated, sent) => {

@@ -350,9 +350,34 @@ test.each([
   ['held by a guard that throws', { left: 'e', right: 'quiet' }, { type: 'exact' }, true],
   ['named within a state that has a wildcard', { left: { f: 'g' }, right: 'quiet' }, { type: 'exact' }, true],
   ['named in two regions', { left: 'a', right: 'same' }, { type: 'exact' }, true],
-  ['named in one region and met by a wildcard in another', { left: 'a', right: 'loud' }, { type: 'exact' }, false],
+  ['named in one region and met by a wildcard in another', { left: 'a', right: 'loud' }, { type: 'exact' }, true],
 ] as const)('whether the chart names an event that is %s', (_, state, event, expected) => {
   expect(named.names({ state, context: {} }, event)).toBe(expected)
+})
+
+test('an executor’s event moves the region that names it, and no wildcard beside, above or below', () => {
+  const chart = createChart(
+    createMachine({
+      type: 'parallel',
+      on: { '*': '.left.wrong' },
+      states: {
+        left: { initial: 'a', states: { a: { on: { 'task.started': 'b' } }, b: {}, wrong: {} } },
+        right: { initial: 'a', states: { a: { on: { '*': 'wrong', 'task.*': 'wrong' } }, wrong: {} } },
+        below: {
+          initial: 'a',
+          on: { 'task.started': '.b' },
+          states: { a: { on: { '*': undefined, 'task.*': { actions: () => {} } } }, b: {} },
+        },
+      },
+    }),
+  )
+  const event = { type: 'task.started' }
+  const { place } = chart.start(undefined)
+  expect(chart.names(place, event)).toBe(true)
+  const { place: next } = chart.move(place, event)
+  expect(next.state).toEqual({ left: 'b', right: 'a', below: 'b' })
+  expect(chart.names(next, { type: 'task.lost' })).toBe(false)
+  expect(chart.move(place, { type: 'other' }).place.state).toMatchObject({ right: 'wrong' })
 })
 
 test('asking for a name runs no action and moves nothing', () => {

@@ -1,0 +1,96 @@
+/** What can be known to be broken in a machine before a job of it exists. */
+import type { AnyStateMachine, AnyStateNode } from 'xstate'
+import { JobchartError } from './error.ts'
+import { stateNodes } from './transition.ts'
+
+/** The names that a machine gives to its implementations. */
+type Named = { readonly [Kind in 'actions' | 'actors' | 'delays' | 'guards']: { readonly [name: string]: unknown } }
+
+/**
+ * Refuses a machine that is known to break one of its jobs.
+ *
+ * @throws {JobchartError} `INVALID_DEFINITION` a state that is named does not exist; a guard or a delay has no
+ *   implementation; an actor is spawned that could not be found again after a crash.
+ */
+export function checkMachine(type: string, machine: AnyStateMachine): void {
+  // Public in XState's own types only as each machine's generics.
+  const named = machine.implementations as unknown as Named
+  for (const node of stateNodes(machine.root)) checkNode(type, node, named)
+  for (const action of Object.values(named.actions)) checkAction(type, action, named)
+  for (const guard of Object.values(named.guards)) checkGuard(type, guard, named)
+}
+
+/** Refuses a command that no person could send to any effect. */
+export function checkCommand(type: string, machine: AnyStateMachine, command: string): void {
+  if (command === '*') throw broken(type, 'a command cannot be named "*"')
+  if (command.startsWith('xstate.') || command.startsWith('task.')) {
+    throw broken(
+      type,
+      `a command cannot be named "${command}": events that begin so are XState's and the engine's. Rename it`,
+    )
+  }
+  const taken = (descriptor: string) =>
+    descriptor === command ||
+    descriptor === '*' ||
+    (descriptor.endsWith('.*') && `${command}.`.startsWith(descriptor.slice(0, -1)))
+  if (stateNodes(machine.root).some((node) => [...node.transitions.keys()].some(taken))) return
+  throw broken(type, `no state takes the command "${command}". Add it to a state's "on", or leave it out of commands`)
+}
+
+function checkNode(type: string, node: AnyStateNode, named: Named): void {
+  const transitions = [...transitionsOf(type, node)]
+  for (const { guard } of transitions) checkGuard(type, guard, named)
+  const actions = [...node.entry, ...node.exit, ...transitions.flatMap((each) => each.actions)]
+  for (const action of actions) checkAction(type, action, named)
+}
+
+interface Transition {
+  readonly guard?: unknown
+  readonly actions: readonly unknown[]
+}
+
+function transitionsOf(type: string, node: AnyStateNode): readonly Transition[] {
+  try {
+    // XState looks for the named states only when it is asked.
+    const initial = node.type === 'compound' ? [node.initial] : []
+    return [...[...node.transitions.values()].flat(), ...(node.always ?? []), ...initial] as readonly Transition[]
+  } catch (error) {
+    throw broken(type, error instanceof Error ? error.message : `state "${node.id}" cannot be read`)
+  }
+}
+
+// Composed guards, as `and`, keep what they are made of; only names can be missing.
+function checkGuard(type: string, guard: unknown, named: Named): void {
+  const { guards = [], type: name } = propertiesOf(guard)
+  for (const part of Array.isArray(guards) ? guards : []) checkGuard(type, part, named)
+  const wanted = typeof guard === 'string' ? guard : typeof guard === 'object' ? name : undefined
+  if (typeof wanted !== 'string' || Object.hasOwn(named.guards, wanted)) return
+  throw broken(type, `there is no guard of the name "${wanted}". Provide it in setup({ guards })`)
+}
+
+function checkAction(type: string, action: unknown, named: Named): void {
+  const { type: kind, src, delay } = propertiesOf(action)
+  if (typeof action !== 'function') return
+  if (typeof delay === 'string' && !Object.hasOwn(named.delays, delay)) {
+    throw broken(type, `there is no delay of the name "${delay}". Provide it in setup({ delays })`)
+  }
+  if (kind !== 'xstate.spawnChild') return
+  if (typeof src !== 'string') {
+    throw broken(
+      type,
+      'spawnChild of logic that has no name: after a crash nothing could find it again. ' +
+        "Name it in setup({ actors }), and spawn it by that name, or make it a state's invoke",
+    )
+  }
+  if (Object.hasOwn(named.actors, src)) return
+  throw broken(type, `spawnChild of "${src}", and there is no logic of that name. Provide it in setup({ actors })`)
+}
+
+function propertiesOf(value: unknown): { readonly [name: string]: unknown } {
+  const isObject = (typeof value === 'object' && value !== null) || typeof value === 'function'
+  return isObject ? (value as { readonly [name: string]: unknown }) : {}
+}
+
+function broken(type: string, what: string): JobchartError {
+  return new JobchartError('INVALID_DEFINITION', `job type "${type}": ${what}.`)
+}

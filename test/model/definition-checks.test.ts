@@ -1,0 +1,125 @@
+import { expect, test } from 'vitest'
+import {
+  and,
+  assign,
+  createMachine,
+  enqueueActions,
+  fromPromise,
+  not,
+  or,
+  raise,
+  sendTo,
+  spawnChild,
+  stateIn,
+} from 'xstate'
+import { z } from 'zod'
+import { defineJob } from '../../src/model/definition.ts'
+
+const work = fromPromise(async () => {})
+
+function define(config: object, implementations: object = {}) {
+  return () => defineJob({ type: 't', lifecycle: createMachine(config as never, implementations as never) })
+}
+
+test.each<[string, object, object, string]>([
+  ['spawns inline logic on entry', { entry: spawnChild(work) }, {}, 'spawnChild of logic that has no name'],
+  ['spawns inline logic on exit', { exit: spawnChild(work) }, {}, 'spawnChild of logic that has no name'],
+  ['spawns inline logic on the way', { on: { A: { actions: [spawnChild(work)] } } }, {}, 'has no name'],
+  [
+    'spawns inline logic in an action of a name',
+    { entry: 'go' },
+    { actions: { go: spawnChild(work) } },
+    'spawnChild of logic that has no name',
+  ],
+  [
+    'spawns inline logic as an initial state is entered',
+    { initial: { target: 'a', actions: spawnChild(work) }, states: { a: {} } },
+    {},
+    'spawnChild of logic that has no name',
+  ],
+  [
+    'spawns inline logic at the end of an invoke',
+    { invoke: { src: work, onDone: { actions: spawnChild(work) } } },
+    {},
+    'spawnChild of logic that has no name',
+  ],
+  ['spawns a name that is not there', { entry: spawnChild('work') }, {}, 'spawnChild of "work", and there is no logic'],
+  ['has a guard that is not there', { on: { A: { guard: 'may' } } }, {}, 'no guard of the name "may"'],
+  [
+    'has a guard with params that is not there',
+    { always: { guard: { type: 'may' } } },
+    {},
+    'no guard of the name "may"',
+  ],
+  [
+    'composes a guard of one that is not there',
+    { on: { A: { guard: and([() => true, or([not('may'), stateIn('a')])]) } } },
+    {},
+    'no guard of the name "may"',
+  ],
+  [
+    'composes a guard of a name by one that is not there',
+    { on: { A: { guard: 'both' } } },
+    { guards: { both: and(['may', 'both']) } },
+    'no guard of the name "may"',
+  ],
+  ['has a delay that is not there', { after: { LONG: {} } }, {}, 'no delay of the name "LONG"'],
+  ['raises after a delay that is not there', { entry: raise({ type: 'A' }, { delay: 'LONG' } as never) }, {}, '"LONG"'],
+  [
+    'sends after a delay that is not there',
+    { exit: sendTo('w', { type: 'A' }, { delay: 'LONG' } as never) },
+    {},
+    'no delay of the name "LONG"',
+  ],
+  ['begins in a state that is not there', { initial: 'b', states: { a: {} } }, {}, 'Initial state node "b" not found'],
+])('a machine that %s is refused, and it is said why', (_, config, implementations, why) => {
+  const refusal = { code: 'INVALID_DEFINITION', message: expect.stringContaining(why) }
+  expect(define(config, implementations)).toThrow(expect.objectContaining(refusal))
+  const child = createMachine(config as never, implementations as never)
+  expect(define({ invoke: { src: 'child' } }, { actors: { child } })).toThrow(expect.objectContaining(refusal))
+})
+
+test('a machine whose names are all there is taken, however they are used', () => {
+  const config = {
+    initial: 'a',
+    entry: [
+      spawnChild('work'),
+      'go',
+      raise({ type: 'A' }, { delay: 'LONG' } as never),
+      assign({}),
+      enqueueActions(() => {}),
+    ],
+    states: {
+      a: {
+        after: { LONG: 'b', 100: 'b' },
+        on: { A: { guard: and(['may', { type: 'may', params: {} }, not(() => false)]) } },
+        always: { guard: stateIn('b'), target: 'b' },
+      },
+      b: { type: 'parallel', states: { x: {}, y: {} } },
+    },
+  }
+  const implementations = {
+    actors: { work },
+    actions: { go: () => {} },
+    delays: { LONG: 5 },
+    guards: { may: () => true },
+  }
+  expect(define(config, implementations)).not.toThrow()
+})
+
+test.each(['task.started', 'task.stop', 'xstate.init', 'xstate.done.actor.w', '*'])(
+  'a command that is named %s is refused, though a state takes it',
+  (command) => {
+    const lifecycle = createMachine({ on: { [command]: {} } })
+    expect(() => defineJob({ type: 't', lifecycle, commands: { [command]: z.object({}) } })).toThrow(
+      expect.objectContaining({ code: 'INVALID_DEFINITION', message: expect.stringContaining(command) }),
+    )
+  },
+)
+
+test('a child’s ends outside its chart bear the labels of its parent’s type', () => {
+  const child = createMachine({})
+  const lifecycle = createMachine({ invoke: { src: 'child' } }).provide({ actors: { child } } as never)
+  const type = defineJob({ type: 't', lifecycle, labels: { stopped: 'aborted' } })
+  expect(type.children.get('child')?.endLabels).toEqual({ error: 'error', stopped: 'aborted' })
+})
