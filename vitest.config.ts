@@ -13,7 +13,13 @@ export default defineConfig({
   },
   test: {
     globalSetup: 'test/global-setup.ts',
-    include: ['test/**/*.test.ts'],
+    projects: [
+      { extends: true, test: { name: 'all', include: ['test/**/*.test.ts'] } },
+      {
+        extends: true,
+        test: { name: 'engine on sqlite', include: ['test/engine/*.test.ts'], env: { JOBCHART_DISK: 'sqlite' } },
+      },
+    ],
     reporters: ['verbose'],
     testTimeout: 60_000,
     hookTimeout: 60_000,

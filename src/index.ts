@@ -59,6 +59,7 @@ export { type ErrorCode, type Issue, JobchartError, type JobError } from './mode
 export type { Actor, EventDetails, EventRow, EventType, JobEvent } from './model/event.ts'
 export type { Job, JobId, Outcome, Phase, Timer, Trigger } from './model/job.ts'
 export type { AnyLogic, LogicKind } from './model/logic.ts'
+export type { Migrated, MigratingJob, MigratingTimer } from './model/migration.ts'
 export type { RetryOptions } from './model/retry.ts'
 export type { Json } from './model/storable.ts'
 export {

@@ -3,7 +3,15 @@ import type { EventRow } from '../model/event.ts'
 import { isBusy, type Job, wakeAt } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
 import type { Scope } from '../port/policy.ts'
-import type { JobFilter, JobPage, Storage, StorageConnection, StorageHost, StoredEvents } from '../port/storage.ts'
+import type {
+  JobFilter,
+  JobPage,
+  Storage,
+  StorageConnection,
+  StorageHost,
+  StoredEvents,
+  TypeKey,
+} from '../port/storage.ts'
 import { MemoryStore, read, type StoredRow, stepsKey } from './memory-store.ts'
 
 /** How much is kept. */
@@ -118,6 +126,18 @@ class MemoryConnection implements StorageConnection {
     store.instances.set(this.#host.instance, { heartbeat: at, alive: true })
   }
 
+  readonly register: StorageConnection['register'] = async (charts, mayReplace) => {
+    const { store } = this.#use()
+    const kept = ({ type, version }: TypeKey) => JSON.stringify([type, version])
+    const refused = charts.filter((chart) => {
+      const known = store.charts.get(kept(chart))
+      if (known === undefined || known === chart.hash) return false
+      return !mayReplace || [...store.jobs.values()].some(({ job }) => isUnsettled(job, chart))
+    })
+    if (refused.length === 0) for (const chart of charts) store.charts.set(kept(chart), chart.hash)
+    return refused.map(({ type, version }) => ({ type, version }))
+  }
+
   readonly others: StorageConnection['others'] = async () =>
     [...this.#use().store.instances]
       .filter(([id]) => id !== this.#host.instance)
@@ -144,6 +164,10 @@ class MemoryConnection implements StorageConnection {
     if (!this.#isOpen) throw new JobchartError('STORAGE_UNAVAILABLE', 'the storage was closed')
     return { store: this.#store, at: this.#host.clock.now() }
   }
+}
+
+function isUnsettled(job: Job, { type, version }: TypeKey): boolean {
+  return job.type === type && job.version === version && job.phase !== 'settled'
 }
 
 function newestFirst(a: { createdAt: number; id: string }, b: { createdAt: number; id: string }): number {

@@ -49,6 +49,7 @@ export class MemoryStore {
   readonly lines = new Map<string, { line: LogLine; key: string }[]>()
   readonly steps = new Map<string, Map<string, Json | undefined>>()
   readonly instances = new Map<string, { heartbeat: number; alive: boolean }>()
+  readonly charts = new Map<string, string>()
   readonly #slots = new Map<string, string>()
   readonly #keys = new Map<string, string>()
   readonly #ready = new ReadyTasks()

@@ -1,4 +1,4 @@
-import { type AnyJobType, withChildren } from '../model/definition.ts'
+import { type AnyJobType, withVersions } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import type { Actor } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
@@ -39,15 +39,16 @@ export class TypeRegistry {
   /** @throws {JobchartError} `INVALID_DEFINITION` the same type and version is given twice. */
   constructor(types: readonly AnyJobType[]) {
     const byKey = new Map<string, AnyJobType>()
-    for (const type of types.flatMap((each) => [...withChildren(each)])) {
+    const given = new Set(types.flatMap((each) => [...withVersions(each)]))
+    if (new Set(types).size < types.length) throw givenTwice(types.find((each, index) => types.indexOf(each) < index))
+    for (const type of given) {
       const key = keyOf(type)
-      if (byKey.has(key)) {
-        throw new JobchartError(
-          'INVALID_DEFINITION',
-          `job type "${type.type}" version "${type.version}" is given twice`,
-        )
-      }
+      if (byKey.has(key)) throw givenTwice(type)
       byKey.set(key, type)
+    }
+    for (const successor of given) {
+      if (successor.migrate === undefined) continue
+      for (const type of successor.previous) byKey.set(keyOf(type), { ...type, successor })
     }
     this.#byKey = byKey
   }
@@ -71,6 +72,10 @@ export class TypeRegistry {
       `this engine does not know job type "${job.type}" version "${job.version}"; give it to createEngine({ jobs })`,
     )
   }
+}
+
+function givenTwice(type: AnyJobType | undefined): JobchartError {
+  return new JobchartError('INVALID_DEFINITION', `job type "${type?.type}" version "${type?.version}" is given twice`)
 }
 
 function keyOf({ type, version }: Pick<Job, 'type' | 'version'>): string {

@@ -233,6 +233,7 @@ class Running {
       if (last !== undefined) this.#clock.atLeast(last.at)
       core.publisher.startAt(sequence)
       core.group.startAt(sequence)
+      await registerCharts(core)
       await this.#sweep()
     } catch (error) {
       this.#end()
@@ -319,6 +320,26 @@ class Running {
     next()
     this.#loops.push(() => cancel())
   }
+}
+
+/**
+ * A stored job is moved by the chart that it was begun with. One that changed under the same version would lose what it
+ * renamed; it may be replaced while no job stands in it, and no other engine that knows the old one lives.
+ */
+async function registerCharts({ storage, types }: Core): Promise<void> {
+  const others = await storage.others()
+  const charts = types.all().map(({ type, version, hash }) => ({ type, version, hash }))
+  const refused = await storage.register(
+    charts,
+    others.every(({ isGone }) => isGone),
+  )
+  if (refused.length === 0) return
+  const names = refused.map(({ type, version }) => `"${type}" version "${version}"`).join(', ')
+  throw new JobchartError(
+    'INVALID_DEFINITION',
+    `the chart of ${names} is not the one that stored jobs, or engines that run now, know. ` +
+      'Raise the version in defineJob, and list the old one in previous; or let its jobs and engines end first',
+  )
 }
 
 function userOf(principal: SessionPrincipal): Principal {

@@ -16,7 +16,8 @@ export function guardedStorage(storage: StorageConnection): StorageConnection {
   return {
     commit: (units) => storage.commit(units),
     claim: (query, limit, transition) => storage.claim(query, limit, transition),
-    get: read((id) => storage.get(id)),
+    // An id comes from whoever asks; what is no text names no job.
+    get: read(async (id) => (typeof id === 'string' ? await storage.get(id) : undefined)),
     find: read((filter, page) => storage.find(filter, page)),
     due: read((types, at, limit, skip) => storage.due(types, at, limit, skip)),
     held: read((instance) => storage.held(instance)),
@@ -26,6 +27,7 @@ export function guardedStorage(storage: StorageConnection): StorageConnection {
     changed: () => storage.changed(),
     logs: read((jobId, after, limit) => storage.logs(jobId, after, limit)),
     steps: read((jobId, entry) => storage.steps(jobId, entry)),
+    register: read((charts, mayReplace) => storage.register(charts, mayReplace)),
     beat: read(() => storage.beat()),
     others: read(() => storage.others()),
     forget: read((instance) => storage.forget(instance)),

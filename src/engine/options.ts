@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { AnyJobType } from '../model/definition.ts'
+import { type AnyJobType, withVersions } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import { type Duration, durationMs } from '../model/time.ts'
 import type { Clock } from '../port/clock.ts'
@@ -72,7 +72,7 @@ export function parseSettings(options: EngineOptions): Settings {
 }
 
 function checkExecutors({ jobs, executors }: EngineOptions): void {
-  for (const { type, tasks } of jobs) {
+  for (const { type, tasks } of jobs.flatMap((each) => [...withVersions(each)])) {
     for (const [src, { executor }] of tasks) {
       if (Object.hasOwn(executors, executor)) continue
       throw new JobchartError(

@@ -114,11 +114,13 @@ export function claim(
 ): Decision {
   return decide(type, job, moment, relatives, (draft) => {
     const task = draft.task(entry)
-    if (task === undefined || task.status !== 'offered') return
-    const counter = job.counter + 1
+    // A migration may have left it, or given it to another executor.
+    const asked = job.tasks.find((each) => each.entry === entry)
+    if (task?.status !== 'offered' || task.executor !== asked?.executor) return
+    const counter = draft.job.counter + 1
     const attempt = task.attempt + 1
     draft.job.counter = counter
-    const { timeoutMs } = settingsOf(type, task)
+    const { timeoutMs } = settingsOf(draft.type, task)
     const deadline = timeoutMs === null ? {} : { deadlineAt: draft.time() + timeoutMs }
     draft.put({ ...task, ...deadline, status: 'held', token: counter, holder, attempt, claims: task.claims + 1 })
     draft.job.startedAt ??= draft.time()
@@ -208,7 +210,7 @@ export function lose(
       draft.events.push({ type: 'task.stopped', task: task.id })
       return
     }
-    const settings = settingsOf(type, task)
+    const settings = settingsOf(draft.type, task)
     // Work that gets further each time is not what takes its process down.
     const crashes = steps > task.steps ? 1 : task.crashes + 1
     const lost = offered(task, { crashes, steps, losses: task.losses + 1, availableAt: draft.time() })
@@ -248,7 +250,7 @@ export function release(
 /** The job after whatever fell due by now: timers in the order of their times, then attempts past their deadline or grace. */
 export function due(type: AnyJobType, job: Job, moment: Moment, relatives: Relatives = NO_RELATIVES): Decision {
   return decide(type, job, moment, relatives, (draft) => {
-    const ready = job.timers.filter(({ dueAt }) => dueAt <= moment.at).sort((a, b) => a.dueAt - b.dueAt)
+    const ready = draft.job.timers.filter(({ dueAt }) => dueAt <= moment.at).sort((a, b) => a.dueAt - b.dueAt)
     // Each only while it still stands; one that is set meanwhile is a change of its own, or a cycle would never end.
     for (const timer of ready) if (draft.job.timers.includes(timer)) draft.fire(timer)
     for (const { entry } of draft.job.tasks) giveUp(draft, draft.task(entry), moment)

@@ -1,7 +1,7 @@
 /** What can be known to be broken in a machine before a job of it exists. */
 import type { AnyStateMachine, AnyStateNode } from 'xstate'
 import { JobchartError } from './error.ts'
-import { stateNodes } from './transition.ts'
+import { stateNodes } from './inert-machine.ts'
 
 /** The names that a machine gives to its implementations. */
 type Named = { readonly [Kind in 'actions' | 'actors' | 'delays' | 'guards']: { readonly [name: string]: unknown } }

@@ -1,9 +1,13 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { type AnyStateMachine, type AnyStateNode, createMachine, fromPromise } from 'xstate'
+import type { AnyStateMachine, AnyStateNode } from 'xstate'
+import { chartHash } from './chart-hash.ts'
+import { DEFAULT_LIFECYCLE, defaultLifecycle, reasonSchema } from './default-lifecycle.ts'
 import { checkCommand, checkMachine } from './definition-checks.ts'
 import type { DescribedSnapshot, Description } from './description.ts'
 import { JobchartError } from './error.ts'
+import { stateNodes } from './inert-machine.ts'
 import { type AnyLogic, isLogic, isMachine, isPromise, kindOf } from './logic.ts'
+import type { Migrated, MigratingJob } from './migration.ts'
 import type { RetryOptions } from './retry.ts'
 import {
   liveSettings,
@@ -16,7 +20,7 @@ import {
   taskSettings,
 } from './task.ts'
 import type { Duration } from './time.ts'
-import { type Chart, type ChartEvent, createChart, stateNodes } from './transition.ts'
+import { type Chart, type ChartEvent, createChart } from './transition.ts'
 
 /** For each command its schema. */
 export interface CommandSchemas {
@@ -42,13 +46,23 @@ export interface EndLabels {
 interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   /** Names the type; at most 200 characters. */
   readonly type: Type
-  /** Raise it when the chart changes in a way that stored jobs cannot follow. Default `'1'`. */
+  /** Raise it when the chart changes: a stored job follows only the chart that it was begun with. Default `'1'`. */
   readonly version?: string
   /** Checks the input at submit, as any Standard Schema; the parsed value is stored. */
   readonly input?: InputSchema
   /** Checks the result of a job that succeeded. */
   readonly output?: OutputSchema
   readonly labels?: EndLabels
+  /**
+   * Earlier versions of this type, as they were defined: their stored jobs go on under them, or are moved by `migrate`.
+   * What is not listed waits for an engine that knows it.
+   */
+  readonly previous?: readonly AnyJobType[]
+  /**
+   * Moves a stored job of a previous version to this one, when it is next touched and nothing of it runs. Must be pure.
+   * Undefined leaves it under its version. Where it throws, the job is left as it is.
+   */
+  readonly migrate?: (job: MigratingJob) => Migrated | undefined
   /** Says what the record should carry after an event; called for each move, and must be pure. */
   readonly describe?: (snapshot: DescribedSnapshot, event: ChartEvent) => Description | undefined
 }
@@ -100,6 +114,12 @@ export interface JobType<
   readonly endLabels: { readonly error: string; readonly stopped: string }
   readonly describe: ((snapshot: DescribedSnapshot, event: ChartEvent) => Description | undefined) | undefined
   readonly chart: Chart
+  /** Names the chart's shape: the same version with another one is refused at an engine's start. */
+  readonly hash: string
+  readonly previous: readonly AnyJobType[]
+  readonly migrate: ((job: MigratingJob) => Migrated | undefined) | undefined
+  /** The version that its jobs are moved to; set by an engine that knows both. */
+  readonly successor?: AnyJobType
   /** The machine gets the input as its own; the default lifecycle's task reads it from the record instead. */
   readonly chartTakesInput: boolean
   /** How outside work is run, by the name of its logic. */
@@ -167,6 +187,7 @@ export function defineJob(
     input: options.input,
     endLabels: endLabels(options.labels),
     describe: options.describe,
+    ...earlier(type, version, options),
   }
   return 'execute' in options ? { ...common, ...fromFunction(options) } : { ...common, ...fromMachine(options) }
 }
@@ -175,7 +196,23 @@ function endLabels({ error = 'error', stopped = 'stopped' }: EndLabels = {}): An
   return { error, stopped }
 }
 
-type Life = Omit<AnyJobType, 'type' | 'version' | 'input' | 'endLabels' | 'describe'>
+type Life = Omit<AnyJobType, 'type' | 'version' | 'input' | 'endLabels' | 'describe' | 'previous' | 'migrate'>
+
+type AnyOptions = CommonOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined>
+
+function earlier(type: string, version: string, options: AnyOptions): Pick<AnyJobType, 'previous' | 'migrate'> {
+  const { previous = [], migrate } = options
+  for (const each of previous) {
+    if (each.type === type && each.version !== version) continue
+    const found = `"${each.type}" version "${each.version}"`
+    throw new JobchartError(
+      'INVALID_DEFINITION',
+      `job type "${type}" version "${version}": previous should list other versions of the same type; found ${found}`,
+    )
+  }
+  if (migrate === undefined || previous.length > 0) return { previous, migrate }
+  throw new JobchartError('INVALID_DEFINITION', `job type "${type}": migrate needs the versions it moves, in previous`)
+}
 
 function fromFunction(
   options: ExecuteOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, unknown, unknown>,
@@ -189,6 +226,7 @@ function fromFunction(
     commands: { cancel: reasonSchema },
     cancel: 'cancel',
     chart: createChart(defaultLifecycle),
+    hash: DEFAULT_LIFECYCLE,
     chartTakesInput: false,
     tasks: new Map([['execute', parseTask(set, execute, true)]]),
     inline: new Map(),
@@ -202,11 +240,17 @@ function fromMachine(
   const { type, version = '1', lifecycle, commands = {}, labels = {} } = options
   for (const command of Object.keys(commands)) checkCommand(type, lifecycle, command)
   return {
+    ...fromChart(type, lifecycle),
     ...fromActors({ type, version, machine: lifecycle, endLabels: endLabels(labels), above: [] }),
     output: options.output,
     commands,
     cancel: cancelCommand(options.type, commands, options.cancel),
   }
+}
+
+function fromChart(type: string, machine: AnyStateMachine): Pick<Life, 'chart' | 'hash' | 'chartTakesInput'> {
+  checkMachine(type, machine)
+  return { chart: createChart(machine), hash: chartHash(machine), chartTakesInput: true }
 }
 
 /** A machine on its way to a type; `above` are the types of the machines that it is invoked by, outermost first. */
@@ -218,9 +262,7 @@ interface Lineage {
   readonly above: readonly { readonly machine: AnyStateMachine; readonly type: AnyJobType }[]
 }
 
-function fromActors(lineage: Lineage): Pick<Life, 'chart' | 'chartTakesInput' | 'tasks' | 'inline' | 'children'> {
-  const { machine, type } = lineage
-  checkMachine(type, machine)
+function fromActors(lineage: Lineage): Pick<Life, 'tasks' | 'inline' | 'children'> {
   const tasks = new Map<string, TaskSettings>()
   const inline = new Map<string, AnyLogic>()
   const children = new Map<string, AnyJobType>()
@@ -229,7 +271,7 @@ function fromActors(lineage: Lineage): Pick<Life, 'chart' | 'chartTakesInput' | 
     else if (kindOf(logic) === 'pure') inline.set(src, logic)
     else tasks.set(src, settingsOfLogic(logic))
   }
-  return { chart: createChart(machine), chartTakesInput: true, tasks, inline, children }
+  return { tasks, inline, children }
 }
 
 function logicsOf({ type, machine }: Lineage): ReadonlyMap<string, AnyLogic> {
@@ -269,8 +311,9 @@ function childType({ type, version, endLabels, above }: Lineage, src: string, ch
     describe: undefined,
     commands: {},
     cancel: null,
-    chart: createChart(child),
-    chartTakesInput: true,
+    previous: [],
+    migrate: undefined,
+    ...fromChart(`${type}/${src}`, child),
     tasks: new Map(),
     inline: new Map(),
     children: new Map(),
@@ -284,6 +327,11 @@ type Mutable<Record> = { -readonly [Key in keyof Record]: Record[Key] }
 /** The type of the child job that an invoke of `src` makes; undefined where it is no machine. */
 export function childTypeOf(type: AnyJobType, src: string): AnyJobType | undefined {
   return type.children.get(src)
+}
+
+/** A type with its earlier versions, and all that their machines may invoke, each once. */
+export function withVersions(type: AnyJobType): ReadonlySet<AnyJobType> {
+  return new Set([...withChildren(type), ...type.previous.flatMap((each) => [...withVersions(each)])])
 }
 
 /** A type and all that its machines may invoke, each once. */
@@ -306,44 +354,4 @@ function cancelCommand(type: string, commands: CommandSchemas, asked: string | n
     throw new JobchartError('INVALID_DEFINITION', `job type "${type}": cancel names "${asked}", which is no command`)
   }
   return asked
-}
-
-/** The default lifecycle: one invoke at the root, so that its work goes on while the label changes. */
-const defaultLifecycle = createMachine({
-  id: 'job',
-  initial: 'queued',
-  context: {},
-  invoke: { id: 'execute', src: 'execute', onDone: '.completed', onError: '.failed' },
-  on: { cancel: '.cancelled' },
-  states: {
-    queued: { on: { 'task.started': 'running' } },
-    running: { on: { 'task.lost': 'queued' } },
-    completed: { type: 'final', tags: ['success'], output: ({ event }) => outputOf(event) },
-    failed: { type: 'final', tags: ['failure'] },
-    cancelled: { type: 'final', tags: ['cancelled'] },
-  },
-  output: ({ event }) => outputOf(event),
-}).provide({
-  // The chart only names it; the code is each job type's own.
-  actors: { execute: fromPromise(() => Promise.reject(new Error("the code is the job type's"))) },
-})
-
-// The done event of the task, and then the machine's own, which XState makes of the final state's output.
-function outputOf(event: { readonly type: string; readonly output?: unknown }): unknown {
-  return event.output
-}
-
-const REASON_CHARACTERS_MAX = 500
-
-const reasonSchema: DefaultCommands['cancel'] = {
-  '~standard': {
-    version: 1,
-    vendor: 'jobchart',
-    validate: (value) => {
-      const reason = (value as { readonly reason?: unknown } | null)?.reason
-      if (reason === undefined) return { value: {} }
-      if (typeof reason === 'string' && reason.length <= REASON_CHARACTERS_MAX) return { value: { reason } }
-      return { issues: [{ message: `reason should be text of at most ${REASON_CHARACTERS_MAX}`, path: ['reason'] }] }
-    },
-  },
 }

@@ -5,8 +5,9 @@ import type { EventDraft } from './event.ts'
 import type { Family } from './family.ts'
 import { type InlineMove, moveInline, startInline } from './inline.ts'
 import { isBusy, type Job } from './job.ts'
-import { type OpenJob, recordMove, standAt } from './move-record.ts'
-import { doneEvent, errorEvent, errorValue, newRecord, newTask, offered, snapshotEvent } from './record.ts'
+import { isAtRest, isKept, migrationOf } from './migration.ts'
+import { type OpenJob, recordMigration, recordMove, standAt } from './move-record.ts'
+import { childRecord, doneEvent, errorEvent, errorValue, newTask, offered, snapshotEvent } from './record.ts'
 import { isStop, stopError, stopping, withMessage } from './stop.ts'
 import type { Json } from './storable.ts'
 import type { Task } from './task.ts'
@@ -14,7 +15,7 @@ import type { ChartAction, ChartEnd, ChartEvent, Move, Origin } from './transiti
 
 /** A job while a decision is made of it: what the chart asks for becomes tasks, timers and events of the record. */
 export class Draft {
-  readonly type: AnyJobType
+  type: AnyJobType
   readonly job: OpenJob
   readonly events: EventDraft[] = []
   readonly wasBusy: boolean
@@ -47,6 +48,7 @@ export class Draft {
 
   decision(others: readonly JobDecision[] = []): Decision {
     if (this.#changed) {
+      if (this.events.length === 0) this.events.push({ type: 'job.updated' })
       this.job.revision = this.#before.revision + 1
       this.job.eventCount = this.#before.eventCount + this.events.length
     }
@@ -94,6 +96,23 @@ export class Draft {
     const input = this.type.chartTakesInput ? this.job.input : undefined
     this.#apply(this.type.chart.start(input, this.#origin()), { type: 'xstate.init' })
     this.#drain()
+  }
+
+  /** Moves the job to another version of its type, where its author wants it and nothing of it runs. */
+  migrate(to: AnyJobType): void {
+    const migration = isAtRest(this.job) ? migrationOf(to, this.job, this.#origin()) : undefined
+    if (migration === undefined) return
+    const { place, starts, delays } = migration
+    const isInvoke = (id: string) => this.type.chart.invokes.has(id)
+    const kept = this.job.tasks.filter((task) => isKept(to, task, starts, isInvoke(task.id)))
+    this.touch()
+    this.type = to
+    this.events.push(recordMigration(this.job, to, migration))
+    this.#inputs.push({ type: 'job.migrated', version: to.version, state: place.state, context: place.context })
+    for (const task of this.job.tasks) if (!kept.includes(task)) this.#leave(task)
+    for (const task of kept) this.put({ ...task, executor: to.tasks.get(task.src)?.executor ?? task.executor })
+    for (const start of starts) if (!kept.some(({ id }) => id === start.id)) this.#start(start)
+    for (const delay of delays) this.#send(delay)
   }
 
   /** Takes an event: at once, or after the one that is being taken. */
@@ -285,16 +304,9 @@ export class Draft {
   }
 
   #startChild(task: Task, type: AnyJobType): void {
-    const { tenant, createdBy, labels, priority, id: parentId } = this.job
     const id = this.#family.newId()
     this.job.tasks = [...this.job.tasks, { ...task, status: 'held', child: id }]
-    const at = this.time()
-    const child = this.#family.open(type, {
-      ...newRecord(type, at),
-      ...{ id, tenant, createdBy, labels, priority, parentId, parentInvoke: task.id, trigger: 'parent' },
-      ...(task.input === undefined ? {} : { input: task.input }),
-    })
-    child.begin()
+    this.#family.open(type, childRecord(type, this.job, task, id, this.time())).begin()
   }
 
   // Transition logic has moved: its state is kept, and an end of it is an event.

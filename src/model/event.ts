@@ -22,6 +22,15 @@ export interface EventDetails {
     readonly message?: string
     readonly error?: JobError
   }
+  /** The job was moved to another version of its type. `from` and `to` are public labels. */
+  readonly 'job.migrated': {
+    readonly version: string
+    readonly previous: string
+    readonly from: string
+    readonly to: string
+  }
+  /** Something changed that nothing else tells of: a message waits for a task, a timer fired that the chart passed over. */
+  readonly 'job.updated': Readonly<Record<never, never>>
   /** Not part of the history: at most one in 250 ms a job, and the last value of each attempt. */
   readonly 'job.progress': { readonly progress: Progress }
   /** The chart ran an `emit` action. */
@@ -90,6 +99,7 @@ export interface EventRow {
   readonly by: Actor
   /** The first event's `jobSequence`; 0 for a row of progress, which has none. */
   readonly jobSequence: number
+  /** At least one: a commit is found in the log by its numbers. */
   readonly events: readonly EventDraft[]
   readonly inputs: readonly Json[]
 }

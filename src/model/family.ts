@@ -59,6 +59,12 @@ export class Family {
   open(type: AnyJobType, job: Job): Draft {
     const draft = new Draft(this, type, job)
     this.#drafts.set(job.id, draft)
+    if (job.revision === 0) return draft
+    // One version after the other, as far as each moves it.
+    for (let { successor } = type; successor !== undefined && draft.type !== successor; { successor } = successor) {
+      draft.migrate(successor)
+      if (draft.type !== successor) break
+    }
     return draft
   }
 

@@ -3,6 +3,7 @@ import { type Description, describeMove } from './description.ts'
 import { jobError } from './error.ts'
 import type { EventDraft } from './event.ts'
 import type { Job } from './job.ts'
+import type { Migration } from './migration.ts'
 import { outcomeOf } from './record.ts'
 import type { ChartEvent, Move } from './transition.ts'
 
@@ -10,7 +11,7 @@ import type { ChartEvent, Move } from './transition.ts'
 export type OpenJob = { -readonly [Key in keyof Job]: Job[Key] }
 
 /** Puts the job where the chart now stands. */
-export function standAt(job: OpenJob, { place, meaning, end }: Move): void {
+export function standAt(job: OpenJob, { place, meaning, end }: Pick<Move, 'place' | 'meaning' | 'end'>): void {
   job.state = place.state
   job.context = place.context
   if (place.historyValue === undefined) delete job.historyValue
@@ -40,6 +41,22 @@ export function recordMove(type: AnyJobType, job: OpenJob, move: Move, event: Ch
   }
   if (isNew) return { type: 'job.created', ...facts }
   return { type: 'job.transitioned', from, ...facts, ...(error === undefined ? {} : { error: jobError(error) }) }
+}
+
+/** Puts the job where it stands under another version, and gives the event that tells of it. */
+export function recordMigration(
+  job: OpenJob,
+  to: AnyJobType,
+  { place, meaning, timers, starts }: Migration,
+): EventDraft {
+  const { version: previous, status: from } = job
+  standAt(job, { place, meaning })
+  job.version = to.version
+  job.status = meaning.label
+  job.timers = timers
+  // Each has taken an entry, also where the task of before goes on.
+  job.counter += starts.length
+  return { type: 'job.migrated', version: to.version, previous, from, to: job.status }
 }
 
 function describe(type: AnyJobType, job: Job, { end }: Move, event: ChartEvent): Description {

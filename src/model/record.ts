@@ -26,6 +26,19 @@ export function newRecord(type: AnyJobType, at: number) {
   } as const satisfies Partial<Job>
 }
 
+/** The record of a job that another's chart invokes as `task`. */
+export function childRecord(
+  type: AnyJobType,
+  parent: Job,
+  { id: parentInvoke, input }: Task,
+  id: string,
+  at: number,
+): Job {
+  const { tenant, createdBy, labels, priority, id: parentId } = parent
+  const inherited = { id, tenant, createdBy, labels, priority, parentId, parentInvoke, trigger: 'parent' } as const
+  return { ...newRecord(type, at), ...inherited, ...(input === undefined ? {} : { input }) }
+}
+
 /** The task of a child that starts. */
 export function newTask(type: AnyJobType, { entry, id, src, input, sync, systemId }: StartAction, at: number): Task {
   return {

@@ -14,17 +14,10 @@
  *
  * A throw in a guard, an `assign`, an input or an output ends that job alone, as an error; it never escapes.
  */
-import {
-  type AnyMachineSnapshot,
-  type AnyStateMachine,
-  type AnyStateNode,
-  and,
-  createMachine,
-  type EventObject,
-} from 'xstate'
+import type { AnyMachineSnapshot, AnyStateMachine, AnyStateNode, EventObject } from 'xstate'
 import { type ChartAction, readActions } from './chart-action.ts'
+import { standingMachine, stateNodes, withInertActors } from './inert-machine.ts'
 import { ChildRef, type CreatedActor, InertScope, type Self } from './inert-scope.ts'
-import { type AnyLogic, isLogic } from './logic.ts'
 import { persistRefs, reviveRefs } from './references.ts'
 import { type Json, storableCopy } from './storable.ts'
 
@@ -93,12 +86,29 @@ export interface Origin {
 
 /** A machine, ready to move jobs. */
 export interface Chart {
+  /** The ids of the machine's invokes. */
+  readonly invokes: ReadonlySet<string>
   /** The first move: entry actions, the first tasks and timers. */
   start(input: unknown, origin?: Origin): Move
   /** Moves from `place` by `event`. */
   move(place: Place, event: ChartEvent, origin?: Origin): Move
   /** A transition enabled in `place` names exactly this event type, not a wildcard. */
   names(place: Place, event: ChartEvent, origin?: Origin): boolean
+  /**
+   * What a job that stands in `place`, wherever it came from, has running there: each invoke as a start, each `after` as
+   * a delayed send to itself. Nothing is moved.
+   *
+   * @throws whatever the machine throws: the place is none of its own, or an input cannot be made of its context.
+   */
+  standing(place: Place, origin?: Origin): Standing
+}
+
+/** A place as the machine sees it, and what runs there. */
+export interface Standing {
+  /** Its state completed: XState enters the first substate of what was not said. */
+  readonly place: Place
+  readonly meaning: Meaning
+  readonly actions: readonly ChartAction[]
 }
 
 /** A cycle of `always` or `raise` ends as an error of its job after so many microsteps, unless the machine says otherwise. */
@@ -118,6 +128,7 @@ export function createChart(source: AnyStateMachine): Chart {
 }
 
 class MachineChart implements Chart {
+  readonly invokes: ReadonlySet<string>
   readonly #machine: AnyStateMachine
   readonly #nodesById: ReadonlyMap<string, AnyStateNode>
   readonly #places = new Map<string, Snapshot>()
@@ -132,7 +143,9 @@ class MachineChart implements Chart {
       this.#machine.options.maxIterations = MICROSTEPS_MAX
     }
     this.#scope = new InertScope(source.id)
-    this.#nodesById = new Map(stateNodes(this.#machine.root).map((node) => [node.id, node]))
+    const nodes = stateNodes(this.#machine.root)
+    this.#nodesById = new Map(nodes.map((node) => [node.id, node]))
+    this.invokes = new Set(nodes.flatMap((node) => node.invoke.map(({ id }) => id)))
   }
 
   start(input: unknown, origin = ALONE): Move {
@@ -162,6 +175,19 @@ class MachineChart implements Chart {
       // A guard threw, or the place cannot be restored: the move itself will end the job with that error.
       return true
     }
+  }
+
+  standing(place: Place, origin = ALONE): Standing {
+    const { context } = this.#restore(place, origin)
+    // Where it leads is not asked: the spread of a restored snapshot has no more of a snapshot than its data.
+    const base = this.#base(place.state)
+    if (base.status !== 'active') throw new Error(`${JSON.stringify(place.state)} is a final state`)
+    const state = base.value as Json
+    const machine = standingMachine(this.#machine, state)
+    const scope = this.#enter(origin, [])
+    scope.self._snapshot = undefined
+    machine.getInitialSnapshot(scope as never, context as never)
+    return { place: { ...place, state }, meaning: this.#meaning(base), actions: readActions(scope, origin) }
   }
 
   #enter(origin: Origin, refs: readonly ChildRef[]): InertScope {
@@ -215,76 +241,6 @@ class MachineChart implements Chart {
   #meaning(snapshot: Snapshot): Meaning {
     return remembered(this.#meanings, JSON.stringify(snapshot.value), () => meaningOf(snapshot._nodes))
   }
-}
-
-/** A state node and all below it, in document order. */
-export function stateNodes(node: AnyStateNode): readonly AnyStateNode[] {
-  return [node, ...Object.values(node.states as { [key: string]: AnyStateNode }).flatMap(stateNodes)]
-}
-
-/**
- * The same machine, whose actors do nothing but report that they were created: the real logic of a promise, a child
- * machine or a callback is never started by a transition, and not even asked for its initial state.
- */
-function withInertActors(source: AnyStateMachine, created: (actor: CreatedActor) => void): AnyStateMachine {
-  const still = Object.freeze({ status: 'active', output: undefined, error: undefined })
-  const inert = {
-    transition: () => still,
-    getInitialSnapshot: (scope: { readonly self: CreatedActor['ref'] }, input: unknown) => {
-      created({ ref: scope.self, input })
-      return still
-    },
-    getPersistedSnapshot: () => still,
-  }
-  const implementations = source.implementations as { readonly actors: { readonly [src: string]: AnyLogic } }
-  const actors = Object.fromEntries(Object.keys(implementations.actors).map((src) => [src, inert]))
-  const config = durableState(source.config as StateConfig, inert)
-  return createMachine(config as never, { ...source.implementations, actors } as never) as AnyStateMachine
-}
-
-interface InvokeConfig {
-  readonly src: unknown
-}
-
-type TransitionConfig = string | { readonly target?: unknown; readonly guard?: unknown } | undefined
-
-interface StateConfig {
-  readonly invoke?: InvokeConfig | readonly InvokeConfig[]
-  readonly on?: { readonly [descriptor: string]: TransitionConfig | readonly TransitionConfig[] }
-  readonly states?: { readonly [key: string]: StateConfig }
-  readonly [other: string]: unknown
-}
-
-function durableState(config: StateConfig, inert: object): object {
-  const { invoke, on, states } = config
-  const invokes = [invoke ?? []].flat().map((each) => (isLogic(each.src) ? { ...each, src: inert } : each))
-  const inner = Object.entries(states ?? {}).map(([key, state]) => [key, durableState(state, inert)])
-  return {
-    ...config,
-    ...(invoke === undefined ? {} : { invoke: invokes }),
-    ...(on === undefined ? {} : { on: withDeafWildcards(on) }),
-    ...(states === undefined ? {} : { states: Object.fromEntries(inner) }),
-  }
-}
-
-/** What executors tell a chart. It hears of them where it names them: an unchanged machine with a wildcard is not moved. */
-const EXECUTOR_EVENTS: ReadonlySet<string> = new Set(['task.claimed', 'task.started', 'task.lost'])
-
-const isForWildcards = ({ event }: { readonly event: { readonly type: string } }) => !EXECUTOR_EVENTS.has(event.type)
-
-function withDeafWildcards(on: NonNullable<StateConfig['on']>): object {
-  const deaf = (each: TransitionConfig) => {
-    const config = typeof each === 'string' ? { target: each } : (each ?? {})
-    return {
-      ...config,
-      guard: config.guard === undefined ? isForWildcards : and([isForWildcards, config.guard as never]),
-    }
-  }
-  const entries = Object.entries(on).map(([descriptor, taken]) => {
-    const isWild = descriptor === '*' || descriptor === 'task.*'
-    return [descriptor, isWild ? [taken].flat().map(deaf) : taken]
-  })
-  return Object.fromEntries(entries)
 }
 
 const NOWHERE: Meaning = { label: '', tags: new Set() }

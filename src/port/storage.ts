@@ -19,7 +19,7 @@ import type { Scope } from './policy.ts'
  * - S5 A note is written only while a task of its job is held under its token, judged in the transaction that writes;
  *   else its unit is `stale`. Notes are keyed, so that repeating one is harmless.
  * - S6 Events are numbered in the transaction that writes them: `sequence` rises over the whole log, and no reader sees
- *   a number while a smaller one may still commit.
+ *   a number while a smaller one may still commit. Every row of events has at least one.
  * - S7 A write that asks to be claimed at once is written as claimed only if nothing that is ready on its route goes
  *   before it.
  * - S8 An error with `code: 'STORAGE_UNAVAILABLE'` means that nothing of the call was written. Any other error leaves it
@@ -38,6 +38,9 @@ import type { Scope } from './policy.ts'
  *   process's end is seen at once. It is no other for itself.
  * Opening
  * - S15 Migrations are applied once, by whoever comes first; a newer schema is refused, and nothing is changed.
+ * - S16 One chart is kept for each version of a type. `register` keeps those that are new, and gives back those that are
+ *   kept otherwise: of these, one without an unsettled job is replaced where `mayReplace`, and any other writes nothing
+ *   of the call.
  */
 export interface Storage {
   readonly open: (host: StorageHost) => Promise<StorageConnection>
@@ -73,6 +76,8 @@ export interface StorageConnection {
   readonly logs: (jobId: string, after: number, limit: number) => Promise<readonly LogLine[]>
   /** The results recorded under one entry of an invoke. */
   readonly steps: (jobId: string, entry: number) => Promise<ReadonlyMap<string, Json | undefined>>
+  /** Keeps the charts, and gives back the versions whose kept chart is another and stays. */
+  readonly register: (charts: readonly KeptChart[], mayReplace: boolean) => Promise<readonly TypeKey[]>
   /** Marks this instance as alive. */
   readonly beat: () => Promise<void>
   /** The other instances that are listed. */
@@ -163,6 +168,12 @@ export type UnitResult =
 export interface TypeKey {
   readonly type: string
   readonly version: string
+}
+
+/** The shape of a version's chart. */
+export interface KeptChart extends TypeKey {
+  /** Equal for charts of one shape. */
+  readonly hash: string
 }
 
 /** Where a ready task waits: claims search one route at a time. */

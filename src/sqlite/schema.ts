@@ -98,6 +98,13 @@ const MIGRATIONS: readonly string[] = [
     heartbeat INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
 
+  CREATE TABLE charts (
+    type TEXT NOT NULL,
+    version TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    PRIMARY KEY (type, version)
+  ) STRICT, WITHOUT ROWID;
+
   CREATE TABLE meta (
     name TEXT PRIMARY KEY,
     value INTEGER NOT NULL

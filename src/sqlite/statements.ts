@@ -29,7 +29,7 @@ function jobStatements(prepare: Prepare) {
         status, phase, holds_slot, busy, wake_at, route, ready_at, ready_entry, revision, input, progress, body)
       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
     updateJob: prepare(`
-      UPDATE jobs SET status = ?, phase = ?, holds_slot = ?, busy = ?, wake_at = ?, route = ?, ready_at = ?,
+      UPDATE jobs SET version = ?, status = ?, phase = ?, holds_slot = ?, busy = ?, wake_at = ?, route = ?, ready_at = ?,
         ready_entry = ?, revision = ?, body = ?
       WHERE id = ? AND revision = ?`),
     jobById: prepare(`SELECT n, input, progress, body FROM jobs WHERE id = ?`),
@@ -114,6 +114,12 @@ function readStatements(prepare: Prepare) {
       ORDER BY sequence LIMIT ?`),
     lines: prepare(`SELECT number, at, text FROM logs WHERE job_id = ? AND number > ? ORDER BY number LIMIT ?`),
     steps: prepare(`SELECT name, result FROM steps WHERE job_id = ? AND entry = ?`),
+
+    chart: prepare(`SELECT hash FROM charts WHERE type = ? AND version = ?`),
+    keepChart: prepare(`
+      INSERT INTO charts (type, version, hash) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET hash = excluded.hash`),
+    isUnsettled: prepare(`
+      SELECT EXISTS (SELECT 1 FROM jobs WHERE type = ? AND version = ? AND phase <> 'settled') AS found`),
 
     listInstance: prepare(`INSERT INTO instances (id, heartbeat) VALUES (?, ?) ON CONFLICT DO NOTHING`),
     beat: prepare(`

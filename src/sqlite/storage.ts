@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { JobchartError } from '../model/error.ts'
 import type { Json } from '../model/storable.ts'
 import type { Clock } from '../port/clock.ts'
-import type { Storage, StorageConnection, StorageHost } from '../port/storage.ts'
+import type { Storage, StorageConnection, StorageHost, TypeKey } from '../port/storage.ts'
 import { findQuery } from './find.ts'
 import { InstanceLock } from './instance-lock.ts'
 import { eventsOf, jobOf } from './rows.ts'
@@ -177,6 +177,16 @@ class SqliteConnection implements StorageConnection {
     this.#read(() => {
       const rows = this.#statements.steps.all(jobId, entry)
       return new Map(rows.map((row) => [String(row.name), resultOf(row.result)]))
+    })
+
+  readonly register: StorageConnection['register'] = (charts, mayReplace) =>
+    this.#write(() => {
+      const { chart: kept, isUnsettled, keepChart } = this.#statements
+      const other = charts.filter(({ type, version, hash }) => (kept.get(type, version)?.hash ?? hash) !== hash)
+      const isFree = ({ type, version }: TypeKey) => mayReplace && isUnsettled.get(type, version)?.found === 0
+      const refused = other.filter((chart) => !isFree(chart))
+      if (refused.length === 0) for (const { type, version, hash } of charts) keepChart.run(type, version, hash)
+      return refused.map(({ type, version }) => ({ type, version }))
     })
 
   readonly beat: StorageConnection['beat'] = () =>

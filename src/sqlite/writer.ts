@@ -187,6 +187,7 @@ export class Writer {
     let changes: number | bigint
     try {
       const done = this.#statements.updateJob.run(
+        job.version,
         columns.status,
         columns.phase,
         columns.holdsSlot,

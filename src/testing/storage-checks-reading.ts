@@ -1,9 +1,20 @@
 import assert from 'node:assert/strict'
 import type { StorageConnection } from '../port/storage.ts'
-import { commitOne, insertClaimed, insertOf, newJob, routeOf, transitionFor, twin, writeOf } from './fixtures.ts'
+import {
+  commitOne,
+  ended,
+  insertClaimed,
+  insertOf,
+  newJob,
+  routeOf,
+  transitionFor,
+  twin,
+  updateOf,
+  writeOf,
+} from './fixtures.ts'
 import { type Checks, FAR } from './storage-bench.ts'
 
-/** Checks of claims, reads, instances and opening: S9 to S15. */
+/** Checks of claims, reads, instances and opening: S9 to S16. */
 export const readingChecks: Checks = {
   'S9 claims go by priority, then by due time, then by age': async ({ clock, open }) => {
     const storage = await open()
@@ -247,6 +258,53 @@ export const readingChecks: Checks = {
     assert.ok(first)
     await commitOne(first, insertOf(newJob({ id: 'a' }, clock.now())))
     for (const storage of all) assert.equal((await storage.get('a'))?.id, 'a')
+  },
+
+  'S16 a chart is kept for each version of a type, and another one is given back': async ({ open }) => {
+    const one = await open('one')
+    const two = await open('two')
+    const chart = (type: string, version: string, hash: string) => ({ type, version, hash })
+    assert.deepEqual(await one.register([chart('a', '1', 'x'), chart('a', '2', 'y')], false), [])
+    assert.deepEqual(await two.register([chart('a', '1', 'x'), chart('b', '1', 'z')], false), [])
+    const mixed = [chart('a', '2', 'other'), chart('c', '1', 'new')]
+    assert.deepEqual(await two.register(mixed, false), [{ type: 'a', version: '2' }])
+    // Nothing of the refused call was kept.
+    assert.deepEqual(await one.register([chart('c', '1', 'else')], false), [])
+    assert.deepEqual(await one.register([chart('a', '2', 'y')], false), [])
+  },
+
+  'S16 a chart may be replaced while no job of its version is unsettled': async ({ clock, open }) => {
+    const storage = await open()
+    const { type, version } = routeOf()
+    await storage.register([{ type, version, hash: 'x' }], false)
+    await insertClaimed(storage, clock.now(), 'done')
+    const held = await storage.get('done')
+    assert.ok(held)
+    await commitOne(storage, updateOf(held, ended(held, clock.now())))
+    assert.deepEqual(await storage.register([{ type, version, hash: 'y' }], false), [{ type, version }])
+    assert.deepEqual(await storage.register([{ type, version, hash: 'y' }], true), [])
+    await commitOne(storage, insertOf(newJob({ id: 'a' }, clock.now())))
+    assert.deepEqual(await storage.register([{ type, version, hash: 'z' }], true), [{ type, version }])
+    assert.deepEqual(await storage.register([{ type, version, hash: 'y' }], false), [])
+  },
+
+  'S9 a claim may write its job under another version, and leave its task unclaimed': async ({ clock, open }) => {
+    const storage = await open()
+    const created = newJob({ id: 'a' }, clock.now())
+    await commitOne(storage, insertOf(created))
+    const route = routeOf()
+    const moved = { ...created.job, version: 'next', revision: created.job.revision + 1 }
+    const claim = (version: string) =>
+      storage.claim({ routes: [{ ...route, version }], at: clock.now() }, 5, (known, task) =>
+        known.version === 'next'
+          ? transitionFor('me', clock.now())(known, task)
+          : writeOf({ ...created, job: moved, events: [{ type: 'job.updated' }] }),
+      )
+    await claim(route.version)
+    assert.deepEqual(await storage.get('a'), moved)
+    assert.deepEqual(await claim(route.version), [])
+    assert.equal((await claim('next')).length, 1)
+    assert.equal((await storage.get('a'))?.tasks[0]?.status, 'held')
   },
 }
 

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import {
   type CreateEngineOptions,
   createEngine,
@@ -14,6 +17,7 @@ import {
   type StoredEvents,
   type TaskContext,
 } from 'jobchart'
+import { sqliteStorage } from 'jobchart/sqlite'
 import { type VirtualClock, virtualClock } from 'jobchart/testing'
 import { afterEach, expect } from 'vitest'
 import { FaultyStorage } from './faulty-storage.ts'
@@ -24,6 +28,8 @@ const FAR = Number.MAX_SAFE_INTEGER
 const EVENT_TYPES: readonly EventType[] = [
   'job.created',
   'job.transitioned',
+  'job.migrated',
+  'job.updated',
   'job.progress',
   'job.emitted',
   'task.started',
@@ -35,6 +41,7 @@ const EVENT_TYPES: readonly EventType[] = [
 ]
 
 const benches: Bench[] = []
+const folders: string[] = []
 const unhandled: unknown[] = []
 process.on('unhandledRejection', (reason) => unhandled.push(reason))
 
@@ -43,7 +50,9 @@ afterEach(async () => {
   for (const bench of benches.splice(0)) {
     await bench.clock.settle()
     await bench.checkLog()
+    await bench.close()
   }
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
   expect(unhandled.splice(0)).toEqual([])
 })
 
@@ -73,8 +82,9 @@ export class Bench {
   readonly clock: VirtualClock = virtualClock()
   readonly disk: Storage
   #probe: ReturnType<Storage['open']> | undefined
+  readonly #hosts: Host[] = []
 
-  constructor(disk: Storage = memoryStorage()) {
+  constructor(disk: Storage = newDisk()) {
     this.disk = disk
     benches.push(this)
   }
@@ -85,7 +95,7 @@ export class Bench {
     const engine = await createEngine({ ...options, storage: faults, clock: this.clock, executors })
     const heard: JobEvent[] = []
     for (const type of EVENT_TYPES) engine.on(type, (event) => heard.push(event))
-    return {
+    const host: Host = {
       engine,
       faults,
       ada: engine.as({ id: 'ada', role: 'editor' }),
@@ -94,6 +104,14 @@ export class Bench {
       heard,
       crash: () => faults.cut(),
     }
+    this.#hosts.push(host)
+    return host
+  }
+
+  /** Every process dies, and nobody looks any more. */
+  async close(): Promise<void> {
+    for (const host of this.#hosts) await host.crash()
+    await (await this.#probe)?.close()
   }
 
   /** A look at what is stored, past every engine. */
@@ -135,8 +153,10 @@ export class Bench {
       expect(row.jobSequence).toBe((counts.get(row.jobId) ?? 0) + 1)
       counts.set(row.jobId, row.jobSequence + row.events.length - 1)
       for (const event of row.events) {
-        if (event.type === 'job.transitioned') expect(event.from).toBe(status.get(row.jobId))
-        if (event.type === 'job.created' || event.type === 'job.transitioned') status.set(row.jobId, event.to)
+        if (event.type === 'job.transitioned' || event.type === 'job.migrated') {
+          expect(event.from).toBe(status.get(row.jobId))
+          status.set(row.jobId, event.to)
+        } else if (event.type === 'job.created') status.set(row.jobId, event.to)
       }
     }
     for (const [id, count] of counts) {
@@ -146,6 +166,14 @@ export class Bench {
       expect(job.outcome !== undefined).toBe(job.phase === 'settled')
     }
   }
+}
+
+/** The suite runs in memory, and once more on files. */
+function newDisk(): Storage {
+  if (process.env.JOBCHART_DISK !== 'sqlite') return memoryStorage()
+  const folder = mkdtempSync(join(tmpdir(), 'jobchart-engine-'))
+  folders.push(folder)
+  return sqliteStorage(join(folder, 'jobs.db'))
 }
 
 /** One run of a handler under a test's control. */

@@ -74,6 +74,7 @@ export class FaultyStorage implements Storage {
       lastSequence: () => pass('lastSequence', () => inner.lastSequence()),
       logs: (jobId, after, limit) => pass('logs', () => inner.logs(jobId, after, limit)),
       steps: (jobId, entry) => pass('steps', () => inner.steps(jobId, entry)),
+      register: (charts, mayReplace) => pass('register', () => inner.register(charts, mayReplace)),
       beat: () => pass('beat', async () => (this.isMute ? undefined : await inner.beat())),
       others: () => pass('others', () => inner.others()),
       forget: (instance) => pass('forget', () => inner.forget(instance)),

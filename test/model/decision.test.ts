@@ -245,7 +245,7 @@ describe('end', () => {
     expect(decision).toMatchObject({
       handled: false,
       changed: true,
-      events: [],
+      events: [{ type: 'job.updated' }],
       over: [1],
       job: { tasks: [], state: 'a' },
     })
@@ -515,7 +515,11 @@ describe('due', () => {
   test('a timer that its state no longer takes is gone, and nothing else changes', () => {
     const type = machineType({ entry: raise({ type: 'NOBODY' }, { delay: 10 }) })
     const decision = due(type, created(type), moment(2_000))
-    expect(decision).toMatchObject({ changed: true, events: [], job: { timers: [], status: '(machine)' } })
+    expect(decision).toMatchObject({
+      changed: true,
+      events: [{ type: 'job.updated' }],
+      job: { timers: [], status: '(machine)' },
+    })
   })
 
   test('a timer of the same id takes the place of the one before, and cancel takes it back', () => {

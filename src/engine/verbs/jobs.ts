@@ -3,6 +3,7 @@ import type { AnyJobType } from '../../model/definition.ts'
 import { JobchartError } from '../../model/error.ts'
 import type { Actor } from '../../model/event.ts'
 import type { Job, JobId } from '../../model/job.ts'
+import { typeWhenTouched } from '../../model/migration.ts'
 import { assertStorable, type Json, storableCopy } from '../../model/storable.ts'
 import type { ChartEvent } from '../../model/transition.ts'
 import type { Principal, Target } from '../../port/policy.ts'
@@ -118,7 +119,7 @@ async function sendCommand(
   core: Core,
   who: Principal,
   id: JobId,
-  commandFor: (type: AnyJobType) => ChartEvent,
+  commandFor: CommandFor,
   signal: AbortSignal | undefined,
 ): Promise<JobView> {
   signal?.throwIfAborted()
@@ -129,11 +130,11 @@ async function sendCommand(
     by: actorOf(who),
     // Policy is asked before anything is said of the job, its type's commands included.
     authorize: async (stored) => {
-      const type = core.types.of(stored)
-      const name = type === undefined ? 'unknown' : nameAsked(type, commandFor)
-      const command = { name, isCancel: name === type?.cancel }
+      const known = core.types.of(stored)
+      const command = commandAsked(known, stored, commandFor)
       redacted = await authorizeJob(core, who, stored, { action: 'command', command, signal })
-      event = await parseCommand(core.types.require(stored), commandFor(core.types.require(stored)))
+      const type = typeWhenTouched(core.types.require(stored), stored)
+      event = await parseCommand(type, commandFor(type))
       signal?.throwIfAborted()
     },
     decide: (type, stored, at, relatives) => {
@@ -151,12 +152,21 @@ async function sendCommand(
   }
 }
 
-// That a type has no cancel command is told only to who may see the job.
-function nameAsked(type: AnyJobType, commandFor: (type: AnyJobType) => ChartEvent): string {
+type CommandFor = (type: AnyJobType) => ChartEvent
+
+// That a type has no cancel command, or could not be migrated, is told only to who may see the job.
+function commandAsked(known: AnyJobType | undefined, stored: Job, commandFor: CommandFor): Target['command'] {
+  if (known === undefined) return { name: 'unknown', isCancel: false }
+  const type = orElse(known, () => typeWhenTouched(known, stored))
+  const name = orElse('cancel', () => String(commandFor(type).type))
+  return { name, isCancel: name === type.cancel }
+}
+
+function orElse<Value>(fallback: Value, run: () => Value): Value {
   try {
-    return String(commandFor(type).type)
+    return run()
   } catch {
-    return 'cancel'
+    return fallback
   }
 }
 

@@ -1,5 +1,5 @@
 import { JobchartError, jobNotFound } from '../../model/error.ts'
-import type { Actor } from '../../model/event.ts'
+import type { Actor, EventDraft } from '../../model/event.ts'
 import type { Job, JobId, Phase } from '../../model/job.ts'
 import { isoTime } from '../../model/time.ts'
 import type { Principal } from '../../port/policy.ts'
@@ -172,12 +172,18 @@ async function shown(
 
 function entriesOf(row: StoredEvents, isTextHidden: boolean): readonly HistoryEntry[] {
   return row.events.flatMap((event, index) => {
-    const isChange = event.type === 'job.transitioned' && event.from !== event.to
-    if (event.type !== 'job.created' && !isChange) return []
-    const { to, reason, message } = isTextHidden ? { to: event.to } : event
-    const said = defined({ from: event.type === 'job.created' ? undefined : event.from, reason, message })
-    return [{ ...said, sequence: row.jobSequence + index, to, at: isoTime(row.at), by: event.by ?? row.by }]
+    if (event.type !== 'job.created' && event.type !== 'job.transitioned' && event.type !== 'job.migrated') return []
+    const from = event.type === 'job.created' ? undefined : event.from
+    if (from === event.to) return []
+    const said = defined({ from, ...(isTextHidden ? {} : textOf(event)) })
+    return [{ ...said, sequence: row.jobSequence + index, to: event.to, at: isoTime(row.at), by: event.by ?? row.by }]
   })
+}
+
+function textOf(event: EventDraft): { readonly reason?: string | undefined; readonly message?: string | undefined } {
+  if (event.type === 'job.migrated') return { reason: `moved to version ${event.version}` }
+  if (event.type !== 'job.created' && event.type !== 'job.transitioned') return {}
+  return { reason: event.reason, message: event.message }
 }
 
 // Bound to who asked: a cursor from another's list says where rows stand that are not the holder's to see.

@@ -1,0 +1,153 @@
+/**
+ * How a stored job is moved from one version of its type to another.
+ *
+ * A job type says so by `previous` and `migrate`. A job moves when it is next touched and nothing of it runs: in the unit
+ * of whatever touched it, before that. What the new chart asks for where the job then stands is made so: its invokes
+ * run, others are left; its `after` timers stand, those of the same name with the time that they had.
+ */
+import type { ChartAction, SendAction, StartAction } from './chart-action.ts'
+import type { AnyJobType } from './definition.ts'
+import { JobchartError } from './error.ts'
+import type { Job, Timer } from './job.ts'
+import { type Json, storableCopy } from './storable.ts'
+import type { Task } from './task.ts'
+import type { Meaning, Origin, Place } from './transition.ts'
+
+/** A stored job of an earlier version, as `migrate` is given it: copies, its own to change. */
+export interface MigratingJob {
+  readonly id: string
+  /** The version that it comes from. */
+  readonly version: string
+  /** XState's state value. */
+  readonly state: Json
+  readonly context: Json
+  readonly input?: Json
+  readonly labels: { readonly [name: string]: string }
+  /** What will happen at a time: `after`s by XState's ids, as `xstate.after.1000.machine.state`, and delayed events. */
+  readonly timers: readonly MigratingTimer[]
+}
+
+/** A timer of a job that is migrated. `dueAt` is milliseconds UTC. */
+export interface MigratingTimer {
+  readonly id: string
+  readonly event: { readonly type: string; readonly [field: string]: Json }
+  readonly dueAt: number
+}
+
+/** Where a migrated job stands in the new chart. */
+export interface Migrated {
+  /** A state value of the new chart, whose entry actions do not run. */
+  readonly state: unknown
+  /** Default: as it was. */
+  readonly context?: unknown
+  /** Default: as they were. Timers of `after`s that the new chart does not have there are dropped, new ones begin now. */
+  readonly timers?: readonly MigratingTimer[]
+}
+
+/** What a job becomes under the new version. */
+export interface Migration {
+  readonly place: Place
+  readonly meaning: Meaning
+  readonly timers: readonly Timer[]
+  /** What runs there, kept or new. */
+  readonly starts: readonly StartAction[]
+  /** Timers that the new place has and the old one had not. */
+  readonly delays: readonly SendAction[]
+}
+
+/** Whether a task goes on in the new chart: an invoke that it has there as well, or an actor that was spawned by a name that it knows. */
+export function isKept(to: AnyJobType, { id, src }: Task, starts: readonly StartAction[], isInvoke: boolean): boolean {
+  if (isInvoke) return starts.some((start) => start.id === id && start.src === src)
+  return to.tasks.has(src) || to.children.has(src) || to.inline.has(src)
+}
+
+/** Nothing of the job runs, and nothing that ran is awaited: its code, and what it reports, know only one version. */
+export function isAtRest({ phase, tasks }: Job): boolean {
+  const isBusy = ({ status, child }: Task) => child === undefined && status !== 'offered' && status !== 'inline'
+  return phase !== 'settled' && !tasks.some(isBusy)
+}
+
+/**
+ * What `migrate` of `to` makes of a job; undefined: it stays under its version.
+ *
+ * @throws {JobchartError} `INVALID_DEFINITION` it threw, or gave a place that the new chart does not have. The job is left
+ *   as it is, for a version that can.
+ */
+export function migrationOf(to: AnyJobType, job: Job, origin: Origin): Migration | undefined {
+  const asked = askMigrate(to, job)
+  return asked === undefined ? undefined : orRefused(to, job, () => applied(to, job, asked, origin))
+}
+
+function askMigrate(to: AnyJobType, job: Job): Migrated | undefined {
+  return orRefused(to, job, () => to.migrate?.(migratingJob(job)))
+}
+
+function orRefused<Result>(to: AnyJobType, job: Job, run: () => Result): Result {
+  try {
+    return run()
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new JobchartError(
+      'INVALID_DEFINITION',
+      `job "${job.id}" could not be moved from version "${job.version}" of "${job.type}" to "${to.version}": ${why}`,
+      { jobId: job.id, cause },
+    )
+  }
+}
+
+/**
+ * The version under which a job stands when it is touched next.
+ *
+ * @throws {JobchartError} as {@link migrationOf}.
+ */
+export function typeWhenTouched(type: AnyJobType, job: Job): AnyJobType {
+  const { successor } = type
+  if (successor === undefined || !isAtRest(job)) return type
+  return askMigrate(successor, job) === undefined ? type : typeWhenTouched(successor, job)
+}
+
+function migratingJob({ id, version, state, context, input, labels, timers }: Job): MigratingJob {
+  const given = { id, version, state, context, labels, timers, ...(input === undefined ? {} : { input }) }
+  // It was stored as JSON, and is the author's to change.
+  return structuredClone(given) as MigratingJob
+}
+
+function applied(to: AnyJobType, job: Job, asked: Migrated, origin: Origin): Migration {
+  const { context = job.context, timers = job.timers } = asked
+  const { historyValue, hasRefs } = job
+  const place: Place = {
+    state: storableCopy(asked.state, 'state', true),
+    context: storableCopy(context, 'context', true),
+    ...(historyValue === undefined ? {} : { historyValue }),
+    ...(hasRefs === undefined ? {} : { hasRefs }),
+  }
+  const standing = to.chart.standing(place, origin)
+  const delays = standing.actions.filter(isDelay)
+  const kept = timers
+    .map((timer) => timerOf(timer, job))
+    .filter(({ id }) => !isAfter(id) || delays.some((each) => each.id === id))
+  return {
+    place: standing.place,
+    meaning: standing.meaning,
+    timers: kept,
+    starts: standing.actions.filter((action) => action.kind === 'start'),
+    delays: delays.filter(({ id }) => !kept.some((timer) => timer.id === id)),
+  }
+}
+
+function timerOf({ id, event, dueAt }: MigratingTimer, { timers }: Job): Timer {
+  if (typeof id !== 'string' || typeof event?.type !== 'string' || !Number.isSafeInteger(dueAt)) {
+    throw new TypeError('a timer should be { id, event: { type }, dueAt } with dueAt in whole milliseconds')
+  }
+  const to = timers.find((timer) => timer.id === id)?.to
+  const copy = storableCopy(event, `event of timer "${id}"`, true) as Timer['event']
+  return { id, event: copy, dueAt, ...(to === undefined ? {} : { to }) }
+}
+
+function isAfter(id: string): boolean {
+  return id.startsWith('xstate.after.')
+}
+
+function isDelay(action: ChartAction): action is SendAction {
+  return action.kind === 'send' && action.to === 'self' && action.delayMs !== undefined
+}

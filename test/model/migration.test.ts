@@ -1,0 +1,308 @@
+import { describe, expect, test } from 'vitest'
+import { type AnyStateMachine, assign, createMachine, fromPromise, raise, spawnChild } from 'xstate'
+import { claim, due, send } from '../../src/model/decision.ts'
+import { type AnyJobType, defineJob } from '../../src/model/definition.ts'
+import type { Job } from '../../src/model/job.ts'
+import { type Migrated, type MigratingJob, typeWhenTouched } from '../../src/model/migration.ts'
+import { task } from '../../src/model/task.ts'
+import { claimed, created, ended, moment, sent, taskOf } from './one-job.ts'
+
+const old = typeOf('1', {
+  id: 'm',
+  initial: 'wait',
+  context: { n: 1 },
+  states: {
+    wait: {
+      invoke: { id: 'w', src: 'work' },
+      after: { 60000: 'late' },
+      entry: raise({ type: 'NUDGE' }, { delay: 90_000, id: 'nudge' }),
+      on: { GO: 'done', OLD: 'late' },
+    },
+    late: {},
+    done: { type: 'final' },
+  },
+})
+
+const next = {
+  id: 'm',
+  initial: 'waiting',
+  context: { n: 1 },
+  states: {
+    waiting: {
+      invoke: [{ id: 'w', src: 'work', input: ({ context }: Scope) => context.n }],
+      after: { PATIENCE: 'late', 5000: {} },
+      entry: assign({ entered: true }),
+      always: { guard: () => false, target: 'late' },
+      on: { GO: 'done' },
+    },
+    elsewhere: { invoke: { id: 'x', src: 'other', systemId: 'one', input: ({ context }: Scope) => context.n } },
+    outer: {
+      initial: 'p',
+      invoke: { id: 'w', src: 'work' },
+      states: { p: { invoke: { id: 'y', src: 'work' } }, q: {} },
+    },
+    both: { type: 'parallel', states: { a: { invoke: { id: 'w', src: 'other' } }, b: { after: { 100: {} } } } },
+    late: { on: { NUDGE: 'done' } },
+    done: { type: 'final' },
+  },
+}
+
+const PATIENCE = 'xstate.after.PATIENCE.m.waiting'
+const MINUTE = 'xstate.after.60000.m.wait'
+
+describe('a job of a previous version', () => {
+  test('goes on under its own chart where nothing moves it', () => {
+    expect(sent(old, created(old), 'OLD', 2_000)).toMatchObject({ version: '1', state: 'late' })
+    const { type } = moving(() => undefined)
+    expect(sent(type, created(old), 'OLD', 2_000)).toMatchObject({ version: '1', state: 'late' })
+  })
+
+  test('is moved by what touches it, and then takes it under the new chart', () => {
+    const { type } = moving(({ context }) => ({ state: 'waiting', context: { n: (context as { n: number }).n + 1 } }))
+    const { job, events, inputs } = send(type, created(old), { type: 'GO' }, moment(2_000))
+    expect(events).toEqual([
+      { type: 'job.migrated', version: '2', previous: '1', from: 'wait', to: 'waiting' },
+      { type: 'job.transitioned', from: 'waiting', to: 'done' },
+    ])
+    expect(job).toMatchObject({ version: '2', status: 'done', context: { n: 2 }, outcome: 'success', revision: 2 })
+    expect(inputs).toEqual([
+      { type: 'job.migrated', version: '2', state: 'waiting', context: { n: 2 } },
+      { type: 'GO' },
+    ])
+  })
+
+  test('is given to migrate as a copy, which may be changed', () => {
+    const seen: MigratingJob[] = []
+    const { type } = moving((job) => {
+      seen.push(structuredClone(job))
+      Object.assign(job.context as object, { n: 9 })
+      return undefined
+    })
+    const job = created(old, { input: { a: 1 } })
+    sent(type, job, 'NOTHING', 2_000)
+    expect(job.context).toEqual({ n: 1 })
+    const { id, labels } = job
+    const timers = [
+      { id: 'nudge', event: { type: 'NUDGE' }, dueAt: 91_000 },
+      { id: MINUTE, event: { type: MINUTE }, dueAt: 61_000 },
+    ]
+    expect(seen[0]).toEqual({
+      id,
+      version: '1',
+      state: 'wait',
+      context: { n: 1 },
+      input: { a: 1 },
+      labels,
+      timers: expect.arrayContaining(timers),
+    })
+  })
+
+  test('keeps a task that the new chart invokes there too, with what was tried of it; no entry action runs', () => {
+    const { type, moved } = moving(() => ({ state: 'waiting' }))
+    const failed = ended(old, claimed(old), { ok: false, error: 'x' })
+    expect(failed.job.phase).toBe('settled')
+    const job = touched(type, created(old))
+    expect(taskOf(job)).toMatchObject({ id: 'w', entry: 1, status: 'offered', executor: 'default' })
+    expect(job.tasks).toHaveLength(1)
+    expect(job.context).toEqual({ n: 1 })
+    expect(taskOf(claimed(moved, job))).toMatchObject({ status: 'held', token: expect.any(Number) })
+  })
+
+  test('runs what the new chart asks for where it stands, and leaves what it does not', () => {
+    const { type } = moving(() => ({ state: 'elsewhere' }))
+    const decision = send(type, created(old), { type: 'NOTHING' }, moment(2_000))
+    expect(decision.job.tasks).toMatchObject([{ id: 'x', src: 'other', input: 1, systemId: 'one', status: 'offered' }])
+    expect(decision.over).toEqual([1])
+    expect(decision.job.counter).toBeGreaterThanOrEqual(taskOf(decision.job).entry)
+  })
+
+  test('stands in all of a state that was named in part, and in each region', () => {
+    const nested = touched(moving(() => ({ state: 'outer' })).type, created(old))
+    expect(nested).toMatchObject({ state: { outer: 'p' }, status: 'p' })
+    expect(nested.tasks.map(({ id }) => id)).toEqual(['w', 'y'])
+    const both = touched(moving(() => ({ state: { both: { a: {}, b: {} } } })).type, created(old))
+    // The same id, and other logic: the old work is left, and the new begun.
+    expect(both.tasks).toMatchObject([{ id: 'w', src: 'other' }])
+    expect(both.timers.map(({ id }) => id)).toEqual(['nudge', 'xstate.after.100.m.both.b'])
+  })
+
+  test('drops an after that its place does not have, begins a new one now, and keeps what else was delayed', () => {
+    const { type } = moving(() => ({ state: 'waiting' }))
+    const { timers } = touched(type, created(old))
+    expect(timers.map(({ id, dueAt }) => [id, dueAt])).toEqual([
+      ['nudge', 91_000],
+      ['xstate.after.5000.m.waiting', 7_000],
+      [PATIENCE, 32_000],
+    ])
+  })
+
+  test('takes the time of a renamed delay along where migrate says so', () => {
+    const { type, moved } = moving(({ timers }) => ({
+      state: 'waiting',
+      timers: timers.map((timer) =>
+        timer.id === MINUTE ? { ...timer, id: PATIENCE, event: { type: PATIENCE } } : timer,
+      ),
+    }))
+    const job = touched(type, created(old))
+    expect(job.timers).toContainEqual({ id: PATIENCE, event: { type: PATIENCE }, dueAt: 61_000 })
+    expect(due(moved, job, moment(61_000)).job).toMatchObject({ status: 'late' })
+  })
+
+  test('is moved by a timer that fell due, which fires if the new chart still has it', () => {
+    const { type } = moving(() => ({ state: 'late' }))
+    expect(due(type, created(old), moment(95_000)).job).toMatchObject({ version: '2', status: 'done' })
+    const { type: other } = moving(() => ({ state: 'waiting' }))
+    expect(due(other, created(old), moment(61_000)).job).toMatchObject({ version: '2', status: 'waiting' })
+  })
+
+  test('is moved by the claim of its task, which is claimed only if it is still there, for the same executor', () => {
+    const { type } = moving(() => ({ state: 'waiting' }))
+    const kept = claim(type, created(old), 1, 'me', moment(2_000))
+    expect(kept.events.map((event) => event.type)).toEqual(['job.migrated', 'task.started'])
+    expect(taskOf(kept.job)).toMatchObject({ status: 'held' })
+    const gone = claim(moving(() => ({ state: 'elsewhere' })).type, created(old), 1, 'me', moment(2_000))
+    expect(gone.events.map((event) => event.type)).toEqual(['job.migrated'])
+    const actors = { work: task({ executor: 'big' }, async () => {}), other: fromPromise(async () => {}) }
+    const rerouted = claim(moving(() => ({ state: 'waiting' }), actors).type, created(old), 1, 'me', moment(2_000))
+    expect(taskOf(rerouted.job)).toMatchObject({ status: 'offered', executor: 'big' })
+  })
+
+  test('is left as it is while its code runs, and is moved after that', () => {
+    const { type } = moving(() => ({ state: 'waiting' }))
+    const running = claimed(old)
+    const nudged = sent(type, running, 'OLD', 3_000)
+    expect(nudged).toMatchObject({ version: '1', status: 'late' })
+    // Left, and its code still runs.
+    expect(taskOf(nudged).status).toBe('stopping')
+    expect(sent(type, nudged, 'NOTHING', 4_000)).toMatchObject({ version: '1' })
+    const stopped = ended(type, nudged, { ok: true }, moment(5_000)).job
+    expect(sent(type, stopped, 'NOTHING', 6_000)).toMatchObject({ version: '2', status: 'waiting' })
+  })
+
+  test('that has settled stays what it was', () => {
+    const { type } = moving(() => ({ state: 'waiting' }))
+    const job = sent(old, created(old), 'GO', 2_000)
+    expect(due(type, job, moment(9_000))).toMatchObject({ changed: false, job: { version: '1' } })
+  })
+
+  test('goes through one version after the other', () => {
+    const second = typeOf('2', next, { previous: [old], migrate: () => ({ state: 'waiting', context: { n: 2 } }) })
+    const third = typeOf('3', next, { previous: [second], migrate: () => ({ state: 'late' }) })
+    const first = { ...old, successor: { ...second, successor: third } }
+    const job = sent(first, created(old), 'NOTHING', 2_000)
+    expect(job).toMatchObject({ version: '3', status: 'late', context: { n: 2 } })
+    expect(typeWhenTouched(first, created(old)).version).toBe('3')
+  })
+
+  test('keeps an actor that was spawned by a name which the new version knows, and leaves one which it does not', () => {
+    const spawning = (src: string) => ({
+      id: 'm',
+      initial: 'wait',
+      entry: spawnChild(src, { id: 's' }),
+      states: { wait: {} },
+    })
+    const { type } = moving(() => ({ state: 'late' }), undefined, typeOf('1', spawning('work')))
+    expect(touched(type, created(typeOf('1', spawning('work')))).tasks).toMatchObject([{ id: 's', src: 'work' }])
+    const gone = typeOf('1', spawning('gone'), {}, { gone: fromPromise(async () => {}) })
+    expect(touched(moving(() => ({ state: 'late' }), undefined, gone).type, created(gone)).tasks).toEqual([])
+  })
+})
+
+test.each<[string, () => Migrated]>([
+  [
+    'throws',
+    () => {
+      throw new Error('no way')
+    },
+  ],
+  ['names a state that is not there', () => ({ state: 'nowhere' })],
+  ['names a final state', () => ({ state: 'done' })],
+  ['gives a context that is no JSON', () => ({ state: 'late', context: { at: new Date() } })],
+  [
+    'gives a timer that is none',
+    () => ({ state: 'late', timers: [{ id: 'x', event: { type: 'X' }, dueAt: Number.NaN }] }),
+  ],
+  ['gives a context that an input cannot be made of', () => ({ state: 'elsewhere', context: null })],
+])('a migrate that %s is an error of the one who touches the job, which stays as it is', (_, migrate) => {
+  const { type } = moving(migrate)
+  const job = created(old)
+  const before = structuredClone(job)
+  expect(() => send(type, job, { type: 'GO' }, moment(2_000))).toThrow(
+    expect.objectContaining({
+      code: 'INVALID_DEFINITION',
+      jobId: 'j1',
+      message: expect.stringContaining('could not be moved'),
+    }),
+  )
+  expect(job).toEqual(before)
+})
+
+test.each<[string, object]>([
+  ['of another type', { previous: [defineJob({ type: 'other', execute: () => 1 })] }],
+  ['of the same version', { previous: [typeOf('2', next)] }],
+])('a previous type %s is refused', (_, options) => {
+  expect(() => typeOf('2', next, options)).toThrow(expect.objectContaining({ code: 'INVALID_DEFINITION' }))
+})
+
+test('a migrate without previous versions is refused', () => {
+  expect(() => typeOf('2', next, { migrate: () => undefined })).toThrow(
+    'migrate needs the versions it moves, in previous',
+  )
+})
+
+test('a chart’s hash says whether stored jobs could be moved by it: states, events, targets, delays, invokes', () => {
+  const base = {
+    id: 'm',
+    initial: 'a',
+    states: { a: { on: { X: 'b' }, after: { 10: 'b' }, invoke: { id: 'w', src: 'work' } }, b: {} },
+  }
+  const a = base.states.a
+  const hash = (config: object) => typeOf('1', config).hash
+  const same = [
+    { ...base, states: { ...base.states, a: { ...a, tags: 'x', meta: { status: 'A' }, entry: () => {} } } },
+    { ...base, context: { n: 1 }, description: 'more' },
+  ]
+  const other = [
+    { ...base, states: { ...base.states, c: {} } },
+    { ...base, initial: 'b' },
+    { ...base, states: { a, b: { type: 'final' } } },
+    { ...base, states: { ...base.states, a: { ...a, on: { X: 'a' } } } },
+    { ...base, states: { ...base.states, a: { ...a, on: { Y: 'b' } } } },
+    { ...base, states: { ...base.states, a: { ...a, after: { 20: 'b' } } } },
+    { ...base, states: { ...base.states, a: { ...a, always: { guard: () => false, target: 'b' } } } },
+    { ...base, states: { ...base.states, a: { ...a, invoke: { id: 'v', src: 'work' } } } },
+    { ...base, states: { ...base.states, a: { ...a, invoke: { id: 'w', src: 'other' } } } },
+    { ...base, states: { ...base.states, h: { type: 'history' } } },
+    { ...base, states: { ...base.states, h: { type: 'history', history: 'deep' } } },
+    { ...base, states: { ...base.states, h: { type: 'history', target: 'b' } } },
+  ]
+  for (const config of same) expect(hash(config)).toBe(hash(base))
+  expect(new Set([base, ...other].map(hash)).size).toBe(other.length + 1)
+  expect(hash(base)).toMatch(/^[0-9a-f]{16}$/)
+})
+
+interface Scope {
+  readonly context: { readonly n: number }
+}
+
+const defaultActors = { work: fromPromise(async () => {}), other: fromPromise(async () => {}) }
+
+function typeOf(version: string, config: object, options: object = {}, actors: object = defaultActors): AnyJobType {
+  const implementations = { actors, delays: { PATIENCE: 30_000 } }
+  const lifecycle: AnyStateMachine = createMachine(config as never, implementations as never)
+  return defineJob({ type: 'chart', version, lifecycle, ...options })
+}
+
+/** The old version as an engine knows it that knows the new one as well, and the new one. */
+function moving(
+  migrate: (job: MigratingJob) => Migrated | undefined,
+  actors: object = defaultActors,
+  from: AnyJobType = old,
+): { readonly type: AnyJobType; readonly moved: AnyJobType } {
+  const moved = typeOf('2', next, { previous: [from], migrate }, actors)
+  return { type: { ...from, successor: moved }, moved }
+}
+
+function touched(type: AnyJobType, job: Job): Job {
+  return sent(type, job, 'NOTHING', 2_000)
+}
