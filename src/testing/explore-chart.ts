@@ -1,0 +1,113 @@
+import { type AnyStateMachine, createMachine, log } from 'xstate'
+import type { AnyJobType } from '../model/definition.ts'
+import { JobchartError } from '../model/error.ts'
+import {
+  type Chart,
+  type ChartAction,
+  type ChartEvent,
+  createChart,
+  type Move,
+  type Origin,
+  type Place,
+} from '../model/transition.ts'
+
+/** The newest move of a chart, and the event that it was made by. */
+export interface Seen {
+  readonly event: ChartEvent
+  readonly move: Move
+}
+
+/**
+ * A job type's chart, with what can be seen of its moves from without: a decision tells neither tags nor what was
+ * thrown, and not which states a move only passed through.
+ */
+export class WatchedChart implements Chart {
+  /** The states that were entered, also those that were left in the same move; each by its keys from the root. */
+  readonly entered = new Set<string>()
+  /** The ids of the invokes whose snapshots the chart asked for, and whose logic does not move with the job. */
+  readonly observed = new Set<string>()
+  #seen: Seen | undefined
+  readonly #type: AnyJobType
+  readonly #chart: Chart
+  readonly #traced: Chart | undefined
+
+  /** @param machine  the type's own, so that the states can be traced. */
+  constructor(type: AnyJobType, machine?: AnyStateMachine) {
+    this.#type = type
+    this.#chart = type.chart
+    this.#traced = machine === undefined ? undefined : createChart(traced(machine))
+  }
+
+  /** The last move since this was asked before. */
+  takeSeen(): Seen | undefined {
+    const seen = this.#seen
+    this.#seen = undefined
+    return seen
+  }
+
+  start(input: unknown, origin?: Origin): Move {
+    const move = this.#chart.start(input, origin)
+    if (this.#traced !== undefined) this.#trace(move, this.#traced.start(input, origin))
+    return this.#see({ type: 'xstate.init' }, move)
+  }
+
+  move(place: Place, event: ChartEvent, origin?: Origin): Move {
+    const move = this.#chart.move(place, event, origin)
+    if (this.#traced !== undefined) this.#trace(move, this.#traced.move(place, event, origin))
+    return this.#see(event, move)
+  }
+
+  names(place: Place, event: ChartEvent, origin?: Origin): boolean {
+    return this.#chart.names(place, event, origin)
+  }
+
+  #see(event: ChartEvent, move: Move): Move {
+    this.#seen = { event, move }
+    return { ...move, actions: move.actions.map((action) => this.#unobserved(action)) }
+  }
+
+  // A child stands as a task, whose first snapshot would not be the child's.
+  #unobserved(action: ChartAction): ChartAction {
+    if (action.kind !== 'start' || !action.sync || this.#type.inline.has(action.src)) return action
+    this.observed.add(action.id)
+    return this.#type.children.has(action.src) ? { ...action, sync: false } : action
+  }
+
+  #trace(move: Move, same: Move): void {
+    if (JSON.stringify(same.place.state) !== JSON.stringify(move.place.state)) {
+      const found = `it went to ${JSON.stringify(same.place.state)}, the job to ${JSON.stringify(move.place.state)}`
+      throw new JobchartError(
+        'INVALID_DEFINITION',
+        `lifecycle should be the machine that the type was defined with: ${found}`,
+      )
+    }
+    for (const action of same.actions) {
+      if (action.kind === 'log' && action.text.startsWith(MARK)) this.entered.add(action.text.slice(MARK.length))
+    }
+  }
+}
+
+// No line of a user begins so.
+const MARK = '\u0000entered '
+
+interface StateConfig {
+  readonly entry?: unknown
+  readonly type?: string
+  readonly states?: { readonly [key: string]: StateConfig }
+}
+
+/** The same machine, which writes a line for each state that it enters. */
+function traced(machine: AnyStateMachine): AnyStateMachine {
+  const config = tracedState(machine.config as StateConfig, [])
+  return createMachine(config as never, machine.implementations as never) as AnyStateMachine
+}
+
+function tracedState(config: StateConfig, path: readonly string[]): StateConfig {
+  if (config.type === 'history') return config
+  const states = Object.entries(config.states ?? {}).map(([key, state]) => [key, tracedState(state, [...path, key])])
+  return {
+    ...config,
+    entry: [log(MARK + path.join('.')), ...[config.entry ?? []].flat()],
+    ...(config.states === undefined ? {} : { states: Object.fromEntries(states) }),
+  }
+}

@@ -1,0 +1,196 @@
+import type { AnyJobType } from '../model/definition.ts'
+import { JobchartError } from '../model/error.ts'
+import type { Job } from '../model/job.ts'
+import { errorValue } from '../model/record.ts'
+import { type Json, storableCopy } from '../model/storable.ts'
+import type { Task } from '../model/task.ts'
+import type { ChartEvent } from '../model/transition.ts'
+
+/** What `explore` says to a job, where the schemas alone do not tell. An empty list leaves its event out. */
+export interface ExampleOptions<Input = unknown> {
+  /** What jobs are submitted with. Default: nothing, or `{}`, whichever the type's schema takes. */
+  readonly inputs?: readonly Input[]
+  /**
+   * The fields of each command, and of each event that a task or a child sends, by the event's type. Default: no
+   * fields, for the commands whose schema takes that and for the events that a task declares.
+   */
+  readonly events?: { readonly [event: string]: readonly { readonly [field: string]: unknown }[] }
+  /** What tasks and child machines end with, by the invoke's id or by the name of its logic. Default: nothing. */
+  readonly outputs?: { readonly [task: string]: readonly unknown[] }
+  /** What tasks and child machines fail with, by the invoke's id or by the name of its logic. Default: an `Error`. */
+  readonly errors?: { readonly [task: string]: readonly unknown[] }
+}
+
+/** An event that was left out of the walk. */
+export interface Untried {
+  readonly event: string
+  readonly reason: string
+}
+
+/** What may be said to a job. */
+export interface Examples {
+  readonly inputs: readonly (Json | undefined)[]
+  readonly commands: readonly ChartEvent[]
+  readonly outputs: (task: Task) => readonly (Json | undefined)[]
+  readonly errors: (task: Task) => readonly Json[]
+  /** What a task or a child may send while it runs. */
+  readonly sent: (task: Task) => readonly ChartEvent[]
+  /** Something that was left out could happen to this job. */
+  readonly isOpen: (job: Job) => boolean
+  /** What was left out so far. */
+  readonly untried: () => readonly Untried[]
+}
+
+const DEFAULT_ERROR: Json = { name: 'Error', message: 'an example of a failure' }
+
+/**
+ * Reads the examples of a type.
+ *
+ * @throws {JobchartError} `INVALID_INPUT` an example does not fit its schema, or is for an event that nobody sends.
+ */
+export function readExamples(type: AnyJobType, options: ExampleOptions): Examples {
+  const untried = new Map<string, string>()
+  const inputs = valuesFor(type.input, { what: 'input', given: options.inputs, defaults: [undefined, {}] })
+  if ('reason' in inputs) throw new JobchartError('INVALID_INPUT', `inputs should have an example: ${inputs.reason}`)
+  checkEvents(type, options)
+  const commands = Object.keys(type.commands).flatMap((name) => commandEvents(type, name, options, untried))
+  const isCommandLeftOut = untried.size > 0
+  return {
+    inputs: inputs.values.map((value) => copied(value, 'input')),
+    commands,
+    outputs: (task) => outputsOf(type, task, options, untried),
+    errors: (task) => (givenFor(task, options.errors) ?? [DEFAULT_ERROR]).map(errorValue),
+    sent: (task) => sentBy(type, task, options),
+    isOpen: ({ tasks }) => isCommandLeftOut || tasks.some((task) => untried.has(doneType(task))),
+    untried: () => [...untried].map(([event, reason]) => ({ event, reason })),
+  }
+}
+
+function commandEvents(
+  type: AnyJobType,
+  name: string,
+  { events = {} }: ExampleOptions,
+  untried: Map<string, string>,
+): readonly ChartEvent[] {
+  const given = Object.hasOwn(events, name) ? events[name] : undefined
+  const read = valuesFor(type.commands[name], { what: `command "${name}"`, given, defaults: [{}] })
+  if ('values' in read) return read.values.map((fields) => eventOf(name, fields))
+  untried.set(name, read.reason)
+  return []
+}
+
+function outputsOf(
+  type: AnyJobType,
+  task: Task,
+  { outputs }: ExampleOptions,
+  untried: Map<string, string>,
+): readonly (Json | undefined)[] {
+  const what = `output of "${task.id}"`
+  const settings = type.tasks.get(task.src)
+  // A callback goes on until it is left, or throws.
+  if (settings?.kind === 'callback') return []
+  const read = valuesFor(settings?.output, { what, given: givenFor(task, outputs), defaults: [undefined] })
+  if ('values' in read) return read.values.map((value) => copied(value, what))
+  untried.set(doneType(task), read.reason)
+  return []
+}
+
+function sentBy(type: AnyJobType, task: Task, { events = {} }: ExampleOptions): readonly ChartEvent[] {
+  const declared = type.tasks.get(task.src)?.events
+  const named = declared ?? Object.keys(events).filter((event) => isFreeToSend(type, event))
+  const news = `xstate.snapshot.${task.id}`
+  const types = Object.hasOwn(events, news) ? [...named, news] : named
+  return types.flatMap((event) => (events[event] ?? [{}]).map((fields) => eventOf(event, fields)))
+}
+
+/** A task that declares no events may send any but the engine's and the commands; a child, whatever it is made to send. */
+function isFreeToSend(type: AnyJobType, event: string): boolean {
+  return !event.startsWith('task.') && !event.startsWith('xstate.') && !Object.hasOwn(type.commands, event)
+}
+
+function checkEvents(type: AnyJobType, { events = {} }: ExampleOptions): void {
+  const tasks = [...type.tasks.values()]
+  const isFree = type.children.size > 0 || tasks.some((settings) => settings.events === undefined)
+  for (const event of Object.keys(events)) {
+    const isDeclared = tasks.some((settings) => settings.events?.includes(event) === true)
+    if (isDeclared || Object.hasOwn(type.commands, event) || event.startsWith('xstate.snapshot.')) continue
+    if (isFree && isFreeToSend(type, event)) continue
+    const known = Object.keys(type.commands).join(', ') || 'none'
+    const why = `events has examples of "${event}", which is no command (${known}) and which no task may send`
+    throw new JobchartError('INVALID_INPUT', `job type "${type.type}": ${why}`)
+  }
+}
+
+function givenFor({ id, src }: Task, given: ExampleOptions['outputs'] = {}): readonly unknown[] | undefined {
+  if (Object.hasOwn(given, id)) return given[id]
+  return Object.hasOwn(given, src) ? given[src] : undefined
+}
+
+function doneType({ id }: Task): string {
+  return `xstate.done.actor.${id}`
+}
+
+function eventOf(type: string, fields: unknown): ChartEvent {
+  const event = { ...(typeof fields === 'object' ? fields : {}), type }
+  // What is an object with a type stays one.
+  return storableCopy(event, `event "${type}"`, true) as unknown as ChartEvent
+}
+
+function copied(value: unknown, what: string): Json | undefined {
+  return value === undefined ? undefined : storableCopy(value, what, true)
+}
+
+type Schema = NonNullable<AnyJobType['input']>
+
+interface Asked {
+  readonly what: string
+  readonly given: readonly unknown[] | undefined
+  /** Tried where nothing was given; the first that fits is taken. */
+  readonly defaults: readonly unknown[]
+}
+
+/** The values as a schema parses them, or why there is none. */
+function valuesFor(
+  schema: Schema | undefined,
+  { what, given, defaults }: Asked,
+): { readonly values: readonly unknown[] } | { readonly reason: string } {
+  if (given !== undefined) return { values: given.map((value) => parsedExample(schema, value, what)) }
+  const tried = defaults.map((value) => parseNow(schema, value))
+  const fit = tried.find((each) => each.kind === 'value')
+  if (fit !== undefined) return { values: [fit.value] }
+  if (tried.some(({ kind }) => kind === 'later')) {
+    return { reason: `the schema of ${what} answers asynchronously; give examples as it would parse them` }
+  }
+  const said = tried.at(-1)
+  return { reason: `${what} needs an example${said?.kind === 'misfit' ? `: ${said.message}` : ''}` }
+}
+
+function parsedExample(schema: Schema | undefined, value: unknown, what: string): unknown {
+  const parsed = parseNow(schema, value)
+  if (parsed.kind === 'value') return parsed.value
+  // Nothing here can wait for it: the example stands for what it would give.
+  if (parsed.kind === 'later') return value
+  throw new JobchartError('INVALID_INPUT', `the example of ${what} does not fit its schema: ${parsed.message}`)
+}
+
+type Parsed =
+  | { readonly kind: 'value'; readonly value: unknown }
+  | { readonly kind: 'later' }
+  | { readonly kind: 'misfit'; readonly message: string }
+
+function parseNow(schema: Schema | undefined, value: unknown): Parsed {
+  if (schema === undefined) return { kind: 'value', value }
+  const result = schema['~standard'].validate(value)
+  if ('then' in result) {
+    // Nobody waits for it, and a rejection that nobody hears ends the process.
+    result.then(undefined, () => {})
+    return { kind: 'later' }
+  }
+  if (result.issues === undefined) return { kind: 'value', value: result.value }
+  const said = result.issues.map(({ message, path = [] }) => [...path.map(keyOf), message].join(': '))
+  return { kind: 'misfit', message: said.join('; ') }
+}
+
+function keyOf(part: unknown): string {
+  return String(typeof part === 'object' && part !== null && 'key' in part ? part.key : part)
+}

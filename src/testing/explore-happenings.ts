@@ -1,0 +1,91 @@
+import { claim, type Decision, due, end, lose, type Moment, release, report, send } from '../model/decision.ts'
+import type { AnyJobType } from '../model/definition.ts'
+import type { Job, Timer } from '../model/job.ts'
+import type { Task } from '../model/task.ts'
+import type { Examples } from './explore-examples.ts'
+
+/** Something that can happen to a job. */
+export interface Happening {
+  /** The types of the events by which its chart may hear of it; what else it hears is what came of that. */
+  readonly says: readonly string[]
+  /** The command that it is. */
+  readonly command?: string
+  readonly decide: () => Decision | undefined
+}
+
+/** No time passes while a chart is explored, so that a timer's due time is its delay. */
+export const NOW: Moment = { at: 0, random: 0, heartbeatMs: 0 }
+
+const BEFORE = -1
+
+/** All that can happen to a job next: a person's commands, its tasks' and children's doings, its timers. */
+export function happeningsOf(type: AnyJobType, job: Job, examples: Examples): readonly Happening[] {
+  const commands = examples.commands.map((event) => ({
+    says: [event.type],
+    command: event.type,
+    decide: () => send(type, job, event, NOW),
+  }))
+  const tasks = job.tasks.flatMap((task) => happeningsOfTask(type, job, task, examples))
+  const timers = job.timers.filter((timer) => mayFire(job, timer)).map((timer) => firing(type, job, timer))
+  return [...commands, ...tasks, ...timers]
+}
+
+function happeningsOfTask(type: AnyJobType, job: Job, task: Task, examples: Examples): readonly Happening[] {
+  const { entry, id, token, status } = task
+  if (status === 'inline') return []
+  if (status === 'offered') {
+    return [{ says: ['task.claimed', 'task.started'], decide: () => claim(type, job, entry, 'explorer', NOW) }]
+  }
+  const done = examples.outputs(task).map((output) => {
+    const result = { ok: true as const, ...(output === undefined ? {} : { output }) }
+    return { says: [`xstate.done.actor.${id}`], decide: () => end(type, job, token, result, NOW) }
+  })
+  const failed = examples.errors(task).map((error) => {
+    const last = withLastAttempt(type, job, task)
+    return { says: [`xstate.error.actor.${id}`], decide: () => end(type, last, token, { ok: false, error }, NOW) }
+  })
+  const sent = examples.sent(task).map((event) => ({
+    says: [event.type],
+    decide: () => report(type, job, token, { kind: 'event', event }, NOW),
+  }))
+  return [
+    ...done,
+    ...failed,
+    ...sent,
+    ...(status === 'held' && !isChild(type, task) ? interrupted(type, job, task) : []),
+  ]
+}
+
+/** Its process dies, or its engine stops and gives it back. */
+function interrupted(type: AnyJobType, job: Job, { entry, id, token }: Task): readonly Happening[] {
+  const loss = { entry, reason: 'an example of a loss', steps: 0 }
+  return [
+    { says: ['task.lost', `xstate.error.actor.${id}`], decide: () => lose(type, job, loss, NOW) },
+    { says: [], decide: () => release(type, job, token, NOW) },
+  ]
+}
+
+/** The chart hears of the last failure only. */
+function withLastAttempt(type: AnyJobType, job: Job, task: Task): Job {
+  const attempt = (type.tasks.get(task.src)?.retry.limit ?? 0) + 1
+  return { ...job, tasks: job.tasks.map((each) => (each === task ? { ...each, attempt } : each)) }
+}
+
+/** Children stand among the tasks of the walk, but no executor claims them. */
+export function isChild(type: AnyJobType, { src }: Task): boolean {
+  return type.tasks.get(src)?.kind === 'machine'
+}
+
+/**
+ * A timer stays behind one that was set before it, or with it, and takes no longer. Of others it cannot be told which
+ * comes first, since any time may have passed between their beginnings.
+ */
+function mayFire({ timers }: Job, timer: Timer): boolean {
+  return !timers.slice(0, timers.indexOf(timer)).some(({ dueAt }) => dueAt <= timer.dueAt)
+}
+
+function firing(type: AnyJobType, job: Job, timer: Timer): Happening {
+  const timers = job.timers.map((each) => (each === timer ? { ...each, dueAt: BEFORE } : each))
+  const decide = () => due(type, { ...job, timers }, { ...NOW, at: BEFORE })
+  return { says: [timer.event.type], decide }
+}

@@ -1,0 +1,55 @@
+import type { AnyStateMachine } from 'xstate'
+import type { AnyJobType, InputOf } from '../model/definition.ts'
+import { JobchartError } from '../model/error.ts'
+import type { Job } from '../model/job.ts'
+import type { Json } from '../model/storable.ts'
+import { type ExampleOptions, readExamples, type Untried } from './explore-examples.ts'
+import { type JobMap, mapOf } from './explore-map.ts'
+import { Walk } from './explore-walk.ts'
+
+/** How {@link explore} walks. */
+export interface ExploreOptions<Input = unknown> extends ExampleOptions<Input> {
+  /** The machine that the type was defined with; only with it can be told what is unreachable. */
+  readonly lifecycle?: AnyStateMachine
+  /** At most so many jobs that differ by state, context, tasks or timers are looked at. Default 10,000. */
+  readonly limit?: number
+  /**
+   * What of a job's context matters: of jobs that agree in it and stand in the same state, one is looked at. Default:
+   * the whole context. A context that counts without end needs it, or is cut by the limit.
+   */
+  readonly distinguish?: (job: Job) => Json
+}
+
+const LIMIT = 10_000
+
+/**
+ * Walks through all that can come of a job: from its submit, by each command, each end of its tasks and children, each
+ * event that these send, each loss and each timer, as the engine would move it, but with nothing run and no time passed.
+ *
+ * ```ts
+ * const map = explore(order, { events: { approve: [{ note: 'fine' }] }, lifecycle: orderMachine })
+ * expect(map.throws).toEqual([])
+ * expect(map.deadEnds).toEqual([])
+ * ```
+ *
+ * Child jobs are not walked through: each ends, fails, and sends what `events` has examples of. Actions are not run.
+ *
+ * @throws {JobchartError} `INVALID_INPUT` an example or the limit does not fit; `INVALID_DEFINITION` `lifecycle` is not
+ *   the type's machine. What the chart's own code throws is found, and not thrown.
+ */
+export function explore<Type extends AnyJobType>(type: Type, options: ExploreOptions<InputOf<Type>> = {}): JobMap {
+  const { lifecycle: machine, limit = LIMIT, distinguish = ({ context }) => context } = options
+  if (!Number.isSafeInteger(limit) || limit < 1) {
+    throw new JobchartError('INVALID_INPUT', `limit should be a whole number from 1; found ${limit}`)
+  }
+  const examples = readExamples(type, options)
+  const walk = new Walk({ type, examples, limit, distinguish, machine })
+  return mapOf(walk, [...examples.untried(), ...unheard(walk, options)], machine)
+}
+
+/** The newest values of tasks and children that the chart listens to are known to nobody here. */
+function unheard({ watched }: Walk, { events = {} }: ExampleOptions): readonly Untried[] {
+  const types = [...watched.observed].map((id) => `xstate.snapshot.${id}`)
+  const reason = 'nobody knows what it shows; give examples in events'
+  return types.filter((event) => !Object.hasOwn(events, event)).map((event) => ({ event, reason }))
+}
