@@ -92,7 +92,6 @@ const MARK = '\u0000entered '
 
 interface StateConfig {
   readonly entry?: unknown
-  readonly type?: string
   readonly states?: { readonly [key: string]: StateConfig }
 }
 
@@ -103,7 +102,6 @@ function traced(machine: AnyStateMachine): AnyStateMachine {
 }
 
 function tracedState(config: StateConfig, path: readonly string[]): StateConfig {
-  if (config.type === 'history') return config
   const states = Object.entries(config.states ?? {}).map(([key, state]) => [key, tracedState(state, [...path, key])])
   return {
     ...config,

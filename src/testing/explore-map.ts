@@ -4,7 +4,7 @@ import type { Outcome, Phase } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
 import { type ChartEvent, stateNodes } from '../model/transition.ts'
 import type { Untried } from './explore-examples.ts'
-import type { Stop, Walk } from './explore-walk.ts'
+import type { Stop, Walk, Way } from './explore-walk.ts'
 
 /** Where a chart can stand: a state value, with the tasks and timers that it waits for. */
 export interface MappedState {
@@ -81,7 +81,7 @@ export interface JobMap {
 
 /** What a walk found, by the names of its states. */
 export function mapOf(walk: Walk, untried: readonly Untried[], machine: AnyStateMachine | undefined): JobMap {
-  const stops = [...walk.stops.values()].sort((a, b) => a.path.length - b.path.length)
+  const stops = [...walk.stops.values()].sort((a, b) => a.way.length - b.way.length)
   const names = namesOf(stops)
   const nameOf = (stop: Stop) => names.get(stop) ?? ''
   const states = firstOfEach(stops, nameOf).map((stop) => stateOf(stop, nameOf(stop)))
@@ -103,7 +103,7 @@ export function mapOf(walk: Walk, untried: readonly Untried[], machine: AnyState
 
 type NameOf = (stop: Stop) => string
 
-function stateOf({ job, tags, path, error }: Stop, name: string): MappedState {
+function stateOf({ job, tags, way, error }: Stop, name: string): MappedState {
   const { state, status: label, phase, outcome } = job
   return {
     name,
@@ -114,7 +114,7 @@ function stateOf({ job, tags, path, error }: Stop, name: string): MappedState {
     ...(outcome === undefined ? {} : { outcome }),
     tags: error === undefined ? tags : [],
     ...waitsOf(job),
-    path,
+    path: eventsOf(way),
   }
 }
 
@@ -169,23 +169,25 @@ function commandsOf(active: readonly Stop[], nameOf: NameOf): MappedCommands[] {
 }
 
 function throwsOf({ starts }: Walk, active: readonly Stop[], nameOf: NameOf): ThrowingCell[] {
-  const begun = starts.map((to) => ({ state: '(start)', event: 'xstate.init', to, path: to.path }))
+  const begun = starts.map((to) => ({ state: '(start)', event: 'xstate.init', to, way: to.way }))
   const moved = active.flatMap((stop) =>
-    stop.cells.flatMap(({ event, to, path }) => (to === undefined ? [] : [{ state: nameOf(stop), event, to, path }])),
+    stop.cells.flatMap(({ event, to, way }) => (to === undefined ? [] : [{ state: nameOf(stop), event, to, way }])),
   )
-  const thrown = [...begun, ...moved].flatMap(({ to, ...cell }) => {
+  const thrown = [...begun, ...moved].flatMap(({ to, way, ...cell }) => {
     if (!to.isThrown || to.error === undefined) return []
     const { stack, ...error } = to.error
-    return [{ ...cell, error }]
+    return [{ ...cell, error, way }]
   })
-  return firstOfEach(thrown, ({ state, event, error }) => JSON.stringify([state, event, error]))
+  const cells = firstOfEach(thrown, ({ state, event, error }) => JSON.stringify([state, event, error]))
+  return cells.map(({ way, ...cell }) => ({ ...cell, path: eventsOf(way) }))
 }
 
 function deadEndsOf(stops: readonly Stop[], active: readonly Stop[], nameOf: NameOf): DeadEnd[] {
   const alive = endable(stops)
   const dead = active.filter((stop) => !alive.has(stop))
-  const found = dead.map((stop) => ({ state: nameOf(stop), kind: kindOf(stop), path: stop.path }))
-  return firstOfEach(found, ({ state, kind }) => JSON.stringify([state, kind]))
+  const found = dead.map((stop) => ({ state: nameOf(stop), kind: kindOf(stop), way: stop.way }))
+  const ends = firstOfEach(found, ({ state, kind }) => JSON.stringify([state, kind]))
+  return ends.map(({ way, ...end }) => ({ ...end, path: eventsOf(way) }))
 }
 
 function kindOf({ job, cells }: Stop): DeadEnd['kind'] {
@@ -209,6 +211,12 @@ function unreachableOf(machine: AnyStateMachine, entered: ReadonlySet<string>): 
     .map(({ path }) => path.join('.'))
     .filter((name) => !entered.has(name))
     .sort()
+}
+
+function eventsOf(way: Way): readonly ChartEvent[] {
+  const events: ChartEvent[] = []
+  for (let last: Way | undefined = way; last !== undefined; last = last.before) events.push(last.event)
+  return events.reverse()
 }
 
 function firstOfEach<Value>(values: readonly Value[], keyOf: (value: Value) => string): Value[] {

@@ -10,6 +10,13 @@ import { type Seen, WatchedChart } from './explore-chart.ts'
 import type { Examples } from './explore-examples.ts'
 import { happeningsOf, isChild, NOW } from './explore-happenings.ts'
 
+/** The events that lead somewhere, by the last of them: most are never read, and a copy for each would be long. */
+export interface Way {
+  readonly event: ChartEvent
+  readonly before?: Way
+  readonly length: number
+}
+
 /** A job as the walk met it: where its chart stands, with its context, its tasks and its timers. */
 export interface Stop {
   readonly job: Job
@@ -19,7 +26,7 @@ export interface Stop {
   /** The error was thrown by the chart's own code, not reported by a task. */
   readonly isThrown: boolean
   /** The events on the shortest way, the first one `xstate.init`. */
-  path: readonly ChartEvent[]
+  way: Way
   /** Something can happen here that was not tried. */
   isOpen: boolean
   readonly next: Set<Stop>
@@ -33,7 +40,7 @@ export interface Cell {
   readonly isTaken: boolean
   /** Where the chart went; absent: it did not move. */
   readonly to?: Stop
-  readonly path: readonly ChartEvent[]
+  readonly way: Way
 }
 
 /** What is walked, and how far. */
@@ -84,7 +91,7 @@ export class Walk {
       const seed = { id: 'explored', tenant: 'default', createdBy: 'explorer', trigger: 'manual', priority: 0 } as const
       this.watched.takeSeen()
       const decision = create(this.#type, { ...seed, labels: {}, ...(input === undefined ? {} : { input }) }, NOW)
-      const stop = this.#reach(decision, [], [init])
+      const stop = this.#reach(decision, [], { event: init, length: 1 })
       this.starts.push(stop)
       this.#later.push(stop)
     }
@@ -112,22 +119,22 @@ export class Walk {
       const decision = decide()
       if (decision === undefined) continue
       const heard = (decision.inputs as unknown as readonly ChartEvent[]).filter(({ type }) => says.includes(type))
-      const path = [...stop.path, ...heard]
-      const to = this.#reach(decision, stop.job.timers, path, stop)
-      if (to !== stop || heard.length > 0) stop.next.add(to)
+      const way = heard.reduce<Way>((before, event) => ({ event, before, length: before.length + 1 }), stop.way)
+      const to = this.#reach(decision, stop.job.timers, way, stop)
+      stop.next.add(to)
       if (heard.length === 0) silent.push(to)
       else this.#later.push(to)
       if (heard.length === 0 && command === undefined) continue
       const event = heard.length === 0 ? String(command) : heard.map(({ type }) => type).join(', ')
       const moved = heard.length === 0 ? {} : { to }
-      stop.cells.push({ event, isCommand: command !== undefined, isTaken: decision.handled, path, ...moved })
+      stop.cells.push({ event, isCommand: command !== undefined, isTaken: decision.handled, way, ...moved })
     }
     // Asked last: what a task could not be tried with is known when it was tried.
     stop.isOpen = this.#options.examples.isOpen(stop.job)
     return silent
   }
 
-  #reach(decision: Decision, timersBefore: readonly Timer[], path: readonly ChartEvent[], from?: Stop): Stop {
+  #reach(decision: Decision, timersBefore: readonly Timer[], way: Way, from?: Stop): Stop {
     const seen = this.watched.takeSeen()
     const job = this.#plain(decision.job, timersBefore)
     const ended = endOf(job, seen)
@@ -135,11 +142,11 @@ export class Walk {
     const known = this.stops.get(key)
     if (known !== undefined) {
       // Silent steps may lead by a shorter way to what was already met.
-      if (path.length < known.path.length && !this.#expanded.has(known)) known.path = path
+      if (way.length < known.way.length && !this.#expanded.has(known)) known.way = way
       return known
     }
     const tags = seen === undefined ? (from?.tags ?? []) : [...seen.move.meaning.tags].sort()
-    const stop: Stop = { job, tags, ...ended, path, isOpen: false, next: new Set(), cells: [] }
+    const stop: Stop = { job, tags, ...ended, way, isOpen: false, next: new Set(), cells: [] }
     this.stops.set(key, stop)
     return stop
   }

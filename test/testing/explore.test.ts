@@ -225,6 +225,18 @@ describe('what a map shows', () => {
     expect(map.isComplete).toBe(true)
   })
 
+  test('what a schema makes of an example is what the chart is given', () => {
+    const lifecycle = createMachine({ initial: 'a', states: { a: { on: { go: 'b' } }, b: { type: 'final' } } })
+    const commands = { go: z.object({ by: z.string().default('foot') }) }
+    const job = defineJob({ type: 't', lifecycle, commands, input: z.object({ n: z.number().default(3) }) })
+    const expected = [
+      { type: 'xstate.init', input: { n: 3 } },
+      { type: 'go', by: 'foot' },
+    ]
+    expect(explore(job).states[1]?.path).toEqual(expected)
+    expect(explore(job, { inputs: [{}], events: { go: [{}] } }).states[1]?.path).toEqual(expected)
+  })
+
   test('it is frozen, sorted, and the same each time', () => {
     const job = defineJob({ type: 'plain', execute: () => 'done' })
     const map = explore(job)
@@ -291,6 +303,18 @@ describe('what it finds', () => {
       { commands: event === 'go' ? ['go'] : [] },
     )
     expect(map.throws.map((cell) => [cell.state, cell.event])).toEqual([['start', event]])
+  })
+
+  test('what is thrown is told as it is, whatever the type says of errors', () => {
+    const by = (message: string) => ({
+      actions: assign(() => {
+        throw new Error(message)
+      }),
+    })
+    const lifecycle = createMachine({ initial: 'a', states: { a: { on: { one: by('first'), two: by('second') } } } })
+    const commands = { one: z.object({}), two: z.object({}) }
+    const job = defineJob({ type: 't', lifecycle, commands, describe: () => ({ error: 'something went wrong' }) })
+    expect(explore(job).throws.map(({ error }) => error.message)).toEqual(['first', 'second'])
   })
 
   test('a context that throws at the submit is told as the start', () => {
@@ -363,8 +387,9 @@ describe('what it finds', () => {
 
   test('states that nothing enters; one that is only passed through is entered', () => {
     const map = mapOf({
-      initial: 'choosing',
+      initial: 'begun',
       states: {
+        begun: { entry: raise({ type: 'begin' }), on: { begin: 'choosing' } },
         choosing: { always: [{ guard: () => false, target: 'never' }, { target: 'working' }] },
         working: { invoke: { src: 'work', onDone: 'done', onError: 'done' } },
         never: { initial: 'inner', states: { inner: {}, back: { type: 'history' } } },
@@ -417,6 +442,53 @@ describe('what can happen', () => {
     expect(edgesOf(map)).toContain('a --tick--> b')
     // The raise is still due in c, where nothing takes it.
     expect(map.deadEnds).toEqual([])
+
+    const config: MachineConfig = {
+      initial: 'on',
+      states: {
+        on: { entry: raise({ type: 'tick' }, { delay: 100 }), on: { tick: 'off' } },
+        off: { after: { 10: 'on' } },
+      },
+    }
+    const again = mapOf(config, { limit: 2 })
+    expect(again.isComplete).toBe(true)
+    expect(again.edges).toHaveLength(2)
+  })
+
+  test('an attempt can be given back and start again, and a loss is not counted as a failure', () => {
+    const map = mapOf({
+      initial: 'a',
+      invoke: { id: 'w', src: 'work', onDone: '.done', onError: '.failed' },
+      states: {
+        a: { on: { 'task.started': 'b' } },
+        b: { on: { 'task.lost': { actions: assign(() => ({})) }, 'task.started': 'c' } },
+        c: { on: { 'task.lost': 'd' } },
+        d: {},
+        done: { type: 'final' },
+        failed: { type: 'final' },
+      },
+    })
+    expect(pathTo(map, 'c')).toEqual(['xstate.init', 'task.started', 'task.started'])
+    expect(edgesOf(map)).toContain('d --xstate.error.actor.w--> failed')
+  })
+
+  test('a path is short in what the chart hears, whatever goes on beside it', () => {
+    const on = (to: string) => ({ on: { step: to } })
+    const map = mapOf(
+      {
+        initial: 'a',
+        states: {
+          a: { ...on('b'), invoke: { id: 'w', src: 'work', onDone: 'm' } },
+          b: on('c'),
+          c: on('x'),
+          m: { invoke: { id: 'v', src: 'work', onDone: 'x' } },
+          x: on('end'),
+          end: { type: 'final' },
+        },
+      },
+      { commands: ['step'] },
+    )
+    expect(pathTo(map, 'end')).toEqual(['xstate.init', 'xstate.done.actor.w', 'xstate.done.actor.v', 'step'])
   })
 
   test('a child machine ends and fails as a task does, sends what it has examples of, and is not claimed', () => {
@@ -535,6 +607,7 @@ describe('what can happen', () => {
         reason: expect.stringMatching(/output of "w" needs an example: .*expected object/),
       },
     ])
+    expect(errors.every((error) => !Object.isFrozen(error))).toBe(true)
     expect(() => explore(job, { outputs: { w: [{ ok: 'yes' }] } })).toThrow(/example of output of "w" does not fit/)
   })
 })
@@ -560,6 +633,28 @@ describe('what it leaves out', () => {
     expect(tried).toMatchObject({ untried: [], deadEnds: [], unreachable: [] })
     const without = explore(job, { lifecycle, events: { approve: [], check: [] } })
     expect(without).toMatchObject({ untried: [], deadEnds: [{ state: 'a', kind: 'stuck' }], unreachable: ['b', 'c'] })
+  })
+
+  test('where the end of a task is untried, nobody knows that there is no way out', () => {
+    const work = task({ output: z.object({ ok: z.boolean() }) }, async () => ({ ok: true }))
+    const lifecycle = setup({ actors: { work } }).createMachine({
+      initial: 'a',
+      states: {
+        a: { invoke: { src: 'work', onDone: 'b', onError: { target: 'a', reenter: true } } },
+        b: { type: 'final' },
+      },
+    })
+    const job = defineJob({ type: 't', lifecycle })
+    expect(explore(job).deadEnds).toEqual([])
+    expect(explore(job, { outputs: { work: [] } }).deadEnds).toMatchObject([{ state: 'a', kind: 'trapped' }])
+  })
+
+  test('a schema that answers too late is not waited for, and may fail unheard', () => {
+    const validate = () => Promise.reject(new Error('no database'))
+    const late = { '~standard': { version: 1, vendor: 'test', validate } } as const
+    const lifecycle = createMachine({ initial: 'a', states: { a: { on: { go: 'b' } }, b: { type: 'final' } } })
+    const job = defineJob({ type: 't', lifecycle, commands: { go: late } })
+    expect(explore(job).untried.map(({ event }) => event)).toEqual(['go'])
   })
 
   test('a context that counts without end hits the limit; told what of it matters, the map is complete', () => {

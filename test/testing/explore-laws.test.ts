@@ -1,0 +1,296 @@
+/**
+ * Laws of `explore` over generated machines: it is held against an exhaustive walk of bare moves, written apart from it,
+ * and against jobs that live at random on a clock that passes.
+ */
+import fc from 'fast-check'
+import { defineJob, task } from 'jobchart'
+import { explore, type JobMap } from 'jobchart/testing'
+import { expect, test } from 'vitest'
+import { type AnyStateMachine, assign, createMachine } from 'xstate'
+import { z } from 'zod'
+import { claim, create, type Decision, due, end, lose, release, send } from '../../src/model/decision.ts'
+import type { AnyJobType } from '../../src/model/definition.ts'
+import { claimableTasks, type Job } from '../../src/model/job.ts'
+import { type ChartEvent, createChart, type Move, type Place } from '../../src/model/transition.ts'
+
+test('its edges and dead ends are exactly those of bare moves, and its paths lead where they say', () => {
+  fc.assert(
+    fc.property(plans, (generated) => {
+      const plan = generated.map((region) => region.map((node) => ({ ...node, delay: 100 })))
+      const map = explore(typeOf(plan))
+      expect(map).toMatchObject({ isComplete: true, untried: [] })
+      const { edges, dead } = walkBare(machineOf(plan))
+      expect(new Set(edgesIn(map))).toEqual(edges)
+      const valueOfState = new Map(map.states.map(({ name, value }) => [name, JSON.stringify(value)]))
+      expect(new Set(map.deadEnds.map(({ state }) => valueOfState.get(state)))).toEqual(dead)
+      for (const { value, path } of map.states) expect(valueAfter(machineOf(plan), path)).toBe(JSON.stringify(value))
+      for (const { path } of map.throws) expect(valueAfter(machineOf(plan), path)).toBe('null')
+    }),
+    { numRuns: 150 },
+  )
+})
+
+test('whatever a job does on a clock that passes is in a complete map', () => {
+  fc.assert(
+    fc.property(plans, ops, (plan, list) => {
+      const type = typeOf(plan)
+      const map = explore(type)
+      const known = new Set(edgesIn(map))
+      const values = new Set(map.states.map(({ value }) => JSON.stringify(value)))
+      let job = create(type, seed, momentAt(0)).job
+      for (const op of list) {
+        expect(values).toContain(standOf(job))
+        if (job.phase === 'settled') return
+        const decision = decide(type, job, op)
+        if (decision === undefined) continue
+        const heard = decision.inputs as unknown as readonly ChartEvent[]
+        if (heard.length === 1) expect(known).toContain(`${standOf(job)} ${heard[0]?.type} ${standOf(decision.job)}`)
+        job = decision.job
+      }
+    }),
+    { numRuns: 300 },
+  )
+})
+
+// What machines are generated from
+
+interface NodePlan {
+  readonly on: readonly {
+    readonly type: string
+    readonly target: number
+    readonly how: 'plain' | 'add' | 'even' | 'fragile'
+  }[]
+  readonly invoke: { readonly done: number | null; readonly error: number | null } | null
+  readonly after: number | null
+  readonly delay: number
+  readonly always: number | null
+  readonly isFinal: boolean
+}
+
+type Plan = readonly (readonly NodePlan[])[]
+
+const STATES = 3
+const target = fc.nat(STATES - 1)
+const rarely = <Value>(value: fc.Arbitrary<Value>, freq: number) => fc.option(value, { freq })
+
+const nodes: fc.Arbitrary<NodePlan> = fc.record({
+  on: fc.uniqueArray(
+    fc.record({
+      type: fc.constantFrom('A', 'B', 'task.started', 'task.lost'),
+      target,
+      how: fc.constantFrom('plain', 'add', 'even', 'fragile'),
+    }),
+    { maxLength: 3, selector: ({ type }) => type },
+  ),
+  invoke: rarely(fc.record({ done: fc.option(target), error: fc.option(target) }), 1),
+  after: rarely(target, 1),
+  delay: fc.constantFrom(100, 300),
+  always: fc.oneof({ weight: 6, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: target }),
+  isFinal: fc.oneof({ weight: 5, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) }),
+})
+
+const plans: fc.Arbitrary<Plan> = fc.array(fc.array(nodes, { minLength: STATES, maxLength: STATES }), {
+  minLength: 1,
+  maxLength: 2,
+})
+
+interface Scope {
+  readonly context: { readonly n: number }
+}
+
+const ways = {
+  plain: {},
+  add: { actions: assign((scope: unknown) => ({ n: ((scope as Scope).context.n + 1) % 3 })) },
+  even: { guard: ({ context }: Scope) => context.n % 2 === 0 },
+  fragile: {
+    guard: ({ context }: Scope) => {
+      if (context.n === 2) throw new Error('fragile')
+      return true
+    },
+  },
+}
+
+function machineOf(plan: Plan): AnyStateMachine {
+  const stateOf = ({ on, invoke, after, delay, always, isFinal }: NodePlan) => {
+    if (isFinal) return { type: 'final' }
+    const to = (index: number | null) => (index === null ? {} : { target: `s${index}` })
+    const ends = invoke && {
+      src: 'work',
+      onDone: to(invoke.done),
+      ...(invoke.error === null ? {} : { onError: to(invoke.error) }),
+    }
+    return {
+      on: Object.fromEntries(on.map(({ type, target: index, how }) => [type, { ...to(index), ...ways[how] }])),
+      ...(ends === null ? {} : { invoke: ends }),
+      ...(after === null ? {} : { after: { [delay]: to(after) } }),
+      ...(always === null ? {} : { always: { ...to(always), guard: ({ context }: Scope) => context.n === 1 } }),
+    }
+  }
+  const regionOf = (region: readonly NodePlan[]) => ({
+    initial: 's0',
+    states: Object.fromEntries(region.map((node, index) => [`s${index}`, stateOf(node)])),
+  })
+  const regions = Object.fromEntries(plan.map((region, index) => [`r${index}`, regionOf(region)]))
+  // A command that no state takes could not be declared.
+  const on = { A: {}, B: {} }
+  const config = { id: 'm', type: 'parallel', context: { n: 0 }, options: { maxIterations: 50 }, on, states: regions }
+  return createMachine(config as never).provide({
+    actors: { work: task({ retry: { limit: 1, backoff: 70 } }, async () => {}) } as never,
+  })
+}
+
+function typeOf(plan: Plan): AnyJobType {
+  return defineJob({ type: 'generated', lifecycle: machineOf(plan), commands: { A: z.object({}), B: z.object({}) } })
+}
+
+function edgesIn({ edges, states }: JobMap): readonly string[] {
+  const values = new Map(states.map(({ name, value }) => [name, JSON.stringify(value)]))
+  return edges.map(({ from, event, to }) => `${values.get(from)} ${event} ${values.get(to)}`)
+}
+
+// The same found in another way: bare moves, and a table of what they asked for
+
+interface Bare {
+  readonly place: Place
+  readonly tasks: readonly {
+    readonly id: string
+    readonly src: string
+    readonly entry: number
+    readonly isHeld: boolean
+  }[]
+  /** In the order in which they were set, and, of one length, fire. */
+  readonly timers: readonly { readonly id: string; readonly event: ChartEvent }[]
+}
+
+/** The edges, and the states in which a job may stand that can never end. */
+function walkBare(machine: AnyStateMachine): {
+  readonly edges: ReadonlySet<string>
+  readonly dead: ReadonlySet<string>
+} {
+  const chart = createChart(machine)
+  const edges = new Set<string>()
+  const met = new Map<string, Bare>()
+  /** For each node those from which it is reached. */
+  const before = new Map<string, Set<string>>([[END, new Set()]])
+  let here = ''
+  let entries = 0
+
+  const visit = (node: Bare | undefined) => {
+    const key = node === undefined ? END : keyOf(node)
+    before.set(key, (before.get(key) ?? new Set()).add(here))
+    if (node !== undefined && !met.has(key)) met.set(key, node)
+  }
+  const arrive = (from: Omit<Bare, 'place'>, move: Move) => {
+    entries += move.created
+    visit(move.end === undefined ? { place: move.place, ...asked(from, move) } : undefined)
+  }
+  const hear = (node: Bare, event: ChartEvent) => {
+    const origin = { children: node.tasks, nextEntry: entries + 1 }
+    const isNamedOnly = event.type.startsWith('task.')
+    if (isNamedOnly && !chart.names(node.place, event, origin)) return visit(node)
+    const move = chart.move(node.place, event, origin)
+    if (!move.moved) return visit(node)
+    const to = move.end?.kind === 'error' ? null : move.place.state
+    edges.add(`${JSON.stringify(node.place.state)} ${event.type} ${JSON.stringify(to)}`)
+    arrive(node, move)
+  }
+  const hearOfTask = (node: Bare, one: Bare['tasks'][number]) => {
+    const without = { ...node, tasks: node.tasks.filter((each) => each !== one) }
+    const turned = { ...node, tasks: node.tasks.map((each) => (each === one ? { ...one, isHeld: !one.isHeld } : each)) }
+    if (!one.isHeld) return hear(turned, { type: 'task.started' })
+    visit(turned)
+    hear(turned, { type: 'task.lost' })
+    hear(without, { type: `xstate.done.actor.${one.id}` })
+    hear(without, { type: `xstate.error.actor.${one.id}`, error: 'broken' })
+  }
+
+  arrive({ tasks: [], timers: [] }, chart.start(undefined))
+  // A map is walked in the order in which it grows.
+  for (const [key, node] of met) {
+    here = key
+    for (const type of ['A', 'B']) hear(node, { type })
+    for (const one of node.tasks) hearOfTask(node, one)
+    const [first, ...timers] = node.timers
+    if (first !== undefined) hear({ ...node, timers }, first.event)
+  }
+  const alive = new Set([END])
+  for (const key of alive) for (const from of before.get(key) ?? []) alive.add(from)
+  const dead = [...met].filter(([key]) => !alive.has(key)).map(([, { place }]) => JSON.stringify(place.state))
+  return { edges, dead: new Set(dead) }
+}
+
+const END = 'end'
+
+function keyOf({ place, tasks, timers }: Bare): string {
+  return JSON.stringify([place, tasks.map(({ id, isHeld }) => [id, isHeld]), timers.map(({ id }) => id)])
+}
+
+/** What stands after a move asked for this and that. */
+function asked({ tasks, timers }: Omit<Bare, 'place'>, { actions }: Move): Omit<Bare, 'place'> {
+  let next = { tasks, timers }
+  for (const action of actions) {
+    if (action.kind === 'start') next = { ...next, tasks: [...next.tasks, { ...action, isHeld: false }] }
+    if (action.kind === 'leave') next = { ...next, tasks: next.tasks.filter(({ entry }) => entry !== action.entry) }
+    if (action.kind === 'cancelTimer') next = { ...next, timers: next.timers.filter(({ id }) => id !== action.id) }
+    if (action.kind === 'send') {
+      next = { ...next, timers: [...next.timers, { id: String(action.id), event: action.event }] }
+    }
+  }
+  return next
+}
+
+/** The state that a path leads to; `null` where it ends by an error. */
+function valueAfter(machine: AnyStateMachine, path: readonly ChartEvent[]): string {
+  const chart = createChart(machine)
+  let move = chart.start(undefined)
+  for (const event of path.slice(1)) move = chart.move(move.place, event)
+  return JSON.stringify(move.end?.kind === 'error' ? null : move.place.state)
+}
+
+// Jobs that live at random
+
+const ops = fc.array(
+  fc.record({
+    kind: fc.constantFrom('send', 'claim', 'claim', 'end', 'end', 'lose', 'release', 'due', 'due'),
+    pick: fc.nat(9),
+    ok: fc.boolean(),
+    passed: fc.oneof(fc.constant(0), fc.nat(120)),
+  }),
+  { minLength: 10, maxLength: 40, size: 'max' },
+)
+
+interface Op {
+  readonly kind: string
+  readonly pick: number
+  readonly ok: boolean
+  readonly passed: number
+}
+
+const seed = { id: 'j', tenant: 't', createdBy: 'ada', trigger: 'manual', labels: {}, priority: 0 } as const
+
+function momentAt(at: number) {
+  return { at, random: 0.5, heartbeatMs: 10 }
+}
+
+function decide(type: AnyJobType, job: Job, { kind, pick, ok, passed }: Op): Decision | undefined {
+  const moment = momentAt(job.updatedAt + passed)
+  const held = job.tasks.filter(({ status }) => status === 'held' || status === 'stopping')
+  const one = held[pick % Math.max(1, held.length)]
+  const offered = claimableTasks(job)[0]
+  if (kind === 'due') return due(type, job, nextDue(job))
+  if (kind === 'send') return send(type, job, { type: ok ? 'A' : 'B' }, moment)
+  if (kind === 'claim') return offered && claim(type, job, offered.entry, 'me', moment)
+  if (one === undefined) return undefined
+  if (kind === 'release') return release(type, job, one.token, moment)
+  if (kind === 'lose') return lose(type, job, { entry: one.entry, reason: 'died', steps: 0 }, moment)
+  return end(type, job, one.token, ok ? { ok: true } : { ok: false, error: { message: 'broken' } }, moment)
+}
+
+/** The moment at which the next timer falls due, so that each is seen by itself where it stands by itself. */
+function nextDue({ timers, updatedAt }: Job) {
+  return momentAt(Math.max(updatedAt, Math.min(...timers.map(({ dueAt }) => dueAt), updatedAt + 1_000)))
+}
+
+function standOf({ state, phase, error }: Job): string {
+  return JSON.stringify(phase === 'settled' && error !== undefined ? null : state)
+}
