@@ -133,7 +133,10 @@ function machineOf(plan: Plan): AnyStateMachine {
   const regions = Object.fromEntries(plan.map((region, index) => [`r${index}`, regionOf(region)]))
   // A command that no state takes could not be declared.
   const on = { A: {}, B: {} }
-  const config = { id: 'm', type: 'parallel', context: { n: 0 }, options: { maxIterations: 50 }, on, states: regions }
+  // Work that outlasts the states, so that one attempt is heard of in several.
+  const invoke = plan[0]?.[1]?.on.length === 1 ? [] : [{ id: 'root', src: 'work', onDone: {}, onError: {} }]
+  const fixed = { id: 'm', type: 'parallel', context: { n: 0 }, options: { maxIterations: 50 } }
+  const config = { ...fixed, on, invoke, states: regions }
   return createMachine(config as never).provide({
     actors: { work: task({ retry: { limit: 1, backoff: 70 } }, async () => {}) } as never,
   })
