@@ -1,6 +1,7 @@
 export { type ExploreOptions, explore } from './explore.ts'
 export type { ExampleOptions, Untried } from './explore-examples.ts'
 export type { DeadEnd, JobMap, MappedCommands, MappedEdge, MappedState, ThrowingCell } from './explore-map.ts'
+export { mermaidOf } from './explore-mermaid.ts'
 export {
   type RegisterTest,
   type StorageConformanceOptions,

@@ -1,0 +1,31 @@
+import type { JobMap } from './explore-map.ts'
+
+/**
+ * A map as a Mermaid diagram, for a page or a pull request: its states by name, and between two of them the events.
+ *
+ * ```
+ * stateDiagram-v2
+ *   state "queued" as s0
+ *   state "completed" as s1
+ *   [*] --> s0
+ *   s0 --> s1 : xstate.done.actor.execute
+ *   s1 --> [*]
+ * ```
+ */
+export function mermaidOf({ states, edges }: JobMap): string {
+  const ids = new Map(states.map(({ name }, index) => [name, `s${index}`]))
+  const arrows = Map.groupBy(edges, ({ from, to }) => `${ids.get(from)} --> ${ids.get(to)}`)
+  const lines = [
+    ...states.map(({ name }) => `state "${plain(name)}" as ${ids.get(name)}`),
+    // The first event of a path is the submit.
+    ...states.filter(({ path }) => path.length === 1).map(({ name }) => `[*] --> ${ids.get(name)}`),
+    ...[...arrows].map(([arrow, same]) => `${arrow} : ${same.map(({ event }) => plain(event)).join(', ')}`),
+    ...states.filter(({ phase }) => phase === 'settled').map(({ name }) => `${ids.get(name)} --> [*]`),
+  ]
+  return ['stateDiagram-v2', ...lines.map((line) => `  ${line}`), ''].join('\n')
+}
+
+// Mermaid ends a text at each of these, and knows no escape for them all.
+function plain(text: string): string {
+  return text.replaceAll(/[":;#\s]+/g, ' ')
+}
