@@ -118,7 +118,7 @@ export class Walk {
       this.watched.takeSeen()
       const decision = decide()
       if (decision === undefined) continue
-      const heard = (decision.inputs as unknown as readonly ChartEvent[]).filter(({ type }) => says.includes(type))
+      const heard = heardOf(decision, says)
       const way = heard.reduce<Way>((before, event) => ({ event, before, length: before.length + 1 }), stop.way)
       const to = this.#reach(decision, stop.job.timers, way, stop)
       stop.next.add(to)
@@ -158,6 +158,14 @@ export class Walk {
     const set = job.timers.filter((timer) => !timersBefore.includes(timer)).sort((a, b) => a.dueAt - b.dueAt)
     return { ...job, tasks, timers: [...known, ...set] }
   }
+}
+
+/** What a chart heard of a happening itself; a timer for logic that moves with the job is heard of by what that says. */
+function heardOf({ inputs }: Decision, says: readonly string[]): readonly ChartEvent[] {
+  // What moved a chart is stored as the events that they were.
+  const events = inputs as unknown as readonly ChartEvent[]
+  const heard = events.filter(({ type }) => says.includes(type))
+  return heard.length > 0 ? heard : events.slice(0, 1)
 }
 
 function withChildrenAsTasks(type: AnyJobType, chart: WatchedChart): AnyJobType {

@@ -577,6 +577,24 @@ describe('what can happen', () => {
     expect(map.edges.map(({ event }) => event)).not.toContain('xstate.done.actor.ear')
   })
 
+  test('a timer for logic that moves with its job is an edge by what that logic says', () => {
+    const lifecycle = setup({ actors: { tally: fromTransition((n: number) => n + 1, 0) } }).createMachine({
+      initial: 'a',
+      states: {
+        a: {
+          invoke: {
+            id: 'tally',
+            src: 'tally',
+            onSnapshot: { guard: ({ event }) => event.snapshot.context === 1, target: 'b' },
+          },
+          entry: sendTo('tally', { type: 'add' }, { delay: 100 }),
+        },
+        b: { type: 'final' },
+      },
+    })
+    expect(edgesOf(explore(defineJob({ type: 't', lifecycle })))).toEqual(['a --xstate.snapshot.tally--> b'])
+  })
+
   test('outputs and errors are given by the name of the logic or by the id of the invoke', () => {
     const work = task({ output: z.object({ ok: z.boolean() }) }, async () => ({ ok: true }))
     const lifecycle = setup({ actors: { work } }).createMachine({
