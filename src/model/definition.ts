@@ -113,6 +113,8 @@ export interface JobType<
   readonly output: StandardSchemaV1 | undefined
   readonly endLabels: { readonly error: string; readonly stopped: string }
   readonly describe: ((snapshot: DescribedSnapshot, event: ChartEvent) => Description | undefined) | undefined
+  /** The machine itself, as it was given. */
+  readonly lifecycle: AnyStateMachine
   readonly chart: Chart
   /** Names the chart's shape: the same version with another one is refused at an engine's start. */
   readonly hash: string
@@ -225,6 +227,7 @@ function fromFunction(
     output: undefined,
     commands: { cancel: reasonSchema },
     cancel: 'cancel',
+    lifecycle: defaultLifecycle,
     chart: createChart(defaultLifecycle),
     hash: DEFAULT_LIFECYCLE,
     chartTakesInput: false,
@@ -248,9 +251,12 @@ function fromMachine(
   }
 }
 
-function fromChart(type: string, machine: AnyStateMachine): Pick<Life, 'chart' | 'hash' | 'chartTakesInput'> {
+function fromChart(
+  type: string,
+  machine: AnyStateMachine,
+): Pick<Life, 'lifecycle' | 'chart' | 'hash' | 'chartTakesInput'> {
   checkMachine(type, machine)
-  return { chart: createChart(machine), hash: chartHash(machine), chartTakesInput: true }
+  return { lifecycle: machine, chart: createChart(machine), hash: chartHash(machine), chartTakesInput: true }
 }
 
 /** A machine on its way to a type; `above` are the types of the machines that it is invoked by, outermost first. */

@@ -1,6 +1,5 @@
 import { type AnyStateMachine, createMachine, log } from 'xstate'
 import type { AnyJobType } from '../model/definition.ts'
-import { JobchartError } from '../model/error.ts'
 import {
   type Chart,
   type ChartAction,
@@ -9,6 +8,7 @@ import {
   type Move,
   type Origin,
   type Place,
+  type Standing,
 } from '../model/transition.ts'
 
 /** The newest move of a chart, and the event that it was made by. */
@@ -22,6 +22,7 @@ export interface Seen {
  * thrown, and not which states a move only passed through.
  */
 export class WatchedChart implements Chart {
+  readonly invokes: ReadonlySet<string>
   /** The states that were entered, also those that were left in the same move; each by its keys from the root. */
   readonly entered = new Set<string>()
   /** The ids of the invokes whose snapshots the chart asked for, and whose logic does not move with the job. */
@@ -29,13 +30,13 @@ export class WatchedChart implements Chart {
   #seen: Seen | undefined
   readonly #type: AnyJobType
   readonly #chart: Chart
-  readonly #traced: Chart | undefined
+  readonly #traced: Chart
 
-  /** @param machine  the type's own, so that the states can be traced. */
-  constructor(type: AnyJobType, machine?: AnyStateMachine) {
+  constructor(type: AnyJobType) {
     this.#type = type
     this.#chart = type.chart
-    this.#traced = machine === undefined ? undefined : createChart(traced(machine))
+    this.invokes = type.chart.invokes
+    this.#traced = createChart(traced(type.lifecycle))
   }
 
   /** The last move since this was asked before. */
@@ -47,18 +48,22 @@ export class WatchedChart implements Chart {
 
   start(input: unknown, origin?: Origin): Move {
     const move = this.#chart.start(input, origin)
-    if (this.#traced !== undefined) this.#trace(move, this.#traced.start(input, origin))
+    this.#trace(this.#traced.start(input, origin))
     return this.#see({ type: 'xstate.init' }, move)
   }
 
   move(place: Place, event: ChartEvent, origin?: Origin): Move {
     const move = this.#chart.move(place, event, origin)
-    if (this.#traced !== undefined) this.#trace(move, this.#traced.move(place, event, origin))
+    this.#trace(this.#traced.move(place, event, origin))
     return this.#see(event, move)
   }
 
   names(place: Place, event: ChartEvent, origin?: Origin): boolean {
     return this.#chart.names(place, event, origin)
+  }
+
+  standing(place: Place, origin?: Origin): Standing {
+    return this.#chart.standing(place, origin)
   }
 
   #see(event: ChartEvent, move: Move): Move {
@@ -73,15 +78,8 @@ export class WatchedChart implements Chart {
     return this.#type.children.has(action.src) ? { ...action, sync: false } : action
   }
 
-  #trace(move: Move, same: Move): void {
-    if (JSON.stringify(same.place.state) !== JSON.stringify(move.place.state)) {
-      const found = `it went to ${JSON.stringify(same.place.state)}, the job to ${JSON.stringify(move.place.state)}`
-      throw new JobchartError(
-        'INVALID_DEFINITION',
-        `lifecycle should be the machine that the type was defined with: ${found}`,
-      )
-    }
-    for (const action of same.actions) {
+  #trace({ actions }: Move): void {
+    for (const action of actions) {
       if (action.kind === 'log' && action.text.startsWith(MARK)) this.entered.add(action.text.slice(MARK.length))
     }
   }

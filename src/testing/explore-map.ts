@@ -1,8 +1,9 @@
 import type { AnyStateMachine } from 'xstate'
 import type { JobError } from '../model/error.ts'
+import { stateNodes } from '../model/inert-machine.ts'
 import type { Outcome, Phase } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
-import { type ChartEvent, stateNodes } from '../model/transition.ts'
+import type { ChartEvent } from '../model/transition.ts'
 import type { Untried } from './explore-examples.ts'
 import type { Stop, Walk, Way } from './explore-walk.ts'
 
@@ -72,15 +73,15 @@ export interface JobMap {
   readonly throws: readonly ThrowingCell[]
   /** Not told of states from which something was left untried. */
   readonly deadEnds: readonly DeadEnd[]
-  /** States of the machine that nothing entered, not even in passing; null where `lifecycle` was not given. */
-  readonly unreachable: readonly string[] | null
+  /** States of the machine that nothing entered, not even in passing. */
+  readonly unreachable: readonly string[]
   readonly untried: readonly Untried[]
   /** False: the limit was hit, and there may be more of everything. */
   readonly isComplete: boolean
 }
 
 /** What a walk found, by the names of its states. */
-export function mapOf(walk: Walk, untried: readonly Untried[], machine: AnyStateMachine | undefined): JobMap {
+export function mapOf(walk: Walk, untried: readonly Untried[], machine: AnyStateMachine): JobMap {
   const stops = [...walk.stops.values()].sort((a, b) => a.way.length - b.way.length)
   const names = namesOf(stops)
   const nameOf = (stop: Stop) => names.get(stop) ?? ''
@@ -93,7 +94,7 @@ export function mapOf(walk: Walk, untried: readonly Untried[], machine: AnyState
     ends: states.flatMap(({ name: state, outcome }) => (outcome === undefined ? [] : [{ state, outcome }])),
     throws: throwsOf(walk, active, nameOf).sort(by('state', 'event')),
     deadEnds: deadEndsOf(stops, active, nameOf).sort(by('state', 'kind')),
-    unreachable: machine === undefined ? null : unreachableOf(machine, walk.watched.entered),
+    unreachable: unreachableOf(machine, walk.watched.entered),
     untried: [...untried].sort(by('event')),
     isComplete: walk.isComplete,
   }

@@ -1,4 +1,3 @@
-import type { AnyStateMachine } from 'xstate'
 import { create, type Decision } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { type JobError, jobError } from '../model/error.ts'
@@ -49,7 +48,6 @@ export interface WalkOptions {
   readonly examples: Examples
   readonly limit: number
   readonly distinguish: (job: Job) => Json
-  readonly machine: AnyStateMachine | undefined
 }
 
 /**
@@ -72,9 +70,9 @@ export class Walk {
   #isComplete = true
 
   constructor(options: WalkOptions) {
-    const { type, machine } = options
+    const { type } = options
     this.#options = options
-    this.watched = new WatchedChart(type, machine)
+    this.watched = new WatchedChart(type)
     this.#type = withChildrenAsTasks(type, this.watched)
     this.#begin()
     while (this.#later.length > 0) this.#lookAt(this.#later.splice(0))

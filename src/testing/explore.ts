@@ -1,4 +1,3 @@
-import type { AnyStateMachine } from 'xstate'
 import type { AnyJobType, InputOf } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import type { Job } from '../model/job.ts'
@@ -9,8 +8,6 @@ import { Walk } from './explore-walk.ts'
 
 /** How {@link explore} walks. */
 export interface ExploreOptions<Input = unknown> extends ExampleOptions<Input> {
-  /** The machine that the type was defined with; only with it can be told what is unreachable. */
-  readonly lifecycle?: AnyStateMachine
   /** At most so many jobs that differ by state, context, tasks or timers are looked at. Default 10,000. */
   readonly limit?: number
   /**
@@ -27,24 +24,24 @@ const LIMIT = 10_000
  * event that these send, each loss and each timer, as the engine would move it, but with nothing run and no time passed.
  *
  * ```ts
- * const map = explore(order, { events: { approve: [{ note: 'fine' }] }, lifecycle: orderMachine })
+ * const map = explore(order, { events: { approve: [{ note: 'fine' }] } })
  * expect(map.throws).toEqual([])
  * expect(map.deadEnds).toEqual([])
  * ```
  *
  * Child jobs are not walked through: each ends, fails, and sends what `events` has examples of. Actions are not run.
  *
- * @throws {JobchartError} `INVALID_INPUT` an example or the limit does not fit; `INVALID_DEFINITION` `lifecycle` is not
- *   the type's machine. What the chart's own code throws is found, and not thrown.
+ * @throws {JobchartError} `INVALID_INPUT` an example or the limit does not fit. What the chart's own code throws is found,
+ *   and not thrown.
  */
 export function explore<Type extends AnyJobType>(type: Type, options: ExploreOptions<InputOf<Type>> = {}): JobMap {
-  const { lifecycle: machine, limit = LIMIT, distinguish = ({ context }) => context } = options
+  const { limit = LIMIT, distinguish = ({ context }) => context } = options
   if (!Number.isSafeInteger(limit) || limit < 1) {
     throw new JobchartError('INVALID_INPUT', `limit should be a whole number from 1; found ${limit}`)
   }
   const examples = readExamples(type, options)
-  const walk = new Walk({ type, examples, limit, distinguish, machine })
-  return mapOf(walk, [...examples.untried(), ...unheard(walk, options)], machine)
+  const walk = new Walk({ type, examples, limit, distinguish })
+  return mapOf(walk, [...examples.untried(), ...unheard(walk, options)], type.lifecycle)
 }
 
 /** The newest values of tasks and children that the chart listens to are known to nobody here. */

@@ -14,7 +14,6 @@ import {
 } from 'xstate'
 import { z } from 'zod'
 import { elt } from '../../examples/elt/job.ts'
-import { eltMachine } from '../../examples/elt/machine.ts'
 
 type MachineConfig = Parameters<typeof createMachine>[0]
 
@@ -26,7 +25,7 @@ function mapOf(
   const { commands = [], ...rest } = options
   const lifecycle = createMachine(config).provide({ actors: { work: fromPromise(async () => {}) } })
   const schemas = Object.fromEntries(commands.map((command) => [command, z.object({})]))
-  return explore(defineJob({ type: 't', lifecycle, commands: schemas }), { lifecycle, ...rest })
+  return explore(defineJob({ type: 't', lifecycle, commands: schemas }), rest)
 }
 
 function edgesOf(map: JobMap): readonly string[] {
@@ -75,7 +74,7 @@ describe('what a map shows', () => {
     expect({ throws, deadEnds, unreachable, untried, isComplete }).toEqual({
       throws: [],
       deadEnds: [],
-      unreachable: null,
+      unreachable: [],
       untried: [],
       isComplete: true,
     })
@@ -83,7 +82,6 @@ describe('what a map shows', () => {
 
   test('the ELT example can always end, throws nowhere, and has no state for nothing', () => {
     const map = explore(elt, {
-      lifecycle: eltMachine,
       inputs: [{ folder: '/tmp', paceSeconds: 0, chunkRows: 500 }],
       outputs: {
         extract: [{ airports: staged, flights: staged }],
@@ -507,7 +505,7 @@ describe('what can happen', () => {
         wrong: { type: 'final' },
       },
     })
-    const map = explore(defineJob({ type: 'parent', lifecycle }), { lifecycle, events: { half: [{}] } })
+    const map = explore(defineJob({ type: 'parent', lifecycle }), { events: { half: [{}] } })
     expect(edgesOf(map)).toEqual([
       'a --half--> halfway',
       'a --xstate.done.actor.pay--> paid',
@@ -571,7 +569,7 @@ describe('what can happen', () => {
       },
     })
     const job = defineJob({ type: 't', lifecycle, commands: { add: z.object({}) } })
-    const map = explore(job, { lifecycle, events: { heard: [{}] } })
+    const map = explore(job, { events: { heard: [{}] } })
     expect(map).toMatchObject({ unreachable: [], throws: [], untried: [], isComplete: true })
     expect(pathTo(map, 'hearing.on + counting.high')).toEqual(['xstate.init', 'add', 'add'])
     expect(map.edges.map(({ event }) => event)).not.toContain('xstate.done.actor.ear')
@@ -617,9 +615,9 @@ describe('what can happen', () => {
     const job = defineJob({ type: 't', lifecycle })
     const outputs = [{ ok: true }, { ok: false }]
     const errors = [new Error('no'), { code: 'TASK_LOST', message: 'lost' }]
-    expect(explore(job, { lifecycle, outputs: { w: outputs }, errors: { work: errors } }).unreachable).toEqual([])
-    expect(explore(job, { lifecycle, outputs: { work: outputs } }).unreachable).toEqual(['gone'])
-    expect(explore(job, { lifecycle }).untried).toEqual([
+    expect(explore(job, { outputs: { w: outputs }, errors: { work: errors } }).unreachable).toEqual([])
+    expect(explore(job, { outputs: { work: outputs } }).unreachable).toEqual(['gone'])
+    expect(explore(job).untried).toEqual([
       {
         event: 'xstate.done.actor.w',
         reason: expect.stringMatching(/output of "w" needs an example: .*expected object/),
@@ -639,7 +637,7 @@ describe('what it leaves out', () => {
     })
     const commands = { approve: z.object({ note: z.string() }), check: late }
     const job = defineJob({ type: 't', lifecycle, commands })
-    const map = explore(job, { lifecycle })
+    const map = explore(job)
     expect(map.untried).toEqual([
       { event: 'approve', reason: expect.stringContaining('command "approve" needs an example: note: ') },
       { event: 'check', reason: expect.stringContaining('answers asynchronously') },
@@ -647,9 +645,9 @@ describe('what it leaves out', () => {
     // Where something is untried, nobody knows that there is no way out.
     expect(map).toMatchObject({ deadEnds: [], unreachable: ['b', 'c'] })
 
-    const tried = explore(job, { lifecycle, events: { approve: [{ note: 'fine' }], check: [{ id: 'x' }] } })
+    const tried = explore(job, { events: { approve: [{ note: 'fine' }], check: [{ id: 'x' }] } })
     expect(tried).toMatchObject({ untried: [], deadEnds: [], unreachable: [] })
-    const without = explore(job, { lifecycle, events: { approve: [], check: [] } })
+    const without = explore(job, { events: { approve: [], check: [] } })
     expect(without).toMatchObject({ untried: [], deadEnds: [{ state: 'a', kind: 'stuck' }], unreachable: ['b', 'c'] })
   })
 
@@ -719,11 +717,11 @@ describe('what it leaves out', () => {
       },
     })
     const job = defineJob({ type: 't', lifecycle })
-    const map = explore(job, { lifecycle })
+    const map = explore(job)
     expect(map.untried.map(({ event }) => event)).toEqual(['xstate.snapshot.c'])
     expect(map).toMatchObject({ throws: [], unreachable: ['seen'] })
     const events = { 'xstate.snapshot.c': [{ snapshot: { status: 'active', context: { n: 1 } } }] }
-    expect(explore(job, { lifecycle, events })).toMatchObject({ untried: [], unreachable: [] })
+    expect(explore(job, { events })).toMatchObject({ untried: [], unreachable: [] })
   })
 })
 
@@ -761,12 +759,6 @@ describe('what it refuses', () => {
       { inputs: [{ path: '' }], limit: 0 },
       'INVALID_INPUT',
       /limit should be a whole number from 1; found 0/,
-    ],
-    [
-      'another machine',
-      { inputs: [{ path: '' }], events: { go: [] }, lifecycle: createMachine({ initial: 'z', states: { z: {} } }) },
-      'INVALID_DEFINITION',
-      /lifecycle should be the machine .* it went to "z", the job to "a"/,
     ],
   ])('%s', (_, options, code, message) => {
     let thrown: unknown
