@@ -31,6 +31,10 @@ async function measure(kind: string, name: string, jobs: number, folder: string)
       const { measureTransitions } = await import('./transition.ts')
       return await measureTransitions(name)
     }
+    case 'memory': {
+      const { measureMemory } = await import('./transition.ts')
+      return await measureMemory(name)
+    }
     default:
       throw new Error(`no measurement "${kind}"`)
   }

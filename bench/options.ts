@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 
 /** What can be measured, in the order of the report. */
-export const KINDS = ['closed', 'burst', 'latency', 'transition'] as const
+export const KINDS = ['closed', 'burst', 'latency', 'transition', 'memory'] as const
 /** One of them. */
 export type Kind = (typeof KINDS)[number]
 

@@ -26,6 +26,7 @@ function rowsOf(kind: Kind, jobs: number): readonly Row[] {
     case 'latency':
       return [{ kind, name: 'jobchart-full', label: SUBJECTS['jobchart-full'].label, jobs: SUBMITS }]
     case 'transition':
+    case 'memory':
       return Object.entries(MOVERS).map(([name, { label }]) => ({ kind, name, label, jobs: 0 }))
   }
 }

@@ -17,6 +17,7 @@ const HEADINGS: { readonly [kind in Kind]: string } = {
   burst: `No-op jobs a second, submitted, run and stored: all submitted at once, ${IN_FLIGHT} handlers`,
   latency: 'Idle engine: milliseconds from submit to the first line of the handler',
   transition: 'The default lifecycle, without storage: microseconds',
+  memory: 'What 1,000,000 transitions of the default lifecycle leave on the heap, after a collection',
 }
 
 /** A figure's heading, and how many digits of it mean something. */
@@ -27,6 +28,8 @@ const FIGURES: { readonly [name: string]: { readonly heading: string; readonly d
   p99Ms: { heading: 'p99 ms', digits: 2 },
   transitionUs: { heading: 'µs per transition', digits: 2 },
   jobUs: { heading: 'µs per job', digits: 2 },
+  restoreUs: { heading: 'µs to restore', digits: 2 },
+  keptKiB: { heading: 'KiB kept', digits: 0 },
 }
 
 /** What the figures were measured on, and by which command. */

@@ -5,6 +5,8 @@
  * exports the decisions. XState runs the default lifecycle's machine, which is written out below; that each ends
  * a job alike is checked before anything is timed.
  */
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { createActor, createMachine, initialTransition, transition } from 'xstate'
 import { claim, create, end, type NewJob, send } from '../src/model/decision.ts'
 import { type AnyJobType, defineJob } from '../src/model/definition.ts'
@@ -25,6 +27,9 @@ const MEASURED_MS = 150
 /** Repetitions between two looks at the clock. */
 const BATCH = 100
 
+/** As a row keeps it. */
+const STORED = JSON.stringify({ state: 'running', context: {} })
+const NOTHING = { type: 'nothing of it' }
 const STARTED = { type: 'task.started' }
 const LOST = { type: 'task.lost' }
 const DONE = { type: 'xstate.done.actor.execute', output: 42, actorId: 'execute' }
@@ -46,6 +51,8 @@ interface Mover {
   readonly thereAndBack: () => void
   /** A whole job: its start, task.started, its task's end. Returns the label it ended with. */
   readonly wholeJob: () => unknown
+  /** A stored record, made again what the machine moves from, and asked whether it names an event; nothing is moved. */
+  readonly restore?: () => void
 }
 
 /**
@@ -58,7 +65,43 @@ export async function measureTransitions(name: string): Promise<Measured> {
   checkEnd(name)
   const mover = moverOf(name)
   const transitionUs = microsecondsOf(mover.thereAndBack) / 2
-  return { figures: { transitionUs, jobUs: microsecondsOf(mover.wholeJob) }, facts: {} }
+  const jobUs = microsecondsOf(mover.wholeJob)
+  const restored = mover.restore === undefined ? {} : { restoreUs: microsecondsOf(mover.restore) }
+  return { figures: { transitionUs, jobUs, ...restored }, facts: {} }
+}
+
+const MANY = 1_000_000
+
+/**
+ * Bytes that a million transitions leave behind on the heap, half of them on one record, half by jobs that end.
+ *
+ * @throws {Error}  there is no mover of that name.
+ */
+export async function measureMemory(name: string): Promise<Measured> {
+  if (!isMoverName(name)) throw new Error(`no mover "${name}"`)
+  const mover = moverOf(name)
+  moveOften(mover, MANY / 50)
+  const before = await heapBytes()
+  // Two transitions there and back, and three of a whole job.
+  moveOften(mover, MANY / 5)
+  return { figures: { keptKiB: ((await heapBytes()) - before) / 1_024 }, facts: {} }
+}
+
+function moveOften({ thereAndBack, wholeJob }: Mover, rounds: number): void {
+  for (let n = 0; n < rounds; n++) {
+    thereAndBack()
+    wholeJob()
+  }
+}
+
+async function heapBytes(): Promise<number> {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  for (let n = 0; n < 3; n++) {
+    collect()
+    await new Promise((resume) => setImmediate(resume))
+  }
+  return process.memoryUsage().heapUsed
 }
 
 function isMoverName(name: string): name is MoverName {
@@ -110,6 +153,7 @@ function chartMover({ chart }: AnyJobType): Mover {
       const running = chart.move(begun.place, STARTED, origin)
       return chart.move(running.place, DONE, ENDED).meaning.label
     },
+    restore: () => chart.names(JSON.parse(STORED), NOTHING, origin),
   }
 }
 
