@@ -60,6 +60,11 @@ export class Attempt {
     return this.#hasEnded
   }
 
+  /** What the task works on; a copy, since what the code does to it is its own affair. */
+  get input(): Json | undefined {
+    return structuredClone(this.#settings.takesJobInput ? this.job.input : this.task.input)
+  }
+
   get signal(): AbortSignal {
     return this.#abort.signal
   }
@@ -136,9 +141,8 @@ export class Attempt {
   }
 
   async #context(): Promise<TaskContext> {
-    const { input: schema, takesJobInput } = this.#settings
-    // A copy: what the code does to it is its own affair.
-    const given = structuredClone(takesJobInput ? this.job.input : this.task.input)
+    const { input: schema } = this.#settings
+    const given = this.input
     const { id, type } = this.job
     return {
       input: schema === undefined ? given : await parseWith(schema, given, 'input'),

@@ -250,6 +250,12 @@ export class Dispatcher {
       jobId: job.id,
       jobType: job.type,
       task: task.id,
+      function: task.function,
+      version: task.version,
+      // Copied for whoever reads it.
+      get input() {
+        return attempt.input
+      },
       attempt: task.attempt,
       token: task.token,
       signal: attempt.signal,

@@ -41,11 +41,14 @@ export function childRecord(
 
 /** The task of a child that starts. */
 export function newTask(type: AnyJobType, { entry, id, src, input, sync, systemId }: StartAction, at: number): Task {
+  const { executor = 'default', function: called, version } = type.tasks.get(src) ?? {}
   return {
     id,
     entry,
     src,
-    executor: type.tasks.get(src)?.executor ?? 'default',
+    executor,
+    ...(called === undefined ? {} : { function: called }),
+    ...(version === undefined ? {} : { version }),
     ...(input === undefined ? {} : { input }),
     ...(sync ? { sync } : {}),
     ...(systemId === undefined ? {} : { systemId }),

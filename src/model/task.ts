@@ -32,6 +32,9 @@ export interface Task {
   readonly src: string
   /** The executor that may take it. */
   readonly executor: string
+  /** What the executor calls there, where the code is not this process's, and which version of it. */
+  readonly function?: string
+  readonly version?: string
   readonly input?: Json
   readonly status: TaskStatus
   /** The fencing number of the newest claim; 0 before the first. */
@@ -151,6 +154,10 @@ export type Recovery = 'restart' | 'fail' | 'await'
 export interface TaskOptions<Input = unknown, Output = unknown> {
   /** The name of the executor that runs it. Default `'default'`. */
   readonly executor?: string
+  /** Tells an executor that runs code of its own which of it is meant. At most 200 characters. */
+  readonly function?: string
+  /** The version of that code. At most 200 characters. */
+  readonly version?: string
   /** Checks the input before the code sees it; the parsed value is given. */
   readonly input?: StandardSchemaV1<unknown, Input>
   /** Checks the result; a result that does not fit is a failure, and the parsed value is what the chart gets. */
@@ -174,6 +181,8 @@ export type TaskRun<Input, Output> = (context: TaskContext<Input>) => Output | P
 /** The options of a task, read once, and its code. */
 export interface TaskSettings {
   readonly executor: string
+  readonly function: string | undefined
+  readonly version: string | undefined
   readonly input: StandardSchemaV1 | undefined
   readonly output: StandardSchemaV1 | undefined
   readonly retry: Retry
@@ -232,6 +241,8 @@ export function parseTask<Input, Output>(
   }
   return {
     executor,
+    function: parseName(options.function, 'function'),
+    version: parseName(options.version, 'version'),
     input: options.input,
     output: options.output,
     retry: parseRetry(options.retry),
@@ -244,6 +255,11 @@ export function parseTask<Input, Output>(
     // The code was typed by its own schemas, which have checked the value by the time it is called.
     run: run as TaskRun<unknown, unknown>,
   }
+}
+
+function parseName(name: string | undefined, what: string): string | undefined {
+  if (name === undefined || (typeof name === 'string' && name !== '' && name.length <= 200)) return name
+  throw new JobchartError('INVALID_DEFINITION', `${what} should be a name of 1 to 200 characters`)
 }
 
 /** The settings of promise logic that is no {@link task}: the defaults, and its creator as the code. */

@@ -1,10 +1,16 @@
 import type { TaskEnd } from '../model/decision.ts'
+import type { Json } from '../model/storable.ts'
 
 /** A claimed task, ready to run. */
 export interface Work {
   readonly jobId: string
   readonly jobType: string
   readonly task: string
+  /** What the task says of code that is not this process's. */
+  readonly function: string | undefined
+  readonly version: string | undefined
+  /** What the chart gave the task; of the default lifecycle, the job's input. */
+  readonly input: Json | undefined
   readonly attempt: number
   /** The fencing number: every report of this attempt carries it. */
   readonly token: number

@@ -1,0 +1,54 @@
+import { type Work as ClaimedWork, defineJob, type Executor, type Json, task } from 'jobchart'
+import { expect, test } from 'vitest'
+import { createMachine } from 'xstate'
+import { Bench } from './bench.ts'
+
+test('an executor of one’s own runs what a task names, and its end is the task’s', async () => {
+  const bench = new Bench()
+  const seen: ClaimedWork[] = []
+  const rows: Executor = {
+    room: () => 5,
+    start: async (work) => {
+      seen.push(work)
+      return { ok: true, output: { counted: (work.input as { readonly path: string }).path.length } }
+    },
+    close: async () => {},
+  }
+  const here = () => Promise.reject(new Error('it does not run here'))
+  const lifecycle = createMachine({
+    context: ({ input }: { readonly input: string }) => ({ path: input }),
+    initial: 'counting',
+    states: {
+      counting: {
+        invoke: {
+          src: 'count',
+          input: ({ context }: { readonly context: { readonly path: string } }) => ({ path: context.path }),
+          onDone: 'done',
+        },
+      },
+      done: {
+        type: 'final',
+        output: ({ event }: { readonly event: object }) => ('output' in event ? event.output : 0),
+      },
+    },
+    output: ({ event }: { readonly event: object }) => ('output' in event ? event.output : 0),
+  } as never).provide({
+    actors: { count: task({ executor: 'rows', function: 'count-rows', version: '7' }, here) },
+  } as never)
+  const counted = defineJob({ type: 'counted', lifecycle })
+  const { ada } = await bench.start({ jobs: [counted], executors: { rows } })
+  const { id } = await ada.submit(counted, 'a.csv')
+  await bench.clock.settle()
+  const wanted = { jobId: id, jobType: 'counted', function: 'count-rows', version: '7', attempt: 1 }
+  expect(seen).toMatchObject([wanted])
+  const input: Json | undefined = seen[0]?.input
+  expect(input).toEqual({ path: 'a.csv' })
+  expect(await ada.get(id)).toMatchObject({ status: 'done', output: { counted: 5 } })
+})
+
+test.each([{ function: '' }, { version: 'x'.repeat(201) }, { function: 5 as never }])(
+  'a task that names %j is refused',
+  (names) => {
+    expect(() => task(names, () => 1)).toThrow(expect.objectContaining({ code: 'INVALID_DEFINITION' }))
+  },
+)
