@@ -1,0 +1,152 @@
+import {
+  createEngine,
+  defineJob,
+  type Engine,
+  type Job,
+  JobchartError,
+  type Storage,
+  type StorageConnection,
+} from 'jobchart'
+import { virtualClock } from 'jobchart/testing'
+import { z } from 'zod'
+import { FaultyStorage } from '../engine/faulty-storage.ts'
+import type { Build } from './live.ts'
+import { Outside } from './outside.ts'
+import { type Picture, plain } from './picture.ts'
+import type { Happening } from './script.ts'
+
+/**
+ * How the engine goes before an event: it is stopped in order; its process dies; or it is stopped and away for as long as
+ * time passes.
+ */
+export type Restart = 'stop' | 'crash' | 'away'
+
+/** A machine as a job type, with the events that a person may send it. */
+export interface Subject {
+  readonly build: Build
+  readonly input?: unknown
+  readonly commands: readonly string[]
+}
+
+// A month of virtual time has 26 million polls of 100 ms; what these runs test comes at its own time without them.
+const RARELY = { poll: '1d', sweep: '1d', heartbeat: '1d', deadAfter: '2d' } as const
+
+/** A job whose engines come and go over one storage. */
+export class DurableRun {
+  readonly #subject: Subject
+  readonly #storage: Storage
+  readonly #clock = virtualClock()
+  readonly #outside = new Outside()
+  readonly #emitted: unknown[] = []
+  #probe: StorageConnection | undefined
+  #engine: Engine | undefined
+  #faults: FaultyStorage | undefined
+  #id = ''
+
+  constructor(subject: Subject, storage: Storage) {
+    this.#subject = subject
+    this.#storage = storage
+  }
+
+  /** The first process: it submits the job. */
+  async submit(): Promise<void> {
+    this.#probe = await this.#storage.open({ clock: this.#clock, instance: 'probe' })
+    const { engine, type } = await this.#open()
+    const job = await engine.as({ id: 'ada', role: 'editor' }).submit(type, this.#subject.input)
+    this.#id = job.id
+    await this.#clock.settle()
+  }
+
+  /** A new process takes over, and then the happening happens. */
+  async after(restart: Restart, happening: Happening): Promise<void> {
+    await this.#close(restart)
+    const isAway = restart === 'away' && happening.kind === 'wait'
+    if (isAway) await this.#clock.advance(happening.ms)
+    const { engine } = await this.#open()
+    await this.#clock.settle()
+    if (happening.kind === 'command') await this.#send(engine, happening.event)
+    else if (happening.kind === 'outside') happening.happen(this.#outside)
+    else if (!isAway) await this.#clock.advance(happening.ms)
+    await this.#clock.settle()
+  }
+
+  /** What is stored of the job. */
+  async job(): Promise<Job> {
+    return await this.#stored(this.#id)
+  }
+
+  async picture(): Promise<Picture> {
+    return await this.#pictureOf(await this.job())
+  }
+
+  get emitted(): readonly unknown[] {
+    return this.#emitted
+  }
+
+  get effects(): readonly string[] {
+    return this.#outside.effects
+  }
+
+  async end(): Promise<void> {
+    await this.#close('stop')
+    await this.#probe?.close()
+  }
+
+  async #open() {
+    const { build, commands } = this.#subject
+    const schemas = Object.fromEntries(commands.map((name) => [name, z.looseObject({})]))
+    const type = defineJob({ type: 'machine', lifecycle: build(this.#outside), commands: schemas })
+    this.#faults = new FaultyStorage(this.#storage)
+    const engine = await createEngine({ jobs: [type], storage: this.#faults, clock: this.#clock, ...RARELY })
+    engine.on('job.emitted', ({ jobId, event }) => {
+      // The first events of a job are published before its submit is answered.
+      if (this.#id === '' || this.#id === jobId) this.#emitted.push(event)
+    })
+    this.#engine = engine
+    return { engine, type }
+  }
+
+  async #close(restart: Restart): Promise<void> {
+    if (restart === 'crash') await this.#faults?.cut()
+    else {
+      const stopping = this.#engine?.stop({ timeout: 0 })
+      await this.#clock.advance(0)
+      await stopping
+    }
+    this.#outside.forget()
+  }
+
+  // An event that its state does not take is passed over by a live actor, and refused to a person.
+  async #send(engine: Engine, event: { readonly type: string }): Promise<void> {
+    try {
+      await engine.as({ id: 'ada', role: 'editor' }).send(this.#id, event)
+    } catch (error) {
+      const codes: readonly unknown[] = ['INVALID_STATE', 'ALREADY_SETTLED']
+      if (!(error instanceof JobchartError && codes.includes(error.code))) throw error
+    }
+  }
+
+  async #stored(id: string): Promise<Job> {
+    const job = await this.#probe?.get(id)
+    if (job === undefined) throw new Error(`there is no job ${id}`)
+    return job
+  }
+
+  async #pictureOf({ phase, state, context, output, error, tasks }: Job): Promise<Picture> {
+    const end = error === undefined ? 'done' : 'error'
+    const active = phase === 'settled' ? [] : tasks.filter(({ status }) => status !== 'stopping')
+    const children = active.map(async ({ id, child, snapshot }) => {
+      if (child !== undefined) return [id, await this.#pictureOf(await this.#stored(child))] as const
+      const state = snapshot as { readonly context?: Picture } | undefined
+      return [id, state?.context ?? null] as const
+    })
+    return {
+      status: phase === 'settled' ? end : 'active',
+      value: plain(state),
+      context: plain(context),
+      ...(output === undefined ? {} : { output: plain(output) }),
+      ...(error === undefined ? {} : { error: error.message }),
+      children: Object.fromEntries(await Promise.all(children)),
+    }
+  }
+}

@@ -1,0 +1,116 @@
+import { type AnyActorRef, type AnyStateMachine, createActor, SimulatedClock } from 'xstate'
+import { Outside } from './outside.ts'
+import { errorText, type Picture, plain } from './picture.ts'
+import type { Happening } from './script.ts'
+
+/** A machine made anew for an outside, as a new process makes it. */
+export type Build = (outside: Outside) => AnyStateMachine
+
+/** What a run leaves to compare: where it stood after each happening, what it emitted, and what its actions did. */
+export interface Trace {
+  readonly pictures: readonly Picture[]
+  readonly emitted: readonly unknown[]
+  readonly effects: readonly string[]
+}
+
+/** XState's own simulated clock, which knows when it rings next. */
+class SteppedClock extends SimulatedClock {
+  readonly #due = new Map<number, number>()
+
+  override setTimeout(ring: (...args: unknown[]) => void, timeout: number): number {
+    const id = super.setTimeout(ring, timeout)
+    this.#due.set(id, this.now() + timeout)
+    return id
+  }
+
+  override clearTimeout(id: number): void {
+    this.#due.delete(id)
+    super.clearTimeout(id)
+  }
+
+  /** Each timer at its own time, with all that follows from it, as time goes. */
+  async pass(ms: number): Promise<void> {
+    const until = this.now() + ms
+    for (let next = this.#next(until); next !== undefined; next = this.#next(until)) {
+      for (const [id, at] of this.#due) if (at <= next) this.#due.delete(id)
+      this.set(Math.max(next, this.now()))
+      await settled()
+    }
+    this.set(until)
+    await settled()
+  }
+
+  #next(until: number): number | undefined {
+    const due = [...this.#due.values()].filter((at) => at <= until)
+    return due.length === 0 ? undefined : Math.min(...due)
+  }
+}
+
+/** Runs a script with a live actor, which nothing interrupts. */
+export async function runLive(build: Build, input: unknown, script: readonly Happening[]): Promise<Trace> {
+  const outside = new Outside()
+  const clock = new SteppedClock()
+  const emitted: unknown[] = []
+  const actor = createActor(build(outside), { clock, input, logger: () => {} })
+  // Without an observer XState throws an error of the machine at the process.
+  actor.subscribe({ error: () => {} })
+  actor.on('*', (event: unknown) => {
+    emitted.push(plain(event))
+  })
+  actor.start()
+  await settled()
+  const pictures = [pictureOf(actor)]
+  for (const happening of script) {
+    if (happening.kind === 'command') actor.send(happening.event)
+    else if (happening.kind === 'outside') happening.happen(outside)
+    else await clock.pass(happening.ms)
+    await settled()
+    pictures.push(pictureOf(actor))
+  }
+  actor.stop()
+  return { pictures, emitted, effects: [...outside.effects] }
+}
+
+/** Turns of the loop in which the longest chain of promises of a machine here comes to its end. */
+const TURNS = 5
+
+async function settled(): Promise<void> {
+  for (let turn = 0; turn < TURNS; turn++) await new Promise((resume) => setImmediate(resume))
+}
+
+interface MachineSnapshot {
+  readonly status: Picture['status']
+  readonly value: unknown
+  readonly context: unknown
+  readonly output: unknown
+  readonly error: unknown
+  readonly children: { readonly [id: string]: AnyActorRef & { readonly logic: { readonly start?: unknown } } }
+}
+
+function pictureOf(actor: { getSnapshot(): unknown }): Picture {
+  const { status, value, context, output, error, children } = actor.getSnapshot() as MachineSnapshot
+  const isActive = status === 'active'
+  return {
+    status,
+    value: plain(value),
+    context: plain(withoutRefs(context)),
+    ...(output === undefined ? {} : { output: plain(output) }),
+    ...(status === 'error' ? { error: errorText(error) } : {}),
+    children: isActive ? Object.fromEntries(Object.entries(children).flatMap(childOf)) : {},
+  }
+}
+
+function childOf([id, child]: [string, MachineSnapshot['children'][string]]): [string, Picture['children'][string]][] {
+  const snapshot = child.getSnapshot() as Partial<MachineSnapshot>
+  if (snapshot.status !== 'active') return []
+  if (snapshot.value !== undefined) return [[id, pictureOf(child)]]
+  return [[id, child.logic.start === undefined ? (plain(snapshot.context) as Picture) : null]]
+}
+
+// A reference to an actor as XState itself persists it.
+function withoutRefs(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if ('sessionId' in value && 'send' in value && 'id' in value) return { xstate$$type: 1, id: value.id }
+  if (Array.isArray(value)) return value.map(withoutRefs)
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withoutRefs(each)]))
+}

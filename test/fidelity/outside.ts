@@ -1,0 +1,116 @@
+import { fromCallback, fromPromise, type NonReducibleUnknown, type PromiseActorLogic } from 'xstate'
+
+/** A plain event, as the outside sees it. */
+export interface OutsideEvent {
+  readonly type: string
+  readonly [field: string]: unknown
+}
+
+interface Call {
+  readonly input: unknown
+  readonly resolve: (output: unknown) => void
+  readonly reject: (error: unknown) => void
+}
+
+interface Listener {
+  readonly sendBack: (event: OutsideEvent) => void
+}
+
+/**
+ * The world that a machine works with, in the hands of a test: calls that end when the test says so, and things that
+ * tell the machine events. It is keyed by the name of the logic, so that what is ended is the attempt that runs now.
+ */
+export class Outside {
+  readonly #calls = new Map<string, Call[]>()
+  readonly #listeners = new Map<string, Listener[]>()
+  readonly #heard: OutsideEvent[] = []
+  #effects: string[] = []
+
+  /** Logic of a promise that the test ends. */
+  promise<Output, Input = NonReducibleUnknown>(src: string): PromiseActorLogic<Output, Input> {
+    return fromPromise<Output, Input>(({ input, signal }) => this.call<Output>(src, input, signal))
+  }
+
+  /** A function that the test ends, for machines that bring their own `fromPromise`. */
+  call<Output>(src: string, input?: unknown, signal?: AbortSignal): Promise<Output> {
+    return new Promise<Output>((resolve, reject) => {
+      const call: Call = { input, resolve: (output) => resolve(output as Output), reject }
+      const calls = this.#calls.get(src) ?? []
+      this.#calls.set(src, [...calls, call])
+      const left = () => {
+        this.#drop(src, call)
+        reject(signal?.reason)
+      }
+      signal?.addEventListener('abort', left, { once: true })
+    })
+  }
+
+  /** Logic of a callback through which the test tells events, and hears what is sent to it. */
+  callback(src: string) {
+    return fromCallback<OutsideEvent, NonReducibleUnknown>(({ sendBack, receive }) => {
+      const listener: Listener = { sendBack }
+      this.#listeners.set(src, [...(this.#listeners.get(src) ?? []), listener])
+      receive((event) => this.#heard.push(event))
+      return () => {
+        this.#listeners.set(
+          src,
+          (this.#listeners.get(src) ?? []).filter((each) => each !== listener),
+        )
+      }
+    })
+  }
+
+  /** Ends the oldest open call of the name, or of those whose input fits. */
+  finish(src: string, output: unknown, fits: (input: unknown) => boolean = () => true): void {
+    this.#take(src, fits).resolve(output)
+  }
+
+  /** Ends it with an error. */
+  fail(src: string, error: unknown, fits: (input: unknown) => boolean = () => true): void {
+    this.#take(src, fits).reject(error)
+  }
+
+  /** Tells an event through every callback of the name. */
+  tell(src: string, event: OutsideEvent): void {
+    const listeners = this.#listeners.get(src) ?? []
+    if (listeners.length === 0) throw new Error(`no callback "${src}" listens`)
+    for (const { sendBack } of listeners) sendBack(event)
+  }
+
+  /** An effect of an action, for machines whose actions the test provides. */
+  note(effect: string): void {
+    this.#effects.push(effect)
+  }
+
+  /** What actions have done, in order. */
+  get effects(): readonly string[] {
+    return this.#effects
+  }
+
+  /** The inputs of the open calls, for each name. */
+  get open(): { readonly [src: string]: readonly unknown[] } {
+    const open = [...this.#calls].filter(([, calls]) => calls.length > 0)
+    return Object.fromEntries(open.map(([src, calls]) => [src, calls.map(({ input }) => input)]))
+  }
+
+  /** The process is gone, and with it all that it ran. */
+  forget(): void {
+    this.#calls.clear()
+    this.#listeners.clear()
+  }
+
+  #take(src: string, fits: (input: unknown) => boolean): Call {
+    const call = this.#calls.get(src)?.find(({ input }) => fits(input))
+    if (call === undefined)
+      throw new Error(`no call of "${src}" is open, only of: ${Object.keys(this.open).join(', ')}`)
+    this.#drop(src, call)
+    return call
+  }
+
+  #drop(src: string, call: Call): void {
+    this.#calls.set(
+      src,
+      (this.#calls.get(src) ?? []).filter((each) => each !== call),
+    )
+  }
+}

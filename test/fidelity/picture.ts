@@ -1,0 +1,23 @@
+import type { Json } from 'jobchart'
+
+/** Where a machine stands, with all that it has invoked: what a live actor and a stored job must agree on. */
+export interface Picture {
+  readonly status: 'active' | 'done' | 'error'
+  readonly value: unknown
+  readonly context: unknown
+  readonly output?: unknown
+  readonly error?: unknown
+  /** By their ids: machines by their own picture, transition logic by its state, outside work by `null`. */
+  readonly children: { readonly [id: string]: Picture | Json }
+}
+
+/** A value as it would come back from JSON. */
+export function plain(value: unknown): unknown {
+  return value === undefined ? undefined : JSON.parse(JSON.stringify(value))
+}
+
+/** What of an error both sides keep. */
+export function errorText(error: unknown): string {
+  if (typeof error === 'object' && error !== null && 'message' in error) return String(error.message)
+  return String(error)
+}
