@@ -31,6 +31,9 @@ export interface Subject {
 // A month of virtual time has 26 million polls of 100 ms; what these runs test comes at its own time without them.
 const RARELY = { poll: '1d', sweep: '1d', heartbeat: '1d', deadAfter: '2d' } as const
 
+/** The label of a machine that ended by an error, and not in a state of its own. */
+const THREW = '(threw)'
+
 /** A job whose engines come and go over one storage. */
 export class DurableRun {
   readonly #subject: Subject
@@ -95,7 +98,8 @@ export class DurableRun {
   async #open() {
     const { build, commands } = this.#subject
     const schemas = Object.fromEntries(commands.map((name) => [name, z.looseObject({})]))
-    const type = defineJob({ type: 'machine', lifecycle: build(this.#outside), commands: schemas })
+    const labels = { error: THREW }
+    const type = defineJob({ type: 'machine', lifecycle: build(this.#outside), commands: schemas, labels })
     this.#faults = new FaultyStorage(this.#storage)
     const engine = await createEngine({ jobs: [type], storage: this.#faults, clock: this.#clock, ...RARELY })
     engine.on('job.emitted', ({ jobId, event }) => {
@@ -132,20 +136,20 @@ export class DurableRun {
     return job
   }
 
-  async #pictureOf({ phase, state, context, output, error, tasks }: Job): Promise<Picture> {
-    const end = error === undefined ? 'done' : 'error'
+  async #pictureOf({ phase, status, state, context, output, error, tasks }: Job): Promise<Picture> {
+    const end = status === THREW ? 'error' : 'done'
     const active = phase === 'settled' ? [] : tasks.filter(({ status }) => status !== 'stopping')
     const children = active.map(async ({ id, child, snapshot }) => {
       if (child !== undefined) return [id, await this.#pictureOf(await this.#stored(child))] as const
-      const state = snapshot as { readonly context?: Picture } | undefined
-      return [id, state?.context ?? null] as const
+      const inline = snapshot as { readonly context?: Picture } | undefined
+      return [id, inline?.context ?? null] as const
     })
     return {
       status: phase === 'settled' ? end : 'active',
       value: plain(state),
       context: plain(context),
       ...(output === undefined ? {} : { output: plain(output) }),
-      ...(error === undefined ? {} : { error: error.message }),
+      ...(end === 'done' ? {} : { error: error?.message }),
       children: Object.fromEntries(await Promise.all(children)),
     }
   }

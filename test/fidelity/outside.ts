@@ -1,4 +1,10 @@
-import { fromCallback, fromPromise, type NonReducibleUnknown, type PromiseActorLogic } from 'xstate'
+import {
+  type CallbackActorLogic,
+  fromCallback,
+  fromPromise,
+  type NonReducibleUnknown,
+  type PromiseActorLogic,
+} from 'xstate'
 
 /** A plain event, as the outside sees it. */
 export interface OutsideEvent {
@@ -46,9 +52,10 @@ export class Outside {
   }
 
   /** Logic of a callback through which the test tells events, and hears what is sent to it. */
-  callback(src: string) {
-    return fromCallback<OutsideEvent, NonReducibleUnknown>(({ sendBack, receive }) => {
-      const listener: Listener = { sendBack }
+  callback<Event extends OutsideEvent, Input = NonReducibleUnknown>(src: string): CallbackActorLogic<Event, Input> {
+    return fromCallback<Event, Input>(({ sendBack, receive }) => {
+      // What a test tells is typed by the machine that hears it.
+      const listener: Listener = { sendBack: (event) => sendBack(event) }
       this.#listeners.set(src, [...(this.#listeners.get(src) ?? []), listener])
       receive((event) => this.#heard.push(event))
       return () => {

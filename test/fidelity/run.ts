@@ -21,6 +21,8 @@ export interface Course extends Subject {
   }
   /** Several timers fall due in one wait, so that an engine that was away meanwhile fires the later ones late. */
   readonly isLateWhenAway?: boolean
+  /** One piece of outside work lives through so many events that a crash before each is taken for its doing (POISON). */
+  readonly isOneLongWork?: boolean
 }
 
 const RESTARTS: { readonly [Kind in Restart]: string } = {
@@ -33,6 +35,7 @@ const RESTARTS: { readonly [Kind in Restart]: string } = {
 export function fidelity(sentence: string, course: Course): void {
   for (const restart of ['stop', 'crash', 'away'] as const) {
     if (restart === 'away' && (course.isLateWhenAway || !course.script.some(({ kind }) => kind === 'wait'))) continue
+    if (restart === 'crash' && course.isOneLongWork) continue
     test(`${sentence}, ${RESTARTS[restart]}`, async () => {
       await checkCourse(course, restart)
     })
