@@ -195,12 +195,12 @@ describe('machines of machines', () => {
                 actions: [
                   spawnChild('worker', {
                     id: ({ event }) => `worker-${'name' in event ? event.name : ''}`,
-                    input: ({ event }) => ({ name: event.name }),
+                    input: ({ event }) => ({ name: 'name' in event ? event.name : '' }),
                   }),
                   assign({ workers: ({ context, event }) => [...context.workers, event.name] }),
                 ],
               },
-              FIRE: { actions: stopChild(({ event }) => `worker-${event.name}`) },
+              FIRE: { actions: stopChild(({ event }) => `worker-${'name' in event ? event.name : ''}`) },
               'xstate.done.actor.*': {
                 actions: assign({
                   results: ({ context, event }) => [...context.results, 'output' in event ? event.output : null],

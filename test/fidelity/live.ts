@@ -51,7 +51,8 @@ export async function runLive(build: Build, input: unknown, script: readonly Hap
   const outside = new Outside()
   const clock = new SteppedClock()
   const emitted: unknown[] = []
-  const actor = createActor(build(outside), { clock, input, logger: () => {} })
+  const machine = build(outside)
+  const actor = createActor(machine, { id: machine.id, clock, input, logger: () => {} })
   // Without an observer XState throws an error of the machine at the process.
   actor.subscribe({ error: () => {} })
   actor.on('*', (event: unknown) => {

@@ -18,6 +18,6 @@ export function plain(value: unknown): unknown {
 
 /** What of an error both sides keep. */
 export function errorText(error: unknown): string {
-  if (typeof error === 'object' && error !== null && 'message' in error) return String(error.message)
-  return String(error)
+  if (typeof error !== 'object' || error === null) return String(error)
+  return 'message' in error ? String(error.message) : JSON.stringify(error)
 }
