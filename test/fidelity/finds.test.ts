@@ -43,6 +43,35 @@ describe('callbacks', () => {
   )
 })
 
+describe('callbacks of one logic', () => {
+  // Lost twice, they are suspects, of which one runs at a time; and a callback never ends.
+  find(
+    'two callbacks of one logic both go on over two crashes',
+    {
+      build: (outside) =>
+        createMachine({
+          context: { heard: 0 },
+          initial: 'on',
+          states: {
+            on: {
+              invoke: [
+                { id: 'left', src: 'ear' },
+                { id: 'right', src: 'ear' },
+              ],
+              on: { SOUND: { actions: assign({ heard: ({ context }) => context.heard + 1 }) } },
+              always: { guard: ({ context }) => context.heard === 4, target: 'end' },
+            },
+            end: { type: 'final' },
+          },
+        }).provide({ actors: { ear: outside.callback('ear') } }),
+      commands: [],
+      script: [tell('ear', 'SOUND'), tell('ear', 'SOUND')],
+      end,
+    },
+    'crash',
+  )
+})
+
 describe('promises', () => {
   find(
     'a promise goes on over three crashes between which its job moves on',
