@@ -211,8 +211,9 @@ export function lose(
       return
     }
     const settings = settingsOf(draft.type, task)
-    // Work that gets further each time is not what takes its process down.
-    const crashes = steps > task.steps ? 1 : task.crashes + 1
+    // A callback or an observable sees every crash of its process as long as its state lasts, and would be a suspect that
+    // never ends: none of its kind would run beside it.
+    const crashes = settings.kind === 'promise' ? crashesAfter(task, steps) : 0
     const lost = offered(task, { crashes, steps, losses: task.losses + 1, availableAt: draft.time() })
     // Elsewhere it may still run, and no longer than it may.
     const deadline = task.deadlineAt === undefined ? {} : { deadlineAt: task.deadlineAt }
@@ -339,6 +340,11 @@ function timedOut(draft: Draft, task: Task, moment: Moment): void {
 // A value is news only for a chart that asked for its snapshots.
 function valueEvent({ id, sync, input }: Task, value: Json): ChartEvent | undefined {
   return sync === true ? snapshotEvent(id, { status: 'active', context: value, input: input ?? null }) : undefined
+}
+
+// Work that gets further each time is not what takes its process down.
+function crashesAfter(task: Task, steps: number): number {
+  return steps > task.steps ? 1 : task.crashes + 1
 }
 
 function lossError({ recovery }: TaskSettings, task: Task, reason: string): Json | undefined {

@@ -138,6 +138,17 @@ describe('outside work', () => {
 })
 
 describe('logic that goes on', () => {
+  fidelity('a callback goes on over any number of restarts, for it lives as long as its state', {
+    build: (outside) =>
+      setup({ actors: { ear: outside.callback('ear') } }).createMachine({
+        initial: 'on',
+        states: { on: { invoke: { src: 'ear' }, on: { GO: 'end' } }, end: { type: 'final' } },
+      }),
+    commands: [],
+    script: [wait(1_000), wait(1_000), wait(1_000), wait(1_000), tell('ear', 'GO')],
+    end: { value: 'end', outcome: 'success' },
+  })
+
   fidelity('a callback is sent to by its id, and events are forwarded to it', {
     build: (outside) =>
       setup({ actors: { ear: outside.callback('ear') } }).createMachine({
@@ -158,7 +169,7 @@ describe('logic that goes on', () => {
         output: ({ context }) => context.answers,
       }),
     commands: ['SAY', 'WHISPER', 'END'],
-    isOneLongWork: true,
+
     script: [
       command('SAY', { text: 'hello' }),
       command('WHISPER', { text: 'psst' }),

@@ -264,7 +264,7 @@ describe('corners of work', () => {
           end: { type: 'final' },
         },
       }),
-    isOneLongWork: true,
+
     commands: [],
     script: [tell('ear', 'SOUND'), tell('ear', 'SOUND')],
     end,

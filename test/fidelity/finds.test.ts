@@ -23,53 +23,17 @@ function find(sentence: string, course: Course, restart: 'stop' | 'crash' = 'sto
 
 const end = { value: 'end', outcome: 'success' } as const
 
-const listening: Pick<Course, 'build' | 'commands' | 'end'> = {
-  build: (outside) =>
-    createMachine({
-      initial: 'on',
-      states: { on: { invoke: { src: 'ear' }, on: { GO: 'end' } }, end: { type: 'final' } },
-    }).provide({ actors: { ear: outside.callback('ear') } }),
-  commands: ['GO'],
-  end,
-}
-
 describe('callbacks', () => {
-  find('a callback may tell an event that a person may send too', { ...listening, script: [tell('ear', 'GO')] })
-
-  find(
-    'a callback goes on over three crashes, for it lives as long as its state',
-    { ...listening, script: [wait(1_000), wait(1_000), wait(1_000), command('GO')] },
-    'crash',
-  )
-})
-
-describe('callbacks of one logic', () => {
-  // Lost twice, they are suspects, of which one runs at a time; and a callback never ends.
-  find(
-    'two callbacks of one logic both go on over two crashes',
-    {
-      build: (outside) =>
-        createMachine({
-          context: { heard: 0 },
-          initial: 'on',
-          states: {
-            on: {
-              invoke: [
-                { id: 'left', src: 'ear' },
-                { id: 'right', src: 'ear' },
-              ],
-              on: { SOUND: { actions: assign({ heard: ({ context }) => context.heard + 1 }) } },
-              always: { guard: ({ context }) => context.heard === 4, target: 'end' },
-            },
-            end: { type: 'final' },
-          },
-        }).provide({ actors: { ear: outside.callback('ear') } }),
-      commands: [],
-      script: [tell('ear', 'SOUND'), tell('ear', 'SOUND')],
-      end,
-    },
-    'crash',
-  )
+  find('a callback may tell an event that a person may send too', {
+    build: (outside) =>
+      createMachine({
+        initial: 'on',
+        states: { on: { invoke: { src: 'ear' }, on: { GO: 'end' } }, end: { type: 'final' } },
+      }).provide({ actors: { ear: outside.callback('ear') } }),
+    commands: ['GO'],
+    script: [tell('ear', 'GO')],
+    end,
+  })
 })
 
 describe('promises', () => {

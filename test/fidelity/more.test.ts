@@ -25,7 +25,7 @@ describe('the vital signs of a patient', () => {
       }),
     input: { patient: 'kim' },
     commands: ['SWITCH_OFF'],
-    isOneLongWork: true,
+
     script: [
       tell('monitor', 'TEMPERATURE', { value: 37 }),
       tell('monitor', 'PULSE', { value: 130 }),
@@ -47,7 +47,7 @@ describe('the vital signs of a patient', () => {
       }),
     input: { patient: 'kim' },
     commands: ['SWITCH_OFF'],
-    isOneLongWork: true,
+
     script: [
       tell('monitor', 'TEMPERATURE', { value: 40 }),
       tell('monitor', 'TEMPERATURE', { value: 41 }),
