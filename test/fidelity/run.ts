@@ -40,11 +40,14 @@ export function fidelity(sentence: string, course: Course): void {
       await checkCourse(course, restart)
     })
   }
-  test(`${sentence}, on a file`, async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'jobchart-fidelity-'))
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
-    await checkCourse(course, 'stop', sqliteStorage(join(folder, 'jobs.db')))
-  })
+  for (const restart of ['stop', 'crash'] as const) {
+    if (restart === 'crash' && course.isOneLongWork) continue
+    test(`${sentence}, ${RESTARTS[restart]}, on a file`, async () => {
+      const folder = mkdtempSync(join(tmpdir(), 'jobchart-fidelity-'))
+      onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+      await checkCourse(course, restart, sqliteStorage(join(folder, 'jobs.db')))
+    })
+  }
 }
 
 /** Runs a course live and durably, and compares them after every event. */
