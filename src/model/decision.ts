@@ -149,7 +149,7 @@ export function end(
       draft.events.push({ type: 'task.stopped', task: task.id })
     } else if (result.ok) {
       draft.remove(task)
-      draft.receive(doneEvent(task.id, result.output))
+      draft.receiveEnd(task, doneEvent(task.id, result.output))
     } else {
       failed(draft, task, result.error, moment)
     }
@@ -224,7 +224,7 @@ export function lose(
     const error = left === undefined ? undefined : lossError(settings, left, reason)
     if (left === undefined || error === undefined) return
     draft.remove(left)
-    draft.receive(errorEvent(left.id, error))
+    draft.receiveEnd(left, errorEvent(left.id, error))
   })
 }
 
@@ -243,7 +243,7 @@ export function release(
     draft.events.push({ type: 'task.released', task: task.id })
     if (isToldToStop(task)) {
       draft.remove(task)
-      draft.receive(errorEvent(task.id, stopError(task, 'it was told to stop, and its engine stopped first')))
+      draft.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop, and its engine stopped first')))
     } else draft.put(offered(task, { attempt: task.attempt - 1, availableAt: draft.time() }))
   })
 }
@@ -281,7 +281,7 @@ function failed(draft: Draft, task: Task, error: Json, moment: Moment): void {
   const availableAt = nextAttemptAt(draft, task, moment)
   if (availableAt === undefined) {
     draft.remove(task)
-    draft.receive(errorEvent(task.id, error))
+    draft.receiveEnd(task, errorEvent(task.id, error))
     return
   }
   draft.put(offered(task, { availableAt, losses, crashes: 0 }))
@@ -317,7 +317,7 @@ function leaked(draft: Draft, task: Task): void {
   draft.gone(task)
   draft.events.push({ type: 'task.leaked', task: task.id })
   if (task.status === 'stopping') return
-  draft.receive(errorEvent(task.id, stopError(task, 'it was told to stop, and did not in its grace')))
+  draft.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop, and did not in its grace')))
 }
 
 function timedOut(draft: Draft, task: Task, moment: Moment): void {
@@ -333,7 +333,7 @@ function timedOut(draft: Draft, task: Task, moment: Moment): void {
     draft.put(again === undefined ? stopped : { ...stopped, again, crashes: 0 })
   } else if (again === undefined) draft.remove(task)
   else draft.put(offered(task, { availableAt: again, losses: lossesOf(task), crashes: 0 }))
-  if (again === undefined) draft.receive(errorEvent(task.id, error))
+  if (again === undefined) draft.receiveEnd(task, errorEvent(task.id, error))
   else noteRetry(draft, task, again, error)
 }
 

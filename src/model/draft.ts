@@ -1,16 +1,19 @@
 import type { SendAction, StartAction } from './chart-action.ts'
 import type { Decision, JobDecision } from './decision.ts'
 import { type AnyJobType, childTypeOf } from './definition.ts'
+import { forgetEnded, noteEnded } from './ended.ts'
 import type { EventDraft } from './event.ts'
 import type { Family } from './family.ts'
+import { firstActions } from './first-actions.ts'
 import { type InlineMove, moveInline, startInline } from './inline.ts'
 import { isBusy, type Job } from './job.ts'
 import { isAtRest, isKept, migrationOf } from './migration.ts'
 import { type OpenJob, recordMigration, recordMove, standAt } from './move-record.ts'
-import { childRecord, doneEvent, errorEvent, errorValue, newTask, offered, snapshotEvent } from './record.ts'
-import { isStop, stopError, stopping, withMessage } from './stop.ts'
+import { childRecord, endEvent, errorEvent, newTask, offered, settingsOf, snapshotEvent } from './record.ts'
+import { isLeft, isStop, stopError, stopping, withMessage } from './stop.ts'
 import type { Json } from './storable.ts'
 import type { Task } from './task.ts'
+import { setTimer } from './timer.ts'
 import type { ChartAction, ChartEnd, ChartEvent, Move, Origin } from './transition.ts'
 
 /** A job while a decision is made of it: what the chart asks for becomes tasks, timers and events of the record. */
@@ -29,6 +32,8 @@ export class Draft {
   /** Events for children that start later in the same move. */
   readonly #early = new Map<number, ChartEvent[]>()
   #isMoving = false
+  /** The parent left the invoke in the midst of a move. */
+  #isLeft = false
   #handled: boolean | undefined
   #changed = false
   #isNew: boolean
@@ -90,11 +95,13 @@ export class Draft {
     this.#over.push(task.entry)
   }
 
-  /** Makes the first move of a new job. */
-  begin(): void {
+  /** Makes the first move of a new job. What was sent to it before stands first in its mailbox. */
+  begin(early: readonly ChartEvent[] = []): void {
     this.#isMoving = true
+    this.#mailbox = [...early]
     const input = this.type.chartTakesInput ? this.job.input : undefined
-    this.#apply(this.type.chart.start(input, this.#origin()), { type: 'xstate.init' })
+    const move = this.type.chart.start(input, this.#origin())
+    this.#apply({ ...move, actions: firstActions(this.type, move) }, { type: 'xstate.init' })
     this.#drain()
   }
 
@@ -117,9 +124,15 @@ export class Draft {
 
   /** Takes an event: at once, or after the one that is being taken. */
   receive(event: ChartEvent): void {
-    if (this.job.phase === 'settled') return
+    if (this.job.phase === 'settled' || this.#isLeft) return
     this.#mailbox.push(event)
     if (!this.#isMoving) this.#drain()
+  }
+
+  /** Takes the end of a child, which the chart goes on to know until it leaves it. */
+  receiveEnd(task: Task, event: ChartEvent): void {
+    if (this.job.phase !== 'settled') noteEnded(this.job, task)
+    this.receive(event)
   }
 
   /** Taken only where the chart names it: an unchanged machine with a wildcard must not be moved by the executor. */
@@ -135,27 +148,26 @@ export class Draft {
       return
     }
     if (isLeft(task)) return
-    if (task.child !== undefined) {
-      this.#family.draft(task.child).receive(event)
-      return
-    }
-    this.touch()
-    if (task.status === 'inline') this.#moved(task, moveInline(this.type, task, event))
+    if (task.child !== undefined) this.#family.draft(task.child).receive(event)
+    else if (task.status === 'inline') this.#moved(task, moveInline(this.type, task, event))
     else this.#tell(task, event)
   }
 
   #tell(task: Task, event: ChartEvent): void {
+    this.touch()
     const told = withMessage(this.type, task, event, this.graceFrom())
     // Work that has not begun, and is not to, has ended; so has an attempt that was only to be made again.
     const isOver = isStop(event as Json) && (task.status === 'offered' || task.status === 'stopping')
     if (!isOver) {
       this.put(told)
+      // A promise takes no event, but XState says of each again where it stands.
+      if (settingsOf(this.type, task).kind === 'promise') this.#tellStanding(task)
       return
     }
     const { again, ...rest } = told
     if (task.status === 'offered') this.remove(task)
     else this.put(rest)
-    this.receive(errorEvent(task.id, stopError(task, 'it was told to stop before it began')))
+    this.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop before it began')))
   }
 
   /** The grace of code that is asked to stop counts from when its executor has heard of it. */
@@ -172,8 +184,14 @@ export class Draft {
     }
   }
 
-  /** The parent left the invoke: the job and all below it stop. */
+  /** The parent left the invoke: the job and all below it stop, once the move that may have caused it is done. */
   stop(): void {
+    this.#isLeft = this.#isMoving
+    if (this.#isLeft) this.#mailbox = []
+    else this.#stopNow()
+  }
+
+  #stopNow(): void {
     if (this.job.phase === 'settled') return
     const from = this.job.status
     this.touch()
@@ -190,7 +208,7 @@ export class Draft {
     this.touch()
     if (isBusy(this.#family.draft(id).job)) this.put({ ...task, status: 'stopping' })
     else this.remove(task)
-    this.receive(event)
+    this.receiveEnd(task, event)
   }
 
   /** Nothing of a child runs any more. */
@@ -205,7 +223,7 @@ export class Draft {
   #origin(): Origin {
     const { parentInvoke } = this.job
     return {
-      children: this.job.tasks.filter((task) => !isLeft(task)),
+      children: [...(this.job.ended ?? []), ...this.job.tasks.filter((task) => !isLeft(task))],
       nextEntry: this.job.counter + 1,
       ...(parentInvoke === undefined ? {} : { parentInvoke }),
     }
@@ -220,6 +238,10 @@ export class Draft {
       else this.#tellSnapshot()
     }
     this.#isMoving = false
+    if (!this.#isLeft) return
+    this.#stopNow()
+    const { id, parentId } = this.job
+    if (parentId !== undefined && !isBusy(this.job)) this.#family.draft(parentId).forgetChild(id)
   }
 
   #move(event: ChartEvent): Move {
@@ -243,12 +265,7 @@ export class Draft {
       this.#isNew = false
     }
     for (const action of move.actions) if (action.kind === 'start') this.#early.set(action.entry, [])
-    for (const action of move.actions) {
-      // What it has just sent may have made its parent leave it: the rest is not done.
-      if (this.job.phase === 'settled') return
-      this.#act(action)
-    }
-    if (this.job.phase === 'settled') return
+    for (const action of move.actions) this.#act(action)
     if (move.end === undefined) this.#tellSnapshot()
     else this.#end(move.end)
   }
@@ -261,6 +278,7 @@ export class Draft {
       case 'leave': {
         const task = this.task(action.entry)
         if (task !== undefined) this.#leave(task)
+        forgetEnded(this.job, ({ entry }) => entry === action.entry)
         return
       }
       case 'send':
@@ -284,18 +302,25 @@ export class Draft {
     const { entry, id, src } = action
     // A history that remembers nothing enters a state again without having left it.
     for (const earlier of this.job.tasks.filter((each) => each.id === id)) this.#leave(earlier)
+    forgetEnded(this.job, (ended) => ended.id === id)
     const task = newTask(this.type, action, this.time())
     const child = childTypeOf(this.type, src)
-    if (child !== undefined) this.#startChild(task, child)
+    const early = this.#early.get(entry) ?? []
+    // First: it may end as it starts, and what would be kept for it then were kept without end.
+    this.#early.delete(entry)
+    if (child !== undefined) this.#startChild(task, child, early)
     else if (this.type.inline.has(src)) this.#startInline(task)
     else this.#offer(task)
-    for (const event of this.#early.get(entry) ?? []) this.deliver(entry, event)
-    this.#early.delete(entry)
+    if (child === undefined) for (const event of early) this.deliver(entry, event)
   }
 
   #offer(task: Task): void {
     this.job.tasks = [...this.job.tasks, task]
-    if (task.sync === true) this.receive(snapshotEvent(task.id, { status: 'active', input: task.input ?? null }))
+    this.#tellStanding(task)
+  }
+
+  #tellStanding({ id, sync, input }: Task): void {
+    if (sync === true) this.receive(snapshotEvent(id, { status: 'active', input: input ?? null }))
   }
 
   #startInline(task: Task): void {
@@ -303,17 +328,18 @@ export class Draft {
     this.#moved(task, startInline(this.type, task))
   }
 
-  #startChild(task: Task, type: AnyJobType): void {
+  #startChild(task: Task, type: AnyJobType, early: readonly ChartEvent[]): void {
     const id = this.#family.newId()
     this.job.tasks = [...this.job.tasks, { ...task, status: 'held', child: id }]
-    this.#family.open(type, childRecord(type, this.job, task, id, this.time())).begin()
+    this.#family.open(type, childRecord(type, this.job, task, id, this.time())).begin(early)
   }
 
   // Transition logic has moved: its state is kept, and an end of it is an event.
   #moved(task: Task, { snapshot, event }: InlineMove): void {
+    this.touch()
     if (snapshot === undefined) this.remove(task)
     else this.put({ ...task, status: 'inline', snapshot })
-    if (event !== undefined) this.receive(event)
+    if (event !== undefined) this.receiveEnd(task, event)
     else if (task.sync === true) this.receive(snapshotEvent(task.id, snapshot ?? null))
   }
 
@@ -334,23 +360,13 @@ export class Draft {
     if (!isBusy(child.job)) this.remove(task)
   }
 
-  #send({ to, event, delayMs, id }: SendAction): void {
+  #send(send: SendAction): void {
+    const { to, event } = send
     const { parentId } = this.job
-    if (delayMs !== undefined) this.#schedule({ to, event, delayMs, ...(id === undefined ? {} : { id }) })
+    if (send.delayMs !== undefined) setTimer(this.job, send, send.delayMs, this.time())
     else if (to === 'self') this.receive(event)
     else if (to !== 'parent') this.deliver(to, event)
     else if (parentId !== undefined) this.#family.draft(parentId).receive(event)
-  }
-
-  #schedule({ to, event, delayMs, id }: Omit<SendAction, 'kind' | 'delayMs'> & { readonly delayMs: number }): void {
-    if (delayMs === Number.POSITIVE_INFINITY) return
-    const timer = {
-      id: id ?? `delayed.${++this.job.counter}`,
-      event: event as { type: string },
-      dueAt: this.time() + delayMs,
-      ...(to === 'self' ? {} : { to }),
-    }
-    this.job.timers = [...this.job.timers.filter((other) => other.id !== timer.id), timer]
   }
 
   /** Fires a timer that has fallen due. */
@@ -362,11 +378,8 @@ export class Draft {
 
   #end(end: ChartEnd): void {
     this.#settle()
-    const { parentId, parentInvoke, id } = this.job
-    if (parentId === undefined || parentInvoke === undefined) return
-    const event =
-      end.kind === 'done' ? doneEvent(parentInvoke, end.output) : errorEvent(parentInvoke, errorValue(end.error))
-    this.#family.draft(parentId).childEnded(id, event)
+    const { parentId, parentInvoke = '', id } = this.job
+    if (parentId !== undefined) this.#family.draft(parentId).childEnded(id, endEvent(parentInvoke, end))
   }
 
   #settle(): void {
@@ -374,19 +387,15 @@ export class Draft {
     this.job.timers = []
     this.#mailbox = []
     for (const task of this.job.tasks) this.#leave(task)
+    delete this.job.ended
     this.job.endedAt = this.time()
   }
 
   #tellSnapshot(): void {
-    const { parentId, parentInvoke, id, state: value, context } = this.job
-    if (parentId === undefined || parentInvoke === undefined) return
+    const { parentId, parentInvoke = '', id, state: value, context } = this.job
+    if (parentId === undefined) return
     const parent = this.#family.draft(parentId)
     if (!parent.job.tasks.some((task) => task.child === id && task.status === 'held' && task.sync === true)) return
     parent.receive(snapshotEvent(parentInvoke, { status: 'active', value, context }))
   }
-}
-
-// What is stopping is no child of the chart any more, unless it is only stopped to be made again.
-function isLeft({ status, again }: Task): boolean {
-  return status === 'stopping' && again === undefined
 }

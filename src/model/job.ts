@@ -28,6 +28,9 @@ export interface Timer {
   readonly dueAt: number
 }
 
+/** A child that has ended: enough for its chart to address it. */
+export type EndedChild = Pick<Task, 'id' | 'src' | 'entry'>
+
 /** One stored run of a job type: a row, moved by a pure function. All times are whole milliseconds UTC. */
 export interface Job {
   readonly id: string
@@ -67,6 +70,8 @@ export interface Job {
   readonly priority: number
   readonly timers: readonly Timer[]
   readonly tasks: readonly Task[]
+  /** Children that have ended by themselves and that the chart has not left: it may still send to them, in vain. */
+  readonly ended?: readonly EndedChild[]
   /** The counter behind tokens and entries: raised at each, never reset. */
   readonly counter: number
   readonly createdAt: number

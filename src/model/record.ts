@@ -4,7 +4,7 @@ import { jobError } from './error.ts'
 import type { Job, Outcome } from './job.ts'
 import { assertStorable, type Json } from './storable.ts'
 import type { Task, TaskSettings } from './task.ts'
-import type { ChartEvent, Meaning } from './transition.ts'
+import type { ChartEnd, ChartEvent, Meaning } from './transition.ts'
 
 /** What every new job's record begins with. */
 export function newRecord(type: AnyJobType, at: number) {
@@ -78,6 +78,11 @@ export function doneEvent(id: string, output: Json | undefined): ChartEvent {
 /** XState's event for an actor that failed. */
 export function errorEvent(id: string, error: Json): ChartEvent {
   return { type: `xstate.error.actor.${id}`, error, actorId: id }
+}
+
+/** XState's event for a machine that has ended. */
+export function endEvent(id: string, end: ChartEnd): ChartEvent {
+  return end.kind === 'done' ? doneEvent(id, end.output) : errorEvent(id, errorValue(end.error))
 }
 
 /** XState's event for an actor that has moved. */

@@ -20,6 +20,11 @@ export function isStop(message: Json): message is { readonly type: 'task.stop' |
   return type === 'task.stop' || type === 'task.kill'
 }
 
+/** What is stopping is no child of the chart any more, unless it is only stopped to be made again. */
+export function isLeft({ status, again }: Task): boolean {
+  return status === 'stopping' && again === undefined
+}
+
 /** A stop was sent: the task's attempt is never made again. */
 export function isToldToStop({ inbox }: Task): boolean {
   return inbox.some(isStop)
