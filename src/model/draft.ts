@@ -362,11 +362,10 @@ export class Draft {
 
   #send(send: SendAction): void {
     const { to, event } = send
-    const { parentId } = this.job
     if (send.delayMs !== undefined) setTimer(this.job, send, send.delayMs, this.time())
     else if (to === 'self') this.receive(event)
     else if (to !== 'parent') this.deliver(to, event)
-    else if (parentId !== undefined) this.#family.draft(parentId).receive(event)
+    else if (this.job.parentId !== undefined) this.#family.draft(this.job.parentId).receive(event)
   }
 
   /** Fires a timer that has fallen due. */

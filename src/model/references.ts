@@ -17,9 +17,9 @@ export function persistRefs(context: unknown): { readonly value: unknown; readon
   return { value, hasRefs }
 }
 
-/** A stored context with its references made alive. One whose child is gone stays as it is stored. */
-export function reviveRefs(context: unknown, children: { readonly [id: string]: unknown }): unknown {
-  return replace(context, (each) => (isPersistedRef(each) ? (children[each.id] ?? each) : each))
+/** A stored context with its references made alive: `refOf` gives the reference to a child of an id. */
+export function reviveRefs(context: unknown, refOf: (id: string) => object): unknown {
+  return replace(context, (each) => (isPersistedRef(each) ? refOf(each.id) : each))
 }
 
 function isActorRef(value: object): value is { readonly id: string } {

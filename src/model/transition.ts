@@ -219,6 +219,8 @@ class MachineChart implements Chart {
     const refs = origin.children.map((child) => new ChildRef(child))
     this.#enter(origin, refs)
     const children: { [id: string]: ChildRef } = Object.fromEntries(refs.map((ref) => [ref.id, ref]))
+    // A machine may keep a reference to a child that it has stopped, and send to it in vain.
+    const refOf = (id: string) => (Object.hasOwn(children, id) ? children[id] : undefined) ?? goneRef(id)
     const history = Object.entries(place.historyValue ?? {}).map(([id, ids]) => [
       id,
       ids.flatMap((known) => this.#nodesById.get(known) ?? []),
@@ -226,7 +228,7 @@ class MachineChart implements Chart {
     return {
       ...this.#base(place.state),
       status: 'active',
-      context: place.hasRefs === true ? reviveRefs(place.context, children) : place.context,
+      context: place.hasRefs === true ? reviveRefs(place.context, refOf) : place.context,
       children,
       historyValue: Object.fromEntries(history),
       // The spread of a machine snapshot, its children replaced by what an inert scope needs of them.
@@ -241,6 +243,13 @@ class MachineChart implements Chart {
   #meaning(snapshot: Snapshot): Meaning {
     return remembered(this.#meanings, JSON.stringify(snapshot.value), () => meaningOf(snapshot._nodes))
   }
+}
+
+/** No child has this entry: what is sent to it reaches nobody. */
+const GONE = 0
+
+function goneRef(id: string): ChildRef {
+  return new ChildRef({ id, src: '', entry: GONE })
 }
 
 const NOWHERE: Meaning = { label: '', tags: new Set() }
