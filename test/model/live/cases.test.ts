@@ -1,0 +1,298 @@
+/** Machines of their own for the law: what a restart parts, and whatever the law has once found. */
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import {
+  type AnyActorRef,
+  assign,
+  cancel,
+  createMachine,
+  emit,
+  fromPromise,
+  raise,
+  sendParent,
+  sendTo,
+  stopChild,
+} from 'xstate'
+import * as decision from '../../../src/model/decision.ts'
+import * as definition from '../../../src/model/definition.ts'
+import { Walk } from './law.ts'
+import type { PromiseCreator } from './machines.ts'
+
+// XState's build for development warns of what is sent to an actor that is over.
+beforeEach(() => {
+  vi.spyOn(console, 'warn').mockImplementation(() => {})
+})
+afterEach(() => {
+  vi.restoreAllMocks()
+})
+
+type Actors = { readonly [name: string]: unknown }
+
+/** Both sides of a machine, which are compared after every event; each row is read from JSON before it. */
+function walkOf(config: object, actorsOf: (work: unknown) => Actors = () => ({})): Walk {
+  const make = (creator: PromiseCreator) => {
+    const work = fromPromise(creator)
+    return createMachine(config as never, { actors: { work, ...actorsOf(work) } } as never) as never
+  }
+  return new Walk({ ...decision, ...definition }, make)
+}
+
+const said = (text: string) => emit({ type: 'said', text } as never)
+const heard = assign({
+  heard: (scope: unknown) => [...scopeOf(scope).context.heard, scopeOf(scope).event.type],
+} as never)
+const hears = (...types: readonly string[]) => Object.fromEntries(types.map((type) => [type, { actions: heard }]))
+const quiet = { context: { heard: [] } }
+
+function scopeOf(scope: unknown) {
+  return scope as {
+    readonly context: { readonly heard: readonly string[]; readonly ref: AnyActorRef }
+    readonly event: { readonly type: string }
+  }
+}
+
+test('I8 case: timers that were set before a restart are cancelled after it', () => {
+  const walk = walkOf({
+    ...quiet,
+    initial: 'armed',
+    entry: raise({ type: 'LATE' }, { id: 'late', delay: 500 }),
+    on: { ...hears('LATE'), DISARM: { actions: cancel('late') } },
+    states: { armed: { after: { 1000: 'over' }, on: { GO: 'safe' } }, safe: {}, over: {} },
+  })
+  walk.pass(400)
+  expect(walk.view().timers).toHaveLength(2)
+  walk.send({ type: 'DISARM' })
+  walk.send({ type: 'GO' })
+  walk.pass(5_000)
+  expect(walk.view()).toMatchObject({ value: 'safe', context: { heard: [] }, timers: [] })
+})
+
+test('I8 case: children are held over a restart, and their own work with them', async () => {
+  const child = createMachine({
+    initial: 'one',
+    context: {},
+    states: {
+      one: { invoke: { id: 'first', src: 'work', onDone: 'two' } },
+      two: { after: { 300: 'three' } },
+      three: { invoke: { id: 'last', src: 'work', onDone: 'end' } },
+      end: { type: 'final' },
+    },
+    output: ({ event }: { readonly event: unknown }) => ({ of: (event as { readonly type: string }).type }),
+  } as never)
+  const walk = walkOf(
+    {
+      ...quiet,
+      initial: 'with',
+      states: {
+        with: { invoke: { id: 'kid', src: 'child', onDone: { target: 'after', actions: heard } } },
+        after: {},
+      },
+    },
+    (work) => ({ child: child.provide({ actors: { work } } as never) }),
+  )
+  walk.work('claim', '/kid/first')
+  walk.work('lose', '/kid/first')
+  await walk.end('/kid/first', true, 1)
+  walk.pass(300)
+  walk.work('claim', '/kid/last')
+  await walk.end('/kid/last', true, 2)
+  expect(walk.view()).toMatchObject({ value: 'after', context: { heard: ['xstate.done.actor.kid'] }, children: {} })
+})
+
+test('I8 case: delayed sends are chained to a first one: to a child, to its parent, to itself', () => {
+  const child = createMachine({
+    ...quiet,
+    on: { PING: { actions: [heard, sendParent({ type: 'PONG' }, { delay: 20 })] } },
+  } as never)
+  const walk = walkOf(
+    {
+      ...quiet,
+      invoke: { id: 'kid', src: 'child' },
+      on: {
+        GO: { actions: sendTo('kid', { type: 'PING' }, { delay: 10 }) },
+        PONG: { actions: [heard, raise({ type: 'LAST' }, { delay: 30 })] },
+        LAST: { actions: heard },
+      },
+    },
+    () => ({ child }),
+  )
+  walk.send({ type: 'GO' })
+  walk.pass(59)
+  expect(walk.view().context).toEqual({ heard: ['PONG'] })
+  walk.pass(1)
+  expect(walk.view()).toMatchObject({ context: { heard: ['PONG', 'LAST'] }, timers: [] })
+})
+
+test('I8 case: a send to a child that has ended goes nowhere while its state is not left', async () => {
+  const walk = walkOf({
+    ...quiet,
+    invoke: { id: 'w', src: 'work' },
+    on: { GO: { actions: [sendTo('w', { type: 'PING' }), heard] } },
+  })
+  await walk.end('/w', true, 1)
+  walk.send({ type: 'GO' })
+  expect(walk.view()).toMatchObject({ status: 'active', context: { heard: ['GO'] } })
+})
+
+test('I8 case: a send by the reference to a child that was stopped goes nowhere', () => {
+  const walk = walkOf({
+    context: ({ spawn }: { readonly spawn: (src: string, options: object) => unknown }) => ({
+      heard: [],
+      ref: spawn('work', { id: 'kept' }),
+    }),
+    on: {
+      STOP: { actions: stopChild('kept') },
+      GO: { actions: [sendTo((scope: unknown) => scopeOf(scope).context.ref, { type: 'PING' }), heard] },
+    },
+  })
+  walk.send({ type: 'GO' })
+  walk.send({ type: 'STOP' })
+  walk.send({ type: 'GO' })
+  expect(walk.view().context).toEqual({ heard: ['GO', 'GO'], ref: { ref: 'kept' } })
+})
+
+test('I8 case: a child that ends as it starts takes nothing of what was sent to it before', () => {
+  const child = createMachine({ initial: 'end', states: { end: { type: 'final' } } })
+  const walk = walkOf(
+    {
+      ...quiet,
+      initial: 'idle',
+      states: {
+        idle: { on: { GO: 'with' } },
+        with: {
+          entry: sendTo('kid', { type: 'PING' }),
+          invoke: { id: 'kid', src: 'child', onDone: { actions: heard } },
+        },
+      },
+    },
+    () => ({ child }),
+  )
+  walk.send({ type: 'GO' })
+  expect(walk.view()).toMatchObject({ value: 'with', context: { heard: ['xstate.done.actor.kid'] } })
+})
+
+test('I8 case: what was sent to a child before it starts stands first in its mailbox', () => {
+  const child = createMachine({
+    ...quiet,
+    entry: sendTo(({ self }) => self, { type: 'OWN' }),
+    on: hears('OWN', 'PING'),
+  } as never)
+  const walk = walkOf(
+    {
+      ...quiet,
+      initial: 'idle',
+      states: {
+        idle: { on: { GO: 'with' } },
+        with: { entry: sendTo('kid', { type: 'PING' }), invoke: { id: 'kid', src: 'child' } },
+      },
+    },
+    () => ({ child }),
+  )
+  walk.send({ type: 'GO' })
+  expect(walk.view().children).toMatchObject({ kid: { machine: { context: { heard: ['PING', 'OWN'] } } } })
+})
+
+test('I8 case: a child whose message makes its parent leave it does the rest of its move', () => {
+  const child = createMachine({
+    after: { 10: { actions: [sendParent({ type: 'LEAVE' }), said('still here'), sendParent({ type: 'AFTER' })] } },
+  } as never)
+  const walk = walkOf(
+    {
+      ...quiet,
+      initial: 'with',
+      on: hears('AFTER'),
+      states: { with: { invoke: { id: 'kid', src: 'child' }, on: { LEAVE: 'without' } }, without: {} },
+    },
+    () => ({ child }),
+  )
+  walk.pass(10)
+  expect(walk.view()).toMatchObject({
+    value: 'without',
+    context: { heard: ['AFTER'] },
+    emitted: { '/kid': ['[{"type":"said","text":"still here"}]'] },
+    children: {},
+  })
+})
+
+test('I8 case: a new machine starts its children before all else that its first move asks for', () => {
+  const child = createMachine({ context: {}, entry: sendParent({ type: 'PONG' }) } as never)
+  const walk = walkOf(
+    {
+      ...quiet,
+      entry: sendTo(({ self }: { readonly self: AnyActorRef }) => self, { type: 'OWN' }),
+      invoke: { id: 'kid', src: 'child' },
+      on: hears('OWN', 'PONG'),
+    },
+    () => ({ child }),
+  )
+  expect(walk.view().context).toEqual({ heard: ['PONG', 'OWN'] })
+})
+
+test('I8 case: a first move that throws has emitted nothing', () => {
+  const broken = () => {
+    throw new Error('broken')
+  }
+  const walk = walkOf({ ...quiet, entry: [said('here'), assign(broken as never)] })
+  expect(walk.view()).toMatchObject({ status: 'error', error: 'broken', emitted: {} })
+})
+
+test('I8 case: a promise whose snapshots are asked for says again where it stands when it is sent to', () => {
+  const walk = walkOf({
+    ...quiet,
+    invoke: { id: 'w', src: 'work', onSnapshot: { actions: heard } },
+    on: { GO: { actions: sendTo('w', { type: 'PING' }) } },
+  })
+  walk.send({ type: 'GO' })
+  expect(walk.view().context).toEqual({ heard: ['xstate.snapshot.w', 'xstate.snapshot.w'] })
+})
+
+// Not mended: a stored job knows its own children, and a machine of several jobs has no system of its own.
+test.fails('I8 case: a child finds a sibling by its system id', () => {
+  const child = createMachine({
+    on: { GO: { actions: sendTo(({ system }) => system.get('known'), { type: 'PING' }) } },
+  } as never)
+  const sibling = createMachine({ ...quiet, on: hears('PING') } as never)
+  const walk = walkOf(
+    {
+      ...quiet,
+      invoke: [
+        { id: 'kid', src: 'child' },
+        { id: 'other', src: 'sibling', systemId: 'known' },
+      ],
+      on: { GO: { actions: sendTo('kid', { type: 'GO' }) } },
+    },
+    () => ({ child, sibling }),
+  )
+  walk.send({ type: 'GO' })
+})
+
+// Not mended: XState's own record of what is due keeps the second alone, but its clock still rings for the first.
+test.fails('I8 case: a delayed raise of the same id, set again, fires twice', () => {
+  const walk = walkOf({
+    ...quiet,
+    on: { GO: { actions: raise({ type: 'LATE' }, { id: 'late', delay: 100 }) }, ...hears('LATE') },
+  })
+  walk.send({ type: 'GO' })
+  walk.pass(50)
+  walk.send({ type: 'GO' })
+  walk.pass(200)
+})
+
+// Not mended: XState sets its timers beside the first ones, which nothing can cancel any more.
+test.fails('I8 case: a history that leads, from within, to a state that was not left sets its timers twice', () => {
+  const walk = walkOf({
+    ...quiet,
+    initial: 'outer',
+    states: {
+      outer: {
+        initial: 'inner',
+        states: {
+          inner: { after: { 100: { actions: heard } }, on: { GO: '#back' } },
+          back: { id: 'back', type: 'history' },
+        },
+      },
+    },
+  })
+  walk.pass(50)
+  walk.send({ type: 'GO' })
+  walk.pass(200)
+})
