@@ -46,6 +46,7 @@ export type { JobView } from './engine/view.ts'
 export type { TaskEnd } from './model/decision.ts'
 export {
   type AnyJobType,
+  type CommandOf,
   type CommandSchemas,
   defineJob,
   type ExecuteOptions,
