@@ -26,9 +26,9 @@ const faults: readonly Fault[] = [
   },
   {
     what: 'the context is not taken from the next snapshot',
-    file: 'draft.ts',
-    text: 'this.job.context = place.context',
-    with: 'this.job.context = this.#isNew ? place.context : this.job.context',
+    file: 'move-record.ts',
+    text: 'job.context = place.context',
+    with: 'job.context = job.revision === 0 ? place.context : job.context',
   },
   {
     what: 'references are not made alive',
@@ -68,7 +68,7 @@ const faults: readonly Fault[] = [
   },
   {
     what: 'a delayed send to the parent is lost',
-    file: 'draft.ts',
+    file: 'timer.ts',
     text: "...(to === 'self' ? {} : { to }),",
     with: "...(typeof to === 'string' ? {} : { to }),",
   },
@@ -110,9 +110,9 @@ const faults: readonly Fault[] = [
   },
   {
     what: 'the output of a child is not told',
-    file: 'draft.ts',
-    text: 'doneEvent(parentInvoke, end.output)',
-    with: 'doneEvent(parentInvoke, undefined)',
+    file: 'record.ts',
+    text: 'doneEvent(id, end.output)',
+    with: 'doneEvent(id, undefined)',
   },
   {
     what: 'transition logic begins anew with each event',
