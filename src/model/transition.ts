@@ -236,7 +236,11 @@ class MachineChart implements Chart {
   }
 
   #base(state: Json): Snapshot {
-    const compute = () => this.#machine.resolveState({ value: state as never, context: {} }) as Snapshot
+    const compute = () => {
+      const base = this.#machine.resolveState({ value: state as never, context: {} }) as Snapshot
+      // XState lists them by depth, and takes the eventless transitions of several regions in the order of this list.
+      return { ...base, _nodes: [...base._nodes].sort((a, b) => a.order - b.order) } as Snapshot
+    }
     return remembered(this.#places, JSON.stringify(state), compute)
   }
 
