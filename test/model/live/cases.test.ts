@@ -245,6 +245,41 @@ test('I8 case: a promise whose snapshots are asked for says again where it stand
   expect(walk.view().context).toEqual({ heard: ['xstate.snapshot.w', 'xstate.snapshot.w'] })
 })
 
+const ready = {
+  context: { isReady: false },
+  on: { READY: { actions: assign({ isReady: true } as never) } },
+}
+const once = (text: string) => ({
+  always: { guard: (scope: unknown) => readyOf(scope), target: 'end', actions: said(text) },
+})
+
+function readyOf(scope: unknown): boolean {
+  return (scope as { readonly context: { readonly isReady: boolean } }).context.isReady
+}
+
+test('I8 case: eventless transitions of several regions are taken in the order of the document, not of their depth', () => {
+  const deep = { initial: 'b', states: { b: once('deep'), end: {} } }
+  const walk = walkOf({
+    ...ready,
+    type: 'parallel',
+    states: {
+      first: { initial: 'a', states: { a: deep } },
+      second: { initial: 'a', states: { a: once('flat'), end: {} } },
+    },
+  })
+  walk.send({ type: 'READY' })
+  expect(walk.view().emitted).toEqual({ '': ['[{"type":"said","text":"deep"},{"type":"said","text":"flat"}]'] })
+})
+
+// XState takes them in the order in which the states were entered, and forgets it as soon as it persists.
+test('I8 case: a run is followed no further than eventless transitions in the order of their entry', () => {
+  const region = (text: string) => ({ initial: 'a', states: { a: { on: { [text]: 'b' } }, b: once(text), end: {} } })
+  const walk = walkOf({ ...ready, type: 'parallel', states: { first: region('ONE'), second: region('TWO') } })
+  walk.send({ type: 'TWO' })
+  walk.send({ type: 'ONE' })
+  expect(() => walk.send({ type: 'READY' })).toThrow('in the order of their entry')
+})
+
 // Not mended: a stored job knows its own children, and a machine of several jobs has no system of its own.
 test.fails('I8 case: a child finds a sibling by its system id', () => {
   const child = createMachine({

@@ -25,6 +25,12 @@ const faults: readonly Fault[] = [
     with: 'historyValue: {},',
   },
   {
+    what: 'eventless transitions are taken by the depth of their states',
+    file: 'transition.ts',
+    text: '.sort((a, b) => a.order - b.order) } as Snapshot',
+    with: '} as Snapshot',
+  },
+  {
     what: 'the context is not taken from the next snapshot',
     file: 'move-record.ts',
     text: 'job.context = place.context',

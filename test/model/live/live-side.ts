@@ -9,6 +9,7 @@ import {
   type AnyActorRef,
   type AnyMachineSnapshot,
   type AnyStateMachine,
+  type AnyStateNode,
   createActor,
   type InspectionEvent,
   SimulatedClock,
@@ -63,6 +64,8 @@ export class LiveSide {
    * XState delivers it, and the last snapshot of transition logic that it stops, even to a state entered again.
    */
   readonly #late = new WeakSet<object>()
+  /** The active states of each machine after its last microstep. */
+  readonly #nodes = new WeakMap<object, readonly AnyStateNode[]>()
   /** Machines that ended in their first move: XState starts what they spawned by an assign, though it is stopped already. */
   readonly #overAtOnce = new WeakSet<object>()
 
@@ -192,9 +195,18 @@ export class LiveSide {
     if (snapshot.status !== 'active') this.note('sent to a child that is over')
   }
 
-  #noteMicrostep({ actorRef, event, _transitions }: Extract<InspectionEvent, { type: '@xstate.microstep' }>): void {
+  #noteMicrostep({
+    actorRef,
+    event,
+    _transitions,
+    snapshot: after,
+  }: Extract<InspectionEvent, { type: '@xstate.microstep' }>): void {
     const actor = actorRef as unknown as { readonly _snapshot?: AnyMachineSnapshot; readonly _syncSnapshot?: boolean }
     const snapshot = actor._snapshot
+    const before = this.#nodes.get(actorRef) ?? snapshot?._nodes ?? []
+    this.#nodes.set(actorRef, (after as AnyMachineSnapshot)._nodes)
+    const isEventless = _transitions.some(({ eventType }) => eventType === '')
+    if (isEventless && isOutOfOrder(before)) this.endOfRun ??= 'always in several regions, in the order of their entry'
     const isHeard = _transitions.length > 0 || event.type.startsWith('xstate.error.') || actor._syncSnapshot === true
     if (isHeard && this.#late.has(event)) this.endOfRun ??= 'an event of a child that was left'
     for (const { eventType, target } of _transitions) {
@@ -272,6 +284,15 @@ function isOrphan(actor: AnyActorRef): boolean {
   if (parent === undefined) return false
   const snapshot = (parent as unknown as { readonly _snapshot?: { readonly status: string } })._snapshot
   return snapshot?.status === 'error' || isOrphan(parent)
+}
+
+// XState takes such transitions in the order in which the leaves were entered, and in that of the document as soon as it
+// has restored the machine from its own persisted snapshot.
+function isOutOfOrder(nodes: readonly AnyStateNode[]): boolean {
+  const isEventless = (node: AnyStateNode | undefined): boolean =>
+    node !== undefined && (node.always !== undefined || isEventless(node.parent))
+  const leaves = nodes.filter((node) => node.type === 'atomic' || node.type === 'final').filter(isEventless)
+  return leaves.some(({ order }, index) => index > 0 && order < (leaves[index - 1]?.order ?? 0))
 }
 
 function messageOf(error: unknown): string {
