@@ -18,11 +18,14 @@ import {
   MissingJob,
   type Moment,
   type Relatives,
+  send,
 } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError, jobNotFound } from '../model/error.ts'
 import { type Actor, eventRow } from '../model/event.ts'
 import { claimableTasks, type Job, wakeAt } from '../model/job.ts'
+import { storableCopy } from '../model/storable.ts'
+import type { ChartEvent } from '../model/transition.ts'
 import type { JobWrite, SideWrite, UnitResult, Write, WrittenRow } from '../port/storage.ts'
 import { isNotWritten } from './commit.ts'
 import { type Core, ENGINE } from './core.ts'
@@ -52,7 +55,7 @@ export async function advance(core: Core, change: Change): Promise<Job> {
     const type = core.types.require(job)
     const decision = await decideWith(core, (relatives) => change.decide(type, job, moment(core), relatives))
     if (!decision.changed) {
-      runEffects(decision)
+      runEffects(core, decision)
       return job
     }
     const result = await land(core, decision, change)
@@ -103,7 +106,7 @@ export async function land(
   if (result.status !== 'applied') throw refusal(result)
   for (const { events, sequence } of result.rows) core.publisher.publish(events, sequence)
   for (const landing of landings) {
-    runEffects(landing.decided)
+    runEffects(core, landing.decided)
     if (isClaimed(landing, result.rows)) landing.claimed?.runEffects()
   }
   for (const landing of landings) dispatchLanding(core, landing, result.rows)
@@ -153,7 +156,7 @@ function claimAtOnce(core: Core, by: Actor, decided: JobDecision, withoutSteps: 
     entry: task.entry,
     write: { job: claimed.job, events: row, also },
     giveBackRoom,
-    runEffects: () => runEffects(claimed),
+    runEffects: () => runEffects(core, claimed),
   }
 }
 
@@ -221,6 +224,16 @@ async function load(core: Core, id: string): Promise<Job> {
   return job
 }
 
+// What an action sends by `self.send` comes when it comes, as the action itself.
+async function tellJob(core: Core, jobId: string, event: ChartEvent): Promise<void> {
+  const stored = storableCopy(event, 'event', true) as unknown as ChartEvent
+  await advance(core, {
+    jobId,
+    by: ENGINE,
+    decide: (type, job, at, relatives) => send(type, job, stored, at, relatives),
+  })
+}
+
 function refusal(result: Exclude<UnitResult, { status: 'applied' | 'conflict' }>): JobchartError {
   switch (result.status) {
     case 'stale':
@@ -237,10 +250,11 @@ function refusal(result: Exclude<UnitResult, { status: 'applied' | 'conflict' }>
 }
 
 /** Runs the machine's own actions, best effort: one that throws, or rejects, harms neither the job nor the next action. */
-export function runEffects({ effects }: JobDecision): void {
+export function runEffects(core: Core, { job, effects }: JobDecision): void {
+  const sendToSelf = (event: ChartEvent) => void tellJob(core, job.id, event).catch(() => {})
   for (const run of effects) {
     try {
-      Promise.resolve(run()).catch(() => {})
+      Promise.resolve(run(sendToSelf)).catch(() => {})
     } catch {
       // A lasting effect belongs in an invoke, whose failure the chart hears of.
     }

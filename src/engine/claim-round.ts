@@ -57,6 +57,6 @@ export class ClaimRound {
 
   /** Runs the machines' own actions, after the claim was committed. */
   runEffects(): void {
-    for (const decision of this.#claimed) runEffects(decision)
+    for (const decision of this.#claimed) runEffects(this.#core, decision)
   }
 }

@@ -1,5 +1,6 @@
 import { JobchartError } from './error.ts'
 import { type CapturedAction, ChildRef, type InertScope, PARENT } from './inert-scope.ts'
+import { KIN, persistRefs } from './references.ts'
 import { type Json, storableCopy } from './storable.ts'
 import type { ChartEvent, Origin } from './transition.ts'
 
@@ -14,7 +15,10 @@ export type ChartAction =
   | { readonly kind: 'cancelTimer'; readonly id: string }
   | { readonly kind: 'emit'; readonly event: Json }
   | { readonly kind: 'log'; readonly text: string }
-  | { readonly kind: 'effect'; readonly run: () => unknown }
+  | { readonly kind: 'effect'; readonly run: Effect }
+
+/** An action of the machine's own: `send` is what it has as `self.send`. */
+export type Effect = (send: (event: ChartEvent) => void) => unknown
 
 /** A child starts: a task, a child job, or logic that moves with the job. */
 export interface StartAction {
@@ -64,23 +68,24 @@ function readAction(action: CapturedAction, reader: Reader): ChartAction | undef
     case 'xstate.stopChild':
       return action.params instanceof ChildRef ? { kind: 'leave', entry: action.params.entry } : undefined
     case 'xstate.raise':
-      return typeof params.delay === 'number' ? readSend(params, 'self') : undefined
+      return typeof params.delay === 'number' ? readSend(params, 'self', reader) : undefined
     case 'xstate.sendTo': {
       const to = addressOf(params.to, reader)
-      return to === undefined ? undefined : readSend(params, to)
+      return to === undefined ? undefined : readSend(params, to, reader)
     }
     case 'xstate.cancel':
       return { kind: 'cancelTimer', id: String(params.sendId) }
     case 'xstate.emit':
-      return { kind: 'emit', event: storableCopy(params.event, 'emit', true) }
+      return { kind: 'emit', event: stored(params.event, 'emit', reader) }
     case 'xstate.log':
       return { kind: 'log', text: logText(params.label, params.value) }
     default:
-      return readEffect(action)
+      return readEffect(action, reader)
   }
 }
 
-function readStart({ actorRef }: Params, { scope, entries, stopped }: Reader): ChartAction | undefined {
+function readStart({ actorRef }: Params, reader: Reader): ChartAction | undefined {
+  const { scope, entries, stopped } = reader
   const created = scope.created.find(({ ref }) => ref === actorRef)
   const entry = entries.get(actorRef)
   // An unknown name is only a warning of XState's, and starts nothing.
@@ -95,7 +100,7 @@ function readStart({ actorRef }: Params, { scope, entries, stopped }: Reader): C
     id: ref.id,
     src: ref.src,
     sync: ref._syncSnapshot === true,
-    ...(input === undefined ? {} : { input: storableCopy(input, `input of "${ref.id}"`, true) }),
+    ...(input === undefined ? {} : { input: stored(input, `input of "${ref.id}"`, reader) }),
     ...(ref.systemId === undefined ? {} : { systemId: ref.systemId }),
   }
 }
@@ -109,12 +114,12 @@ function addressOf(to: unknown, { scope, entries, stopped }: Reader): Address | 
   throw unsupported('sendTo an actor that is no child of the machine')
 }
 
-function readSend({ event, delay, id }: Params, to: Address): ChartAction {
+function readSend({ event, delay, id }: Params, to: Address, reader: Reader): ChartAction {
   return {
     kind: 'send',
     to,
     // What a machine sends was typed as an event; XState itself refuses anything else.
-    event: storableCopy(event, 'event', true) as unknown as ChartEvent,
+    event: stored(event, 'event', reader) as unknown as ChartEvent,
     ...(typeof delay === 'number' ? { delayMs: wholeDelay(delay) } : {}),
     ...(typeof id === 'string' ? { id } : {}),
   }
@@ -125,8 +130,24 @@ function wholeDelay(delay: number): number {
   return Number.isNaN(delay) ? 0 : Math.max(0, Math.ceil(delay))
 }
 
-function readEffect({ exec, info, params }: CapturedAction): ChartAction | undefined {
-  return exec === undefined ? undefined : { kind: 'effect', run: () => exec(info, params) }
+// Whoever gets it knows one other of its actors: the machine that hands it on, which is the parent of a child.
+function stored(value: unknown, name: string, { scope }: Reader): Json {
+  const kept = persistRefs(value, (ref) => {
+    if (ref === scope.self) return KIN.parent
+    throw unsupported(`the reference to "${ref.id}" in the ${name}`)
+  })
+  return storableCopy(kept.value, name, true)
+}
+
+// The scope serves other jobs by the time that the action runs.
+function readEffect({ exec, info, params }: CapturedAction, { scope }: Reader): ChartAction | undefined {
+  if (exec === undefined) return undefined
+  const snapshot = scope.self._snapshot
+  const run: Effect = (send) => {
+    const self = Object.create(scope.self, { send: { value: send }, getSnapshot: { value: () => snapshot } }) as unknown
+    return exec({ ...(info as object), self }, params)
+  }
+  return { kind: 'effect', run }
 }
 
 function logText(label: unknown, value: unknown): string {

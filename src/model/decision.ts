@@ -4,6 +4,7 @@
  * Each function here is pure: the same job, event and moment give the same decision. None knows a clock, a store or a
  * promise. Whoever commits the decision decides whether it took place.
  */
+import type { Effect } from './chart-action.ts'
 import type { AnyJobType } from './definition.ts'
 import type { Draft } from './draft.ts'
 import { jobError } from './error.ts'
@@ -45,7 +46,7 @@ export interface JobDecision {
   /** Entries of invokes that are over: their recorded steps go. */
   readonly over: readonly number[]
   /** The machine's own actions: run once after the commit, best effort. */
-  readonly effects: readonly (() => unknown)[]
+  readonly effects: readonly Effect[]
 }
 
 /** What was decided of a job, and of its relatives in the same unit. */
@@ -179,10 +180,11 @@ export function report(
 }
 
 /** Whether a task's code may send an event of this type to the chart. */
-export function maySend(type: AnyJobType, { events }: TaskSettings, eventType: string): boolean {
+export function maySend(type: AnyJobType, { events, kind }: TaskSettings, eventType: string): boolean {
   if (events !== undefined) return events.includes(eventType)
   const isOurs = eventType.startsWith('task.') || eventType.startsWith('xstate.')
-  return !isOurs && !Object.hasOwn(type.commands, eventType)
+  // A callback or an observable is the machine's own, and says what it says.
+  return !isOurs && (kind !== 'promise' || !Object.hasOwn(type.commands, eventType))
 }
 
 /** How an attempt was lost. */

@@ -1,16 +1,17 @@
-import type { SendAction, StartAction } from './chart-action.ts'
+import type { Effect, SendAction, StartAction } from './chart-action.ts'
 import type { Decision, JobDecision } from './decision.ts'
 import { type AnyJobType, childTypeOf } from './definition.ts'
 import { forgetEnded, noteEnded } from './ended.ts'
 import type { EventDraft } from './event.ts'
 import type { Family } from './family.ts'
 import { firstActions } from './first-actions.ts'
+import { EXECUTOR_EVENTS } from './inert-machine.ts'
 import { type InlineMove, moveInline, startInline } from './inline.ts'
 import { isBusy, type Job } from './job.ts'
 import { isAtRest, isKept, migrationOf } from './migration.ts'
 import { type OpenJob, recordMigration, recordMove, standAt } from './move-record.ts'
-import { childRecord, endEvent, errorEvent, newTask, offered, settingsOf, snapshotEvent } from './record.ts'
-import { isLeft, isStop, stopError, stopping, withMessage } from './stop.ts'
+import { childRecord, endEvent, errorEvent, newTask, settingsOf, snapshotEvent, withoutCrashes } from './record.ts'
+import { isLeft, isStop, offeredAgain, stopError, stopping, withMessage } from './stop.ts'
 import type { Json } from './storable.ts'
 import type { Task } from './task.ts'
 import { setTimer } from './timer.ts'
@@ -27,7 +28,7 @@ export class Draft {
   readonly #inputs: Json[] = []
   readonly #logs: string[] = []
   readonly #over: number[] = []
-  readonly #effects: (() => unknown)[] = []
+  readonly #effects: Effect[] = []
   #mailbox: ChartEvent[] = []
   /** Events for children that start later in the same move. */
   readonly #early = new Map<number, ChartEvent[]>()
@@ -178,10 +179,7 @@ export class Draft {
   /** The task's code is given up, or was: it may still run, but nothing that it reports counts. */
   gone(task: Task): void {
     if (task.again === undefined) this.remove(task)
-    else {
-      const inbox = task.inbox.filter((message) => !isStop(message))
-      this.put(offered(task, { inbox, availableAt: Math.max(task.again, this.time()) }))
-    }
+    else this.put(offeredAgain(task, Math.max(task.again, this.time())))
   }
 
   /** The parent left the invoke: the job and all below it stop, once the move that may have caused it is done. */
@@ -223,7 +221,7 @@ export class Draft {
   #origin(): Origin {
     const { parentInvoke } = this.job
     return {
-      children: [...(this.job.ended ?? []), ...this.job.tasks.filter((task) => !isLeft(task))],
+      children: [...(this.job.ended ?? []), ...this.#family.childrenOf(this.job)],
       nextEntry: this.job.counter + 1,
       ...(parentInvoke === undefined ? {} : { parentInvoke }),
     }
@@ -246,6 +244,7 @@ export class Draft {
 
   #move(event: ChartEvent): Move {
     const move = this.type.chart.move(this.job, event, this.#origin())
+    this.#family.throwMissing()
     try {
       this.#family.count()
       return move
@@ -259,6 +258,7 @@ export class Draft {
     const asks = move.actions.some(({ kind }) => kind !== 'effect')
     if (move.moved || asks) {
       this.touch()
+      if (!EXECUTOR_EVENTS.has(event.type)) this.job.tasks = withoutCrashes(this.job.tasks)
       this.#inputs.push(event as unknown as Json)
       standAt(this.job, move)
       this.events.push(recordMove(this.type, this.job, move, event, this.#isNew))

@@ -14,6 +14,8 @@ import type { AnyJobType } from './definition.ts'
 import { Draft } from './draft.ts'
 import { JobchartError } from './error.ts'
 import { isBusy, type Job } from './job.ts'
+import { isLeft } from './stop.ts'
+import type { Child } from './transition.ts'
 
 /** Events that one decision may cause: beyond, charts send to each other without end. */
 const EVENTS_MAX = 10_000
@@ -49,6 +51,7 @@ export class Family {
   readonly #relatives: Relatives
   readonly #drafts = new Map<string, Draft>()
   #events = 0
+  #missing: unknown
 
   constructor(moment: Moment, relatives: Relatives) {
     this.moment = moment
@@ -75,6 +78,29 @@ export class Family {
     const relative = this.#relatives.get(id)
     if (relative === undefined) throw new MissingJob(id)
     return this.open(relative.type, relative.job)
+  }
+
+  /** The children of a job's chart that it has not left; where a child job stands is looked at by whoever asks. */
+  childrenOf({ tasks }: Job): readonly Child[] {
+    const known = tasks.filter((task) => !isLeft(task))
+    return known.map((task) => (task.child === undefined ? task : { ...task, look: this.#lookAt(task.child) }))
+  }
+
+  /** @throws {MissingJob} a guard asked for a job that was not given: it could not be heard from inside the machine. */
+  throwMissing(): void {
+    if (this.#missing !== undefined) throw this.#missing
+  }
+
+  #lookAt(id: string): () => unknown {
+    return () => {
+      try {
+        const { type, job } = this.draft(id)
+        return type.chart.look(job)
+      } catch (error) {
+        this.#missing = error
+        throw error
+      }
+    }
   }
 
   /** A new id for a child job. */

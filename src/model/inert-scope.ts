@@ -35,6 +35,8 @@ export const PARENT = Object.freeze({ id: 'parent', sessionId: 'parent', send: (
 /** Stands for an actor of inline logic, which nothing could find again after a crash. */
 const NAMELESS = Object.freeze({ id: 'inline logic' })
 
+const ACTIVE = Object.freeze({ status: 'active', output: undefined, error: undefined })
+
 /** The reference to a child that stands in a row: a machine may address it, stop it, and keep it in its context. */
 export class ChildRef {
   readonly id: string
@@ -43,23 +45,23 @@ export class ChildRef {
   readonly sessionId: string
   readonly systemId: string | undefined
   readonly ref = this
-  readonly #snapshot: unknown
+  readonly #look: () => unknown
 
-  constructor({ id, src, entry, systemId, snapshot }: Child) {
+  constructor({ id, src, entry, systemId, snapshot, look }: Child) {
     this.id = id
     this.src = src
     this.entry = entry
     this.sessionId = `entry:${entry}`
     this.systemId = systemId
-    this.#snapshot = snapshot
+    this.#look = look ?? (() => snapshot ?? ACTIVE)
   }
 
   /** What is sent outside an action reaches nobody: an action is how a machine asks for something. */
   send(): void {}
 
-  /** The state of transition logic; undefined for work that runs elsewhere. */
+  /** The state of transition logic, or where a child job stands; of work that runs elsewhere, that it is active. */
   getSnapshot(): unknown {
-    return this.#snapshot
+    return this.#look()
   }
 }
 

@@ -1,8 +1,9 @@
 import type { StartAction } from './chart-action.ts'
 import type { AnyJobType } from './definition.ts'
 import { jobError } from './error.ts'
+import { errorRecord } from './error-event.ts'
 import type { Job, Outcome } from './job.ts'
-import { assertStorable, type Json } from './storable.ts'
+import { type Json, storableCopy } from './storable.ts'
 import type { Task, TaskSettings } from './task.ts'
 import type { ChartEnd, ChartEvent, Meaning } from './transition.ts'
 
@@ -93,14 +94,20 @@ export function snapshotEvent(id: string, snapshot: Json): ChartEvent {
 /** Whatever was thrown, as a chart may keep it: as it is where it can be stored, an `Error` by its record. */
 export function errorValue(thrown: unknown): Json {
   try {
-    if (!(thrown instanceof Error) && thrown !== undefined) {
-      assertStorable(thrown, 'error', true)
-      return thrown as Json
-    }
+    if (!isError(thrown) && thrown !== undefined) return storableCopy(thrown, 'error', true)
   } catch {
     // Shown as well as it can be.
   }
-  return { ...jobError(thrown) } satisfies Json
+  return isError(thrown) ? errorRecord(thrown) : { ...jobError(thrown) }
+}
+
+// To ask may run code of whoever threw it.
+function isError(thrown: unknown): thrown is Error {
+  try {
+    return thrown instanceof Error
+  } catch {
+    return false
+  }
 }
 
 /** How a stored task is to be run. */
@@ -114,4 +121,9 @@ export function settingsOf(type: AnyJobType, task: Task): TaskSettings {
 export function offered(task: Task, change: Partial<Task>): Task {
   const { holder, stopBy, deadlineAt, again, ...rest } = task
   return { ...rest, ...change, status: 'offered' }
+}
+
+/** A job that goes on while its work runs is not what takes its process down. */
+export function withoutCrashes(tasks: readonly Task[]): readonly Task[] {
+  return tasks.some(({ crashes }) => crashes > 0) ? tasks.map((task) => ({ ...task, crashes: 0 })) : tasks
 }

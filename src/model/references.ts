@@ -1,3 +1,5 @@
+import { recordOf } from './error-event.ts'
+
 /** Marks a persisted actor reference, as XState's own persisted snapshots do. */
 const MARK = 'xstate$$type'
 
@@ -6,13 +8,26 @@ interface PersistedRef {
   readonly id: string
 }
 
-/** A context with its actor references as `{ xstate$$type: 1, id }`. What holds none is returned as it is. */
-export function persistRefs(context: unknown): { readonly value: unknown; readonly hasRefs: boolean } {
+/** Stands for the machine itself, and for its parent: no child is named so. */
+export const KIN = { self: '#_self', parent: '#_parent' } as const
+
+/**
+ * A value with its actor references as `{ xstate$$type: 1, id }`, and errors as what they were made of. What holds none
+ * is returned as it is.
+ *
+ * @param idOf  the id under which a reference is kept.
+ */
+export function persistRefs(
+  kept: unknown,
+  idOf: (ref: { readonly id: string }) => string,
+): { readonly value: unknown; readonly hasRefs: boolean } {
   let hasRefs = false
-  const value = replace(context, (each) => {
+  const value = replace(kept, (each) => {
+    const record = recordOf(each)
+    if (record !== undefined) return record
     if (!isActorRef(each)) return each
     hasRefs = true
-    return { [MARK]: 1, id: each.id } satisfies PersistedRef
+    return { [MARK]: 1, id: idOf(each) } satisfies PersistedRef
   })
   return { value, hasRefs }
 }

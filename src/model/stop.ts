@@ -6,7 +6,7 @@
  * the invoke, and a timeout, send a stop, or a kill where a stop was sent before.
  */
 import type { AnyJobType } from './definition.ts'
-import { settingsOf } from './record.ts'
+import { offered, settingsOf } from './record.ts'
 import type { Json } from './storable.ts'
 import type { Task } from './task.ts'
 import type { ChartEvent } from './transition.ts'
@@ -58,6 +58,11 @@ function withGrace(type: AnyJobType, task: Task, message: string, from: number):
   if (killGraceMs === null) return task
   if (message === 'task.kill') return { ...task, stopBy: Math.min(task.stopBy ?? from, from) }
   return { ...task, stopBy: task.stopBy ?? from + killGraceMs }
+}
+
+/** An attempt that took too long, made again from `availableAt`: what told it to stop is not for the next one. */
+export function offeredAgain(task: Task, availableAt: number): Task {
+  return offered(task, { availableAt, inbox: task.inbox.filter((message) => !isStop(message)) })
 }
 
 /** The end of a task that was stopped, where its own code reported none. */

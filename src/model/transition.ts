@@ -16,9 +16,10 @@
  */
 import type { AnyMachineSnapshot, AnyStateMachine, AnyStateNode, EventObject } from 'xstate'
 import { type ChartAction, readActions } from './chart-action.ts'
+import { withError } from './error-event.ts'
 import { standingMachine, stateNodes, withInertActors } from './inert-machine.ts'
-import { ChildRef, type CreatedActor, InertScope, type Self } from './inert-scope.ts'
-import { persistRefs, reviveRefs } from './references.ts'
+import { ChildRef, type CreatedActor, InertScope, PARENT, type Self } from './inert-scope.ts'
+import { KIN, persistRefs, reviveRefs } from './references.ts'
 import { type Json, storableCopy } from './storable.ts'
 
 export type { Address, ChartAction } from './chart-action.ts'
@@ -72,6 +73,8 @@ export interface Child {
   readonly systemId?: string
   /** The state of a child that is transition logic. */
   readonly snapshot?: Json
+  /** Where a child job stands, for a guard that asks. */
+  readonly look?: () => unknown
 }
 
 /** Whose move it is. */
@@ -101,6 +104,8 @@ export interface Chart {
    * @throws whatever the machine throws: the place is none of its own, or an input cannot be made of its context.
    */
   standing(place: Place, origin?: Origin): Standing
+  /** The snapshot of a job that stands in `place`, for whoever looks at it: with `matches` and `hasTag`, without children. */
+  look(place: Place): unknown
 }
 
 /** A place as the machine sees it, and what runs there. */
@@ -150,7 +155,9 @@ class MachineChart implements Chart {
 
   start(input: unknown, origin = ALONE): Move {
     const scope = this.#enter(origin, [])
-    const begin = () => this.#machine.getInitialSnapshot(scope as never, input as never) as Snapshot
+    // A child may have been given its parent.
+    const given = origin.parentInvoke === undefined ? input : reviveRefs(input, (id) => this.#kinOf(id) ?? goneRef(id))
+    const begin = () => this.#machine.getInitialSnapshot(scope as never, given as never) as Snapshot
     return this.#run(undefined, begin, { state: {}, context: {} }, origin)
   }
 
@@ -162,10 +169,11 @@ class MachineChart implements Chart {
       // A state that the machine does not know: it was renamed without a new version.
       return ended(place, NOWHERE, error)
     }
-    const step = () => this.#machine.transition(from, event as EventObject, this.#scope as never) as Snapshot
+    const taken = withError(event) as EventObject
+    const step = () => this.#machine.transition(from, taken, this.#scope as never) as Snapshot
     const move = this.#run(from, step, place, origin)
     // One that leads to where the chart stands leaves no trace of itself: only the machine can tell that it was taken.
-    return move.handled ? move : { ...move, handled: isTaken(this.#machine, from, event) }
+    return move.handled ? move : { ...move, handled: isTaken(this.#machine, from, taken) }
   }
 
   names(place: Place, event: ChartEvent, origin = ALONE): boolean {
@@ -186,8 +194,13 @@ class MachineChart implements Chart {
     const machine = standingMachine(this.#machine, state)
     const scope = this.#enter(origin, [])
     scope.self._snapshot = undefined
-    machine.getInitialSnapshot(scope as never, context as never)
+    const standing = machine.getInitialSnapshot(scope as never, context as never) as Snapshot
+    if (standing.status === 'error') throw standing.error
     return { place: { ...place, state }, meaning: this.#meaning(base), actions: readActions(scope, origin) }
+  }
+
+  look({ state, context }: Place): unknown {
+    return { ...this.#base(state), status: 'active', context, children: {} }
   }
 
   #enter(origin: Origin, refs: readonly ChildRef[]): InertScope {
@@ -207,7 +220,7 @@ class MachineChart implements Chart {
       const handled = moved || scope.captured.length > 0
       const actions = readActions(scope, origin)
       this.#usesSystemIds ||= scope.created.some(({ ref }) => ref.systemId !== undefined)
-      const rest = outcome(next, from, place)
+      const rest = outcome(next, from, place, (ref) => this.#idOf(ref))
       return { handled, moved, meaning: this.#meaning(next), ...rest, actions, created: scope.created.length }
     } catch (error) {
       // The machine threw before it had a next snapshot: the job stays where it was, and ends there.
@@ -220,7 +233,8 @@ class MachineChart implements Chart {
     this.#enter(origin, refs)
     const children: { [id: string]: ChildRef } = Object.fromEntries(refs.map((ref) => [ref.id, ref]))
     // A machine may keep a reference to a child that it has stopped, and send to it in vain.
-    const refOf = (id: string) => (Object.hasOwn(children, id) ? children[id] : undefined) ?? goneRef(id)
+    const refOf = (id: string) =>
+      this.#kinOf(id) ?? (Object.hasOwn(children, id) ? children[id] : undefined) ?? goneRef(id)
     const history = Object.entries(place.historyValue ?? {}).map(([id, ids]) => [
       id,
       ids.flatMap((known) => this.#nodesById.get(known) ?? []),
@@ -233,6 +247,16 @@ class MachineChart implements Chart {
       historyValue: Object.fromEntries(history),
       // The spread of a machine snapshot, its children replaced by what an inert scope needs of them.
     } as unknown as Snapshot
+  }
+
+  #kinOf(id: string): object | undefined {
+    if (id === KIN.self) return this.#scope.self
+    return id === KIN.parent ? PARENT : undefined
+  }
+
+  #idOf(ref: { readonly id: string }): string {
+    if (ref === this.#scope.self) return KIN.self
+    return Object.is(ref, PARENT) ? KIN.parent : ref.id
   }
 
   #base(state: Json): Snapshot {
@@ -262,17 +286,20 @@ function ended(place: Place, meaning: Meaning, error: unknown): Move {
   return { handled: true, moved: true, place, meaning, end: { kind: 'error', error }, actions: [], created: 0 }
 }
 
-function outcome(next: Snapshot, from: Snapshot | undefined, place: Place): Pick<Move, 'place' | 'end'> {
-  const standing = placeOf(next, from, place)
+type IdOf = (ref: { readonly id: string }) => string
+
+function outcome(next: Snapshot, from: Snapshot | undefined, place: Place, idOf: IdOf): Pick<Move, 'place' | 'end'> {
+  const standing = placeOf(next, from, place, idOf)
   if (next.status === 'active') return { place: standing }
   if (next.status !== 'done') return { place: standing, end: { kind: 'error', error: next.error } }
   if (next.output === undefined) return { place: standing, end: { kind: 'done' } }
-  return { place: standing, end: { kind: 'done', output: storableCopy(next.output, 'output', true) } }
+  const { value } = persistRefs(next.output, (ref) => ref.id)
+  return { place: standing, end: { kind: 'done', output: storableCopy(value, 'output', true) } }
 }
 
-function placeOf(next: Snapshot, from: Snapshot | undefined, place: Place): Place {
+function placeOf(next: Snapshot, from: Snapshot | undefined, place: Place, idOf: IdOf): Place {
   const isSame = next.context === from?.context
-  const persisted = isSame ? { value: place.context, hasRefs: place.hasRefs === true } : persistRefs(next.context)
+  const persisted = isSame ? { value: place.context, hasRefs: place.hasRefs === true } : persistRefs(next.context, idOf)
   const { hasRefs } = persisted
   // Parts of it may be the sender's, the author's, or a task's, who may go on to change them.
   const context = isSame ? place.context : storableCopy(persisted.value, 'context', true)
@@ -295,7 +322,7 @@ function remembered<Value>(known: Map<string, Value>, key: string, compute: () =
   return value
 }
 
-function isTaken(machine: AnyStateMachine, snapshot: Snapshot, event: ChartEvent): boolean {
+function isTaken(machine: AnyStateMachine, snapshot: Snapshot, event: EventObject): boolean {
   const selected = machine.getTransitionData(snapshot as never, event as never)
   // One without a target forbids its event, so that no state above takes it.
   return selected.some(({ target }) => target !== undefined && target.length > 0)

@@ -62,6 +62,10 @@ export class WatchedChart implements Chart {
     return this.#chart.names(place, event, origin)
   }
 
+  look(place: Place): unknown {
+    return this.#chart.look(place)
+  }
+
   standing(place: Place, origin?: Origin): Standing {
     return this.#chart.standing(place, origin)
   }

@@ -107,7 +107,6 @@ describe('states', () => {
         output: ({ context }) => context,
       }),
     commands: ['STAY'],
-    isOneLongWork: true,
     script: [wait(600), command('STAY'), wait(300), command('STAY'), wait(100)],
     end: { value: 'late', outcome: 'failure', output: { stays: 2 } },
   })

@@ -300,7 +300,7 @@ test('any other action is an effect, run by whoever commits, with its parameters
   }).createMachine({ on: { GO: { actions: [{ type: 'note', params: { word: 'hello' } }] } } })
   const { actions } = moves(createChart(machine), 'GO')
   expect(ran).toEqual([])
-  for (const action of actions) if (action.kind === 'effect') action.run()
+  for (const action of actions) if (action.kind === 'effect') action.run(() => {})
   expect(ran).toEqual(['GO', 'hello'])
 })
 

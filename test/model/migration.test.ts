@@ -7,6 +7,8 @@ import { type Migrated, type MigratingJob, typeWhenTouched } from '../../src/mod
 import { task } from '../../src/model/task.ts'
 import { claimed, created, ended, moment, sent, taskOf } from './one-job.ts'
 
+const defaultActors = { work: fromPromise(async () => {}), other: fromPromise(async () => {}) }
+
 const old = typeOf('1', {
   id: 'm',
   initial: 'wait',
@@ -35,7 +37,9 @@ const next = {
       always: { guard: () => false, target: 'late' },
       on: { GO: 'done' },
     },
-    elsewhere: { invoke: { id: 'x', src: 'other', systemId: 'one', input: ({ context }: Scope) => context.n } },
+    elsewhere: {
+      invoke: { id: 'x', src: 'other', systemId: 'one', input: ({ context }: Scope) => context.n.valueOf() },
+    },
     outer: {
       initial: 'p',
       invoke: { id: 'w', src: 'work' },
@@ -222,7 +226,7 @@ test.each<[string, () => Migrated]>([
     'gives a timer that is none',
     () => ({ state: 'late', timers: [{ id: 'x', event: { type: 'X' }, dueAt: Number.NaN }] }),
   ],
-  ['gives a context that an input cannot be made of', () => ({ state: 'elsewhere', context: null })],
+  ['gives a context that an input cannot be made of', () => ({ state: 'elsewhere', context: {} })],
 ])('a migrate that %s is an error of the one who touches the job, which stays as it is', (_, migrate) => {
   const { type } = moving(migrate)
   const job = created(old)
@@ -284,8 +288,6 @@ test('a chart’s hash says whether stored jobs could be moved by it: states, ev
 interface Scope {
   readonly context: { readonly n: number }
 }
-
-const defaultActors = { work: fromPromise(async () => {}), other: fromPromise(async () => {}) }
 
 function typeOf(version: string, config: object, options: object = {}, actors: object = defaultActors): AnyJobType {
   const implementations = { actors, delays: { PATIENCE: 30_000 } }

@@ -87,8 +87,8 @@ const faults: readonly Fault[] = [
   {
     what: 'a raise without a delay is a timer',
     file: 'chart-action.ts',
-    text: "typeof params.delay === 'number' ? readSend(params, 'self') : undefined",
-    with: "readSend({ delay: 5, ...params }, 'self')",
+    text: "typeof params.delay === 'number' ? readSend(params, 'self', reader) : undefined",
+    with: "readSend({ delay: 5, ...params }, 'self', reader)",
   },
   {
     what: 'a delay is cut to seconds',
@@ -135,7 +135,7 @@ const faults: readonly Fault[] = [
   {
     what: 'a reference inside the context is stored as it is',
     file: 'references.ts',
-    text: 'return { [MARK]: 1, id: each.id } satisfies PersistedRef',
+    text: 'return { [MARK]: 1, id: idOf(each) } satisfies PersistedRef',
     with: "return { [MARK]: 1, id: '' } satisfies PersistedRef",
   },
   {
