@@ -31,11 +31,11 @@ export interface Relatives {
 export const NO_RELATIVES: Relatives = {
   get: () => undefined,
   newId: () => {
-    throw new Error('this decision was given no source of ids')
+    throw new MissingJob('(new)')
   },
 }
 
-/** A decision needs a stored job that it was not given. */
+/** A decision needs a stored job that it was not given, or an id for a new one. */
 export class MissingJob extends Error {
   readonly id: string
 

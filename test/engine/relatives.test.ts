@@ -299,3 +299,27 @@ test('I36 a claim over relatives that fails keeps nothing behind it waiting, and
   await bench.clock.advance(1_100)
   expect(await front.ada.get(id)).toMatchObject({ status: 'busy' })
 })
+
+test('a chart that invokes a machine when its task starts is claimed with the child that it begins', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const child = createMachine({ initial: 'ready', states: { ready: {} } })
+  const parent = createMachine({
+    initial: 'queued',
+    invoke: { src: 'work', onDone: '.done' },
+    states: {
+      queued: { on: { 'task.started': 'watched' } },
+      watched: { invoke: { src: 'child' } },
+      done: { type: 'final' },
+    },
+  }).provide({ actors: { work: task({}, work.execute), child } } as never)
+  const type = defineJob({ type: 'watched', lifecycle: parent })
+  const { ada, engine } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, undefined)
+  await bench.clock.settle()
+  expect(await ada.get(id)).toMatchObject({ status: 'watched' })
+  expect((await engine.system.list({ type: 'watched/child' })).items).toMatchObject([{ parentId: id, phase: 'active' }])
+  work.run().finish()
+  await bench.clock.settle()
+  expect(await ada.get(id)).toMatchObject({ status: 'done' })
+})
