@@ -21,7 +21,7 @@ export default defineConfig({
       },
     ],
     reporters: ['verbose'],
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     hookTimeout: 60_000,
     coverage: { provider: 'v8', include: ['src/**/*.ts'] },
   },

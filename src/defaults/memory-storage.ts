@@ -1,6 +1,6 @@
 import { JobchartError } from '../model/error.ts'
 import type { EventRow } from '../model/event.ts'
-import { isBusy, type Job, wakeAt } from '../model/job.ts'
+import { dueAt, isBusy, type Job, wakeAt } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
 import type { Scope } from '../port/policy.ts'
 import type {
@@ -12,7 +12,7 @@ import type {
   StoredEvents,
   TypeKey,
 } from '../port/storage.ts'
-import { MemoryStore, read, type StoredRow, stepsKey } from './memory-store.ts'
+import { MemoryStore, read, type StoredJob, type StoredRow, slotKey, stepsKey } from './memory-store.ts'
 
 /** How much is kept. */
 export interface MemoryOptions {
@@ -67,16 +67,40 @@ class MemoryConnection implements StorageConnection {
 
   readonly find: StorageConnection['find'] = async (filter, page) =>
     [...this.#use().store.jobs.values()]
-      .filter(({ job }) => matchesFilter(job, filter) && comesAfter(job, page))
+      .filter(({ job }) => job.deletedAt === undefined && matchesFilter(job, filter) && comesAfter(job, page))
       .sort((a, b) => newestFirst(a.job, b.job))
       .slice(0, page.limit)
       .map(read)
+
+  readonly nextWaiting: StorageConnection['nextWaiting'] = async (types, tenant, pipeline, at) => {
+    const waiting = this.#waiting(types, at).find(({ job }) => job.tenant === tenant && job.pipeline === pipeline)
+    return waiting === undefined ? undefined : read(waiting)
+  }
+
+  readonly admissible: StorageConnection['admissible'] = async (types, at, limit, skip) => {
+    const { store } = this.#use()
+    const seen = new Set<string>()
+    const next = this.#waiting(types, at).filter(({ job }) => {
+      if (job.pipeline === undefined) return true
+      const slot = slotKey(job)
+      if (seen.has(slot) || store.isTaken(slot)) return false
+      return seen.add(slot)
+    })
+    return next.slice(skip, skip + limit).map(read)
+  }
+
+  // In the order of their turns.
+  #waiting(types: readonly TypeKey[], at: number): readonly StoredJob[] {
+    return [...this.#use().store.jobs.values()]
+      .filter(({ job }) => isWaiting(job) && dueAt(job) <= at && types.some((type) => isOf(job, type)))
+      .sort((a, b) => b.job.priority - a.job.priority || dueAt(a.job) - dueAt(b.job) || a.n - b.n)
+  }
 
   readonly due: StorageConnection['due'] = async (types, at, limit, skip) =>
     [...this.#use().store.jobs.values()]
       .flatMap((stored) => ({ stored, wakeAt: wakeAt(stored.job) ?? Number.POSITIVE_INFINITY }))
       .filter(({ stored: { job }, wakeAt }) => {
-        return wakeAt <= at && types.some(({ type, version }) => type === job.type && version === job.version)
+        return wakeAt <= at && types.some((type) => isOf(job, type))
       })
       .sort((a, b) => a.wakeAt - b.wakeAt || a.stored.n - b.stored.n)
       .slice(skip, skip + limit)
@@ -166,8 +190,16 @@ class MemoryConnection implements StorageConnection {
   }
 }
 
-function isUnsettled(job: Job, { type, version }: TypeKey): boolean {
-  return job.type === type && job.version === version && job.phase !== 'settled'
+function isUnsettled(job: Job, type: TypeKey): boolean {
+  return isOf(job, type) && job.phase !== 'settled'
+}
+
+function isOf(job: Job, { type, version }: TypeKey): boolean {
+  return job.type === type && job.version === version
+}
+
+function isWaiting({ phase, deletedAt }: Job): boolean {
+  return phase === 'waiting' && deletedAt === undefined
 }
 
 function newestFirst(a: { createdAt: number; id: string }, b: { createdAt: number; id: string }): number {

@@ -1,5 +1,5 @@
 import type { EventRow } from '../model/event.ts'
-import { claimableTasks, holdsSlot, type Job } from '../model/job.ts'
+import { claimableTasks, holdsSlot, isBusy, type Job } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
 import type {
   Claimed,
@@ -61,6 +61,11 @@ export class MemoryStore {
 
   constructor(logLinesMax: number) {
     this.#logLinesMax = logLinesMax
+  }
+
+  /** Some job holds the slot. */
+  isTaken(slot: string): boolean {
+    return this.#slots.has(slot)
   }
 
   apply(unit: Unit, at: number): UnitResult {
@@ -164,9 +169,26 @@ export class MemoryStore {
     // What reports wrote is not the transition's to change.
     const kept = before?.job.progress === undefined ? job : { ...job, progress: before.job.progress }
     const after: StoredJob = { n: before?.n ?? ++this.#rows, text: JSON.stringify(kept), job: kept }
+    const isGone = job.deletedAt !== undefined && !isBusy(job)
     this.#change(
-      () => this.#index(before, after),
-      () => this.#index(after, before),
+      () => this.#index(before, isGone ? undefined : after),
+      () => this.#index(isGone ? undefined : after, before),
+    )
+    if (isGone) this.#forgetAll(job.id)
+  }
+
+  #forgetAll(id: string): void {
+    const lines = this.lines.get(id) ?? []
+    const steps = [...this.steps].filter(([key]) => key.startsWith(stepsPrefix(id)))
+    this.#change(
+      () => {
+        this.lines.delete(id)
+        for (const [key] of steps) this.steps.delete(key)
+      },
+      () => {
+        this.lines.set(id, lines)
+        for (const [key, recorded] of steps) this.steps.set(key, recorded)
+      },
     )
   }
 
@@ -177,14 +199,13 @@ export class MemoryStore {
     }
     const { job } = to ?? from ?? {}
     if (job === undefined) return
-    const key = job.idempotencyKey === undefined ? undefined : idempotencyKey(job)
+    if (from !== undefined && isKeyed(from.job)) this.#keys.delete(idempotencyKey(from.job))
     if (to === undefined) {
       this.jobs.delete(job.id)
-      if (key !== undefined) this.#keys.delete(key)
       return
     }
     this.jobs.set(job.id, to)
-    if (key !== undefined) this.#keys.set(key, job.id)
+    if (isKeyed(job)) this.#keys.set(idempotencyKey(job), job.id)
     if (holdsSlot(job)) this.#slots.set(slotKey(job), job.id)
     for (const task of claimableTasks(job)) this.#ready.add(readyKey(to.n, job, task))
   }
@@ -266,8 +287,14 @@ export class MemoryStore {
   }
 }
 
-function slotKey({ tenant, pipeline }: Job): string {
+/** Names the slot of a job's pipeline. */
+export function slotKey({ tenant, pipeline }: Job): string {
   return JSON.stringify([tenant, pipeline])
+}
+
+// The key of a deleted job is free.
+function isKeyed({ idempotencyKey: key, deletedAt }: Job): boolean {
+  return key !== undefined && deletedAt === undefined
 }
 
 function idempotencyKey({ tenant, createdBy, type, idempotencyKey }: Job): string {
@@ -279,9 +306,13 @@ function slotsFreedFirst(writes: readonly Write[]): readonly Write[] {
   return [...writes.filter((write) => !takes(write)), ...writes.filter(takes)]
 }
 
+function stepsPrefix(jobId: string): string {
+  return `${jobId}/`
+}
+
 /** Where the steps of one entry are kept. */
 export function stepsKey(jobId: string, entry: number): string {
-  return `${jobId}/${entry}`
+  return `${stepsPrefix(jobId)}${entry}`
 }
 
 /** A job, as an object of its own. */

@@ -9,8 +9,8 @@ export interface RolePolicyOptions {
 }
 
 /**
- * An admin sees all of the tenant, an editor sees own jobs, nobody else sees any. Only its creator cancels a job, an
- * admin included; the other commands are for whoever may see it.
+ * An admin sees all of the tenant, an editor sees own jobs, nobody else sees any. Only its creator cancels, retries or
+ * deletes a job, an admin included; the other commands are for whoever may see it.
  */
 export function rolePolicy({ admin = ['admin'], editor = ['editor'] }: RolePolicyOptions = {}): Policy {
   const scope = (principal: Principal): false | readonly Scope[] => {
@@ -25,7 +25,8 @@ export function rolePolicy({ admin = ['admin'], editor = ['editor'] }: RolePolic
       return tenant === target.tenant && (createdBy === undefined || createdBy === target.createdBy)
     })
     if (!isSeen) return 'hide'
-    return target.command?.isCancel === true && target.createdBy !== principal.id ? 'deny' : 'allow'
+    const isOwners = action === 'retry' || action === 'delete' || target.command?.isCancel === true
+    return isOwners && target.createdBy !== principal.id ? 'deny' : 'allow'
   }
   return { scope, authorize }
 }

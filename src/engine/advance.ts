@@ -21,7 +21,7 @@ import {
   send,
 } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
-import { JobchartError, jobNotFound } from '../model/error.ts'
+import { JobchartError } from '../model/error.ts'
 import { type Actor, eventRow } from '../model/event.ts'
 import { claimableTasks, type Job, wakeAt } from '../model/job.ts'
 import { storableCopy } from '../model/storable.ts'
@@ -29,7 +29,8 @@ import type { ChartEvent } from '../model/transition.ts'
 import type { JobWrite, SideWrite, UnitResult, Write, WrittenRow } from '../port/storage.ts'
 import { isNotWritten } from './commit.ts'
 import { type Core, ENGINE } from './core.ts'
-import { newId } from './ids.ts'
+import { decideWith, load, moment } from './deciding.ts'
+import { withNextRuns } from './turns.ts'
 
 /** One change to one job. */
 export interface Change {
@@ -58,23 +59,8 @@ export async function advance(core: Core, change: Change): Promise<Job> {
       runEffects(core, decision)
       return job
     }
-    const result = await land(core, decision, change)
+    const result = await land(core, await withNextRuns(core, decision), change)
     if (result !== 'conflict') return result
-  }
-}
-
-/** Decides with the stored relatives that the decision asks for, each loaded once. */
-export async function decideWith(core: Core, decide: (relatives: Relatives) => Decision): Promise<Decision> {
-  const loaded = new Map<string, { readonly type: AnyJobType; readonly job: Job }>()
-  const relatives: Relatives = { get: (id) => loaded.get(id), newId: () => newId(core) }
-  for (;;) {
-    try {
-      return decide(relatives)
-    } catch (error) {
-      if (!(error instanceof MissingJob)) throw error
-      const job = await load(core, error.id)
-      loaded.set(job.id, { type: core.types.require(job), job })
-    }
   }
 }
 
@@ -199,13 +185,6 @@ function dispatchLanding(core: Core, landing: Landing, rows: readonly WrittenRow
   dispatch(core, committed.job, isClaimed ? landing.claimed?.entry : undefined)
 }
 
-/** What the world looks like to a decision that is made now. */
-export function moment(core: Core): Moment {
-  const bytes = core.clock.randomBytes(4)
-  const random = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0) / 2 ** 32
-  return { at: core.clock.now(), random, heartbeatMs: core.settings.heartbeatMs }
-}
-
 /** Makes sure that what a committed job asks for happens: its work starts, stops, or is looked for at its time. */
 export function dispatch(core: Core, job: Job, claimedEntry?: number): void {
   core.dispatcher.observe(job)
@@ -216,12 +195,6 @@ export function dispatch(core: Core, job: Job, claimedEntry?: number): void {
     if (task.availableAt <= core.clock.now()) core.dispatcher.claimSoon()
     else core.alarm.set(task.availableAt)
   }
-}
-
-async function load(core: Core, id: string): Promise<Job> {
-  const job = await core.storage.get(id)
-  if (job === undefined) throw jobNotFound(id)
-  return job
 }
 
 // What an action sends by `self.send` comes when it comes, as the action itself.

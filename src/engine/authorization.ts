@@ -26,6 +26,7 @@ export async function authorizeJob(
   job: Job,
   { action, command, signal }: Question,
 ): Promise<readonly string[]> {
+  if (job.deletedAt !== undefined) throw jobNotFound(job.id)
   const seen = targetOf(job)
   const target = command === undefined ? seen : { ...seen, command }
   const verdict = await ask(core, who, action, target, signal)
@@ -39,7 +40,7 @@ export async function authorizeJob(
 
 /** The fields of a job that are not for the principal's eyes; undefined: the job itself is not. */
 export async function redactedFor(core: Core, who: Principal, job: Job): Promise<readonly string[] | undefined> {
-  const verdict = await ask(core, who, 'get', targetOf(job), undefined)
+  const verdict = job.deletedAt !== undefined ? 'hide' : await ask(core, who, 'get', targetOf(job), undefined)
   return isShown(verdict) ? redactedBy(verdict) : undefined
 }
 

@@ -3,8 +3,9 @@ import { eventRow } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
 import type { JobWrite } from '../port/storage.ts'
-import { claimAlone, moment, runEffects, sideWrites } from './advance.ts'
+import { claimAlone, runEffects, sideWrites } from './advance.ts'
 import { type Core, ENGINE } from './core.ts'
+import { moment } from './deciding.ts'
 
 /** What one claim of the storage makes of the tasks that it is shown. */
 export class ClaimRound {

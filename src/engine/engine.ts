@@ -4,6 +4,7 @@ import type { EventType, JobEvent } from '../model/event.ts'
 import { type Duration, durationMs } from '../model/time.ts'
 import type { Principal } from '../port/policy.ts'
 import type { StorageConnection } from '../port/storage.ts'
+import { admitWaiting } from './admission.ts'
 import { Alarm } from './alarm.ts'
 import { GroupCommit } from './commit.ts'
 import { type Core, TypeRegistry } from './core.ts'
@@ -110,6 +111,7 @@ export class Engine implements AsyncDisposable {
     const { core } = this.#require()
     for (;;) {
       await fireDue(core)
+      await admitWaiting(core)
       core.dispatcher.claimSoon()
       await new Promise<void>((resume) => core.clock.turn(resume))
       if (core.stopped.aborted) return
@@ -218,7 +220,9 @@ class Running {
       dispatcher: new Dispatcher(() => core),
       alarm: new Alarm(clock, () => {
         core.dispatcher.claimSoon()
-        void fireDue(core).catch(() => {})
+        void fireDue(core)
+          .then(() => admitWaiting(core))
+          .catch(() => {})
       }),
       stopped: stopped.signal,
     }
@@ -301,6 +305,7 @@ class Running {
     const { core } = this
     await this.#recovery.run(core)
     await fireDue(core)
+    await admitWaiting(core)
     await core.dispatcher.reconcile()
     core.dispatcher.claimSoon()
   }

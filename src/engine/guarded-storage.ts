@@ -20,6 +20,8 @@ export function guardedStorage(storage: StorageConnection): StorageConnection {
     get: read(async (id) => (typeof id === 'string' ? await storage.get(id) : undefined)),
     find: read((filter, page) => storage.find(filter, page)),
     due: read((types, at, limit, skip) => storage.due(types, at, limit, skip)),
+    nextWaiting: read((types, tenant, pipeline, at) => storage.nextWaiting(types, tenant, pipeline, at)),
+    admissible: read((types, at, limit, skip) => storage.admissible(types, at, limit, skip)),
     held: read((instance) => storage.held(instance)),
     landed: read((units, sequence) => storage.landed(units, sequence)),
     events: read((query) => storage.events(query)),

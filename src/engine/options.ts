@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { type AnyJobType, withVersions } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
-import { type Duration, durationMs } from '../model/time.ts'
+import { type Duration, durationMs, millisecondsOf } from '../model/time.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Executor } from '../port/executor.ts'
 import type { Policy } from '../port/policy.ts'
@@ -87,9 +87,16 @@ const isText = (text: string) => text.isWellFormed()
 const name = z.string().min(1).max(200).refine(isText, 'should be well-formed text')
 const labelText = z.string().max(200).refine(isText, 'should be well-formed text')
 
+// A time as a host may have it, as whole milliseconds UTC.
+const time = z
+  .union([z.number(), z.iso.datetime({ offset: true }).transform(millisecondsOf), z.date().transform(Number)])
+  .pipe(z.int().min(0))
+
 /** What `submit` takes beside the input. */
 export const submitOptionsSchema = z.strictObject({
   pipeline: name.optional(),
+  overlap: z.enum(['reject', 'queue', 'replace']).default('reject'),
+  startAt: time.optional(),
   priority: z.int().min(-1_000_000).max(1_000_000).default(0),
   labels: z.record(name, labelText).default({}),
   idempotencyKey: name.optional(),
@@ -100,7 +107,7 @@ export const submitOptionsSchema = z.strictObject({
 export const listOptionsSchema = z.strictObject({
   view: z.enum(['mine', 'all']).default('all'),
   type: name.optional(),
-  phase: z.enum(['settled', 'indeterminate', 'active']).optional(),
+  phase: z.enum(['settled', 'waiting', 'indeterminate', 'active']).optional(),
   status: name.optional(),
   pipeline: name.optional(),
   labels: z.record(name, labelText).default({}),

@@ -1,5 +1,8 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { AnyJobType } from '../model/definition.ts'
 import { type Issue, JobchartError } from '../model/error.ts'
+import { storableCopy } from '../model/storable.ts'
+import type { ChartEvent } from '../model/transition.ts'
 
 /**
  * Parses by any Standard Schema.
@@ -27,4 +30,19 @@ function readIssue({ message, path = [] }: StandardSchemaV1.Issue): Issue {
       return typeof key === 'number' ? key : String(key)
     }),
   }
+}
+
+/** A command as its type's schema reads it. @throws {JobchartError} `INVALID_INPUT`, `NOT_STORABLE` */
+export async function parseCommand(type: AnyJobType, command: ChartEvent): Promise<ChartEvent> {
+  const { type: name, ...fields } = command
+  const schema = typeof name === 'string' && Object.hasOwn(type.commands, name) ? type.commands[name] : undefined
+  if (schema === undefined) {
+    const known = Object.keys(type.commands).join(', ') || 'none'
+    throw new JobchartError('INVALID_INPUT', `jobs of type "${type.type}" take these commands: ${known}`, {
+      issues: [{ message: 'no such command', path: ['type'] }],
+    })
+  }
+  const parsed = await parseWith(schema, fields, `command "${name}"`)
+  const event = { ...(typeof parsed === 'object' ? parsed : {}), type: name }
+  return storableCopy(event, `command "${name}"`, true) as unknown as ChartEvent
 }

@@ -14,6 +14,7 @@ import {
   logs,
   type Page,
 } from './verbs/reads.ts'
+import { deleteJob, retry } from './verbs/runs.ts'
 import { result } from './verbs/streams.ts'
 import type { JobView } from './view.ts'
 
@@ -54,6 +55,20 @@ export interface Session {
   send<Type>(id: JobId<Type>, command: CommandFor<Type>, options?: SendOptions): Promise<ViewOf<Type>>
   /** Sends the type's cancel command; errors as {@link Session.send}. */
   cancel<Type>(id: JobId<Type>, options?: CancelOptions): Promise<ViewOf<Type>>
+  /**
+   * Runs a job that has ended again: a new job of the same type and input, linked by `retryOf`.
+   *
+   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it has not ended, or is a part of another),
+   *   `ALREADY_RUNNING`.
+   */
+  retry<Type>(id: JobId<Type>, options?: CallOptions): Promise<ViewOf<Type>>
+  /**
+   * Deletes a job, running or not: hidden from everyone at once, its tasks and child jobs stopped. Its row goes when
+   * nothing of it runs any more.
+   *
+   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it is a part of another).
+   */
+  delete(id: JobId, options?: CallOptions): Promise<void>
   /** The changes of the job's label, oldest first; the first is its creation. @throws {JobchartError} `JOB_NOT_FOUND` */
   history(id: JobId, options?: CallOptions): Promise<readonly HistoryEntry[]>
   /** The lines of the job's log, oldest first. @throws {JobchartError} `JOB_NOT_FOUND` */
@@ -77,6 +92,8 @@ export function createSession(core: () => Core, who: () => Principal): Session {
     send: async (id: JobId, command: { readonly type: string }, options?: SendOptions) =>
       await send(core(), who(), id, command, options),
     cancel: async (id: JobId, options?: CancelOptions) => await cancel(core(), who(), id, options),
+    retry: async (id: JobId, options?: CallOptions) => await retry(core(), who(), id, options),
+    delete: async (id: JobId, options?: CallOptions) => await deleteJob(core(), who(), id, options),
     history: async (id: JobId, options?: CallOptions) => await history(core(), who(), id, options),
     logs: (id: JobId, options?: LogOptions) => logs(core, who, id, options),
     result: async (id: JobId, options?: CallOptions) => await result(core(), who(), id, options),

@@ -15,6 +15,8 @@ export interface JobView<Type = unknown, Output = unknown> {
   readonly pipeline?: string
   /** The job whose chart invoked this one. */
   readonly parentId?: string
+  /** The job of which this is another try. */
+  readonly retryOf?: string
   readonly labels: { readonly [name: string]: string }
   /** The public label of where the chart stands. */
   readonly status: string
@@ -29,6 +31,10 @@ export interface JobView<Type = unknown, Output = unknown> {
   readonly progress?: Progress
   readonly priority: number
   readonly createdAt: string
+  /** It does not start before. */
+  readonly startAt?: string
+  /** When it began to count; absent while it waits for its time or its turn. */
+  readonly admittedAt?: string
   /** The first start of a task. */
   readonly startedAt?: string
   readonly endedAt?: string
@@ -44,6 +50,9 @@ export function viewOf(job: Job, redacted: readonly string[] = []): JobView {
   const sometimes = {
     pipeline: job.pipeline,
     parentId: job.parentId,
+    retryOf: job.retryOf,
+    startAt: job.startAt === undefined ? undefined : isoTime(job.startAt),
+    admittedAt: job.admittedAt === undefined ? undefined : isoTime(job.admittedAt),
     outcome: job.outcome,
     input: job.input,
     output: job.output,

@@ -10,7 +10,7 @@ import type { Draft } from './draft.ts'
 import { jobError } from './error.ts'
 import type { EventDraft } from './event.ts'
 import { Family, NO_RELATIVES, type Relatives } from './family.ts'
-import type { Job, Trigger } from './job.ts'
+import type { Job, Overlap, Trigger } from './job.ts'
 import { doneEvent, errorEvent, newRecord, offered, settingsOf, snapshotEvent } from './record.ts'
 import { backoffMs } from './retry.ts'
 import { isToldToStop, stopError, stopping } from './stop.ts'
@@ -72,6 +72,12 @@ export interface NewJob {
   readonly labels: { readonly [name: string]: string }
   readonly priority: number
   readonly idempotencyKey?: string
+  readonly startAt?: number
+  readonly retryOf?: string
+  /** It is stored as waiting, for its time or for its turn. */
+  readonly isWaiting?: boolean
+  /** How it waits for its turn; absent: it does not. */
+  readonly overlap?: Overlap
 }
 
 /** Attempts lost in a row, without a further step recorded, before the task is given up as poison (I20). */
@@ -88,7 +94,9 @@ export function isSuspect({ crashes }: Task): boolean {
 /** A new job: its first state, tasks and timers, and the child jobs that it begins with. */
 export function create(type: AnyJobType, seed: NewJob, moment: Moment, relatives = NO_RELATIVES): Decision {
   const family = new Family(moment, relatives)
-  const draft = family.open(type, { ...newRecord(type, moment.at), ...seed })
+  const { isWaiting = false, ...fields } = seed
+  const admitted = isWaiting ? {} : { admittedAt: moment.at }
+  const draft = family.open(type, { ...newRecord(type, moment.at), ...admitted, ...fields })
   draft.begin()
   return family.decision(draft)
 }
@@ -250,9 +258,21 @@ export function release(
   })
 }
 
+/** The waiting job admitted: its tasks may run, and its timers count from now. */
+export function admit(type: AnyJobType, job: Job, moment: Moment, relatives: Relatives = NO_RELATIVES): Decision {
+  return decide(type, job, moment, relatives, (draft) => draft.admit())
+}
+
+/** The job deleted, with its child jobs: nothing of it moves any more, and what still runs of it is stopped. */
+export function remove(type: AnyJobType, job: Job, moment: Moment, relatives: Relatives = NO_RELATIVES): Decision {
+  return decide(type, job, moment, relatives, (draft) => draft.delete())
+}
+
 /** The job after whatever fell due by now: timers in the order of their times, then attempts past their deadline or grace. */
 export function due(type: AnyJobType, job: Job, moment: Moment, relatives: Relatives = NO_RELATIVES): Decision {
   return decide(type, job, moment, relatives, (draft) => {
+    // A waiting job's timers are delays.
+    if (draft.job.phase === 'waiting') return
     const ready = draft.job.timers.filter(({ dueAt }) => dueAt <= moment.at).sort((a, b) => a.dueAt - b.dueAt)
     // Each only while it still stands; one that is set meanwhile is a change of its own, or a cycle would never end.
     for (const timer of ready) if (draft.job.timers.includes(timer)) draft.fire(timer)

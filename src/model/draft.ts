@@ -8,14 +8,15 @@ import { firstActions } from './first-actions.ts'
 import { EXECUTOR_EVENTS } from './inert-machine.ts'
 import { type InlineMove, moveInline, startInline } from './inline.ts'
 import { isBusy, type Job } from './job.ts'
+import { forgetChild, leaveChild, startChild, startHeldBack, tellEnd, tellSnapshot } from './kinship.ts'
 import { isAtRest, isKept, migrationOf } from './migration.ts'
-import { type OpenJob, recordMigration, recordMove, standAt } from './move-record.ts'
-import { childRecord, endEvent, errorEvent, newTask, settingsOf, snapshotEvent, withoutCrashes } from './record.ts'
+import { admitted, type OpenJob, recordMigration, recordMove, standAt } from './move-record.ts'
+import { errorEvent, newTask, settingsOf, snapshotEvent, withoutCrashes } from './record.ts'
 import { isLeft, isStop, offeredAgain, stopError, stopping, withMessage } from './stop.ts'
 import type { Json } from './storable.ts'
 import type { Task } from './task.ts'
 import { setTimer } from './timer.ts'
-import type { ChartAction, ChartEnd, ChartEvent, Move, Origin } from './transition.ts'
+import type { ChartAction, ChartEvent, Move, Origin } from './transition.ts'
 
 /** A job while a decision is made of it: what the chart asks for becomes tasks, timers and events of the record. */
 export class Draft {
@@ -23,7 +24,7 @@ export class Draft {
   readonly job: OpenJob
   readonly events: EventDraft[] = []
   readonly wasBusy: boolean
-  readonly #family: Family
+  readonly family: Family
   readonly #before: Job
   readonly #inputs: Json[] = []
   readonly #logs: string[] = []
@@ -43,7 +44,7 @@ export class Draft {
     this.type = type
     this.job = { ...job }
     this.wasBusy = isBusy(job)
-    this.#family = family
+    this.family = family
     this.#before = job
     this.#isNew = job.revision === 0
   }
@@ -75,7 +76,7 @@ export class Draft {
 
   /** A record's times never fall, whatever the clock does. */
   time(): number {
-    return Math.max(this.#family.moment.at, this.job.updatedAt)
+    return Math.max(this.family.moment.at, this.job.updatedAt)
   }
 
   touch(): void {
@@ -111,8 +112,8 @@ export class Draft {
     const migration = isAtRest(this.job) ? migrationOf(to, this.job, this.#origin()) : undefined
     if (migration === undefined) return
     const { place, starts, delays } = migration
-    const isInvoke = (id: string) => this.type.chart.invokes.has(id)
-    const kept = this.job.tasks.filter((task) => isKept(to, task, starts, isInvoke(task.id)))
+    const { invokes } = this.type.chart
+    const kept = this.job.tasks.filter((task) => isKept(to, task, starts, invokes.has(task.id)))
     this.touch()
     this.type = to
     this.events.push(recordMigration(this.job, to, migration))
@@ -125,7 +126,7 @@ export class Draft {
 
   /** Takes an event: at once, or after the one that is being taken. */
   receive(event: ChartEvent): void {
-    if (this.job.phase === 'settled' || this.#isLeft) return
+    if (this.job.phase === 'settled' || this.job.deletedAt !== undefined || this.#isLeft) return
     this.#mailbox.push(event)
     if (!this.#isMoving) this.#drain()
   }
@@ -149,9 +150,16 @@ export class Draft {
       return
     }
     if (isLeft(task)) return
-    if (task.child !== undefined) this.#family.draft(task.child).receive(event)
+    if (task.child !== undefined) this.family.draft(task.child).receive(event)
+    else if (this.type.children.has(task.src)) this.#keepFor(task, event)
     else if (task.status === 'inline') this.#moved(task, moveInline(this.type, task, event))
     else this.#tell(task, event)
+  }
+
+  // A child that is not begun yet.
+  #keepFor(task: Task, event: ChartEvent): void {
+    this.touch()
+    this.put({ ...task, inbox: [...task.inbox, event as Json] })
   }
 
   #tell(task: Task, event: ChartEvent): void {
@@ -173,13 +181,41 @@ export class Draft {
 
   /** The grace of code that is asked to stop counts from when its executor has heard of it. */
   graceFrom(): number {
-    return this.time() + this.#family.moment.heartbeatMs
+    return this.time() + this.family.moment.heartbeatMs
   }
 
   /** The task's code is given up, or was: it may still run, but nothing that it reports counts. */
   gone(task: Task): void {
     if (task.again === undefined) this.remove(task)
     else this.put(offeredAgain(task, Math.max(task.again, this.time())))
+  }
+
+  /** Not admitted: its tasks and children are not begun, and its timers are delays. */
+  get #isHeldBack(): boolean {
+    return this.job.admittedAt === undefined
+  }
+
+  /** A waiting job's turn has come. */
+  admit(): void {
+    if (this.job.phase !== 'waiting') return
+    this.touch()
+    const at = this.time()
+    admitted(this.job, this.type.chart.meaning(this.job), at)
+    this.events.push({ type: 'job.admitted' })
+    this.#inputs.push({ type: 'job.admitted' })
+    startHeldBack(this)
+  }
+
+  /** Nothing of the job is shown or moved any more; what runs of it stops. */
+  delete(): void {
+    if (this.job.deletedAt !== undefined) return
+    this.touch()
+    this.job.deletedAt = this.time()
+    this.job.timers = []
+    this.#mailbox = []
+    this.events.push({ type: 'job.deleted' })
+    for (const { child } of this.job.tasks) if (child !== undefined) this.family.draft(child).delete()
+    for (const task of this.job.tasks) this.#leave(task)
   }
 
   /** The parent left the invoke: the job and all below it stop, once the move that may have caused it is done. */
@@ -199,29 +235,10 @@ export class Draft {
     this.#settle()
   }
 
-  /** A child job has settled: its end is an event for the chart, unless that has left the invoke. */
-  childEnded(id: string, event: ChartEvent): void {
-    const task = this.job.tasks.find((each) => each.child === id && each.status === 'held')
-    if (task === undefined) return
-    this.touch()
-    if (isBusy(this.#family.draft(id).job)) this.put({ ...task, status: 'stopping' })
-    else this.remove(task)
-    this.receiveEnd(task, event)
-  }
-
-  /** Nothing of a child runs any more. */
-  forgetChild(id: string): boolean {
-    const task = this.job.tasks.find((each) => each.child === id && each.status === 'stopping')
-    if (task === undefined) return false
-    this.touch()
-    this.remove(task)
-    return true
-  }
-
   #origin(): Origin {
     const { parentInvoke } = this.job
     return {
-      children: [...(this.job.ended ?? []), ...this.#family.childrenOf(this.job)],
+      children: [...(this.job.ended ?? []), ...this.family.childrenOf(this.job)],
       nextEntry: this.job.counter + 1,
       ...(parentInvoke === undefined ? {} : { parentInvoke }),
     }
@@ -233,20 +250,20 @@ export class Draft {
       const move = this.#move(event)
       this.#handled ??= move.handled
       if (move.handled) this.#apply(move, event)
-      else this.#tellSnapshot()
+      else tellSnapshot(this)
     }
     this.#isMoving = false
     if (!this.#isLeft) return
     this.#stopNow()
     const { id, parentId } = this.job
-    if (parentId !== undefined && !isBusy(this.job)) this.#family.draft(parentId).forgetChild(id)
+    if (parentId !== undefined && !isBusy(this.job)) forgetChild(this.family.draft(parentId), id)
   }
 
   #move(event: ChartEvent): Move {
     const move = this.type.chart.move(this.job, event, this.#origin())
-    this.#family.throwMissing()
+    this.family.throwMissing()
     try {
-      this.#family.count()
+      this.family.count()
       return move
     } catch (error) {
       return { ...move, handled: true, moved: true, place: this.job, end: { kind: 'error', error }, actions: [] }
@@ -266,8 +283,11 @@ export class Draft {
     }
     for (const action of move.actions) if (action.kind === 'start') this.#early.set(action.entry, [])
     for (const action of move.actions) this.#act(action)
-    if (move.end === undefined) this.#tellSnapshot()
-    else this.#end(move.end)
+    if (move.end === undefined) tellSnapshot(this)
+    else {
+      this.#settle()
+      tellEnd(this, move.end)
+    }
   }
 
   #act(action: ChartAction): void {
@@ -308,10 +328,15 @@ export class Draft {
     const early = this.#early.get(entry) ?? []
     // First: it may end as it starts, and what would be kept for it then were kept without end.
     this.#early.delete(entry)
-    if (child !== undefined) this.#startChild(task, child, early)
-    else if (this.type.inline.has(src)) this.#startInline(task)
+    if (child !== undefined) {
+      if (this.#isHeldBack)
+        this.job.tasks = [...this.job.tasks, { ...task, inbox: early as unknown as readonly Json[] }]
+      else startChild(this, task, child, early)
+      return
+    }
+    if (this.type.inline.has(src)) this.#startInline(task)
     else this.#offer(task)
-    if (child === undefined) for (const event of early) this.deliver(entry, event)
+    for (const event of early) this.deliver(entry, event)
   }
 
   #offer(task: Task): void {
@@ -328,12 +353,6 @@ export class Draft {
     this.#moved(task, startInline(this.type, task))
   }
 
-  #startChild(task: Task, type: AnyJobType, early: readonly ChartEvent[]): void {
-    const id = this.#family.newId()
-    this.job.tasks = [...this.job.tasks, { ...task, status: 'held', child: id }]
-    this.#family.open(type, childRecord(type, this.job, task, id, this.time())).begin(early)
-  }
-
   // Transition logic has moved: its state is kept, and an end of it is an event.
   #moved(task: Task, { snapshot, event }: InlineMove): void {
     this.touch()
@@ -346,26 +365,18 @@ export class Draft {
   #leave(task: Task): void {
     if (isLeft(task)) return
     const { again, ...rest } = task
-    if (task.child !== undefined) this.#leaveChild(task, task.child)
+    if (task.child !== undefined) leaveChild(this, task, task.child)
     else if (task.status === 'held' || task.status === 'stopping')
       this.put(stopping(this.type, rest, this.graceFrom(), 'left'))
     else this.remove(task)
   }
 
-  #leaveChild(task: Task, id: string): void {
-    const child = this.#family.draft(id)
-    // First, so that the child's own end finds the invoke left.
-    this.put({ ...task, status: 'stopping' })
-    child.stop()
-    if (!isBusy(child.job)) this.remove(task)
-  }
-
   #send(send: SendAction): void {
     const { to, event } = send
-    if (send.delayMs !== undefined) setTimer(this.job, send, send.delayMs, this.time())
+    if (send.delayMs !== undefined) setTimer(this.job, send, send.delayMs, this.#isHeldBack ? 0 : this.time())
     else if (to === 'self') this.receive(event)
     else if (to !== 'parent') this.deliver(to, event)
-    else if (this.job.parentId !== undefined) this.#family.draft(this.job.parentId).receive(event)
+    else if (this.job.parentId !== undefined) this.family.draft(this.job.parentId).receive(event)
   }
 
   /** Fires a timer that has fallen due. */
@@ -375,12 +386,6 @@ export class Draft {
     this.#send({ kind: 'send', to: timer.to ?? 'self', event: timer.event })
   }
 
-  #end(end: ChartEnd): void {
-    this.#settle()
-    const { parentId, parentInvoke = '', id } = this.job
-    if (parentId !== undefined) this.#family.draft(parentId).childEnded(id, endEvent(parentInvoke, end))
-  }
-
   #settle(): void {
     this.job.phase = 'settled'
     this.job.timers = []
@@ -388,13 +393,5 @@ export class Draft {
     for (const task of this.job.tasks) this.#leave(task)
     delete this.job.ended
     this.job.endedAt = this.time()
-  }
-
-  #tellSnapshot(): void {
-    const { parentId, parentInvoke = '', id, state: value, context } = this.job
-    if (parentId === undefined) return
-    const parent = this.#family.draft(parentId)
-    if (!parent.job.tasks.some((task) => task.child === id && task.status === 'held' && task.sync === true)) return
-    parent.receive(snapshotEvent(parentInvoke, { status: 'active', value, context }))
   }
 }

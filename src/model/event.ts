@@ -22,6 +22,10 @@ export interface EventDetails {
     readonly message?: string
     readonly error?: JobError
   }
+  /** The job waited, and its tasks may run and its timers count from now on. */
+  readonly 'job.admitted': Readonly<Record<never, never>>
+  /** The job was deleted: nothing of it is shown any more. */
+  readonly 'job.deleted': Readonly<Record<never, never>>
   /** The job was moved to another version of its type. `from` and `to` are public labels. */
   readonly 'job.migrated': {
     readonly version: string

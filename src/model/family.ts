@@ -14,6 +14,7 @@ import type { AnyJobType } from './definition.ts'
 import { Draft } from './draft.ts'
 import { JobchartError } from './error.ts'
 import { isBusy, type Job } from './job.ts'
+import { forgetChild } from './kinship.ts'
 import { isLeft } from './stop.ts'
 import type { Child } from './transition.ts'
 
@@ -128,7 +129,8 @@ export class Family {
 
   // A child that has settled stands in its parent's tasks until its own work is gone.
   #tellParent({ job, wasBusy }: Draft): boolean {
-    if (job.parentId === undefined || !wasBusy || job.phase !== 'settled' || isBusy(job)) return false
-    return this.draft(job.parentId).forgetChild(job.id)
+    const isOver = job.phase === 'settled' || job.deletedAt !== undefined
+    if (job.parentId === undefined || !wasBusy || !isOver || isBusy(job)) return false
+    return forgetChild(this.draft(job.parentId), job.id)
   }
 }

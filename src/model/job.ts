@@ -11,8 +11,14 @@ export type JobId<Type = unknown> = string & { readonly [jobTypeBrand]?: Type }
 /** How a job ended. */
 export type Outcome = 'success' | 'failure' | 'cancelled'
 
-/** Where a job stands, in words that hold for every lifecycle. The first that fits: settled, indeterminate, active. */
-export type Phase = 'settled' | 'indeterminate' | 'active'
+/**
+ * Where a job stands, in words that hold for every lifecycle. The first that fits: settled, waiting (not admitted yet: for
+ * its time, or for its pipeline's slot), indeterminate, active.
+ */
+export type Phase = 'settled' | 'waiting' | 'indeterminate' | 'active'
+
+/** What becomes of a run whose pipeline has another: it is refused, waits for its turn, or takes the other's place. */
+export type Overlap = 'reject' | 'queue' | 'replace'
 
 /** Why a job exists. */
 export type Trigger = 'manual' | 'schedule' | 'dependency' | 'retry' | 'parent'
@@ -24,7 +30,7 @@ export interface Timer {
   /** Whom the event is for; absent: the job itself. */
   readonly to?: Address
   readonly event: { readonly type: string; readonly [key: string]: Json }
-  /** Milliseconds UTC. */
+  /** Milliseconds UTC; of a job that waits, the delay that counts from its admission. */
   readonly dueAt: number
 }
 
@@ -68,10 +74,22 @@ export interface Job {
   readonly progress?: Progress
   /** Higher goes first. */
   readonly priority: number
+  /** It is not admitted before. */
+  readonly startAt?: number
+  /** From when on its tasks may run and its timers count; absent while it waits. */
+  readonly admittedAt?: number
+  /** How it came to wait for its pipeline's slot: one that replaces is itself replaced by a later one. */
+  readonly overlap?: Overlap
+  /** The job of which this is another try. */
+  readonly retryOf?: string
+  /** Hidden everywhere from then on; its row goes when nothing of it runs. */
+  readonly deletedAt?: number
   readonly timers: readonly Timer[]
   readonly tasks: readonly Task[]
   /** Children that have ended by themselves and that the chart has not left: it may still send to them, in vain. */
   readonly ended?: readonly EndedChild[]
+  /** A child job whose tasks wait for the work of an earlier entry of its invoke to stop. */
+  readonly blocked?: true
   /** The counter behind tokens and entries: raised at each, never reset. */
   readonly counter: number
   readonly createdAt: number
@@ -87,6 +105,11 @@ export interface Job {
   readonly idempotencyKey?: string
 }
 
+/** The time by which a waiting job is ordered: when it may start, or else since when it waits. */
+export function dueAt({ startAt, createdAt }: Job): number {
+  return startAt ?? createdAt
+}
+
 /** A held or stopping task means that code may be running. */
 export function isBusy(job: Job): boolean {
   return job.tasks.some(({ status }) => status === 'held' || status === 'stopping')
@@ -95,11 +118,13 @@ export function isBusy(job: Job): boolean {
 /** The job occupies its pipeline: by where its chart stands, or because its code may still run. */
 export function holdsSlot(job: Job): boolean {
   if (job.pipeline === undefined) return false
-  return (job.phase !== 'settled' && !job.vacates) || isBusy(job)
+  const isOn = job.phase !== 'settled' && job.phase !== 'waiting' && job.deletedAt === undefined
+  return (isOn && !job.vacates) || isBusy(job)
 }
 
 /** The next time at which something falls due without anyone asking: a timer, an attempt's deadline, the end of a grace. */
 export function wakeAt(job: Job): number | undefined {
+  if (job.phase === 'waiting') return undefined
   const times = job.timers.map((timer) => timer.dueAt)
   for (const { stopBy, deadlineAt } of job.tasks) {
     if (stopBy !== undefined) times.push(stopBy)
@@ -110,6 +135,7 @@ export function wakeAt(job: Job): number | undefined {
 
 /** The tasks that may be claimed at their `availableAt`: offered, and no earlier entry of the same invoke still stopping. */
 export function claimableTasks(job: Job): readonly Task[] {
+  if (job.phase === 'waiting' || job.blocked === true) return []
   return job.tasks.filter((task) => task.status === 'offered' && !isBlocked(job, task))
 }
 

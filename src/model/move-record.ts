@@ -5,7 +5,7 @@ import type { EventDraft } from './event.ts'
 import type { Job } from './job.ts'
 import type { Migration } from './migration.ts'
 import { outcomeOf } from './record.ts'
-import type { ChartEvent, Move } from './transition.ts'
+import type { ChartEvent, Meaning, Move } from './transition.ts'
 
 /** A job's record while it is written. */
 export type OpenJob = { -readonly [Key in keyof Job]: Job[Key] }
@@ -19,11 +19,17 @@ export function standAt(job: OpenJob, { place, meaning, end }: Pick<Move, 'place
   if (place.hasRefs === true) job.hasRefs = true
   else delete job.hasRefs
   job.vacates = meaning.tags.has('vacates')
-  job.phase = meaning.tags.has('indeterminate') ? 'indeterminate' : 'active'
+  job.phase = phaseOf(job, meaning)
   if (end?.kind === 'done') {
     job.outcome = outcomeOf(meaning)
     if (end.output !== undefined) job.output = end.output
   } else if (end?.kind === 'error') job.outcome = 'failure'
+}
+
+/** The phase of a job that has not settled. */
+export function phaseOf({ admittedAt }: Job, { tags }: Meaning): Job['phase'] {
+  if (admittedAt === undefined) return 'waiting'
+  return tags.has('indeterminate') ? 'indeterminate' : 'active'
 }
 
 /** Writes what the record should carry of a move, and gives the event that tells of it. */
@@ -41,6 +47,14 @@ export function recordMove(type: AnyJobType, job: OpenJob, move: Move, event: Ch
   }
   if (isNew) return { type: 'job.created', ...facts }
   return { type: 'job.transitioned', from, ...facts, ...(error === undefined ? {} : { error: jobError(error) }) }
+}
+
+/** Admits a waiting job: its tasks may be claimed, and its timers, until now delays, count from `at`. */
+export function admitted(job: OpenJob, meaning: Meaning, at: number): void {
+  job.admittedAt = at
+  job.phase = phaseOf(job, meaning)
+  job.timers = job.timers.map((timer) => ({ ...timer, dueAt: timer.dueAt + at }))
+  job.tasks = job.tasks.map((task) => (task.status === 'offered' ? { ...task, availableAt: at } : task))
 }
 
 /** Puts the job where it stands under another version, and gives the event that tells of it. */

@@ -37,7 +37,7 @@ export function childRecord(
 ): Job {
   const { tenant, createdBy, labels, priority, id: parentId } = parent
   const inherited = { id, tenant, createdBy, labels, priority, parentId, parentInvoke, trigger: 'parent' } as const
-  return { ...newRecord(type, at), ...inherited, ...(input === undefined ? {} : { input }) }
+  return { ...newRecord(type, at), admittedAt: at, ...inherited, ...(input === undefined ? {} : { input }) }
 }
 
 /** The task of a child that starts. */

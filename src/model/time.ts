@@ -33,3 +33,8 @@ function parseText(text: string): number | undefined {
 export function isoTime(ms: number): string {
   return new Date(ms).toISOString()
 }
+
+/** The milliseconds since 1970 UTC of an ISO 8601 time. */
+export function millisecondsOf(text: string): number {
+  return Date.parse(text)
+}

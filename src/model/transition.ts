@@ -104,6 +104,8 @@ export interface Chart {
    * @throws whatever the machine throws: the place is none of its own, or an input cannot be made of its context.
    */
   standing(place: Place, origin?: Origin): Standing
+  /** What a place means. */
+  meaning(place: Place): Meaning
   /** The snapshot of a job that stands in `place`, for whoever looks at it: with `matches` and `hasTag`, without children. */
   look(place: Place): unknown
 }
@@ -197,6 +199,10 @@ class MachineChart implements Chart {
     const standing = machine.getInitialSnapshot(scope as never, context as never) as Snapshot
     if (standing.status === 'error') throw standing.error
     return { place: { ...place, state }, meaning: this.#meaning(base), actions: readActions(scope, origin) }
+  }
+
+  meaning({ state }: Place): Meaning {
+    return this.#meaning(this.#base(state))
   }
 
   look({ state, context }: Place): unknown {

@@ -9,7 +9,7 @@ export interface Principal {
 }
 
 /** What is asked for. A command is asked as `command`, with its name in the target. */
-export type Action = 'submit' | 'get' | 'list' | 'history' | 'logs' | 'result' | 'command'
+export type Action = 'submit' | 'get' | 'list' | 'history' | 'logs' | 'result' | 'command' | 'retry' | 'delete'
 
 /** What a policy may know of a job: its facts that never change, and where it stands. */
 export interface Target {

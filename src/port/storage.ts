@@ -33,6 +33,10 @@ import type { Scope } from './policy.ts'
  * - S12 `find` shows only what one of the scopes covers, newest first by (createdAt, id), and pages by keyset: rows that
  *   come or go between two pages make no other row be skipped or repeated.
  * - S13 `due` gives what has fallen due, oldest first; `held` gives every job with a task held or stopping there.
+ * - S17 A waiting job has a turn: of a pipeline's, by (priority, when it may start or was created, sequence). `nextWaiting`
+ *   gives the first that is due; `admissible` gives that of each pipeline whose slot is free, and those of none.
+ * - S18 A job that is written as deleted is found by its id alone, and gives its idempotency key free; once nothing of it
+ *   runs, its row, lines and steps go with the write. Its events stay.
  * Instances
  * - S14 An instance is listed from its opening until it is forgotten, and again when it beats or claims after that. Its
  *   process's end is seen at once. It is no other for itself.
@@ -62,6 +66,15 @@ export interface StorageConnection {
   readonly find: (filter: JobFilter, page: JobPage) => Promise<readonly Job[]>
   /** Jobs whose `wakeAt` is at or before `at`, of the given types: at most `limit`, after the first `skip`. */
   readonly due: (types: readonly TypeKey[], at: number, limit: number, skip: number) => Promise<readonly Job[]>
+  /** The waiting job of a pipeline whose turn is next, of those that may start by `at`, of the given types. */
+  readonly nextWaiting: (
+    types: readonly TypeKey[],
+    tenant: string,
+    pipeline: string,
+    at: number,
+  ) => Promise<Job | undefined>
+  /** Waiting jobs that may be admitted by `at`: at most one of a pipeline, at most `limit`, after the first `skip`. */
+  readonly admissible: (types: readonly TypeKey[], at: number, limit: number, skip: number) => Promise<readonly Job[]>
   /** Jobs with a task held or stopping at the instance. */
   readonly held: (instance: string) => Promise<readonly Job[]>
   /** The rows of events that these units wrote after `sequence`, in order: none for a unit that did not land. */

@@ -20,7 +20,7 @@ export function findQuery(filter: JobFilter, page: JobPage): Query {
 }
 
 function branch(scope: Scope, filter: Omit<JobFilter, 'scopes'>, page: JobPage): Query {
-  const where: string[] = []
+  const where: string[] = ['deleted = 0']
   const values: SQLInputValue[] = []
   const add = (sql: string, ...bound: SQLInputValue[]) => {
     where.push(sql)
@@ -32,7 +32,7 @@ function branch(scope: Scope, filter: Omit<JobFilter, 'scopes'>, page: JobPage):
   if (filter.phase !== undefined) add('phase = ?', filter.phase)
   if (filter.status !== undefined) add('status = ?', filter.status)
   if (page.after !== undefined) add('(created_at, id) < (?, ?)', page.after.createdAt, page.after.id)
-  const condition = where.length === 0 ? '' : `WHERE ${where.join(' AND ')}`
+  const condition = `WHERE ${where.join(' AND ')}`
   return {
     sql: `SELECT id, created_at, input, progress, body FROM jobs ${condition}
       ORDER BY created_at DESC, id DESC LIMIT ?`,

@@ -1,6 +1,6 @@
 import type { SQLInputValue } from 'node:sqlite'
 import type { Actor, EventDraft, EventRow } from '../model/event.ts'
-import { claimableTasks, holdsSlot, isBusy, type Job, wakeAt } from '../model/job.ts'
+import { claimableTasks, dueAt, holdsSlot, isBusy, type Job, wakeAt } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
 import type { Progress, Task } from '../model/task.ts'
 import type { Route, StoredEvents } from '../port/storage.ts'
@@ -15,6 +15,9 @@ export interface Columns {
   readonly holdsSlot: number
   readonly busy: number
   readonly wakeAt: number | null
+  /** Of a waiting job, the time by which it is ordered. */
+  readonly waitsSince: number | null
+  readonly deleted: number
   readonly route: string | null
   readonly readyAt: number | null
   readonly readyEntry: number | null
@@ -42,6 +45,8 @@ export function columnsOf(job: Job): Columns {
     holdsSlot: holdsSlot(job) ? 1 : 0,
     busy: isBusy(job) ? 1 : 0,
     wakeAt: wakeAt(job) ?? null,
+    waitsSince: job.phase === 'waiting' && job.deletedAt === undefined ? dueAt(job) : null,
+    deleted: job.deletedAt === undefined ? 0 : 1,
     route: first === undefined ? null : taskRoute(job, first),
     readyAt: first?.availableAt ?? null,
     readyEntry: first?.entry ?? null,

@@ -29,6 +29,8 @@ const MIGRATIONS: readonly string[] = [
     holds_slot INTEGER NOT NULL,
     busy INTEGER NOT NULL,
     wake_at INTEGER,
+    waits_since INTEGER,
+    deleted INTEGER NOT NULL,
     route TEXT,
     ready_at INTEGER,
     ready_entry INTEGER,
@@ -38,10 +40,13 @@ const MIGRATIONS: readonly string[] = [
     body TEXT NOT NULL
   ) STRICT;
   CREATE UNIQUE INDEX jobs_slot ON jobs (tenant, pipeline) WHERE holds_slot = 1;
-  CREATE UNIQUE INDEX jobs_key ON jobs (tenant, created_by, type, idempotency_key) WHERE idempotency_key IS NOT NULL;
+  CREATE UNIQUE INDEX jobs_key ON jobs (tenant, created_by, type, idempotency_key) WHERE idempotency_key IS NOT NULL AND deleted = 0;
   CREATE INDEX jobs_ready ON jobs (route, priority, ready_at, n) WHERE route IS NOT NULL;
   CREATE INDEX jobs_busy ON jobs (n) WHERE busy = 1;
   CREATE INDEX jobs_wake ON jobs (wake_at) WHERE wake_at IS NOT NULL;
+  CREATE INDEX jobs_turn ON jobs (tenant, pipeline, priority DESC, waits_since, n)
+    WHERE waits_since IS NOT NULL AND pipeline IS NOT NULL;
+  CREATE INDEX jobs_starting ON jobs (waits_since, n) WHERE waits_since IS NOT NULL AND pipeline IS NULL;
   CREATE INDEX jobs_children ON jobs (parent_id) WHERE parent_id IS NOT NULL;
   CREATE INDEX jobs_newest ON jobs (tenant, created_at, id);
   CREATE INDEX jobs_own ON jobs (tenant, created_by, created_at, id);

@@ -14,6 +14,7 @@ export function prepareAll(db: DatabaseSync) {
     ...claimStatements(prepare),
     ...noteStatements(prepare),
     ...readStatements(prepare),
+    ...turnStatements(prepare),
   }
 }
 
@@ -26,16 +27,20 @@ function jobStatements(prepare: Prepare) {
 
     insertJob: prepare(`
       INSERT INTO jobs (id, tenant, type, version, created_by, pipeline, parent_id, labels, idempotency_key, priority, created_at,
-        status, phase, holds_slot, busy, wake_at, route, ready_at, ready_entry, revision, input, progress, body)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+        status, phase, holds_slot, busy, wake_at, waits_since, deleted, route, ready_at, ready_entry, revision, input, progress,
+        body)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
     updateJob: prepare(`
-      UPDATE jobs SET version = ?, status = ?, phase = ?, holds_slot = ?, busy = ?, wake_at = ?, route = ?, ready_at = ?,
-        ready_entry = ?, revision = ?, body = ?
+      UPDATE jobs SET version = ?, status = ?, phase = ?, holds_slot = ?, busy = ?, wake_at = ?, waits_since = ?,
+        deleted = ?, route = ?, ready_at = ?, ready_entry = ?, revision = ?, body = ?
       WHERE id = ? AND revision = ?`),
+    removeJob: prepare(`DELETE FROM jobs WHERE id = ? AND revision = ?`),
+    removeLines: prepare(`DELETE FROM logs WHERE job_id = ?`),
+    removeSteps: prepare(`DELETE FROM steps WHERE job_id = ?`),
     jobById: prepare(`SELECT n, input, progress, body FROM jobs WHERE id = ?`),
     jobByNumber: prepare(`SELECT n, input, progress, body FROM jobs WHERE n = ?`),
     jobByKey: prepare(`
-      SELECT id FROM jobs WHERE tenant = ? AND created_by = ? AND type = ? AND idempotency_key = ?`),
+      SELECT id FROM jobs WHERE tenant = ? AND created_by = ? AND type = ? AND idempotency_key = ? AND deleted = 0`),
     slotHolder: prepare(`SELECT id FROM jobs WHERE tenant = ? AND pipeline = ? AND holds_slot = 1`),
   }
 }
@@ -83,13 +88,16 @@ function noteStatements(prepare: Prepare) {
   }
 }
 
+// Bound to the known types as a list of pairs.
+const KNOWN = `EXISTS (
+        SELECT 1 FROM json_each(?) AS known
+        WHERE known.value ->> 0 = jobs.type AND known.value ->> 1 = jobs.version)`
+
 function readStatements(prepare: Prepare) {
   return {
     dueJobs: prepare(`
       SELECT input, progress, body FROM jobs
-      WHERE wake_at <= ? AND EXISTS (
-        SELECT 1 FROM json_each(?) AS known
-        WHERE known.value ->> 0 = jobs.type AND known.value ->> 1 = jobs.version)
+      WHERE wake_at <= ? AND ${KNOWN}
       ORDER BY wake_at, n LIMIT ? OFFSET ?`),
     busyJobs: prepare(`
       SELECT input, progress, body FROM jobs
@@ -126,5 +134,35 @@ function readStatements(prepare: Prepare) {
       INSERT INTO instances (id, heartbeat) VALUES (?, ?) ON CONFLICT DO UPDATE SET heartbeat = excluded.heartbeat`),
     otherInstances: prepare(`SELECT id, heartbeat FROM instances WHERE id <> ?`),
     dropInstance: prepare(`DELETE FROM instances WHERE id = ?`),
+  }
+}
+
+function turnStatements(prepare: Prepare) {
+  return {
+    nextWaiting: prepare(`
+      SELECT input, progress, body FROM jobs
+      WHERE tenant = ? AND pipeline = ? AND waits_since <= ? AND ${KNOWN}
+      ORDER BY priority DESC, waits_since, n LIMIT 1`),
+    startingJobs: prepare(`
+      SELECT input, progress, body FROM jobs
+      WHERE pipeline IS NULL AND waits_since <= ? AND ${KNOWN}
+      ORDER BY waits_since, n LIMIT ?`),
+    // Each pipeline in which something waits, found by one step in the index and not by its rows.
+    waitingPipelines: prepare(`
+      WITH RECURSIVE next (tenant, pipeline) AS (
+        SELECT * FROM (
+          SELECT tenant, pipeline FROM jobs INDEXED BY jobs_turn
+          WHERE waits_since IS NOT NULL AND pipeline IS NOT NULL ORDER BY tenant, pipeline LIMIT 1)
+        UNION ALL
+        SELECT (SELECT tenant FROM jobs INDEXED BY jobs_turn
+                WHERE waits_since IS NOT NULL AND pipeline IS NOT NULL
+                  AND (tenant, pipeline) > (next.tenant, next.pipeline) ORDER BY tenant, pipeline LIMIT 1),
+               (SELECT pipeline FROM jobs INDEXED BY jobs_turn
+                WHERE waits_since IS NOT NULL AND pipeline IS NOT NULL
+                  AND (tenant, pipeline) > (next.tenant, next.pipeline) ORDER BY tenant, pipeline LIMIT 1)
+        FROM next WHERE next.tenant IS NOT NULL)
+      SELECT tenant, pipeline FROM next
+      WHERE tenant IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM jobs WHERE tenant = next.tenant AND pipeline = next.pipeline AND holds_slot = 1)`),
   }
 }

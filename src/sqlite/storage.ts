@@ -135,8 +135,26 @@ class SqliteConnection implements StorageConnection {
 
   readonly due: StorageConnection['due'] = (types, at, limit, skip) =>
     this.#read(() => {
-      const known = JSON.stringify(types.map(({ type, version }) => [type, version]))
-      return this.#statements.dueJobs.all(at, known, limit, skip).map(jobOf)
+      return this.#statements.dueJobs.all(at, keysOf(types), limit, skip).map(jobOf)
+    })
+
+  readonly nextWaiting: StorageConnection['nextWaiting'] = (types, tenant, pipeline, at) =>
+    this.#read(() => {
+      const row = this.#statements.nextWaiting.get(tenant, pipeline, at, keysOf(types))
+      return row === undefined ? undefined : jobOf(row)
+    })
+
+  readonly admissible: StorageConnection['admissible'] = (types, at, limit, skip) =>
+    this.#read(() => {
+      const { startingJobs, waitingPipelines, nextWaiting } = this.#statements
+      const starting = startingJobs.all(at, keysOf(types), limit + skip)
+      const turns: typeof starting = []
+      for (const { tenant, pipeline } of waitingPipelines.iterate()) {
+        if (starting.length + turns.length >= limit + skip) break
+        const next = nextWaiting.get(String(tenant), String(pipeline), at, keysOf(types))
+        if (next !== undefined) turns.push(next)
+      }
+      return [...starting, ...turns].slice(skip, skip + limit).map(jobOf)
     })
 
   readonly held: StorageConnection['held'] = (instance) =>
@@ -317,6 +335,10 @@ function unavailable(file: string, cause: unknown): JobchartError {
   if (cause instanceof JobchartError) return cause
   const said = cause instanceof Error ? cause.message : String(cause)
   return new JobchartError('STORAGE_UNAVAILABLE', `"${file}": ${said}`, { cause })
+}
+
+function keysOf(types: readonly TypeKey[]): string {
+  return JSON.stringify(types.map(({ type, version }) => [type, version]))
 }
 
 // A step that gave nothing has a row without a result.

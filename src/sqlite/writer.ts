@@ -1,4 +1,4 @@
-import type { Job } from '../model/job.ts'
+import { isBusy, type Job } from '../model/job.ts'
 import type {
   Claimed,
   ClaimQuery,
@@ -168,6 +168,8 @@ export class Writer {
         columns.holdsSlot,
         columns.busy,
         columns.wakeAt,
+        columns.waitsSince,
+        columns.deleted,
         columns.route,
         columns.readyAt,
         columns.readyEntry,
@@ -182,7 +184,19 @@ export class Writer {
     this.#offers(job, columns.further)
   }
 
+  #remove({ id }: Job, revision: number): void {
+    const { dropOffers, removeJob, removeLines, removeSteps } = this.#statements
+    dropOffers.run(id)
+    if (removeJob.run(id, revision).changes === 0) throw new Refused({ status: 'conflict' })
+    removeLines.run(id)
+    removeSteps.run(id)
+  }
+
   #update(job: Job, revision: number): void {
+    if (job.deletedAt !== undefined && !isBusy(job)) {
+      this.#remove(job, revision)
+      return
+    }
     const columns = columnsOf(job)
     let changes: number | bigint
     try {
@@ -193,6 +207,8 @@ export class Writer {
         columns.holdsSlot,
         columns.busy,
         columns.wakeAt,
+        columns.waitsSince,
+        columns.deleted,
         columns.route,
         columns.readyAt,
         columns.readyEntry,

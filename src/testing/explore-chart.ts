@@ -5,6 +5,7 @@ import {
   type ChartAction,
   type ChartEvent,
   createChart,
+  type Meaning,
   type Move,
   type Origin,
   type Place,
@@ -60,6 +61,10 @@ export class WatchedChart implements Chart {
 
   names(place: Place, event: ChartEvent, origin?: Origin): boolean {
     return this.#chart.names(place, event, origin)
+  }
+
+  meaning(place: Place): Meaning {
+    return this.#chart.meaning(place)
   }
 
   look(place: Place): unknown {

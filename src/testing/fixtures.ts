@@ -63,7 +63,7 @@ export function claimed(job: Job, at: number, holder = 'me', type = plain): Deci
 
 /** The job whose held task has ended well. */
 export function ended(job: Job, at: number, type = plain): Decision {
-  const token = job.tasks.find(({ status }) => status === 'held')?.token ?? -1
+  const token = job.tasks.find(({ status }) => status === 'held' || status === 'stopping')?.token ?? -1
   const decision = end(type, job, token, { ok: true, output: 'done' }, momentAt(at))
   if (decision === undefined) throw new Error('the job has no held task')
   return decision

@@ -1,6 +1,7 @@
 import type { Storage, StorageConnection } from '../port/storage.ts'
 import type { Bench } from './storage-bench.ts'
 import { readingChecks } from './storage-checks-reading.ts'
+import { waitingChecks } from './storage-checks-waiting.ts'
 import { writingChecks } from './storage-checks-writing.ts'
 import { virtualClock } from './virtual-clock.ts'
 
@@ -31,7 +32,7 @@ export function storageConformance(
   make: () => StorageUnderTest | Promise<StorageUnderTest>,
   { test }: StorageConformanceOptions,
 ): void {
-  for (const [name, check] of Object.entries({ ...writingChecks, ...readingChecks })) {
+  for (const [name, check] of Object.entries({ ...writingChecks, ...readingChecks, ...waitingChecks })) {
     test(name, async () => {
       const { storage, dispose } = await make()
       const clock = virtualClock()

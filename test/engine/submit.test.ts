@@ -29,6 +29,7 @@ test('a function goes the whole path: queued, running, completed', async () => {
     input: { n: 21 },
     output: 42,
     priority: 3,
+    admittedAt: '2026-01-01T00:00:00.000Z',
     createdAt: '2026-01-01T00:00:00.000Z',
     startedAt: '2026-01-01T00:00:00.000Z',
     endedAt: '2026-01-01T00:00:00.000Z',

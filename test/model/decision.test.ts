@@ -62,6 +62,7 @@ describe('create', () => {
         },
       ],
       counter: 1,
+      admittedAt: 1_000,
       createdAt: 1_000,
       updatedAt: 1_000,
       revision: 1,

@@ -1,25 +1,33 @@
-import { create, type NewJob, send as sendEvent } from '../../model/decision.ts'
+import { type NewJob, send as sendEvent } from '../../model/decision.ts'
 import type { AnyJobType } from '../../model/definition.ts'
 import { JobchartError } from '../../model/error.ts'
 import type { Actor } from '../../model/event.ts'
-import type { Job, JobId } from '../../model/job.ts'
+import type { Job, JobId, Overlap } from '../../model/job.ts'
 import { typeWhenTouched } from '../../model/migration.ts'
-import { assertStorable, type Json, storableCopy } from '../../model/storable.ts'
+import { assertStorable, type Json } from '../../model/storable.ts'
 import type { ChartEvent } from '../../model/transition.ts'
 import type { Principal, Target } from '../../port/policy.ts'
-import { advance, type Change, decideWith, land, moment } from '../advance.ts'
+import { advance, type Change } from '../advance.ts'
 import { authorizeJob, authorizeSubmit, redactedFor } from '../authorization.ts'
 import type { Core } from '../core.ts'
 import { newId } from '../ids.ts'
 import { submitOptionsSchema } from '../options.ts'
-import { parseWith } from '../parse.ts'
+import { parseCommand, parseWith } from '../parse.ts'
 import type { CallOptions } from '../session.ts'
 import { type JobView, viewOf } from '../view.ts'
+import { type Arrival, insertRun } from './runs.ts'
 
 /** What `submit` may be given beside the input. */
 export interface SubmitOptions extends CallOptions {
-  /** The pipeline that this is a run of: it is refused while another of its jobs holds the slot. */
+  /** The pipeline that this is a run of: one of its jobs runs at a time. */
   readonly pipeline?: string
+  /**
+   * Where another run holds the pipeline's slot: `'reject'` (the default) refuses this one, `'queue'` lets it wait for its
+   * turn, `'replace'` cancels the other, as `cancel` would, and takes its place once its work has stopped.
+   */
+  readonly overlap?: Overlap
+  /** Not before this time: milliseconds UTC, ISO 8601, or a `Date`. Until then, and for its turn, it is `waiting`. */
+  readonly startAt?: number | string | { readonly getTime: () => number }
   /** Higher goes first; a whole number, default 0. */
   readonly priority?: number
   /** Set once; policies and lists may read them. */
@@ -58,7 +66,7 @@ export async function submit(
     const issues = [{ message: 'no name for a label', path: ['labels', '__proto__'] }]
     throw new JobchartError('INVALID_INPUT', 'a label cannot be named "__proto__"', { issues })
   }
-  const { pipeline, priority, labels, idempotencyKey, tenant } = await parseWith(
+  const { pipeline, overlap, startAt, priority, labels, idempotencyKey, tenant } = await parseWith(
     submitOptionsSchema,
     options,
     'options',
@@ -80,9 +88,10 @@ export async function submit(
     priority,
     ...(parsed === undefined ? {} : { input: parsed }),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    ...(startAt === undefined ? {} : { startAt }),
   }
   signal?.throwIfAborted()
-  return await insert(core, who, type, seed)
+  return await insert(core, { who, by: actorOf(who), type, seed, overlap })
 }
 
 /** {@inheritDoc Session.send} */
@@ -170,20 +179,6 @@ function orElse<Value>(fallback: Value, run: () => Value): Value {
   }
 }
 
-async function parseCommand(type: AnyJobType, command: ChartEvent): Promise<ChartEvent> {
-  const { type: name, ...fields } = command
-  const schema = typeof name === 'string' && Object.hasOwn(type.commands, name) ? type.commands[name] : undefined
-  if (schema === undefined) {
-    const known = Object.keys(type.commands).join(', ') || 'none'
-    throw new JobchartError('INVALID_INPUT', `jobs of type "${type.type}" take these commands: ${known}`, {
-      issues: [{ message: 'no such command', path: ['type'] }],
-    })
-  }
-  const parsed = await parseWith(schema, fields, `command "${name}"`)
-  const event = { ...(typeof parsed === 'object' ? parsed : {}), type: name }
-  return storableCopy(event, `command "${name}"`, true) as unknown as ChartEvent
-}
-
 function settled(job: Job): JobchartError {
   const how = `the job ended as ${job.status}; nothing moves it any more`
   return new JobchartError('ALREADY_SETTLED', how, { jobId: job.id })
@@ -205,13 +200,11 @@ async function parseInput(type: AnyJobType, input: unknown): Promise<Json | unde
   return JSON.parse(text) as Json
 }
 
-async function insert(core: Core, who: Principal, type: AnyJobType, seed: NewJob): Promise<JobView> {
-  const decision = await decideWith(core, (relatives) => create(type, seed, moment(core), relatives))
+async function insert(core: Core, arrival: Arrival): Promise<JobView> {
+  const { who, seed } = arrival
   try {
-    const job = await land(core, decision, { by: actorOf(who) })
-    if (job === 'conflict') throw new Error('a new job cannot conflict')
     // Who submitted it has just said all that it shows.
-    return viewOf(job)
+    return viewOf(await insertRun(core, arrival))
   } catch (error) {
     const first = await firstOfKey(core, seed, error)
     if (first === undefined) throw await withoutHidden(core, who, error)

@@ -1,0 +1,35 @@
+import { type Decision, MissingJob, type Moment, type Relatives } from '../model/decision.ts'
+import type { AnyJobType } from '../model/definition.ts'
+import { jobNotFound } from '../model/error.ts'
+import type { Job } from '../model/job.ts'
+import type { Core } from './core.ts'
+import { newId } from './ids.ts'
+
+/** Decides with the stored relatives that the decision asks for, each loaded once. */
+export async function decideWith(core: Core, decide: (relatives: Relatives) => Decision): Promise<Decision> {
+  const loaded = new Map<string, { readonly type: AnyJobType; readonly job: Job }>()
+  const relatives: Relatives = { get: (id) => loaded.get(id), newId: () => newId(core) }
+  for (;;) {
+    try {
+      return decide(relatives)
+    } catch (error) {
+      if (!(error instanceof MissingJob)) throw error
+      const job = await load(core, error.id)
+      loaded.set(job.id, { type: core.types.require(job), job })
+    }
+  }
+}
+
+/** What the world looks like to a decision that is made now. */
+export function moment(core: Core): Moment {
+  const bytes = core.clock.randomBytes(4)
+  const random = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0) / 2 ** 32
+  return { at: core.clock.now(), random, heartbeatMs: core.settings.heartbeatMs }
+}
+
+/** @throws {JobchartError} `JOB_NOT_FOUND` */
+export async function load(core: Core, id: string): Promise<Job> {
+  const job = await core.storage.get(id)
+  if (job === undefined) throw jobNotFound(id)
+  return job
+}

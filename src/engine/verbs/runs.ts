@@ -1,0 +1,172 @@
+/** How a new job gets in where its pipeline has another, and how jobs go. */
+import {
+  create,
+  type Decision,
+  type JobDecision,
+  type NewJob,
+  remove,
+  send as sendEvent,
+} from '../../model/decision.ts'
+import type { AnyJobType } from '../../model/definition.ts'
+import { JobchartError } from '../../model/error.ts'
+import type { Actor } from '../../model/event.ts'
+import { holdsSlot, type Job, type JobId, type Overlap } from '../../model/job.ts'
+import type { Principal } from '../../port/policy.ts'
+import { advance, land } from '../advance.ts'
+import { authorizeJob, authorizeSubmit } from '../authorization.ts'
+import type { Core } from '../core.ts'
+import { decideWith, moment } from '../deciding.ts'
+import { newId } from '../ids.ts'
+import { parseCommand } from '../parse.ts'
+import type { CallOptions } from '../session.ts'
+import { withNextRuns } from '../turns.ts'
+import { type JobView, viewOf } from '../view.ts'
+import { readable } from './reads.ts'
+
+/** A job on its way in. */
+export interface Arrival {
+  readonly who: Principal
+  readonly by: Actor
+  readonly type: AnyJobType
+  readonly seed: NewJob
+  readonly overlap: Overlap
+}
+
+/** Waiting runs of one pipeline that a later one replaces at most. */
+const SUPERSEDED_MAX = 100
+
+/**
+ * Stores a new job: admitted, or waiting for its time or its turn.
+ *
+ * @throws {JobchartError} `ALREADY_RUNNING` and what else storage refuses; for `replace`, `FORBIDDEN` and
+ *   `INVALID_STATE` too.
+ */
+export async function insertRun(core: Core, arrival: Arrival): Promise<Job> {
+  const { seed, overlap } = arrival
+  if (seed.startAt !== undefined && seed.startAt > core.clock.now()) return await insert(core, arrival, true)
+  for (;;) {
+    if (overlap === 'queue' && (await isQueued(core, seed))) return await insert(core, arrival, true)
+    try {
+      return await insert(core, arrival, false)
+    } catch (error) {
+      if (!(error instanceof JobchartError) || error.code !== 'ALREADY_RUNNING' || overlap === 'reject') throw error
+      if (overlap === 'queue') return await insert(core, arrival, true)
+      const replaced = await replace(core, arrival, error)
+      if (replaced !== undefined) return replaced
+    }
+  }
+}
+
+// Whoever came before goes first.
+async function isQueued(core: Core, { tenant, pipeline }: NewJob): Promise<boolean> {
+  if (pipeline === undefined) return false
+  return (await core.storage.nextWaiting(core.types.all(), tenant, pipeline, core.clock.now())) !== undefined
+}
+
+async function insert(core: Core, { type, seed, by, overlap }: Arrival, isWaiting: boolean): Promise<Job> {
+  const decision = await decideWith(core, (relatives) => {
+    return create(type, isWaiting ? waitingSeed(seed, overlap) : seed, moment(core), relatives)
+  })
+  const job = await land(core, decision, { by })
+  if (job === 'conflict') throw new Error('a new job cannot conflict')
+  if (isWaiting && job.startAt !== undefined) core.alarm.set(job.startAt)
+  return job
+}
+
+function waitingSeed(seed: NewJob, overlap: Overlap): NewJob {
+  return { ...seed, isWaiting: true, ...(seed.pipeline === undefined ? {} : { overlap }) }
+}
+
+/** Cancels the run that holds the slot, and those that wait to replace it; undefined: it has ended meanwhile. */
+async function replace(core: Core, arrival: Arrival, refusal: JobchartError): Promise<Job | undefined> {
+  const { seed, type, by } = arrival
+  const holder = refusal.jobId === undefined ? undefined : await core.storage.get(refusal.jobId)
+  if (holder === undefined || !holdsSlot(holder)) return undefined
+  const cancelled: JobDecision[] = []
+  for (const job of [holder, ...(await superseded(core, seed))]) {
+    // One whose code is still stopping has nothing to cancel.
+    if (job.phase === 'settled' || job.deletedAt !== undefined) continue
+    const decision = await cancelledBy(core, arrival, job, refusal)
+    cancelled.push(decision, ...decision.others)
+  }
+  const freed = cancelled.some(({ job }) => job.id === holder.id && !holdsSlot(job))
+  const isFree = freed && !(await isQueued(core, seed))
+  const created = await decideWith(core, (relatives) => {
+    return create(type, isFree ? seed : waitingSeed(seed, 'replace'), moment(core), relatives)
+  })
+  const unit: Decision = { ...created, others: [...created.others, ...cancelled] }
+  const job = await land(core, isFree ? unit : await withNextRuns(core, unit), { by })
+  return job === 'conflict' ? undefined : job
+}
+
+async function superseded(core: Core, { tenant, pipeline }: NewJob): Promise<readonly Job[]> {
+  if (pipeline === undefined) return []
+  const filter = { scopes: [{ tenant }], pipeline, phase: 'waiting' } as const
+  const waiting = await core.storage.find(filter, { limit: SUPERSEDED_MAX })
+  return waiting.filter(({ overlap }) => overlap === 'replace')
+}
+
+async function cancelledBy(core: Core, { who }: Arrival, job: Job, refusal: JobchartError): Promise<Decision> {
+  const type = core.types.require(job)
+  const name = type.cancel ?? 'cancel'
+  await authorizeCancel(core, who, job, name, refusal)
+  if (type.cancel === null) throw notReplaced(job, 'its type has no cancel command')
+  const event = await parseCommand(type, { type: type.cancel }).catch(() => {
+    throw notReplaced(job, 'its cancel command asks for more than its name')
+  })
+  const decision = await decideWith(core, (relatives) => sendEvent(type, job, event, moment(core), relatives))
+  if (!decision.handled) throw notReplaced(job, `it is ${job.status}, where "${event.type}" is not taken`)
+  return decision
+}
+
+// That there is a run is known to whoever was refused; which one it is, only to who may see it.
+async function authorizeCancel(core: Core, who: Principal, job: Job, name: string, refusal: JobchartError) {
+  try {
+    await authorizeJob(core, who, job, { action: 'command', command: { name, isCancel: true } })
+  } catch (error) {
+    const isHidden = error instanceof JobchartError && error.code === 'JOB_NOT_FOUND'
+    throw isHidden ? new JobchartError('ALREADY_RUNNING', refusal.message) : error
+  }
+}
+
+function notReplaced({ id }: Job, why: string): JobchartError {
+  return new JobchartError('INVALID_STATE', `the run cannot be replaced: ${why}`, { jobId: id })
+}
+
+/** {@inheritDoc Session.retry} */
+export async function retry(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<JobView> {
+  signal?.throwIfAborted()
+  const { job, redacted } = await readable(core, who, id, { action: 'retry', signal })
+  const { tenant, pipeline, labels, priority, input, parentId } = job
+  const type = core.types.require(job)
+  if (parentId !== undefined) throw ofParent(job)
+  if (job.phase !== 'settled') {
+    throw new JobchartError('INVALID_STATE', `the job is ${job.status}; only one that has ended is run again`, {
+      jobId: id,
+    })
+  }
+  const fixed = { tenant, createdBy: who.id, labels, ...(pipeline === undefined ? {} : { pipeline }) }
+  await authorizeSubmit(core, who, { ...fixed, type: job.type }, signal)
+  const given = input === undefined ? {} : { input }
+  const seed: NewJob = { ...fixed, ...given, id: newId(core), trigger: 'retry', priority, retryOf: job.id }
+  const by = { kind: who.kind, id: who.id }
+  return viewOf(await insertRun(core, { who, by, type, seed, overlap: 'reject' }), redacted)
+}
+
+/** {@inheritDoc Session.delete} */
+export async function deleteJob(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<void> {
+  signal?.throwIfAborted()
+  await advance(core, {
+    jobId: id,
+    by: { kind: who.kind, id: who.id },
+    authorize: async (job) => {
+      await authorizeJob(core, who, job, { action: 'delete', signal })
+      if (job.parentId !== undefined) throw ofParent(job)
+    },
+    decide: remove,
+  })
+}
+
+function ofParent({ id }: Job): JobchartError {
+  return new JobchartError('INVALID_STATE', 'the job is a part of another, which stands for it', { jobId: id })
+}

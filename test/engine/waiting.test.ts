@@ -1,0 +1,254 @@
+import { defineJob, task } from 'jobchart'
+import { describe, expect, test } from 'vitest'
+import { createMachine, sendTo } from 'xstate'
+import { z } from 'zod'
+import { Bench, codeOf, errorOf, Work } from './bench.ts'
+
+const nightly = { pipeline: 'nightly' } as const
+const queued = { ...nightly, overlap: 'queue' } as const
+const replacing = { ...nightly, overlap: 'replace' } as const
+
+/** One type of job, whose runs a test ends. */
+async function running(options: { readonly work?: boolean } = {}) {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'run', execute: work.execute })
+  return { bench, work, type, ...(await bench.start({ jobs: [type], ...options })) }
+}
+
+describe('a start that lies ahead', () => {
+  test('I34 keeps a job waiting until then, and not a moment longer', async () => {
+    const { ada, bench, type, work } = await running()
+    const startAt = bench.clock.now() + 30_250
+    const job = await ada.submit(type, 1, { startAt })
+    expect(job).toMatchObject({ phase: 'waiting', status: 'queued', startAt: new Date(startAt).toISOString() })
+    expect(job).not.toHaveProperty('admittedAt')
+    await bench.clock.advance(30_249)
+    expect(work.runs).toHaveLength(0)
+    await bench.clock.advance(1)
+    expect(work.runs).toHaveLength(1)
+    expect(await ada.get(job.id)).toMatchObject({ phase: 'active', status: 'running', admittedAt: job.startAt })
+  })
+
+  test('may be given as milliseconds, as ISO 8601 or as a Date; what has passed is no wait, and nonsense is refused', async () => {
+    const { ada, bench, type } = await running()
+    const at = bench.clock.now() + 5_000
+    for (const startAt of [at, new Date(at).toISOString(), new Date(at)]) {
+      expect(await ada.submit(type, 1, { startAt })).toMatchObject({ phase: 'waiting' })
+    }
+    expect(await ada.submit(type, 1, { startAt: at - 9_000 })).toMatchObject({ phase: 'active' })
+    for (const startAt of ['tomorrow', Number.NaN, -1, new Date(Number.NaN)]) {
+      expect(await codeOf(ada.submit(type, 1, { startAt }))).toBe('INVALID_INPUT')
+    }
+  })
+
+  test('holds over a restart: what fell due meanwhile starts at once', async () => {
+    const { ada, bench, type, work, crash } = await running()
+    const { id } = await ada.submit(type, 1, { startAt: bench.clock.now() + 60_000 })
+    await crash()
+    await bench.clock.advance(90_000)
+    const next = await bench.start({ jobs: [type] })
+    await bench.clock.settle()
+    expect(work.runs).toHaveLength(1)
+    expect(await next.ada.get(id)).toMatchObject({ status: 'running' })
+  })
+
+  test('takes commands while it waits, and is cancelled without having run', async () => {
+    const { ada, bench, type, work } = await running()
+    const { id } = await ada.submit(type, 1, { startAt: bench.clock.now() + 60_000 })
+    expect((await ada.list({ phase: 'waiting' })).items).toMatchObject([{ id }])
+    expect(await ada.cancel(id)).toMatchObject({ phase: 'settled', outcome: 'cancelled' })
+    await bench.clock.advance(70_000)
+    expect(work.runs).toHaveLength(0)
+  })
+
+  test('holds back timers and child jobs: they count and begin from the admission', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const child = createMachine({ initial: 'on', states: { on: { on: { HELLO: 'greeted' } }, greeted: {} } })
+    const parent = createMachine({
+      initial: 'on',
+      states: {
+        on: {
+          entry: sendTo('child', { type: 'HELLO' }),
+          invoke: [{ id: 'child', src: 'child' }, { src: 'work' }],
+          after: { 10000: 'late' },
+        },
+        late: { type: 'final' },
+      },
+    }).provide({ actors: { child, work: task({}, work.execute) } } as never)
+    const type = defineJob({ type: 'parent', lifecycle: parent })
+    const { ada, engine } = await bench.start({ jobs: [type] })
+    const { id } = await ada.submit(type, undefined, { startAt: bench.clock.now() + 60_000 })
+    const children = async () => (await engine.system.list({ type: 'parent/child' })).items
+    await bench.clock.advance(59_999)
+    expect([await children(), work.runs.length]).toEqual([[], 0])
+    await bench.clock.advance(1)
+    expect(await children()).toMatchObject([{ status: 'greeted', parentId: id }])
+    await bench.clock.advance(9_999)
+    expect(await ada.get(id)).toMatchObject({ status: 'on' })
+    await bench.clock.advance(1)
+    expect(await ada.get(id)).toMatchObject({ status: 'late' })
+    expect(await children()).toMatchObject([{ status: 'stopped' }])
+  })
+})
+
+describe('overlap: queue', () => {
+  test('I14 runs wait for their turn, by priority and then by age, and start as the slot is freed', async () => {
+    const { ada, bench, type, work } = await running()
+    const first = await ada.submit(type, 0, queued)
+    const ids = [first.id]
+    for (const priority of [0, 5, 0]) ids.push((await ada.submit(type, ids.length, { ...queued, priority })).id)
+    expect((await ada.list({ phase: 'waiting' })).items).toHaveLength(3)
+    const order: unknown[] = []
+    for (let n = 0; n < 4; n++) {
+      expect(work.runs).toHaveLength(n + 1)
+      order.push(work.run().context.input)
+      work.run().finish()
+      await bench.clock.settle()
+    }
+    expect(order).toEqual([0, 2, 1, 3])
+    expect((await ada.list({ phase: 'settled' })).items).toHaveLength(4)
+  })
+
+  test('the next run is admitted in the very unit that frees the slot', async () => {
+    const { ada, bench, type, work } = await running()
+    const { id } = await ada.submit(type, 0, queued)
+    const next = await ada.submit(type, 1, queued)
+    work.run().finish()
+    await bench.clock.settle()
+    const units = (await bench.log()).filter(({ events }) => events.some(({ type: of }) => of === 'job.admitted'))
+    const ended = (await bench.log(id)).at(-1)
+    expect(units).toMatchObject([{ jobId: next.id, unit: ended?.unit, events: [{ by: { id: 'engine' } }, {}, {}] }])
+  })
+
+  test('a submit that does not queue is refused while others wait, and one that does stands behind them', async () => {
+    const { ada, bench, type, work } = await running()
+    await ada.submit(type, 0, queued)
+    await ada.submit(type, 1, queued)
+    expect(await codeOf(ada.submit(type, 9, nightly))).toBe('ALREADY_RUNNING')
+    await ada.submit(type, 2, queued)
+    work.run().finish()
+    await bench.clock.settle()
+    expect(work.run().context.input).toBe(1)
+  })
+
+  test('I39 a cancelled run that still stops holds the slot, and the next waits for that', async () => {
+    const { ada, bench, type, work } = await running()
+    const { id } = await ada.submit(type, 0, queued)
+    const next = await ada.submit(type, 1, queued)
+    await ada.cancel(id)
+    await bench.clock.settle()
+    expect(await ada.get(next.id)).toMatchObject({ phase: 'waiting' })
+    work.run().finish()
+    await bench.clock.settle()
+    expect(await ada.get(next.id)).toMatchObject({ phase: 'active' })
+  })
+
+  test('a turn that came while no engine ran is taken at the start of the next', async () => {
+    const { ada, bench, type, work, crash, faults } = await running()
+    await ada.submit(type, 0, queued)
+    const next = await ada.submit(type, 1, queued)
+    // The end is written, and the admission is not: as if another version had written it.
+    faults.plan('nextWaiting', 'refused')
+    work.run().finish()
+    await bench.clock.settle()
+    expect(await ada.get(next.id)).toMatchObject({ phase: 'waiting' })
+    await crash()
+    const two = await bench.start({ jobs: [type] })
+    await bench.clock.settle()
+    expect(await two.ada.get(next.id)).toMatchObject({ status: 'running' })
+  })
+
+  test('two engines on one storage let one run in at a time', async () => {
+    const { ada, bench, type, work } = await running()
+    const two = await bench.start({ jobs: [type] })
+    for (let n = 0; n < 6; n++) await (n % 2 === 0 ? ada : two.ada).submit(type, n, queued)
+    for (let n = 0; n < 6; n++) {
+      await bench.clock.advance(1_100)
+      expect(work.runs).toHaveLength(n + 1)
+      work.run().finish()
+      await bench.clock.settle()
+    }
+  })
+
+  test('the idempotency key of a waiting run gives that run', async () => {
+    const { ada, type } = await running()
+    await ada.submit(type, 0, queued)
+    const first = await ada.submit(type, 1, { ...queued, idempotencyKey: 'k' })
+    expect(await ada.submit(type, 1, { ...queued, idempotencyKey: 'k' })).toMatchObject({ id: first.id })
+    expect(await codeOf(ada.submit(type, 2, { ...queued, idempotencyKey: 'k' }))).toBe('INVALID_INPUT')
+  })
+})
+
+describe('overlap: replace', () => {
+  test('cancels the run that holds the slot, and starts when its work has stopped', async () => {
+    const { ada, bench, type, work } = await running()
+    const old = await ada.submit(type, 0, nightly)
+    const next = await ada.submit(type, 1, replacing)
+    expect(await ada.get(old.id)).toMatchObject({ status: 'cancelled' })
+    expect(next).toMatchObject({ phase: 'waiting' })
+    expect(work.runs).toHaveLength(1)
+    expect(work.run().context.signal.aborted).toBe(true)
+    work.run().finish()
+    await bench.clock.settle()
+    expect(await ada.get(next.id)).toMatchObject({ status: 'running' })
+  })
+
+  test('starts at once where nothing of the old run runs', async () => {
+    const { ada, bench, type } = await running({ work: false })
+    const old = await ada.submit(type, 0, nightly)
+    const next = await ada.submit(type, 1, replacing)
+    expect(next).toMatchObject({ phase: 'active' })
+    expect(await ada.get(old.id)).toMatchObject({ status: 'cancelled' })
+    const [row] = await bench.log(next.id)
+    expect((await bench.log(old.id)).at(-1)?.unit).toBe(row?.unit)
+  })
+
+  test('a later one takes the place of one that waits to replace, and not of one that queues', async () => {
+    const { ada, bench, type, work } = await running()
+    await ada.submit(type, 0, nightly)
+    const first = await ada.submit(type, 1, replacing)
+    const patient = await ada.submit(type, 2, queued)
+    const second = await ada.submit(type, 3, replacing)
+    expect(await ada.get(first.id)).toMatchObject({ status: 'cancelled' })
+    expect(await ada.get(patient.id)).toMatchObject({ phase: 'waiting' })
+    work.run().finish()
+    await bench.clock.settle()
+    expect(await ada.get(patient.id)).toMatchObject({ status: 'running' })
+    expect(await ada.get(second.id)).toMatchObject({ phase: 'waiting' })
+  })
+
+  test('needs the right to cancel the holder: one of another is kept, and a hidden one is not shown', async () => {
+    const { ada, bob, admin, type } = await running()
+    const { id } = await ada.submit(type, 0, nightly)
+    const denied = await errorOf(admin.submit(type, 1, replacing))
+    expect(denied).toMatchObject({ code: 'FORBIDDEN', jobId: id })
+    const hidden = await errorOf(bob.submit(type, 1, replacing))
+    expect(hidden).toMatchObject({ code: 'ALREADY_RUNNING', jobId: undefined })
+    expect(await ada.get(id)).toMatchObject({ status: 'running' })
+    expect((await admin.list()).items).toHaveLength(1)
+  })
+
+  test('a chart that refuses to be cancelled is not replaced', async () => {
+    const bench = new Bench()
+    const stubborn = createMachine({
+      initial: 'soft',
+      states: {
+        soft: { on: { cancel: 'gone', HARDEN: 'hard' } },
+        hard: {},
+        gone: { type: 'final', tags: 'cancelled' },
+      },
+    })
+    const commands = { cancel: z.object({}), HARDEN: z.object({}) }
+    const type = defineJob({ type: 'stubborn', lifecycle: stubborn, commands })
+    const endless = defineJob({ type: 'endless', lifecycle: createMachine({}) })
+    const { ada } = await bench.start({ jobs: [type, endless] })
+    const { id } = await ada.submit(type, undefined, nightly)
+    await ada.send(id, { type: 'HARDEN' })
+    expect(await errorOf(ada.submit(type, undefined, replacing))).toMatchObject({ code: 'INVALID_STATE', jobId: id })
+    await ada.submit(endless, undefined, { pipeline: 'other' })
+    expect(await codeOf(ada.submit(type, undefined, { ...replacing, pipeline: 'other' }))).toBe('INVALID_STATE')
+    expect((await ada.list()).items).toHaveLength(2)
+  })
+})
