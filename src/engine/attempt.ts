@@ -118,8 +118,7 @@ export class Attempt {
       const output = await this.#settings.run(await this.#context())
       const parsed =
         this.#settings.output === undefined ? output : await parseWith(this.#settings.output, output, 'output')
-      if (parsed === undefined) return { ok: true }
-      return { ok: true, output: storableCopy(parsed, 'output', true) }
+      return parsed === undefined ? { ok: true } : ended(parsed)
     } catch (thrown) {
       return { ok: false, error: errorValue(thrown) }
     }
@@ -275,6 +274,16 @@ export class Attempt {
     const written = await this.#core.group.commit([{ op: 'note', jobId: this.job.id, token, note }])
     if (written.status === 'applied') return
     throw new JobchartError('STALE_CLAIM', `step "${name}" was not recorded: this attempt no longer holds its task`)
+  }
+}
+
+// A result that is too large would be so in another attempt.
+function ended(output: unknown): TaskEnd {
+  try {
+    return { ok: true, output: storableCopy(output, 'output', true) }
+  } catch (thrown) {
+    const isFinal = thrown instanceof JobchartError && thrown.code === 'PAYLOAD_TOO_LARGE'
+    return { ok: false, error: errorValue(thrown), isFinal }
   }
 }
 

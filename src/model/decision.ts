@@ -59,7 +59,14 @@ export interface Decision extends JobDecision {
 }
 
 /** How the code of an attempt ended. */
-export type TaskEnd = { readonly ok: true; readonly output?: Json } | { readonly ok: false; readonly error: Json }
+export type TaskEnd =
+  | { readonly ok: true; readonly output?: Json }
+  | {
+      readonly ok: false
+      readonly error: Json
+      /** It would end so again: it is not retried. */
+      readonly isFinal?: boolean
+    }
 
 /** What a new job starts from. Its input is parsed and storable. */
 export interface NewJob {
@@ -160,7 +167,7 @@ export function end(
       draft.remove(task)
       draft.receiveEnd(task, doneEvent(task.id, result.output))
     } else {
-      failed(draft, task, result.error, moment)
+      failed(draft, task, result, moment)
     }
   })
 }
@@ -298,9 +305,9 @@ function claimedUnder(job: Job, token: number): Task | undefined {
   return token > 0 ? job.tasks.find((task) => task.token === token && task.child === undefined) : undefined
 }
 
-function failed(draft: Draft, task: Task, error: Json, moment: Moment): void {
+function failed(draft: Draft, task: Task, { error, isFinal }: TaskEnd & { ok: false }, moment: Moment): void {
   const losses = lossesOf(task)
-  const availableAt = nextAttemptAt(draft, task, moment)
+  const availableAt = isFinal === true ? undefined : nextAttemptAt(draft, task, moment)
   if (availableAt === undefined) {
     draft.remove(task)
     draft.receiveEnd(task, errorEvent(task.id, error))

@@ -12,7 +12,7 @@ import { forgetChild, leaveChild, startChild, startHeldBack, tellEnd, tellSnapsh
 import { isAtRest, isKept, migrationOf } from './migration.ts'
 import { admitted, type OpenJob, recordMigration, recordMove, standAt } from './move-record.ts'
 import { errorEvent, newTask, settingsOf, snapshotEvent, withoutCrashes } from './record.ts'
-import { isLeft, isStop, offeredAgain, stopError, stopping, withMessage } from './stop.ts'
+import { fullError, isFull, isLeft, isStop, offeredAgain, stopError, stopping, withMessage } from './stop.ts'
 import type { Json } from './storable.ts'
 import type { Task } from './task.ts'
 import { setTimer } from './timer.ts'
@@ -145,12 +145,9 @@ export class Draft {
   /** Gives an event to a child. */
   deliver(entry: number, event: ChartEvent): void {
     const task = this.task(entry)
-    if (task === undefined) {
-      this.#early.get(entry)?.push(event)
-      return
-    }
-    if (isLeft(task)) return
-    if (task.child !== undefined) this.family.draft(task.child).receive(event)
+    if (task === undefined) this.#early.get(entry)?.push(event)
+    else if (isLeft(task)) return
+    else if (task.child !== undefined) this.family.draft(task.child).receive(event)
     else if (this.type.children.has(task.src)) this.#keepFor(task, event)
     else if (task.status === 'inline') this.#moved(task, moveInline(this.type, task, event))
     else this.#tell(task, event)
@@ -164,6 +161,11 @@ export class Draft {
 
   #tell(task: Task, event: ChartEvent): void {
     this.touch()
+    if (isFull(task)) {
+      this.#leave(task)
+      this.receiveEnd(task, errorEvent(task.id, fullError(task)))
+      return
+    }
     const told = withMessage(this.type, task, event, this.graceFrom())
     // Work that has not begun, and is not to, has ended; so has an attempt that was only to be made again.
     const isOver = isStop(event as Json) && (task.status === 'offered' || task.status === 'stopping')

@@ -41,7 +41,7 @@ export function leaveChild(draft: Draft, task: Task, id: string): void {
 }
 
 /** A child job has settled: its end is an event for the chart, unless that has left the invoke. */
-export function childEnded(draft: Draft, id: string, event: ChartEvent): void {
+function childEnded(draft: Draft, id: string, event: ChartEvent): void {
   const task = draft.job.tasks.find((each) => each.child === id && each.status === 'held')
   if (task === undefined) return
   draft.touch()

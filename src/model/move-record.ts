@@ -27,7 +27,7 @@ export function standAt(job: OpenJob, { place, meaning, end }: Pick<Move, 'place
 }
 
 /** The phase of a job that has not settled. */
-export function phaseOf({ admittedAt }: Job, { tags }: Meaning): Job['phase'] {
+function phaseOf({ admittedAt }: Job, { tags }: Meaning): Job['phase'] {
   if (admittedAt === undefined) return 'waiting'
   return tags.has('indeterminate') ? 'indeterminate' : 'active'
 }

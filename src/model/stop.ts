@@ -69,3 +69,17 @@ export function offeredAgain(task: Task, availableAt: number): Task {
 export function stopError({ id }: Task, why: string): Json {
   return { name: 'JobchartError', code: 'TASK_STOPPED', message: `"${id}": ${why}` }
 }
+
+/** Messages that a task's inbox holds: they are kept for its next attempt, as long as the task lives. */
+const INBOX_MAX = 1_000
+
+/** No more messages are kept for the task. */
+export function isFull({ inbox }: Task): boolean {
+  return inbox.length >= INBOX_MAX
+}
+
+/** The end of a task that was sent more than its inbox holds. */
+export function fullError({ id }: Task): Json {
+  const message = `"${id}" was sent more than ${INBOX_MAX} messages, and each is kept for a later attempt`
+  return { name: 'JobchartError', code: 'PAYLOAD_TOO_LARGE', message }
+}

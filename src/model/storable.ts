@@ -13,25 +13,47 @@ const DEPTH_MAX = 200
  * @param name  stands first in the error's path, e.g. `input`.
  * @param lenient  a property whose value is undefined counts as absent, and minus zero as zero, which read the same;
  *   else both are refused.
- * @throws {JobchartError} `NOT_STORABLE` with `path`.
+ * @throws {JobchartError} `NOT_STORABLE` with `path`; `PAYLOAD_TOO_LARGE` it has more values than could be stored.
  */
 export function assertStorable(value: unknown, name: string, lenient = false): void {
-  visit(value, { name, lenient, path: [], open: new Set() })
+  visit(value, { seen: 0, name, lenient, path: [], open: new Set() })
 }
+
+/** The largest value that is stored, as bytes of its JSON: a row is read and written at each change of its job. */
+const STORED_BYTES_MAX = 1_048_576
+/** Of one character as UTF-8. */
+const CHARACTER_BYTES_MAX = 3
 
 /**
  * A copy of a value as storage will give it back: who goes on to change the value changes nothing of it.
  *
- * @throws {JobchartError} `NOT_STORABLE` as {@link assertStorable}.
+ * @throws {JobchartError} `NOT_STORABLE` as {@link assertStorable}; `PAYLOAD_TOO_LARGE` it is over 1 MiB as JSON.
  */
 export function storableCopy(value: unknown, name: string, lenient = false): Json {
   assertStorable(value, name, lenient)
+  if (typeof value === 'string') assertSize(JSON.stringify(value), name)
   if (typeof value !== 'object' || value === null) return value as Json
+  const text = JSON.stringify(value)
+  assertSize(text, name)
   // What was checked is what JSON gives back equal.
-  return JSON.parse(JSON.stringify(value)) as Json
+  return JSON.parse(text) as Json
+}
+
+function assertSize(text: string, name: string): void {
+  if (text.length * CHARACTER_BYTES_MAX <= STORED_BYTES_MAX) return
+  const bytes = new TextEncoder().encode(text).length
+  if (bytes <= STORED_BYTES_MAX) return
+  throw tooLarge(name, `${bytes} bytes as JSON`)
+}
+
+function tooLarge(name: string, found: string): JobchartError {
+  const most = `at most ${STORED_BYTES_MAX} bytes are taken; store the data elsewhere and keep its place`
+  return new JobchartError('PAYLOAD_TOO_LARGE', `${name} is ${found}, and ${most}`, { path: name })
 }
 
 interface Walk {
+  /** How many values were looked at: one that shares its parts may be far larger than it seems. */
+  seen: number
   readonly name: string
   readonly lenient: boolean
   readonly path: (string | number)[]
@@ -39,6 +61,8 @@ interface Walk {
 }
 
 function visit(value: unknown, walk: Walk): void {
+  // Each is a character of JSON at least.
+  if (++walk.seen > STORED_BYTES_MAX) throw tooLarge(walk.name, `more than ${STORED_BYTES_MAX} values`)
   switch (typeof value) {
     case 'string':
       if (!value.isWellFormed()) refuse(walk, 'a string with a lone surrogate')

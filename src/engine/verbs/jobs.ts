@@ -4,7 +4,7 @@ import { JobchartError } from '../../model/error.ts'
 import type { Actor } from '../../model/event.ts'
 import type { Job, JobId, Overlap } from '../../model/job.ts'
 import { typeWhenTouched } from '../../model/migration.ts'
-import { assertStorable, type Json } from '../../model/storable.ts'
+import { type Json, storableCopy } from '../../model/storable.ts'
 import type { ChartEvent } from '../../model/transition.ts'
 import type { Principal, Target } from '../../port/policy.ts'
 import { advance, type Change } from '../advance.ts'
@@ -48,9 +48,6 @@ export interface CancelOptions extends CallOptions {
   /** Further fields of the type's cancel command. */
   readonly [field: string]: unknown
 }
-
-/** Input over this is refused: a job's row is read and written at each of its changes. */
-const INPUT_BYTES_MAX = 1_048_576
 
 /** {@inheritDoc Session.submit} */
 export async function submit(
@@ -187,17 +184,8 @@ function settled(job: Job): JobchartError {
 async function parseInput(type: AnyJobType, input: unknown): Promise<Json | undefined> {
   const parsed = type.input === undefined ? input : await parseWith(type.input, input, 'input')
   if (parsed === undefined) return undefined
-  assertStorable(parsed, 'input')
-  const text = JSON.stringify(parsed)
-  const bytes = Buffer.byteLength(text)
-  if (bytes > INPUT_BYTES_MAX) {
-    throw new JobchartError(
-      'PAYLOAD_TOO_LARGE',
-      `input is ${bytes} bytes, and at most ${INPUT_BYTES_MAX} are taken; store the data elsewhere and pass its place`,
-    )
-  }
-  // A copy, made with the check: whoever submitted may go on to change his object.
-  return JSON.parse(text) as Json
+  // A copy: whoever submitted may go on to change his object.
+  return storableCopy(parsed, 'input')
 }
 
 async function insert(core: Core, arrival: Arrival): Promise<JobView> {
