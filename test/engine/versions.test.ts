@@ -1,6 +1,6 @@
 import { type AnyJobType, defineJob, type LifecycleOptions, type Migrated, type MigratingJob, task } from 'jobchart'
 import { expect, test } from 'vitest'
-import { createMachine } from 'xstate'
+import { createMachine, sendTo } from 'xstate'
 import { z } from 'zod'
 import { Bench, codeOf, errorOf, Work } from './bench.ts'
 
@@ -218,4 +218,34 @@ test('the same type may be given as previous and by itself, and the same version
   expect(await codeOf(bench.start({ jobs: [order, old] }))).toBe('ok')
   expect(await codeOf(bench.start({ jobs: [order, first()] }))).toBe('INVALID_DEFINITION')
   expect(await codeOf(bench.start({ jobs: [order, order] }))).toBe('INVALID_DEFINITION')
+})
+
+test('a child of a job that is migrated goes on under its own version, and its end is its parent’s in the new one', async () => {
+  const bench = new Bench()
+  const parentOf = (version: string, target: string, options: object) => {
+    const child = createMachine({
+      initial: 'on',
+      states: { on: { on: { POKE: target } }, [target]: { type: 'final' } },
+    } as never)
+    const lifecycle = createMachine({
+      initial: 'on',
+      states: {
+        on: {
+          invoke: { id: 'c', src: 'child', onDone: 'over' },
+          on: { poke: { actions: sendTo('c', { type: 'POKE' }) } },
+        },
+        over: { type: 'final' },
+      },
+    }).provide({ actors: { child } } as never)
+    return defineJob({ type: 'parent', version, lifecycle, commands: { poke: z.object({}) }, ...options } as never)
+  }
+  const old = parentOf('1', 'off', {})
+  const one = await bench.start({ jobs: [old] })
+  const { id } = await one.ada.submit(old, undefined)
+  await one.engine.stop()
+  const newer = parentOf('2', 'out', { previous: [old], migrate: ({ state }: MigratingJob) => ({ state }) })
+  const { ada, engine } = await bench.start({ jobs: [newer] })
+  await ada.send(id, { type: 'poke' })
+  expect(await ada.get(id)).toMatchObject({ version: '2', status: 'over' })
+  expect((await engine.system.list({ type: 'parent/child' })).items).toMatchObject([{ version: '1', status: 'off' }])
 })

@@ -1,6 +1,17 @@
 import { memoryStorage } from 'jobchart'
 import { describe, expect, test } from 'vitest'
-import { assign, createMachine, emit, fromCallback, fromPromise, fromTransition, sendTo, setup } from 'xstate'
+import {
+  assign,
+  createMachine,
+  emit,
+  enqueueActions,
+  fromCallback,
+  fromPromise,
+  fromTransition,
+  raise,
+  sendTo,
+  setup,
+} from 'xstate'
 import { DurableRun } from './durable.ts'
 import { fidelity } from './run.ts'
 import { command, fail, finish, wait } from './script.ts'
@@ -175,6 +186,10 @@ describe('code that throws', () => {
     'an emit': { actions: emit(boom) },
     'a target’s entry': { target: 'entering' },
     'the input of an invoke': { target: 'invoking' },
+    'the output of a final state': { target: 'ending' },
+    'a delay': { actions: raise({ type: 'LATE' }, { delay: boom }) },
+    'a raised event': { actions: raise(boom) },
+    'enqueued actions': { actions: enqueueActions(boom) },
   }
   for (const [place, transition] of Object.entries(places)) {
     fidelity(`in ${place} ends the machine where it stood`, {
@@ -185,11 +200,34 @@ describe('code that throws', () => {
             on: { on: { GO: transition } },
             entering: { entry: assign(boom) },
             invoking: { invoke: { src: 'work', input: boom } },
+            ending: { type: 'final', output: boom },
           },
         }).provide({ actors: { work: outside.promise('work') } }),
       commands: ['GO'],
       script: [command('GO')],
       end: { value: 'on', outcome: 'failure', error: 'boom' },
+    })
+  }
+})
+
+describe('a guard that throws', () => {
+  const boom = () => {
+    throw new Error('boom')
+  }
+  const states = {
+    'of a transition': { on: { GO: { guard: boom, target: 'end' } } },
+    'of an always': { on: { GO: 'asking' } },
+  }
+  for (const [place, on] of Object.entries(states)) {
+    fidelity(`${place} ends the machine where it stood`, {
+      build: () =>
+        createMachine({
+          initial: 'on',
+          states: { on, asking: { always: { guard: boom, target: 'end' } }, end: { type: 'final' } },
+        }),
+      commands: ['GO'],
+      script: [command('GO')],
+      end: { value: 'on', outcome: 'failure', error: expect.stringMatching(/boom$/) },
     })
   }
 })

@@ -2,6 +2,7 @@ import { describe } from 'vitest'
 import {
   type AnyStateMachine,
   assign,
+  cancel,
   createMachine,
   fromCallback,
   fromEventObservable,
@@ -38,16 +39,18 @@ describe('messages', () => {
             entry: [
               sendTo('counter', { type: 'ADD' }, { delay: 100 }),
               sendTo('counter', { type: 'ADD' }, { delay: 200, id: 'second' }),
+              sendTo('counter', { type: 'ADD' }, { delay: 250, id: 'third' }),
               sendTo('counter', { type: 'END' }, { delay: 300 }),
             ],
+            on: { HUSH: { actions: cancel('third') } },
           },
           end: { type: 'final', output: ({ event }) => event },
         },
         output: ({ event }) => (event as unknown as { output: { output: number } }).output.output,
       }),
-    commands: [],
+    commands: ['HUSH'],
     isLateWhenAway: true,
-    script: [wait(100), wait(100), wait(99), wait(1)],
+    script: [wait(100), wait(100), command('HUSH'), wait(99), wait(1)],
     end: { value: 'end', outcome: 'success', output: 2 },
   })
 

@@ -4,6 +4,7 @@ import {
   fromPromise,
   type NonReducibleUnknown,
   type PromiseActorLogic,
+  type Subscribable,
 } from 'xstate'
 
 /** A plain event, as the outside sees it. */
@@ -20,6 +21,13 @@ interface Call {
 
 interface Listener {
   readonly sendBack: (event: OutsideEvent) => void
+  readonly complete?: () => void
+}
+
+/** Who listens to an observable, as XState does. */
+interface Observer {
+  readonly next: (value: OutsideEvent) => void
+  readonly complete: () => void
 }
 
 /**
@@ -55,16 +63,20 @@ export class Outside {
   callback<Event extends OutsideEvent, Input = NonReducibleUnknown>(src: string): CallbackActorLogic<Event, Input> {
     return fromCallback<Event, Input>(({ sendBack, receive }) => {
       // What a test tells is typed by the machine that hears it.
-      const listener: Listener = { sendBack: (event) => sendBack(event) }
-      this.#listeners.set(src, [...(this.#listeners.get(src) ?? []), listener])
+      const unlisten = this.#listen(src, { sendBack: (event) => sendBack(event) })
       receive((event) => this.#heard.push(event))
-      return () => {
-        this.#listeners.set(
-          src,
-          (this.#listeners.get(src) ?? []).filter((each) => each !== listener),
-        )
-      }
+      return unlisten
     })
+  }
+
+  /** What an observable subscribes to: what the test tells are its values, or its events. */
+  subscribable(src: string): Subscribable<never> {
+    const subscribe = (given: unknown) => {
+      // XState subscribes with an observer of its own.
+      const { next, complete } = given as Observer
+      return { unsubscribe: this.#listen(src, { sendBack: (value) => next(value), complete: () => complete() }) }
+    }
+    return { subscribe }
   }
 
   /** Ends the oldest open call of the name, or of those whose input fits. */
@@ -82,6 +94,13 @@ export class Outside {
     const listeners = this.#listeners.get(src) ?? []
     if (listeners.length === 0) throw new Error(`no callback "${src}" listens`)
     for (const { sendBack } of listeners) sendBack(event)
+  }
+
+  /** Every observable of the name has told all. */
+  complete(src: string): void {
+    const listeners = this.#listeners.get(src) ?? []
+    if (listeners.length === 0) throw new Error(`nobody has subscribed to "${src}"`)
+    for (const { complete } of listeners) complete?.()
   }
 
   /** An effect of an action, for machines whose actions the test provides. */
@@ -104,6 +123,14 @@ export class Outside {
   forget(): void {
     this.#calls.clear()
     this.#listeners.clear()
+  }
+
+  #listen(src: string, listener: Listener): () => void {
+    this.#listeners.set(src, [...(this.#listeners.get(src) ?? []), listener])
+    return () => {
+      const left = (this.#listeners.get(src) ?? []).filter((each) => each !== listener)
+      this.#listeners.set(src, left)
+    }
   }
 
   #take(src: string, fits: (input: unknown) => boolean): Call {

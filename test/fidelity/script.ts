@@ -26,6 +26,11 @@ export function tell(src: string, type: string, fields: { readonly [field: strin
   return { kind: 'outside', what: `${src} tells ${type}`, happen: (outside) => outside.tell(src, { ...fields, type }) }
 }
 
+/** An observable of the name has told all. */
+export function complete(src: string): Happening {
+  return { kind: 'outside', what: `${src} completes`, happen: (outside) => outside.complete(src) }
+}
+
 /** Time passes. */
 export function wait(ms: number): Happening {
   return { kind: 'wait', ms }
