@@ -134,9 +134,13 @@ export class Engine implements AsyncDisposable {
 
   async #stop(timeoutMs: number): Promise<void> {
     await this.#starting?.catch(() => {})
-    await this.#running?.stop(timeoutMs)
-    this.#running = undefined
-    this.#starting = undefined
+    try {
+      await this.#running?.stop(timeoutMs)
+    } finally {
+      // Also where the storage could not be closed: nothing of this run is used again.
+      this.#running = undefined
+      this.#starting = undefined
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,6 +1,7 @@
 import { defineJob, type Policy } from 'jobchart'
 import { expect, test } from 'vitest'
 import { Bench, codeOf, type Host, textsOf, Work } from './bench.ts'
+import { FaultyStorage } from './faulty-storage.ts'
 
 /** Stops an engine while time goes on, and says when it had stopped. */
 async function stop(bench: Bench, { engine }: Host, timeout: number): Promise<number> {
@@ -296,3 +297,24 @@ test('I43 timers return to their baseline, whatever jobs have gone through', asy
   await engine.idle()
   expect(bench.clock.pendingTimers()).toBe(baseline)
 })
+
+test('I46 an engine whose storage cannot be closed has stopped all the same, and can be started again', async () => {
+  const bench = new Bench()
+  const disk = { open: async (host: Parameters<typeof bench.disk.open>[0]) => unclosable(await bench.disk.open(host)) }
+  const host = await bench.start({ jobs: [] }, new FaultyStorage(disk))
+  await expect(host.engine.stop()).rejects.toThrow('cannot be closed')
+  expect(() => host.engine.running()).not.toThrow()
+  expect(await codeOf(host.ada.list())).toBe('ENGINE_STOPPED')
+  await host.engine.start()
+  expect((await host.ada.list()).items).toEqual([])
+})
+
+let closings = 0
+
+function unclosable<Connection extends { readonly close: () => Promise<void> }>(connection: Connection): Connection {
+  const close = async () => {
+    await connection.close()
+    if (closings++ === 0) throw new Error('the storage cannot be closed')
+  }
+  return { ...connection, close }
+}
