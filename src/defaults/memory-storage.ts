@@ -91,20 +91,23 @@ class MemoryConnection implements StorageConnection {
 
   // In the order of their turns.
   #waiting(types: readonly TypeKey[], at: number): readonly StoredJob[] {
-    return [...this.#use().store.jobs.values()]
-      .filter(({ job }) => isWaiting(job) && dueAt(job) <= at && types.some((type) => isOf(job, type)))
+    const { store } = this.#use()
+    return store
+      .of(store.waiting)
+      .filter(({ job }) => dueAt(job) <= at && types.some((type) => isOf(job, type)))
       .sort((a, b) => b.job.priority - a.job.priority || dueAt(a.job) - dueAt(b.job) || a.n - b.n)
   }
 
-  readonly due: StorageConnection['due'] = async (types, at, limit, skip) =>
-    [...this.#use().store.jobs.values()]
+  readonly due: StorageConnection['due'] = async (types, at, limit, skip) => {
+    const { store } = this.#use()
+    return store
+      .of(store.waking)
       .flatMap((stored) => ({ stored, wakeAt: wakeAt(stored.job) ?? Number.POSITIVE_INFINITY }))
-      .filter(({ stored: { job }, wakeAt }) => {
-        return wakeAt <= at && types.some((type) => isOf(job, type))
-      })
+      .filter(({ stored: { job }, wakeAt }) => wakeAt <= at && types.some((type) => isOf(job, type)))
       .sort((a, b) => a.wakeAt - b.wakeAt || a.stored.n - b.stored.n)
       .slice(skip, skip + limit)
       .map(({ stored }) => read(stored))
+  }
 
   readonly held: StorageConnection['held'] = async (instance) =>
     [...this.#use().store.jobs.values()]
@@ -196,10 +199,6 @@ function isUnsettled(job: Job, type: TypeKey): boolean {
 
 function isOf(job: Job, { type, version }: TypeKey): boolean {
   return job.type === type && job.version === version
-}
-
-function isWaiting({ phase, deletedAt }: Job): boolean {
-  return phase === 'waiting' && deletedAt === undefined
 }
 
 function newestFirst(a: { createdAt: number; id: string }, b: { createdAt: number; id: string }): number {

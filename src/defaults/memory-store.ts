@@ -1,5 +1,5 @@
 import type { EventRow } from '../model/event.ts'
-import { claimableTasks, holdsSlot, isBusy, type Job } from '../model/job.ts'
+import { claimableTasks, holdsSlot, isBusy, type Job, wakeAt } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
 import type {
   Claimed,
@@ -50,6 +50,9 @@ export class MemoryStore {
   readonly steps = new Map<string, Map<string, Json | undefined>>()
   readonly instances = new Map<string, { heartbeat: number; alive: boolean }>()
   readonly charts = new Map<string, string>()
+  /** Those that something falls due for, and those that wait for their time or turn: a sweep looks at no others. */
+  readonly waking = new Set<string>()
+  readonly waiting = new Set<string>()
   readonly #slots = new Map<string, string>()
   readonly #keys = new Map<string, string>()
   readonly #ready = new ReadyTasks()
@@ -66,6 +69,11 @@ export class MemoryStore {
   /** Some job holds the slot. */
   isTaken(slot: string): boolean {
     return this.#slots.has(slot)
+  }
+
+  /** The jobs of some ids. */
+  of(ids: ReadonlySet<string>): readonly StoredJob[] {
+    return [...ids].flatMap((id) => this.jobs.get(id) ?? [])
   }
 
   apply(unit: Unit, at: number): UnitResult {
@@ -200,6 +208,7 @@ export class MemoryStore {
     const { job } = to ?? from ?? {}
     if (job === undefined) return
     if (from !== undefined && isKeyed(from.job)) this.#keys.delete(idempotencyKey(from.job))
+    this.#schedule(job.id, to)
     if (to === undefined) {
       this.jobs.delete(job.id)
       return
@@ -208,6 +217,13 @@ export class MemoryStore {
     if (isKeyed(job)) this.#keys.set(idempotencyKey(job), job.id)
     if (holdsSlot(job)) this.#slots.set(slotKey(job), job.id)
     for (const task of claimableTasks(job)) this.#ready.add(readyKey(to.n, job, task))
+  }
+
+  #schedule(id: string, stored: StoredJob | undefined): void {
+    if (stored !== undefined && wakeAt(stored.job) !== undefined) this.waking.add(id)
+    else this.waking.delete(id)
+    if (stored?.job.phase === 'waiting' && stored.job.deletedAt === undefined) this.waiting.add(id)
+    else this.waiting.delete(id)
   }
 
   #checkKey(job: Job): void {

@@ -43,34 +43,49 @@ export interface JobView<Type = unknown, Output = unknown> {
   readonly redacted?: readonly string[]
 }
 
-/** Shows a job, without the fields that are redacted. */
+/** Shows a job, without the fields that are redacted. A view is a copy: whoever changes it changes nothing. */
 export function viewOf(job: Job, redacted: readonly string[] = []): JobView {
-  const { id, type, version, tenant, createdBy, trigger, labels, status, phase, priority } = job
-  const always = { id, type, version, tenant, createdBy, trigger, labels, status, phase, priority }
-  const sometimes = {
-    pipeline: job.pipeline,
-    parentId: job.parentId,
-    retryOf: job.retryOf,
-    startAt: job.startAt === undefined ? undefined : isoTime(job.startAt),
-    admittedAt: job.admittedAt === undefined ? undefined : isoTime(job.admittedAt),
-    outcome: job.outcome,
-    input: job.input,
-    output: job.output,
-    error: shownError(job.error),
-    exitCode: job.exitCode,
-    message: job.message,
-    progress: job.progress,
+  const view: { -readonly [Field in keyof JobView]?: JobView[Field] } = {
+    id: job.id,
+    type: job.type,
+    version: job.version,
+    tenant: job.tenant,
+    createdBy: job.createdBy,
+    trigger: job.trigger,
+    labels: { ...job.labels },
+    status: job.status,
+    phase: job.phase,
+    priority: job.priority,
     createdAt: isoTime(job.createdAt),
-    startedAt: job.startedAt === undefined ? undefined : isoTime(job.startedAt),
-    endedAt: job.endedAt === undefined ? undefined : isoTime(job.endedAt),
     updatedAt: isoTime(job.updatedAt),
   }
+  if (job.pipeline !== undefined) view.pipeline = job.pipeline
+  if (job.parentId !== undefined) view.parentId = job.parentId
+  if (job.retryOf !== undefined) view.retryOf = job.retryOf
+  if (job.outcome !== undefined) view.outcome = job.outcome
+  if (job.input !== undefined) view.input = copyOf(job.input)
+  if (job.output !== undefined) view.output = copyOf(job.output)
+  if (job.error !== undefined) view.error = shownError(job.error)
+  if (job.exitCode !== undefined) view.exitCode = job.exitCode
+  if (job.message !== undefined) view.message = job.message
+  if (job.progress !== undefined) view.progress = { ...job.progress }
+  if (job.startAt !== undefined) view.startAt = isoTime(job.startAt)
+  if (job.admittedAt !== undefined) view.admittedAt = isoTime(job.admittedAt)
+  if (job.startedAt !== undefined) view.startedAt = isoTime(job.startedAt)
+  if (job.endedAt !== undefined) view.endedAt = isoTime(job.endedAt)
+  if (redacted.length > 0) redact(view, redacted)
+  // All that a view always has stands in it, but for what was redacted.
+  return view as JobView
+}
+
+function copyOf(value: Json): Json {
+  return typeof value === 'object' && value !== null ? structuredClone(value) : value
+}
+
+function redact(view: { [field: string]: unknown }, redacted: readonly string[]): void {
   const hidden = hiddenFields(redacted)
-  const fields = Object.entries({ ...always, ...sometimes })
-  const shown = fields.filter(([name, value]) => value !== undefined && !hidden.has(name))
-  // A copy: whoever changes a view changes nothing.
-  const view = structuredClone(Object.fromEntries(shown))
-  return (hidden.size === 0 ? view : { ...view, redacted: [...hidden].sort() }) as unknown as JobView
+  for (const field of hidden) delete view[field]
+  view.redacted = [...hidden].sort()
 }
 
 // What the input says, these may repeat.
@@ -86,8 +101,7 @@ function hiddenFields(redacted: readonly string[]): ReadonlySet<string> {
 }
 
 // A stack names files of the server; it stays in the record.
-function shownError(error: JobError | undefined): Omit<JobError, 'stack'> | undefined {
-  if (error === undefined) return undefined
+function shownError(error: JobError): Omit<JobError, 'stack'> {
   const { stack, ...shown } = error
-  return shown
+  return structuredClone(shown)
 }

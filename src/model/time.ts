@@ -31,8 +31,14 @@ function parseText(text: string): number | undefined {
 
 /** A time in milliseconds since 1970 UTC as ISO 8601, as it is shown at every edge. */
 export function isoTime(ms: number): string {
-  return new Date(ms).toISOString()
+  // The times of one record are mostly one time.
+  if (ms === shown.ms) return shown.text
+  const text = new Date(ms).toISOString()
+  shown = { ms, text }
+  return text
 }
+
+let shown = { ms: Number.NaN, text: '' }
 
 /** The milliseconds since 1970 UTC of an ISO 8601 time. */
 export function millisecondsOf(text: string): number {
