@@ -144,6 +144,11 @@ export function claim(
     draft.events.push({ type: 'task.started', task: task.id, attempt })
     draft.receiveNamed({ type: 'task.claimed', agent: holder })
     draft.receiveNamed({ type: 'task.started' })
+    const left = draft.task(entry)
+    if (left?.status !== 'stopping') return
+    // The chart left it in the very unit of its claim: no code has begun, and none will tell that it stopped.
+    draft.gone(left)
+    draft.events.push({ type: 'task.stopped', task: left.id })
   })
 }
 

@@ -164,3 +164,22 @@ test('I36 a task whose claim would take a taken slot waits, and holds up no othe
   await bench.clock.advance(3_000)
   expect(outside.runs).toHaveLength(2)
 })
+
+test('a slot is free when the chart leaves its work in the very unit of the claim, whatever the grace', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const lifecycle = createMachine({
+    initial: 'waiting',
+    states: {
+      waiting: { invoke: { src: 'work' }, on: { 'task.started': { target: 'late', guard: () => true } } },
+      late: { type: 'final' },
+    },
+  }).provide({ actors: { work: task({ killGrace: 'never' }, work.execute) } })
+  const type = defineJob({ type: 'w', lifecycle })
+  const { ada } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, undefined, { pipeline: 'p' })
+  await bench.clock.settle()
+  expect(await bench.row(id)).toMatchObject({ status: 'late', tasks: [] })
+  expect(work.runs).toEqual([])
+  expect(await codeOf(ada.submit(type, undefined, { pipeline: 'p' }))).toBe('ok')
+})

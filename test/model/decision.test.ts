@@ -156,14 +156,16 @@ describe('claim', () => {
     expect(claimed(wild).state).toBe('a')
   })
 
-  test('a chart that leaves the invoke as it is claimed makes the task stopping, under a good stop token', () => {
+  test('a chart that leaves the invoke as it is claimed leaves no task: no code has begun', () => {
     const type = machineType({
       initial: 'a',
       states: { a: { invoke: { id: 'w', src: 'work' }, on: { 'task.claimed': 'b' } }, b: {} },
     })
-    const job = claimed(type)
-    expect(taskOf(job)).toMatchObject({ status: 'stopping', token: 2, stopBy: 2_000 + HEARTBEAT + GRACE })
-    expect(end(type, job, 2, { ok: true }, moment(3_000))?.job.tasks).toEqual([])
+    const job = created(type)
+    const decision = claim(type, job, taskOf(job).entry, 'me', moment(2_000))
+    expect(decision.job).toMatchObject({ status: 'b', tasks: [] })
+    expect(decision.events.map((event) => event.type)).toEqual(['task.started', 'job.transitioned', 'task.stopped'])
+    expect(end(type, decision.job, 2, { ok: true }, moment(3_000))).toBeUndefined()
   })
 })
 
