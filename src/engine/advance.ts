@@ -197,9 +197,11 @@ export function dispatch(core: Core, job: Job, claimedEntry?: number): void {
   }
 }
 
-// What an action sends by `self.send` comes when it comes, as the action itself.
+// What an action sends by `self.send` comes when it comes, as the action itself: in a turn of its own, or a chart whose
+// actions send without end would let nothing else of its process run.
 async function tellJob(core: Core, jobId: string, event: ChartEvent): Promise<void> {
   const stored = storableCopy(event, 'event', true) as unknown as ChartEvent
+  await new Promise<void>((resume) => core.clock.turn(resume))
   await advance(core, {
     jobId,
     by: ENGINE,

@@ -322,3 +322,20 @@ test('I61 an action that throws or rejects harms neither the job nor the process
   expect((await ada.submit(type, undefined)).status).toBe('on')
   expect(ran).toEqual(['next'])
 })
+
+test('I61 actions that send to their own job without end let everything else of the process run', async () => {
+  const bench = new Bench()
+  let sent = 0
+  const again = ({ self }: { readonly self: { send(event: { readonly type: string }): void } }) => {
+    if (++sent < 500) self.send({ type: 'ping' })
+  }
+  const lifecycle = createMachine({ initial: 'on', states: { on: { on: { ping: { actions: again } } } } })
+  const type = defineJob({ type: 'm', lifecycle, commands: { ping: z.object({}) } })
+  const { ada } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, undefined)
+  await ada.send(id, { type: 'ping' })
+  await new Promise<void>((resume) => bench.clock.turn(resume))
+  expect(sent).toBeLessThan(10)
+  await bench.clock.settle()
+  expect(sent).toBe(500)
+})
