@@ -120,7 +120,10 @@ export class Draft {
     this.#inputs.push({ type: 'job.migrated', version: to.version, state: place.state, context: place.context })
     for (const task of this.job.tasks) if (!kept.includes(task)) this.#leave(task)
     for (const task of kept) this.put({ ...task, executor: to.tasks.get(task.src)?.executor ?? task.executor })
-    for (const start of starts) if (!kept.some(({ id }) => id === start.id)) this.#start(start)
+    const ended = this.job.ended ?? []
+    // What has ended where the chart still stands is not done again.
+    const hasEnded = ({ id, src }: StartAction) => ended.some((each) => each.id === id && each.src === src)
+    for (const start of starts) if (!kept.some(({ id }) => id === start.id) && !hasEnded(start)) this.#start(start)
     for (const delay of delays) this.#send(delay)
   }
 

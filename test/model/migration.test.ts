@@ -183,6 +183,26 @@ describe('a job of a previous version', () => {
     expect(sent(type, stopped, 'NOTHING', 6_000)).toMatchObject({ version: '2', status: 'waiting' })
   })
 
+  test('does not do again what has ended where it still stands, however it ended', () => {
+    const pay = (version: string, options: object = {}) => {
+      const invoke = { id: 'pay', src: 'work', onDone: { actions: () => {} }, onError: { actions: () => {} } }
+      return typeOf(
+        version,
+        { initial: 'a', states: { a: { invoke }, b: { invoke: { ...invoke, src: 'other' } } } },
+        options,
+      )
+    }
+    const from = pay('1')
+    for (const result of [{ ok: true }, { ok: false, error: 'no' }] as const) {
+      const { job } = ended(from, claimed(from), result)
+      const to = (state: string) => pay('2', { previous: [from], migrate: () => ({ state }) })
+      const same = touched({ ...from, successor: to('a') }, job)
+      expect(same).toMatchObject({ version: '2', state: 'a', tasks: [] })
+      // Other logic under the same id is other work.
+      expect(touched({ ...from, successor: to('b') }, job).tasks).toMatchObject([{ id: 'pay', src: 'other' }])
+    }
+  })
+
   test('that has settled stays what it was', () => {
     const { type } = moving(() => ({ state: 'waiting' }))
     const job = sent(old, created(old), 'GO', 2_000)
