@@ -113,7 +113,8 @@ export class Draft {
     if (migration === undefined) return
     const { place, starts, delays } = migration
     const { invokes } = this.type.chart
-    const kept = this.job.tasks.filter((task) => isKept(to, task, starts, invokes.has(task.id)))
+    const known = this.job.tasks.filter((task) => !isLeft(task))
+    const kept = known.filter((task) => isKept(to, task, starts, invokes.has(task.id)))
     this.touch()
     this.type = to
     this.events.push(recordMigration(this.job, to, migration))

@@ -5,7 +5,7 @@ import { type AnyJobType, defineJob } from '../../src/model/definition.ts'
 import type { Job } from '../../src/model/job.ts'
 import { type Migrated, type MigratingJob, typeWhenTouched } from '../../src/model/migration.ts'
 import { task } from '../../src/model/task.ts'
-import { claimed, created, ended, moment, sent, taskOf } from './one-job.ts'
+import { claimed, created, ended, machineType, moment, sent, taskOf } from './one-job.ts'
 
 const defaultActors = { work: fromPromise(async () => {}), other: fromPromise(async () => {}) }
 
@@ -201,6 +201,21 @@ describe('a job of a previous version', () => {
       // Other logic under the same id is other work.
       expect(touched({ ...from, successor: to('b') }, job).tasks).toMatchObject([{ id: 'pay', src: 'other' }])
     }
+  })
+
+  test('begins what its new place invokes beside an old child of that id which still stops', () => {
+    const kid = createMachine({ initial: 'x', states: { x: {} } })
+    const from = typeOf('1', { initial: 'a', states: { a: {} } })
+    const chart = { initial: 'a', states: { a: { invoke: { id: 'k', src: 'kid' } } } }
+    const moved = typeOf('2', chart, { previous: [from], migrate: () => ({ state: 'a' }) }, { kid })
+    const old = { ...taskOf(created(machineType({ invoke: { id: 'k', src: 'work' } }))), src: 'kid', child: 'j0' }
+    const left: Job = { ...created(from), counter: 1, tasks: [{ ...old, status: 'stopping' }] }
+    const relatives = { get: () => undefined, newId: () => 'j2' }
+    const { job } = send({ ...from, successor: moved }, left, { type: 'NOTHING' }, moment(2_000), relatives)
+    expect(job.tasks.map(({ id, status }) => [id, status])).toEqual([
+      ['k', 'stopping'],
+      ['k', 'held'],
+    ])
   })
 
   test('that has settled stays what it was', () => {
