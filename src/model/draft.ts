@@ -11,7 +11,7 @@ import { isBusy, type Job } from './job.ts'
 import { forgetChild, leaveChild, startChild, startHeldBack, tellEnd, tellSnapshot } from './kinship.ts'
 import { isAtRest, isKept, migrationOf } from './migration.ts'
 import { admitted, type OpenJob, recordMigration, recordMove, standAt } from './move-record.ts'
-import { errorEvent, newTask, settingsOf, snapshotEvent, withoutCrashes } from './record.ts'
+import { errorEvent, newTask, recoded, settingsOf, snapshotEvent, withoutCrashes } from './record.ts'
 import { fullError, isFull, isLeft, isStop, offeredAgain, stopError, stopping, withMessage } from './stop.ts'
 import type { Json } from './storable.ts'
 import type { Task } from './task.ts'
@@ -120,7 +120,7 @@ export class Draft {
     this.events.push(recordMigration(this.job, to, migration))
     this.#inputs.push({ type: 'job.migrated', version: to.version, state: place.state, context: place.context })
     for (const task of this.job.tasks) if (!kept.includes(task)) this.#leave(task)
-    for (const task of kept) this.put({ ...task, executor: to.tasks.get(task.src)?.executor ?? task.executor })
+    for (const task of kept) this.put(recoded(to, task))
     const ended = this.job.ended ?? []
     // What has ended where the chart still stands is not done again.
     const hasEnded = ({ id, src }: StartAction) => ended.some((each) => each.id === id && each.src === src)

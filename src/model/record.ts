@@ -42,14 +42,11 @@ export function childRecord(
 
 /** The task of a child that starts. */
 export function newTask(type: AnyJobType, { entry, id, src, input, sync, systemId }: StartAction, at: number): Task {
-  const { executor = 'default', function: called, version } = type.tasks.get(src) ?? {}
   return {
     id,
     entry,
     src,
-    executor,
-    ...(called === undefined ? {} : { function: called }),
-    ...(version === undefined ? {} : { version }),
+    ...codeOf(type, src),
     ...(input === undefined ? {} : { input }),
     ...(sync ? { sync } : {}),
     ...(systemId === undefined ? {} : { systemId }),
@@ -62,6 +59,21 @@ export function newTask(type: AnyJobType, { entry, id, src, input, sync, systemI
     losses: 0,
     steps: 0,
     inbox: [],
+  }
+}
+
+/** The task with the code that another version of its type has for it. */
+export function recoded(type: AnyJobType, task: Task): Task {
+  const { function: called, version, ...rest } = task
+  return type.tasks.has(task.src) ? { ...rest, ...codeOf(type, task.src) } : task
+}
+
+function codeOf(type: AnyJobType, src: string): Pick<Task, 'executor' | 'function' | 'version'> {
+  const { executor = 'default', function: called, version } = type.tasks.get(src) ?? {}
+  return {
+    executor,
+    ...(called === undefined ? {} : { function: called }),
+    ...(version === undefined ? {} : { version }),
   }
 }
 

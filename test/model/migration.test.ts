@@ -112,6 +112,17 @@ describe('a job of a previous version', () => {
     expect(taskOf(claimed(moved, job))).toMatchObject({ status: 'held', token: expect.any(Number) })
   })
 
+  test('has a task that it keeps run by the code that the new version names, and not by the old', () => {
+    const run = () => Promise.resolve()
+    const from = typeOf('1', next, {}, { ...defaultActors, work: task({ function: 'pack', version: 'v1' }, run) })
+    const code = { executor: 'gpu', function: 'pack2' }
+    const { type } = moving(() => ({ state: 'waiting' }), { ...defaultActors, work: task(code, run) }, from)
+    expect(taskOf(created(from))).toMatchObject({ executor: 'default', function: 'pack', version: 'v1' })
+    const kept = taskOf(touched(type, created(from)))
+    expect(kept).toMatchObject({ entry: 1, ...code })
+    expect(kept).not.toHaveProperty('version')
+  })
+
   test('runs what the new chart asks for where it stands, and leaves what it does not', () => {
     const { type } = moving(() => ({ state: 'elsewhere' }))
     const decision = send(type, created(old), { type: 'NOTHING' }, moment(2_000))
