@@ -144,7 +144,11 @@ class MachineChart implements Chart {
   #usesSystemIds = false
 
   constructor(source: AnyStateMachine) {
-    const created = (actor: CreatedActor) => this.#scope.create(actor)
+    const created = (actor: CreatedActor) => {
+      // At once: a move that fails later has registered the id as well.
+      this.#usesSystemIds ||= actor.ref.systemId !== undefined
+      this.#scope.create(actor)
+    }
     this.#machine = withInertActors(source, created)
     if (this.#machine.options.maxIterations === Number.POSITIVE_INFINITY) {
       this.#machine.options.maxIterations = MICROSTEPS_MAX
@@ -225,7 +229,6 @@ class MachineChart implements Chart {
       const moved = next !== from
       const handled = moved || scope.captured.length > 0
       const actions = readActions(scope, origin)
-      this.#usesSystemIds ||= scope.created.some(({ ref }) => ref.systemId !== undefined)
       const rest = outcome(next, from, place, (ref) => this.#idOf(ref))
       return { handled, moved, meaning: this.#meaning(next), ...rest, actions, created: scope.created.length }
     } catch (error) {

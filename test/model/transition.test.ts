@@ -474,3 +474,15 @@ function freeze(value: Json): void {
   Object.freeze(value)
   for (const each of Object.values(value)) freeze(each)
 }
+
+test('a move that fails after it has registered a system id harms no other job of its machine', () => {
+  const machine = createMachine({
+    initial: 'a',
+    context: ({ input }) => ({ given: input }),
+    states: { a: { invoke: { src: 'work', systemId: 'one', input: ({ context }) => context.given } } },
+  }).provide({ actors: { work: fromPromise(async () => {}) } })
+  const chart = createChart(machine)
+  const bad = { toJSON: () => 1 }
+  expect(chart.start(bad).end).toMatchObject({ kind: 'error', error: { code: 'NOT_STORABLE' } })
+  expect(chart.start(1)).toMatchObject({ created: 1, actions: [{ kind: 'start', systemId: 'one' }] })
+})
