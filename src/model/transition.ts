@@ -244,10 +244,11 @@ class MachineChart implements Chart {
     // A machine may keep a reference to a child that it has stopped, and send to it in vain.
     const refOf = (id: string) =>
       this.#kinOf(id) ?? (Object.hasOwn(children, id) ? children[id] : undefined) ?? goneRef(id)
-    const history = Object.entries(place.historyValue ?? {}).map(([id, ids]) => [
-      id,
-      ids.flatMap((known) => this.#nodesById.get(known) ?? []),
-    ])
+    const history = Object.entries(place.historyValue ?? {}).flatMap(([id, ids]) => {
+      const nodes = ids.flatMap((known) => this.#nodesById.get(known) ?? [])
+      // None of it is there any more: nothing is remembered, and a history that led to no state would be left without one.
+      return nodes.length === 0 ? [] : [[id, nodes] as const]
+    })
     return {
       ...this.#base(place.state),
       status: 'active',
