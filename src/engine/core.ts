@@ -48,7 +48,11 @@ export class TypeRegistry {
     }
     for (const successor of given) {
       if (successor.migrate === undefined) continue
-      for (const type of successor.previous) byKey.set(keyOf(type), { ...type, successor })
+      for (const type of successor.previous)
+        byKey.set(
+          keyOf(type),
+          withSuccessor(type, () => byKey.get(keyOf(successor))),
+        )
     }
     this.#byKey = byKey
   }
@@ -72,6 +76,11 @@ export class TypeRegistry {
       `this engine does not know job type "${job.type}" version "${job.version}"; give it to createEngine({ jobs })`,
     )
   }
+}
+
+// Looked up when it is asked for, since a successor may itself have one.
+function withSuccessor(type: AnyJobType, successor: () => AnyJobType | undefined): AnyJobType {
+  return Object.defineProperty({ ...type }, 'successor', { get: successor, enumerable: true })
 }
 
 function givenTwice(type: AnyJobType | undefined): JobchartError {

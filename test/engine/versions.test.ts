@@ -125,6 +125,17 @@ test('a deadline whose delay was renamed by the new version holds as it was set,
   expect(await ada.get(id)).toMatchObject({ version: '2', status: 'expired' })
 })
 
+test('a job goes through one version after the other as it is touched, whichever of them list it', async () => {
+  const bench = new Bench()
+  const one = await bench.start({ jobs: [first()] })
+  const { id } = await one.ada.submit(first(), undefined)
+  await one.engine.stop()
+  const middle = second(new Work(), { previous: [first()], migrate })
+  const last = second(new Work(), { version: '3', previous: [middle], migrate: () => ({ state: 'review' }) })
+  const { ada } = await bench.start({ jobs: [last] })
+  expect(await ada.send(id, { type: 'withdraw' })).toMatchObject({ version: '3', status: 'cancelled' })
+})
+
 test('work that was offered under the old version is run by the code of the new one', async () => {
   const bench = new Bench()
   const one = await bench.start({ jobs: [first()], work: false })
