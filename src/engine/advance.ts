@@ -126,6 +126,8 @@ function landingOf(core: Core, by: Actor, decided: JobDecision, withoutSteps: bo
 /** Where this engine has room, a job is written with its task already claimed: one commit instead of two. */
 function claimAtOnce(core: Core, by: Actor, decided: JobDecision, withoutSteps: boolean): ClaimAtOnce | undefined {
   const { type, job, events, inputs } = decided
+  // The place of leaked code is counted once this is committed: only then is it known whether there is room.
+  if (events.some((event) => event.type === 'task.leaked')) return undefined
   const now = core.clock.now()
   const task = claimableTasks(job).find((each) => each.availableAt <= now && !isSuspect(each))
   if (task === undefined || !core.dispatcher.reserve(task.executor)) return undefined
