@@ -142,9 +142,10 @@ function stored(value: unknown, name: string, { scope }: Reader): Json {
 // The scope serves other jobs by the time that the action runs.
 function readEffect({ exec, info, params }: CapturedAction, { scope }: Reader): ChartAction | undefined {
   if (exec === undefined) return undefined
-  const snapshot = scope.self._snapshot
+  const { _snapshot: snapshot, id } = scope.self
   const run: Effect = (send) => {
-    const self = Object.create(scope.self, { send: { value: send }, getSnapshot: { value: () => snapshot } }) as unknown
+    const own = { id: { value: id }, send: { value: send }, getSnapshot: { value: () => snapshot } }
+    const self = Object.create(scope.self, own) as unknown
     return exec({ ...(info as object), self }, params)
   }
   return { kind: 'effect', run }
