@@ -159,6 +159,8 @@ function logText(label: unknown, value: unknown): string {
 function shown(value: unknown): string {
   if (typeof value === 'string') return value
   try {
+    // As JSON it would lose the two that say most.
+    if (value instanceof Error) return `${value.name}: ${value.message}`
     return JSON.stringify(value) ?? String(value)
   } catch {
     return '(a value that cannot be shown)'

@@ -328,6 +328,20 @@ test('enqueued actions are read as if they stood there', () => {
   })
 })
 
+test('an error is logged by its name and message', () => {
+  const chart = createChart(machineOf({ on: { GO: { actions: log(() => new TypeError('boom'), 'it failed:') } } }))
+  expect(moves(chart, 'GO').actions).toEqual([{ kind: 'log', text: 'it failed: TypeError: boom' }])
+})
+
+test('an action knows its own actor’s id, whatever has moved before it runs', () => {
+  const ids: string[] = []
+  const entry = ({ self }: { readonly self: AnyActorRef }) => ids.push(self.id)
+  const chart = createChart(machineOf({ id: 'm', entry }))
+  const starts = ['a', 'b'].map((parentInvoke) => chart.start(undefined, { children: [], nextEntry: 1, parentInvoke }))
+  for (const action of starts.flatMap(({ actions }) => actions)) if (action.kind === 'effect') action.run(() => {})
+  expect(ids).toEqual(['a', 'b'])
+})
+
 // Machines that are made from tables of parts, or break rules that the types would forbid.
 function machineOf(config: object): AnyStateMachine {
   return createMachine(config as never).provide({ actors: { work: never } })
