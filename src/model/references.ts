@@ -38,7 +38,8 @@ export function reviveRefs(context: unknown, refOf: (id: string) => object): unk
 }
 
 function isActorRef(value: object): value is { readonly id: string } {
-  return 'sessionId' in value && 'send' in value && 'ref' in value
+  // Data may have fields of these names, but no function.
+  return 'sessionId' in value && 'ref' in value && 'send' in value && typeof value.send === 'function'
 }
 
 function isPersistedRef(value: object): value is PersistedRef {

@@ -37,6 +37,11 @@ test('cycles and instances of classes are not followed: they are refused where t
   expect(persistRefs(context, idOf).value).toBe(context)
 })
 
+test('data that has the fields of a reference stays data', () => {
+  const context = { login: { id: 'w', sessionId: 'x:1', send: true, ref: null } }
+  expect(persistRefs(context, idOf)).toEqual({ value: context, hasRefs: false })
+})
+
 function idOf({ id }: { readonly id: string }): string {
   return id
 }
