@@ -14,7 +14,9 @@ export function chartHash(machine: AnyStateMachine): string {
 
 function shapeOf(node: AnyStateNode): unknown {
   const { id, type, history, config } = node
-  const taken = [...node.transitions].map(([descriptor, list]) => [descriptor, list.map(leadsTo)])
+  const transitions = [...node.transitions].map(([descriptor, list]) => [descriptor, list.map(leadsTo)] as const)
+  // A node takes an event by its name, whatever stands before it: to sort them in the source changes nothing.
+  const taken = transitions.sort(([a], [b]) => (a < b ? -1 : 1))
   const always = (node.always ?? []).map(leadsTo)
   const invokes = node.invoke.map((invoke) => [invoke.id, invoke.src])
   const remembered = type === 'history' ? [history, (config as { readonly target?: unknown }).target] : []

@@ -331,12 +331,18 @@ test('a chart’s hash says whether stored jobs could be moved by it: states, ev
   expect(hash(base)).toMatch(/^[0-9a-f]{16}$/)
 })
 
+test('a chart’s hash does not say in which order a state names its events and delays', () => {
+  const hash = (a: object) => typeOf('1', { id: 'm', initial: 'a', states: { a, b: {} } }).hash
+  const sorted = hash({ on: { X: 'b', Y: 'a', '*': 'b' }, after: { LATE: 'b', PATIENCE: 'a' } })
+  expect(hash({ after: { PATIENCE: 'a', LATE: 'b' }, on: { '*': 'b', Y: 'a', X: 'b' } })).toBe(sorted)
+})
+
 interface Scope {
   readonly context: { readonly n: number }
 }
 
 function typeOf(version: string, config: object, options: object = {}, actors: object = defaultActors): AnyJobType {
-  const implementations = { actors, delays: { PATIENCE: 30_000 } }
+  const implementations = { actors, delays: { PATIENCE: 30_000, LATE: 60_000, FAR: 1 } }
   const lifecycle: AnyStateMachine = createMachine(config as never, implementations as never)
   return defineJob({ type: 'chart', version, lifecycle, ...options })
 }
