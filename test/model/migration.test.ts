@@ -151,6 +151,16 @@ describe('a job of a previous version', () => {
     ])
   })
 
+  test('keeps a timer so far off that no date names its time', () => {
+    const far = { initial: 'a', states: { a: { after: { FAR: 'b' } }, b: {} } }
+    const from = createMachine(far as never, { delays: { FAR: Number.MAX_SAFE_INTEGER } } as never)
+    const old = defineJob({ type: 'chart', lifecycle: from as AnyStateMachine })
+    const [timer] = created(old).timers
+    expect(new Date(timer?.dueAt ?? 0).toISOString()).toBe('+275760-09-13T00:00:00.000Z')
+    const moved = typeOf('2', far, { previous: [old], migrate: () => ({ state: 'a' }) })
+    expect(touched({ ...old, successor: moved }, created(old))).toMatchObject({ version: '2', timers: [timer] })
+  })
+
   test('takes the time of a renamed delay along where migrate says so', () => {
     const { type, moved } = moving(({ timers }) => ({
       state: 'waiting',
