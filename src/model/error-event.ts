@@ -6,18 +6,27 @@ import type { ChartEvent } from './transition.ts'
 const records = new WeakMap<object, Json>()
 
 /**
- * An error as a chart's event carries it: its name, message, code and stack, and its own fields as far as they are JSON.
+ * An error as a chart's event carries it: its name, message, code and stack, and its own fields as far as they are JSON
+ * and small: of 65,536 characters together, those that fit.
  */
 export function errorRecord(error: Error): Json {
   return { ...fieldsOf(error), ...jobError(error) }
 }
 
+/** An error may carry the whole answer that it was made of. It is kept in the log, and in the rows of charts that keep it. */
+const FIELDS_CHARACTERS_MAX = 65_536
+
 // Getters are code of whoever threw it.
 function fieldsOf(error: Error): { readonly [field: string]: Json } {
   try {
+    let room = FIELDS_CHARACTERS_MAX
     const fields = Object.entries(error).flatMap(([key, value]) => {
       const field = storedOrNothing(value)
-      return field === undefined ? [] : [[key, field] as const]
+      if (field === undefined) return []
+      const length = key.length + JSON.stringify(field).length
+      if (length > room) return []
+      room -= length
+      return [[key, field] as const]
     })
     return storableCopy(Object.fromEntries(fields), 'error', true) as { readonly [field: string]: Json }
   } catch {

@@ -39,3 +39,11 @@ test('an error whose fields cannot be read is recorded without them', () => {
   })
   expect(errorRecord(hostile)).toMatchObject({ name: 'Error', message: 'm' })
 })
+
+test('fields too large for a record are left out, and the others are kept', () => {
+  const record = errorRecord(Object.assign(new Error('m'), { body: 'x'.repeat(100_000), status: 502 }))
+  expect(record).toMatchObject({ name: 'Error', message: 'm', status: 502 })
+  expect(record).not.toHaveProperty('body')
+  const many = Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`f${index}`, 'x'.repeat(1_000)]))
+  expect(JSON.stringify(errorRecord(Object.assign(new Error('m'), many))).length).toBeLessThan(75_000)
+})
