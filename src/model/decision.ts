@@ -237,9 +237,10 @@ export function lose(
     // never ends: none of its kind would run beside it.
     const crashes = settings.kind === 'promise' ? crashesAfter(task, steps) : 0
     const lost = offered(task, { crashes, steps, losses: task.losses + 1, availableAt: draft.time() })
+    const { deadlineAt, stopBy } = task
     // Elsewhere it may still run, and no longer than it may.
-    const deadline = task.deadlineAt === undefined ? {} : { deadlineAt: task.deadlineAt }
-    draft.put(settings.recovery === 'await' ? { ...lost, ...deadline, status: 'lost' } : lost)
+    const bounds = { ...(deadlineAt === undefined ? {} : { deadlineAt }), ...(stopBy === undefined ? {} : { stopBy }) }
+    draft.put(settings.recovery === 'await' ? { ...lost, ...bounds, status: 'lost' } : lost)
     draft.events.push({ type: 'task.lost', task: task.id, attempt: task.attempt, reason })
     draft.receiveNamed({ type: 'task.lost', reason })
     const left = draft.task(entry)

@@ -37,11 +37,12 @@ export function stopReasonOf({ inbox }: Task): StopReason | undefined {
   return last.reason === 'left' || last.reason === 'timeout' ? last.reason : 'told'
 }
 
-/** The task with one more message; one that runs and is told to stop has its grace from `from` on. */
+/** The task with one more message; one that runs, here or elsewhere, and is told to stop has its grace from `from` on. */
 export function withMessage(type: AnyJobType, task: Task, message: ChartEvent, from: number): Task {
   // Events of charts are checked to be JSON when they are captured.
   const told = { ...task, inbox: [...task.inbox, message as Json] }
-  return isStop(message as Json) && task.status === 'held' ? withGrace(type, told, message.type, from) : told
+  const mayRun = task.status === 'held' || task.status === 'lost'
+  return isStop(message as Json) && mayRun ? withGrace(type, told, message.type, from) : told
 }
 
 /** A held task that is asked to stop, since the chart has left it or it took too long. */

@@ -140,6 +140,20 @@ describe('a chart that stays in the invoke', () => {
     expect(wakeAt(sent(patient, claimed(patient), 'STOP', 3_000))).toBeUndefined()
   })
 
+  test('hears of awaited work that nobody stops in its grace, whether it was told before its loss or after', () => {
+    const type = telling({ recovery: 'await' })
+    const after = sent(type, lost(type, claimed(type)).job, 'STOP', 4_000)
+    const before = lost(type, sent(type, claimed(type), 'STOP', 3_000)).job
+    for (const [job, told] of [
+      [after, 4_000],
+      [before, 3_000],
+    ] as const) {
+      expect(taskOf(job)).toMatchObject({ status: 'lost', stopBy: told + HEARTBEAT + GRACE })
+      const given = due(type, job, moment(told + HEARTBEAT + GRACE)).job
+      expect(given).toMatchObject({ status: 'failed', context: { code: 'TASK_STOPPED' }, tasks: [] })
+    }
+  })
+
   test('stops work that has not begun: it never does', () => {
     const type = telling({})
     const job = sent(type, created(type), 'STOP', 3_000)
