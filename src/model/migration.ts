@@ -56,9 +56,12 @@ export interface Migration {
 }
 
 /** Whether a task goes on in the new chart: an invoke that it has there as well, or an actor that was spawned by a name that it knows. */
-export function isKept(to: AnyJobType, { id, src }: Task, starts: readonly StartAction[], isInvoke: boolean): boolean {
-  if (isInvoke) return starts.some((start) => start.id === id && start.src === src)
-  return to.tasks.has(src) || to.children.has(src) || to.inline.has(src)
+export function isKept(to: AnyJobType, task: Task, starts: readonly StartAction[], isInvoke: boolean): boolean {
+  const { id, src } = task
+  if (isInvoke && !starts.some((start) => start.id === id && start.src === src)) return false
+  // Of the same kind: what was a promise cannot go on as a machine of its name.
+  if (task.child !== undefined) return to.children.has(src)
+  return task.status === 'inline' ? to.inline.has(src) : to.tasks.has(src)
 }
 
 /** Nothing of the job runs, and nothing that ran is awaited: its code, and what it reports, know only one version. */

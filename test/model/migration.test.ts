@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type AnyStateMachine, assign, createMachine, fromPromise, raise, spawnChild } from 'xstate'
+import { type AnyStateMachine, assign, createMachine, fromPromise, fromTransition, raise, spawnChild } from 'xstate'
 import { claim, due, send } from '../../src/model/decision.ts'
 import { type AnyJobType, defineJob } from '../../src/model/definition.ts'
 import type { Job } from '../../src/model/job.ts'
@@ -161,6 +161,16 @@ describe('a job of a previous version', () => {
     expect(touched({ ...old, successor: moved }, created(old))).toMatchObject({ version: '2', timers: [timer] })
   })
 
+  // The new place's delays are compared with the timers that stand; that one has fired and its state gone on is not known.
+  test.fails('does not begin again an after that has fired where it still stands', () => {
+    const chart = { initial: 'a', states: { a: { after: { 1000: { actions: () => {} } } } } }
+    const from = typeOf('1', chart)
+    const fired = due(from, created(from), moment(2_000)).job
+    expect(fired.timers).toEqual([])
+    const moved = typeOf('2', chart, { previous: [from], migrate: () => ({ state: 'a' }) })
+    expect(touched({ ...from, successor: moved }, fired)).toMatchObject({ version: '2', timers: [] })
+  })
+
   test('takes the time of a renamed delay along where migrate says so', () => {
     const { type, moved } = moving(({ timers }) => ({
       state: 'waiting',
@@ -221,6 +231,21 @@ describe('a job of a previous version', () => {
       expect(same).toMatchObject({ version: '2', state: 'a', tasks: [] })
       // Other logic under the same id is other work.
       expect(touched({ ...from, successor: to('b') }, job).tasks).toMatchObject([{ id: 'pay', src: 'other' }])
+    }
+  })
+
+  test('leaves work whose name the new version has for logic of another kind, and begins that', () => {
+    const logics = { task: fromPromise(async () => {}), inline: fromTransition((state: object) => state, {}) }
+    const chart = { initial: 'a', states: { a: { invoke: { id: 'w', src: 'work' } } } }
+    for (const [was, is, status] of [
+      ['task', 'inline', 'inline'],
+      ['inline', 'task', 'offered'],
+    ] as const) {
+      const from = typeOf('1', chart, {}, { work: logics[was] })
+      const moved = typeOf('2', chart, { previous: [from], migrate: () => ({ state: 'a' }) }, { work: logics[is] })
+      const job = touched({ ...from, successor: moved }, created(from))
+      expect(job.tasks).toMatchObject([{ id: 'w', entry: expect.any(Number), status }])
+      expect(taskOf(job).entry).toBeGreaterThan(1)
     }
   })
 
