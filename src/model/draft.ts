@@ -9,9 +9,9 @@ import { EXECUTOR_EVENTS } from './inert-machine.ts'
 import { type InlineMove, moveInline, startInline } from './inline.ts'
 import { isBusy, type Job } from './job.ts'
 import { forgetChild, leaveChild, startChild, startHeldBack, tellEnd, tellSnapshot } from './kinship.ts'
-import { isAtRest, isKept, migrationOf } from './migration.ts'
+import { goingOn, isAtRest, migrationOf } from './migration.ts'
 import { admitted, type OpenJob, recordMigration, recordMove, standAt } from './move-record.ts'
-import { errorEvent, newTask, recoded, settingsOf, snapshotEvent, withoutCrashes } from './record.ts'
+import { errorEvent, newTask, settingsOf, snapshotEvent, withoutCrashes } from './record.ts'
 import { fullError, isFull, isLeft, isStop, offeredAgain, stopError, stopping, withMessage } from './stop.ts'
 import type { Json } from './storable.ts'
 import type { Task } from './task.ts'
@@ -113,18 +113,14 @@ export class Draft {
     if (migration === undefined) return
     const { place, starts, delays } = migration
     const { invokes } = this.type.chart
-    const known = this.job.tasks.filter((task) => !isLeft(task))
-    const kept = known.filter((task) => isKept(to, task, starts, invokes.has(task.id)))
+    const { kept, begun } = goingOn(to, this.job, starts, (id) => invokes.has(id))
     this.touch()
     this.type = to
     this.events.push(recordMigration(this.job, to, migration))
     this.#inputs.push({ type: 'job.migrated', version: to.version, state: place.state, context: place.context })
-    for (const task of this.job.tasks) if (!kept.includes(task)) this.#leave(task)
-    for (const task of kept) this.put(recoded(to, task))
-    const ended = this.job.ended ?? []
-    // What has ended where the chart still stands is not done again.
-    const hasEnded = ({ id, src }: StartAction) => ended.some((each) => each.id === id && each.src === src)
-    for (const start of starts) if (!kept.some(({ id }) => id === start.id) && !hasEnded(start)) this.#start(start)
+    for (const task of this.job.tasks) if (!kept.some(({ entry }) => entry === task.entry)) this.#leave(task)
+    for (const task of kept) this.put(task)
+    for (const start of begun) this.#start(start)
     for (const delay of delays) this.#send(delay)
   }
 

@@ -9,6 +9,8 @@ import type { ChartAction, SendAction, StartAction } from './chart-action.ts'
 import type { AnyJobType } from './definition.ts'
 import { JobchartError } from './error.ts'
 import type { Job, Timer } from './job.ts'
+import { recoded } from './record.ts'
+import { isLeft } from './stop.ts'
 import { type Json, storableCopy } from './storable.ts'
 import type { Task } from './task.ts'
 import type { Meaning, Origin, Place } from './transition.ts'
@@ -55,8 +57,23 @@ export interface Migration {
   readonly delays: readonly SendAction[]
 }
 
-/** Whether a task goes on in the new chart: an invoke that it has there as well, or an actor that was spawned by a name that it knows. */
-export function isKept(to: AnyJobType, task: Task, starts: readonly StartAction[], isInvoke: boolean): boolean {
+/** What of a job goes on in the new chart, by the code that it has for that, and what begins there. */
+export function goingOn(
+  to: AnyJobType,
+  { tasks, ended = [] }: Job,
+  starts: readonly StartAction[],
+  isInvoke: (id: string) => boolean,
+): { readonly kept: readonly Task[]; readonly begun: readonly StartAction[] } {
+  const kept = tasks.filter((task) => !isLeft(task) && isKept(to, task, starts, isInvoke(task.id)))
+  const isKnown = ({ id, src }: StartAction) =>
+    kept.some((task) => task.id === id) ||
+    // What has ended where the chart still stands is not done again.
+    ended.some((each) => each.id === id && each.src === src)
+  return { kept: kept.map((task) => recoded(to, task)), begun: starts.filter((start) => !isKnown(start)) }
+}
+
+// An invoke that it has there as well, or an actor that was spawned by a name that it knows.
+function isKept(to: AnyJobType, task: Task, starts: readonly StartAction[], isInvoke: boolean): boolean {
   const { id, src } = task
   if (isInvoke && !starts.some((start) => start.id === id && start.src === src)) return false
   // Of the same kind: what was a promise cannot go on as a machine of its name.
