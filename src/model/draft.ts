@@ -23,7 +23,6 @@ export class Draft {
   type: AnyJobType
   readonly job: OpenJob
   readonly events: EventDraft[] = []
-  readonly wasBusy: boolean
   readonly family: Family
   readonly #before: Job
   readonly #inputs: Json[] = []
@@ -43,7 +42,6 @@ export class Draft {
   constructor(family: Family, type: AnyJobType, job: Job) {
     this.type = type
     this.job = { ...job }
-    this.wasBusy = isBusy(job)
     this.family = family
     this.#before = job
     this.#isNew = job.revision === 0

@@ -128,9 +128,9 @@ export class Family {
   }
 
   // A child that has settled stands in its parent's tasks until its own work is gone.
-  #tellParent({ job, wasBusy }: Draft): boolean {
+  #tellParent({ job, isChanged }: Draft): boolean {
     const isOver = job.phase === 'settled' || job.deletedAt !== undefined
-    if (job.parentId === undefined || !wasBusy || !isOver || isBusy(job)) return false
+    if (job.parentId === undefined || !isChanged || !isOver || isBusy(job)) return false
     return forgetChild(this.draft(job.parentId), job.id)
   }
 }

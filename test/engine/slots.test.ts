@@ -183,3 +183,21 @@ test('a slot is free when the chart leaves its work in the very unit of the clai
   expect(work.runs).toEqual([])
   expect(await codeOf(ada.submit(type, undefined, { pipeline: 'p' }))).toBe('ok')
 })
+
+test('I29 a child job that ends in the very unit of its claim does not stay in the tasks of its parent', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const child = createMachine({
+    initial: 'waiting',
+    states: { waiting: { invoke: { src: 'work' }, on: { 'task.started': 'over' } }, over: { type: 'final' } },
+  }).provide({ actors: { work: task({ killGrace: 'never' }, work.execute) } })
+  const lifecycle = createMachine({
+    initial: 'asking',
+    states: { asking: { invoke: { src: 'child', onDone: 'told' } }, told: {} },
+  }).provide({ actors: { child } })
+  const type = defineJob({ type: 'w', lifecycle })
+  const { ada } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, undefined)
+  await bench.clock.settle()
+  expect(await bench.row(id)).toMatchObject({ status: 'told', tasks: [] })
+})
