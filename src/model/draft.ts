@@ -107,7 +107,7 @@ export class Draft {
 
   /** Moves the job to another version of its type, where its author wants it and nothing of it runs. */
   migrate(to: AnyJobType): void {
-    const migration = isAtRest(this.job) ? migrationOf(to, this.job, this.#origin()) : undefined
+    const migration = isAtRest(this.job) ? migrationOf(this.type, to, this.job, this.#origin()) : undefined
     if (migration === undefined) return
     const { place, starts, delays } = migration
     const { invokes } = this.type.chart

@@ -93,9 +93,9 @@ export function isAtRest({ phase, tasks }: Job): boolean {
  * @throws {JobchartError} `INVALID_DEFINITION` it threw, or gave a place that the new chart does not have. The job is left
  *   as it is, for a version that can.
  */
-export function migrationOf(to: AnyJobType, job: Job, origin: Origin): Migration | undefined {
+export function migrationOf(from: AnyJobType, to: AnyJobType, job: Job, origin: Origin): Migration | undefined {
   const asked = askMigrate(to, job)
-  return asked === undefined ? undefined : orRefused(to, job, () => applied(to, job, asked, origin))
+  return asked === undefined ? undefined : orRefused(to, job, () => applied(from, to, job, asked, origin))
 }
 
 function askMigrate(to: AnyJobType, job: Job): Migrated | undefined {
@@ -132,7 +132,7 @@ function migratingJob({ id, version, state, context, input, labels, timers }: Jo
   return structuredClone(given) as MigratingJob
 }
 
-function applied(to: AnyJobType, job: Job, asked: Migrated, origin: Origin): Migration {
+function applied(from: AnyJobType, to: AnyJobType, job: Job, asked: Migrated, origin: Origin): Migration {
   const { context = job.context, timers = job.timers } = asked
   const { historyValue, hasRefs } = job
   const place: Place = {
@@ -143,6 +143,7 @@ function applied(to: AnyJobType, job: Job, asked: Migrated, origin: Origin): Mig
   }
   const standing = to.chart.standing(place, origin)
   const delays = standing.actions.filter(isDelay)
+  const fired = firedIn(from, job, origin)
   const kept = timers
     .map((timer) => timerOf(timer, job))
     .filter(({ id }) => !isAfter(id) || delays.some((each) => each.id === id))
@@ -151,7 +152,18 @@ function applied(to: AnyJobType, job: Job, asked: Migrated, origin: Origin): Mig
     meaning: standing.meaning,
     timers: kept,
     starts: standing.actions.filter((action) => action.kind === 'start'),
-    delays: delays.filter(({ id }) => !kept.some((timer) => timer.id === id)),
+    delays: delays.filter(({ id }) => !kept.some((timer) => timer.id === id) && !fired.has(id)),
+  }
+}
+
+// What the old chart has where the job stands, and the job not: it has rung, and the state has gone on.
+function firedIn({ chart }: AnyJobType, job: Job, origin: Origin): ReadonlySet<string | undefined> {
+  try {
+    const had = chart.standing(job, origin).actions.filter(isDelay)
+    return new Set(had.map(({ id }) => id).filter((id) => !job.timers.some((timer) => timer.id === id)))
+  } catch {
+    // A place that the old chart itself cannot be in says nothing.
+    return new Set()
   }
 }
 
