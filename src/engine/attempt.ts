@@ -10,11 +10,13 @@ import { type Json, storableCopy } from '../model/storable.ts'
 import type { Progress, ProgressReport, StepContext, Task, TaskContext, TaskSettings } from '../model/task.ts'
 import type { ChartEvent } from '../model/transition.ts'
 import type { NewLine, UnitResult, Write } from '../port/storage.ts'
-import { advance } from './advance.ts'
+import { advance, type Change } from './advance.ts'
+import { isNotWritten } from './commit.ts'
 import { type Core, ENGINE } from './core.ts'
 import { Inbox } from './inbox.ts'
 import { runLive } from './live.ts'
 import { parseWith } from './parse.ts'
+import { pause, STORAGE_RETRY_MS } from './pause.ts'
 
 /** Progress of one job is stored and published at most once in so many milliseconds. */
 const PROGRESS_MS = 250
@@ -102,7 +104,7 @@ export class Attempt {
     const { signal } = this
     let refused: unknown
     const said = (each: TaskReport) => {
-      this.#say(each).catch((error: unknown) => {
+      this.#say(each, (run) => this.#untilWritten(run)).catch((error: unknown) => {
         refused ??= error
         this.stop('what it sent was not taken')
       })
@@ -157,12 +159,28 @@ export class Attempt {
     }
   }
 
-  async #say(told: TaskReport): Promise<void> {
+  // No code waits for the answer of a callback or an observable, so nobody else could try again.
+  async #untilWritten(run: () => Promise<unknown>): Promise<void> {
+    for (;;) {
+      try {
+        await run()
+        return
+      } catch (error) {
+        if (!isNotWritten(error) || this.#core.stopped.aborted) throw error
+        await pause(this.#core, STORAGE_RETRY_MS)
+      }
+    }
+  }
+
+  async #say(
+    told: TaskReport,
+    insist: (run: () => Promise<unknown>) => Promise<unknown> = (run) => run(),
+  ): Promise<void> {
     const said = checkedReport(this.#type, this.#settings, told)
     const before = this.#said
     const saying = (async () => {
       await before
-      await advance(this.#core, {
+      const change: Change = {
         jobId: this.job.id,
         by: ENGINE,
         decide: (type, stored, at, relatives) => {
@@ -170,7 +188,8 @@ export class Attempt {
           if (decision !== undefined) return decision
           throw new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task', { jobId: this.job.id })
         },
-      })
+      }
+      await insist(() => advance(this.#core, change))
     })()
     this.#said = saying.catch(() => {})
     await saying

@@ -7,11 +7,10 @@ import { advance, type Change, dispatch } from './advance.ts'
 import { Attempt } from './attempt.ts'
 import { ClaimRound } from './claim-round.ts'
 import { type Core, ENGINE } from './core.ts'
+import { pause, STORAGE_RETRY_MS } from './pause.ts'
 
 /** Tasks claimed in one transaction at most, so that a large executor does not hold the store's lock for long. */
 const CLAIMS_MAX = 100
-/** Pause before an end that could not be written is tried again. */
-const REPORT_RETRY_MS = 200
 
 /**
  * Starts what was claimed, stops what the chart has left, and reports ends.
@@ -292,7 +291,7 @@ export class Dispatcher {
         if (core.stopped.aborted) return
         const isFirst = known !== undefined
         known = undefined
-        if (!isFinal(error)) await pause(core, REPORT_RETRY_MS)
+        if (!isFinal(error)) await pause(core, STORAGE_RETRY_MS)
         else if (isFirst || notes.length > 0) {
           // A stopping task's reports are stale, but its end is not: once more, with the job as it is and without them.
           notes = []
@@ -304,19 +303,6 @@ export class Dispatcher {
       }
     }
   }
-}
-
-/** Resolves after `ms`, or when the engine stops. */
-function pause(core: Core, ms: number): Promise<void> {
-  return new Promise((resume) => {
-    const cancel = core.clock.timer(ms, end)
-    function end(): void {
-      cancel()
-      core.stopped.removeEventListener('abort', end)
-      resume()
-    }
-    core.stopped.addEventListener('abort', end)
-  })
 }
 
 function attemptKey(jobId: string, token: number): string {

@@ -323,3 +323,32 @@ test('a chart that invokes a machine when its task starts is claimed with the ch
   await bench.clock.settle()
   expect(await ada.get(id)).toMatchObject({ status: 'done' })
 })
+
+test.each(['get', 'commit'] as const)(
+  'what a callback says is told again if %s is refused for a while, in its order, and fails nothing',
+  async (method) => {
+    const bench = new Bench()
+    const listener = fromCallback(({ receive, sendBack }) =>
+      receive(() => {
+        sendBack({ type: 'FIRST' })
+        sendBack({ type: 'SECOND' })
+      }),
+    )
+    const machine = setup({ actors: { listener } }).createMachine({
+      initial: 'on',
+      invoke: { id: 'ear', src: 'listener' },
+      states: {
+        on: { on: { say: { actions: sendTo('ear', { type: 'WORD' }) }, FIRST: 'first' } },
+        first: { on: { SECOND: 'second' } },
+        second: {},
+      },
+    })
+    const type = defineJob({ type: 'ear', lifecycle: machine, commands: { say: z.object({}) } })
+    const { ada, faults } = await bench.start({ jobs: [type] })
+    const { id } = await ada.submit(type, undefined)
+    await ada.send(id, { type: 'say' })
+    faults.plan(method, 'refused', 'refused')
+    await bench.clock.advance(2_000)
+    expect(await ada.get(id)).toMatchObject({ status: 'second', phase: 'active' })
+  },
+)

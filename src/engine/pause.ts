@@ -1,0 +1,17 @@
+import type { Core } from './core.ts'
+
+/** Pause before what the storage refused is tried again. */
+export const STORAGE_RETRY_MS = 200
+
+/** Resolves after `ms`, or when the engine stops. */
+export function pause(core: Core, ms: number): Promise<void> {
+  return new Promise((resume) => {
+    const cancel = core.clock.timer(ms, end)
+    function end(): void {
+      cancel()
+      core.stopped.removeEventListener('abort', end)
+      resume()
+    }
+    core.stopped.addEventListener('abort', end)
+  })
+}
