@@ -49,11 +49,7 @@ process.on('unhandledRejection', (reason) => unhandled.push(reason))
 
 // Whatever a test does, its log adds up (I10), and nothing escapes (I61).
 afterEach(async () => {
-  for (const bench of benches.splice(0)) {
-    await bench.clock.settle()
-    await bench.checkLog()
-    await bench.close()
-  }
+  for (const bench of [...benches]) await bench.end()
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
   expect(unhandled.splice(0)).toEqual([])
 })
@@ -110,8 +106,13 @@ export class Bench {
     return host
   }
 
-  /** Every process dies, and nobody looks any more. */
-  async close(): Promise<void> {
+  /** Every process dies, the log adds up, and nobody looks any more. A test that makes many ends each by itself. */
+  async end(): Promise<void> {
+    const index = benches.indexOf(this)
+    if (index < 0) return
+    benches.splice(index, 1)
+    await this.clock.settle()
+    await this.checkLog()
     for (const host of this.#hosts) await host.crash()
     await (await this.#probe)?.close()
   }
@@ -177,7 +178,11 @@ export class Bench {
 
 /** The suite runs in memory, and once more on files. */
 function newDisk(): Storage {
-  if (process.env.JOBCHART_DISK !== 'sqlite') return memoryStorage()
+  return process.env.JOBCHART_DISK === 'sqlite' ? sqliteDisk() : memoryStorage()
+}
+
+/** A file of its own, which goes with the test. */
+export function sqliteDisk(): Storage {
   const folder = mkdtempSync(join(tmpdir(), 'jobchart-engine-'))
   folders.push(folder)
   return sqliteStorage(join(folder, 'jobs.db'))

@@ -1,0 +1,183 @@
+import type { Job, StoredEvents, TaskContext, Unit, UnitResult } from 'jobchart'
+
+type JobWrite = { readonly job: Job; readonly events: { readonly events: readonly { readonly type: string }[] } }
+
+/** A command that its sender was told is taken. */
+interface Acknowledged {
+  readonly id: string
+  readonly command: string
+  /** Where the job stood then, as the answer said. */
+  readonly status: string
+}
+
+/** What is known of one entry of an invoke. */
+interface Entry {
+  readonly tokens: Set<number>
+  released: number
+}
+
+/**
+ * What really happened, written down beneath the engines and beside them: each write as it was applied, each run of code
+ * as it was made, each answer as a client heard it. What does not agree is a fault.
+ */
+export class Ledger {
+  readonly faults: string[] = []
+  readonly #submits = new Map<string, string>()
+  readonly #commands: Acknowledged[] = []
+  readonly #rows = new Map<string, Job>()
+  readonly #entries = new Map<string, Entry>()
+  readonly #tokens = new Map<string, number>()
+  readonly #steps = new Set<string>()
+  readonly #returned = new Set<string>()
+  /** Writes of a row, and how many of them were claims. */
+  writes = 0
+  claims = 0
+  /** Runs of code. */
+  runs = 0
+
+  /** The id of the job that was submitted under the key. */
+  id(key: string): string {
+    const id = this.#submits.get(key)
+    if (id === undefined) throw new Error(`no submit under the key "${key}" was acknowledged`)
+    return id
+  }
+
+  /** I2: whoever repeats a key is told of the same job. */
+  submitted(key: string, id: string): void {
+    this.#expect(this.#submits.get(key) ?? id, id, `I2 key "${key}"`)
+    this.#submits.set(key, id)
+  }
+
+  commanded(acknowledged: Acknowledged): void {
+    this.#commands.push(acknowledged)
+  }
+
+  /** Code was begun. */
+  began(): void {
+    this.runs++
+  }
+
+  /** Code has returned. */
+  returned({ job }: TaskContext): void {
+    this.#returned.add(job.id)
+  }
+
+  /** I22: what is recorded is not run again within its entry, by an attempt that holds its task. */
+  stepped({ idempotencyKey, attempt, job }: TaskContext, name: string): void {
+    const tasks = this.#rows.get(job.id)?.tasks ?? []
+    // One that was frozen, and has lost its task meanwhile, cannot know that before it reports.
+    const isHolding = tasks.some((task) => `${job.id}:${task.entry}` === idempotencyKey && task.attempt === attempt)
+    if (!isHolding || !this.#steps.has(`${idempotencyKey}:${name}`)) return
+    this.faults.push(`I22 step "${name}" ran though it was recorded`)
+  }
+
+  /** What became of a unit. */
+  commit({ writes }: Unit, result: UnitResult | undefined): void {
+    if (result?.status !== 'applied') return
+    for (const write of writes) {
+      if (write.op === 'insert' || write.op === 'update') {
+        const isAt = write.op === 'insert' ? undefined : write.revision
+        this.#expect(this.#rows.get(write.job.id)?.revision, isAt, `I11 revision of ${write.job.id}`)
+        const isClaimed = result.rows.some(({ claimed, events }) => claimed && events.jobId === write.job.id)
+        // Claimed at once, it was offered first.
+        this.write(write)
+        if (isClaimed && write.claimed !== undefined) this.write(write.claimed)
+      }
+      if (write.op !== 'note') continue
+      const { jobId, token, note } = write
+      const isHeld = this.#rows.get(jobId)?.tasks.some((task) => task.token === token && task.status === 'held')
+      // The notes of an end stand in its unit, before its row.
+      if (isHeld !== true) this.faults.push(`I16 ${note.kind} of ${jobId} was taken under token ${token}`)
+      if (note.kind === 'step') this.#steps.add(`${jobId}:${note.entry}:${note.name}`)
+    }
+    this.#checkSlots()
+  }
+
+  /** A row was written. */
+  write({ job, events: { events } }: JobWrite): void {
+    const before = this.#rows.get(job.id)
+    this.writes++
+    if (job.revision <= (before?.revision ?? 0)) this.faults.push(`I11 ${job.id} was written back to ${job.revision}`)
+    if (before?.phase === 'settled') this.#expect(endOf(job), endOf(before), `I9 the end of ${job.id}`)
+    for (const task of job.tasks) this.#checkTask(job, before, task, events)
+    const inHand = job.tasks.filter(({ status, child }) => (status === 'held' || status === 'lost') && !child)
+    const ids = inHand.map(({ id }) => id)
+    this.#expect(new Set(ids).size, ids.length, `I16 one valid token for each invoke of ${job.id}`)
+    this.#rows.set(job.id, job)
+  }
+
+  #checkTask(
+    job: Job,
+    before: Job | undefined,
+    task: Job['tasks'][number],
+    events: JobWrite['events']['events'],
+  ): void {
+    if (task.child !== undefined || task.status === 'inline') return
+    const key = `${job.id}:${task.entry}`
+    const entry = this.#entries.get(key) ?? { tokens: new Set(), released: 0 }
+    this.#entries.set(key, entry)
+    const was = before?.tasks.find((each) => each.entry === task.entry)
+    if (task.token > 0 && !entry.tokens.has(task.token)) {
+      this.claims++
+      // I16: over all entries, no token was given before.
+      if (task.token <= (this.#tokens.get(job.id) ?? 0)) this.faults.push(`I16 token ${task.token} of ${key} is old`)
+      this.#tokens.set(job.id, task.token)
+      entry.tokens.add(task.token)
+      if (was !== undefined) this.#expect(was.status, 'offered', `I16 ${key} was claimed as`)
+    }
+    const isReleased = was?.status === 'held' && task.status === 'offered'
+    if (isReleased && events.some(({ type }) => type === 'task.released')) entry.released++
+    // I20: what was claimed and not given back is counted, from the commit that claims.
+    this.#expect(task.attempt, entry.tokens.size - entry.released, `I20 attempts of ${key}`)
+  }
+
+  // I14, after every commit.
+  #checkSlots(): void {
+    const holders = [...this.#rows.values()].filter(holdsSlot).map(({ pipeline }) => pipeline)
+    this.#expect(new Set(holders).size, holders.length, `I14 one holder for each of ${holders}`)
+  }
+
+  /** Looks at what stands on the disk when all is at rest. */
+  check(rows: readonly Job[], log: readonly StoredEvents[]): void {
+    const stored = new Map(rows.map((job) => [job.id, job]))
+    for (const [key, id] of this.#submits) {
+      if (!stored.has(id)) this.faults.push(`I1 the submit under "${key}" was acknowledged and is lost`)
+    }
+    for (const [id, { revision, tasks }] of this.#rows) {
+      this.#expect(stored.get(id)?.revision, revision, `I3 the row of ${id}`)
+      this.#expect(JSON.stringify(stored.get(id)?.tasks), JSON.stringify(tasks), `I3 the tasks of ${id}`)
+    }
+    for (const { id, command, status } of this.#commands) {
+      const own = log.filter(({ jobId }) => jobId === id)
+      const taken = own.flatMap(({ inputs }) => inputs).filter((input) => typeOf(input) === command).length
+      const told = this.#commands.filter((each) => each.id === id && each.command === command).length
+      if (taken < told) this.faults.push(`I26 "${command}" was acknowledged ${told} times and taken ${taken} times`)
+      const labels = own.flatMap(({ events }) => events.flatMap((event) => ('to' in event ? [event.to] : [])))
+      if (!labels.includes(status)) this.faults.push(`I26 "${command}" was answered "${status}", which never was`)
+      const isOver = stored.get(id)?.status === 'completed' && command === 'cancel'
+      if (isOver) this.faults.push('I26 what was cancelled is completed')
+    }
+    // I21, where it can be told: of the default lifecycle.
+    for (const { id, status } of rows) {
+      if (status === 'completed' && !this.#returned.has(id)) this.faults.push('I21 completed, and never returned')
+    }
+  }
+
+  #expect(found: unknown, wanted: unknown, what: string): void {
+    if (found !== wanted) this.faults.push(`${what}: ${String(found)}, and should be ${String(wanted)}`)
+  }
+}
+
+/** The job occupies its pipeline. */
+export function holdsSlot({ pipeline, phase, vacates, tasks }: Job): boolean {
+  if (pipeline === undefined) return false
+  return (phase !== 'settled' && !vacates) || tasks.some(({ status }) => status === 'held' || status === 'stopping')
+}
+
+function endOf({ state, context, status, outcome, input, output, error, endedAt, startedAt, timers }: Job): string {
+  return JSON.stringify({ state, context, status, outcome, input, output, error, endedAt, startedAt, timers })
+}
+
+function typeOf(input: unknown): unknown {
+  return (input as { readonly type?: unknown } | null)?.type
+}

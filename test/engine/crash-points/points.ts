@@ -1,0 +1,169 @@
+import { JobchartError, type Storage, type StorageConnection, type StorageHost } from 'jobchart'
+import type { Ledger } from './ledger.ts'
+
+/**
+ * What happens at one call of an engine to its storage.
+ *
+ * - `crash before` the process dies, and the call is not made.
+ * - `crash after` the call is made, and the process dies before it hears the answer.
+ * - `frozen before` the process stands still before the call is made, until others have taken it for dead; then it goes on.
+ * - `frozen after` so it does when the call is made, and hears the answer then.
+ * - `unheard` the call is made, and answered with an error of the driver: the outcome is unknown.
+ * - `deaf` so it is, and what landed cannot be asked either.
+ * - `refused` STORAGE_UNAVAILABLE, and nothing is done.
+ */
+export const MODES = [
+  'crash before',
+  'crash after',
+  'frozen before',
+  'frozen after',
+  'unheard',
+  'deaf',
+  'refused',
+] as const
+
+export type Mode = (typeof MODES)[number]
+
+/** A call, counted from 1, and what happens there. */
+export interface Point {
+  readonly call: number
+  readonly mode: Mode
+}
+
+type Call = keyof StorageConnection | 'open'
+
+/** Whether the mode says something at such a call that another does not. */
+export function applies(mode: Mode, call: string): boolean {
+  if (mode === 'deaf') return call === 'commit'
+  // What has opened or closed a file and then fails is the storage's own affair: its caller has nothing in hand.
+  if (mode === 'unheard') return call !== 'open' && call !== 'close'
+  return mode !== 'refused' || call !== 'close'
+}
+
+/** One process's access to the disk, which counts its calls, and dies or fails at one of them. */
+export class Points implements Storage {
+  /** The calls so far, by name. */
+  readonly calls: Call[] = []
+  /** Resolves when the process has died. */
+  readonly died: Promise<void>
+  readonly #inner: Storage
+  readonly #ledger: Ledger
+  readonly #point: Point | undefined
+  /** Resolves when the process stands still. */
+  readonly froze: Promise<void>
+  #sayDied: () => void = () => {}
+  #sayFroze: () => void = () => {}
+  #freeze: PromiseWithResolvers<void> | undefined
+  #isDead = false
+  #isDeaf = false
+  #isThawed = false
+  #connection: StorageConnection | undefined
+
+  constructor(inner: Storage, ledger: Ledger, point?: Point) {
+    this.#inner = inner
+    this.#ledger = ledger
+    this.#point = point
+    this.died = new Promise((resolve) => {
+      this.#sayDied = resolve
+    })
+    this.froze = new Promise((resolve) => {
+      this.#sayFroze = resolve
+    })
+  }
+
+  get isDead(): boolean {
+    return this.#isDead
+  }
+
+  /** The process dies: its lock is free, and it hears nothing any more. */
+  async die(): Promise<void> {
+    this.#isDead = true
+    await this.#connection?.close()
+    this.#sayDied()
+  }
+
+  /** Resolves at once, or when the process goes on; never once it is dead. */
+  async going(): Promise<void> {
+    await this.#freeze?.promise
+    if (this.#isDead) await never()
+  }
+
+  /** The process goes on as if nothing was. */
+  thaw(): void {
+    this.#isThawed = true
+    this.#freeze?.resolve()
+  }
+
+  readonly open = async (host: StorageHost): Promise<StorageConnection> => {
+    const inner = await this.#pass('open', async () => {
+      this.#connection = await this.#inner.open(host)
+      return this.#connection
+    })
+    const pass = <Result>(call: Call, run: () => Promise<Result>) => this.#pass(call, run)
+    const ledger = this.#ledger
+    return {
+      commit: (units) =>
+        pass('commit', async () => {
+          const results = await inner.commit(units)
+          for (const [index, unit] of units.entries()) ledger.commit(unit, results[index])
+          return results
+        }),
+      claim: (query, limit, transition) =>
+        pass('claim', async () => {
+          const claimed = await inner.claim(query, limit, transition)
+          for (const { job, events } of claimed) ledger.write({ job, events })
+          return claimed
+        }),
+      get: (id) => pass('get', () => inner.get(id)),
+      find: (filter, page) => pass('find', () => inner.find(filter, page)),
+      due: (types, at, limit, skip) => pass('due', () => inner.due(types, at, limit, skip)),
+      held: (instance) => pass('held', () => inner.held(instance)),
+      landed: (units, sequence) => pass('landed', () => inner.landed(units, sequence)),
+      events: (query) => pass('events', () => inner.events(query)),
+      lastSequence: () => pass('lastSequence', () => inner.lastSequence()),
+      logs: (jobId, after, limit) => pass('logs', () => inner.logs(jobId, after, limit)),
+      steps: (jobId, entry) => pass('steps', () => inner.steps(jobId, entry)),
+      register: (charts, mayReplace) => pass('register', () => inner.register(charts, mayReplace)),
+      beat: () => pass('beat', () => inner.beat()),
+      others: () => pass('others', () => inner.others()),
+      forget: (instance) => pass('forget', () => inner.forget(instance)),
+      changed: () => !this.#isStill && inner.changed(),
+      // What closes it once the process is dead is the test.
+      close: () => (this.#isDead ? inner.close() : pass('close', () => inner.close())),
+    }
+  }
+
+  get #isStill(): boolean {
+    return this.#isDead || (this.#freeze !== undefined && !this.#isThawed)
+  }
+
+  #stand(): void {
+    this.#freeze = Promise.withResolvers<void>()
+    this.#sayFroze()
+  }
+
+  async #pass<Result>(call: Call, run: () => Promise<Result>): Promise<Result> {
+    await this.going()
+    this.calls.push(call)
+    const mode = this.calls.length === this.#point?.call ? this.#point.mode : undefined
+    if (mode === 'crash before') await this.die()
+    if (mode === 'frozen before') this.#stand()
+    await this.going()
+    if (mode === 'refused' || (this.#isDeaf && call === 'landed')) {
+      this.#isDeaf = false
+      throw new JobchartError('STORAGE_UNAVAILABLE', 'it is down')
+    }
+    const result = await run()
+    if (mode === 'crash after') await this.die()
+    if (mode === 'frozen after') this.#stand()
+    await this.going()
+    this.#isDeaf ||= mode === 'deaf'
+    if (mode === 'unheard' || mode === 'deaf') throw new Error('the connection broke')
+    return result
+  }
+}
+
+/** What a dead process waits for. */
+export function never<Result>(): Promise<Result> {
+  return new Promise(() => {})
+}
