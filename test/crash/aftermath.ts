@@ -74,6 +74,15 @@ export async function aftermath(folder: string): Promise<Aftermath> {
   }
 }
 
+/** The lines of a job's log. */
+export async function linesOf(folder: string, id: string): Promise<readonly string[]> {
+  const connection = await sqliteStorage(jobsFile(folder)).open({ clock: systemClock(), instance: 'reader of lines' })
+  const lines = await connection.logs(id, 0, ROWS_AT_ONCE)
+  await connection.forget('reader of lines')
+  await connection.close()
+  return lines.map(({ text }) => text)
+}
+
 /** What is wrong with the log and the rows as such; empty if nothing is. */
 export function faultsOf({ traces, rows, acknowledged }: Aftermath): readonly string[] {
   const faults: string[] = []

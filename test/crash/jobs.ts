@@ -42,11 +42,13 @@ export function jobTypes(world: World) {
     /** Waits to be let go on, also where it is asked to stop; then makes one effect. */
     wait: defineJob({
       type: 'wait',
-      async execute({ job: { id }, attempt, signal, step }) {
+      async execute({ job: { id }, attempt, signal, step, log, progress }) {
         world.ran(id, 'handler')
         signal.addEventListener('abort', () => world.say('stop seen', id, attempt))
         world.say('entered', id, attempt)
         await world.opened(id)
+        log(`attempt ${attempt} goes on`)
+        progress({ completed: attempt })
         try {
           await step('effect', ({ key }) => world.applyEffect(key, id, 'effect'))
         } catch (error) {

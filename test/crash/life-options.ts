@@ -12,6 +12,8 @@ export interface LifeOptions {
   readonly sweepMs?: number
   /** For the pauses of the load. */
   readonly seed?: number
+  /** Of the storm: so many jobs are kept in flight from the start on. */
+  readonly lanes?: number
 }
 
 /** What the parent tells a child. */

@@ -106,6 +106,11 @@ export class Life {
     return await this.ended
   }
 
+  /** Stops the process as a whole, wherever it stands, or lets it go on. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#child.kill(signal)
+  }
+
   /** Lets a frozen process go on. */
   thaw(): void {
     writeFileSync(thawFile(this.#folder, this.pid), '')
