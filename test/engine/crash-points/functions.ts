@@ -103,6 +103,17 @@ export const functionScenarios: readonly Scenario[] = [
     ends: { ...completed, b: ['completed'] },
   },
   {
+    name: 'two runs of a pipeline that want its slot at once',
+    jobs: quick,
+    script: async (life) => {
+      await life.submit('a', 'w', { pipeline: 'p' })
+      // Refused while the other one runs, and asked for again.
+      await life.submitWhenFree('b', 'w', { pipeline: 'p' })
+      await life.settled('b')
+    },
+    ends: { ...completed, b: ['completed'] },
+  },
+  {
     name: 'progress and lines of the log',
     jobs: (code) => [
       defineJob({

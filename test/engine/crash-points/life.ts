@@ -129,6 +129,19 @@ export class Life {
     this.#ledger.submitted(key, id)
   }
 
+  /** Submits again and again, until the slot of the pipeline is free. */
+  async submitWhenFree(key: string, type: string, options: Omit<SubmitOptions, 'signal'>): Promise<void> {
+    for (let round = 0; round < 100; round++) {
+      try {
+        return await this.submit(key, type, options)
+      } catch (error) {
+        if (codeOf(error) !== 'ALREADY_RUNNING') throw error
+        await this.advance(70)
+      }
+    }
+    throw new Error(`I14 the slot of "${key}" never was free`)
+  }
+
   /** Sends a command. One that may have been taken before may be refused now. */
   async send(key: string, command: string): Promise<void> {
     await this.#command(key, command, (id) => this.#use().ada.send(id, { type: command }))
