@@ -5,8 +5,9 @@ import { functionScenarios } from './functions.ts'
 import { applies, MODES, type Point } from './points.ts'
 import type { Scenario } from './scenario.ts'
 import { runScenario } from './trial.ts'
+import { waitingScenarios } from './waiting.ts'
 
-const scenarios = [...functionScenarios, ...chartScenarios]
+const scenarios = [...functionScenarios, ...chartScenarios, ...waitingScenarios]
 
 /** On files every other call is tried, in one mode, each in its turn; `JOBCHART_DISK=sqlite` tries them all. */
 const isThorough = process.env.JOBCHART_DISK === 'sqlite'

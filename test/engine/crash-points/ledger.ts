@@ -171,7 +171,8 @@ export class Ledger {
 /** The job occupies its pipeline. */
 export function holdsSlot({ pipeline, phase, vacates, tasks }: Job): boolean {
   if (pipeline === undefined) return false
-  return (phase !== 'settled' && !vacates) || tasks.some(({ status }) => status === 'held' || status === 'stopping')
+  const isOn = phase !== 'settled' && phase !== 'waiting'
+  return (isOn && !vacates) || tasks.some(({ status }) => status === 'held' || status === 'stopping')
 }
 
 function endOf({ state, context, status, outcome, input, output, error, endedAt, startedAt, timers }: Job): string {

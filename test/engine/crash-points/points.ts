@@ -117,6 +117,9 @@ export class Points implements Storage {
       get: (id) => pass('get', () => inner.get(id)),
       find: (filter, page) => pass('find', () => inner.find(filter, page)),
       due: (types, at, limit, skip) => pass('due', () => inner.due(types, at, limit, skip)),
+      nextWaiting: (types, tenant, pipeline, at) =>
+        pass('nextWaiting', () => inner.nextWaiting(types, tenant, pipeline, at)),
+      admissible: (types, at, limit, skip) => pass('admissible', () => inner.admissible(types, at, limit, skip)),
       held: (instance) => pass('held', () => inner.held(instance)),
       landed: (units, sequence) => pass('landed', () => inner.landed(units, sequence)),
       events: (query) => pass('events', () => inner.events(query)),

@@ -1,0 +1,61 @@
+import { defineJob } from 'jobchart'
+import type { Code } from './life.ts'
+import type { Scenario } from './scenario.ts'
+
+/** Scenarios of runs that wait for their time or their turn. */
+
+const quick = (code: Code) =>
+  defineJob({
+    type: 'quick',
+    execute: code.task(async () => {
+      await code.pause(100)
+      return 'done'
+    }),
+  })
+
+/** Ends when it is told to, or after an hour. */
+const endless = (code: Code) =>
+  defineJob({
+    type: 'endless',
+    execute: code.task(async ({ signal }) => {
+      await code.pause(3_600_000, signal)
+    }),
+  })
+
+const completed = { a: ['completed'], b: ['completed'] }
+
+export const waitingScenarios: readonly Scenario[] = [
+  {
+    name: 'two runs that wait for their turn',
+    jobs: (code) => [quick(code)],
+    script: async (life) => {
+      await life.submit('a', 'quick', { pipeline: 'p' })
+      await life.submit('b', 'quick', { pipeline: 'p', overlap: 'queue' })
+      await life.submit('c', 'quick', { pipeline: 'p', overlap: 'queue' })
+      for (const key of ['a', 'b', 'c']) await life.settled(key)
+    },
+    ends: { ...completed, c: ['completed'] },
+  },
+  {
+    name: 'a run that waits for its time',
+    jobs: (code) => [quick(code)],
+    script: async (life) => {
+      await life.submit('a', 'quick', { startAt: '2026-01-01T00:00:02.500Z' })
+      await life.settled('a')
+    },
+    ends: { a: ['completed'] },
+  },
+  {
+    name: 'a run that takes the place of another',
+    jobs: (code) => [quick(code), endless(code)],
+    script: async (life) => {
+      await life.submit('a', 'endless', { pipeline: 'p' })
+      await life.submit('b', 'quick', { pipeline: 'p', overlap: 'replace' })
+      await life.settled('b')
+    },
+    ends: { a: ['cancelled'], b: ['completed'] },
+    // The second one may never have been asked for.
+    waits: ['running'],
+    isPatient: true,
+  },
+]
