@@ -91,7 +91,9 @@ export class Dispatcher {
   /** Runs a task that this engine has claimed. */
   start(job: Job, entry: number): void {
     const core = this.#core()
-    const task = job.tasks.find((each) => each.entry === entry && each.status === 'held')
+    const task = job.tasks.find(
+      (each) => each.entry === entry && (each.status === 'held' || each.status === 'stopping'),
+    )
     if (task === undefined || this.#attempts.has(attemptKey(job.id, task.token))) return
     const attempt = new Attempt(core, core.types.require(job), job, task)
     this.#attempts.set(attemptKey(job.id, task.token), attempt)
@@ -260,7 +262,9 @@ export class Dispatcher {
       signal: attempt.signal,
       run: () => attempt.run(),
     }
-    const result = await startSafely(executor, work)
+    // Its claim was not heard of before it was told to stop: its code never began, and does not now.
+    const isLate = task.status === 'stopping'
+    const result = isLate ? ({ ok: true } as const) : await startSafely(executor, work)
     await this.#report(core, attempt, result)
     this.#attempts.delete(attemptKey(job.id, task.token))
     this.#void.delete(attempt)

@@ -285,3 +285,22 @@ test('I46 an engine that fails to start after it has taken work back leaves neit
   await bench.clock.settle()
   expect((await two.ada.get(id)).status).toBe('done')
 })
+
+test('I14 work that was told to stop before its claim was heard of is not begun, and frees its slot', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', killGrace: 'never', execute: work.execute })
+  const { ada, engine, faults } = await bench.start({ jobs: [type] })
+  faults.plan('commit', 'unheard')
+  faults.plan('landed', 'refused')
+  const options = { pipeline: 'p', idempotencyKey: 'k' }
+  expect(await codeOf(ada.submit(type, 1, options))).toBe('OUTCOME_UNKNOWN')
+  // It landed as claimed, and nobody here knows of it.
+  const { id } = await ada.submit(type, 1, options)
+  await ada.cancel(id)
+  expect((await bench.row(id)).tasks).toMatchObject([{ status: 'stopping' }])
+  await bench.clock.advance(2_000)
+  expect((await bench.row(id)).tasks).toEqual([])
+  expect([work.runs.length, engine.running()]).toEqual([0, []])
+  expect(await codeOf(ada.submit(type, 2, { pipeline: 'p' }))).toBe('ok')
+})
