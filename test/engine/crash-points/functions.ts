@@ -14,10 +14,11 @@ const quick = (code: Code) => [
   }),
 ]
 
-/** Ends when it is told to, or after an hour. */
+/** Ends when it is told to, or after an hour; nobody gives it up before. */
 const obedient = (code: Code) => [
   defineJob({
     type: 'w',
+    killGrace: 'never',
     execute: code.task(async ({ signal }) => {
       await code.pause(3_600_000, signal)
     }),
