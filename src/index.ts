@@ -58,7 +58,7 @@ export {
 export type { DescribedSnapshot, Description } from './model/description.ts'
 export { type ErrorCode, type Issue, JobchartError, type JobError } from './model/error.ts'
 export type { Actor, EventDetails, EventRow, EventType, JobEvent } from './model/event.ts'
-export type { Job, JobId, Outcome, Phase, Timer, Trigger } from './model/job.ts'
+export type { Job, JobId, Outcome, Overlap, Phase, Timer, Trigger } from './model/job.ts'
 export type { AnyLogic, LogicKind } from './model/logic.ts'
 export type { Migrated, MigratingJob, MigratingTimer } from './model/migration.ts'
 export type { RetryOptions } from './model/retry.ts'

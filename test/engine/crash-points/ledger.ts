@@ -169,7 +169,7 @@ export class Ledger {
 }
 
 /** The job occupies its pipeline. */
-export function holdsSlot({ pipeline, phase, vacates, tasks }: Job): boolean {
+function holdsSlot({ pipeline, phase, vacates, tasks }: Job): boolean {
   if (pipeline === undefined) return false
   const isOn = phase !== 'settled' && phase !== 'waiting'
   return (isOn && !vacates) || tasks.some(({ status }) => status === 'held' || status === 'stopping')
