@@ -11,18 +11,17 @@ const WAITING_MAX = 100
  * sweep. Safe to run in any number of engines at once: of two that admit one job, the second finds it admitted.
  */
 export async function admitWaiting(core: Core): Promise<void> {
-  const types = core.types.all()
+  const { storage, types, clock, settings, alarm } = core
   // Those that could not be admitted wait on, and are passed over (I36); the next sweep tries them again.
   for (let skip = 0; ; ) {
-    const now = core.clock.now()
-    const jobs = await core.storage.admissible(types, now + core.settings.sweepMs, WAITING_MAX, skip)
-    for (const known of jobs) {
-      if ((known.startAt ?? now) > now) {
-        core.alarm.set(known.startAt ?? now)
-        skip++
-      } else if (!(await admitted(core, known))) skip++
-    }
-    if (jobs.length < WAITING_MAX) return
+    const jobs = await storage.admissible(types.all(), clock.now(), WAITING_MAX, skip)
+    for (const known of jobs) if (!(await admitted(core, known))) skip++
+    if (jobs.length < WAITING_MAX) break
+  }
+  // Looked at apart: one that is more urgent and not due yet would hide one of its pipeline that is.
+  const now = clock.now()
+  for (const { startAt } of await storage.admissible(types.all(), now + settings.sweepMs, WAITING_MAX, 0)) {
+    if (startAt !== undefined && startAt > now) alarm.set(startAt)
   }
 }
 

@@ -44,6 +44,14 @@ export async function redactedFor(core: Core, who: Principal, job: Job): Promise
   return isShown(verdict) ? redactedBy(verdict) : undefined
 }
 
+/** A refusal that names another job, without it where the asker may not see that job. */
+export async function withoutHidden(core: Core, who: Principal, error: unknown): Promise<unknown> {
+  if (!(error instanceof JobchartError) || error.code !== 'ALREADY_RUNNING' || error.jobId === undefined) return error
+  const job = await core.storage.get(error.jobId)
+  const isSeen = job !== undefined && (await redactedFor(core, who, job)) !== undefined
+  return isSeen ? error : new JobchartError(error.code, error.message)
+}
+
 /** @throws {JobchartError} `FORBIDDEN` */
 export async function authorizeSubmit(
   core: Core,

@@ -39,7 +39,7 @@ export interface Session {
    * Stores a new job. It resolves when the job is durable.
    *
    * @throws {JobchartError} `INVALID_INPUT`, `NOT_STORABLE`, `FORBIDDEN`, `UNKNOWN_TYPE`, `ALREADY_RUNNING` (another job
-   *   holds the pipeline's slot), `STORAGE_UNAVAILABLE` (nothing was stored), `OUTCOME_UNKNOWN`.
+   *   holds the pipeline's slot), `INVALID_STATE` (its chart refuses to be replaced), `STORAGE_UNAVAILABLE` (nothing was stored), `OUTCOME_UNKNOWN`.
    */
   submit<Type extends AnyJobType>(type: Type, input: InputOf<Type>, options?: SubmitOptions): Promise<ViewOf<Type>>
   /** @throws {JobchartError} `JOB_NOT_FOUND` */

@@ -5,8 +5,11 @@ import { decideWith, moment } from './deciding.ts'
 
 /** A decision with the admission of whoever is next in the pipelines whose slots it frees: one unit. */
 export async function withNextRuns(core: Core, decision: Decision): Promise<Decision> {
+  const decided = [decision, ...decision.others]
   const next: JobDecision[] = []
-  for (const freed of [decision, ...decision.others].filter(freesSlot)) next.push(...(await nextRun(core, freed.job)))
+  for (const freed of decided.filter(freesSlot)) next.push(...(await nextRun(core, freed.job)))
+  // One that the unit itself changes, such as a waiting run that it cancels, would be written twice, and never be.
+  if (next.some(({ job }) => decided.some((each) => each.job.id === job.id))) return decision
   return next.length === 0 ? decision : { ...decision, others: [...decision.others, ...next] }
 }
 

@@ -1,7 +1,7 @@
 import { defineJob, type JobId, task } from 'jobchart'
 import { describe, expect, test } from 'vitest'
 import { createMachine } from 'xstate'
-import { Bench, codeOf, Work } from './bench.ts'
+import { Bench, codeOf, errorOf, Work } from './bench.ts'
 
 async function running() {
   const bench = new Bench()
@@ -126,6 +126,17 @@ describe('retry', () => {
     expect(await ada.get(first.id)).toMatchObject({ status: 'failed' })
     expect(work.run().context).toMatchObject({ attempt: 1, input: { path: 'a' } })
     expect(await codeOf(ada.retry(first.id))).toBe('ALREADY_RUNNING')
+  })
+
+  test('I52 a retry that is refused for a run which may not be seen does not name it', async () => {
+    const { ada, bob, bench, type, work } = await running()
+    const { id } = await bob.submit(type, 1, { pipeline: 'p' })
+    work.run().finish()
+    await bench.clock.settle()
+    const holder = await ada.submit(type, 2, { pipeline: 'p' })
+    expect(await errorOf(bob.retry(id))).toMatchObject({ code: 'ALREADY_RUNNING', jobId: undefined })
+    expect(await errorOf(bob.submit(type, 1, { pipeline: 'p' }))).toMatchObject({ jobId: undefined })
+    expect(await errorOf(ada.submit(type, 1, { pipeline: 'p' }))).toMatchObject({ jobId: holder.id })
   })
 
   test('a job that has not ended is not run again, nor one of another', async () => {

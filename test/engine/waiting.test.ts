@@ -30,6 +30,27 @@ describe('a start that lies ahead', () => {
     expect(await ada.get(job.id)).toMatchObject({ phase: 'active', status: 'running', admittedAt: job.startAt })
   })
 
+  test('of a more urgent job keeps no job waiting whose time has come', async () => {
+    const { ada, bench, type, work } = await running()
+    const now = bench.clock.now()
+    await ada.submit(type, 'urgent', { ...nightly, priority: 9, startAt: now + 1_900 })
+    await ada.submit(type, 'due', { ...nightly, startAt: now + 1_500 })
+    await bench.clock.advance(1_550)
+    expect(work.runs.map(({ context }) => context.input)).toEqual(['due'])
+  })
+
+  test('I34 is kept to the millisecond after a restart as well', async () => {
+    const { ada, bench, type, work, crash } = await running()
+    const startAt = bench.clock.now() + 5_123
+    await ada.submit(type, 1, { startAt })
+    await crash()
+    await bench.start({ jobs: [type] })
+    await bench.clock.advance(startAt - bench.clock.now() - 1)
+    expect(work.runs).toHaveLength(0)
+    await bench.clock.advance(1)
+    expect(work.runs).toHaveLength(1)
+  })
+
   test('may be given as milliseconds, as ISO 8601 or as a Date; what has passed is no wait, and nonsense is refused', async () => {
     const { ada, bench, type } = await running()
     const at = bench.clock.now() + 5_000
@@ -217,6 +238,33 @@ describe('overlap: replace', () => {
     await bench.clock.settle()
     expect(await ada.get(patient.id)).toMatchObject({ status: 'running' })
     expect(await ada.get(second.id)).toMatchObject({ phase: 'waiting' })
+  })
+
+  test('comes in where the holder goes at once, and the next in turn is one that it replaces', async () => {
+    const bench = new Bench()
+    const lifecycle = createMachine({
+      initial: 'asking',
+      states: { asking: { on: { cancel: 'gone' } }, gone: { type: 'final', tags: 'cancelled' } },
+    })
+    const type = defineJob({ type: 'ask', lifecycle, commands: { cancel: z.object({}) } })
+    const { ada } = await bench.start({ jobs: [type] })
+    const holder = await ada.submit(type, undefined, nightly)
+    const waiting = await ada.submit(type, undefined, { ...replacing, startAt: bench.clock.now() + 100 })
+    await bench.clock.advance(2_000)
+    expect(await ada.get(waiting.id)).toMatchObject({ phase: 'waiting' })
+    const { id } = await ada.submit(type, undefined, replacing)
+    await bench.clock.advance(1)
+    expect(await ada.get(id)).toMatchObject({ phase: 'active' })
+    for (const old of [holder, waiting]) expect(await ada.get(old.id)).toMatchObject({ status: 'gone' })
+  })
+
+  test('I53 asks for the right to cancel before it looks whether the holder’s type is known', async () => {
+    const { ada, bench, type } = await running({ work: false })
+    const other = defineJob({ type: 'other', execute: () => 1 })
+    await ada.submit(type, 0, nightly)
+    const two = await bench.start({ jobs: [other], work: false })
+    expect(await codeOf(two.bob.submit(other, 1, replacing))).toBe('ALREADY_RUNNING')
+    expect(await codeOf(two.ada.submit(other, 1, replacing))).toBe('UNKNOWN_TYPE')
   })
 
   test('needs the right to cancel the holder: one of another is kept, and a hidden one is not shown', async () => {

@@ -8,7 +8,7 @@ import { type Json, storableCopy } from '../../model/storable.ts'
 import type { ChartEvent } from '../../model/transition.ts'
 import type { Principal, Target } from '../../port/policy.ts'
 import { advance, type Change } from '../advance.ts'
-import { authorizeJob, authorizeSubmit, redactedFor } from '../authorization.ts'
+import { authorizeJob, authorizeSubmit, redactedFor, withoutHidden } from '../authorization.ts'
 import type { Core } from '../core.ts'
 import { newId } from '../ids.ts'
 import { submitOptionsSchema } from '../options.ts'
@@ -195,18 +195,10 @@ async function insert(core: Core, arrival: Arrival): Promise<JobView> {
     return viewOf(await insertRun(core, arrival))
   } catch (error) {
     const first = await firstOfKey(core, seed, error)
-    if (first === undefined) throw await withoutHidden(core, who, error)
+    if (first === undefined) throw error
     // As a look at it would show it; where that is nothing, that it is there.
     return viewOf(first, (await redactedFor(core, who, first)) ?? ['input'])
   }
-}
-
-/** A refusal that names another job, without it where the asker may not see that job. */
-async function withoutHidden(core: Core, who: Principal, error: unknown): Promise<unknown> {
-  if (!(error instanceof JobchartError) || error.code !== 'ALREADY_RUNNING' || error.jobId === undefined) return error
-  const job = await core.storage.get(error.jobId)
-  const isSeen = job !== undefined && (await redactedFor(core, who, job)) !== undefined
-  return isSeen ? error : new JobchartError(error.code, error.message)
 }
 
 /** The job that used the idempotency key before, if that was for the same input. */

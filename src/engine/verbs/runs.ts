@@ -11,9 +11,10 @@ import type { AnyJobType } from '../../model/definition.ts'
 import { JobchartError } from '../../model/error.ts'
 import type { Actor } from '../../model/event.ts'
 import { holdsSlot, type Job, type JobId, type Overlap } from '../../model/job.ts'
+import { typeWhenTouched } from '../../model/migration.ts'
 import type { Principal } from '../../port/policy.ts'
 import { advance, land } from '../advance.ts'
-import { authorizeJob, authorizeSubmit } from '../authorization.ts'
+import { authorizeJob, authorizeSubmit, withoutHidden } from '../authorization.ts'
 import type { Core } from '../core.ts'
 import { decideWith, moment } from '../deciding.ts'
 import { newId } from '../ids.ts'
@@ -39,9 +40,17 @@ const SUPERSEDED_MAX = 100
  * Stores a new job: admitted, or waiting for its time or its turn.
  *
  * @throws {JobchartError} `ALREADY_RUNNING` and what else storage refuses; for `replace`, `FORBIDDEN` and
- *   `INVALID_STATE` too.
+ *   `INVALID_STATE` too. None names a job that the one who asks may not see.
  */
 export async function insertRun(core: Core, arrival: Arrival): Promise<Job> {
+  try {
+    return await arrive(core, arrival)
+  } catch (error) {
+    throw await withoutHidden(core, arrival.who, error)
+  }
+}
+
+async function arrive(core: Core, arrival: Arrival): Promise<Job> {
   const { seed, overlap } = arrival
   if (seed.startAt !== undefined && seed.startAt > core.clock.now()) return await insert(core, arrival, true)
   for (;;) {
@@ -96,7 +105,10 @@ async function replace(core: Core, arrival: Arrival, refusal: JobchartError): Pr
   })
   const unit: Decision = { ...created, others: [...created.others, ...cancelled] }
   const job = await land(core, isFree ? unit : await withNextRuns(core, unit), { by })
-  return job === 'conflict' ? undefined : job
+  if (job === 'conflict') return undefined
+  // Where nobody could be let in with it, whoever is next now is looked for at once.
+  if (freed) core.alarm.set(core.clock.now())
+  return job
 }
 
 async function superseded(core: Core, { tenant, pipeline }: NewJob): Promise<readonly Job[]> {
@@ -107,14 +119,14 @@ async function superseded(core: Core, { tenant, pipeline }: NewJob): Promise<rea
 }
 
 async function cancelledBy(core: Core, { who }: Arrival, job: Job, refusal: JobchartError): Promise<Decision> {
-  const type = core.types.require(job)
-  const name = type.cancel ?? 'cancel'
-  await authorizeCancel(core, who, job, name, refusal)
+  await authorizeCancel(core, who, job, core.types.of(job)?.cancel ?? 'cancel', refusal)
+  const known = core.types.require(job)
+  const type = typeWhenTouched(known, job)
   if (type.cancel === null) throw notReplaced(job, 'its type has no cancel command')
   const event = await parseCommand(type, { type: type.cancel }).catch(() => {
     throw notReplaced(job, 'its cancel command asks for more than its name')
   })
-  const decision = await decideWith(core, (relatives) => sendEvent(type, job, event, moment(core), relatives))
+  const decision = await decideWith(core, (relatives) => sendEvent(known, job, event, moment(core), relatives))
   if (!decision.handled) throw notReplaced(job, `it is ${job.status}, where "${event.type}" is not taken`)
   return decision
 }
