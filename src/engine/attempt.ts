@@ -109,7 +109,7 @@ export class Attempt {
         this.stop('what it sent was not taken')
       })
     }
-    const input = structuredClone(this.task.input)
+    const { input } = this
     const end = await runLive({ kind, logic, input, signal, inbox: this.#inbox, report: said })
     await this.#said
     return refused === undefined ? end : { ok: false, error: errorValue(refused) }

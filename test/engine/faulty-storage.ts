@@ -1,7 +1,5 @@
 import { JobchartError, type Storage, type StorageConnection, type StorageHost } from 'jobchart'
-
-/** A call of a connection that can be made to go wrong. */
-type Method = Exclude<keyof StorageConnection, 'changed' | 'close'>
+import { type Method, passing } from './passing-storage.ts'
 
 /**
  * How one call goes wrong.
@@ -60,27 +58,12 @@ export class FaultyStorage implements Storage {
     this.#connection = inner
     const pass = <Result>(method: Method, run: () => Promise<Result>) => this.#pass(method, run)
     return {
+      ...passing(inner, pass),
       commit: (units) => {
         if (this.#planned.get('commit')?.[0] !== 'conflict') return pass('commit', () => inner.commit(units))
         return pass('commit', async () => units.map(() => ({ status: 'conflict' })))
       },
-      claim: (query, limit, transition) => pass('claim', () => inner.claim(query, limit, transition)),
-      get: (id) => pass('get', () => inner.get(id)),
-      find: (filter, page) => pass('find', () => inner.find(filter, page)),
-      due: (types, at, limit, skip) => pass('due', () => inner.due(types, at, limit, skip)),
-      nextWaiting: (types, tenant, pipeline, at) =>
-        pass('nextWaiting', () => inner.nextWaiting(types, tenant, pipeline, at)),
-      admissible: (types, at, limit, skip) => pass('admissible', () => inner.admissible(types, at, limit, skip)),
-      held: (instance) => pass('held', () => inner.held(instance)),
-      landed: (units, sequence) => pass('landed', () => inner.landed(units, sequence)),
-      events: (query) => pass('events', () => inner.events(query)),
-      lastSequence: () => pass('lastSequence', () => inner.lastSequence()),
-      logs: (jobId, after, limit) => pass('logs', () => inner.logs(jobId, after, limit)),
-      steps: (jobId, entry) => pass('steps', () => inner.steps(jobId, entry)),
-      register: (charts, mayReplace) => pass('register', () => inner.register(charts, mayReplace)),
       beat: () => pass('beat', async () => (this.isMute ? undefined : await inner.beat())),
-      others: () => pass('others', () => inner.others()),
-      forget: (instance) => pass('forget', () => inner.forget(instance)),
       changed: () => !this.#isCut && inner.changed(),
       close: () => {
         this.isClosed = true

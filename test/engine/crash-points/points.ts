@@ -1,4 +1,5 @@
 import { JobchartError, type Storage, type StorageConnection, type StorageHost } from 'jobchart'
+import { passing } from '../passing-storage.ts'
 import type { Ledger } from './ledger.ts'
 
 /**
@@ -102,6 +103,7 @@ export class Points implements Storage {
     const pass = <Result>(call: Call, run: () => Promise<Result>) => this.#pass(call, run)
     const ledger = this.#ledger
     return {
+      ...passing(inner, pass),
       commit: (units) =>
         pass('commit', async () => {
           const results = await inner.commit(units)
@@ -114,22 +116,6 @@ export class Points implements Storage {
           for (const { job, events } of claimed) ledger.write({ job, events })
           return claimed
         }),
-      get: (id) => pass('get', () => inner.get(id)),
-      find: (filter, page) => pass('find', () => inner.find(filter, page)),
-      due: (types, at, limit, skip) => pass('due', () => inner.due(types, at, limit, skip)),
-      nextWaiting: (types, tenant, pipeline, at) =>
-        pass('nextWaiting', () => inner.nextWaiting(types, tenant, pipeline, at)),
-      admissible: (types, at, limit, skip) => pass('admissible', () => inner.admissible(types, at, limit, skip)),
-      held: (instance) => pass('held', () => inner.held(instance)),
-      landed: (units, sequence) => pass('landed', () => inner.landed(units, sequence)),
-      events: (query) => pass('events', () => inner.events(query)),
-      lastSequence: () => pass('lastSequence', () => inner.lastSequence()),
-      logs: (jobId, after, limit) => pass('logs', () => inner.logs(jobId, after, limit)),
-      steps: (jobId, entry) => pass('steps', () => inner.steps(jobId, entry)),
-      register: (charts, mayReplace) => pass('register', () => inner.register(charts, mayReplace)),
-      beat: () => pass('beat', () => inner.beat()),
-      others: () => pass('others', () => inner.others()),
-      forget: (instance) => pass('forget', () => inner.forget(instance)),
       changed: () => !this.#isStill && inner.changed(),
       // What closes it once the process is dead is the test.
       close: () => (this.#isDead ? inner.close() : pass('close', () => inner.close())),
