@@ -1,6 +1,7 @@
 import { JobchartError } from '../model/error.ts'
 import type { EventRow } from '../model/event.ts'
 import { dueAt, isBusy, type Job, wakeAt } from '../model/job.ts'
+import type { Pipeline } from '../model/pipeline.ts'
 import type { Json } from '../model/storable.ts'
 import type { Scope } from '../port/policy.ts'
 import type {
@@ -12,6 +13,7 @@ import type {
   StoredEvents,
   TypeKey,
 } from '../port/storage.ts'
+import { listed, pipelineKey } from './memory-pipelines.ts'
 import { MemoryStore, read, type StoredJob, type StoredRow, slotKey, stepsKey } from './memory-store.ts'
 
 /** How much is kept. */
@@ -108,6 +110,14 @@ class MemoryConnection implements StorageConnection {
       .slice(skip, skip + limit)
       .map(({ stored }) => read(stored))
   }
+
+  readonly pipeline: StorageConnection['pipeline'] = async (tenant, id) => {
+    const text = this.#use().store.pipelines.get(pipelineKey(tenant, id))
+    return text === undefined ? undefined : (JSON.parse(text) as Pipeline)
+  }
+
+  readonly pipelines: StorageConnection['pipelines'] = async (filter, page) =>
+    listed([...this.#use().store.pipelines.values()], filter, page)
 
   readonly held: StorageConnection['held'] = async (instance) =>
     [...this.#use().store.jobs.values()]

@@ -9,11 +9,13 @@ import type {
   LogLine,
   NewLine,
   Note,
+  PipelineWrite,
   Unit,
   UnitResult,
   Write,
   WrittenRow,
 } from '../port/storage.ts'
+import { pipelineKey, revisionOf } from './memory-pipelines.ts'
 import { ReadyTasks, readyKey } from './ready-tasks.ts'
 
 /** A job's row. */
@@ -50,6 +52,8 @@ export class MemoryStore {
   readonly steps = new Map<string, Map<string, Json | undefined>>()
   readonly instances = new Map<string, { heartbeat: number; alive: boolean }>()
   readonly charts = new Map<string, string>()
+  /** As text, so that no reader shares an object with another. */
+  readonly pipelines = new Map<string, string>()
   /** Those that something falls due for, and those that wait for their time or turn: a sweep looks at no others. */
   readonly waking = new Set<string>()
   readonly waiting = new Set<string>()
@@ -145,6 +149,9 @@ export class MemoryStore {
       case 'append':
         rows.push({ events: write.events, sequence: this.#append(unit, write.events), claimed: false })
         return
+      case 'pipeline':
+        this.#pipeline(write)
+        return
       case 'log':
         this.#addLines(write.jobId, write.key, write.lines)
         return
@@ -230,6 +237,22 @@ export class MemoryStore {
     const id = job.idempotencyKey === undefined ? undefined : this.#keys.get(idempotencyKey(job))
     if (id !== undefined) throw new Refused({ status: 'duplicate', id })
     if (this.jobs.has(job.id)) throw new Error(`a job with the id "${job.id}" exists`)
+  }
+
+  #pipeline({ tenant, id, revision, after }: PipelineWrite): void {
+    const key = pipelineKey(tenant, id)
+    const before = this.pipelines.get(key)
+    if (revisionOf(before) !== revision) throw new Refused({ status: 'conflict' })
+    if (after === undefined) return
+    this.#change(
+      () => this.#keepPipeline(key, after === null ? undefined : JSON.stringify(after)),
+      () => this.#keepPipeline(key, before),
+    )
+  }
+
+  #keepPipeline(key: string, text: string | undefined): void {
+    if (text === undefined) this.pipelines.delete(key)
+    else this.pipelines.set(key, text)
   }
 
   #note(jobId: string, token: number, note: Note): void {

@@ -22,6 +22,8 @@ export function guardedStorage(storage: StorageConnection): StorageConnection {
     due: read((types, at, limit, skip) => storage.due(types, at, limit, skip)),
     nextWaiting: read((types, tenant, pipeline, at) => storage.nextWaiting(types, tenant, pipeline, at)),
     admissible: read((types, at, limit, skip) => storage.admissible(types, at, limit, skip)),
+    pipeline: read(async (tenant, id) => (typeof id === 'string' ? await storage.pipeline(tenant, id) : undefined)),
+    pipelines: read((filter, page) => storage.pipelines(filter, page)),
     held: read((instance) => storage.held(instance)),
     landed: read((units, sequence) => storage.landed(units, sequence)),
     events: read((query) => storage.events(query)),

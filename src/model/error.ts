@@ -2,6 +2,7 @@
  * What went wrong, in a form that code can test. Codes never change their meaning; messages may.
  *
  * - `JOB_NOT_FOUND` the job is absent, or hidden from who asks: the same answer.
+ * - `PIPELINE_NOT_FOUND` the same of a pipeline.
  * - `FORBIDDEN` the job can be seen, but not changed in this way.
  * - `INVALID_STATE` the chart takes no such event in its present state.
  * - `ALREADY_SETTLED` the job has ended; nothing moves it any more.
@@ -22,6 +23,7 @@
  */
 export type ErrorCode =
   | 'JOB_NOT_FOUND'
+  | 'PIPELINE_NOT_FOUND'
   | 'FORBIDDEN'
   | 'INVALID_STATE'
   | 'ALREADY_SETTLED'
@@ -79,6 +81,14 @@ export function jobNotFound(id: string): JobchartError {
     {
       jobId: id,
     },
+  )
+}
+
+/** The answer for a pipeline that is absent and for one that is hidden. */
+export function pipelineNotFound(id: string): JobchartError {
+  return new JobchartError(
+    'PIPELINE_NOT_FOUND',
+    `no pipeline "${id}" here. It may have gone, or it is not yours to see.`,
   )
 }
 

@@ -1,5 +1,6 @@
 import type { EventRow } from '../model/event.ts'
 import type { Job, Phase } from '../model/job.ts'
+import type { Pipeline } from '../model/pipeline.ts'
 import type { Json } from '../model/storable.ts'
 import type { Progress, Task } from '../model/task.ts'
 import type { Clock } from './clock.ts'
@@ -37,6 +38,10 @@ import type { Scope } from './policy.ts'
  *   gives the first that is due; `admissible` gives that of each pipeline whose slot is free, and those of none.
  * - S18 A job that is written as deleted is found by its id alone, and gives its idempotency key free; once nothing of it
  *   runs, its row, lines and steps go with the write. Its events stay.
+ * Pipelines
+ * - S21 A pipeline is written by compare-and-set on its revision, as a job is, and is read back deep-equal. A write that
+ *   only looks at its revision holds for the whole unit: what comes with it is written only if the pipeline is as it was
+ *   read. `pipelines` shows only what one of the scopes covers, by (tenant, id), and pages by keyset.
  * Instances
  * - S14 An instance is listed from its opening until it is forgotten, and again when it beats or claims after that. Its
  *   process's end is seen at once. It is no other for itself.
@@ -75,6 +80,8 @@ export interface StorageConnection {
   ) => Promise<Job | undefined>
   /** Waiting jobs that may be admitted by `at`: at most one of a pipeline, at most `limit`, after the first `skip`. */
   readonly admissible: (types: readonly TypeKey[], at: number, limit: number, skip: number) => Promise<readonly Job[]>
+  readonly pipeline: (tenant: string, id: string) => Promise<Pipeline | undefined>
+  readonly pipelines: (filter: PipelineFilter, page: PipelinePage) => Promise<readonly Pipeline[]>
   /** Jobs with a task held or stopping at the instance. */
   readonly held: (instance: string) => Promise<readonly Job[]>
   /** The rows of events that these units wrote after `sequence`, in order: none for a unit that did not land. */
@@ -136,7 +143,19 @@ export type Write =
   | ({ readonly op: 'update'; readonly revision: number; readonly claimed?: JobWrite } & JobWrite)
   | { readonly op: 'note'; readonly jobId: string; readonly token: number; readonly note: Note }
   | { readonly op: 'append'; readonly events: EventRow }
+  | PipelineWrite
   | SideWrite
+
+/** A look at a pipeline, or a change of it: a `conflict` unless it stands as it was read. */
+export interface PipelineWrite {
+  readonly op: 'pipeline'
+  readonly tenant: string
+  readonly id: string
+  /** The stored one; 0: there is none. */
+  readonly revision: number
+  /** Takes its place; null: it goes; absent: it stays. */
+  readonly after?: Pipeline | null
+}
 
 /** What a running attempt reports beside the chart. */
 export type Note =
@@ -226,6 +245,19 @@ export interface JobFilter {
   readonly pipeline?: string
   readonly createdBy?: string
   readonly labels?: { readonly [name: string]: string }
+}
+
+/** Which pipelines are listed. Each field narrows. */
+export interface PipelineFilter {
+  /** Any of these; a scope's `pipeline` is the pipeline's id. */
+  readonly scopes: readonly Scope[]
+  readonly type?: string
+}
+
+/** A page: the first `limit` pipelines after `after`, by (tenant, id). */
+export interface PipelinePage {
+  readonly limit: number
+  readonly after?: { readonly tenant: string; readonly id: string }
 }
 
 /** A page: the newest `limit` jobs that come after `after` in the order of the list. */

@@ -26,7 +26,7 @@ function branch(scope: Scope, filter: Omit<JobFilter, 'scopes'>, page: JobPage):
     where.push(sql)
     values.push(...bound)
   }
-  for (const part of [scope, filter]) narrow(part, add)
+  for (const part of [scope, filter]) narrow(part, 'pipeline', add)
   if (filter.parentId === null) add('parent_id IS NULL')
   else if (filter.parentId !== undefined) add('parent_id = ?', filter.parentId)
   if (filter.phase !== undefined) add('phase = ?', filter.phase)
@@ -40,11 +40,22 @@ function branch(scope: Scope, filter: Omit<JobFilter, 'scopes'>, page: JobPage):
   }
 }
 
-function narrow(part: Scope, add: (sql: string, ...bound: SQLInputValue[]) => void): void {
+/** What a row must be to be in a scope; `pipeline` is the column that holds the id of a pipeline. */
+export function scopeConditions(scope: Scope, pipeline: 'pipeline' | 'id'): Query {
+  const where = ['TRUE']
+  const values: SQLInputValue[] = []
+  narrow(scope, pipeline, (sql, ...bound) => {
+    where.push(sql)
+    values.push(...bound)
+  })
+  return { sql: where.join(' AND '), values }
+}
+
+function narrow(part: Scope, pipeline: 'pipeline' | 'id', add: (sql: string, ...bound: SQLInputValue[]) => void): void {
   if (part.tenant !== undefined) add('tenant = ?', part.tenant)
   if (part.createdBy !== undefined) add('created_by = ?', part.createdBy)
   if (part.type !== undefined) add('type = ?', part.type)
-  if (part.pipeline !== undefined) add('pipeline = ?', part.pipeline)
+  if (part.pipeline !== undefined) add(`${pipeline} = ?`, part.pipeline)
   for (const [name, value] of Object.entries(part.labels ?? {})) {
     add('EXISTS (SELECT 1 FROM json_each(labels) WHERE key = ? AND value = ?)', name, value)
   }

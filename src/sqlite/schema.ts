@@ -98,6 +98,17 @@ const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (job_id, entry, name)
   ) STRICT, WITHOUT ROWID;
 
+  CREATE TABLE pipelines (
+    tenant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    type TEXT NOT NULL,
+    labels TEXT,
+    revision INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (tenant, id)
+  ) STRICT, WITHOUT ROWID;
+
   CREATE TABLE instances (
     id TEXT PRIMARY KEY,
     heartbeat INTEGER NOT NULL

@@ -15,6 +15,7 @@ export function prepareAll(db: DatabaseSync) {
     ...noteStatements(prepare),
     ...readStatements(prepare),
     ...turnStatements(prepare),
+    ...pipelineStatements(prepare),
   }
 }
 
@@ -85,6 +86,18 @@ function noteStatements(prepare: Prepare) {
     dropSteps: prepare(`DELETE FROM steps WHERE job_id = ? AND entry = ?`),
     insertEvents: prepare(`
       INSERT INTO events (${EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+  }
+}
+
+function pipelineStatements(prepare: Prepare) {
+  return {
+    pipelineById: prepare(`SELECT body FROM pipelines WHERE tenant = ? AND id = ?`),
+    pipelineRevision: prepare(`SELECT revision FROM pipelines WHERE tenant = ? AND id = ?`),
+    putPipeline: prepare(`
+      INSERT INTO pipelines (tenant, id, created_by, type, labels, revision, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT DO UPDATE SET created_by = excluded.created_by, type = excluded.type, labels = excluded.labels,
+        revision = excluded.revision, body = excluded.body`),
+    dropPipeline: prepare(`DELETE FROM pipelines WHERE tenant = ? AND id = ?`),
   }
 }
 

@@ -7,6 +7,7 @@ import type { Clock } from '../port/clock.ts'
 import type { Storage, StorageConnection, StorageHost, TypeKey } from '../port/storage.ts'
 import { findQuery } from './find.ts'
 import { InstanceLock } from './instance-lock.ts'
+import { pipelineOf, pipelinesQuery } from './pipelines.ts'
 import { eventsOf, jobOf } from './rows.ts'
 import { checkDatabase, checkHeader, migrate, pragma } from './schema.ts'
 import { prepareAll, type Statements } from './statements.ts'
@@ -155,6 +156,19 @@ class SqliteConnection implements StorageConnection {
         if (next !== undefined) turns.push(next)
       }
       return [...starting, ...turns].slice(skip, skip + limit).map(jobOf)
+    })
+
+  readonly pipeline: StorageConnection['pipeline'] = (tenant, id) =>
+    this.#read(() => {
+      const row = this.#statements.pipelineById.get(tenant, id)
+      return row === undefined ? undefined : pipelineOf(row)
+    })
+
+  readonly pipelines: StorageConnection['pipelines'] = (filter, page) =>
+    this.#read(() => {
+      const { sql, values } = pipelinesQuery(filter, page)
+      const rows = this.#db.prepare(sql).all(...values)
+      return rows.map(pipelineOf)
     })
 
   readonly held: StorageConnection['held'] = (instance) =>

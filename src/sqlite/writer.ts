@@ -5,11 +5,13 @@ import type {
   ClaimTransition,
   JobWrite,
   Note,
+  PipelineWrite,
   Unit,
   UnitResult,
   Write,
   WrittenRow,
 } from '../port/storage.ts'
+import { pipelineValues } from './pipelines.ts'
 import { columnsOf, eventValues, jobOf, jsonOrNull, labelsOrNull, routeKey, taskRoute } from './rows.ts'
 import type { Statements } from './statements.ts'
 
@@ -139,6 +141,9 @@ export class Writer {
       case 'append':
         rows.push({ events: write.events, sequence: this.#append(unit, write), claimed: false })
         return
+      case 'pipeline':
+        this.#pipeline(write)
+        return
       case 'log':
         this.#lines(write.jobId, write.key, write.lines)
         return
@@ -244,6 +249,14 @@ export class Writer {
       this.#statements.insertOffer.run(task.entry, taskRoute(job, task), job.priority, task.availableAt, job.id)
       this.#hasOffers = true
     }
+  }
+
+  #pipeline({ tenant, id, revision, after }: PipelineWrite): void {
+    const { pipelineRevision, putPipeline, dropPipeline } = this.#statements
+    const stored = pipelineRevision.get(tenant, id)?.revision ?? 0
+    if (stored !== revision) throw new Refused({ status: 'conflict' })
+    if (after === null) dropPipeline.run(tenant, id)
+    else if (after !== undefined) putPipeline.run(...pipelineValues(after))
   }
 
   #note(jobId: string, token: number, note: Note): void {

@@ -1,5 +1,6 @@
 import type { Storage, StorageConnection } from '../port/storage.ts'
 import type { Bench } from './storage-bench.ts'
+import { pipelineChecks } from './storage-checks-pipelines.ts'
 import { readingChecks } from './storage-checks-reading.ts'
 import { waitingChecks } from './storage-checks-waiting.ts'
 import { writingChecks } from './storage-checks-writing.ts'
@@ -32,7 +33,12 @@ export function storageConformance(
   make: () => StorageUnderTest | Promise<StorageUnderTest>,
   { test }: StorageConformanceOptions,
 ): void {
-  for (const [name, check] of Object.entries({ ...writingChecks, ...readingChecks, ...waitingChecks })) {
+  for (const [name, check] of Object.entries({
+    ...writingChecks,
+    ...readingChecks,
+    ...waitingChecks,
+    ...pipelineChecks,
+  })) {
     test(name, async () => {
       const { storage, dispose } = await make()
       const clock = virtualClock()

@@ -1,0 +1,58 @@
+import { JobchartError } from './error.ts'
+import type { Overlap } from './job.ts'
+import type { Json } from './storable.ts'
+
+/** What jobs are runs of, as it is stored: one row for each (tenant, id). All times are whole milliseconds UTC. */
+export interface Pipeline {
+  readonly tenant: string
+  /** Unique in its tenant; its runs carry it as their `pipeline`. */
+  readonly id: string
+  /** Its owner: who defined it first. */
+  readonly createdBy: string
+  /** The type of its runs. */
+  readonly type: string
+  /** What its runs start from, as the type's schema parsed it. */
+  readonly input?: Json
+  /** What becomes of a run while another one holds the slot. */
+  readonly overlap: Overlap
+  /** Of its runs. */
+  readonly priority: number
+  /** Every run gets them. */
+  readonly labels: { readonly [name: string]: string }
+  /** Why it takes no run now; absent: it takes runs. */
+  readonly paused?: string
+  readonly createdAt: number
+  readonly updatedAt: number
+  /** What a compare-and-set compares: 1 when defined, raised by every write. */
+  readonly revision: number
+}
+
+/** A change of a pipeline: from the row that it was decided on, to the one that takes its place. */
+export interface PipelineChange {
+  /** Absent: there was none. */
+  readonly before?: Pipeline
+  /** Absent: it goes. */
+  readonly after?: Pipeline
+}
+
+/** What may be changed of a pipeline that is there. */
+export type PipelineFields = Pick<Pipeline, 'type' | 'input' | 'overlap' | 'priority' | 'labels' | 'paused'>
+
+/** The next row of a pipeline. Its times never fall, whatever the clock does. */
+export function withFields(before: Pipeline, fields: PipelineFields, at: number): Pipeline {
+  const { tenant, id, createdBy, createdAt, updatedAt, revision } = before
+  const fixed = { tenant, id, createdBy, createdAt }
+  return { ...fixed, ...fields, updatedAt: Math.max(at, updatedAt), revision: revision + 1 }
+}
+
+/** A pipeline that takes runs. @throws {JobchartError} `INVALID_STATE` it is paused. */
+export function unpaused(pipeline: Pipeline): Pipeline {
+  if (pipeline.paused === undefined) return pipeline
+  throw new JobchartError('INVALID_STATE', `pipeline "${pipeline.id}" is paused: ${pipeline.paused}`)
+}
+
+/** The pipeline paused for a reason, or, without one, taking runs again. */
+export function pausedAs(before: Pipeline, reason: string | undefined, at: number): Pipeline {
+  const { paused, ...rest } = before
+  return withFields(before, reason === undefined ? rest : { ...rest, paused: reason }, at)
+}
