@@ -39,10 +39,16 @@ export { type RolePolicyOptions, rolePolicy } from './defaults/role-policy.ts'
 export { systemClock } from './defaults/system-clock.ts'
 export type { Engine, SessionPrincipal, StopOptions } from './engine/engine.ts'
 export type { EngineOptions } from './engine/options.ts'
-export type { CallOptions, Session } from './engine/session.ts'
+export type { CallOptions, Pipelines, Session } from './engine/session.ts'
 export type { CancelOptions, SendOptions, SubmitOptions } from './engine/verbs/jobs.ts'
+export type {
+  PipelineCallOptions,
+  PipelineListOptions,
+  PipelineOptions,
+  RunOptions,
+} from './engine/verbs/pipelines.ts'
 export type { HistoryEntry, ListOptions, LogOptions, Page } from './engine/verbs/reads.ts'
-export type { JobView } from './engine/view.ts'
+export type { JobView, PipelineView } from './engine/view.ts'
 export type { TaskEnd } from './model/decision.ts'
 export {
   type AnyJobType,
@@ -58,9 +64,11 @@ export {
 export type { DescribedSnapshot, Description } from './model/description.ts'
 export { type ErrorCode, type Issue, JobchartError, type JobError } from './model/error.ts'
 export type { Actor, EventDetails, EventRow, EventType, JobEvent } from './model/event.ts'
+export type { EndedJob, FollowingJob, FollowUp, FollowUpOf } from './model/follow-up.ts'
 export type { Job, JobId, Outcome, Overlap, Phase, Timer, Trigger } from './model/job.ts'
 export type { AnyLogic, LogicKind } from './model/logic.ts'
 export type { Migrated, MigratingJob, MigratingTimer } from './model/migration.ts'
+export type { Pipeline } from './model/pipeline.ts'
 export type { RetryOptions } from './model/retry.ts'
 export type { Json } from './model/storable.ts'
 export {
@@ -90,7 +98,7 @@ export type {
 } from './model/transition.ts'
 export type { Clock } from './port/clock.ts'
 export type { Executor, Work } from './port/executor.ts'
-export type { Action, Policy, Principal, Scope, Target, Verdict } from './port/policy.ts'
+export type { Action, PipelineAction, Policy, Principal, Scope, Target, Verdict } from './port/policy.ts'
 export type {
   Claimed,
   ClaimQuery,
@@ -102,6 +110,9 @@ export type {
   LogLine,
   NewLine,
   Note,
+  PipelineFilter,
+  PipelinePage,
+  PipelineWrite,
   Route,
   Storage,
   StorageConnection,

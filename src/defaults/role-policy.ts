@@ -8,9 +8,14 @@ export interface RolePolicyOptions {
   readonly editor?: readonly string[]
 }
 
+const OWNERS: ReadonlySet<Action> = new Set(['retry', 'delete', 'definePipeline', 'pausePipeline', 'deletePipeline'])
+/** Asked before there is anything to hide. */
+const FIRST: ReadonlySet<Action> = new Set(['submit', 'list', 'definePipeline', 'listPipelines'])
+
 /**
  * An admin sees all of the tenant, an editor sees own jobs, nobody else sees any. Only its creator cancels, retries or
- * deletes a job, an admin included; the other commands are for whoever may see it.
+ * deletes a job, an admin included; the other commands are for whoever may see it. The same holds of pipelines: only its
+ * owner changes, pauses or deletes one, and whoever may see it runs it.
  */
 export function rolePolicy({ admin = ['admin'], editor = ['editor'] }: RolePolicyOptions = {}): Policy {
   const scope = (principal: Principal): false | readonly Scope[] => {
@@ -20,12 +25,12 @@ export function rolePolicy({ admin = ['admin'], editor = ['editor'] }: RolePolic
   }
   const authorize = (principal: Principal, action: Action, target: Target): Verdict => {
     const scopes = scope(principal)
-    if (scopes === false) return action === 'submit' || action === 'list' ? 'deny' : 'hide'
+    if (scopes === false) return FIRST.has(action) ? 'deny' : 'hide'
     const isSeen = scopes.some(({ tenant, createdBy }) => {
       return tenant === target.tenant && (createdBy === undefined || createdBy === target.createdBy)
     })
     if (!isSeen) return 'hide'
-    const isOwners = action === 'retry' || action === 'delete' || target.command?.isCancel === true
+    const isOwners = OWNERS.has(action) || target.command?.isCancel === true
     return isOwners && target.createdBy !== principal.id ? 'deny' : 'allow'
   }
   return { scope, authorize }

@@ -23,14 +23,16 @@ import {
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import { type Actor, eventRow } from '../model/event.ts'
+import { mayBeFollowed } from '../model/follow-up.ts'
 import { claimableTasks, type Job, wakeAt } from '../model/job.ts'
+import type { PipelineChange } from '../model/pipeline.ts'
 import { storableCopy } from '../model/storable.ts'
 import type { ChartEvent } from '../model/transition.ts'
-import type { JobWrite, SideWrite, UnitResult, Write, WrittenRow } from '../port/storage.ts'
+import type { JobWrite, PipelineWrite, SideWrite, UnitResult, Write, WrittenRow } from '../port/storage.ts'
 import { isNotWritten } from './commit.ts'
 import { type Core, ENGINE } from './core.ts'
 import { decideWith, load, moment } from './deciding.ts'
-import { withNextRuns } from './turns.ts'
+import { asUnit } from './turns.ts'
 
 /** One change to one job. */
 export interface Change {
@@ -59,7 +61,7 @@ export async function advance(core: Core, change: Change): Promise<Job> {
       runEffects(core, decision)
       return job
     }
-    const result = await land(core, await withNextRuns(core, decision), change)
+    const result = await land(core, await asUnit(core, decision), change)
     if (result !== 'conflict') return result
   }
 }
@@ -79,8 +81,8 @@ export async function land(
   const landings = decided.map((each) => landingOf(core, change.by, each, change.withoutSteps === true))
   let result: UnitResult
   try {
-    const writes = landings.map(writeOf)
-    result = await core.group.commit([...(change.notes ?? []), ...writes])
+    const pipelines = (decision.pipelines ?? []).map(pipelineWrite)
+    result = await core.group.commit([...(change.notes ?? []), ...pipelines, ...landings.map(writeOf)])
   } catch (error) {
     // It may have landed after all: what it asked for is found by looking at the rows.
     if (!isNotWritten(error)) core.dispatcher.suspect()
@@ -96,6 +98,7 @@ export async function land(
     if (isClaimed(landing, result.rows)) landing.claimed?.runEffects()
   }
   for (const landing of landings) dispatchLanding(core, landing, result.rows)
+  for (const { before, job } of decision.others) if (before === undefined) admitSoon(core, job)
   const own = landings.find((landing) => landing.decided === decision)
   return own === undefined ? decision.job : committedOf(own, result.rows).job
 }
@@ -148,11 +151,12 @@ function claimAtOnce(core: Core, by: Actor, decided: JobDecision, withoutSteps: 
   }
 }
 
-/** A claim that touches the job alone; undefined where its chart sends to relatives on it: that takes a unit over them all. */
+/** A claim that touches the job alone; undefined where its chart sends to relatives on it, or where others follow it: that takes a unit. */
 export function claimAlone(decide: () => Decision): Decision | undefined {
   try {
     const decision = decide()
-    return decision.changed && decision.others.length === 0 ? decision : undefined
+    const { changed, others, type, before, job } = decision
+    return changed && others.length === 0 && !mayBeFollowed(type, before, job) ? decision : undefined
   } catch (error) {
     if (error instanceof MissingJob) return undefined
     throw error
@@ -162,6 +166,13 @@ export function claimAlone(decide: () => Decision): Decision | undefined {
 function writeOf({ decided: { before }, waiting, claimed }: Landing): Write {
   const write = { ...waiting, ...(claimed === undefined ? {} : { claimed: claimed.write }) }
   return before === undefined ? { op: 'insert', ...write } : { op: 'update', revision: before.revision, ...write }
+}
+
+/** What becomes of a pipeline's row; one that stays is only looked at. */
+export function pipelineWrite({ before, after }: PipelineChange): PipelineWrite {
+  const { tenant, id } = after ?? before ?? { tenant: '', id: '' }
+  const change = after === before ? {} : { after: after ?? null }
+  return { op: 'pipeline', tenant, id, revision: before?.revision ?? 0, ...change }
 }
 
 /** What a decision writes beside the job's row. */
@@ -185,6 +196,11 @@ function dispatchLanding(core: Core, landing: Landing, rows: readonly WrittenRow
   const committed = committedOf(landing, rows)
   const isClaimed = committed === landing.claimed?.write
   dispatch(core, committed.job, isClaimed ? landing.claimed?.entry : undefined)
+}
+
+// A run that another's end asked for: its slot may be free now.
+function admitSoon(core: Core, { phase, startAt }: Job): void {
+  if (phase === 'waiting') core.alarm.set(startAt ?? core.clock.now())
 }
 
 /** Makes sure that what a committed job asks for happens: its work starts, stops, or is looked for at its time. */

@@ -1,6 +1,7 @@
-import { JobchartError, jobNotFound } from '../model/error.ts'
+import { JobchartError, jobNotFound, pipelineNotFound } from '../model/error.ts'
 import type { Job } from '../model/job.ts'
-import type { Action, Principal, Scope, Target, Verdict } from '../port/policy.ts'
+import type { Pipeline } from '../model/pipeline.ts'
+import type { Action, PipelineAction, Principal, Scope, Target, Verdict } from '../port/policy.ts'
 import type { Core } from './core.ts'
 
 /** How long a policy may take to answer. */
@@ -52,6 +53,43 @@ export async function withoutHidden(core: Core, who: Principal, error: unknown):
   return isSeen ? error : new JobchartError(error.code, error.message)
 }
 
+/**
+ * Asks the policy about a stored pipeline.
+ *
+ * @returns the fields that are redacted from what is shown.
+ * @throws {JobchartError} `PIPELINE_NOT_FOUND` it is hidden; `FORBIDDEN` it can be seen, but not this.
+ */
+export async function authorizePipeline(
+  core: Core,
+  who: Principal,
+  pipeline: Pipeline,
+  action: PipelineAction,
+  signal: AbortSignal | undefined,
+): Promise<readonly string[]> {
+  const { id, tenant, type, createdBy, labels } = pipeline
+  const target = { tenant, type, createdBy, labels, pipeline: id }
+  const verdict = await ask(core, who, action, target, signal)
+  if (isShown(verdict)) return redactedBy(verdict)
+  const mayBeSeen = verdict === 'deny' && action !== 'getPipeline'
+  const isSeen = mayBeSeen && isShown(await ask(core, who, 'getPipeline', target, signal))
+  throw isSeen ? forbidden(who, action, `pipeline "${id}"`) : pipelineNotFound(id)
+}
+
+/** @throws {JobchartError} `FORBIDDEN` the principal may define no such pipeline. */
+export async function authorizeDefine(
+  core: Core,
+  who: Principal,
+  target: Target,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (isShown(await ask(core, who, 'definePipeline', target, signal))) return
+  throw forbidden(who, 'definePipeline', `pipeline "${target.pipeline}" of jobs of type "${target.type}"`)
+}
+
+function forbidden(who: Principal, action: PipelineAction, what: string): JobchartError {
+  return new JobchartError('FORBIDDEN', `"${who.id}" may not ${action.replace('Pipeline', '')} ${what}`)
+}
+
 /** @throws {JobchartError} `FORBIDDEN` */
 export async function authorizeSubmit(
   core: Core,
@@ -68,14 +106,15 @@ export async function authorizeList(
   core: Core,
   who: Principal,
   signal: AbortSignal | undefined,
+  action: 'list' | 'listPipelines' = 'list',
 ): Promise<readonly Scope[]> {
   if (who.kind === 'system') return [{}]
-  const scopes: unknown = await answer(core, () => core.policy.scope(who, 'list'), false, signal)
+  const scopes: unknown = await answer(core, () => core.policy.scope(who, action), false, signal)
   // A scope that names no tenant is of the principal's own: only the engine's session sees them all.
   if (Array.isArray(scopes) && scopes.length > 0 && scopes.every(isScope)) {
     return scopes.map((scope) => ({ ...scope, tenant: scope.tenant ?? who.tenant }))
   }
-  throw new JobchartError('FORBIDDEN', `"${who.id}" may not list jobs`)
+  throw new JobchartError('FORBIDDEN', `"${who.id}" may not list ${action === 'list' ? 'jobs' : 'pipelines'}`)
 }
 
 function targetOf(job: Job): Target {

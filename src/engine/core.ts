@@ -35,6 +35,8 @@ export const ENGINE: Actor = { kind: 'system', id: 'engine' }
 /** The job types that this engine knows, by type and version. */
 export class TypeRegistry {
   readonly #byKey: ReadonlyMap<string, AnyJobType>
+  /** Of several that are given side by side, the last. */
+  readonly #newest: ReadonlyMap<string, AnyJobType>
 
   /** @throws {JobchartError} `INVALID_DEFINITION` the same type and version is given twice. */
   constructor(types: readonly AnyJobType[]) {
@@ -55,11 +57,18 @@ export class TypeRegistry {
         )
     }
     this.#byKey = byKey
+    this.#newest = new Map(types.map((type) => [type.type, type]))
   }
 
   /** All that are known. */
   all(): readonly AnyJobType[] {
     return [...this.#byKey.values()]
+  }
+
+  /** The newest version of a type. @throws {JobchartError} `UNKNOWN_TYPE` none was given to `createEngine`. */
+  named(name: string): AnyJobType {
+    const newest = this.#newest.get(name)
+    return this.require(newest ?? { type: name, version: 'any' })
   }
 
   /** The type of a stored job, or undefined: another engine's. */

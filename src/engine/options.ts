@@ -92,16 +92,78 @@ const time = z
   .union([z.number(), z.iso.datetime({ offset: true }).transform(millisecondsOf), z.date().transform(Number)])
   .pipe(z.int().min(0))
 
+const overlapSchema = z.enum(['reject', 'queue', 'replace'])
+const limitSchema = z.int().min(1).max(100).default(20)
+const cursorSchema = z.string().max(1_000).optional()
+const prioritySchema = z.int().min(-1_000_000).max(1_000_000)
+
 /** What `submit` takes beside the input. */
 export const submitOptionsSchema = z.strictObject({
   pipeline: name.optional(),
-  overlap: z.enum(['reject', 'queue', 'replace']).default('reject'),
+  overlap: overlapSchema.default('reject'),
   startAt: time.optional(),
-  priority: z.int().min(-1_000_000).max(1_000_000).default(0),
+  priority: prioritySchema.default(0),
   labels: z.record(name, labelText).default({}),
   idempotencyKey: name.optional(),
   tenant: name.optional(),
 })
+
+const jobType = z.custom<AnyJobType>((job) => typeof job === 'object' && job !== null && 'chart' in job, {
+  error: 'should be made by defineJob',
+})
+const labelsSchema = z.record(name, labelText)
+
+const followingJob = {
+  delay: z.union([z.string(), z.number()]).exactOptional(),
+  priority: prioritySchema.exactOptional(),
+  labels: labelsSchema.exactOptional(),
+}
+
+/** What `pipelines.define` takes. */
+export const pipelineSchema = z.strictObject({
+  id: name,
+  job: jobType,
+  input: z.unknown().exactOptional(),
+  overlap: overlapSchema.default('reject'),
+  priority: prioritySchema.default(0),
+  labels: labelsSchema.default({}),
+  tenant: name.optional(),
+  owner: name.optional(),
+})
+
+/** What `pipelines.run` takes. */
+export const runSchema = z.strictObject({
+  input: z.unknown().exactOptional(),
+  overlap: overlapSchema.optional(),
+  priority: prioritySchema.optional(),
+  labels: labelsSchema.default({}),
+  startAt: time.optional(),
+  idempotencyKey: name.optional(),
+  tenant: name.optional(),
+})
+
+/** Why a pipeline is paused; it is shown. */
+export const pauseSchema = z.object({ reason: name.exactOptional() })
+
+/** What `pipelines.list` takes. */
+export const pipelineListSchema = z.strictObject({ type: name.optional(), limit: limitSchema, cursor: cursorSchema })
+
+/** What a type's `followUp` gives. */
+export const followUpsSchema = z.array(
+  z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('retry'), input: z.unknown().exactOptional(), ...followingJob }),
+    z.strictObject({
+      kind: z.literal('submit'),
+      job: jobType,
+      input: z.unknown().exactOptional(),
+      pipeline: name.exactOptional(),
+      ...followingJob,
+    }),
+    z.strictObject({ kind: z.literal('run'), pipeline: name, input: z.unknown().exactOptional(), ...followingJob }),
+    z.strictObject({ kind: z.literal('pause'), pipeline: name, reason: name }),
+    z.strictObject({ kind: z.literal('resume'), pipeline: name }),
+  ]),
+)
 
 /** What `list` takes. */
 export const listOptionsSchema = z.strictObject({
@@ -111,8 +173,8 @@ export const listOptionsSchema = z.strictObject({
   status: name.optional(),
   pipeline: name.optional(),
   labels: z.record(name, labelText).default({}),
-  limit: z.int().min(1).max(100).default(20),
-  cursor: z.string().max(1_000).optional(),
+  limit: limitSchema,
+  cursor: cursorSchema,
 })
 
 /** Who a session speaks for. */

@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { AnyJobType } from '../model/definition.ts'
 import { type Issue, JobchartError } from '../model/error.ts'
-import { storableCopy } from '../model/storable.ts'
+import { type Json, storableCopy } from '../model/storable.ts'
 import type { ChartEvent } from '../model/transition.ts'
 
 /**
@@ -30,6 +30,13 @@ function readIssue({ message, path = [] }: StandardSchemaV1.Issue): Issue {
       return typeof key === 'number' ? key : String(key)
     }),
   }
+}
+
+/** A job's input as its type's schema reads it, copied: whoever gave it may go on to change his object. */
+export async function parseInput(type: AnyJobType, input: unknown): Promise<Json | undefined> {
+  const parsed = type.input === undefined ? input : await parseWith(type.input, input, 'input')
+  if (parsed === undefined) return undefined
+  return storableCopy(parsed, 'input')
 }
 
 /** A command as its type's schema reads it. @throws {JobchartError} `INVALID_INPUT`, `NOT_STORABLE` */

@@ -5,6 +5,18 @@ import type { LogLine } from '../port/storage.ts'
 import type { Core } from './core.ts'
 import { type CancelOptions, cancel, type SendOptions, type SubmitOptions, send, submit } from './verbs/jobs.ts'
 import {
+  definePipeline,
+  deletePipeline,
+  getPipeline,
+  listPipelines,
+  type PipelineCallOptions,
+  type PipelineListOptions,
+  type PipelineOptions,
+  pausePipeline,
+  type RunOptions,
+  runPipeline,
+} from './verbs/pipelines.ts'
+import {
   get,
   type HistoryEntry,
   history,
@@ -16,7 +28,7 @@ import {
 } from './verbs/reads.ts'
 import { deleteJob, retry } from './verbs/runs.ts'
 import { result } from './verbs/streams.ts'
-import type { JobView } from './view.ts'
+import type { JobView, PipelineView } from './view.ts'
 
 /** Every method can be given up by its signal. What was already committed stays committed. */
 export interface CallOptions {
@@ -29,6 +41,40 @@ type CommandFor<Type> =
     : { readonly type: string; readonly [field: string]: unknown }
 
 type ViewOf<Type> = Type extends AnyJobType ? JobView<Type, OutputOf<Type>> : JobView
+
+/** What one person can do with stored pipelines. One that may not be seen is answered for as one that is not there. */
+export interface Pipelines {
+  /**
+   * Stores a pipeline, or changes the one that has its id; it may be called at each start of an app. Its owner is who
+   * defined it first, and it stays paused if it was.
+   *
+   * @throws {JobchartError} `INVALID_INPUT` (also an id that cannot be chosen), `NOT_STORABLE`, `FORBIDDEN`,
+   *   `UNKNOWN_TYPE`, `STORAGE_UNAVAILABLE`, `OUTCOME_UNKNOWN` (defining it again is safe).
+   */
+  define<Type extends AnyJobType>(options: PipelineOptions<Type>, call?: CallOptions): Promise<PipelineView>
+  /** @throws {JobchartError} `PIPELINE_NOT_FOUND` */
+  get(id: string, options?: PipelineCallOptions): Promise<PipelineView>
+  /** By id. @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT` */
+  list(options?: PipelineListOptions): Promise<Page<PipelineView>>
+  /**
+   * Submits a run: a job of the pipeline's type, with the pipeline's input, by the pipeline's overlap rule. Its creator is
+   * who asks.
+   *
+   * @throws {JobchartError} as {@link Session.submit}; `PIPELINE_NOT_FOUND`; `INVALID_STATE` (the pipeline is paused).
+   */
+  run(id: string, options?: RunOptions): Promise<JobView>
+  /**
+   * Lets the pipeline take no run until `resume`. Runs that are there, and jobs that are submitted into it by `submit`, go
+   * on. The reason, of 1 to 200 characters, is shown.
+   *
+   * @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN`, `INVALID_INPUT`
+   */
+  pause(id: string, reason: string, options?: PipelineCallOptions): Promise<PipelineView>
+  /** @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN` */
+  resume(id: string, options?: PipelineCallOptions): Promise<PipelineView>
+  /** Removes the pipeline; its jobs stay, and go on. @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN` */
+  delete(id: string, options?: PipelineCallOptions): Promise<void>
+}
 
 /**
  * What one person can do. Every method asks the policy first, and answers for a job that may not be seen as it does for
@@ -79,6 +125,20 @@ export interface Session {
    * @throws {JobchartError} `JOB_NOT_FOUND`; `ENGINE_STOPPED` while waiting; the signal's own reason.
    */
   result<Type>(id: JobId<Type>, options?: CallOptions): Promise<ViewOf<Type>>
+  /** What jobs are runs of. */
+  readonly pipelines: Pipelines
+}
+
+function pipelinesOf(core: () => Core, who: () => Principal): Pipelines {
+  return {
+    define: async (options, call) => await definePipeline(core(), who(), options, call),
+    get: async (id, options) => await getPipeline(core(), who(), id, options),
+    list: async (options) => await listPipelines(core(), who(), options),
+    run: async (id, options) => await runPipeline(core(), who(), id, options),
+    pause: async (id, reason, options) => await pausePipeline(core(), who(), id, { reason }, options),
+    resume: async (id, options) => await pausePipeline(core(), who(), id, {}, options),
+    delete: async (id, options) => await deletePipeline(core(), who(), id, options),
+  }
 }
 
 /** Binds a principal to the verbs, and does no more. `who` is asked at each call, so that rights are those of now. */
@@ -97,6 +157,7 @@ export function createSession(core: () => Core, who: () => Principal): Session {
     history: async (id: JobId, options?: CallOptions) => await history(core(), who(), id, options),
     logs: (id: JobId, options?: LogOptions) => logs(core, who, id, options),
     result: async (id: JobId, options?: CallOptions) => await result(core(), who(), id, options),
+    pipelines: pipelinesOf(core, who),
   }
   return session as unknown as Session
 }

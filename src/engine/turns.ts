@@ -2,12 +2,19 @@ import { admit, type Decision, type JobDecision } from '../model/decision.ts'
 import { holdsSlot, type Job } from '../model/job.ts'
 import { type Core, ENGINE } from './core.ts'
 import { decideWith, moment } from './deciding.ts'
+import { withFollowUps } from './follow-ups.ts'
+
+/** A decision as a whole unit: with what follows the jobs that it ends, and the next runs of the slots that it frees. */
+export async function asUnit(core: Core, decision: Decision): Promise<Decision> {
+  return await withNextRuns(core, await withFollowUps(core, decision))
+}
 
 /** A decision with the admission of whoever is next in the pipelines whose slots it frees: one unit. */
-export async function withNextRuns(core: Core, decision: Decision): Promise<Decision> {
+async function withNextRuns(core: Core, decision: Decision): Promise<Decision> {
   const decided = [decision, ...decision.others]
   const next: JobDecision[] = []
-  for (const freed of decided.filter(freesSlot)) next.push(...(await nextRun(core, freed.job)))
+  const free = decided.filter((each) => freesSlot(each) && !decided.some((other) => takesSlot(other, each)))
+  for (const { job } of free) next.push(...(await nextRun(core, job)))
   // One that the unit itself changes, such as a waiting run that it cancels, would be written twice, and never be.
   if (next.some(({ job }) => decided.some((each) => each.job.id === job.id))) return decision
   return next.length === 0 ? decision : { ...decision, others: [...decision.others, ...next] }
@@ -15,6 +22,11 @@ export async function withNextRuns(core: Core, decision: Decision): Promise<Deci
 
 function freesSlot({ before, job }: JobDecision): boolean {
   return before !== undefined && holdsSlot(before) && !holdsSlot(job)
+}
+
+// Something that follows the end has its slot already.
+function takesSlot({ before, job }: JobDecision, { job: freed }: JobDecision): boolean {
+  return before === undefined && job.pipeline === freed.pipeline && holdsSlot(job)
 }
 
 async function nextRun(core: Core, { tenant, pipeline }: Job): Promise<readonly JobDecision[]> {

@@ -1,5 +1,6 @@
 import type { JobError } from '../model/error.ts'
-import type { Job, JobId, Outcome, Phase, Trigger } from '../model/job.ts'
+import type { Job, JobId, Outcome, Overlap, Phase, Trigger } from '../model/job.ts'
+import type { Pipeline } from '../model/pipeline.ts'
 import type { Json } from '../model/storable.ts'
 import type { Progress } from '../model/task.ts'
 import { isoTime } from '../model/time.ts'
@@ -17,6 +18,8 @@ export interface JobView<Type = unknown, Output = unknown> {
   readonly parentId?: string
   /** The job of which this is another try. */
   readonly retryOf?: string
+  /** How many retries led to it; absent for a first try. */
+  readonly retries?: number
   readonly labels: { readonly [name: string]: string }
   /** The public label of where the chart stands. */
   readonly status: string
@@ -43,6 +46,39 @@ export interface JobView<Type = unknown, Output = unknown> {
   readonly redacted?: readonly string[]
 }
 
+/** A pipeline as it is shown; times as ISO 8601. */
+export interface PipelineView {
+  readonly id: string
+  readonly tenant: string
+  /** Its owner: who defined it first. */
+  readonly createdBy: string
+  /** The type of its runs. */
+  readonly type: string
+  readonly input?: Json
+  readonly overlap: Overlap
+  readonly priority: number
+  readonly labels: { readonly [name: string]: string }
+  /** Why it takes no run now; absent: it takes runs. */
+  readonly paused?: string
+  readonly createdAt: string
+  readonly updatedAt: string
+  /** The fields that were left out for who asks; absent where none were. */
+  readonly redacted?: readonly string[]
+}
+
+/** Shows a pipeline, without the fields that are redacted. */
+export function pipelineViewOf(pipeline: Pipeline, redacted: readonly string[] = []): PipelineView {
+  const { revision, input, createdAt, updatedAt, ...rest } = pipeline
+  const view = {
+    ...structuredClone(rest),
+    ...(input === undefined ? {} : { input: copyOf(input) }),
+    createdAt: isoTime(createdAt),
+    updatedAt: isoTime(updatedAt),
+  }
+  if (redacted.length > 0) redact(view, redacted)
+  return view
+}
+
 /** Shows a job, without the fields that are redacted. A view is a copy: whoever changes it changes nothing. */
 export function viewOf(job: Job, redacted: readonly string[] = []): JobView {
   const view: { -readonly [Field in keyof JobView]?: JobView[Field] } = {
@@ -62,6 +98,7 @@ export function viewOf(job: Job, redacted: readonly string[] = []): JobView {
   if (job.pipeline !== undefined) view.pipeline = job.pipeline
   if (job.parentId !== undefined) view.parentId = job.parentId
   if (job.retryOf !== undefined) view.retryOf = job.retryOf
+  if (job.retries !== undefined) view.retries = job.retries
   if (job.outcome !== undefined) view.outcome = job.outcome
   if (job.input !== undefined) view.input = copyOf(job.input)
   if (job.output !== undefined) view.output = copyOf(job.output)

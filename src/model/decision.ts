@@ -11,6 +11,7 @@ import { jobError } from './error.ts'
 import type { EventDraft } from './event.ts'
 import { Family, NO_RELATIVES, type Relatives } from './family.ts'
 import type { Job, Overlap, Trigger } from './job.ts'
+import type { PipelineChange } from './pipeline.ts'
 import { doneEvent, errorEvent, newRecord, offered, settingsOf, snapshotEvent } from './record.ts'
 import { backoffMs } from './retry.ts'
 import { isToldToStop, stopError, stopping } from './stop.ts'
@@ -56,6 +57,8 @@ export interface Decision extends JobDecision {
   /** False: there is nothing to write. */
   readonly changed: boolean
   readonly others: readonly JobDecision[]
+  /** Pipelines that change in the same unit. */
+  readonly pipelines?: readonly PipelineChange[]
 }
 
 /** How the code of an attempt ended. */
@@ -81,6 +84,7 @@ export interface NewJob {
   readonly idempotencyKey?: string
   readonly startAt?: number
   readonly retryOf?: string
+  readonly retries?: number
   /** It is stored as waiting, for its time or for its turn. */
   readonly isWaiting?: boolean
   /** How it waits for its turn; absent: it does not. */

@@ -5,6 +5,7 @@ import { DEFAULT_LIFECYCLE, defaultLifecycle, reasonSchema } from './default-lif
 import { checkCommand, checkMachine } from './definition-checks.ts'
 import type { DescribedSnapshot, Description } from './description.ts'
 import { JobchartError } from './error.ts'
+import type { FollowUpOf } from './follow-up.ts'
 import { stateNodes } from './inert-machine.ts'
 import { type AnyLogic, isLogic, isMachine, isPromise, kindOf } from './logic.ts'
 import type { Migrated, MigratingJob } from './migration.ts'
@@ -63,6 +64,8 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
    * Undefined leaves it under its version. Where it throws, the job is left as it is.
    */
   readonly migrate?: (job: MigratingJob) => Migrated | undefined
+  /** Says what comes after a job that has ended: another try, other jobs, runs of pipelines; committed with its end. */
+  readonly followUp?: FollowUpOf
   /** Says what the record should carry after an event; called for each move, and must be pure. */
   readonly describe?: (snapshot: DescribedSnapshot, event: ChartEvent) => Description | undefined
 }
@@ -113,6 +116,7 @@ export interface JobType<
   readonly output: StandardSchemaV1 | undefined
   readonly endLabels: { readonly error: string; readonly stopped: string }
   readonly describe: ((snapshot: DescribedSnapshot, event: ChartEvent) => Description | undefined) | undefined
+  readonly followUp: FollowUpOf | undefined
   /** The machine itself, as it was given. */
   readonly lifecycle: AnyStateMachine
   readonly chart: Chart
@@ -189,6 +193,7 @@ export function defineJob(
     input: options.input,
     endLabels: endLabels(options.labels),
     describe: options.describe,
+    followUp: options.followUp,
     ...earlier(type, version, options),
   }
   return 'execute' in options ? { ...common, ...fromFunction(options) } : { ...common, ...fromMachine(options) }
@@ -198,7 +203,10 @@ function endLabels({ error = 'error', stopped = 'stopped' }: EndLabels = {}): An
   return { error, stopped }
 }
 
-type Life = Omit<AnyJobType, 'type' | 'version' | 'input' | 'endLabels' | 'describe' | 'previous' | 'migrate'>
+type Life = Omit<
+  AnyJobType,
+  'type' | 'version' | 'input' | 'endLabels' | 'describe' | 'followUp' | 'previous' | 'migrate'
+>
 
 type AnyOptions = CommonOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined>
 
@@ -315,6 +323,7 @@ function childType({ type, version, endLabels, above }: Lineage, src: string, ch
     output: undefined,
     endLabels,
     describe: undefined,
+    followUp: undefined,
     commands: {},
     cancel: null,
     previous: [],

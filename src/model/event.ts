@@ -37,6 +37,8 @@ export interface EventDetails {
   readonly 'job.updated': Readonly<Record<never, never>>
   /** Not part of the history: at most one in 250 ms a job, and the last value of each attempt. */
   readonly 'job.progress': { readonly progress: Progress }
+  /** Something that should have followed the job's end could not. What else followed is not touched by it. */
+  readonly 'job.followUpFailed': { readonly kind: string; readonly error: JobError }
   /** The chart ran an `emit` action. */
   readonly 'job.emitted': { readonly event: Json }
   readonly 'task.started': { readonly task: string; readonly attempt: number }

@@ -82,6 +82,8 @@ export interface Job {
   readonly overlap?: Overlap
   /** The job of which this is another try. */
   readonly retryOf?: string
+  /** How many retries led to it; absent for a first try. */
+  readonly retries?: number
   /** Hidden everywhere from then on; its row goes when nothing of it runs. */
   readonly deletedAt?: number
   readonly timers: readonly Timer[]

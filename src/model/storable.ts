@@ -124,3 +124,12 @@ function refuse(walk: Walk, found: string): never {
   const path = [walk.name, ...walk.path].join('.')
   throw new JobchartError('NOT_STORABLE', `${path} should be plain JSON; found ${found}`, { path })
 }
+
+/** A value as text, its keys in order: two that are deep-equal are the same text. */
+export function canonicalText(value: unknown): string {
+  const sorted = (_: string, each: unknown) =>
+    typeof each === 'object' && each !== null && !Array.isArray(each)
+      ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : each
+  return JSON.stringify(value, sorted) ?? ''
+}

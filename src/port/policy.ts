@@ -9,9 +9,26 @@ export interface Principal {
 }
 
 /** What is asked for. A command is asked as `command`, with its name in the target. */
-export type Action = 'submit' | 'get' | 'list' | 'history' | 'logs' | 'result' | 'command' | 'retry' | 'delete'
+export type Action =
+  | 'submit'
+  | 'get'
+  | 'list'
+  | 'history'
+  | 'logs'
+  | 'result'
+  | 'command'
+  | 'retry'
+  | 'delete'
+  | 'listPipelines'
+  | PipelineAction
 
-/** What a policy may know of a job: its facts that never change, and where it stands. */
+/** What is asked for of one stored pipeline: `definePipeline` to make it or to change it. */
+export type PipelineAction = 'definePipeline' | 'getPipeline' | 'runPipeline' | 'pausePipeline' | 'deletePipeline'
+
+/**
+ * What a policy may know of a job: its facts that never change, and where it stands. Of a stored pipeline, `type` is that
+ * of its runs, `createdBy` its owner, `pipeline` its id, and there is no `jobId`.
+ */
 export interface Target {
   readonly tenant: string
   readonly type: string

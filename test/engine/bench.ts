@@ -31,6 +31,7 @@ const EVENT_TYPES: readonly EventType[] = [
   'job.migrated',
   'job.admitted',
   'job.deleted',
+  'job.followUpFailed',
   'job.updated',
   'job.progress',
   'job.emitted',

@@ -4,7 +4,7 @@ import { JobchartError } from '../../model/error.ts'
 import type { Actor } from '../../model/event.ts'
 import type { Job, JobId, Overlap } from '../../model/job.ts'
 import { typeWhenTouched } from '../../model/migration.ts'
-import { type Json, storableCopy } from '../../model/storable.ts'
+import { canonicalText } from '../../model/storable.ts'
 import type { ChartEvent } from '../../model/transition.ts'
 import type { Principal, Target } from '../../port/policy.ts'
 import { advance, type Change } from '../advance.ts'
@@ -12,7 +12,7 @@ import { authorizeJob, authorizeSubmit, redactedFor, withoutHidden } from '../au
 import type { Core } from '../core.ts'
 import { newId } from '../ids.ts'
 import { submitOptionsSchema } from '../options.ts'
-import { parseCommand, parseWith } from '../parse.ts'
+import { parseCommand, parseInput, parseWith } from '../parse.ts'
 import type { CallOptions } from '../session.ts'
 import { type JobView, viewOf } from '../view.ts'
 import { type Arrival, insertRun } from './runs.ts'
@@ -88,7 +88,8 @@ export async function submit(
     ...(startAt === undefined ? {} : { startAt }),
   }
   signal?.throwIfAborted()
-  return await insert(core, { who, by: actorOf(who), type, seed, overlap })
+  // Who submitted it has just said all that it shows.
+  return await insertFirst(core, { who, by: actorOf(who), type, seed, overlap })
 }
 
 /** {@inheritDoc Session.send} */
@@ -181,18 +182,11 @@ function settled(job: Job): JobchartError {
   return new JobchartError('ALREADY_SETTLED', how, { jobId: job.id })
 }
 
-async function parseInput(type: AnyJobType, input: unknown): Promise<Json | undefined> {
-  const parsed = type.input === undefined ? input : await parseWith(type.input, input, 'input')
-  if (parsed === undefined) return undefined
-  // A copy: whoever submitted may go on to change his object.
-  return storableCopy(parsed, 'input')
-}
-
-async function insert(core: Core, arrival: Arrival): Promise<JobView> {
+/** Stores a run; where its idempotency key was used before for the same input, shows that job. */
+export async function insertFirst(core: Core, arrival: Arrival, redacted: readonly string[] = []): Promise<JobView> {
   const { who, seed } = arrival
   try {
-    // Who submitted it has just said all that it shows.
-    return viewOf(await insertRun(core, arrival))
+    return viewOf(await insertRun(core, arrival), redacted)
   } catch (error) {
     const first = await firstOfKey(core, seed, error)
     if (first === undefined) throw error
@@ -206,20 +200,11 @@ async function firstOfKey(core: Core, seed: NewJob, error: unknown): Promise<Job
   if (seed.idempotencyKey === undefined || !(error instanceof JobchartError) || error.code !== 'INVALID_INPUT') return
   const first = error.jobId === undefined ? undefined : await core.storage.get(error.jobId)
   if (first?.idempotencyKey !== seed.idempotencyKey) return undefined
-  if (canonical(first.input) === canonical(seed.input)) return first
+  if (canonicalText(first.input) === canonicalText(seed.input)) return first
   throw new JobchartError('INVALID_INPUT', 'the idempotency key was used before with another input', {
     issues: [{ message: 'used before with another input', path: ['idempotencyKey'] }],
     jobId: first.id,
   })
-}
-
-// Keys in order, so that two inputs that are deep-equal are the same text.
-function canonical(value: Json | undefined): string {
-  const sorted = (_: string, each: unknown) =>
-    typeof each === 'object' && each !== null && !Array.isArray(each)
-      ? Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : each
-  return JSON.stringify(value, sorted) ?? ''
 }
 
 /** A principal, as the cause of an event. */

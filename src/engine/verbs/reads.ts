@@ -6,6 +6,7 @@ import type { Principal } from '../../port/policy.ts'
 import type { JobPage, LogLine, StoredEvents } from '../../port/storage.ts'
 import { authorizeJob, authorizeList, type Question } from '../authorization.ts'
 import type { Core } from '../core.ts'
+import { readCursor, writeCursor } from '../cursor.ts'
 import { listOptionsSchema } from '../options.ts'
 import { parseWith } from '../parse.ts'
 import type { CallOptions } from '../session.ts'
@@ -79,7 +80,7 @@ export async function list(
     ...(options.type === undefined ? { parentId: null } : {}),
   }
   const asked = Object.keys(options).filter((key) => options[key as keyof typeof options] !== undefined)
-  const after = cursor === undefined ? {} : { after: readCursor(cursor, who) }
+  const after = cursor === undefined ? {} : { after: afterOf(cursor, who) }
   // One more than asked for tells whether there is a next page.
   const jobs = await core.storage.find(filter, { limit: limit + 1, ...after })
   const page = jobs.slice(0, limit)
@@ -87,7 +88,7 @@ export async function list(
   const items = await Promise.all(page.map((job) => shown(core, who, job, asked, signal)))
   return {
     items: items.flatMap((item) => item ?? []),
-    ...(jobs.length > limit && last !== undefined ? { nextCursor: writeCursor(last, who) } : {}),
+    ...(jobs.length > limit && last !== undefined ? { nextCursor: writeCursor([last.createdAt, last.id], who) } : {}),
   }
 }
 
@@ -186,22 +187,9 @@ function textOf(event: EventDraft): { readonly reason?: string | undefined; read
   return { reason: event.reason, message: event.message }
 }
 
-// Bound to who asked: a cursor from another's list says where rows stand that are not the holder's to see.
-function writeCursor({ createdAt, id }: Job, who: Principal): string {
-  return Buffer.from(JSON.stringify([createdAt, id, who.tenant, who.id])).toString('base64url')
-}
-
-function readCursor(cursor: string, who: Principal): NonNullable<JobPage['after']> {
-  try {
-    const [createdAt, id, tenant, holder]: unknown[] = JSON.parse(Buffer.from(cursor, 'base64url').toString())
-    const isOwn = tenant === who.tenant && holder === who.id
-    if (isOwn && typeof createdAt === 'number' && typeof id === 'string') return { createdAt, id }
-  } catch {
-    // Answered below, as for any other text that is no cursor.
-  }
-  throw new JobchartError('INVALID_INPUT', 'cursor should be the nextCursor of a page of this list', {
-    issues: [{ message: 'not a cursor of this list', path: ['cursor'] }],
-  })
+function afterOf(cursor: string, who: Principal): NonNullable<JobPage['after']> {
+  const [createdAt, id] = readCursor(cursor, who, ['number', 'string'])
+  return { createdAt: Number(createdAt), id: String(id) }
 }
 
 function defined<Fields extends object>(fields: Fields): { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> } {

@@ -12,6 +12,7 @@ import { JobchartError } from '../../model/error.ts'
 import type { Actor } from '../../model/event.ts'
 import { holdsSlot, type Job, type JobId, type Overlap } from '../../model/job.ts'
 import { typeWhenTouched } from '../../model/migration.ts'
+import type { Pipeline } from '../../model/pipeline.ts'
 import type { Principal } from '../../port/policy.ts'
 import { advance, land } from '../advance.ts'
 import { authorizeJob, authorizeSubmit, withoutHidden } from '../authorization.ts'
@@ -20,7 +21,7 @@ import { decideWith, moment } from '../deciding.ts'
 import { newId } from '../ids.ts'
 import { parseCommand } from '../parse.ts'
 import type { CallOptions } from '../session.ts'
-import { withNextRuns } from '../turns.ts'
+import { asUnit } from '../turns.ts'
 import { type JobView, viewOf } from '../view.ts'
 import { readable } from './reads.ts'
 
@@ -31,6 +32,15 @@ export interface Arrival {
   readonly type: AnyJobType
   readonly seed: NewJob
   readonly overlap: Overlap
+  /** The stored pipeline that it is a run of: it must stand as it was read. */
+  readonly run?: Pipeline
+}
+
+/** The pipeline of a run was changed between its reading and the write. */
+export class PipelineChanged extends Error {}
+
+function lookedAt(run: Pipeline | undefined): Pick<Decision, 'pipelines'> {
+  return run === undefined ? {} : { pipelines: [{ before: run, after: run }] }
 }
 
 /** Waiting runs of one pipeline that a later one replaces at most. */
@@ -72,12 +82,13 @@ async function isQueued(core: Core, { tenant, pipeline }: NewJob): Promise<boole
   return (await core.storage.nextWaiting(core.types.all(), tenant, pipeline, core.clock.now())) !== undefined
 }
 
-async function insert(core: Core, { type, seed, by, overlap }: Arrival, isWaiting: boolean): Promise<Job> {
+async function insert(core: Core, { type, seed, by, overlap, run }: Arrival, isWaiting: boolean): Promise<Job> {
   const decision = await decideWith(core, (relatives) => {
     return create(type, isWaiting ? waitingSeed(seed, overlap) : seed, moment(core), relatives)
   })
-  const job = await land(core, decision, { by })
-  if (job === 'conflict') throw new Error('a new job cannot conflict')
+  const job = await land(core, await asUnit(core, { ...decision, ...lookedAt(run) }), { by })
+  // Nothing of it is stored but what it looked at.
+  if (job === 'conflict') throw new PipelineChanged()
   if (isWaiting && job.startAt !== undefined) core.alarm.set(job.startAt)
   return job
 }
@@ -88,7 +99,7 @@ function waitingSeed(seed: NewJob, overlap: Overlap): NewJob {
 
 /** Cancels the run that holds the slot, and those that wait to replace it; undefined: it has ended meanwhile. */
 async function replace(core: Core, arrival: Arrival, refusal: JobchartError): Promise<Job | undefined> {
-  const { seed, type, by } = arrival
+  const { seed, type, by, run } = arrival
   const holder = refusal.jobId === undefined ? undefined : await core.storage.get(refusal.jobId)
   if (holder === undefined || !holdsSlot(holder)) return undefined
   const cancelled: JobDecision[] = []
@@ -103,8 +114,8 @@ async function replace(core: Core, arrival: Arrival, refusal: JobchartError): Pr
   const created = await decideWith(core, (relatives) => {
     return create(type, isFree ? seed : waitingSeed(seed, 'replace'), moment(core), relatives)
   })
-  const unit: Decision = { ...created, others: [...created.others, ...cancelled] }
-  const job = await land(core, isFree ? unit : await withNextRuns(core, unit), { by })
+  const unit: Decision = { ...created, ...lookedAt(run), others: [...created.others, ...cancelled] }
+  const job = await land(core, await asUnit(core, unit), { by })
   if (job === 'conflict') return undefined
   // Where nobody could be let in with it, whoever is next now is looked for at once.
   if (freed) core.alarm.set(core.clock.now())
@@ -149,7 +160,7 @@ function notReplaced({ id }: Job, why: string): JobchartError {
 export async function retry(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<JobView> {
   signal?.throwIfAborted()
   const { job, redacted } = await readable(core, who, id, { action: 'retry', signal })
-  const { tenant, pipeline, labels, priority, input, parentId } = job
+  const { tenant, pipeline, labels, priority, input, parentId, retries = 0 } = job
   const type = core.types.require(job)
   if (parentId !== undefined) throw ofParent(job)
   if (job.phase !== 'settled') {
@@ -160,7 +171,8 @@ export async function retry(core: Core, who: Principal, id: JobId, { signal }: C
   const fixed = { tenant, createdBy: who.id, labels, ...(pipeline === undefined ? {} : { pipeline }) }
   await authorizeSubmit(core, who, { ...fixed, type: job.type }, signal)
   const given = input === undefined ? {} : { input }
-  const seed: NewJob = { ...fixed, ...given, id: newId(core), trigger: 'retry', priority, retryOf: job.id }
+  const link = { trigger: 'retry', retryOf: job.id, retries: retries + 1 } as const
+  const seed: NewJob = { ...fixed, ...given, ...link, id: newId(core), priority }
   const by = { kind: who.kind, id: who.id }
   return viewOf(await insertRun(core, { who, by, type, seed, overlap: 'reject' }), redacted)
 }

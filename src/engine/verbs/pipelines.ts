@@ -1,0 +1,261 @@
+/** Stored pipelines: what jobs are runs of, and their runs by hand. */
+import type { AnyJobType, InputOf } from '../../model/definition.ts'
+import { JobchartError, pipelineNotFound } from '../../model/error.ts'
+import type { Overlap } from '../../model/job.ts'
+import { type Pipeline, type PipelineFields, pausedAs, unpaused, withFields } from '../../model/pipeline.ts'
+import { canonicalText } from '../../model/storable.ts'
+import type { Principal } from '../../port/policy.ts'
+import type { PipelinePage } from '../../port/storage.ts'
+import { pipelineWrite } from '../advance.ts'
+import { authorizeDefine, authorizeList, authorizePipeline } from '../authorization.ts'
+import type { Core } from '../core.ts'
+import { readCursor, writeCursor } from '../cursor.ts'
+import { newId } from '../ids.ts'
+import { pauseSchema, pipelineListSchema, pipelineSchema, runSchema } from '../options.ts'
+import { parseInput, parseWith } from '../parse.ts'
+import type { CallOptions } from '../session.ts'
+import { type JobView, type PipelineView, pipelineViewOf } from '../view.ts'
+import { insertFirst } from './jobs.ts'
+import type { Page } from './reads.ts'
+import { PipelineChanged } from './runs.ts'
+
+/** What `pipelines.define` takes. */
+export type PipelineOptions<Type extends AnyJobType = AnyJobType> = {
+  /** Unique in the tenant; at most 200 characters. */
+  readonly id: string
+  /** The type of its runs: the newest version that the engine knows, whenever one begins. */
+  readonly job: Type
+  /** What becomes of a run while another one holds the slot. Default `'reject'`. */
+  readonly overlap?: Overlap
+  /** Of its runs; a whole number, default 0. */
+  readonly priority?: number
+  /** Every run gets them; policies and lists may read them. */
+  readonly labels?: { readonly [name: string]: string }
+  /** For the engine's own session: whose pipeline it is. */
+  readonly tenant?: string
+  readonly owner?: string
+} & (undefined extends InputOf<Type> ? { readonly input?: InputOf<Type> } : { readonly input: InputOf<Type> })
+
+/** What a verb on one pipeline takes. */
+export interface PipelineCallOptions extends CallOptions {
+  /** For the engine's own session. */
+  readonly tenant?: string
+}
+
+/** What `pipelines.run` takes; what is absent is the pipeline's own. */
+export interface RunOptions extends PipelineCallOptions {
+  readonly input?: unknown
+  readonly overlap?: Overlap
+  readonly priority?: number
+  /** Beside the pipeline's. */
+  readonly labels?: { readonly [name: string]: string }
+  /** Not before this time: milliseconds UTC, ISO 8601, or a `Date`. */
+  readonly startAt?: number | string | { readonly getTime: () => number }
+  readonly idempotencyKey?: string
+}
+
+/** What `pipelines.list` takes; each field narrows. */
+export interface PipelineListOptions extends CallOptions {
+  /** The name of a job type. */
+  readonly type?: string
+  /** 1 to 100; default 20. */
+  readonly limit?: number
+  readonly cursor?: string
+}
+
+/** Stores a pipeline, or changes the one that has its id. */
+export async function definePipeline(
+  core: Core,
+  who: Principal,
+  options: PipelineOptions,
+  { signal }: CallOptions = {},
+): Promise<PipelineView> {
+  signal?.throwIfAborted()
+  const { id, job, overlap, priority, labels, ...rest } = await parseWith(pipelineSchema, options, 'options')
+  const tenant = tenantOf(who, rest.tenant)
+  const type = core.types.require(job)
+  const given = await parseInput(type, rest.input)
+  const input = given === undefined ? {} : { input: given }
+  const asked = { type: type.type, overlap, priority, labels, ...input }
+  for (;;) {
+    const before = await core.storage.pipeline(tenant, id)
+    const createdBy = before?.createdBy ?? (who.kind === 'system' ? rest.owner : undefined) ?? who.id
+    if (before !== undefined) await authorizeChange(core, who, before, signal)
+    await authorizeDefine(core, who, { tenant, type: type.type, createdBy, pipeline: id, labels }, signal)
+    signal?.throwIfAborted()
+    const after = next(core, before, { tenant, id, createdBy }, asked)
+    if (before !== undefined && isSame(before, after)) return pipelineViewOf(before)
+    if (await changed(core, before, after)) return pipelineViewOf(after)
+  }
+}
+
+/** Shows a pipeline. */
+export async function getPipeline(
+  core: Core,
+  who: Principal,
+  id: string,
+  { signal, tenant }: PipelineCallOptions = {},
+): Promise<PipelineView> {
+  signal?.throwIfAborted()
+  const pipeline = await stored(core, tenantOf(who, tenant), id)
+  return pipelineViewOf(pipeline, await authorizePipeline(core, who, pipeline, 'getPipeline', signal))
+}
+
+/** Shows what may be seen of the pipelines, by id. */
+export async function listPipelines(
+  core: Core,
+  who: Principal,
+  { signal, ...options }: PipelineListOptions = {},
+): Promise<Page<PipelineView>> {
+  signal?.throwIfAborted()
+  const { type, limit, cursor } = await parseWith(pipelineListSchema, options, 'options')
+  const scopes = await authorizeList(core, who, signal, 'listPipelines')
+  const after = cursor === undefined ? {} : { after: afterOf(cursor, who) }
+  const filter = { scopes, ...(type === undefined ? {} : { type }) }
+  const found = await core.storage.pipelines(filter, { limit: limit + 1, ...after })
+  const page = found.slice(0, limit)
+  const last = page.at(-1)
+  const items = await Promise.all(page.map((each) => shown(core, who, each, signal)))
+  const isMore = found.length > limit && last !== undefined
+  return {
+    items: items.flatMap((item) => item ?? []),
+    ...(isMore ? { nextCursor: writeCursor([last.tenant, last.id], who) } : {}),
+  }
+}
+
+/** Submits a run of a pipeline, which must stand as it was read. */
+export async function runPipeline(
+  core: Core,
+  who: Principal,
+  id: string,
+  { signal, ...options }: RunOptions = {},
+): Promise<JobView> {
+  signal?.throwIfAborted()
+  const { tenant, overlap, priority, labels, startAt, idempotencyKey } = await parseWith(runSchema, options, 'options')
+  for (;;) {
+    const run = await stored(core, tenantOf(who, tenant), id)
+    const redacted = await authorizePipeline(core, who, run, 'runPipeline', signal)
+    const type = core.types.named(unpaused(run).type)
+    const input = Object.hasOwn(options, 'input') ? await parseInput(type, options.input) : run.input
+    const seed = {
+      id: newId(core),
+      tenant: run.tenant,
+      createdBy: who.id,
+      trigger: 'manual',
+      pipeline: id,
+      priority: priority ?? run.priority,
+      labels: { ...run.labels, ...labels },
+      ...(input === undefined ? {} : { input }),
+      ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+      ...(startAt === undefined ? {} : { startAt }),
+    } as const
+    signal?.throwIfAborted()
+    try {
+      const by = { kind: who.kind, id: who.id }
+      return await insertFirst(core, { who, by, type, seed, overlap: overlap ?? run.overlap, run }, redacted)
+    } catch (error) {
+      if (!(error instanceof PipelineChanged)) throw error
+    }
+  }
+}
+
+/** Lets a pipeline take no run, for a reason that is shown; or, without a reason, take runs again. */
+export async function pausePipeline(
+  core: Core,
+  who: Principal,
+  id: string,
+  asked: { readonly reason?: string },
+  { signal, tenant }: PipelineCallOptions = {},
+): Promise<PipelineView> {
+  signal?.throwIfAborted()
+  for (;;) {
+    const before = await stored(core, tenantOf(who, tenant), id)
+    const redacted = await authorizePipeline(core, who, before, 'pausePipeline', signal)
+    const { reason } = await parseWith(pauseSchema, asked, 'options')
+    if (before.paused === reason) return pipelineViewOf(before, redacted)
+    const after = pausedAs(before, reason, core.clock.now())
+    if (await changed(core, before, after)) return pipelineViewOf(after, redacted)
+  }
+}
+
+/** Removes a pipeline. Its jobs stay, and go on. */
+export async function deletePipeline(
+  core: Core,
+  who: Principal,
+  id: string,
+  { signal, tenant }: PipelineCallOptions = {},
+): Promise<void> {
+  signal?.throwIfAborted()
+  for (let isRepeated = false; ; isRepeated = true) {
+    const before = await core.storage.pipeline(tenantOf(who, tenant), id)
+    // Somebody has removed it meanwhile, or this call has, unheard.
+    if (before === undefined && isRepeated) return
+    if (before === undefined) throw pipelineNotFound(id)
+    await authorizePipeline(core, who, before, 'deletePipeline', signal)
+    if (await changed(core, before, undefined)) return
+  }
+}
+
+async function stored(core: Core, tenant: string, id: string): Promise<Pipeline> {
+  const pipeline = typeof id === 'string' ? await core.storage.pipeline(tenant, id) : undefined
+  if (pipeline === undefined) throw pipelineNotFound(id)
+  return pipeline
+}
+
+async function changed(core: Core, before: Pipeline | undefined, after: Pipeline | undefined): Promise<boolean> {
+  const change = { ...(before === undefined ? {} : { before }), ...(after === undefined ? {} : { after }) }
+  const { status } = await core.group.commit([pipelineWrite(change)])
+  return status === 'applied'
+}
+
+function tenantOf(who: Principal, tenant: string | undefined): string {
+  return (who.kind === 'system' && typeof tenant === 'string' ? tenant : undefined) ?? who.tenant
+}
+
+// That the id is taken by one that may not be seen is not told: it is one that cannot be chosen.
+async function authorizeChange(core: Core, who: Principal, before: Pipeline, signal: AbortSignal | undefined) {
+  try {
+    await authorizePipeline(core, who, before, 'definePipeline', signal)
+  } catch (error) {
+    if (!(error instanceof JobchartError) || error.code !== 'PIPELINE_NOT_FOUND') throw error
+    throw new JobchartError('INVALID_INPUT', `the id "${before.id}" cannot be used; choose another`, {
+      issues: [{ message: 'cannot be used', path: ['id'] }],
+    })
+  }
+}
+
+function next(
+  core: Core,
+  before: Pipeline | undefined,
+  fixed: Pick<Pipeline, 'tenant' | 'id' | 'createdBy'>,
+  asked: PipelineFields,
+): Pipeline {
+  const at = core.clock.now()
+  if (before === undefined) return { ...fixed, ...asked, createdAt: at, updatedAt: at, revision: 1 }
+  const { paused } = before
+  return withFields(before, paused === undefined ? asked : { ...asked, paused }, at)
+}
+
+function isSame(before: Pipeline, after: Pipeline): boolean {
+  const fields = ({ updatedAt, revision, ...rest }: Pipeline) => canonicalText(rest)
+  return fields(before) === fields(after)
+}
+
+async function shown(
+  core: Core,
+  who: Principal,
+  pipeline: Pipeline,
+  signal: AbortSignal | undefined,
+): Promise<PipelineView | undefined> {
+  try {
+    return pipelineViewOf(pipeline, await authorizePipeline(core, who, pipeline, 'getPipeline', signal))
+  } catch (error) {
+    if (error instanceof JobchartError && error.code === 'PIPELINE_NOT_FOUND') return undefined
+    throw error
+  }
+}
+
+function afterOf(cursor: string, who: Principal): NonNullable<PipelinePage['after']> {
+  const [tenant, id] = readCursor(cursor, who, ['string', 'string'])
+  return { tenant: String(tenant), id: String(id) }
+}

@@ -1,0 +1,366 @@
+import { defineJob, type EndedJob, type FollowUp } from 'jobchart'
+import { describe, expect, test } from 'vitest'
+import { createMachine, fromPromise } from 'xstate'
+import { z } from 'zod'
+import { Bench, codeOf, Work } from './bench.ts'
+
+/** Tries a failed job again, so often. */
+const twice = ({ outcome, retries }: EndedJob): readonly FollowUp[] =>
+  outcome === 'failure' && retries < 2 ? [{ kind: 'retry' }] : []
+
+async function started(followUp: (job: EndedJob) => readonly FollowUp[] | undefined) {
+  const bench = new Bench()
+  const work = new Work()
+  const after = defineJob({ type: 'after', input: z.object({ of: z.string() }), execute: work.execute })
+  const type = defineJob({ type: 'first', execute: work.execute, followUp })
+  const host = await bench.start({ jobs: [type, after] })
+  return { bench, work, type, after, jobs: [type, after], ...host }
+}
+
+/** What a job's log says of what could not follow it. */
+async function failures(bench: Bench, id: string) {
+  const events = (await bench.log(id)).flatMap((row) => row.events)
+  return events.flatMap((event) => (event.type === 'job.followUpFailed' ? [[event.kind, event.error.code]] : []))
+}
+
+describe('another try', () => {
+  test('is a new job, linked to the one that failed, of the same creator, input, labels and priority', async () => {
+    const { ada, admin, bench, type, work } = await started(twice)
+    const labels = { team: 'data' }
+    const first = await ada.submit(type, { n: 1 }, { labels, priority: 3 })
+    work.run().fail(new Error('no'))
+    await bench.clock.settle()
+    const second = (await ada.list()).items.find(({ retries }) => retries === 1)
+    expect(second).toMatchObject({
+      retryOf: first.id,
+      retries: 1,
+      trigger: 'retry',
+      createdBy: 'ada',
+      input: { n: 1 },
+      labels,
+      priority: 3,
+      status: 'running',
+    })
+    for (const _ of [1, 2, 3]) {
+      work.run().fail(new Error('no'))
+      await bench.clock.settle()
+    }
+    const all = (await admin.list()).items
+    expect(all.map(({ retries = 0, outcome }) => [retries, outcome]).sort()).toEqual([
+      [0, 'failure'],
+      [1, 'failure'],
+      [2, 'failure'],
+    ])
+  })
+
+  test('is committed with the end that it follows', async () => {
+    const { ada, bench, type, work } = await started(twice)
+    const { id } = await ada.submit(type, 1)
+    work.run().fail(new Error('no'))
+    await bench.clock.settle()
+    const rows = await bench.log()
+    const units = new Map(rows.map(({ unit }) => [unit, [] as string[]]))
+    for (const { unit, jobId } of rows) units.get(unit)?.push(jobId)
+    const retried = (await ada.list()).items.find(({ retries }) => retries === 1)
+    expect([...units.values()]).toContainEqual([id, retried?.id])
+  })
+
+  test('in a pipeline keeps its slot: nobody slips in between', async () => {
+    const { ada, bench, type, work } = await started(twice)
+    const first = await ada.submit(type, 1, { pipeline: 'p' })
+    work.run().fail(new Error('no'))
+    const slots: unknown[] = []
+    // At every moment someone tries.
+    for (let turn = 0; turn < 20; turn++) {
+      slots.push(await codeOf(ada.submit(type, 2, { pipeline: 'p' })))
+    }
+    await bench.clock.settle()
+    expect(new Set(slots)).toEqual(new Set(['ALREADY_RUNNING']))
+    expect((await ada.list({ pipeline: 'p' })).items).toContainEqual(
+      expect.objectContaining({ retryOf: first.id, status: 'running' }),
+    )
+  })
+
+  test('in a pipeline waits behind the runs that wait already', async () => {
+    const { ada, bench, type, work } = await started(twice)
+    await ada.submit(type, 'first', { pipeline: 'p' })
+    await ada.submit(type, 'queued', { pipeline: 'p', overlap: 'queue' })
+    work.run().fail(new Error('no'))
+    await bench.clock.settle()
+    expect(work.run().context.input).toBe('queued')
+    work.run().finish()
+    await bench.clock.settle()
+    expect(work.runs.map(({ context }) => context.input)).toEqual(['first', 'queued', 'first'])
+  })
+
+  test('may come later, and a restart does not change when', async () => {
+    const { ada, bench, type, work, crash, jobs } = await started(({ outcome, retries }) =>
+      outcome === 'failure' && retries < 1 ? [{ kind: 'retry', delay: '10s', input: 'other', priority: 7 }] : undefined,
+    )
+    await ada.submit(type, 1)
+    work.run().fail(new Error('no'))
+    await bench.clock.settle()
+    await crash()
+    await bench.clock.advance(3_000)
+    const next = await bench.start({ jobs })
+    await bench.clock.advance(6_999)
+    expect(work.runs).toHaveLength(1)
+    await bench.clock.advance(1)
+    expect(work.runs).toHaveLength(2)
+    expect((await next.ada.list()).items).toContainEqual(
+      expect.objectContaining({ input: 'other', priority: 7, retries: 1 }),
+    )
+  })
+
+  test('I27 of a cancelled job is not made, and the log says so', async () => {
+    const { ada, bench, type, work } = await started(() => [{ kind: 'retry' }])
+    const { id } = await ada.submit(type, 1)
+    expect(await ada.cancel(id)).toMatchObject({ outcome: 'cancelled' })
+    work.run().finish()
+    await bench.clock.settle()
+    expect((await ada.list()).items).toHaveLength(1)
+    expect(await failures(bench, id)).toEqual([['retry', 'INVALID_STATE']])
+  })
+
+  test('by hand counts as one too', async () => {
+    const { ada, bench, type, work } = await started(() => [])
+    const { id } = await ada.submit(type, 1)
+    work.run().finish()
+    await bench.clock.settle()
+    expect(await ada.retry(id)).toMatchObject({ retryOf: id, retries: 1 })
+  })
+})
+
+describe('other jobs', () => {
+  test('of a type that the engine does not know cannot follow: the log tells, and the end stands', async () => {
+    const unknown = defineJob({ type: 'nowhere', execute: () => {} })
+    const { ada, bench, type, work } = await started(() => [{ kind: 'submit', job: unknown }])
+    const { id } = await ada.submit(type, 1)
+    work.run().finish('x')
+    await bench.clock.settle()
+    expect(await ada.get(id)).toMatchObject({ outcome: 'success' })
+    expect(await failures(bench, id)).toEqual([['submit', 'UNKNOWN_TYPE']])
+  })
+
+  test('run one after the other, and see what the first one gave', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const after = defineJob({ type: 'after', input: z.object({ of: z.number() }), execute: work.execute })
+    const first = defineJob({
+      type: 'first',
+      execute: work.execute,
+      followUp: ({ output, outcome }) =>
+        outcome === 'success' ? [{ kind: 'submit', job: after, input: { of: output }, pipeline: 'p' }] : [],
+    })
+    const { ada } = await bench.start({ jobs: [first, after] })
+    await ada.submit(first, 1)
+    work.run().finish(42)
+    await bench.clock.advance(1)
+    const [job] = (await ada.list({ type: 'after' })).items
+    expect(job).toMatchObject({
+      type: 'after',
+      input: { of: 42 },
+      trigger: 'dependency',
+      createdBy: 'ada',
+      pipeline: 'p',
+    })
+    expect(job).toMatchObject({ status: 'running' })
+    const failed = await ada.submit(first, 1)
+    work.run().finish('no number')
+    await bench.clock.settle()
+    expect(await failures(bench, failed.id)).toEqual([['submit', 'INVALID_INPUT']])
+  })
+})
+
+describe('pipelines', () => {
+  async function provisioning() {
+    const bench = new Bench()
+    const work = new Work()
+    const run = defineJob({ type: 'run', execute: work.execute })
+    const config = defineJob({
+      type: 'config',
+      execute: work.execute,
+      followUp: ({ pipeline = '', outcome }) => [
+        outcome === 'success'
+          ? { kind: 'resume', pipeline }
+          : { kind: 'pause', pipeline, reason: 'its configuration failed' },
+      ],
+    })
+    const upstream = defineJob({
+      type: 'upstream',
+      execute: work.execute,
+      followUp: ({ outcome }) => (outcome === 'success' ? [{ kind: 'run', pipeline: 'p', labels: { by: 'up' } }] : []),
+    })
+    const jobs = [run, config, upstream]
+    const host = await bench.start({ jobs })
+    await host.bob.pipelines.define({ id: 'p', job: run, input: 'stored', priority: 2 })
+    return { bench, work, run, config, upstream, jobs, ...host }
+  }
+
+  test('a dependent pipeline runs with the end of what it depends on; its run is its owner’s', async () => {
+    const { ada, bob, bench, work, upstream } = await provisioning()
+    await ada.submit(upstream, 1)
+    work.run().finish()
+    await bench.clock.advance(1)
+    const [run] = (await bob.list()).items
+    expect(run).toMatchObject({
+      pipeline: 'p',
+      trigger: 'dependency',
+      createdBy: 'bob',
+      input: 'stored',
+      priority: 2,
+      labels: { by: 'up' },
+      status: 'running',
+    })
+  })
+
+  test('a dependent run waits while the pipeline runs, and is not lost', async () => {
+    const { ada, bob, bench, work, upstream, jobs, crash } = await provisioning()
+    await ada.submit(upstream, 1)
+    await bob.pipelines.run('p')
+    work.run(0).finish()
+    await bench.clock.settle()
+    await crash()
+    const next = await bench.start({ jobs })
+    await bench.clock.settle()
+    expect((await next.bob.list({ phase: 'waiting' })).items).toMatchObject([{ trigger: 'dependency' }])
+    work.run().finish()
+    await bench.clock.settle()
+    expect((await next.bob.list({ phase: 'waiting' })).items).toEqual([])
+    expect(work.run().context.input).toBe('stored')
+  })
+
+  test('provisioning pauses a pipeline and lets it go, in the unit of its job’s end', async () => {
+    const { bob, bench, work, config } = await provisioning()
+    await bob.pipelines.pause('p', 'provisioning')
+    await bob.submit(config, 1, { pipeline: 'p' })
+    expect(await codeOf(bob.pipelines.run('p'))).toBe('INVALID_STATE')
+    work.run().fail(new Error('no'))
+    await bench.clock.settle()
+    expect(await bob.pipelines.get('p')).toMatchObject({ paused: 'its configuration failed' })
+    await bob.submit(config, 1, { pipeline: 'p' })
+    work.run().finish()
+    await bench.clock.settle()
+    expect(await bob.pipelines.get('p')).not.toHaveProperty('paused')
+    expect(await bob.pipelines.run('p')).toMatchObject({ status: 'running' })
+  })
+
+  test('one that is paused or gone is not run, and the end stands', async () => {
+    const { ada, bob, bench, work, upstream } = await provisioning()
+    await bob.pipelines.pause('p', 'x')
+    const first = await ada.submit(upstream, 1)
+    work.run().finish()
+    await bench.clock.settle()
+    await bob.pipelines.delete('p')
+    const second = await ada.submit(upstream, 1)
+    work.run().finish()
+    await bench.clock.settle()
+    expect(await failures(bench, first.id)).toEqual([['run', 'INVALID_STATE']])
+    expect(await failures(bench, second.id)).toEqual([['run', 'PIPELINE_NOT_FOUND']])
+    expect((await bob.list()).items).toEqual([])
+  })
+
+  test('a pipeline that changes while an end is written is read again', async () => {
+    const { ada, bob, bench, work, upstream, jobs, faults } = await provisioning()
+    const other = await bench.start({ jobs })
+    await ada.submit(upstream, 1)
+    let isRead = () => {}
+    faults.plan('pipeline', new Promise((resolve) => (isRead = resolve)))
+    work.run().finish()
+    await bench.clock.settle()
+    await other.bob.pipelines.pause('p', 'meanwhile')
+    isRead()
+    await bench.clock.settle()
+    expect((await bob.list()).items).toEqual([])
+    expect((await ada.list()).items).toMatchObject([{ outcome: 'success' }])
+  })
+})
+
+describe('what cannot follow', () => {
+  test.each([
+    [
+      'a throw',
+      () => {
+        throw new Error('broken')
+      },
+    ],
+    ['no list', () => 'retry'],
+    ['an unknown kind', () => [{ kind: 'explode' }]],
+    ['a promise', () => Promise.resolve([])],
+  ])('%s is told in the job’s log, and its end stands', async (_, followUp) => {
+    const { ada, bench, type, work } = await started(followUp as () => readonly FollowUp[])
+    const { id } = await ada.submit(type, 1)
+    work.run().finish('done')
+    await bench.clock.settle()
+    expect(await ada.get(id)).toMatchObject({ outcome: 'success', output: 'done' })
+    expect(await failures(bench, id)).toHaveLength(1)
+  })
+
+  test('of several, those that can follow do', async () => {
+    const { ada, bench, type, work } = await started(({ retries }) =>
+      retries > 0 ? [] : [{ kind: 'run', pipeline: 'none' }, { kind: 'retry' }, { kind: 'resume', pipeline: 'none' }],
+    )
+    const { id } = await ada.submit(type, 1)
+    work.run().finish()
+    await bench.clock.settle()
+    expect(await failures(bench, id)).toEqual([
+      ['run', 'PIPELINE_NOT_FOUND'],
+      ['resume', 'PIPELINE_NOT_FOUND'],
+    ])
+    expect((await ada.list()).items).toHaveLength(2)
+  })
+
+  test('nothing follows a job that was deleted', async () => {
+    const { ada, bench, type, work } = await started(() => [{ kind: 'retry' }])
+    const { id } = await ada.submit(type, 1)
+    await ada.delete(id)
+    work.run().finish()
+    await bench.clock.settle()
+    expect((await ada.list()).items).toEqual([])
+  })
+
+  test('a job that ends as it begins, and asks for itself without end, is bounded', async () => {
+    const bench = new Bench()
+    const machine = createMachine({ initial: 'done', states: { done: { type: 'final' } } })
+    const type = defineJob({ type: 'instant', lifecycle: machine, followUp: () => [{ kind: 'retry' }] })
+    const { ada } = await bench.start({ jobs: [type] })
+    const first = await ada.submit(type, undefined)
+    await bench.clock.settle()
+    expect(first).toMatchObject({ outcome: 'success' })
+    const events = (await bench.log()).flatMap((row) => row.events)
+    expect(events.filter((event) => event.type === 'job.followUpFailed')).toHaveLength(1)
+    expect(events.filter((event) => event.type === 'job.created').length).toBeLessThan(110)
+  })
+
+  test('a job that its first claim ends is followed too', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const machine = createMachine({
+      initial: 'on',
+      states: { on: { invoke: { src: 'work' }, on: { 'task.started': 'off' } }, off: { type: 'final' } },
+    })
+    const type = defineJob({
+      type: 'brief',
+      lifecycle: machine.provide({ actors: { work: fromPromise(async () => {}) } }),
+      followUp: ({ retries }) => (retries === 0 ? [{ kind: 'retry' }] : []),
+    })
+    const { ada } = await bench.start({ jobs: [type] })
+    await ada.submit(type, undefined)
+    await bench.clock.settle()
+    expect((await ada.list()).items.map(({ phase, retries = 0 }) => [phase, retries]).sort()).toEqual([
+      ['settled', 0],
+      ['settled', 1],
+    ])
+    expect(work.runs).toEqual([])
+  })
+
+  test('I2 an end that could not be written is tried again, and followed once', async () => {
+    const { ada, bench, type, work, faults } = await started(twice)
+    await ada.submit(type, 1)
+    faults.plan('commit', 'refused', 'unsent', 'unheard')
+    work.run().fail(new Error('no'))
+    await bench.clock.advance(5_000)
+    expect((await ada.list()).items).toHaveLength(2)
+    expect(work.runs).toHaveLength(2)
+  })
+})

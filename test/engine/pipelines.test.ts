@@ -1,0 +1,272 @@
+import { defineJob, type PipelineOptions, type Policy, type SessionPrincipal } from 'jobchart'
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { Bench, codeOf, errorOf, shownError, Work } from './bench.ts'
+
+/** A type whose runs a test ends, and two editors of one tenant. */
+async function started() {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'elt', input: z.object({ day: z.string() }), execute: work.execute })
+  const host = await bench.start({ jobs: [type] })
+  return { bench, work, type, ...host, nightly: { id: 'nightly', job: type, input: { day: 'monday' } } as const }
+}
+
+describe('defining', () => {
+  test('stores a pipeline with its defaults, read back by every engine', async () => {
+    const { ada, bench, type, nightly } = await started()
+    const at = new Date(bench.clock.now()).toISOString()
+    const pipeline = {
+      id: 'nightly',
+      tenant: 'default',
+      createdBy: 'ada',
+      type: 'elt',
+      input: { day: 'monday' },
+      overlap: 'reject',
+      priority: 0,
+      labels: {},
+      createdAt: at,
+      updatedAt: at,
+    }
+    expect(await ada.pipelines.define(nightly)).toEqual(pipeline)
+    const other = await bench.start({ jobs: [type] })
+    expect(await other.ada.pipelines.get('nightly')).toEqual(pipeline)
+    expect(await other.ada.pipelines.list()).toEqual({ items: [pipeline] })
+  })
+
+  test('again changes it, keeps its owner and its birthday, and writes nothing where nothing changed', async () => {
+    const { ada, bench, faults, nightly } = await started()
+    const first = await ada.pipelines.define(nightly)
+    await bench.clock.advance(1_000)
+    const commits = faults.calls('commit')
+    expect(await ada.pipelines.define({ ...nightly, labels: {} })).toEqual(first)
+    expect(faults.calls('commit')).toBe(commits)
+    const next = await ada.pipelines.define({ ...nightly, priority: 3, overlap: 'queue', labels: { team: 'data' } })
+    expect(next).toMatchObject({ priority: 3, overlap: 'queue', createdAt: first.createdAt, createdBy: 'ada' })
+    expect(next.updatedAt).toBe(new Date(bench.clock.now()).toISOString())
+  })
+
+  test('what does not fit is refused and stores nothing', async () => {
+    const { ada, nightly, bench } = await started()
+    const stranger = defineJob({ type: 'stranger', execute: () => {} })
+    const wrong: readonly (readonly [object, string])[] = [
+      [{ id: '' }, 'INVALID_INPUT'],
+      [{ id: 7 }, 'INVALID_INPUT'],
+      [{ job: 'elt' }, 'INVALID_INPUT'],
+      [{ job: stranger, input: undefined }, 'UNKNOWN_TYPE'],
+      [{ input: { day: 7 } }, 'INVALID_INPUT'],
+      [{ overlap: 'skip' }, 'INVALID_INPUT'],
+      [{ priority: 0.5 }, 'INVALID_INPUT'],
+      [{ labels: { a: 1 } }, 'INVALID_INPUT'],
+      [{ schedule: { cron: '* * * * *' } }, 'INVALID_INPUT'],
+    ]
+    for (const [change, code] of wrong) {
+      const options = { ...nightly, ...change } as unknown as PipelineOptions
+      expect([change, await codeOf(ada.pipelines.define(options))]).toEqual([change, code])
+    }
+    expect((await (await bench.probe()).pipelines({ scopes: [{}] }, { limit: 9 })).length).toBe(0)
+  })
+
+  test('by two engines at once gives one pipeline, and both answer', async () => {
+    const { ada, bench, type, nightly } = await started()
+    const other = await bench.start({ jobs: [type] })
+    await Promise.all([ada.pipelines.define(nightly), other.ada.pipelines.define({ ...nightly, priority: 5 })])
+    expect((await ada.pipelines.list()).items).toHaveLength(1)
+  })
+
+  test('whose answer was lost is found done', async () => {
+    const { ada, faults, nightly } = await started()
+    faults.plan('commit', 'unheard')
+    expect(await ada.pipelines.define(nightly)).toMatchObject({ id: 'nightly' })
+    faults.plan('commit', 'unheard')
+    expect(await ada.pipelines.pause('nightly', 'it rains')).toMatchObject({ paused: 'it rains' })
+    faults.plan('commit', 'unheard')
+    await ada.pipelines.delete('nightly')
+    expect(await codeOf(ada.pipelines.get('nightly'))).toBe('PIPELINE_NOT_FOUND')
+  })
+})
+
+describe('running', () => {
+  test('submits a job of its type, input, priority and labels, whose creator is who ran it', async () => {
+    const { ada, admin, nightly, work } = await started()
+    await ada.pipelines.define({ ...nightly, priority: 4, labels: { team: 'data', kind: 'full' } })
+    const run = await admin.pipelines.run('nightly', { labels: { kind: 'test' } })
+    expect(run).toMatchObject({
+      type: 'elt',
+      pipeline: 'nightly',
+      createdBy: 'root',
+      trigger: 'manual',
+      input: { day: 'monday' },
+      priority: 4,
+      labels: { team: 'data', kind: 'test' },
+    })
+    expect(work.run().context.input).toEqual({ day: 'monday' })
+  })
+
+  test('follows the overlap rule of the pipeline, and that of the call before it', async () => {
+    const { ada, nightly, work, bench } = await started()
+    await ada.pipelines.define(nightly)
+    const first = await ada.pipelines.run('nightly')
+    expect(await codeOf(ada.pipelines.run('nightly'))).toBe('ALREADY_RUNNING')
+    expect(await ada.pipelines.run('nightly', { overlap: 'queue' })).toMatchObject({ phase: 'waiting' })
+    await ada.pipelines.define({ ...nightly, overlap: 'queue' })
+    expect(await ada.pipelines.run('nightly')).toMatchObject({ phase: 'waiting' })
+    work.run().finish()
+    await bench.clock.settle()
+    expect(await ada.get(first.id)).toMatchObject({ phase: 'settled' })
+    expect(work.runs).toHaveLength(2)
+  })
+
+  test('takes an input, a time and an idempotency key of its own', async () => {
+    const { ada, nightly, bench } = await started()
+    await ada.pipelines.define(nightly)
+    const startAt = bench.clock.now() + 5_000
+    const options = { input: { day: 'sunday' }, startAt, idempotencyKey: 'k' }
+    const run = await ada.pipelines.run('nightly', options)
+    expect(run).toMatchObject({ phase: 'waiting', input: { day: 'sunday' } })
+    expect(await ada.pipelines.run('nightly', options)).toMatchObject({ id: run.id })
+    expect(await codeOf(ada.pipelines.run('nightly', { ...options, input: { day: 'x' } }))).toBe('INVALID_INPUT')
+    expect(await codeOf(ada.pipelines.run('nightly', { input: { day: 5 } }))).toBe('INVALID_INPUT')
+    expect(await codeOf(ada.pipelines.run('nightly', { speed: 'fast' } as object))).toBe('INVALID_INPUT')
+  })
+
+  test('is refused while paused, with the reason, and a pause meets no run in the middle', async () => {
+    const { ada, bench, type, nightly, faults } = await started()
+    const other = await bench.start({ jobs: [type] })
+    await ada.pipelines.define(nightly)
+    await ada.pipelines.pause('nightly', 'the source is down')
+    const refused = await errorOf(ada.pipelines.run('nightly'))
+    expect([refused.code, refused.message]).toEqual([
+      'INVALID_STATE',
+      'pipeline "nightly" is paused: the source is down',
+    ])
+    expect(await ada.pipelines.define(nightly)).toMatchObject({ paused: 'the source is down' })
+    expect(await ada.pipelines.resume('nightly')).not.toHaveProperty('paused')
+    // Paused by another engine after it was read here, and before the run is written.
+    let isRead = () => {}
+    faults.plan('pipeline', new Promise((resolve) => (isRead = resolve)))
+    const run = codeOf(ada.pipelines.run('nightly'))
+    await other.ada.pipelines.pause('nightly', 'again')
+    isRead()
+    await bench.clock.settle()
+    expect(await run).toBe('INVALID_STATE')
+    expect((await ada.list()).items).toEqual([])
+  })
+
+  test('its jobs outlive it', async () => {
+    const { ada, nightly, work, bench } = await started()
+    await ada.pipelines.define(nightly)
+    const run = await ada.pipelines.run('nightly')
+    await ada.pipelines.delete('nightly')
+    expect(await codeOf(ada.pipelines.run('nightly'))).toBe('PIPELINE_NOT_FOUND')
+    expect((await ada.pipelines.list()).items).toEqual([])
+    work.run().finish()
+    await bench.clock.settle()
+    expect(await ada.get(run.id)).toMatchObject({ pipeline: 'nightly', outcome: 'success' })
+  })
+
+  test('of a type that this engine does not know is refused by name', async () => {
+    const { ada, bench, nightly } = await started()
+    await ada.pipelines.define(nightly)
+    const other = await bench.start({ jobs: [defineJob({ type: 'other', execute: () => {} })] })
+    expect(await codeOf(other.ada.pipelines.run('nightly'))).toBe('UNKNOWN_TYPE')
+  })
+})
+
+describe('rights', () => {
+  const verbs = {
+    get: (who, id) => who.get(id),
+    run: (who, id) => who.run(id),
+    pause: (who, id) => who.pause(id, 'x'),
+    resume: (who, id) => who.resume(id),
+    delete: (who, id) => who.delete(id),
+  } as const satisfies {
+    readonly [verb: string]: (
+      who: Awaited<ReturnType<typeof started>>['ada']['pipelines'],
+      id: string,
+    ) => Promise<unknown>
+  }
+  const strangers: readonly SessionPrincipal[] = [
+    { id: 'bob', role: 'editor' },
+    { id: 'root', tenant: 'acme', role: 'admin' },
+    { id: 'ada', tenant: 'acme', role: 'editor' },
+    { id: 'ada' },
+  ]
+
+  test.each(Object.entries(verbs))('I52 a hidden pipeline and none are answered alike by %s', async (_, call) => {
+    const { ada, engine, nightly } = await started()
+    await ada.pipelines.define(nightly)
+    for (const who of strangers) {
+      const { pipelines } = engine.as(who)
+      const absent = shownError(await errorOf(call(pipelines, 'none')), 'none')
+      expect(shownError(await errorOf(call(pipelines, 'nightly')), 'nightly')).toBe(absent)
+    }
+    expect(await ada.pipelines.get('nightly')).not.toHaveProperty('paused')
+    for (const hostile of [undefined, null, 7, {}, '__proto__', '']) {
+      expect(await codeOf(call(ada.pipelines, hostile as string))).toBe('PIPELINE_NOT_FOUND')
+    }
+  })
+
+  test('an admin sees and runs a colleague’s pipeline, and changes nothing of it', async () => {
+    const { ada, admin, bob, nightly } = await started()
+    await ada.pipelines.define(nightly)
+    expect((await admin.pipelines.list()).items).toHaveLength(1)
+    expect((await bob.pipelines.list()).items).toEqual([])
+    expect(await codeOf(admin.pipelines.run('nightly'))).toBe('ok')
+    expect(await codeOf(admin.pipelines.define({ ...nightly, priority: 9 }))).toBe('FORBIDDEN')
+    for (const verb of ['pause', 'resume', 'delete'] as const) {
+      expect(await codeOf(verbs[verb](admin.pipelines, 'nightly'))).toBe('FORBIDDEN')
+    }
+    expect(await ada.pipelines.get('nightly')).toMatchObject({ priority: 0 })
+  })
+
+  test('I52 an id that is another’s cannot be chosen, and nothing more is said', async () => {
+    const { ada, bob, nightly } = await started()
+    await ada.pipelines.define(nightly)
+    const refused = await errorOf(bob.pipelines.define({ ...nightly, input: { day: 'friday' } }))
+    expect([refused.code, refused.message]).toEqual([
+      'INVALID_INPUT',
+      'the id "nightly" cannot be used; choose another',
+    ])
+    expect(await ada.pipelines.get('nightly')).toMatchObject({ createdBy: 'ada', input: { day: 'monday' } })
+  })
+
+  test('tenants share no pipeline, and a list of many pages shows each once', async () => {
+    const { engine, nightly } = await started()
+    const sessions = ['one', 'two'].map((tenant) => engine.as({ id: 'ada', role: 'editor', tenant }))
+    for (const [index, { pipelines }] of sessions.entries()) {
+      for (const id of ['c', 'a', 'b']) await pipelines.define({ ...nightly, id, priority: index })
+    }
+    for (const [index, { pipelines }] of sessions.entries()) {
+      const seen: string[] = []
+      for (let cursor: string | undefined; ; ) {
+        const page = await pipelines.list({ limit: 1, ...(cursor === undefined ? {} : { cursor }) })
+        seen.push(...page.items.map(({ id, priority }) => `${id}${priority}`))
+        cursor = page.nextCursor
+        if (cursor === undefined) break
+      }
+      expect(seen).toEqual([`a${index}`, `b${index}`, `c${index}`])
+    }
+    const { nextCursor = '' } = (await sessions[0]?.pipelines.list({ limit: 1 })) ?? {}
+    expect(await codeOf(sessions[1]?.pipelines.list({ cursor: nextCursor }) ?? Promise.resolve())).toBe('INVALID_INPUT')
+  })
+
+  test('the engine’s own session defines for others, and a policy may hide an input', async () => {
+    const bench = new Bench()
+    const type = defineJob({ type: 'elt', execute: () => {} })
+    const policy: Policy = {
+      authorize: (_, action) => (action === 'submit' ? 'deny' : { redact: ['input'] }),
+      scope: ({ tenant }) => [{ tenant }],
+    }
+    const { engine } = await bench.start({ jobs: [type], policy })
+    await engine.system.pipelines.define({ id: 'p', job: type, input: 'secret', tenant: 'acme', owner: 'ada' })
+    const viewer = engine.as({ id: 'vera', tenant: 'acme' })
+    const [shown] = (await viewer.pipelines.list()).items
+    expect(shown).toMatchObject({ createdBy: 'ada', tenant: 'acme', redacted: expect.arrayContaining(['input']) })
+    expect(shown).not.toHaveProperty('input')
+    // Who may run it needs no right to submit what she likes, and is not shown what the run is given.
+    const run = await viewer.pipelines.run('p')
+    expect(run).not.toHaveProperty('input')
+    expect((await bench.row(run.id)).input).toBe('secret')
+  })
+})
