@@ -16,6 +16,8 @@ export interface Scenario {
   readonly script: Script
   /** For each key that was submitted under, where its job may end. */
   readonly ends: { readonly [key: string]: readonly string[] }
+  /** How many jobs there are in the end, where jobs follow each other. */
+  readonly total?: number
   /** Where a job may stay for as long as its client is gone. */
   readonly waits?: readonly string[]
   /** Its code runs on until a client says something. */

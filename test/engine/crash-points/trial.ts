@@ -63,6 +63,7 @@ class Trial {
     }
     await this.#check(Object.values(this.#scenario.ends).flat())
     await this.#checkEnds()
+    await this.#checkTotal()
     for (const life of this.#lives) if (!life.isDead) await life.stop(1_000)
     return { faults: [...new Set(this.#ledger.faults)], calls, how, ledger: this.#ledger }
   }
@@ -154,9 +155,17 @@ class Trial {
     }
   }
 
+  async #checkTotal(): Promise<void> {
+    const { total } = this.#scenario
+    const { length } = await this.#rows()
+    if (total !== undefined && total !== length) this.#fault(`I3 there are ${length} jobs, and should be ${total}`)
+  }
+
   // Something of it will still happen without anyone asking. A timer of a day is somebody's patience.
   #moves({ phase, tasks, timers, updatedAt }: Job): boolean {
     if (tasks.some((task) => !this.#isStill(task))) return true
+    // What follows another waits for its turn, and nobody has to come for it.
+    if (phase === 'waiting' && this.#scenario.total !== undefined) return true
     return phase !== 'settled' && timers.some(({ dueAt }) => dueAt - updatedAt < 3_600_000)
   }
 

@@ -22,6 +22,31 @@ const endless = (code: Code) =>
     }),
   })
 
+/** Fails, and is tried again, twice. */
+const stubborn = (code: Code) =>
+  defineJob({
+    type: 'stubborn',
+    execute: code.task(async () => {
+      await code.pause(100)
+      throw new Error('no')
+    }),
+    followUp: ({ outcome, retries }) => (outcome === 'failure' && retries < 2 ? [{ kind: 'retry' }] : []),
+  })
+
+/** Two jobs follow it: one in a pipeline, and one later. */
+const leading = (code: Code) => {
+  const follower = quick(code)
+  const lead = defineJob({
+    type: 'leading',
+    execute: code.task(async () => await code.pause(50)),
+    followUp: () => [
+      { kind: 'submit', job: follower, pipeline: 'p' },
+      { kind: 'submit', job: follower, delay: '700ms' },
+    ],
+  })
+  return [follower, lead]
+}
+
 const completed = { a: ['completed'], b: ['completed'] }
 
 export const waitingScenarios: readonly Scenario[] = [
@@ -57,5 +82,29 @@ export const waitingScenarios: readonly Scenario[] = [
     // The second one may never have been asked for.
     waits: ['running'],
     isPatient: true,
+  },
+  {
+    name: 'a run that fails and is tried again in its slot',
+    jobs: (code) => [stubborn(code), quick(code)],
+    script: async (life) => {
+      await life.submit('a', 'stubborn', { pipeline: 'p' })
+      await life.submit('b', 'quick', { pipeline: 'p', overlap: 'queue' })
+      await life.settled('a')
+      await life.settled('b')
+    },
+    ends: { a: ['failed'], b: ['completed'] },
+    total: 4,
+  },
+  {
+    name: 'two jobs that follow another',
+    jobs: leading,
+    script: async (life) => {
+      await life.submit('a', 'leading')
+      await life.submit('b', 'quick', { pipeline: 'p', overlap: 'queue' })
+      await life.settled('a')
+      await life.settled('b')
+    },
+    ends: completed,
+    total: 4,
   },
 ]
