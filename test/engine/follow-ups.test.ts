@@ -93,6 +93,23 @@ describe('another try', () => {
     expect(work.runs.map(({ context }) => context.input)).toEqual(['first', 'queued', 'first'])
   })
 
+  test('in a pipeline takes the slot also where a run comes to wait while it is decided', async () => {
+    const { ada, bench, type, work, faults } = await started(twice)
+    await ada.submit(type, 'first', { pipeline: 'p' })
+    let isAnswered = () => {}
+    faults.plan('nextWaiting', new Promise((resolve) => (isAnswered = resolve)))
+    work.run().fail(new Error('no'))
+    await bench.clock.settle()
+    await ada.submit(type, 'late', { pipeline: 'p', startAt: bench.clock.now() + 1, overlap: 'queue' })
+    await bench.clock.advance(1)
+    isAnswered()
+    await bench.clock.settle()
+    expect(work.runs.map(({ context }) => context.input)).toEqual(['first', 'first'])
+    work.run().finish()
+    await bench.clock.settle()
+    expect(work.run().context.input).toBe('late')
+  })
+
   test('may come later, and a restart does not change when', async () => {
     const { ada, bench, type, work, crash, jobs } = await started(({ outcome, retries }) =>
       outcome === 'failure' && retries < 1 ? [{ kind: 'retry', delay: '10s', input: 'other', priority: 7 }] : undefined,
@@ -258,6 +275,18 @@ describe('pipelines', () => {
     expect(await failures(bench, first.id)).toEqual([['run', 'INVALID_STATE']])
     expect(await failures(bench, second.id)).toEqual([['run', 'PIPELINE_NOT_FOUND']])
     expect((await bob.list()).items).toEqual([])
+  })
+
+  test('one that cannot be read keeps the end waiting, and is run with it', async () => {
+    const { ada, bob, bench, work, upstream, faults } = await provisioning()
+    const { id } = await ada.submit(upstream, 1)
+    faults.plan('pipeline', 'refused', 'unsent')
+    work.run().finish()
+    await bench.clock.settle()
+    expect(await ada.get(id)).toMatchObject({ status: 'running' })
+    await bench.clock.advance(2_000)
+    expect(await ada.get(id)).toMatchObject({ outcome: 'success' })
+    expect((await bob.list()).items).toMatchObject([{ pipeline: 'p', trigger: 'dependency' }])
   })
 
   test('a pipeline that changes while an end is written is read again', async () => {
