@@ -38,7 +38,9 @@ export { type QueueExecutorOptions, queueExecutor } from './defaults/queue-execu
 export { type RolePolicyOptions, rolePolicy } from './defaults/role-policy.ts'
 export { systemClock } from './defaults/system-clock.ts'
 export type { Engine, SessionPrincipal, StopOptions } from './engine/engine.ts'
+export type { Health, OnHealth } from './engine/health.ts'
 export type { EngineOptions } from './engine/options.ts'
+export type { OnListenerError } from './engine/publisher.ts'
 export type { CallOptions, Pipelines, Session } from './engine/session.ts'
 export type { CancelOptions, SendOptions, SubmitOptions } from './engine/verbs/jobs.ts'
 export type {

@@ -9,6 +9,7 @@ import type { StorageConnection } from '../port/storage.ts'
 import type { Alarm } from './alarm.ts'
 import type { GroupCommit } from './commit.ts'
 import type { Dispatcher } from './dispatcher.ts'
+import type { HealthWatch } from './health.ts'
 import type { Settings } from './options.ts'
 import type { Publisher } from './publisher.ts'
 
@@ -23,6 +24,7 @@ export interface Core {
   readonly storage: StorageConnection
   readonly group: GroupCommit
   readonly publisher: Publisher
+  readonly health: HealthWatch
   readonly dispatcher: Dispatcher
   readonly alarm: Alarm
   /** Aborted when the engine stops: whoever waits gives up. */

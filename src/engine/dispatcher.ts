@@ -7,6 +7,7 @@ import { advance, type Change, dispatch } from './advance.ts'
 import { Attempt } from './attempt.ts'
 import { ClaimRound } from './claim-round.ts'
 import { type Core, ENGINE } from './core.ts'
+import { isStorageFailure } from './health.ts'
 import { pause, STORAGE_RETRY_MS } from './pause.ts'
 
 /** Tasks claimed in one transaction at most, so that a large executor does not hold the store's lock for long. */
@@ -65,6 +66,11 @@ export class Dispatcher {
   /** Attempts whose end has not been reported, without leaked ones. */
   get attempts(): readonly Attempt[] {
     return [...this.#attempts.values()].filter((attempt) => !this.#void.has(attempt))
+  }
+
+  /** In-process functions that were given up and have not returned. */
+  get leaked(): number {
+    return this.#void.size
   }
 
   /** Takes a place for a task that is about to be claimed. */
@@ -139,9 +145,10 @@ export class Dispatcher {
    * what it does not hold, and wakes whoever waits.
    */
   async reconcile(): Promise<void> {
-    this.#refused.clear()
-    if (!this.#mustReconcile) return
     const core = this.#core()
+    // After a failure those behind the refused go first: one whose reads fail again and again would keep them waiting.
+    if (!core.health.isDegraded) this.#refused.clear()
+    if (!this.#mustReconcile) return
     this.#ended.clear()
     const held = await core.storage.held(core.instance)
     for (const job of held) {
@@ -238,8 +245,9 @@ export class Dispatcher {
   }
 
   #room(executor: string): number {
-    const { settings, executors } = this.#core()
-    if (!this.#isOpen || !settings.work || this.#void.size >= settings.maxLeaked) return 0
+    const { settings, executors, health } = this.#core()
+    // What is claimed while the storage fails could be lost without a trace of why.
+    if (!this.#isOpen || !settings.work || health.isDegraded || this.#void.size >= settings.maxLeaked) return 0
     return roomOf(executors.get(executor)) - (this.#reserved.get(executor) ?? 0)
   }
 
@@ -334,8 +342,7 @@ async function startSafely(executor: Executor, work: Work): Promise<TaskEnd> {
 
 // Whatever is no error of the storage is an answer: asking again would give the same.
 function isFinal(error: unknown): boolean {
-  if (!(error instanceof JobchartError)) return false
-  return error.code !== 'STORAGE_UNAVAILABLE' && error.code !== 'OUTCOME_UNKNOWN'
+  return !isStorageFailure(error)
 }
 
 function routesOf({ types }: Core, executor: string): readonly Route[] {

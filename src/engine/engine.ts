@@ -10,7 +10,9 @@ import { GroupCommit } from './commit.ts'
 import { type Core, TypeRegistry } from './core.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { guardedStorage } from './guarded-storage.ts'
+import { type Health, HealthReport, HealthWatch } from './health.ts'
 import { type EngineOptions, parseSettings, principalSchema, type Settings } from './options.ts'
+import { pause } from './pause.ts'
 import { Publisher } from './publisher.ts'
 import { Recovery } from './recovery.ts'
 import { createSession, type Session } from './session.ts'
@@ -48,6 +50,7 @@ export class Engine implements AsyncDisposable {
   readonly #types: TypeRegistry
   /** Listeners outlive a stop, so they are the engine's and not the core's. */
   readonly #listeners: Publisher
+  readonly #health: HealthReport
   #running: Running | undefined
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
@@ -58,6 +61,12 @@ export class Engine implements AsyncDisposable {
     this.#settings = parseSettings(options)
     this.#types = new TypeRegistry(options.jobs)
     this.#listeners = new Publisher(options.onListenerError ?? (() => {}))
+    const { onHealth = () => {} } = options
+    this.#health = new HealthReport(
+      options.clock,
+      () => this.#counts(),
+      (health) => this.#listeners.call(onHealth, health),
+    )
   }
 
   /** Starts it, or starts it again after a stop: opens the storage, and takes back what dead engines held. */
@@ -100,6 +109,11 @@ export class Engine implements AsyncDisposable {
     return this.#listeners.on(type, listener)
   }
 
+  /** How it does: whether its storage works, since when, and what runs here. */
+  get health(): Health {
+    return this.#health.health
+  }
+
   /** The ids of the jobs of which this engine is running some work now. */
   running(): readonly string[] {
     const attempts = this.#running?.core.dispatcher.attempts ?? []
@@ -115,7 +129,8 @@ export class Engine implements AsyncDisposable {
       core.dispatcher.claimSoon()
       await new Promise<void>((resume) => core.clock.turn(resume))
       if (core.stopped.aborted) return
-      if (!core.dispatcher.isIdle) await core.dispatcher.nextChange()
+      if (core.health.isDegraded) await pause(core, core.settings.sweepMs)
+      else if (!core.dispatcher.isIdle) await core.dispatcher.nextChange()
       else if (core.group.isIdle) return
     }
   }
@@ -140,6 +155,7 @@ export class Engine implements AsyncDisposable {
       // Also where the storage could not be closed: nothing of this run is used again.
       this.#running = undefined
       this.#starting = undefined
+      this.#health.set('stopped')
     }
   }
 
@@ -148,7 +164,14 @@ export class Engine implements AsyncDisposable {
   }
 
   async #start(): Promise<void> {
-    this.#running = await Running.start(this.#options, this.#settings, this.#types, this.#listeners)
+    const own = { settings: this.#settings, types: this.#types, publisher: this.#listeners }
+    this.#running = await Running.start(this.#options, own, this.#health)
+    this.#core().health.begin()
+  }
+
+  #counts(): Pick<Health, 'running' | 'leaked'> {
+    const { attempts = [], leaked = 0 } = this.#running?.core.dispatcher ?? {}
+    return { running: attempts.length, leaked }
   }
 
   #core(): Core {
@@ -164,13 +187,14 @@ export class Engine implements AsyncDisposable {
 /** Turns of the loop that a stop waits for the last commit. */
 const FLUSH_TURNS_MAX = 1_000
 
-interface Parts {
-  readonly settings: Settings
-  readonly types: TypeRegistry
-  readonly publisher: Publisher
+/** What an engine keeps over its starts. */
+type Own = Pick<Core, 'settings' | 'types' | 'publisher'>
+
+interface Parts extends Own {
   readonly clock: SteadyClock
   readonly instance: string
   readonly storage: StorageConnection
+  readonly health: HealthWatch
 }
 
 /** One run of an engine, from a start to a stop. */
@@ -188,17 +212,13 @@ class Running {
     this.#stopped = stopped
   }
 
-  static async start(
-    options: EngineOptions,
-    settings: Settings,
-    types: TypeRegistry,
-    publisher: Publisher,
-  ): Promise<Running> {
+  static async start(options: EngineOptions, own: Own, report: HealthReport): Promise<Running> {
     const clock = new SteadyClock(options.clock)
     const instance = v4({ random: clock.randomBytes(16) })
-    const storage = guardedStorage(await options.storage.open({ clock, instance }))
+    const health = new HealthWatch(clock, own.settings.sweepMs, report)
+    const storage = guardedStorage(await options.storage.open({ clock, instance }), health)
     try {
-      const running = Running.#join(options, { settings, types, publisher, clock, instance, storage })
+      const running = Running.#join(options, { ...own, clock, instance, storage, health })
       await running.#begin()
       return running
     } catch (error) {
@@ -208,19 +228,14 @@ class Running {
   }
 
   static #join(options: EngineOptions, parts: Parts): Running {
-    const { clock, instance, storage, settings, types, publisher } = parts
+    const { clock, instance, storage } = parts
     const { policy } = options
     const stopped = new AbortController()
     const core: Core = {
-      instance,
-      settings,
-      clock,
+      ...parts,
       policy,
       executors: new Map(Object.entries(options.executors)),
-      types,
-      storage,
       group: new GroupCommit(clock, storage, instance),
-      publisher,
       dispatcher: new Dispatcher(() => core),
       alarm: new Alarm(clock, () => {
         core.dispatcher.claimSoon()
@@ -230,6 +245,7 @@ class Running {
       }),
       stopped: stopped.signal,
     }
+    parts.health.onRecovery(() => core.dispatcher.claimSoon())
     return new Running(core, clock, stopped)
   }
 
@@ -255,6 +271,7 @@ class Running {
 
   #end(): void {
     this.#stopped.abort()
+    this.core.health.end()
     for (const cancel of this.#loops) cancel()
     this.core.alarm.stop()
   }
@@ -307,11 +324,16 @@ class Running {
 
   async #sweep(): Promise<void> {
     const { core } = this
+    const { health, storage, dispatcher } = core
+    // Asks a storage that failed whether it works again; a sweep that could write nothing is not made.
+    if (health.isDegraded) await storage.beat()
+    const { failures } = health
     await this.#recovery.run(core)
     await fireDue(core)
     await admitWaiting(core)
-    await core.dispatcher.reconcile()
-    core.dispatcher.claimSoon()
+    await dispatcher.reconcile()
+    health.swept(failures)
+    dispatcher.claimSoon()
   }
 
   // One run at a time, each a pause after the last; an error is the storage's, and the next run tries again.

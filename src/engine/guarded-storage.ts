@@ -1,21 +1,34 @@
 import { JobchartError } from '../model/error.ts'
 import type { StorageConnection } from '../port/storage.ts'
+import type { HealthWatch } from './health.ts'
 
-/** A storage whose reads fail with a typed error, whatever its driver throws. What a write's error means is not ours to say. */
-export function guardedStorage(storage: StorageConnection): StorageConnection {
-  const read =
-    <Args extends readonly unknown[], Result>(run: (...args: Args) => Promise<Result>) =>
+/**
+ * A storage whose calls are watched, and whose reads fail with a typed error, whatever its driver throws. What the error
+ * of a commit or a claim means is not ours to say.
+ */
+export function guardedStorage(storage: StorageConnection, health: HealthWatch): StorageConnection {
+  const watched =
+    <Args extends readonly unknown[], Result>(call: 'read' | 'write', run: (...args: Args) => Promise<Result>) =>
     async (...args: Args): Promise<Result> => {
       try {
         return await run(...args)
       } catch (error) {
-        if (error instanceof JobchartError) throw error
-        throw new JobchartError('STORAGE_UNAVAILABLE', 'the storage could not be read', { cause: error })
+        health.failed(error, call)
+        throw error
       }
     }
+  const read = <Args extends readonly unknown[], Result>(run: (...args: Args) => Promise<Result>) =>
+    watched('read', typed(run))
+  const write = <Args extends readonly unknown[], Result>(run: (...args: Args) => Promise<Result>) =>
+    watched('write', typed(run))
   return {
-    commit: (units) => storage.commit(units),
-    claim: (query, limit, transition) => storage.claim(query, limit, transition),
+    commit: watched('write', async (units) => {
+      const results = await storage.commit(units)
+      if (results.some(({ status }) => status === 'applied')) health.wrote()
+      return results
+    }),
+    // One that finds nothing writes nothing, so it does not show that the storage can.
+    claim: watched('write', (query, limit, transition) => storage.claim(query, limit, transition)),
     // An id comes from whoever asks; what is no text names no job.
     get: read(async (id) => (typeof id === 'string' ? await storage.get(id) : undefined)),
     find: read((filter, page) => storage.find(filter, page)),
@@ -28,13 +41,34 @@ export function guardedStorage(storage: StorageConnection): StorageConnection {
     landed: read((units, sequence) => storage.landed(units, sequence)),
     events: read((query) => storage.events(query)),
     lastSequence: read(() => storage.lastSequence()),
-    changed: () => storage.changed(),
+    changed: () => {
+      try {
+        return storage.changed()
+      } catch (error) {
+        health.failed(error, 'read')
+        throw error
+      }
+    },
     logs: read((jobId, after, limit) => storage.logs(jobId, after, limit)),
     steps: read((jobId, entry) => storage.steps(jobId, entry)),
-    register: read((charts, mayReplace) => storage.register(charts, mayReplace)),
-    beat: read(() => storage.beat()),
+    register: write((charts, mayReplace) => storage.register(charts, mayReplace)),
+    beat: write(async () => {
+      await storage.beat()
+      health.wrote()
+    }),
     others: read(() => storage.others()),
-    forget: read((instance) => storage.forget(instance)),
+    forget: write((instance) => storage.forget(instance)),
     close: () => storage.close(),
+  }
+}
+
+function typed<Args extends readonly unknown[], Result>(run: (...args: Args) => Promise<Result>) {
+  return async (...args: Args): Promise<Result> => {
+    try {
+      return await run(...args)
+    } catch (error) {
+      if (error instanceof JobchartError) throw error
+      throw new JobchartError('STORAGE_UNAVAILABLE', 'the storage does not answer', { cause: error })
+    }
   }
 }

@@ -6,6 +6,7 @@ import type { Clock } from '../port/clock.ts'
 import type { Executor } from '../port/executor.ts'
 import type { Policy } from '../port/policy.ts'
 import type { Storage } from '../port/storage.ts'
+import type { OnHealth } from './health.ts'
 import type { OnListenerError } from './publisher.ts'
 
 /** How an engine is set up. */
@@ -23,6 +24,8 @@ export interface EngineOptions {
   readonly ids?: 'uuidv7' | 'uuidv4'
   /** Hears of listeners that throw or reject. Default: they are ignored. */
   readonly onListenerError?: OnListenerError
+  /** Hears when the engine starts, stops, is degraded and recovers: {@link Health}. */
+  readonly onHealth?: OnHealth
   /** How often what happens elsewhere is looked for. Default `'100ms'`. */
   readonly poll?: Duration
   /** How often what fell due, and who died, is looked for. Default `'1s'`. */

@@ -1,9 +1,10 @@
 import { EventEmitter } from 'eventemitter3'
 import { type EventRow, type EventType, type JobEvent, publicEvents } from '../model/event.ts'
 import type { StorageConnection } from '../port/storage.ts'
+import type { Health } from './health.ts'
 
-/** Hears of a listener of `engine.on` that threw or rejected. */
-export type OnListenerError = (error: unknown, event: JobEvent) => unknown
+/** Hears of a listener of `engine.on`, or of `onHealth`, that threw or rejected, and what it was told. */
+export type OnListenerError = (error: unknown, told: JobEvent | Health) => unknown
 
 /** Rows of the log read at once by the tail. */
 const TAIL_ROWS = 500
@@ -31,7 +32,7 @@ export class Publisher {
 
   /** Subscribes to one type of event; the function it returns ends that. */
   on<Type extends EventType>(type: Type, listener: (event: JobEvent<Type>) => unknown): () => void {
-    const isolated = (event: JobEvent) => this.#call(listener, event)
+    const isolated = (event: JobEvent) => this.call(listener, event)
     this.#emitter.on(type, isolated)
     return () => {
       this.#emitter.off(type, isolated)
@@ -81,20 +82,20 @@ export class Publisher {
     for (const wake of [...(this.#waiters.get(jobId) ?? [])]) wake()
   }
 
-  // A listener that throws, rejects or never resolves skips no other and changes no job (I42).
-  #call(listener: (event: never) => unknown, event: JobEvent): void {
+  /** Tells a listener: one that throws, rejects or never resolves skips no other and changes no job (I42). */
+  call(listener: (told: never) => unknown, told: JobEvent | Health): void {
     try {
-      // The emitter calls only the listeners of the event's own type.
-      const returned = listener(event as never)
-      Promise.resolve(returned).catch((error: unknown) => this.#report(error, event))
+      // The emitter calls only the listeners of the event's own type, and whoever tells of health its own.
+      const returned = listener(told as never)
+      Promise.resolve(returned).catch((error: unknown) => this.#report(error, told))
     } catch (error) {
-      this.#report(error, event)
+      this.#report(error, told)
     }
   }
 
-  #report(error: unknown, event: JobEvent): void {
+  #report(error: unknown, told: JobEvent | Health): void {
     try {
-      Promise.resolve(this.#onListenerError(error, event)).catch(() => {})
+      Promise.resolve(this.#onListenerError(error, told)).catch(() => {})
     } catch {
       // The last resort of a broken listener is itself broken; there is nobody left to tell.
     }

@@ -12,11 +12,15 @@ import { type Method, passing } from './passing-storage.ts'
  */
 type Fault = 'refused' | 'unsent' | 'unheard' | 'conflict' | Promise<void>
 
+/** The calls that change what is stored. */
+const WRITES: ReadonlySet<Method> = new Set(['commit', 'claim', 'beat', 'register', 'forget'])
+
 /** A storage between an engine and the real one, whose calls a test counts, spoils and cuts off. */
 export class FaultyStorage implements Storage {
   readonly #inner: Storage
   readonly #planned = new Map<Method, Fault[]>()
   readonly #calls = new Map<Method, number>()
+  #failing: 'read' | 'write' | undefined
   #connection: StorageConnection | undefined
   #isCut = false
   /** The connection that was opened last has been closed. */
@@ -35,8 +39,14 @@ export class FaultyStorage implements Storage {
     this.#planned.set(method, [...(this.#planned.get(method) ?? []), ...faults])
   }
 
+  /** From now on every such call is refused, and the others work: as on a full disk, or one that cannot be read. */
+  failing(calls: 'read' | 'write'): void {
+    this.#failing = calls
+  }
+
   /** Nothing goes wrong any more. */
   heal(): void {
+    this.#failing = undefined
     this.#planned.clear()
     this.isDown = false
     this.isMute = false
@@ -75,7 +85,9 @@ export class FaultyStorage implements Storage {
   async #pass<Result>(method: Method, run: () => Promise<Result>): Promise<Result> {
     this.#calls.set(method, this.calls(method) + 1)
     const fault = this.#planned.get(method)?.shift()
-    if (this.isDown || this.#isCut || fault === 'refused') throw new JobchartError('STORAGE_UNAVAILABLE', 'it is down')
+    const isFailing = this.#failing === (WRITES.has(method) ? 'write' : 'read')
+    if (this.isDown || this.#isCut || isFailing || fault === 'refused')
+      throw new JobchartError('STORAGE_UNAVAILABLE', 'it is down')
     if (fault === 'unsent') throw new Error('the connection broke')
     const result = await run()
     if (fault === 'unheard') throw new Error('the connection broke')

@@ -271,7 +271,7 @@ test('a task tells its chart what its events declare, and hears what is sent to 
   expect(await ada.get(id)).toMatchObject({ output: { refusal: 'INVALID_INPUT', message: 'GO_ON' } })
 })
 
-test('I36 a claim over relatives that fails keeps nothing behind it waiting, and is tried again by the next sweep', async () => {
+test('I36 a claim over relatives that fails keeps nothing behind it waiting longer than a sweep, and is tried again by another', async () => {
   const bench = new Bench()
   const work = new Work()
   const child = createMachine({
@@ -292,7 +292,9 @@ test('I36 a claim over relatives that fails keeps nothing behind it waiting, and
   faults.plan('get', ...new Array<'refused'>(20).fill('refused'))
   const worker = await bench.start({ jobs: [outer, plain] }, faults)
   await bench.clock.settle()
-  expect(worker.engine.running()).toEqual([behind.id])
+  expect([worker.engine.health.status, worker.engine.running()]).toEqual(['degraded', []])
+  await bench.clock.advance(1_000)
+  expect([worker.engine.health.status, worker.engine.running()]).toEqual(['ok', [behind.id]])
   expect(faults.calls('get')).toBe(1)
   faults.heal()
   expect(await front.ada.get(id)).toMatchObject({ status: 'aside' })
