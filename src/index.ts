@@ -11,7 +11,13 @@ const LIVE_MAX = 100_000
 type Ports = 'storage' | 'policy' | 'executors' | 'clock'
 
 /** {@link EngineOptions}, where what is absent has a default. */
-export type CreateEngineOptions = Omit<EngineOptions, Ports> & { readonly [Port in Ports]?: EngineOptions[Port] }
+export type CreateEngineOptions = Omit<EngineOptions, Ports> & { readonly [Port in Ports]?: EngineOptions[Port] } & {
+  /**
+   * How many tasks run at once in this engine on the default `queueExecutor()`; a whole number from 1. Default 10. An
+   * executor of your own says itself how many it takes.
+   */
+  readonly concurrency?: number
+}
 
 /**
  * Makes an engine and starts it: when it resolves, what dead engines held on the same storage has been taken back.
@@ -21,12 +27,16 @@ export type CreateEngineOptions = Omit<EngineOptions, Ports> & { readonly [Port 
  *
  * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work; `STORAGE_UNAVAILABLE` the storage cannot be opened.
  */
-export async function createEngine(options: CreateEngineOptions): Promise<Engine> {
+export async function createEngine({ concurrency = 10, ...options }: CreateEngineOptions): Promise<Engine> {
   const engine = new Engine({
     ...options,
     storage: options.storage ?? memoryStorage(),
     policy: options.policy ?? rolePolicy(),
-    executors: { default: queueExecutor(), live: queueExecutor({ concurrency: LIVE_MAX }), ...options.executors },
+    executors: {
+      default: queueExecutor({ concurrency }),
+      live: queueExecutor({ concurrency: LIVE_MAX }),
+      ...options.executors,
+    },
     clock: options.clock ?? systemClock(),
   })
   await engine.start()
@@ -68,6 +78,7 @@ export { type ErrorCode, type Issue, JobchartError, type JobError } from './mode
 export type { Actor, EventDetails, EventRow, EventType, JobEvent } from './model/event.ts'
 export type { EndedJob, FollowingJob, FollowUp, FollowUpOf } from './model/follow-up.ts'
 export type { Job, JobId, Outcome, Overlap, Phase, Timer, Trigger } from './model/job.ts'
+export type { LimitScope, TaskLimit, TaskLimits } from './model/limits.ts'
 export type { AnyLogic, LogicKind } from './model/logic.ts'
 export type { Migrated, MigratingJob, MigratingTimer } from './model/migration.ts'
 export type { Pipeline } from './model/pipeline.ts'
@@ -103,12 +114,14 @@ export type { Executor, Work } from './port/executor.ts'
 export type { Action, PipelineAction, Policy, Principal, Scope, Target, Verdict } from './port/policy.ts'
 export type {
   Claimed,
+  ClaimedWrite,
   ClaimQuery,
   ClaimTransition,
   EventQuery,
   JobFilter,
   JobPage,
   JobWrite,
+  KeyLimit,
   LogLine,
   NewLine,
   Note,

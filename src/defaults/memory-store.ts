@@ -3,6 +3,7 @@ import { claimableTasks, holdsSlot, isBusy, type Job, wakeAt } from '../model/jo
 import type { Json } from '../model/storable.ts'
 import type {
   Claimed,
+  ClaimedWrite,
   ClaimQuery,
   ClaimTransition,
   JobWrite,
@@ -15,6 +16,7 @@ import type {
   Write,
   WrittenRow,
 } from '../port/storage.ts'
+import { HeldKeys } from './held-keys.ts'
 import { pipelineKey, revisionOf } from './memory-pipelines.ts'
 import { ReadyTasks, readyKey } from './ready-tasks.ts'
 
@@ -59,7 +61,8 @@ export class MemoryStore {
   readonly waiting = new Set<string>()
   readonly #slots = new Map<string, string>()
   readonly #keys = new Map<string, string>()
-  readonly #ready = new ReadyTasks()
+  readonly #held = new HeldKeys()
+  readonly #ready = new ReadyTasks(this.#held)
   readonly #logLinesMax: number
   #undo: (() => void)[] = []
   #rows = 0
@@ -96,13 +99,18 @@ export class MemoryStore {
 
   claim(query: ClaimQuery, limit: number, unit: string, transition: ClaimTransition): readonly Claimed[] {
     const claimed: Claimed[] = []
-    for (let skip = 0; claimed.length < limit; ) {
-      const ready = this.#ready.due(query.routes, query.at, limit - claimed.length + skip).slice(skip)
+    const left = new Set<string>()
+    while (claimed.length < limit) {
+      const room = limit - claimed.length
+      const found = this.#ready.due(query.routes, query.at, room, left.size)
+      const ready = found.filter(({ id, entry }) => !left.has(`${id}/${entry}`)).slice(0, room)
       if (ready.length === 0) break
-      for (const { id, entry } of ready) {
+      for (const { id, entry, limit } of ready) {
+        // Those before it may have taken what room its key had, under another route too.
+        if (limit !== undefined && this.#held.room(limit) < 1) continue
         const taken = this.#claimOne(id, entry, unit, transition)
         if (taken === 'stop') return this.#written(claimed)
-        if (taken === 'leave') skip++
+        if (taken === 'leave') left.add(`${id}/${entry}`)
         else claimed.push(taken)
       }
     }
@@ -137,7 +145,8 @@ export class MemoryStore {
       case 'insert':
       case 'update': {
         const { claimed } = write
-        const chosen = claimed !== undefined && this.#mayClaim(write.job, claimed.job, at) ? claimed : write
+        const chosen = claimed !== undefined && this.#mayClaim(write.job, claimed, at) ? claimed : write
+        if (write.op === 'update' && chosen === write) this.#checkLimit(write)
         this.#put(chosen.job, write.op === 'insert' ? undefined : write.revision)
         this.#also(unit, chosen)
         rows.push({ events: chosen.events, sequence: this.#append(unit, chosen.events), claimed: chosen === claimed })
@@ -210,6 +219,7 @@ export class MemoryStore {
   #index(from: StoredJob | undefined, to: StoredJob | undefined): void {
     if (from !== undefined) {
       if (holdsSlot(from.job)) this.#slots.delete(slotKey(from.job))
+      this.#held.remove(from.job)
       for (const task of claimableTasks(from.job)) this.#ready.remove(readyKey(from.n, from.job, task))
     }
     const { job } = to ?? from ?? {}
@@ -223,6 +233,7 @@ export class MemoryStore {
     this.jobs.set(job.id, to)
     if (isKeyed(job)) this.#keys.set(idempotencyKey(job), job.id)
     if (holdsSlot(job)) this.#slots.set(slotKey(job), job.id)
+    this.#held.add(job)
     for (const task of claimableTasks(job)) this.#ready.add(readyKey(to.n, job, task))
   }
 
@@ -314,10 +325,20 @@ export class MemoryStore {
     return first
   }
 
-  #mayClaim(waiting: Job, claimed: Job, at: number): boolean {
-    const held = (entry: number) => claimed.tasks.some((each) => each.entry === entry && each.status === 'held')
+  #mayClaim(waiting: Job, claimed: ClaimedWrite, at: number): boolean {
+    const { job, limit } = claimed
+    const held = (entry: number) => job.tasks.some((each) => each.entry === entry && each.status === 'held')
     const task = waiting.tasks.find(({ entry, status }) => status === 'offered' && held(entry))
-    return task !== undefined && !this.#ready.anyBefore(waiting, task, at)
+    if (task === undefined || this.#isOver(claimed)) return false
+    return !this.#ready.anyBefore(waiting, task, limit?.concurrency ?? Number.MAX_SAFE_INTEGER, at)
+  }
+
+  #checkLimit(write: ClaimedWrite): void {
+    if (this.#isOver(write)) throw new Refused({ status: 'full' })
+  }
+
+  #isOver({ job, limit }: ClaimedWrite): boolean {
+    return limit !== undefined && this.#held.isOver(limit, this.jobs.get(job.id)?.job, job)
   }
 
   #change(run: () => void, undo: () => void): void {

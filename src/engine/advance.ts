@@ -28,10 +28,19 @@ import { claimableTasks, type Job, wakeAt } from '../model/job.ts'
 import type { PipelineChange } from '../model/pipeline.ts'
 import { storableCopy } from '../model/storable.ts'
 import type { ChartEvent } from '../model/transition.ts'
-import type { JobWrite, PipelineWrite, SideWrite, UnitResult, Write, WrittenRow } from '../port/storage.ts'
+import type {
+  ClaimedWrite,
+  JobWrite,
+  PipelineWrite,
+  SideWrite,
+  UnitResult,
+  Write,
+  WrittenRow,
+} from '../port/storage.ts'
 import { isNotWritten } from './commit.ts'
 import { type Core, ENGINE } from './core.ts'
 import { decideWith, load, moment } from './deciding.ts'
+import { freesPlace, limitTaken } from './limits.ts'
 import { asUnit } from './turns.ts'
 
 /** One change to one job. */
@@ -99,6 +108,7 @@ export async function land(
   }
   for (const landing of landings) dispatchLanding(core, landing, result.rows)
   for (const { before, job } of decision.others) if (before === undefined) admitSoon(core, job)
+  if (decided.some(freesPlace)) core.dispatcher.claimSoon()
   const own = landings.find((landing) => landing.decided === decision)
   return own === undefined ? decision.job : committedOf(own, result.rows).job
 }
@@ -112,7 +122,7 @@ interface Landing {
 
 interface ClaimAtOnce {
   readonly entry: number
-  readonly write: JobWrite
+  readonly write: ClaimedWrite
   readonly giveBackRoom: () => void
   readonly runEffects: () => void
 }
@@ -145,7 +155,7 @@ function claimAtOnce(core: Core, by: Actor, decided: JobDecision, withoutSteps: 
   const also = [...sideWrites(core, decided, withoutSteps), ...sideWrites(core, claimed)]
   return {
     entry: task.entry,
-    write: { job: claimed.job, events: row, also },
+    write: { job: claimed.job, events: row, also, ...limitTaken(claimed) },
     giveBackRoom,
     runEffects: () => runEffects(core, claimed),
   }
@@ -163,9 +173,11 @@ export function claimAlone(decide: () => Decision): Decision | undefined {
   }
 }
 
-function writeOf({ decided: { before }, waiting, claimed }: Landing): Write {
+function writeOf({ decided, waiting, claimed }: Landing): Write {
   const write = { ...waiting, ...(claimed === undefined ? {} : { claimed: claimed.write }) }
-  return before === undefined ? { op: 'insert', ...write } : { op: 'update', revision: before.revision, ...write }
+  const { before } = decided
+  if (before === undefined) return { op: 'insert', ...write }
+  return { op: 'update', revision: before.revision, ...write, ...limitTaken(decided) }
 }
 
 /** What becomes of a pipeline's row; one that stays is only looked at. */
@@ -231,6 +243,8 @@ function refusal(result: Exclude<UnitResult, { status: 'applied' | 'conflict' }>
   switch (result.status) {
     case 'stale':
       return new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task; what it reports is not taken')
+    case 'full':
+      return new JobchartError('STALE_CLAIM', 'as many tasks of its limit key run as may; it waits for its place')
     case 'slot-taken':
       return new JobchartError(
         'ALREADY_RUNNING',

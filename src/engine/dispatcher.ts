@@ -8,6 +8,7 @@ import { Attempt } from './attempt.ts'
 import { ClaimRound } from './claim-round.ts'
 import { type Core, ENGINE } from './core.ts'
 import { isStorageFailure } from './health.ts'
+import { routeOf } from './limits.ts'
 import { pause, STORAGE_RETRY_MS } from './pause.ts'
 
 /** Tasks claimed in one transaction at most, so that a large executor does not hold the store's lock for long. */
@@ -235,6 +236,8 @@ export class Dispatcher {
     try {
       this.start(await advance(core, { jobId: id, by: ENGINE, decide }), entry)
     } catch (error) {
+      // Another engine took the last place of its limit key meanwhile: storage shows the task again when one is free.
+      if (isFull(error)) return
       this.#refused.add(id)
       if (!isFinal(error)) this.#mustReconcile = true
     }
@@ -340,6 +343,10 @@ async function startSafely(executor: Executor, work: Work): Promise<TaskEnd> {
   }
 }
 
+function isFull(error: unknown): boolean {
+  return error instanceof JobchartError && error.code === 'STALE_CLAIM'
+}
+
 // Whatever is no error of the storage is an answer: asking again would give the same.
 function isFinal(error: unknown): boolean {
   return !isStorageFailure(error)
@@ -349,5 +356,5 @@ function routesOf({ types }: Core, executor: string): readonly Route[] {
   return types
     .all()
     .filter(({ tasks }) => [...tasks.values()].some((settings) => settings.executor === executor))
-    .map(({ type, version }) => ({ type, version, executor }))
+    .map((type) => routeOf(type, executor))
 }

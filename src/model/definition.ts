@@ -7,6 +7,7 @@ import type { DescribedSnapshot, Description } from './description.ts'
 import { JobchartError } from './error.ts'
 import type { FollowUpOf } from './follow-up.ts'
 import { stateNodes } from './inert-machine.ts'
+import { limitedTasks, type TaskLimits } from './limits.ts'
 import { type AnyLogic, isLogic, isMachine, isPromise, kindOf } from './logic.ts'
 import type { Migrated, MigratingJob } from './migration.ts'
 import type { RetryOptions } from './retry.ts'
@@ -80,6 +81,8 @@ export interface ExecuteOptions<Type extends string, InputSchema, OutputSchema, 
   readonly timeout?: Duration
   readonly killGrace?: Duration | 'never'
   readonly executor?: string
+  /** How many of its tasks run at once, in all engines of one storage. Default: any number. */
+  readonly limits?: TaskLimits<NoInfer<Input>>
 }
 
 /** A job type whose life is an XState v5 machine. */
@@ -90,6 +93,11 @@ export interface LifecycleOptions<Type extends string, InputSchema, OutputSchema
   readonly commands?: Commands
   /** The command that `cancel` sends. Default `'cancel'` if it is one of the commands; null: there is none. */
   readonly cancel?: (keyof Commands & string) | null
+  /**
+   * How many of its tasks run at once, in all engines of one storage. Left out are those that declare limits of their
+   * own, callbacks, observables, and the tasks of machines that it invokes. Default: any number.
+   */
+  readonly limits?: Pick<TaskLimits, 'concurrency'>
 }
 
 /** The commands of the default lifecycle. */
@@ -227,8 +235,8 @@ function earlier(type: string, version: string, options: AnyOptions): Pick<AnyJo
 function fromFunction(
   options: ExecuteOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, unknown, unknown>,
 ): Life {
-  const { execute, retry, recovery, timeout, killGrace, executor, output } = options
-  const given = { retry, recovery, timeout, killGrace, executor, output }
+  const { execute, retry, recovery, timeout, killGrace, executor, output, limits } = options
+  const given = { retry, recovery, timeout, killGrace, executor, output, limits }
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   return {
     // The task checks it, where a schema may be asynchronous and a misfit is a failed attempt.
@@ -250,9 +258,11 @@ function fromMachine(
 ): Life {
   const { type, version = '1', lifecycle, commands = {}, labels = {} } = options
   for (const command of Object.keys(commands)) checkCommand(type, lifecycle, command)
+  const actors = fromActors({ type, version, machine: lifecycle, endLabels: endLabels(labels), above: [] })
   return {
     ...fromChart(type, lifecycle),
-    ...fromActors({ type, version, machine: lifecycle, endLabels: endLabels(labels), above: [] }),
+    ...actors,
+    tasks: limitedTasks(actors.tasks, options.limits),
     output: options.output,
     commands,
     cancel: cancelCommand(options.type, commands, options.cancel),

@@ -9,6 +9,7 @@ import { EXECUTOR_EVENTS } from './inert-machine.ts'
 import { type InlineMove, moveInline, startInline } from './inline.ts'
 import { isBusy, type Job } from './job.ts'
 import { forgetChild, leaveChild, startChild, startHeldBack, tellEnd, tellSnapshot } from './kinship.ts'
+import { type Keyed, keyed } from './limits.ts'
 import { goingOn, isAtRest, migrationOf } from './migration.ts'
 import { admitted, type OpenJob, recordMigration, recordMove, standAt } from './move-record.ts'
 import { errorEvent, newTask, settingsOf, snapshotEvent, withoutCrashes } from './record.ts'
@@ -335,13 +336,14 @@ export class Draft {
       return
     }
     if (this.type.inline.has(src)) this.#startInline(task)
-    else this.#offer(task)
+    else this.#offer(keyed(this.type.tasks.get(src), this.job, task))
     for (const event of early) this.deliver(entry, event)
   }
 
-  #offer(task: Task): void {
-    this.job.tasks = [...this.job.tasks, task]
-    this.#tellStanding(task)
+  #offer({ task, error }: Keyed): void {
+    if (error === undefined) this.job.tasks = [...this.job.tasks, task]
+    if (error === undefined) this.#tellStanding(task)
+    else this.receiveEnd(task, errorEvent(task.id, error))
   }
 
   #tellStanding({ id, sync, input }: Task): void {

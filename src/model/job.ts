@@ -117,6 +117,19 @@ export function isBusy(job: Job): boolean {
   return job.tasks.some(({ status }) => status === 'held' || status === 'stopping')
 }
 
+/** The limit keys under which the job's code may be running, one for each such task. */
+export function heldKeys(job: Job): readonly HeldKey[] {
+  return job.tasks.flatMap(({ entry, status, limitKey: key }) =>
+    key !== undefined && (status === 'held' || status === 'stopping') ? [{ entry, key }] : [],
+  )
+}
+
+/** A task that counts under a limit key. */
+export interface HeldKey {
+  readonly entry: number
+  readonly key: string
+}
+
 /** The job occupies its pipeline: by where its chart stands, or because its code may still run. */
 export function holdsSlot(job: Job): boolean {
   if (job.pipeline === undefined) return false

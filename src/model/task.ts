@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { fromPromise, type PromiseActorLogic } from 'xstate'
 import { JobchartError } from './error.ts'
+import { parseTaskLimits, type TaskLimit, type TaskLimits } from './limits.ts'
 import type { AnyLogic, LogicKind } from './logic.ts'
 import { parseRetry, type Retry, type RetryOptions } from './retry.ts'
 import type { Json } from './storable.ts'
@@ -41,6 +42,8 @@ export interface Task {
   readonly token: number
   /** The instance that holds it. */
   readonly holder?: string
+  /** Of all tasks with this key, so many as their type says are held or stopping at once; absent: it has no limit. */
+  readonly limitKey?: string
   /** Not claimable before. */
   readonly availableAt: number
   /** The present attempt's end by its `timeout`. */
@@ -173,6 +176,8 @@ export interface TaskOptions<Input = unknown, Output = unknown> {
   readonly timeout?: Duration
   /** How long the code may go on after it was told to stop. Default `'5s'`; `'never'` waits for it without end. */
   readonly killGrace?: Duration | 'never'
+  /** How many tasks of one key run at once, in all engines of one storage. Default: any number. */
+  readonly limits?: TaskLimits<NoInfer<Input>>
 }
 
 /** The code of a task. */
@@ -191,6 +196,7 @@ export interface TaskSettings {
   readonly timeoutMs: number | null
   /** Milliseconds; null waits without end. */
   readonly killGraceMs: number | null
+  readonly limit: TaskLimit | undefined
   /** `promise`: code that ends. The others go on, and tell the chart. */
   readonly kind: LogicKind
   /** The events that it may send to the chart; undefined: any but commands and those of the engine and of XState. */
@@ -251,6 +257,7 @@ export function parseTask<Input, Output>(
     events: options.events,
     timeoutMs: options.timeout === undefined ? null : durationMs(options.timeout, 'timeout'),
     killGraceMs: killGrace === 'never' ? null : durationMs(killGrace, 'killGrace'),
+    limit: parseTaskLimits(options.limits),
     takesJobInput,
     // The code was typed by its own schemas, which have checked the value by the time it is called.
     run: run as TaskRun<unknown, unknown>,

@@ -29,6 +29,12 @@ import type { Scope } from './policy.ts'
  * - S9 `claim` picks ready tasks by (priority, due, sequence), and commits what `transition` makes of them in the
  *   transaction that picked them: one task is never claimed twice under one token.
  * - S10 A task is ready when it is offered, its `availableAt` has come, and no earlier entry of its invoke is stopping.
+ * - S19 A write that would make more tasks of a limit key held or stopping than its limit says is not made: `claim` passes
+ *   the task over, what asks to be claimed at once is left offered, an update is `full`. Judged in the transaction that
+ *   writes, over all connections. Each is judged by its own number: two routes may share a key. A task that stands with
+ *   a key, where its route names no number for it, is claimed as one without.
+ * - S20 A claim walks over no rows of another route, and none of a full key. Under one route, keys that are not full go by
+ *   the order of their first tasks: what waits for a full key holds up nothing else.
  * Reading
  * - S11 What was committed is read back deep-equal, by every connection.
  * - S12 `find` shows only what one of the scopes covers, newest first by (createdAt, id), and pages by keyset: rows that
@@ -137,10 +143,21 @@ export type SideWrite =
   | { readonly op: 'log'; readonly jobId: string; readonly key: string; readonly lines: readonly NewLine[] }
   | { readonly op: 'forget'; readonly jobId: string; readonly entry: number }
 
+/** A job row in which a task may have been claimed that has a limit. */
+export interface ClaimedWrite extends JobWrite {
+  readonly limit?: KeyLimit
+}
+
+/** How many tasks of a key may be held or stopping, those of the row that is written included. */
+export interface KeyLimit {
+  readonly key: string
+  readonly concurrency: number
+}
+
 /** One write of a unit. */
 export type Write =
-  | ({ readonly op: 'insert'; readonly claimed?: JobWrite } & JobWrite)
-  | ({ readonly op: 'update'; readonly revision: number; readonly claimed?: JobWrite } & JobWrite)
+  | ({ readonly op: 'insert'; readonly claimed?: ClaimedWrite } & JobWrite)
+  | ({ readonly op: 'update'; readonly revision: number; readonly claimed?: ClaimedWrite } & ClaimedWrite)
   | { readonly op: 'note'; readonly jobId: string; readonly token: number; readonly note: Note }
   | { readonly op: 'append'; readonly events: EventRow }
   | PipelineWrite
@@ -193,6 +210,8 @@ export type UnitResult =
     }
   | { readonly status: 'conflict' }
   | { readonly status: 'stale' }
+  /** A limit that one of its writes carries is reached. */
+  | { readonly status: 'full' }
   | { readonly status: 'slot-taken'; readonly by: string | undefined }
   | { readonly status: 'duplicate'; readonly id: string }
 
@@ -208,9 +227,11 @@ export interface KeptChart extends TypeKey {
   readonly hash: string
 }
 
-/** Where a ready task waits: claims search one route at a time. */
+/** Where a ready task waits: claims search one route at a time, and of tasks with a limit, one key of it at a time. */
 export interface Route extends TypeKey {
   readonly executor: string
+  /** How many tasks of one key may be held or stopping, by the name (`src`) of the task; absent: any number. */
+  readonly limits?: ReadonlyMap<string, number>
 }
 
 /** Whose ready tasks are picked. */

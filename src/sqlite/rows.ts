@@ -1,6 +1,6 @@
 import type { SQLInputValue } from 'node:sqlite'
 import type { Actor, EventDraft, EventRow } from '../model/event.ts'
-import { claimableTasks, dueAt, holdsSlot, isBusy, type Job, wakeAt } from '../model/job.ts'
+import { claimableTasks, dueAt, type HeldKey, heldKeys, holdsSlot, isBusy, type Job, wakeAt } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
 import type { Progress, Task } from '../model/task.ts'
 import type { Route, StoredEvents } from '../port/storage.ts'
@@ -25,10 +25,15 @@ export interface Columns {
   readonly body: string
   /** Tasks offered beside the one that stands in the row. */
   readonly further: readonly Task[]
+  readonly heldKey: string | null
+  /** Limit keys that tasks count under, beside the one that stands in the row. */
+  readonly furtherKeys: readonly HeldKey[]
 }
 
-// A control character, which a name may not contain, parts the fields: no two routes make one key.
-const SEPARATOR = '\u001f'
+/** A control character, which a name may not contain, parts the fields: no two routes make one key. */
+export const SEPARATOR = '\u001f'
+/** Sorts after all that begins with a separator. */
+export const AFTER_SEPARATOR = '\u0020'
 
 /** The key under which the ready tasks of a route are found. */
 export function routeKey({ type, version, executor }: Route): string {
@@ -38,6 +43,7 @@ export function routeKey({ type, version, executor }: Route): string {
 /** What a job's row holds: its index columns, and the record itself without what reports write. */
 export function columnsOf(job: Job): Columns {
   const [first, ...further] = claimableTasks(job)
+  const [held, ...furtherKeys] = heldKeys(job)
   const { input, progress, ...body } = job
   return {
     status: job.status,
@@ -53,12 +59,15 @@ export function columnsOf(job: Job): Columns {
     revision: job.revision,
     body: JSON.stringify(body),
     further,
+    heldKey: held?.key ?? null,
+    furtherKeys,
   }
 }
 
 /** The key of the route that a task of a job waits on. */
 export function taskRoute(job: Job, task: Task): string {
-  return routeKey({ type: job.type, version: job.version, executor: task.executor })
+  const route = routeKey({ type: job.type, version: job.version, executor: task.executor })
+  return task.limitKey === undefined ? route : [route, task.src, task.limitKey].join(SEPARATOR)
 }
 
 /** A job as it was committed. */

@@ -34,6 +34,7 @@ const MIGRATIONS: readonly string[] = [
     route TEXT,
     ready_at INTEGER,
     ready_entry INTEGER,
+    held_key TEXT,
     revision INTEGER NOT NULL,
     input TEXT,
     progress TEXT,
@@ -42,6 +43,7 @@ const MIGRATIONS: readonly string[] = [
   CREATE UNIQUE INDEX jobs_slot ON jobs (tenant, pipeline) WHERE holds_slot = 1;
   CREATE UNIQUE INDEX jobs_key ON jobs (tenant, created_by, type, idempotency_key) WHERE idempotency_key IS NOT NULL AND deleted = 0;
   CREATE INDEX jobs_ready ON jobs (route, priority, ready_at, n) WHERE route IS NOT NULL;
+  CREATE INDEX jobs_held_key ON jobs (held_key) WHERE held_key IS NOT NULL;
   CREATE INDEX jobs_busy ON jobs (n) WHERE busy = 1;
   CREATE INDEX jobs_wake ON jobs (wake_at) WHERE wake_at IS NOT NULL;
   CREATE INDEX jobs_turn ON jobs (tenant, pipeline, priority DESC, waits_since, n)
@@ -60,6 +62,14 @@ const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (n, entry)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX offers_ready ON offers (route, priority DESC, ready_at, n);
+
+  CREATE TABLE holds (
+    n INTEGER NOT NULL,
+    entry INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    PRIMARY KEY (n, entry)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX holds_key ON holds (key);
 
   CREATE TABLE events (
     sequence INTEGER PRIMARY KEY,

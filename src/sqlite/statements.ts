@@ -1,4 +1,5 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { limitStatements } from './limits.ts'
 
 const EVENT_COLUMNS =
   'sequence, count, job_id, job_sequence, at, by_kind, by_id, tenant, created_by, type, pipeline, labels, unit, events, inputs'
@@ -16,6 +17,7 @@ export function prepareAll(db: DatabaseSync) {
     ...readStatements(prepare),
     ...turnStatements(prepare),
     ...pipelineStatements(prepare),
+    limits: limitStatements(prepare),
   }
 }
 
@@ -28,12 +30,12 @@ function jobStatements(prepare: Prepare) {
 
     insertJob: prepare(`
       INSERT INTO jobs (id, tenant, type, version, created_by, pipeline, parent_id, labels, idempotency_key, priority, created_at,
-        status, phase, holds_slot, busy, wake_at, waits_since, deleted, route, ready_at, ready_entry, revision, input, progress,
-        body)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+        status, phase, holds_slot, busy, wake_at, waits_since, deleted, route, ready_at, ready_entry, held_key, revision, input,
+        progress, body)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
     updateJob: prepare(`
       UPDATE jobs SET version = ?, status = ?, phase = ?, holds_slot = ?, busy = ?, wake_at = ?, waits_since = ?,
-        deleted = ?, route = ?, ready_at = ?, ready_entry = ?, revision = ?, body = ?
+        deleted = ?, route = ?, ready_at = ?, ready_entry = ?, held_key = ?, revision = ?, body = ?
       WHERE id = ? AND revision = ?`),
     removeJob: prepare(`DELETE FROM jobs WHERE id = ? AND revision = ?`),
     removeLines: prepare(`DELETE FROM logs WHERE job_id = ?`),

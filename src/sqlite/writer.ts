@@ -1,6 +1,8 @@
 import { isBusy, type Job } from '../model/job.ts'
+import type { Task } from '../model/task.ts'
 import type {
   Claimed,
+  ClaimedWrite,
   ClaimQuery,
   ClaimTransition,
   JobWrite,
@@ -11,8 +13,10 @@ import type {
   Write,
   WrittenRow,
 } from '../port/storage.ts'
+import { LimitKeys } from './limits.ts'
 import { pipelineValues } from './pipelines.ts'
-import { columnsOf, eventValues, jobOf, jsonOrNull, labelsOrNull, routeKey, taskRoute } from './rows.ts'
+import { type Ready, ReadyTasks } from './ready.ts'
+import { type Columns, columnsOf, eventValues, jobOf, jsonOrNull, labelsOrNull, taskRoute } from './rows.ts'
 import type { Statements } from './statements.ts'
 
 /** What is told of a unit that could not be applied. */
@@ -40,6 +44,8 @@ export class Writer {
   readonly #firstSequence: number
   #sequence: number
   #hasOffers: boolean
+  readonly #keys: LimitKeys
+  readonly #ready: ReadyTasks
 
   constructor(statements: Statements, at: number, logLinesMax: number, instance: string) {
     this.#instance = instance
@@ -49,6 +55,8 @@ export class Writer {
     this.#firstSequence = Number(statements.readSequence.get()?.value)
     this.#sequence = this.#firstSequence
     this.#hasOffers = statements.hasOffers.get()?.found === 1
+    this.#keys = new LimitKeys(statements.limits)
+    this.#ready = new ReadyTasks(statements, this.#keys)
   }
 
   /** Stores how far the log is numbered; call it last. */
@@ -77,13 +85,18 @@ export class Writer {
   /** Claims ready tasks in their order. */
   claim(query: ClaimQuery, limit: number, unit: string, transition: ClaimTransition): readonly Claimed[] {
     const claimed: Claimed[] = []
-    for (let skip = 0; claimed.length < limit; ) {
-      const ready = this.#ready(query, limit - claimed.length + skip).slice(skip)
+    const left = new Set<string>()
+    while (claimed.length < limit) {
+      const room = limit - claimed.length
+      const found = this.#ready.first(query, room, left.size, this.#hasOffers)
+      const ready = found.filter((each) => !left.has(readyId(each))).slice(0, room)
       if (ready.length === 0) break
       for (const each of ready) {
+        // Those before it may have taken what room its key had, under another route too.
+        if (each.limit !== undefined && !this.#keys.hasRoom(each.limit)) continue
         const taken = this.#claimOne(each, unit, transition)
         if (taken === 'stop') return this.#listed(claimed)
-        if (taken === 'leave') skip++
+        if (taken === 'leave') left.add(readyId(each))
         else claimed.push(taken)
       }
     }
@@ -127,7 +140,8 @@ export class Writer {
       case 'insert':
       case 'update': {
         const { claimed } = write
-        const chosen = claimed !== undefined && this.#mayClaim(write.job, claimed.job) ? claimed : write
+        const chosen = claimed !== undefined && this.#mayClaim(write.job, claimed) ? claimed : write
+        if (write.op === 'update' && chosen === write) this.#checkLimit(write)
         if (write.op === 'insert') this.#insert(chosen.job)
         else this.#update(chosen.job, write.revision)
         if (chosen === claimed) this.#listInstance()
@@ -178,6 +192,7 @@ export class Writer {
         columns.route,
         columns.readyAt,
         columns.readyEntry,
+        columns.heldKey,
         columns.revision,
         jsonOrNull(job.input),
         jsonOrNull(job.progress),
@@ -186,12 +201,14 @@ export class Writer {
     } catch (error) {
       throw this.#refusal(job, error)
     }
-    this.#offers(job, columns.further)
+    this.#beside(job, columns)
   }
 
-  #remove({ id }: Job, revision: number): void {
+  #remove(job: Job, revision: number): void {
+    const { id } = job
     const { dropOffers, removeJob, removeLines, removeSteps } = this.#statements
     dropOffers.run(id)
+    this.#keys.keep(job, [])
     if (removeJob.run(id, revision).changes === 0) throw new Refused({ status: 'conflict' })
     removeLines.run(id)
     removeSteps.run(id)
@@ -217,6 +234,7 @@ export class Writer {
         columns.route,
         columns.readyAt,
         columns.readyEntry,
+        columns.heldKey,
         columns.revision,
         columns.body,
         job.id,
@@ -227,7 +245,7 @@ export class Writer {
       throw this.#refusal(job, error)
     }
     if (changes === 0) throw new Refused({ status: 'conflict' })
-    this.#offers(job, columns.further)
+    this.#beside(job, columns)
   }
 
   // Which of the unique indexes refused: keys are looked at before slots (S4).
@@ -243,7 +261,9 @@ export class Writer {
     return new Refused({ status: 'slot-taken', by: String(holder) })
   }
 
-  #offers(job: Job, further: ReturnType<typeof columnsOf>['further']): void {
+  // What a job has more than one of.
+  #beside(job: Job, { further, furtherKeys }: Columns): void {
+    this.#keys.keep(job, furtherKeys)
     if (this.#hasOffers) this.#statements.dropOffers.run(job.id)
     for (const task of further) {
       this.#statements.insertOffer.run(task.entry, taskRoute(job, task), job.priority, task.availableAt, job.id)
@@ -285,46 +305,30 @@ export class Writer {
   }
 
   // S7. The route is the one that the written job would wait on, were it not claimed.
-  #mayClaim(waiting: Job, claimed: Job): boolean {
-    const task = waiting.tasks.find(({ entry, status }) => status === 'offered' && isHeldIn(claimed, entry))
+  #mayClaim(waiting: Job, claimed: ClaimedWrite): boolean {
+    const task = waiting.tasks.find(({ entry, status }) => status === 'offered' && isHeldIn(claimed.job, entry))
     if (task === undefined) return false
     const bound = [taskRoute(waiting, task), waiting.priority, this.#at] as const
-    return this.#statements.readyBefore.get(...bound, ...bound)?.found === 0
+    if (this.#statements.readyBefore.get(...bound, ...bound)?.found !== 0) return false
+    return task.limitKey === undefined || this.#isNext(waiting, task, claimed)
   }
 
-  #ready({ routes, at }: ClaimQuery, limit: number): readonly Ready[] {
-    const ready = routes.flatMap((route) => this.#readyOn(routeKey(route), at, limit))
-    return ready.sort((a, b) => b.priority - a.priority || a.readyAt - b.readyAt || a.n - b.n).slice(0, limit)
+  // Its key has room, and no other key that has room has something that goes before it.
+  #isNext({ type, version, priority }: Job, { executor, src }: Task, { limit, job }: ClaimedWrite): boolean {
+    if (limit !== undefined && this.#keys.isOver(limit, job)) return false
+    const { concurrency = Number.MAX_SAFE_INTEGER } = limit ?? {}
+    const before = (table: 'jobs' | 'offers') =>
+      this.#keys.anyBefore(table, { type, version, executor }, src, concurrency, priority, this.#at)
+    return !before('jobs') && !(this.#hasOffers && before('offers'))
   }
 
-  #readyOn(route: string, at: number, limit: number): readonly Ready[] {
-    const ready: Ready[] = []
-    let below = Number.MAX_SAFE_INTEGER
-    // One range of the index for each priority in use, so that tasks which are not due yet are never walked over.
-    while (ready.length < limit) {
-      const top = this.#statements.topPriority.get(route, below)?.priority
-      if (typeof top !== 'number') break
-      ready.push(...this.#statements.readyJobs.all(route, top, at, limit - ready.length).map(readyOf))
-      below = top
-    }
-    return this.#hasOffers ? [...ready, ...this.#statements.readyOffers.all(route, at, limit).map(readyOf)] : ready
+  #checkLimit({ limit, job }: ClaimedWrite): void {
+    if (limit !== undefined && this.#keys.isOver(limit, job)) throw new Refused({ status: 'full' })
   }
 }
 
-interface Ready {
-  readonly n: number
-  readonly entry: number
-  readonly priority: number
-  readonly readyAt: number
-}
-
-function readyOf(row: { readonly [column: string]: unknown }): Ready {
-  return {
-    n: Number(row.n),
-    entry: Number(row.entry),
-    priority: Number(row.priority),
-    readyAt: Number(row.ready_at),
-  }
+function readyId({ n, entry }: Ready): string {
+  return `${n}/${entry}`
 }
 
 function isHeldIn(job: Job, entry: number): boolean {

@@ -1,5 +1,6 @@
 import type { Storage, StorageConnection } from '../port/storage.ts'
 import type { Bench } from './storage-bench.ts'
+import { limitChecks } from './storage-checks-limits.ts'
 import { pipelineChecks } from './storage-checks-pipelines.ts'
 import { readingChecks } from './storage-checks-reading.ts'
 import { waitingChecks } from './storage-checks-waiting.ts'
@@ -33,12 +34,8 @@ export function storageConformance(
   make: () => StorageUnderTest | Promise<StorageUnderTest>,
   { test }: StorageConformanceOptions,
 ): void {
-  for (const [name, check] of Object.entries({
-    ...writingChecks,
-    ...readingChecks,
-    ...waitingChecks,
-    ...pipelineChecks,
-  })) {
+  const checks = { ...writingChecks, ...readingChecks, ...waitingChecks, ...limitChecks, ...pipelineChecks }
+  for (const [name, check] of Object.entries(checks)) {
     test(name, async () => {
       const { storage, dispose } = await make()
       const clock = virtualClock()

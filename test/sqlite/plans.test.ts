@@ -52,6 +52,26 @@ describe(`with ${JOBS} jobs waiting`, () => {
     expect(plan).not.toContain('TEMP B-TREE')
   })
 
+  test.each([
+    ['nextRoute', 'jobs', 'jobs_ready'],
+    ['keysWithRoom', 'jobs', 'jobs_ready'],
+    ['keyBefore', 'jobs', 'jobs_ready'],
+    ['nextRoute', 'offers', 'offers_ready'],
+    ['keysWithRoom', 'offers', 'offers_ready'],
+    ['keyBefore', 'offers', 'offers_ready'],
+  ] as const)('%s of %s steps from key to key, and walks over no rows', (name, table, index) => {
+    const plan = planOf(statements.limits[table][name].sourceSQL)
+    expect(plan).toContain(`SEARCH ${table} USING COVERING INDEX ${index} (route>? AND route<?)`)
+    expect(plan).not.toMatch(/SCAN (jobs|offers|holds|held|top|waits)\b/)
+  })
+
+  test.each(['held', 'heldElsewhere'] as const)('%s counts a key by an index', (name) => {
+    const plan = planOf(statements.limits[name].sourceSQL)
+    expect(plan).toMatch(/SEARCH jobs USING (COVERING )?INDEX jobs_held_key/)
+    expect(plan).toMatch(/SEARCH holds USING (COVERING )?INDEX holds_key/)
+    expect(plan).not.toContain('SCAN jobs')
+  })
+
   test('readyOffers is read in its order, so that its limit ends it', () => {
     const plan = planOf(statements.readyOffers.sourceSQL)
     expect(plan).toContain('SEARCH offers USING COVERING INDEX offers_ready')

@@ -1,0 +1,145 @@
+/**
+ * How many tasks run at once under one key.
+ *
+ * A task's key is fixed when it is offered, and stands in its job's row; how many run under it is read from the code
+ * that claims, so that a changed number holds for what was stored before.
+ */
+import { JobchartError } from './error.ts'
+import type { Job } from './job.ts'
+import type { Json } from './storable.ts'
+import type { Task, TaskSettings } from './task.ts'
+
+/** What the key of a limit may be made of. */
+export interface LimitScope<Input = unknown> {
+  /**
+   * What the chart gives the task, before its own schema has parsed it; of a job type with `execute`, the job's parsed
+   * input.
+   */
+  readonly input: Input
+  /** The type of its job. */
+  readonly type: string
+  readonly tenant: string
+  readonly createdBy: string
+  readonly labels: { readonly [name: string]: string }
+  readonly pipeline?: string
+}
+
+/** How many tasks of one key are worked on at once, in all engines of one storage. */
+export interface TaskLimits<Input = unknown> {
+  /** A whole number from 1. A task counts from its claim until its code has stopped; one that was leaked does not. */
+  readonly concurrency: number
+  /**
+   * Tasks with the same key share the limit, whatever their type. 1 to 200 characters. A function is called when the
+   * task is offered, and must be pure; where it throws or gives no such text, the task ends with an error event, code
+   * `INVALID_INPUT`. Default: the tasks of this name of this job type.
+   */
+  readonly key?: string | ((of: LimitScope<Input>) => string)
+}
+
+/** {@link TaskLimits}, read once. */
+export interface TaskLimit {
+  readonly concurrency: number
+  readonly key: string | ((of: LimitScope) => unknown) | undefined
+  /** Where no key was given: all tasks of the job type share one, not each name its own. */
+  readonly ofType: boolean
+}
+
+/**
+ * Reads the limits of a task.
+ *
+ * @throws {JobchartError} `INVALID_DEFINITION` the concurrency is no whole number from 1, or the key no text.
+ */
+export function parseTaskLimits<Input>(limits: TaskLimits<Input> | undefined): TaskLimit | undefined {
+  if (limits === undefined) return undefined
+  const { concurrency, key } = limits
+  wholeNumber(concurrency, 'limits.concurrency')
+  if (key === undefined || typeof key === 'function' || isKey(key)) {
+    // The function is given what its own type says, by whoever offers the task.
+    return { concurrency, key: key as TaskLimit['key'], ofType: false }
+  }
+  throw new JobchartError('INVALID_DEFINITION', `limits.key should be ${KEY_RULE}, or a function that gives it`)
+}
+
+/** The tasks of a job type by its own limits: those of work that ends and that declares none of its own. */
+export function limitedTasks(
+  tasks: ReadonlyMap<string, TaskSettings>,
+  limits: Pick<TaskLimits, 'concurrency'> | undefined,
+): ReadonlyMap<string, TaskSettings> {
+  if (limits === undefined) return tasks
+  const { concurrency } = limits
+  wholeNumber(concurrency, 'limits.concurrency')
+  const limit: TaskLimit = { concurrency, key: undefined, ofType: true }
+  return new Map(
+    [...tasks].map(([src, settings]) => {
+      const isFree = settings.kind === 'promise' && settings.limit === undefined
+      return [src, isFree ? { ...settings, limit } : settings]
+    }),
+  )
+}
+
+/**
+ * How many tasks may run under one key by the code of their type now; undefined: any number.
+ *
+ * @param tasks  those of the type.
+ */
+export function concurrencyOf(tasks: ReadonlyMap<string, TaskSettings>, { src, limitKey }: Task): number | undefined {
+  return limitKey === undefined ? undefined : tasks.get(src)?.limit?.concurrency
+}
+
+/** A task as it is offered: with its key, where it has a limit, or with why it cannot have one. */
+export interface Keyed {
+  readonly task: Task
+  readonly error?: Json
+}
+
+/** Gives a task of a job its key. It never throws. */
+export function keyed(settings: TaskSettings | undefined, job: Job, task: Task): Keyed {
+  const limit = settings?.limit
+  if (limit === undefined) return { task }
+  if (limit.key === undefined) return { task: { ...task, limitKey: ownKey(limit, job, task) } }
+  try {
+    const input = settings?.takesJobInput === true ? job.input : task.input
+    const key = typeof limit.key === 'string' ? limit.key : limit.key(scopeOf(job, input))
+    // As JSON text, a key that was given is never one that was made.
+    return isKey(key)
+      ? { task: { ...task, limitKey: JSON.stringify(key) } }
+      : { task, error: keyError(task, 'found', key) }
+  } catch (error) {
+    return { task, error: keyError(task, 'it threw', error) }
+  }
+}
+
+function ownKey({ ofType }: TaskLimit, { type }: Job, { src }: Task): string {
+  return JSON.stringify(ofType ? [type] : [type, src])
+}
+
+// Copied, since what a user's function does to it is its own affair.
+function scopeOf({ type, tenant, createdBy, labels, pipeline }: Job, input: Json | undefined): LimitScope {
+  const given = { input: structuredClone(input), type, tenant, createdBy, labels: { ...labels } }
+  return pipeline === undefined ? given : { ...given, pipeline }
+}
+
+const KEY_RULE = 'text of 1 to 200 characters'
+
+function isKey(key: unknown): key is string {
+  return typeof key === 'string' && key !== '' && key.length <= 200
+}
+
+function keyError({ id }: Task, how: string, what: unknown): Json {
+  const message = `"${id}": the key of its limit should be ${KEY_RULE}; ${how} ${shown(what)}`
+  return { name: 'JobchartError', code: 'INVALID_INPUT', message }
+}
+
+// Whatever a user's function gave or threw.
+function shown(value: unknown): string {
+  try {
+    return String(value).slice(0, 200).toWellFormed()
+  } catch {
+    return 'something that cannot be shown'
+  }
+}
+
+function wholeNumber(value: unknown, name: string): void {
+  if (Number.isSafeInteger(value) && Number(value) >= 1) return
+  throw new JobchartError('INVALID_DEFINITION', `${name} should be a whole number from 1; found ${shown(value)}`)
+}
