@@ -78,7 +78,7 @@ export { type ErrorCode, type Issue, JobchartError, type JobError } from './mode
 export type { Actor, EventDetails, EventRow, EventType, JobEvent } from './model/event.ts'
 export type { EndedJob, FollowingJob, FollowUp, FollowUpOf } from './model/follow-up.ts'
 export type { Job, JobId, Outcome, Overlap, Phase, Timer, Trigger } from './model/job.ts'
-export type { LimitScope, TaskLimit, TaskLimits } from './model/limits.ts'
+export type { JobLimits, LimitScope, TaskLimit, TaskLimits } from './model/limits.ts'
 export type { AnyLogic, LogicKind } from './model/logic.ts'
 export type { Migrated, MigratingJob, MigratingTimer } from './model/migration.ts'
 export type { Pipeline } from './model/pipeline.ts'

@@ -18,6 +18,7 @@ import type {
 } from '../port/storage.ts'
 import { HeldKeys } from './held-keys.ts'
 import { pipelineKey, revisionOf } from './memory-pipelines.ts'
+import { QueuedJobs } from './queued-jobs.ts'
 import { ReadyTasks, readyKey } from './ready-tasks.ts'
 
 /** A job's row. */
@@ -60,6 +61,7 @@ export class MemoryStore {
   readonly waking = new Set<string>()
   readonly waiting = new Set<string>()
   readonly #slots = new Map<string, string>()
+  readonly #queued = new QueuedJobs()
   readonly #keys = new Map<string, string>()
   readonly #held = new HeldKeys()
   readonly #ready = new ReadyTasks(this.#held)
@@ -147,6 +149,7 @@ export class MemoryStore {
         const { claimed } = write
         const chosen = claimed !== undefined && this.#mayClaim(write.job, claimed, at) ? claimed : write
         if (write.op === 'update' && chosen === write) this.#checkLimit(write)
+        if (write.op === 'insert') this.#checkQueue(write.job, write.queuedMax)
         this.#put(chosen.job, write.op === 'insert' ? undefined : write.revision)
         this.#also(unit, chosen)
         rows.push({ events: chosen.events, sequence: this.#append(unit, chosen.events), claimed: chosen === claimed })
@@ -185,11 +188,7 @@ export class MemoryStore {
     const before = this.jobs.get(job.id)
     if (revision !== undefined && before?.job.revision !== revision) throw new Refused({ status: 'conflict' })
     if (revision === undefined) this.#checkKey(job)
-    const slot = slotKey(job)
-    const holder = this.#slots.get(slot)
-    if (holdsSlot(job) && holder !== undefined && holder !== job.id) {
-      throw new Refused({ status: 'slot-taken', by: holder })
-    }
+    this.#checkSlot(job)
     // What reports wrote is not the transition's to change.
     const kept = before?.job.progress === undefined ? job : { ...job, progress: before.job.progress }
     const after: StoredJob = { n: before?.n ?? ++this.#rows, text: JSON.stringify(kept), job: kept }
@@ -226,6 +225,8 @@ export class MemoryStore {
     if (job === undefined) return
     if (from !== undefined && isKeyed(from.job)) this.#keys.delete(idempotencyKey(from.job))
     this.#schedule(job.id, to)
+    if (from !== undefined) this.#queued.remove(from.job)
+    if (to !== undefined) this.#queued.add(to.job)
     if (to === undefined) {
       this.jobs.delete(job.id)
       return
@@ -242,6 +243,19 @@ export class MemoryStore {
     else this.waking.delete(id)
     if (stored?.job.phase === 'waiting' && stored.job.deletedAt === undefined) this.waiting.add(id)
     else this.waiting.delete(id)
+  }
+
+  #checkSlot(job: Job): void {
+    const holder = holdsSlot(job) ? this.#slots.get(slotKey(job)) : undefined
+    if (holder !== undefined && holder !== job.id) throw new Refused({ status: 'slot-taken', by: holder })
+  }
+
+  // S22.
+  #checkQueue(job: Job, max: number | undefined): void {
+    if (max === undefined) return
+    this.#checkKey(job)
+    this.#checkSlot(job)
+    if (this.#queued.beside(job) >= max) throw new Refused({ status: 'full' })
   }
 
   #checkKey(job: Job): void {
@@ -362,7 +376,7 @@ function idempotencyKey({ tenant, createdBy, type, idempotencyKey }: Job): strin
 }
 
 function slotsFreedFirst(writes: readonly Write[]): readonly Write[] {
-  const takes = (write: Write) => (write.op === 'insert' || write.op === 'update') && holdsSlot(write.job)
+  const takes = (write: Write) => write.op === 'insert' || (write.op === 'update' && holdsSlot(write.job))
   return [...writes.filter((write) => !takes(write)), ...writes.filter(takes)]
 }
 

@@ -83,7 +83,7 @@ export async function advance(core: Core, change: Change): Promise<Job> {
 export async function land(
   core: Core,
   decision: Decision,
-  change: Pick<Change, 'by' | 'notes' | 'withoutSteps'>,
+  change: Pick<Change, 'by' | 'notes' | 'withoutSteps'> & { readonly queuedMax?: number },
 ): Promise<Job | 'conflict'> {
   // A relative may have changed and the job itself not: what was not changed is not written.
   const decided = [decision, ...decision.others].filter(({ before, job }) => job.revision !== before?.revision)
@@ -91,7 +91,8 @@ export async function land(
   let result: UnitResult
   try {
     const pipelines = (decision.pipelines ?? []).map(pipelineWrite)
-    result = await core.group.commit([...(change.notes ?? []), ...pipelines, ...landings.map(writeOf)])
+    const writes = landings.map((each) => withBound(writeOf(each), each.decided === decision, change.queuedMax))
+    result = await core.group.commit([...(change.notes ?? []), ...pipelines, ...writes])
   } catch (error) {
     // It may have landed after all: what it asked for is found by looking at the rows.
     if (!isNotWritten(error)) core.dispatcher.suspect()
@@ -100,6 +101,7 @@ export async function land(
     for (const { claimed } of landings) claimed?.giveBackRoom()
   }
   if (result.status === 'conflict') return 'conflict'
+  if (result.status === 'full' && change.queuedMax !== undefined) throw queueFull(decision.job, change.queuedMax)
   if (result.status !== 'applied') throw refusal(result)
   for (const { events, sequence } of result.rows) core.publisher.publish(events, sequence)
   for (const landing of landings) {
@@ -178,6 +180,18 @@ function writeOf({ decided, waiting, claimed }: Landing): Write {
   const { before } = decided
   if (before === undefined) return { op: 'insert', ...write }
   return { op: 'update', revision: before.revision, ...write, ...limitTaken(decided) }
+}
+
+// Only what somebody asks for is refused: what follows a job, or belongs to one, is never lost.
+function withBound(write: Write, isOwn: boolean, queuedMax: number | undefined): Write {
+  return isOwn && write.op === 'insert' && queuedMax !== undefined ? { ...write, queuedMax } : write
+}
+
+function queueFull({ type }: Job, max: number): JobchartError {
+  return new JobchartError(
+    'QUEUE_FULL',
+    `${max} jobs of type "${type}" have not begun, and no more are taken; try later`,
+  )
 }
 
 /** What becomes of a pipeline's row; one that stays is only looked at. */

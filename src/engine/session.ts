@@ -85,7 +85,8 @@ export interface Session {
    * Stores a new job. It resolves when the job is durable.
    *
    * @throws {JobchartError} `INVALID_INPUT`, `NOT_STORABLE`, `FORBIDDEN`, `UNKNOWN_TYPE`, `ALREADY_RUNNING` (another job
-   *   holds the pipeline's slot), `INVALID_STATE` (its chart refuses to be replaced), `STORAGE_UNAVAILABLE` (nothing was stored), `OUTCOME_UNKNOWN`.
+   *   holds the pipeline's slot), `INVALID_STATE` (its chart refuses to be replaced), `QUEUE_FULL`,
+   *   `STORAGE_UNAVAILABLE` (nothing was stored), `OUTCOME_UNKNOWN`.
    */
   submit<Type extends AnyJobType>(type: Type, input: InputOf<Type>, options?: SubmitOptions): Promise<ViewOf<Type>>
   /** @throws {JobchartError} `JOB_NOT_FOUND` */
@@ -105,7 +106,7 @@ export interface Session {
    * Runs a job that has ended again: a new job of the same type and input, linked by `retryOf`.
    *
    * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it has not ended, or is a part of another),
-   *   `ALREADY_RUNNING`.
+   *   `ALREADY_RUNNING`, `QUEUE_FULL`.
    */
   retry<Type>(id: JobId<Type>, options?: CallOptions): Promise<ViewOf<Type>>
   /**

@@ -7,7 +7,7 @@ import type { DescribedSnapshot, Description } from './description.ts'
 import { JobchartError } from './error.ts'
 import type { FollowUpOf } from './follow-up.ts'
 import { stateNodes } from './inert-machine.ts'
-import { limitedTasks, type TaskLimits } from './limits.ts'
+import { type JobLimits, limitedTasks, parseQueued, type TaskLimits } from './limits.ts'
 import { type AnyLogic, isLogic, isMachine, isPromise, kindOf } from './logic.ts'
 import type { Migrated, MigratingJob } from './migration.ts'
 import type { RetryOptions } from './retry.ts'
@@ -82,7 +82,7 @@ export interface ExecuteOptions<Type extends string, InputSchema, OutputSchema, 
   readonly killGrace?: Duration | 'never'
   readonly executor?: string
   /** How many of its tasks run at once, in all engines of one storage. Default: any number. */
-  readonly limits?: TaskLimits<NoInfer<Input>>
+  readonly limits?: JobLimits & Partial<TaskLimits<NoInfer<Input>>>
 }
 
 /** A job type whose life is an XState v5 machine. */
@@ -93,11 +93,7 @@ export interface LifecycleOptions<Type extends string, InputSchema, OutputSchema
   readonly commands?: Commands
   /** The command that `cancel` sends. Default `'cancel'` if it is one of the commands; null: there is none. */
   readonly cancel?: (keyof Commands & string) | null
-  /**
-   * How many of its tasks run at once, in all engines of one storage. Left out are those that declare limits of their
-   * own, callbacks, observables, and the tasks of machines that it invokes. Default: any number.
-   */
-  readonly limits?: Pick<TaskLimits, 'concurrency'>
+  readonly limits?: JobLimits
 }
 
 /** The commands of the default lifecycle. */
@@ -122,6 +118,8 @@ export interface JobType<
   readonly cancel: string | null
   readonly input: StandardSchemaV1 | undefined
   readonly output: StandardSchemaV1 | undefined
+  /** How many of a tenant's jobs of the type may be stored that have not begun; null: any number. */
+  readonly queuedMax: number | null
   readonly endLabels: { readonly error: string; readonly stopped: string }
   readonly describe: ((snapshot: DescribedSnapshot, event: ChartEvent) => Description | undefined) | undefined
   readonly followUp: FollowUpOf | undefined
@@ -236,13 +234,16 @@ function fromFunction(
   options: ExecuteOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, unknown, unknown>,
 ): Life {
   const { execute, retry, recovery, timeout, killGrace, executor, output, limits } = options
-  const given = { retry, recovery, timeout, killGrace, executor, output, limits }
+  const { queued, ...ofTask } = limits ?? {}
+  const taskLimits = Object.keys(ofTask).length === 0 ? undefined : ofTask
+  const given = { retry, recovery, timeout, killGrace, executor, output, limits: taskLimits }
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   return {
     // The task checks it, where a schema may be asynchronous and a misfit is a failed attempt.
     output: undefined,
     commands: { cancel: reasonSchema },
     cancel: 'cancel',
+    queuedMax: parseQueued(limits),
     lifecycle: defaultLifecycle,
     chart: createChart(defaultLifecycle),
     hash: DEFAULT_LIFECYCLE,
@@ -262,6 +263,7 @@ function fromMachine(
   return {
     ...fromChart(type, lifecycle),
     ...actors,
+    queuedMax: parseQueued(options.limits),
     tasks: limitedTasks(actors.tasks, options.limits),
     output: options.output,
     commands,
@@ -336,6 +338,7 @@ function childType({ type, version, endLabels, above }: Lineage, src: string, ch
     followUp: undefined,
     commands: {},
     cancel: null,
+    queuedMax: null,
     previous: [],
     migrate: undefined,
     ...fromChart(`${type}/${src}`, child),

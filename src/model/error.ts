@@ -7,6 +7,7 @@
  * - `INVALID_STATE` the chart takes no such event in its present state.
  * - `ALREADY_SETTLED` the job has ended; nothing moves it any more.
  * - `ALREADY_RUNNING` another job holds the pipeline's slot.
+ * - `QUEUE_FULL` as many jobs of the type as may wait to begin do; nothing was stored, and later there is room again.
  * - `STALE_CLAIM` the report carries a token that is no longer good.
  * - `INVALID_INPUT` a value does not fit its schema; `issues` names the paths.
  * - `INVALID_DEFINITION` a job type or an option cannot work; the message says what to change.
@@ -28,6 +29,7 @@ export type ErrorCode =
   | 'INVALID_STATE'
   | 'ALREADY_SETTLED'
   | 'ALREADY_RUNNING'
+  | 'QUEUE_FULL'
   | 'STALE_CLAIM'
   | 'INVALID_INPUT'
   | 'INVALID_DEFINITION'

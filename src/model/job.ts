@@ -112,6 +112,11 @@ export function dueAt({ startAt, createdAt }: Job): number {
   return startAt ?? createdAt
 }
 
+/** It was submitted and has not begun: admitted or waiting, it counts against its type's `limits.queued`. */
+export function isQueued({ startedAt, phase, deletedAt, parentId }: Job): boolean {
+  return startedAt === undefined && phase !== 'settled' && deletedAt === undefined && parentId === undefined
+}
+
 /** A held or stopping task means that code may be running. */
 export function isBusy(job: Job): boolean {
   return job.tasks.some(({ status }) => status === 'held' || status === 'stopping')

@@ -36,6 +36,20 @@ export interface TaskLimits<Input = unknown> {
   readonly key?: string | ((of: LimitScope<Input>) => string)
 }
 
+/** The limits of a job type, in all engines of one storage. */
+export interface JobLimits {
+  /**
+   * How many of its tasks run at once. Of a lifecycle, left out are those that declare limits of their own, callbacks and
+   * observables, and those of machines that it invokes.
+   */
+  readonly concurrency?: number
+  /**
+   * How many of a tenant's jobs of the type may be stored that have not begun, waiting ones included; a whole number from
+   * 1. A submit, a retry or a run beyond is `QUEUE_FULL`. Child jobs and follow-ups are never refused.
+   */
+  readonly queued?: number
+}
+
 /** {@link TaskLimits}, read once. */
 export interface TaskLimit {
   readonly concurrency: number
@@ -60,13 +74,23 @@ export function parseTaskLimits<Input>(limits: TaskLimits<Input> | undefined): T
   throw new JobchartError('INVALID_DEFINITION', `limits.key should be ${KEY_RULE}, or a function that gives it`)
 }
 
+/**
+ * Reads how many jobs of a type may be queued; null: any number.
+ *
+ * @throws {JobchartError} `INVALID_DEFINITION` it is no whole number from 1.
+ */
+export function parseQueued({ queued }: JobLimits = {}): number | null {
+  if (queued === undefined) return null
+  wholeNumber(queued, 'limits.queued')
+  return queued
+}
+
 /** The tasks of a job type by its own limits: those of work that ends and that declares none of its own. */
 export function limitedTasks(
   tasks: ReadonlyMap<string, TaskSettings>,
-  limits: Pick<TaskLimits, 'concurrency'> | undefined,
+  { concurrency }: JobLimits = {},
 ): ReadonlyMap<string, TaskSettings> {
-  if (limits === undefined) return tasks
-  const { concurrency } = limits
+  if (concurrency === undefined) return tasks
   wholeNumber(concurrency, 'limits.concurrency')
   const limit: TaskLimit = { concurrency, key: undefined, ofType: true }
   return new Map(

@@ -35,6 +35,9 @@ import type { Scope } from './policy.ts'
  *   a key, where its route names no number for it, is claimed as one without.
  * - S20 A claim walks over no rows of another route, and none of a full key. Under one route, keys that are not full go by
  *   the order of their first tasks: what waits for a full key holds up nothing else.
+ * Queueing
+ * - S22 An insert that carries `queuedMax` is `full` where so many jobs of its tenant and type are queued already, judged in
+ *   the transaction that writes. Keys and slots are looked at before that.
  * Reading
  * - S11 What was committed is read back deep-equal, by every connection.
  * - S12 `find` shows only what one of the scopes covers, newest first by (createdAt, id), and pages by keyset: rows that
@@ -156,7 +159,7 @@ export interface KeyLimit {
 
 /** One write of a unit. */
 export type Write =
-  | ({ readonly op: 'insert'; readonly claimed?: ClaimedWrite } & JobWrite)
+  | ({ readonly op: 'insert'; readonly claimed?: ClaimedWrite; readonly queuedMax?: number } & JobWrite)
   | ({ readonly op: 'update'; readonly revision: number; readonly claimed?: ClaimedWrite } & ClaimedWrite)
   | { readonly op: 'note'; readonly jobId: string; readonly token: number; readonly note: Note }
   | { readonly op: 'append'; readonly events: EventRow }
@@ -210,7 +213,7 @@ export type UnitResult =
     }
   | { readonly status: 'conflict' }
   | { readonly status: 'stale' }
-  /** A limit that one of its writes carries is reached. */
+  /** A limit, or a bound of a queue, that one of its writes carries is reached. */
   | { readonly status: 'full' }
   | { readonly status: 'slot-taken'; readonly by: string | undefined }
   | { readonly status: 'duplicate'; readonly id: string }

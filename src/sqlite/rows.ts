@@ -1,6 +1,16 @@
 import type { SQLInputValue } from 'node:sqlite'
 import type { Actor, EventDraft, EventRow } from '../model/event.ts'
-import { claimableTasks, dueAt, type HeldKey, heldKeys, holdsSlot, isBusy, type Job, wakeAt } from '../model/job.ts'
+import {
+  claimableTasks,
+  dueAt,
+  type HeldKey,
+  heldKeys,
+  holdsSlot,
+  isBusy,
+  isQueued,
+  type Job,
+  wakeAt,
+} from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
 import type { Progress, Task } from '../model/task.ts'
 import type { Route, StoredEvents } from '../port/storage.ts'
@@ -14,6 +24,7 @@ export interface Columns {
   readonly phase: string
   readonly holdsSlot: number
   readonly busy: number
+  readonly queued: number
   readonly wakeAt: number | null
   /** Of a waiting job, the time by which it is ordered. */
   readonly waitsSince: number | null
@@ -50,6 +61,7 @@ export function columnsOf(job: Job): Columns {
     phase: job.phase,
     holdsSlot: holdsSlot(job) ? 1 : 0,
     busy: isBusy(job) ? 1 : 0,
+    queued: isQueued(job) ? 1 : 0,
     wakeAt: wakeAt(job) ?? null,
     waitsSince: job.phase === 'waiting' && job.deletedAt === undefined ? dueAt(job) : null,
     deleted: job.deletedAt === undefined ? 0 : 1,

@@ -28,6 +28,7 @@ const MIGRATIONS: readonly string[] = [
     phase TEXT NOT NULL,
     holds_slot INTEGER NOT NULL,
     busy INTEGER NOT NULL,
+    queued INTEGER NOT NULL,
     wake_at INTEGER,
     waits_since INTEGER,
     deleted INTEGER NOT NULL,
@@ -44,6 +45,7 @@ const MIGRATIONS: readonly string[] = [
   CREATE UNIQUE INDEX jobs_key ON jobs (tenant, created_by, type, idempotency_key) WHERE idempotency_key IS NOT NULL AND deleted = 0;
   CREATE INDEX jobs_ready ON jobs (route, priority, ready_at, n) WHERE route IS NOT NULL;
   CREATE INDEX jobs_held_key ON jobs (held_key) WHERE held_key IS NOT NULL;
+  CREATE INDEX jobs_queued ON jobs (tenant, type) WHERE queued = 1;
   CREATE INDEX jobs_busy ON jobs (n) WHERE busy = 1;
   CREATE INDEX jobs_wake ON jobs (wake_at) WHERE wake_at IS NOT NULL;
   CREATE INDEX jobs_turn ON jobs (tenant, pipeline, priority DESC, waits_since, n)

@@ -30,11 +30,11 @@ function jobStatements(prepare: Prepare) {
 
     insertJob: prepare(`
       INSERT INTO jobs (id, tenant, type, version, created_by, pipeline, parent_id, labels, idempotency_key, priority, created_at,
-        status, phase, holds_slot, busy, wake_at, waits_since, deleted, route, ready_at, ready_entry, held_key, revision, input,
-        progress, body)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+        status, phase, holds_slot, busy, queued, wake_at, waits_since, deleted, route, ready_at, ready_entry, held_key, revision,
+        input, progress, body)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
     updateJob: prepare(`
-      UPDATE jobs SET version = ?, status = ?, phase = ?, holds_slot = ?, busy = ?, wake_at = ?, waits_since = ?,
+      UPDATE jobs SET version = ?, status = ?, phase = ?, holds_slot = ?, busy = ?, queued = ?, wake_at = ?, waits_since = ?,
         deleted = ?, route = ?, ready_at = ?, ready_entry = ?, held_key = ?, revision = ?, body = ?
       WHERE id = ? AND revision = ?`),
     removeJob: prepare(`DELETE FROM jobs WHERE id = ? AND revision = ?`),
@@ -44,6 +44,8 @@ function jobStatements(prepare: Prepare) {
     jobByNumber: prepare(`SELECT n, input, progress, body FROM jobs WHERE n = ?`),
     jobByKey: prepare(`
       SELECT id FROM jobs WHERE tenant = ? AND created_by = ? AND type = ? AND idempotency_key = ? AND deleted = 0`),
+    queuedJobs: prepare(`
+      SELECT count(*) AS queued FROM (SELECT 1 FROM jobs WHERE tenant = ? AND type = ? AND queued = 1 LIMIT ?)`),
     slotHolder: prepare(`SELECT id FROM jobs WHERE tenant = ? AND pipeline = ? AND holds_slot = 1`),
   }
 }

@@ -1,4 +1,4 @@
-import { isBusy, type Job } from '../model/job.ts'
+import { holdsSlot, isBusy, type Job } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
 import type {
   Claimed,
@@ -142,7 +142,7 @@ export class Writer {
         const { claimed } = write
         const chosen = claimed !== undefined && this.#mayClaim(write.job, claimed) ? claimed : write
         if (write.op === 'update' && chosen === write) this.#checkLimit(write)
-        if (write.op === 'insert') this.#insert(chosen.job)
+        if (write.op === 'insert') this.#insert(chosen.job, write.queuedMax)
         else this.#update(chosen.job, write.revision)
         if (chosen === claimed) this.#listInstance()
         this.#also(unit, chosen)
@@ -167,7 +167,8 @@ export class Writer {
     }
   }
 
-  #insert(job: Job): void {
+  #insert(job: Job, queuedMax: number | undefined): void {
+    if (queuedMax !== undefined) this.#checkQueue(job, queuedMax)
     const columns = columnsOf(job)
     try {
       this.#statements.insertJob.run(
@@ -186,6 +187,7 @@ export class Writer {
         columns.phase,
         columns.holdsSlot,
         columns.busy,
+        columns.queued,
         columns.wakeAt,
         columns.waitsSince,
         columns.deleted,
@@ -202,6 +204,18 @@ export class Writer {
       throw this.#refusal(job, error)
     }
     this.#beside(job, columns)
+  }
+
+  // Keys and slots are looked at before that: a repeated submit is answered with the job that it made, and one that
+  // may replace another learns of it (S22).
+  #checkQueue(job: Job, max: number): void {
+    const { tenant, createdBy, type, idempotencyKey, pipeline } = job
+    const { jobByKey, slotHolder, queuedJobs } = this.#statements
+    const known = idempotencyKey === undefined ? undefined : jobByKey.get(tenant, createdBy, type, idempotencyKey)?.id
+    if (known !== undefined) throw new Refused({ status: 'duplicate', id: String(known) })
+    const holder = pipeline === undefined || !holdsSlot(job) ? undefined : slotHolder.get(tenant, pipeline)?.id
+    if (holder !== undefined) throw new Refused({ status: 'slot-taken', by: String(holder) })
+    if (Number(queuedJobs.get(tenant, type, max)?.queued) >= max) throw new Refused({ status: 'full' })
   }
 
   #remove(job: Job, revision: number): void {
@@ -228,6 +242,7 @@ export class Writer {
         columns.phase,
         columns.holdsSlot,
         columns.busy,
+        columns.queued,
         columns.wakeAt,
         columns.waitsSince,
         columns.deleted,

@@ -2,6 +2,7 @@ import type { Storage, StorageConnection } from '../port/storage.ts'
 import type { Bench } from './storage-bench.ts'
 import { limitChecks } from './storage-checks-limits.ts'
 import { pipelineChecks } from './storage-checks-pipelines.ts'
+import { queueChecks } from './storage-checks-queue.ts'
 import { readingChecks } from './storage-checks-reading.ts'
 import { waitingChecks } from './storage-checks-waiting.ts'
 import { writingChecks } from './storage-checks-writing.ts'
@@ -34,7 +35,14 @@ export function storageConformance(
   make: () => StorageUnderTest | Promise<StorageUnderTest>,
   { test }: StorageConformanceOptions,
 ): void {
-  const checks = { ...writingChecks, ...readingChecks, ...waitingChecks, ...limitChecks, ...pipelineChecks }
+  const checks = {
+    ...writingChecks,
+    ...readingChecks,
+    ...waitingChecks,
+    ...limitChecks,
+    ...queueChecks,
+    ...pipelineChecks,
+  }
   for (const [name, check] of Object.entries(checks)) {
     test(name, async () => {
       const { storage, dispose } = await make()

@@ -39,6 +39,10 @@ export interface Arrival {
 /** The pipeline of a run was changed between its reading and the write. */
 export class PipelineChanged extends Error {}
 
+function boundOf({ queuedMax }: AnyJobType): { readonly queuedMax?: number } {
+  return queuedMax === null ? {} : { queuedMax }
+}
+
 function lookedAt(run: Pipeline | undefined): Pick<Decision, 'pipelines'> {
   return run === undefined ? {} : { pipelines: [{ before: run, after: run }] }
 }
@@ -86,7 +90,7 @@ async function insert(core: Core, { type, seed, by, overlap, run }: Arrival, isW
   const decision = await decideWith(core, (relatives) => {
     return create(type, isWaiting ? waitingSeed(seed, overlap) : seed, moment(core), relatives)
   })
-  const job = await land(core, await asUnit(core, { ...decision, ...lookedAt(run) }), { by })
+  const job = await land(core, await asUnit(core, { ...decision, ...lookedAt(run) }), { by, ...boundOf(type) })
   // Nothing of it is stored but what it looked at.
   if (job === 'conflict') throw new PipelineChanged()
   if (isWaiting && job.startAt !== undefined) core.alarm.set(job.startAt)
@@ -115,7 +119,7 @@ async function replace(core: Core, arrival: Arrival, refusal: JobchartError): Pr
     return create(type, isFree ? seed : waitingSeed(seed, 'replace'), moment(core), relatives)
   })
   const unit: Decision = { ...created, ...lookedAt(run), others: [...created.others, ...cancelled] }
-  const job = await land(core, await asUnit(core, unit), { by })
+  const job = await land(core, await asUnit(core, unit), { by, ...boundOf(type) })
   if (job === 'conflict') return undefined
   // Where nobody could be let in with it, whoever is next now is looked for at once.
   if (freed) core.alarm.set(core.clock.now())

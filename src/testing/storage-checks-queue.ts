@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict'
+import { admit, remove } from '../model/decision.ts'
+import type { StorageConnection, UnitResult } from '../port/storage.ts'
+import { claimed, commitOne, insertOf, momentAt, newJob, twin, updateOf } from './fixtures.ts'
+import type { Checks } from './storage-bench.ts'
+
+type Seed = Parameters<typeof newJob>[0]
+
+/** Checks of bounded queues: S22. */
+export const queueChecks: Checks = {
+  'S22 an insert beyond the bound is full, and writes nothing': async ({ clock, open }) => {
+    const storage = await open()
+    const at = clock.now()
+    for (const id of ['a', 'b']) assert.equal((await bounded(storage, at, 2, { id })).status, 'applied')
+    assert.equal((await bounded(storage, at, 2, { id: 'c' })).status, 'full')
+    assert.equal(await storage.get('c'), undefined)
+    assert.equal((await bounded(storage, at, 3, { id: 'c' })).status, 'applied')
+    // What carries no bound is never refused.
+    assert.equal((await commitOne(storage, insertOf(newJob({ id: 'd' }, at)))).status, 'applied')
+  },
+
+  'S22 of a queue, its own tenant and type count, and waiting jobs too': async ({ clock, open }) => {
+    const storage = await open()
+    const at = clock.now()
+    await commitOne(storage, insertOf(newJob({ id: 'other', tenant: 't2' }, at)))
+    await commitOne(storage, insertOf(newJob({ id: 'twin' }, at, twin)))
+    assert.equal((await bounded(storage, at, 1, { id: 'later', isWaiting: true, startAt: at + 9 })).status, 'applied')
+    assert.equal((await bounded(storage, at, 1, { id: 'b' })).status, 'full')
+    assert.equal((await bounded(storage, at, 1, { id: 'c', tenant: 't3' })).status, 'applied')
+  },
+
+  'S22 a job that has begun, has ended or is deleted gives its place': async ({ clock, open }) => {
+    const storage = await open()
+    const at = clock.now()
+    const jobs = ['begins', 'is-deleted', 'is-admitted'].map((id) => newJob({ id }, at))
+    const [begins, isDeleted] = jobs
+    assert.ok(begins !== undefined && isDeleted !== undefined)
+    for (const job of jobs) await commitOne(storage, insertOf(job))
+    assert.equal((await bounded(storage, at, 3, { id: 'x' })).status, 'full')
+    await commitOne(storage, updateOf(begins.job, claimed(begins.job, at)))
+    assert.equal((await bounded(storage, at, 3, { id: 'x' })).status, 'applied')
+    const waiting = newJob({ id: 'waits', isWaiting: true }, at)
+    await commitOne(storage, insertOf(waiting))
+    const { type } = waiting
+    await commitOne(storage, updateOf(waiting.job, admit(type, waiting.job, momentAt(at))))
+    assert.equal((await bounded(storage, at, 4, { id: 'y' })).status, 'full')
+    await commitOne(storage, updateOf(isDeleted.job, remove(type, isDeleted.job, momentAt(at))))
+    assert.equal((await bounded(storage, at, 4, { id: 'y' })).status, 'applied')
+  },
+
+  'S22 keys and slots are looked at before the bound': async ({ clock, open }) => {
+    const storage = await open()
+    const at = clock.now()
+    await commitOne(storage, insertOf(newJob({ id: 'first', idempotencyKey: 'k', pipeline: 'p' }, at)))
+    const repeated = await bounded(storage, at, 1, { id: 'again', idempotencyKey: 'k', pipeline: 'p' })
+    assert.deepEqual(repeated, { status: 'duplicate', id: 'first' })
+    const taken = await bounded(storage, at, 1, { id: 'second', pipeline: 'p' })
+    assert.deepEqual(taken, { status: 'slot-taken', by: 'first' })
+    const waiting = { id: 'second', pipeline: 'p', isWaiting: true }
+    assert.equal((await bounded(storage, at, 1, waiting)).status, 'full')
+  },
+
+  'S22 of 50 inserts at once over two connections, as many land as may': async ({ clock, open }) => {
+    const connections = [await open(), await open('other')]
+    const results = await Promise.all(
+      Array.from({ length: 50 }, (_, n) => {
+        const storage = connections[n % 2]
+        assert.ok(storage !== undefined)
+        return bounded(storage, clock.now(), 7, { id: `job-${n}` })
+      }),
+    )
+    assert.equal(results.filter(({ status }) => status === 'applied').length, 7)
+    assert.equal(results.filter(({ status }) => status === 'full').length, 43)
+  },
+}
+
+function bounded(storage: StorageConnection, at: number, queuedMax: number, seed: Seed): Promise<UnitResult> {
+  const write = insertOf(newJob(seed, at))
+  return commitOne(storage, write.op === 'insert' ? { ...write, queuedMax } : write)
+}
