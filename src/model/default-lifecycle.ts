@@ -14,19 +14,24 @@ export const defaultLifecycle = createMachine({
   states: {
     queued: { on: { 'task.started': 'running' } },
     running: { on: { 'task.lost': 'queued' } },
-    completed: { type: 'final', tags: ['success'], output: ({ event }) => outputOf(event) },
+    completed: { type: 'final', tags: ['success'], output: outputOf },
     failed: { type: 'final', tags: ['failure'] },
     cancelled: { type: 'final', tags: ['cancelled'] },
   },
-  output: ({ event }) => outputOf(event),
+  output: outputOf,
 }).provide({
   // The chart only names it; the code is each job type's own.
   actors: { execute: fromPromise(() => Promise.reject(new Error("the code is the job type's"))) },
 })
 
 // The done event of the task, and then the machine's own, which XState makes of the final state's output.
-function outputOf(event: { readonly type: string; readonly output?: unknown }): unknown {
+function outputOf({ event }: { readonly event: { readonly type: string; readonly output?: unknown } }): unknown {
   return event.output
+}
+
+/** Whether an output is the default lifecycle's: whatever the event carries as its own. */
+export function isEventOutput(output: unknown): boolean {
+  return output === outputOf
 }
 
 const REASON_CHARACTERS_MAX = 500

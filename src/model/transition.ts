@@ -20,6 +20,7 @@ import { withError } from './error-event.ts'
 import { standingMachine, stateNodes, withInertActors } from './inert-machine.ts'
 import { ChildRef, type CreatedActor, InertScope, PARENT, type Self } from './inert-scope.ts'
 import { KIN, persistRefs, reviveRefs } from './references.ts'
+import { isRememberable, RememberedChart } from './remembered-chart.ts'
 import { type Json, storableCopy } from './storable.ts'
 
 export type { Address, ChartAction } from './chart-action.ts'
@@ -131,7 +132,8 @@ type Snapshot = AnyMachineSnapshot
 
 /** Makes a machine ready to move jobs. The machine itself is not changed. */
 export function createChart(source: AnyStateMachine): Chart {
-  return new MachineChart(source)
+  const chart = new MachineChart(source)
+  return isRememberable(source) ? new RememberedChart(chart, source) : chart
 }
 
 class MachineChart implements Chart {
@@ -184,6 +186,8 @@ class MachineChart implements Chart {
 
   names(place: Place, event: ChartEvent, origin = ALONE): boolean {
     try {
+      // Guards are user code, and most charts do not name the event at all.
+      if (!this.#base(place.state)._nodes.some((node: AnyStateNode) => node.transitions.has(event.type))) return false
       return namesExactly(this.#machine, this.#restore(place, origin), event)
     } catch {
       // A guard threw, or the place cannot be restored: the move itself will end the job with that error.
@@ -339,8 +343,6 @@ function isTaken(machine: AnyStateMachine, snapshot: Snapshot, event: EventObjec
 }
 
 function namesExactly(machine: AnyStateMachine, snapshot: Snapshot, event: ChartEvent): boolean {
-  // Guards are user code, and most charts do not name the event at all.
-  if (!snapshot._nodes.some((node: AnyStateNode) => node.transitions.has(event.type))) return false
   const selected = machine.getTransitionData(snapshot as never, event as never)
   return selected.some((transition) => transition.eventType === event.type)
 }
