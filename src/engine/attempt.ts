@@ -6,7 +6,7 @@ import type { Job } from '../model/job.ts'
 import type { AnyLogic } from '../model/logic.ts'
 import { errorValue } from '../model/record.ts'
 import { isToldToStop, stopReasonOf } from '../model/stop.ts'
-import { type Json, storableCopy } from '../model/storable.ts'
+import { type Json, jsonCopy, storableCopy } from '../model/storable.ts'
 import type { Progress, ProgressReport, StepContext, Task, TaskContext, TaskSettings } from '../model/task.ts'
 import type { ChartEvent } from '../model/transition.ts'
 import type { NewLine, UnitResult, Write } from '../port/storage.ts'
@@ -28,7 +28,9 @@ export class Attempt {
   readonly task: Task
   readonly #core: Core
   readonly #settings: TaskSettings
-  readonly #abort = new AbortController()
+  /** Made when it is asked for: most code never looks. */
+  #abort: AbortController | undefined
+  #stopped: JobchartError | undefined
   readonly #names = new Set<string>()
   readonly #inbox = new Inbox()
   readonly #type: AnyJobType
@@ -64,17 +66,23 @@ export class Attempt {
 
   /** What the task works on; a copy, since what the code does to it is its own affair. */
   get input(): Json | undefined {
-    return structuredClone(this.#settings.takesJobInput ? this.job.input : this.task.input)
+    const given = this.#settings.takesJobInput ? this.job.input : this.task.input
+    return given === undefined ? undefined : jsonCopy(given)
   }
 
   get signal(): AbortSignal {
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController()
+      if (this.#stopped !== undefined) this.#abort.abort(this.#stopped)
+    }
     return this.#abort.signal
   }
 
   /** Asks the code to stop. */
   stop(why: string, code: 'TASK_STOPPED' | 'TIMEOUT' | 'ENGINE_STOPPED' = 'TASK_STOPPED'): void {
     this.#inbox.close()
-    if (!this.signal.aborted) this.#abort.abort(new JobchartError(code, why, { jobId: this.job.id }))
+    this.#stopped ??= new JobchartError(code, why, { jobId: this.job.id })
+    this.#abort?.abort(this.#stopped)
   }
 
   /** Stops the code as its task's newest stop message says. */
@@ -145,9 +153,12 @@ export class Attempt {
     const { input: schema } = this.#settings
     const given = this.input
     const { id, type } = this.job
+    const signal = () => this.signal
     return {
       input: schema === undefined ? given : await parseWith(schema, given, 'input'),
-      signal: this.signal,
+      get signal() {
+        return signal()
+      },
       attempt: this.task.attempt,
       job: { id, type },
       idempotencyKey: `${id}:${this.task.entry}`,

@@ -39,6 +39,8 @@ export class TypeRegistry {
   readonly #byKey: ReadonlyMap<string, AnyJobType>
   /** Of several that are given side by side, the last. */
   readonly #newest: ReadonlyMap<string, AnyJobType>
+  /** The same, by type and then by version: found at each step of each job. */
+  readonly #found = new Map<string, Map<string, AnyJobType>>()
 
   /** @throws {JobchartError} `INVALID_DEFINITION` the same type and version is given twice. */
   constructor(types: readonly AnyJobType[]) {
@@ -60,6 +62,10 @@ export class TypeRegistry {
     }
     this.#byKey = byKey
     this.#newest = new Map(types.map((type) => [type.type, type]))
+    for (const each of byKey.values()) {
+      const versions = this.#found.get(each.type) ?? new Map<string, AnyJobType>()
+      this.#found.set(each.type, versions.set(each.version, each))
+    }
   }
 
   /** All that are known. */
@@ -75,7 +81,7 @@ export class TypeRegistry {
 
   /** The type of a stored job, or undefined: another engine's. */
   of(job: Pick<Job, 'type' | 'version'>): AnyJobType | undefined {
-    return this.#byKey.get(keyOf(job))
+    return this.#found.get(job.type)?.get(job.version)
   }
 
   /** @throws {JobchartError} `UNKNOWN_TYPE` it was not given to `createEngine`. */

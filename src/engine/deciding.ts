@@ -22,9 +22,21 @@ export async function decideWith(core: Core, decide: (relatives: Relatives) => D
 
 /** What the world looks like to a decision that is made now. */
 export function moment(core: Core): Moment {
-  const bytes = core.clock.randomBytes(4)
-  const random = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0) / 2 ** 32
-  return { at: core.clock.now(), random, heartbeatMs: core.settings.heartbeatMs }
+  let random: number | undefined
+  return {
+    at: core.clock.now(),
+    heartbeatMs: core.settings.heartbeatMs,
+    // Only a retry asks for it.
+    get random() {
+      random ??= randomOf(core)
+      return random
+    },
+  }
+}
+
+function randomOf({ clock }: Core): number {
+  const bytes = clock.randomBytes(4)
+  return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0) / 2 ** 32
 }
 
 /** @throws {JobchartError} `JOB_NOT_FOUND` */

@@ -29,6 +29,8 @@ const CLAIMS_MAX = 100
 export class Dispatcher {
   readonly #core: () => Core
   readonly #attempts = new Map<string, Attempt>()
+  /** The same, by their jobs. */
+  readonly #byJob = new Map<string, Set<Attempt>>()
   readonly #void = new Set<Attempt>()
   readonly #reserved = new Map<string, number>()
   readonly #backlog = new Set<string>()
@@ -104,14 +106,15 @@ export class Dispatcher {
     if (task === undefined || this.#attempts.has(attemptKey(job.id, task.token))) return
     const attempt = new Attempt(core, core.types.require(job), job, task)
     this.#attempts.set(attemptKey(job.id, task.token), attempt)
+    this.#byJob.set(job.id, (this.#byJob.get(job.id) ?? new Set()).add(attempt))
     void this.#run(core, attempt)
   }
 
   /** Stops the attempts that the job, as it is now, no longer holds. */
   observe(job: Job): void {
-    for (const attempt of this.#attempts.values()) {
+    for (const attempt of this.#byJob.get(job.id) ?? []) {
       // Code that has ended has nothing to stop, and is not leaked.
-      if (attempt.job.id !== job.id || attempt.hasEnded) continue
+      if (attempt.hasEnded) continue
       // A row that was read before the attempt was claimed knows nothing of it.
       if (job.revision < attempt.job.revision) continue
       const task = job.tasks.find(({ token, status }) => token === attempt.task.token && status !== 'offered')
@@ -127,9 +130,8 @@ export class Dispatcher {
   /** Reads again the jobs that something happened to elsewhere, where this engine runs something of them. */
   async observeElsewhere(jobIds: ReadonlySet<string>): Promise<void> {
     for (const id of jobIds) this.#unobserved.add(id)
-    const running = new Set([...this.#attempts.values()].map(({ job }) => job.id))
     for (const id of this.#unobserved) {
-      const job = running.has(id) ? await this.#core().storage.get(id) : undefined
+      const job = this.#byJob.has(id) ? await this.#core().storage.get(id) : undefined
       if (job !== undefined) this.observe(job)
       // Only now: a read that fails leaves it for the next poll.
       this.#unobserved.delete(id)
@@ -158,7 +160,7 @@ export class Dispatcher {
         if (holder === core.instance && !this.#ended.has(attemptKey(job.id, token))) this.start(job, entry)
       }
     }
-    await this.observeElsewhere(new Set([...this.#attempts.values()].map(({ job }) => job.id)))
+    await this.observeElsewhere(new Set(this.#byJob.keys()))
     this.#mustReconcile = false
     core.publisher.wakeAll()
     this.wake()
@@ -270,18 +272,28 @@ export class Dispatcher {
       },
       attempt: task.attempt,
       token: task.token,
-      signal: attempt.signal,
+      get signal() {
+        return attempt.signal
+      },
       run: () => attempt.run(),
     }
     // Its claim was not heard of before it was told to stop: its code never began, and does not now.
     const isLate = task.status === 'stopping'
     const result = isLate ? ({ ok: true } as const) : await startSafely(executor, work)
     await this.#report(core, attempt, result)
-    this.#attempts.delete(attemptKey(job.id, task.token))
+    this.#forget(attempt)
     this.#void.delete(attempt)
     if (this.#mustReconcile) this.#ended.add(attemptKey(job.id, task.token))
     if (this.#backlog.has(task.executor)) this.claimSoon()
     this.wake()
+  }
+
+  #forget(attempt: Attempt): void {
+    const { id } = attempt.job
+    this.#attempts.delete(attemptKey(id, attempt.task.token))
+    const ofJob = this.#byJob.get(id)
+    ofJob?.delete(attempt)
+    if (ofJob?.size === 0) this.#byJob.delete(id)
   }
 
   async #report(core: Core, attempt: Attempt, result: TaskEnd): Promise<void> {

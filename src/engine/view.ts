@@ -1,7 +1,7 @@
 import type { JobError } from '../model/error.ts'
 import type { Job, JobId, Outcome, Overlap, Phase, Trigger } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
-import type { Json } from '../model/storable.ts'
+import { type Json, jsonCopy } from '../model/storable.ts'
 import type { Progress } from '../model/task.ts'
 import { isoTime } from '../model/time.ts'
 
@@ -71,7 +71,7 @@ export function pipelineViewOf(pipeline: Pipeline, redacted: readonly string[] =
   const { revision, input, createdAt, updatedAt, ...rest } = pipeline
   const view = {
     ...structuredClone(rest),
-    ...(input === undefined ? {} : { input: copyOf(input) }),
+    ...(input === undefined ? {} : { input: jsonCopy(input) }),
     createdAt: isoTime(createdAt),
     updatedAt: isoTime(updatedAt),
   }
@@ -100,8 +100,8 @@ export function viewOf(job: Job, redacted: readonly string[] = []): JobView {
   if (job.retryOf !== undefined) view.retryOf = job.retryOf
   if (job.retries !== undefined) view.retries = job.retries
   if (job.outcome !== undefined) view.outcome = job.outcome
-  if (job.input !== undefined) view.input = copyOf(job.input)
-  if (job.output !== undefined) view.output = copyOf(job.output)
+  if (job.input !== undefined) view.input = jsonCopy(job.input)
+  if (job.output !== undefined) view.output = jsonCopy(job.output)
   if (job.error !== undefined) view.error = shownError(job.error)
   if (job.exitCode !== undefined) view.exitCode = job.exitCode
   if (job.message !== undefined) view.message = job.message
@@ -113,10 +113,6 @@ export function viewOf(job: Job, redacted: readonly string[] = []): JobView {
   if (redacted.length > 0) redact(view, redacted)
   // All that a view always has stands in it, but for what was redacted.
   return view as JobView
-}
-
-function copyOf(value: Json): Json {
-  return typeof value === 'object' && value !== null ? structuredClone(value) : value
 }
 
 function redact(view: { [field: string]: unknown }, redacted: readonly string[]): void {

@@ -39,6 +39,16 @@ export function storableCopy(value: unknown, name: string, lenient = false): Jso
   return JSON.parse(text) as Json
 }
 
+/** A copy of what is known to be JSON. */
+export function jsonCopy(value: Json): Json {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(jsonCopy)
+  const copy: { [key: string]: Json } = {}
+  // No key is one that could change a prototype: such a value was not taken.
+  for (const [key, each] of Object.entries(value)) copy[key] = jsonCopy(each)
+  return copy
+}
+
 function assertSize(text: string, name: string): void {
   if (text.length * CHARACTER_BYTES_MAX <= STORED_BYTES_MAX) return
   const bytes = new TextEncoder().encode(text).length

@@ -31,14 +31,18 @@ function parseText(text: string): number | undefined {
 
 /** A time in milliseconds since 1970 UTC as ISO 8601, as it is shown at every edge. */
 export function isoTime(ms: number): string {
-  // The times of one record are mostly one time.
-  if (ms === shown.ms) return shown.text
-  const text = new Date(ms).toISOString()
-  shown = { ms, text }
-  return text
+  const millisecond = ms % 1_000
+  const second = ms - millisecond
+  // Times that are shown together are mostly of one second. Before 1970 the remainder is negative, and nothing is shared.
+  if (second !== shown.second || millisecond < 0) {
+    const text = new Date(ms).toISOString()
+    if (millisecond >= 0) shown = { second, text: text.slice(0, -'000Z'.length) }
+    return text
+  }
+  return `${shown.text}${String(millisecond).padStart(3, '0')}Z`
 }
 
-let shown = { ms: Number.NaN, text: '' }
+let shown = { second: Number.NaN, text: '' }
 
 /** The milliseconds since 1970 UTC of an ISO 8601 time. */
 export function millisecondsOf(text: string): number {

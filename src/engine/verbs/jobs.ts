@@ -49,6 +49,9 @@ export interface CancelOptions extends CallOptions {
   readonly [field: string]: unknown
 }
 
+/** Most submits name none. */
+const NO_OPTIONS = submitOptionsSchema.parse({})
+
 /** {@inheritDoc Session.submit} */
 export async function submit(
   core: Core,
@@ -63,11 +66,10 @@ export async function submit(
     const issues = [{ message: 'no name for a label', path: ['labels', '__proto__'] }]
     throw new JobchartError('INVALID_INPUT', 'a label cannot be named "__proto__"', { issues })
   }
-  const { pipeline, overlap, startAt, priority, labels, idempotencyKey, tenant } = await parseWith(
-    submitOptionsSchema,
-    options,
-    'options',
-  )
+  const { pipeline, overlap, startAt, priority, labels, idempotencyKey, tenant } =
+    Object.keys(options).length === 0
+      ? { ...NO_OPTIONS, labels: {} }
+      : await parseWith(submitOptionsSchema, options, 'options')
   const type = core.types.require(asked)
   const fixed = {
     tenant: (who.kind === 'system' ? tenant : undefined) ?? who.tenant,
