@@ -1,6 +1,7 @@
 import type { SQLInputValue } from 'node:sqlite'
 import type { Scope } from '../port/policy.ts'
 import type { JobFilter, JobPage } from '../port/storage.ts'
+import { JOB_COLUMNS } from './rows.ts'
 
 /** A statement's text, made of constants, and the values bound to it. */
 export interface Query {
@@ -14,7 +15,7 @@ export function findQuery(filter: JobFilter, page: JobPage): Query {
   const branches = scopes.map((scope) => branch(scope, narrow, page))
   const union = branches.map(({ sql }) => `SELECT * FROM (${sql})`).join(' UNION ')
   return {
-    sql: `SELECT input, progress, body FROM (${union}) ORDER BY created_at DESC, id DESC LIMIT ?`,
+    sql: `SELECT ${JOB_COLUMNS} FROM (${union}) ORDER BY created_at DESC, id DESC LIMIT ?`,
     values: [...branches.flatMap(({ values }) => values), page.limit],
   }
 }
@@ -34,7 +35,7 @@ function branch(scope: Scope, filter: Omit<JobFilter, 'scopes'>, page: JobPage):
   if (page.after !== undefined) add('(created_at, id) < (?, ?)', page.after.createdAt, page.after.id)
   const condition = `WHERE ${where.join(' AND ')}`
   return {
-    sql: `SELECT id, created_at, input, progress, body FROM jobs ${condition}
+    sql: `SELECT ${JOB_COLUMNS} FROM jobs ${condition}
       ORDER BY created_at DESC, id DESC LIMIT ?`,
     values: [...values, page.limit],
   }

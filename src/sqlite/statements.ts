@@ -1,5 +1,6 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { limitStatements } from './limits.ts'
+import { JOB_COLUMNS } from './rows.ts'
 
 const EVENT_COLUMNS =
   'sequence, count, job_id, job_sequence, at, by_kind, by_id, tenant, created_by, type, pipeline, labels, unit, events, inputs'
@@ -40,8 +41,8 @@ function jobStatements(prepare: Prepare) {
     removeJob: prepare(`DELETE FROM jobs WHERE id = ? AND revision = ?`),
     removeLines: prepare(`DELETE FROM logs WHERE job_id = ?`),
     removeSteps: prepare(`DELETE FROM steps WHERE job_id = ?`),
-    jobById: prepare(`SELECT n, input, progress, body FROM jobs WHERE id = ?`),
-    jobByNumber: prepare(`SELECT n, input, progress, body FROM jobs WHERE n = ?`),
+    jobById: prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE id = ?`),
+    jobByNumber: prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE n = ?`),
     jobByKey: prepare(`
       SELECT id FROM jobs WHERE tenant = ? AND created_by = ? AND type = ? AND idempotency_key = ? AND deleted = 0`),
     queuedJobs: prepare(`
@@ -113,11 +114,11 @@ const KNOWN = `EXISTS (
 function readStatements(prepare: Prepare) {
   return {
     dueJobs: prepare(`
-      SELECT input, progress, body FROM jobs
+      SELECT ${JOB_COLUMNS} FROM jobs
       WHERE wake_at <= ? AND ${KNOWN}
       ORDER BY wake_at, n LIMIT ? OFFSET ?`),
     busyJobs: prepare(`
-      SELECT input, progress, body FROM jobs
+      SELECT ${JOB_COLUMNS} FROM jobs
       WHERE busy = 1 AND EXISTS (
         SELECT 1 FROM json_each(jobs.body, '$.tasks') AS task WHERE task.value ->> 'holder' = ?)
       ORDER BY n`),
@@ -157,11 +158,11 @@ function readStatements(prepare: Prepare) {
 function turnStatements(prepare: Prepare) {
   return {
     nextWaiting: prepare(`
-      SELECT input, progress, body FROM jobs
+      SELECT ${JOB_COLUMNS} FROM jobs
       WHERE tenant = ? AND pipeline = ? AND waits_since <= ? AND ${KNOWN}
       ORDER BY priority DESC, waits_since, n LIMIT 1`),
     startingJobs: prepare(`
-      SELECT input, progress, body FROM jobs
+      SELECT ${JOB_COLUMNS} FROM jobs
       WHERE pipeline IS NULL AND waits_since <= ? AND ${KNOWN}
       ORDER BY waits_since, n LIMIT ?`),
     // Each pipeline in which something waits, found by one step in the index and not by its rows.

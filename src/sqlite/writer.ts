@@ -46,6 +46,9 @@ export class Writer {
   #hasOffers: boolean
   readonly #keys: LimitKeys
   readonly #ready: ReadyTasks
+  /** Routes on which nothing is ready of this priority or a higher one. */
+  readonly #empty = new Map<string, number>()
+  #hasClaimed = false
 
   constructor(statements: Statements, at: number, logLinesMax: number, instance: string) {
     this.#instance = instance
@@ -59,8 +62,10 @@ export class Writer {
     this.#ready = new ReadyTasks(statements, this.#keys)
   }
 
-  /** Stores how far the log is numbered; call it last. */
+  /** Stores how far the log is numbered, and that the instance holds something; call it last. */
   finish(): void {
+    // One that was forgotten while it was silent holds something again: whoever looks after it must find it.
+    if (this.#hasClaimed) this.#statements.listInstance.run(this.#instance, this.#at)
     if (this.#sequence !== this.#firstSequence) this.#statements.writeSequence.run(this.#sequence)
   }
 
@@ -78,6 +83,8 @@ export class Writer {
     } catch (error) {
       if (!(error instanceof Refused)) throw error
       this.#sequence = sequenceBefore
+      // What the unit had claimed is ready again.
+      this.#empty.clear()
       return error.result
     }
   }
@@ -104,7 +111,7 @@ export class Writer {
   }
 
   #listed(claimed: readonly Claimed[]): readonly Claimed[] {
-    if (claimed.length > 0) this.#listInstance()
+    this.#hasClaimed ||= claimed.length > 0
     return claimed
   }
 
@@ -130,11 +137,6 @@ export class Writer {
     for (const write of also) this.#write(unit, write, [])
   }
 
-  // One that was forgotten while it was silent holds something again: whoever looks after it must find it.
-  #listInstance(): void {
-    this.#statements.listInstance.run(this.#instance, this.#at)
-  }
-
   #write(unit: string, write: Write, rows: WrittenRow[]): void {
     switch (write.op) {
       case 'insert':
@@ -144,7 +146,7 @@ export class Writer {
         if (write.op === 'update' && chosen === write) this.#checkLimit(write)
         if (write.op === 'insert') this.#insert(chosen.job, write.queuedMax)
         else this.#update(chosen.job, write.revision)
-        if (chosen === claimed) this.#listInstance()
+        this.#hasClaimed ||= chosen === claimed
         this.#also(unit, chosen)
         rows.push({ events: chosen.events, sequence: this.#append(unit, chosen), claimed: chosen === claimed })
         return
@@ -277,7 +279,8 @@ export class Writer {
   }
 
   // What a job has more than one of.
-  #beside(job: Job, { further, furtherKeys }: Columns): void {
+  #beside(job: Job, { route, further, furtherKeys }: Columns): void {
+    if (route !== null) this.#empty.clear()
     this.#keys.keep(job, furtherKeys)
     if (this.#hasOffers) this.#statements.dropOffers.run(job.id)
     for (const task of further) {
@@ -323,9 +326,17 @@ export class Writer {
   #mayClaim(waiting: Job, claimed: ClaimedWrite): boolean {
     const task = waiting.tasks.find(({ entry, status }) => status === 'offered' && isHeldIn(claimed.job, entry))
     if (task === undefined) return false
-    const bound = [taskRoute(waiting, task), waiting.priority, this.#at] as const
+    return this.#isFirst(waiting, task) && (task.limitKey === undefined || this.#isNext(waiting, task, claimed))
+  }
+
+  // Most jobs of one commit arrive on one route.
+  #isFirst(waiting: Job, task: Task): boolean {
+    const route = taskRoute(waiting, task)
+    if (waiting.priority >= (this.#empty.get(route) ?? Number.POSITIVE_INFINITY)) return true
+    const bound = [route, waiting.priority, this.#at] as const
     if (this.#statements.readyBefore.get(...bound, ...bound)?.found !== 0) return false
-    return task.limitKey === undefined || this.#isNext(waiting, task, claimed)
+    this.#empty.set(route, waiting.priority)
+    return true
   }
 
   // Its key has room, and no other key that has room has something that goes before it.

@@ -10,6 +10,8 @@ import {
   momentAt,
   newJob,
   plain,
+  routeOf,
+  transitionFor,
   twin,
   unitOf,
   updateOf,
@@ -262,6 +264,36 @@ export const writingChecks: Checks = {
     const write: Write = { op: 'insert', ...writeOf(urgent), claimed: writeOf(claimed(urgent.job, clock.now())) }
     const result = await commitOne(storage, write)
     assert.equal(result.status === 'applied' && result.rows[0]?.claimed, true)
+  },
+
+  'S7 units of one commit look at what those before them left ready': async ({ clock, open }) => {
+    const storage = await open()
+    const ready = newJob({ id: 'ready', idempotencyKey: 'k' }, clock.now())
+    await commitOne(storage, insertOf(ready))
+    const asking = (id: string): Write => {
+      const created = newJob({ id }, clock.now())
+      return { op: 'insert', ...writeOf(created), claimed: writeOf(claimed(created.job, clock.now())) }
+    }
+    const taking = updateOf(ready.job, claimed(ready.job, clock.now()))
+    const again = insertOf(newJob({ id: 'again', idempotencyKey: 'k' }, clock.now()))
+    const results = await storage.commit([
+      // What it takes, and finds nothing after, is ready again once it is refused.
+      unitOf(taking, asking('refused'), again),
+      unitOf(asking('behind')),
+      unitOf(taking),
+      unitOf(asking('behind-behind')),
+    ])
+    const claims = results.map((result) => (result.status === 'applied' ? result.rows.at(-1)?.claimed : result.status))
+    assert.deepEqual(claims, ['duplicate', false, false, false])
+    await storage.claim({ routes: [routeOf()], at: clock.now() }, 10, transitionFor('me', clock.now()))
+    const next = await storage.commit([
+      unitOf(asking('first')),
+      unitOf(asking('second')),
+      unitOf(insertOf(newJob({ id: 'left' }, clock.now()))),
+      unitOf(asking('third')),
+    ])
+    const then = next.map((result) => result.status === 'applied' && result.rows[0]?.claimed)
+    assert.deepEqual(then, [true, true, false, false])
   },
 
   'S8 what landed is found by its unit, and what did not is not': async ({ clock, open }) => {
