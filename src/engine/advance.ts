@@ -24,7 +24,7 @@ import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import { type Actor, eventRow } from '../model/event.ts'
 import { mayBeFollowed } from '../model/follow-up.ts'
-import { claimableTasks, type Job, wakeAt } from '../model/job.ts'
+import { claimableTasks, hadOneAttempt, type Job, wakeAt } from '../model/job.ts'
 import type { PipelineChange } from '../model/pipeline.ts'
 import { storableCopy } from '../model/storable.ts'
 import type { ChartEvent } from '../model/transition.ts'
@@ -57,6 +57,8 @@ export interface Change {
   readonly notes?: readonly Write[]
   /** The attempt that ends recorded no step, so there is none to remove. */
   readonly withoutSteps?: boolean
+  /** Nor did it report progress, which is written beside the record. */
+  readonly withoutProgress?: boolean
 }
 
 /** Takes a change along the whole path. */
@@ -83,7 +85,7 @@ export async function advance(core: Core, change: Change): Promise<Job> {
 export async function land(
   core: Core,
   decision: Decision,
-  change: Pick<Change, 'by' | 'notes' | 'withoutSteps'> & { readonly queuedMax?: number },
+  change: Pick<Change, 'by' | 'notes' | 'withoutSteps' | 'withoutProgress'> & { readonly queuedMax?: number },
 ): Promise<Job | 'conflict'> {
   // A relative may have changed and the job itself not: what was not changed is not written.
   const decided = [decision, ...decision.others].filter(({ before, job }) => job.revision !== before?.revision)
@@ -103,7 +105,10 @@ export async function land(
   if (result.status === 'conflict') return 'conflict'
   if (result.status === 'full' && change.queuedMax !== undefined) throw queueFull(decision.job, change.queuedMax)
   if (result.status !== 'applied') throw refusal(result)
-  for (const { events, sequence } of result.rows) core.publisher.publish(events, sequence)
+  const written = change.withoutProgress === true && hadOneAttempt(decision.job) ? decision.job : undefined
+  for (const { events, sequence } of result.rows) {
+    core.publisher.publish(events, sequence, events.jobId === written?.id ? written : undefined)
+  }
   for (const landing of landings) {
     runEffects(core, landing.decided)
     if (isClaimed(landing, result.rows)) landing.claimed?.runEffects()

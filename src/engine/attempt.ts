@@ -149,6 +149,11 @@ export class Attempt {
     return this.task.claims === 1 && !this.#wrote
   }
 
+  /** It has reported none. */
+  get isWithoutProgress(): boolean {
+    return this.#progress === undefined
+  }
+
   async #context(): Promise<TaskContext> {
     const { input: schema } = this.#settings
     const given = this.input

@@ -302,6 +302,7 @@ export class Dispatcher {
       jobId: job.id,
       by: ENGINE,
       withoutSteps: attempt.isWithoutSteps,
+      withoutProgress: attempt.isWithoutProgress,
       decide: (...[type, stored, at, relatives]: Parameters<Change['decide']>) => {
         const decision = end(type, stored, task.token, result, at, relatives)
         if (decision === undefined) throw new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task')

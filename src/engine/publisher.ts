@@ -1,10 +1,14 @@
 import { EventEmitter } from 'eventemitter3'
 import { type EventRow, type EventType, type JobEvent, publicEvents } from '../model/event.ts'
+import type { Job } from '../model/job.ts'
 import type { StorageConnection } from '../port/storage.ts'
 import type { Health } from './health.ts'
 
 /** Hears of a listener of `engine.on`, or of `onHealth`, that threw or rejected, and what it was told. */
 export type OnListenerError = (error: unknown, told: JobEvent | Health) => unknown
+
+/** Is told that something happened to a job, and, where this engine knows all of its row, what stands there now. */
+type Waiter = (written?: Job) => void
 
 /** Rows of the log read at once by the tail. */
 const TAIL_ROWS = 500
@@ -18,7 +22,7 @@ const TAIL_ROWS = 500
 export class Publisher {
   readonly #emitter = new EventEmitter()
   readonly #onListenerError: OnListenerError
-  readonly #waiters = new Map<string, Set<() => void>>()
+  readonly #waiters = new Map<string, Set<Waiter>>()
   #sequence = 0
 
   constructor(onListenerError: OnListenerError) {
@@ -39,13 +43,13 @@ export class Publisher {
     }
   }
 
-  /** Publishes a row of this engine's own commit. */
-  publish(row: EventRow, sequence: number): void {
+  /** Publishes a row of this engine's own commit. `written`, where it is known whole, saves whoever waits from reading it. */
+  publish(row: EventRow, sequence: number, written?: Job): void {
     if (sequence === this.#sequence + 1) this.#sequence += row.events.length
     if (row.events.some(({ type }) => this.#emitter.listenerCount(type) > 0)) {
       for (const event of publicEvents(row, sequence)) this.#emitter.emit(event.type, event)
     }
-    this.#wake(row.jobId)
+    this.#wake(row.jobId, written)
   }
 
   /** Reads what others have committed, and says which jobs it was about. */
@@ -63,8 +67,8 @@ export class Publisher {
   }
 
   /** Calls back whenever something happened to the job; the function it returns ends that. */
-  watch(jobId: string, wake: () => void): () => void {
-    const waiters = this.#waiters.get(jobId) ?? new Set()
+  watch(jobId: string, wake: Waiter): () => void {
+    const waiters = this.#waiters.get(jobId) ?? new Set<Waiter>()
     waiters.add(wake)
     this.#waiters.set(jobId, waiters)
     return () => {
@@ -78,8 +82,8 @@ export class Publisher {
     for (const jobId of [...this.#waiters.keys()]) this.#wake(jobId)
   }
 
-  #wake(jobId: string): void {
-    for (const wake of [...(this.#waiters.get(jobId) ?? [])]) wake()
+  #wake(jobId: string, written?: Job): void {
+    for (const wake of [...(this.#waiters.get(jobId) ?? [])]) wake(written)
   }
 
   /** Tells a listener: one that throws, rejects or never resolves skips no other and changes no job (I42). */

@@ -117,6 +117,11 @@ export function isQueued({ startedAt, phase, deletedAt, parentId }: Job): boolea
   return startedAt === undefined && phase !== 'settled' && deletedAt === undefined && parentId === undefined
 }
 
+/** One attempt is all that ever ran of the job: its counter has given one entry and one token. */
+export function hadOneAttempt({ counter }: Job): boolean {
+  return counter === 2
+}
+
 /** A held or stopping task means that code may be running. */
 export function isBusy(job: Job): boolean {
   return job.tasks.some(({ status }) => status === 'held' || status === 'stopping')

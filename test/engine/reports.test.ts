@@ -189,3 +189,19 @@ test.each([
   await bench.clock.settle()
   expect(await codeOf(textsOf(ada.logs(id, { after: after as number })))).toBe('INVALID_INPUT')
 })
+
+// Progress stands beside the record that an end is decided of.
+test.each([0, 1])('a result shows the progress of whichever attempt reported it: %i', async (reporting) => {
+  const bench = new Bench()
+  const { ada, work, id } = await running(bench, 1)
+  const result = ada.result(id)
+  for (const attempt of [0, 1]) {
+    if (attempt === reporting) work.run().context.progress({ completed: 1, total: 2 })
+    await bench.clock.settle()
+    if (attempt === 0) work.run().fail(new Error('once more'))
+    else work.run().finish('done')
+    await bench.clock.settle()
+  }
+  expect(await result).toMatchObject({ status: 'completed', progress: { completed: 1, total: 2 } })
+  expect(await result).toEqual(await ada.get(id))
+})

@@ -140,14 +140,15 @@ export async function* logs(
   }
 }
 
-/** A job that the principal may read in this way. @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN` */
+/** A job that the principal may read in this way; `known` is its row as it was written a moment ago. @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN` */
 export async function readable(
   core: Core,
   who: Principal,
   id: string,
   question: Question,
+  known?: Job,
 ): Promise<{ readonly job: Job; readonly redacted: readonly string[] }> {
-  const job = typeof id === 'string' ? await core.storage.get(id) : undefined
+  const job = known ?? (typeof id === 'string' ? await core.storage.get(id) : undefined)
   if (job === undefined) throw jobNotFound(id)
   return { job, redacted: await authorizeJob(core, who, job, question) }
 }

@@ -1,5 +1,5 @@
 import { JobchartError } from '../../model/error.ts'
-import type { JobId } from '../../model/job.ts'
+import type { Job, JobId } from '../../model/job.ts'
 import type { Principal } from '../../port/policy.ts'
 import type { Core } from '../core.ts'
 import type { CallOptions } from '../session.ts'
@@ -8,15 +8,15 @@ import { readable } from './reads.ts'
 
 /** {@inheritDoc Session.result} */
 export async function result(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<JobView> {
-  for (;;) {
+  for (let written: Job | undefined; ; ) {
     signal?.throwIfAborted()
     if (core.stopped.aborted) throw new JobchartError('ENGINE_STOPPED', 'the engine was stopped before the job ended')
     // Watched before it is read: what happens in between is not missed.
     const change = nextChange(core, id, signal)
     try {
-      const { job, redacted } = await readable(core, who, id, { action: 'result', signal })
+      const { job, redacted } = await readable(core, who, id, { action: 'result', signal }, written)
       if (job.phase === 'settled') return viewOf(job, redacted)
-      await change.happened
+      written = await change.happened
     } finally {
       change.forget()
     }
@@ -24,15 +24,13 @@ export async function result(core: Core, who: Principal, id: JobId, { signal }: 
 }
 
 function nextChange(core: Core, id: string, signal: AbortSignal | undefined) {
-  let wake = () => {}
-  const happened = new Promise<void>((resolve) => {
-    wake = resolve
-  })
+  const { promise: happened, resolve: wake } = Promise.withResolvers<Job | undefined>()
   const unwatch = core.publisher.watch(id, wake)
-  signal?.addEventListener('abort', wake, { once: true })
+  const giveUp = () => wake(undefined)
+  signal?.addEventListener('abort', giveUp, { once: true })
   const forget = () => {
     unwatch()
-    signal?.removeEventListener('abort', wake)
+    signal?.removeEventListener('abort', giveUp)
   }
   return { happened, forget }
 }
