@@ -64,7 +64,7 @@ export interface Change {
 /** Takes a change along the whole path. */
 export async function advance(core: Core, change: Change): Promise<Job> {
   for (let { known } = change; ; known = undefined) {
-    const job = known ?? (await load(core, change.jobId))
+    const job = known ?? (await load(core, change.jobId, change.by.kind))
     await change.authorize?.(job)
     const type = core.types.require(job)
     const decision = await decideWith(core, (relatives) => change.decide(type, job, moment(core), relatives))

@@ -1,4 +1,4 @@
-import { JobchartError, jobNotFound, pipelineNotFound } from '../model/error.ts'
+import { isUnreadable, JobchartError, jobNotFound, pipelineNotFound } from '../model/error.ts'
 import type { Job } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
 import type { Action, PipelineAction, Principal, Scope, Target, Verdict } from '../port/policy.ts'
@@ -48,7 +48,7 @@ export async function redactedFor(core: Core, who: Principal, job: Job): Promise
 /** A refusal that names another job, without it where the asker may not see that job. */
 export async function withoutHidden(core: Core, who: Principal, error: unknown): Promise<unknown> {
   if (!(error instanceof JobchartError) || error.code !== 'ALREADY_RUNNING' || error.jobId === undefined) return error
-  const job = await core.storage.get(error.jobId)
+  const job = await core.storage.get(error.jobId).catch(absentIfBroken)
   const isSeen = job !== undefined && (await redactedFor(core, who, job)) !== undefined
   return isSeen ? error : new JobchartError(error.code, error.message)
 }
@@ -208,4 +208,9 @@ function silenceOf({ clock, stopped }: Core, signal: AbortSignal | undefined) {
 
 function isPromiseLike<Value>(value: Value | PromiseLike<Value>): value is PromiseLike<Value> {
   return typeof value === 'object' && value !== null && 'then' in value
+}
+
+// Who may see it cannot be asked.
+function absentIfBroken(error: unknown): undefined {
+  if (!isUnreadable(error)) throw error
 }

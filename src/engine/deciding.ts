@@ -1,6 +1,7 @@
 import { type Decision, MissingJob, type Moment, type Relatives } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
-import { jobNotFound } from '../model/error.ts'
+import { isUnreadable, jobNotFound } from '../model/error.ts'
+import type { Actor } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
 import type { Core } from './core.ts'
 import { newId } from './ids.ts'
@@ -39,9 +40,16 @@ function randomOf({ clock }: Core): number {
   return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0) / 2 ** 32
 }
 
-/** @throws {JobchartError} `JOB_NOT_FOUND` */
-export async function load(core: Core, id: string): Promise<Job> {
-  const job = await core.storage.get(id)
+/**
+ * The stored job, as somebody wants it.
+ *
+ * @throws {JobchartError} `JOB_NOT_FOUND`; `JOB_UNREADABLE` for the engine itself.
+ */
+export async function load(core: Core, id: string, by: Actor['kind'] = 'system'): Promise<Job> {
+  const job = await core.storage.get(id).catch((error: unknown) => {
+    // Whether a person may see it cannot be asked, so that it is there is not told (I52).
+    throw isUnreadable(error) && by !== 'system' ? jobNotFound(id) : error
+  })
   if (job === undefined) throw jobNotFound(id)
   return job
 }

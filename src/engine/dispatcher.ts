@@ -1,5 +1,5 @@
 import { claim, end, isSuspect, release, type TaskEnd } from '../model/decision.ts'
-import { JobchartError, jobError } from '../model/error.ts'
+import { isUnreadable, JobchartError, jobError } from '../model/error.ts'
 import type { Job } from '../model/job.ts'
 import type { Executor, Work } from '../port/executor.ts'
 import type { Route } from '../port/storage.ts'
@@ -131,7 +131,7 @@ export class Dispatcher {
   async observeElsewhere(jobIds: ReadonlySet<string>): Promise<void> {
     for (const id of jobIds) this.#unobserved.add(id)
     for (const id of this.#unobserved) {
-      const job = this.#byJob.has(id) ? await this.#core().storage.get(id) : undefined
+      const job = this.#byJob.has(id) ? await this.#core().storage.get(id).catch(goOnIfBroken) : undefined
       if (job !== undefined) this.observe(job)
       // Only now: a read that fails leaves it for the next poll.
       this.#unobserved.delete(id)
@@ -358,6 +358,11 @@ async function startSafely(executor: Executor, work: Work): Promise<TaskEnd> {
 
 function isFull(error: unknown): boolean {
   return error instanceof JobchartError && error.code === 'STALE_CLAIM'
+}
+
+// What runs of a job whose record is broken runs on: its end tells what became of it.
+function goOnIfBroken(error: unknown): undefined {
+  if (!isUnreadable(error)) throw error
 }
 
 // Whatever is no error of the storage is an answer: asking again would give the same.

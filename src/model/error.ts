@@ -3,6 +3,9 @@
  *
  * - `JOB_NOT_FOUND` the job is absent, or hidden from who asks: the same answer.
  * - `PIPELINE_NOT_FOUND` the same of a pipeline.
+ * - `JOB_UNREADABLE` the job's stored record, or a part of it, is broken. It is left as it is, and nothing moves it; the other
+ *   jobs go on. Only the engine's own session is told; to a person, whose right to see it cannot be checked, it is
+ *   `JOB_NOT_FOUND`.
  * - `FORBIDDEN` the job can be seen, but not changed in this way.
  * - `INVALID_STATE` the chart takes no such event in its present state.
  * - `ALREADY_SETTLED` the job has ended; nothing moves it any more.
@@ -25,6 +28,7 @@
 export type ErrorCode =
   | 'JOB_NOT_FOUND'
   | 'PIPELINE_NOT_FOUND'
+  | 'JOB_UNREADABLE'
   | 'FORBIDDEN'
   | 'INVALID_STATE'
   | 'ALREADY_SETTLED'
@@ -92,6 +96,17 @@ export function pipelineNotFound(id: string): JobchartError {
     'PIPELINE_NOT_FOUND',
     `no pipeline "${id}" here. It may have gone, or it is not yours to see.`,
   )
+}
+
+/** The answer for a job whose record is broken. */
+export function jobUnreadable(id: string, cause: unknown): JobchartError {
+  const message = `the stored record of job "${id}" is broken; restore it from a backup of the storage`
+  return new JobchartError('JOB_UNREADABLE', message, { jobId: id, cause })
+}
+
+/** Whether an error says so of a job. */
+export function isUnreadable(error: unknown): boolean {
+  return error instanceof JobchartError && error.code === 'JOB_UNREADABLE'
 }
 
 /** How a job's record carries an error. `stack` is for administrators; it is cut to 4,000 characters. */

@@ -1,4 +1,5 @@
 import type { SQLInputValue } from 'node:sqlite'
+import { jobUnreadable } from '../model/error.ts'
 import type { Actor, EventDraft, EventRow } from '../model/event.ts'
 import {
   claimableTasks,
@@ -144,15 +145,46 @@ export function taskRoute(job: Job, task: Task): string {
   return task.limitKey === undefined ? route : [route, task.src, task.limitKey].join(SEPARATOR)
 }
 
-/** A job as it was committed. */
+/** What `read` makes of a part of a job. @throws {JobchartError} `JOB_UNREADABLE` it threw: the text is broken. */
+export function decoded<Value>(jobId: string, read: () => Value): Value {
+  try {
+    return read()
+  } catch (error) {
+    throw jobUnreadable(jobId, error)
+  }
+}
+
+/** The jobs of rows, without those that are broken: at most `limit`, after the first `skip`. Rows are read as needed. */
+export function readableJobs(rows: Iterable<Row>, limit = Number.POSITIVE_INFINITY, skip = 0): readonly Job[] {
+  const jobs: Job[] = []
+  for (const row of rows) {
+    if (jobs.length === limit + skip) break
+    const job = readableJob(row)
+    if (job !== undefined) jobs.push(job)
+  }
+  return jobs.slice(skip)
+}
+
+/** The job of a row; undefined: it is broken. */
+export function readableJob(row: Row): Job | undefined {
+  try {
+    return jobOf(row)
+  } catch {
+    return undefined
+  }
+}
+
+/** A job as it was committed. @throws {Error} the row is broken. */
 export function jobOf(row: Row): Job {
   const { pipeline, parent_id, labels, idempotency_key, input, progress } = row
+  // Written by columnsOf in this file's schema, so its shape is known, and that of the columns too, unless it was damaged.
+  const body = JSON.parse(String(row.body)) as Stored | null
+  if (typeof body?.trigger !== 'string' || !Array.isArray(body.tasks ?? [])) throw new Error('the text is no job')
   return {
     vacates: false,
     timers: [],
     tasks: [],
-    // Written by columnsOf in this file's schema, so its shape is known, and that of the columns too.
-    ...(JSON.parse(String(row.body)) as Stored),
+    ...body,
     id: String(row.id),
     tenant: String(row.tenant),
     type: String(row.type),

@@ -24,6 +24,9 @@ export function prepareAll(db: DatabaseSync) {
 
 type Prepare = (sql: string) => StatementSync
 
+// A broken record would fail the statement for every other row of it.
+const READABLE = `CASE WHEN json_valid(jobs.body) THEN jobs.body END`
+
 function jobStatements(prepare: Prepare) {
   return {
     readSequence: prepare(`SELECT value FROM meta WHERE name = 'sequence'`),
@@ -75,10 +78,10 @@ function noteStatements(prepare: Prepare) {
   return {
     writeProgress: prepare(`
       UPDATE jobs SET progress = ? WHERE id = ? AND EXISTS (
-        SELECT 1 FROM json_each(jobs.body, '$.tasks') AS task
+        SELECT 1 FROM json_each(${READABLE}, '$.tasks') AS task
         WHERE task.value ->> 'token' = ? AND task.value ->> 'status' = 'held')`),
     isHeld: prepare(`
-      SELECT 1 FROM jobs, json_each(jobs.body, '$.tasks') AS task
+      SELECT 1 FROM jobs, json_each(${READABLE}, '$.tasks') AS task
       WHERE jobs.id = ? AND task.value ->> 'token' = ? AND task.value ->> 'status' = 'held'`),
     hasLines: prepare(`SELECT 1 FROM logs WHERE job_id = ? AND key = ?`),
     insertLine: prepare(`
@@ -116,11 +119,11 @@ function readStatements(prepare: Prepare) {
     dueJobs: prepare(`
       SELECT ${JOB_COLUMNS} FROM jobs
       WHERE wake_at <= ? AND ${KNOWN}
-      ORDER BY wake_at, n LIMIT ? OFFSET ?`),
+      ORDER BY wake_at, n`),
     busyJobs: prepare(`
       SELECT ${JOB_COLUMNS} FROM jobs
       WHERE busy = 1 AND EXISTS (
-        SELECT 1 FROM json_each(jobs.body, '$.tasks') AS task WHERE task.value ->> 'holder' = ?)
+        SELECT 1 FROM json_each(${READABLE}, '$.tasks') AS task WHERE task.value ->> 'holder' = ?)
       ORDER BY n`),
     landed: prepare(`
       SELECT ${EVENT_COLUMNS} FROM events
@@ -160,11 +163,11 @@ function turnStatements(prepare: Prepare) {
     nextWaiting: prepare(`
       SELECT ${JOB_COLUMNS} FROM jobs
       WHERE tenant = ? AND pipeline = ? AND waits_since <= ? AND ${KNOWN}
-      ORDER BY priority DESC, waits_since, n LIMIT 1`),
+      ORDER BY priority DESC, waits_since, n`),
     startingJobs: prepare(`
       SELECT ${JOB_COLUMNS} FROM jobs
       WHERE pipeline IS NULL AND waits_since <= ? AND ${KNOWN}
-      ORDER BY waits_since, n LIMIT ?`),
+      ORDER BY waits_since, n`),
     // Each pipeline in which something waits, found by one step in the index and not by its rows.
     waitingPipelines: prepare(`
       WITH RECURSIVE next (tenant, pipeline) AS (

@@ -2,13 +2,14 @@ import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { JobchartError } from '../model/error.ts'
+import type { Job } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
 import type { Clock } from '../port/clock.ts'
-import type { Storage, StorageConnection, StorageHost, TypeKey } from '../port/storage.ts'
+import type { Storage, StorageConnection, StorageHost, StoredEvents, TypeKey } from '../port/storage.ts'
 import { findQuery } from './find.ts'
 import { InstanceLock } from './instance-lock.ts'
 import { pipelineOf, pipelinesQuery } from './pipelines.ts'
-import { eventsOf, jobOf } from './rows.ts'
+import { decoded, eventsOf, jobOf, type Row, readableJobs } from './rows.ts'
 import { checkDatabase, checkHeader, migrate, pragma } from './schema.ts'
 import { prepareAll, type Statements } from './statements.ts'
 import { Writer } from './writer.ts'
@@ -121,41 +122,47 @@ class SqliteConnection implements StorageConnection {
   readonly get: StorageConnection['get'] = (id) =>
     this.#read(() => {
       const row = this.#statements.jobById.get(id)
-      return row === undefined ? undefined : jobOf(row)
+      return row === undefined ? undefined : decoded(id, () => jobOf(row))
     })
 
   readonly find: StorageConnection['find'] = (filter, page) =>
     this.#read(() => {
       if (filter.scopes.length === 0) return []
-      const { sql, values } = findQuery(filter, page)
-      return this.#db
-        .prepare(sql)
-        .all(...values)
-        .map(jobOf)
+      const found: Job[] = []
+      // Where a broken row was left out, the page is filled from behind its last one.
+      for (let rest = page; ; ) {
+        const { sql, values } = findQuery(filter, rest)
+        const rows = this.#db.prepare(sql).all(...values)
+        const jobs = readableJobs(rows)
+        found.push(...jobs)
+        const last = rows.at(-1)
+        if (jobs.length === rows.length || last === undefined) return found
+        const after = { createdAt: Number(last.created_at), id: String(last.id) }
+        rest = { limit: page.limit - found.length, after }
+      }
     })
 
   readonly due: StorageConnection['due'] = (types, at, limit, skip) =>
     this.#read(() => {
-      return this.#statements.dueJobs.all(at, keysOf(types), limit, skip).map(jobOf)
+      return readableJobs(this.#statements.dueJobs.iterate(at, keysOf(types)), limit, skip)
     })
 
   readonly nextWaiting: StorageConnection['nextWaiting'] = (types, tenant, pipeline, at) =>
     this.#read(() => {
-      const row = this.#statements.nextWaiting.get(tenant, pipeline, at, keysOf(types))
-      return row === undefined ? undefined : jobOf(row)
+      const [next] = readableJobs(this.#statements.nextWaiting.iterate(tenant, pipeline, at, keysOf(types)), 1)
+      return next
     })
 
   readonly admissible: StorageConnection['admissible'] = (types, at, limit, skip) =>
     this.#read(() => {
       const { startingJobs, waitingPipelines, nextWaiting } = this.#statements
-      const starting = startingJobs.all(at, keysOf(types), limit + skip)
-      const turns: typeof starting = []
+      const jobs = [...readableJobs(startingJobs.iterate(at, keysOf(types)), limit + skip)]
       for (const { tenant, pipeline } of waitingPipelines.iterate()) {
-        if (starting.length + turns.length >= limit + skip) break
-        const next = nextWaiting.get(String(tenant), String(pipeline), at, keysOf(types))
-        if (next !== undefined) turns.push(next)
+        if (jobs.length >= limit + skip) break
+        const turns = nextWaiting.iterate(String(tenant), String(pipeline), at, keysOf(types))
+        jobs.push(...readableJobs(turns, 1))
       }
-      return [...starting, ...turns].slice(skip, skip + limit).map(jobOf)
+      return jobs.slice(skip)
     })
 
   readonly pipeline: StorageConnection['pipeline'] = (tenant, id) =>
@@ -172,7 +179,7 @@ class SqliteConnection implements StorageConnection {
     })
 
   readonly held: StorageConnection['held'] = (instance) =>
-    this.#read(() => this.#statements.busyJobs.all(instance).map(jobOf))
+    this.#read(() => readableJobs(this.#statements.busyJobs.all(instance)))
 
   readonly landed: StorageConnection['landed'] = (units, sequence) =>
     this.#read(() => this.#statements.landed.all(sequence, JSON.stringify(units)).map(eventsOf))
@@ -180,9 +187,8 @@ class SqliteConnection implements StorageConnection {
   readonly events: StorageConnection['events'] = ({ after, limit, jobId }) =>
     this.#read(() => {
       const { events, eventsOfJob } = this.#statements
-      const rows =
-        jobId === undefined ? events.all(after, after, limit) : eventsOfJob.all(jobId, jobId, after, after, limit)
-      return rows.map(eventsOf)
+      if (jobId === undefined) return events.all(after, after, limit).flatMap(readableEvents)
+      return decoded(jobId, () => eventsOfJob.all(jobId, jobId, after, after, limit).map(eventsOf))
     })
 
   readonly lastSequence: StorageConnection['lastSequence'] = () =>
@@ -208,7 +214,7 @@ class SqliteConnection implements StorageConnection {
   readonly steps: StorageConnection['steps'] = (jobId, entry) =>
     this.#read(() => {
       const rows = this.#statements.steps.all(jobId, entry)
-      return new Map(rows.map((row) => [String(row.name), resultOf(row.result)]))
+      return decoded(jobId, () => new Map(rows.map((row) => [String(row.name), resultOf(row.result)])))
     })
 
   readonly register: StorageConnection['register'] = (charts, mayReplace) =>
@@ -353,6 +359,15 @@ function unavailable(file: string, cause: unknown): JobchartError {
 
 function keysOf(types: readonly TypeKey[]): string {
   return JSON.stringify(types.map(({ type, version }) => [type, version]))
+}
+
+// Whoever follows the whole log is not held up by a row of it that is broken; whoever reads its job's events is told.
+function readableEvents(row: Row): readonly StoredEvents[] {
+  try {
+    return [eventsOf(row)]
+  } catch {
+    return []
+  }
 }
 
 // A step that gave nothing has a row without a result.

@@ -16,7 +16,7 @@ import type {
 import { LimitKeys } from './limits.ts'
 import { pipelineValues } from './pipelines.ts'
 import { type Ready, ReadyTasks } from './ready.ts'
-import { type Columns, columnsOf, eventValues, jobOf, jsonOrNull, labelsOrNull, taskRoute } from './rows.ts'
+import { type Columns, columnsOf, eventValues, jsonOrNull, labelsOrNull, readableJob, taskRoute } from './rows.ts'
 import type { Statements } from './statements.ts'
 
 /** What is told of a unit that could not be applied. */
@@ -119,7 +119,8 @@ export class Writer {
   #claimOne({ n, entry }: Ready, unit: string, transition: ClaimTransition): Claimed | 'leave' | 'stop' {
     const row = this.#statements.jobByNumber.get(n)
     if (row === undefined) return 'leave'
-    const job = jobOf(row)
+    const job = readableJob(row)
+    if (job === undefined) return 'leave'
     const task = job.tasks.find((each) => each.entry === entry)
     const write = task === undefined ? 'leave' : transition(job, task)
     if (write === 'leave' || write === 'stop') return write

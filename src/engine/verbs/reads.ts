@@ -1,4 +1,4 @@
-import { JobchartError, jobNotFound } from '../../model/error.ts'
+import { JobchartError } from '../../model/error.ts'
 import type { Actor, EventDraft } from '../../model/event.ts'
 import type { Job, JobId, Phase } from '../../model/job.ts'
 import { isoTime } from '../../model/time.ts'
@@ -7,6 +7,7 @@ import type { JobPage, LogLine, StoredEvents } from '../../port/storage.ts'
 import { authorizeJob, authorizeList, type Question } from '../authorization.ts'
 import type { Core } from '../core.ts'
 import { readCursor, writeCursor } from '../cursor.ts'
+import { load } from '../deciding.ts'
 import { listOptionsSchema } from '../options.ts'
 import { parseWith } from '../parse.ts'
 import type { CallOptions } from '../session.ts'
@@ -148,8 +149,7 @@ export async function readable(
   question: Question,
   known?: Job,
 ): Promise<{ readonly job: Job; readonly redacted: readonly string[] }> {
-  const job = known ?? (typeof id === 'string' ? await core.storage.get(id) : undefined)
-  if (job === undefined) throw jobNotFound(id)
+  const job = known ?? (await load(core, id, who.kind))
   return { job, redacted: await authorizeJob(core, who, job, question) }
 }
 

@@ -8,7 +8,7 @@ import {
   send as sendEvent,
 } from '../../model/decision.ts'
 import type { AnyJobType } from '../../model/definition.ts'
-import { JobchartError } from '../../model/error.ts'
+import { isUnreadable, JobchartError } from '../../model/error.ts'
 import type { Actor } from '../../model/event.ts'
 import { holdsSlot, type Job, type JobId, type Overlap } from '../../model/job.ts'
 import { typeWhenTouched } from '../../model/migration.ts'
@@ -104,7 +104,8 @@ function waitingSeed(seed: NewJob, overlap: Overlap): NewJob {
 /** Cancels the run that holds the slot, and those that wait to replace it; undefined: it has ended meanwhile. */
 async function replace(core: Core, arrival: Arrival, refusal: JobchartError): Promise<Job | undefined> {
   const { seed, type, by, run } = arrival
-  const holder = refusal.jobId === undefined ? undefined : await core.storage.get(refusal.jobId)
+  const holder =
+    refusal.jobId === undefined ? undefined : await core.storage.get(refusal.jobId).catch(brokenAs(refusal))
   if (holder === undefined || !holdsSlot(holder)) return undefined
   const cancelled: JobDecision[] = []
   for (const job of [holder, ...(await superseded(core, seed))]) {
@@ -153,6 +154,13 @@ async function authorizeCancel(core: Core, who: Principal, job: Job, name: strin
   } catch (error) {
     const isHidden = error instanceof JobchartError && error.code === 'JOB_NOT_FOUND'
     throw isHidden ? new JobchartError('ALREADY_RUNNING', refusal.message) : error
+  }
+}
+
+// One that cannot be read cannot be cancelled, and is not named to who may not know of it.
+function brokenAs(refusal: JobchartError) {
+  return (error: unknown): undefined => {
+    throw isUnreadable(error) ? refusal : error
   }
 }
 

@@ -1,0 +1,175 @@
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { createEngine, defineJob, type Engine } from 'jobchart'
+import { sqliteStorage } from 'jobchart/sqlite'
+import { virtualClock } from 'jobchart/testing'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { createMachine } from 'xstate'
+import { testFolder } from './bench.ts'
+
+// I6, I50: a row that cannot be decoded fails its job alone.
+
+const runs: unknown[] = []
+const job = defineJob({ type: 'job', execute: ({ input }) => runs.push(input) })
+const timed = defineJob({
+  type: 'timed',
+  lifecycle: createMachine({
+    initial: 'waiting',
+    states: { waiting: { after: { 5000: 'done' } }, done: { type: 'final' } },
+  }),
+})
+
+const TEXTS = ['{"id":', '', 'null', '42', '[]', '{"id":"x"}', '\u0000']
+
+async function broken(text: string, column: 'body' | 'input' = 'body') {
+  const file = join(testFolder(), 'jobs.db')
+  const clock = virtualClock()
+  const options = { jobs: [job, timed], storage: sqliteStorage(file, { durability: 'normal' }), clock }
+  const front = await createEngine({ ...options, work: false })
+  onTestFinished(() => front.stop())
+  const ada = front.as({ id: 'ada', role: 'editor' })
+  const breakRow = (id: string) => {
+    const db = new DatabaseSync(file)
+    db.prepare(`UPDATE jobs SET ${column} = ? WHERE id = ?`).run(text, id)
+    db.close()
+  }
+  const worker = async (): Promise<Engine> => {
+    const engine = await createEngine(options)
+    onTestFinished(() => engine.stop())
+    return engine
+  }
+  return { file, clock, front, ada, breakRow, worker }
+}
+
+describe.each(TEXTS)('a job whose record reads %j', (text) => {
+  test('is told to the engine itself alone; to a person it is as one that is not there', async () => {
+    const { front, ada, breakRow } = await broken(text)
+    const { id } = await ada.submit(job, 1)
+    breakRow(id)
+    const asked = { name: 'JobchartError', jobId: id }
+    await expect(front.system.get(id)).rejects.toMatchObject({ ...asked, code: 'JOB_UNREADABLE' })
+    await expect(front.system.cancel(id)).rejects.toMatchObject({ ...asked, code: 'JOB_UNREADABLE' })
+    for (const who of [ada, front.as({ id: 'eve', role: 'editor' })]) {
+      for (const call of [
+        who.get(id),
+        who.cancel(id),
+        who.history(id),
+        who.result(id),
+        who.delete(id),
+        who.retry(id),
+      ]) {
+        await expect(call).rejects.toMatchObject({ ...asked, code: 'JOB_NOT_FOUND' })
+      }
+    }
+    expect(front.health.status).toBe('ok')
+  })
+
+  test('is left out of lists, whose pages stay full', async () => {
+    const { ada, breakRow } = await broken(text)
+    const ids: string[] = []
+    for (let index = 0; index < 9; index++) ids.unshift((await ada.submit(job, index)).id)
+    for (const index of [0, 2, 3, 8]) breakRow(ids[index] ?? '')
+    const seen: string[] = []
+    for (let cursor: string | undefined; ; ) {
+      const page = await ada.list({ limit: 2, ...(cursor === undefined ? {} : { cursor }) })
+      seen.push(...page.items.map(({ id }) => id))
+      cursor = page.nextCursor
+      if (cursor === undefined) break
+      expect(page.items).toHaveLength(2)
+    }
+    expect(seen.sort()).toEqual([1, 4, 5, 6, 7].map((index) => ids[index]).sort())
+  })
+
+  test('is not claimed, and those behind it are', async () => {
+    const { ada, breakRow, worker } = await broken(text)
+    const { id } = await ada.submit(job, 'first', { priority: 5 })
+    const behind = await ada.submit(job, `behind ${text}`)
+    breakRow(id)
+    const engine = await worker()
+    await engine.idle()
+    expect(runs.at(-1)).toBe(`behind ${text}`)
+    expect([(await ada.get(behind.id)).status, engine.health.status]).toEqual(['completed', 'ok'])
+  })
+
+  test('holds up nothing that falls due, or waits for its time or its turn', async () => {
+    const { ada, breakRow, worker, clock } = await broken(text)
+    const each = async (): Promise<readonly string[]> => [
+      (await ada.submit(timed, undefined)).id,
+      (await ada.submit(job, 1, { startAt: clock.now() + 1_000 })).id,
+      (await ada.submit(job, 1, { pipeline: 'p', startAt: clock.now() + 1_000 })).id,
+    ]
+    for (const id of await each()) breakRow(id)
+    const sound = await each()
+    const engine = await worker()
+    await clock.advance(6_500)
+    const jobs = await Promise.all(sound.map((id) => ada.get(id)))
+    expect(jobs.map(({ status }) => status)).toEqual(['done', 'completed', 'completed'])
+    expect(engine.health.status).toBe('ok')
+  })
+
+  test('does not keep what a dead engine held with it from being taken back', async () => {
+    const { ada, front, breakRow, file, worker } = await broken(text)
+    const ids = [await ada.submit(job, 1), await ada.submit(job, 2)].map(({ id }) => id)
+    const db = new DatabaseSync(file)
+    db.exec(`UPDATE jobs SET busy = 1, route = NULL, ready_at = NULL, ready_entry = NULL, body = json_set(body,
+      '$.tasks[0].status', 'held', '$.tasks[0].holder', 'dead')`)
+    db.exec(`INSERT INTO instances VALUES ('dead', 0)`)
+    db.close()
+    breakRow(ids[0] ?? '')
+    const engine = await worker()
+    await engine.idle()
+    expect((await ada.list()).items).toMatchObject([{ id: ids[1], status: 'completed' }])
+    expect(front.health.status).toBe('ok')
+  })
+})
+
+test('an input that cannot be decoded fails its job alone too', async () => {
+  const { ada, front, breakRow, worker } = await broken('{', 'input')
+  const { id } = await ada.submit(job, 1)
+  const behind = await ada.submit(job, 2)
+  breakRow(id)
+  const engine = await worker()
+  await engine.idle()
+  await expect(front.system.get(id)).rejects.toMatchObject({ code: 'JOB_UNREADABLE' })
+  expect([(await ada.get(behind.id)).status, engine.health.status]).toEqual(['completed', 'ok'])
+})
+
+test('work whose record breaks while it runs loses its notes, and not its end', async () => {
+  const file = join(testFolder(), 'jobs.db')
+  const gate = Promise.withResolvers<void>()
+  const told: string[] = []
+  const type = defineJob({
+    type: 'gated',
+    execute: async ({ step }) => {
+      await gate.promise
+      await step('s', () => 1).catch((error: { code: string }) => told.push(error.code))
+      return 'done'
+    },
+  })
+  const engine = await createEngine({ jobs: [type], storage: sqliteStorage(file), clock: virtualClock() })
+  onTestFinished(() => engine.stop())
+  const { id } = await engine.system.submit(type, 1)
+  const db = new DatabaseSync(file)
+  db.prepare(`UPDATE jobs SET body = '{' WHERE id = ?`).run(id)
+  db.close()
+  gate.resolve()
+  await engine.idle()
+  expect([told, engine.health.status]).toEqual([['STALE_CLAIM'], 'ok'])
+  // Written from what the engine knows of it: the record is whole again.
+  expect(await engine.system.get(id)).toMatchObject({ status: 'completed', output: 'done' })
+})
+
+test('a broken row of the log holds up nobody who follows it; its own job says so', async () => {
+  const { ada, front, file, worker, clock } = await broken('{')
+  const { id } = await ada.submit(job, 1)
+  const other = await ada.submit(job, 2)
+  const db = new DatabaseSync(file)
+  db.prepare('UPDATE events SET events = ? WHERE job_id = ?').run('[', id)
+  db.close()
+  const engine = await worker()
+  await engine.idle()
+  await clock.advance(1_000)
+  expect((await ada.result(other.id)).status).toBe('completed')
+  await expect(front.system.history(id)).rejects.toMatchObject({ code: 'JOB_UNREADABLE', jobId: id })
+  expect([engine.health.status, front.health.status]).toEqual(['ok', 'ok'])
+})
