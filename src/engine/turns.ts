@@ -1,4 +1,5 @@
 import { admit, type Decision, type JobDecision } from '../model/decision.ts'
+import { mayBeFollowed } from '../model/follow-up.ts'
 import { holdsSlot, type Job } from '../model/job.ts'
 import { type Core, ENGINE } from './core.ts'
 import { decideWith, moment } from './deciding.ts'
@@ -36,7 +37,10 @@ async function nextRun(core: Core, { tenant, pipeline }: Job): Promise<readonly 
     if (job === undefined) return []
     const type = core.types.require(job)
     const decision = await decideWith(core, (relatives) => admit(type, job, moment(core), relatives))
-    return [decision, ...decision.others].map((each) => ({ ...each, events: byEngine(each) }))
+    const decided = [decision, ...decision.others]
+    // What ends as it is let in is followed by others: that takes a unit of its own, which the next sweep makes.
+    if (decided.some((each) => mayBeFollowed(each.type, each.before, each.job))) return []
+    return decided.map((each) => ({ ...each, events: byEngine(each) }))
   } catch {
     // What ends must not wait for what could begin: the next sweep admits it.
     return []
