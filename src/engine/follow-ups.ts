@@ -16,6 +16,9 @@ import { parseInput, parseWith } from './parse.ts'
 /** Jobs of one unit: beyond, each ends as it begins, and its end asks for the next one without end. */
 const JOBS_MAX = 100
 
+/** How long the schemas of what follows may take together: the end waits for them, and its slot and a sweep with it. */
+const PARSING_MS_MAX = 5_000
+
 /** A decision with what the types of the jobs that it ends say should follow them. */
 export async function withFollowUps(core: Core, decision: Decision): Promise<Decision> {
   const decided = [decision, ...decision.others]
@@ -32,11 +35,14 @@ function isFollowed({ type, before, job }: JobDecision): boolean {
 /** The decisions of one unit, while what follows is added to them. */
 class Following {
   readonly #core: Core
+  readonly #until: number
   readonly #decided: JobDecision[]
   readonly #pipelines = new Map<string, PipelineChange>()
+  #isUnread = false
 
   constructor(core: Core, decided: readonly JobDecision[]) {
     this.#core = core
+    this.#until = core.clock.now() + PARSING_MS_MAX
     this.#decided = [...decided]
   }
 
@@ -60,7 +66,9 @@ class Following {
       try {
         return await run()
       } catch (error) {
-        if (isOfStorage(error)) throw error
+        // The end itself is tried again, and what follows with it. Told by where it came from: a type's own code may throw
+        // an error of the same code each time that it is asked.
+        if (this.#isUnread) throw error
         failed.push({ kind, error })
         return undefined
       }
@@ -114,7 +122,7 @@ class Following {
     }
     const { delay, priority = fixed.priority, labels } = followUp
     const { input: kept, ...rest } = fixed
-    const input = Object.hasOwn(followUp, 'input') ? await parseInput(type, followUp.input) : kept
+    const input = Object.hasOwn(followUp, 'input') ? await this.#parsed(type, followUp.input) : kept
     const startAt = delay === undefined ? undefined : (ended.endedAt ?? 0) + durationMs(delay, 'delay')
     const seed: NewJob = {
       ...rest,
@@ -151,12 +159,36 @@ class Following {
 
   async #isQueued(tenant: string, pipeline: string): Promise<boolean> {
     const { storage, types, clock } = this.#core
-    return (await storage.nextWaiting(types.all(), tenant, pipeline, clock.now())) !== undefined
+    return (await this.#read(storage.nextWaiting(types.all(), tenant, pipeline, clock.now()))) !== undefined
+  }
+
+  async #read<Result>(read: Promise<Result>): Promise<Result> {
+    try {
+      return await read
+    } catch (error) {
+      this.#isUnread = true
+      throw error
+    }
+  }
+
+  // A schema may be asynchronous, and never answer.
+  async #parsed(type: AnyJobType, input: unknown): Promise<Json | undefined> {
+    const { clock } = this.#core
+    let cancel = () => {}
+    const silence = new Promise<never>((_, refuse) => {
+      const late = () => refuse(new JobchartError('TIMEOUT', `the input of "${type.type}" was not parsed in time`))
+      cancel = clock.timer(Math.max(0, this.#until - clock.now()), late)
+    })
+    try {
+      return await Promise.race([parseInput(type, input), silence])
+    } finally {
+      cancel()
+    }
   }
 
   async #pipeline(tenant: string, id: string): Promise<Pipeline> {
     const known = this.#pipelines.get(id)
-    const found = known === undefined ? await this.#core.storage.pipeline(tenant, id) : known.after
+    const found = known === undefined ? await this.#read(this.#core.storage.pipeline(tenant, id)) : known.after
     if (found === undefined) throw pipelineNotFound(id)
     // Looked at in the unit too: it may be paused, or gone, by then.
     if (known === undefined) this.#pipelines.set(id, { before: found, after: found })
@@ -178,7 +210,9 @@ type Made =
 type Fixed = Omit<NewJob, 'id' | 'tenant'>
 
 async function said({ type, job }: JobDecision): Promise<readonly FollowUp[]> {
-  const given = type.followUp?.(endedJob(job)) ?? []
+  const given: unknown = type.followUp?.(endedJob(job)) ?? []
+  // No list, as is said below; that it rejects as well is no news, and must not end the process.
+  if (given instanceof Promise) given.catch(() => {})
   return (await parseWith(followUpsSchema, given, 'what followUp gives')) as readonly FollowUp[]
 }
 
@@ -195,10 +229,4 @@ function inPipeline(pipeline: string | undefined): { readonly pipeline?: string 
 
 function inputOf({ input }: { readonly input?: Json }): { readonly input?: Json } {
   return input === undefined ? {} : { input }
-}
-
-// The end itself is tried again, and what follows with it.
-function isOfStorage(error: unknown): boolean {
-  if (!(error instanceof JobchartError)) return false
-  return error.code === 'STORAGE_UNAVAILABLE' || error.code === 'OUTCOME_UNKNOWN'
 }

@@ -1,6 +1,7 @@
-import { defineJob } from 'jobchart'
-import { expect, test } from 'vitest'
+import { defineJob, type FollowUp, JobchartError } from 'jobchart'
+import { describe, expect, test } from 'vitest'
 import { createMachine, setup } from 'xstate'
+import { z } from 'zod'
 import { Bench, Work } from './bench.ts'
 
 const instant = createMachine({ initial: 'done', states: { done: { type: 'final' } } })
@@ -29,3 +30,55 @@ test('a job that ends as it is let in, with the end of the run before it, is fol
   expect(await ada.get(id)).toMatchObject({ outcome: 'success' })
   expect((await ada.list({ type: 'after' })).items).toMatchObject([{ trigger: 'dependency' }])
 })
+
+describe('a followUp that is broken keeps no end from being written', () => {
+  const trap = () => {
+    throw new Error('a trap')
+  }
+  const hostile = new Proxy({}, { get: trap, getPrototypeOf: trap, has: trap, ownKeys: trap })
+  const thrown = (error: unknown) => () => {
+    throw error
+  }
+  test.each<[string, () => unknown]>([
+    ['throws an error of a storage', thrown(new JobchartError('STORAGE_UNAVAILABLE', 'of its own making'))],
+    ['throws one of an unknown outcome', thrown(new JobchartError('OUTCOME_UNKNOWN', 'of its own making'))],
+    ['throws what cannot be looked at', thrown(hostile)],
+    ['gives what cannot be looked at', () => hostile],
+    ['is asynchronous, and rejects', () => Promise.reject(new Error('late'))],
+  ])('where it %s', async (_, followUp) => {
+    const bench = new Bench()
+    const work = new Work()
+    const type = defineJob({ type: 'first', execute: work.execute, followUp: followUp as () => readonly FollowUp[] })
+    const { ada } = await bench.start({ jobs: [type] })
+    const { id } = await ada.submit(type, 1)
+    work.run().finish()
+    await bench.clock.advance(2_000)
+    // A rejection that nobody takes is told of in a turn of the process itself.
+    await new Promise<void>((resume) => setImmediate(resume))
+    expect(await ada.get(id)).toMatchObject({ outcome: 'success' })
+    expect(await failedKinds(bench)).toEqual(['followUp'])
+  })
+})
+
+// It held the end, its slot, and every timer of its engine for ever.
+test('a schema that never answers holds an end for 5 s, and no timer of another job for longer', async () => {
+  const bench = new Bench()
+  const silent = z.unknown().refine(() => new Promise<boolean>(() => {}))
+  const never = defineJob({ type: 'never', input: silent, execute: () => {} })
+  const ending = (after: number) =>
+    createMachine({ initial: 'on', states: { on: { after: { [after]: 'off' } }, off: { type: 'final' } } })
+  const followUp = (): readonly FollowUp[] => [1, 2, 3].map((input) => ({ kind: 'submit', job: never, input }))
+  const held = defineJob({ type: 'held', lifecycle: ending(1_000), followUp })
+  const other = defineJob({ type: 'other', lifecycle: ending(1_500) })
+  const { ada } = await bench.start({ jobs: [held, other, never] })
+  await ada.submit(held, undefined, { pipeline: 'p' })
+  await ada.submit(other, undefined)
+  await bench.clock.advance(7_000)
+  expect((await ada.list()).items.map(({ outcome }) => outcome)).toEqual(['success', 'success'])
+  expect(await failedKinds(bench)).toEqual(['submit', 'submit', 'submit'])
+})
+
+async function failedKinds(bench: Bench): Promise<readonly string[]> {
+  const events = (await bench.log()).flatMap((row) => row.events)
+  return events.flatMap((event) => (event.type === 'job.followUpFailed' ? [event.kind] : []))
+}
