@@ -31,6 +31,25 @@ test('a job that ends as it is let in, with the end of the run before it, is fol
   expect((await ada.list({ type: 'after' })).items).toMatchObject([{ trigger: 'dependency' }])
 })
 
+// The one who submitted it was answered by an error without a code.
+test('a job that ends as it begins is stored also where a pipeline that follows it changes meanwhile', async () => {
+  const bench = new Bench()
+  const run = defineJob({ type: 'run', execute: () => {} })
+  const followUp = (): readonly FollowUp[] => [{ kind: 'pause', pipeline: 'p', reason: 'done' }]
+  const type = defineJob({ type: 'instant', lifecycle: instant, followUp })
+  const { ada, faults } = await bench.start({ jobs: [type, run] })
+  const other = await bench.start({ jobs: [type, run] })
+  await ada.pipelines.define({ id: 'p', job: run })
+  let isAnswered = () => {}
+  faults.plan('pipeline', new Promise((resolve) => (isAnswered = resolve)))
+  const submitted = ada.submit(type, undefined)
+  await bench.clock.settle()
+  await other.ada.pipelines.define({ id: 'p', job: run, priority: 9 })
+  isAnswered()
+  expect(await submitted).toMatchObject({ outcome: 'success' })
+  expect(await ada.pipelines.get('p')).toMatchObject({ paused: 'done', priority: 9 })
+})
+
 describe('a followUp that is broken keeps no end from being written', () => {
   const trap = () => {
     throw new Error('a trap')

@@ -86,13 +86,17 @@ async function isQueued(core: Core, { tenant, pipeline }: NewJob): Promise<boole
   return (await core.storage.nextWaiting(core.types.all(), tenant, pipeline, core.clock.now())) !== undefined
 }
 
-async function insert(core: Core, { type, seed, by, overlap, run }: Arrival, isWaiting: boolean): Promise<Job> {
+async function insert(core: Core, arrival: Arrival, isWaiting: boolean): Promise<Job> {
+  const { type, seed, by, overlap, run } = arrival
   const decision = await decideWith(core, (relatives) => {
     return create(type, isWaiting ? waitingSeed(seed, overlap) : seed, moment(core), relatives)
   })
   const job = await land(core, await asUnit(core, { ...decision, ...lookedAt(run) }), { by, ...boundOf(type) })
-  // Nothing of it is stored but what it looked at.
-  if (job === 'conflict') throw new PipelineChanged()
+  if (job === 'conflict') {
+    // Nothing of it is stored but what it looked at: the pipeline that it is a run of, or those of what follows it.
+    if (run !== undefined) throw new PipelineChanged()
+    return await insert(core, arrival, isWaiting)
+  }
   if (isWaiting && job.startAt !== undefined) core.alarm.set(job.startAt)
   return job
 }
