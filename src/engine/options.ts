@@ -151,22 +151,30 @@ export const pauseSchema = z.object({ reason: name.exactOptional() })
 /** What `pipelines.list` takes. */
 export const pipelineListSchema = z.strictObject({ type: name.optional(), limit: limitSchema, cursor: cursorSchema })
 
+/** Things that may follow one end: each that cannot is an event of its own in the row of that end. */
+const FOLLOW_UPS_MAX = 100
+
 /** What a type's `followUp` gives. */
-export const followUpsSchema = z.array(
-  z.discriminatedUnion('kind', [
-    z.strictObject({ kind: z.literal('retry'), input: z.unknown().exactOptional(), ...followingJob }),
-    z.strictObject({
-      kind: z.literal('submit'),
-      job: jobType,
-      input: z.unknown().exactOptional(),
-      pipeline: name.exactOptional(),
-      ...followingJob,
-    }),
-    z.strictObject({ kind: z.literal('run'), pipeline: name, input: z.unknown().exactOptional(), ...followingJob }),
-    z.strictObject({ kind: z.literal('pause'), pipeline: name, reason: name }),
-    z.strictObject({ kind: z.literal('resume'), pipeline: name }),
-  ]),
-)
+export const followUpsSchema = z
+  .array(z.unknown())
+  .max(FOLLOW_UPS_MAX)
+  .pipe(
+    z.array(
+      z.discriminatedUnion('kind', [
+        z.strictObject({ kind: z.literal('retry'), input: z.unknown().exactOptional(), ...followingJob }),
+        z.strictObject({
+          kind: z.literal('submit'),
+          job: jobType,
+          input: z.unknown().exactOptional(),
+          pipeline: name.exactOptional(),
+          ...followingJob,
+        }),
+        z.strictObject({ kind: z.literal('run'), pipeline: name, input: z.unknown().exactOptional(), ...followingJob }),
+        z.strictObject({ kind: z.literal('pause'), pipeline: name, reason: name }),
+        z.strictObject({ kind: z.literal('resume'), pipeline: name }),
+      ]),
+    ),
+  )
 
 /** What `list` takes. */
 export const listOptionsSchema = z.strictObject({

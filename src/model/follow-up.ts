@@ -66,11 +66,11 @@ export type EndedJob = Pick<
 }
 
 /**
- * Says what comes after a job that has ended. What it says is committed with that end, or not at all. It is not asked
- * about a job that was deleted, nor about a child job, which its parent's chart hears of. It must be pure: where another
- * write comes first, it is asked again. What cannot be done, or a throw, becomes a `job.followUpFailed` event of the job,
- * and keeps neither its end nor what else follows from being committed. The schemas of all the inputs that it gives have
- * 5 s together.
+ * Says what comes after a job that has ended: at most 100 things. What it says is committed with that end, or not at all.
+ * It is not asked about a job that was deleted, nor about a child job, which its parent's chart hears of. It must be pure:
+ * where another write comes first, it is asked again. What cannot be done, or a throw, becomes a `job.followUpFailed`
+ * event of the job, and keeps neither its end nor what else follows from being committed. The schemas of all the inputs
+ * that it gives have 5 s together.
  */
 export type FollowUpOf = (job: EndedJob) => readonly FollowUp[] | undefined
 

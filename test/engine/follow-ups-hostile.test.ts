@@ -97,6 +97,17 @@ test('a schema that never answers holds an end for 5 s, and no timer of another 
   expect(await failedKinds(bench)).toEqual(['submit', 'submit', 'submit'])
 })
 
+// 9,900 events stood in the row of one end.
+test('I49 of a list that is too long nothing follows, and the log says so once', async () => {
+  const bench = new Bench()
+  const retries = Array.from({ length: 10_000 }, (): FollowUp => ({ kind: 'retry' }))
+  const type = defineJob({ type: 'instant', lifecycle: instant, followUp: () => retries })
+  const { ada } = await bench.start({ jobs: [type] })
+  expect(await ada.submit(type, undefined)).toMatchObject({ outcome: 'success' })
+  expect(await failedKinds(bench)).toEqual(['followUp'])
+  expect((await ada.list()).items).toHaveLength(1)
+})
+
 async function failedKinds(bench: Bench): Promise<readonly string[]> {
   const events = (await bench.log()).flatMap((row) => row.events)
   return events.flatMap((event) => (event.type === 'job.followUpFailed' ? [event.kind] : []))
