@@ -23,7 +23,7 @@ export interface Pipeline {
   readonly paused?: string
   readonly createdAt: number
   readonly updatedAt: number
-  /** What a compare-and-set compares: 1 when defined, raised by every write. */
+  /** What a compare-and-set compares: at random when defined, from 1 on, and raised by every write. */
   readonly revision: number
 }
 

@@ -231,9 +231,15 @@ function next(
   asked: PipelineFields,
 ): Pipeline {
   const at = core.clock.now()
-  if (before === undefined) return { ...fixed, ...asked, createdAt: at, updatedAt: at, revision: 1 }
+  if (before === undefined) return { ...fixed, ...asked, createdAt: at, updatedAt: at, revision: firstRevision(core) }
   const { paused } = before
   return withFields(before, paused === undefined ? asked : { ...asked, paused }, at)
+}
+
+// One that goes and is defined anew must not be taken for the one that was read: it may have another owner.
+function firstRevision({ clock }: Core): number {
+  const bytes = clock.randomBytes(4)
+  return 1 + new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0)
 }
 
 function isSame(before: Pipeline, after: Pipeline): boolean {
