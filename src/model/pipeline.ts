@@ -45,10 +45,11 @@ export function withFields(before: Pipeline, fields: PipelineFields, at: number)
   return { ...fixed, ...fields, updatedAt: Math.max(at, updatedAt), revision: revision + 1 }
 }
 
-/** A pipeline that takes runs. @throws {JobchartError} `INVALID_STATE` it is paused. */
-export function unpaused(pipeline: Pipeline): Pipeline {
+/** A pipeline that takes runs. @throws {JobchartError} `INVALID_STATE` it is paused, and why, unless that is private. */
+export function unpaused(pipeline: Pipeline, isPrivate = false): Pipeline {
   if (pipeline.paused === undefined) return pipeline
-  throw new JobchartError('INVALID_STATE', `pipeline "${pipeline.id}" is paused: ${pipeline.paused}`)
+  const why = isPrivate ? '' : `: ${pipeline.paused}`
+  throw new JobchartError('INVALID_STATE', `pipeline "${pipeline.id}" is paused${why}`)
 }
 
 /** The pipeline paused for a reason, or, without one, taking runs again. */

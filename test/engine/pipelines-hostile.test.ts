@@ -1,6 +1,6 @@
-import { defineJob } from 'jobchart'
+import { defineJob, type Policy } from 'jobchart'
 import { expect, test } from 'vitest'
-import { Bench, codeOf } from './bench.ts'
+import { Bench, codeOf, errorOf, shownError } from './bench.ts'
 
 /** Two engines on one disk, that know two types. */
 async function started() {
@@ -42,4 +42,32 @@ test('a pipeline that went and is another’s now is not taken by its earlier ow
   isHeard()
   expect(await change).toBe('INVALID_INPUT')
   expect(await other.bob.pipelines.get('p')).toMatchObject({ createdBy: 'bob', input: 'of bob' })
+})
+
+// The id of a hidden one could not be chosen, where any other was forbidden.
+test('I52 who may define nothing learns of no pipeline by defining it', async () => {
+  const { ada, engine, one } = await started()
+  await ada.pipelines.define({ id: 'hidden', job: one })
+  const { pipelines } = engine.as({ id: 'vera', role: 'viewer' })
+  const absent = shownError(await errorOf(pipelines.define({ id: 'none', job: one })), 'none')
+  expect(shownError(await errorOf(pipelines.define({ id: 'hidden', job: one })), 'hidden')).toBe(absent)
+})
+
+test('what a policy redacts of a pipeline is told by no list, no refusal and no change', async () => {
+  const bench = new Bench()
+  const job = defineJob({ type: 'one', execute: () => {} })
+  const policy: Policy = {
+    authorize: () => ({ redact: ['type', 'paused'] }),
+    scope: ({ tenant }) => [{ tenant }],
+  }
+  const { engine } = await bench.start({ jobs: [job], policy })
+  await engine.system.pipelines.define({ id: 'p', job })
+  await engine.system.pipelines.pause('p', 'secret')
+  const { pipelines } = engine.as({ id: 'vera' })
+  expect((await pipelines.list()).items).toHaveLength(1)
+  expect((await pipelines.list({ type: 'one' })).items).toEqual([])
+  expect((await errorOf(pipelines.run('p'))).message).toBe('pipeline "p" is paused')
+  for (const priority of [0, 1]) {
+    expect(await pipelines.define({ id: 'p', job, priority })).not.toHaveProperty('paused')
+  }
 })

@@ -4,7 +4,7 @@ import { JobchartError, pipelineNotFound } from '../../model/error.ts'
 import type { Overlap } from '../../model/job.ts'
 import { type Pipeline, type PipelineFields, pausedAs, unpaused, withFields } from '../../model/pipeline.ts'
 import { canonicalText } from '../../model/storable.ts'
-import type { Principal } from '../../port/policy.ts'
+import type { Principal, Target } from '../../port/policy.ts'
 import type { PipelinePage } from '../../port/storage.ts'
 import { pipelineWrite } from '../advance.ts'
 import { authorizeDefine, authorizeList, authorizePipeline } from '../authorization.ts'
@@ -80,12 +80,13 @@ export async function definePipeline(
   for (;;) {
     const before = await core.storage.pipeline(tenant, id)
     const createdBy = before?.createdBy ?? (who.kind === 'system' ? rest.owner : undefined) ?? who.id
-    if (before !== undefined) await authorizeChange(core, who, before, signal)
-    await authorizeDefine(core, who, { tenant, type: type.type, createdBy, pipeline: id, labels }, signal)
+    const target: Target = { tenant, type: type.type, createdBy, pipeline: id, labels }
+    const redacted = before === undefined ? [] : await authorizeChange(core, who, before, target, signal)
+    await authorizeDefine(core, who, target, signal)
     signal?.throwIfAborted()
     const after = next(core, before, { tenant, id, createdBy }, asked)
-    if (before !== undefined && isSame(before, after)) return pipelineViewOf(before)
-    if (await changed(core, before, after)) return pipelineViewOf(after)
+    if (before !== undefined && isSame(before, after)) return pipelineViewOf(before, redacted)
+    if (await changed(core, before, after)) return pipelineViewOf(after, redacted)
   }
 }
 
@@ -115,7 +116,9 @@ export async function listPipelines(
   const found = await core.storage.pipelines(filter, { limit: limit + 1, ...after })
   const page = found.slice(0, limit)
   const last = page.at(-1)
-  const items = await Promise.all(page.map((each) => shown(core, who, each, signal)))
+  const views = await Promise.all(page.map((each) => shown(core, who, each, signal)))
+  // That a pipeline is found by its type would tell the type.
+  const items = views.filter((view) => type === undefined || view?.redacted?.includes('type') !== true)
   const isMore = found.length > limit && last !== undefined
   return {
     items: items.flatMap((item) => item ?? []),
@@ -135,7 +138,7 @@ export async function runPipeline(
   for (;;) {
     const run = await stored(core, tenantOf(who, tenant), id)
     const redacted = await authorizePipeline(core, who, run, 'runPipeline', signal)
-    const type = core.types.named(unpaused(run).type)
+    const type = core.types.named(unpaused(run, redacted.includes('paused')).type)
     const input = Object.hasOwn(options, 'input') ? await parseInput(type, options.input) : run.input
     const seed = {
       id: newId(core),
@@ -212,12 +215,20 @@ function tenantOf(who: Principal, tenant: string | undefined): string {
   return (who.kind === 'system' && typeof tenant === 'string' ? tenant : undefined) ?? who.tenant
 }
 
-// That the id is taken by one that may not be seen is not told: it is one that cannot be chosen.
-async function authorizeChange(core: Core, who: Principal, before: Pipeline, signal: AbortSignal | undefined) {
+// That the id is taken by one that may not be seen is not told: it is one that cannot be chosen. Who could not define it
+// if it were free is told that, as for any other id.
+async function authorizeChange(
+  core: Core,
+  who: Principal,
+  before: Pipeline,
+  target: Target,
+  signal: AbortSignal | undefined,
+): Promise<readonly string[]> {
   try {
-    await authorizePipeline(core, who, before, 'definePipeline', signal)
+    return await authorizePipeline(core, who, before, 'definePipeline', signal)
   } catch (error) {
     if (!(error instanceof JobchartError) || error.code !== 'PIPELINE_NOT_FOUND') throw error
+    await authorizeDefine(core, who, { ...target, createdBy: who.id }, signal)
     throw new JobchartError('INVALID_INPUT', `the id "${before.id}" cannot be used; choose another`, {
       issues: [{ message: 'cannot be used', path: ['id'] }],
     })
