@@ -35,7 +35,8 @@ export function guardedStorage(storage: StorageConnection, health: HealthWatch):
     due: read((types, at, limit, skip) => storage.due(types, at, limit, skip)),
     nextWaiting: read((types, tenant, pipeline, at) => storage.nextWaiting(types, tenant, pipeline, at)),
     admissible: read((types, at, limit, skip) => storage.admissible(types, at, limit, skip)),
-    pipeline: read(async (tenant, id) => (typeof id === 'string' ? await storage.pipeline(tenant, id) : undefined)),
+    // SQLite would look for what a lone surrogate is replaced by, which may be another's id.
+    pipeline: read(async (tenant, id) => (isText(id) ? await storage.pipeline(tenant, id) : undefined)),
     pipelines: read((filter, page) => storage.pipelines(filter, page)),
     held: read((instance) => storage.held(instance)),
     landed: read((units, sequence) => storage.landed(units, sequence)),
@@ -71,4 +72,8 @@ function typed<Args extends readonly unknown[], Result>(run: (...args: Args) => 
       throw new JobchartError('STORAGE_UNAVAILABLE', 'the storage does not answer', { cause: error })
     }
   }
+}
+
+function isText(id: unknown): boolean {
+  return typeof id === 'string' && id.isWellFormed()
 }

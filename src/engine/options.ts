@@ -90,10 +90,13 @@ const isText = (text: string) => text.isWellFormed()
 const name = z.string().min(1).max(200).refine(isText, 'should be well-formed text')
 const labelText = z.string().max(200).refine(isText, 'should be well-formed text')
 
+/** The last time that has a date. */
+const TIME_MS_MAX = 8_640_000_000_000_000
+
 // A time as a host may have it, as whole milliseconds UTC.
 const time = z
   .union([z.number(), z.iso.datetime({ offset: true }).transform(millisecondsOf), z.date().transform(Number)])
-  .pipe(z.int().min(0))
+  .pipe(z.int().min(0).max(TIME_MS_MAX))
 
 const overlapSchema = z.enum(['reject', 'queue', 'replace'])
 const limitSchema = z.int().min(1).max(100).default(20)
@@ -111,10 +114,17 @@ export const submitOptionsSchema = z.strictObject({
   tenant: name.optional(),
 })
 
+// A parsed record drops what could change a prototype; that is refused instead.
+const labelsSchema = z
+  .unknown()
+  .refine((labels) => typeof labels !== 'object' || labels === null || !Object.hasOwn(labels, '__proto__'), {
+    error: 'a label cannot be named "__proto__"',
+  })
+  .pipe(z.record(name, labelText))
+
 const jobType = z.custom<AnyJobType>((job) => typeof job === 'object' && job !== null && 'chart' in job, {
   error: 'should be made by defineJob',
 })
-const labelsSchema = z.record(name, labelText)
 
 const followingJob = {
   delay: z.union([z.string(), z.number()]).exactOptional(),

@@ -83,7 +83,7 @@ export class JobchartError extends Error {
 export function jobNotFound(id: string): JobchartError {
   return new JobchartError(
     'JOB_NOT_FOUND',
-    `no job "${id}" here. It may have been deleted, or it is not yours to see.`,
+    `no job "${textOf(id)}" here. It may have been deleted, or it is not yours to see.`,
     {
       jobId: id,
     },
@@ -94,7 +94,7 @@ export function jobNotFound(id: string): JobchartError {
 export function pipelineNotFound(id: string): JobchartError {
   return new JobchartError(
     'PIPELINE_NOT_FOUND',
-    `no pipeline "${id}" here. It may have gone, or it is not yours to see.`,
+    `no pipeline "${textOf(id)}" here. It may have gone, or it is not yours to see.`,
   )
 }
 

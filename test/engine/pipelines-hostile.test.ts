@@ -71,3 +71,30 @@ test('what a policy redacts of a pipeline is told by no list, no refusal and no 
     expect(await pipelines.define({ id: 'p', job, priority })).not.toHaveProperty('paused')
   }
 })
+
+test('I48 a label named __proto__ is refused, and not dropped', async () => {
+  const { ada, one } = await started()
+  const labels: { [name: string]: string } = JSON.parse('{"__proto__":"red","team":"blue"}')
+  expect(await codeOf(ada.pipelines.define({ id: 'p', job: one, labels }))).toBe('INVALID_INPUT')
+  await ada.pipelines.define({ id: 'p', job: one })
+  expect(await codeOf(ada.pipelines.run('p', { labels }))).toBe('INVALID_INPUT')
+})
+
+// It was stored, and could not be shown: nor could any list that it stands in.
+test('a time that has no date is refused', async () => {
+  const { ada, one } = await started()
+  await ada.pipelines.define({ id: 'p', job: one })
+  const startAt = 8_640_000_000_000_001
+  expect(await codeOf(ada.pipelines.run('p', { startAt }))).toBe('INVALID_INPUT')
+  expect(await codeOf(ada.submit(one, 1, { startAt }))).toBe('INVALID_INPUT')
+  expect((await ada.list()).items).toEqual([])
+})
+
+test.each(['get', 'run', 'resume', 'delete'] as const)('what is no id names no pipeline: %s', async (verb) => {
+  const { ada, one } = await started()
+  await ada.pipelines.define({ id: '\ufffd', job: one })
+  const throwing = { toString: () => JSON.parse('no JSON') }
+  for (const id of ['\ud800', Symbol('p'), Object.create(null), throwing]) {
+    expect(await codeOf(ada.pipelines[verb](id as string))).toBe('PIPELINE_NOT_FOUND')
+  }
+})
