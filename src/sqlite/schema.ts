@@ -233,6 +233,13 @@ function notOurs(file: string): JobchartError {
   return new JobchartError('STORAGE_UNAVAILABLE', `"${file}" is no file of jobchart's; choose another path`)
 }
 
+/** @throws {JobchartError} `STORAGE_UNAVAILABLE` some page of the file is damaged. */
+export function checkPages(db: DatabaseSync, file: string): void {
+  const found = db.prepare('PRAGMA quick_check(1)').get()?.quick_check
+  if (found === 'ok') return
+  throw new JobchartError('STORAGE_UNAVAILABLE', `"${file}" is damaged: ${String(found)}. Restore it from a backup`)
+}
+
 /** Reads a numeric pragma, whose name is one of ours. */
 export function pragma(db: DatabaseSync, name: 'user_version' | 'application_id' | 'data_version'): number {
   return Number(db.prepare(`PRAGMA ${name}`).get()?.[name])

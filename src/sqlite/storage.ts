@@ -6,11 +6,12 @@ import type { Job } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Storage, StorageConnection, StorageHost, StoredEvents, TypeKey } from '../port/storage.ts'
+import { FileIdentity } from './file-identity.ts'
 import { findQuery } from './find.ts'
 import { InstanceLock } from './instance-lock.ts'
 import { pipelineOf, pipelinesQuery } from './pipelines.ts'
 import { decoded, eventsOf, jobOf, type Row, readableJobs } from './rows.ts'
-import { checkDatabase, checkHeader, migrate, pragma } from './schema.ts'
+import { checkDatabase, checkHeader, checkPages, migrate, pragma } from './schema.ts'
 import { prepareAll, type Statements } from './statements.ts'
 import { Writer } from './writer.ts'
 
@@ -21,6 +22,12 @@ export interface SqliteOptions {
    * operating system has it, and it survives a crash of the process, but a power cut may take the newest commits.
    */
   readonly durability?: 'full' | 'normal'
+  /**
+   * Looks through the whole file when it is opened (`PRAGMA quick_check`), and refuses it if it is damaged. It takes
+   * about a second for each GiB that the system has in memory, during which nothing else of the process runs, so it is
+   * off by default: what is damaged is then refused where it is read.
+   */
+  readonly check?: boolean
   /** Lines kept of each job's log; the oldest go. Default 10,000. */
   readonly logLines?: number
 }
@@ -57,6 +64,7 @@ class SqliteConnection implements StorageConnection {
   readonly #logLinesMax: number
   readonly #lock: InstanceLock
   readonly #statements: Statements
+  readonly #identity: FileIdentity
   #dataVersion: number
   #claims = 0
 
@@ -75,6 +83,7 @@ class SqliteConnection implements StorageConnection {
     this.#instance = host.instance
     this.#logLinesMax = options.logLines ?? 10_000
     this.#statements = statements
+    this.#identity = new FileIdentity(file)
     this.#dataVersion = pragma(db, 'data_version')
   }
 
@@ -88,6 +97,7 @@ class SqliteConnection implements StorageConnection {
         checkDatabase(db, file)
         db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA temp_store = MEMORY`)
         transaction(db, () => migrate(db, file))
+        if (options.check === true) checkPages(db, file)
       })
       // Before anything is made beside it: a file without our tables is refused as it stands.
       const statements = prepareAll(db)
@@ -261,14 +271,15 @@ class SqliteConnection implements StorageConnection {
 
   async #write<Result>(run: (writer: Writer) => Result): Promise<Result> {
     try {
-      return await whenUnlocked(this.#clock, () =>
-        transaction(this.#db, () => {
+      return await whenUnlocked(this.#clock, () => {
+        this.#identity.check()
+        return transaction(this.#db, () => {
           const writer = new Writer(this.#statements, this.#clock.now(), this.#logLinesMax, this.#instance)
           const result = run(writer)
           writer.finish()
           return result
-        }),
-      )
+        })
+      })
     } catch (error) {
       throw unavailable(this.#file, error)
     }
@@ -325,7 +336,9 @@ function transaction<Result>(db: DatabaseSync, run: () => Result): Result {
   try {
     db.exec('COMMIT')
   } catch (error) {
-    if (!db.isTransaction) throw new JobchartError('OUTCOME_UNKNOWN', 'the commit failed in its end', { cause: error })
+    const said = error instanceof Error ? error.message : String(error)
+    if (!db.isTransaction)
+      throw new JobchartError('OUTCOME_UNKNOWN', `the commit failed in its end: ${said}`, { cause: error })
     db.exec('ROLLBACK')
     throw error
   }

@@ -1,7 +1,7 @@
 // A program that does something to a file, says so, and holds on until it is killed or its time is over.
 import { writeSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
-import { systemClock } from '../../src/index.ts'
+import { createEngine, defineJob, systemClock } from '../../src/index.ts'
 import { sqliteStorage } from '../../src/sqlite/index.ts'
 import { InstanceLock } from '../../src/sqlite/instance-lock.ts'
 import { migrate } from '../../src/sqlite/schema.ts'
@@ -41,6 +41,34 @@ const holds: { readonly [what: string]: () => void | Promise<void> } = {
     await connection.forget(argument)
     await connection.close()
     writeSync(1, `log at ${sequence}`)
+  },
+  /** Tries to open the file and to write, and says how that ended. */
+  try: async () => {
+    try {
+      const connection = await sqliteStorage(file).open({ clock: systemClock(), instance: argument })
+      await connection.close()
+      writeSync(1, 'ok')
+    } catch (error) {
+      writeSync(1, String((error as { readonly code?: unknown }).code))
+    }
+  },
+  /** Submits to an engine that runs nothing until that is refused three times, and says what became of it. */
+  fill: async () => {
+    const job = defineJob({ type: 'job', execute: () => 'done' })
+    const engine = await createEngine({ jobs: [job], storage: sqliteStorage(file), work: false })
+    const acknowledged: string[] = []
+    const codes: unknown[] = []
+    while (codes.length < 3 && acknowledged.length < 10_000) {
+      await engine.system.submit(job, 'x'.repeat(10_000)).then(
+        ({ id }) => acknowledged.push(id),
+        (error: { readonly code?: unknown }) => codes.push(error.code),
+      )
+    }
+    const health = engine.health.status
+    let readable = 0
+    for (const id of acknowledged) if ((await engine.system.get(id)).id === id) readable++
+    await engine.stop()
+    writeSync(1, JSON.stringify({ acknowledged, codes, health, readable }))
   },
   /** Is a living instance. */
   instance: () => {

@@ -5,9 +5,29 @@ import { onTestFinished } from 'vitest'
 
 const PROGRAM = fileURLToPath(new URL('./holder.ts', import.meta.url))
 
+/** As whom, and with what, a holder runs. */
+interface HolderOptions {
+  readonly uid?: number
+  readonly gid?: number
+  /** No file may grow beyond so many blocks of 512 bytes. */
+  readonly fileBlocks?: number
+}
+
 /** Starts the holder; it does not outlive its test. Resolves with what it says first. */
 export async function holder(...args: readonly string[]): Promise<{ said: string; child: ChildProcess }> {
-  const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  return await holderAs({}, ...args)
+}
+
+/** The same, under limits. */
+export async function holderAs(
+  { fileBlocks, ...user }: HolderOptions,
+  ...given: readonly string[]
+): Promise<{ said: string; child: ChildProcess }> {
+  const args = [PROGRAM, ...given]
+  // A POSIX shell counts the size of a file in blocks of 512 bytes.
+  const limited = ['-c', `ulimit -f ${fileBlocks} && exec "$@"`, 'sh', process.execPath, ...args]
+  const [program, its] = fileBlocks === undefined ? [process.execPath, args] : (['sh', limited] as const)
+  const child = spawn(program, its, { ...user, stdio: ['ignore', 'pipe', 'inherit'] })
   await once(child, 'spawn')
   onTestFinished(() => killed(child))
   const { stdout } = child
