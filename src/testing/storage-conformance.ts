@@ -3,6 +3,7 @@ import type { Bench } from './storage-bench.ts'
 import { limitChecks } from './storage-checks-limits.ts'
 import { pipelineChecks } from './storage-checks-pipelines.ts'
 import { queueChecks } from './storage-checks-queue.ts'
+import { raceChecks } from './storage-checks-races.ts'
 import { readingChecks } from './storage-checks-reading.ts'
 import { waitingChecks } from './storage-checks-waiting.ts'
 import { writingChecks } from './storage-checks-writing.ts'
@@ -42,6 +43,7 @@ export function storageConformance(
     ...limitChecks,
     ...queueChecks,
     ...pipelineChecks,
+    ...raceChecks,
   }
   for (const [name, check] of Object.entries(checks)) {
     test(name, async () => {
