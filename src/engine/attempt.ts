@@ -25,6 +25,8 @@ const LINE_CHARACTERS_MAX = 10_000
 /** One try of a task's code in this process: what the code is given, and what it reports. */
 export class Attempt {
   readonly job: Job
+  /** The job as it was last seen, while it holds this attempt; undefined: it may hold it no more. */
+  held: Job | undefined
   readonly task: Task
   readonly #core: Core
   readonly #settings: TaskSettings
@@ -52,6 +54,7 @@ export class Attempt {
     const settings = type.tasks.get(task.src)
     if (settings === undefined) throw new Error(`job type "${type.type}" has no logic "${task.src}"`)
     this.job = job
+    this.held = job
     this.task = task
     this.#core = core
     this.#settings = settings

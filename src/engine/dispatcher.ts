@@ -113,11 +113,12 @@ export class Dispatcher {
   /** Stops the attempts that the job, as it is now, no longer holds. */
   observe(job: Job): void {
     for (const attempt of this.#byJob.get(job.id) ?? []) {
-      // Code that has ended has nothing to stop, and is not leaked.
-      if (attempt.hasEnded) continue
       // A row that was read before the attempt was claimed knows nothing of it.
       if (job.revision < attempt.job.revision) continue
       const task = job.tasks.find(({ token, status }) => token === attempt.task.token && status !== 'offered')
+      if (job.revision >= (attempt.held?.revision ?? 0)) attempt.held = task?.status === 'held' ? job : undefined
+      // Code that has ended has nothing to stop, and is not leaked.
+      if (attempt.hasEnded) continue
       if (task?.status === 'held') {
         attempt.deliver(task)
         continue
@@ -127,12 +128,27 @@ export class Dispatcher {
     }
   }
 
+  /**
+   * The job as it was last seen, while work of it is held here: whatever happens to it next is heard of, be it of this
+   * engine or of another's. Undefined: its row tells.
+   */
+  heldHere(jobId: string): Job | undefined {
+    if (this.#mustReconcile || this.#unobserved.has(jobId) || this.#core().health.isDegraded) return undefined
+    for (const { held } of this.#byJob.get(jobId) ?? []) if (held !== undefined) return held
+    return undefined
+  }
+
+  /** Something happened to the job elsewhere. */
+  heard(jobId: string): void {
+    if (this.#byJob.has(jobId)) this.#unobserved.add(jobId)
+  }
+
   /** Reads again the jobs that something happened to elsewhere, where this engine runs something of them. */
-  async observeElsewhere(jobIds: ReadonlySet<string>): Promise<void> {
-    for (const id of jobIds) this.#unobserved.add(id)
+  async observeElsewhere(): Promise<void> {
     for (const id of this.#unobserved) {
       const job = this.#byJob.has(id) ? await this.#core().storage.get(id).catch(goOnIfBroken) : undefined
       if (job !== undefined) this.observe(job)
+      else for (const attempt of this.#byJob.get(id) ?? []) attempt.held = undefined
       // Only now: a read that fails leaves it for the next poll.
       this.#unobserved.delete(id)
     }
@@ -160,7 +176,8 @@ export class Dispatcher {
         if (holder === core.instance && !this.#ended.has(attemptKey(job.id, token))) this.start(job, entry)
       }
     }
-    await this.observeElsewhere(new Set(this.#byJob.keys()))
+    for (const id of this.#byJob.keys()) this.#unobserved.add(id)
+    await this.observeElsewhere()
     this.#mustReconcile = false
     core.publisher.wakeAll()
     this.wake()

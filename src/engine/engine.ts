@@ -317,7 +317,8 @@ class Running {
     // Kept until it has been read: a poll that fails is made up for by the next.
     this.#mustRead ||= storage.changed()
     if (!this.#mustRead) return
-    await dispatcher.observeElsewhere(await publisher.readTail(storage))
+    await publisher.readTail(storage, (jobId) => dispatcher.heard(jobId))
+    await dispatcher.observeElsewhere()
     this.#mustRead = false
     dispatcher.claimSoon()
   }

@@ -52,17 +52,16 @@ export class Publisher {
     this.#wake(row.jobId, written)
   }
 
-  /** Reads what others have committed, and says which jobs it was about. */
-  async readTail(storage: StorageConnection): Promise<ReadonlySet<string>> {
-    const seen = new Set<string>()
+  /** Reads what others have committed, and says of each job that it was about before anyone is woken. */
+  async readTail(storage: StorageConnection, heard: (jobId: string) => void): Promise<void> {
     for (;;) {
       const rows = await storage.events({ after: this.#sequence, limit: TAIL_ROWS })
       for (const row of rows) {
         this.#sequence = Math.max(this.#sequence, row.sequence + row.events.length - 1)
-        seen.add(row.jobId)
+        heard(row.jobId)
         this.#wake(row.jobId)
       }
-      if (rows.length < TAIL_ROWS) return seen
+      if (rows.length < TAIL_ROWS) return
     }
   }
 

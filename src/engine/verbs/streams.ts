@@ -14,7 +14,8 @@ export async function result(core: Core, who: Principal, id: JobId, { signal }: 
     // Watched before it is read: what happens in between is not missed.
     const change = nextChange(core, id, signal)
     try {
-      const { job, redacted } = await readable(core, who, id, { action: 'result', signal }, written)
+      const known = written ?? core.dispatcher.heldHere(id)
+      const { job, redacted } = await readable(core, who, id, { action: 'result', signal }, known)
       if (job.phase === 'settled') return viewOf(job, redacted)
       written = await change.happened
     } finally {
