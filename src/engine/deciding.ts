@@ -23,15 +23,25 @@ export async function decideWith(core: Core, decide: (relatives: Relatives) => D
 
 /** What the world looks like to a decision that is made now. */
 export function moment(core: Core): Moment {
-  let random: number | undefined
-  return {
-    at: core.clock.now(),
-    heartbeatMs: core.settings.heartbeatMs,
-    // Only a retry asks for it.
-    get random() {
-      random ??= randomOf(core)
-      return random
-    },
+  return new Now(core)
+}
+
+/** Chance is drawn when it is asked for, and once: only a retry needs it. */
+class Now implements Moment {
+  readonly at: number
+  readonly heartbeatMs: number
+  readonly #core: Core
+  #random: number | undefined
+
+  constructor(core: Core) {
+    this.#core = core
+    this.at = core.clock.now()
+    this.heartbeatMs = core.settings.heartbeatMs
+  }
+
+  get random(): number {
+    this.#random ??= randomOf(this.#core)
+    return this.#random
   }
 }
 
