@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createEngine, defineJob } from 'jobchart'
-import { sqliteStorage } from 'jobchart/sqlite'
+import { caughtStorage } from './caught-storage.ts'
 import type { Measured } from './measure.ts'
 import { quantile } from './statistics.ts'
 
@@ -20,10 +20,12 @@ export async function latency(folder: string): Promise<Measured> {
       startedAt = performance.now()
     },
   })
-  const engine = await createEngine({ jobs: [noop], storage: sqliteStorage(join(folder, 'jobchart.db')) })
+  const { storage, commits } = caughtStorage(join(folder, 'jobchart.db'), 'full')
+  const engine = await createEngine({ jobs: [noop], storage })
   try {
     const ada = engine.as({ id: 'ada', role: 'editor' })
     const waitedMs: number[] = []
+    const before = commits()
     for (let n = 0; n < WARM_UP + SUBMITS; n++) {
       await sleep(PAUSE_MS)
       const submittedAt = performance.now()
@@ -33,7 +35,8 @@ export async function latency(folder: string): Promise<Measured> {
       waitedMs.push(startedAt - submittedAt)
     }
     const timed = waitedMs.slice(WARM_UP)
-    return { figures: { p50Ms: quantile(timed, 0.5), p99Ms: quantile(timed, 0.99) }, facts: {} }
+    const commitsPerJob = (commits() - before) / waitedMs.length
+    return { figures: { commits: commitsPerJob, p50Ms: quantile(timed, 0.5), p99Ms: quantile(timed, 0.99) }, facts: {} }
   } finally {
     await engine.stop()
   }

@@ -23,6 +23,7 @@ const HEADINGS: { readonly [kind in Kind]: string } = {
 /** A figure's heading, and how many digits of it mean something. */
 const FIGURES: { readonly [name: string]: { readonly heading: string; readonly digits: number } } = {
   jobsPerSecond: { heading: 'jobs/s', digits: 0 },
+  commits: { heading: 'commits per job', digits: 3 },
   cpuUs: { heading: 'CPU µs per job', digits: 1 },
   p50Ms: { heading: 'p50 ms', digits: 2 },
   p99Ms: { heading: 'p99 ms', digits: 2 },

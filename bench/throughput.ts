@@ -32,13 +32,15 @@ async function run(load: Load, name: SubjectName, jobs: number, folder: string):
   await mkdir(folder)
   const subject = await openSubject(name, folder, IN_FLIGHT)
   try {
+    const committed = subject.commits?.() ?? 0
     const cpu = process.cpuUsage()
     const begin = performance.now()
     if (load === 'closed') await closedLoop(subject, jobs)
     else await subject.completeAll(jobs)
     const seconds = (performance.now() - begin) / 1_000
     const { user, system } = process.cpuUsage(cpu)
-    const figures = { jobsPerSecond: jobs / seconds, cpuUs: (user + system) / jobs }
+    const commits = subject.commits === undefined ? {} : { commits: (subject.commits() - committed) / jobs }
+    const figures = { jobsPerSecond: jobs / seconds, cpuUs: (user + system) / jobs, ...commits }
     return { figures, facts: await subject.check(jobs) }
   } finally {
     await subject.close()

@@ -1,7 +1,6 @@
 import { join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
 import { createEngine, defineJob, type JobView, memoryStorage, queueExecutor, type Storage } from 'jobchart'
-import { sqliteStorage } from 'jobchart/sqlite'
+import { caughtStorage } from '../caught-storage.ts'
 import { checkCount, checkedSynchronous, type Subject } from './subject.ts'
 
 /** Where jobs are kept; on SQLite, what a commit waits for. */
@@ -12,6 +11,8 @@ interface Kept {
   readonly storage: Storage
   /** Reads the durability of the connection that writes. */
   readonly synchronous: () => string
+  /** Absent where nothing is committed. */
+  readonly commits?: () => number
 }
 
 const noop = defineJob({ type: 'noop', execute: () => undefined })
@@ -22,7 +23,8 @@ const noop = defineJob({ type: 'noop', execute: () => undefined })
  * @param concurrency  handlers that may run at the same time.
  */
 export async function openJobchart(folder: string, keeping: Keeping, concurrency: number): Promise<Subject> {
-  const { storage, synchronous } = keeping === 'memory' ? inMemory() : onDisk(join(folder, 'jobchart.db'), keeping)
+  const { storage, synchronous, commits } =
+    keeping === 'memory' ? inMemory() : onDisk(join(folder, 'jobchart.db'), keeping)
   const executors = { default: queueExecutor({ concurrency }) }
   const engine = await createEngine({ jobs: [noop], storage, executors })
   const ada = engine.as({ id: 'ada', role: 'editor' })
@@ -54,6 +56,7 @@ export async function openJobchart(folder: string, keeping: Keeping, concurrency
       return { synchronous: synchronous() }
     },
     close: () => engine.stop(),
+    ...(commits === undefined ? {} : { commits }),
   }
 }
 
@@ -61,25 +64,11 @@ function inMemory(): Kept {
   return { storage: memoryStorage(), synchronous: () => '–' }
 }
 
-/** jobchart's own connection is caught while it opens, so that its pragma can be read and need not be believed. */
 function onDisk(file: string, durability: 'full' | 'normal'): Kept {
-  const inner = sqliteStorage(file, { durability })
-  let connection: DatabaseSync | undefined
-  const open: Storage['open'] = async (host) => {
-    const { prepare } = DatabaseSync.prototype
-    DatabaseSync.prototype.prepare = function (this: DatabaseSync, sql: string) {
-      if (this.location() === file) connection = this
-      return prepare.call(this, sql)
-    }
-    try {
-      return await inner.open(host)
-    } finally {
-      DatabaseSync.prototype.prepare = prepare
-    }
+  const { storage, synchronous, commits } = caughtStorage(file, durability)
+  return {
+    storage,
+    synchronous: () => checkedSynchronous(synchronous(), durability === 'full' ? 'FULL' : 'NORMAL'),
+    commits,
   }
-  const synchronous = () => {
-    const found = connection?.prepare('PRAGMA synchronous').get()?.synchronous
-    return checkedSynchronous(found, durability === 'full' ? 'FULL' : 'NORMAL')
-  }
-  return { storage: { open }, synchronous }
 }

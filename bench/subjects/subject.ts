@@ -16,6 +16,8 @@ export interface Subject {
    */
   readonly check: (jobs: number) => Promise<Facts>
   readonly close: () => Promise<void>
+  /** Transactions committed so far that wrote something; absent where they are not counted. */
+  readonly commits?: () => number
 }
 
 /** SQLite's words for the value of `PRAGMA synchronous`. */
