@@ -35,6 +35,18 @@ async function measure(kind: string, name: string, jobs: number, folder: string)
       const { measureMemory } = await import('./transition.ts')
       return await measureMemory(name)
     }
+    case 'waiting': {
+      const { waiting } = await import('./waiting.ts')
+      return await waiting(jobs, folder)
+    }
+    case 'blocking': {
+      const { blocking } = await import('./blocking.ts')
+      return await blocking(jobs, folder)
+    }
+    case 'heap': {
+      const { heap } = await import('./heap.ts')
+      return await heap(jobs, folder)
+    }
     default:
       throw new Error(`no measurement "${kind}"`)
   }

@@ -2,7 +2,9 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 
 /** What can be measured, in the order of the report. */
-export const KINDS = ['closed', 'burst', 'latency', 'transition', 'memory'] as const
+export const KINDS = ['closed', 'burst', 'latency', 'transition', 'memory', 'waiting', 'blocking', 'heap'] as const
+/** Minutes long each, so only measured when they are asked for. */
+const LONG_KINDS: ReadonlySet<string> = new Set(['waiting', 'blocking', 'heap'])
 /** One of them. */
 export type Kind = (typeof KINDS)[number]
 
@@ -11,26 +13,30 @@ export interface Options {
   readonly kinds: readonly Kind[]
   /** Only rows whose name contains one of these; empty: all. */
   readonly names: readonly string[]
-  readonly jobs: number
+  /** Absent: as many as the kind has by default. */
+  readonly jobs: number | undefined
   readonly rounds: number
   /** Absolute. */
   readonly dir: string
   /** Absolute; where raw figures are written. */
   readonly json: string | undefined
-  /** For one measurement. */
-  readonly timeoutMs: number
+  /** For one measurement; absent: as long as the kind has by default. */
+  readonly timeoutMs: number | undefined
 }
 
 /** Printed for `--help`. */
 export const USAGE = `Usage: npm run bench -- [options]
 
-  --only KIND,…     what is measured: ${KINDS.join(', ')}; all by default
+  --only KIND,…     what is measured: ${KINDS.join(', ')};
+                    by default all but the last three, which take minutes
   --subjects NAME,… only rows whose name contains one of these, e.g. jobchart or plainjob-full
-  --jobs N          jobs of a run; default 2000 (p-queue runs 30 times as many, plainjob on FULL a quarter)
+  --jobs N          jobs of a run; default 2000 (p-queue runs 30 times as many, plainjob on FULL a quarter);
+                    waiting 200000, blocking 20000, heap 1000000
   --rounds N        runs of which the median is taken; default 5
   --dir FOLDER      where the databases are made, in a folder of their own; default: here. It must be on a disk
   --json FILE       also write the figures of every round there
-  --timeout SECONDS how long one measurement may take before it is killed; default 60`
+  --timeout SECONDS how long one measurement may take before it is killed; default 60,
+                    for the last three 900`
 
 /**
  * Reads the command line; undefined: help was asked for.
@@ -54,13 +60,13 @@ export function parseOptions(args: readonly string[]): Options | undefined {
   })
   if (values.help === true) return undefined
   return {
-    kinds: kindsIn(values.only ?? KINDS.join(',')),
+    kinds: kindsIn(values.only ?? KINDS.filter((kind) => !LONG_KINDS.has(kind)).join(',')),
     names: values.subjects?.split(',') ?? [],
-    jobs: wholeNumber('jobs', values.jobs ?? '2000', 1_000_000),
+    jobs: values.jobs === undefined ? undefined : wholeNumber('jobs', values.jobs, 10_000_000),
     rounds: wholeNumber('rounds', values.rounds ?? '5', 100),
     dir: resolve(values.dir ?? '.'),
     json: values.json === undefined ? undefined : resolve(values.json),
-    timeoutMs: wholeNumber('timeout', values.timeout ?? '60', 3_600) * 1_000,
+    timeoutMs: values.timeout === undefined ? undefined : wholeNumber('timeout', values.timeout, 3_600) * 1_000,
   }
 }
 
@@ -75,4 +81,9 @@ function wholeNumber(name: string, text: string, max: number): number {
   const value = Number(text)
   if (Number.isSafeInteger(value) && value >= 1 && value <= max) return value
   throw new Error(`--${name} takes a whole number from 1 to ${max}; found "${text}"`)
+}
+
+/** How long a measurement of a kind may take. */
+export function timeoutOf(kind: Kind, { timeoutMs }: Options): number {
+  return timeoutMs ?? (LONG_KINDS.has(kind) ? 900_000 : 60_000)
 }

@@ -4,6 +4,10 @@ import type { Kind, Options } from './options.ts'
 import { SUBJECTS } from './subjects.ts'
 import { MOVERS } from './transition.ts'
 
+/** Jobs of a run of most kinds. */
+const JOBS = 2_000
+const FULL = SUBJECTS['jobchart-full'].label
+
 /** A row of the report: one measurement, made once in each round. */
 export interface Row extends Measurement {
   readonly kind: Kind
@@ -16,17 +20,25 @@ export function planRows({ kinds, names, jobs }: Options): readonly Row[] {
   return rows.filter(({ name }) => names.length === 0 || names.some((part) => name.includes(part)))
 }
 
-function rowsOf(kind: Kind, jobs: number): readonly Row[] {
+function rowsOf(kind: Kind, jobs: number | undefined): readonly Row[] {
   switch (kind) {
     case 'closed':
     case 'burst':
       return Object.entries(SUBJECTS).map(([name, { label, share }]) => {
-        return { kind, name, label, jobs: Math.max(1, Math.round(jobs * share)) }
+        return { kind, name, label, jobs: Math.max(1, Math.round((jobs ?? JOBS) * share)) }
       })
     case 'latency':
       return [{ kind, name: 'jobchart-full', label: SUBJECTS['jobchart-full'].label, jobs: SUBMITS }]
     case 'transition':
     case 'memory':
       return Object.entries(MOVERS).map(([name, { label }]) => ({ kind, name, label, jobs: 0 }))
+    case 'waiting':
+      return [1_000, 10_000, jobs ?? 200_000].map((waiting) => {
+        return { kind, name: 'jobchart-full', label: FULL, jobs: waiting }
+      })
+    case 'blocking':
+      return [{ kind, name: 'jobchart-full', label: FULL, jobs: jobs ?? 20_000 }]
+    case 'heap':
+      return [{ kind, name: 'jobchart-full', label: FULL, jobs: jobs ?? 1_000_000 }]
   }
 }

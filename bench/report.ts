@@ -17,6 +17,10 @@ const HEADINGS: { readonly [kind in Kind]: string } = {
   burst: `No-op jobs a second, submitted, run and stored: all submitted at once, ${IN_FLIGHT} handlers`,
   latency: 'Idle engine: milliseconds from submit to the first line of the handler',
   transition: 'The default lifecycle, without storage: microseconds',
+  waiting: 'Jobs that wait with an input of 4 KB: the memory that a process takes at most, and how fast they are run',
+  blocking:
+    'How long a transaction, a call of the storage, and a turn of the loop last while another process writes: ms',
+  heap: "What is left on the heap after each job, and of the engine's listeners and handles",
   memory: 'What 1,000,000 transitions of the default lifecycle leave on the heap, after a collection',
 }
 
@@ -30,6 +34,24 @@ const FIGURES: { readonly [name: string]: { readonly heading: string; readonly d
   transitionUs: { heading: 'µs per transition', digits: 2 },
   jobUs: { heading: 'µs per job', digits: 2 },
   restoreUs: { heading: 'µs to restore', digits: 2 },
+  peakMiB: { heading: 'peak RSS MiB', digits: 0 },
+  submittedPerSecond: { heading: 'submits/s', digits: 0 },
+  write50Ms: { heading: 'write p50', digits: 2 },
+  write99Ms: { heading: 'write p99', digits: 2 },
+  writeMaxMs: { heading: 'write max', digits: 2 },
+  call99Ms: { heading: 'call p99', digits: 2 },
+  callMaxMs: { heading: 'call max', digits: 2 },
+  turn50Ms: { heading: 'turn p50', digits: 2 },
+  turn99Ms: { heading: 'turn p99', digits: 2 },
+  turnMaxMs: { heading: 'turn max', digits: 2 },
+  waitedMaxMs: { heading: 'answer max', digits: 1 },
+  otherPerSecond: { heading: "other's jobs/s", digits: 0 },
+  slopeBytes: { heading: 'bytes per job', digits: 2 },
+  slopeLowBytes: { heading: '95 % from', digits: 2 },
+  slopeHighBytes: { heading: 'to', digits: 2 },
+  heapMiB: { heading: 'heap MiB at the end', digits: 1 },
+  newHandles: { heading: 'handles left', digits: 0 },
+  newListeners: { heading: 'listeners left', digits: 0 },
   keptKiB: { heading: 'KiB kept', digits: 0 },
 }
 

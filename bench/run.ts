@@ -10,7 +10,7 @@ import { fdatasyncMs } from './disk.ts'
 import { measureInFreshProcess } from './fresh-process.ts'
 import { readMachine } from './machine.ts'
 import type { Measured } from './measure.ts'
-import { type Options, parseOptions, USAGE } from './options.ts'
+import { type Options, parseOptions, timeoutOf, USAGE } from './options.ts'
 import { planRows, type Row } from './plan.ts'
 import { describeOutcomes, describeRun, type Outcome } from './report.ts'
 
@@ -47,7 +47,7 @@ async function measureAll(rows: readonly Row[], options: Options, folder: string
       if (failures.has(row)) continue
       say(`round ${round} of ${options.rounds}: ${row.kind} ${row.name}`)
       try {
-        const result = await measureInFreshProcess(row, { folder, timeoutMs: options.timeoutMs, signal })
+        const result = await measureInFreshProcess(row, { folder, timeoutMs: timeoutOf(row.kind, options), signal })
         measured.get(row)?.push(result)
       } catch (error) {
         signal.throwIfAborted()

@@ -13,6 +13,49 @@ export function quantile(values: readonly number[], q: number): number {
   return (below + above) / 2
 }
 
+/** A line through points, by least squares. */
+export interface Slope {
+  readonly slope: number
+  /** Half the width of the slope's 95 % interval, for errors that are normal and independent. */
+  readonly error: number
+}
+
+/** Student's t at 97.5 % for as many degrees of freedom as its index; beyond the last, that of many. */
+const T = [
+  Number.NaN,
+  12.71,
+  4.3,
+  3.18,
+  2.78,
+  2.57,
+  2.45,
+  2.36,
+  2.31,
+  2.26,
+  2.23,
+  2.2,
+  2.18,
+  2.16,
+  2.14,
+  2.13,
+  2.12,
+  2.11,
+  2.1,
+]
+
+/** @throws {RangeError}  there are fewer than three points. */
+export function slopeOf(points: readonly (readonly [x: number, y: number])[]): Slope {
+  const n = points.length
+  if (n < 3) throw new RangeError('the interval of a slope needs at least three points')
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / n
+  const x = mean(points.map(([each]) => each))
+  const y = mean(points.map(([, each]) => each))
+  const spread = points.reduce((sum, [each]) => sum + (each - x) ** 2, 0)
+  const slope = points.reduce((sum, [a, b]) => sum + (a - x) * (b - y), 0) / spread
+  const rest = points.reduce((sum, [a, b]) => sum + (b - y - slope * (a - x)) ** 2, 0)
+  return { slope, error: (T[n - 2] ?? 2.1) * Math.sqrt(rest / (n - 2) / spread) }
+}
+
 /** A figure over rounds. */
 export interface Summary {
   readonly median: number

@@ -1,0 +1,122 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { DatabaseSync } from 'node:sqlite'
+import { fileURLToPath } from 'node:url'
+import { createEngine, defineJob, queueExecutor, type Storage, type StorageConnection } from 'jobchart'
+import { sqliteStorage } from 'jobchart/sqlite'
+import type { Measured } from './measure.ts'
+import { quantile } from './statistics.ts'
+import { IN_FLIGHT } from './throughput.ts'
+
+const WRITER = fileURLToPath(new URL('blocking-writer.ts', import.meta.url))
+const WARM_UP = 2_000
+const noop = defineJob({ type: 'noop', execute: () => undefined })
+
+/**
+ * How long the storage keeps the event loop from anything else, under the load of `closed`, while another process
+ * submits to the same file as fast as it can: each transaction that writes, each call of the storage up to where it gives
+ * the loop back, and each turn of the loop, whatever it was spent on.
+ */
+export async function blocking(jobs: number, folder: string): Promise<Measured> {
+  const file = join(folder, 'jobchart.db')
+  const calls: number[] = []
+  const transactions = timeTransactions()
+  const executors = { default: queueExecutor({ concurrency: IN_FLIGHT }) }
+  const engine = await createEngine({ jobs: [noop], storage: timed(sqliteStorage(file), calls), executors })
+  const other = spawn(process.execPath, [WRITER, file], { stdio: ['pipe', 'pipe', 'inherit'] })
+  try {
+    await once(other.stdout, 'data')
+    const ada = engine.as({ id: 'ada', role: 'editor' })
+    const answers: number[] = []
+    const load = async (until: number) => {
+      let submitted = 0
+      const client = async () => {
+        while (submitted++ < until) {
+          const begin = performance.now()
+          const { id } = await ada.submit(noop, {})
+          answers.push(performance.now() - begin)
+          await ada.result(id)
+        }
+      }
+      await Promise.all(Array.from({ length: IN_FLIGHT }, client))
+    }
+    await load(WARM_UP)
+    calls.length = 0
+    transactions.ms.length = 0
+    answers.length = 0
+    const turns = monitorEventLoopDelay({ resolution: 1 })
+    turns.enable()
+    const begin = performance.now()
+    await load(jobs)
+    const seconds = (performance.now() - begin) / 1_000
+    turns.disable()
+    other.stdin.end()
+    const [written] = await once(other.stdout, 'data')
+    const figures = {
+      write50Ms: quantile(transactions.ms, 0.5),
+      write99Ms: quantile(transactions.ms, 0.99),
+      writeMaxMs: longestOf(transactions.ms),
+      call99Ms: quantile(calls, 0.99),
+      callMaxMs: longestOf(calls),
+      turn50Ms: turns.percentile(50) / 1e6,
+      turn99Ms: turns.percentile(99) / 1e6,
+      turnMaxMs: turns.max / 1e6,
+      waitedMaxMs: longestOf(answers),
+      jobsPerSecond: jobs / seconds,
+      otherPerSecond: Number(String(written)),
+    }
+    return { figures, facts: {} }
+  } finally {
+    other.kill('SIGKILL')
+    await engine.stop()
+  }
+}
+
+function longestOf(values: readonly number[]): number {
+  return values.reduce((longest, ms) => Math.max(longest, ms), 0)
+}
+
+/**
+ * Times each transaction that writes, tries that did not get the lock included, from its beginning to its end: nothing
+ * else runs meanwhile. What is not yet over when a new one begins has failed.
+ */
+function timeTransactions(): { readonly ms: number[] } {
+  const { exec } = DatabaseSync.prototype
+  const ms: number[] = []
+  DatabaseSync.prototype.exec = function (this: DatabaseSync, sql: string) {
+    const isBegin = sql === 'BEGIN IMMEDIATE'
+    if (isBegin) begin = performance.now()
+    let hasFailed = true
+    try {
+      exec.call(this, sql)
+      hasFailed = false
+    } finally {
+      if (isBegin ? hasFailed : sql === 'COMMIT' || sql === 'ROLLBACK') ms.push(performance.now() - begin)
+    }
+  }
+  let begin = 0
+  return { ms }
+}
+
+/** A storage whose calls are timed from their beginning to where they return a promise. */
+function timed(inner: Storage, calls: number[]): Storage {
+  return {
+    open: async (host) => {
+      const connection = await inner.open(host)
+      const entries = Object.entries({ ...connection }).map(([name, run]) => {
+        const call = run as (...given: readonly unknown[]) => unknown
+        const measured = (...given: readonly unknown[]) => {
+          const begin = performance.now()
+          const result = call(...given)
+          calls.push(performance.now() - begin)
+          return result
+        }
+        return [name, measured]
+      })
+      // Each takes and gives what its method of the port does.
+      return Object.fromEntries(entries) as unknown as StorageConnection
+    },
+  }
+}
