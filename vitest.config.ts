@@ -23,6 +23,11 @@ export default defineConfig({
     reporters: ['verbose'],
     testTimeout: 120_000,
     hookTimeout: 60_000,
-    coverage: { provider: 'v8', include: ['src/**/*.ts'] },
+    coverage: {
+      provider: 'v8',
+      include: ['src/model/**/*.ts', 'src/engine/**/*.ts'],
+      reporter: ['text'],
+      thresholds: { 'src/model/**': { branches: 95 }, 'src/engine/**': { branches: 95 } },
+    },
   },
 })

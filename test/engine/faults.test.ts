@@ -1,8 +1,9 @@
-import { defineJob, type JobEvent, task } from 'jobchart'
+import { createEngine, defineJob, type JobEvent, type Storage, task } from 'jobchart'
 import { expect, test } from 'vitest'
 import { createMachine } from 'xstate'
 import { Bench, codeOf, errorOf, textsOf, Work } from './bench.ts'
 import { FaultyStorage } from './faulty-storage.ts'
+import { passing } from './passing-storage.ts'
 
 const plain = defineJob({ type: 'plain', execute: () => 1 })
 
@@ -305,4 +306,19 @@ test('I14 work that was told to stop before its claim was heard of is not begun,
   expect((await bench.row(id)).tasks).toEqual([])
   expect([work.runs.length, engine.running()]).toEqual([0, []])
   expect(await codeOf(ada.submit(type, 2, { pipeline: 'p' }))).toBe('ok')
+})
+
+test('a storage that answers for fewer units than it was given leaves nobody waiting', async () => {
+  const bench = new Bench()
+  const broken: Storage = {
+    open: async (host) => {
+      const inner = await bench.disk.open(host)
+      return { ...passing(inner, (_, run) => run()), commit: async () => [] }
+    },
+  }
+  const engine = await createEngine({ jobs: [plain], storage: broken, clock: bench.clock })
+  await expect(engine.system.submit(plain, 1)).rejects.toThrow('fewer results than units')
+  const stopped = engine.stop()
+  await bench.clock.advance(10_000)
+  await stopped
 })

@@ -339,3 +339,17 @@ test('I61 actions that send to their own job without end let everything else of 
   await bench.clock.settle()
   expect(sent).toBe(500)
 })
+
+test('a command whose schema makes something else than an object of it is its name alone', async () => {
+  const machine = createMachine({
+    initial: 'waiting',
+    states: { waiting: { on: { go: 'done' } }, done: { type: 'final', output: ({ event }) => event } },
+    output: ({ event }) => ('output' in event ? event.output : undefined),
+  })
+  const commands = { go: z.any().transform(() => 'gone') }
+  const type = defineJob({ type: 'm', lifecycle: machine, commands })
+  const bench = new Bench()
+  const { ada } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, undefined)
+  expect(await ada.send(id, { type: 'go' })).toMatchObject({ status: 'done', output: { type: 'go' } })
+})

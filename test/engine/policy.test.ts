@@ -296,3 +296,24 @@ test('I52 a taken slot is told without naming a job that the asker may not see',
   expect(JSON.stringify({ text: toBob.message, ...toBob })).not.toContain(id)
   expect((await errorOf(admin.submit(type, 2, { pipeline: 'p' }))).jobId).toBe(id)
 })
+
+test('a policy is told the relations of who asks, as the host gave them', async () => {
+  const plain = defineJob({ type: 'plain', execute: () => 1 })
+  const seen: Principal[] = []
+  const policy: Policy = {
+    authorize: (principal) => {
+      seen.push(principal)
+      return 'allow'
+    },
+    scope: () => false,
+  }
+  const bench = new Bench()
+  const { engine } = await bench.start({ jobs: [plain], policy })
+  const relations = { 'system:7': 'owner' }
+  await engine.as({ id: 'ada', relations }).submit(plain, 1)
+  await engine.as({ id: 'bob' }).submit(plain, 1)
+  expect(seen.map(({ id, relations }) => [id, relations])).toEqual([
+    ['ada', relations],
+    ['bob', undefined],
+  ])
+})

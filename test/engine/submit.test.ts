@@ -183,3 +183,22 @@ test('the engine’s own session submits for any tenant, a person only for their
   expect((await engine.system.submit(type, null, { tenant: 'acme' })).tenant).toBe('acme')
   expect((await ada.submit(type, null, { tenant: 'acme' })).tenant).toBe('default')
 })
+
+test("what a schema says of an input is told with its path, in whatever form the schema's library gives it", async () => {
+  const issues = [
+    { message: 'nowhere' },
+    { message: 'deep', path: [{ key: 'rows' }, 0, { key: Symbol('name') }, 'text'] },
+  ]
+  const input = {
+    '~standard': { version: 1, vendor: 'own', validate: (): { issues: typeof issues } => ({ issues }) },
+  } as const
+  const type = defineJob({ type: 'checked', input, execute: () => 1 })
+  const bench = new Bench()
+  const { ada } = await bench.start({ jobs: [type] })
+  const error = await errorOf(ada.submit(type, undefined as never))
+  expect(error.issues).toEqual([
+    { message: 'nowhere', path: [] },
+    { message: 'deep', path: ['rows', 0, 'Symbol(name)', 'text'] },
+  ])
+  expect(error.message).toContain('nowhere; rows.0.Symbol(name).text: deep')
+})
