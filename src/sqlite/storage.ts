@@ -24,8 +24,8 @@ export interface SqliteOptions {
   readonly durability?: 'full' | 'normal'
   /**
    * Looks through the whole file when it is opened (`PRAGMA quick_check`), and refuses it if it is damaged. It takes
-   * about a second for each GiB that the system has in memory, during which nothing else of the process runs, so it is
-   * off by default: what is damaged is then refused where it is read.
+   * about half a second for each GiB that the system has in memory, and the time to read what it has not; nothing else of
+   * the process runs meanwhile. So it is off by default: what is damaged is then refused where it is read.
    */
   readonly check?: boolean
   /** Lines kept of each job's log; the oldest go. Default 10,000. */
