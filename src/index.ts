@@ -4,6 +4,7 @@ import { rolePolicy } from './defaults/role-policy.ts'
 import { systemClock } from './defaults/system-clock.ts'
 import { Engine } from './engine/engine.ts'
 import type { EngineOptions } from './engine/options.ts'
+import { JobchartError } from './model/error.ts'
 
 /** Callbacks and observables that run at once in one engine: each is little more than its listeners. */
 const LIVE_MAX = 100_000
@@ -13,8 +14,8 @@ type Ports = 'storage' | 'policy' | 'executors' | 'clock'
 /** {@link EngineOptions}, where what is absent has a default. */
 export type CreateEngineOptions = Omit<EngineOptions, Ports> & { readonly [Port in Ports]?: EngineOptions[Port] } & {
   /**
-   * How many tasks run at once in this engine on the default `queueExecutor()`; a whole number from 1. Default 10. An
-   * executor of your own says itself how many it takes.
+   * How many tasks run at once in this engine on the default `queueExecutor()`; a whole number from 1. Default 10. Not
+   * beside an `executors.default` of your own, which says itself how many it takes.
    */
   readonly concurrency?: number
 }
@@ -27,13 +28,17 @@ export type CreateEngineOptions = Omit<EngineOptions, Ports> & { readonly [Port 
  *
  * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work; `STORAGE_UNAVAILABLE` the storage cannot be opened.
  */
-export async function createEngine({ concurrency = 10, ...options }: CreateEngineOptions): Promise<Engine> {
+export async function createEngine({ concurrency, ...options }: CreateEngineOptions): Promise<Engine> {
+  if (concurrency !== undefined && options.executors?.default !== undefined) {
+    const hint = 'give the number to your executors.default, or leave that out'
+    throw new JobchartError('INVALID_DEFINITION', `concurrency is of the executor that createEngine makes; ${hint}`)
+  }
   const engine = new Engine({
     ...options,
     storage: options.storage ?? memoryStorage(),
     policy: options.policy ?? rolePolicy(),
     executors: {
-      default: queueExecutor({ concurrency }),
+      default: queueExecutor(concurrency === undefined ? {} : { concurrency }),
       live: queueExecutor({ concurrency: LIVE_MAX }),
       ...options.executors,
     },

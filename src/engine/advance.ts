@@ -200,10 +200,11 @@ function queueFull({ type }: Job, max: number): JobchartError {
 }
 
 /** What becomes of a pipeline's row; one that stays is only looked at. */
-export function pipelineWrite({ before, after }: PipelineChange): PipelineWrite {
-  const { tenant, id } = after ?? before ?? { tenant: '', id: '' }
-  const change = after === before ? {} : { after: after ?? null }
-  return { op: 'pipeline', tenant, id, revision: before?.revision ?? 0, ...change }
+export function pipelineWrite(change: PipelineChange): PipelineWrite {
+  const { before, after } = change
+  const { tenant, id } = change.before ?? change.after
+  const next = after === before ? {} : { after: after ?? null }
+  return { op: 'pipeline', tenant, id, revision: before?.revision ?? 0, ...next }
 }
 
 /** What a decision writes beside the job's row. */

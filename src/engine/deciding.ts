@@ -1,9 +1,9 @@
-import { type Decision, MissingJob, type Moment, type Relatives } from '../model/decision.ts'
+import { type Decision, type JobDecision, MissingJob, type Moment, type Relatives } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { isUnreadable, jobNotFound } from '../model/error.ts'
 import type { Actor } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
-import type { Core } from './core.ts'
+import { type Core, ENGINE } from './core.ts'
 import { newId } from './ids.ts'
 
 /** Decides with the stored relatives that the decision asks for, each loaded once. */
@@ -19,6 +19,20 @@ export async function decideWith(core: Core, decide: (relatives: Relatives) => D
       loaded.set(job.id, { type: core.types.require(job), job })
     }
   }
+}
+
+/** The waiting run of a pipeline whose turn is next, of the types that this engine knows. */
+export async function nextInTurn(
+  { storage, types, clock }: Core,
+  tenant: string,
+  pipeline: string,
+): Promise<Job | undefined> {
+  return await storage.nextWaiting(types.all(), tenant, pipeline, clock.now())
+}
+
+/** A decision whose events nobody asked for: they are the engine's. */
+export function byEngine<Decided extends JobDecision>(decided: Decided): Decided {
+  return { ...decided, events: decided.events.map((event) => ({ ...event, by: ENGINE })) }
 }
 
 /** What the world looks like to a decision that is made now. */

@@ -8,7 +8,7 @@ import { type Pipeline, type PipelineChange, pausedAs, unpaused } from '../model
 import type { Json } from '../model/storable.ts'
 import { durationMs } from '../model/time.ts'
 import { type Core, ENGINE } from './core.ts'
-import { decideWith, moment } from './deciding.ts'
+import { byEngine, decideWith, moment, nextInTurn } from './deciding.ts'
 import { newId } from './ids.ts'
 import { followUpsSchema } from './options.ts'
 import { parseInput, parseWith } from './parse.ts'
@@ -135,9 +135,7 @@ class Following {
       ...(await this.#turnOf(ended.tenant, fixed.pipeline, startAt)),
     }
     const decision = await decideWith(this.#core, (relatives) => create(type, seed, moment(this.#core), relatives))
-    for (const each of [decision, ...decision.others]) {
-      this.#decided.push({ ...each, events: each.events.map((event) => ({ ...event, by: ENGINE })) })
-    }
+    this.#decided.push(...[decision, ...decision.others].map(byEngine))
   }
 
   /** It waits for its time and its turn, but takes the slot that this very unit frees: nobody slips in between. */
@@ -148,18 +146,14 @@ class Following {
   ): Promise<Pick<NewJob, 'isWaiting' | 'overlap'>> {
     const isLater = startAt !== undefined && startAt > this.#core.clock.now()
     if (pipeline === undefined) return isLater ? { isWaiting: true } : {}
-    const isNext = !isLater && this.#isFreed(pipeline) && !(await this.#isQueued(tenant, pipeline))
+    const isFree = !isLater && this.#isFreed(pipeline)
+    const isNext = isFree && (await this.#read(nextInTurn(this.#core, tenant, pipeline))) === undefined
     return isNext ? {} : { isWaiting: true, overlap: 'queue' }
   }
 
   #isFreed(pipeline: string): boolean {
     const own = this.#decided.filter(({ job }) => job.pipeline === pipeline)
     return own.some(({ before }) => before !== undefined && holdsSlot(before)) && !own.some(({ job }) => holdsSlot(job))
-  }
-
-  async #isQueued(tenant: string, pipeline: string): Promise<boolean> {
-    const { storage, types, clock } = this.#core
-    return (await this.#read(storage.nextWaiting(types.all(), tenant, pipeline, clock.now()))) !== undefined
   }
 
   async #read<Result>(read: Promise<Result>): Promise<Result> {

@@ -103,24 +103,25 @@ const limitSchema = z.int().min(1).max(100).default(20)
 const cursorSchema = z.string().max(1_000).optional()
 const prioritySchema = z.int().min(-1_000_000).max(1_000_000)
 
+// A parsed record drops what could change a prototype; that is refused instead.
+const labelsSchema = z
+  .unknown()
+  .refine((labels) => !Object.hasOwn(Object(labels), '__proto__'), {
+    error: 'a label cannot be named "__proto__"',
+    path: ['__proto__'],
+  })
+  .pipe(z.record(name, labelText))
+
 /** What `submit` takes beside the input. */
 export const submitOptionsSchema = z.strictObject({
   pipeline: name.optional(),
   overlap: overlapSchema.default('reject'),
   startAt: time.optional(),
   priority: prioritySchema.default(0),
-  labels: z.record(name, labelText).default({}),
+  labels: labelsSchema.default({}),
   idempotencyKey: name.optional(),
   tenant: name.optional(),
 })
-
-// A parsed record drops what could change a prototype; that is refused instead.
-const labelsSchema = z
-  .unknown()
-  .refine((labels) => typeof labels !== 'object' || labels === null || !Object.hasOwn(labels, '__proto__'), {
-    error: 'a label cannot be named "__proto__"',
-  })
-  .pipe(z.record(name, labelText))
 
 const jobType = z.custom<AnyJobType>((job) => typeof job === 'object' && job !== null && 'chart' in job, {
   error: 'should be made by defineJob',
@@ -193,7 +194,7 @@ export const listOptionsSchema = z.strictObject({
   phase: z.enum(['settled', 'waiting', 'indeterminate', 'active']).optional(),
   status: name.optional(),
   pipeline: name.optional(),
-  labels: z.record(name, labelText).default({}),
+  labels: labelsSchema.default({}),
   limit: limitSchema,
   cursor: cursorSchema,
 })

@@ -1,8 +1,8 @@
 import { admit, type Decision, type JobDecision } from '../model/decision.ts'
 import { mayBeFollowed } from '../model/follow-up.ts'
 import { holdsSlot, type Job } from '../model/job.ts'
-import { type Core, ENGINE } from './core.ts'
-import { decideWith, moment } from './deciding.ts'
+import type { Core } from './core.ts'
+import { byEngine, decideWith, moment, nextInTurn } from './deciding.ts'
 import { withFollowUps } from './follow-ups.ts'
 
 /** A decision as a whole unit: with what follows the jobs that it ends, and the next runs of the slots that it frees. */
@@ -33,20 +33,16 @@ function takesSlot({ before, job }: JobDecision, { job: freed }: JobDecision): b
 async function nextRun(core: Core, { tenant, pipeline }: Job): Promise<readonly JobDecision[]> {
   if (pipeline === undefined) return []
   try {
-    const job = await core.storage.nextWaiting(core.types.all(), tenant, pipeline, core.clock.now())
+    const job = await nextInTurn(core, tenant, pipeline)
     if (job === undefined) return []
     const type = core.types.require(job)
     const decision = await decideWith(core, (relatives) => admit(type, job, moment(core), relatives))
     const decided = [decision, ...decision.others]
     // What ends as it is let in is followed by others: that takes a unit of its own, which the next sweep makes.
     if (decided.some((each) => mayBeFollowed(each.type, each.before, each.job))) return []
-    return decided.map((each) => ({ ...each, events: byEngine(each) }))
+    return decided.map(byEngine)
   } catch {
     // What ends must not wait for what could begin: the next sweep admits it.
     return []
   }
-}
-
-function byEngine({ events }: JobDecision): JobDecision['events'] {
-  return events.map((event) => ({ ...event, by: ENGINE }))
 }

@@ -27,13 +27,10 @@ export interface Pipeline {
   readonly revision: number
 }
 
-/** A change of a pipeline: from the row that it was decided on, to the one that takes its place. */
-export interface PipelineChange {
-  /** Absent: there was none. */
-  readonly before?: Pipeline
-  /** Absent: it goes. */
-  readonly after?: Pipeline
-}
+/** A change of a pipeline: from the row that it was decided on, if there was one, to what takes its place, unless it goes. */
+export type PipelineChange =
+  | { readonly before: Pipeline; readonly after?: Pipeline }
+  | { readonly before?: never; readonly after: Pipeline }
 
 /** What may be changed of a pipeline that is there. */
 export type PipelineFields = Pick<Pipeline, 'type' | 'input' | 'overlap' | 'priority' | 'labels' | 'paused'>

@@ -47,12 +47,12 @@ import type { Scope } from './policy.ts'
  *   gives the first that is due; `admissible` gives that of each pipeline whose slot is free, and those of none.
  * - S18 A job that is written as deleted is found by its id alone, and gives its idempotency key free; once nothing of it
  *   runs, its row, lines and steps go with the write. Its events stay.
+ * - S23 A job whose record cannot be decoded fails alone: `get`, and reads of its own events and steps, reject with
+ *   `JOB_UNREADABLE`; claims and reads of many leave it out, and their limits count the others.
  * Pipelines
  * - S21 A pipeline is written by compare-and-set on its revision, as a job is, and is read back deep-equal. A write that
  *   only looks at its revision holds for the whole unit: what comes with it is written only if the pipeline is as it was
  *   read. `pipelines` shows only what one of the scopes covers, by (tenant, id), and pages by keyset.
- * - S23 A job whose record cannot be decoded fails alone: `get`, and reads of its own events and steps, reject with
- *   `JOB_UNREADABLE`; claims and reads of many leave it out, and their limits count the others.
  * Instances
  * - S14 An instance is listed from its opening until it is forgotten, and again when it beats or claims after that. Its
  *   process's end is seen at once. It is no other for itself.

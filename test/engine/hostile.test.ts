@@ -117,6 +117,16 @@ test('I48 a label is never silently dropped', async () => {
   expect(['INVALID_INPUT', 'NOT_STORABLE']).toContain(code)
 })
 
+// A filter that is dropped shows more than was asked for.
+test('I48 a label is never silently dropped from what a list is narrowed by', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const { ada } = await bench.start({ jobs: [type] })
+  await ada.submit(type, 1)
+  const labels: { [name: string]: string } = JSON.parse('{"__proto__":"red"}')
+  expect(await codeOf(ada.list({ labels }))).toBe('INVALID_INPUT')
+})
+
 test('labels named like parts of an object are labels like others', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
-import { defineJob, type Job, type JobType, task } from 'jobchart'
+import { createEngine, defineJob, type Job, type JobType, queueExecutor, task } from 'jobchart'
 import { describe, expect, test } from 'vitest'
 import { createMachine } from 'xstate'
-import { Bench, errorOf, type Host, Work } from './bench.ts'
+import { Bench, codeOf, errorOf, type Host, Work } from './bench.ts'
 
 interface Page {
   readonly host: string
@@ -258,3 +258,9 @@ async function unsettled(bench: Bench, ids: readonly string[]): Promise<number> 
   const rows = await Promise.all(ids.map((id) => bench.row(id)))
   return rows.filter(({ phase }) => phase !== 'settled').length
 }
+
+test('a number of the default executor is refused beside an executor of one’s own, which would not heed it', async () => {
+  const executors = { default: queueExecutor({ concurrency: 2 }) }
+  const code = await codeOf(createEngine({ jobs: [], concurrency: 3, executors }))
+  expect(code).toBe('INVALID_DEFINITION')
+})

@@ -17,7 +17,7 @@ import type { Principal } from '../../port/policy.ts'
 import { advance, land } from '../advance.ts'
 import { authorizeJob, authorizeSubmit, withoutHidden } from '../authorization.ts'
 import type { Core } from '../core.ts'
-import { decideWith, moment } from '../deciding.ts'
+import { decideWith, moment, nextInTurn } from '../deciding.ts'
 import { newId } from '../ids.ts'
 import { parseCommand } from '../parse.ts'
 import type { CallOptions } from '../session.ts'
@@ -83,7 +83,7 @@ async function arrive(core: Core, arrival: Arrival): Promise<Job> {
 // Whoever came before goes first.
 async function isQueued(core: Core, { tenant, pipeline }: NewJob): Promise<boolean> {
   if (pipeline === undefined) return false
-  return (await core.storage.nextWaiting(core.types.all(), tenant, pipeline, core.clock.now())) !== undefined
+  return (await nextInTurn(core, tenant, pipeline)) !== undefined
 }
 
 async function insert(core: Core, arrival: Arrival, isWaiting: boolean): Promise<Job> {
