@@ -82,7 +82,8 @@ export type { DescribedSnapshot, Description } from './model/description.ts'
 export { type ErrorCode, type Issue, JobchartError, type JobError } from './model/error.ts'
 export type { Actor, EventDetails, EventRow, EventType, JobEvent } from './model/event.ts'
 export type { EndedJob, FollowingJob, FollowUp, FollowUpOf } from './model/follow-up.ts'
-export type { Job, JobId, Outcome, Overlap, Phase, Timer, Trigger } from './model/job.ts'
+export type { Item, ItemOutcome, ItemReport } from './model/item.ts'
+export type { Job, JobHead, JobId, Outcome, Overlap, Phase, Timer, Trigger } from './model/job.ts'
 export type { JobLimits, LimitScope, TaskLimit, TaskLimits } from './model/limits.ts'
 export type { AnyLogic, LogicKind } from './model/logic.ts'
 export type { Migrated, MigratingJob, MigratingTimer } from './model/migration.ts'
@@ -116,13 +117,14 @@ export type {
 } from './model/transition.ts'
 export type { Clock } from './port/clock.ts'
 export type { Executor, Work } from './port/executor.ts'
-export type { Action, PipelineAction, Policy, Principal, Scope, Target, Verdict } from './port/policy.ts'
+export type { Action, By, PipelineAction, Policy, Principal, Private, Scope, Target, Verdict } from './port/policy.ts'
 export type {
   Claimed,
   ClaimedWrite,
   ClaimQuery,
   ClaimTransition,
   EventQuery,
+  ItemQuery,
   JobFilter,
   JobPage,
   JobWrite,
@@ -138,6 +140,7 @@ export type {
   StorageConnection,
   StorageHost,
   StoredEvents,
+  StoredItem,
   TypeKey,
   Unit,
   UnitResult,

@@ -2,7 +2,6 @@ import { JobchartError } from '../model/error.ts'
 import type { EventRow } from '../model/event.ts'
 import { dueAt, isBusy, type Job, wakeAt } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
-import type { Json } from '../model/storable.ts'
 import type { Scope } from '../port/policy.ts'
 import type {
   JobFilter,
@@ -14,7 +13,7 @@ import type {
   TypeKey,
 } from '../port/storage.ts'
 import { listed, pipelineKey } from './memory-pipelines.ts'
-import { MemoryStore, read, type StoredJob, type StoredRow, slotKey, stepsKey } from './memory-store.ts'
+import { MemoryStore, read, type StoredJob, type StoredRow, slotKey } from './memory-store.ts'
 
 /** How much is kept. */
 export interface MemoryOptions {
@@ -74,6 +73,31 @@ class MemoryConnection implements StorageConnection {
       .slice(0, page.limit)
       .map(read)
 
+  readonly head: StorageConnection['head'] = async (id) => {
+    const job = this.#use().store.jobs.get(id)?.job
+    if (job === undefined || job.deletedAt !== undefined) return undefined
+    const { tenant, type, version, createdBy, pipeline, labels, status } = job
+    const shown = { id, tenant, type, version, createdBy, labels: { ...labels }, status }
+    return pipeline === undefined ? shown : { ...shown, pipeline }
+  }
+
+  readonly many: StorageConnection['many'] = async (ids) => {
+    const { store } = this.#use()
+    return store
+      .of(new Set(ids))
+      .filter(({ job }) => job.deletedAt === undefined)
+      .map(read)
+  }
+
+  readonly count: StorageConnection['count'] = async (filter) =>
+    [...this.#use().store.jobs.values()].filter(({ job }) => job.deletedAt === undefined && matchesFilter(job, filter))
+      .length
+
+  readonly slotHolder: StorageConnection['slotHolder'] = async (tenant, pipeline) =>
+    this.#use().store.holderOf(slotKey({ tenant, pipeline }))
+
+  readonly heldUnder: StorageConnection['heldUnder'] = async (key) => this.#use().store.heldUnder(key)
+
   readonly nextWaiting: StorageConnection['nextWaiting'] = async (types, tenant, pipeline, at) => {
     const waiting = this.#waiting(types, at).find(({ job }) => job.tenant === tenant && job.pipeline === pipeline)
     return waiting === undefined ? undefined : read(waiting)
@@ -130,12 +154,15 @@ class MemoryConnection implements StorageConnection {
     return rows.map(readRow)
   }
 
-  readonly events: StorageConnection['events'] = async ({ after, limit, jobId }) => {
+  readonly events: StorageConnection['events'] = async ({ after, limit, jobId, scopes, through = Number.POSITIVE_INFINITY }) => {
     const { log } = this.#use().store
     const found: StoredEvents[] = []
     for (let index = firstAfter(log, after); index < log.length && found.length < limit; index++) {
       const row = log[index]
-      if (row !== undefined && (jobId === undefined || row.jobId === jobId)) found.push(readRow(row))
+      if (row === undefined || row.sequence > through) break
+      if (jobId !== undefined && row.jobId !== jobId) continue
+      const read = readRow(row)
+      if (scopes === undefined || scopes.some((scope) => matchesScope(jobOfRow(read), scope))) found.push(read)
     }
     return found
   }
@@ -150,13 +177,11 @@ class MemoryConnection implements StorageConnection {
   }
 
   readonly logs: StorageConnection['logs'] = async (jobId, after, limit) =>
-    (this.#use().store.lines.get(jobId) ?? [])
-      .map(({ line }) => line)
-      .filter(({ number }) => number > after)
-      .slice(0, limit)
+    this.#use().store.records.lines(jobId, after, limit)
 
-  readonly steps: StorageConnection['steps'] = async (jobId, entry) =>
-    structuredClone(this.#use().store.steps.get(stepsKey(jobId, entry)) ?? new Map<string, Json | undefined>())
+  readonly items: StorageConnection['items'] = async (jobId, query) => this.#use().store.records.items(jobId, query)
+
+  readonly steps: StorageConnection['steps'] = async (jobId, entry) => this.#use().store.records.steps(jobId, entry)
 
   readonly beat: StorageConnection['beat'] = async () => {
     const { store, at } = this.#use()
@@ -226,7 +251,14 @@ function matchesFilter(job: Job, { scopes, phase, status, parentId, ...narrow }:
   return matchesScope(job, narrow) && scopes.some((scope) => matchesScope(job, scope))
 }
 
-function matchesScope(job: Job, { tenant, createdBy, type, pipeline, labels = {} }: Scope): boolean {
+type Scoped = Pick<Job, 'tenant' | 'createdBy' | 'type' | 'pipeline' | 'labels'>
+
+// A row of the log carries what its job is searched by.
+function jobOfRow({ jobType: type, ...row }: EventRow): Scoped {
+  return { ...row, type }
+}
+
+function matchesScope(job: Scoped, { tenant, createdBy, type, pipeline, labels = {} }: Scope): boolean {
   const wanted = { tenant, createdBy, type, pipeline }
   const equal = Object.entries(wanted).every(([key, value]) => value === undefined || job[key as 'tenant'] === value)
   return equal && Object.entries(labels).every(([name, value]) => job.labels[name] === value)

@@ -1,14 +1,12 @@
 import type { EventRow } from '../model/event.ts'
 import { claimableTasks, holdsSlot, isBusy, type Job, wakeAt } from '../model/job.ts'
-import type { Json } from '../model/storable.ts'
+import type { Progress } from '../model/task.ts'
 import type {
   Claimed,
   ClaimedWrite,
   ClaimQuery,
   ClaimTransition,
   JobWrite,
-  LogLine,
-  NewLine,
   Note,
   PipelineWrite,
   Unit,
@@ -18,6 +16,7 @@ import type {
 } from '../port/storage.ts'
 import { HeldKeys } from './held-keys.ts'
 import { pipelineKey, revisionOf } from './memory-pipelines.ts'
+import { MemoryRecords } from './memory-records.ts'
 import { QueuedJobs } from './queued-jobs.ts'
 import { ReadyTasks, readyKey } from './ready-tasks.ts'
 
@@ -51,8 +50,7 @@ class Refused extends Error {
 export class MemoryStore {
   readonly jobs = new Map<string, StoredJob>()
   readonly log: StoredRow[] = []
-  readonly lines = new Map<string, { line: LogLine; key: string }[]>()
-  readonly steps = new Map<string, Map<string, Json | undefined>>()
+  readonly records: MemoryRecords
   readonly instances = new Map<string, { heartbeat: number; alive: boolean }>()
   readonly charts = new Map<string, string>()
   /** As text, so that no reader shares an object with another. */
@@ -65,19 +63,28 @@ export class MemoryStore {
   readonly #keys = new Map<string, string>()
   readonly #held = new HeldKeys()
   readonly #ready = new ReadyTasks(this.#held)
-  readonly #logLinesMax: number
   #undo: (() => void)[] = []
   #rows = 0
   sequence = 0
   writes = 0
 
   constructor(logLinesMax: number) {
-    this.#logLinesMax = logLinesMax
+    this.records = new MemoryRecords(logLinesMax, (run, undo) => this.#change(run, undo))
   }
 
   /** Some job holds the slot. */
   isTaken(slot: string): boolean {
     return this.#slots.has(slot)
+  }
+
+  /** The id of the job that holds the slot. */
+  holderOf(slot: string): string | undefined {
+    return this.#slots.get(slot)
+  }
+
+  /** How many tasks run under a limit key. */
+  heldUnder(key: string): number {
+    return this.#held.count(key)
   }
 
   /** The jobs of some ids. */
@@ -165,18 +172,11 @@ export class MemoryStore {
         this.#pipeline(write)
         return
       case 'log':
-        this.#addLines(write.jobId, write.key, write.lines)
+        this.records.addLines(write.jobId, write.key, write.lines)
         return
-      case 'forget': {
-        const key = stepsKey(write.jobId, write.entry)
-        const dropped = this.steps.get(key)
-        if (dropped !== undefined)
-          this.#change(
-            () => this.steps.delete(key),
-            () => this.steps.set(key, dropped),
-          )
+      case 'forget':
+        this.records.dropSteps(write.jobId, write.entry)
         return
-      }
     }
   }
 
@@ -197,22 +197,7 @@ export class MemoryStore {
       () => this.#index(before, isGone ? undefined : after),
       () => this.#index(isGone ? undefined : after, before),
     )
-    if (isGone) this.#forgetAll(job.id)
-  }
-
-  #forgetAll(id: string): void {
-    const lines = this.lines.get(id) ?? []
-    const steps = [...this.steps].filter(([key]) => key.startsWith(stepsPrefix(id)))
-    this.#change(
-      () => {
-        this.lines.delete(id)
-        for (const [key] of steps) this.steps.delete(key)
-      },
-      () => {
-        this.lines.set(id, lines)
-        for (const [key, recorded] of steps) this.steps.set(key, recorded)
-      },
-    )
+    if (isGone) this.records.forget(job.id)
   }
 
   #index(from: StoredJob | undefined, to: StoredJob | undefined): void {
@@ -284,36 +269,27 @@ export class MemoryStore {
     const stored = this.jobs.get(jobId)
     const task = stored?.job.tasks.find((each) => each.token === token && each.status === 'held')
     if (stored === undefined || task === undefined) throw new Refused({ status: 'stale' })
-    if (note.kind === 'progress') {
-      const job = { ...stored.job, progress: note.progress }
-      const after = { ...stored, job, text: JSON.stringify(job) }
-      this.#change(
-        () => this.jobs.set(jobId, after),
-        () => this.jobs.set(jobId, stored),
-      )
-    } else if (note.kind === 'log') this.#addLines(jobId, note.key, note.lines)
-    else this.#addStep(stepsKey(jobId, note.entry), note.name, note.result)
+    switch (note.kind) {
+      case 'progress':
+        this.#addProgress(stored, note.progress)
+        return
+      case 'log':
+        this.records.addLines(jobId, note.key, note.lines)
+        return
+      case 'step':
+        this.records.addStep(jobId, note.entry, note.name, note.result)
+        return
+      case 'item':
+        if (!this.records.putItem(jobId, note.item, note.max)) throw new Refused({ status: 'full' })
+    }
   }
 
-  #addStep(key: string, name: string, result: Json | undefined): void {
-    const steps = this.steps.get(key) ?? new Map<string, Json | undefined>()
-    if (steps.has(name)) return
-    const after = new Map(steps).set(name, structuredClone(result))
+  #addProgress(stored: StoredJob, progress: Progress): void {
+    const job = { ...stored.job, progress }
+    const after = { ...stored, job, text: JSON.stringify(job) }
     this.#change(
-      () => this.steps.set(key, after),
-      () => this.steps.set(key, steps),
-    )
-  }
-
-  #addLines(jobId: string, key: string, added: readonly NewLine[]): void {
-    const lines = this.lines.get(jobId) ?? []
-    if (lines.some((each) => each.key === key)) return
-    const last = lines.at(-1)?.line.number ?? 0
-    const more = added.map((line, index) => ({ key, line: { at: line.at, text: line.text, number: last + index + 1 } }))
-    const after = [...lines, ...more].slice(-this.#logLinesMax)
-    this.#change(
-      () => this.lines.set(jobId, after),
-      () => this.lines.set(jobId, lines),
+      () => this.jobs.set(job.id, after),
+      () => this.jobs.set(job.id, stored),
     )
   }
 
@@ -362,7 +338,7 @@ export class MemoryStore {
 }
 
 /** Names the slot of a job's pipeline. */
-export function slotKey({ tenant, pipeline }: Job): string {
+export function slotKey({ tenant, pipeline }: Pick<Job, 'tenant' | 'pipeline'>): string {
   return JSON.stringify([tenant, pipeline])
 }
 
@@ -378,15 +354,6 @@ function idempotencyKey({ tenant, createdBy, type, idempotencyKey }: Job): strin
 function slotsFreedFirst(writes: readonly Write[]): readonly Write[] {
   const takes = (write: Write) => write.op === 'insert' || (write.op === 'update' && holdsSlot(write.job))
   return [...writes.filter((write) => !takes(write)), ...writes.filter(takes)]
-}
-
-function stepsPrefix(jobId: string): string {
-  return `${jobId}/`
-}
-
-/** Where the steps of one entry are kept. */
-export function stepsKey(jobId: string, entry: number): string {
-  return `${stepsPrefix(jobId)}${entry}`
 }
 
 /** A job, as an object of its own. */

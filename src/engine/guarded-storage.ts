@@ -31,6 +31,12 @@ export function guardedStorage(storage: StorageConnection, health: HealthWatch):
     claim: watched('write', (query, limit, transition) => storage.claim(query, limit, transition)),
     // An id comes from whoever asks; what is no text names no job.
     get: read(async (id) => (typeof id === 'string' ? await storage.get(id) : undefined)),
+    head: read(async (id) => (isText(id) ? await storage.head(id) : undefined)),
+    many: read((ids) => storage.many(ids)),
+    count: read((filter) => storage.count(filter)),
+    slotHolder: read((tenant, pipeline) => storage.slotHolder(tenant, pipeline)),
+    heldUnder: read((key) => storage.heldUnder(key)),
+    items: read((jobId, query) => storage.items(jobId, query)),
     find: read((filter, page) => storage.find(filter, page)),
     due: read((types, at, limit, skip) => storage.due(types, at, limit, skip)),
     nextWaiting: read((types, tenant, pipeline, at) => storage.nextWaiting(types, tenant, pipeline, at)),

@@ -107,6 +107,12 @@ export interface Job {
   readonly idempotencyKey?: string
 }
 
+/** What a policy may know of a job, and what names its type. */
+export type JobHead = Pick<
+  Job,
+  'id' | 'tenant' | 'type' | 'version' | 'createdBy' | 'pipeline' | 'labels' | 'status'
+>
+
 /** The time by which a waiting job is ordered: when it may start, or else since when it waits. */
 export function dueAt({ startAt, createdAt }: Job): number {
   return startAt ?? createdAt

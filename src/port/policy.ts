@@ -15,7 +15,10 @@ export type Action =
   | 'list'
   | 'history'
   | 'logs'
+  | 'items'
   | 'result'
+  | 'explain'
+  | 'events'
   | 'command'
   | 'retry'
   | 'delete'
@@ -37,15 +40,40 @@ export interface Target {
   readonly labels: { readonly [name: string]: string }
   /** Absent before the job exists. */
   readonly jobId?: string
+  /** Absent for the action `events`: what happened is told of a job as it was, in whatever state it is now. */
   readonly status?: string
   /** For the action `command`. */
-  readonly command?: { readonly name: string; readonly isCancel: boolean }
+  readonly command?: { readonly name: string; readonly isCancel: boolean; readonly by?: By }
 }
 
-/** `hide` answers as if there were no such job; `redact` allows all but the named fields of the job's view. */
-export type Verdict = 'allow' | 'deny' | 'hide' | { readonly redact: readonly string[] }
+/** Who may send a command, as its job type says it; each field narrows. A policy reads it as it likes. */
+export interface By {
+  /** The creator of the job alone, or anybody but the creator. */
+  readonly relation?: 'creator' | 'others'
+  /** Whoever has one of these roles. */
+  readonly roles?: readonly string[]
+  /** Whoever has one of these roles on the resource that the job's label of that name names: `{ system: ['owner'] }`. */
+  readonly on?: { readonly [label: string]: readonly string[] }
+}
 
-/** A set of jobs, as data that storage can search by: those that equal every field given. */
+/**
+ * `hide` answers as if there were no such job; `deny` refuses, and hides from whoever may not `get` the job. `redact` allows
+ * all but the named fields of the job's view; of the names, `input` stands for all that may repeat the input too, unless the
+ * job type names it `safe`. `id`, `createdAt` and the numbers of events are shown to whoever is shown anything.
+ */
+export type Verdict =
+  | 'allow'
+  | 'deny'
+  | 'hide'
+  | { readonly redact: readonly string[]; readonly open?: readonly Private[] }
+
+/**
+ * What no view shows unless a policy opens it: the context of the chart, the tasks with their inboxes, and what the chart's
+ * `emit` actions carry.
+ */
+export type Private = 'context' | 'tasks' | 'emitted'
+
+/** A set of jobs, as data that storage can search by: those that equal every field given, but for `redact`. */
 export interface Scope {
   /** Absent: of every tenant. Only the engine's own session has such a scope. */
   readonly tenant?: string
@@ -53,6 +81,11 @@ export interface Scope {
   readonly type?: string
   readonly pipeline?: string
   readonly labels?: { readonly [name: string]: string }
+  /**
+   * Fields that `authorize` redacts of the jobs of this scope. No list or count that is narrowed by one of them finds any of
+   * these jobs: that a job is found by a field would tell the field.
+   */
+  readonly redact?: readonly string[]
 }
 
 /**
@@ -61,7 +94,12 @@ export interface Scope {
  * - P1 `authorize` is asked before the state is looked at, and again whenever a conflict made the job be read again.
  * - P2 A throw, a rejection, or no answer within 5 s counts as a denial.
  * - P3 `scope` is pushed into the storage's query, so that a list, its pages and its cursors cannot show more.
- * - P4 `scope` and `authorize` agree: a job is in the scope of `list` exactly if `authorize` of `get` shows it.
+ * - P4 `scope` and `authorize` agree: a job is in the scope of `list` exactly if `authorize` of `get` shows it, a pipeline
+ *   in that of `listPipelines` exactly if `getPipeline` shows it, and the `events` of a job are in the scope of `events`
+ *   exactly if `authorize` of `events` shows them. What `get` redacts of what can be searched by stands in the `redact` of
+ *   every scope of `list` that holds the job.
+ * - P5 Both are asked anew for each call, and of a stream at least every 5 s. Of an id that names no job, `authorize` is asked
+ *   too, and its answer not used: how long an answer takes does not tell whether there is a job.
  */
 export interface Policy {
   readonly authorize: (principal: Principal, action: Action, target: Target) => Verdict | PromiseLike<Verdict>

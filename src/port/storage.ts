@@ -1,5 +1,6 @@
 import type { EventRow } from '../model/event.ts'
-import type { Job, Phase } from '../model/job.ts'
+import type { Item, ItemOutcome } from '../model/item.ts'
+import type { Job, JobHead, Phase } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
 import type { Json } from '../model/storable.ts'
 import type { Progress, Task } from '../model/task.ts'
@@ -49,6 +50,19 @@ import type { Scope } from './policy.ts'
  *   runs, its row, lines and steps go with the write. Its events stay.
  * - S23 A job whose record cannot be decoded fails alone: `get`, and reads of its own events and steps, reject with
  *   `JOB_UNREADABLE`; claims and reads of many leave it out, and their limits count the others.
+ * - S24 `head` gives what a policy may know of a job that is not deleted, and reads nothing else of its row: neither its size
+ *   nor whether its record is broken changes the answer.
+ * - S25 `many` gives the jobs of some ids, each once and in no order, without those that are absent, deleted or broken.
+ * - S26 `count` gives how many jobs `find` would page through, broken ones included.
+ * - S27 `slotHolder` names the job that holds a slot; `heldUnder` counts the tasks that are held or stopping under a limit
+ *   key, over all connections.
+ * - S28 A read of the log that is narrowed to scopes gives only rows of jobs that one of them covers, also of jobs that are
+ *   gone; one that has a `through` looks at no row that begins after it.
+ * - S29 An item is kept once for each job and key: a later report of the key replaces the earlier one and keeps its number.
+ *   Numbers rise from 1 in the order of the first reports. A new key beyond the note's `max` is `full`. Items go with their
+ *   job's row.
+ * - S30 A list, or a count, by any one filter under a scope of one creator walks over no rows that the filter leaves out,
+ *   but for a number that does not grow with the storage.
  * Pipelines
  * - S21 A pipeline is written by compare-and-set on its revision, as a job is, and is read back deep-equal. A write that
  *   only looks at its revision holds for the whole unit: what comes with it is written only if the pipeline is as it was
@@ -79,6 +93,15 @@ export interface StorageConnection {
   readonly commit: (units: readonly Unit[]) => Promise<readonly UnitResult[]>
   readonly claim: (query: ClaimQuery, limit: number, transition: ClaimTransition) => Promise<readonly Claimed[]>
   readonly get: (id: string) => Promise<Job | undefined>
+  /** What a policy may know of a job. */
+  readonly head: (id: string) => Promise<JobHead | undefined>
+  /** The jobs of at most 1,000 ids. */
+  readonly many: (ids: readonly string[]) => Promise<readonly Job[]>
+  readonly count: (filter: JobFilter) => Promise<number>
+  /** The id of the job that holds a pipeline's slot. */
+  readonly slotHolder: (tenant: string, pipeline: string) => Promise<string | undefined>
+  /** How many tasks run under a limit key, as it stands in a task's `limitKey`. */
+  readonly heldUnder: (key: string) => Promise<number>
   readonly find: (filter: JobFilter, page: JobPage) => Promise<readonly Job[]>
   /** Jobs whose `wakeAt` is at or before `at`, of the given types: at most `limit`, after the first `skip`. */
   readonly due: (types: readonly TypeKey[], at: number, limit: number, skip: number) => Promise<readonly Job[]>
@@ -105,6 +128,8 @@ export interface StorageConnection {
   readonly changed: () => boolean
   /** Lines of a job's log whose number is above `after`, oldest first. */
   readonly logs: (jobId: string, after: number, limit: number) => Promise<readonly LogLine[]>
+  /** Items of a job whose number is above `after`, oldest first. */
+  readonly items: (jobId: string, query: ItemQuery) => Promise<readonly StoredItem[]>
   /** The results recorded under one entry of an invoke. */
   readonly steps: (jobId: string, entry: number) => Promise<ReadonlyMap<string, Json | undefined>>
   /** Keeps the charts, and gives back the versions whose kept chart is another and stays. */
@@ -184,6 +209,8 @@ export type Note =
   | { readonly kind: 'progress'; readonly progress: Progress }
   | { readonly kind: 'log'; readonly key: string; readonly lines: readonly NewLine[] }
   | { readonly kind: 'step'; readonly entry: number; readonly name: string; readonly result?: Json }
+  /** `max` is how many keys the job may have. */
+  | { readonly kind: 'item'; readonly item: Item; readonly max: number }
 
 /** A line before it is numbered. */
 export interface NewLine {
@@ -195,6 +222,18 @@ export interface NewLine {
 /** A line of a job's log; numbers rise from 1. */
 export interface LogLine extends NewLine {
   readonly number: number
+}
+
+/** An item as stored; numbers rise from 1. */
+export interface StoredItem extends Item {
+  readonly number: number
+}
+
+/** Which items are read. */
+export interface ItemQuery {
+  readonly after: number
+  readonly limit: number
+  readonly outcome?: ItemOutcome
 }
 
 /** A row of events that a unit has written. */
@@ -261,7 +300,7 @@ export interface Claimed {
 
 /** Which jobs are listed. Each field narrows. */
 export interface JobFilter {
-  /** Any of these. */
+  /** Any of these; their `redact` is not read. */
   readonly scopes: readonly Scope[]
   readonly type?: string
   /** Only the jobs that this one's chart invoked; null: only jobs that no other's chart invoked. */
@@ -297,6 +336,10 @@ export interface EventQuery {
   readonly after: number
   readonly limit: number
   readonly jobId?: string
+  /** Only rows that one of these covers; their `redact` is not read. */
+  readonly scopes?: readonly Scope[]
+  /** Only rows that begin at or before this sequence. */
+  readonly through?: number
 }
 
 /** A row of the log as stored. */

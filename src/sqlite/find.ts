@@ -20,7 +20,23 @@ export function findQuery(filter: JobFilter, page: JobPage): Query {
   }
 }
 
+/** The query for how many jobs a list has. */
+export function countQuery(filter: JobFilter): Query {
+  const { scopes, ...narrow } = filter
+  const covered = scopes.map((scope) => conditionsOf(scope, narrow))
+  const any = ['FALSE', ...covered.map(({ sql }) => `(${sql})`)].join(' OR ')
+  return { sql: `SELECT count(*) AS found FROM jobs WHERE ${any}`, values: covered.flatMap(({ values }) => values) }
+}
+
 function branch(scope: Scope, filter: Omit<JobFilter, 'scopes'>, page: JobPage): Query {
+  const { sql, values } = conditionsOf(scope, filter, page)
+  return {
+    sql: `SELECT ${JOB_COLUMNS} FROM jobs WHERE ${sql} ORDER BY created_at DESC, id DESC LIMIT ?`,
+    values: [...values, page.limit],
+  }
+}
+
+function conditionsOf(scope: Scope, filter: Omit<JobFilter, 'scopes'>, { after }: Partial<JobPage> = {}): Query {
   const where: string[] = ['deleted = 0']
   const values: SQLInputValue[] = []
   const add = (sql: string, ...bound: SQLInputValue[]) => {
@@ -32,13 +48,8 @@ function branch(scope: Scope, filter: Omit<JobFilter, 'scopes'>, page: JobPage):
   else if (filter.parentId !== undefined) add('parent_id = ?', filter.parentId)
   if (filter.phase !== undefined) add('phase = ?', filter.phase)
   if (filter.status !== undefined) add('status = ?', filter.status)
-  if (page.after !== undefined) add('(created_at, id) < (?, ?)', page.after.createdAt, page.after.id)
-  const condition = `WHERE ${where.join(' AND ')}`
-  return {
-    sql: `SELECT ${JOB_COLUMNS} FROM jobs ${condition}
-      ORDER BY created_at DESC, id DESC LIMIT ?`,
-    values: [...values, page.limit],
-  }
+  if (after !== undefined) add('(created_at, id) < (?, ?)', after.createdAt, after.id)
+  return { sql: where.join(' AND '), values }
 }
 
 /** What a row must be to be in a scope; `pipeline` is the column that holds the id of a pipeline. */

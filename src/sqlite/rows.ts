@@ -10,6 +10,7 @@ import {
   isBusy,
   isQueued,
   type Job,
+  type JobHead,
   type Phase,
   wakeAt,
 } from '../model/job.ts'
@@ -81,6 +82,13 @@ type Stored = Omit<Job, ColumnField | Blank> & Partial<Pick<Job, Blank>>
 /** The columns that {@link jobOf} reads. */
 export const JOB_COLUMNS =
   'id, tenant, type, version, created_by, pipeline, parent_id, labels, idempotency_key, priority, created_at, status, phase, revision, input, progress, body'
+
+/** The columns that {@link headOf} reads: all stand before the input and the body, which may be large. */
+export const HEAD_COLUMNS = 'id, tenant, type, version, created_by, pipeline, labels, status'
+
+/** The columns of the log, in their order. */
+export const EVENT_COLUMNS =
+  'sequence, count, job_id, job_sequence, at, by_kind, by_id, tenant, created_by, type, pipeline, labels, unit, events, inputs'
 
 /** What a job's row holds: its index columns, and as its body the rest of the record. */
 export function columnsOf(job: Job): Columns {
@@ -201,6 +209,21 @@ export function jobOf(row: Row): Job {
     ...(idempotency_key === null ? {} : { idempotencyKey: String(idempotency_key) }),
     ...(input === null ? {} : { input: JSON.parse(String(input)) as Json }),
     ...(progress === null ? {} : { progress: JSON.parse(String(progress)) as Progress }),
+  }
+}
+
+/** What a policy may know of the job of a row. @throws {Error} its labels are broken. */
+export function headOf(row: Row): JobHead {
+  const { pipeline } = row
+  return {
+    id: String(row.id),
+    tenant: String(row.tenant),
+    type: String(row.type),
+    version: String(row.version),
+    createdBy: String(row.created_by),
+    ...(pipeline === null ? {} : { pipeline: String(pipeline) }),
+    labels: labelsIn(row.labels),
+    status: String(row.status),
   }
 }
 

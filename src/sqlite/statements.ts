@@ -1,9 +1,8 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { eventsSql } from './events.ts'
+import { itemStatements } from './items.ts'
 import { limitStatements } from './limits.ts'
-import { JOB_COLUMNS } from './rows.ts'
-
-const EVENT_COLUMNS =
-  'sequence, count, job_id, job_sequence, at, by_kind, by_id, tenant, created_by, type, pipeline, labels, unit, events, inputs'
+import { EVENT_COLUMNS, HEAD_COLUMNS, JOB_COLUMNS } from './rows.ts'
 
 /** Every statement of the adapter whose text is fixed, prepared once. All values are bound. */
 export type Statements = ReturnType<typeof prepareAll>
@@ -19,6 +18,7 @@ export function prepareAll(db: DatabaseSync) {
     ...turnStatements(prepare),
     ...pipelineStatements(prepare),
     limits: limitStatements(prepare),
+    items: itemStatements(prepare),
   }
 }
 
@@ -45,6 +45,8 @@ function jobStatements(prepare: Prepare) {
     removeLines: prepare(`DELETE FROM logs WHERE job_id = ?`),
     removeSteps: prepare(`DELETE FROM steps WHERE job_id = ?`),
     jobById: prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE id = ?`),
+    liveJobById: prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE id = ? AND deleted = 0`),
+    headById: prepare(`SELECT ${HEAD_COLUMNS} FROM jobs WHERE id = ? AND deleted = 0`),
     jobByNumber: prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE n = ?`),
     jobByKey: prepare(`
       SELECT id FROM jobs WHERE tenant = ? AND created_by = ? AND type = ? AND idempotency_key = ? AND deleted = 0`),
@@ -128,19 +130,8 @@ function readStatements(prepare: Prepare) {
     landed: prepare(`
       SELECT ${EVENT_COLUMNS} FROM events
       WHERE sequence > ? AND unit IN (SELECT value FROM json_each(?)) ORDER BY sequence`),
-    // The row that covers the sequence asked for may reach beyond it, so reading starts there. Parameters stand unnumbered
-    // and are bound again: Node 22 binds numbered ones in no other way than by name.
-    events: prepare(`
-      SELECT ${EVENT_COLUMNS} FROM events
-      WHERE sequence >= coalesce((SELECT max(sequence) FROM events WHERE sequence <= ?), 0)
-        AND sequence + count - 1 > ?
-      ORDER BY sequence LIMIT ?`),
-    eventsOfJob: prepare(`
-      SELECT ${EVENT_COLUMNS} FROM events
-      WHERE job_id = ?
-        AND sequence >= coalesce((SELECT max(sequence) FROM events WHERE job_id = ? AND sequence <= ?), 0)
-        AND sequence + count - 1 > ?
-      ORDER BY sequence LIMIT ?`),
+    events: prepare(eventsSql(false)),
+    eventsOfJob: prepare(eventsSql(true)),
     lines: prepare(`SELECT number, at, text FROM logs WHERE job_id = ? AND number > ? ORDER BY number LIMIT ?`),
     steps: prepare(`SELECT name, result FROM steps WHERE job_id = ? AND entry = ?`),
 

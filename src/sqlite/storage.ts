@@ -6,13 +6,16 @@ import type { Job } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Storage, StorageConnection, StorageHost, StoredEvents, TypeKey } from '../port/storage.ts'
+import { coverage, eventsSql, eventsValues, firstEvents, readableEvents } from './events.ts'
 import { FileIdentity } from './file-identity.ts'
-import { findQuery } from './find.ts'
+import { countQuery, findQuery } from './find.ts'
 import { InstanceLock } from './instance-lock.ts'
+import { itemsOf } from './items.ts'
 import { pipelineOf, pipelinesQuery } from './pipelines.ts'
-import { decoded, eventsOf, jobOf, type Row, readableJobs } from './rows.ts'
+import { decoded, eventsOf, headOf, jobOf, type Row, readableJobs } from './rows.ts'
 import { checkDatabase, checkHeader, checkPages, migrate, pragma } from './schema.ts'
 import { prepareAll, type Statements } from './statements.ts'
+import { DRIVER_WAIT_MS, savepoint, transaction, unavailable, whenUnlocked } from './transaction.ts'
 import { Writer } from './writer.ts'
 
 /** How the file is used. */
@@ -32,10 +35,6 @@ export interface SqliteOptions {
   readonly logLines?: number
 }
 
-/** Waiting for another process's write lock: longer than any commit of ours, short enough to be told. */
-const LOCK_WAIT_MS_MAX = 10_000
-/** node:sqlite waits inside the call, which stops the whole event loop; so it waits briefly and the rest is ours. */
-const DRIVER_WAIT_MS = 5
 /** A lock file without an instance is left alone while it may belong to one that is just being opened. */
 const LEFT_MS = 60_000
 
@@ -124,7 +123,7 @@ class SqliteConnection implements StorageConnection {
   }
 
   readonly commit: StorageConnection['commit'] = (units) =>
-    this.#write((writer) => units.map((unit) => writer.apply(unit, (run) => this.#savepoint(run))))
+    this.#write((writer) => units.map((unit) => writer.apply(unit, (run) => savepoint(this.#db, run))))
 
   readonly claim: StorageConnection['claim'] = (query, limit, transition) =>
     this.#write((writer) => writer.claim(query, limit, `${this.#instance}/claim-${++this.#claims}`, transition))
@@ -134,6 +133,33 @@ class SqliteConnection implements StorageConnection {
       const row = this.#statements.jobById.get(id)
       return row === undefined ? undefined : decoded(id, () => jobOf(row))
     })
+
+  readonly head: StorageConnection['head'] = (id) =>
+    this.#read(() => {
+      const row = this.#statements.headById.get(id)
+      return row === undefined ? undefined : decoded(id, () => headOf(row))
+    })
+
+  readonly many: StorageConnection['many'] = (ids) =>
+    this.#read(() => {
+      const rows = [...new Set(ids)].map((id) => this.#statements.liveJobById.get(id))
+      return readableJobs(rows.filter((row) => row !== undefined))
+    })
+
+  readonly count: StorageConnection['count'] = (filter) =>
+    this.#read(() => {
+      const { sql, values } = countQuery(filter)
+      return Number(this.#db.prepare(sql).get(...values)?.found)
+    })
+
+  readonly slotHolder: StorageConnection['slotHolder'] = (tenant, pipeline) =>
+    this.#read(() => {
+      const id = this.#statements.slotHolder.get(tenant, pipeline)?.id
+      return id === undefined ? undefined : String(id)
+    })
+
+  readonly heldUnder: StorageConnection['heldUnder'] = (key) =>
+    this.#read(() => Number(this.#statements.limits.held.get(key, key)?.held))
 
   readonly find: StorageConnection['find'] = (filter, page) =>
     this.#read(() => {
@@ -194,11 +220,21 @@ class SqliteConnection implements StorageConnection {
   readonly landed: StorageConnection['landed'] = (units, sequence) =>
     this.#read(() => this.#statements.landed.all(sequence, JSON.stringify(units)).map(eventsOf))
 
-  readonly events: StorageConnection['events'] = ({ after, limit, jobId }) =>
+  readonly events: StorageConnection['events'] = ({ limit, scopes, ...query }) =>
     this.#read(() => {
-      const { events, eventsOfJob } = this.#statements
-      if (jobId === undefined) return events.all(after, after, limit).flatMap(readableEvents)
-      return decoded(jobId, () => eventsOfJob.all(jobId, jobId, after, after, limit).map(eventsOf))
+      const { jobId } = query
+      const read = (rows: Iterable<Row>) =>
+        jobId === undefined ? readableEvents(rows, limit) : decoded(jobId, () => firstEvents(rows, limit))
+      if (scopes === undefined) {
+        const { events, eventsOfJob } = this.#statements
+        return read((jobId === undefined ? events : eventsOfJob).iterate(...eventsValues(query)))
+      }
+      const found = new Map<number, StoredEvents>()
+      for (const { sql, values } of coverage(scopes)) {
+        const statement = this.#db.prepare(eventsSql(jobId !== undefined, sql))
+        for (const row of read(statement.iterate(...eventsValues(query), ...values))) found.set(row.sequence, row)
+      }
+      return [...found.values()].sort((a, b) => a.sequence - b.sequence).slice(0, limit)
     })
 
   readonly lastSequence: StorageConnection['lastSequence'] = () =>
@@ -220,6 +256,9 @@ class SqliteConnection implements StorageConnection {
         text: String(row.text),
       })),
     )
+
+  readonly items: StorageConnection['items'] = (jobId, query) =>
+    this.#read(() => decoded(jobId, () => itemsOf(this.#statements.items, jobId, query)))
 
   readonly steps: StorageConnection['steps'] = (jobId, entry) =>
     this.#read(() => {
@@ -292,18 +331,6 @@ class SqliteConnection implements StorageConnection {
       throw unavailable(this.#file, error)
     }
   }
-
-  #savepoint(run: () => void): void {
-    this.#db.exec('SAVEPOINT unit')
-    try {
-      run()
-    } catch (error) {
-      // A serious error has already rolled the whole transaction back, and with it the savepoint.
-      if (this.#db.isTransaction) this.#db.exec('ROLLBACK TO unit; RELEASE unit')
-      throw error
-    }
-    this.#db.exec('RELEASE unit')
-  }
 }
 
 async function openedFile(file: string, clock: Clock): Promise<DatabaseSync> {
@@ -322,65 +349,8 @@ function openFile(file: string): DatabaseSync {
   return new DatabaseSync(file, { timeout: DRIVER_WAIT_MS })
 }
 
-/** Runs in a transaction that takes the write lock first, so that it cannot fail half-way for another's commit. */
-function transaction<Result>(db: DatabaseSync, run: () => Result): Result {
-  db.exec('BEGIN IMMEDIATE')
-  let result: Result
-  try {
-    result = run()
-  } catch (error) {
-    // Some errors roll back by themselves, and then ROLLBACK would throw.
-    if (db.isTransaction) db.exec('ROLLBACK')
-    throw error
-  }
-  try {
-    db.exec('COMMIT')
-  } catch (error) {
-    const said = error instanceof Error ? error.message : String(error)
-    if (!db.isTransaction)
-      throw new JobchartError('OUTCOME_UNKNOWN', `the commit failed in its end: ${said}`, { cause: error })
-    db.exec('ROLLBACK')
-    throw error
-  }
-  return result
-}
-
-async function whenUnlocked<Result>(clock: Clock, run: () => Result): Promise<Result> {
-  const deadline = clock.now() + LOCK_WAIT_MS_MAX
-  for (;;) {
-    try {
-      return run()
-    } catch (error) {
-      if (!isLocked(error) || clock.now() >= deadline) throw error
-      const jitter = clock.randomBytes(1)[0] ?? 0
-      await new Promise<void>((wake) => clock.timer(1 + (jitter % 16), wake))
-    }
-  }
-}
-
-// The primary code of an extended one stands in its low byte: SQLITE_BUSY is 5, SQLITE_LOCKED is 6.
-function isLocked(error: unknown): boolean {
-  const code = (error as { readonly errcode?: unknown }).errcode
-  return typeof code === 'number' && ((code & 0xff) === 5 || (code & 0xff) === 6)
-}
-
-function unavailable(file: string, cause: unknown): JobchartError {
-  if (cause instanceof JobchartError) return cause
-  const said = cause instanceof Error ? cause.message : String(cause)
-  return new JobchartError('STORAGE_UNAVAILABLE', `"${file}": ${said}`, { cause })
-}
-
 function keysOf(types: readonly TypeKey[]): string {
   return JSON.stringify(types.map(({ type, version }) => [type, version]))
-}
-
-// Whoever follows the whole log is not held up by a row of it that is broken; whoever reads its job's events is told.
-function readableEvents(row: Row): readonly StoredEvents[] {
-  try {
-    return [eventsOf(row)]
-  } catch {
-    return []
-  }
 }
 
 // A step that gave nothing has a row without a result.

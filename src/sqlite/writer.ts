@@ -13,6 +13,7 @@ import type {
   Write,
   WrittenRow,
 } from '../port/storage.ts'
+import { putItem } from './items.ts'
 import { LimitKeys } from './limits.ts'
 import { pipelineValues } from './pipelines.ts'
 import { type Ready, ReadyTasks } from './ready.ts'
@@ -223,12 +224,13 @@ export class Writer {
 
   #remove(job: Job, revision: number): void {
     const { id } = job
-    const { dropOffers, removeJob, removeLines, removeSteps } = this.#statements
+    const { dropOffers, removeJob, removeLines, removeSteps, items } = this.#statements
     dropOffers.run(id)
     this.#keys.keep(job, [])
     if (removeJob.run(id, revision).changes === 0) throw new Refused({ status: 'conflict' })
     removeLines.run(id)
     removeSteps.run(id)
+    items.remove.run(id)
   }
 
   #update(job: Job, revision: number): void {
@@ -306,8 +308,16 @@ export class Writer {
       return
     }
     if (this.#statements.isHeld.get(jobId, token) === undefined) throw new Refused({ status: 'stale' })
-    if (note.kind === 'log') this.#lines(jobId, note.key, note.lines)
-    else this.#statements.insertStep.run(jobId, note.entry, note.name, jsonOrNull(note.result))
+    switch (note.kind) {
+      case 'log':
+        this.#lines(jobId, note.key, note.lines)
+        return
+      case 'step':
+        this.#statements.insertStep.run(jobId, note.entry, note.name, jsonOrNull(note.result))
+        return
+      case 'item':
+        if (!putItem(this.#statements.items, jobId, note.item, note.max)) throw new Refused({ status: 'full' })
+    }
   }
 
   #lines(jobId: string, key: string, lines: readonly { readonly at: number; readonly text: string }[]): void {
