@@ -53,10 +53,13 @@ export { type QueueExecutorOptions, queueExecutor } from './defaults/queue-execu
 export { type RolePolicyOptions, rolePolicy } from './defaults/role-policy.ts'
 export { systemClock } from './defaults/system-clock.ts'
 export type { Engine, SessionPrincipal, StopOptions } from './engine/engine.ts'
+export type { ResetEvent, SessionEvent } from './engine/event-stream.ts'
 export type { Health, OnHealth } from './engine/health.ts'
 export type { EngineOptions } from './engine/options.ts'
+export type { Page } from './engine/page.ts'
 export type { OnListenerError } from './engine/publisher.ts'
 export type { CallOptions, Pipelines, Session } from './engine/session.ts'
+export type { ShownEvent } from './engine/shown-event.ts'
 export type { CancelOptions, SendOptions, SubmitOptions } from './engine/verbs/jobs.ts'
 export type {
   PipelineCallOptions,
@@ -64,13 +67,20 @@ export type {
   PipelineOptions,
   RunOptions,
 } from './engine/verbs/pipelines.ts'
-export type { HistoryEntry, ListOptions, LogOptions, Page } from './engine/verbs/reads.ts'
-export type { JobView, PipelineView } from './engine/view.ts'
+export type {
+  CountOptions,
+  HistoryEntry,
+  ItemOptions,
+  ItemView,
+  ListOptions,
+  LogOptions,
+} from './engine/verbs/reads.ts'
+export type { EventOptions } from './engine/verbs/streams.ts'
+export type { JobView, PipelineView, TaskView } from './engine/view.ts'
+export type { By, Command, CommandOf, CommandSchemas, Commands, SchemasOf } from './model/command.ts'
 export type { TaskEnd } from './model/decision.ts'
 export {
   type AnyJobType,
-  type CommandOf,
-  type CommandSchemas,
   defineJob,
   type ExecuteOptions,
   type InputOf,
@@ -89,11 +99,13 @@ export type { AnyLogic, LogicKind } from './model/logic.ts'
 export type { Migrated, MigratingJob, MigratingTimer } from './model/migration.ts'
 export type { Pipeline } from './model/pipeline.ts'
 export type { RetryOptions } from './model/retry.ts'
+export type { SafePart } from './model/safe.ts'
 export type { Json } from './model/storable.ts'
 export {
   type Progress,
   type ProgressReport,
   type Recovery,
+  type StampedProgress,
   type StepContext,
   type Task,
   type TaskContext,
@@ -117,7 +129,7 @@ export type {
 } from './model/transition.ts'
 export type { Clock } from './port/clock.ts'
 export type { Executor, Work } from './port/executor.ts'
-export type { Action, By, PipelineAction, Policy, Principal, Private, Scope, Target, Verdict } from './port/policy.ts'
+export type { Action, PipelineAction, Policy, Principal, Private, Scope, Target, Verdict } from './port/policy.ts'
 export type {
   Claimed,
   ClaimedWrite,

@@ -154,7 +154,13 @@ class MemoryConnection implements StorageConnection {
     return rows.map(readRow)
   }
 
-  readonly events: StorageConnection['events'] = async ({ after, limit, jobId, scopes, through = Number.POSITIVE_INFINITY }) => {
+  readonly events: StorageConnection['events'] = async ({
+    after,
+    limit,
+    jobId,
+    scopes,
+    through = Number.POSITIVE_INFINITY,
+  }) => {
     const { log } = this.#use().store
     const found: StoredEvents[] = []
     for (let index = firstAfter(log, after); index < log.length && found.length < limit; index++) {

@@ -2,12 +2,12 @@
  * The path of every change to every job:
  *
  * ```
- *  load ─ authorize ─ decide (pure) ─ commit (compare-and-set) ─ publish ─ dispatch
+ *  authorize ─ load ─ decide (pure) ─ commit (compare-and-set) ─ publish ─ dispatch
  *   ▲                                   │
  *   └────────────── conflict ───────────┘
  * ```
  *
- * A conflict goes back to load, so that the policy is asked again about the job as it is now. Nothing is published or
+ * A conflict goes back to the policy, which is asked again about the job as it is now, by what it may know of it. Nothing is published or
  * dispatched that was not committed.
  */
 import {
@@ -49,8 +49,10 @@ export interface Change {
   readonly by: Actor
   /** The job as last seen; it saves a read, and a conflict tells if it is old. */
   readonly known?: Job
-  /** Throws if it may not be. */
-  readonly authorize?: (job: Job) => Promise<void>
+  /** Throws if it may not be, and gives the status by which the policy was asked. */
+  readonly authorize?: () => Promise<string>
+  /** What needs the job itself, before it is decided. */
+  readonly prepare?: (job: Job) => Promise<void>
   /** Throws a typed refusal, or decides. */
   readonly decide: (type: AnyJobType, job: Job, moment: Moment, relatives: Relatives) => Decision
   /** Reports of the attempt that go into the same unit. */
@@ -64,8 +66,9 @@ export interface Change {
 /** Takes a change along the whole path. */
 export async function advance(core: Core, change: Change): Promise<Job> {
   for (let { known } = change; ; known = undefined) {
-    const job = known ?? (await load(core, change.jobId, change.by.kind))
-    await change.authorize?.(job)
+    const job = known ?? (await reached(core, change))
+    if (job === undefined) continue
+    await change.prepare?.(job)
     const type = core.types.require(job)
     const decision = await decideWith(core, (relatives) => change.decide(type, job, moment(core), relatives))
     if (!decision.changed) {
@@ -75,6 +78,13 @@ export async function advance(core: Core, change: Change): Promise<Job> {
     const result = await land(core, await asUnit(core, decision), change)
     if (result !== 'conflict') return result
   }
+}
+
+/** The job, once the policy was asked; undefined: it has moved in between, so that the policy is asked again. */
+async function reached(core: Core, { jobId, by, authorize }: Change): Promise<Job | undefined> {
+  const status = await authorize?.()
+  const job = await load(core, jobId, by.kind)
+  return status === undefined || job.status === status ? job : undefined
 }
 
 /**

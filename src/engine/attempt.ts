@@ -2,12 +2,21 @@ import { maySend, report, type TaskEnd, type TaskReport } from '../model/decisio
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import { progressRow } from '../model/event.ts'
+import { type ItemReport, parseItem } from '../model/item.ts'
 import type { Job } from '../model/job.ts'
 import type { AnyLogic } from '../model/logic.ts'
 import { errorValue } from '../model/record.ts'
 import { isToldToStop, stopReasonOf } from '../model/stop.ts'
 import { type Json, jsonCopy, storableCopy } from '../model/storable.ts'
-import type { Progress, ProgressReport, StepContext, Task, TaskContext, TaskSettings } from '../model/task.ts'
+import {
+  countsOf,
+  type Progress,
+  type ProgressReport,
+  type StepContext,
+  type Task,
+  type TaskContext,
+  type TaskSettings,
+} from '../model/task.ts'
 import type { ChartEvent } from '../model/transition.ts'
 import type { NewLine, UnitResult, Write } from '../port/storage.ts'
 import { advance, type Change } from './advance.ts'
@@ -21,6 +30,7 @@ import { pause, STORAGE_RETRY_MS } from './pause.ts'
 /** Progress of one job is stored and published at most once in so many milliseconds. */
 const PROGRESS_MS = 250
 const LINE_CHARACTERS_MAX = 10_000
+const ITEMS_MAX = 1_000_000
 
 /** One try of a task's code in this process: what the code is given, and what it reports. */
 export class Attempt {
@@ -171,7 +181,9 @@ export class Attempt {
       job: { id, type },
       idempotencyKey: `${id}:${this.task.entry}`,
       progress: (report) => this.#report(report),
+      ...(this.job.progress === undefined ? {} : { reported: countsOf(this.job.progress) }),
       log: (text) => this.#log(text),
+      item: (key, report) => this.#item(key, report),
       step: (name, run) => this.#step(name, run),
       send: async (event) => await this.#say({ kind: 'event', event }),
       inbox: this.#inbox,
@@ -239,9 +251,10 @@ export class Attempt {
 
   #progressWrites(progress: Progress) {
     const { id: jobId } = this.job
-    const events = progressRow(this.job, ENGINE, progress, this.#core.clock.now())
+    const at = this.#core.clock.now()
+    const events = progressRow(this.job, ENGINE, progress, at)
     return [
-      { op: 'note', jobId, token: this.task.token, note: { kind: 'progress', progress } },
+      { op: 'note', jobId, token: this.task.token, note: { kind: 'progress', progress: { ...progress, at } } },
       { op: 'append', events },
     ] as const satisfies readonly Write[]
   }
@@ -278,6 +291,15 @@ export class Attempt {
     } catch {
       return undefined
     }
+  }
+
+  async #item(key: string, report: ItemReport = {}): Promise<void> {
+    const item = parseItem(key, report, this.#core.clock.now())
+    const note = { kind: 'item', item, max: ITEMS_MAX } as const
+    const { status } = await this.#core.group.commit([{ op: 'note', jobId: this.job.id, token: this.task.token, note }])
+    if (status === 'applied') return
+    if (status === 'full') throw new JobchartError('PAYLOAD_TOO_LARGE', `a job has at most ${ITEMS_MAX} items`)
+    throw new JobchartError('STALE_CLAIM', `item "${key}" was not recorded: this attempt no longer holds its task`)
   }
 
   async #step<Result>(name: string, run: (step: StepContext) => Result | PromiseLike<Result>): Promise<Result> {

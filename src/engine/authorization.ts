@@ -1,11 +1,10 @@
-import { isUnreadable, JobchartError, jobNotFound, pipelineNotFound } from '../model/error.ts'
-import type { Job } from '../model/job.ts'
+import { JobchartError, jobNotFound, pipelineNotFound } from '../model/error.ts'
+import type { Job, JobHead } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
 import type { Action, PipelineAction, Principal, Scope, Target, Verdict } from '../port/policy.ts'
 import type { Core } from './core.ts'
-
-/** How long a policy may take to answer. */
-const ANSWER_MS_MAX = 5_000
+import { ALL, type Grant, grantOf, WHOLE } from './grant.ts'
+import { askScopes, askVerdict } from './policy-answer.ts'
 
 /** What is asked of a policy about a job. */
 export interface Question {
@@ -15,23 +14,54 @@ export interface Question {
   readonly signal?: AbortSignal | undefined
 }
 
+/** What a policy may know of a job, of whatever is at hand. */
+type Known = JobHead & Pick<Job, 'deletedAt'>
+
+/**
+ * Asks the policy about a job that is not loaded yet, by what a policy may know of it: a job that may not be seen is never
+ * read, so that its size tells nothing.
+ *
+ * @param question  may depend on the job's type.
+ * @throws {JobchartError} as {@link authorizeJob}; `JOB_NOT_FOUND` too for an id that names none.
+ */
+export async function reach(
+  core: Core,
+  who: Principal,
+  id: string,
+  question: (head: JobHead | undefined) => Question,
+): Promise<{ readonly head: JobHead; readonly grant: Grant }> {
+  const head = await core.storage.head(id)
+  if (head !== undefined) return { head, grant: await authorizeJob(core, who, head, question(head)) }
+  await askInVain(core, who, id, question(undefined))
+  throw jobNotFound(id)
+}
+
+// P5: a policy that takes its time would else tell by it that there is a job. What it answers is not read.
+async function askInVain(core: Core, who: Principal, id: string, { action, command, signal }: Question): Promise<void> {
+  const jobId = typeof id === 'string' ? id : ''
+  const absent: Target = { jobId, tenant: who.tenant, type: '', createdBy: '', labels: {}, status: '' }
+  const target = command === undefined ? absent : { ...absent, command }
+  const verdict = await ask(core, who, action, target, signal)
+  if (verdict === 'deny' && action !== 'get') await ask(core, who, 'get', absent, signal)
+}
+
 /**
  * Asks the policy about a job.
  *
- * @returns the fields that are redacted from what is shown.
+ * @returns what is shown of it.
  * @throws {JobchartError} `JOB_NOT_FOUND` it is hidden; `FORBIDDEN` it can be seen, but not this.
  */
 export async function authorizeJob(
   core: Core,
   who: Principal,
-  job: Job,
+  job: Known,
   { action, command, signal }: Question,
-): Promise<readonly string[]> {
+): Promise<Grant> {
   if (job.deletedAt !== undefined) throw jobNotFound(job.id)
   const seen = targetOf(job)
   const target = command === undefined ? seen : { ...seen, command }
   const verdict = await ask(core, who, action, target, signal)
-  if (isShown(verdict)) return redactedBy(verdict)
+  if (isShown(verdict)) return granted(core, who, verdict, job)
   // A denial says that there is a job, so it is only for who may know that.
   const isSeen = verdict === 'deny' && action !== 'get' && isShown(await ask(core, who, 'get', seen, signal))
   if (!isSeen) throw jobNotFound(job.id)
@@ -39,24 +69,43 @@ export async function authorizeJob(
   throw new JobchartError('FORBIDDEN', `"${who.id}" may not ${what} this job`, { jobId: job.id })
 }
 
-/** The fields of a job that are not for the principal's eyes; undefined: the job itself is not. */
-export async function redactedFor(core: Core, who: Principal, job: Job): Promise<readonly string[] | undefined> {
-  const verdict = job.deletedAt !== undefined ? 'hide' : await ask(core, who, 'get', targetOf(job), undefined)
-  return isShown(verdict) ? redactedBy(verdict) : undefined
+/** What a verdict on one action is, without an error for a refusal; undefined: it is refused. */
+export async function allowed(
+  core: Core,
+  who: Principal,
+  job: Known,
+  { action, command, signal }: Question,
+): Promise<Grant | undefined> {
+  if (job.deletedAt !== undefined) return undefined
+  const target = command === undefined ? targetOf(job) : { ...targetOf(job), command }
+  const verdict = await ask(core, who, action, target, signal)
+  return isShown(verdict) ? granted(core, who, verdict, job) : undefined
+}
+
+/** What is told of an event to whom `events` is allowed; undefined: nothing. An event knows no status. */
+export async function grantOfEvent(
+  core: Core,
+  who: Principal,
+  { status, ...target }: Target,
+  signal: AbortSignal | undefined,
+): Promise<Grant | undefined> {
+  const verdict = await ask(core, who, 'events', target, signal)
+  if (!isShown(verdict)) return undefined
+  return who.kind === 'system' ? ALL : grantOf(verdict, core.types.safeOf(target.type))
 }
 
 /** A refusal that names another job, without it where the asker may not see that job. */
 export async function withoutHidden(core: Core, who: Principal, error: unknown): Promise<unknown> {
   if (!(error instanceof JobchartError) || error.code !== 'ALREADY_RUNNING' || error.jobId === undefined) return error
-  const job = await core.storage.get(error.jobId).catch(absentIfBroken)
-  const isSeen = job !== undefined && (await redactedFor(core, who, job)) !== undefined
+  const head = await core.storage.head(error.jobId)
+  const isSeen = head !== undefined && (await allowed(core, who, head, { action: 'get' })) !== undefined
   return isSeen ? error : new JobchartError(error.code, error.message)
 }
 
 /**
  * Asks the policy about a stored pipeline.
  *
- * @returns the fields that are redacted from what is shown.
+ * @returns what is shown of it.
  * @throws {JobchartError} `PIPELINE_NOT_FOUND` it is hidden; `FORBIDDEN` it can be seen, but not this.
  */
 export async function authorizePipeline(
@@ -65,14 +114,29 @@ export async function authorizePipeline(
   pipeline: Pipeline,
   action: PipelineAction,
   signal: AbortSignal | undefined,
-): Promise<readonly string[]> {
+): Promise<Grant> {
   const { id, tenant, type, createdBy, labels } = pipeline
   const target = { tenant, type, createdBy, labels, pipeline: id }
   const verdict = await ask(core, who, action, target, signal)
-  if (isShown(verdict)) return redactedBy(verdict)
+  if (isShown(verdict)) return grantOf(verdict, undefined)
   const mayBeSeen = verdict === 'deny' && action !== 'getPipeline'
   const isSeen = mayBeSeen && isShown(await ask(core, who, 'getPipeline', target, signal))
   throw isSeen ? forbidden(who, action, `pipeline "${id}"`) : pipelineNotFound(id)
+}
+
+/** P5, of a pipeline that is not there. @throws {JobchartError} `PIPELINE_NOT_FOUND` */
+export async function refusePipeline(
+  core: Core,
+  who: Principal,
+  id: string,
+  action: PipelineAction,
+  signal: AbortSignal | undefined,
+): Promise<never> {
+  const pipeline = typeof id === 'string' ? id : ''
+  const absent: Target = { tenant: who.tenant, type: '', createdBy: '', labels: {}, pipeline }
+  const verdict = await ask(core, who, action, absent, signal)
+  if (verdict === 'deny' && action !== 'getPipeline') await ask(core, who, 'getPipeline', absent, signal)
+  throw pipelineNotFound(id)
 }
 
 /** @throws {JobchartError} `FORBIDDEN` the principal may define no such pipeline. */
@@ -97,28 +161,50 @@ export async function authorizeSubmit(
   target: Target,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  if (isShown(await ask(core, who, 'submit', target, signal))) return
+  if (await maySubmit(core, who, target, signal)) return
   throw new JobchartError('FORBIDDEN', `"${who.id}" may not submit jobs of type "${target.type}"`)
 }
 
-/** @throws {JobchartError} `FORBIDDEN` the principal may list nothing at all. */
-export async function authorizeList(
+/** Whether the principal may submit such a job. */
+export async function maySubmit(
   core: Core,
   who: Principal,
+  target: Target,
   signal: AbortSignal | undefined,
-  action: 'list' | 'listPipelines' = 'list',
-): Promise<readonly Scope[]> {
-  if (who.kind === 'system') return [{}]
-  const scopes: unknown = await answer(core, () => core.policy.scope(who, action), false, signal)
-  // A scope that names no tenant is of the principal's own: only the engine's session sees them all.
-  if (Array.isArray(scopes) && scopes.length > 0 && scopes.every(isScope)) {
-    return scopes.map((scope) => ({ ...scope, tenant: scope.tenant ?? who.tenant }))
-  }
-  throw new JobchartError('FORBIDDEN', `"${who.id}" may not list ${action === 'list' ? 'jobs' : 'pipelines'}`)
+): Promise<boolean> {
+  return isShown(await ask(core, who, 'submit', target, signal))
 }
 
-function targetOf(job: Job): Target {
-  const { id: jobId, tenant, type, createdBy, labels, pipeline, status } = job
+/** What is asked for of many. */
+const MANY = { list: 'list jobs', listPipelines: 'list pipelines', events: 'follow events' } as const
+
+/** @throws {JobchartError} `FORBIDDEN` the principal may see nothing at all. */
+export async function authorizeMany(
+  core: Core,
+  who: Principal,
+  action: keyof typeof MANY,
+  signal: AbortSignal | undefined,
+): Promise<readonly Scope[]> {
+  if (who.kind === 'system') return [{}]
+  const scopes = await askScopes(core, who, action, signal)
+  if (scopes === undefined) throw new JobchartError('FORBIDDEN', `"${who.id}" may not ${MANY[action]}`)
+  // A scope that names no tenant is of the principal's own: only the engine's session sees them all.
+  return scopes.map((scope) => ({ ...scope, tenant: scope.tenant ?? who.tenant }))
+}
+
+/** The scopes whose jobs may be searched by some fields: those that do not redact any of them. */
+export function searchable(scopes: readonly Scope[], fields: readonly string[]): readonly Scope[] {
+  return scopes
+    .filter(({ redact = [] }) => !redact.some((field) => fields.includes(field)))
+    .map(({ redact, ...scope }) => scope)
+}
+
+function granted(core: Core, who: Principal, verdict: Shown, job: Known): Grant {
+  if (who.kind === 'system') return ALL
+  return verdict === 'allow' ? WHOLE : grantOf(verdict, core.types.of(job)?.safe)
+}
+
+function targetOf({ id: jobId, tenant, type, createdBy, labels, pipeline, status }: Known): Target {
   return { jobId, tenant, type, createdBy, labels, status, ...(pipeline === undefined ? {} : { pipeline }) }
 }
 
@@ -129,88 +215,11 @@ async function ask(
   target: Target,
   signal: AbortSignal | undefined,
 ): Promise<Verdict> {
-  if (who.kind === 'system') return 'allow'
-  const verdict: unknown = await answer<unknown>(core, () => core.policy.authorize(who, action, target), 'deny', signal)
-  return isVerdict(verdict) ? verdict : 'deny'
+  return who.kind === 'system' ? 'allow' : await askVerdict(core, who, action, target, signal)
 }
 
-function isShown(verdict: Verdict): boolean {
+type Shown = Exclude<Verdict, 'deny' | 'hide'>
+
+function isShown(verdict: Verdict): verdict is Shown {
   return verdict === 'allow' || typeof verdict === 'object'
-}
-
-function redactedBy(verdict: Verdict): readonly string[] {
-  return typeof verdict === 'object' ? verdict.redact : []
-}
-
-// A policy is a user's code: what is no answer of the port is a denial (P2).
-function isVerdict(value: unknown): value is Verdict {
-  if (typeof value !== 'object' || value === null) return value === 'allow' || value === 'deny' || value === 'hide'
-  return 'redact' in value && Array.isArray(value.redact) && value.redact.every((field) => typeof field === 'string')
-}
-
-function isScope(value: unknown): value is Scope {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
-  return Object.entries(value).every(([key, each]) => {
-    if (each === undefined) return true
-    return key === 'labels' ? isLabels(each) : SCOPE_KEYS.has(key) && typeof each === 'string'
-  })
-}
-
-const SCOPE_KEYS: ReadonlySet<string> = new Set(['tenant', 'createdBy', 'type', 'pipeline'])
-
-function isLabels(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false
-  return Object.values(value).every((each) => typeof each === 'string')
-}
-
-// P2: a throw, a rejection, and silence are denials. Whoever has given up waiting is told so, not denied.
-async function answer<Answer>(
-  core: Core,
-  run: () => Answer | PromiseLike<Answer>,
-  denial: Answer,
-  signal: AbortSignal | undefined,
-): Promise<Answer> {
-  const silence = silenceOf(core, signal)
-  try {
-    const given = run()
-    if (!isPromiseLike(given)) return given
-    const answered = await Promise.race([given, silence.begins()])
-    if (answered !== silence) return answered as Answer
-  } catch {
-    // A denial, below.
-  } finally {
-    silence.ends()
-  }
-  signal?.throwIfAborted()
-  if (core.stopped.aborted) throw new JobchartError('ENGINE_STOPPED', 'the engine was stopped meanwhile')
-  return denial
-}
-
-/** What is waited for beside an answer: its time is over, the asker gives up, or the engine stops. */
-function silenceOf({ clock, stopped }: Core, signal: AbortSignal | undefined) {
-  let ends = () => {}
-  const silence = {
-    begins: () =>
-      new Promise<unknown>((resolve) => {
-        const end = () => resolve(silence)
-        const cancel = clock.timer(ANSWER_MS_MAX, end)
-        const signals = signal === undefined ? [stopped] : [stopped, signal]
-        for (const each of signals) each.addEventListener('abort', end)
-        ends = () => {
-          cancel()
-          for (const each of signals) each.removeEventListener('abort', end)
-        }
-      }),
-    ends: () => ends(),
-  }
-  return silence
-}
-
-function isPromiseLike<Value>(value: Value | PromiseLike<Value>): value is PromiseLike<Value> {
-  return typeof value === 'object' && value !== null && 'then' in value
-}
-
-// Who may see it cannot be asked.
-function absentIfBroken(error: unknown): undefined {
-  if (!isUnreadable(error)) throw error
 }

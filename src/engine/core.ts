@@ -10,6 +10,7 @@ import type { Alarm } from './alarm.ts'
 import type { GroupCommit } from './commit.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { HealthWatch } from './health.ts'
+import type { LogTail } from './log-tail.ts'
 import type { Settings } from './options.ts'
 import type { Publisher } from './publisher.ts'
 
@@ -24,6 +25,7 @@ export interface Core {
   readonly storage: StorageConnection
   readonly group: GroupCommit
   readonly publisher: Publisher
+  readonly tail: LogTail
   readonly health: HealthWatch
   readonly dispatcher: Dispatcher
   readonly alarm: Alarm
@@ -82,6 +84,13 @@ export class TypeRegistry {
   /** The type of a stored job, or undefined: another engine's. */
   of(job: Pick<Job, 'type' | 'version'>): AnyJobType | undefined {
     return this.#found.get(job.type)?.get(job.version)
+  }
+
+  /** What no version of a type that is known here says may repeat the input; undefined: none is known. */
+  safeOf(name: string): AnyJobType['safe'] | undefined {
+    const [first, ...others] = this.#found.get(name)?.values() ?? []
+    if (first === undefined) return undefined
+    return new Set([...first.safe].filter((part) => others.every(({ safe }) => safe.has(part))))
   }
 
   /** @throws {JobchartError} `UNKNOWN_TYPE` it was not given to `createEngine`. */

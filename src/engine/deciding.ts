@@ -74,6 +74,6 @@ export async function load(core: Core, id: string, by: Actor['kind'] = 'system')
     // Whether a person may see it cannot be asked, so that it is there is not told (I52).
     throw isUnreadable(error) && by !== 'system' ? jobNotFound(id) : error
   })
-  if (job === undefined) throw jobNotFound(id)
+  if (job === undefined || (by !== 'system' && job.deletedAt !== undefined)) throw jobNotFound(id)
   return job
 }

@@ -11,6 +11,7 @@ import { type Core, TypeRegistry } from './core.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { guardedStorage } from './guarded-storage.ts'
 import { type Health, HealthReport, HealthWatch } from './health.ts'
+import { LogTail } from './log-tail.ts'
 import { type EngineOptions, parseSettings, principalSchema, type Settings } from './options.ts'
 import { pause } from './pause.ts'
 import { Publisher } from './publisher.ts'
@@ -195,6 +196,7 @@ interface Parts extends Own {
   readonly instance: string
   readonly storage: StorageConnection
   readonly health: HealthWatch
+  readonly tail: LogTail
 }
 
 /** One run of an engine, from a start to a stop. */
@@ -205,6 +207,8 @@ class Running {
   readonly #loops: (() => void)[] = []
   readonly #recovery = new Recovery()
   #mustRead = false
+  #reading: Promise<void> | undefined
+  #failuresSeen = 0
 
   private constructor(core: Core, clock: SteadyClock, stopped: AbortController) {
     this.core = core
@@ -218,7 +222,8 @@ class Running {
     const health = new HealthWatch(clock, own.settings.sweepMs, report)
     const storage = guardedStorage(await options.storage.open({ clock, instance }), health)
     try {
-      const running = Running.#join(options, { ...own, clock, instance, storage, health })
+      const tail = new LogTail(clock, await storage.lastSequence())
+      const running = Running.#join(options, { ...own, clock, instance, storage, health, tail })
       await running.#begin()
       return running
     } catch (error) {
@@ -246,16 +251,18 @@ class Running {
       stopped: stopped.signal,
     }
     parts.health.onRecovery(() => core.dispatcher.claimSoon())
-    return new Running(core, clock, stopped)
+    const running = new Running(core, clock, stopped)
+    parts.tail.onGap(() => void running.#fill())
+    return running
   }
 
   async #begin(): Promise<void> {
     const { core } = this
     try {
-      const sequence = await core.storage.lastSequence()
+      const { sequence } = core.tail
       const [last] = await core.storage.events({ after: sequence - 1, limit: 1 })
       if (last !== undefined) this.#clock.atLeast(last.at)
-      core.publisher.startAt(sequence)
+      core.publisher.startAt(core.tail)
       core.group.startAt(sequence)
       await registerCharts(core)
       await this.#sweep()
@@ -312,15 +319,30 @@ class Running {
     this.#every(settings.heartbeatMs, () => this.core.storage.beat())
   }
 
-  async #poll(): Promise<void> {
-    const { storage, publisher, dispatcher } = this.core
-    // Kept until it has been read: a poll that fails is made up for by the next.
-    this.#mustRead ||= storage.changed()
+  #poll(): Promise<void> {
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined
+    })
+    return this.#reading
+  }
+
+  async #read(): Promise<void> {
+    const { storage, publisher, dispatcher, tail, health } = this.core
+    const { failures } = health
+    // Kept until it has been read: a poll that fails is made up for by the next. What failed may have been written all the
+    // same, and nobody else tells of an own write.
+    this.#mustRead ||= storage.changed() || tail.hasGap || failures !== this.#failuresSeen
     if (!this.#mustRead) return
     await publisher.readTail(storage, (jobId) => dispatcher.heard(jobId))
+    this.#failuresSeen = failures
     await dispatcher.observeElsewhere()
     this.#mustRead = false
     dispatcher.claimSoon()
+  }
+
+  // A read that is under way may have begun too early.
+  async #fill(): Promise<void> {
+    for (let tries = 0; tries < 2 && this.core.tail.hasGap; tries++) await this.#poll().catch(() => {})
   }
 
   async #sweep(): Promise<void> {

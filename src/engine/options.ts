@@ -187,16 +187,31 @@ export const followUpsSchema = z
     ),
   )
 
-/** What `list` takes. */
-export const listOptionsSchema = z.strictObject({
+const narrowing = {
   view: z.enum(['mine', 'all']).default('all'),
   type: name.optional(),
   phase: z.enum(['settled', 'waiting', 'indeterminate', 'active']).optional(),
   status: name.optional(),
   pipeline: name.optional(),
+  createdBy: name.optional(),
+  parentId: name.optional(),
   labels: labelsSchema.default({}),
-  limit: limitSchema,
-  cursor: cursorSchema,
+}
+
+/** What `count` takes. */
+export const countOptionsSchema = z.strictObject(narrowing)
+
+/** What `list` takes. */
+export const listOptionsSchema = z.strictObject({ ...narrowing, limit: limitSchema, cursor: cursorSchema })
+
+/** What `events` takes. */
+export const eventOptionsSchema = z.strictObject({
+  after: z.int().min(0).exactOptional(),
+  job: z.string().max(200).optional(),
+  type: name.optional(),
+  pipeline: name.optional(),
+  createdBy: name.optional(),
+  labels: labelsSchema.default({}),
 })
 
 /** Who a session speaks for. */

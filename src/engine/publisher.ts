@@ -3,6 +3,7 @@ import { type EventRow, type EventType, type JobEvent, publicEvents } from '../m
 import type { Job } from '../model/job.ts'
 import type { StorageConnection } from '../port/storage.ts'
 import type { Health } from './health.ts'
+import type { LogTail } from './log-tail.ts'
 
 /** Hears of a listener of `engine.on`, or of `onHealth`, that threw or rejected, and what it was told. */
 export type OnListenerError = (error: unknown, told: JobEvent | Health) => unknown
@@ -23,15 +24,15 @@ export class Publisher {
   readonly #emitter = new EventEmitter()
   readonly #onListenerError: OnListenerError
   readonly #waiters = new Map<string, Set<Waiter>>()
-  #sequence = 0
+  #tail: LogTail | undefined
 
   constructor(onListenerError: OnListenerError) {
     this.#onListenerError = onListenerError
   }
 
-  /** The tail is read from here on. */
-  startAt(sequence: number): void {
-    this.#sequence = sequence
+  /** The log is followed from here on. */
+  startAt(tail: LogTail): void {
+    this.#tail = tail
   }
 
   /** Subscribes to one type of event; the function it returns ends that. */
@@ -45,7 +46,7 @@ export class Publisher {
 
   /** Publishes a row of this engine's own commit. `written`, where it is known whole, saves whoever waits from reading it. */
   publish(row: EventRow, sequence: number, written?: Job): void {
-    if (sequence === this.#sequence + 1) this.#sequence += row.events.length
+    this.#tail?.take(row, sequence)
     if (row.events.some(({ type }) => this.#emitter.listenerCount(type) > 0)) {
       for (const event of publicEvents(row, sequence)) this.#emitter.emit(event.type, event)
     }
@@ -54,10 +55,12 @@ export class Publisher {
 
   /** Reads what others have committed, and says of each job that it was about before anyone is woken. */
   async readTail(storage: StorageConnection, heard: (jobId: string) => void): Promise<void> {
+    const tail = this.#tail
+    if (tail === undefined) return
     for (;;) {
-      const rows = await storage.events({ after: this.#sequence, limit: TAIL_ROWS })
-      for (const row of rows) {
-        this.#sequence = Math.max(this.#sequence, row.sequence + row.events.length - 1)
+      const rows = await storage.events({ after: tail.sequence, limit: TAIL_ROWS })
+      for (const { sequence, unit, ...row } of rows) {
+        tail.takeRead(row, sequence)
         heard(row.jobId)
         this.#wake(row.jobId)
       }
@@ -76,8 +79,9 @@ export class Publisher {
     }
   }
 
-  /** Wakes every waiter: the engine stops. */
+  /** Wakes every waiter, and all who follow the log. */
   wakeAll(): void {
+    this.#tail?.wakeAll()
     for (const jobId of [...this.#waiters.keys()]) this.#wake(jobId)
   }
 

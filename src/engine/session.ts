@@ -1,8 +1,11 @@
-import type { AnyJobType, CommandOf, CommandSchemas, InputOf, JobType, OutputOf } from '../model/definition.ts'
+import type { CommandOf, CommandSchemas } from '../model/command.ts'
+import type { AnyJobType, InputOf, JobType, OutputOf } from '../model/definition.ts'
 import type { JobId } from '../model/job.ts'
 import type { Principal } from '../port/policy.ts'
 import type { LogLine } from '../port/storage.ts'
 import type { Core } from './core.ts'
+import type { SessionEvent } from './event-stream.ts'
+import type { Page } from './page.ts'
 import { type CancelOptions, cancel, type SendOptions, type SubmitOptions, send, submit } from './verbs/jobs.ts'
 import {
   definePipeline,
@@ -17,17 +20,21 @@ import {
   runPipeline,
 } from './verbs/pipelines.ts'
 import {
+  type CountOptions,
+  count,
   get,
   type HistoryEntry,
   history,
+  type ItemOptions,
+  type ItemView,
+  items,
   type ListOptions,
   type LogOptions,
   list,
   logs,
-  type Page,
 } from './verbs/reads.ts'
 import { deleteJob, retry } from './verbs/runs.ts'
-import { result } from './verbs/streams.ts'
+import { type EventOptions, events, result } from './verbs/streams.ts'
 import type { JobView, PipelineView } from './view.ts'
 
 /** Every method can be given up by its signal. What was already committed stays committed. */
@@ -93,6 +100,8 @@ export interface Session {
   get<Type>(id: JobId<Type>, options?: CallOptions): Promise<ViewOf<Type>>
   /** The newest first. @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT` */
   list(options?: ListOptions): Promise<Page<JobView>>
+  /** How many jobs `list` would page through. @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT` */
+  count(options?: CountOptions): Promise<number>
   /**
    * Sends a command to the job's chart.
    *
@@ -120,6 +129,20 @@ export interface Session {
   history(id: JobId, options?: CallOptions): Promise<readonly HistoryEntry[]>
   /** The lines of the job's log, oldest first. @throws {JobchartError} `JOB_NOT_FOUND` */
   logs(id: JobId, options?: LogOptions): AsyncIterable<Pick<LogLine, 'number' | 'text'> & { readonly at: string }>
+  /** What the code reported of the parts of its work, by number. @throws {JobchartError} `JOB_NOT_FOUND` */
+  items(id: JobId, options?: ItemOptions): AsyncIterable<ItemView>
+  /**
+   * Follows what happens, in the order of the log: each event once, with a `sequence` to go on after. What is not for the
+   * principal's eyes is left out. Rights are asked for again at least every 5 s; where they have changed, a `reset` event
+   * says so. A reader may be slow: nothing is kept for him, and what he missed is read again. Progress that is overtaken
+   * may be left out; the last of an attempt comes before what ends it.
+   *
+   * It ends when the signal is aborted or the loop is left, and that of one `job` when the job is deleted. Events of jobs
+   * that were deleted since stay in the log. The first look may throw.
+   *
+   * @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND`, `INVALID_INPUT`; `ENGINE_STOPPED` while following.
+   */
+  events(options?: EventOptions): AsyncIterableIterator<SessionEvent>
   /**
    * Waits for the job to settle, in whatever way, and resolves with it: see its `outcome`.
    *
@@ -150,6 +173,7 @@ export function createSession(core: () => Core, who: () => Principal): Session {
       await submit(core(), who(), type, input, options),
     get: async (id: JobId, options?: CallOptions) => await get(core(), who(), id, options),
     list: async (options?: ListOptions) => await list(core(), who(), options),
+    count: async (options?: CountOptions) => await count(core(), who(), options),
     send: async (id: JobId, command: { readonly type: string }, options?: SendOptions) =>
       await send(core(), who(), id, command, options),
     cancel: async (id: JobId, options?: CancelOptions) => await cancel(core(), who(), id, options),
@@ -157,6 +181,8 @@ export function createSession(core: () => Core, who: () => Principal): Session {
     delete: async (id: JobId, options?: CallOptions) => await deleteJob(core(), who(), id, options),
     history: async (id: JobId, options?: CallOptions) => await history(core(), who(), id, options),
     logs: (id: JobId, options?: LogOptions) => logs(core, who, id, options),
+    items: (id: JobId, options?: ItemOptions) => items(core, who, id, options),
+    events: (options?: EventOptions) => events(core, who, options),
     result: async (id: JobId, options?: CallOptions) => await result(core(), who(), id, options),
     pipelines: pipelinesOf(core, who),
   }

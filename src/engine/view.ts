@@ -2,8 +2,9 @@ import type { JobError } from '../model/error.ts'
 import type { Job, JobId, Outcome, Overlap, Phase, Trigger } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
 import { type Json, jsonCopy } from '../model/storable.ts'
-import type { Progress } from '../model/task.ts'
+import { countsOf, type Progress, type Task } from '../model/task.ts'
 import { isoTime } from '../model/time.ts'
+import { type Grant, WHOLE } from './grant.ts'
 
 /** A job as it is shown: no context, no tasks, and times as ISO 8601. */
 export interface JobView<Type = unknown, Output = unknown> {
@@ -41,9 +42,20 @@ export interface JobView<Type = unknown, Output = unknown> {
   /** The first start of a task. */
   readonly startedAt?: string
   readonly endedAt?: string
+  /** When something that is shown last changed. */
   readonly updatedAt: string
+  /** The chart's context, where the policy opens it. */
+  readonly context?: Json
+  /** The chart's tasks, where the policy opens them. */
+  readonly tasks?: readonly TaskView[]
   /** The fields that were left out for who asks; absent where none were. */
   readonly redacted?: readonly string[]
+}
+
+/** A task as it is shown to whom the policy opens it. */
+export type TaskView = Pick<Task, 'id' | 'src' | 'status' | 'attempt' | 'input' | 'inbox'> & {
+  /** It is not claimed before; ISO 8601. */
+  readonly availableAt: string
 }
 
 /** A pipeline as it is shown; times as ISO 8601. */
@@ -66,8 +78,8 @@ export interface PipelineView {
   readonly redacted?: readonly string[]
 }
 
-/** Shows a pipeline, without the fields that are redacted. */
-export function pipelineViewOf(pipeline: Pipeline, redacted: readonly string[] = []): PipelineView {
+/** Shows a pipeline as a grant allows it. */
+export function pipelineViewOf(pipeline: Pipeline, { hidden, redacted }: Grant = WHOLE): PipelineView {
   const { revision, input, createdAt, updatedAt, ...rest } = pipeline
   const view = {
     ...structuredClone(rest),
@@ -75,12 +87,12 @@ export function pipelineViewOf(pipeline: Pipeline, redacted: readonly string[] =
     createdAt: isoTime(createdAt),
     updatedAt: isoTime(updatedAt),
   }
-  if (redacted.length > 0) redact(view, redacted)
+  leaveOut(view, hidden, redacted)
   return view
 }
 
-/** Shows a job, without the fields that are redacted. A view is a copy: whoever changes it changes nothing. */
-export function viewOf(job: Job, redacted: readonly string[] = []): JobView {
+/** Shows a job as a grant allows it. A view is a copy: whoever changes it changes nothing. */
+export function viewOf(job: Job, { hidden, open, redacted }: Grant = WHOLE): JobView {
   const view: { -readonly [Field in keyof JobView]?: JobView[Field] } = {
     id: job.id,
     type: job.type,
@@ -93,7 +105,7 @@ export function viewOf(job: Job, redacted: readonly string[] = []): JobView {
     phase: job.phase,
     priority: job.priority,
     createdAt: isoTime(job.createdAt),
-    updatedAt: isoTime(job.updatedAt),
+    updatedAt: isoTime(shownUpdate(job)),
   }
   if (job.pipeline !== undefined) view.pipeline = job.pipeline
   if (job.parentId !== undefined) view.parentId = job.parentId
@@ -105,36 +117,35 @@ export function viewOf(job: Job, redacted: readonly string[] = []): JobView {
   if (job.error !== undefined) view.error = shownError(job.error)
   if (job.exitCode !== undefined) view.exitCode = job.exitCode
   if (job.message !== undefined) view.message = job.message
-  if (job.progress !== undefined) view.progress = { ...job.progress }
+  if (job.progress !== undefined) view.progress = countsOf(job.progress)
   if (job.startAt !== undefined) view.startAt = isoTime(job.startAt)
   if (job.admittedAt !== undefined) view.admittedAt = isoTime(job.admittedAt)
   if (job.startedAt !== undefined) view.startedAt = isoTime(job.startedAt)
   if (job.endedAt !== undefined) view.endedAt = isoTime(job.endedAt)
-  if (redacted.length > 0) redact(view, redacted)
+  if (open.has('context')) view.context = jsonCopy(job.context)
+  if (open.has('tasks')) view.tasks = job.tasks.map(taskViewOf)
+  leaveOut(view, hidden, redacted)
   // All that a view always has stands in it, but for what was redacted.
   return view as JobView
 }
 
-function redact(view: { [field: string]: unknown }, redacted: readonly string[]): void {
-  const hidden = hiddenFields(redacted)
+function taskViewOf({ id, src, status, attempt, input, inbox, availableAt }: Task): TaskView {
+  const given = input === undefined ? {} : { input: jsonCopy(input) }
+  return { id, src, status, attempt, ...given, inbox: structuredClone(inbox), availableAt: isoTime(availableAt) }
+}
+
+// Nothing that is shown changes after the end, though the end of what still ran is written later.
+function shownUpdate({ endedAt, updatedAt, progress }: Job): number {
+  return endedAt ?? Math.max(updatedAt, progress?.at ?? 0)
+}
+
+function leaveOut(view: { [field: string]: unknown }, hidden: ReadonlySet<string>, redacted: readonly string[]): void {
   for (const field of hidden) delete view[field]
-  view.redacted = [...hidden].sort()
+  if (redacted.length > 0) view.redacted = [...redacted]
 }
 
-// What the input says, these may repeat.
-const DERIVED_FROM_INPUT = ['input', 'output', 'error', 'message']
-
-/** Whether lines, messages and reasons are private too, since they may repeat what is. */
-export function hidesText(redacted: readonly string[]): boolean {
-  return redacted.includes('input')
-}
-
-function hiddenFields(redacted: readonly string[]): ReadonlySet<string> {
-  return new Set(redacted.includes('input') ? [...redacted, ...DERIVED_FROM_INPUT] : redacted)
-}
-
-// A stack names files of the server; it stays in the record.
-function shownError(error: JobError): Omit<JobError, 'stack'> {
+/** An error as it is shown: its stack names files of the server, and stays in the record. */
+export function shownError(error: JobError): Omit<JobError, 'stack'> {
   const { stack, ...shown } = error
   return structuredClone(shown)
 }

@@ -1,6 +1,14 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { AnyStateMachine, AnyStateNode } from 'xstate'
 import { chartHash } from './chart-hash.ts'
+import {
+  type CommandSchemas,
+  type Commands,
+  cancelCommand,
+  type ParsedCommands,
+  parseCommands,
+  type SchemasOf,
+} from './command.ts'
 import { DEFAULT_LIFECYCLE, defaultLifecycle, reasonSchema } from './default-lifecycle.ts'
 import { checkCommand, checkMachine } from './definition-checks.ts'
 import type { DescribedSnapshot, Description } from './description.ts'
@@ -11,6 +19,7 @@ import { type JobLimits, limitedTasks, parseQueued, type TaskLimits } from './li
 import { type AnyLogic, isLogic, isMachine, isPromise, kindOf } from './logic.ts'
 import type { Migrated, MigratingJob } from './migration.ts'
 import type { RetryOptions } from './retry.ts'
+import { parseSafe, type SafePart } from './safe.ts'
 import {
   liveSettings,
   parseTask,
@@ -23,19 +32,6 @@ import {
 } from './task.ts'
 import type { Duration } from './time.ts'
 import { type Chart, type ChartEvent, createChart } from './transition.ts'
-
-/** For each command its schema. */
-export interface CommandSchemas {
-  readonly [command: string]: StandardSchemaV1
-}
-
-/** The event that a command is sent as: its name as `type`, with its schema's fields. */
-export type CommandOf<Commands extends CommandSchemas> = {
-  [Name in keyof Commands & string]: { readonly type: Name } & FieldsOf<StandardSchemaV1.InferInput<Commands[Name]>>
-}[keyof Commands & string]
-
-// A schema without fields may infer an index signature of never, which would forbid the type as well.
-type FieldsOf<Input> = string extends keyof Input ? unknown : Input
 
 /** Labels for the ends that are not states of the chart, its child jobs' too. */
 export interface EndLabels {
@@ -55,6 +51,10 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   /** Checks the result of a job that succeeded. */
   readonly output?: OutputSchema
   readonly labels?: EndLabels
+  /**
+   * What never repeats the input, and so is shown also to whom a policy redacts the input. Default: none of it.
+   */
+  readonly safe?: readonly SafePart[]
   /**
    * Earlier versions of this type, as they were defined: their stored jobs go on under them, or are moved by `migrate`.
    * What is not listed waits for an engine that knows it.
@@ -86,13 +86,16 @@ export interface ExecuteOptions<Type extends string, InputSchema, OutputSchema, 
 }
 
 /** A job type whose life is an XState v5 machine. */
-export interface LifecycleOptions<Type extends string, InputSchema, OutputSchema, Commands extends CommandSchemas>
+export interface LifecycleOptions<Type extends string, InputSchema, OutputSchema, Given extends Commands>
   extends CommonOptions<Type, InputSchema, OutputSchema> {
   readonly lifecycle: AnyStateMachine
-  /** The events that a person may send. A state must take each of them. */
-  readonly commands?: Commands
+  /**
+   * The events that a person may send, each with the schema of its fields, or with `{ schema, by }` where not everybody who
+   * may see the job may send it. A state must take each of them.
+   */
+  readonly commands?: Given
   /** The command that `cancel` sends. Default `'cancel'` if it is one of the commands; null: there is none. */
-  readonly cancel?: (keyof Commands & string) | null
+  readonly cancel?: (keyof Given & string) | null
   readonly limits?: JobLimits
 }
 
@@ -114,6 +117,8 @@ export interface JobType<
   readonly type: Type
   readonly version: string
   readonly commands: Commands
+  /** For commands that say so, who may send them. */
+  readonly by: ParsedCommands['by']
   /** The name of the cancel command, if there is one. */
   readonly cancel: string | null
   readonly input: StandardSchemaV1 | undefined
@@ -121,6 +126,8 @@ export interface JobType<
   /** How many of a tenant's jobs of the type may be stored that have not begun; null: any number. */
   readonly queuedMax: number | null
   readonly endLabels: { readonly error: string; readonly stopped: string }
+  /** What never repeats the input. */
+  readonly safe: ReadonlySet<SafePart>
   readonly describe: ((snapshot: DescribedSnapshot, event: ChartEvent) => Description | undefined) | undefined
   readonly followUp: FollowUpOf | undefined
   /** The machine itself, as it was given. */
@@ -180,14 +187,14 @@ export function defineJob<
   const Type extends string,
   InputSchema extends StandardSchemaV1 | undefined = undefined,
   OutputSchema extends StandardSchemaV1 | undefined = undefined,
-  const Commands extends CommandSchemas = { readonly [command: string]: never },
+  const Given extends Commands = { readonly [command: string]: never },
 >(
-  options: LifecycleOptions<Type, InputSchema, OutputSchema, Commands>,
-): JobType<Type, In<InputSchema>, Parsed<OutputSchema>, Commands>
+  options: LifecycleOptions<Type, InputSchema, OutputSchema, Given>,
+): JobType<Type, In<InputSchema>, Parsed<OutputSchema>, SchemasOf<Given>>
 export function defineJob(
   options:
     | ExecuteOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, unknown, unknown>
-    | LifecycleOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, CommandSchemas>,
+    | LifecycleOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, Commands>,
 ): AnyJobType {
   const { type, version = '1' } = options
   if (typeof type !== 'string' || type === '' || type.length > 200) {
@@ -198,6 +205,7 @@ export function defineJob(
     version,
     input: options.input,
     endLabels: endLabels(options.labels),
+    safe: parseSafe(type, options.safe),
     describe: options.describe,
     followUp: options.followUp,
     ...earlier(type, version, options),
@@ -211,7 +219,7 @@ function endLabels({ error = 'error', stopped = 'stopped' }: EndLabels = {}): An
 
 type Life = Omit<
   AnyJobType,
-  'type' | 'version' | 'input' | 'endLabels' | 'describe' | 'followUp' | 'previous' | 'migrate'
+  'type' | 'version' | 'input' | 'endLabels' | 'safe' | 'describe' | 'followUp' | 'previous' | 'migrate'
 >
 
 type AnyOptions = CommonOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined>
@@ -242,6 +250,7 @@ function fromFunction(
     // The task checks it, where a schema may be asynchronous and a misfit is a failed attempt.
     output: undefined,
     commands: { cancel: reasonSchema },
+    by: {},
     cancel: 'cancel',
     queuedMax: parseQueued(limits),
     lifecycle: defaultLifecycle,
@@ -255,11 +264,19 @@ function fromFunction(
 }
 
 function fromMachine(
-  options: LifecycleOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, CommandSchemas>,
+  options: LifecycleOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, Commands>,
 ): Life {
-  const { type, version = '1', lifecycle, commands = {}, labels = {} } = options
+  const { type, version = '1', lifecycle, labels = {} } = options
+  const { commands, by } = parseCommands(type, options.commands ?? {})
   for (const command of Object.keys(commands)) checkCommand(type, lifecycle, command)
-  const actors = fromActors({ type, version, machine: lifecycle, endLabels: endLabels(labels), above: [] })
+  const actors = fromActors({
+    type,
+    version,
+    machine: lifecycle,
+    endLabels: endLabels(labels),
+    safe: parseSafe(type, options.safe),
+    above: [],
+  })
   return {
     ...fromChart(type, lifecycle),
     ...actors,
@@ -267,6 +284,7 @@ function fromMachine(
     tasks: limitedTasks(actors.tasks, options.limits),
     output: options.output,
     commands,
+    by,
     cancel: cancelCommand(options.type, commands, options.cancel),
   }
 }
@@ -285,6 +303,7 @@ interface Lineage {
   readonly version: string
   readonly machine: AnyStateMachine
   readonly endLabels: AnyJobType['endLabels']
+  readonly safe: AnyJobType['safe']
   readonly above: readonly { readonly machine: AnyStateMachine; readonly type: AnyJobType }[]
 }
 
@@ -325,7 +344,11 @@ function unknownLogic(type: string, node: AnyStateNode, src: string): JobchartEr
 }
 
 // A machine that invokes itself, at whatever depth, is one type and not an endless row of them.
-function childType({ type, version, endLabels, above }: Lineage, src: string, child: AnyStateMachine): AnyJobType {
+function childType(
+  { type, version, endLabels, safe, above }: Lineage,
+  src: string,
+  child: AnyStateMachine,
+): AnyJobType {
   const known = above.find((each) => each.machine === child)
   if (known !== undefined) return known.type
   const made: Mutable<AnyJobType> = {
@@ -334,9 +357,11 @@ function childType({ type, version, endLabels, above }: Lineage, src: string, ch
     input: undefined,
     output: undefined,
     endLabels,
+    safe,
     describe: undefined,
     followUp: undefined,
     commands: {},
+    by: {},
     cancel: null,
     queuedMax: null,
     previous: [],
@@ -346,7 +371,7 @@ function childType({ type, version, endLabels, above }: Lineage, src: string, ch
     inline: new Map(),
     children: new Map(),
   }
-  const lineage = { type: made.type, version, machine: child, endLabels }
+  const lineage = { type: made.type, version, machine: child, endLabels, safe }
   return Object.assign(made, fromActors({ ...lineage, above: [...above, { machine: child, type: made }] }))
 }
 
@@ -374,12 +399,4 @@ function settingsOfLogic(logic: AnyLogic): TaskSettings {
   const settings = taskSettings(logic)
   if (settings !== undefined) return settings
   return isPromise(logic) ? promiseSettings(logic.config) : liveSettings(logic, kindOf(logic))
-}
-
-function cancelCommand(type: string, commands: CommandSchemas, asked: string | null | undefined): string | null {
-  if (asked === undefined) return Object.hasOwn(commands, 'cancel') ? 'cancel' : null
-  if (asked !== null && !Object.hasOwn(commands, asked)) {
-    throw new JobchartError('INVALID_DEFINITION', `job type "${type}": cancel names "${asked}", which is no command`)
-  }
-  return asked
 }

@@ -232,7 +232,7 @@ export class Draft {
     this.touch()
     this.job.status = this.type.endLabels.stopped
     this.job.outcome = 'cancelled'
-    this.events.push({ type: 'job.transitioned', from, to: this.job.status })
+    this.events.push({ type: 'job.transitioned', from, to: this.job.status, outcome: 'cancelled' })
     this.#settle()
   }
 

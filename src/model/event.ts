@@ -1,5 +1,5 @@
 import type { JobError } from './error.ts'
-import type { Job } from './job.ts'
+import type { Job, Outcome } from './job.ts'
 import type { Json } from './storable.ts'
 import type { Progress } from './task.ts'
 import { isoTime } from './time.ts'
@@ -12,12 +12,21 @@ export interface Actor {
 
 /** The facts of each type of event. */
 export interface EventDetails {
-  /** The job is stored. */
-  readonly 'job.created': { readonly to: string; readonly reason?: string; readonly message?: string }
-  /** The chart moved. `from` and `to` are public labels; they are equal where only the inner state changed. */
+  /** The job is stored. `outcome` is set where it ended at once. */
+  readonly 'job.created': {
+    readonly to: string
+    readonly outcome?: Outcome
+    readonly reason?: string
+    readonly message?: string
+  }
+  /**
+   * The chart moved. `from` and `to` are public labels; they are equal where only the inner state changed. `outcome` is set
+   * where the job has ended.
+   */
   readonly 'job.transitioned': {
     readonly from: string
     readonly to: string
+    readonly outcome?: Outcome
     readonly reason?: string
     readonly message?: string
     readonly error?: JobError

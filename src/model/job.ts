@@ -1,7 +1,7 @@
 import type { Address } from './chart-action.ts'
 import type { JobError } from './error.ts'
 import type { Json } from './storable.ts'
-import type { Progress, Task } from './task.ts'
+import type { StampedProgress, Task } from './task.ts'
 
 declare const jobTypeBrand: unique symbol
 
@@ -71,7 +71,7 @@ export interface Job {
   readonly exitCode?: number
   readonly message?: string
   /** Written by reports, never by a transition. */
-  readonly progress?: Progress
+  readonly progress?: StampedProgress
   /** Higher goes first. */
   readonly priority: number
   /** It is not admitted before. */
@@ -108,10 +108,7 @@ export interface Job {
 }
 
 /** What a policy may know of a job, and what names its type. */
-export type JobHead = Pick<
-  Job,
-  'id' | 'tenant' | 'type' | 'version' | 'createdBy' | 'pipeline' | 'labels' | 'status'
->
+export type JobHead = Pick<Job, 'id' | 'tenant' | 'type' | 'version' | 'createdBy' | 'pipeline' | 'labels' | 'status'>
 
 /** The time by which a waiting job is ordered: when it may start, or else since when it waits. */
 export function dueAt({ startAt, createdAt }: Job): number {

@@ -42,6 +42,7 @@ export function recordMove(type: AnyJobType, job: OpenJob, move: Move, event: Ch
   if (error !== undefined) job.error = jobError(error)
   const facts = {
     to: job.status,
+    ...(job.outcome === undefined ? {} : { outcome: job.outcome }),
     ...(reason === undefined ? {} : { reason }),
     ...(message === undefined ? {} : { message }),
   }

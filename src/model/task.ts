@@ -1,6 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { fromPromise, type PromiseActorLogic } from 'xstate'
 import { JobchartError } from './error.ts'
+import type { ItemReport } from './item.ts'
 import { parseTaskLimits, type TaskLimit, type TaskLimits } from './limits.ts'
 import type { AnyLogic, LogicKind } from './logic.ts'
 import { parseRetry, type Retry, type RetryOptions } from './retry.ts'
@@ -81,6 +82,17 @@ export interface Progress {
   readonly total: number
 }
 
+/** Progress as it is stored with its job. */
+export interface StampedProgress extends Progress {
+  /** When it was reported; milliseconds UTC. */
+  readonly at?: number
+}
+
+/** Progress without when it was reported. */
+export function countsOf({ completed, failed, running, total }: StampedProgress): Progress {
+  return { completed, failed, running, total }
+}
+
 /** What a task reports of its progress: `completed` of `total`, and where it matters how many failed or run now. */
 export interface ProgressReport {
   readonly completed: number
@@ -121,8 +133,18 @@ export interface TaskContext<Input = unknown> {
    * @throws {JobchartError} `INVALID_INPUT` a count is negative or not finite.
    */
   readonly progress: (report: ProgressReport) => void
+  /** The last progress that was recorded of the job before this attempt; absent where there was none. */
+  readonly reported?: Progress
   /** Adds a line to the job's log. A line is cut at 10,000 characters. */
   readonly log: (text: string) => void
+  /**
+   * Records what became of one part of the work, and resolves when it is stored. A later report of the same key, also by a
+   * later attempt, replaces the earlier one.
+   *
+   * @throws {JobchartError} `STALE_CLAIM` the task is no longer this attempt's; `INVALID_INPUT` the key is no name of 1 to
+   *   200 characters; `NOT_STORABLE`; `PAYLOAD_TOO_LARGE` the output is over 1 MiB, or the job has 1,000,000 keys.
+   */
+  readonly item: (key: string, report?: ItemReport) => Promise<void>
   /**
    * Runs `run` and records its result before it resolves; an attempt that finds the result recorded gets it without
    * running again.
@@ -308,6 +330,7 @@ function plainContext<Input>(input: Input, signal: AbortSignal): TaskContext<Inp
     idempotencyKey: 'actor',
     progress: () => {},
     log: () => {},
+    item: async () => {},
     step: async (name, run) => await run({ key: `actor:${name}`, signal }),
     send: async () => {},
     inbox: { [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }) },

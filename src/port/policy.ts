@@ -1,3 +1,5 @@
+import type { By } from '../model/command.ts'
+
 /** Who asks. `kind` is set by the engine: what a caller says of it is not read. */
 export interface Principal {
   readonly kind: 'user' | 'agent' | 'scheduler' | 'system'
@@ -44,16 +46,6 @@ export interface Target {
   readonly status?: string
   /** For the action `command`. */
   readonly command?: { readonly name: string; readonly isCancel: boolean; readonly by?: By }
-}
-
-/** Who may send a command, as its job type says it; each field narrows. A policy reads it as it likes. */
-export interface By {
-  /** The creator of the job alone, or anybody but the creator. */
-  readonly relation?: 'creator' | 'others'
-  /** Whoever has one of these roles. */
-  readonly roles?: readonly string[]
-  /** Whoever has one of these roles on the resource that the job's label of that name names: `{ system: ['owner'] }`. */
-  readonly on?: { readonly [label: string]: readonly string[] }
 }
 
 /**

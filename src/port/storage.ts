@@ -3,7 +3,7 @@ import type { Item, ItemOutcome } from '../model/item.ts'
 import type { Job, JobHead, Phase } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
 import type { Json } from '../model/storable.ts'
-import type { Progress, Task } from '../model/task.ts'
+import type { StampedProgress, Task } from '../model/task.ts'
 import type { Clock } from './clock.ts'
 import type { Scope } from './policy.ts'
 
@@ -206,7 +206,7 @@ export interface PipelineWrite {
 
 /** What a running attempt reports beside the chart. */
 export type Note =
-  | { readonly kind: 'progress'; readonly progress: Progress }
+  | { readonly kind: 'progress'; readonly progress: StampedProgress }
   | { readonly kind: 'log'; readonly key: string; readonly lines: readonly NewLine[] }
   | { readonly kind: 'step'; readonly entry: number; readonly name: string; readonly result?: Json }
   /** `max` is how many keys the job may have. */

@@ -1,3 +1,4 @@
+import type { CommandOf } from '../../src/model/command.ts'
 import { expect, expectTypeOf, test } from 'vitest'
 import {
   type AnyStateMachine,
@@ -12,7 +13,6 @@ import {
 } from 'xstate'
 import { z } from 'zod'
 import {
-  type CommandOf,
   childTypeOf,
   defineJob,
   type InputOf,

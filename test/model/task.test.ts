@@ -124,6 +124,7 @@ function contextWith(input: unknown): TaskContext {
     idempotencyKey: 'j1:1',
     progress: () => {},
     log: () => {},
+    item: async () => {},
     step: async (name, run) => await run({ key: name, signal: new AbortController().signal }),
     send: async () => {},
     inbox: (async function* () {})(),

@@ -8,8 +8,9 @@ import { canonicalText } from '../../model/storable.ts'
 import type { ChartEvent } from '../../model/transition.ts'
 import type { Principal, Target } from '../../port/policy.ts'
 import { advance, type Change } from '../advance.ts'
-import { authorizeJob, authorizeSubmit, redactedFor, withoutHidden } from '../authorization.ts'
+import { allowed, authorizeJob, authorizeSubmit, reach, withoutHidden } from '../authorization.ts'
 import type { Core } from '../core.ts'
+import { grantOf, WHOLE } from '../grant.ts'
 import { newId } from '../ids.ts'
 import { submitOptionsSchema } from '../options.ts'
 import { parseCommand, parseInput, parseWith } from '../parse.ts'
@@ -127,17 +128,26 @@ async function sendCommand(
   signal: AbortSignal | undefined,
 ): Promise<JobView> {
   signal?.throwIfAborted()
-  let redacted: readonly string[] = []
+  let grant = WHOLE
+  let asked: Target['command']
   let event: ChartEvent = { type: '' }
   const change: Change = {
     jobId: id,
     by: actorOf(who),
     // Policy is asked before anything is said of the job, its type's commands included.
-    authorize: async (stored) => {
-      const known = core.types.of(stored)
-      const command = commandAsked(known, stored, commandFor)
-      redacted = await authorizeJob(core, who, stored, { action: 'command', command, signal })
+    authorize: async () => {
+      const reached = await reach(core, who, id, (head) => {
+        asked = commandAsked(head === undefined ? undefined : core.types.of(head), commandFor)
+        return { action: 'command', command: asked, signal }
+      })
+      grant = reached.grant
+      return reached.head.status
+    },
+    prepare: async (stored) => {
       const type = typeWhenTouched(core.types.require(stored), stored)
+      const command = commandAsked(type, commandFor)
+      // Under the version that it is moved to, the command may be another's to send.
+      if (!isSame(command, asked)) grant = await authorizeJob(core, who, stored, { action: 'command', command, signal })
       event = await parseCommand(type, commandFor(type))
       signal?.throwIfAborted()
     },
@@ -150,7 +160,7 @@ async function sendCommand(
     },
   }
   try {
-    return viewOf(await advance(core, change), redacted)
+    return viewOf(await advance(core, change), grant)
   } catch (error) {
     throw await withoutHidden(core, who, error)
   }
@@ -158,20 +168,24 @@ async function sendCommand(
 
 type CommandFor = (type: AnyJobType) => ChartEvent
 
-// That a type has no cancel command, or could not be migrated, is told only to who may see the job.
-function commandAsked(known: AnyJobType | undefined, stored: Job, commandFor: CommandFor): Target['command'] {
-  if (known === undefined) return { name: 'unknown', isCancel: false }
-  const type = orElse(known, () => typeWhenTouched(known, stored))
-  const name = orElse('cancel', () => String(commandFor(type).type))
-  return { name, isCancel: name === type.cancel }
+// That a type has no cancel command is told only to who may see the job.
+function commandAsked(type: AnyJobType | undefined, commandFor: CommandFor): NonNullable<Target['command']> {
+  if (type === undefined) return { name: 'unknown', isCancel: false }
+  const name = nameOf(type, commandFor)
+  const by = Object.hasOwn(type.by, name) ? type.by[name] : undefined
+  return { name, isCancel: name === type.cancel, ...(by === undefined ? {} : { by }) }
 }
 
-function orElse<Value>(fallback: Value, run: () => Value): Value {
+function nameOf(type: AnyJobType, commandFor: CommandFor): string {
   try {
-    return run()
+    return String(commandFor(type).type)
   } catch {
-    return fallback
+    return 'cancel'
   }
+}
+
+function isSame(a: Target['command'], b: Target['command']): boolean {
+  return canonicalText(a) === canonicalText(b)
 }
 
 function settled(job: Job): JobchartError {
@@ -180,15 +194,16 @@ function settled(job: Job): JobchartError {
 }
 
 /** Stores a run; where its idempotency key was used before for the same input, shows that job. */
-export async function insertFirst(core: Core, arrival: Arrival, redacted: readonly string[] = []): Promise<JobView> {
+export async function insertFirst(core: Core, arrival: Arrival, grant = WHOLE): Promise<JobView> {
   const { who, seed } = arrival
   try {
-    return viewOf(await insertRun(core, arrival), redacted)
+    return viewOf(await insertRun(core, arrival), grant)
   } catch (error) {
     const first = await firstOfKey(core, seed, error)
     if (first === undefined) throw error
     // As a look at it would show it; where that is nothing, that it is there.
-    return viewOf(first, (await redactedFor(core, who, first)) ?? ['input'])
+    const shown = await allowed(core, who, first, { action: 'get' })
+    return viewOf(first, shown ?? grantOf({ redact: ['input'] }, undefined))
   }
 }
 

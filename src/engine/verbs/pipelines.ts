@@ -1,22 +1,23 @@
 /** Stored pipelines: what jobs are runs of, and their runs by hand. */
 import type { AnyJobType, InputOf } from '../../model/definition.ts'
-import { JobchartError, pipelineNotFound } from '../../model/error.ts'
+import { JobchartError } from '../../model/error.ts'
 import type { Overlap } from '../../model/job.ts'
 import { type Pipeline, type PipelineFields, pausedAs, unpaused, withFields } from '../../model/pipeline.ts'
 import { canonicalText } from '../../model/storable.ts'
-import type { Principal, Target } from '../../port/policy.ts'
+import type { PipelineAction, Principal, Target } from '../../port/policy.ts'
 import type { PipelinePage } from '../../port/storage.ts'
 import { pipelineWrite } from '../advance.ts'
-import { authorizeDefine, authorizeList, authorizePipeline } from '../authorization.ts'
+import { authorizeDefine, authorizeMany, authorizePipeline, refusePipeline, searchable } from '../authorization.ts'
 import type { Core } from '../core.ts'
-import { readCursor, writeCursor } from '../cursor.ts'
+import { readCursor } from '../cursor.ts'
+import { type Grant, WHOLE } from '../grant.ts'
 import { newId } from '../ids.ts'
 import { pauseSchema, pipelineListSchema, pipelineSchema, runSchema } from '../options.ts'
+import { type Page, shownPage } from '../page.ts'
 import { parseInput, parseWith } from '../parse.ts'
 import type { CallOptions } from '../session.ts'
 import { type JobView, type PipelineView, pipelineViewOf } from '../view.ts'
 import { insertFirst } from './jobs.ts'
-import type { Page } from './reads.ts'
 import { PipelineChanged } from './runs.ts'
 
 /** What `pipelines.define` takes. */
@@ -81,12 +82,12 @@ export async function definePipeline(
     const before = await core.storage.pipeline(tenant, id)
     const createdBy = before?.createdBy ?? (who.kind === 'system' ? rest.owner : undefined) ?? who.id
     const target: Target = { tenant, type: type.type, createdBy, pipeline: id, labels }
-    const redacted = before === undefined ? [] : await authorizeChange(core, who, before, target, signal)
+    const grant = before === undefined ? WHOLE : await authorizeChange(core, who, before, target, signal)
     await authorizeDefine(core, who, target, signal)
     signal?.throwIfAborted()
     const after = next(core, before, { tenant, id, createdBy }, asked)
-    if (before !== undefined && isSame(before, after)) return pipelineViewOf(before, redacted)
-    if (await changed(core, before, after)) return pipelineViewOf(after, redacted)
+    if (before !== undefined && isSame(before, after)) return pipelineViewOf(before, grant)
+    if (await changed(core, before, after)) return pipelineViewOf(after, grant)
   }
 }
 
@@ -98,8 +99,8 @@ export async function getPipeline(
   { signal, tenant }: PipelineCallOptions = {},
 ): Promise<PipelineView> {
   signal?.throwIfAborted()
-  const pipeline = await stored(core, tenantOf(who, tenant), id)
-  return pipelineViewOf(pipeline, await authorizePipeline(core, who, pipeline, 'getPipeline', signal))
+  const { pipeline, grant } = await reachPipeline(core, who, { id, tenant }, 'getPipeline', signal)
+  return pipelineViewOf(pipeline, grant)
 }
 
 /** Shows what may be seen of the pipelines, by id. */
@@ -110,20 +111,21 @@ export async function listPipelines(
 ): Promise<Page<PipelineView>> {
   signal?.throwIfAborted()
   const { type, limit, cursor } = await parseWith(pipelineListSchema, options, 'options')
-  const scopes = await authorizeList(core, who, signal, 'listPipelines')
-  const after = cursor === undefined ? {} : { after: afterOf(cursor, who) }
-  const filter = { scopes, ...(type === undefined ? {} : { type }) }
-  const found = await core.storage.pipelines(filter, { limit: limit + 1, ...after })
-  const page = found.slice(0, limit)
-  const last = page.at(-1)
-  const views = await Promise.all(page.map((each) => shown(core, who, each, signal)))
-  // That a pipeline is found by its type would tell the type.
-  const items = views.filter((view) => type === undefined || view?.redacted?.includes('type') !== true)
-  const isMore = found.length > limit && last !== undefined
-  return {
-    items: items.flatMap((item) => item ?? []),
-    ...(isMore ? { nextCursor: writeCursor([last.tenant, last.id], who) } : {}),
-  }
+  const scopes = await authorizeMany(core, who, 'listPipelines', signal)
+  const narrow = type === undefined ? {} : { type }
+  const filter = { scopes: searchable(scopes, Object.keys(narrow)), ...narrow }
+  return await shownPage(who, {
+    limit,
+    after: cursor === undefined ? undefined : afterOf(cursor, who),
+    find: (page: PipelinePage) => core.storage.pipelines(filter, page),
+    positionOf: ({ tenant, id }) => ({ tenant, id }),
+    show: async (pipeline) => {
+      const view = await shown(core, who, pipeline, signal)
+      // That a pipeline is found by its type would tell the type.
+      return type !== undefined && view?.redacted?.includes('type') === true ? undefined : view
+    },
+    cursorOf: ({ tenant, id }) => [tenant, id],
+  })
 }
 
 /** Submits a run of a pipeline, which must stand as it was read. */
@@ -136,9 +138,8 @@ export async function runPipeline(
   signal?.throwIfAborted()
   const { tenant, overlap, priority, labels, startAt, idempotencyKey } = await parseWith(runSchema, options, 'options')
   for (;;) {
-    const run = await stored(core, tenantOf(who, tenant), id)
-    const redacted = await authorizePipeline(core, who, run, 'runPipeline', signal)
-    const type = core.types.named(unpaused(run, redacted.includes('paused')).type)
+    const { pipeline: run, grant } = await reachPipeline(core, who, { id, tenant }, 'runPipeline', signal)
+    const type = core.types.named(unpaused(run, grant.hidden.has('paused')).type)
     const input = Object.hasOwn(options, 'input') ? await parseInput(type, options.input) : run.input
     const seed = {
       id: newId(core),
@@ -155,7 +156,7 @@ export async function runPipeline(
     signal?.throwIfAborted()
     try {
       const by = { kind: who.kind, id: who.id }
-      return await insertFirst(core, { who, by, type, seed, overlap: overlap ?? run.overlap, run }, redacted)
+      return await insertFirst(core, { who, by, type, seed, overlap: overlap ?? run.overlap, run }, grant)
     } catch (error) {
       if (!(error instanceof PipelineChanged)) throw error
     }
@@ -172,12 +173,11 @@ export async function pausePipeline(
 ): Promise<PipelineView> {
   signal?.throwIfAborted()
   for (;;) {
-    const before = await stored(core, tenantOf(who, tenant), id)
-    const redacted = await authorizePipeline(core, who, before, 'pausePipeline', signal)
+    const { pipeline: before, grant } = await reachPipeline(core, who, { id, tenant }, 'pausePipeline', signal)
     const { reason } = await parseWith(pauseSchema, asked, 'options')
-    if (before.paused === reason) return pipelineViewOf(before, redacted)
+    if (before.paused === reason) return pipelineViewOf(before, grant)
     const after = pausedAs(before, reason, core.clock.now())
-    if (await changed(core, before, after)) return pipelineViewOf(after, redacted)
+    if (await changed(core, before, after)) return pipelineViewOf(after, grant)
   }
 }
 
@@ -193,16 +193,22 @@ export async function deletePipeline(
     const before = await core.storage.pipeline(tenantOf(who, tenant), id)
     // Somebody has removed it meanwhile, or this call has, unheard.
     if (before === undefined && isRepeated) return
-    if (before === undefined) throw pipelineNotFound(id)
+    if (before === undefined) return await refusePipeline(core, who, id, 'deletePipeline', signal)
     await authorizePipeline(core, who, before, 'deletePipeline', signal)
     if (await changed(core, before, undefined)) return
   }
 }
 
-async function stored(core: Core, tenant: string, id: string): Promise<Pipeline> {
-  const pipeline = typeof id === 'string' ? await core.storage.pipeline(tenant, id) : undefined
-  if (pipeline === undefined) throw pipelineNotFound(id)
-  return pipeline
+async function reachPipeline(
+  core: Core,
+  who: Principal,
+  { id, tenant }: { readonly id: string; readonly tenant: string | undefined },
+  action: PipelineAction,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly pipeline: Pipeline; readonly grant: Grant }> {
+  const pipeline = typeof id === 'string' ? await core.storage.pipeline(tenantOf(who, tenant), id) : undefined
+  if (pipeline === undefined) return await refusePipeline(core, who, id, action, signal)
+  return { pipeline, grant: await authorizePipeline(core, who, pipeline, action, signal) }
 }
 
 async function changed(core: Core, before: Pipeline | undefined, after: Pipeline | undefined): Promise<boolean> {
@@ -223,7 +229,7 @@ async function authorizeChange(
   before: Pipeline,
   target: Target,
   signal: AbortSignal | undefined,
-): Promise<readonly string[]> {
+): Promise<Grant> {
   try {
     return await authorizePipeline(core, who, before, 'definePipeline', signal)
   } catch (error) {

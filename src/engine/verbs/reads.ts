@@ -1,37 +1,61 @@
 import { JobchartError } from '../../model/error.ts'
 import type { Actor, EventDraft } from '../../model/event.ts'
+import type { ItemOutcome } from '../../model/item.ts'
 import type { Job, JobId, Phase } from '../../model/job.ts'
+import type { Json } from '../../model/storable.ts'
 import { isoTime } from '../../model/time.ts'
 import type { Principal } from '../../port/policy.ts'
-import type { JobPage, LogLine, StoredEvents } from '../../port/storage.ts'
-import { authorizeJob, authorizeList, type Question } from '../authorization.ts'
+import type { JobFilter, JobPage, LogLine, StoredEvents } from '../../port/storage.ts'
+import { allowed, authorizeJob, authorizeMany, type Question, reach, searchable } from '../authorization.ts'
 import type { Core } from '../core.ts'
-import { readCursor, writeCursor } from '../cursor.ts'
+import { readCursor } from '../cursor.ts'
 import { load } from '../deciding.ts'
-import { listOptionsSchema } from '../options.ts'
+import type { Grant } from '../grant.ts'
+import { countOptionsSchema, listOptionsSchema } from '../options.ts'
+import { type Page, shownPage } from '../page.ts'
 import { parseWith } from '../parse.ts'
 import type { CallOptions } from '../session.ts'
-import { hidesText, type JobView, viewOf } from '../view.ts'
+import { isHiddenOf } from '../shown-event.ts'
+import { type JobView, viewOf } from '../view.ts'
 
-/** One page of a list. */
-export interface Page<Item> {
-  readonly items: readonly Item[]
-  /** Give it as `cursor` to get the next page; absent at the end. */
-  readonly nextCursor?: string
-}
-
-/** What `list` takes; each field narrows. */
-export interface ListOptions extends CallOptions {
+/** What `count` takes; each field narrows. */
+export interface CountOptions extends CallOptions {
   /** `'mine'`: only what the principal created. Default `'all'` that may be seen. */
   readonly view?: 'mine' | 'all'
   readonly type?: string
   readonly phase?: Phase
   readonly status?: string
   readonly pipeline?: string
+  readonly createdBy?: string
+  /** The child jobs of a job, in place of those that stand by themselves. */
+  readonly parentId?: string
   readonly labels?: { readonly [name: string]: string }
+}
+
+/** What `list` takes; each field narrows. */
+export interface ListOptions extends CountOptions {
   /** 1 to 100; default 20. */
   readonly limit?: number
   readonly cursor?: string
+}
+
+/** What `items` takes. */
+export interface ItemOptions extends CallOptions {
+  /** Items with a number above this; default 0. */
+  readonly after?: number
+  readonly outcome?: ItemOutcome
+}
+
+/** What became of one part of a job's work, as it is shown. */
+export interface ItemView {
+  /** Rises from 1 in the order of the first reports. */
+  readonly number: number
+  readonly key: string
+  readonly outcome: ItemOutcome
+  readonly message?: string
+  readonly output?: Json
+  /** ISO 8601. */
+  readonly at: string
 }
 
 /** A change of a job's label. */
@@ -59,8 +83,8 @@ const ROWS_AT_ONCE = 500
 /** {@inheritDoc Session.get} */
 export async function get(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<JobView> {
   signal?.throwIfAborted()
-  const { job, redacted } = await readable(core, who, id, { action: 'get', signal })
-  return viewOf(job, redacted)
+  const { job, grant } = await readable(core, who, id, { action: 'get', signal })
+  return viewOf(job, grant)
 }
 
 /** {@inheritDoc Session.list} */
@@ -70,27 +94,52 @@ export async function list(
   { signal, ...options }: ListOptions = {},
 ): Promise<Page<JobView>> {
   signal?.throwIfAborted()
-  const { view, limit, cursor, labels, ...narrow } = await parseWith(listOptionsSchema, options, 'options')
-  const scopes = await authorizeList(core, who, signal)
+  const { limit, cursor, ...narrow } = await parseWith(listOptionsSchema, options, 'options')
+  const { filter, asked } = await filterOf(core, who, narrow, signal)
+  return await shownPage(who, {
+    limit,
+    after: cursor === undefined ? undefined : afterOf(cursor, who),
+    find: (page: JobPage) => core.storage.find(filter, page),
+    positionOf: ({ createdAt, id }) => ({ createdAt, id }),
+    show: async (job) => {
+      const grant = await allowed(core, who, job, { action: 'get', signal })
+      // That a job is found by a field would tell the field.
+      return grant === undefined || asked.some((field) => grant.hidden.has(field)) ? undefined : viewOf(job, grant)
+    },
+    cursorOf: ({ createdAt, id }) => [createdAt, id],
+  })
+}
+
+/** {@inheritDoc Session.count} */
+export async function count(core: Core, who: Principal, { signal, ...options }: CountOptions = {}): Promise<number> {
+  signal?.throwIfAborted()
+  const narrow = await parseWith(countOptionsSchema, options, 'options')
+  const { filter } = await filterOf(core, who, narrow, signal)
+  return await core.storage.count(filter)
+}
+
+type Narrowing = { readonly [Field in keyof Omit<CountOptions, 'signal'>]: CountOptions[Field] | undefined }
+
+async function filterOf(
+  core: Core,
+  who: Principal,
+  { view, labels, createdBy, ...narrow }: Narrowing,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly filter: JobFilter; readonly asked: readonly string[] }> {
+  const scopes = await authorizeMany(core, who, 'list', signal)
+  const given = { ...narrow, createdBy, labels: Object.keys(labels ?? {}).length === 0 ? undefined : labels }
+  const asked = Object.keys(defined(given))
+  const isMine = view === 'mine' && (createdBy === undefined || createdBy === who.id)
+  // Nobody created a job that both created.
+  const none = view === 'mine' && !isMine
   const filter = {
-    ...defined(narrow),
-    scopes,
-    labels,
-    ...(view === 'mine' ? { createdBy: who.id } : {}),
-    // Child jobs stand behind their parents, unless their own type is asked for.
-    ...(options.type === undefined ? { parentId: null } : {}),
+    // Child jobs stand behind their parents, unless they or their own type are asked for.
+    ...(narrow.type === undefined ? { parentId: null } : {}),
+    ...defined(given),
+    ...(isMine ? { createdBy: who.id } : {}),
+    scopes: none ? [] : searchable(scopes, asked),
   }
-  const asked = Object.keys(options).filter((key) => options[key as keyof typeof options] !== undefined)
-  const after = cursor === undefined ? {} : { after: afterOf(cursor, who) }
-  // One more than asked for tells whether there is a next page.
-  const jobs = await core.storage.find(filter, { limit: limit + 1, ...after })
-  const page = jobs.slice(0, limit)
-  const last = page.at(-1)
-  const items = await Promise.all(page.map((job) => shown(core, who, job, asked, signal)))
-  return {
-    items: items.flatMap((item) => item ?? []),
-    ...(jobs.length > limit && last !== undefined ? { nextCursor: writeCursor([last.createdAt, last.id], who) } : {}),
-  }
+  return { filter, asked }
 }
 
 /** {@inheritDoc Session.history} */
@@ -100,13 +149,13 @@ export async function history(
   id: JobId,
   { signal }: CallOptions = {},
 ): Promise<readonly HistoryEntry[]> {
-  const { redacted } = await readable(core, who, id, { action: 'history', signal })
+  const { grant } = await readable(core, who, id, { action: 'history', signal })
   const entries: HistoryEntry[] = []
   for (let after = 0; ; ) {
     signal?.throwIfAborted()
     const rows = await core.storage.events({ after, limit: ROWS_AT_ONCE, jobId: id })
     for (const row of rows) {
-      entries.push(...entriesOf(row, hidesText(redacted)))
+      entries.push(...entriesOf(row, grant))
       after = row.sequence + row.events.length - 1
     }
     if (rows.length < ROWS_AT_ONCE) return entries
@@ -120,15 +169,12 @@ export async function* logs(
   id: JobId,
   { after = 0, signal }: LogOptions = {},
 ): AsyncGenerator<Pick<LogLine, 'number' | 'text'> & { readonly at: string }> {
-  if (!Number.isSafeInteger(after) || after < 0) {
-    const issues = [{ message: 'expected a whole number from 0', path: ['after'] }]
-    throw new JobchartError('INVALID_INPUT', 'after should be the number of a line, or 0', { issues })
-  }
+  checkAfter(after, 'a line')
   for (let last = after; ; ) {
     signal?.throwIfAborted()
-    const { redacted } = await readable(core(), who(), id, { action: 'logs', signal })
+    const { grant } = await readable(core(), who(), id, { action: 'logs', signal })
     // What the code wrote may repeat what it was given.
-    if (hidesText(redacted)) return
+    if (grant.hidden.has('logs')) return
     const lines = await core().storage.logs(id, last, ROWS_AT_ONCE)
     const [first] = lines
     if (first !== undefined && first.number > last + 1) {
@@ -141,44 +187,71 @@ export async function* logs(
   }
 }
 
-/** A job that the principal may read in this way; `known` is its row as it was written a moment ago. @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN` */
+/** {@inheritDoc Session.items} */
+export async function* items(
+  core: () => Core,
+  who: () => Principal,
+  id: JobId,
+  { after = 0, outcome, signal }: ItemOptions = {},
+): AsyncGenerator<ItemView> {
+  checkAfter(after, 'an item')
+  if (outcome !== undefined && outcome !== 'completed' && outcome !== 'failed') {
+    throw misfit('outcome', "should be 'completed' or 'failed'")
+  }
+  for (let last = after; ; ) {
+    signal?.throwIfAborted()
+    const { grant } = await readable(core(), who(), id, { action: 'items', signal })
+    if (grant.hidden.has('items')) return
+    const query = { after: last, limit: ROWS_AT_ONCE, ...(outcome === undefined ? {} : { outcome }) }
+    const found = await core().storage.items(id, query)
+    for (const { at, ...item } of found) {
+      yield { ...item, at: isoTime(at) }
+      last = item.number
+    }
+    if (found.length < ROWS_AT_ONCE) return
+  }
+}
+
+function checkAfter(after: number, what: string): void {
+  if (!Number.isSafeInteger(after) || after < 0) throw misfit('after', `should be the number of ${what}, or 0`)
+}
+
+function misfit(option: string, expected: string): JobchartError {
+  return new JobchartError('INVALID_INPUT', `${option} ${expected}`, {
+    issues: [{ message: expected, path: [option] }],
+  })
+}
+
+/**
+ * A job that the principal may read in this way; `known` is its row as it was written a moment ago.
+ *
+ * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`
+ */
 export async function readable(
   core: Core,
   who: Principal,
   id: string,
   question: Question,
   known?: Job,
-): Promise<{ readonly job: Job; readonly redacted: readonly string[] }> {
-  const job = known ?? (await load(core, id, who.kind))
-  return { job, redacted: await authorizeJob(core, who, job, question) }
-}
-
-// The scope has already chosen the rows; what each may show is the policy's word on that job.
-async function shown(
-  core: Core,
-  who: Principal,
-  job: Job,
-  asked: readonly string[],
-  signal: AbortSignal | undefined,
-): Promise<JobView | undefined> {
-  try {
-    const view = viewOf(job, await authorizeJob(core, who, job, { action: 'get', signal }))
-    // That a job is found by a field would tell the field.
-    return view.redacted?.some((field) => asked.includes(field)) === true ? undefined : view
-  } catch (error) {
-    const isHidden = error instanceof JobchartError && (error.code === 'JOB_NOT_FOUND' || error.code === 'FORBIDDEN')
-    if (isHidden) return undefined
-    throw error
+): Promise<{ readonly job: Job; readonly grant: Grant }> {
+  if (known !== undefined) return { job: known, grant: await authorizeJob(core, who, known, question) }
+  for (;;) {
+    const { head, grant } = await reach(core, who, id, () => question)
+    const job = await load(core, id, who.kind)
+    // Its status is what the policy was asked about.
+    if (job.status === head.status) return { job, grant }
   }
 }
 
-function entriesOf(row: StoredEvents, isTextHidden: boolean): readonly HistoryEntry[] {
+function entriesOf(row: StoredEvents, grant: Grant): readonly HistoryEntry[] {
   return row.events.flatMap((event, index) => {
     if (event.type !== 'job.created' && event.type !== 'job.transitioned' && event.type !== 'job.migrated') return []
     const from = event.type === 'job.created' ? undefined : event.from
     if (from === event.to) return []
-    const said = defined({ from, ...(isTextHidden ? {} : textOf(event)) })
-    return [{ ...said, sequence: row.jobSequence + index, to: event.to, at: isoTime(row.at), by: event.by ?? row.by }]
+    const entry = { from, to: event.to, by: event.by ?? row.by, ...textOf(event) }
+    const shown = Object.entries(defined(entry)).filter(([field]) => !isHiddenOf(grant, field, row, entry.by))
+    // All that an entry always has stands in it, but for what was redacted.
+    return [{ ...Object.fromEntries(shown), sequence: row.jobSequence + index, at: isoTime(row.at) } as HistoryEntry]
   })
 }
 

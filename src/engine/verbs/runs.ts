@@ -15,7 +15,7 @@ import { typeWhenTouched } from '../../model/migration.ts'
 import type { Pipeline } from '../../model/pipeline.ts'
 import type { Principal } from '../../port/policy.ts'
 import { advance, land } from '../advance.ts'
-import { authorizeJob, authorizeSubmit, withoutHidden } from '../authorization.ts'
+import { authorizeJob, authorizeSubmit, reach, withoutHidden } from '../authorization.ts'
 import type { Core } from '../core.ts'
 import { decideWith, moment, nextInTurn } from '../deciding.ts'
 import { newId } from '../ids.ts'
@@ -175,7 +175,7 @@ function notReplaced({ id }: Job, why: string): JobchartError {
 /** {@inheritDoc Session.retry} */
 export async function retry(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<JobView> {
   signal?.throwIfAborted()
-  const { job, redacted } = await readable(core, who, id, { action: 'retry', signal })
+  const { job, grant } = await readable(core, who, id, { action: 'retry', signal })
   const { tenant, pipeline, labels, priority, input, parentId, retries = 0 } = job
   const type = core.types.require(job)
   if (parentId !== undefined) throw ofParent(job)
@@ -190,7 +190,7 @@ export async function retry(core: Core, who: Principal, id: JobId, { signal }: C
   const link = { trigger: 'retry', retryOf: job.id, retries: retries + 1 } as const
   const seed: NewJob = { ...fixed, ...given, ...link, id: newId(core), priority }
   const by = { kind: who.kind, id: who.id }
-  return viewOf(await insertRun(core, { who, by, type, seed, overlap: 'reject' }), redacted)
+  return viewOf(await insertRun(core, { who, by, type, seed, overlap: 'reject' }), grant)
 }
 
 /** {@inheritDoc Session.delete} */
@@ -199,8 +199,8 @@ export async function deleteJob(core: Core, who: Principal, id: JobId, { signal 
   await advance(core, {
     jobId: id,
     by: { kind: who.kind, id: who.id },
-    authorize: async (job) => {
-      await authorizeJob(core, who, job, { action: 'delete', signal })
+    authorize: async () => (await reach(core, who, id, () => ({ action: 'delete', signal }))).head.status,
+    prepare: async (job) => {
       if (job.parentId !== undefined) throw ofParent(job)
     },
     decide: remove,
