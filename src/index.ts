@@ -50,16 +50,19 @@ export async function createEngine({ concurrency, ...options }: CreateEngineOpti
 
 export { type MemoryOptions, memoryStorage } from './defaults/memory-storage.ts'
 export { type QueueExecutorOptions, queueExecutor } from './defaults/queue-executor.ts'
-export { type RolePolicyOptions, rolePolicy } from './defaults/role-policy.ts'
+export { type OwnersRule, type ResourceRoles, type RolePolicyOptions, rolePolicy } from './defaults/role-policy.ts'
 export { systemClock } from './defaults/system-clock.ts'
-export type { Engine, SessionPrincipal, StopOptions } from './engine/engine.ts'
+export type { Engine, StopOptions } from './engine/engine.ts'
 export type { ResetEvent, SessionEvent } from './engine/event-stream.ts'
 export type { Health, OnHealth } from './engine/health.ts'
 export type { EngineOptions } from './engine/options.ts'
 export type { Page } from './engine/page.ts'
+export type { SessionPrincipal } from './engine/principal.ts'
 export type { OnListenerError } from './engine/publisher.ts'
 export type { CallOptions, Pipelines, Session } from './engine/session.ts'
 export type { ShownEvent } from './engine/shown-event.ts'
+export type { JobActions } from './engine/verbs/actions.ts'
+export type { Reason } from './engine/verbs/explain.ts'
 export type { CancelOptions, SendOptions, SubmitOptions } from './engine/verbs/jobs.ts'
 export type {
   PipelineCallOptions,

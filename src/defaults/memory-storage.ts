@@ -1,6 +1,6 @@
 import { JobchartError } from '../model/error.ts'
 import type { EventRow } from '../model/event.ts'
-import { dueAt, isBusy, type Job, wakeAt } from '../model/job.ts'
+import { dueAt, isBusy, type Job, type JobHead, wakeAt } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
 import type { Scope } from '../port/policy.ts'
 import type {
@@ -73,12 +73,11 @@ class MemoryConnection implements StorageConnection {
       .slice(0, page.limit)
       .map(read)
 
-  readonly head: StorageConnection['head'] = async (id) => {
-    const job = this.#use().store.jobs.get(id)?.job
-    if (job === undefined || job.deletedAt !== undefined) return undefined
-    const { tenant, type, version, createdBy, pipeline, labels, status } = job
-    const shown = { id, tenant, type, version, createdBy, labels: { ...labels }, status }
-    return pipeline === undefined ? shown : { ...shown, pipeline }
+  readonly head: StorageConnection['head'] = async (id) => headOf(this.#use().store.jobs.get(id)?.job)
+
+  readonly heads: StorageConnection['heads'] = async (ids) => {
+    const { store } = this.#use()
+    return [...new Set(ids)].flatMap((id) => headOf(store.jobs.get(id)?.job) ?? [])
   }
 
   readonly many: StorageConnection['many'] = async (ids) => {
@@ -232,6 +231,13 @@ class MemoryConnection implements StorageConnection {
     if (!this.#isOpen) throw new JobchartError('STORAGE_UNAVAILABLE', 'the storage was closed')
     return { store: this.#store, at: this.#host.clock.now() }
   }
+}
+
+function headOf(job: Job | undefined): JobHead | undefined {
+  if (job === undefined || job.deletedAt !== undefined) return undefined
+  const { id, tenant, type, version, createdBy, pipeline, labels, status } = job
+  const head = { id, tenant, type, version, createdBy, labels: { ...labels }, status }
+  return pipeline === undefined ? head : { ...head, pipeline }
 }
 
 function isUnsettled(job: Job, type: TypeKey): boolean {

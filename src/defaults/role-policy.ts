@@ -1,37 +1,160 @@
-import type { Action, Policy, Principal, Scope, Target, Verdict } from '../port/policy.ts'
+import type { By } from '../model/command.ts'
+import type { Action, Policy, Principal, Private, Scope, Target, Verdict } from '../port/policy.ts'
 
-/** Which of the caller's role names mean what. */
+/** Which of the caller's role names mean what. Nothing of it is fixed: a name may be any text, and is compared as it is. */
 export interface RolePolicyOptions {
   /** See every job of their tenant. Default `['admin']`. */
   readonly admin?: readonly string[]
   /** See the jobs that they created. Default `['editor']`. */
   readonly editor?: readonly string[]
+  /** Who may cancel, retry and delete a job that they see. Default: its creator alone, an admin included. */
+  readonly cancel?: OwnersRule
+  readonly retry?: OwnersRule
+  readonly delete?: OwnersRule
+  /** Fields that nobody but a job's creator is shown of it, e.g. `['input']`. Default: none. */
+  readonly redact?: readonly string[]
+  /** What is private, and shown all the same to whoever may see the job. Default: nothing. */
+  readonly open?: readonly Private[]
+  /**
+   * What roles on single resources give, by the label that names the resource of a job: a job with the label `system: '7'`
+   * belongs to the resource `system:7`, on which a principal has the role `relations['system:7']`.
+   */
+  readonly resources?: { readonly [label: string]: ResourceRoles }
 }
 
-const OWNERS: ReadonlySet<Action> = new Set(['retry', 'delete', 'definePipeline', 'pausePipeline', 'deletePipeline'])
+/** Who may do what only the owner of a job may by default. */
+export type OwnersRule = 'creator' | 'creatorOrAdmin'
+
+/** Roles on a resource. */
+export interface ResourceRoles {
+  /** See the jobs of the resource, beside those that their role in the tenant shows them. */
+  readonly see?: readonly string[]
+  /** Submit jobs of the resource. Where it is given, no role in the tenant does. */
+  readonly submit?: readonly string[]
+}
+
 /** Asked before there is anything to hide. */
-const FIRST: ReadonlySet<Action> = new Set(['submit', 'list', 'definePipeline', 'listPipelines'])
+const FIRST: ReadonlySet<Action> = new Set(['list', 'definePipeline', 'listPipelines'])
 
 /**
  * An admin sees all of the tenant, an editor sees own jobs, nobody else sees any. Only its creator cancels, retries or
- * deletes a job, an admin included; the other commands are for whoever may see it. The same holds of pipelines: only its
- * owner changes, pauses or deletes one, and whoever may see it runs it.
+ * deletes a job, an admin included; the other commands are for whoever may see it, unless the command says `by`. The same
+ * holds of pipelines: only its owner changes, pauses or deletes one, and whoever may see it runs it. All of it is data:
+ * see the options.
  */
-export function rolePolicy({ admin = ['admin'], editor = ['editor'] }: RolePolicyOptions = {}): Policy {
-  const scope = (principal: Principal): false | readonly Scope[] => {
-    const { tenant, role, id } = principal
-    if (admin.includes(role)) return [{ tenant }]
-    return editor.includes(role) ? [{ tenant, createdBy: id }] : false
+export function rolePolicy(options: RolePolicyOptions = {}): Policy {
+  const rules = new Rules(options)
+  return {
+    scope: (principal) => rules.scope(principal),
+    authorize: (principal, action, target) => rules.authorize(principal, action, target),
   }
-  const authorize = (principal: Principal, action: Action, target: Target): Verdict => {
-    const scopes = scope(principal)
-    if (scopes === false) return FIRST.has(action) ? 'deny' : 'hide'
-    const isSeen = scopes.some(({ tenant, createdBy }) => {
-      return tenant === target.tenant && (createdBy === undefined || createdBy === target.createdBy)
+}
+
+class Rules {
+  readonly #options: RolePolicyOptions
+  readonly #admin: readonly string[]
+  readonly #editor: readonly string[]
+  readonly #redact: readonly string[]
+
+  constructor(options: RolePolicyOptions) {
+    this.#options = options
+    const { admin = ['admin'], editor = ['editor'], redact = [] } = options
+    this.#admin = admin
+    this.#editor = editor
+    this.#redact = redact
+  }
+
+  scope(principal: Principal): false | readonly Scope[] {
+    const { tenant, id } = principal
+    const own = { tenant, createdBy: id }
+    const redact = this.#redact.length === 0 ? {} : { redact: this.#redact }
+    const scopes: Scope[] = []
+    if (this.#editor.includes(principal.role)) scopes.push(own)
+    if (this.#isAdmin(principal)) scopes.push(...(this.#redact.length === 0 ? [] : [own]), { tenant, ...redact })
+    for (const labels of this.#seenResources(principal)) scopes.push({ tenant, labels, ...redact })
+    return scopes.length > 0 && scopes
+  }
+
+  authorize(principal: Principal, action: Action, target: Target): Verdict {
+    if (action === 'submit') return this.#maySubmit(principal, target) ? 'allow' : 'deny'
+    if (!this.#sees(principal, target)) return FIRST.has(action) && this.scope(principal) === false ? 'deny' : 'hide'
+    return this.#may(principal, action, target) ? this.#shown(principal, target) : 'deny'
+  }
+
+  #shown({ id }: Principal, { createdBy }: Target): Verdict {
+    const redact = createdBy === id ? [] : this.#redact
+    const { open = [] } = this.#options
+    return redact.length + open.length === 0 ? 'allow' : { redact, open }
+  }
+
+  #sees(principal: Principal, { tenant, createdBy, labels }: Target): boolean {
+    if (tenant !== principal.tenant) return false
+    if (this.#isOf(principal, createdBy)) return true
+    return this.#resources().some(([label, { see = [] }]) => isOneOf(see, roleOn(principal, label, labels)))
+  }
+
+  /** Whether the role in the tenant makes a job the principal's to see. */
+  #isOf(principal: Principal, createdBy: string): boolean {
+    if (this.#isAdmin(principal)) return true
+    return createdBy === principal.id && this.#editor.includes(principal.role)
+  }
+
+  #may(principal: Principal, action: Action, target: Target): boolean {
+    const { createdBy, command, labels } = target
+    const { cancel, retry, delete: remove } = this.#options
+    const isCreator = createdBy === principal.id
+    // A run is a job of who asks for it: to see the pipeline is not enough.
+    if (action === 'runPipeline') return this.#maySubmit(principal, { ...target, createdBy: principal.id })
+    if (action === 'definePipeline') return isCreator && this.#maySubmit(principal, target)
+    if (action === 'pausePipeline' || action === 'deletePipeline') return isCreator
+    if (action === 'retry') return this.#isOwners(retry, isCreator, principal)
+    if (action === 'delete') return this.#isOwners(remove, isCreator, principal)
+    if (command?.by !== undefined) return isMeant(command.by, principal, isCreator, labels)
+    return command?.isCancel !== true || this.#isOwners(cancel, isCreator, principal)
+  }
+
+  #isOwners(rule: OwnersRule = 'creator', isCreator: boolean, principal: Principal): boolean {
+    return isCreator || (rule === 'creatorOrAdmin' && this.#isAdmin(principal))
+  }
+
+  #maySubmit(principal: Principal, { tenant, createdBy, labels }: Target): boolean {
+    if (tenant !== principal.tenant) return false
+    const said = this.#resources().filter(([label, { submit }]) => submit !== undefined && Object.hasOwn(labels, label))
+    if (said.length === 0) return this.#isOf(principal, createdBy)
+    return said.every(([label, { submit = [] }]) => isOneOf(submit, roleOn(principal, label, labels)))
+  }
+
+  #isAdmin({ role }: Principal): boolean {
+    return this.#admin.includes(role)
+  }
+
+  #seenResources({ relations = {} }: Principal): readonly { readonly [label: string]: string }[] {
+    return this.#resources().flatMap(([label, { see = [] }]) => {
+      const prefix = `${label}:`
+      const seen = Object.entries(relations).filter(([resource, role]) => {
+        return resource.startsWith(prefix) && see.includes(role)
+      })
+      return seen.map(([resource]) => ({ [label]: resource.slice(prefix.length) }))
     })
-    if (!isSeen) return 'hide'
-    const isOwners = OWNERS.has(action) || target.command?.isCancel === true
-    return isOwners && target.createdBy !== principal.id ? 'deny' : 'allow'
   }
-  return { scope, authorize }
+
+  #resources(): readonly (readonly [string, ResourceRoles])[] {
+    return Object.entries(this.#options.resources ?? {})
+  }
+}
+
+/** The principal's role on the resource that a label of the job names; undefined: none. */
+function roleOn({ relations = {} }: Principal, label: string, labels: Target['labels']): string | undefined {
+  const resource = Object.hasOwn(labels, label) ? `${label}:${labels[label]}` : undefined
+  return resource !== undefined && Object.hasOwn(relations, resource) ? relations[resource] : undefined
+}
+
+function isMeant({ relation, roles, on = {} }: By, principal: Principal, isCreator: boolean, labels: Target['labels']) {
+  if (relation !== undefined && isCreator !== (relation === 'creator')) return false
+  if (roles !== undefined && !roles.includes(principal.role)) return false
+  return Object.entries(on).every(([label, wanted]) => isOneOf(wanted, roleOn(principal, label, labels)))
+}
+
+function isOneOf(roles: readonly string[], role: string | undefined): boolean {
+  return role !== undefined && roles.includes(role)
 }

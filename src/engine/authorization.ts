@@ -1,9 +1,10 @@
-import { JobchartError, jobNotFound, pipelineNotFound } from '../model/error.ts'
+import type { AnyJobType } from '../model/definition.ts'
+import { isUnreadable, JobchartError, jobNotFound, pipelineNotFound } from '../model/error.ts'
 import type { Job, JobHead } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
 import type { Action, PipelineAction, Principal, Scope, Target, Verdict } from '../port/policy.ts'
 import type { Core } from './core.ts'
-import { ALL, type Grant, grantOf, WHOLE } from './grant.ts'
+import { ALL, BARE, both, type Grant, grantOf, WHOLE } from './grant.ts'
 import { askScopes, askVerdict } from './policy-answer.ts'
 
 /** What is asked of a policy about a job. */
@@ -12,6 +13,16 @@ export interface Question {
   readonly command?: Target['command']
   /** Gives up waiting for the answer. */
   readonly signal?: AbortSignal | undefined
+}
+
+/** A command as a policy is asked about it: with what its type says of who may send it. */
+export function commandOf(
+  type: Pick<AnyJobType, 'by' | 'cancel'> | undefined,
+  name: string,
+  isCancel = name === type?.cancel,
+): NonNullable<Target['command']> {
+  const by = type !== undefined && Object.hasOwn(type.by, name) ? type.by[name] : undefined
+  return { name, isCancel, ...(by === undefined ? {} : { by }) }
 }
 
 /** What a policy may know of a job, of whatever is at hand. */
@@ -30,10 +41,20 @@ export async function reach(
   id: string,
   question: (head: JobHead | undefined) => Question,
 ): Promise<{ readonly head: JobHead; readonly grant: Grant }> {
-  const head = await core.storage.head(id)
+  const head = await headOf(core, who, id)
   if (head !== undefined) return { head, grant: await authorizeJob(core, who, head, question(head)) }
   await askInVain(core, who, id, question(undefined))
   throw jobNotFound(id)
+}
+
+// Whose a broken one is cannot be asked.
+async function headOf({ storage }: Core, who: Principal, id: string): Promise<JobHead | undefined> {
+  try {
+    return await storage.head(id)
+  } catch (error) {
+    if (who.kind !== 'system' && isUnreadable(error)) return undefined
+    throw error
+  }
 }
 
 // P5: a policy that takes its time would else tell by it that there is a job. What it answers is not read.
@@ -82,6 +103,15 @@ export async function allowed(
   return isShown(verdict) ? granted(core, who, verdict, job) : undefined
 }
 
+/**
+ * What the answer to an action on a job shows of it: no more than `get` would, and where that shows nothing, that the job
+ * is there, which who may act on it knows.
+ */
+export async function grantOfAnswer(core: Core, who: Principal, job: Known, grant: Grant): Promise<Grant> {
+  if (who.kind === 'system') return grant
+  return both(grant, (await allowed(core, who, job, { action: 'get' })) ?? BARE)
+}
+
 /** What is told of an event to whom `events` is allowed; undefined: nothing. An event knows no status. */
 export async function grantOfEvent(
   core: Core,
@@ -97,7 +127,7 @@ export async function grantOfEvent(
 /** A refusal that names another job, without it where the asker may not see that job. */
 export async function withoutHidden(core: Core, who: Principal, error: unknown): Promise<unknown> {
   if (!(error instanceof JobchartError) || error.code !== 'ALREADY_RUNNING' || error.jobId === undefined) return error
-  const head = await core.storage.head(error.jobId)
+  const head = await headOf(core, who, error.jobId)
   const isSeen = head !== undefined && (await allowed(core, who, head, { action: 'get' })) !== undefined
   return isSeen ? error : new JobchartError(error.code, error.message)
 }

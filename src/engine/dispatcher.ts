@@ -78,7 +78,7 @@ export class Dispatcher {
 
   /** Takes a place for a task that is about to be claimed. */
   reserve(executor: string): boolean {
-    if (this.#room(executor) < 1) return false
+    if (this.room(executor) < 1) return false
     this.#reserved.set(executor, (this.#reserved.get(executor) ?? 0) + 1)
     return true
   }
@@ -216,7 +216,7 @@ export class Dispatcher {
 
   async #claimFor(executor: string): Promise<void> {
     const core = this.#core()
-    const limit = Math.min(this.#room(executor), CLAIMS_MAX)
+    const limit = Math.min(this.room(executor), CLAIMS_MAX)
     const routes = routesOf(core, executor)
     if (routes.length === 0) return
     // More may wait than there is room for now; whoever ends next looks again.
@@ -230,7 +230,7 @@ export class Dispatcher {
       const mayWait = claimed.length === limit || round.related !== undefined || round.hasLeft
       if (!mayWait) this.#backlog.delete(executor)
       // A suspect that was left waits for another one's end, and is not asked for before.
-      else if (round.related !== undefined || (claimed.length === limit && this.#room(executor) > 0))
+      else if (round.related !== undefined || (claimed.length === limit && this.room(executor) > 0))
         this.#isWanted = true
       for (const { job, events, entry, sequence } of claimed) {
         core.publisher.publish(events, sequence)
@@ -266,7 +266,8 @@ export class Dispatcher {
     return this.attempts.some(({ task }) => isSuspect(task))
   }
 
-  #room(executor: string): number {
+  /** So many more tasks an executor takes now. */
+  room(executor: string): number {
     const { settings, executors, health } = this.#core()
     // What is claimed while the storage fails could be lost without a trace of why.
     if (!this.#isOpen || !settings.work || health.isDegraded || this.#void.size >= settings.maxLeaked) return 0

@@ -12,22 +12,14 @@ import { Dispatcher } from './dispatcher.ts'
 import { guardedStorage } from './guarded-storage.ts'
 import { type Health, HealthReport, HealthWatch } from './health.ts'
 import { LogTail } from './log-tail.ts'
-import { type EngineOptions, parseSettings, principalSchema, type Settings } from './options.ts'
+import { type EngineOptions, parseSettings, type Settings } from './options.ts'
 import { pause } from './pause.ts'
+import { type SessionPrincipal, userOf } from './principal.ts'
 import { Publisher } from './publisher.ts'
 import { Recovery } from './recovery.ts'
 import { createSession, type Session } from './session.ts'
 import { SteadyClock } from './steady-clock.ts'
 import { fireDue } from './timers.ts'
-
-/** Who a session is for, as its host knows them. */
-export interface SessionPrincipal {
-  readonly id: string
-  /** Default `'default'`. */
-  readonly tenant?: string
-  readonly role?: string
-  readonly relations?: { readonly [resource: string]: string }
-}
 
 /** How an engine stops. */
 export interface StopOptions {
@@ -394,14 +386,4 @@ async function registerCharts({ storage, types }: Core): Promise<void> {
     `the chart of ${names} is not the one that stored jobs, or engines that run now, know. ` +
       'Raise the version in defineJob, and list the old one in previous; or let its jobs and engines end first',
   )
-}
-
-function userOf(principal: SessionPrincipal): Principal {
-  const parsed = principalSchema.safeParse(principal)
-  if (parsed.success) {
-    const { id, tenant, role, relations } = parsed.data
-    return { kind: 'user', id, tenant, role, ...(relations === undefined ? {} : { relations }) }
-  }
-  const issues = parsed.error.issues.map(({ message, path }) => ({ message, path: path.map(String) }))
-  throw new JobchartError('INVALID_INPUT', 'a principal should be { id, tenant?, role?, relations? }', { issues })
 }

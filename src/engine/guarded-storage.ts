@@ -29,14 +29,9 @@ export function guardedStorage(storage: StorageConnection, health: HealthWatch):
     }),
     // One that finds nothing writes nothing, so it does not show that the storage can.
     claim: watched('write', (query, limit, transition) => storage.claim(query, limit, transition)),
+    ...guardedReads(storage, read),
     // An id comes from whoever asks; what is no text names no job.
     get: read(async (id) => (typeof id === 'string' ? await storage.get(id) : undefined)),
-    head: read(async (id) => (isText(id) ? await storage.head(id) : undefined)),
-    many: read((ids) => storage.many(ids)),
-    count: read((filter) => storage.count(filter)),
-    slotHolder: read((tenant, pipeline) => storage.slotHolder(tenant, pipeline)),
-    heldUnder: read((key) => storage.heldUnder(key)),
-    items: read((jobId, query) => storage.items(jobId, query)),
     find: read((filter, page) => storage.find(filter, page)),
     due: read((types, at, limit, skip) => storage.due(types, at, limit, skip)),
     nextWaiting: read((types, tenant, pipeline, at) => storage.nextWaiting(types, tenant, pipeline, at)),
@@ -66,6 +61,24 @@ export function guardedStorage(storage: StorageConnection, health: HealthWatch):
     others: read(() => storage.others()),
     forget: write((instance) => storage.forget(instance)),
     close: () => storage.close(),
+  }
+}
+
+type Reads = 'head' | 'heads' | 'many' | 'count' | 'slotHolder' | 'heldUnder' | 'items'
+type Guard = <Args extends readonly unknown[], Result>(
+  run: (...args: Args) => Promise<Result>,
+) => (...args: Args) => Promise<Result>
+
+/** What sessions ask. */
+function guardedReads(storage: StorageConnection, read: Guard): Pick<StorageConnection, Reads> {
+  return {
+    head: read(async (id) => (isText(id) ? await storage.head(id) : undefined)),
+    heads: read((ids) => storage.heads(ids.filter(isText))),
+    many: read((ids) => storage.many(ids)),
+    count: read((filter) => storage.count(filter)),
+    slotHolder: read((tenant, pipeline) => storage.slotHolder(tenant, pipeline)),
+    heldUnder: read((key) => storage.heldUnder(key)),
+    items: read((jobId, query) => storage.items(jobId, query)),
   }
 }
 

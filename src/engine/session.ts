@@ -6,6 +6,8 @@ import type { LogLine } from '../port/storage.ts'
 import type { Core } from './core.ts'
 import type { SessionEvent } from './event-stream.ts'
 import type { Page } from './page.ts'
+import { actions, type JobActions } from './verbs/actions.ts'
+import { explain, type Reason } from './verbs/explain.ts'
 import { type CancelOptions, cancel, type SendOptions, type SubmitOptions, send, submit } from './verbs/jobs.ts'
 import {
   definePipeline,
@@ -125,6 +127,21 @@ export interface Session {
    * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it is a part of another).
    */
   delete(id: JobId, options?: CallOptions): Promise<void>
+  /**
+   * What the principal may do with a job now, by its chart and by the policy; of several, at most 1,000, those that may be
+   * seen, by their ids.
+   *
+   * @throws {JobchartError} `JOB_NOT_FOUND` of one; `INVALID_INPUT`.
+   */
+  actions(id: JobId, options?: CallOptions): Promise<JobActions>
+  actions(ids: readonly JobId[], options?: CallOptions): Promise<ReadonlyMap<string, JobActions>>
+  /**
+   * Why the job stands where it stands: what it waits for, and what of it runs. What is said of executors and versions is
+   * said of this engine; others on the same storage may have them.
+   *
+   * @throws {JobchartError} `JOB_NOT_FOUND`
+   */
+  explain(id: JobId, options?: CallOptions): Promise<readonly Reason[]>
   /** The changes of the job's label, oldest first; the first is its creation. @throws {JobchartError} `JOB_NOT_FOUND` */
   history(id: JobId, options?: CallOptions): Promise<readonly HistoryEntry[]>
   /** The lines of the job's log, oldest first. @throws {JobchartError} `JOB_NOT_FOUND` */
@@ -179,6 +196,8 @@ export function createSession(core: () => Core, who: () => Principal): Session {
     cancel: async (id: JobId, options?: CancelOptions) => await cancel(core(), who(), id, options),
     retry: async (id: JobId, options?: CallOptions) => await retry(core(), who(), id, options),
     delete: async (id: JobId, options?: CallOptions) => await deleteJob(core(), who(), id, options),
+    actions: async (ids: JobId | readonly JobId[], options?: CallOptions) => await actions(core(), who(), ids, options),
+    explain: async (id: JobId, options?: CallOptions) => await explain(core(), who(), id, options),
     history: async (id: JobId, options?: CallOptions) => await history(core(), who(), id, options),
     logs: (id: JobId, options?: LogOptions) => logs(core, who, id, options),
     items: (id: JobId, options?: ItemOptions) => items(core, who, id, options),

@@ -16,19 +16,17 @@ import { JobchartError } from './error.ts'
 import type { FollowUpOf } from './follow-up.ts'
 import { stateNodes } from './inert-machine.ts'
 import { type JobLimits, limitedTasks, parseQueued, type TaskLimits } from './limits.ts'
-import { type AnyLogic, isLogic, isMachine, isPromise, kindOf } from './logic.ts'
+import { type AnyLogic, isLogic, isMachine, kindOf } from './logic.ts'
 import type { Migrated, MigratingJob } from './migration.ts'
 import type { RetryOptions } from './retry.ts'
 import { parseSafe, type SafePart } from './safe.ts'
 import {
-  liveSettings,
   parseTask,
-  promiseSettings,
   type Recovery,
+  settingsOfLogic,
   type TaskContext,
   type TaskOptions,
   type TaskSettings,
-  taskSettings,
 } from './task.ts'
 import type { Duration } from './time.ts'
 import { type Chart, type ChartEvent, createChart } from './transition.ts'
@@ -393,10 +391,4 @@ export function withChildren(type: AnyJobType, known: Set<AnyJobType> = new Set(
   known.add(type)
   for (const child of type.children.values()) withChildren(child, known)
   return known
-}
-
-function settingsOfLogic(logic: AnyLogic): TaskSettings {
-  const settings = taskSettings(logic)
-  if (settings !== undefined) return settings
-  return isPromise(logic) ? promiseSettings(logic.config) : liveSettings(logic, kindOf(logic))
 }

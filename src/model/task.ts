@@ -3,7 +3,7 @@ import { fromPromise, type PromiseActorLogic } from 'xstate'
 import { JobchartError } from './error.ts'
 import type { ItemReport } from './item.ts'
 import { parseTaskLimits, type TaskLimit, type TaskLimits } from './limits.ts'
-import type { AnyLogic, LogicKind } from './logic.ts'
+import { type AnyLogic, isPromise, kindOf, type LogicKind } from './logic.ts'
 import { parseRetry, type Retry, type RetryOptions } from './retry.ts'
 import type { Json } from './storable.ts'
 import { type Duration, durationMs } from './time.ts'
@@ -300,7 +300,7 @@ export function promiseSettings(creator: PromiseCreator): TaskSettings {
 const LIVE_EXECUTOR = 'live'
 
 /** The settings of a callback or an observable: it is started again when its process died. */
-export function liveSettings(logic: AnyLogic, kind: LogicKind): TaskSettings {
+function liveSettings(logic: AnyLogic, kind: LogicKind): TaskSettings {
   const never = () => Promise.reject(new Error('live logic is run by its own kind'))
   return { ...parseTask({ executor: LIVE_EXECUTOR }, never), kind, logic }
 }
@@ -313,6 +313,13 @@ export type PromiseCreator = (scope: {
   readonly system: unknown
   readonly emit: (event: unknown) => void
 }) => PromiseLike<unknown>
+
+/** How any logic that ends, or goes on and tells the chart, is run as a task. */
+export function settingsOfLogic(logic: AnyLogic): TaskSettings {
+  const settings = taskSettings(logic)
+  if (settings !== undefined) return settings
+  return isPromise(logic) ? promiseSettings(logic.config) : liveSettings(logic, kindOf(logic))
+}
 
 // In XState these reach the promise's own actor, which nobody can subscribe to when its job is a row.
 const inert = {

@@ -50,7 +50,7 @@ import type { Scope } from './policy.ts'
  *   runs, its row, lines and steps go with the write. Its events stay.
  * - S23 A job whose record cannot be decoded fails alone: `get`, and reads of its own events and steps, reject with
  *   `JOB_UNREADABLE`; claims and reads of many leave it out, and their limits count the others.
- * - S24 `head` gives what a policy may know of a job that is not deleted, and reads nothing else of its row: neither its size
+ * - S24 `head`, and `heads` of many, gives what a policy may know of a job that is not deleted, and reads nothing else of its row: neither its size
  *   nor whether its record is broken changes the answer.
  * - S25 `many` gives the jobs of some ids, each once and in no order, without those that are absent, deleted or broken.
  * - S26 `count` gives how many jobs `find` would page through, broken ones included.
@@ -95,6 +95,8 @@ export interface StorageConnection {
   readonly get: (id: string) => Promise<Job | undefined>
   /** What a policy may know of a job. */
   readonly head: (id: string) => Promise<JobHead | undefined>
+  /** The heads of at most 1,000 ids, each once and in no order. */
+  readonly heads: (ids: readonly string[]) => Promise<readonly JobHead[]>
   /** The jobs of at most 1,000 ids. */
   readonly many: (ids: readonly string[]) => Promise<readonly Job[]>
   readonly count: (filter: JobFilter) => Promise<number>

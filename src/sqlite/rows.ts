@@ -227,6 +227,15 @@ export function headOf(row: Row): JobHead {
   }
 }
 
+/** The head of a row; undefined: it is broken. */
+export function readableHead(row: Row): JobHead | undefined {
+  try {
+    return headOf(row)
+  } catch {
+    return undefined
+  }
+}
+
 /** A value as JSON text, or null where there is none. */
 export function jsonOrNull(value: unknown): string | null {
   return value === undefined ? null : JSON.stringify(value)

@@ -12,7 +12,7 @@ import { countQuery, findQuery } from './find.ts'
 import { InstanceLock } from './instance-lock.ts'
 import { itemsOf } from './items.ts'
 import { pipelineOf, pipelinesQuery } from './pipelines.ts'
-import { decoded, eventsOf, headOf, jobOf, type Row, readableJobs } from './rows.ts'
+import { decoded, eventsOf, headOf, jobOf, type Row, readableHead, readableJobs } from './rows.ts'
 import { checkDatabase, checkHeader, checkPages, migrate, pragma } from './schema.ts'
 import { prepareAll, type Statements } from './statements.ts'
 import { DRIVER_WAIT_MS, savepoint, transaction, unavailable, whenUnlocked } from './transaction.ts'
@@ -138,6 +138,12 @@ class SqliteConnection implements StorageConnection {
     this.#read(() => {
       const row = this.#statements.headById.get(id)
       return row === undefined ? undefined : decoded(id, () => headOf(row))
+    })
+
+  readonly heads: StorageConnection['heads'] = (ids) =>
+    this.#read(() => {
+      const rows = [...new Set(ids)].map((id) => this.#statements.headById.get(id))
+      return rows.flatMap((row) => (row === undefined ? undefined : readableHead(row)) ?? [])
     })
 
   readonly many: StorageConnection['many'] = (ids) =>

@@ -107,7 +107,7 @@ test.each([
   ['a phase that is none', { phase: 'asleep' }],
   ['a view that is none', { view: 'theirs' }],
   ['labels that are no text', { labels: { a: {} } }],
-  ['a filter that is none', { createdBy: 'bob' }],
+  ['a filter that is none', { owner: 'bob' }],
 ])('options of a list are checked: %s', async (_, options) => {
   const bench = new Bench()
   const { ada } = await bench.start({ jobs: [plain] })

@@ -182,7 +182,9 @@ describe('end', () => {
       endedAt: 3_000,
       updatedAt: 3_000,
     })
-    expect(decision.events).toEqual([{ type: 'job.transitioned', from: 'running', to: 'completed' }])
+    expect(decision.events).toEqual([
+      { type: 'job.transitioned', from: 'running', to: 'completed', outcome: 'success' },
+    ])
     expect(decision.over).toEqual([1])
   })
 
@@ -193,7 +195,8 @@ describe('end', () => {
   test('without retries a failure is the end, and the record carries it', () => {
     const { job, events } = ended(plain, claimed(plain), failed)
     expect(job).toMatchObject({ status: 'failed', outcome: 'failure', error: failed.error, tasks: [] })
-    expect(events).toEqual([{ type: 'job.transitioned', from: 'running', to: 'failed', error: failed.error }])
+    const settled = { from: 'running', to: 'failed', outcome: 'failure', error: failed.error }
+    expect(events).toEqual([{ type: 'job.transitioned', ...settled }])
   })
 
   test('with retries a failure is offered again after a pause drawn from the chance that was passed in', () => {
@@ -267,7 +270,8 @@ describe('end', () => {
       outcome: 'failure',
       error: failed.error,
     })
-    expect(events).toEqual([{ type: 'job.transitioned', from: 'a', to: 'broken', error: failed.error }])
+    const settled = { from: 'a', to: 'broken', outcome: 'failure', error: failed.error }
+    expect(events).toEqual([{ type: 'job.transitioned', ...settled }])
   })
 })
 

@@ -1,4 +1,3 @@
-import type { CommandOf } from '../../src/model/command.ts'
 import { expect, expectTypeOf, test } from 'vitest'
 import {
   type AnyStateMachine,
@@ -12,13 +11,8 @@ import {
   spawnChild,
 } from 'xstate'
 import { z } from 'zod'
-import {
-  childTypeOf,
-  defineJob,
-  type InputOf,
-  type OutputOf,
-  withChildren,
-} from '../../src/model/definition.ts'
+import type { CommandOf } from '../../src/model/command.ts'
+import { childTypeOf, defineJob, type InputOf, type OutputOf, withChildren } from '../../src/model/definition.ts'
 import { task } from '../../src/model/task.ts'
 
 const refuse = (): number => {

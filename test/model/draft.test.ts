@@ -20,7 +20,8 @@ describe('leaving work', () => {
     const decision = send(plain, created(plain), { type: 'cancel', reason: 'late' }, moment(2_000))
     expect(decision.job).toMatchObject({ status: 'cancelled', outcome: 'cancelled', phase: 'settled', tasks: [] })
     expect(decision.over).toEqual([1])
-    expect(decision.events).toEqual([{ type: 'job.transitioned', from: 'queued', to: 'cancelled', reason: 'late' }])
+    const settled = { from: 'queued', to: 'cancelled', outcome: 'cancelled', reason: 'late' }
+    expect(decision.events).toEqual([{ type: 'job.transitioned', ...settled }])
   })
 
   test('a cancel while its work is held asks it to stop, within a heartbeat and its grace', () => {

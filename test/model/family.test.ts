@@ -147,7 +147,7 @@ describe('leaving an invoked machine', () => {
     expect(decision.job).toMatchObject({ state: 'left', tasks: [] })
     expect(jobIn(after, 'j2')).toMatchObject({ status: 'stopped', outcome: 'cancelled', phase: 'settled', tasks: [] })
     expect(decision.others.flatMap(({ events }) => events)).toEqual([
-      { type: 'job.transitioned', from: 'busy', to: 'stopped' },
+      { type: 'job.transitioned', from: 'busy', to: 'stopped', outcome: 'cancelled' },
     ])
   })
 

@@ -8,9 +8,9 @@ import { canonicalText } from '../../model/storable.ts'
 import type { ChartEvent } from '../../model/transition.ts'
 import type { Principal, Target } from '../../port/policy.ts'
 import { advance, type Change } from '../advance.ts'
-import { allowed, authorizeJob, authorizeSubmit, reach, withoutHidden } from '../authorization.ts'
+import { authorizeJob, authorizeSubmit, commandOf, grantOfAnswer, reach, withoutHidden } from '../authorization.ts'
 import type { Core } from '../core.ts'
-import { grantOf, WHOLE } from '../grant.ts'
+import { WHOLE, withoutHiddenText } from '../grant.ts'
 import { newId } from '../ids.ts'
 import { submitOptionsSchema } from '../options.ts'
 import { parseCommand, parseInput, parseWith } from '../parse.ts'
@@ -160,9 +160,10 @@ async function sendCommand(
     },
   }
   try {
-    return viewOf(await advance(core, change), grant)
+    const job = await advance(core, change)
+    return viewOf(job, await grantOfAnswer(core, who, job, grant))
   } catch (error) {
-    throw await withoutHidden(core, who, error)
+    throw withoutHiddenText(await withoutHidden(core, who, error), grant)
   }
 }
 
@@ -171,9 +172,7 @@ type CommandFor = (type: AnyJobType) => ChartEvent
 // That a type has no cancel command is told only to who may see the job.
 function commandAsked(type: AnyJobType | undefined, commandFor: CommandFor): NonNullable<Target['command']> {
   if (type === undefined) return { name: 'unknown', isCancel: false }
-  const name = nameOf(type, commandFor)
-  const by = Object.hasOwn(type.by, name) ? type.by[name] : undefined
-  return { name, isCancel: name === type.cancel, ...(by === undefined ? {} : { by }) }
+  return commandOf(type, nameOf(type, commandFor))
 }
 
 function nameOf(type: AnyJobType, commandFor: CommandFor): string {
@@ -202,8 +201,7 @@ export async function insertFirst(core: Core, arrival: Arrival, grant = WHOLE): 
     const first = await firstOfKey(core, seed, error)
     if (first === undefined) throw error
     // As a look at it would show it; where that is nothing, that it is there.
-    const shown = await allowed(core, who, first, { action: 'get' })
-    return viewOf(first, shown ?? grantOf({ redact: ['input'] }, undefined))
+    return viewOf(first, await grantOfAnswer(core, who, first, WHOLE))
   }
 }
 

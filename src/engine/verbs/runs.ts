@@ -15,9 +15,10 @@ import { typeWhenTouched } from '../../model/migration.ts'
 import type { Pipeline } from '../../model/pipeline.ts'
 import type { Principal } from '../../port/policy.ts'
 import { advance, land } from '../advance.ts'
-import { authorizeJob, authorizeSubmit, reach, withoutHidden } from '../authorization.ts'
+import { authorizeJob, authorizeSubmit, commandOf, grantOfAnswer, reach, withoutHidden } from '../authorization.ts'
 import type { Core } from '../core.ts'
 import { decideWith, moment, nextInTurn } from '../deciding.ts'
+import { type Grant, withoutHiddenText } from '../grant.ts'
 import { newId } from '../ids.ts'
 import { parseCommand } from '../parse.ts'
 import type { CallOptions } from '../session.ts'
@@ -139,7 +140,15 @@ async function superseded(core: Core, { tenant, pipeline }: NewJob): Promise<rea
 }
 
 async function cancelledBy(core: Core, { who }: Arrival, job: Job, refusal: JobchartError): Promise<Decision> {
-  await authorizeCancel(core, who, job, core.types.of(job)?.cancel ?? 'cancel', refusal)
+  const grant = await authorizeCancel(core, who, job, refusal)
+  try {
+    return await cancelOf(core, job)
+  } catch (error) {
+    throw withoutHiddenText(error, grant)
+  }
+}
+
+async function cancelOf(core: Core, job: Job): Promise<Decision> {
   const known = core.types.require(job)
   const type = typeWhenTouched(known, job)
   if (type.cancel === null) throw notReplaced(job, 'its type has no cancel command')
@@ -152,9 +161,11 @@ async function cancelledBy(core: Core, { who }: Arrival, job: Job, refusal: Jobc
 }
 
 // That there is a run is known to whoever was refused; which one it is, only to who may see it.
-async function authorizeCancel(core: Core, who: Principal, job: Job, name: string, refusal: JobchartError) {
+async function authorizeCancel(core: Core, who: Principal, job: Job, refusal: JobchartError): Promise<Grant> {
+  const type = core.types.of(job)
+  const name = type?.cancel ?? 'cancel'
   try {
-    await authorizeJob(core, who, job, { action: 'command', command: { name, isCancel: true } })
+    return await authorizeJob(core, who, job, { action: 'command', command: commandOf(type, name, true) })
   } catch (error) {
     const isHidden = error instanceof JobchartError && error.code === 'JOB_NOT_FOUND'
     throw isHidden ? new JobchartError('ALREADY_RUNNING', refusal.message) : error
@@ -176,7 +187,21 @@ function notReplaced({ id }: Job, why: string): JobchartError {
 export async function retry(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<JobView> {
   signal?.throwIfAborted()
   const { job, grant } = await readable(core, who, id, { action: 'retry', signal })
-  const { tenant, pipeline, labels, priority, input, parentId, retries = 0 } = job
+  try {
+    return await retryOf(core, who, job, grant, signal)
+  } catch (error) {
+    throw withoutHiddenText(error, grant)
+  }
+}
+
+async function retryOf(
+  core: Core,
+  who: Principal,
+  job: Job,
+  grant: Grant,
+  signal: AbortSignal | undefined,
+): Promise<JobView> {
+  const { id, tenant, pipeline, labels, priority, input, parentId, retries = 0 } = job
   const type = core.types.require(job)
   if (parentId !== undefined) throw ofParent(job)
   if (job.phase !== 'settled') {
@@ -190,7 +215,8 @@ export async function retry(core: Core, who: Principal, id: JobId, { signal }: C
   const link = { trigger: 'retry', retryOf: job.id, retries: retries + 1 } as const
   const seed: NewJob = { ...fixed, ...given, ...link, id: newId(core), priority }
   const by = { kind: who.kind, id: who.id }
-  return viewOf(await insertRun(core, { who, by, type, seed, overlap: 'reject' }), grant)
+  const again = await insertRun(core, { who, by, type, seed, overlap: 'reject' })
+  return viewOf(again, await grantOfAnswer(core, who, again, grant))
 }
 
 /** {@inheritDoc Session.delete} */

@@ -1,6 +1,7 @@
 import { JobchartError } from '../../model/error.ts'
 import type { Job, JobId } from '../../model/job.ts'
 import type { Principal } from '../../port/policy.ts'
+import { grantOfAnswer } from '../authorization.ts'
 import type { Core } from '../core.ts'
 import { EventStream, type SessionEvent } from '../event-stream.ts'
 import { eventOptionsSchema } from '../options.ts'
@@ -31,7 +32,7 @@ export async function result(core: Core, who: Principal, id: JobId, { signal }: 
     try {
       const known = written ?? core.dispatcher.heldHere(id)
       const { job, grant } = await readable(core, who, id, { action: 'result', signal }, known)
-      if (job.phase === 'settled') return viewOf(job, grant)
+      if (job.phase === 'settled') return viewOf(job, await grantOfAnswer(core, who, job, grant))
       written = await change.happened
     } finally {
       change.forget()

@@ -1,0 +1,148 @@
+/** Why a job does not run, told without what who asks may not see. */
+import type { AnyJobType } from '../../model/definition.ts'
+import type { Job, JobId } from '../../model/job.ts'
+import { claimableTasks, type Outcome } from '../../model/job.ts'
+import { concurrencyOf } from '../../model/limits.ts'
+import { takes, takingType } from '../../model/taking.ts'
+import type { Task } from '../../model/task.ts'
+import { isoTime } from '../../model/time.ts'
+import type { Principal } from '../../port/policy.ts'
+import { allowed } from '../authorization.ts'
+import type { Core } from '../core.ts'
+import { moment } from '../deciding.ts'
+import type { CallOptions } from '../session.ts'
+import { readable } from './reads.ts'
+
+/** Why a job stands where it stands. `task` is the id of an invoke; times are ISO 8601. */
+export type Reason =
+  /** It has ended. */
+  | { readonly kind: 'settled'; readonly outcome?: Outcome }
+  /** It is not to start before. */
+  | { readonly kind: 'startAt'; readonly at: string }
+  /** Another run holds its pipeline's slot: `job`, where it may be seen. */
+  | { readonly kind: 'slot'; readonly pipeline?: string; readonly job?: string }
+  /** Its pipeline's slot is free, and others go first, or it is about to be let in. */
+  | { readonly kind: 'turn'; readonly pipeline?: string }
+  /** This engine does not know the version of its type: one that does must run. */
+  | { readonly kind: 'unknownVersion'; readonly type?: string; readonly version?: string }
+  | { readonly kind: 'running'; readonly task: string; readonly attempt: number }
+  /** The chart has left the work, whose code has not stopped yet; at `until` it is given up. */
+  | { readonly kind: 'stopping'; readonly task: string; readonly until?: string }
+  /** The process of its attempt died, and its report is still awaited. */
+  | { readonly kind: 'lost'; readonly task: string; readonly attempt: number }
+  /** It failed, and is tried again then. */
+  | { readonly kind: 'backoff'; readonly task: string; readonly attempt: number; readonly until: string }
+  /** It begins when the code of its invoke's earlier entry has stopped. */
+  | { readonly kind: 'blocked'; readonly task: string }
+  /** As many tasks of its limit's key run as may. */
+  | { readonly kind: 'limit'; readonly task: string; readonly concurrency: number }
+  /** This engine has no executor of that name. */
+  | { readonly kind: 'noExecutor'; readonly task: string; readonly executor: string }
+  /** All places of its executor in this engine are taken. */
+  | { readonly kind: 'busy'; readonly task: string; readonly executor: string }
+  /** This engine runs no tasks now: it was started so, or its storage fails. */
+  | { readonly kind: 'notHere'; readonly task: string }
+  /** It is about to be claimed. */
+  | { readonly kind: 'ready'; readonly task: string }
+  /** A job that its chart has invoked goes on: `job`, where it may be seen. */
+  | { readonly kind: 'child'; readonly task: string; readonly job?: string }
+  /** Something falls due then. */
+  | { readonly kind: 'timer'; readonly at: string }
+  /** Nothing of it runs, and its chart takes these commands. */
+  | { readonly kind: 'command'; readonly commands: readonly string[] }
+
+/** {@inheritDoc Session.explain} */
+export async function explain(
+  core: Core,
+  who: Principal,
+  id: JobId,
+  { signal }: CallOptions = {},
+): Promise<readonly Reason[]> {
+  signal?.throwIfAborted()
+  const { job, grant } = await readable(core, who, id, { action: 'explain', signal })
+  const reasons = await reasonsOf(core, job, async (other) => {
+    const head = await core.storage.head(other)
+    const isSeen = head !== undefined && (await allowed(core, who, head, { action: 'get', signal })) !== undefined
+    return isSeen ? { job: other } : {}
+  })
+  // Why it stands there tells where it stands.
+  return grant.hidden.has('status') ? [] : reasons.map((reason) => without(reason, grant.hidden))
+}
+
+// Fields of a reason have the names of the job's own.
+function without(reason: Reason, hidden: ReadonlySet<string>): Reason {
+  const shown = Object.entries(reason).filter(([field]) => field === 'kind' || !hidden.has(field))
+  return Object.fromEntries(shown) as unknown as Reason
+}
+
+/** Names another job, where it may be seen. */
+type Name = (id: string) => Promise<{ readonly job?: string }>
+
+async function reasonsOf(core: Core, job: Job, name: Name): Promise<readonly Reason[]> {
+  const type = core.types.of(job)
+  if (job.phase === 'settled') {
+    const left = await Promise.all(job.tasks.map((task) => ofTask(core, type, job, task, name)))
+    return [{ kind: 'settled', ...(job.outcome === undefined ? {} : { outcome: job.outcome }) }, ...left.flat()]
+  }
+  const unknown: readonly Reason[] =
+    type === undefined ? [{ kind: 'unknownVersion', type: job.type, version: job.version }] : []
+  if (job.phase === 'waiting') return [...unknown, ...(await ofWaiting(core, job, name))]
+  const tasks = (await Promise.all(job.tasks.map((task) => ofTask(core, type, job, task, name)))).flat()
+  const timer = Math.min(...job.timers.map(({ dueAt }) => dueAt))
+  const due: readonly Reason[] = Number.isFinite(timer) ? [{ kind: 'timer', at: isoTime(timer) }] : []
+  const commands = tasks.length > 0 || type === undefined ? [] : ofCommands(core, type, job)
+  return [...unknown, ...tasks, ...due, ...commands]
+}
+
+async function ofWaiting(core: Core, { tenant, pipeline, startAt }: Job, name: Name): Promise<readonly Reason[]> {
+  const isLater = startAt !== undefined && startAt > core.clock.now()
+  const time: readonly Reason[] = isLater ? [{ kind: 'startAt', at: isoTime(startAt) }] : []
+  if (pipeline === undefined) return time
+  const holder = await core.storage.slotHolder(tenant, pipeline)
+  if (holder !== undefined) return [...time, { kind: 'slot', pipeline, ...(await name(holder)) }]
+  return isLater ? time : [{ kind: 'turn', pipeline }]
+}
+
+async function ofTask(
+  core: Core,
+  type: AnyJobType | undefined,
+  job: Job,
+  task: Task,
+  name: Name,
+): Promise<readonly Reason[]> {
+  const { id, status, attempt, child, stopBy } = task
+  if (child !== undefined) return [{ kind: 'child', task: id, ...(await name(child)) }]
+  switch (status) {
+    case 'held':
+      return [{ kind: 'running', task: id, attempt }]
+    case 'stopping':
+      return [{ kind: 'stopping', task: id, ...(stopBy === undefined ? {} : { until: isoTime(stopBy) }) }]
+    case 'lost':
+      return [{ kind: 'lost', task: id, attempt }]
+    case 'inline':
+      return []
+    case 'offered':
+      return type === undefined ? [] : [await ofOffered(core, type, job, task)]
+  }
+}
+
+async function ofOffered(core: Core, type: AnyJobType, job: Job, task: Task): Promise<Reason> {
+  const { id, executor, availableAt, attempt, limitKey } = task
+  const { clock, executors, dispatcher, settings, health, storage } = core
+  if (!claimableTasks(job).includes(task)) return { kind: 'blocked', task: id }
+  if (availableAt > clock.now()) return { kind: 'backoff', task: id, attempt: attempt + 1, until: isoTime(availableAt) }
+  const concurrency = concurrencyOf(type.tasks, task)
+  if (concurrency !== undefined && limitKey !== undefined && (await storage.heldUnder(limitKey)) >= concurrency) {
+    return { kind: 'limit', task: id, concurrency }
+  }
+  if (!settings.work || health.isDegraded) return { kind: 'notHere', task: id }
+  if (!executors.has(executor)) return { kind: 'noExecutor', task: id, executor }
+  return dispatcher.room(executor) < 1 ? { kind: 'busy', task: id, executor } : { kind: 'ready', task: id }
+}
+
+function ofCommands(core: Core, known: AnyJobType, job: Job): readonly Reason[] {
+  const type = takingType(known, job)
+  const names = Object.keys(type?.commands ?? {}).filter((name) => name !== type?.cancel)
+  const commands = names.filter((name) => takes(known, job, name, moment(core)))
+  return commands.length === 0 ? [] : [{ kind: 'command', commands }]
+}
