@@ -110,6 +110,11 @@ export class Attempt {
     if (isToldToStop(task)) this.obey(task)
   }
 
+  /** The job as it was claimed, with the progress that the attempt has reported since. */
+  get known(): Job {
+    return this.#progress === undefined ? this.job : { ...this.job, progress: this.#progress }
+  }
+
   /** Runs the code to its end. It never rejects. */
   async run(): Promise<TaskEnd> {
     const end = this.#settings.logic === undefined ? await this.#run() : await this.#runLive(this.#settings.logic)

@@ -327,7 +327,7 @@ export class Dispatcher {
         return decision
       },
     }
-    let known: Job | undefined = job
+    let known: Job | undefined = attempt.known
     let notes = attempt.lastNotes()
     for (;;) {
       try {

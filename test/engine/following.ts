@@ -1,0 +1,36 @@
+import { JobchartError, type SessionEvent } from 'jobchart'
+
+/** What a stream has given so far, read in the background as fast as it comes. */
+export interface Followed {
+  readonly events: SessionEvent[]
+  /** How it ended: `open` while it has not, else `done`, or the code of its error. */
+  readonly end: () => string
+  readonly stop: () => Promise<void>
+}
+
+/** Reads a stream to its end. */
+export function follow(stream: AsyncIterableIterator<SessionEvent>): Followed {
+  const events: SessionEvent[] = []
+  let end = 'open'
+  void (async () => {
+    try {
+      for await (const event of stream) events.push(event)
+      end = 'done'
+    } catch (error) {
+      end = error instanceof JobchartError ? error.code : `not typed: ${String(error)}`
+    }
+  })()
+  return { events, end: () => end, stop: async () => void (await stream.return?.()) }
+}
+
+/** Events in short: what happened to which job. */
+export function told(
+  events: readonly SessionEvent[],
+  names: ReadonlyMap<string, string> = new Map(),
+): readonly string[] {
+  return events.map((event) => {
+    if (event.type === 'reset') return 'reset'
+    const to = 'to' in event ? ` ${event.to}` : ''
+    return `${names.get(event.jobId) ?? event.jobType}: ${event.type}${to}`
+  })
+}
