@@ -27,6 +27,14 @@ async function measure(kind: string, name: string, jobs: number, folder: string)
       const { latency } = await import('./latency.ts')
       return await latency(folder)
     }
+    case 'actions': {
+      const { pageActions } = await import('./page-actions.ts')
+      return await pageActions(folder)
+    }
+    case 'events': {
+      const { following } = await import('./following.ts')
+      return await following(name, jobs, folder)
+    }
     case 'transition': {
       const { measureTransitions } = await import('./transition.ts')
       return await measureTransitions(name)

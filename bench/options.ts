@@ -2,7 +2,18 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 
 /** What can be measured, in the order of the report. */
-export const KINDS = ['closed', 'burst', 'latency', 'transition', 'memory', 'waiting', 'blocking', 'heap'] as const
+export const KINDS = [
+  'closed',
+  'burst',
+  'latency',
+  'actions',
+  'events',
+  'transition',
+  'memory',
+  'waiting',
+  'blocking',
+  'heap',
+] as const
 /** Minutes long each, so only measured when they are asked for. */
 const LONG_KINDS: ReadonlySet<string> = new Set(['waiting', 'blocking', 'heap'])
 /** One of them. */

@@ -1,11 +1,15 @@
+import { AUDIENCES } from './following.ts'
 import type { Measurement } from './fresh-process.ts'
 import { SUBMITS } from './latency.ts'
 import type { Kind, Options } from './options.ts'
+import { PAGE } from './page-actions.ts'
 import { SUBJECTS } from './subjects.ts'
 import { MOVERS } from './transition.ts'
 
 /** Jobs of a run of most kinds. */
 const JOBS = 2_000
+/** How long a run of `events` lasts. */
+const SECONDS = 10
 const FULL = SUBJECTS['jobchart-full'].label
 
 /** A row of the report: one measurement, made once in each round. */
@@ -29,6 +33,10 @@ function rowsOf(kind: Kind, jobs: number | undefined): readonly Row[] {
       })
     case 'latency':
       return [{ kind, name: 'jobchart-full', label: SUBJECTS['jobchart-full'].label, jobs: SUBMITS }]
+    case 'actions':
+      return [{ kind, name: 'jobchart-full', label: `actions for a page of ${PAGE}`, jobs: PAGE }]
+    case 'events':
+      return Object.entries(AUDIENCES).map(([name, { label }]) => ({ kind, name, label, jobs: jobs ?? SECONDS }))
     case 'transition':
     case 'memory':
       return Object.entries(MOVERS).map(([name, { label }]) => ({ kind, name, label, jobs: 0 }))

@@ -1,3 +1,4 @@
+import { FOLLOWERS } from './following.ts'
 import type { Machine } from './machine.ts'
 import type { Measured } from './measure.ts'
 import type { Kind } from './options.ts'
@@ -16,6 +17,8 @@ const HEADINGS: { readonly [kind in Kind]: string } = {
   closed: `No-op jobs a second, submitted, run and stored: ${IN_FLIGHT} clients, each waits for its job's end`,
   burst: `No-op jobs a second, submitted, run and stored: all submitted at once, ${IN_FLIGHT} handlers`,
   latency: 'Idle engine: milliseconds from submit to the first line of the handler',
+  actions: 'What one may do with the jobs of a page, by policy and chart: milliseconds',
+  events: `${FOLLOWERS} followers of the log in one process: milliseconds from a commit to each of their loops`,
   transition: 'The default lifecycle, without storage: microseconds',
   waiting: 'Jobs that wait with an input of 4 KB: the memory that a process takes at most, and how fast they are run',
   blocking:
@@ -31,6 +34,10 @@ const FIGURES: { readonly [name: string]: { readonly heading: string; readonly d
   cpuUs: { heading: 'CPU µs per job', digits: 1 },
   p50Ms: { heading: 'p50 ms', digits: 2 },
   p99Ms: { heading: 'p99 ms', digits: 2 },
+  maxMs: { heading: 'max ms', digits: 2 },
+  list50Ms: { heading: 'the page itself, p50 ms', digits: 2 },
+  transitionsPerSecond: { heading: 'transitions/s', digits: 0 },
+  cpuShare: { heading: 'cores used', digits: 2 },
   transitionUs: { heading: 'µs per transition', digits: 2 },
   jobUs: { heading: 'µs per job', digits: 2 },
   restoreUs: { heading: 'µs to restore', digits: 2 },
