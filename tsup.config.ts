@@ -4,6 +4,7 @@ export default defineConfig({
   entry: {
     index: 'src/index.ts',
     'sqlite/index': 'src/sqlite/index.ts',
+    'presets/index': 'src/presets/index.ts',
     'testing/index': 'src/testing/index.ts',
   },
   format: 'esm',

@@ -8,6 +8,7 @@ export default defineConfig({
     alias: [
       { find: /^jobchart$/, replacement: source('index.ts') },
       { find: /^jobchart\/sqlite$/, replacement: source('sqlite/index.ts') },
+      { find: /^jobchart\/presets$/, replacement: source('presets/index.ts') },
       { find: /^jobchart\/testing$/, replacement: source('testing/index.ts') },
     ],
   },

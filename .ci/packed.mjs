@@ -40,6 +40,29 @@ if (exported.some((kind) => kind !== 'function')) throw new Error(\`expected two
 console.log('testing', ...exported)
 `
 
+const PRESETS = `import { createEngine } from 'jobchart'
+import { memberJobs } from 'jobchart/presets'
+import { z } from 'zod'
+
+const members = memberJobs({ editor: ['Manager'] })
+const load = members.defineJob({
+  type: 'Load',
+  input: z.object({ file: z.string() }),
+  message: ({ file }) => \`Load \${file}\`,
+  async execute({ input, percent }) {
+    percent(50)
+    return input.file.length
+  },
+})
+const engine = await createEngine({ jobs: [load], policy: members.policy })
+const ed = engine.as({ id: 'ed', role: 'Manager' })
+const ended = await ed.result((await ed.submit(load, { file: 'roads' })).id)
+const length: number | undefined = ended.output
+const { status, message, progress } = members.present(ended)
+console.log(status, message, progress, length)
+await engine.stop()
+`
+
 const IMPORTS = `for (const name of ${JSON.stringify(modules)}) {
   const names = Object.keys(await import(name))
   if (names.length === 0) throw new Error(\`\${name} exports nothing\`)
@@ -104,6 +127,7 @@ function installConsumer(folder, tarball) {
   for (const [file, source] of Object.entries({
     'first-job.ts': FIRST_JOB,
     'testing.ts': TESTING,
+    'presets.ts': PRESETS,
     'imports.mjs': IMPORTS,
   }))
     writeFileSync(join(consumer, file), source)
@@ -136,6 +160,7 @@ function checkRuntime(node, consumer) {
   mkdirSync(cwd)
   checkProgram(node, version, consumer, 'imports.mjs', cwd)
   checkProgram(node, version, consumer, 'testing.ts', cwd, 'testing function function\n')
+  checkProgram(node, version, consumer, 'presets.ts', cwd, 'Successful Load roads 100 5\n')
   checkProgram(node, version, consumer, 'first-job.ts', cwd, 'success hello world\n')
   checkProgram(node, version, consumer, 'first-job.ts', cwd, 'success hello world\n', ', again on the same database')
   return version
@@ -151,7 +176,7 @@ function compile(consumer, resolution, skipLibCheck) {
     skipLibCheck,
   }
   const config = join(consumer, `tsconfig.${resolution.moduleResolution}.${skipLibCheck}.json`)
-  writeFileSync(config, JSON.stringify({ compilerOptions, files: ['first-job.ts', 'testing.ts'] }))
+  writeFileSync(config, JSON.stringify({ compilerOptions, files: ['first-job.ts', 'testing.ts', 'presets.ts'] }))
   return run(process.execPath, inModules(consumer, 'typescript/bin/tsc'), ['-p', config, '--pretty', 'false'], consumer)
 }
 

@@ -27,6 +27,7 @@ const arrows: { readonly [room: string]: readonly string[] } = {
   engine: ['engine', 'port', 'model'],
   defaults: ['defaults', 'port', 'model'],
   sqlite: ['sqlite', 'port', 'model'],
+  presets: ['presets', 'public'],
   testing: ['testing', 'port', 'model', 'public'],
   root: ['root', 'engine', 'defaults', 'port', 'model'],
 }
@@ -38,6 +39,7 @@ const packages: { readonly [room: string]: readonly string[] } = {
   engine: ['eventemitter3', 'uuid', 'zod', '@standard-schema/spec'],
   defaults: ['p-queue'],
   sqlite: [],
+  presets: ['xstate', 'zod'],
   testing: ['xstate'],
   root: [],
 }

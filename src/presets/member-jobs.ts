@@ -1,0 +1,147 @@
+import {
+  type CommandSchemas,
+  defineJob,
+  type ExecuteOptions,
+  type JobLimits,
+  type JobType,
+  type JobView,
+  type Policy,
+  type TaskContext,
+  task,
+} from 'jobchart'
+import { z } from 'zod'
+import { memberLifecycle } from './member-lifecycle.ts'
+import { type Percent, percentOf } from './member-percent.ts'
+import { type MemberRoles, memberPolicy } from './member-policy.ts'
+import { type MemberColumn, type MemberRow, memberColumns, memberRow } from './member-row.ts'
+
+/** Any Standard Schema. */
+type Schema = CommandSchemas[string]
+type Types<Of> = Of extends Schema ? NonNullable<Of['~standard']['types']> : { input: unknown; output: unknown }
+
+const commands = { cancel: z.object({ reason: z.string().max(500).optional() }) }
+
+/** What the code of a member's job works with: a task's context, with {@link Percent} for progress. */
+export interface MemberTaskContext<Input = unknown> extends Omit<TaskContext<Input>, 'progress'> {
+  readonly percent: Percent
+}
+
+/** A type of members' jobs. Types are an open set. */
+export interface MemberJobOptions<Type extends string, InputSchema, OutputSchema, Output>
+  extends Pick<
+    ExecuteOptions<Type, InputSchema, OutputSchema, Types<InputSchema>['output'], Output>,
+    'type' | 'version' | 'input' | 'output' | 'previous' | 'migrate' | 'timeout' | 'killGrace' | 'executor'
+  > {
+  /**
+   * A brief text on what the job does, from its parsed input; a failure does not replace it. One that throws, or gives no
+   * text, is as none. At most 2,000 characters are kept.
+   */
+  readonly message?: (input: Types<InputSchema>['output']) => string
+  /**
+   * Does the work. What it throws is the job's failure; it is not tried again. An engine that stops gives it back, and it
+   * starts anew on the next one; a process that dies is its failure.
+   */
+  readonly execute: (context: MemberTaskContext<Types<InputSchema>['output']>) => Output | PromiseLike<Output>
+  readonly limits?: JobLimits
+}
+
+/** What {@link MemberJobs.defineJob} makes. */
+export type MemberJobType<Type extends string = string, Input = unknown, Output = unknown> = JobType<
+  Type,
+  Input,
+  Output,
+  typeof commands
+>
+
+/** Members' jobs: how they live, who may see and cancel them, and how a table shows them. */
+export interface MemberJobs {
+  /** Goes to `createEngine`. */
+  readonly policy: Policy
+  /** The columns of {@link present}, in the table's order. */
+  readonly columns: readonly MemberColumn[]
+  /** Shows a job as a row. It takes any view, also one of which a policy has redacted fields. */
+  readonly present: (view: JobView) => MemberRow
+  /**
+   * Defines a type of members' jobs.
+   *
+   * @throws {JobchartError} `INVALID_DEFINITION`, as `defineJob` of jobchart.
+   */
+  readonly defineJob: <
+    const Type extends string,
+    Output,
+    InputSchema extends Schema | undefined = undefined,
+    OutputSchema extends Schema | undefined = undefined,
+  >(
+    options: MemberJobOptions<Type, InputSchema, OutputSchema, Output>,
+  ) => MemberJobType<
+    Type,
+    Types<InputSchema>['input'],
+    OutputSchema extends Schema ? Types<OutputSchema>['output'] : Awaited<Output>
+  >
+}
+
+/**
+ * Jobs of the members of organizations, as on the Jobs page of JMap Cloud: waiting, running, then successful, failed or
+ * cancelled, with a percent that never falls. An administrator sees all jobs of the organization (its tenant), an editor
+ * those that they started, a viewer none; only the member who started a job cancels it.
+ *
+ * ```ts
+ * const members = memberJobs()
+ * const load = members.defineJob({
+ *   type: 'Load',
+ *   input: z.object({ file: z.string() }),
+ *   message: ({ file }) => `Load ${file}`,
+ *   async execute({ input, percent, signal }) { … },
+ * })
+ * const engine = await createEngine({ jobs: [load], policy: members.policy })
+ * const ada = engine.as({ id: 'ada', tenant: 'acme', role: 'Administrator' })
+ * const { items } = await ada.list()
+ * const rows = items.map(members.present)
+ * ```
+ */
+export function memberJobs(roles: MemberRoles = {}): MemberJobs {
+  return {
+    policy: memberPolicy(roles),
+    columns: memberColumns,
+    present: memberRow,
+    // Its types are those of the schemas, which check each value before it is used.
+    defineJob: defineMemberJob as MemberJobs['defineJob'],
+  }
+}
+
+type AnyOptions = MemberJobOptions<string, Schema | undefined, Schema | undefined, unknown>
+
+function defineMemberJob(options: AnyOptions): MemberJobType {
+  const { type, version, input, previous, migrate, limits, message } = options
+  return defineJob({
+    type,
+    ...defined({ version, input, previous, migrate, limits }),
+    lifecycle: memberLifecycle.provide({ actors: { execute: workOf(options) } }),
+    commands,
+    // What ends a job past its chart is a failure like any other.
+    labels: { error: 'Failed' },
+    // Said at the creation alone, so that nothing later replaces it.
+    describe: ({ context }, { type: event }) =>
+      event === 'xstate.init' && message !== undefined ? { message: message(inputOf(context)) } : undefined,
+  })
+}
+
+function workOf({ execute, output, timeout, killGrace, executor }: AnyOptions) {
+  // An attempt whose process died is the job's failure, which says so, and no second attempt is made in silence.
+  const settings = { recovery: 'fail', ...defined({ output, timeout, killGrace, executor }) } as const
+  return task<unknown, unknown>(settings, (context) => {
+    const { progress, ...rest } = context
+    return execute({ ...rest, percent: percentOf(context) })
+  })
+}
+
+/** Without what was not given, which is not the same as undefined. */
+function defined<Fields extends object>(fields: Fields): { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> } {
+  const given = Object.entries(fields).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(given) as { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> }
+}
+
+// The context of the lifecycle, which is the only one that is described here.
+function inputOf(context: unknown): unknown {
+  return (context as { readonly input?: unknown }).input
+}

@@ -1,0 +1,31 @@
+import { JobchartError, type TaskContext } from 'jobchart'
+
+/**
+ * Says how far the work is, in percent: any finite number, taken as a whole percent from 0 to 100 (rounded down, so that
+ * 100 means all of it). It never falls, whatever is said and in whatever order, also not in a later attempt of the same job.
+ * What does not raise it is not stored: the job's `update` tells of changes only.
+ *
+ * @throws {JobchartError} `INVALID_INPUT` it is not finite: `NaN`, which 0 / 0 makes, would hide that nothing is known.
+ */
+export type Percent = (percent: number) => void
+
+/** The percent of one attempt, which goes on from what earlier attempts of the job have reported. */
+export function percentOf({ progress, reported }: Pick<TaskContext, 'progress'> & Reported): Percent {
+  let reached = reported?.completed ?? 0
+  return (percent) => {
+    const whole = wholePercent(percent)
+    if (whole <= reached) return
+    reached = whole
+    progress({ completed: whole, total: 100 })
+  }
+}
+
+/** What was recorded before this attempt. */
+interface Reported {
+  readonly reported?: { readonly completed: number }
+}
+
+function wholePercent(percent: number): number {
+  if (Number.isFinite(percent)) return Math.floor(Math.min(100, Math.max(0, percent)))
+  throw new JobchartError('INVALID_INPUT', `percent should be a finite number; found ${String(percent)}`)
+}

@@ -1,0 +1,28 @@
+import { type Policy, rolePolicy } from 'jobchart'
+
+/** Which of the host's role names mean what; a role that is named by neither sees nothing, its own jobs included. */
+export interface MemberRoles {
+  /** See every job of their organization. Default `['Administrator']`. */
+  readonly administrator?: readonly string[]
+  /** See the jobs that they started. Default `['Editor', 'Manager']`. */
+  readonly editor?: readonly string[]
+}
+
+/**
+ * Who may see and do what with members' jobs: `rolePolicy()` under their role names, an organization being a tenant. A job
+ * is cancelled by the member who started it alone, administrators included. Nobody retries a job or deletes one.
+ */
+export function memberPolicy({
+  administrator = ['Administrator'],
+  editor = ['Editor', 'Manager'],
+}: MemberRoles = {}): Policy {
+  const { scope, authorize } = rolePolicy({ admin: administrator, editor })
+  return {
+    scope,
+    authorize: async (principal, action, target) => {
+      const verdict = await authorize(principal, action, target)
+      const isOffered = action !== 'retry' && action !== 'delete'
+      return isOffered || verdict === 'hide' ? verdict : 'deny'
+    },
+  }
+}
