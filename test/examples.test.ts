@@ -17,7 +17,12 @@ afterEach(() => {
 })
 
 test('every program of the examples says what it prints', () => {
-  expect(programs.sort()).toEqual(['examples/elt/main.ts', 'examples/first-job.ts', 'examples/resume-after-crash.ts'])
+  expect(programs.sort()).toEqual([
+    'examples/elt/main.ts',
+    'examples/first-job.ts',
+    'examples/member-jobs/main.ts',
+    'examples/resume-after-crash.ts',
+  ])
 })
 
 test.each(programs)('%s prints its Output block', (program) => {
