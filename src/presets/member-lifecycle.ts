@@ -1,8 +1,8 @@
 import { fromPromise, setup } from 'xstate'
 
-/** The job's input, for its work; nothing, for work without one. */
+/** The job's input, for its work. */
 interface Context {
-  readonly input?: unknown
+  readonly input: unknown
 }
 
 /**
@@ -33,7 +33,7 @@ export const memberLifecycle = setup({
   },
 }).createMachine({
   id: 'member-job',
-  context: ({ input }): Context => (input === undefined ? {} : { input }),
+  context: ({ input }) => ({ input }),
   initial: 'waiting',
   invoke: {
     id: 'execute',

@@ -11,6 +11,7 @@ export type Percent = (percent: number) => void
 
 /** The percent of one attempt, which goes on from what earlier attempts of the job have reported. */
 export function percentOf({ progress, reported }: Pick<TaskContext, 'progress'> & Reported): Percent {
+  // What is below 0 does not rise above it.
   let reached = reported?.completed ?? 0
   return (percent) => {
     const whole = wholePercent(percent)
@@ -26,6 +27,6 @@ interface Reported {
 }
 
 function wholePercent(percent: number): number {
-  if (Number.isFinite(percent)) return Math.floor(Math.min(100, Math.max(0, percent)))
+  if (Number.isFinite(percent)) return Math.floor(Math.min(100, percent))
   throw new JobchartError('INVALID_INPUT', `percent should be a finite number; found ${String(percent)}`)
 }

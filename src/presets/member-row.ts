@@ -63,7 +63,7 @@ export function memberRow(view: JobView): MemberRow {
     id: shown.id ?? '',
     status,
     message: shown.message ?? '',
-    errorDetail: status === 'Failed' ? detailOf(shown) : null,
+    errorDetail: detailOf(shown),
     progress: status === 'Successful' ? 100 : (shown.progress?.completed ?? 0),
     creation: shown.createdAt ?? '',
     start: shown.startedAt ?? null,

@@ -327,6 +327,8 @@ describe('the lifecycle', () => {
     ])
     const labels = new Set(map.states.map(({ label }) => label))
     expect([...labels].sort()).toEqual(['Cancelled', 'Failed', 'Running', 'Successful', 'Waiting'])
+    // Nothing is known to end a job past its chart; it would be a failure like any other.
+    expect(load.endLabels.error).toBe('Failed')
     for (const { taken } of map.commands) expect(taken).toEqual(['cancel'])
     expect(
       [...new Set(map.edges.map(({ from, to }) => `${from} → ${to}`.replaceAll(' [execute]', '')))].sort(),
@@ -378,6 +380,35 @@ describe('a type of jobs', () => {
     expect(await rowOf(plain)).toMatchObject({ status: 'Failed', message: '', errorDetail: 'TypeError' })
     expect(await rowOf(thrown)).toMatchObject({ status: 'Failed', message: '', errorDetail: 'CRS unknown' })
     expect((await rowOf(unstorable)).errorDetail).toMatch(/output/)
+  })
+
+  test('it may have a timeout, a limit, an executor, and earlier versions', () => {
+    const execute = () => {}
+    const first = members.defineJob({ type: 'Load', execute })
+    const migrate = () => undefined
+    const second = members.defineJob({
+      type: 'Load',
+      version: '2',
+      previous: [first],
+      migrate,
+      limits: { queued: 5, concurrency: 1 },
+      timeout: '1m',
+      killGrace: '1s',
+      executor: 'gpu',
+      execute,
+    })
+    expect(second).toMatchObject({ version: '2', previous: [first], migrate, queuedMax: 5, hash: first.hash })
+    expect(second.tasks.get('execute')).toMatchObject({
+      executor: 'gpu',
+      timeoutMs: 60_000,
+      killGraceMs: 1_000,
+      recovery: 'fail',
+      retry: { limit: 0 },
+      limit: { concurrency: 1 },
+    })
+    expect(() => members.defineJob({ type: '', execute })).toThrow(
+      expect.objectContaining({ code: 'INVALID_DEFINITION' }),
+    )
   })
 
   test('role names are data', async () => {
