@@ -37,9 +37,9 @@ async function run(engine: Engine, folder: string): Promise<void> {
   const ada = { name: 'ada', session: engine.as(people.ada) }
   const ed = { name: 'ed', session: engine.as(people.ed) }
   const eve = { name: 'eve', session: engine.as(people.eve) }
-  using adasScreen = new Screen(engine, ada.session)
-  using edsScreen = new Screen(engine, ed.session)
-  using evesScreen = new Screen(engine, eve.session)
+  using adasScreen = new Screen(ada.session)
+  using edsScreen = new Screen(ed.session)
+  using evesScreen = new Screen(eve.session)
 
   const edsMap = await loads(ed.session, { source: 'countries-50m.json', folder })
   const evesMap = await loads(eve.session, { source: 'countries-110m.json', folder })
@@ -121,7 +121,8 @@ async function show(name: string, session: Session, screen: Screen): Promise<voi
   const rows = (await session.list()).items.map(members.present)
   console.log(`\n${name}'s page`)
   for (const line of tableLines(rows)) console.log(line)
-  await screen.settled()
+  // All of it has ended, so the screen shows the same as soon as it has heard of the last change.
+  for (const { id, update } of rows) await screen.until(id, (row) => row.update === update)
   const watched = new Map(screen.rows.map((row) => [row.id, JSON.stringify(row)]))
   const isSame = watched.size === rows.length && rows.every((row) => watched.get(row.id) === JSON.stringify(row))
   console.log(isSame ? '(the screen, which was never reloaded, shows the same)' : '(the screen shows something else)')

@@ -1,27 +1,21 @@
-import { type Engine, JobchartError, type Session } from 'jobchart'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { JobchartError, type JobId, type Session } from 'jobchart'
 import type { MemberRow } from 'jobchart/presets'
 import { members } from './members.ts'
+
+/** How long a screen waits for an engine that is stopped, in milliseconds, before it asks again. */
+const AGAIN_MS = 50
 
 /** The table of one member, as it stands on the screen: kept up to date, one row at a time. */
 export class Screen implements Disposable {
   readonly #session: Session
   readonly #rows = new Map<string, MemberRow>()
   readonly #waiting = new Set<() => void>()
-  readonly #unwatch: readonly (() => void)[]
-  /** Rows are read one after the other, so that an older one never replaces a newer. */
-  #reading: Promise<void> = Promise.resolve()
+  readonly #closed = new AbortController()
 
-  constructor(engine: Engine, session: Session) {
+  constructor(session: Session) {
     this.#session = session
-    const changed = ({ jobId }: { readonly jobId: string }) => {
-      this.#reading = this.#reading.then(() => this.#read(jobId))
-    }
-    // Whom an event is for is not its listener's to say: each screen asks by its own session what it may show.
-    this.#unwatch = [
-      engine.on('job.created', changed),
-      engine.on('job.transitioned', changed),
-      engine.on('job.progress', changed),
-    ]
+    void this.#follow()
   }
 
   /** What the table shows. */
@@ -38,23 +32,28 @@ export class Screen implements Disposable {
     }
   }
 
-  /** Resolves when all that has happened so far is shown. */
-  async settled(): Promise<void> {
-    await this.#reading
-  }
-
   [Symbol.dispose](): void {
-    for (const end of this.#unwatch) end()
+    this.#closed.abort()
   }
 
-  async #read(id: string): Promise<void> {
-    try {
-      this.#rows.set(id, members.present(await this.#session.get(id)))
-    } catch (error) {
-      // Not for this member; or the engine is stopping, and will tell when it goes on.
-      const isExpected = error instanceof JobchartError && ['JOB_NOT_FOUND', 'ENGINE_STOPPED'].includes(error.code)
-      if (!isExpected) throw error
+  async #follow(): Promise<void> {
+    const { signal } = this.#closed
+    for (let after = 0; !signal.aborted; ) {
+      try {
+        for await (const event of this.#session.events({ after, signal })) {
+          if (event.type === 'reset') this.#rows.clear()
+          else await this.#show(event.jobId)
+          after = event.sequence
+        }
+      } catch (error) {
+        if (!(error instanceof JobchartError && error.code === 'ENGINE_STOPPED')) throw error
+        await sleep(AGAIN_MS)
+      }
     }
+  }
+
+  async #show(id: JobId): Promise<void> {
+    this.#rows.set(id, members.present(await this.#session.get(id)))
     for (const wake of this.#waiting) wake()
     this.#waiting.clear()
   }
