@@ -1,5 +1,6 @@
 import type { AnyJobType } from '../model/definition.ts'
 import { isUnreadable, JobchartError, jobNotFound, pipelineNotFound } from '../model/error.ts'
+import type { EventRow } from '../model/event.ts'
 import type { Job, JobHead } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
 import type { Action, PipelineAction, Principal, Scope, Target, Verdict } from '../port/policy.ts'
@@ -112,16 +113,21 @@ export async function grantOfAnswer(core: Core, who: Principal, job: Known, gran
   return both(grant, (await allowed(core, who, job, { action: 'get' })) ?? BARE)
 }
 
-/** What is told of an event to whom `events` is allowed; undefined: nothing. An event knows no status. */
-export async function grantOfEvent(
+/** What is told of a row of the log to whom `events` of its job is allowed; undefined: nothing. An event knows no status. */
+export function grantOfEvent(
   core: Core,
   who: Principal,
-  { status, ...target }: Target,
+  { jobId, jobType: type, tenant, createdBy, pipeline, labels }: EventRow,
   signal: AbortSignal | undefined,
-): Promise<Grant | undefined> {
-  const verdict = await ask(core, who, 'events', target, signal)
-  if (!isShown(verdict)) return undefined
-  return who.kind === 'system' ? ALL : grantOf(verdict, core.types.safeOf(target.type))
+): Grant | undefined | Promise<Grant | undefined> {
+  if (who.kind === 'system') return ALL
+  const target = { jobId, tenant, type, createdBy, labels, ...(pipeline === undefined ? {} : { pipeline }) }
+  const shown = (verdict: Verdict) => {
+    if (!isShown(verdict)) return undefined
+    return verdict === 'allow' ? WHOLE : grantOf(verdict, core.types.safeOf(type))
+  }
+  const verdict = askVerdict(core, who, 'events', target, signal)
+  return verdict instanceof Promise ? verdict.then(shown) : shown(verdict)
 }
 
 /** A refusal that names another job, without it where the asker may not see that job. */

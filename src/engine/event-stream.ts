@@ -2,10 +2,11 @@ import { JobchartError } from '../model/error.ts'
 import type { EventRow } from '../model/event.ts'
 import { canonicalText } from '../model/storable.ts'
 import { isoTime } from '../model/time.ts'
-import type { Principal, Scope, Target } from '../port/policy.ts'
+import type { Principal, Scope } from '../port/policy.ts'
 import { authorizeMany, grantOfEvent, reach, searchable } from './authorization.ts'
 import type { Core } from './core.ts'
 import type { Follower, TailRow } from './log-tail.ts'
+import { isPromiseLike } from './policy-answer.ts'
 import { type ShownEvent, shownEvents } from './shown-event.ts'
 
 /**
@@ -56,7 +57,8 @@ interface Rights {
  *    └───────────── asked again where they are 5 s old, before anything is sent ◀──┘
  * ```
  *
- * It holds one batch of rows at most, however slow the reader is.
+ * It holds one batch of rows at most, however slow the reader is. Thousands may follow one engine, so that the way of an
+ * event from the tail to its reader has no promise on it but the reader's own.
  */
 export class EventStream {
   readonly #core: Core
@@ -64,7 +66,19 @@ export class EventStream {
   readonly #wanted: Wanted
   readonly #signal: AbortSignal
   readonly #follower: Follower
+  readonly #wake = () => this.#follower.wake()
+  #rights: Rights | undefined
+  /** What is told next, in this order: of one row, or a reset. */
+  #ready: readonly SessionEvent[] = []
+  /** How much of it has been told. */
+  #told = 0
+  /** The rows after the one that is being told. */
+  #rows: readonly TailRow[] = []
+  /** Where the place is once what is ready has been told; where all rows have been. */
+  #next: number
+  #through: number
   #position: number
+  #hasEnded = false
 
   constructor(core: Core, who: () => Principal, wanted: Wanted, signal: AbortSignal) {
     this.#core = core
@@ -72,55 +86,81 @@ export class EventStream {
     this.#wanted = wanted
     this.#signal = signal
     this.#position = wanted.after
+    this.#next = wanted.after
+    this.#through = wanted.after
     this.#follower = core.tail.follow()
+    signal.addEventListener('abort', this.#wake)
   }
 
-  /** Runs until the signal is aborted, or the one job that was asked for is deleted. */
-  async *run(): AsyncGenerator<SessionEvent> {
-    const wake = () => this.#follower.wake()
-    this.#signal.addEventListener('abort', wake)
+  /**
+   * The next event; undefined: there is none any more, since the signal was aborted, or the one job that was asked for is
+   * deleted. To be called again only when it has answered.
+   *
+   * @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND`, `ENGINE_STOPPED`; nothing follows it.
+   */
+  async next(): Promise<SessionEvent | undefined> {
     try {
-      yield* this.#follow()
+      while (!this.#isOver()) {
+        const event = this.take()
+        if (event !== undefined) return event
+        await this.#advance()
+      }
     } catch (error) {
       // Whoever has given up waits for nothing, and is told of nothing.
-      if (!this.#signal.aborted) throw error
-    } finally {
-      this.#signal.removeEventListener('abort', wake)
-      this.#follower.leave()
+      if (!this.#signal.aborted) {
+        this.end()
+        throw error
+      }
     }
+    this.end()
+    return undefined
   }
 
-  async *#follow(): AsyncGenerator<SessionEvent> {
-    let rights = await this.#ask()
-    if (await this.#isAhead()) yield this.#reset()
-    while (!this.#isOver()) {
-      if (this.#isOld(rights)) {
-        const before = rights
-        rights = await this.#ask()
-        if (isOther(before, rights)) yield this.#reset()
-        continue
-      }
-      const batch = await this.#next(rights)
-      if (batch === undefined) await this.#wait(rights)
-      else if (yield* this.#tell(batch, rights)) return
-    }
+  /** The next event, where it is at hand and may be told. */
+  take(): SessionEvent | undefined {
+    const event = this.#ready[this.#told]
+    if (event === undefined || this.#hasEnded || this.#signal.aborted || this.#core.stopped.aborted) return undefined
+    // The policy, or the reader, may have taken its time.
+    if (event.type !== 'reset' && this.#isOld()) return undefined
+    this.#told++
+    this.#position = this.#told < this.#ready.length ? event.sequence : this.#next
+    if (event.type === 'job.deleted' && event.jobId === this.#wanted.job) this.#hasEnded = true
+    return event
   }
 
-  /** Tells what may be told of a batch, as long as the rights hold; true: nothing can follow it. */
-  async *#tell({ rows, through }: Batch, rights: Rights): AsyncGenerator<SessionEvent, boolean> {
-    for (const row of latest(rows)) {
-      for (const event of await this.#shown(row, rights)) {
-        // The policy, or the reader, may have taken its time.
-        if (this.#isOver() || this.#isOld(rights)) return false
-        this.#position = event.sequence
-        yield event
-        if (event.type === 'job.deleted' && event.jobId === this.#wanted.job) return true
-      }
-      if (this.#isOver() || this.#isOld(rights)) return false
-      this.#position = row.end
-    }
-    this.#position = through
-    return false
+  /** Reads no more. */
+  end(): void {
+    this.#hasEnded = true
+    this.#signal.removeEventListener('abort', this.#wake)
+    this.#follower.leave()
+  }
+
+  // One step towards the next event.
+  async #advance(): Promise<void> {
+    if (this.#isOld()) await this.#renew()
+    else if (this.#rows.length > 0) await this.#show()
+    else if (!(await this.#read())) await this.#wait()
+  }
+
+  async #renew(): Promise<void> {
+    // What was read under the rights of before is read again.
+    this.#forget()
+    const before = this.#rights
+    this.#rights = await this.#ask()
+    if (before === undefined ? await this.#isAhead() : isOther(before, this.#rights)) this.#tell([this.#reset()])
+  }
+
+  #forget(): void {
+    this.#ready = []
+    this.#told = 0
+    this.#rows = []
+    this.#next = this.#position
+    this.#through = this.#position
+  }
+
+  #tell(events: readonly SessionEvent[]): void {
+    this.#ready = events
+    this.#told = 0
   }
 
   // A storage that was put back to an older state knows no such number yet, and would not reach the reader for long.
@@ -129,6 +169,7 @@ export class EventStream {
     const last = await this.#core.storage.lastSequence()
     if (this.#position <= last) return false
     this.#position = last
+    this.#forget()
     return true
   }
 
@@ -138,13 +179,13 @@ export class EventStream {
 
   /** @throws {JobchartError} `ENGINE_STOPPED` */
   #isOver(): boolean {
-    if (this.#signal.aborted) return true
+    if (this.#hasEnded || this.#signal.aborted) return true
     if (!this.#core.stopped.aborted) return false
     throw new JobchartError('ENGINE_STOPPED', 'the engine was stopped; follow on after the last sequence elsewhere')
   }
 
-  #isOld({ askedAt }: Rights): boolean {
-    return this.#core.clock.elapsed() - askedAt >= RIGHTS_MS_MAX
+  #isOld(): boolean {
+    return this.#rights === undefined || this.#core.clock.elapsed() - this.#rights.askedAt >= RIGHTS_MS_MAX
   }
 
   /** @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND` */
@@ -161,35 +202,58 @@ export class EventStream {
     return { who, askedAt, scopes: narrowed(scopes, narrow) }
   }
 
-  /** The next rows; undefined: there are none yet. */
-  async #next({ scopes }: Rights): Promise<Batch | undefined> {
+  /** Takes the next rows; false: there are none yet. */
+  async #read(): Promise<boolean> {
+    this.#position = this.#through
+    const { rows, through } = this.#kept() ?? (await this.#stored())
+    if (through === this.#position) return false
+    this.#rows = latest(rows)
+    this.#through = through
+    this.#next = rows.length === 0 ? through : this.#position
+    return true
+  }
+
+  #kept(): Batch | undefined {
+    const rows = this.#core.tail.after(this.#position)
+    return rows && { rows, through: rows.at(-1)?.end ?? this.#position }
+  }
+
+  async #stored(): Promise<Batch> {
     const { storage, tail } = this.#core
-    const after = this.#position
-    const rows = tail.after(after)
-    if (rows?.length === 0) return undefined
-    if (rows !== undefined) return { rows, through: rows.at(-1)?.end ?? after }
     const { job } = this.#wanted
+    const after = this.#position
     const through = job === undefined ? Math.min(tail.sequence, after + NUMBERS_AT_ONCE) : tail.sequence
-    const where = job === undefined ? { scopes: scopes ?? [] } : { jobId: job }
+    const where = job === undefined ? { scopes: this.#rights?.scopes ?? [] } : { jobId: job }
     const found = await storage.events({ after, limit: ROWS_AT_ONCE, through, ...where })
-    const read = found.map(({ sequence, unit, ...row }) => ({ row, sequence, end: sequence + row.events.length - 1 }))
-    const last = read.at(-1)?.end ?? after
-    return { rows: read, through: read.length < ROWS_AT_ONCE ? Math.max(through, last) : last }
+    const rows = found.map(({ sequence, unit, ...row }) => ({ row, sequence, end: sequence + row.events.length - 1 }))
+    const last = rows.at(-1)?.end ?? after
+    return { rows, through: rows.length < ROWS_AT_ONCE ? Math.max(through, last) : last }
   }
 
-  async #shown({ row, sequence }: TailRow, { who, scopes }: Rights): Promise<readonly ShownEvent[]> {
-    const isMeant = scopes === undefined ? row.jobId === this.#wanted.job : scopes.some((scope) => covers(scope, row))
-    if (!isMeant) return []
-    const grant = await grantOfEvent(this.#core, who, targetOf(row), this.#signal)
-    if (grant === undefined) return []
-    const events = shownEvents(row, sequence, grant)
-    return sequence > this.#position ? events : events.filter((event) => event.sequence > this.#position)
+  // Takes rows up to the first of which something is told.
+  async #show(): Promise<void> {
+    const { who, scopes } = this.#rights ?? {}
+    if (who === undefined) return
+    for (const [index, { row, sequence, end }] of this.#rows.entries()) {
+      const isMeant = scopes === undefined ? row.jobId === this.#wanted.job : scopes.some((scope) => covers(scope, row))
+      if (!isMeant) continue
+      const answer = grantOfEvent(this.#core, who, row, this.#signal)
+      const grant = isPromiseLike(answer) ? await answer : answer
+      const shown = grant === undefined ? [] : shownEvents(row, sequence, grant)
+      const events = sequence > this.#position ? shown : shown.filter((event) => event.sequence > this.#position)
+      if (events.length === 0) continue
+      this.#rows = this.#rows.slice(index + 1)
+      this.#next = this.#rows.length === 0 ? this.#through : end
+      this.#tell(events)
+      return
+    }
+    this.#rows = []
   }
 
-  async #wait({ askedAt }: Rights): Promise<void> {
+  async #wait(): Promise<void> {
     const { clock } = this.#core
-    const restMs = Math.max(0, askedAt + RIGHTS_MS_MAX - clock.elapsed())
-    const cancel = clock.timer(restMs, () => this.#follower.wake())
+    const restMs = Math.max(0, (this.#rights?.askedAt ?? 0) + RIGHTS_MS_MAX - clock.elapsed())
+    const cancel = clock.timer(restMs, this.#wake)
     await this.#follower.wait()
     cancel()
   }
@@ -239,10 +303,6 @@ function covers({ tenant, createdBy, type, pipeline, labels }: Scope, row: Event
   if (pipeline !== undefined && pipeline !== row.pipeline) return false
   for (const name in labels) if (!Object.hasOwn(row.labels, name) || row.labels[name] !== labels[name]) return false
   return true
-}
-
-function targetOf({ jobId, jobType: type, tenant, createdBy, pipeline, labels }: EventRow): Target {
-  return { jobId, tenant, type, createdBy, labels, ...(pipeline === undefined ? {} : { pipeline }) }
 }
 
 function isOther(before: Rights, after: Rights): boolean {

@@ -6,15 +6,19 @@ import type { Core } from './core.ts'
 const ANSWER_MS_MAX = 5_000
 
 /** Asks the policy; whatever is no answer of the port is a denial (P2). */
-export async function askVerdict(
+export function askVerdict(
   core: Core,
   who: Principal,
   action: Action,
   target: Target,
   signal: AbortSignal | undefined,
-): Promise<Verdict> {
-  const verdict: unknown = await answer<unknown>(core, () => core.policy.authorize(who, action, target), 'deny', signal)
-  return isVerdict(verdict) ? verdict : 'deny'
+): Verdict | Promise<Verdict> {
+  const given = answer<unknown>(core, () => core.policy.authorize(who, action, target), 'deny', signal)
+  return given instanceof Promise ? given.then(verdictOf) : verdictOf(given)
+}
+
+function verdictOf(given: unknown): Verdict {
+  return isVerdict(given) ? given : 'deny'
 }
 
 /** Asks the policy for the scopes of an action; undefined: it shows nothing. */
@@ -61,17 +65,30 @@ function isNames(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((each) => typeof each === 'string')
 }
 
-// P2: a throw, a rejection, and silence are denials. Whoever has given up waiting is told so, not denied.
-async function answer<Answer>(
+// P2: a throw, a rejection, and silence are denials. What is answered at once is not waited for.
+function answer<Answer>(
   core: Core,
   run: () => Answer | PromiseLike<Answer>,
+  denial: Answer,
+  signal: AbortSignal | undefined,
+): Answer | Promise<Answer> {
+  try {
+    const given = run()
+    return isPromiseLike(given) ? awaited(core, given, denial, signal) : given
+  } catch {
+    return denial
+  }
+}
+
+// Whoever has given up waiting is told so, not denied.
+async function awaited<Answer>(
+  core: Core,
+  given: PromiseLike<Answer>,
   denial: Answer,
   signal: AbortSignal | undefined,
 ): Promise<Answer> {
   const silence = silenceOf(core, signal)
   try {
-    const given = run()
-    if (!isPromiseLike(given)) return given
     const answered = await Promise.race([given, silence.begins()])
     if (answered !== silence) return answered as Answer
   } catch {
@@ -104,6 +121,7 @@ function silenceOf({ clock, stopped }: Core, signal: AbortSignal | undefined) {
   return silence
 }
 
-function isPromiseLike<Value>(value: Value | PromiseLike<Value>): value is PromiseLike<Value> {
+/** Whether a value is to be waited for. */
+export function isPromiseLike<Value>(value: Value | PromiseLike<Value>): value is PromiseLike<Value> {
   return typeof value === 'object' && value !== null && 'then' in value
 }

@@ -60,34 +60,67 @@ export function events(
 ): AsyncIterableIterator<SessionEvent> {
   const ended = new AbortController()
   const end = () => ended.abort()
-  let from: { readonly core: Core; readonly sequence: number } | { readonly error: unknown }
-  try {
-    // At once: what is committed between the call and the first look is not missed.
-    const now = core()
-    from = { core: now, sequence: now.tail.sequence }
-  } catch (error) {
-    from = { error }
-  }
-  const stream = (async function* () {
+  // At once: what is committed between the call and the first look is not missed.
+  const from = begin(core)
+  let stream: EventStream | undefined
+  let last: Promise<unknown> | undefined
+  const open = async () => {
     if ('error' in from) throw from.error
     const given = await parseWith(eventOptionsSchema, options, 'options')
-    if (signal?.aborted === true) return
     signal?.addEventListener('abort', end, { once: true })
+    if (signal?.aborted === true) end()
+    return new EventStream(from.core, who, { after: from.sequence, ...given }, ended.signal)
+  }
+  const look = async (): Promise<IteratorResult<SessionEvent>> => {
+    if (ended.signal.aborted) return OVER
     try {
-      yield* new EventStream(from.core, who, { after: from.sequence, ...given }, ended.signal).run()
-    } finally {
-      signal?.removeEventListener('abort', end)
+      stream ??= await open()
+      const value = await stream.next()
+      if (value !== undefined) return { value, done: false }
+    } catch (error) {
+      finish()
+      throw error
     }
-  })()
+    finish()
+    return OVER
+  }
+  const finish = () => {
+    end()
+    signal?.removeEventListener('abort', end)
+  }
   return {
     [Symbol.asyncIterator]() {
       return this
     },
-    next: () => stream.next(),
-    // One that waits for an event ends too.
-    return: () => {
-      end()
-      return stream.return(undefined)
+    next: () => {
+      const value = last === undefined ? stream?.take() : undefined
+      if (value !== undefined) return Promise.resolve({ value, done: false })
+      // Each look comes after the one before.
+      const looked = last === undefined ? look() : last.then(look, look)
+      last = looked
+      const isOver = () => {
+        if (last === looked) last = undefined
+      }
+      looked.then(isOver, isOver)
+      return looked
     },
+    return: async () => {
+      finish()
+      // One that waits for an event ends too.
+      await last?.catch(() => {})
+      stream?.end()
+      return OVER
+    },
+  }
+}
+
+const OVER = { value: undefined, done: true } as const
+
+function begin(core: () => Core): { readonly core: Core; readonly sequence: number } | { readonly error: unknown } {
+  try {
+    const now = core()
+    return { core: now, sequence: now.tail.sequence }
+  } catch (error) {
+    return { error }
   }
 }
