@@ -190,14 +190,15 @@ function forbidden(who: Principal, action: PipelineAction, what: string): Jobcha
   return new JobchartError('FORBIDDEN', `"${who.id}" may not ${action.replace('Pipeline', '')} ${what}`)
 }
 
-/** @throws {JobchartError} `FORBIDDEN` */
+/** @returns what the answer shows of the new job. @throws {JobchartError} `FORBIDDEN` */
 export async function authorizeSubmit(
   core: Core,
   who: Principal,
   target: Target,
   signal: AbortSignal | undefined,
-): Promise<void> {
-  if (await maySubmit(core, who, target, signal)) return
+): Promise<Grant> {
+  const verdict = await ask(core, who, 'submit', target, signal)
+  if (isShown(verdict)) return who.kind === 'system' ? ALL : grantOf(verdict, core.types.safeOf(target.type))
   throw new JobchartError('FORBIDDEN', `"${who.id}" may not submit jobs of type "${target.type}"`)
 }
 

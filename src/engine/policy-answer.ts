@@ -92,7 +92,8 @@ async function awaited<Answer>(
     const answered = await Promise.race([given, silence.begins()])
     if (answered !== silence) return answered as Answer
   } catch {
-    // A denial, below.
+    // An answer like any other: who has given up is not told that the policy failed.
+    return denial
   } finally {
     silence.ends()
   }

@@ -51,7 +51,8 @@ export interface Target {
 /**
  * `hide` answers as if there were no such job; `deny` refuses, and hides from whoever may not `get` the job. `redact` allows
  * all but the named fields of the job's view; of the names, `input` stands for all that may repeat the input too, unless the
- * job type names it `safe`. `id`, `createdAt` and the numbers of events are shown to whoever is shown anything.
+ * job type names it `safe`. An answer to an action on a job shows no more than `get` would, and that to `submit` what the
+ * verdict on it shows. `id`, `createdAt` and the numbers of events are shown to whoever is shown anything.
  */
 export type Verdict =
   | 'allow'

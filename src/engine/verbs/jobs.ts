@@ -10,7 +10,7 @@ import type { Principal, Target } from '../../port/policy.ts'
 import { advance, type Change } from '../advance.ts'
 import { authorizeJob, authorizeSubmit, commandOf, grantOfAnswer, reach, withoutHidden } from '../authorization.ts'
 import type { Core } from '../core.ts'
-import { WHOLE, withoutHiddenText } from '../grant.ts'
+import { type Grant, WHOLE, withoutHiddenText } from '../grant.ts'
 import { newId } from '../ids.ts'
 import { submitOptionsSchema } from '../options.ts'
 import { parseCommand, parseInput, parseWith } from '../parse.ts'
@@ -74,7 +74,7 @@ export async function submit(
     ...(pipeline === undefined ? {} : { pipeline }),
   }
   const target: Target = { ...fixed, type: type.type }
-  await authorizeSubmit(core, who, target, signal)
+  const grant = await authorizeSubmit(core, who, target, signal)
   const parsed = await parseInput(type, input)
   const seed: NewJob = {
     ...fixed,
@@ -86,8 +86,7 @@ export async function submit(
     ...(startAt === undefined ? {} : { startAt }),
   }
   signal?.throwIfAborted()
-  // Who submitted it has just said all that it shows.
-  return await insertFirst(core, { who, by: actorOf(who), type, seed, overlap })
+  return await insertFirst(core, { who, by: actorOf(who), type, seed, overlap }, grant)
 }
 
 /** {@inheritDoc Session.send} */
@@ -193,7 +192,7 @@ function settled(job: Job): JobchartError {
 }
 
 /** Stores a run; where its idempotency key was used before for the same input, shows that job. */
-export async function insertFirst(core: Core, arrival: Arrival, grant = WHOLE): Promise<JobView> {
+export async function insertFirst(core: Core, arrival: Arrival, grant: Grant): Promise<JobView> {
   const { who, seed } = arrival
   try {
     return viewOf(await insertRun(core, arrival), grant)
@@ -201,7 +200,7 @@ export async function insertFirst(core: Core, arrival: Arrival, grant = WHOLE): 
     const first = await firstOfKey(core, seed, error)
     if (first === undefined) throw error
     // As a look at it would show it; where that is nothing, that it is there.
-    return viewOf(first, await grantOfAnswer(core, who, first, WHOLE))
+    return viewOf(first, await grantOfAnswer(core, who, first, grant))
   }
 }
 

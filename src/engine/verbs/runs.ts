@@ -18,7 +18,7 @@ import { advance, land } from '../advance.ts'
 import { authorizeJob, authorizeSubmit, commandOf, grantOfAnswer, reach, withoutHidden } from '../authorization.ts'
 import type { Core } from '../core.ts'
 import { decideWith, moment, nextInTurn } from '../deciding.ts'
-import { type Grant, withoutHiddenText } from '../grant.ts'
+import { both, type Grant, withoutHiddenText } from '../grant.ts'
 import { newId } from '../ids.ts'
 import { parseCommand } from '../parse.ts'
 import type { CallOptions } from '../session.ts'
@@ -210,13 +210,13 @@ async function retryOf(
     })
   }
   const fixed = { tenant, createdBy: who.id, labels, ...(pipeline === undefined ? {} : { pipeline }) }
-  await authorizeSubmit(core, who, { ...fixed, type: job.type }, signal)
+  const granted = await authorizeSubmit(core, who, { ...fixed, type: job.type }, signal)
   const given = input === undefined ? {} : { input }
   const link = { trigger: 'retry', retryOf: job.id, retries: retries + 1 } as const
   const seed: NewJob = { ...fixed, ...given, ...link, id: newId(core), priority }
   const by = { kind: who.kind, id: who.id }
   const again = await insertRun(core, { who, by, type, seed, overlap: 'reject' })
-  return viewOf(again, await grantOfAnswer(core, who, again, grant))
+  return viewOf(again, await grantOfAnswer(core, who, again, both(grant, granted)))
 }
 
 /** {@inheritDoc Session.delete} */
