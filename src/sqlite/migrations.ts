@@ -145,5 +145,34 @@ export const MIGRATIONS: readonly string[] = [
   CREATE UNIQUE INDEX items_key ON items (job_id, key);
   CREATE UNIQUE INDEX items_number ON items (job_id, number);
   CREATE INDEX items_outcome ON items (job_id, outcome, number);
+
+  ALTER TABLE jobs ADD COLUMN child INTEGER NOT NULL DEFAULT 0;
+  UPDATE jobs SET child = 1 WHERE parent_id IS NOT NULL;
+  DROP INDEX jobs_newest;
+  DROP INDEX jobs_own;
+  DROP INDEX jobs_children;
+  CREATE INDEX jobs_of_tenant ON jobs (tenant, child, type, phase, status, created_at, id) WHERE deleted = 0;
+  CREATE INDEX jobs_of_creator ON jobs (tenant, created_by, child, type, phase, status, created_at, id) WHERE deleted = 0;
+  CREATE INDEX jobs_of_pipeline ON jobs (tenant, pipeline, created_by, child, created_at, id)
+    WHERE deleted = 0 AND pipeline IS NOT NULL;
+  CREATE INDEX jobs_of_parent ON jobs (parent_id, tenant, created_by, created_at, id)
+    WHERE deleted = 0 AND parent_id IS NOT NULL;
+
+  CREATE TABLE job_labels (
+    tenant TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    child INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (tenant, name, value, child, created_at, id)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO job_labels (tenant, name, value, child, created_at, id, created_by, n)
+    SELECT tenant, label.key, label.value, child, created_at, jobs.id, created_by, n
+    FROM jobs, json_each(CASE WHEN json_valid(jobs.labels) THEN jobs.labels END) AS label
+    WHERE deleted = 0 AND labels IS NOT NULL AND label.type = 'text';
+  CREATE INDEX job_labels_of_creator ON job_labels (tenant, created_by, name, value, child, created_at, id, n);
   `,
 ]

@@ -1,8 +1,9 @@
-import type { SQLInputValue } from 'node:sqlite'
+import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
 import type { Pipeline } from '../model/pipeline.ts'
 import type { PipelineFilter, PipelinePage } from '../port/storage.ts'
-import { type Query, scopeConditions } from './find.ts'
-import { labelsOrNull, type Row } from './rows.ts'
+import { coverage } from './coverage.ts'
+import { compareText, labelsOrNull, type Row } from './rows.ts'
+import type { Query } from './search-paths.ts'
 
 /** The values of a pipeline's row in the order of its columns. */
 export function pipelineValues(pipeline: Pipeline): SQLInputValue[] {
@@ -16,12 +17,20 @@ export function pipelineOf(row: Row): Pipeline {
   return JSON.parse(String(row.body)) as Pipeline
 }
 
-/** The query for one page of the list of pipelines. */
-export function pipelinesQuery({ scopes, type }: PipelineFilter, { limit, after }: PipelinePage): Query {
-  const covered = scopes.map((scope) => scopeConditions(scope, 'id'))
-  const any = ['FALSE', ...covered.map(({ sql }) => `(${sql})`)].join(' OR ')
-  const values: SQLInputValue[] = covered.flatMap((each) => each.values)
-  const where = [`(${any})`]
+/** One page of the list of pipelines. */
+export function pipelinesPage(db: DatabaseSync, filter: PipelineFilter, page: PipelinePage): readonly Pipeline[] {
+  const rows = coverage(filter.scopes, 'id').flatMap((covered) => {
+    const { sql, values } = pipelinesQuery(covered, filter, page)
+    return db.prepare(sql).all(...values)
+  })
+  const pipelines = new Map(rows.map(pipelineOf).map((each) => [JSON.stringify([each.tenant, each.id]), each]))
+  return [...pipelines.values()].sort(inOrder).slice(0, page.limit)
+}
+
+/** The query for the pipelines of a page that fulfil a condition. */
+export function pipelinesQuery(covered: Query, { type }: PipelineFilter, { limit, after }: PipelinePage): Query {
+  const where = [covered.sql]
+  const values = [...covered.values]
   if (type !== undefined) {
     where.push('type = ?')
     values.push(type)
@@ -34,4 +43,8 @@ export function pipelinesQuery({ scopes, type }: PipelineFilter, { limit, after 
     sql: `SELECT body FROM pipelines WHERE ${where.join(' AND ')} ORDER BY tenant, id LIMIT ?`,
     values: [...values, limit],
   }
+}
+
+function inOrder(a: Pipeline, b: Pipeline): number {
+  return compareText(a.tenant, b.tenant) || compareText(a.id, b.id)
 }

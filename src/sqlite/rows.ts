@@ -236,6 +236,11 @@ export function readableHead(row: Row): JobHead | undefined {
   }
 }
 
+/** Orders text as SQLite does: by code points. */
+export function compareText(a: string, b: string): number {
+  return a === b ? 0 : Buffer.compare(Buffer.from(a), Buffer.from(b))
+}
+
 /** A value as JSON text, or null where there is none. */
 export function jsonOrNull(value: unknown): string | null {
   return value === undefined ? null : JSON.stringify(value)
@@ -248,6 +253,13 @@ export function labelsOrNull(labels: { readonly [name: string]: string }): strin
 
 function labelsIn(text: unknown): { readonly [name: string]: string } {
   return text === null ? {} : (JSON.parse(String(text)) as { [name: string]: string })
+}
+
+/** The values of the rows of a job's labels, each in the order of its columns. */
+export function labelValues(job: Job, n: number | bigint): readonly SQLInputValue[][] {
+  const { tenant, parentId, createdAt, id, createdBy } = job
+  const child = parentId === undefined ? 0 : 1
+  return Object.entries(job.labels).map(([name, value]) => [tenant, name, value, child, createdAt, id, createdBy, n])
 }
 
 /** The values of an event row in the order of its columns. */

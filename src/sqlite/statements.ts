@@ -35,12 +35,15 @@ function jobStatements(prepare: Prepare) {
     insertJob: prepare(`
       INSERT INTO jobs (id, tenant, type, version, created_by, pipeline, parent_id, labels, idempotency_key, priority, created_at,
         status, phase, holds_slot, busy, queued, wake_at, waits_since, deleted, route, ready_at, ready_entry, held_key, revision,
-        input, progress, body)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
-    updateJob: prepare(`
-      UPDATE jobs SET version = ?, status = ?, phase = ?, holds_slot = ?, busy = ?, queued = ?, wake_at = ?, waits_since = ?,
-        deleted = ?, route = ?, ready_at = ?, ready_entry = ?, held_key = ?, revision = ?, body = ?
-      WHERE id = ? AND revision = ?`),
+        input, progress, body, child)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`),
+    // A statement that sets `deleted` writes each index anew whose rows it chooses, so one does that does not.
+    updateJob: prepare(updateSql('', 'AND deleted = 0')),
+    updateDeletedJob: prepare(updateSql('deleted = 1,', '')),
+    insertLabel: prepare(`
+      INSERT INTO job_labels (tenant, name, value, child, created_at, id, created_by, n) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`),
+    dropLabel: prepare(`
+      DELETE FROM job_labels WHERE tenant = ? AND name = ? AND value = ? AND child = ? AND created_at = ? AND id = ?`),
     removeJob: prepare(`DELETE FROM jobs WHERE id = ? AND revision = ?`),
     removeLines: prepare(`DELETE FROM logs WHERE job_id = ?`),
     removeSteps: prepare(`DELETE FROM steps WHERE job_id = ?`),
@@ -55,6 +58,11 @@ function jobStatements(prepare: Prepare) {
     slotHolder: prepare(`SELECT id FROM jobs WHERE tenant = ? AND pipeline = ? AND holds_slot = 1`),
   }
 }
+
+const updateSql = (set: string, where: string) => `
+      UPDATE jobs SET ${set} version = ?, status = ?, phase = ?, holds_slot = ?, busy = ?, queued = ?, wake_at = ?,
+        waits_since = ?, route = ?, ready_at = ?, ready_entry = ?, held_key = ?, revision = ?, body = ?
+      WHERE id = ? AND revision = ? ${where}`
 
 function claimStatements(prepare: Prepare) {
   return {

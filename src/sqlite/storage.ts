@@ -2,20 +2,21 @@ import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { JobchartError } from '../model/error.ts'
-import type { Job } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Storage, StorageConnection, StorageHost, StoredEvents, TypeKey } from '../port/storage.ts'
-import { coverage, eventsSql, eventsValues, firstEvents, readableEvents } from './events.ts'
+import { coverage } from './coverage.ts'
+import { eventsSql, eventsValues, firstEvents, readableEvents } from './events.ts'
 import { FileIdentity } from './file-identity.ts'
-import { countQuery, findQuery } from './find.ts'
 import { InstanceLock } from './instance-lock.ts'
 import { itemsOf } from './items.ts'
-import { pipelineOf, pipelinesQuery } from './pipelines.ts'
+import { JobSearch, type Steps } from './job-search.ts'
+import { pipelineOf, pipelinesPage } from './pipelines.ts'
 import { decoded, eventsOf, headOf, jobOf, type Row, readableHead, readableJobs } from './rows.ts'
 import { checkDatabase, checkHeader, checkPages, migrate, pragma } from './schema.ts'
+import { SnapshotReader } from './snapshot-reader.ts'
 import { prepareAll, type Statements } from './statements.ts'
-import { DRIVER_WAIT_MS, savepoint, transaction, unavailable, whenUnlocked } from './transaction.ts'
+import { DRIVER_WAIT_MS, readTransaction, savepoint, transaction, unavailable, whenUnlocked } from './transaction.ts'
 import { Writer } from './writer.ts'
 
 /** How the file is used. */
@@ -64,6 +65,8 @@ class SqliteConnection implements StorageConnection {
   readonly #lock: InstanceLock
   readonly #statements: Statements
   readonly #identity: FileIdentity
+  readonly #jobs: JobSearch
+  readonly #snapshots: SnapshotReader
   #dataVersion: number
   #claims = 0
 
@@ -83,6 +86,8 @@ class SqliteConnection implements StorageConnection {
     this.#logLinesMax = options.logLines ?? 10_000
     this.#statements = statements
     this.#identity = new FileIdentity(file)
+    this.#jobs = new JobSearch((sql) => db.prepare(sql))
+    this.#snapshots = new SnapshotReader(() => this.#reader(), host.clock)
     this.#dataVersion = pragma(db, 'data_version')
   }
 
@@ -152,11 +157,7 @@ class SqliteConnection implements StorageConnection {
       return readableJobs(rows.filter((row) => row !== undefined))
     })
 
-  readonly count: StorageConnection['count'] = (filter) =>
-    this.#read(() => {
-      const { sql, values } = countQuery(filter)
-      return Number(this.#db.prepare(sql).get(...values)?.found)
-    })
+  readonly count: StorageConnection['count'] = (filter) => this.#search((search) => search.count(filter))
 
   readonly slotHolder: StorageConnection['slotHolder'] = (tenant, pipeline) =>
     this.#read(() => {
@@ -167,22 +168,7 @@ class SqliteConnection implements StorageConnection {
   readonly heldUnder: StorageConnection['heldUnder'] = (key) =>
     this.#read(() => Number(this.#statements.limits.held.get(key, key)?.held))
 
-  readonly find: StorageConnection['find'] = (filter, page) =>
-    this.#read(() => {
-      if (filter.scopes.length === 0) return []
-      const found: Job[] = []
-      // Where a broken row was left out, the page is filled from behind its last one.
-      for (let rest = page; ; ) {
-        const { sql, values } = findQuery(filter, rest)
-        const rows = this.#db.prepare(sql).all(...values)
-        const jobs = readableJobs(rows)
-        found.push(...jobs)
-        const last = rows.at(-1)
-        if (jobs.length === rows.length || last === undefined) return found
-        const after = { createdAt: Number(last.created_at), id: String(last.id) }
-        rest = { limit: page.limit - found.length, after }
-      }
-    })
+  readonly find: StorageConnection['find'] = (filter, page) => this.#search((search) => search.list(filter, page))
 
   readonly due: StorageConnection['due'] = (types, at, limit, skip) =>
     this.#read(() => {
@@ -215,9 +201,7 @@ class SqliteConnection implements StorageConnection {
 
   readonly pipelines: StorageConnection['pipelines'] = (filter, page) =>
     this.#read(() => {
-      const { sql, values } = pipelinesQuery(filter, page)
-      const rows = this.#db.prepare(sql).all(...values)
-      return rows.map(pipelineOf)
+      return pipelinesPage(this.#db, filter, page)
     })
 
   readonly held: StorageConnection['held'] = (instance) =>
@@ -236,7 +220,7 @@ class SqliteConnection implements StorageConnection {
         return read((jobId === undefined ? events : eventsOfJob).iterate(...eventsValues(query)))
       }
       const found = new Map<number, StoredEvents>()
-      for (const { sql, values } of coverage(scopes)) {
+      for (const { sql, values } of coverage(scopes, 'pipeline')) {
         const statement = this.#db.prepare(eventsSql(jobId !== undefined, sql))
         for (const row of read(statement.iterate(...eventsValues(query), ...values))) found.set(row.sequence, row)
       }
@@ -308,6 +292,7 @@ class SqliteConnection implements StorageConnection {
   readonly close: StorageConnection['close'] = async () => {
     if (!this.#db.isOpen) return
     const known = this.#statements.otherInstances.all('').some(({ id }) => id === this.#instance)
+    this.#snapshots.close()
     this.#db.close()
     this.#lock.release()
     // An instance that is still listed holds something: whoever looks after it next removes its file.
@@ -336,6 +321,21 @@ class SqliteConnection implements StorageConnection {
     } catch (error) {
       throw unavailable(this.#file, error)
     }
+  }
+
+  // Most searches are over at their first step, and need no connection but this one.
+  async #search<Result>(steps: (search: JobSearch) => Steps<Result>): Promise<Result> {
+    try {
+      const first = readTransaction(this.#db, () => steps(this.#jobs).next())
+      return first.done === true ? first.value : await this.#snapshots.run(steps)
+    } catch (error) {
+      throw unavailable(this.#file, error)
+    }
+  }
+
+  #reader(): DatabaseSync {
+    this.#identity.check()
+    return new DatabaseSync(this.#file, { readOnly: true, timeout: DRIVER_WAIT_MS })
   }
 }
 

@@ -30,6 +30,16 @@ export function transaction<Result>(db: DatabaseSync, run: () => Result): Result
   return result
 }
 
+/** Reads one snapshot, in however many statements. */
+export function readTransaction<Result>(db: DatabaseSync, run: () => Result): Result {
+  db.exec('BEGIN')
+  try {
+    return run()
+  } finally {
+    if (db.isTransaction) db.exec('COMMIT')
+  }
+}
+
 /** Runs again, for up to 10 s, while another process holds a lock that is needed. */
 export async function whenUnlocked<Result>(clock: Clock, run: () => Result): Promise<Result> {
   const deadline = clock.now() + LOCK_WAIT_MS_MAX

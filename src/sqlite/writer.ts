@@ -6,29 +6,19 @@ import type {
   ClaimQuery,
   ClaimTransition,
   JobWrite,
-  Note,
   PipelineWrite,
   Unit,
   UnitResult,
   Write,
   WrittenRow,
 } from '../port/storage.ts'
-import { putItem } from './items.ts'
 import { LimitKeys } from './limits.ts'
 import { pipelineValues } from './pipelines.ts'
 import { type Ready, ReadyTasks } from './ready.ts'
+import { Records } from './records.ts'
+import { Refused } from './refused.ts'
 import { type Columns, columnsOf, eventValues, jsonOrNull, labelsOrNull, readableJob, taskRoute } from './rows.ts'
 import type { Statements } from './statements.ts'
-
-/** What is told of a unit that could not be applied. */
-class Refused extends Error {
-  readonly result: UnitResult
-
-  constructor(result: UnitResult) {
-    super(result.status)
-    this.result = result
-  }
-}
 
 /** Which of SQLite's errors say that a row broke a unique index. */
 const UNIQUE_ERRORS: ReadonlySet<unknown> = new Set([1555, 2067])
@@ -40,7 +30,7 @@ const UNIQUE_ERRORS: ReadonlySet<unknown> = new Set([1555, 2067])
 export class Writer {
   readonly #statements: Statements
   readonly #at: number
-  readonly #logLinesMax: number
+  readonly #records: Records
   readonly #instance: string
   readonly #firstSequence: number
   #sequence: number
@@ -55,7 +45,7 @@ export class Writer {
     this.#instance = instance
     this.#statements = statements
     this.#at = at
-    this.#logLinesMax = logLinesMax
+    this.#records = new Records(statements, logLinesMax)
     this.#firstSequence = Number(statements.readSequence.get()?.value)
     this.#sequence = this.#firstSequence
     this.#hasOffers = statements.hasOffers.get()?.found === 1
@@ -154,7 +144,7 @@ export class Writer {
         return
       }
       case 'note':
-        this.#note(write.jobId, write.token, write.note)
+        this.#records.note(write.jobId, write.token, write.note)
         return
       case 'append':
         rows.push({ events: write.events, sequence: this.#append(unit, write), claimed: false })
@@ -163,7 +153,7 @@ export class Writer {
         this.#pipeline(write)
         return
       case 'log':
-        this.#lines(write.jobId, write.key, write.lines)
+        this.#records.lines(write.jobId, write.key, write.lines)
         return
       case 'forget':
         this.#statements.dropSteps.run(write.jobId, write.entry)
@@ -175,7 +165,7 @@ export class Writer {
     if (queuedMax !== undefined) this.#checkQueue(job, queuedMax)
     const columns = columnsOf(job)
     try {
-      this.#statements.insertJob.run(
+      const { lastInsertRowid } = this.#statements.insertJob.run(
         job.id,
         job.tenant,
         job.type,
@@ -203,7 +193,9 @@ export class Writer {
         jsonOrNull(job.input),
         jsonOrNull(job.progress),
         columns.body,
+        job.parentId === undefined ? 0 : 1,
       )
+      if (job.deletedAt === undefined) this.#records.putLabels(job, lastInsertRowid)
     } catch (error) {
       throw this.#refusal(job, error)
     }
@@ -224,13 +216,11 @@ export class Writer {
 
   #remove(job: Job, revision: number): void {
     const { id } = job
-    const { dropOffers, removeJob, removeLines, removeSteps, items } = this.#statements
+    const { dropOffers, removeJob } = this.#statements
     dropOffers.run(id)
     this.#keys.keep(job, [])
     if (removeJob.run(id, revision).changes === 0) throw new Refused({ status: 'conflict' })
-    removeLines.run(id)
-    removeSteps.run(id)
-    items.remove.run(id)
+    this.#records.remove(job)
   }
 
   #update(job: Job, revision: number): void {
@@ -239,9 +229,11 @@ export class Writer {
       return
     }
     const columns = columnsOf(job)
+    const { updateJob, updateDeletedJob } = this.#statements
+    const statement = job.deletedAt === undefined ? updateJob : updateDeletedJob
     let changes: number | bigint
     try {
-      const done = this.#statements.updateJob.run(
+      const done = statement.run(
         job.version,
         columns.status,
         columns.phase,
@@ -250,7 +242,6 @@ export class Writer {
         columns.queued,
         columns.wakeAt,
         columns.waitsSince,
-        columns.deleted,
         columns.route,
         columns.readyAt,
         columns.readyEntry,
@@ -265,6 +256,7 @@ export class Writer {
       throw this.#refusal(job, error)
     }
     if (changes === 0) throw new Refused({ status: 'conflict' })
+    if (job.deletedAt !== undefined) this.#records.dropLabels(job)
     this.#beside(job, columns)
   }
 
@@ -298,32 +290,6 @@ export class Writer {
     if (stored !== revision) throw new Refused({ status: 'conflict' })
     if (after === null) dropPipeline.run(tenant, id)
     else if (after !== undefined) putPipeline.run(...pipelineValues(after))
-  }
-
-  #note(jobId: string, token: number, note: Note): void {
-    // Checked in the transaction that writes: between a read and a write the claim may have gone to another (I16).
-    if (note.kind === 'progress') {
-      const { changes } = this.#statements.writeProgress.run(JSON.stringify(note.progress), jobId, token)
-      if (changes === 0) throw new Refused({ status: 'stale' })
-      return
-    }
-    if (this.#statements.isHeld.get(jobId, token) === undefined) throw new Refused({ status: 'stale' })
-    switch (note.kind) {
-      case 'log':
-        this.#lines(jobId, note.key, note.lines)
-        return
-      case 'step':
-        this.#statements.insertStep.run(jobId, note.entry, note.name, jsonOrNull(note.result))
-        return
-      case 'item':
-        if (!putItem(this.#statements.items, jobId, note.item, note.max)) throw new Refused({ status: 'full' })
-    }
-  }
-
-  #lines(jobId: string, key: string, lines: readonly { readonly at: number; readonly text: string }[]): void {
-    if (this.#statements.hasLines.get(jobId, key) !== undefined) return
-    for (const { at, text } of lines) this.#statements.insertLine.run(jobId, at, text, key, jobId)
-    this.#statements.dropLines.run(jobId, jobId, this.#logLinesMax)
   }
 
   #append(unit: string, { events }: Pick<JobWrite, 'events'>): number {

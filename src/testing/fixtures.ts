@@ -35,6 +35,11 @@ export function newJob(seed: Partial<NewJob> & { readonly id: string }, at: numb
   return create(type, { ...fixed, ...seed }, momentAt(at))
 }
 
+/** The same, as a job that another one's chart invoked. */
+export function childOf(parentId: string, decision: Decision): Decision {
+  return { ...decision, job: { ...decision.job, parentId } }
+}
+
 /** The job and the row of a decision. */
 export function writeOf({ job, events, inputs }: Decision): JobWrite {
   return { job, events: rowOf(job, events, inputs) }

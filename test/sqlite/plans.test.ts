@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type StorageConnection, systemClock } from '../../src/index.ts'
-import { findQuery } from '../../src/sqlite/find.ts'
+import { type JobFilter, type StorageConnection, systemClock } from '../../src/index.ts'
 import { sqliteStorage } from '../../src/sqlite/index.ts'
+import { JobSearch, type Steps } from '../../src/sqlite/job-search.ts'
 import { prepareAll, type Statements } from '../../src/sqlite/statements.ts'
-import { insertOf, newJob, routeOf, transitionFor, unitOf } from '../../src/testing/fixtures.ts'
+import { childOf, insertOf, newJob, routeOf, transitionFor, unitOf } from '../../src/testing/fixtures.ts'
 
 const JOBS = 20_000
 const AT = 1_767_225_600_000
@@ -21,9 +21,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'jobchart-plans-'))
   const file = join(folder, 'jobs.db')
   storage = await sqliteStorage(file, { durability: 'normal' }).open({ clock: systemClock(), instance: 'me' })
-  const units = Array.from({ length: JOBS }, (_, index) =>
-    unitOf(insertOf(newJob({ id: `job-${index}`, priority: index % 3 }, AT + index))),
-  )
+  const units = Array.from({ length: JOBS }, (_, index) => unitOf(insertOf(made(index))))
   await storage.commit(units)
   db = new DatabaseSync(file, { readOnly: true })
   statements = prepareAll(db)
@@ -87,28 +85,81 @@ describe(`with ${JOBS} jobs waiting`, () => {
     },
   )
 
-  test.each([
-    ['of a tenant', { scopes: [{ tenant: 't1' }] }],
-    ['of a person', { scopes: [{ tenant: 't1', createdBy: 'ada' }] }],
-    ['of either', { scopes: [{ tenant: 't1' }, { tenant: 't2', createdBy: 'ada' }] }],
-  ])('a page of the jobs %s is read off an index', (_, filter) => {
-    const first = findQuery(filter, { limit: 20 })
-    const next = findQuery(filter, { limit: 20, after: { createdAt: AT, id: 'job-1' } })
-    for (const { sql, values } of [first, next]) {
-      const plan = planOf(sql, values)
-      expect(plan).toMatch(/SEARCH jobs USING INDEX jobs_(newest|own)/)
-      expect(plan).not.toContain('SCAN jobs')
+  const filters = [
+    ['type', { type: 'plain' }, ''],
+    ['phase', { phase: 'active' }, ''],
+    ['status', { status: 'queued' }, ''],
+    ['type, phase, status and parent', { type: 'plain', phase: 'active', status: 'queued', parentId: null }, ''],
+    ['no filter', {}, ''],
+    ['no parent', { parentId: null }, ''],
+    ['creator', { createdBy: 'ada' }, 'jobs_of_creator'],
+    ['pipeline', { pipeline: 'p' }, 'jobs_of_pipeline'],
+    ['parent', { parentId: 'job-1' }, 'jobs_of_parent'],
+  ] as const
+  const owned = { tenant: 't1', createdBy: 'ada' }
+  const lists: readonly (readonly [string, JobFilter, string])[] = [
+    ...filters.flatMap(([name, filter, index]) => [
+      [`an editor's list by ${name}`, { ...filter, scopes: [owned] }, index || 'jobs_of_creator'] as const,
+      [`an admin's list by ${name}`, { ...filter, scopes: [{ tenant: 't1' }] }, index || 'jobs_of_tenant'] as const,
+    ]),
+    ["an editor's list by label", { labels: { team: 'x' }, scopes: [owned] }, 'job_labels_of_creator'],
+    ["an admin's list by label", { labels: { team: 'x' }, scopes: [{ tenant: 't1' }] }, 'PRIMARY KEY'],
+    ['a list of what a relation gives', { scopes: [{ tenant: 't1', labels: { team: 'x' } }] }, 'PRIMARY KEY'],
+  ]
+
+  test.each(lists)('%s, and its count, are read off an index in its order', (_, filter, index) => {
+    const after = { createdAt: AT + JOBS / 2, id: 'job-1' }
+    const plans = [
+      ...plansOf((search) => search.list(filter, { limit: 20 })),
+      ...plansOf((search) => search.list(filter, { limit: 20, after })),
+      ...plansOf((search) => search.count(filter)),
+    ].filter((plan) => !plan.includes('USING INTEGER PRIMARY KEY (rowid=?)'))
+    expect(plans.length).toBeGreaterThan(0)
+    for (const plan of plans) {
+      expect(plan).toMatch(new RegExp(`^SEARCH (jobs|job_labels) USING (COVERING INDEX )?${index} \\([^\n]*\\)$`))
     }
+  })
+
+  test('a list by several filters looks at rows of the smallest index alone', () => {
+    const filter = { scopes: [owned], status: 'queued', labels: { team: 'x', kind: 'y' } }
+    const plans = plansOf((search) => search.list(filter, { limit: 20 }))
+    expect(plans.join('\n')).toContain('SEARCH job_labels USING COVERING INDEX job_labels_of_creator (')
+    expect(plans.join('\n')).not.toMatch(/SCAN|jobs_of_creator|TEMP B-TREE/)
   })
 
   test('claims come in their order: priority, then due, then sequence', async () => {
     const query = { routes: [routeOf()], at: AT + JOBS }
     const claimed = await storage.claim(query, 3, transitionFor('me', AT + JOBS))
-    expect(claimed.map(({ job }) => job.id)).toEqual(['job-2', 'job-5', 'job-8'])
+    expect(claimed.map(({ job }) => job.id)).toEqual(['job-5', 'job-8', 'job-11'])
   })
 })
+
+// Some of everything that a list may be asked for.
+function made(index: number) {
+  const id = `job-${index}`
+  const at = AT + index
+  if (index % 100 === 0) return newJob({ id, labels: { team: 'x', kind: 'y' } }, at)
+  if (index % 100 === 1) return newJob({ id, pipeline: `p${index}`, startAt: AT + 10 * JOBS, isWaiting: true }, at)
+  return index % 100 === 2 ? childOf('job-1', newJob({ id }, at)) : newJob({ id, priority: index % 3 }, at)
+}
 
 function planOf(sql: string, values: readonly unknown[] = []): string {
   const rows = db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...(values as readonly string[]))
   return rows.map(({ detail }) => String(detail)).join('\n')
+}
+
+// Of each statement that a search prepares.
+function plansOf(run: (search: JobSearch) => Steps<unknown>): readonly string[] {
+  const texts: string[] = []
+  const search = new JobSearch((sql) => {
+    texts.push(sql)
+    return db.prepare(sql)
+  })
+  for (const work = run(search); work.next().done !== true; );
+  return texts.map((sql) =>
+    planOf(
+      sql,
+      [...sql.matchAll(/\?/g)].map(() => 1),
+    ),
+  )
 }
