@@ -1,6 +1,9 @@
 import type { Storage, StorageConnection } from '../port/storage.ts'
 import type { Bench } from './storage-bench.ts'
+import { headChecks } from './storage-checks-heads.ts'
+import { itemChecks } from './storage-checks-items.ts'
 import { limitChecks } from './storage-checks-limits.ts'
+import { logChecks } from './storage-checks-log.ts'
 import { pipelineChecks } from './storage-checks-pipelines.ts'
 import { queueChecks } from './storage-checks-queue.ts'
 import { raceChecks } from './storage-checks-races.ts'
@@ -43,6 +46,9 @@ export function storageConformance(
     ...limitChecks,
     ...queueChecks,
     ...pipelineChecks,
+    ...headChecks,
+    ...logChecks,
+    ...itemChecks,
     ...raceChecks,
   }
   for (const [name, check] of Object.entries(checks)) {

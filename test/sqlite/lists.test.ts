@@ -41,7 +41,8 @@ const seed = fc.record({
   at: fc.integer({ min: 0, max: 20 }),
 })
 
-const text = (...values: readonly string[]) => fc.option(fc.constantFrom(...values, 'none'), { nil: undefined, freq: 1 })
+const text = (...values: readonly string[]) =>
+  fc.option(fc.constantFrom(...values, 'none'), { nil: undefined, freq: 1 })
 const labels = fc.option(
   fc.constantFrom<Record<string, string>>(
     {},

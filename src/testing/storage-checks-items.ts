@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict'
+import { remove } from '../model/decision.ts'
+import type { Item } from '../model/item.ts'
+import type { ItemQuery, StorageConnection, Write } from '../port/storage.ts'
+import { commitOne, ended, insertClaimed, momentAt, plain, updateOf } from './fixtures.ts'
+import { type Checks, FAR } from './storage-bench.ts'
+
+/** Checks of items: S29. */
+export const itemChecks: Checks = {
+  'S29 items are numbered in the order of their first reports, and a later report takes the place of an earlier one':
+    async ({ clock, open }) => {
+      const [storage, other] = [await open(), await open('other')]
+      const token = await insertClaimed(storage, clock.now(), 'a')
+      const first = item('one', { outcome: 'failed', message: 'not yet', output: { tries: 1 } })
+      for (const each of [first, item('two'), item('one', { at: 7 }), item('three')]) {
+        assert.equal((await commitOne(storage, put(token, each))).status, 'applied')
+      }
+      for (const reader of [storage, other]) {
+        assert.deepEqual(await read(reader), [
+          { ...item('one', { at: 7 }), number: 1 },
+          { ...item('two'), number: 2 },
+          { ...item('three'), number: 3 },
+        ])
+      }
+      assert.deepEqual(await storage.items('b', { after: 0, limit: FAR }), [])
+    },
+
+  'S29 items are read by their outcome as it is now, in pages': async ({ clock, open }) => {
+    const storage = await open()
+    const token = await insertClaimed(storage, clock.now(), 'a')
+    for (const [index, outcome] of (['failed', 'completed', 'failed', 'failed', 'completed'] as const).entries()) {
+      await commitOne(storage, put(token, item(`k${index + 1}`, { outcome })))
+    }
+    await commitOne(storage, put(token, item('k3', { outcome: 'completed' })))
+    const numbers = async (query: Partial<ItemQuery>) => (await read(storage, query)).map(({ number }) => number)
+    assert.deepEqual(await numbers({ outcome: 'failed' }), [1, 4])
+    assert.deepEqual(await numbers({ outcome: 'completed' }), [2, 3, 5])
+    assert.deepEqual(await numbers({ outcome: 'completed', after: 2, limit: 1 }), [3])
+    assert.deepEqual(await numbers({ outcome: 'failed', after: 4 }), [])
+    assert.deepEqual(await numbers({ after: 1, limit: 2 }), [2, 3])
+    assert.deepEqual(await numbers({ after: 5 }), [])
+  },
+
+  'S29 a new key beyond the most that a job may have is full, and a known one is not': async ({ clock, open }) => {
+    const storage = await open()
+    const token = await insertClaimed(storage, clock.now(), 'a')
+    const other = await insertClaimed(storage, clock.now(), 'b')
+    const report = async (key: string, outcome: Item['outcome'] = 'completed') =>
+      (await commitOne(storage, put(token, item(key, { outcome }), 2))).status
+    assert.deepEqual([await report('one'), await report('two'), await report('three')], ['applied', 'applied', 'full'])
+    assert.equal(await report('one', 'failed'), 'applied')
+    assert.equal((await commitOne(storage, put(other, item('one'), 2, 'b'))).status, 'applied')
+    const kept = (await read(storage)).map(({ key, outcome }) => [key, outcome])
+    assert.deepEqual(kept, [
+      ['one', 'failed'],
+      ['two', 'completed'],
+    ])
+  },
+
+  'S29 a unit that is refused leaves no item behind': async ({ clock, open }) => {
+    const storage = await open()
+    const token = await insertClaimed(storage, clock.now(), 'a')
+    await commitOne(storage, put(token, item('one'), 2))
+    const writes = [
+      put(token, item('one', { outcome: 'failed' }), 2),
+      put(token, item('two'), 2),
+      put(token, item('three'), 2),
+    ]
+    assert.deepEqual(await commitOne(storage, ...writes), { status: 'full' })
+    assert.deepEqual(await read(storage), [{ ...item('one'), number: 1 }])
+    await commitOne(storage, put(token, item('four'), 2))
+    assert.deepEqual(
+      (await read(storage)).map(({ number }) => number),
+      [1, 2],
+    )
+  },
+
+  'S5, S29 an item is kept only while its task is held under its token': async ({ clock, open }) => {
+    const storage = await open()
+    const token = await insertClaimed(storage, clock.now(), 'a')
+    assert.equal((await commitOne(storage, put(token, item('one')))).status, 'applied')
+    assert.deepEqual(await commitOne(storage, put(token + 1, item('two'))), { status: 'stale' })
+    assert.deepEqual(await commitOne(storage, put(token, item('two'), FAR, 'none')), { status: 'stale' })
+    const job = await storage.get('a')
+    assert.ok(job)
+    await commitOne(storage, updateOf(job, ended(job, clock.now())))
+    assert.deepEqual(await commitOne(storage, put(token, item('one', { outcome: 'failed' }))), { status: 'stale' })
+    assert.deepEqual(await read(storage), [{ ...item('one'), number: 1 }])
+  },
+
+  "S18, S29 items go with their job's row, and not before": async ({ clock, open }) => {
+    const storage = await open()
+    const token = await insertClaimed(storage, clock.now(), 'a')
+    const other = await insertClaimed(storage, clock.now(), 'b')
+    for (const key of ['one', 'two']) await commitOne(storage, put(token, item(key)))
+    await commitOne(storage, put(other, item('one'), FAR, 'b'))
+    const job = await storage.get('a')
+    assert.ok(job)
+    const stopping = remove(plain, job, momentAt(clock.now()))
+    await commitOne(storage, updateOf(job, stopping))
+    assert.equal((await read(storage)).length, 2)
+    await commitOne(storage, updateOf(stopping.job, ended(stopping.job, clock.now())))
+    assert.deepEqual(await read(storage), [])
+    assert.equal((await storage.items('b', { after: 0, limit: FAR })).length, 1)
+    const again = await insertClaimed(storage, clock.now(), 'a')
+    await commitOne(storage, put(again, item('new')))
+    assert.deepEqual(await read(storage), [{ ...item('new'), number: 1 }])
+  },
+
+  'S11, S29 an item is read back deep-equal, whatever its values': async ({ clock, open }) => {
+    const storage = await open()
+    const token = await insertClaimed(storage, clock.now(), 'a')
+    const odd = 'ü 𝄞 \u0000 \u2028 "\'; DROP TABLE items; --'
+    const outputs = [null, '', 0, -1.5, 1e300, false, [], {}, { deep: [[null, { [odd]: odd }]] }, odd]
+    const items = [
+      ...outputs.map((output, index) =>
+        item(`${odd} ${index}`, { output, message: odd, at: 1_767_225_600_000 + index }),
+      ),
+      item('x'.repeat(200), { message: '' }),
+      item('K'),
+      item('k'),
+      item(' k'),
+    ]
+    await storage.commit([{ id: 'items', writes: items.map((each) => put(token, each)) }])
+    assert.deepEqual(
+      await read(storage),
+      items.map((each, index) => ({ ...each, number: index + 1 })),
+    )
+  },
+
+  "S11, S29 what is read of an item is nobody else's": async ({ clock, open }) => {
+    const storage = await open()
+    const token = await insertClaimed(storage, clock.now(), 'a')
+    const output = { list: [1] }
+    await commitOne(storage, put(token, item('one', { output })))
+    output.list.push(2)
+    const [first] = await read(storage)
+    Object.assign(first ?? {}, { key: 'other' })
+    assert.deepEqual(await read(storage), [{ ...item('one', { output: { list: [1] } }), number: 1 }])
+  },
+}
+
+function item(key: string, more: Partial<Item> = {}): Item {
+  return { key, outcome: 'completed', at: 1, ...more }
+}
+
+function put(token: number, reported: Item, max = FAR, jobId = 'a'): Write {
+  return { op: 'note', jobId, token, note: { kind: 'item', item: reported, max } }
+}
+
+async function read(storage: StorageConnection, query: Partial<ItemQuery> = {}) {
+  return await storage.items('a', { after: 0, limit: FAR, ...query })
+}
