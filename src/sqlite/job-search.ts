@@ -6,8 +6,7 @@ import { NumberSet } from './number-set.ts'
 import { compareText, JOB_COLUMNS, type Row, readableJob } from './rows.ts'
 import {
   edgeQuery,
-  freeColumns,
-  nextKeyQuery,
+  nextValueQuery,
   type Place,
   type Query,
   rowsQuery,
@@ -127,14 +126,14 @@ export class JobSearch {
       key.push(value)
     }
     if (key.length === index.columns.length) return [{ path, key }]
-    const columns = freeColumns(path, key)
     const ranges: SearchRange[] = []
-    for (let last: readonly SQLInputValue[] | undefined; ; ) {
-      const row = this.#get(nextKeyQuery(path, key, columns, last))
+    for (let last: SQLInputValue | undefined; ; ) {
+      const row = this.#get(nextValueQuery(path, key, last))
       yield* this.#charge(0)
       if (row === undefined) return ranges
-      last = columns.map((column) => row[column] as SQLInputValue)
-      ranges.push(...(yield* this.#ranges(path, [...key, ...last])))
+      // A leading column holds text or a whole number.
+      last = row.value as SQLInputValue
+      ranges.push(...(yield* this.#ranges(path, [...key, last])))
     }
   }
 

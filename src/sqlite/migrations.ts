@@ -153,7 +153,9 @@ export const MIGRATIONS: readonly string[] = [
   DROP INDEX jobs_children;
   CREATE INDEX jobs_of_tenant ON jobs (tenant, child, type, phase, status, created_at, id) WHERE deleted = 0;
   CREATE INDEX jobs_of_creator ON jobs (tenant, created_by, child, type, phase, status, created_at, id) WHERE deleted = 0;
-  CREATE INDEX jobs_of_pipeline ON jobs (tenant, pipeline, created_by, child, created_at, id)
+  CREATE INDEX jobs_of_pipeline ON jobs (tenant, pipeline, child, created_at, id)
+    WHERE deleted = 0 AND pipeline IS NOT NULL;
+  CREATE INDEX jobs_of_pipeline_and_creator ON jobs (tenant, created_by, pipeline, child, created_at, id)
     WHERE deleted = 0 AND pipeline IS NOT NULL;
   CREATE INDEX jobs_of_parent ON jobs (parent_id, tenant, created_by, created_at, id)
     WHERE deleted = 0 AND parent_id IS NOT NULL;

@@ -47,11 +47,18 @@ const OF_CREATOR: SearchIndex = {
   columns: ['tenant', 'created_by', ...STATE],
   holds: LIVE,
 }
+const IN_PIPELINE = `${LIVE} AND jobs.pipeline IS NOT NULL`
 const OF_PIPELINE: SearchIndex = {
   table: 'jobs',
   name: 'jobs_of_pipeline',
-  columns: ['tenant', 'pipeline', 'created_by', 'child'],
-  holds: `${LIVE} AND jobs.pipeline IS NOT NULL`,
+  columns: ['tenant', 'pipeline', 'child'],
+  holds: IN_PIPELINE,
+}
+const OF_PIPELINE_AND_CREATOR: SearchIndex = {
+  table: 'jobs',
+  name: 'jobs_of_pipeline_and_creator',
+  columns: ['tenant', 'created_by', 'pipeline', 'child'],
+  holds: IN_PIPELINE,
 }
 const OF_PARENT: SearchIndex = {
   table: 'jobs',
@@ -157,7 +164,7 @@ function pathsTo({ columns, labels }: Wanted): readonly SearchPath[] {
         ]),
       ),
     ),
-    ...(columns.has('pipeline') ? [path(OF_PIPELINE)] : []),
+    ...(columns.has('pipeline') ? [path(isOwn ? OF_PIPELINE_AND_CREATOR : OF_PIPELINE)] : []),
     path(isOwn ? OF_CREATOR : OF_TENANT),
   ]
 }
@@ -189,27 +196,21 @@ export interface Stretch {
   readonly through?: Place | undefined
 }
 
-/** The columns in which the values after those of `key` are to be found together. */
-export function freeColumns({ index, fixed }: SearchPath, key: readonly SQLInputValue[]): readonly SearchColumn[] {
-  const free = index.columns.slice(key.length)
-  return free.some((column) => fixed.has(column)) ? free.slice(0, 1) : free
-}
-
 /**
- * The query for the next values below `last` that some columns have beside a key: one step in the index, however many rows
- * have the values passed over.
+ * The query for the next value below `last` that the column after a key has: one step in the index, however many rows have
+ * the values passed over. Of several columns at once SQLite would walk over all that have the last ones.
  */
-export function nextKeyQuery(
+export function nextValueQuery(
   { index }: SearchPath,
   key: readonly SQLInputValue[],
-  columns: readonly SearchColumn[],
-  last: readonly SQLInputValue[] | undefined,
+  last: SQLInputValue | undefined,
 ): Query {
-  const below = last === undefined ? '' : ` AND (${columns.join(', ')}) < (${columns.map(() => '?').join(', ')})`
+  const column = index.columns[key.length]
+  const below = last === undefined ? '' : ` AND ${column} < ?`
   return {
-    sql: `SELECT ${columns.join(', ')} FROM ${index.table} INDEXED BY ${index.name}
-      WHERE ${keyed(index, key)}${below} ORDER BY ${columns.map((column) => `${column} DESC`).join(', ')} LIMIT 1`,
-    values: [...key, ...(last ?? [])],
+    sql: `SELECT ${column} AS value FROM ${index.table} INDEXED BY ${index.name}
+      WHERE ${keyed(index, key)}${below} ORDER BY ${column} DESC LIMIT 1`,
+    values: last === undefined ? key : [...key, last],
   }
 }
 
