@@ -36,7 +36,7 @@ export const logChecks: Checks = {
       await ids(storage, [{ tenant: 't1' }, { createdBy: 'eve' }, { tenant: 't1', createdBy: 'eve' }]),
       'a b c d e f',
     )
-    const names = Array.from({ length: 700 }, (_, index) => ({ labels: { [`name-${index}`]: 'x' } }))
+    const names = Array.from({ length: 1_500 }, (_, index) => ({ labels: { [`name-${index}`]: 'x' } }))
     const values = Array.from({ length: 700 }, (_, index) => ({ tenant: 't1', labels: { team: `team-${index}` } }))
     assert.equal(await ids(storage, [{ type: 'twin' }, ...names, ...values, { labels: { team: 'x' } }]), 'a d e')
   },

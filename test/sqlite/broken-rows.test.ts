@@ -5,7 +5,8 @@ import { sqliteStorage } from 'jobchart/sqlite'
 import { virtualClock } from 'jobchart/testing'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { createMachine } from 'xstate'
-import { testFolder } from './bench.ts'
+import { commitOne, insertClaimed, insertOf, newJob } from '../../src/testing/fixtures.ts'
+import { openFile, testFolder } from './bench.ts'
 
 // I6, I50: a row that cannot be decoded fails its job alone.
 
@@ -78,6 +79,25 @@ describe.each(TEXTS)('a job whose record reads %j', (text) => {
       expect(page.items).toHaveLength(2)
     }
     expect(seen.sort()).toEqual([1, 4, 5, 6, 7].map((index) => ids[index]).sort())
+  })
+
+  test('has a head, counts, and is left out where many are read', async () => {
+    const { ada, file, breakRow } = await broken(text)
+    const labels = { team: 'x' }
+    const ids = [await ada.submit(job, 1, { labels }), await ada.submit(job, 2, { labels })].map(({ id }) => id)
+    const [id = ''] = ids
+    const storage = await openFile(file, 'reader')
+    const head = await storage.head(id)
+    breakRow(id)
+    expect(head).toMatchObject({ id, type: 'job', labels, status: 'queued' })
+    expect(await storage.head(id)).toEqual(head)
+    expect((await storage.many(ids)).map((each) => each.id)).toEqual([ids[1]])
+    for (const filter of [{}, { type: 'job' }, { status: 'queued' }, { labels }, { labels, status: 'queued' }]) {
+      const asked = { ...filter, scopes: [{ createdBy: 'ada' }] }
+      expect(await storage.count(asked)).toBe(2)
+      expect(await storage.count({ ...asked, scopes: [...asked.scopes, {}] })).toBe(2)
+      expect((await storage.find(asked, { limit: 2 })).map((each) => each.id)).toEqual([ids[1]])
+    }
   })
 
   test('is not claimed, and those behind it are', async () => {
@@ -172,4 +192,26 @@ test('a broken row of the log holds up nobody who follows it; its own job says s
   expect((await ada.result(other.id)).status).toBe('completed')
   await expect(front.system.history(id)).rejects.toMatchObject({ code: 'JOB_UNREADABLE', jobId: id })
   expect([engine.health.status, front.health.status]).toEqual(['ok', 'ok'])
+})
+
+test('rows of the log that are broken leave a page full, narrowed or not; items that are fail their job', async () => {
+  const file = join(testFolder(), 'jobs.db')
+  const storage = await openFile(file)
+  const token = await insertClaimed(storage, 1, 'a')
+  for (const id of ['b', 'c', 'd']) await commitOne(storage, insertOf(newJob({ id, labels: { team: 'x' } }, 1)))
+  const item = { key: 'k', outcome: 'completed', at: 1, output: 1 } as const
+  await commitOne(storage, { op: 'note', jobId: 'a', token, note: { kind: 'item', item, max: 9 } })
+  const db = new DatabaseSync(file)
+  db.exec(`UPDATE events SET events = '[' WHERE job_id = 'b'; UPDATE events SET labels = '{' WHERE job_id = 'c';
+    UPDATE items SET output = '{'`)
+  db.close()
+  for (const scopes of [undefined, [{}], [{ tenant: 't1' }], [{ labels: { team: 'x' } }, { tenant: 't1' }]]) {
+    const rows = await storage.events({ after: 0, limit: 3, ...(scopes === undefined ? {} : { scopes }) })
+    expect(rows.map(({ jobId }) => jobId)).toEqual(['a', 'a', 'd'])
+  }
+  expect(await storage.events({ after: 0, limit: 3, scopes: [{ labels: { team: 'x' } }] })).toMatchObject([
+    { jobId: 'd' },
+  ])
+  await expect(storage.events({ after: 0, limit: 3, jobId: 'b' })).rejects.toMatchObject({ code: 'JOB_UNREADABLE' })
+  await expect(storage.items('a', { after: 0, limit: 3 })).rejects.toMatchObject({ code: 'JOB_UNREADABLE', jobId: 'a' })
 })

@@ -130,6 +130,23 @@ describe(`with ${JOBS} jobs waiting`, () => {
     expect(plans.join('\n')).not.toMatch(/SCAN|jobs_of_creator|TEMP B-TREE/)
   })
 
+  test('a long count is one snapshot: others write meanwhile, and a close ends it', async () => {
+    const clock = systemClock()
+    const counter = await sqliteStorage(join(folder, 'jobs.db')).open({ clock, instance: 'counter' })
+    const filter = { scopes: [owned, { tenant: 't1' }] }
+    const before = await counter.count(filter)
+    const counts = [counter.count(filter), counter.count(filter)]
+    const [counting] = counts
+    await new Promise<void>((resume) => clock.turn(resume))
+    await storage.commit([unitOf(insertOf(newJob({ id: 'meanwhile' }, AT)))])
+    expect(await counting).toBe(before)
+    expect(await counts[1]).toBe(before + 1)
+    const cut = expect(counter.count(filter)).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE' })
+    await new Promise<void>((resume) => clock.turn(resume))
+    await counter.close()
+    await cut
+  })
+
   test('claims come in their order: priority, then due, then sequence', async () => {
     const query = { routes: [routeOf()], at: AT + JOBS }
     const claimed = await storage.claim(query, 3, transitionFor('me', AT + JOBS))
