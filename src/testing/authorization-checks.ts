@@ -1,0 +1,193 @@
+/** What can be asked of a policy alone, without an engine. */
+import assert from 'node:assert/strict'
+import type { Action, Principal, Target } from '../port/policy.ts'
+import {
+  covers,
+  isShown,
+  type ManyAction,
+  type PolicyBench,
+  type PolicyChecks,
+  redactedBy,
+  said,
+  scopeAnswer,
+  scopesOf,
+  verdictOn,
+  verdictsOn,
+  wrongInScopes,
+  wrongInVerdict,
+} from './authorization-answers.ts'
+import { asPipeline, frozen, JOB_READS, type Question, questionOf, questionsOf } from './authorization-samples.ts'
+
+const MANY: readonly ManyAction[] = ['list', 'listPipelines', 'events']
+
+/** For each search, what shows one of those that are found, and by which fields is searched. */
+const SEARCHES: readonly (readonly [ManyAction, Action, readonly string[]])[] = [
+  ['list', 'get', ['createdBy', 'type', 'status', 'phase', 'pipeline', 'parentId', 'labels']],
+  ['listPipelines', 'getPipeline', ['type']],
+  ['events', 'events', ['createdBy', 'type', 'pipeline', 'labels']],
+]
+
+/** Checks of single answers: P2, P6. */
+export const answerChecks: PolicyChecks = {
+  'P2 every question is answered in time, by one of the verdicts of the port': async (bench) => {
+    const questions = allQuestions(bench)
+    const verdicts = await verdictsOn(bench, questions)
+    for (const [index, verdict] of verdicts.entries()) {
+      const wrong = wrongInVerdict(verdict)
+      assert.equal(wrong, undefined, `${about(questions[index])} is answered by ${wrong}`)
+    }
+  },
+
+  'P2 every scope is asked for in vain or is a list of scopes of the port, in time': async (bench) => {
+    for (const who of bench.principals) {
+      for (const action of MANY) {
+        const wrong = wrongInScopes(await scopeAnswer(bench, who, action))
+        assert.equal(wrong, undefined, `scope of ${said(who)} for "${action}" is ${wrong}`)
+      }
+    }
+  },
+
+  'P6 the same question gets the same answer, whatever was asked before': async (bench) => {
+    const questions = allQuestions(bench)
+    const first = await verdictsOn(bench, questions)
+    const second = [...(await verdictsOn(bench, [...questions].reverse()))].reverse()
+    for (const [index, verdict] of first.entries()) {
+      assert.deepEqual(second[index], verdict, `${about(questions[index])} is answered otherwise the second time`)
+    }
+    for (const who of bench.principals) {
+      for (const action of MANY) {
+        const scopes = [await scopeAnswer(bench, who, action), await scopeAnswer(bench, who, action)]
+        assert.deepEqual(scopes[1], scopes[0], `the scope of ${said(who)} for "${action}" is another the second time`)
+      }
+    }
+  },
+
+  'P6 no argument is changed': async (bench) => {
+    for (const question of allQuestions(bench)) {
+      const given = structuredClone(question)
+      const verdict = await verdictOn(bench, given)
+      assert.deepEqual(given, question, `${about(question)} changes what it was asked with`)
+      assert.deepEqual(
+        await verdictOn(bench, frozen(given)),
+        verdict,
+        `${about(question)} is answered otherwise frozen`,
+      )
+    }
+    for (const who of bench.principals) {
+      for (const action of MANY) {
+        const given = structuredClone(who)
+        await scopesOf(bench, given, action)
+        assert.deepEqual(given, who, `the scope of ${said(who)} for "${action}" changes what it was asked with`)
+        await scopesOf(bench, frozen(given), action)
+      }
+    }
+  },
+}
+
+/** Checks of answers beside each other: P4, P7, P8. */
+export const agreementChecks: PolicyChecks = {
+  ...Object.fromEntries(SEARCHES.flatMap(([many, one]) => [narrowEnough(many, one), wideEnough(many, one)])),
+  ...Object.fromEntries(SEARCHES.map(([many, one, fields]) => redactsAlike(many, one, fields))),
+
+  'P7 what is of another tenant is nothing, unless a scope of list names that tenant': async (bench) => {
+    for (const who of bench.principals) {
+      const scopes = [...(await scopesOf(bench, who, 'list')), ...(await scopesOf(bench, who, 'listPipelines'))]
+      const named = new Set([who.tenant, ...scopes.map(({ tenant }) => tenant)])
+      const foreign = bench.targets.filter(({ tenant }) => !named.has(tenant))
+      const questions = foreign.flatMap((target) => questionsOf(who, target))
+      const verdicts = await verdictsOn(bench, questions)
+      const wrong = questions.findIndex((_, index) => isShown(verdicts[index]))
+      assert.equal(wrong, -1, `${about(questions[wrong])} is answered by ${said(verdicts[wrong])}`)
+    }
+  },
+
+  'P8 of a job that get hides, no other read shows anything': async (bench) => {
+    for (const who of bench.principals) {
+      for (const target of bench.targets) {
+        if (isShown(await verdictOn(bench, questionOf(who, 'get', target)))) continue
+        const questions = JOB_READS.map((action) => questionOf(who, action, target))
+        const verdicts = await verdictsOn(bench, questions)
+        const wrong = verdicts.findIndex(isShown)
+        assert.equal(wrong, -1, `${about(questions[wrong])} is answered by ${said(verdicts[wrong])}, and get hides it`)
+      }
+    }
+  },
+}
+
+type Check = readonly [string, PolicyChecks[string]]
+
+function narrowEnough(many: ManyAction, one: Action): Check {
+  return [
+    `P4 what "${one}" does not show stands in no scope of "${many}"`,
+    async (bench) => {
+      await forEach(bench, many, one, (who, target, { verdict, covering }) => {
+        if (isShown(verdict)) return
+        const what = `"${one}" of ${said(target)} by ${said(who)} is answered by ${said(verdict)}`
+        assert.deepEqual(covering, [], `${what}, and it stands in a scope of "${many}"`)
+      })
+    },
+  ]
+}
+
+function wideEnough(many: ManyAction, one: Action): Check {
+  return [
+    `P4 what "${one}" shows stands in a scope of "${many}"`,
+    async (bench) => {
+      await forEach(bench, many, one, (who, target, { verdict, covering }) => {
+        if (!isShown(verdict)) return
+        const what = `"${one}" of ${said(target)} by ${said(who)} is answered by ${said(verdict)}`
+        assert.notEqual(covering.length, 0, `${what}, and it stands in no scope of "${many}"`)
+      })
+    },
+  ]
+}
+
+function redactsAlike(many: ManyAction, one: Action, fields: readonly string[]): Check {
+  return [
+    `P4 what "${one}" redacts and "${many}" searches by is redacted in each scope of "${many}" that holds it`,
+    async (bench) => {
+      await forEach(bench, many, one, (who, target, { verdict, covering }) => {
+        for (const field of redactedBy(verdict).filter((each) => fields.includes(each))) {
+          for (const { redact = [], ...scope } of covering) {
+            const what = `"${one}" of ${said(target)} by ${said(who)} redacts "${field}"`
+            assert.ok(redact.includes(field), `${what}, and the scope ${said(scope)} of "${many}" does not`)
+          }
+        }
+      })
+    },
+  ]
+}
+
+interface Seen {
+  readonly verdict: unknown
+  /** The scopes that hold the target. */
+  readonly covering: Awaited<ReturnType<typeof scopesOf>>
+}
+
+async function forEach(
+  bench: PolicyBench,
+  many: ManyAction,
+  one: Action,
+  look: (who: Principal, target: Target, seen: Seen) => void,
+): Promise<void> {
+  const targets = one === 'getPipeline' ? bench.targets.map(asPipeline) : bench.targets
+  for (const who of bench.principals) {
+    const scopes = await scopesOf(bench, who, many)
+    const verdicts = await verdictsOn(
+      bench,
+      targets.map((target) => questionOf(who, one, target)),
+    )
+    for (const [index, target] of targets.entries()) {
+      look(who, target, { verdict: verdicts[index], covering: scopes.filter((scope) => covers(scope, target)) })
+    }
+  }
+}
+
+function allQuestions({ principals, targets }: PolicyBench): readonly Question[] {
+  return principals.flatMap((who) => targets.flatMap((target) => questionsOf(who, target)))
+}
+
+function about(question: Question | undefined): string {
+  if (question === undefined) return 'nothing'
+  return `authorize(${said(question.who)}, ${said(question.action)}, ${said(question.target)})`
+}

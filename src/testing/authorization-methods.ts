@@ -1,0 +1,85 @@
+/** What a session can be asked, and its answers as text. */
+import { JobchartError, type Session } from 'jobchart'
+import type { Action, Target } from '../port/policy.ts'
+
+/** A method of a session that names a job or a pipeline. */
+export interface Method {
+  readonly name: string
+  /** What the policy is asked for it. */
+  readonly action: Action
+  readonly command?: NonNullable<Target['command']>
+  readonly call: (session: Session, id: string) => Promise<unknown>
+}
+
+const cancel = { name: 'cancel', isCancel: true }
+const note = { name: 'note', isCancel: false }
+const nonsense = { name: 'nonsense', isCancel: false }
+
+/** Every method that names a job. */
+export const jobMethods: readonly Method[] = [
+  { name: 'get', action: 'get', call: (session, id) => session.get(id) },
+  { name: 'cancel', action: 'command', command: cancel, call: (session, id) => session.cancel(id) },
+  { name: 'send', action: 'command', command: note, call: (session, id) => session.send(id, { type: 'note' }) },
+  {
+    name: 'send of no command',
+    action: 'command',
+    command: nonsense,
+    call: (session, id) => session.send(id, { type: 'nonsense' }),
+  },
+  { name: 'retry', action: 'retry', call: (session, id) => session.retry(id) },
+  { name: 'delete', action: 'delete', call: (session, id) => session.delete(id) },
+  { name: 'history', action: 'history', call: (session, id) => session.history(id) },
+  { name: 'logs', action: 'logs', call: (session, id) => allOf(session.logs(id)) },
+  { name: 'items', action: 'items', call: (session, id) => allOf(session.items(id)) },
+  { name: 'result', action: 'result', call: (session, id) => session.result(id) },
+  { name: 'explain', action: 'explain', call: (session, id) => session.explain(id) },
+  { name: 'actions', action: 'get', call: (session, id) => session.actions(id) },
+  { name: 'actions of many', action: 'get', call: (session, id) => session.actions([id]) },
+  { name: 'events', action: 'events', call: (session, id) => allOf(session.events({ job: id, after: 0 })) },
+]
+
+/** Every method that names a pipeline, but for `define`: an id that is taken cannot be defined as one that is free. */
+export const pipelineMethods: readonly Method[] = [
+  { name: 'pipelines.get', action: 'getPipeline', call: ({ pipelines }, id) => pipelines.get(id) },
+  { name: 'pipelines.run', action: 'runPipeline', call: ({ pipelines }, id) => pipelines.run(id) },
+  { name: 'pipelines.pause', action: 'pausePipeline', call: ({ pipelines }, id) => pipelines.pause(id, 'why') },
+  { name: 'pipelines.resume', action: 'pausePipeline', call: ({ pipelines }, id) => pipelines.resume(id) },
+  { name: 'pipelines.delete', action: 'deletePipeline', call: ({ pipelines }, id) => pipelines.delete(id) },
+]
+
+async function allOf<Item>(items: AsyncIterable<Item>): Promise<readonly Item[]> {
+  const all: Item[] = []
+  for await (const item of items) all.push(item)
+  return all
+}
+
+/** How a call ends, as text in which the id that was asked for is cut out. */
+export async function answerText(call: Promise<unknown>, id: string): Promise<string> {
+  const text = await call.then(
+    (value) => `gives ${textOf(value)}`,
+    (error: unknown) => `rejects with ${errorText(error)}`,
+  )
+  return text.replaceAll(id, '<id>')
+}
+
+/** The code of the error that a call is refused with; `ok` if it is not. */
+export async function codeOf(call: Promise<unknown>): Promise<string> {
+  try {
+    await call
+    return 'ok'
+  } catch (error) {
+    return error instanceof JobchartError ? error.code : `no error of jobchart: ${String(error)}`
+  }
+}
+
+function errorText(error: unknown): string {
+  if (!(error instanceof Error)) return textOf(error)
+  const { name, message, cause } = error
+  return textOf({ ...error, name, message, cause: cause === undefined ? 'none' : String(cause) })
+}
+
+/** A value as text: a map by its entries. */
+export function textOf(value: unknown): string {
+  const plain = (_: string, each: unknown) => (each instanceof Map ? [...each] : each)
+  return JSON.stringify(value, plain) ?? String(value)
+}

@@ -1,0 +1,177 @@
+import type { SessionPrincipal } from 'jobchart'
+import type { Action, Principal, Target } from '../port/policy.ts'
+
+/** A job, or a pipeline, that a policy is asked about. */
+export interface SampleTarget {
+  /** Default `'default'`. */
+  readonly tenant?: string
+  /** Default `'sample'`. */
+  readonly type?: string
+  /** Default: somebody who is none of the principals. */
+  readonly createdBy?: string
+  /** Default: a job of no pipeline. */
+  readonly pipeline?: string
+  /** Default: none. */
+  readonly labels?: { readonly [name: string]: string }
+}
+
+/** Somebody who is none of the principals. */
+export const STRANGER = 'jobchart-conformance-stranger'
+const OTHER_TENANT = 'jobchart-conformance-tenant'
+const TYPE = 'sample'
+
+/** A sample principal as the engine shows it to a policy. */
+export function principalOf({ id, tenant = 'default', role = '', relations }: SessionPrincipal): Principal {
+  return { kind: 'user', id, tenant, role, ...(relations === undefined ? {} : { relations }) }
+}
+
+/** Somebody of a tenant without a role and without relations. */
+export function strangerOf(tenant: string): Principal {
+  return { kind: 'user', id: STRANGER, tenant, role: '' }
+}
+
+/** A target with its defaults; no status yet, and no id. */
+export function targetOf({
+  tenant = 'default',
+  type = TYPE,
+  createdBy = STRANGER,
+  pipeline,
+  labels = {},
+}: SampleTarget) {
+  return { tenant, type, createdBy, labels, ...(pipeline === undefined ? {} : { pipeline }) } satisfies Target
+}
+
+/** The targets that were given, and one for each tenant, creator and resource that the principals name. */
+export function targetsFor(principals: readonly Principal[], given: readonly SampleTarget[]): readonly Target[] {
+  const own = given.map(targetOf)
+  const tenants = unique([...principals.map(({ tenant }) => tenant), OTHER_TENANT])
+  const creators = unique([...principals.map(({ id }) => id), STRANGER])
+  const labels = [{}, ...principals.flatMap(resourcesOf), ...own.map((target) => target.labels)]
+  const made = tenants.flatMap((tenant) =>
+    creators.flatMap((createdBy) => distinct(labels).map((each) => targetOf({ tenant, createdBy, labels: each }))),
+  )
+  return distinct([...own, ...made])
+}
+
+// A relation on `system:7` is about the jobs with the label `system: '7'`.
+function resourcesOf({ relations = {} }: Principal): readonly { readonly [label: string]: string }[] {
+  return Object.keys(relations).flatMap((resource) => {
+    const at = resource.indexOf(':')
+    return at < 1 ? [] : [{ [resource.slice(0, at)]: resource.slice(at + 1) }]
+  })
+}
+
+/** Something that a policy is asked. */
+export interface Question {
+  readonly who: Principal
+  readonly action: Action
+  readonly target: Target
+}
+
+const READS = ['get', 'history', 'logs', 'items', 'result', 'explain'] as const
+
+/** Reads of one job: of one that `get` hides, none of them may show anything. */
+export const JOB_READS: readonly Action[] = [...READS, 'events']
+
+const COMMANDS: readonly NonNullable<Target['command']>[] = [
+  { name: 'cancel', isCancel: true },
+  { name: 'note', isCancel: false },
+  { name: 'approve', isCancel: false, by: { relation: 'others', roles: ['approver'], on: { system: ['owner'] } } },
+]
+
+const PIPELINE_ACTIONS = [
+  'definePipeline',
+  'getPipeline',
+  'runPipeline',
+  'pausePipeline',
+  'deletePipeline',
+  'listPipelines',
+] as const
+
+/** All that an engine may ask about one target, in the shapes in which it asks. */
+export function questionsOf(who: Principal, target: Target): readonly Question[] {
+  const stored: Target = { ...target, jobId: 'job-1', status: 'open' }
+  const ask = (action: Action, about: Target) => ({ who, action, target: about })
+  return [
+    ...[...READS, 'retry', 'delete'].map((action) => ask(action as Action, stored)),
+    ...COMMANDS.map((command) => ask('command', { ...stored, command })),
+    ask('events', { ...target, jobId: 'job-1' }),
+    ask('submit', target),
+    ask('list', target),
+    ...PIPELINE_ACTIONS.map((action) => ask(action, asPipeline(target))),
+  ]
+}
+
+/** One question about a target. */
+export function questionOf(who: Principal, action: Action, target: Target): Question {
+  if (action === 'events') return { who, action, target: { ...target, jobId: 'job-1' } }
+  if (action.endsWith('Pipeline')) return { who, action, target: asPipeline(target) }
+  return { who, action, target: { ...target, jobId: 'job-1', status: 'open' } }
+}
+
+/** A job's facts as those of a stored pipeline. */
+export function asPipeline({ tenant, type, createdBy, labels, pipeline = 'nightly' }: Target): Target {
+  return { tenant, type, createdBy, labels, pipeline }
+}
+
+const ODD_NAMES = [
+  '__proto__',
+  'constructor',
+  'prototype',
+  'toString',
+  'hasOwnProperty',
+  'isPrototypeOf',
+  'length',
+  '0',
+  ' ',
+  '*',
+  '%',
+  'undefined',
+  'null',
+  '\u0000',
+  '\ud800',
+  'x'.repeat(200),
+]
+
+/** Principals without a role or a relation that means anything, though it may look as if it did to careless code. */
+export function oddPrincipals(tenant: string): readonly Principal[] {
+  const stranger = strangerOf(tenant)
+  const roles = ODD_NAMES.map((role) => ({ ...stranger, role }))
+  const relations = ODD_NAMES.flatMap((name) => [
+    { ...stranger, relations: own(name, name) },
+    { ...stranger, relations: own(`${name}:${name}`, name) },
+  ])
+  return [...roles, ...relations, { ...stranger, relations: {} }]
+}
+
+/** The target with each of its names odd, but for its tenant and who created it. */
+export function oddTargets(target: Target, labels: readonly string[]): readonly Target[] {
+  const ofNames = ODD_NAMES.flatMap((name) => [
+    { ...target, type: name },
+    { ...target, pipeline: name },
+    { ...target, labels: own(name, name) },
+  ])
+  const ofLabels = labels.flatMap((label) => ODD_NAMES.map((value) => ({ ...target, labels: own(label, value) })))
+  return [...ofNames, ...ofLabels]
+}
+
+/** An object with one own field, whatever its name is. */
+function own(name: string, value: string): { readonly [name: string]: string } {
+  return Object.defineProperty({}, name, { value, enumerable: true, configurable: true, writable: true })
+}
+
+/** Each text once. */
+export function unique(texts: readonly string[]): readonly string[] {
+  return [...new Set(texts)]
+}
+
+function distinct<Value>(values: readonly Value[]): readonly Value[] {
+  return [...new Map(values.map((value) => [JSON.stringify(value), value])).values()]
+}
+
+/** The value, and all that it holds, unchangeable. */
+export function frozen<Value>(value: Value): Value {
+  if (typeof value !== 'object' || value === null) return value
+  for (const each of Object.values(value)) frozen(each)
+  return Object.freeze(value)
+}
