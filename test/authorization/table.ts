@@ -1,0 +1,136 @@
+/**
+ * Who may do what, written down from SYSTEMS.md §6 and DESIGN.md §7 and not from the code: the default policy, with roles
+ * on resources. `owner` on `system:7` sees the jobs with the label `system: '7'`, and alone submits such.
+ */
+
+export const principals = {
+  system: 'system',
+  admin: { id: 'root', tenant: 'acme', role: 'admin' },
+  editor: { id: 'ada', tenant: 'acme', role: 'editor' },
+  viewer: { id: 'vic', tenant: 'acme', role: 'viewer' },
+  namesake: { id: 'ada', tenant: 'other', role: 'editor' },
+  foreignAdmin: { id: 'eve', tenant: 'other', role: 'admin' },
+  related: { id: 'rel', tenant: 'acme', relations: { 'system:7': 'owner' } },
+} as const
+
+export type Who = keyof typeof principals
+
+/** How who asks is related to what is asked about, which is always of the tenant `acme`. */
+export const relations = ['creator', 'not creator', 'via resource'] as const
+export type Relation = (typeof relations)[number]
+
+export const states = ['waiting', 'queued', 'running', 'success', 'failure', 'cancelled', 'deleted', 'absent'] as const
+export type State = (typeof states)[number]
+
+/** The methods of a session, some in several ways. */
+export const methods = [
+  ...['get', 'list', 'count', 'history', 'logs', 'items', 'result', 'actions', 'actions of many', 'explain', 'events'],
+  ...['submit', 'cancel', 'retry', 'delete', 'events of one'],
+  ...['send cancel', 'send note', 'send approve', 'send own', 'send chief', 'send tend', 'send nonsense'],
+  ...['pipelines.define', 'pipelines.get', 'pipelines.list', 'pipelines.run', 'pipelines.pause', 'pipelines.resume'],
+  'pipelines.delete',
+] as const
+export type Method = (typeof methods)[number]
+
+/** Where one cell of the matrix stands. */
+export interface Cell {
+  readonly who: Who
+  readonly relation: Relation
+  readonly state: State
+}
+
+const ENDED: readonly State[] = ['success', 'failure', 'cancelled']
+const GONE: readonly State[] = ['deleted', 'absent']
+
+/** An admin sees all of the tenant, an editor sees own jobs, who has a role on the resource those of the resource. */
+export function sees({ who, relation }: Omit<Cell, 'state'>): boolean {
+  if (who === 'system' || who === 'admin') return true
+  if (who === 'editor') return relation === 'creator'
+  return who === 'related' && relation === 'via resource'
+}
+
+/** Whether a list of anything is for the principal at all. */
+function mayList(who: Who): boolean {
+  return who !== 'viewer'
+}
+
+/** Admins and editors of a tenant submit there, and of a resource only its owner. */
+function maySubmit({ who, relation }: Omit<Cell, 'state'>): boolean {
+  if (who === 'system') return true
+  if (relation === 'via resource') return who === 'related'
+  return who !== 'viewer' && who !== 'related'
+}
+
+/** Who may do what the table calls the creator's: the creator alone, admins included, and the engine's own session. */
+function isOwner({ who, relation }: Omit<Cell, 'state'>): boolean {
+  return who === 'system' || relation === 'creator'
+}
+
+/** What each command asks of who sends it, beside that the job may be seen. */
+const commands: { readonly [method: string]: (cell: Cell) => boolean } = {
+  cancel: isOwner,
+  'send cancel': isOwner,
+  'send note': () => true,
+  'send nonsense': () => true,
+  // by: { relation: 'others' }
+  'send approve': ({ who, relation }) => who === 'system' || relation !== 'creator',
+  // by: { relation: 'creator' }
+  'send own': isOwner,
+  // by: { roles: ['admin'] }
+  'send chief': ({ who }) => who === 'system' || who === 'admin',
+  // by: { on: { system: ['owner'] } }
+  'send tend': ({ who, relation }) => who === 'system' || (who === 'related' && relation === 'via resource'),
+}
+
+/** The code of the answer, `ok`, or `waits` where there is none yet. */
+export function expected(method: Method, cell: Cell): string {
+  if (method.startsWith('pipelines.')) return ofPipeline(method, cell)
+  if (method === 'submit') return maySubmit(cell) ? 'ok' : 'FORBIDDEN'
+  if (method === 'actions of many') return 'ok'
+  if (method === 'list' || method === 'count' || method === 'events') return mayList(cell.who) ? 'ok' : 'FORBIDDEN'
+  if (!isThere(cell)) return 'JOB_NOT_FOUND'
+  return ofJob(method, cell)
+}
+
+/** Whether the job is there for who asks: hidden is as absent. */
+export function isThere(cell: Cell): boolean {
+  return !GONE.includes(cell.state) && sees(cell)
+}
+
+function ofJob(method: Method, cell: Cell): string {
+  const hasEnded = ENDED.includes(cell.state)
+  const may = commands[method]
+  if (may !== undefined) {
+    if (!may(cell)) return 'FORBIDDEN'
+    if (method === 'send nonsense') return 'INVALID_INPUT'
+    return hasEnded ? 'ALREADY_SETTLED' : 'ok'
+  }
+  if (method === 'delete') return isOwner(cell) ? 'ok' : 'FORBIDDEN'
+  if (method === 'retry') {
+    if (!isOwner(cell)) return 'FORBIDDEN'
+    return hasEnded ? 'ok' : 'INVALID_STATE'
+  }
+  if (method === 'result') return hasEnded ? 'ok' : 'waits'
+  return 'ok'
+}
+
+/** A pipeline is paused where a job would wait, and removed where one would be deleted; else it takes runs. */
+function ofPipeline(method: Method, cell: Cell): string {
+  if (method === 'pipelines.list') return mayList(cell.who) ? 'ok' : 'FORBIDDEN'
+  if (method === 'pipelines.define') return ofDefine(cell)
+  if (!isThere(cell)) return 'PIPELINE_NOT_FOUND'
+  if (method === 'pipelines.get') return 'ok'
+  if (method !== 'pipelines.run') return isOwner(cell) ? 'ok' : 'FORBIDDEN'
+  if (!maySubmit(cell)) return 'FORBIDDEN'
+  return cell.state === 'waiting' ? 'INVALID_STATE' : 'ok'
+}
+
+function ofDefine(cell: Cell): string {
+  const { who, state } = cell
+  // Of another tenant, whose id is free in one's own.
+  const isFree = GONE.includes(state) || who === 'namesake' || who === 'foreignAdmin'
+  if (isFree) return maySubmit(cell) ? 'ok' : 'FORBIDDEN'
+  if (sees(cell)) return isOwner(cell) && maySubmit(cell) ? 'ok' : 'FORBIDDEN'
+  // That the id is taken by one that may not be seen is not told; who could not define it if it were free is told that.
+  return maySubmit(cell) ? 'INVALID_INPUT' : 'FORBIDDEN'
+}
