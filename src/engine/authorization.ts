@@ -113,6 +113,24 @@ export async function grantOfAnswer(core: Core, who: Principal, job: Known, gran
   return both(grant, (await allowed(core, who, job, { action: 'get' })) ?? BARE)
 }
 
+/**
+ * Whether a job of the principal's own would show him what a grant hides of that which it is made from.
+ *
+ * @param fields  what it has from there.
+ */
+export async function wouldTell(
+  core: Core,
+  who: Principal,
+  own: JobHead,
+  { hidden }: Grant,
+  fields: readonly string[],
+): Promise<boolean> {
+  const kept = fields.filter((field) => hidden.has(field))
+  if (kept.length === 0) return false
+  const shown = await allowed(core, who, own, { action: 'get' })
+  return shown !== undefined && kept.some((field) => !shown.hidden.has(field))
+}
+
 /** What is told of a row of the log to whom `events` of its job is allowed; undefined: nothing. An event knows no status. */
 export function grantOfEvent(
   core: Core,
@@ -158,6 +176,18 @@ export async function authorizePipeline(
   const mayBeSeen = verdict === 'deny' && action !== 'getPipeline'
   const isSeen = mayBeSeen && isShown(await ask(core, who, 'getPipeline', target, signal))
   throw isSeen ? forbidden(who, action, `pipeline "${id}"`) : pipelineNotFound(id)
+}
+
+/** What is shown of a pipeline to whom an action on it is allowed: no more than `getPipeline` would, where that shows it. */
+export async function grantOfPipeline(
+  core: Core,
+  who: Principal,
+  { id, tenant, type, createdBy, labels }: Pipeline,
+  grant: Grant,
+  signal: AbortSignal | undefined,
+): Promise<Grant> {
+  const verdict = await ask(core, who, 'getPipeline', { tenant, type, createdBy, labels, pipeline: id }, signal)
+  return isShown(verdict) ? both(grant, grantOf(verdict, undefined)) : grant
 }
 
 /** P5, of a pipeline that is not there. @throws {JobchartError} `PIPELINE_NOT_FOUND` */

@@ -10,6 +10,7 @@ import { moment } from '../deciding.ts'
 import type { Grant } from '../grant.ts'
 import type { CallOptions } from '../session.ts'
 import { readable } from './reads.ts'
+import { copiesHidden } from './runs.ts'
 
 /**
  * What one may do with a job now: what both its chart and the policy allow. It may be otherwise a moment later, and each is
@@ -93,7 +94,7 @@ async function actionsOn(
       isAlone &&
       isRetried(job, known, grant) &&
       (await may({ action: 'retry' })) &&
-      (await again(core, who, job, signal)),
+      (await again(core, who, job, grant, signal)),
     delete: isAlone && (await may({ action: 'delete' })),
   }
 }
@@ -113,12 +114,19 @@ function commandsTaken(
   return names.filter((name) => takes(known, job, name, now))
 }
 
-function isRetried({ phase }: Job, known: AnyJobType | undefined, { hidden }: Grant): boolean {
-  return known !== undefined && (phase === 'settled' || hidden.has('status'))
+function isRetried({ phase }: Job, known: AnyJobType | undefined, grant: Grant): boolean {
+  return known !== undefined && (phase === 'settled' || grant.hidden.has('status'))
 }
 
 // Another try is a job of who asks for it.
-async function again(core: Core, who: Principal, job: Job, signal: AbortSignal | undefined): Promise<boolean> {
+async function again(
+  core: Core,
+  who: Principal,
+  job: Job,
+  grant: Grant,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  if (await copiesHidden(core, who, job, grant)) return false
   const { tenant, type, labels, pipeline } = job
   const target = { tenant, createdBy: who.id, labels, type, ...(pipeline === undefined ? {} : { pipeline }) }
   return await maySubmit(core, who, target, signal)

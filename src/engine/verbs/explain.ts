@@ -66,7 +66,9 @@ export async function explain(
     return isSeen ? { job: other } : {}
   })
   // Why it stands there tells where it stands.
-  return grant.hidden.has('status') ? [] : reasons.map((reason) => without(reason, grant.hidden))
+  if (grant.hidden.has('status')) return []
+  const told = reasons.filter(({ kind }) => kind !== 'startAt' || !grant.hidden.has('startAt'))
+  return told.map((reason) => without(reason, grant.hidden))
 }
 
 // Fields of a reason have the names of the job's own.

@@ -8,7 +8,15 @@ import { canonicalText } from '../../model/storable.ts'
 import type { ChartEvent } from '../../model/transition.ts'
 import type { Principal, Target } from '../../port/policy.ts'
 import { advance, type Change } from '../advance.ts'
-import { authorizeJob, authorizeSubmit, commandOf, grantOfAnswer, reach, withoutHidden } from '../authorization.ts'
+import {
+  allowed,
+  authorizeJob,
+  authorizeSubmit,
+  commandOf,
+  grantOfAnswer,
+  reach,
+  withoutHidden,
+} from '../authorization.ts'
 import type { Core } from '../core.ts'
 import { type Grant, WHOLE, withoutHiddenText } from '../grant.ts'
 import { newId } from '../ids.ts'
@@ -200,19 +208,25 @@ export async function insertFirst(core: Core, arrival: Arrival, grant: Grant): P
     const first = await firstOfKey(core, seed, error)
     if (first === undefined) throw error
     // As a look at it would show it; where that is nothing, that it is there.
-    return viewOf(first, await grantOfAnswer(core, who, first, grant))
+    if (canonicalText(first.input) === canonicalText(seed.input)) {
+      return viewOf(first, await grantOfAnswer(core, who, first, grant))
+    }
+    throw keyUsed((await allowed(core, who, first, { action: 'get' })) === undefined ? undefined : first.id)
   }
 }
 
-/** The job that used the idempotency key before, if that was for the same input. */
+/** The job that used the idempotency key before; undefined: something else is wrong. */
 async function firstOfKey(core: Core, seed: NewJob, error: unknown): Promise<Job | undefined> {
   if (seed.idempotencyKey === undefined || !(error instanceof JobchartError) || error.code !== 'INVALID_INPUT') return
   const first = error.jobId === undefined ? undefined : await core.storage.get(error.jobId)
-  if (first?.idempotencyKey !== seed.idempotencyKey) return undefined
-  if (canonicalText(first.input) === canonicalText(seed.input)) return first
-  throw new JobchartError('INVALID_INPUT', 'the idempotency key was used before with another input', {
+  return first?.idempotencyKey === seed.idempotencyKey ? first : undefined
+}
+
+// The job is named only to who may see it.
+function keyUsed(jobId: string | undefined): JobchartError {
+  return new JobchartError('INVALID_INPUT', 'the idempotency key was used before with another input', {
     issues: [{ message: 'used before with another input', path: ['idempotencyKey'] }],
-    jobId: first.id,
+    ...(jobId === undefined ? {} : { jobId }),
   })
 }
 

@@ -7,7 +7,15 @@ import { canonicalText } from '../../model/storable.ts'
 import type { PipelineAction, Principal, Target } from '../../port/policy.ts'
 import type { PipelinePage } from '../../port/storage.ts'
 import { pipelineWrite } from '../advance.ts'
-import { authorizeDefine, authorizeMany, authorizePipeline, refusePipeline, searchable } from '../authorization.ts'
+import {
+  authorizeDefine,
+  authorizeMany,
+  authorizePipeline,
+  grantOfPipeline,
+  refusePipeline,
+  searchable,
+  wouldTell,
+} from '../authorization.ts'
 import type { Core } from '../core.ts'
 import { readCursor } from '../cursor.ts'
 import { type Grant, WHOLE } from '../grant.ts'
@@ -137,10 +145,12 @@ export async function runPipeline(
 ): Promise<JobView> {
   signal?.throwIfAborted()
   const { tenant, overlap, priority, labels, startAt, idempotencyKey } = await parseWith(runSchema, options, 'options')
+  const hasInput = Object.hasOwn(options, 'input')
   for (;;) {
     const { pipeline: run, grant } = await reachPipeline(core, who, { id, tenant }, 'runPipeline', signal)
-    const type = core.types.named(unpaused(run, grant.hidden.has('paused')).type)
-    const input = Object.hasOwn(options, 'input') ? await parseInput(type, options.input) : run.input
+    const shown = await grantOfPipeline(core, who, run, grant, signal)
+    const type = core.types.named(unpaused(run, shown.hidden.has('paused')).type)
+    const input = hasInput ? await parseInput(type, options.input) : run.input
     const seed = {
       id: newId(core),
       tenant: run.tenant,
@@ -153,14 +163,25 @@ export async function runPipeline(
       ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
       ...(startAt === undefined ? {} : { startAt }),
     } as const
+    const given = RUN_HAS.filter((field) => field !== 'input' || !hasInput)
+    const own = { ...seed, type: type.type, version: type.version, status: '' }
+    if (await wouldTell(core, who, own, shown, given)) throw notReadable(who, id)
     signal?.throwIfAborted()
     try {
       const by = { kind: who.kind, id: who.id }
-      return await insertFirst(core, { who, by, type, seed, overlap: overlap ?? run.overlap, run }, grant)
+      return await insertFirst(core, { who, by, type, seed, overlap: overlap ?? run.overlap, run }, shown)
     } catch (error) {
       if (!(error instanceof PipelineChanged)) throw error
     }
   }
+}
+
+/** What a run has from its pipeline, and shows to whoever started it. */
+const RUN_HAS = ['type', 'input', 'labels', 'priority']
+
+function notReadable(who: Principal, id: string): JobchartError {
+  const hint = 'and so not run it; an input of your own may be given'
+  return new JobchartError('FORBIDDEN', `"${who.id}" may not read all of pipeline "${id}", ${hint}`)
 }
 
 /** Lets a pipeline take no run, for a reason that is shown; or, without a reason, take runs again. */

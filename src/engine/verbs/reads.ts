@@ -260,15 +260,20 @@ function entriesOf(row: StoredEvents, grant: Grant): readonly HistoryEntry[] {
     if (event.type !== 'job.created' && event.type !== 'job.transitioned' && event.type !== 'job.migrated') return []
     const from = event.type === 'job.created' ? undefined : event.from
     if (from === event.to) return []
-    const entry = { from, to: event.to, by: event.by ?? row.by, ...textOf(event) }
+    const entry = { from, to: event.to, by: event.by ?? row.by, ...textOf(event, grant) }
     const shown = Object.entries(defined(entry)).filter(([field]) => !isHiddenOf(grant, field, row, entry.by))
     // All that an entry always has stands in it, but for what was redacted.
     return [{ ...Object.fromEntries(shown), sequence: row.jobSequence + index, at: isoTime(row.at) } as HistoryEntry]
   })
 }
 
-function textOf(event: EventDraft): { readonly reason?: string | undefined; readonly message?: string | undefined } {
-  if (event.type === 'job.migrated') return { reason: `moved to version ${event.version}` }
+function textOf(
+  event: EventDraft,
+  { hidden }: Grant,
+): { readonly reason?: string | undefined; readonly message?: string | undefined } {
+  if (event.type === 'job.migrated') {
+    return { reason: hidden.has('version') ? 'moved to another version' : `moved to version ${event.version}` }
+  }
   if (event.type !== 'job.created' && event.type !== 'job.transitioned') return {}
   return { reason: event.reason, message: event.message }
 }

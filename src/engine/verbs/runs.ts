@@ -15,7 +15,15 @@ import { typeWhenTouched } from '../../model/migration.ts'
 import type { Pipeline } from '../../model/pipeline.ts'
 import type { Principal } from '../../port/policy.ts'
 import { advance, land } from '../advance.ts'
-import { authorizeJob, authorizeSubmit, commandOf, grantOfAnswer, reach, withoutHidden } from '../authorization.ts'
+import {
+  authorizeJob,
+  authorizeSubmit,
+  commandOf,
+  grantOfAnswer,
+  reach,
+  withoutHidden,
+  wouldTell,
+} from '../authorization.ts'
 import type { Core } from '../core.ts'
 import { decideWith, moment, nextInTurn } from '../deciding.ts'
 import { both, type Grant, withoutHiddenText } from '../grant.ts'
@@ -202,6 +210,8 @@ async function retryOf(
   signal: AbortSignal | undefined,
 ): Promise<JobView> {
   const { id, tenant, pipeline, labels, priority, input, parentId, retries = 0 } = job
+  const shown = await grantOfAnswer(core, who, job, grant)
+  if (await copiesHidden(core, who, job, shown)) throw copyRefused(who, id)
   const type = core.types.require(job)
   if (parentId !== undefined) throw ofParent(job)
   if (job.phase !== 'settled') {
@@ -216,7 +226,19 @@ async function retryOf(
   const seed: NewJob = { ...fixed, ...given, ...link, id: newId(core), priority }
   const by = { kind: who.kind, id: who.id }
   const again = await insertRun(core, { who, by, type, seed, overlap: 'reject' })
-  return viewOf(again, await grantOfAnswer(core, who, again, both(grant, granted)))
+  return viewOf(again, await grantOfAnswer(core, who, again, both(shown, granted)))
+}
+
+/** What another try has from the job: whoever may not read that may not have it as a job of his own. */
+const COPIED = ['type', 'input', 'labels', 'pipeline', 'priority']
+
+/** Whether another try, as the principal's own job, would show what a grant on the job hides. */
+export async function copiesHidden(core: Core, who: Principal, job: Job, grant: Grant): Promise<boolean> {
+  return await wouldTell(core, who, { ...job, createdBy: who.id }, grant, COPIED)
+}
+
+function copyRefused(who: Principal, jobId: string): JobchartError {
+  return new JobchartError('FORBIDDEN', `"${who.id}" may not read all of this job, and so not run it again`, { jobId })
 }
 
 /** {@inheritDoc Session.delete} */
