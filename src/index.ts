@@ -84,6 +84,7 @@ export type { By, Command, CommandOf, CommandSchemas, Commands, SchemasOf } from
 export type { TaskEnd } from './model/decision.ts'
 export {
   type AnyJobType,
+  type DefaultCommands,
   defineJob,
   type ExecuteOptions,
   type InputOf,
