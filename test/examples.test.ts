@@ -22,6 +22,7 @@ test('every program of the examples says what it prints', () => {
     'examples/first-job.ts',
     'examples/member-jobs/main.ts',
     'examples/resume-after-crash.ts',
+    'examples/rights-and-roles.ts',
   ])
 })
 
