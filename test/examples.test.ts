@@ -20,6 +20,7 @@ test('every program of the examples says what it prints', () => {
   expect(programs.sort()).toEqual([
     'examples/elt/main.ts',
     'examples/first-job.ts',
+    'examples/human-approval.ts',
     'examples/member-jobs/main.ts',
     'examples/resume-after-crash.ts',
     'examples/rights-and-roles.ts',
