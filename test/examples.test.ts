@@ -19,6 +19,7 @@ afterEach(() => {
 test('every program of the examples says what it prints', () => {
   expect(programs.sort()).toEqual([
     'examples/elt/main.ts',
+    'examples/events-to-a-screen.ts',
     'examples/first-job.ts',
     'examples/human-approval.ts',
     'examples/member-jobs/main.ts',
