@@ -25,6 +25,7 @@ test('every program of the examples says what it prints', () => {
     'examples/member-jobs/main.ts',
     'examples/resume-after-crash.ts',
     'examples/rights-and-roles.ts',
+    'examples/write-your-own-policy/main.ts',
   ])
 })
 
