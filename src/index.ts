@@ -57,6 +57,7 @@ export type { ResetEvent, SessionEvent } from './engine/event-stream.ts'
 export type { Health, OnHealth } from './engine/health.ts'
 export type { EngineOptions } from './engine/options.ts'
 export type { Page } from './engine/page.ts'
+export type { OnPolicyError, PolicyQuestion } from './engine/policy-answer.ts'
 export type { SessionPrincipal } from './engine/principal.ts'
 export type { OnListenerError } from './engine/publisher.ts'
 export type { CallOptions, Pipelines, Session } from './engine/session.ts'
@@ -78,7 +79,7 @@ export type {
   ListOptions,
   LogOptions,
 } from './engine/verbs/reads.ts'
-export type { EventOptions } from './engine/verbs/streams.ts'
+export type { EventOptions, Events } from './engine/verbs/streams.ts'
 export type { JobView, PipelineView, TaskView } from './engine/view.ts'
 export type { By, Command, CommandOf, CommandSchemas, Commands, SchemasOf } from './model/command.ts'
 export type { TaskEnd } from './model/decision.ts'

@@ -42,6 +42,13 @@ test.each(programs)('%s prints its Output block', (program) => {
   for (const [index, line] of expected.entries()) expect(printed[index]).toMatch(pattern(line))
 })
 
+test('the policy of the examples passes the suite that the package ships', () => {
+  const args = ['--test', resolve('examples/write-your-own-policy/check.ts')]
+  const { status, stdout } = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8', timeout: 60_000 })
+  expect(stdout).toMatch(/^# pass [1-9]\d*$|ℹ pass [1-9]\d*$/m)
+  expect(status).toBe(0)
+})
+
 test('the first job of the README is the first example, in under 20 lines', () => {
   const source = readFileSync('examples/first-job.ts', 'utf8')
   const program = source.slice(source.indexOf('import'), source.indexOf('\nfor (const'))

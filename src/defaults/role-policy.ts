@@ -5,6 +5,8 @@ import type { Action, Policy, Principal, Private, Scope, Target, Verdict } from 
 export interface RolePolicyOptions {
   /** See every job of their tenant. Default `['admin']`. */
   readonly admin?: readonly string[]
+  /** See every job of their tenant, and do nothing with any. Default: nobody. */
+  readonly reader?: readonly string[]
   /** See the jobs that they created. Default `['editor']`. */
   readonly editor?: readonly string[]
   /** Who may cancel, retry and delete a job that they see. Default: its creator alone, an admin included. */
@@ -33,6 +35,10 @@ export interface ResourceRoles {
   readonly submit?: readonly string[]
 }
 
+const READS: ReadonlySet<Action> = new Set([
+  ...(['get', 'list', 'history', 'logs', 'items', 'result', 'explain', 'events'] as const),
+  ...(['getPipeline', 'listPipelines'] as const),
+])
 /** Asked before there is anything to hide. */
 const FIRST: ReadonlySet<Action> = new Set(['list', 'definePipeline', 'listPipelines'])
 
@@ -53,13 +59,15 @@ export function rolePolicy(options: RolePolicyOptions = {}): Policy {
 class Rules {
   readonly #options: RolePolicyOptions
   readonly #admin: readonly string[]
+  readonly #reader: readonly string[]
   readonly #editor: readonly string[]
   readonly #redact: readonly string[]
 
   constructor(options: RolePolicyOptions) {
     this.#options = options
-    const { admin = ['admin'], editor = ['editor'], redact = [] } = options
+    const { admin = ['admin'], reader = [], editor = ['editor'], redact = [] } = options
     this.#admin = admin
+    this.#reader = reader
     this.#editor = editor
     this.#redact = redact
   }
@@ -70,7 +78,7 @@ class Rules {
     const redact = this.#redact.length === 0 ? {} : { redact: this.#redact }
     const scopes: Scope[] = []
     if (this.#editor.includes(principal.role)) scopes.push(own)
-    if (this.#isAdmin(principal)) scopes.push(...(this.#redact.length === 0 ? [] : [own]), { tenant, ...redact })
+    if (this.#seesAll(principal)) scopes.push(...(this.#redact.length === 0 ? [] : [own]), { tenant, ...redact })
     for (const labels of this.#seenResources(principal)) scopes.push({ tenant, labels, ...redact })
     return scopes.length > 0 && scopes
   }
@@ -89,7 +97,7 @@ class Rules {
 
   #sees(principal: Principal, { tenant, createdBy, labels }: Target): boolean {
     if (tenant !== principal.tenant) return false
-    if (this.#isOf(principal, createdBy)) return true
+    if (this.#seesAll(principal) || this.#isOf(principal, createdBy)) return true
     return this.#resources().some(([label, { see = [] }]) => isOneOf(see, roleOn(principal, label, labels)))
   }
 
@@ -103,6 +111,8 @@ class Rules {
     const { createdBy, command, labels } = target
     const { cancel, retry, delete: remove } = this.#options
     const isCreator = createdBy === principal.id
+    // To see is all that the role gives, whatever else it is named among.
+    if (this.#reader.includes(principal.role)) return READS.has(action)
     // A run is a job of who asks for it: to see the pipeline is not enough.
     if (action === 'runPipeline') return this.#maySubmit(principal, { ...target, createdBy: principal.id })
     if (action === 'definePipeline') return isCreator && this.#maySubmit(principal, target)
@@ -118,10 +128,14 @@ class Rules {
   }
 
   #maySubmit(principal: Principal, { tenant, createdBy, labels }: Target): boolean {
-    if (tenant !== principal.tenant) return false
+    if (tenant !== principal.tenant || this.#reader.includes(principal.role)) return false
     const said = this.#resources().filter(([label, { submit }]) => submit !== undefined && Object.hasOwn(labels, label))
     if (said.length === 0) return this.#isOf(principal, createdBy)
     return said.every(([label, { submit = [] }]) => isOneOf(submit, roleOn(principal, label, labels)))
+  }
+
+  #seesAll({ role }: Principal): boolean {
+    return this.#admin.includes(role) || this.#reader.includes(role)
   }
 
   #isAdmin({ role }: Principal): boolean {

@@ -12,6 +12,7 @@ import type { Dispatcher } from './dispatcher.ts'
 import type { HealthWatch } from './health.ts'
 import type { LogTail } from './log-tail.ts'
 import type { Settings } from './options.ts'
+import type { PolicyQuestion } from './policy-answer.ts'
 import type { Publisher } from './publisher.ts'
 
 /** What the parts of a running engine share. A stopped engine has none; a new start makes a new one. */
@@ -20,6 +21,8 @@ export interface Core {
   readonly settings: Settings
   readonly clock: Clock
   readonly policy: Policy
+  /** Hears of a policy that fails; it never throws. */
+  readonly policyFailed: (error: unknown, asked: PolicyQuestion) => void
   readonly executors: ReadonlyMap<string, Executor>
   readonly types: TypeRegistry
   readonly storage: StorageConnection

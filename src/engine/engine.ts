@@ -14,6 +14,7 @@ import { type Health, HealthReport, HealthWatch } from './health.ts'
 import { LogTail } from './log-tail.ts'
 import { type EngineOptions, parseSettings, type Settings } from './options.ts'
 import { pause } from './pause.ts'
+import { quietly } from './policy-answer.ts'
 import { type SessionPrincipal, userOf } from './principal.ts'
 import { Publisher } from './publisher.ts'
 import { Recovery } from './recovery.ts'
@@ -226,11 +227,12 @@ class Running {
 
   static #join(options: EngineOptions, parts: Parts): Running {
     const { clock, instance, storage } = parts
-    const { policy } = options
+    const { policy, onPolicyError } = options
     const stopped = new AbortController()
     const core: Core = {
       ...parts,
       policy,
+      policyFailed: quietly(onPolicyError),
       executors: new Map(Object.entries(options.executors)),
       group: new GroupCommit(clock, storage, instance),
       dispatcher: new Dispatcher(() => core),

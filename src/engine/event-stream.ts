@@ -116,6 +116,11 @@ export class EventStream {
     return undefined
   }
 
+  /** What comes after it has not been told. */
+  get position(): number {
+    return this.#position
+  }
+
   /** The next event, where it is at hand and may be told. */
   take(): SessionEvent | undefined {
     const event = this.#ready[this.#told]

@@ -7,6 +7,7 @@ import type { Executor } from '../port/executor.ts'
 import type { Policy } from '../port/policy.ts'
 import type { Storage } from '../port/storage.ts'
 import type { OnHealth } from './health.ts'
+import type { OnPolicyError } from './policy-answer.ts'
 import type { OnListenerError } from './publisher.ts'
 
 /** How an engine is set up. */
@@ -24,6 +25,11 @@ export interface EngineOptions {
   readonly ids?: 'uuidv7' | 'uuidv4'
   /** Hears of listeners that throw or reject. Default: they are ignored. */
   readonly onListenerError?: OnListenerError
+  /**
+   * Hears of a policy that throws, rejects, is silent for 5 s, or gives no answer of its port: to who asks, that is a denial
+   * like any other. Default: it is ignored.
+   */
+  readonly onPolicyError?: OnPolicyError
   /** Hears when the engine starts, stops, is degraded and recovers: {@link Health}. */
   readonly onHealth?: OnHealth
   /** How often what happens elsewhere is looked for. Default `'100ms'`. */

@@ -5,31 +5,60 @@ import type { Core } from './core.ts'
 /** How long a policy may take to answer. */
 const ANSWER_MS_MAX = 5_000
 
+/** What a policy was asked, and by whom. */
+export interface PolicyQuestion {
+  readonly principal: Principal
+  readonly action: Action
+}
+
+/** Hears of a policy that failed. */
+export type OnPolicyError = (error: unknown, asked: PolicyQuestion) => unknown
+
+/** A listener that harms nobody, whatever it does. */
+export function quietly(listener: OnPolicyError = () => {}): (error: unknown, asked: PolicyQuestion) => void {
+  return (error, asked) => {
+    try {
+      Promise.resolve(listener(error, asked)).catch(() => {})
+    } catch {
+      // There is nobody left to tell.
+    }
+  }
+}
+
 /** Asks the policy; whatever is no answer of the port is a denial (P2). */
 export function askVerdict(
   core: Core,
-  who: Principal,
+  principal: Principal,
   action: Action,
   target: Target,
   signal: AbortSignal | undefined,
 ): Verdict | Promise<Verdict> {
-  const given = answer<unknown>(core, () => core.policy.authorize(who, action, target), 'deny', signal)
-  return given instanceof Promise ? given.then(verdictOf) : verdictOf(given)
+  const asking: Asking = { core, asked: { principal, action }, signal }
+  const given = answer<unknown>(asking, () => core.policy.authorize(principal, action, target))
+  return given instanceof Promise ? given.then((each) => verdictOf(asking, each)) : verdictOf(asking, given)
 }
 
-function verdictOf(given: unknown): Verdict {
-  return isVerdict(given) ? given : 'deny'
+function verdictOf(asking: Asking, given: unknown): Verdict {
+  if (given === FAILED) return 'deny'
+  return isVerdict(given) ? given : refused(asking, 'deny')
 }
 
 /** Asks the policy for the scopes of an action; undefined: it shows nothing. */
 export async function askScopes(
   core: Core,
-  who: Principal,
+  principal: Principal,
   action: Action,
   signal: AbortSignal | undefined,
 ): Promise<readonly Scope[] | undefined> {
-  const scopes: unknown = await answer<unknown>(core, () => core.policy.scope(who, action), false, signal)
-  return Array.isArray(scopes) && scopes.length > 0 && scopes.every(isScope) ? scopes : undefined
+  const asking: Asking = { core, asked: { principal, action }, signal }
+  const given = await answer<unknown>(asking, () => core.policy.scope(principal, action))
+  if (given === FAILED || given === false || (Array.isArray(given) && given.length === 0)) return undefined
+  return Array.isArray(given) && given.every(isScope) ? given : refused(asking, undefined)
+}
+
+function refused<Denial>({ core, asked }: Asking, denial: Denial): Denial {
+  core.policyFailed(new TypeError(`the policy's answer to "${asked.action}" is none of its port`), asked)
+  return denial
 }
 
 function isVerdict(value: unknown): value is Verdict {
@@ -65,41 +94,49 @@ function isNames(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((each) => typeof each === 'string')
 }
 
-// P2: a throw, a rejection, and silence are denials. What is answered at once is not waited for.
+interface Asking {
+  readonly core: Core
+  readonly asked: PolicyQuestion
+  readonly signal: AbortSignal | undefined
+}
+
+/** P2: a throw, a rejection, and silence are denials. */
+const FAILED = Symbol('the policy failed')
+
+// What is answered at once is not waited for.
 function answer<Answer>(
-  core: Core,
+  asking: Asking,
   run: () => Answer | PromiseLike<Answer>,
-  denial: Answer,
-  signal: AbortSignal | undefined,
-): Answer | Promise<Answer> {
+): Answer | typeof FAILED | Promise<Answer | typeof FAILED> {
   try {
     const given = run()
-    return isPromiseLike(given) ? awaited(core, given, denial, signal) : given
-  } catch {
-    return denial
+    return isPromiseLike(given) ? awaited(asking, given) : given
+  } catch (error) {
+    return failed(asking, error)
   }
 }
 
 // Whoever has given up waiting is told so, not denied.
-async function awaited<Answer>(
-  core: Core,
-  given: PromiseLike<Answer>,
-  denial: Answer,
-  signal: AbortSignal | undefined,
-): Promise<Answer> {
+async function awaited<Answer>(asking: Asking, given: PromiseLike<Answer>): Promise<Answer | typeof FAILED> {
+  const { core, signal, asked } = asking
   const silence = silenceOf(core, signal)
   try {
     const answered = await Promise.race([given, silence.begins()])
     if (answered !== silence) return answered as Answer
-  } catch {
+  } catch (error) {
     // An answer like any other: who has given up is not told that the policy failed.
-    return denial
+    return failed(asking, error)
   } finally {
     silence.ends()
   }
   signal?.throwIfAborted()
   if (core.stopped.aborted) throw new JobchartError('ENGINE_STOPPED', 'the engine was stopped meanwhile')
-  return denial
+  return failed(asking, new JobchartError('TIMEOUT', `the policy did not answer to "${asked.action}" in 5 s`))
+}
+
+function failed({ core, asked }: Asking, error: unknown): typeof FAILED {
+  core.policyFailed(error, asked)
+  return FAILED
 }
 
 /** What is waited for beside an answer: its time is over, the asker gives up, or the engine stops. */

@@ -4,7 +4,6 @@ import type { JobId } from '../model/job.ts'
 import type { Principal } from '../port/policy.ts'
 import type { LogLine } from '../port/storage.ts'
 import type { Core } from './core.ts'
-import type { SessionEvent } from './event-stream.ts'
 import type { Page } from './page.ts'
 import { actions, type JobActions } from './verbs/actions.ts'
 import { explain, type Reason } from './verbs/explain.ts'
@@ -36,7 +35,7 @@ import {
   logs,
 } from './verbs/reads.ts'
 import { deleteJob, retry } from './verbs/runs.ts'
-import { type EventOptions, events, result } from './verbs/streams.ts'
+import { type EventOptions, type Events, events, result } from './verbs/streams.ts'
 import type { JobView, PipelineView } from './view.ts'
 
 /** Every method can be given up by its signal. What was already committed stays committed. */
@@ -159,7 +158,7 @@ export interface Session {
    *
    * @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND`, `INVALID_INPUT`; `ENGINE_STOPPED` while following.
    */
-  events(options?: EventOptions): AsyncIterableIterator<SessionEvent>
+  events(options?: EventOptions): Events
   /**
    * Waits for the job to settle, in whatever way, and resolves with it: see its `outcome`.
    *

@@ -68,3 +68,51 @@ test('P4 a job is in the scope of a list exactly if get shows it', () => {
     }),
   )
 })
+
+test('a reader sees all of the tenant, and does nothing with any of it', () => {
+  const { authorize, scope } = rolePolicy({ reader: ['auditor'] })
+  const auditor = { ...ada, role: 'auditor' }
+  expect(scope(auditor, 'list')).toEqual([{ tenant: 'acme' }])
+  for (const action of reads)
+    expect([own, abroad].map((job) => authorize(auditor, action, job))).toEqual(['allow', 'hide'])
+  for (const action of ['submit', 'retry', 'delete', 'runPipeline', 'definePipeline'] as const) {
+    expect(authorize(auditor, action, own)).toBe('deny')
+  }
+  for (const command of [cancel, approve]) expect(authorize(auditor, 'command', { ...own, ...command })).toBe('deny')
+})
+
+test('a role on a resource shows its jobs, and lets submit where that is said', () => {
+  const { authorize, scope } = rolePolicy({ resources: { system: { see: ['viewer', 'owner'], submit: ['owner'] } } })
+  const labels = { system: '7' }
+  const stranger = { ...ada, id: 'eve', role: '' }
+  const owner = { ...stranger, relations: { 'system:7': 'owner', 'other:7': 'owner' } }
+  const viewer = { ...stranger, relations: { 'system:7': 'viewer' } }
+  expect(scope(viewer, 'list')).toEqual([{ tenant: 'acme', labels }])
+  expect([viewer, owner, stranger].map((who) => authorize(who, 'get', { ...own, labels }))).toEqual([
+    'allow',
+    'allow',
+    'hide',
+  ])
+  expect(authorize(viewer, 'get', { ...own, labels: { system: '8' } })).toBe('hide')
+  expect(authorize(viewer, 'get', { ...abroad, labels })).toBe('hide')
+  const asked = [viewer, owner, root].map((who) => authorize(who, 'submit', { ...own, createdBy: who.id, labels }))
+  // No role in the tenant helps.
+  expect(asked).toEqual(['deny', 'allow', 'deny'])
+  expect(authorize(viewer, 'runPipeline', { ...own, labels })).toBe('deny')
+})
+
+test('what others may not read is redacted for them, and stands in their scopes', () => {
+  const { authorize, scope } = rolePolicy({ redact: ['labels'], open: ['emitted'] })
+  expect(authorize(root, 'get', own)).toEqual({ redact: ['labels'], open: ['emitted'] })
+  expect(authorize(ada, 'get', own)).toEqual({ redact: [], open: ['emitted'] })
+  expect(scope(root, 'list')).toEqual([
+    { tenant: 'acme', createdBy: 'root' },
+    { tenant: 'acme', redact: ['labels'] },
+  ])
+})
+
+test('who cancels, retries and deletes is data', () => {
+  const { authorize } = rolePolicy({ cancel: 'creatorOrAdmin', delete: 'creatorOrAdmin' })
+  expect(authorize(root, 'command', { ...own, ...cancel })).toBe('allow')
+  expect([authorize(root, 'delete', own), authorize(root, 'retry', own)]).toEqual(['allow', 'deny'])
+})

@@ -98,3 +98,12 @@ test('whoever waits for an engine to be idle is let go when it stops', async () 
   await Promise.all([idle, stopped])
   expect(engine.health.status).toBe('stopped')
 })
+
+test('jobs of one millisecond are listed in the order of their submits', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const { ada } = await bench.start({ jobs: [type] })
+  const ids: string[] = []
+  for (let n = 0; n < 50; n++) ids.push((await ada.submit(type, n)).id)
+  expect((await ada.list({ limit: 50 })).items.map(({ id }) => id)).toEqual(ids.reverse())
+})

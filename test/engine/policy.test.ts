@@ -317,3 +317,36 @@ test('a policy is told the relations of who asks, as the host gave them', async 
     ['bob', undefined],
   ])
 })
+
+test('I53 a host hears of a policy that fails, and of what it was asked; a listener that fails too harms nobody', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const heard: string[] = []
+  let answer: () => unknown = () => 'allow'
+  const { ada } = await bench.start({
+    jobs: [type],
+    policy: { authorize: () => answer() as Verdict, scope: () => answer() as false },
+    onPolicyError: (error, { principal, action }) => {
+      heard.push(`${principal.id} ${action}: ${error instanceof Error ? error.message : ''}`)
+      throw new Error('no')
+    },
+  })
+  const { id } = await ada.submit(type, 1)
+  answer = () => {
+    throw new Error('the directory is down')
+  }
+  expect(await codeOf(ada.get(id))).toBe('JOB_NOT_FOUND')
+  answer = () => 'allowed'
+  expect(await codeOf(ada.list())).toBe('FORBIDDEN')
+  answer = () => new Promise(() => {})
+  const silent = codeOf(ada.get(id))
+  await bench.clock.advance(5_000)
+  expect(await silent).toBe('JOB_NOT_FOUND')
+  answer = () => 'hide'
+  expect(await codeOf(ada.get(id))).toBe('JOB_NOT_FOUND')
+  expect(heard).toEqual([
+    'ada get: the directory is down',
+    `ada list: the policy's answer to "list" is none of its port`,
+    'ada get: the policy did not answer to "get" in 5 s',
+  ])
+})

@@ -52,12 +52,14 @@ function nextChange(core: Core, id: string, signal: AbortSignal | undefined) {
   return { happened, forget }
 }
 
+/** What `session.events` gives. */
+export interface Events extends AsyncIterableIterator<SessionEvent> {
+  /** Where to go on: all up to here has been told, or was before the stream began. */
+  readonly sequence: number
+}
+
 /** {@inheritDoc Session.events} */
-export function events(
-  core: () => Core,
-  who: () => Principal,
-  { signal, ...options }: EventOptions = {},
-): AsyncIterableIterator<SessionEvent> {
+export function events(core: () => Core, who: () => Principal, { signal, ...options }: EventOptions = {}): Events {
   const ended = new AbortController()
   const end = () => ended.abort()
   // At once: what is committed between the call and the first look is not missed.
@@ -89,6 +91,9 @@ export function events(
     signal?.removeEventListener('abort', end)
   }
   return {
+    get sequence() {
+      return stream?.position ?? options.after ?? ('sequence' in from ? from.sequence : 0)
+    },
     [Symbol.asyncIterator]() {
       return this
     },
