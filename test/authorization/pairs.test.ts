@@ -221,6 +221,23 @@ test('I52 a slot that a hidden job holds is taken, whatever job it is', async ()
   }
 })
 
+test('I52 why one’s own job waits is told without naming the hidden job that it waits for', async () => {
+  const stage = await Stage.open({ jobs: [slow, moving] })
+  const acme = 'acme'
+  const holder = await stage.freely({ id: 'ada', tenant: acme }, (session) => {
+    return session.submit(slow, 'never', { pipeline: 'one' })
+  })
+  await stage.bench.clock.settle()
+  for (const policy of Object.values(policies)) {
+    stage.policy = policy
+    const bob = stage.engine.as({ id: 'bob', tenant: acme, role: 'editor' })
+    const { id } = await bob.submit(moving, 1, { pipeline: 'one', overlap: 'queue' })
+    expect(await bob.explain(id)).toEqual([{ kind: 'slot', pipeline: 'one' }])
+    const root = stage.engine.as({ id: 'root', tenant: acme, role: 'admin' })
+    expect(await root.explain(id)).toEqual([{ kind: 'slot', pipeline: 'one', job: holder.id }])
+  }
+})
+
 test('I52 a key that a hidden job has used is as one that is free', async () => {
   const stage = await Stage.open({ jobs: [slow, moving] })
   await stage.freely({ id: 'ada', tenant: 'acme' }, (session) => session.submit(moving, 2, { idempotencyKey: 'used' }))
