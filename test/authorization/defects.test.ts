@@ -1,7 +1,8 @@
-import { defineJob, type Policy, rolePolicy } from 'jobchart'
+import { defineJob, JobchartError, type Policy, rolePolicy } from 'jobchart'
 import { expect, test } from 'vitest'
 import { createMachine } from 'xstate'
-import { ABSENT, answerText, errorText, Stage, textOf } from './stage.ts'
+import { codesInFrozen } from './frozen.ts'
+import { ABSENT, allOf, answerText, errorText, Stage, textOf } from './stage.ts'
 
 const slow = defineJob({ type: 'slow', execute: () => new Promise<never>(() => {}) })
 
@@ -92,4 +93,88 @@ test('I52 a key that was used with another input names the job, though it may no
   const refusal = await stage.engine.as(ada).submit(slow, 2, { idempotencyKey: 'k' }).catch(errorText)
   expect(refusal).toContain('INVALID_INPUT')
   expect(refusal).not.toContain(id)
+})
+
+// What a program in JavaScript gives all the same.
+const odd = <Value>(value: unknown) => value as Value
+
+async function codeOf(call: () => Promise<unknown>): Promise<string> {
+  return await call().then(
+    () => 'ok',
+    (error: unknown) => (error instanceof JobchartError ? error.code : `not typed: ${String(error)}`),
+  )
+}
+
+test.fails('options that are null throw a TypeError: they are taken apart before anybody looks', async () => {
+  const stage = await Stage.open({ jobs: [slow] })
+  const session = stage.engine.as(ada)
+  const { id } = await session.submit(slow, 1)
+  expect(await codeOf(() => session.get(id, odd(null)))).not.toContain('not typed')
+  expect(await codeOf(() => session.list(odd(null)))).not.toContain('not typed')
+  expect(await codeOf(() => allOf(session.logs(id, odd(null))))).not.toContain('not typed')
+})
+
+test.fails('a signal that is none throws a TypeError: nobody looks whether it is one', async () => {
+  const stage = await Stage.open({ jobs: [slow] })
+  const session = stage.engine.as(ada)
+  const { id } = await session.submit(slow, 1)
+  const options = { signal: odd<AbortSignal>('now') }
+  expect(await codeOf(() => session.get(id, options))).not.toContain('not typed')
+  expect(await codeOf(() => session.list(options))).not.toContain('not typed')
+  expect(await codeOf(() => session.events(options).next())).not.toContain('not typed')
+})
+
+test.fails('a job type that is none throws a TypeError: its name is read before anybody looks', async () => {
+  const stage = await Stage.open({ jobs: [slow] })
+  expect(await codeOf(() => stage.engine.as(ada).submit(odd<typeof slow>(null), 1))).not.toContain('not typed')
+})
+
+test.fails('an id that is no text stands in the error as it is: a BigInt there is no JSON', async () => {
+  const stage = await Stage.open({ jobs: [slow] })
+  const error = await stage.engine
+    .as(ada)
+    .get(odd<string>(1n))
+    .catch((thrown: unknown) => thrown)
+  expect(error).toMatchObject({ code: 'JOB_NOT_FOUND' })
+  expect(() => JSON.stringify(error)).not.toThrow()
+})
+
+test.fails('an input whose getter throws rejects with the error of the getter', async () => {
+  const stage = await Stage.open({ jobs: [slow] })
+  const input = {
+    get a(): number {
+      throw new Error('mine')
+    },
+  }
+  expect(await codeOf(() => stage.engine.as(ada).submit(slow, input))).not.toContain('not typed')
+})
+
+test.fails('I51 an input that is another at the second look is stored unchecked: it is checked and copied by two looks', async () => {
+  const stage = await Stage.open({ jobs: [slow] })
+  let looks = 0
+  const input = {
+    get a(): unknown {
+      return looks++ === 0 ? {} : JSON.parse('{"__proto__":{"polluted":1}}')
+    },
+  }
+  const view = await stage.engine
+    .as(ada)
+    .submit(slow, input)
+    .catch(() => undefined)
+  const stored = view === undefined ? undefined : (await stage.bench.row(view.id)).input
+  expect(textOf(stored)).not.toContain('__proto__')
+})
+
+test.fails('I51 where prototypes are frozen, a key named like a part of an object throws a TypeError: it is assigned', async () => {
+  const codes = await codesInFrozen(['{"toString":"a"}'])
+  expect(codes.filter((code) => code.includes('TypeError'))).toEqual([])
+})
+
+test.fails('I54 pages end in INVALID_INPUT where names are long: a cursor may be longer than a cursor may be', async () => {
+  const stage = await Stage.open({ jobs: [slow] })
+  const session = stage.engine.as({ id: 'ü'.repeat(200), tenant: 'ü'.repeat(200), role: 'editor' })
+  for (const input of [1, 2]) await session.submit(slow, input)
+  const { nextCursor = '' } = await session.list({ limit: 1 })
+  expect(nextCursor).not.toBe('')
+  expect(await codeOf(() => session.list({ limit: 1, cursor: nextCursor }))).toBe('ok')
 })
