@@ -55,6 +55,10 @@ async function measure(kind: string, name: string, jobs: number, folder: string)
       const { heap } = await import('./heap.ts')
       return await heap(jobs, folder)
     }
+    case 'oracle': {
+      const { oracle } = await import('./oracle.ts')
+      return await oracle(name, jobs, folder)
+    }
     default:
       throw new Error(`no measurement "${kind}"`)
   }

@@ -3,6 +3,7 @@ import type { Measurement } from './fresh-process.ts'
 import { SUBMITS } from './latency.ts'
 import type { Kind, Options } from './options.ts'
 import { PAGE } from './page-actions.ts'
+import { ORACLES, SAMPLES } from './oracle.ts'
 import { SUBJECTS } from './subjects.ts'
 import { MOVERS } from './transition.ts'
 
@@ -48,5 +49,7 @@ function rowsOf(kind: Kind, jobs: number | undefined): readonly Row[] {
       return [{ kind, name: 'jobchart-full', label: FULL, jobs: jobs ?? 20_000 }]
     case 'heap':
       return [{ kind, name: 'jobchart-full', label: FULL, jobs: jobs ?? 1_000_000 }]
+    case 'oracle':
+      return ORACLES.map((name) => ({ kind, name, label: name.replace('-', ', policy '), jobs: jobs ?? SAMPLES }))
   }
 }

@@ -24,6 +24,8 @@ const HEADINGS: { readonly [kind in Kind]: string } = {
   blocking:
     'How long a transaction, a call of the storage, and a turn of the loop last while another process writes: ms',
   heap: "What is left on the heap after each job, and of the engine's listeners and handles",
+  oracle:
+    'A refused call, of a hidden job of 1 MiB and of none, in µs; how often the hidden one is slower: 0.5 tells nothing',
   memory: 'What 1,000,000 transitions of the default lifecycle leave on the heap, after a collection',
 }
 
@@ -59,6 +61,11 @@ const FIGURES: { readonly [name: string]: { readonly heading: string; readonly d
   heapMiB: { heading: 'heap MiB at the end', digits: 1 },
   newHandles: { heading: 'handles left', digits: 0 },
   newListeners: { heading: 'listeners left', digits: 0 },
+  hidden50Us: { heading: 'hidden p50', digits: 1 },
+  absent50Us: { heading: 'absent p50', digits: 1 },
+  hidden95Us: { heading: 'hidden p95', digits: 1 },
+  absent95Us: { heading: 'absent p95', digits: 1 },
+  slowerShare: { heading: 'hidden slower', digits: 3 },
   keptKiB: { heading: 'KiB kept', digits: 0 },
 }
 
