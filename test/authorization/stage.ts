@@ -1,5 +1,4 @@
 import {
-  type AnyJobType,
   type Engine,
   JobchartError,
   type JobEvent,
@@ -107,11 +106,4 @@ export async function answerText(call: () => Promise<unknown>, id: string): Prom
   } catch (error) {
     return `rejects with ${errorText(error)}`.replaceAll(id, '<id>')
   }
-}
-
-/** A job type by its name. */
-export function typeNamed(types: readonly AnyJobType[], name: string): AnyJobType {
-  const type = types.find((each) => each.type === name)
-  if (type === undefined) throw new Error(`there is no type ${name}`)
-  return type
 }
