@@ -16,7 +16,7 @@ export interface SampleTarget {
 }
 
 /** Somebody who is none of the principals. */
-export const STRANGER = 'jobchart-conformance-stranger'
+const STRANGER = 'jobchart-conformance-stranger'
 const OTHER_TENANT = 'jobchart-conformance-tenant'
 const TYPE = 'sample'
 

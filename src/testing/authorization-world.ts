@@ -158,7 +158,7 @@ function someOf(targets: readonly Target[]): readonly Target[] {
 }
 
 /** Allows everything, in every tenant. */
-export const allowAll: Policy = {
+const allowAll: Policy = {
   authorize: () => 'allow',
   scope: ({ tenant }) => [{ tenant }],
 }

@@ -15,7 +15,7 @@ export const ABSENT = '019b7654-0000-7000-8000-00000000abcd'
 const FAR = Number.MAX_SAFE_INTEGER
 
 /** Allows everything that a tenant has. */
-export const allowAll: Policy = {
+const allowAll: Policy = {
   authorize: () => 'allow',
   scope: ({ tenant }) => [{ tenant }],
 }

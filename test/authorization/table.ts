@@ -43,7 +43,7 @@ const ENDED: readonly State[] = ['success', 'failure', 'cancelled']
 const GONE: readonly State[] = ['deleted', 'absent']
 
 /** An admin sees all of the tenant, an editor sees own jobs, who has a role on the resource those of the resource. */
-export function sees({ who, relation }: Omit<Cell, 'state'>): boolean {
+function sees({ who, relation }: Omit<Cell, 'state'>): boolean {
   if (who === 'system' || who === 'admin') return true
   if (who === 'editor') return relation === 'creator'
   return who === 'related' && relation === 'via resource'
