@@ -98,6 +98,7 @@ export class TypeRegistry {
 
   /** @throws {JobchartError} `UNKNOWN_TYPE` it was not given to `createEngine`. */
   require(job: Pick<Job, 'type' | 'version'>): AnyJobType {
+    if (typeof job !== 'object' || job === null || typeof job.type !== 'string') throw noType()
     const type = this.of(job)
     if (type !== undefined) return type
     throw new JobchartError(
@@ -110,6 +111,13 @@ export class TypeRegistry {
 // Looked up when it is asked for, since a successor may itself have one.
 function withSuccessor(type: AnyJobType, successor: () => AnyJobType | undefined): AnyJobType {
   return Object.defineProperty({ ...type }, 'successor', { get: successor, enumerable: true })
+}
+
+// What is no job type has no name to be told by.
+function noType(): JobchartError {
+  return new JobchartError('INVALID_INPUT', 'a job type should be made by defineJob', {
+    issues: [{ message: 'should be made by defineJob', path: ['type'] }],
+  })
 }
 
 function givenTwice(type: AnyJobType | undefined): JobchartError {

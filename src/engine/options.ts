@@ -106,17 +106,24 @@ const time = z
 
 const overlapSchema = z.enum(['reject', 'queue', 'replace'])
 const limitSchema = z.int().min(1).max(100).default(20)
-const cursorSchema = z.string().max(1_000).optional()
+// Four names of 200 characters, each as JSON six at most, and their base64.
+const cursorSchema = z.string().max(8_000).optional()
 const prioritySchema = z.int().min(-1_000_000).max(1_000_000)
 
-// A parsed record drops what could change a prototype; that is refused instead.
-const labelsSchema = z
-  .unknown()
-  .refine((labels) => !Object.hasOwn(Object(labels), '__proto__'), {
-    error: 'a label cannot be named "__proto__"',
-    path: ['__proto__'],
-  })
-  .pipe(z.record(name, labelText))
+// A parsed record drops a key that could change a prototype, and assigns to those that every object has.
+const labelsSchema = z.unknown().transform((labels, context): { [name: string]: string } => {
+  const entries =
+    typeof labels === 'object' && labels !== null && !Array.isArray(labels) ? Object.entries(labels) : null
+  const wrong = entries?.find(([key, value]) => !isLabel(key, value))
+  if (entries !== null && wrong === undefined) return Object.fromEntries(entries)
+  const message = 'labels should be an object of texts of up to 200 characters, none named "__proto__"'
+  context.issues.push({ code: 'custom', message, path: wrong === undefined ? [] : [wrong[0]], input: labels })
+  return z.NEVER
+})
+
+function isLabel(key: string, value: unknown): boolean {
+  return key !== '__proto__' && name.safeParse(key).success && labelText.safeParse(value).success
+}
 
 /** What `submit` takes beside the input. */
 export const submitOptionsSchema = z.strictObject({

@@ -15,11 +15,25 @@ export async function parseWith<Schema extends StandardSchemaV1>(
   value: unknown,
   what: string,
 ): Promise<StandardSchemaV1.InferOutput<Schema>> {
-  const result = await schema['~standard'].validate(value)
+  const result = await validated(schema, value, what)
   if (result.issues === undefined) return result.value
   const issues = result.issues.map(readIssue)
   const said = issues.map(({ message, path }) => (path.length === 0 ? message : `${path.join('.')}: ${message}`))
   throw new JobchartError('INVALID_INPUT', `${what} does not fit its schema: ${said.join('; ')}`, { issues })
+}
+
+// A schema is a user's code, and so are the getters of a value that somebody gave.
+async function validated<Schema extends StandardSchemaV1>(
+  schema: Schema,
+  value: unknown,
+  what: string,
+): Promise<StandardSchemaV1.Result<StandardSchemaV1.InferOutput<Schema>>> {
+  try {
+    return await schema['~standard'].validate(value)
+  } catch (cause) {
+    const issues = [{ message: 'could not be read', path: [] }]
+    throw new JobchartError('INVALID_INPUT', `${what} could not be read by its schema`, { issues, cause })
+  }
 }
 
 function readIssue({ message, path = [] }: StandardSchemaV1.Issue): Issue {

@@ -3,6 +3,7 @@ import type { AnyJobType, InputOf, JobType, OutputOf } from '../model/definition
 import type { JobId } from '../model/job.ts'
 import type { Principal } from '../port/policy.ts'
 import type { LogLine } from '../port/storage.ts'
+import { type CallOptions, given } from './call-options.ts'
 import type { Core } from './core.ts'
 import type { Page } from './page.ts'
 import { actions, type JobActions } from './verbs/actions.ts'
@@ -37,11 +38,6 @@ import {
 import { deleteJob, retry } from './verbs/runs.ts'
 import { type EventOptions, type Events, events, result } from './verbs/streams.ts'
 import type { JobView, PipelineView } from './view.ts'
-
-/** Every method can be given up by its signal. What was already committed stays committed. */
-export interface CallOptions {
-  readonly signal?: AbortSignal
-}
 
 type CommandFor<Type> =
   Type extends JobType<string, infer _In, infer _Out, infer Commands extends CommandSchemas>
@@ -171,13 +167,13 @@ export interface Session {
 
 function pipelinesOf(core: () => Core, who: () => Principal): Pipelines {
   return {
-    define: async (options, call) => await definePipeline(core(), who(), options, call),
-    get: async (id, options) => await getPipeline(core(), who(), id, options),
-    list: async (options) => await listPipelines(core(), who(), options),
-    run: async (id, options) => await runPipeline(core(), who(), id, options),
-    pause: async (id, reason, options) => await pausePipeline(core(), who(), id, { reason }, options),
-    resume: async (id, options) => await pausePipeline(core(), who(), id, {}, options),
-    delete: async (id, options) => await deletePipeline(core(), who(), id, options),
+    define: async (options, call) => await definePipeline(core(), who(), options, given(call)),
+    get: async (id, options) => await getPipeline(core(), who(), id, given(options)),
+    list: async (options) => await listPipelines(core(), who(), given(options)),
+    run: async (id, options) => await runPipeline(core(), who(), id, given(options)),
+    pause: async (id, reason, options) => await pausePipeline(core(), who(), id, { reason }, given(options)),
+    resume: async (id, options) => await pausePipeline(core(), who(), id, {}, given(options)),
+    delete: async (id, options) => await deletePipeline(core(), who(), id, given(options)),
   }
 }
 
@@ -186,22 +182,23 @@ export function createSession(core: () => Core, who: () => Principal): Session {
   // The verbs know jobs as JSON; what their types add was checked by the type's schemas when it was written.
   const session = {
     submit: async (type: AnyJobType, input: unknown, options?: SubmitOptions) =>
-      await submit(core(), who(), type, input, options),
-    get: async (id: JobId, options?: CallOptions) => await get(core(), who(), id, options),
-    list: async (options?: ListOptions) => await list(core(), who(), options),
-    count: async (options?: CountOptions) => await count(core(), who(), options),
+      await submit(core(), who(), type, input, given(options)),
+    get: async (id: JobId, options?: CallOptions) => await get(core(), who(), id, given(options)),
+    list: async (options?: ListOptions) => await list(core(), who(), given(options)),
+    count: async (options?: CountOptions) => await count(core(), who(), given(options)),
     send: async (id: JobId, command: { readonly type: string }, options?: SendOptions) =>
-      await send(core(), who(), id, command, options),
-    cancel: async (id: JobId, options?: CancelOptions) => await cancel(core(), who(), id, options),
-    retry: async (id: JobId, options?: CallOptions) => await retry(core(), who(), id, options),
-    delete: async (id: JobId, options?: CallOptions) => await deleteJob(core(), who(), id, options),
-    actions: async (ids: JobId | readonly JobId[], options?: CallOptions) => await actions(core(), who(), ids, options),
-    explain: async (id: JobId, options?: CallOptions) => await explain(core(), who(), id, options),
-    history: async (id: JobId, options?: CallOptions) => await history(core(), who(), id, options),
+      await send(core(), who(), id, command, given(options)),
+    cancel: async (id: JobId, options?: CancelOptions) => await cancel(core(), who(), id, given(options)),
+    retry: async (id: JobId, options?: CallOptions) => await retry(core(), who(), id, given(options)),
+    delete: async (id: JobId, options?: CallOptions) => await deleteJob(core(), who(), id, given(options)),
+    actions: async (ids: JobId | readonly JobId[], options?: CallOptions) =>
+      await actions(core(), who(), ids, given(options)),
+    explain: async (id: JobId, options?: CallOptions) => await explain(core(), who(), id, given(options)),
+    history: async (id: JobId, options?: CallOptions) => await history(core(), who(), id, given(options)),
     logs: (id: JobId, options?: LogOptions) => logs(core, who, id, options),
     items: (id: JobId, options?: ItemOptions) => items(core, who, id, options),
     events: (options?: EventOptions) => events(core, who, options),
-    result: async (id: JobId, options?: CallOptions) => await result(core(), who(), id, options),
+    result: async (id: JobId, options?: CallOptions) => await result(core(), who(), id, given(options)),
     pipelines: pipelinesOf(core, who),
   }
   return session as unknown as Session

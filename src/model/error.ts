@@ -85,7 +85,8 @@ export function jobNotFound(id: string): JobchartError {
     'JOB_NOT_FOUND',
     `no job "${textOf(id)}" here. It may have been deleted, or it is not yours to see.`,
     {
-      jobId: id,
+      // Whatever was asked for may be no text, and the error is to be logged.
+      jobId: textOf(id),
     },
   )
 }

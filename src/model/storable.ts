@@ -16,7 +16,19 @@ const DEPTH_MAX = 200
  * @throws {JobchartError} `NOT_STORABLE` with `path`; `PAYLOAD_TOO_LARGE` it has more values than could be stored.
  */
 export function assertStorable(value: unknown, name: string, lenient = false): void {
-  visit(value, { seen: 0, name, lenient, path: [], open: new Set() })
+  checkedCopy(value, name, lenient)
+}
+
+// Each part is looked at once: what is checked is what is kept, whatever a getter gives at a second look.
+function checkedCopy(value: unknown, name: string, lenient: boolean): Json {
+  const walk: Walk = { seen: 0, name, lenient, path: [], open: new Set() }
+  try {
+    return copied(value, walk)
+  } catch (error) {
+    if (error instanceof JobchartError) throw error
+    // A getter, or a trap of a proxy, is code of whoever gave it.
+    return refuse(walk, 'something that cannot be looked at')
+  }
 }
 
 /** The largest value that is stored, as bytes of its JSON: a row is read and written at each change of its job. */
@@ -30,13 +42,9 @@ const CHARACTER_BYTES_MAX = 3
  * @throws {JobchartError} `NOT_STORABLE` as {@link assertStorable}; `PAYLOAD_TOO_LARGE` it is over 1 MiB as JSON.
  */
 export function storableCopy(value: unknown, name: string, lenient = false): Json {
-  assertStorable(value, name, lenient)
-  if (typeof value === 'string') assertSize(JSON.stringify(value), name)
-  if (typeof value !== 'object' || value === null) return value as Json
-  const text = JSON.stringify(value)
-  assertSize(text, name)
-  // What was checked is what JSON gives back equal.
-  return JSON.parse(text) as Json
+  const copy = checkedCopy(value, name, lenient)
+  if (typeof copy === 'string' || (typeof copy === 'object' && copy !== null)) assertSize(JSON.stringify(copy), name)
+  return copy
 }
 
 /** A copy of what is known to be JSON. */
@@ -45,8 +53,14 @@ export function jsonCopy(value: Json): Json {
   if (Array.isArray(value)) return value.map(jsonCopy)
   const copy: { [key: string]: Json } = {}
   // No key is one that could change a prototype: such a value was not taken.
-  for (const [key, each] of Object.entries(value)) copy[key] = jsonCopy(each)
+  for (const [key, each] of Object.entries(value)) put(copy, key, jsonCopy(each))
   return copy
+}
+
+// Where prototypes are frozen, a key that is named like a part of every object cannot be assigned.
+function put(copy: { [key: string]: Json }, key: string, value: Json): void {
+  if (key in copy) Object.defineProperty(copy, key, { value, enumerable: true, configurable: true, writable: true })
+  else copy[key] = value
 }
 
 function assertSize(text: string, name: string): void {
@@ -70,64 +84,67 @@ interface Walk {
   readonly open: Set<object>
 }
 
-function visit(value: unknown, walk: Walk): void {
+function copied(value: unknown, walk: Walk): Json {
   // Each is a character of JSON at least.
   if (++walk.seen > STORED_BYTES_MAX) throw tooLarge(walk.name, `more than ${STORED_BYTES_MAX} values`)
   switch (typeof value) {
     case 'string':
-      if (!value.isWellFormed()) refuse(walk, 'a string with a lone surrogate')
-      return
+      return value.isWellFormed() ? value : refuse(walk, 'a string with a lone surrogate')
     case 'number':
-      if (!Number.isFinite(value)) refuse(walk, String(value))
-      if (Object.is(value, -0) && !walk.lenient) refuse(walk, 'minus zero')
-      return
+      if (!Number.isFinite(value)) return refuse(walk, String(value))
+      if (!Object.is(value, -0)) return value
+      return walk.lenient ? 0 : refuse(walk, 'minus zero')
     case 'boolean':
-      return
+      return value
     case 'object':
-      if (value !== null) visitObject(value, walk)
-      return
+      return value === null ? null : copiedObject(value, walk)
     default:
-      refuse(walk, value === undefined ? 'undefined' : `a ${typeof value}`)
+      return refuse(walk, value === undefined ? 'undefined' : `a ${typeof value}`)
   }
 }
 
-function visitObject(value: object, walk: Walk): void {
+function copiedObject(value: object, walk: Walk): Json {
   if (walk.open.has(value)) refuse(walk, 'a cycle')
   if (walk.path.length >= DEPTH_MAX) refuse(walk, `nesting deeper than ${DEPTH_MAX}`)
   walk.open.add(value)
-  if (Array.isArray(value)) visitList(value, walk)
-  else visitRecord(value, walk)
+  const copy = Array.isArray(value) ? copiedList(value, walk) : copiedRecord(value, walk)
   walk.open.delete(value)
+  return copy
 }
 
-function visitList(list: readonly unknown[], walk: Walk): void {
+function copiedList(list: readonly unknown[], walk: Walk): Json {
   if (Object.getPrototypeOf(list) !== Array.prototype) refuse(walk, 'a list of a class of its own')
-  const hasExtra = Object.keys(list).length !== list.length || Object.getOwnPropertySymbols(list).length > 0
+  const { length } = list
+  const hasExtra = Object.keys(list).length !== length || Object.getOwnPropertySymbols(list).length > 0
   if (hasExtra) refuse(walk, 'a list with holes or extra properties')
-  for (let index = 0; index < list.length; index++) {
+  const copy: Json[] = []
+  for (let index = 0; index < length; index++) {
     walk.path.push(index)
-    visit(list[index], walk)
+    copy.push(copied(list[index], walk))
     walk.path.pop()
   }
+  return copy
 }
 
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])
 
-function visitRecord(record: object, walk: Walk): void {
+function copiedRecord(record: object, walk: Walk): Json {
   const prototype: unknown = Object.getPrototypeOf(record)
   if (prototype !== Object.prototype && prototype !== null) {
     refuse(walk, `an instance of ${record.constructor?.name ?? 'a class'}`)
   }
   if (Object.getOwnPropertySymbols(record).length > 0) refuse(walk, 'a symbol key')
   if ('toJSON' in record && typeof record.toJSON === 'function') refuse(walk, 'an object with toJSON')
+  const copy: { [key: string]: Json } = {}
   for (const key of Object.keys(record)) {
     walk.path.push(key)
     if (FORBIDDEN_KEYS.has(key)) refuse(walk, 'a key that could change a prototype')
     if (!key.isWellFormed()) refuse(walk, 'a key with a lone surrogate')
     const value = (record as { readonly [key: string]: unknown })[key]
-    if (value !== undefined || !walk.lenient) visit(value, walk)
+    if (value !== undefined || !walk.lenient) put(copy, key, copied(value, walk))
     walk.path.pop()
   }
+  return copy
 }
 
 function refuse(walk: Walk, found: string): never {

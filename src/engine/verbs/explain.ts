@@ -8,9 +8,9 @@ import type { Task } from '../../model/task.ts'
 import { isoTime } from '../../model/time.ts'
 import type { Principal } from '../../port/policy.ts'
 import { allowed } from '../authorization.ts'
+import type { CallOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { moment } from '../deciding.ts'
-import type { CallOptions } from '../session.ts'
 import { readable } from './reads.ts'
 
 /** Why a job stands where it stands. `task` is the id of an invoke; times are ISO 8601. */

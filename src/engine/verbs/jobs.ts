@@ -17,12 +17,12 @@ import {
   reach,
   withoutHidden,
 } from '../authorization.ts'
+import type { CallOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { type Grant, WHOLE, withoutHiddenText } from '../grant.ts'
 import { newId } from '../ids.ts'
 import { submitOptionsSchema } from '../options.ts'
 import { parseCommand, parseInput, parseWith } from '../parse.ts'
-import type { CallOptions } from '../session.ts'
 import { type JobView, viewOf } from '../view.ts'
 import { type Arrival, insertRun } from './runs.ts'
 

@@ -16,6 +16,7 @@ import {
   searchable,
   wouldTell,
 } from '../authorization.ts'
+import type { CallOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { readCursor } from '../cursor.ts'
 import { type Grant, WHOLE } from '../grant.ts'
@@ -23,7 +24,6 @@ import { newId } from '../ids.ts'
 import { pauseSchema, pipelineListSchema, pipelineSchema, runSchema } from '../options.ts'
 import { type Page, shownPage } from '../page.ts'
 import { parseInput, parseWith } from '../parse.ts'
-import type { CallOptions } from '../session.ts'
 import { type JobView, type PipelineView, pipelineViewOf } from '../view.ts'
 import { insertFirst } from './jobs.ts'
 import { PipelineChanged } from './runs.ts'

@@ -7,6 +7,7 @@ import { isoTime } from '../../model/time.ts'
 import type { Principal } from '../../port/policy.ts'
 import type { JobFilter, JobPage, LogLine, StoredEvents } from '../../port/storage.ts'
 import { allowed, authorizeJob, authorizeMany, type Question, reach, searchable } from '../authorization.ts'
+import { type CallOptions, given } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { readCursor } from '../cursor.ts'
 import { load } from '../deciding.ts'
@@ -14,7 +15,6 @@ import type { Grant } from '../grant.ts'
 import { countOptionsSchema, listOptionsSchema } from '../options.ts'
 import { type Page, shownPage } from '../page.ts'
 import { parseWith } from '../parse.ts'
-import type { CallOptions } from '../session.ts'
 import { isHiddenOf } from '../shown-event.ts'
 import { type JobView, viewOf } from '../view.ts'
 
@@ -168,8 +168,9 @@ export async function* logs(
   core: () => Core,
   who: () => Principal,
   id: JobId,
-  { after = 0, signal }: LogOptions = {},
+  options?: LogOptions,
 ): AsyncGenerator<Pick<LogLine, 'number' | 'text'> & { readonly at: string }> {
+  const { after = 0, signal } = given(options) ?? {}
   checkAfter(after, 'a line')
   for (let last = after; ; ) {
     signal?.throwIfAborted()
@@ -193,8 +194,9 @@ export async function* items(
   core: () => Core,
   who: () => Principal,
   id: JobId,
-  { after = 0, outcome, signal }: ItemOptions = {},
+  options?: ItemOptions,
 ): AsyncGenerator<ItemView> {
+  const { after = 0, outcome, signal } = given(options) ?? {}
   checkAfter(after, 'an item')
   if (outcome !== undefined && outcome !== 'completed' && outcome !== 'failed') {
     throw misfit('outcome', "should be 'completed' or 'failed'")

@@ -24,12 +24,12 @@ import {
   withoutHidden,
   wouldTell,
 } from '../authorization.ts'
+import type { CallOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { decideWith, moment, nextInTurn } from '../deciding.ts'
 import { both, type Grant, withoutHiddenText } from '../grant.ts'
 import { newId } from '../ids.ts'
 import { parseCommand } from '../parse.ts'
-import type { CallOptions } from '../session.ts'
 import { asUnit } from '../turns.ts'
 import { type JobView, viewOf } from '../view.ts'
 import { readable } from './reads.ts'

@@ -2,11 +2,11 @@ import { JobchartError } from '../../model/error.ts'
 import type { Job, JobId } from '../../model/job.ts'
 import type { Principal } from '../../port/policy.ts'
 import { grantOfAnswer } from '../authorization.ts'
+import { type CallOptions, given } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { EventStream, type SessionEvent } from '../event-stream.ts'
 import { eventOptionsSchema } from '../options.ts'
 import { parseWith } from '../parse.ts'
-import type { CallOptions } from '../session.ts'
 import { type JobView, viewOf } from '../view.ts'
 import { readable } from './reads.ts'
 
@@ -59,19 +59,20 @@ export interface Events extends AsyncIterableIterator<SessionEvent> {
 }
 
 /** {@inheritDoc Session.events} */
-export function events(core: () => Core, who: () => Principal, { signal, ...options }: EventOptions = {}): Events {
+export function events(core: () => Core, who: () => Principal, options?: EventOptions): Events {
   const ended = new AbortController()
   const end = () => ended.abort()
   // At once: what is committed between the call and the first look is not missed.
-  const from = begin(core)
+  const from = begin(core, options)
+  const { signal, ...narrow } = 'error' in from ? {} : from.options
   let stream: EventStream | undefined
   let last: Promise<unknown> | undefined
   const open = async () => {
     if ('error' in from) throw from.error
-    const given = await parseWith(eventOptionsSchema, options, 'options')
+    const wanted = await parseWith(eventOptionsSchema, narrow, 'options')
     signal?.addEventListener('abort', end, { once: true })
     if (signal?.aborted === true) end()
-    return new EventStream(from.core, who, { after: from.sequence, ...given }, ended.signal)
+    return new EventStream(from.core, who, { after: from.sequence, ...wanted }, ended.signal)
   }
   const look = async (): Promise<IteratorResult<SessionEvent>> => {
     if (ended.signal.aborted) return OVER
@@ -92,7 +93,7 @@ export function events(core: () => Core, who: () => Principal, { signal, ...opti
   }
   return {
     get sequence() {
-      return stream?.position ?? options.after ?? ('sequence' in from ? from.sequence : 0)
+      return stream?.position ?? narrow.after ?? ('sequence' in from ? from.sequence : 0)
     },
     [Symbol.asyncIterator]() {
       return this
@@ -121,10 +122,16 @@ export function events(core: () => Core, who: () => Principal, { signal, ...opti
 
 const OVER = { value: undefined, done: true } as const
 
-function begin(core: () => Core): { readonly core: Core; readonly sequence: number } | { readonly error: unknown } {
+interface Beginning {
+  readonly core: Core
+  readonly sequence: number
+  readonly options: EventOptions
+}
+
+function begin(core: () => Core, options: EventOptions | undefined): Beginning | { readonly error: unknown } {
   try {
     const now = core()
-    return { core: now, sequence: now.tail.sequence }
+    return { core: now, sequence: now.tail.sequence, options: given(options) ?? {} }
   } catch (error) {
     return { error }
   }
