@@ -144,7 +144,9 @@ export class EventStream {
   async #advance(): Promise<void> {
     if (this.#isOld()) await this.#renew()
     else if (this.#rows.length > 0) await this.#show()
-    else if (!(await this.#read())) await this.#wait()
+    else if (this.#through < this.#core.tail.sequence) await this.#read()
+    // In the same step as the look at the tail: what comes after it finds a follower that waits.
+    else await this.#wait()
   }
 
   async #renew(): Promise<void> {
@@ -207,20 +209,18 @@ export class EventStream {
     return { who, askedAt, scopes: narrowed(scopes, narrow) }
   }
 
-  /** Takes the next rows; false: there are none yet. */
-  async #read(): Promise<boolean> {
+  // Takes the next rows: there are some, for whoever may see them.
+  async #read(): Promise<void> {
     this.#position = this.#through
     const { rows, through } = this.#kept() ?? (await this.#stored())
-    if (through === this.#position) return false
     this.#rows = latest(rows)
     this.#through = through
-    this.#next = rows.length === 0 ? through : this.#position
-    return true
   }
 
   #kept(): Batch | undefined {
-    const rows = this.#core.tail.after(this.#position)
-    return rows && { rows, through: rows.at(-1)?.end ?? this.#position }
+    const { tail } = this.#core
+    const rows = tail.after(this.#position)
+    return rows && { rows, through: tail.sequence }
   }
 
   async #stored(): Promise<Batch> {
