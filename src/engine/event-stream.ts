@@ -67,6 +67,7 @@ export class EventStream {
   readonly #signal: AbortSignal
   readonly #follower: Follower
   readonly #wake = () => this.#follower.wake()
+  readonly #abort = () => this.end()
   #rights: Rights | undefined
   /** What is told next, in this order: of one row, or a reset. */
   #ready: readonly SessionEvent[] = []
@@ -79,6 +80,7 @@ export class EventStream {
   #through: number
   #position: number
   #hasEnded = false
+  #giveUp: () => void = () => {}
 
   constructor(core: Core, who: () => Principal, wanted: Wanted, signal: AbortSignal) {
     this.#core = core
@@ -89,7 +91,8 @@ export class EventStream {
     this.#next = wanted.after
     this.#through = wanted.after
     this.#follower = core.tail.follow()
-    signal.addEventListener('abort', this.#wake)
+    if (signal.aborted) this.end()
+    else signal.addEventListener('abort', this.#abort)
   }
 
   /**
@@ -107,7 +110,7 @@ export class EventStream {
       }
     } catch (error) {
       // Whoever has given up waits for nothing, and is told of nothing.
-      if (!this.#signal.aborted) {
+      if (!this.#hasEnded) {
         this.end()
         throw error
       }
@@ -124,29 +127,40 @@ export class EventStream {
   /** The next event, where it is at hand and may be told. */
   take(): SessionEvent | undefined {
     const event = this.#ready[this.#told]
-    if (event === undefined || this.#hasEnded || this.#signal.aborted || this.#core.stopped.aborted) return undefined
+    if (event === undefined || this.#hasEnded || this.#core.stopped.aborted) return undefined
     // The policy, or the reader, may have taken its time.
     if (event.type !== 'reset' && this.#isOld()) return undefined
     this.#told++
     this.#position = this.#told < this.#ready.length ? event.sequence : this.#next
-    if (event.type === 'job.deleted' && event.jobId === this.#wanted.job) this.#hasEnded = true
+    if (event.type === 'job.deleted' && event.jobId === this.#wanted.job) this.end()
     return event
   }
 
-  /** Reads no more. */
+  /** Reads no more, and keeps nothing: whoever waits for the next event is told that there is none. */
   end(): void {
     this.#hasEnded = true
-    this.#signal.removeEventListener('abort', this.#wake)
+    this.#signal.removeEventListener('abort', this.#abort)
+    this.#follower.wake()
     this.#follower.leave()
+    this.#forget()
+    this.#giveUp()
   }
 
   // One step towards the next event.
   async #advance(): Promise<void> {
-    if (this.#isOld()) await this.#renew()
+    if (this.#isOld()) await this.#orEnd(this.#renew())
     else if (this.#rows.length > 0) await this.#show()
     else if (this.#through < this.#core.tail.sequence) await this.#read()
     // In the same step as the look at the tail: what comes after it finds a follower that waits.
     else await this.#wait()
+  }
+
+  // A storage need not answer soon, or ever. Undefined: it has ended meanwhile.
+  #orEnd<Answer>(step: Promise<Answer>): Promise<Answer | undefined> {
+    return new Promise((resolve, reject) => {
+      this.#giveUp = () => resolve(undefined)
+      step.then(resolve, reject)
+    })
   }
 
   async #renew(): Promise<void> {
@@ -186,7 +200,7 @@ export class EventStream {
 
   /** @throws {JobchartError} `ENGINE_STOPPED` */
   #isOver(): boolean {
-    if (this.#hasEnded || this.#signal.aborted) return true
+    if (this.#hasEnded) return true
     if (!this.#core.stopped.aborted) return false
     throw new JobchartError('ENGINE_STOPPED', 'the engine was stopped; follow on after the last sequence elsewhere')
   }
@@ -212,9 +226,10 @@ export class EventStream {
   // Takes the next rows: there are some, for whoever may see them.
   async #read(): Promise<void> {
     this.#position = this.#through
-    const { rows, through } = this.#kept() ?? (await this.#stored())
-    this.#rows = latest(rows)
-    this.#through = through
+    const batch = this.#kept() ?? (await this.#orEnd(this.#stored()))
+    if (batch === undefined) return
+    this.#rows = latest(batch.rows)
+    this.#through = batch.through
   }
 
   #kept(): Batch | undefined {

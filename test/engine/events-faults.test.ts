@@ -1,9 +1,22 @@
 import { defineJob } from 'jobchart'
-import { expect, test } from 'vitest'
-import { Bench } from './bench.ts'
+import { describe, expect, test } from 'vitest'
+import { Bench, type Host } from './bench.ts'
 import { follow } from './following.ts'
 
 const quick = defineJob({ type: 'w', execute: () => 1 })
+/** The numbers from 1 on. */
+function upTo(count: number): readonly number[] {
+  return Array.from({ length: count }, (_, index) => index + 1)
+}
+
+/** How often the storage is asked for rows of the log from a place before which all is known. */
+async function readsFor({ ada, faults }: Host, after: number): Promise<number> {
+  const before = faults.calls('events')
+  const stream = ada.events({ after })
+  await stream.next()
+  await stream.return?.()
+  return faults.calls('events') - before
+}
 
 test('is told at once of what is committed at any moment of its look', async () => {
   const late: number[] = []
@@ -26,4 +39,44 @@ test('is told at once of what is committed at any moment of its look', async () 
     await bench.end()
   }
   expect(late).toEqual([])
+})
+
+describe('ended', () => {
+  test('by its signal while nobody looks, it costs nothing more, even if nobody looks again', async () => {
+    const bench = new Bench()
+    const host = await bench.start({ jobs: [quick], work: false, poll: '1h' })
+    const abort = new AbortController()
+    const streams = upTo(3).map(() => host.ada.events({ after: 0, signal: abort.signal }))
+    for (let n = 0; n < 5; n++) await host.ada.submit(quick, n)
+    for (const stream of streams) await stream.next()
+    await host.ada.submit(quick, 5)
+    expect(await readsFor(host, 5)).toBe(0)
+    abort.abort()
+    await host.ada.submit(quick, 6)
+    // Nobody follows any more, so that nothing is kept, and the storage has to be asked.
+    expect(await readsFor(host, 6)).toBe(1)
+    expect(await streams[0]?.next()).toEqual({ value: undefined, done: true })
+  })
+
+  test('by its signal, or by return, while the storage does not answer', async () => {
+    const bench = new Bench()
+    const { ada, faults } = await bench.start({ jobs: [quick], work: false, poll: '1h' })
+    const { id } = await ada.submit(quick, 1)
+    const abort = new AbortController()
+    const answer = Promise.withResolvers<void>()
+    faults.plan('events', answer.promise, answer.promise)
+    faults.plan('head', answer.promise)
+    const aborted = follow(ada.events({ after: 0, signal: abort.signal }))
+    const returned = follow(ada.events({ after: 0 }))
+    const ofOne = follow(ada.events({ after: 0, job: id, signal: abort.signal }))
+    await bench.clock.settle()
+    abort.abort()
+    void returned.stop()
+    await bench.clock.settle()
+    expect([aborted, returned, ofOne].map(({ end }) => end())).toEqual(['done', 'done', 'done'])
+    // What comes, or fails, after it is heard by nobody.
+    answer.reject(new Error('the connection broke'))
+    await bench.clock.settle()
+    expect([aborted, returned, ofOne].flatMap(({ events }) => events)).toEqual([])
+  })
 })

@@ -114,7 +114,6 @@ export function events(core: () => Core, who: () => Principal, options?: EventOp
       finish()
       // One that waits for an event ends too.
       await last?.catch(() => {})
-      stream?.end()
       return OVER
     },
   }
