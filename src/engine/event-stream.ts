@@ -75,10 +75,11 @@ export class EventStream {
   #told = 0
   /** The rows after the one that is being told. */
   #rows: readonly TailRow[] = []
-  /** Where the place is once what is ready has been told; where all rows have been. */
+  /** What stands up to here has been told, or is not for who follows. */
+  #position: number
+  /** The same, once what is ready has been told, and once the rows have been too. */
   #next: number
   #through: number
-  #position: number
   #hasEnded = false
   #giveUp: () => void = () => {}
 
@@ -261,11 +262,15 @@ export class EventStream {
       const grant = isPromiseLike(answer) ? await answer : answer
       const shown = grant === undefined ? [] : shownEvents(row, sequence, grant)
       const events = sequence > this.#position ? shown : shown.filter((event) => event.sequence > this.#position)
-      if (events.length === 0) continue
-      this.#rows = this.#rows.slice(index + 1)
-      this.#next = this.#rows.length === 0 ? this.#through : end
-      this.#tell(events)
-      return
+      if (events.length > 0) {
+        this.#rows = this.#rows.slice(index + 1)
+        this.#next = this.#rows.length === 0 ? this.#through : end
+        this.#tell(events)
+        return
+      }
+      // It is not asked about again where the rights grow old before anything is told.
+      this.#position = end
+      if (this.#isOld()) return
     }
     this.#rows = []
   }

@@ -1,9 +1,12 @@
-import { defineJob } from 'jobchart'
+import { defineJob, type Policy, type Verdict } from 'jobchart'
 import { describe, expect, test } from 'vitest'
 import { Bench, type Host } from './bench.ts'
-import { follow } from './following.ts'
+import { follow, told } from './following.ts'
 
 const quick = defineJob({ type: 'w', execute: () => 1 })
+/** What a job of `quick` tells where nobody works. */
+const CREATED = 'w: job.created queued'
+
 /** The numbers from 1 on. */
 function upTo(count: number): readonly number[] {
   return Array.from({ length: count }, (_, index) => index + 1)
@@ -78,5 +81,31 @@ describe('ended', () => {
     answer.reject(new Error('the connection broke'))
     await bench.clock.settle()
     expect([aborted, returned, ofOne].flatMap(({ events }) => events)).toEqual([])
+  })
+})
+
+describe('a policy that takes its time', () => {
+  // One after the other, they take longer than rights last.
+  test('is not asked again and again about what it hides', async () => {
+    const bench = new Bench()
+    const asked: string[] = []
+    const policy: Policy = {
+      authorize: async (_, action, { createdBy }): Promise<Verdict> => {
+        if (action !== 'events') return 'allow'
+        asked.push(createdBy)
+        await new Promise<void>((resume) => bench.clock.timer(3_000, resume))
+        return createdBy === 'bob' ? 'hide' : 'allow'
+      },
+      scope: ({ tenant }) => [{ tenant }],
+    }
+    const { ada, bob } = await bench.start({ jobs: [quick], policy, work: false })
+    const seen = follow(ada.events())
+    await bob.submit(quick, 1)
+    await bob.submit(quick, 2)
+    await ada.submit(quick, 3)
+    await bench.clock.advance(15_000)
+    expect(told(seen.events)).toEqual([CREATED])
+    expect(asked.length).toBeLessThan(6)
+    await seen.stop()
   })
 })
