@@ -331,5 +331,10 @@ function covers({ tenant, createdBy, type, pipeline, labels }: Scope, row: Event
 }
 
 function isOther(before: Rights, after: Rights): boolean {
-  return canonicalText(before.scopes) !== canonicalText(after.scopes)
+  return textOf(before) !== textOf(after)
+}
+
+// A policy need not name its scopes in the same order each time.
+function textOf({ scopes = [] }: Rights): string {
+  return scopes.map(canonicalText).sort().join()
 }

@@ -108,4 +108,22 @@ describe('a policy that takes its time', () => {
     expect(asked.length).toBeLessThan(6)
     await seen.stop()
   })
+
+  test('and names the same scopes in another order each time, is no change of rights', async () => {
+    const bench = new Bench()
+    let round = 0
+    const policy: Policy = {
+      authorize: () => 'allow',
+      scope: ({ tenant }) => {
+        const scopes = [{ tenant, createdBy: 'ada' }, { type: 'v', tenant }, { labels: { team: 'red' } }]
+        return round++ % 2 === 0 ? scopes : scopes.reverse()
+      },
+    }
+    const { ada } = await bench.start({ jobs: [quick], policy, work: false })
+    const seen = follow(ada.events())
+    await bench.clock.advance(20_000)
+    expect(round).toBeGreaterThan(3)
+    expect(seen.events).toEqual([])
+    await seen.stop()
+  })
 })
