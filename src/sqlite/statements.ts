@@ -157,6 +157,8 @@ function readStatements(prepare: Prepare) {
   }
 }
 
+const WAITING = 'jobs INDEXED BY jobs_turn WHERE waits_since IS NOT NULL AND pipeline IS NOT NULL'
+
 function turnStatements(prepare: Prepare) {
   return {
     nextWaiting: prepare(`
@@ -167,22 +169,21 @@ function turnStatements(prepare: Prepare) {
       SELECT ${JOB_COLUMNS} FROM jobs
       WHERE pipeline IS NULL AND waits_since <= ? AND ${KNOWN}
       ORDER BY waits_since, n`),
-    // Each pipeline in which something waits, found by one step in the index and not by its rows.
+    // Each pipeline in which something waits, found by one step in the index and not by its rows: column by column, since
+    // SQLite looks at each row that equals what several columns at once are compared with.
     waitingPipelines: prepare(`
-      WITH RECURSIVE next (tenant, pipeline) AS (
-        SELECT * FROM (
-          SELECT tenant, pipeline FROM jobs INDEXED BY jobs_turn
-          WHERE waits_since IS NOT NULL AND pipeline IS NOT NULL ORDER BY tenant, pipeline LIMIT 1)
+      WITH RECURSIVE tenants (tenant) AS (
+        SELECT min(tenant) FROM ${WAITING}
         UNION ALL
-        SELECT (SELECT tenant FROM jobs INDEXED BY jobs_turn
-                WHERE waits_since IS NOT NULL AND pipeline IS NOT NULL
-                  AND (tenant, pipeline) > (next.tenant, next.pipeline) ORDER BY tenant, pipeline LIMIT 1),
-               (SELECT pipeline FROM jobs INDEXED BY jobs_turn
-                WHERE waits_since IS NOT NULL AND pipeline IS NOT NULL
-                  AND (tenant, pipeline) > (next.tenant, next.pipeline) ORDER BY tenant, pipeline LIMIT 1)
-        FROM next WHERE next.tenant IS NOT NULL)
+        SELECT (SELECT min(tenant) FROM ${WAITING} AND tenant > tenants.tenant) FROM tenants WHERE tenant IS NOT NULL),
+      next (tenant, pipeline) AS (
+        SELECT tenant, (SELECT min(pipeline) FROM ${WAITING} AND tenant = tenants.tenant) FROM tenants
+        WHERE tenant IS NOT NULL
+        UNION ALL
+        SELECT tenant, (SELECT min(pipeline) FROM ${WAITING} AND tenant = next.tenant AND pipeline > next.pipeline) FROM next
+        WHERE pipeline IS NOT NULL)
       SELECT tenant, pipeline FROM next
-      WHERE tenant IS NOT NULL AND NOT EXISTS (
+      WHERE pipeline IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM jobs WHERE tenant = next.tenant AND pipeline = next.pipeline AND holds_slot = 1)`),
   }
 }

@@ -63,6 +63,15 @@ describe(`with ${JOBS} jobs waiting`, () => {
     expect(plan).not.toMatch(/SCAN (jobs|offers|holds|held|top|waits)\b/)
   })
 
+  test('waitingPipelines steps from pipeline to pipeline, and walks over no rows', () => {
+    const plan = planOf(statements.waitingPipelines.sourceSQL)
+    for (const step of ['tenant>?', 'tenant=? AND pipeline>?']) {
+      expect(plan).toContain(`SEARCH jobs USING COVERING INDEX jobs_turn (${step})`)
+    }
+    expect(plan).toContain('SEARCH jobs USING COVERING INDEX jobs_turn\n')
+    expect(plan).not.toContain('SCAN jobs')
+  })
+
   test.each(['held', 'heldElsewhere'] as const)('%s counts a key by an index', (name) => {
     const plan = planOf(statements.limits[name].sourceSQL)
     expect(plan).toMatch(/SEARCH jobs USING (COVERING )?INDEX jobs_held_key/)
