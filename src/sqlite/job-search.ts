@@ -7,6 +7,7 @@ import { compareText, JOB_COLUMNS, type Row, readableJob } from './rows.ts'
 import {
   edgeQuery,
   nextValueQuery,
+  numbersQuery,
   type Place,
   type Query,
   rowsQuery,
@@ -28,7 +29,7 @@ interface FoundJob extends Place {
 }
 
 /** So much work is done in one turn, counted in entries of an index that are walked over: a few milliseconds. */
-const TURN_WORK = 40_000
+const TURN_WORK = 20_000
 /** What a statement costs, and what a row costs that is looked at, counted in the same. */
 const STATEMENT_WORK = 20
 const ROW_WORK = 10
@@ -166,13 +167,18 @@ export class JobSearch {
     let size = 0
     for (let after: Place | undefined; ; ) {
       const through = yield* this.#edge(range, { after }, rows - 1)
-      if (seen !== undefined) for (const { n } of this.#rows(range, { after, through }, rows)) seen.add(n)
+      if (seen !== undefined) this.#addNumbers(range, { after, through }, seen)
       else if (through !== undefined && isExact(range)) size += rows
       else size += Number(this.#get(sizeQuery(range, { after, through }))?.found)
       yield* this.#charge(through === undefined ? 0 : this.#turnWork)
       if (through === undefined) return size
       after = through
     }
+  }
+
+  #addNumbers(range: SearchRange, stretch: Stretch, seen: NumberSet): void {
+    const { sql, values } = numbersQuery(range, stretch)
+    for (const { n } of this.#statement(sql).all(...values)) seen.add(Number(n))
   }
 
   #rows(range: SearchRange, stretch: Stretch, limit: number): readonly FoundJob[] {

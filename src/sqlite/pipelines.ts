@@ -28,7 +28,7 @@ export function pipelinesPage(db: DatabaseSync, filter: PipelineFilter, page: Pi
 }
 
 /** The query for the pipelines of a page that fulfil a condition. */
-export function pipelinesQuery(covered: Query, { type }: PipelineFilter, { limit, after }: PipelinePage): Query {
+function pipelinesQuery(covered: Query, { type }: PipelineFilter, { limit, after }: PipelinePage): Query {
   const where = [covered.sql]
   const values = [...covered.values]
   if (type !== undefined) {

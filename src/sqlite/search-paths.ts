@@ -233,6 +233,12 @@ export function rowsQuery(range: SearchRange, stretch: Stretch, limit: number): 
   }
 }
 
+/** The query for the numbers of the rows of a stretch of a range, in no order. */
+export function numbersQuery(range: SearchRange, stretch: Stretch): Query {
+  const { sql, values } = withRest(range, stretch)
+  return { sql: `SELECT ${range.path.index.table}.n FROM ${sql}`, values }
+}
+
 /** The query for how many rows a stretch of a range has. */
 export function sizeQuery(range: SearchRange, stretch: Stretch): Query {
   const { sql, values } = withRest(range, stretch)
