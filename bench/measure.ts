@@ -59,6 +59,10 @@ async function measure(kind: string, name: string, jobs: number, folder: string)
       const { oracle } = await import('./oracle.ts')
       return await oracle(name, jobs, folder)
     }
+    case 'list': {
+      const { lists } = await import('./list.ts')
+      return await lists(name, jobs, folder)
+    }
     default:
       throw new Error(`no measurement "${kind}"`)
   }

@@ -14,9 +14,10 @@ export const KINDS = [
   'blocking',
   'heap',
   'oracle',
+  'list',
 ] as const
 /** Minutes long each, so only measured when they are asked for. */
-const LONG_KINDS: ReadonlySet<string> = new Set(['waiting', 'blocking', 'heap', 'oracle'])
+const LONG_KINDS: ReadonlySet<string> = new Set(['waiting', 'blocking', 'heap', 'oracle', 'list'])
 /** One of them. */
 export type Kind = (typeof KINDS)[number]
 
@@ -40,15 +41,16 @@ export interface Options {
 export const USAGE = `Usage: npm run bench -- [options]
 
   --only KIND,…     what is measured: ${KINDS.join(', ')};
-                    by default all but the last four, which take minutes
+                    by default all but the last five, which take minutes
   --subjects NAME,… only rows whose name contains one of these, e.g. jobchart or plainjob-full
   --jobs N          jobs of a run; default 2000 (p-queue runs 30 times as many, plainjob on FULL a quarter);
-                    waiting 200000, blocking 20000, heap 1000000; of oracle, samples: 10000
+                    waiting 200000, blocking 20000, heap and list 1000000; of oracle, samples: 10000;
+                    of events, seconds: 10
   --rounds N        runs of which the median is taken; default 5
   --dir FOLDER      where the databases are made, in a folder of their own; default: here. It must be on a disk
   --json FILE       also write the figures of every round there
   --timeout SECONDS how long one measurement may take before it is killed; default 60,
-                    for the last four 900`
+                    for the last five 900`
 
 /**
  * Reads the command line; undefined: help was asked for.

@@ -51,5 +51,9 @@ function rowsOf(kind: Kind, jobs: number | undefined): readonly Row[] {
       return [{ kind, name: 'jobchart-full', label: FULL, jobs: jobs ?? 1_000_000 }]
     case 'oracle':
       return ORACLES.map((name) => ({ kind, name, label: name.replace('-', ', policy '), jobs: jobs ?? SAMPLES }))
+    case 'list':
+      return ['one-editor', 'thousand-editors'].map((name) => {
+        return { kind, name, label: name, jobs: jobs ?? 1_000_000 }
+      })
   }
 }

@@ -26,6 +26,7 @@ const HEADINGS: { readonly [kind in Kind]: string } = {
   heap: "What is left on the heap after each job, and of the engine's listeners and handles",
   oracle:
     'A refused call, of a hidden job of 1 MiB and of none, in µs; how often the hidden one is slower: 0.5 tells nothing',
+  list: 'Pages of 50 jobs by one filter, and counts, on SQLite, after `rounds` fillings of a file: ms',
   memory: 'What 1,000,000 transitions of the default lifecycle leave on the heap, after a collection',
 }
 
@@ -66,6 +67,10 @@ const FIGURES: { readonly [name: string]: { readonly heading: string; readonly d
   hidden95Us: { heading: 'hidden p95', digits: 1 },
   absent95Us: { heading: 'absent p95', digits: 1 },
   slowerShare: { heading: 'hidden slower', digits: 3 },
+  maxMs: { heading: 'max ms', digits: 2 },
+  found: { heading: 'jobs found', digits: 0 },
+  fillSeconds: { heading: 's to fill', digits: 0 },
+  fileMiB: { heading: 'file MiB', digits: 0 },
   keptKiB: { heading: 'KiB kept', digits: 0 },
 }
 
@@ -90,17 +95,35 @@ export function describeRun(machine: Machine, command: string, syncsMs: readonly
 /** One table for each kind of measurement, as Markdown. */
 export function describeOutcomes(outcomes: readonly Outcome[]): string {
   const byKind = Map.groupBy(outcomes, ({ row }) => row.kind)
-  return [...byKind].map(([kind, rows]) => `${HEADINGS[kind]}\n\n${tableOf(rows)}`).join('\n\n')
+  return [...byKind].map(([kind, rows]) => `${HEADINGS[kind]}\n\n${tableOf(rows.flatMap(casesOf))}`).join('\n\n')
+}
+
+// Where a measurement has several cases, its figures are named `case|figure`: each case is a row of its own.
+function casesOf(outcome: Outcome): readonly Outcome[] {
+  const { row, rounds } = outcome
+  const cases = new Set(rounds.flatMap(({ figures }) => Object.keys(figures)).map((name) => name.split('|')[0]))
+  const [first = ''] = Object.keys(rounds[0]?.figures ?? {})
+  if (!first.includes('|')) return [outcome]
+  return [...cases].map((name) => ({
+    row: { ...row, label: `${row.label}, ${name}` },
+    rounds: rounds.map(({ figures, facts }) => {
+      const own = Object.entries(figures).filter(([figure]) => figure.startsWith(`${name}|`))
+      return { figures: Object.fromEntries(own.map(([figure, value]) => [figure.split('|')[1] ?? '', value])), facts }
+    }),
+  }))
 }
 
 function tableOf(outcomes: readonly Outcome[]): string {
-  const names = [...new Set(outcomes.flatMap(({ rounds }) => Object.keys(rounds[0]?.figures ?? {})))]
+  const measured = new Set(outcomes.flatMap(({ rounds }) => Object.keys(rounds[0]?.figures ?? {})))
+  const names = [...measured]
   const isStored = outcomes.some(({ rounds }) => rounds[0]?.facts.synchronous !== undefined)
   const hasJobs = outcomes.some(({ row }) => row.jobs > 0)
-  const headings = names.flatMap((name) => [FIGURES[name]?.heading ?? name, 'lowest – highest'])
+  // One round has no spread.
+  const cells = outcomes.some(({ rounds }) => rounds.length > 1) ? 2 : 1
+  const headings = names.flatMap((name) => [FIGURES[name]?.heading ?? name, 'lowest – highest'].slice(0, cells))
   const head = ['', ...(isStored ? ['synchronous'] : []), ...(hasJobs ? ['jobs'] : []), 'rounds', ...headings]
   const rows = outcomes.map(({ row, rounds, failure }) => {
-    const figures = names.flatMap((name) => figureCells(name, rounds))
+    const figures = names.flatMap((name) => figureCells(name, rounds).slice(0, cells))
     return [
       row.label,
       ...(isStored ? [rounds[0]?.facts.synchronous ?? ''] : []),
