@@ -67,7 +67,6 @@ const FIGURES: { readonly [name: string]: { readonly heading: string; readonly d
   hidden95Us: { heading: 'hidden p95', digits: 1 },
   absent95Us: { heading: 'absent p95', digits: 1 },
   slowerShare: { heading: 'hidden slower', digits: 3 },
-  maxMs: { heading: 'max ms', digits: 2 },
   found: { heading: 'jobs found', digits: 0 },
   fillSeconds: { heading: 's to fill', digits: 0 },
   fileMiB: { heading: 'file MiB', digits: 0 },

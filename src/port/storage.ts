@@ -51,7 +51,7 @@ import type { Scope } from './policy.ts'
  * - S23 A job whose record cannot be decoded fails alone: `get`, and reads of its own events and steps, reject with
  *   `JOB_UNREADABLE`; claims and reads of many leave it out, and their limits count the others.
  * - S24 `head`, and `heads` of many, gives what a policy may know of a job that is not deleted, and reads nothing else of its row: neither its size
- *   nor whether its record is broken changes the answer.
+ *   nor whether its record is broken changes the answer. It takes about as long for an id that names no job.
  * - S25 `many` gives the jobs of some ids, each once and in no order, without those that are absent, deleted or broken.
  * - S26 `count` gives how many jobs `find` would page through, broken ones included.
  * - S27 `slotHolder` names the job that holds a slot; `heldUnder` counts the tasks that are held or stopping under a limit

@@ -50,6 +50,7 @@ function jobStatements(prepare: Prepare) {
     jobById: prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE id = ?`),
     liveJobById: prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE id = ? AND deleted = 0`),
     headById: prepare(`SELECT ${HEAD_COLUMNS} FROM jobs WHERE id = ? AND deleted = 0`),
+    newestHead: prepare(`SELECT ${HEAD_COLUMNS} FROM jobs WHERE n = (SELECT max(n) FROM jobs)`),
     jobByNumber: prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE n = ?`),
     jobByKey: prepare(`
       SELECT id FROM jobs WHERE tenant = ? AND created_by = ? AND type = ? AND idempotency_key = ? AND deleted = 0`),
