@@ -1,6 +1,6 @@
 import { defineJob, type Policy, type Verdict } from 'jobchart'
 import { describe, expect, test } from 'vitest'
-import { Bench, type Host } from './bench.ts'
+import { Bench, codeOf, type Host } from './bench.ts'
 import { follow, told } from './following.ts'
 
 const quick = defineJob({ type: 'w', execute: () => 1 })
@@ -126,4 +126,14 @@ describe('a policy that takes its time', () => {
     expect(seen.events).toEqual([])
     await seen.stop()
   })
+})
+
+test('what the events of one job are narrowed by beside it is refused, and not passed over', async () => {
+  const bench = new Bench()
+  const { ada } = await bench.start({ jobs: [quick] })
+  const { id } = await ada.submit(quick, 1)
+  for (const narrow of [{ type: 'other' }, { createdBy: 'bob' }, { pipeline: 'p' }, { labels: { team: 'red' } }]) {
+    expect(await codeOf(ada.events({ job: id, after: 0, ...narrow }).next())).toBe('INVALID_INPUT')
+  }
+  expect(await codeOf(ada.events({ job: id, after: 0, labels: {} }).next())).toBe('ok')
 })

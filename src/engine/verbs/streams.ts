@@ -4,13 +4,13 @@ import type { Principal } from '../../port/policy.ts'
 import { grantOfAnswer } from '../authorization.ts'
 import { type CallOptions, given } from '../call-options.ts'
 import type { Core } from '../core.ts'
-import { EventStream, type SessionEvent } from '../event-stream.ts'
+import { EventStream, type SessionEvent, type Wanted } from '../event-stream.ts'
 import { eventOptionsSchema } from '../options.ts'
 import { parseWith } from '../parse.ts'
 import { type JobView, viewOf } from '../view.ts'
 import { readable } from './reads.ts'
 
-/** What `events` takes; each field but `after` narrows. */
+/** What `events` takes; each field but `after` narrows. `job` stands alone: of one job, nothing else can vary. */
 export interface EventOptions extends CallOptions {
   /** Begins after the event of this `sequence`; 0: with the oldest. Default: with what is committed after the call. */
   readonly after?: number
@@ -70,6 +70,7 @@ export function events(core: () => Core, who: () => Principal, options?: EventOp
   const open = async () => {
     if ('error' in from) throw from.error
     const wanted = await parseWith(eventOptionsSchema, narrow, 'options')
+    refuseBesideJob(wanted)
     signal?.addEventListener('abort', end, { once: true })
     if (signal?.aborted === true) end()
     return new EventStream(from.core, who, { after: from.sequence, ...wanted }, ended.signal)
@@ -117,6 +118,16 @@ export function events(core: () => Core, who: () => Principal, options?: EventOp
       return OVER
     },
   }
+}
+
+// To tell whether it fits would tell what it is, also where that is redacted; and to pass over it would show too much.
+function refuseBesideJob({ job, after, labels, ...fields }: Omit<Wanted, 'after'> & { readonly after?: number }): void {
+  const narrow = { ...fields, labels: Object.keys(labels).length === 0 ? undefined : labels }
+  const beside = Object.entries(narrow).find(([, value]) => value !== undefined)?.[0]
+  if (job === undefined || beside === undefined) return
+  throw new JobchartError('INVALID_INPUT', `options.${beside} should not stand beside options.job`, {
+    issues: [{ message: 'does not go with job', path: [beside] }],
+  })
 }
 
 const OVER = { value: undefined, done: true } as const
