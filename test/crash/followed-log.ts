@@ -1,0 +1,65 @@
+import { DatabaseSync } from 'node:sqlite'
+import type { SessionEvent } from '../../src/index.ts'
+import { jobsFile } from './files.ts'
+
+/** An event as it stands in the file. */
+export interface StoredEvent {
+  readonly sequence: number
+  /** Undefined for progress, which is no history. */
+  readonly jobSequence: number | undefined
+  readonly jobId: string
+  readonly createdBy: string
+  readonly type: string
+}
+
+/** Every event in the file, past every engine. */
+export function storedEvents(folder: string): readonly StoredEvent[] {
+  const db = new DatabaseSync(jobsFile(folder), { readOnly: true })
+  const rows = db
+    .prepare('SELECT sequence, job_id, job_sequence, created_by, events FROM events ORDER BY sequence')
+    .all()
+  db.close()
+  return rows.flatMap((row) =>
+    (JSON.parse(String(row.events)) as readonly { readonly type: string }[]).map(({ type }, index) => ({
+      sequence: Number(row.sequence) + index,
+      jobSequence: Number(row.job_sequence) === 0 ? undefined : Number(row.job_sequence) + index,
+      jobId: String(row.job_id),
+      createdBy: String(row.created_by),
+      type,
+    })),
+  )
+}
+
+/** What is wrong with what a stream gave, beside what was to be given; empty if nothing is. */
+export function faultsOfStream(given: readonly SessionEvent[], expected: readonly StoredEvent[]): readonly string[] {
+  const bySequence = new Map(expected.map((event) => [event.sequence, event]))
+  const faults: string[] = []
+  let last = 0
+  for (const event of given) {
+    if (event.sequence <= last) faults.push(`${event.sequence} comes after ${last}`)
+    last = event.sequence
+    const stored = bySequence.get(event.sequence)
+    if (event.type === 'reset') faults.push(`a reset at ${event.sequence}`)
+    else if (stored === undefined) faults.push(`${event.sequence} is foreign: ${event.type} of ${event.jobId}`)
+    else if (nameOf(event) !== nameOf(stored)) faults.push(`${nameOf(event)} stands there as ${nameOf(stored)}`)
+  }
+  const told = new Set(given.map(({ sequence }) => sequence))
+  for (const ofJob of Map.groupBy(expected, ({ jobId }) => jobId).values()) {
+    for (const [index, event] of ofJob.entries()) {
+      // Progress may be overtaken by progress; the last before anything else of the job is told.
+      const isOvertaken = event.type === 'job.progress' && ofJob[index + 1]?.type === 'job.progress'
+      if (!told.has(event.sequence) && !isOvertaken) faults.push(`${nameOf(event)} is missing`)
+    }
+  }
+  return faults
+}
+
+function nameOf({
+  sequence,
+  jobSequence,
+  jobId,
+  createdBy,
+  type,
+}: Omit<StoredEvent, 'jobSequence'> & { readonly jobSequence?: number | undefined }) {
+  return `${sequence} ${jobId}/${jobSequence} ${type} of ${createdBy}`
+}
