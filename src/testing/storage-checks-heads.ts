@@ -102,6 +102,19 @@ export const headChecks: Checks = {
     assert.deepEqual(counts.slice(0, every.length), [14, 3, 0, 2, 10, 2, 0, 2, 4, 12, 2, 0, 4, 2, 1, 1])
   },
 
+  'S12, S26 a filter that asks for another value than the scope finds nothing': async ({ clock, open }) => {
+    const storage = await open()
+    await fill(storage, clock.now())
+    const scope = { tenant: 't1', createdBy: 'ada', type: 'plain', pipeline: 'p', labels: {} }
+    const labelled = { tenant: 't1', labels: { team: 'x' } }
+    assert.ok((await agree(storage, { scopes: [labelled], labels: { team: 'x' } })) > 0)
+    assert.ok((await agree(storage, { scopes: [scope], createdBy: 'ada' })) > 0)
+    for (const filter of [{ createdBy: 'eve' }, { type: 'twin' }, { pipeline: 'q' }]) {
+      assert.equal(await agree(storage, { ...filter, scopes: [scope] }), 0)
+    }
+    assert.equal(await agree(storage, { scopes: [labelled], labels: { team: 'y' } }), 0)
+  },
+
   'S26 overlapping scopes count a job once': async ({ clock, open }) => {
     const storage = await open()
     await fill(storage, clock.now())
@@ -220,8 +233,8 @@ async function fill(storage: StorageConnection, at: number): Promise<void> {
     childOf('parent', newJob({ id: 'k' }, at + 4)),
     newJob({ id: 'l', labels: { kind: 'k' } }, at + 5),
     newJob({ id: 'm' }, at + 5),
-    newJob({ id: 'n' }, at + 5),
-    newJob({ id: 'gone' }, at + 5),
+    newJob({ id: 'n', labels: { team: 'y' } }, at + 5),
+    newJob({ id: 'gone', labels: { team: 'x' } }, at + 5),
     newJob({ id: 'going', labels: { team: 'x' } }, at + 5),
   ]
   for (const job of jobs) await commitOne(storage, insertOf(job))
@@ -255,8 +268,26 @@ async function agree(storage: StorageConnection, filter: JobFilter): Promise<num
     page = last === undefined ? undefined : { limit: 2, after: { createdAt: last.createdAt, id: last.id } }
   }
   assert.deepEqual(paged, whole)
-  assert.equal(new Set(whole).size, whole.length)
+  const jobs = await storage.many([...'abcdefghijklmn', 'gone', 'going'])
+  const wanted = jobs.filter((job) => filter.scopes.some((scope) => isAsked(job, filter) && isAsked(job, scope)))
+  assert.deepEqual([...whole].sort(), wanted.map(({ id }) => id).sort(), JSON.stringify(filter))
   const count = await storage.count(filter)
   assert.equal(count, whole.length, JSON.stringify(filter))
   return count
+}
+
+// What a list is narrowed to, job by job.
+function isAsked(job: Job, { labels = {}, parentId, ...fields }: Scope & Partial<JobFilter>): boolean {
+  const { tenant, createdBy, type, pipeline, phase, status } = fields
+  const pairs: readonly (readonly [asked: string | null | undefined, has: string | undefined])[] = [
+    [tenant, job.tenant],
+    [createdBy, job.createdBy],
+    [type, job.type],
+    [pipeline, job.pipeline],
+    [phase, job.phase],
+    [status, job.status],
+    [parentId, job.parentId],
+    ...Object.entries(labels).map(([name, value]) => [value, job.labels[name]] as const),
+  ]
+  return pairs.every(([asked, has]) => asked === undefined || asked === (has ?? null))
 }
