@@ -3,9 +3,10 @@ import type { EventRow } from '../model/event.ts'
 import { canonicalText } from '../model/storable.ts'
 import { isoTime } from '../model/time.ts'
 import type { Principal, Scope } from '../port/policy.ts'
+import type { StoredEvents } from '../port/storage.ts'
 import { authorizeMany, grantOfEvent, reach, searchable } from './authorization.ts'
 import type { Core } from './core.ts'
-import type { Follower, TailRow } from './log-tail.ts'
+import { emittedIn, type Follower, type TailRow, withoutInputs } from './log-tail.ts'
 import { isPromiseLike } from './policy-answer.ts'
 import { type ShownEvent, shownEvents } from './shown-event.ts'
 
@@ -26,7 +27,11 @@ export type SessionEvent = ShownEvent | ResetEvent
 
 /** Nothing is sent under rights that were asked for longer ago. */
 const RIGHTS_MS_MAX = 5_000
+/** Rows that one read takes: few at first, since each may be as large as what a chart may emit. */
+const ROWS_AT_FIRST = 100
 const ROWS_AT_ONCE = 500
+/** Of what charts have emitted, in characters: what one read has beyond it is read again. */
+const EMITTED_AT_ONCE = 2_000_000
 /** Numbers of the log that one read walks over at most, so that a search for the few that may be seen blocks nothing. */
 const NUMBERS_AT_ONCE = 5_000
 
@@ -80,6 +85,7 @@ export class EventStream {
   /** The same, once what is ready has been told, and once the rows have been too. */
   #next: number
   #through: number
+  #rowsAtOnce = ROWS_AT_FIRST
   #hasEnded = false
   #giveUp: () => void = () => {}
 
@@ -245,10 +251,12 @@ export class EventStream {
     const after = this.#position
     const through = job === undefined ? Math.min(tail.sequence, after + NUMBERS_AT_ONCE) : tail.sequence
     const where = job === undefined ? { scopes: this.#rights?.scopes ?? [] } : { jobId: job }
-    const found = await storage.events({ after, limit: ROWS_AT_ONCE, through, ...where })
-    const rows = found.map(({ sequence, unit, ...row }) => ({ row, sequence, end: sequence + row.events.length - 1 }))
+    const limit = this.#rowsAtOnce
+    const found = await storage.events({ after, limit, through, ...where })
+    const rows = firstOf(found)
     const last = rows.at(-1)?.end ?? after
-    return { rows, through: rows.length < ROWS_AT_ONCE ? Math.max(through, last) : last }
+    this.#rowsAtOnce = rows.length < found.length ? rows.length : Math.min(ROWS_AT_ONCE, limit * 2)
+    return { rows, through: found.length < limit && rows.length === found.length ? Math.max(through, last) : last }
   }
 
   // Takes rows up to the first of which something is told.
@@ -288,6 +296,18 @@ export class EventStream {
 interface Batch {
   readonly rows: readonly TailRow[]
   readonly through: number
+}
+
+/** The first of what was read, at least one, as far as they may be kept. */
+function firstOf(found: readonly StoredEvents[]): readonly TailRow[] {
+  const rows: TailRow[] = []
+  let emitted = 0
+  for (const { sequence, unit, ...row } of found) {
+    emitted += emittedIn(row)
+    if (rows.length > 0 && emitted > EMITTED_AT_ONCE) break
+    rows.push({ row: withoutInputs(row), sequence, end: sequence + row.events.length - 1 })
+  }
+  return rows
 }
 
 /** Without progress that is overtaken in the same batch: of a job's reports in a row, the last. */

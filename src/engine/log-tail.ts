@@ -13,8 +13,8 @@ export interface TailRow {
 const ROWS_MAX = 1_000
 /** The same by their size, in characters of what charts have emitted: nothing else in a row is large. */
 const EMITTED_CHARACTERS_MAX = 4_000_000
-/** Dropped at once where too many are kept, so that each new row does not move all the others. */
-const DROPPED = 250
+/** Rows that came early and are kept; those beyond are read. */
+const EARLY_MAX = 1_000
 
 /**
  * The end of the log, shared by all who follow it.
@@ -38,6 +38,8 @@ export class LogTail {
   /** What is kept begins after this number. */
   #start: number
   #sequence: number
+  /** The newest number of which something has come, early or not. */
+  #newest: number
   #emitted = 0
   #isWaking = false
   #isLooking = false
@@ -46,6 +48,7 @@ export class LogTail {
   constructor(clock: Clock, sequence: number) {
     this.#clock = clock
     this.#sequence = sequence
+    this.#newest = sequence
     this.#start = sequence
   }
 
@@ -56,7 +59,7 @@ export class LogTail {
 
   /** Something stands before a row that has come. */
   get hasGap(): boolean {
-    return this.#early.size > 0
+    return this.#newest > this.#sequence
   }
 
   /** Takes a row of this engine's own commit. */
@@ -64,7 +67,8 @@ export class LogTail {
     if (sequence <= this.#sequence) return
     if (sequence === this.#sequence + 1) this.#append(row, sequence)
     else {
-      this.#early.set(sequence, row)
+      this.#newest = Math.max(this.#newest, sequence)
+      if (this.#early.size < EARLY_MAX) this.#early.set(sequence, row)
       this.#lookSoon()
     }
     this.#takeEarly()
@@ -133,14 +137,15 @@ export class LogTail {
     const end = sequence + row.events.length - 1
     this.#sequence = end
     if (this.#followers.size === 0) return
-    this.#rows.push({ row, sequence, end })
+    this.#rows.push({ row: withoutInputs(row), sequence, end })
     this.#emitted += emittedIn(row)
     while (this.#rows.length > ROWS_MAX || this.#emitted > EMITTED_CHARACTERS_MAX) this.#drop()
     this.#wakeSoon()
   }
 
   #drop(): void {
-    const dropped = this.#rows.splice(0, DROPPED)
+    // A part of them at once, so that each new row does not move all the others.
+    const dropped = this.#rows.splice(0, Math.ceil(this.#rows.length / 4))
     this.#start = dropped.at(-1)?.end ?? this.#sequence
     for (const { row } of dropped) this.#emitted -= emittedIn(row)
   }
@@ -193,7 +198,13 @@ export class Follower {
   }
 }
 
-function emittedIn({ events }: EventRow): number {
+/** A row as it may be kept: what moved the chart may be large, and is told to nobody. */
+export function withoutInputs(row: EventRow): EventRow {
+  return row.inputs.length === 0 ? row : { ...row, inputs: [] }
+}
+
+/** The size of what is large in a row without its inputs, in characters. */
+export function emittedIn({ events }: EventRow): number {
   let characters = 0
   for (const event of events) if (event.type === 'job.emitted') characters += JSON.stringify(event.event).length
   return characters

@@ -1,0 +1,82 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { createEngine, defineJob } from 'jobchart'
+import { virtualClock } from 'jobchart/testing'
+import { expect, test } from 'vitest'
+import { assign, createMachine, emit } from 'xstate'
+import { z } from 'zod'
+import { sqliteDisk } from './bench.ts'
+
+setFlagsFromString('--expose-gc')
+const collect = runInNewContext('gc') as () => void
+const MIB = 1_048_576
+
+/** Nearly as large as may be stored, and like no other. */
+function large(): string {
+  return Buffer.alloc(MIB - 1_000, 'x').toString()
+}
+
+/** What is held on the heap and outside of it, in MiB, once nothing that may go is left. */
+async function heldMib(): Promise<number> {
+  for (let round = 0; round < 3; round++) {
+    await new Promise<void>((resume) => setImmediate(resume))
+    collect()
+  }
+  const { heapUsed, external } = process.memoryUsage()
+  return (heapUsed + external) / MIB
+}
+
+const machine = createMachine({
+  types: {} as {
+    context: { count: number }
+    events: { type: 'give' | 'tell' | 'cancel'; text: string; number: number }
+  },
+  context: { count: 0 },
+  on: {
+    give: { actions: assign(({ context }) => ({ count: context.count + 1 })) },
+    tell: { actions: emit(({ event }) => ({ type: 'told', text: `${event.text}${event.number}` })) },
+    cancel: '.over',
+  },
+  initial: 'a',
+  states: { a: {}, over: { type: 'final' } },
+})
+const given = z.object({ text: z.string(), number: z.number() })
+const talking = defineJob({
+  type: 't',
+  lifecycle: machine,
+  commands: { give: given, tell: given, cancel: z.object({}) },
+})
+
+// Files: what is stored stands outside of the heap.
+async function start() {
+  const engine = await createEngine({ jobs: [talking], storage: sqliteDisk(), clock: virtualClock(), work: false })
+  return { engine, admin: engine.as({ id: 'root', role: 'admin' }) }
+}
+
+test('what moved the charts is not kept for those who follow', async () => {
+  const { admin, engine } = await start()
+  const { id } = await admin.submit(talking, {})
+  const stream = admin.events()
+  await admin.send(id, { type: 'give', text: 'first', number: 0 })
+  await stream.next()
+  const before = await heldMib()
+  for (let number = 1; number <= 60; number++) await admin.send(id, { type: 'give', text: large(), number })
+  expect((await heldMib()) - before).toBeLessThan(15)
+  await engine.stop()
+})
+
+test('what the charts emitted is not kept for a reader who never reads, nor all at once for one who reads', async () => {
+  const { admin, engine } = await start()
+  const { id } = await admin.submit(talking, {})
+  const [never, late] = [admin.events(), admin.events()]
+  await admin.send(id, { type: 'give', text: 'first', number: 0 })
+  for (const stream of [never, late]) await stream.next()
+  const before = await heldMib()
+  for (let number = 1; number <= 60; number++) await admin.send(id, { type: 'tell', text: large(), number })
+  expect((await heldMib()) - before).toBeLessThan(20)
+  // The first look reads a batch, and holds it until the next.
+  await late.next()
+  await late.next()
+  expect((await heldMib()) - before).toBeLessThan(30)
+  await engine.stop()
+})
