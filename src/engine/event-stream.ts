@@ -106,7 +106,7 @@ export class EventStream {
    * The next event; undefined: there is none any more, since the signal was aborted, or the one job that was asked for is
    * deleted. To be called again only when it has answered.
    *
-   * @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND`, `ENGINE_STOPPED`; nothing follows it.
+   * @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND`, `STORAGE_UNAVAILABLE`, `ENGINE_STOPPED`; nothing follows it.
    */
   async next(): Promise<SessionEvent | undefined> {
     try {
@@ -119,7 +119,8 @@ export class EventStream {
       // Whoever has given up waits for nothing, and is told of nothing.
       if (!this.#hasEnded) {
         this.end()
-        throw error
+        // A storage that is closed under a read says of itself only that it does not answer.
+        throw this.#core.stopped.aborted ? engineStopped() : error
       }
     }
     this.end()
@@ -209,7 +210,7 @@ export class EventStream {
   #isOver(): boolean {
     if (this.#hasEnded) return true
     if (!this.#core.stopped.aborted) return false
-    throw new JobchartError('ENGINE_STOPPED', 'the engine was stopped; follow on after the last sequence elsewhere')
+    throw engineStopped()
   }
 
   #isOld(): boolean {
@@ -290,6 +291,10 @@ export class EventStream {
     await this.#follower.wait()
     cancel()
   }
+}
+
+function engineStopped(): JobchartError {
+  return new JobchartError('ENGINE_STOPPED', 'the engine was stopped; follow on after the last sequence elsewhere')
 }
 
 /** Rows of the log, and the number up to which nothing else is for who follows. */

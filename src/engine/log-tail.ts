@@ -68,7 +68,7 @@ export class LogTail {
     if (sequence === this.#sequence + 1) this.#append(row, sequence)
     else {
       this.#newest = Math.max(this.#newest, sequence)
-      if (this.#early.size < EARLY_MAX) this.#early.set(sequence, row)
+      if (this.#early.size < EARLY_MAX) this.#early.set(sequence, withoutInputs(row))
       this.#lookSoon()
     }
     this.#takeEarly()

@@ -1,11 +1,16 @@
-import { defineJob, type Policy, type Verdict } from 'jobchart'
+import { defineJob, JobchartError, type Policy, type Storage, type Verdict } from 'jobchart'
 import { describe, expect, test } from 'vitest'
 import { Bench, codeOf, type Host } from './bench.ts'
-import { follow, told } from './following.ts'
+import { FaultyStorage } from './faulty-storage.ts'
+import { type Followed, follow, told } from './following.ts'
 
 const quick = defineJob({ type: 'w', execute: () => 1 })
 /** What a job of `quick` tells where nobody works. */
 const CREATED = 'w: job.created queued'
+
+function sequencesOf({ events }: Followed): readonly number[] {
+  return events.map(({ sequence }) => sequence)
+}
 
 /** The numbers from 1 on. */
 function upTo(count: number): readonly number[] {
@@ -136,4 +141,148 @@ test('what the events of one job are narrowed by beside it is refused, and not p
     expect(await codeOf(ada.events({ job: id, after: 0, ...narrow }).next())).toBe('INVALID_INPUT')
   }
   expect(await codeOf(ada.events({ job: id, after: 0, labels: {} }).next())).toBe('ok')
+})
+
+describe('a storage that fails', () => {
+  test('ends a stream that has to read it, by a typed error, and nothing is lost or repeated by who goes on', async () => {
+    const bench = new Bench()
+    const { ada, faults } = await bench.start({ jobs: [quick], work: false, poll: '1h' })
+    for (let n = 0; n < 5; n++) await ada.submit(quick, n)
+    const first = ada.events({ after: 0 })
+    expect((await first.next()).value?.sequence).toBe(1)
+    faults.isDown = true
+    const behind = follow(ada.events({ after: 1 }))
+    await bench.clock.settle()
+    expect([sequencesOf(behind), behind.end()]).toEqual([[], 'STORAGE_UNAVAILABLE'])
+    faults.heal()
+    const again = follow(ada.events({ after: 1 }))
+    await bench.clock.settle()
+    expect(sequencesOf(again)).toEqual([2, 3, 4, 5])
+    // What it has read before does not need the storage.
+    expect((await first.next()).value?.sequence).toBe(2)
+    await again.stop()
+    await first.return?.()
+  })
+
+  test('does not end one that waits, and it misses nothing: commits unheard, gaps that cannot be read, more than are kept', async () => {
+    const bench = new Bench()
+    const host = await bench.start({ jobs: [quick], work: false })
+    const other = await bench.start({ jobs: [quick], work: false })
+    const seen = follow(host.ada.events())
+    await bench.clock.settle()
+    await other.ada.submit(quick, 'foreign')
+    host.faults.plan('commit', 'unheard')
+    host.faults.plan('landed', 'refused')
+    expect(await codeOf(host.ada.submit(quick, 'unheard'))).toBe('OUTCOME_UNKNOWN')
+    host.faults.failing('read')
+    await Promise.all(upTo(1_500).map((n) => host.ada.submit(quick, n)))
+    await bench.clock.advance(12_000)
+    expect([seen.events, seen.end()]).toEqual([[], 'open'])
+    host.faults.heal()
+    await bench.clock.advance(200)
+    expect(sequencesOf(seen)).toEqual(upTo(1_502))
+    await seen.stop()
+  })
+
+  test('and that denies changes for a while delays what others commit, and no more', async () => {
+    const bench = new Bench()
+    let isLying = true
+    const open: Storage['open'] = async (host) => {
+      const inner = await bench.disk.open(host)
+      return { ...inner, changed: () => !isLying && inner.changed() }
+    }
+    const host = await bench.start({ jobs: [quick], work: false }, new FaultyStorage({ open }))
+    const other = await bench.start({ jobs: [quick], work: false })
+    const seen = follow(host.ada.events())
+    await other.ada.submit(quick, 1)
+    await bench.clock.advance(6_000)
+    expect(sequencesOf(seen)).toEqual([])
+    // An own commit shows that something stands before it.
+    await host.ada.submit(quick, 2)
+    await bench.clock.settle()
+    expect(sequencesOf(seen)).toEqual([1, 2])
+    await other.ada.submit(quick, 3)
+    isLying = false
+    await bench.clock.advance(100)
+    expect(sequencesOf(seen)).toEqual([1, 2, 3])
+    await seen.stop()
+  })
+
+  test('since its engine was stopped meanwhile is told of as that', async () => {
+    const bench = new Bench()
+    const host = await bench.start({ jobs: [quick], work: false, poll: '1h' })
+    await host.ada.submit(quick, 1)
+    const answer = Promise.withResolvers<void>()
+    host.faults.plan('events', answer.promise)
+    const seen = follow(host.ada.events({ after: 0 }))
+    await bench.clock.settle()
+    await host.engine.stop()
+    answer.reject(new Error('the connection was closed'))
+    await bench.clock.settle()
+    expect(seen.end()).toBe('ENGINE_STOPPED')
+  })
+})
+
+describe('readers', () => {
+  test('200 that come and go in any order leave nothing behind', async () => {
+    const bench = new Bench()
+    const host = await bench.start({ jobs: [quick], work: false, poll: '1h' })
+    await host.ada.submit(quick, 1)
+    const before = bench.clock.pendingTimers()
+    const ends = upTo(200).map((n) => {
+      const abort = new AbortController()
+      const stream = host.ada.events({ after: n % 3 === 0 ? 0 : 1, signal: abort.signal })
+      const seen = n % 4 === 0 ? undefined : follow(stream)
+      return { at: (n * 77) % 200, seen, end: () => (n % 2 === 0 ? abort.abort() : void stream.return?.()) }
+    })
+    await bench.clock.settle()
+    for (const [index, { end }] of ends.sort((a, b) => a.at - b.at).entries()) {
+      end()
+      if (index % 40 === 0) await host.ada.submit(quick, index)
+    }
+    await bench.clock.settle()
+    expect(ends.filter(({ seen }) => seen !== undefined && seen.end() !== 'done')).toEqual([])
+    expect(bench.clock.pendingTimers()).toBe(before)
+    await host.ada.submit(quick, 2)
+    expect(await readsFor(host, 6)).toBe(1)
+  })
+
+  test('who ask for many events at once, or share a stream, are given each once, and then the end', async () => {
+    const bench = new Bench()
+    const { ada } = await bench.start({ jobs: [quick], work: false })
+    const stream = ada.events()
+    const looks = upTo(6).map(() => stream.next())
+    for (let n = 0; n < 4; n++) await ada.submit(quick, n)
+    await bench.clock.settle()
+    looks.push(stream.next())
+    await stream.return?.()
+    const results = await Promise.all([...looks, stream.next()])
+    expect(results.map(({ value }) => value?.sequence)).toEqual([...upTo(4), ...upTo(4).map(() => undefined)])
+    expect(results.map(({ done }) => done)).toEqual([false, false, false, false, true, true, true, true])
+  })
+
+  test('whose principal cannot be found any more hear that error, and harm no other; a clock that jumps harms none', async () => {
+    const bench = new Bench()
+    const { engine, ada } = await bench.start({ jobs: [quick], work: false })
+    let isGone = false
+    const lost = engine.as(() => {
+      if (isGone) throw new JobchartError('JOB_NOT_FOUND', 'no such person')
+      return { id: 'ada', role: 'editor' }
+    })
+    const [seen, other] = [follow(lost.events()), follow(ada.events())]
+    await ada.submit(quick, 1)
+    await bench.clock.advance(4_000)
+    for (const day of [1, -2, 1]) {
+      bench.clock.jump(day * 86_400_000)
+      await ada.submit(quick, day)
+      await bench.clock.settle()
+    }
+    isGone = true
+    await bench.clock.advance(1_000)
+    await ada.submit(quick, 5)
+    await bench.clock.settle()
+    expect([sequencesOf(seen), seen.end()]).toEqual([[1, 2, 3, 4], 'JOB_NOT_FOUND'])
+    expect([sequencesOf(other), other.end()]).toEqual([upTo(5), 'open'])
+    await other.stop()
+  })
 })
