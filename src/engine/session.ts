@@ -152,7 +152,8 @@ export interface Session {
    * It ends when the signal is aborted or the loop is left, and that of one `job` when the job is deleted. Events of jobs
    * that were deleted since stay in the log. The first look may throw.
    *
-   * @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND`, `INVALID_INPUT`; `ENGINE_STOPPED` while following.
+   * @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND`, `INVALID_INPUT`; while following, `STORAGE_UNAVAILABLE` (a read of
+   *   what was missed failed) and `ENGINE_STOPPED`: follow on after the last sequence, and nothing is missed.
    */
   events(options?: EventOptions): Events
   /**
