@@ -149,6 +149,10 @@ export interface Session {
    * says so. A reader may be slow: nothing is kept for him, and what he missed is read again. Progress that is overtaken
    * may be left out; the last of an attempt comes before what ends it.
    *
+   * The storage is needed only to catch up, and for the rights to one `job`; while a stream waits, one that fails delays it
+   * and no more. A policy that fails for the scopes ends it with `FORBIDDEN`; where it fails for one job, what would be told
+   * of that job meanwhile is left out.
+   *
    * It ends when the signal is aborted or the loop is left, and that of one `job` when the job is deleted. Events of jobs
    * that were deleted since stay in the log. The first look may throw.
    *
