@@ -39,7 +39,6 @@ const pristine = prototypes.map((each) => Reflect.ownKeys(each).map(String))
 afterEach(() => {
   expect(prototypes.map((each) => Reflect.ownKeys(each).map(String))).toEqual(pristine)
   expect(Object.hasOwn({}, 'polluted') || 'polluted' in {}).toBe(false)
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
 })
 
 /** Nothing runs, and few are stored: what is tried is the way in. */
@@ -260,6 +259,8 @@ test('100,000 hostile inputs were tried, a quarter of them on SQLite', () => {
 })
 
 afterAll(() => {
+  // By now every engine that wrote there has ended.
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
   console.log(
     `hostile: ${[...tried].map(([disk, calls]) => `${calls} ${disk}`).join(', ')} (${hostileCalls.length} places × ${plainValues.length + trappedValues.length}+ values)`,
   )
