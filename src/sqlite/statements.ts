@@ -48,8 +48,11 @@ function jobStatements(prepare: Prepare) {
     removeLines: prepare(`DELETE FROM logs WHERE job_id = ?`),
     removeSteps: prepare(`DELETE FROM steps WHERE job_id = ?`),
     jobById: prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE id = ?`),
-    liveJobById: prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE id = ? AND deleted = 0`),
+    jobsByIds: prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE id IN (SELECT value FROM json_each(?)) AND deleted = 0`),
     headById: prepare(`SELECT ${HEAD_COLUMNS} FROM jobs WHERE id = ? AND deleted = 0`),
+    headsByIds: prepare(
+      `SELECT ${HEAD_COLUMNS} FROM jobs WHERE id IN (SELECT value FROM json_each(?)) AND deleted = 0`,
+    ),
     newestHead: prepare(`SELECT ${HEAD_COLUMNS} FROM jobs WHERE n = (SELECT max(n) FROM jobs)`),
     jobByNumber: prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE n = ?`),
     jobByKey: prepare(`

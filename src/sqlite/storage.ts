@@ -151,14 +151,12 @@ class SqliteConnection implements StorageConnection {
 
   readonly heads: StorageConnection['heads'] = (ids) =>
     this.#read(() => {
-      const rows = [...new Set(ids)].map((id) => this.#statements.headById.get(id))
-      return rows.flatMap((row) => (row === undefined ? undefined : readableHead(row)) ?? [])
+      return this.#statements.headsByIds.all(JSON.stringify(ids)).flatMap((row) => readableHead(row) ?? [])
     })
 
   readonly many: StorageConnection['many'] = (ids) =>
     this.#read(() => {
-      const rows = [...new Set(ids)].map((id) => this.#statements.liveJobById.get(id))
-      return readableJobs(rows.filter((row) => row !== undefined))
+      return readableJobs(this.#statements.jobsByIds.iterate(JSON.stringify(ids)))
     })
 
   readonly count: StorageConnection['count'] = (filter) => this.#search((search) => search.count(filter))
