@@ -53,7 +53,7 @@ function jobStatements(prepare: Prepare) {
     headsByIds: prepare(
       `SELECT ${HEAD_COLUMNS} FROM jobs WHERE id IN (SELECT value FROM json_each(?)) AND deleted = 0`,
     ),
-    newestHead: prepare(`SELECT ${HEAD_COLUMNS} FROM jobs WHERE n = (SELECT max(n) FROM jobs)`),
+    newestHead: prepare(`SELECT ${HEAD_COLUMNS} FROM jobs ORDER BY n DESC LIMIT 1`),
     jobByNumber: prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE n = ?`),
     jobByKey: prepare(`
       SELECT id FROM jobs WHERE tenant = ? AND created_by = ? AND type = ? AND idempotency_key = ? AND deleted = 0`),

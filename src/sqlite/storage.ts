@@ -141,10 +141,11 @@ class SqliteConnection implements StorageConnection {
 
   readonly head: StorageConnection['head'] = (id) =>
     this.#read(() => {
-      const row = this.#statements.headById.get(id)
+      const { headById, newestHead } = this.#statements
+      const row = headById.get(id)
+      // One row is found and one is not, whatever is asked for: how long it takes does not tell which.
+      const other = row === undefined ? newestHead.get() : headById.get('')
       if (row !== undefined) return decoded(id, () => headOf(row))
-      // As much is read, and looked at, for an id that names no job: how long it takes does not tell.
-      const other = this.#statements.newestHead.get()
       if (other !== undefined) readableHead(other)
       return undefined
     })
