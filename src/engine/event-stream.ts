@@ -74,6 +74,8 @@ export class EventStream {
   readonly #wake = () => this.#follower.wake()
   readonly #abort = () => this.end()
   #rights: Rights | undefined
+  /** Why the one job cannot be followed any more: thrown when all that was committed before has been told. */
+  #gone: unknown
   /** What is told next, in this order: of one row, or a reset. */
   #ready: readonly SessionEvent[] = []
   /** How much of it has been told. */
@@ -159,6 +161,7 @@ export class EventStream {
     if (this.#isOld()) await this.#orEnd(this.#renew())
     else if (this.#rows.length > 0) await this.#show()
     else if (this.#through < this.#core.tail.sequence) await this.#read()
+    else if (this.#gone !== undefined) throw this.#gone
     // In the same step as the look at the tail: what comes after it finds a follower that waits.
     else await this.#wait()
   }
@@ -224,11 +227,23 @@ export class EventStream {
     const askedAt = core.clock.elapsed()
     const { job, after, ...narrow } = this.#wanted
     if (job !== undefined) {
-      await reach(core, who, job, () => ({ action: 'events', signal: this.#signal }))
+      await this.#reach(who, job)
       return { who, askedAt }
     }
     const scopes = await authorizeMany(core, who, 'events', this.#signal)
     return { who, askedAt, scopes: narrowed(scopes, narrow) }
+  }
+
+  // A job that was deleted since has its end in the log. Each row is judged by itself, so that nothing is told too much.
+  async #reach(who: Principal, job: string): Promise<void> {
+    try {
+      await reach(this.#core, who, job, () => ({ action: 'events', signal: this.#signal }))
+      this.#gone = undefined
+    } catch (error) {
+      const isGone = error instanceof JobchartError && error.code === 'JOB_NOT_FOUND'
+      if (!isGone || this.#rights === undefined) throw error
+      this.#gone = error
+    }
   }
 
   // Takes the next rows: there are some, for whoever may see them.

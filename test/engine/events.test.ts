@@ -391,6 +391,28 @@ describe('the events of one job', () => {
   })
 })
 
+test('a slow reader of one job is told of its deletion, and one who may not see it any more of nothing', async () => {
+  const bench = new Bench()
+  const { ada, engine } = await bench.start({ jobs: [quick] })
+  let role = 'editor'
+  const deleted = await ada.submit(quick, 1)
+  const hidden = await ada.submit(quick, 2)
+  await bench.clock.settle()
+  const [own, lost] = [deleted, hidden].map(({ id }) => {
+    return engine.as(() => ({ id: 'ada', role })).events({ job: id, after: 0 })
+  })
+  expect([(await own?.next())?.value?.type, (await lost?.next())?.value?.type]).toEqual(['job.created', 'job.created'])
+  await ada.delete(deleted.id)
+  await bench.clock.advance(5_000)
+  const seen = own && follow(own)
+  await bench.clock.settle()
+  expect([told(seen?.events ?? []), seen?.end()]).toEqual([[...lifeOf('w').slice(1), 'w: job.deleted'], 'done'])
+  role = ''
+  const rest = lost && follow(lost)
+  await bench.clock.settle()
+  expect([rest?.events, rest?.end()]).toEqual([[], 'JOB_NOT_FOUND'])
+})
+
 describe('progress', () => {
   const slow = new Work()
   const type = defineJob({ type: 'w', execute: slow.execute })
