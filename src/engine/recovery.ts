@@ -19,17 +19,19 @@ export class Recovery {
 
   /** Looks once. */
   async run(core: Core): Promise<void> {
+    const asked = core.clock.elapsed()
     const others = await core.storage.others()
     const listed = new Set(others.map(({ id }) => id))
     for (const id of this.#seen.keys()) if (!listed.has(id)) this.#seen.delete(id)
     for (const other of others) {
-      if (other.isGone || this.#isSilent(core, other)) await recoverInstance(core, other.id)
+      if (other.isGone || this.#isSilent(core, other, asked)) await recoverInstance(core, other.id)
     }
   }
 
-  #isSilent({ clock, settings }: Core, { id, heartbeat }: OtherInstance): boolean {
+  // This process may itself have stood still between the look and now: what was seen says nothing of the time since.
+  #isSilent({ clock, settings }: Core, { id, heartbeat }: OtherInstance, asked: number): boolean {
     const seen = this.#seen.get(id)
-    if (seen?.heartbeat === heartbeat) return clock.elapsed() - seen.since > settings.deadAfterMs
+    if (seen?.heartbeat === heartbeat) return asked - seen.since > settings.deadAfterMs
     this.#seen.set(id, { heartbeat, since: clock.elapsed() })
     return false
   }

@@ -259,3 +259,28 @@ test('jobs of a type that is not known here are left alone, for an engine that k
   const three = await bench.start({ jobs: [known, unknown] })
   expect(three.engine.running()).toEqual([held.id])
 })
+
+// The other one beats every 2 s and is looked at every second: it has not beaten since the last look, or it has.
+test.each([3_000, 4_000, 5_000])(
+  'I17 a process that stood still while it looked at the others, after %i ms, takes none for dead',
+  async (ms) => {
+    const bench = new Bench()
+    const work = new Work()
+    const type = defineJob({ type: 'w', execute: work.execute })
+    const looking = await bench.start({ jobs: [type], work: false })
+    const { ada } = await bench.start({ jobs: [type] })
+    const { id } = await ada.submit(type, 1)
+    await bench.clock.advance(ms)
+    let goOn = () => {}
+    looking.faults.plan(
+      'others',
+      new Promise<void>((resolve) => {
+        goOn = resolve
+      }),
+    )
+    await bench.clock.advance(20_000)
+    goOn()
+    await bench.clock.advance(3_000)
+    expect((await bench.row(id)).tasks).toMatchObject([{ status: 'held', attempt: 1, losses: 0 }])
+  },
+)
