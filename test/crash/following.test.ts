@@ -10,7 +10,7 @@ import { Life, testFolder } from './life.ts'
 import { randomFrom } from './random.ts'
 
 // More of it: JOBCHART_KILLS=200 npx vitest run test/crash/following.test.ts
-const KILLS = Number(process.env.JOBCHART_KILLS ?? 8)
+const KILLS = Number(process.env.JOBCHART_KILLS ?? 5)
 const SEED = Number(process.env.JOBCHART_SEED ?? Date.now() % 1_000_000)
 const PROGRAM = fileURLToPath(new URL('./following-child.ts', import.meta.url))
 const LANES = 8
