@@ -239,7 +239,6 @@ test.each(disks)(
         named,
         trappedValues.map((each) => ({ call, make: each })),
       )
-      // That their own errors come through is another matter: see defects.test.ts.
       expect(wrongs.filter((wrong) => !wrong.includes('throws what is not typed'))).toEqual([])
     }
     expect(await othersIn(stage)).toBe(before)
