@@ -29,8 +29,14 @@ export function given<Options extends CallOptions>(options: Options | undefined)
 // One of another realm is no instance of this one's class.
 function isSignal(signal: unknown): signal is AbortSignal {
   if (typeof signal !== 'object' || signal === null) return false
-  const { aborted, addEventListener, throwIfAborted } = signal as Partial<AbortSignal>
-  return typeof aborted === 'boolean' && [addEventListener, throwIfAborted].every((each) => typeof each === 'function')
+  try {
+    const { aborted, addEventListener, throwIfAborted } = signal as Partial<AbortSignal>
+    return (
+      typeof aborted === 'boolean' && [addEventListener, throwIfAborted].every((each) => typeof each === 'function')
+    )
+  } catch {
+    return false
+  }
 }
 
 function misfit(option: string, expected: string): JobchartError {

@@ -98,7 +98,7 @@ export class TypeRegistry {
 
   /** @throws {JobchartError} `UNKNOWN_TYPE` it was not given to `createEngine`. */
   require(job: Pick<Job, 'type' | 'version'>): AnyJobType {
-    if (typeof job !== 'object' || job === null || typeof job.type !== 'string') throw noType()
+    if (!hasType(job)) throw noType()
     const type = this.of(job)
     if (type !== undefined) return type
     throw new JobchartError(
@@ -111,6 +111,15 @@ export class TypeRegistry {
 // Looked up when it is asked for, since a successor may itself have one.
 function withSuccessor(type: AnyJobType, successor: () => AnyJobType | undefined): AnyJobType {
   return Object.defineProperty({ ...type }, 'successor', { get: successor, enumerable: true })
+}
+
+// Whoever asks may give anything; a look at it may run code of theirs.
+function hasType(job: Pick<Job, 'type' | 'version'>): boolean {
+  try {
+    return typeof job.type === 'string' && typeof job.version === 'string'
+  } catch {
+    return false
+  }
 }
 
 // What is no job type has no name to be told by.

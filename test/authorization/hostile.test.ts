@@ -239,7 +239,7 @@ test.each(disks)(
         named,
         trappedValues.map((each) => ({ call, make: each })),
       )
-      expect(wrongs.filter((wrong) => !wrong.includes('throws what is not typed'))).toEqual([])
+      expect(wrongs).toEqual([])
     }
     expect(await othersIn(stage)).toBe(before)
   },

@@ -43,10 +43,11 @@ export async function actions(
 async function actionsOfMany(
   core: Core,
   who: Principal,
-  ids: readonly JobId[],
+  asked: readonly JobId[],
   signal: AbortSignal | undefined,
 ): Promise<ReadonlyMap<string, JobActions>> {
-  if (!Array.isArray(ids) || ids.length > IDS_MAX || !ids.every((id) => typeof id === 'string')) {
+  const ids = idsIn(asked)
+  if (ids === undefined) {
     throw new JobchartError('INVALID_INPUT', `actions takes the id of a job, or a list of up to ${IDS_MAX}`, {
       issues: [{ message: `should be a list of up to ${IDS_MAX} ids`, path: ['ids'] }],
     })
@@ -62,6 +63,17 @@ async function actionsOfMany(
     }),
   )
   return new Map(known.flat())
+}
+
+// Looked at once: a list may be a proxy, or have getters, which are code of whoever asks.
+function idsIn(asked: readonly JobId[]): readonly JobId[] | undefined {
+  try {
+    if (!Array.isArray(asked) || asked.length > IDS_MAX) return undefined
+    const ids: readonly unknown[] = [...asked]
+    return ids.every((id) => typeof id === 'string') ? ids : undefined
+  } catch {
+    return undefined
+  }
 }
 
 async function isSeen(core: Core, who: Principal, head: Parameters<typeof allowed>[2], signal: Question['signal']) {

@@ -105,12 +105,24 @@ export async function send(
   command: { readonly type: string; readonly [field: string]: unknown },
   { signal }: SendOptions = {},
 ): Promise<JobView> {
-  if (typeof command !== 'object' || command === null || typeof command.type !== 'string') {
+  const asked = commandIn(command)
+  if (asked === undefined) {
     throw new JobchartError('INVALID_INPUT', 'a command should be an object with its name as type', {
       issues: [{ message: 'expected a name', path: ['type'] }],
     })
   }
-  return await sendCommand(core, who, id, () => command, signal)
+  return await sendCommand(core, who, id, () => asked, signal)
+}
+
+// Looked at once: getters, and the traps of a proxy, are code of whoever asks.
+function commandIn(command: unknown): ChartEvent | undefined {
+  try {
+    if (typeof command !== 'object' || command === null) return undefined
+    const { type, ...fields }: { readonly type?: unknown } = command
+    return typeof type === 'string' ? { ...fields, type } : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** {@inheritDoc Session.cancel} */
