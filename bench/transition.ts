@@ -34,7 +34,7 @@ const STARTED = { type: 'task.started' }
 const LOST = { type: 'task.lost' }
 const DONE = { type: 'xstate.done.actor.execute', output: 42, actorId: 'execute' }
 /** The task that has ended stands in the row no more. */
-const ENDED = { children: [], nextEntry: 2 }
+const ENDED = { children: [], nextInvocation: 2 }
 const MOMENT = { at: 1_700_000_000_000, random: 0.5, heartbeatMs: 2_000 }
 const SEED: NewJob = {
   id: '01890a5d-ac96-774b-bcce-b302099a8057',
@@ -141,7 +141,7 @@ function moverOf(name: MoverName): Mover {
 }
 
 function chartMover({ chart }: AnyJobType): Mover {
-  const origin = { children: [{ id: 'execute', src: 'execute', entry: 1 }], nextEntry: 2 }
+  const origin = { children: [{ id: 'execute', src: 'execute', invocation: 1 }], nextInvocation: 2 }
   let { place } = chart.start(undefined)
   return {
     thereAndBack: () => {
@@ -167,7 +167,7 @@ function modelMover(type: AnyJobType): Mover {
     wholeJob: () => {
       const created = create(type, SEED, MOMENT).job
       const [task] = created.tasks
-      const claimed = claim(type, created, task?.entry ?? 0, 'instance', MOMENT).job
+      const claimed = claim(type, created, task?.invocation ?? 0, 'instance', MOMENT).job
       return end(type, claimed, claimed.counter, { ok: true, output: 42 }, MOMENT)?.job.status
     },
   }

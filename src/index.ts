@@ -56,22 +56,15 @@ export type { CallOptions } from './engine/call-options.ts'
 export type { Engine, StopOptions } from './engine/engine.ts'
 export type { ResetEvent, SessionEvent } from './engine/event-stream.ts'
 export type { Health, OnHealth } from './engine/health.ts'
-export type { EngineOptions } from './engine/options.ts'
-export type { Page } from './engine/page.ts'
-export type { OnPolicyError, PolicyQuestion } from './engine/policy-answer.ts'
-export type { SessionPrincipal } from './engine/principal.ts'
-export type { OnListenerError } from './engine/publisher.ts'
-export type { Pipelines, Session } from './engine/session.ts'
-export type { ShownEvent } from './engine/shown-event.ts'
-export type { JobActions } from './engine/verbs/actions.ts'
-export type { Reason } from './engine/verbs/explain.ts'
-export type { CancelOptions, SendOptions, SubmitOptions } from './engine/verbs/jobs.ts'
+export type { JobActions } from './engine/operations/actions.ts'
+export type { Reason } from './engine/operations/explain.ts'
+export type { CancelOptions, SendOptions, SubmitOptions } from './engine/operations/jobs.ts'
 export type {
   PipelineCallOptions,
   PipelineListOptions,
   PipelineOptions,
   RunOptions,
-} from './engine/verbs/pipelines.ts'
+} from './engine/operations/pipelines.ts'
 export type {
   CountOptions,
   HistoryEntry,
@@ -79,8 +72,15 @@ export type {
   ItemView,
   ListOptions,
   LogOptions,
-} from './engine/verbs/reads.ts'
-export type { EventOptions, Events } from './engine/verbs/streams.ts'
+} from './engine/operations/reads.ts'
+export type { EventOptions, Events } from './engine/operations/streams.ts'
+export type { EngineOptions } from './engine/options.ts'
+export type { Page } from './engine/page.ts'
+export type { OnPolicyError, PolicyQuestion } from './engine/policy-answer.ts'
+export type { SessionPrincipal } from './engine/principal.ts'
+export type { OnListenerError } from './engine/publisher.ts'
+export type { Pipelines, Session } from './engine/session.ts'
+export type { ShownEvent } from './engine/shown-event.ts'
 export type { JobView, PipelineView, TaskView } from './engine/view.ts'
 export type { By, Command, CommandOf, CommandSchemas, Commands, SchemasOf } from './model/command.ts'
 export type { TaskEnd } from './model/decision.ts'
@@ -99,7 +99,7 @@ export { type ErrorCode, type Issue, JobchartError, type JobError } from './mode
 export type { Actor, EventDetails, EventRow, EventType, JobEvent } from './model/event.ts'
 export type { EndedJob, FollowingJob, FollowUp, FollowUpOf } from './model/follow-up.ts'
 export type { Item, ItemOutcome, ItemReport } from './model/item.ts'
-export type { Job, JobHead, JobId, Outcome, Overlap, Phase, Timer, Trigger } from './model/job.ts'
+export type { Job, JobId, JobSummary as JobHead, Outcome, Overlap, Phase, Timer, Trigger } from './model/job.ts'
 export type { JobLimits, LimitScope, TaskLimit, TaskLimits } from './model/limits.ts'
 export type { AnyLogic, LogicKind } from './model/logic.ts'
 export type { Migrated, MigratingJob, MigratingTimer } from './model/migration.ts'
@@ -137,6 +137,8 @@ export type { Clock } from './port/clock.ts'
 export type { Executor, Work } from './port/executor.ts'
 export type { Action, PipelineAction, Policy, Principal, Private, Scope, Target, Verdict } from './port/policy.ts'
 export type {
+  Changeset as Unit,
+  ChangesetResult as UnitResult,
   Claimed,
   ClaimedWrite,
   ClaimQuery,
@@ -160,7 +162,5 @@ export type {
   StoredEvents,
   StoredItem,
   TypeKey,
-  Unit,
-  UnitResult,
   Write,
 } from './port/storage.ts'

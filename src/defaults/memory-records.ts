@@ -15,7 +15,7 @@ type Steps = ReadonlyMap<string, Json | undefined>
 /** What is kept beside the records of jobs: lines of their logs, results of their steps, their items. */
 export class MemoryRecords {
   readonly #lines = new Map<string, readonly KeptLine[]>()
-  /** By job, then by the entry of the invoke. */
+  /** By job, then by the invocation of the invoke. */
   readonly #steps = new Map<string, ReadonlyMap<number, Steps>>()
   /** By job, then by key, in the order of their numbers. */
   readonly #items = new Map<string, Map<string, StoredItem>>()
@@ -41,21 +41,21 @@ export class MemoryRecords {
     return lines.filter(({ number }) => number > after).slice(0, limit)
   }
 
-  addStep(jobId: string, entry: number, name: string, result: Json | undefined): void {
+  addStep(jobId: string, invocation: number, name: string, result: Json | undefined): void {
     const entries = this.#steps.get(jobId) ?? new Map<number, Steps>()
-    const steps = entries.get(entry) ?? new Map<string, Json | undefined>()
+    const steps = entries.get(invocation) ?? new Map<string, Json | undefined>()
     if (steps.has(name)) return
     const after = new Map(steps).set(name, structuredClone(result))
-    this.#put(this.#steps, jobId, new Map(entries).set(entry, after))
+    this.#put(this.#steps, jobId, new Map(entries).set(invocation, after))
   }
 
-  dropSteps(jobId: string, entry: number): void {
+  dropSteps(jobId: string, invocation: number): void {
     const rest = new Map(this.#steps.get(jobId))
-    if (rest.delete(entry)) this.#put(this.#steps, jobId, rest)
+    if (rest.delete(invocation)) this.#put(this.#steps, jobId, rest)
   }
 
-  steps(jobId: string, entry: number): Steps {
-    return structuredClone(this.#steps.get(jobId)?.get(entry) ?? new Map<string, Json | undefined>())
+  steps(jobId: string, invocation: number): Steps {
+    return structuredClone(this.#steps.get(jobId)?.get(invocation) ?? new Map<string, Json | undefined>())
   }
 
   /** Keeps an item under its key, and answers that there was room for it. */

@@ -1,6 +1,6 @@
 import { JobchartError } from '../model/error.ts'
 import type { EventRow } from '../model/event.ts'
-import { dueAt, isBusy, type Job, type JobHead, wakeAt } from '../model/job.ts'
+import { dueAt, isBusy, type Job, type JobSummary, wakeAt } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
 import type { Scope } from '../port/policy.ts'
 import type {
@@ -186,7 +186,8 @@ class MemoryConnection implements StorageConnection {
 
   readonly items: StorageConnection['items'] = async (jobId, query) => this.#use().store.records.items(jobId, query)
 
-  readonly steps: StorageConnection['steps'] = async (jobId, entry) => this.#use().store.records.steps(jobId, entry)
+  readonly steps: StorageConnection['steps'] = async (jobId, invocation) =>
+    this.#use().store.records.steps(jobId, invocation)
 
   readonly beat: StorageConnection['beat'] = async () => {
     const { store, at } = this.#use()
@@ -233,7 +234,7 @@ class MemoryConnection implements StorageConnection {
   }
 }
 
-function headOf(job: Job | undefined): JobHead | undefined {
+function headOf(job: Job | undefined): JobSummary | undefined {
   if (job === undefined || job.deletedAt !== undefined) return undefined
   const { id, tenant, type, version, createdBy, pipeline, labels, status } = job
   const head = { id, tenant, type, version, createdBy, labels: { ...labels }, status }

@@ -2,6 +2,8 @@ import type { EventRow } from '../model/event.ts'
 import { claimableTasks, holdsSlot, isBusy, type Job, wakeAt } from '../model/job.ts'
 import type { Progress } from '../model/task.ts'
 import type {
+  Changeset,
+  ChangesetResult,
   Claimed,
   ClaimedWrite,
   ClaimQuery,
@@ -9,8 +11,6 @@ import type {
   JobWrite,
   Note,
   PipelineWrite,
-  Unit,
-  UnitResult,
   Write,
   WrittenRow,
 } from '../port/storage.ts'
@@ -38,9 +38,9 @@ export interface StoredRow {
 }
 
 class Refused extends Error {
-  readonly result: UnitResult
+  readonly result: ChangesetResult
 
-  constructor(result: UnitResult) {
+  constructor(result: ChangesetResult) {
     super(result.status)
     this.result = result
   }
@@ -92,7 +92,7 @@ export class MemoryStore {
     return [...ids].flatMap((id) => this.jobs.get(id) ?? [])
   }
 
-  apply(unit: Unit, at: number): UnitResult {
+  apply(unit: Changeset, at: number): ChangesetResult {
     this.#undo = []
     const rows: WrittenRow[] = []
     try {
@@ -112,14 +112,14 @@ export class MemoryStore {
     while (claimed.length < limit) {
       const room = limit - claimed.length
       const found = this.#ready.due(query.routes, query.at, room, left.size)
-      const ready = found.filter(({ id, entry }) => !left.has(`${id}/${entry}`)).slice(0, room)
+      const ready = found.filter(({ id, invocation }) => !left.has(`${id}/${invocation}`)).slice(0, room)
       if (ready.length === 0) break
-      for (const { id, entry, limit } of ready) {
+      for (const { id, invocation, limit } of ready) {
         // Those before it may have taken what room its key had, under another route too.
         if (limit !== undefined && this.#held.room(limit) < 1) continue
-        const taken = this.#claimOne(id, entry, unit, transition)
+        const taken = this.#claimOne(id, invocation, unit, transition)
         if (taken === 'stop') return this.#written(claimed)
-        if (taken === 'leave') left.add(`${id}/${entry}`)
+        if (taken === 'leave') left.add(`${id}/${invocation}`)
         else claimed.push(taken)
       }
     }
@@ -132,11 +132,11 @@ export class MemoryStore {
   }
 
   // What cannot be claimed stays where it is, and holds up nothing that comes after it.
-  #claimOne(id: string, entry: number, unit: string, transition: ClaimTransition): Claimed | 'leave' | 'stop' {
+  #claimOne(id: string, invocation: number, unit: string, transition: ClaimTransition): Claimed | 'leave' | 'stop' {
     const stored = this.jobs.get(id)
     if (stored === undefined) return 'leave'
     const job = read(stored)
-    const task = job.tasks.find((each) => each.entry === entry)
+    const task = job.tasks.find((each) => each.invocation === invocation)
     const write = task === undefined ? 'leave' : transition(job, task)
     if (write === 'leave' || write === 'stop') return write
     try {
@@ -146,7 +146,7 @@ export class MemoryStore {
       throw error
     }
     this.#also(unit, write)
-    return { ...write, entry, sequence: this.#append(unit, write.events) }
+    return { ...write, invocation, sequence: this.#append(unit, write.events) }
   }
 
   #write(unit: string, write: Write, at: number, rows: WrittenRow[]): void {
@@ -175,7 +175,7 @@ export class MemoryStore {
         this.records.addLines(write.jobId, write.key, write.lines)
         return
       case 'forget':
-        this.records.dropSteps(write.jobId, write.entry)
+        this.records.dropSteps(write.jobId, write.invocation)
         return
     }
   }
@@ -267,7 +267,7 @@ export class MemoryStore {
 
   #note(jobId: string, token: number, note: Note): void {
     const stored = this.jobs.get(jobId)
-    const task = stored?.job.tasks.find((each) => each.token === token && each.status === 'held')
+    const task = stored?.job.tasks.find((each) => each.token === token && each.status === 'claimed')
     if (stored === undefined || task === undefined) throw new Refused({ status: 'stale' })
     switch (note.kind) {
       case 'progress':
@@ -277,7 +277,7 @@ export class MemoryStore {
         this.records.addLines(jobId, note.key, note.lines)
         return
       case 'step':
-        this.records.addStep(jobId, note.entry, note.name, note.result)
+        this.records.addStep(jobId, note.invocation, note.name, note.result)
         return
       case 'item':
         if (!this.records.putItem(jobId, note.item, note.max)) throw new Refused({ status: 'full' })
@@ -317,8 +317,9 @@ export class MemoryStore {
 
   #mayClaim(waiting: Job, claimed: ClaimedWrite, at: number): boolean {
     const { job, limit } = claimed
-    const held = (entry: number) => job.tasks.some((each) => each.entry === entry && each.status === 'held')
-    const task = waiting.tasks.find(({ entry, status }) => status === 'offered' && held(entry))
+    const held = (invocation: number) =>
+      job.tasks.some((each) => each.invocation === invocation && each.status === 'claimed')
+    const task = waiting.tasks.find(({ invocation, status }) => status === 'available' && held(invocation))
     if (task === undefined || this.#isOver(claimed)) return false
     return !this.#ready.anyBefore(waiting, task, limit?.concurrency ?? Number.MAX_SAFE_INTEGER, at)
   }

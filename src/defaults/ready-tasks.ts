@@ -10,7 +10,7 @@ export interface ReadyKey {
   /** Tasks with a limit key stand in a line of their own. */
   readonly limitKey: string | undefined
   readonly id: string
-  readonly entry: number
+  readonly invocation: number
   readonly priority: number
   readonly availableAt: number
   readonly n: number
@@ -24,8 +24,8 @@ export interface Ready extends ReadyKey {
 /** The key of a task of the `n`th job. */
 export function readyKey(n: number, job: Job, task: Task): ReadyKey {
   const route = routeKey({ type: job.type, version: job.version, executor: task.executor })
-  const { src, limitKey, entry, availableAt } = task
-  return { route, src, limitKey, id: job.id, entry, priority: job.priority, availableAt, n }
+  const { src, limitKey, invocation, availableAt } = task
+  return { route, src, limitKey, id: job.id, invocation, priority: job.priority, availableAt, n }
 }
 
 /** The tasks of one route that have no limit, or one limit key, in the order of their claims. */
@@ -127,7 +127,7 @@ function routeKey({ type, version, executor }: Route): string {
 }
 
 function order(a: ReadyKey, b: ReadyKey): number {
-  return b.priority - a.priority || a.availableAt - b.availableAt || a.n - b.n || a.entry - b.entry
+  return b.priority - a.priority || a.availableAt - b.availableAt || a.n - b.n || a.invocation - b.invocation
 }
 
 function position(tasks: readonly ReadyKey[], key: ReadyKey): number {

@@ -13,10 +13,10 @@
 import {
   claim,
   type Decision,
+  type DecisionContext,
   isSuspect,
   type JobDecision,
   MissingJob,
-  type Moment,
   type Relatives,
   send,
 } from '../model/decision.ts'
@@ -29,11 +29,11 @@ import type { PipelineChange } from '../model/pipeline.ts'
 import { storableCopy } from '../model/storable.ts'
 import type { ChartEvent } from '../model/transition.ts'
 import type {
+  ChangesetResult,
   ClaimedWrite,
   JobWrite,
   PipelineWrite,
   SideWrite,
-  UnitResult,
   Write,
   WrittenRow,
 } from '../port/storage.ts'
@@ -54,7 +54,7 @@ export interface Change {
   /** What needs the job itself, before it is decided. */
   readonly prepare?: (job: Job) => Promise<void>
   /** Throws a typed refusal, or decides. */
-  readonly decide: (type: AnyJobType, job: Job, moment: Moment, relatives: Relatives) => Decision
+  readonly decide: (type: AnyJobType, job: Job, moment: DecisionContext, relatives: Relatives) => Decision
   /** Reports of the attempt that go into the same unit. */
   readonly notes?: readonly Write[]
   /** The attempt that ends recorded no step, so there is none to remove. */
@@ -100,7 +100,7 @@ export async function land(
   // A relative may have changed and the job itself not: what was not changed is not written.
   const decided = [decision, ...decision.others].filter(({ before, job }) => job.revision !== before?.revision)
   const landings = decided.map((each) => landingOf(core, change.by, each, change.withoutSteps === true))
-  let result: UnitResult
+  let result: ChangesetResult
   try {
     const pipelines = (decision.pipelines ?? []).map(pipelineWrite)
     const writes = landings.map((each) => withBound(writeOf(each), each.decided === decision, change.queuedMax))
@@ -138,7 +138,7 @@ interface Landing {
 }
 
 interface ClaimAtOnce {
-  readonly entry: number
+  readonly invocation: number
   readonly write: ClaimedWrite
   readonly giveBackRoom: () => void
   readonly runEffects: () => void
@@ -156,13 +156,13 @@ function landingOf(core: Core, by: Actor, decided: JobDecision, withoutSteps: bo
 /** Where this engine has room, a job is written with its task already claimed: one commit instead of two. */
 function claimAtOnce(core: Core, by: Actor, decided: JobDecision, withoutSteps: boolean): ClaimAtOnce | undefined {
   const { type, job, events, inputs } = decided
-  // The place of leaked code is counted once this is committed: only then is it known whether there is room.
-  if (events.some((event) => event.type === 'task.leaked')) return undefined
+  // The place of abandoned code is counted once this is committed: only then is it known whether there is room.
+  if (events.some((event) => event.type === 'task.abandoned')) return undefined
   const now = core.clock.now()
   const task = claimableTasks(job).find((each) => each.availableAt <= now && !isSuspect(each))
   if (task === undefined || !core.dispatcher.reserve(task.executor)) return undefined
   const giveBackRoom = () => core.dispatcher.giveBack(task.executor)
-  const claimed = claimAlone(() => claim(type, job, task.entry, core.instance, moment(core)))
+  const claimed = claimAlone(() => claim(type, job, task.invocation, core.instance, moment(core)))
   if (claimed === undefined) {
     giveBackRoom()
     return undefined
@@ -171,7 +171,7 @@ function claimAtOnce(core: Core, by: Actor, decided: JobDecision, withoutSteps: 
   const row = eventRow(claimed.job, by, [...events, ...started], [...inputs, ...claimed.inputs])
   const also = [...sideWrites(core, decided, withoutSteps), ...sideWrites(core, claimed)]
   return {
-    entry: task.entry,
+    invocation: task.invocation,
     write: { job: claimed.job, events: row, also, ...limitTaken(claimed) },
     giveBackRoom,
     runEffects: () => runEffects(core, claimed),
@@ -219,7 +219,9 @@ export function pipelineWrite(change: PipelineChange): PipelineWrite {
 
 /** What a decision writes beside the job's row. */
 export function sideWrites(core: Core, { job, logs, over }: JobDecision, withoutSteps = false): readonly SideWrite[] {
-  const forget: SideWrite[] = withoutSteps ? [] : over.map((entry) => ({ op: 'forget', jobId: job.id, entry }))
+  const forget: SideWrite[] = withoutSteps
+    ? []
+    : over.map((invocation) => ({ op: 'forget', jobId: job.id, invocation }))
   if (logs.length === 0) return forget
   const lines = logs.map((text) => ({ at: core.clock.now(), text }))
   return [...forget, { op: 'log', jobId: job.id, key: `chart-${job.revision}`, lines }]
@@ -237,7 +239,7 @@ function committedOf(landing: Landing, rows: readonly WrittenRow[]): JobWrite {
 function dispatchLanding(core: Core, landing: Landing, rows: readonly WrittenRow[]): void {
   const committed = committedOf(landing, rows)
   const isClaimed = committed === landing.claimed?.write
-  dispatch(core, committed.job, isClaimed ? landing.claimed?.entry : undefined)
+  dispatch(core, committed.job, isClaimed ? landing.claimed?.invocation : undefined)
 }
 
 // A run that another's end asked for: its slot may be free now.
@@ -269,7 +271,7 @@ async function tellJob(core: Core, jobId: string, event: ChartEvent): Promise<vo
   })
 }
 
-function refusal(result: Exclude<UnitResult, { status: 'applied' | 'conflict' }>): JobchartError {
+function refusal(result: Exclude<ChangesetResult, { status: 'applied' | 'conflict' }>): JobchartError {
   switch (result.status) {
     case 'stale':
       return new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task; what it reports is not taken')

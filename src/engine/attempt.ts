@@ -18,7 +18,7 @@ import {
   type TaskSettings,
 } from '../model/task.ts'
 import type { ChartEvent } from '../model/transition.ts'
-import type { NewLine, UnitResult, Write } from '../port/storage.ts'
+import type { ChangesetResult, NewLine, Write } from '../port/storage.ts'
 import { advance, type Change } from './advance.ts'
 import { isNotWritten } from './commit.ts'
 import { type Core, ENGINE } from './core.ts'
@@ -162,7 +162,7 @@ export class Attempt {
     return notes
   }
 
-  /** No step was recorded under this entry, by this attempt or one before. */
+  /** No step was recorded under this invocation, by this attempt or one before. */
   get isWithoutSteps(): boolean {
     return this.task.claims === 1 && !this.#wrote
   }
@@ -184,7 +184,7 @@ export class Attempt {
       },
       attempt: this.task.attempt,
       job: { id, type },
-      idempotencyKey: `${id}:${this.task.entry}`,
+      idempotencyKey: `${id}:${this.task.invocation}`,
       progress: (report) => this.#report(report),
       ...(this.job.progress === undefined ? {} : { reported: countsOf(this.job.progress) }),
       log: (text) => this.#log(text),
@@ -290,7 +290,7 @@ export class Attempt {
   }
 
   // Lines and progress are best effort: an attempt that lost its task has nobody to tell.
-  async #write(writes: readonly Write[]): Promise<UnitResult | undefined> {
+  async #write(writes: readonly Write[]): Promise<ChangesetResult | undefined> {
     try {
       return await this.#core.group.commit(writes)
     } catch {
@@ -319,23 +319,23 @@ export class Attempt {
     // The value was recorded from this very step, by an earlier attempt of the same code.
     if (recorded.has(name)) return recorded.get(name) as Result
     const { id } = this.job
-    const { entry } = this.task
-    const result = await run({ key: `${id}:${entry}:${name}`, signal: this.signal })
+    const { invocation } = this.task
+    const result = await run({ key: `${id}:${invocation}:${name}`, signal: this.signal })
     await this.#record(name, result)
     return result
   }
 
   #recordedSteps(): Promise<ReadonlyMap<string, Json | undefined>> {
     const none = this.task.claims === 1
-    this.#recorded ??= none ? Promise.resolve(new Map()) : this.#core.storage.steps(this.job.id, this.task.entry)
+    this.#recorded ??= none ? Promise.resolve(new Map()) : this.#core.storage.steps(this.job.id, this.task.invocation)
     return this.#recorded
   }
 
   async #record(name: string, result: unknown): Promise<void> {
-    const { entry, token } = this.task
+    const { invocation, token } = this.task
     const kept = result === undefined ? {} : { result: storableCopy(result, `result of step "${name}"`, true) }
     this.#wrote = true
-    const note = { kind: 'step', entry, name, ...kept } as const
+    const note = { kind: 'step', invocation, name, ...kept } as const
     const written = await this.#core.group.commit([{ op: 'note', jobId: this.job.id, token, note }])
     if (written.status === 'applied') return
     throw new JobchartError('STALE_CLAIM', `step "${name}" was not recorded: this attempt no longer holds its task`)

@@ -1,7 +1,7 @@
 import type { AnyJobType } from '../model/definition.ts'
 import { isUnreadable, JobchartError, jobNotFound, pipelineNotFound } from '../model/error.ts'
 import type { EventRow } from '../model/event.ts'
-import type { Job, JobHead } from '../model/job.ts'
+import type { Job, JobSummary } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
 import type { Action, PipelineAction, Principal, Scope, Target, Verdict } from '../port/policy.ts'
 import type { Core } from './core.ts'
@@ -27,7 +27,7 @@ export function commandOf(
 }
 
 /** What a policy may know of a job, of whatever is at hand. */
-type Known = JobHead & Pick<Job, 'deletedAt'>
+type Known = JobSummary & Pick<Job, 'deletedAt'>
 
 /**
  * Asks the policy about a job that is not loaded yet, by what a policy may know of it: a job that may not be seen is never
@@ -40,8 +40,8 @@ export async function reach(
   core: Core,
   who: Principal,
   id: string,
-  question: (head: JobHead | undefined) => Question,
-): Promise<{ readonly head: JobHead; readonly grant: Grant }> {
+  question: (head: JobSummary | undefined) => Question,
+): Promise<{ readonly head: JobSummary; readonly grant: Grant }> {
   const head = await headOf(core, who, id)
   if (head !== undefined) return { head, grant: await authorizeJob(core, who, head, question(head)) }
   await askInVain(core, who, id, question(undefined))
@@ -49,7 +49,7 @@ export async function reach(
 }
 
 // Whose a broken one is cannot be asked.
-async function headOf({ storage }: Core, who: Principal, id: string): Promise<JobHead | undefined> {
+async function headOf({ storage }: Core, who: Principal, id: string): Promise<JobSummary | undefined> {
   try {
     return await storage.head(id)
   } catch (error) {
@@ -121,7 +121,7 @@ export async function grantOfAnswer(core: Core, who: Principal, job: Known, gran
 export async function wouldTell(
   core: Core,
   who: Principal,
-  own: JobHead,
+  own: JobSummary,
   { hidden }: Grant,
   fields: readonly string[],
 ): Promise<boolean> {

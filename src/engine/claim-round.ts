@@ -15,7 +15,7 @@ export class ClaimRound {
    * The task that the claim stopped at: its chart sends to relatives when its work starts, which takes a unit over them
    * all. It is the next in order, so nothing after it goes first.
    */
-  related: { readonly job: Job; readonly entry: number } | undefined
+  related: { readonly job: Job; readonly invocation: number } | undefined
 
   /** A suspect was left, since another one runs. */
   hasLeft = false
@@ -42,9 +42,9 @@ export class ClaimRound {
       return 'leave'
     }
     try {
-      const decision = claimAlone(() => claim(type, job, task.entry, core.instance, moment(core)))
+      const decision = claimAlone(() => claim(type, job, task.invocation, core.instance, moment(core)))
       if (decision === undefined) {
-        this.related = { job, entry: task.entry }
+        this.related = { job, invocation: task.invocation }
         return 'stop'
       }
       this.#claimed.push(decision)

@@ -1,11 +1,11 @@
 import { JobchartError } from '../model/error.ts'
 import type { EventRow } from '../model/event.ts'
 import type { Clock } from '../port/clock.ts'
-import type { StorageConnection, StoredEvents, Unit, UnitResult, Write } from '../port/storage.ts'
+import type { Changeset, ChangesetResult, StorageConnection, StoredEvents, Write } from '../port/storage.ts'
 
 interface Waiting {
-  readonly unit: Unit
-  readonly resolve: (result: UnitResult) => void
+  readonly unit: Changeset
+  readonly resolve: (result: ChangesetResult) => void
   readonly reject: (error: unknown) => void
 }
 
@@ -54,7 +54,7 @@ export class GroupCommit {
    *
    * @throws {JobchartError} `STORAGE_UNAVAILABLE` it was not written; `OUTCOME_UNKNOWN` that cannot be told.
    */
-  commit(writes: readonly Write[]): Promise<UnitResult> {
+  commit(writes: readonly Write[]): Promise<ChangesetResult> {
     const unit = { id: `${this.#instance}/${++this.#units}`, writes }
     return new Promise((resolve, reject) => {
       this.#waiting.push({ unit, resolve, reject })
@@ -103,7 +103,7 @@ export class GroupCommit {
     }
   }
 
-  #settle({ resolve, reject }: Waiting, result: UnitResult | undefined): void {
+  #settle({ resolve, reject }: Waiting, result: ChangesetResult | undefined): void {
     if (result === undefined) {
       reject(new Error('the storage gave fewer results than units'))
       return
@@ -125,7 +125,7 @@ function outcomeUnknown(cause: unknown): JobchartError {
 }
 
 // What was written tells whether a job was written as claimed: that row has more events.
-function appliedAs({ writes }: Unit, rows: readonly StoredEvents[]): UnitResult {
+function appliedAs({ writes }: Changeset, rows: readonly StoredEvents[]): ChangesetResult {
   const asClaimed = writes.flatMap((write) =>
     'claimed' in write && write.claimed !== undefined ? [write.claimed] : [],
   )

@@ -1,4 +1,4 @@
-import { type Decision, type JobDecision, MissingJob, type Moment, type Relatives } from '../model/decision.ts'
+import { type Decision, type DecisionContext, type JobDecision, MissingJob, type Relatives } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { isUnreadable, jobNotFound } from '../model/error.ts'
 import type { Actor } from '../model/event.ts'
@@ -36,12 +36,12 @@ export function byEngine<Decided extends JobDecision>(decided: Decided): Decided
 }
 
 /** What the world looks like to a decision that is made now. */
-export function moment(core: Core): Moment {
+export function moment(core: Core): DecisionContext {
   return new Now(core)
 }
 
 /** Chance is drawn when it is asked for, and once: only a retry needs it. */
-class Now implements Moment {
+class Now implements DecisionContext {
   readonly at: number
   readonly heartbeatMs: number
   readonly #core: Core

@@ -49,7 +49,7 @@ export class Dispatcher {
     this.#core = core
   }
 
-  /** Nothing runs, and nothing is about to be claimed. Leaked code does not count. */
+  /** Nothing runs, and nothing is about to be claimed. Abandoned code does not count. */
   get isIdle(): boolean {
     return this.#attempts.size === this.#void.size && !this.#isClaiming && !this.#mustReconcile
   }
@@ -66,13 +66,13 @@ export class Dispatcher {
     for (const resolve of waiters) resolve()
   }
 
-  /** Attempts whose end has not been reported, without leaked ones. */
+  /** Attempts whose end has not been reported, without abandoned ones. */
   get attempts(): readonly Attempt[] {
     return [...this.#attempts.values()].filter((attempt) => !this.#void.has(attempt))
   }
 
   /** In-process functions that were given up and have not returned. */
-  get leaked(): number {
+  get abandoned(): number {
     return this.#void.size
   }
 
@@ -98,10 +98,10 @@ export class Dispatcher {
   }
 
   /** Runs a task that this engine has claimed. */
-  start(job: Job, entry: number): void {
+  start(job: Job, invocation: number): void {
     const core = this.#core()
     const task = job.tasks.find(
-      (each) => each.entry === entry && (each.status === 'held' || each.status === 'stopping'),
+      (each) => each.invocation === invocation && (each.status === 'claimed' || each.status === 'stopping'),
     )
     if (task === undefined || this.#attempts.has(attemptKey(job.id, task.token))) return
     const attempt = new Attempt(core, core.types.require(job), job, task)
@@ -115,11 +115,11 @@ export class Dispatcher {
     for (const attempt of this.#byJob.get(job.id) ?? []) {
       // A row that was read before the attempt was claimed knows nothing of it.
       if (job.revision < attempt.job.revision) continue
-      const task = job.tasks.find(({ token, status }) => token === attempt.task.token && status !== 'offered')
-      if (job.revision >= (attempt.held?.revision ?? 0)) attempt.held = task?.status === 'held' ? job : undefined
-      // Code that has ended has nothing to stop, and is not leaked.
+      const task = job.tasks.find(({ token, status }) => token === attempt.task.token && status !== 'available')
+      if (job.revision >= (attempt.held?.revision ?? 0)) attempt.held = task?.status === 'claimed' ? job : undefined
+      // Code that has ended has nothing to stop, and is not abandoned.
       if (attempt.hasEnded) continue
-      if (task?.status === 'held') {
+      if (task?.status === 'claimed') {
         attempt.deliver(task)
         continue
       }
@@ -171,9 +171,9 @@ export class Dispatcher {
     this.#ended.clear()
     const held = await core.storage.held(core.instance)
     for (const job of held) {
-      for (const { holder, token, entry } of job.tasks) {
+      for (const { holder, token, invocation } of job.tasks) {
         // What has ended while the rows were read is not started again by what they said before.
-        if (holder === core.instance && !this.#ended.has(attemptKey(job.id, token))) this.start(job, entry)
+        if (holder === core.instance && !this.#ended.has(attemptKey(job.id, token))) this.start(job, invocation)
       }
     }
     for (const id of this.#byJob.keys()) this.#unobserved.add(id)
@@ -232,14 +232,14 @@ export class Dispatcher {
       // A suspect that was left waits for another one's end, and is not asked for before.
       else if (round.related !== undefined || (claimed.length === limit && this.room(executor) > 0))
         this.#isWanted = true
-      for (const { job, events, entry, sequence } of claimed) {
+      for (const { job, events, invocation, sequence } of claimed) {
         core.publisher.publish(events, sequence)
-        this.start(job, entry)
+        this.start(job, invocation)
         dispatch(core, job)
       }
       round.runEffects()
       const { related } = round
-      if (related !== undefined) await this.#claimWithRelatives(core, related.job, related.entry)
+      if (related !== undefined) await this.#claimWithRelatives(core, related.job, related.invocation)
     } catch {
       // What was claimed is in the rows; the next sweep looks there.
       this.#mustReconcile = true
@@ -249,11 +249,11 @@ export class Dispatcher {
   }
 
   // A chart that sends to its relatives when its task starts: its claim is a unit over all of them.
-  async #claimWithRelatives(core: Core, { id }: Job, entry: number): Promise<void> {
+  async #claimWithRelatives(core: Core, { id }: Job, invocation: number): Promise<void> {
     const decide: Change['decide'] = (type, stored, at, relatives) =>
-      claim(type, stored, entry, core.instance, at, relatives)
+      claim(type, stored, invocation, core.instance, at, relatives)
     try {
-      this.start(await advance(core, { jobId: id, by: ENGINE, decide }), entry)
+      this.start(await advance(core, { jobId: id, by: ENGINE, decide }), invocation)
     } catch (error) {
       // Another engine took the last place of its limit key meanwhile: storage shows the task again when one is free.
       if (isFull(error)) return
@@ -270,7 +270,7 @@ export class Dispatcher {
   room(executor: string): number {
     const { settings, executors, health } = this.#core()
     // What is claimed while the storage fails could be lost without a trace of why.
-    if (!this.#isOpen || !settings.work || health.isDegraded || this.#void.size >= settings.maxLeaked) return 0
+    if (!this.#isOpen || !settings.work || health.isDegraded || this.#void.size >= settings.maxAbandoned) return 0
     return roomOf(executors.get(executor)) - (this.#reserved.get(executor) ?? 0)
   }
 

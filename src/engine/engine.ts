@@ -163,9 +163,9 @@ export class Engine implements AsyncDisposable {
     this.#core().health.begin()
   }
 
-  #counts(): Pick<Health, 'running' | 'leaked'> {
-    const { attempts = [], leaked = 0 } = this.#running?.core.dispatcher ?? {}
-    return { running: attempts.length, leaked }
+  #counts(): Pick<Health, 'running' | 'abandoned'> {
+    const { attempts = [], abandoned = 0 } = this.#running?.core.dispatcher ?? {}
+    return { running: attempts.length, abandoned: abandoned }
   }
 
   #core(): Core {

@@ -52,7 +52,7 @@ export function guardedStorage(storage: StorageConnection, health: HealthWatch):
       }
     },
     logs: read((jobId, after, limit) => storage.logs(jobId, after, limit)),
-    steps: read((jobId, entry) => storage.steps(jobId, entry)),
+    steps: read((jobId, invocation) => storage.steps(jobId, invocation)),
     register: write((charts, mayReplace) => storage.register(charts, mayReplace)),
     beat: write(async () => {
       await storage.beat()

@@ -15,10 +15,10 @@ export interface Health {
   readonly since: string
   /** Of a degraded engine: the newest failure of its storage. */
   readonly error?: { readonly name: string; readonly message: string; readonly code?: string }
-  /** Attempts that run here now, without leaked ones; 0 when it is stopped. */
+  /** Attempts that run here now, without abandoned ones; 0 when it is stopped. */
   readonly running: number
-  /** In-process functions that ignored their stop and have not returned; at `maxLeaked` nothing more is claimed. */
-  readonly leaked: number
+  /** In-process functions that ignored their stop and have not returned; at `maxAbandoned` nothing more is claimed. */
+  readonly abandoned: number
 }
 
 /** Hears of each change of an engine's {@link Health.status}. */
@@ -132,7 +132,7 @@ export function isStorageFailure(error: unknown): boolean {
 /** What runs in an engine. */
 interface Counts {
   readonly running: number
-  readonly leaked: number
+  readonly abandoned: number
 }
 
 /** An engine's health over all its starts and stops, and who is told of it. */

@@ -16,7 +16,7 @@ export function routeOf({ type, version, tasks }: AnyJobType, executor: string):
 /** The limit under which a decision holds a task that was not held before; undefined: none. */
 export function limitTaken({ type, before, job }: JobDecision): { readonly limit?: KeyLimit } {
   for (const task of job.tasks) {
-    if (task.limitKey === undefined || task.status !== 'held') continue
+    if (task.limitKey === undefined || task.status !== 'claimed') continue
     if (before?.tasks.some(({ token }) => token === task.token) === true) continue
     const concurrency = concurrencyOf(type.tasks, task)
     return concurrency === undefined ? {} : { limit: { key: task.limitKey, concurrency } }
@@ -27,5 +27,5 @@ export function limitTaken({ type, before, job }: JobDecision): { readonly limit
 /** Fewer tasks run under some limit key than before: what waits for its place should be looked for. */
 export function freesPlace({ before, job }: JobDecision): boolean {
   const held = before === undefined ? [] : heldKeys(before)
-  return held.length > 0 && held.some(({ entry }) => !heldKeys(job).some((each) => each.entry === entry))
+  return held.length > 0 && held.some(({ invocation }) => !heldKeys(job).some((each) => each.invocation === invocation))
 }

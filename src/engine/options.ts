@@ -41,7 +41,7 @@ export interface EngineOptions {
   /** After how long a silence another engine counts as dead. Default `'10s'`. */
   readonly deadAfter?: Duration
   /** In-process functions that ignored their stop, before no more tasks are claimed. Default 10. */
-  readonly maxLeaked?: number
+  readonly maxAbandoned?: number
 }
 
 /** {@link EngineOptions}, read once. */
@@ -52,22 +52,22 @@ export interface Settings {
   readonly sweepMs: number
   readonly heartbeatMs: number
   readonly deadAfterMs: number
-  readonly maxLeaked: number
+  readonly maxAbandoned: number
 }
 
 /** @throws {JobchartError} `INVALID_DEFINITION` an option cannot work. */
 export function parseSettings(options: EngineOptions): Settings {
-  const { work = true, ids = 'uuidv7', maxLeaked = 10 } = options
+  const { work = true, ids = 'uuidv7', maxAbandoned = 10 } = options
   if (ids !== 'uuidv7' && ids !== 'uuidv4') {
     throw new JobchartError('INVALID_DEFINITION', `ids should be 'uuidv7' or 'uuidv4'; found ${JSON.stringify(ids)}`)
   }
-  if (!Number.isSafeInteger(maxLeaked) || maxLeaked < 1) {
-    throw new JobchartError('INVALID_DEFINITION', `maxLeaked should be a whole number from 1; found ${maxLeaked}`)
+  if (!Number.isSafeInteger(maxAbandoned) || maxAbandoned < 1) {
+    throw new JobchartError('INVALID_DEFINITION', `maxAbandoned should be a whole number from 1; found ${maxAbandoned}`)
   }
   const settings = {
     work,
     ids,
-    maxLeaked,
+    maxAbandoned,
     pollMs: durationMs(options.poll ?? '100ms', 'poll'),
     sweepMs: durationMs(options.sweep ?? '1s', 'sweep'),
     heartbeatMs: durationMs(options.heartbeat ?? '2s', 'heartbeat'),

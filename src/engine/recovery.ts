@@ -52,16 +52,16 @@ async function recoverInstance(core: Core, instance: string): Promise<void> {
 
 async function recoverJob(core: Core, job: Job, instance: string): Promise<void> {
   core.types.require(job)
-  for (const { holder, entry } of job.tasks) {
+  for (const { holder, invocation } of job.tasks) {
     if (holder !== instance) continue
-    const steps = (await core.storage.steps(job.id, entry)).size
+    const steps = (await core.storage.steps(job.id, invocation)).size
     await advance(core, {
       jobId: job.id,
       by: ENGINE,
       decide: (type, stored, at, relatives) => {
         // Between the list and this, another engine may have taken it back, and a third may hold it now.
-        const isHeld = stored.tasks.some((task) => task.entry === entry && task.holder === instance)
-        const loss = { entry: isHeld ? entry : -1, reason: 'its process died', steps }
+        const isHeld = stored.tasks.some((task) => task.invocation === invocation && task.holder === instance)
+        const loss = { invocation: isHeld ? invocation : -1, reason: 'its process died', steps }
         return lose(type, stored, loss, at, relatives)
       },
     })

@@ -5,10 +5,9 @@ import type { Principal } from '../port/policy.ts'
 import type { LogLine } from '../port/storage.ts'
 import { type CallOptions, given } from './call-options.ts'
 import type { Core } from './core.ts'
-import type { Page } from './page.ts'
-import { actions, type JobActions } from './verbs/actions.ts'
-import { explain, type Reason } from './verbs/explain.ts'
-import { type CancelOptions, cancel, type SendOptions, type SubmitOptions, send, submit } from './verbs/jobs.ts'
+import { actions, type JobActions } from './operations/actions.ts'
+import { explain, type Reason } from './operations/explain.ts'
+import { type CancelOptions, cancel, type SendOptions, type SubmitOptions, send, submit } from './operations/jobs.ts'
 import {
   definePipeline,
   deletePipeline,
@@ -20,7 +19,7 @@ import {
   pausePipeline,
   type RunOptions,
   runPipeline,
-} from './verbs/pipelines.ts'
+} from './operations/pipelines.ts'
 import {
   type CountOptions,
   count,
@@ -34,9 +33,10 @@ import {
   type LogOptions,
   list,
   logs,
-} from './verbs/reads.ts'
-import { deleteJob, retry } from './verbs/runs.ts'
-import { type EventOptions, type Events, events, result } from './verbs/streams.ts'
+} from './operations/reads.ts'
+import { deleteJob, retry } from './operations/runs.ts'
+import { type EventOptions, type Events, events, result } from './operations/streams.ts'
+import type { Page } from './page.ts'
 import type { JobView, PipelineView } from './view.ts'
 
 type CommandFor<Type> =

@@ -29,7 +29,7 @@ const TELLS: { readonly [field: string]: string } = {
   event: 'emitted',
 }
 
-/** Whether a grant hides a field of an event, or of an entry of the history. */
+/** Whether a grant hides a field of an event, or of an invocation of the history. */
 export function isHiddenOf(
   { hidden }: Grant,
   field: string,

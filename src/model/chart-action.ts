@@ -4,13 +4,13 @@ import { KIN, persistRefs } from './references.ts'
 import { type Json, storableCopy } from './storable.ts'
 import type { ChartEvent, Origin } from './transition.ts'
 
-/** Whom a chart sends to: itself, the parent of its job, or a child by its entry. */
+/** Whom a chart sends to: itself, the parent of its job, or a child by its invocation. */
 export type Address = 'self' | 'parent' | number
 
 /** What a machine asked for, in the order of its actions. */
 export type ChartAction =
   | StartAction
-  | { readonly kind: 'leave'; readonly entry: number }
+  | { readonly kind: 'leave'; readonly invocation: number }
   | SendAction
   | { readonly kind: 'cancelTimer'; readonly id: string }
   | { readonly kind: 'emit'; readonly event: Json }
@@ -23,7 +23,7 @@ export type Effect = (send: (event: ChartEvent) => void) => unknown
 /** A child starts: a task, a child job, or logic that moves with the job. */
 export interface StartAction {
   readonly kind: 'start'
-  readonly entry: number
+  readonly invocation: number
   readonly id: string
   readonly src: string
   readonly input?: Json
@@ -43,9 +43,9 @@ export interface SendAction {
 }
 
 /** What was captured in a move, as data. */
-export function readActions(scope: InertScope, { nextEntry }: Origin): readonly ChartAction[] {
+export function readActions(scope: InertScope, { nextInvocation }: Origin): readonly ChartAction[] {
   const { captured, created } = scope
-  const entries = new Map<unknown, number>(created.map(({ ref }, index) => [ref, nextEntry + index]))
+  const entries = new Map<unknown, number>(created.map(({ ref }, index) => [ref, nextInvocation + index]))
   // A child that is stopped in the move that created it never starts, whatever the order.
   const stopped = new Set(captured.filter(({ type }) => type === 'xstate.stopChild').map(({ params }) => params))
   const reader: Reader = { scope, entries, stopped }
@@ -66,7 +66,7 @@ function readAction(action: CapturedAction, reader: Reader): ChartAction | undef
     case 'xstate.spawnChild':
       return readStart(params, reader)
     case 'xstate.stopChild':
-      return action.params instanceof ChildRef ? { kind: 'leave', entry: action.params.entry } : undefined
+      return action.params instanceof ChildRef ? { kind: 'leave', invocation: action.params.invocation } : undefined
     case 'xstate.raise':
       return typeof params.delay === 'number' ? readSend(params, 'self', reader) : undefined
     case 'xstate.sendTo': {
@@ -87,16 +87,16 @@ function readAction(action: CapturedAction, reader: Reader): ChartAction | undef
 function readStart({ actorRef }: Params, reader: Reader): ChartAction | undefined {
   const { scope, entries, stopped } = reader
   const created = scope.created.find(({ ref }) => ref === actorRef)
-  const entry = entries.get(actorRef)
+  const invocation = entries.get(actorRef)
   // An unknown name is only a warning of XState's, and starts nothing.
   if (actorRef === undefined) return undefined
-  if (created === undefined || entry === undefined) throw unsupported('spawn of logic that has no name')
+  if (created === undefined || invocation === undefined) throw unsupported('spawn of logic that has no name')
   if (stopped.has(actorRef)) return undefined
   const { ref, input } = created
   if (typeof ref.src !== 'string') throw unsupported(`spawn of logic that has no name, as "${ref.id}",`)
   return {
     kind: 'start',
-    entry,
+    invocation,
     id: ref.id,
     src: ref.src,
     sync: ref._syncSnapshot === true,
@@ -108,9 +108,9 @@ function readStart({ actorRef }: Params, reader: Reader): ChartAction | undefine
 function addressOf(to: unknown, { scope, entries, stopped }: Reader): Address | undefined {
   if (to === scope.self) return 'self'
   if (to === PARENT) return 'parent'
-  if (to instanceof ChildRef) return to.entry
-  const entry = entries.get(to)
-  if (entry !== undefined) return stopped.has(to) ? undefined : entry
+  if (to instanceof ChildRef) return to.invocation
+  const invocation = entries.get(to)
+  if (invocation !== undefined) return stopped.has(to) ? undefined : invocation
   throw unsupported('sendTo an actor that is no child of the machine')
 }
 

@@ -23,7 +23,7 @@ import type { ChartEvent } from './transition.ts'
 export { MissingJob, type Relatives } from './family.ts'
 
 /** What a decision may know of the world: passed in, so that it can be replayed. */
-export interface Moment {
+export interface DecisionContext {
   /** Milliseconds UTC. */
   readonly at: number
   /** Uniform in [0, 1). */
@@ -103,7 +103,7 @@ export function isSuspect({ crashes }: Task): boolean {
 }
 
 /** A new job: its first state, tasks and timers, and the child jobs that it begins with. */
-export function create(type: AnyJobType, seed: NewJob, moment: Moment, relatives = NO_RELATIVES): Decision {
+export function create(type: AnyJobType, seed: NewJob, moment: DecisionContext, relatives = NO_RELATIVES): Decision {
   const family = new Family(moment, relatives)
   const { isWaiting = false, ...fields } = seed
   const admitted = isWaiting ? {} : { admittedAt: moment.at }
@@ -117,7 +117,7 @@ export function send(
   type: AnyJobType,
   job: Job,
   event: ChartEvent,
-  moment: Moment,
+  moment: DecisionContext,
   relatives: Relatives = NO_RELATIVES,
 ): Decision {
   return decide(type, job, moment, relatives, (draft) => draft.receive(event))
@@ -127,28 +127,28 @@ export function send(
 export function claim(
   type: AnyJobType,
   job: Job,
-  entry: number,
+  invocation: number,
   holder: string,
-  moment: Moment,
+  moment: DecisionContext,
   relatives: Relatives = NO_RELATIVES,
 ): Decision {
   return decide(type, job, moment, relatives, (draft) => {
-    const task = draft.task(entry)
+    const task = draft.task(invocation)
     // A migration may have left it, or given it to another executor.
-    const asked = job.tasks.find((each) => each.entry === entry)
-    if (task?.status !== 'offered' || task.executor !== asked?.executor) return
+    const asked = job.tasks.find((each) => each.invocation === invocation)
+    if (task?.status !== 'available' || task.executor !== asked?.executor) return
     const counter = draft.job.counter + 1
     const attempt = task.attempt + 1
     draft.job.counter = counter
     const { timeoutMs } = settingsOf(draft.type, task)
     const deadline = timeoutMs === null ? {} : { deadlineAt: draft.time() + timeoutMs }
-    draft.put({ ...task, ...deadline, status: 'held', token: counter, holder, attempt, claims: task.claims + 1 })
+    draft.put({ ...task, ...deadline, status: 'claimed', token: counter, holder, attempt, claims: task.claims + 1 })
     draft.job.startedAt ??= draft.time()
     draft.touch()
     draft.events.push({ type: 'task.started', task: task.id, attempt })
     draft.receiveNamed({ type: 'task.claimed', agent: holder })
     draft.receiveNamed({ type: 'task.started' })
-    const left = draft.task(entry)
+    const left = draft.task(invocation)
     if (left?.status !== 'stopping') return
     // The chart left it in the very unit of its claim: no code has begun, and none will tell that it stopped.
     draft.gone(left)
@@ -162,11 +162,11 @@ export function end(
   job: Job,
   token: number,
   result: TaskEnd,
-  moment: Moment,
+  moment: DecisionContext,
   relatives: Relatives = NO_RELATIVES,
 ): Decision | undefined {
   const task = claimedUnder(job, token)
-  if (task === undefined || task.status === 'offered') return undefined
+  if (task === undefined || task.status === 'available') return undefined
   return decide(type, job, moment, relatives, (draft) => {
     draft.touch()
     if (task.status === 'stopping') {
@@ -192,11 +192,11 @@ export function report(
   job: Job,
   token: number,
   said: TaskReport,
-  moment: Moment,
+  moment: DecisionContext,
   relatives: Relatives = NO_RELATIVES,
 ): Decision | undefined {
   const task = claimedUnder(job, token)
-  if (task?.status !== 'held' && task?.status !== 'lost') return undefined
+  if (task?.status !== 'claimed' && task?.status !== 'lost') return undefined
   const event = said.kind === 'event' ? said.event : valueEvent(task, said.value)
   return decide(type, job, moment, relatives, (draft) => {
     if (event !== undefined) draft.receive(event)
@@ -213,9 +213,9 @@ export function maySend(type: AnyJobType, { events, kind }: TaskSettings, eventT
 
 /** How an attempt was lost. */
 export interface Loss {
-  readonly entry: number
+  readonly invocation: number
   readonly reason: string
-  /** Steps recorded under the entry by now. */
+  /** Steps recorded under the invocation by now. */
   readonly steps: number
 }
 
@@ -223,13 +223,13 @@ export interface Loss {
 export function lose(
   type: AnyJobType,
   job: Job,
-  { entry, reason, steps }: Loss,
-  moment: Moment,
+  { invocation, reason, steps }: Loss,
+  moment: DecisionContext,
   relatives: Relatives = NO_RELATIVES,
 ): Decision {
   return decide(type, job, moment, relatives, (draft) => {
-    const task = draft.task(entry)
-    if (task?.child !== undefined || (task?.status !== 'held' && task?.status !== 'stopping')) return
+    const task = draft.task(invocation)
+    if (task?.child !== undefined || (task?.status !== 'claimed' && task?.status !== 'stopping')) return
     draft.touch()
     if (task.status === 'stopping') {
       draft.gone(task)
@@ -247,7 +247,7 @@ export function lose(
     draft.put(settings.recovery === 'await' ? { ...lost, ...bounds, status: 'lost' } : lost)
     draft.events.push({ type: 'task.lost', task: task.id, attempt: task.attempt, reason })
     draft.receiveNamed({ type: 'task.lost', reason })
-    const left = draft.task(entry)
+    const left = draft.task(invocation)
     const error = left === undefined ? undefined : lossError(settings, left, reason)
     if (left === undefined || error === undefined) return
     draft.remove(left)
@@ -260,12 +260,12 @@ export function release(
   type: AnyJobType,
   job: Job,
   token: number,
-  moment: Moment,
+  moment: DecisionContext,
   relatives: Relatives = NO_RELATIVES,
 ): Decision {
   return decide(type, job, moment, relatives, (draft) => {
     const task = claimedUnder(job, token)
-    if (task?.status !== 'held') return
+    if (task?.status !== 'claimed') return
     draft.touch()
     draft.events.push({ type: 'task.released', task: task.id })
     if (isToldToStop(task)) {
@@ -276,31 +276,46 @@ export function release(
 }
 
 /** The waiting job admitted: its tasks may run, and its timers count from now. */
-export function admit(type: AnyJobType, job: Job, moment: Moment, relatives: Relatives = NO_RELATIVES): Decision {
+export function admit(
+  type: AnyJobType,
+  job: Job,
+  moment: DecisionContext,
+  relatives: Relatives = NO_RELATIVES,
+): Decision {
   return decide(type, job, moment, relatives, (draft) => draft.admit())
 }
 
 /** The job deleted, with its child jobs: nothing of it moves any more, and what still runs of it is stopped. */
-export function remove(type: AnyJobType, job: Job, moment: Moment, relatives: Relatives = NO_RELATIVES): Decision {
+export function remove(
+  type: AnyJobType,
+  job: Job,
+  moment: DecisionContext,
+  relatives: Relatives = NO_RELATIVES,
+): Decision {
   return decide(type, job, moment, relatives, (draft) => draft.delete())
 }
 
 /** The job after whatever fell due by now: timers in the order of their times, then attempts past their deadline or grace. */
-export function due(type: AnyJobType, job: Job, moment: Moment, relatives: Relatives = NO_RELATIVES): Decision {
+export function due(
+  type: AnyJobType,
+  job: Job,
+  moment: DecisionContext,
+  relatives: Relatives = NO_RELATIVES,
+): Decision {
   return decide(type, job, moment, relatives, (draft) => {
     // A waiting job's timers are delays.
     if (draft.job.phase === 'waiting') return
     const ready = draft.job.timers.filter(({ dueAt }) => dueAt <= moment.at).sort((a, b) => a.dueAt - b.dueAt)
     // Each only while it still stands; one that is set meanwhile is a change of its own, or a cycle would never end.
     for (const timer of ready) if (draft.job.timers.includes(timer)) draft.fire(timer)
-    for (const { entry } of draft.job.tasks) giveUp(draft, draft.task(entry), moment)
+    for (const { invocation } of draft.job.tasks) giveUp(draft, draft.task(invocation), moment)
   })
 }
 
 function decide(
   type: AnyJobType,
   job: Job,
-  moment: Moment,
+  moment: DecisionContext,
   relatives: Relatives,
   change: (draft: Draft) => void,
 ): Decision {
@@ -315,7 +330,7 @@ function claimedUnder(job: Job, token: number): Task | undefined {
   return token > 0 ? job.tasks.find((task) => task.token === token && task.child === undefined) : undefined
 }
 
-function failed(draft: Draft, task: Task, { error, isFinal }: TaskEnd & { ok: false }, moment: Moment): void {
+function failed(draft: Draft, task: Task, { error, isFinal }: TaskEnd & { ok: false }, moment: DecisionContext): void {
   const losses = lossesOf(task)
   const availableAt = isFinal === true ? undefined : nextAttemptAt(draft, task, moment)
   if (availableAt === undefined) {
@@ -328,7 +343,7 @@ function failed(draft: Draft, task: Task, { error, isFinal }: TaskEnd & { ok: fa
 }
 
 /** When a failed attempt is made again; undefined: it is not. */
-function nextAttemptAt(draft: Draft, task: Task, { random }: Moment): number | undefined {
+function nextAttemptAt(draft: Draft, task: Task, { random }: DecisionContext): number | undefined {
   const { retry } = settingsOf(draft.type, task)
   const failures = task.attempt - lossesOf(task)
   if (failures > retry.limit || isToldToStop(task)) return undefined
@@ -346,27 +361,27 @@ function noteRetry(draft: Draft, { id, attempt }: Task, availableAt: number, err
 }
 
 // Nothing is awaited of it any more: its time is over, or the grace in which it was to stop.
-function giveUp(draft: Draft, task: Task | undefined, moment: Moment): void {
-  if (task?.stopBy !== undefined && task.stopBy <= moment.at) leaked(draft, task)
+function giveUp(draft: Draft, task: Task | undefined, moment: DecisionContext): void {
+  if (task?.stopBy !== undefined && task.stopBy <= moment.at) abandoned(draft, task)
   else if (task?.deadlineAt !== undefined && task.deadlineAt <= moment.at) timedOut(draft, task, moment)
 }
 
-function leaked(draft: Draft, task: Task): void {
+function abandoned(draft: Draft, task: Task): void {
   draft.touch()
   draft.gone(task)
-  draft.events.push({ type: 'task.leaked', task: task.id })
+  draft.events.push({ type: 'task.abandoned', task: task.id })
   if (task.status === 'stopping') return
   draft.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop, and did not in its grace')))
 }
 
-function timedOut(draft: Draft, task: Task, moment: Moment): void {
+function timedOut(draft: Draft, task: Task, moment: DecisionContext): void {
   draft.touch()
   const { timeoutMs } = settingsOf(draft.type, task)
   const message = `attempt ${task.attempt} took longer than ${timeoutMs} ms`
   const error = { name: 'JobchartError', code: 'TIMEOUT', message }
   const again = nextAttemptAt(draft, task, moment)
   // What is lost has no code here that could run beside the next attempt.
-  const isRunning = task.status === 'held'
+  const isRunning = task.status === 'claimed'
   if (isRunning) {
     const stopped = stopping(draft.type, task, draft.graceFrom(), 'timeout')
     draft.put(again === undefined ? stopped : { ...stopped, again, crashes: 0 })

@@ -83,17 +83,17 @@ export class Draft {
     this.job.updatedAt = this.time()
   }
 
-  task(entry: number): Task | undefined {
-    return this.job.tasks.find((task) => task.entry === entry)
+  task(invocation: number): Task | undefined {
+    return this.job.tasks.find((task) => task.invocation === invocation)
   }
 
   put(task: Task): void {
-    this.job.tasks = this.job.tasks.map((each) => (each.entry === task.entry ? task : each))
+    this.job.tasks = this.job.tasks.map((each) => (each.invocation === task.invocation ? task : each))
   }
 
   remove(task: Task): void {
-    this.job.tasks = this.job.tasks.filter((each) => each.entry !== task.entry)
-    this.#over.push(task.entry)
+    this.job.tasks = this.job.tasks.filter((each) => each.invocation !== task.invocation)
+    this.#over.push(task.invocation)
   }
 
   /** Makes the first move of a new job. What was sent to it before stands first in its mailbox. */
@@ -117,7 +117,8 @@ export class Draft {
     this.type = to
     this.events.push(recordMigration(this.job, to, migration))
     this.#inputs.push({ type: 'job.migrated', version: to.version, state: place.state, context: place.context })
-    for (const task of this.job.tasks) if (!kept.some(({ entry }) => entry === task.entry)) this.#leave(task)
+    for (const task of this.job.tasks)
+      if (!kept.some(({ invocation }) => invocation === task.invocation)) this.#leave(task)
     for (const task of kept) this.put(task)
     for (const start of begun) this.#start(start)
     for (const delay of delays) this.#send(delay)
@@ -142,9 +143,9 @@ export class Draft {
   }
 
   /** Gives an event to a child. */
-  deliver(entry: number, event: ChartEvent): void {
-    const task = this.task(entry)
-    if (task === undefined) this.#early.get(entry)?.push(event)
+  deliver(invocation: number, event: ChartEvent): void {
+    const task = this.task(invocation)
+    if (task === undefined) this.#early.get(invocation)?.push(event)
     else if (isLeft(task)) return
     else if (task.child !== undefined) this.family.draft(task.child).receive(event)
     else if (this.type.children.has(task.src)) this.#keepFor(task, event)
@@ -167,7 +168,7 @@ export class Draft {
     }
     const told = withMessage(this.type, task, event, this.graceFrom())
     // Work that has not begun, and is not to, has ended; so has an attempt that was only to be made again.
-    const isOver = isStop(event as Json) && (task.status === 'offered' || task.status === 'stopping')
+    const isOver = isStop(event as Json) && (task.status === 'available' || task.status === 'stopping')
     if (!isOver) {
       this.put(told)
       // A promise takes no event, but XState says of each again where it stands.
@@ -175,7 +176,7 @@ export class Draft {
       return
     }
     const { again, ...rest } = told
-    if (task.status === 'offered') this.remove(task)
+    if (task.status === 'available') this.remove(task)
     else this.put(rest)
     this.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop before it began')))
   }
@@ -240,7 +241,7 @@ export class Draft {
     const { parentInvoke } = this.job
     return {
       children: [...(this.job.ended ?? []), ...this.family.childrenOf(this.job)],
-      nextEntry: this.job.counter + 1,
+      nextInvocation: this.job.counter + 1,
       ...(parentInvoke === undefined ? {} : { parentInvoke }),
     }
   }
@@ -282,7 +283,7 @@ export class Draft {
       this.events.push(recordMove(this.type, this.job, move, event, this.#isNew))
       this.#isNew = false
     }
-    for (const action of move.actions) if (action.kind === 'start') this.#early.set(action.entry, [])
+    for (const action of move.actions) if (action.kind === 'start') this.#early.set(action.invocation, [])
     for (const action of move.actions) this.#act(action)
     if (move.end === undefined) tellSnapshot(this)
     else {
@@ -297,9 +298,9 @@ export class Draft {
         this.#start(action)
         return
       case 'leave': {
-        const task = this.task(action.entry)
+        const task = this.task(action.invocation)
         if (task !== undefined) this.#leave(task)
-        forgetEnded(this.job, ({ entry }) => entry === action.entry)
+        forgetEnded(this.job, ({ invocation }) => invocation === action.invocation)
         return
       }
       case 'send':
@@ -320,15 +321,15 @@ export class Draft {
   }
 
   #start(action: StartAction): void {
-    const { entry, id, src } = action
+    const { invocation, id, src } = action
     // A history that remembers nothing enters a state again without having left it.
     for (const earlier of this.job.tasks.filter((each) => each.id === id)) this.#leave(earlier)
     forgetEnded(this.job, (ended) => ended.id === id)
     const task = newTask(this.type, action, this.time())
     const child = childTypeOf(this.type, src)
-    const early = this.#early.get(entry) ?? []
+    const early = this.#early.get(invocation) ?? []
     // First: it may end as it starts, and what would be kept for it then were kept without end.
-    this.#early.delete(entry)
+    this.#early.delete(invocation)
     if (child !== undefined) {
       if (this.#isHeldBack)
         this.job.tasks = [...this.job.tasks, { ...task, inbox: early as unknown as readonly Json[] }]
@@ -337,7 +338,7 @@ export class Draft {
     }
     if (this.type.inline.has(src)) this.#startInline(task)
     else this.#offer(keyed(this.type.tasks.get(src), this.job, task))
-    for (const event of early) this.deliver(entry, event)
+    for (const event of early) this.deliver(invocation, event)
   }
 
   #offer({ task, error }: Keyed): void {
@@ -368,7 +369,7 @@ export class Draft {
     if (isLeft(task)) return
     const { again, ...rest } = task
     if (task.child !== undefined) leaveChild(this, task, task.child)
-    else if (task.status === 'held' || task.status === 'stopping')
+    else if (task.status === 'claimed' || task.status === 'stopping')
       this.put(stopping(this.type, rest, this.graceFrom(), 'left'))
     else this.remove(task)
   }

@@ -65,7 +65,7 @@ export interface EventDetails {
   /** Work that the chart had left has ended. */
   readonly 'task.stopped': { readonly task: string }
   /** Work that the chart had left did not end in its grace: its token is void, its slot is free, its code may still run. */
-  readonly 'task.leaked': { readonly task: string }
+  readonly 'task.abandoned': { readonly task: string }
 }
 
 /** The name of an event: past tense. */

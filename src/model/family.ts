@@ -9,7 +9,7 @@
  * decides again from the start with it. That is safe because a decision has no effect until it is committed.
  */
 
-import type { Decision, Moment } from './decision.ts'
+import type { Decision, DecisionContext } from './decision.ts'
 import type { AnyJobType } from './definition.ts'
 import { Draft } from './draft.ts'
 import { JobchartError } from './error.ts'
@@ -48,13 +48,13 @@ export class MissingJob extends Error {
 
 /** A job with its relatives, while a decision is made of them. */
 export class Family {
-  readonly moment: Moment
+  readonly moment: DecisionContext
   readonly #relatives: Relatives
   readonly #drafts = new Map<string, Draft>()
   #events = 0
   #missing: unknown
 
-  constructor(moment: Moment, relatives: Relatives) {
+  constructor(moment: DecisionContext, relatives: Relatives) {
     this.moment = moment
     this.#relatives = relatives
   }

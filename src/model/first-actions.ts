@@ -16,7 +16,7 @@ export function firstActions(type: AnyJobType, { actions, end }: Move): readonly
 
 function endsAtOnce(type: AnyJobType, action: StartAction): boolean {
   const child = childTypeOf(type, action.src)
-  const origin: Origin = { children: [], nextEntry: 1, parentInvoke: action.id }
+  const origin: Origin = { children: [], nextInvocation: 1, parentInvoke: action.id }
   if (child !== undefined) return child.chart.start(action.input, origin).end !== undefined
   return type.inline.has(action.src) && startInline(type, newTask(type, action, 0)).event !== undefined
 }

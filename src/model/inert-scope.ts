@@ -41,17 +41,17 @@ const ACTIVE = Object.freeze({ status: 'active', output: undefined, error: undef
 export class ChildRef {
   readonly id: string
   readonly src: string
-  readonly entry: number
+  readonly invocation: number
   readonly sessionId: string
   readonly systemId: string | undefined
   readonly ref = this
   readonly #look: () => unknown
 
-  constructor({ id, src, entry, systemId, snapshot, look }: Child) {
+  constructor({ id, src, invocation, systemId, snapshot, look }: Child) {
     this.id = id
     this.src = src
-    this.entry = entry
-    this.sessionId = `entry:${entry}`
+    this.invocation = invocation
+    this.sessionId = `invocation:${invocation}`
     this.systemId = systemId
     this.#look = look ?? (() => snapshot ?? ACTIVE)
   }
@@ -82,7 +82,7 @@ export class InertScope {
   readonly captured: CapturedAction[] = []
   readonly created: CreatedActor[] = []
   readonly #machineId: string
-  #nextEntry = 1
+  #nextInvocation = 1
   #unstarted: CreatedActor | undefined
 
   constructor(machineId: string) {
@@ -98,8 +98,8 @@ export class InertScope {
   }
 
   /** Makes the scope ready for another job's move. */
-  enter({ parentInvoke }: Self, children: readonly ChildRef[], nextEntry: number): void {
-    this.#nextEntry = nextEntry
+  enter({ parentInvoke }: Self, children: readonly ChildRef[], nextInvocation: number): void {
+    this.#nextInvocation = nextInvocation
     this.captured.length = 0
     this.created.length = 0
     this.#unstarted = undefined
@@ -111,7 +111,7 @@ export class InertScope {
   /** Notes a child that the machine has just created. One without an id gets one that a replay gives it again. */
   create(actor: CreatedActor): void {
     const { ref } = actor
-    if (ref.id === ref.sessionId) ref.id = `${String(ref.src)}:${this.#nextEntry + this.created.length}`
+    if (ref.id === ref.sessionId) ref.id = `${String(ref.src)}:${this.#nextInvocation + this.created.length}`
     this.created.push(actor)
     this.#unstarted = actor
   }

@@ -35,7 +35,7 @@ export interface Timer {
 }
 
 /** A child that has ended: enough for its chart to address it. */
-export type EndedChild = Pick<Task, 'id' | 'src' | 'entry'>
+export type EndedChild = Pick<Task, 'id' | 'src' | 'invocation'>
 
 /** One stored run of a job type: a row, moved by a pure function. All times are whole milliseconds UTC. */
 export interface Job {
@@ -90,7 +90,7 @@ export interface Job {
   readonly tasks: readonly Task[]
   /** Children that have ended by themselves and that the chart has not left: it may still send to them, in vain. */
   readonly ended?: readonly EndedChild[]
-  /** A child job whose tasks wait for the work of an earlier entry of its invoke to stop. */
+  /** A child job whose tasks wait for the work of an earlier invocation of its invoke to stop. */
   readonly blocked?: true
   /** The counter behind tokens and entries: raised at each, never reset. */
   readonly counter: number
@@ -108,7 +108,10 @@ export interface Job {
 }
 
 /** What a policy may know of a job, and what names its type. */
-export type JobHead = Pick<Job, 'id' | 'tenant' | 'type' | 'version' | 'createdBy' | 'pipeline' | 'labels' | 'status'>
+export type JobSummary = Pick<
+  Job,
+  'id' | 'tenant' | 'type' | 'version' | 'createdBy' | 'pipeline' | 'labels' | 'status'
+>
 
 /** The time by which a waiting job is ordered: when it may start, or else since when it waits. */
 export function dueAt({ startAt, createdAt }: Job): number {
@@ -120,26 +123,26 @@ export function isQueued({ startedAt, phase, deletedAt, parentId }: Job): boolea
   return startedAt === undefined && phase !== 'settled' && deletedAt === undefined && parentId === undefined
 }
 
-/** One attempt is all that ever ran of the job: its counter has given one entry and one token. */
+/** One attempt is all that ever ran of the job: its counter has given one invocation and one token. */
 export function hadOneAttempt({ counter }: Job): boolean {
   return counter === 2
 }
 
 /** A held or stopping task means that code may be running. */
 export function isBusy(job: Job): boolean {
-  return job.tasks.some(({ status }) => status === 'held' || status === 'stopping')
+  return job.tasks.some(({ status }) => status === 'claimed' || status === 'stopping')
 }
 
 /** The limit keys under which the job's code may be running, one for each such task. */
 export function heldKeys(job: Job): readonly HeldKey[] {
-  return job.tasks.flatMap(({ entry, status, limitKey: key }) =>
-    key !== undefined && (status === 'held' || status === 'stopping') ? [{ entry, key }] : [],
+  return job.tasks.flatMap(({ invocation, status, limitKey: key }) =>
+    key !== undefined && (status === 'claimed' || status === 'stopping') ? [{ invocation, key }] : [],
   )
 }
 
 /** A task that counts under a limit key. */
 export interface HeldKey {
-  readonly entry: number
+  readonly invocation: number
   readonly key: string
 }
 
@@ -161,12 +164,14 @@ export function wakeAt(job: Job): number | undefined {
   return times.length === 0 ? undefined : Math.min(...times)
 }
 
-/** The tasks that may be claimed at their `availableAt`: offered, and no earlier entry of the same invoke still stopping. */
+/** The tasks that may be claimed at their `availableAt`: offered, and no earlier invocation of the same invoke still stopping. */
 export function claimableTasks(job: Job): readonly Task[] {
   if (job.phase === 'waiting' || job.blocked === true) return []
-  return job.tasks.filter((task) => task.status === 'offered' && !isBlocked(job, task))
+  return job.tasks.filter((task) => task.status === 'available' && !isBlocked(job, task))
 }
 
 function isBlocked(job: Job, task: Task): boolean {
-  return job.tasks.some((other) => other.id === task.id && other.entry !== task.entry && other.status === 'stopping')
+  return job.tasks.some(
+    (other) => other.id === task.id && other.invocation !== task.invocation && other.status === 'stopping',
+  )
 }

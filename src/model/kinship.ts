@@ -7,7 +7,7 @@ import type { Task } from './task.ts'
 import type { ChartEnd, ChartEvent } from './transition.ts'
 
 /**
- * Begins the child job of a task. Where the work of an earlier entry of the invoke still stops, none of the child's own
+ * Begins the child job of a task. Where the work of an earlier invocation of the invoke still stops, none of the child's own
  * work runs before that has stopped.
  */
 export function startChild(draft: Draft, task: Task, type: AnyJobType, early: readonly ChartEvent[]): void {
@@ -16,8 +16,8 @@ export function startChild(draft: Draft, task: Task, type: AnyJobType, early: re
   const blocked = isBlocked || draft.job.blocked === true ? { blocked: true as const } : {}
   const record = { ...childRecord(type, draft.job, task, id, draft.time()), ...blocked }
   draft.job.tasks = [
-    ...draft.job.tasks.filter(({ entry }) => entry !== task.entry),
-    { ...task, inbox: [], status: 'held', child: id },
+    ...draft.job.tasks.filter(({ invocation }) => invocation !== task.invocation),
+    { ...task, inbox: [], status: 'claimed', child: id },
   ]
   draft.family.open(type, record).begin(early)
 }
@@ -42,7 +42,7 @@ export function leaveChild(draft: Draft, task: Task, id: string): void {
 
 /** A child job has settled: its end is an event for the chart, unless that has left the invoke. */
 function childEnded(draft: Draft, id: string, event: ChartEvent): void {
-  const task = draft.job.tasks.find((each) => each.child === id && each.status === 'held')
+  const task = draft.job.tasks.find((each) => each.child === id && each.status === 'claimed')
   if (task === undefined) return
   draft.touch()
   if (isBusy(draft.family.draft(id).job)) draft.put({ ...task, status: 'stopping' })
@@ -57,7 +57,7 @@ export function forgetChild(draft: Draft, id: string): boolean {
   draft.touch()
   draft.remove(task)
   const next = draft.job.tasks.find((each) => each.id === task.id && each.child !== undefined)
-  if (next?.child !== undefined && next.status === 'held' && draft.job.blocked !== true) unblock(draft, next.child)
+  if (next?.child !== undefined && next.status === 'claimed' && draft.job.blocked !== true) unblock(draft, next.child)
   return true
 }
 
@@ -80,6 +80,6 @@ export function tellSnapshot({ job, family }: Draft): void {
   const { parentId, parentInvoke = '', id, state: value, context } = job
   if (parentId === undefined) return
   const parent = family.draft(parentId)
-  if (!parent.job.tasks.some((task) => task.child === id && task.status === 'held' && task.sync === true)) return
+  if (!parent.job.tasks.some((task) => task.child === id && task.status === 'claimed' && task.sync === true)) return
   parent.receive(snapshotEvent(parentInvoke, { status: 'active', value, context }))
 }

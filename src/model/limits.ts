@@ -26,7 +26,7 @@ export interface LimitScope<Input = unknown> {
 
 /** How many tasks of one key are worked on at once, in all engines of one storage. */
 export interface TaskLimits<Input = unknown> {
-  /** A whole number from 1. A task counts from its claim until its code has stopped; one that was leaked does not. */
+  /** A whole number from 1. A task counts from its claim until its code has stopped; one that was abandoned does not. */
   readonly concurrency: number
   /**
    * Tasks with the same key share the limit, whatever their type. 1 to 200 characters. A function is called when the

@@ -83,7 +83,7 @@ function isKept(to: AnyJobType, task: Task, starts: readonly StartAction[], isIn
 
 /** Nothing of the job runs, and nothing that ran is awaited: its code, and what it reports, know only one version. */
 export function isAtRest({ phase, tasks }: Job): boolean {
-  const isBusy = ({ status, child }: Task) => child === undefined && status !== 'offered' && status !== 'inline'
+  const isBusy = ({ status, child }: Task) => child === undefined && status !== 'available' && status !== 'inline'
   return phase !== 'settled' && !tasks.some(isBusy)
 }
 

@@ -55,7 +55,7 @@ export function admitted(job: OpenJob, meaning: Meaning, at: number): void {
   job.admittedAt = at
   job.phase = phaseOf(job, meaning)
   job.timers = job.timers.map((timer) => ({ ...timer, dueAt: timer.dueAt + at }))
-  job.tasks = job.tasks.map((task) => (task.status === 'offered' ? { ...task, availableAt: at } : task))
+  job.tasks = job.tasks.map((task) => (task.status === 'available' ? { ...task, availableAt: at } : task))
 }
 
 /** Puts the job where it stands under another version, and gives the event that tells of it. */
@@ -69,7 +69,7 @@ export function recordMigration(
   job.version = to.version
   job.status = meaning.label
   job.timers = timers
-  // Each has taken an entry, also where the task of before goes on.
+  // Each has taken an invocation, also where the task of before goes on.
   job.counter += starts.length
   return { type: 'job.migrated', version: to.version, previous, from, to: job.status }
 }

@@ -41,16 +41,20 @@ export function childRecord(
 }
 
 /** The task of a child that starts. */
-export function newTask(type: AnyJobType, { entry, id, src, input, sync, systemId }: StartAction, at: number): Task {
+export function newTask(
+  type: AnyJobType,
+  { invocation, id, src, input, sync, systemId }: StartAction,
+  at: number,
+): Task {
   return {
     id,
-    entry,
+    invocation,
     src,
     ...codeOf(type, src),
     ...(input === undefined ? {} : { input }),
     ...(sync ? { sync } : {}),
     ...(systemId === undefined ? {} : { systemId }),
-    status: 'offered',
+    status: 'available',
     token: 0,
     availableAt: at,
     attempt: 0,
@@ -132,7 +136,7 @@ export function settingsOf(type: AnyJobType, task: Task): TaskSettings {
 /** A task that is offered again: it has no holder and no deadline; its token stays, so that no later one repeats it. */
 export function offered(task: Task, change: Partial<Task>): Task {
   const { holder, stopBy, deadlineAt, again, ...rest } = task
-  return { ...rest, ...change, status: 'offered' }
+  return { ...rest, ...change, status: 'available' }
 }
 
 /** A job that goes on while its work runs is not what takes its process down. */

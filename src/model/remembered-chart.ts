@@ -125,8 +125,8 @@ function given({ place, actions, ...move }: Move, context: Json): Move {
 function keyOf(state: Json, type: string, origin: Origin | undefined): string {
   const place = `${type}${SEPARATOR}${JSON.stringify(state)}`
   if (origin === undefined) return place
-  const children = origin.children.map(({ id, entry }) => `${entry} ${id}`).join(SEPARATOR)
-  return [place, origin.nextEntry, origin.parentInvoke ?? '', children].join(SEPARATOR)
+  const children = origin.children.map(({ id, invocation }) => `${invocation} ${id}`).join(SEPARATOR)
+  return [place, origin.nextInvocation, origin.parentInvoke ?? '', children].join(SEPARATOR)
 }
 
 function remembered<Value>(known: Map<string, Value>, key: string, compute: () => Value): Value {

@@ -41,7 +41,7 @@ export function stopReasonOf({ inbox }: Task): StopReason | undefined {
 export function withMessage(type: AnyJobType, task: Task, message: ChartEvent, from: number): Task {
   // Events of charts are checked to be JSON when they are captured.
   const told = { ...task, inbox: [...task.inbox, message as Json] }
-  const mayRun = task.status === 'held' || task.status === 'lost'
+  const mayRun = task.status === 'claimed' || task.status === 'lost'
   return isStop(message as Json) && mayRun ? withGrace(type, told, message.type, from) : told
 }
 

@@ -1,4 +1,4 @@
-import { MissingJob, type Moment, send } from './decision.ts'
+import { type DecisionContext, MissingJob, send } from './decision.ts'
 import type { AnyJobType } from './definition.ts'
 import type { Job } from './job.ts'
 import { typeWhenTouched } from './migration.ts'
@@ -17,7 +17,7 @@ export function takingType(type: AnyJobType, job: Job): AnyJobType | undefined {
  * Whether the job's chart takes a command now, as far as can be known without its fields: where a guard looks at them, it
  * may. Nothing is written.
  */
-export function takes(type: AnyJobType, job: Job, command: string, moment: Moment): boolean {
+export function takes(type: AnyJobType, job: Job, command: string, moment: DecisionContext): boolean {
   if (job.phase === 'settled' || job.deletedAt !== undefined) return false
   let isLookedAt = false
   const event = watched(command, () => {

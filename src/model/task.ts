@@ -22,14 +22,14 @@ import { type Duration, durationMs } from './time.ts'
  *
  * `inline` is logic that moves with its job: it is never claimed. `lost` waits for a report of its last attempt.
  */
-export type TaskStatus = 'offered' | 'held' | 'stopping' | 'lost' | 'inline'
+export type TaskStatus = 'available' | 'claimed' | 'stopping' | 'lost' | 'inline'
 
 /** A piece of outside work that a state asks for, as it stands in the job's row. Times are milliseconds UTC. */
 export interface Task {
   /** The invoke's id. It stands twice while an invoke was left and entered again: once stopping, once offered. */
   readonly id: string
-  /** Numbers this entry of the invoke; unique within the job. Recorded steps belong to it. */
-  readonly entry: number
+  /** Numbers this invocation of the invoke; unique within the job. Recorded steps belong to it. */
+  readonly invocation: number
   /** The name of the invoked logic. */
   readonly src: string
   /** The executor that may take it. */
@@ -49,7 +49,7 @@ export interface Task {
   readonly availableAt: number
   /** The present attempt's end by its `timeout`. */
   readonly deadlineAt?: number
-  /** Asked to stop: the time at which it is given up as leaked; absent with `killGrace: 'never'`. */
+  /** Asked to stop: the time at which it is given up as abandoned; absent with `killGrace: 'never'`. */
   readonly stopBy?: number
   /** Stopping after a timeout, with retries left: when it has stopped it is offered again, not before this time. */
   readonly again?: number
@@ -61,7 +61,7 @@ export interface Task {
   readonly crashes: number
   /** Attempts that were lost with their process, in all: they do not count as failures. */
   readonly losses: number
-  /** Recorded steps of this entry, as counted at the last loss. */
+  /** Recorded steps of this invocation, as counted at the last loss. */
   readonly steps: number
   /** Messages for the work; given again to each later attempt. */
   readonly inbox: readonly Json[]
@@ -124,7 +124,7 @@ export interface TaskContext<Input = unknown> {
   /** 1 for the first. */
   readonly attempt: number
   readonly job: { readonly id: string; readonly type: string }
-  /** The same in every attempt of this entry of the invoke. */
+  /** The same in every attempt of this invocation of the invoke. */
   readonly idempotencyKey: string
   /**
    * Says how far the work is: stored, and published at most once in 250 ms and at the attempt's end. It never falls

@@ -70,7 +70,7 @@ export interface Move {
 export interface Child {
   readonly id: string
   readonly src: string
-  readonly entry: number
+  readonly invocation: number
   readonly systemId?: string
   /** The state of a child that is transition logic. */
   readonly snapshot?: Json
@@ -83,7 +83,7 @@ export interface Origin {
   /** Those that the chart has not left. */
   readonly children: readonly Child[]
   /** The number that the next created child gets. */
-  readonly nextEntry: number
+  readonly nextInvocation: number
   /** For a child job: the id of its invoke. `sendParent` throws without one. */
   readonly parentInvoke?: string
 }
@@ -126,7 +126,7 @@ const MICROSTEPS_MAX = 10_000
 const PLACES_MAX = 1_000
 
 /** A new job has no children. */
-const ALONE: Origin = { children: [], nextEntry: 1 }
+const ALONE: Origin = { children: [], nextInvocation: 1 }
 
 type Snapshot = AnyMachineSnapshot
 
@@ -221,7 +221,7 @@ class MachineChart implements Chart {
     this.#usesSystemIds ||= origin.children.some(({ systemId }) => systemId !== undefined)
     if (this.#usesSystemIds) this.#scope = new InertScope(this.#machine.id)
     const self: Self = origin.parentInvoke === undefined ? {} : { parentInvoke: origin.parentInvoke }
-    this.#scope.enter(self, refs, origin.nextEntry)
+    this.#scope.enter(self, refs, origin.nextInvocation)
     return this.#scope
   }
 
@@ -287,11 +287,11 @@ class MachineChart implements Chart {
   }
 }
 
-/** No child has this entry: what is sent to it reaches nobody. */
+/** No child has this invocation: what is sent to it reaches nobody. */
 const GONE = 0
 
 function goneRef(id: string): ChildRef {
-  return new ChildRef({ id, src: '', entry: GONE })
+  return new ChildRef({ id, src: '', invocation: GONE })
 }
 
 const NOWHERE: Meaning = { label: '', tags: new Set() }

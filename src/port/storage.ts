@@ -1,6 +1,6 @@
 import type { EventRow } from '../model/event.ts'
 import type { Item, ItemOutcome } from '../model/item.ts'
-import type { Job, JobHead, Phase } from '../model/job.ts'
+import type { Job, JobSummary, Phase } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
 import type { Json } from '../model/storable.ts'
 import type { StampedProgress, Task } from '../model/task.ts'
@@ -29,7 +29,7 @@ import type { Scope } from './policy.ts'
  * Claiming
  * - S9 `claim` picks ready tasks by (priority, due, sequence), and commits what `transition` makes of them in the
  *   transaction that picked them: one task is never claimed twice under one token.
- * - S10 A task is ready when it is offered, its `availableAt` has come, and no earlier entry of its invoke is stopping.
+ * - S10 A task is ready when it is offered, its `availableAt` has come, and no earlier invocation of its invoke is stopping.
  * - S19 A write that would make more tasks of a limit key held or stopping than its limit says is not made: `claim` passes
  *   the task over, what asks to be claimed at once is left offered, an update is `full`. Judged in the transaction that
  *   writes, over all connections. Each is judged by its own number: two routes may share a key. A task that stands with
@@ -90,13 +90,13 @@ export interface StorageHost {
 
 /** One engine's access to a storage. */
 export interface StorageConnection {
-  readonly commit: (units: readonly Unit[]) => Promise<readonly UnitResult[]>
+  readonly commit: (units: readonly Changeset[]) => Promise<readonly ChangesetResult[]>
   readonly claim: (query: ClaimQuery, limit: number, transition: ClaimTransition) => Promise<readonly Claimed[]>
   readonly get: (id: string) => Promise<Job | undefined>
   /** What a policy may know of a job. */
-  readonly head: (id: string) => Promise<JobHead | undefined>
+  readonly head: (id: string) => Promise<JobSummary | undefined>
   /** The heads of at most 1,000 ids, each once and in no order. */
-  readonly heads: (ids: readonly string[]) => Promise<readonly JobHead[]>
+  readonly heads: (ids: readonly string[]) => Promise<readonly JobSummary[]>
   /** The jobs of at most 1,000 ids. */
   readonly many: (ids: readonly string[]) => Promise<readonly Job[]>
   readonly count: (filter: JobFilter) => Promise<number>
@@ -132,8 +132,8 @@ export interface StorageConnection {
   readonly logs: (jobId: string, after: number, limit: number) => Promise<readonly LogLine[]>
   /** Items of a job whose number is above `after`, oldest first. */
   readonly items: (jobId: string, query: ItemQuery) => Promise<readonly StoredItem[]>
-  /** The results recorded under one entry of an invoke. */
-  readonly steps: (jobId: string, entry: number) => Promise<ReadonlyMap<string, Json | undefined>>
+  /** The results recorded under one invocation of an invoke. */
+  readonly steps: (jobId: string, invocation: number) => Promise<ReadonlyMap<string, Json | undefined>>
   /** Keeps the charts, and gives back the versions whose kept chart is another and stays. */
   readonly register: (charts: readonly KeptChart[], mayReplace: boolean) => Promise<readonly TypeKey[]>
   /** Marks this instance as alive. */
@@ -156,7 +156,7 @@ export interface OtherInstance {
 }
 
 /** One or more writes that are committed together or not at all. */
-export interface Unit {
+export interface Changeset {
   /** Unique; stored with the unit's events. */
   readonly id: string
   readonly writes: readonly Write[]
@@ -173,7 +173,7 @@ export interface JobWrite {
 /** What a job's own move writes beside its row: lines of its log, and the end of recorded steps. */
 export type SideWrite =
   | { readonly op: 'log'; readonly jobId: string; readonly key: string; readonly lines: readonly NewLine[] }
-  | { readonly op: 'forget'; readonly jobId: string; readonly entry: number }
+  | { readonly op: 'forget'; readonly jobId: string; readonly invocation: number }
 
 /** A job row in which a task may have been claimed that has a limit. */
 export interface ClaimedWrite extends JobWrite {
@@ -210,7 +210,7 @@ export interface PipelineWrite {
 export type Note =
   | { readonly kind: 'progress'; readonly progress: StampedProgress }
   | { readonly kind: 'log'; readonly key: string; readonly lines: readonly NewLine[] }
-  | { readonly kind: 'step'; readonly entry: number; readonly name: string; readonly result?: Json }
+  | { readonly kind: 'step'; readonly invocation: number; readonly name: string; readonly result?: Json }
   /** `max` is how many keys the job may have. */
   | { readonly kind: 'item'; readonly item: Item; readonly max: number }
 
@@ -248,7 +248,7 @@ export interface WrittenRow {
 }
 
 /** What became of a unit. */
-export type UnitResult =
+export type ChangesetResult =
   | {
       readonly status: 'applied'
       /** Its rows of events, in the order in which they stand in the log. */
@@ -296,7 +296,7 @@ export type ClaimTransition = (job: Job, task: Task) => JobWrite | 'leave' | 'st
 export interface Claimed {
   readonly job: Job
   readonly events: EventRow
-  readonly entry: number
+  readonly invocation: number
   readonly sequence: number
 }
 

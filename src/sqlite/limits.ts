@@ -92,8 +92,8 @@ export class LimitKeys {
   keep({ id }: Job, further: readonly HeldKey[]): void {
     this.#hasHolds ??= this.#statements.hasHolds.get()?.found === 1
     if (this.#hasHolds) this.#statements.dropHolds.run(id)
-    for (const { entry, key } of further) {
-      this.#statements.insertHold.run(entry, key, id)
+    for (const { invocation, key } of further) {
+      this.#statements.insertHold.run(invocation, key, id)
       this.#hasHolds = true
     }
   }

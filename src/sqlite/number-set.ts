@@ -1,7 +1,7 @@
 /** So many numbers stand in one part. */
 const PART = 2 ** 16
 
-/** A set of row numbers. They lie close together, so a bit for each takes far less than an entry of a `Set`. */
+/** A set of row numbers. They lie close together, so a bit for each takes far less than an invocation of a `Set`. */
 export class NumberSet {
   readonly #parts = new Map<number, Uint8Array>()
   #size = 0

@@ -6,7 +6,7 @@ import type { Statements } from './statements.ts'
 /** A task that may be claimed, and its place in the order. */
 export interface Ready {
   readonly n: number
-  readonly entry: number
+  readonly invocation: number
   readonly priority: number
   readonly readyAt: number
   /** How many of its key may run at once, where it has one. */
@@ -82,7 +82,7 @@ function inOrder(a: Ready, b: Ready): number {
 function readyOf(row: { readonly [column: string]: unknown }): Ready {
   return {
     n: Number(row.n),
-    entry: Number(row.entry),
+    invocation: Number(row.invocation),
     priority: Number(row.priority),
     readyAt: Number(row.ready_at),
   }

@@ -40,7 +40,7 @@ export class Records {
         this.lines(jobId, note.key, note.lines)
         return
       case 'step':
-        this.#statements.insertStep.run(jobId, note.entry, note.name, jsonOrNull(note.result))
+        this.#statements.insertStep.run(jobId, note.invocation, note.name, jsonOrNull(note.result))
         return
       case 'item':
         if (!putItem(this.#statements.items, jobId, note.item, note.max)) throw new Refused({ status: 'full' })

@@ -1,10 +1,10 @@
-import type { UnitResult } from '../port/storage.ts'
+import type { ChangesetResult } from '../port/storage.ts'
 
 /** What is told of a unit that could not be applied. */
 export class Refused extends Error {
-  readonly result: UnitResult
+  readonly result: ChangesetResult
 
-  constructor(result: UnitResult) {
+  constructor(result: ChangesetResult) {
     super(result.status)
     this.result = result
   }

@@ -10,7 +10,7 @@ import {
   isBusy,
   isQueued,
   type Job,
-  type JobHead,
+  type JobSummary,
   type Phase,
   wakeAt,
 } from '../model/job.ts'
@@ -105,7 +105,7 @@ export function columnsOf(job: Job): Columns {
     deleted: job.deletedAt === undefined ? 0 : 1,
     route: first === undefined ? null : taskRoute(job, first),
     readyAt: first?.availableAt ?? null,
-    readyEntry: first?.entry ?? null,
+    readyEntry: first?.invocation ?? null,
     revision: job.revision,
     body: bodyOf(job),
     further,
@@ -213,7 +213,7 @@ export function jobOf(row: Row): Job {
 }
 
 /** What a policy may know of the job of a row. @throws {Error} its labels are broken. */
-export function headOf(row: Row): JobHead {
+export function headOf(row: Row): JobSummary {
   const { pipeline } = row
   return {
     id: String(row.id),
@@ -228,7 +228,7 @@ export function headOf(row: Row): JobHead {
 }
 
 /** The head of a row; undefined: it is broken. */
-export function readableHead(row: Row): JobHead | undefined {
+export function readableHead(row: Row): JobSummary | undefined {
   try {
     return headOf(row)
   } catch {

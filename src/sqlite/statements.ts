@@ -77,10 +77,10 @@ function claimStatements(prepare: Prepare) {
 
     topPriority: prepare(`SELECT max(priority) AS priority FROM jobs WHERE route = ? AND priority < ?`),
     readyJobs: prepare(`
-      SELECT n, ready_entry AS entry, priority, ready_at FROM jobs
+      SELECT n, ready_entry AS invocation, priority, ready_at FROM jobs
       WHERE route = ? AND priority = ? AND ready_at <= ? ORDER BY ready_at, n LIMIT ?`),
     readyOffers: prepare(`
-      SELECT n, entry, priority, ready_at FROM offers
+      SELECT n, entry AS invocation, priority, ready_at FROM offers
       WHERE route = ? AND ready_at <= ? ORDER BY priority DESC, ready_at, n LIMIT ?`),
     readyBefore: prepare(`
       SELECT EXISTS (SELECT 1 FROM jobs WHERE route = ? AND priority >= ? AND ready_at <= ?)
@@ -93,10 +93,10 @@ function noteStatements(prepare: Prepare) {
     writeProgress: prepare(`
       UPDATE jobs SET progress = ? WHERE id = ? AND EXISTS (
         SELECT 1 FROM json_each(${READABLE}, '$.tasks') AS task
-        WHERE task.value ->> 'token' = ? AND task.value ->> 'status' = 'held')`),
+        WHERE task.value ->> 'token' = ? AND task.value ->> 'status' = 'claimed')`),
     isHeld: prepare(`
       SELECT 1 FROM jobs, json_each(${READABLE}, '$.tasks') AS task
-      WHERE jobs.id = ? AND task.value ->> 'token' = ? AND task.value ->> 'status' = 'held'`),
+      WHERE jobs.id = ? AND task.value ->> 'token' = ? AND task.value ->> 'status' = 'claimed'`),
     hasLines: prepare(`SELECT 1 FROM logs WHERE job_id = ? AND key = ?`),
     insertLine: prepare(`
       INSERT INTO logs (job_id, number, at, text, key)

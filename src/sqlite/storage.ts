@@ -253,9 +253,9 @@ class SqliteConnection implements StorageConnection {
   readonly items: StorageConnection['items'] = (jobId, query) =>
     this.#read(() => decoded(jobId, () => itemsOf(this.#statements.items, jobId, query)))
 
-  readonly steps: StorageConnection['steps'] = (jobId, entry) =>
+  readonly steps: StorageConnection['steps'] = (jobId, invocation) =>
     this.#read(() => {
-      const rows = this.#statements.steps.all(jobId, entry)
+      const rows = this.#statements.steps.all(jobId, invocation)
       return decoded(jobId, () => new Map(rows.map((row) => [String(row.name), resultOf(row.result)])))
     })
 

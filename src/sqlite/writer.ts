@@ -1,14 +1,14 @@
 import { holdsSlot, isBusy, type Job } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
 import type {
+  Changeset,
+  ChangesetResult,
   Claimed,
   ClaimedWrite,
   ClaimQuery,
   ClaimTransition,
   JobWrite,
   PipelineWrite,
-  Unit,
-  UnitResult,
   Write,
   WrittenRow,
 } from '../port/storage.ts'
@@ -61,7 +61,7 @@ export class Writer {
   }
 
   /** Applies a unit, or leaves no trace of it. */
-  apply(unit: Unit, savepoint: (run: () => void) => void): UnitResult {
+  apply(unit: Changeset, savepoint: (run: () => void) => void): ChangesetResult {
     const sequenceBefore = this.#sequence
     const rows: WrittenRow[] = []
     const writeAll = () => {
@@ -107,12 +107,12 @@ export class Writer {
   }
 
   // What cannot be claimed stays where it is, and holds up nothing that comes after it.
-  #claimOne({ n, entry }: Ready, unit: string, transition: ClaimTransition): Claimed | 'leave' | 'stop' {
+  #claimOne({ n, invocation }: Ready, unit: string, transition: ClaimTransition): Claimed | 'leave' | 'stop' {
     const row = this.#statements.jobByNumber.get(n)
     if (row === undefined) return 'leave'
     const job = readableJob(row)
     if (job === undefined) return 'leave'
-    const task = job.tasks.find((each) => each.entry === entry)
+    const task = job.tasks.find((each) => each.invocation === invocation)
     const write = task === undefined ? 'leave' : transition(job, task)
     if (write === 'leave' || write === 'stop') return write
     try {
@@ -122,7 +122,7 @@ export class Writer {
       throw error
     }
     this.#also(unit, write)
-    return { ...write, entry, sequence: this.#append(unit, write) }
+    return { ...write, invocation, sequence: this.#append(unit, write) }
   }
 
   #also(unit: string, { also = [] }: JobWrite): void {
@@ -156,7 +156,7 @@ export class Writer {
         this.#records.lines(write.jobId, write.key, write.lines)
         return
       case 'forget':
-        this.#statements.dropSteps.run(write.jobId, write.entry)
+        this.#statements.dropSteps.run(write.jobId, write.invocation)
         return
     }
   }
@@ -279,7 +279,7 @@ export class Writer {
     this.#keys.keep(job, furtherKeys)
     if (this.#hasOffers) this.#statements.dropOffers.run(job.id)
     for (const task of further) {
-      this.#statements.insertOffer.run(task.entry, taskRoute(job, task), job.priority, task.availableAt, job.id)
+      this.#statements.insertOffer.run(task.invocation, taskRoute(job, task), job.priority, task.availableAt, job.id)
       this.#hasOffers = true
     }
   }
@@ -301,7 +301,9 @@ export class Writer {
 
   // S7. The route is the one that the written job would wait on, were it not claimed.
   #mayClaim(waiting: Job, claimed: ClaimedWrite): boolean {
-    const task = waiting.tasks.find(({ entry, status }) => status === 'offered' && isHeldIn(claimed.job, entry))
+    const task = waiting.tasks.find(
+      ({ invocation, status }) => status === 'available' && isHeldIn(claimed.job, invocation),
+    )
     if (task === undefined) return false
     return this.#isFirst(waiting, task) && (task.limitKey === undefined || this.#isNext(waiting, task, claimed))
   }
@@ -330,12 +332,12 @@ export class Writer {
   }
 }
 
-function readyId({ n, entry }: Ready): string {
-  return `${n}/${entry}`
+function readyId({ n, invocation }: Ready): string {
+  return `${n}/${invocation}`
 }
 
-function isHeldIn(job: Job, entry: number): boolean {
-  return job.tasks.some((task) => task.entry === entry && task.status === 'held')
+function isHeldIn(job: Job, invocation: number): boolean {
+  return job.tasks.some((task) => task.invocation === invocation && task.status === 'claimed')
 }
 
 // Within a unit slots are freed before they are taken (S3).

@@ -1,4 +1,4 @@
-import { claim, type Decision, due, end, lose, type Moment, release, report, send } from '../model/decision.ts'
+import { claim, type Decision, type DecisionContext, due, end, lose, release, report, send } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import type { Job, Timer } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
@@ -14,7 +14,7 @@ export interface Happening {
 }
 
 /** No time passes while a chart is explored, so that a timer's due time is its delay. */
-export const NOW: Moment = { at: 0, random: 0, heartbeatMs: 0 }
+export const NOW: DecisionContext = { at: 0, random: 0, heartbeatMs: 0 }
 
 const BEFORE = -1
 
@@ -31,10 +31,10 @@ export function happeningsOf(type: AnyJobType, job: Job, examples: Examples): re
 }
 
 function happeningsOfTask(type: AnyJobType, job: Job, task: Task, examples: Examples): readonly Happening[] {
-  const { entry, id, token, status } = task
+  const { invocation, id, token, status } = task
   if (status === 'inline') return []
-  if (status === 'offered') {
-    return [{ says: ['task.claimed', 'task.started'], decide: () => claim(type, job, entry, 'explorer', NOW) }]
+  if (status === 'available') {
+    return [{ says: ['task.claimed', 'task.started'], decide: () => claim(type, job, invocation, 'explorer', NOW) }]
   }
   const done = examples.outputs(task).map((output) => {
     const result = { ok: true as const, ...(output === undefined ? {} : { output }) }
@@ -52,13 +52,13 @@ function happeningsOfTask(type: AnyJobType, job: Job, task: Task, examples: Exam
     ...done,
     ...failed,
     ...sent,
-    ...(status === 'held' && !isChild(type, task) ? interrupted(type, job, task) : []),
+    ...(status === 'claimed' && !isChild(type, task) ? interrupted(type, job, task) : []),
   ]
 }
 
 /** Its process dies, or its engine stops and gives it back. */
-function interrupted(type: AnyJobType, job: Job, { entry, id, token }: Task): readonly Happening[] {
-  const loss = { entry, reason: 'an example of a loss', steps: 0 }
+function interrupted(type: AnyJobType, job: Job, { invocation, id, token }: Task): readonly Happening[] {
+  const loss = { invocation, reason: 'an example of a loss', steps: 0 }
   return [
     { says: ['task.lost', `xstate.error.actor.${id}`], decide: () => lose(type, job, loss, NOW) },
     { says: [], decide: () => release(type, job, token, NOW) },

@@ -177,8 +177,8 @@ function withChildrenAsTasks(type: AnyJobType, chart: WatchedChart): AnyJobType 
 // Counts of attempts, and what was sent to the code, are nothing that the chart can tell apart.
 function plainTask(type: AnyJobType, task: Task): Task {
   const counts = { attempt: 0, claims: 0, crashes: 0, losses: 0, steps: 0, inbox: [] }
-  const isOffered = task.status === 'offered' && isChild(type, task)
-  return { ...task, ...counts, ...(isOffered ? { status: 'held', token: task.entry } : {}) }
+  const isOffered = task.status === 'available' && isChild(type, task)
+  return { ...task, ...counts, ...(isOffered ? { status: 'claimed', token: task.invocation } : {}) }
 }
 
 function endOf({ phase, outcome, error }: Job, seen: Seen | undefined): Pick<Stop, 'isThrown' | 'error'> {
@@ -193,7 +193,7 @@ function endOf({ phase, outcome, error }: Job, seen: Seen | undefined): Pick<Sto
 function keyOf(job: Job, isThrown: boolean, distinguish: (job: Job) => Json): string {
   const { phase, status, state, historyValue } = job
   if (phase === 'settled') return JSON.stringify([phase, status, state, isThrown, job.error?.message])
-  const names = new Map(job.tasks.map(({ entry, id }) => [entry, id]))
+  const names = new Map(job.tasks.map(({ invocation, id }) => [invocation, id]))
   const tasks = job.tasks.map(({ id, src, status: at, snapshot }) => [id, src, at, snapshot ?? null])
   const timers = job.timers.map(({ id, to, event, dueAt }) => [
     // One without an id is numbered by the job's counter, which tells nothing.

@@ -1,9 +1,17 @@
 import { createMachine, fromPromise } from 'xstate'
-import { claim, create, type Decision, end, type Moment, type NewJob } from '../model/decision.ts'
+import { claim, create, type Decision, type DecisionContext, end, type NewJob } from '../model/decision.ts'
 import { type AnyJobType, defineJob } from '../model/definition.ts'
 import { type EventRow, eventRow } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
-import type { ClaimTransition, JobWrite, Route, StorageConnection, Unit, UnitResult, Write } from '../port/storage.ts'
+import type {
+  Changeset,
+  ChangesetResult,
+  ClaimTransition,
+  JobWrite,
+  Route,
+  StorageConnection,
+  Write,
+} from '../port/storage.ts'
 
 /** The default lifecycle. */
 export const plain: AnyJobType = defineJob({ type: 'plain', execute: () => 'done' })
@@ -25,7 +33,7 @@ export const twin: AnyJobType = defineJob({
 })
 
 /** A moment without chance. */
-export function momentAt(at: number): Moment {
+export function momentAt(at: number): DecisionContext {
   return { at, random: 0, heartbeatMs: 2_000 }
 }
 
@@ -61,14 +69,14 @@ export function updateOf(before: Job, decision: Decision): Write {
 
 /** The job with its first offered task claimed. */
 export function claimed(job: Job, at: number, holder = 'me', type = plain): Decision {
-  const task = job.tasks.find(({ status }) => status === 'offered')
+  const task = job.tasks.find(({ status }) => status === 'available')
   if (task === undefined) throw new Error('the job has no offered task')
-  return claim(type, job, task.entry, holder, momentAt(at))
+  return claim(type, job, task.invocation, holder, momentAt(at))
 }
 
 /** The job whose held task has ended well. */
 export function ended(job: Job, at: number, type = plain): Decision {
-  const token = job.tasks.find(({ status }) => status === 'held' || status === 'stopping')?.token ?? -1
+  const token = job.tasks.find(({ status }) => status === 'claimed' || status === 'stopping')?.token ?? -1
   const decision = end(type, job, token, { ok: true, output: 'done' }, momentAt(at))
   if (decision === undefined) throw new Error('the job has no held task')
   return decision
@@ -81,18 +89,18 @@ export function routeOf(type = plain): Route {
 
 /** Claims as an engine does. */
 export function transitionFor(holder: string, at: number, type = plain): ClaimTransition {
-  return (job, task) => writeOf(claim(type, job, task.entry, holder, momentAt(at)))
+  return (job, task) => writeOf(claim(type, job, task.invocation, holder, momentAt(at)))
 }
 
 let units = 0
 
 /** A unit with an id of its own. */
-export function unitOf(...writes: readonly Write[]): Unit {
+export function unitOf(...writes: readonly Write[]): Changeset {
   return { id: `unit-${++units}`, writes }
 }
 
 /** Commits one unit. */
-export async function commitOne(storage: StorageConnection, ...writes: readonly Write[]): Promise<UnitResult> {
+export async function commitOne(storage: StorageConnection, ...writes: readonly Write[]): Promise<ChangesetResult> {
   const [result] = await storage.commit([unitOf(...writes)])
   if (result === undefined) throw new Error('the storage gave no result')
   return result

@@ -188,7 +188,7 @@ export const headChecks: Checks = {
     const first = await hold(storage, 'a1', 'a')
     const second = await hold(other, 'a2', 'a')
     await hold(storage, 'b1', 'b')
-    await commitOne(storage, insertOf(newJob({ id: 'offered', input: 'a' }, at, limited)))
+    await commitOne(storage, insertOf(newJob({ id: 'available', input: 'a' }, at, limited)))
     const key = first.tasks[0]?.limitKey ?? ''
     const held = async () => await Promise.all([storage, other].map((each) => each.heldUnder(key)))
     assert.deepEqual(await held(), [2, 2])

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { remove } from '../model/decision.ts'
 import { type AnyJobType, defineJob } from '../model/definition.ts'
 import { heldKeys, type Job } from '../model/job.ts'
-import type { Claimed, ClaimedWrite, Route, StorageConnection, UnitResult, Write } from '../port/storage.ts'
+import type { ChangesetResult, Claimed, ClaimedWrite, Route, StorageConnection, Write } from '../port/storage.ts'
 import { claimed, commitOne, ended, insertOf, momentAt, newJob, transitionFor, updateOf, writeOf } from './fixtures.ts'
 import { type Checks, FAR } from './storage-bench.ts'
 
@@ -63,7 +63,7 @@ export const limitChecks: Checks = {
     const at = clock.now()
     const atOnce = async (id: string, key: string) => isClaimed(await commitOne(storage, insertAtOnce(at, id, key)))
     assert.deepEqual([await atOnce('a1', 'a'), await atOnce('a2', 'a'), await atOnce('a3', 'a')], [true, true, false])
-    assert.equal((await get(storage, 'a3')).tasks[0]?.status, 'offered')
+    assert.equal((await get(storage, 'a3')).tasks[0]?.status, 'available')
     assert.equal(await atOnce('b1', 'b'), true)
   },
 
@@ -184,7 +184,7 @@ function insertAtOnce(at: number, id: string, key: string): Write {
   return { op: 'insert', ...writeOf(created), claimed: held(created.job, at) }
 }
 
-function isClaimed(result: UnitResult): boolean {
+function isClaimed(result: ChangesetResult): boolean {
   return result.status === 'applied' && result.rows[0]?.claimed === true
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { admit, remove } from '../model/decision.ts'
-import type { StorageConnection, UnitResult } from '../port/storage.ts'
+import type { ChangesetResult, StorageConnection } from '../port/storage.ts'
 import { claimed, commitOne, insertOf, momentAt, newJob, twin, updateOf } from './fixtures.ts'
 import type { Checks } from './storage-bench.ts'
 
@@ -74,7 +74,7 @@ export const queueChecks: Checks = {
   },
 }
 
-function bounded(storage: StorageConnection, at: number, queuedMax: number, seed: Seed): Promise<UnitResult> {
+function bounded(storage: StorageConnection, at: number, queuedMax: number, seed: Seed): Promise<ChangesetResult> {
   const write = insertOf(newJob(seed, at))
   return commitOne(storage, write.op === 'insert' ? { ...write, queuedMax } : write)
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { admit, release } from '../model/decision.ts'
 import type { Job } from '../model/job.ts'
-import type { StorageConnection, UnitResult, Write } from '../port/storage.ts'
+import type { ChangesetResult, StorageConnection, Write } from '../port/storage.ts'
 import {
   claimed,
   commitOne,
@@ -138,10 +138,10 @@ export const raceChecks: Checks = {
     const race = await racers(bench)
     const storage = await bench.open('setup')
     const token = await insertClaimed(storage, bench.clock.now(), 'a')
-    const first = { kind: 'step', entry: 1, name: 'step 0', result: 'first' } as const
+    const first = { kind: 'step', invocation: 1, name: 'step 0', result: 'first' } as const
     await commitOne(storage, { op: 'note', jobId: 'a', token, note: first })
     const results = await race(async (connection, index) => {
-      const note = { kind: 'step', entry: 1, name: `step ${index % 2}`, result: index } as const
+      const note = { kind: 'step', invocation: 1, name: `step ${index % 2}`, result: index } as const
       return await commitOne(connection, { op: 'note', jobId: 'a', token, note })
     })
     assert.ok(results.every(({ status }) => status === 'applied'))
@@ -274,7 +274,7 @@ async function racers({ open }: Bench): Promise<Race> {
 }
 
 /** The place of the one unit that was applied. */
-function onlyWinner(results: readonly UnitResult[]): number {
+function onlyWinner(results: readonly ChangesetResult[]): number {
   assert.equal(results.filter(({ status }) => status === 'applied').length, 1)
   return results.findIndex(({ status }) => status === 'applied')
 }

@@ -80,10 +80,10 @@ export const readingChecks: Checks = {
       storage.claim({ routes: [routeOf(twin)], at }, limit, transitionFor('me', at, twin))
     const first = await claim(1)
     const second = await claim(FAR)
-    assert.deepEqual([...first, ...second].map(({ entry }) => entry).sort(), [1, 2])
+    assert.deepEqual([...first, ...second].map(({ invocation }) => invocation).sort(), [1, 2])
     assert.deepEqual(await claim(FAR), [])
     assert.equal(
-      (await storage.get('a'))?.tasks.every(({ status }) => status === 'held'),
+      (await storage.get('a'))?.tasks.every(({ status }) => status === 'claimed'),
       true,
     )
   },
@@ -304,7 +304,7 @@ export const readingChecks: Checks = {
     assert.deepEqual(await storage.get('a'), moved)
     assert.deepEqual(await claim(route.version), [])
     assert.equal((await claim('next')).length, 1)
-    assert.equal((await storage.get('a'))?.tasks[0]?.status, 'held')
+    assert.equal((await storage.get('a'))?.tasks[0]?.status, 'claimed')
   },
 }
 

@@ -114,7 +114,7 @@ export const waitingChecks: Checks = {
     const storage = await open()
     const at = clock.now()
     const token = await insertClaimed(storage, at, 'a')
-    await commitOne(storage, { op: 'note', jobId: 'a', token, note: { kind: 'step', entry: 1, name: 's' } })
+    await commitOne(storage, { op: 'note', jobId: 'a', token, note: { kind: 'step', invocation: 1, name: 's' } })
     const held = await get(storage, 'a')
     const done = ended(held, at)
     await commitOne(storage, updateOf(held, done))

@@ -129,7 +129,7 @@ export const writingChecks: Checks = {
     const notes = [
       { kind: 'progress', progress },
       { kind: 'log', key: 'k', lines: [{ at: clock.now(), text: 'late' }] },
-      { kind: 'step', entry: 1, name: 's', result: 1 },
+      { kind: 'step', invocation: 1, name: 's', result: 1 },
     ] as const
     for (const note of notes) {
       assert.equal((await commitOne(storage, { op: 'note', jobId: 'a', token, note })).status, 'stale')
@@ -146,8 +146,8 @@ export const writingChecks: Checks = {
     const notes = [
       { kind: 'progress', progress: { completed: 1, failed: 0, running: 0, total: 2 } },
       { kind: 'log', key: 'k', lines },
-      { kind: 'step', entry: 1, name: 's', result: { rows: [1, 2] } },
-      { kind: 'step', entry: 1, name: 'nothing' },
+      { kind: 'step', invocation: 1, name: 's', result: { rows: [1, 2] } },
+      { kind: 'step', invocation: 1, name: 'nothing' },
     ] as const
     for (const note of [...notes, ...notes]) {
       assert.equal((await commitOne(storage, { op: 'note', jobId: 'a', token, note })).status, 'applied')
@@ -179,18 +179,18 @@ export const writingChecks: Checks = {
     assert.deepEqual((await storage.get('a'))?.progress, progress)
   },
 
-  'S5 forgotten steps of one entry are gone, those of another stay': async ({ clock, open }) => {
+  'S5 forgotten steps of one invocation are gone, those of another stay': async ({ clock, open }) => {
     const storage = await open()
     const token = await insertClaimed(storage, clock.now(), 'a')
-    for (const entry of [1, 2]) {
+    for (const invocation of [1, 2]) {
       await commitOne(storage, {
         op: 'note',
         jobId: 'a',
         token,
-        note: { kind: 'step', entry, name: 's', result: entry },
+        note: { kind: 'step', invocation, name: 's', result: invocation },
       })
     }
-    await commitOne(storage, { op: 'forget', jobId: 'a', entry: 1 })
+    await commitOne(storage, { op: 'forget', jobId: 'a', invocation: 1 })
     assert.equal((await storage.steps('a', 1)).size, 0)
     assert.equal((await storage.steps('a', 2)).get('s'), 2)
   },
@@ -244,7 +244,7 @@ export const writingChecks: Checks = {
     const write: Write = { op: 'insert', ...writeOf(created), claimed: writeOf(claimed(created.job, clock.now())) }
     const result = await commitOne(storage, write)
     assert.equal(result.status === 'applied' && result.rows[0]?.claimed, true)
-    assert.equal((await storage.get('a'))?.tasks[0]?.status, 'held')
+    assert.equal((await storage.get('a'))?.tasks[0]?.status, 'claimed')
   },
 
   'S7 a write is left offered when something ready of its route goes before it': async ({ clock, open }) => {

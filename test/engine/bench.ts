@@ -40,7 +40,7 @@ const EVENT_TYPES: readonly EventType[] = [
   'task.lost',
   'task.released',
   'task.stopped',
-  'task.leaked',
+  'task.abandoned',
 ]
 
 const benches: Bench[] = []

@@ -78,7 +78,7 @@ test('I14 cancelled code that still reports as it returns frees its slot at once
   expect(await codeOf(ada.submit(type, 2, { pipeline: 'p' }))).toBe('ok')
 })
 
-test('I23 code that ignores its stop is leaked when its grace is over, and the slot is free', async () => {
+test('I23 code that ignores its stop is abandoned when its grace is over, and the slot is free', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', killGrace: '1s', execute: work.execute })
@@ -88,7 +88,7 @@ test('I23 code that ignores its stop is leaked when its grace is over, and the s
   await bench.clock.advance(2_999)
   expect(await codeOf(ada.submit(type, 2, { pipeline: 'p' }))).toBe('ALREADY_RUNNING')
   await bench.clock.advance(1)
-  expect(heard.at(-1)).toMatchObject({ type: 'task.leaked', jobId: id, task: 'execute' })
+  expect(heard.at(-1)).toMatchObject({ type: 'task.abandoned', jobId: id, task: 'execute' })
   const next = await ada.submit(type, 2, { pipeline: 'p' })
   expect(engine.running()).toEqual([next.id])
   const before = await bench.row(id)
@@ -109,15 +109,15 @@ test('killGrace: never holds the slot for as long as the code runs', async () =>
   work.run().fail(new Error('torn down'))
   await bench.clock.settle()
   expect(await codeOf(ada.submit(type, 2, { pipeline: 'p' }))).toBe('ok')
-  expect(heard.some(({ type }) => type === 'task.leaked')).toBe(false)
+  expect(heard.some(({ type }) => type === 'task.abandoned')).toBe(false)
   expect((await ada.get(id)).status).toBe('cancelled')
 })
 
-test('I23 leaked code keeps its place; at maxLeaked nothing more is claimed until some of it returns', async () => {
+test('I23 abandoned code keeps its place; at maxAbandoned nothing more is claimed until some of it returns', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', killGrace: 0, execute: work.execute })
-  const { ada } = await bench.start({ jobs: [type], concurrency: 5, maxLeaked: 2 })
+  const { ada } = await bench.start({ jobs: [type], concurrency: 5, maxAbandoned: 2 })
   const leaky = [await ada.submit(type, 'a'), await ada.submit(type, 'b')]
   for (const { id } of leaky) await ada.cancel(id)
   await bench.clock.advance(2_000)

@@ -57,7 +57,7 @@ describe('delete', () => {
     expect(engine.running()).toEqual([next.id])
   })
 
-  test('work that ignores its stop is leaked at its grace’s end, and the row goes then', async () => {
+  test('work that ignores its stop is abandoned at its grace’s end, and the row goes then', async () => {
     const { ada, bench, type } = await running()
     const { id } = await ada.submit(type, 1)
     await ada.delete(id)

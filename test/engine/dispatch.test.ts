@@ -105,7 +105,7 @@ test('idle resolves only when nothing is ready, running or unwritten', async () 
   expect(isIdle).toBe(true)
 })
 
-test('idle waits for code that was told to stop, not for code that is leaked', async () => {
+test('idle waits for code that was told to stop, not for code that is abandoned', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -184,7 +184,7 @@ const bad: readonly (readonly [string, Partial<HostOptions>])[] = [
     { jobs: [defineJob({ type: 'w', execute: () => 1 }), defineJob({ type: 'w', execute: () => 2 })] },
   ],
   ['ids of no kind', { ids: 'serial' as 'uuidv4' }],
-  ['maxLeaked of 0', { maxLeaked: 0 }],
+  ['maxAbandoned of 0', { maxAbandoned: 0 }],
   ['a poll that is no duration', { poll: 'often' }],
   ['a negative sweep', { sweep: -1 }],
   ['a death before the next heartbeat', { heartbeat: '2s', deadAfter: '2s' }],

@@ -26,13 +26,13 @@ test('an engine is ok from its start to its stop, says since when, and counts wh
   const startedAt = new Date(bench.clock.now()).toISOString()
   await ada.submit(type, 1)
   await bench.clock.advance(5_000)
-  expect(engine.health).toEqual({ status: 'ok', since: startedAt, running: 1, leaked: 0 })
+  expect(engine.health).toEqual({ status: 'ok', since: startedAt, running: 1, abandoned: 0 })
   work.run().finish()
   await bench.clock.settle()
   await engine.stop()
-  const stopped = { status: 'stopped', since: new Date(bench.clock.now()).toISOString(), running: 0, leaked: 0 }
+  const stopped = { status: 'stopped', since: new Date(bench.clock.now()).toISOString(), running: 0, abandoned: 0 }
   expect(engine.health).toEqual(stopped)
-  expect(told).toEqual([{ status: 'ok', since: startedAt, running: 0, leaked: 0 }, stopped])
+  expect(told).toEqual([{ status: 'ok', since: startedAt, running: 0, abandoned: 0 }, stopped])
   await engine.start()
   await bench.clock.settle()
   expect([engine.health.status, told.at(-1)?.status]).toEqual(['ok', 'ok'])
@@ -197,7 +197,7 @@ test('an engine stops while it is degraded; what its closed storage says afterwa
   await bench.clock.advance(5_000)
   await stopped
   const { step } = work.run().context
-  expect(engine.health).toEqual({ status: 'stopped', since: expect.any(String), running: 0, leaked: 0 })
+  expect(engine.health).toEqual({ status: 'stopped', since: expect.any(String), running: 0, abandoned: 0 })
   expect([statuses(), faults.isClosed]).toEqual([['ok', 'degraded', 'stopped'], true])
   // What runs after a new start is not judged by what the old run left behind.
   faults.heal()
@@ -220,18 +220,18 @@ test('an engine that cannot start is stopped, and tells nothing', async () => {
   expect(told).toEqual([])
 })
 
-test('I23 functions that ignored their stop are counted, and at maxLeaked nothing more is claimed', async () => {
-  const { bench, ada, type, engine, work } = await watched({ maxLeaked: 1 })
+test('I23 functions that ignored their stop are counted, and at maxAbandoned nothing more is claimed', async () => {
+  const { bench, ada, type, engine, work } = await watched({ maxAbandoned: 1 })
   const { id } = await ada.submit(type, 1)
   await ada.cancel(id)
   await bench.clock.advance(5_000)
-  expect(engine.health).toMatchObject({ status: 'ok', running: 0, leaked: 1 })
+  expect(engine.health).toMatchObject({ status: 'ok', running: 0, abandoned: 1 })
   const waiting = await ada.submit(type, 2)
   await bench.clock.advance(5_000)
   expect((await ada.get(waiting.id)).status).toBe('queued')
   work.run().finish()
   await bench.clock.settle()
-  expect(engine.health).toMatchObject({ running: 1, leaked: 0 })
+  expect(engine.health).toMatchObject({ running: 1, abandoned: 0 })
 })
 
 test.each([

@@ -110,7 +110,7 @@ test('I14 an invoke that is entered again waits for the code of its former entry
   expect((await ada.get(id)).status).toBe('done')
 })
 
-test('I23 an invoke that is entered again starts when the code of its former entry is leaked', async () => {
+test('I23 an invoke that is entered again starts when the code of its former entry is abandoned', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = restartable(work)
@@ -118,7 +118,7 @@ test('I23 an invoke that is entered again starts when the code of its former ent
   const { id } = await ada.submit(type, undefined)
   await ada.send(id, { type: 'anew' })
   await bench.clock.advance(3_000)
-  expect(heard.filter(({ type }) => type === 'task.leaked')).toHaveLength(1)
+  expect(heard.filter(({ type }) => type === 'task.abandoned')).toHaveLength(1)
   expect(work.runs).toHaveLength(2)
   work.run(0).finish('of the former entry')
   await bench.clock.settle()

@@ -203,7 +203,10 @@ describe('a view', () => {
     }
     const { ada, admin } = await bench.start({ jobs: [type], policy })
     const { id } = await ada.submit(type, 1)
-    expect(await admin.get(id)).toMatchObject({ context: {}, tasks: [{ id: 'execute', status: 'held', attempt: 1 }] })
+    expect(await admin.get(id)).toMatchObject({
+      context: {},
+      tasks: [{ id: 'execute', status: 'claimed', attempt: 1 }],
+    })
     expect(Object.keys(await ada.get(id))).not.toContain('tasks')
   })
 

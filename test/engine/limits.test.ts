@@ -70,7 +70,7 @@ describe('limits', () => {
     expect(two.runs).toHaveLength(1)
   })
 
-  test('I14 a cancelled job keeps its place until its code has stopped, or was leaked', async () => {
+  test('I14 a cancelled job keeps its place until its code has stopped, or was abandoned', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = defineJob({ type: 'one', limits: { concurrency: 1 }, killGrace: '5s', execute: work.execute })
@@ -82,7 +82,7 @@ describe('limits', () => {
     await bench.clock.settle()
     expect(work.runs).toHaveLength(1)
     await bench.clock.advance(20_000)
-    expect(host.heard.some(({ type: name }) => name === 'task.leaked')).toBe(true)
+    expect(host.heard.some(({ type: name }) => name === 'task.abandoned')).toBe(true)
     expect(work.runs).toHaveLength(2)
     work.run(1).finish()
     await bench.clock.settle()
@@ -248,7 +248,7 @@ async function stopped(bench: Bench, { engine }: Host): Promise<void> {
 function expectWithin(limit: number, rows: readonly Job[]): void {
   const counts = new Map<string, number>()
   for (const { limitKey, status } of rows.flatMap(({ tasks }) => tasks)) {
-    if (limitKey === undefined || (status !== 'held' && status !== 'stopping')) continue
+    if (limitKey === undefined || (status !== 'claimed' && status !== 'stopping')) continue
     counts.set(limitKey, (counts.get(limitKey) ?? 0) + 1)
   }
   expect(Math.max(0, ...counts.values())).toBeLessThanOrEqual(limit)

@@ -281,6 +281,6 @@ test.each([3_000, 4_000, 5_000])(
     await bench.clock.advance(20_000)
     goOn()
     await bench.clock.advance(3_000)
-    expect((await bench.row(id)).tasks).toMatchObject([{ status: 'held', attempt: 1, losses: 0 }])
+    expect((await bench.row(id)).tasks).toMatchObject([{ status: 'claimed', attempt: 1, losses: 0 }])
   },
 )

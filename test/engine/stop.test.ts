@@ -199,7 +199,7 @@ test('a stop that finds the storage down ends by its deadline all the same', asy
   expect((await next.ada.get(id)).output).toBe('heard')
 })
 
-test('leaked code does not hold up a stop, and its late end reaches nobody', async () => {
+test('abandoned code does not hold up a stop, and its late end reaches nobody', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', killGrace: 0, execute: work.execute })
@@ -270,7 +270,7 @@ test('I45 code that stops its own engine is given back by the deadline', async (
   const { id } = await host.ada.submit(type, 1)
   await bench.clock.advance(2_000)
   expect(await codeOf(host.ada.list())).toBe('ENGINE_STOPPED')
-  expect((await bench.row(id)).tasks.map(({ status, attempt }) => [status, attempt])).toEqual([['offered', 0]])
+  expect((await bench.row(id)).tasks.map(({ status, attempt }) => [status, attempt])).toEqual([['available', 0]])
 })
 
 test('I43 timers return to their baseline, whatever jobs have gone through', async () => {

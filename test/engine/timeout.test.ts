@@ -146,11 +146,11 @@ test('what a timer sends to a task reaches it, whichever engine fires the timer'
   expect(heard).toEqual(['hello'])
 })
 
-test('I23 an attempt that is leaked at maxLeaked is not made again beside it, but when it has returned', async () => {
+test('I23 an attempt that is abandoned at maxAbandoned is not made again beside it, but when it has returned', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 's', execute: work.execute, timeout: '5s', retry: { limit: 3, backoff: 0 } })
-  const { ada } = await bench.start({ jobs: [type], maxLeaked: 1 })
+  const { ada } = await bench.start({ jobs: [type], maxAbandoned: 1 })
   const { id } = await ada.submit(type, undefined)
   await bench.clock.advance(60_000)
   expect(work.runs).toHaveLength(1)

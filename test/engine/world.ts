@@ -222,7 +222,7 @@ function newest<Item>(items: readonly Item[], back: number): Item | undefined {
 }
 
 function holdsSlot({ phase, vacates, tasks }: Job): boolean {
-  return (phase !== 'settled' && !vacates) || tasks.some(({ status }) => status !== 'offered')
+  return (phase !== 'settled' && !vacates) || tasks.some(({ status }) => status !== 'available')
 }
 
 function nameOf(event: Pick<JobEvent, 'type'> | { readonly type: string }, jobId: string): string {

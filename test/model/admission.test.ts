@@ -26,7 +26,7 @@ describe('a waiting job', () => {
     expect(job).not.toHaveProperty('admittedAt')
     expect([holdsSlot(job), wakeAt(job), claimableTasks(job)]).toEqual([false, undefined, []])
     expect(due(type, job, moment(999_999)).changed).toBe(false)
-    expect(claim(type, job, 1, 'me', moment(999_999)).job.tasks).toMatchObject([{ status: 'held' }])
+    expect(claim(type, job, 1, 'me', moment(999_999)).job.tasks).toMatchObject([{ status: 'claimed' }])
   })
 
   test('takes events, and waits on in another state, whose timers are delays too', () => {
@@ -62,9 +62,9 @@ describe('a waiting job', () => {
     }).provide({ actors: { child } } as never)
     const parent = defineJob({ type: 'parent', lifecycle })
     const told = send(parent, waiting(parent), { type: 'GREET' }, moment(2_000)).job
-    expect(told.tasks).toMatchObject([{ status: 'offered', inbox: [{ type: 'HELLO' }] }])
+    expect(told.tasks).toMatchObject([{ status: 'available', inbox: [{ type: 'HELLO' }] }])
     const { job, others } = admit(parent, told, moment(3_000), { get: () => undefined, newId: () => 'j2' })
-    expect(job.tasks).toMatchObject([{ status: 'held', child: 'j2', inbox: [] }])
+    expect(job.tasks).toMatchObject([{ status: 'claimed', child: 'j2', inbox: [] }])
     expect(others).toMatchObject([{ job: { id: 'j2', parentId: 'j1', status: 'greeted', admittedAt: 3_000 } }])
   })
 })
@@ -113,16 +113,16 @@ describe('a child machine that is left and entered again', () => {
     }
     const row = (id: string) => world.get(id) ?? waiting()
     keep(create(parent, seed, moment(1_000), relatives))
-    keep(claim(childType, row('j2'), taskOf(row('j2')).entry, 'me', moment(2_000), relatives))
+    keep(claim(childType, row('j2'), taskOf(row('j2')).invocation, 'me', moment(2_000), relatives))
     keep(send(parent, row('j1'), { type: 'AGAIN' }, moment(3_000), relatives))
     expect(row('j1').tasks).toMatchObject([
       { child: 'j2', status: 'stopping' },
-      { child: 'j3', status: 'held' },
+      { child: 'j3', status: 'claimed' },
     ])
     expect(row('j3')).toMatchObject({ blocked: true, timers: [{ dueAt: 4_000 }] })
     expect(claimableTasks(row('j3'))).toEqual([])
     keep(end(childType, row('j2'), taskOf(row('j2')).token, { ok: true }, moment(5_000), relatives))
-    expect(row('j1').tasks).toMatchObject([{ child: 'j3', status: 'held' }])
+    expect(row('j1').tasks).toMatchObject([{ child: 'j3', status: 'claimed' }])
     expect(row('j3')).not.toHaveProperty('blocked')
     expect(claimableTasks(row('j3'))).toHaveLength(1)
   })

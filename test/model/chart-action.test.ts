@@ -41,8 +41,8 @@ test('an invoke is asked for with its id, its logic’s name and its input', () 
     },
   })
   expect(moves(createChart(machine), 'GO').actions).toEqual([
-    { kind: 'start', entry: 1, id: 'w', src: 'work', sync: false, input: { path: 'a.zip', by: 'GO' } },
-    { kind: 'start', entry: 2, id: '1.m.b', src: 'work', sync: false },
+    { kind: 'start', invocation: 1, id: 'w', src: 'work', sync: false, input: { path: 'a.zip', by: 'GO' } },
+    { kind: 'start', invocation: 2, id: '1.m.b', src: 'work', sync: false },
   ])
 })
 
@@ -53,10 +53,10 @@ test('leaving an invoke is asked for where its task still stands, before what th
   })
   const chart = createChart(machine)
   const { place } = chart.start(undefined)
-  const origin = { children: [{ id: 'one', src: 'work', entry: 1 }], nextEntry: 2 }
+  const origin = { children: [{ id: 'one', src: 'work', invocation: 1 }], nextInvocation: 2 }
   expect(chart.move(place, { type: 'GO' }, origin).actions).toEqual([
-    { kind: 'leave', entry: 1 },
-    { kind: 'start', entry: 2, id: 'two', src: 'work', sync: false },
+    { kind: 'leave', invocation: 1 },
+    { kind: 'start', invocation: 2, id: 'two', src: 'work', sync: false },
   ])
   expect(chart.move(place, { type: 'GO' }).actions).toMatchObject([{ kind: 'start', id: 'two' }])
 })
@@ -68,12 +68,12 @@ test('an invoke that is left and entered again is both', () => {
   })
   const chart = createChart(machine)
   const { place } = chart.start(undefined)
-  const origin = { children: [{ id: 'one', src: 'work', entry: 3 }], nextEntry: 7 }
+  const origin = { children: [{ id: 'one', src: 'work', invocation: 3 }], nextInvocation: 7 }
   const move = chart.move(place, { type: 'AGAIN' }, origin)
   expect(move.created).toBe(1)
   expect(move.actions).toEqual([
-    { kind: 'leave', entry: 3 },
-    { kind: 'start', entry: 7, id: 'one', src: 'work', sync: false },
+    { kind: 'leave', invocation: 3 },
+    { kind: 'start', invocation: 7, id: 'one', src: 'work', sync: false },
   ])
 })
 
@@ -84,9 +84,9 @@ test('logic spawned and stopped by name starts and is left', () => {
     }),
   )
   const { place, actions } = moves(chart, 'GO')
-  expect(actions).toEqual([{ kind: 'start', entry: 1, id: 's', src: 'work', sync: false, input: 5 }])
-  const origin = { children: [{ id: 's', src: 'work', entry: 1 }], nextEntry: 2 }
-  expect(chart.move(place, { type: 'END' }, origin).actions).toEqual([{ kind: 'leave', entry: 1 }])
+  expect(actions).toEqual([{ kind: 'start', invocation: 1, id: 's', src: 'work', sync: false, input: 5 }])
+  const origin = { children: [{ id: 's', src: 'work', invocation: 1 }], nextInvocation: 2 }
+  expect(chart.move(place, { type: 'END' }, origin).actions).toEqual([{ kind: 'leave', invocation: 1 }])
 })
 
 test('a child that starts and is left in one move never starts', () => {
@@ -99,8 +99,8 @@ test('a child that starts and is left in one move never starts', () => {
 test('a child without an id gets one that a replay gives it again', () => {
   const chart = createChart(machineOf({ on: { GO: { actions: spawnChild('work') } } }))
   const { place } = chart.start(undefined)
-  const ids = [4, 4, 9].map((nextEntry) => {
-    const [action] = chart.move(place, { type: 'GO' }, { children: [], nextEntry }).actions
+  const ids = [4, 4, 9].map((nextInvocation) => {
+    const [action] = chart.move(place, { type: 'GO' }, { children: [], nextInvocation: nextInvocation }).actions
     return action?.kind === 'start' ? action.id : undefined
   })
   expect(ids).toEqual(['work:4', 'work:4', 'work:9'])
@@ -115,9 +115,9 @@ test('a reference that a context keeps is stored as XState persists it, and aliv
     },
   })
   const { place, actions } = moves(createChart(machine), 'GO')
-  expect(actions).toMatchObject([{ kind: 'start', entry: 1, id: 's' }])
+  expect(actions).toMatchObject([{ kind: 'start', invocation: 1, id: 's' }])
   expect(place).toMatchObject({ hasRefs: true, context: { ref: { xstate$$type: 1, id: 's' }, deep: { list: [1] } } })
-  const origin = { children: [{ id: 's', src: 'work', entry: 1 }], nextEntry: 2 }
+  const origin = { children: [{ id: 's', src: 'work', invocation: 1 }], nextInvocation: 2 }
   const told = createChart(machine).move(JSON.parse(JSON.stringify(place)), { type: 'TELL' }, origin)
   expect(told.actions).toEqual([{ kind: 'send', to: 1, event: { type: 'HELLO' } }])
   expect(told.place).toEqual(place)
@@ -135,7 +135,7 @@ test('an event for a child, the parent or oneself is data, with its delay and na
     }),
   )
   const { place } = chart.start(undefined)
-  const origin = { children: [{ id: 'w', src: 'work', entry: 6 }], nextEntry: 7, parentInvoke: 'me' }
+  const origin = { children: [{ id: 'w', src: 'work', invocation: 6 }], nextInvocation: 7, parentInvoke: 'me' }
   const sent = (type: string) => chart.move(place, { type }, origin).actions
   expect(sent('CHILD')).toEqual([{ kind: 'send', to: 6, event: { type: 'X' } }])
   expect(sent('LATER')).toEqual([{ kind: 'send', to: 6, event: { type: 'X' }, delayMs: 30, id: 't' }])
@@ -161,7 +161,7 @@ test('a system id is given on, and found again by a later move of the same job, 
   const chart = createChart(machine)
   const { place, actions } = chart.start(undefined)
   expect(actions).toMatchObject([{ kind: 'start', systemId: 'printer' }])
-  const origin = { children: [{ id: 'w', src: 'work', entry: 1, systemId: 'printer' }], nextEntry: 2 }
+  const origin = { children: [{ id: 'w', src: 'work', invocation: 1, systemId: 'printer' }], nextInvocation: 2 }
   for (const _ of [1, 2]) {
     expect(chart.move(place, { type: 'TELL' }, origin).actions).toMatchObject([{ kind: 'send', to: 1 }])
     expect(chart.move(place, { type: 'AGAIN' }, origin).actions).toMatchObject([{ kind: 'leave' }, { kind: 'start' }])
@@ -337,7 +337,9 @@ test('an action knows its own actor’s id, whatever has moved before it runs', 
   const ids: string[] = []
   const entry = ({ self }: { readonly self: AnyActorRef }) => ids.push(self.id)
   const chart = createChart(machineOf({ id: 'm', entry }))
-  const starts = ['a', 'b'].map((parentInvoke) => chart.start(undefined, { children: [], nextEntry: 1, parentInvoke }))
+  const starts = ['a', 'b'].map((parentInvoke) =>
+    chart.start(undefined, { children: [], nextInvocation: 1, parentInvoke }),
+  )
   for (const action of starts.flatMap(({ actions }) => actions)) if (action.kind === 'effect') action.run(() => {})
   expect(ids).toEqual(['a', 'b'])
 })

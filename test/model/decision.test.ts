@@ -47,10 +47,10 @@ describe('create', () => {
       tasks: [
         {
           id: 'execute',
-          entry: 1,
+          invocation: 1,
           src: 'execute',
           executor: 'default',
-          status: 'offered',
+          status: 'available',
           token: 0,
           availableAt: 1_000,
           attempt: 0,
@@ -115,7 +115,7 @@ describe('create', () => {
 describe('claim', () => {
   test('I20 the attempt is counted at its claim, with its token, holder and start', () => {
     const decision = claim(plain, created(plain), 1, 'me', moment(2_000))
-    expect(taskOf(decision.job)).toMatchObject({ status: 'held', token: 2, holder: 'me', attempt: 1, claims: 1 })
+    expect(taskOf(decision.job)).toMatchObject({ status: 'claimed', token: 2, holder: 'me', attempt: 1, claims: 1 })
     expect(decision.job).toMatchObject({
       state: 'running',
       status: 'running',
@@ -162,7 +162,7 @@ describe('claim', () => {
       states: { a: { invoke: { id: 'w', src: 'work' }, on: { 'task.claimed': 'b' } }, b: {} },
     })
     const job = created(type)
-    const decision = claim(type, job, taskOf(job).entry, 'me', moment(2_000))
+    const decision = claim(type, job, taskOf(job).invocation, 'me', moment(2_000))
     expect(decision.job).toMatchObject({ status: 'b', tasks: [] })
     expect(decision.events.map((event) => event.type)).toEqual(['task.started', 'job.transitioned', 'task.stopped'])
     expect(end(type, decision.job, 2, { ok: true }, moment(3_000))).toBeUndefined()
@@ -201,7 +201,7 @@ describe('end', () => {
 
   test('with retries a failure is offered again after a pause drawn from the chance that was passed in', () => {
     const decision = ended(tried, claimed(tried), failed, moment(3_000, 0.5))
-    expect(taskOf(decision.job)).toMatchObject({ status: 'offered', availableAt: 8_000, attempt: 1, token: 2 })
+    expect(taskOf(decision.job)).toMatchObject({ status: 'available', availableAt: 8_000, attempt: 1, token: 2 })
     expect(taskOf(decision.job)).not.toHaveProperty('holder')
     expect(decision.job.state).toBe('running')
     expect(decision.over).toEqual([])
@@ -228,7 +228,7 @@ describe('end', () => {
     const job = claimed(tried, lost(tried, lost(tried, claimed(tried)).job).job)
     expect(taskOf(job)).toMatchObject({ attempt: 3, losses: 2 })
     const once = ended(tried, job, failed).job
-    expect(taskOf(once)).toMatchObject({ status: 'offered', attempt: 3 })
+    expect(taskOf(once)).toMatchObject({ status: 'available', attempt: 3 })
     expect(ended(tried, claimed(tried, once), failed).job.phase).toBe('active')
   })
 
@@ -279,7 +279,7 @@ describe('lose', () => {
   test('a lost attempt is offered again at once, and sends the default lifecycle back to queued', () => {
     const decision = lost(plain, claimed(plain))
     expect(taskOf(decision.job)).toMatchObject({
-      status: 'offered',
+      status: 'available',
       crashes: 1,
       losses: 1,
       attempt: 1,
@@ -297,7 +297,7 @@ describe('lose', () => {
 
   test('I20 three losses in a row are POISON', () => {
     const twice = lost(plain, claimed(plain, lost(plain, claimed(plain)).job)).job
-    expect(taskOf(twice)).toMatchObject({ crashes: 2, status: 'offered' })
+    expect(taskOf(twice)).toMatchObject({ crashes: 2, status: 'available' })
     const { job, events } = lost(plain, claimed(plain, twice))
     expect(job).toMatchObject({ status: 'failed', outcome: 'failure', error: { code: 'POISON' }, tasks: [] })
     expect(events.map(({ type }) => type)).toEqual(['task.lost', 'job.transitioned', 'job.transitioned'])
@@ -306,7 +306,7 @@ describe('lose', () => {
   test('a further step recorded begins the row of losses anew', () => {
     const twice = lost(plain, claimed(plain, lost(plain, claimed(plain)).job)).job
     const further = lost(plain, claimed(plain, twice), 1).job
-    expect(taskOf(further)).toMatchObject({ status: 'offered', crashes: 1, losses: 3, steps: 1 })
+    expect(taskOf(further)).toMatchObject({ status: 'available', crashes: 1, losses: 3, steps: 1 })
     const stuck = lost(plain, claimed(plain, lost(plain, claimed(plain, further), 1).job), 1).job
     expect(stuck.error?.code).toBe('POISON')
   })
@@ -315,7 +315,7 @@ describe('lose', () => {
     const twice = lost(tried, claimed(tried, lost(tried, claimed(tried)).job)).job
     const between = ended(tried, claimed(tried, twice), failed).job
     const { job } = lost(tried, claimed(tried, between, 30_000))
-    expect(taskOf(job)).toMatchObject({ status: 'offered', crashes: 1, losses: 3 })
+    expect(taskOf(job)).toMatchObject({ status: 'available', crashes: 1, losses: 3 })
   })
 
   test('an attempt given back neither counts as a loss nor ends the row', () => {
@@ -352,9 +352,12 @@ describe('lose', () => {
     expect(events.map((event) => event.type)).toEqual(['task.lost'])
   })
 
-  test.each([1, 9])('entry %d, if it is not held, cannot be lost: nothing changes', (entry) => {
+  test.each([1, 9])('invocation %d, if it is not claimed, cannot be lost: nothing changes', (invocation) => {
     const job = created(plain)
-    expect(lose(plain, job, { entry, reason: 'died', steps: 0 }, moment(2_000))).toMatchObject({ changed: false, job })
+    expect(lose(plain, job, { invocation, reason: 'died', steps: 0 }, moment(2_000))).toMatchObject({
+      changed: false,
+      job,
+    })
   })
 })
 
@@ -380,7 +383,7 @@ describe('an attempt that is awaited after its loss', () => {
 
   test('that reports a failure is made again where there are retries: it was not lost after all', () => {
     const once = ended(retried, lost(retried, claimed(retried)).job, failed).job
-    expect(taskOf(once)).toMatchObject({ status: 'offered', attempt: 1 })
+    expect(taskOf(once)).toMatchObject({ status: 'available', attempt: 1 })
     expect(ended(retried, claimed(retried, once, 9_000), failed, moment(9_500)).job.outcome).toBe('failure')
   })
 
@@ -393,7 +396,7 @@ describe('an attempt that is awaited after its loss', () => {
 
   test('is neither lost twice nor given back', () => {
     const { job } = lost(awaited, claimed(awaited))
-    expect(lose(awaited, job, { entry: 1, reason: 'died', steps: 0 }, moment(4_000)).changed).toBe(false)
+    expect(lose(awaited, job, { invocation: 1, reason: 'died', steps: 0 }, moment(4_000)).changed).toBe(false)
     expect(release(awaited, job, 2, moment(4_000)).changed).toBe(false)
   })
 })
@@ -407,7 +410,7 @@ describe('report', () => {
 
   test('what a running task sends is an event for its chart', () => {
     const decision = report(type, claimed(type), 2, { kind: 'event', event: { type: 'MORE' } }, moment(3_000))
-    expect(decision?.job).toMatchObject({ state: 'b', tasks: [{ status: 'held' }] })
+    expect(decision?.job).toMatchObject({ state: 'b', tasks: [{ status: 'claimed' }] })
   })
 
   test('a value is news only for a chart that asked for snapshots', () => {
@@ -454,7 +457,7 @@ describe('release', () => {
     const held = claimed(plain)
     const decision = release(plain, held, 2, moment(3_000))
     expect(taskOf(decision.job)).toMatchObject({
-      status: 'offered',
+      status: 'available',
       attempt: 0,
       claims: 1,
       crashes: 0,
@@ -574,10 +577,14 @@ describe('due', () => {
     const { job } = cancelled(plain, created(plain, { pipeline: 'nightly' }))
     const before = 3_000 + HEARTBEAT + GRACE - 1
     expect(due(plain, job, moment(before)).changed).toBe(false)
-    const leaked = due(plain, job, moment(before + 1))
-    expect(leaked).toMatchObject({ events: [{ type: 'task.leaked', task: 'execute' }], over: [1], job: { tasks: [] } })
-    expect(holdsSlot(leaked.job)).toBe(false)
-    expect(end(plain, leaked.job, 2, { ok: true }, moment(before + 2))).toBeUndefined()
+    const abandoned = due(plain, job, moment(before + 1))
+    expect(abandoned).toMatchObject({
+      events: [{ type: 'task.abandoned', task: 'execute' }],
+      over: [1],
+      job: { tasks: [] },
+    })
+    expect(holdsSlot(abandoned.job)).toBe(false)
+    expect(end(plain, abandoned.job, 2, { ok: true }, moment(before + 2))).toBeUndefined()
   })
 
   test('timers fire before what is past its grace is given up', () => {
@@ -588,7 +595,7 @@ describe('due', () => {
       states: { a: { invoke: { id: 'w', src: 'work' }, on: { GO: 'b' } }, b: {} },
     })
     const { events } = due(type, sent(type, claimed(type), 'GO', 3_000), moment(99_999))
-    expect(events.map((event) => event.type)).toEqual(['job.transitioned', 'job.emitted', 'task.leaked'])
+    expect(events.map((event) => event.type)).toEqual(['job.transitioned', 'job.emitted', 'task.abandoned'])
   })
 
   test('a retry’s pause is no timer: it is not waited for by the job', () => {

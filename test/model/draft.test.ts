@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type AnyStateMachine, assign, createMachine, emit, fromPromise, log, raise } from 'xstate'
-import { claim, create, type Decision, due, end, lose, type Moment, send } from '../../src/model/decision.ts'
+import { claim, create, type Decision, type DecisionContext, due, end, lose, send } from '../../src/model/decision.ts'
 import { type AnyJobType, defineJob } from '../../src/model/definition.ts'
 import { claimableTasks, holdsSlot, type Job, wakeAt } from '../../src/model/job.ts'
 import { type Task, task } from '../../src/model/task.ts'
@@ -62,7 +62,7 @@ describe('leaving work', () => {
 
   test('the process of work that was left dies: that is its stop', () => {
     const { job } = cancelled(plain)
-    const decision = lose(plain, job, { entry: 1, reason: 'died', steps: 0 }, moment(4_000))
+    const decision = lose(plain, job, { invocation: 1, reason: 'died', steps: 0 }, moment(4_000))
     expect(decision).toMatchObject({ events: [{ type: 'task.stopped' }], inputs: [], over: [1], job: { tasks: [] } })
   })
 
@@ -73,16 +73,16 @@ describe('leaving work', () => {
     })
     const { job } = send(type, claimed(type), { type: 'AGAIN' }, moment(3_000))
     expect(job.tasks).toMatchObject([
-      { id: 'w', entry: 1, token: 2, status: 'stopping' },
-      { id: 'w', entry: 3, token: 0, status: 'offered', attempt: 0 },
+      { id: 'w', invocation: 1, token: 2, status: 'stopping' },
+      { id: 'w', invocation: 3, token: 0, status: 'available', attempt: 0 },
     ])
     expect(claimableTasks(job)).toEqual([])
     const stopped = ended(type, job, failed).job
-    expect(claimableTasks(stopped)).toMatchObject([{ entry: 3 }])
+    expect(claimableTasks(stopped)).toMatchObject([{ invocation: 3 }])
     // Left once more: the one that was never claimed goes at once, the one still stopping stays.
     expect(send(type, job, { type: 'AGAIN' }, moment(4_000)).job.tasks).toMatchObject([
-      { entry: 1, status: 'stopping', stopBy: 3_000 + HEARTBEAT + GRACE },
-      { entry: 4, status: 'offered' },
+      { invocation: 1, status: 'stopping', stopBy: 3_000 + HEARTBEAT + GRACE },
+      { invocation: 4, status: 'available' },
     ])
   })
 })
@@ -101,8 +101,8 @@ test('an invoke that is entered again without having been left takes the place o
   })
   const { job } = send(type, claimed(type), { type: 'AGAIN' }, moment(3_000))
   expect(job.tasks).toMatchObject([
-    { id: 'w', entry: 1, status: 'stopping' },
-    { id: 'w', entry: 3, status: 'offered' },
+    { id: 'w', invocation: 1, status: 'stopping' },
+    { id: 'w', invocation: 3, status: 'available' },
   ])
   expect(claimableTasks(job)).toEqual([])
 })
@@ -256,7 +256,7 @@ function thrower(): never {
   throw new RangeError('mine')
 }
 
-function moment(at: number, random = 0): Moment {
+function moment(at: number, random = 0): DecisionContext {
   return { at, random, heartbeatMs: HEARTBEAT }
 }
 
@@ -280,7 +280,7 @@ function taskOf(job: Job): Task {
 function claimed(type: AnyJobType, job: Job = created(type), at = 2_000): Job {
   const [task] = claimableTasks(job)
   if (task === undefined) throw new Error('the job has no claimable task')
-  return claim(type, job, task.entry, 'me', moment(at)).job
+  return claim(type, job, task.invocation, 'me', moment(at)).job
 }
 
 function ended(type: AnyJobType, job: Job, result: Parameters<typeof end>[3], when = moment(3_000)): Decision {

@@ -4,11 +4,11 @@ import {
   claim,
   create,
   type Decision,
+  type DecisionContext,
   due,
   end,
   lose,
   MissingJob,
-  type Moment,
   type Relatives,
   release,
   report,
@@ -72,7 +72,7 @@ describe('a child job', () => {
       eventCount: 1,
     })
     expect(child).not.toHaveProperty('pipeline')
-    expect(jobIn(world, 'j1').tasks).toMatchObject([{ id: 'c', status: 'held', child: 'j2' }])
+    expect(jobIn(world, 'j1').tasks).toMatchObject([{ id: 'c', status: 'claimed', child: 'j2' }])
     expect(decision.others[0]).not.toHaveProperty('before')
   })
 
@@ -164,8 +164,8 @@ describe('leaving an invoked machine', () => {
     ).after
     expect([jobIn(stopped, 'j1').tasks, jobIn(stopped, 'j2').tasks]).toEqual([[], []])
     expect(holdsSlot(jobIn(stopped, 'j1'))).toBe(false)
-    const leaked = change(left, 'j2', (type, each, relatives) => due(type, each, moment(99_999), relatives)).after
-    expect([jobIn(leaked, 'j1').tasks, jobIn(leaked, 'j2').tasks]).toEqual([[], []])
+    const abandoned = change(left, 'j2', (type, each, relatives) => due(type, each, moment(99_999), relatives)).after
+    expect([jobIn(abandoned, 'j1').tasks, jobIn(abandoned, 'j2').tasks]).toEqual([[], []])
   })
 
   test('I29 stops the whole subtree, however deep, in one unit', () => {
@@ -226,11 +226,11 @@ describe('messages', () => {
       on: { GO: { actions: sendTo('w', { type: 'X', n: 1 } as { type: string }) } },
     })
     const told = sent(started(type).claimed('j1'), 'j1', 'GO').after
-    expect(jobIn(told, 'j1').tasks).toMatchObject([{ status: 'held', inbox: [{ type: 'X', n: 1 }] }])
+    expect(jobIn(told, 'j1').tasks).toMatchObject([{ status: 'claimed', inbox: [{ type: 'X', n: 1 }] }])
     const lost = change(told, 'j1', (each, job, relatives) =>
-      lose(each, job, { entry: 1, reason: 'died', steps: 0 }, moment(4_000), relatives),
+      lose(each, job, { invocation: 1, reason: 'died', steps: 0 }, moment(4_000), relatives),
     ).after
-    expect(jobIn(lost, 'j1').tasks).toMatchObject([{ status: 'offered', inbox: [{ type: 'X', n: 1 }] }])
+    expect(jobIn(lost, 'j1').tasks).toMatchObject([{ status: 'available', inbox: [{ type: 'X', n: 1 }] }])
   })
 
   test('that go in a circle without end are an error of a job, and end', () => {
@@ -259,7 +259,7 @@ describe('what no claim stands for', () => {
 
   test('I12 a child is no attempt: it cannot be lost with a process', () => {
     const { world } = started(parent)
-    const loss = { entry: 1, reason: 'died', steps: 0 }
+    const loss = { invocation: 1, reason: 'died', steps: 0 }
     expect(lose(parent, jobIn(world, 'j1'), loss, moment(3_000), relativesIn(world)).changed).toBe(false)
   })
 })
@@ -297,7 +297,7 @@ function see(word: string) {
   return assign({ seen: ({ context }: { context: { seen: string } }) => `${context.seen}${word} ` } as never)
 }
 
-function moment(at: number): Moment {
+function moment(at: number): DecisionContext {
   return { at, random: 0, heartbeatMs: HEARTBEAT }
 }
 
@@ -317,7 +317,7 @@ function started(type: AnyJobType) {
   /** The world with the first task of a job claimed. */
   const claimed = (id: string): World => {
     const job = jobIn(world, id)
-    const entry = job.tasks[0]?.entry ?? -1
+    const entry = job.tasks[0]?.invocation ?? -1
     return applied(world, claim(typeIn(job), job, entry, 'me', moment(2_000), relativesIn(world)))
   }
   return { decision, world, claimed }

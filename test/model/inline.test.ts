@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { type AnyActorLogic, assign, createMachine, fromTransition, sendTo } from 'xstate'
-import { claim, create, end, type Moment, send } from '../../src/model/decision.ts'
+import { claim, create, type DecisionContext, end, send } from '../../src/model/decision.ts'
 import { type AnyJobType, defineJob } from '../../src/model/definition.ts'
 import { claimableTasks, isBusy, type Job } from '../../src/model/job.ts'
 
@@ -102,7 +102,7 @@ test('I16 transition logic stands under no token: no report ends it', () => {
   expect(endUnder(type, job, 0)).toBeUndefined()
 })
 
-function moment(at: number): Moment {
+function moment(at: number): DecisionContext {
   return { at, random: 0, heartbeatMs: 2_000 }
 }
 

@@ -4,8 +4,8 @@ import type { Task } from '../../src/model/task.ts'
 
 test('code may be running while a task is held or stopping, not while it is only offered', () => {
   expect(isBusy(jobWith({ tasks: [] }))).toBe(false)
-  expect(isBusy(jobWith({ tasks: [taskWith({ status: 'offered' })] }))).toBe(false)
-  expect(isBusy(jobWith({ tasks: [taskWith({ status: 'offered' }), taskWith({ status: 'held' })] }))).toBe(true)
+  expect(isBusy(jobWith({ tasks: [taskWith({ status: 'available' })] }))).toBe(false)
+  expect(isBusy(jobWith({ tasks: [taskWith({ status: 'available' }), taskWith({ status: 'claimed' })] }))).toBe(true)
   expect(isBusy(jobWith({ tasks: [taskWith({ status: 'stopping' })] }))).toBe(true)
 })
 
@@ -13,7 +13,7 @@ test.each([
   ['an active job', { phase: 'active' }, true],
   ['a job whose contact is lost', { phase: 'indeterminate' }, true],
   ['a job whose state vacates', { phase: 'active', vacates: true }, false],
-  ['a job whose state vacates while its code runs', { vacates: true, tasks: [taskWith({ status: 'held' })] }, true],
+  ['a job whose state vacates while its code runs', { vacates: true, tasks: [taskWith({ status: 'claimed' })] }, true],
   ['a settled job', { phase: 'settled' }, false],
   ['a settled job whose code has not stopped', { phase: 'settled', tasks: [taskWith({ status: 'stopping' })] }, true],
   ['a settled job whose last state vacates', { phase: 'settled', vacates: true }, false],
@@ -22,7 +22,7 @@ test.each([
 })
 
 test('a job of no pipeline holds no slot, whatever it does', () => {
-  expect(holdsSlot(jobWith({ tasks: [taskWith({ status: 'held' })] }))).toBe(false)
+  expect(holdsSlot(jobWith({ tasks: [taskWith({ status: 'claimed' })] }))).toBe(false)
 })
 
 test('a job wakes at the first of its timers and graces', () => {
@@ -35,19 +35,19 @@ test('a job wakes at the first of its timers and graces', () => {
 })
 
 test('a job does not wake for what is only offered later: storage finds it by its route', () => {
-  expect(wakeAt(jobWith({ tasks: [taskWith({ status: 'offered', availableAt: 900 })] }))).toBeUndefined()
+  expect(wakeAt(jobWith({ tasks: [taskWith({ status: 'available', availableAt: 900 })] }))).toBeUndefined()
 })
 
 test('only offered tasks are claimable, those of a later time too', () => {
-  const offered = taskWith({ id: 'a', entry: 1, status: 'offered', availableAt: 9_999 })
-  const job = jobWith({ tasks: [offered, taskWith({ id: 'b', entry: 2, status: 'held' })] })
+  const offered = taskWith({ id: 'a', invocation: 1, status: 'available', availableAt: 9_999 })
+  const job = jobWith({ tasks: [offered, taskWith({ id: 'b', invocation: 2, status: 'claimed' })] })
   expect(claimableTasks(job)).toEqual([offered])
 })
 
 test('an entry still stopping blocks the next one of the same invoke, and no other', () => {
-  const again = taskWith({ id: 'work', entry: 3, status: 'offered' })
-  const other = taskWith({ id: 'else', entry: 4, status: 'offered' })
-  const stopping = taskWith({ id: 'work', entry: 1, status: 'stopping' })
+  const again = taskWith({ id: 'work', invocation: 3, status: 'available' })
+  const other = taskWith({ id: 'else', invocation: 4, status: 'available' })
+  const stopping = taskWith({ id: 'work', invocation: 1, status: 'stopping' })
   expect(claimableTasks(jobWith({ tasks: [stopping, again, other] }))).toEqual([other])
   expect(claimableTasks(jobWith({ tasks: [again, other, stopping] }))).toEqual([other])
   expect(claimableTasks(jobWith({ tasks: [again, other] }))).toEqual([again, other])
@@ -82,10 +82,10 @@ function jobWith(change: Partial<Job>): Job {
 function taskWith(change: Partial<Task>): Task {
   return {
     id: 'work',
-    entry: 1,
+    invocation: 1,
     src: 'work',
     executor: 'default',
-    status: 'offered',
+    status: 'available',
     token: 0,
     availableAt: 0,
     attempt: 0,

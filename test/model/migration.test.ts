@@ -106,10 +106,10 @@ describe('a job of a previous version', () => {
     const failed = ended(old, claimed(old), { ok: false, error: 'x' })
     expect(failed.job.phase).toBe('settled')
     const job = touched(type, created(old))
-    expect(taskOf(job)).toMatchObject({ id: 'w', entry: 1, status: 'offered', executor: 'default' })
+    expect(taskOf(job)).toMatchObject({ id: 'w', invocation: 1, status: 'available', executor: 'default' })
     expect(job.tasks).toHaveLength(1)
     expect(job.context).toEqual({ n: 1 })
-    expect(taskOf(claimed(moved, job))).toMatchObject({ status: 'held', token: expect.any(Number) })
+    expect(taskOf(claimed(moved, job))).toMatchObject({ status: 'claimed', token: expect.any(Number) })
   })
 
   test('has a task that it keeps run by the code that the new version names, and not by the old', () => {
@@ -119,16 +119,18 @@ describe('a job of a previous version', () => {
     const { type } = moving(() => ({ state: 'waiting' }), { ...defaultActors, work: task(code, run) }, from)
     expect(taskOf(created(from))).toMatchObject({ executor: 'default', function: 'pack', version: 'v1' })
     const kept = taskOf(touched(type, created(from)))
-    expect(kept).toMatchObject({ entry: 1, ...code })
+    expect(kept).toMatchObject({ invocation: 1, ...code })
     expect(kept).not.toHaveProperty('version')
   })
 
   test('runs what the new chart asks for where it stands, and leaves what it does not', () => {
     const { type } = moving(() => ({ state: 'elsewhere' }))
     const decision = send(type, created(old), { type: 'NOTHING' }, moment(2_000))
-    expect(decision.job.tasks).toMatchObject([{ id: 'x', src: 'other', input: 1, systemId: 'one', status: 'offered' }])
+    expect(decision.job.tasks).toMatchObject([
+      { id: 'x', src: 'other', input: 1, systemId: 'one', status: 'available' },
+    ])
     expect(decision.over).toEqual([1])
-    expect(decision.job.counter).toBeGreaterThanOrEqual(taskOf(decision.job).entry)
+    expect(decision.job.counter).toBeGreaterThanOrEqual(taskOf(decision.job).invocation)
   })
 
   test('stands in all of a state that was named in part, and in each region', () => {
@@ -193,12 +195,12 @@ describe('a job of a previous version', () => {
     const { type } = moving(() => ({ state: 'waiting' }))
     const kept = claim(type, created(old), 1, 'me', moment(2_000))
     expect(kept.events.map((event) => event.type)).toEqual(['job.migrated', 'task.started'])
-    expect(taskOf(kept.job)).toMatchObject({ status: 'held' })
+    expect(taskOf(kept.job)).toMatchObject({ status: 'claimed' })
     const gone = claim(moving(() => ({ state: 'elsewhere' })).type, created(old), 1, 'me', moment(2_000))
     expect(gone.events.map((event) => event.type)).toEqual(['job.migrated'])
     const actors = { work: task({ executor: 'big' }, async () => {}), other: fromPromise(async () => {}) }
     const rerouted = claim(moving(() => ({ state: 'waiting' }), actors).type, created(old), 1, 'me', moment(2_000))
-    expect(taskOf(rerouted.job)).toMatchObject({ status: 'offered', executor: 'big' })
+    expect(taskOf(rerouted.job)).toMatchObject({ status: 'available', executor: 'big' })
   })
 
   test('is left as it is while its code runs, and is moved after that', () => {
@@ -238,13 +240,13 @@ describe('a job of a previous version', () => {
     const chart = { initial: 'a', states: { a: { invoke: { id: 'w', src: 'work' } } } }
     for (const [was, is, status] of [
       ['task', 'inline', 'inline'],
-      ['inline', 'task', 'offered'],
+      ['inline', 'task', 'available'],
     ] as const) {
       const from = typeOf('1', chart, {}, { work: logics[was] })
       const moved = typeOf('2', chart, { previous: [from], migrate: () => ({ state: 'a' }) }, { work: logics[is] })
       const job = touched({ ...from, successor: moved }, created(from))
-      expect(job.tasks).toMatchObject([{ id: 'w', entry: expect.any(Number), status }])
-      expect(taskOf(job).entry).toBeGreaterThan(1)
+      expect(job.tasks).toMatchObject([{ id: 'w', invocation: expect.any(Number), status }])
+      expect(taskOf(job).invocation).toBeGreaterThan(1)
     }
   })
 
@@ -259,7 +261,7 @@ describe('a job of a previous version', () => {
     const { job } = send({ ...from, successor: moved }, left, { type: 'NOTHING' }, moment(2_000), relatives)
     expect(job.tasks.map(({ id, status }) => [id, status])).toEqual([
       ['k', 'stopping'],
-      ['k', 'held'],
+      ['k', 'claimed'],
     ])
   })
 

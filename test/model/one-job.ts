@@ -1,5 +1,5 @@
 import { type AnyStateMachine, createMachine, fromPromise } from 'xstate'
-import { claim, create, type Decision, end, lose, type Moment, send } from '../../src/model/decision.ts'
+import { claim, create, type Decision, type DecisionContext, end, lose, send } from '../../src/model/decision.ts'
 import { type AnyJobType, defineJob } from '../../src/model/definition.ts'
 import { claimableTasks, type Job } from '../../src/model/job.ts'
 import { type Task, task } from '../../src/model/task.ts'
@@ -23,7 +23,7 @@ export function thrower(): never {
   throw new RangeError('mine')
 }
 
-export function moment(at: number, random = 0): Moment {
+export function moment(at: number, random = 0): DecisionContext {
   return { at, random, heartbeatMs: HEARTBEAT }
 }
 
@@ -47,7 +47,7 @@ export function taskOf(job: Job): Task {
 export function claimed(type: AnyJobType, job: Job = created(type), at = 2_000): Job {
   const [task] = claimableTasks(job)
   if (task === undefined) throw new Error('the job has no claimable task')
-  return claim(type, job, task.entry, 'me', moment(at)).job
+  return claim(type, job, task.invocation, 'me', moment(at)).job
 }
 
 export function ended(type: AnyJobType, job: Job, result: Parameters<typeof end>[3], when = moment(3_000)): Decision {
@@ -57,8 +57,8 @@ export function ended(type: AnyJobType, job: Job, result: Parameters<typeof end>
 }
 
 export function lost(type: AnyJobType, job: Job, steps = 0): Decision {
-  const held = job.tasks.some(({ status }) => status === 'held') ? job : claimed(type, job)
-  return lose(type, held, { entry: taskOf(held).entry, reason: 'died', steps }, moment(3_000))
+  const held = job.tasks.some(({ status }) => status === 'claimed') ? job : claimed(type, job)
+  return lose(type, held, { invocation: taskOf(held).invocation, reason: 'died', steps }, moment(3_000))
 }
 
 export function sent(type: AnyJobType, job: Job, name: ChartEvent['type'], at: number): Job {

@@ -7,10 +7,10 @@ const plain = defineJob({ type: 'plain', killGrace: '1s', execute: () => 1 })
 
 const held: Task = {
   id: 'execute',
-  entry: 1,
+  invocation: 1,
   src: 'execute',
   executor: 'default',
-  status: 'held',
+  status: 'claimed',
   token: 4,
   holder: 'me',
   availableAt: 0,
@@ -57,7 +57,7 @@ test('a task that is offered again has no holder, deadline or grace, and keeps i
   const { holder, ...rest } = held
   expect(offered({ ...held, stopBy: 9, deadlineAt: 7, again: 8 }, { crashes: 2 })).toEqual({
     ...rest,
-    status: 'offered',
+    status: 'available',
     crashes: 2,
   })
 })

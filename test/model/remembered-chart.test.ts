@@ -57,7 +57,7 @@ describe.each(Object.entries(charts))('%s', (_, { remembered, asked }) => {
       fc.property(fc.array(event, { maxLength: 30, size: 'max' }), (events) => {
         let move = asked.start(undefined)
         expect(remembered.start(undefined)).toEqual(move)
-        let origin: Origin = { children: [], nextEntry: 1 }
+        let origin: Origin = { children: [], nextInvocation: 1 }
         for (const each of events) {
           origin = nextOrigin(origin, move)
           const { place } = move
@@ -71,10 +71,13 @@ describe.each(Object.entries(charts))('%s', (_, { remembered, asked }) => {
   })
 })
 
-function nextOrigin({ children, nextEntry }: Origin, { actions, created }: ReturnType<Chart['move']>): Origin {
-  const left = new Set(actions.flatMap((each) => (each.kind === 'leave' ? [each.entry] : [])))
+function nextOrigin({ children, nextInvocation }: Origin, { actions, created }: ReturnType<Chart['move']>): Origin {
+  const left = new Set(actions.flatMap((each) => (each.kind === 'leave' ? [each.invocation] : [])))
   const begun = actions.flatMap((each) => (each.kind === 'start' ? [each] : []))
-  return { children: [...children.filter(({ entry }) => !left.has(entry)), ...begun], nextEntry: nextEntry + created }
+  return {
+    children: [...children.filter(({ invocation }) => !left.has(invocation)), ...begun],
+    nextInvocation: nextInvocation + created,
+  }
 }
 
 test('what is handed on is nobody else’s: to change it changes no later move', () => {

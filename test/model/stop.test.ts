@@ -28,7 +28,7 @@ describe('a timeout', () => {
   test('bounds an attempt from its claim, and wakes the job', () => {
     expect(taskOf(created(slow))).not.toHaveProperty('deadlineAt')
     const job = claimed(slow, created(slow), 2_000)
-    expect(taskOf(job)).toMatchObject({ status: 'held', deadlineAt: 12_000 })
+    expect(taskOf(job)).toMatchObject({ status: 'claimed', deadlineAt: 12_000 })
     expect(wakeAt(job)).toBe(12_000)
     expect(due(slow, job, moment(11_999)).changed).toBe(false)
   })
@@ -51,25 +51,25 @@ describe('a timeout', () => {
     const stopped = ended(tried, job, { ok: true, output: 5 }, moment(13_000))
     expect(stopped).toMatchObject({ over: [], events: [{ type: 'task.stopped' }], job: { status: 'running' } })
     const [again] = claimableTasks(stopped.job)
-    expect(again).toMatchObject({ status: 'offered', availableAt: 22_000, attempt: 1, inbox: [] })
+    expect(again).toMatchObject({ status: 'available', availableAt: 22_000, attempt: 1, inbox: [] })
     expect(again).not.toHaveProperty('again')
     const second = claimed(tried, stopped.job, 22_000)
     expect(taskOf(second)).toMatchObject({ attempt: 2, deadlineAt: 32_000 })
     expect(due(tried, second, moment(32_000)).job).toMatchObject({ status: 'failed', error: { code: 'TIMEOUT' } })
   })
 
-  test('of an attempt that never stops: it is leaked at its grace’s end, and made again', () => {
+  test('of an attempt that never stops: it is abandoned at its grace’s end, and made again', () => {
     const { job } = due(tried, claimed(tried), moment(12_000))
-    const leaked = due(tried, job, moment(12_000 + HEARTBEAT + GRACE))
-    expect(leaked).toMatchObject({ over: [], events: [{ type: 'task.leaked' }] })
-    expect(taskOf(leaked.job)).toMatchObject({ status: 'offered' })
-    expect(end(tried, leaked.job, taskOf(job).token, { ok: true }, moment(30_000))).toBeUndefined()
+    const abandoned = due(tried, job, moment(12_000 + HEARTBEAT + GRACE))
+    expect(abandoned).toMatchObject({ over: [], events: [{ type: 'task.abandoned' }] })
+    expect(taskOf(abandoned.job)).toMatchObject({ status: 'available' })
+    expect(end(tried, abandoned.job, taskOf(job).token, { ok: true }, moment(30_000))).toBeUndefined()
   })
 
   test('of an attempt that stops with its process: it is made again, and no crash is counted', () => {
     const { job } = due(tried, claimed(tried), moment(12_000))
-    const { job: after } = lose(tried, job, { entry: 1, reason: 'died', steps: 0 }, moment(13_000))
-    expect(taskOf(after)).toMatchObject({ status: 'offered', crashes: 0, losses: 0 })
+    const { job: after } = lose(tried, job, { invocation: 1, reason: 'died', steps: 0 }, moment(13_000))
+    expect(taskOf(after)).toMatchObject({ status: 'available', crashes: 0, losses: 0 })
   })
 
   test('is over with its attempt: none is left of one that ended, was lost, or was given back', () => {
@@ -88,7 +88,7 @@ describe('a timeout', () => {
     expect(wakeAt(job)).toBe(12_000)
     expect(due(awaited, job, moment(12_000)).job).toMatchObject({ error: { code: 'TIMEOUT' }, tasks: [] })
     const offered = due(again, lost(again, claimed(again)).job, moment(12_000)).job
-    expect(taskOf(offered)).toMatchObject({ status: 'offered' })
+    expect(taskOf(offered)).toMatchObject({ status: 'available' })
   })
 
   test('is dropped where the chart leaves the invoke meanwhile: nothing is made again, and a kill is sent', () => {
@@ -110,7 +110,7 @@ describe('a chart that stays in the invoke', () => {
   test('and sends task.stop gives its work a grace, and gets its end whatever it is', () => {
     const type = telling({ retry: { limit: 5 } })
     const job = sent(type, claimed(type), 'STOP', 3_000)
-    expect(taskOf(job)).toMatchObject({ status: 'held', stopBy: 3_000 + HEARTBEAT + GRACE })
+    expect(taskOf(job)).toMatchObject({ status: 'claimed', stopBy: 3_000 + HEARTBEAT + GRACE })
     expect(stopReasonOf(taskOf(job))).toBe('told')
     expect(ended(type, job, { ok: true, output: 5 }, moment(4_000)).job).toMatchObject({ status: 'z' })
     const broken = ended(type, job, failed, moment(4_000))
@@ -133,9 +133,9 @@ describe('a chart that stays in the invoke', () => {
   test('hears of work that does not stop in its grace, as its error', () => {
     const type = telling({})
     const job = sent(type, claimed(type), 'STOP', 3_000)
-    const { events, ...leaked } = due(type, job, moment(3_000 + HEARTBEAT + GRACE))
-    expect(events[0]).toEqual({ type: 'task.leaked', task: 'w' })
-    expect(leaked.job).toMatchObject({ status: 'failed', context: { code: 'TASK_STOPPED' }, tasks: [] })
+    const { events, ...abandoned } = due(type, job, moment(3_000 + HEARTBEAT + GRACE))
+    expect(events[0]).toEqual({ type: 'task.abandoned', task: 'w' })
+    expect(abandoned.job).toMatchObject({ status: 'failed', context: { code: 'TASK_STOPPED' }, tasks: [] })
     const patient = telling({ killGrace: 'never' })
     expect(wakeAt(sent(patient, claimed(patient), 'STOP', 3_000))).toBeUndefined()
   })
@@ -172,7 +172,7 @@ describe('a chart that stays in the invoke', () => {
     const type = telling({ retry: { limit: 5 }, timeout: '1s' })
     const timedOut = due(type, claimed(type), moment(3_000)).job
     const job = ended(type, sent(type, timedOut, 'DRAIN', 3_500), failed, moment(4_000)).job
-    expect(taskOf(job)).toMatchObject({ status: 'offered', inbox: [{ type: 'task.drain' }] })
+    expect(taskOf(job)).toMatchObject({ status: 'available', inbox: [{ type: 'task.drain' }] })
   })
 
   test('gets TASK_LOST of work that was told to stop and died: it is not made again', () => {

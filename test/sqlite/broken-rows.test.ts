@@ -132,7 +132,7 @@ describe.each(TEXTS)('a job whose record reads %j', (text) => {
     const ids = [await ada.submit(job, 1), await ada.submit(job, 2)].map(({ id }) => id)
     const db = new DatabaseSync(file)
     db.exec(`UPDATE jobs SET busy = 1, route = NULL, ready_at = NULL, ready_entry = NULL, body = json_set(body,
-      '$.tasks[0].status', 'held', '$.tasks[0].holder', 'dead')`)
+      '$.tasks[0].status', 'claimed', '$.tasks[0].holder', 'dead')`)
     db.exec(`INSERT INTO instances VALUES ('dead', 0)`)
     db.close()
     breakRow(ids[0] ?? '')

@@ -158,7 +158,7 @@ interface Bare {
   readonly tasks: readonly {
     readonly id: string
     readonly src: string
-    readonly entry: number
+    readonly invocation: number
     readonly isHeld: boolean
   }[]
   /** In the order in which they were set, and, of one length, fire. */
@@ -188,7 +188,7 @@ function walkBare(machine: AnyStateMachine): {
     visit(move.end === undefined ? { place: move.place, ...asked(from, move) } : undefined)
   }
   const hear = (node: Bare, event: ChartEvent) => {
-    const origin = { children: node.tasks, nextEntry: entries + 1 }
+    const origin = { children: node.tasks, nextInvocation: entries + 1 }
     const isNamedOnly = event.type.startsWith('task.')
     if (isNamedOnly && !chart.names(node.place, event, origin)) return visit(node)
     const move = chart.move(node.place, event, origin)
@@ -233,7 +233,8 @@ function asked({ tasks, timers }: Omit<Bare, 'place'>, { actions }: Move): Omit<
   let next = { tasks, timers }
   for (const action of actions) {
     if (action.kind === 'start') next = { ...next, tasks: [...next.tasks, { ...action, isHeld: false }] }
-    if (action.kind === 'leave') next = { ...next, tasks: next.tasks.filter(({ entry }) => entry !== action.entry) }
+    if (action.kind === 'leave')
+      next = { ...next, tasks: next.tasks.filter(({ invocation }) => invocation !== action.invocation) }
     if (action.kind === 'cancelTimer') next = { ...next, timers: next.timers.filter(({ id }) => id !== action.id) }
     if (action.kind === 'send') {
       next = { ...next, timers: [...next.timers, { id: String(action.id), event: action.event }] }
@@ -277,15 +278,15 @@ function momentAt(at: number) {
 
 function decide(type: AnyJobType, job: Job, { kind, pick, ok, passed }: Op): Decision | undefined {
   const moment = momentAt(job.updatedAt + passed)
-  const held = job.tasks.filter(({ status }) => status === 'held' || status === 'stopping')
+  const held = job.tasks.filter(({ status }) => status === 'claimed' || status === 'stopping')
   const one = held[pick % Math.max(1, held.length)]
   const offered = claimableTasks(job)[0]
   if (kind === 'due') return due(type, job, nextDue(job))
   if (kind === 'send') return send(type, job, { type: ok ? 'A' : 'B' }, moment)
-  if (kind === 'claim') return offered && claim(type, job, offered.entry, 'me', moment)
+  if (kind === 'claim') return offered && claim(type, job, offered.invocation, 'me', moment)
   if (one === undefined) return undefined
   if (kind === 'release') return release(type, job, one.token, moment)
-  if (kind === 'lose') return lose(type, job, { entry: one.entry, reason: 'died', steps: 0 }, moment)
+  if (kind === 'lose') return lose(type, job, { invocation: one.invocation, reason: 'died', steps: 0 }, moment)
   return end(type, job, one.token, ok ? { ok: true } : { ok: false, error: { message: 'broken' } }, moment)
 }
 

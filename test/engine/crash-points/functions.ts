@@ -195,7 +195,7 @@ export const functionScenarios: readonly Scenario[] = [
     isPatient: true,
   },
   {
-    name: 'cancel of work that ignores it, and is leaked',
+    name: 'cancel of work that ignores it, and is abandoned',
     jobs: (code) => [
       defineJob({
         type: 'w',

@@ -66,7 +66,9 @@ export class Ledger {
   stepped({ idempotencyKey, attempt, job }: TaskContext, name: string): void {
     const tasks = this.#rows.get(job.id)?.tasks ?? []
     // One that was frozen, and has lost its task meanwhile, cannot know that before it reports.
-    const isHolding = tasks.some((task) => `${job.id}:${task.entry}` === idempotencyKey && task.attempt === attempt)
+    const isHolding = tasks.some(
+      (task) => `${job.id}:${task.invocation}` === idempotencyKey && task.attempt === attempt,
+    )
     if (!isHolding || !this.#steps.has(`${idempotencyKey}:${name}`)) return
     this.faults.push(`I22 step "${name}" ran though it was recorded`)
   }
@@ -85,10 +87,10 @@ export class Ledger {
       }
       if (write.op !== 'note') continue
       const { jobId, token, note } = write
-      const isHeld = this.#rows.get(jobId)?.tasks.some((task) => task.token === token && task.status === 'held')
+      const isHeld = this.#rows.get(jobId)?.tasks.some((task) => task.token === token && task.status === 'claimed')
       // The notes of an end stand in its unit, before its row.
       if (isHeld !== true) this.faults.push(`I16 ${note.kind} of ${jobId} was taken under token ${token}`)
-      if (note.kind === 'step') this.#steps.add(`${jobId}:${note.entry}:${note.name}`)
+      if (note.kind === 'step') this.#steps.add(`${jobId}:${note.invocation}:${note.name}`)
     }
     this.#checkSlots()
   }
@@ -100,7 +102,7 @@ export class Ledger {
     if (job.revision <= (before?.revision ?? 0)) this.faults.push(`I11 ${job.id} was written back to ${job.revision}`)
     if (before?.phase === 'settled') this.#expect(endOf(job), endOf(before), `I9 the end of ${job.id}`)
     for (const task of job.tasks) this.#checkTask(job, before, task, events)
-    const inHand = job.tasks.filter(({ status, child }) => (status === 'held' || status === 'lost') && !child)
+    const inHand = job.tasks.filter(({ status, child }) => (status === 'claimed' || status === 'lost') && !child)
     const ids = inHand.map(({ id }) => id)
     this.#expect(new Set(ids).size, ids.length, `I16 one valid token for each invoke of ${job.id}`)
     this.#rows.set(job.id, job)
@@ -113,19 +115,19 @@ export class Ledger {
     events: JobWrite['events']['events'],
   ): void {
     if (task.child !== undefined || task.status === 'inline') return
-    const key = `${job.id}:${task.entry}`
+    const key = `${job.id}:${task.invocation}`
     const entry = this.#entries.get(key) ?? { tokens: new Set(), released: 0 }
     this.#entries.set(key, entry)
-    const was = before?.tasks.find((each) => each.entry === task.entry)
+    const was = before?.tasks.find((each) => each.invocation === task.invocation)
     if (task.token > 0 && !entry.tokens.has(task.token)) {
       this.claims++
       // I16: over all entries, no token was given before.
       if (task.token <= (this.#tokens.get(job.id) ?? 0)) this.faults.push(`I16 token ${task.token} of ${key} is old`)
       this.#tokens.set(job.id, task.token)
       entry.tokens.add(task.token)
-      if (was !== undefined) this.#expect(was.status, 'offered', `I16 ${key} was claimed as`)
+      if (was !== undefined) this.#expect(was.status, 'available', `I16 ${key} was claimed as`)
     }
-    const isReleased = was?.status === 'held' && task.status === 'offered'
+    const isReleased = was?.status === 'claimed' && task.status === 'available'
     if (isReleased && events.some(({ type }) => type === 'task.released')) entry.released++
     // I20: what was claimed and not given back is counted, from the commit that claims.
     this.#expect(task.attempt, entry.tokens.size - entry.released, `I20 attempts of ${key}`)
@@ -172,7 +174,7 @@ export class Ledger {
 function holdsSlot({ pipeline, phase, vacates, tasks }: Job): boolean {
   if (pipeline === undefined) return false
   const isOn = phase !== 'settled' && phase !== 'waiting'
-  return (isOn && !vacates) || tasks.some(({ status }) => status === 'held' || status === 'stopping')
+  return (isOn && !vacates) || tasks.some(({ status }) => status === 'claimed' || status === 'stopping')
 }
 
 function endOf({ state, context, status, outcome, input, output, error, endedAt, startedAt, timers }: Job): string {

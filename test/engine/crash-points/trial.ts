@@ -172,8 +172,8 @@ class Trial {
   // A child's own row says how it is; a callback runs for as long as its state.
   #isStill({ child, status, executor }: Job['tasks'][number]): boolean {
     const { options, isPatient } = this.#scenario
-    if (status === 'offered') return options?.work === false
-    const isHeld = status === 'held' && (isPatient === true || executor === 'live')
+    if (status === 'available') return options?.work === false
+    const isHeld = status === 'claimed' && (isPatient === true || executor === 'live')
     return child !== undefined || status === 'inline' || isHeld
   }
 

@@ -45,8 +45,8 @@ const faults: readonly Fault[] = [
   {
     what: 'a child is addressed by the entry before its own',
     file: 'inert-scope.ts',
-    text: 'this.entry = entry',
-    with: 'this.entry = Math.max(1, entry - 1)',
+    text: 'this.invocation = invocation',
+    with: 'this.invocation = Math.max(1, invocation - 1)',
   },
   {
     what: 'a system id is not known to a later move',
@@ -69,8 +69,8 @@ const faults: readonly Fault[] = [
   {
     what: 'a send to a child that starts in the same move is dropped',
     file: 'draft.ts',
-    text: 'this.#early.get(entry)?.push(event)',
-    with: 'this.#early.get(entry)',
+    text: 'this.#early.get(invocation)?.push(event)',
+    with: 'this.#early.get(invocation)',
   },
   {
     what: 'a delayed send to the parent is lost',
@@ -81,7 +81,7 @@ const faults: readonly Fault[] = [
   {
     what: 'a child stays as its invoke is left',
     file: 'chart-action.ts',
-    text: "? { kind: 'leave', entry: action.params.entry } : undefined",
+    text: "? { kind: 'leave', invocation: action.params.invocation } : undefined",
     with: "? { kind: 'cancelTimer', id: '' } : undefined",
   },
   {

@@ -2,7 +2,7 @@
 
 import type { AnyStateMachine } from 'xstate'
 import type * as DecisionModule from '../../../src/model/decision.ts'
-import type { Decision, Moment, Relatives } from '../../../src/model/decision.ts'
+import type { Decision, DecisionContext, Relatives } from '../../../src/model/decision.ts'
 import type * as DefinitionModule from '../../../src/model/definition.ts'
 import type { AnyJobType } from '../../../src/model/definition.ts'
 import type { Job, Timer } from '../../../src/model/job.ts'
@@ -47,12 +47,12 @@ export class StoredSide {
   /** Claims the task at `path`, if nothing hinders it. */
   claim(path: string): void {
     const { job, task } = this.#taskAt(path)
-    // Its earlier entry is stopping, and is reported as stopped.
+    // Its earlier invocation is stopping, and is reported as stopped.
     const earlier = job.tasks.filter(({ id, status }) => id === task.id && status === 'stopping')
     for (const { token } of earlier) this.#end(job.id, token, true, 0)
-    if (task.status !== 'offered') return
+    if (task.status !== 'available') return
     this.#change(job.id, (type, row, relatives) =>
-      this.#model.claim(type, row, task.entry, 'holder', this.#moment, relatives),
+      this.#model.claim(type, row, task.invocation, 'holder', this.#moment, relatives),
     )
   }
 
@@ -61,7 +61,7 @@ export class StoredSide {
     this.claim(path)
     const { job, task } = this.#taskAt(path)
     if (task.crashes >= 2) return
-    const loss = { entry: task.entry, reason: 'died', steps: 0 }
+    const loss = { invocation: task.invocation, reason: 'died', steps: 0 }
     this.#change(job.id, (type, row, relatives) => this.#model.lose(type, row, loss, this.#moment, relatives))
   }
 
@@ -97,7 +97,7 @@ export class StoredSide {
     return this.#viewOf(this.#read(ROOT))
   }
 
-  get #moment(): Moment {
+  get #moment(): DecisionContext {
     return { at: START + this.#now, random: 0, heartbeatMs: 500 }
   }
 
@@ -195,12 +195,14 @@ export class StoredSide {
 }
 
 function isPromise({ child, status }: Task): boolean {
-  return child === undefined && (status === 'offered' || status === 'held')
+  return child === undefined && (status === 'available' || status === 'claimed')
 }
 
 function timerView(job: Job, { to, event, dueAt }: Timer): TimerView {
   const child =
-    typeof to === 'number' ? job.tasks.find(({ entry, status }) => entry === to && status !== 'stopping') : undefined
+    typeof to === 'number'
+      ? job.tasks.find(({ invocation, status }) => invocation === to && status !== 'stopping')
+      : undefined
   const name = to === undefined ? 'self' : to === 'parent' ? to : (child?.id ?? 'gone')
   return { to: name, event: event.type, dueAt: dueAt - START }
 }

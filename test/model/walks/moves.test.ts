@@ -13,7 +13,7 @@ describe('moves of generated charts', () => {
   })
 
   test('I12 law: a move is pure: the same twice, on frozen places, and whatever was moved between', () => {
-    const origin = freeze({ children: [{ id: 'w', src: 'work', entry: 1 }], nextEntry: 4 })
+    const origin = freeze({ children: [{ id: 'w', src: 'work', invocation: 1 }], nextInvocation: 4 })
     forPlaces(({ plan, chart, place, event }) => {
       const moves = [chart, chart, createChart(machineOf(plan))].map((each) =>
         each.move(freeze(place), freeze(event), origin),

@@ -4,11 +4,11 @@ import {
   claim,
   create,
   type Decision,
+  type DecisionContext,
   due,
   end,
   type JobDecision,
   lose,
-  type Moment,
   type Relatives,
   release,
   report,
@@ -43,7 +43,7 @@ interface Op {
 }
 
 /** An operation on a job of the walk, at its time. */
-interface TimedOp extends Op, Moment {
+interface TimedOp extends Op, DecisionContext {
   readonly id: string
 }
 
@@ -176,7 +176,7 @@ function change(type: AnyJobType, job: Job, op: TimedOp, relatives: Relatives): 
     case 'claim': {
       const ready = claimableTasks(job).filter(({ availableAt }) => availableAt <= op.at)
       const asked = ready[op.pick % Math.max(1, ready.length)] ?? chosen
-      return claim(type, job, asked?.entry ?? -1, `holder-${op.pick}`, op, relatives)
+      return claim(type, job, asked?.invocation ?? -1, `holder-${op.pick}`, op, relatives)
     }
     case 'end': {
       const result = op.ok
@@ -189,7 +189,11 @@ function change(type: AnyJobType, job: Job, op: TimedOp, relatives: Relatives): 
       return report(type, job, token, said, op, relatives)
     }
     case 'lose': {
-      const loss = { entry: chosen?.entry ?? -1, reason: 'died', steps: Math.max(op.steps, chosen?.steps ?? 0) }
+      const loss = {
+        invocation: chosen?.invocation ?? -1,
+        reason: 'died',
+        steps: Math.max(op.steps, chosen?.steps ?? 0),
+      }
       return lose(type, job, loss, op, relatives)
     }
     case 'release':
@@ -201,7 +205,7 @@ function change(type: AnyJobType, job: Job, op: TimedOp, relatives: Relatives): 
 
 /** Code may run under the task's token, or may still be heard of. */
 export function isAtWork({ status, child }: Job['tasks'][number]): boolean {
-  return child === undefined && (status === 'held' || status === 'stopping' || status === 'lost')
+  return child === undefined && (status === 'claimed' || status === 'stopping' || status === 'lost')
 }
 
 export function jobIn(world: World, id: string): Job {
@@ -227,7 +231,7 @@ export function relativesIn(type: AnyJobType, world: World): Relatives {
   }
 }
 
-export function momentAt(at: number): Moment {
+export function momentAt(at: number): DecisionContext {
   return { at, random: 0, heartbeatMs: 500 }
 }
 

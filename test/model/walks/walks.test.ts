@@ -62,7 +62,11 @@ describe('walks over generated charts', () => {
       for (const changes of byJob(steps)) {
         const { parentInvoke, input } = changes[0]?.job ?? {}
         const chart = createChart(machineOf(plan, parentInvoke === undefined ? 'parent' : 'child'))
-        const origin: Origin = { children: [], nextEntry: 1, ...(parentInvoke === undefined ? {} : { parentInvoke }) }
+        const origin: Origin = {
+          children: [],
+          nextInvocation: 1,
+          ...(parentInvoke === undefined ? {} : { parentInvoke }),
+        }
         let place: Place | undefined
         let hasEnded = false
         for (const { job, inputs } of changes) {
@@ -129,18 +133,18 @@ describe('walks over generated charts', () => {
     })
   })
 
-  test('I16 tokens rise with each claim, and no token or entry repeats within a job', () => {
+  test('I16 tokens rise with each claim, and no token or invocation repeats within a job', () => {
     forWalks((steps) => {
       for (const changes of byJob(steps)) {
         const tokens: number[] = []
         const entries: number[] = []
         for (const { before, job } of changes) {
-          expect(new Set(job.tasks.map(({ entry }) => entry)).size).toBe(job.tasks.length)
-          for (const { entry, token } of job.tasks) {
-            const earlier = before?.tasks.find((each) => each.entry === entry)
+          expect(new Set(job.tasks.map(({ invocation }) => invocation)).size).toBe(job.tasks.length)
+          for (const { invocation, token } of job.tasks) {
+            const earlier = before?.tasks.find((each) => each.invocation === invocation)
             if (earlier === undefined) {
-              expect(entries).not.toContain(entry)
-              entries.push(entry)
+              expect(entries).not.toContain(invocation)
+              entries.push(invocation)
             }
             if (token === (earlier?.token ?? 0)) continue
             expect(token).toBeGreaterThan(tokens.at(-1) ?? 0)
@@ -173,10 +177,10 @@ describe('walks over generated charts', () => {
     forWalks((steps) => {
       const counted = new Map<string, number>()
       for (const { before, job, op } of changesOf(steps)) {
-        for (const { entry, attempt, claims, status } of job.tasks) {
-          const earlier = before?.tasks.find((each) => each.entry === entry)
-          const isReleased = op.kind === 'release' && earlier?.status === 'held' && status === 'offered'
-          const key = `${job.id} ${entry}`
+        for (const { invocation, attempt, claims, status } of job.tasks) {
+          const earlier = before?.tasks.find((each) => each.invocation === invocation)
+          const isReleased = op.kind === 'release' && earlier?.status === 'claimed' && status === 'available'
+          const key = `${job.id} ${invocation}`
           counted.set(key, (counted.get(key) ?? 0) + claims - (earlier?.claims ?? 0) - (isReleased ? 1 : 0))
           expect(attempt).toBe(counted.get(key))
         }
@@ -184,7 +188,7 @@ describe('walks over generated charts', () => {
     })
   })
 
-  test('the code of an invoke never runs beside that of its earlier entry', () => {
+  test('the code of an invoke never runs beside that of its earlier invocation', () => {
     forWalks((steps) => {
       for (const { job } of changesOf(steps)) {
         const busy = job.tasks.filter((task) => isAtWork(task) && task.child === undefined).map(({ id }) => id)
@@ -197,12 +201,12 @@ describe('walks over generated charts', () => {
     forWalks((steps) => {
       for (const { before, job, op, events } of changesOf(steps)) {
         for (const gone of before?.tasks.filter(({ status, child }) => status === 'stopping' && !child) ?? []) {
-          if (job.tasks.some(({ entry }) => entry === gone.entry)) continue
+          if (job.tasks.some(({ invocation }) => invocation === gone.invocation)) continue
           expect(['end', 'lose', 'due']).toContain(op.kind)
           expect(events).toContainEqual(expect.objectContaining({ task: gone.id }))
         }
         for (const { status, stopBy, holder, child } of job.tasks) {
-          const isHeld = (status === 'held' || status === 'stopping') && child === undefined
+          const isHeld = (status === 'claimed' || status === 'stopping') && child === undefined
           expect(holder !== undefined).toBe(isHeld)
           if (status !== 'stopping') expect(stopBy).toBeUndefined()
         }
@@ -241,7 +245,7 @@ describe('walks over generated charts', () => {
           if (child.parentId === undefined) continue
           const [stand, ...more] = jobIn(after, child.parentId).tasks.filter((each) => each.child === child.id)
           expect(more).toEqual([])
-          const expected = child.phase !== 'settled' ? 'held' : isBusy(child) ? 'stopping' : undefined
+          const expected = child.phase !== 'settled' ? 'claimed' : isBusy(child) ? 'stopping' : undefined
           expect(stand?.status).toBe(expected)
         }
       }
@@ -276,7 +280,8 @@ describe('walks over generated charts', () => {
         for (const { before, job, events, op } of changesOf(steps)) {
           for (const { type } of events) note(type)
           if (before?.phase !== job.phase) note(`${job.phase} ${job.outcome ?? ''} ${job.error?.code ?? ''}`.trim())
-          if (job.tasks.some(({ status }) => status === 'offered') && claimableTasks(job).length === 0) note('blocked')
+          if (job.tasks.some(({ status }) => status === 'available') && claimableTasks(job).length === 0)
+            note('blocked')
           if (job.historyValue !== undefined) note('history')
           if (job.status === 'stopped') note('stopped')
           for (const { status, child, inbox } of job.tasks)
@@ -295,7 +300,7 @@ describe('walks over generated charts', () => {
       'task.lost',
       'task.released',
       'task.stopped',
-      'task.leaked',
+      'task.abandoned',
       'settled success',
       'settled failure',
       'settled cancelled',
@@ -308,9 +313,9 @@ describe('walks over generated charts', () => {
       'stopped',
       'lost',
       'inline',
-      'held child',
+      'claimed child',
       'stopping child',
-      'held told',
+      'claimed told',
       'moved by a relative',
     ]
     expect(least.filter((what) => !seen.has(what))).toEqual([])

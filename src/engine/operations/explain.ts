@@ -32,7 +32,7 @@ export type Reason =
   | { readonly kind: 'lost'; readonly task: string; readonly attempt: number }
   /** It failed, and is tried again then. */
   | { readonly kind: 'backoff'; readonly task: string; readonly attempt: number; readonly until: string }
-  /** It begins when the code of its invoke's earlier entry has stopped. */
+  /** It begins when the code of its invoke's earlier invocation has stopped. */
   | { readonly kind: 'blocked'; readonly task: string }
   /** As many tasks of its limit's key run as may. */
   | { readonly kind: 'limit'; readonly task: string; readonly concurrency: number }
@@ -115,7 +115,7 @@ async function ofTask(
   const { id, status, attempt, child, stopBy } = task
   if (child !== undefined) return [{ kind: 'child', task: id, ...(await name(child)) }]
   switch (status) {
-    case 'held':
+    case 'claimed':
       return [{ kind: 'running', task: id, attempt }]
     case 'stopping':
       return [{ kind: 'stopping', task: id, ...(stopBy === undefined ? {} : { until: isoTime(stopBy) }) }]
@@ -123,7 +123,7 @@ async function ofTask(
       return [{ kind: 'lost', task: id, attempt }]
     case 'inline':
       return []
-    case 'offered':
+    case 'available':
       return type === undefined ? [] : [await ofOffered(core, type, job, task)]
   }
 }

@@ -262,9 +262,9 @@ function entriesOf(row: StoredEvents, grant: Grant): readonly HistoryEntry[] {
     if (event.type !== 'job.created' && event.type !== 'job.transitioned' && event.type !== 'job.migrated') return []
     const from = event.type === 'job.created' ? undefined : event.from
     if (from === event.to) return []
-    const entry = { from, to: event.to, by: event.by ?? row.by, ...textOf(event, grant) }
-    const shown = Object.entries(defined(entry)).filter(([field]) => !isHiddenOf(grant, field, row, entry.by))
-    // All that an entry always has stands in it, but for what was redacted.
+    const invocation = { from, to: event.to, by: event.by ?? row.by, ...textOf(event, grant) }
+    const shown = Object.entries(defined(invocation)).filter(([field]) => !isHiddenOf(grant, field, row, invocation.by))
+    // All that an invocation always has stands in it, but for what was redacted.
     return [{ ...Object.fromEntries(shown), sequence: row.jobSequence + index, at: isoTime(row.at) } as HistoryEntry]
   })
 }
