@@ -73,9 +73,9 @@ export class MemoryRecords {
   }
 
   /** Items whose number is above `after`, oldest first. */
-  items(jobId: string, { after, limit, outcome }: ItemQuery): readonly StoredItem[] {
+  items(jobId: string, { after, limit, status }: ItemQuery): readonly StoredItem[] {
     return [...(this.#items.get(jobId)?.values() ?? [])]
-      .filter((item) => item.number > after && (outcome === undefined || item.outcome === outcome))
+      .filter((item) => item.number > after && (status === undefined || item.status === status))
       .slice(0, limit)
       .map((item) => structuredClone(item))
   }

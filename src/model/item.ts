@@ -2,13 +2,13 @@ import { JobchartError } from './error.ts'
 import { type Json, storableCopy } from './storable.ts'
 
 /** What became of one part of a job's work. */
-export type ItemOutcome = 'completed' | 'failed'
+export type ItemStatus = 'completed' | 'failed'
 
 /** One part of a job's work, as its code reported it. `at` is milliseconds UTC. */
 export interface Item {
   /** Names the part; 1 to 200 characters. */
   readonly key: string
-  readonly outcome: ItemOutcome
+  readonly status: ItemStatus
   readonly message?: string
   readonly output?: Json
   readonly at: number
@@ -17,7 +17,7 @@ export interface Item {
 /** What a task reports of one part of its work. */
 export interface ItemReport {
   /** Default `'completed'`. */
-  readonly outcome?: ItemOutcome
+  readonly status?: ItemStatus
   /** Of a part that failed, why; cut at 2,000 characters. */
   readonly message?: string
   readonly output?: unknown
@@ -28,20 +28,20 @@ const MESSAGE_CHARACTERS_MAX = 2_000
 /**
  * Reads a report of an item.
  *
- * @throws {JobchartError} `INVALID_INPUT` the key is no name or the outcome none; `NOT_STORABLE`, `PAYLOAD_TOO_LARGE` of
+ * @throws {JobchartError} `INVALID_INPUT` the key is no name or the status none; `NOT_STORABLE`, `PAYLOAD_TOO_LARGE` of
  *   the output.
  */
 export function parseItem(key: string, report: ItemReport, at: number): Item {
-  const { outcome = 'completed', message, output } = report
+  const { status = 'completed', message, output } = report
   if (typeof key !== 'string' || key === '' || key.length > 200 || !key.isWellFormed()) {
     throw new JobchartError('INVALID_INPUT', 'an item should have a key of 1 to 200 characters')
   }
-  if (outcome !== 'completed' && outcome !== 'failed') {
-    throw new JobchartError('INVALID_INPUT', `outcome should be 'completed' or 'failed'; found ${String(outcome)}`)
+  if (status !== 'completed' && status !== 'failed') {
+    throw new JobchartError('INVALID_INPUT', `status should be 'completed' or 'failed'; found ${String(status)}`)
   }
   return {
     key,
-    outcome,
+    status,
     ...(message === undefined ? {} : { message: `${message}`.slice(0, MESSAGE_CHARACTERS_MAX).toWellFormed() }),
     ...(output === undefined ? {} : { output: storableCopy(output, `output of item "${key}"`, true) }),
     at,

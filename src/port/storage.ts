@@ -1,5 +1,5 @@
 import type { EventRow } from '../model/event.ts'
-import type { Item, ItemOutcome } from '../model/item.ts'
+import type { Item, ItemStatus } from '../model/item.ts'
 import type { Job, JobSummary, Phase } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
 import type { Json } from '../model/storable.ts'
@@ -235,7 +235,7 @@ export interface StoredItem extends Item {
 export interface ItemQuery {
   readonly after: number
   readonly limit: number
-  readonly outcome?: ItemOutcome
+  readonly status?: ItemStatus
 }
 
 /** A row of events that a unit has written. */

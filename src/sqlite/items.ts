@@ -1,5 +1,5 @@
 import type { StatementSync } from 'node:sqlite'
-import type { Item, ItemOutcome } from '../model/item.ts'
+import type { Item, ItemStatus } from '../model/item.ts'
 import type { Json } from '../model/storable.ts'
 import type { ItemQuery, StoredItem } from '../port/storage.ts'
 import { jsonOrNull, type Row } from './rows.ts'
@@ -28,7 +28,7 @@ export type ItemStatements = ReturnType<typeof itemStatements>
 
 /** Keeps an item under its key, and answers that there was room for it (S29). */
 export function putItem(statements: ItemStatements, jobId: string, item: Item, max: number): boolean {
-  const values = [item.outcome, item.at, item.message ?? null, jsonOrNull(item.output)] as const
+  const values = [item.status, item.at, item.message ?? null, jsonOrNull(item.output)] as const
   if (statements.replace.run(...values, jobId, item.key).changes > 0) return true
   // Items go only with their job, so the last one's number says how many there are.
   const last = Number(statements.last.get(jobId)?.number)
@@ -39,11 +39,11 @@ export function putItem(statements: ItemStatements, jobId: string, item: Item, m
 
 /** Items of a job in the order of their numbers. */
 export function itemsOf(statements: ItemStatements, jobId: string, query: ItemQuery): readonly StoredItem[] {
-  const { after, limit, outcome } = query
+  const { after, limit, status } = query
   const rows =
-    outcome === undefined
+    status === undefined
       ? statements.all.all(jobId, after, limit)
-      : statements.ofOutcome.all(jobId, outcome, after, limit)
+      : statements.ofOutcome.all(jobId, status, after, limit)
   return rows.map(itemOf)
 }
 
@@ -52,7 +52,7 @@ function itemOf({ number, key, outcome, at, message, output }: Row): StoredItem 
     number: Number(number),
     key: String(key),
     // Written by putItem, so it is one of the two.
-    outcome: outcome as ItemOutcome,
+    status: outcome as ItemStatus,
     at: Number(at),
     ...(message === null ? {} : { message: String(message) }),
     ...(output === null ? {} : { output: JSON.parse(String(output)) as Json }),

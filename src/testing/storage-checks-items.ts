@@ -11,7 +11,7 @@ export const itemChecks: Checks = {
     async ({ clock, open }) => {
       const [storage, other] = [await open(), await open('other')]
       const token = await insertClaimed(storage, clock.now(), 'a')
-      const first = item('one', { outcome: 'failed', message: 'not yet', output: { tries: 1 } })
+      const first = item('one', { status: 'failed', message: 'not yet', output: { tries: 1 } })
       for (const each of [first, item('two'), item('one', { at: 7 }), item('three')]) {
         assert.equal((await commitOne(storage, put(token, each))).status, 'applied')
       }
@@ -29,14 +29,14 @@ export const itemChecks: Checks = {
     const storage = await open()
     const token = await insertClaimed(storage, clock.now(), 'a')
     for (const [index, outcome] of (['failed', 'completed', 'failed', 'failed', 'completed'] as const).entries()) {
-      await commitOne(storage, put(token, item(`k${index + 1}`, { outcome })))
+      await commitOne(storage, put(token, item(`k${index + 1}`, { status: outcome })))
     }
-    await commitOne(storage, put(token, item('k3', { outcome: 'completed' })))
+    await commitOne(storage, put(token, item('k3', { status: 'completed' })))
     const numbers = async (query: Partial<ItemQuery>) => (await read(storage, query)).map(({ number }) => number)
-    assert.deepEqual(await numbers({ outcome: 'failed' }), [1, 4])
-    assert.deepEqual(await numbers({ outcome: 'completed' }), [2, 3, 5])
-    assert.deepEqual(await numbers({ outcome: 'completed', after: 2, limit: 1 }), [3])
-    assert.deepEqual(await numbers({ outcome: 'failed', after: 4 }), [])
+    assert.deepEqual(await numbers({ status: 'failed' }), [1, 4])
+    assert.deepEqual(await numbers({ status: 'completed' }), [2, 3, 5])
+    assert.deepEqual(await numbers({ status: 'completed', after: 2, limit: 1 }), [3])
+    assert.deepEqual(await numbers({ status: 'failed', after: 4 }), [])
     assert.deepEqual(await numbers({ after: 1, limit: 2 }), [2, 3])
     assert.deepEqual(await numbers({ after: 5 }), [])
   },
@@ -45,12 +45,12 @@ export const itemChecks: Checks = {
     const storage = await open()
     const token = await insertClaimed(storage, clock.now(), 'a')
     const other = await insertClaimed(storage, clock.now(), 'b')
-    const report = async (key: string, outcome: Item['outcome'] = 'completed') =>
-      (await commitOne(storage, put(token, item(key, { outcome }), 2))).status
+    const report = async (key: string, outcome: Item['status'] = 'completed') =>
+      (await commitOne(storage, put(token, item(key, { status: outcome }), 2))).status
     assert.deepEqual([await report('one'), await report('two'), await report('three')], ['applied', 'applied', 'full'])
     assert.equal(await report('one', 'failed'), 'applied')
     assert.equal((await commitOne(storage, put(other, item('one'), 2, 'b'))).status, 'applied')
-    const kept = (await read(storage)).map(({ key, outcome }) => [key, outcome])
+    const kept = (await read(storage)).map(({ key, status: outcome }) => [key, outcome])
     assert.deepEqual(kept, [
       ['one', 'failed'],
       ['two', 'completed'],
@@ -62,7 +62,7 @@ export const itemChecks: Checks = {
     const token = await insertClaimed(storage, clock.now(), 'a')
     await commitOne(storage, put(token, item('one'), 2))
     const writes = [
-      put(token, item('one', { outcome: 'failed' }), 2),
+      put(token, item('one', { status: 'failed' }), 2),
       put(token, item('two'), 2),
       put(token, item('three'), 2),
     ]
@@ -84,7 +84,7 @@ export const itemChecks: Checks = {
     const job = await storage.get('a')
     assert.ok(job)
     await commitOne(storage, updateOf(job, ended(job, clock.now())))
-    assert.deepEqual(await commitOne(storage, put(token, item('one', { outcome: 'failed' }))), { status: 'stale' })
+    assert.deepEqual(await commitOne(storage, put(token, item('one', { status: 'failed' }))), { status: 'stale' })
     assert.deepEqual(await read(storage), [{ ...item('one'), number: 1 }])
   },
 
@@ -141,7 +141,7 @@ export const itemChecks: Checks = {
 }
 
 function item(key: string, more: Partial<Item> = {}): Item {
-  return { key, outcome: 'completed', at: 1, ...more }
+  return { key, status: 'completed', at: 1, ...more }
 }
 
 function put(token: number, reported: Item, max = FAR, jobId = 'a'): Write {

@@ -32,13 +32,7 @@ const commands = [
   odd<{ readonly type: string }>(null),
 ]
 const logs: readonly LogOptions[] = [{}, { after: 0 }, { after: 7 }, { after: -1 }, odd({ after: 'x' })]
-const items: readonly ItemOptions[] = [
-  {},
-  { after: 3 },
-  { outcome: 'failed' },
-  odd({ outcome: 'none' }),
-  { after: 0.5 },
-]
+const items: readonly ItemOptions[] = [{}, { after: 3 }, { status: 'failed' }, odd({ outcome: 'none' }), { after: 0.5 }]
 const events: readonly EventOptions[] = [
   { after: 0 },
   {},

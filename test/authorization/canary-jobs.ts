@@ -50,7 +50,7 @@ export type Canary = keyof typeof canary
 const work = task({}, async ({ input, log: line, item, progress }) => {
   const mode = (input as { readonly mode?: string }).mode
   line(canary.log)
-  await item(canary.itemKey, { outcome: 'failed', message: canary.itemMessage, output: canary.itemOutput })
+  await item(canary.itemKey, { status: 'failed', message: canary.itemMessage, output: canary.itemOutput })
   progress({ completed: Number(canary.completed), total: Number(canary.total) })
   if (mode === 'succeed') return canary.output
   if (mode === 'fail') {

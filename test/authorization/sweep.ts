@@ -25,7 +25,7 @@ export function reads(session: Session, ids: readonly string[]): Calls {
         ['logs', () => session.logs(id)],
         ['logs after', () => session.logs(id, { after: 1 })],
         ['items', () => session.items(id)],
-        ['failed items', () => session.items(id, { outcome: 'failed' })],
+        ['failed items', () => session.items(id, { status: 'failed' })],
         ['explain', () => session.explain(id)],
         ['actions', () => session.actions(id)],
         ['result', (signal) => session.result(id, { signal })],

@@ -15,7 +15,7 @@ describe('items', () => {
       type: 'batch',
       execute: async ({ item }) => {
         await item('a', { output: { size: 1 } })
-        await item('b', { outcome: 'failed', message: 'no such page' })
+        await item('b', { status: 'failed', message: 'no such page' })
         await item('c')
       },
     })
@@ -23,13 +23,13 @@ describe('items', () => {
     const { id } = await ada.submit(type, 1)
     await bench.clock.settle()
     const found = await all(ada.items(id))
-    expect(found.map(({ number, key, outcome }) => [number, key, outcome])).toEqual([
+    expect(found.map(({ number, key, status }) => [number, key, status])).toEqual([
       [1, 'a', 'completed'],
       [2, 'b', 'failed'],
       [3, 'c', 'completed'],
     ])
     expect(found[0]).toMatchObject({ output: { size: 1 }, at: '2026-01-01T00:00:00.000Z' })
-    expect(await all(ada.items(id, { outcome: 'failed' }))).toMatchObject([{ key: 'b', message: 'no such page' }])
+    expect(await all(ada.items(id, { status: 'failed' }))).toMatchObject([{ key: 'b', message: 'no such page' }])
     expect(await all(ada.items(id, { after: 2 }))).toMatchObject([{ key: 'c' }])
   })
 
@@ -39,7 +39,7 @@ describe('items', () => {
       type: 'batch',
       retry: { limit: 1, backoff: 0 },
       execute: async ({ item, attempt }) => {
-        await item('a', attempt === 1 ? { outcome: 'failed' } : {})
+        await item('a', attempt === 1 ? { status: 'failed' } : {})
         if (attempt === 1) throw new Error('once more')
         await item('b')
       },
@@ -48,8 +48,8 @@ describe('items', () => {
     const { id } = await ada.submit(type, 1)
     await bench.clock.advance(1_000)
     expect(await all(ada.items(id))).toMatchObject([
-      { number: 1, key: 'a', outcome: 'completed' },
-      { number: 2, key: 'b', outcome: 'completed' },
+      { number: 1, key: 'a', status: 'completed' },
+      { number: 2, key: 'b', status: 'completed' },
     ])
   })
 
@@ -66,7 +66,7 @@ describe('items', () => {
 
   test.each([
     ['an empty key', '', {}],
-    ['an outcome that is none', 'a', { outcome: 'fine' }],
+    ['a status that is none', 'a', { status: 'fine' }],
     ['an output that cannot be stored', 'a', { output: Number.NaN }],
   ])('are refused for %s', async (_, key, report) => {
     const bench = new Bench()
@@ -80,7 +80,7 @@ describe('items', () => {
 
   test.each([
     ['a number below zero', { after: -1 }],
-    ['an outcome that is none', { outcome: 'fine' }],
+    ['a status that is none', { status: 'fine' }],
   ])('a read of them is refused for %s', async (_, options) => {
     const bench = new Bench()
     const type = defineJob({ type: 'w', execute: () => 1 })

@@ -199,7 +199,7 @@ test('rows of the log that are broken leave a page full, narrowed or not; items 
   const storage = await openFile(file)
   const token = await insertClaimed(storage, 1, 'a')
   for (const id of ['b', 'c', 'd']) await commitOne(storage, insertOf(newJob({ id, labels: { team: 'x' } }, 1)))
-  const item = { key: 'k', outcome: 'completed', at: 1, output: 1 } as const
+  const item = { key: 'k', status: 'completed', at: 1, output: 1 } as const
   await commitOne(storage, { op: 'note', jobId: 'a', token, note: { kind: 'item', item, max: 9 } })
   const db = new DatabaseSync(file)
   db.exec(`UPDATE events SET events = '[' WHERE job_id = 'b'; UPDATE events SET labels = '{' WHERE job_id = 'c';

@@ -1,6 +1,6 @@
 import { JobchartError } from '../../model/error.ts'
 import type { Actor, EventDraft } from '../../model/event.ts'
-import type { ItemOutcome } from '../../model/item.ts'
+import type { ItemStatus } from '../../model/item.ts'
 import type { Job, JobId, Phase } from '../../model/job.ts'
 import type { Json } from '../../model/storable.ts'
 import { isoTime } from '../../model/time.ts'
@@ -43,7 +43,7 @@ export interface ListOptions extends CountOptions {
 export interface ItemOptions extends CallOptions {
   /** Items with a number above this; default 0. */
   readonly after?: number
-  readonly outcome?: ItemOutcome
+  readonly status?: ItemStatus
 }
 
 /** What became of one part of a job's work, as it is shown. */
@@ -51,7 +51,7 @@ export interface ItemView {
   /** Rises from 1 in the order of the first reports. */
   readonly number: number
   readonly key: string
-  readonly outcome: ItemOutcome
+  readonly status: ItemStatus
   readonly message?: string
   readonly output?: Json
   /** ISO 8601. */
@@ -196,16 +196,16 @@ export async function* items(
   id: JobId,
   options?: ItemOptions,
 ): AsyncGenerator<ItemView> {
-  const { after = 0, outcome, signal } = given(options) ?? {}
+  const { after = 0, status, signal } = given(options) ?? {}
   checkAfter(after, 'an item')
-  if (outcome !== undefined && outcome !== 'completed' && outcome !== 'failed') {
-    throw misfit('outcome', "should be 'completed' or 'failed'")
+  if (status !== undefined && status !== 'completed' && status !== 'failed') {
+    throw misfit('status', "should be 'completed' or 'failed'")
   }
   for (let last = after; ; ) {
     signal?.throwIfAborted()
     const { grant } = await readable(core(), who(), id, { action: 'items', signal })
     if (grant.hidden.has('items')) return
-    const query = { after: last, limit: ROWS_AT_ONCE, ...(outcome === undefined ? {} : { outcome }) }
+    const query = { after: last, limit: ROWS_AT_ONCE, ...(status === undefined ? {} : { status }) }
     const found = await core().storage.items(id, query)
     for (const { at, ...item } of found) {
       yield { ...item, at: isoTime(at) }
