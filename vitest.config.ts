@@ -3,6 +3,12 @@ import { defineConfig } from 'vitest/config'
 
 const source = (path: string): string => fileURLToPath(new URL(`./src/${path}`, import.meta.url))
 
+// `npm test` runs the quick tests. `npm run test:long` runs the long ones, whose files are named `*.long.test.ts`.
+const LONG = 'test/**/*.long.test.ts'
+const LONG_TEST_TIMEOUT_MS = 1_800_000
+/** The tests of the engine run in memory, and once more on SQLite files. */
+const ON_SQLITE = { JOBCHART_DISK: 'sqlite' }
+
 export default defineConfig({
   resolve: {
     alias: [
@@ -14,16 +20,28 @@ export default defineConfig({
   },
   test: {
     globalSetup: 'test/global-setup.ts',
+    // All cores; the default leaves one of them idle.
+    maxWorkers: '100%',
     projects: [
-      { extends: true, test: { name: 'all', include: ['test/**/*.test.ts'] } },
+      { extends: true, test: { name: 'quick', include: ['test/**/*.test.ts'], exclude: [LONG] } },
       {
         extends: true,
         test: {
-          name: 'engine on sqlite',
+          name: 'quick on sqlite',
           include: ['test/engine/*.test.ts'],
-          // It makes files of its own.
-          exclude: ['test/engine/events-memory.test.ts'],
-          env: { JOBCHART_DISK: 'sqlite' },
+          // events-memory makes SQLite files by itself.
+          exclude: [LONG, 'test/engine/events-memory.test.ts'],
+          env: ON_SQLITE,
+        },
+      },
+      { extends: true, test: { name: 'long', include: [LONG], testTimeout: LONG_TEST_TIMEOUT_MS } },
+      {
+        extends: true,
+        test: {
+          name: 'long on sqlite',
+          include: ['test/engine/*.long.test.ts'],
+          env: ON_SQLITE,
+          testTimeout: LONG_TEST_TIMEOUT_MS,
         },
       },
     ],

@@ -14,20 +14,26 @@ const WRITER = fileURLToPath(new URL('blocking-writer.ts', import.meta.url))
 const WARM_UP = 2_000
 const noop = defineJob({ type: 'noop', execute: () => undefined })
 
+/** Who writes to the file. */
+export const WRITERS = {
+  alone: { label: 'jobchart, SQLite FULL, alone' },
+  shared: { label: 'jobchart, SQLite FULL, beside a second process that submits to the same file' },
+} as const
+
 /**
- * How long the storage keeps the event loop from anything else, under the load of `closed`, while another process
- * submits to the same file as fast as it can: each transaction that writes, each call of the storage up to where it gives
- * the loop back, and each turn of the loop, whatever it was spent on.
+ * How long the storage keeps the event loop from anything else, under the load of `closed`, alone or while another process
+ * submits to the same file as fast as it can: each turn of the loop, whatever it was spent on, each transaction that
+ * writes, and each call of the storage up to where it gives the loop back.
  */
-export async function blocking(jobs: number, folder: string): Promise<Measured> {
+export async function blocking(writers: string, jobs: number, folder: string): Promise<Measured> {
   const file = join(folder, 'jobchart.db')
   const calls: number[] = []
   const transactions = timeTransactions()
   const executors = { default: queueExecutor({ concurrency: IN_FLIGHT }) }
   const engine = await createEngine({ jobs: [noop], storage: timed(sqliteStorage(file), calls), executors })
-  const other = spawn(process.execPath, [WRITER, file], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const other = writers === 'shared' ? startOther(file) : undefined
   try {
-    await once(other.stdout, 'data')
+    if (other !== undefined) await once(other.stdout, 'data')
     const ada = engine.as({ id: 'ada', role: 'editor' })
     const answers: number[] = []
     const load = async (until: number) => {
@@ -52,26 +58,35 @@ export async function blocking(jobs: number, folder: string): Promise<Measured> 
     await load(jobs)
     const seconds = (performance.now() - begin) / 1_000
     turns.disable()
-    other.stdin.end()
-    const [written] = await once(other.stdout, 'data')
     const figures = {
+      turn50Ms: turns.percentile(50) / 1e6,
+      turn99Ms: turns.percentile(99) / 1e6,
+      turnMaxMs: turns.max / 1e6,
       write50Ms: quantile(transactions.ms, 0.5),
       write99Ms: quantile(transactions.ms, 0.99),
       writeMaxMs: longestOf(transactions.ms),
       call99Ms: quantile(calls, 0.99),
       callMaxMs: longestOf(calls),
-      turn50Ms: turns.percentile(50) / 1e6,
-      turn99Ms: turns.percentile(99) / 1e6,
-      turnMaxMs: turns.max / 1e6,
       waitedMaxMs: longestOf(answers),
       jobsPerSecond: jobs / seconds,
-      otherPerSecond: Number(String(written)),
+      ...(other === undefined ? {} : { otherPerSecond: await rateOf(other) }),
     }
     return { figures, facts: {} }
   } finally {
-    other.kill('SIGKILL')
+    other?.kill('SIGKILL')
     await engine.stop()
   }
+}
+
+function startOther(file: string) {
+  return spawn(process.execPath, [WRITER, file], { stdio: ['pipe', 'pipe', 'inherit'] })
+}
+
+/** Ends the other process. @returns the jobs that it stored a second. */
+async function rateOf(other: ReturnType<typeof startOther>): Promise<number> {
+  other.stdin.end()
+  const [written] = await once(other.stdout, 'data')
+  return Number(String(written))
 }
 
 function longestOf(values: readonly number[]): number {

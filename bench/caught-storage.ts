@@ -1,6 +1,5 @@
 import { DatabaseSync } from 'node:sqlite'
 import type { Storage } from 'jobchart'
-import { sqliteStorage } from 'jobchart/sqlite'
 
 /** jobchart's own connection, caught while it opens: what it does need not be believed. */
 export interface CaughtStorage {
@@ -11,9 +10,8 @@ export interface CaughtStorage {
   readonly commits: () => number
 }
 
-/** A file of jobchart's, watched from inside. */
-export function caughtStorage(file: string, durability: 'full' | 'normal'): CaughtStorage {
-  const inner = sqliteStorage(file, { durability })
+/** Watches the connection that `inner` opens to a file. */
+export function caughtStorage(file: string, inner: Storage): CaughtStorage {
   let connection: DatabaseSync | undefined
   let commits = 0
   const open: Storage['open'] = async (host) => {

@@ -10,7 +10,8 @@ import { quantile } from './statistics.ts'
 /** Sessions that follow at once. */
 export const FOLLOWERS = 1_000
 const PER_SECOND = 100
-const WARM_UP_SECONDS = 2
+const SECONDS = 4
+const WARM_UP_SECONDS = 1
 /** Editors among whom the jobs are shared out, where each sees own jobs. */
 const EDITORS = 100
 
@@ -30,7 +31,7 @@ export const AUDIENCES = {
  * Milliseconds from a commit to each follower's loop, while 100 transitions a second are committed to SQLite FULL by the
  * same process, which has one core for all of it.
  */
-export async function following(audience: string, seconds: number, folder: string): Promise<Measured> {
+export async function following(audience: string, folder: string): Promise<Measured> {
   const engine = await createEngine({ jobs: [switched], storage: sqliteStorage(join(folder, 'jobchart.db')) })
   try {
     const editors = Array.from({ length: EDITORS }, (_, n) => engine.as({ id: `editor-${n}`, role: 'editor' }))
@@ -50,17 +51,17 @@ export async function following(audience: string, seconds: number, folder: strin
     delivered.length = 0
     const cpu = process.cpuUsage()
     const begin = performance.now()
-    await turnAll(editors, ids, seconds)
+    await turnAll(editors, ids, SECONDS)
     const lasted = (performance.now() - begin) / 1_000
     const { user, system } = process.cpuUsage(cpu)
     await sleep(1_000)
     abort.abort()
     await Promise.all(loops)
-    const expected = seconds * PER_SECOND * (audience === 'all-see-all' ? FOLLOWERS : FOLLOWERS / EDITORS)
+    const expected = SECONDS * PER_SECOND * (audience === 'all-see-all' ? FOLLOWERS : FOLLOWERS / EDITORS)
     if (delivered.length !== expected) throw new Error(`${delivered.length} deliveries; expected ${expected}`)
     return {
       figures: {
-        transitionsPerSecond: (seconds * PER_SECOND) / lasted,
+        transitionsPerSecond: (SECONDS * PER_SECOND) / lasted,
         p50Ms: quantile(delivered, 0.5),
         p99Ms: quantile(delivered, 0.99),
         maxMs: delivered.reduce((most, ms) => Math.max(most, ms), 0),

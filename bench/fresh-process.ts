@@ -7,6 +7,8 @@ export interface Measurement {
   readonly kind: string
   readonly name: string
   readonly jobs: number
+  /** A folder with another build of jobchart, where that is what is measured. */
+  readonly against?: string
 }
 
 /** Where and for how long a measurement may run. */
@@ -27,11 +29,12 @@ const SCRIPT = fileURLToPath(new URL('measure.ts', import.meta.url))
  * @throws {Error}  the process failed, was killed, or printed no figures.
  */
 export async function measureInFreshProcess(measurement: Measurement, bounds: Bounds): Promise<Measured> {
-  const { kind, name, jobs } = measurement
+  const { kind, name, jobs, against } = measurement
   const { folder, timeoutMs, signal } = bounds
   const printed = await new Promise<string>((resolve, reject) => {
     const options = { timeout: timeoutMs, signal, killSignal: 'SIGKILL' } as const
-    execFile(process.execPath, [SCRIPT, kind, name, String(jobs), folder], options, (error, stdout, stderr) => {
+    const args = [SCRIPT, kind, name, String(jobs), folder, ...(against === undefined ? [] : [against])]
+    execFile(process.execPath, args, options, (error, stdout, stderr) => {
       if (error === null) resolve(stdout)
       else if (signal.aborted) reject(error)
       else if (error.killed === true) reject(new Error(`killed after ${timeoutMs / 1_000} s`))

@@ -1,7 +1,9 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createEngine, defineJob } from 'jobchart'
+import { sqliteStorage } from 'jobchart/sqlite'
 import { caughtStorage } from './caught-storage.ts'
+import { fdatasyncMs } from './disk.ts'
 import type { Measured } from './measure.ts'
 import { quantile } from './statistics.ts'
 
@@ -11,7 +13,10 @@ const WARM_UP = 50
 /** Between one job's end and the next submit, so that the engine has nothing to do when it comes. */
 const PAUSE_MS = 5
 
-/** Milliseconds from the call of `submit` on an idle engine to the first line of the handler. SQLite FULL. */
+/**
+ * Milliseconds from the call of `submit` on an idle engine to the first line of the handler, on SQLite FULL; beside those of
+ * an fdatasync in the same folder, before and after.
+ */
 export async function latency(folder: string): Promise<Measured> {
   let startedAt = Number.NaN
   const noop = defineJob({
@@ -20,11 +25,13 @@ export async function latency(folder: string): Promise<Measured> {
       startedAt = performance.now()
     },
   })
-  const { storage, commits } = caughtStorage(join(folder, 'jobchart.db'), 'full')
+  const file = join(folder, 'jobchart.db')
+  const { storage, commits } = caughtStorage(file, sqliteStorage(file))
   const engine = await createEngine({ jobs: [noop], storage })
   try {
     const ada = engine.as({ id: 'ada', role: 'editor' })
     const waitedMs: number[] = []
+    const syncsMs = [...fdatasyncMs(folder)]
     const before = commits()
     for (let n = 0; n < WARM_UP + SUBMITS; n++) {
       await sleep(PAUSE_MS)
@@ -36,7 +43,16 @@ export async function latency(folder: string): Promise<Measured> {
     }
     const timed = waitedMs.slice(WARM_UP)
     const commitsPerJob = (commits() - before) / waitedMs.length
-    return { figures: { commits: commitsPerJob, p50Ms: quantile(timed, 0.5), p99Ms: quantile(timed, 0.99) }, facts: {} }
+    syncsMs.push(...fdatasyncMs(folder))
+    const [p50Ms, sync50Ms] = [quantile(timed, 0.5), quantile(syncsMs, 0.5)]
+    const figures = {
+      p50Ms,
+      sync50Ms,
+      overSyncMs: p50Ms - sync50Ms,
+      p99Ms: quantile(timed, 0.99),
+      commits: commitsPerJob,
+    }
+    return { figures, facts: {} }
   } finally {
     await engine.stop()
   }

@@ -44,10 +44,10 @@ async function commit(storage: StorageConnection, first: number, jobs: number, s
   const made = Array.from({ length: Math.min(COMMIT_JOBS, jobs - first) }, (_, index) =>
     jobOf(first + index, jobs, shape),
   )
-  const results = await storage.commit(
+  const { results } = await storage.commit(
     made.map((job) => {
       const events = eventRow(job, { kind: 'user', id: job.createdBy }, [{ type: 'job.updated' }], [])
-      return { id: `unit-${job.id}`, writes: [{ op: 'insert', job, events }] }
+      return { id: `changeset-${job.id}`, writes: [{ op: 'insert', job, events }] }
     }),
   )
   const refused = results.find(({ status }) => status !== 'applied')

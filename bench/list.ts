@@ -101,7 +101,7 @@ async function counted(file: string): Promise<Record<string, number>> {
   const filters: readonly (readonly [string, JobFilter])[] = [
     ["the editor's", { scopes: [editor] }],
     ["the editor's, by label", { scopes: [editor], labels: { team: 'common' } }],
-    ["the editor's, by label and status", { scopes: [editor], labels: { team: 'common' }, status: 'completed' }],
+    ["the editor's, by label and status", { scopes: [editor], labels: { team: 'common' }, status: ['completed'] }],
     ["the tenant's", { scopes: [{ tenant: TENANT }] }],
     [
       "the editor's, or of a label, or of 300 relations",
@@ -130,7 +130,7 @@ async function counted(file: string): Promise<Record<string, number>> {
   return figures
 }
 
-// A cursor holds the place of the last job of its page; this one stands as if the page had ended at a time.
+// A cursor holds the time and id of the last job of its page; this one says another time.
 function deeper(cursor: string, createdAt: number): string {
   const [, ...rest] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as readonly unknown[]
   return Buffer.from(JSON.stringify([createdAt, ...rest])).toString('base64url')

@@ -18,14 +18,21 @@ export interface Machine {
   readonly node: string
   /** As `git describe` names the source; absent outside a clone. */
   readonly source?: string
+  /** The other build of jobchart that was measured: its folder, and how `git describe` names its source. */
+  readonly against?: string
   readonly packages: { readonly [name: string]: string }
   /** The version of SQLite in each driver. */
   readonly sqlite: { readonly 'node:sqlite': string; readonly 'better-sqlite3': string }
 }
 
-/** Reads what the figures are measured on. */
-export function readMachine(folder: string): Machine {
-  const source = describeSource()
+/**
+ * Reads what the figures are measured on.
+ *
+ * @param folder  the databases are in it.
+ * @param against  a folder with another build of jobchart, if one is measured.
+ */
+export function readMachine(folder: string, against: string | undefined): Machine {
+  const source = describeSource(import.meta.dirname)
   const names = ['xstate', 'p-queue', 'plainjob', 'better-sqlite3']
   return {
     cores: availableParallelism(),
@@ -36,6 +43,7 @@ export function readMachine(folder: string): Machine {
     loadBefore: loadavg()[0] ?? 0,
     node: process.versions.node,
     ...(source === undefined ? {} : { source }),
+    ...(against === undefined ? {} : { against: `${against} (${describeSource(against) ?? 'no clone'})` }),
     packages: Object.fromEntries([
       ['jobchart', versionIn(new URL('../package.json', import.meta.url))],
       ...names.map((name) => [name, versionIn(findPackageJSON(name, import.meta.url) ?? '')]),
@@ -58,9 +66,9 @@ function peerSqliteVersion(): string {
   }
 }
 
-function describeSource(): string | undefined {
+function describeSource(cwd: string): string | undefined {
   try {
-    const options = { cwd: import.meta.dirname, encoding: 'utf8', stdio: 'pipe', timeout: 5_000 } as const
+    const options = { cwd, encoding: 'utf8', stdio: 'pipe', timeout: 5_000 } as const
     return execFileSync('git', ['describe', '--always', '--dirty'], options).trim()
   } catch {
     return undefined

@@ -15,17 +15,42 @@ export interface Measured {
   readonly facts: Facts
 }
 
+/** One measurement of a kind, with the folder that it may use. */
+interface Asked {
+  readonly kind: string
+  readonly name: string
+  readonly jobs: number
+  readonly folder: string
+  readonly against: string | undefined
+}
+
 // Each kind is loaded where it is measured: a process holds nothing of the others.
-async function measure(kind: string, name: string, jobs: number, folder: string): Promise<Measured> {
+async function measure({ kind, name, jobs, folder, against }: Asked): Promise<Measured> {
   switch (kind) {
     case 'closed':
-    case 'burst': {
+    case 'stored': {
       const { throughput } = await import('./throughput.ts')
-      return await throughput(kind, name, jobs, folder)
+      return await throughput({ load: kind, name, jobs, folder, against })
+    }
+    case 'promises': {
+      const { promises } = await import('./promises.ts')
+      return await promises({ load: 'closed', name, jobs, folder, against })
     }
     case 'latency': {
       const { latency } = await import('./latency.ts')
       return await latency(folder)
+    }
+    case 'blocking': {
+      const { blocking } = await import('./blocking.ts')
+      return await blocking(name, jobs, folder)
+    }
+    case 'due': {
+      const { due } = await import('./due.ts')
+      return await due(name, jobs, folder)
+    }
+    case 'tree': {
+      const { tree } = await import('./tree.ts')
+      return await tree(name, jobs, folder)
     }
     case 'actions': {
       const { pageActions } = await import('./page-actions.ts')
@@ -33,7 +58,7 @@ async function measure(kind: string, name: string, jobs: number, folder: string)
     }
     case 'events': {
       const { following } = await import('./following.ts')
-      return await following(name, jobs, folder)
+      return await following(name, folder)
     }
     case 'transition': {
       const { measureTransitions } = await import('./transition.ts')
@@ -47,17 +72,9 @@ async function measure(kind: string, name: string, jobs: number, folder: string)
       const { waiting } = await import('./waiting.ts')
       return await waiting(jobs, folder)
     }
-    case 'blocking': {
-      const { blocking } = await import('./blocking.ts')
-      return await blocking(jobs, folder)
-    }
     case 'heap': {
       const { heap } = await import('./heap.ts')
       return await heap(jobs, folder)
-    }
-    case 'oracle': {
-      const { oracle } = await import('./oracle.ts')
-      return await oracle(name, jobs, folder)
     }
     case 'list': {
       const { lists } = await import('./list.ts')
@@ -69,10 +86,10 @@ async function measure(kind: string, name: string, jobs: number, folder: string)
 }
 
 if (import.meta.main) {
-  const [kind = '', name = '', jobs = '1000', parent = '.'] = process.argv.slice(2)
+  const [kind = '', name = '', jobs = '1000', parent = '.', against] = process.argv.slice(2)
   const folder = await mkdtemp(join(resolve(parent), 'jobchart-bench-'))
   try {
-    console.log(JSON.stringify(await measure(kind, name, Number(jobs), folder)))
+    console.log(JSON.stringify(await measure({ kind, name, jobs: Number(jobs), folder, against })))
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

@@ -1,31 +1,82 @@
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 
+interface KindSettings {
+  /** Of one measurement, unless `--jobs` says otherwise; absent: `--jobs` says nothing of this kind. */
+  readonly jobs?: number
+  /** Takes minutes, so that it is measured only when it is asked for. */
+  readonly isLong?: boolean
+}
+
 /** What can be measured, in the order of the report. */
-export const KINDS = [
-  'closed',
-  'burst',
-  'latency',
-  'actions',
-  'events',
-  'transition',
-  'memory',
-  'waiting',
-  'blocking',
-  'heap',
-  'oracle',
-  'list',
-] as const
-/** Minutes long each, so only measured when they are asked for. */
-const LONG_KINDS: ReadonlySet<string> = new Set(['waiting', 'blocking', 'heap', 'oracle', 'list'])
+export const KINDS = {
+  closed: { jobs: 10_000 },
+  stored: { jobs: 20_000 },
+  latency: {},
+  blocking: { jobs: 10_000 },
+  due: { jobs: 3_000 },
+  tree: { jobs: 1_000 },
+  promises: { jobs: 1_000 },
+  actions: {},
+  events: {},
+  transition: {},
+  memory: { isLong: true },
+  waiting: { jobs: 1_000_000, isLong: true },
+  heap: { jobs: 1_000_000, isLong: true },
+  list: { jobs: 1_000_000, isLong: true },
+} as const satisfies { readonly [name: string]: KindSettings }
+
 /** One of them. */
-export type Kind = (typeof KINDS)[number]
+export type Kind = keyof typeof KINDS
+
+const SETTINGS: { readonly [name in Kind]: KindSettings } = KINDS
+const NAMES = Object.keys(KINDS) as readonly Kind[]
+const LONG = NAMES.filter((kind) => SETTINGS[kind].isLong === true)
+
+/** Every option, as it is parsed and as it is explained. */
+const OPTIONS = {
+  only: {
+    type: 'string',
+    value: 'KIND,…',
+    about: `what is measured: ${NAMES.join(', ')}; by default all but ${LONG.join(', ')}, which take minutes`,
+  },
+  subjects: {
+    type: 'string',
+    value: 'NAME,…',
+    about: 'only rows whose name contains one of these, e.g. jobchart, plainjob-full, children',
+  },
+  against: {
+    type: 'string',
+    value: 'FOLDER',
+    about: 'another checkout of jobchart, built: its closed loops are measured beside those of this build',
+  },
+  jobs: {
+    type: 'string',
+    value: 'N',
+    about: `jobs of a run; by default ${NAMES.flatMap((kind) => defaultOf(kind)).join(', ')}`,
+  },
+  rounds: { type: 'string', value: 'N', about: 'runs of which the median is taken; default 3' },
+  dir: {
+    type: 'string',
+    value: 'FOLDER',
+    about: 'where the databases are made, in a folder of their own; default: here. It must be on a disk',
+  },
+  json: { type: 'string', value: 'FILE', about: 'also write the figures of every round there' },
+  timeout: {
+    type: 'string',
+    value: 'SECONDS',
+    about: `how long one measurement may take before it is killed; default 60, for ${LONG.join(', ')} 1800`,
+  },
+  help: { type: 'boolean', value: '', about: 'print this' },
+} as const
 
 /** The command line, read once. */
 export interface Options {
   readonly kinds: readonly Kind[]
   /** Only rows whose name contains one of these; empty: all. */
   readonly names: readonly string[]
+  /** Absolute; another build of jobchart. */
+  readonly against: string | undefined
   /** Absent: as many as the kind has by default. */
   readonly jobs: number | undefined
   readonly rounds: number
@@ -38,19 +89,11 @@ export interface Options {
 }
 
 /** Printed for `--help`. */
-export const USAGE = `Usage: npm run bench -- [options]
-
-  --only KIND,…     what is measured: ${KINDS.join(', ')};
-                    by default all but the last five, which take minutes
-  --subjects NAME,… only rows whose name contains one of these, e.g. jobchart or plainjob-full
-  --jobs N          jobs of a run; default 2000 (p-queue runs 30 times as many, plainjob on FULL a quarter);
-                    waiting 200000, blocking 20000, heap and list 1000000; of oracle, samples: 10000;
-                    of events, seconds: 10
-  --rounds N        runs of which the median is taken; default 5
-  --dir FOLDER      where the databases are made, in a folder of their own; default: here. It must be on a disk
-  --json FILE       also write the figures of every round there
-  --timeout SECONDS how long one measurement may take before it is killed; default 60,
-                    for the last five 900`
+export const USAGE = [
+  'Usage: npm run bench -- [options]',
+  '',
+  ...Object.entries(OPTIONS).map(([name, { value, about }]) => `  ${`--${name} ${value}`.padEnd(18)} ${about}`),
+].join('\n')
 
 /**
  * Reads the command line; undefined: help was asked for.
@@ -58,46 +101,45 @@ export const USAGE = `Usage: npm run bench -- [options]
  * @throws {Error}  an option is unknown or cannot work.
  */
 export function parseOptions(args: readonly string[]): Options | undefined {
-  const text = { type: 'string' } as const
-  const { values } = parseArgs({
-    args: [...args],
-    options: {
-      only: text,
-      subjects: text,
-      jobs: text,
-      rounds: text,
-      dir: text,
-      json: text,
-      timeout: text,
-      help: { type: 'boolean' },
-    },
-  })
+  const { values } = parseArgs({ args: [...args], options: OPTIONS })
   if (values.help === true) return undefined
   return {
-    kinds: kindsIn(values.only ?? KINDS.filter((kind) => !LONG_KINDS.has(kind)).join(',')),
+    kinds: values.only === undefined ? NAMES.filter((kind) => !LONG.includes(kind)) : kindsIn(values.only),
     names: values.subjects?.split(',') ?? [],
+    against: values.against === undefined ? undefined : resolve(values.against),
     jobs: values.jobs === undefined ? undefined : wholeNumber('jobs', values.jobs, 10_000_000),
-    rounds: wholeNumber('rounds', values.rounds ?? '5', 100),
+    rounds: wholeNumber('rounds', values.rounds ?? '3', 100),
     dir: resolve(values.dir ?? '.'),
     json: values.json === undefined ? undefined : resolve(values.json),
     timeoutMs: values.timeout === undefined ? undefined : wholeNumber('timeout', values.timeout, 3_600) * 1_000,
   }
 }
 
+/** Jobs of one measurement of a kind; 0 where it does not count jobs. */
+export function jobsOf(kind: Kind, { jobs }: Options): number {
+  const byDefault = SETTINGS[kind].jobs
+  return byDefault === undefined ? 0 : (jobs ?? byDefault)
+}
+
+/** How long a measurement of a kind may take. */
+export function timeoutOf(kind: Kind, { timeoutMs }: Options): number {
+  return timeoutMs ?? (LONG.includes(kind) ? 1_800_000 : 60_000)
+}
+
+function defaultOf(kind: Kind): readonly string[] {
+  const { jobs } = SETTINGS[kind]
+  return jobs === undefined ? [] : [`${kind} ${jobs}`]
+}
+
 function kindsIn(text: string): readonly Kind[] {
   const asked = text.split(',')
-  const unknown = asked.filter((each) => !KINDS.some((kind) => kind === each))
-  if (unknown.length > 0) throw new Error(`--only takes ${KINDS.join(', ')}; found "${unknown.join(',')}"`)
-  return KINDS.filter((kind) => asked.includes(kind))
+  const unknown = asked.filter((each) => !NAMES.some((kind) => kind === each))
+  if (unknown.length > 0) throw new Error(`--only takes ${NAMES.join(', ')}; found "${unknown.join(',')}"`)
+  return NAMES.filter((kind) => asked.includes(kind))
 }
 
 function wholeNumber(name: string, text: string, max: number): number {
   const value = Number(text)
   if (Number.isSafeInteger(value) && value >= 1 && value <= max) return value
   throw new Error(`--${name} takes a whole number from 1 to ${max}; found "${text}"`)
-}
-
-/** How long a measurement of a kind may take. */
-export function timeoutOf(kind: Kind, { timeoutMs }: Options): number {
-  return timeoutMs ?? (LONG_KINDS.has(kind) ? 900_000 : 60_000)
 }

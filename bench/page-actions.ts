@@ -8,8 +8,8 @@ import { quantile } from './statistics.ts'
 
 /** Jobs of a page. */
 export const PAGE = 50
-const SAMPLES = 3_000
-const WARM_UP = 300
+const SAMPLES = 1_000
+const WARM_UP = 200
 
 const request = defineJob({
   type: 'request',

@@ -1,17 +1,16 @@
+import { WRITERS } from './blocking.ts'
+import { DUE } from './due.ts'
 import { AUDIENCES } from './following.ts'
 import type { Measurement } from './fresh-process.ts'
-import { SUBMITS } from './latency.ts'
-import type { Kind, Options } from './options.ts'
-import { ORACLES, SAMPLES } from './oracle.ts'
+import { jobsOf, type Kind, type Options } from './options.ts'
 import { PAGE } from './page-actions.ts'
-import { SUBJECTS } from './subjects.ts'
+import { isOtherBuild, SUBJECTS } from './subjects.ts'
 import { MOVERS } from './transition.ts'
+import { PARTS } from './tree.ts'
 
-/** Jobs of a run of most kinds. */
-const JOBS = 2_000
-/** How long a run of `events` lasts. */
-const SECONDS = 10
 const FULL = SUBJECTS['jobchart-full'].label
+/** Those whose promises are counted. */
+const PROMISING = ['jobchart-full', 'jobchart-memory', 'plainjob-normal', 'p-queue'] as const
 
 /** A row of the report: one measurement, made once in each round. */
 export interface Row extends Measurement {
@@ -19,41 +18,57 @@ export interface Row extends Measurement {
   readonly label: string
 }
 
-/** All rows that were asked for, in the order of a round. */
-export function planRows({ kinds, names, jobs }: Options): readonly Row[] {
-  const rows = kinds.flatMap((kind) => rowsOf(kind, jobs))
+/** All rows that were asked for, in the order of the report. */
+export function planRows(options: Options): readonly Row[] {
+  const { kinds, names, against } = options
+  const rows = kinds.flatMap((kind) => rowsOf(kind, jobsOf(kind, options), against))
   return rows.filter(({ name }) => names.length === 0 || names.some((part) => name.includes(part)))
 }
 
-function rowsOf(kind: Kind, jobs: number | undefined): readonly Row[] {
+function rowsOf(kind: Kind, jobs: number, against: string | undefined): readonly Row[] {
   switch (kind) {
     case 'closed':
-    case 'burst':
-      return Object.entries(SUBJECTS).map(([name, { label, share }]) => {
-        return { kind, name, label, jobs: Math.max(1, Math.round((jobs ?? JOBS) * share)) }
+      return Object.entries(SUBJECTS).flatMap(([name, { label, share }]) => {
+        if (against === undefined && isOtherBuild(name)) return []
+        const other = isOtherBuild(name) && against !== undefined ? { against } : {}
+        return [{ kind, name, label, jobs: Math.max(1, Math.round(jobs * share)), ...other }]
       })
+    case 'stored':
+      return Object.entries(SUBJECTS).flatMap(([name, { label, share }]) => {
+        // Not every other build has submitMany.
+        if (isOtherBuild(name)) return []
+        return [{ kind, name, label, jobs: Math.max(1, Math.round(jobs * Math.min(1, share))) }]
+      })
+    case 'promises':
+      return PROMISING.map((name) => ({ kind, name, label: SUBJECTS[name].label, jobs }))
     case 'latency':
-      return [{ kind, name: 'jobchart-full', label: SUBJECTS['jobchart-full'].label, jobs: SUBMITS }]
+      return [{ kind, name: 'jobchart-full', label: FULL, jobs }]
     case 'actions':
-      return [{ kind, name: 'jobchart-full', label: `actions for a page of ${PAGE}`, jobs: PAGE }]
+      return [{ kind, name: 'jobchart-full', label: `actions for a page of ${PAGE}`, jobs }]
+    case 'blocking':
+      return labelled(kind, WRITERS, jobs)
+    case 'due':
+      return labelled(kind, DUE, jobs)
+    case 'tree':
+      return labelled(kind, PARTS, jobs)
     case 'events':
-      return Object.entries(AUDIENCES).map(([name, { label }]) => ({ kind, name, label, jobs: jobs ?? SECONDS }))
+      return labelled(kind, AUDIENCES, jobs)
     case 'transition':
     case 'memory':
-      return Object.entries(MOVERS).map(([name, { label }]) => ({ kind, name, label, jobs: 0 }))
+      return labelled(kind, MOVERS, jobs)
     case 'waiting':
-      return [1_000, 10_000, jobs ?? 200_000].map((waiting) => {
-        return { kind, name: 'jobchart-full', label: FULL, jobs: waiting }
-      })
-    case 'blocking':
-      return [{ kind, name: 'jobchart-full', label: FULL, jobs: jobs ?? 20_000 }]
+      return [
+        { kind, name: 'few', label: FULL, jobs: Math.min(1_000, jobs) },
+        { kind, name: 'some', label: FULL, jobs: Math.min(10_000, jobs) },
+        { kind, name: 'many', label: FULL, jobs },
+      ]
     case 'heap':
-      return [{ kind, name: 'jobchart-full', label: FULL, jobs: jobs ?? 1_000_000 }]
-    case 'oracle':
-      return ORACLES.map((name) => ({ kind, name, label: name.replace('-', ', policy '), jobs: jobs ?? SAMPLES }))
+      return [{ kind, name: 'jobchart-full', label: FULL, jobs }]
     case 'list':
-      return ['one-editor', 'thousand-editors'].map((name) => {
-        return { kind, name, label: name, jobs: jobs ?? 1_000_000 }
-      })
+      return ['one-editor', 'thousand-editors'].map((name) => ({ kind, name, label: name, jobs }))
   }
+}
+
+function labelled(kind: Kind, rows: { readonly [name: string]: { readonly label: string } }, jobs: number) {
+  return Object.entries(rows).map(([name, { label }]) => ({ kind, name, label, jobs }))
 }

@@ -4,6 +4,7 @@ import type { Measured } from './measure.ts'
 import type { Kind } from './options.ts'
 import type { Row } from './plan.ts'
 import { quantile, summarize } from './statistics.ts'
+import { markdown, number } from './table.ts'
 import { IN_FLIGHT } from './throughput.ts'
 
 /** What became of a row: the figures of each round, up to the one that failed. */
@@ -15,17 +16,18 @@ export interface Outcome {
 
 const HEADINGS: { readonly [kind in Kind]: string } = {
   closed: `No-op jobs a second, submitted, run and stored: ${IN_FLIGHT} clients, each waits for its job's end`,
-  burst: `No-op jobs a second, submitted, run and stored: all submitted at once, ${IN_FLIGHT} handlers`,
-  latency: 'Idle engine: milliseconds from submit to the first line of the handler',
+  stored: `No-op jobs a second: all stored by submitMany (of peers: addMany), then drained with ${IN_FLIGHT} in flight`,
+  latency: 'Idle engine: milliseconds from submit to the first line of the handler, and of an fdatasync beside it',
+  blocking:
+    'How long a turn of the event loop, a transaction and a call of the storage last under the load of closed: ms',
+  due: 'Jobs that fall due at one moment: milliseconds until all are committed; SQLite FULL',
+  tree: 'Parts of one job: milliseconds until all are begun, told, ended, and (begun again) left; SQLite FULL',
+  promises: 'Promises that a job of a closed loop makes, those of its client included',
   actions: 'What one may do with the jobs of a page, by policy and chart: milliseconds',
   events: `${FOLLOWERS} followers of the log in one process: milliseconds from a commit to each of their loops`,
   transition: 'The default lifecycle, without storage: microseconds',
-  waiting: 'Jobs that wait with an input of 4 KB: the memory that a process takes at most, and how fast they are run',
-  blocking:
-    'How long a transaction, a call of the storage, and a turn of the loop last while another process writes: ms',
+  waiting: 'Jobs that wait with an input of 1 KB: the memory that a process takes at most, and how fast they are run',
   heap: "What is left on the heap after each job, and of the engine's listeners and handles",
-  oracle:
-    'A refused call, of a hidden job of 1 MiB and of none, in µs; how often the hidden one is slower: 0.5 tells nothing',
   list: 'Pages of 50 jobs by one filter, and counts, on SQLite, after `rounds` fillings of a file: ms',
   memory: 'What 1,000,000 transitions of the default lifecycle leave on the heap, after a collection',
 }
@@ -45,8 +47,18 @@ const FIGURES: { readonly [name: string]: { readonly heading: string; readonly d
   transitionUs: { heading: 'µs per transition', digits: 2 },
   jobUs: { heading: 'µs per job', digits: 2 },
   restoreUs: { heading: 'µs to restore', digits: 2 },
-  peakMiB: { heading: 'peak RSS MiB', digits: 0 },
-  submittedPerSecond: { heading: 'submits/s', digits: 0 },
+  storedPerSecond: { heading: 'stored/s', digits: 0 },
+  drainedPerSecond: { heading: 'drained/s', digits: 0 },
+  bothPerSecond: { heading: 'both/s', digits: 0 },
+  peakMB: { heading: 'peak RSS MB', digits: 0 },
+  promises: { heading: 'promises per job', digits: 1 },
+  sync50Ms: { heading: 'fdatasync p50 ms', digits: 2 },
+  overSyncMs: { heading: 'difference', digits: 2 },
+  begunMs: { heading: 'begun', digits: 0 },
+  toldMs: { heading: 'told', digits: 0 },
+  endedMs: { heading: 'ended', digits: 0 },
+  leftMs: { heading: 'left', digits: 0 },
+  allMs: { heading: 'all ms', digits: 0 },
   write50Ms: { heading: 'write p50', digits: 2 },
   write99Ms: { heading: 'write p99', digits: 2 },
   writeMaxMs: { heading: 'write max', digits: 2 },
@@ -63,11 +75,6 @@ const FIGURES: { readonly [name: string]: { readonly heading: string; readonly d
   heapMiB: { heading: 'heap MiB at the end', digits: 1 },
   newHandles: { heading: 'handles left', digits: 0 },
   newListeners: { heading: 'listeners left', digits: 0 },
-  hidden50Us: { heading: 'hidden p50', digits: 1 },
-  absent50Us: { heading: 'absent p50', digits: 1 },
-  hidden95Us: { heading: 'hidden p95', digits: 1 },
-  absent95Us: { heading: 'absent p95', digits: 1 },
-  slowerShare: { heading: 'hidden slower', digits: 3 },
   found: { heading: 'jobs found', digits: 0 },
   fillSeconds: { heading: 's to fill', digits: 0 },
   fileMiB: { heading: 'file MiB', digits: 0 },
@@ -88,6 +95,7 @@ export function describeRun(machine: Machine, command: string, syncsMs: readonly
     `disk        ${machine.filesystem}; a page appended and synced: p50 ${number(quantile(syncsMs, 0.5), 2)} ms, p99 ${number(quantile(syncsMs, 0.99), 2)} ms`,
     `Node        ${machine.node}, with SQLite ${sqlite['node:sqlite']}; better-sqlite3 has SQLite ${sqlite['better-sqlite3']}`,
     `packages    ${peers.join(', ')}`,
+    ...(machine.against === undefined ? [] : [`against     ${machine.against}`]),
   ]
   return lines.join('\n')
 }
@@ -120,7 +128,9 @@ function tableOf(outcomes: readonly Outcome[]): string {
   const hasJobs = outcomes.some(({ row }) => row.jobs > 0)
   // One round has no spread.
   const cells = outcomes.some(({ rounds }) => rounds.length > 1) ? 2 : 1
-  const headings = names.flatMap((name) => [FIGURES[name]?.heading ?? name, 'lowest – highest'].slice(0, cells))
+  const measuredHeadings = names.flatMap((name) => [FIGURES[name]?.heading ?? name, 'lowest – highest'].slice(0, cells))
+  // Where all have failed, why stands in a column of its own.
+  const headings = names.length === 0 ? [''] : measuredHeadings
   const head = ['', ...(isStored ? ['synchronous'] : []), ...(hasJobs ? ['jobs'] : []), 'rounds', ...headings]
   const rows = outcomes.map(({ row, rounds, failure }) => {
     const figures = names.flatMap((name) => figureCells(name, rounds).slice(0, cells))
@@ -141,20 +151,4 @@ function figureCells(name: string, rounds: readonly Measured[]): readonly string
   const { median, lowest, highest } = summarize(values)
   const digits = FIGURES[name]?.digits ?? 2
   return [number(median, digits), `${number(lowest, digits)} – ${number(highest, digits)}`]
-}
-
-function markdown(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = head.map((_, column) => Math.max(...[head, ...rows].map((cells) => cells[column]?.length ?? 0), 3))
-  const line = (cells: readonly string[]) =>
-    `| ${widths.map((width, column) => pad(cells[column] ?? '', width, column)).join(' | ')} |`
-  const rule = `|${widths.map((width, column) => (column === 0 ? '-'.repeat(width + 2) : `${'-'.repeat(width + 1)}:`)).join('|')}|`
-  return [line(head), rule, ...rows.map(line)].join('\n')
-}
-
-function pad(text: string, width: number, column: number): string {
-  return column === 0 ? text.padEnd(width) : text.padStart(width)
-}
-
-function number(value: number, digits: number): string {
-  return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
 }

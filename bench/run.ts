@@ -1,13 +1,14 @@
 /**
  * What a run costs, beside peers in the same run. See README.md.
  *
- * Each round makes every measurement once, each in a fresh process; then comes the next round, so that what the machine
- * does meanwhile falls on all of them alike.
+ * Each round makes every measurement once, each in a fresh process; then comes the next round, in the opposite order, so
+ * that what the machine does meanwhile falls on all of them alike.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fdatasyncMs } from './disk.ts'
 import { measureInFreshProcess } from './fresh-process.ts'
+import { describeGoals } from './goals.ts'
 import { readMachine } from './machine.ts'
 import type { Measured } from './measure.ts'
 import { type Options, parseOptions, timeoutOf, USAGE } from './options.ts'
@@ -18,12 +19,13 @@ import { describeOutcomes, describeRun, type Outcome } from './report.ts'
 async function bench(options: Options, args: readonly string[], signal: AbortSignal): Promise<number> {
   const rows = planRows(options)
   if (rows.length === 0) throw new Error('nothing of that name is measured; see --help')
-  const machine = readMachine(options.dir)
+  const machine = readMachine(options.dir, options.against)
   const command = ['npm run bench', ...(args.length === 0 ? [] : ['--', ...args])].join(' ')
   const folder = await mkdtemp(join(options.dir, 'jobchart-bench-'))
   try {
     const { outcomes, syncsMs } = await measureAll(rows, options, folder, signal)
-    console.log(`${describeRun(machine, command, syncsMs)}\n\n${describeOutcomes(outcomes)}`)
+    const parts = [describeRun(machine, command, syncsMs), describeOutcomes(outcomes), describeGoals(outcomes)]
+    console.log(parts.filter((part) => part !== '').join('\n\n'))
     if (options.json !== undefined) {
       await writeFile(
         options.json,
@@ -42,7 +44,7 @@ async function measureAll(rows: readonly Row[], options: Options, folder: string
   const syncsMs: number[] = []
   for (let round = 1; round <= options.rounds; round++) {
     syncsMs.push(...fdatasyncMs(folder))
-    for (const row of rows) {
+    for (const row of round % 2 === 1 ? rows : rows.toReversed()) {
       // One that failed once would cost its whole time in every round.
       if (failures.has(row)) continue
       say(`round ${round} of ${options.rounds}: ${row.kind} ${row.name}`)

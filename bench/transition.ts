@@ -10,11 +10,12 @@ import { runInNewContext } from 'node:vm'
 import { createActor, initialTransition, transition } from 'xstate'
 import { claim, create, end, type NewJob, send } from '../src/model/decision.ts'
 import { type AnyJobType, defineJob } from '../src/model/definition.ts'
+import { listed } from '../src/model/xstate-internals.ts'
 import type { Measured } from './measure.ts'
 
 /** What can move a chart. */
 export const MOVERS = {
-  'jobchart-chart': { label: "jobchart's chart: place and event to place" },
+  'jobchart-chart': { label: "jobchart's chart: snapshot and event to snapshot" },
   'jobchart-model': { label: "jobchart's model: job record and event to job record" },
   'xstate-transition': { label: 'XState, transition()' },
   'xstate-actor': { label: 'XState, a live actor per job' },
@@ -34,7 +35,7 @@ const STARTED = { type: 'task.started' }
 const LOST = { type: 'task.lost' }
 const DONE = { type: 'xstate.done.actor.execute', output: 42, actorId: 'execute' }
 /** The task that has ended stands in the row no more. */
-const ENDED = { children: [], nextInvocation: 2 }
+const ENDED = { children: listed([]), nextInvocation: 2 }
 const MOMENT = { at: 1_700_000_000_000, random: 0.5, heartbeatMs: 2_000 }
 const SEED: NewJob = {
   id: '01890a5d-ac96-774b-bcce-b302099a8057',
@@ -141,19 +142,19 @@ function moverOf(name: MoverName): Mover {
 }
 
 function chartMover({ chart }: AnyJobType): Mover {
-  const origin = { children: [{ id: 'execute', src: 'execute', invocation: 1 }], nextInvocation: 2 }
-  let { place } = chart.start(undefined)
+  const origin = { children: listed([{ id: 'execute', src: 'execute', invocation: 1 }]), nextInvocation: 2 }
+  let { snapshot } = chart.start(undefined)
   return {
     thereAndBack: () => {
-      place = chart.move(place, STARTED, origin).place
-      place = chart.move(place, LOST, origin).place
+      snapshot = chart.transition(snapshot, STARTED, origin).snapshot
+      snapshot = chart.transition(snapshot, LOST, origin).snapshot
     },
     wholeJob: () => {
       const begun = chart.start(undefined)
-      const running = chart.move(begun.place, STARTED, origin)
-      return chart.move(running.place, DONE, ENDED).meaning.label
+      const running = chart.transition(begun.snapshot, STARTED, origin)
+      return chart.transition(running.snapshot, DONE, ENDED).info.label
     },
-    restore: () => chart.names(JSON.parse(STORED), NOTHING, origin),
+    restore: () => chart.canHandle(JSON.parse(STORED), NOTHING, origin),
   }
 }
 

@@ -3,7 +3,7 @@ import { queueExecutor } from './defaults/queue-executor.ts'
 import { rolePolicy } from './defaults/role-policy.ts'
 import { systemClock } from './defaults/system-clock.ts'
 import { Engine } from './engine/engine.ts'
-import type { EngineOptions } from './engine/options.ts'
+import { checkEngineOptions, type EngineOptions } from './engine/options.ts'
 import { JobchartError } from './model/error.ts'
 
 /** Callbacks and observables that run at once in one engine: each is little more than its listeners. */
@@ -28,7 +28,9 @@ export type CreateEngineOptions = Omit<EngineOptions, Ports> & { readonly [Port 
  *
  * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work; `STORAGE_UNAVAILABLE` the storage cannot be opened.
  */
-export async function createEngine({ concurrency, ...options }: CreateEngineOptions): Promise<Engine> {
+export async function createEngine(given: CreateEngineOptions): Promise<Engine> {
+  checkEngineOptions(given)
+  const { concurrency, ...options } = given
   if (concurrency !== undefined && options.executors?.default !== undefined) {
     const hint = 'give the number to your executors.default, or leave that out'
     throw new JobchartError('INVALID_DEFINITION', `concurrency is of the executor that createEngine makes; ${hint}`)
@@ -52,13 +54,14 @@ export { type MemoryOptions, memoryStorage } from './defaults/memory-storage.ts'
 export { type QueueExecutorOptions, queueExecutor } from './defaults/queue-executor.ts'
 export { type OwnersRule, type ResourceRoles, type RolePolicyOptions, rolePolicy } from './defaults/role-policy.ts'
 export { systemClock } from './defaults/system-clock.ts'
+export type { JobsView } from './engine/authorization.ts'
 export type { CallOptions } from './engine/call-options.ts'
 export type { Engine, StopOptions } from './engine/engine.ts'
 export type { ResetEvent, SessionEvent } from './engine/event-stream.ts'
 export type { Health, OnHealth } from './engine/health.ts'
 export type { JobActions } from './engine/operations/actions.ts'
 export type { Reason } from './engine/operations/explain.ts'
-export type { CancelOptions, SendOptions, SubmitOptions } from './engine/operations/jobs.ts'
+export type { CancelOptions, SendOptions } from './engine/operations/jobs.ts'
 export type {
   PipelineCallOptions,
   PipelineListOptions,
@@ -74,10 +77,11 @@ export type {
   LogOptions,
 } from './engine/operations/reads.ts'
 export type { EventOptions, Events } from './engine/operations/streams.ts'
+export type { SubmitManyOptions, SubmitOptions, SubmitOutcome, SubmittedJob } from './engine/operations/submit.ts'
 export type { EngineOptions } from './engine/options.ts'
 export type { Page } from './engine/page.ts'
 export type { OnPolicyError, PolicyQuestion } from './engine/policy-answer.ts'
-export type { SessionPrincipal } from './engine/principal.ts'
+export type { FindPrincipal, FoundPrincipal, SessionPrincipal } from './engine/principal.ts'
 export type { OnListenerError } from './engine/publisher.ts'
 export type { Pipelines, Session } from './engine/session.ts'
 export type { ShownEvent } from './engine/shown-event.ts'
@@ -94,16 +98,24 @@ export {
   type LifecycleOptions,
   type OutputOf,
 } from './model/definition.ts'
-export type { DescribedSnapshot, Description } from './model/description.ts'
 export { type ErrorCode, type Issue, JobchartError, type JobError } from './model/error.ts'
 export type { Actor, EventDetails, EventRow, EventType, JobEvent } from './model/event.ts'
-export type { EndedJob, FollowingJob, FollowUp, FollowUpOf } from './model/follow-up.ts'
 export type { Item, ItemReport, ItemStatus } from './model/item.ts'
 export type { Job, JobId, JobSummary as JobHead, Outcome, Overlap, Phase, Timer, Trigger } from './model/job.ts'
+export type {
+  DescribedSnapshot,
+  Description,
+  EndedJob,
+  FollowingJob,
+  FollowUp,
+  FollowUpOf,
+  Migrated,
+  MigratingJob,
+  MigratingTimer,
+} from './model/job-type.ts'
 export type { JobLimits, LimitScope, TaskLimit, TaskLimits } from './model/limits.ts'
 export type { AnyLogic, LogicKind } from './model/logic.ts'
-export type { Migrated, MigratingJob, MigratingTimer } from './model/migration.ts'
-export type { Pipeline } from './model/pipeline.ts'
+export type { PausedBy, Pipeline } from './model/pipeline.ts'
 export type { RetryOptions } from './model/retry.ts'
 export type { SafePart } from './model/safe.ts'
 export type { Json } from './model/storable.ts'
@@ -127,34 +139,38 @@ export type {
   ChartAction,
   ChartEnd,
   ChartEvent,
-  Child,
-  Meaning,
-  Move,
-  Origin,
-  Place,
+  ChartScope as Origin,
+  ChartSnapshot as Place,
+  ChildActor as Child,
+  StateInfo as Meaning,
+  TransitionResult as Move,
 } from './model/transition.ts'
 export type { Clock } from './port/clock.ts'
 export type { Executor, Work } from './port/executor.ts'
 export type { Action, PipelineAction, Policy, Principal, Private, Scope, Target, Verdict } from './port/policy.ts'
 export type {
-  Changeset as Unit,
-  ChangesetResult as UnitResult,
+  Changeset,
+  ChangesetResult,
+  Claim,
+  ClaimDecision,
   Claimed,
-  ClaimedWrite,
-  ClaimQuery,
-  ClaimTransition,
+  Commit,
   EventQuery,
+  FoundJobs,
   ItemQuery,
   JobFilter,
   JobPage,
   JobWrite,
   KeyLimit,
+  Loaded,
+  LoadQuery,
   LogLine,
   NewLine,
   Note,
   PipelineFilter,
   PipelinePage,
   PipelineWrite,
+  ReadyTask,
   Route,
   Storage,
   StorageConnection,
@@ -163,4 +179,5 @@ export type {
   StoredItem,
   TypeKey,
   Write,
+  WrittenRow,
 } from './port/storage.ts'

@@ -1,10 +1,25 @@
 import { join } from 'node:path'
-import { createEngine, defineJob, type JobView, memoryStorage, queueExecutor, type Storage } from 'jobchart'
+import type { Engine, Storage } from 'jobchart'
 import { caughtStorage } from '../caught-storage.ts'
+import type { Load } from '../throughput.ts'
+import { type Build, loadBuild } from './build.ts'
 import { checkCount, checkedSynchronous, type Subject } from './subject.ts'
 
 /** Where jobs are kept; on SQLite, what a commit waits for. */
 export type Keeping = 'memory' | 'full' | 'normal'
+
+/** How a jobchart subject is opened. */
+export interface JobchartOptions {
+  /** An empty folder. */
+  readonly folder: string
+  readonly keeping: Keeping
+  /** Handlers that may run at the same time. */
+  readonly concurrency: number
+  /** The engine that is opened first runs jobs for `closed`, and only stores them for `stored`. */
+  readonly load: Load
+  /** A folder with another build of jobchart; absent: this one. */
+  readonly against: string | undefined
+}
 
 /** A storage, and what can be read back about it. */
 interface Kept {
@@ -15,44 +30,52 @@ interface Kept {
   readonly commits?: () => number
 }
 
-const noop = defineJob({ type: 'noop', execute: () => undefined })
+/** `count` counts no further. */
+const COUNT_MAX = 10_001
 
-/**
- * jobchart as an app uses it: a session that the policy is asked about, `submit`, `result`.
- *
- * @param concurrency  handlers that may run at the same time.
- */
-export async function openJobchart(folder: string, keeping: Keeping, concurrency: number): Promise<Subject> {
-  const { storage, synchronous, commits } =
-    keeping === 'memory' ? inMemory() : onDisk(join(folder, 'jobchart.db'), keeping)
-  const executors = { default: queueExecutor({ concurrency }) }
-  const engine = await createEngine({ jobs: [noop], storage, executors })
-  const ada = engine.as({ id: 'ada', role: 'editor' })
-  const burst: JobView[] = []
-  let succeeded = 0
-
-  const completeAll = async (jobs: number) => {
-    let completed = 0
-    const all = Promise.withResolvers<void>()
-    const off = engine.on('job.transitioned', ({ to, jobId }) => {
-      if (to === 'failed') all.reject(new Error(`job "${jobId}" failed`))
-      else if (to === 'completed' && ++completed === jobs) all.resolve()
-    })
-    burst.push(...(await Promise.all(Array.from({ length: jobs }, (_, n) => ada.submit(noop, { n })))))
-    await all.promise
-    off()
+/** jobchart as an app uses it: a session that the policy is asked about, `submit`, `result`, `submitMany`. */
+export async function openJobchart(options: JobchartOptions): Promise<Subject> {
+  const { folder, keeping, concurrency, load } = options
+  const build = await loadBuild(options.against)
+  const kept = keeping === 'memory' ? inMemory(build) : onDisk(build, join(folder, 'jobchart.db'), keeping)
+  const { storage, synchronous, commits } = kept
+  let ran = 0
+  let stored = 0
+  let allRan = Promise.withResolvers<void>()
+  const execute = () => {
+    if (++ran === stored) allRan.resolve()
   }
+  const noop = build.defineJob({ type: 'noop', execute })
+  const executors = { default: build.queueExecutor({ concurrency }) }
+  const start = (work: boolean) => build.createEngine({ jobs: [noop], storage, executors, work })
+  let engine = await start(load === 'closed')
+  let ada = engine.as({ id: 'ada', role: 'editor' })
 
   return {
     complete: async (n) => {
       const { id } = await ada.submit(noop, { n })
       const { outcome } = await ada.result(id)
-      if (outcome === 'success') succeeded++
+      if (outcome !== 'success') throw new Error(`job ${n} ended as ${outcome}`)
     },
-    completeAll,
+    store: async (inputs) => {
+      const outcomes = await ada.submitMany(inputs.map((input) => ({ type: noop, input })))
+      const failed = outcomes.find(({ error }) => error !== undefined)
+      if (failed !== undefined) throw failed.error
+      stored += inputs.length
+    },
+    drain: async () => {
+      allRan = Promise.withResolvers()
+      const storing = engine
+      engine = await start(true)
+      ada = engine.as({ id: 'ada', role: 'editor' })
+      await storing.stop()
+      await allRan.promise
+      // The last ends are not committed yet.
+      await engine.idle()
+    },
     check: async (jobs) => {
-      for (const { id } of burst) if ((await ada.get(id)).outcome === 'success') succeeded++
-      checkCount(succeeded, jobs)
+      checkCount(ran, jobs)
+      await checkStored(engine, jobs)
       return { synchronous: synchronous() }
     },
     close: () => engine.stop(),
@@ -60,12 +83,22 @@ export async function openJobchart(folder: string, keeping: Keeping, concurrency
   }
 }
 
-function inMemory(): Kept {
+/** Of more jobs than `count` counts, none has failed and none is unfinished. */
+async function checkStored({ system }: Engine, jobs: number): Promise<void> {
+  for (const phase of ['active', 'waiting', 'indeterminate'] as const) {
+    checkCount(jobs - (await system.count({ phase })), jobs)
+  }
+  for (const status of ['failed', 'cancelled']) checkCount(jobs - (await system.count({ status })), jobs)
+  const completed = await system.count({ status: 'completed' })
+  checkCount(Math.min(completed, COUNT_MAX), Math.min(jobs, COUNT_MAX))
+}
+
+function inMemory({ memoryStorage }: Build): Kept {
   return { storage: memoryStorage(), synchronous: () => '–' }
 }
 
-function onDisk(file: string, durability: 'full' | 'normal'): Kept {
-  const { storage, synchronous, commits } = caughtStorage(file, durability)
+function onDisk({ sqliteStorage }: Build, file: string, durability: 'full' | 'normal'): Kept {
+  const { storage, synchronous, commits } = caughtStorage(file, sqliteStorage(file, { durability }))
   return {
     storage,
     synchronous: () => checkedSynchronous(synchronous(), durability === 'full' ? 'FULL' : 'NORMAL'),

@@ -11,8 +11,13 @@ export async function openPQueue(concurrency: number): Promise<Subject> {
   }
   return {
     complete,
-    completeAll: async (jobs) => {
-      await Promise.all(Array.from({ length: jobs }, complete))
+    store: async (inputs) => {
+      queue.pause()
+      for (const _ of inputs) void complete()
+    },
+    drain: async () => {
+      queue.start()
+      await queue.onIdle()
     },
     check: async (jobs) => {
       checkCount(succeeded, jobs)

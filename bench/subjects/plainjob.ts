@@ -32,6 +32,7 @@ export async function openPlainjob(folder: string, synchronous: 'NORMAL' | 'FULL
       onFailed: ({ id }, error) => onFailed(id, error),
     }),
   )
+  let stored = 0
   let running: Promise<unknown> | undefined
   // Started when the first jobs are there: no worker begins with a pause.
   const start = () => {
@@ -47,17 +48,17 @@ export async function openPlainjob(folder: string, synchronous: 'NORMAL' | 'FULL
       await done.promise
       waiting.delete(id)
     },
-    completeAll: async (jobs) => {
+    store: async (inputs) => {
+      queue.addMany('noop', [...inputs])
+      stored += inputs.length
+    },
+    drain: async () => {
       let completed = 0
       const all = Promise.withResolvers<void>()
       onCompleted = () => {
-        if (++completed === jobs) all.resolve()
+        if (++completed === stored) all.resolve()
       }
       onFailed = (_, error) => all.reject(new Error(error))
-      queue.addMany(
-        'noop',
-        Array.from({ length: jobs }, (_, n) => ({ n })),
-      )
       start()
       await all.promise
     },

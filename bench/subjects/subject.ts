@@ -7,8 +7,10 @@ export interface Facts {
 export interface Subject {
   /** Submits the `n`th job and resolves when it is known to have succeeded. */
   readonly complete: (n: number) => Promise<void>
-  /** Submits so many jobs at once, and resolves when all are known to have succeeded. */
-  readonly completeAll: (jobs: number) => Promise<void>
+  /** Stores a job for each input, and runs none of them. */
+  readonly store: (inputs: readonly object[]) => Promise<void>
+  /** Runs all that was stored, and resolves when it has succeeded. */
+  readonly drain: () => Promise<void>
   /**
    * Reads back what was stored, outside the measured time.
    *

@@ -1,102 +1,105 @@
-import type { Item } from '../model/item.ts'
 import type { Json } from '../model/storable.ts'
-import type { ItemQuery, LogLine, NewLine, StoredItem } from '../port/storage.ts'
+import type { ItemQuery, LogLine, NewLine, Note, StoredItem } from '../port/storage.ts'
+import { pairKey } from './pair-key.ts'
 
-/** Makes a change of what is stored, and keeps how it is undone. */
-export type Change = (run: () => void, undo: () => void) => void
-
-interface KeptLine {
+interface KeptLine extends LogLine {
   readonly key: string
-  readonly line: LogLine
 }
 
-type Steps = ReadonlyMap<string, Json | undefined>
+interface Step {
+  /** That recorded it first. */
+  readonly invocation: number
+  readonly result: Json | undefined
+}
 
-/** What is kept beside the records of jobs: lines of their logs, results of their steps, their items. */
+type Undo = () => void
+type StepNote = Extract<Note, { kind: 'step' }>
+type ItemNote = Extract<Note, { kind: 'item' }>
+
+/**
+ * What is kept beside the record of a job: the lines of its log, the results of its steps, its items. What changes it gives
+ * how that is undone.
+ */
 export class MemoryRecords {
-  readonly #lines = new Map<string, readonly KeptLine[]>()
-  /** By job, then by the invocation of the invoke. */
-  readonly #steps = new Map<string, ReadonlyMap<number, Steps>>()
-  /** By job, then by key, in the order of their numbers. */
-  readonly #items = new Map<string, Map<string, StoredItem>>()
-  readonly #logLinesMax: number
-  readonly #change: Change
+  readonly #lines: KeptLine[] = []
+  readonly #lineKeys = new Set<string>()
+  /** By invoke and ordinal, then by name. */
+  readonly #steps = new Map<string, Map<string, Step>>()
+  /** In the order of their numbers. */
+  readonly #items: StoredItem[] = []
+  readonly #itemNumbers = new Map<string, number>()
 
-  constructor(logLinesMax: number, change: Change) {
-    this.#logLinesMax = logLinesMax
-    this.#change = change
-  }
-
-  addLines(jobId: string, key: string, added: readonly NewLine[]): void {
-    const lines = this.#lines.get(jobId) ?? []
-    if (lines.some((each) => each.key === key)) return
-    const last = lines.at(-1)?.line.number ?? 0
-    const more = added.map((line, index) => ({ key, line: { at: line.at, text: line.text, number: last + index + 1 } }))
-    this.#put(this.#lines, jobId, [...lines, ...more].slice(-this.#logLinesMax))
+  /** Keeps lines, of which the oldest go beyond `max`; none of a key that is known. */
+  addLines(key: string, added: readonly NewLine[], max: number): Undo | undefined {
+    if (this.#lineKeys.has(key)) return undefined
+    const last = this.#lines.at(-1)?.number ?? 0
+    this.#lineKeys.add(key)
+    for (const [index, { at, text }] of added.entries()) this.#lines.push({ key, at, text, number: last + index + 1 })
+    const dropped = this.#lines.splice(0, Math.max(0, this.#lines.length - max))
+    for (const line of dropped) if (this.#lines[0]?.key !== line.key) this.#lineKeys.delete(line.key)
+    return () => {
+      for (const line of dropped) this.#lineKeys.add(line.key)
+      this.#lines.unshift(...dropped)
+      this.#lines.length -= added.length
+      this.#lineKeys.delete(key)
+    }
   }
 
   /** Lines whose number is above `after`, oldest first. */
-  lines(jobId: string, after: number, limit: number): readonly LogLine[] {
-    const lines = (this.#lines.get(jobId) ?? []).map(({ line }) => line)
-    return lines.filter(({ number }) => number > after).slice(0, limit)
+  lines(after: number, limit: number): readonly LogLine[] {
+    const first = this.#lines[0]?.number ?? 1
+    const from = Math.max(0, after + 1 - first)
+    return this.#lines.slice(from, from + limit).map(({ at, text, number }) => ({ at, text, number }))
   }
 
-  addStep(jobId: string, invocation: number, name: string, result: Json | undefined): void {
-    const entries = this.#steps.get(jobId) ?? new Map<number, Steps>()
-    const steps = entries.get(invocation) ?? new Map<string, Json | undefined>()
-    if (steps.has(name)) return
-    const after = new Map(steps).set(name, structuredClone(result))
-    this.#put(this.#steps, jobId, new Map(entries).set(invocation, after))
+  /** Keeps the result of a step; the first of a name stays. */
+  addStep(invocation: number, { invoke, ordinal, name, result }: StepNote): Undo | undefined {
+    const key = pairKey(invoke, String(ordinal))
+    const steps = this.#steps.get(key) ?? new Map<string, Step>()
+    if (steps.has(name)) return undefined
+    this.#steps.set(key, steps.set(name, { invocation, result }))
+    return () => steps.delete(name)
   }
 
-  dropSteps(jobId: string, invocation: number): void {
-    const rest = new Map(this.#steps.get(jobId))
-    if (rest.delete(invocation)) this.#put(this.#steps, jobId, rest)
+  steps(invoke: string, ordinal: number): ReadonlyMap<string, Json | undefined> {
+    const steps = this.#steps.get(pairKey(invoke, String(ordinal))) ?? []
+    return new Map([...steps].map(([name, { result }]) => [name, result]))
   }
 
-  steps(jobId: string, invocation: number): Steps {
-    return structuredClone(this.#steps.get(jobId)?.get(invocation) ?? new Map<string, Json | undefined>())
-  }
-
-  /** Keeps an item under its key, and answers that there was room for it. */
-  putItem(jobId: string, item: Item, max: number): boolean {
-    const items = this.#items.get(jobId) ?? new Map<string, StoredItem>()
-    const before = items.get(item.key)
-    if (before === undefined && items.size >= max) return false
-    const after = { ...structuredClone(item), number: before?.number ?? items.size + 1 }
-    // In place: a job may have very many, and what is replaced keeps its place in the order.
-    this.#change(
-      () => this.#items.set(jobId, items.set(item.key, after)),
-      () => (before === undefined ? items.delete(item.key) : items.set(item.key, before)),
-    )
-    return true
+  /** Keeps an item under its key; `full`: there are `max` others. */
+  putItem({ invocation, item, max }: ItemNote): Undo | 'full' {
+    const key = pairKey(String(invocation), item.key)
+    const known = this.#itemNumbers.get(key)
+    if (known === undefined && this.#items.length >= max) return 'full'
+    const number = known ?? this.#items.length + 1
+    const before = this.#items[number - 1]
+    this.#items[number - 1] = { ...item, number, invocation }
+    this.#itemNumbers.set(key, number)
+    return () => {
+      if (before !== undefined) this.#items[number - 1] = before
+      else {
+        this.#items.length -= 1
+        this.#itemNumbers.delete(key)
+      }
+    }
   }
 
   /** Items whose number is above `after`, oldest first. */
-  items(jobId: string, { after, limit, status }: ItemQuery): readonly StoredItem[] {
-    return [...(this.#items.get(jobId)?.values() ?? [])]
-      .filter((item) => item.number > after && (status === undefined || item.status === status))
-      .slice(0, limit)
-      .map((item) => structuredClone(item))
+  items({ after, limit, status }: ItemQuery): readonly StoredItem[] {
+    const found: StoredItem[] = []
+    for (let index = after; index < this.#items.length && found.length < limit; index++) {
+      const item = this.#items[index]
+      if (item !== undefined && (status === undefined || item.status === status)) found.push(item)
+    }
+    return found
   }
 
-  /** Forgets all of a job. */
-  forget(jobId: string): void {
-    this.#put(this.#lines, jobId, undefined)
-    this.#put(this.#steps, jobId, undefined)
-    this.#put(this.#items, jobId, undefined)
+  /** How many steps and items each invocation has recorded. */
+  counts(): ReadonlyMap<number, number> {
+    const counts = new Map<number, number>()
+    const add = ({ invocation }: Step | StoredItem) => counts.set(invocation, (counts.get(invocation) ?? 0) + 1)
+    for (const steps of this.#steps.values()) for (const step of steps.values()) add(step)
+    for (const item of this.#items) add(item)
+    return counts
   }
-
-  #put<Value>(map: Map<string, Value>, jobId: string, after: Value | undefined): void {
-    const before = map.get(jobId)
-    this.#change(
-      () => set(map, jobId, after),
-      () => set(map, jobId, before),
-    )
-  }
-}
-
-function set<Value>(map: Map<string, Value>, key: string, value: Value | undefined): void {
-  if (value === undefined) map.delete(key)
-  else map.set(key, value)
 }

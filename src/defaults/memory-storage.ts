@@ -1,19 +1,22 @@
 import { JobchartError } from '../model/error.ts'
-import type { EventRow } from '../model/event.ts'
-import { dueAt, isBusy, type Job, type JobSummary, wakeAt } from '../model/job.ts'
+import type { Job, JobSummary } from '../model/job.ts'
+import { checkOptions, wholeNumber } from '../model/option-checks.ts'
 import type { Pipeline } from '../model/pipeline.ts'
-import type { Scope } from '../port/policy.ts'
 import type {
   JobFilter,
-  JobPage,
+  KeptChart,
+  Loaded,
+  LoadQuery,
+  Turn as PipelineTurn,
   Storage,
   StorageConnection,
   StorageHost,
-  StoredEvents,
   TypeKey,
 } from '../port/storage.ts'
-import { listed, pipelineKey } from './memory-pipelines.ts'
-import { MemoryStore, read, type StoredJob, type StoredRow, slotKey } from './memory-store.ts'
+import { isCovered, isListed } from './job-filter.ts'
+import { byDue, type Line, nextDue, type Row, type Turn } from './memory-row.ts'
+import { isRunning, MemoryStore, slotKey } from './memory-store.ts'
+import { pairKey } from './pair-key.ts'
 
 /** How much is kept. */
 export interface MemoryOptions {
@@ -21,274 +24,237 @@ export interface MemoryOptions {
   readonly logLines?: number
 }
 
+/** A count that is reached says that there are more. */
+const COUNT_MAX = 10_001
+
 /**
- * Keeps jobs in this process's memory: for tests, and for jobs that may be lost with it. All that holds for a durable
- * storage holds here too, but for durability. Engines of one process may share one.
+ * Keeps jobs in this process's memory: for tests, and for jobs that may be lost with it. It holds to all that a durable
+ * storage does, but for durability. Engines of one process may share one.
+ *
+ * Lists are read off one order of all jobs: a filter that few jobs fit looks at many.
  */
 export function memoryStorage(options: MemoryOptions = {}): Storage {
+  checkOptions('memoryStorage', options, { logLines: wholeNumber(1) })
   const store = new MemoryStore(options.logLines ?? 10_000)
-  return { open: async (host) => new MemoryConnection(store, host) }
+  return { open: async (host) => connect(store, host) }
 }
 
-class MemoryConnection implements StorageConnection {
-  readonly #store: MemoryStore
-  readonly #host: StorageHost
-  #isOpen = true
-  #claims = 0
-  #writesSeen = 0
+type Use = () => MemoryStore
 
-  constructor(store: MemoryStore, host: StorageHost) {
-    this.#store = store
-    this.#host = host
-    store.instances.set(host.instance, { heartbeat: host.clock.now(), alive: true })
-  }
-
-  readonly commit: StorageConnection['commit'] = async (units) => {
-    const { store, at } = this.#use()
-    const before = store.writes
-    const results = units.map((unit) => store.apply(unit, at))
-    if (results.some((result) => result.status === 'applied' && result.rows.some(({ claimed }) => claimed)))
-      this.#list()
-    this.#writesSeen += store.writes - before
-    return results
-  }
-
-  readonly claim: StorageConnection['claim'] = async (query, limit, transition) => {
-    const { store } = this.#use()
-    this.#writesSeen++
-    const claimed = store.claim(query, limit, `${this.#host.instance}/claim-${++this.#claims}`, transition)
-    if (claimed.length > 0) this.#list()
-    return claimed
-  }
-
-  readonly get: StorageConnection['get'] = async (id) => {
-    const stored = this.#use().store.jobs.get(id)
-    return stored === undefined ? undefined : read(stored)
-  }
-
-  readonly find: StorageConnection['find'] = async (filter, page) =>
-    [...this.#use().store.jobs.values()]
-      .filter(({ job }) => job.deletedAt === undefined && matchesFilter(job, filter) && comesAfter(job, page))
-      .sort((a, b) => newestFirst(a.job, b.job))
-      .slice(0, page.limit)
-      .map(read)
-
-  readonly head: StorageConnection['head'] = async (id) => headOf(this.#use().store.jobs.get(id)?.job)
-
-  readonly heads: StorageConnection['heads'] = async (ids) => {
-    const { store } = this.#use()
-    return [...new Set(ids)].flatMap((id) => headOf(store.jobs.get(id)?.job) ?? [])
-  }
-
-  readonly many: StorageConnection['many'] = async (ids) => {
-    const { store } = this.#use()
+function connect(store: MemoryStore, { clock, instance }: StorageHost): StorageConnection {
+  let isOpen = true
+  let writesSeen = 0
+  const use = () => {
+    if (!isOpen) throw new JobchartError('STORAGE_UNAVAILABLE', 'the storage was closed')
     return store
-      .of(new Set(ids))
-      .filter(({ job }) => job.deletedAt === undefined)
-      .map(read)
   }
-
-  readonly count: StorageConnection['count'] = async (filter) =>
-    [...this.#use().store.jobs.values()].filter(({ job }) => job.deletedAt === undefined && matchesFilter(job, filter))
-      .length
-
-  readonly slotHolder: StorageConnection['slotHolder'] = async (tenant, pipeline) =>
-    this.#use().store.holderOf(slotKey({ tenant, pipeline }))
-
-  readonly heldUnder: StorageConnection['heldUnder'] = async (key) => this.#use().store.heldUnder(key)
-
-  readonly nextWaiting: StorageConnection['nextWaiting'] = async (types, tenant, pipeline, at) => {
-    const waiting = this.#waiting(types, at).find(({ job }) => job.tenant === tenant && job.pipeline === pipeline)
-    return waiting === undefined ? undefined : read(waiting)
-  }
-
-  readonly admissible: StorageConnection['admissible'] = async (types, at, limit, skip) => {
-    const { store } = this.#use()
-    const seen = new Set<string>()
-    const next = this.#waiting(types, at).filter(({ job }) => {
-      if (job.pipeline === undefined) return true
-      const slot = slotKey(job)
-      if (seen.has(slot) || store.isTaken(slot)) return false
-      return seen.add(slot)
-    })
-    return next.slice(skip, skip + limit).map(read)
-  }
-
-  // In the order of their turns.
-  #waiting(types: readonly TypeKey[], at: number): readonly StoredJob[] {
-    const { store } = this.#use()
-    return store
-      .of(store.waiting)
-      .filter(({ job }) => dueAt(job) <= at && types.some((type) => isOf(job, type)))
-      .sort((a, b) => b.job.priority - a.job.priority || dueAt(a.job) - dueAt(b.job) || a.n - b.n)
-  }
-
-  readonly due: StorageConnection['due'] = async (types, at, limit, skip) => {
-    const { store } = this.#use()
-    return store
-      .of(store.waking)
-      .flatMap((stored) => ({ stored, wakeAt: wakeAt(stored.job) ?? Number.POSITIVE_INFINITY }))
-      .filter(({ stored: { job }, wakeAt }) => wakeAt <= at && types.some((type) => isOf(job, type)))
-      .sort((a, b) => a.wakeAt - b.wakeAt || a.stored.n - b.stored.n)
-      .slice(skip, skip + limit)
-      .map(({ stored }) => read(stored))
-  }
-
-  readonly pipeline: StorageConnection['pipeline'] = async (tenant, id) => {
-    const text = this.#use().store.pipelines.get(pipelineKey(tenant, id))
-    return text === undefined ? undefined : (JSON.parse(text) as Pipeline)
-  }
-
-  readonly pipelines: StorageConnection['pipelines'] = async (filter, page) =>
-    listed([...this.#use().store.pipelines.values()], filter, page)
-
-  readonly held: StorageConnection['held'] = async (instance) =>
-    [...this.#use().store.jobs.values()]
-      .filter(({ job }) => isBusy(job) && job.tasks.some(({ holder }) => holder === instance))
-      .map(read)
-
-  readonly landed: StorageConnection['landed'] = async (units, sequence) => {
-    const wanted = new Set(units)
-    const rows = this.#use().store.log.filter((row) => row.sequence > sequence && wanted.has(row.unit))
-    return rows.map(readRow)
-  }
-
-  readonly events: StorageConnection['events'] = async ({
-    after,
-    limit,
-    jobId,
-    scopes,
-    through = Number.POSITIVE_INFINITY,
-  }) => {
-    const { log } = this.#use().store
-    const found: StoredEvents[] = []
-    for (let index = firstAfter(log, after); index < log.length && found.length < limit; index++) {
-      const row = log[index]
-      if (row === undefined || row.sequence > through) break
-      if (jobId !== undefined && row.jobId !== jobId) continue
-      const read = readRow(row)
-      if (scopes === undefined || scopes.some((scope) => matchesScope(jobOfRow(read), scope))) found.push(read)
-    }
-    return found
-  }
-
-  readonly lastSequence: StorageConnection['lastSequence'] = async () => this.#use().store.sequence
-
-  readonly changed: StorageConnection['changed'] = () => {
-    const { writes } = this.#store
-    const changed = writes !== this.#writesSeen
-    this.#writesSeen = writes
-    return changed
-  }
-
-  readonly logs: StorageConnection['logs'] = async (jobId, after, limit) =>
-    this.#use().store.records.lines(jobId, after, limit)
-
-  readonly items: StorageConnection['items'] = async (jobId, query) => this.#use().store.records.items(jobId, query)
-
-  readonly steps: StorageConnection['steps'] = async (jobId, invocation) =>
-    this.#use().store.records.steps(jobId, invocation)
-
-  readonly beat: StorageConnection['beat'] = async () => {
-    const { store, at } = this.#use()
-    store.instances.set(this.#host.instance, { heartbeat: at, alive: true })
-  }
-
-  readonly register: StorageConnection['register'] = async (charts, mayReplace) => {
-    const { store } = this.#use()
-    const kept = ({ type, version }: TypeKey) => JSON.stringify([type, version])
-    const refused = charts.filter((chart) => {
-      const known = store.charts.get(kept(chart))
-      if (known === undefined || known === chart.hash) return false
-      return !mayReplace || [...store.jobs.values()].some(({ job }) => isUnsettled(job, chart))
-    })
-    if (refused.length === 0) for (const chart of charts) store.charts.set(kept(chart), chart.hash)
-    return refused.map(({ type, version }) => ({ type, version }))
-  }
-
-  readonly others: StorageConnection['others'] = async () =>
-    [...this.#use().store.instances]
-      .filter(([id]) => id !== this.#host.instance)
-      .map(([id, { alive, heartbeat }]) => ({ id, heartbeat, isGone: !alive }))
-
-  readonly forget: StorageConnection['forget'] = async (instance) => {
-    this.#use().store.instances.delete(instance)
-  }
-
-  readonly close: StorageConnection['close'] = async () => {
-    this.#isOpen = false
-    const known = this.#store.instances.get(this.#host.instance)
-    if (known !== undefined) known.alive = false
-  }
-
-  // One that was forgotten while it was silent holds something again: whoever looks after it must find it.
-  #list(): void {
-    const { store, at } = this.#use()
-    const { instance } = this.#host
-    if (!store.instances.has(instance)) store.instances.set(instance, { heartbeat: at, alive: true })
-  }
-
-  #use(): { readonly store: MemoryStore; readonly at: number } {
-    if (!this.#isOpen) throw new JobchartError('STORAGE_UNAVAILABLE', 'the storage was closed')
-    return { store: this.#store, at: this.#host.clock.now() }
+  const list = () => store.instances.set(instance, { heartbeat: clock.now(), alive: true })
+  list()
+  return {
+    ...jobReads(use),
+    ...dueReads(use),
+    ...recordReads(use),
+    ...pipelineReads(use),
+    commit: async (changesets, claim) => {
+      const { writes } = use()
+      const refused = new Set<Job>()
+      const results = changesets.map((changeset) => store.apply(changeset, refused))
+      const claimed = claim === undefined ? [] : store.claim(claim)
+      // One that was forgotten while it was silent holds something again, and must be found.
+      if (claimed.length > 0 && !store.instances.has(instance)) list()
+      writesSeen += store.writes - writes
+      return { results, claimed }
+    },
+    changed: () => {
+      const before = writesSeen
+      writesSeen = store.writes
+      return writesSeen !== before
+    },
+    register: async (charts, mayReplace) => registered(use(), charts, mayReplace),
+    beat: async () => {
+      use()
+      list()
+    },
+    others: async () =>
+      [...use().instances]
+        .filter(([id]) => id !== instance)
+        .map(([id, { alive, heartbeat }]) => ({ id, heartbeat, isGone: !alive })),
+    forget: async (id) => {
+      use().instances.delete(id)
+    },
+    close: async () => {
+      isOpen = false
+      const known = store.instances.get(instance)
+      if (known !== undefined) known.alive = false
+    },
   }
 }
 
-function headOf(job: Job | undefined): JobSummary | undefined {
-  if (job === undefined || job.deletedAt !== undefined) return undefined
-  const { id, tenant, type, version, createdBy, pipeline, labels, status } = job
-  const head = { id, tenant, type, version, createdBy, labels: { ...labels }, status }
-  return pipeline === undefined ? head : { ...head, pipeline }
-}
+type JobReads = 'load' | 'get' | 'summary' | 'summaries' | 'many' | 'find' | 'count' | 'counts'
 
-function isUnsettled(job: Job, type: TypeKey): boolean {
-  return isOf(job, type) && job.phase !== 'settled'
-}
-
-function isOf(job: Job, { type, version }: TypeKey): boolean {
-  return job.type === type && job.version === version
-}
-
-function newestFirst(a: { createdAt: number; id: string }, b: { createdAt: number; id: string }): number {
-  return b.createdAt - a.createdAt || (a.id < b.id ? 1 : a.id > b.id ? -1 : 0)
-}
-
-function comesAfter(job: Job, { after }: JobPage): boolean {
-  return after === undefined || newestFirst(after, job) < 0
-}
-
-function matchesFilter(job: Job, { scopes, phase, status, parentId, ...narrow }: JobFilter): boolean {
-  if (parentId !== undefined && (job.parentId ?? null) !== parentId) return false
-  if (phase !== undefined && job.phase !== phase) return false
-  if (status !== undefined && job.status !== status) return false
-  return matchesScope(job, narrow) && scopes.some((scope) => matchesScope(job, scope))
-}
-
-type Scoped = Pick<Job, 'tenant' | 'createdBy' | 'type' | 'pipeline' | 'labels'>
-
-// A row of the log carries what its job is searched by.
-function jobOfRow({ jobType: type, ...row }: EventRow): Scoped {
-  return { ...row, type }
-}
-
-function matchesScope(job: Scoped, { tenant, createdBy, type, pipeline, labels = {} }: Scope): boolean {
-  const wanted = { tenant, createdBy, type, pipeline }
-  const equal = Object.entries(wanted).every(([key, value]) => value === undefined || job[key as 'tenant'] === value)
-  return equal && Object.entries(labels).every(([name, value]) => job.labels[name] === value)
-}
-
-function readRow({ sequence, unit, text }: StoredRow): StoredEvents {
-  return { ...(JSON.parse(text) as EventRow), sequence, unit }
-}
-
-function firstAfter(log: readonly StoredRow[], after: number): number {
-  let low = 0
-  let high = log.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    const row = log[middle]
-    if (row !== undefined && row.sequence + row.count - 1 <= after) low = middle + 1
-    else high = middle
+function jobReads(use: Use): Pick<StorageConnection, JobReads> {
+  const visible = (ids: readonly string[]) => {
+    const { jobs } = use()
+    const found = [...new Set(ids)].flatMap((id) => jobs.get(id)?.job ?? [])
+    return found.filter(({ deletedAt }) => deletedAt === undefined)
   }
-  return low
+  return {
+    load: async (query) => loaded(use(), query),
+    get: async (id) => use().jobs.get(id)?.job,
+    summary: async (id) => visible([id]).map(summaryOf)[0],
+    summaries: async (ids) => visible(ids).map(summaryOf),
+    many: async (ids) => visible(ids),
+    find: async (filter, { limit, after, order = 'newest' }) => {
+      const from = after === undefined ? undefined : { job: after }
+      const rows = order === 'newest' ? use().listed.before(from) : use().listed.after(from)
+      const jobs: Job[] = []
+      for (const job of matching(rows, filter)) {
+        const last = jobs.at(-1)
+        if (jobs.length === limit && last !== undefined)
+          return { jobs, after: { createdAt: last.createdAt, id: last.id } }
+        jobs.push(job)
+      }
+      return { jobs }
+    },
+    count: async (filter) => {
+      let count = 0
+      for (const _ of matching(use().listed.after(), filter)) if (++count === COUNT_MAX) break
+      return count
+    },
+    counts: async (by, filter) => {
+      const counts = new Map<string, number>()
+      for (const { [by]: value } of matching(use().listed.after(), filter)) {
+        if (value !== undefined) counts.set(value, Math.min((counts.get(value) ?? 0) + 1, COUNT_MAX))
+      }
+      return counts
+    },
+  }
+}
+
+type DueReads = 'slotHolder' | 'heldUnder' | 'held' | 'due' | 'admissible'
+
+function dueReads(use: Use): Pick<StorageConnection, DueReads> {
+  return {
+    slotHolder: async (tenant, pipeline) => use().slots.get(slotKey({ tenant, pipeline }))?.job.id,
+    heldUnder: async (key) => use().ready.heldUnder(key),
+    held: async (instance) => {
+      const jobs = [...use().busy].map(({ job }) => job)
+      return jobs.filter(({ tasks }) => tasks.some((each) => each.holder === instance && isRunning(each.status)))
+    },
+    due: async (types, at, limit, skip) => {
+      const jobs: Job[] = []
+      for (const { wakeAt = at, job } of use().waking.after()) {
+        if (wakeAt > at || jobs.length >= skip + limit) break
+        if (isOfAny(job, types)) jobs.push(job)
+      }
+      return jobs.slice(skip)
+    },
+    admissible: async (types, at, limit, skip) => {
+      const { waiting, slots } = use()
+      const turns: Turn[] = []
+      for (const [slot, line] of waiting) {
+        if (line.isEmpty) waiting.delete(slot)
+        else if (!slots.has(slot)) turns.push(...dueTurns(line, types, at, slot === '' ? skip + limit : 1))
+      }
+      const inOrder = turns.sort(byDue).slice(skip, skip + limit)
+      return inOrder.map(({ row }) => row.job)
+    },
+  }
+}
+
+type RecordReads = 'recorded' | 'logs' | 'items' | 'steps' | 'landed' | 'events' | 'lastSequence'
+
+function recordReads(use: Use): Pick<StorageConnection, RecordReads> {
+  const of = (jobId: string) => use().jobs.get(jobId)?.records
+  return {
+    recorded: async (jobIds) =>
+      jobIds.flatMap((jobId) =>
+        [...(of(jobId)?.counts() ?? [])].map(([invocation, count]) => ({ jobId, invocation, count })),
+      ),
+    logs: async (jobId, after, limit) => of(jobId)?.lines(after, limit) ?? [],
+    items: async (jobId, query) => of(jobId)?.items(query) ?? [],
+    steps: async (jobId, invoke, ordinal) => of(jobId)?.steps(invoke, ordinal) ?? new Map(),
+    landed: async (changesets, sequence) => use().log.landed(changesets, sequence),
+    events: async (query) => use().log.read(query),
+    lastSequence: async () => use().log.sequence,
+  }
+}
+
+function pipelineReads(use: Use): Pick<StorageConnection, 'pipeline' | 'pipelines'> {
+  return {
+    pipeline: async (tenant, id) => use().pipelines.get(pairKey(tenant, id)),
+    pipelines: async ({ scopes, type }, { limit, after }) =>
+      [...use().pipelines.values()]
+        .filter((pipeline) => type === undefined || pipeline.type === type)
+        .filter((pipeline) => scopes.some((scope) => isCovered({ ...pipeline, pipeline: pipeline.id }, scope)))
+        .filter((pipeline) => after === undefined || byTenantAndId(after, pipeline) < 0)
+        .sort(byTenantAndId)
+        .slice(0, limit),
+  }
+}
+
+function* matching(rows: Iterable<Row>, filter: JobFilter): Iterable<Job> {
+  for (const { job } of rows) if (isListed(job, filter)) yield job
+}
+
+function registered({ charts: kept, jobs }: MemoryStore, charts: readonly KeptChart[], mayReplace: boolean) {
+  const isUsed = (chart: TypeKey) =>
+    [...jobs.values()].some(({ job }) => job.phase !== 'settled' && isOfAny(job, [chart]))
+  const refused = charts.filter((chart) => {
+    const known = kept.get(pairKey(chart.type, chart.version)) ?? chart.hash
+    return known !== chart.hash && (!mayReplace || isUsed(chart))
+  })
+  if (refused.length === 0) for (const { type, version, hash } of charts) kept.set(pairKey(type, version), hash)
+  return refused.map(({ type, version }) => ({ type, version }))
+}
+
+function loaded({ jobs, slots, waiting }: MemoryStore, { jobs: ids, pipelines, types, at }: LoadQuery): Loaded {
+  const found = new Map<string, Job>()
+  for (const id of ids) addTree(jobs, id, found)
+  const turns = new Map<string, PipelineTurn>()
+  for (const { tenant, id } of pipelines) {
+    const slot = slotKey({ tenant, pipeline: id })
+    const holder = slots.get(slot)?.job.id
+    const line = waiting.get(slot)
+    const [next] = line === undefined ? [] : dueTurns(line, types, at, 1)
+    const who = { ...(holder === undefined ? {} : { holder }), ...(next === undefined ? {} : { next: next.row.job }) }
+    turns.set(slot, who)
+  }
+  return {
+    job: (id) => found.get(id),
+    turn: ({ tenant, id }) => turns.get(slotKey({ tenant, pipeline: id })) ?? {},
+  }
+}
+
+function addTree(jobs: ReadonlyMap<string, Row>, id: string, found: Map<string, Job>): void {
+  const job = found.has(id) ? undefined : jobs.get(id)?.job
+  if (job === undefined) return
+  found.set(id, job)
+  if (job.parentId !== undefined) addTree(jobs, job.parentId, found)
+  for (const { child } of job.tasks) if (child !== undefined) addTree(jobs, child, found)
+}
+
+/** The first `limit` of a line that are due, of some types. */
+function dueTurns(line: Line<Turn>, types: readonly TypeKey[], at: number, limit: number): readonly Turn[] {
+  const turns: Turn[] = []
+  for (let turn = nextDue(line, at); turn !== undefined && turns.length < limit; turn = nextDue(line, at, turn)) {
+    if (isOfAny(turn.row.job, types)) turns.push(turn)
+  }
+  return turns
+}
+
+function summaryOf({ id, tenant, type, version, createdBy, pipeline, labels, status }: Job): JobSummary {
+  const summary = { id, tenant, type, version, createdBy, labels, status }
+  return pipeline === undefined ? summary : { ...summary, pipeline }
+}
+
+function isOfAny(job: Job, types: readonly TypeKey[]): boolean {
+  return types.some(({ type, version }) => job.type === type && job.version === version)
+}
+
+// By code points, as databases order text, and not by the words of some language.
+function byTenantAndId(a: Pick<Pipeline, 'tenant' | 'id'>, b: Pick<Pipeline, 'tenant' | 'id'>): number {
+  return (
+    Buffer.compare(Buffer.from(a.tenant), Buffer.from(b.tenant)) || Buffer.compare(Buffer.from(a.id), Buffer.from(b.id))
+  )
 }

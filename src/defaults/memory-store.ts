@@ -1,363 +1,324 @@
-import type { EventRow } from '../model/event.ts'
-import { claimableTasks, holdsSlot, isBusy, type Job, wakeAt } from '../model/job.ts'
-import type { Progress } from '../model/task.ts'
+import { dueAt, holdsSlot, isBusy, isQueued, type Job, wakeAt } from '../model/job.ts'
+import type { Pipeline } from '../model/pipeline.ts'
 import type {
   Changeset,
   ChangesetResult,
+  Claim,
   Claimed,
-  ClaimedWrite,
-  ClaimQuery,
-  ClaimTransition,
-  JobWrite,
+  JobPosition,
+  KeyLimit,
+  NewLine,
   Note,
   PipelineWrite,
   Write,
   WrittenRow,
 } from '../port/storage.ts'
-import { HeldKeys } from './held-keys.ts'
-import { pipelineKey, revisionOf } from './memory-pipelines.ts'
+import { MemoryLog } from './memory-log.ts'
 import { MemoryRecords } from './memory-records.ts'
-import { QueuedJobs } from './queued-jobs.ts'
-import { ReadyTasks, readyKey } from './ready-tasks.ts'
+import { byDue, type Due, type Line, type Row, type Turn } from './memory-row.ts'
+import { pairKey } from './pair-key.ts'
+import { ReadyTasks } from './ready-tasks.ts'
+import { SortedList } from './sorted-list.ts'
 
-/** A job's row. */
-export interface StoredJob {
-  readonly n: number
-  /** As text, so that no reader shares an object with another. */
-  readonly text: string
-  readonly job: Job
-}
+type Refusal = Exclude<ChangesetResult, { readonly status: 'applied' }>
 
-/** A row of the log. */
-export interface StoredRow {
-  readonly sequence: number
-  readonly unit: string
-  readonly count: number
-  readonly jobId: string
-  readonly text: string
-}
+const CONFLICT: Refusal = { status: 'conflict' }
+const FULL: Refusal = { status: 'full' }
+const STALE: Refusal = { status: 'stale' }
 
-class Refused extends Error {
-  readonly result: ChangesetResult
-
-  constructor(result: ChangesetResult) {
-    super(result.status)
-    this.result = result
-  }
-}
-
-/** The data itself. Every change pushes its undoing, so that a unit that is refused half-way leaves no trace. */
+/**
+ * The data itself, and how it is changed. Records are kept as the objects that were written.
+ *
+ * All indexes of jobs follow from their records: `#index` takes one record out of them and puts another one in. A write is
+ * judged before it changes anything; a changeset of several writes keeps how each is undone until the last is made.
+ */
 export class MemoryStore {
-  readonly jobs = new Map<string, StoredJob>()
-  readonly log: StoredRow[] = []
-  readonly records: MemoryRecords
-  readonly instances = new Map<string, { heartbeat: number; alive: boolean }>()
+  readonly jobs = new Map<string, Row>()
+  /** Those that are not deleted, by (createdAt, id). */
+  readonly listed = new SortedList<{ readonly job: JobPosition }, Row>(
+    ({ job: a }, { job: b }) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0),
+  )
+  readonly waking = new SortedList<Pick<Row, 'wakeAt' | 'n'>, Row>(
+    (a, b) => (a.wakeAt ?? 0) - (b.wakeAt ?? 0) || a.n - b.n,
+  )
+  /** The waiting jobs of each pipeline, by its slot; `''`: those of none. */
+  readonly waiting = new Map<string, Line<Turn>>()
+  readonly busy = new Set<Row>()
+  /** By pipeline, who holds its slot. */
+  readonly slots = new Map<string, Row>()
+  readonly ready = new ReadyTasks()
+  readonly log = new MemoryLog()
+  readonly pipelines = new Map<string, Pipeline>()
   readonly charts = new Map<string, string>()
-  /** As text, so that no reader shares an object with another. */
-  readonly pipelines = new Map<string, string>()
-  /** Those that something falls due for, and those that wait for their time or turn: a sweep looks at no others. */
-  readonly waking = new Set<string>()
-  readonly waiting = new Set<string>()
-  readonly #slots = new Map<string, string>()
-  readonly #queued = new QueuedJobs()
-  readonly #keys = new Map<string, string>()
-  readonly #held = new HeldKeys()
-  readonly #ready = new ReadyTasks(this.#held)
-  #undo: (() => void)[] = []
-  #rows = 0
-  sequence = 0
+  readonly instances = new Map<string, { heartbeat: number; alive: boolean }>()
+  /** Raised by each changeset that is applied. */
   writes = 0
+  readonly #logLinesMax: number
+  readonly #keys = new Map<string, Row>()
+  /** How many jobs are queued, by tenant and type. */
+  readonly #queued = new Map<string, number>()
+  #inserts = 0
+  /** How the present changeset is undone; undefined: it has one write. */
+  #undo: (() => void)[] | undefined
 
   constructor(logLinesMax: number) {
-    this.records = new MemoryRecords(logLinesMax, (run, undo) => this.#change(run, undo))
+    this.#logLinesMax = logLinesMax
   }
 
-  /** Some job holds the slot. */
-  isTaken(slot: string): boolean {
-    return this.#slots.has(slot)
-  }
-
-  /** The id of the job that holds the slot. */
-  holderOf(slot: string): string | undefined {
-    return this.#slots.get(slot)
-  }
-
-  /** How many tasks run under a limit key. */
-  heldUnder(key: string): number {
-    return this.#held.count(key)
-  }
-
-  /** The jobs of some ids. */
-  of(ids: ReadonlySet<string>): readonly StoredJob[] {
-    return [...ids].flatMap((id) => this.jobs.get(id) ?? [])
-  }
-
-  apply(unit: Changeset, at: number): ChangesetResult {
-    this.#undo = []
+  /**
+   * Applies a changeset, or leaves no trace of it.
+   *
+   * @param refused  records that the same commit has refused: what was made from one of them is a conflict.
+   */
+  apply({ id, writes }: Changeset, refused?: Set<Job>): ChangesetResult {
     const rows: WrittenRow[] = []
-    try {
-      for (const write of slotsFreedFirst(unit.writes)) this.#write(unit.id, write, at, rows)
-      this.writes++
-      return { status: 'applied', rows }
-    } catch (error) {
-      for (const undo of this.#undo.reverse()) undo()
-      if (error instanceof Refused) return error.result
-      throw error
-    }
-  }
-
-  claim(query: ClaimQuery, limit: number, unit: string, transition: ClaimTransition): readonly Claimed[] {
-    const claimed: Claimed[] = []
-    const left = new Set<string>()
-    while (claimed.length < limit) {
-      const room = limit - claimed.length
-      const found = this.#ready.due(query.routes, query.at, room, left.size)
-      const ready = found.filter(({ id, invocation }) => !left.has(`${id}/${invocation}`)).slice(0, room)
-      if (ready.length === 0) break
-      for (const { id, invocation, limit } of ready) {
-        // Those before it may have taken what room its key had, under another route too.
-        if (limit !== undefined && this.#held.room(limit) < 1) continue
-        const taken = this.#claimOne(id, invocation, unit, transition)
-        if (taken === 'stop') return this.#written(claimed)
-        if (taken === 'leave') left.add(`${id}/${invocation}`)
-        else claimed.push(taken)
+    const logLength = this.log.length
+    this.#undo = writes.length > 1 ? [] : undefined
+    for (const write of slotsFreedFirst(writes)) {
+      const refusal = this.#write(write, refused)
+      if (refusal === undefined) {
+        if ('events' in write) rows.push({ events: write.events, sequence: this.log.append(id, write.events) })
+        continue
       }
+      for (const undo of this.#undo?.reverse() ?? []) undo()
+      this.log.truncate(logLength)
+      for (const each of writes) if (isOfJob(each)) refused?.add(each.job)
+      return refusal
     }
-    return this.#written(claimed)
+    this.#settle(writes, refused)
+    return { status: 'applied', rows }
   }
 
-  #written(claimed: readonly Claimed[]): readonly Claimed[] {
-    this.writes++
+  /** Claims ready tasks in their order. */
+  claim(claim: Claim): readonly Claimed[] {
+    const claimed: Claimed[] = []
+    const room = new Map(claim.room)
+    const tree = (id: string) => this.jobs.get(id)?.job
+    for (const { row, task, invocation } of this.ready.due(claim, room)) {
+      const { job } = row
+      const decision = claim.decide({ job, task, tree })
+      if (decision.kind === 'stop') break
+      if (decision.kind !== 'claim') continue
+      const result = this.apply({ id: claim.id, writes: decision.writes })
+      if (result.status !== 'applied') continue
+      room.set(task.executor, (room.get(task.executor) ?? 0) - 1)
+      claimed.push({ job: row.job, invocation, rows: result.rows })
+    }
     return claimed
   }
 
-  // What cannot be claimed stays where it is, and holds up nothing that comes after it.
-  #claimOne(id: string, invocation: number, unit: string, transition: ClaimTransition): Claimed | 'leave' | 'stop' {
-    const stored = this.jobs.get(id)
-    if (stored === undefined) return 'leave'
-    const job = read(stored)
-    const task = job.tasks.find((each) => each.invocation === invocation)
-    const write = task === undefined ? 'leave' : transition(job, task)
-    if (write === 'leave' || write === 'stop') return write
-    try {
-      this.#put(write.job, job.revision)
-    } catch (error) {
-      if (error instanceof Refused) return 'leave'
-      throw error
-    }
-    this.#also(unit, write)
-    return { ...write, invocation, sequence: this.#append(unit, write.events) }
-  }
-
-  #write(unit: string, write: Write, at: number, rows: WrittenRow[]): void {
+  #write(write: Write, refused: ReadonlySet<Job> | undefined): Refusal | undefined {
     switch (write.op) {
       case 'insert':
-      case 'update': {
-        const { claimed } = write
-        const chosen = claimed !== undefined && this.#mayClaim(write.job, claimed, at) ? claimed : write
-        if (write.op === 'update' && chosen === write) this.#checkLimit(write)
-        if (write.op === 'insert') this.#checkQueue(write.job, write.queuedMax)
-        this.#put(chosen.job, write.op === 'insert' ? undefined : write.revision)
-        this.#also(unit, chosen)
-        rows.push({ events: chosen.events, sequence: this.#append(unit, chosen.events), claimed: chosen === claimed })
-        return
-      }
+        return this.#insert(write)
+      case 'update':
+        return this.#update(write, refused)
+      case 'expect':
+        return this.jobs.get(write.jobId)?.job.revision === write.revision ? undefined : CONFLICT
       case 'note':
-        this.#note(write.jobId, write.token, write.note)
-        return
+        return this.#note(write.jobId, write.token, write.note)
+      case 'log':
+        return this.#addLines(this.jobs.get(write.jobId), write.key, write.lines)
       case 'append':
-        rows.push({ events: write.events, sequence: this.#append(unit, write.events), claimed: false })
-        return
+        return undefined
       case 'pipeline':
-        this.#pipeline(write)
-        return
-      case 'log':
-        this.records.addLines(write.jobId, write.key, write.lines)
-        return
-      case 'forget':
-        this.records.dropSteps(write.jobId, write.invocation)
-        return
+        return this.#pipeline(write)
     }
   }
 
-  #also(unit: string, { also = [] }: JobWrite): void {
-    for (const write of also) this.#write(unit, write, 0, [])
+  #insert({ job, limits, queuedMax }: Extract<Write, { op: 'insert' }>): Refusal | undefined {
+    const known = isKeyed(job) ? this.#keys.get(idempotencyKey(job)) : undefined
+    if (known !== undefined) return { status: 'duplicate', id: known.job.id }
+    if (this.jobs.has(job.id)) return CONFLICT
+    const taken = this.#slotTaken(job)
+    if (taken !== undefined) return taken
+    if (queuedMax !== undefined && this.#queuedBeside(job) >= queuedMax) return FULL
+    if (this.#isOver(limits, undefined, job)) return FULL
+    const row: Row = { n: ++this.#inserts, job, wakeAt: undefined, turn: undefined, ready: [], records: undefined }
+    this.#index(row, undefined, job)
+    return this.#did(() => this.#index(row, job, undefined))
   }
 
-  #put(job: Job, revision: number | undefined): void {
-    const before = this.jobs.get(job.id)
-    if (revision !== undefined && before?.job.revision !== revision) throw new Refused({ status: 'conflict' })
-    if (revision === undefined) this.#checkKey(job)
-    this.#checkSlot(job)
-    // What reports wrote is not the transition's to change.
-    const kept = before?.job.progress === undefined ? job : { ...job, progress: before.job.progress }
-    const after: StoredJob = { n: before?.n ?? ++this.#rows, text: JSON.stringify(kept), job: kept }
-    const isGone = job.deletedAt !== undefined && !isBusy(job)
-    this.#change(
-      () => this.#index(before, isGone ? undefined : after),
-      () => this.#index(isGone ? undefined : after, before),
-    )
-    if (isGone) this.records.forget(job.id)
+  #update(write: Extract<Write, { op: 'update' }>, refused: ReadonlySet<Job> | undefined): Refusal | undefined {
+    const row = this.jobs.get(write.job.id)
+    if (row === undefined || row.job.revision !== write.before.revision || refused?.has(write.before)) return CONFLICT
+    const before = row.job
+    const taken = this.#slotTaken(write.job)
+    if (taken !== undefined) return taken
+    if (this.#isOver(write.limits, before, write.job)) return FULL
+    const after = isGone(write.job) ? undefined : withProgress(write.job, before)
+    this.#index(row, before, after)
+    return this.#did(() => this.#index(row, after, before))
   }
 
-  #index(from: StoredJob | undefined, to: StoredJob | undefined): void {
-    if (from !== undefined) {
-      if (holdsSlot(from.job)) this.#slots.delete(slotKey(from.job))
-      this.#held.remove(from.job)
-      for (const task of claimableTasks(from.job)) this.#ready.remove(readyKey(from.n, from.job, task))
-    }
-    const { job } = to ?? from ?? {}
-    if (job === undefined) return
-    if (from !== undefined && isKeyed(from.job)) this.#keys.delete(idempotencyKey(from.job))
-    this.#schedule(job.id, to)
-    if (from !== undefined) this.#queued.remove(from.job)
-    if (to !== undefined) this.#queued.add(to.job)
-    if (to === undefined) {
-      this.jobs.delete(job.id)
-      return
-    }
-    this.jobs.set(job.id, to)
-    if (isKeyed(job)) this.#keys.set(idempotencyKey(job), job.id)
-    if (holdsSlot(job)) this.#slots.set(slotKey(job), job.id)
-    this.#held.add(job)
-    for (const task of claimableTasks(job)) this.#ready.add(readyKey(to.n, job, task))
+  #slotTaken(job: Job): Refusal | undefined {
+    const holder = holdsSlot(job) ? this.slots.get(slotKey(job))?.job.id : undefined
+    return holder === undefined || holder === job.id ? undefined : { status: 'slot-taken', by: holder }
   }
 
-  #schedule(id: string, stored: StoredJob | undefined): void {
-    if (stored !== undefined && wakeAt(stored.job) !== undefined) this.waking.add(id)
-    else this.waking.delete(id)
-    if (stored?.job.phase === 'waiting' && stored.job.deletedAt === undefined) this.waiting.add(id)
-    else this.waiting.delete(id)
+  #isOver(limits: readonly KeyLimit[] | undefined, before: Job | undefined, after: Job): boolean {
+    return limits?.some((limit) => this.ready.isOver(limit, before, after)) === true
   }
 
-  #checkSlot(job: Job): void {
-    const holder = holdsSlot(job) ? this.#slots.get(slotKey(job)) : undefined
-    if (holder !== undefined && holder !== job.id) throw new Refused({ status: 'slot-taken', by: holder })
-  }
-
-  // S22.
-  #checkQueue(job: Job, max: number | undefined): void {
-    if (max === undefined) return
-    this.#checkKey(job)
-    this.#checkSlot(job)
-    if (this.#queued.beside(job) >= max) throw new Refused({ status: 'full' })
-  }
-
-  #checkKey(job: Job): void {
-    const id = job.idempotencyKey === undefined ? undefined : this.#keys.get(idempotencyKey(job))
-    if (id !== undefined) throw new Refused({ status: 'duplicate', id })
-    if (this.jobs.has(job.id)) throw new Error(`a job with the id "${job.id}" exists`)
-  }
-
-  #pipeline({ tenant, id, revision, after }: PipelineWrite): void {
-    const key = pipelineKey(tenant, id)
-    const before = this.pipelines.get(key)
-    if (revisionOf(before) !== revision) throw new Refused({ status: 'conflict' })
-    if (after === undefined) return
-    this.#change(
-      () => this.#keepPipeline(key, after === null ? undefined : JSON.stringify(after)),
-      () => this.#keepPipeline(key, before),
-    )
-  }
-
-  #keepPipeline(key: string, text: string | undefined): void {
-    if (text === undefined) this.pipelines.delete(key)
-    else this.pipelines.set(key, text)
-  }
-
-  #note(jobId: string, token: number, note: Note): void {
-    const stored = this.jobs.get(jobId)
-    const task = stored?.job.tasks.find((each) => each.token === token && each.status === 'claimed')
-    if (stored === undefined || task === undefined) throw new Refused({ status: 'stale' })
+  #note(jobId: string, token: number, note: Note): Refusal | undefined {
+    const row = this.jobs.get(jobId)
+    const task = row?.job.tasks.find((each) => each.token === token && isRunning(each.status))
+    if (row === undefined || task === undefined) return STALE
     switch (note.kind) {
-      case 'progress':
-        this.#addProgress(stored, note.progress)
-        return
+      case 'progress': {
+        const before = row.job
+        if (before.phase === 'settled') return STALE
+        row.job = { ...before, progress: note.progress }
+        return this.#did(() => {
+          row.job = before
+        })
+      }
       case 'log':
-        this.records.addLines(jobId, note.key, note.lines)
-        return
+        return this.#addLines(row, note.key, note.lines)
       case 'step':
-        this.records.addStep(jobId, note.invocation, note.name, note.result)
-        return
-      case 'item':
-        if (!this.records.putItem(jobId, note.item, note.max)) throw new Refused({ status: 'full' })
+        return this.#did(recordsOf(row).addStep(task.invocation, note))
+      case 'item': {
+        const undo = recordsOf(row).putItem(note)
+        return undo === 'full' ? FULL : this.#did(undo)
+      }
     }
   }
 
-  #addProgress(stored: StoredJob, progress: Progress): void {
-    const job = { ...stored.job, progress }
-    const after = { ...stored, job, text: JSON.stringify(job) }
-    this.#change(
-      () => this.jobs.set(job.id, after),
-      () => this.jobs.set(job.id, stored),
-    )
+  // Lines of a job that has gone are nobody's.
+  #addLines(row: Row | undefined, key: string, lines: readonly NewLine[]): undefined {
+    if (row !== undefined) this.#did(recordsOf(row).addLines(key, lines, this.#logLinesMax))
   }
 
-  #append(unit: string, events: EventRow): number {
-    const first = this.sequence + 1
-    const row = {
-      sequence: first,
-      unit,
-      count: events.events.length,
-      jobId: events.jobId,
-      text: JSON.stringify(events),
+  #pipeline({ tenant, id, revision, after }: PipelineWrite): Refusal | undefined {
+    const key = pairKey(tenant, id)
+    const before = this.pipelines.get(key)
+    if ((before?.revision ?? 0) !== revision) return CONFLICT
+    if (after === undefined) return undefined
+    set(this.pipelines, key, after ?? undefined)
+    return this.#did(() => set(this.pipelines, key, before))
+  }
+
+  #did(undo: (() => void) | undefined): undefined {
+    if (undo !== undefined) this.#undo?.push(undo)
+  }
+
+  // What cannot be undone comes when nothing can be refused any more.
+  #settle(writes: readonly Write[], refused: Set<Job> | undefined): void {
+    this.writes++
+    for (const write of writes) {
+      if (!isOfJob(write)) continue
+      refused?.delete(write.job)
+      if (isGone(write.job)) this.log.erase(write.job.id)
     }
-    this.#change(
-      () => {
-        this.log.push(row)
-        this.sequence += events.events.length
-      },
-      () => {
-        this.log.pop()
-        this.sequence -= events.events.length
-      },
-    )
-    return first
   }
 
-  #mayClaim(waiting: Job, claimed: ClaimedWrite, at: number): boolean {
-    const { job, limit } = claimed
-    const held = (invocation: number) =>
-      job.tasks.some((each) => each.invocation === invocation && each.status === 'claimed')
-    const task = waiting.tasks.find(({ invocation, status }) => status === 'available' && held(invocation))
-    if (task === undefined || this.#isOver(claimed)) return false
-    return !this.#ready.anyBefore(waiting, task, limit?.concurrency ?? Number.MAX_SAFE_INTEGER, at)
+  /** Puts `after` in the place of `before` in all that follows from a job's record. */
+  #index(row: Row, before: Job | undefined, after: Job | undefined): void {
+    const job = after ?? before ?? row.job
+    row.job = job
+    if (after === undefined) this.jobs.delete(job.id)
+    else if (before === undefined) this.jobs.set(job.id, row)
+    const [was, is] = [isVisible(before), isVisible(after)]
+    if (was !== is) is ? this.listed.add(row) : this.listed.remove(row)
+    if (job.idempotencyKey !== undefined) move(this.#keys, idempotencyKey(job), row, was, is)
+    if (job.pipeline !== undefined)
+      move(this.slots, slotKey(job), row, isSome(before, holdsSlot), isSome(after, holdsSlot))
+    const queued = Number(isSome(after, isQueued)) - Number(isSome(before, isQueued))
+    if (queued !== 0) this.#queued.set(queueKey(job), this.#queuedBeside(job) + queued)
+    if (isSome(after, isBusy)) this.busy.add(row)
+    else this.busy.delete(row)
+    this.#wake(row, after === undefined ? undefined : wakeAt(after))
+    this.#wait(row, is && after?.phase === 'waiting')
+    this.ready.replace(row, before, after)
   }
 
-  #checkLimit(write: ClaimedWrite): void {
-    if (this.#isOver(write)) throw new Refused({ status: 'full' })
+  #queuedBeside(job: Job): number {
+    return this.#queued.get(queueKey(job)) ?? 0
   }
 
-  #isOver({ job, limit }: ClaimedWrite): boolean {
-    return limit !== undefined && this.#held.isOver(limit, this.jobs.get(job.id)?.job, job)
+  #wake(row: Row, at: number | undefined): void {
+    if (row.wakeAt === at) return
+    if (row.wakeAt !== undefined) this.waking.remove(row)
+    row.wakeAt = at
+    if (at !== undefined) this.waking.add(row)
   }
 
-  #change(run: () => void, undo: () => void): void {
-    run()
-    this.#undo.push(undo)
+  #wait(row: Row, isWaiting: boolean): void {
+    row.turn?.line.remove(row.turn)
+    row.turn = undefined
+    if (!isWaiting) return
+    const { job, n } = row
+    const key = job.pipeline === undefined ? '' : slotKey(job)
+    const line = this.waiting.get(key) ?? new SortedList<Due, Turn>(byDue)
+    this.waiting.set(key, line)
+    row.turn = { row, line, priority: job.priority, due: dueAt(job), n, invocation: 0 }
+    line.add(row.turn)
   }
 }
 
-/** Names the slot of a job's pipeline. */
-export function slotKey({ tenant, pipeline }: Pick<Job, 'tenant' | 'pipeline'>): string {
-  return JSON.stringify([tenant, pipeline])
+/** Names the slot of a pipeline. */
+export function slotKey({ tenant, pipeline = '' }: Pick<Job, 'tenant' | 'pipeline'>): string {
+  return pairKey(tenant, pipeline)
 }
 
-// The key of a deleted job is free.
-function isKeyed({ idempotencyKey: key, deletedAt }: Job): boolean {
-  return key !== undefined && deletedAt === undefined
+/** Whether a task's code may be running. */
+export function isRunning(status: Job['tasks'][number]['status']): boolean {
+  return status === 'claimed' || status === 'stopping'
 }
 
-function idempotencyKey({ tenant, createdBy, type, idempotencyKey }: Job): string {
-  return JSON.stringify([tenant, createdBy, type, idempotencyKey])
+function isOfJob(write: Write): write is Extract<Write, { job: Job }> {
+  return write.op === 'insert' || write.op === 'update'
 }
 
+function isGone(job: Job): boolean {
+  return job.deletedAt !== undefined && !isBusy(job)
+}
+
+function isVisible(job: Job | undefined): boolean {
+  return job !== undefined && job.deletedAt === undefined
+}
+
+function isSome(job: Job | undefined, is: (job: Job) => boolean): boolean {
+  return job !== undefined && is(job)
+}
+
+function isKeyed({ idempotencyKey, deletedAt }: Job): boolean {
+  return idempotencyKey !== undefined && deletedAt === undefined
+}
+
+function idempotencyKey({ tenant, createdBy, type, idempotencyKey = '' }: Job): string {
+  return pairKey(tenant, pairKey(createdBy, pairKey(type, idempotencyKey)))
+}
+
+function queueKey({ tenant, type }: Job): string {
+  return pairKey(tenant, type)
+}
+
+function recordsOf(row: Row): MemoryRecords {
+  row.records ??= new MemoryRecords()
+  return row.records
+}
+
+// What reports wrote is not a decision's to change.
+function withProgress(job: Job, { progress }: Job): Job {
+  if (progress === job.progress) return job
+  const { progress: _, ...rest } = job
+  return progress === undefined ? rest : { ...rest, progress }
+}
+
+function move(map: Map<string, Row>, key: string, row: Row, was: boolean, is: boolean): void {
+  if (is) map.set(key, row)
+  else if (was) map.delete(key)
+}
+
+function set<Value>(map: Map<string, Value>, key: string, value: Value | undefined): void {
+  if (value === undefined) map.delete(key)
+  else map.set(key, value)
+}
+
+// Within a changeset slots are freed before they are taken (S3).
 function slotsFreedFirst(writes: readonly Write[]): readonly Write[] {
-  const takes = (write: Write) => write.op === 'insert' || (write.op === 'update' && holdsSlot(write.job))
+  if (writes.length < 2 || !writes.some((write) => isOfJob(write) && write.job.pipeline !== undefined)) return writes
+  const takes = (write: Write) => isOfJob(write) && holdsSlot(write.job)
   return [...writes.filter((write) => !takes(write)), ...writes.filter(takes)]
-}
-
-/** A job, as an object of its own. */
-export function read({ text }: StoredJob): Job {
-  return JSON.parse(text) as Job
 }

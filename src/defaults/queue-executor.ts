@@ -1,6 +1,5 @@
 import PQueue from 'p-queue'
-import { JobchartError, jobError } from '../model/error.ts'
-import type { Json } from '../model/storable.ts'
+import { checkOptions, wholeNumber } from '../model/option-checks.ts'
 import type { Executor } from '../port/executor.ts'
 
 /** How much runs at once. */
@@ -15,20 +14,13 @@ export interface QueueExecutorOptions {
  *
  * @throws {JobchartError} `INVALID_DEFINITION` the concurrency is no whole number from 1.
  */
-export function queueExecutor({ concurrency = 10 }: QueueExecutorOptions = {}): Executor {
-  if (!Number.isSafeInteger(concurrency) || concurrency < 1) {
-    throw new JobchartError('INVALID_DEFINITION', `concurrency should be a whole number from 1; found ${concurrency}`)
-  }
+export function queueExecutor(options: QueueExecutorOptions = {}): Executor {
+  checkOptions('queueExecutor', options, { concurrency: wholeNumber(1) })
+  const { concurrency = 10 } = options
   const queue = new PQueue({ concurrency })
   return {
     room: () => concurrency - queue.pending - queue.size,
-    start: async (work) => {
-      try {
-        return await queue.add(work.run)
-      } catch (error) {
-        return { ok: false, error: { ...jobError(error) } satisfies Json }
-      }
-    },
+    start: (work) => queue.add(work.run),
     close: async () => {
       await queue.onIdle()
     },

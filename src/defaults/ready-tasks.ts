@@ -1,143 +1,162 @@
-import type { Job } from '../model/job.ts'
+import { claimableTasks, heldKeys, type Job } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
-import type { KeyLimit, Route } from '../port/storage.ts'
-import type { HeldKeys } from './held-keys.ts'
+import type { Claim, KeyLimit, Route } from '../port/storage.ts'
+import { byDue, type Line, nextDue, type ReadyTask, type Row } from './memory-row.ts'
+import { pairKey } from './pair-key.ts'
+import { SortedList } from './sorted-list.ts'
 
-/** Where a ready task stands in its route's order. */
-export interface ReadyKey {
-  readonly route: string
+/** The ready tasks of one route: those with a limit key stand in a line of their key and name, the others in one. */
+interface RouteLines {
+  readonly free: Line<ReadyTask>
+  readonly keyed: Map<string, KeyedLine>
+}
+
+interface KeyedLine {
+  readonly key: string
   readonly src: string
-  /** Tasks with a limit key stand in a line of their own. */
-  readonly limitKey: string | undefined
-  readonly id: string
-  readonly invocation: number
-  readonly priority: number
-  readonly availableAt: number
-  readonly n: number
+  readonly line: Line<ReadyTask>
 }
 
-/** A ready task, and how many of its key may run at once, where it has one. */
-export interface Ready extends ReadyKey {
-  readonly limit?: KeyLimit
+/** A line as a claim goes through it: what it gave last, and what is first behind that. */
+interface Walk extends OpenLine {
+  readonly behind: ReadyTask | undefined
+  readonly first: ReadyTask
 }
 
-/** The key of a task of the `n`th job. */
-export function readyKey(n: number, job: Job, task: Task): ReadyKey {
-  const route = routeKey({ type: job.type, version: job.version, executor: task.executor })
-  const { src, limitKey, invocation, availableAt } = task
-  return { route, src, limitKey, id: job.id, invocation, priority: job.priority, availableAt, n }
+/** A line of an executor whose limit, if it has one, is not reached. */
+interface OpenLine {
+  readonly line: Line<ReadyTask>
+  readonly executor: string
+  readonly limit: KeyLimit | undefined
 }
 
-/** The tasks of one route that have no limit, or one limit key, in the order of their claims. */
-type Line = ReadyKey[]
+const NONE: readonly never[] = []
 
-/** The offered tasks of all jobs, each route's in the order of its claims. */
+/** The tasks that may be claimed, in the order of their claims, and how many run under each limit key. */
 export class ReadyTasks {
-  readonly #free = new Map<string, Line>()
-  /** By route, and then by name and limit key. */
-  readonly #keyed = new Map<string, Map<string, Line>>()
-  readonly #held: HeldKeys
+  readonly #routes = new Map<string, RouteLines>()
+  readonly #held = new Map<string, number>()
 
-  constructor(held: HeldKeys) {
-    this.#held = held
+  /** How many tasks are claimed or stopping under a limit key. */
+  heldUnder(key: string): number {
+    return this.#held.get(key) ?? 0
   }
 
-  add(key: ReadyKey): void {
-    const line = this.#line(key)
-    line.splice(position(line, key), 0, key)
+  /** With `after` in the place of `before`, more tasks of the key would run than may. */
+  isOver({ key, concurrency }: KeyLimit, before: Job | undefined, after: Job): boolean {
+    const own = (job: Job | undefined) =>
+      job === undefined ? 0 : heldKeys(job).filter((each) => each.key === key).length
+    return this.heldUnder(key) - own(before) + own(after) > concurrency
   }
 
-  remove(key: ReadyKey): void {
-    const line = this.#line(key)
-    const index = position(line, key)
-    const found = line[index]
-    if (found !== undefined && order(found, key) === 0) line.splice(index, 1)
-    if (line.length === 0) this.#keyed.get(key.route)?.delete(lineName(key))
+  /** Takes a row's record `after` into account in the place of `before`. */
+  replace(row: Row, before: Job | undefined, after: Job | undefined): void {
+    if (before !== undefined) this.#hold(before, -1)
+    if (after !== undefined) this.#hold(after, 1)
+    const tasks = after === undefined ? NONE : claimableTasks(after)
+    const known = row.ready
+    if (after === undefined || tasks.length === 0) {
+      for (const entry of known) entry.line.remove(entry)
+      row.ready = NONE
+      return
+    }
+    const kept = known.length === 0 ? NONE : keptOf(known, tasks, after)
+    row.ready = tasks.map((task, index) => kept[index] ?? this.#add(row, after, task))
   }
 
   /**
-   * The first `limit` that are due on any of the routes, without those of full keys.
+   * What a claim may take, in its order, each as it is when the one before it has been dealt with.
    *
-   * @param left  so many were looked at before and may be among them.
+   * @param room  how many more each executor may take.
    */
-  due(routes: readonly Route[], at: number, limit: number, left: number): readonly Ready[] {
-    const most = limit + left
-    const due = routes.flatMap((route) => [
-      ...firstDue(this.#free.get(routeKey(route)) ?? [], at, most),
-      ...this.#dueKeyed(route, at, most, left),
-    ])
-    return due.sort(order).slice(0, most)
+  *due({ routes, at }: Pick<Claim, 'routes' | 'at'>, room: ReadonlyMap<string, number>): Iterable<ReadyTask> {
+    const walks = new SortedList<Walk, Walk>((a, b) => byDue(a.first, b.first))
+    const go = ({ line, executor, limit }: OpenLine, behind: ReadyTask | undefined) => {
+      const first = nextDue(line, at, behind)
+      if (first !== undefined) walks.add({ line, executor, limit, behind, first })
+    }
+    for (const route of routes) for (const line of this.#linesOf(route)) go(line, undefined)
+    for (let walk = walks.next(); walk !== undefined; walk = walks.next()) {
+      walks.remove(walk)
+      if ((room.get(walk.executor) ?? 0) < 1 || this.#isFull(walk.limit)) continue
+      // What was claimed meanwhile may have changed what stands here.
+      const isStill = nextDue(walk.line, at, walk.behind) === walk.first
+      if (isStill) yield walk.first
+      go(walk, isStill ? walk.first : walk.behind)
+    }
   }
 
-  /** Something due on the task's route would be claimed before it, of a key that has room if it has one. */
-  anyBefore(job: Job, task: Task, concurrency: number, at: number): boolean {
-    const key = readyKey(0, job, task)
-    const isBefore = ({ priority, availableAt }: ReadyKey) => priority >= job.priority && availableAt <= at
-    if (key.limitKey === undefined) return (this.#free.get(key.route) ?? []).some(isBefore)
-    return [...(this.#keyed.get(key.route)?.values() ?? [])].some((line) => {
-      const [first] = line
-      if (first?.src !== key.src || first.limitKey === undefined) return false
-      // Of its own key what is before it counts, whether or not there is room.
-      const isOpen = first.limitKey === key.limitKey || this.#held.room({ key: first.limitKey, concurrency }) > 0
-      return isOpen && line.some(isBefore)
-    })
+  *#linesOf(route: Route): Iterable<OpenLine> {
+    const { executor, limits } = route
+    const lines = this.#routes.get(routeKey(route))
+    if (lines === undefined) return
+    yield { line: lines.free, executor, limit: undefined }
+    for (const [name, { key, src, line }] of lines.keyed) {
+      if (line.isEmpty) {
+        lines.keyed.delete(name)
+        continue
+      }
+      const concurrency = limits?.get(src)
+      const limit = concurrency === undefined ? undefined : { key, concurrency }
+      if (!this.#isFull(limit)) yield { line, executor, limit }
+    }
   }
 
-  #dueKeyed(route: Route, at: number, most: number, left: number): readonly Ready[] {
-    return [...(this.#keyed.get(routeKey(route))?.values() ?? [])].flatMap((line) => {
-      const [first] = line
-      if (first?.limitKey === undefined) return []
-      const limit = { key: first.limitKey, concurrency: route.limits?.get(first.src) ?? Number.MAX_SAFE_INTEGER }
-      const room = this.#held.room(limit)
-      if (room < 1) return []
-      return firstDue(line, at, Math.min(most, room + left)).map((each) => ({ ...each, limit }))
-    })
+  #isFull(limit: KeyLimit | undefined): boolean {
+    return limit !== undefined && this.heldUnder(limit.key) >= limit.concurrency
   }
 
-  #line(key: ReadyKey): Line {
-    if (key.limitKey === undefined) return madeIn(this.#free, key.route, () => [])
-    const lines = madeIn(this.#keyed, key.route, () => new Map<string, Line>())
-    return madeIn(lines, lineName(key), () => [])
+  #hold(job: Job, change: 1 | -1): void {
+    for (const task of job.tasks) {
+      if (task.limitKey === undefined || (task.status !== 'claimed' && task.status !== 'stopping')) continue
+      const count = this.heldUnder(task.limitKey) + change
+      if (count > 0) this.#held.set(task.limitKey, count)
+      else this.#held.delete(task.limitKey)
+    }
+  }
+
+  #add(row: Row, { type, version, priority }: Job, task: Task): ReadyTask {
+    const key = routeKey({ type, version, executor: task.executor })
+    const lines = this.#routes.get(key) ?? { free: newLine(), keyed: new Map<string, KeyedLine>() }
+    this.#routes.set(key, lines)
+    const line = task.limitKey === undefined ? lines.free : lineOf(lines.keyed, task.src, task.limitKey)
+    const { invocation, availableAt: due } = task
+    const entry: ReadyTask = { row, task, version, priority, due, n: row.n, invocation, line }
+    line.add(entry)
+    return entry
   }
 }
 
-function firstDue(line: Line, at: number, limit: number): readonly ReadyKey[] {
-  const found: ReadyKey[] = []
-  for (const task of line) {
-    if (found.length >= limit) break
-    if (task.availableAt <= at) found.push(task)
-  }
-  return found
+/** For each task the entry that it has already; those of other tasks are removed. */
+function keptOf(
+  known: readonly ReadyTask[],
+  tasks: readonly Task[],
+  { version, priority }: Job,
+): readonly (ReadyTask | undefined)[] {
+  const others = new Map(known.map((entry) => [entry.task, entry]))
+  const kept = tasks.map((task) => {
+    const entry = others.get(task)
+    if (entry?.version !== version || entry.priority !== priority) return undefined
+    others.delete(task)
+    return entry
+  })
+  for (const entry of others.values()) entry.line.remove(entry)
+  return kept
 }
 
-function lineName({ src, limitKey }: ReadyKey): string {
-  return JSON.stringify([src, limitKey])
+function lineOf(lines: Map<string, KeyedLine>, src: string, key: string): Line<ReadyTask> {
+  const name = pairKey(src, key)
+  const known = lines.get(name)
+  if (known !== undefined) return known.line
+  const line = newLine()
+  lines.set(name, { key, src, line })
+  return line
 }
 
-function madeIn<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
-  const known = map.get(key)
-  if (known !== undefined) return known
-  const made = make()
-  map.set(key, made)
-  return made
+function newLine(): Line<ReadyTask> {
+  return new SortedList(byDue)
 }
 
 function routeKey({ type, version, executor }: Route): string {
-  return JSON.stringify([type, version, executor])
-}
-
-function order(a: ReadyKey, b: ReadyKey): number {
-  return b.priority - a.priority || a.availableAt - b.availableAt || a.n - b.n || a.invocation - b.invocation
-}
-
-function position(tasks: readonly ReadyKey[], key: ReadyKey): number {
-  let low = 0
-  let high = tasks.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    const task = tasks[middle]
-    if (task !== undefined && order(task, key) < 0) low = middle + 1
-    else high = middle
-  }
-  return low
+  return pairKey(type, pairKey(version, executor))
 }

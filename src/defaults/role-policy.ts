@@ -1,4 +1,5 @@
 import type { By } from '../model/command.ts'
+import { anything, checkOptions, listOf, names, type OptionRule, oneOf, recordOf } from '../model/option-checks.ts'
 import type { Action, Policy, Principal, Private, Scope, Target, Verdict } from '../port/policy.ts'
 
 /** Which of the caller's role names mean what. Nothing of it is fixed: a name may be any text, and is compared as it is. */
@@ -36,25 +37,48 @@ export interface ResourceRoles {
 }
 
 const READS: ReadonlySet<Action> = new Set([
-  ...(['get', 'list', 'history', 'logs', 'items', 'result', 'explain', 'events'] as const),
+  ...(['get', 'list', 'listAll', 'history', 'logs', 'items', 'result', 'explain', 'events'] as const),
   ...(['getPipeline', 'listPipelines'] as const),
 ])
 /** Asked before there is anything to hide. */
-const FIRST: ReadonlySet<Action> = new Set(['list', 'definePipeline', 'listPipelines'])
+const FIRST: ReadonlySet<Action> = new Set(['list', 'listAll', 'definePipeline', 'listPipelines'])
 
 /**
  * An admin sees all of the tenant, an editor sees own jobs, nobody else sees any. Only its creator cancels, retries or
  * deletes a job, an admin included; the other commands are for whoever may see it, unless the command says `by`. The same
- * holds of pipelines: only its owner changes, pauses or deletes one, and whoever may see it runs it. All of it is data:
- * see the options.
+ * holds of pipelines: only its owner changes, pauses or deletes one, and whoever may see it runs it. Who may see all of the
+ * tenant may list it all. All of it is data: see the options.
+ *
+ * Somebody whose work goes on without a session, and whose role no `createEngine({ principal })` finds, may submit, and run,
+ * pause and resume the pipelines that they own.
+ *
+ * @throws {JobchartError} `INVALID_DEFINITION` an option is unknown or of the wrong kind: a list of one role is a list.
  */
 export function rolePolicy(options: RolePolicyOptions = {}): Policy {
+  checkOptions('rolePolicy', options, OPTIONS)
+  for (const [label, roles] of Object.entries(options.resources ?? {})) {
+    checkOptions('rolePolicy', roles, ROLES_ON, { prefix: `resources.${label}.` })
+  }
   const rules = new Rules(options)
   return {
     scope: (principal) => rules.scope(principal),
     authorize: (principal, action, target) => rules.authorize(principal, action, target),
   }
 }
+
+const owners = oneOf('creator', 'creatorOrAdmin')
+const OPTIONS = {
+  admin: names,
+  reader: names,
+  editor: names,
+  cancel: owners,
+  retry: owners,
+  delete: owners,
+  redact: names,
+  open: listOf(oneOf('context', 'tasks', 'emitted'), 'context, tasks or emitted'),
+  resources: recordOf(anything, 'an object of { see, submit } by label'),
+} satisfies { readonly [Option in keyof RolePolicyOptions]-?: OptionRule }
+const ROLES_ON = { see: names, submit: names } satisfies { readonly [Option in keyof ResourceRoles]-?: OptionRule }
 
 class Rules {
   readonly #options: RolePolicyOptions
@@ -84,6 +108,7 @@ class Rules {
   }
 
   authorize(principal: Principal, action: Action, target: Target): Verdict {
+    if (isAbsent(principal)) return ofAbsent(principal, action, target)
     if (action === 'submit') return this.#maySubmit(principal, target) ? 'allow' : 'deny'
     if (!this.#sees(principal, target)) return FIRST.has(action) && this.scope(principal) === false ? 'deny' : 'hide'
     return this.#may(principal, action, target) ? this.#shown(principal, target) : 'deny'
@@ -155,6 +180,18 @@ class Rules {
   #resources(): readonly (readonly [string, ResourceRoles])[] {
     return Object.entries(this.#options.resources ?? {})
   }
+}
+
+/** Somebody whose work goes on without a session, and whose role is not known: `createEngine` was given no `principal`. */
+function isAbsent({ kind, role, relations }: Principal): boolean {
+  return kind === 'scheduler' && role === '' && relations === undefined
+}
+
+// They may go on as themselves: submit, and run, pause and resume what is their own.
+function ofAbsent({ id, tenant }: Principal, action: Action, target: Target): Verdict {
+  const isMeant = action === 'submit' || action === 'runPipeline' || action === 'pausePipeline'
+  if (isMeant && target.tenant === tenant && target.createdBy === id) return 'allow'
+  return action === 'submit' ? 'deny' : 'hide'
 }
 
 /** The principal's role on the resource that a label of the job names; undefined: none. */

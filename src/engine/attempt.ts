@@ -12,46 +12,54 @@ import {
   countsOf,
   type Progress,
   type ProgressReport,
+  type StampedProgress,
   type StepContext,
   type Task,
   type TaskContext,
   type TaskSettings,
 } from '../model/task.ts'
 import type { ChartEvent } from '../model/transition.ts'
-import type { ChangesetResult, NewLine, Write } from '../port/storage.ts'
-import { advance, type Change } from './advance.ts'
+import type { Work } from '../port/executor.ts'
+import type { NewLine, Note, Write } from '../port/storage.ts'
 import { isNotWritten } from './commit.ts'
 import { type Core, ENGINE } from './core.ts'
+import { isStorageFailure } from './health.ts'
 import { Inbox } from './inbox.ts'
 import { runLive } from './live.ts'
 import { parseWith } from './parse.ts'
 import { pause, STORAGE_RETRY_MS } from './pause.ts'
+import { isPromiseLike, type Soon, whenKnown } from './soon.ts'
+import type { Change } from './tick.ts'
 
 /** Progress of one job is stored and published at most once in so many milliseconds. */
 const PROGRESS_MS = 250
 const LINE_CHARACTERS_MAX = 10_000
 const ITEMS_MAX = 1_000_000
 
+/** Where an attempt stands: see the dispatcher, which keeps it. */
+export type AttemptStatus = 'running' | 'ended' | 'abandoned'
+
 /** One try of a task's code in this process: what the code is given, and what it reports. */
 export class Attempt {
+  /** As it was claimed. */
   readonly job: Job
-  /** The job as it was last seen, while it holds this attempt; undefined: it may hold it no more. */
-  held: Job | undefined
   readonly task: Task
+  status: AttemptStatus = 'running'
   readonly #core: Core
   readonly #settings: TaskSettings
   /** Made when it is asked for: most code never looks. */
   #abort: AbortController | undefined
   #stopped: JobchartError | undefined
-  readonly #names = new Set<string>()
-  readonly #inbox = new Inbox()
+  #names: Set<string> | undefined
+  #inboxMade: Inbox | undefined
   readonly #type: AnyJobType
   /** Reports to the chart go one after the other, and the end after them all. */
-  #said: Promise<unknown> = Promise.resolve()
+  #said: Promise<unknown> | undefined
   #recorded: Promise<ReadonlyMap<string, Json | undefined>> | undefined
-  #wrote = false
   #hasEnded = false
   #isOver = false
+  /** The job has ended or gone on without this work: how far it is says nothing of the job. */
+  #isLeft = false
   #lines: NewLine[] = []
   #batches = 0
   /** Notes that storage refused for a time. */
@@ -64,17 +72,11 @@ export class Attempt {
     const settings = type.tasks.get(task.src)
     if (settings === undefined) throw new Error(`job type "${type.type}" has no logic "${task.src}"`)
     this.job = job
-    this.held = job
     this.task = task
     this.#core = core
     this.#settings = settings
     this.#type = type
     this.deliver(task)
-  }
-
-  /** The code has returned or thrown; its report may still be on its way. */
-  get hasEnded(): boolean {
-    return this.#hasEnded
   }
 
   /** What the task works on; a copy, since what the code does to it is its own affair. */
@@ -91,15 +93,25 @@ export class Attempt {
     return this.#abort.signal
   }
 
+  // Most code never looks.
+  get #inbox(): Inbox {
+    if (this.#inboxMade === undefined) {
+      this.#inboxMade = new Inbox()
+      if (this.#hasEnded || this.#stopped !== undefined) this.#inboxMade.close()
+    }
+    return this.#inboxMade
+  }
+
   /** Asks the code to stop. */
   stop(why: string, code: 'TASK_STOPPED' | 'TIMEOUT' | 'ENGINE_STOPPED' = 'TASK_STOPPED'): void {
-    this.#inbox.close()
+    this.#inboxMade?.close()
     this.#stopped ??= new JobchartError(code, why, { jobId: this.job.id })
     this.#abort?.abort(this.#stopped)
   }
 
   /** Stops the code as its task's newest stop message says. */
   obey(task: Task): void {
+    this.#isLeft ||= task.status === 'stopping'
     if (stopReasonOf(task) === 'timeout') this.stop('the attempt took longer than its timeout', 'TIMEOUT')
     else this.stop('the job no longer wants this work')
   }
@@ -110,18 +122,41 @@ export class Attempt {
     if (isToldToStop(task)) this.obey(task)
   }
 
-  /** The job as it was claimed, with the progress that the attempt has reported since. */
-  get known(): Job {
-    return this.#progress === undefined ? this.job : { ...this.job, progress: this.#progress }
+  /** The attempt, as its executor sees it. */
+  get work(): Work {
+    return new AttemptWork(this)
   }
 
   /** Runs the code to its end. It never rejects. */
-  async run(): Promise<TaskEnd> {
-    const end = this.#settings.logic === undefined ? await this.#run() : await this.#runLive(this.#settings.logic)
-    this.#inbox.close()
-    await this.#said
+  run(): Promise<TaskEnd> {
+    const { logic, input: schema } = this.#settings
+    if (logic !== undefined) return this.#runLive(logic).then((end) => this.#over(end))
+    const failed = (thrown: unknown) => this.#over({ ok: false, error: errorValue(thrown) })
+    try {
+      const { input } = this
+      const parsed = schema === undefined ? input : parseWith(schema, input, 'input')
+      const output = whenKnown<unknown, unknown>(parsed, (given) => this.#settings.run(this.#context(given)))
+      const end = isPromiseLike(output)
+        ? Promise.resolve(output).then((value) => this.#ended(value))
+        : this.#ended(output)
+      return end instanceof Promise ? end.then((each) => this.#over(each), failed) : this.#over(end)
+    } catch (thrown) {
+      return failed(thrown)
+    }
+  }
+
+  // What the code has sent is taken before its end.
+  async #over(end: TaskEnd): Promise<TaskEnd> {
+    this.#inboxMade?.close()
+    if (this.#said !== undefined) await this.#said
     this.#hasEnded = true
     return end
+  }
+
+  #ended(output: unknown): Soon<TaskEnd> {
+    const { output: schema } = this.#settings
+    const parsed = schema === undefined ? output : parseWith(schema, output, 'output')
+    return whenKnown<unknown, TaskEnd>(parsed, (value) => (value === undefined ? { ok: true } : ended(value)))
   }
 
   // A report that is not taken ends the work, as an error of what it told would.
@@ -137,19 +172,8 @@ export class Attempt {
     }
     const { input } = this
     const end = await runLive({ kind, logic, input, signal, inbox: this.#inbox, report: said })
-    await this.#said
+    if (this.#said !== undefined) await this.#said
     return refused === undefined ? end : { ok: false, error: errorValue(refused) }
-  }
-
-  async #run(): Promise<TaskEnd> {
-    try {
-      const output = await this.#settings.run(await this.#context())
-      const parsed =
-        this.#settings.output === undefined ? output : await parseWith(this.#settings.output, output, 'output')
-      return parsed === undefined ? { ok: true } : ended(parsed)
-    } catch (thrown) {
-      return { ok: false, error: errorValue(thrown) }
-    }
   }
 
   /** What is reported and not yet written, for the unit of the attempt's end; nothing is taken after it. */
@@ -158,13 +182,10 @@ export class Attempt {
     this.#cancelProgress?.()
     const notes = this.#unsent
     if (this.#lines.length > 0) notes.push(this.#logNote())
-    if (this.#isProgressDue && this.#progress !== undefined) notes.push(...this.#progressWrites(this.#progress))
+    if (this.#isProgressDue && this.#progress !== undefined && !this.#isLeft) {
+      notes.push(...this.#progressWrites({ ...this.#progress, at: this.#core.clock.now() }))
+    }
     return notes
-  }
-
-  /** No step was recorded under this invocation, by this attempt or one before. */
-  get isWithoutSteps(): boolean {
-    return this.task.claims === 1 && !this.#wrote
   }
 
   /** It has reported none. */
@@ -172,15 +193,13 @@ export class Attempt {
     return this.#progress === undefined
   }
 
-  async #context(): Promise<TaskContext> {
-    const { input: schema } = this.#settings
-    const given = this.input
+  #context(input: unknown): TaskContext {
     const { id, type } = this.job
-    const signal = () => this.signal
+    const attempt = this
     return {
-      input: schema === undefined ? given : await parseWith(schema, given, 'input'),
+      input,
       get signal() {
-        return signal()
+        return attempt.signal
       },
       attempt: this.task.attempt,
       job: { id, type },
@@ -191,7 +210,9 @@ export class Attempt {
       item: (key, report) => this.#item(key, report),
       step: (name, run) => this.#step(name, run),
       send: async (event) => await this.#say({ kind: 'event', event }),
-      inbox: this.#inbox,
+      get inbox() {
+        return attempt.#inbox
+      },
     }
   }
 
@@ -216,23 +237,28 @@ export class Attempt {
     const before = this.#said
     const saying = (async () => {
       await before
-      const change: Change = {
-        jobId: this.job.id,
-        by: ENGINE,
-        decide: (type, stored, at, relatives) => {
-          const decision = report(type, stored, this.task.token, said, at, relatives)
-          if (decision !== undefined) return decision
-          throw new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task', { jobId: this.job.id })
-        },
-      }
-      await insist(() => advance(this.#core, change))
+      await insist(() => this.#core.ticks.submit(this.#sayingOf(said)))
     })()
     this.#said = saying.catch(() => {})
     await saying
   }
 
+  #sayingOf(said: TaskReport): Change {
+    const { id } = this.job
+    return {
+      by: ENGINE,
+      jobs: [id],
+      decide: (jobs, context) => {
+        const stored = jobs.require(id)
+        const decision = report(jobs.typeOf(stored), stored, this.task.token, said, context, jobs)
+        if (decision !== undefined) return decision
+        throw new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task', { jobId: id })
+      },
+    }
+  }
+
   #report(report: ProgressReport): void {
-    if (this.#isOver) return
+    if (this.#isOver || this.#isLeft) return
     this.#progress = parseProgress(report, this.#progress)
     this.#isProgressDue = true
     if (this.#cancelProgress !== undefined) return
@@ -246,20 +272,17 @@ export class Attempt {
   async #writeProgress(): Promise<void> {
     if (this.#progress === undefined) return
     this.#isProgressDue = false
-    const writes = this.#progressWrites(this.#progress)
-    const result = await this.#write(writes)
-    if (result === undefined) this.#isProgressDue = true
-    for (const row of result?.status === 'applied' ? result.rows : []) {
-      this.#core.publisher.publish(row.events, row.sequence)
-    }
+    const progress = { ...this.#progress, at: this.#core.clock.now() }
+    const became = await this.#write(this.#progressWrites(progress))
+    if (became === 'written') this.#core.dispatcher.progressed(this.job.id, progress)
+    else if (became === 'failed') this.#isProgressDue = true
   }
 
-  #progressWrites(progress: Progress) {
+  #progressWrites(progress: StampedProgress & { readonly at: number }) {
     const { id: jobId } = this.job
-    const at = this.#core.clock.now()
-    const events = progressRow(this.job, ENGINE, progress, at)
+    const events = progressRow(this.job, ENGINE, countsOf(progress), progress.at)
     return [
-      { op: 'note', jobId, token: this.task.token, note: { kind: 'progress', progress: { ...progress, at } } },
+      { op: 'note', jobId, token: this.task.token, note: { kind: 'progress', progress } },
       { op: 'append', events },
     ] as const satisfies readonly Write[]
   }
@@ -276,9 +299,8 @@ export class Attempt {
   async #writeLines(): Promise<void> {
     if (this.#lines.length === 0) return
     const note = this.#logNote()
-    const result = await this.#write([note])
     // Its key makes it harmless that it may have been written after all.
-    if (result === undefined) this.#unsent.push(note)
+    if ((await this.#write([note])) === 'failed') this.#unsent.push(note)
   }
 
   #logNote(): Write {
@@ -289,28 +311,39 @@ export class Attempt {
     return { op: 'note', jobId: job.id, token: task.token, note: { kind: 'log', key, lines } }
   }
 
-  // Lines and progress are best effort: an attempt that lost its task has nobody to tell.
-  async #write(writes: readonly Write[]): Promise<ChangesetResult | undefined> {
+  // Lines and progress are best effort: what is refused for good is dropped, since nobody waits for it. Where the storage
+  // failed, it may be written later.
+  async #write(writes: readonly Write[]): Promise<'written' | 'refused' | 'failed'> {
     try {
-      return await this.#core.group.commit(writes)
-    } catch {
-      return undefined
+      await this.#core.ticks.submit({ by: ENGINE, writes })
+      return 'written'
+    } catch (error) {
+      return isStorageFailure(error) ? 'failed' : 'refused'
     }
   }
 
   async #item(key: string, report: ItemReport = {}): Promise<void> {
     const item = parseItem(key, report, this.#core.clock.now())
-    const note = { kind: 'item', item, max: ITEMS_MAX } as const
-    const { status } = await this.#core.group.commit([{ op: 'note', jobId: this.job.id, token: this.task.token, note }])
-    if (status === 'applied') return
-    if (status === 'full') throw new JobchartError('PAYLOAD_TOO_LARGE', `a job has at most ${ITEMS_MAX} items`)
-    throw new JobchartError('STALE_CLAIM', `item "${key}" was not recorded: this attempt no longer holds its task`)
+    const { invocation } = this.task
+    const full = () => new JobchartError('PAYLOAD_TOO_LARGE', `a job has at most ${ITEMS_MAX} items`)
+    await this.#note(`item "${key}"`, { kind: 'item', invocation, item, max: ITEMS_MAX }, full)
+  }
+
+  async #note(what: string, note: Note, full?: () => JobchartError): Promise<void> {
+    const { id: jobId } = this.job
+    try {
+      await this.#core.ticks.submit({ by: ENGINE, writes: [{ op: 'note', jobId, token: this.task.token, note }], full })
+    } catch (error) {
+      if (!(error instanceof JobchartError) || error.code !== 'STALE_CLAIM') throw error
+      throw new JobchartError('STALE_CLAIM', `${what} was not recorded: this attempt no longer holds its task`)
+    }
   }
 
   async #step<Result>(name: string, run: (step: StepContext) => Result | PromiseLike<Result>): Promise<Result> {
     if (typeof name !== 'string' || name === '' || name.length > 200) {
       throw new JobchartError('INVALID_INPUT', 'a step should have a name of 1 to 200 characters')
     }
+    this.#names ??= new Set()
     if (this.#names.has(name)) {
       throw new JobchartError('INVALID_INPUT', `step "${name}" was already run in this attempt; give each its own name`)
     }
@@ -327,19 +360,64 @@ export class Attempt {
 
   #recordedSteps(): Promise<ReadonlyMap<string, Json | undefined>> {
     const none = this.task.claims === 1
-    this.#recorded ??= none ? Promise.resolve(new Map()) : this.#core.storage.steps(this.job.id, this.task.invocation)
+    const { id, ordinal } = this.task
+    this.#recorded ??= none ? Promise.resolve(new Map()) : this.#core.storage.steps(this.job.id, id, ordinal)
     return this.#recorded
   }
 
   async #record(name: string, result: unknown): Promise<void> {
-    const { invocation, token } = this.task
+    const { id: invoke, ordinal } = this.task
     const kept = result === undefined ? {} : { result: storableCopy(result, `result of step "${name}"`, true) }
-    this.#wrote = true
-    const note = { kind: 'step', invocation, name, ...kept } as const
-    const written = await this.#core.group.commit([{ op: 'note', jobId: this.job.id, token, note }])
-    if (written.status === 'applied') return
-    throw new JobchartError('STALE_CLAIM', `step "${name}" was not recorded: this attempt no longer holds its task`)
+    await this.#note(`step "${name}"`, { kind: 'step', invoke, ordinal, name, ...kept })
   }
+}
+
+/** An attempt, as an executor sees it: each part is made when it is asked for. */
+class AttemptWork implements Work {
+  readonly #attempt: Attempt
+
+  constructor(attempt: Attempt) {
+    this.#attempt = attempt
+  }
+
+  get jobId(): string {
+    return this.#attempt.job.id
+  }
+
+  get jobType(): string {
+    return this.#attempt.job.type
+  }
+
+  get task(): string {
+    return this.#attempt.task.id
+  }
+
+  get function(): string | undefined {
+    return this.#attempt.task.function
+  }
+
+  get version(): string | undefined {
+    return this.#attempt.task.version
+  }
+
+  // Copied for each that reads it.
+  get input(): Json | undefined {
+    return this.#attempt.input
+  }
+
+  get attempt(): number {
+    return this.#attempt.task.attempt
+  }
+
+  get token(): number {
+    return this.#attempt.task.token
+  }
+
+  get signal(): AbortSignal {
+    return this.#attempt.signal
+  }
+
+  readonly run = (): Promise<TaskEnd> => this.#attempt.run()
 }
 
 // A result that is too large would be so in another attempt.

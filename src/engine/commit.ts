@@ -1,120 +1,126 @@
+/**
+ * A commit whose answer may be lost.
+ *
+ * ```
+ *  commit ─ applied or refused, each ────────────────────────────▶ results
+ *     │ nothing was written ─▶ each changeset alone, so that one bad changeset harms no other
+ *     │ unknown ─▶ landed? ─▶ those that did are applied; the others are tried again, alone
+ * ```
+ */
 import { JobchartError } from '../model/error.ts'
-import type { EventRow } from '../model/event.ts'
-import type { Clock } from '../port/clock.ts'
-import type { Changeset, ChangesetResult, StorageConnection, StoredEvents, Write } from '../port/storage.ts'
+import type {
+  Changeset,
+  ChangesetResult,
+  Claim,
+  Claimed,
+  StorageConnection,
+  StoredEvents,
+  WrittenRow,
+} from '../port/storage.ts'
 
-interface Waiting {
-  readonly unit: Changeset
-  readonly resolve: (result: ChangesetResult) => void
-  readonly reject: (error: unknown) => void
+/** What became of a changeset; `failed`: it was not written, or that cannot be told. */
+export type CommitResult = ChangesetResult | { readonly status: 'failed'; readonly error: unknown }
+
+/** What became of a tick's commit. */
+export interface Committed {
+  readonly results: readonly CommitResult[]
+  readonly claimed: readonly Claimed[]
+  /** What a claim has written whose answer was lost. */
+  readonly unheard: readonly WrittenRow[]
+  /** The storage answered by an error: the claim is to be made again. */
+  readonly isFailed: boolean
+  /** Something may have been written unheard: what the claim made of tasks stands in the rows. */
+  readonly isUncertain: boolean
 }
 
-/** How often a unit that did not land is tried again. */
+/** How often a changeset that did not land is tried again. */
 const TRIES_MAX = 3
 
 /**
- * Gathers the units of one turn of the event loop into one commit: one wait for the disk serves them all, which is
- * what makes full durability cheap.
+ * Commits, and finds out what became of it. It never rejects.
  *
- * ```
- *  unit ─┐
- *  unit ─┼─ turn ─▶ storage.commit(units) ─▶ each its own result
- *  unit ─┘            │ nothing was written ─▶ each unit alone, so that one bad unit harms no other
- *                     │ unknown ─▶ landed? ─▶ those that did are applied; the others are tried alone
- * ```
+ * @param sequence  what landed is looked for after this number of the log.
  */
-export class GroupCommit {
-  readonly #clock: Clock
-  readonly #storage: StorageConnection
-  #waiting: Waiting[] = []
-  #isFlushing = false
-  readonly #instance: string
-  #units = 0
-  #sequence = 0
-
-  /** `instance` makes the ids of units unique. */
-  constructor(clock: Clock, storage: StorageConnection, instance: string) {
-    this.#clock = clock
-    this.#storage = storage
-    this.#instance = instance
-  }
-
-  /** What landed is looked for after this sequence of the log. */
-  startAt(sequence: number): void {
-    this.#sequence = sequence
-  }
-
-  /** Nothing waits to be written. */
-  get isIdle(): boolean {
-    return this.#waiting.length === 0 && !this.#isFlushing
-  }
-
-  /**
-   * Commits writes as one unit, with the others of this turn.
-   *
-   * @throws {JobchartError} `STORAGE_UNAVAILABLE` it was not written; `OUTCOME_UNKNOWN` that cannot be told.
-   */
-  commit(writes: readonly Write[]): Promise<ChangesetResult> {
-    const unit = { id: `${this.#instance}/${++this.#units}`, writes }
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ unit, resolve, reject })
-      if (this.#waiting.length === 1 && !this.#isFlushing) this.#clock.turn(() => void this.#flush())
-    })
-  }
-
-  async #flush(): Promise<void> {
-    const batch = this.#waiting
-    this.#waiting = []
-    this.#isFlushing = true
-    await this.#write(batch)
-    this.#isFlushing = false
-    if (this.#waiting.length > 0) this.#clock.turn(() => void this.#flush())
-  }
-
-  async #write(batch: readonly Waiting[], tries = 0): Promise<void> {
-    try {
-      const results = await this.#storage.commit(batch.map(({ unit }) => unit))
-      for (const [index, waiting] of batch.entries()) this.#settle(waiting, results[index])
-    } catch (error) {
-      if (isNotWritten(error)) await this.#writeAlone(batch, error)
-      else await this.#writeMissing(batch, error, tries)
+export async function commit(
+  storage: StorageConnection,
+  changesets: readonly Changeset[],
+  claim: Claim | undefined,
+  sequence: number,
+): Promise<Committed> {
+  try {
+    return { ...(await storage.commit(changesets, claim)), unheard: [], isFailed: false, isUncertain: false }
+  } catch (error) {
+    const failed = { claimed: [], isFailed: true }
+    if (isNotWritten(error)) {
+      return { ...failed, results: await alone(storage, changesets, error, sequence), unheard: [], isUncertain: false }
     }
-  }
-
-  async #writeAlone(batch: readonly Waiting[], error: unknown): Promise<void> {
-    if (batch.length === 1) return batch[0]?.reject(error)
-    for (const waiting of batch) await this.#write([waiting])
-  }
-
-  async #writeMissing(batch: readonly Waiting[], error: unknown, tries: number): Promise<void> {
-    let rows: readonly StoredEvents[]
-    try {
-      const ids = batch.map(({ unit }) => unit.id)
-      rows = await this.#storage.landed(ids, this.#sequence)
-    } catch {
-      for (const { reject } of batch) reject(outcomeUnknown(error))
-      return
-    }
-    for (const waiting of batch) {
-      const own = rows.filter(({ unit }) => unit === waiting.unit.id)
-      if (own.length > 0) this.#settle(waiting, appliedAs(waiting.unit, own))
-      else if (tries < TRIES_MAX) await this.#write([waiting], tries + 1)
-      else waiting.reject(outcomeUnknown(error))
-    }
-  }
-
-  #settle({ resolve, reject }: Waiting, result: ChangesetResult | undefined): void {
-    if (result === undefined) {
-      reject(new Error('the storage gave fewer results than units'))
-      return
-    }
-    if (result.status === 'applied')
-      this.#sequence = Math.max(this.#sequence, ...result.rows.map(({ sequence }) => sequence))
-    resolve(result)
+    const ids = [...changesets, ...(claim === undefined ? [] : [claim])].map(({ id }) => id)
+    const landed = await storage.landed(ids, sequence).catch(() => undefined)
+    const results = await missing(storage, changesets, error, { landed, sequence, tries: 0 })
+    const unheard = (landed ?? []).filter(({ changeset }) => changeset === claim?.id).map(writtenRow)
+    return { ...failed, results, unheard, isUncertain: true }
   }
 }
 
-/** Whether an error says that nothing was written. */
+async function alone(
+  storage: StorageConnection,
+  changesets: readonly Changeset[],
+  error: unknown,
+  sequence: number,
+): Promise<readonly CommitResult[]> {
+  if (changesets.length === 1) return [{ status: 'failed', error }]
+  const results: CommitResult[] = []
+  for (const each of changesets) results.push(await one(storage, each, sequence, 0))
+  return results
+}
+
+async function one(
+  storage: StorageConnection,
+  changeset: Changeset,
+  sequence: number,
+  tries: number,
+): Promise<CommitResult> {
+  try {
+    const { results } = await storage.commit([changeset])
+    return results[0] ?? { status: 'failed', error: new Error('the storage gave fewer results than changesets') }
+  } catch (error) {
+    if (isNotWritten(error)) return { status: 'failed', error }
+    const landed = await storage.landed([changeset.id], sequence).catch(() => undefined)
+    const [result] = await missing(storage, [changeset], error, { landed, sequence, tries })
+    return result ?? { status: 'failed', error }
+  }
+}
+
+interface Look {
+  /** The rows of the log that were found; undefined: they could not be read. */
+  readonly landed: readonly StoredEvents[] | undefined
+  readonly sequence: number
+  readonly tries: number
+}
+
+// Those that landed are applied, and the others are tried again.
+async function missing(
+  storage: StorageConnection,
+  changesets: readonly Changeset[],
+  error: unknown,
+  { landed, sequence, tries }: Look,
+): Promise<readonly CommitResult[]> {
+  if (landed === undefined) return changesets.map(() => ({ status: 'failed', error: outcomeUnknown(error) }))
+  const results: CommitResult[] = []
+  for (const each of changesets) {
+    const own = landed.filter(({ changeset }) => changeset === each.id)
+    if (own.length > 0) results.push({ status: 'applied', rows: own.map(writtenRow) })
+    else if (tries < TRIES_MAX) results.push(await one(storage, each, sequence, tries + 1))
+    else results.push({ status: 'failed', error: outcomeUnknown(error) })
+  }
+  return results
+}
+
+function writtenRow({ sequence, changeset, ...events }: StoredEvents): WrittenRow {
+  return { events, sequence }
+}
+
+/** The storage says that nothing was written. */
 export function isNotWritten(error: unknown): boolean {
   return error instanceof JobchartError && error.code === 'STORAGE_UNAVAILABLE'
 }
@@ -122,15 +128,4 @@ export function isNotWritten(error: unknown): boolean {
 function outcomeUnknown(cause: unknown): JobchartError {
   const hint = 'the write may have landed; repeat it with the same idempotency key'
   return new JobchartError('OUTCOME_UNKNOWN', hint, { cause })
-}
-
-// What was written tells whether a job was written as claimed: that row has more events.
-function appliedAs({ writes }: Changeset, rows: readonly StoredEvents[]): ChangesetResult {
-  const asClaimed = writes.flatMap((write) =>
-    'claimed' in write && write.claimed !== undefined ? [write.claimed] : [],
-  )
-  const isClaimed = ({ jobId, events }: EventRow) =>
-    asClaimed.some(({ job, events: row }) => job.id === jobId && row.events.length === events.length)
-  const written = rows.map(({ sequence, unit, ...events }) => ({ events, sequence }))
-  return { status: 'applied', rows: written.map((row) => ({ ...row, claimed: isClaimed(row.events) })) }
 }

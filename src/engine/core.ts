@@ -1,3 +1,4 @@
+import type { DecisionContext, JobDecision } from '../model/decision.ts'
 import { type AnyJobType, withVersions } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import type { Actor } from '../model/event.ts'
@@ -7,13 +8,14 @@ import type { Executor } from '../port/executor.ts'
 import type { Policy } from '../port/policy.ts'
 import type { StorageConnection } from '../port/storage.ts'
 import type { Alarm } from './alarm.ts'
-import type { GroupCommit } from './commit.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { HealthWatch } from './health.ts'
 import type { LogTail } from './log-tail.ts'
 import type { Settings } from './options.ts'
 import type { PolicyQuestion } from './policy-answer.ts'
+import type { FindPrincipal } from './principal.ts'
 import type { Publisher } from './publisher.ts'
+import type { Ticks } from './tick.ts'
 
 /** What the parts of a running engine share. A stopped engine has none; a new start makes a new one. */
 export interface Core {
@@ -21,12 +23,14 @@ export interface Core {
   readonly settings: Settings
   readonly clock: Clock
   readonly policy: Policy
+  /** What a person may do now, for work without a session; undefined: the host does not say. */
+  readonly findPrincipal: FindPrincipal | undefined
   /** Hears of a policy that fails; it never throws. */
   readonly policyFailed: (error: unknown, asked: PolicyQuestion) => void
   readonly executors: ReadonlyMap<string, Executor>
   readonly types: TypeRegistry
   readonly storage: StorageConnection
-  readonly group: GroupCommit
+  readonly ticks: Ticks
   readonly publisher: Publisher
   readonly tail: LogTail
   readonly health: HealthWatch
@@ -39,9 +43,48 @@ export interface Core {
 /** The engine itself, as the cause of an event. */
 export const ENGINE: Actor = { kind: 'system', id: 'engine' }
 
+/** What the world looks like to a decision that is made now, or at a given time. */
+export function contextOf(core: Core, at = core.clock.now()): DecisionContext {
+  return new Now(core, at)
+}
+
+/** Chance is drawn when it is asked for, and once: only a retry needs it. */
+class Now implements DecisionContext {
+  readonly at: number
+  readonly heartbeatMs: number
+  readonly #core: Core
+  #random: number | undefined
+
+  constructor(core: Core, at: number) {
+    this.#core = core
+    this.at = at
+    this.heartbeatMs = core.settings.heartbeatMs
+  }
+
+  get random(): number {
+    this.#random ??= randomOf(this.#core)
+    return this.#random
+  }
+}
+
+function randomOf({ clock }: Core): number {
+  const bytes = clock.randomBytes(4)
+  return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0) / 2 ** 32
+}
+
+/** A decision whose events nobody asked for: they are the engine's. */
+export function byEngine<Decided extends JobDecision>(decided: Decided): Decided {
+  return { ...decided, events: decided.events.map((event) => ({ ...event, by: ENGINE })) }
+}
+
+/** A claim was refused since as many tasks of its limit key run as may. */
+export function isFull(error: unknown): boolean {
+  return error instanceof JobchartError && error.code === 'STALE_CLAIM'
+}
+
 /** The job types that this engine knows, by type and version. */
 export class TypeRegistry {
-  readonly #byKey: ReadonlyMap<string, AnyJobType>
+  readonly #all: readonly AnyJobType[]
   /** Of several that are given side by side, the last. */
   readonly #newest: ReadonlyMap<string, AnyJobType>
   /** The same, by type and then by version: found at each step of each job. */
@@ -65,7 +108,7 @@ export class TypeRegistry {
           withSuccessor(type, () => byKey.get(keyOf(successor))),
         )
     }
-    this.#byKey = byKey
+    this.#all = [...byKey.values()]
     this.#newest = new Map(types.map((type) => [type.type, type]))
     for (const each of byKey.values()) {
       const versions = this.#found.get(each.type) ?? new Map<string, AnyJobType>()
@@ -75,7 +118,7 @@ export class TypeRegistry {
 
   /** All that are known. */
   all(): readonly AnyJobType[] {
-    return [...this.#byKey.values()]
+    return this.#all
   }
 
   /** The newest version of a type. @throws {JobchartError} `UNKNOWN_TYPE` none was given to `createEngine`. */
@@ -98,7 +141,7 @@ export class TypeRegistry {
 
   /** @throws {JobchartError} `UNKNOWN_TYPE` it was not given to `createEngine`. */
   require(job: Pick<Job, 'type' | 'version'>): AnyJobType {
-    if (!hasType(job)) throw noType()
+    if (typeof job?.type !== 'string' || typeof job.version !== 'string') throw noType()
     const type = this.of(job)
     if (type !== undefined) return type
     throw new JobchartError(
@@ -111,15 +154,6 @@ export class TypeRegistry {
 // Looked up when it is asked for, since a successor may itself have one.
 function withSuccessor(type: AnyJobType, successor: () => AnyJobType | undefined): AnyJobType {
   return Object.defineProperty({ ...type }, 'successor', { get: successor, enumerable: true })
-}
-
-// Whoever asks may give anything; a look at it may run code of theirs.
-function hasType(job: Pick<Job, 'type' | 'version'>): boolean {
-  try {
-    return typeof job.type === 'string' && typeof job.version === 'string'
-  } catch {
-    return false
-  }
 }
 
 // What is no job type has no name to be told by.

@@ -1,47 +1,56 @@
-import { claim, end, isSuspect, release, type TaskEnd } from '../model/decision.ts'
+import { end, isSuspect, release, type TaskEnd } from '../model/decision.ts'
 import { isUnreadable, JobchartError, jobError } from '../model/error.ts'
-import type { Job } from '../model/job.ts'
+import { claimableTasks, isWaiting, type Job, wakeAt } from '../model/job.ts'
+import type { StampedProgress, Task } from '../model/task.ts'
 import type { Executor, Work } from '../port/executor.ts'
-import type { Route } from '../port/storage.ts'
-import { advance, type Change, dispatch } from './advance.ts'
 import { Attempt } from './attempt.ts'
-import { ClaimRound } from './claim-round.ts'
 import { type Core, ENGINE } from './core.ts'
 import { isStorageFailure } from './health.ts'
-import { routeOf } from './limits.ts'
-import { pause, STORAGE_RETRY_MS } from './pause.ts'
+import { STORAGE_RETRY_MS } from './pause.ts'
+import type { Change } from './tick.ts'
 
-/** Tasks claimed in one transaction at most, so that a large executor does not hold the store's lock for long. */
-const CLAIMS_MAX = 100
+/** A job of which something runs here. */
+interface Held {
+  /** The newest record that is known. */
+  job: Job
+  /** Something happened to it elsewhere since. */
+  isStale: boolean
+  readonly attempts: Attempt[]
+}
 
 /**
- * Starts what was claimed, stops what the chart has left, and reports ends.
+ * Runs what is claimed here. It reacts to what was committed, and never commits by itself:
  *
  * ```
- *  ready in storage ── claim, as many as there is room ──▶ executor ── end ──▶ advance
- *                                                             ▲
- *                     observe(job): no longer held ── abort ──┘
+ *  committed(job) ─ claimed here, and not in the table ──▶ start ─▶ code ends ─▶ its end is a request of the next tick
+ *                 ─ in the table, and no longer claimed ─▶ stop; given up ─▶ abandoned
+ *                 ─ ended, and no longer in the row ─────▶ out of the table
  * ```
  *
- * What must be running is what the job's row holds under this instance. Ids are never queued here: the backlog stays
- * in storage, and memory is what runs.
+ * An attempt stands in one table from its start until its end is committed, and has one status:
+ *
+ * | status | its code | counts |
+ * |---|---|---|
+ * | running | runs | as running |
+ * | ended | has returned; its end is on its way to the storage | as running |
+ * | abandoned | ignored its stop and was given up; it still runs | as abandoned: at `maxAbandoned` nothing is claimed |
+ *
+ * Ids are never queued here: the backlog stays in storage, and memory is what runs.
  */
 export class Dispatcher {
   readonly #core: () => Core
-  readonly #attempts = new Map<string, Attempt>()
-  /** The same, by their jobs. */
-  readonly #byJob = new Map<string, Set<Attempt>>()
-  readonly #void = new Set<Attempt>()
-  readonly #reserved = new Map<string, number>()
-  readonly #backlog = new Set<string>()
-  #isClaiming = false
-  #isWanted = false
+  readonly #held = new Map<string, Held>()
+  #running = 0
+  #abandoned = 0
   /** Nothing is claimed before the engine has started, and after it stops. */
   #isOpen = false
-  #mustReconcile = false
-  readonly #unobserved = new Set<string>()
-  readonly #ended = new Set<string>()
-  /** Jobs whose claim was refused, as one over relatives can be: they are left until the next sweep, and block no other. */
+  /** Something may have been written unheard: the table is compared with the rows. */
+  #isUncertain = false
+  /** Attempts whose end was committed while the rows were read for that. */
+  #endedMeanwhile: Set<string> | undefined
+  /** More is ready than there was room for. */
+  #hasBacklog = false
+  /** Jobs whose claim was refused, left until the next sweep so that they hold up no other. */
   readonly #refused = new Set<string>()
   #waiters: (() => void)[] = []
 
@@ -49,144 +58,46 @@ export class Dispatcher {
     this.#core = core
   }
 
-  /** Nothing runs, and nothing is about to be claimed. Abandoned code does not count. */
+  /** Nothing runs here. Abandoned code does not count. */
   get isIdle(): boolean {
-    return this.#attempts.size === this.#void.size && !this.#isClaiming && !this.#mustReconcile
+    return this.#running === 0 && !this.#isUncertain
   }
 
-  /** Resolves when an attempt or a round of claims has ended, or `wake` was called. */
-  nextChange(): Promise<void> {
-    return new Promise((resolve) => this.#waiters.push(resolve))
-  }
-
-  /** Wakes whoever waits for a change. */
-  wake(): void {
-    const waiters = this.#waiters
-    this.#waiters = []
-    for (const resolve of waiters) resolve()
-  }
-
-  /** Attempts whose end has not been reported, without abandoned ones. */
-  get attempts(): readonly Attempt[] {
-    return [...this.#attempts.values()].filter((attempt) => !this.#void.has(attempt))
+  /** Attempts that run here, without abandoned ones. */
+  get running(): number {
+    return this.#running
   }
 
   /** In-process functions that were given up and have not returned. */
   get abandoned(): number {
-    return this.#void.size
+    return this.#abandoned
   }
 
-  /** Takes a place for a task that is about to be claimed. */
-  reserve(executor: string): boolean {
-    if (this.room(executor) < 1) return false
-    this.#reserved.set(executor, (this.#reserved.get(executor) ?? 0) + 1)
-    return true
+  /** Attempts whose end is not committed, without abandoned ones. */
+  get attempts(): readonly Attempt[] {
+    return [...this.#held.values()].flatMap(({ attempts }) => attempts.filter(({ status }) => status !== 'abandoned'))
   }
 
-  /** Gives a reserved place back: its task starts now, or was not claimed. */
-  giveBack(executor: string, places = 1): void {
-    this.#reserved.set(executor, (this.#reserved.get(executor) ?? 0) - places)
+  /** Work that was lost with its process again and again runs here now. */
+  get isSuspectRunning(): boolean {
+    return this.attempts.some(({ task }) => isSuspect(task))
   }
 
-  /** Looks for ready tasks in the next turn. */
-  claimSoon(): void {
-    if (!this.#isOpen || !this.#core().settings.work) return
-    this.#isWanted = true
-    if (this.#isClaiming) return
-    this.#isClaiming = true
-    this.#core().clock.turn(() => void this.#claimAll())
+  /** Resolves when an attempt or a tick has ended, or `wake` was called. */
+  nextChange(): Promise<void> {
+    return new Promise((resolve) => this.#waiters.push(resolve))
   }
 
-  /** Runs a task that this engine has claimed. */
-  start(job: Job, invocation: number): void {
-    const core = this.#core()
-    const task = job.tasks.find(
-      (each) => each.invocation === invocation && (each.status === 'claimed' || each.status === 'stopping'),
-    )
-    if (task === undefined || this.#attempts.has(attemptKey(job.id, task.token))) return
-    const attempt = new Attempt(core, core.types.require(job), job, task)
-    this.#attempts.set(attemptKey(job.id, task.token), attempt)
-    this.#byJob.set(job.id, (this.#byJob.get(job.id) ?? new Set()).add(attempt))
-    void this.#run(core, attempt)
-  }
-
-  /** Stops the attempts that the job, as it is now, no longer holds. */
-  observe(job: Job): void {
-    for (const attempt of this.#byJob.get(job.id) ?? []) {
-      // A row that was read before the attempt was claimed knows nothing of it.
-      if (job.revision < attempt.job.revision) continue
-      const task = job.tasks.find(({ token, status }) => token === attempt.task.token && status !== 'available')
-      if (job.revision >= (attempt.held?.revision ?? 0)) attempt.held = task?.status === 'claimed' ? job : undefined
-      // Code that has ended has nothing to stop, and is not abandoned.
-      if (attempt.hasEnded) continue
-      if (task?.status === 'claimed') {
-        attempt.deliver(task)
-        continue
-      }
-      attempt.obey(task ?? attempt.task)
-      if (task === undefined) this.#void.add(attempt)
-    }
-  }
-
-  /**
-   * The job as it was last seen, while work of it is held here: whatever happens to it next is heard of, be it of this
-   * engine or of another's. Undefined: its row tells.
-   */
-  heldHere(jobId: string): Job | undefined {
-    if (this.#mustReconcile || this.#unobserved.has(jobId) || this.#core().health.isDegraded) return undefined
-    for (const { held } of this.#byJob.get(jobId) ?? []) if (held !== undefined) return held
-    return undefined
-  }
-
-  /** Something happened to the job elsewhere. */
-  heard(jobId: string): void {
-    if (this.#byJob.has(jobId)) this.#unobserved.add(jobId)
-  }
-
-  /** Reads again the jobs that something happened to elsewhere, where this engine runs something of them. */
-  async observeElsewhere(): Promise<void> {
-    for (const id of this.#unobserved) {
-      const job = this.#byJob.has(id) ? await this.#core().storage.get(id).catch(goOnIfBroken) : undefined
-      if (job !== undefined) this.observe(job)
-      else for (const attempt of this.#byJob.get(id) ?? []) attempt.held = undefined
-      // Only now: a read that fails leaves it for the next poll.
-      this.#unobserved.delete(id)
-    }
-  }
-
-  /** A write may have landed unheard: the next sweep compares what runs with the rows. */
-  suspect(): void {
-    this.#mustReconcile = true
-  }
-
-  /**
-   * After an error it is not known what was written: starts what the storage says is held here and does not run, stops
-   * what it does not hold, and wakes whoever waits.
-   */
-  async reconcile(): Promise<void> {
-    const core = this.#core()
-    // After a failure those behind the refused go first: one whose reads fail again and again would keep them waiting.
-    if (!core.health.isDegraded) this.#refused.clear()
-    if (!this.#mustReconcile) return
-    this.#ended.clear()
-    const held = await core.storage.held(core.instance)
-    for (const job of held) {
-      for (const { holder, token, invocation } of job.tasks) {
-        // What has ended while the rows were read is not started again by what they said before.
-        if (holder === core.instance && !this.#ended.has(attemptKey(job.id, token))) this.start(job, invocation)
-      }
-    }
-    for (const id of this.#byJob.keys()) this.#unobserved.add(id)
-    await this.observeElsewhere()
-    this.#mustReconcile = false
-    core.publisher.wakeAll()
-    this.wake()
+  /** Wakes all who wait for a change. */
+  wake(): void {
+    if (this.#waiters.length === 0) return
+    for (const resolve of this.#waiters.splice(0)) resolve()
   }
 
   /** From now on work is claimed. */
   open(): void {
     this.#isOpen = true
-    this.claimSoon()
+    this.#core().ticks.claimSoon()
   }
 
   /** Claims nothing more. */
@@ -194,160 +105,248 @@ export class Dispatcher {
     this.#isOpen = false
   }
 
-  /** Gives back what still runs: offered again without counting the attempt, whose reports are stale from now on. */
-  async releaseAll(): Promise<void> {
-    const core = this.#core()
-    for (const attempt of this.attempts) {
-      const { job, task } = attempt
-      const decide: Change['decide'] = (type, stored, at, relatives) => release(type, stored, task.token, at, relatives)
-      await advance(core, { jobId: job.id, by: ENGINE, notes: attempt.lastNotes(), decide }).catch(() => undefined)
-      attempt.stop('the engine stops', 'ENGINE_STOPPED')
-    }
-  }
-
-  async #claimAll(): Promise<void> {
-    while (this.#isWanted && this.#isOpen) {
-      this.#isWanted = false
-      for (const executor of this.#core().executors.keys()) await this.#claimFor(executor)
-    }
-    this.#isClaiming = false
-    this.wake()
-  }
-
-  async #claimFor(executor: string): Promise<void> {
-    const core = this.#core()
-    const limit = Math.min(this.room(executor), CLAIMS_MAX)
-    const routes = routesOf(core, executor)
-    if (routes.length === 0) return
-    // More may wait than there is room for now; whoever ends next looks again.
-    this.#backlog.add(executor)
-    if (limit < 1) return
-    this.#reserved.set(executor, (this.#reserved.get(executor) ?? 0) + limit)
-    try {
-      const query = { routes, at: core.clock.now() }
-      const round = new ClaimRound(core, this.#isSuspectRunning, this.#refused)
-      const claimed = await core.storage.claim(query, limit, (job, task) => round.claim(job, task))
-      const mayWait = claimed.length === limit || round.related !== undefined || round.hasLeft
-      if (!mayWait) this.#backlog.delete(executor)
-      // A suspect that was left waits for another one's end, and is not asked for before.
-      else if (round.related !== undefined || (claimed.length === limit && this.room(executor) > 0))
-        this.#isWanted = true
-      for (const { job, events, invocation, sequence } of claimed) {
-        core.publisher.publish(events, sequence)
-        this.start(job, invocation)
-        dispatch(core, job)
-      }
-      round.runEffects()
-      const { related } = round
-      if (related !== undefined) await this.#claimWithRelatives(core, related.job, related.invocation)
-    } catch {
-      // What was claimed is in the rows; the next sweep looks there.
-      this.#mustReconcile = true
-    } finally {
-      this.giveBack(executor, limit)
-    }
-  }
-
-  // A chart that sends to its relatives when its task starts: its claim is a unit over all of them.
-  async #claimWithRelatives(core: Core, { id }: Job, invocation: number): Promise<void> {
-    const decide: Change['decide'] = (type, stored, at, relatives) =>
-      claim(type, stored, invocation, core.instance, at, relatives)
-    try {
-      this.start(await advance(core, { jobId: id, by: ENGINE, decide }), invocation)
-    } catch (error) {
-      // Another engine took the last place of its limit key meanwhile: storage shows the task again when one is free.
-      if (isFull(error)) return
-      this.#refused.add(id)
-      if (!isFinal(error)) this.#mustReconcile = true
-    }
-  }
-
-  get #isSuspectRunning(): boolean {
-    return this.attempts.some(({ task }) => isSuspect(task))
-  }
-
-  /** So many more tasks an executor takes now. */
-  room(executor: string): number {
+  /** How many more tasks each executor takes now; those that take none are left out. */
+  room(): ReadonlyMap<string, number> {
     const { settings, executors, health } = this.#core()
     // What is claimed while the storage fails could be lost without a trace of why.
-    if (!this.#isOpen || !settings.work || health.isDegraded || this.#void.size >= settings.maxAbandoned) return 0
-    return roomOf(executors.get(executor)) - (this.#reserved.get(executor) ?? 0)
+    const isClosed = !this.#isOpen || !settings.work || health.isDegraded || this.#abandoned >= settings.maxAbandoned
+    if (isClosed) return new Map()
+    return new Map([...executors].map(([name, executor]) => [name, roomOf(executor)] as const).filter(([, n]) => n > 0))
   }
 
-  async #run(core: Core, attempt: Attempt): Promise<void> {
-    const { job, task } = attempt
-    const executor = core.executors.get(task.executor)
-    if (executor === undefined) throw new Error(`no executor "${task.executor}"`)
-    const work = {
-      jobId: job.id,
-      jobType: job.type,
-      task: task.id,
-      function: task.function,
-      version: task.version,
-      // Copied for whoever reads it.
-      get input() {
-        return attempt.input
-      },
-      attempt: task.attempt,
-      token: task.token,
-      get signal() {
-        return attempt.signal
-      },
-      run: () => attempt.run(),
+  /** Says whether more is ready than there was room for: the next end looks for it. */
+  backlog(hasBacklog: boolean): void {
+    this.#hasBacklog = hasBacklog
+  }
+
+  /** The claim of a job was refused: it is left until the next sweep. */
+  refuse(jobId: string): void {
+    this.#refused.add(jobId)
+  }
+
+  /** Whether the claim of a job was refused since the last sweep. */
+  isRefused(jobId: string): boolean {
+    return this.#refused.has(jobId)
+  }
+
+  /**
+   * The job as it was last seen, while work of it is held here: anything that happens to it is heard of, from this engine
+   * or from another. Undefined: its row tells.
+   */
+  held(jobId: string): Job | undefined {
+    const held = this.#held.get(jobId)
+    if (held === undefined || held.isStale || this.#isUncertain || this.#core().health.isDegraded) return undefined
+    return held.attempts.some(({ status }) => status !== 'abandoned') ? held.job : undefined
+  }
+
+  /** Makes sure that what a committed job asks for happens: its work starts, stops, or is looked for at its time. */
+  committed(job: Job): void {
+    this.observe(job)
+    this.#startClaimed(job)
+    const { alarm, clock } = this.#core()
+    const wake = wakeAt(job)
+    if (wake !== undefined) alarm.set(wake)
+    if (isWaiting(job)) alarm.set(job.startAt ?? clock.now())
+    const now = clock.now()
+    for (const { availableAt } of claimableTasks(job)) if (availableAt > now) alarm.set(availableAt)
+  }
+
+  /** Takes a record for what the job is now: attempts that it no longer holds stop, or are forgotten if they have ended. */
+  observe(job: Job): void {
+    const held = this.#held.get(job.id)
+    // A row that was read before the newest one says nothing.
+    if (held === undefined || job.revision < held.job.revision) return
+    held.job = job
+    held.isStale = false
+    const tasks = held.attempts.length < 8 ? undefined : new Map(job.tasks.map((task) => [task.token, task]))
+    for (const attempt of [...held.attempts]) {
+      const { token } = attempt.task
+      const task = tasks === undefined ? job.tasks.find((each) => each.token === token) : tasks.get(token)
+      this.#follow(attempt, task?.status === 'available' ? undefined : task)
     }
+  }
+
+  #follow(attempt: Attempt, task: Task | undefined): void {
+    if (attempt.status === 'ended') {
+      // Code that has ended has nothing to stop, and is not abandoned.
+      if (task === undefined) this.#forget(attempt)
+    } else if (task?.status === 'claimed') attempt.deliver(task)
+    else {
+      attempt.obey(task ?? attempt.task)
+      if (task === undefined && attempt.status === 'running') {
+        attempt.status = 'abandoned'
+        this.#running--
+        this.#abandoned++
+      }
+    }
+  }
+
+  #startClaimed(job: Job): void {
+    const { instance, stopped } = this.#core()
+    // A claim that is heard of after the stop is taken back by whoever finds this instance gone.
+    if (stopped.aborted) return
+    const claimed = job.tasks.filter(({ holder, status }) => {
+      return holder === instance && (status === 'claimed' || status === 'stopping')
+    })
+    if (claimed.length === 0) return
+    const known = new Set(this.#held.get(job.id)?.attempts.map(({ task }) => task.token))
+    for (const task of claimed) if (!known.has(task.token) && task.child === undefined) this.#start(job, task)
+  }
+
+  #start(job: Job, task: Task): void {
+    const core = this.#core()
+    const held = this.#held.get(job.id) ?? { job, isStale: false, attempts: [] }
+    if (this.#endedMeanwhile?.has(attemptKey(job.id, task.token)) === true) return
+    const attempt = new Attempt(core, core.types.require(job), job, task)
+    held.attempts.push(attempt)
+    this.#held.set(job.id, held)
+    this.#running++
+    this.#run(core, attempt)
+  }
+
+  #run(core: Core, attempt: Attempt): void {
+    const executor = core.executors.get(attempt.task.executor)
+    if (executor === undefined) throw new Error(`no executor "${attempt.task.executor}"`)
     // Its claim was not heard of before it was told to stop: its code never began, and does not now.
-    const isLate = task.status === 'stopping'
-    const result = isLate ? ({ ok: true } as const) : await startSafely(executor, work)
-    await this.#report(core, attempt, result)
+    if (attempt.task.status === 'stopping') this.#ended(core, attempt, { ok: true })
+    else startSafely(executor, attempt.work, (result) => this.#ended(core, attempt, result))
+  }
+
+  #ended(core: Core, attempt: Attempt, result: TaskEnd): void {
+    const wasAbandoned = attempt.status === 'abandoned'
+    attempt.status = 'ended'
+    if (wasAbandoned) {
+      this.#abandoned--
+      this.#running++
+    }
+    if (this.#hasBacklog) core.ticks.claimSoon()
+    const known = attempt.isWithoutProgress ? attempt.job : undefined
+    this.#report(core, attempt, result, attempt.lastNotes(), known)
+  }
+
+  // Tried until it is written. What is refused is tried once more with the job as it is now and without notes: a task that
+  // was lost, and is awaited, takes its end and no notes.
+  #report(core: Core, attempt: Attempt, result: TaskEnd, notes: Change['writes'] = [], known?: Job): void {
+    const change = endOf(attempt, result, notes, known)
+    core.ticks.add(change, {
+      done: () => this.#reported(core, attempt),
+      failed: (error) => {
+        if (core.stopped.aborted) return this.#reported(core, attempt)
+        if (isStorageFailure(error)) {
+          core.clock.timer(STORAGE_RETRY_MS, () => this.#report(core, attempt, result, notes))
+        } else if (known !== undefined || notes.length > 0) this.#report(core, attempt, result)
+        else {
+          // It may have ended by a write of this report that was not heard: those who wait look again.
+          this.#reported(core, attempt)
+          core.publisher.wakeAll()
+        }
+      },
+    })
+  }
+
+  #reported(core: Core, attempt: Attempt): void {
     this.#forget(attempt)
-    this.#void.delete(attempt)
-    if (this.#mustReconcile) this.#ended.add(attemptKey(job.id, task.token))
-    if (this.#backlog.has(task.executor)) this.claimSoon()
+    if (this.#hasBacklog) core.ticks.claimSoon()
     this.wake()
   }
 
   #forget(attempt: Attempt): void {
     const { id } = attempt.job
-    this.#attempts.delete(attemptKey(id, attempt.task.token))
-    const ofJob = this.#byJob.get(id)
-    ofJob?.delete(attempt)
-    if (ofJob?.size === 0) this.#byJob.delete(id)
+    const held = this.#held.get(id)
+    const index = held?.attempts.indexOf(attempt) ?? -1
+    if (held === undefined || index < 0) return
+    held.attempts.splice(index, 1)
+    if (held.attempts.length === 0) this.#held.delete(id)
+    if (attempt.status === 'abandoned') this.#abandoned--
+    else this.#running--
+    this.#endedMeanwhile?.add(attemptKey(id, attempt.task.token))
+    if (this.#running === 0) this.wake()
   }
 
-  async #report(core: Core, attempt: Attempt, result: TaskEnd): Promise<void> {
-    const { job, task } = attempt
-    const change = {
-      jobId: job.id,
-      by: ENGINE,
-      withoutSteps: attempt.isWithoutSteps,
-      withoutProgress: attempt.isWithoutProgress,
-      decide: (...[type, stored, at, relatives]: Parameters<Change['decide']>) => {
-        const decision = end(type, stored, task.token, result, at, relatives)
-        if (decision === undefined) throw new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task')
-        return decision
-      },
+  /** An attempt's progress was stored, beside the record. */
+  progressed(jobId: string, progress: StampedProgress): void {
+    const held = this.#held.get(jobId)
+    if (held !== undefined) held.job = { ...held.job, progress }
+  }
+
+  /** Something happened to the job elsewhere. */
+  heard(jobId: string): void {
+    const held = this.#held.get(jobId)
+    if (held !== undefined) held.isStale = true
+  }
+
+  /** Reads again the jobs that something happened to elsewhere. A read that fails leaves it for the next time. */
+  async observeElsewhere(): Promise<void> {
+    const stale = [...this.#held.values()].filter(({ isStale }) => isStale)
+    for (const held of stale) {
+      const job = await this.#core().storage.get(held.job.id).catch(goOnIfBroken)
+      if (job !== undefined) this.committed(job)
     }
-    let known: Job | undefined = attempt.known
-    let notes = attempt.lastNotes()
-    for (;;) {
-      try {
-        await advance(core, { ...change, notes, ...(known === undefined ? {} : { known }) })
-        return
-      } catch (error) {
-        if (core.stopped.aborted) return
-        const isFirst = known !== undefined
-        known = undefined
-        if (!isFinal(error)) await pause(core, STORAGE_RETRY_MS)
-        else if (isFirst || notes.length > 0) {
-          // A stopping task's reports are stale, but its end is not: once more, with the job as it is and without them.
-          notes = []
-        } else {
-          // It may have ended by a write of this report that was not heard: whoever waits looks again.
-          core.publisher.wakeAll()
-          return
+  }
+
+  /** A write may have landed unheard: the next sweep compares what runs with the rows. */
+  suspect(): void {
+    this.#isUncertain = true
+  }
+
+  /**
+   * After an error it is not known what was written: starts what the rows say is held here and does not run, stops what
+   * they do not hold, and wakes all who wait.
+   */
+  async reconcile(): Promise<void> {
+    const core = this.#core()
+    // After a failure those behind the refused go first: one whose reads fail again and again would keep them waiting.
+    if (!core.health.isDegraded) this.#refused.clear()
+    if (!this.#isUncertain) return
+    this.#endedMeanwhile = new Set()
+    try {
+      for (const job of await core.storage.held(core.instance)) this.#startClaimed(job)
+      for (const held of this.#held.values()) held.isStale = true
+      await this.observeElsewhere()
+    } finally {
+      this.#endedMeanwhile = undefined
+    }
+    this.#isUncertain = false
+    core.publisher.wakeAll()
+    this.wake()
+  }
+
+  /** Gives back what still runs: available again without counting the attempt, whose reports are stale from now on. */
+  async releaseAll(): Promise<void> {
+    const core = this.#core()
+    await Promise.all(
+      this.attempts.map(async (attempt) => {
+        const { job, task } = attempt
+        const released: Change = {
+          by: ENGINE,
+          jobs: [job.id],
+          writes: attempt.lastNotes(),
+          decide: (jobs, context) => {
+            const stored = jobs.require(job.id)
+            return release(jobs.typeOf(stored), stored, task.token, context, jobs)
+          },
         }
-      }
-    }
+        attempt.stop('the engine stops', 'ENGINE_STOPPED')
+        await core.ticks.submit(released).catch(() => undefined)
+      }),
+    )
+  }
+}
+
+function endOf(attempt: Attempt, result: TaskEnd, writes: Change['writes'] = [], known: Job | undefined): Change {
+  const { job, task } = attempt
+  return {
+    by: ENGINE,
+    jobs: [job.id],
+    ...(known === undefined ? {} : { known }),
+    ...(writes.length === 0 ? {} : { writes }),
+    withoutProgress: attempt.isWithoutProgress,
+    decide: (jobs, context) => {
+      const stored = jobs.require(job.id)
+      const decision = end(jobs.typeOf(stored), stored, task.token, result, context, jobs)
+      if (decision !== undefined) return decision
+      throw new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task')
+    },
   }
 }
 
@@ -356,9 +355,9 @@ function attemptKey(jobId: string, token: number): string {
 }
 
 // An executor is a user's code, and may not hold to E1: one that cannot say what room it has is given nothing.
-function roomOf(executor: Executor | undefined): number {
+function roomOf(executor: Executor): number {
   try {
-    const room = executor?.room() ?? 0
+    const room = executor.room()
     return Number.isFinite(room) ? Math.floor(room) : 0
   } catch {
     return 0
@@ -366,31 +365,16 @@ function roomOf(executor: Executor | undefined): number {
 }
 
 // Nor to E3.
-async function startSafely(executor: Executor, work: Work): Promise<TaskEnd> {
+function startSafely(executor: Executor, work: Work, ended: (result: TaskEnd) => void): void {
+  const failed = (error: unknown) => ended({ ok: false, error: { ...jobError(error) } })
   try {
-    return await executor.start(work)
+    executor.start(work).then(ended, failed)
   } catch (error) {
-    return { ok: false, error: { ...jobError(error) } }
+    failed(error)
   }
-}
-
-function isFull(error: unknown): boolean {
-  return error instanceof JobchartError && error.code === 'STALE_CLAIM'
 }
 
 // What runs of a job whose record is broken runs on: its end tells what became of it.
 function goOnIfBroken(error: unknown): undefined {
   if (!isUnreadable(error)) throw error
-}
-
-// Whatever is no error of the storage is an answer: asking again would give the same.
-function isFinal(error: unknown): boolean {
-  return !isStorageFailure(error)
-}
-
-function routesOf({ types }: Core, executor: string): readonly Route[] {
-  return types
-    .all()
-    .filter(({ tasks }) => [...tasks.values()].some((settings) => settings.executor === executor))
-    .map((type) => routeOf(type, executor))
 }

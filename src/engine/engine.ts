@@ -1,32 +1,24 @@
-import { v4 } from 'uuid'
 import { JobchartError } from '../model/error.ts'
-import type { EventType, JobEvent } from '../model/event.ts'
+import { EVENT_TYPES, type EventType, type JobEvent } from '../model/event.ts'
+import { callback, checkOptions, duration, oneOf, required } from '../model/option-checks.ts'
 import { type Duration, durationMs } from '../model/time.ts'
-import type { Principal } from '../port/policy.ts'
-import type { StorageConnection } from '../port/storage.ts'
-import { admitWaiting } from './admission.ts'
-import { Alarm } from './alarm.ts'
-import { GroupCommit } from './commit.ts'
 import { type Core, TypeRegistry } from './core.ts'
-import { Dispatcher } from './dispatcher.ts'
-import { guardedStorage } from './guarded-storage.ts'
-import { type Health, HealthReport, HealthWatch } from './health.ts'
-import { LogTail } from './log-tail.ts'
+import { type Health, HealthReport } from './health.ts'
 import { type EngineOptions, parseSettings, type Settings } from './options.ts'
 import { pause } from './pause.ts'
-import { quietly } from './policy-answer.ts'
-import { type SessionPrincipal, userOf } from './principal.ts'
+import { type SessionPrincipal, SYSTEM, userOf } from './principal.ts'
 import { Publisher } from './publisher.ts'
-import { Recovery } from './recovery.ts'
+import { Running } from './running.ts'
 import { createSession, type Session } from './session.ts'
-import { SteadyClock } from './steady-clock.ts'
-import { fireDue } from './timers.ts'
+import { admitWaiting, fireDue } from './sweeps.ts'
 
 /** How an engine stops. */
 export interface StopOptions {
   /** How long running work may take to finish before it is given back. Default `'10s'`. */
   readonly timeout?: Duration
 }
+
+const ON = { type: required(oneOf(...EVENT_TYPES)), listener: required(callback) }
 
 /**
  * Runs jobs that are kept in a storage.
@@ -75,22 +67,25 @@ export class Engine implements AsyncDisposable {
     }
   }
 
-  /** What a person may do. Given a function, it is asked at each call, so that rights are those of now. */
+  /**
+   * What a person may do. An object is copied; a function is asked at each call, so that rights are those of now.
+   *
+   * @throws {JobchartError} `INVALID_INPUT` it is no principal. Fields beside those of a principal are fine.
+   */
   as(principal: SessionPrincipal | (() => SessionPrincipal)): Session {
-    const who = typeof principal === 'function' ? principal : () => principal
-    if (typeof principal !== 'function') userOf(principal)
-    return createSession(
-      () => this.#core(),
-      () => userOf(who()),
-    )
+    const core = () => this.#core()
+    if (typeof principal === 'function') return createSession(core, () => userOf(principal()))
+    // A copy: a later change of the object is no change of rights.
+    const copy = userOf(principal)
+    return createSession(core, () => copy)
   }
 
   /** The one trusted session: no policy is asked. For the host's own code, never for what a request brings. */
   get system(): Session {
-    const principal: Principal = { kind: 'system', id: 'system', tenant: 'default', role: 'system' }
     return createSession(
       () => this.#core(),
-      () => principal,
+      () => SYSTEM,
+      true,
     )
   }
 
@@ -98,8 +93,10 @@ export class Engine implements AsyncDisposable {
    * Hears of this engine's own commits, after they are durable. For trusted code of this process: no policy is asked.
    *
    * @returns a function that ends it.
+   * @throws {JobchartError} `INVALID_INPUT` there is no such event, or the listener is no function.
    */
   on<Type extends EventType>(type: Type, listener: (event: JobEvent<Type>) => unknown): () => void {
+    checkOptions('on', { type, listener }, ON, { code: 'INVALID_INPUT' })
     return this.#listeners.on(type, listener)
   }
 
@@ -120,12 +117,12 @@ export class Engine implements AsyncDisposable {
     for (;;) {
       await fireDue(core)
       await admitWaiting(core)
-      core.dispatcher.claimSoon()
+      core.ticks.claimSoon()
       await new Promise<void>((resume) => core.clock.turn(resume))
       if (core.stopped.aborted) return
       if (core.health.isDegraded) await pause(core, core.settings.sweepMs)
-      else if (!core.dispatcher.isIdle) await core.dispatcher.nextChange()
-      else if (core.group.isIdle) return
+      else if (core.dispatcher.isIdle && core.ticks.isIdle) return
+      else await core.dispatcher.nextChange()
     }
   }
 
@@ -134,6 +131,7 @@ export class Engine implements AsyncDisposable {
    * storage. Nothing keeps the process alive after it. It may be called again.
    */
   async stop(options: StopOptions = {}): Promise<void> {
+    checkOptions('stop', options, { timeout: duration })
     const timeoutMs = durationMs(options.timeout ?? '10s', 'timeout')
     this.#stopping ??= this.#stop(timeoutMs).finally(() => {
       this.#stopping = undefined
@@ -176,216 +174,4 @@ export class Engine implements AsyncDisposable {
     if (this.#running !== undefined) return this.#running
     throw new JobchartError('ENGINE_STOPPED', 'the engine is not running; call start(), or createEngine()')
   }
-}
-
-/** Turns of the loop that a stop waits for the last commit. */
-const FLUSH_TURNS_MAX = 1_000
-
-/** What an engine keeps over its starts. */
-type Own = Pick<Core, 'settings' | 'types' | 'publisher'>
-
-interface Parts extends Own {
-  readonly clock: SteadyClock
-  readonly instance: string
-  readonly storage: StorageConnection
-  readonly health: HealthWatch
-  readonly tail: LogTail
-}
-
-/** One run of an engine, from a start to a stop. */
-class Running {
-  readonly core: Core
-  readonly #stopped: AbortController
-  readonly #clock: SteadyClock
-  readonly #loops: (() => void)[] = []
-  readonly #recovery = new Recovery()
-  #mustRead = false
-  #reading: Promise<void> | undefined
-  #failuresSeen = 0
-
-  private constructor(core: Core, clock: SteadyClock, stopped: AbortController) {
-    this.core = core
-    this.#clock = clock
-    this.#stopped = stopped
-  }
-
-  static async start(options: EngineOptions, own: Own, report: HealthReport): Promise<Running> {
-    const clock = new SteadyClock(options.clock)
-    const instance = v4({ random: clock.randomBytes(16) })
-    const health = new HealthWatch(clock, own.settings.sweepMs, report)
-    const storage = guardedStorage(await options.storage.open({ clock, instance }), health)
-    try {
-      const tail = new LogTail(clock, await storage.lastSequence())
-      const running = Running.#join(options, { ...own, clock, instance, storage, health, tail })
-      await running.#begin()
-      return running
-    } catch (error) {
-      await storage.close().catch(() => {})
-      throw error
-    }
-  }
-
-  static #join(options: EngineOptions, parts: Parts): Running {
-    const { clock, instance, storage } = parts
-    const { policy, onPolicyError } = options
-    const stopped = new AbortController()
-    const core: Core = {
-      ...parts,
-      policy,
-      policyFailed: quietly(onPolicyError),
-      executors: new Map(Object.entries(options.executors)),
-      group: new GroupCommit(clock, storage, instance),
-      dispatcher: new Dispatcher(() => core),
-      alarm: new Alarm(clock, () => {
-        core.dispatcher.claimSoon()
-        void fireDue(core)
-          .then(() => admitWaiting(core))
-          .catch(() => {})
-      }),
-      stopped: stopped.signal,
-    }
-    parts.health.onRecovery(() => core.dispatcher.claimSoon())
-    const running = new Running(core, clock, stopped)
-    parts.tail.onGap(() => void running.#fill())
-    return running
-  }
-
-  async #begin(): Promise<void> {
-    const { core } = this
-    try {
-      const { sequence } = core.tail
-      const [last] = await core.storage.events({ after: sequence - 1, limit: 1 })
-      if (last !== undefined) this.#clock.atLeast(last.at)
-      core.publisher.startAt(core.tail)
-      core.group.startAt(sequence)
-      await registerCharts(core)
-      await this.#sweep()
-    } catch (error) {
-      this.#end()
-      throw error
-    }
-    this.#startLoops()
-    core.dispatcher.open()
-    // What waits is claimed before anyone asks what runs.
-    if (!core.dispatcher.isIdle) await core.dispatcher.nextChange()
-  }
-
-  #end(): void {
-    this.#stopped.abort()
-    this.core.health.end()
-    for (const cancel of this.#loops) cancel()
-    this.core.alarm.stop()
-  }
-
-  async stop(timeoutMs: number): Promise<void> {
-    const { core } = this
-    core.dispatcher.close()
-    await this.#finished(timeoutMs)
-    await core.dispatcher.releaseAll()
-    // What was asked for before the stop is written, unless the storage no longer answers.
-    for (let turn = 0; turn < FLUSH_TURNS_MAX && !core.group.isIdle; turn++) {
-      await new Promise<void>((resume) => core.clock.turn(resume))
-    }
-    this.#end()
-    core.publisher.wakeAll()
-    core.dispatcher.wake()
-    // What is still held (code that ignores its stop) is recovered by whoever finds this instance's lock free.
-    const held = await core.storage.held(core.instance).catch(() => ['unknown'])
-    if (held.length === 0) await core.storage.forget(core.instance).catch(() => {})
-    await core.storage.close()
-  }
-
-  async #finished(timeoutMs: number): Promise<void> {
-    const { dispatcher, clock } = this.core
-    let isOver = false
-    const cancel = clock.timer(timeoutMs, () => {
-      isOver = true
-      dispatcher.wake()
-    })
-    while (!isOver && !dispatcher.isIdle) await dispatcher.nextChange()
-    cancel()
-  }
-
-  #startLoops(): void {
-    const { settings } = this.core
-    this.#every(settings.pollMs, () => this.#poll())
-    this.#every(settings.sweepMs, () => this.#sweep())
-    this.#every(settings.heartbeatMs, () => this.core.storage.beat())
-  }
-
-  #poll(): Promise<void> {
-    this.#reading ??= this.#read().finally(() => {
-      this.#reading = undefined
-    })
-    return this.#reading
-  }
-
-  async #read(): Promise<void> {
-    const { storage, publisher, dispatcher, tail, health } = this.core
-    const { failures } = health
-    // Kept until it has been read: a poll that fails is made up for by the next. What failed may have been written all the
-    // same, and nobody else tells of an own write.
-    this.#mustRead ||= storage.changed() || tail.hasGap || failures !== this.#failuresSeen
-    if (!this.#mustRead) return
-    await publisher.readTail(storage, (jobId) => dispatcher.heard(jobId))
-    this.#failuresSeen = failures
-    await dispatcher.observeElsewhere()
-    this.#mustRead = false
-    dispatcher.claimSoon()
-  }
-
-  // A read that is under way may have begun too early.
-  async #fill(): Promise<void> {
-    for (let tries = 0; tries < 2 && this.core.tail.hasGap; tries++) await this.#poll().catch(() => {})
-  }
-
-  async #sweep(): Promise<void> {
-    const { core } = this
-    const { health, storage, dispatcher } = core
-    // Asks a storage that failed whether it works again; a sweep that could write nothing is not made.
-    if (health.isDegraded) await storage.beat()
-    const { failures } = health
-    await this.#recovery.run(core)
-    await fireDue(core)
-    await admitWaiting(core)
-    await dispatcher.reconcile()
-    health.swept(failures)
-    dispatcher.claimSoon()
-  }
-
-  // One run at a time, each a pause after the last; an error is the storage's, and the next run tries again.
-  #every(ms: number, run: () => Promise<void>): void {
-    let cancel = () => {}
-    const next = () => {
-      cancel = this.core.clock.timer(ms, () => {
-        run()
-          .catch(() => {})
-          .finally(() => {
-            if (!this.core.stopped.aborted) next()
-          })
-      })
-    }
-    next()
-    this.#loops.push(() => cancel())
-  }
-}
-
-/**
- * A stored job is moved by the chart that it was begun with. One that changed under the same version would lose what it
- * renamed; it may be replaced while no job stands in it, and no other engine that knows the old one lives.
- */
-async function registerCharts({ storage, types }: Core): Promise<void> {
-  const others = await storage.others()
-  const charts = types.all().map(({ type, version, hash }) => ({ type, version, hash }))
-  const refused = await storage.register(
-    charts,
-    others.every(({ isGone }) => isGone),
-  )
-  if (refused.length === 0) return
-  const names = refused.map(({ type, version }) => `"${type}" version "${version}"`).join(', ')
-  throw new JobchartError(
-    'INVALID_DEFINITION',
-    `the chart of ${names} is not the one that stored jobs, or engines that run now, know. ` +
-      'Raise the version in defineJob, and list the old one in previous; or let its jobs and engines end first',
-  )
 }

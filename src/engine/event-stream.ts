@@ -4,11 +4,11 @@ import { canonicalText } from '../model/storable.ts'
 import { isoTime } from '../model/time.ts'
 import type { Principal, Scope } from '../port/policy.ts'
 import type { StoredEvents } from '../port/storage.ts'
-import { authorizeMany, grantOfEvent, reach, searchable } from './authorization.ts'
+import { authorizeMany, maskOfEvent, reach, searchedBy } from './authorization.ts'
 import type { Core } from './core.ts'
 import { emittedIn, type Follower, type TailRow, withoutInputs } from './log-tail.ts'
-import { isPromiseLike } from './policy-answer.ts'
 import { type ShownEvent, shownEvents } from './shown-event.ts'
+import { isPromiseLike } from './soon.ts'
 
 /**
  * What was told before may not be all, or not what may be seen now: the rights of who follows have changed, or the storage
@@ -129,6 +129,11 @@ export class EventStream {
     return undefined
   }
 
+  /** The policy has allowed the stream. */
+  get isAllowed(): boolean {
+    return this.#rights !== undefined
+  }
+
   /** What comes after it has not been told. */
   get position(): number {
     return this.#position
@@ -231,7 +236,7 @@ export class EventStream {
       return { who, askedAt }
     }
     const scopes = await authorizeMany(core, who, 'events', this.#signal)
-    return { who, askedAt, scopes: narrowed(scopes, narrow) }
+    return { who, askedAt, scopes: narrowed(who, scopes, narrow) }
   }
 
   // A job that was deleted since has its end in the log. Each row is judged by itself, so that nothing is told too much.
@@ -282,9 +287,9 @@ export class EventStream {
     for (const [index, { row, sequence, end }] of this.#rows.entries()) {
       const isMeant = scopes === undefined ? row.jobId === this.#wanted.job : scopes.some((scope) => covers(scope, row))
       if (!isMeant) continue
-      const answer = grantOfEvent(this.#core, who, row, this.#signal)
-      const grant = isPromiseLike(answer) ? await answer : answer
-      const shown = grant === undefined ? [] : shownEvents(row, sequence, grant)
+      const answer = maskOfEvent(this.#core, who, row, this.#signal)
+      const mask = isPromiseLike(answer) ? await answer : answer
+      const shown = mask === undefined ? [] : shownEvents(row, sequence, mask)
       const events = sequence > this.#position ? shown : shown.filter((event) => event.sequence > this.#position)
       if (events.length > 0) {
         this.#rows = this.#rows.slice(index + 1)
@@ -322,7 +327,7 @@ interface Batch {
 function firstOf(found: readonly StoredEvents[]): readonly TailRow[] {
   const rows: TailRow[] = []
   let emitted = 0
-  for (const { sequence, unit, ...row } of found) {
+  for (const { sequence, changeset, ...row } of found) {
     emitted += emittedIn(row)
     if (rows.length > 0 && emitted > EMITTED_AT_ONCE) break
     rows.push({ row: withoutInputs(row), sequence, end: sequence + row.events.length - 1 })
@@ -347,11 +352,19 @@ function isProgress({ events: [first] }: EventRow): boolean {
   return first?.type === 'job.progress'
 }
 
-/** The scopes within what is asked for; none where the two exclude each other, or where to find would be to tell. */
-function narrowed(scopes: readonly Scope[], { labels, ...fields }: Omit<Wanted, 'after' | 'job'>): readonly Scope[] {
+/**
+ * The scopes within what is asked for; none where the two exclude each other.
+ *
+ * @throws {JobchartError} `FORBIDDEN` a scope redacts what is asked for.
+ */
+function narrowed(
+  who: Principal,
+  scopes: readonly Scope[],
+  { labels, ...fields }: Omit<Wanted, 'after' | 'job'>,
+): readonly Scope[] {
   const asked = Object.entries(fields).filter(([, value]) => value !== undefined)
   const names = asked.map(([field]) => field)
-  const open = searchable(scopes, Object.keys(labels).length === 0 ? names : [...names, 'labels'])
+  const open = searchedBy(who, scopes, Object.keys(labels).length === 0 ? names : [...names, 'labels'])
   return open.flatMap((scope) => {
     const all = { ...scope.labels, ...labels }
     const isApart =

@@ -1,168 +1,247 @@
-/** What comes after a job that has ended, made part of the unit that ends it. */
-import { create, type Decision, type JobDecision, type NewJob } from '../model/decision.ts'
+/**
+ * What comes after a job that has ended, committed with its end or not at all.
+ *
+ * ```
+ *  decided end ─▶ its type's followUp ─▶ each thing read and parsed ─▶ made part of the decision, in a later tick
+ *                 └───────────── outside the tick ────────────────┘
+ * ```
+ *
+ * What cannot be done becomes a `job.followUpFailed` event of the job, and keeps neither its end nor what else follows from
+ * being committed. What follows may end as it begins, and be followed in its turn.
+ */
+import { create, type JobDecision, type NewJob } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError, jobError, pipelineNotFound } from '../model/error.ts'
 import { endedJob, type FollowUp, mayBeFollowed } from '../model/follow-up.ts'
-import { holdsSlot, type Job } from '../model/job.ts'
-import { type Pipeline, type PipelineChange, pausedAs, unpaused } from '../model/pipeline.ts'
+import { holdsSlot } from '../model/job.ts'
+import { type Pipeline, type PipelineChange, pausedByFollowUp, unpaused } from '../model/pipeline.ts'
 import type { Json } from '../model/storable.ts'
 import { durationMs } from '../model/time.ts'
-import { type Core, ENGINE } from './core.ts'
-import { byEngine, decideWith, moment, nextInTurn } from './deciding.ts'
+import type { Principal } from '../port/policy.ts'
+import type { PipelineKey } from '../port/storage.ts'
+import { absentPrincipal } from './absent-principal.ts'
+import { authorizePipeline, authorizeSubmit } from './authorization.ts'
+import { byEngine, type Core, ENGINE } from './core.ts'
 import { newId } from './ids.ts'
 import { followUpsSchema } from './options.ts'
 import { parseInput, parseWith } from './parse.ts'
+import type { WorkingSet } from './working-set.ts'
 
-/** Jobs of one unit: beyond, each ends as it begins, and its end asks for the next one without end. */
+/** Jobs of one changeset: beyond, each ends as it begins, and its end asks for the next one without end. */
 const JOBS_MAX = 100
 
-/** How long the schemas of what follows may take together: the end waits for them, and its slot and a sweep with it. */
+/** How long the schemas of what follows may take together: the end waits for them, and its slot with it. */
 const PARSING_MS_MAX = 5_000
 
-/** A decision with what the types of the jobs that it ends say should follow them. */
-export async function withFollowUps(core: Core, decision: Decision): Promise<Decision> {
-  const decided = [decision, ...decision.others]
-  if (!decided.some(isFollowed)) return decision
-  const unit = new Following(core, decided)
-  const [first = decision, ...others] = await unit.all()
-  return { ...decision, ...first, others, pipelines: [...(decision.pipelines ?? []), ...unit.pipelines] }
+/** The same of the policy: longer than one answer may take, so that its silence is a denial like any other. */
+const ASKING_MS_MAX = 6_000
+
+/** A decision, while what follows is added to it. */
+export interface Followed {
+  readonly jobs: JobDecision[]
+  readonly pipelines: PipelineChange[]
+  /** What each ended job's type said, by the job's id; once it is added, nothing. */
+  readonly asked: Map<string, readonly Step[]>
+  /** Pipelines whose slot and next run it depends on. */
+  readonly turns: PipelineKey[]
 }
 
-function isFollowed({ type, before, job }: JobDecision): boolean {
-  return mayBeFollowed(type, before, job)
+/** One thing that follows, read and parsed. `add` makes it part of the decision, or throws why it cannot be. */
+interface Step {
+  readonly kind: string
+  readonly add: (core: Core, jobs: WorkingSet, followed: Followed) => void
 }
 
-/** The decisions of one unit, while what follows is added to them. */
-class Following {
+/** Adds what is known to follow. @returns the ends whose types have not been asked yet. */
+export function followAll(core: Core, jobs: WorkingSet, followed: Followed): readonly JobDecision[] {
+  const unasked: JobDecision[] = []
+  for (let index = 0; index < followed.jobs.length; index++) {
+    const decided = followed.jobs[index]
+    if (decided === undefined || !mayBeFollowed(decided.type, decided.before, decided.job)) continue
+    const steps = followed.asked.get(decided.job.id)
+    if (steps === undefined) unasked.push(decided)
+    else {
+      followed.asked.set(decided.job.id, [])
+      for (const step of steps) followed.jobs[index] = added(core, jobs, followed, index, step) ?? decided
+    }
+  }
+  return unasked
+}
+
+function added(core: Core, jobs: WorkingSet, followed: Followed, index: number, step: Step): JobDecision | undefined {
+  const decided = followed.jobs[index]
+  try {
+    step.add(core, jobs, followed)
+    return decided
+  } catch (error) {
+    return decided === undefined ? undefined : withFailure(decided, step.kind, error)
+  }
+}
+
+/**
+ * Asks the types of ended jobs what follows, and reads and parses it.
+ *
+ * @throws {JobchartError} the storage could not be read: the end itself is tried again.
+ */
+export async function prepareFollowUps(core: Core, followed: Followed, ends: readonly JobDecision[]): Promise<void> {
+  const late = new AbortController()
+  const tooLate = new JobchartError('TIMEOUT', 'the policy did not answer in time')
+  const cancel = core.clock.timer(ASKING_MS_MAX, () => late.abort(tooLate))
+  const until = core.clock.now() + PARSING_MS_MAX
+  try {
+    for (const ended of ends) {
+      const preparation = new Preparation(core, followed, ended, { until, signal: late.signal })
+      followed.asked.set(ended.job.id, await stepsOf(preparation, ended))
+    }
+  } finally {
+    cancel()
+  }
+}
+
+async function stepsOf(preparation: Preparation, ended: JobDecision): Promise<readonly Step[]> {
+  const asked = await said(ended).catch((error: unknown) => [failing('followUp', error)])
+  const steps: Step[] = []
+  for (const each of asked) {
+    if ('add' in each) steps.push(each)
+    else {
+      const step = preparation.step(each)
+      steps.push(await step.catch((error: unknown) => failing(each.kind, preparation.unlessOver(error))))
+    }
+  }
+  return steps
+}
+
+async function said({ type, job }: JobDecision): Promise<readonly (FollowUp | Step)[]> {
+  const given: unknown = type.followUp?.(endedJob(job)) ?? []
+  // No list, as is said below; that it rejects as well is no news, and must not end the process.
+  if (given instanceof Promise) given.catch(() => {})
+  return (await parseWith(followUpsSchema, given, 'what followUp gives')) as readonly FollowUp[]
+}
+
+function failing(kind: string, error: unknown): Step {
+  return {
+    kind,
+    add: () => {
+      throw error
+    },
+  }
+}
+
+/** The storage could not be read. Told by where it came from: a type's own code may throw an error of the same code. */
+class Unread extends Error {}
+
+async function read<Result>(reading: Promise<Result>): Promise<Result> {
+  return await reading.catch((cause: unknown) => {
+    throw new Unread('the storage could not be read', { cause })
+  })
+}
+
+/** Reads and parses one thing that follows an end. */
+class Preparation {
   readonly #core: Core
+  readonly #followed: Followed
+  readonly #ended: JobDecision
   readonly #until: number
-  readonly #decided: JobDecision[]
-  readonly #pipelines = new Map<string, PipelineChange>()
-  #isUnread = false
+  /** Aborted when the time of all that follows is over: a policy may be silent each time that it is asked. */
+  readonly #signal: AbortSignal
 
-  constructor(core: Core, decided: readonly JobDecision[]) {
+  constructor(core: Core, followed: Followed, ended: JobDecision, bounds: { until: number; signal: AbortSignal }) {
     this.#core = core
-    this.#until = core.clock.now() + PARSING_MS_MAX
-    this.#decided = [...decided]
+    this.#followed = followed
+    this.#ended = ended
+    this.#until = bounds.until
+    this.#signal = bounds.signal
   }
 
-  /** The pipelines that were looked at or changed. */
-  get pipelines(): readonly PipelineChange[] {
-    return [...this.#pipelines.values()]
+  /** An error that is told as what could not follow. @throws what ends the preparation itself. */
+  unlessOver(error: unknown): unknown {
+    if (error instanceof Unread) throw error.cause
+    if (this.#core.stopped.aborted) throw error
+    return error
   }
 
-  async all(): Promise<readonly JobDecision[]> {
-    // What follows may end as it begins, and be followed in its turn.
-    for (let index = 0; index < this.#decided.length; index++) {
-      const decided = this.#decided[index]
-      if (decided !== undefined && isFollowed(decided)) this.#decided[index] = await this.#follow(decided)
-    }
-    return this.#decided
-  }
-
-  async #follow(decided: JobDecision): Promise<JobDecision> {
-    const failed: { readonly kind: string; readonly error: unknown }[] = []
-    const attempt = async <Result>(kind: string, run: () => Promise<Result>): Promise<Result | undefined> => {
-      try {
-        return await run()
-      } catch (error) {
-        // The end itself is tried again, and what follows with it. Told by where it came from: a type's own code may throw
-        // an error of the same code each time that it is asked.
-        if (this.#isUnread) throw error
-        failed.push({ kind, error })
-        return undefined
-      }
-    }
-    const asked = await attempt('followUp', () => said(decided))
-    for (const followUp of asked ?? []) await attempt(followUp.kind, () => this.#do(decided, followUp))
-    return failed.reduce(withFailure, decided)
-  }
-
-  async #do({ type, job }: JobDecision, followUp: FollowUp): Promise<void> {
-    const { types } = this.#core
+  async step(followUp: FollowUp): Promise<Step> {
+    const { type, job } = this.#ended
+    this.#signal.throwIfAborted()
+    const who = await absentPrincipal(this.#core, job, this.#signal)
     switch (followUp.kind) {
       case 'retry': {
         if (job.outcome === 'cancelled') throw new JobchartError('INVALID_STATE', 'a cancelled job is not tried again')
         const { createdBy, labels, priority, pipeline, retries = 0, id: retryOf } = job
         const retried = { createdBy, labels, priority, retryOf, retries: retries + 1, trigger: 'retry' } as const
-        await this.#add(job, type, followUp, { ...retried, ...inPipeline(pipeline), ...inputOf(job) })
-        return
+        return await this.#creation(who, type, followUp, { ...retried, ...inPipeline(pipeline), ...inputOf(job) })
       }
       case 'submit': {
         const { createdBy, priority } = job
-        const seed = {
-          createdBy,
-          priority,
-          labels: {},
-          trigger: 'dependency',
-          ...inPipeline(followUp.pipeline),
-        } as const
-        await this.#add(job, types.require(followUp.job), { input: undefined, ...followUp }, seed)
-        return
+        const own = { createdBy, priority, labels: {}, trigger: 'dependency' } as const
+        const asked = { input: undefined, ...followUp }
+        const entered = await this.#stored(followUp.pipeline)
+        if (entered !== undefined) {
+          await this.#authorizePipeline(who, entered, 'runPipeline')
+          unpaused(entered)
+        }
+        const made = this.#core.types.require(followUp.job)
+        return await this.#creation(who, made, asked, { ...own, ...inPipeline(followUp.pipeline) }, entered)
       }
       case 'run': {
-        const run = await this.#pipeline(job.tenant, followUp.pipeline)
+        const run = await this.#pipeline(followUp.pipeline)
+        await this.#authorizePipeline(who, run, 'runPipeline')
         const { createdBy, labels, priority, id } = unpaused(run)
-        const seed = { createdBy, labels, priority, pipeline: id, trigger: 'dependency', ...inputOf(run) } as const
-        await this.#add(job, types.named(run.type), followUp, seed)
-        return
+        const fixed = { createdBy, labels, priority, pipeline: id, trigger: 'dependency', ...inputOf(run) } as const
+        return await this.#creation(who, this.#core.types.named(run.type), followUp, fixed, run)
       }
       case 'pause':
       case 'resume': {
-        const before = await this.#pipeline(job.tenant, followUp.pipeline)
+        const found = await this.#pipeline(followUp.pipeline)
+        await this.#authorizePipeline(who, found, 'pausePipeline')
         const reason = followUp.kind === 'pause' ? followUp.reason : undefined
-        if (before.paused !== reason) this.#change(pausedAs(before, reason, this.#core.clock.now()))
+        return { kind: followUp.kind, add: (core, _, followed) => pause(core, followed, found, reason) }
       }
     }
   }
 
-  async #add(ended: Job, type: AnyJobType, followUp: Made, fixed: Fixed): Promise<void> {
-    if (this.#decided.length > JOBS_MAX) {
-      throw new JobchartError('INVALID_DEFINITION', `more than ${JOBS_MAX} jobs followed each other in one unit`)
-    }
+  async #creation(who: Principal, type: AnyJobType, followUp: Made, fixed: Fixed, run?: Pipeline): Promise<Step> {
     const { delay, priority = fixed.priority, labels } = followUp
     const { input: kept, ...rest } = fixed
+    const { tenant, endedAt = 0 } = this.#ended.job
+    const both = { ...fixed.labels, ...labels }
+    const target = { tenant, type: type.type, createdBy: fixed.createdBy, labels: both, ...inPipeline(fixed.pipeline) }
+    await authorizeSubmit(this.#core, who, target, this.#signal)
     const input = Object.hasOwn(followUp, 'input') ? await this.#parsed(type, followUp.input) : kept
-    const startAt = delay === undefined ? undefined : (ended.endedAt ?? 0) + durationMs(delay, 'delay')
+    const startAt = delay === undefined ? undefined : endedAt + durationMs(delay, 'delay')
+    if (fixed.pipeline !== undefined) this.#followed.turns.push({ tenant, id: fixed.pipeline })
     const seed: NewJob = {
       ...rest,
       id: newId(this.#core),
-      tenant: ended.tenant,
+      tenant,
       priority,
-      labels: { ...fixed.labels, ...labels },
+      labels: both,
       ...(input === undefined ? {} : { input }),
       ...(startAt === undefined ? {} : { startAt }),
-      ...(await this.#turnOf(ended.tenant, fixed.pipeline, startAt)),
     }
-    const decision = await decideWith(this.#core, (relatives) => create(type, seed, moment(this.#core), relatives))
-    this.#decided.push(...[decision, ...decision.others].map(byEngine))
-  }
-
-  /** It waits for its time and its turn, but takes the slot that this very unit frees: nobody slips in between. */
-  async #turnOf(
-    tenant: string,
-    pipeline: string | undefined,
-    startAt: number | undefined,
-  ): Promise<Pick<NewJob, 'isWaiting' | 'overlap'>> {
-    const isLater = startAt !== undefined && startAt > this.#core.clock.now()
-    if (pipeline === undefined) return isLater ? { isWaiting: true } : {}
-    const isFree = !isLater && this.#isFreed(pipeline)
-    const isNext = isFree && (await this.#read(nextInTurn(this.#core, tenant, pipeline))) === undefined
-    return isNext ? {} : { isWaiting: true, overlap: 'queue' }
-  }
-
-  #isFreed(pipeline: string): boolean {
-    const own = this.#decided.filter(({ job }) => job.pipeline === pipeline)
-    return own.some(({ before }) => before !== undefined && holdsSlot(before)) && !own.some(({ job }) => holdsSlot(job))
-  }
-
-  async #read<Result>(read: Promise<Result>): Promise<Result> {
-    try {
-      return await read
-    } catch (error) {
-      this.#isUnread = true
-      throw error
+    return {
+      kind: followUp.kind,
+      add: (core, jobs, followed) => {
+        // Looked at in the changeset too: it may be paused, or gone, by then.
+        if (run !== undefined) look(followed, run)
+        createIn(core, jobs, followed, type, seed)
+      },
     }
+  }
+
+  async #pipeline(id: string): Promise<Pipeline> {
+    const found = await this.#stored(id)
+    if (found === undefined) throw pipelineNotFound(id)
+    return found
+  }
+
+  async #stored(id: string | undefined): Promise<Pipeline | undefined> {
+    if (id === undefined) return undefined
+    return await read(this.#core.storage.pipeline(this.#ended.job.tenant, id))
+  }
+
+  async #authorizePipeline(who: Principal, pipeline: Pipeline, action: 'runPipeline' | 'pausePipeline'): Promise<void> {
+    await authorizePipeline(this.#core, who, pipeline, action, this.#signal)
   }
 
   // A schema may be asynchronous, and never answer.
@@ -179,40 +258,55 @@ class Following {
       cancel()
     }
   }
+}
 
-  async #pipeline(tenant: string, id: string): Promise<Pipeline> {
-    const known = this.#pipelines.get(id)
-    const found = known === undefined ? await this.#read(this.#core.storage.pipeline(tenant, id)) : known.after
-    if (found === undefined) throw pipelineNotFound(id)
-    // Looked at in the unit too: it may be paused, or gone, by then.
-    if (known === undefined) this.#pipelines.set(id, { before: found, after: found })
-    return found
+function createIn(core: Core, jobs: WorkingSet, followed: Followed, type: AnyJobType, seed: NewJob): void {
+  if (followed.jobs.length > JOBS_MAX) {
+    throw new JobchartError('INVALID_DEFINITION', `more than ${JOBS_MAX} jobs followed each other in one changeset`)
   }
+  const decision = create(type, { ...seed, ...turnOf(core, jobs, followed, seed) }, jobs.context(), jobs)
+  followed.jobs.push(...[decision, ...decision.others].map(byEngine))
+}
 
-  #change(after: Pipeline): void {
-    const before = this.#pipelines.get(after.id)?.before
-    // One unit raises a revision once, however often it changes the row.
-    const revision = (before?.revision ?? 0) + 1
-    this.#pipelines.set(after.id, { ...(before === undefined ? {} : { before }), after: { ...after, revision } })
-  }
+/** It waits for its time and its turn, but takes the slot that this very changeset frees: nobody slips in between. */
+function turnOf(core: Core, jobs: WorkingSet, followed: Followed, seed: NewJob): Pick<NewJob, 'isWaiting' | 'overlap'> {
+  const { tenant, pipeline, startAt } = seed
+  const isLater = startAt !== undefined && startAt > core.clock.now()
+  if (pipeline === undefined) return isLater ? { isWaiting: true } : {}
+  const isNext = !isLater && isFreed(followed, pipeline) && jobs.turn({ tenant, id: pipeline }).next === undefined
+  return isNext ? {} : { isWaiting: true, overlap: 'queue' }
+}
+
+function isFreed({ jobs }: Followed, pipeline: string): boolean {
+  const own = jobs.filter(({ job }) => job.pipeline === pipeline)
+  return own.some(({ before }) => before !== undefined && holdsSlot(before)) && !own.some(({ job }) => holdsSlot(job))
+}
+
+function look(followed: Followed, pipeline: Pipeline): Pipeline {
+  const known = followed.pipelines.find(({ before, after }) => (before ?? after)?.id === pipeline.id)
+  if (known === undefined) followed.pipelines.push({ before: pipeline, after: pipeline })
+  return known?.after ?? pipeline
+}
+
+// One changeset raises a revision once, however often it changes the row.
+function pause(core: Core, followed: Followed, found: Pipeline, reason: string | undefined): void {
+  const now = look(followed, found)
+  const changed = pausedByFollowUp(now, reason, core.clock.now())
+  if (changed === now) return
+  const after = { ...changed, revision: found.revision + 1 }
+  const index = followed.pipelines.findIndex((change) => change.after?.id === found.id)
+  followed.pipelines[index] = { before: followed.pipelines[index]?.before ?? found, after }
 }
 
 type Made =
   Exclude<FollowUp, { readonly kind: 'pause' | 'resume' }> extends infer Each
-    ? Omit<Each & { readonly input?: unknown }, 'kind' | 'job' | 'pipeline'>
+    ? Omit<Each & { readonly input?: unknown }, 'kind' | 'job' | 'pipeline'> & { readonly kind: string }
     : never
 type Fixed = Omit<NewJob, 'id' | 'tenant'>
 
-async function said({ type, job }: JobDecision): Promise<readonly FollowUp[]> {
-  const given: unknown = type.followUp?.(endedJob(job)) ?? []
-  // No list, as is said below; that it rejects as well is no news, and must not end the process.
-  if (given instanceof Promise) given.catch(() => {})
-  return (await parseWith(followUpsSchema, given, 'what followUp gives')) as readonly FollowUp[]
-}
-
-function withFailure(decided: JobDecision, { kind, error }: { readonly kind: string; readonly error: unknown }) {
-  const { stack, ...shown } = jobError(error)
-  const event = { type: 'job.followUpFailed', kind, error: shown, by: ENGINE } as const
+function withFailure(decided: JobDecision, kind: string, thrown: unknown): JobDecision {
+  const { stack, ...error } = jobError(thrown)
+  const event = { type: 'job.followUpFailed', kind, error, by: ENGINE } as const
   const job = { ...decided.job, eventCount: decided.job.eventCount + 1 }
   return { ...decided, job, events: [...decided.events, event] }
 }

@@ -22,25 +22,27 @@ export function guardedStorage(storage: StorageConnection, health: HealthWatch):
   const write = <Args extends readonly unknown[], Result>(run: (...args: Args) => Promise<Result>) =>
     watched('write', typed(run))
   return {
-    commit: watched('write', async (units) => {
-      const results = await storage.commit(units)
-      if (results.some(({ status }) => status === 'applied')) health.wrote()
-      return results
-    }),
-    // One that finds nothing writes nothing, so it does not show that the storage can.
-    claim: watched('write', (query, limit, transition) => storage.claim(query, limit, transition)),
+    // A commit that writes nothing, such as a claim that finds nothing, does not show that the storage can.
+    commit: async (changesets, claim) => {
+      try {
+        const committed = await storage.commit(changesets, claim)
+        const isWritten = committed.claimed.length > 0 || committed.results.some(({ status }) => status === 'applied')
+        if (isWritten) health.wrote()
+        return committed
+      } catch (error) {
+        health.failed(error, 'write')
+        throw error
+      }
+    },
+    load: read((query) => storage.load(query)),
     ...guardedReads(storage, read),
     // An id comes from whoever asks; what is no text names no job.
     get: read(async (id) => (typeof id === 'string' ? await storage.get(id) : undefined)),
     find: read((filter, page) => storage.find(filter, page)),
-    due: read((types, at, limit, skip) => storage.due(types, at, limit, skip)),
-    nextWaiting: read((types, tenant, pipeline, at) => storage.nextWaiting(types, tenant, pipeline, at)),
-    admissible: read((types, at, limit, skip) => storage.admissible(types, at, limit, skip)),
     // SQLite would look for what a lone surrogate is replaced by, which may be another's id.
     pipeline: read(async (tenant, id) => (isText(id) ? await storage.pipeline(tenant, id) : undefined)),
     pipelines: read((filter, page) => storage.pipelines(filter, page)),
-    held: read((instance) => storage.held(instance)),
-    landed: read((units, sequence) => storage.landed(units, sequence)),
+    landed: read((changesets, sequence) => storage.landed(changesets, sequence)),
     events: read((query) => storage.events(query)),
     lastSequence: read(() => storage.lastSequence()),
     changed: () => {
@@ -52,7 +54,7 @@ export function guardedStorage(storage: StorageConnection, health: HealthWatch):
       }
     },
     logs: read((jobId, after, limit) => storage.logs(jobId, after, limit)),
-    steps: read((jobId, invocation) => storage.steps(jobId, invocation)),
+    steps: read((jobId, invoke, ordinal) => storage.steps(jobId, invoke, ordinal)),
     register: write((charts, mayReplace) => storage.register(charts, mayReplace)),
     beat: write(async () => {
       await storage.beat()
@@ -64,20 +66,37 @@ export function guardedStorage(storage: StorageConnection, health: HealthWatch):
   }
 }
 
-type Reads = 'head' | 'heads' | 'many' | 'count' | 'slotHolder' | 'heldUnder' | 'items'
+type Reads =
+  | 'summary'
+  | 'summaries'
+  | 'many'
+  | 'count'
+  | 'counts'
+  | 'slotHolder'
+  | 'heldUnder'
+  | 'due'
+  | 'admissible'
+  | 'held'
+  | 'recorded'
+  | 'items'
 type Guard = <Args extends readonly unknown[], Result>(
   run: (...args: Args) => Promise<Result>,
 ) => (...args: Args) => Promise<Result>
 
-/** What sessions ask. */
+/** What sessions and sweeps ask. */
 function guardedReads(storage: StorageConnection, read: Guard): Pick<StorageConnection, Reads> {
   return {
-    head: read(async (id) => (isText(id) ? await storage.head(id) : undefined)),
-    heads: read((ids) => storage.heads(ids.filter(isText))),
+    summary: read(async (id) => (isText(id) ? await storage.summary(id) : undefined)),
+    summaries: read((ids) => storage.summaries(ids.filter(isText))),
     many: read((ids) => storage.many(ids)),
     count: read((filter) => storage.count(filter)),
+    counts: read((by, filter) => storage.counts(by, filter)),
     slotHolder: read((tenant, pipeline) => storage.slotHolder(tenant, pipeline)),
     heldUnder: read((key) => storage.heldUnder(key)),
+    recorded: read((jobIds) => storage.recorded(jobIds)),
+    held: read((instance) => storage.held(instance)),
+    admissible: read((types, at, limit, skip) => storage.admissible(types, at, limit, skip)),
+    due: read((types, at, limit, skip) => storage.due(types, at, limit, skip)),
     items: read((jobId, query) => storage.items(jobId, query)),
   }
 }

@@ -1,7 +1,6 @@
 /** What limits per key need of an engine: their numbers for the storage, and a look when a place becomes free. */
-import type { JobDecision } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
-import { heldKeys } from '../model/job.ts'
+import { heldKeys, type Job } from '../model/job.ts'
 import { concurrencyOf } from '../model/limits.ts'
 import type { KeyLimit, Route } from '../port/storage.ts'
 
@@ -13,19 +12,32 @@ export function routeOf({ type, version, tasks }: AnyJobType, executor: string):
   return { type, version, executor, ...(limited.length === 0 ? {} : { limits: new Map(limited) }) }
 }
 
-/** The limit under which a decision holds a task that was not held before; undefined: none. */
-export function limitTaken({ type, before, job }: JobDecision): { readonly limit?: KeyLimit } {
+interface Changed {
+  readonly type: AnyJobType
+  readonly before?: Job | undefined
+  readonly job: Job
+}
+
+/** The limits under which a change claims tasks that were not claimed before; nothing: there are none. */
+export function limitsTaken({ type, before, job }: Changed): { readonly limits?: readonly KeyLimit[] } {
+  let limits: KeyLimit[] | undefined
   for (const task of job.tasks) {
     if (task.limitKey === undefined || task.status !== 'claimed') continue
     if (before?.tasks.some(({ token }) => token === task.token) === true) continue
     const concurrency = concurrencyOf(type.tasks, task)
-    return concurrency === undefined ? {} : { limit: { key: task.limitKey, concurrency } }
+    if (concurrency === undefined) continue
+    limits ??= []
+    limits.push({ key: task.limitKey, concurrency })
   }
-  return {}
+  return limits === undefined ? NO_LIMITS : { limits }
 }
 
+const NO_LIMITS = {}
+
 /** Fewer tasks run under some limit key than before: what waits for its place should be looked for. */
-export function freesPlace({ before, job }: JobDecision): boolean {
-  const held = before === undefined ? [] : heldKeys(before)
-  return held.length > 0 && held.some(({ invocation }) => !heldKeys(job).some((each) => each.invocation === invocation))
+export function freesPlace({ before, job }: Changed): boolean {
+  if (before === undefined || before.tasks.every(({ limitKey }) => limitKey === undefined)) return false
+  const held = heldKeys(before)
+  const now = new Set(heldKeys(job).map(({ invocation }) => invocation))
+  return held.some(({ invocation }) => !now.has(invocation))
 }

@@ -1,6 +1,20 @@
 import { z } from 'zod'
 import { type AnyJobType, withVersions } from '../model/definition.ts'
+import { jobTypeRule } from '../model/definition-options.ts'
 import { JobchartError } from '../model/error.ts'
+import {
+  callback,
+  checkOptions,
+  duration,
+  flag,
+  having,
+  listOf,
+  type OptionRule,
+  oneOf,
+  recordOf,
+  required,
+  wholeNumber,
+} from '../model/option-checks.ts'
 import { type Duration, durationMs, millisecondsOf } from '../model/time.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Executor } from '../port/executor.ts'
@@ -8,6 +22,7 @@ import type { Policy } from '../port/policy.ts'
 import type { Storage } from '../port/storage.ts'
 import type { OnHealth } from './health.ts'
 import type { OnPolicyError } from './policy-answer.ts'
+import type { FindPrincipal } from './principal.ts'
 import type { OnListenerError } from './publisher.ts'
 
 /** How an engine is set up. */
@@ -16,6 +31,12 @@ export interface EngineOptions {
   readonly jobs: readonly AnyJobType[]
   readonly storage: Storage
   readonly policy: Policy
+  /**
+   * Finds the role that a person has now, or `{ role, relations }`, for work that goes on without a session: follow-ups are
+   * authorized as who created the job that they follow. Undefined refuses; a throw, a rejection and 5 s of silence do too,
+   * and are told to `onPolicyError`. Default: the policy is asked about a principal without a role.
+   */
+  readonly principal?: FindPrincipal
   /** By name; a task names its own, else `default`. */
   readonly executors: { readonly [name: string]: Executor }
   readonly clock: Clock
@@ -55,15 +76,37 @@ export interface Settings {
   readonly maxAbandoned: number
 }
 
+const OPTIONS = {
+  jobs: required(listOf(jobTypeRule, 'job types that defineJob has made')),
+  storage: having('a storage, such as sqliteStorage(file)', 'open'),
+  policy: having('a policy, such as rolePolicy()', 'authorize', 'scope'),
+  executors: recordOf(having('an executor', 'room', 'start', 'close'), 'an object of executors by name'),
+  clock: having('a clock', 'now', 'timer'),
+  work: flag,
+  ids: oneOf('uuidv7', 'uuidv4'),
+  principal: callback,
+  onListenerError: callback,
+  onPolicyError: callback,
+  onHealth: callback,
+  poll: duration,
+  sweep: duration,
+  heartbeat: duration,
+  deadAfter: duration,
+  maxAbandoned: wholeNumber(1),
+} satisfies { readonly [Option in keyof EngineOptions]-?: OptionRule }
+
+/**
+ * Refuses options of `createEngine` that there are not, or that are of the wrong kind.
+ *
+ * @throws {JobchartError} `INVALID_DEFINITION` with the name of the option.
+ */
+export function checkEngineOptions(options: unknown): void {
+  checkOptions('createEngine', options, { ...OPTIONS, concurrency: wholeNumber(1) })
+}
+
 /** @throws {JobchartError} `INVALID_DEFINITION` an option cannot work. */
 export function parseSettings(options: EngineOptions): Settings {
   const { work = true, ids = 'uuidv7', maxAbandoned = 10 } = options
-  if (ids !== 'uuidv7' && ids !== 'uuidv4') {
-    throw new JobchartError('INVALID_DEFINITION', `ids should be 'uuidv7' or 'uuidv4'; found ${JSON.stringify(ids)}`)
-  }
-  if (!Number.isSafeInteger(maxAbandoned) || maxAbandoned < 1) {
-    throw new JobchartError('INVALID_DEFINITION', `maxAbandoned should be a whole number from 1; found ${maxAbandoned}`)
-  }
   const settings = {
     work,
     ids,
@@ -110,13 +153,17 @@ const limitSchema = z.int().min(1).max(100).default(20)
 const cursorSchema = z.string().max(8_000).optional()
 const prioritySchema = z.int().min(-1_000_000).max(1_000_000)
 
+/** Labels of one job, and of one filter. */
+const LABELS_MAX = 100
+
 // A parsed record drops a key that could change a prototype, and assigns to those that every object has.
-const labelsSchema = z.unknown().transform((labels, context): { [name: string]: string } => {
+/** The labels of a job, or of a filter. */
+export const labelsSchema = z.unknown().transform((labels, context): { [name: string]: string } => {
   const entries =
     typeof labels === 'object' && labels !== null && !Array.isArray(labels) ? Object.entries(labels) : null
   const wrong = entries?.find(([key, value]) => !isLabel(key, value))
-  if (entries !== null && wrong === undefined) return Object.fromEntries(entries)
-  const message = 'labels should be an object of texts of up to 200 characters, none named "__proto__"'
+  if (entries !== null && wrong === undefined && entries.length <= LABELS_MAX) return Object.fromEntries(entries)
+  const message = `labels should be an object of up to ${LABELS_MAX} texts of up to 200 characters, none named "__proto__"`
   context.issues.push({ code: 'custom', message, path: wrong === undefined ? [] : [wrong[0]], input: labels })
   return z.NEVER
 })
@@ -201,7 +248,7 @@ export const followUpsSchema = z
   )
 
 const narrowing = {
-  view: z.enum(['mine', 'all']).default('all'),
+  view: z.enum(['mine', 'all']).optional(),
   type: name.optional(),
   phase: z.enum(['settled', 'waiting', 'indeterminate', 'active']).optional(),
   status: name.optional(),

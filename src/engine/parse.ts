@@ -3,6 +3,7 @@ import type { AnyJobType } from '../model/definition.ts'
 import { type Issue, JobchartError } from '../model/error.ts'
 import { type Json, storableCopy } from '../model/storable.ts'
 import type { ChartEvent } from '../model/transition.ts'
+import { isPromiseLike, type Soon, whenKnown } from './soon.ts'
 
 /**
  * Parses by any Standard Schema.
@@ -10,29 +11,34 @@ import type { ChartEvent } from '../model/transition.ts'
  * @param what  names the value in the error's message.
  * @throws {JobchartError} `INVALID_INPUT` with the issues, each with its path.
  */
-export async function parseWith<Schema extends StandardSchemaV1>(
+export function parseWith<Schema extends StandardSchemaV1>(
   schema: Schema,
   value: unknown,
   what: string,
-): Promise<StandardSchemaV1.InferOutput<Schema>> {
-  const result = await validated(schema, value, what)
-  if (result.issues === undefined) return result.value
-  const issues = result.issues.map(readIssue)
-  const said = issues.map(({ message, path }) => (path.length === 0 ? message : `${path.join('.')}: ${message}`))
-  throw new JobchartError('INVALID_INPUT', `${what} does not fit its schema: ${said.join('; ')}`, { issues })
+): Soon<StandardSchemaV1.InferOutput<Schema>> {
+  return whenKnown(validated(schema, value, what), (result) => {
+    if (result.issues === undefined) return result.value
+    const issues = result.issues.map(readIssue)
+    const said = issues.map(({ message, path }) => (path.length === 0 ? message : `${path.join('.')}: ${message}`))
+    throw new JobchartError('INVALID_INPUT', `${what} does not fit its schema: ${said.join('; ')}`, { issues })
+  })
 }
 
-// A schema is a user's code, and so are the getters of a value that somebody gave.
-async function validated<Schema extends StandardSchemaV1>(
+// A schema is a user's code, and may throw.
+function validated<Schema extends StandardSchemaV1>(
   schema: Schema,
   value: unknown,
   what: string,
-): Promise<StandardSchemaV1.Result<StandardSchemaV1.InferOutput<Schema>>> {
-  try {
-    return await schema['~standard'].validate(value)
-  } catch (cause) {
+): Soon<StandardSchemaV1.Result<StandardSchemaV1.InferOutput<Schema>>> {
+  const unread = (cause: unknown): never => {
     const issues = [{ message: 'could not be read', path: [] }]
     throw new JobchartError('INVALID_INPUT', `${what} could not be read by its schema`, { issues, cause })
+  }
+  try {
+    const result = schema['~standard'].validate(value)
+    return isPromiseLike(result) ? Promise.resolve(result).catch(unread) : result
+  } catch (cause) {
+    return unread(cause)
   }
 }
 
@@ -47,10 +53,11 @@ function readIssue({ message, path = [] }: StandardSchemaV1.Issue): Issue {
 }
 
 /** A job's input as its type's schema reads it, copied: whoever gave it may go on to change his object. */
-export async function parseInput(type: AnyJobType, input: unknown): Promise<Json | undefined> {
-  const parsed = type.input === undefined ? input : await parseWith(type.input, input, 'input')
-  if (parsed === undefined) return undefined
-  return storableCopy(parsed, 'input')
+export function parseInput(type: AnyJobType, input: unknown): Soon<Json | undefined> {
+  const copied = (value: unknown) => (value === undefined ? undefined : storableCopy(value, 'input'))
+  return type.input === undefined
+    ? copied(input)
+    : whenKnown<unknown, Json | undefined>(parseWith(type.input, input, 'input'), copied)
 }
 
 /** A command as its type's schema reads it. @throws {JobchartError} `INVALID_INPUT`, `NOT_STORABLE` */

@@ -1,6 +1,8 @@
 import { JobchartError } from '../model/error.ts'
 import type { Action, Principal, Private, Scope, Target, Verdict } from '../port/policy.ts'
 import type { Core } from './core.ts'
+import type { FoundPrincipal } from './principal.ts'
+import { isPromiseLike, whenKnown } from './soon.ts'
 
 /** How long a policy may take to answer. */
 const ANSWER_MS_MAX = 5_000
@@ -35,7 +37,7 @@ export function askVerdict(
 ): Verdict | Promise<Verdict> {
   const asking: Asking = { core, asked: { principal, action }, signal }
   const given = answer<unknown>(asking, () => core.policy.authorize(principal, action, target))
-  return given instanceof Promise ? given.then((each) => verdictOf(asking, each)) : verdictOf(asking, given)
+  return whenKnown(given, (each) => verdictOf(asking, each))
 }
 
 function verdictOf(asking: Asking, given: unknown): Verdict {
@@ -44,16 +46,38 @@ function verdictOf(asking: Asking, given: unknown): Verdict {
 }
 
 /** Asks the policy for the scopes of an action; undefined: it shows nothing. */
-export async function askScopes(
+export function askScopes(
   core: Core,
   principal: Principal,
   action: Action,
   signal: AbortSignal | undefined,
-): Promise<readonly Scope[] | undefined> {
+): readonly Scope[] | undefined | Promise<readonly Scope[] | undefined> {
   const asking: Asking = { core, asked: { principal, action }, signal }
-  const given = await answer<unknown>(asking, () => core.policy.scope(principal, action))
+  const given = answer<unknown>(asking, () => core.policy.scope(principal, action))
+  return whenKnown(given, (each) => scopesOf(asking, each))
+}
+
+function scopesOf(asking: Asking, given: unknown): readonly Scope[] | undefined {
   if (given === FAILED || given === false || (Array.isArray(given) && given.length === 0)) return undefined
   return Array.isArray(given) && given.every(isScope) ? given : refused(asking, undefined)
+}
+
+/** Asks the host what a person may do now; undefined: nothing. */
+export async function askPrincipal(
+  core: Core,
+  principal: Principal,
+  signal: AbortSignal | undefined,
+): Promise<FoundPrincipal | undefined> {
+  const asking: Asking = { core, asked: { principal, action: 'submit' }, signal }
+  const found = await answer<unknown>(asking, () => core.findPrincipal?.(principal.id, principal.tenant))
+  if (found === FAILED || found === undefined) return undefined
+  return isFound(found) ? found : refused(asking, undefined)
+}
+
+function isFound(value: unknown): value is FoundPrincipal {
+  if (typeof value !== 'object' || value === null) return typeof value === 'string'
+  const { role = '', relations = {} } = value as { readonly role?: unknown; readonly relations?: unknown }
+  return typeof role === 'string' && isLabels(relations)
 }
 
 function refused<Denial>({ core, asked }: Asking, denial: Denial): Denial {
@@ -157,9 +181,4 @@ function silenceOf({ clock, stopped }: Core, signal: AbortSignal | undefined) {
     ends: () => ends(),
   }
   return silence
-}
-
-/** Whether a value is to be waited for. */
-export function isPromiseLike<Value>(value: Value | PromiseLike<Value>): value is PromiseLike<Value> {
-  return typeof value === 'object' && value !== null && 'then' in value
 }

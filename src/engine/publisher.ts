@@ -59,7 +59,7 @@ export class Publisher {
     if (tail === undefined) return
     for (;;) {
       const rows = await storage.events({ after: tail.sequence, limit: TAIL_ROWS })
-      for (const { sequence, unit, ...row } of rows) {
+      for (const { sequence, changeset, ...row } of rows) {
         tail.takeRead(row, sequence)
         heard(row.jobId)
         this.#wake(row.jobId)

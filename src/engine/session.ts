@@ -1,13 +1,15 @@
 import type { CommandOf, CommandSchemas } from '../model/command.ts'
 import type { AnyJobType, InputOf, JobType, OutputOf } from '../model/definition.ts'
+import { type ErrorCode, JobchartError } from '../model/error.ts'
 import type { JobId } from '../model/job.ts'
 import type { Principal } from '../port/policy.ts'
 import type { LogLine } from '../port/storage.ts'
+import type { JobsView } from './authorization.ts'
 import { type CallOptions, given } from './call-options.ts'
 import type { Core } from './core.ts'
 import { actions, type JobActions } from './operations/actions.ts'
 import { explain, type Reason } from './operations/explain.ts'
-import { type CancelOptions, cancel, type SendOptions, type SubmitOptions, send, submit } from './operations/jobs.ts'
+import { type CancelOptions, cancel, type SendOptions, send } from './operations/jobs.ts'
 import {
   definePipeline,
   deletePipeline,
@@ -33,10 +35,20 @@ import {
   type LogOptions,
   list,
   logs,
+  views,
 } from './operations/reads.ts'
 import { deleteJob, retry } from './operations/runs.ts'
 import { type EventOptions, type Events, events, result } from './operations/streams.ts'
+import {
+  type SubmitManyOptions,
+  type SubmitOptions,
+  type SubmitOutcome,
+  type SubmittedJob,
+  submit,
+  submitMany,
+} from './operations/submit.ts'
 import type { Page } from './page.ts'
+import type { Soon } from './soon.ts'
 import type { JobView, PipelineView } from './view.ts'
 
 type CommandFor<Type> =
@@ -62,14 +74,14 @@ export interface Pipelines {
   list(options?: PipelineListOptions): Promise<Page<PipelineView>>
   /**
    * Submits a run: a job of the pipeline's type, with the pipeline's input, by the pipeline's overlap rule. Its creator is
-   * who asks.
+   * who asks, who must be allowed to submit such a job. Who may not read the pipeline's input gives one.
    *
    * @throws {JobchartError} as {@link Session.submit}; `PIPELINE_NOT_FOUND`; `INVALID_STATE` (the pipeline is paused).
    */
   run(id: string, options?: RunOptions): Promise<JobView>
   /**
-   * Lets the pipeline take no run until `resume`. Runs that are there, and jobs that are submitted into it by `submit`, go
-   * on. The reason, of 1 to 200 characters, is shown.
+   * Lets the pipeline take no run until `resume`, however it would come: by `run`, `submit`, `retry` or a follow-up. Runs
+   * that are there go on. The reason, of 1 to 200 characters, is shown.
    *
    * @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN`, `INVALID_INPUT`
    */
@@ -86,19 +98,32 @@ export interface Pipelines {
  */
 export interface Session {
   /**
-   * Stores a new job. It resolves when the job is durable.
+   * Stores a new job. It resolves when the job is durable. To submit into a stored pipeline takes the right to run that.
    *
-   * @throws {JobchartError} `INVALID_INPUT`, `NOT_STORABLE`, `FORBIDDEN`, `UNKNOWN_TYPE`, `ALREADY_RUNNING` (another job
-   *   holds the pipeline's slot), `INVALID_STATE` (its chart refuses to be replaced), `QUEUE_FULL`,
-   *   `STORAGE_UNAVAILABLE` (nothing was stored), `OUTCOME_UNKNOWN`.
+   * @throws {JobchartError} `INVALID_INPUT`, `NOT_STORABLE`, `FORBIDDEN`, `UNKNOWN_TYPE`, `PIPELINE_NOT_FOUND` (a stored
+   *   one that may not be seen), `ALREADY_RUNNING` (another job holds the pipeline's slot), `INVALID_STATE` (its chart
+   *   refuses to be replaced, or the pipeline is paused), `QUEUE_FULL`, `STORAGE_UNAVAILABLE` (nothing was stored),
+   *   `OUTCOME_UNKNOWN`.
    */
   submit<Type extends AnyJobType>(type: Type, input: InputOf<Type>, options?: SubmitOptions): Promise<ViewOf<Type>>
+  /** By the name of a type that the engine knows: for faces, which have no type at hand. */
+  submit(type: string, input?: unknown, options?: SubmitOptions): Promise<JobView>
+  /**
+   * Stores many new jobs, by bounded commits. Each is submitted as by {@link Session.submit} and answered in its place: with
+   * its `job`, or with the `error` for which it was not stored. With `atomic`, at most 1,000 are stored in one commit or
+   * none is, and the error of the first that is refused is thrown.
+   *
+   * @throws {JobchartError} `INVALID_INPUT`; with `atomic`, as {@link Session.submit}; the signal's own reason.
+   */
+  submitMany(jobs: readonly SubmittedJob[], options?: SubmitManyOptions): Promise<readonly SubmitOutcome[]>
   /** @throws {JobchartError} `JOB_NOT_FOUND` */
   get<Type>(id: JobId<Type>, options?: CallOptions): Promise<ViewOf<Type>>
   /** The newest first. @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT` */
   list(options?: ListOptions): Promise<Page<JobView>>
   /** How many jobs `list` would page through. @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT` */
   count(options?: CountOptions): Promise<number>
+  /** The views that `list` and `count` may be asked for: none for who may not list jobs, both for who may list all. */
+  views(options?: CallOptions): Promise<readonly JobsView[]>
   /**
    * Sends a command to the job's chart.
    *
@@ -109,15 +134,17 @@ export interface Session {
   /** Sends the type's cancel command; errors as {@link Session.send}. */
   cancel<Type>(id: JobId<Type>, options?: CancelOptions): Promise<ViewOf<Type>>
   /**
-   * Runs a job that has ended again: a new job of the same type and input, linked by `retryOf`.
+   * Runs a job that has ended again: a new job of the same type and input, linked by `retryOf`. Its creator is who asks,
+   * who must be allowed to read the input and to submit such a job.
    *
-   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it has not ended, or is a part of another),
-   *   `ALREADY_RUNNING`, `QUEUE_FULL`.
+   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it has not ended, is a part of another, or its
+   *   pipeline is paused), `PIPELINE_NOT_FOUND`, `ALREADY_RUNNING`, `QUEUE_FULL`.
    */
   retry<Type>(id: JobId<Type>, options?: CallOptions): Promise<ViewOf<Type>>
   /**
    * Deletes a job, running or not: hidden from everyone at once, its tasks and child jobs stopped. Its row goes when
-   * nothing of it runs any more.
+   * nothing of it runs any more. To delete one that has not ended takes the right to cancel it, where its type has a cancel
+   * command.
    *
    * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it is a part of another).
    */
@@ -170,41 +197,85 @@ export interface Session {
   readonly pipelines: Pipelines
 }
 
-function pipelinesOf(core: () => Core, who: () => Principal): Pipelines {
+/** Runs a verb for whoever asks now. */
+type Call = <Result>(run: (core: Core, who: Principal) => Soon<Result>) => Promise<Result>
+
+function pipelinesOf(call: Call): Pipelines {
   return {
-    define: async (options, call) => await definePipeline(core(), who(), options, given(call)),
-    get: async (id, options) => await getPipeline(core(), who(), id, given(options)),
-    list: async (options) => await listPipelines(core(), who(), given(options)),
-    run: async (id, options) => await runPipeline(core(), who(), id, given(options)),
-    pause: async (id, reason, options) => await pausePipeline(core(), who(), id, { reason }, given(options)),
-    resume: async (id, options) => await pausePipeline(core(), who(), id, {}, given(options)),
-    delete: async (id, options) => await deletePipeline(core(), who(), id, given(options)),
+    define: (options, more) => call((core, who) => definePipeline(core, who, options, given(more, []))),
+    get: (id, options) => call((core, who) => getPipeline(core, who, id, given(options, ['tenant']))),
+    list: (options) => call((core, who) => listPipelines(core, who, given(options))),
+    run: (id, options) => call((core, who) => runPipeline(core, who, id, given(options))),
+    pause: (id, reason, options) => {
+      return call((core, who) => pausePipeline(core, who, id, { reason }, given(options, ['tenant'])))
+    },
+    resume: (id, options) => call((core, who) => pausePipeline(core, who, id, {}, given(options, ['tenant']))),
+    delete: (id, options) => call((core, who) => deletePipeline(core, who, id, given(options, ['tenant']))),
   }
 }
 
-/** Binds a principal to the verbs, and does no more. `who` is asked at each call, so that rights are those of now. */
-export function createSession(core: () => Core, who: () => Principal): Session {
+/**
+ * Binds a principal to the verbs.
+ *
+ * @param who  asked at each call, so that rights are those of now.
+ * @param isTrusted  errors are told as they are: for the engine's own session.
+ */
+export function createSession(core: () => Core, who: () => Principal, isTrusted = false): Session {
+  const told = isTrusted ? (error: unknown) => error : toldError
+  const call: Call = async (run) => {
+    try {
+      return await run(core(), who())
+    } catch (error) {
+      throw told(error)
+    }
+  }
   // The verbs know jobs as JSON; what their types add was checked by the type's schemas when it was written.
   const session = {
-    submit: async (type: AnyJobType, input: unknown, options?: SubmitOptions) =>
-      await submit(core(), who(), type, input, given(options)),
-    get: async (id: JobId, options?: CallOptions) => await get(core(), who(), id, given(options)),
-    list: async (options?: ListOptions) => await list(core(), who(), given(options)),
-    count: async (options?: CountOptions) => await count(core(), who(), given(options)),
-    send: async (id: JobId, command: { readonly type: string }, options?: SendOptions) =>
-      await send(core(), who(), id, command, given(options)),
-    cancel: async (id: JobId, options?: CancelOptions) => await cancel(core(), who(), id, given(options)),
-    retry: async (id: JobId, options?: CallOptions) => await retry(core(), who(), id, given(options)),
-    delete: async (id: JobId, options?: CallOptions) => await deleteJob(core(), who(), id, given(options)),
-    actions: async (ids: JobId | readonly JobId[], options?: CallOptions) =>
-      await actions(core(), who(), ids, given(options)),
-    explain: async (id: JobId, options?: CallOptions) => await explain(core(), who(), id, given(options)),
-    history: async (id: JobId, options?: CallOptions) => await history(core(), who(), id, given(options)),
-    logs: (id: JobId, options?: LogOptions) => logs(core, who, id, options),
-    items: (id: JobId, options?: ItemOptions) => items(core, who, id, options),
-    events: (options?: EventOptions) => events(core, who, options),
-    result: async (id: JobId, options?: CallOptions) => await result(core(), who(), id, given(options)),
-    pipelines: pipelinesOf(core, who),
+    submit: (type: AnyJobType | string, input: unknown, options?: SubmitOptions) =>
+      call((core, who) => submit(core, who, type, input, given(options))),
+    submitMany: (jobs: readonly SubmittedJob[], options?: SubmitManyOptions) =>
+      call((core, who) => submitMany(core, who, jobs, given(options))),
+    get: (id: JobId, options?: CallOptions) => call((core, who) => get(core, who, id, given(options, []))),
+    list: (options?: ListOptions) => call((core, who) => list(core, who, given(options))),
+    count: (options?: CountOptions) => call((core, who) => count(core, who, given(options))),
+    views: (options?: CallOptions) => call((core, who) => views(core, who, given(options, []))),
+    send: (id: JobId, command: { readonly type: string }, options?: SendOptions) =>
+      call((core, who) => send(core, who, id, command, given(options, []))),
+    cancel: (id: JobId, options?: CancelOptions) => call((core, who) => cancel(core, who, id, given(options))),
+    retry: (id: JobId, options?: CallOptions) => call((core, who) => retry(core, who, id, given(options, []))),
+    delete: (id: JobId, options?: CallOptions) => call((core, who) => deleteJob(core, who, id, given(options, []))),
+    actions: (ids: JobId | readonly JobId[], options?: CallOptions) =>
+      call((core, who) => actions(core, who, ids, given(options, []))),
+    explain: (id: JobId, options?: CallOptions) => call((core, who) => explain(core, who, id, given(options, []))),
+    history: (id: JobId, options?: CallOptions) => call((core, who) => history(core, who, id, given(options, []))),
+    logs: (id: JobId, options?: LogOptions) => toldBy(logs(core, who, id, options), told),
+    items: (id: JobId, options?: ItemOptions) => toldBy(items(core, who, id, options), told),
+    events: (options?: EventOptions) => events(core, who, told, options),
+    result: (id: JobId, options?: CallOptions) => call((core) => result(core, who, id, given(options, []))),
+    pipelines: pipelinesOf(call),
   }
   return session as unknown as Session
+}
+
+async function* toldBy<Item>(items: AsyncIterable<Item>, told: (error: unknown) => unknown): AsyncGenerator<Item> {
+  try {
+    yield* items
+  } catch (error) {
+    throw told(error)
+  }
+}
+
+const STORAGE_FAILURES: ReadonlyMap<string, string> = new Map<ErrorCode, string>([
+  ['STORAGE_UNAVAILABLE', 'the storage does not answer; nothing was written. Try again later'],
+  [
+    'OUTCOME_UNKNOWN',
+    'the storage did not answer; what was asked for may have been done. Look, or ask again by the same key',
+  ],
+])
+
+// What a storage says of its failure names files of the server: that is for `engine.health`.
+function toldError(error: unknown): unknown {
+  const text = error instanceof JobchartError ? STORAGE_FAILURES.get(error.code) : undefined
+  if (!(error instanceof JobchartError) || text === undefined) return error
+  return new JobchartError(error.code, text, { cause: toldError(error.cause) })
 }

@@ -1,7 +1,8 @@
-/** Events as a session is told them: what `publicEvents` gives, without what a grant hides. */
+/** Events as a session is told them: what `publicEvents` gives, through a mask. */
 import type { JobError } from '../model/error.ts'
 import { type Actor, type EventRow, type JobEvent, publicEvents } from '../model/event.ts'
-import type { Grant } from './grant.ts'
+import type { Outcome } from '../model/job.ts'
+import { type FieldMask, namingMasked } from './field-mask.ts'
 import { shownError } from './view.ts'
 
 /** An event as a session is told it. */
@@ -29,43 +30,44 @@ const TELLS: { readonly [field: string]: string } = {
   event: 'emitted',
 }
 
-/** Whether a grant hides a field of an event, or of an invocation of the history. */
-export function isHiddenOf(
-  { hidden }: Grant,
-  field: string,
+/** What of a job's view a field of one of its events, or of an entry of its history, tells; undefined: nothing. */
+export function toldBy(
+  event: { readonly by: Actor; readonly outcome?: Outcome | undefined },
   { createdBy }: Pick<EventRow, 'createdBy'>,
-  by: Actor,
-): boolean {
-  // Who did the first thing is who created the job.
-  if (field === 'by') return hidden.has('createdBy') && by.id === createdBy
-  const told = TELLS[field]
-  return told !== undefined && hidden.has(told)
+): (field: string) => string | undefined {
+  return (field) => {
+    // Who did the first thing is who created the job.
+    if (field === 'by') return event.by.id === createdBy ? 'createdBy' : undefined
+    // The event that settles a job is of the time of its end.
+    if (field === 'at') return event.outcome === undefined ? undefined : 'endedAt'
+    return Object.hasOwn(TELLS, field) ? TELLS[field] : undefined
+  }
 }
 
 // Rows that many follow are shown to most of them alike.
 const shownRows = new WeakMap<EventRow, Map<string, readonly ShownEvent[]>>()
 
-/** The events of a row as a grant shows them. They are frozen, and shared by all who are shown the same. */
-export function shownEvents(row: EventRow, sequence: number, grant: Grant): readonly ShownEvent[] {
+/** The events of a row through a mask. They are frozen, and shared by all who are shown the same. */
+export function shownEvents(row: EventRow, sequence: number, mask: FieldMask): readonly ShownEvent[] {
   const known = shownRows.get(row) ?? new Map<string, readonly ShownEvent[]>()
-  const found = known.get(grant.key)
+  const found = known.get(mask.key)
   if (found !== undefined) return found
-  const shown = publicEvents(row, sequence).map((event) => shownEvent(event, row, grant))
-  shownRows.set(row, known.set(grant.key, shown))
+  const shown = publicEvents(row, sequence).map((event) => shownEvent(event, row, mask))
+  shownRows.set(row, known.set(mask.key, shown))
   return shown
 }
 
-function shownEvent(event: JobEvent, row: EventRow, grant: Grant): ShownEvent {
-  const fields: [string, unknown][] = []
-  for (const [field, value] of Object.entries(event)) {
-    if (isHiddenOf(grant, field, row, event.by)) continue
-    if (field === 'error') fields.push([field, errorIn(event, value as JobError)])
-    // What an action emits may be anything that the chart knows.
-    else if (field !== 'event' || grant.open.has('emitted')) fields.push([field, value])
-  }
-  if (grant.redacted.length > 0) fields.push(['redacted', Object.freeze([...grant.redacted])])
-  // All that an event always has stands in it, but for what was redacted.
-  return Object.freeze(Object.fromEntries(fields)) as unknown as ShownEvent
+function shownEvent(event: JobEvent, row: EventRow, mask: FieldMask): ShownEvent {
+  const told = toldBy({ by: event.by, outcome: 'outcome' in event ? event.outcome : undefined }, row)
+  return Object.freeze(namingMasked<ShownEvent>(withoutPrivate(event, mask), mask, told))
+}
+
+function withoutPrivate(event: JobEvent, { open }: FieldMask): JobEvent {
+  if ('error' in event && event.error !== undefined) return { ...event, error: errorIn(event, event.error) }
+  if (event.type !== 'job.emitted' || open.has('emitted')) return event
+  // What an action emits may be anything that the chart knows.
+  const { event: emitted, ...shown } = event
+  return shown as JobEvent
 }
 
 // Why something could not follow may name what is not the reader's to see.

@@ -1,10 +1,10 @@
 import type { JobError } from '../model/error.ts'
 import type { Job, JobId, Outcome, Overlap, Phase, Trigger } from '../model/job.ts'
-import type { Pipeline } from '../model/pipeline.ts'
+import type { PausedBy, Pipeline } from '../model/pipeline.ts'
 import { type Json, jsonCopy } from '../model/storable.ts'
 import { countsOf, type Progress, type Task } from '../model/task.ts'
 import { isoTime } from '../model/time.ts'
-import { type Grant, WHOLE } from './grant.ts'
+import { type FieldMask, namingMasked, WHOLE } from './field-mask.ts'
 
 /** A job as it is shown: no context, no tasks, and times as ISO 8601. */
 export interface JobView<Type = unknown, Output = unknown> {
@@ -72,27 +72,43 @@ export interface PipelineView {
   readonly labels: { readonly [name: string]: string }
   /** Why it takes no run now; absent: it takes runs. */
   readonly paused?: string
+  /** Who paused it: a follow-up lifts only a follow-up's pause. */
+  readonly pausedBy?: PausedBy
   readonly createdAt: string
   readonly updatedAt: string
   /** The fields that were left out for who asks; absent where none were. */
   readonly redacted?: readonly string[]
 }
 
-/** Shows a pipeline as a grant allows it. */
-export function pipelineViewOf(pipeline: Pipeline, { hidden, redacted }: Grant = WHOLE): PipelineView {
+/** Every field of a view but those by which a job is found. */
+const FIELDS: readonly string[] = Object.freeze(
+  Object.keys({
+    ...{ type: 1, version: 1, tenant: 1, createdBy: 1, trigger: 1, pipeline: 1, parentId: 1, retryOf: 1, retries: 1 },
+    ...{ labels: 1, status: 1, phase: 1, outcome: 1, input: 1, output: 1, error: 1, exitCode: 1, message: 1 },
+    ...{ progress: 1, priority: 1, startAt: 1, admittedAt: 1, startedAt: 1, endedAt: 1, updatedAt: 1 },
+    ...{ context: 1, tasks: 1 },
+  } satisfies { [Field in Exclude<keyof JobView, 'id' | 'createdAt' | 'redacted'>]: 1 }).sort(),
+)
+
+/** Shows only that there is a job of this id. */
+export const BARE: FieldMask = { hidden: new Set(FIELDS), open: new Set(), redacted: FIELDS, key: 'bare' }
+
+/** Shows a pipeline through a mask. */
+export function pipelineViewOf(pipeline: Pipeline, mask: FieldMask = WHOLE): PipelineView {
   const { revision, input, createdAt, updatedAt, ...rest } = pipeline
   const view = {
-    ...structuredClone(rest),
+    ...rest,
+    labels: { ...rest.labels },
     ...(input === undefined ? {} : { input: jsonCopy(input) }),
     createdAt: isoTime(createdAt),
     updatedAt: isoTime(updatedAt),
   }
-  leaveOut(view, hidden, redacted)
-  return view
+  return namingMasked<PipelineView>(view, mask)
 }
 
-/** Shows a job as a grant allows it. A view is a copy: whoever changes it changes nothing. */
-export function viewOf(job: Job, { hidden, open, redacted }: Grant = WHOLE): JobView {
+/** Shows a job through a mask. A view is a copy: whoever changes it changes nothing. */
+export function viewOf(job: Job, mask: FieldMask = WHOLE): JobView {
+  const { hidden, open } = mask
   const view: { -readonly [Field in keyof JobView]?: JobView[Field] } = {
     id: job.id,
     type: job.type,
@@ -112,8 +128,9 @@ export function viewOf(job: Job, { hidden, open, redacted }: Grant = WHOLE): Job
   if (job.retryOf !== undefined) view.retryOf = job.retryOf
   if (job.retries !== undefined) view.retries = job.retries
   if (job.outcome !== undefined) view.outcome = job.outcome
-  if (job.input !== undefined) view.input = jsonCopy(job.input)
-  if (job.output !== undefined) view.output = jsonCopy(job.output)
+  // What may be large is copied only where it is shown.
+  if (job.input !== undefined && !hidden.has('input')) view.input = jsonCopy(job.input)
+  if (job.output !== undefined && !hidden.has('output')) view.output = jsonCopy(job.output)
   if (job.error !== undefined) view.error = shownError(job.error)
   if (job.exitCode !== undefined) view.exitCode = job.exitCode
   if (job.message !== undefined) view.message = job.message
@@ -122,11 +139,10 @@ export function viewOf(job: Job, { hidden, open, redacted }: Grant = WHOLE): Job
   if (job.admittedAt !== undefined) view.admittedAt = isoTime(job.admittedAt)
   if (job.startedAt !== undefined) view.startedAt = isoTime(job.startedAt)
   if (job.endedAt !== undefined) view.endedAt = isoTime(job.endedAt)
-  if (open.has('context')) view.context = jsonCopy(job.context)
-  if (open.has('tasks')) view.tasks = job.tasks.map(taskViewOf)
-  leaveOut(view, hidden, redacted)
-  // All that a view always has stands in it, but for what was redacted.
-  return view as JobView
+  if (open.has('context') && !hidden.has('context')) view.context = jsonCopy(job.context)
+  if (open.has('tasks') && !hidden.has('tasks')) view.tasks = job.tasks.map(taskViewOf)
+  // All that a view always has stands in it, but for what is hidden.
+  return namingMasked(view as JobView, mask)
 }
 
 function taskViewOf({ id, src, status, attempt, input, inbox, availableAt }: Task): TaskView {
@@ -137,11 +153,6 @@ function taskViewOf({ id, src, status, attempt, input, inbox, availableAt }: Tas
 // Nothing that is shown changes after the end, though the end of what still ran is written later.
 function shownUpdate({ endedAt, updatedAt, progress }: Job): number {
   return endedAt ?? Math.max(updatedAt, progress?.at ?? 0)
-}
-
-function leaveOut(view: { [field: string]: unknown }, hidden: ReadonlySet<string>, redacted: readonly string[]): void {
-  for (const field of hidden) delete view[field]
-  if (redacted.length > 0) view.redacted = [...redacted]
 }
 
 /** An error as it is shown: its stack names files of the server, and stays in the record. */

@@ -1,65 +1,25 @@
 /**
  * What a change makes of a job, as data: the next record, what happened, what is to be done after the commit.
  *
- * Each function here is pure: the same job, event and moment give the same decision. None knows a clock, a store or a
+ * Each function here is pure: the same job, event and context give the same decision. None knows a clock, a store or a
  * promise. Whoever commits the decision decides whether it took place.
  */
-import type { Effect } from './chart-action.ts'
-import type { AnyJobType } from './definition.ts'
+
+import type { ChartEvent } from './chart.ts'
+import type { Decision, DecisionContext, JobTree } from './decision-data.ts'
 import type { Draft } from './draft.ts'
 import { jobError } from './error.ts'
-import type { EventDraft } from './event.ts'
-import { Family, NO_RELATIVES, type Relatives } from './family.ts'
 import type { Job, Overlap, Trigger } from './job.ts'
-import type { PipelineChange } from './pipeline.ts'
+import { TreeDecision } from './job-tree.ts'
+import type { AnyJobType } from './job-type.ts'
 import { doneEvent, errorEvent, newRecord, offered, settingsOf, snapshotEvent } from './record.ts'
 import { backoffMs } from './retry.ts'
 import { isToldToStop, stopError, stopping } from './stop.ts'
 import type { Json } from './storable.ts'
 import type { Task, TaskSettings } from './task.ts'
 import { isoTime } from './time.ts'
-import type { ChartEvent } from './transition.ts'
 
-export { MissingJob, type Relatives } from './family.ts'
-
-/** What a decision may know of the world: passed in, so that it can be replayed. */
-export interface DecisionContext {
-  /** Milliseconds UTC. */
-  readonly at: number
-  /** Uniform in [0, 1). */
-  readonly random: number
-  /** How often executors hear from the engine; a part of every grace. */
-  readonly heartbeatMs: number
-}
-
-/** What was decided of one job. */
-export interface JobDecision {
-  readonly type: AnyJobType
-  /** The job that it was made from; absent for a new one. */
-  readonly before?: Job
-  /** The next record; its revision is one above the one it was made from. */
-  readonly job: Job
-  readonly events: readonly EventDraft[]
-  /** What moved the chart, for the fold over the log. */
-  readonly inputs: readonly Json[]
-  /** Lines for the job's log. */
-  readonly logs: readonly string[]
-  /** Entries of invokes that are over: their recorded steps go. */
-  readonly over: readonly number[]
-  /** The machine's own actions: run once after the commit, best effort. */
-  readonly effects: readonly Effect[]
-}
-
-/** What was decided of a job, and of its relatives in the same unit. */
-export interface Decision extends JobDecision {
-  /** False: the chart takes no such event here. */
-  readonly handled: boolean
-  /** False: there is nothing to write. */
-  readonly changed: boolean
-  readonly others: readonly JobDecision[]
-  /** Pipelines that change in the same unit. */
-  readonly pipelines?: readonly PipelineChange[]
-}
+export type { Decision, DecisionContext, JobDecision, JobTree, LookedAt, TreeJob } from './decision-data.ts'
 
 /** How the code of an attempt ended. */
 export type TaskEnd =
@@ -103,13 +63,12 @@ export function isSuspect({ crashes }: Task): boolean {
 }
 
 /** A new job: its first state, tasks and timers, and the child jobs that it begins with. */
-export function create(type: AnyJobType, seed: NewJob, moment: DecisionContext, relatives = NO_RELATIVES): Decision {
-  const family = new Family(moment, relatives)
+export function create(type: AnyJobType, seed: NewJob, context: DecisionContext, tree: JobTree = NO_TREE): Decision {
   const { isWaiting = false, ...fields } = seed
-  const admitted = isWaiting ? {} : { admittedAt: moment.at }
-  const draft = family.open(type, { ...newRecord(type, moment.at), ...admitted, ...fields })
-  draft.begin()
-  return family.decision(draft)
+  const admitted = isWaiting ? {} : { admittedAt: context.at }
+  const decision = new TreeDecision(context, tree)
+  const draft = decision.begin(type, { ...newRecord(type, context.at), ...admitted, ...fields })
+  return decided(decision, draft, () => draft.begin())
 }
 
 /** The job after an event for its chart: a command. */
@@ -117,10 +76,10 @@ export function send(
   type: AnyJobType,
   job: Job,
   event: ChartEvent,
-  moment: DecisionContext,
-  relatives: Relatives = NO_RELATIVES,
+  context: DecisionContext,
+  tree?: JobTree,
 ): Decision {
-  return decide(type, job, moment, relatives, (draft) => draft.receive(event))
+  return decide(type, job, context, tree, (draft) => draft.receive(event))
 }
 
 /** The job with one of its offered tasks claimed and started by `holder`. The attempt is counted here (I20). */
@@ -129,10 +88,10 @@ export function claim(
   job: Job,
   invocation: number,
   holder: string,
-  moment: DecisionContext,
-  relatives: Relatives = NO_RELATIVES,
+  context: DecisionContext,
+  tree?: JobTree,
 ): Decision {
-  return decide(type, job, moment, relatives, (draft) => {
+  return decide(type, job, context, tree, (draft) => {
     const task = draft.task(invocation)
     // A migration may have left it, or given it to another executor.
     const asked = job.tasks.find((each) => each.invocation === invocation)
@@ -162,12 +121,12 @@ export function end(
   job: Job,
   token: number,
   result: TaskEnd,
-  moment: DecisionContext,
-  relatives: Relatives = NO_RELATIVES,
+  context: DecisionContext,
+  tree?: JobTree,
 ): Decision | undefined {
   const task = claimedUnder(job, token)
   if (task === undefined || task.status === 'available') return undefined
-  return decide(type, job, moment, relatives, (draft) => {
+  return decide(type, job, context, tree, (draft) => {
     draft.touch()
     if (task.status === 'stopping') {
       draft.gone(task)
@@ -176,7 +135,7 @@ export function end(
       draft.remove(task)
       draft.receiveEnd(task, doneEvent(task.id, result.output))
     } else {
-      failed(draft, task, result, moment)
+      failed(draft, task, result, context)
     }
   })
 }
@@ -192,13 +151,13 @@ export function report(
   job: Job,
   token: number,
   said: TaskReport,
-  moment: DecisionContext,
-  relatives: Relatives = NO_RELATIVES,
+  context: DecisionContext,
+  tree?: JobTree,
 ): Decision | undefined {
   const task = claimedUnder(job, token)
   if (task?.status !== 'claimed' && task?.status !== 'lost') return undefined
   const event = said.kind === 'event' ? said.event : valueEvent(task, said.value)
-  return decide(type, job, moment, relatives, (draft) => {
+  return decide(type, job, context, tree, (draft) => {
     if (event !== undefined) draft.receive(event)
   })
 }
@@ -224,10 +183,10 @@ export function lose(
   type: AnyJobType,
   job: Job,
   { invocation, reason, steps }: Loss,
-  moment: DecisionContext,
-  relatives: Relatives = NO_RELATIVES,
+  context: DecisionContext,
+  tree?: JobTree,
 ): Decision {
-  return decide(type, job, moment, relatives, (draft) => {
+  return decide(type, job, context, tree, (draft) => {
     const task = draft.task(invocation)
     if (task?.child !== undefined || (task?.status !== 'claimed' && task?.status !== 'stopping')) return
     draft.touch()
@@ -256,14 +215,8 @@ export function lose(
 }
 
 /** The job with an attempt given back by an engine that stops: offered again, and not counted (I45). */
-export function release(
-  type: AnyJobType,
-  job: Job,
-  token: number,
-  moment: DecisionContext,
-  relatives: Relatives = NO_RELATIVES,
-): Decision {
-  return decide(type, job, moment, relatives, (draft) => {
+export function release(type: AnyJobType, job: Job, token: number, context: DecisionContext, tree?: JobTree): Decision {
+  return decide(type, job, context, tree, (draft) => {
     const task = claimedUnder(job, token)
     if (task?.status !== 'claimed') return
     draft.touch()
@@ -276,53 +229,60 @@ export function release(
 }
 
 /** The waiting job admitted: its tasks may run, and its timers count from now. */
-export function admit(
-  type: AnyJobType,
-  job: Job,
-  moment: DecisionContext,
-  relatives: Relatives = NO_RELATIVES,
-): Decision {
-  return decide(type, job, moment, relatives, (draft) => draft.admit())
+export function admit(type: AnyJobType, job: Job, context: DecisionContext, tree?: JobTree): Decision {
+  return decide(type, job, context, tree, (draft) => draft.admit())
 }
 
 /** The job deleted, with its child jobs: nothing of it moves any more, and what still runs of it is stopped. */
-export function remove(
-  type: AnyJobType,
-  job: Job,
-  moment: DecisionContext,
-  relatives: Relatives = NO_RELATIVES,
-): Decision {
-  return decide(type, job, moment, relatives, (draft) => draft.delete())
+export function remove(type: AnyJobType, job: Job, context: DecisionContext, tree?: JobTree): Decision {
+  return decide(type, job, context, tree, (draft) => draft.delete())
 }
 
 /** The job after whatever fell due by now: timers in the order of their times, then attempts past their deadline or grace. */
-export function due(
-  type: AnyJobType,
-  job: Job,
-  moment: DecisionContext,
-  relatives: Relatives = NO_RELATIVES,
-): Decision {
-  return decide(type, job, moment, relatives, (draft) => {
+export function due(type: AnyJobType, job: Job, context: DecisionContext, tree?: JobTree): Decision {
+  return decide(type, job, context, tree, (draft) => {
     // A waiting job's timers are delays.
     if (draft.job.phase === 'waiting') return
-    const ready = draft.job.timers.filter(({ dueAt }) => dueAt <= moment.at).sort((a, b) => a.dueAt - b.dueAt)
+    const ready = draft.job.timers.filter(({ dueAt }) => dueAt <= context.at).sort((a, b) => a.dueAt - b.dueAt)
     // Each only while it still stands; one that is set meanwhile is a change of its own, or a cycle would never end.
     for (const timer of ready) if (draft.job.timers.includes(timer)) draft.fire(timer)
-    for (const { invocation } of draft.job.tasks) giveUp(draft, draft.task(invocation), moment)
+    for (const { invocation } of draft.tasks.list) giveUp(draft, draft.task(invocation), context)
   })
 }
 
 function decide(
   type: AnyJobType,
   job: Job,
-  moment: DecisionContext,
-  relatives: Relatives,
+  context: DecisionContext,
+  tree: JobTree | undefined,
   change: (draft: Draft) => void,
 ): Decision {
-  const family = new Family(moment, relatives)
-  const draft = family.open(type, job)
-  change(draft)
-  return family.decision(draft)
+  const decision = new TreeDecision(context, tree ?? alone(job))
+  const draft = decision.open(type, job)
+  return decided(decision, draft, () => change(draft))
+}
+
+// Whatever is thrown on the way ends the job: a claimed task that no decision could end would stay for ever.
+function decided(decision: TreeDecision, draft: Draft, change: () => void): Decision {
+  try {
+    change()
+  } catch (error) {
+    draft.fail(error)
+  }
+  return decision.decision(draft)
+}
+
+/** For a job that has no other jobs around it, and begins none. */
+const NO_TREE: JobTree = {
+  get: () => undefined,
+  newId: () => {
+    throw new Error('a decision that begins child jobs needs a job tree')
+  },
+}
+
+function alone({ id, parentId, tasks }: Job): JobTree {
+  if (parentId === undefined && !tasks.some(({ child }) => child !== undefined)) return NO_TREE
+  throw new Error(`job "${id}" has a parent or child jobs: its decisions need the job tree`)
 }
 
 // A child job stands in the tasks under no token; its own rows say how it is.
@@ -330,9 +290,9 @@ function claimedUnder(job: Job, token: number): Task | undefined {
   return token > 0 ? job.tasks.find((task) => task.token === token && task.child === undefined) : undefined
 }
 
-function failed(draft: Draft, task: Task, { error, isFinal }: TaskEnd & { ok: false }, moment: DecisionContext): void {
+function failed(draft: Draft, task: Task, { error, isFinal }: TaskEnd & { ok: false }, context: DecisionContext): void {
   const losses = lossesOf(task)
-  const availableAt = isFinal === true ? undefined : nextAttemptAt(draft, task, moment)
+  const availableAt = isFinal === true ? undefined : nextAttemptAt(draft, task, context)
   if (availableAt === undefined) {
     draft.remove(task)
     draft.receiveEnd(task, errorEvent(task.id, error))
@@ -361,9 +321,9 @@ function noteRetry(draft: Draft, { id, attempt }: Task, availableAt: number, err
 }
 
 // Nothing is awaited of it any more: its time is over, or the grace in which it was to stop.
-function giveUp(draft: Draft, task: Task | undefined, moment: DecisionContext): void {
-  if (task?.stopBy !== undefined && task.stopBy <= moment.at) abandoned(draft, task)
-  else if (task?.deadlineAt !== undefined && task.deadlineAt <= moment.at) timedOut(draft, task, moment)
+function giveUp(draft: Draft, task: Task | undefined, context: DecisionContext): void {
+  if (task?.stopBy !== undefined && task.stopBy <= context.at) abandoned(draft, task)
+  else if (task?.deadlineAt !== undefined && task.deadlineAt <= context.at) timedOut(draft, task, context)
 }
 
 function abandoned(draft: Draft, task: Task): void {
@@ -374,12 +334,12 @@ function abandoned(draft: Draft, task: Task): void {
   draft.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop, and did not in its grace')))
 }
 
-function timedOut(draft: Draft, task: Task, moment: DecisionContext): void {
+function timedOut(draft: Draft, task: Task, context: DecisionContext): void {
   draft.touch()
   const { timeoutMs } = settingsOf(draft.type, task)
   const message = `attempt ${task.attempt} took longer than ${timeoutMs} ms`
   const error = { name: 'JobchartError', code: 'TIMEOUT', message }
-  const again = nextAttemptAt(draft, task, moment)
+  const again = nextAttemptAt(draft, task, context)
   // What is lost has no code here that could run beside the next attempt.
   const isRunning = task.status === 'claimed'
   if (isRunning) {

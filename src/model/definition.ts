@@ -1,23 +1,23 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { AnyStateMachine, AnyStateNode } from 'xstate'
 import { chartHash } from './chart-hash.ts'
-import {
-  type CommandSchemas,
-  type Commands,
-  cancelCommand,
-  type ParsedCommands,
-  parseCommands,
-  type SchemasOf,
-} from './command.ts'
+import { type CommandSchemas, type Commands, cancelCommand, parseCommands, type SchemasOf } from './command.ts'
 import { DEFAULT_LIFECYCLE, defaultLifecycle, reasonSchema } from './default-lifecycle.ts'
 import { checkCommand, checkMachine } from './definition-checks.ts'
-import type { DescribedSnapshot, Description } from './description.ts'
+import { checkJobOptions } from './definition-options.ts'
 import { JobchartError } from './error.ts'
-import type { FollowUpOf } from './follow-up.ts'
 import { stateNodes } from './inert-machine.ts'
+import type {
+  AnyJobType,
+  DescribedSnapshot,
+  Description,
+  FollowUpOf,
+  JobType,
+  Migrated,
+  MigratingJob,
+} from './job-type.ts'
 import { type JobLimits, limitedTasks, parseQueued, type TaskLimits } from './limits.ts'
 import { type AnyLogic, isLogic, isMachine, kindOf } from './logic.ts'
-import type { Migrated, MigratingJob } from './migration.ts'
 import type { RetryOptions } from './retry.ts'
 import { parseSafe, type SafePart } from './safe.ts'
 import {
@@ -29,7 +29,9 @@ import {
   type TaskSettings,
 } from './task.ts'
 import type { Duration } from './time.ts'
-import { type Chart, type ChartEvent, createChart } from './transition.ts'
+import { type ChartEvent, createChart } from './transition.ts'
+
+export type { AnyJobType, InputOf, JobType, OutputOf } from './job-type.ts'
 
 /** Labels for the ends that are not states of the chart, its child jobs' too. */
 export interface EndLabels {
@@ -102,70 +104,14 @@ export interface DefaultCommands extends CommandSchemas {
   readonly cancel: StandardSchemaV1<{ readonly reason?: string }>
 }
 
-declare const inputBrand: unique symbol
-declare const outputBrand: unique symbol
-
-/** A kind of job: made by {@link defineJob}, given to `createEngine` and `submit`. */
-export interface JobType<
-  Type extends string = string,
-  Input = unknown,
-  Output = unknown,
-  Commands extends CommandSchemas = CommandSchemas,
-> {
-  readonly type: Type
-  readonly version: string
-  readonly commands: Commands
-  /** For commands that say so, who may send them. */
-  readonly by: ParsedCommands['by']
-  /** The name of the cancel command, if there is one. */
-  readonly cancel: string | null
-  readonly input: StandardSchemaV1 | undefined
-  readonly output: StandardSchemaV1 | undefined
-  /** How many of a tenant's jobs of the type may be stored that have not begun; null: any number. */
-  readonly queuedMax: number | null
-  readonly endLabels: { readonly error: string; readonly stopped: string }
-  /** What never repeats the input. */
-  readonly safe: ReadonlySet<SafePart>
-  readonly describe: ((snapshot: DescribedSnapshot, event: ChartEvent) => Description | undefined) | undefined
-  readonly followUp: FollowUpOf | undefined
-  /** The machine itself, as it was given. */
-  readonly lifecycle: AnyStateMachine
-  readonly chart: Chart
-  /** Names the chart's shape: the same version with another one is refused at an engine's start. */
-  readonly hash: string
-  readonly previous: readonly AnyJobType[]
-  readonly migrate: ((job: MigratingJob) => Migrated | undefined) | undefined
-  /** The version that its jobs are moved to; set by an engine that knows both. */
-  readonly successor?: AnyJobType
-  /** The machine gets the input as its own; the default lifecycle's task reads it from the record instead. */
-  readonly chartTakesInput: boolean
-  /** How outside work is run, by the name of its logic. */
-  readonly tasks: ReadonlyMap<string, TaskSettings>
-  /** Logic that moves with the job, by its name. */
-  readonly inline: ReadonlyMap<string, AnyLogic>
-  /** The types of child jobs, by the name of the invoked machine. */
-  readonly children: ReadonlyMap<string, AnyJobType>
-  readonly [inputBrand]?: Input
-  readonly [outputBrand]?: Output
-}
-
-/** Any job type. */
-export type AnyJobType = JobType<string, unknown, unknown, CommandSchemas>
-
-/** What `submit` takes for a job type. */
-export type InputOf<Type> = Type extends { readonly [inputBrand]?: infer Input } ? Input : never
-
-/** What a job of the type gives when it succeeds. */
-export type OutputOf<Type> = Type extends { readonly [outputBrand]?: infer Output } ? Output : never
-
 type In<Schema> = Schema extends StandardSchemaV1 ? StandardSchemaV1.InferInput<Schema> : unknown
 type Parsed<Schema> = Schema extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<Schema> : unknown
 
 /**
  * Defines a job type by a function, or by an XState machine whose invokes are promise logic or `task()`.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` for whatever can be known to be broken: an invoke of logic that cannot
- *   be found, a spawn of logic that has no name, a guard or a delay that is not there, a command that no state takes, a
+ * @throws {JobchartError} `INVALID_DEFINITION` for whatever can be known to be broken: an option that there is not or that
+ *   is of the wrong kind, an invoke of logic that cannot be found, a spawn of logic that has no name, a guard or a delay that is not there, a command that no state takes, a
  *   duration that is none. The message says what to do.
  */
 export function defineJob<
@@ -194,10 +140,8 @@ export function defineJob(
     | ExecuteOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, unknown, unknown>
     | LifecycleOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, Commands>,
 ): AnyJobType {
+  checkJobOptions(options)
   const { type, version = '1' } = options
-  if (typeof type !== 'string' || type === '' || type.length > 200) {
-    throw new JobchartError('INVALID_DEFINITION', 'type should be a name of 1 to 200 characters')
-  }
   const common = {
     type,
     version,
@@ -321,10 +265,11 @@ function logicsOf({ type, machine }: Lineage): ReadonlyMap<string, AnyLogic> {
   const named = Object.entries(machine.implementations.actors as { readonly [src: string]: unknown })
   const logics = new Map(named.filter((each): each is [string, AnyLogic] => isLogic(each[1])))
   for (const node of stateNodes(machine.root)) {
+    const configs = [node.config.invoke].flat()
     for (const [index, invoke] of node.invoke.entries()) {
       // XState gives an inline invoke a name of its own, so the source of a read invoke is always a string.
       const src = String(invoke.src)
-      const configured: unknown = [node.config.invoke].flat()[index]?.src
+      const configured: unknown = configs[index]?.src
       const logic = isLogic(configured) ? configured : logics.get(src)
       if (logic === undefined) throw unknownLogic(type, node, src)
       logics.set(src, logic)

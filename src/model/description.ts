@@ -1,22 +1,7 @@
-import type { AnyJobType } from './definition.ts'
+import type { ChartEvent } from './chart.ts'
 import type { Job } from './job.ts'
-import type { ChartEvent } from './transition.ts'
-
-/** What `describe` may say of a job; what it leaves out keeps its default. */
-export interface Description {
-  readonly message?: string
-  readonly error?: unknown
-  readonly exitCode?: number
-  readonly reason?: string
-}
-
-/** What `describe` reads: where the chart stands after the event. */
-export interface DescribedSnapshot {
-  readonly value: unknown
-  readonly context: unknown
-  readonly output: unknown
-  readonly status: string
-}
+import type { AnyJobType, Description } from './job-type.ts'
+import { type Json, jsonCopy } from './storable.ts'
 
 /** What `describe` says of a move, with the defaults where it says nothing, or nothing that can be recorded. */
 export function describeMove(
@@ -42,7 +27,11 @@ export function describeMove(
 function askDescribe(type: AnyJobType, job: Job, event: ChartEvent, isEnd: boolean): Description {
   const status = isEnd ? 'done' : 'active'
   try {
-    const said = type.describe?.({ value: job.state, context: job.context, output: job.output, status }, event)
+    if (type.describe === undefined) return {}
+    const { state: value, context, output } = job
+    // Copies, since it may change what it is given.
+    const shown = { value: jsonCopy(value), context: jsonCopy(context), output: output && jsonCopy(output), status }
+    const said = type.describe(shown, jsonCopy(event as unknown as Json) as unknown as ChartEvent)
     return typeof said === 'object' && said !== null ? said : {}
   } catch {
     return {}

@@ -1,49 +1,95 @@
-import type { Effect, SendAction, StartAction } from './chart-action.ts'
-import type { Decision, JobDecision } from './decision.ts'
+import type {
+  ChartAction,
+  ChartEnd,
+  ChartEvent,
+  ChartScope,
+  ChildActor,
+  ChildActors,
+  Effect,
+  SendAction,
+  StartAction,
+  TransitionResult,
+} from './chart.ts'
+import type { Decision, DecisionContext, JobDecision, LookedAt } from './decision-data.ts'
 import { type AnyJobType, childTypeOf } from './definition.ts'
-import { forgetEnded, noteEnded } from './ended.ts'
+import { jobError } from './error.ts'
 import type { EventDraft } from './event.ts'
-import type { Family } from './family.ts'
-import { firstActions } from './first-actions.ts'
+import { FirstTransitions } from './first-transitions.ts'
 import { EXECUTOR_EVENTS } from './inert-machine.ts'
-import { type InlineMove, moveInline, startInline } from './inline.ts'
-import { isBusy, type Job } from './job.ts'
-import { forgetChild, leaveChild, startChild, startHeldBack, tellEnd, tellSnapshot } from './kinship.ts'
+import { type InlineTransition, transitionInline } from './inline.ts'
+import type { EndedChild, Job } from './job.ts'
 import { type Keyed, keyed } from './limits.ts'
-import { goingOn, isAtRest, migrationOf } from './migration.ts'
-import { admitted, type OpenJob, recordMigration, recordMove, standAt } from './move-record.ts'
-import { errorEvent, newTask, settingsOf, snapshotEvent, withoutCrashes } from './record.ts'
+import { isAtRest, keptAndBegun, migrationOf } from './migration.ts'
+import { errorEvent, newTask, settingsOf, snapshotEvent } from './record.ts'
 import { fullError, isFull, isLeft, isStop, offeredAgain, stopError, stopping, withMessage } from './stop.ts'
 import type { Json } from './storable.ts'
-import type { Task } from './task.ts'
+import { Entries, TaskList } from './task-list.ts'
+import type { Task } from './task-record.ts'
 import { setTimer } from './timer.ts'
-import type { ChartAction, ChartEvent, Move, Origin } from './transition.ts'
+import { admitted, type OpenJob, recordMigration, recordTransition, setSnapshot } from './transition-record.ts'
+
+/** What a draft needs of the decision over its tree. */
+export interface DraftTree {
+  readonly context: DecisionContext
+  /** Where a child job stands, for chart code that asks. */
+  readonly look: (draft: Draft, task: Task, id: string) => unknown
+  readonly count: () => void
+  readonly startChild: (
+    draft: Draft,
+    task: Task,
+    type: AnyJobType,
+    early: readonly ChartEvent[],
+    first?: TransitionResult,
+  ) => void
+  readonly startHeldBack: (draft: Draft) => void
+  readonly tellChild: (draft: Draft, task: Task, id: string, event: ChartEvent) => void
+  readonly leaveChild: (draft: Draft, task: Task, id: string) => void
+  readonly deleteChild: (id: string) => void
+  readonly tellParent: (draft: Draft, event: ChartEvent) => void
+  readonly tellEnd: (draft: Draft, end: ChartEnd) => void
+  readonly tellSnapshot: (draft: Draft) => void
+  /** The job was left, and its chart has finished the event during which that happened. */
+  readonly settledLate: (draft: Draft) => void
+}
+
+/** An event that waits for the chart. */
+interface Message {
+  readonly event: ChartEvent
+  /** It is taken only by a transition that names it. */
+  readonly isNamed: boolean
+}
 
 /** A job while a decision is made of it: what the chart asks for becomes tasks, timers and events of the record. */
 export class Draft {
   type: AnyJobType
   readonly job: OpenJob
+  readonly tasks: TaskList
   readonly events: EventDraft[] = []
-  readonly family: Family
+  readonly tree: DraftTree
+  readonly #ended: Entries<EndedChild>
   readonly #before: Job
   readonly #inputs: Json[] = []
   readonly #logs: string[] = []
-  readonly #over: number[] = []
   readonly #effects: Effect[] = []
-  #mailbox: ChartEvent[] = []
+  #mailbox: Message[] = []
   /** Events for children that start later in the same move. */
   readonly #early = new Map<number, ChartEvent[]>()
+  #first: FirstTransitions
   #isMoving = false
   /** The parent left the invoke in the midst of a move. */
   #isLeft = false
   #handled: boolean | undefined
   #changed = false
   #isNew: boolean
+  #isAsked = false
 
-  constructor(family: Family, type: AnyJobType, job: Job) {
+  constructor(tree: DraftTree, type: AnyJobType, job: Job) {
     this.type = type
     this.job = { ...job }
-    this.family = family
+    this.tasks = TaskList.of(job.tasks)
+    this.#ended = new Entries(job.ended ?? [])
+    this.#first = new FirstTransitions(type)
+    this.tree = tree
     this.#before = job
     this.#isNew = job.revision === 0
   }
@@ -52,7 +98,17 @@ export class Draft {
     return this.#changed
   }
 
-  decision(others: readonly JobDecision[] = []): Decision {
+  /** The chart was asked to take an event. */
+  get isAsked(): boolean {
+    return this.#isAsked
+  }
+
+  decision(others: readonly JobDecision[], looked: readonly LookedAt[]): Decision {
+    const handled = this.#handled ?? true
+    return { ...this.jobDecision(), handled, changed: this.#changed || others.length > 0, others, looked }
+  }
+
+  jobDecision(): JobDecision {
     if (this.#changed) {
       if (this.events.length === 0) this.events.push({ type: 'job.updated' })
       this.job.revision = this.#before.revision + 1
@@ -61,21 +117,17 @@ export class Draft {
     return {
       type: this.type,
       ...(this.#before.revision === 0 ? {} : { before: this.#before }),
-      handled: this.#handled ?? true,
-      changed: this.#changed || others.length > 0,
-      job: this.job,
+      job: this.#record(),
       events: this.events,
       inputs: this.#inputs,
       logs: this.#logs,
-      over: this.#over,
       effects: this.#effects,
-      others,
     }
   }
 
   /** A record's times never fall, whatever the clock does. */
   time(): number {
-    return Math.max(this.family.moment.at, this.job.updatedAt)
+    return Math.max(this.tree.context.at, this.job.updatedAt)
   }
 
   touch(): void {
@@ -84,41 +136,67 @@ export class Draft {
   }
 
   task(invocation: number): Task | undefined {
-    return this.job.tasks.find((task) => task.invocation === invocation)
+    return this.tasks.get(invocation)
+  }
+
+  /** The record with the lists as they are now. */
+  #record(): Job {
+    this.job.tasks = this.tasks.list
+    if (this.#ended.size > 0) this.job.ended = this.#ended.list
+    else delete this.job.ended
+    return this.job
   }
 
   put(task: Task): void {
-    this.job.tasks = this.job.tasks.map((each) => (each.invocation === task.invocation ? task : each))
+    this.tasks.put(task)
   }
 
   remove(task: Task): void {
-    this.job.tasks = this.job.tasks.filter((each) => each.invocation !== task.invocation)
-    this.#over.push(task.invocation)
+    this.tasks.remove(task.invocation)
+    const { id, ordinal } = task
+    const state = this.type.chart.invokes.get(id)
+    if (this.job.phase === 'settled' || state === undefined || this.#entries(state) >= ordinal) return
+    this.job.ordinals = { ...this.job.ordinals, [state]: ordinal }
+  }
+
+  #ordinalOf({ id, invocation }: StartAction): number {
+    const state = this.type.chart.invokes.get(id)
+    if (state === undefined) return invocation
+    // What is left may still stop.
+    return Math.max(this.#entries(state), ...this.tasks.withId(id).map(({ ordinal }) => ordinal)) + 1
+  }
+
+  #entries(state: string): number {
+    return this.job.ordinals?.[state] ?? 0
   }
 
   /** Makes the first move of a new job. What was sent to it before stands first in its mailbox. */
-  begin(early: readonly ChartEvent[] = []): void {
+  begin(early: readonly ChartEvent[] = [], first?: TransitionResult): void {
     this.#isMoving = true
-    this.#mailbox = [...early]
+    this.#mailbox = early.map((event) => ({ event, isNamed: false }))
     const input = this.type.chartTakesInput ? this.job.input : undefined
-    const move = this.type.chart.start(input, this.#origin())
-    this.#apply({ ...move, actions: firstActions(this.type, move) }, { type: 'xstate.init' })
+    const move = first ?? this.type.chart.start(input, this.#scope())
+    const actions = this.#first.order(move, this.#isHeldBack)
+    this.#apply({ ...move, actions }, { type: 'xstate.init' })
     this.#drain()
   }
 
   /** Moves the job to another version of its type, where its author wants it and nothing of it runs. */
   migrate(to: AnyJobType): void {
-    const migration = isAtRest(this.job) ? migrationOf(this.type, to, this.job, this.#origin()) : undefined
+    const job = this.#record()
+    const migration = isAtRest(job) ? migrationOf(this.type, to, job, this.#scope()) : undefined
     if (migration === undefined) return
-    const { place, starts, delays } = migration
+    const { snapshot, starts, delays } = migration
     const { invokes } = this.type.chart
-    const { kept, begun } = goingOn(to, this.job, starts, (id) => invokes.has(id))
+    const { kept, begun } = keptAndBegun(to, job, starts, (id) => invokes.has(id))
     this.touch()
+    if (job.ordinals !== undefined) this.job.ordinals = ordinalsUnder(to.chart.invokes, invokes, job.ordinals)
     this.type = to
+    this.#first = new FirstTransitions(to)
     this.events.push(recordMigration(this.job, to, migration))
-    this.#inputs.push({ type: 'job.migrated', version: to.version, state: place.state, context: place.context })
-    for (const task of this.job.tasks)
-      if (!kept.some(({ invocation }) => invocation === task.invocation)) this.#leave(task)
+    this.#inputs.push({ type: 'job.migrated', version: to.version, state: snapshot.state, context: snapshot.context })
+    const staying = new Set(kept.map(({ invocation }) => invocation))
+    for (const task of this.tasks.list) if (!staying.has(task.invocation)) this.#leave(task)
     for (const task of kept) this.put(task)
     for (const start of begun) this.#start(start)
     for (const delay of delays) this.#send(delay)
@@ -126,20 +204,30 @@ export class Draft {
 
   /** Takes an event: at once, or after the one that is being taken. */
   receive(event: ChartEvent): void {
+    this.#receive({ event, isNamed: false })
+  }
+
+  #receive(message: Message): void {
     if (this.job.phase === 'settled' || this.job.deletedAt !== undefined || this.#isLeft) return
-    this.#mailbox.push(event)
+    this.#mailbox.push(message)
     if (!this.#isMoving) this.#drain()
+  }
+
+  /** Whether the chart takes the event where it stands. Nothing is changed. */
+  canHandle(event: ChartEvent): boolean {
+    return this.type.chart.canHandle(this.job, event, this.#scope())
   }
 
   /** Takes the end of a child, which the chart goes on to know until it leaves it. */
   receiveEnd(task: Task, event: ChartEvent): void {
-    if (this.job.phase !== 'settled') noteEnded(this.job, task)
+    const { id, src, invocation } = task
+    if (this.job.phase !== 'settled') this.#ended.put({ id, src, invocation })
     this.receive(event)
   }
 
   /** Taken only where the chart names it: an unchanged machine with a wildcard must not be moved by the executor. */
   receiveNamed(event: ChartEvent): void {
-    if (this.job.phase !== 'settled' && this.type.chart.names(this.job, event, this.#origin())) this.receive(event)
+    this.#receive({ event, isNamed: true })
   }
 
   /** Gives an event to a child. */
@@ -147,9 +235,9 @@ export class Draft {
     const task = this.task(invocation)
     if (task === undefined) this.#early.get(invocation)?.push(event)
     else if (isLeft(task)) return
-    else if (task.child !== undefined) this.family.draft(task.child).receive(event)
+    else if (task.child !== undefined) this.tree.tellChild(this, task, task.child, event)
     else if (this.type.children.has(task.src)) this.#keepFor(task, event)
-    else if (task.status === 'inline') this.#moved(task, moveInline(this.type, task, event))
+    else if (task.status === 'inline') this.#moved(task, transitionInline(this.type, task, event))
     else this.#tell(task, event)
   }
 
@@ -183,7 +271,7 @@ export class Draft {
 
   /** The grace of code that is asked to stop counts from when its executor has heard of it. */
   graceFrom(): number {
-    return this.time() + this.family.moment.heartbeatMs
+    return this.time() + this.tree.context.heartbeatMs
   }
 
   /** The task's code is given up, or was: it may still run, but nothing that it reports counts. */
@@ -202,10 +290,11 @@ export class Draft {
     if (this.job.phase !== 'waiting') return
     this.touch()
     const at = this.time()
-    admitted(this.job, this.type.chart.meaning(this.job), at)
+    admitted(this.job, this.type.chart.info(this.job), at)
+    for (const task of this.tasks.list) if (task.status === 'available') this.put({ ...task, availableAt: at })
     this.events.push({ type: 'job.admitted' })
     this.#inputs.push({ type: 'job.admitted' })
-    startHeldBack(this)
+    this.tree.startHeldBack(this)
   }
 
   /** Nothing of the job is shown or moved any more; what runs of it stops. */
@@ -216,8 +305,8 @@ export class Draft {
     this.job.timers = []
     this.#mailbox = []
     this.events.push({ type: 'job.deleted' })
-    for (const { child } of this.job.tasks) if (child !== undefined) this.family.draft(child).delete()
-    for (const task of this.job.tasks) this.#leave(task)
+    for (const { child } of this.tasks.list) if (child !== undefined) this.tree.deleteChild(child)
+    for (const task of this.tasks.list) this.#leave(task)
   }
 
   /** The parent left the invoke: the job and all below it stop, once the move that may have caused it is done. */
@@ -237,10 +326,37 @@ export class Draft {
     this.#settle()
   }
 
-  #origin(): Origin {
+  /** Ends the job by an error that a decision of it threw: no task of it may stay that nothing would end. */
+  fail(thrown: unknown): void {
+    this.#mailbox = []
+    if (this.job.phase === 'settled') return
+    const from = this.job.status
+    const [to, error, outcome] = [this.type.endLabels.error, jobError(thrown), 'failure' as const]
+    this.touch()
+    Object.assign(this.job, { status: to, outcome, error })
+    if (this.#isNew) this.events.push({ type: 'job.created', to, outcome })
+    else this.events.push({ type: 'job.transitioned', from, to, outcome, error })
+    this.#isNew = false
+    this.#settle()
+    this.tree.tellEnd(this, { kind: 'error', error: thrown })
+  }
+
+  readonly #children: ChildActors = {
+    byId: (id) => this.#childOf(this.tasks.withId(id).findLast(isKnown)) ?? this.#ended.withId(id).at(-1),
+    bySystemId: (systemId) => this.#childOf(this.tasks.ofSystemId(systemId)),
+    all: () => [...this.#ended.list, ...this.tasks.list.filter(isKnown).flatMap((task) => this.#childOf(task) ?? [])],
+  }
+
+  #childOf(task: Task | undefined): ChildActor | undefined {
+    if (task?.child === undefined) return task
+    const { child } = task
+    return { ...task, look: () => this.tree.look(this, task, child) }
+  }
+
+  #scope(): ChartScope {
     const { parentInvoke } = this.job
     return {
-      children: [...(this.job.ended ?? []), ...this.family.childrenOf(this.job)],
+      children: this.#children,
       nextInvocation: this.job.counter + 1,
       ...(parentInvoke === undefined ? {} : { parentInvoke }),
     }
@@ -248,47 +364,57 @@ export class Draft {
 
   #drain(): void {
     this.#isMoving = true
-    for (let event = this.#mailbox.shift(); event !== undefined; event = this.#mailbox.shift()) {
-      const move = this.#move(event)
-      this.#handled ??= move.handled
-      if (move.handled) this.#apply(move, event)
-      else tellSnapshot(this)
+    try {
+      this.#takeAll()
+    } catch (error) {
+      this.fail(error)
     }
     this.#isMoving = false
     if (!this.#isLeft) return
     this.#stopNow()
-    const { id, parentId } = this.job
-    if (parentId !== undefined && !isBusy(this.job)) forgetChild(this.family.draft(parentId), id)
+    this.tree.settledLate(this)
   }
 
-  #move(event: ChartEvent): Move {
-    const move = this.type.chart.move(this.job, event, this.#origin())
-    this.family.throwMissing()
-    try {
-      this.family.count()
-      return move
-    } catch (error) {
-      return { ...move, handled: true, moved: true, place: this.job, end: { kind: 'error', error }, actions: [] }
+  #takeAll(): void {
+    for (let message = this.#mailbox.shift(); message !== undefined; message = this.#mailbox.shift()) {
+      const result = this.#transition(message)
+      if (message.isNamed && !result.handled) continue
+      this.#handled ??= result.handled
+      if (result.handled) this.#apply(result, message.event)
+      else this.tree.tellSnapshot(this)
     }
   }
 
-  #apply(move: Move, event: ChartEvent): void {
+  #transition({ event, isNamed }: Message): TransitionResult {
+    this.#isAsked = true
+    const { chart } = this.type
+    const take = isNamed ? chart.transitionIfNamed : chart.transition
+    const result = take.call(chart, this.job, event, this.#scope())
+    try {
+      if (result.handled || !isNamed) this.tree.count()
+      return result
+    } catch (error) {
+      return { ...result, handled: true, moved: true, snapshot: this.job, end: { kind: 'error', error }, actions: [] }
+    }
+  }
+
+  #apply(move: TransitionResult, event: ChartEvent): void {
     this.job.counter += move.created
     const asks = move.actions.some(({ kind }) => kind !== 'effect')
     if (move.moved || asks) {
       this.touch()
-      if (!EXECUTOR_EVENTS.has(event.type)) this.job.tasks = withoutCrashes(this.job.tasks)
+      if (!EXECUTOR_EVENTS.has(event.type)) this.tasks.forgetCrashes()
       this.#inputs.push(event as unknown as Json)
-      standAt(this.job, move)
-      this.events.push(recordMove(this.type, this.job, move, event, this.#isNew))
+      setSnapshot(this.job, move)
+      this.events.push(recordTransition(this.type, this.job, move, event, this.#isNew))
       this.#isNew = false
     }
     for (const action of move.actions) if (action.kind === 'start') this.#early.set(action.invocation, [])
     for (const action of move.actions) this.#act(action)
-    if (move.end === undefined) tellSnapshot(this)
+    if (move.end === undefined) this.tree.tellSnapshot(this)
     else {
       this.#settle()
-      tellEnd(this, move.end)
+      this.tree.tellEnd(this, move.end)
     }
   }
 
@@ -300,7 +426,7 @@ export class Draft {
       case 'leave': {
         const task = this.task(action.invocation)
         if (task !== undefined) this.#leave(task)
-        forgetEnded(this.job, ({ invocation }) => invocation === action.invocation)
+        this.#ended.remove(action.invocation)
         return
       }
       case 'send':
@@ -323,17 +449,16 @@ export class Draft {
   #start(action: StartAction): void {
     const { invocation, id, src } = action
     // A history that remembers nothing enters a state again without having left it.
-    for (const earlier of this.job.tasks.filter((each) => each.id === id)) this.#leave(earlier)
-    forgetEnded(this.job, (ended) => ended.id === id)
-    const task = newTask(this.type, action, this.time())
+    for (const earlier of this.tasks.withId(id)) this.#leave(earlier)
+    for (const ended of this.#ended.withId(id)) this.#ended.remove(ended.invocation)
+    const task = newTask(this.type, action, this.#ordinalOf(action), this.time())
     const child = childTypeOf(this.type, src)
     const early = this.#early.get(invocation) ?? []
     // First: it may end as it starts, and what would be kept for it then were kept without end.
     this.#early.delete(invocation)
     if (child !== undefined) {
-      if (this.#isHeldBack)
-        this.job.tasks = [...this.job.tasks, { ...task, inbox: early as unknown as readonly Json[] }]
-      else startChild(this, task, child, early)
+      if (this.#isHeldBack) this.put({ ...task, inbox: early as unknown as readonly Json[] })
+      else this.tree.startChild(this, task, child, early, this.#first.ofJob(child, task))
       return
     }
     if (this.type.inline.has(src)) this.#startInline(task)
@@ -342,9 +467,12 @@ export class Draft {
   }
 
   #offer({ task, error }: Keyed): void {
-    if (error === undefined) this.job.tasks = [...this.job.tasks, task]
-    if (error === undefined) this.#tellStanding(task)
-    else this.receiveEnd(task, errorEvent(task.id, error))
+    if (error !== undefined) {
+      this.receiveEnd(task, errorEvent(task.id, error))
+      return
+    }
+    this.put(task)
+    this.#tellStanding(task)
   }
 
   #tellStanding({ id, sync, input }: Task): void {
@@ -352,12 +480,12 @@ export class Draft {
   }
 
   #startInline(task: Task): void {
-    this.job.tasks = [...this.job.tasks, { ...task, status: 'inline' }]
-    this.#moved(task, startInline(this.type, task))
+    this.put({ ...task, status: 'inline' })
+    this.#moved(task, this.#first.ofInline(task))
   }
 
   // Transition logic has moved: its state is kept, and an end of it is an event.
-  #moved(task: Task, { snapshot, event }: InlineMove): void {
+  #moved(task: Task, { snapshot, event }: InlineTransition): void {
     this.touch()
     if (snapshot === undefined) this.remove(task)
     else this.put({ ...task, status: 'inline', snapshot })
@@ -368,7 +496,7 @@ export class Draft {
   #leave(task: Task): void {
     if (isLeft(task)) return
     const { again, ...rest } = task
-    if (task.child !== undefined) leaveChild(this, task, task.child)
+    if (task.child !== undefined) this.tree.leaveChild(this, task, task.child)
     else if (task.status === 'claimed' || task.status === 'stopping')
       this.put(stopping(this.type, rest, this.graceFrom(), 'left'))
     else this.remove(task)
@@ -379,7 +507,7 @@ export class Draft {
     if (send.delayMs !== undefined) setTimer(this.job, send, send.delayMs, this.#isHeldBack ? 0 : this.time())
     else if (to === 'self') this.receive(event)
     else if (to !== 'parent') this.deliver(to, event)
-    else if (this.job.parentId !== undefined) this.family.draft(this.job.parentId).receive(event)
+    else this.tree.tellParent(this, event)
   }
 
   /** Fires a timer that has fallen due. */
@@ -393,8 +521,30 @@ export class Draft {
     this.job.phase = 'settled'
     this.job.timers = []
     this.#mailbox = []
-    for (const task of this.job.tasks) this.#leave(task)
-    delete this.job.ended
+    for (const task of this.tasks.list) this.#leave(task)
+    delete this.job.ordinals
+    for (const { invocation } of this.#ended.list) this.#ended.remove(invocation)
     this.job.endedAt = this.time()
   }
+}
+
+type Ordinals = NonNullable<Job['ordinals']>
+
+/** How often each state was entered, by the states that the invokes have in another chart. */
+function ordinalsUnder(
+  to: AnyJobType['chart']['invokes'],
+  from: AnyJobType['chart']['invokes'],
+  ordinals: Ordinals,
+): Ordinals {
+  const entries: { [state: string]: number } = {}
+  for (const [id, before] of from) {
+    const [state, ordinal] = [to.get(id), ordinals[before]]
+    if (state !== undefined && ordinal !== undefined) entries[state] = Math.max(ordinal, entries[state] ?? 0)
+  }
+  return entries
+}
+
+/** The chart has not left it. */
+function isKnown(task: Task): boolean {
+  return !isLeft(task)
 }

@@ -1,6 +1,6 @@
+import type { ChartEvent } from './chart.ts'
 import { jobError } from './error.ts'
 import { type Json, storableCopy } from './storable.ts'
-import type { ChartEvent } from './transition.ts'
 
 /** What each error was made of, so that a context that keeps one is stored as it was given. */
 const records = new WeakMap<object, Json>()

@@ -71,6 +71,25 @@ export interface EventDetails {
 /** The name of an event: past tense. */
 export type EventType = keyof EventDetails
 
+/** Every type of event. */
+export const EVENT_TYPES: readonly string[] = Object.keys({
+  'job.created': 1,
+  'job.transitioned': 1,
+  'job.admitted': 1,
+  'job.deleted': 1,
+  'job.migrated': 1,
+  'job.updated': 1,
+  'job.progress': 1,
+  'job.followUpFailed': 1,
+  'job.emitted': 1,
+  'task.started': 1,
+  'task.retried': 1,
+  'task.lost': 1,
+  'task.released': 1,
+  'task.stopped': 1,
+  'task.abandoned': 1,
+} satisfies { readonly [Type in EventType]: 1 })
+
 /** What a decision says happened, before the store has numbered it. `by` stands where it was not who caused the rest. */
 export type EventDraft = {
   [Type in EventType]: { readonly type: Type; readonly by?: Actor } & EventDetails[Type]

@@ -1,6 +1,5 @@
 /** Machines made ready for transitions without actors. */
 import { type AnyStateMachine, type AnyStateNode, and, createMachine } from 'xstate'
-import type { CreatedActor } from './inert-scope.ts'
 import { type AnyLogic, isLogic } from './logic.ts'
 import type { Json } from './storable.ts'
 
@@ -9,24 +8,30 @@ export function stateNodes(node: AnyStateNode): readonly AnyStateNode[] {
   return [node, ...Object.values(node.states as { [key: string]: AnyStateNode }).flatMap(stateNodes)]
 }
 
-/**
- * The same machine, whose actors do nothing but report that they were created: the real logic of a promise, a child
- * machine or a callback is never started by a transition, and not even asked for its initial state.
- */
-export function withInertActors(source: AnyStateMachine, created: (actor: CreatedActor) => void): AnyStateMachine {
+/** Logic that does nothing but report that an actor of it was created, with its input. */
+export function inertLogic(created: (ref: unknown, input: unknown) => void): object {
   const still = Object.freeze({ status: 'active', output: undefined, error: undefined })
-  const inert = {
+  return {
     transition: () => still,
-    getInitialSnapshot: (scope: { readonly self: CreatedActor['ref'] }, input: unknown) => {
-      created({ ref: scope.self, input })
+    getInitialSnapshot: (scope: { readonly self: unknown }, input: unknown) => {
+      created(scope.self, input)
       return still
     },
     getPersistedSnapshot: () => still,
   }
+}
+
+/**
+ * The same machine with inert logic for all its actors: the real logic of a promise, a child machine or a callback is
+ * never started by a transition, and not even asked for its initial state.
+ */
+export function withInertActors(source: AnyStateMachine, inert: object): AnyStateMachine {
   const implementations = source.implementations as { readonly actors: { readonly [src: string]: AnyLogic } }
   const actors = Object.fromEntries(Object.keys(implementations.actors).map((src) => [src, inert]))
   const config = durableState(source.config as StateConfig, inert)
-  return createMachine(config as never, { ...source.implementations, actors } as never) as AnyStateMachine
+  // Its own to change.
+  const actions = { ...source.implementations.actions }
+  return createMachine(config as never, { ...source.implementations, actions, actors } as never) as AnyStateMachine
 }
 
 interface InvokeConfig {

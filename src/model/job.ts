@@ -1,7 +1,7 @@
-import type { Address } from './chart-action.ts'
+import type { Address } from './chart.ts'
 import type { JobError } from './error.ts'
 import type { Json } from './storable.ts'
-import type { StampedProgress, Task } from './task.ts'
+import type { StampedProgress, Task } from './task-record.ts'
 
 declare const jobTypeBrand: unique symbol
 
@@ -90,6 +90,8 @@ export interface Job {
   readonly tasks: readonly Task[]
   /** Children that have ended by themselves and that the chart has not left: it may still send to them, in vain. */
   readonly ended?: readonly EndedChild[]
+  /** For each state whose invokes were left, how often it was entered; absent of jobs that have settled. */
+  readonly ordinals?: { readonly [stateId: string]: number }
   /** A child job whose tasks wait for the work of an earlier invocation of its invoke to stop. */
   readonly blocked?: true
   /** The counter behind tokens and entries: raised at each, never reset. */
@@ -167,11 +169,17 @@ export function wakeAt(job: Job): number | undefined {
 /** The tasks that may be claimed at their `availableAt`: offered, and no earlier invocation of the same invoke still stopping. */
 export function claimableTasks(job: Job): readonly Task[] {
   if (job.phase === 'waiting' || job.blocked === true) return []
-  return job.tasks.filter((task) => task.status === 'available' && !isBlocked(job, task))
+  const stopping = job.tasks.filter(({ status }) => status === 'stopping').map(({ id }) => id)
+  const blocked = new Set(stopping)
+  return job.tasks.filter(({ id, status }) => status === 'available' && !blocked.has(id))
 }
 
-function isBlocked(job: Job, task: Task): boolean {
-  return job.tasks.some(
-    (other) => other.id === task.id && other.invocation !== task.invocation && other.status === 'stopping',
-  )
+/** The job is not admitted yet: it waits for its time, or for its pipeline's slot. */
+export function isWaiting({ phase, deletedAt }: Job): boolean {
+  return phase === 'waiting' && deletedAt === undefined
+}
+
+/** The job is part of a tree: another's chart invoked it, or its own chart invoked others. */
+export function hasRelatives({ parentId, tasks }: Job): boolean {
+  return parentId !== undefined || tasks.some(({ child }) => child !== undefined)
 }

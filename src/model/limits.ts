@@ -4,10 +4,11 @@
  * A task's key is fixed when it is offered, and stands in its job's row; how many run under it is read from the code
  * that claims, so that a changed number holds for what was stored before.
  */
-import { JobchartError } from './error.ts'
 import type { Job } from './job.ts'
+import type { LogicKind } from './logic.ts'
+import { callback, checkOptions, either, required, text, wholeNumber } from './option-checks.ts'
 import type { Json } from './storable.ts'
-import type { Task, TaskSettings } from './task.ts'
+import type { Task } from './task-record.ts'
 
 /** What the key of a limit may be made of. */
 export interface LimitScope<Input = unknown> {
@@ -29,7 +30,7 @@ export interface TaskLimits<Input = unknown> {
   /** A whole number from 1. A task counts from its claim until its code has stopped; one that was abandoned does not. */
   readonly concurrency: number
   /**
-   * Tasks with the same key share the limit, whatever their type. 1 to 200 characters. A function is called when the
+   * Tasks with the same key share the limit, whatever their type and tenant. 1 to 200 characters. A function is called when the
    * task is offered, and must be pure; where it throws or gives no such text, the task ends with an error event, code
    * `INVALID_INPUT`. Default: the tasks of this name of this job type.
    */
@@ -58,6 +59,13 @@ export interface TaskLimit {
   readonly ofType: boolean
 }
 
+/** What of a task's settings its limit follows from. */
+interface Limited {
+  readonly kind: LogicKind
+  readonly takesJobInput: boolean
+  readonly limit: TaskLimit | undefined
+}
+
 /**
  * Reads the limits of a task.
  *
@@ -65,33 +73,25 @@ export interface TaskLimit {
  */
 export function parseTaskLimits<Input>(limits: TaskLimits<Input> | undefined): TaskLimit | undefined {
   if (limits === undefined) return undefined
+  checkOptions('limits', limits, TASK_LIMITS, { prefix: 'limits.' })
   const { concurrency, key } = limits
-  wholeNumber(concurrency, 'limits.concurrency')
-  if (key === undefined || typeof key === 'function' || isKey(key)) {
-    // The function is given what its own type says, by whoever offers the task.
-    return { concurrency, key: key as TaskLimit['key'], ofType: false }
-  }
-  throw new JobchartError('INVALID_DEFINITION', `limits.key should be ${KEY_RULE}, or a function that gives it`)
+  // The function is given what its own type says, by whoever offers the task.
+  return { concurrency, key: key as TaskLimit['key'], ofType: false }
 }
 
 /**
  * Reads how many jobs of a type may be queued; null: any number.
- *
- * @throws {JobchartError} `INVALID_DEFINITION` it is no whole number from 1.
  */
 export function parseQueued({ queued }: JobLimits = {}): number | null {
-  if (queued === undefined) return null
-  wholeNumber(queued, 'limits.queued')
-  return queued
+  return queued ?? null
 }
 
 /** The tasks of a job type by its own limits: those of work that ends and that declares none of its own. */
-export function limitedTasks(
-  tasks: ReadonlyMap<string, TaskSettings>,
+export function limitedTasks<Settings extends Limited>(
+  tasks: ReadonlyMap<string, Settings>,
   { concurrency }: JobLimits = {},
-): ReadonlyMap<string, TaskSettings> {
+): ReadonlyMap<string, Settings> {
   if (concurrency === undefined) return tasks
-  wholeNumber(concurrency, 'limits.concurrency')
   const limit: TaskLimit = { concurrency, key: undefined, ofType: true }
   return new Map(
     [...tasks].map(([src, settings]) => {
@@ -106,7 +106,7 @@ export function limitedTasks(
  *
  * @param tasks  those of the type.
  */
-export function concurrencyOf(tasks: ReadonlyMap<string, TaskSettings>, { src, limitKey }: Task): number | undefined {
+export function concurrencyOf(tasks: ReadonlyMap<string, Limited>, { src, limitKey }: Task): number | undefined {
   return limitKey === undefined ? undefined : tasks.get(src)?.limit?.concurrency
 }
 
@@ -117,7 +117,7 @@ export interface Keyed {
 }
 
 /** Gives a task of a job its key. It never throws. */
-export function keyed(settings: TaskSettings | undefined, job: Job, task: Task): Keyed {
+export function keyed(settings: Limited | undefined, job: Job, task: Task): Keyed {
   const limit = settings?.limit
   if (limit === undefined) return { task }
   if (limit.key === undefined) return { task: { ...task, limitKey: ownKey(limit, job, task) } }
@@ -145,6 +145,8 @@ function scopeOf({ type, tenant, createdBy, labels, pipeline }: Job, input: Json
 
 const KEY_RULE = 'text of 1 to 200 characters'
 
+const TASK_LIMITS = { concurrency: required(wholeNumber(1)), key: either(text(), callback) }
+
 function isKey(key: unknown): key is string {
   return typeof key === 'string' && key !== '' && key.length <= 200
 }
@@ -161,9 +163,4 @@ function shown(value: unknown): string {
   } catch {
     return 'something that cannot be shown'
   }
-}
-
-function wholeNumber(value: unknown, name: string): void {
-  if (Number.isSafeInteger(value) && Number(value) >= 1) return
-  throw new JobchartError('INVALID_DEFINITION', `${name} should be a whole number from 1; found ${shown(value)}`)
 }

@@ -1,5 +1,4 @@
 import type { AnyStateMachine } from 'xstate'
-import type { PromiseCreator } from './task.ts'
 
 /**
  * What kind of work an invoked logic is.
@@ -21,6 +20,15 @@ export interface AnyLogic {
   readonly getPersistedSnapshot: (snapshot: unknown) => unknown
   readonly restoreSnapshot?: (snapshot: unknown, scope: unknown) => unknown
 }
+
+/** The function given to XState's `fromPromise`. */
+export type PromiseCreator = (scope: {
+  readonly input: unknown
+  readonly signal: AbortSignal
+  readonly self: unknown
+  readonly system: unknown
+  readonly emit: (event: unknown) => void
+}) => PromiseLike<unknown>
 
 /** Promise logic: its creator is its config. */
 export interface PromiseLogic extends AnyLogic {

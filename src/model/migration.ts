@@ -5,51 +5,19 @@
  * of whatever touched it, before that. What the new chart asks for where the job then stands is made so: its invokes
  * run, others are left; its `after` timers stand, those of the same name with the time that they had.
  */
-import type { ChartAction, SendAction, StartAction } from './chart-action.ts'
-import type { AnyJobType } from './definition.ts'
+import type { ChartAction, ChartScope, ChartSnapshot, SendAction, StartAction, StateInfo } from './chart.ts'
 import { JobchartError } from './error.ts'
 import type { Job, Timer } from './job.ts'
+import type { AnyJobType, Migrated, MigratingJob, MigratingTimer } from './job-type.ts'
 import { recoded } from './record.ts'
 import { isLeft } from './stop.ts'
 import { type Json, storableCopy } from './storable.ts'
-import type { Task } from './task.ts'
-import type { Meaning, Origin, Place } from './transition.ts'
-
-/** A stored job of an earlier version, as `migrate` is given it: copies, its own to change. */
-export interface MigratingJob {
-  readonly id: string
-  /** The version that it comes from. */
-  readonly version: string
-  /** XState's state value. */
-  readonly state: Json
-  readonly context: Json
-  readonly input?: Json
-  readonly labels: { readonly [name: string]: string }
-  /** What will happen at a time: `after`s by XState's ids, as `xstate.after.1000.machine.state`, and delayed events. */
-  readonly timers: readonly MigratingTimer[]
-}
-
-/** A timer of a job that is migrated. `dueAt` is milliseconds UTC. */
-export interface MigratingTimer {
-  readonly id: string
-  readonly event: { readonly type: string; readonly [field: string]: Json }
-  readonly dueAt: number
-}
-
-/** Where a migrated job stands in the new chart. */
-export interface Migrated {
-  /** A state value of the new chart, whose entry actions do not run. */
-  readonly state: unknown
-  /** Default: as it was. */
-  readonly context?: unknown
-  /** Default: as they were. Timers of `after`s that the new chart does not have there are dropped, new ones begin now. */
-  readonly timers?: readonly MigratingTimer[]
-}
+import type { Task } from './task-record.ts'
 
 /** What a job becomes under the new version. */
 export interface Migration {
-  readonly place: Place
-  readonly meaning: Meaning
+  readonly snapshot: ChartSnapshot
+  readonly info: StateInfo
   readonly timers: readonly Timer[]
   /** What runs there, kept or new. */
   readonly starts: readonly StartAction[]
@@ -58,7 +26,7 @@ export interface Migration {
 }
 
 /** What of a job goes on in the new chart, by the code that it has for that, and what begins there. */
-export function goingOn(
+export function keptAndBegun(
   to: AnyJobType,
   { tasks, ended = [] }: Job,
   starts: readonly StartAction[],
@@ -93,9 +61,9 @@ export function isAtRest({ phase, tasks }: Job): boolean {
  * @throws {JobchartError} `INVALID_DEFINITION` it threw, or gave a place that the new chart does not have. The job is left
  *   as it is, for a version that can.
  */
-export function migrationOf(from: AnyJobType, to: AnyJobType, job: Job, origin: Origin): Migration | undefined {
+export function migrationOf(from: AnyJobType, to: AnyJobType, job: Job, scope: ChartScope): Migration | undefined {
   const asked = askMigrate(to, job)
-  return asked === undefined ? undefined : orRefused(to, job, () => applied(from, to, job, asked, origin))
+  return asked === undefined ? undefined : orRefused(to, job, () => applied(from, to, job, asked, scope))
 }
 
 function askMigrate(to: AnyJobType, job: Job): Migrated | undefined {
@@ -132,24 +100,25 @@ function migratingJob({ id, version, state, context, input, labels, timers }: Jo
   return structuredClone(given) as MigratingJob
 }
 
-function applied(from: AnyJobType, to: AnyJobType, job: Job, asked: Migrated, origin: Origin): Migration {
+function applied(from: AnyJobType, to: AnyJobType, job: Job, asked: Migrated, scope: ChartScope): Migration {
   const { context = job.context, timers = job.timers } = asked
   const { historyValue, hasRefs } = job
-  const place: Place = {
-    state: storableCopy(asked.state, 'state', true),
+  const snapshot: ChartSnapshot = {
+    // The chart gives its own state for it, or refuses it.
+    state: asked.state as Json,
     context: storableCopy(context, 'context', true),
     ...(historyValue === undefined ? {} : { historyValue }),
     ...(hasRefs === undefined ? {} : { hasRefs }),
   }
-  const standing = to.chart.standing(place, origin)
+  const standing = to.chart.resumed(snapshot, scope)
   const delays = standing.actions.filter(isDelay)
-  const fired = firedIn(from, job, origin)
+  const fired = firedIn(from, job, scope)
   const kept = timers
     .map((timer) => timerOf(timer, job))
     .filter(({ id }) => !isAfter(id) || delays.some((each) => each.id === id))
   return {
-    place: standing.place,
-    meaning: standing.meaning,
+    snapshot: standing.snapshot,
+    info: standing.info,
     timers: kept,
     starts: standing.actions.filter((action) => action.kind === 'start'),
     delays: delays.filter(({ id }) => !kept.some((timer) => timer.id === id) && !fired.has(id)),
@@ -157,9 +126,9 @@ function applied(from: AnyJobType, to: AnyJobType, job: Job, asked: Migrated, or
 }
 
 // What the old chart has where the job stands, and the job not: it has rung, and the state has gone on.
-function firedIn({ chart }: AnyJobType, job: Job, origin: Origin): ReadonlySet<string | undefined> {
+function firedIn({ chart }: AnyJobType, job: Job, scope: ChartScope): ReadonlySet<string | undefined> {
   try {
-    const had = chart.standing(job, origin).actions.filter(isDelay)
+    const had = chart.resumed(job, scope).actions.filter(isDelay)
     return new Set(had.map(({ id }) => id).filter((id) => !job.timers.some((timer) => timer.id === id)))
   } catch {
     // A place that the old chart itself cannot be in says nothing.

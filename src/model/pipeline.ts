@@ -21,11 +21,16 @@ export interface Pipeline {
   readonly labels: { readonly [name: string]: string }
   /** Why it takes no run now; absent: it takes runs. */
   readonly paused?: string
+  /** Who paused it; absent with `paused`: a person. */
+  readonly pausedBy?: PausedBy
   readonly createdAt: number
   readonly updatedAt: number
   /** What a compare-and-set compares: at random when defined, from 1 on, and raised by every write. */
   readonly revision: number
 }
+
+/** A person's pause is lifted by a session alone; a follow-up's by a follow-up too. */
+export type PausedBy = 'person' | 'followUp'
 
 /** A change of a pipeline: from the row that it was decided on, if there was one, to what takes its place, unless it goes. */
 export type PipelineChange =
@@ -33,7 +38,10 @@ export type PipelineChange =
   | { readonly before?: never; readonly after: Pipeline }
 
 /** What may be changed of a pipeline that is there. */
-export type PipelineFields = Pick<Pipeline, 'type' | 'input' | 'overlap' | 'priority' | 'labels' | 'paused'>
+export type PipelineFields = Pick<
+  Pipeline,
+  'type' | 'input' | 'overlap' | 'priority' | 'labels' | 'paused' | 'pausedBy'
+>
 
 /** The next row of a pipeline. Its times never fall, whatever the clock does. */
 export function withFields(before: Pipeline, fields: PipelineFields, at: number): Pipeline {
@@ -50,7 +58,24 @@ export function unpaused(pipeline: Pipeline, isPrivate = false): Pipeline {
 }
 
 /** The pipeline paused for a reason, or, without one, taking runs again. */
-export function pausedAs(before: Pipeline, reason: string | undefined, at: number): Pipeline {
-  const { paused, ...rest } = before
-  return withFields(before, reason === undefined ? rest : { ...rest, paused: reason }, at)
+export function pausedAs(before: Pipeline, reason: string | undefined, pausedBy: PausedBy, at: number): Pipeline {
+  const { paused, pausedBy: was, ...rest } = before
+  return withFields(before, reason === undefined ? rest : { ...rest, paused: reason, pausedBy }, at)
+}
+
+/**
+ * The pipeline as a follow-up leaves it, which pauses it for a reason, or, without one, lets it take runs again. A person's
+ * pause stays as it is.
+ *
+ * @throws {JobchartError} `INVALID_STATE` it would lift a person's pause.
+ */
+export function pausedByFollowUp(before: Pipeline, reason: string | undefined, at: number): Pipeline {
+  if (before.paused === reason) return before
+  const isPersons = before.paused !== undefined && before.pausedBy !== 'followUp'
+  if (!isPersons) return pausedAs(before, reason, 'followUp', at)
+  if (reason !== undefined) return before
+  throw new JobchartError(
+    'INVALID_STATE',
+    `pipeline "${before.id}" was paused by a person, who lets it take runs again`,
+  )
 }

@@ -1,11 +1,10 @@
-import type { StartAction } from './chart-action.ts'
-import type { AnyJobType } from './definition.ts'
+import type { ChartEnd, ChartEvent, StartAction, StateInfo } from './chart.ts'
 import { jobError } from './error.ts'
 import { errorRecord } from './error-event.ts'
 import type { Job, Outcome } from './job.ts'
+import type { AnyJobType } from './job-type.ts'
 import { type Json, storableCopy } from './storable.ts'
 import type { Task, TaskSettings } from './task.ts'
-import type { ChartEnd, ChartEvent, Meaning } from './transition.ts'
 
 /** What every new job's record begins with. */
 export function newRecord(type: AnyJobType, at: number) {
@@ -44,11 +43,13 @@ export function childRecord(
 export function newTask(
   type: AnyJobType,
   { invocation, id, src, input, sync, systemId }: StartAction,
+  ordinal: number,
   at: number,
 ): Task {
   return {
     id,
     invocation,
+    ordinal,
     src,
     ...codeOf(type, src),
     ...(input === undefined ? {} : { input }),
@@ -82,7 +83,7 @@ function codeOf(type: AnyJobType, src: string): Pick<Task, 'executor' | 'functio
 }
 
 /** How a job ended, by the tags of its final state. */
-export function outcomeOf({ tags }: Meaning): Outcome {
+export function outcomeOf({ tags }: StateInfo): Outcome {
   if (tags.has('failure')) return 'failure'
   return tags.has('cancelled') ? 'cancelled' : 'success'
 }
@@ -137,9 +138,4 @@ export function settingsOf(type: AnyJobType, task: Task): TaskSettings {
 export function offered(task: Task, change: Partial<Task>): Task {
   const { holder, stopBy, deadlineAt, again, ...rest } = task
   return { ...rest, ...change, status: 'available' }
-}
-
-/** A job that goes on while its work runs is not what takes its process down. */
-export function withoutCrashes(tasks: readonly Task[]): readonly Task[] {
-  return tasks.some(({ crashes }) => crashes > 0) ? tasks.map((task) => ({ ...task, crashes: 0 })) : tasks
 }

@@ -1,4 +1,4 @@
-import { JobchartError } from './error.ts'
+import { checkOptions, duration, wholeNumber } from './option-checks.ts'
 import { type Duration, durationMs } from './time.ts'
 
 /** How often a failed attempt is made again, and after which pause. */
@@ -24,16 +24,15 @@ export interface Retry {
  * @throws {JobchartError} `INVALID_DEFINITION` the limit is not a whole number from 0, or a pause is no duration.
  */
 export function parseRetry(options: RetryOptions = {}): Retry {
-  const limit = options.limit ?? 0
-  if (!Number.isSafeInteger(limit) || limit < 0) {
-    throw new JobchartError('INVALID_DEFINITION', `retry.limit should be a whole number from 0; found ${limit}`)
-  }
+  checkOptions('retry', options, RETRY, { prefix: 'retry.' })
   return {
-    limit,
+    limit: options.limit ?? 0,
     baseMs: durationMs(options.backoff ?? '1s', 'retry.backoff'),
     capMs: durationMs(options.backoffMax ?? '1h', 'retry.backoffMax'),
   }
 }
+
+const RETRY = { limit: wholeNumber(0), backoff: duration, backoffMax: duration }
 
 /**
  * Delay before the next attempt, in milliseconds: uniform in [0, min(capMs, baseMs · 2^(attempt − 1))].

@@ -5,11 +5,12 @@
  * part), `task.stop` (abort the signal; kill after the grace), `task.kill`. A chart may send them with `sendTo`; leaving
  * the invoke, and a timeout, send a stop, or a kill where a stop was sent before.
  */
-import type { AnyJobType } from './definition.ts'
-import { offered, settingsOf } from './record.ts'
+
+import type { ChartEvent } from './chart.ts'
+import type { AnyJobType } from './job-type.ts'
+import { offered } from './record.ts'
 import type { Json } from './storable.ts'
-import type { Task } from './task.ts'
-import type { ChartEvent } from './transition.ts'
+import type { Task } from './task-record.ts'
 
 /** Why work should stop: its chart said so, left the invoke, or the attempt took too long. */
 export type StopReason = 'told' | 'left' | 'timeout'
@@ -53,9 +54,12 @@ export function stopping(type: AnyJobType, task: Task, from: number, reason: 'le
   return { ...withGrace(type, told, message.type, from), status: 'stopping' }
 }
 
+/** Of code that its type does not have any more. */
+const UNKNOWN_GRACE_MS = 5_000
+
 // What was promised to the code before is kept: only a kill shortens its grace.
 function withGrace(type: AnyJobType, task: Task, message: string, from: number): Task {
-  const { killGraceMs } = settingsOf(type, task)
+  const { killGraceMs } = type.tasks.get(task.src) ?? { killGraceMs: UNKNOWN_GRACE_MS }
   if (killGraceMs === null) return task
   if (message === 'task.kill') return { ...task, stopBy: Math.min(task.stopBy ?? from, from) }
   return { ...task, stopBy: task.stopBy ?? from + killGraceMs }

@@ -8,7 +8,7 @@ const DEPTH_MAX = 200
 
 /**
  * Refuses what JSON would not give back equal: NaN, infinities, BigInt, functions, symbols, dates, maps, class
- * instances, holes in lists, cycles, lone surrogates, and an own `__proto__`, `constructor` or `prototype` key.
+ * instances, holes in lists, cycles, lone surrogates, and an own `__proto__` key.
  *
  * @param name  stands first in the error's path, e.g. `input`.
  * @param lenient  a property whose value is undefined counts as absent, and minus zero as zero, which read the same;
@@ -16,12 +16,17 @@ const DEPTH_MAX = 200
  * @throws {JobchartError} `NOT_STORABLE` with `path`; `PAYLOAD_TOO_LARGE` it has more values than could be stored.
  */
 export function assertStorable(value: unknown, name: string, lenient = false): void {
-  checkedCopy(value, name, lenient)
+  checkedCopy(value, name, lenient, nothing)
 }
 
+/** What is stored in place of an object; undefined: the object is stored as it is. */
+export type Replace = (value: object) => Json | undefined
+
+const nothing: Replace = () => undefined
+
 // Each part is looked at once: what is checked is what is kept, whatever a getter gives at a second look.
-function checkedCopy(value: unknown, name: string, lenient: boolean): Json {
-  const walk: Walk = { seen: 0, name, lenient, path: [], open: new Set() }
+function checkedCopy(value: unknown, name: string, lenient: boolean, replace: Replace): Json {
+  const walk: Walk = { seen: 0, name, lenient, replace, path: [], open: new Set() }
   try {
     return copied(value, walk)
   } catch (error) {
@@ -33,38 +38,58 @@ function checkedCopy(value: unknown, name: string, lenient: boolean): Json {
 
 /** The largest value that is stored, as bytes of its JSON: a row is read and written at each change of its job. */
 const STORED_BYTES_MAX = 1_048_576
-/** Of one character as UTF-8. */
-const CHARACTER_BYTES_MAX = 3
+/** Of one character as UTF-8, or as JSON's escape of it. */
+const CHARACTER_BYTES_MAX = 6
+/** Of a number, or of what stands around a value: commas, colons, brackets, quotes. */
+const VALUE_BYTES_MAX = 32
 
 /**
  * A copy of a value as storage will give it back: who goes on to change the value changes nothing of it.
  *
+ * @param replace  gives what is stored in place of an object, as an actor's reference.
  * @throws {JobchartError} `NOT_STORABLE` as {@link assertStorable}; `PAYLOAD_TOO_LARGE` it is over 1 MiB as JSON.
  */
-export function storableCopy(value: unknown, name: string, lenient = false): Json {
-  const copy = checkedCopy(value, name, lenient)
-  if (typeof copy === 'string' || (typeof copy === 'object' && copy !== null)) assertSize(JSON.stringify(copy), name)
+export function storableCopy(value: unknown, name: string, lenient = false, replace = nothing): Json {
+  const copy = checkedCopy(value, name, lenient, replace)
+  if (bytesAtMost(copy) > STORED_BYTES_MAX) assertSize(JSON.stringify(copy), name)
   return copy
+}
+
+// The text itself would take longer to make than the copy.
+function bytesAtMost(value: Json): number {
+  if (typeof value === 'string') return value.length * CHARACTER_BYTES_MAX + VALUE_BYTES_MAX
+  if (typeof value !== 'object' || value === null) return VALUE_BYTES_MAX
+  let bytes = VALUE_BYTES_MAX
+  if (Array.isArray(value)) for (const each of value) bytes += bytesAtMost(each)
+  else {
+    const record = value as { readonly [key: string]: Json }
+    for (const key in record) bytes += key.length * CHARACTER_BYTES_MAX + bytesAtMost(record[key] ?? null)
+  }
+  return bytes
 }
 
 /** A copy of what is known to be JSON. */
 export function jsonCopy(value: Json): Json {
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map(jsonCopy)
-  const copy: { [key: string]: Json } = {}
-  // No key is one that could change a prototype: such a value was not taken.
-  for (const [key, each] of Object.entries(value)) put(copy, key, jsonCopy(each))
-  return copy
+  return changedCopy(value as { readonly [key: string]: Json }, jsonCopy)
 }
 
-// Where prototypes are frozen, a key that is named like a part of every object cannot be assigned.
-function put(copy: { [key: string]: Json }, key: string, value: Json): void {
-  if (key in copy) Object.defineProperty(copy, key, { value, enumerable: true, configurable: true, writable: true })
-  else copy[key] = value
+/** A copy of a record with each of its values changed. A record of many keys is copied faster than it is made anew. */
+export function changedCopy<Value, Changed>(
+  record: { readonly [key: string]: Value },
+  change: (value: Value) => Changed,
+): { [key: string]: Changed } {
+  const copy: { [key: string]: unknown } = { ...record }
+  for (const key of Object.keys(copy)) {
+    const value = copy[key]
+    // Own by now, so that it can be assigned whatever it is named.
+    if (typeof value === 'object' && value !== null) copy[key] = change(value as Value)
+  }
+  return copy as { [key: string]: Changed }
 }
 
 function assertSize(text: string, name: string): void {
-  if (text.length * CHARACTER_BYTES_MAX <= STORED_BYTES_MAX) return
   const bytes = new TextEncoder().encode(text).length
   if (bytes <= STORED_BYTES_MAX) return
   throw tooLarge(name, `${bytes} bytes as JSON`)
@@ -80,6 +105,7 @@ interface Walk {
   seen: number
   readonly name: string
   readonly lenient: boolean
+  readonly replace: Replace
   readonly path: (string | number)[]
   readonly open: Set<object>
 }
@@ -104,6 +130,8 @@ function copied(value: unknown, walk: Walk): Json {
 }
 
 function copiedObject(value: object, walk: Walk): Json {
+  const replaced = walk.replace(value)
+  if (replaced !== undefined) return replaced
   if (walk.open.has(value)) refuse(walk, 'a cycle')
   if (walk.path.length >= DEPTH_MAX) refuse(walk, `nesting deeper than ${DEPTH_MAX}`)
   walk.open.add(value)
@@ -126,8 +154,6 @@ function copiedList(list: readonly unknown[], walk: Walk): Json {
   return copy
 }
 
-const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype'])
-
 function copiedRecord(record: object, walk: Walk): Json {
   const prototype: unknown = Object.getPrototypeOf(record)
   if (prototype !== Object.prototype && prototype !== null) {
@@ -135,16 +161,18 @@ function copiedRecord(record: object, walk: Walk): Json {
   }
   if (Object.getOwnPropertySymbols(record).length > 0) refuse(walk, 'a symbol key')
   if ('toJSON' in record && typeof record.toJSON === 'function') refuse(walk, 'an object with toJSON')
-  const copy: { [key: string]: Json } = {}
-  for (const key of Object.keys(record)) {
+  // A record of many keys is copied faster than it is made anew, and a getter is asked once.
+  const copy: { [key: string]: unknown } = { ...record }
+  for (const key of Object.keys(copy)) {
     walk.path.push(key)
-    if (FORBIDDEN_KEYS.has(key)) refuse(walk, 'a key that could change a prototype')
+    if (key === '__proto__') refuse(walk, 'a key that could change a prototype')
     if (!key.isWellFormed()) refuse(walk, 'a key with a lone surrogate')
-    const value = (record as { readonly [key: string]: unknown })[key]
-    if (value !== undefined || !walk.lenient) put(copy, key, copied(value, walk))
+    const value = copy[key]
+    if (value === undefined && walk.lenient) delete copy[key]
+    else copy[key] = copied(value, walk)
     walk.path.pop()
   }
-  return copy
+  return copy as { [key: string]: Json }
 }
 
 function refuse(walk: Walk, found: string): never {

@@ -1,97 +1,26 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { fromPromise, type PromiseActorLogic } from 'xstate'
-import { JobchartError } from './error.ts'
 import type { ItemReport } from './item.ts'
 import { parseTaskLimits, type TaskLimit, type TaskLimits } from './limits.ts'
-import { type AnyLogic, isPromise, kindOf, type LogicKind } from './logic.ts'
+import { type AnyLogic, isPromise, kindOf, type LogicKind, type PromiseCreator } from './logic.ts'
+import {
+  anything,
+  callback,
+  checkOptions,
+  duration,
+  either,
+  names,
+  type OptionRules,
+  oneOf,
+  required,
+  schema,
+  text,
+} from './option-checks.ts'
 import { parseRetry, type Retry, type RetryOptions } from './retry.ts'
-import type { Json } from './storable.ts'
+import type { Progress } from './task-record.ts'
 import { type Duration, durationMs } from './time.ts'
 
-/**
- * Where a task stands.
- *
- * ```
- *            claim                 its end is reported
- *  offered ────────▶ held ───────────────────────────▶ (gone)
- *   ▲  ▲              │ │ the chart leaves the invoke, or its timeout passes
- *   │  │  loss, retry │ └──▶ stopping ── stop report, death, stopBy ──▶ (gone)
- *   │  └──────────────┘         │
- *   └── after a timeout, where retries are left
- * ```
- *
- * `inline` is logic that moves with its job: it is never claimed. `lost` waits for a report of its last attempt.
- */
-export type TaskStatus = 'available' | 'claimed' | 'stopping' | 'lost' | 'inline'
-
-/** A piece of outside work that a state asks for, as it stands in the job's row. Times are milliseconds UTC. */
-export interface Task {
-  /** The invoke's id. It stands twice while an invoke was left and entered again: once stopping, once offered. */
-  readonly id: string
-  /** Numbers this invocation of the invoke; unique within the job. Recorded steps belong to it. */
-  readonly invocation: number
-  /** The name of the invoked logic. */
-  readonly src: string
-  /** The executor that may take it. */
-  readonly executor: string
-  /** What the executor calls there, where the code is not this process's, and which version of it. */
-  readonly function?: string
-  readonly version?: string
-  readonly input?: Json
-  readonly status: TaskStatus
-  /** The fencing number of the newest claim; 0 before the first. */
-  readonly token: number
-  /** The instance that holds it. */
-  readonly holder?: string
-  /** Of all tasks with this key, so many as their type says are held or stopping at once; absent: it has no limit. */
-  readonly limitKey?: string
-  /** Not claimable before. */
-  readonly availableAt: number
-  /** The present attempt's end by its `timeout`. */
-  readonly deadlineAt?: number
-  /** Asked to stop: the time at which it is given up as abandoned; absent with `killGrace: 'never'`. */
-  readonly stopBy?: number
-  /** Stopping after a timeout, with retries left: when it has stopped it is offered again, not before this time. */
-  readonly again?: number
-  /** The attempt that runs, or ran last; counted at its claim. */
-  readonly attempt: number
-  /** Claims in all, those that were given back too. */
-  readonly claims: number
-  /** Attempts that were lost with their process, one after the other, without a further step recorded. */
-  readonly crashes: number
-  /** Attempts that were lost with their process, in all: they do not count as failures. */
-  readonly losses: number
-  /** Recorded steps of this invocation, as counted at the last loss. */
-  readonly steps: number
-  /** Messages for the work; given again to each later attempt. */
-  readonly inbox: readonly Json[]
-  /** The chart wants an event for each of its snapshots. */
-  readonly sync?: boolean
-  readonly systemId?: string
-  /** The child job, where the invoked logic is a machine: held until it settles, stopping until its own tasks are gone. */
-  readonly child?: string
-  /** The state of logic that moves with the job (`inline`). */
-  readonly snapshot?: Json
-}
-
-/** How far the work is. All four are counts, at least 0. */
-export interface Progress {
-  readonly completed: number
-  readonly failed: number
-  readonly running: number
-  readonly total: number
-}
-
-/** Progress as it is stored with its job. */
-export interface StampedProgress extends Progress {
-  /** When it was reported; milliseconds UTC. */
-  readonly at?: number
-}
-
-/** Progress without when it was reported. */
-export function countsOf({ completed, failed, running, total }: StampedProgress): Progress {
-  return { completed, failed, running, total }
-}
+export { countsOf, type Progress, type StampedProgress, type Task } from './task-record.ts'
 
 /** What a task reports of its progress: `completed` of `total`, and where it matters how many failed or run now. */
 export interface ProgressReport {
@@ -243,10 +172,26 @@ export function task<Output, Input = unknown>(
   options: TaskOptions<Input, Output>,
   run: TaskRun<NoInfer<Input>, Output>,
 ): PromiseActorLogic<Output, Input> {
+  checkOptions('task', options, TASK)
+  checkOptions('task', { run }, { run: required(callback) })
   const settings = parseTask(options, run)
   const logic = fromPromise<Output, Input>(async ({ input, signal }) => await run(plainContext(input, signal)))
   settingsOf.set(logic, settings)
   return logic
+}
+
+const TASK: OptionRules = {
+  executor: text(),
+  function: text(),
+  version: text(),
+  input: schema,
+  output: schema,
+  events: names,
+  retry: anything,
+  recovery: oneOf('restart', 'fail', 'await'),
+  timeout: duration,
+  killGrace: either(duration, oneOf('never')),
+  limits: anything,
 }
 
 /** The settings of logic made by {@link task}, or undefined. */
@@ -261,16 +206,10 @@ export function parseTask<Input, Output>(
   takesJobInput = false,
 ): TaskSettings {
   const { recovery = 'restart', killGrace = '5s', executor = 'default' } = options
-  if (recovery !== 'restart' && recovery !== 'fail' && recovery !== 'await') {
-    throw new JobchartError(
-      'INVALID_DEFINITION',
-      `recovery should be 'restart', 'fail' or 'await'; found ${String(recovery)}`,
-    )
-  }
   return {
     executor,
-    function: parseName(options.function, 'function'),
-    version: parseName(options.version, 'version'),
+    function: options.function,
+    version: options.version,
     input: options.input,
     output: options.output,
     retry: parseRetry(options.retry),
@@ -286,11 +225,6 @@ export function parseTask<Input, Output>(
   }
 }
 
-function parseName(name: string | undefined, what: string): string | undefined {
-  if (name === undefined || (typeof name === 'string' && name !== '' && name.length <= 200)) return name
-  throw new JobchartError('INVALID_DEFINITION', `${what} should be a name of 1 to 200 characters`)
-}
-
 /** The settings of promise logic that is no {@link task}: the defaults, and its creator as the code. */
 export function promiseSettings(creator: PromiseCreator): TaskSettings {
   return parseTask({}, async ({ input, signal }) => await creator({ input, signal, ...inert }))
@@ -304,15 +238,6 @@ function liveSettings(logic: AnyLogic, kind: LogicKind): TaskSettings {
   const never = () => Promise.reject(new Error('live logic is run by its own kind'))
   return { ...parseTask({ executor: LIVE_EXECUTOR }, never), kind, logic }
 }
-
-/** The function given to XState's `fromPromise`. */
-export type PromiseCreator = (scope: {
-  readonly input: unknown
-  readonly signal: AbortSignal
-  readonly self: unknown
-  readonly system: unknown
-  readonly emit: (event: unknown) => void
-}) => PromiseLike<unknown>
 
 /** How any logic that ends, or goes on and tells the chart, is run as a task. */
 export function settingsOfLogic(logic: AnyLogic): TaskSettings {

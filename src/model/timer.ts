@@ -1,5 +1,5 @@
-import type { SendAction } from './chart-action.ts'
-import type { OpenJob } from './move-record.ts'
+import type { SendAction } from './chart.ts'
+import type { OpenJob } from './transition-record.ts'
 
 const TIME_MAX = 8_640_000_000_000_000
 

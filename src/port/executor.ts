@@ -25,7 +25,8 @@ export interface Work {
  *
  * - E1 `room` says how many more tasks it takes now; it is never given more.
  * - E2 `start` runs each work once, and resolves when its code has really ended: until then its place is taken.
- * - E3 `start` never rejects; whatever goes wrong is an end of the task.
+ * - E3 What goes wrong in an executor is an end of the task. `work.run` never rejects, so what only runs it need not
+ *   catch; a `start` that rejects all the same ends the attempt with its error.
  * - E4 `close` resolves when nothing runs any more, or at once where it cannot wait.
  */
 export interface Executor {

@@ -1,6 +1,10 @@
 import type { By } from '../model/command.ts'
 
-/** Who asks. `kind` is set by the engine: what a caller says of it is not read. */
+/**
+ * Who asks. `kind` is set by the engine: what a caller says of it is not read. `scheduler` is work without a session, as
+ * whose it is: what follows a job, as who created that job. Its role and relations are those that
+ * `createEngine({ principal })` finds now; without that option, the role is `''`, and there are no `relations`.
+ */
 export interface Principal {
   readonly kind: 'user' | 'agent' | 'scheduler' | 'system'
   readonly id: string
@@ -10,11 +14,16 @@ export interface Principal {
   readonly relations?: { readonly [resource: string]: string }
 }
 
-/** What is asked for. A command is asked as `command`, with its name in the target. */
+/**
+ * What is asked for. A command is asked as `command`, with its name in the target. `list` is asked of `scope`; an explicit
+ * `view: 'all'` is asked as `listAll`, of `authorize` with a target that names the principal's tenant and nothing else, and
+ * then of `scope`.
+ */
 export type Action =
   | 'submit'
   | 'get'
   | 'list'
+  | 'listAll'
   | 'history'
   | 'logs'
   | 'items'
@@ -51,7 +60,7 @@ export interface Target {
 /**
  * `hide` answers as if there were no such job; `deny` refuses, and hides from whoever may not `get` the job. `redact` allows
  * all but the named fields of the job's view; of the names, `input` stands for all that may repeat the input too, unless the
- * job type names it `safe`. An answer to an action on a job shows no more than `get` would, and that to `submit` what the
+ * job type names it `safe`, `endedAt` for `updatedAt` too, and `paused` of a pipeline for `pausedBy`. An answer to an action on a job shows no more than `get` would, and that to `submit` what the
  * verdict on it shows. `id`, `createdAt` and the numbers of events are shown to whoever is shown anything.
  */
 export type Verdict =
@@ -89,10 +98,10 @@ export interface Scope {
  * - P3 `scope` is pushed into the storage's query, so that a list, its pages and its cursors cannot show more.
  * - P4 `scope` and `authorize` agree: a job is in the scope of `list` exactly if `authorize` of `get` shows it, a pipeline
  *   in that of `listPipelines` exactly if `getPipeline` shows it, and the `events` of a job are in the scope of `events`
- *   exactly if `authorize` of `events` shows them. What `get` redacts of what can be searched by stands in the `redact` of
- *   every scope of `list` that holds the job.
- * - P5 Both are asked anew for each call, and of a stream at least every 5 s. Of an id that names no job, `authorize` is asked
- *   too, and its answer not used: how long an answer takes does not tell whether there is a job.
+ *   exactly if `authorize` of `events` shows them. The scopes of `listAll` are those of `list`, where it is allowed. What
+ *   `get` redacts of what can be searched by stands in the `redact` of every scope of `list` that holds the job.
+ * - P5 Both are asked anew for each call, and of a stream at least every 5 s. Of an id that names no job, `authorize` is not
+ *   asked: the answer is that of a hidden job, but it may come sooner.
  */
 export interface Policy {
   readonly authorize: (principal: Principal, action: Action, target: Target) => Verdict | PromiseLike<Verdict>

@@ -1,6 +1,6 @@
 import type { EventRow } from '../model/event.ts'
 import type { Item, ItemStatus } from '../model/item.ts'
-import type { Job, JobSummary, Phase } from '../model/job.ts'
+import type { Job, JobSummary, Outcome, Phase } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
 import type { Json } from '../model/storable.ts'
 import type { StampedProgress, Task } from '../model/task.ts'
@@ -8,70 +8,78 @@ import type { Clock } from './clock.ts'
 import type { Scope } from './policy.ts'
 
 /**
- * Where jobs, their log of events, their lines and their recorded steps are kept.
+ * Where jobs, their log of events, their lines, items and recorded steps are kept.
+ *
+ * Records that are handed over, in either direction, are values: neither side changes them afterwards.
  *
  * Writing
- * - S1 A unit is applied whole or not at all; units of one `commit` are judged each on its own, in order, each seeing
- *   those before it.
- * - S2 An update whose expected revision is not the stored one is a `conflict`, and writes nothing.
+ * - S1 A changeset is applied whole or not at all. The changesets of one commit are judged in order, in one transaction;
+ *   each sees those before it that were applied.
+ * - S2 A write of a job names the record that it was made from. If the stored revision is another one, the changeset is a
+ *   `conflict`. An `expect` only compares.
  * - S3 At most one job of a tenant's pipeline holds its slot: an index over the job rows, not a lock beside them.
- *   A write that would make it two is `slot-taken`. Within a unit slots are freed before they are taken.
+ *   A write that would make it two is `slot-taken`. Within a changeset slots are freed before they are taken.
  * - S4 An idempotency key is unique on (tenant, creator, type, key) as long as its job's row exists; a second insert is
  *   a `duplicate` of the first. Keys are looked at before slots.
- * - S5 A note is written only while a task of its job is held under its token, judged in the transaction that writes;
- *   else its unit is `stale`. Notes are keyed, so that repeating one is harmless.
- * - S6 Events are numbered in the transaction that writes them: `sequence` rises over the whole log, and no reader sees
- *   a number while a smaller one may still commit. Every row of events has at least one.
- * - S7 A write that asks to be claimed at once is written as claimed only if nothing that is ready on its route goes
- *   before it.
- * - S8 An error with `code: 'STORAGE_UNAVAILABLE'` means that nothing of the call was written. Any other error leaves it
- *   open, and `landed` tells.
+ * - S5 A note is written only while a task of its job is claimed or stopping under its token, judged in the transaction
+ *   that writes; else its changeset is `stale`; progress also where the job has settled. Notes are keyed, so that repeating one is
+ *   harmless.
+ * - S6 Events are numbered in the transaction that writes them: `sequence` rises over the whole log, and no reader passes
+ *   a number that may still commit. Every row of events has at least one event.
+ * - S8 An error with `code: 'STORAGE_UNAVAILABLE'` means that nothing of the commit was written. Any other error leaves
+ *   it open, and `landed` tells.
  * Claiming
- * - S9 `claim` picks ready tasks by (priority, due, sequence), and commits what `transition` makes of them in the
- *   transaction that picked them: one task is never claimed twice under one token.
- * - S10 A task is ready when it is offered, its `availableAt` has come, and no earlier invocation of its invoke is stopping.
- * - S19 A write that would make more tasks of a limit key held or stopping than its limit says is not made: `claim` passes
- *   the task over, what asks to be claimed at once is left offered, an update is `full`. Judged in the transaction that
- *   writes, over all connections. Each is judged by its own number: two routes may share a key. A task that stands with
- *   a key, where its route names no number for it, is claimed as one without.
- * - S20 A claim walks over no rows of another route, and none of a full key. Under one route, keys that are not full go by
- *   the order of their first tasks: what waits for a full key holds up nothing else.
+ * - S9 The claim of a commit picks ready tasks by (priority, due, sequence), those of its own changesets among them, and
+ *   commits what `decide` makes of them in the same transaction: one task is never claimed twice under one token. At most
+ *   `room` tasks of each executor are picked. What `decide` leaves stays ready and holds up nothing behind it.
+ * - S10 A task is ready when it is available, its `availableAt` has come, and no earlier invocation of its invoke is
+ *   stopping.
+ * - S19 A write that would make more tasks of a limit key claimed or stopping than its limit says is not made: a claim
+ *   passes the task over, any other changeset is `full`. Judged in the transaction that writes, over all connections. Each
+ *   is judged by its own number: two routes may share a key. A task that stands with a key, where its route names no
+ *   number for it, is claimed as one without.
+ * - S20 A claim walks over no rows of another route, and none of a full key. Under one route, keys that are not full go
+ *   by the order of their first tasks: what waits for a full key holds up nothing else.
  * Queueing
- * - S22 An insert that carries `queuedMax` is `full` where so many jobs of its tenant and type are queued already, judged in
- *   the transaction that writes. Keys and slots are looked at before that.
+ * - S22 An insert that carries `queuedMax` is `full` where so many jobs of its tenant and type are queued already, judged
+ *   in the transaction that writes. Keys and slots are looked at before that.
  * Reading
  * - S11 What was committed is read back deep-equal, by every connection.
- * - S12 `find` shows only what one of the scopes covers, newest first by (createdAt, id), and pages by keyset: rows that
- *   come or go between two pages make no other row be skipped or repeated.
- * - S13 `due` gives what has fallen due, oldest first; `held` gives every job with a task held or stopping there.
- * - S17 A waiting job has a turn: of a pipeline's, by (priority, when it may start or was created, sequence). `nextWaiting`
- *   gives the first that is due; `admissible` gives that of each pipeline whose slot is free, and those of none.
+ * - S12 `find` shows only what one of the scopes covers, by (createdAt, id), newest first unless the filter says
+ *   otherwise, and pages by keyset: rows that come or go between two pages make no other row be skipped or repeated.
+ * - S13 `due` gives what has fallen due, oldest first; `held` gives every job with a task claimed or stopping there.
+ * - S17 A waiting job has a turn: of a pipeline's, by (priority, when it may start or was created, sequence). `load` gives
+ *   the first of a pipeline that is due; `admissible` gives that of each pipeline whose slot is free, and those of none.
  * - S18 A job that is written as deleted is found by its id alone, and gives its idempotency key free; once nothing of it
- *   runs, its row, lines and steps go with the write. Its events stay.
- * - S23 A job whose record cannot be decoded fails alone: `get`, and reads of its own events and steps, reject with
- *   `JOB_UNREADABLE`; claims and reads of many leave it out, and their limits count the others.
- * - S24 `head`, and `heads` of many, gives what a policy may know of a job that is not deleted, and reads nothing else of its row: neither its size
- *   nor whether its record is broken changes the answer. It takes about as long for an id that names no job.
+ *   runs, its row, lines, items and steps go with the write. Its events stay.
+ * - S23 A job whose record cannot be decoded fails alone: reads of it reject with `JOB_UNREADABLE`, and `load` throws it
+ *   when that job is asked for; claims and reads of many leave it out.
+ * - S24 `summary`, and `summaries` of many, give what a policy may know of a job that is not deleted, and read nothing
+ *   else of its row: neither its size nor whether its record is broken changes the answer.
  * - S25 `many` gives the jobs of some ids, each once and in no order, without those that are absent, deleted or broken.
- * - S26 `count` gives how many jobs `find` would page through, broken ones included.
- * - S27 `slotHolder` names the job that holds a slot; `heldUnder` counts the tasks that are held or stopping under a limit
- *   key, over all connections.
+ * - S26 `count` gives how many jobs `find` would page through, broken ones included, up to 10,001, which means more than
+ *   10,000. `counts` gives the same for each value of one field.
+ * - S27 `slotHolder` names the job that holds a slot; `heldUnder` counts the tasks that are claimed or stopping under a
+ *   limit key, over all connections.
  * - S28 A read of the log that is narrowed to scopes gives only rows of jobs that one of them covers, also of jobs that are
  *   gone; one that has a `through` looks at no row that begins after it.
- * - S29 An item is kept once for each job and key: a later report of the key replaces the earlier one and keeps its number.
- *   Numbers rise from 1 in the order of the first reports. A new key beyond the note's `max` is `full`. Items go with their
- *   job's row.
- * - S30 A list, or a count, by any one filter under a scope of one creator walks over no rows that the filter leaves out,
- *   but for a number that does not grow with the storage.
+ * - S29 An item is kept once for each job, invocation and key: a later report of the key replaces the earlier one and keeps
+ *   its number. Numbers rise from 1 in the order of the first reports of the job. A new key beyond the note's `max` is
+ *   `full`. Items go with their job's row.
+ * - S30 The lists that a page shows (one creator's or a whole tenant's; by status, type, outcome, pipeline, parent or one
+ *   label) are found by an index. Any other list looks at a bounded number of rows, and may give a page that is not full
+ *   with where to go on.
+ * - S32 `load` gives each job that is asked for with its tree: the jobs up to the one that no other's chart invoked, and
+ *   the child jobs below that one which their parents still hold as tasks.
  * Pipelines
  * - S21 A pipeline is written by compare-and-set on its revision, as a job is, and is read back deep-equal. A write that
- *   only looks at its revision holds for the whole unit: what comes with it is written only if the pipeline is as it was
- *   read. `pipelines` shows only what one of the scopes covers, by (tenant, id), and pages by keyset.
+ *   only looks at its revision holds for the whole changeset: what comes with it is written only if the pipeline is as it
+ *   was read. `pipelines` shows only what one of the scopes covers, by (tenant, id), and pages by keyset.
  * Instances
  * - S14 An instance is listed from its opening until it is forgotten, and again when it beats or claims after that. Its
  *   process's end is seen at once. It is no other for itself.
  * Opening
- * - S15 Migrations are applied once, by whoever comes first; a newer schema is refused, and nothing is changed.
+ * - S15 Migrations are applied once, by the first that opens; a newer schema is refused, and nothing is changed.
  * - S16 One chart is kept for each version of a type. `register` keeps those that are new, and gives back those that are
  *   kept otherwise: of these, one without an unsettled job is replaced where `mayReplace`, and any other writes nothing
  *   of the call.
@@ -90,38 +98,36 @@ export interface StorageHost {
 
 /** One engine's access to a storage. */
 export interface StorageConnection {
-  readonly commit: (units: readonly Changeset[]) => Promise<readonly ChangesetResult[]>
-  readonly claim: (query: ClaimQuery, limit: number, transition: ClaimTransition) => Promise<readonly Claimed[]>
+  /** Applies changesets, each whole or not, and then claims, in one transaction. */
+  readonly commit: (changesets: readonly Changeset[], claim?: Claim) => Promise<Commit>
+  /** What one tick needs to know, by one read. */
+  readonly load: (query: LoadQuery) => Promise<Loaded>
   readonly get: (id: string) => Promise<Job | undefined>
   /** What a policy may know of a job. */
-  readonly head: (id: string) => Promise<JobSummary | undefined>
-  /** The heads of at most 1,000 ids, each once and in no order. */
-  readonly heads: (ids: readonly string[]) => Promise<readonly JobSummary[]>
+  readonly summary: (id: string) => Promise<JobSummary | undefined>
+  /** The summaries of at most 1,000 ids, each once and in no order. */
+  readonly summaries: (ids: readonly string[]) => Promise<readonly JobSummary[]>
   /** The jobs of at most 1,000 ids. */
   readonly many: (ids: readonly string[]) => Promise<readonly Job[]>
   readonly count: (filter: JobFilter) => Promise<number>
+  readonly counts: (by: CountedField, filter: JobFilter) => Promise<ReadonlyMap<string, number>>
   /** The id of the job that holds a pipeline's slot. */
   readonly slotHolder: (tenant: string, pipeline: string) => Promise<string | undefined>
   /** How many tasks run under a limit key, as it stands in a task's `limitKey`. */
   readonly heldUnder: (key: string) => Promise<number>
-  readonly find: (filter: JobFilter, page: JobPage) => Promise<readonly Job[]>
+  readonly find: (filter: JobFilter, page: JobPage) => Promise<FoundJobs>
   /** Jobs whose `wakeAt` is at or before `at`, of the given types: at most `limit`, after the first `skip`. */
   readonly due: (types: readonly TypeKey[], at: number, limit: number, skip: number) => Promise<readonly Job[]>
-  /** The waiting job of a pipeline whose turn is next, of those that may start by `at`, of the given types. */
-  readonly nextWaiting: (
-    types: readonly TypeKey[],
-    tenant: string,
-    pipeline: string,
-    at: number,
-  ) => Promise<Job | undefined>
   /** Waiting jobs that may be admitted by `at`: at most one of a pipeline, at most `limit`, after the first `skip`. */
   readonly admissible: (types: readonly TypeKey[], at: number, limit: number, skip: number) => Promise<readonly Job[]>
   readonly pipeline: (tenant: string, id: string) => Promise<Pipeline | undefined>
   readonly pipelines: (filter: PipelineFilter, page: PipelinePage) => Promise<readonly Pipeline[]>
-  /** Jobs with a task held or stopping at the instance. */
+  /** Jobs with a task claimed or stopping at the instance. */
   readonly held: (instance: string) => Promise<readonly Job[]>
-  /** The rows of events that these units wrote after `sequence`, in order: none for a unit that did not land. */
-  readonly landed: (units: readonly string[], sequence: number) => Promise<readonly StoredEvents[]>
+  /** How many steps and items are recorded of these jobs, by the invocations that recorded any. */
+  readonly recorded: (jobIds: readonly string[]) => Promise<readonly Recorded[]>
+  /** The rows of events that these changesets wrote after `sequence`, in order: none for one that did not land. */
+  readonly landed: (changesets: readonly string[], sequence: number) => Promise<readonly StoredEvents[]>
   /** Rows of the log in order, after a sequence; of one job, or of all. */
   readonly events: (query: EventQuery) => Promise<readonly StoredEvents[]>
   /** The newest sequence; 0 for an empty log. */
@@ -133,7 +139,7 @@ export interface StorageConnection {
   /** Items of a job whose number is above `after`, oldest first. */
   readonly items: (jobId: string, query: ItemQuery) => Promise<readonly StoredItem[]>
   /** The results recorded under one invocation of an invoke. */
-  readonly steps: (jobId: string, invocation: number) => Promise<ReadonlyMap<string, Json | undefined>>
+  readonly steps: (jobId: string, invoke: string, ordinal: number) => Promise<ReadonlyMap<string, Json | undefined>>
   /** Keeps the charts, and gives back the versions whose kept chart is another and stays. */
   readonly register: (charts: readonly KeptChart[], mayReplace: boolean) => Promise<readonly TypeKey[]>
   /** Marks this instance as alive. */
@@ -157,7 +163,7 @@ export interface OtherInstance {
 
 /** One or more writes that are committed together or not at all. */
 export interface Changeset {
-  /** Unique; stored with the unit's events. */
+  /** Unique; stored with the changeset's events. */
   readonly id: string
   readonly writes: readonly Write[]
 }
@@ -165,35 +171,30 @@ export interface Changeset {
 /** A job row and what happened, in one write. */
 export interface JobWrite {
   readonly job: Job
+  /** What happened; absent: nothing that is told. */
   readonly events: EventRow
-  /** Written with it, and only with it. */
-  readonly also?: readonly SideWrite[]
+  /** The limits under which tasks are claimed or stopping in `job` that were not in the record that it was made from. */
+  readonly limits?: readonly KeyLimit[]
 }
 
-/** What a job's own move writes beside its row: lines of its log, and the end of recorded steps. */
-export type SideWrite =
-  | { readonly op: 'log'; readonly jobId: string; readonly key: string; readonly lines: readonly NewLine[] }
-  | { readonly op: 'forget'; readonly jobId: string; readonly invocation: number }
-
-/** A job row in which a task may have been claimed that has a limit. */
-export interface ClaimedWrite extends JobWrite {
-  readonly limit?: KeyLimit
-}
-
-/** How many tasks of a key may be held or stopping, those of the row that is written included. */
+/** How many tasks of a key may be claimed or stopping, those of the row that is written included. */
 export interface KeyLimit {
   readonly key: string
   readonly concurrency: number
 }
 
-/** One write of a unit. */
+/** One write of a changeset. */
 export type Write =
-  | ({ readonly op: 'insert'; readonly claimed?: ClaimedWrite; readonly queuedMax?: number } & JobWrite)
-  | ({ readonly op: 'update'; readonly revision: number; readonly claimed?: ClaimedWrite } & ClaimedWrite)
+  | ({ readonly op: 'insert'; readonly queuedMax?: number } & JobWrite)
+  /** `before` is the record that `job` was made from; tasks that are the same object in both are unchanged. */
+  | ({ readonly op: 'update'; readonly before: Job } & JobWrite)
+  /** A look at a job: a `conflict` unless its stored revision is this one. */
+  | { readonly op: 'expect'; readonly jobId: string; readonly revision: number }
   | { readonly op: 'note'; readonly jobId: string; readonly token: number; readonly note: Note }
+  /** Lines that a job's own move wrote; keyed as those of a note. */
+  | { readonly op: 'log'; readonly jobId: string; readonly key: string; readonly lines: readonly NewLine[] }
   | { readonly op: 'append'; readonly events: EventRow }
   | PipelineWrite
-  | SideWrite
 
 /** A look at a pipeline, or a change of it: a `conflict` unless it stands as it was read. */
 export interface PipelineWrite {
@@ -210,9 +211,16 @@ export interface PipelineWrite {
 export type Note =
   | { readonly kind: 'progress'; readonly progress: StampedProgress }
   | { readonly kind: 'log'; readonly key: string; readonly lines: readonly NewLine[] }
-  | { readonly kind: 'step'; readonly invocation: number; readonly name: string; readonly result?: Json }
-  /** `max` is how many keys the job may have. */
-  | { readonly kind: 'item'; readonly item: Item; readonly max: number }
+  /** The first record of a name stays. */
+  | {
+      readonly kind: 'step'
+      readonly invoke: string
+      readonly ordinal: number
+      readonly name: string
+      readonly result?: Json
+    }
+  /** `max` is how many items the job may have. */
+  | { readonly kind: 'item'; readonly invocation: number; readonly item: Item; readonly max: number }
 
 /** A line before it is numbered. */
 export interface NewLine {
@@ -229,6 +237,7 @@ export interface LogLine extends NewLine {
 /** An item as stored; numbers rise from 1. */
 export interface StoredItem extends Item {
   readonly number: number
+  readonly invocation: number
 }
 
 /** Which items are read. */
@@ -238,16 +247,28 @@ export interface ItemQuery {
   readonly status?: ItemStatus
 }
 
-/** A row of events that a unit has written. */
+/** What was recorded under one invocation. */
+export interface Recorded {
+  readonly jobId: string
+  readonly invocation: number
+  readonly count: number
+}
+
+/** A row of events that a changeset has written. */
 export interface WrittenRow {
   readonly events: EventRow
   /** The first event's number. */
   readonly sequence: number
-  /** The job was written as claimed. */
-  readonly claimed: boolean
 }
 
-/** What became of a unit. */
+/** What became of a commit. */
+export interface Commit {
+  /** Of each changeset, in their order. */
+  readonly results: readonly ChangesetResult[]
+  readonly claimed: readonly Claimed[]
+}
+
+/** What became of a changeset. */
 export type ChangesetResult =
   | {
       readonly status: 'applied'
@@ -276,28 +297,80 @@ export interface KeptChart extends TypeKey {
 /** Where a ready task waits: claims search one route at a time, and of tasks with a limit, one key of it at a time. */
 export interface Route extends TypeKey {
   readonly executor: string
-  /** How many tasks of one key may be held or stopping, by the name (`src`) of the task; absent: any number. */
+  /** How many tasks of one key may be claimed or stopping, by the name (`src`) of the task; absent: any number. */
   readonly limits?: ReadonlyMap<string, number>
 }
 
-/** Whose ready tasks are picked. */
-export interface ClaimQuery {
+/** Which ready tasks a commit claims, and what becomes of them. */
+export interface Claim {
+  /** The id under which its rows of events are stored: {@link StorageConnection.landed}. */
+  readonly id: string
   readonly routes: readonly Route[]
   readonly at: number
+  /** How many tasks of each executor are claimed at most; none of one that is not named. */
+  readonly room: ReadonlyMap<string, number>
+  /** Pure and synchronous: called inside the transaction, once for each task that is picked. */
+  readonly decide: (ready: ReadyTask) => ClaimDecision
 }
 
-/**
- * Makes the claimed job of a ready one. `leave` leaves it where it is and goes on; `stop` ends the claim with what was
- * claimed so far. Pure and synchronous.
- */
-export type ClaimTransition = (job: Job, task: Task) => JobWrite | 'leave' | 'stop'
+/** A task that may be claimed. */
+export interface ReadyTask {
+  readonly job: Job
+  readonly task: Task
+  /** The jobs of its tree, as `load` gives them. */
+  readonly tree: (id: string) => Job | undefined
+}
+
+/** `claim` writes them as one changeset; `leave` leaves the task where it is; `stop` claims nothing more. */
+export type ClaimDecision =
+  | { readonly kind: 'claim'; readonly writes: readonly Write[] }
+  | { readonly kind: 'leave' | 'stop' }
 
 /** A claimed task. */
 export interface Claimed {
+  /** As it was written. */
   readonly job: Job
-  readonly events: EventRow
   readonly invocation: number
-  readonly sequence: number
+  /**
+   * The rows of events that the claim wrote. A storage may write a job that a changeset of the same commit has written
+   * once for both; its events then stand in that changeset's row.
+   */
+  readonly rows: readonly WrittenRow[]
+}
+
+/** What a tick wants to know. */
+export interface LoadQuery {
+  /** Ids of jobs, which are given with their trees. */
+  readonly jobs: readonly string[]
+  /** Pipelines whose slot and next run are given. */
+  readonly pipelines: readonly PipelineKey[]
+  /** Of which types a waiting job may be the next, and by when it may start. */
+  readonly types: readonly TypeKey[]
+  readonly at: number
+}
+
+/** A pipeline's name. */
+export interface PipelineKey {
+  readonly tenant: string
+  readonly id: string
+}
+
+/** What a tick knows. */
+export interface Loaded {
+  /**
+   * A job that was asked for, or one of its tree; undefined: there is none. Decoded when it is asked for.
+   *
+   * @throws {JobchartError} `JOB_UNREADABLE` its record cannot be decoded.
+   */
+  readonly job: (id: string) => Job | undefined
+  /** A pipeline that was asked for. */
+  readonly turn: (key: PipelineKey) => Turn
+}
+
+/** Who has a pipeline's slot, and who is next. */
+export interface Turn {
+  readonly holder?: string
+  readonly next?: Job
 }
 
 /** Which jobs are listed. Each field narrows. */
@@ -308,11 +381,20 @@ export interface JobFilter {
   /** Only the jobs that this one's chart invoked; null: only jobs that no other's chart invoked. */
   readonly parentId?: string | null
   readonly phase?: Phase
-  readonly status?: string
+  /** Any of these labels. */
+  readonly status?: readonly string[]
+  readonly outcome?: Outcome
   readonly pipeline?: string
   readonly createdBy?: string
   readonly labels?: { readonly [name: string]: string }
+  /** Milliseconds UTC, inclusive. */
+  readonly createdAfter?: number
+  /** Milliseconds UTC, exclusive. */
+  readonly createdBefore?: number
 }
+
+/** What jobs are counted by. */
+export type CountedField = 'status' | 'type' | 'phase' | 'outcome'
 
 /** Which pipelines are listed. Each field narrows. */
 export interface PipelineFilter {
@@ -324,13 +406,28 @@ export interface PipelineFilter {
 /** A page: the first `limit` pipelines after `after`, by (tenant, id). */
 export interface PipelinePage {
   readonly limit: number
-  readonly after?: { readonly tenant: string; readonly id: string }
+  readonly after?: PipelineKey
 }
 
-/** A page: the newest `limit` jobs that come after `after` in the order of the list. */
+/** Where a list goes on. */
+export interface JobPosition {
+  readonly createdAt: number
+  readonly id: string
+}
+
+/** A page: `limit` jobs that come after `after` in the order of the list. */
 export interface JobPage {
   readonly limit: number
-  readonly after?: { readonly createdAt: number; readonly id: string }
+  readonly after?: JobPosition
+  /** Default `newest`: the newest first. */
+  readonly order?: 'newest' | 'oldest'
+}
+
+/** A page of jobs. */
+export interface FoundJobs {
+  readonly jobs: readonly Job[]
+  /** Where to go on; absent: there is no more. */
+  readonly after?: JobPosition
 }
 
 /** Which rows of the log are read. */
@@ -348,5 +445,6 @@ export interface EventQuery {
 export interface StoredEvents extends EventRow {
   /** The first event's number. */
   readonly sequence: number
-  readonly unit: string
+  /** The id of the changeset or claim that wrote it. */
+  readonly changeset: string
 }

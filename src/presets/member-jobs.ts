@@ -14,6 +14,7 @@ import { memberLifecycle } from './member-lifecycle.ts'
 import { type Percent, percentOf } from './member-percent.ts'
 import { type MemberRoles, memberPolicy } from './member-policy.ts'
 import { type MemberColumn, type MemberRow, memberColumns, memberRow } from './member-row.ts'
+import { checkBy } from './preset-options.ts'
 
 /** Any Standard Schema. */
 type Schema = CommandSchemas[string]
@@ -111,7 +112,18 @@ export function memberJobs(roles: MemberRoles = {}): MemberJobs {
 
 type AnyOptions = MemberJobOptions<string, Schema | undefined, Schema | undefined, unknown>
 
+// What jobchart's own functions take is for them to check.
+const passedOn = z.unknown().optional()
+const optionsSchema = z.strictObject({
+  type: passedOn,
+  execute: z.function(),
+  message: z.function().optional(),
+  ...{ version: passedOn, input: passedOn, output: passedOn, previous: passedOn, migrate: passedOn },
+  ...{ timeout: passedOn, killGrace: passedOn, executor: passedOn, limits: passedOn },
+})
+
 function defineMemberJob(options: AnyOptions): MemberJobType {
+  checkBy(optionsSchema, options, 'defineJob of members')
   const { type, version, input, previous, migrate, limits, message } = options
   return defineJob({
     type,

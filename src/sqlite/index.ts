@@ -1,1 +1,2 @@
-export { type SqliteOptions, sqliteStorage } from './storage.ts'
+export type { SqliteOptions } from './options.ts'
+export { sqliteStorage } from './storage.ts'

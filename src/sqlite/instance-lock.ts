@@ -1,6 +1,7 @@
 import { closeSync, existsSync, openSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { pathToFileURL } from 'node:url'
 
 /**
  * Shows that a process lives, by a lock that the kernel frees when it dies.
@@ -27,10 +28,9 @@ export class InstanceLock {
 
   /** True while some process, this one included, holds the instance's lock. */
   static isHeld(file: string, instance: string): boolean {
-    const path = lockFile(file, instance)
-    // Opening would create it, and a file that is gone was removed by whoever saw the instance end.
-    if (!existsSync(path)) return false
-    const db = new DatabaseSync(path)
+    const db = openExisting(lockFile(file, instance))
+    // The file is removed when the instance ends.
+    if (db === undefined) return false
     try {
       db.exec('BEGIN EXCLUSIVE')
       db.exec('ROLLBACK')
@@ -47,18 +47,37 @@ export class InstanceLock {
     for (const suffix of ['', '-journal']) rmSync(lockFile(file, instance) + suffix, { force: true })
   }
 
-  /** The instances whose files were last changed before `at`, milliseconds UTC. */
-  static leftSince(file: string, at: number): readonly string[] {
+  /** All instances that have a file, living or dead. */
+  static all(file: string): readonly string[] {
     const prefix = lockFile(basename(file), '')
     return readdirSync(dirname(file))
       .filter((name) => name.startsWith(prefix) && !name.endsWith('-journal'))
-      .filter((name) => (statSync(join(dirname(file), name), { throwIfNoEntry: false })?.mtimeMs ?? at) < at)
       .map((name) => name.slice(prefix.length))
+  }
+
+  /** The instances whose files were last changed before `at`, milliseconds UTC. */
+  static leftSince(file: string, at: number): readonly string[] {
+    return InstanceLock.all(file).filter((instance) => {
+      const path = join(dirname(file), lockFile(basename(file), instance))
+      return (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? at) < at
+    })
   }
 
   /** Frees the lock. */
   release(): void {
     if (this.#db.isOpen) this.#db.close()
+  }
+}
+
+/** Opens a database without creating it. Undefined if there is no such file. */
+function openExisting(path: string): DatabaseSync | undefined {
+  const url = pathToFileURL(path)
+  url.searchParams.set('mode', 'rw')
+  try {
+    return new DatabaseSync(url)
+  } catch (error) {
+    if (existsSync(path)) throw error
+    return undefined
   }
 }
 

@@ -1,58 +1,69 @@
-import type { StatementSync } from 'node:sqlite'
 import type { Item, ItemStatus } from '../model/item.ts'
 import type { Json } from '../model/storable.ts'
 import type { ItemQuery, StoredItem } from '../port/storage.ts'
-import { jsonOrNull, type Row } from './rows.ts'
+import { jsonOrNull } from './json-text.ts'
+import type { Prepare, Row, Statement } from './statement.ts'
 
-const ITEM_COLUMNS = 'number, key, outcome, at, message, output'
+const COLUMNS = 'number, invocation, key, status, at, message, output'
 
-/** The statements of this file, prepared on a database that has the schema. */
-export function itemStatements(prepare: (sql: string) => StatementSync) {
-  return {
-    replace: prepare(`UPDATE items SET outcome = ?, at = ?, message = ?, output = ? WHERE job_id = ? AND key = ?`),
-    last: prepare(`SELECT coalesce(max(number), 0) AS number FROM items WHERE job_id = ?`),
-    insert: prepare(`
-      INSERT INTO items (job_id, number, key, outcome, at, message, output) VALUES (?, ?, ?, ?, ?, ?, ?)`),
-    all: prepare(`
-      SELECT ${ITEM_COLUMNS} FROM items INDEXED BY items_number
-      WHERE job_id = ? AND number > ? ORDER BY number LIMIT ?`),
-    ofOutcome: prepare(`
-      SELECT ${ITEM_COLUMNS} FROM items INDEXED BY items_outcome
-      WHERE job_id = ? AND outcome = ? AND number > ? ORDER BY number LIMIT ?`),
-    remove: prepare(`DELETE FROM items WHERE job_id = ?`),
+/** The items of jobs: one for each job, invocation and key (S29). */
+export class Items {
+  readonly #replace: Statement
+  readonly #last: Statement
+  readonly #insert: Statement
+  readonly #all: Statement
+  readonly #ofStatus: Statement
+  readonly #remove: Statement
+  readonly #count: Statement
+
+  constructor(prepare: Prepare) {
+    this.#replace = prepare(`
+      UPDATE items SET status = ?, at = ?, message = ?, output = ? WHERE n = ? AND invocation = ? AND key = ?`)
+    this.#last = prepare(`SELECT coalesce(max(number), 0) FROM items WHERE n = ?`)
+    this.#insert = prepare(`INSERT INTO items (n, ${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
+    this.#all = prepare(`SELECT ${COLUMNS} FROM items WHERE n = ? AND number > ? ORDER BY number LIMIT ?`)
+    this.#ofStatus = prepare(`
+      SELECT ${COLUMNS} FROM items INDEXED BY items_status
+      WHERE n = ? AND status = ? AND number > ? ORDER BY number LIMIT ?`)
+    this.#remove = prepare(`DELETE FROM items WHERE n = ?`)
+    this.#count = prepare(`SELECT invocation, count(*) FROM items WHERE n = ? GROUP BY invocation`)
+  }
+
+  /** Keeps an item under its key, and answers that there was room for it. */
+  put(n: number, invocation: number, item: Item, max: number): boolean {
+    const values = [item.status, item.at, item.message ?? null, jsonOrNull(item.output)] as const
+    if (this.#replace.run(...values, n, invocation, item.key).changes > 0) return true
+    // Items go only with their job, so the last one's number says how many there are.
+    const last = Number(this.#last.get(n)?.[0])
+    if (last >= max) return false
+    this.#insert.run(n, last + 1, invocation, item.key, ...values)
+    return true
+  }
+
+  /** Items of a job in the order of their numbers. */
+  read(n: number, { after, limit, status }: ItemQuery): readonly StoredItem[] {
+    const rows = status === undefined ? this.#all.all(n, after, limit) : this.#ofStatus.all(n, status, after, limit)
+    return rows.map(itemOf)
+  }
+
+  /** How many each invocation of a job has. */
+  counts(n: number): readonly (readonly [invocation: number, count: number])[] {
+    return this.#count.all(n).map(([invocation, count]) => [Number(invocation), Number(count)])
+  }
+
+  /** Removes all of a job. */
+  remove(n: number): void {
+    this.#remove.run(n)
   }
 }
 
-/** The statements of items. */
-export type ItemStatements = ReturnType<typeof itemStatements>
-
-/** Keeps an item under its key, and answers that there was room for it (S29). */
-export function putItem(statements: ItemStatements, jobId: string, item: Item, max: number): boolean {
-  const values = [item.status, item.at, item.message ?? null, jsonOrNull(item.output)] as const
-  if (statements.replace.run(...values, jobId, item.key).changes > 0) return true
-  // Items go only with their job, so the last one's number says how many there are.
-  const last = Number(statements.last.get(jobId)?.number)
-  if (last >= max) return false
-  statements.insert.run(jobId, last + 1, item.key, ...values)
-  return true
-}
-
-/** Items of a job in the order of their numbers. */
-export function itemsOf(statements: ItemStatements, jobId: string, query: ItemQuery): readonly StoredItem[] {
-  const { after, limit, status } = query
-  const rows =
-    status === undefined
-      ? statements.all.all(jobId, after, limit)
-      : statements.ofOutcome.all(jobId, status, after, limit)
-  return rows.map(itemOf)
-}
-
-function itemOf({ number, key, outcome, at, message, output }: Row): StoredItem {
+function itemOf([number, invocation, key, status, at, message, output]: Row): StoredItem {
   return {
     number: Number(number),
+    invocation: Number(invocation),
     key: String(key),
-    // Written by putItem, so it is one of the two.
-    status: outcome as ItemStatus,
+    // Written by `put`, so it is one of the two.
+    status: status as ItemStatus,
     at: Number(at),
     ...(message === null ? {} : { message: String(message) }),
     ...(output === null ? {} : { output: JSON.parse(String(output)) as Json }),

@@ -1,231 +1,268 @@
-import type { SQLInputValue, StatementSync } from 'node:sqlite'
-import type { Job } from '../model/job.ts'
+import type { SQLInputValue } from 'node:sqlite'
+import type { Clock } from '../port/clock.ts'
 import type { Scope } from '../port/policy.ts'
-import type { JobFilter, JobPage } from '../port/storage.ts'
-import { NumberSet } from './number-set.ts'
-import { compareText, JOB_COLUMNS, type Row, readableJob } from './rows.ts'
-import {
-  edgeQuery,
-  nextValueQuery,
-  numbersQuery,
-  type Place,
-  type Query,
-  rowsQuery,
-  type SearchPath,
-  type SearchRange,
-  type Stretch,
-  searchPaths,
-  sizeQuery,
-} from './search-paths.ts'
+import type { CountedField, FoundJobs, JobFilter, JobPage, JobPosition } from '../port/storage.ts'
+import type { JobTable } from './job-table.ts'
+import { compareText, labelsIn } from './json-text.ts'
+import type { Kind } from './kinds.ts'
+import { type SearchRange, searchRanges, type Wanted } from './search-paths.ts'
+import { type Prepare, PreparedTexts, type Row } from './statement.ts'
 
-/** Work that takes its turns: it goes on at each `next`, and nothing may be written in between. */
-export type Steps<Result> = Generator<void, Result, void>
+/** A list that no index tells looks at so many rows for a page, and a count at so many in one turn of the event loop. */
+const ROWS_MAX = 2_000
+/** So many of them are read by one statement. */
+const ROWS_TOGETHER = 500
+/** No count goes further. */
+const COUNT_MAX = 10_001
 
-const JOB_BY_NUMBER = `SELECT ${JOB_COLUMNS} FROM jobs WHERE n = ?`
+/** The rest of a row, which is looked at where the index does not tell all. */
+const LOOKED_AT = 'jobs.tenant, jobs.created_by, jobs.kind, jobs.pipeline, jobs.parent, jobs.labels'
 
-/** A job that was found, by the number of its row. */
-interface FoundJob extends Place {
+/** A job that was found. */
+interface Found extends JobPosition {
   readonly n: number
+  readonly kind: Kind | undefined
 }
 
-/** So much work is done in one turn, counted in entries of an index that are walked over: a few milliseconds. */
-const TURN_WORK = 20_000
-/** What a statement costs, and what a row costs that is looked at, counted in the same. */
-const STATEMENT_WORK = 20
-const ROW_WORK = 10
-/** A path with fewer jobs than this is as good as any. */
-const FEW = 1_000
-const RANGES_FEW = 50
-/** Statements are kept, but not those of any number of different lists. */
-const PREPARED_MAX = 300
+/** What one range gave for a page. */
+interface Walked {
+  readonly found: readonly Found[]
+  /** Where the walk ended before its end. */
+  readonly through?: JobPosition
+}
 
-/** Finds and counts jobs on one connection. A search is one snapshot if a transaction is open from its begin to its end. */
+type Order = NonNullable<JobPage['order']>
+type Bounds = Pick<JobFilter, 'createdAfter' | 'createdBefore'>
+
+/** Lists and counts of jobs (S12, S26, S30). */
 export class JobSearch {
-  readonly #prepare: (sql: string) => StatementSync
-  readonly #turnWork: number
-  readonly #prepared = new Map<string, StatementSync>()
-  #work = 0
+  readonly #jobs: JobTable
+  readonly #clock: Clock
+  readonly #rowsMax: number
+  readonly #queries: PreparedTexts
 
-  /** @param turnWork  how much is done in one turn, in entries of an index. */
-  constructor(prepare: (sql: string) => StatementSync, turnWork = TURN_WORK) {
-    this.#prepare = prepare
-    this.#turnWork = turnWork
+  /** @param rowsMax  how many rows are looked at for a page, or in one turn. */
+  constructor(prepare: Prepare, jobs: JobTable, clock: Clock, rowsMax = ROWS_MAX) {
+    this.#jobs = jobs
+    this.#clock = clock
+    this.#rowsMax = rowsMax
+    this.#queries = new PreparedTexts(prepare)
   }
 
-  /** One page of a list, newest first, without the jobs that are broken. */
-  *list(filter: JobFilter, page: JobPage): Steps<readonly Job[]> {
-    this.#work = 0
-    const jobs: Job[] = []
-    // Where a broken one was left out, the page is filled from behind its last one.
-    for (let rest = page; ; ) {
-      const found = yield* this.#page(filter, rest)
-      for (const { n } of found) {
-        const job = readableJob(this.#get({ sql: JOB_BY_NUMBER, values: [n] }) ?? {})
-        if (job !== undefined) jobs.push(job)
-      }
-      const last = found.at(-1)
-      if (last === undefined || found.length < rest.limit || jobs.length === page.limit) return jobs
-      yield* this.#charge(found.length * ROW_WORK)
-      rest = { limit: page.limit - jobs.length, after: last }
-    }
-  }
-
-  *#page({ scopes, ...filter }: JobFilter, { limit, after }: JobPage): Steps<readonly FoundJob[]> {
-    const ranges: SearchRange[] = []
-    for (const scope of distinct(scopes)) ranges.push(...(yield* this.#rangesOf(scope, filter)))
-    const heads: { readonly range: SearchRange; readonly head: Place }[] = []
-    for (const range of ranges) {
-      const head = yield* this.#edge(range, { after }, 0)
-      if (head !== undefined) heads.push({ range, head })
-    }
-    // Once the page is full, a range whose newest job is older than its last one has nothing for it.
-    let found: readonly FoundJob[] = []
-    for (const { range, head } of heads.sort((a, b) => newestFirst(a.head, b.head))) {
-      const last = found.length === limit ? found.at(-1) : undefined
-      if (last !== undefined && newestFirst(last, head) <= 0) break
-      found = merged(found, yield* this.#first(range, after, limit, last)).slice(0, limit)
-    }
-    return found
+  /** One page of a list, without the jobs that are broken. */
+  find(filter: JobFilter, page: JobPage): FoundJobs {
+    const { order = 'newest', limit } = page
+    const { found, through: end } = this.#walkAll(this.#ranges(filter), filter, page, order)
+    // What comes after the place where some walk ended may not be all there is.
+    const sure = end === undefined ? found : found.filter((each) => inOrder(order)(each, end) <= 0)
+    const shown = sure.slice(0, limit)
+    const last = sure.length > limit ? shown.at(-1) : end
+    const jobs = shown.flatMap(({ n }) => this.#jobs.readable(this.#jobs.rowByNumber(n)) ?? [])
+    return last === undefined ? { jobs } : { jobs, after: { createdAt: last.createdAt, id: last.id } }
   }
 
   /** How many jobs a list has. */
-  *count({ scopes, ...filter }: JobFilter): Steps<number> {
-    this.#work = 0
-    const asked = distinct(scopes)
-    const seen = areApart(asked) ? undefined : new NumberSet()
-    let found = 0
-    for (const scope of asked) {
-      for (const range of yield* this.#rangesOf(scope, filter)) found += yield* this.#size(range, seen)
-    }
-    return seen?.size ?? found
+  async count(filter: JobFilter): Promise<number> {
+    const counted = await this.#count(filter, () => 'all')
+    return counted.get('all') ?? 0
   }
 
-  *#rangesOf(scope: Scope, filter: Omit<JobFilter, 'scopes'>): Steps<readonly SearchRange[]> {
-    const [first, ...others] = searchPaths(scope, filter)
-    if (first === undefined) return []
-    const ranges = yield* this.#ranges(first, [])
-    if (others.length === 0 || (yield* this.#areFew(ranges))) return ranges
-    for (const other of others) {
-      const found = yield* this.#ranges(other, [])
-      if (yield* this.#areFew(found)) return found
-    }
-    return ranges
+  /** How many jobs a list has of each value of a field. */
+  counts(by: CountedField, filter: JobFilter): Promise<ReadonlyMap<string, number>> {
+    return this.#count(filter, (kind) => kind[by])
   }
 
-  *#areFew(ranges: readonly SearchRange[]): Steps<boolean> {
-    if (ranges.length > RANGES_FEW) return false
-    for (const range of ranges) if ((yield* this.#edge(range, {}, FEW)) !== undefined) return false
+  #ranges({ scopes, ...filter }: JobFilter): readonly SearchRange[] {
+    return distinct(scopes).flatMap((scope) => searchRanges(scope, filter, this.#jobs))
+  }
+
+  // The ranges with the first jobs first: once the page is full, a range that begins behind its last job has nothing for it.
+  #walkAll(ranges: readonly SearchRange[], filter: JobFilter, page: JobPage, order: Order): Walked {
+    const begun = ranges.length === 1 ? ranges.map((range) => ({ range, head: 0 })) : this.#heads(ranges, filter, page)
+    const sign = order === 'newest' ? 1 : -1
+    let all: Walked = { found: [] }
+    let rows = this.#rowsMax
+    for (const { range, head } of begun.sort((a, b) => (b.head - a.head) * sign)) {
+      const full = all.found[page.limit]
+      if (full !== undefined && (head - full.createdAt) * sign < 0) break
+      const one = range.isExact ? this.#exact(range, filter, page) : this.#looked(range, filter, page, rows)
+      if (!range.isExact) rows = Math.max(ROWS_TOGETHER, rows - ROWS_TOGETHER)
+      all = merged(all, one, order, page.limit + 1)
+    }
+    return all
+  }
+
+  // Of each range, when its first job was created.
+  #heads(ranges: readonly SearchRange[], filter: JobFilter, page: JobPage) {
+    const begun: { readonly range: SearchRange; readonly head: number }[] = []
+    for (const range of ranges) {
+      const { sql, values } = stretch(range, filter, { ...page, limit: 1 })
+      const head = this.#queries.of(`SELECT ${range.table}.created_at FROM ${sql} LIMIT ?`).get(...values, 1)?.[0]
+      if (typeof head === 'number') begun.push({ range, head })
+    }
+    return begun
+  }
+
+  #exact(range: SearchRange, filter: JobFilter, page: JobPage): Walked {
+    const { sql, values } = stretch(range, filter, page, true)
+    const rows = this.#queries.of(`SELECT jobs.n, jobs.created_at, jobs.id FROM ${sql} LIMIT ?`)
+    return { found: rows.all(...values, page.limit + 1).map((row) => foundOf(row, range.kind)) }
+  }
+
+  // Rows that are looked at, until there are enough, or too many were looked at.
+  #looked(range: SearchRange, filter: JobFilter, page: JobPage, rowsMax: number): Walked {
+    const found: Found[] = []
+    let after = page.after
+    let limit = page.limit + 1
+    for (let looked = 0; ; limit = ROWS_TOGETHER) {
+      const rows = this.#lookAt(range, filter, { ...page, limit, ...(after === undefined ? {} : { after }) })
+      found.push(...rows.flatMap(({ found: each }) => each ?? []))
+      if (rows.length < limit || found.length > page.limit) return { found }
+      after = rows.at(-1)?.at
+      looked += rows.length
+      if (looked >= rowsMax && after !== undefined) return { found, through: after }
+    }
+  }
+
+  #lookAt(range: SearchRange, filter: JobFilter, page: JobPage) {
+    const { sql, values } = stretch(range, filter, page, true)
+    const statement = this.#queries.of(`SELECT jobs.n, jobs.created_at, jobs.id, ${LOOKED_AT} FROM ${sql} LIMIT ?`)
+    return statement.all(...values, page.limit).map((row) => {
+      const kind = range.wanted.kinds.get(Number(row[5]))
+      const at = foundOf(row, kind)
+      return { at, found: kind !== undefined && isWanted(row, range.wanted) ? at : undefined }
+    })
+  }
+
+  async #count(filter: JobFilter, groupOf: (kind: Kind) => string | undefined): Promise<ReadonlyMap<string, number>> {
+    const ranges = this.#ranges(filter)
+    if (distinct(filter.scopes).length === 1 && ranges.every(({ isExact }) => isExact)) {
+      return this.#countExactly(ranges, filter, groupOf)
+    }
+    // Scopes may overlap, so that a job is found twice.
+    const groups = new Map<string, Set<number>>()
+    for (const range of ranges) await this.#gather(range, filter, groupOf, groups)
+    return new Map([...groups].map(([group, { size }]) => [group, Math.min(size, COUNT_MAX)]))
+  }
+
+  #countExactly(ranges: readonly SearchRange[], filter: JobFilter, groupOf: (kind: Kind) => string | undefined) {
+    const counts = new Map<string, number>()
+    for (const range of ranges) {
+      const group = range.kind === undefined ? undefined : groupOf(range.kind)
+      if (group === undefined) continue
+      const known = counts.get(group) ?? 0
+      if (known >= COUNT_MAX) continue
+      const { sql, values } = stretch(range, filter, { limit: COUNT_MAX })
+      const statement = this.#queries.of(`SELECT count(*) FROM (SELECT 1 FROM ${sql} LIMIT ?)`)
+      const found = Number(statement.get(...values, COUNT_MAX - known)?.[0])
+      if (found > 0) counts.set(group, known + found)
+    }
+    return counts
+  }
+
+  // Part by part, with a turn of the event loop in between, until the range or what may be counted is at its end.
+  async #gather(
+    range: SearchRange,
+    filter: JobFilter,
+    groupOf: (kind: Kind) => string | undefined,
+    groups: Map<string, Set<number>>,
+  ): Promise<void> {
+    for (let after: JobPosition | undefined; ; ) {
+      const rows = this.#lookAt(range, filter, { limit: this.#rowsMax, ...(after === undefined ? {} : { after }) })
+      for (const { found } of rows) {
+        const group = found?.kind === undefined ? undefined : groupOf(found.kind)
+        if (found === undefined || group === undefined) continue
+        const numbers = groups.get(group) ?? new Set()
+        groups.set(group, numbers)
+        if (numbers.size < COUNT_MAX) numbers.add(found.n)
+      }
+      after = rows.at(-1)?.at
+      if (rows.length < this.#rowsMax || this.#isCounted(range, groupOf, groups)) return
+      await new Promise<void>((resume) => this.#clock.turn(resume))
+    }
+  }
+
+  #isCounted(
+    { wanted }: SearchRange,
+    groupOf: (kind: Kind) => string | undefined,
+    groups: ReadonlyMap<string, ReadonlySet<number>>,
+  ): boolean {
+    for (const kind of wanted.kinds.values()) {
+      const group = groupOf(kind)
+      if (group !== undefined && (groups.get(group)?.size ?? 0) < COUNT_MAX) return false
+    }
     return true
   }
-
-  *#ranges(path: SearchPath, known: readonly SQLInputValue[]): Steps<readonly SearchRange[]> {
-    const { index, fixed } = path
-    const key = [...known]
-    for (const column of index.columns.slice(known.length)) {
-      const value = fixed.get(column)
-      if (value === undefined) break
-      key.push(value)
-    }
-    if (key.length === index.columns.length) return [{ path, key }]
-    const ranges: SearchRange[] = []
-    for (let last: SQLInputValue | undefined; ; ) {
-      const row = this.#get(nextValueQuery(path, key, last))
-      yield* this.#charge(0)
-      if (row === undefined) return ranges
-      // A leading column holds text or a whole number.
-      last = row.value as SQLInputValue
-      ranges.push(...(yield* this.#ranges(path, [...key, last])))
-    }
-  }
-
-  *#edge(range: SearchRange, stretch: Stretch, offset: number): Steps<Place | undefined> {
-    const row = this.#get(edgeQuery(range, stretch, offset))
-    yield* this.#charge(row === undefined ? 0 : offset)
-    return row === undefined ? undefined : placeOf(row)
-  }
-
-  *#first(
-    range: SearchRange,
-    start: Place | undefined,
-    limit: number,
-    last: Place | undefined,
-  ): Steps<readonly FoundJob[]> {
-    if (isExact(range)) return this.#rows(range, { after: start }, limit)
-    const found: FoundJob[] = []
-    for (let after = start; ; ) {
-      const through = yield* this.#edge(range, { after }, this.#turnWork / ROW_WORK - 1)
-      found.push(...this.#rows(range, { after, through }, limit - found.length))
-      const isOver = through === undefined || (last !== undefined && newestFirst(last, through) <= 0)
-      if (isOver || found.length === limit) return found
-      yield* this.#charge(this.#turnWork)
-      after = through
-    }
-  }
-
-  *#size(range: SearchRange, seen: NumberSet | undefined): Steps<number> {
-    const rows = isExact(range) && seen === undefined ? this.#turnWork : this.#turnWork / ROW_WORK
-    let size = 0
-    for (let after: Place | undefined; ; ) {
-      const through = yield* this.#edge(range, { after }, rows - 1)
-      if (seen !== undefined) this.#addNumbers(range, { after, through }, seen)
-      else if (through !== undefined && isExact(range)) size += rows
-      else size += Number(this.#get(sizeQuery(range, { after, through }))?.found)
-      yield* this.#charge(through === undefined ? 0 : this.#turnWork)
-      if (through === undefined) return size
-      after = through
-    }
-  }
-
-  #addNumbers(range: SearchRange, stretch: Stretch, seen: NumberSet): void {
-    const { sql, values } = numbersQuery(range, stretch)
-    for (const { n } of this.#statement(sql).all(...values)) seen.add(Number(n))
-  }
-
-  #rows(range: SearchRange, stretch: Stretch, limit: number): readonly FoundJob[] {
-    const { sql, values } = rowsQuery(range, stretch, limit)
-    const rows = this.#statement(sql).all(...values)
-    return rows.map((row) => ({ n: Number(row.n), ...placeOf(row) }))
-  }
-
-  #get({ sql, values }: Query): Row | undefined {
-    return this.#statement(sql).get(...values)
-  }
-
-  #statement(sql: string): StatementSync {
-    const known = this.#prepared.get(sql)
-    if (known !== undefined) return known
-    if (this.#prepared.size === PREPARED_MAX) this.#prepared.clear()
-    const statement = this.#prepare(sql)
-    this.#prepared.set(sql, statement)
-    return statement
-  }
-
-  *#charge(entries: number): Steps<void> {
-    this.#work += STATEMENT_WORK + entries
-    if (this.#work < this.#turnWork) return
-    this.#work = 0
-    yield
-  }
 }
 
-function isExact({ path }: SearchRange): boolean {
-  return path.rest.sql === ''
+/** A part of a range in the order of a list: between two times, and after a place. With ids, it is in their order too. */
+function stretch(
+  { rows, table, values }: SearchRange,
+  { createdAfter, createdBefore }: Bounds,
+  { after, order = 'newest' }: JobPage,
+  withIds = false,
+): { readonly sql: string; readonly values: readonly SQLInputValue[] } {
+  const [beyond, direction] = order === 'newest' ? ['<', 'DESC'] : ['>', 'ASC']
+  const at = `${table}.created_at`
+  const where = [rows]
+  const bound: SQLInputValue[] = [...values]
+  if (createdAfter !== undefined) {
+    where.push(`${at} >= ?`)
+    bound.push(createdAfter)
+  }
+  if (createdBefore !== undefined) {
+    where.push(`${at} < ?`)
+    bound.push(createdBefore)
+  }
+  if (after !== undefined) {
+    // The first condition leads into the index, the second passes over what the page before has shown.
+    where.push(`${at} ${beyond}= ?`)
+    bound.push(after.createdAt)
+    if (withIds) {
+      where.push(`(${at} ${beyond} ? OR jobs.id ${beyond} ?)`)
+      bound.push(after.createdAt, after.id)
+    }
+  }
+  const ids = withIds ? `, jobs.id ${direction}` : ''
+  return { sql: `${where.join(' AND ')} ORDER BY ${at} ${direction}${ids}`, values: bound }
 }
 
-function placeOf(row: Row): Place {
-  return { createdAt: Number(row.created_at), id: String(row.id) }
+function foundOf([n, createdAt, id]: Row, kind: Kind | undefined): Found {
+  return { n: Number(n), createdAt: Number(createdAt), id: String(id), kind }
+}
+
+function isWanted(row: Row, { tenant, createdBy, pipeline, parentId, labels }: Wanted): boolean {
+  const [, , , ofTenant, ofCreator, , ofPipeline, parent, text] = row
+  if (tenant !== undefined && ofTenant !== tenant) return false
+  if (createdBy !== undefined && ofCreator !== createdBy) return false
+  if (pipeline !== undefined && ofPipeline !== pipeline) return false
+  if (parentId !== undefined && parent !== parentId) return false
+  return labels.length === 0 || hasLabels(text, labels)
+}
+
+// Where the labels of a row are broken, it has none.
+function hasLabels(text: unknown, labels: Wanted['labels']): boolean {
+  try {
+    const has = labelsIn(text)
+    return labels.every(([name, value]) => Object.hasOwn(has, name) && has[name] === value)
+  } catch {
+    return false
+  }
 }
 
 /** Negative: `a` comes before `b` in a list. */
-function newestFirst(a: Place, b: Place): number {
-  return b.createdAt - a.createdAt || compareText(b.id, a.id)
+function inOrder(order: Order): (a: JobPosition, b: JobPosition) => number {
+  const sign = order === 'newest' ? -1 : 1
+  return (a, b) => (a.createdAt - b.createdAt || compareText(a.id, b.id)) * sign
 }
 
 // Scopes may overlap, so that a job is found twice.
-function merged(a: readonly FoundJob[], b: readonly FoundJob[]): readonly FoundJob[] {
-  if (a.length === 0) return b
-  const all = new Map([...a, ...b].map((job) => [job.n, job]))
-  return [...all.values()].sort(newestFirst)
+function merged(a: Walked, b: Walked, order: Order, limit: number): Walked {
+  const [through] = [a.through ?? [], b.through ?? []].flat().sort(inOrder(order))
+  const ended = through === undefined ? {} : { through }
+  if (a.found.length === 0) return { found: b.found, ...ended }
+  const all = new Map([...a.found, ...b.found].map((each) => [each.n, each]))
+  return { found: [...all.values()].sort(inOrder(order)).slice(0, limit), ...ended }
 }
 
 function distinct(scopes: readonly Scope[]): readonly Scope[] {
@@ -235,25 +272,4 @@ function distinct(scopes: readonly Scope[]): readonly Scope[] {
     return [JSON.stringify({ ...scope, labels: Object.entries(labels).sort() }), scope as Scope] as const
   })
   return [...new Map(byText).values()]
-}
-
-// No job is in two of them, if there is a field in which each of them asks for another value.
-function areApart(scopes: readonly Scope[]): boolean {
-  const [first] = scopes
-  if (first === undefined || scopes.length === 1) return true
-  const values: readonly ((scope: Scope) => string | undefined)[] = [
-    ({ tenant }) => tenant,
-    ({ createdBy }) => createdBy,
-    ({ type }) => type,
-    ({ pipeline }) => pipeline,
-    ...Object.keys(first.labels ?? {}).map(
-      (name) =>
-        ({ labels }: Scope) =>
-          labels?.[name],
-    ),
-  ]
-  return values.some((asked) => {
-    const found = new Set(scopes.map(asked))
-    return found.size === scopes.length && !found.has(undefined)
-  })
 }

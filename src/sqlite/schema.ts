@@ -1,111 +1,203 @@
-import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs'
-import { DatabaseSync } from 'node:sqlite'
-import { JobchartError } from '../model/error.ts'
-import { MIGRATIONS } from './migrations.ts'
+/** Marks a file as ours, so that another program's database is never touched: "jobc" in ASCII. */
+export const APPLICATION_ID = 0x6a6f6263
 
-/** Marks a file as ours, so that another program's database is never migrated: "jobc" in ASCII. */
-const APPLICATION_ID = 0x6a6f6263
+/** What a file's `user_version` says that has this schema. */
+export const SCHEMA_VERSION = 3
 
 /**
- * Brings the file to this version's schema. The caller holds the write lock, so of any number of starters one migrates
- * and the others find it done; a migration that was killed left nothing behind.
+ * The tables.
  *
- * @throws {JobchartError} `STORAGE_UNAVAILABLE` the file is another program's, or was written by a newer jobchart.
+ * Texts that many rows repeat stand in `names`, and what lists ask of jobs in `kinds`; rows and indexes hold their codes.
+ * A job's columns are what queries look at; the rest of its record is the text `body`. `slot`, `wake_at`, `waits_since`,
+ * `route` and `token` are null where they do not apply, and so stand in no index: a job that rests is in few.
+ *
+ * - `n` is the sequence of the job's first event: it rises with the age of jobs, and is never given again.
+ * - `task`, `token`, `holder`, `limit_key`, `child`, `route` and `ready_at` are those of the job's first task. `token` is
+ *   set while the task is claimed or stopping, and `route` while it may be claimed.
+ * - `tasks` has the other tasks, and the ended children (`ended` is 1).
+ * - `gone` keeps, of jobs whose rows are gone, what their events are about.
+ * - `created_by` of a label's row is 0 in the row that serves the whole tenant.
  */
-export function migrate(db: DatabaseSync, file: string): void {
-  const version = checkDatabase(db, file)
-  for (const step of MIGRATIONS.slice(version)) db.exec(step)
-  if (version < MIGRATIONS.length) {
-    db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${MIGRATIONS.length}`)
-  }
-}
+export const TABLES = `
+  CREATE TABLE names (code INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
+
+  CREATE TABLE kinds (
+    code INTEGER PRIMARY KEY,
+    type TEXT NOT NULL,
+    status TEXT NOT NULL,
+    phase TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    child INTEGER NOT NULL,
+    queued INTEGER NOT NULL,
+    deleted INTEGER NOT NULL,
+    UNIQUE (type, status, phase, outcome, child, queued, deleted)
+  ) STRICT;
+
+  CREATE TABLE jobs (
+    n INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    tenant INTEGER NOT NULL,
+    created_by INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    pipeline INTEGER,
+    slot INTEGER,
+    wake_at INTEGER,
+    waits_since INTEGER,
+    route INTEGER,
+    ready_at INTEGER,
+    task INTEGER,
+    token INTEGER,
+    holder INTEGER,
+    limit_key INTEGER,
+    further INTEGER,
+    parent TEXT,
+    child TEXT,
+    labels TEXT,
+    key TEXT,
+    progress TEXT,
+    body TEXT NOT NULL,
+    input TEXT
+  ) STRICT;
+
+  CREATE TABLE tasks (
+    n INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    invocation INTEGER NOT NULL,
+    place INTEGER NOT NULL,
+    route INTEGER,
+    priority INTEGER,
+    ready_at INTEGER,
+    token INTEGER,
+    holder INTEGER,
+    limit_key INTEGER,
+    child TEXT,
+    body TEXT NOT NULL,
+    PRIMARY KEY (n, ended, invocation)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE job_labels (
+    tenant INTEGER NOT NULL,
+    created_by INTEGER NOT NULL,
+    label INTEGER NOT NULL,
+    child INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (tenant, created_by, label, child, created_at, n)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE events (
+    sequence INTEGER PRIMARY KEY,
+    job INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    job_sequence INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    by INTEGER NOT NULL,
+    origin INTEGER NOT NULL,
+    changeset TEXT NOT NULL,
+    events TEXT NOT NULL,
+    inputs TEXT
+  ) STRICT;
+
+  CREATE TABLE gone (
+    n INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    tenant INTEGER NOT NULL,
+    created_by INTEGER NOT NULL,
+    type TEXT NOT NULL,
+    pipeline INTEGER,
+    labels TEXT
+  ) STRICT;
+
+  CREATE TABLE logs (
+    n INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    key TEXT NOT NULL,
+    PRIMARY KEY (n, number)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE steps (
+    n INTEGER NOT NULL,
+    invoke TEXT NOT NULL,
+    ordinal INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    invocation INTEGER NOT NULL,
+    result TEXT,
+    PRIMARY KEY (n, invoke, ordinal, name)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE items (
+    n INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    invocation INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    status TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    message TEXT,
+    output TEXT,
+    PRIMARY KEY (n, number)
+  ) STRICT, WITHOUT ROWID;
+`
+
+/** Tables that are as they were from the beginning. */
+export const LASTING_TABLES = `
+  CREATE TABLE pipelines (
+    tenant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    type TEXT NOT NULL,
+    labels TEXT,
+    revision INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (tenant, id)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE instances (id TEXT PRIMARY KEY, heartbeat INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE charts (
+    type TEXT NOT NULL,
+    version TEXT NOT NULL,
+    hash TEXT NOT NULL,
+    PRIMARY KEY (type, version)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+`
 
 /**
- * Looks at an open database, and changes nothing.
- *
- * @returns its schema's version.
- * @throws {JobchartError} `STORAGE_UNAVAILABLE` as {@link checkHeader}.
+ * The indexes. Lists are in the order of `created_at`; jobs of one millisecond are sorted by their ids when they are read,
+ * so that no index holds an id. Of the indexes of a resting job, a move writes two anew: those that lead to its kind.
  */
-export function checkDatabase(db: DatabaseSync, file: string): number {
-  const version = pragma(db, 'user_version')
-  checkOwner(file, pragma(db, 'application_id'), version, () => tablesOf(db))
-  return version
-}
+export const INDEXES = `
+  CREATE UNIQUE INDEX jobs_slot ON jobs (tenant, slot) WHERE slot IS NOT NULL;
+  CREATE UNIQUE INDEX jobs_key ON jobs (tenant, created_by, key) WHERE key IS NOT NULL;
+  CREATE INDEX jobs_ready ON jobs (route, limit_key, priority, ready_at) WHERE route IS NOT NULL;
+  CREATE INDEX jobs_holder ON jobs (holder) WHERE token IS NOT NULL;
+  CREATE INDEX jobs_limit ON jobs (limit_key) WHERE token IS NOT NULL AND limit_key IS NOT NULL;
+  CREATE INDEX jobs_wake ON jobs (wake_at) WHERE wake_at IS NOT NULL;
+  CREATE INDEX jobs_turn ON jobs (tenant, pipeline, priority DESC, waits_since)
+    WHERE waits_since IS NOT NULL AND pipeline IS NOT NULL;
+  CREATE INDEX jobs_starting ON jobs (waits_since) WHERE waits_since IS NOT NULL AND pipeline IS NULL;
+  CREATE INDEX jobs_by_time ON jobs (created_at);
+  CREATE INDEX jobs_of_tenant ON jobs (tenant, kind, created_at);
+  CREATE INDEX jobs_of_creator ON jobs (tenant, created_by, kind, created_at);
+  CREATE INDEX jobs_of_pipeline ON jobs (tenant, pipeline, created_at) WHERE pipeline IS NOT NULL;
+  CREATE INDEX jobs_of_pipeline_and_creator ON jobs (tenant, created_by, pipeline, created_at)
+    WHERE pipeline IS NOT NULL;
+  CREATE INDEX jobs_of_parent ON jobs (parent, created_at) WHERE parent IS NOT NULL;
 
-/** Where SQLite's file format keeps what a file is: all in its first 100 bytes, numbers with their high byte first. */
-const HEADER = { bytes: 100, magic: 'SQLite format 3\0', version: 60, owner: 68 } as const
+  CREATE INDEX tasks_ready ON tasks (route, limit_key, priority, ready_at) WHERE route IS NOT NULL;
+  CREATE INDEX tasks_holder ON tasks (holder) WHERE token IS NOT NULL;
+  CREATE INDEX tasks_limit ON tasks (limit_key) WHERE token IS NOT NULL AND limit_key IS NOT NULL;
 
-/**
- * Looks at a file before SQLite opens it, since opening alone may change it, or put files beside it.
- *
- * @throws {JobchartError} `STORAGE_UNAVAILABLE` it is no database, another program's, or was written by a newer jobchart.
- */
-export function checkHeader(file: string): void {
-  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0
-  if (size === 0) return
-  const header = new DataView(new ArrayBuffer(HEADER.bytes))
-  const handle = openSync(file, 'r')
-  try {
-    const read = readSync(handle, header, 0, HEADER.bytes, 0)
-    const magic = new TextDecoder('latin1').decode(header.buffer.slice(0, HEADER.magic.length))
-    if (read < HEADER.bytes || magic !== HEADER.magic) throw notOurs(file)
-  } finally {
-    closeSync(handle)
-  }
-  checkOwner(file, header.getInt32(HEADER.owner), header.getInt32(HEADER.version), () => tablesInFile(file))
-}
-
-function checkOwner(file: string, owner: number, version: number, tables: () => number): void {
-  // A file of ours whose first migration was killed is not marked yet, and empty.
-  if (owner !== APPLICATION_ID && (owner !== 0 || version !== 0 || tables() > 0)) throw notOurs(file)
-  if (version <= MIGRATIONS.length) return
-  throw new JobchartError(
-    'STORAGE_UNAVAILABLE',
-    `"${file}" has schema ${version}, and this jobchart knows ${MIGRATIONS.length}: it was written by a newer one`,
-  )
-}
-
-// Unmarked, so it is either nobody's and empty, or another program's. Where a log or a journal stands beside it, a
-// process was killed in the middle of something, and only who opens the file to write can bring it in order: then it is
-// the migration that looks.
-function tablesInFile(file: string): number {
-  if (hasPending(`${file}-wal`) || hasPending(`${file}-journal`)) return 0
-  const db = new DatabaseSync(file, { readOnly: true })
-  try {
-    return tablesOf(db)
-  } finally {
-    db.close()
-  }
-}
-
-// A journal that is over may be left empty, or with its beginning zeroed.
-function hasPending(file: string): boolean {
-  if (!existsSync(file)) return false
-  const first = new Uint8Array(1)
-  const handle = openSync(file, 'r')
-  try {
-    return readSync(handle, first, 0, 1, 0) === 1 && first[0] !== 0
-  } finally {
-    closeSync(handle)
-  }
-}
-
-function tablesOf(db: DatabaseSync): number {
-  return Number(db.prepare('SELECT count(*) AS tables FROM sqlite_schema').get()?.tables)
-}
-
-function notOurs(file: string): JobchartError {
-  return new JobchartError('STORAGE_UNAVAILABLE', `"${file}" is no file of jobchart's; choose another path`)
-}
-
-/** @throws {JobchartError} `STORAGE_UNAVAILABLE` some page of the file is damaged. */
-export function checkPages(db: DatabaseSync, file: string): void {
-  const found = db.prepare('PRAGMA quick_check(1)').get()?.quick_check
-  if (found === 'ok') return
-  throw new JobchartError('STORAGE_UNAVAILABLE', `"${file}" is damaged: ${String(found)}. Restore it from a backup`)
-}
-
-/** Reads a numeric pragma, whose name is one of ours. */
-export function pragma(db: DatabaseSync, name: 'user_version' | 'application_id' | 'data_version'): number {
-  return Number(db.prepare(`PRAGMA ${name}`).get()?.[name])
-}
+  CREATE INDEX events_of_job ON events (job);
+  CREATE INDEX gone_id ON gone (id);
+  CREATE INDEX logs_key ON logs (n, key);
+  CREATE UNIQUE INDEX items_key ON items (n, invocation, key);
+  CREATE INDEX items_status ON items (n, status, number);
+`

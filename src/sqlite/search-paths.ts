@@ -1,273 +1,156 @@
-/**
- * Ways to the jobs of a list.
- *
- * An index leads with columns that a list may fix, and ends with the order of lists, (created_at, id). Where all of the
- * leading columns are fixed, the jobs wanted are one range of it, read off in order; where some are not, they are one
- * range for each value that these columns have. Types, phases and statuses have few, so one index serves all of them.
- * What no index has is looked at in each row.
- */
 import type { SQLInputValue } from 'node:sqlite'
 import type { Scope } from '../port/policy.ts'
 import type { JobFilter } from '../port/storage.ts'
-
-/** A statement's text, made of constants, and the values bound to it. */
-export interface Query {
-  readonly sql: string
-  readonly values: readonly SQLInputValue[]
-}
-
-/** A column that an index leads with. */
-export type SearchColumn =
-  | 'tenant'
-  | 'created_by'
-  | 'child'
-  | 'type'
-  | 'phase'
-  | 'status'
-  | 'pipeline'
-  | 'parent_id'
-  | 'name'
-  | 'value'
-
-/** An index, its leading columns, and what all of its rows fulfil. */
-interface SearchIndex {
-  readonly table: 'jobs' | 'job_labels'
-  readonly name: string
-  readonly columns: readonly SearchColumn[]
-  readonly holds: string
-}
-
-const STATE = ['child', 'type', 'phase', 'status'] as const
-const LIVE = 'jobs.deleted = 0'
-
-const OF_TENANT: SearchIndex = { table: 'jobs', name: 'jobs_of_tenant', columns: ['tenant', ...STATE], holds: LIVE }
-const OF_CREATOR: SearchIndex = {
-  table: 'jobs',
-  name: 'jobs_of_creator',
-  columns: ['tenant', 'created_by', ...STATE],
-  holds: LIVE,
-}
-const IN_PIPELINE = `${LIVE} AND jobs.pipeline IS NOT NULL`
-const OF_PIPELINE: SearchIndex = {
-  table: 'jobs',
-  name: 'jobs_of_pipeline',
-  columns: ['tenant', 'pipeline', 'child'],
-  holds: IN_PIPELINE,
-}
-const OF_PIPELINE_AND_CREATOR: SearchIndex = {
-  table: 'jobs',
-  name: 'jobs_of_pipeline_and_creator',
-  columns: ['tenant', 'created_by', 'pipeline', 'child'],
-  holds: IN_PIPELINE,
-}
-const OF_PARENT: SearchIndex = {
-  table: 'jobs',
-  name: 'jobs_of_parent',
-  columns: ['parent_id', 'tenant', 'created_by'],
-  holds: `${LIVE} AND jobs.parent_id IS NOT NULL`,
-}
-const LABELS: SearchIndex = {
-  table: 'job_labels',
-  // The name that SQLite gives to a table's own key.
-  name: 'sqlite_autoindex_job_labels_1',
-  columns: ['tenant', 'name', 'value', 'child'],
-  holds: 'TRUE',
-}
-const LABELS_OF_CREATOR: SearchIndex = {
-  table: 'job_labels',
-  name: 'job_labels_of_creator',
-  columns: ['tenant', 'created_by', 'name', 'value', 'child'],
-  holds: 'TRUE',
-}
-
-type Fixed = ReadonlyMap<SearchColumn, SQLInputValue>
-
-/** An index by which jobs are searched, and what is looked at in each row beside. */
-export interface SearchPath {
-  readonly index: SearchIndex
-  readonly fixed: Fixed
-  /** Empty: the index tells all. */
-  readonly rest: Query
-}
-
-/** What a job must be. */
-interface Wanted {
-  readonly columns: Fixed
-  readonly labels: ReadonlyMap<string, string>
-}
-
-/** A place in the order of a list. */
-export interface Place {
-  readonly createdAt: number
-  readonly id: string
-}
+import type { JobTable } from './job-table.ts'
+import { labelName } from './job-table.ts'
+import type { Kind } from './kinds.ts'
 
 /**
- * The ways to the jobs that a scope and a filter leave: the first tells all by its index, or else each of them finds the
- * same jobs. None: there can be no such job.
+ * A part of an index in the order of `created_at`: its text, made of constants, and its values.
+ *
+ * `isExact`: all of its rows are wanted. Else each row is looked at by {@link Wanted}.
  */
-export function searchPaths(scope: Scope, filter: Omit<JobFilter, 'scopes'>): readonly SearchPath[] {
-  const wanted = wantedOf(scope, filter)
-  if (wanted === undefined) return []
-  const paths = pathsTo(wanted)
-  const exact = paths.find(({ rest }) => rest.sql === '')
-  return exact === undefined ? paths : [exact]
+export interface SearchRange {
+  readonly rows: string
+  /** The table whose `created_at` is in order. */
+  readonly table: 'jobs' | 'job_labels'
+  readonly values: readonly SQLInputValue[]
+  readonly isExact: boolean
+  readonly wanted: Wanted
+  /** Where all rows of the range are of one kind. */
+  readonly kind?: Kind
 }
 
-function wantedOf(scope: Scope, { parentId, phase, status, ...narrow }: Omit<JobFilter, 'scopes'>): Wanted | undefined {
-  const columns = new Map<SearchColumn, SQLInputValue>()
-  const labels = new Map<string, string>()
-  const pairs = [scope, narrow].flatMap(({ tenant, createdBy, type, pipeline }: Scope) => {
-    return [
-      ['tenant', tenant],
-      ['created_by', createdBy],
-      ['type', type],
-      ['pipeline', pipeline],
-    ] as const
+/** What a job of a list is, in codes; a field that is absent is not asked for. */
+export interface Wanted {
+  readonly tenant?: number
+  readonly createdBy?: number
+  readonly pipeline?: number
+  /** An id; null: no other job's chart invoked it. */
+  readonly parentId?: string | null
+  readonly labels: readonly (readonly [name: string, value: string])[]
+  readonly kinds: ReadonlyMap<number, Kind>
+}
+
+type Narrow = Omit<JobFilter, 'scopes' | 'createdAfter' | 'createdBefore'>
+
+/**
+ * Where the jobs are that a scope and a filter leave: together, the ranges have each of them once.
+ *
+ * A page's own lists are exact: by type, phase, status and outcome they are one range for each kind of job that fits, by
+ * pipeline, parent or one label one range. Of several of these, the likely smallest is walked over, and the rest is looked
+ * at in each row.
+ */
+export function searchRanges(scope: Scope, filter: Narrow, jobs: JobTable): readonly SearchRange[] {
+  const wanted = wantedOf(scope, filter, jobs)
+  if (wanted === undefined || wanted.kinds.size === 0) return []
+  const { tenant, createdBy, pipeline, parentId, labels } = wanted
+  if (typeof parentId === 'string') return [range(wanted, 'jobs_of_parent', ['parent', parentId])]
+  if (tenant === undefined) return [range(wanted, 'jobs_by_time')]
+  const [label] = labels
+  if (label !== undefined) return labelRanges(wanted, tenant, label, jobs)
+  const owner = ['tenant', tenant] as const
+  const creator = createdBy === undefined ? [] : [['created_by', createdBy] as const]
+  if (pipeline !== undefined) {
+    const index = createdBy === undefined ? 'jobs_of_pipeline' : 'jobs_of_pipeline_and_creator'
+    return [range(wanted, index, owner, ...creator, ['pipeline', pipeline])]
+  }
+  const index = createdBy === undefined ? 'jobs_of_tenant' : 'jobs_of_creator'
+  return [...wanted.kinds.values()].map((kind) => {
+    return { ...range(wanted, index, owner, ...creator, ['kind', kind.code]), isExact: true, kind }
   })
-  const parent = parentId === null ? (['child', 0] as const) : (['parent_id', parentId] as const)
-  for (const [column, value] of [...pairs, ['phase', phase] as const, ['status', status] as const, parent]) {
-    if (value === undefined) continue
-    if ((columns.get(column) ?? value) !== value) return undefined
-    columns.set(column, value)
-  }
-  for (const [name, value] of [scope, narrow].flatMap((part: Scope) => Object.entries(part.labels ?? {}))) {
-    if ((labels.get(name) ?? value) !== value) return undefined
-    labels.set(name, value)
-  }
-  return { columns, labels }
 }
 
-// The likely smallest first.
-function pathsTo({ columns, labels }: Wanted): readonly SearchPath[] {
-  const path = (index: SearchIndex, more: Fixed = new Map()): SearchPath => {
-    const fixed = new Map([...columns, ...more].filter(([column]) => index.columns.includes(column)))
-    const others = [...labels].filter(([name]) => name !== more.get('name'))
-    return {
-      index,
-      fixed,
-      rest: restOf(
-        [...columns].filter(([column]) => !fixed.has(column)),
-        others,
-      ),
+type Column = 'tenant' | 'created_by' | 'kind' | 'pipeline' | 'parent'
+
+function range(
+  wanted: Wanted,
+  index: string,
+  ...fixed: readonly (readonly [column: Column, value: SQLInputValue])[]
+): SearchRange {
+  const where = fixed.length === 0 ? 'TRUE' : fixed.map(([column]) => `jobs.${column} = ?`).join(' AND ')
+  const rows = `jobs INDEXED BY ${index} WHERE ${where}`
+  return { rows, table: 'jobs', values: fixed.map(([, value]) => value), isExact: false, wanted }
+}
+
+function labelRanges(
+  wanted: Wanted,
+  tenant: number,
+  [name, value]: readonly [string, string],
+  { names }: JobTable,
+): readonly SearchRange[] {
+  const label = names.knownCode(labelName(name, value))
+  if (label === undefined) return []
+  // A label's rows of the whole tenant stand under the creator 0.
+  const values = [tenant, wanted.createdBy ?? 0, label]
+  const rows = `
+    job_labels CROSS JOIN jobs ON jobs.n = job_labels.n
+    WHERE job_labels.tenant = ? AND job_labels.created_by = ? AND job_labels.label = ? AND job_labels.child = ?`
+  const children = wanted.parentId === null ? [0] : [0, 1]
+  return children.map((child) => {
+    return { rows, table: 'job_labels', values: [...values, child], isExact: false, wanted }
+  })
+}
+
+function wantedOf(scope: Scope, filter: Narrow, { names, kinds }: JobTable): Wanted | undefined {
+  const asked = merged(scope, filter)
+  if (asked === undefined) return undefined
+  const code = (text: string | undefined) => (text === undefined ? undefined : (names.knownCode(text) ?? NOBODY))
+  const [tenant, createdBy, pipeline] = [code(asked.tenant), code(asked.createdBy), code(asked.pipeline)]
+  if (tenant === NOBODY || createdBy === NOBODY || pipeline === NOBODY) return undefined
+  const fitting = [...kinds.all()].filter((kind) => isFitting(kind, filter, asked.type))
+  return {
+    ...(tenant === undefined ? {} : { tenant }),
+    ...(createdBy === undefined ? {} : { createdBy }),
+    ...(pipeline === undefined ? {} : { pipeline }),
+    ...(filter.parentId === undefined ? {} : { parentId: filter.parentId }),
+    labels: asked.labels,
+    kinds: new Map(fitting.map((kind) => [kind.code, kind])),
+  }
+}
+
+/** No row has it. */
+const NOBODY = -1
+
+interface Asked {
+  readonly tenant?: string
+  readonly createdBy?: string
+  readonly type?: string
+  readonly pipeline?: string
+  readonly labels: readonly (readonly [name: string, value: string])[]
+}
+
+// What both ask for; undefined: no job is what both ask for.
+function merged(scope: Scope, filter: Narrow): Asked | undefined {
+  const fields: { [field in 'tenant' | 'createdBy' | 'type' | 'pipeline']?: string } = {}
+  const labels = new Map<string, string>()
+  const { createdBy, type, pipeline } = filter
+  for (const part of [scope, { createdBy, type, pipeline, labels: filter.labels }]) {
+    const { tenant } = part as Scope
+    for (const [field, value] of Object.entries({
+      tenant,
+      createdBy: part.createdBy,
+      type: part.type,
+      pipeline: part.pipeline,
+    })) {
+      if (value === undefined) continue
+      const name = field as keyof typeof fields
+      if ((fields[name] ?? value) !== value) return undefined
+      fields[name] = value
+    }
+    for (const [name, value] of Object.entries(part.labels ?? {})) {
+      if ((labels.get(name) ?? value) !== value) return undefined
+      labels.set(name, value)
     }
   }
-  if (columns.has('parent_id')) return [path(OF_PARENT)]
-  const isOwn = columns.has('created_by')
-  return [
-    ...[...labels].map(([name, value]) =>
-      path(
-        isOwn ? LABELS_OF_CREATOR : LABELS,
-        new Map([
-          ['name', name],
-          ['value', value],
-        ]),
-      ),
-    ),
-    ...(columns.has('pipeline') ? [path(isOwn ? OF_PIPELINE_AND_CREATOR : OF_PIPELINE)] : []),
-    path(isOwn ? OF_CREATOR : OF_TENANT),
-  ]
+  return { ...fields, labels: [...labels] }
 }
 
-// A label is looked up in its table, so that a row whose text is broken fails nothing.
-const HAS_LABEL = `EXISTS (
-  SELECT 1 FROM job_labels AS other
-  WHERE other.tenant = jobs.tenant AND other.name = ? AND other.value = ? AND other.child = (jobs.parent_id IS NOT NULL)
-    AND other.created_at = jobs.created_at AND other.id = jobs.id)`
-
-function restOf(
-  columns: readonly (readonly [SearchColumn, SQLInputValue])[],
-  labels: readonly (readonly [string, string])[],
-): Query {
-  const conditions = [...columns.map(([column]) => `jobs.${column} = ?`), ...labels.map(() => HAS_LABEL)]
-  return { sql: conditions.join(' AND '), values: [...columns.map(([, value]) => value), ...labels.flat()] }
-}
-
-/** A part of an index in which all leading columns have one value, so that it is in the order of lists. */
-export interface SearchRange {
-  readonly path: SearchPath
-  /** Of each leading column. */
-  readonly key: readonly SQLInputValue[]
-}
-
-/** From a place, which is left out, to another, which is not. */
-export interface Stretch {
-  readonly after?: Place | undefined
-  readonly through?: Place | undefined
-}
-
-/**
- * The query for the next value below `last` that the column after a key has: one step in the index, however many rows have
- * the values passed over. Of several columns at once SQLite would walk over all that have the last ones.
- */
-export function nextValueQuery(
-  { index }: SearchPath,
-  key: readonly SQLInputValue[],
-  last: SQLInputValue | undefined,
-): Query {
-  const column = index.columns[key.length]
-  const below = last === undefined ? '' : ` AND ${column} < ?`
-  return {
-    sql: `SELECT ${column} AS value FROM ${index.table} INDEXED BY ${index.name}
-      WHERE ${keyed(index, key)}${below} ORDER BY ${column} DESC LIMIT 1`,
-    values: last === undefined ? key : [...key, last],
-  }
-}
-
-/** The query for what stands `offset` rows further in a stretch of a range; its rest is not looked at. */
-export function edgeQuery(range: SearchRange, stretch: Stretch, offset: number): Query {
-  const { sql, values } = stretchOf(range, stretch)
-  return {
-    sql: `SELECT created_at, id FROM ${sql} ${newestFirst(range)} LIMIT 1 OFFSET ?`,
-    values: [...values, offset],
-  }
-}
-
-/** The query for the first rows of a stretch of a range. */
-export function rowsQuery(range: SearchRange, stretch: Stretch, limit: number): Query {
-  const { table } = range.path.index
-  const { sql, values } = withRest(range, stretch)
-  return {
-    sql: `SELECT ${table}.n, ${table}.created_at, ${table}.id FROM ${sql} ${newestFirst(range)} LIMIT ?`,
-    values: [...values, limit],
-  }
-}
-
-/** The query for the numbers of the rows of a stretch of a range, in no order. */
-export function numbersQuery(range: SearchRange, stretch: Stretch): Query {
-  const { sql, values } = withRest(range, stretch)
-  return { sql: `SELECT ${range.path.index.table}.n FROM ${sql}`, values }
-}
-
-/** The query for how many rows a stretch of a range has. */
-export function sizeQuery(range: SearchRange, stretch: Stretch): Query {
-  const { sql, values } = withRest(range, stretch)
-  return { sql: `SELECT count(*) AS found FROM ${sql}`, values }
-}
-
-function withRest(range: SearchRange, stretch: Stretch): Query {
-  const { index, rest } = range.path
-  const { sql, values } = stretchOf(range, stretch, rest.sql !== '' && index.table === 'job_labels')
-  return rest.sql === '' ? { sql, values } : { sql: `${sql} AND ${rest.sql}`, values: [...values, ...rest.values] }
-}
-
-function stretchOf({ path: { index }, key }: SearchRange, { after, through }: Stretch, isJoined = false): Query {
-  const { table, name } = index
-  const place = `(${table}.created_at, ${table}.id)`
-  const bounds = [
-    ...(after === undefined ? [] : [`${place} < (?, ?)`]),
-    ...(through === undefined ? [] : [`${place} >= (?, ?)`]),
-  ]
-  const values = [after, through].flatMap((each) => (each === undefined ? [] : [each.createdAt, each.id]))
-  const join = isJoined ? ' CROSS JOIN jobs ON jobs.n = job_labels.n' : ''
-  const where = [keyed(index, key), ...bounds].join(' AND ')
-  return { sql: `${table} INDEXED BY ${name}${join} WHERE ${where}`, values: [...key, ...values] }
-}
-
-function newestFirst({ path: { index } }: SearchRange): string {
-  return `ORDER BY ${index.table}.created_at DESC, ${index.table}.id DESC`
-}
-
-function keyed({ table, columns, holds }: SearchIndex, key: readonly SQLInputValue[]): string {
-  return [holds, ...columns.slice(0, key.length).map((column) => `${table}.${column} = ?`)].join(' AND ')
+function isFitting(kind: Kind, { phase, status, outcome, parentId }: Narrow, type: string | undefined): boolean {
+  if (kind.isDeleted) return false
+  if (type !== undefined && kind.type !== type) return false
+  if (phase !== undefined && kind.phase !== phase) return false
+  if (status !== undefined && !status.includes(kind.status)) return false
+  if (outcome !== undefined && kind.outcome !== outcome) return false
+  return parentId === undefined || kind.isChild === (parentId !== null)
 }

@@ -1,43 +1,43 @@
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { JobchartError } from '../model/error.ts'
+/**
+ * Jobs in one SQLite file.
+ *
+ * **Layout** (`schema.ts`). A job is one row: narrow columns for what queries look at, its input, its progress, and the
+ * rest of its record as one text. Texts that many rows repeat are codes (`names.ts`, `kinds.ts`). Further tasks, labels,
+ * steps, items and lines are rows beside it (`task-rows.ts`, `job-table.ts`, `notes.ts`). The log has one row for the
+ * events of a job in a commit (`event-log.ts`).
+ *
+ * **What a move writes** (`commit-writer.ts`). A commit is one transaction: BEGIN IMMEDIATE, its changesets in order, its
+ * claim (`claim-round.ts`), COMMIT. A move sets only the columns that differ from the record that it was made from, and
+ * so writes only their indexes; a task that changed is one row, however many its job has. A job that is stored and
+ * claimed in one commit is written once.
+ *
+ * **When it fails.** A changeset that is refused leaves no trace: one write is judged before it is made, several have a
+ * savepoint. A lock of another process is waited for by the clock (`write-queue.ts`); reads wait for no write. What fails
+ * before COMMIT wrote nothing, and is `STORAGE_UNAVAILABLE`; so is a full disk. A COMMIT that fails otherwise is
+ * `OUTCOME_UNKNOWN`. A file that was removed or replaced takes no commit (`file-identity.ts`).
+ */
+import { resolve } from 'node:path'
+import type { DatabaseSync } from 'node:sqlite'
+import { JobchartError, jobUnreadable } from '../model/error.ts'
 import type { Json } from '../model/storable.ts'
 import type { Clock } from '../port/clock.ts'
-import type { Storage, StorageConnection, StorageHost, StoredEvents, TypeKey } from '../port/storage.ts'
-import { coverage } from './coverage.ts'
-import { eventsSql, eventsValues, firstEvents, readableEvents } from './events.ts'
+import type { Storage, StorageConnection, StorageHost } from '../port/storage.ts'
+import { Charts } from './charts.ts'
+import { CommitWriter } from './commit-writer.ts'
 import { FileIdentity } from './file-identity.ts'
+import { IdleCheckpoint } from './idle-checkpoint.ts'
 import { InstanceLock } from './instance-lock.ts'
-import { itemsOf } from './items.ts'
-import { JobSearch, type Steps } from './job-search.ts'
-import { pipelineOf, pipelinesPage } from './pipelines.ts'
-import { decoded, eventsOf, headOf, jobOf, type Row, readableHead, readableJobs } from './rows.ts'
-import { checkDatabase, checkHeader, checkPages, migrate, pragma } from './schema.ts'
-import { SnapshotReader } from './snapshot-reader.ts'
-import { prepareAll, type Statements } from './statements.ts'
-import { DRIVER_WAIT_MS, readTransaction, savepoint, transaction, unavailable, whenUnlocked } from './transaction.ts'
-import { Writer } from './writer.ts'
+import { Instances } from './instances.ts'
+import { JobSearch } from './job-search.ts'
+import { openDatabase, removeLeftLocks } from './opening.ts'
+import { checkSqliteOptions, type SqliteOptions } from './options.ts'
+import { preparing } from './statement.ts'
+import { storageError, unavailable } from './storage-error.ts'
+import { type Tables, tablesOf } from './tables.ts'
+import { transaction } from './transaction.ts'
+import { WriteQueue, whenUnlocked } from './write-queue.ts'
 
-/** How the file is used. */
-export interface SqliteOptions {
-  /**
-   * What a commit waits for. `'full'` (the default): the disk has it, and it survives a power cut. `'normal'`: the
-   * operating system has it, and it survives a crash of the process, but a power cut may take the newest commits.
-   */
-  readonly durability?: 'full' | 'normal'
-  /**
-   * Looks through the whole file when it is opened (`PRAGMA quick_check`), and refuses it if it is damaged. It takes
-   * about half a second for each GiB that the system has in memory, and the time to read what it has not; nothing else of
-   * the process runs meanwhile. So it is off by default: what is damaged is then refused where it is read.
-   */
-  readonly check?: boolean
-  /** Lines kept of each job's log; the oldest go. Default 10,000. */
-  readonly logLines?: number
-}
-
-/** A lock file without an instance is left alone while it may belong to one that is just being opened. */
-const LEFT_MS = 60_000
+const LOG_LINES = 10_000
 
 /**
  * Keeps jobs in one SQLite file, by Node's own driver. Any number of processes on the machine may open the same file,
@@ -46,12 +46,11 @@ const LEFT_MS = 60_000
  * Beside `file` stand SQLite's own `-wal` and `-shm`, and for each running engine a small `-instance-…` file, whose
  * lock shows that its process lives. All are created readable by their owner alone.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` the path is empty or in memory: use `memoryStorage()` instead.
+ * @throws {JobchartError} `INVALID_DEFINITION` the path is no text, is empty or in memory (use `memoryStorage()` instead), or
+ *   an option cannot work.
  */
 export function sqliteStorage(file: string, options: SqliteOptions = {}): Storage {
-  if (file === '' || file.startsWith(':memory:') || file.startsWith('file:')) {
-    throw new JobchartError('INVALID_DEFINITION', `sqliteStorage should be given a path; found "${file}"`)
-  }
+  checkSqliteOptions(file, options)
   const path = resolve(file)
   return { open: async (host) => await SqliteConnection.open(path, options, host) }
 }
@@ -61,55 +60,43 @@ class SqliteConnection implements StorageConnection {
   readonly #db: DatabaseSync
   readonly #clock: Clock
   readonly #instance: string
-  readonly #logLinesMax: number
   readonly #lock: InstanceLock
-  readonly #statements: Statements
   readonly #identity: FileIdentity
-  readonly #jobs: JobSearch
-  readonly #snapshots: SnapshotReader
-  #dataVersion: number
-  #claims = 0
+  readonly #queue: WriteQueue
+  readonly #idle: IdleCheckpoint
+  readonly #tables: Tables
+  readonly #search: JobSearch
+  readonly #instances: Instances
+  readonly #charts: Charts
+  readonly #version
+  #dataVersion: unknown
 
-  private constructor(
-    file: string,
-    db: DatabaseSync,
-    statements: Statements,
-    lock: InstanceLock,
-    options: SqliteOptions,
-    host: StorageHost,
-  ) {
+  private constructor(file: string, db: DatabaseSync, lock: InstanceLock, options: SqliteOptions, host: StorageHost) {
+    const prepare = preparing(db)
     this.#file = file
     this.#db = db
     this.#lock = lock
     this.#clock = host.clock
     this.#instance = host.instance
-    this.#logLinesMax = options.logLines ?? 10_000
-    this.#statements = statements
     this.#identity = new FileIdentity(file)
-    this.#jobs = new JobSearch((sql) => db.prepare(sql))
-    this.#snapshots = new SnapshotReader(() => this.#reader(), host.clock)
-    this.#dataVersion = pragma(db, 'data_version')
+    this.#queue = new WriteQueue(host.clock)
+    this.#idle = new IdleCheckpoint(db, host.clock)
+    this.#tables = tablesOf(db, prepare, options.logLines ?? LOG_LINES)
+    this.#search = new JobSearch(prepare, this.#tables.jobs, host.clock)
+    this.#instances = new Instances(prepare)
+    this.#charts = new Charts(prepare, this.#tables.lookups)
+    this.#version = prepare('PRAGMA data_version')
+    this.#dataVersion = this.#version.get()?.[0]
   }
 
   static async open(file: string, options: SqliteOptions, host: StorageHost): Promise<SqliteConnection> {
-    const db = await openedFile(file, host.clock)
+    const db = await openDatabase(file, options, host.clock)
     let lock: InstanceLock | undefined
     try {
-      const synchronous = options.durability === 'normal' ? 'NORMAL' : 'FULL'
-      await whenUnlocked(host.clock, () => {
-        // Before the pragma, which would change another program's file.
-        checkDatabase(db, file)
-        db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA temp_store = MEMORY`)
-        transaction(db, () => migrate(db, file))
-        if (options.check === true) checkPages(db, file)
-      })
-      // Before anything is made beside it: a file without our tables is refused as it stands.
-      const statements = prepareAll(db)
-      for (const suffix of ['', '-wal', '-shm']) if (existsSync(file + suffix)) chmodSync(file + suffix, 0o600)
       lock = InstanceLock.take(file, host.instance)
-      const connection = new SqliteConnection(file, db, statements, lock, options, host)
+      const connection = new SqliteConnection(file, db, lock, options, host)
       await connection.beat()
-      connection.#removeLeftLocks()
+      removeLeftLocks(file, connection.#instances.others(''), host.clock)
       return connection
     } catch (error) {
       db.close()
@@ -119,174 +106,125 @@ class SqliteConnection implements StorageConnection {
     }
   }
 
-  // A process may have died after it took its lock and before it was listed: nobody else would look for its file.
-  #removeLeftLocks(): void {
-    const listed = new Set(this.#statements.otherInstances.all('').map((row) => String(row.id)))
-    for (const instance of InstanceLock.leftSince(this.#file, this.#clock.now() - LEFT_MS)) {
-      if (!listed.has(instance) && !InstanceLock.isHeld(this.#file, instance)) InstanceLock.remove(this.#file, instance)
-    }
+  readonly commit: StorageConnection['commit'] = async (changesets, claim) => {
+    // A tick that has nothing to write asks for nothing; but a closed storage says so.
+    if (changesets.length === 0 && claim === undefined && this.#db.isOpen) return { results: [], claimed: [] }
+    this.#idle.wrote()
+    return await this.#write(() => {
+      const commit = new CommitWriter(this.#tables, changesets, claim).write()
+      // One that was forgotten while it was silent holds something again: who looks after it must find it.
+      if (commit.claimed.length > 0) this.#instances.list(this.#instance, this.#clock.now())
+      return commit
+    })
   }
 
-  readonly commit: StorageConnection['commit'] = (units) =>
-    this.#write((writer) => units.map((unit) => writer.apply(unit, (run) => savepoint(this.#db, run))))
-
-  readonly claim: StorageConnection['claim'] = (query, limit, transition) =>
-    this.#write((writer) => writer.claim(query, limit, `${this.#instance}/claim-${++this.#claims}`, transition))
+  readonly load: StorageConnection['load'] = ({ jobs, pipelines, types, at }) =>
+    this.#read(() => {
+      const job = this.#tables.trees.read(jobs)
+      const turns = new Map(
+        pipelines.map(({ tenant, id }) => {
+          const holder = this.#tables.lookups.slotHolder(tenant, id)
+          const next = this.#tables.lookups.next(types, tenant, id, at)
+          const turn = { ...(holder === undefined ? {} : { holder }), ...(next === undefined ? {} : { next }) }
+          return [JSON.stringify([tenant, id]), turn]
+        }),
+      )
+      return { job, turn: ({ tenant, id }) => turns.get(JSON.stringify([tenant, id])) ?? {} }
+    })
 
   readonly get: StorageConnection['get'] = (id) =>
     this.#read(() => {
-      const row = this.#statements.jobById.get(id)
-      return row === undefined ? undefined : decoded(id, () => jobOf(row))
+      const row = this.#tables.jobs.rowById(id)
+      return row === undefined ? undefined : this.#tables.jobs.job(row)
     })
 
-  readonly head: StorageConnection['head'] = (id) =>
-    this.#read(() => {
-      const { headById, newestHead } = this.#statements
-      const row = headById.get(id)
-      // One row is found and one is not, whatever is asked for: how long it takes does not tell which.
-      const other = row === undefined ? newestHead.get() : headById.get('')
-      if (row !== undefined) return decoded(id, () => headOf(row))
-      if (other !== undefined) readableHead(other)
-      return undefined
-    })
+  readonly summary: StorageConnection['summary'] = (id) => this.#read(() => this.#tables.jobs.summary(id))
 
-  readonly heads: StorageConnection['heads'] = (ids) =>
-    this.#read(() => {
-      return this.#statements.headsByIds.all(JSON.stringify(ids)).flatMap((row) => readableHead(row) ?? [])
-    })
+  readonly summaries: StorageConnection['summaries'] = (ids) =>
+    this.#read(() => [...new Set(ids)].flatMap((id) => readable(() => this.#tables.jobs.summary(id)) ?? []))
 
   readonly many: StorageConnection['many'] = (ids) =>
     this.#read(() => {
-      return readableJobs(this.#statements.jobsByIds.iterate(JSON.stringify(ids)))
+      const { jobs } = this.#tables
+      return [...new Set(ids)]
+        .flatMap((id) => jobs.readable(jobs.rowById(id)) ?? [])
+        .filter(({ deletedAt }) => deletedAt === undefined)
     })
 
-  readonly count: StorageConnection['count'] = (filter) => this.#search((search) => search.count(filter))
+  readonly count: StorageConnection['count'] = (filter) => this.#read(() => this.#search.count(filter))
+
+  readonly counts: StorageConnection['counts'] = (by, filter) => this.#read(() => this.#search.counts(by, filter))
+
+  readonly find: StorageConnection['find'] = (filter, page) => this.#read(() => this.#search.find(filter, page))
 
   readonly slotHolder: StorageConnection['slotHolder'] = (tenant, pipeline) =>
-    this.#read(() => {
-      const id = this.#statements.slotHolder.get(tenant, pipeline)?.id
-      return id === undefined ? undefined : String(id)
-    })
+    this.#read(() => this.#tables.lookups.slotHolder(tenant, pipeline))
 
-  readonly heldUnder: StorageConnection['heldUnder'] = (key) =>
-    this.#read(() => Number(this.#statements.limits.held.get(key, key)?.held))
-
-  readonly find: StorageConnection['find'] = (filter, page) => this.#search((search) => search.list(filter, page))
+  readonly heldUnder: StorageConnection['heldUnder'] = (key) => this.#read(() => this.#tables.keys.running(key))
 
   readonly due: StorageConnection['due'] = (types, at, limit, skip) =>
-    this.#read(() => {
-      return readableJobs(this.#statements.dueJobs.iterate(at, keysOf(types)), limit, skip)
-    })
-
-  readonly nextWaiting: StorageConnection['nextWaiting'] = (types, tenant, pipeline, at) =>
-    this.#read(() => {
-      const [next] = readableJobs(this.#statements.nextWaiting.iterate(tenant, pipeline, at, keysOf(types)), 1)
-      return next
-    })
+    this.#read(() => this.#tables.lookups.due(types, at, limit, skip))
 
   readonly admissible: StorageConnection['admissible'] = (types, at, limit, skip) =>
-    this.#read(() => {
-      const { startingJobs, waitingPipelines, nextWaiting } = this.#statements
-      const jobs = [...readableJobs(startingJobs.iterate(at, keysOf(types)), limit + skip)]
-      for (const { tenant, pipeline } of waitingPipelines.iterate()) {
-        if (jobs.length >= limit + skip) break
-        const turns = nextWaiting.iterate(String(tenant), String(pipeline), at, keysOf(types))
-        jobs.push(...readableJobs(turns, 1))
-      }
-      return jobs.slice(skip)
-    })
+    this.#read(() => this.#tables.lookups.admissible(types, at, limit, skip))
 
   readonly pipeline: StorageConnection['pipeline'] = (tenant, id) =>
-    this.#read(() => {
-      const row = this.#statements.pipelineById.get(tenant, id)
-      return row === undefined ? undefined : pipelineOf(row)
-    })
+    this.#read(() => this.#tables.pipelines.get(tenant, id))
 
   readonly pipelines: StorageConnection['pipelines'] = (filter, page) =>
-    this.#read(() => {
-      return pipelinesPage(this.#db, filter, page)
-    })
+    this.#read(() => this.#tables.pipelines.page(filter, page))
 
-  readonly held: StorageConnection['held'] = (instance) =>
-    this.#read(() => readableJobs(this.#statements.busyJobs.all(instance)))
+  readonly held: StorageConnection['held'] = (instance) => this.#read(() => this.#tables.lookups.held(instance))
 
-  readonly landed: StorageConnection['landed'] = (units, sequence) =>
-    this.#read(() => this.#statements.landed.all(sequence, JSON.stringify(units)).map(eventsOf))
+  readonly recorded: StorageConnection['recorded'] = (jobIds) =>
+    this.#read(() =>
+      [...new Set(jobIds)].flatMap((id) => {
+        const n = this.#tables.jobs.numberOf(id)
+        return n === undefined ? [] : this.#tables.notes.recorded(id, n)
+      }),
+    )
 
-  readonly events: StorageConnection['events'] = ({ limit, scopes, ...query }) =>
-    this.#read(() => {
-      const { jobId } = query
-      const read = (rows: Iterable<Row>) =>
-        jobId === undefined ? readableEvents(rows, limit) : decoded(jobId, () => firstEvents(rows, limit))
-      if (scopes === undefined) {
-        const { events, eventsOfJob } = this.#statements
-        return read((jobId === undefined ? events : eventsOfJob).iterate(...eventsValues(query)))
-      }
-      const found = new Map<number, StoredEvents>()
-      for (const { sql, values } of coverage(scopes, 'pipeline')) {
-        const statement = this.#db.prepare(eventsSql(jobId !== undefined, sql))
-        for (const row of read(statement.iterate(...eventsValues(query), ...values))) found.set(row.sequence, row)
-      }
-      return [...found.values()].sort((a, b) => a.sequence - b.sequence).slice(0, limit)
-    })
+  readonly landed: StorageConnection['landed'] = (changesets, sequence) =>
+    this.#read(() => this.#tables.log.landed(changesets, sequence))
 
-  readonly lastSequence: StorageConnection['lastSequence'] = () =>
-    this.#read(() => Number(this.#statements.readSequence.get()?.value))
+  readonly events: StorageConnection['events'] = (query) => this.#read(() => this.#tables.log.read(query))
+
+  readonly lastSequence: StorageConnection['lastSequence'] = () => this.#read(() => this.#tables.log.last())
 
   readonly changed: StorageConnection['changed'] = () => {
     if (!this.#db.isOpen) return false
-    const now = pragma(this.#db, 'data_version')
+    const now = this.#version.get()?.[0]
     const changed = now !== this.#dataVersion
     this.#dataVersion = now
     return changed
   }
 
   readonly logs: StorageConnection['logs'] = (jobId, after, limit) =>
-    this.#read(() =>
-      this.#statements.lines.all(jobId, after, limit).map((row) => ({
-        number: Number(row.number),
-        at: Number(row.at),
-        text: String(row.text),
-      })),
-    )
+    this.#ofJob(jobId, [], (n) => this.#tables.notes.lines(n, after, limit))
 
   readonly items: StorageConnection['items'] = (jobId, query) =>
-    this.#read(() => decoded(jobId, () => itemsOf(this.#statements.items, jobId, query)))
+    this.#ofJob(jobId, [], (n) => this.#tables.notes.items.read(n, query))
 
-  readonly steps: StorageConnection['steps'] = (jobId, invocation) =>
-    this.#read(() => {
-      const rows = this.#statements.steps.all(jobId, invocation)
-      return decoded(jobId, () => new Map(rows.map((row) => [String(row.name), resultOf(row.result)])))
-    })
+  readonly steps: StorageConnection['steps'] = (jobId, invoke, ordinal) =>
+    this.#ofJob<ReadonlyMap<string, Json | undefined>>(jobId, new Map(), (n) =>
+      this.#tables.notes.steps(n, invoke, ordinal),
+    )
 
   readonly register: StorageConnection['register'] = (charts, mayReplace) =>
-    this.#write(() => {
-      const { chart: kept, isUnsettled, keepChart } = this.#statements
-      const other = charts.filter(({ type, version, hash }) => (kept.get(type, version)?.hash ?? hash) !== hash)
-      const isFree = ({ type, version }: TypeKey) => mayReplace && isUnsettled.get(type, version)?.found === 0
-      const refused = other.filter((chart) => !isFree(chart))
-      if (refused.length === 0) for (const { type, version, hash } of charts) keepChart.run(type, version, hash)
-      return refused.map(({ type, version }) => ({ type, version }))
-    })
+    this.#write(() => this.#charts.register(charts, mayReplace))
 
   readonly beat: StorageConnection['beat'] = () =>
-    this.#write(() => {
-      this.#statements.beat.run(this.#instance, this.#clock.now())
-    })
+    this.#write(() => this.#instances.beat(this.#instance, this.#clock.now()))
 
   readonly others: StorageConnection['others'] = () =>
     this.#read(() =>
-      this.#statements.otherInstances.all(this.#instance).map((row) => ({
-        id: String(row.id),
-        heartbeat: Number(row.heartbeat),
-        isGone: !InstanceLock.isHeld(this.#file, String(row.id)),
-      })),
+      this.#instances.others(this.#instance).map((other) => {
+        return { ...other, isGone: !InstanceLock.isHeld(this.#file, other.id) }
+      }),
     )
 
   readonly forget: StorageConnection['forget'] = async (instance) => {
-    await this.#write(() => {
-      this.#statements.dropInstance.run(instance)
-    })
+    await this.#write(() => this.#instances.drop(instance))
     // One that is only silent still holds its lock, and may come back.
     const isOver = instance !== this.#instance && !InstanceLock.isHeld(this.#file, instance)
     if (isOver) InstanceLock.remove(this.#file, instance)
@@ -294,75 +232,64 @@ class SqliteConnection implements StorageConnection {
 
   readonly close: StorageConnection['close'] = async () => {
     if (!this.#db.isOpen) return
-    const known = this.#statements.otherInstances.all('').some(({ id }) => id === this.#instance)
-    this.#snapshots.close()
+    const known = this.#instances.others('').some(({ id }) => id === this.#instance)
+    this.#idle.stop()
     this.#db.close()
     this.#lock.release()
-    // An instance that is still listed holds something: whoever looks after it next removes its file.
+    // An instance that is still listed holds something: who looks after it next removes its file.
     if (!known) InstanceLock.remove(this.#file, this.#instance)
   }
 
-  async #write<Result>(run: (writer: Writer) => Result): Promise<Result> {
+  async #write<Result>(run: () => Result): Promise<Result> {
+    const { jobs, log } = this.#tables
     try {
-      return await whenUnlocked(this.#clock, () => {
+      return await this.#queue.run(() => {
         this.#identity.check()
-        return transaction(this.#db, () => {
-          const writer = new Writer(this.#statements, this.#clock.now(), this.#logLinesMax, this.#instance)
-          const result = run(writer)
-          writer.finish()
+        try {
+          const result = transaction(this.#db, () => {
+            log.begin()
+            const written = run()
+            log.finish()
+            return written
+          })
+          jobs.keep()
           return result
-        })
+        } catch (error) {
+          jobs.forget()
+          throw error
+        }
       })
     } catch (error) {
-      throw unavailable(this.#file, error)
+      throw storageError(this.#file, error)
     }
   }
 
-  async #read<Result>(run: () => Result): Promise<Result> {
+  async #read<Result>(run: () => Result | Promise<Result>): Promise<Result> {
     try {
-      return run()
+      return await whenUnlocked(this.#clock, run)
     } catch (error) {
-      throw unavailable(this.#file, error)
+      throw storageError(this.#file, error)
     }
   }
 
-  // Most searches are over at their first step, and need no connection but this one.
-  async #search<Result>(steps: (search: JobSearch) => Steps<Result>): Promise<Result> {
-    try {
-      const first = readTransaction(this.#db, () => steps(this.#jobs).next())
-      return first.done === true ? first.value : await this.#snapshots.run(steps)
-    } catch (error) {
-      throw unavailable(this.#file, error)
-    }
-  }
-
-  #reader(): DatabaseSync {
-    this.#identity.check()
-    return new DatabaseSync(this.#file, { readOnly: true, timeout: DRIVER_WAIT_MS })
+  #ofJob<Result>(jobId: string, none: Result, run: (n: number) => Result): Promise<Result> {
+    return this.#read(() => {
+      const n = this.#tables.jobs.numberOf(jobId)
+      if (n === undefined) return none
+      try {
+        return run(n)
+      } catch (error) {
+        throw error instanceof SyntaxError ? jobUnreadable(jobId, error) : error
+      }
+    })
   }
 }
 
-async function openedFile(file: string, clock: Clock): Promise<DatabaseSync> {
+function readable<Value>(read: () => Value): Value | undefined {
   try {
-    return await whenUnlocked(clock, () => openFile(file))
+    return read()
   } catch (error) {
-    throw unavailable(file, error)
+    if (error instanceof JobchartError) return undefined
+    throw error
   }
-}
-
-function openFile(file: string): DatabaseSync {
-  mkdirSync(dirname(file), { recursive: true })
-  checkHeader(file)
-  // SQLite gives its side files the mode of the database, so a new one is made before it opens.
-  closeSync(openSync(file, 'a', 0o600))
-  return new DatabaseSync(file, { timeout: DRIVER_WAIT_MS })
-}
-
-function keysOf(types: readonly TypeKey[]): string {
-  return JSON.stringify(types.map(({ type, version }) => [type, version]))
-}
-
-// A step that gave nothing has a row without a result.
-function resultOf(text: unknown): Json | undefined {
-  return text === null ? undefined : (JSON.parse(String(text)) as Json)
 }

@@ -17,7 +17,7 @@ export interface PolicyChecks {
 }
 
 /** What of many is asked for by a scope. */
-export type ManyAction = 'list' | 'listPipelines' | 'events'
+export type ManyAction = 'list' | 'listAll' | 'listPipelines' | 'events'
 
 /** Questions that are asked at once. */
 const AT_ONCE = 100

@@ -40,6 +40,25 @@ export const engineChecks: PolicyChecks = {
     })
   },
 
+  'P3 the view of all shows what list shows, or is forbidden, as views says': async (bench) => {
+    await inWorld(bench, async (world) => {
+      for (const who of bench.principals) {
+        const session = world.sessionOf(who)
+        const views = await session.views()
+        const codes = await Promise.all([codeOf(session.list()), codeOf(session.list({ view: 'all' }))])
+        const named = [views.includes('mine'), views.includes('all')]
+        assert.deepEqual(
+          codes,
+          named.map((isNamed) => (isNamed ? 'ok' : 'FORBIDDEN')),
+          said(who),
+        )
+        if (!views.includes('all')) continue
+        const all = idsOf(await listed((page) => session.list({ ...page, view: 'all' })))
+        assert.deepEqual(all, idsOf(await listed((page) => session.list(page))), `all of ${said(who)} is another list`)
+      }
+    })
+  },
+
   'P3 pipelines.list and its pages show exactly the pipelines that pipelines.get shows': async (bench) => {
     await inWorld(bench, async (world) => {
       for (const who of bench.principals) {

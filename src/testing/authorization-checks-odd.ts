@@ -32,7 +32,7 @@ export const oddChecks: PolicyChecks = {
   'P9 an odd role or relation has no wider scope than none': async (bench) => {
     for (const tenant of tenantsOf(bench)) {
       const isIn = (scopes: readonly Scope[], target: Target) => scopes.some((scope) => covers(scope, target))
-      for (const action of ['list', 'listPipelines', 'events'] as const) {
+      for (const action of ['list', 'listAll', 'listPipelines', 'events'] as const) {
         const plain = await scopesOf(bench, strangerOf(tenant), action)
         for (const who of oddPrincipals(tenant)) {
           const scopes = await scopesOf(bench, who, action)

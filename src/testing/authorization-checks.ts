@@ -18,11 +18,12 @@ import {
 } from './authorization-answers.ts'
 import { asPipeline, frozen, JOB_READS, type Question, questionOf, questionsOf } from './authorization-samples.ts'
 
-const MANY: readonly ManyAction[] = ['list', 'listPipelines', 'events']
+const MANY: readonly ManyAction[] = ['list', 'listAll', 'listPipelines', 'events']
 
 /** For each search, what shows one of those that are found, and by which fields is searched. */
+const JOB_FIELDS = ['createdBy', 'type', 'status', 'phase', 'pipeline', 'parentId', 'labels']
 const SEARCHES: readonly (readonly [ManyAction, Action, readonly string[]])[] = [
-  ['list', 'get', ['createdBy', 'type', 'status', 'phase', 'pipeline', 'parentId', 'labels']],
+  ['list', 'get', JOB_FIELDS],
   ['listPipelines', 'getPipeline', ['type']],
   ['events', 'events', ['createdBy', 'type', 'pipeline', 'labels']],
 ]
@@ -88,6 +89,8 @@ export const answerChecks: PolicyChecks = {
 export const agreementChecks: PolicyChecks = {
   ...Object.fromEntries(SEARCHES.flatMap(([many, one]) => [narrowEnough(many, one), wideEnough(many, one)])),
   ...Object.fromEntries(SEARCHES.map(([many, one, fields]) => redactsAlike(many, one, fields))),
+  // It may be denied to who may list some jobs, but never shows more than they may see.
+  ...Object.fromEntries([narrowEnough('listAll', 'get'), redactsAlike('listAll', 'get', JOB_FIELDS)]),
 
   'P7 what is of another tenant is nothing, unless a scope of list names that tenant': async (bench) => {
     for (const who of bench.principals) {

@@ -1,4 +1,5 @@
 import type { SessionPrincipal } from 'jobchart'
+import { callback, checkOptions, required, wholeNumber } from '../model/option-checks.ts'
 import type { Policy } from '../port/policy.ts'
 import type { PolicyBench } from './authorization-answers.ts'
 import { agreementChecks, answerChecks } from './authorization-checks.ts'
@@ -44,7 +45,7 @@ export interface AuthorizationConformanceOptions {
  * - P9 Roles, relations, types, pipelines and labels with odd names (`__proto__`, a lone surrogate, 200 characters) are
  *   answered, and give no right.
  *
- * P1, and what P5 says of ids that name no job, are the engine's to keep.
+ * P1 is the engine's to keep.
  *
  * ```ts
  * authorizationConformance(
@@ -62,8 +63,10 @@ export interface AuthorizationConformanceOptions {
  */
 export function authorizationConformance(
   make: () => PolicyUnderTest | Promise<PolicyUnderTest>,
-  { test, answerMsMax = 5_000 }: AuthorizationConformanceOptions,
+  options: AuthorizationConformanceOptions,
 ): void {
+  checkOptions('authorizationConformance', options, { test: required(callback), answerMsMax: wholeNumber(1) })
+  const { test, answerMsMax = 5_000 } = options
   const checks = { ...answerChecks, ...agreementChecks, ...oddChecks, ...engineChecks, ...failureChecks }
   for (const [name, check] of Object.entries(checks)) {
     test(name, async () => {

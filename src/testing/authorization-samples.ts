@@ -98,6 +98,7 @@ export function questionsOf(who: Principal, target: Target): readonly Question[]
     ask('events', { ...target, jobId: 'job-1' }),
     ask('submit', target),
     ask('list', target),
+    ask('listAll', target),
     ...PIPELINE_ACTIONS.map((action) => ask(action, asPipeline(target))),
   ]
 }

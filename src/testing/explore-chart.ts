@@ -4,18 +4,18 @@ import {
   type Chart,
   type ChartAction,
   type ChartEvent,
+  type ChartScope,
+  type ChartSnapshot,
   createChart,
-  type Meaning,
-  type Move,
-  type Origin,
-  type Place,
-  type Standing,
+  type ResumedState,
+  type StateInfo,
+  type TransitionResult,
 } from '../model/transition.ts'
 
 /** The newest move of a chart, and the event that it was made by. */
 export interface Seen {
   readonly event: ChartEvent
-  readonly move: Move
+  readonly result: TransitionResult
 }
 
 /**
@@ -23,7 +23,7 @@ export interface Seen {
  * thrown, and not which states a move only passed through.
  */
 export class WatchedChart implements Chart {
-  readonly invokes: ReadonlySet<string>
+  readonly invokes: ReadonlyMap<string, string>
   /** The states that were entered, also those that were left in the same move; each by its keys from the root. */
   readonly entered = new Set<string>()
   /** The ids of the invokes whose snapshots the chart asked for, and whose logic does not move with the job. */
@@ -47,36 +47,43 @@ export class WatchedChart implements Chart {
     return seen
   }
 
-  start(input: unknown, origin?: Origin): Move {
-    const move = this.#chart.start(input, origin)
-    this.#trace(this.#traced.start(input, origin))
+  start(input: unknown, scope?: ChartScope): TransitionResult {
+    const move = this.#chart.start(input, scope)
+    this.#trace(this.#traced.start(input, scope))
     return this.#see({ type: 'xstate.init' }, move)
   }
 
-  move(place: Place, event: ChartEvent, origin?: Origin): Move {
-    const move = this.#chart.move(place, event, origin)
-    this.#trace(this.#traced.move(place, event, origin))
+  transition(snapshot: ChartSnapshot, event: ChartEvent, scope?: ChartScope): TransitionResult {
+    const move = this.#chart.transition(snapshot, event, scope)
+    this.#trace(this.#traced.transition(snapshot, event, scope))
     return this.#see(event, move)
   }
 
-  names(place: Place, event: ChartEvent, origin?: Origin): boolean {
-    return this.#chart.names(place, event, origin)
+  transitionIfNamed(snapshot: ChartSnapshot, event: ChartEvent, scope?: ChartScope): TransitionResult {
+    const result = this.#chart.transitionIfNamed(snapshot, event, scope)
+    if (!result.handled) return result
+    this.#trace(this.#traced.transitionIfNamed(snapshot, event, scope))
+    return this.#see(event, result)
   }
 
-  meaning(place: Place): Meaning {
-    return this.#chart.meaning(place)
+  canHandle(snapshot: ChartSnapshot, event: ChartEvent, scope?: ChartScope): boolean {
+    return this.#chart.canHandle(snapshot, event, scope)
   }
 
-  look(place: Place): unknown {
-    return this.#chart.look(place)
+  info(snapshot: ChartSnapshot): StateInfo {
+    return this.#chart.info(snapshot)
   }
 
-  standing(place: Place, origin?: Origin): Standing {
-    return this.#chart.standing(place, origin)
+  liveSnapshot(snapshot: ChartSnapshot): unknown {
+    return this.#chart.liveSnapshot(snapshot)
   }
 
-  #see(event: ChartEvent, move: Move): Move {
-    this.#seen = { event, move }
+  resumed(snapshot: ChartSnapshot, scope?: ChartScope): ResumedState {
+    return this.#chart.resumed(snapshot, scope)
+  }
+
+  #see(event: ChartEvent, move: TransitionResult): TransitionResult {
+    this.#seen = { event, result: move }
     return { ...move, actions: move.actions.map((action) => this.#unobserved(action)) }
   }
 
@@ -87,7 +94,7 @@ export class WatchedChart implements Chart {
     return this.#type.children.has(action.src) ? { ...action, sync: false } : action
   }
 
-  #trace({ actions }: Move): void {
+  #trace({ actions }: TransitionResult): void {
     for (const action of actions) {
       if (action.kind === 'log' && action.text.startsWith(MARK)) this.entered.add(action.text.slice(MARK.length))
     }

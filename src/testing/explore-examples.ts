@@ -1,10 +1,10 @@
+import type { ChartEvent } from '../model/chart.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import type { Job } from '../model/job.ts'
 import { errorValue } from '../model/record.ts'
 import { type Json, storableCopy } from '../model/storable.ts'
 import type { Task } from '../model/task.ts'
-import type { ChartEvent } from '../model/transition.ts'
 
 /** What `explore` says to a job, where the schemas alone do not tell. An empty list leaves its event out. */
 export interface ExampleOptions<Input = unknown> {

@@ -1,9 +1,9 @@
 import type { AnyStateMachine } from 'xstate'
+import type { ChartEvent } from '../model/chart.ts'
 import type { JobError } from '../model/error.ts'
 import { stateNodes } from '../model/inert-machine.ts'
 import type { Outcome, Phase } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
-import type { ChartEvent } from '../model/transition.ts'
 import type { Untried } from './explore-examples.ts'
 import type { Stop, Walk, Way } from './explore-walk.ts'
 

@@ -1,10 +1,10 @@
+import type { ChartEvent } from '../model/chart.ts'
 import { create, type Decision } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { type JobError, jobError } from '../model/error.ts'
 import type { Job, Timer } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
 import { parseTask, type Task } from '../model/task.ts'
-import type { ChartEvent } from '../model/transition.ts'
 import { type Seen, WatchedChart } from './explore-chart.ts'
 import type { Examples } from './explore-examples.ts'
 import { happeningsOf, isChild, NOW } from './explore-happenings.ts'
@@ -143,7 +143,7 @@ export class Walk {
       if (way.length < known.way.length && !this.#expanded.has(known)) known.way = way
       return known
     }
-    const tags = seen === undefined ? (from?.tags ?? []) : [...seen.move.meaning.tags].sort()
+    const tags = seen === undefined ? (from?.tags ?? []) : [...seen.result.info.tags].sort()
     const stop: Stop = { job, tags, ...ended, way, isOpen: false, next: new Set(), cells: [] }
     this.stops.set(key, stop)
     return stop
@@ -182,11 +182,13 @@ function plainTask(type: AnyJobType, task: Task): Task {
 }
 
 function endOf({ phase, outcome, error }: Job, seen: Seen | undefined): Pick<Stop, 'isThrown' | 'error'> {
-  const end = seen?.move.end
+  const end = seen?.result.end
   if (phase !== 'settled' || outcome !== 'failure' || end?.kind === 'done') return { isThrown: false }
   const thrown = end === undefined ? error : jobError(end.error)
   // An error of a task that no state takes ends the job, and is no fault of the chart's code.
-  const isReported = seen?.event.type.startsWith('xstate.error.actor.') === true && seen.event.error === end?.error
+  const isReported =
+    seen?.event.type.startsWith('xstate.error.actor.') === true &&
+    JSON.stringify(seen.event.error) === JSON.stringify(end?.error)
   return { isThrown: !isReported, ...(thrown === undefined ? {} : { error: thrown }) }
 }
 

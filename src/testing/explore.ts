@@ -1,6 +1,7 @@
 import type { AnyJobType, InputOf } from '../model/definition.ts'
-import { JobchartError } from '../model/error.ts'
+import { jobTypeRule } from '../model/definition-options.ts'
 import type { Job } from '../model/job.ts'
+import { anything, callback, checkOptions, type OptionRule, required, wholeNumber } from '../model/option-checks.ts'
 import type { Json } from '../model/storable.ts'
 import { type ExampleOptions, readExamples, type Untried } from './explore-examples.ts'
 import { type JobMap, mapOf } from './explore-map.ts'
@@ -19,6 +20,15 @@ export interface ExploreOptions<Input = unknown> extends ExampleOptions<Input> {
 
 const LIMIT = 10_000
 
+const OPTIONS = {
+  inputs: anything,
+  events: anything,
+  outputs: anything,
+  errors: anything,
+  limit: wholeNumber(1),
+  distinguish: callback,
+} satisfies { readonly [Option in keyof ExploreOptions]-?: OptionRule }
+
 /**
  * Walks through all that can come of a job: from its submit, by each command, each end of its tasks and children, each
  * event that these send, each loss and each timer, as the engine would move it, but with nothing run and no time passed.
@@ -35,10 +45,9 @@ const LIMIT = 10_000
  *   and not thrown.
  */
 export function explore<Type extends AnyJobType>(type: Type, options: ExploreOptions<InputOf<Type>> = {}): JobMap {
+  checkOptions('explore', { type }, { type: required(jobTypeRule) }, { code: 'INVALID_INPUT' })
+  checkOptions('explore', options, OPTIONS, { code: 'INVALID_INPUT' })
   const { limit = LIMIT, distinguish = ({ context }) => context } = options
-  if (!Number.isSafeInteger(limit) || limit < 1) {
-    throw new JobchartError('INVALID_INPUT', `limit should be a whole number from 1; found ${limit}`)
-  }
   const examples = readExamples(type, options)
   const walk = new Walk({ type, examples, limit, distinguish })
   return mapOf(walk, [...examples.untried(), ...unheard(walk, options)], type.lifecycle)

@@ -1,15 +1,19 @@
+import assert from 'node:assert/strict'
 import { createMachine, fromPromise } from 'xstate'
 import { claim, create, type Decision, type DecisionContext, end, type NewJob } from '../model/decision.ts'
 import { type AnyJobType, defineJob } from '../model/definition.ts'
 import { type EventRow, eventRow } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
+import type { Task } from '../model/task.ts'
 import type {
   Changeset,
   ChangesetResult,
-  ClaimTransition,
+  Claim,
+  Claimed,
   JobWrite,
   Route,
   StorageConnection,
+  TypeKey,
   Write,
 } from '../port/storage.ts'
 
@@ -32,15 +36,24 @@ export const twin: AnyJobType = defineJob({
   }).provide({ actors: { work: fromPromise(async () => {}) } }),
 })
 
-/** A moment without chance. */
-export function momentAt(at: number): DecisionContext {
+/** The type and version of {@link plain}, as a list. */
+export const plainOnly: readonly TypeKey[] = [{ type: plain.type, version: plain.version }]
+
+/** More than any check has of anything. */
+export const FAR = 100
+
+/** Time and chance for a decision, without chance. */
+export function contextAt(at: number): DecisionContext {
   return { at, random: 0, heartbeatMs: 2_000 }
 }
 
-/** A new job of the default lifecycle, with one offered task. */
-export function newJob(seed: Partial<NewJob> & { readonly id: string }, at: number, type = plain): Decision {
+/** What a job of the fixtures may start from. */
+export type Seed = Partial<NewJob> & { readonly id: string }
+
+/** A new job, by default of the default lifecycle, with one available task. */
+export function newJob(seed: Seed, at: number, type = plain): Decision {
   const fixed = { tenant: 't1', createdBy: 'ada', trigger: 'manual', labels: {}, priority: 0 } as const
-  return create(type, { ...fixed, ...seed }, momentAt(at))
+  return create(type, { ...fixed, ...seed }, contextAt(at))
 }
 
 /** The same, as a job that another one's chart invoked. */
@@ -48,8 +61,14 @@ export function childOf(parentId: string, decision: Decision): Decision {
   return { ...decision, job: { ...decision.job, parentId } }
 }
 
+/** The same, with its only task held by a child job. */
+export function parentOf(childId: string, decision: Decision): Decision {
+  const tasks = decision.job.tasks.map((task): Task => ({ ...task, status: 'claimed', child: childId }))
+  return { ...decision, job: { ...decision.job, tasks } }
+}
+
 /** The job and the row of a decision. */
-export function writeOf({ job, events, inputs }: Decision): JobWrite {
+export function writeOf({ job, events, inputs }: Pick<Decision, 'job' | 'events' | 'inputs'>): JobWrite {
   return { job, events: rowOf(job, events, inputs) }
 }
 
@@ -58,55 +77,105 @@ function rowOf(job: Job, events: Decision['events'], inputs: Decision['inputs'])
 }
 
 /** An insert of a new job. */
-export function insertOf(decision: Decision): Write {
+export function insertOf(decision: Decision): Extract<Write, { readonly op: 'insert' }> {
   return { op: 'insert', ...writeOf(decision) }
 }
 
 /** The update from one record to the next. */
-export function updateOf(before: Job, decision: Decision): Write {
-  return { op: 'update', revision: before.revision, ...writeOf(decision) }
+export function updateOf(
+  before: Job,
+  decision: Pick<Decision, 'job' | 'events' | 'inputs'>,
+): Extract<Write, { readonly op: 'update' }> {
+  return { op: 'update', before, ...writeOf(decision) }
 }
 
-/** The job with its first offered task claimed. */
+/** The next record of a job with some fields changed by hand, and one event. */
+export function changed(job: Job, fields: Partial<Job>): Pick<Decision, 'job' | 'events' | 'inputs'> {
+  const next = { ...job, revision: job.revision + 1, eventCount: job.eventCount + 1, ...fields }
+  return { job: next, events: [{ type: 'job.updated' }], inputs: [] }
+}
+
+/** The job with its first available task claimed. */
 export function claimed(job: Job, at: number, holder = 'me', type = plain): Decision {
   const task = job.tasks.find(({ status }) => status === 'available')
-  if (task === undefined) throw new Error('the job has no offered task')
-  return claim(type, job, task.invocation, holder, momentAt(at))
+  if (task === undefined) throw new Error('the job has no available task')
+  return claim(type, job, task.invocation, holder, contextAt(at))
 }
 
-/** The job whose held task has ended well. */
+/** The job whose claimed or stopping task has ended well. */
 export function ended(job: Job, at: number, type = plain): Decision {
-  const token = job.tasks.find(({ status }) => status === 'claimed' || status === 'stopping')?.token ?? -1
-  const decision = end(type, job, token, { ok: true, output: 'done' }, momentAt(at))
-  if (decision === undefined) throw new Error('the job has no held task')
+  const decision = end(type, job, tokenOf(job), { ok: true, output: 'done' }, contextAt(at))
+  if (decision === undefined) throw new Error('the job has no claimed task')
   return decision
 }
 
-/** The route of a type's tasks. */
-export function routeOf(type = plain): Route {
-  return { type: type.type, version: type.version, executor: 'default' }
+/** The token of the job's first task that is claimed or stopping. */
+export function tokenOf(job: Job): number {
+  return job.tasks.find(({ status }) => status === 'claimed' || status === 'stopping')?.token ?? -1
 }
 
-/** Claims as an engine does. */
-export function transitionFor(holder: string, at: number, type = plain): ClaimTransition {
-  return (job, task) => writeOf(claim(type, job, task.invocation, holder, momentAt(at)))
+/** The route of a type's tasks, with how many tasks of one key may run where a number is given. */
+export function routeOf(type = plain, concurrency?: number): Route {
+  const route = { type: type.type, version: type.version, executor: 'default' }
+  return concurrency === undefined ? route : { ...route, limits: new Map([['execute', concurrency]]) }
 }
 
-let units = 0
-
-/** A unit with an id of its own. */
-export function unitOf(...writes: readonly Write[]): Changeset {
-  return { id: `unit-${++units}`, writes }
+/** Decides a claim as an engine does. */
+export function decideFor(holder: string, at: number, type = plain): Claim['decide'] {
+  return ({ job, task }) => {
+    const decision = claim(type, job, task.invocation, holder, contextAt(at))
+    return { kind: 'claim', writes: [updateOf(job, decision)] }
+  }
 }
 
-/** Commits one unit. */
+let ids = 0
+
+/** A changeset with an id of its own. */
+export function changesetOf(...writes: readonly Write[]): Changeset {
+  return { id: `changeset-${++ids}`, writes }
+}
+
+/** What a check's claim may set; `room` is that of the default executor. */
+interface ClaimChoice extends Partial<Pick<Claim, 'routes' | 'decide'>> {
+  readonly type?: AnyJobType
+  readonly room?: number
+  readonly holder?: string
+}
+
+/** A claim with an id of its own: by default of all tasks of {@link plain}, for `me`. */
+export function claimOf(at: number, choice: ClaimChoice = {}): Claim {
+  const { type = plain, room = FAR, holder = 'me', routes = [routeOf(type)] } = choice
+  const { decide = decideFor(holder, at, type) } = choice
+  return { id: `claim-${++ids}`, routes, at, room: new Map([['default', room]]), decide }
+}
+
+/** Claims, and writes nothing else. */
+export async function claimNow(
+  storage: StorageConnection,
+  at: number,
+  choice: ClaimChoice = {},
+): Promise<readonly Claimed[]> {
+  return (await storage.commit([], claimOf(at, choice))).claimed
+}
+
+/** The ids of the jobs that were claimed, in their order. */
+export async function claimedIds(
+  storage: StorageConnection,
+  at: number,
+  choice: ClaimChoice = {},
+): Promise<readonly string[]> {
+  return (await claimNow(storage, at, choice)).map(({ job }) => job.id)
+}
+
+/** Commits one changeset. */
 export async function commitOne(storage: StorageConnection, ...writes: readonly Write[]): Promise<ChangesetResult> {
-  const [result] = await storage.commit([unitOf(...writes)])
-  if (result === undefined) throw new Error('the storage gave no result')
+  const { results } = await storage.commit([changesetOf(...writes)])
+  const [result] = results
+  if (result === undefined || results.length > 1) throw new Error('one changeset should give one result')
   return result
 }
 
-/** Stores a job whose task is held, and gives the token. */
+/** Stores a job whose task is claimed, and gives the token. */
 export async function insertClaimed(
   storage: StorageConnection,
   at: number,
@@ -115,6 +184,37 @@ export async function insertClaimed(
 ): Promise<number> {
   const created = newJob({ id }, at)
   const running = claimed(created.job, at, holder)
-  await storage.commit([unitOf(insertOf(created)), unitOf(updateOf(created.job, running))])
-  return running.job.tasks[0]?.token ?? 0
+  await storage.commit([changesetOf(insertOf(created)), changesetOf(updateOf(created.job, running))])
+  return tokenOf(running.job)
+}
+
+/** The stored job. */
+export async function getJob(storage: StorageConnection, id: string): Promise<Job> {
+  const job = await storage.get(id)
+  if (job === undefined) throw new Error(`no job "${id}" is stored`)
+  return job
+}
+
+/** All rows of the log, or those of one job. */
+export async function rowsOf(storage: StorageConnection, jobId?: string) {
+  const rows = []
+  for (let after = 0; ; ) {
+    const page = await storage.events({ after, limit: 1_000, ...(jobId === undefined ? {} : { jobId }) })
+    const last = page.at(-1)
+    if (last === undefined) return rows
+    rows.push(...page)
+    after = last.sequence + last.events.length - 1
+  }
+}
+
+/** The types of a job's events, in their order. @throws its events are not numbered 1, 2, 3 … */
+export async function historyOf(storage: StorageConnection, id: string): Promise<readonly string[]> {
+  const numbered = (await rowsOf(storage, id)).flatMap(({ jobSequence, events }) =>
+    events.map(({ type }, index) => ({ type, number: jobSequence + index })),
+  )
+  assert.deepEqual(
+    numbered.map(({ number }) => number),
+    numbered.map((_, index) => index + 1),
+  )
+  return numbered.map(({ type }) => type)
 }

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { remove } from '../model/decision.ts'
 import type { Item } from '../model/item.ts'
 import type { ItemQuery, StorageConnection, Write } from '../port/storage.ts'
-import { commitOne, ended, insertClaimed, momentAt, plain, updateOf } from './fixtures.ts'
-import { type Checks, FAR } from './storage-bench.ts'
+import { commitOne, contextAt, ended, FAR, getJob, insertClaimed, plain, updateOf } from './fixtures.ts'
+import type { Checks } from './storage-bench.ts'
 
-/** Checks of items: S29. */
+/** Checks of items, and of how many steps and items are recorded: S29. */
 export const itemChecks: Checks = {
   'S29 items are numbered in the order of their first reports, and a later report takes the place of an earlier one':
     async ({ clock, open }) => {
@@ -17,19 +17,19 @@ export const itemChecks: Checks = {
       }
       for (const reader of [storage, other]) {
         assert.deepEqual(await read(reader), [
-          { ...item('one', { at: 7 }), number: 1 },
-          { ...item('two'), number: 2 },
-          { ...item('three'), number: 3 },
+          { ...item('one', { at: 7 }), number: 1, invocation: 1 },
+          { ...item('two'), number: 2, invocation: 1 },
+          { ...item('three'), number: 3, invocation: 1 },
         ])
       }
       assert.deepEqual(await storage.items('b', { after: 0, limit: FAR }), [])
     },
 
-  'S29 items are read by their outcome as it is now, in pages': async ({ clock, open }) => {
+  'S29 items are read by their status as it is now, in pages': async ({ clock, open }) => {
     const storage = await open()
     const token = await insertClaimed(storage, clock.now(), 'a')
-    for (const [index, outcome] of (['failed', 'completed', 'failed', 'failed', 'completed'] as const).entries()) {
-      await commitOne(storage, put(token, item(`k${index + 1}`, { status: outcome })))
+    for (const [index, status] of (['failed', 'completed', 'failed', 'failed', 'completed'] as const).entries()) {
+      await commitOne(storage, put(token, item(`k${index + 1}`, { status })))
     }
     await commitOne(storage, put(token, item('k3', { status: 'completed' })))
     const numbers = async (query: Partial<ItemQuery>) => (await read(storage, query)).map(({ number }) => number)
@@ -45,19 +45,19 @@ export const itemChecks: Checks = {
     const storage = await open()
     const token = await insertClaimed(storage, clock.now(), 'a')
     const other = await insertClaimed(storage, clock.now(), 'b')
-    const report = async (key: string, outcome: Item['status'] = 'completed') =>
-      (await commitOne(storage, put(token, item(key, { status: outcome }), 2))).status
+    const report = async (key: string, status: Item['status'] = 'completed') =>
+      (await commitOne(storage, put(token, item(key, { status }), 2))).status
     assert.deepEqual([await report('one'), await report('two'), await report('three')], ['applied', 'applied', 'full'])
     assert.equal(await report('one', 'failed'), 'applied')
     assert.equal((await commitOne(storage, put(other, item('one'), 2, 'b'))).status, 'applied')
-    const kept = (await read(storage)).map(({ key, status: outcome }) => [key, outcome])
+    const kept = (await read(storage)).map(({ key, status }) => [key, status])
     assert.deepEqual(kept, [
       ['one', 'failed'],
       ['two', 'completed'],
     ])
   },
 
-  'S29 a unit that is refused leaves no item behind': async ({ clock, open }) => {
+  'S29 a changeset that is refused leaves no item behind': async ({ clock, open }) => {
     const storage = await open()
     const token = await insertClaimed(storage, clock.now(), 'a')
     await commitOne(storage, put(token, item('one'), 2))
@@ -67,7 +67,7 @@ export const itemChecks: Checks = {
       put(token, item('three'), 2),
     ]
     assert.deepEqual(await commitOne(storage, ...writes), { status: 'full' })
-    assert.deepEqual(await read(storage), [{ ...item('one'), number: 1 }])
+    assert.deepEqual(await read(storage), [{ ...item('one'), number: 1, invocation: 1 }])
     await commitOne(storage, put(token, item('four'), 2))
     assert.deepEqual(
       (await read(storage)).map(({ number }) => number),
@@ -75,17 +75,16 @@ export const itemChecks: Checks = {
     )
   },
 
-  'S5, S29 an item is kept only while its task is held under its token': async ({ clock, open }) => {
+  'S5, S29 an item is kept only while its task is claimed under its token': async ({ clock, open }) => {
     const storage = await open()
     const token = await insertClaimed(storage, clock.now(), 'a')
     assert.equal((await commitOne(storage, put(token, item('one')))).status, 'applied')
     assert.deepEqual(await commitOne(storage, put(token + 1, item('two'))), { status: 'stale' })
     assert.deepEqual(await commitOne(storage, put(token, item('two'), FAR, 'none')), { status: 'stale' })
-    const job = await storage.get('a')
-    assert.ok(job)
+    const job = await getJob(storage, 'a')
     await commitOne(storage, updateOf(job, ended(job, clock.now())))
     assert.deepEqual(await commitOne(storage, put(token, item('one', { status: 'failed' }))), { status: 'stale' })
-    assert.deepEqual(await read(storage), [{ ...item('one'), number: 1 }])
+    assert.deepEqual(await read(storage), [{ ...item('one'), number: 1, invocation: 1 }])
   },
 
   "S18, S29 items go with their job's row, and not before": async ({ clock, open }) => {
@@ -94,9 +93,8 @@ export const itemChecks: Checks = {
     const other = await insertClaimed(storage, clock.now(), 'b')
     for (const key of ['one', 'two']) await commitOne(storage, put(token, item(key)))
     await commitOne(storage, put(other, item('one'), FAR, 'b'))
-    const job = await storage.get('a')
-    assert.ok(job)
-    const stopping = remove(plain, job, momentAt(clock.now()))
+    const job = await getJob(storage, 'a')
+    const stopping = remove(plain, job, contextAt(clock.now()))
     await commitOne(storage, updateOf(job, stopping))
     assert.equal((await read(storage)).length, 2)
     await commitOne(storage, updateOf(stopping.job, ended(stopping.job, clock.now())))
@@ -104,7 +102,7 @@ export const itemChecks: Checks = {
     assert.equal((await storage.items('b', { after: 0, limit: FAR })).length, 1)
     const again = await insertClaimed(storage, clock.now(), 'a')
     await commitOne(storage, put(again, item('new')))
-    assert.deepEqual(await read(storage), [{ ...item('new'), number: 1 }])
+    assert.deepEqual(await read(storage), [{ ...item('new'), number: 1, invocation: 1 }])
   },
 
   'S11, S29 an item is read back deep-equal, whatever its values': async ({ clock, open }) => {
@@ -124,19 +122,52 @@ export const itemChecks: Checks = {
     await storage.commit([{ id: 'items', writes: items.map((each) => put(token, each)) }])
     assert.deepEqual(
       await read(storage),
-      items.map((each, index) => ({ ...each, number: index + 1 })),
+      items.map((each, index) => ({ ...each, number: index + 1, invocation: 1 })),
     )
   },
 
-  "S11, S29 what is read of an item is nobody else's": async ({ clock, open }) => {
+  'S29 items of several invocations are kept beside each other, and numbered in one row': async ({ clock, open }) => {
     const storage = await open()
     const token = await insertClaimed(storage, clock.now(), 'a')
-    const output = { list: [1] }
-    await commitOne(storage, put(token, item('one', { output })))
-    output.list.push(2)
-    const [first] = await read(storage)
-    Object.assign(first ?? {}, { key: 'other' })
-    assert.deepEqual(await read(storage), [{ ...item('one', { output: { list: [1] } }), number: 1 }])
+    for (const [key, invocation] of [
+      ['one', 1],
+      ['one', 2],
+      ['two', 2],
+      ['one', 1],
+    ] as const) {
+      await commitOne(storage, put(token, item(key, { at: invocation }), 3, 'a', invocation))
+    }
+    assert.deepEqual(await read(storage), [
+      { ...item('one', { at: 1 }), number: 1, invocation: 1 },
+      { ...item('one', { at: 2 }), number: 2, invocation: 2 },
+      { ...item('two', { at: 2 }), number: 3, invocation: 2 },
+    ])
+    assert.deepEqual(await commitOne(storage, put(token, item('two'), 3)), { status: 'full' })
+  },
+
+  'S29 what is recorded is counted by the invocation that recorded it first': async ({ clock, open }) => {
+    const [storage, other] = [await open(), await open('other')]
+    const token = await insertClaimed(storage, clock.now(), 'a')
+    const elsewhere = await insertClaimed(storage, clock.now(), 'b')
+    await insertClaimed(storage, clock.now(), 'c')
+    const step = (name: string): Write => {
+      return { op: 'note', jobId: 'a', token, note: { kind: 'step', invoke: 'i', ordinal: 1, name } }
+    }
+    const lines = [{ at: 1, text: 'a line is no record' }]
+    const log: Write = { op: 'note', jobId: 'a', token, note: { kind: 'log', key: 'k', lines } }
+    for (const write of [step('s'), step('t'), step('s'), put(token, item('one')), put(token, item('one')), log]) {
+      await commitOne(storage, write)
+    }
+    await commitOne(storage, put(elsewhere, item('one'), FAR, 'b'))
+    for (const reader of [storage, other]) {
+      const recorded = [...(await reader.recorded(['a', 'b', 'c', 'none']))].sort((a, b) => b.count - a.count)
+      assert.deepEqual(recorded, [
+        { jobId: 'a', invocation: 1, count: 3 },
+        { jobId: 'b', invocation: 1, count: 1 },
+      ])
+      assert.deepEqual(await reader.recorded(['b']), [{ jobId: 'b', invocation: 1, count: 1 }])
+      assert.deepEqual(await reader.recorded([]), [])
+    }
   },
 }
 
@@ -144,8 +175,8 @@ function item(key: string, more: Partial<Item> = {}): Item {
   return { key, status: 'completed', at: 1, ...more }
 }
 
-function put(token: number, reported: Item, max = FAR, jobId = 'a'): Write {
-  return { op: 'note', jobId, token, note: { kind: 'item', item: reported, max } }
+function put(token: number, reported: Item, max = FAR, jobId = 'a', invocation = 1): Write {
+  return { op: 'note', jobId, token, note: { kind: 'item', invocation, item: reported, max } }
 }
 
 async function read(storage: StorageConnection, query: Partial<ItemQuery> = {}) {

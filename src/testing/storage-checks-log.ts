@@ -2,8 +2,20 @@ import assert from 'node:assert/strict'
 import { remove } from '../model/decision.ts'
 import type { Scope } from '../port/policy.ts'
 import type { EventQuery, StorageConnection } from '../port/storage.ts'
-import { commitOne, insertOf, momentAt, newJob, plain, twin, unitOf, updateOf, writeOf } from './fixtures.ts'
-import { type Checks, FAR } from './storage-bench.ts'
+import {
+  changesetOf,
+  commitOne,
+  contextAt,
+  FAR,
+  getJob,
+  insertOf,
+  newJob,
+  plain,
+  twin,
+  updateOf,
+  writeOf,
+} from './fixtures.ts'
+import type { Checks } from './storage-bench.ts'
 
 const ODD = 'a "b" \u0000 ü 𝄞'
 
@@ -60,9 +72,8 @@ export const logChecks: Checks = {
   }) => {
     const storage = await open()
     await fill(storage, clock.now())
-    const job = await storage.get('a')
-    assert.ok(job)
-    await commitOne(storage, updateOf(job, remove(plain, job, momentAt(clock.now()))))
+    const job = await getJob(storage, 'a')
+    await commitOne(storage, updateOf(job, remove(plain, job, contextAt(clock.now()))))
     assert.equal(await storage.get('a'), undefined)
     assert.equal(await ids(storage, [{ labels: { team: 'x' } }]), 'a e a')
     assert.equal(await ids(storage, [{ createdBy: 'ada' }], { jobId: 'a' }), 'a a')
@@ -75,23 +86,25 @@ export const logChecks: Checks = {
     for (const id of ['a', 'b', 'c']) {
       const made = writeOf(newJob({ id }, at))
       const events = Array.from({ length: 3 }, () => ({ type: 'job.updated' }) as const)
-      await storage.commit([unitOf({ op: 'insert', ...made, events: { ...made.events, events } })])
+      await storage.commit([changesetOf({ op: 'insert', ...made, events: { ...made.events, events } })])
     }
+    const [a = 0, b = 0, c = 0] = (await storage.events({ after: 0, limit: FAR })).map(({ sequence }) => sequence)
+    assert.ok(a > 0 && b >= a + 3 && c >= b + 3)
     const begins = async (query: Partial<EventQuery>) =>
       (await storage.events({ after: 0, limit: FAR, ...query })).map(({ sequence }) => sequence)
     for (const scopes of [undefined, [{ tenant: 't1' }]]) {
       const narrow = scopes === undefined ? {} : { scopes }
-      assert.deepEqual(await begins({ ...narrow }), [1, 4, 7])
-      assert.deepEqual(await begins({ ...narrow, through: 0 }), [])
-      assert.deepEqual(await begins({ ...narrow, through: 3 }), [1])
-      assert.deepEqual(await begins({ ...narrow, through: 4 }), [1, 4])
-      assert.deepEqual(await begins({ ...narrow, through: 6, jobId: 'b' }), [4])
-      assert.deepEqual(await begins({ ...narrow, through: 3, jobId: 'b' }), [])
+      assert.deepEqual(await begins({ ...narrow }), [a, b, c])
+      assert.deepEqual(await begins({ ...narrow, through: a - 1 }), [])
+      assert.deepEqual(await begins({ ...narrow, through: a + 2 }), [a])
+      assert.deepEqual(await begins({ ...narrow, through: b }), [a, b])
+      assert.deepEqual(await begins({ ...narrow, through: c - 1, jobId: 'b' }), [b])
+      assert.deepEqual(await begins({ ...narrow, through: b - 1, jobId: 'b' }), [])
       // The row that covers what comes next may have begun before.
-      assert.deepEqual(await begins({ ...narrow, after: 2, through: 4 }), [1, 4])
-      assert.deepEqual(await begins({ ...narrow, after: 3, through: 4 }), [4])
-      assert.deepEqual(await begins({ ...narrow, after: 5, jobId: 'b' }), [4])
-      assert.deepEqual(await begins({ ...narrow, after: 6, through: 6 }), [])
+      assert.deepEqual(await begins({ ...narrow, after: a + 1, through: b }), [a, b])
+      assert.deepEqual(await begins({ ...narrow, after: a + 2, through: b }), [b])
+      assert.deepEqual(await begins({ ...narrow, after: b + 1, jobId: 'b' }), [b])
+      assert.deepEqual(await begins({ ...narrow, after: b + 2, through: c - 1 }), [])
     }
   },
 }

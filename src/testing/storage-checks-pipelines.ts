@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import type { Pipeline } from '../model/pipeline.ts'
 import type { Scope } from '../port/policy.ts'
 import type { PipelineWrite, StorageConnection } from '../port/storage.ts'
-import { commitOne, insertOf, newJob } from './fixtures.ts'
-import { type Checks, FAR } from './storage-bench.ts'
+import { commitOne, FAR, insertOf, newJob } from './fixtures.ts'
+import type { Checks } from './storage-bench.ts'
 
 /** Checks of stored pipelines: S21. */
 export const pipelineChecks: Checks = {
@@ -48,7 +48,10 @@ export const pipelineChecks: Checks = {
     assert.deepEqual(await storage.pipeline('t1', 'p'), next)
   },
 
-  'S21 a unit that only looks at a pipeline is written while it stands as it was read': async ({ clock, open }) => {
+  'S21 a changeset that only looks at a pipeline is written while it stands as it was read': async ({
+    clock,
+    open,
+  }) => {
     const storage = await open()
     await commitOne(storage, put(pipeline('p', {})))
     const look: PipelineWrite = { op: 'pipeline', tenant: 't1', id: 'p', revision: 1 }
@@ -59,7 +62,7 @@ export const pipelineChecks: Checks = {
     assert.equal((await commitOne(storage, insertOf(newJob({ id: 'two' }, clock.now())), absent)).status, 'applied')
   },
 
-  'S21 a pipeline that goes leaves its id free, and one whose unit is refused stays': async ({ clock, open }) => {
+  'S21 a pipeline that goes leaves its id free, and one whose changeset is refused stays': async ({ clock, open }) => {
     const storage = await open()
     const first = pipeline('p', {})
     await commitOne(storage, put(first))

@@ -1,10 +1,21 @@
 import assert from 'node:assert/strict'
 import { admit, remove } from '../model/decision.ts'
 import type { ChangesetResult, StorageConnection } from '../port/storage.ts'
-import { claimed, commitOne, insertOf, momentAt, newJob, twin, updateOf } from './fixtures.ts'
+import {
+  changesetOf,
+  childOf,
+  claimed,
+  claimNow,
+  commitOne,
+  contextAt,
+  insertOf,
+  newJob,
+  plain,
+  type Seed,
+  twin,
+  updateOf,
+} from './fixtures.ts'
 import type { Checks } from './storage-bench.ts'
-
-type Seed = Parameters<typeof newJob>[0]
 
 /** Checks of bounded queues: S22. */
 export const queueChecks: Checks = {
@@ -12,18 +23,32 @@ export const queueChecks: Checks = {
     const storage = await open()
     const at = clock.now()
     for (const id of ['a', 'b']) assert.equal((await bounded(storage, at, 2, { id })).status, 'applied')
-    assert.equal((await bounded(storage, at, 2, { id: 'c' })).status, 'full')
+    assert.deepEqual(await bounded(storage, at, 2, { id: 'c' }), { status: 'full' })
     assert.equal(await storage.get('c'), undefined)
     assert.equal((await bounded(storage, at, 3, { id: 'c' })).status, 'applied')
     // What carries no bound is never refused.
     assert.equal((await commitOne(storage, insertOf(newJob({ id: 'd' }, at)))).status, 'applied')
   },
 
-  'S22 of a queue, its own tenant and type count, and waiting jobs too': async ({ clock, open }) => {
+  'S22 the inserts of one commit count each other': async ({ clock, open }) => {
+    const storage = await open()
+    const writes = ['a', 'b', 'c'].map((id) => ({ ...insertOf(newJob({ id }, clock.now())), queuedMax: 2 }))
+    const { results } = await storage.commit(writes.map((write) => changesetOf(write)))
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      ['applied', 'applied', 'full'],
+    )
+    const both = ['d', 'e'].map((id) => ({ ...insertOf(newJob({ id }, clock.now())), queuedMax: 3 }))
+    assert.deepEqual(await commitOne(storage, ...both), { status: 'full' })
+    assert.equal(await storage.get('d'), undefined)
+  },
+
+  'S22 of a queue, its own tenant and type count, and waiting jobs too; child jobs do not': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     await commitOne(storage, insertOf(newJob({ id: 'other', tenant: 't2' }, at)))
     await commitOne(storage, insertOf(newJob({ id: 'twin' }, at, twin)))
+    await commitOne(storage, insertOf(childOf('twin', newJob({ id: 'child' }, at))))
     assert.equal((await bounded(storage, at, 1, { id: 'later', isWaiting: true, startAt: at + 9 })).status, 'applied')
     assert.equal((await bounded(storage, at, 1, { id: 'b' })).status, 'full')
     assert.equal((await bounded(storage, at, 1, { id: 'c', tenant: 't3' })).status, 'applied')
@@ -32,7 +57,7 @@ export const queueChecks: Checks = {
   'S22 a job that has begun, has ended or is deleted gives its place': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
-    const jobs = ['begins', 'is-deleted', 'is-admitted'].map((id) => newJob({ id }, at))
+    const jobs = ['begins', 'is-deleted', 'is-claimed'].map((id) => newJob({ id }, at))
     const [begins, isDeleted] = jobs
     assert.ok(begins !== undefined && isDeleted !== undefined)
     for (const job of jobs) await commitOne(storage, insertOf(job))
@@ -41,11 +66,13 @@ export const queueChecks: Checks = {
     assert.equal((await bounded(storage, at, 3, { id: 'x' })).status, 'applied')
     const waiting = newJob({ id: 'waits', isWaiting: true }, at)
     await commitOne(storage, insertOf(waiting))
-    const { type } = waiting
-    await commitOne(storage, updateOf(waiting.job, admit(type, waiting.job, momentAt(at))))
+    await commitOne(storage, updateOf(waiting.job, admit(plain, waiting.job, contextAt(at))))
     assert.equal((await bounded(storage, at, 4, { id: 'y' })).status, 'full')
-    await commitOne(storage, updateOf(isDeleted.job, remove(type, isDeleted.job, momentAt(at))))
+    await commitOne(storage, updateOf(isDeleted.job, remove(plain, isDeleted.job, contextAt(at))))
     assert.equal((await bounded(storage, at, 4, { id: 'y' })).status, 'applied')
+    assert.equal((await claimNow(storage, at, { room: 1 })).length, 1)
+    assert.equal((await bounded(storage, at, 4, { id: 'z' })).status, 'applied')
+    assert.equal((await bounded(storage, at, 4, { id: 'zz' })).status, 'full')
   },
 
   'S22 keys and slots are looked at before the bound': async ({ clock, open }) => {
@@ -75,6 +102,5 @@ export const queueChecks: Checks = {
 }
 
 function bounded(storage: StorageConnection, at: number, queuedMax: number, seed: Seed): Promise<ChangesetResult> {
-  const write = insertOf(newJob(seed, at))
-  return commitOne(storage, write.op === 'insert' ? { ...write, queuedMax } : write)
+  return commitOne(storage, { ...insertOf(newJob(seed, at)), queuedMax })
 }

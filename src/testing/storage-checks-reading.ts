@@ -1,175 +1,137 @@
 import assert from 'node:assert/strict'
-import type { StorageConnection } from '../port/storage.ts'
+import { remove } from '../model/decision.ts'
+import type { Job } from '../model/job.ts'
+import type { Task } from '../model/task.ts'
+import type { Claim, StorageConnection } from '../port/storage.ts'
 import {
+  changed,
+  changesetOf,
+  claimed,
+  claimNow,
+  claimOf,
   commitOne,
+  contextAt,
+  decideFor,
   ended,
+  FAR,
+  getJob,
   insertClaimed,
   insertOf,
   newJob,
-  routeOf,
-  transitionFor,
+  plain,
+  plainOnly,
+  rowsOf,
+  tokenOf,
   twin,
   updateOf,
   writeOf,
 } from './fixtures.ts'
-import { type Checks, FAR } from './storage-bench.ts'
+import type { Checks } from './storage-bench.ts'
 
-/** Checks of claims, reads, instances and opening: S9 to S16. */
+/** Checks of reads of single jobs, and of jobs that fall due or are held: S11, S13, S23, S24, S25 and S27. */
 export const readingChecks: Checks = {
-  'S9 claims go by priority, then by due time, then by age': async ({ clock, open }) => {
-    const storage = await open()
-    const at = clock.now()
-    const waiting = [
-      newJob({ id: 'old' }, at - 10),
-      newJob({ id: 'older' }, at - 20),
-      newJob({ id: 'urgent', priority: 1 }, at),
-      newJob({ id: 'same-time' }, at - 10),
-      newJob({ id: 'least', priority: -1 }, at - 99),
-    ]
-    for (const job of waiting) await commitOne(storage, insertOf(job))
-    const query = { routes: [routeOf()], at }
-    const three = await storage.claim(query, 3, transitionFor('me', at))
-    const rest = await storage.claim(query, FAR, transitionFor('me', at))
-    assert.deepEqual(
-      [...three, ...rest].map(({ job }) => job.id),
-      ['urgent', 'older', 'old', 'same-time', 'least'],
-    )
-    assert.deepEqual(await storage.get('urgent'), three[0]?.job)
-  },
-
-  'S9 of 50 claims of one task exactly one gets it': async ({ clock, open }) => {
-    const storage = await open()
-    await commitOne(storage, insertOf(newJob({ id: 'a' }, clock.now())))
-    const query = { routes: [routeOf()], at: clock.now() }
-    const claims = Array.from({ length: 50 }, (_, index) =>
-      storage.claim(query, 1, transitionFor(`w${index}`, clock.now())),
-    )
-    assert.equal((await Promise.all(claims)).flat().length, 1)
-  },
-
-  'S9 a claim takes only its routes, and what its transition leaves stays': async ({ clock, open }) => {
-    const storage = await open()
-    const at = clock.now()
-    await commitOne(storage, insertOf(newJob({ id: 'a' }, at)))
-    const elsewhere = {
-      routes: [
-        { ...routeOf(), executor: 'other' },
-        { ...routeOf(), version: '2' },
-      ],
-      at,
-    }
-    assert.deepEqual(await storage.claim(elsewhere, FAR, transitionFor('me', at)), [])
-    assert.deepEqual(await storage.claim({ routes: [routeOf()], at }, FAR, () => 'leave'), [])
-    assert.equal((await storage.claim({ routes: [routeOf()], at }, FAR, transitionFor('me', at))).length, 1)
-  },
-
-  'S10 a task is not ready before its time': async ({ clock, open }) => {
-    const storage = await open()
-    const at = clock.now()
-    await commitOne(storage, insertOf(newJob({ id: 'a' }, at + 1_000)))
-    const claim = (now: number) => storage.claim({ routes: [routeOf()], at: now }, FAR, transitionFor('me', now))
-    assert.equal((await claim(at + 999)).length, 0)
-    assert.equal((await claim(at + 1_000)).length, 1)
-  },
-
-  'S10 each of two tasks offered at once is claimed once': async ({ clock, open }) => {
-    const storage = await open()
-    const at = clock.now()
-    await commitOne(storage, insertOf(newJob({ id: 'a' }, at, twin)))
-    const claim = (limit: number) =>
-      storage.claim({ routes: [routeOf(twin)], at }, limit, transitionFor('me', at, twin))
-    const first = await claim(1)
-    const second = await claim(FAR)
-    assert.deepEqual([...first, ...second].map(({ invocation }) => invocation).sort(), [1, 2])
-    assert.deepEqual(await claim(FAR), [])
-    assert.equal(
-      (await storage.get('a'))?.tasks.every(({ status }) => status === 'claimed'),
-      true,
-    )
-  },
-
-  'S11 a record is read back deep-equal, whatever its values': async ({ clock, open }) => {
-    const storage = await open()
+  'S11 a record is read back deep-equal, whatever its values, by every connection': async ({ clock, open }) => {
+    const [storage, other] = [await open(), await open('other')]
     const input = { text: 'ü 𝄞 \u0000 "\'', list: [[], {}, null, 0, -1.5, 1e300], deep: { a: { b: [true] } } }
     const labels = { 'a b': 'c', empty: '' }
     const created = newJob({ id: 'a', input, labels, pipeline: 'p', idempotencyKey: 'k', priority: -3 }, clock.now())
-    await commitOne(storage, insertOf(created))
-    assert.deepEqual(await storage.get('a'), created.job)
-    const [row] = await storage.events({ after: 0, limit: 1 })
-    const { sequence, unit, ...kept } = row ?? { sequence: 0, unit: '' }
-    assert.deepEqual(kept, writeOf(created).events)
-  },
-
-  "S11 what is read is nobody else's: changing it changes nothing stored": async ({ clock, open }) => {
-    const storage = await open()
-    const created = newJob({ id: 'a', input: { list: [1] } }, clock.now())
-    await commitOne(storage, insertOf(created))
-    const { input } = (await storage.get('a')) ?? {}
-    if (typeof input === 'object' && input !== null && 'list' in input) (input.list as number[]).push(2)
-    assert.deepEqual((await storage.get('a'))?.input, { list: [1] })
-  },
-
-  'S12 pages neither skip nor repeat a row while others come and go': async ({ clock, open }) => {
-    const storage = await open()
-    for (let index = 0; index < 25; index++) {
-      await commitOne(
-        storage,
-        insertOf(newJob({ id: `j${String(index).padStart(2, '0')}` }, clock.now() + (index >> 2))),
-      )
+    const { results } = await storage.commit([changesetOf(insertOf(created))])
+    for (const reader of [storage, other]) {
+      assert.deepEqual(await reader.get('a'), created.job)
+      const [row] = await rowsOf(reader)
+      const { sequence, changeset: _, ...events } = row ?? { sequence: 0, changeset: '' }
+      assert.deepEqual(events, writeOf(created).events)
+      assert.deepEqual(results, [{ status: 'applied', rows: [{ events, sequence }] }])
     }
-    const seen: string[] = []
-    let after: { createdAt: number; id: string } | undefined
-    for (let page = 0; page < 10; page++) {
-      const jobs = await storage.find(
-        { scopes: [{ tenant: 't1' }] },
-        { limit: 7, ...(after === undefined ? {} : { after }) },
-      )
-      const last = jobs.at(-1)
-      if (last === undefined) break
-      seen.push(...jobs.map(({ id }) => id))
-      after = { createdAt: last.createdAt, id: last.id }
-      await commitOne(storage, insertOf(newJob({ id: `new${page}` }, clock.now() + FAR)))
-    }
-    const expected = Array.from({ length: 25 }, (_, index) => `j${String(24 - index).padStart(2, '0')}`)
-    assert.deepEqual(seen, expected)
   },
 
-  'S12 a list shows what one of its scopes covers, and each filter narrows it': async ({ clock, open }) => {
+  'S11 of many tasks, one that changes changes no other': async ({ clock, open }) => {
+    const [storage, other] = [await open(), await open('other')]
+    const at = clock.now()
+    const created = newJob({ id: 'a' }, at)
+    const [task] = created.job.tasks
+    assert.ok(task)
+    const tasks = Array.from({ length: 40 }, (_, index) => ({
+      ...task,
+      id: `task ${index}`,
+      invocation: index + 1,
+      input: { index },
+      inbox: [{ type: 'hello', index }],
+    }))
+    let job: Job = { ...created.job, tasks, counter: 40 }
+    await commitOne(storage, insertOf({ ...created, job }))
+    assert.deepEqual(await other.get('a'), job)
+    // What is the same object in both records is unchanged; the rest has changed, gone or come.
+    const moves: readonly ((each: Job['tasks']) => Job['tasks'])[] = [
+      (each) => each.map((one) => (one.invocation === 7 ? { ...one, input: 'changed' } : one)),
+      (each) => each.filter(({ invocation }) => invocation !== 1),
+      (each) => [...each, { ...task, id: 'new', invocation: 41 }],
+      (each) => each.filter(({ invocation }) => invocation % 2 === 0),
+      (each) => each.map((one) => ({ ...one })),
+      (each) => [...each].reverse(),
+      () => [],
+    ]
+    for (const move of moves) {
+      const next = changed(job, { tasks: move(job.tasks) })
+      assert.equal((await commitOne(storage, updateOf(job, next))).status, 'applied')
+      job = next.job
+      assert.deepEqual(await storage.get('a'), job)
+      assert.deepEqual(await other.get('a'), job)
+      const ready = new Set<Task>()
+      const decide: Claim['decide'] = ({ task: each }) => {
+        ready.add(each)
+        return { kind: 'leave' }
+      }
+      await claimNow(storage, at, { decide })
+      assert.deepEqual([...ready].sort(byInvocation), [...job.tasks].sort(byInvocation))
+    }
+  },
+
+  'S11 records that are handed over are values: neither is a written one changed, nor one that was read': async ({
+    clock,
+    open,
+  }) => {
     const storage = await open()
     const at = clock.now()
-    const jobs = [
-      newJob({ id: 'a', labels: { team: 'x' } }, at),
-      newJob({ id: 'b', createdBy: 'eve', pipeline: 'p' }, at + 1),
-      newJob({ id: 'c', tenant: 't2' }, at + 2),
-      newJob({ id: 'd', createdBy: 'eve' }, at + 3, twin),
-    ]
-    for (const job of jobs) await commitOne(storage, insertOf(job))
-    const ids = async (filter: Parameters<StorageConnection['find']>[0]) =>
-      (await storage.find(filter, { limit: FAR })).map(({ id }) => id).join('')
-    const tenant = [{ tenant: 't1' }]
-    assert.equal(await ids({ scopes: [] }), '')
-    assert.equal(await ids({ scopes: tenant }), 'dba')
-    assert.equal(await ids({ scopes: [{}] }), 'dcba')
-    assert.equal(await ids({ scopes: [{ tenant: 't1', createdBy: 'ada' }, { tenant: 't2' }] }), 'ca')
-    assert.equal(await ids({ scopes: [...tenant, { tenant: 't1', createdBy: 'eve' }] }), 'dba')
-    assert.equal(await ids({ scopes: tenant, type: 'twin' }), 'd')
-    assert.equal(await ids({ scopes: tenant, pipeline: 'p' }), 'b')
-    assert.equal(await ids({ scopes: tenant, labels: { team: 'x' } }), 'a')
-    assert.equal(await ids({ scopes: tenant, labels: { team: 'y' } }), '')
-    assert.equal(await ids({ scopes: tenant, phase: 'settled' }), '')
-    assert.equal(await ids({ scopes: tenant, status: 'queued' }), 'ba')
-    assert.equal(await ids({ scopes: tenant, createdBy: "x' OR '1'='1" }), '')
+    const created = frozen(newJob({ id: 'a', input: { list: [1] }, labels: { team: 'x' } }, at))
+    const insert = frozen(insertOf(created))
+    const decide: Claim['decide'] = (ready) => frozen(decideFor('me', at)(ready))
+    const { claimed: taken } = await storage.commit([changesetOf(insert)], claimOf(at, { decide }))
+    const running = await getJob(storage, 'a')
+    const kept = structuredClone(running)
+    assert.deepEqual(taken[0]?.job, kept)
+    const rows = await rowsOf(storage)
+    const rowsKept = structuredClone(rows)
+    const progress = { completed: 1, failed: 0, running: 0, total: 1 }
+    const note = frozen({ kind: 'progress', progress } as const)
+    await commitOne(storage, { op: 'note', jobId: 'a', token: tokenOf(running), note })
+    const done = frozen(ended(running, at))
+    await commitOne(storage, frozen(updateOf(running, done)))
+    await commitOne(storage, frozen(updateOf(done.job, remove(plain, done.job, contextAt(at)))))
+    assert.deepEqual(running, kept)
+    assert.deepEqual(rows, rowsKept)
   },
 
-  'S13 held work is found by who holds it': async ({ clock, open }) => {
+  'S13 held work is found by who holds it, also while it is stopping': async ({ clock, open }) => {
     const storage = await open()
-    await insertClaimed(storage, clock.now(), 'a', 'one')
-    await insertClaimed(storage, clock.now(), 'b', 'two')
-    await commitOne(storage, insertOf(newJob({ id: 'c' }, clock.now())))
-    assert.deepEqual(
-      (await storage.held('one')).map(({ id }) => id),
-      ['a'],
-    )
+    const at = clock.now()
+    await insertClaimed(storage, at, 'a', 'one')
+    await insertClaimed(storage, at, 'b', 'two')
+    await insertClaimed(storage, at, 'c', 'one')
+    await insertClaimed(storage, at, 'done', 'one')
+    await commitOne(storage, insertOf(newJob({ id: 'd' }, at)))
+    const both = newJob({ id: 'both' }, at, twin)
+    const first = claimed(both.job, at, 'one', twin)
+    const second = claimed(first.job, at, 'two', twin)
+    await commitOne(storage, insertOf(both))
+    await commitOne(storage, updateOf(both.job, first))
+    await commitOne(storage, updateOf(first.job, second))
+    await move(storage, 'c', (job) => remove(plain, job, contextAt(at)))
+    await move(storage, 'done', (job) => ended(job, at))
+    const held = async (instance: string) => (await storage.held(instance)).map(({ id }) => id).sort()
+    assert.deepEqual(await held('one'), ['a', 'both', 'c'])
+    assert.deepEqual(await held('two'), ['b', 'both'])
+    assert.deepEqual(await held('three'), [])
   },
 
   'S13 what falls due is found by its time and type, the oldest first': async ({ clock, open }) => {
@@ -185,129 +147,144 @@ export const readingChecks: Checks = {
       const job = dueAt === undefined ? created.job : { ...created.job, timers: [{ ...timer, dueAt }] }
       await commitOne(storage, insertOf({ ...created, job }))
     }
-    const due = async (now: number, version = '1') =>
-      (await storage.due([{ type: 'plain', version }], now, FAR, 0)).map(({ id }) => id)
+    const due = async (now: number, limit = FAR, skip = 0, version = plain.version) =>
+      (await storage.due([{ type: plain.type, version }], now, limit, skip)).map(({ id }) => id)
     assert.deepEqual(await due(at + 9), [])
     assert.deepEqual(await due(at + 10), ['early'])
     assert.deepEqual(await due(at + 20), ['early', 'late'])
-    assert.deepEqual(await due(at + 20, '2'), [])
+    assert.deepEqual(await due(at + 20, 1), ['early'])
+    assert.deepEqual(await due(at + 20, FAR, 1), ['late'])
+    assert.deepEqual(await due(at + 20, FAR, 0, 'another'), [])
+    await move(storage, 'early', (job) => changed(job, { timers: [] }))
+    await move(storage, 'never', (job) => changed(job, { timers: [{ ...timer, dueAt: at + 5 }] }))
+    assert.deepEqual(await due(at + 20), ['never', 'late'])
+    // The end of an attempt falls due too, and so does the end of a grace.
+    await move(storage, 'late', (job) => changed(job, { timers: [], tasks: bounded(job, { deadlineAt: at + 2 }) }))
+    assert.deepEqual(await due(at + 20), ['late', 'never'])
+    await move(storage, 'late', (job) => changed(job, { tasks: bounded(job, { stopBy: at + 8 }) }))
+    assert.deepEqual(await due(at + 7), ['late', 'never'])
   },
 
-  'S14 an instance is listed while it is open, and seen to be gone at once when its process has ended': async ({
+  'S23 a job whose record is broken fails alone': async ({ clock, open, damage }) => {
+    if (damage === undefined) return
+    const [storage, other] = [await open(), await open('other')]
+    const at = clock.now()
+    for (const id of ['a', 'broken', 'c']) await commitOne(storage, insertOf(newJob({ id }, at)))
+    await insertClaimed(storage, at, 'claimed')
+    await damage('broken')
+    for (const reader of [storage, other]) {
+      await assert.rejects(reader.get('broken'), { code: 'JOB_UNREADABLE', jobId: 'broken' })
+      const loaded = await reader.load({ jobs: ['a', 'broken'], pipelines: [], types: plainOnly, at })
+      assert.throws(() => loaded.job('broken'), { code: 'JOB_UNREADABLE', jobId: 'broken' })
+      assert.equal(loaded.job('a')?.id, 'a')
+      const many = (await reader.many(['a', 'broken', 'c'])).map(({ id }) => id).sort()
+      assert.deepEqual(many, ['a', 'c'])
+      const page = await reader.find({ scopes: [{}] }, { limit: FAR })
+      assert.deepEqual(page.jobs.map(({ id }) => id).sort(), ['a', 'c', 'claimed'])
+      assert.equal(await reader.count({ scopes: [{}] }), 4)
+      assert.equal((await reader.summary('broken'))?.status, 'queued')
+      assert.equal((await reader.summaries(['a', 'broken'])).length, 2)
+    }
+    const ids = (await claimNow(storage, at)).map(({ job }) => job.id)
+    assert.deepEqual(ids, ['a', 'c'])
+  },
+
+  'S24 a summary is what a policy may know of a job, and no more': async ({ clock, open }) => {
+    const [storage, other] = [await open(), await open('other')]
+    const labels = { 'a "b"': 'ü 𝄞 \u0000', empty: '' }
+    const input = 'x'.repeat(100_000)
+    await commitOne(storage, insertOf(newJob({ id: 'full', tenant: 't2', pipeline: 'p', labels, input }, clock.now())))
+    await insertClaimed(storage, clock.now(), 'bare')
+    const type = { type: 'plain', version: '1', createdBy: 'ada' }
+    const full = { id: 'full', tenant: 't2', ...type, pipeline: 'p', labels, status: 'queued' }
+    const bare = { id: 'bare', tenant: 't1', ...type, labels: {}, status: 'running' }
+    for (const reader of [storage, other]) {
+      assert.deepEqual(await reader.summary('full'), full)
+      assert.deepEqual(await reader.summary('bare'), bare)
+      assert.equal(await reader.summary("x' OR '1'='1"), undefined)
+      const both = await reader.summaries(['full', 'none', 'bare', 'full'])
+      assert.deepEqual([...both].sort(byId), [bare, full])
+      assert.deepEqual(await reader.summaries([]), [])
+    }
+  },
+
+  'S24 there is no summary of a job that is deleted, also while its work runs': async ({ clock, open }) => {
+    const storage = await open()
+    await commitOne(storage, insertOf(newJob({ id: 'idle' }, clock.now())))
+    await insertClaimed(storage, clock.now(), 'busy')
+    for (const id of ['idle', 'busy']) {
+      assert.equal((await storage.summary(id))?.id, id)
+      await move(storage, id, (job) => remove(plain, job, contextAt(clock.now())))
+      assert.equal(await storage.summary(id), undefined)
+      assert.deepEqual(await storage.summaries([id]), [])
+    }
+  },
+
+  'S25 many gives the jobs of its ids, each once, without those that are absent or deleted': async ({
+    clock,
     open,
   }) => {
-    const one = await open('one')
-    const two = await open('two')
-    assert.deepEqual(await isGone(two), { one: false })
-    await one.close()
-    assert.deepEqual(await isGone(two), { one: true })
-    await two.forget('one')
-    assert.deepEqual(await isGone(two), {})
-  },
-
-  'S14 a beat changes the heartbeat, and lists an instance again that was forgotten': async ({ clock, open }) => {
-    const silent = await open('silent')
-    const two = await open('two')
-    const [before] = await two.others()
-    await clock.advance(10)
-    assert.deepEqual(await two.others(), [before])
-    await silent.beat()
-    assert.notEqual((await two.others())[0]?.heartbeat, before?.heartbeat)
-    await two.forget('silent')
-    await silent.beat()
-    assert.deepEqual(await isGone(two), { silent: false })
-  },
-
-  'S14 an instance that was forgotten is listed again by what it claims': async ({ clock, open }) => {
-    const silent = await open('silent')
-    const two = await open('two')
-    await commitOne(two, insertOf(newJob({ id: 'a' }, clock.now())))
-    await two.forget('silent')
-    const query = { routes: [routeOf()], at: clock.now() }
-    assert.equal((await silent.claim(query, 1, transitionFor('silent', clock.now()))).length, 1)
-    await silent.close()
-    assert.deepEqual(await isGone(two), { silent: true })
-  },
-
-  'S14 what another connection wrote is noticed once, own writes are not': async ({ clock, open }) => {
-    const one = await open('one')
-    const two = await open('two')
-    one.changed()
-    two.changed()
-    await commitOne(one, insertOf(newJob({ id: 'a' }, clock.now())))
-    assert.equal(one.changed(), false)
-    assert.equal(two.changed(), true)
-    assert.equal(two.changed(), false)
-    assert.equal((await two.get('a'))?.id, 'a')
-  },
-
-  'S15 what was committed is there when the storage is opened again': async ({ clock, open }) => {
-    const first = await open('one')
-    const created = newJob({ id: 'a' }, clock.now())
-    await commitOne(first, insertOf(created))
-    await first.close()
-    await first.close()
-    const second = await open('two')
-    assert.deepEqual(await second.get('a'), created.job)
-    await assert.rejects(async () => await first.get('a'), { code: 'STORAGE_UNAVAILABLE' })
-  },
-
-  'S15 ten starters at once make one schema': async ({ clock, open }) => {
-    const all = await Promise.all(Array.from({ length: 10 }, (_, index) => open(`i${index}`)))
-    const [first] = all
-    assert.ok(first)
-    await commitOne(first, insertOf(newJob({ id: 'a' }, clock.now())))
-    for (const storage of all) assert.equal((await storage.get('a'))?.id, 'a')
-  },
-
-  'S16 a chart is kept for each version of a type, and another one is given back': async ({ open }) => {
-    const one = await open('one')
-    const two = await open('two')
-    const chart = (type: string, version: string, hash: string) => ({ type, version, hash })
-    assert.deepEqual(await one.register([chart('a', '1', 'x'), chart('a', '2', 'y')], false), [])
-    assert.deepEqual(await two.register([chart('a', '1', 'x'), chart('b', '1', 'z')], false), [])
-    const mixed = [chart('a', '2', 'other'), chart('c', '1', 'new')]
-    assert.deepEqual(await two.register(mixed, false), [{ type: 'a', version: '2' }])
-    // Nothing of the refused call was kept.
-    assert.deepEqual(await one.register([chart('c', '1', 'else')], false), [])
-    assert.deepEqual(await one.register([chart('a', '2', 'y')], false), [])
-  },
-
-  'S16 a chart may be replaced while no job of its version is unsettled': async ({ clock, open }) => {
     const storage = await open()
-    const { type, version } = routeOf()
-    await storage.register([{ type, version, hash: 'x' }], false)
-    await insertClaimed(storage, clock.now(), 'done')
-    const held = await storage.get('done')
-    assert.ok(held)
-    await commitOne(storage, updateOf(held, ended(held, clock.now())))
-    assert.deepEqual(await storage.register([{ type, version, hash: 'y' }], false), [{ type, version }])
-    assert.deepEqual(await storage.register([{ type, version, hash: 'y' }], true), [])
-    await commitOne(storage, insertOf(newJob({ id: 'a' }, clock.now())))
-    assert.deepEqual(await storage.register([{ type, version, hash: 'z' }], true), [{ type, version }])
-    assert.deepEqual(await storage.register([{ type, version, hash: 'y' }], false), [])
+    for (const id of ['a', 'b', 'c', 'd']) await commitOne(storage, insertOf(newJob({ id }, clock.now())))
+    await insertClaimed(storage, clock.now(), 'busy')
+    for (const id of ['d', 'busy']) await move(storage, id, (job) => remove(plain, job, contextAt(clock.now())))
+    const asked = ['b', 'none', 'a', 'b', 'd', 'busy', "x' OR '1'='1", 'a']
+    const jobs = [...(await storage.many(asked))].sort(byId)
+    assert.deepEqual(jobs, [await storage.get('a'), await storage.get('b')])
+    assert.deepEqual(await storage.many([]), [])
+    const most = Array.from({ length: 1_000 }, (_, index) => (index === 999 ? 'c' : `none-${index}`))
+    assert.deepEqual(await storage.many(most), [await storage.get('c')])
   },
 
-  'S9 a claim may write its job under another version, and leave its task unclaimed': async ({ clock, open }) => {
-    const storage = await open()
-    const created = newJob({ id: 'a' }, clock.now())
-    await commitOne(storage, insertOf(created))
-    const route = routeOf()
-    const moved = { ...created.job, version: 'next', revision: created.job.revision + 1 }
-    const claim = (version: string) =>
-      storage.claim({ routes: [{ ...route, version }], at: clock.now() }, 5, (known, task) =>
-        known.version === 'next'
-          ? transitionFor('me', clock.now())(known, task)
-          : writeOf({ ...created, job: moved, events: [{ type: 'job.updated' }] }),
-      )
-    await claim(route.version)
-    assert.deepEqual(await storage.get('a'), moved)
-    assert.deepEqual(await claim(route.version), [])
-    assert.equal((await claim('next')).length, 1)
-    assert.equal((await storage.get('a'))?.tasks[0]?.status, 'claimed')
+  'S27 the holder of a slot is named from when it takes it until it frees it': async ({ clock, open }) => {
+    const [storage, other] = [await open(), await open('other')]
+    const at = clock.now()
+    const holders = async () => await Promise.all([storage, other].map((each) => each.slotHolder('t1', 'p')))
+    assert.deepEqual(await holders(), [undefined, undefined])
+    const first = newJob({ id: 'first', pipeline: 'p' }, at)
+    await commitOne(storage, insertOf(first))
+    await commitOne(storage, insertOf(newJob({ id: 'waits', pipeline: 'p', isWaiting: true }, at)))
+    assert.deepEqual(await holders(), ['first', 'first'])
+    assert.equal(await storage.slotHolder('t2', 'p'), undefined)
+    assert.equal(await storage.slotHolder('t1', 'q'), undefined)
+    const running = claimed(first.job, at)
+    await commitOne(storage, updateOf(first.job, running))
+    await commitOne(storage, updateOf(running.job, ended(running.job, at)))
+    assert.deepEqual(await holders(), [undefined, undefined])
+    await commitOne(storage, insertOf(newJob({ id: 'second', pipeline: 'p' }, at)))
+    assert.deepEqual(await holders(), ['second', 'second'])
   },
 }
 
-async function isGone(storage: StorageConnection): Promise<{ readonly [id: string]: boolean }> {
-  return Object.fromEntries((await storage.others()).map(({ id, isGone }) => [id, isGone]))
+type Move = (job: Job) => Parameters<typeof updateOf>[1]
+
+async function move(storage: StorageConnection, id: string, decide: Move): Promise<void> {
+  const job = await getJob(storage, id)
+  assert.equal((await commitOne(storage, updateOf(job, decide(job)))).status, 'applied')
+}
+
+function bounded(job: Job, times: { readonly deadlineAt?: number; readonly stopBy?: number }): Job['tasks'] {
+  return job.tasks.map((task) => ({ ...task, ...times, status: 'claimed' as const }))
+}
+
+function byInvocation(a: Task, b: Task): number {
+  return a.invocation - b.invocation
+}
+
+function byId(a: { readonly id: string }, b: { readonly id: string }): number {
+  return a.id < b.id ? -1 : 1
+}
+
+/** The value, with all that it holds frozen. */
+function frozen<Value>(value: Value): Value {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value) && !isType(value)) {
+    Object.freeze(value)
+    for (const each of Object.values(value)) frozen(each)
+  }
+  return value
+}
+
+// A decision names the type of its job, which is code and no record.
+function isType(value: object): boolean {
+  return value === plain
 }

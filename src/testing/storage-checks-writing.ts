@@ -1,78 +1,145 @@
 import assert from 'node:assert/strict'
-import { release } from '../model/decision.ts'
+import { remove } from '../model/decision.ts'
 import type { Write } from '../port/storage.ts'
 import {
+  changed,
+  changesetOf,
   claimed,
   commitOne,
+  contextAt,
   ended,
+  FAR,
+  getJob,
   insertClaimed,
   insertOf,
-  momentAt,
   newJob,
   plain,
-  routeOf,
-  transitionFor,
+  rowsOf,
   twin,
-  unitOf,
   updateOf,
-  writeOf,
 } from './fixtures.ts'
-import { type Checks, FAR } from './storage-bench.ts'
+import type { Checks } from './storage-bench.ts'
 
-/** Checks of what is written: S1 to S8. */
+/** Checks of changesets and of the log that they write: S1 to S4, S6 and S8. */
 export const writingChecks: Checks = {
-  'S1 a unit with one refused write leaves no trace of its others': async ({ clock, open }) => {
+  'S1 a changeset with one refused write leaves no trace of its others': async ({ clock, open }) => {
     const storage = await open()
-    const first = newJob({ id: 'a' }, clock.now())
-    const second = newJob({ id: 'b' }, clock.now())
+    const at = clock.now()
+    const first = newJob({ id: 'a' }, at)
     await commitOne(storage, insertOf(first))
-    const stale: Write = { op: 'update', revision: 9, ...writeOf(claimed(first.job, clock.now())) }
-    const result = await commitOne(storage, insertOf(second), stale)
-    assert.equal(result.status, 'conflict')
-    assert.equal(await storage.get('b'), undefined)
-    assert.equal((await storage.events({ after: 0, limit: FAR })).length, 1)
-  },
-
-  'S1 units of one commit are judged in order, each on its own': async ({ clock, open }) => {
-    const storage = await open()
-    const { job, ...rest } = newJob({ id: 'a' }, clock.now())
-    const next = claimed(job, clock.now())
-    const update = updateOf(job, next)
-    const units = [unitOf(insertOf({ job, ...rest })), unitOf(update), unitOf(update)]
-    const results = await storage.commit(units)
-    assert.deepEqual(
-      results.map(({ status }) => status),
-      ['applied', 'applied', 'conflict'],
+    const token = await insertClaimed(storage, at, 'busy')
+    const busy = await getJob(storage, 'busy')
+    const before = await rowsOf(storage)
+    const refused: Write = updateOf({ ...first.job, revision: 9 }, claimed(first.job, at))
+    const lines = [{ at, text: 'line' }]
+    const item = { key: 'k', status: 'completed', at } as const
+    const result = await commitOne(
+      storage,
+      insertOf(newJob({ id: 'b', pipeline: 'p', idempotencyKey: 'k' }, at)),
+      updateOf(busy, changed(busy, { message: 'changed' })),
+      { op: 'note', jobId: 'busy', token, note: { kind: 'log', key: 'n', lines } },
+      { op: 'note', jobId: 'busy', token, note: { kind: 'step', invoke: 'i', ordinal: 1, name: 's' } },
+      { op: 'note', jobId: 'busy', token, note: { kind: 'item', invocation: 1, item, max: FAR } },
+      { op: 'note', jobId: 'busy', token, note: { kind: 'progress', progress } },
+      { op: 'log', jobId: 'busy', key: 'l', lines },
+      refused,
     )
-    assert.deepEqual(await storage.get('a'), next.job)
+    assert.deepEqual(result, { status: 'conflict' })
+    assert.equal(await storage.get('b'), undefined)
+    assert.deepEqual(await getJob(storage, 'busy'), busy)
+    assert.deepEqual(await storage.logs('busy', 0, FAR), [])
+    assert.deepEqual(await storage.items('busy', { after: 0, limit: FAR }), [])
+    assert.equal((await storage.steps('busy', 'i', 1)).size, 0)
+    assert.deepEqual(await rowsOf(storage), before)
+    // Its slot, its key and its id are free.
+    const again = insertOf(newJob({ id: 'b', pipeline: 'p', idempotencyKey: 'k' }, at))
+    assert.equal((await commitOne(storage, again)).status, 'applied')
   },
 
-  'S2 of 50 writers that read one revision exactly one wins': async ({ clock, open }) => {
+  'S1 changesets of one commit are judged in order, each seeing those before it that were applied': async ({
+    clock,
+    open,
+  }) => {
     const storage = await open()
     const created = newJob({ id: 'a' }, clock.now())
-    await commitOne(storage, insertOf(created))
-    const writers = Array.from({ length: 50 }, (_, index) =>
-      updateOf(created.job, claimed(created.job, clock.now(), `w${index}`)),
-    )
-    const results = await Promise.all(writers.map((write) => commitOne(storage, write)))
-    assert.equal(results.filter(({ status }) => status === 'applied').length, 1)
-    assert.equal(results.filter(({ status }) => status === 'conflict').length, 49)
+    const next = claimed(created.job, clock.now())
+    const another = () => updateOf(created.job, claimed(created.job, clock.now(), 'another'))
+    const { results, claimed: taken } = await storage.commit([
+      changesetOf(another()),
+      changesetOf(insertOf(created)),
+      changesetOf(updateOf(created.job, next)),
+      changesetOf(another()),
+      changesetOf(updateOf(next.job, ended(next.job, clock.now()))),
+    ])
+    const statuses = results.map(({ status }) => status)
+    assert.deepEqual(statuses, ['conflict', 'applied', 'applied', 'conflict', 'applied'])
+    assert.deepEqual(taken, [])
+    assert.equal((await getJob(storage, 'a')).phase, 'settled')
+  },
+
+  'S1 a commit of nothing writes nothing': async ({ open }) => {
+    const storage = await open()
+    assert.deepEqual(await storage.commit([]), { results: [], claimed: [] })
+    assert.equal(await storage.lastSequence(), 0)
   },
 
   'S2 an update of a job that is not there is a conflict': async ({ clock, open }) => {
     const storage = await open()
     const { job } = newJob({ id: 'a' }, clock.now())
-    assert.equal((await commitOne(storage, updateOf(job, claimed(job, clock.now())))).status, 'conflict')
+    assert.deepEqual(await commitOne(storage, updateOf(job, claimed(job, clock.now()))), { status: 'conflict' })
     assert.equal(await storage.lastSequence(), 0)
+  },
+
+  'S2 an expected revision that is another makes the changeset a conflict, and changes nothing': async ({
+    clock,
+    open,
+  }) => {
+    const storage = await open()
+    const at = clock.now()
+    const looked = newJob({ id: 'looked' }, at)
+    const other = newJob({ id: 'other' }, at)
+    await storage.commit([changesetOf(insertOf(looked)), changesetOf(insertOf(other))])
+    const before = await rowsOf(storage)
+    const update = updateOf(other.job, changed(other.job, { message: 'changed' }))
+    const expect = (jobId: string, revision: number): Write => ({ op: 'expect', jobId, revision })
+    const { revision } = looked.job
+    for (const look of [expect('looked', revision + 1), expect('looked', 0), expect('none', 1)]) {
+      assert.deepEqual(await commitOne(storage, update, look), { status: 'conflict' })
+    }
+    assert.deepEqual(await getJob(storage, 'other'), other.job)
+    assert.deepEqual(await rowsOf(storage), before)
+    const result = await commitOne(storage, update, expect('looked', revision))
+    assert.ok(result.status === 'applied')
+    assert.equal(result.rows.length, 1)
+    assert.deepEqual(await getJob(storage, 'looked'), looked.job)
+  },
+
+  'S2 an update made from a record that the same commit refused is a conflict': async ({ clock, open }) => {
+    const [storage, other] = [await open(), await open('other')]
+    const created = newJob({ id: 'a' }, clock.now())
+    await commitOne(storage, insertOf(created))
+    const theirs = changed(created.job, { message: 'theirs' })
+    await commitOne(other, updateOf(created.job, theirs))
+    const ours = changed(created.job, { message: 'ours' })
+    const next = changed(ours.job, { message: 'ours again' })
+    // The stored record has the revision of the refused one, and is another.
+    const { results } = await storage.commit([
+      changesetOf(updateOf(created.job, ours)),
+      changesetOf(updateOf(ours.job, next)),
+      changesetOf(updateOf(next.job, changed(next.job, { message: 'and again' }))),
+    ])
+    const statuses = results.map(({ status }) => status)
+    assert.deepEqual(statuses, ['conflict', 'conflict', 'conflict'])
+    assert.deepEqual(await getJob(storage, 'a'), theirs.job)
   },
 
   'S3 of 50 jobs that want one slot exactly one is stored, and the others name it': async ({ clock, open }) => {
     const storage = await open()
     const jobs = Array.from({ length: 50 }, (_, index) => newJob({ id: `j${index}`, pipeline: 'p' }, clock.now()))
-    const results = await storage.commit(jobs.map((job) => unitOf(insertOf(job))))
-    const [winner] = jobs
-    assert.equal(results.filter(({ status }) => status === 'applied').length, 1)
-    for (const result of results.slice(1)) assert.deepEqual(result, { status: 'slot-taken', by: winner?.job.id })
+    const { results } = await storage.commit(jobs.map((job) => changesetOf(insertOf(job))))
+    const [winner, ...others] = results
+    assert.equal(winner?.status, 'applied')
+    for (const result of others) assert.deepEqual(result, { status: 'slot-taken', by: 'j0' })
   },
 
   'S3 a slot is of one tenant: the same pipeline elsewhere is free': async ({ clock, open }) => {
@@ -83,14 +150,24 @@ export const writingChecks: Checks = {
     assert.equal((await commitOne(storage, insertOf(there))).status, 'applied')
   },
 
-  'S3 a unit that frees the slot and takes it is applied, in whatever order it says so': async ({ clock, open }) => {
+  'S3 a changeset that frees the slot and takes it is applied, in whatever order its writes stand': async ({
+    clock,
+    open,
+  }) => {
     const storage = await open()
-    const first = newJob({ id: 'a', pipeline: 'p' }, clock.now())
-    const running = claimed(first.job, clock.now())
-    await storage.commit([unitOf(insertOf(first)), unitOf(updateOf(first.job, running))])
-    const second = newJob({ id: 'b', pipeline: 'p' }, clock.now())
-    const result = await commitOne(storage, insertOf(second), updateOf(running.job, ended(running.job, clock.now())))
-    assert.equal(result.status, 'applied')
+    const at = clock.now()
+    const first = newJob({ id: 'a', pipeline: 'p' }, at)
+    const running = claimed(first.job, at)
+    await storage.commit([changesetOf(insertOf(first)), changesetOf(updateOf(first.job, running))])
+    const second = newJob({ id: 'b', pipeline: 'p' }, at)
+    const free = updateOf(running.job, ended(running.job, at))
+    const result = await commitOne(storage, insertOf(second), free)
+    assert.ok(result.status === 'applied')
+    const rows = await rowsOf(storage)
+    const told = result.rows.map(({ sequence, events }) => ({ sequence, jobId: events.jobId }))
+    const stored = rows.slice(-2).map(({ sequence, jobId }) => ({ sequence, jobId }))
+    assert.deepEqual(told, stored)
+    assert.equal(await storage.slotHolder('t1', 'p'), 'b')
   },
 
   'S4 a key is looked at before the slot, and names the first job': async ({ clock, open }) => {
@@ -112,113 +189,46 @@ export const writingChecks: Checks = {
     for (const job of others) assert.equal((await commitOne(storage, insertOf(job))).status, 'applied')
   },
 
-  'S5 each kind of note under an old token is stale, and changes nothing': async ({ clock, open }) => {
+  'S4 a key is kept as long as the row of its job: when it has ended too': async ({ clock, open }) => {
     const storage = await open()
-    const created = newJob({ id: 'a' }, clock.now())
-    const first = claimed(created.job, clock.now())
-    const token = first.job.tasks[0]?.token ?? 0
-    const released = release(plain, first.job, token, momentAt(clock.now()))
-    const second = claimed(released.job, clock.now(), 'other')
-    await storage.commit([
-      unitOf(insertOf(created)),
-      unitOf(updateOf(created.job, first)),
-      unitOf(updateOf(first.job, released)),
-      unitOf(updateOf(released.job, second)),
-    ])
-    const progress = { completed: 1, failed: 0, running: 0, total: 2 }
-    const notes = [
-      { kind: 'progress', progress },
-      { kind: 'log', key: 'k', lines: [{ at: clock.now(), text: 'late' }] },
-      { kind: 'step', invocation: 1, name: 's', result: 1 },
-    ] as const
-    for (const note of notes) {
-      assert.equal((await commitOne(storage, { op: 'note', jobId: 'a', token, note })).status, 'stale')
-    }
-    assert.deepEqual(await storage.get('a'), second.job)
-    assert.deepEqual(await storage.logs('a', 0, FAR), [])
-    assert.equal((await storage.steps('a', 1)).size, 0)
+    const at = clock.now()
+    const created = newJob({ id: 'a', idempotencyKey: 'k' }, at)
+    const running = claimed(created.job, at)
+    await commitOne(storage, insertOf(created))
+    await commitOne(storage, updateOf(created.job, running))
+    await commitOne(storage, updateOf(running.job, ended(running.job, at)))
+    const again = insertOf(newJob({ id: 'b', idempotencyKey: 'k' }, at))
+    assert.deepEqual(await commitOne(storage, again), { status: 'duplicate', id: 'a' })
+    const settled = await getJob(storage, 'a')
+    await commitOne(storage, updateOf(settled, remove(plain, settled, contextAt(at))))
+    assert.equal((await commitOne(storage, again)).status, 'applied')
   },
 
-  'S5 notes under the held token are kept, and repeating one changes nothing': async ({ clock, open }) => {
-    const storage = await open()
-    const token = await insertClaimed(storage, clock.now(), 'a')
-    const lines = ['one', 'two'].map((text) => ({ at: clock.now(), text }))
-    const notes = [
-      { kind: 'progress', progress: { completed: 1, failed: 0, running: 0, total: 2 } },
-      { kind: 'log', key: 'k', lines },
-      { kind: 'step', invocation: 1, name: 's', result: { rows: [1, 2] } },
-      { kind: 'step', invocation: 1, name: 'nothing' },
-    ] as const
-    for (const note of [...notes, ...notes]) {
-      assert.equal((await commitOne(storage, { op: 'note', jobId: 'a', token, note })).status, 'applied')
-    }
-    assert.deepEqual((await storage.get('a'))?.progress, notes[0].progress)
-    const stored = await storage.logs('a', 0, FAR)
-    assert.deepEqual(stored, [
-      { ...lines[0], number: 1 },
-      { ...lines[1], number: 2 },
-    ])
-    assert.deepEqual(await storage.logs('a', 1, FAR), stored.slice(1))
-    assert.deepEqual(
-      await storage.steps('a', 1),
-      new Map<string, unknown>([
-        ['s', { rows: [1, 2] }],
-        ['nothing', undefined],
-      ]),
-    )
-  },
-
-  'S5 what a report wrote stays when a transition writes': async ({ clock, open }) => {
-    const storage = await open()
-    const token = await insertClaimed(storage, clock.now(), 'a')
-    const running = await storage.get('a')
-    assert.ok(running)
-    const progress = { completed: 2, failed: 0, running: 0, total: 2 }
-    await commitOne(storage, { op: 'note', jobId: 'a', token, note: { kind: 'progress', progress } })
-    await commitOne(storage, updateOf(running, ended(running, clock.now())))
-    assert.deepEqual((await storage.get('a'))?.progress, progress)
-  },
-
-  'S5 forgotten steps of one invocation are gone, those of another stay': async ({ clock, open }) => {
-    const storage = await open()
-    const token = await insertClaimed(storage, clock.now(), 'a')
-    for (const invocation of [1, 2]) {
-      await commitOne(storage, {
-        op: 'note',
-        jobId: 'a',
-        token,
-        note: { kind: 'step', invocation, name: 's', result: invocation },
-      })
-    }
-    await commitOne(storage, { op: 'forget', jobId: 'a', invocation: 1 })
-    assert.equal((await storage.steps('a', 1)).size, 0)
-    assert.equal((await storage.steps('a', 2)).get('s'), 2)
-  },
-
-  'S6 events are numbered in order without gaps, also over refused units': async ({ clock, open }) => {
+  'S6 sequences rise over the whole log, and those of a job have no gap, also over refused changesets': async ({
+    clock,
+    open,
+  }) => {
     const storage = await open()
     const a = newJob({ id: 'a' }, clock.now())
     const running = claimed(a.job, clock.now())
     const b = newJob({ id: 'b' }, clock.now())
-    const results = await storage.commit([
-      unitOf(insertOf(a)),
-      unitOf(updateOf({ ...a.job, revision: 7 }, running)),
-      unitOf(updateOf(a.job, running)),
-      unitOf(insertOf(b)),
+    const { results } = await storage.commit([
+      changesetOf(insertOf(a)),
+      changesetOf(updateOf({ ...a.job, revision: 7 }, running)),
+      changesetOf(updateOf(a.job, running)),
+      changesetOf(insertOf(b)),
     ])
-    const rows = await storage.events({ after: 0, limit: FAR })
+    const rows = await rowsOf(storage)
     let next = 1
     for (const row of rows) {
-      assert.equal(row.sequence, next)
-      next += row.events.length
+      assert.ok(row.sequence >= next)
+      next = row.sequence + row.events.length
     }
     assert.equal(await storage.lastSequence(), next - 1)
-    const sequences = results.flatMap((result) =>
-      result.status === 'applied' ? result.rows.map(({ sequence }) => sequence) : [],
-    )
+    const told = results.flatMap((result) => (result.status === 'applied' ? result.rows : []))
     assert.deepEqual(
-      sequences,
-      rows.map(({ sequence }) => sequence),
+      told,
+      rows.map(({ sequence, changeset: _, ...events }) => ({ sequence, events })),
     )
     assert.deepEqual(
       rows.filter(({ jobId }) => jobId === 'a').map(({ jobSequence }) => jobSequence),
@@ -229,82 +239,49 @@ export const writingChecks: Checks = {
   'S6 rows are read after a sequence, of all jobs or of one': async ({ clock, open }) => {
     const storage = await open()
     for (const id of ['a', 'b', 'c']) await commitOne(storage, insertOf(newJob({ id }, clock.now())))
+    const [first, , third] = await rowsOf(storage)
+    assert.ok(first && third)
     const ids = async (after: number, jobId?: string) =>
       (await storage.events({ after, limit: FAR, ...(jobId === undefined ? {} : { jobId }) })).map((row) => row.jobId)
     assert.deepEqual(await ids(0), ['a', 'b', 'c'])
-    assert.deepEqual(await ids(1), ['b', 'c'])
+    assert.deepEqual(await ids(first.sequence), ['b', 'c'])
     assert.deepEqual(await ids(0, 'b'), ['b'])
-    assert.deepEqual(await ids(3), [])
+    assert.deepEqual(await ids(first.sequence, 'a'), [])
+    assert.deepEqual(await ids(third.sequence), [])
     assert.equal((await storage.events({ after: 0, limit: 2 })).length, 2)
   },
 
-  'S7 a write is claimed at once when nothing ready goes before it': async ({ clock, open }) => {
+  'S6 a row that no job write made stands in the log with its changeset': async ({ clock, open }) => {
     const storage = await open()
     const created = newJob({ id: 'a' }, clock.now())
-    const write: Write = { op: 'insert', ...writeOf(created), claimed: writeOf(claimed(created.job, clock.now())) }
-    const result = await commitOne(storage, write)
-    assert.equal(result.status === 'applied' && result.rows[0]?.claimed, true)
-    assert.equal((await storage.get('a'))?.tasks[0]?.status, 'claimed')
+    await commitOne(storage, insertOf(created))
+    const [row] = await rowsOf(storage)
+    assert.ok(row)
+    const { sequence: _, changeset: __, ...scope } = row
+    const events = { ...scope, jobSequence: 0, events: [{ type: 'job.progress', progress }] } as const
+    const changeset = changesetOf({ op: 'append', events })
+    await storage.commit([changeset])
+    const [, appended] = await rowsOf(storage)
+    const { sequence, ...rest } = appended ?? { sequence: 0 }
+    assert.ok(sequence > row.sequence)
+    assert.deepEqual(rest, { ...events, changeset: changeset.id })
   },
 
-  'S7 a write is left offered when something ready of its route goes before it': async ({ clock, open }) => {
+  'S8 what landed is found by its changeset, and what did not is not': async ({ clock, open }) => {
     const storage = await open()
-    await commitOne(storage, insertOf(newJob({ id: 'first' }, clock.now())))
-    const created = newJob({ id: 'a' }, clock.now())
-    const write: Write = { op: 'insert', ...writeOf(created), claimed: writeOf(claimed(created.job, clock.now())) }
-    const result = await commitOne(storage, write)
-    assert.equal(result.status === 'applied' && result.rows[0]?.claimed, false)
-    assert.deepEqual(await storage.get('a'), created.job)
-  },
-
-  'S7 a write goes before what is ready with a lower priority': async ({ clock, open }) => {
-    const storage = await open()
-    await commitOne(storage, insertOf(newJob({ id: 'first' }, clock.now())))
-    const urgent = newJob({ id: 'a', priority: 5 }, clock.now())
-    const write: Write = { op: 'insert', ...writeOf(urgent), claimed: writeOf(claimed(urgent.job, clock.now())) }
-    const result = await commitOne(storage, write)
-    assert.equal(result.status === 'applied' && result.rows[0]?.claimed, true)
-  },
-
-  'S7 units of one commit look at what those before them left ready': async ({ clock, open }) => {
-    const storage = await open()
-    const ready = newJob({ id: 'ready', idempotencyKey: 'k' }, clock.now())
-    await commitOne(storage, insertOf(ready))
-    const asking = (id: string): Write => {
-      const created = newJob({ id }, clock.now())
-      return { op: 'insert', ...writeOf(created), claimed: writeOf(claimed(created.job, clock.now())) }
-    }
-    const taking = updateOf(ready.job, claimed(ready.job, clock.now()))
-    const again = insertOf(newJob({ id: 'again', idempotencyKey: 'k' }, clock.now()))
-    const results = await storage.commit([
-      // What it takes, and finds nothing after, is ready again once it is refused.
-      unitOf(taking, asking('refused'), again),
-      unitOf(asking('behind')),
-      unitOf(taking),
-      unitOf(asking('behind-behind')),
-    ])
-    const claims = results.map((result) => (result.status === 'applied' ? result.rows.at(-1)?.claimed : result.status))
-    assert.deepEqual(claims, ['duplicate', false, false, false])
-    await storage.claim({ routes: [routeOf()], at: clock.now() }, 10, transitionFor('me', clock.now()))
-    const next = await storage.commit([
-      unitOf(asking('first')),
-      unitOf(asking('second')),
-      unitOf(insertOf(newJob({ id: 'left' }, clock.now()))),
-      unitOf(asking('third')),
-    ])
-    const then = next.map((result) => result.status === 'applied' && result.rows[0]?.claimed)
-    assert.deepEqual(then, [true, true, false, false])
-  },
-
-  'S8 what landed is found by its unit, and what did not is not': async ({ clock, open }) => {
-    const storage = await open()
-    const landed = unitOf(insertOf(newJob({ id: 'a' }, clock.now())))
-    await storage.commit([landed])
-    const rows = await storage.landed([landed.id, 'never'], 0)
-    assert.deepEqual(
-      rows.map(({ unit, sequence }) => ({ unit, sequence })),
-      [{ unit: landed.id, sequence: 1 }],
-    )
-    assert.deepEqual(await storage.landed([landed.id], 1), [])
+    const job = newJob({ id: 'a' }, clock.now())
+    const landed = changesetOf(insertOf(job), insertOf(newJob({ id: 'b' }, clock.now())))
+    const refused = changesetOf(insertOf(newJob({ id: 'c' }, clock.now())), updateOf({ ...job.job, revision: 5 }, job))
+    await storage.commit([landed, refused])
+    const rows = await storage.landed([refused.id, landed.id, 'never'], 0)
+    const stored = await rowsOf(storage)
+    assert.deepEqual(rows, stored)
+    assert.ok(rows.every(({ changeset }) => changeset === landed.id))
+    const [first, second] = rows
+    assert.deepEqual(await storage.landed([landed.id], first?.sequence ?? 0), [second])
+    assert.deepEqual(await storage.landed([landed.id], second?.sequence ?? 0), [])
+    assert.deepEqual(await storage.landed([refused.id], 0), [])
   },
 }
+
+const progress = { completed: 1, failed: 0, running: 0, total: 2 }

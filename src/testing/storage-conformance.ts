@@ -1,13 +1,20 @@
+import { callback, checkOptions, required } from '../model/option-checks.ts'
 import type { Storage, StorageConnection } from '../port/storage.ts'
 import type { Bench } from './storage-bench.ts'
-import { headChecks } from './storage-checks-heads.ts'
+import { claimingChecks } from './storage-checks-claiming.ts'
+import { deletingChecks } from './storage-checks-deleting.ts'
+import { instanceChecks } from './storage-checks-instances.ts'
 import { itemChecks } from './storage-checks-items.ts'
 import { limitChecks } from './storage-checks-limits.ts'
+import { listChecks } from './storage-checks-lists.ts'
+import { loadingChecks } from './storage-checks-loading.ts'
 import { logChecks } from './storage-checks-log.ts'
+import { noteChecks } from './storage-checks-notes.ts'
 import { pipelineChecks } from './storage-checks-pipelines.ts'
 import { queueChecks } from './storage-checks-queue.ts'
 import { raceChecks } from './storage-checks-races.ts'
 import { readingChecks } from './storage-checks-reading.ts'
+import { readyChecks } from './storage-checks-ready.ts'
 import { waitingChecks } from './storage-checks-waiting.ts'
 import { writingChecks } from './storage-checks-writing.ts'
 import { virtualClock } from './virtual-clock.ts'
@@ -18,6 +25,11 @@ export type RegisterTest = (name: string, run: () => Promise<void>) => unknown
 /** What each check gets: an empty storage of its own. */
 export interface StorageUnderTest {
   readonly storage: Storage
+  /**
+   * Makes the stored record of a job one that cannot be decoded. Absent: no record of this storage can break, and the
+   * check of S23 passes without a look.
+   */
+  readonly damage?: (jobId: string) => Promise<void> | void
   /** Removes what the storage has left. */
   readonly dispose?: () => Promise<void> | void
 }
@@ -37,23 +49,31 @@ export interface StorageConformanceOptions {
  */
 export function storageConformance(
   make: () => StorageUnderTest | Promise<StorageUnderTest>,
-  { test }: StorageConformanceOptions,
+  options: StorageConformanceOptions,
 ): void {
+  checkOptions('storageConformance', options, { test: required(callback) })
+  const { test } = options
   const checks = {
     ...writingChecks,
-    ...readingChecks,
-    ...waitingChecks,
+    ...noteChecks,
+    ...claimingChecks,
+    ...readyChecks,
     ...limitChecks,
     ...queueChecks,
-    ...pipelineChecks,
-    ...headChecks,
+    ...readingChecks,
+    ...loadingChecks,
+    ...listChecks,
+    ...waitingChecks,
+    ...deletingChecks,
     ...logChecks,
     ...itemChecks,
+    ...pipelineChecks,
+    ...instanceChecks,
     ...raceChecks,
   }
   for (const [name, check] of Object.entries(checks)) {
     test(name, async () => {
-      const { storage, dispose } = await make()
+      const { storage, damage, dispose } = await make()
       const clock = virtualClock()
       const connections: StorageConnection[] = []
       const open = async (instance = 'me') => {
@@ -62,7 +82,7 @@ export function storageConformance(
         return connection
       }
       try {
-        await check({ clock, open } satisfies Bench)
+        await check({ clock, open, ...(damage === undefined ? {} : { damage }) } satisfies Bench)
       } finally {
         for (const connection of connections) await connection.close()
         await dispose?.()

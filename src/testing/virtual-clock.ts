@@ -1,4 +1,5 @@
 import { systemClock } from 'jobchart'
+import { checkOptions, wholeNumber } from '../model/option-checks.ts'
 import type { Clock } from '../port/clock.ts'
 
 /** Where a virtual clock starts. */
@@ -32,7 +33,9 @@ const QUIET_TURNS = 3
 const START = 1_767_225_600_000
 
 /** Makes a clock for tests: no test sleeps, and a run can be replayed from its seed. */
-export function virtualClock({ start = START, seed = 1 }: VirtualClockOptions = {}): VirtualClock {
+export function virtualClock(options: VirtualClockOptions = {}): VirtualClock {
+  checkOptions('virtualClock', options, { start: wholeNumber(0), seed: wholeNumber(0) })
+  const { start = START, seed = 1 } = options
   const loop = systemClock()
   const timers = new Set<Timer>()
   let elapsed = 0

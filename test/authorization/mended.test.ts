@@ -1,7 +1,6 @@
 import { defineJob, JobchartError, type Policy, rolePolicy } from 'jobchart'
 import { expect, test } from 'vitest'
 import { createMachine } from 'xstate'
-import { codesInFrozen } from './frozen.ts'
 import { ABSENT, allOf, answerText, errorText, Stage, textOf } from './stage.ts'
 
 const slow = defineJob({ type: 'slow', execute: () => new Promise<never>(() => {}) })
@@ -137,37 +136,6 @@ test('an id that is no text stands as text in the error, which can be logged', a
     .catch((thrown: unknown) => thrown)
   expect(error).toMatchObject({ code: 'JOB_NOT_FOUND' })
   expect(() => JSON.stringify(error)).not.toThrow()
-})
-
-test('an input whose getter throws is refused by a typed error', async () => {
-  const stage = await Stage.open({ jobs: [slow] })
-  const input = {
-    get a(): number {
-      throw new Error('mine')
-    },
-  }
-  expect(await codeOf(() => stage.engine.as(ada).submit(slow, input))).not.toContain('not typed')
-})
-
-test('I51 an input that is another at the second look is stored as it was checked', async () => {
-  const stage = await Stage.open({ jobs: [slow] })
-  let looks = 0
-  const input = {
-    get a(): unknown {
-      return looks++ === 0 ? {} : JSON.parse('{"__proto__":{"polluted":1}}')
-    },
-  }
-  const view = await stage.engine
-    .as(ada)
-    .submit(slow, input)
-    .catch(() => undefined)
-  const stored = view === undefined ? undefined : (await stage.bench.row(view.id)).input
-  expect(textOf(stored)).not.toContain('__proto__')
-})
-
-test('I51 where prototypes are frozen, a key named like a part of every object is taken', async () => {
-  const codes = await codesInFrozen(['{"toString":"a"}'])
-  expect(codes.filter((code) => code.includes('TypeError'))).toEqual([])
 })
 
 test('I54 pages go on where names are as long as they may be', async () => {

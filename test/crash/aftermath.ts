@@ -1,7 +1,14 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { createEngine, type Engine, type Job, type StoredEvents, systemClock } from '../../src/index.ts'
+import {
+  createEngine,
+  type Engine,
+  type Job,
+  type StorageConnection,
+  type StoredEvents,
+  systemClock,
+} from '../../src/index.ts'
 import { sqliteStorage } from '../../src/sqlite/index.ts'
 import { jobsFile, readLedger, readRuns, Target } from './files.ts'
 import { jobTypes, type World } from './jobs.ts'
@@ -39,48 +46,68 @@ export async function observer(folder: string): Promise<Engine> {
 
 /** Reads what is left, by the storage's port and by the files of the target. */
 export async function aftermath(folder: string): Promise<Aftermath> {
-  const connection = await sqliteStorage(jobsFile(folder)).open({ clock: systemClock(), instance: 'reader' })
   const target = new Target(folder)
   try {
-    const rows: StoredEvents[] = []
-    for (let after = 0; ; ) {
-      const page = await connection.events({ after, limit: ROWS_AT_ONCE })
-      rows.push(...page)
-      const last = page.at(-1)
-      if (last === undefined) break
-      after = last.sequence + last.events.length - 1
-    }
-    const effects = target.effects()
-    const runs = Map.groupBy(readRuns(folder), ({ job }) => job)
-    const rowsByJob = Map.groupBy(rows, ({ jobId }) => jobId)
-    const traces: Trace[] = []
-    for (const [id, own] of rowsByJob) {
-      const job = await connection.get(id)
-      if (job === undefined) throw new Error(`job "${id}" has events and no row`)
-      const started = runs.get(id) ?? []
-      traces.push({
-        job,
-        rows: own,
-        runs: counts(started.map(({ what }) => what)),
-        pids: started.filter(({ what }) => what === 'handler').map(({ pid }) => pid),
-        effects: effects.get(id) ?? {},
-      })
-    }
-    return { traces, rows, acknowledged: readLedger(folder) }
+    return await reading(folder, (connection) => foundBy(connection, folder, target))
   } finally {
     target.close()
-    await connection.forget('reader')
-    await connection.close()
   }
+}
+
+async function foundBy(connection: StorageConnection, folder: string, target: Target): Promise<Aftermath> {
+  const rows = await readLog(connection)
+  const effects = target.effects()
+  const runs = Map.groupBy(readRuns(folder), ({ job }) => job)
+  const rowsByJob = Map.groupBy(rows, ({ jobId }) => jobId)
+  const traces: Trace[] = []
+  for (const [id, own] of rowsByJob) {
+    const job = await connection.get(id)
+    if (job === undefined) throw new Error(`job "${id}" has events and no row`)
+    const started = runs.get(id) ?? []
+    traces.push({
+      job,
+      rows: own,
+      runs: counts(started.map(({ what }) => what)),
+      pids: started.filter(({ what }) => what === 'handler').map(({ pid }) => pid),
+      effects: effects.get(id) ?? {},
+    })
+  }
+  return { traces, rows, acknowledged: readLedger(folder) }
+}
+
+/** The whole log, past every engine. */
+export function rowsOf(folder: string): Promise<readonly StoredEvents[]> {
+  return reading(folder, readLog)
 }
 
 /** The lines of a job's log. */
 export async function linesOf(folder: string, id: string): Promise<readonly string[]> {
-  const connection = await sqliteStorage(jobsFile(folder)).open({ clock: systemClock(), instance: 'reader of lines' })
-  const lines = await connection.logs(id, 0, ROWS_AT_ONCE)
-  await connection.forget('reader of lines')
-  await connection.close()
+  const lines = await reading(folder, (connection) => connection.logs(id, 0, ROWS_AT_ONCE))
   return lines.map(({ text }) => text)
+}
+
+async function readLog(connection: StorageConnection): Promise<readonly StoredEvents[]> {
+  const rows: StoredEvents[] = []
+  for (let after = 0; ; ) {
+    const page = await connection.events({ after, limit: ROWS_AT_ONCE })
+    rows.push(...page)
+    const last = page.at(-1)
+    if (last === undefined) return rows
+    after = last.sequence + last.events.length - 1
+  }
+}
+
+async function reading<Result>(
+  folder: string,
+  read: (connection: StorageConnection) => Promise<Result>,
+): Promise<Result> {
+  const connection = await sqliteStorage(jobsFile(folder)).open({ clock: systemClock(), instance: 'reader' })
+  try {
+    return await read(connection)
+  } finally {
+    await connection.forget('reader')
+    await connection.close()
+  }
 }
 
 /** What is wrong with the log and the rows as such; empty if nothing is. */

@@ -2,7 +2,7 @@ import { existsSync, writeSync } from 'node:fs'
 import type { Announcement } from './life-options.ts'
 
 /** Longer than any test waits: a process that stands still ends by itself where its parent has died. */
-const STANDSTILL_MS_MAX = 60_000
+const STANDSTILL_MS_MAX = 600_000
 const LOOK_MS = 10
 
 /** Says where this process is, before it does anything else. */

@@ -92,10 +92,12 @@ async function submit({ type, input, ...options }: Extract<Command, { do: 'submi
 
 async function load({ name, lanes, jobs = Number.POSITIVE_INFINITY }: Extract<Command, { do: 'load' }>): Promise<void> {
   let submitted = 0
+  let acknowledged = 0
   const lane = async () => {
     while (submitted < jobs) {
       const { id } = await ada.submit(types.deliver, {}, { idempotencyKey: `${name}-${++submitted}` })
       acknowledge(folder, id)
+      if (acknowledged++ === 0) announce({ at: 'under load' })
       await ada.result(id)
     }
   }

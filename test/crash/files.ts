@@ -57,7 +57,7 @@ export class Target {
   readonly #db: DatabaseSync
 
   constructor(folder: string) {
-    this.#db = new DatabaseSync(join(folder, 'target.db'), { timeout: 5_000 })
+    this.#db = new DatabaseSync(join(folder, 'target.db'), { timeout: 60_000 })
     this.#db.exec(`
       PRAGMA journal_mode = WAL;
       CREATE TABLE IF NOT EXISTS keys (key TEXT PRIMARY KEY) STRICT;

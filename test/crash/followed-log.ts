@@ -1,6 +1,4 @@
-import { DatabaseSync } from 'node:sqlite'
-import type { SessionEvent } from '../../src/index.ts'
-import { jobsFile } from './files.ts'
+import type { SessionEvent, StoredEvents } from '../../src/index.ts'
 
 /** An event as it stands in the file. */
 export interface StoredEvent {
@@ -12,19 +10,14 @@ export interface StoredEvent {
   readonly type: string
 }
 
-/** Every event in the file, past every engine. */
-export function storedEvents(folder: string): readonly StoredEvent[] {
-  const db = new DatabaseSync(jobsFile(folder), { readOnly: true })
-  const rows = db
-    .prepare('SELECT sequence, job_id, job_sequence, created_by, events FROM events ORDER BY sequence')
-    .all()
-  db.close()
-  return rows.flatMap((row) =>
-    (JSON.parse(String(row.events)) as readonly { readonly type: string }[]).map(({ type }, index) => ({
-      sequence: Number(row.sequence) + index,
-      jobSequence: Number(row.job_sequence) === 0 ? undefined : Number(row.job_sequence) + index,
-      jobId: String(row.job_id),
-      createdBy: String(row.created_by),
+/** Every event of rows of the log. */
+export function eventsOf(rows: readonly StoredEvents[]): readonly StoredEvent[] {
+  return rows.flatMap(({ sequence, jobSequence, jobId, createdBy, events }) =>
+    events.map(({ type }, index) => ({
+      sequence: sequence + index,
+      jobSequence: jobSequence === 0 ? undefined : jobSequence + index,
+      jobId,
+      createdBy,
       type,
     })),
   )

@@ -50,7 +50,10 @@ async function oneJob(): Promise<void> {
     await session.cancel(id).catch(() => {})
   }
   await session.result(id)
-  if (random() < 0.2) await session.delete(id)
+  if (random() < 0.2) {
+    await session.delete(id)
+    announce({ at: 'deleted' })
+  }
 }
 
 /** Runs what all have left. */

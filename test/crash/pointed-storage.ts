@@ -1,4 +1,4 @@
-import type { Storage, StorageConnection, Unit, Write } from '../../src/index.ts'
+import type { Changeset, Storage, StorageConnection, Write } from '../../src/index.ts'
 
 /**
  * A storage that says where it stands around the writes that a test may want to kill: `… unwritten` before the inner
@@ -14,16 +14,16 @@ export function pointedStorage(inner: Storage, reach: (point: string) => void): 
         for (const point of points) reach(`${point} written`)
         return result
       }
-      const commit: StorageConnection['commit'] = (units) => around(pointsOf(units), () => connection.commit(units))
-      const claim: StorageConnection['claim'] = (...query) => around(['claim'], () => connection.claim(...query))
+      const commit: StorageConnection['commit'] = (changesets, claim) =>
+        around(changesets.length === 0 ? ['claim'] : pointsOf(changesets), () => connection.commit(changesets, claim))
       const forget: StorageConnection['forget'] = (id) => around(['forget'], () => connection.forget(id))
-      return { ...connection, commit, claim, forget }
+      return { ...connection, commit, forget }
     },
   }
 }
 
-function pointsOf(units: readonly Unit[]): readonly string[] {
-  return units.flatMap(({ writes }) => writes.flatMap((write) => pointOf(write) ?? []))
+function pointsOf(changesets: readonly Changeset[]): readonly string[] {
+  return changesets.flatMap(({ writes }) => writes.flatMap((write) => pointOf(write) ?? []))
 }
 
 function pointOf(write: Write): string | undefined {

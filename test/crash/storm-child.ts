@@ -19,6 +19,7 @@ const random = randomFrom(seed)
 const journal = new Journal(folder)
 const target = new Target(folder)
 let isOver = false
+let submitted = 0
 
 // A parent that is gone kills nobody any more.
 const exitAlone = () => process.exit(8)
@@ -79,6 +80,7 @@ async function oneJob(): Promise<void> {
   // Of any of the types.
   const id: string = (await ada.submit(type, undefined, pipeline)).id
   journal.note({ did: 'submit', job: id })
+  if (submitted++ === 0) announce({ at: 'under load' })
   if (random() < 0.25) {
     await sleep(random() * 30)
     const { status } = await ada.cancel(id)

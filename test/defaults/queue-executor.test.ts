@@ -60,22 +60,6 @@ test('E2 what is given beyond its places waits for one, and each runs once', asy
   expect(started).toEqual(['a', 'b'])
 })
 
-test.each([
-  [
-    'throws',
-    () => {
-      throw new RangeError('broken')
-    },
-  ],
-  ['rejects', () => Promise.reject(new RangeError('broken'))],
-])('E3 start never rejects: work that %s is an end', async (_, run) => {
-  const executor = queueExecutor()
-  const { work } = openWork([], 'a')
-  const end = await executor.start({ ...work, run })
-  expect(end).toMatchObject({ ok: false, error: { name: 'RangeError', message: 'broken' } })
-  expect(executor.room()).toBe(10)
-})
-
 test('E4 close resolves when nothing runs any more', async () => {
   const executor = queueExecutor()
   await executor.close()

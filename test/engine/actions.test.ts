@@ -76,7 +76,7 @@ describe('actions', () => {
     const { ada, bob, admin, faults } = await bench.start({ jobs: [request] })
     const ids = await Promise.all([1, 2, 3].map(async (amount) => (await ada.submit(request, { amount })).id))
     const hidden = (await bob.submit(request, { amount: 1 })).id
-    const reads = () => (['get', 'head', 'heads', 'many'] as const).map((method) => faults.calls(method))
+    const reads = () => (['get', 'summary', 'summaries', 'many'] as const).map((method) => faults.calls(method))
     const before = reads()
     const known = await ada.actions([...ids, hidden, 'nobody', ids[0] ?? ''])
     expect(reads().map((calls, index) => calls - (before[index] ?? 0))).toEqual([0, 0, 1, 1])

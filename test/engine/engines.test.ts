@@ -38,6 +38,42 @@ test('I29 a cancel on another engine reaches the code after one poll', async () 
   expect((await bench.row(id)).tasks).toEqual([])
 })
 
+test('work that ends before its engine has heard of a cancel elsewhere ends by the row as it is now, at once', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const one = await bench.start({ jobs: [type] })
+  const two = await bench.start({ jobs: [type], work: false })
+  const { id } = await one.ada.submit(type, 1)
+  await two.ada.cancel(id)
+  const commits = one.faults.calls('commit')
+  work.run().finish('late')
+  await bench.clock.settle()
+  expect(await bench.row(id)).toMatchObject({ status: 'cancelled', tasks: [] })
+  expect(one.faults.calls('commit') - commits).toBe(2)
+})
+
+test.each(['cancel', 'delete', 'replace'] as const)(
+  '%s of a job that ended elsewhere, and whose code still runs here, is answered by its row, at once',
+  async (how) => {
+    const bench = new Bench()
+    const work = new Work()
+    const type = defineJob({ type: 'w', execute: work.execute, killGrace: 0 })
+    const one = await bench.start({ jobs: [type], poll: '1h', sweep: '1h' })
+    const two = await bench.start({ jobs: [type], work: false })
+    const { id } = await one.ada.submit(type, 1, { pipeline: 'p' })
+    await two.ada.cancel(id)
+    const asked = {
+      cancel: () => one.ada.cancel(id),
+      delete: () => one.ada.delete(id),
+      replace: () => one.ada.submit(type, 2, { pipeline: 'p', overlap: 'replace' }),
+    }
+    const code = codeOf(asked[how]())
+    await bench.clock.settle()
+    expect(await code).toBe(how === 'cancel' ? 'ALREADY_SETTLED' : 'ok')
+  },
+)
+
 test.each(['events', 'get'] as const)(
   'I18 a cancel on another engine reaches the code also if %s fails at that poll',
   async (method) => {

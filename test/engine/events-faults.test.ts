@@ -73,7 +73,7 @@ describe('ended', () => {
     const abort = new AbortController()
     const answer = Promise.withResolvers<void>()
     faults.plan('events', answer.promise, answer.promise)
-    faults.plan('head', answer.promise)
+    faults.plan('summary', answer.promise)
     const aborted = follow(ada.events({ after: 0, signal: abort.signal }))
     const returned = follow(ada.events({ after: 0 }))
     const ofOne = follow(ada.events({ after: 0, job: id, signal: abort.signal }))

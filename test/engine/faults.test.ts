@@ -74,6 +74,7 @@ test('I2 a submit whose outcome was unknown is made again if it did not land', a
   const { ada, faults } = await bench.start({ jobs: [type] })
   faults.plan('commit', 'unsent')
   await ada.submit(type, 1)
+  await bench.clock.settle()
   expect([work.runs.length, (await ada.list()).items.length]).toEqual([1, 1])
 })
 
@@ -296,6 +297,7 @@ test('I14 work that was told to stop before its claim was heard of is not begun,
   const { ada, engine, faults } = await bench.start({ jobs: [type] })
   faults.plan('commit', 'unheard')
   faults.plan('landed', 'refused')
+  faults.plan('many', 'refused')
   const options = { pipeline: 'p', idempotencyKey: 'k' }
   expect(await codeOf(ada.submit(type, 1, options))).toBe('OUTCOME_UNKNOWN')
   // It landed as claimed, and nobody here knows of it.
@@ -308,16 +310,16 @@ test('I14 work that was told to stop before its claim was heard of is not begun,
   expect(await codeOf(ada.submit(type, 2, { pipeline: 'p' }))).toBe('ok')
 })
 
-test('a storage that answers for fewer units than it was given leaves nobody waiting', async () => {
+test('a storage that answers for fewer changesets than it was given leaves nobody waiting', async () => {
   const bench = new Bench()
   const broken: Storage = {
     open: async (host) => {
       const inner = await bench.disk.open(host)
-      return { ...passing(inner, (_, run) => run()), commit: async () => [] }
+      return { ...passing(inner, (_, run) => run()), commit: async () => ({ results: [], claimed: [] }) }
     },
   }
   const engine = await createEngine({ jobs: [plain], storage: broken, clock: bench.clock })
-  await expect(engine.system.submit(plain, 1)).rejects.toThrow('fewer results than units')
+  await expect(engine.system.submit(plain, 1)).rejects.toThrow('fewer results than changesets')
   const stopped = engine.stop()
   await bench.clock.advance(10_000)
   await stopped

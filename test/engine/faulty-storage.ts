@@ -7,7 +7,7 @@ import { type Method, passing } from './passing-storage.ts'
  * - `refused` STORAGE_UNAVAILABLE, and nothing is done: a definite error.
  * - `unsent` an error of the driver, and nothing is done: the outcome is unknown.
  * - `unheard` an error of the driver, though it is done: the outcome is unknown.
- * - `conflict` each unit of a commit is answered so, and nothing is done.
+ * - `conflict` each changeset of a commit is answered so, and nothing is done.
  * - a promise: the call is made at once, its answer is held back until the promise resolves.
  */
 type Fault = 'refused' | 'unsent' | 'unheard' | 'conflict' | Promise<void>
@@ -69,9 +69,10 @@ export class FaultyStorage implements Storage {
     const pass = <Result>(method: Method, run: () => Promise<Result>) => this.#pass(method, run)
     return {
       ...passing(inner, pass),
-      commit: (units) => {
-        if (this.#planned.get('commit')?.[0] !== 'conflict') return pass('commit', () => inner.commit(units))
-        return pass('commit', async () => units.map(() => ({ status: 'conflict' })))
+      commit: (changesets, claim) => {
+        const method = changesets.length === 0 ? 'claim' : 'commit'
+        if (this.#planned.get(method)?.[0] !== 'conflict') return pass(method, () => inner.commit(changesets, claim))
+        return pass(method, async () => ({ results: changesets.map(() => ({ status: 'conflict' })), claimed: [] }))
       },
       beat: () => pass('beat', async () => (this.isMute ? undefined : await inner.beat())),
       changed: () => !this.#isCut && inner.changed(),

@@ -59,10 +59,10 @@ describe('another try', () => {
     work.run().fail(new Error('no'))
     await bench.clock.settle()
     const rows = await bench.log()
-    const units = new Map(rows.map(({ unit }) => [unit, [] as string[]]))
-    for (const { unit, jobId } of rows) units.get(unit)?.push(jobId)
+    const written = new Map(rows.map(({ changeset }) => [changeset, [] as string[]]))
+    for (const { changeset, jobId } of rows) written.get(changeset)?.push(jobId)
     const retried = (await ada.list()).items.find(({ retries }) => retries === 1)
-    expect([...units.values()]).toContainEqual([id, retried?.id])
+    expect([...written.values()].map((ids) => [...new Set(ids)])).toContainEqual([id, retried?.id])
   })
 
   test('in a pipeline keeps its slot: nobody slips in between', async () => {
@@ -94,15 +94,18 @@ describe('another try', () => {
   })
 
   test('in a pipeline takes the slot also where a run comes to wait while it is decided', async () => {
-    const { ada, bench, type, work, faults } = await started(twice)
+    const { ada, bench, type, jobs, work, faults } = await started(twice)
+    const other = await bench.start({ jobs, work: false })
     await ada.submit(type, 'first', { pipeline: 'p' })
-    let isAnswered = () => {}
-    faults.plan('nextWaiting', new Promise((resolve) => (isAnswered = resolve)))
+    const answer = Promise.withResolvers<void>()
+    // The end is read once for itself, and once more for what follows it.
+    faults.plan('load', Promise.resolve(), answer.promise)
     work.run().fail(new Error('no'))
     await bench.clock.settle()
-    await ada.submit(type, 'late', { pipeline: 'p', startAt: bench.clock.now() + 1, overlap: 'queue' })
+    expect(faults.calls('load')).toBe(2)
+    await other.ada.submit(type, 'late', { pipeline: 'p', startAt: bench.clock.now() + 1, overlap: 'queue' })
     await bench.clock.advance(1)
-    isAnswered()
+    answer.resolve()
     await bench.clock.settle()
     expect(work.runs.map(({ context }) => context.input)).toEqual(['first', 'first'])
     work.run().finish()
@@ -197,10 +200,10 @@ describe('pipelines', () => {
     const config = defineJob({
       type: 'config',
       execute: work.execute,
-      followUp: ({ pipeline = '', outcome }) => [
+      followUp: ({ input, outcome }) => [
         outcome === 'success'
-          ? { kind: 'resume', pipeline }
-          : { kind: 'pause', pipeline, reason: 'its configuration failed' },
+          ? { kind: 'resume', pipeline: String(input) }
+          : { kind: 'pause', pipeline: String(input), reason: 'its configuration failed' },
       ],
     })
     const upstream = defineJob({
@@ -209,9 +212,10 @@ describe('pipelines', () => {
       followUp: ({ outcome }) => (outcome === 'success' ? [{ kind: 'run', pipeline: 'p', labels: { by: 'up' } }] : []),
     })
     const jobs = [run, config, upstream]
-    const host = await bench.start({ jobs })
+    const principal = (id: string) => (id === 'ada' ? 'admin' : 'editor')
+    const host = await bench.start({ jobs, principal })
     await host.bob.pipelines.define({ id: 'p', job: run, input: 'stored', priority: 2 })
-    return { bench, work, run, config, upstream, jobs, ...host }
+    return { bench, work, run, config, upstream, jobs, principal, ...host }
   }
 
   test('a dependent pipeline runs with the end of what it depends on; its run is its owner’s', async () => {
@@ -232,13 +236,13 @@ describe('pipelines', () => {
   })
 
   test('a dependent run waits while the pipeline runs, and is not lost', async () => {
-    const { ada, bob, bench, work, upstream, jobs, crash } = await provisioning()
+    const { ada, bob, bench, work, upstream, jobs, principal, crash } = await provisioning()
     await ada.submit(upstream, 1)
     await bob.pipelines.run('p')
     work.run(0).finish()
     await bench.clock.settle()
     await crash()
-    const next = await bench.start({ jobs })
+    const next = await bench.start({ jobs, principal })
     await bench.clock.settle()
     expect((await next.bob.list({ phase: 'waiting' })).items).toMatchObject([{ trigger: 'dependency' }])
     work.run().finish()
@@ -249,17 +253,50 @@ describe('pipelines', () => {
 
   test('provisioning pauses a pipeline and lets it go, in the unit of its job’s end', async () => {
     const { bob, bench, work, config } = await provisioning()
-    await bob.pipelines.pause('p', 'provisioning')
-    await bob.submit(config, 1, { pipeline: 'p' })
-    expect(await codeOf(bob.pipelines.run('p'))).toBe('INVALID_STATE')
+    await bob.submit(config, 'p')
     work.run().fail(new Error('no'))
     await bench.clock.settle()
-    expect(await bob.pipelines.get('p')).toMatchObject({ paused: 'its configuration failed' })
-    await bob.submit(config, 1, { pipeline: 'p' })
+    expect(await bob.pipelines.get('p')).toMatchObject({ paused: 'its configuration failed', pausedBy: 'followUp' })
+    expect(await codeOf(bob.pipelines.run('p'))).toBe('INVALID_STATE')
+    await bob.submit(config, 'p')
     work.run().finish()
     await bench.clock.settle()
     expect(await bob.pipelines.get('p')).not.toHaveProperty('paused')
+    expect(await bob.pipelines.get('p')).not.toHaveProperty('pausedBy')
     expect(await bob.pipelines.run('p')).toMatchObject({ status: 'running' })
+  })
+
+  test('a person’s pause is neither lifted nor changed by what follows a job', async () => {
+    const { bob, bench, work, config } = await provisioning()
+    const paused = await bob.pipelines.pause('p', 'it rains')
+    expect(paused).toMatchObject({ paused: 'it rains', pausedBy: 'person' })
+    const failed = await bob.submit(config, 'p')
+    work.run().fail(new Error('no'))
+    await bench.clock.settle()
+    expect(await bob.pipelines.get('p')).toEqual(paused)
+    const done = await bob.submit(config, 'p')
+    work.run().finish()
+    await bench.clock.settle()
+    expect(await bob.pipelines.get('p')).toEqual(paused)
+    expect([await failures(bench, failed.id), await failures(bench, done.id)]).toEqual([
+      [],
+      [['resume', 'INVALID_STATE']],
+    ])
+    await bob.pipelines.resume('p')
+    expect(await bob.pipelines.get('p')).not.toHaveProperty('pausedBy')
+  })
+
+  test('a pause that a person takes over from a job is a person’s', async () => {
+    const { bob, bench, work, config } = await provisioning()
+    await bob.submit(config, 'p')
+    work.run().fail(new Error('no'))
+    await bench.clock.settle()
+    const reason = 'its configuration failed'
+    expect(await bob.pipelines.pause('p', reason)).toMatchObject({ paused: reason, pausedBy: 'person' })
+    await bob.submit(config, 'p')
+    work.run().finish()
+    await bench.clock.settle()
+    expect(await bob.pipelines.get('p')).toMatchObject({ paused: reason, pausedBy: 'person' })
   })
 
   test('one that is paused or gone is not run, and the end stands', async () => {
@@ -290,8 +327,8 @@ describe('pipelines', () => {
   })
 
   test('a pipeline that changes while an end is written is read again', async () => {
-    const { ada, bob, bench, work, upstream, jobs, faults } = await provisioning()
-    const other = await bench.start({ jobs })
+    const { ada, bob, bench, work, upstream, jobs, principal, faults } = await provisioning()
+    const other = await bench.start({ jobs, principal })
     await ada.submit(upstream, 1)
     let isRead = () => {}
     faults.plan('pipeline', new Promise((resolve) => (isRead = resolve)))

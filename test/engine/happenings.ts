@@ -18,7 +18,21 @@ export type Happening =
   | { readonly do: 'refuse'; readonly host: number; readonly method: Reading }
 
 type Fault = 'refused' | 'unsent' | 'unheard'
-type Reading = 'get' | 'events' | 'steps' | 'held' | 'due' | 'others' | 'beat'
+type Reading = (typeof READINGS)[number]
+
+const READINGS = [
+  'load',
+  'get',
+  'summary',
+  'many',
+  'events',
+  'steps',
+  'held',
+  'due',
+  'admissible',
+  'others',
+  'beat',
+] as const
 
 const host = fc.nat({ max: 1 })
 const anyOf = fc.nat({ max: 30 })
@@ -45,7 +59,7 @@ function happening(lossWeight: number): fc.Arbitrary<Happening> {
     method: fc.constantFrom<'commit' | 'claim'>('commit', 'claim'),
     fault: fc.constantFrom<Fault>('refused', 'unsent', 'unheard'),
   })
-  const method = fc.constantFrom<Reading>('get', 'events', 'steps', 'held', 'due', 'others', 'beat')
+  const method = fc.constantFrom(...READINGS)
   return fc.oneof(
     { weight: 8, arbitrary: submit },
     { weight: 3, arbitrary: fc.record({ ...happen('cancel'), host, job: anyOf }) },

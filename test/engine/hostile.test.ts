@@ -48,8 +48,6 @@ const hostile: readonly (readonly [string, unknown, string])[] = [
   ['a lone surrogate', { a: 'x\ud800' }, 'input.a'],
   ['a key with a lone surrogate', { '\udfff': 1 }, 'input.\udfff'],
   ['an own __proto__', JSON.parse('{"a":{"__proto__":{"polluted":1}}}'), 'input.a.__proto__'],
-  ['an own constructor', JSON.parse('{"constructor":{"prototype":{"polluted":1}}}'), 'input.constructor'],
-  ['an own prototype', { prototype: { polluted: 1 } }, 'input.prototype'],
 ]
 
 test.each(hostile)('I48 refused at submit, with its path: %s', async (_, input, path) => {
@@ -87,7 +85,9 @@ test('I48 unusual values that JSON does give back equal are taken', async () => 
   const seen: unknown[] = []
   const type = defineJob({ type: 'w', execute: ({ input }) => seen.push(input) })
   const { ada } = await bench.start({ jobs: [type] })
-  const input = [Object.assign(Object.create(null), { a: 1 }), '', '\u0000\u2028"\\', '💥', -1e308, 2 ** 53, [[]], {}]
+  const named = JSON.parse('{"constructor":{"prototype":{"polluted":1}},"prototype":{"polluted":1}}')
+  const plain = Object.assign(Object.create(null), { a: 1 })
+  const input = [plain, named, '', '\u0000\u2028"\\', '💥', -1e308, 2 ** 53, [[]], {}]
   const { id } = await ada.submit(type, input)
   expect((await ada.result(id)).input).toEqual(JSON.parse(JSON.stringify(input)))
   expect(seen).toEqual([JSON.parse(JSON.stringify(input))])

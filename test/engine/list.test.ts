@@ -1,4 +1,4 @@
-import { defineJob, type ListOptions, type Policy, type Verdict } from 'jobchart'
+import { defineJob, type ListOptions, type Policy, rolePolicy, type Verdict } from 'jobchart'
 import { expect, test } from 'vitest'
 import { Bench, codeOf, type Host, Work } from './bench.ts'
 
@@ -181,4 +181,47 @@ test('I54 a scope that names no tenant covers the principal’s own, never all',
   const own = await ada.submit(plain, 1)
   await engine.as({ id: 'ada', tenant: 'acme' }).submit(plain, 2)
   expect((await ada.list()).items.map(({ id }) => id)).toEqual([own.id])
+})
+
+test('the view of all is for who may list all, and refused to anybody else', async () => {
+  const bench = new Bench()
+  const policy = rolePolicy({ reader: ['auditor'], resources: { team: { see: ['member'] } } })
+  const { ada, bob, admin, engine } = await bench.start({ jobs: [plain], policy })
+  await ada.submit(plain, 1)
+  await bob.submit(plain, 1)
+  const auditor = engine.as({ id: 'aud', role: 'auditor' })
+  const member = engine.as({ id: 'mel', relations: { 'team:red': 'member' } })
+  const nobody = engine.as({ id: 'vic', role: 'viewer' })
+  for (const who of [admin, auditor, engine.system]) {
+    expect(await who.views()).toEqual(['mine', 'all'])
+    expect((await who.list({ view: 'all' })).items).toHaveLength(2)
+    expect(await who.count({ view: 'all' })).toBe(2)
+  }
+  for (const who of [ada, member]) {
+    expect(await who.views()).toEqual(['mine'])
+    expect(await codeOf(who.list({ view: 'all' }))).toBe('FORBIDDEN')
+    expect(await codeOf(who.count({ view: 'all' }))).toBe('FORBIDDEN')
+  }
+  expect((await ada.list()).items).toHaveLength(1)
+  expect((await ada.list({ view: 'mine' })).items).toHaveLength(1)
+  expect(await nobody.views()).toEqual([])
+  expect(await codeOf(nobody.list({ view: 'all' }))).toBe('FORBIDDEN')
+})
+
+test('the view of all is asked of a policy as an action of its own', async () => {
+  const bench = new Bench()
+  const byVerdict: Policy = {
+    authorize: (_, action) => (action === 'listAll' ? 'deny' : 'allow'),
+    scope: ({ tenant }) => [{ tenant }],
+  }
+  const byScope: Policy = {
+    authorize: () => 'allow',
+    scope: ({ tenant }, action) => action !== 'listAll' && [{ tenant }],
+  }
+  for (const policy of [byVerdict, byScope]) {
+    const { ada } = await bench.start({ jobs: [plain], policy })
+    expect(await ada.views()).toEqual(['mine'])
+    expect(await codeOf(ada.list({ view: 'all' }))).toBe('FORBIDDEN')
+    expect(await codeOf(ada.list())).toBe('ok')
+  }
 })

@@ -1,7 +1,7 @@
 import type { StorageConnection } from 'jobchart'
 
-/** A call of a connection that answers by a promise. */
-export type Method = Exclude<keyof StorageConnection, 'changed' | 'close'>
+/** A call of a connection that answers by a promise; `claim` is a commit that writes no changeset and only claims. */
+export type Method = Exclude<keyof StorageConnection, 'changed' | 'close'> | 'claim'
 
 /** Runs a call, or does with it what a test wants. */
 export type Pass = <Result>(method: Method, run: () => Promise<Result>) => Promise<Result>
@@ -12,7 +12,11 @@ export function passing(inner: StorageConnection, pass: Pass): StorageConnection
   const passed = Object.entries(calls).map(([name, run]) => {
     // Each takes what its method of the port takes: it is only handed on.
     const call = run as (...given: readonly unknown[]) => Promise<unknown>
-    return [name, (...given: readonly unknown[]) => pass(name as Method, () => call(...given))]
+    return [name, (...given: readonly unknown[]) => pass(methodOf(name, given), () => call(...given))]
   })
   return { ...Object.fromEntries(passed), changed, close } as unknown as StorageConnection
+}
+
+function methodOf(name: string, [changesets]: readonly unknown[]): Method {
+  return name === 'commit' && Array.isArray(changesets) && changesets.length === 0 ? 'claim' : (name as Method)
 }

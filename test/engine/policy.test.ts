@@ -7,7 +7,9 @@ import {
   type SessionPrincipal,
   type Verdict,
 } from 'jobchart'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { createMachine } from 'xstate'
+import { z } from 'zod'
 import { Bench, codeOf, errorOf, shownError, textsOf, Work } from './bench.ts'
 
 const ABSENT = '019b7654-0000-7000-8000-000000000000'
@@ -191,24 +193,50 @@ test('I53 a silent policy lets no submit through', async () => {
   expect(await bench.log()).toEqual([])
 })
 
-test('P1 the policy is asked again when a conflict made the job be read again', async () => {
-  const bench = new Bench()
-  const work = new Work()
-  const type = defineJob({ type: 'w', execute: work.execute })
-  const asked: string[] = []
-  const policy = answering((action) => {
-    asked.push(action)
-    return asked.filter((each) => each === 'command').length > 1 ? 'deny' : 'allow'
+describe('P1 a command that conflicts with another write', () => {
+  const lifecycle = createMachine({
+    initial: 'open',
+    on: { cancel: '.cancelled' },
+    states: { open: { on: { close: 'closed' } }, closed: {}, cancelled: { type: 'final', tags: ['cancelled'] } },
   })
-  const { ada, faults } = await bench.start({ jobs: [type], policy })
-  const { id } = await ada.submit(type, 1)
-  asked.length = 0
-  faults.plan('commit', 'conflict')
-  const before = await bench.contents()
-  const code = await codeOf(ada.cancel(id))
-  expect(asked.slice(0, 2)).toEqual(['command', 'command'])
-  expect(code).toBe('JOB_NOT_FOUND')
-  expect(await bench.contents()).toBe(before)
+  const type = defineJob({ type: 'm', lifecycle, commands: { close: z.object({}), cancel: z.object({}) } })
+
+  // Only what is open may be cancelled.
+  async function watched() {
+    const bench = new Bench()
+    const asked: unknown[] = []
+    const policy: Policy = {
+      ...answering(() => 'allow'),
+      authorize: (_, action, { status }) => {
+        if (action === 'command') asked.push(status)
+        return action === 'command' && status === 'closed' ? 'deny' : 'allow'
+      },
+    }
+    const other = await bench.start({ jobs: [type] })
+    return { bench, asked, other, ...(await bench.start({ jobs: [type], policy })) }
+  }
+
+  test('is asked about again, and refused, where the status of which the policy was told has changed', async () => {
+    const { bench, ada, faults, asked, other } = await watched()
+    const { id } = await ada.submit(type, undefined)
+    const answer = Promise.withResolvers<void>()
+    faults.plan('load', answer.promise)
+    const code = codeOf(ada.cancel(id))
+    await bench.clock.settle()
+    await other.ada.send(id, { type: 'close' })
+    answer.resolve()
+    expect(await code).toBe('FORBIDDEN')
+    expect(asked).toEqual(['open', 'closed'])
+    expect(await bench.row(id)).toMatchObject({ status: 'closed' })
+  })
+
+  test('is made again without a question where the policy was told nothing that has changed', async () => {
+    const { ada, faults, asked } = await watched()
+    const { id } = await ada.submit(type, undefined)
+    faults.plan('commit', 'conflict')
+    expect(await ada.cancel(id)).toMatchObject({ status: 'cancelled' })
+    expect(asked).toEqual(['open'])
+  })
 })
 
 test('a principal that is a function is asked at each call, so that rights are those of now', async () => {

@@ -1,6 +1,6 @@
-import { defineJob, type JobView, type Policy, type Verdict } from 'jobchart'
-import { expect, test } from 'vitest'
-import { Bench, codeOf, textsOf, Work } from './bench.ts'
+import { defineJob, type JobView, type Policy, rolePolicy, type SessionEvent, type Verdict } from 'jobchart'
+import { describe, expect, test } from 'vitest'
+import { Bench, codeOf, errorOf, textsOf, Work } from './bench.ts'
 
 /** A policy that redacts from every read, and from the answers to commands. */
 function redacting(...fields: readonly string[]): Policy {
@@ -105,4 +105,70 @@ test('an empty redaction shows all, and names nothing', async () => {
   expect('redacted' in view).toBe(false)
   expect(view.input).toBe('x')
   expect(await codeOf(ada.history(id))).toBe('ok')
+})
+
+describe('a field that is redacted', () => {
+  const instant = defineJob({ type: 'w', execute: () => 1 })
+
+  test('cannot be filtered by, also where only some of the jobs redact it', async () => {
+    const bench = new Bench()
+    const { admin } = await bench.start({ jobs: [instant], policy: rolePolicy({ redact: ['status', 'type'] }) })
+    const refusal = await errorOf(admin.list({ status: 'completed' }))
+    expect(refusal).toMatchObject({ code: 'FORBIDDEN', issues: [{ path: ['status'] }] })
+    expect(refusal.message).toContain('"status"')
+    expect(await codeOf(admin.count({ status: 'completed' }))).toBe('FORBIDDEN')
+    expect(await codeOf(admin.events({ type: 'w' }).next())).toBe('FORBIDDEN')
+    expect(await codeOf(admin.pipelines.list({ type: 'w' }))).toBe('FORBIDDEN')
+  })
+
+  test('can be filtered by among own jobs, where it is shown of those', async () => {
+    const bench = new Bench()
+    const { admin, ada } = await bench.start({ jobs: [instant], policy: rolePolicy({ redact: ['status'] }) })
+    await ada.submit(instant, 1)
+    const { id } = await admin.submit(instant, 1)
+    await bench.clock.settle()
+    const mine = { view: 'mine', status: 'completed' } as const
+    expect((await admin.list(mine)).items).toMatchObject([{ id, status: 'completed' }])
+    expect(await admin.count(mine)).toBe(1)
+  })
+
+  test('cannot be filtered by among own jobs, where it is redacted of those too', async () => {
+    const bench = new Bench()
+    const policy: Policy = {
+      authorize: () => ({ redact: ['labels'] }),
+      scope: ({ tenant, id }) => [
+        { tenant, redact: ['labels'] },
+        // Not all of the own jobs are of this type.
+        { tenant, createdBy: id, type: 'other' },
+      ],
+    }
+    const { ada } = await bench.start({ jobs: [instant], policy })
+    expect(await codeOf(ada.list({ view: 'mine', labels: { team: 'red' } }))).toBe('FORBIDDEN')
+  })
+
+  test('that is the end of the job is told by no other time', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const type = defineJob({ type: 'w', execute: work.execute })
+    const { ada, admin } = await bench.start({ jobs: [type], policy: rolePolicy({ redact: ['endedAt'] }) })
+    const { id } = await ada.submit(type, 1)
+    await bench.clock.advance(7_000)
+    work.run().finish()
+    await bench.clock.settle()
+    const { endedAt = '' } = await ada.get(id)
+    expect(endedAt).not.toBe('')
+    const events: SessionEvent[] = []
+    const stream = admin.events({ after: 0, job: id })
+    for (let count = 0; count < 4; count++) events.push((await stream.next()).value)
+    expect(events.at(-1)).toMatchObject({ to: 'completed', outcome: 'success', redacted: ['endedAt', 'updatedAt'] })
+    const history = await admin.history(id)
+    expect(history.map(({ to, at }) => [to, at !== undefined])).toEqual([
+      ['queued', true],
+      ['running', true],
+      ['completed', false],
+    ])
+    const view = await admin.get(id)
+    expect(view).toMatchObject({ status: 'completed', redacted: ['endedAt', 'updatedAt'] })
+    expect(JSON.stringify([view, history, events])).not.toContain(endedAt)
+  })
 })

@@ -114,6 +114,22 @@ test('I44 a new attempt counts anew, and the old one’s reports are stale', asy
   expect(await textsOf(ada.logs(id))).toEqual([])
 })
 
+test('I44 code that is told to stop says no progress of a job that has ended, and its lines are kept', async () => {
+  const bench = new Bench()
+  const { ada, work, id, heard } = await running(bench)
+  work.run().context.progress({ completed: 1 })
+  await ada.cancel(id)
+  const before = (await ada.get(id)).progress
+  work.run().context.progress({ completed: 2 })
+  work.run().context.log('cleaning up')
+  await bench.clock.advance(1_000)
+  work.run().context.progress({ completed: 3 })
+  work.run().finish()
+  await bench.clock.settle()
+  expect([before?.completed, completedOf(heard), (await ada.get(id)).progress]).toEqual([1, [1], before])
+  expect(await textsOf(ada.logs(id))).toEqual(['cleaning up'])
+})
+
 test('I44 after its end a job takes neither progress nor lines, and no timer is left of them', async () => {
   const bench = new Bench()
   const { ada, work, id } = await running(bench)

@@ -177,6 +177,19 @@ test('a result that cannot be stored is refused, with its path, and is not recor
   expect(error?.message).toContain('result of step "load".rows.0')
 })
 
+test('a step that ends while its task is told to stop is recorded', async () => {
+  const bench = new Bench()
+  const inside = new Work()
+  const type = defineJob({ type: 'w', execute: (context) => context.step('a', () => inside.execute(context)) })
+  const { ada } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, 1)
+  await bench.clock.settle()
+  await ada.cancel(id)
+  inside.run().finish('in time')
+  await bench.clock.settle()
+  expect(await (await bench.probe()).steps(id, 'execute', 1)).toEqual(new Map([['a', 'in time']]))
+})
+
 test('I16 a step that ends after the task was lost is STALE_CLAIM, and records nothing', async () => {
   const bench = new Bench()
   const inside = new Work()
@@ -192,11 +205,12 @@ test('I16 a step that ends after the task was lost is STALE_CLAIM, and records n
   const { id } = await ada.submit(type, 1)
   await bench.clock.settle()
   await ada.cancel(id)
+  await bench.clock.advance(30_000)
   inside.run().finish('late')
   await bench.clock.settle()
   expect(errors.map(({ code }) => code)).toEqual(['STALE_CLAIM'])
   const probe = await bench.probe()
-  expect((await probe.steps(id, 1)).size).toBe(0)
+  expect((await probe.steps(id, 'execute', 1)).size).toBe(0)
 })
 
 test('a step of code that has returned is STALE_CLAIM', async () => {
@@ -210,7 +224,7 @@ test('a step of code that has returned is STALE_CLAIM', async () => {
   expect(await codeOf(work.run().context.step('late', () => 1))).toBe('STALE_CLAIM')
 })
 
-test('steps go when the chart leaves the invoke: the next entry starts with none', async () => {
+test('steps stay with their invocation: the next one starts with none', async () => {
   const bench = new Bench()
   const code = new Stepwise()
   const machine = createMachine({
@@ -241,6 +255,7 @@ test('steps go when the chart leaves the invoke: the next entry starts with none
   expect(code.ran).toEqual(Array.from({ length: 3 }, () => ['a in attempt 1', 'b in attempt 1']).flat())
   expect(new Set(code.keys).size).toBe(6)
   const probe = await bench.probe()
-  const left = await Promise.all([1, 2, 3, 4, 5, 6].map(async (entry) => (await probe.steps(id, entry)).size))
-  expect(left.filter((size) => size > 0)).toEqual([2])
+  const invoke = (await bench.row(id)).tasks[0]?.id ?? ''
+  const left = await Promise.all([1, 2, 3].map(async (ordinal) => (await probe.steps(id, invoke, ordinal)).size))
+  expect(left).toEqual([2, 2, 2])
 })

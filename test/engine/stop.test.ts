@@ -43,7 +43,7 @@ test('I45 what has not finished by the timeout is given back uncounted, and told
   const { id } = await host.ada.submit(type, 1, { pipeline: 'p' })
   expect(await stop(bench, host, 3_000)).toBe(3_000)
   expect(work.run().context.signal.aborted).toBe(true)
-  expect(work.run().context.signal.reason).toMatchObject({ code: 'TASK_STOPPED' })
+  expect(work.run().context.signal.reason).toMatchObject({ code: 'ENGINE_STOPPED' })
   expect(bench.clock.pendingTimers()).toBe(0)
   const next = await bench.start({ jobs: [type] })
   expect(work.run().context.attempt).toBe(1)
@@ -180,6 +180,47 @@ test('a submit that was under way when the stop began is durable or refused, and
   expect(rows.filter(({ jobSequence }) => jobSequence === 1)).toHaveLength(codes.filter((code) => code === 'ok').length)
   for (const code of codes) expect(['ok', 'ENGINE_STOPPED', 'STORAGE_UNAVAILABLE']).toContain(code)
   expect(bench.clock.pendingTimers()).toBe(0)
+})
+
+test('I45 work that is claimed by a commit under way when the stop began may finish, or is given back', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  for (const isQuick of [true, false]) {
+    const host = await bench.start({ jobs: [type] })
+    const answer = Promise.withResolvers<void>()
+    host.faults.plan('commit', answer.promise)
+    const submitted = host.ada.submit(type, 1)
+    await bench.clock.settle()
+    const stopped = host.engine.stop({ timeout: '5s' })
+    await bench.clock.settle()
+    answer.resolve()
+    const { id } = await submitted
+    await bench.clock.settle()
+    if (isQuick) work.run().finish('done')
+    await bench.clock.advance(5_000)
+    await stopped
+    const [task] = (await bench.row(id)).tasks
+    expect(task).toEqual(isQuick ? undefined : expect.objectContaining({ status: 'available', attempt: 0 }))
+  }
+})
+
+test('I46 work whose claim is heard of after the stop is not begun, and is the next engine’s', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const host = await bench.start({ jobs: [type] })
+  const answer = Promise.withResolvers<void>()
+  host.faults.plan('commit', answer.promise)
+  const code = codeOf(host.ada.submit(type, 1))
+  await bench.clock.settle()
+  expect(await stop(bench, host, 2_000)).toBe(2_000)
+  answer.resolve()
+  await bench.clock.settle()
+  expect([await code, work.runs.length]).toEqual(['ok', 0])
+  await bench.start({ jobs: [type] })
+  await bench.clock.settle()
+  expect(work.runs).toHaveLength(1)
 })
 
 test('a stop that finds the storage down ends by its deadline all the same', async () => {

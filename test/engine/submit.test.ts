@@ -181,7 +181,9 @@ test('the engine’s own session submits for any tenant, a person only for their
   const type = defineJob({ type: 'w', execute: () => 1 })
   const { ada, engine } = await bench.start({ jobs: [type] })
   expect((await engine.system.submit(type, null, { tenant: 'acme' })).tenant).toBe('acme')
-  expect((await ada.submit(type, null, { tenant: 'acme' })).tenant).toBe('default')
+  const refusal = await errorOf(ada.submit(type, null, { tenant: 'acme' }))
+  expect(refusal).toMatchObject({ code: 'INVALID_INPUT', issues: [{ path: ['tenant'] }] })
+  expect((await ada.submit(type, null)).tenant).toBe('default')
 })
 
 test("what a schema says of an input is told with its path, in whatever form the schema's library gives it", async () => {

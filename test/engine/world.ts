@@ -90,9 +90,10 @@ export class World {
         host.faults.isMute = true
         return
       case 'lose':
-        // It lands, the answer does not come back, and whether it landed cannot be asked either.
+        // It lands, the answer does not come back, and neither whether it landed nor how the rows are now can be asked.
         host.faults.plan('commit', 'unheard')
         host.faults.plan('landed', 'refused')
+        host.faults.plan('many', 'refused')
         return
       case 'spoil':
         return host.faults.plan(happening.method, happening.fault)

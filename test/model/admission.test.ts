@@ -100,7 +100,7 @@ describe('a child machine that is left and entered again', () => {
   test('begins at once, and its work waits until that of the old one has stopped', () => {
     const world = new Map<string, Job>()
     let ids = 1
-    const relatives = {
+    const tree = {
       get: (id: string) => {
         const job = world.get(id)
         return job === undefined ? undefined : { type: id === 'j1' ? parent : childType, job }
@@ -112,16 +112,16 @@ describe('a child machine that is left and entered again', () => {
         world.set(job.id, job)
     }
     const row = (id: string) => world.get(id) ?? waiting()
-    keep(create(parent, seed, moment(1_000), relatives))
-    keep(claim(childType, row('j2'), taskOf(row('j2')).invocation, 'me', moment(2_000), relatives))
-    keep(send(parent, row('j1'), { type: 'AGAIN' }, moment(3_000), relatives))
+    keep(create(parent, seed, moment(1_000), tree))
+    keep(claim(childType, row('j2'), taskOf(row('j2')).invocation, 'me', moment(2_000), tree))
+    keep(send(parent, row('j1'), { type: 'AGAIN' }, moment(3_000), tree))
     expect(row('j1').tasks).toMatchObject([
       { child: 'j2', status: 'stopping' },
       { child: 'j3', status: 'claimed' },
     ])
     expect(row('j3')).toMatchObject({ blocked: true, timers: [{ dueAt: 4_000 }] })
     expect(claimableTasks(row('j3'))).toEqual([])
-    keep(end(childType, row('j2'), taskOf(row('j2')).token, { ok: true }, moment(5_000), relatives))
+    keep(end(childType, row('j2'), taskOf(row('j2')).token, { ok: true }, moment(5_000), tree))
     expect(row('j1').tasks).toMatchObject([{ child: 'j3', status: 'claimed' }])
     expect(row('j3')).not.toHaveProperty('blocked')
     expect(claimableTasks(row('j3'))).toHaveLength(1)

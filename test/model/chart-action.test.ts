@@ -19,7 +19,8 @@ import {
   spawnChild,
   stopChild,
 } from 'xstate'
-import { type Chart, type ChartEvent, createChart, type Move } from '../../src/model/transition.ts'
+import { type Chart, type ChartEvent, createChart, type TransitionResult } from '../../src/model/transition.ts'
+import { listed } from '../../src/model/xstate-internals.ts'
 
 const never = fromPromise(async () => {
   await new Promise(() => {})
@@ -52,13 +53,13 @@ test('leaving an invoke is asked for where its task still stands, before what th
     states: { a: { invoke: { id: 'one', src: 'work' }, on: { GO: 'b' } }, b: { invoke: { id: 'two', src: 'work' } } },
   })
   const chart = createChart(machine)
-  const { place } = chart.start(undefined)
-  const origin = { children: [{ id: 'one', src: 'work', invocation: 1 }], nextInvocation: 2 }
-  expect(chart.move(place, { type: 'GO' }, origin).actions).toEqual([
+  const { snapshot } = chart.start(undefined)
+  const scope = { children: listed([{ id: 'one', src: 'work', invocation: 1 }]), nextInvocation: 2 }
+  expect(chart.transition(snapshot, { type: 'GO' }, scope).actions).toEqual([
     { kind: 'leave', invocation: 1 },
     { kind: 'start', invocation: 2, id: 'two', src: 'work', sync: false },
   ])
-  expect(chart.move(place, { type: 'GO' }).actions).toMatchObject([{ kind: 'start', id: 'two' }])
+  expect(chart.transition(snapshot, { type: 'GO' }).actions).toMatchObject([{ kind: 'start', id: 'two' }])
 })
 
 test('an invoke that is left and entered again is both', () => {
@@ -67,9 +68,9 @@ test('an invoke that is left and entered again is both', () => {
     states: { a: { invoke: { id: 'one', src: 'work' }, on: { AGAIN: { target: 'a', reenter: true } } } },
   })
   const chart = createChart(machine)
-  const { place } = chart.start(undefined)
-  const origin = { children: [{ id: 'one', src: 'work', invocation: 3 }], nextInvocation: 7 }
-  const move = chart.move(place, { type: 'AGAIN' }, origin)
+  const { snapshot } = chart.start(undefined)
+  const scope = { children: listed([{ id: 'one', src: 'work', invocation: 3 }]), nextInvocation: 7 }
+  const move = chart.transition(snapshot, { type: 'AGAIN' }, scope)
   expect(move.created).toBe(1)
   expect(move.actions).toEqual([
     { kind: 'leave', invocation: 3 },
@@ -83,24 +84,28 @@ test('logic spawned and stopped by name starts and is left', () => {
       on: { GO: { actions: spawnChild('work', { id: 's', input: 5 }) }, END: { actions: stopChild('s') } },
     }),
   )
-  const { place, actions } = moves(chart, 'GO')
+  const { snapshot, actions } = moves(chart, 'GO')
   expect(actions).toEqual([{ kind: 'start', invocation: 1, id: 's', src: 'work', sync: false, input: 5 }])
-  const origin = { children: [{ id: 's', src: 'work', invocation: 1 }], nextInvocation: 2 }
-  expect(chart.move(place, { type: 'END' }, origin).actions).toEqual([{ kind: 'leave', invocation: 1 }])
+  const scope = { children: listed([{ id: 's', src: 'work', invocation: 1 }]), nextInvocation: 2 }
+  expect(chart.transition(snapshot, { type: 'END' }, scope).actions).toEqual([{ kind: 'leave', invocation: 1 }])
 })
 
 test('a child that starts and is left in one move never starts', () => {
   const chart = createChart(
     machineOf({ initial: 'a', states: { a: { invoke: { id: 'w', src: 'work' }, always: 'b' }, b: {} } }),
   )
-  expect(chart.start(undefined)).toMatchObject({ place: { state: 'b' }, actions: [], created: 1 })
+  expect(chart.start(undefined)).toMatchObject({ snapshot: { state: 'b' }, actions: [], created: 1 })
 })
 
 test('a child without an id gets one that a replay gives it again', () => {
   const chart = createChart(machineOf({ on: { GO: { actions: spawnChild('work') } } }))
-  const { place } = chart.start(undefined)
+  const { snapshot } = chart.start(undefined)
   const ids = [4, 4, 9].map((nextInvocation) => {
-    const [action] = chart.move(place, { type: 'GO' }, { children: [], nextInvocation: nextInvocation }).actions
+    const [action] = chart.transition(
+      snapshot,
+      { type: 'GO' },
+      { children: listed([]), nextInvocation: nextInvocation },
+    ).actions
     return action?.kind === 'start' ? action.id : undefined
   })
   expect(ids).toEqual(['work:4', 'work:4', 'work:9'])
@@ -114,13 +119,13 @@ test('a reference that a context keeps is stored as XState persists it, and aliv
       TELL: { actions: sendTo(({ context }: Scope) => context.ref as AnyActorRef, { type: 'HELLO' }) },
     },
   })
-  const { place, actions } = moves(createChart(machine), 'GO')
+  const { snapshot, actions } = moves(createChart(machine), 'GO')
   expect(actions).toMatchObject([{ kind: 'start', invocation: 1, id: 's' }])
-  expect(place).toMatchObject({ hasRefs: true, context: { ref: { xstate$$type: 1, id: 's' }, deep: { list: [1] } } })
-  const origin = { children: [{ id: 's', src: 'work', invocation: 1 }], nextInvocation: 2 }
-  const told = createChart(machine).move(JSON.parse(JSON.stringify(place)), { type: 'TELL' }, origin)
+  expect(snapshot).toMatchObject({ hasRefs: true, context: { ref: { xstate$$type: 1, id: 's' }, deep: { list: [1] } } })
+  const scope = { children: listed([{ id: 's', src: 'work', invocation: 1 }]), nextInvocation: 2 }
+  const told = createChart(machine).transition(JSON.parse(JSON.stringify(snapshot)), { type: 'TELL' }, scope)
   expect(told.actions).toEqual([{ kind: 'send', to: 1, event: { type: 'HELLO' } }])
-  expect(told.place).toEqual(place)
+  expect(told.snapshot).toEqual(snapshot)
 })
 
 test('an event for a child, the parent or oneself is data, with its delay and name where it has them', () => {
@@ -134,9 +139,9 @@ test('an event for a child, the parent or oneself is data, with its delay and na
       },
     }),
   )
-  const { place } = chart.start(undefined)
-  const origin = { children: [{ id: 'w', src: 'work', invocation: 6 }], nextInvocation: 7, parentInvoke: 'me' }
-  const sent = (type: string) => chart.move(place, { type }, origin).actions
+  const { snapshot } = chart.start(undefined)
+  const scope = { children: listed([{ id: 'w', src: 'work', invocation: 6 }]), nextInvocation: 7, parentInvoke: 'me' }
+  const sent = (type: string) => chart.transition(snapshot, { type }, scope).actions
   expect(sent('CHILD')).toEqual([{ kind: 'send', to: 6, event: { type: 'X' } }])
   expect(sent('LATER')).toEqual([{ kind: 'send', to: 6, event: { type: 'X' }, delayMs: 30, id: 't' }])
   expect(sent('PARENT')).toEqual([{ kind: 'send', to: 'parent', event: { type: 'X', n: 1 } }])
@@ -159,15 +164,18 @@ test('a system id is given on, and found again by a later move of the same job, 
     on: { TELL: { actions: sendTo(({ system }: { system: System }) => system.get('printer'), { type: 'X' }) } },
   })
   const chart = createChart(machine)
-  const { place, actions } = chart.start(undefined)
+  const { snapshot, actions } = chart.start(undefined)
   expect(actions).toMatchObject([{ kind: 'start', systemId: 'printer' }])
-  const origin = { children: [{ id: 'w', src: 'work', invocation: 1, systemId: 'printer' }], nextInvocation: 2 }
+  const scope = { children: listed([{ id: 'w', src: 'work', invocation: 1, systemId: 'printer' }]), nextInvocation: 2 }
   for (const _ of [1, 2]) {
-    expect(chart.move(place, { type: 'TELL' }, origin).actions).toMatchObject([{ kind: 'send', to: 1 }])
-    expect(chart.move(place, { type: 'AGAIN' }, origin).actions).toMatchObject([{ kind: 'leave' }, { kind: 'start' }])
+    expect(chart.transition(snapshot, { type: 'TELL' }, scope).actions).toMatchObject([{ kind: 'send', to: 1 }])
+    expect(chart.transition(snapshot, { type: 'AGAIN' }, scope).actions).toMatchObject([
+      { kind: 'leave' },
+      { kind: 'start' },
+    ])
   }
   // XState sends to oneself where there is nobody to send to.
-  expect(chart.move(place, { type: 'TELL' }).actions).toMatchObject([{ kind: 'send', to: 'self' }])
+  expect(chart.transition(snapshot, { type: 'TELL' }).actions).toMatchObject([{ kind: 'send', to: 'self' }])
   expect(chart.start(undefined).actions).toMatchObject([{ kind: 'start', systemId: 'printer' }])
 })
 
@@ -214,11 +222,11 @@ test('an after is a timer while its state lasts, and is cancelled as it is left'
   const start = chart.start(undefined)
   const event = { type: 'xstate.after.1000.m.a' }
   expect(start.actions).toEqual([{ kind: 'send', to: 'self', id: 'xstate.after.1000.m.a', event, delayMs: 1_000 }])
-  expect(chart.move(start.place, event)).toMatchObject({
-    place: { state: 'b' },
+  expect(chart.transition(start.snapshot, event)).toMatchObject({
+    snapshot: { state: 'b' },
     actions: [{ kind: 'cancelTimer', id: 'xstate.after.1000.m.a' }],
   })
-  expect(chart.move(start.place, { type: 'GO' }).actions).toMatchObject([{ kind: 'cancelTimer' }])
+  expect(chart.transition(start.snapshot, { type: 'GO' }).actions).toMatchObject([{ kind: 'cancelTimer' }])
 })
 
 test('a delay that is named is computed as its state is entered', () => {
@@ -240,8 +248,8 @@ test('a delayed raise and a delayed sendTo oneself are timers, and cancel takes 
     },
   })
   const chart = createChart(machine)
-  const { place } = chart.start(undefined)
-  const actionsOf = (event: ChartEvent) => chart.move(place, event).actions
+  const { snapshot } = chart.start(undefined)
+  const actionsOf = (event: ChartEvent) => chart.transition(snapshot, event).actions
   expect(actionsOf({ type: 'NAMED', ms: 30 })).toEqual([
     { kind: 'send', to: 'self', id: 'r', event: later, delayMs: 30 },
   ])
@@ -323,7 +331,7 @@ test('enqueued actions are read as if they stood there', () => {
     }),
   )
   expect(moves(chart, 'GO')).toMatchObject({
-    place: { context: { n: 1 } },
+    snapshot: { context: { n: 1 } },
     actions: [{ kind: 'emit', event: { type: 'ONE' } }],
   })
 })
@@ -338,7 +346,7 @@ test('an action knows its own actor’s id, whatever has moved before it runs', 
   const entry = ({ self }: { readonly self: AnyActorRef }) => ids.push(self.id)
   const chart = createChart(machineOf({ id: 'm', entry }))
   const starts = ['a', 'b'].map((parentInvoke) =>
-    chart.start(undefined, { children: [], nextInvocation: 1, parentInvoke }),
+    chart.start(undefined, { children: listed([]), nextInvocation: 1, parentInvoke }),
   )
   for (const action of starts.flatMap(({ actions }) => actions)) if (action.kind === 'effect') action.run(() => {})
   expect(ids).toEqual(['a', 'b'])
@@ -360,6 +368,6 @@ interface Scope {
   readonly event: ChartEvent
 }
 
-function moves(chart: Chart, ...types: readonly string[]): Move {
-  return types.reduce((move, type) => chart.move(move.place, { type }), chart.start(undefined))
+function moves(chart: Chart, ...types: readonly string[]): TransitionResult {
+  return types.reduce((move, type) => chart.transition(move.snapshot, { type }), chart.start(undefined))
 }

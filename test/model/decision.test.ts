@@ -29,7 +29,7 @@ const failed = { ok: false, error: { name: 'Error', message: 'broken' } } as con
 describe('create', () => {
   test('a new job stands at its first state, its task offered, and job.created is all that happened', () => {
     const decision = create(plain, { ...seed, input: { path: 'a.zip' }, pipeline: 'nightly' }, moment(1_000))
-    expect(decision).toMatchObject({ handled: true, changed: true, logs: [], over: [], effects: [] })
+    expect(decision).toMatchObject({ handled: true, changed: true, logs: [], effects: [] })
     expect(decision.events).toEqual([{ type: 'job.created', to: 'queued' }])
     expect(decision.inputs).toEqual([{ type: 'xstate.init' }])
     expect(decision.job).toEqual({
@@ -48,6 +48,7 @@ describe('create', () => {
         {
           id: 'execute',
           invocation: 1,
+          ordinal: 1,
           src: 'execute',
           executor: 'default',
           status: 'available',
@@ -185,7 +186,6 @@ describe('end', () => {
     expect(decision.events).toEqual([
       { type: 'job.transitioned', from: 'running', to: 'completed', outcome: 'success' },
     ])
-    expect(decision.over).toEqual([1])
   })
 
   test('a task that ends without an output gives none', () => {
@@ -204,7 +204,6 @@ describe('end', () => {
     expect(taskOf(decision.job)).toMatchObject({ status: 'available', availableAt: 8_000, attempt: 1, token: 2 })
     expect(taskOf(decision.job)).not.toHaveProperty('holder')
     expect(decision.job.state).toBe('running')
-    expect(decision.over).toEqual([])
     expect(decision.events).toEqual([
       {
         type: 'task.retried',
@@ -252,7 +251,6 @@ describe('end', () => {
       handled: false,
       changed: true,
       events: [{ type: 'job.updated' }],
-      over: [1],
       job: { tasks: [], state: 'a' },
     })
   })
@@ -292,7 +290,6 @@ describe('lose', () => {
       { type: 'task.lost', task: 'execute', attempt: 1, reason: 'died' },
       { type: 'job.transitioned', from: 'running', to: 'queued', reason: 'died' },
     ])
-    expect(decision.over).toEqual([])
   })
 
   test('I20 three losses in a row are POISON', () => {
@@ -336,9 +333,8 @@ describe('lose', () => {
       initial: 'a',
       states: { a: { invoke: { id: 'w', src: 'frail' }, on: { 'task.lost': 'b' } }, b: {} },
     })
-    const { job, over } = lost(type, claimed(type))
+    const { job } = lost(type, claimed(type))
     expect(job).toMatchObject({ state: 'b', phase: 'active', tasks: [] })
-    expect(over).toEqual([1])
   })
 
   test('a chart with only a wildcard is not moved by a loss', () => {
@@ -580,7 +576,6 @@ describe('due', () => {
     const abandoned = due(plain, job, moment(before + 1))
     expect(abandoned).toMatchObject({
       events: [{ type: 'task.abandoned', task: 'execute' }],
-      over: [1],
       job: { tasks: [] },
     })
     expect(holdsSlot(abandoned.job)).toBe(false)

@@ -83,7 +83,10 @@ test.each([
   ['a name that is no text', 5],
 ])('a type with %s is refused', (_, type) => {
   expect(() => defineJob({ type: type as string, execute: () => 1 })).toThrow(
-    expect.objectContaining({ code: 'INVALID_DEFINITION', message: 'type should be a name of 1 to 200 characters' }),
+    expect.objectContaining({
+      code: 'INVALID_DEFINITION',
+      message: expect.stringMatching(/^type should be text of 1 to 200 characters; found/),
+    }),
   )
 })
 

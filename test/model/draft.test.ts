@@ -19,7 +19,6 @@ describe('leaving work', () => {
   test('a cancel while its work is only offered leaves nothing behind', () => {
     const decision = send(plain, created(plain), { type: 'cancel', reason: 'late' }, moment(2_000))
     expect(decision.job).toMatchObject({ status: 'cancelled', outcome: 'cancelled', phase: 'settled', tasks: [] })
-    expect(decision.over).toEqual([1])
     const settled = { from: 'queued', to: 'cancelled', outcome: 'cancelled', reason: 'late' }
     expect(decision.events).toEqual([{ type: 'job.transitioned', ...settled }])
   })
@@ -50,7 +49,7 @@ describe('leaving work', () => {
     (result) => {
       const { job } = cancelled(plain)
       const decision = ended(plain, job, result, moment(4_000))
-      expect(decision).toMatchObject({ over: [1], inputs: [], events: [{ type: 'task.stopped', task: 'execute' }] })
+      expect(decision).toMatchObject({ inputs: [], events: [{ type: 'task.stopped', task: 'execute' }] })
       expect(decision.job).toEqual({ ...job, tasks: [], updatedAt: 4_000, revision: 4, eventCount: job.eventCount + 1 })
     },
   )
@@ -63,7 +62,7 @@ describe('leaving work', () => {
   test('the process of work that was left dies: that is its stop', () => {
     const { job } = cancelled(plain)
     const decision = lose(plain, job, { invocation: 1, reason: 'died', steps: 0 }, moment(4_000))
-    expect(decision).toMatchObject({ events: [{ type: 'task.stopped' }], inputs: [], over: [1], job: { tasks: [] } })
+    expect(decision).toMatchObject({ events: [{ type: 'task.stopped' }], inputs: [], job: { tasks: [] } })
   })
 
   test('an invoke that is entered again stands twice, and the new entry waits for the old one', () => {

@@ -83,6 +83,7 @@ function taskWith(change: Partial<Task>): Task {
   return {
     id: 'work',
     invocation: 1,
+    ordinal: 1,
     src: 'work',
     executor: 'default',
     status: 'available',

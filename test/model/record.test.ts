@@ -8,6 +8,7 @@ const plain = defineJob({ type: 'plain', killGrace: '1s', execute: () => 1 })
 const held: Task = {
   id: 'execute',
   invocation: 1,
+  ordinal: 1,
   src: 'execute',
   executor: 'default',
   status: 'claimed',

@@ -43,8 +43,6 @@ const refused: readonly (readonly [kind: string, value: unknown, path: string, f
   ['a cycle', cycle, 'input.self.in.0', 'a cycle'],
   ['a lone surrogate', { a: 'x\ud800' }, 'input.a', 'a string with a lone surrogate'],
   ['a key with a lone surrogate', { '\udfff': 1 }, 'input.\udfff', 'a key with a lone surrogate'],
-  ['a key constructor', { a: { constructor: 1 } }, 'input.a.constructor', 'a key that could change a prototype'],
-  ['a key prototype', { prototype: {} }, 'input.prototype', 'a key that could change a prototype'],
 ]
 
 test.each(refused)('I48 %s is refused, and its path is named', (_, value, path, found) => {
@@ -185,9 +183,7 @@ function nested(depth: number): unknown {
 
 function hasForbiddenKey(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false
-  return Object.entries(value).some(
-    ([key, each]) => ['__proto__', 'constructor', 'prototype'].includes(key) || hasForbiddenKey(each),
-  )
+  return Object.entries(value).some(([key, each]) => key === '__proto__' || hasForbiddenKey(each))
 }
 
 /** Stricter than a matcher: a property that JSON dropped is a difference, unless leniently read. */

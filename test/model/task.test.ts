@@ -29,7 +29,7 @@ test("a kill grace of 'never' waits without end, and one of 0 not at all", () =>
 })
 
 test.each([
-  ['recovery', { recovery: 'perhaps' }, /^recovery should be 'restart', 'fail' or 'await'; found perhaps$/],
+  ['recovery', { recovery: 'perhaps' }, /^recovery should be 'restart', 'fail' or 'await'; found "perhaps"$/],
   ['killGrace', { killGrace: 'forever' }, /^killGrace should be a duration/],
   ['retry.limit', { retry: { limit: -1 } }, /^retry\.limit should be/],
   ['retry.backoff', { retry: { backoff: '-1s' } }, /^retry\.backoff should be/],

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { type AnyStateMachine, assign, createMachine, emit, enqueueActions, fromPromise, raise } from 'xstate'
 import type { Json } from '../../src/model/storable.ts'
-import { type Chart, createChart, type Move, type Place } from '../../src/model/transition.ts'
+import { type Chart, type ChartSnapshot, createChart, type TransitionResult } from '../../src/model/transition.ts'
 
 const never = fromPromise(async () => {
   await new Promise(() => {})
@@ -10,16 +10,21 @@ const never = fromPromise(async () => {
 test('a flat chart starts at its initial state and moves by an event', () => {
   const chart = createChart(createMachine({ initial: 'off', states: { off: { on: { TOGGLE: 'on' } }, on: {} } }))
   const start = chart.start(undefined)
-  expect(start).toMatchObject({ handled: true, moved: true, place: { state: 'off', context: {} }, actions: [] })
-  const next = chart.move(start.place, { type: 'TOGGLE' })
-  expect(next).toMatchObject({ handled: true, moved: true, place: { state: 'on' }, meaning: { label: 'on' } })
+  expect(start).toMatchObject({ handled: true, moved: true, snapshot: { state: 'off', context: {} }, actions: [] })
+  const next = chart.transition(start.snapshot, { type: 'TOGGLE' })
+  expect(next).toMatchObject({ handled: true, moved: true, snapshot: { state: 'on' }, info: { label: 'on' } })
   expect(next.end).toBeUndefined()
 })
 
 test('an event that no state takes changes nothing, and says so', () => {
   const chart = createChart(createMachine({ initial: 'off', states: { off: { on: { TOGGLE: 'on' } }, on: {} } }))
-  const { place } = chart.start(undefined)
-  expect(chart.move(place, { type: 'OTHER' })).toMatchObject({ handled: false, moved: false, place, actions: [] })
+  const { snapshot } = chart.start(undefined)
+  expect(chart.transition(snapshot, { type: 'OTHER' })).toMatchObject({
+    handled: false,
+    moved: false,
+    snapshot,
+    actions: [],
+  })
 })
 
 test('a guard that says no leaves the event unhandled', () => {
@@ -31,45 +36,55 @@ test('a guard that says no leaves the event unhandled', () => {
       states: { a: {}, b: {} },
     }),
   )
-  const { place } = chart.start(undefined)
-  expect(chart.move(place, { type: 'GO', ok: false }).handled).toBe(false)
-  expect(chart.move(place, { type: 'GO', ok: true }).place.state).toBe('b')
+  const { snapshot } = chart.start(undefined)
+  expect(chart.transition(snapshot, { type: 'GO', ok: false }).handled).toBe(false)
+  expect(chart.transition(snapshot, { type: 'GO', ok: true }).snapshot.state).toBe('b')
 })
 
 // As XState's own `snapshot.can` says: someone may pause what is paused.
 test('an event that leads to where the chart stands is handled, and moves nothing', () => {
   const chart = createChart(createMachine({ initial: 'paused', states: { paused: { on: { PAUSE: 'paused' } } } }))
-  const { place } = chart.start(undefined)
-  expect(chart.move(place, { type: 'PAUSE' })).toMatchObject({ handled: true, moved: false, place, actions: [] })
+  const { snapshot } = chart.start(undefined)
+  expect(chart.transition(snapshot, { type: 'PAUSE' })).toMatchObject({
+    handled: true,
+    moved: false,
+    snapshot,
+    actions: [],
+  })
 })
 
 test('an event that a state forbids is not handled', () => {
   const chart = createChart(createMachine({ initial: 'a', on: { GO: '.b' }, states: { a: { on: { GO: {} } }, b: {} } }))
-  expect(moves(chart, 'GO')).toMatchObject({ handled: false, place: { state: 'a' } })
+  expect(moves(chart, 'GO')).toMatchObject({ handled: false, snapshot: { state: 'a' } })
 })
 
 test('I12 a place that the machine does not know ends the job there', () => {
   const chart = createChart(createMachine({ initial: 'a', states: { a: {} } }))
-  const place = { state: 'renamed', context: { n: 1 } }
-  expect(chart.move(place, { type: 'GO' })).toMatchObject({ handled: true, moved: true, place, end: { kind: 'error' } })
-  expect(() => chart.names(place, { type: 'GO' })).not.toThrow()
+  const snapshot = { state: 'renamed', context: { n: 1 } }
+  expect(chart.transition(snapshot, { type: 'GO' })).toMatchObject({
+    handled: true,
+    moved: true,
+    snapshot,
+    end: { kind: 'error' },
+  })
+  expect(chart.transitionIfNamed(snapshot, { type: 'GO' })).toMatchObject({ handled: true, end: { kind: 'error' } })
 })
 
 test('an action without effect on the chart is handled, and moves nothing', () => {
   const chart = createChart(createMachine({ on: { PING: { actions: () => {} } } }))
-  const { place } = chart.start(undefined)
-  const move = chart.move(place, { type: 'PING' })
-  expect(move).toMatchObject({ handled: true, moved: false, place, actions: [{ kind: 'effect' }] })
+  const { snapshot } = chart.start(undefined)
+  const move = chart.transition(snapshot, { type: 'PING' })
+  expect(move).toMatchObject({ handled: true, moved: false, snapshot, actions: [{ kind: 'effect' }] })
 })
 
 test('the input reaches the context, and a throw of the context’s own function ends the job as it starts', () => {
   const machine = machineOf({ context: ({ input: { n } }: { input: { n: number } }) => ({ n }) })
-  expect(createChart(machine).start({ n: 3 }).place.context).toEqual({ n: 3 })
+  expect(createChart(machine).start({ n: 3 }).snapshot.context).toEqual({ n: 3 })
   expect(createChart(machine).start(undefined)).toMatchObject({
     handled: true,
     moved: true,
     end: { kind: 'error', error: expect.any(TypeError) },
-    place: { state: {}, context: {} },
+    snapshot: { state: {}, context: {} },
     actions: [],
   })
 })
@@ -81,10 +96,10 @@ test('assign computes the next context, and leaves the stored one as it was', ()
       on: { ADD: { actions: assign({ n: ({ context }) => context.n + 1 }) } },
     }),
   )
-  const place: Place = frozen({ state: {}, context: { n: 1, list: [1] } })
-  const next = chart.move(place, { type: 'ADD' })
-  expect(next).toMatchObject({ moved: true, place: { context: { n: 2, list: [1] } } })
-  expect(place.context).toEqual({ n: 1, list: [1] })
+  const snapshot: ChartSnapshot = frozen({ state: {}, context: { n: 1, list: [1] } })
+  const next = chart.transition(snapshot, { type: 'ADD' })
+  expect(next).toMatchObject({ moved: true, snapshot: { context: { n: 2, list: [1] } } })
+  expect(snapshot.context).toEqual({ n: 1, list: [1] })
 })
 
 test('a nested chart keeps its whole path, and an outer transition is taken where no inner one is', () => {
@@ -102,8 +117,8 @@ test('a nested chart keeps its whole path, and an outer transition is taken wher
     }),
   )
   const saved = moves(chart, 'NEXT')
-  expect(saved.place.state).toEqual({ work: { save: 'one' } })
-  expect(chart.move(saved.place, { type: 'STOP' }).place.state).toBe('end')
+  expect(saved.snapshot.state).toEqual({ work: { save: 'one' } })
+  expect(chart.transition(saved.snapshot, { type: 'STOP' }).snapshot.state).toBe('end')
 })
 
 test('parallel regions move each on its own, and together by one event', () => {
@@ -115,8 +130,8 @@ test('parallel regions move each on its own, and together by one event', () => {
     }),
   )
   const one = moves(chart, 'ONE')
-  expect(one.place.state).toEqual({ a: 'off', b: 'on' })
-  expect(chart.move(one.place, { type: 'BOTH' }).place.state).toEqual({ a: 'on', b: 'on' })
+  expect(one.snapshot.state).toEqual({ a: 'off', b: 'on' })
+  expect(chart.transition(one.snapshot, { type: 'BOTH' }).snapshot.state).toEqual({ a: 'on', b: 'on' })
 })
 
 test('always is taken in the same move, by the context that the event made', () => {
@@ -134,8 +149,8 @@ test('always is taken in the same move, by the context that the event made', () 
     }),
   )
   const one = moves(chart, 'ADD')
-  expect(one.place.state).toBe('counting')
-  expect(chart.move(one.place, { type: 'ADD' }).place.state).toBe('full')
+  expect(one.snapshot.state).toBe('counting')
+  expect(chart.transition(one.snapshot, { type: 'ADD' }).snapshot.state).toBe('full')
 })
 
 test('a raised event is taken in the same move', () => {
@@ -146,7 +161,7 @@ test('a raised event is taken in the same move', () => {
     }),
   )
   const move = moves(chart, 'GO')
-  expect(move).toMatchObject({ place: { state: 'c' }, actions: [] })
+  expect(move).toMatchObject({ snapshot: { state: 'c' }, actions: [] })
 })
 
 const player = (history: 'shallow' | 'deep'): AnyStateMachine =>
@@ -173,16 +188,19 @@ test.each([
 ] as const)('I13 a %s history is stored as ids, and is where the chart comes back to', (kind, expected) => {
   const chart = createChart(player(kind))
   const off = moves(chart, 'NEXT', 'FAST', 'POWER')
-  expect(off.place.state).toBe('off')
-  const stored: Place = JSON.parse(JSON.stringify(off.place))
+  expect(off.snapshot.state).toBe('off')
+  const stored: ChartSnapshot = JSON.parse(JSON.stringify(off.snapshot))
   expect(Object.keys(stored.historyValue ?? {})).toEqual(['player.on.back'])
-  expect(createChart(player(kind)).move(stored, { type: 'POWER' }).place.state).toEqual(expected)
+  expect(createChart(player(kind)).transition(stored, { type: 'POWER' }).snapshot.state).toEqual(expected)
 })
 
 test('a history that remembers only states that are no more leads to where it would at first', () => {
   const chart = createChart(player('shallow'))
-  const place = { state: 'off', context: {}, historyValue: { 'player.on.back': ['player.on.gone'] } }
-  expect(chart.move(place, { type: 'POWER' })).toMatchObject({ moved: true, place: { state: { on: 'first' } } })
+  const snapshot = { state: 'off', context: {}, historyValue: { 'player.on.back': ['player.on.gone'] } }
+  expect(chart.transition(snapshot, { type: 'POWER' })).toMatchObject({
+    moved: true,
+    snapshot: { state: { on: 'first' } },
+  })
 })
 
 test('a final state ends with the machine’s output', () => {
@@ -194,7 +212,7 @@ test('a final state ends with the machine’s output', () => {
       output: ({ context }) => ({ n: context.n }),
     }),
   )
-  expect(moves(chart, 'END')).toMatchObject({ place: { state: 'z' }, end: { kind: 'done', output: { n: 5 } } })
+  expect(moves(chart, 'END')).toMatchObject({ snapshot: { state: 'z' }, end: { kind: 'done', output: { n: 5 } } })
 })
 
 test('a final state without an output ends with none', () => {
@@ -230,16 +248,16 @@ test.each([
     ...config,
   })
   const chart = createChart(machine)
-  const { place } = chart.start(undefined)
-  const move = chart.move(place, { type: 'GO' })
-  expect(move).toMatchObject({ handled: true, moved: true, place, actions: [], end: { kind: 'error' } })
+  const { snapshot } = chart.start(undefined)
+  const move = chart.transition(snapshot, { type: 'GO' })
+  expect(move).toMatchObject({ handled: true, moved: true, snapshot, actions: [], end: { kind: 'error' } })
   expect(String((move.end as { readonly error: unknown }).error)).toContain('mine')
 })
 
 test('a throw in an entry action’s assign ends the job as it starts', () => {
   expect(createChart(createMachine({ entry: assign(thrower) })).start(undefined)).toMatchObject({
     end: { kind: 'error', error: expect.any(RangeError) },
-    place: { state: {}, context: {} },
+    snapshot: { state: {}, context: {} },
   })
 })
 
@@ -252,9 +270,9 @@ test('what was asked for before a throw is not asked for', () => {
 
 test('an error event that the chart takes nowhere ends the job with that error', () => {
   const chart = createChart(createMachine({ initial: 'a', states: { a: {} } }))
-  const { place } = chart.start(undefined)
+  const { snapshot } = chart.start(undefined)
   const error = { name: 'Error', message: 'broken' }
-  const move = chart.move(place, { type: 'xstate.error.actor.work', error, actorId: 'work' })
+  const move = chart.transition(snapshot, { type: 'xstate.error.actor.work', error, actorId: 'work' })
   expect(move).toMatchObject({ handled: true, moved: true, end: { kind: 'error', error } })
 })
 
@@ -264,7 +282,7 @@ test('I48 a context that JSON would not give back ends the job, and the path say
     on: { GO: { actions: assign({ deep: () => ({ when: new Date(0) }) }) } },
   })
   expect(moves(createChart(machine), 'GO')).toMatchObject({
-    place: { context: { deep: { when: 0 } } },
+    snapshot: { context: { deep: { when: 0 } } },
     end: { kind: 'error', error: { code: 'NOT_STORABLE', path: 'context.deep.when' } },
   })
 })
@@ -305,7 +323,7 @@ test('a machine that sets its own bound of microsteps keeps it', () => {
       machineOf({ initial: 's0', states, ...(maxIterations === undefined ? {} : { options: { maxIterations } }) }),
     )
   expect(bounded(10).start(undefined).end?.kind).toBe('error')
-  expect(bounded().start(undefined).place.state).toBe('s19')
+  expect(bounded().start(undefined).snapshot.state).toBe('s19')
 })
 
 test('the machine itself is not changed by becoming a chart', () => {
@@ -322,7 +340,7 @@ const named = createChart(
       left: {
         initial: 'a',
         states: {
-          a: { on: { exact: {}, GO: 'b' } },
+          a: { on: { exact: { actions: () => {} }, GO: 'b' } },
           b: { on: { '*': 'a' } },
           c: { on: { 'task.*': 'a' } },
           d: { on: { exact: { guard: ({ event }) => event.ok === true, target: 'a' } } },
@@ -351,8 +369,8 @@ test.each([
   ['named within a state that has a wildcard', { left: { f: 'g' }, right: 'quiet' }, { type: 'exact' }, true],
   ['named in two regions', { left: 'a', right: 'same' }, { type: 'exact' }, true],
   ['named in one region and met by a wildcard in another', { left: 'a', right: 'loud' }, { type: 'exact' }, true],
-] as const)('whether the chart names an event that is %s', (_, state, event, expected) => {
-  expect(named.names({ state, context: {} }, event)).toBe(expected)
+] as const)('whether a chart that should name its event takes one that is %s', (_, state, event, expected) => {
+  expect(named.transitionIfNamed({ state, context: {} }, event).handled).toBe(expected)
 })
 
 test('an executor’s event moves the region that names it, and no wildcard beside, above or below', () => {
@@ -372,18 +390,11 @@ test('an executor’s event moves the region that names it, and no wildcard besi
     }),
   )
   const event = { type: 'task.started' }
-  const { place } = chart.start(undefined)
-  expect(chart.names(place, event)).toBe(true)
-  const { place: next } = chart.move(place, event)
+  const { snapshot } = chart.start(undefined)
+  const { snapshot: next } = chart.transitionIfNamed(snapshot, event)
   expect(next.state).toEqual({ left: 'b', right: 'a', below: 'b' })
-  expect(chart.names(next, { type: 'task.lost' })).toBe(false)
-  expect(chart.move(place, { type: 'other' }).place.state).toMatchObject({ right: 'wrong' })
-})
-
-test('asking for a name runs no action and moves nothing', () => {
-  const place = frozen({ state: { left: 'a', right: 'quiet' }, context: { n: 1 } })
-  expect(named.names(place, { type: 'GO' })).toBe(true)
-  expect(named.move(place, { type: 'exact' }).handled).toBe(false)
+  expect(chart.transitionIfNamed(next, { type: 'task.lost' })).toMatchObject({ handled: false, snapshot: next })
+  expect(chart.transition(snapshot, { type: 'other' }).snapshot.state).toMatchObject({ right: 'wrong' })
 })
 
 test.each([
@@ -413,9 +424,9 @@ test.each([
 ])('the label of a place is %s', (_, config, label) => {
   const chart = createChart(machineOf(config))
   const start = chart.start(undefined)
-  expect(start.meaning.label).toBe(label)
+  expect(start.info.label).toBe(label)
   // As a stored place means it, whoever restores it.
-  expect(createChart(machineOf(config)).move(start.place, { type: 'OTHER' }).meaning).toEqual(start.meaning)
+  expect(createChart(machineOf(config)).transition(start.snapshot, { type: 'OTHER' }).info).toEqual(start.info)
 })
 
 test('the tags of a place are those of all its active states', () => {
@@ -426,15 +437,15 @@ test('the tags of a place are those of all its active states', () => {
       states: { a: { tags: ['x', 'vacates'], initial: 'b', states: { b: { tags: ['y'] } } } },
     }),
   )
-  expect([...chart.start(undefined).meaning.tags].sort()).toEqual(['root', 'vacates', 'x', 'y'])
+  expect([...chart.start(undefined).info.tags].sort()).toEqual(['root', 'vacates', 'x', 'y'])
 })
 
 test('what a machine keeps and goes on to change changes nothing of where its jobs stand', () => {
   const shared = { list: [1] }
   const chart = createChart(machineOf({ context: { shared: null }, on: { GO: { actions: assign({ shared }) } } }))
-  const { place } = moves(chart, 'GO')
+  const { snapshot } = moves(chart, 'GO')
   shared.list.push(2)
-  expect(place.context).toEqual({ shared: { list: [1] } })
+  expect(snapshot.context).toEqual({ shared: { list: [1] } })
 })
 
 test('jobs of one machine do not meet: moves of one leave no trace in another', () => {
@@ -448,11 +459,11 @@ test('jobs of one machine do not meet: moves of one leave no trace in another', 
       },
     }),
   )
-  const one: Place = { state: 'a', context: { n: 10 } }
-  const other: Place = { state: 'a', context: { n: 20 } }
-  expect(chart.move(one, { type: 'GO' }).place.context).toEqual({ n: 11 })
-  expect(chart.move(other, { type: 'OTHER' })).toMatchObject({ handled: false, place: other })
-  expect(chart.move(other, { type: 'GO' }).place.context).toEqual({ n: 21 })
+  const one: ChartSnapshot = { state: 'a', context: { n: 10 } }
+  const other: ChartSnapshot = { state: 'a', context: { n: 20 } }
+  expect(chart.transition(one, { type: 'GO' }).snapshot.context).toEqual({ n: 11 })
+  expect(chart.transition(other, { type: 'OTHER' })).toMatchObject({ handled: false, snapshot: other })
+  expect(chart.transition(other, { type: 'GO' }).snapshot.context).toEqual({ n: 21 })
 })
 
 // Machines that are made from tables of parts, or break rules that the types would forbid.
@@ -460,13 +471,13 @@ function machineOf(config: object): AnyStateMachine {
   return createMachine(config as never).provide({ actors: { work: never } })
 }
 
-function moves(chart: Chart, ...types: readonly string[]): Move {
-  return types.reduce((move, type) => chart.move(move.place, { type }), chart.start(undefined))
+function moves(chart: Chart, ...types: readonly string[]): TransitionResult {
+  return types.reduce((move, type) => chart.transition(move.snapshot, { type }), chart.start(undefined))
 }
 
-function frozen<Value extends Place>(place: Value): Value {
-  freeze(place as unknown as Json)
-  return place
+function frozen<Value extends ChartSnapshot>(snapshot: Value): Value {
+  freeze(snapshot as unknown as Json)
+  return snapshot
 }
 
 function freeze(value: Json): void {

@@ -52,20 +52,20 @@ describe.each(TEXTS)('a job whose record reads %j', (text) => {
     await expect(front.system.cancel(id)).rejects.toMatchObject({ ...asked, code: 'JOB_UNREADABLE' })
     for (const who of [ada, front.as({ id: 'eve', role: 'editor' })]) {
       for (const call of [
-        who.get(id),
-        who.cancel(id),
-        who.history(id),
-        who.result(id),
-        who.delete(id),
-        who.retry(id),
+        () => who.get(id),
+        () => who.cancel(id),
+        () => who.history(id),
+        () => who.result(id),
+        () => who.delete(id),
+        () => who.retry(id),
       ]) {
-        await expect(call).rejects.toMatchObject({ ...asked, code: 'JOB_NOT_FOUND' })
+        await expect(call()).rejects.toMatchObject({ ...asked, code: 'JOB_NOT_FOUND' })
       }
     }
     expect(front.health.status).toBe('ok')
   })
 
-  test('is left out of lists, whose pages stay full', async () => {
+  test('is left out of lists, which give all others', async () => {
     const { ada, breakRow } = await broken(text)
     const ids: string[] = []
     for (let index = 0; index < 9; index++) ids.unshift((await ada.submit(job, index)).id)
@@ -76,27 +76,26 @@ describe.each(TEXTS)('a job whose record reads %j', (text) => {
       seen.push(...page.items.map(({ id }) => id))
       cursor = page.nextCursor
       if (cursor === undefined) break
-      expect(page.items).toHaveLength(2)
     }
     expect(seen.sort()).toEqual([1, 4, 5, 6, 7].map((index) => ids[index]).sort())
   })
 
-  test('has a head, counts, and is left out where many are read', async () => {
+  test('has a summary, counts, and is left out where many are read', async () => {
     const { ada, file, breakRow } = await broken(text)
     const labels = { team: 'x' }
     const ids = [await ada.submit(job, 1, { labels }), await ada.submit(job, 2, { labels })].map(({ id }) => id)
     const [id = ''] = ids
     const storage = await openFile(file, 'reader')
-    const head = await storage.head(id)
+    const summary = await storage.summary(id)
     breakRow(id)
-    expect(head).toMatchObject({ id, type: 'job', labels, status: 'queued' })
-    expect(await storage.head(id)).toEqual(head)
+    expect(summary).toMatchObject({ id, type: 'job', labels, status: 'queued' })
+    expect(await storage.summary(id)).toEqual(summary)
     expect((await storage.many(ids)).map((each) => each.id)).toEqual([ids[1]])
-    for (const filter of [{}, { type: 'job' }, { status: 'queued' }, { labels }, { labels, status: 'queued' }]) {
+    for (const filter of [{}, { type: 'job' }, { status: ['queued'] }, { labels }, { labels, status: ['queued'] }]) {
       const asked = { ...filter, scopes: [{ createdBy: 'ada' }] }
       expect(await storage.count(asked)).toBe(2)
       expect(await storage.count({ ...asked, scopes: [...asked.scopes, {}] })).toBe(2)
-      expect((await storage.find(asked, { limit: 2 })).map((each) => each.id)).toEqual([ids[1]])
+      expect((await storage.find(asked, { limit: 2 })).jobs.map((each) => each.id)).toEqual([ids[1]])
     }
   })
 
@@ -131,9 +130,10 @@ describe.each(TEXTS)('a job whose record reads %j', (text) => {
     const { ada, front, breakRow, file, worker } = await broken(text)
     const ids = [await ada.submit(job, 1), await ada.submit(job, 2)].map(({ id }) => id)
     const db = new DatabaseSync(file)
-    db.exec(`UPDATE jobs SET busy = 1, route = NULL, ready_at = NULL, ready_entry = NULL, body = json_set(body,
-      '$.tasks[0].status', 'claimed', '$.tasks[0].holder', 'dead')`)
-    db.exec(`INSERT INTO instances VALUES ('dead', 0)`)
+    // The status of the first task stands in the record, and who has it in columns.
+    db.exec(`INSERT INTO names (text) VALUES ('dead'); INSERT INTO instances VALUES ('dead', 0);
+      UPDATE jobs SET route = NULL, ready_at = NULL, token = 7, holder = (SELECT code FROM names WHERE text = 'dead'),
+        body = json_set(body, '$[8][3]', 1, '$[8][4]', 7)`)
     db.close()
     breakRow(ids[0] ?? '')
     const engine = await worker()
@@ -154,16 +154,14 @@ test('an input that cannot be decoded fails its job alone too', async () => {
   expect([(await ada.get(behind.id)).status, engine.health.status]).toEqual(['completed', 'ok'])
 })
 
-test('work whose record breaks while it runs loses its notes, and not its end', async () => {
+test('work whose record breaks while it runs keeps its notes and its end', async () => {
   const file = join(testFolder(), 'jobs.db')
   const gate = Promise.withResolvers<void>()
-  const told: string[] = []
   const type = defineJob({
     type: 'gated',
     execute: async ({ step }) => {
       await gate.promise
-      await step('s', () => 1).catch((error: { code: string }) => told.push(error.code))
-      return 'done'
+      return await step('s', () => 'done')
     },
   })
   const engine = await createEngine({ jobs: [type], storage: sqliteStorage(file), clock: virtualClock() })
@@ -174,7 +172,7 @@ test('work whose record breaks while it runs loses its notes, and not its end', 
   db.close()
   gate.resolve()
   await engine.idle()
-  expect([told, engine.health.status]).toEqual([['STALE_CLAIM'], 'ok'])
+  expect(engine.health.status).toBe('ok')
   // Written from what the engine knows of it: the record is whole again.
   expect(await engine.system.get(id)).toMatchObject({ status: 'completed', output: 'done' })
 })
@@ -184,7 +182,7 @@ test('a broken row of the log holds up nobody who follows it; its own job says s
   const { id } = await ada.submit(job, 1)
   const other = await ada.submit(job, 2)
   const db = new DatabaseSync(file)
-  db.prepare('UPDATE events SET events = ? WHERE job_id = ?').run('[', id)
+  db.prepare('UPDATE events SET events = ? WHERE job = (SELECT n FROM jobs WHERE id = ?)').run('[', id)
   db.close()
   const engine = await worker()
   await engine.idle()
@@ -200,10 +198,10 @@ test('rows of the log that are broken leave a page full, narrowed or not; items 
   const token = await insertClaimed(storage, 1, 'a')
   for (const id of ['b', 'c', 'd']) await commitOne(storage, insertOf(newJob({ id, labels: { team: 'x' } }, 1)))
   const item = { key: 'k', status: 'completed', at: 1, output: 1 } as const
-  await commitOne(storage, { op: 'note', jobId: 'a', token, note: { kind: 'item', item, max: 9 } })
+  await commitOne(storage, { op: 'note', jobId: 'a', token, note: { kind: 'item', invocation: 1, item, max: 9 } })
   const db = new DatabaseSync(file)
-  db.exec(`UPDATE events SET events = '[' WHERE job_id = 'b'; UPDATE events SET labels = '{' WHERE job_id = 'c';
-    UPDATE items SET output = '{'`)
+  db.exec(`UPDATE events SET events = '[' WHERE job = (SELECT n FROM jobs WHERE id = 'b');
+    UPDATE jobs SET labels = '{' WHERE id = 'c'; UPDATE items SET output = '{'`)
   db.close()
   for (const scopes of [undefined, [{}], [{ tenant: 't1' }], [{ labels: { team: 'x' } }, { tenant: 't1' }]]) {
     const rows = await storage.events({ after: 0, limit: 3, ...(scopes === undefined ? {} : { scopes }) })

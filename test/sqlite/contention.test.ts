@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { insertOf, newJob, unitOf } from '../../src/testing/fixtures.ts'
+import { changesetOf, insertOf, newJob } from '../../src/testing/fixtures.ts'
 import { openFile, testFolder } from './bench.ts'
 import { holder } from './process.ts'
 
@@ -15,9 +15,9 @@ test('a commit waits for the write lock of another process, and the event loop g
   const { child } = await holder('write', file, String(HOLD_MS))
   const stalls = watchLoop()
   const startedAt = performance.now()
-  const [result] = await storage.commit([unitOf(insertOf(newJob({ id: 'job-1' }, Date.now())))])
+  const { results } = await storage.commit([changesetOf(insertOf(newJob({ id: 'job-1' }, Date.now())))])
   const waitedMs = performance.now() - startedAt
-  expect(result).toMatchObject({ status: 'applied' })
+  expect(results).toMatchObject([{ status: 'applied' }])
   expect(await storage.get('job-1')).toMatchObject({ id: 'job-1' })
   // It did have to wait, and the loop did not.
   expect(waitedMs).toBeGreaterThan(HOLD_MS / 4)
@@ -28,7 +28,7 @@ test('a commit waits for the write lock of another process, and the event loop g
 test('reads do not wait for the write lock of another process', async () => {
   const file = join(testFolder(), 'jobs.db')
   const storage = await openFile(file)
-  await storage.commit([unitOf(insertOf(newJob({ id: 'job-1' }, Date.now())))])
+  await storage.commit([changesetOf(insertOf(newJob({ id: 'job-1' }, Date.now())))])
   const { child } = await holder('write', file, '30000')
   expect(await storage.get('job-1')).toMatchObject({ id: 'job-1' })
   expect(await storage.lastSequence()).toBe(1)

@@ -39,9 +39,9 @@ describe('files', () => {
     expect(await storage.lastSequence()).toBe(0)
   })
 
-  test('a killed migration leaves nothing, and the next one to come applies it', async () => {
+  test('a file whose making was killed is empty, and the next one to come makes it', async () => {
     const file = join(testFolder(), 'jobs.db')
-    const { said, child } = await holder('migrate', file)
+    const { said, child } = await holder('make', file)
     expect(said).toBe('holding')
     await killed(child)
     expect(tablesOf(file)).toEqual([])
@@ -174,7 +174,9 @@ async function expectRefused(folder: string, name: string, mode = 0o755) {
   const before = contents(folder)
   const error = await refusal(() => sqliteStorage(file))
   expect(error).toMatchObject({ name: 'JobchartError', code: 'STORAGE_UNAVAILABLE' })
-  expect(error.message).toContain(file)
+  // The message is shown to people, and the path is not theirs to see.
+  expect(error.message).not.toContain(folder)
+  expect(String((error.cause as Error | undefined)?.message)).toContain(file)
   expect(contents(folder)).toEqual(before)
   return error
 }

@@ -4,7 +4,8 @@ import { DatabaseSync } from 'node:sqlite'
 import { createEngine, defineJob, systemClock } from '../../src/index.ts'
 import { sqliteStorage } from '../../src/sqlite/index.ts'
 import { InstanceLock } from '../../src/sqlite/instance-lock.ts'
-import { migrate } from '../../src/sqlite/schema.ts'
+import { migrate } from '../../src/sqlite/migration.ts'
+import { INDEXES, LASTING_TABLES, TABLES } from '../../src/sqlite/schema.ts'
 
 const [, , what = '', file = '', argument = ''] = process.argv
 
@@ -19,12 +20,28 @@ const holds: { readonly [what: string]: () => void | Promise<void> } = {
     hold(Number(argument))
     db.exec('COMMIT')
   },
-  /** Is in the midst of a migration. */
-  migrate: () => {
+  /** Is in the midst of making a new file's tables. */
+  make: () => {
     const db = new DatabaseSync(file)
     db.exec('PRAGMA journal_mode = WAL; PRAGMA cache_size = 1; BEGIN IMMEDIATE')
-    migrate(db, file)
+    db.exec(TABLES + LASTING_TABLES + INDEXES)
     hold(HOLD_MS_MAX)
+  },
+  /** Migrates, and is killed before or after the end of the piece of a number; else says how many there were. */
+  migrate: async () => {
+    const db = new DatabaseSync(file)
+    const [last, when] = argument.split(' ')
+    const exec = db.exec.bind(db)
+    let pieces = 0
+    db.exec = (sql) => {
+      if (sql === 'COMMIT' && ++pieces === Number(last)) {
+        if (when === 'after') exec(sql)
+        process.kill(process.pid, 'SIGKILL')
+      }
+      exec(sql)
+    }
+    await migrate(db, file, systemClock())
+    writeSync(1, String(pieces))
   },
   /** Is in the midst of its first write to a new file, before there is a log: what it replaced stands in a journal. */
   journal: () => {

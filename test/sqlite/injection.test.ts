@@ -119,7 +119,7 @@ const fast = { durability: 'normal' } as const
 function contents(file: string) {
   const db = new DatabaseSync(file, { readOnly: true })
   const schema = db.prepare('SELECT type, name, sql FROM sqlite_schema ORDER BY name').all()
-  const tables = ['jobs', 'offers', 'events', 'logs', 'steps', 'meta']
+  const tables = ['jobs', 'tasks', 'names', 'kinds', 'events', 'logs', 'steps', 'meta']
   const rows = tables.map((table) => db.prepare(`SELECT * FROM ${table}`).all())
   db.close()
   return { schema, rows }

@@ -5,7 +5,7 @@ import { sqliteStorage } from 'jobchart/sqlite'
 import { virtualClock } from 'jobchart/testing'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { InstanceLock } from '../../src/sqlite/instance-lock.ts'
-import { insertOf, newJob, routeOf, transitionFor, unitOf } from '../../src/testing/fixtures.ts'
+import { changesetOf, claimNow, insertOf, newJob } from '../../src/testing/fixtures.ts'
 import { openFile, testFolder } from './bench.ts'
 import { holder, killed } from './process.ts'
 
@@ -96,8 +96,7 @@ describe('an instance that was silent too long', () => {
   test('and was forgotten does not lose what it claims: when it dies, it is found dead', async () => {
     const { clock, silent, other } = await silentInstance()
     await other.forget('silent')
-    const query = { routes: [routeOf()], at: clock.now() }
-    const claimed = await silent.claim(query, 1, transitionFor('silent', clock.now()))
+    const claimed = await claimNow(silent, clock.now(), { room: 1, holder: 'silent' })
     await silent.close()
     // Either it is refused the claim, or what it holds is found.
     const found = (await other.others()).filter(({ isGone }) => isGone).map(({ id }) => id)
@@ -110,7 +109,7 @@ async function silentInstance() {
   const clock = virtualClock()
   const storage = sqliteStorage(join(testFolder(), 'jobs.db'))
   const silent = await storage.open({ clock, instance: 'silent' })
-  await silent.commit([unitOf(insertOf(newJob({ id: 'job-1' }, clock.now())))])
+  await silent.commit([changesetOf(insertOf(newJob({ id: 'job-1' }, clock.now())))])
   await clock.advance(11_000)
   const other = await storage.open({ clock, instance: 'other' })
   onTestFinished(async () => {

@@ -11,7 +11,8 @@ import { z } from 'zod'
 import { claim, create, type Decision, due, end, lose, release, send } from '../../src/model/decision.ts'
 import type { AnyJobType } from '../../src/model/definition.ts'
 import { claimableTasks, type Job } from '../../src/model/job.ts'
-import { type ChartEvent, createChart, type Move, type Place } from '../../src/model/transition.ts'
+import { type ChartEvent, type ChartSnapshot, createChart, type TransitionResult } from '../../src/model/transition.ts'
+import { listed } from '../../src/model/xstate-internals.ts'
 
 test('its edges and dead ends are exactly those of bare moves, and its paths lead where they say', () => {
   fc.assert(
@@ -154,7 +155,7 @@ function edgesIn({ edges, states }: JobMap): readonly string[] {
 // The same found in another way: bare moves, and a table of what they asked for
 
 interface Bare {
-  readonly place: Place
+  readonly snapshot: ChartSnapshot
   readonly tasks: readonly {
     readonly id: string
     readonly src: string
@@ -183,18 +184,19 @@ function walkBare(machine: AnyStateMachine): {
     before.set(key, (before.get(key) ?? new Set()).add(here))
     if (node !== undefined && !met.has(key)) met.set(key, node)
   }
-  const arrive = (from: Omit<Bare, 'place'>, move: Move) => {
+  const arrive = (from: Omit<Bare, 'snapshot'>, move: TransitionResult) => {
     entries += move.created
-    visit(move.end === undefined ? { place: move.place, ...asked(from, move) } : undefined)
+    visit(move.end === undefined ? { snapshot: move.snapshot, ...asked(from, move) } : undefined)
   }
   const hear = (node: Bare, event: ChartEvent) => {
-    const origin = { children: node.tasks, nextInvocation: entries + 1 }
-    const isNamedOnly = event.type.startsWith('task.')
-    if (isNamedOnly && !chart.names(node.place, event, origin)) return visit(node)
-    const move = chart.move(node.place, event, origin)
+    const scope = { children: listed(node.tasks), nextInvocation: entries + 1 }
+    const isNamed = event.type.startsWith('task.')
+    const move = isNamed
+      ? chart.transitionIfNamed(node.snapshot, event, scope)
+      : chart.transition(node.snapshot, event, scope)
     if (!move.moved) return visit(node)
-    const to = move.end?.kind === 'error' ? null : move.place.state
-    edges.add(`${JSON.stringify(node.place.state)} ${event.type} ${JSON.stringify(to)}`)
+    const to = move.end?.kind === 'error' ? null : move.snapshot.state
+    edges.add(`${JSON.stringify(node.snapshot.state)} ${event.type} ${JSON.stringify(to)}`)
     arrive(node, move)
   }
   const hearOfTask = (node: Bare, one: Bare['tasks'][number]) => {
@@ -218,18 +220,18 @@ function walkBare(machine: AnyStateMachine): {
   }
   const alive = new Set([END])
   for (const key of alive) for (const from of before.get(key) ?? []) alive.add(from)
-  const dead = [...met].filter(([key]) => !alive.has(key)).map(([, { place }]) => JSON.stringify(place.state))
+  const dead = [...met].filter(([key]) => !alive.has(key)).map(([, { snapshot }]) => JSON.stringify(snapshot.state))
   return { edges, dead: new Set(dead) }
 }
 
 const END = 'end'
 
-function keyOf({ place, tasks, timers }: Bare): string {
-  return JSON.stringify([place, tasks.map(({ id, isHeld }) => [id, isHeld]), timers.map(({ id }) => id)])
+function keyOf({ snapshot, tasks, timers }: Bare): string {
+  return JSON.stringify([snapshot, tasks.map(({ id, isHeld }) => [id, isHeld]), timers.map(({ id }) => id)])
 }
 
 /** What stands after a move asked for this and that. */
-function asked({ tasks, timers }: Omit<Bare, 'place'>, { actions }: Move): Omit<Bare, 'place'> {
+function asked({ tasks, timers }: Omit<Bare, 'snapshot'>, { actions }: TransitionResult): Omit<Bare, 'snapshot'> {
   let next = { tasks, timers }
   for (const action of actions) {
     if (action.kind === 'start') next = { ...next, tasks: [...next.tasks, { ...action, isHeld: false }] }
@@ -247,8 +249,8 @@ function asked({ tasks, timers }: Omit<Bare, 'place'>, { actions }: Move): Omit<
 function valueAfter(machine: AnyStateMachine, path: readonly ChartEvent[]): string {
   const chart = createChart(machine)
   let move = chart.start(undefined)
-  for (const event of path.slice(1)) move = chart.move(move.place, event)
-  return JSON.stringify(move.end?.kind === 'error' ? null : move.place.state)
+  for (const event of path.slice(1)) move = chart.transition(move.snapshot, event)
+  return JSON.stringify(move.end?.kind === 'error' ? null : move.snapshot.state)
 }
 
 // Jobs that live at random

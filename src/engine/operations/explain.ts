@@ -1,16 +1,17 @@
 /** Why a job does not run, told without what who asks may not see. */
+import { canHandle, typeThatHandles } from '../../model/can-handle.ts'
 import type { AnyJobType } from '../../model/definition.ts'
 import type { Job, JobId } from '../../model/job.ts'
 import { claimableTasks, type Outcome } from '../../model/job.ts'
 import { concurrencyOf } from '../../model/limits.ts'
-import { takes, takingType } from '../../model/taking.ts'
 import type { Task } from '../../model/task.ts'
 import { isoTime } from '../../model/time.ts'
 import type { Principal } from '../../port/policy.ts'
 import { allowed } from '../authorization.ts'
 import type { CallOptions } from '../call-options.ts'
-import type { Core } from '../core.ts'
-import { moment } from '../deciding.ts'
+import { type Core, contextOf } from '../core.ts'
+import { masked } from '../field-mask.ts'
+import { treeOf } from '../load.ts'
 import { readable } from './reads.ts'
 
 /** Why a job stands where it stands. `task` is the id of an invoke; times are ISO 8601. */
@@ -59,22 +60,17 @@ export async function explain(
   { signal }: CallOptions = {},
 ): Promise<readonly Reason[]> {
   signal?.throwIfAborted()
-  const { job, grant } = await readable(core, who, id, { action: 'explain', signal })
+  const { job, mask } = await readable(core, who, id, { action: 'explain', signal })
   const reasons = await reasonsOf(core, job, async (other) => {
-    const head = await core.storage.head(other)
-    const isSeen = head !== undefined && (await allowed(core, who, head, { action: 'get', signal })) !== undefined
+    const summary = await core.storage.summary(other)
+    const isSeen = summary !== undefined && (await allowed(core, who, summary, { action: 'get', signal })) !== undefined
     return isSeen ? { job: other } : {}
   })
   // Why it stands there tells where it stands.
-  if (grant.hidden.has('status')) return []
-  const told = reasons.filter(({ kind }) => kind !== 'startAt' || !grant.hidden.has('startAt'))
-  return told.map((reason) => without(reason, grant.hidden))
-}
-
-// Fields of a reason have the names of the job's own.
-function without(reason: Reason, hidden: ReadonlySet<string>): Reason {
-  const shown = Object.entries(reason).filter(([field]) => field === 'kind' || !hidden.has(field))
-  return Object.fromEntries(shown) as unknown as Reason
+  if (mask.hidden.has('status')) return []
+  const told = reasons.filter(({ kind }) => kind !== 'startAt' || !mask.hidden.has('startAt'))
+  // Fields of a reason have the names of the job's own.
+  return told.map((reason) => masked(reason, mask, (field) => (field === 'kind' ? undefined : field)))
 }
 
 /** Names another job, where it may be seen. */
@@ -92,7 +88,7 @@ async function reasonsOf(core: Core, job: Job, name: Name): Promise<readonly Rea
   const tasks = (await Promise.all(job.tasks.map((task) => ofTask(core, type, job, task, name)))).flat()
   const timer = Math.min(...job.timers.map(({ dueAt }) => dueAt))
   const due: readonly Reason[] = Number.isFinite(timer) ? [{ kind: 'timer', at: isoTime(timer) }] : []
-  const commands = tasks.length > 0 || type === undefined ? [] : ofCommands(core, type, job)
+  const commands = tasks.length > 0 || type === undefined ? [] : await ofCommands(core, type, job)
   return [...unknown, ...tasks, ...due, ...commands]
 }
 
@@ -139,12 +135,13 @@ async function ofOffered(core: Core, type: AnyJobType, job: Job, task: Task): Pr
   }
   if (!settings.work || health.isDegraded) return { kind: 'notHere', task: id }
   if (!executors.has(executor)) return { kind: 'noExecutor', task: id, executor }
-  return dispatcher.room(executor) < 1 ? { kind: 'busy', task: id, executor } : { kind: 'ready', task: id }
+  return !dispatcher.room().has(executor) ? { kind: 'busy', task: id, executor } : { kind: 'ready', task: id }
 }
 
-function ofCommands(core: Core, known: AnyJobType, job: Job): readonly Reason[] {
-  const type = takingType(known, job)
+async function ofCommands(core: Core, known: AnyJobType, job: Job): Promise<readonly Reason[]> {
+  const tree = await treeOf(core, job)
+  const type = typeThatHandles(known, job)
   const names = Object.keys(type?.commands ?? {}).filter((name) => name !== type?.cancel)
-  const commands = names.filter((name) => takes(known, job, name, moment(core)))
+  const commands = names.filter((name) => canHandle(known, job, name, contextOf(core), tree))
   return commands.length === 0 ? [] : [{ kind: 'command', commands }]
 }

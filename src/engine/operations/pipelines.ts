@@ -1,32 +1,31 @@
 /** Stored pipelines: what jobs are runs of, and their runs by hand. */
 import type { AnyJobType, InputOf } from '../../model/definition.ts'
-import { JobchartError } from '../../model/error.ts'
+import { JobchartError, pipelineNotFound } from '../../model/error.ts'
 import type { Overlap } from '../../model/job.ts'
-import { type Pipeline, type PipelineFields, pausedAs, unpaused, withFields } from '../../model/pipeline.ts'
+import {
+  type Pipeline,
+  type PipelineChange,
+  type PipelineFields,
+  pausedAs,
+  unpaused,
+  withFields,
+} from '../../model/pipeline.ts'
 import { canonicalText } from '../../model/storable.ts'
 import type { PipelineAction, Principal, Target } from '../../port/policy.ts'
 import type { PipelinePage } from '../../port/storage.ts'
-import { pipelineWrite } from '../advance.ts'
-import {
-  authorizeDefine,
-  authorizeMany,
-  authorizePipeline,
-  grantOfPipeline,
-  refusePipeline,
-  searchable,
-  wouldTell,
-} from '../authorization.ts'
-import type { CallOptions } from '../call-options.ts'
-import type { Core } from '../core.ts'
+import { authorizeDefine, authorizeMany, authorizePipeline, authorizeSubmit, searchedBy } from '../authorization.ts'
+import { type CallOptions, refuseOfPerson, tenantOf } from '../call-options.ts'
+import { pipelineWrite } from '../changeset.ts'
+import { type Core, ENGINE } from '../core.ts'
 import { readCursor } from '../cursor.ts'
-import { type Grant, WHOLE } from '../grant.ts'
+import { type FieldMask, narrower, WHOLE } from '../field-mask.ts'
 import { newId } from '../ids.ts'
-import { pauseSchema, pipelineListSchema, pipelineSchema, runSchema } from '../options.ts'
+import { labelsSchema, pauseSchema, pipelineListSchema, pipelineSchema, runSchema } from '../options.ts'
 import { type Page, shownPage } from '../page.ts'
 import { parseInput, parseWith } from '../parse.ts'
+import { ChangedMeanwhile } from '../tick.ts'
 import { type JobView, type PipelineView, pipelineViewOf } from '../view.ts'
-import { insertFirst } from './jobs.ts'
-import { PipelineChanged } from './runs.ts'
+import { insertFirst } from './submit.ts'
 
 /** What `pipelines.define` takes. */
 export type PipelineOptions<Type extends AnyJobType = AnyJobType> = {
@@ -82,20 +81,21 @@ export async function definePipeline(
   signal?.throwIfAborted()
   const { id, job, overlap, priority, labels, ...rest } = await parseWith(pipelineSchema, options, 'options')
   const tenant = tenantOf(who, rest.tenant)
+  refuseOfPerson(who, 'owner', rest.owner)
   const type = core.types.require(job)
   const given = await parseInput(type, rest.input)
   const input = given === undefined ? {} : { input: given }
   const asked = { type: type.type, overlap, priority, labels, ...input }
   for (;;) {
     const before = await core.storage.pipeline(tenant, id)
-    const createdBy = before?.createdBy ?? (who.kind === 'system' ? rest.owner : undefined) ?? who.id
+    const createdBy = before?.createdBy ?? rest.owner ?? who.id
     const target: Target = { tenant, type: type.type, createdBy, pipeline: id, labels }
-    const grant = before === undefined ? WHOLE : await authorizeChange(core, who, before, target, signal)
+    const mask = before === undefined ? WHOLE : await authorizeChange(core, who, before, target, signal)
     await authorizeDefine(core, who, target, signal)
     signal?.throwIfAborted()
     const after = next(core, before, { tenant, id, createdBy }, asked)
-    if (before !== undefined && isSame(before, after)) return pipelineViewOf(before, grant)
-    if (await changed(core, before, after)) return pipelineViewOf(after, grant)
+    if (before !== undefined && isSame(before, after)) return pipelineViewOf(before, mask)
+    if (await changed(core, before, after)) return pipelineViewOf(after, mask)
   }
 }
 
@@ -107,8 +107,8 @@ export async function getPipeline(
   { signal, tenant }: PipelineCallOptions = {},
 ): Promise<PipelineView> {
   signal?.throwIfAborted()
-  const { pipeline, grant } = await reachPipeline(core, who, { id, tenant }, 'getPipeline', signal)
-  return pipelineViewOf(pipeline, grant)
+  const { pipeline, mask } = await reachPipeline(core, who, { id, tenant }, 'getPipeline', signal)
+  return pipelineViewOf(pipeline, mask)
 }
 
 /** Shows what may be seen of the pipelines, by id. */
@@ -121,11 +121,18 @@ export async function listPipelines(
   const { type, limit, cursor } = await parseWith(pipelineListSchema, options, 'options')
   const scopes = await authorizeMany(core, who, 'listPipelines', signal)
   const narrow = type === undefined ? {} : { type }
-  const filter = { scopes: searchable(scopes, Object.keys(narrow)), ...narrow }
+  const filter = { scopes: searchedBy(who, scopes, Object.keys(narrow)), ...narrow }
   return await shownPage(who, {
     limit,
     after: cursor === undefined ? undefined : afterOf(cursor, who),
-    find: (page: PipelinePage) => core.storage.pipelines(filter, page),
+    find: async (page: PipelinePage) => {
+      // One more than asked for tells whether there is a next page.
+      const found = await core.storage.pipelines(filter, { ...page, limit: page.limit + 1 })
+      const rows = found.slice(0, page.limit)
+      const last = found.length > rows.length ? rows.at(-1) : undefined
+      return { rows, after: last && { tenant: last.tenant, id: last.id } }
+    },
+    turn: () => new Promise<void>((resume) => core.clock.turn(resume)),
     positionOf: ({ tenant, id }) => ({ tenant, id }),
     show: async (pipeline) => {
       const view = await shown(core, who, pipeline, signal)
@@ -147,41 +154,37 @@ export async function runPipeline(
   const { tenant, overlap, priority, labels, startAt, idempotencyKey } = await parseWith(runSchema, options, 'options')
   const hasInput = Object.hasOwn(options, 'input')
   for (;;) {
-    const { pipeline: run, grant } = await reachPipeline(core, who, { id, tenant }, 'runPipeline', signal)
-    const shown = await grantOfPipeline(core, who, run, grant, signal)
+    const { pipeline: run, mask: shown } = await reachPipeline(core, who, { id, tenant }, 'runPipeline', signal)
+    if (!hasInput && shown.hidden.has('input')) throw notReadable(who, id)
     const type = core.types.named(unpaused(run, shown.hidden.has('paused')).type)
+    const both = await parseWith(labelsSchema, { ...run.labels, ...labels }, 'labels')
+    const fixed = { tenant: run.tenant, createdBy: who.id, labels: both, pipeline: id }
+    // A run is a job like any other, with labels that the caller may have chosen.
+    const granted = await authorizeSubmit(core, who, { ...fixed, type: type.type }, signal)
     const input = hasInput ? await parseInput(type, options.input) : run.input
     const seed = {
+      ...fixed,
       id: newId(core),
-      tenant: run.tenant,
-      createdBy: who.id,
       trigger: 'manual',
-      pipeline: id,
       priority: priority ?? run.priority,
-      labels: { ...run.labels, ...labels },
       ...(input === undefined ? {} : { input }),
       ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
       ...(startAt === undefined ? {} : { startAt }),
     } as const
-    const given = RUN_HAS.filter((field) => field !== 'input' || !hasInput)
-    const own = { ...seed, type: type.type, version: type.version, status: '' }
-    if (await wouldTell(core, who, own, shown, given)) throw notReadable(who, id)
     signal?.throwIfAborted()
     try {
       const by = { kind: who.kind, id: who.id }
-      return await insertFirst(core, { who, by, type, seed, overlap: overlap ?? run.overlap, run }, shown)
+      const mask = narrower(shown, granted)
+      return await insertFirst(core, { who, by, type, seed, overlap: overlap ?? run.overlap, run }, mask)
     } catch (error) {
-      if (!(error instanceof PipelineChanged)) throw error
+      if (!(error instanceof ChangedMeanwhile)) throw error
     }
   }
 }
 
-/** What a run has from its pipeline, and shows to whoever started it. */
-const RUN_HAS = ['type', 'input', 'labels', 'priority']
-
 function notReadable(who: Principal, id: string): JobchartError {
   const hint = 'and so not run it; an input of your own may be given'
-  return new JobchartError('FORBIDDEN', `"${who.id}" may not read all of pipeline "${id}", ${hint}`)
+  return new JobchartError('FORBIDDEN', `"${who.id}" may not read the input of pipeline "${id}", ${hint}`)
 }
 
 /** Lets a pipeline take no run, for a reason that is shown; or, without a reason, take runs again. */
@@ -193,12 +196,13 @@ export async function pausePipeline(
   { signal, tenant }: PipelineCallOptions = {},
 ): Promise<PipelineView> {
   signal?.throwIfAborted()
+  const { reason } = await parseWith(pauseSchema, asked, 'options')
   for (;;) {
-    const { pipeline: before, grant } = await reachPipeline(core, who, { id, tenant }, 'pausePipeline', signal)
-    const { reason } = await parseWith(pauseSchema, asked, 'options')
-    if (before.paused === reason) return pipelineViewOf(before, grant)
-    const after = pausedAs(before, reason, core.clock.now())
-    if (await changed(core, before, after)) return pipelineViewOf(after, grant)
+    const { pipeline: before, mask } = await reachPipeline(core, who, { id, tenant }, 'pausePipeline', signal)
+    const isPersons = before.paused === undefined || before.pausedBy !== 'followUp'
+    if (before.paused === reason && isPersons) return pipelineViewOf(before, mask)
+    const after = pausedAs(before, reason, 'person', core.clock.now())
+    if (await changed(core, before, after)) return pipelineViewOf(after, mask)
   }
 }
 
@@ -214,7 +218,7 @@ export async function deletePipeline(
     const before = await core.storage.pipeline(tenantOf(who, tenant), id)
     // Somebody has removed it meanwhile, or this call has, unheard.
     if (before === undefined && isRepeated) return
-    if (before === undefined) return await refusePipeline(core, who, id, 'deletePipeline', signal)
+    if (before === undefined) throw pipelineNotFound(id)
     await authorizePipeline(core, who, before, 'deletePipeline', signal)
     if (await changed(core, before, undefined)) return
   }
@@ -226,20 +230,22 @@ async function reachPipeline(
   { id, tenant }: { readonly id: string; readonly tenant: string | undefined },
   action: PipelineAction,
   signal: AbortSignal | undefined,
-): Promise<{ readonly pipeline: Pipeline; readonly grant: Grant }> {
+): Promise<{ readonly pipeline: Pipeline; readonly mask: FieldMask }> {
   const pipeline = typeof id === 'string' ? await core.storage.pipeline(tenantOf(who, tenant), id) : undefined
-  if (pipeline === undefined) return await refusePipeline(core, who, id, action, signal)
-  return { pipeline, grant: await authorizePipeline(core, who, pipeline, action, signal) }
+  if (pipeline === undefined) throw pipelineNotFound(id)
+  return { pipeline, mask: await authorizePipeline(core, who, pipeline, action, signal) }
 }
 
+/** False: it was changed meanwhile. */
 async function changed(core: Core, before: Pipeline | undefined, after: Pipeline | undefined): Promise<boolean> {
   const change = { ...(before === undefined ? {} : { before }), ...(after === undefined ? {} : { after }) }
-  const { status } = await core.group.commit([pipelineWrite(change)])
-  return status === 'applied'
-}
-
-function tenantOf(who: Principal, tenant: string | undefined): string {
-  return (who.kind === 'system' && typeof tenant === 'string' ? tenant : undefined) ?? who.tenant
+  try {
+    await core.ticks.submit({ by: ENGINE, writes: [pipelineWrite(change as PipelineChange)], isAskedAgain: true })
+    return true
+  } catch (error) {
+    if (error instanceof ChangedMeanwhile) return false
+    throw error
+  }
 }
 
 // That the id is taken by one that may not be seen is not told: it is one that cannot be chosen. Who could not define it
@@ -250,7 +256,7 @@ async function authorizeChange(
   before: Pipeline,
   target: Target,
   signal: AbortSignal | undefined,
-): Promise<Grant> {
+): Promise<FieldMask> {
   try {
     return await authorizePipeline(core, who, before, 'definePipeline', signal)
   } catch (error) {
@@ -270,8 +276,9 @@ function next(
 ): Pipeline {
   const at = core.clock.now()
   if (before === undefined) return { ...fixed, ...asked, createdAt: at, updatedAt: at, revision: firstRevision(core) }
-  const { paused } = before
-  return withFields(before, paused === undefined ? asked : { ...asked, paused }, at)
+  const { paused, pausedBy } = before
+  const stays = { ...(paused === undefined ? {} : { paused }), ...(pausedBy === undefined ? {} : { pausedBy }) }
+  return withFields(before, { ...asked, ...stays }, at)
 }
 
 // One that goes and is defined anew must not be taken for the one that was read: it may have another owner.

@@ -6,22 +6,35 @@ import type { Json } from '../../model/storable.ts'
 import { isoTime } from '../../model/time.ts'
 import type { Principal } from '../../port/policy.ts'
 import type { JobFilter, JobPage, LogLine, StoredEvents } from '../../port/storage.ts'
-import { allowed, authorizeJob, authorizeMany, type Question, reach, searchable } from '../authorization.ts'
+import {
+  allowed,
+  authorizeJob,
+  authorizeMany,
+  type JobsView,
+  ownScopes,
+  type Question,
+  searchedBy,
+  viewsOf,
+} from '../authorization.ts'
 import { type CallOptions, given } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { readCursor } from '../cursor.ts'
-import { load } from '../deciding.ts'
-import type { Grant } from '../grant.ts'
+import { type FieldMask, masked } from '../field-mask.ts'
+import { load } from '../load.ts'
 import { countOptionsSchema, listOptionsSchema } from '../options.ts'
 import { type Page, shownPage } from '../page.ts'
 import { parseWith } from '../parse.ts'
-import { isHiddenOf } from '../shown-event.ts'
+import { toldBy } from '../shown-event.ts'
+import { type Soon, whenKnown } from '../soon.ts'
 import { type JobView, viewOf } from '../view.ts'
 
 /** What `count` takes; each field narrows. */
 export interface CountOptions extends CallOptions {
-  /** `'mine'`: only what the principal created. Default `'all'` that may be seen. */
-  readonly view?: 'mine' | 'all'
+  /**
+   * `'mine'`: only what the principal created. `'all'`: what everybody created, and `FORBIDDEN` for who may not list that.
+   * Default: what may be seen.
+   */
+  readonly view?: JobsView
   readonly type?: string
   readonly phase?: Phase
   readonly status?: string
@@ -83,8 +96,8 @@ const ROWS_AT_ONCE = 500
 /** {@inheritDoc Session.get} */
 export async function get(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<JobView> {
   signal?.throwIfAborted()
-  const { job, grant } = await readable(core, who, id, { action: 'get', signal })
-  return viewOf(job, grant)
+  const { job, mask } = await readable(core, who, id, { action: 'get', signal })
+  return viewOf(job, mask)
 }
 
 /** {@inheritDoc Session.list} */
@@ -99,12 +112,16 @@ export async function list(
   return await shownPage(who, {
     limit,
     after: cursor === undefined ? undefined : afterOf(cursor, who),
-    find: (page: JobPage) => core.storage.find(filter, page),
+    find: async (page: JobPage) => {
+      const { jobs: rows, after } = await core.storage.find(filter, page)
+      return { rows, after }
+    },
+    turn: () => new Promise<void>((resume) => core.clock.turn(resume)),
     positionOf: ({ createdAt, id }) => ({ createdAt, id }),
     show: async (job) => {
-      const grant = await allowed(core, who, job, { action: 'get', signal })
+      const mask = await allowed(core, who, job, { action: 'get', signal })
       // That a job is found by a field would tell the field.
-      return grant === undefined || asked.some((field) => grant.hidden.has(field)) ? undefined : viewOf(job, grant)
+      return mask === undefined || asked.some((field) => mask.hidden.has(field)) ? undefined : viewOf(job, mask)
     },
     cursorOf: ({ createdAt, id }) => [createdAt, id],
   })
@@ -118,16 +135,27 @@ export async function count(core: Core, who: Principal, { signal, ...options }: 
   return await core.storage.count(filter)
 }
 
+/** {@inheritDoc Session.views} */
+export async function views(core: Core, who: Principal, { signal }: CallOptions = {}): Promise<readonly JobsView[]> {
+  signal?.throwIfAborted()
+  return await viewsOf(core, who, signal)
+}
+
 type Narrowing = { readonly [Field in keyof Omit<CountOptions, 'signal'>]: CountOptions[Field] | undefined }
 
 async function filterOf(
   core: Core,
   who: Principal,
-  { view, labels, createdBy, ...narrow }: Narrowing,
+  { view, labels, createdBy, status, ...narrow }: Narrowing,
   signal: AbortSignal | undefined,
 ): Promise<{ readonly filter: JobFilter; readonly asked: readonly string[] }> {
-  const scopes = await authorizeMany(core, who, 'list', signal)
-  const given = { ...narrow, createdBy, labels: Object.keys(labels ?? {}).length === 0 ? undefined : labels }
+  const scopes = await authorizeMany(core, who, view === 'all' ? 'listAll' : 'list', signal)
+  const given = {
+    ...narrow,
+    createdBy,
+    status: status === undefined ? undefined : [status],
+    labels: Object.keys(labels ?? {}).length === 0 ? undefined : labels,
+  }
   const asked = Object.keys(defined(given))
   const isMine = view === 'mine' && (createdBy === undefined || createdBy === who.id)
   // Nobody created a job that both created.
@@ -137,7 +165,7 @@ async function filterOf(
     ...(narrow.type === undefined ? { parentId: null } : {}),
     ...defined(given),
     ...(isMine ? { createdBy: who.id } : {}),
-    scopes: none ? [] : searchable(scopes, asked),
+    scopes: none ? [] : searchedBy(who, isMine ? ownScopes(who, scopes) : scopes, asked),
   }
   return { filter, asked }
 }
@@ -150,13 +178,13 @@ export async function history(
   { signal }: CallOptions = {},
 ): Promise<readonly HistoryEntry[]> {
   signal?.throwIfAborted()
-  const { grant } = await readable(core, who, id, { action: 'history', signal })
+  const { mask } = await readable(core, who, id, { action: 'history', signal })
   const entries: HistoryEntry[] = []
   for (let after = 0; ; ) {
     signal?.throwIfAborted()
     const rows = await core.storage.events({ after, limit: ROWS_AT_ONCE, jobId: id })
     for (const row of rows) {
-      entries.push(...entriesOf(row, grant))
+      entries.push(...entriesOf(row, mask))
       after = row.sequence + row.events.length - 1
     }
     if (rows.length < ROWS_AT_ONCE) return entries
@@ -170,13 +198,13 @@ export async function* logs(
   id: JobId,
   options?: LogOptions,
 ): AsyncGenerator<Pick<LogLine, 'number' | 'text'> & { readonly at: string }> {
-  const { after = 0, signal } = given(options) ?? {}
+  const { after = 0, signal } = given(options, ['after']) ?? {}
   checkAfter(after, 'a line')
   for (let last = after; ; ) {
     signal?.throwIfAborted()
-    const { grant } = await readable(core(), who(), id, { action: 'logs', signal })
+    const { mask } = await readable(core(), who(), id, { action: 'logs', signal })
     // What the code wrote may repeat what it was given.
-    if (grant.hidden.has('logs')) return
+    if (mask.hidden.has('logs')) return
     const lines = await core().storage.logs(id, last, ROWS_AT_ONCE)
     const [first] = lines
     if (first !== undefined && first.number > last + 1) {
@@ -196,15 +224,15 @@ export async function* items(
   id: JobId,
   options?: ItemOptions,
 ): AsyncGenerator<ItemView> {
-  const { after = 0, status, signal } = given(options) ?? {}
+  const { after = 0, status, signal } = given(options, ['after', 'status']) ?? {}
   checkAfter(after, 'an item')
   if (status !== undefined && status !== 'completed' && status !== 'failed') {
     throw misfit('status', "should be 'completed' or 'failed'")
   }
   for (let last = after; ; ) {
     signal?.throwIfAborted()
-    const { grant } = await readable(core(), who(), id, { action: 'items', signal })
-    if (grant.hidden.has('items')) return
+    const { mask } = await readable(core(), who(), id, { action: 'items', signal })
+    if (mask.hidden.has('items')) return
     const query = { after: last, limit: ROWS_AT_ONCE, ...(status === undefined ? {} : { status }) }
     const found = await core().storage.items(id, query)
     for (const { at, ...item } of found) {
@@ -226,52 +254,45 @@ function misfit(option: string, expected: string): JobchartError {
 }
 
 /**
- * A job that the principal may read in this way; `known` is its row as it was written a moment ago.
+ * A job that the principal may read in this way, and what is shown of it; `known` is its row as it was written a moment
+ * ago.
  *
  * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`
  */
-export async function readable(
+export function readable(
   core: Core,
   who: Principal,
   id: string,
   question: Question,
   known?: Job,
-): Promise<{ readonly job: Job; readonly grant: Grant }> {
-  const grant = known && (await grantOfKnown(core, who, known, question))
-  if (known !== undefined && grant !== undefined) return { job: known, grant }
-  for (;;) {
-    const { head, grant } = await reach(core, who, id, () => question)
-    const job = await load(core, id, who.kind)
-    // Its status is what the policy was asked about.
-    if (job.status === head.status) return { job, grant }
-  }
+): Soon<{ readonly job: Job; readonly mask: FieldMask }> {
+  return whenKnown<Job, { readonly job: Job; readonly mask: FieldMask }>(known ?? load(core, id, who.kind), (job) => {
+    return whenKnown(authorizeJob(core, who, job, question), (mask) => ({ job, mask }))
+  })
 }
 
-// What is at hand saves a read, but only for who may see it: to anybody else it takes as long as any other job.
-async function grantOfKnown(core: Core, who: Principal, known: Job, question: Question): Promise<Grant | undefined> {
-  try {
-    return await authorizeJob(core, who, known, question)
-  } catch (error) {
-    if (error instanceof JobchartError && error.code === 'JOB_NOT_FOUND') return undefined
-    throw error
-  }
-}
-
-function entriesOf(row: StoredEvents, grant: Grant): readonly HistoryEntry[] {
+function entriesOf(row: StoredEvents, mask: FieldMask): readonly HistoryEntry[] {
   return row.events.flatMap((event, index) => {
     if (event.type !== 'job.created' && event.type !== 'job.transitioned' && event.type !== 'job.migrated') return []
     const from = event.type === 'job.created' ? undefined : event.from
     if (from === event.to) return []
-    const invocation = { from, to: event.to, by: event.by ?? row.by, ...textOf(event, grant) }
-    const shown = Object.entries(defined(invocation)).filter(([field]) => !isHiddenOf(grant, field, row, invocation.by))
-    // All that an invocation always has stands in it, but for what was redacted.
-    return [{ ...Object.fromEntries(shown), sequence: row.jobSequence + index, at: isoTime(row.at) } as HistoryEntry]
+    const by = event.by ?? row.by
+    const entry: HistoryEntry = {
+      sequence: row.jobSequence + index,
+      ...(from === undefined ? {} : { from }),
+      to: event.to,
+      at: isoTime(row.at),
+      by,
+      ...defined(textOf(event, mask)),
+    }
+    const outcome = event.type === 'job.migrated' ? undefined : event.outcome
+    return [masked(entry, mask, toldBy({ by, outcome }, row))]
   })
 }
 
 function textOf(
   event: EventDraft,
-  { hidden }: Grant,
+  { hidden }: FieldMask,
 ): { readonly reason?: string | undefined; readonly message?: string | undefined } {
   if (event.type === 'job.migrated') {
     return { reason: hidden.has('version') ? 'moved to another version' : `moved to version ${event.version}` }

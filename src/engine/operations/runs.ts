@@ -1,8 +1,9 @@
 /** How a new job gets in where its pipeline has another, and how jobs go. */
+import { typeThatHandles } from '../../model/can-handle.ts'
 import {
   create,
   type Decision,
-  type JobDecision,
+  type DecisionContext,
   type NewJob,
   remove,
   send as sendEvent,
@@ -13,25 +14,20 @@ import type { Actor } from '../../model/event.ts'
 import { holdsSlot, type Job, type JobId, type Overlap } from '../../model/job.ts'
 import { typeWhenTouched } from '../../model/migration.ts'
 import type { Pipeline } from '../../model/pipeline.ts'
-import type { Principal } from '../../port/policy.ts'
-import { advance, land } from '../advance.ts'
-import {
-  authorizeJob,
-  authorizeSubmit,
-  commandOf,
-  grantOfAnswer,
-  reach,
-  withoutHidden,
-  wouldTell,
-} from '../authorization.ts'
+import type { ChartEvent } from '../../model/transition.ts'
+import type { Principal, Target } from '../../port/policy.ts'
+import type { PipelineKey } from '../../port/storage.ts'
+import { authorizeJob, authorizeSubmit, commandOf, maskOfAnswer, reach, withoutHiddenJob } from '../authorization.ts'
 import type { CallOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
-import { decideWith, moment, nextInTurn } from '../deciding.ts'
-import { both, type Grant, withoutHiddenText } from '../grant.ts'
+import { type FieldMask, maskedError, narrower } from '../field-mask.ts'
 import { newId } from '../ids.ts'
+import { jobFor, load } from '../load.ts'
 import { parseCommand } from '../parse.ts'
-import { asUnit } from '../turns.ts'
+import { intoPipeline } from '../pipeline-entry.ts'
+import { type Change, ChangedMeanwhile, untilUnchanged } from '../tick.ts'
 import { type JobView, viewOf } from '../view.ts'
+import type { WorkingSet } from '../working-set.ts'
 import { readable } from './reads.ts'
 
 /** A job on its way in. */
@@ -45,17 +41,6 @@ export interface Arrival {
   readonly run?: Pipeline
 }
 
-/** The pipeline of a run was changed between its reading and the write. */
-export class PipelineChanged extends Error {}
-
-function boundOf({ queuedMax }: AnyJobType): { readonly queuedMax?: number } {
-  return queuedMax === null ? {} : { queuedMax }
-}
-
-function lookedAt(run: Pipeline | undefined): Pick<Decision, 'pipelines'> {
-  return run === undefined ? {} : { pipelines: [{ before: run, after: run }] }
-}
-
 /** Waiting runs of one pipeline that a later one replaces at most. */
 const SUPERSEDED_MAX = 100
 
@@ -63,114 +48,187 @@ const SUPERSEDED_MAX = 100
  * Stores a new job: admitted, or waiting for its time or its turn.
  *
  * @throws {JobchartError} `ALREADY_RUNNING` and what else storage refuses; for `replace`, `FORBIDDEN` and
- *   `INVALID_STATE` too. None names a job that the one who asks may not see.
+ *   `INVALID_STATE` too. It may name a job that the caller may not see.
+ * @throws {ChangedMeanwhile} the pipeline of a run was changed between its reading and the write.
  */
-export async function insertRun(core: Core, arrival: Arrival): Promise<Job> {
-  try {
-    return await arrive(core, arrival)
-  } catch (error) {
-    throw await withoutHidden(core, arrival.who, error)
-  }
+export function insertRun(core: Core, arrival: Arrival): Promise<Job> {
+  return arrival.overlap === 'reject' ? insert(core, arrival) : arrive(core, arrival)
 }
 
+// Where the slot is taken between the look and the write, it is looked at again.
 async function arrive(core: Core, arrival: Arrival): Promise<Job> {
-  const { seed, overlap } = arrival
-  if (seed.startAt !== undefined && seed.startAt > core.clock.now()) return await insert(core, arrival, true)
   for (;;) {
-    if (overlap === 'queue' && (await isQueued(core, seed))) return await insert(core, arrival, true)
     try {
-      return await insert(core, arrival, false)
+      return await insert(core, arrival)
     } catch (error) {
-      if (!(error instanceof JobchartError) || error.code !== 'ALREADY_RUNNING' || overlap === 'reject') throw error
-      if (overlap === 'queue') return await insert(core, arrival, true)
-      const replaced = await replace(core, arrival, error)
+      if (!(error instanceof JobchartError) || error.code !== 'ALREADY_RUNNING') throw error
+      const replaced = arrival.overlap === 'replace' ? await replace(core, arrival, error) : undefined
       if (replaced !== undefined) return replaced
     }
   }
 }
 
-// Whoever came before goes first.
-async function isQueued(core: Core, { tenant, pipeline }: NewJob): Promise<boolean> {
-  if (pipeline === undefined) return false
-  return (await nextInTurn(core, tenant, pipeline)) !== undefined
-}
-
-async function insert(core: Core, arrival: Arrival, isWaiting: boolean): Promise<Job> {
-  const { type, seed, by, overlap, run } = arrival
-  const decision = await decideWith(core, (relatives) => {
-    return create(type, isWaiting ? waitingSeed(seed, overlap) : seed, moment(core), relatives)
+function insert(core: Core, arrival: Arrival): Promise<Job> {
+  const { type } = arrival
+  return core.ticks.change({
+    ...insertionOf(arrival),
+    decide: (jobs, context) => {
+      return { ...create(type, seedNow(jobs, context, arrival), context, jobs), ...lookedAt(arrival) }
+    },
   })
-  const job = await land(core, await asUnit(core, { ...decision, ...lookedAt(run) }), { by, ...boundOf(type) })
-  if (job === 'conflict') {
-    // Nothing of it is stored but what it looked at: the pipeline that it is a run of, or those of what follows it.
-    if (run !== undefined) throw new PipelineChanged()
-    return await insert(core, arrival, isWaiting)
-  }
-  if (isWaiting && job.startAt !== undefined) core.alarm.set(job.startAt)
-  return job
 }
 
-function waitingSeed(seed: NewJob, overlap: Overlap): NewJob {
+function insertionOf({ by, type, seed, overlap, run }: Arrival): Change {
+  return {
+    by,
+    ...(overlap === 'reject' ? {} : { pipelines: pipelinesOf(seed) }),
+    isAsked: true,
+    ...(type.queuedMax === null ? {} : { full: () => queueFull(type, type.queuedMax) }),
+    isAskedAgain: run !== undefined,
+  }
+}
+
+function seedNow(jobs: WorkingSet, context: DecisionContext, arrival: Arrival): NewJob {
+  const { seed } = arrival
+  const isLater = seed.startAt !== undefined && seed.startAt > context.at
+  return isLater || mustQueue(jobs, arrival) ? waitingSeed(arrival) : seed
+}
+
+// Those that came before go first.
+function mustQueue(jobs: WorkingSet, { seed, overlap }: Arrival): boolean {
+  const [key] = pipelinesOf(seed)
+  if (overlap !== 'queue' || key === undefined) return false
+  const { holder, next } = jobs.turn(key)
+  return holder !== undefined || next !== undefined
+}
+
+function pipelinesOf({ tenant, pipeline: id }: NewJob): readonly PipelineKey[] {
+  return id === undefined ? [] : [{ tenant, id }]
+}
+
+function waitingSeed({ seed, overlap }: Pick<Arrival, 'seed' | 'overlap'>): NewJob {
   return { ...seed, isWaiting: true, ...(seed.pipeline === undefined ? {} : { overlap }) }
+}
+
+function lookedAt({ run }: Arrival): Pick<Decision, 'pipelines'> {
+  return run === undefined ? {} : { pipelines: [{ before: run, after: run }] }
+}
+
+function queueFull({ type }: AnyJobType, max: number | null): JobchartError {
+  return new JobchartError(
+    'QUEUE_FULL',
+    `${max} jobs of type "${type}" have not begun, and no more are taken; try later`,
+  )
+}
+
+/**
+ * Stores new jobs in one commit, or none of them; each by its id.
+ *
+ * @throws {JobchartError} the refusal of one of them.
+ * @throws {ChangedMeanwhile} a pipeline that one enters was changed meanwhile.
+ */
+export async function insertTogether(core: Core, arrivals: readonly Arrival[]): Promise<ReadonlyMap<string, Job>> {
+  const [first, ...others] = arrivals
+  if (first === undefined) return new Map()
+  const stored = new Map<string, Job>()
+  await core.ticks.change({
+    ...insertionOf(first),
+    pipelines: arrivals.flatMap(({ seed }) => pipelinesOf(seed)),
+    isAskedAgain: true,
+    full: () => new JobchartError('QUEUE_FULL', 'more jobs than may wait have not begun, and none of these is taken'),
+    seen: (job) => stored.set(job.id, job),
+    decide: (jobs, context) => {
+      const created = create(first.type, seedNow(jobs, context, first), context, jobs)
+      jobs.apply([created, ...created.others])
+      const more = others.map((each) => {
+        const decision = create(each.type, seedNow(jobs, context, each), context, jobs)
+        jobs.apply([decision, ...decision.others])
+        return decision
+      })
+      const all = more.flatMap((each) => [each, ...each.others])
+      const pipelines = new Map(arrivals.flatMap(({ run }) => (run === undefined ? [] : [[run.id, run] as const])))
+      const looked = [...pipelines.values()].map((run) => ({ before: run, after: run }))
+      return { ...created, pipelines: looked, others: [...created.others, ...all] }
+    },
+  })
+  return stored
+}
+
+/** A run that is to be cancelled, and the event that does it. */
+interface Cancellation {
+  readonly job: Job
+  readonly event: ChartEvent
+  readonly mask: FieldMask
 }
 
 /** Cancels the run that holds the slot, and those that wait to replace it; undefined: it has ended meanwhile. */
 async function replace(core: Core, arrival: Arrival, refusal: JobchartError): Promise<Job | undefined> {
-  const { seed, type, by, run } = arrival
-  const holder =
-    refusal.jobId === undefined ? undefined : await core.storage.get(refusal.jobId).catch(brokenAs(refusal))
+  const { seed, type } = arrival
+  const id = refusal.jobId
+  const holder = id === undefined ? undefined : await core.storage.get(id).catch(brokenAs(refusal))
   if (holder === undefined || !holdsSlot(holder)) return undefined
-  const cancelled: JobDecision[] = []
+  const cancelled: Cancellation[] = []
   for (const job of [holder, ...(await superseded(core, seed))]) {
     // One whose code is still stopping has nothing to cancel.
     if (job.phase === 'settled' || job.deletedAt !== undefined) continue
-    const decision = await cancelledBy(core, arrival, job, refusal)
-    cancelled.push(decision, ...decision.others)
+    cancelled.push(await cancellationOf(core, arrival, job, refusal))
   }
-  const freed = cancelled.some(({ job }) => job.id === holder.id && !holdsSlot(job))
-  const isFree = freed && !(await isQueued(core, seed))
-  const created = await decideWith(core, (relatives) => {
-    return create(type, isFree ? seed : waitingSeed(seed, 'replace'), moment(core), relatives)
-  })
-  const unit: Decision = { ...created, ...lookedAt(run), others: [...created.others, ...cancelled] }
-  const job = await land(core, await asUnit(core, unit), { by, ...boundOf(type) })
-  if (job === 'conflict') return undefined
-  // Where nobody could be let in with it, whoever is next now is looked for at once.
-  if (freed) core.alarm.set(core.clock.now())
-  return job
+  const change: Change = {
+    ...insertionOf(arrival),
+    jobs: [...new Set([holder, ...cancelled.map(({ job }) => job)].map((job) => job.id))],
+    isAskedAgain: true,
+    decide: (jobs, context) => {
+      const decisions = cancelled.map((each) => cancel(jobs, each))
+      const others = decisions.flatMap((each) => [each, ...each.others])
+      const isFree = others.some(({ job }) => job.id === holder.id && !holdsSlot(job))
+      const isNext = isFree && pipelinesOf(seed).every((key) => jobs.turn(key).next === undefined)
+      const created = create(type, isNext ? seed : waitingSeed(arrival), context, jobs)
+      return { ...created, ...lookedAt(arrival), others: [...created.others, ...others] }
+    },
+  }
+  try {
+    return await core.ticks.change(change)
+  } catch (error) {
+    if (error instanceof ChangedMeanwhile && arrival.run === undefined) return undefined
+    throw error
+  }
 }
 
 async function superseded(core: Core, { tenant, pipeline }: NewJob): Promise<readonly Job[]> {
   if (pipeline === undefined) return []
   const filter = { scopes: [{ tenant }], pipeline, phase: 'waiting' } as const
-  const waiting = await core.storage.find(filter, { limit: SUPERSEDED_MAX })
-  return waiting.filter(({ overlap }) => overlap === 'replace')
+  const { jobs } = await core.storage.find(filter, { limit: SUPERSEDED_MAX })
+  return jobs.filter(({ overlap }) => overlap === 'replace')
 }
 
-async function cancelledBy(core: Core, { who }: Arrival, job: Job, refusal: JobchartError): Promise<Decision> {
-  const grant = await authorizeCancel(core, who, job, refusal)
+// Asked about the version that decides, whose rule says who may send its cancel command.
+async function cancellationOf(core: Core, { who }: Arrival, job: Job, refusal: JobchartError): Promise<Cancellation> {
+  const mask = await authorizeCancel(core, who, job, refusal)
+  const type = typeWhenTouched(core.types.require(job), job)
   try {
-    return await cancelOf(core, job)
+    if (type.cancel === null) throw notReplaced(job, 'its type has no cancel command')
+    const event = await parseCommand(type, { type: type.cancel }).catch(() => {
+      throw notReplaced(job, 'its cancel command asks for more than its name')
+    })
+    return { job, event, mask }
   } catch (error) {
-    throw withoutHiddenText(error, grant)
+    throw maskedError(error, mask)
   }
 }
 
-async function cancelOf(core: Core, job: Job): Promise<Decision> {
-  const known = core.types.require(job)
-  const type = typeWhenTouched(known, job)
-  if (type.cancel === null) throw notReplaced(job, 'its type has no cancel command')
-  const event = await parseCommand(type, { type: type.cancel }).catch(() => {
-    throw notReplaced(job, 'its cancel command asks for more than its name')
-  })
-  const decision = await decideWith(core, (relatives) => sendEvent(known, job, event, moment(core), relatives))
-  if (!decision.handled) throw notReplaced(job, `it is ${job.status}, where "${event.type}" is not taken`)
-  return decision
+function cancel(jobs: WorkingSet, { job, event, mask }: Cancellation): Decision {
+  const now = jobs.require(job.id)
+  if (now.revision !== job.revision) throw new ChangedMeanwhile()
+  const decision = sendEvent(jobs.typeOf(now), now, event, jobs.context(), jobs)
+  if (decision.handled) return decision
+  throw maskedError(notReplaced(job, `it is ${job.status}, where "${event.type}" is not taken`), mask)
 }
 
 // That there is a run is known to whoever was refused; which one it is, only to who may see it.
-async function authorizeCancel(core: Core, who: Principal, job: Job, refusal: JobchartError): Promise<Grant> {
-  const type = core.types.of(job)
+async function authorizeCancel(core: Core, who: Principal, job: Job, refusal: JobchartError): Promise<FieldMask> {
+  const known = core.types.of(job)
+  // The version that decides says who may send the command.
+  const type = known === undefined ? undefined : typeThatHandles(known, job)
   const name = type?.cancel ?? 'cancel'
   try {
     return await authorizeJob(core, who, job, { action: 'command', command: commandOf(type, name, true) })
@@ -194,11 +252,12 @@ function notReplaced({ id }: Job, why: string): JobchartError {
 /** {@inheritDoc Session.retry} */
 export async function retry(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<JobView> {
   signal?.throwIfAborted()
-  const { job, grant } = await readable(core, who, id, { action: 'retry', signal })
+  const { job, mask } = await readable(core, who, id, { action: 'retry', signal })
+  const shown = await maskOfAnswer(core, who, job, mask)
   try {
-    return await retryOf(core, who, job, grant, signal)
+    return await retryOf(core, who, job, shown, signal)
   } catch (error) {
-    throw withoutHiddenText(error, grant)
+    throw maskedError(error, shown)
   }
 }
 
@@ -206,12 +265,12 @@ async function retryOf(
   core: Core,
   who: Principal,
   job: Job,
-  grant: Grant,
+  shown: FieldMask,
   signal: AbortSignal | undefined,
 ): Promise<JobView> {
   const { id, tenant, pipeline, labels, priority, input, parentId, retries = 0 } = job
-  const shown = await grantOfAnswer(core, who, job, grant)
-  if (await copiesHidden(core, who, job, shown)) throw copyRefused(who, id)
+  // The new job is the caller's own, and would show the input.
+  if (shown.hidden.has('input')) throw copyRefused(who, id)
   const type = core.types.require(job)
   if (parentId !== undefined) throw ofParent(job)
   if (job.phase !== 'settled') {
@@ -225,34 +284,47 @@ async function retryOf(
   const link = { trigger: 'retry', retryOf: job.id, retries: retries + 1 } as const
   const seed: NewJob = { ...fixed, ...given, ...link, id: newId(core), priority }
   const by = { kind: who.kind, id: who.id }
-  const again = await insertRun(core, { who, by, type, seed, overlap: 'reject' })
-  return viewOf(again, await grantOfAnswer(core, who, again, both(shown, granted)))
-}
-
-/** What another try has from the job: whoever may not read that may not have it as a job of his own. */
-const COPIED = ['type', 'input', 'labels', 'pipeline', 'priority']
-
-/** Whether another try, as the principal's own job, would show what a grant on the job hides. */
-export async function copiesHidden(core: Core, who: Principal, job: Job, grant: Grant): Promise<boolean> {
-  return await wouldTell(core, who, { ...job, createdBy: who.id }, grant, COPIED)
+  const again = await intoPipeline(core, who, fixed, signal, async (run) => {
+    const inserted = insertRun(core, { who, by, type, seed, overlap: 'reject', ...run })
+    return await inserted.catch(async (error: unknown) => {
+      throw await withoutHiddenJob(core, who, error)
+    })
+  })
+  return viewOf(again, await maskOfAnswer(core, who, again, narrower(shown, granted)))
 }
 
 function copyRefused(who: Principal, jobId: string): JobchartError {
-  return new JobchartError('FORBIDDEN', `"${who.id}" may not read all of this job, and so not run it again`, { jobId })
+  return new JobchartError('FORBIDDEN', `"${who.id}" may not read the input of this job, and so not run it again`, {
+    jobId,
+  })
 }
 
 /** {@inheritDoc Session.delete} */
 export async function deleteJob(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<void> {
   signal?.throwIfAborted()
-  await advance(core, {
-    jobId: id,
-    by: { kind: who.kind, id: who.id },
-    authorize: async () => (await reach(core, who, id, () => ({ action: 'delete', signal }))).head.status,
-    prepare: async (job) => {
-      if (job.parentId !== undefined) throw ofParent(job)
-    },
-    decide: remove,
+  await untilUnchanged(async () => {
+    const { summary } = await reach(core, who, id, () => ({ action: 'delete', signal }))
+    const cancel = cancelOfUnsettled(core, await load(core, id, who.kind))
+    if (cancel !== undefined) await authorizeJob(core, who, summary, { action: 'command', command: cancel, signal })
+    await core.ticks.submit({
+      by: { kind: who.kind, id: who.id },
+      jobs: [id],
+      decide: (jobs, context) => {
+        const job = jobFor(jobs, id, who.kind)
+        // The policy was asked about another status.
+        if (job.status !== summary.status) throw new ChangedMeanwhile()
+        if (job.parentId !== undefined) throw ofParent(job)
+        return remove(jobs.typeOf(job), job, context, jobs)
+      },
+    })
   })
+}
+
+/** The cancel command of a job that has not ended, which whoever deletes it must be allowed; undefined: it has none. */
+export function cancelOfUnsettled(core: Core, job: Job): Target['command'] {
+  const known = core.types.of(job)
+  const type = known === undefined || job.phase === 'settled' ? undefined : typeThatHandles(known, job)
+  return type === undefined || type.cancel === null ? undefined : commandOf(type, type.cancel)
 }
 
 function ofParent({ id }: Job): JobchartError {

@@ -1,7 +1,7 @@
 import { JobchartError } from '../../model/error.ts'
 import type { Job, JobId } from '../../model/job.ts'
 import type { Principal } from '../../port/policy.ts'
-import { grantOfAnswer } from '../authorization.ts'
+import { authorizeMany, maskOfAnswer } from '../authorization.ts'
 import { type CallOptions, given } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { EventStream, type SessionEvent, type Wanted } from '../event-stream.ts'
@@ -23,19 +23,27 @@ export interface EventOptions extends CallOptions {
 }
 
 /** {@inheritDoc Session.result} */
-export async function result(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<JobView> {
+export async function result(
+  core: Core,
+  who: () => Principal,
+  id: JobId,
+  { signal }: CallOptions = {},
+): Promise<JobView> {
   for (let written: Job | undefined; ; ) {
     signal?.throwIfAborted()
     if (core.stopped.aborted) throw new JobchartError('ENGINE_STOPPED', 'the engine was stopped before the job ended')
-    // Watched before it is read: what happens in between is not missed.
-    const change = nextChange(core, id, signal)
+    // Watched before it is read: what happens in between is not missed. What was written last needs no watch.
+    const change = written?.phase === 'settled' ? undefined : nextChange(core, id, signal)
     try {
-      const known = written ?? core.dispatcher.heldHere(id)
-      const { job, grant } = await readable(core, who, id, { action: 'result', signal }, known)
-      if (job.phase === 'settled') return viewOf(job, await grantOfAnswer(core, who, job, grant))
-      written = await change.happened
+      // Rights are those of now, however long it has waited.
+      const asking = who()
+      const known = written ?? core.dispatcher.held(id)
+      const seen = readable(core, asking, id, { action: 'result', signal }, known)
+      const { job, mask } = seen instanceof Promise ? await seen : seen
+      if (job.phase === 'settled') return viewOf(job, await maskOfAnswer(core, asking, job, mask))
+      written = await change?.happened
     } finally {
-      change.forget()
+      change?.forget()
     }
   }
 }
@@ -54,70 +62,121 @@ function nextChange(core: Core, id: string, signal: AbortSignal | undefined) {
 
 /** What `session.events` gives. */
 export interface Events extends AsyncIterableIterator<SessionEvent> {
-  /** Where to go on: all up to here has been told, or was before the stream began. */
+  /**
+   * Where to go on: all up to here has been told, or was before the stream began. Where the policy takes its time, it is
+   * `after`, or 0, until the policy has allowed the stream, which is before its first event.
+   */
   readonly sequence: number
 }
 
 /** {@inheritDoc Session.events} */
-export function events(core: () => Core, who: () => Principal, options?: EventOptions): Events {
-  const ended = new AbortController()
-  const end = () => ended.abort()
+export function events(
+  core: () => Core,
+  who: () => Principal,
+  told: (error: unknown) => unknown,
+  options?: EventOptions,
+): Events {
   // At once: what is committed between the call and the first look is not missed.
-  const from = begin(core, options)
-  const { signal, ...narrow } = 'error' in from ? {} : from.options
-  let stream: EventStream | undefined
-  let last: Promise<unknown> | undefined
-  const open = async () => {
-    if ('error' in from) throw from.error
-    const wanted = await parseWith(eventOptionsSchema, narrow, 'options')
-    refuseBesideJob(wanted)
-    signal?.addEventListener('abort', end, { once: true })
-    if (signal?.aborted === true) end()
-    return new EventStream(from.core, who, { after: from.sequence, ...wanted }, ended.signal)
+  return new FollowedEvents(begin(core, options), who, told)
+}
+
+/** An {@link EventStream} that is opened at the first look, and ends with the caller's signal or `return`. */
+class FollowedEvents implements Events {
+  readonly #from: Begun
+  readonly #who: () => Principal
+  readonly #told: (error: unknown) => unknown
+  readonly #signal: AbortSignal | undefined
+  readonly #narrow: Omit<EventOptions, 'signal'>
+  readonly #ended = new AbortController()
+  readonly #end = () => this.#ended.abort()
+  #stream: EventStream | undefined
+  #last: Promise<unknown> | undefined
+
+  constructor(from: Begun, who: () => Principal, told: (error: unknown) => unknown) {
+    const { signal, ...narrow } = 'error' in from ? {} : from.options
+    this.#from = from
+    this.#who = who
+    this.#told = told
+    this.#signal = signal
+    this.#narrow = narrow
   }
-  const look = async (): Promise<IteratorResult<SessionEvent>> => {
-    if (ended.signal.aborted) return OVER
-    try {
-      stream ??= await open()
-      const value = await stream.next()
-      if (value !== undefined) return { value, done: false }
-    } catch (error) {
-      finish()
-      throw error
+
+  get sequence(): number {
+    const stream = this.#stream
+    return stream?.isAllowed === true ? stream.position : placeBefore(this.#from, this.#who, this.#narrow)
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  next(): Promise<IteratorResult<SessionEvent>> {
+    const value = this.#last === undefined ? this.#stream?.take() : undefined
+    if (value !== undefined) return Promise.resolve({ value, done: false })
+    // Each look comes after the one before.
+    const look = () => this.#look()
+    const looked = this.#last === undefined ? look() : this.#last.then(look, look)
+    this.#last = looked
+    const isOver = () => {
+      if (this.#last === looked) this.#last = undefined
     }
-    finish()
+    looked.then(isOver, isOver)
+    return looked
+  }
+
+  async return(): Promise<IteratorResult<SessionEvent>> {
+    this.#finish()
+    // One that waits for an event ends too.
+    await this.#last?.catch(() => {})
     return OVER
   }
-  const finish = () => {
-    end()
-    signal?.removeEventListener('abort', end)
+
+  async #look(): Promise<IteratorResult<SessionEvent>> {
+    if (this.#ended.signal.aborted) return OVER
+    try {
+      this.#stream ??= await this.#open()
+      const value = await this.#stream.next()
+      if (value !== undefined) return { value, done: false }
+    } catch (error) {
+      this.#finish()
+      throw this.#told(error)
+    }
+    this.#finish()
+    return OVER
   }
-  return {
-    get sequence() {
-      return stream?.position ?? narrow.after ?? ('sequence' in from ? from.sequence : 0)
-    },
-    [Symbol.asyncIterator]() {
-      return this
-    },
-    next: () => {
-      const value = last === undefined ? stream?.take() : undefined
-      if (value !== undefined) return Promise.resolve({ value, done: false })
-      // Each look comes after the one before.
-      const looked = last === undefined ? look() : last.then(look, look)
-      last = looked
-      const isOver = () => {
-        if (last === looked) last = undefined
-      }
-      looked.then(isOver, isOver)
-      return looked
-    },
-    return: async () => {
-      finish()
-      // One that waits for an event ends too.
-      await last?.catch(() => {})
-      return OVER
-    },
+
+  async #open(): Promise<EventStream> {
+    const from = this.#from
+    if ('error' in from) throw from.error
+    const wanted = await parseWith(eventOptionsSchema, this.#narrow, 'options')
+    refuseBesideJob(wanted)
+    this.#signal?.addEventListener('abort', this.#end, { once: true })
+    if (this.#signal?.aborted === true) this.#end()
+    return new EventStream(from.core, this.#who, { after: from.sequence, ...wanted }, this.#ended.signal)
   }
+
+  #finish(): void {
+    this.#end()
+    this.#signal?.removeEventListener('abort', this.#end)
+  }
+}
+
+// How far the log has come tells what everybody does: nothing of it before the policy has allowed the stream.
+function placeBefore(from: Begun, who: () => Principal, { after, job }: EventOptions): number {
+  if (after !== undefined || 'error' in from) return after ?? 0
+  return isAllowedAtOnce(from.core, who, job) ? from.sequence : 0
+}
+
+function isAllowedAtOnce(core: Core, who: () => Principal, job: JobId | undefined): boolean {
+  if (job !== undefined) return false
+  try {
+    const scopes = authorizeMany(core, who(), 'events', undefined)
+    if (!(scopes instanceof Promise)) return true
+    scopes.catch(() => {})
+  } catch {
+    // It is told at the first look.
+  }
+  return false
 }
 
 // To tell whether it fits would tell what it is, also where that is redacted; and to pass over it would show too much.
@@ -138,7 +197,9 @@ interface Beginning {
   readonly options: EventOptions
 }
 
-function begin(core: () => Core, options: EventOptions | undefined): Beginning | { readonly error: unknown } {
+type Begun = Beginning | { readonly error: unknown }
+
+function begin(core: () => Core, options: EventOptions | undefined): Begun {
   try {
     const now = core()
     return { core: now, sequence: now.tail.sequence, options: given(options) ?? {} }

@@ -1,4 +1,4 @@
-import type { Job, StoredEvents, TaskContext, Unit, UnitResult } from 'jobchart'
+import type { Changeset, Claim, Commit, Job, StoredEvents, TaskContext, Write } from 'jobchart'
 
 type JobWrite = { readonly job: Job; readonly events: { readonly events: readonly { readonly type: string }[] } }
 
@@ -10,7 +10,7 @@ interface Acknowledged {
   readonly status: string
 }
 
-/** What is known of one entry of an invoke. */
+/** What is known of one invocation. */
 interface Entry {
   readonly tokens: Set<number>
   released: number
@@ -62,7 +62,7 @@ export class Ledger {
     this.#returned.add(job.id)
   }
 
-  /** I22: what is recorded is not run again within its entry, by an attempt that holds its task. */
+  /** I22: what is recorded is not run again within its invocation, by an attempt that holds its task. */
   stepped({ idempotencyKey, attempt, job }: TaskContext, name: string): void {
     const tasks = this.#rows.get(job.id)?.tasks ?? []
     // One that was frozen, and has lost its task meanwhile, cannot know that before it reports.
@@ -73,30 +73,48 @@ export class Ledger {
     this.faults.push(`I22 step "${name}" ran though it was recorded`)
   }
 
-  /** What became of a unit. */
-  commit({ writes }: Unit, result: UnitResult | undefined): void {
-    if (result?.status !== 'applied') return
-    for (const write of writes) {
-      if (write.op === 'insert' || write.op === 'update') {
-        const isAt = write.op === 'insert' ? undefined : write.revision
-        this.#expect(this.#rows.get(write.job.id)?.revision, isAt, `I11 revision of ${write.job.id}`)
-        const isClaimed = result.rows.some(({ claimed, events }) => claimed && events.jobId === write.job.id)
-        // Claimed at once, it was offered first.
-        this.write(write)
-        if (isClaimed && write.claimed !== undefined) this.write(write.claimed)
-      }
-      if (write.op !== 'note') continue
-      const { jobId, token, note } = write
-      const isHeld = this.#rows.get(jobId)?.tasks.some((task) => task.token === token && task.status === 'claimed')
-      // The notes of an end stand in its unit, before its row.
-      if (isHeld !== true) this.faults.push(`I16 ${note.kind} of ${jobId} was taken under token ${token}`)
-      if (note.kind === 'step') this.#steps.add(`${jobId}:${note.invocation}:${note.name}`)
+  /** Makes a commit, and writes down what became of it: its changesets, and then what it claimed. */
+  async commit(
+    changesets: readonly Changeset[],
+    claim: Claim | undefined,
+    make: (noted: Claim | undefined) => Promise<Commit>,
+  ): Promise<Commit> {
+    const decided = new Map<string, readonly Write[]>()
+    const noted: Claim | undefined = claim && {
+      ...claim,
+      decide: (ready) => {
+        const decision = claim.decide(ready)
+        if (decision.kind === 'claim') decided.set(`${ready.job.id}:${ready.task.invocation}`, decision.writes)
+        return decision
+      },
+    }
+    const committed = await make(noted)
+    for (const [index, { writes }] of changesets.entries()) {
+      if (committed.results[index]?.status === 'applied') for (const write of writes) this.#wrote(write)
+    }
+    for (const { job, invocation } of committed.claimed) {
+      for (const write of decided.get(`${job.id}:${invocation}`) ?? []) this.#wrote(write)
     }
     this.#checkSlots()
+    return committed
   }
 
-  /** A row was written. */
-  write({ job, events: { events } }: JobWrite): void {
+  #wrote(write: Write): void {
+    if (write.op === 'insert' || write.op === 'update') {
+      const isAt = write.op === 'insert' ? undefined : write.before.revision
+      this.#expect(this.#rows.get(write.job.id)?.revision, isAt, `I11 revision of ${write.job.id}`)
+      this.#wroteRow(write)
+    }
+    if (write.op !== 'note') return
+    const { jobId, token, note } = write
+    const task = this.#rows.get(jobId)?.tasks.find((each) => each.token === token)
+    // The notes of an end stand in its changeset, before its row.
+    const isHeld = task?.status === 'claimed' || task?.status === 'stopping'
+    if (!isHeld) this.faults.push(`I16 ${note.kind} of ${jobId} was taken under token ${token}`)
+    if (note.kind === 'step') this.#steps.add(`${jobId}:${task?.invocation}:${note.name}`)
+  }
+
+  #wroteRow({ job, events: { events } }: JobWrite): void {
     const before = this.#rows.get(job.id)
     this.writes++
     if (job.revision <= (before?.revision ?? 0)) this.faults.push(`I11 ${job.id} was written back to ${job.revision}`)
@@ -121,7 +139,7 @@ export class Ledger {
     const was = before?.tasks.find((each) => each.invocation === task.invocation)
     if (task.token > 0 && !entry.tokens.has(task.token)) {
       this.claims++
-      // I16: over all entries, no token was given before.
+      // I16: over all invocations, no token was given before.
       if (task.token <= (this.#tokens.get(job.id) ?? 0)) this.faults.push(`I16 token ${task.token} of ${key} is old`)
       this.#tokens.set(job.id, task.token)
       entry.tokens.add(task.token)
@@ -133,7 +151,7 @@ export class Ledger {
     this.#expect(task.attempt, entry.tokens.size - entry.released, `I20 attempts of ${key}`)
   }
 
-  // I14, after every commit.
+  // I14, after each commit.
   #checkSlots(): void {
     const holders = [...this.#rows.values()].filter(holdsSlot).map(({ pipeline }) => pipeline)
     this.#expect(new Set(holders).size, holders.length, `I14 one holder for each of ${holders}`)

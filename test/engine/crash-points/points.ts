@@ -1,5 +1,5 @@
 import { JobchartError, type Storage, type StorageConnection, type StorageHost } from 'jobchart'
-import { passing } from '../passing-storage.ts'
+import { type Method, passing } from '../passing-storage.ts'
 import type { Ledger } from './ledger.ts'
 
 /**
@@ -10,7 +10,7 @@ import type { Ledger } from './ledger.ts'
  * - `frozen before` the process stands still before the call is made, until others have taken it for dead; then it goes on.
  * - `frozen after` so it does when the call is made, and hears the answer then.
  * - `unheard` the call is made, and answered with an error of the driver: the outcome is unknown.
- * - `deaf` so it is, and what landed cannot be asked either.
+ * - `deaf` so it is, and what landed, and how the rows are now, cannot be asked either.
  * - `refused` STORAGE_UNAVAILABLE, and nothing is done.
  */
 export const MODES = [
@@ -31,11 +31,14 @@ export interface Point {
   readonly mode: Mode
 }
 
-type Call = keyof StorageConnection | 'open'
+type Call = Method | 'open' | 'close'
+
+/** What an engine asks after a commit whose answer it did not hear. */
+const ASKED_AFTER: readonly Call[] = ['landed', 'many']
 
 /** Whether the mode says something at such a call that another does not. */
 export function applies(mode: Mode, call: string): boolean {
-  if (mode === 'deaf') return call === 'commit'
+  if (mode === 'deaf') return call === 'commit' || call === 'claim'
   // What has opened or closed a file and then fails is the storage's own affair: its caller has nothing in hand.
   if (mode === 'unheard') return call !== 'open' && call !== 'close'
   return mode !== 'refused' || call !== 'close'
@@ -56,7 +59,7 @@ export class Points implements Storage {
   #sayFroze: () => void = () => {}
   #freeze: PromiseWithResolvers<void> | undefined
   #isDead = false
-  #isDeaf = false
+  readonly #deafTo = new Set<Call>()
   #isThawed = false
   #connection: StorageConnection | undefined
 
@@ -101,20 +104,11 @@ export class Points implements Storage {
       return this.#connection
     })
     const pass = <Result>(call: Call, run: () => Promise<Result>) => this.#pass(call, run)
-    const ledger = this.#ledger
     return {
       ...passing(inner, pass),
-      commit: (units) =>
-        pass('commit', async () => {
-          const results = await inner.commit(units)
-          for (const [index, unit] of units.entries()) ledger.commit(unit, results[index])
-          return results
-        }),
-      claim: (query, limit, transition) =>
-        pass('claim', async () => {
-          const claimed = await inner.claim(query, limit, transition)
-          for (const { job, events } of claimed) ledger.write({ job, events })
-          return claimed
+      commit: (changesets, claim) =>
+        pass(changesets.length === 0 ? 'claim' : 'commit', () => {
+          return this.#ledger.commit(changesets, claim, (noted) => inner.commit(changesets, noted))
         }),
       changed: () => !this.#isStill && inner.changed(),
       // What closes it once the process is dead is the test.
@@ -138,15 +132,14 @@ export class Points implements Storage {
     if (mode === 'crash before') await this.die()
     if (mode === 'frozen before') this.#stand()
     await this.going()
-    if (mode === 'refused' || (this.#isDeaf && call === 'landed')) {
-      this.#isDeaf = false
+    if (mode === 'refused' || this.#deafTo.delete(call)) {
       throw new JobchartError('STORAGE_UNAVAILABLE', 'it is down')
     }
     const result = await run()
     if (mode === 'crash after') await this.die()
     if (mode === 'frozen after') this.#stand()
     await this.going()
-    this.#isDeaf ||= mode === 'deaf'
+    if (mode === 'deaf') for (const each of ASKED_AFTER) this.#deafTo.add(each)
     if (mode === 'unheard' || mode === 'deaf') throw new Error('the connection broke')
     return result
   }

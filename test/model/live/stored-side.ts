@@ -2,7 +2,7 @@
 
 import type { AnyStateMachine } from 'xstate'
 import type * as DecisionModule from '../../../src/model/decision.ts'
-import type { Decision, DecisionContext, Relatives } from '../../../src/model/decision.ts'
+import type { Decision, DecisionContext, JobTree } from '../../../src/model/decision.ts'
 import type * as DefinitionModule from '../../../src/model/definition.ts'
 import type { AnyJobType } from '../../../src/model/definition.ts'
 import type { Job, Timer } from '../../../src/model/job.ts'
@@ -32,11 +32,11 @@ export class StoredSide {
     const type = model.defineJob({ type: 'generated', lifecycle: machine })
     this.#types = new Map([...model.withChildren(type)].map((each) => [each.type, each]))
     const seed = { id: ROOT, tenant: 't', createdBy: 'ada', trigger: 'manual', labels: {}, priority: 0, input } as const
-    this.#commit(model.create(type, seed, this.#moment, this.#relatives(new Map())))
+    this.#commit(model.create(type, seed, this.#moment, this.#tree(new Map())))
   }
 
   send(event: ChartEvent): void {
-    this.#change(ROOT, (type, job, relatives) => this.#model.send(type, job, event, this.#moment, relatives))
+    this.#change(ROOT, (type, job, tree) => this.#model.send(type, job, event, this.#moment, tree))
   }
 
   /** Lets time pass up to where something is due, at most. */
@@ -51,8 +51,8 @@ export class StoredSide {
     const earlier = job.tasks.filter(({ id, status }) => id === task.id && status === 'stopping')
     for (const { token } of earlier) this.#end(job.id, token, true, 0)
     if (task.status !== 'available') return
-    this.#change(job.id, (type, row, relatives) =>
-      this.#model.claim(type, row, task.invocation, 'holder', this.#moment, relatives),
+    this.#change(job.id, (type, row, tree) =>
+      this.#model.claim(type, row, task.invocation, 'holder', this.#moment, tree),
     )
   }
 
@@ -62,7 +62,7 @@ export class StoredSide {
     const { job, task } = this.#taskAt(path)
     if (task.crashes >= 2) return
     const loss = { invocation: task.invocation, reason: 'died', steps: 0 }
-    this.#change(job.id, (type, row, relatives) => this.#model.lose(type, row, loss, this.#moment, relatives))
+    this.#change(job.id, (type, row, tree) => this.#model.lose(type, row, loss, this.#moment, tree))
   }
 
   /** Reports the end of the task at `path`. */
@@ -83,7 +83,7 @@ export class StoredSide {
 
   /** Fires what is due of a job. */
   fire(id: string): void {
-    this.#change(id, (type, job, relatives) => this.#model.due(type, job, this.#moment, relatives))
+    this.#change(id, (type, job, tree) => this.#model.due(type, job, this.#moment, tree))
   }
 
   /** The paths of the tasks that an executor would run. */
@@ -117,7 +117,7 @@ export class StoredSide {
     return found
   }
 
-  #relatives(read: Map<string, Job>): Relatives {
+  #tree(read: Map<string, Job>): JobTree {
     let made = this.#rows.size
     return {
       get: (id) => {
@@ -128,9 +128,9 @@ export class StoredSide {
     }
   }
 
-  #change(id: string, decide: (type: AnyJobType, job: Job, relatives: Relatives) => Decision | undefined): void {
+  #change(id: string, decide: (type: AnyJobType, job: Job, tree: JobTree) => Decision | undefined): void {
     const job = this.#read(id)
-    const decision = decide(this.#typeOf(job), job, this.#relatives(new Map()))
+    const decision = decide(this.#typeOf(job), job, this.#tree(new Map()))
     if (decision === undefined) throw new Error(`nothing was decided of ${id}`)
     this.#commit(decision)
   }
@@ -150,7 +150,7 @@ export class StoredSide {
     const result = isGood
       ? { ok: true as const, output: value as never }
       : { ok: false as const, error: value as never }
-    this.#change(id, (type, job, relatives) => this.#model.end(type, job, token, result, this.#moment, relatives))
+    this.#change(id, (type, job, tree) => this.#model.end(type, job, token, result, this.#moment, tree))
   }
 
   #taskAt(path: string): { readonly job: Job; readonly task: Task } {

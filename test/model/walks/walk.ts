@@ -8,15 +8,15 @@ import {
   due,
   end,
   type JobDecision,
+  type JobTree,
   lose,
-  type Relatives,
   release,
   report,
   send,
 } from '../../../src/model/decision.ts'
 import { type AnyJobType, withChildren } from '../../../src/model/definition.ts'
 import { claimableTasks, type Job } from '../../../src/model/job.ts'
-import { type ChartEvent, createChart, type Place } from '../../../src/model/transition.ts'
+import { type ChartEvent, type ChartSnapshot, createChart } from '../../../src/model/transition.ts'
 import { machineOf, typeOf } from './machines.ts'
 import { eventTypes, type Plan, plans, repeated } from './plans.ts'
 
@@ -119,7 +119,7 @@ export function forWalks(
 interface Placed {
   readonly plan: Plan
   readonly chart: ReturnType<typeof createChart>
-  readonly place: Place
+  readonly snapshot: ChartSnapshot
   readonly event: ChartEvent
 }
 
@@ -128,8 +128,8 @@ export function forPlaces(check: (placed: Placed) => void): void {
   forWalks(
     (steps, { plan }) => {
       const chart = createChart(machineOf(plan))
-      for (const place of placesOf(steps).slice(0, 5)) {
-        for (const type of eventTypes) check({ plan, chart, place, event: { type } })
+      for (const snapshot of placesOf(steps).slice(0, 5)) {
+        for (const type of eventTypes) check({ plan, chart, snapshot, event: { type } })
       }
     },
     { numRuns: 15 },
@@ -156,37 +156,37 @@ export function walk(type: AnyJobType, list: readonly Op[], store: (job: Job) =>
 }
 
 export function decide(type: AnyJobType, world: World, op: TimedOp): Decision | undefined {
-  const relatives = relativesIn(type, world)
+  const tree = treeIn(type, world)
   const known = world.get(op.id)
   if (known === undefined) {
     const seed = { id: 'j1', tenant: 't', createdBy: 'ada', trigger: 'manual', labels: {}, priority: 0 } as const
-    return create(type, { ...seed, input: { n: 1 }, pipeline: 'p' }, op, relatives)
+    return create(type, { ...seed, input: { n: 1 }, pipeline: 'p' }, op, tree)
   }
-  return change(typeIn(type, known), known, op, relatives)
+  return change(typeIn(type, known), known, op, tree)
 }
 
-function change(type: AnyJobType, job: Job, op: TimedOp, relatives: Relatives): Decision | undefined {
+function change(type: AnyJobType, job: Job, op: TimedOp, tree: JobTree): Decision | undefined {
   const busy = job.tasks.filter(isAtWork)
   // One in seven reports is of nothing that is at work.
   const chosen = op.pick % 7 === 6 ? undefined : busy[op.pick % Math.max(1, busy.length)]
   const token = chosen?.token ?? job.counter + 1
   switch (op.kind) {
     case 'send':
-      return send(type, job, { type: op.event }, op, relatives)
+      return send(type, job, { type: op.event }, op, tree)
     case 'claim': {
       const ready = claimableTasks(job).filter(({ availableAt }) => availableAt <= op.at)
       const asked = ready[op.pick % Math.max(1, ready.length)] ?? chosen
-      return claim(type, job, asked?.invocation ?? -1, `holder-${op.pick}`, op, relatives)
+      return claim(type, job, asked?.invocation ?? -1, `holder-${op.pick}`, op, tree)
     }
     case 'end': {
       const result = op.ok
         ? { ok: true as const, output: op.pick }
         : { ok: false as const, error: { message: 'broken' } }
-      return end(type, job, token, result, op, relatives)
+      return end(type, job, token, result, op, tree)
     }
     case 'report': {
       const said = op.ok ? { kind: 'event' as const, event: { type: 'B' } } : { kind: 'value' as const, value: op.pick }
-      return report(type, job, token, said, op, relatives)
+      return report(type, job, token, said, op, tree)
     }
     case 'lose': {
       const loss = {
@@ -194,12 +194,12 @@ function change(type: AnyJobType, job: Job, op: TimedOp, relatives: Relatives): 
         reason: 'died',
         steps: Math.max(op.steps, chosen?.steps ?? 0),
       }
-      return lose(type, job, loss, op, relatives)
+      return lose(type, job, loss, op, tree)
     }
     case 'release':
-      return release(type, job, token, op)
+      return release(type, job, token, op, tree)
     case 'due':
-      return due(type, job, op, relatives)
+      return due(type, job, op, tree)
   }
 }
 
@@ -220,7 +220,7 @@ export function typeIn(type: AnyJobType, job: Job): AnyJobType {
   return found
 }
 
-export function relativesIn(type: AnyJobType, world: World): Relatives {
+export function treeIn(type: AnyJobType, world: World): JobTree {
   let made = Math.max(1, world.size)
   return {
     get: (id) => {
@@ -250,7 +250,7 @@ export function byJob(steps: readonly Step[]): readonly (readonly Changed[])[] {
   return [...Map.groupBy(changesOf(steps), ({ job }) => job.id).values()]
 }
 
-function placesOf(steps: readonly Step[]): readonly Place[] {
+function placesOf(steps: readonly Step[]): readonly ChartSnapshot[] {
   const active = steps
     .flatMap(({ after }) => [...after.values()])
     .filter(({ id, phase }) => id === 'j1' && phase !== 'settled')
@@ -259,7 +259,7 @@ function placesOf(steps: readonly Step[]): readonly Place[] {
     context,
     ...(historyValue === undefined ? {} : { historyValue }),
   }))
-  return [...new Map(places.map((place) => [JSON.stringify(place), place])).values()]
+  return [...new Map(places.map((snapshot) => [JSON.stringify(snapshot), snapshot])).values()]
 }
 
 /** All of a decision but its type and functions, and stacks, which differ by who asked. */

@@ -6,7 +6,8 @@ import { describe, expect, test } from 'vitest'
 import { due, end, release } from '../../../src/model/decision.ts'
 import { claimableTasks, isBusy, wakeAt } from '../../../src/model/job.ts'
 import { assertStorable } from '../../../src/model/storable.ts'
-import { type ChartEvent, createChart, type Origin, type Place } from '../../../src/model/transition.ts'
+import { type ChartEvent, type ChartScope, type ChartSnapshot, createChart } from '../../../src/model/transition.ts'
+import { listed } from '../../../src/model/xstate-internals.ts'
 import { machineOf, typeOf } from './machines.ts'
 import {
   byJob,
@@ -19,7 +20,7 @@ import {
   jobIn,
   lifeOf,
   momentAt,
-  relativesIn,
+  treeIn,
   typeIn,
   walk,
 } from './walk.ts'
@@ -50,8 +51,8 @@ describe('walks over generated charts', () => {
     forWalks((steps) => {
       for (const { decision } of steps) {
         if (decision.job.revision !== decision.before?.revision) continue
-        const { job, before, events, inputs, logs, over, changed, others } = decision
-        expect({ job, events, inputs, logs, over }).toEqual({ job: before, events: [], inputs: [], logs: [], over: [] })
+        const { job, before, events, inputs, logs, changed, others } = decision
+        expect({ job, events, inputs, logs }).toEqual({ job: before, events: [], inputs: [], logs: [] })
         expect(changed).toBe(others.length > 0)
       }
     })
@@ -62,22 +63,22 @@ describe('walks over generated charts', () => {
       for (const changes of byJob(steps)) {
         const { parentInvoke, input } = changes[0]?.job ?? {}
         const chart = createChart(machineOf(plan, parentInvoke === undefined ? 'parent' : 'child'))
-        const origin: Origin = {
-          children: [],
+        const scope: ChartScope = {
+          children: listed([]),
           nextInvocation: 1,
           ...(parentInvoke === undefined ? {} : { parentInvoke }),
         }
-        let place: Place | undefined
+        let snapshot: ChartSnapshot | undefined
         let hasEnded = false
         for (const { job, inputs } of changes) {
           for (const event of JSON.parse(JSON.stringify(inputs)) as readonly ChartEvent[]) {
             expect(hasEnded).toBe(false)
-            const move = place === undefined ? chart.start(input, origin) : chart.move(place, event, origin)
-            place = move.place
+            const move = snapshot === undefined ? chart.start(input, scope) : chart.transition(snapshot, event, scope)
+            snapshot = move.snapshot
             hasEnded = move.end !== undefined
           }
           const { state, context, status } = job
-          expect({ state, context }).toEqual({ state: place?.state, context: place?.context })
+          expect({ state, context }).toEqual({ state: snapshot?.state, context: snapshot?.context })
           // A child whose parent left it is stopped wherever it stands.
           expect(job.phase === 'settled').toBe(hasEnded || status === 'stopped')
         }
@@ -164,8 +165,8 @@ describe('walks over generated charts', () => {
           const good = new Set(job.tasks.filter(isAtWork).map(({ token }) => token))
           for (let token = 0; token <= job.counter + 1; token++) {
             if (good.has(token)) continue
-            expect(end(typeIn(type, job), job, token, { ok: true }, op, relativesIn(type, world))).toBeUndefined()
-            expect(release(typeIn(type, job), job, token, op).changed).toBe(false)
+            expect(end(typeIn(type, job), job, token, { ok: true }, op, treeIn(type, world))).toBeUndefined()
+            expect(release(typeIn(type, job), job, token, op, treeIn(type, world)).changed).toBe(false)
           }
         }
       },
@@ -261,7 +262,7 @@ describe('walks over generated charts', () => {
             if (wake === undefined) continue
             expect(Number.isSafeInteger(wake)).toBe(true)
             const at = Math.max(wake, job.updatedAt)
-            const next = due(typeIn(type, job), job, momentAt(at), relativesIn(type, after))
+            const next = due(typeIn(type, job), job, momentAt(at), treeIn(type, after))
             expect(next.changed).toBe(true)
             expect(wakeAt(next.job) ?? Number.POSITIVE_INFINITY).toBeGreaterThan(at)
           }

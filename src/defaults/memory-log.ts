@@ -1,0 +1,103 @@
+import { withoutPayloads } from '../model/erased-events.ts'
+import type { EventRow } from '../model/event.ts'
+import type { Scope } from '../port/policy.ts'
+import type { EventQuery, StoredEvents } from '../port/storage.ts'
+import { isCovered } from './job-filter.ts'
+
+/** The log of events: rows in the order in which they were written, each linked to the one before it of the same job. */
+export class MemoryLog {
+  readonly #rows: StoredEvents[] = []
+  /** For each row, where the one before it of the same job stands; -1: nowhere. */
+  readonly #previous: number[] = []
+  readonly #newest = new Map<string, number>()
+
+  /** How many rows there are. */
+  get length(): number {
+    return this.#rows.length
+  }
+
+  /** The newest event's number; 0 for none. */
+  get sequence(): number {
+    const last = this.#rows.at(-1)
+    return last === undefined ? 0 : endOf(last)
+  }
+
+  /** Writes a row, and gives its first event's number. */
+  append(changeset: string, row: EventRow): number {
+    const sequence = this.sequence + 1
+    this.#previous.push(this.#newest.get(row.jobId) ?? -1)
+    this.#newest.set(row.jobId, this.#rows.length)
+    this.#rows.push({ ...row, sequence, changeset })
+    return sequence
+  }
+
+  /** Takes back all rows but the first `length`. */
+  truncate(length: number): void {
+    for (const { jobId } of this.#rows.splice(length).reverse()) {
+      const previous = this.#previous.pop() ?? -1
+      if (previous < 0) this.#newest.delete(jobId)
+      else this.#newest.set(jobId, previous)
+    }
+  }
+
+  /** Erases what the events of a job carry. */
+  erase(jobId: string): void {
+    for (const index of this.#of(jobId, 0)) {
+      const row = this.#rows[index]
+      if (row !== undefined) this.#rows[index] = { ...row, ...withoutPayloads(row) }
+    }
+  }
+
+  /** The rows of some changesets after a sequence. */
+  landed(changesets: readonly string[], sequence: number): readonly StoredEvents[] {
+    const wanted = new Set(changesets)
+    const rows = this.#rows.slice(this.#firstAfter(sequence))
+    return rows.filter((row) => row.sequence > sequence && wanted.has(row.changeset))
+  }
+
+  read({ after, limit, jobId, scopes, through = Number.POSITIVE_INFINITY }: EventQuery): readonly StoredEvents[] {
+    const found: StoredEvents[] = []
+    for (const index of jobId === undefined ? this.#all(after) : this.#of(jobId, after)) {
+      const row = this.#rows[index]
+      if (row === undefined || row.sequence > through || found.length >= limit) break
+      if (scopes === undefined || isOfAny(row, scopes)) found.push(row)
+    }
+    return found
+  }
+
+  *#all(after: number): Iterable<number> {
+    for (let index = this.#firstAfter(after); index < this.#rows.length; index++) yield index
+  }
+
+  #of(jobId: string, after: number): readonly number[] {
+    const first = this.#firstAfter(after)
+    const found: number[] = []
+    for (let index = this.#newest.get(jobId) ?? -1; index >= first; index = this.#previous[index] ?? -1) {
+      found.push(index)
+    }
+    return found.reverse()
+  }
+
+  /** The first row with an event after a sequence. */
+  #firstAfter(after: number): number {
+    let low = 0
+    let high = this.#rows.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      const row = this.#rows[middle]
+      if (row !== undefined && endOf(row) <= after) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+}
+
+/** The number of a row's last event. */
+function endOf({ sequence, events }: StoredEvents): number {
+  return sequence + events.length - 1
+}
+
+// A row carries what its job is searched by.
+function isOfAny({ jobType: type, tenant, createdBy, pipeline, labels }: EventRow, scopes: readonly Scope[]): boolean {
+  return scopes.some((scope) => isCovered({ type, tenant, createdBy, pipeline, labels }, scope))
+}

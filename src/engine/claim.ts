@@ -1,0 +1,177 @@
+/** The claim of ready tasks, which is the last part of a tick's commit. */
+import { claim, isSuspect } from '../model/decision.ts'
+import type { JobDecision, JobTree, TreeJob } from '../model/decision-data.ts'
+import { mayBeFollowed } from '../model/follow-up.ts'
+import { holdsSlot } from '../model/job.ts'
+import type { Claim, ClaimDecision, Claimed, ReadyTask, Route } from '../port/storage.ts'
+import { writesOf } from './changeset.ts'
+import { type Core, contextOf, ENGINE, isFull } from './core.ts'
+import { newId } from './ids.ts'
+import { routeOf } from './limits.ts'
+import { readable } from './working-set.ts'
+
+/** Tasks of one executor that are claimed in one commit at most, so that it does not hold the write lock for long. */
+const CLAIMS_MAX = 100
+/** The same in time: what is left is claimed by the next tick. */
+const CLAIM_MS_MAX = 10
+
+/** A ready task whose claim takes more than its job's tree: it is a request of its own. */
+export interface RelatedClaim {
+  readonly jobId: string
+  readonly invocation: number
+}
+
+/** The claim of one tick; undefined: there is no room, and what waits is looked for when there is. */
+export function claimOf(core: Core, id: string): ClaimOfTick | undefined {
+  const room = core.dispatcher.room()
+  const routes = [...room.keys()].flatMap((executor) => routesOf(core, executor))
+  if (routes.length > 0) return new ClaimOfTick(core, id, room, routes)
+  core.dispatcher.backlog(true)
+  return undefined
+}
+
+/** What one commit claims, and what became of it. */
+export class ClaimOfTick {
+  readonly claim: Claim
+  readonly related: RelatedClaim[] = []
+  readonly #core: Core
+  readonly #room: ReadonlyMap<string, number>
+  readonly #decisions = new Map<string, readonly JobDecision[]>()
+  #hasSuspect: boolean
+  #hasLeft = false
+  #until: number | undefined
+  #isLate = false
+
+  constructor(core: Core, id: string, room: ReadonlyMap<string, number>, routes: readonly Route[]) {
+    this.#core = core
+    this.#room = room
+    this.#hasSuspect = core.dispatcher.isSuspectRunning
+    const bounded = new Map([...room].map(([executor, most]) => [executor, Math.min(most, CLAIMS_MAX)]))
+    this.claim = { id, routes, at: core.clock.now(), room: bounded, decide: (ready) => this.#decide(ready) }
+  }
+
+  // One row that cannot be claimed keeps no other from it.
+  #decide(ready: ReadyTask): ClaimDecision {
+    const { job, task } = ready
+    const core = this.#core
+    this.#until ??= core.clock.elapsed() + CLAIM_MS_MAX
+    if (core.clock.elapsed() > this.#until) {
+      this.#isLate = true
+      return STOP
+    }
+    const type = core.types.of(job)
+    if (type === undefined || core.dispatcher.isRefused(job.id)) return LEAVE
+    if (isSuspect(task) && this.#hasSuspect) {
+      this.#hasLeft = true
+      return LEAVE
+    }
+    try {
+      const context = contextOf(core)
+      const tree = new ClaimTree(core, ready)
+      const decision = claim(type, job, task.invocation, core.instance, context, tree)
+      if (!decision.changed || tree.isUnknown) return LEAVE
+      const decided = [decision, ...decision.others]
+      if (decided.some(takesMore)) {
+        this.related.push({ jobId: job.id, invocation: task.invocation })
+        return LEAVE
+      }
+      this.#decisions.set(keyOf(job.id, task.invocation), decided)
+      this.#hasSuspect ||= isSuspect(task)
+      const expected = decision.looked.map(({ id: jobId, revision }) => ({ op: 'expect', jobId, revision }) as const)
+      return { kind: 'claim', writes: [...expected, ...decided.flatMap((each) => this.#writesOf(each))] }
+    } catch {
+      return LEAVE
+    }
+  }
+
+  #writesOf({ before, ...decided }: JobDecision) {
+    return writesOf({ ...decided, before, by: ENGINE, queuedMax: undefined }, this.claim.at)
+  }
+
+  /** What was decided of the tasks that were claimed. */
+  decisionsOf(claimed: readonly Claimed[]): readonly JobDecision[] {
+    return claimed.flatMap(({ job, invocation }) => this.#decisions.get(keyOf(job.id, invocation)) ?? [])
+  }
+
+  /** Some executor has room for more than one commit claims. */
+  isCut(claimed: readonly Claimed[]): boolean {
+    if (this.#isLate) return true
+    return [...this.#room].some(([executor, room]) => room > CLAIMS_MAX && countOf(claimed, executor) >= CLAIMS_MAX)
+  }
+
+  /** More may wait than there was room for, or than may run beside a suspect. */
+  mayWait(claimed: readonly Claimed[]): boolean {
+    const isSomeFull = this.#room.size < this.#core.executors.size
+    return this.#hasLeft || isSomeFull || [...this.#room].some(([executor, room]) => countOf(claimed, executor) >= room)
+  }
+}
+
+/** Claims one task by a request of its own, which takes what follows an end, or the next run of a slot, with it. */
+export function claimOne(core: Core, { jobId, invocation }: RelatedClaim): void {
+  core.ticks.add(
+    {
+      by: ENGINE,
+      jobs: [jobId],
+      decide: (jobs, context) => {
+        const job = jobs.require(jobId)
+        return claim(jobs.typeOf(job), job, invocation, core.instance, context, jobs)
+      },
+    },
+    {
+      done: () => {},
+      failed: (error) => {
+        // Another engine took the last place of its limit key: the task is shown again when one is free.
+        if (!isFull(error)) core.dispatcher.refuse(jobId)
+      },
+    },
+  )
+}
+
+const LEAVE: ClaimDecision = { kind: 'leave' }
+const STOP: ClaimDecision = { kind: 'stop' }
+
+function takesMore({ type, before, job }: JobDecision): boolean {
+  return mayBeFollowed(type, before, job) || (before !== undefined && holdsSlot(before) && !holdsSlot(job))
+}
+
+/** The jobs of a claim's tree, as the transaction that claims reads them. */
+class ClaimTree implements JobTree {
+  /** A job of it is another engine's to decide about. */
+  isUnknown = false
+  readonly #core: Core
+  readonly #ready: ReadyTask
+
+  constructor(core: Core, ready: ReadyTask) {
+    this.#core = core
+    this.#ready = ready
+  }
+
+  get(id: string): TreeJob | undefined {
+    const job = readable(() => this.#ready.tree(id))
+    const type = job === undefined ? undefined : this.#core.types.of(job)
+    this.isUnknown ||= job !== undefined && type === undefined
+    return job === undefined || type === undefined ? undefined : { type, job }
+  }
+
+  newId(): string {
+    return newId(this.#core)
+  }
+}
+
+function countOf(claimed: readonly Claimed[], executor: string): number {
+  let count = 0
+  for (const { job, invocation } of claimed) {
+    if (job.tasks.some((task) => task.invocation === invocation && task.executor === executor)) count++
+  }
+  return count
+}
+
+// Work that this engine can start: a type with such a task, that it knows.
+function routesOf({ types }: Core, executor: string): readonly Route[] {
+  const known = types.all().filter(({ tasks }) => [...tasks.values()].some((task) => task.executor === executor))
+  return known.map((type) => routeOf(type, executor))
+}
+
+function keyOf(jobId: string, invocation: number): string {
+  return `${invocation} ${jobId}`
+}

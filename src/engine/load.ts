@@ -1,0 +1,42 @@
+import { isUnreadable, jobNotFound } from '../model/error.ts'
+import type { Actor } from '../model/event.ts'
+import { hasRelatives, type Job } from '../model/job.ts'
+import type { Core } from './core.ts'
+import { WorkingSet } from './working-set.ts'
+
+/**
+ * The stored job, as somebody wants it.
+ *
+ * @throws {JobchartError} `JOB_NOT_FOUND`; `JOB_UNREADABLE` for the engine itself.
+ */
+export async function load(core: Core, id: string, by: Actor['kind'] = 'system'): Promise<Job> {
+  return shown(id, by, await core.storage.get(id).catch(hiddenFrom(id, by)))
+}
+
+/** The tree of a job that was read, for a look at what its chart would do. */
+export async function treeOf(core: Core, job: Job): Promise<WorkingSet> {
+  if (!hasRelatives(job)) return new WorkingSet(core)
+  const query = { jobs: [job.id], pipelines: [], types: core.types.all(), at: core.clock.now() }
+  return new WorkingSet(core, await core.storage.load(query))
+}
+
+/** As {@link load}, of the jobs of a tick. */
+export function jobFor(jobs: WorkingSet, id: string, by: Actor['kind']): Job {
+  try {
+    return shown(id, by, jobs.job(id))
+  } catch (error) {
+    return hiddenFrom(id, by)(error)
+  }
+}
+
+function shown(id: string, by: Actor['kind'], job: Job | undefined): Job {
+  if (job === undefined || (by !== 'system' && job.deletedAt !== undefined)) throw jobNotFound(id)
+  return job
+}
+
+// Whether a person may see a broken job cannot be asked, so that it is there is not told.
+function hiddenFrom(id: string, by: Actor['kind']): (error: unknown) => never {
+  return (error) => {
+    throw isUnreadable(error) && by !== 'system' ? jobNotFound(id) : error
+  }
+}

@@ -1,0 +1,254 @@
+/** How new jobs are asked for: one, or many at once. */
+import type { z } from 'zod'
+import type { NewJob } from '../../model/decision.ts'
+import type { AnyJobType } from '../../model/definition.ts'
+import { JobchartError } from '../../model/error.ts'
+import type { Actor } from '../../model/event.ts'
+import type { Job, Overlap } from '../../model/job.ts'
+import { canonicalText, type Json } from '../../model/storable.ts'
+import type { Principal } from '../../port/policy.ts'
+import { allowed, authorizeSubmit, maskOfAnswer, withoutHiddenJob } from '../authorization.ts'
+import { type CallOptions, tenantOf } from '../call-options.ts'
+import type { Core } from '../core.ts'
+import type { FieldMask } from '../field-mask.ts'
+import { newId } from '../ids.ts'
+import { submitOptionsSchema } from '../options.ts'
+import { parseInput, parseWith } from '../parse.ts'
+import { enteredPipeline, intoPipeline } from '../pipeline-entry.ts'
+import { type Soon, whenKnown } from '../soon.ts'
+import { untilUnchanged } from '../tick.ts'
+import { type JobView, viewOf } from '../view.ts'
+import { type Arrival, insertRun, insertTogether } from './runs.ts'
+
+/** What `submit` may be given beside the input. */
+export interface SubmitOptions extends CallOptions {
+  /** The pipeline that this is a run of: one of its jobs runs at a time. */
+  readonly pipeline?: string
+  /**
+   * Where another run holds the pipeline's slot: `'reject'` (the default) refuses this one, `'queue'` lets it wait for its
+   * turn, `'replace'` cancels the other, as `cancel` would, and takes its place once its work has stopped.
+   */
+  readonly overlap?: Overlap
+  /** Not before this time: milliseconds UTC, ISO 8601, or a `Date`. Until then, and for its turn, it is `waiting`. */
+  readonly startAt?: number | string | { readonly getTime: () => number }
+  /** Higher goes first; a whole number, default 0. */
+  readonly priority?: number
+  /** Set once; policies and lists may read them. */
+  readonly labels?: { readonly [name: string]: string }
+  /** Repeating a submit with the same key and input gives the first one's job, as long as that job's row exists. */
+  readonly idempotencyKey?: string
+  /** For the engine's own session: whose job it is. */
+  readonly tenant?: string
+}
+
+/** Most submits name none. */
+const NO_OPTIONS = submitOptionsSchema.parse({})
+
+/** A job as it is asked for: what it will be, before it is known whether its pipeline lets it in. */
+interface Asked {
+  readonly arrival: Arrival
+  readonly mask: FieldMask
+}
+
+/** Asks the policy about a new job, and parses its input. */
+function askedJob(
+  core: Core,
+  who: Principal,
+  asked: AnyJobType | string,
+  input: unknown,
+  { signal, ...given }: SubmitOptions,
+): Soon<Asked> {
+  signal?.throwIfAborted()
+  return whenKnown(parseSubmitOptions(given), ({ tenant, pipeline, labels, overlap, ...options }) => {
+    const type = typeof asked === 'string' ? core.types.named(asked) : core.types.require(asked)
+    const where = { tenant: tenantOf(who, tenant), ...(pipeline === undefined ? {} : { pipeline }) }
+    const fixed = { ...where, createdBy: who.id, labels }
+    return whenKnown(authorizeSubmit(core, who, { ...fixed, type: type.type }, signal), (mask) => {
+      return whenKnown(parseInput(type, input), (parsed) => {
+        const seed = seedOf(newId(core), fixed, options, parsed)
+        signal?.throwIfAborted()
+        return { arrival: { who, by: actorOf(who), type, seed, overlap }, mask }
+      })
+    })
+  })
+}
+
+/** {@inheritDoc Session.submit} */
+export function submit(
+  core: Core,
+  who: Principal,
+  asked: AnyJobType | string,
+  input: unknown,
+  options: SubmitOptions = {},
+): Soon<JobView> {
+  return whenKnown(askedJob(core, who, asked, input, options), ({ arrival, mask }) => {
+    return intoPipeline(core, who, arrival.seed, options.signal, (run) => {
+      return insertFirst(core, { ...arrival, ...run }, mask)
+    })
+  })
+}
+
+/** One of the jobs of `submitMany`. */
+export interface SubmittedJob extends Omit<SubmitOptions, 'signal'> {
+  /** The job type, or its name. */
+  readonly type: AnyJobType | string
+  /** Parsed by the type's schema. */
+  readonly input?: unknown
+}
+
+/** What `submitMany` may be given. */
+export interface SubmitManyOptions extends CallOptions {
+  /** All of them are stored in one commit, or none. At most 1,000. Default false. */
+  readonly atomic?: boolean
+}
+
+/** What became of one job of `submitMany`. */
+export type SubmitOutcome =
+  | { readonly job: JobView; readonly error?: never }
+  | { readonly error: unknown; readonly job?: never }
+
+/** Jobs that one commit may store together. */
+const ATOMIC_MAX = 1_000
+/** Jobs of `submitMany` that are on their way at once. */
+const AT_ONCE = 1_000
+
+/** {@inheritDoc Session.submitMany} */
+export async function submitMany(
+  core: Core,
+  who: Principal,
+  jobs: readonly SubmittedJob[],
+  options: SubmitManyOptions = {},
+): Promise<readonly SubmitOutcome[]> {
+  const { atomic = false, signal } = parseManyOptions(jobs, options)
+  if (atomic) return (await submitTogether(core, who, jobs, signal)).map((job) => ({ job }))
+  const outcomes: SubmitOutcome[] = []
+  for (let start = 0; start < jobs.length; start += AT_ONCE) {
+    signal?.throwIfAborted()
+    const some = jobs.slice(start, start + AT_ONCE)
+    outcomes.push(...(await Promise.all(some.map((each) => submittedAlone(core, who, each, signal)))))
+  }
+  return outcomes
+}
+
+async function submittedAlone(
+  core: Core,
+  who: Principal,
+  { type, input, ...options }: SubmittedJob,
+  signal: AbortSignal | undefined,
+): Promise<SubmitOutcome> {
+  try {
+    return { job: await submit(core, who, type, input, { ...options, ...(signal === undefined ? {} : { signal }) }) }
+  } catch (error) {
+    return { error }
+  }
+}
+
+async function submitTogether(
+  core: Core,
+  who: Principal,
+  jobs: readonly SubmittedJob[],
+  signal: AbortSignal | undefined,
+): Promise<readonly JobView[]> {
+  const asked: Asked[] = []
+  for (const { type, input, ...options } of jobs) {
+    const own = { ...options, ...(signal === undefined ? {} : { signal }) }
+    asked.push(await askedJob(core, who, type, input, own))
+  }
+  const stored = await untilUnchanged(async () => {
+    const arrivals: Arrival[] = []
+    for (const { arrival } of asked) {
+      const run = await enteredPipeline(core, who, arrival.seed, signal)
+      arrivals.push({ ...arrival, ...(run === undefined ? {} : { run }) })
+    }
+    return await insertTogether(core, arrivals)
+  }).catch(async (error: unknown) => {
+    throw await withoutHiddenJob(core, who, error)
+  })
+  return asked.flatMap(({ arrival, mask }) => {
+    const job = stored.get(arrival.seed.id)
+    return job === undefined ? [] : [viewOf(job, mask)]
+  })
+}
+
+type Submitted = z.output<typeof submitOptionsSchema>
+
+function parseSubmitOptions(given: Omit<SubmitOptions, 'signal'>): Soon<Submitted> {
+  for (const _ in given) return parseWith(submitOptionsSchema, given, 'options')
+  return NO_OPTIONS
+}
+
+function seedOf(
+  id: string,
+  fixed: Pick<NewJob, 'tenant' | 'pipeline' | 'createdBy' | 'labels'>,
+  { priority, idempotencyKey, startAt }: Pick<Submitted, 'priority' | 'idempotencyKey' | 'startAt'>,
+  input: Json | undefined,
+): NewJob {
+  return {
+    ...fixed,
+    id,
+    trigger: 'manual',
+    priority,
+    ...(input === undefined ? {} : { input }),
+    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    ...(startAt === undefined ? {} : { startAt }),
+  }
+}
+
+function parseManyOptions(jobs: unknown, { atomic, signal, ...unknown }: SubmitManyOptions): SubmitManyOptions {
+  const [name] = Object.keys(unknown)
+  if (name !== undefined) throw misfit(name, 'is no option here; there are atomic, signal')
+  if (atomic !== undefined && typeof atomic !== 'boolean') throw misfit('atomic', 'should be true or false')
+  if (!Array.isArray(jobs)) throw misfit('jobs', 'should be a list of { type, input, … }')
+  if (atomic === true && jobs.length > ATOMIC_MAX) {
+    throw misfit('jobs', `should be at most ${ATOMIC_MAX} where they are stored together; found ${jobs.length}`)
+  }
+  for (const [index, job] of jobs.entries()) {
+    if (typeof job !== 'object' || job === null) throw misfit(`jobs.${index}`, 'should be { type, input, … }')
+    if (atomic === true && job.overlap === 'replace') throw misfit(`jobs.${index}.overlap`, "should not be 'replace'")
+  }
+  return { ...(atomic === undefined ? {} : { atomic }), ...(signal === undefined ? {} : { signal }) }
+}
+
+function misfit(option: string, expected: string): JobchartError {
+  return new JobchartError('INVALID_INPUT', `${option} ${expected}`, {
+    issues: [{ message: expected, path: [option] }],
+  })
+}
+
+/** Stores a run; where its idempotency key was used before for the same input, shows that job. */
+export function insertFirst(core: Core, arrival: Arrival, mask: FieldMask): Promise<JobView> {
+  return insertRun(core, arrival).then(
+    (job) => viewOf(job, mask),
+    (error: unknown) => firstInstead(core, arrival, mask, error),
+  )
+}
+
+async function firstInstead(core: Core, { who, seed }: Arrival, mask: FieldMask, error: unknown): Promise<JobView> {
+  const first = await firstOfKey(core, seed, error)
+  if (first === undefined) throw await withoutHiddenJob(core, who, error)
+  // As a look at it would show it; where that is nothing, that it is there.
+  if (canonicalText(first.input) === canonicalText(seed.input)) {
+    return viewOf(first, await maskOfAnswer(core, who, first, mask))
+  }
+  throw keyUsed((await allowed(core, who, first, { action: 'get' })) === undefined ? undefined : first.id)
+}
+
+/** The job that used the idempotency key before; undefined: something else is wrong. */
+async function firstOfKey(core: Core, seed: NewJob, error: unknown): Promise<Job | undefined> {
+  if (seed.idempotencyKey === undefined || !(error instanceof JobchartError) || error.code !== 'INVALID_INPUT') return
+  const first = error.jobId === undefined ? undefined : await core.storage.get(error.jobId)
+  return first?.idempotencyKey === seed.idempotencyKey ? first : undefined
+}
+
+// The job is named only to who may see it.
+function keyUsed(jobId: string | undefined): JobchartError {
+  return new JobchartError('INVALID_INPUT', 'the idempotency key was used before with another input', {
+    issues: [{ message: 'used before with another input', path: ['idempotencyKey'] }],
+    ...(jobId === undefined ? {} : { jobId }),
+  })
+}
+
+/** A principal, as the cause of an event. */
+function actorOf({ kind, id }: Principal): Actor {
+  return { kind, id }
+}

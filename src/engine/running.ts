@@ -1,0 +1,231 @@
+import { v4 } from 'uuid'
+import { JobchartError } from '../model/error.ts'
+import type { StorageConnection } from '../port/storage.ts'
+import { Alarm } from './alarm.ts'
+import type { Core } from './core.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { guardedStorage } from './guarded-storage.ts'
+import { type HealthReport, HealthWatch } from './health.ts'
+import { LogTail } from './log-tail.ts'
+import type { EngineOptions } from './options.ts'
+import { quietly } from './policy-answer.ts'
+import { SteadyClock } from './steady-clock.ts'
+import { admitWaiting, fireDue, LossWatch } from './sweeps.ts'
+import { Ticks } from './tick.ts'
+
+/** Turns of the loop that a stop waits for the last commit. */
+const FLUSH_TURNS_MAX = 1_000
+
+/** What an engine keeps over its starts. */
+type Own = Pick<Core, 'settings' | 'types' | 'publisher'>
+
+interface Parts extends Own {
+  readonly clock: SteadyClock
+  readonly instance: string
+  readonly storage: StorageConnection
+  readonly health: HealthWatch
+  readonly tail: LogTail
+}
+
+/** One run of an engine, from a start to a stop. */
+export class Running {
+  readonly core: Core
+  readonly #stopped: AbortController
+  readonly #clock: SteadyClock
+  readonly #loops: (() => void)[] = []
+  readonly #losses = new LossWatch()
+  #mustRead = false
+  #reading: Promise<void> | undefined
+  #failuresSeen = 0
+
+  private constructor(core: Core, clock: SteadyClock, stopped: AbortController) {
+    this.core = core
+    this.#clock = clock
+    this.#stopped = stopped
+  }
+
+  static async start(options: EngineOptions, own: Own, report: HealthReport): Promise<Running> {
+    const clock = new SteadyClock(options.clock)
+    const instance = v4({ random: clock.randomBytes(16) })
+    const health = new HealthWatch(clock, own.settings.sweepMs, report)
+    const storage = guardedStorage(await options.storage.open({ clock, instance }), health)
+    try {
+      const tail = new LogTail(clock, await storage.lastSequence())
+      const running = Running.#join(options, { ...own, clock, instance, storage, health, tail })
+      await running.#begin()
+      return running
+    } catch (error) {
+      await storage.close().catch(() => {})
+      throw error
+    }
+  }
+
+  static #join(options: EngineOptions, parts: Parts): Running {
+    const { clock } = parts
+    const { policy, principal, onPolicyError } = options
+    const stopped = new AbortController()
+    let ticks: Ticks | undefined
+    const core: Core = {
+      ...parts,
+      get ticks() {
+        ticks ??= new Ticks(core, parts.tail.sequence)
+        return ticks
+      },
+      policy,
+      findPrincipal: principal,
+      policyFailed: quietly(onPolicyError),
+      executors: new Map(Object.entries(options.executors)),
+      dispatcher: new Dispatcher(() => core),
+      alarm: new Alarm(clock, () => {
+        core.ticks.claimSoon()
+        void fireDue(core)
+          .then(() => admitWaiting(core))
+          .catch(() => {})
+      }),
+      stopped: stopped.signal,
+    }
+    parts.health.onRecovery(() => core.ticks.claimSoon())
+    const running = new Running(core, clock, stopped)
+    parts.tail.onGap(() => void running.#fill())
+    return running
+  }
+
+  async #begin(): Promise<void> {
+    const { core } = this
+    try {
+      const { sequence } = core.tail
+      const [last] = await core.storage.events({ after: sequence - 1, limit: 1 })
+      if (last !== undefined) this.#clock.atLeast(last.at)
+      core.publisher.startAt(core.tail)
+      await registerCharts(core)
+      await this.#sweep()
+    } catch (error) {
+      this.#end()
+      throw error
+    }
+    this.#startLoops()
+    core.dispatcher.open()
+    // What waits is claimed before anyone asks what runs.
+    if (!core.ticks.isIdle) await core.dispatcher.nextChange()
+  }
+
+  #end(): void {
+    this.#stopped.abort()
+    this.core.health.end()
+    for (const cancel of this.#loops) cancel()
+    this.core.alarm.stop()
+  }
+
+  async stop(timeoutMs: number): Promise<void> {
+    const { core } = this
+    core.dispatcher.close()
+    await this.#finished(timeoutMs)
+    await core.dispatcher.releaseAll()
+    // What was asked for before the stop is written, unless the storage no longer answers.
+    for (let turn = 0; turn < FLUSH_TURNS_MAX && !core.ticks.isIdle; turn++) {
+      await new Promise<void>((resume) => core.clock.turn(resume))
+    }
+    this.#end()
+    core.ticks.end()
+    core.publisher.wakeAll()
+    core.dispatcher.wake()
+    // What is still held (code that ignores its stop) is recovered by whoever finds this instance's lock free.
+    const held = await core.storage.held(core.instance).catch(() => ['unknown'])
+    if (held.length === 0) await core.storage.forget(core.instance).catch(() => {})
+    await core.storage.close()
+  }
+
+  async #finished(timeoutMs: number): Promise<void> {
+    const { dispatcher, ticks, clock } = this.core
+    let isOver = false
+    const cancel = clock.timer(timeoutMs, () => {
+      isOver = true
+      dispatcher.wake()
+    })
+    while (!isOver && !(dispatcher.isIdle && ticks.isIdle)) await dispatcher.nextChange()
+    cancel()
+  }
+
+  #startLoops(): void {
+    const { settings } = this.core
+    this.#every(settings.pollMs, () => this.#poll())
+    this.#every(settings.sweepMs, () => this.#sweep())
+    this.#every(settings.heartbeatMs, () => this.core.storage.beat())
+  }
+
+  #poll(): Promise<void> {
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined
+    })
+    return this.#reading
+  }
+
+  async #read(): Promise<void> {
+    const { storage, publisher, dispatcher, tail, health, ticks } = this.core
+    const { failures } = health
+    // Kept until it has been read: a poll that fails is made up for by the next. What failed may have been written all the
+    // same, and nobody else tells of an own write.
+    this.#mustRead ||= storage.changed() || tail.hasGap || failures !== this.#failuresSeen
+    if (!this.#mustRead) return
+    await publisher.readTail(storage, (jobId) => dispatcher.heard(jobId))
+    this.#failuresSeen = failures
+    await dispatcher.observeElsewhere()
+    this.#mustRead = false
+    ticks.claimSoon()
+  }
+
+  // A read that is under way may have begun too early.
+  async #fill(): Promise<void> {
+    for (let tries = 0; tries < 2 && this.core.tail.hasGap; tries++) await this.#poll().catch(() => {})
+  }
+
+  async #sweep(): Promise<void> {
+    const { core } = this
+    const { health, storage, dispatcher } = core
+    // Asks a storage that failed whether it works again; a sweep that could write nothing is not made.
+    if (health.isDegraded) await storage.beat()
+    const { failures } = health
+    await this.#losses.run(core)
+    await fireDue(core)
+    await admitWaiting(core)
+    await dispatcher.reconcile()
+    health.swept(failures)
+    core.ticks.claimSoon()
+  }
+
+  // One run at a time, each a pause after the last; an error is the storage's, and the next run tries again.
+  #every(ms: number, run: () => Promise<void>): void {
+    let cancel = () => {}
+    const next = () => {
+      cancel = this.core.clock.timer(ms, () => {
+        run()
+          .catch(() => {})
+          .finally(() => {
+            if (!this.core.stopped.aborted) next()
+          })
+      })
+    }
+    next()
+    this.#loops.push(() => cancel())
+  }
+}
+
+/**
+ * A stored job is moved by the chart that it was begun with. One that changed under the same version would lose what it
+ * renamed; it may be replaced while no job stands in it, and no other engine that knows the old one lives.
+ */
+async function registerCharts({ storage, types }: Core): Promise<void> {
+  const others = await storage.others()
+  const charts = types.all().map(({ type, version, hash }) => ({ type, version, hash }))
+  const refused = await storage.register(
+    charts,
+    others.every(({ isGone }) => isGone),
+  )
+  if (refused.length === 0) return
+  const names = refused.map(({ type, version }) => `"${type}" version "${version}"`).join(', ')
+  throw new JobchartError(
+    'INVALID_DEFINITION',
+    `the chart of ${names} is not the one that stored jobs, or engines that run now, know. ` +
+      'Raise the version in defineJob, and list the old one in previous; or let its jobs and engines end first',
+  )
+}

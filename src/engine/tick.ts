@@ -1,0 +1,565 @@
+/**
+ * The path of every change of every job:
+ *
+ * ```
+ *  session call ─ authorize ─ parse ─┐
+ *  report of a task ─────────────────┤
+ *  timer, loss, admission, message ──┼─▶ queue ─▶ once per tick:  load ─ decide ─ commit ─ publish ─ start ─ answer
+ *  what follows an end ──────────────┘            (one read)  (pure, in   (one
+ *                                                              order)      transaction)
+ * ```
+ *
+ * - A tick takes the requests that wait, up to a bound. It reads the jobs that they need and that are not at hand, decides
+ *   them in order over one working set, so that each sees those before it, and commits them all in one transaction. The
+ *   claim of ready tasks is the last part of that transaction.
+ * - Requests that build on each other are one changeset. Where the storage refuses it, they are decided again, each alone.
+ * - A changeset that conflicts, since another process was faster, is decided again on the rows as they are now.
+ * - A decision whose job ends, and whose type says what follows, waits while that is read and parsed; it is committed in a
+ *   later tick if its jobs are still as they were, and else made again.
+ * - Nothing is published, started or answered that was not committed.
+ * - One tick is under way at a time. Each begins in a turn of the event loop of its own.
+ */
+import { admit, type Decision, type DecisionContext, type JobDecision } from '../model/decision.ts'
+import { JobchartError } from '../model/error.ts'
+import type { Actor } from '../model/event.ts'
+import { mayBeFollowed } from '../model/follow-up.ts'
+import { claimableTasks, hadOneAttempt, hasRelatives, holdsSlot, type Job } from '../model/job.ts'
+import type { LoadQuery, PipelineKey, Write, WrittenRow } from '../port/storage.ts'
+import { ChangesetDraft, type Decided, type JobChange } from './changeset.ts'
+import { type ClaimOfTick, claimOf, claimOne } from './claim.ts'
+import { type CommitResult, type Committed, commit } from './commit.ts'
+import { byEngine, type Core } from './core.ts'
+import { runEffects } from './effects.ts'
+import { type Followed, followAll, prepareFollowUps } from './follow-ups.ts'
+import { freesPlace } from './limits.ts'
+import { nameOf, WorkingSet } from './working-set.ts'
+
+/** One change, of a job or of several. */
+export interface Change {
+  readonly by: Actor
+  /** Ids of the stored jobs that it needs, each read with its tree. */
+  readonly jobs?: readonly string[]
+  /** One of these at hand; it saves the read where the job has neither parent nor children. */
+  readonly known?: Job
+  /** Pipelines whose slot and next run it looks at. */
+  readonly pipelines?: readonly PipelineKey[]
+  /** Decides on the working set, or throws a typed refusal; undefined: there is nothing to change. */
+  readonly decide?: (jobs: WorkingSet, context: DecisionContext) => Decision | undefined
+  /** Written with it: notes of an attempt, pipelines. */
+  readonly writes?: readonly Write[]
+  /** Somebody asks for its new jobs: a full queue refuses them. */
+  readonly isAsked?: boolean
+  /** The error where a bound of the storage is reached. Default: `STALE_CLAIM`, since a limit key has no place. */
+  readonly full?: (() => JobchartError) | undefined
+  /** Is told each new or changed job, as committed. */
+  readonly seen?: (job: Job) => void
+  /** A conflict is answered with {@link ChangedMeanwhile}, and not decided again. */
+  readonly isAskedAgain?: boolean
+  /** The attempt that ends reported no progress, which is written beside the record. */
+  readonly withoutProgress?: boolean
+}
+
+/** What a change was based on is no longer so: who asked for it should look again. */
+export class ChangedMeanwhile extends Error {}
+
+/** Asks again as long as what it was based on has changed meanwhile. */
+export async function untilUnchanged<Result>(ask: () => Promise<Result>): Promise<Result> {
+  for (;;) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!(error instanceof ChangedMeanwhile)) throw error
+    }
+  }
+}
+
+/** Hears what became of a change. */
+export interface Answer {
+  /** The job that it was about, as committed; undefined: it was about none. */
+  readonly done: (job: Job | undefined) => void
+  readonly failed: (error: unknown) => void
+}
+
+/** A change on its way. It is answered once, whatever goes wrong after that. */
+class Request {
+  readonly change: Change
+  /** Not fused with others: they were refused together. */
+  readonly isAlone: boolean
+  /** What is at hand may be old. */
+  readonly isStale: boolean
+  draft: Draft | undefined
+  #answer: Answer | undefined
+
+  constructor(change: Change, answer: Answer | undefined, isAlone = false, isStale = false) {
+    this.change = change
+    this.#answer = answer
+    this.isAlone = isAlone
+    this.isStale = isStale
+  }
+
+  done(job: Job | undefined): void {
+    const answer = this.#answer
+    this.#answer = undefined
+    answer?.done(job)
+  }
+
+  failed(error: unknown): void {
+    const answer = this.#answer
+    this.#answer = undefined
+    answer?.failed(error)
+  }
+
+  /** The same change, decided anew on the rows as they are now. */
+  again(isAlone: boolean): Request {
+    const request = new Request(this.change, this.#answer, isAlone, true)
+    this.#answer = undefined
+    return request
+  }
+}
+
+/** A decision that waits for what follows it. */
+interface Draft extends Followed {
+  readonly decision: Decision
+}
+
+/** Requests that one tick takes: more would keep the event loop, and the first of them waiting. */
+const REQUESTS_MAX = 256
+/** How long one tick decides; what is left is decided by the next. */
+const DECIDE_MS_MAX = 8
+
+/** Takes changes, and runs the ticks that make them. */
+export class Ticks {
+  readonly #core: Core
+  #queue: Request[] = []
+  #isRunning = false
+  #mustClaim = false
+  #isOver = false
+  #preparing = 0
+  #changesets = 0
+  /** The newest number of the log that this engine knows of. */
+  #sequence: number
+
+  constructor(core: Core, sequence: number) {
+    this.#core = core
+    this.#sequence = sequence
+  }
+
+  /** Nothing waits to be written, and nothing is about to be claimed. */
+  get isIdle(): boolean {
+    return this.#queue.length === 0 && !this.#isRunning && this.#preparing === 0
+  }
+
+  /**
+   * Takes a change along the whole path.
+   *
+   * @returns the job that it was about, as committed.
+   * @throws {JobchartError} the refusal of the decision or of the storage; `STORAGE_UNAVAILABLE`, `OUTCOME_UNKNOWN`.
+   */
+  submit(change: Change): Promise<Job | undefined> {
+    return new Promise((done, failed) => this.add(change, { done, failed }))
+  }
+
+  /** As {@link submit}, of a change that is always about a job. */
+  change(change: Change): Promise<Job> {
+    return new Promise((resolve, failed) => {
+      const done = (job: Job | undefined) => {
+        if (job === undefined) failed(new Error('a change of a job was committed without one'))
+        else resolve(job)
+      }
+      this.add(change, { done, failed })
+    })
+  }
+
+  /** As {@link submit}, for callers that need no promise. */
+  add(change: Change, answer: Answer): void {
+    this.#enqueue(new Request(change, answer))
+  }
+
+  /** Claims what is ready with the next tick. */
+  claimSoon(): void {
+    this.#mustClaim = true
+    this.#runSoon()
+  }
+
+  /** No tick begins any more; what waits is told that the engine stopped. */
+  end(): void {
+    this.#isOver = true
+    for (const request of this.#queue.splice(0)) request.failed(stopped())
+  }
+
+  #enqueue(request: Request): void {
+    if (this.#isOver) request.failed(stopped())
+    else {
+      this.#queue.push(request)
+      this.#runSoon()
+    }
+  }
+
+  #runSoon(): void {
+    if (this.#isRunning || this.#isOver) return
+    this.#isRunning = true
+    this.#core.clock.turn(() => void this.#run())
+  }
+
+  async #run(): Promise<void> {
+    const requests = this.#take()
+    try {
+      await this.#tick([...requests])
+    } catch (error) {
+      // A storage that breaks its port, or a fault of ours: nobody waits for ever, and the rows say what was written.
+      this.#core.dispatcher.suspect()
+      for (const request of requests) request.failed(error)
+    }
+    this.#isRunning = false
+    if (this.#queue.length > 0 || this.#mustClaim) this.#runSoon()
+    else this.#core.dispatcher.wake()
+  }
+
+  async #tick(requests: Request[]): Promise<void> {
+    const jobs = await this.#load(requests)
+    const drafts = this.#decide(jobs, requests)
+    const claim = this.#claim(drafts)
+    if (drafts.length === 0 && claim === undefined) return
+    const at = this.#core.clock.now()
+    const changesets = drafts.map((draft) => ({ id: this.#newId(), writes: draft.writes(at) }))
+    const committed = await commit(this.#core.storage, changesets, claim?.claim, this.#sequence)
+    const seen = committed.isUncertain ? await this.#readBack(drafts) : claimedJobs(committed)
+    this.#tell(drafts, claim, committed, seen)
+  }
+
+  // What was written unheard may have been claimed with it, which only the rows tell.
+  async #readBack(drafts: readonly ChangesetDraft<Request>[]): Promise<ReadonlyMap<string, Job>> {
+    this.#core.dispatcher.suspect()
+    try {
+      const jobs = await this.#core.storage.many(drafts.flatMap((draft) => draft.jobs.map(({ job }) => job.id)))
+      return new Map(jobs.map((job) => [job.id, job]))
+    } catch {
+      // The sweep that compares what runs with the rows finds it.
+      return new Map()
+    }
+  }
+
+  // One that stands alone has a tick of its own.
+  #take(): Request[] {
+    if (this.#queue[0]?.isAlone === true) return this.#queue.splice(0, 1)
+    const alone = this.#queue.findIndex(({ isAlone }) => isAlone)
+    return this.#queue.splice(0, alone < 0 ? REQUESTS_MAX : Math.min(alone, REQUESTS_MAX))
+  }
+
+  #newId(): string {
+    return `${this.#core.instance}/${++this.#changesets}`
+  }
+
+  // What is at hand is not read. Where the read fails, those that needed it are told, and the others go on.
+  async #load(requests: Request[]): Promise<WorkingSet> {
+    const core = this.#core
+    const known = requests.map((request) => this.#known(request))
+    const query = queryOf(core, requests, known)
+    if (query === undefined) return holding(new WorkingSet(core), known)
+    try {
+      return holding(new WorkingSet(core, await core.storage.load(query)), known)
+    } catch (error) {
+      const needing = requests.filter(({ change }, index) => needsRead(change, known[index]))
+      requests.splice(0, requests.length, ...requests.filter((each) => !needing.includes(each)))
+      for (const request of needing) request.failed(error)
+      return holding(new WorkingSet(core), known)
+    }
+  }
+
+  #known({ change, isStale }: Request): Job | undefined {
+    const [id] = change.jobs ?? []
+    if (id === undefined || isStale) return undefined
+    const known = this.#core.dispatcher.held(id) ?? change.known
+    return known === undefined || hasRelatives(known) ? undefined : known
+  }
+
+  #decide(jobs: WorkingSet, requests: readonly Request[]): readonly ChangesetDraft<Request>[] {
+    const drafts: Drafts = { all: new Set(), byJob: new Map() }
+    const until = this.#core.clock.elapsed() + DECIDE_MS_MAX
+    for (const [index, request] of requests.entries()) {
+      if (drafts.all.size > 0 && this.#core.clock.elapsed() > until) {
+        this.#queue.unshift(...requests.slice(index))
+        break
+      }
+      const decided = this.#decideOne(jobs, request)
+      if (decided !== undefined) this.#put(drafts, request, decided)
+    }
+    return [...drafts.all]
+  }
+
+  /** What a request makes of the jobs; undefined: there is nothing to write, or not yet. */
+  #decideOne(jobs: WorkingSet, request: Request): Decided | undefined {
+    const { change } = request
+    try {
+      const draft = this.#draftOf(jobs, request)
+      request.draft = draft
+      if (draft !== undefined) {
+        const unasked = followAll(this.#core, jobs, draft)
+        if (unasked.length > 0) {
+          this.#prepare(request, draft, unasked)
+          return undefined
+        }
+      }
+      const decided = draft === undefined ? NONE : this.#withNextRuns(jobs, draft)
+      if (decided.length === 0 && change.writes === undefined && (draft?.pipelines ?? NONE).length === 0) {
+        if (draft !== undefined) runEffects(this.#core, draft.decision)
+        request.done(draft?.decision.job)
+        return undefined
+      }
+      jobs.apply(decided)
+      const { writes = NONE, isAsked = false } = change
+      jobs.note(writes)
+      const { pipelines = NONE, decision } = draft ?? {}
+      return { by: change.by, jobs: decided, pipelines, looked: decision?.looked ?? NONE, writes, isAsked }
+    } catch (error) {
+      if (error instanceof ChangedMeanwhile) this.#readAgain(change)
+      request.failed(error)
+      return undefined
+    }
+  }
+
+  // What is at hand of a job of which work runs here may be older than its row, until the next poll.
+  #readAgain({ jobs = [] }: Change): void {
+    for (const id of jobs) this.#core.dispatcher.heard(id)
+  }
+
+  #draftOf(jobs: WorkingSet, { draft, change }: Request): Draft | undefined {
+    if (draft !== undefined && jobs.isAsDecided(draft.jobs)) return draft
+    const decision = change.decide?.(jobs, jobs.context())
+    jobs.checkTypes()
+    if (decision === undefined) return undefined
+    // A relative may have changed and the job itself not: what was not changed is not written.
+    const changed = isChanged(decision) ? [decision, ...decision.others] : decision.others
+    const all = decision.others.length === 0 ? changed : changed.filter(isChanged)
+    return { decision, jobs: [...all], pipelines: [...(decision.pipelines ?? NONE)], asked: new Map(), turns: [] }
+  }
+
+  // What follows an end is read and parsed outside the tick. The decision waits for it.
+  #prepare(request: Request, draft: Draft, unasked: readonly JobDecision[]): void {
+    this.#preparing++
+    prepareFollowUps(this.#core, draft, unasked)
+      .then(
+        () => this.#enqueue(request),
+        (error: unknown) => request.failed(error),
+      )
+      .finally(() => {
+        this.#preparing--
+        this.#core.dispatcher.wake()
+      })
+  }
+
+  /** With the admission of the next run of each pipeline whose slot becomes free. */
+  #withNextRuns(jobs: WorkingSet, { jobs: decided }: Draft): readonly JobDecision[] {
+    let all: readonly JobDecision[] = decided
+    for (const each of decided) {
+      if (each.job.pipeline === undefined || !freesSlot(each)) continue
+      if (!decided.some((other) => takesSlot(other, each))) all = [...all, ...this.#nextRun(jobs, decided, each.job)]
+    }
+    return all
+  }
+
+  #nextRun(jobs: WorkingSet, decided: readonly JobDecision[], freed: Job): readonly JobDecision[] {
+    const { tenant, pipeline } = freed
+    if (pipeline === undefined) return []
+    try {
+      const { next } = jobs.turn({ tenant, id: pipeline })
+      // One that the request itself changes, such as a waiting run that it cancels, has had its change.
+      if (next === undefined || decided.some(({ job }) => job.id === next.id)) return this.#lookLater()
+      const admitted = admit(jobs.typeOf(next), next, jobs.context(), jobs)
+      const all = [admitted, ...admitted.others]
+      // What ends as it is let in is followed by others: that is a request of its own.
+      return all.some((each) => mayBeFollowed(each.type, each.before, each.job)) ? this.#lookLater() : all.map(byEngine)
+    } catch {
+      // What ends must not wait for what could begin: the next sweep admits it.
+      return []
+    }
+  }
+
+  #lookLater(): readonly JobDecision[] {
+    this.#core.alarm.set(this.#core.clock.now())
+    return []
+  }
+
+  // Fused with the changesets of all jobs that it touches.
+  #put(drafts: Drafts, request: Request, decided: Decided): void {
+    let own: ChangesetDraft<Request> | undefined
+    const fuse = (id: string) => {
+      const other = drafts.byJob.get(id)
+      if (other === undefined || other === own) return
+      if (own !== undefined) {
+        for (const { job } of own.jobs) drafts.byJob.set(job.id, other)
+        other.absorb(own)
+        drafts.all.delete(own)
+      }
+      own = other
+    }
+    for (const { job } of decided.jobs) fuse(job.id)
+    for (const { id } of decided.looked) fuse(id)
+    const draft = own ?? new ChangesetDraft<Request>()
+    draft.add(request, decided)
+    drafts.all.add(draft)
+    for (const { job } of decided.jobs) drafts.byJob.set(job.id, draft)
+  }
+
+  #claim(drafts: readonly ChangesetDraft<Request>[]): ClaimOfTick | undefined {
+    const now = this.#core.clock.now()
+    this.#mustClaim ||= drafts.some(({ jobs }) => jobs.some(({ job }) => hasReadyTask(job, now)))
+    // What this tick gives up takes no room before it is committed.
+    if (!this.#mustClaim || drafts.some(({ jobs }) => jobs.some(abandons))) return undefined
+    this.#mustClaim = false
+    return claimOf(this.#core, this.#newId())
+  }
+
+  /** `seen` are jobs as they were written after what the drafts have of them. */
+  #tell(
+    drafts: readonly ChangesetDraft<Request>[],
+    claim: ClaimOfTick | undefined,
+    committed: Committed,
+    seen: ReadonlyMap<string, Job>,
+  ): void {
+    const { dispatcher } = this.#core
+    for (const [index, draft] of drafts.entries()) {
+      const result = committed.results[index]
+      if (result?.status === 'applied') this.#applied(draft, result.rows, seen)
+      else this.#refused(draft, result)
+    }
+    for (const row of [...committed.claimed.flatMap(({ rows }) => rows), ...committed.unheard]) this.#publish(row)
+    for (const decision of claim?.decisionsOf(committed.claimed) ?? []) runEffects(this.#core, decision)
+    for (const job of seen.values()) dispatcher.committed(job)
+    if (claim === undefined) return
+    this.#mustClaim ||= committed.isFailed || claim.isCut(committed.claimed)
+    dispatcher.backlog(claim.mayWait(committed.claimed))
+    for (const each of claim.related) claimOne(this.#core, each)
+  }
+
+  // Published in the order of the log; then the machines' own actions; then work starts and stops; then it is answered.
+  #applied(draft: ChangesetDraft<Request>, rows: readonly WrittenRow[], seen: ReadonlyMap<string, Job>): void {
+    const core = this.#core
+    for (const row of rows) this.#publish(row, this.#knownWhole(draft, row))
+    for (const change of draft.jobs) {
+      runEffects(core, change)
+      if (!seen.has(change.job.id)) core.dispatcher.committed(change.job)
+      if (freesPlace(change)) this.claimSoon()
+    }
+    for (const request of draft.requests) {
+      const own = request.draft?.decision.job
+      const tell = request.change.seen
+      if (tell !== undefined)
+        for (const { job } of request.draft?.jobs ?? NONE) tell(seen.get(job.id) ?? draft.job(job.id) ?? job)
+      request.done(own === undefined ? undefined : (seen.get(own.id) ?? draft.job(own.id) ?? own))
+    }
+  }
+
+  // Those that wait for a job need not read it where all of its row is at hand: its progress is written beside the record.
+  #knownWhole(draft: ChangesetDraft<Request>, { events }: WrittenRow): Job | undefined {
+    const [request, ...others] = draft.requests
+    if (others.length > 0 || request?.change.withoutProgress !== true) return undefined
+    const job = draft.job(events.jobId)
+    return job !== undefined && hadOneAttempt(job) ? job : undefined
+  }
+
+  #publish({ events, sequence }: WrittenRow, written?: Job): void {
+    this.#sequence = Math.max(this.#sequence, sequence)
+    this.#core.publisher.publish(events, sequence, written)
+  }
+
+  #refused({ requests }: ChangesetDraft<Request>, result: Refused | undefined): void {
+    const [first, ...others] = requests
+    if (first === undefined) return
+    if (result?.status === 'failed') for (const request of requests) request.failed(result.error)
+    else if (others.length > 0) this.#queue.unshift(...requests.map((each) => each.again(true)))
+    else if (result?.status !== 'conflict') first.failed(refusal(result, first.change.full))
+    else {
+      this.#readAgain(first.change)
+      if (first.change.isAskedAgain === true) first.failed(new ChangedMeanwhile())
+      else this.#queue.unshift(first.again(first.isAlone))
+    }
+  }
+}
+
+interface Drafts {
+  readonly all: Set<ChangesetDraft<Request>>
+  /** By the ids of the jobs that they write. */
+  readonly byJob: Map<string, ChangesetDraft<Request>>
+}
+
+function claimedJobs({ claimed }: Committed): ReadonlyMap<string, Job> {
+  return new Map(claimed.map(({ job }) => [job.id, job]))
+}
+
+type Refused = Exclude<CommitResult, { status: 'applied' }>
+
+/** What is read for a tick; undefined: all is at hand. */
+function queryOf(core: Core, requests: readonly Request[], known: readonly (Job | undefined)[]): LoadQuery | undefined {
+  const jobs = new Set<string>()
+  const pipelines = new Map<string, PipelineKey>()
+  for (const [index, { change, draft }] of requests.entries()) {
+    const job = known[index]
+    for (const id of change.jobs ?? []) if (id !== job?.id) jobs.add(id)
+    const own = job?.pipeline === undefined ? [] : [{ tenant: job.tenant, id: job.pipeline }]
+    for (const key of [...(change.pipelines ?? []), ...(draft?.turns ?? []), ...own]) pipelines.set(nameOf(key), key)
+  }
+  if (jobs.size + pipelines.size === 0) return undefined
+  return { jobs: [...jobs], pipelines: [...pipelines.values()], types: core.types.all(), at: core.clock.now() }
+}
+
+function needsRead({ jobs = [], pipelines = [] }: Change, known: Job | undefined): boolean {
+  return pipelines.length > 0 || known?.pipeline !== undefined || jobs.some((id) => id !== known?.id)
+}
+
+function holding(jobs: WorkingSet, known: readonly (Job | undefined)[]): WorkingSet {
+  for (const job of known) if (job !== undefined) jobs.hold(job)
+  return jobs
+}
+
+function hasReadyTask(job: Job, now: number): boolean {
+  return claimableTasks(job).some(({ availableAt }) => availableAt <= now)
+}
+
+const NONE: readonly never[] = []
+
+function isChanged({ before, job }: JobDecision): boolean {
+  return job.revision !== before?.revision
+}
+
+function abandons({ events }: JobChange): boolean {
+  return events.some(({ type }) => type === 'task.abandoned')
+}
+
+function freesSlot({ before, job }: JobDecision): boolean {
+  return before !== undefined && holdsSlot(before) && !holdsSlot(job)
+}
+
+// Something that follows the end has its slot already.
+function takesSlot({ before, job }: JobDecision, { job: freed }: JobDecision): boolean {
+  return before === undefined && job.pipeline === freed.pipeline && holdsSlot(job)
+}
+
+function stopped(): JobchartError {
+  return new JobchartError('ENGINE_STOPPED', 'the engine was stopped meanwhile')
+}
+
+function refusal(
+  result: Exclude<Refused, { status: 'failed' | 'conflict' }> | undefined,
+  full: (() => JobchartError) | undefined,
+): Error {
+  switch (result?.status) {
+    case undefined:
+      return new Error('the storage gave fewer results than changesets')
+    case 'stale':
+      return new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task; what it reports is not taken')
+    case 'full':
+      return (
+        full?.() ??
+        new JobchartError('STALE_CLAIM', 'as many tasks of its limit key run as may; it waits for its place')
+      )
+    case 'slot-taken':
+      return new JobchartError(
+        'ALREADY_RUNNING',
+        'another job of this pipeline is running; it has to end first',
+        result.by === undefined ? {} : { jobId: result.by },
+      )
+    case 'duplicate':
+      return new JobchartError('INVALID_INPUT', 'the idempotency key was used before', { jobId: result.id })
+  }
+}

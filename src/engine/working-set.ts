@@ -1,0 +1,158 @@
+/**
+ * What one tick knows: jobs with their trees, and whose turn it is in pipelines, as they are after what the tick has
+ * decided so far. Each decision sees those before it, so nothing inside one process conflicts.
+ */
+import type { DecisionContext, JobDecision, JobTree, TreeJob } from '../model/decision-data.ts'
+import type { AnyJobType } from '../model/definition.ts'
+import { isUnreadable, jobNotFound } from '../model/error.ts'
+import { dueAt, holdsSlot, isWaiting, type Job } from '../model/job.ts'
+import type { Loaded, PipelineKey, Turn, Write } from '../port/storage.ts'
+import { type Core, contextOf } from './core.ts'
+import { newId } from './ids.ts'
+
+const NOTHING: Loaded = { job: () => undefined, turn: () => ({}) }
+
+/** The jobs and turns of one tick. */
+export class WorkingSet implements JobTree {
+  readonly #core: Core
+  readonly #loaded: Loaded
+  readonly #jobs = new Map<string, Job>()
+  /** Slots that were taken or freed in this tick, by pipeline: the holder's id, or null. */
+  readonly #holders = new Map<string, string | null>()
+  /** Jobs that began to wait for a pipeline in this tick. */
+  readonly #waiting = new Map<string, Job[]>()
+  #context: DecisionContext | undefined
+  /** A job of a tree whose type this engine does not know: what was decided without it does not count. */
+  #unknown: Job | undefined
+
+  constructor(core: Core, loaded: Loaded = NOTHING) {
+    this.#core = core
+    this.#loaded = loaded
+  }
+
+  /** Takes a record that is at hand in place of reading it, unless the tick has a newer one. */
+  hold(job: Job): void {
+    if (!this.#jobs.has(job.id)) this.#jobs.set(job.id, job)
+  }
+
+  /** The record of a job as the tick has it; undefined: there is none. @throws {JobchartError} `JOB_UNREADABLE` */
+  job(id: string): Job | undefined {
+    const known = this.#jobs.get(id)
+    if (known !== undefined) return known
+    const loaded = this.#loaded.job(id)
+    if (loaded !== undefined) this.#jobs.set(id, loaded)
+    return loaded
+  }
+
+  /** As {@link job}. @throws {JobchartError} `JOB_NOT_FOUND`, `JOB_UNREADABLE` */
+  require(id: string): Job {
+    const job = this.job(id)
+    if (job === undefined) throw jobNotFound(id)
+    return job
+  }
+
+  /** The type of a stored job. @throws {JobchartError} `UNKNOWN_TYPE` */
+  typeOf(job: Job): AnyJobType {
+    return this.#core.types.require(job)
+  }
+
+  /** {@inheritDoc JobTree.get} */
+  get(id: string): TreeJob | undefined {
+    const job = readable(() => this.job(id))
+    const type = job === undefined ? undefined : this.#core.types.of(job)
+    if (job !== undefined && type === undefined) this.#unknown ??= job
+    return job === undefined || type === undefined ? undefined : { type, job }
+  }
+
+  /**
+   * Says whether the decisions since the last call knew all the types that they needed.
+   *
+   * @throws {JobchartError} `UNKNOWN_TYPE` a job of the tree is another engine's to decide about.
+   */
+  checkTypes(): void {
+    const unknown = this.#unknown
+    this.#unknown = undefined
+    if (unknown !== undefined) this.typeOf(unknown)
+  }
+
+  newId(): string {
+    return newId(this.#core)
+  }
+
+  /** Time and chance of the next decision; what is decided together has one time. */
+  context(): DecisionContext {
+    this.#context = contextOf(this.#core, this.#context?.at)
+    return this.#context
+  }
+
+  /** Who has a pipeline's slot, and which waiting run is next. */
+  turn(key: PipelineKey): Turn {
+    const name = nameOf(key)
+    const stored = this.#loaded.turn(key)
+    const known = this.#holders.get(name)
+    const holder = known === undefined ? stored.holder : (known ?? undefined)
+    const next = this.#next(name, stored.next)
+    return { ...(holder === undefined ? {} : { holder }), ...(next === undefined ? {} : { next }) }
+  }
+
+  // Where the stored next one has had its turn in this tick, the one behind it is not known: a sweep admits it.
+  #next(name: string, stored: Job | undefined): Job | undefined {
+    const now = stored === undefined ? undefined : (this.#jobs.get(stored.id) ?? stored)
+    if (now !== undefined && !isWaiting(now)) return undefined
+    const at = this.#core.clock.now()
+    const added = (this.#waiting.get(name) ?? []).filter(
+      (job) => dueAt(job) <= at && isWaiting(this.#jobs.get(job.id) ?? job),
+    )
+    return [...(now === undefined ? [] : [now]), ...added].sort(inTurn)[0]
+  }
+
+  /** Whether the records that decisions were made from are still those of the tick. */
+  isAsDecided(decided: readonly JobDecision[]): boolean {
+    return decided.every(({ before }) => before === undefined || this.job(before.id)?.revision === before.revision)
+  }
+
+  /** Takes what was decided: what comes next sees it. */
+  apply(decided: readonly JobDecision[]): void {
+    for (const { before, job } of decided) {
+      this.#jobs.set(job.id, job)
+      if (job.pipeline !== undefined) this.#follow(nameOf({ tenant: job.tenant, id: job.pipeline }), before, job)
+    }
+  }
+
+  /** Takes the progress that notes of this tick report: it is written beside the record. */
+  note(writes: readonly Write[]): void {
+    for (const write of writes) {
+      if (write.op !== 'note' || write.note.kind !== 'progress') continue
+      const job = readable(() => this.job(write.jobId))
+      if (job !== undefined && job.phase !== 'settled') {
+        this.#jobs.set(job.id, { ...job, progress: write.note.progress })
+      }
+    }
+  }
+
+  #follow(name: string, before: Job | undefined, job: Job): void {
+    if (holdsSlot(job)) this.#holders.set(name, job.id)
+    else if (before !== undefined && holdsSlot(before)) this.#holders.set(name, null)
+    if (!isWaiting(job) || (before !== undefined && isWaiting(before))) return
+    this.#waiting.set(name, [...(this.#waiting.get(name) ?? []), job])
+  }
+}
+
+function inTurn(a: Job, b: Job): number {
+  return b.priority - a.priority || dueAt(a) - dueAt(b)
+}
+
+/** A job of the tree that cannot be decoded is gone for the others. */
+export function readable(read: () => Job | undefined): Job | undefined {
+  try {
+    return read()
+  } catch (error) {
+    if (isUnreadable(error)) return undefined
+    throw error
+  }
+}
+
+/** A pipeline's name as a key. */
+export function nameOf({ tenant, id }: PipelineKey): string {
+  return JSON.stringify([tenant, id])
+}

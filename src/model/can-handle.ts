@@ -1,0 +1,62 @@
+import type { ChartEvent } from './chart.ts'
+import type { DecisionContext, JobTree } from './decision-data.ts'
+import type { Job } from './job.ts'
+import { TreeDecision } from './job-tree.ts'
+import type { AnyJobType } from './job-type.ts'
+import { typeWhenTouched } from './migration.ts'
+
+/** The type whose commands a job takes when it is touched next; undefined: it could not be touched. */
+export function typeThatHandles(type: AnyJobType, job: Job): AnyJobType | undefined {
+  try {
+    return typeWhenTouched(type, job)
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * Whether the job's chart takes a command now, as far as can be known without the command's fields: where a guard looks at
+ * them, it may. Nothing is written.
+ */
+export function canHandle(
+  type: AnyJobType,
+  job: Job,
+  command: string,
+  context: DecisionContext,
+  tree: JobTree,
+): boolean {
+  if (job.phase === 'settled' || job.deletedAt !== undefined) return false
+  let isLookedAt = false
+  const event = watched(command, () => {
+    isLookedAt = true
+  })
+  try {
+    return new TreeDecision(context, tree).open(type, job).canHandle(event) || isLookedAt
+  } catch {
+    return false
+  }
+}
+
+// The command without its fields, which tells when somebody looks for one.
+function watched(type: string, looked: () => void): ChartEvent {
+  const look = (key: string | symbol): void => {
+    if (key !== 'type' && typeof key === 'string') looked()
+  }
+  return new Proxy<ChartEvent>(
+    { type },
+    {
+      get: (event, key, receiver) => {
+        look(key)
+        return Reflect.get(event, key, receiver)
+      },
+      has: (event, key) => {
+        look(key)
+        return Reflect.has(event, key)
+      },
+      ownKeys: (event) => {
+        looked()
+        return Reflect.ownKeys(event)
+      },
+    },
+  )
+}

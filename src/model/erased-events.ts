@@ -1,0 +1,35 @@
+import type { JobError } from './error.ts'
+import type { EventDraft, EventRow } from './event.ts'
+
+const ERASED_ERROR: JobError = { name: 'Error', message: '' }
+
+/**
+ * A row of the log as it stays when its job has gone: what happened, when and by whom, without what the events carried
+ * (inputs, reasons, messages, errors, emitted values). Fields that every event of a type has are kept, empty.
+ */
+export function withoutPayloads(row: EventRow): EventRow {
+  return { ...row, events: row.events.map(withoutPayload), inputs: [] }
+}
+
+/** An event without what it carried. */
+export function withoutPayload(event: EventDraft): EventDraft {
+  switch (event.type) {
+    case 'job.created': {
+      const { reason: _, message: __, ...rest } = event
+      return rest
+    }
+    case 'job.transitioned': {
+      const { reason: _, message: __, error: ___, ...rest } = event
+      return rest
+    }
+    case 'job.emitted':
+      return { ...event, event: null }
+    case 'job.followUpFailed':
+    case 'task.retried':
+      return { ...event, error: ERASED_ERROR }
+    case 'task.lost':
+      return { ...event, reason: '' }
+    default:
+      return event
+  }
+}

@@ -1,0 +1,49 @@
+import type { ChartAction, StartAction, TransitionResult } from './chart.ts'
+import { type AnyJobType, childTypeOf } from './definition.ts'
+import { type InlineTransition, startInline } from './inline.ts'
+import type { Task } from './task-record.ts'
+import { ALONE } from './xstate-internals.ts'
+
+/** What children become at once, each computed when it is first asked for, and no second time. */
+export class FirstTransitions {
+  readonly #type: AnyJobType
+  readonly #jobs = new Map<number, TransitionResult>()
+  readonly #inline = new Map<number, InlineTransition>()
+
+  constructor(type: AnyJobType) {
+    this.#type = type
+  }
+
+  /** The first transition of a child job. */
+  ofJob(child: AnyJobType, { invocation, id, input }: Pick<Task, 'invocation' | 'id' | 'input'>): TransitionResult {
+    const scope = { ...ALONE, parentInvoke: id }
+    const result = this.#jobs.get(invocation) ?? child.chart.start(child.chartTakesInput ? input : undefined, scope)
+    this.#jobs.set(invocation, result)
+    return result
+  }
+
+  /** The first state of logic that moves with its job. */
+  ofInline(start: Pick<Task, 'invocation' | 'id' | 'src' | 'input'>): InlineTransition {
+    const result = this.#inline.get(start.invocation) ?? startInline(this.#type, start)
+    this.#inline.set(start.invocation, result)
+    return result
+  }
+
+  /**
+   * What is done of a job's own first transition, in its order. As a live actor begins: children that go on are started
+   * before all else, and nothing is done of a transition that threw.
+   *
+   * @param isHeldBack  child jobs do not begin yet.
+   */
+  order({ actions, end }: TransitionResult, isHeldBack: boolean): readonly ChartAction[] {
+    if (end !== undefined) return end.kind === 'error' ? [] : actions
+    const goesOn = new Set(actions.filter((action) => action.kind === 'start' && !this.#endsAtOnce(action, isHeldBack)))
+    return [...goesOn, ...actions.filter((action) => !goesOn.has(action))]
+  }
+
+  #endsAtOnce(action: StartAction, isHeldBack: boolean): boolean {
+    const child = childTypeOf(this.#type, action.src)
+    if (child !== undefined) return !isHeldBack && this.ofJob(child, action).end !== undefined
+    return this.#type.inline.has(action.src) && this.ofInline(action).event !== undefined
+  }
+}

@@ -1,0 +1,238 @@
+/**
+ * One decision over the jobs of a tree.
+ *
+ * A chart may invoke machines, send to them and hear from them. Each is a job with a row of its own, and what one event
+ * causes among them is one changeset. This runs them as XState's own actor system does: each has a mailbox; one that is
+ * busy finishes its event first; what a transition asks for is done in the order of its actions, right after it.
+ *
+ * The tree is loaded before. A job that it does not have is gone. For a chart that waits for it, it has ended with an
+ * error; what is sent to it reaches nobody.
+ */
+
+import type { ChartEnd, ChartEvent, TransitionResult } from './chart.ts'
+import type { Decision, DecisionContext, JobTree, LookedAt } from './decision-data.ts'
+import { type AnyJobType, childTypeOf } from './definition.ts'
+import { Draft, type DraftTree } from './draft.ts'
+import { JobchartError } from './error.ts'
+import type { Job } from './job.ts'
+import { childRecord, endEvent, errorEvent, snapshotEvent } from './record.ts'
+import type { Json } from './storable.ts'
+import type { Task } from './task-record.ts'
+
+/** Events that one decision may cause: beyond, charts send to each other without end. */
+const EVENTS_MAX = 10_000
+
+/** The jobs of a tree while a decision is made of them. */
+export class TreeDecision implements DraftTree {
+  readonly context: DecisionContext
+  readonly #tree: JobTree
+  readonly #drafts = new Map<string, Draft>()
+  readonly #looked = new Map<string, number>()
+  readonly #gone: (() => void)[] = []
+  #events = 0
+
+  constructor(context: DecisionContext, tree: JobTree) {
+    this.context = context
+    this.#tree = tree
+  }
+
+  /** Takes a new job into the decision. */
+  begin(type: AnyJobType, job: Job): Draft {
+    const draft = new Draft(this, type, job)
+    this.#drafts.set(job.id, draft)
+    return draft
+  }
+
+  /**
+   * Takes a stored job into the decision, moved to the newest version of its type that wants it.
+   *
+   * @throws {JobchartError} `INVALID_DEFINITION` it could not be moved, and stays as it is.
+   */
+  open(type: AnyJobType, job: Job): Draft {
+    const draft = this.begin(type, job)
+    // One version after the other, as far as each moves it.
+    for (let { successor } = type; successor !== undefined && draft.type !== successor; { successor } = successor) {
+      draft.migrate(successor)
+      if (draft.type !== successor) break
+    }
+    return draft
+  }
+
+  /** The draft of a job; undefined: the job is gone. */
+  draft(id: string): Draft | undefined {
+    const known = this.#drafts.get(id)
+    if (known !== undefined) return known
+    const stored = this.#tree.get(id)
+    if (stored === undefined) return undefined
+    try {
+      return this.open(stored.type, stored.job)
+    } catch {
+      // What it hears of another job it takes under its own version.
+      return this.#drafts.get(id)
+    }
+  }
+
+  /** Where a child job stands, for chart code of its parent that asks. */
+  look(draft: Draft, task: Task, id: string): unknown {
+    const { type, job } = this.#drafts.get(id) ?? this.#tree.get(id) ?? {}
+    if (type === undefined || job === undefined) {
+      // In the midst of a move: its end is an event of its own.
+      this.#gone.push(() => this.#lost(draft, task, id))
+      return { status: 'error', error: goneError(id), output: undefined }
+    }
+    this.#looked.set(id, job.revision)
+    return type.chart.liveSnapshot(job)
+  }
+
+  /** Counts an event. @throws {JobchartError} `INVALID_DEFINITION` there is no end of them. */
+  count(): void {
+    if (++this.#events <= EVENTS_MAX) return
+    throw new JobchartError(
+      'INVALID_DEFINITION',
+      `one event caused more than ${EVENTS_MAX} others: charts send in a circle`,
+    )
+  }
+
+  /** What was decided of `first`, with what became of the other jobs of its tree. */
+  decision(first: Draft): Decision {
+    for (let tell = this.#gone.shift(); tell !== undefined; tell = this.#gone.shift()) tell()
+    const ended = [...this.#drafts.values()]
+    for (const draft of ended) {
+      const parent = this.#tellParent(draft)
+      if (parent !== undefined) ended.push(parent)
+    }
+    const drafts = [...this.#drafts.values()]
+    const others = drafts.filter((draft) => draft !== first && draft.isChanged)
+    return first.decision(
+      others.map((draft) => draft.jobDecision()),
+      this.#lookedAt(drafts),
+    )
+  }
+
+  // The charts of jobs that did not change were asked, or looked at, all the same.
+  #lookedAt(drafts: readonly Draft[]): readonly LookedAt[] {
+    const asked = drafts.filter(({ isAsked }) => isAsked).map(({ job }) => [job.id, job.revision] as const)
+    const changed = new Set(drafts.filter(({ isChanged }) => isChanged).map(({ job }) => job.id))
+    const looked = new Map([...this.#looked, ...asked])
+    return [...looked].filter(([id]) => !changed.has(id)).map(([id, revision]) => ({ id, revision }))
+  }
+
+  // A child that has settled stands in its parent's tasks until its own work is gone.
+  #tellParent({ job, isChanged, tasks }: Draft): Draft | undefined {
+    const isOver = job.phase === 'settled' || job.deletedAt !== undefined
+    if (job.parentId === undefined || !isChanged || !isOver || tasks.isBusy) return undefined
+    const parent = this.draft(job.parentId)
+    return parent !== undefined && this.forgetChild(parent, job.id) ? parent : undefined
+  }
+
+  /**
+   * Begins the child job of a task. While the work of an earlier invocation of the same invoke still stops, none of the
+   * child's own work runs.
+   */
+  startChild(draft: Draft, task: Task, type: AnyJobType, early: readonly ChartEvent[], first?: TransitionResult): void {
+    const id = this.#tree.newId()
+    const isBlocked = draft.tasks.withId(task.id).some(({ status }) => status === 'stopping')
+    const blocked = isBlocked || draft.job.blocked === true ? { blocked: true as const } : {}
+    const record = { ...childRecord(type, draft.job, task, id, draft.time()), ...blocked }
+    // Last, also where it waited for the job's admission.
+    draft.tasks.remove(task.invocation)
+    draft.tasks.put({ ...task, inbox: [], status: 'claimed', child: id })
+    this.begin(type, record).begin(early, first)
+  }
+
+  /** Begins the children of a job that was waiting, each with what was sent to it meanwhile. */
+  startHeldBack(draft: Draft): void {
+    for (const task of draft.tasks.list) {
+      const type = childTypeOf(draft.type, task.src)
+      // What a chart sends was stored as JSON, and is an event again.
+      if (type !== undefined) this.startChild(draft, task, type, task.inbox as unknown as readonly ChartEvent[])
+    }
+  }
+
+  /** Gives an event to the child job of a task. */
+  tellChild(draft: Draft, task: Task, id: string, event: ChartEvent): void {
+    const child = this.draft(id)
+    if (child !== undefined) child.receive(event)
+    else this.#lost(draft, task, id)
+  }
+
+  // Nothing will ever be heard of it: it has ended, and not well.
+  #lost(draft: Draft, task: Task, id: string): void {
+    if (draft.task(task.invocation)?.status !== 'claimed') return
+    draft.touch()
+    draft.remove(task)
+    draft.receiveEnd(task, errorEvent(task.id, goneError(id)))
+  }
+
+  /** The chart left the invoke: the child stops, and all below it. */
+  leaveChild(draft: Draft, task: Task, id: string): void {
+    // First, so that the child's own end finds the invoke left.
+    draft.put({ ...task, status: 'stopping' })
+    const child = this.draft(id)
+    if (child?.job.deletedAt === undefined) child?.stop()
+    if (child === undefined || !child.tasks.isBusy) this.forgetChild(draft, id)
+  }
+
+  /** Nothing of a child runs any more; what waited for that may run. */
+  forgetChild(draft: Draft, id: string): boolean {
+    const task = draft.tasks.ofChild(id)
+    if (task?.status !== 'stopping') return false
+    draft.touch()
+    draft.remove(task)
+    const next = draft.tasks.withId(task.id).find((each) => each.child !== undefined)
+    if (next?.child !== undefined && next.status === 'claimed' && draft.job.blocked !== true) this.#unblock(next.child)
+    return true
+  }
+
+  #unblock(id: string): void {
+    const child = this.draft(id)
+    if (child?.job.blocked === undefined) return
+    child.touch()
+    delete child.job.blocked
+    for (const task of child.tasks.list) if (task.child !== undefined) this.#unblock(task.child)
+  }
+
+  /** Sends an event to the parent. A parent that is gone hears nothing. */
+  tellParent({ job: { parentId } }: Draft, event: ChartEvent): void {
+    if (parentId !== undefined) this.draft(parentId)?.receive(event)
+  }
+
+  /** Tells the parent that the job has ended: an event for its chart, unless that has left the invoke. */
+  tellEnd({ job: { id, parentId, parentInvoke = '' } }: Draft, end: ChartEnd): void {
+    const parent = parentId === undefined ? undefined : this.draft(parentId)
+    const task = parent?.tasks.ofChild(id)
+    if (parent === undefined || task?.status !== 'claimed') return
+    parent.touch()
+    if (this.draft(id)?.tasks.isBusy === true) parent.put({ ...task, status: 'stopping' })
+    else parent.remove(task)
+    parent.receiveEnd(task, endEvent(parentInvoke, end))
+  }
+
+  /** Tells a parent that asks for snapshots where the job stands. */
+  tellSnapshot({ job }: Draft): void {
+    const { parentId, parentInvoke = '', id, state: value, context } = job
+    const parent = parentId === undefined ? undefined : this.draft(parentId)
+    const task = parent?.tasks.ofChild(id)
+    if (task?.status !== 'claimed' || task.sync !== true) return
+    parent?.receive(snapshotEvent(parentInvoke, { status: 'active', value, context }))
+  }
+
+  /** A job that was left while its chart was busy has settled: where nothing of it runs, its parent need not wait for it. */
+  settledLate({ job, tasks }: Draft): void {
+    const parent = job.parentId === undefined || tasks.isBusy ? undefined : this.draft(job.parentId)
+    if (parent !== undefined) this.forgetChild(parent, job.id)
+  }
+
+  /** Deletes a child job. */
+  deleteChild(id: string): void {
+    this.draft(id)?.delete()
+  }
+}
+
+function goneError(id: string): Json {
+  return {
+    name: 'JobchartError',
+    code: 'JOB_NOT_FOUND',
+    message: `child job "${id}" is gone: its row is missing or broken`,
+  }
+}

@@ -1,0 +1,90 @@
+import type { ChartEvent, StateInfo, TransitionResult } from './chart.ts'
+import { describeMove } from './description.ts'
+import { jobError } from './error.ts'
+import type { EventDraft } from './event.ts'
+import type { Job } from './job.ts'
+import type { AnyJobType, Description } from './job-type.ts'
+import type { Migration } from './migration.ts'
+import { outcomeOf } from './record.ts'
+
+/** A job's record while it is written. */
+export type OpenJob = { -readonly [Key in keyof Job]: Job[Key] }
+
+/** Puts the job where the chart now stands. */
+export function setSnapshot(
+  job: OpenJob,
+  { snapshot, info, end }: Pick<TransitionResult, 'snapshot' | 'info' | 'end'>,
+): void {
+  job.state = snapshot.state
+  job.context = snapshot.context
+  if (snapshot.historyValue === undefined) delete job.historyValue
+  else job.historyValue = snapshot.historyValue
+  if (snapshot.hasRefs === true) job.hasRefs = true
+  else delete job.hasRefs
+  job.vacates = info.tags.has('vacates')
+  job.phase = phaseOf(job, info)
+  if (end?.kind === 'done') {
+    job.outcome = outcomeOf(info)
+    if (end.output !== undefined) job.output = end.output
+  } else if (end?.kind === 'error') job.outcome = 'failure'
+}
+
+/** The phase of a job that has not settled. */
+function phaseOf({ admittedAt }: Job, { tags }: StateInfo): Job['phase'] {
+  if (admittedAt === undefined) return 'waiting'
+  return tags.has('indeterminate') ? 'indeterminate' : 'active'
+}
+
+/** Writes what the record should carry of a move, and gives the event that tells of it. */
+export function recordTransition(
+  type: AnyJobType,
+  job: OpenJob,
+  move: TransitionResult,
+  event: ChartEvent,
+  isNew: boolean,
+): EventDraft {
+  const from = job.status
+  job.status = move.end?.kind === 'error' ? type.endLabels.error : move.info.label
+  const { message, error, exitCode, reason } = describe(type, job, move, event)
+  if (message !== undefined) job.message = message
+  if (exitCode !== undefined) job.exitCode = exitCode
+  if (error !== undefined) job.error = jobError(error)
+  const facts = {
+    to: job.status,
+    ...(job.outcome === undefined ? {} : { outcome: job.outcome }),
+    ...(reason === undefined ? {} : { reason }),
+    ...(message === undefined ? {} : { message }),
+  }
+  if (isNew) return { type: 'job.created', ...facts }
+  return { type: 'job.transitioned', from, ...facts, ...(error === undefined ? {} : { error: jobError(error) }) }
+}
+
+/** Admits a waiting job: its timers, until now delays, count from `at`. */
+export function admitted(job: OpenJob, info: StateInfo, at: number): void {
+  job.admittedAt = at
+  job.phase = phaseOf(job, info)
+  job.timers = job.timers.map((timer) => ({ ...timer, dueAt: timer.dueAt + at }))
+}
+
+/** Puts the job where it stands under another version, and gives the event that tells of it. */
+export function recordMigration(
+  job: OpenJob,
+  to: AnyJobType,
+  { snapshot, info, timers, starts }: Migration,
+): EventDraft {
+  const { version: previous, status: from } = job
+  setSnapshot(job, { snapshot, info })
+  job.version = to.version
+  job.status = info.label
+  job.timers = timers
+  // Each has taken an invocation, also where the task of before goes on.
+  job.counter += starts.length
+  return { type: 'job.migrated', version: to.version, previous, from, to: job.status }
+}
+
+function describe(type: AnyJobType, job: Job, { end }: TransitionResult, event: ChartEvent): Description {
+  const failed = job.outcome === 'failure' && event.type.startsWith('xstate.error.')
+  // What was thrown may be nothing at all, and is a failure all the same.
+  const error = end?.kind === 'error' ? jobError(end.error) : failed ? event.error : undefined
+  return describeMove(type, job, event, error, end !== undefined)
+}

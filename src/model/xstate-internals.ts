@@ -1,0 +1,621 @@
+/**
+ * All that jobchart knows of the insides of XState.
+ *
+ * XState moves a machine by pure functions, but hands them an actor scope: the machine's own actor, its actor system, and
+ * an executor of actions. Here that scope is inert. Nothing starts, nothing is scheduled, no listener exists; what the
+ * machine asks for is written down, in order, with copies of what it sends. One scope serves all jobs of a machine, which is
+ * why a transition costs microseconds.
+ *
+ * ```
+ *  InertMachine ── machine.transition(snapshot, event, scope) ──▶ next snapshot
+ *       │                                   │
+ *       │ shares `children`                 └─ InertScope.captured: spawn, stop, send, cancel, emit, log, custom
+ *       └ watches which transitions an event selects
+ * ```
+ *
+ * - `snapshot.children` is copied by XState at each spawn and each stop, which takes quadratic time for many children. Here
+ *   it is one object for the whole transition, that shows no keys and so is copied at no cost; what a copy has more is
+ *   merged into it. A child of the job becomes a reference when it is first asked for.
+ * - XState asks `machine.getTransitionData` once which transitions an event selects. What it answers is watched there, since
+ *   the next snapshot does not tell whether a transition that led nowhere was taken, nor by which name.
+ *
+ * The suite in `test/fidelity` runs on the oldest and on the newest XState of the peer range.
+ */
+import { type AnyStateMachine, type AnyStateNode, createActor } from 'xstate'
+import type { ChartEvent, ChartScope, ChildActor, ChildActors } from './chart.ts'
+import { inertLogic, standingMachine, stateNodes, withInertActors } from './inert-machine.ts'
+import { messageOf } from './references.ts'
+import { type Json, jsonCopy } from './storable.ts'
+
+/** A cycle of `always` or `raise` ends as an error of its job after so many microsteps, unless the machine says otherwise. */
+const MICROSTEPS_MAX = 10_000
+
+/** XState's snapshot of a machine, as far as it is read or made here. */
+export interface LiveSnapshot {
+  readonly status: 'active' | 'done' | 'error' | 'stopped'
+  readonly value: Json
+  readonly context: unknown
+  readonly output: unknown
+  readonly error: unknown
+  readonly children: Refs
+  readonly historyValue: { readonly [id: string]: readonly AnyStateNode[] }
+  /** The active state nodes. */
+  readonly _nodes: readonly AnyStateNode[]
+}
+
+/** A reference to an actor: one of XState's that was just created, or an {@link ActorRef}. */
+export interface Ref {
+  id: string
+  readonly sessionId: string
+  readonly src: unknown
+  readonly systemId?: string | undefined
+}
+
+/** The active state nodes of a snapshot, in the order of the document. */
+export function nodesOf({ _nodes }: LiveSnapshot): readonly AnyStateNode[] {
+  return [..._nodes].sort((a, b) => a.order - b.order)
+}
+
+/** An active state of the snapshot has a transition for exactly this type of event. */
+export function hasTransitionFor({ _nodes }: LiveSnapshot, type: string): boolean {
+  return _nodes.some((node) => node.transitions.has(type))
+}
+
+interface Refs {
+  readonly [id: string]: Ref
+}
+
+/** Stands for the parent of a child job: `sendParent` needs one to be there. */
+export const PARENT = Object.freeze({ id: 'parent', sessionId: 'parent', send: () => {}, ref: null })
+
+const ACTIVE = Object.freeze({ status: 'active', output: undefined, error: undefined })
+
+/**
+ * The reference to a child that stands in a row: a machine may address it, stop it, and keep it in its context. What it
+ * refers to is looked up when that is needed: a context may hold thousands.
+ */
+export class ActorRef implements Ref {
+  readonly id: string
+  readonly ref = this
+  readonly #children: ChildActors
+  #child: ChildActor | undefined
+  #seen: unknown
+
+  constructor(id: string, children: ChildActors) {
+    this.id = id
+    this.#children = children
+  }
+
+  get #actor(): ChildActor {
+    // A machine may keep a reference to a child that it has stopped, and send to it in vain.
+    this.#child ??= this.#children.byId(this.id) ?? { id: this.id, src: '', invocation: GONE }
+    return this.#child
+  }
+
+  get invocation(): number {
+    return this.#actor.invocation
+  }
+
+  get src(): string {
+    return this.#actor.src
+  }
+
+  get systemId(): string | undefined {
+    return this.#actor.systemId
+  }
+
+  get sessionId(): string {
+    return `invocation:${this.invocation}`
+  }
+
+  /** What is sent outside an action reaches nobody: an action is how a machine asks for something. */
+  send(): void {}
+
+  /** The state of transition logic, or where a child job stands; of work that runs elsewhere, that it is active. */
+  getSnapshot(): unknown {
+    // Once: whoever asks again gets the same object.
+    this.#seen ??= this.#look()
+    return this.#seen
+  }
+
+  #look(): unknown {
+    const { look, snapshot } = this.#actor
+    return look === undefined ? (snapshot === undefined ? ACTIVE : jsonCopy(snapshot)) : look()
+  }
+}
+
+/** No child has this invocation: what is sent to it reaches nobody. */
+const GONE = 0
+
+/** What a machine asked for. What it sends is a copy. */
+export type Captured =
+  /** `ref` is undefined where the machine has no logic of the name. */
+  | { readonly kind: 'spawn'; readonly ref: Ref | undefined; readonly sync: boolean; readonly input?: Json }
+  | { readonly kind: 'stop'; readonly ref: unknown }
+  | { readonly kind: 'raise'; readonly event: Json; readonly delay: number; readonly id: unknown }
+  | {
+      readonly kind: 'send'
+      /** To an actor that the same state starts, it is known only when the transition is made. */
+      readonly to: () => unknown
+      readonly event: Json
+      readonly delay: unknown
+      readonly id: unknown
+    }
+  | { readonly kind: 'cancel'; readonly id: unknown }
+  | { readonly kind: 'emit'; readonly event: Json }
+  | { readonly kind: 'log'; readonly label: unknown; readonly value: unknown }
+  | { readonly kind: 'custom'; readonly exec: Exec; readonly info: object; readonly params: unknown }
+
+type Exec = (info: unknown, params: unknown) => unknown
+
+/** An action as XState hands it to its executor; built-in ones by a type that begins with `xstate.`. */
+interface Action {
+  readonly type: string
+  readonly params: { [name: string]: unknown } | undefined
+  readonly info: object
+  readonly exec: Exec | undefined
+}
+
+interface System {
+  get: (systemId: string) => Ref | undefined
+  getAll: () => Refs
+  _set: (systemId: string, ref: Ref) => void
+  _unregister: (ref: Ref) => void
+}
+
+/** XState's own actor of the machine, as far as its transitions read it. */
+interface Self {
+  id: string
+  _parent: unknown
+  readonly _snapshot: unknown
+}
+
+/** Nothing could find it again after a crash. */
+const NAMELESS: Ref = Object.freeze({ id: 'inline logic', sessionId: '', src: undefined })
+
+/** Nobody else: a new job has no children and no parent. */
+export const ALONE: ChartScope = { children: listed([]), nextInvocation: 1 }
+
+/** Children that are few. Of one id, the last counts. */
+export function listed(list: readonly ChildActor[]): ChildActors {
+  return {
+    byId: (id) => list.findLast((child) => child.id === id),
+    bySystemId: (systemId) => list.findLast((child) => child.systemId === systemId),
+    all: () => list,
+  }
+}
+
+/** The actor scope of one transition after the other: it writes down what the machine asks for, and does none of it. */
+export class InertScope {
+  readonly id: string
+  readonly sessionId: string
+  readonly self: Self
+  readonly system: System
+  /** What was asked for in the present transition. */
+  captured: Captured[] = []
+  /** The actors that it created. */
+  created: Ref[] = []
+  /** `snapshot.children` of the present transition: it gives each child, and shows no keys. */
+  readonly children: Refs
+  readonly #machineId: string
+  readonly #inputs = new Map<Ref, unknown>()
+  /** The children that the job has. */
+  readonly #standing = new Map<string, ActorRef>()
+  /** Those that the present transition has started, or stopped. */
+  readonly #changed = new Map<string, Ref | undefined>()
+  readonly #systemIds = new Map<string, Ref | undefined>()
+  #scope = ALONE
+  #before: LiveSnapshot | undefined
+  #shown: LiveSnapshot | undefined
+  #unstarted: Ref | undefined
+
+  constructor(machineId: string) {
+    const logic = { transition: () => ACTIVE, getInitialSnapshot: () => ACTIVE, getPersistedSnapshot: () => ACTIVE }
+    // A real actor, since machines may hand it on, but one that is never started.
+    const self = createActor(logic as never, { id: machineId } as never)
+    this.#machineId = machineId
+    this.id = machineId
+    this.sessionId = self.sessionId
+    Object.defineProperty(self, '_snapshot', { get: () => this.snapshot, set: () => {} })
+    this.self = self as unknown as Self
+    this.system = self.system as unknown as System
+    this.#takeOver(this.system)
+    const shared = { get: (_: object, id: string | symbol) => (typeof id === 'string' ? this.child(id) : undefined) }
+    this.children = new Proxy({}, shared)
+  }
+
+  // System ids are those of the job's children and of what the present transition has created.
+  #takeOver(system: System): void {
+    const known = (systemId: string): Ref | undefined => {
+      if (this.#systemIds.has(systemId)) return this.#systemIds.get(systemId)
+      const child = this.#scope.children.bySystemId(systemId)
+      return child === undefined ? undefined : this.child(child.id)
+    }
+    system.get = known
+    system.getAll = () => {
+      const standing = this.#scope.children.all().flatMap(({ systemId }) => systemId ?? [])
+      const ids = new Set([...standing, ...this.#systemIds.keys()])
+      return Object.fromEntries([...ids].flatMap((id) => [[id, known(id)] as const].filter(isKnown)))
+    }
+    system._set = (systemId, ref) => {
+      const existing = known(systemId)
+      if (existing !== undefined && existing !== ref) {
+        throw new Error(`Actor with system ID '${systemId}' already exists.`)
+      }
+      this.#systemIds.set(systemId, ref)
+    }
+    system._unregister = (ref) => {
+      const { systemId } = ref
+      if (systemId !== undefined && known(systemId) === ref) this.#systemIds.set(systemId, undefined)
+    }
+  }
+
+  /** Makes the scope ready for the transition of another job. */
+  enter(scope: ChartScope): void {
+    const { parentInvoke } = scope
+    this.#scope = scope
+    this.captured = []
+    this.created = []
+    this.#inputs.clear()
+    this.#standing.clear()
+    this.#changed.clear()
+    this.#systemIds.clear()
+    this.#before = undefined
+    this.#shown = undefined
+    this.#unstarted = undefined
+    this.self.id = parentInvoke ?? this.#machineId
+    this.self._parent = parentInvoke === undefined ? undefined : PARENT
+  }
+
+  /** The machine's own actor shows this snapshot, with all of its children, from now on. */
+  show(before: LiveSnapshot | undefined): void {
+    this.#before = before
+    this.#shown = undefined
+  }
+
+  /** What `self.getSnapshot()` gives. */
+  get snapshot(): unknown {
+    if (this.#before === undefined) return undefined
+    if (this.#shown === undefined) {
+      // Also those that the present transition has stopped.
+      const refs = this.#scope.children.all().map(({ id }) => [id, this.#stood(id)] as const)
+      this.#shown = { ...this.#before, children: Object.fromEntries(refs.filter(isKnown)) }
+    }
+    return this.#shown
+  }
+
+  /** What an action of the machine's own has, which runs when the scope serves other jobs. */
+  later(): { readonly snapshot: () => unknown; readonly system: object } {
+    const [before, { children }] = [this.#before, this.#scope]
+    const all = () => Object.fromEntries(children.all().map(({ id }) => [id, new ActorRef(id, children)]))
+    const get = (systemId: string) => {
+      const child = children.bySystemId(systemId)
+      return child === undefined ? undefined : new ActorRef(child.id, children)
+    }
+    return {
+      snapshot: () => before && { ...before, children: all() },
+      system: Object.create(this.system, { get: { value: get } }) as object,
+    }
+  }
+
+  /** The reference to a child by its id, the same for the whole transition. */
+  child(id: string): Ref | undefined {
+    return this.#changed.has(id) ? this.#changed.get(id) : this.#stood(id)
+  }
+
+  #stood(id: string): Ref | undefined {
+    return this.#scope.children.byId(id) === undefined ? undefined : this.reference(id)
+  }
+
+  /** The reference to a child by its id, which may be gone. */
+  reference(id: string): Ref {
+    const known = this.#standing.get(id)
+    if (known !== undefined) return known
+    const ref = new ActorRef(id, this.#scope.children)
+    this.#standing.set(id, ref)
+    return ref
+  }
+
+  /** Notes a child that the machine has just created. One without an id gets one that a replay gives it again. */
+  create(ref: Ref, input: unknown): void {
+    if (ref.id === ref.sessionId) ref.id = `${String(ref.src)}:${this.#scope.nextInvocation + this.created.length}`
+    this.created.push(ref)
+    this.#inputs.set(ref, input)
+    this.#unstarted = ref
+  }
+
+  readonly logger = (): void => {}
+  readonly emit = (): void => {}
+  readonly stopChild = (): void => {}
+
+  /** `spawn` in an assign asks in this way that the actor it has just created be started. */
+  readonly defer = (): void => {
+    this.spawn(this.#unstarted ?? NAMELESS)
+  }
+
+  /** Writes down that an actor starts. */
+  spawn(ref: Ref | undefined): void {
+    this.#unstarted = undefined
+    const input = ref === undefined ? undefined : this.#inputs.get(ref)
+    const own = input === undefined ? {} : { input: this.#copy(input, `input of "${ref?.id}"`) }
+    const sync = (ref as { readonly _syncSnapshot?: unknown } | undefined)?._syncSnapshot === true
+    this.captured.push({ kind: 'spawn', ref, sync, ...own })
+  }
+
+  /** Writes down that an actor stops. Its system id is free from then on, also within the transition. */
+  stop(ref: unknown): void {
+    this.captured.push({ kind: 'stop', ref })
+    if (ref !== undefined) this.system._unregister(ref as Ref)
+  }
+
+  // Not readonly: a microstep wraps the executor and puts it back.
+  actionExecutor = (action: Action): void => {
+    const { type, params = {}, info, exec } = action
+    switch (type) {
+      case 'xstate.spawnChild':
+        this.spawn(params.actorRef as Ref | undefined)
+        return
+      case 'xstate.stopChild':
+        this.stop(action.params)
+        return
+      case 'xstate.raise':
+        // One without a delay is taken within the transition.
+        if (typeof params.delay === 'number') this.captured.push({ kind: 'raise', ...this.#sent(params, params.delay) })
+        return
+      case 'xstate.sendTo':
+        this.captured.push({ kind: 'send', to: () => params.to, ...this.#sent(params, params.delay) })
+        return
+      case 'xstate.cancel':
+        this.captured.push({ kind: 'cancel', id: params.sendId })
+        return
+      case 'xstate.emit':
+        this.captured.push({ kind: 'emit', event: this.#copy(params.event, 'emit') })
+        return
+      case 'xstate.log':
+        this.captured.push({ kind: 'log', label: params.label, value: params.value })
+        return
+      default:
+        if (exec !== undefined) this.captured.push({ kind: 'custom', exec, info, params: action.params })
+    }
+  }
+
+  #sent<Delay>({ event, id }: { [name: string]: unknown }, delay: Delay) {
+    return { event: this.#copy(event, 'event'), delay, id }
+  }
+
+  // At once: the machine may go on to change what it has sent.
+  #copy(value: unknown, name: string): Json {
+    return messageOf(value, name, this.self)
+  }
+
+  /** Runs the resolver of a built-in action on the shared children, and merges what it did to a copy of them. */
+  resolved(snapshot: LiveSnapshot, isStop: boolean, resolve: (snapshot: LiveSnapshot) => Resolved): Resolved {
+    const [next, params, actions] = resolve(this.shared(snapshot))
+    const more = actions?.map(sharing)
+    if (next.children === this.children) return [next, params, more]
+    if (isStop) this.#changed.set((params as Ref).id, undefined)
+    return [this.shared(next), params, more]
+  }
+
+  /** The snapshot with the shared children, which know from then on what its own were. */
+  shared(snapshot: LiveSnapshot): LiveSnapshot {
+    if (snapshot.children === this.children) return snapshot
+    for (const ref of Object.values(snapshot.children)) this.#changed.set(ref.id, ref)
+    return { ...snapshot, children: this.children }
+  }
+
+  /** The machine finds a new child by its id. */
+  adopt(ref: Ref): void {
+    this.#changed.set(ref.id, ref)
+  }
+
+  /** A child has been stopped: the machine finds it no more. */
+  forget(id: string): void {
+    this.#changed.set(id, undefined)
+  }
+}
+
+function isKnown<Key>(entry: readonly [Key, Ref | undefined]): entry is readonly [Key, Ref] {
+  return entry[1] !== undefined
+}
+
+/** The next snapshot, what the action is executed with, and further actions. */
+type Resolved = readonly [LiveSnapshot, unknown, readonly unknown[] | undefined]
+
+type Resolve = (scope: InertScope, snapshot: LiveSnapshot, ...rest: readonly unknown[]) => Resolved
+
+/** A built-in action: a function that carries its own settings, and how it is resolved. */
+interface Builtin {
+  readonly type: string
+  readonly resolve: Resolve
+}
+
+const COPY_CHILDREN: ReadonlySet<string> = new Set([
+  'xstate.spawnChild',
+  'xstate.stopChild',
+  'xstate.assign',
+  'xstate.enqueueActions',
+])
+
+/** A built-in action that copies `snapshot.children` as one that shares them; any other action as it is. */
+function sharing(action: unknown): unknown {
+  if (typeof action !== 'function' || !('resolve' in action)) return action
+  const { type, resolve } = action as unknown as Builtin
+  if (!COPY_CHILDREN.has(type)) return action
+  const shared: Resolve = (scope, snapshot, ...rest) =>
+    scope.resolved(snapshot, type === 'xstate.stopChild', (own) => resolve(scope, own, ...rest))
+  return builtin({ ...action, resolve: shared })
+}
+
+function builtin(settings: object): unknown {
+  return Object.assign(() => {}, settings)
+}
+
+interface InvokeDefinition {
+  readonly id: string
+  readonly src: string
+  readonly systemId?: string
+  readonly input?: unknown
+  readonly onSnapshot?: unknown
+}
+
+/** Starts all that a state invokes, by one action. */
+function startAll(invokes: readonly InvokeDefinition[], inert: object): unknown {
+  const resolve: Resolve = (scope, before, args) => {
+    const snapshot = scope.shared(before)
+    const { event } = args as { readonly event: unknown }
+    for (const { id, src, systemId, input, onSnapshot } of invokes) {
+      const given = typeof input === 'function' ? input({ context: snapshot.context, event, self: scope.self }) : input
+      const options = { id, src, systemId, input: given, parent: scope.self, syncSnapshot: Boolean(onSnapshot) }
+      const ref = createActor(inert as never, options as never) as unknown as Ref
+      scope.adopt(ref)
+      scope.spawn(ref)
+    }
+    return [snapshot, undefined, undefined]
+  }
+  return builtin({ type: 'jobchart.startAll', resolve })
+}
+
+/** Stops all that a state invokes, by one action. */
+function stopAll(invokes: readonly InvokeDefinition[]): unknown {
+  const resolve: Resolve = (scope, before) => {
+    const snapshot = scope.shared(before)
+    for (const { id } of invokes) {
+      scope.stop(scope.child(id))
+      scope.forget(id)
+    }
+    return [snapshot, undefined, undefined]
+  }
+  return builtin({ type: 'jobchart.stopAll', resolve })
+}
+
+/**
+ * Makes a state node start and stop all its invokes by one action each. XState iterates over `node.invoke` to start each
+ * of them after the entry actions, and maps over it for an action that stops each, and for their ids.
+ */
+function batchInvokes(node: AnyStateNode, inert: object): void {
+  const invokes = node.invoke as unknown as readonly InvokeDefinition[]
+  if (invokes.length === 0) return
+  const own = [...invokes]
+  const map = (change: (each: InvokeDefinition) => unknown): readonly unknown[] => {
+    const changed = invokes.map(change)
+    const isStopping = (changed[0] as { readonly type?: unknown } | undefined)?.type === 'xstate.stopChild'
+    return isStopping ? [stopAll(invokes)] : changed
+  }
+  Object.defineProperties(own, { map: { value: map }, [Symbol.iterator]: { value: () => [].values() } })
+  Object.defineProperty(node, 'invoke', { value: own })
+  node.entry.push(startAll(invokes, inert) as never)
+}
+
+function shareChildren(machine: AnyStateMachine, inert: object): void {
+  const named = machine.implementations.actions as { [name: string]: unknown }
+  for (const [name, action] of Object.entries(named)) named[name] = sharing(action)
+  for (const node of stateNodes(machine.root)) {
+    const transitions = [...node.transitions.values(), node.always ?? []].flat()
+    const initial = node.type === 'compound' ? [node.initial] : []
+    for (const transition of [...transitions, ...initial] as { actions: readonly unknown[] }[]) {
+      transition.actions = transition.actions.map(sharing)
+    }
+    node.entry = node.entry.map(sharing) as never
+    node.exit = node.exit.map(sharing) as never
+    batchInvokes(node, inert)
+  }
+}
+
+function invokesOf(nodes: readonly AnyStateNode[]): ReadonlyMap<string, string> {
+  const states = new Map<string, string>()
+  for (const node of nodes) {
+    for (const { id } of node.invoke) states.set(id, states.has(id) ? id : node.id)
+  }
+  return states
+}
+
+/** What a machine selected for the event that it was given. */
+interface Selection {
+  readonly event: ChartEvent
+  /** Only transitions that name the event count. */
+  readonly isNamed: boolean
+  isTaken: boolean
+}
+
+/** Thrown through the machine: nothing in it names the event, and none of it is to be moved. */
+const NOT_NAMED = new Error('no transition names the event')
+
+/** How a machine was moved by an event. */
+export interface Taken {
+  readonly next: LiveSnapshot
+  /** A transition that leads somewhere was selected; where it leads to where the machine stands, nothing else tells. */
+  readonly isTaken: boolean
+}
+
+/** A machine that is moved without actors. The machine that it is made of is not changed. */
+export class InertMachine {
+  readonly root: AnyStateNode
+  readonly nodes: readonly AnyStateNode[]
+  /** See {@link Chart.invokes}. */
+  readonly invokes: ReadonlyMap<string, string>
+  readonly scope: InertScope
+  readonly #machine: AnyStateMachine
+  #selection: Selection | undefined
+
+  constructor(source: AnyStateMachine) {
+    this.scope = new InertScope(source.id)
+    const inert = inertLogic((ref, input) => this.scope.create(ref as Ref, input))
+    this.#machine = withInertActors(source, inert)
+    const { options } = this.#machine
+    if (options.maxIterations === Number.POSITIVE_INFINITY) options.maxIterations = MICROSTEPS_MAX
+    this.root = this.#machine.root
+    this.nodes = stateNodes(this.root)
+    this.invokes = invokesOf(this.nodes)
+    shareChildren(this.#machine, inert)
+    this.#watchSelection()
+  }
+
+  /** The snapshot of a machine that begins. */
+  initial(input: unknown): LiveSnapshot {
+    return this.#machine.getInitialSnapshot(this.scope as never, input as never) as unknown as LiveSnapshot
+  }
+
+  /** The snapshot after an event; undefined: it is taken only by its name, and nothing names it. */
+  take(from: LiveSnapshot, event: ChartEvent, isNamed: boolean): Taken | undefined {
+    const selection: Selection = { event, isNamed, isTaken: false }
+    this.#selection = selection
+    try {
+      const next = this.#machine.transition(from as never, event as never, this.scope as never)
+      return { next: next as unknown as LiveSnapshot, isTaken: selection.isTaken }
+    } catch (error) {
+      if (error === NOT_NAMED) return undefined
+      throw error
+    } finally {
+      this.#selection = undefined
+    }
+  }
+
+  /** The snapshot of a state, without context and children. @throws the machine has no such state. */
+  base(state: Json): LiveSnapshot {
+    const base = this.#machine.resolveState({ value: state as never, context: {} }) as unknown as LiveSnapshot
+    // XState lists them by depth, and takes the eventless transitions of several regions in the order of this list.
+    return { ...base, _nodes: [...base._nodes].sort((a, b) => a.order - b.order) }
+  }
+
+  /** The first snapshot of a machine that begins in a state, and starts what runs there. */
+  standing(state: Json, context: unknown): LiveSnapshot {
+    const machine = standingMachine(this.#machine, state)
+    return machine.getInitialSnapshot(this.scope as never, context as never) as unknown as LiveSnapshot
+  }
+
+  #watchSelection(): void {
+    const machine = this.#machine
+    const select = machine.getTransitionData.bind(machine)
+    machine.getTransitionData = (snapshot, event) => {
+      const selected = select(snapshot, event)
+      const selection = this.#selection
+      if (selection !== undefined && selection.event === event) {
+        if (selection.isNamed && !selected.some(({ eventType }) => eventType === event.type)) throw NOT_NAMED
+        // One without a target forbids its event, so that no state above takes it.
+        selection.isTaken = selected.some(({ target }) => target !== undefined && target.length > 0)
+      }
+      return selected
+    }
+  }
+}

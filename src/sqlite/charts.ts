@@ -1,0 +1,28 @@
+import type { KeptChart, TypeKey } from '../port/storage.ts'
+import type { JobLookups } from './job-lookups.ts'
+import type { Prepare, Statement } from './statement.ts'
+
+/** The charts that are kept, one for each version of a type (S16). */
+export class Charts {
+  readonly #lookups: JobLookups
+  readonly #hash: Statement
+  readonly #keep: Statement
+
+  constructor(prepare: Prepare, lookups: JobLookups) {
+    this.#lookups = lookups
+    this.#hash = prepare(`SELECT hash FROM charts WHERE type = ? AND version = ?`)
+    this.#keep = prepare(`
+      INSERT INTO charts (type, version, hash) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET hash = excluded.hash`)
+  }
+
+  /** Keeps charts, or none where the kept chart of some version is another and stays; gives these versions. */
+  register(charts: readonly KeptChart[], mayReplace: boolean): readonly TypeKey[] {
+    const refused = charts.filter((chart) => {
+      const { type, version, hash } = chart
+      const isOther = (this.#hash.get(type, version)?.[0] ?? hash) !== hash
+      return isOther && !(mayReplace && !this.#lookups.isUnsettled(chart))
+    })
+    if (refused.length === 0) for (const { type, version, hash } of charts) this.#keep.run(type, version, hash)
+    return refused.map(({ type, version }) => ({ type, version }))
+  }
+}

@@ -1,0 +1,251 @@
+import { holdsSlot, isBusy, type Job } from '../model/job.ts'
+import type {
+  Changeset,
+  ChangesetResult,
+  Claim,
+  Commit,
+  JobWrite,
+  PipelineWrite,
+  Write,
+  WrittenRow,
+} from '../port/storage.ts'
+import { type ClaimParts, ClaimRound } from './claim-round.ts'
+import type { Tables } from './tables.ts'
+import { savepoint } from './transaction.ts'
+
+type Insert = Extract<Write, { op: 'insert' }>
+type Update = Extract<Write, { op: 'update' }>
+
+/** One changeset while it is written. */
+interface Writing {
+  readonly id: string
+  readonly rows: WrittenRow[]
+  /** Where it stands in its commit; undefined: its jobs are not claimed as they are written. */
+  readonly place?: number
+}
+
+/**
+ * Writes the changesets of one commit, and its claim, inside one transaction that its caller begins and ends.
+ *
+ * A write is judged before it is made, so that one alone leaves nothing behind when it is refused; several are written
+ * under a savepoint.
+ */
+export class CommitWriter {
+  readonly #tables: Tables
+  readonly #round: ClaimRound | undefined
+  readonly #changesets: readonly Changeset[]
+  readonly #results: ChangesetResult[] = []
+  /** Records that were not written: what is made from them is refused too (S2). */
+  readonly #refusedJobs = new Set<Job>()
+
+  constructor(tables: Tables, changesets: readonly Changeset[], claim: Claim | undefined) {
+    this.#tables = tables
+    this.#changesets = changesets
+    if (claim !== undefined) this.#round = new ClaimRound(claim, changesets, this.#claimParts(claim.id))
+  }
+
+  /** Applies each changeset or leaves no trace of it, and then claims. */
+  write(): Commit {
+    for (const [place, changeset] of this.#changesets.entries()) this.#results.push(this.#apply(changeset, place))
+    this.#round?.finish()
+    return { results: this.#results, claimed: this.#round?.claimed ?? [] }
+  }
+
+  #claimParts(id: string): ClaimParts {
+    const { jobs, ready, keys, trees } = this.#tables
+    const write = (writes: readonly Write[]) => {
+      const result = this.#apply({ id, writes })
+      return result.status === 'applied' ? result.rows : undefined
+    }
+    return { jobs, ready, keys, trees, write }
+  }
+
+  #apply({ id, writes }: Changeset, place?: number): ChangesetResult {
+    const rows: WrittenRow[] = []
+    const [only, ...more] = writes
+    try {
+      if (only !== undefined && more.length === 0) {
+        this.#write(only, { id, rows, ...(place === undefined ? {} : { place }) })
+      } else if (only !== undefined) this.#writeAll(writes, { id, rows })
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error
+      this.#round?.dropped()
+      for (const write of writes) {
+        const isJob = write.op === 'insert' || write.op === 'update'
+        if (isJob && !this.#wasWritten(write.job)) this.#refusedJobs.add(write.job)
+      }
+      return error.result
+    }
+    return { status: 'applied', rows }
+  }
+
+  #wasWritten(job: Job): boolean {
+    return this.#results.some(({ status }, place) => {
+      return (
+        status === 'applied' && this.#changesets[place]?.writes.some((write) => 'job' in write && write.job === job)
+      )
+    })
+  }
+
+  #writeAll(writes: readonly Write[], writing: Writing): void {
+    const { db, jobs, log } = this.#tables
+    const mark = log.mark()
+    try {
+      savepoint(db, () => {
+        for (const write of slotsFreedFirst(writes)) this.#write(write, writing)
+      })
+    } catch (error) {
+      log.rollBack(mark)
+      jobs.forget()
+      throw error
+    }
+  }
+
+  #write(write: Write, writing: Writing): void {
+    const { jobs, log, notes } = this.#tables
+    switch (write.op) {
+      case 'insert':
+        this.#insert(write, writing)
+        break
+      case 'update':
+        this.#update(write, writing)
+        break
+      case 'expect':
+        if (jobs.revisionOf(write.jobId) !== write.revision) throw new Refused(CONFLICT)
+        break
+      case 'note': {
+        const result = notes.put(write.jobId, write.token, write.note)
+        if (result !== 'written') throw new Refused({ status: result })
+        break
+      }
+      case 'log': {
+        const n = jobs.numberOf(write.jobId)
+        if (n !== undefined) notes.putLines(n, write.key, write.lines)
+        break
+      }
+      case 'append': {
+        const { events } = write
+        this.#append(jobs.numberOf(events.jobId) ?? log.goneNumber(events), events, writing)
+        break
+      }
+      case 'pipeline':
+        this.#pipeline(write)
+    }
+  }
+
+  #insert(write: Insert, writing: Writing): void {
+    const { jobs, log } = this.#tables
+    const { job, queuedMax, limits = [] } = write
+    // Keys are looked at before slots, and both before the bound: a repeated submit is answered with the job that it made.
+    this.#checkKey(job)
+    const refusal = this.#slotRefusal(job) ?? this.#queueRefusal(job, queuedMax) ?? this.#limitRefusal(limits, job)
+    if (refusal !== undefined) throw new Refused(jobs.numberOf(job.id) === undefined ? refusal : CONFLICT)
+    const n = log.next
+    const chosen = this.#claimedAtOnce(write, n, writing)
+    if (!jobs.insert(n, chosen.job)) throw new Refused(CONFLICT)
+    this.#append(n, chosen.events, writing)
+    this.#written(write.job, chosen.job)
+  }
+
+  #update(write: Update, writing: Writing): void {
+    const { jobs, log, notes } = this.#tables
+    const { job, before, events } = write
+    if (this.#refusedJobs.size > 0 && this.#refusedJobs.has(before)) throw new Refused(CONFLICT)
+    const chosen = this.#judged(write, writing)
+    if (job.deletedAt !== undefined && !isBusy(job)) {
+      const n = this.#applied(jobs.remove(before))
+      notes.remove(n)
+      log.keepGone(n, events)
+      this.#append(n, events, writing)
+      log.erasePayloads(n)
+      return
+    }
+    const n = this.#applied(jobs.update(before, chosen.job))
+    this.#append(n, chosen.events, writing)
+    if (job.deletedAt !== undefined && before.deletedAt === undefined) log.erasePayloads(n)
+    this.#written(job, chosen.job)
+  }
+
+  // What may refuse it, or claim it at once, looks at it first; but a stale record is a conflict before all else.
+  #judged(write: Update, writing: Writing): JobWrite {
+    const { job, before, limits = [] } = write
+    const takesSlot = holdsSlot(job) && !holdsSlot(before)
+    const mayBeClaimed = writing.place !== undefined && this.#round?.mayTake(job) === true
+    if (!takesSlot && limits.length === 0 && !mayBeClaimed) return write
+    const { jobs } = this.#tables
+    const n = jobs.numberAt(before)
+    if (n === undefined) throw new Refused(CONFLICT)
+    const refusal = (takesSlot ? this.#slotRefusal(job) : undefined) ?? this.#limitRefusal(limits, job)
+    if (refusal !== undefined) throw new Refused(refusal)
+    return this.#claimedAtOnce(write, n, writing)
+  }
+
+  #applied(n: number | undefined): number {
+    if (n === undefined) throw new Refused(CONFLICT)
+    return n
+  }
+
+  #claimedAtOnce(write: JobWrite, n: number, { place }: Writing): JobWrite {
+    return (place === undefined ? undefined : this.#round?.atOnce(write, n, place)) ?? write
+  }
+
+  #written(made: Job, stored: Job): void {
+    if (this.#refusedJobs.size > 0) this.#refusedJobs.delete(made)
+    this.#round?.wrote(stored)
+  }
+
+  #append(n: number, events: JobWrite['events'], { id, rows }: Writing): void {
+    rows.push({ events, sequence: this.#tables.log.append(n, events, id) })
+  }
+
+  #checkKey(job: Job): void {
+    const known = job.idempotencyKey === undefined ? undefined : this.#tables.lookups.keyHolder(job, job.idempotencyKey)
+    if (known !== undefined) throw new Refused({ status: 'duplicate', id: known })
+  }
+
+  #slotRefusal(job: Job): ChangesetResult | undefined {
+    const { tenant, pipeline } = job
+    if (pipeline === undefined || !holdsSlot(job)) return undefined
+    const by = this.#tables.lookups.slotHolder(tenant, pipeline)
+    return by === undefined ? undefined : { status: 'slot-taken', by }
+  }
+
+  #queueRefusal(job: Job, max: number | undefined): ChangesetResult | undefined {
+    if (max === undefined) return undefined
+    const queued = this.#tables.lookups.queued(job, max) + (this.#round?.unqueued(job) ?? 0)
+    return queued < max ? undefined : { status: 'full' }
+  }
+
+  #limitRefusal(limits: NonNullable<JobWrite['limits']>, job: Job): ChangesetResult | undefined {
+    return limits.length > 0 && this.#tables.keys.areOver(limits, job) ? { status: 'full' } : undefined
+  }
+
+  #pipeline({ tenant, id, revision, after }: PipelineWrite): void {
+    const { pipelines } = this.#tables
+    if (pipelines.revisionOf(tenant, id) !== revision) throw new Refused(CONFLICT)
+    if (after === null) pipelines.drop(tenant, id)
+    else if (after !== undefined) pipelines.put(after)
+  }
+}
+
+const CONFLICT: ChangesetResult = { status: 'conflict' }
+
+/** What is told of a changeset that was not applied. */
+class Refused extends Error {
+  readonly result: ChangesetResult
+
+  constructor(result: ChangesetResult) {
+    super(result.status)
+    this.result = result
+  }
+}
+
+// Within a changeset slots are freed before they are taken (S3): what holds one afterwards is written last.
+function slotsFreedFirst(writes: readonly Write[]): readonly Write[] {
+  const holding = writes.filter(isHolding)
+  return holding.length === 0 ? writes : [...writes.filter((write) => !isHolding(write)), ...holding]
+}
+
+function isHolding(write: Write): boolean {
+  return (write.op === 'insert' || write.op === 'update') && holdsSlot(write.job)
+}

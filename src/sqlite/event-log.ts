@@ -1,0 +1,305 @@
+import type { SQLInputValue } from 'node:sqlite'
+import { withoutPayload } from '../model/erased-events.ts'
+import { jobUnreadable } from '../model/error.ts'
+import type { Actor, EventRow } from '../model/event.ts'
+import type { Json } from '../model/storable.ts'
+import type { EventQuery, StoredEvents } from '../port/storage.ts'
+import { eventsOfRecord, eventsRecordOf } from './event-record.ts'
+import { labelsIn, labelsText } from './json-text.ts'
+import type { Names } from './names.ts'
+import { type Condition, scopeConditions } from './scope-condition.ts'
+import { type Prepare, PreparedTexts, type Row, type Statement } from './statement.ts'
+
+const INSERTED = 'sequence, job, count, job_sequence, at, by, origin, changeset, events, inputs'
+const WIDTH = INSERTED.split(', ').length
+/** So many rows are written by one statement. */
+const TOGETHER = 20
+
+const READ = `
+  events.sequence, events.job_sequence, events.at, events.by, events.origin, events.changeset, events.events,
+  events.inputs, coalesce(jobs.id, gone.id), coalesce(jobs.tenant, gone.tenant),
+  coalesce(jobs.created_by, gone.created_by), coalesce(kinds.type, gone.type), coalesce(jobs.pipeline, gone.pipeline),
+  coalesce(jobs.labels, gone.labels)`
+// What a row is about is said once, by its job's row, or, when that has gone, by what was kept of it.
+const FROM = `
+  events LEFT JOIN jobs ON jobs.n = events.job LEFT JOIN kinds ON kinds.code = jobs.kind
+  LEFT JOIN gone ON gone.n = events.job`
+
+/** What is kept of a job whose row has gone: what its events are about. */
+type GoneJob = Pick<EventRow, 'jobId' | 'tenant' | 'createdBy' | 'jobType' | 'pipeline' | 'labels'>
+
+/**
+ * The log: one row for the events of a job in a commit.
+ *
+ * Rows are numbered in the transaction that writes them, gathered, and written together at its end.
+ */
+export class EventLog {
+  readonly #names: Names
+  readonly #readSequence: Statement
+  readonly #writeSequence: Statement
+  readonly #insertOne: Statement
+  readonly #insertMany: Statement
+  readonly #landed: Statement
+  readonly #numbersOf: Statement
+  readonly #goneNumber: Statement
+  readonly #putGone: Statement
+  readonly #eventsOf: Statement
+  readonly #erase: Statement
+  readonly #queries: PreparedTexts
+  #pending: SQLInputValue[] = []
+  #erased: number[] = []
+  #first = 0
+  #next = 0
+  #origin: { readonly text: string; readonly code: number } | undefined
+  #actor: (Actor & { readonly code: number }) | undefined
+  #told: { readonly events: EventRow['events']; readonly text: string } | undefined
+
+  constructor(prepare: Prepare, names: Names) {
+    const row = `(${INSERTED.split(', ')
+      .map(() => '?')
+      .join(', ')})`
+    const rows = Array.from({ length: TOGETHER }, () => row).join(', ')
+    this.#names = names
+    this.#readSequence = prepare(`SELECT value FROM meta WHERE name = 'sequence'`)
+    this.#writeSequence = prepare(`UPDATE meta SET value = ? WHERE name = 'sequence'`)
+    this.#insertOne = prepare(`INSERT INTO events (${INSERTED}) VALUES ${row}`)
+    this.#insertMany = prepare(`INSERT INTO events (${INSERTED}) VALUES ${rows}`)
+    this.#landed = prepare(`
+      SELECT ${READ} FROM ${FROM}
+      WHERE events.sequence > ? AND (events.origin, events.changeset) IN (
+        SELECT value ->> 0, value ->> 1 FROM json_each(?)) ORDER BY events.sequence`)
+    this.#numbersOf = prepare(`SELECT n FROM gone WHERE id = ? UNION ALL SELECT n FROM jobs WHERE id = ?`)
+    this.#goneNumber = prepare(`SELECT n FROM gone WHERE id = ? ORDER BY n DESC LIMIT 1`)
+    this.#putGone = prepare(`
+      INSERT INTO gone (n, id, tenant, created_by, type, pipeline, labels) VALUES (?, ?, ?, ?, ?, ?, ?)`)
+    this.#eventsOf = prepare(`SELECT sequence, events FROM events WHERE job = ?`)
+    this.#erase = prepare(`UPDATE events SET events = ?, inputs = NULL WHERE sequence = ?`)
+    this.#queries = new PreparedTexts(prepare)
+  }
+
+  /** The newest sequence. */
+  last(): number {
+    return Number(this.#readSequence.get()?.[0])
+  }
+
+  /** Begins to number rows: at the beginning of a transaction that writes. */
+  begin(): void {
+    this.#pending = []
+    this.#erased = []
+    // Their codes may have been rolled back.
+    this.#origin = undefined
+    this.#actor = undefined
+    this.#first = this.last()
+    this.#next = this.#first + 1
+  }
+
+  /** The sequence of the row that comes next. */
+  get next(): number {
+    return this.#next
+  }
+
+  /** Adds the row of a job, and gives its sequence. */
+  append(n: number, row: EventRow, changeset: string): number {
+    const sequence = this.#next
+    const split = changeset.lastIndexOf('/') + 1
+    const origin = this.#codeOfOrigin(changeset, split)
+    this.#pending.push(
+      sequence,
+      n,
+      row.events.length,
+      row.jobSequence,
+      row.at,
+      this.#codeOfActor(row.by),
+      origin,
+      changeset.slice(split),
+      this.#textOf(row.events),
+      row.inputs.length === 0 ? null : JSON.stringify(row.inputs),
+    )
+    this.#next = sequence + row.events.length
+    return sequence
+  }
+
+  // Moves of many jobs that are alike give one list of events.
+  #textOf(events: EventRow['events']): string {
+    if (this.#told?.events !== events) this.#told = { events, text: eventsRecordOf(events) }
+    return this.#told.text
+  }
+
+  // Most rows of a commit have the last one's origin, and many its actor.
+  #codeOfOrigin(changeset: string, split: number): number {
+    const last = this.#origin
+    if (last !== undefined && last.text.length === split && changeset.startsWith(last.text)) return last.code
+    const text = changeset.slice(0, split)
+    this.#origin = { text, code: this.#names.codeOf(text) }
+    return this.#origin.code
+  }
+
+  #codeOfActor({ kind, id }: Actor): number {
+    const last = this.#actor
+    if (last !== undefined && last.kind === kind && last.id === id) return last.code
+    this.#actor = { kind, id, code: this.#names.codeOf(`${kind} ${id}`) }
+    return this.#actor.code
+  }
+
+  /** Where the log stands: what is added after it can be taken back. */
+  mark(): { readonly next: number; readonly pending: number; readonly erased: number } {
+    return { next: this.#next, pending: this.#pending.length, erased: this.#erased.length }
+  }
+
+  /** Takes back what was added since a mark; what was written meanwhile is rolled back by the caller. */
+  rollBack({ next, pending, erased }: ReturnType<EventLog['mark']>): void {
+    this.#next = next
+    this.#erased.length = erased
+    this.#origin = undefined
+    this.#actor = undefined
+    this.#pending.length = pending
+  }
+
+  #eraseNow(n: number): void {
+    for (const [sequence, text] of this.#eventsOf.all(n)) this.#erase.run(erased(String(text)), Number(sequence))
+  }
+
+  #flush(): void {
+    const pending = this.#pending
+    const together = WIDTH * TOGETHER
+    let at = 0
+    for (; at + together <= pending.length; at += together) this.#insertMany.run(...pending.slice(at, at + together))
+    for (; at < pending.length; at += WIDTH) this.#insertOne.run(...pending.slice(at, at + WIDTH))
+    this.#pending = []
+  }
+
+  /** Writes what was added, and how far the log is numbered: at the end of a transaction that writes. */
+  finish(): void {
+    this.#flush()
+    for (const n of this.#erased) this.#eraseNow(n)
+    if (this.#next > this.#first + 1) this.#writeSequence.run(this.#next - 1)
+  }
+
+  /** The number under which the events of a job without a row are kept, which is new where it has none yet. */
+  goneNumber(about: GoneJob): number {
+    const known = this.#goneNumber.get(about.jobId)?.[0]
+    if (typeof known === 'number') return known
+    this.keepGone(this.#next, about)
+    return this.#next
+  }
+
+  /** Keeps what the events of a job are about, whose row goes. */
+  keepGone(n: number, { jobId, tenant, createdBy, jobType, pipeline, labels }: GoneJob): void {
+    const names = this.#names
+    const pipelineCode = pipeline === undefined ? null : names.codeOf(pipeline)
+    const [owner, creator] = [names.codeOf(tenant), names.codeOf(createdBy)]
+    this.#putGone.run(n, jobId, owner, creator, jobType, pipelineCode, labelsText(labels))
+  }
+
+  /** Erases what the events of a job carry, at the end of the transaction: what happened, when and by whom stays. */
+  erasePayloads(n: number): void {
+    this.#erased.push(n)
+  }
+
+  /** The rows that these changesets wrote after a sequence. */
+  landed(changesets: readonly string[], sequence: number): readonly StoredEvents[] {
+    const keys = changesets.flatMap((id) => {
+      const split = id.lastIndexOf('/') + 1
+      const origin = this.#names.knownCode(id.slice(0, split))
+      return origin === undefined ? [] : [[origin, id.slice(split)]]
+    })
+    return keys.length === 0 ? [] : this.#landed.all(sequence, JSON.stringify(keys)).map((row) => this.#eventsIn(row))
+  }
+
+  /** Rows of the log. @throws {JobchartError} `JOB_UNREADABLE` one of the job that was asked for is broken. */
+  read({ jobId, scopes, limit, ...query }: EventQuery): readonly StoredEvents[] {
+    const conditions = scopes === undefined ? [ALWAYS] : scopeConditions(scopes, this.#names)
+    const found = new Map<number, StoredEvents>()
+    for (const condition of conditions) {
+      const rows =
+        jobId === undefined
+          ? this.#readable(this.#rows(undefined, query, condition), limit)
+          : this.#ofJob(jobId, query, condition, limit)
+      for (const row of rows) found.set(row.sequence, row)
+    }
+    const rows = [...found.values()]
+    return conditions.length < 2 ? rows : rows.sort((a, b) => a.sequence - b.sequence).slice(0, limit)
+  }
+
+  // An id that was used again has several numbers, the older ones first.
+  #ofJob(jobId: string, query: Bounds, condition: Condition, limit: number): readonly StoredEvents[] {
+    const rows: StoredEvents[] = []
+    for (const [n] of this.#numbersOf.all(jobId, jobId)) {
+      for (const row of this.#rows(Number(n), query, condition)) {
+        if (rows.length === limit) return rows
+        try {
+          rows.push(this.#eventsIn(row))
+        } catch (error) {
+          throw jobUnreadable(jobId, error)
+        }
+      }
+    }
+    return rows
+  }
+
+  // Without those that are broken: who follows the log is not held up by one.
+  #readable(rows: Iterable<Row>, limit: number): readonly StoredEvents[] {
+    const found: StoredEvents[] = []
+    for (const row of rows) {
+      if (found.length === limit) break
+      try {
+        found.push(this.#eventsIn(row))
+      } catch {
+        // It is left out.
+      }
+    }
+    return found
+  }
+
+  #rows(n: number | undefined, { after, through }: Bounds, condition: Condition): Iterable<Row> {
+    const job = n === undefined ? '' : 'job = ? AND '
+    const own = n === undefined ? [] : [n]
+    // The row that covers the sequence asked for may reach beyond it, so reading starts there.
+    const sql = `
+      SELECT ${READ} FROM ${FROM}
+      WHERE ${job === '' ? '' : `events.${job}`}events.sequence >= coalesce(
+          (SELECT max(sequence) FROM events WHERE ${job}sequence <= ?), 0)
+        AND events.sequence <= ? AND events.sequence + events.count - 1 > ? AND ${condition.sql}
+      ORDER BY events.sequence`
+    const last = through ?? Number.MAX_SAFE_INTEGER
+    return this.#queries.of(sql).iterate(...own, ...own, after, last, after, ...condition.values)
+  }
+
+  #eventsIn(row: Row): StoredEvents {
+    const [sequence, jobSequence, at, by, origin, changeset, events, inputs, id, ...about] = row
+    const [tenant, createdBy, type, pipeline, labels] = about
+    const names = this.#names
+    return {
+      sequence: Number(sequence),
+      changeset: names.textOf(origin) + String(changeset),
+      jobId: String(id),
+      jobSequence: Number(jobSequence),
+      at: Number(at),
+      by: actorOf(names.textOf(by)),
+      tenant: names.textOf(tenant),
+      createdBy: names.textOf(createdBy),
+      jobType: String(type),
+      ...(pipeline === null ? {} : { pipeline: names.textOf(pipeline) }),
+      labels: labelsIn(labels),
+      events: eventsOfRecord(String(events)),
+      inputs: inputs === null ? [] : (JSON.parse(String(inputs)) as readonly Json[]),
+    }
+  }
+}
+
+type Bounds = Pick<EventQuery, 'after' | 'through'>
+const ALWAYS: Condition = { sql: 'TRUE', values: [] }
+
+function actorOf(text: string): Actor {
+  const split = text.indexOf(' ')
+  return { kind: text.slice(0, split) as Actor['kind'], id: text.slice(split + 1) }
+}
+
+// Of a row that cannot be read, nothing may stay that it carried: it stays one that cannot be read.
+function erased(text: string): string {
+  try {
+    return eventsRecordOf(eventsOfRecord(text).map(withoutPayload))
+  } catch {
+    return ''
+  }
+}

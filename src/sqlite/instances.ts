@@ -1,0 +1,43 @@
+import type { Prepare, Statement } from './statement.ts'
+
+/** An instance as it is listed. */
+export interface ListedInstance {
+  readonly id: string
+  readonly heartbeat: number
+}
+
+/** The list of instances, and the kept charts: what is written beside jobs. */
+export class Instances {
+  readonly #list: Statement
+  readonly #beat: Statement
+  readonly #others: Statement
+  readonly #drop: Statement
+
+  constructor(prepare: Prepare) {
+    this.#list = prepare(`INSERT INTO instances (id, heartbeat) VALUES (?, ?) ON CONFLICT DO NOTHING`)
+    this.#beat = prepare(`
+      INSERT INTO instances (id, heartbeat) VALUES (?, ?) ON CONFLICT DO UPDATE SET heartbeat = excluded.heartbeat`)
+    this.#others = prepare(`SELECT id, heartbeat FROM instances WHERE id <> ?`)
+    this.#drop = prepare(`DELETE FROM instances WHERE id = ?`)
+  }
+
+  /** Lists an instance where it is not listed. */
+  list(id: string, at: number): void {
+    this.#list.run(id, at)
+  }
+
+  /** Lists it, and says that it lives. */
+  beat(id: string, at: number): void {
+    this.#beat.run(id, at)
+  }
+
+  /** All that are listed but one. */
+  others(id: string): readonly ListedInstance[] {
+    return this.#others.all(id).map(([other, heartbeat]) => ({ id: String(other), heartbeat: Number(heartbeat) }))
+  }
+
+  /** Takes an instance off the list. */
+  drop(id: string): void {
+    this.#drop.run(id)
+  }
+}

@@ -1,0 +1,311 @@
+import type { SQLInputValue } from 'node:sqlite'
+import { jobUnreadable } from '../model/error.ts'
+import type { Job, JobSummary } from '../model/job.ts'
+import { idempotencyKeyOf, JobColumnsWriter, MOVING_COLUMNS } from './job-columns.ts'
+import { type JobColumns, jobOf, recordOf } from './job-record.ts'
+import { jsonOrNull, labelsIn, labelsText } from './json-text.ts'
+import type { Kinds } from './kinds.ts'
+import type { Names } from './names.ts'
+import type { Prepare, Row, Statement } from './statement.ts'
+import { TaskRows } from './task-rows.ts'
+
+/** The columns that {@link JobTable.job} reads. */
+export const JOB_COLUMNS =
+  'n, id, tenant, created_by, kind, version, revision, priority, created_at, pipeline, parent, labels, key, task, holder, limit_key, child, further, input, progress, body'
+
+/** Where some of them stand among them. */
+export const PLACE = { n: 0, id: 1, kind: 4, version: 5, parent: 10, child: 16, further: 17 } as const
+
+/** The columns that {@link JobTable.summary} reads: all stand before the input and the record, which may be large. */
+const SUMMARY_COLUMNS = 'id, tenant, kind, version, created_by, pipeline, labels'
+
+/** Columns that every job has from its beginning, and those that it may have. */
+const GIVEN_COLUMNS = ['n', 'id', 'tenant', 'created_by', 'priority', 'created_at', 'revision', 'body'] as const
+const OPTIONAL_COLUMNS = ['pipeline', 'parent', 'labels', 'input', 'progress', ...MOVING_COLUMNS] as const
+
+/** A label's rows in its index: among all jobs of the tenant, and among those of their creator. */
+const ANYBODY = 0
+/** SQLite's code where a row breaks a unique index. */
+const UNIQUE_ERROR = 2067
+/** So many numbers of rows are remembered before all are forgotten. */
+const NUMBERS_MAX = 20_000
+
+/**
+ * The rows of jobs: their columns, their text, the rows of their further tasks, and their labels' index.
+ *
+ * A row's number is the sequence of its job's first event: it rises with the age of jobs, and is never given again.
+ */
+export class JobTable {
+  readonly names: Names
+  readonly kinds: Kinds
+  readonly tasks: TaskRows
+  readonly columns: JobColumnsWriter
+  /** By which of the optional columns are given. */
+  readonly #inserts = new Map<number, Statement>()
+  readonly #prepare: Prepare
+  /** By which of the columns differ. */
+  readonly #updates = new Map<number, Statement>()
+  readonly #remove: Statement
+  readonly #putLabel: Statement
+  readonly #dropLabel: Statement
+  readonly #numberAndRevision: Statement
+  readonly #byId: Statement
+  readonly #byNumber: Statement
+  readonly #summaryById: Statement
+  /** Of ids that this connection has written. */
+  readonly #numbers = new Map<string, number>()
+
+  constructor(prepare: Prepare, names: Names, kinds: Kinds) {
+    this.#prepare = prepare
+    this.names = names
+    this.kinds = kinds
+    this.columns = new JobColumnsWriter(names, kinds)
+    this.tasks = new TaskRows(prepare, names, this.columns)
+    this.#remove = prepare(`DELETE FROM jobs WHERE n = ? AND id = ? AND revision = ?`)
+    this.#putLabel = prepare(`
+      INSERT INTO job_labels (tenant, created_by, label, child, created_at, n) VALUES (?, ?, ?, ?, ?, ?)`)
+    this.#dropLabel = prepare(`
+      DELETE FROM job_labels
+      WHERE tenant = ? AND created_by = ? AND label = ? AND child = ? AND created_at = ? AND n = ?`)
+    this.#numberAndRevision = prepare(`SELECT n, revision FROM jobs WHERE id = ?`)
+    this.#byId = prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE id = ?`)
+    this.#byNumber = prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE n = ?`)
+    this.#summaryById = prepare(`SELECT ${SUMMARY_COLUMNS} FROM jobs WHERE id = ?`)
+  }
+
+  /** What was written is committed. */
+  keep(): void {
+    this.names.keep()
+    this.kinds.keep()
+  }
+
+  /** What was written since the last `keep` may be rolled back. */
+  forget(): void {
+    this.names.forget()
+    this.kinds.forget()
+  }
+
+  /** The number of a job's row, where the stored record is this one. */
+  numberAt({ id, revision }: Job): number | undefined {
+    const [n, stored] = this.#numberAndRevision.get(id) ?? []
+    return typeof n === 'number' && stored === revision ? n : undefined
+  }
+
+  /** The number of a job's row. */
+  numberOf(id: string): number | undefined {
+    const n = this.#numberAndRevision.get(id)?.[0]
+    return typeof n === 'number' ? n : undefined
+  }
+
+  /** The stored revision of a job. */
+  revisionOf(id: string): number | undefined {
+    const revision = this.#numberAndRevision.get(id)?.[1]
+    return typeof revision === 'number' ? revision : undefined
+  }
+
+  /** Writes a new job; false: there is one of its id. */
+  insert(n: number, job: Job): boolean {
+    const { names } = this
+    const { pipeline, parentId = null, labels, input, progress } = job
+    const optional: SQLInputValue[] = [
+      pipeline === undefined ? null : names.codeOf(pipeline),
+      parentId,
+      labelsText(labels),
+      jsonOrNull(input),
+      jsonOrNull(progress),
+      ...this.columns.moving(job),
+    ]
+    const values: SQLInputValue[] = [
+      n,
+      job.id,
+      names.codeOf(job.tenant),
+      names.codeOf(job.createdBy),
+      job.priority,
+      job.createdAt,
+      job.revision,
+      recordOf(job),
+    ]
+    let given = 0
+    for (let index = 0; index < optional.length; index++) {
+      const value = optional[index]
+      if (value === null || value === undefined) continue
+      given |= 1 << index
+      values.push(value)
+    }
+    try {
+      this.#insertOf(given).run(...values)
+    } catch (error) {
+      // The other unique indexes are looked at before.
+      if ((error as { readonly errcode?: unknown }).errcode === UNIQUE_ERROR) return false
+      throw error
+    }
+    if (job.deletedAt === undefined) this.#eachLabel(job, n, this.#putLabel)
+    this.tasks.write(n, undefined, job)
+    this.#rememberNumber(job.id, n)
+    return true
+  }
+
+  /** Writes what differs between two records of a job; undefined: the stored record is another one than `before`. */
+  update(before: Job, job: Job): number | undefined {
+    const from = this.columns.moving(before)
+    const to = this.columns.moving(job)
+    const values: SQLInputValue[] = [job.revision, recordOf(job)]
+    let moved = 0
+    for (let index = 0; index < MOVING_COLUMNS.length; index++) {
+      const value = to[index]
+      if (value === from[index] || value === undefined) continue
+      moved |= 1 << index
+      values.push(value)
+    }
+    const statement = this.#updateOf(moved)
+    const n = this.#changed(before, (number) => statement.run(...values, number, before.id, before.revision))
+    if (n === undefined) return undefined
+    if (job.deletedAt !== undefined && before.deletedAt === undefined) this.#eachLabel(before, n, this.#dropLabel)
+    this.tasks.write(n, before, job)
+    // Nothing moves it any more, as a rule.
+    if (job.phase === 'settled') this.#numbers.delete(job.id)
+    return n
+  }
+
+  /** Removes a job's row and what stands beside it; undefined: the stored record is another one than `before`. */
+  remove(before: Job): number | undefined {
+    const n = this.#changed(before, (number) => this.#remove.run(number, before.id, before.revision))
+    if (n === undefined) return undefined
+    if (before.deletedAt === undefined) this.#eachLabel(before, n, this.#dropLabel)
+    this.tasks.removeAll(n)
+    return n
+  }
+
+  // Most columns of most jobs are null, and binding a value takes its time.
+  #insertOf(given: number): Statement {
+    const known = this.#inserts.get(given)
+    if (known !== undefined) return known
+    const columns = [...GIVEN_COLUMNS, ...OPTIONAL_COLUMNS.filter((_, index) => (given & (1 << index)) !== 0)]
+    const values = columns.map(() => '?').join(', ')
+    const statement = this.#prepare(`INSERT INTO jobs (${columns.join(', ')}) VALUES (${values})`)
+    this.#inserts.set(given, statement)
+    return statement
+  }
+
+  // Only what differs is set: SQLite writes an index anew for each column of it that a statement names.
+  #updateOf(moved: number): Statement {
+    const known = this.#updates.get(moved)
+    if (known !== undefined) return known
+    const columns = ['revision', 'body', ...MOVING_COLUMNS.filter((_, index) => (moved & (1 << index)) !== 0)]
+    const set = columns.map((column) => `${column} = ?`).join(', ')
+    const statement = this.#prepare(`UPDATE jobs SET ${set} WHERE n = ? AND +id = ? AND revision = ?`)
+    this.#updates.set(moved, statement)
+    return statement
+  }
+
+  // The number that is remembered is right, unless another connection has removed the job and stored its id anew.
+  #changed(job: Job, run: (n: number) => { readonly changes: number | bigint }): number | undefined {
+    const remembered = this.#numbers.get(job.id)
+    if (remembered !== undefined && run(remembered).changes !== 0) return remembered
+    const n = this.numberOf(job.id)
+    if (n === undefined || n === remembered || run(n).changes === 0) return undefined
+    this.#rememberNumber(job.id, n)
+    return n
+  }
+
+  #rememberNumber(id: string, n: number): void {
+    if (this.#numbers.size >= NUMBERS_MAX) this.#numbers.clear()
+    this.#numbers.set(id, n)
+  }
+
+  #eachLabel({ labels, tenant, createdBy, parentId, createdAt }: Job, n: number, statement: Statement): void {
+    for (const name in labels) {
+      const label = this.names.codeOf(labelName(name, labels[name] ?? ''))
+      const child = parentId === undefined ? 0 : 1
+      const [owner, creator] = [this.names.codeOf(tenant), this.names.codeOf(createdBy)]
+      for (const by of [ANYBODY, creator]) statement.run(owner, by, label, child, createdAt, n)
+    }
+  }
+
+  /** The row of a job. */
+  rowById(id: string): Row | undefined {
+    return this.#byId.get(id)
+  }
+
+  /** The row of a job by its number. */
+  rowByNumber(n: number): Row | undefined {
+    return this.#byNumber.get(n)
+  }
+
+  /** The job of a row. @throws {JobchartError} `JOB_UNREADABLE` the row is broken. */
+  job(row: Row): Job {
+    try {
+      return this.#decoded(row)
+    } catch (error) {
+      throw jobUnreadable(String(row[PLACE.id]), error)
+    }
+  }
+
+  /** The job of a row; undefined: it is broken. */
+  readable(row: Row | undefined): Job | undefined {
+    if (row === undefined) return undefined
+    try {
+      return this.#decoded(row)
+    } catch {
+      return undefined
+    }
+  }
+
+  #decoded(row: Row): Job {
+    const [n, , , , , , , , , , , , , task, holder, limitKey, child, further] = row
+    const columns = this.#columnsOf(row)
+    const first = task === null ? undefined : this.tasks.columnsOf(task, holder, limitKey, child)
+    const job = jobOf({ ...columns, task: first }, String(row[20]))
+    if (further !== null) this.tasks.addTo(job, Number(n))
+    this.#rememberNumber(job.id, Number(n))
+    return job
+  }
+
+  #columnsOf(row: Row): Omit<JobColumns, 'task'> {
+    const [, id, tenant, createdBy, kind, version, revision, priority, createdAt, pipeline, parent, labels, key] = row
+    return {
+      id: String(id),
+      tenant: this.names.textOf(tenant),
+      createdBy: this.names.textOf(createdBy),
+      kind: this.kinds.get(kind),
+      version: this.names.textOf(version),
+      revision: Number(revision),
+      priority: Number(priority),
+      createdAt: Number(createdAt),
+      pipeline: pipeline === null ? undefined : this.names.textOf(pipeline),
+      parentId: parent === null ? undefined : String(parent),
+      labels: labelsIn(labels),
+      idempotencyKey: key === null ? undefined : idempotencyKeyOf(String(key)),
+      input: row[18] as string | null,
+      progress: row[19] as string | null,
+    }
+  }
+
+  /** What a policy may know of a job that is not deleted. @throws {JobchartError} `JOB_UNREADABLE` its labels are broken. */
+  summary(id: string): JobSummary | undefined {
+    const row = this.#summaryById.get(id)
+    if (row === undefined) return undefined
+    const [, tenant, kindCode, version, createdBy, pipeline, labels] = row
+    try {
+      const kind = this.kinds.get(kindCode)
+      if (kind.isDeleted) return undefined
+      return {
+        id,
+        tenant: this.names.textOf(tenant),
+        type: kind.type,
+        version: this.names.textOf(version),
+        createdBy: this.names.textOf(createdBy),
+        ...(pipeline === null ? {} : { pipeline: this.names.textOf(pipeline) }),
+        labels: labelsIn(labels),
+        status: kind.status,
+      }
+    } catch (error) {
+      throw jobUnreadable(id, error)
+    }
+  }
+}
+
+/** A label as a name. */
+export function labelName(name: string, value: string): string {
+  return JSON.stringify([name, value])
+}

@@ -1,0 +1,145 @@
+/**
+ * Brings a file to the present schema.
+ *
+ * A file of the first or the second schema is moved in pieces, each a transaction of its own, so that no piece holds the
+ * write lock for long and a migration that is killed goes on where it was:
+ *
+ * ```
+ *  1, 2 ─ no engine has it open ─▶ 3, marked ─▶ indexes dropped ─▶ old tables set aside, new ones made
+ *                                                  ─▶ rows moved, some thousands at a time ─▶ old tables dropped ─▶ 3
+ * ```
+ *
+ * What is left in the old tables is what is left to do. While the mark stands, each that opens the file does the next
+ * piece, and an older jobchart refuses the file.
+ */
+import type { DatabaseSync } from 'node:sqlite'
+import type { Clock } from '../port/clock.ts'
+import { InstanceLock } from './instance-lock.ts'
+import { checkDatabase } from './opening-checks.ts'
+import { RowMover } from './row-mover.ts'
+import { APPLICATION_ID, INDEXES, LASTING_TABLES, SCHEMA_VERSION, TABLES } from './schema.ts'
+import { unusable } from './storage-error.ts'
+import { transaction } from './transaction.ts'
+import { whenUnlocked } from './write-queue.ts'
+
+/** Tables that are set aside, and then moved; those whose rows say nothing new are dropped. */
+const MOVED = ['jobs', 'events', 'logs', 'steps', 'items'] as const
+const DROPPED = ['offers', 'holds', 'job_labels'] as const
+/** The index by which the rows of the log are found while they are moved. */
+const LOG_INDEX = 'events_job'
+const MARK = 'migrating'
+
+/**
+ * Brings the file to the present schema.
+ *
+ * @throws {JobchartError} `STORAGE_UNAVAILABLE` the file is another program's, or was written by a newer jobchart, or has
+ *   an older schema and is open in another engine.
+ */
+export async function migrate(db: DatabaseSync, file: string, clock: Clock): Promise<void> {
+  const migration = new Migration(db, file)
+  while (await whenUnlocked(clock, () => migration.step())) {
+    await new Promise<void>((resume) => clock.turn(resume))
+  }
+}
+
+class Migration {
+  readonly #db: DatabaseSync
+  readonly #file: string
+  #mover: RowMover | undefined
+
+  constructor(db: DatabaseSync, file: string) {
+    this.#db = db
+    this.#file = file
+  }
+
+  /** Does the next piece; false: there is none. */
+  step(): boolean {
+    try {
+      const isMore = transaction(this.#db, () => this.#piece())
+      this.#mover?.keep()
+      return isMore
+    } catch (error) {
+      this.#mover?.forget()
+      throw error
+    }
+  }
+
+  #piece(): boolean {
+    const version = checkDatabase(this.#db, this.#file)
+    if (version === 0) return this.#make()
+    if (version < SCHEMA_VERSION) return this.#begin()
+    if (!this.#isMarked()) return false
+    return this.#dropIndex() || this.#setAside() || this.#move() || this.#end()
+  }
+
+  #make(): false {
+    const db = this.#db
+    db.exec(TABLES + LASTING_TABLES + INDEXES)
+    db.exec(`INSERT INTO meta VALUES ('sequence', 0)`)
+    db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}`)
+    return false
+  }
+
+  // An engine that has the file open knows only its own tables.
+  #begin(): true {
+    const other = InstanceLock.all(this.#file).find((instance) => InstanceLock.isHeld(this.#file, instance))
+    if (other !== undefined) {
+      throw unusable(
+        this.#file,
+        'the file is of an older version, and another engine has it open: stop all engines, then start this one',
+      )
+    }
+    this.#db.exec(`INSERT INTO meta VALUES ('${MARK}', 1); PRAGMA user_version = ${SCHEMA_VERSION}`)
+    return true
+  }
+
+  #isMarked(): boolean {
+    return this.#db.prepare(`SELECT 1 FROM meta WHERE name = '${MARK}'`).get() !== undefined
+  }
+
+  // One at a time: what an index frees is written down page by page.
+  #dropIndex(): boolean {
+    if (this.#tables().has('old_jobs')) return false
+    const index = this.#db
+      .prepare(`SELECT name FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND name <> '${LOG_INDEX}'`)
+      .get()?.name
+    if (index === undefined) return false
+    this.#db.exec(`DROP INDEX "${String(index)}"`)
+    return true
+  }
+
+  #setAside(): boolean {
+    const tables = this.#tables()
+    if (tables.has('old_jobs')) return false
+    const dropped = DROPPED.find((table) => tables.has(table))
+    if (dropped !== undefined) {
+      this.#db.exec(`DROP TABLE ${dropped}`)
+      return true
+    }
+    for (const table of MOVED) if (tables.has(table)) this.#db.exec(`ALTER TABLE ${table} RENAME TO old_${table}`)
+    this.#db.exec(TABLES + INDEXES)
+    return true
+  }
+
+  #move(): boolean {
+    const tables = this.#tables()
+    this.#mover ??= new RowMover(this.#db)
+    return MOVED.some((table) => tables.has(`old_${table}`) && this.#mover?.move(table) === true)
+  }
+
+  #end(): false {
+    const tables = this.#tables()
+    for (const table of MOVED) if (tables.has(`old_${table}`)) this.#db.exec(`DROP TABLE old_${table}`)
+    this.#db.exec(`DELETE FROM meta WHERE name = '${MARK}'`)
+    return false
+  }
+
+  #tables(): ReadonlySet<unknown> {
+    return new Set(
+      this.#db
+        .prepare(`SELECT name FROM sqlite_schema WHERE type = 'table'`)
+        .all()
+        .map(({ name }) => name),
+    )
+  }
+}

@@ -1,0 +1,111 @@
+import type { Json } from '../model/storable.ts'
+import type { LogLine, NewLine, Note, Recorded } from '../port/storage.ts'
+import { Items } from './items.ts'
+import { jsonOrNull } from './json-text.ts'
+import type { Prepare, Statement } from './statement.ts'
+
+/** What running work reports beside the chart: progress, lines of the job's log, results of steps, and items. */
+export class Notes {
+  readonly items: Items
+  readonly #logLinesMax: number
+  readonly #task: Statement
+  readonly #furtherTask: Statement
+  readonly #progress: Statement
+  readonly #hasLines: Statement
+  readonly #lastLine: Statement
+  readonly #insertLine: Statement
+  readonly #dropLines: Statement
+  readonly #lines: Statement
+  readonly #insertStep: Statement
+  readonly #steps: Statement
+  readonly #countSteps: Statement
+  readonly #removeLines: Statement
+  readonly #removeSteps: Statement
+
+  constructor(prepare: Prepare, logLinesMax: number) {
+    this.items = new Items(prepare)
+    this.#logLinesMax = logLinesMax
+    this.#task = prepare(`SELECT n, token, task, further FROM jobs WHERE id = ?`)
+    this.#furtherTask = prepare(`SELECT invocation FROM tasks WHERE n = ? AND token = ?`)
+    this.#progress = prepare(`
+      UPDATE jobs SET progress = ?
+      WHERE n = ? AND (SELECT phase FROM kinds WHERE code = jobs.kind) <> 'settled'`)
+    this.#hasLines = prepare(`SELECT 1 FROM logs WHERE n = ? AND key = ?`)
+    this.#lastLine = prepare(`SELECT coalesce(max(number), 0) FROM logs WHERE n = ?`)
+    this.#insertLine = prepare(`INSERT INTO logs (n, number, at, text, key) VALUES (?, ?, ?, ?, ?)`)
+    this.#dropLines = prepare(`DELETE FROM logs WHERE n = ? AND number <= ?`)
+    this.#lines = prepare(`SELECT number, at, text FROM logs WHERE n = ? AND number > ? ORDER BY number LIMIT ?`)
+    this.#insertStep = prepare(`
+      INSERT INTO steps (n, invoke, ordinal, name, invocation, result) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`)
+    this.#steps = prepare(`SELECT name, result FROM steps WHERE n = ? AND invoke = ? AND ordinal = ?`)
+    this.#countSteps = prepare(`SELECT invocation, count(*) FROM steps WHERE n = ? GROUP BY invocation`)
+    this.#removeLines = prepare(`DELETE FROM logs WHERE n = ?`)
+    this.#removeSteps = prepare(`DELETE FROM steps WHERE n = ?`)
+  }
+
+  /** Writes a note of a task that runs under its token (S5). */
+  put(jobId: string, token: number, note: Note): 'written' | 'stale' | 'full' {
+    // Looked at in the transaction that writes: between a read and a write the claim may have gone to another.
+    const [n, ownToken, task, further] = this.#task.get(jobId) ?? []
+    if (typeof n !== 'number') return 'stale'
+    const isFirst = ownToken === token
+    if (!isFirst && further === null) return 'stale'
+    const invocation = isFirst ? task : this.#furtherTask.get(n, token)?.[0]
+    return typeof invocation === 'number' ? this.#write(n, invocation, note) : 'stale'
+  }
+
+  #write(n: number, invocation: number, note: Note): 'written' | 'stale' | 'full' {
+    switch (note.kind) {
+      case 'progress':
+        return this.#progress.run(JSON.stringify(note.progress), n).changes === 0 ? 'stale' : 'written'
+      case 'log':
+        this.putLines(n, note.key, note.lines)
+        return 'written'
+      case 'step':
+        this.#insertStep.run(n, note.invoke, note.ordinal, note.name, invocation, jsonOrNull(note.result))
+        return 'written'
+      case 'item':
+        return this.items.put(n, note.invocation, note.item, note.max) ? 'written' : 'full'
+    }
+  }
+
+  /** Adds lines to a job's log, once for each key; the oldest beyond the most that are kept go. */
+  putLines(n: number, key: string, lines: readonly NewLine[]): void {
+    if (this.#hasLines.get(n, key) !== undefined) return
+    let number = Number(this.#lastLine.get(n)?.[0])
+    for (const { at, text } of lines) this.#insertLine.run(n, ++number, at, text, key)
+    if (number > this.#logLinesMax) this.#dropLines.run(n, number - this.#logLinesMax)
+  }
+
+  /** Lines of a job's log, oldest first. */
+  lines(n: number, after: number, limit: number): readonly LogLine[] {
+    return this.#lines.all(n, after, limit).map(([number, at, text]) => {
+      return { number: Number(number), at: Number(at), text: String(text) }
+    })
+  }
+
+  /** The results recorded under one invocation of an invoke. @throws {Error} one is broken. */
+  steps(n: number, invoke: string, ordinal: number): ReadonlyMap<string, Json | undefined> {
+    const rows = this.#steps.all(n, invoke, ordinal)
+    // A step that gave nothing has a row without a result.
+    return new Map(
+      rows.map(([name, result]) => [String(name), result === null ? undefined : (JSON.parse(String(result)) as Json)]),
+    )
+  }
+
+  /** How many steps and items are recorded of a job, by invocation. */
+  recorded(jobId: string, n: number): readonly Recorded[] {
+    const counts = new Map(this.items.counts(n))
+    for (const [invocation, count] of this.#countSteps.all(n)) {
+      counts.set(Number(invocation), (counts.get(Number(invocation)) ?? 0) + Number(count))
+    }
+    return [...counts].map(([invocation, count]) => ({ jobId, invocation, count }))
+  }
+
+  /** Removes all of a job. */
+  remove(n: number): void {
+    this.#removeLines.run(n)
+    this.#removeSteps.run(n)
+    this.items.remove(n)
+  }
+}

@@ -1,0 +1,68 @@
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import type { Clock } from '../port/clock.ts'
+import { InstanceLock } from './instance-lock.ts'
+import type { ListedInstance } from './instances.ts'
+import { migrate } from './migration.ts'
+import { checkDatabase, checkHeader, checkPages } from './opening-checks.ts'
+import type { SqliteOptions } from './options.ts'
+import { unavailable } from './storage-error.ts'
+import { whenUnlocked } from './write-queue.ts'
+
+/** A lock file without an instance is left alone while it may belong to one that is just being opened. */
+const LEFT_MS = 60_000
+/** The log is cut to so many bytes when it begins anew. */
+const LOG_BYTES = 16 * 1_048_576
+
+/**
+ * Opens a file, or makes it, with the present schema.
+ *
+ * @throws {JobchartError} `STORAGE_UNAVAILABLE` it is no file of ours, is damaged, or cannot be opened.
+ */
+export async function openDatabase(file: string, options: SqliteOptions, clock: Clock): Promise<DatabaseSync> {
+  let db: DatabaseSync | undefined
+  try {
+    const opened = await whenUnlocked(clock, () => openFile(file))
+    db = opened
+    await whenUnlocked(clock, () => prepareDatabase(opened, file, options))
+    await migrate(opened, file, clock)
+    if (options.check === true) await whenUnlocked(clock, () => checkPages(opened, file))
+    // Before anything is made beside it: a file without our tables is refused as it stands.
+    checkTables(opened)
+    for (const suffix of ['', '-wal', '-shm']) if (existsSync(file + suffix)) chmodSync(file + suffix, 0o600)
+    return opened
+  } catch (error) {
+    db?.close()
+    throw unavailable(file, error)
+  }
+}
+
+function openFile(file: string): DatabaseSync {
+  mkdirSync(dirname(file), { recursive: true })
+  checkHeader(file)
+  // SQLite gives its side files the mode of the database, so a new one is made before it opens.
+  closeSync(openSync(file, 'a', 0o600))
+  return new DatabaseSync(file, { timeout: 0 })
+}
+
+function prepareDatabase(db: DatabaseSync, file: string, { durability }: SqliteOptions): void {
+  // Before the pragma, which would change another program's file.
+  checkDatabase(db, file)
+  const synchronous = durability === 'normal' ? 'NORMAL' : 'FULL'
+  db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA temp_store = MEMORY`)
+  db.exec(`PRAGMA journal_size_limit = ${LOG_BYTES}`)
+}
+
+function checkTables(db: DatabaseSync): void {
+  db.prepare('SELECT 1 FROM jobs, tasks, names, kinds, job_labels, events, gone, logs, steps, items')
+  db.prepare('SELECT 1 FROM pipelines, instances, charts, meta')
+}
+
+/** Removes the locks of processes that died after they took them and before they were listed: nobody else looks for them. */
+export function removeLeftLocks(file: string, listed: readonly ListedInstance[], clock: Clock): void {
+  const ids = new Set(listed.map(({ id }) => id))
+  for (const instance of InstanceLock.leftSince(file, clock.now() - LEFT_MS)) {
+    if (!ids.has(instance) && !InstanceLock.isHeld(file, instance)) InstanceLock.remove(file, instance)
+  }
+}

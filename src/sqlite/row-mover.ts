@@ -1,0 +1,246 @@
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
+import { withoutPayload } from '../model/erased-events.ts'
+import type { Job, Phase } from '../model/job.ts'
+import type { Task } from '../model/task.ts'
+import { EventLog } from './event-log.ts'
+import { eventsRecordOf } from './event-record.ts'
+import { JobTable } from './job-table.ts'
+import { labelsIn } from './json-text.ts'
+import { Kinds } from './kinds.ts'
+import { Names } from './names.ts'
+import { type OldRow, oldEvents, oldJob, textIn } from './old-records.ts'
+import { preparing } from './statement.ts'
+
+/** So many rows are moved in one transaction. */
+const ROWS_TOGETHER = 2_000
+
+type MovedTable = 'jobs' | 'events' | 'logs' | 'steps' | 'items'
+
+/** Moves rows from the old tables into the new ones, the first of those that are left. */
+export class RowMover {
+  readonly #db: DatabaseSync
+  readonly #jobs: JobTable
+  readonly #log: EventLog
+  readonly #statements = new Map<string, StatementSync>()
+
+  /** @param db  a database that has both. */
+  constructor(db: DatabaseSync) {
+    const prepare = preparing(db)
+    const names = new Names(prepare)
+    this.#db = db
+    this.#jobs = new JobTable(prepare, names, new Kinds(prepare))
+    this.#log = new EventLog(prepare, names)
+  }
+
+  /** What was moved is committed. */
+  keep(): void {
+    this.#jobs.keep()
+  }
+
+  /** What was moved may be rolled back. */
+  forget(): void {
+    this.#jobs.forget()
+  }
+
+  /** Moves rows of a table; false: none is left. */
+  move(table: MovedTable): boolean {
+    const key = { jobs: 'n', events: 'sequence', logs: 'job_id, number', steps: 'job_id, entry, name', items: 'rowid' }[
+      table
+    ]
+    const columns = table === 'items' ? 'rowid, *' : '*'
+    const rows = this.#prepare(`SELECT ${columns} FROM old_${table} ORDER BY ${key} LIMIT ${ROWS_TOGETHER}`).all()
+    const drop = this.#prepare(`
+      DELETE FROM old_${table} WHERE ${key
+        .split(', ')
+        .map((column) => `${column} = ?`)
+        .join(' AND ')}`)
+    for (const row of rows) {
+      this.#moveRow(table, row)
+      drop.run(...key.split(', ').map((column) => row[column] as SQLInputValue))
+    }
+    return rows.length > 0
+  }
+
+  #moveRow(table: MovedTable, row: OldRow): void {
+    if (table === 'jobs') this.#moveJob(row)
+    else if (table === 'events') this.#moveEvents(row)
+    else {
+      // What stands beside a job goes with its row.
+      const n = this.#jobs.numberOf(String(row.job_id))
+      if (n !== undefined) this.#moveBeside(table, n, row)
+    }
+  }
+
+  #moveJob(row: OldRow): void {
+    const n = this.#newNumber(String(row.id))
+    let job: Job | undefined
+    try {
+      job = oldJob(row)
+    } catch {
+      // It stays one that cannot be read, and is listed and counted as it was.
+    }
+    if (job === undefined) this.#moveBroken(n, row)
+    else this.#jobs.insert(n, job)
+  }
+
+  // The sequence of its first event; a job without events gets a number of its own.
+  #newNumber(id: string): number {
+    const first = this.#prepare(`SELECT min(sequence) AS first FROM old_events WHERE job_id = ?`).get(id)?.first
+    if (typeof first === 'number') return first
+    const next = this.#log.last() + 1
+    this.#prepare(`UPDATE meta SET value = ? WHERE name = 'sequence'`).run(next)
+    return next
+  }
+
+  #moveBroken(n: number, row: OldRow): void {
+    this.#jobs.insert(n, standIn(row))
+    this.#prepare(`UPDATE jobs SET body = ?, input = ?, progress = ?, labels = ? WHERE n = ?`).run(
+      ...[row.body, row.input, row.progress, row.labels].map((value) => value as SQLInputValue),
+      n,
+    )
+  }
+
+  #moveEvents(row: OldRow): void {
+    const id = String(row.job_id)
+    const n = this.#jobs.numberOf(id)
+    const names = this.#jobs.names
+    const changeset = String(row.unit)
+    const split = changeset.lastIndexOf('/') + 1
+    const sequence = Number(row.sequence)
+    const isDeleted = n === undefined || this.#isDeleted(n)
+    this.#prepare(`
+      INSERT INTO events (sequence, job, count, job_sequence, at, by, origin, changeset, events, inputs)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`).run(
+      sequence,
+      n ?? this.#goneNumber(sequence, row),
+      Number(row.count),
+      Number(row.job_sequence),
+      Number(row.at),
+      names.codeOf(`${String(row.by_kind)} ${String(row.by_id)}`),
+      names.codeOf(changeset.slice(0, split)),
+      changeset.slice(split),
+      eventsText(String(row.events), isDeleted),
+      isDeleted ? null : (row.inputs as SQLInputValue),
+    )
+  }
+
+  #isDeleted(n: number): boolean {
+    const kind = this.#prepare(`SELECT kind FROM jobs WHERE n = ?`).get(n)?.kind
+    return this.#jobs.kinds.get(kind).isDeleted
+  }
+
+  // Rows of the log come in their order, so the first of a job is its number.
+  #goneNumber(sequence: number, row: OldRow): number {
+    const jobId = String(row.job_id)
+    const known = this.#prepare(`SELECT n FROM gone WHERE id = ?`).get(jobId)?.n
+    if (typeof known === 'number') return known
+    const pipeline = textIn(row.pipeline)
+    this.#log.keepGone(sequence, {
+      jobId,
+      tenant: String(row.tenant),
+      createdBy: String(row.created_by),
+      jobType: String(row.type),
+      ...(pipeline === undefined ? {} : { pipeline }),
+      labels: soundLabels(row.labels),
+    })
+    return sequence
+  }
+
+  #moveBeside(table: 'logs' | 'steps' | 'items', n: number, row: OldRow): void {
+    const value = (column: string) => row[column] as SQLInputValue
+    if (table === 'logs') {
+      this.#prepare(`INSERT INTO logs (n, number, at, text, key) VALUES (?, ?, ?, ?, ?)`).run(
+        ...[n, value('number'), value('at'), value('text'), value('key')],
+      )
+    } else if (table === 'steps') {
+      const { invoke, ordinal } = this.#invocation(String(row.job_id), Number(row.entry))
+      this.#prepare(`INSERT INTO steps (n, invoke, ordinal, name, invocation, result) VALUES (?, ?, ?, ?, ?, ?)`).run(
+        ...[n, invoke, ordinal, value('name'), value('entry'), value('result')],
+      )
+    } else {
+      this.#prepare(`
+        INSERT INTO items (n, number, invocation, key, status, at, message, output) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`).run(
+        ...[n, value('number'), this.#itemInvocation(String(row.job_id))],
+        ...[value('key'), value('outcome'), value('at'), value('message'), value('output')],
+      )
+    }
+  }
+
+  // Steps were kept by the number of their invocation; its invoke is known while its task stands.
+  #invocation(id: string, entry: number): { readonly invoke: string; readonly ordinal: number } {
+    const tasks = this.#tasksOf(id)
+    const task = tasks.find(({ invocation }) => invocation === entry)
+    if (task === undefined) return { invoke: String(entry), ordinal: 1 }
+    const earlier = tasks.filter((each) => each.id === task.id && each.invocation < entry)
+    return { invoke: task.id, ordinal: earlier.length + 1 }
+  }
+
+  // Items were kept by their job: they are its running invocation's, or its first one's.
+  #itemInvocation(id: string): number {
+    const tasks = this.#tasksOf(id)
+    const task = tasks.find(({ status }) => status === 'claimed' || status === 'stopping') ?? tasks[0]
+    return task?.invocation ?? 1
+  }
+
+  #tasksOf(id: string): readonly Task[] {
+    return this.#jobs.readable(this.#jobs.rowById(id))?.tasks ?? []
+  }
+
+  #prepare(sql: string): StatementSync {
+    const known = this.#statements.get(sql) ?? this.#db.prepare(sql)
+    this.#statements.set(sql, known)
+    return known
+  }
+}
+
+// A job that stands where a broken one stood: its columns are known, its record is not.
+function standIn(row: OldRow): Job {
+  const pipeline = textIn(row.pipeline)
+  const parentId = textIn(row.parent_id)
+  const idempotencyKey = textIn(row.idempotency_key)
+  return {
+    id: String(row.id),
+    type: String(row.type),
+    version: String(row.version),
+    tenant: String(row.tenant),
+    createdBy: String(row.created_by),
+    trigger: 'manual',
+    labels: soundLabels(row.labels),
+    state: null,
+    context: null,
+    status: String(row.status),
+    phase: row.phase as Phase,
+    // What it holds is told by its phase.
+    vacates: row.holds_slot !== 1,
+    priority: Number(row.priority),
+    timers: [],
+    tasks: [],
+    counter: 0,
+    createdAt: Number(row.created_at),
+    updatedAt: Number(row.created_at),
+    revision: Number(row.revision),
+    eventCount: 0,
+    ...(pipeline === undefined ? {} : { pipeline }),
+    ...(parentId === undefined ? {} : { parentId }),
+    ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    ...(row.queued === 1 ? {} : { startedAt: Number(row.created_at) }),
+    ...(row.deleted === 1 ? { deletedAt: Number(row.created_at) } : {}),
+  }
+}
+
+function soundLabels(text: unknown): { readonly [name: string]: string } {
+  try {
+    return labelsIn(text)
+  } catch {
+    return {}
+  }
+}
+
+function eventsText(text: string, isDeleted: boolean): string {
+  try {
+    const events = oldEvents(text)
+    return eventsRecordOf(isDeleted ? events.map(withoutPayload) : events)
+  } catch {
+    return isDeleted ? '' : text
+  }
+}

@@ -1,0 +1,42 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { EventLog } from './event-log.ts'
+import { JobLookups } from './job-lookups.ts'
+import { JobTable } from './job-table.ts'
+import { JobTrees } from './job-trees.ts'
+import { Kinds } from './kinds.ts'
+import { LimitKeys } from './limit-keys.ts'
+import { Names } from './names.ts'
+import { Notes } from './notes.ts'
+import { Pipelines } from './pipelines.ts'
+import { ReadyTasks } from './ready-tasks.ts'
+import type { Prepare } from './statement.ts'
+
+/** What a commit reads and writes, on one connection. */
+export interface Tables {
+  readonly db: DatabaseSync
+  readonly jobs: JobTable
+  readonly lookups: JobLookups
+  readonly log: EventLog
+  readonly notes: Notes
+  readonly keys: LimitKeys
+  readonly ready: ReadyTasks
+  readonly trees: JobTrees
+  readonly pipelines: Pipelines
+}
+
+/** Prepares all statements of the tables, on a database that has the schema. */
+export function tablesOf(db: DatabaseSync, prepare: Prepare, logLinesMax: number): Tables {
+  const names = new Names(prepare)
+  const jobs = new JobTable(prepare, names, new Kinds(prepare))
+  return {
+    db,
+    jobs,
+    lookups: new JobLookups(prepare, jobs),
+    log: new EventLog(prepare, names),
+    notes: new Notes(prepare, logLinesMax),
+    keys: new LimitKeys(prepare, names),
+    ready: new ReadyTasks(prepare, names),
+    trees: new JobTrees(prepare, jobs),
+    pipelines: new Pipelines(prepare),
+  }
+}

@@ -1,0 +1,154 @@
+import type { EndedChild, Job } from '../model/job.ts'
+import type { Task } from '../model/task.ts'
+import { isClaimable, type JobColumnsWriter, TASK_COLUMNS } from './job-columns.ts'
+import { endedOf, endedRecordOf, furtherTaskOf, type TaskColumns, taskRecordOf } from './job-record.ts'
+import type { Names } from './names.ts'
+import type { Prepare, Statement } from './statement.ts'
+
+/** Which of a job's two lists a row stands in. */
+const TASK = 0
+const ENDED = 1
+
+/** So many rows one write may append to a list: the place of a row is made of the revision that appended it. */
+const PLACES = 2 ** 20
+
+const VALUES = TASK_COLUMNS.map((column) => `${column} = ?`).join(', ')
+
+/** What a job's lists are made of. */
+interface Part {
+  readonly invocation: number
+}
+
+/**
+ * The tasks of a job beside the first, and its ended children: a row for each, so that what one of them changes is
+ * written alone. Lists lose, change and append; a list whose order changes otherwise is written anew.
+ */
+export class TaskRows {
+  readonly #columns: JobColumnsWriter
+  readonly #names: Names
+  readonly #read: Statement
+  readonly #insert: Statement
+  readonly #update: Statement
+  readonly #remove: Statement
+  readonly #removeAll: Statement
+  readonly #removeList: Statement
+
+  constructor(prepare: Prepare, names: Names, columns: JobColumnsWriter) {
+    this.#names = names
+    this.#columns = columns
+    this.#read = prepare(`
+      SELECT ended, invocation, holder, limit_key, child, body FROM tasks WHERE n = ? ORDER BY ended, place`)
+    this.#insert = prepare(`
+      INSERT INTO tasks (n, ended, invocation, place, body, ${TASK_COLUMNS.join(', ')})
+      VALUES (?, ?, ?, ?, ?, ${TASK_COLUMNS.map(() => '?').join(', ')})`)
+    this.#update = prepare(`UPDATE tasks SET body = ?, ${VALUES} WHERE n = ? AND ended = 0 AND invocation = ?`)
+    this.#remove = prepare(`DELETE FROM tasks WHERE n = ? AND ended = ? AND invocation = ?`)
+    this.#removeList = prepare(`DELETE FROM tasks WHERE n = ? AND ended = ?`)
+    this.#removeAll = prepare(`DELETE FROM tasks WHERE n = ?`)
+  }
+
+  /** Puts the further tasks and the ended children where they stand in the job. @throws {Error} a row is broken. */
+  addTo(job: { tasks: readonly Task[]; ended?: readonly EndedChild[]; readonly createdAt: number }, n: number): void {
+    const tasks = [...job.tasks]
+    const ended: EndedChild[] = []
+    for (const [list, invocation, holder, limitKey, child, body] of this.#read.all(n)) {
+      if (list === ENDED) ended.push(endedOf(Number(invocation), String(body)))
+      else {
+        const columns = this.columnsOf(invocation, holder, limitKey, child)
+        tasks.push(furtherTaskOf(columns, job.createdAt, String(body)))
+      }
+    }
+    job.tasks = tasks
+    if (ended.length > 0) job.ended = ended
+  }
+
+  /** The columns of a task from a row. */
+  columnsOf(invocation: unknown, holder: unknown, limitKey: unknown, child: unknown): TaskColumns {
+    return {
+      invocation: Number(invocation),
+      holder: holder === null ? undefined : this.#names.textOf(holder),
+      limitKey: limitKey === null ? undefined : this.#names.textOf(limitKey),
+      child: child === null ? undefined : String(child),
+    }
+  }
+
+  /** Writes what differs between two records of a job; undefined: it is new. */
+  write(n: number, before: Job | undefined, job: Job): void {
+    const tasksBefore = before?.tasks ?? []
+    if (tasksBefore.length > 1 || job.tasks.length > 1) this.#writeTasks(n, before, job)
+    const endedBefore = before?.ended ?? []
+    const { ended = [] } = job
+    if (endedBefore.length === 0 && ended.length === 0) return
+    this.#writeList(n, ENDED, endedBefore, ended, {
+      insert: (child, place) =>
+        this.#insert.run(n, ENDED, child.invocation, place, endedRecordOf(child), ...NO_COLUMNS),
+      // Only its invocation, its id and its name stand in it, so it is another's place that was taken.
+      changed: () => false,
+      update: () => undefined,
+      revision: job.revision,
+    })
+  }
+
+  /** Removes all of a job. */
+  removeAll(n: number): void {
+    this.#removeAll.run(n)
+  }
+
+  #writeTasks(n: number, before: Job | undefined, job: Job): void {
+    const wasReady = (task: Task) => before !== undefined && isClaimable(before, task)
+    const isMoved = before?.version !== job.version
+    this.#writeList(n, TASK, before?.tasks.slice(1) ?? [], job.tasks.slice(1), {
+      insert: (task, place) =>
+        this.#insert.run(n, TASK, task.invocation, place, taskRecordOf(job, task), ...this.#columns.ofTask(job, task)),
+      // A task that is the same may wait on another route, or be ready only now.
+      changed: (task, old) => task !== old || isMoved || wasReady(old) !== isClaimable(job, task),
+      update: (task) =>
+        this.#update.run(taskRecordOf(job, task), ...this.#columns.ofTask(job, task), n, task.invocation),
+      revision: job.revision,
+    })
+  }
+
+  #writeList<Each extends Part>(
+    n: number,
+    list: number,
+    before: readonly Each[],
+    after: readonly Each[],
+    how: How<Each>,
+  ) {
+    const place = how.revision * PLACES
+    if (!isSameOrder(before, after)) {
+      this.#removeList.run(n, list)
+      for (const [index, each] of after.entries()) how.insert(each, place + index)
+      return
+    }
+    const old = new Map(before.map((each) => [each.invocation, each]))
+    for (const [index, each] of after.entries()) {
+      const known = old.get(each.invocation)
+      if (known === undefined) how.insert(each, place + index)
+      else if (how.changed(each, known)) how.update(each)
+      old.delete(each.invocation)
+    }
+    for (const { invocation } of old.values()) this.#remove.run(n, list, invocation)
+  }
+}
+
+const NO_COLUMNS = TASK_COLUMNS.map(() => null)
+
+interface How<Each> {
+  readonly insert: (each: Each, place: number) => void
+  readonly changed: (each: Each, old: Each) => boolean
+  readonly update: (each: Each) => void
+  readonly revision: number
+}
+
+// What stood before comes first and in its order; what is new comes after it.
+function isSameOrder(before: readonly Part[], after: readonly Part[]): boolean {
+  const places = new Map(before.map(({ invocation }, index) => [invocation, index]))
+  let last = -1
+  for (const { invocation } of after) {
+    const place = places.get(invocation) ?? before.length
+    if (place < last) return false
+    last = place
+  }
+  return true
+}

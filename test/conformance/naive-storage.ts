@@ -1,0 +1,281 @@
+import type { EventRow } from '../../src/model/event.ts'
+import { claimableTasks, dueAt, heldKeys, holdsSlot, isBusy, isQueued, type Job, wakeAt } from '../../src/model/job.ts'
+import type { Pipeline } from '../../src/model/pipeline.ts'
+import type { Task } from '../../src/model/task.ts'
+import type { Changeset, ChangesetResult, Claim, LogLine, Note, Write } from '../../src/port/storage.ts'
+
+/** A storage as its guarantees describe it, with no index and no thought of speed: what any storage should answer. */
+
+type Refusal = Exclude<ChangesetResult, { readonly status: 'applied' }>
+
+/** A job's row. */
+export interface NaiveRow {
+  readonly n: number
+  readonly job: Job
+  readonly lines: readonly (LogLine & { readonly key: string })[]
+  readonly steps: ReadonlyMap<string, unknown>
+  readonly items: readonly { readonly id: string; readonly number: number; readonly status: string }[]
+  /** By invocation, how many steps and items were recorded. */
+  readonly recorded: ReadonlyMap<number, number>
+}
+
+/** What was claimed of which job, as it was written. */
+export interface NaiveClaimed {
+  readonly job: Job
+  readonly invocation: number
+}
+
+/** What may have become of a changeset: it was applied, or refused for one of these reasons. */
+export type NaiveResult = 'applied' | readonly Refusal[]
+
+interface State {
+  readonly rows: ReadonlyMap<string, NaiveRow>
+  readonly log: readonly EventRow[]
+  readonly pipelines: ReadonlyMap<string, Pipeline>
+}
+
+/** What the storage under test is compared with. */
+export class NaiveStorage {
+  #state: State = { rows: new Map(), log: [], pipelines: new Map() }
+  #inserts = 0
+
+  get rows(): readonly NaiveRow[] {
+    return [...this.#state.rows.values()]
+  }
+
+  get pipelines(): ReadonlyMap<string, Pipeline> {
+    return this.#state.pipelines
+  }
+
+  /** The events of a job in their order, as pairs of their number and their type. */
+  events(jobId: string): readonly string[] {
+    return this.#state.log
+      .filter((row) => row.jobId === jobId)
+      .flatMap(({ jobSequence, events }) => events.map(({ type }, index) => `${jobSequence + index} ${type}`))
+  }
+
+  get(id: string): Job | undefined {
+    return this.#state.rows.get(id)?.job
+  }
+
+  commit(changesets: readonly Changeset[], claim?: Claim) {
+    const refused = new Set<Job>()
+    const results = changesets.map(({ writes }) => this.#apply(writes, refused))
+    return { results, claimed: claim === undefined ? [] : this.#claim(claim) }
+  }
+
+  /** The waiting jobs that may start by `at`, in the order of their turns. */
+  waiting(at: number): readonly Job[] {
+    return this.rows
+      .filter(({ job }) => job.phase === 'waiting' && job.deletedAt === undefined && dueAt(job) <= at)
+      .sort((a, b) => b.job.priority - a.job.priority || dueAt(a.job) - dueAt(b.job) || a.n - b.n)
+      .map(({ job }) => job)
+  }
+
+  due(at: number): readonly Job[] {
+    const times = this.rows.map((row) => ({ ...row, time: wakeAt(row.job) ?? Number.POSITIVE_INFINITY }))
+    return times
+      .filter(({ time }) => time <= at)
+      .sort((a, b) => a.time - b.time || a.n - b.n)
+      .map(({ job }) => job)
+  }
+
+  heldUnder(key: string): number {
+    return this.rows.flatMap(({ job }) => heldKeys(job)).filter((each) => each.key === key).length
+  }
+
+  slotHolder(tenant: string, pipeline: string): string | undefined {
+    return this.rows.find(({ job }) => holdsSlot(job) && job.tenant === tenant && job.pipeline === pipeline)?.job.id
+  }
+
+  #apply(writes: readonly Write[], refused: Set<Job>): NaiveResult {
+    const before = this.#state
+    const refusals: Refusal[] = []
+    for (const write of [...writes.filter(isNoTaker), ...writes.filter((each) => !isNoTaker(each))]) {
+      const refusal = this.#write(write, refused)
+      if (refusal !== undefined) refusals.push(refusal)
+    }
+    if (refusals.length === 0) return 'applied'
+    this.#state = before
+    for (const write of writes) if ('job' in write) refused.add(write.job)
+    return refusals
+  }
+
+  #claim(claim: Claim): readonly NaiveClaimed[] {
+    const claimed: NaiveClaimed[] = []
+    const given = new Set<string>()
+    const room = new Map(claim.room)
+    for (;;) {
+      const next = this.#ready(claim, room).find((each) => !given.has(nameOf(each)))
+      if (next === undefined) return claimed
+      given.add(nameOf(next))
+      const decision = claim.decide({ ...next, tree: (id) => this.get(id) })
+      if (decision.kind === 'stop') return claimed
+      if (decision.kind !== 'claim' || this.#apply(decision.writes, new Set()) !== 'applied') continue
+      room.set(next.task.executor, (room.get(next.task.executor) ?? 0) - 1)
+      claimed.push({ job: this.get(next.job.id) ?? next.job, invocation: next.task.invocation })
+    }
+  }
+
+  #ready({ routes, at }: Claim, room: ReadonlyMap<string, number>) {
+    const ready: { readonly n: number; readonly job: Job; readonly task: Task }[] = []
+    for (const { n, job } of this.rows) {
+      for (const task of claimableTasks(job)) {
+        const { executor, limitKey, src, availableAt } = task
+        const route = routes.find((each) => isOf(job, each) && each.executor === executor)
+        if (route === undefined || availableAt > at || (room.get(executor) ?? 0) < 1) continue
+        const most = limitKey === undefined ? undefined : route.limits?.get(src)
+        if (most === undefined || this.heldUnder(limitKey ?? '') < most) ready.push({ n, job, task })
+      }
+    }
+    return ready.sort((a, b) => b.job.priority - a.job.priority || a.task.availableAt - b.task.availableAt || a.n - b.n)
+  }
+
+  #write(write: Write, refused: ReadonlySet<Job>): Refusal | undefined {
+    switch (write.op) {
+      case 'insert':
+        return this.#insert(write)
+      case 'update':
+        return this.#update(write, refused)
+      case 'expect':
+        return this.get(write.jobId)?.revision === write.revision ? undefined : { status: 'conflict' }
+      case 'append':
+        this.#append(write.events)
+        return undefined
+      case 'log': {
+        const row = this.#state.rows.get(write.jobId)
+        if (row !== undefined) this.#addLines(row, write.key, write.lines)
+        return undefined
+      }
+      case 'note':
+        return this.#note(write.jobId, write.token, write.note)
+      case 'pipeline': {
+        const key = `${write.tenant}/${write.id}`
+        const { pipelines } = this.#state
+        if ((pipelines.get(key)?.revision ?? 0) !== write.revision) return { status: 'conflict' }
+        const others = [...pipelines].filter(([name]) => name !== key)
+        if (write.after !== undefined) {
+          this.#set({ pipelines: new Map([...others, ...(write.after === null ? [] : [[key, write.after] as const])]) })
+        }
+        return undefined
+      }
+    }
+  }
+
+  #insert({ job, events, limits = [], queuedMax }: Extract<Write, { op: 'insert' }>): Refusal | undefined {
+    const same = this.rows.find((row) => keyOf(row.job) !== undefined && keyOf(row.job) === keyOf(job))
+    if (same !== undefined) return { status: 'duplicate', id: same.job.id }
+    if (this.get(job.id) !== undefined) return { status: 'conflict' }
+    const taken = this.#slotTaken(job)
+    if (taken !== undefined) return taken
+    const queued = this.rows.filter((row) => isQueued(row.job) && isOfQueue(row.job, job)).length
+    if (queuedMax !== undefined && queued >= queuedMax) return { status: 'full' }
+    const row = { n: ++this.#inserts, job, lines: [], steps: new Map(), items: [], recorded: new Map() }
+    return this.#put(row, events, limits)
+  }
+
+  #update(write: Extract<Write, { op: 'update' }>, refused: ReadonlySet<Job>): Refusal | undefined {
+    const row = this.#state.rows.get(write.job.id)
+    if (row === undefined || row.job.revision !== write.before.revision || refused.has(write.before)) {
+      return { status: 'conflict' }
+    }
+    const { progress } = row.job
+    const job = progress === undefined ? write.job : { ...write.job, progress }
+    return this.#slotTaken(job) ?? this.#put({ ...row, job }, write.events, write.limits ?? [])
+  }
+
+  #slotTaken({ id, tenant, pipeline, ...job }: Job): Refusal | undefined {
+    const holder = pipeline === undefined ? undefined : this.slotHolder(tenant, pipeline)
+    const takes = holdsSlot({ id, tenant, ...job, ...(pipeline === undefined ? {} : { pipeline }) })
+    return takes && holder !== undefined && holder !== id ? { status: 'slot-taken', by: holder } : undefined
+  }
+
+  #put(row: NaiveRow, events: EventRow, limits: readonly { key: string; concurrency: number }[]): Refusal | undefined {
+    const before = this.#state
+    const rows = new Map(before.rows)
+    if (row.job.deletedAt !== undefined && !isBusy(row.job)) rows.delete(row.job.id)
+    else rows.set(row.job.id, row)
+    this.#set({ rows })
+    if (limits.some(({ key, concurrency }) => this.heldUnder(key) > concurrency)) {
+      this.#state = before
+      return { status: 'full' }
+    }
+    this.#append(events)
+    return undefined
+  }
+
+  #append(events: EventRow): void {
+    this.#set({ log: [...this.#state.log, events] })
+  }
+
+  #note(jobId: string, token: number, note: Note): Refusal | undefined {
+    const row = this.#state.rows.get(jobId)
+    const task = row?.job.tasks.find((each) => each.token === token && /claimed|stopping/.test(each.status))
+    if (row === undefined || task === undefined) return { status: 'stale' }
+    switch (note.kind) {
+      case 'progress':
+        if (row.job.phase === 'settled') return { status: 'stale' }
+        this.#setRow({ ...row, job: { ...row.job, progress: note.progress } })
+        return undefined
+      case 'log':
+        this.#addLines(row, note.key, note.lines)
+        return undefined
+      case 'step': {
+        const key = `${note.invoke}/${note.ordinal}/${note.name}`
+        if (row.steps.has(key)) return undefined
+        const steps = new Map([...row.steps, [key, note.result]])
+        this.#setRow({ ...row, steps, recorded: counted(row, task.invocation) })
+        return undefined
+      }
+      case 'item': {
+        const id = `${note.invocation}/${note.item.key}`
+        const known = row.items.find((each) => each.id === id)
+        if (known === undefined && row.items.length >= note.max) return { status: 'full' }
+        const item = { id, number: known?.number ?? row.items.length + 1, status: note.item.status }
+        const items = [...row.items.filter((each) => each.id !== id), item].sort((a, b) => a.number - b.number)
+        this.#setRow({ ...row, items, ...(known === undefined ? { recorded: counted(row, note.invocation) } : {}) })
+        return undefined
+      }
+    }
+  }
+
+  #addLines(row: NaiveRow, key: string, lines: readonly { readonly at: number; readonly text: string }[]): void {
+    if (row.lines.some((line) => line.key === key)) return
+    const added = lines.map((line, index) => ({ ...line, key, number: row.lines.length + index + 1 }))
+    this.#setRow({ ...row, lines: [...row.lines, ...added] })
+  }
+
+  #setRow(row: NaiveRow): void {
+    this.#set({ rows: new Map(this.#state.rows).set(row.job.id, row) })
+  }
+
+  #set(change: Partial<State>): void {
+    this.#state = { ...this.#state, ...change }
+  }
+}
+
+function counted({ recorded }: NaiveRow, invocation: number): ReadonlyMap<number, number> {
+  return new Map([...recorded, [invocation, (recorded.get(invocation) ?? 0) + 1]])
+}
+
+// Within a changeset slots are freed before they are taken.
+function isNoTaker(write: Write): boolean {
+  return !('job' in write) || !holdsSlot(write.job)
+}
+
+function keyOf({ tenant, createdBy, type, idempotencyKey, deletedAt }: Job): string | undefined {
+  if (idempotencyKey === undefined || deletedAt !== undefined) return undefined
+  return JSON.stringify([tenant, createdBy, type, idempotencyKey])
+}
+
+function isOfQueue(a: Job, b: Job): boolean {
+  return a.tenant === b.tenant && a.type === b.type
+}
+
+function isOf(job: Job, { type, version }: { readonly type: string; readonly version: string }): boolean {
+  return job.type === type && job.version === version
+}
+
+function nameOf({ job, task }: { readonly job: Job; readonly task: Task }): string {
+  return `${job.id}/${task.invocation}`
+}

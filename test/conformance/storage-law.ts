@@ -1,0 +1,512 @@
+import assert from 'node:assert/strict'
+import fc from 'fast-check'
+import { type StorageUnderTest, virtualClock } from 'jobchart/testing'
+import { type EventRow, eventRow } from '../../src/model/event.ts'
+import type { Job } from '../../src/model/job.ts'
+import type { Json } from '../../src/model/storable.ts'
+import type { Task } from '../../src/model/task.ts'
+import type { Changeset, Claim, ClaimDecision, Note, StorageConnection, Write } from '../../src/port/storage.ts'
+import { type NaiveRow, NaiveStorage } from './naive-storage.ts'
+
+// Random commits on two connections of a storage, each compared with what a naive storage makes of it.
+
+const IDS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
+const TENANTS = ['t1', 't2']
+const PIPELINES = ['p', 'q']
+const TYPES = [
+  { type: 'one', version: '1' },
+  { type: 'one', version: '2' },
+  { type: 'two', version: '1' },
+  { type: 'two', version: '2' },
+]
+const EXECUTORS = ['x', 'y']
+const KEYS = ['k', 'l']
+/** Between two commits. */
+const TICK = 1_000
+/** Of each limit key, by the name of the task. */
+const LIMITS = new Map([['work', 2]])
+
+/** Any JSON that a job may be given. */
+const json = fc
+  .jsonValue({ maxDepth: 2 })
+  .map((value): Json => JSON.parse(JSON.stringify(value)))
+  .filter((value) => !JSON.stringify(value).includes('__proto__'))
+
+/** A change of a job, as the next record shows it. */
+const change = fc.constantFrom(
+  ...(['claim', 'stop', 'end', 'add', 'again', 'settle', 'admit', 'remove', 'vacate', 'time', 'move'] as const),
+)
+
+const write = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      op: fc.constant('insert' as const),
+      id: fc.constantFrom(...IDS),
+      tenant: fc.constantFrom(...TENANTS),
+      type: fc.constantFrom(...TYPES),
+      pipeline: fc.constantFrom(undefined, undefined, ...PIPELINES),
+      key: fc.constantFrom(undefined, undefined, ...KEYS),
+      priority: fc.integer({ min: 0, max: 2 }),
+      isWaiting: fc.boolean(),
+      isChild: fc.boolean(),
+      delay: fc.integer({ min: -3, max: 3 }),
+      tasks: fc.array(
+        fc.record({ executor: fc.constantFrom(...EXECUTORS), key: fc.constantFrom(undefined, ...KEYS) }),
+        {
+          maxLength: 3,
+        },
+      ),
+      queuedMax: fc.constantFrom(undefined, undefined, 1, 3),
+      input: json,
+    }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      op: fc.constant('update' as const),
+      id: fc.constantFrom(...IDS),
+      change,
+      pick: fc.nat({ max: 3 }),
+      /** It is made from the record that stood so many commits ago. */
+      age: fc.constantFrom(0, 0, 0, 0, 1, 3),
+      hasLimits: fc.boolean(),
+    }),
+  },
+  fc.record({ op: fc.constant('expect' as const), id: fc.constantFrom(...IDS), offset: fc.constantFrom(0, 0, 0, 1) }),
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      op: fc.constant('note' as const),
+      id: fc.constantFrom(...IDS),
+      kind: fc.constantFrom('progress', 'log', 'step', 'item', 'line'),
+      name: fc.constantFrom('m', 'n', 'o'),
+      ordinal: fc.integer({ min: 1, max: 2 }),
+      isStale: fc.constantFrom(false, false, false, true),
+    }),
+  },
+  fc.record({
+    op: fc.constant('pipeline' as const),
+    id: fc.constantFrom(...PIPELINES),
+    offset: fc.constantFrom(0, 0, 1),
+    after: fc.constantFrom('look', 'put', 'drop'),
+  }),
+)
+
+const claim = fc.record({
+  routes: fc.subarray(TYPES.flatMap((type) => EXECUTORS.map((executor) => ({ ...type, executor })))),
+  isLimited: fc.boolean(),
+  room: fc.record({ x: fc.integer({ min: 0, max: 3 }), y: fc.integer({ min: 0, max: 3 }) }),
+  /** What is decided of a task, by its number. */
+  decide: fc.array(fc.constantFrom('claim', 'claim', 'claim', 'leave', 'refused', 'touch', 'tell', 'left', 'stop'), {
+    minLength: 1,
+    maxLength: 5,
+  }),
+})
+
+const step = fc.record({
+  connection: fc.nat({ max: 1 }),
+  changesets: fc.array(fc.array(write, { minLength: 1, maxLength: 4 }), { maxLength: 4 }),
+  claim: fc.option(claim, { nil: undefined }),
+})
+
+type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never
+type WriteSpec = Step['changesets'][number][number]
+type ClaimSpec = NonNullable<Step['claim']>
+type UpdateSpec = Extract<WriteSpec, { op: 'update' }>
+
+/** How the law is checked. */
+export interface LawOptions {
+  /** How many sequences of commits are tried. */
+  readonly runs: number
+  /** How many commits each has at most. Default 30. */
+  readonly commitsMax?: number
+}
+
+/**
+ * Checks that a storage answers random sequences of commits on two connections as a naive one does, and that what is read
+ * afterwards is the same.
+ */
+export async function storageLaw(
+  make: () => StorageUnderTest | Promise<StorageUnderTest>,
+  { runs, commitsMax = 30 }: LawOptions,
+): Promise<void> {
+  const steps = fc.array(step, { size: 'max', minLength: 1, maxLength: commitsMax })
+  await fc.assert(
+    fc.asyncProperty(steps, async (sequence) => {
+      const { storage, dispose } = await make()
+      const clock = virtualClock()
+      const connections = [
+        await storage.open({ clock, instance: 'one' }),
+        await storage.open({ clock, instance: 'two' }),
+      ] as const
+      try {
+        await new Run(connections).play(sequence)
+      } finally {
+        for (const connection of connections) await connection.close()
+        await dispose?.()
+      }
+    }),
+    { numRuns: runs },
+  )
+}
+
+/** One sequence, on the storage and on the naive one. */
+class Run {
+  readonly #connections: readonly [StorageConnection, StorageConnection]
+  readonly #naive = new NaiveStorage()
+  /** The records of each job, the newest first, as they were after each commit. */
+  readonly #past = new Map<string, readonly Job[]>()
+  #count = 0
+
+  constructor(connections: readonly [StorageConnection, StorageConnection]) {
+    this.#connections = connections
+  }
+
+  async play(steps: readonly Step[]): Promise<void> {
+    for (const each of steps) await this.#commit(each)
+    await this.#compareReads()
+  }
+
+  get #at(): number {
+    return (1_000 + this.#count) * TICK
+  }
+
+  async #commit({ connection, changesets: specs, claim: wanted }: Step): Promise<void> {
+    this.#count++
+    const decided = new Map<string, Job>()
+    const changesets = specs.flatMap((each, index): readonly Changeset[] => {
+      const writes = each.flatMap((one) => this.#write(one, decided))
+      return writes.length === 0 ? [] : [{ id: `c${this.#count}/${index}`, writes }]
+    })
+    const claims = wanted === undefined ? undefined : this.#claim(wanted)
+    const { results, claimed } = await this.#connections[connection === 0 ? 0 : 1].commit(changesets, claims)
+    const expected = this.#naive.commit(changesets, claims)
+    for (const [index, result] of results.entries()) {
+      const naive = expected.results[index]
+      if (result.status === 'applied' || naive === 'applied') assert.equal(result.status, naive)
+      else
+        assert.ok(
+          naive?.some((each) => isSame(each, result)),
+          `${show(result)} is none of ${show(naive)}`,
+        )
+    }
+    const taken = claimed.map(({ job, invocation }) => `${job.id}/${invocation}`)
+    assert.deepEqual(
+      taken,
+      expected.claimed.map(({ job, invocation }) => `${job.id}/${invocation}`),
+    )
+    for (const { job } of this.#naive.rows) {
+      this.#past.set(job.id, [job, ...(this.#past.get(job.id) ?? [])].slice(0, 5))
+    }
+    await this.#compareJobs()
+  }
+
+  #write(spec: WriteSpec, decided: Map<string, Job>): readonly Write[] {
+    switch (spec.op) {
+      case 'insert': {
+        const id = [spec.id, ...IDS].find((each) => !decided.has(each) && this.#naive.get(each) === undefined)
+        if (id === undefined) return []
+        const job = newRecord({ ...spec, id }, this.#at)
+        decided.set(id, job)
+        const queued = spec.queuedMax === undefined ? {} : { queuedMax: spec.queuedMax }
+        return [{ op: 'insert', job, events: told(job, 'job.created'), ...queued }]
+      }
+      case 'update': {
+        const before = this.#record(spec, decided)
+        const job = before === undefined ? undefined : nextRecord(before, spec, this.#at)
+        if (before === undefined || job === undefined) return []
+        decided.set(job.id, job)
+        const limits = spec.hasLimits ? { limits: KEYS.map((key) => ({ key, concurrency: 2 })) } : {}
+        return [{ op: 'update', before, job, events: told(job, 'job.updated'), ...limits }]
+      }
+      case 'expect': {
+        const revision = (decided.get(spec.id)?.revision ?? this.#naive.get(spec.id)?.revision ?? 1) + spec.offset
+        return [{ op: 'expect', jobId: spec.id, revision }]
+      }
+      case 'note':
+        return this.#note(spec)
+      case 'pipeline': {
+        const known = this.#naive.pipelines.get(`t1/${spec.id}`)
+        const revision = (known?.revision ?? 0) + spec.offset
+        const look = { op: 'pipeline', tenant: 't1', id: spec.id, revision } as const
+        if (spec.after === 'look') return [look]
+        return [{ ...look, after: spec.after === 'drop' ? null : pipelineOf(spec.id, revision + 1) }]
+      }
+    }
+  }
+
+  #record({ id, age }: UpdateSpec, decided: ReadonlyMap<string, Job>): Job | undefined {
+    if (age > 0) return this.#past.get(id)?.[age]
+    return decided.get(id) ?? this.#naive.get(id)
+  }
+
+  #note({ id, kind, name, ordinal, isStale }: Extract<WriteSpec, { op: 'note' }>): readonly Write[] {
+    const running = this.#naive.get(id)?.tasks.find(({ status }) => status === 'claimed' || status === 'stopping')
+    if (running === undefined && !isStale) return []
+    const token = isStale ? 9_999 : (running?.token ?? 0)
+    const at = this.#at
+    const lines = [{ at, text: name }]
+    if (kind === 'line') return [{ op: 'log', jobId: id, key: name, lines }]
+    const count = this.#count
+    const notes: { readonly [kind: string]: Note } = {
+      progress: { kind: 'progress', progress: { completed: count, failed: 0, running: 0, total: count } },
+      log: { kind: 'log', key: name, lines },
+      step: { kind: 'step', invoke: 'i', ordinal, name, result: count },
+      item: {
+        kind: 'item',
+        invocation: ordinal,
+        item: { key: name, status: count % 2 === 0 ? 'completed' : 'failed', at },
+        max: 3,
+      },
+    }
+    return [{ op: 'note', jobId: id, token, note: notes[kind] ?? { kind: 'log', key: name, lines } }]
+  }
+
+  // It decides by the task alone, so that it tells both storages the same.
+  #claim({ routes, isLimited, room, decide }: ClaimSpec): Claim {
+    const at = this.#at
+    return {
+      id: `claim${this.#count}`,
+      routes: routes.map((route) => (isLimited ? { ...route, limits: LIMITS } : route)),
+      at,
+      room: new Map(Object.entries(room)),
+      decide: ({ job, task, tree }): ClaimDecision => {
+        const kind = decide[(task.invocation + IDS.indexOf(job.id)) % decide.length]
+        if (kind === 'leave' || kind === 'stop') return { kind }
+        const tasks = job.tasks.map((each) => (each.invocation === task.invocation ? claimedTask(each, job) : each))
+        const next = after(job, kind === 'touch' ? {} : { tasks, counter: job.counter + 1, startedAt: at }, at)
+        const update: Write = { op: 'update', before: job, job: next, events: told(next, 'job.updated') }
+        const look: Write = { op: 'expect', jobId: job.id, revision: 0 }
+        const parent = job.parentId === undefined ? undefined : tree(job.parentId)
+        const above = parent === undefined ? [] : [tellingOf(parent, kind === 'left', at)]
+        const more = kind === 'refused' ? [look] : kind === 'tell' || kind === 'left' ? above : []
+        return { kind: 'claim', writes: [update, ...more] }
+      },
+    }
+  }
+
+  async #compareJobs(): Promise<void> {
+    const [storage] = this.#connections
+    for (const id of IDS) assert.deepEqual(await storage.get(id), this.#naive.get(id))
+  }
+
+  async #compareReads(): Promise<void> {
+    const naive = this.#naive
+    const visible = naive.rows.filter(({ job }) => job.deletedAt === undefined).map(({ job }) => job)
+    for (const storage of this.#connections) {
+      for (const row of naive.rows) await compareRow(storage, row)
+      for (const id of IDS) assert.deepEqual(await eventsOf(storage, id), naive.events(id))
+      for (const tenant of TENANTS) {
+        for (const pipeline of PIPELINES) {
+          assert.equal(await storage.slotHolder(tenant, pipeline), naive.slotHolder(tenant, pipeline))
+          await this.#compareTurn(storage, tenant, pipeline)
+        }
+      }
+      for (const key of KEYS) assert.equal(await storage.heldUnder(key), naive.heldUnder(key))
+      for (const id of PIPELINES) assert.deepEqual(await storage.pipeline('t1', id), naive.pipelines.get(`t1/${id}`))
+      const { jobs } = await storage.find({ scopes: [{}] }, { limit: 100, order: 'oldest' })
+      assert.deepEqual(jobs, [...visible].sort(oldestFirst))
+      for (const phase of ['active', 'waiting', 'settled'] as const) {
+        const inPhase = visible.filter((job) => job.phase === phase).length
+        assert.equal(await storage.count({ scopes: [{}], phase }), inPhase)
+        assert.equal((await storage.counts('phase', { scopes: [{}] })).get(phase) ?? 0, inPhase)
+      }
+      const due = await storage.due(TYPES, this.#at, 100, 0)
+      assert.deepEqual(due, naive.due(this.#at))
+      const held = (await storage.held('me')).map(({ id }) => id).sort()
+      assert.deepEqual(
+        held,
+        naive.rows
+          .filter(({ job }) => isHeld(job))
+          .map(({ job }) => job.id)
+          .sort(),
+      )
+    }
+  }
+
+  async #compareTurn(storage: StorageConnection, tenant: string, pipeline: string): Promise<void> {
+    const key = { tenant, id: pipeline }
+    const turns = this.#naive.waiting(this.#at)
+    const loaded = await storage.load({ jobs: IDS, pipelines: [key], types: TYPES, at: this.#at })
+    for (const id of IDS) assert.deepEqual(loaded.job(id), this.#naive.get(id))
+    const own = turns.filter((job) => job.tenant === tenant && job.pipeline === pipeline)
+    assert.deepEqual(loaded.turn(key).next, own[0])
+    assert.equal(loaded.turn(key).holder, this.#naive.slotHolder(tenant, pipeline))
+    const admissible = (await storage.admissible(TYPES, this.#at, 100, 0)).map(({ id }) => id).sort()
+    const may = turns.filter((job) => job.pipeline === undefined || this.#isNext(job, turns))
+    assert.deepEqual(admissible, may.map(({ id }) => id).sort())
+  }
+
+  #isNext({ id, tenant, pipeline = '' }: Job, turns: readonly Job[]): boolean {
+    if (this.#naive.slotHolder(tenant, pipeline) !== undefined) return false
+    return turns.find((job) => job.tenant === tenant && job.pipeline === pipeline)?.id === id
+  }
+}
+
+async function compareRow(storage: StorageConnection, { job: { id }, lines, steps, items, recorded }: NaiveRow) {
+  const logged = (await storage.logs(id, 0, 100)).map(({ number, text }) => `${number} ${text}`)
+  assert.deepEqual(
+    logged,
+    lines.map(({ number, text }) => `${number} ${text}`),
+  )
+  for (const ordinal of [1, 2]) {
+    for (const [name, result] of await storage.steps(id, 'i', ordinal)) {
+      assert.equal(result, steps.get(`i/${ordinal}/${name}`))
+    }
+  }
+  const both = (await storage.steps(id, 'i', 1)).size + (await storage.steps(id, 'i', 2)).size
+  assert.equal(both, steps.size)
+  const kept = await storage.items(id, { after: 0, limit: 100 })
+  assert.deepEqual(
+    kept.map(({ invocation, key, number, status }) => ({ id: `${invocation}/${key}`, number, status })),
+    items,
+  )
+  const counts = (await storage.recorded([id])).map(({ invocation, count }) => [invocation, count] as const)
+  assert.deepEqual(new Map(counts), recorded)
+}
+
+async function eventsOf(storage: StorageConnection, jobId: string): Promise<readonly string[]> {
+  const rows = await storage.events({ after: 0, limit: 1_000, jobId })
+  return rows.flatMap(({ jobSequence, events }) => events.map(({ type }, index) => `${jobSequence + index} ${type}`))
+}
+
+function newRecord(spec: Extract<WriteSpec, { op: 'insert' }>, at: number): Job {
+  const { id, tenant, type, pipeline, key, priority, isWaiting, isChild, delay, tasks, input } = spec
+  const parentId = isChild ? IDS[IDS.indexOf(id) - 1] : undefined
+  return {
+    id,
+    ...type,
+    tenant,
+    createdBy: 'ada',
+    trigger: 'manual',
+    labels: {},
+    ...(pipeline === undefined ? {} : { pipeline }),
+    ...(key === undefined ? {} : { idempotencyKey: key }),
+    ...(parentId === undefined ? {} : { parentId }),
+    input,
+    state: 'active',
+    context: { input },
+    status: 'active',
+    phase: isWaiting ? 'waiting' : 'active',
+    vacates: false,
+    priority,
+    ...(isWaiting ? { startAt: at + delay * TICK } : { admittedAt: at }),
+    timers: [],
+    tasks: tasks.map((task, index) => newTask(index + 1, task.executor, task.key, at + delay * TICK)),
+    counter: tasks.length,
+    createdAt: at,
+    updatedAt: at,
+    // Of its own for each insert, so that no record of an earlier job with this id is taken for one of it.
+    revision: at,
+    eventCount: 1,
+  }
+}
+
+// No two tasks of a job are available from the same time on: their order would be open.
+function newTask(invocation: number, executor: string, key: string | undefined, at: number): Task {
+  const availableAt = at + invocation
+  const counts = { token: 0, attempt: 0, claims: 0, crashes: 0, losses: 0, steps: 0 }
+  const limit = key === undefined ? {} : { limitKey: key }
+  const id = `i${invocation % 2}`
+  return {
+    id,
+    invocation,
+    ordinal: 1 + (invocation % 3),
+    src: 'work',
+    executor,
+    ...limit,
+    status: 'available',
+    ...counts,
+    availableAt,
+    inbox: [],
+  }
+}
+
+function claimedTask(task: Task, { counter }: Job): Task {
+  return { ...task, status: 'claimed', token: counter + 1, holder: 'me', attempt: task.attempt + 1 }
+}
+
+function after(job: Job, change: Partial<Job>, at: number): Job {
+  return { ...job, ...change, updatedAt: at, revision: job.revision + 1, eventCount: job.eventCount + 1 }
+}
+
+/** The record after a change; undefined: it has nothing that could change so. */
+function nextRecord(job: Job, { change: kind, pick }: UpdateSpec, at: number): Job | undefined {
+  const { tasks, counter } = job
+  const task = tasks[pick % Math.max(1, tasks.length)]
+  const swap = (next: readonly Task[]) =>
+    after(job, { tasks: tasks.flatMap((each) => (each === task ? next : [each])) }, at)
+  switch (kind) {
+    case 'claim':
+      if (task?.status !== 'available') return undefined
+      return { ...swap([claimedTask(task, job)]), counter: counter + 1, startedAt: at }
+    case 'stop':
+      return task?.status === 'claimed' ? swap([{ ...task, status: 'stopping', stopBy: at + pick * TICK }]) : undefined
+    case 'end':
+      return task === undefined ? undefined : swap([])
+    case 'again': {
+      if (task === undefined) return undefined
+      const left = task.status === 'available' ? [] : [{ ...task, status: 'stopping' as const }]
+      const next = newTask(counter + 1, task.executor, task.limitKey, at + (pick - 1) * TICK)
+      return { ...swap([...left, { ...next, id: task.id }]), counter: counter + 1 }
+    }
+    case 'add': {
+      const added = newTask(counter + 1, 'x', pick === 0 ? 'k' : undefined, at + (pick - 1) * TICK)
+      return after(job, { tasks: [...tasks, added], counter: counter + 1 }, at)
+    }
+    case 'settle':
+      return after(job, { phase: 'settled', outcome: 'success', endedAt: at, tasks: [] }, at)
+    case 'admit':
+      return after(job, { phase: 'active', admittedAt: at }, at)
+    case 'remove': {
+      const left = tasks.filter(({ status }) => status !== 'available')
+      return after(job, { deletedAt: at, tasks: left.map((each) => ({ ...each, status: 'stopping' as const })) }, at)
+    }
+    case 'vacate':
+      return after(job, { vacates: !job.vacates }, at)
+    case 'time':
+      return after(
+        job,
+        { timers: pick === 0 ? [] : [{ id: 't', event: { type: 'tick' }, dueAt: at + (pick - 2) * TICK }] },
+        at,
+      )
+    case 'move':
+      // A migration: what is ready of it goes to another route.
+      return after(job, { version: pick === 0 ? '2' : '1' }, at)
+  }
+}
+
+// What the claim of a child writes of its parent, which may lose what is ready of it. It frees no limit: whether the same
+// claim uses what it has freed is open.
+function tellingOf(before: Job, isLeft: boolean, at: number): Write {
+  const tasks = before.tasks.filter(({ status }) => status !== 'available')
+  const job = after(before, isLeft ? { tasks } : { message: 'told' }, at)
+  return { op: 'update', before, job, events: told(job, 'job.updated') }
+}
+
+function told(job: Job, type: 'job.created' | 'job.updated'): EventRow {
+  const event = type === 'job.created' ? { type, to: job.status } : { type }
+  return eventRow(job, { kind: 'system', id: 'test' }, [event], [])
+}
+
+function pipelineOf(id: string, revision: number) {
+  const fixed = { tenant: 't1', id, createdBy: 'ada', type: 'one', overlap: 'reject', labels: {} } as const
+  return { ...fixed, priority: 0, createdAt: 1, updatedAt: 1, revision }
+}
+
+function isHeld({ tasks }: Job): boolean {
+  return tasks.some(({ holder, status }) => holder === 'me' && (status === 'claimed' || status === 'stopping'))
+}
+
+function oldestFirst(a: Job, b: Job): number {
+  return a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1)
+}
+
+function isSame(a: object, b: object): boolean {
+  return show(a) === show(b)
+}
+
+function show(value: unknown): string {
+  return JSON.stringify(value)
+}

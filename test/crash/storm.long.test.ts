@@ -1,0 +1,4 @@
+import { shareOf } from '../share.ts'
+import { testStorm } from './storm.ts'
+
+testStorm(shareOf(500))

@@ -1,0 +1,7 @@
+import { chartScenarios } from './charts.ts'
+import { functionScenarios } from './functions.ts'
+import type { Scenario } from './scenario.ts'
+import { waitingScenarios } from './waiting.ts'
+
+/** All scenarios. */
+export const scenarios: readonly Scenario[] = [...functionScenarios, ...chartScenarios, ...waitingScenarios]

@@ -1,0 +1,197 @@
+import {
+  createEngine,
+  defineJob,
+  JobchartError,
+  memoryStorage,
+  queueExecutor,
+  rolePolicy,
+  type Session,
+  task,
+} from 'jobchart'
+import { memberJobs } from 'jobchart/presets'
+import { sqliteStorage } from 'jobchart/sqlite'
+import { explore, storageConformance, virtualClock } from 'jobchart/testing'
+import { describe, expect, test } from 'vitest'
+import { createMachine } from 'xstate'
+import { Bench, errorOf, Work } from './engine/bench.ts'
+
+// A program in JavaScript, and a configuration that was read, give anything.
+const odd = <Value = never>(value: unknown) => value as Value
+
+const execute = () => 1
+const lifecycle = createMachine({ initial: 'on', states: { on: {} } })
+const job = (options: object) => () => defineJob(odd<{ type: 'x'; execute: () => number }>({ type: 'x', ...options }))
+const engine = (options: unknown) => () => createEngine(odd(options))
+const plain = defineJob({ type: 'j', execute })
+const jobs = [plain]
+
+/** For each misuse, the option that its error names. */
+const definitions: readonly (readonly [string, () => unknown])[] = [
+  ['storag', engine({ jobs, storag: memoryStorage() })],
+  ['jobs', engine({})],
+  ['options', engine(undefined)],
+  ['jobs', engine({ jobs: plain })],
+  ['jobs', engine({ jobs: ['j'] })],
+  ['storage', engine({ jobs, storage: 'jobs.db' })],
+  ['policy', engine({ jobs, policy: {} })],
+  ['executors', engine({ jobs, executors: { default: 3 } })],
+  ['clock', engine({ jobs, clock: Date })],
+  ['work', engine({ jobs, work: 'no' })],
+  ['ids', engine({ jobs, ids: 'uuid' })],
+  ['poll', engine({ jobs, poll: 'often' })],
+  ['onHealth', engine({ jobs, onHealth: 'log' })],
+  ['principal', engine({ jobs, principal: { id: 'ada' } })],
+  ['concurrency', engine({ jobs, concurrency: '3' })],
+  ['maxAbandoned', engine({ jobs, maxAbandoned: 0 })],
+  ['execute', job({})],
+  ['options', () => defineJob(odd<never>(undefined))],
+  ['type', () => defineJob(odd<never>({ execute }))],
+  ['type', job({ type: 5, execute })],
+  ['retries', job({ execute, retries: 3 })],
+  ['execute', job({ execute: 'run' })],
+  ['version', job({ execute, version: 2 })],
+  ['input', job({ execute, input: { name: 'text' } })],
+  ['retry', job({ execute, retry: 3 })],
+  ['retry.limit', job({ execute, retry: { limit: '3' } })],
+  ['retry.limits', job({ execute, retry: { limits: 3 } })],
+  ['timeout', job({ execute, timeout: 'soon' })],
+  ['labels.eror', job({ execute, labels: { eror: 'x' } })],
+  ['limits.concurency', job({ execute, limits: { concurency: 1 } })],
+  ['limits.queued', job({ execute, limits: { queued: 0 } })],
+  ['describe', job({ execute, describe: 'what it does' })],
+  ['previous', job({ execute, previous: plain })],
+  ['lifecycle', job({ execute, lifecycle })],
+  ['lifecycle', job({ lifecycle: { initial: 'on' } })],
+  ['retry', job({ lifecycle, retry: { limit: 3 } })],
+  ['commands', job({ lifecycle, commands: ['cancel'] })],
+  ['limits.key', job({ lifecycle, limits: { key: 'k' } })],
+  ['excutor', () => task(odd<never>({ excutor: 'default' }), execute)],
+  ['run', () => task({}, odd<never>(undefined))],
+  ['events', () => task(odd<never>({ events: 'done' }), execute)],
+  ['retry.backof', () => task(odd<never>({ retry: { backof: 5 } }), execute)],
+  ['redacts', () => rolePolicy(odd({ redacts: ['input'] }))],
+  ['admin', () => rolePolicy(odd({ admin: 'Administrator' }))],
+  ['cancel', () => rolePolicy(odd({ cancel: 'creatorOrAdmins' }))],
+  ['open', () => rolePolicy(odd({ open: ['contexts'] }))],
+  ['resources.system.sees', () => rolePolicy(odd({ resources: { system: { sees: ['owner'] } } }))],
+  ['administrator', () => memberJobs(odd({ administrator: 'Administrator' }))],
+  ['editors', () => memberJobs(odd({ editors: ['Editor'] }))],
+  ['mesage', () => memberJobs().defineJob(odd<never>({ type: 'x', execute, mesage: () => 'x' }))],
+  ['retry', () => memberJobs().defineJob(odd<never>({ type: 'x', execute, retry: { limit: 1 } }))],
+  ['path', () => sqliteStorage(odd(undefined))],
+  ['path', () => sqliteStorage('')],
+  ['durability', () => sqliteStorage('x.db', odd({ durability: 'ful' }))],
+  ['logLines', () => sqliteStorage('x.db', { logLines: Number.NaN })],
+  ['durabilty', () => sqliteStorage('x.db', odd({ durabilty: 'full' }))],
+  ['logLines', () => memoryStorage({ logLines: 0.5 })],
+  ['lines', () => memoryStorage(odd({ lines: 5 }))],
+  ['concurency', () => queueExecutor(odd({ concurency: 5 }))],
+  ['tests', () => storageConformance(() => ({ storage: memoryStorage() }), odd({ tests: test }))],
+  ['seeds', () => virtualClock(odd({ seeds: 5 }))],
+]
+
+test.each(definitions)('what cannot be an option is refused by name: %s', async (option, run) => {
+  const error = await Promise.resolve()
+    .then(run)
+    .catch((thrown: unknown) => thrown)
+  expect(error).toBeInstanceOf(JobchartError)
+  expect(error).toMatchObject({ code: 'INVALID_DEFINITION', message: expect.stringContaining(option) })
+})
+
+test('a number that is text is told from a number', () => {
+  expect(job({ execute, retry: { limit: '3' } })).toThrow(/^retry\.limit should be a whole number from 0; found "3"$/)
+})
+
+/** For each misuse of a call, the option that its error names. */
+const calls: readonly (readonly [string, (session: Session) => Promise<unknown>])[] = [
+  ...(['get', 'history', 'result', 'explain', 'retry', 'delete', 'actions'] as const).map((name) => {
+    return ['signl', (session: Session) => session[name]('absent', odd({ signl: 1 }))] as const
+  }),
+  ['signl', (session) => session.send('absent', { type: 'note' }, odd({ signl: 1 }))],
+  ['signal', (session) => session.get('absent', odd({ signal: 'now' }))],
+  ['options', (session) => session.get('absent', odd('now'))],
+  [
+    'afer',
+    (session) =>
+      session
+        .logs('absent', odd({ afer: 1 }))
+        [Symbol.asyncIterator]()
+        .next(),
+  ],
+  [
+    'outcome',
+    (session) =>
+      session
+        .items('absent', odd({ outcome: 'failed' }))
+        [Symbol.asyncIterator]()
+        .next(),
+  ],
+  ['statuses', (session) => session.list(odd({ statuses: ['running'] }))],
+  ['limit', (session) => session.list(odd({ limit: '5' }))],
+  ['label', (session) => session.count(odd({ label: {} }))],
+  ['jobs', (session) => session.events(odd({ jobs: 'absent' })).next()],
+  ['signl', (session) => session.views(odd({ signl: 1 }))],
+  ['prio', (session) => session.submit(plain, 1, odd({ prio: 3 }))],
+  ['owners', (session) => session.pipelines.define(odd({ id: 'p', job: plain, owners: [] }))],
+  ['signl', (session) => session.pipelines.define(odd({ id: 'p', job: plain }), odd({ signl: 1 }))],
+  ['tennant', (session) => session.pipelines.get('absent', odd({ tennant: 'acme' }))],
+  ['tennant', (session) => session.pipelines.resume('absent', odd({ tennant: 'acme' }))],
+  ['tennant', (session) => session.pipelines.delete('absent', odd({ tennant: 'acme' }))],
+  ['reason', (session) => session.pipelines.pause('absent', odd(5))],
+  ['inputs', (session) => session.pipelines.run('absent', odd({ inputs: 1 }))],
+  ['types', (session) => session.pipelines.list(odd({ types: [] }))],
+]
+
+test.each(calls)(
+  'a call that gives what is no option is refused by name, whatever it is about: %s',
+  async (option, run) => {
+    const bench = new Bench()
+    const host = await bench.start({ jobs })
+    for (const session of [host.ada, host.engine.system]) {
+      const error = await errorOf(run(session))
+      expect([error.code, error.message]).toEqual(['INVALID_INPUT', expect.stringContaining(option)])
+    }
+  },
+)
+
+describe('an engine', () => {
+  test('refuses an event that there is not, and a listener that is no function', async () => {
+    const bench = new Bench()
+    const host = await bench.start({ jobs })
+    const on = (type: unknown, listener: unknown) => () => host.engine.on(odd<'job.created'>(type), odd(listener))
+    expect(on('job.transitoned', execute)).toThrow(expect.objectContaining({ code: 'INVALID_INPUT' }))
+    expect(on('job.created', 'log')).toThrow(/^listener should be a function/)
+  })
+
+  test('refuses options of its stop that there are not, and goes on', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const slow = defineJob({ type: 'slow', execute: work.execute })
+    const host = await bench.start({ jobs: [slow] })
+    await host.ada.submit(slow, 1)
+    await expect(host.engine.stop(odd({ timeOut: 5 }))).rejects.toMatchObject({ code: 'INVALID_DEFINITION' })
+    await expect(host.engine.stop(odd({ timeout: 'soon' }))).rejects.toThrow(/^timeout should be a duration/)
+    expect(host.engine.health).toMatchObject({ status: 'ok', running: 1 })
+  })
+
+  test('has the session of a principal whose role is text alone', async () => {
+    const bench = new Bench()
+    const host = await bench.start({ jobs })
+    expect(() => host.engine.as(odd({ id: 'ada', role: ['editor'] }))).toThrow(/principal/)
+  })
+})
+
+test('explore refuses what is no job type and no option', () => {
+  const expected = expect.objectContaining({ code: 'INVALID_INPUT' })
+  expect(() => explore(odd<never>(undefined))).toThrow(expected)
+  expect(() => explore(odd<never>(plain), odd({ example: {} }))).toThrow(expected)
+})
+
+test('a role that is no member of a list is not found in the letters of one', async () => {
+  const { policy } = memberJobs({ administrator: ['Administrator'] })
+  const bench = new Bench()
+  const host = await bench.start({ jobs, policy })
+  for (const role of ['', 'Admin', 'Administrator2']) {
+    expect((await errorOf(host.engine.as({ id: 'eve', role }).list())).code).toBe('FORBIDDEN')
+  }
+})

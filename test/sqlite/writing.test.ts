@@ -1,0 +1,146 @@
+import { statSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import type { Job } from '../../src/index.ts'
+import type { Task } from '../../src/model/task.ts'
+import { sqliteStorage } from '../../src/sqlite/index.ts'
+import {
+  changed,
+  changesetOf,
+  claimed,
+  claimOf,
+  commitOne,
+  ended,
+  getJob,
+  insertOf,
+  newJob,
+  updateOf,
+} from '../../src/testing/fixtures.ts'
+import { virtualClock } from '../../src/testing/virtual-clock.ts'
+import { openFile, testFolder } from './bench.ts'
+
+const AT = 1_767_225_600_000
+const PAGE_BYTES = 4_096
+
+describe('what a move writes', () => {
+  test('a job that is stored and claimed in one commit has one row in the log', async () => {
+    const file = join(testFolder(), 'jobs.db')
+    const storage = await openFile(file)
+    const { results, claimed: taken } = await storage.commit(
+      [changesetOf(insertOf(newJob({ id: 'a' }, AT)))],
+      claimOf(AT),
+    )
+    expect(taken).toMatchObject([{ job: { id: 'a', revision: 2 }, invocation: 1, rows: [] }])
+    expect(results).toMatchObject([{ status: 'applied', rows: [{ sequence: 1, events: { jobId: 'a' } }] }])
+    expect(countOf(file, 'events')).toBe(1)
+    expect(await storage.get('a')).toEqual(taken[0]?.job)
+  })
+
+  test('a job of 1,000 tasks is written task by task: what one of them changes does not grow with the others', async () => {
+    const file = join(testFolder(), 'jobs.db')
+    const storage = await openFile(file)
+    const created = newJob({ id: 'parent' }, AT)
+    const [first] = created.job.tasks
+    if (first === undefined) throw new Error('the job has no task')
+    const tasks = Array.from({ length: 1_000 }, (_, index): Task => {
+      return {
+        ...first,
+        id: `child ${index}`,
+        invocation: index + 1,
+        status: 'claimed',
+        child: `job-${index}`,
+        input: 'x'.repeat(200),
+      }
+    })
+    let job: Job = { ...created.job, tasks, counter: 1_000 }
+    await commitOne(storage, insertOf({ ...created, job }))
+    const one = walBytes(file)
+    expect(one).toBeGreaterThan(200_000)
+    for (const invocation of [500, 1, 1_000]) {
+      const before = walBytes(file)
+      const left = job.tasks.filter((task) => task.invocation !== invocation)
+      const next = changed(job, { tasks: left.map((task) => (task.invocation === 7 ? { ...task, attempt: 9 } : task)) })
+      await commitOne(storage, updateOf(job, next))
+      expect(walBytes(file) - before).toBeLessThan(20 * PAGE_BYTES)
+      job = next.job
+    }
+    expect(await storage.get('parent')).toEqual(job)
+  })
+
+  test('the log beside the file is cut to nothing when nothing was written for a while', async () => {
+    const file = join(testFolder(), 'jobs.db')
+    const clock = virtualClock()
+    const storage = await sqliteStorage(file).open({ clock, instance: 'me' })
+    onTestFinished(() => storage.close())
+    await commitOne(storage, insertOf(newJob({ id: 'a', input: 'x'.repeat(100_000) }, AT)))
+    await clock.advance(1_500)
+    await commitOne(storage, insertOf(newJob({ id: 'b' }, AT)))
+    await clock.advance(1_500)
+    expect(walBytes(file)).toBeGreaterThan(100_000)
+    await clock.advance(3_000)
+    expect(walBytes(file)).toBe(0)
+    await commitOne(storage, insertOf(newJob({ id: 'c' }, AT)))
+    expect((await getJob(storage, 'a')).input).toHaveLength(100_000)
+  })
+})
+
+describe('what a connection remembers of a file', () => {
+  test('is forgotten with a commit that was rolled back', async () => {
+    const storage = await openFile(join(testFolder(), 'jobs.db'))
+    const stranger = { tenant: 'new tenant', createdBy: 'new person', pipeline: 'new pipeline' }
+    const insert = changesetOf(insertOf(newJob({ id: 'a', ...stranger }, AT)))
+    const broken = claimOf(AT, {
+      decide: () => {
+        throw new RangeError('decided badly')
+      },
+    })
+    // What code of the caller throws is no failure of the storage.
+    await expect(storage.commit([insert], broken)).rejects.toThrow(RangeError)
+    expect(await storage.get('a')).toBeUndefined()
+    expect(await storage.lastSequence()).toBe(0)
+    const others = [newJob({ id: 'b', tenant: 'other tenant' }, AT), newJob({ id: 'a', ...stranger }, AT)]
+    await storage.commit(others.map((job) => changesetOf(insertOf(job))))
+    for (const { job } of others) expect(await getJob(storage, job.id)).toEqual(job)
+    expect((await storage.find({ scopes: [{ tenant: 'new tenant' }] }, { limit: 9 })).jobs).toHaveLength(1)
+  })
+
+  test('is forgotten with a changeset that was refused', async () => {
+    const storage = await openFile(join(testFolder(), 'jobs.db'))
+    const first = insertOf(newJob({ id: 'a', tenant: 'new tenant' }, AT))
+    const refused = changesetOf(first, { op: 'expect', jobId: 'none', revision: 1 })
+    const other = newJob({ id: 'b', tenant: 'other tenant' }, AT)
+    const { results } = await storage.commit([refused, changesetOf(insertOf(other)), changesetOf(first)])
+    expect(results.map(({ status }) => status)).toEqual(['conflict', 'applied', 'applied'])
+    expect((await getJob(storage, 'b')).tenant).toBe('other tenant')
+    expect((await getJob(storage, 'a')).tenant).toBe('new tenant')
+  })
+
+  test('does not hide what another connection has added, or stored anew under an old id', async () => {
+    const file = join(testFolder(), 'jobs.db')
+    const [one, two] = [await openFile(file, 'one'), await openFile(file, 'two')]
+    const created = newJob({ id: 'a' }, AT)
+    await commitOne(one, insertOf(created))
+    const removed = changed(created.job, { deletedAt: AT, tasks: [] })
+    await commitOne(two, updateOf(created.job, removed))
+    const again = newJob({ id: 'a', tenant: 'elsewhere', createdBy: 'eve' }, AT)
+    await commitOne(two, insertOf(again))
+    expect(await getJob(one, 'a')).toEqual(again.job)
+    const running = claimed(again.job, AT)
+    expect(await commitOne(one, updateOf(again.job, running))).toMatchObject({ status: 'applied' })
+    expect(await commitOne(two, updateOf(running.job, ended(running.job, AT)))).toMatchObject({ status: 'applied' })
+    expect(await one.count({ scopes: [{ tenant: 'elsewhere' }], status: ['completed'] })).toBe(1)
+    expect(await one.counts('status', { scopes: [{ tenant: 'elsewhere' }] })).toEqual(new Map([['completed', 1]]))
+  })
+})
+
+function walBytes(file: string): number {
+  return statSync(`${file}-wal`).size
+}
+
+function countOf(file: string, table: 'events'): unknown {
+  const db = new DatabaseSync(file, { readOnly: true })
+  const rows = db.prepare(`SELECT count(*) AS rows FROM ${table}`).get()?.rows
+  db.close()
+  return rows
+}
