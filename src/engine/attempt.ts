@@ -146,9 +146,13 @@ export class Attempt {
   }
 
   // What the code has sent is taken before its end.
-  async #over(end: TaskEnd): Promise<TaskEnd> {
+  #over(end: TaskEnd): Promise<TaskEnd> {
     this.#inboxMade?.close()
-    if (this.#said !== undefined) await this.#said
+    if (this.#said !== undefined) return this.#said.then(() => this.#overNow(end))
+    return Promise.resolve(this.#overNow(end))
+  }
+
+  #overNow(end: TaskEnd): TaskEnd {
     this.#hasEnded = true
     return end
   }

@@ -37,8 +37,9 @@ import {
   logs,
   views,
 } from './operations/reads.ts'
+import { result } from './operations/result.ts'
 import { deleteJob, retry } from './operations/runs.ts'
-import { type EventOptions, type Events, events, result } from './operations/streams.ts'
+import { type EventOptions, type Events, events } from './operations/streams.ts'
 import {
   type SubmitManyOptions,
   type SubmitOptions,
@@ -222,11 +223,15 @@ function pipelinesOf(call: Call): Pipelines {
  */
 export function createSession(core: () => Core, who: () => Principal, isTrusted = false): Session {
   const told = isTrusted ? (error: unknown) => error : toldError
-  const call: Call = async (run) => {
+  const refused = (error: unknown): never => {
+    throw told(error)
+  }
+  const call: Call = (run) => {
     try {
-      return await run(core(), who())
+      const answer = run(core(), who())
+      return answer instanceof Promise ? answer.catch(refused) : Promise.resolve(answer)
     } catch (error) {
-      throw told(error)
+      return Promise.reject(told(error))
     }
   }
   // The verbs know jobs as JSON; what their types add was checked by the type's schemas when it was written.

@@ -1,14 +1,12 @@
 import { JobchartError } from '../../model/error.ts'
-import type { Job, JobId } from '../../model/job.ts'
+import type { JobId } from '../../model/job.ts'
 import type { Principal } from '../../port/policy.ts'
-import { authorizeMany, maskOfAnswer } from '../authorization.ts'
+import { authorizeMany } from '../authorization.ts'
 import { type CallOptions, given } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { EventStream, type SessionEvent, type Wanted } from '../event-stream.ts'
 import { eventOptionsSchema } from '../options.ts'
 import { parseWith } from '../parse.ts'
-import { type JobView, viewOf } from '../view.ts'
-import { readable } from './reads.ts'
 
 /** What `events` takes; each field but `after` narrows. `job` stands alone: of one job, nothing else can vary. */
 export interface EventOptions extends CallOptions {
@@ -20,44 +18,6 @@ export interface EventOptions extends CallOptions {
   readonly pipeline?: string
   readonly createdBy?: string
   readonly labels?: { readonly [name: string]: string }
-}
-
-/** {@inheritDoc Session.result} */
-export async function result(
-  core: Core,
-  who: () => Principal,
-  id: JobId,
-  { signal }: CallOptions = {},
-): Promise<JobView> {
-  for (let written: Job | undefined; ; ) {
-    signal?.throwIfAborted()
-    if (core.stopped.aborted) throw new JobchartError('ENGINE_STOPPED', 'the engine was stopped before the job ended')
-    // Watched before it is read: what happens in between is not missed. What was written last needs no watch.
-    const change = written?.phase === 'settled' ? undefined : nextChange(core, id, signal)
-    try {
-      // Rights are those of now, however long it has waited.
-      const asking = who()
-      const known = written ?? core.dispatcher.held(id)
-      const seen = readable(core, asking, id, { action: 'result', signal }, known)
-      const { job, mask } = seen instanceof Promise ? await seen : seen
-      if (job.phase === 'settled') return viewOf(job, await maskOfAnswer(core, asking, job, mask))
-      written = await change?.happened
-    } finally {
-      change?.forget()
-    }
-  }
-}
-
-function nextChange(core: Core, id: string, signal: AbortSignal | undefined) {
-  const { promise: happened, resolve: wake } = Promise.withResolvers<Job | undefined>()
-  const unwatch = core.publisher.watch(id, wake)
-  const giveUp = () => wake(undefined)
-  signal?.addEventListener('abort', giveUp, { once: true })
-  const forget = () => {
-    unwatch()
-    signal?.removeEventListener('abort', giveUp)
-  }
-  return { happened, forget }
 }
 
 /** What `session.events` gives. */

@@ -1,0 +1,108 @@
+import { JobchartError } from '../../model/error.ts'
+import type { Job, JobId } from '../../model/job.ts'
+import type { Principal } from '../../port/policy.ts'
+import { maskOfAnswer } from '../authorization.ts'
+import type { CallOptions } from '../call-options.ts'
+import type { Core } from '../core.ts'
+import type { FieldMask } from '../field-mask.ts'
+import { whenKnown } from '../soon.ts'
+import { type JobView, viewOf } from '../view.ts'
+import { readable } from './reads.ts'
+
+/** {@inheritDoc Session.result} */
+export function result(core: Core, who: () => Principal, id: JobId, { signal }: CallOptions = {}): Promise<JobView> {
+  return new Promise((resolve, reject) => new ResultWait(core, who, id, signal, resolve, reject).begin())
+}
+
+/** One who waits for a job to settle. Each time that something happens to the job, it is looked at under the rights of now. */
+class ResultWait {
+  readonly #core: Core
+  readonly #who: () => Principal
+  readonly #id: JobId
+  readonly #signal: AbortSignal | undefined
+  readonly #resolve: (view: JobView) => void
+  readonly #reject: (error: unknown) => void
+  #unwatch = () => {}
+  #isLooking = false
+  /** Something has happened since the look that is under way began. */
+  #isDue = false
+
+  constructor(
+    core: Core,
+    who: () => Principal,
+    id: JobId,
+    signal: AbortSignal | undefined,
+    resolve: (view: JobView) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#core = core
+    this.#who = who
+    this.#id = id
+    this.#signal = signal
+    this.#resolve = resolve
+    this.#reject = reject
+  }
+
+  // Watched before it is looked at: what happens in between is not missed.
+  begin(): void {
+    this.#unwatch = this.#core.publisher.watch(this.#id, (written) => {
+      if (written !== undefined) this.#look(written)
+      // What is held of the job is brought up to date right after it is told.
+      else void Promise.resolve().then(() => this.#look(undefined))
+    })
+    this.#signal?.addEventListener('abort', this.#giveUp, { once: true })
+    this.#look(undefined)
+  }
+
+  readonly #giveUp = () => this.#look(undefined)
+
+  #look(written: Job | undefined): void {
+    if (this.#isLooking) {
+      this.#isDue = true
+      return
+    }
+    this.#isLooking = true
+    try {
+      this.#signal?.throwIfAborted()
+      if (this.#core.stopped.aborted) throw stopped()
+      const who = this.#who()
+      const known = written ?? this.#core.dispatcher.held(this.#id)
+      const seen = readable(this.#core, who, this.#id, { action: 'result', signal: this.#signal }, known)
+      const done = whenKnown(seen, ({ job, mask }) => this.#seen(who, job, mask))
+      if (done instanceof Promise) done.catch((error: unknown) => this.#failed(error))
+    } catch (error) {
+      this.#failed(error)
+    }
+  }
+
+  #seen(who: Principal, job: Job, mask: FieldMask): void | Promise<void> {
+    this.#isLooking = false
+    if (job.phase === 'settled') {
+      return whenKnown(maskOfAnswer(this.#core, who, job, mask), (whole) => {
+        this.#end()
+        this.#resolve(viewOf(job, whole))
+      })
+    }
+    if (this.#isDue) {
+      this.#isDue = false
+      this.#look(undefined)
+    }
+    return undefined
+  }
+
+  #failed(error: unknown): void {
+    this.#end()
+    this.#reject(error)
+  }
+
+  // Nothing is looked at any more.
+  #end(): void {
+    this.#isLooking = true
+    this.#unwatch()
+    this.#signal?.removeEventListener('abort', this.#giveUp)
+  }
+}
+
+function stopped(): JobchartError {
+  return new JobchartError('ENGINE_STOPPED', 'the engine was stopped before the job ended')
+}
