@@ -1,8 +1,9 @@
+import { JobchartError } from '../model/error.ts'
 import type { Actor, EventRow } from '../model/event.ts'
 import { holdsSlot, isQueued, type Job } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
 import type { Changeset, Claim, ClaimDecision, Claimed, JobWrite, Write, WrittenRow } from '../port/storage.ts'
-import { isClaimable } from './job-columns.ts'
+import { type Ahead, aheadIn, earlier, isDue, orderOf } from './claim-ahead.ts'
 import type { JobTable } from './job-table.ts'
 import type { JobTrees } from './job-trees.ts'
 import type { LimitKeys } from './limit-keys.ts'
@@ -41,6 +42,8 @@ export class ClaimRound {
   /** The first ready task that is not claimed, as far as it is known. */
   #first: ClaimOrder | undefined
   #hasLooked = false
+  /** Some task with a limit key waited when the commit began, as far as it is known. */
+  #keysWait: boolean | undefined
   #together: Together | undefined
   /** What was claimed of a job that is not written yet. */
   #pending: (() => void) | undefined
@@ -174,11 +177,21 @@ export class ClaimRound {
   }
 
   #decide(job: Job, task: Task, n: number): Taken | undefined {
-    const decision = this.#claim.decide({ job, task, tree: this.#parts.trees.of(job) })
+    const decision = this.#ask(job, task)
     if (decision.kind === 'claim') return decision
     this.#asked.add(keyOf(n, task.invocation))
     if (decision.kind === 'stop') this.#isStopped = true
     return undefined
+  }
+
+  // A job whose tree has a broken record is left, and holds up no other (S23).
+  #ask(job: Job, task: Task): ClaimDecision {
+    try {
+      return this.#claim.decide({ job, task, tree: this.#parts.trees.of(job) })
+    } catch (error) {
+      if (error instanceof JobchartError && error.code === 'JOB_UNREADABLE') return { kind: 'leave' }
+      throw error
+    }
   }
 
   // False: the task is not claimed, and takes no room of its key.
@@ -207,11 +220,18 @@ export class ClaimRound {
     return task.limitKey === undefined || concurrency === undefined || keys.running(task.limitKey) < concurrency
   }
 
-  // The claim comes after the changesets: none of them may see that it was made before.
+  // The claim comes after the changesets: none of them may see that it was made before, nor make ready what it would have
+  // picked first.
   #isAlone(job: Job, { limitKey, child }: Task, place: number): boolean {
-    const { touched, lastLimits } = this.#ahead
+    const { touched, lastLimits, freesKeys } = this.#ahead
     if (job.parentId !== undefined || child !== undefined || job.tasks.length > 1) return false
-    return (touched.get(job.id) ?? -1) <= place && (limitKey === undefined || lastLimits <= place)
+    if ((touched.get(job.id) ?? -1) > place || (limitKey !== undefined && lastLimits > place)) return false
+    return !freesKeys || !this.#doKeysWait()
+  }
+
+  #doKeysWait(): boolean {
+    this.#keysWait ??= this.#parts.ready.hasKeyed(this.#claim.routes)
+    return this.#keysWait
   }
 
   #firstReady(): ClaimOrder | undefined {
@@ -267,57 +287,6 @@ function isSameActor(a: Actor, b: Actor): boolean {
 
 function keyOf(n: number, invocation: number): string {
   return `${n}/${invocation}`
-}
-
-function isDue(job: Job, task: Task, at: number): boolean {
-  return task.availableAt <= at && isClaimable(job, task)
-}
-
-function orderOf({ priority }: Job, { availableAt }: Task): ClaimOrder {
-  return { priority, readyAt: availableAt }
-}
-
-function earlier(a: ClaimOrder | undefined, b: ClaimOrder): ClaimOrder {
-  return a === undefined || goesBefore(b, a) ? b : a
-}
-
-/** What the changesets after each say. */
-interface Ahead {
-  /** The first of their tasks in the order of claims. */
-  readonly tasks: readonly (ClaimOrder | undefined)[]
-  /** The last changeset that looks at a job which it does not insert. */
-  readonly touched: ReadonlyMap<string, number>
-  /** The last changeset that is judged by limits. */
-  readonly lastLimits: number
-  /** Some insert is bounded by how many jobs are queued. */
-  readonly hasBounds: boolean
-}
-
-function aheadIn(changesets: readonly Changeset[], at: number): Ahead {
-  const tasks: (ClaimOrder | undefined)[] = []
-  const touched = new Map<string, number>()
-  let first: ClaimOrder | undefined
-  let lastLimits = -1
-  let hasBounds = false
-  for (let place = changesets.length - 1; place >= 0; place--) {
-    tasks[place] = first
-    for (const write of changesets[place]?.writes ?? []) {
-      if (write.op === 'insert' || write.op === 'update') {
-        for (const task of write.job.tasks) {
-          if (isDue(write.job, task, at)) first = earlier(first, orderOf(write.job, task))
-        }
-        if (write.limits !== undefined) lastLimits = Math.max(lastLimits, place)
-        if (write.op === 'insert') hasBounds ||= write.queuedMax !== undefined
-        else touch(touched, write.job.id, place)
-      } else if (write.op === 'expect' || write.op === 'note') touch(touched, write.jobId, place)
-    }
-  }
-  return { tasks, touched, lastLimits, hasBounds }
-}
-
-// From the last changeset to the first.
-function touch(touched: Map<string, number>, id: string, place: number): void {
-  if (!touched.has(id)) touched.set(id, place)
 }
 
 function queueOf({ tenant, type }: Job): string {

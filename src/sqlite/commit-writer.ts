@@ -102,7 +102,7 @@ export class CommitWriter {
   }
 
   #write(write: Write, writing: Writing): void {
-    const { jobs, log, notes } = this.#tables
+    const { jobs, notes } = this.#tables
     switch (write.op) {
       case 'insert':
         this.#insert(write, writing)
@@ -123,11 +123,9 @@ export class CommitWriter {
         if (n !== undefined) notes.putLines(n, write.key, write.lines)
         break
       }
-      case 'append': {
-        const { events } = write
-        this.#append(jobs.numberOf(events.jobId) ?? log.goneNumber(events), events, writing)
+      case 'append':
+        this.#appendAlone(write.events, writing)
         break
-      }
       case 'pipeline':
         this.#pipeline(write)
     }
@@ -196,6 +194,19 @@ export class CommitWriter {
 
   #append(n: number, events: JobWrite['events'], { id, rows }: Writing): void {
     rows.push({ events, sequence: this.#tables.log.append(n, events, id) })
+  }
+
+  #appendAlone(events: JobWrite['events'], writing: Writing): void {
+    const { jobs, log } = this.#tables
+    const n = jobs.numberOf(events.jobId)
+    if (n !== undefined) {
+      this.#append(n, events, writing)
+      return
+    }
+    // What is told late of a job that has gone carries nothing either (S18).
+    const gone = log.goneNumber(events)
+    this.#append(gone, events, writing)
+    log.erasePayloads(gone)
   }
 
   #checkKey(job: Job): void {

@@ -94,7 +94,7 @@ export function idempotencyKeyOf(key: string): string {
 }
 
 /** Code of the task may be running. */
-function isRunning({ status }: Task): boolean {
+export function isRunning({ status }: Task): boolean {
   return status === 'claimed' || status === 'stopping'
 }
 

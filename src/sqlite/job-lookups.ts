@@ -61,7 +61,7 @@ export class JobLookups {
         SELECT 1 FROM jobs WHERE tenant = next.tenant AND slot = next.pipeline)`)
     this.#held = prepare(`
       SELECT n FROM jobs WHERE holder = ? AND token IS NOT NULL
-      UNION SELECT n FROM tasks WHERE holder = ? AND token IS NOT NULL`)
+      UNION ALL SELECT n FROM tasks WHERE holder = ? AND token IS NOT NULL`)
   }
 
   /** The job that has a key, among those of the same tenant, creator and type. */
@@ -129,7 +129,9 @@ export class JobLookups {
   held(instance: string): readonly Job[] {
     const code = this.#jobs.names.knownCode(instance)
     const rows = code === undefined ? [] : this.#held.all(code, code)
-    return rows.flatMap(([n]) => this.#jobs.readable(this.#jobs.rowByNumber(Number(n))) ?? [])
+    // A job may have several of its tasks there.
+    const numbers = new Set(rows.map(([n]) => Number(n)))
+    return [...numbers].flatMap((n) => this.#jobs.readable(this.#jobs.rowByNumber(n)) ?? [])
   }
 
   #next(types: readonly TypeKey[], tenant: number, pipeline: number, at: number): Job | undefined {

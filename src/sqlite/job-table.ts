@@ -5,6 +5,7 @@ import { idempotencyKeyOf, JobColumnsWriter, MOVING_COLUMNS } from './job-column
 import { type JobColumns, jobOf, recordOf } from './job-record.ts'
 import { jsonOrNull, labelsIn, labelsText } from './json-text.ts'
 import type { Kinds } from './kinds.ts'
+import { labelCode } from './label-code.ts'
 import type { Names } from './names.ts'
 import type { Prepare, Row, Statement } from './statement.ts'
 import { TaskRows } from './task-rows.ts'
@@ -25,6 +26,7 @@ const OPTIONAL_COLUMNS = ['pipeline', 'parent', 'labels', 'input', 'progress', .
 
 /** A label's rows in its index: among all jobs of the tenant, and among those of their creator. */
 const ANYBODY = 0
+const NO_PARTS: readonly Row[] = []
 /** SQLite's code where a row breaks a unique index. */
 const UNIQUE_ERROR = 2067
 /** So many numbers of rows are remembered before all are forgotten. */
@@ -63,7 +65,8 @@ export class JobTable {
     this.tasks = new TaskRows(prepare, names, this.columns)
     this.#remove = prepare(`DELETE FROM jobs WHERE n = ? AND id = ? AND revision = ?`)
     this.#putLabel = prepare(`
-      INSERT INTO job_labels (tenant, created_by, label, child, created_at, n) VALUES (?, ?, ?, ?, ?, ?)`)
+      INSERT INTO job_labels (tenant, created_by, label, child, created_at, n) VALUES (?, ?, ?, ?, ?, ?)
+      ON CONFLICT DO NOTHING`)
     this.#dropLabel = prepare(`
       DELETE FROM job_labels
       WHERE tenant = ? AND created_by = ? AND label = ? AND child = ? AND created_at = ? AND n = ?`)
@@ -215,7 +218,7 @@ export class JobTable {
 
   #eachLabel({ labels, tenant, createdBy, parentId, createdAt }: Job, n: number, statement: Statement): void {
     for (const name in labels) {
-      const label = this.names.codeOf(labelName(name, labels[name] ?? ''))
+      const label = labelCode(name, labels[name] ?? '')
       const child = parentId === undefined ? 0 : 1
       const [owner, creator] = [this.names.codeOf(tenant), this.names.codeOf(createdBy)]
       for (const by of [ANYBODY, creator]) statement.run(owner, by, label, child, createdAt, n)
@@ -232,10 +235,19 @@ export class JobTable {
     return this.#byNumber.get(n)
   }
 
-  /** The job of a row. @throws {JobchartError} `JOB_UNREADABLE` the row is broken. */
-  job(row: Row): Job {
+  /** The rows of a job's further tasks and ended children. */
+  partsOf(row: Row): readonly Row[] {
+    return row[PLACE.further] === null ? NO_PARTS : this.tasks.rowsOf(Number(row[PLACE.n]))
+  }
+
+  /**
+   * The job of a row and of its parts, read at the same moment.
+   *
+   * @throws {JobchartError} `JOB_UNREADABLE` the row is broken.
+   */
+  job(row: Row, parts = this.partsOf(row)): Job {
     try {
-      return this.#decoded(row)
+      return this.#decoded(row, parts)
     } catch (error) {
       throw jobUnreadable(String(row[PLACE.id]), error)
     }
@@ -245,18 +257,18 @@ export class JobTable {
   readable(row: Row | undefined): Job | undefined {
     if (row === undefined) return undefined
     try {
-      return this.#decoded(row)
+      return this.#decoded(row, this.partsOf(row))
     } catch {
       return undefined
     }
   }
 
-  #decoded(row: Row): Job {
-    const [n, , , , , , , , , , , , , task, holder, limitKey, child, further] = row
+  #decoded(row: Row, parts: readonly Row[]): Job {
+    const [n, , , , , , , , , , , , , task, holder, limitKey, child] = row
     const columns = this.#columnsOf(row)
     const first = task === null ? undefined : this.tasks.columnsOf(task, holder, limitKey, child)
     const job = jobOf({ ...columns, task: first }, String(row[20]))
-    if (further !== null) this.tasks.addTo(job, Number(n))
+    if (parts.length > 0) this.tasks.addTo(job, parts)
     this.#rememberNumber(job.id, Number(n))
     return job
   }
@@ -303,9 +315,4 @@ export class JobTable {
       throw jobUnreadable(id, error)
     }
   }
-}
-
-/** A label as a name. */
-export function labelName(name: string, value: string): string {
-  return JSON.stringify([name, value])
 }

@@ -1,22 +1,26 @@
 import type { Job } from '../model/job.ts'
 import { type JobTable, PLACE } from './job-table.ts'
-import type { Prepare, Row, Statement } from './statement.ts'
+import type { Row } from './statement.ts'
+
+/** All that is stored of a job's record, as it stood at one moment. */
+interface StoredJob {
+  readonly row: Row
+  readonly parts: readonly Row[]
+}
 
 /** Reads jobs with their trees: those above a job, and below the topmost those that are still held as tasks (S32). */
 export class JobTrees {
   readonly #jobs: JobTable
-  readonly #children: Statement
 
-  constructor(prepare: Prepare, jobs: JobTable) {
+  constructor(jobs: JobTable) {
     this.#jobs = jobs
-    this.#children = prepare(`SELECT child FROM tasks WHERE n = ? AND child IS NOT NULL`)
   }
 
-  /** The rows of jobs and of their trees as they stand now; each is decoded when it is asked for. */
+  /** Jobs and their trees as they stand now; each is decoded when it is asked for. */
   read(ids: readonly string[]): (id: string) => Job | undefined {
-    const rows = new Map<string, Row>()
-    for (const id of ids) if (this.#put(id, rows) !== undefined) this.#readTree(id, rows)
-    return this.#decoding(rows)
+    const stored = new Map<string, StoredJob>()
+    for (const id of ids) if (this.#put(id, stored) !== undefined) this.#readTree(id, stored)
+    return this.#decoding(stored)
   }
 
   /** The tree of a job that may not be stored yet, read when it is asked for: inside a transaction. */
@@ -24,67 +28,60 @@ export class JobTrees {
     let read: ((id: string) => Job | undefined) | undefined
     return (id) => {
       if (id === job.id) return job
-      // Most jobs are alone in their tree.
-      if (job.parentId === undefined && job.tasks.every(({ child }) => child === undefined)) return undefined
-      read ??= this.#readAround(job)
+      read ??= this.read(relativesOf(job))
       return read(id)
     }
   }
 
-  #readAround(job: Job): (id: string) => Job | undefined {
-    const rows = new Map<string, Row>()
-    const near = [
-      ...(job.parentId === undefined ? [] : [job.parentId]),
-      ...job.tasks.flatMap(({ child }) => child ?? []),
-    ]
-    for (const id of near) if (this.#put(id, rows) !== undefined) this.#readTree(id, rows)
-    return this.#decoding(rows)
-  }
-
-  #decoding(rows: ReadonlyMap<string, Row>): (id: string) => Job | undefined {
+  #decoding(stored: ReadonlyMap<string, StoredJob>): (id: string) => Job | undefined {
     const decoded = new Map<string, Job>()
     return (id) => {
-      const row = rows.get(id)
-      if (row === undefined) return undefined
-      const job = decoded.get(id) ?? this.#jobs.job(row)
+      const known = decoded.get(id)
+      const found = stored.get(id)
+      if (known !== undefined || found === undefined) return known
+      const job = this.#jobs.job(found.row, found.parts)
       decoded.set(id, job)
       return job
     }
   }
 
-  #readTree(id: string, rows: Map<string, Row>): void {
+  #readTree(id: string, stored: Map<string, StoredJob>): void {
     let top = id
-    for (let parent = parentOf(rows.get(id)); parent !== undefined; parent = parentOf(rows.get(top))) {
+    for (let parent = parentOf(stored.get(id)); parent !== undefined; parent = parentOf(stored.get(top))) {
       // Its tree was read with another job of it.
-      if (rows.has(parent)) return
-      if (this.#put(parent, rows) === undefined) break
+      if (stored.has(parent)) return
+      if (this.#put(parent, stored) === undefined) break
       top = parent
     }
     const seen = new Set([top])
     // What is added while it is walked over is walked over too.
     for (const each of seen) {
-      const row = this.#put(each, rows)
-      if (row !== undefined) for (const child of this.#childrenOf(row)) seen.add(child)
+      const found = this.#put(each, stored)
+      if (found !== undefined) for (const child of this.#childrenOf(found)) seen.add(child)
     }
   }
 
-  #put(id: string, rows: Map<string, Row>): Row | undefined {
-    const known = rows.get(id)
+  #put(id: string, stored: Map<string, StoredJob>): StoredJob | undefined {
+    const known = stored.get(id)
     if (known !== undefined) return known
     const row = this.#jobs.rowById(id)
-    if (row !== undefined) rows.set(id, row)
-    return row
+    if (row === undefined) return undefined
+    const found = { row, parts: this.#jobs.partsOf(row) }
+    stored.set(id, found)
+    return found
   }
 
-  #childrenOf(row: Row): readonly string[] {
+  #childrenOf({ row, parts }: StoredJob): readonly string[] {
     const child = row[PLACE.child]
-    const first = child === null ? [] : [String(child)]
-    if (row[PLACE.further] === null) return first
-    return [...first, ...this.#children.all(Number(row[PLACE.n])).map(([each]) => String(each))]
+    return [...(child === null ? [] : [String(child)]), ...this.#jobs.tasks.childrenIn(parts)]
   }
 }
 
-function parentOf(row: Row | undefined): string | undefined {
-  const parent = row?.[PLACE.parent]
+function relativesOf({ parentId, tasks }: Job): readonly string[] {
+  return [...(parentId === undefined ? [] : [parentId]), ...tasks.flatMap(({ child }) => child ?? [])]
+}
+
+function parentOf(stored: StoredJob | undefined): string | undefined {
+  const parent = stored?.row[PLACE.parent]
   return typeof parent === 'string' ? parent : undefined
 }

@@ -86,7 +86,7 @@ export function checkPages(db: DatabaseSync, file: string): void {
   throw unusable(file, `the file is damaged: ${String(found)}. Restore it from a backup`)
 }
 
-/** Reads a numeric pragma, whose name is one of ours. */
+// Its name is one of ours.
 function pragma(db: DatabaseSync, name: 'user_version' | 'application_id' | 'data_version'): number {
   return Number(db.prepare(`PRAGMA ${name}`).get()?.[name])
 }

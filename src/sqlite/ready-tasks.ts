@@ -55,6 +55,11 @@ export class ReadyTasks {
     return this.#last.route
   }
 
+  /** Some task with a limit key waits under one of the routes. */
+  hasKeyed(routes: readonly Route[]): boolean {
+    return this.#tables.some((table) => [...this.#waitingIn(table, routes)].some(({ src }) => src !== undefined))
+  }
+
   /**
    * The first ready tasks by `at`, in their order, without those of full keys.
    *

@@ -16,6 +16,7 @@ export const SCHEMA_VERSION = 3
  *   set while the task is claimed or stopping, and `route` while it may be claimed.
  * - `tasks` has the other tasks, and the ended children (`ended` is 1).
  * - `gone` keeps, of jobs whose rows are gone, what their events are about.
+ * - `label` is a number made of a label's name and value, which others may share.
  * - `created_by` of a label's row is 0 in the row that serves the whole tenant.
  */
 export const TABLES = `

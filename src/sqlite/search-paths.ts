@@ -2,8 +2,8 @@ import type { SQLInputValue } from 'node:sqlite'
 import type { Scope } from '../port/policy.ts'
 import type { JobFilter } from '../port/storage.ts'
 import type { JobTable } from './job-table.ts'
-import { labelName } from './job-table.ts'
 import type { Kind } from './kinds.ts'
+import { labelCode } from './label-code.ts'
 
 /**
  * A part of an index in the order of `created_at`: its text, made of constants, and its values.
@@ -48,7 +48,7 @@ export function searchRanges(scope: Scope, filter: Narrow, jobs: JobTable): read
   if (typeof parentId === 'string') return [range(wanted, 'jobs_of_parent', ['parent', parentId])]
   if (tenant === undefined) return [range(wanted, 'jobs_by_time')]
   const [label] = labels
-  if (label !== undefined) return labelRanges(wanted, tenant, label, jobs)
+  if (label !== undefined) return labelRanges(wanted, tenant, label)
   const owner = ['tenant', tenant] as const
   const creator = createdBy === undefined ? [] : [['created_by', createdBy] as const]
   if (pipeline !== undefined) {
@@ -73,16 +73,9 @@ function range(
   return { rows, table: 'jobs', values: fixed.map(([, value]) => value), isExact: false, wanted }
 }
 
-function labelRanges(
-  wanted: Wanted,
-  tenant: number,
-  [name, value]: readonly [string, string],
-  { names }: JobTable,
-): readonly SearchRange[] {
-  const label = names.knownCode(labelName(name, value))
-  if (label === undefined) return []
+function labelRanges(wanted: Wanted, tenant: number, [name, value]: readonly [string, string]): readonly SearchRange[] {
   // A label's rows of the whole tenant stand under the creator 0.
-  const values = [tenant, wanted.createdBy ?? 0, label]
+  const values = [tenant, wanted.createdBy ?? 0, labelCode(name, value)]
   const rows = `
     job_labels CROSS JOIN jobs ON jobs.n = job_labels.n
     WHERE job_labels.tenant = ? AND job_labels.created_by = ? AND job_labels.label = ? AND job_labels.child = ?`

@@ -34,7 +34,7 @@ import { checkSqliteOptions, type SqliteOptions } from './options.ts'
 import { preparing } from './statement.ts'
 import { storageError, unavailable } from './storage-error.ts'
 import { type Tables, tablesOf } from './tables.ts'
-import { transaction } from './transaction.ts'
+import { snapshot, transaction } from './transaction.ts'
 import { WriteQueue, whenUnlocked } from './write-queue.ts'
 
 const LOG_LINES = 10_000
@@ -151,9 +151,10 @@ class SqliteConnection implements StorageConnection {
         .filter(({ deletedAt }) => deletedAt === undefined)
     })
 
-  readonly count: StorageConnection['count'] = (filter) => this.#read(() => this.#search.count(filter))
+  readonly count: StorageConnection['count'] = (filter) => this.#readInTurns(() => this.#search.count(filter))
 
-  readonly counts: StorageConnection['counts'] = (by, filter) => this.#read(() => this.#search.counts(by, filter))
+  readonly counts: StorageConnection['counts'] = (by, filter) =>
+    this.#readInTurns(() => this.#search.counts(by, filter))
 
   readonly find: StorageConnection['find'] = (filter, page) => this.#read(() => this.#search.find(filter, page))
 
@@ -192,8 +193,7 @@ class SqliteConnection implements StorageConnection {
   readonly lastSequence: StorageConnection['lastSequence'] = () => this.#read(() => this.#tables.log.last())
 
   readonly changed: StorageConnection['changed'] = () => {
-    if (!this.#db.isOpen) return false
-    const now = this.#version.get()?.[0]
+    const now = this.#readVersion()
     const changed = now !== this.#dataVersion
     this.#dataVersion = now
     return changed
@@ -232,12 +232,30 @@ class SqliteConnection implements StorageConnection {
 
   readonly close: StorageConnection['close'] = async () => {
     if (!this.#db.isOpen) return
-    const known = this.#instances.others('').some(({ id }) => id === this.#instance)
+    const known = this.#isListed()
     this.#idle.stop()
     this.#db.close()
     this.#lock.release()
     // An instance that is still listed holds something: who looks after it next removes its file.
     if (!known) InstanceLock.remove(this.#file, this.#instance)
+  }
+
+  // A hint: where it cannot be read, the next read says why.
+  #readVersion(): unknown {
+    try {
+      return this.#version.get()?.[0]
+    } catch {
+      return this.#dataVersion
+    }
+  }
+
+  // Where that cannot be read, its file stays for others to remove.
+  #isListed(): boolean {
+    try {
+      return this.#instances.others('').some(({ id }) => id === this.#instance)
+    } catch {
+      return true
+    }
   }
 
   async #write<Result>(run: () => Result): Promise<Result> {
@@ -264,7 +282,11 @@ class SqliteConnection implements StorageConnection {
     }
   }
 
-  async #read<Result>(run: () => Result | Promise<Result>): Promise<Result> {
+  async #read<Result>(run: () => Result): Promise<Result> {
+    return await this.#readInTurns(() => snapshot(this.#db, run))
+  }
+
+  async #readInTurns<Result>(run: () => Result | Promise<Result>): Promise<Result> {
     try {
       return await whenUnlocked(this.#clock, run)
     } catch (error) {

@@ -36,7 +36,7 @@ export function tablesOf(db: DatabaseSync, prepare: Prepare, logLinesMax: number
     notes: new Notes(prepare, logLinesMax),
     keys: new LimitKeys(prepare, names),
     ready: new ReadyTasks(prepare, names),
-    trees: new JobTrees(prepare, jobs),
+    trees: new JobTrees(jobs),
     pipelines: new Pipelines(prepare),
   }
 }

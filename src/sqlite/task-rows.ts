@@ -3,7 +3,7 @@ import type { Task } from '../model/task.ts'
 import { isClaimable, type JobColumnsWriter, TASK_COLUMNS } from './job-columns.ts'
 import { endedOf, endedRecordOf, furtherTaskOf, type TaskColumns, taskRecordOf } from './job-record.ts'
 import type { Names } from './names.ts'
-import type { Prepare, Statement } from './statement.ts'
+import type { Prepare, Row, Statement } from './statement.ts'
 
 /** Which of a job's two lists a row stands in. */
 const TASK = 0
@@ -47,11 +47,19 @@ export class TaskRows {
     this.#removeAll = prepare(`DELETE FROM tasks WHERE n = ?`)
   }
 
-  /** Puts the further tasks and the ended children where they stand in the job. @throws {Error} a row is broken. */
-  addTo(job: { tasks: readonly Task[]; ended?: readonly EndedChild[]; readonly createdAt: number }, n: number): void {
+  /** The rows of a job. */
+  rowsOf(n: number): readonly Row[] {
+    return this.#read.all(n)
+  }
+
+  /** Puts what stands in rows where it stands in the job. @throws {Error} a row is broken. */
+  addTo(
+    job: { tasks: readonly Task[]; ended?: readonly EndedChild[]; readonly createdAt: number },
+    rows: readonly Row[],
+  ): void {
     const tasks = [...job.tasks]
     const ended: EndedChild[] = []
-    for (const [list, invocation, holder, limitKey, child, body] of this.#read.all(n)) {
+    for (const [list, invocation, holder, limitKey, child, body] of rows) {
       if (list === ENDED) ended.push(endedOf(Number(invocation), String(body)))
       else {
         const columns = this.columnsOf(invocation, holder, limitKey, child)
@@ -60,6 +68,11 @@ export class TaskRows {
     }
     job.tasks = tasks
     if (ended.length > 0) job.ended = ended
+  }
+
+  /** The child jobs that rows name. */
+  childrenIn(rows: readonly Row[]): readonly string[] {
+    return rows.flatMap(([, , , , child]) => (child === null ? [] : String(child)))
   }
 
   /** The columns of a task from a row. */

@@ -34,6 +34,16 @@ function commit(db: DatabaseSync): void {
   }
 }
 
+/** Reads one state of the file, in however many statements. */
+export function snapshot<Result>(db: DatabaseSync, run: () => Result): Result {
+  db.exec('BEGIN')
+  try {
+    return run()
+  } finally {
+    if (db.isTransaction) db.exec('COMMIT')
+  }
+}
+
 /** Runs inside a transaction so that, where it throws, nothing of it is left. */
 export function savepoint(db: DatabaseSync, run: () => void): void {
   db.exec('SAVEPOINT changeset')
