@@ -133,6 +133,7 @@ describe('sizes and names', () => {
       'src/engine/attempt.ts': 'one try of the code of a task',
       'src/engine/tick.ts': 'the path of every change of every job, on one page',
       'src/model/draft.ts': 'one job while a decision is made of it',
+      'src/model/remembered-decision.ts': 'decisions of plain jobs, remembered whole',
       'src/model/xstate-internals.ts': 'all that is known of the insides of XState',
       'src/port/storage.ts': 'the storage port and its guarantees',
     }

@@ -13,6 +13,7 @@ import type { Job, Overlap, Trigger } from './job.ts'
 import { TreeDecision } from './job-tree.ts'
 import type { AnyJobType } from './job-type.ts'
 import { doneEvent, errorEvent, newRecord, offered, settingsOf, snapshotEvent } from './record.ts'
+import { type Asked, remembered } from './remembered-decision.ts'
 import { backoffMs } from './retry.ts'
 import { isToldToStop, stopError, stopping } from './stop.ts'
 import type { Json } from './storable.ts'
@@ -65,10 +66,16 @@ export function isSuspect({ crashes }: Task): boolean {
 /** A new job: its first state, tasks and timers, and the child jobs that it begins with. */
 export function create(type: AnyJobType, seed: NewJob, context: DecisionContext, tree: JobTree = NO_TREE): Decision {
   const { isWaiting = false, ...fields } = seed
-  const admitted = isWaiting ? {} : { admittedAt: context.at }
-  const decision = new TreeDecision(context, tree)
-  const draft = decision.begin(type, { ...newRecord(type, context.at), ...admitted, ...fields })
-  return decided(decision, draft, () => draft.begin())
+  const recordAt = (at: number): Job => ({
+    ...newRecord(type, at),
+    ...(isWaiting ? {} : { admittedAt: at }),
+    ...fields,
+  })
+  return remembered({ type, what: 'create', context }, recordAt, (asked) => {
+    const decision = new TreeDecision(asked.context, tree)
+    const draft = decision.begin(type, recordAt(asked.context.at))
+    return decided(decision, draft, () => draft.begin())
+  })
 }
 
 /** The job after an event for its chart: a command. */
@@ -79,7 +86,9 @@ export function send(
   context: DecisionContext,
   tree?: JobTree,
 ): Decision {
-  return decide(type, job, context, tree, (draft) => draft.receive(event))
+  return rememberedOf(job, { type, what: `send ${event.type}`, context, event }, (asked) =>
+    decide(type, job, asked.context, tree, (draft) => draft.receive(asked.event ?? event)),
+  )
 }
 
 /** The job with one of its offered tasks claimed and started by `holder`. The attempt is counted here (I20). */
@@ -91,28 +100,32 @@ export function claim(
   context: DecisionContext,
   tree?: JobTree,
 ): Decision {
-  return decide(type, job, context, tree, (draft) => {
-    const task = draft.task(invocation)
-    // A migration may have left it, or given it to another executor.
-    const asked = job.tasks.find((each) => each.invocation === invocation)
-    if (task?.status !== 'available' || task.executor !== asked?.executor) return
-    const counter = draft.job.counter + 1
-    const attempt = task.attempt + 1
-    draft.job.counter = counter
-    const { timeoutMs } = settingsOf(draft.type, task)
-    const deadline = timeoutMs === null ? {} : { deadlineAt: draft.time() + timeoutMs }
-    draft.put({ ...task, ...deadline, status: 'claimed', token: counter, holder, attempt, claims: task.claims + 1 })
-    draft.job.startedAt ??= draft.time()
-    draft.touch()
-    draft.events.push({ type: 'task.started', task: task.id, attempt })
-    draft.receiveNamed({ type: 'task.claimed', agent: holder })
-    draft.receiveNamed({ type: 'task.started' })
-    const left = draft.task(invocation)
-    if (left?.status !== 'stopping') return
-    // The chart left it in the very unit of its claim: no code has begun, and none will tell that it stopped.
-    draft.gone(left)
-    draft.events.push({ type: 'task.stopped', task: left.id })
-  })
+  const index = job.tasks.findIndex((each) => each.invocation === invocation)
+  return rememberedOf(job, { type, what: `claim ${index}`, context, holder }, (asked) =>
+    decide(type, job, asked.context, tree, (draft) => claimed(draft, job.tasks[index], asked.holder ?? holder)),
+  )
+}
+
+function claimed(draft: Draft, stored: Task | undefined, holder: string): void {
+  const task = stored && draft.task(stored.invocation)
+  // A migration may have left it, or given it to another executor.
+  if (task?.status !== 'available' || task.executor !== stored?.executor) return
+  const counter = draft.job.counter + 1
+  const attempt = task.attempt + 1
+  draft.job.counter = counter
+  const { timeoutMs } = settingsOf(draft.type, task)
+  const deadline = timeoutMs === null ? {} : { deadlineAt: draft.time() + timeoutMs }
+  draft.put({ ...task, ...deadline, status: 'claimed', token: counter, holder, attempt, claims: task.claims + 1 })
+  draft.job.startedAt ??= draft.time()
+  draft.touch()
+  draft.events.push({ type: 'task.started', task: task.id, attempt })
+  draft.receiveNamed({ type: 'task.claimed', agent: holder })
+  draft.receiveNamed({ type: 'task.started' })
+  const left = draft.task(task.invocation)
+  if (left?.status !== 'stopping') return
+  // The chart left it in the very changeset of its claim: no code has begun, and none will tell that it stopped.
+  draft.gone(left)
+  draft.events.push({ type: 'task.stopped', task: left.id })
 }
 
 /** The job after the attempt under `token` ended, or undefined: the token is no longer good. */
@@ -126,18 +139,25 @@ export function end(
 ): Decision | undefined {
   const task = claimedUnder(job, token)
   if (task === undefined || task.status === 'available') return undefined
-  return decide(type, job, context, tree, (draft) => {
-    draft.touch()
-    if (task.status === 'stopping') {
-      draft.gone(task)
-      draft.events.push({ type: 'task.stopped', task: task.id })
-    } else if (result.ok) {
-      draft.remove(task)
-      draft.receiveEnd(task, doneEvent(task.id, result.output))
-    } else {
-      failed(draft, task, result, context)
-    }
-  })
+  if (!result.ok) return decide(type, job, context, tree, (draft) => endedUnder(draft, task, result, context))
+  const { output } = result
+  const own = output === undefined ? {} : { output }
+  return rememberedOf(job, { type, what: `end ${job.tasks.indexOf(task)}`, context, ...own }, (asked) =>
+    decide(type, job, asked.context, tree, (draft) => {
+      endedUnder(draft, task, asked.output === undefined ? { ok: true } : { ok: true, output: asked.output }, context)
+    }),
+  )
+}
+
+function endedUnder(draft: Draft, task: Task, result: TaskEnd, context: DecisionContext): void {
+  draft.touch()
+  if (task.status === 'stopping') {
+    draft.gone(task)
+    draft.events.push({ type: 'task.stopped', task: task.id })
+  } else if (result.ok) {
+    draft.remove(task)
+    draft.receiveEnd(task, doneEvent(task.id, result.output))
+  } else failed(draft, task, result, context)
 }
 
 /** What a task tells the chart while it runs: an event of its own, or, of an observable, its newest value. */
@@ -248,6 +268,10 @@ export function due(type: AnyJobType, job: Job, context: DecisionContext, tree?:
     for (const timer of ready) if (draft.job.timers.includes(timer)) draft.fire(timer)
     for (const { invocation } of draft.tasks.list) giveUp(draft, draft.task(invocation), context)
   })
+}
+
+function rememberedOf(job: Job, asked: Asked, general: (asked: Asked) => Decision): Decision {
+  return remembered(asked, () => job, general)
 }
 
 function decide(

@@ -29,6 +29,11 @@ function outputOf({ event }: { readonly event: { readonly type: string; readonly
   return event.output
 }
 
+/** Whether an output is the default lifecycle's: whatever the event carries as its own. */
+export function isEventOutput(output: unknown): boolean {
+  return output === outputOf
+}
+
 const REASON_CHARACTERS_MAX = 500
 
 /** A cancel may say why. */

@@ -11,7 +11,7 @@ export function describeMove(
   error: unknown,
   isEnd: boolean,
 ): Description {
-  const reason = textOrNothing(event.reason)
+  const reason = eventReason(event)
   const said = askDescribe(type, job, event, isEnd)
   const message = textOrNothing(said.message)
   const own = textOrNothing(said.reason) ?? reason
@@ -21,6 +21,11 @@ export function describeMove(
     ...(Number.isSafeInteger(said.exitCode) ? { exitCode: Number(said.exitCode) } : {}),
     ...(said.error === undefined && error === undefined ? {} : { error: said.error ?? error }),
   }
+}
+
+/** Why an event was sent, as it says itself. */
+export function eventReason(event: ChartEvent | undefined): string | undefined {
+  return textOrNothing(event?.reason)
 }
 
 // It is user code: one that throws costs the job its description, not its move.

@@ -17,7 +17,7 @@ import type { EventDraft } from './event.ts'
 import { FirstTransitions } from './first-transitions.ts'
 import { EXECUTOR_EVENTS } from './inert-machine.ts'
 import { type InlineTransition, transitionInline } from './inline.ts'
-import type { EndedChild, Job } from './job.ts'
+import type { EndedChild, Job, OpenJob } from './job.ts'
 import { type Keyed, keyed } from './limits.ts'
 import { isAtRest, keptAndBegun, migrationOf } from './migration.ts'
 import { errorEvent, newTask, settingsOf, snapshotEvent } from './record.ts'
@@ -26,7 +26,7 @@ import type { Json } from './storable.ts'
 import { Entries, TaskList } from './task-list.ts'
 import type { Task } from './task-record.ts'
 import { setTimer } from './timer.ts'
-import { admitted, type OpenJob, recordMigration, recordTransition, setSnapshot } from './transition-record.ts'
+import { admitted, recordMigration, recordTransition, setSnapshot } from './transition-record.ts'
 
 /** What a draft needs of the decision over its tree. */
 export interface DraftTree {

@@ -109,6 +109,9 @@ export interface Job {
   readonly idempotencyKey?: string
 }
 
+/** A job's record while it is written. */
+export type OpenJob = { -readonly [Key in keyof Job]: Job[Key] }
+
 /** What a policy may know of a job, and what names its type. */
 export type JobSummary = Pick<
   Job,

@@ -1,5 +1,5 @@
 import type { SendAction } from './chart.ts'
-import type { OpenJob } from './transition-record.ts'
+import type { OpenJob } from './job.ts'
 
 const TIME_MAX = 8_640_000_000_000_000
 

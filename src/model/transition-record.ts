@@ -2,13 +2,10 @@ import type { ChartEvent, StateInfo, TransitionResult } from './chart.ts'
 import { describeMove } from './description.ts'
 import { jobError } from './error.ts'
 import type { EventDraft } from './event.ts'
-import type { Job } from './job.ts'
+import type { Job, OpenJob } from './job.ts'
 import type { AnyJobType, Description } from './job-type.ts'
 import type { Migration } from './migration.ts'
 import { outcomeOf } from './record.ts'
-
-/** A job's record while it is written. */
-export type OpenJob = { -readonly [Key in keyof Job]: Job[Key] }
 
 /** Puts the job where the chart now stands. */
 export function setSnapshot(

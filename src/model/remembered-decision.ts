@@ -1,0 +1,423 @@
+/**
+ * Decisions of plain jobs, remembered whole, as data.
+ *
+ * A chart is plain where nothing in it is a function: no guard, action, input or output of its own. What becomes of a plain
+ * job then differs from one job to the next only in what was given: times, ids, holder, output. So the first job that
+ * comes along in some shape is decided by the general function, once as it is and once with marks in place of what was
+ * given. Where the marks turn up in the result, later jobs of the same shape get what was given to them:
+ *
+ * ```
+ *  job of a shape ── general function with marks ── template: what changes, with holes
+ *                                                       │
+ *  next job of that shape ───────────── filled in ──────┘   a tenth of the time
+ * ```
+ *
+ * A template is kept only if it gives, filled in for the job that it was learned from, what the general function gave.
+ * Jobs that have a parent, children, messages or a history, and types with `describe` or another version to move to, are
+ * always decided by the general function.
+ */
+import type { AnyStateNode } from 'xstate'
+import type { ChartEvent } from './chart.ts'
+import type { Decision, DecisionContext } from './decision-data.ts'
+import { isEventOutput } from './default-lifecycle.ts'
+import { eventReason } from './description.ts'
+import { stateNodes } from './inert-machine.ts'
+import type { Job, OpenJob, Timer } from './job.ts'
+import type { AnyJobType } from './job-type.ts'
+import { type Json, storableCopy } from './storable.ts'
+import type { Task } from './task-record.ts'
+
+/** What a decision is asked to do. */
+export interface Asked {
+  readonly type: AnyJobType
+  /** Names what is done, with all that the result may depend on beside the job's shape, such as the event's type. */
+  readonly what: string
+  readonly context: DecisionContext
+  /** Who claims a task. */
+  readonly holder?: string
+  /** What an attempt gave. */
+  readonly output?: Json
+  readonly event?: ChartEvent
+}
+
+/** The record that is decided on: a stored job, or a new one, whose times are `at`. */
+type RecordAt = (at: number) => Job
+
+/** Decides by what is remembered of another job of the same shape, or by `general`. Both give the same. */
+export function remembered(asked: Asked, recordAt: RecordAt, general: (asked: Asked) => Decision): Decision {
+  const templates = templatesOf(asked.type)
+  const record = templates === undefined ? undefined : recordAt(asked.context.at)
+  if (templates === undefined || record === undefined || !isPlainJob(record) || !isPlainEvent(asked.event))
+    return general(asked)
+  const key = keyOf(asked, record)
+  for (const template of templates.get(key) ?? NONE) {
+    if (hasShape(template, record, asked.context)) return fill(template, asked, record) ?? general(asked)
+  }
+  const decision = general(asked)
+  if (templates.size < TEMPLATES_MAX) learn(templates, key, asked, recordAt, decision, general)
+  return decision
+}
+
+type Templates = Map<string, Template[]>
+
+/** Of one job type: shapes beyond are decided by the general function. */
+const TEMPLATES_MAX = 500
+/** Of jobs in one state, asked for the same. */
+const SHAPES_MAX = 8
+/** Tasks and timers of one job. */
+const PARTS_MAX = 8
+
+const known = new WeakMap<AnyJobType, Templates | 'not plain'>()
+
+function templatesOf(type: AnyJobType): Templates | undefined {
+  let templates = known.get(type)
+  if (templates === undefined) {
+    templates = isPlainType(type) ? new Map<string, Template[]>() : 'not plain'
+    known.set(type, templates)
+  }
+  return templates === 'not plain' ? undefined : templates
+}
+
+function isPlainType(type: AnyJobType): boolean {
+  const { describe, successor, children, inline, tasks, lifecycle } = type
+  const hasKeys = [...tasks.values()].some(({ limit }) => typeof limit?.key === 'function')
+  if (describe !== undefined || successor !== undefined || children.size + inline.size > 0 || hasKeys) return false
+  const { context } = lifecycle.config as { readonly context?: unknown }
+  const delays = Object.values(lifecycle.implementations.delays as { readonly [name: string]: unknown })
+  return (
+    typeof context !== 'function' &&
+    delays.every((delay) => typeof delay === 'number') &&
+    stateNodes(lifecycle.root).every(isPlainState)
+  )
+}
+
+function isPlainState(node: AnyStateNode): boolean {
+  const { type, output, invoke, config } = node
+  const transitions = [...node.transitions.values(), node.always ?? []].flat()
+  return (
+    type !== 'history' &&
+    (typeof output !== 'function' || isEventOutput(output)) &&
+    config.entry === undefined &&
+    config.exit === undefined &&
+    (type !== 'compound' || node.initial.actions.length === 0) &&
+    transitions.every(({ guard, actions }) => guard === undefined && actions.length === 0) &&
+    invoke.every(({ input }) => typeof input !== 'function')
+  )
+}
+
+function isPlainJob({ parentId, deletedAt, ended, hasRefs, historyValue, blocked, tasks, timers }: Job): boolean {
+  const isAlone = parentId === undefined && deletedAt === undefined && blocked === undefined && ended === undefined
+  const isSmall = hasRefs === undefined && historyValue === undefined && tasks.length + timers.length <= PARTS_MAX
+  return isAlone && isSmall && tasks.every(isPlainTask)
+}
+
+function isPlainTask({ inbox, stopBy, again, snapshot, claims }: Task): boolean {
+  const isQuiet = inbox.length === 0 && stopBy === undefined && again === undefined
+  // What was tried again and again has a shape of its own each time.
+  return isQuiet && snapshot === undefined && claims <= 2
+}
+
+// XState reads fields of its own events.
+function isPlainEvent(event: ChartEvent | undefined): boolean {
+  if (event === undefined) return true
+  const { type, reason } = event
+  return !type.startsWith('xstate.') && (reason === undefined || typeof reason === 'string')
+}
+
+function keyOf({ what, event, output }: Asked, { state }: Job): string {
+  const given = `${event?.reason === undefined ? '' : 'reason'} ${output === undefined ? '' : 'output'}`
+  return `${what} ${given} ${typeof state === 'string' ? state : JSON.stringify(state)}`
+}
+
+/** How jobs of one shape change, by what is given to them. */
+interface Template {
+  readonly shape: Shape
+  readonly heartbeatMs: number
+  /** Undefined: this shape is decided by the general function. */
+  readonly change: Change | undefined
+}
+
+/** What a decision may depend on, of a plain job that stands in a certain state. */
+interface Shape extends Pick<Job, 'counter' | 'phase'> {
+  readonly isAdmitted: boolean
+  readonly isStarted: boolean
+  readonly ordinals: string | undefined
+  readonly tasks: readonly Task[]
+  readonly timers: readonly string[]
+}
+
+/** What a decision writes into a record. Whatever else it writes is not remembered. */
+interface Change extends Pick<Job, 'state' | 'status' | 'phase' | 'vacates' | 'counter' | 'outcome' | 'ordinals'> {
+  readonly handled: boolean
+  /** The job has its first start, or its end, now. */
+  readonly startsNow: boolean
+  readonly endsNow: boolean
+  readonly hasOutput: boolean
+  readonly tasks: Hole<readonly Task[]>
+  readonly timers: Hole<readonly Timer[]>
+  readonly events: Hole<Decision['events']>
+  readonly inputs: Hole<Decision['inputs']>
+  readonly eventCount: number
+}
+
+/** Makes a part of the result of what is given. */
+type Hole<Part = unknown> = (given: Given) => Part
+
+interface Given {
+  readonly time: number
+  readonly before: Job
+  readonly holder: string | undefined
+  readonly output: Json | undefined
+  readonly event: ChartEvent | undefined
+}
+
+function shapeOf({ counter, phase, admittedAt, startedAt, ordinals, tasks, timers }: Job): Shape {
+  return {
+    counter,
+    phase,
+    isAdmitted: admittedAt !== undefined,
+    isStarted: startedAt !== undefined,
+    ordinals: JSON.stringify(ordinals),
+    // It outlives the job: without what may be large.
+    tasks: tasks.map(({ input, ...task }) => task),
+    timers: timers.map(({ id }) => id),
+  }
+}
+
+function hasShape({ shape, heartbeatMs }: Template, job: Job, context: DecisionContext): boolean {
+  return (
+    heartbeatMs === context.heartbeatMs &&
+    shape.counter === job.counter &&
+    shape.phase === job.phase &&
+    shape.isAdmitted === (job.admittedAt !== undefined) &&
+    shape.isStarted === (job.startedAt !== undefined) &&
+    shape.ordinals === (job.ordinals === undefined ? undefined : JSON.stringify(job.ordinals)) &&
+    shape.tasks.length === job.tasks.length &&
+    shape.tasks.every((task, index) => isAlike(task, job.tasks[index])) &&
+    shape.timers.length === job.timers.length &&
+    shape.timers.every((id, index) => id === job.timers[index]?.id)
+  )
+}
+
+function isAlike(one: Task, other: Task | undefined): boolean {
+  return (
+    other !== undefined &&
+    one.id === other.id &&
+    one.src === other.src &&
+    one.status === other.status &&
+    one.invocation === other.invocation &&
+    one.ordinal === other.ordinal &&
+    one.token === other.token &&
+    one.attempt === other.attempt &&
+    one.claims === other.claims &&
+    one.crashes === other.crashes &&
+    one.losses === other.losses &&
+    (one.deadlineAt === undefined) === (other.deadlineAt === undefined)
+  )
+}
+
+function fill({ change }: Template, asked: Asked, before: Job): Decision | undefined {
+  const output = ownOutput(asked)
+  if (change === undefined || output === NOT_STORABLE) return undefined
+  const { type, context, holder, event } = asked
+  const given: Given = { time: Math.max(context.at, before.updatedAt), before, holder, output, event }
+  const decision = {
+    type,
+    job: jobOf(change, given),
+    events: change.events(given),
+    inputs: change.inputs(given),
+    logs: NONE,
+    effects: NONE,
+    handled: change.handled,
+    changed: true,
+    others: NONE,
+    looked: NONE,
+  }
+  return before.revision === 0 ? decision : { ...decision, before }
+}
+
+function jobOf(change: Change, given: Given): Job {
+  const { before, time, output } = given
+  const { state, status, phase, vacates, counter, outcome, ordinals } = change
+  const job: OpenJob = {
+    ...(ordinals === undefined ? withoutOrdinals(before) : before),
+    state,
+    status,
+    phase,
+    vacates,
+    timers: change.timers(given),
+    tasks: change.tasks(given),
+    counter,
+    updatedAt: time,
+    revision: before.revision + 1,
+    eventCount: before.eventCount + change.eventCount,
+  }
+  if (change.startsNow) job.startedAt = time
+  if (outcome !== undefined) job.outcome = outcome
+  if (change.hasOutput && output !== undefined) job.output = output
+  if (ordinals !== undefined) job.ordinals = ordinals
+  if (change.endsNow) job.endedAt = time
+  return job
+}
+
+const NONE: readonly never[] = Object.freeze([])
+const NOT_STORABLE = Symbol('an output that ends its job with an error')
+
+function ownOutput({ output }: Asked): Json | undefined | typeof NOT_STORABLE {
+  if (output === undefined) return undefined
+  try {
+    return storableCopy(output, 'output', true)
+  } catch {
+    return NOT_STORABLE
+  }
+}
+
+/** Marks, in place of what is given: no job comes by them otherwise. */
+const AT = 7e15
+const AT_MAX = 8.6e15
+const HOLDER = '\u0000the holder'
+const OUTPUT = '\u0000the output'
+const REASON = '\u0000the reason'
+
+// A field that is deleted makes a record slow.
+function withoutOrdinals(job: Job): Job {
+  if (job.ordinals === undefined) return job
+  const { ordinals, ...rest } = job
+  return rest
+}
+
+function learn(
+  templates: Templates,
+  key: string,
+  asked: Asked,
+  recordAt: RecordAt,
+  decision: Decision,
+  general: (asked: Asked) => Decision,
+): void {
+  const shapes = templates.get(key) ?? []
+  if (shapes.length >= SHAPES_MAX) return
+  const { at, heartbeatMs } = asked.context
+  const shape = shapeOf(recordAt(at))
+  const marked = withMarks(asked)
+  const result = isPlainDecision(decision) ? general(marked) : undefined
+  const change = result === undefined ? undefined : changeOf(recordAt(AT), result, marked.event)
+  const template: Template = { shape, heartbeatMs, change }
+  const isRight =
+    textOf(fill(template, marked, recordAt(AT))) === textOf(result) &&
+    textOf(fill(template, asked, recordAt(at))) === textOf(decision)
+  templates.set(key, [...shapes, isRight ? template : { ...template, change: undefined }])
+}
+
+function isPlainDecision({ changed, others, looked, logs, effects }: Decision): boolean {
+  return changed && others.length + looked.length + logs.length + effects.length === 0
+}
+
+function withMarks({ type, what, context: { heartbeatMs }, holder, output, event }: Asked): Asked {
+  const reason = event?.reason === undefined ? {} : { reason: REASON }
+  return {
+    type,
+    what,
+    // A decision that needs chance has no text that is right.
+    context: { at: AT, random: Number.NaN, heartbeatMs },
+    ...(holder === undefined ? {} : { holder: HOLDER }),
+    ...(output === undefined ? {} : { output: OUTPUT }),
+    ...(event === undefined ? {} : { event: { type: event.type, ...reason } }),
+  }
+}
+
+function textOf(decision: Decision | undefined): string | undefined {
+  if (decision === undefined) return undefined
+  const { before, job, events, inputs, handled, changed } = decision
+  return JSON.stringify([before?.revision, job, events, inputs, handled, changed])
+}
+
+function changeOf(before: Job, { job, events, inputs, handled }: Decision, event: ChartEvent | undefined): Change {
+  const { state, status, phase, vacates, counter, outcome, ordinals, output } = job
+  return {
+    ...{ state, status, phase, vacates, counter, handled },
+    ...(outcome === undefined ? {} : { outcome }),
+    ...(ordinals === undefined ? {} : { ordinals }),
+    startsNow: job.startedAt !== before.startedAt,
+    endsNow: job.endedAt !== before.endedAt,
+    hasOutput: output !== before.output,
+    tasks: tasksHole(before.tasks, job.tasks),
+    timers: timersHole(before.timers, job.timers),
+    events: holeOf(events, event).hole as Hole<Decision['events']>,
+    inputs: holeOf(inputs, event).hole as Hole<Decision['inputs']>,
+    eventCount: events.length,
+  }
+}
+
+function tasksHole(before: readonly Task[], after: readonly Task[]): Hole<readonly Task[]> {
+  if (after === before) return (given) => given.before.tasks
+  const holes = after.map((task) => {
+    const index = before.findIndex(({ invocation }) => invocation === task.invocation)
+    return taskHole(index, before[index], task)
+  })
+  return (given) => holes.map((hole) => hole(given))
+}
+
+function taskHole(index: number, before: Task | undefined, after: Task): Hole<Task> {
+  if (before === undefined) return holeOf(after, undefined).hole as Hole<Task>
+  // The list has it: jobs of one shape have tasks of one shape.
+  if (after === before) return (given) => given.before.tasks[index] as Task
+  const { status, token, attempt, claims, deadlineAt } = after
+  if (status !== 'claimed') return changedHole(index, before, after)
+  return ({ before: { tasks }, holder, time }) => {
+    const task = { ...(tasks[index] as Task), status, token, attempt, claims }
+    if (deadlineAt === undefined) return { ...task, holder: String(holder) }
+    return { ...task, deadlineAt: time + (deadlineAt - AT), holder: String(holder) }
+  }
+}
+
+// One that was left, or is offered again.
+function changedHole(index: number, before: Task, after: Task): Hole<Task> {
+  const was = new Map<string, unknown>(Object.entries(before))
+  const changed = Object.entries(after).filter(([key, value]) => was.get(key) !== value)
+  const holes = changed.map(([key, value]) => [key, holeOf(value, undefined).hole] as const)
+  const gone = [...was.keys()].filter((key) => !Object.hasOwn(after, key))
+  return (given) => {
+    const task: { [key: string]: unknown } = { ...given.before.tasks[index] }
+    for (const key of gone) delete task[key]
+    for (const [key, hole] of holes) task[key] = hole(given)
+    return task as unknown as Task
+  }
+}
+
+function timersHole(before: readonly Timer[], after: readonly Timer[]): Hole<readonly Timer[]> {
+  if (after === before) return (given) => given.before.timers
+  const holes = after.map((timer): Hole<Timer> => {
+    const index = before.indexOf(timer)
+    if (index >= 0) return (given) => given.before.timers[index] as Timer
+    return holeOf(timer, undefined).hole as Hole<Timer>
+  })
+  return (given) => holes.map((hole) => hole(given))
+}
+
+interface Part {
+  readonly isConstant: boolean
+  readonly hole: Hole
+}
+
+/** A value of the marked decision, with what is given in place of the marks. */
+function holeOf(value: unknown, event: ChartEvent | undefined): Part {
+  if (value === event && event !== undefined) return filledBy((given) => given.event)
+  if (value === HOLDER) return filledBy((given) => given.holder)
+  if (value === OUTPUT) return filledBy((given) => given.output)
+  if (value === REASON) return filledBy((given) => eventReason(given.event))
+  if (typeof value === 'number' && value >= AT && value <= AT_MAX) return filledBy(({ time }) => time + (value - AT))
+  if (typeof value !== 'object' || value === null) return { isConstant: true, hole: () => value }
+  const parts = Object.entries(value).map(([key, each]) => [key, holeOf(each, event)] as const)
+  if (parts.every(([, { isConstant }]) => isConstant)) return { isConstant: true, hole: () => value }
+  if (Array.isArray(value)) return filledBy((given) => parts.map(([, { hole }]) => hole(given)))
+  const holes = parts.flatMap(([key, { isConstant, hole }]) => (isConstant ? [] : [[key, hole] as const]))
+  return filledBy((given) => {
+    const copy: { [key: string]: unknown } = { ...value }
+    for (const [key, hole] of holes) copy[key] = hole(given)
+    return copy
+  })
+}
+
+function filledBy(hole: Hole): Part {
+  return { isConstant: false, hole }
+}
