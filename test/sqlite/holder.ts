@@ -17,7 +17,7 @@ const holds: { readonly [what: string]: () => void | Promise<void> } = {
   write: () => {
     const db = new DatabaseSync(file)
     db.exec('BEGIN IMMEDIATE')
-    hold(Number(argument))
+    hold(argument === '' ? HOLD_MS_MAX : Number(argument))
     db.exec('COMMIT')
   },
   /** Is in the midst of making a new file's tables. */
