@@ -9,7 +9,7 @@ import type {
   Write,
   WrittenRow,
 } from '../port/storage.ts'
-import { type ClaimParts, ClaimRound } from './claim-round.ts'
+import { type ClaimParts, ClaimWriter } from './claim-writer.ts'
 import type { Tables } from './tables.ts'
 import { savepoint } from './transaction.ts'
 
@@ -32,7 +32,7 @@ interface Writing {
  */
 export class CommitWriter {
   readonly #tables: Tables
-  readonly #round: ClaimRound | undefined
+  readonly #claim: ClaimWriter | undefined
   readonly #changesets: readonly Changeset[]
   readonly #results: ChangesetResult[] = []
   /** Records that were not written: what is made from them is refused too (S2). */
@@ -41,14 +41,14 @@ export class CommitWriter {
   constructor(tables: Tables, changesets: readonly Changeset[], claim: Claim | undefined) {
     this.#tables = tables
     this.#changesets = changesets
-    if (claim !== undefined) this.#round = new ClaimRound(claim, changesets, this.#claimParts(claim.id))
+    if (claim !== undefined) this.#claim = new ClaimWriter(claim, changesets, this.#claimParts(claim.id))
   }
 
   /** Applies each changeset or leaves no trace of it, and then claims. */
   write(): Commit {
     for (const [place, changeset] of this.#changesets.entries()) this.#results.push(this.#apply(changeset, place))
-    this.#round?.finish()
-    return { results: this.#results, claimed: this.#round?.claimed ?? [] }
+    this.#claim?.finish()
+    return { results: this.#results, claimed: this.#claim?.claimed ?? [] }
   }
 
   #claimParts(id: string): ClaimParts {
@@ -69,7 +69,7 @@ export class CommitWriter {
       } else if (only !== undefined) this.#writeAll(writes, { id, rows })
     } catch (error) {
       if (!(error instanceof Refused)) throw error
-      this.#round?.dropped()
+      this.#claim?.dropped()
       for (const write of writes) {
         const isJob = write.op === 'insert' || write.op === 'update'
         if (isJob && !this.#wasWritten(write.job)) this.#refusedJobs.add(write.job)
@@ -168,7 +168,7 @@ export class CommitWriter {
   #judged(write: Update, writing: Writing): JobWrite {
     const { job, before, limits = [] } = write
     const takesSlot = holdsSlot(job) && !holdsSlot(before)
-    const mayBeClaimed = writing.place !== undefined && this.#round?.mayTake(job) === true
+    const mayBeClaimed = writing.place !== undefined && this.#claim?.mayTake(job) === true
     if (!takesSlot && limits.length === 0 && !mayBeClaimed) return write
     const { jobs } = this.#tables
     const n = jobs.numberAt(before)
@@ -184,12 +184,12 @@ export class CommitWriter {
   }
 
   #claimedAtOnce(write: JobWrite, n: number, { place }: Writing): JobWrite {
-    return (place === undefined ? undefined : this.#round?.atOnce(write, n, place)) ?? write
+    return (place === undefined ? undefined : this.#claim?.atOnce(write, n, place)) ?? write
   }
 
   #written(made: Job, stored: Job): void {
     if (this.#refusedJobs.size > 0) this.#refusedJobs.delete(made)
-    this.#round?.wrote(stored)
+    this.#claim?.wrote(stored)
   }
 
   #append(n: number, events: JobWrite['events'], { id, rows }: Writing): void {
@@ -223,7 +223,7 @@ export class CommitWriter {
 
   #queueRefusal(job: Job, max: number | undefined): ChangesetResult | undefined {
     if (max === undefined) return undefined
-    const queued = this.#tables.lookups.queued(job, max) + (this.#round?.unqueued(job) ?? 0)
+    const queued = this.#tables.lookups.queued(job, max) + (this.#claim?.unqueued(job) ?? 0)
     return queued < max ? undefined : { status: 'full' }
   }
 

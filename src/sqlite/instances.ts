@@ -6,7 +6,7 @@ export interface ListedInstance {
   readonly heartbeat: number
 }
 
-/** The list of instances, and the kept charts: what is written beside jobs. */
+/** The list of instances (S14). */
 export class Instances {
   readonly #list: Statement
   readonly #beat: Statement

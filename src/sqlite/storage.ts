@@ -7,7 +7,7 @@
  * events of a job in a commit (`event-log.ts`).
  *
  * **What a move writes** (`commit-writer.ts`). A commit is one transaction: BEGIN IMMEDIATE, its changesets in order, its
- * claim (`claim-round.ts`), COMMIT. A move sets only the columns that differ from the record that it was made from, and
+ * claim (`claim-writer.ts`), COMMIT. A move sets only the columns that differ from the record that it was made from, and
  * so writes only their indexes; a task that changed is one row, however many its job has. A job that is stored and
  * claimed in one commit is written once.
  *

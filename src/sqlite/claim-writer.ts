@@ -31,7 +31,7 @@ type Taken = Extract<ClaimDecision, { kind: 'claim' }>
  * whose task would be picked before all others, is decided on before its row is written: where that moves this job alone,
  * the row is written once for both.
  */
-export class ClaimRound {
+export class ClaimWriter {
   readonly claimed: Claimed[] = []
   readonly #claim: Claim
   readonly #parts: ClaimParts
