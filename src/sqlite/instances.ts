@@ -8,13 +8,13 @@ export interface ListedInstance {
 
 /** The list of instances (S14). */
 export class Instances {
-  readonly #list: Statement
+  readonly #isListed: Statement
   readonly #beat: Statement
   readonly #others: Statement
   readonly #drop: Statement
 
   constructor(prepare: Prepare) {
-    this.#list = prepare(`INSERT INTO instances (id, heartbeat) VALUES (?, ?) ON CONFLICT DO NOTHING`)
+    this.#isListed = prepare(`SELECT 1 FROM instances WHERE id = ?`)
     this.#beat = prepare(`
       INSERT INTO instances (id, heartbeat) VALUES (?, ?) ON CONFLICT DO UPDATE SET heartbeat = excluded.heartbeat`)
     this.#others = prepare(`SELECT id, heartbeat FROM instances WHERE id <> ?`)
@@ -23,7 +23,7 @@ export class Instances {
 
   /** Lists an instance where it is not listed. */
   list(id: string, at: number): void {
-    this.#list.run(id, at)
+    if (this.#isListed.get(id) === undefined) this.#beat.run(id, at)
   }
 
   /** Lists it, and says that it lives. */
