@@ -3,7 +3,8 @@ import { DatabaseSync } from 'node:sqlite'
 import { createEngine, defineJob, type Engine } from 'jobchart'
 import { sqliteStorage } from 'jobchart/sqlite'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { testFolder } from './bench.ts'
+import { commitOne, insertOf, newJob } from '../../src/testing/fixtures.ts'
+import { openFile, testFolder } from './bench.ts'
 
 const job = defineJob({ type: 'job', execute: () => 'done' })
 
@@ -99,6 +100,40 @@ describe('what is given as a value stays a value', () => {
     expect((await own.submit(job, { hostile }, options)).id).toBe(stored.id)
     await expect(own.submit(job, {}, { pipeline: hostile })).rejects.toMatchObject({ code: 'ALREADY_RUNNING' })
     expect((await ada.list()).items.map((item) => item.id)).toEqual([id])
+  })
+})
+
+describe('what the storage is given as a value stays a value', () => {
+  test.each(corpus)('%j names one job, and no other', async (hostile) => {
+    const file = join(testFolder(), 'jobs.db')
+    const storage = await openFile(file, 'me', fast)
+    await commitOne(storage, insertOf(newJob({ id: 'plain', pipeline: 'p', labels: { color: 'red' } }, 1)))
+    const before = contents(file)
+    const scopes = [{ tenant: hostile }, { createdBy: hostile }, { type: hostile }, { labels: { [hostile]: hostile } }]
+    for (const scope of scopes) {
+      expect(await storage.find({ scopes: [scope] }, { limit: 9 })).toEqual({ jobs: [] })
+      expect(await storage.events({ after: 0, limit: 9, scopes: [scope] })).toEqual([])
+      expect(await storage.pipelines({ scopes: [scope] }, { limit: 9 })).toEqual([])
+    }
+    expect(await storage.get(hostile)).toBeUndefined()
+    expect(await storage.heldUnder(hostile)).toBe(0)
+    expect(await storage.held(hostile)).toEqual([])
+    expect(await storage.landed([hostile], 0)).toEqual([])
+    expect(contents(file)).toEqual(before)
+    const named = { tenant: hostile, createdBy: hostile, pipeline: hostile, idempotencyKey: hostile }
+    const { job, ...rest } = newJob({ id: hostile, ...named, labels: { [hostile]: hostile } }, 2)
+    expect(await commitOne(storage, insertOf({ job, ...rest }))).toMatchObject({ status: 'applied' })
+    expect(await storage.get(hostile)).toEqual(job)
+    for (const scope of scopes.filter((each) => each.type === undefined)) {
+      expect(await storage.find({ scopes: [scope] }, { limit: 9 })).toEqual({ jobs: [job] })
+      expect(await storage.events({ after: 0, limit: 9, scopes: [scope] })).toMatchObject([{ jobId: hostile }])
+    }
+    expect(await storage.slotHolder(hostile, hostile)).toBe(hostile)
+    const again = insertOf(newJob({ id: 'again', ...named }, 3))
+    expect(await commitOne(storage, again)).toEqual({ status: 'duplicate', id: hostile })
+    expect((await storage.find({ scopes: [{ tenant: 't1' }] }, { limit: 9 })).jobs.map(({ id }) => id)).toEqual([
+      'plain',
+    ])
   })
 })
 
