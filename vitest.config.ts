@@ -44,6 +44,15 @@ export default defineConfig({
           testTimeout: LONG_TEST_TIMEOUT_MS,
         },
       },
+      {
+        extends: true,
+        resolve: { alias: [{ find: /^xstate$/, replacement: 'xstate-oldest' }] },
+        test: {
+          name: 'long on the oldest xstate',
+          include: ['test/fidelity/*.test.ts'],
+          env: { JOBCHART_XSTATE: 'xstate-oldest' },
+        },
+      },
     ],
     reporters: ['verbose'],
     testTimeout: 120_000,

@@ -49,7 +49,7 @@ function readAction(asked: Captured, reader: Reader): ChartAction | undefined {
 }
 
 function readStart(
-  { ref: asked, sync, input }: Captured & { kind: 'spawn' },
+  { ref: asked, systemId, sync, input }: Captured & { kind: 'spawn' },
   { invocations, isStopped }: Reader,
 ): ChartAction | undefined {
   // An unknown name is only a warning of XState's, and starts nothing.
@@ -57,7 +57,7 @@ function readStart(
   const invocation = invocations.get(asked)
   if (invocation === undefined) throw unsupported('spawn of logic that has no name')
   if (isStopped(asked)) return undefined
-  const { id, src, systemId } = asked
+  const { id, src } = asked
   if (typeof src !== 'string') throw unsupported(`spawn of logic that has no name, as "${id}",`)
   return {
     kind: 'start',

@@ -165,7 +165,7 @@ class MachineChart implements Chart {
   }
 
   #stored(next: LiveSnapshot, from: LiveSnapshot | undefined, before: ChartSnapshot): ChartSnapshot {
-    const history = Object.entries(next.historyValue)
+    const history = Object.entries(next.historyValue ?? {})
     const historyValue = Object.fromEntries(history.map(([id, nodes]) => [id, nodes.map((node) => node.id)]))
     return {
       state: next.value,

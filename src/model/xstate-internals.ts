@@ -38,7 +38,8 @@ export interface LiveSnapshot {
   readonly output: unknown
   readonly error: unknown
   readonly children: Refs
-  readonly historyValue: { readonly [id: string]: readonly AnyStateNode[] }
+  /** Absent of a machine that threw as it began, before 5.31. */
+  readonly historyValue: { readonly [id: string]: readonly AnyStateNode[] } | undefined
   /** The active state nodes. */
   readonly _nodes: readonly AnyStateNode[]
 }
@@ -130,7 +131,13 @@ const GONE = 0
 /** What a machine asked for. What it sends is a copy. */
 export type Captured =
   /** `ref` is undefined where the machine has no logic of the name. */
-  | { readonly kind: 'spawn'; readonly ref: Ref | undefined; readonly sync: boolean; readonly input?: Json }
+  | {
+      readonly kind: 'spawn'
+      readonly ref: Ref | undefined
+      readonly systemId: string | undefined
+      readonly sync: boolean
+      readonly input?: Json
+    }
   | { readonly kind: 'stop'; readonly ref: unknown }
   | { readonly kind: 'raise'; readonly event: Json; readonly delay: number; readonly id: unknown }
   | {
@@ -161,6 +168,7 @@ interface System {
   getAll: () => Refs
   _set: (systemId: string, ref: Ref) => void
   _unregister: (ref: Ref) => void
+  _sendInspectionEvent: (event: { readonly type: string }) => void
 }
 
 /** XState's own actor of the machine, as far as its transitions read it. */
@@ -204,12 +212,17 @@ export class InertScope {
   /** Those that the present transition has started, or stopped. */
   readonly #changed = new Map<string, Ref | undefined>()
   readonly #systemIds = new Map<string, Ref | undefined>()
+  // Before 5.21, actors do not know their own.
+  readonly #systemIdOf = new Map<Ref, string>()
   #scope = ALONE
   #before: LiveSnapshot | undefined
   #shown: LiveSnapshot | undefined
   #unstarted: Ref | undefined
+  readonly #microstepsMax: number
+  #microsteps = 0
 
-  constructor(machineId: string) {
+  constructor(machineId: string, microstepsMax = Number.POSITIVE_INFINITY) {
+    this.#microstepsMax = microstepsMax
     const logic = { transition: () => ACTIVE, getInitialSnapshot: () => ACTIVE, getPersistedSnapshot: () => ACTIVE }
     // A real actor, since machines may hand it on, but one that is never started.
     const self = createActor(logic as never, { id: machineId } as never)
@@ -243,9 +256,15 @@ export class InertScope {
         throw new Error(`Actor with system ID '${systemId}' already exists.`)
       }
       this.#systemIds.set(systemId, ref)
+      this.#systemIdOf.set(ref, systemId)
+    }
+    // XState tells of each microstep here.
+    system._sendInspectionEvent = ({ type }) => {
+      if (type !== '@xstate.microstep' || ++this.#microsteps <= this.#microstepsMax) return
+      throw new Error(`Infinite loop detected: one event led to more than ${this.#microstepsMax} microsteps`)
     }
     system._unregister = (ref) => {
-      const { systemId } = ref
+      const systemId = this.#systemIdOf.get(ref) ?? ref.systemId
       if (systemId !== undefined && known(systemId) === ref) this.#systemIds.set(systemId, undefined)
     }
   }
@@ -260,9 +279,11 @@ export class InertScope {
     this.#standing.clear()
     this.#changed.clear()
     this.#systemIds.clear()
+    this.#systemIdOf.clear()
     this.#before = undefined
     this.#shown = undefined
     this.#unstarted = undefined
+    this.#microsteps = 0
     this.self.id = parentInvoke ?? this.#machineId
     this.self._parent = parentInvoke === undefined ? undefined : PARENT
   }
@@ -339,7 +360,8 @@ export class InertScope {
     const input = ref === undefined ? undefined : this.#inputs.get(ref)
     const own = input === undefined ? {} : { input: this.#copy(input, `input of "${ref?.id}"`) }
     const sync = (ref as { readonly _syncSnapshot?: unknown } | undefined)?._syncSnapshot === true
-    this.captured.push({ kind: 'spawn', ref, sync, ...own })
+    const systemId = ref === undefined ? undefined : this.#systemIdOf.get(ref)
+    this.captured.push({ kind: 'spawn', ref, systemId, sync, ...own })
   }
 
   /** Writes down that an actor stops. Its system id is free from then on, also within the transition. */
@@ -541,6 +563,13 @@ interface Selection {
 /** Thrown through the machine: nothing in it names the event, and none of it is to be moved. */
 const NOT_NAMED = new Error('no transition names the event')
 
+/** How many microsteps are counted here: before 5.31, XState itself goes round a cycle without end. */
+function ownBoundOf(source: AnyStateMachine): number {
+  if ((source.options as unknown) !== undefined) return Number.POSITIVE_INFINITY
+  const { options } = source.config as { readonly options?: { readonly maxIterations?: number } }
+  return options?.maxIterations ?? MICROSTEPS_MAX
+}
+
 /** How a machine was moved by an event. */
 export interface Taken {
   readonly next: LiveSnapshot
@@ -559,11 +588,11 @@ export class InertMachine {
   #selection: Selection | undefined
 
   constructor(source: AnyStateMachine) {
-    this.scope = new InertScope(source.id)
+    this.scope = new InertScope(source.id, ownBoundOf(source))
     const inert = inertLogic((ref, input) => this.scope.create(ref as Ref, input))
     this.#machine = withInertActors(source, inert)
-    const { options } = this.#machine
-    if (options.maxIterations === Number.POSITIVE_INFINITY) options.maxIterations = MICROSTEPS_MAX
+    const options = this.#machine.options as AnyStateMachine['options'] | undefined
+    if (options?.maxIterations === Number.POSITIVE_INFINITY) options.maxIterations = MICROSTEPS_MAX
     this.root = this.#machine.root
     this.nodes = stateNodes(this.root)
     this.invokes = invokesOf(this.nodes)
