@@ -45,9 +45,9 @@ const FIRST: ReadonlySet<Action> = new Set(['list', 'listAll', 'definePipeline',
 
 /**
  * An admin sees all of the tenant, an editor sees own jobs, nobody else sees any. Only its creator cancels, retries or
- * deletes a job, an admin included; the other commands are for whoever may see it, unless the command says `by`. The same
- * holds of pipelines: only its owner changes, pauses or deletes one, and whoever may see it runs it. Who may see all of the
- * tenant may list it all. All of it is data: see the options.
+ * deletes a job, an admin included. The other commands are open to everyone who may see the job, unless the command says
+ * `by`. Pipelines follow the same rules: only its owner changes, pauses or deletes one, and everyone who may see it may run
+ * it. To list all jobs of the tenant takes the right to see them all. The options change each of these rules.
  *
  * Somebody whose work goes on without a session, and whose role no `createEngine({ principal })` finds, may submit, and run,
  * pause and resume the pipelines that they own.

@@ -183,7 +183,7 @@ export class Dispatcher {
 
   #startClaimed(job: Job): void {
     const { instance, stopped } = this.#core()
-    // A claim that is heard of after the stop is taken back by whoever finds this instance gone.
+    // After the stop no work begins. Another engine takes the task back when it finds this instance gone.
     if (stopped.aborted) return
     const claimed = job.tasks.filter(({ holder, status }) => {
       return holder === instance && (status === 'claimed' || status === 'stopping')

@@ -129,7 +129,7 @@ export class Running {
     core.ticks.end()
     core.publisher.wakeAll()
     core.dispatcher.wake()
-    // What is still held (code that ignores its stop) is recovered by whoever finds this instance's lock free.
+    // What is still held (code that ignores its stop) is recovered by an engine that finds this instance's lock free.
     const held = await core.storage.held(core.instance).catch(() => ['unknown'])
     if (held.length === 0) await core.storage.forget(core.instance).catch(() => {})
     await core.storage.close()

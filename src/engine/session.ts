@@ -198,7 +198,7 @@ export interface Session {
   readonly pipelines: Pipelines
 }
 
-/** Runs a verb for whoever asks now. */
+/** Runs an operation with the rights that its caller has now. */
 type Call = <Result>(run: (core: Core, who: Principal) => Soon<Result>) => Promise<Result>
 
 function pipelinesOf(call: Call): Pipelines {
@@ -216,7 +216,7 @@ function pipelinesOf(call: Call): Pipelines {
 }
 
 /**
- * Binds a principal to the verbs.
+ * Binds a principal to the operations.
  *
  * @param who  asked at each call, so that rights are those of now.
  * @param isTrusted  errors are told as they are: for the engine's own session.
@@ -234,7 +234,7 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
       return Promise.reject(told(error))
     }
   }
-  // The verbs know jobs as JSON; what their types add was checked by the type's schemas when it was written.
+  // The operations know jobs as JSON; what their types add was checked by the type's schemas when it was written.
   const session = {
     submit: (type: AnyJobType | string, input: unknown, options?: SubmitOptions) =>
       call((core, who) => submit(core, who, type, input, given(options))),

@@ -115,7 +115,7 @@ function unsettled(job: Job): Job {
 
 type CommandFor = (type: AnyJobType) => ChartEvent
 
-// That a type has no cancel command is told only to who may see the job.
+// Only a caller who may see the job is told that its type has no cancel command.
 function commandAsked(type: AnyJobType | undefined, commandFor: CommandFor): NonNullable<Target['command']> {
   if (type === undefined) return { name: 'unknown', isCancel: false }
   return commandOf(type, nameOf(type, commandFor))

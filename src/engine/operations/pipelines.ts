@@ -44,7 +44,7 @@ export type PipelineOptions<Type extends AnyJobType = AnyJobType> = {
   readonly owner?: string
 } & (undefined extends InputOf<Type> ? { readonly input?: InputOf<Type> } : { readonly input: InputOf<Type> })
 
-/** What a verb on one pipeline takes. */
+/** What an operation on one pipeline takes. */
 export interface PipelineCallOptions extends CallOptions {
   /** For the engine's own session. */
   readonly tenant?: string

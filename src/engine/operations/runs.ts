@@ -224,7 +224,7 @@ function cancel(jobs: WorkingSet, { job, event, mask }: Cancellation): Decision 
   throw maskedError(notReplaced(job, `it is ${job.status}, where "${event.type}" is not taken`), mask)
 }
 
-// That there is a run is known to whoever was refused; which one it is, only to who may see it.
+// A refused caller learns that a run exists. Its id is told only to a caller who may see that run.
 async function authorizeCancel(core: Core, who: Principal, job: Job, refusal: JobchartError): Promise<FieldMask> {
   const known = core.types.of(job)
   // The version that decides says who may send the command.
@@ -320,7 +320,7 @@ export async function deleteJob(core: Core, who: Principal, id: JobId, { signal 
   })
 }
 
-/** The cancel command of a job that has not ended, which whoever deletes it must be allowed; undefined: it has none. */
+/** The cancel command of a job that has not ended; undefined: it has none. Deleting such a job needs the right to it. */
 export function cancelOfUnsettled(core: Core, job: Job): Target['command'] {
   const known = core.types.of(job)
   const type = known === undefined || job.phase === 'settled' ? undefined : typeThatHandles(known, job)

@@ -240,7 +240,7 @@ async function firstOfKey(core: Core, seed: NewJob, error: unknown): Promise<Job
   return first?.idempotencyKey === seed.idempotencyKey ? first : undefined
 }
 
-// The job is named only to who may see it.
+// The job is named only to a caller who may see it.
 function keyUsed(jobId: string | undefined): JobchartError {
   return new JobchartError('INVALID_INPUT', 'the idempotency key was used before with another input', {
     issues: [{ message: 'used before with another input', path: ['idempotencyKey'] }],
