@@ -331,10 +331,7 @@ export interface Claimed {
   /** As it was written. */
   readonly job: Job
   readonly invocation: number
-  /**
-   * The rows of events that the claim wrote. A storage may write a job that a changeset of the same commit has written
-   * once for both; its events then stand in that changeset's row.
-   */
+  /** The rows of events that the claim wrote. */
   readonly rows: readonly WrittenRow[]
 }
 

@@ -20,8 +20,6 @@ type Update = Extract<Write, { op: 'update' }>
 interface Writing {
   readonly id: string
   readonly rows: WrittenRow[]
-  /** Where it stands in its commit; undefined: its jobs are not claimed as they are written. */
-  readonly place?: number
 }
 
 /**
@@ -41,12 +39,12 @@ export class CommitWriter {
   constructor(tables: Tables, changesets: readonly Changeset[], claim: Claim | undefined) {
     this.#tables = tables
     this.#changesets = changesets
-    if (claim !== undefined) this.#claim = new ClaimWriter(claim, changesets, this.#claimParts(claim.id))
+    if (claim !== undefined) this.#claim = new ClaimWriter(claim, this.#claimParts(claim.id))
   }
 
   /** Applies each changeset or leaves no trace of it, and then claims. */
   write(): Commit {
-    for (const [place, changeset] of this.#changesets.entries()) this.#results.push(this.#apply(changeset, place))
+    for (const changeset of this.#changesets) this.#results.push(this.#apply(changeset))
     this.#claim?.finish()
     return { results: this.#results, claimed: this.#claim?.claimed ?? [] }
   }
@@ -60,16 +58,14 @@ export class CommitWriter {
     return { jobs, ready, keys, trees, write }
   }
 
-  #apply({ id, writes }: Changeset, place?: number): ChangesetResult {
+  #apply({ id, writes }: Changeset): ChangesetResult {
     const rows: WrittenRow[] = []
     const [only, ...more] = writes
     try {
-      if (only !== undefined && more.length === 0) {
-        this.#write(only, { id, rows, ...(place === undefined ? {} : { place }) })
-      } else if (only !== undefined) this.#writeAll(writes, { id, rows })
+      if (only !== undefined && more.length === 0) this.#write(only, { id, rows })
+      else if (only !== undefined) this.#writeAll(writes, { id, rows })
     } catch (error) {
       if (!(error instanceof Refused)) throw error
-      this.#claim?.dropped()
       for (const write of writes) {
         const isJob = write.op === 'insert' || write.op === 'update'
         if (isJob && !this.#wasWritten(write.job)) this.#refusedJobs.add(write.job)
@@ -139,17 +135,16 @@ export class CommitWriter {
     const refusal = this.#slotRefusal(job) ?? this.#queueRefusal(job, queuedMax) ?? this.#limitRefusal(limits, job)
     if (refusal !== undefined) throw new Refused(jobs.numberOf(job.id) === undefined ? refusal : CONFLICT)
     const n = log.next
-    const chosen = this.#claimedAtOnce(write, n, writing)
-    if (!jobs.insert(n, chosen.job)) throw new Refused(CONFLICT)
-    this.#append(n, chosen.events, writing)
-    this.#written(write.job, chosen.job)
+    if (!jobs.insert(n, job)) throw new Refused(CONFLICT)
+    this.#append(n, write.events, writing)
+    this.#written(job)
   }
 
   #update(write: Update, writing: Writing): void {
     const { jobs, log, notes } = this.#tables
     const { job, before, events } = write
     if (this.#refusedJobs.size > 0 && this.#refusedJobs.has(before)) throw new Refused(CONFLICT)
-    const chosen = this.#judged(write, writing)
+    this.#judge(write)
     if (job.deletedAt !== undefined && !isBusy(job)) {
       const n = this.#applied(jobs.remove(before))
       notes.remove(n)
@@ -158,24 +153,19 @@ export class CommitWriter {
       log.erasePayloads(n)
       return
     }
-    const n = this.#applied(jobs.update(before, chosen.job))
-    this.#append(n, chosen.events, writing)
+    const n = this.#applied(jobs.update(before, job))
+    this.#append(n, events, writing)
     if (job.deletedAt !== undefined && before.deletedAt === undefined) log.erasePayloads(n)
-    this.#written(job, chosen.job)
+    this.#written(job)
   }
 
-  // What may refuse it, or claim it at once, looks at it first; but a stale record is a conflict before all else.
-  #judged(write: Update, writing: Writing): JobWrite {
-    const { job, before, limits = [] } = write
+  // What may refuse it looks at it first; but a stale record is a conflict before all else.
+  #judge({ job, before, limits = [] }: Update): void {
     const takesSlot = holdsSlot(job) && !holdsSlot(before)
-    const mayBeClaimed = writing.place !== undefined && this.#claim?.mayTake(job) === true
-    if (!takesSlot && limits.length === 0 && !mayBeClaimed) return write
-    const { jobs } = this.#tables
-    const n = jobs.numberAt(before)
-    if (n === undefined) throw new Refused(CONFLICT)
+    if (!takesSlot && limits.length === 0) return
+    if (this.#tables.jobs.numberAt(before) === undefined) throw new Refused(CONFLICT)
     const refusal = (takesSlot ? this.#slotRefusal(job) : undefined) ?? this.#limitRefusal(limits, job)
     if (refusal !== undefined) throw new Refused(refusal)
-    return this.#claimedAtOnce(write, n, writing)
   }
 
   #applied(n: number | undefined): number {
@@ -183,13 +173,8 @@ export class CommitWriter {
     return n
   }
 
-  #claimedAtOnce(write: JobWrite, n: number, { place }: Writing): JobWrite {
-    return (place === undefined ? undefined : this.#claim?.atOnce(write, n, place)) ?? write
-  }
-
-  #written(made: Job, stored: Job): void {
-    if (this.#refusedJobs.size > 0) this.#refusedJobs.delete(made)
-    this.#claim?.wrote(stored)
+  #written(job: Job): void {
+    if (this.#refusedJobs.size > 0) this.#refusedJobs.delete(job)
   }
 
   #append(n: number, events: JobWrite['events'], { id, rows }: Writing): void {
@@ -223,8 +208,7 @@ export class CommitWriter {
 
   #queueRefusal(job: Job, max: number | undefined): ChangesetResult | undefined {
     if (max === undefined) return undefined
-    const queued = this.#tables.lookups.queued(job, max) + (this.#claim?.unqueued(job) ?? 0)
-    return queued < max ? undefined : { status: 'full' }
+    return this.#tables.lookups.queued(job, max) < max ? undefined : { status: 'full' }
   }
 
   #limitRefusal(limits: NonNullable<JobWrite['limits']>, job: Job): ChangesetResult | undefined {

@@ -94,7 +94,7 @@ export function idempotencyKeyOf(key: string): string {
 }
 
 /** Code of the task may be running. */
-export function isRunning({ status }: Task): boolean {
+function isRunning({ status }: Task): boolean {
   return status === 'claimed' || status === 'stopping'
 }
 

@@ -1,5 +1,3 @@
-import type { Job } from '../model/job.ts'
-import type { Task } from '../model/task.ts'
 import type { KeyLimit, Route } from '../port/storage.ts'
 import { routeName } from './job-columns.ts'
 import type { Names } from './names.ts'
@@ -37,27 +35,11 @@ export class ReadyTasks {
   readonly #names: Names
   readonly #tables: readonly TableQueries[]
   readonly #routesOf = new WeakMap<readonly Route[], ReadonlyMap<string, Route>>()
-  /** Of the tasks of one commit, most wait on one route. */
-  #last: { readonly routes: readonly Route[]; readonly key: Route; readonly route: Route | undefined } | undefined
   readonly #parts = new Map<number, { readonly base: string; readonly src: string | undefined }>()
 
   constructor(prepare: Prepare, names: Names) {
     this.#names = names
     this.#tables = [tableQueries(prepare, 'jobs', 'task'), tableQueries(prepare, 'tasks', 'invocation')]
-  }
-
-  /** The route of a list on which a task of a job waits. */
-  routeOf(routes: readonly Route[], { type, version }: Job, { executor }: Task): Route | undefined {
-    if (this.#last?.routes !== routes || !isOf(this.#last.key, executor, type, version)) {
-      const route = this.#byName(routes).get(routeName({ executor, type, version }))
-      this.#last = { routes, key: { executor, type, version }, route }
-    }
-    return this.#last.route
-  }
-
-  /** Some task with a limit key waits under one of the routes. */
-  hasKeyed(routes: readonly Route[]): boolean {
-    return this.#tables.some((table) => [...this.#waitingIn(table, routes)].some(({ src }) => src !== undefined))
   }
 
   /**
@@ -154,10 +136,6 @@ export class ReadyTasks {
   }
 }
 
-function isOf(key: Route, executor: string, type: string, version: string): boolean {
-  return key.executor === executor && key.type === type && key.version === version
-}
-
 interface TableQueries {
   readonly routes: Statement
   readonly topPriority: Statement
@@ -198,7 +176,7 @@ function tableQueries(prepare: Prepare, table: 'jobs' | 'tasks', invocation: str
 }
 
 /** `a` is claimed before `b`. */
-export function goesBefore(a: ClaimOrder, b: ClaimOrder): boolean {
+function goesBefore(a: ClaimOrder, b: ClaimOrder): boolean {
   return a.priority > b.priority || (a.priority === b.priority && a.readyAt < b.readyAt)
 }
 

@@ -8,8 +8,7 @@
  *
  * **What a move writes** (`commit-writer.ts`). A commit is one transaction: BEGIN IMMEDIATE, its changesets in order, its
  * claim (`claim-writer.ts`), COMMIT. A move sets only the columns that differ from the record that it was made from, and
- * so writes only their indexes; a task that changed is one row, however many its job has. A job that is stored and
- * claimed in one commit is written once.
+ * so writes only their indexes; a task that changed is one row, however many its job has.
  *
  * **When it fails.** A changeset that is refused leaves no trace: one write is judged before it is made, several have a
  * savepoint. A lock of another process is waited for by the clock (`write-queue.ts`); reads wait for no write. What fails

@@ -84,7 +84,7 @@ export const claimingChecks: Checks = {
       assert.deepEqual([job.tasks[0]?.status, job.tasks[0]?.holder], ['claimed', 'me'])
       assert.equal(job.eventCount, (await historyOf(storage, id)).length)
     }
-    // Whatever row they stand in, each was told once, and is found by what wrote it.
+    // Each was told once, and is found by what wrote it.
     const told = [
       ...results.flatMap((each) => (each.status === 'applied' ? each.rows : [])),
       ...taken.flatMap(({ rows }) => rows),

@@ -26,19 +26,6 @@ const AT = 1_767_225_600_000
 const PAGE_BYTES = 4_096
 
 describe('what a move writes', () => {
-  test('a job that is stored and claimed in one commit has one row in the log', async () => {
-    const file = join(testFolder(), 'jobs.db')
-    const storage = await openFile(file)
-    const { results, claimed: taken } = await storage.commit(
-      [changesetOf(insertOf(newJob({ id: 'a' }, AT)))],
-      claimOf(AT),
-    )
-    expect(taken).toMatchObject([{ job: { id: 'a', revision: 2 }, invocation: 1, rows: [] }])
-    expect(results).toMatchObject([{ status: 'applied', rows: [{ sequence: 1, events: { jobId: 'a' } }] }])
-    expect(countOf(file, 'events')).toBe(1)
-    expect(await storage.get('a')).toEqual(taken[0]?.job)
-  })
-
   test('a place of a limit key that the commit frees goes to the task that waited for it, not to a newer one', async () => {
     const storage = await openFile(join(testFolder(), 'jobs.db'))
     const keyed = (id: string) => {
@@ -191,11 +178,4 @@ function emptyLog(file: string): void {
   db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
   db.close()
   expect(walBytes(file)).toBe(0)
-}
-
-function countOf(file: string, table: 'events'): unknown {
-  const db = new DatabaseSync(file, { readOnly: true })
-  const rows = db.prepare(`SELECT count(*) AS rows FROM ${table}`).get()?.rows
-  db.close()
-  return rows
 }
