@@ -14,7 +14,7 @@ import type { Decision, DecisionContext, JobDecision, LookedAt } from './decisio
 import { type AnyJobType, childTypeOf } from './definition.ts'
 import { jobError } from './error.ts'
 import type { EventDraft } from './event.ts'
-import { FirstTransitions } from './first-transitions.ts'
+import { type First, FirstTransitions } from './first-transitions.ts'
 import { EXECUTOR_EVENTS } from './inert-machine.ts'
 import { type InlineTransition, transitionInline } from './inline.ts'
 import type { EndedChild, Job, OpenJob } from './job.ts'
@@ -34,13 +34,7 @@ export interface DraftTree {
   /** Where a child job stands, for chart code that asks. */
   readonly look: (draft: Draft, task: Task, id: string) => unknown
   readonly count: () => void
-  readonly startChild: (
-    draft: Draft,
-    task: Task,
-    type: AnyJobType,
-    early: readonly ChartEvent[],
-    first?: TransitionResult,
-  ) => void
+  readonly startChild: (draft: Draft, task: Task, type: AnyJobType, early: readonly ChartEvent[], first?: First) => void
   readonly startHeldBack: (draft: Draft) => void
   readonly tellChild: (draft: Draft, task: Task, id: string, event: ChartEvent) => void
   readonly leaveChild: (draft: Draft, task: Task, id: string) => void
@@ -171,14 +165,17 @@ export class Draft {
   }
 
   /** Makes the first move of a new job. What was sent to it before stands first in its mailbox. */
-  begin(early: readonly ChartEvent[] = [], first?: TransitionResult): void {
-    this.#isMoving = true
+  begin(early: readonly ChartEvent[] = [], first: First = () => this.#firstTransition()): void {
     this.#mailbox = early.map((event) => ({ event, isNamed: false }))
-    const input = this.type.chartTakesInput ? this.job.input : undefined
-    const move = first ?? this.type.chart.start(input, this.#scope())
-    const actions = this.#first.order(move, this.#isHeldBack)
-    this.#apply({ ...move, actions }, { type: 'xstate.init' })
-    this.#drain()
+    this.#drain(() => {
+      const move = first()
+      const actions = this.#first.order(move, this.#isHeldBack)
+      this.#apply({ ...move, actions }, { type: 'xstate.init' })
+    })
+  }
+
+  #firstTransition(): TransitionResult {
+    return this.type.chart.start(this.type.chartTakesInput ? this.job.input : undefined, this.#scope())
   }
 
   /** Moves the job to another version of its type, where its author wants it and nothing of it runs. */
@@ -362,9 +359,10 @@ export class Draft {
     }
   }
 
-  #drain(): void {
+  #drain(before = () => {}): void {
     this.#isMoving = true
     try {
+      before()
       this.#takeAll()
     } catch (error) {
       this.fail(error)

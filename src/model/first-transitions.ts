@@ -4,10 +4,13 @@ import { type InlineTransition, startInline } from './inline.ts'
 import type { Task } from './task-record.ts'
 import { ALONE } from './xstate-internals.ts'
 
+/** The first transition of a child job: gives it, or throws what its chart threw. */
+export type First = () => TransitionResult
+
 /** What children become at once, each computed when it is first asked for, and no second time. */
 export class FirstTransitions {
   readonly #type: AnyJobType
-  readonly #jobs = new Map<number, TransitionResult>()
+  readonly #jobs = new Map<number, First>()
   readonly #inline = new Map<number, InlineTransition>()
 
   constructor(type: AnyJobType) {
@@ -15,11 +18,12 @@ export class FirstTransitions {
   }
 
   /** The first transition of a child job. */
-  ofJob(child: AnyJobType, { invocation, id, input }: Pick<Task, 'invocation' | 'id' | 'input'>): TransitionResult {
+  ofJob(child: AnyJobType, { invocation, id, input }: Pick<Task, 'invocation' | 'id' | 'input'>): First {
     const scope = { ...ALONE, parentInvoke: id }
-    const result = this.#jobs.get(invocation) ?? child.chart.start(child.chartTakesInput ? input : undefined, scope)
-    this.#jobs.set(invocation, result)
-    return result
+    const first =
+      this.#jobs.get(invocation) ?? computed(() => child.chart.start(child.chartTakesInput ? input : undefined, scope))
+    this.#jobs.set(invocation, first)
+    return first
   }
 
   /** The first state of logic that moves with its job. */
@@ -43,7 +47,27 @@ export class FirstTransitions {
 
   #endsAtOnce(action: StartAction, isHeldBack: boolean): boolean {
     const child = childTypeOf(this.#type, action.src)
-    if (child !== undefined) return !isHeldBack && this.ofJob(child, action).end !== undefined
+    if (child !== undefined) return !isHeldBack && hasEnd(this.ofJob(child, action))
     return this.#type.inline.has(action.src) && this.ofInline(action).event !== undefined
+  }
+}
+
+function computed(compute: First): First {
+  try {
+    const result = compute()
+    return () => result
+  } catch (error) {
+    return () => {
+      throw error
+    }
+  }
+}
+
+// What is thrown ends the child, when it begins.
+function hasEnd(first: First): boolean {
+  try {
+    return first().end !== undefined
+  } catch {
+    return true
   }
 }

@@ -9,11 +9,12 @@
  * error; what is sent to it reaches nobody.
  */
 
-import type { ChartEnd, ChartEvent, TransitionResult } from './chart.ts'
+import type { ChartEnd, ChartEvent } from './chart.ts'
 import type { Decision, DecisionContext, JobTree, LookedAt } from './decision-data.ts'
 import { type AnyJobType, childTypeOf } from './definition.ts'
 import { Draft, type DraftTree } from './draft.ts'
 import { JobchartError } from './error.ts'
+import type { First } from './first-transitions.ts'
 import type { Job } from './job.ts'
 import { childRecord, endEvent, errorEvent, snapshotEvent } from './record.ts'
 import type { Json } from './storable.ts'
@@ -129,7 +130,7 @@ export class TreeDecision implements DraftTree {
    * Begins the child job of a task. While the work of an earlier invocation of the same invoke still stops, none of the
    * child's own work runs.
    */
-  startChild(draft: Draft, task: Task, type: AnyJobType, early: readonly ChartEvent[], first?: TransitionResult): void {
+  startChild(draft: Draft, task: Task, type: AnyJobType, early: readonly ChartEvent[], first?: First): void {
     const id = this.#tree.newId()
     const isBlocked = draft.tasks.withId(task.id).some(({ status }) => status === 'stopping')
     const blocked = isBlocked || draft.job.blocked === true ? { blocked: true as const } : {}

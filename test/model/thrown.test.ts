@@ -90,6 +90,19 @@ describe('what a decision throws ends the job, visibly', () => {
     expect(decision.others).toMatchObject([{ job: { id: 'j1', state: 'heard', tasks: [] } }])
   })
 
+  test('a child job’s as it begins, and not that of its parent, which hears of it', () => {
+    const tree: JobTree = { get: () => undefined, newId: () => 'j2' }
+    const later = beginning({ a: { on: { GO: 'b' } } }, 'a')
+    const decision = send(later, created(later), { type: 'GO' }, moment(2_000), tree)
+    expect(decision.job).toMatchObject({ state: 'heard', phase: 'active', tasks: [] })
+    expect(decision.others).toMatchObject([
+      { job: { id: 'j2', phase: 'settled', outcome: 'failure', error: { message: 'start' } } },
+    ])
+    const atOnce = create(beginning({}, 'b'), seed, moment(1_000), tree)
+    expect(atOnce.job).toMatchObject({ state: 'heard', phase: 'active', tasks: [] })
+    expect(atOnce.others).toMatchObject([{ job: { id: 'j2', error: { message: 'start' } } }])
+  })
+
   test('a parent’s, and not that of the child that it hears of', () => {
     const { rows, tree, childType } = family((parent) => ({
       ...parent,
@@ -100,6 +113,19 @@ describe('what a decision throws ends the job, visibly', () => {
     expect(decision.others).toMatchObject([{ job: { id: 'j1', outcome: 'failure', error: { message: 'heard' } } }])
   })
 })
+
+/** A type that invokes a child in `b`, whose chart throws as it begins. */
+function beginning(states: object, initial: string): AnyJobType {
+  const lifecycle: AnyStateMachine = createMachine({
+    initial,
+    states: { ...states, b: { invoke: { id: 'kid', src: 'child', onError: 'heard' } }, heard: {} },
+  } as never).provide({ actors: { child: createMachine({}) } } as never)
+  const type: AnyJobType = defineJob({ type: 'parent', lifecycle })
+  const children = [...type.children].map(([src, child]) => {
+    return [src, { ...child, chart: { ...child.chart, start: () => thrower('start') } }] as const
+  })
+  return { ...type, children: new Map(children) }
+}
 
 /** A job and the child job that it waits for, stored; later decisions find the parent under `changed` of its type. */
 function family(changed = (parent: AnyJobType) => parent) {
