@@ -1,15 +1,16 @@
 /**
  * Decisions of plain jobs, remembered whole, as data.
  *
- * A chart is plain where nothing in it is a function: no guard, action, input or output of its own. What becomes of a plain
- * job then differs from one job to the next only in what was given: times, ids, holder, output. So the first job that
- * comes along in some shape is decided by the general function, once as it is and once with marks in place of what was
- * given. Where the marks turn up in the result, later jobs of the same shape get what was given to them:
+ * A chart is plain where nothing in it is a function: no guard, action, input or output of its own. The one exception is the
+ * output of the default lifecycle, which only passes on what its event carries. What becomes of a plain job then differs
+ * from one job to the next only in what was given: times, ids, holder, output. So the first job that comes along in some
+ * shape is decided by the general function, once as it is and once with marks in place of what was given. Where the marks
+ * turn up in the result, later jobs of the same shape get what was given to them:
  *
  * ```
  *  job of a shape ── general function with marks ── template: what changes, with holes
  *                                                       │
- *  next job of that shape ───────────── filled in ──────┘   a tenth of the time
+ *  next job of that shape ───────────── filled in ──────┘
  * ```
  *
  * A template is kept only if it gives, filled in for the job that it was learned from, what the general function gave.
