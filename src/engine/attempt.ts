@@ -180,7 +180,7 @@ export class Attempt {
     return refused === undefined ? end : { ok: false, error: errorValue(refused) }
   }
 
-  /** What is reported and not yet written, for the unit of the attempt's end; nothing is taken after it. */
+  /** What is reported and not yet written, for the changeset of the attempt's end; nothing is taken after it. */
   lastNotes(): readonly Write[] {
     this.#isOver = true
     this.#cancelProgress?.()

@@ -171,7 +171,7 @@ export class HealthReport {
     else this.#tellSoon()
   }
 
-  // A commit that fails as a whole, and is written unit by unit in the same turn, is no change to tell of.
+  // A commit that fails as a whole, whose changesets are then written each alone in the same turn, is no change to tell of.
   #tellSoon(): void {
     if (this.#isTelling) return
     this.#isTelling = true

@@ -1,8 +1,8 @@
 /**
  * How a stored job is moved from one version of its type to another.
  *
- * A job type says so by `previous` and `migrate`. A job moves when it is next touched and nothing of it runs: in the unit
- * of whatever touched it, before that. What the new chart asks for where the job then stands is made so: its invokes
+ * A job type says so by `previous` and `migrate`. A job moves when it is next touched and nothing of it runs: in the
+ * changeset of the request that touched it, before that. What the new chart asks for where the job then stands is made so: its invokes
  * run, others are left; its `after` timers stand, those of the same name with the time that they had.
  */
 import type { ChartAction, ChartScope, ChartSnapshot, SendAction, StartAction, StateInfo } from './chart.ts'

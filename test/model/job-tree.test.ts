@@ -52,7 +52,7 @@ const parent = typeOf({
 })
 
 describe('a child job', () => {
-  test('is created with its parent, in one unit, and stands in its tasks', () => {
+  test('is created with its parent, in one decision, and stands in its tasks', () => {
     const { decision, world } = started(parent)
     expect(decision.others).toHaveLength(1)
     const child = jobIn(world, 'j2')

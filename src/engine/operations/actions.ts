@@ -2,7 +2,7 @@
 import { canHandle, typeThatHandles } from '../../model/can-handle.ts'
 import type { AnyJobType } from '../../model/definition.ts'
 import { type ErrorCode, JobchartError } from '../../model/error.ts'
-import type { Job, JobId } from '../../model/job.ts'
+import type { Job, JobId, JobSummary } from '../../model/job.ts'
 import type { Principal } from '../../port/policy.ts'
 import { allowed, commandOf, maySubmit, type Question } from '../authorization.ts'
 import type { CallOptions } from '../call-options.ts'
@@ -53,8 +53,8 @@ async function actionsOfMany(
     })
   }
   // Only what may be seen is read whole.
-  const heads = await core.storage.summaries([...new Set(asked)])
-  const seen = await Promise.all(heads.map(async (head) => ((await isSeen(core, who, head, signal)) ? [head.id] : [])))
+  const found = await core.storage.summaries([...new Set(asked)])
+  const seen = await Promise.all(found.map(async (job) => ((await isSeen(core, who, job, signal)) ? [job.id] : [])))
   const jobs = await core.storage.many(seen.flat())
   const known = await Promise.all(
     jobs.map(async (job) => {
@@ -65,8 +65,8 @@ async function actionsOfMany(
   return new Map(known.flat())
 }
 
-async function isSeen(core: Core, who: Principal, head: Parameters<typeof allowed>[2], signal: Question['signal']) {
-  return (await allowed(core, who, head, { action: 'get', signal })) !== undefined
+async function isSeen(core: Core, who: Principal, job: JobSummary, signal: Question['signal']) {
+  return (await allowed(core, who, job, { action: 'get', signal })) !== undefined
 }
 
 async function actionsOn(
