@@ -3,6 +3,8 @@ import type { Clock } from '../port/clock.ts'
 
 /** Bytes fetched at once: a call for each id costs more than the rest of making it. */
 const POOL_BYTES = 4_096
+/** Node fires a longer timer after 1 ms. */
+const TIMER_MS_MAX = 2 ** 31 - 1
 
 /** The machine's own time, loop and source of chance. */
 export function systemClock(): Clock {
@@ -22,7 +24,12 @@ export function systemClock(): Clock {
       setImmediate(run)
     },
     timer: (ms, run) => {
-      const timer = setTimeout(run, ms)
+      let timer: NodeJS.Timeout
+      const wait = (leftMs: number): void => {
+        const isLast = leftMs <= TIMER_MS_MAX
+        timer = isLast ? setTimeout(run, leftMs) : setTimeout(wait, TIMER_MS_MAX, leftMs - TIMER_MS_MAX)
+      }
+      wait(ms)
       return () => clearTimeout(timer)
     },
   }
