@@ -1,26 +1,6 @@
 import type { Job } from '../model/job.ts'
-import type { Scope } from '../port/policy.ts'
+import { isCovered } from '../model/scope.ts'
 import type { JobFilter } from '../port/storage.ts'
-
-/** What a scope looks at. */
-export interface Scoped {
-  readonly tenant: string
-  readonly createdBy: string
-  readonly type: string
-  readonly pipeline?: string | undefined
-  readonly labels: { readonly [name: string]: string }
-}
-
-/** Whether a scope covers something. */
-export function isCovered(found: Scoped, { tenant, createdBy, type, pipeline, labels }: Scope): boolean {
-  return (
-    (tenant === undefined || found.tenant === tenant) &&
-    (createdBy === undefined || found.createdBy === createdBy) &&
-    (type === undefined || found.type === type) &&
-    (pipeline === undefined || found.pipeline === pipeline) &&
-    (labels === undefined || Object.entries(labels).every(([name, value]) => found.labels[name] === value))
-  )
-}
 
 /** Whether a list with this filter shows a job. */
 export function isListed(job: Job, filter: JobFilter): boolean {

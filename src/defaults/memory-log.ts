@@ -1,8 +1,8 @@
 import { withoutPayloads } from '../model/erased-events.ts'
 import type { EventRow } from '../model/event.ts'
+import { isCovered } from '../model/scope.ts'
 import type { Scope } from '../port/policy.ts'
 import type { EventQuery, StoredEvents } from '../port/storage.ts'
-import { isCovered } from './job-filter.ts'
 
 /** The log of events: rows in the order in which they were written, each linked to the one before it of the same job. */
 export class MemoryLog {

@@ -2,6 +2,7 @@ import { JobchartError } from '../model/error.ts'
 import type { Job, JobSummary } from '../model/job.ts'
 import { checkOptions, wholeNumber } from '../model/option-checks.ts'
 import type { Pipeline } from '../model/pipeline.ts'
+import { isCovered } from '../model/scope.ts'
 import type {
   JobFilter,
   KeptChart,
@@ -13,7 +14,7 @@ import type {
   StorageHost,
   TypeKey,
 } from '../port/storage.ts'
-import { isCovered, isListed } from './job-filter.ts'
+import { isListed } from './job-filter.ts'
 import { byDue, type Line, nextDue, type Row, type Turn } from './memory-row.ts'
 import { isRunning, MemoryStore, slotKey } from './memory-store.ts'
 import { pairKey } from './pair-key.ts'

@@ -2,12 +2,14 @@ import type { SQLInputValue } from 'node:sqlite'
 import { withoutPayload } from '../model/erased-events.ts'
 import { jobUnreadable } from '../model/error.ts'
 import type { Actor, EventRow } from '../model/event.ts'
+import { isCovered } from '../model/scope.ts'
 import type { Json } from '../model/storable.ts'
+import type { Scope } from '../port/policy.ts'
 import type { EventQuery, StoredEvents } from '../port/storage.ts'
 import { eventsOfRecord, eventsRecordOf } from './event-record.ts'
 import { labelsIn, labelsText } from './json-text.ts'
 import type { Names } from './names.ts'
-import { type Condition, scopeConditions } from './scope-condition.ts'
+import { asksForLabels, type Condition, scopeCondition } from './scope-condition.ts'
 import { type Prepare, PreparedTexts, type Row, type Statement } from './statement.ts'
 
 const INSERTED = 'sequence, job, count, job_sequence, at, by, origin, changeset, events, inputs'
@@ -20,6 +22,8 @@ const READ = `
   events.inputs, coalesce(jobs.id, gone.id), coalesce(jobs.tenant, gone.tenant),
   coalesce(jobs.created_by, gone.created_by), coalesce(kinds.type, gone.type), coalesce(jobs.pipeline, gone.pipeline),
   coalesce(jobs.labels, gone.labels)`
+/** Where a row says what it is about: its tenant and what follows. */
+const ABOUT = 9
 // What a row is about is said once, by its job's row, or, when that has gone, by what was kept of it.
 const FROM = `
   events LEFT JOIN jobs ON jobs.n = events.job LEFT JOIN kinds ON kinds.code = jobs.kind
@@ -207,25 +211,15 @@ export class EventLog {
   }
 
   /** Rows of the log. @throws {JobchartError} `JOB_UNREADABLE` one of the job that was asked for is broken. */
-  read({ jobId, scopes, limit, ...query }: EventQuery): readonly StoredEvents[] {
-    const conditions = scopes === undefined ? [ALWAYS] : scopeConditions(scopes, this.#names)
-    const found = new Map<number, StoredEvents>()
-    for (const condition of conditions) {
-      const rows =
-        jobId === undefined
-          ? this.#readable(this.#rows(undefined, query, condition), limit)
-          : this.#ofJob(jobId, query, condition, limit)
-      for (const row of rows) found.set(row.sequence, row)
-    }
-    const rows = [...found.values()]
-    return conditions.length < 2 ? rows : rows.sort((a, b) => a.sequence - b.sequence).slice(0, limit)
+  read({ jobId, limit, ...query }: EventQuery): readonly StoredEvents[] {
+    return jobId === undefined ? this.#readable(query, limit) : this.#ofJob(jobId, query, limit)
   }
 
   // An id that was used again has several numbers, the older ones first.
-  #ofJob(jobId: string, query: Bounds, condition: Condition, limit: number): readonly StoredEvents[] {
+  #ofJob(jobId: string, query: Bounds, limit: number): readonly StoredEvents[] {
     const rows: StoredEvents[] = []
     for (const [n] of this.#numbersOf.all(jobId, jobId)) {
-      for (const row of this.#rows(Number(n), query, condition)) {
+      for (const row of this.#rows(Number(n), query)) {
         if (rows.length === limit) return rows
         try {
           rows.push(this.#eventsIn(row))
@@ -238,9 +232,9 @@ export class EventLog {
   }
 
   // Without those that are broken: who follows the log is not held up by one.
-  #readable(rows: Iterable<Row>, limit: number): readonly StoredEvents[] {
+  #readable(query: Bounds, limit: number): readonly StoredEvents[] {
     const found: StoredEvents[] = []
-    for (const row of rows) {
+    for (const row of this.#rows(undefined, query)) {
       if (found.length === limit) break
       try {
         found.push(this.#eventsIn(row))
@@ -251,7 +245,9 @@ export class EventLog {
     return found
   }
 
-  #rows(n: number | undefined, { after, through }: Bounds, condition: Condition): Iterable<Row> {
+  *#rows(n: number | undefined, { after, through, scopes }: Bounds): Iterable<Row> {
+    const condition = scopes === undefined ? ALWAYS : scopeCondition(scopes, this.#names)
+    const labelled = scopes !== undefined && asksForLabels(scopes) ? scopes : undefined
     const job = n === undefined ? '' : 'job = ? AND '
     const own = n === undefined ? [] : [n]
     // The row that covers the sequence asked for may reach beyond it, so reading starts there.
@@ -262,12 +258,36 @@ export class EventLog {
         AND events.sequence <= ? AND events.sequence + events.count - 1 > ? AND ${condition.sql}
       ORDER BY events.sequence`
     const last = through ?? Number.MAX_SAFE_INTEGER
-    return this.#queries.of(sql).iterate(...own, ...own, after, last, after, ...condition.values)
+    for (const row of this.#queries.of(sql).iterate(...own, ...own, after, last, after, ...condition.values)) {
+      if (labelled === undefined || this.#isCovered(row, labelled)) yield row
+    }
+  }
+
+  // Where its labels are broken, it is in no scope that asks for some.
+  #isCovered(row: Row, scopes: readonly Scope[]): boolean {
+    try {
+      const about = this.#about(row)
+      return scopes.some((scope) => isCovered(about, scope))
+    } catch {
+      return false
+    }
+  }
+
+  #about(row: Row) {
+    const [tenant, createdBy, type, pipeline, labels] = row.slice(ABOUT)
+    const names = this.#names
+    return {
+      tenant: names.textOf(tenant),
+      createdBy: names.textOf(createdBy),
+      type: String(type),
+      ...(pipeline === null ? {} : { pipeline: names.textOf(pipeline) }),
+      labels: labelsIn(labels),
+    }
   }
 
   #eventsIn(row: Row): StoredEvents {
-    const [sequence, jobSequence, at, by, origin, changeset, events, inputs, id, ...about] = row
-    const [tenant, createdBy, type, pipeline, labels] = about
+    const [sequence, jobSequence, at, by, origin, changeset, events, inputs, id] = row
+    const { type: jobType, ...about } = this.#about(row)
     const names = this.#names
     return {
       sequence: Number(sequence),
@@ -276,18 +296,15 @@ export class EventLog {
       jobSequence: Number(jobSequence),
       at: Number(at),
       by: actorOf(names.textOf(by)),
-      tenant: names.textOf(tenant),
-      createdBy: names.textOf(createdBy),
-      jobType: String(type),
-      ...(pipeline === null ? {} : { pipeline: names.textOf(pipeline) }),
-      labels: labelsIn(labels),
+      ...about,
+      jobType,
       events: eventsOfRecord(String(events)),
       inputs: inputs === null ? [] : (JSON.parse(String(inputs)) as readonly Json[]),
     }
   }
 }
 
-type Bounds = Pick<EventQuery, 'after' | 'through'>
+type Bounds = Pick<EventQuery, 'after' | 'through' | 'scopes'>
 const ALWAYS: Condition = { sql: 'TRUE', values: [] }
 
 function actorOf(text: string): Actor {

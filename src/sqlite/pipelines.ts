@@ -1,7 +1,8 @@
 import type { Pipeline } from '../model/pipeline.ts'
+import { isCovered } from '../model/scope.ts'
 import type { PipelineFilter, PipelinePage } from '../port/storage.ts'
-import { compareText, labelsText } from './json-text.ts'
-import { type Condition, pipelineConditions } from './scope-condition.ts'
+import { labelsText } from './json-text.ts'
+import { type Condition, pipelineCondition } from './scope-condition.ts'
 import { type Prepare, PreparedTexts, type Row, type Statement } from './statement.ts'
 
 /** The stored pipelines. */
@@ -47,19 +48,20 @@ export class Pipelines {
 
   /** One page of the list of pipelines. */
   page(filter: PipelineFilter, page: PipelinePage): readonly Pipeline[] {
-    const found = new Map<string, Pipeline>()
-    for (const condition of pipelineConditions(filter.scopes)) {
-      const { sql, values } = listOf(condition, filter, page)
-      for (const row of this.#lists.of(sql).all(...values)) {
-        const pipeline = pipelineOf(row)
-        found.set(JSON.stringify([pipeline.tenant, pipeline.id]), pipeline)
-      }
+    const { sql, values } = listOf(filter, page)
+    const found: Pipeline[] = []
+    for (const row of this.#lists.of(sql).iterate(...values)) {
+      if (found.length === page.limit) break
+      const pipeline = pipelineOf(row)
+      const scoped = { ...pipeline, pipeline: pipeline.id }
+      if (filter.scopes.some((scope) => isCovered(scoped, scope))) found.push(pipeline)
     }
-    return [...found.values()].sort(inOrder).slice(0, page.limit)
+    return found
   }
 }
 
-function listOf(covered: Condition, { type }: PipelineFilter, { limit, after }: PipelinePage): Condition {
+function listOf({ scopes, type }: PipelineFilter, { after }: PipelinePage): Condition {
+  const covered = pipelineCondition(scopes)
   const where = [covered.sql]
   const values = [...covered.values]
   if (type !== undefined) {
@@ -70,17 +72,10 @@ function listOf(covered: Condition, { type }: PipelineFilter, { limit, after }: 
     where.push('(tenant, id) > (?, ?)')
     values.push(after.tenant, after.id)
   }
-  return {
-    sql: `SELECT body FROM pipelines WHERE ${where.join(' AND ')} ORDER BY tenant, id LIMIT ?`,
-    values: [...values, limit],
-  }
+  return { sql: `SELECT body FROM pipelines WHERE ${where.join(' AND ')} ORDER BY tenant, id`, values }
 }
 
 // Written by `put`, so its shape is known.
 function pipelineOf([body]: Row): Pipeline {
   return JSON.parse(String(body)) as Pipeline
-}
-
-function inOrder(a: Pipeline, b: Pipeline): number {
-  return compareText(a.tenant, b.tenant) || compareText(a.id, b.id)
 }

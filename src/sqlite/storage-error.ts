@@ -42,17 +42,29 @@ function isOfStorage(error: unknown): boolean {
   return syscall !== undefined || code === 'ERR_INVALID_STATE'
 }
 
+/**
+ * The error of a search. A query that SQLite cannot run was made from the filter and the scopes that were given, e.g. from
+ * too many labels: that is `INVALID_INPUT`.
+ */
+export function searchError(file: string, cause: unknown): unknown {
+  if (!DEFECTS.has(codeOf(cause) ?? 0)) return storageError(file, cause)
+  return new JobchartError('INVALID_INPUT', `the storage cannot search for this: ${textOf(cause)}`, { cause })
+}
+
 /** The same for a file that cannot be opened: all that fails there is the file's. */
 export function unavailable(file: string, cause: unknown): JobchartError {
   if (cause instanceof JobchartError) return cause
   const { code, syscall } = cause as NodeJS.ErrnoException
-  const said = cause instanceof Error ? cause.message : String(cause)
   // Node's messages name the path.
-  return unusable(file, syscall === undefined ? said : `${syscall} failed with ${code}`, cause)
+  return unusable(file, syscall === undefined ? textOf(cause) : `${syscall} failed with ${code}`, cause)
 }
 
 /** `STORAGE_UNAVAILABLE`, whose cause names the file. */
 export function unusable(file: string, said: string, cause?: unknown): JobchartError {
   const named = new Error(`"${file}": ${said}`, cause === undefined ? undefined : { cause })
   return new JobchartError('STORAGE_UNAVAILABLE', `the storage cannot be used: ${said}`, { cause: named })
+}
+
+function textOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause)
 }

@@ -31,7 +31,7 @@ import { JobSearch } from './job-search.ts'
 import { openDatabase, removeLeftLocks } from './opening.ts'
 import { checkSqliteOptions, type SqliteOptions } from './options.ts'
 import { preparing } from './statement.ts'
-import { storageError, unavailable } from './storage-error.ts'
+import { searchError, storageError, unavailable } from './storage-error.ts'
 import { type Tables, tablesOf } from './tables.ts'
 import { snapshot, transaction } from './transaction.ts'
 import { WriteQueue, whenUnlocked } from './write-queue.ts'
@@ -150,12 +150,12 @@ class SqliteConnection implements StorageConnection {
         .filter(({ deletedAt }) => deletedAt === undefined)
     })
 
-  readonly count: StorageConnection['count'] = (filter) => this.#readInTurns(() => this.#search.count(filter))
+  readonly count: StorageConnection['count'] = (filter) => this.#ask(() => this.#search.count(filter))
 
-  readonly counts: StorageConnection['counts'] = (by, filter) =>
-    this.#readInTurns(() => this.#search.counts(by, filter))
+  readonly counts: StorageConnection['counts'] = (by, filter) => this.#ask(() => this.#search.counts(by, filter))
 
-  readonly find: StorageConnection['find'] = (filter, page) => this.#read(() => this.#search.find(filter, page))
+  readonly find: StorageConnection['find'] = (filter, page) =>
+    this.#ask(() => snapshot(this.#db, () => this.#search.find(filter, page)))
 
   readonly slotHolder: StorageConnection['slotHolder'] = (tenant, pipeline) =>
     this.#read(() => this.#tables.lookups.slotHolder(tenant, pipeline))
@@ -172,7 +172,7 @@ class SqliteConnection implements StorageConnection {
     this.#read(() => this.#tables.pipelines.get(tenant, id))
 
   readonly pipelines: StorageConnection['pipelines'] = (filter, page) =>
-    this.#read(() => this.#tables.pipelines.page(filter, page))
+    this.#ask(() => snapshot(this.#db, () => this.#tables.pipelines.page(filter, page)))
 
   readonly held: StorageConnection['held'] = (instance) => this.#read(() => this.#tables.lookups.held(instance))
 
@@ -187,7 +187,8 @@ class SqliteConnection implements StorageConnection {
   readonly landed: StorageConnection['landed'] = (changesets, sequence) =>
     this.#read(() => this.#tables.log.landed(changesets, sequence))
 
-  readonly events: StorageConnection['events'] = (query) => this.#read(() => this.#tables.log.read(query))
+  readonly events: StorageConnection['events'] = (query) =>
+    this.#ask(() => snapshot(this.#db, () => this.#tables.log.read(query)))
 
   readonly lastSequence: StorageConnection['lastSequence'] = () => this.#read(() => this.#tables.log.last())
 
@@ -282,14 +283,19 @@ class SqliteConnection implements StorageConnection {
   }
 
   async #read<Result>(run: () => Result): Promise<Result> {
-    return await this.#readInTurns(() => snapshot(this.#db, run))
+    try {
+      return await whenUnlocked(this.#clock, () => snapshot(this.#db, run))
+    } catch (error) {
+      throw storageError(this.#file, error)
+    }
   }
 
-  async #readInTurns<Result>(run: () => Result | Promise<Result>): Promise<Result> {
+  /** Runs a query that is made from what a caller has asked for. */
+  async #ask<Result>(run: () => Result | Promise<Result>): Promise<Result> {
     try {
       return await whenUnlocked(this.#clock, run)
     } catch (error) {
-      throw storageError(this.#file, error)
+      throw searchError(this.#file, error)
     }
   }
 

@@ -1,0 +1,27 @@
+/** What a scope asks of something; a field that is absent is not asked for. */
+interface Asked {
+  readonly tenant?: string
+  readonly createdBy?: string
+  readonly type?: string
+  readonly pipeline?: string
+  readonly labels?: { readonly [name: string]: string }
+}
+
+/** What a scope looks at. */
+export interface Scoped {
+  readonly tenant: string
+  readonly createdBy: string
+  readonly type: string
+  readonly pipeline?: string | undefined
+  readonly labels: { readonly [name: string]: string }
+}
+
+/** Whether a scope covers something. */
+export function isCovered(found: Scoped, { tenant, createdBy, type, pipeline, labels }: Asked): boolean {
+  if (tenant !== undefined && found.tenant !== tenant) return false
+  if (createdBy !== undefined && found.createdBy !== createdBy) return false
+  if (type !== undefined && found.type !== type) return false
+  if (pipeline !== undefined && found.pipeline !== pipeline) return false
+  for (const name in labels) if (found.labels[name] !== labels[name]) return false
+  return true
+}
