@@ -9,7 +9,7 @@ import { labelsIn } from './json-text.ts'
 import { Kinds } from './kinds.ts'
 import { Names } from './names.ts'
 import { type OldRow, oldEvents, oldJob, textIn } from './old-records.ts'
-import { preparing } from './statement.ts'
+import { type Prepare, preparing } from './statement.ts'
 
 /** So many rows are moved in one transaction. */
 const ROWS_TOGETHER = 2_000
@@ -19,6 +19,7 @@ type MovedTable = 'jobs' | 'events' | 'logs' | 'steps' | 'items'
 /** Moves rows from the old tables into the new ones, the first of those that are left. */
 export class RowMover {
   readonly #db: DatabaseSync
+  readonly #query: Prepare
   readonly #jobs: JobTable
   readonly #log: EventLog
   readonly #statements = new Map<string, StatementSync>()
@@ -28,6 +29,7 @@ export class RowMover {
     const prepare = preparing(db)
     const names = new Names(prepare)
     this.#db = db
+    this.#query = prepare
     this.#jobs = new JobTable(prepare, names, new Kinds(prepare))
     this.#log = new EventLog(prepare, names)
   }
@@ -48,7 +50,7 @@ export class RowMover {
       table
     ]
     const columns = table === 'items' ? 'rowid, *' : '*'
-    const rows = this.#prepare(`SELECT ${columns} FROM old_${table} ORDER BY ${key} LIMIT ${ROWS_TOGETHER}`).all()
+    const rows = this.#rows(`SELECT ${columns} FROM old_${table} ORDER BY ${key} LIMIT ${ROWS_TOGETHER}`)
     const drop = this.#prepare(`
       DELETE FROM old_${table} WHERE ${key
         .split(', ')
@@ -59,6 +61,13 @@ export class RowMover {
       drop.run(...key.split(', ').map((column) => row[column] as SQLInputValue))
     }
     return rows.length > 0
+  }
+
+  #rows(sql: string): readonly OldRow[] {
+    const columns = this.#prepare(sql).columns()
+    return this.#query(sql)
+      .all()
+      .map((row) => Object.fromEntries(columns.map(({ name }, index) => [name, row[index]])))
   }
 
   #moveRow(table: MovedTable, row: OldRow): void {
