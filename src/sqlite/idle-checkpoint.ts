@@ -6,7 +6,7 @@ const IDLE_MS = 2_000
 
 /**
  * Brings the log (`-wal`) into the database and cuts it to nothing when nothing was written for a while: SQLite does so by
- * itself only while it writes, and leaves the file as large as it once was.
+ * itself only while it writes, and leaves the file as large as it once was. A log that a crash has left counts as written.
  */
 export class IdleCheckpoint {
   readonly #db: DatabaseSync
@@ -18,6 +18,7 @@ export class IdleCheckpoint {
   constructor(db: DatabaseSync, clock: Clock) {
     this.#db = db
     this.#clock = clock
+    this.#wait()
   }
 
   /** Something was written. */
@@ -42,10 +43,15 @@ export class IdleCheckpoint {
   }
 
   #checkpoint(): void {
+    // Where another connection reads or writes, it is busy, and tried again.
+    if (!this.#isCut()) this.#wait()
+  }
+
+  #isCut(): boolean {
     try {
-      this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+      return this.#db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()?.busy === 0
     } catch {
-      // Another connection reads or writes: the next one that is idle will do it.
+      return false
     }
   }
 }

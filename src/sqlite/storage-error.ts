@@ -8,6 +8,9 @@ const DEFECTS: ReadonlySet<number> = new Set([1, 18, 19, 20, 21, 25])
 const BUSY = 5
 const LOCKED = 6
 const FULL = 13
+const NOTADB = 26
+/** An extended code. */
+const IOERR_WRITE = 778
 
 /** SQLite's primary code of an error; an extended one has it in its low byte. */
 function codeOf(error: unknown): number | undefined {
@@ -21,9 +24,14 @@ export function isLocked(error: unknown): boolean {
   return code === BUSY || code === LOCKED
 }
 
-/** The disk has no room. */
-export function isFull(error: unknown): boolean {
-  return codeOf(error) === FULL
+/** The file is no database at all. */
+export function isNoDatabase(error: unknown): boolean {
+  return codeOf(error) === NOTADB
+}
+
+/** A page could not be written: the disk has no room, a file may not grow so far, or the disk fails. */
+export function isUnwritten(error: unknown): boolean {
+  return codeOf(error) === FULL || (error as { readonly errcode?: unknown }).errcode === IOERR_WRITE
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { JobchartError } from '../model/error.ts'
-import { isFull } from './storage-error.ts'
+import { isUnwritten } from './storage-error.ts'
 
 /** Runs in a transaction that takes the write lock first, so that it cannot fail half-way for another's commit. */
 export function transaction<Result>(db: DatabaseSync, run: () => Result): Result {
@@ -27,8 +27,8 @@ function commit(db: DatabaseSync): void {
   } catch (error) {
     const isOpen = db.isTransaction
     rollBack(db)
-    // Where the log has no room, its last page, which makes the commit, was not written.
-    if (isOpen || isFull(error)) throw error
+    // What makes the commit is the last page of the log.
+    if (isOpen || isUnwritten(error)) throw error
     const said = error instanceof Error ? error.message : String(error)
     throw new JobchartError('OUTCOME_UNKNOWN', `the commit failed in its end: ${said}`, { cause: error })
   }

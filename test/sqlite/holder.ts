@@ -1,5 +1,5 @@
 // A program that does something to a file, says so, and holds on until it is killed or its time is over.
-import { writeSync } from 'node:fs'
+import { closeSync, openSync, writeSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { createEngine, defineJob, systemClock } from '../../src/index.ts'
 import { sqliteStorage } from '../../src/sqlite/index.ts'
@@ -50,6 +50,50 @@ const holds: { readonly [what: string]: () => void | Promise<void> } = {
     db.exec('PRAGMA journal_mode = WAL; PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1; BEGIN IMMEDIATE')
     db.exec(`CREATE TABLE filling (text TEXT); INSERT INTO filling VALUES (hex(zeroblob(100000)))`)
     hold(HOLD_MS_MAX)
+  },
+  /** Tries to take the file out of WAL mode, which needs that nobody else has it open; says what came of it. */
+  alone: () => {
+    const db = new DatabaseSync(file)
+    try {
+      db.exec('PRAGMA journal_mode = DELETE')
+      writeSync(1, 'alone')
+    } catch (error) {
+      writeSync(1, String((error as Error).message))
+    }
+    db.close()
+  },
+  /** Writes a log of some MiB that no checkpoint brings in, and is killed with it. */
+  log: async () => {
+    const connection = await sqliteStorage(file).open({ clock: systemClock(), instance: argument })
+    await connection.forget(argument)
+    const db = new DatabaseSync(file)
+    db.exec('PRAGMA wal_autocheckpoint = 0; CREATE TABLE filling (text TEXT)')
+    for (let n = 0; n < 8; n++) db.exec('INSERT INTO filling VALUES (hex(zeroblob(500000)))')
+    db.exec('DROP TABLE filling')
+    process.kill(process.pid, 'SIGKILL')
+  },
+  /** Opens the file, then uses up all handles that the process may have, and goes on. */
+  handles: async () => {
+    const connection = await sqliteStorage(file).open({ clock: systemClock(), instance: argument })
+    const other = await sqliteStorage(file).open({ clock: systemClock(), instance: 'other' })
+    const told: unknown[] = []
+    const tell = async (run: () => Promise<unknown>) => {
+      told.push(await run().catch((error: { readonly code?: unknown }) => error.code))
+    }
+    const opened: number[] = []
+    try {
+      for (;;) opened.push(openSync('/dev/null', 'r'))
+    } catch {
+      // There are no more.
+    }
+    await tell(() => connection.beat())
+    await tell(async () => (await connection.others()).map(({ isGone }) => isGone))
+    await tell(() => sqliteStorage(file).open({ clock: systemClock(), instance: 'third' }))
+    for (const handle of opened) closeSync(handle)
+    await tell(async () => (await connection.others()).map(({ isGone }) => isGone))
+    await other.close()
+    await connection.close()
+    writeSync(1, JSON.stringify(told))
   },
   /** Opens the file as an engine does, and closes it. */
   open: async () => {

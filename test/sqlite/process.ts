@@ -11,6 +11,9 @@ interface HolderOptions {
   readonly gid?: number
   /** No file may grow beyond so many blocks of 512 bytes. */
   readonly fileBlocks?: number
+  /** It may have so many files open. */
+  readonly handles?: number
+  readonly env?: NodeJS.ProcessEnv
 }
 
 /** Starts the holder; it does not outlive its test. Resolves with what it says first. */
@@ -20,13 +23,14 @@ export async function holder(...args: readonly string[]): Promise<{ said: string
 
 /** The same, under limits. */
 export async function holderAs(
-  { fileBlocks, ...user }: HolderOptions,
+  { fileBlocks, handles, ...user }: HolderOptions,
   ...given: readonly string[]
 ): Promise<{ said: string; child: ChildProcess }> {
   const args = [PROGRAM, ...given]
   // A POSIX shell counts the size of a file in blocks of 512 bytes.
-  const limited = ['-c', `ulimit -f ${fileBlocks} && exec "$@"`, 'sh', process.execPath, ...args]
-  const [program, its] = fileBlocks === undefined ? [process.execPath, args] : (['sh', limited] as const)
+  const limit = fileBlocks === undefined ? (handles === undefined ? '' : `-n ${handles}`) : `-f ${fileBlocks}`
+  const limited = ['-c', `ulimit ${limit} && exec "$@"`, 'sh', process.execPath, ...args]
+  const [program, its] = limit === '' ? [process.execPath, args] : (['sh', limited] as const)
   const child = spawn(program, its, { ...user, stdio: ['ignore', 'pipe', 'inherit'] })
   await once(child, 'spawn')
   onTestFinished(() => killed(child))

@@ -12,6 +12,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import BetterSqlite3 from 'better-sqlite3'
 import { createEngine, defineJob, type StorageConnection } from 'jobchart'
 import { sqliteStorage } from 'jobchart/sqlite'
 import { virtualClock } from 'jobchart/testing'
@@ -36,6 +37,15 @@ describe('a file that goes while it is open', () => {
     ],
     ['loses its log', (file: string) => rmSync(`${file}-wal`)],
     ['loses its folder', (file: string) => rmSync(join(file, '..'), { recursive: true })],
+    // It does not know of the locks of Node's own, and takes itself for the last that has the file open.
+    [
+      'is closed by another SQLite library of the process',
+      (file: string) => {
+        const db = new BetterSqlite3(file)
+        db.prepare('SELECT count(*) FROM jobs').get()
+        db.close()
+      },
+    ],
   ])('one that %s takes no commit that would be lost with it, and can be read', async (_, harm) => {
     const file = join(testFolder(), 'jobs', 'jobs.db')
     const storage = await openFile(file)
@@ -127,16 +137,6 @@ test('a write lock that nobody frees is a typed error after ten seconds, with no
 })
 
 describe('a disk that is full', () => {
-  test('a file that may not grow: the engine is degraded, reads, and lost nothing it had acknowledged', async () => {
-    const file = join(testFolder(), 'jobs.db')
-    const { said } = await holderAs({ fileBlocks: 2_048 }, 'fill', file)
-    const { acknowledged, codes, health, readable } = JSON.parse(said) as Filled
-    expect(acknowledged.length).toBeGreaterThan(10)
-    expect(codes.every((code) => code === 'STORAGE_UNAVAILABLE' || code === 'OUTCOME_UNKNOWN')).toBe(true)
-    expect([health, readable]).toEqual(['degraded', acknowledged.length])
-    await expectWhole(file, acknowledged)
-  })
-
   test('a commit that finds no room wrote nothing, says so, and works again when there is room', async (context) => {
     const disk = smallDisk(context)
     const file = join(disk, 'jobs.db')
@@ -174,8 +174,8 @@ describe('a disk that is full', () => {
         },
       )
     }
-    expect(code).toMatch(/STORAGE_UNAVAILABLE|OUTCOME_UNKNOWN/)
-    expect(engine.health).toMatchObject({ status: 'degraded', error: { message: expect.stringMatching(/full|I\/O/) } })
+    expect(code).toBe('STORAGE_UNAVAILABLE')
+    expect(engine.health).toMatchObject({ status: 'degraded', error: { message: expect.stringContaining('full') } })
     for (const id of acknowledged) expect((await engine.system.get(id)).id).toBe(id)
     rmSync(join(disk, 'ballast'))
     await clock.advance(2_100)
@@ -187,13 +187,6 @@ describe('a disk that is full', () => {
     await expectWhole(file, acknowledged)
   })
 })
-
-interface Filled {
-  readonly acknowledged: readonly string[]
-  readonly codes: readonly string[]
-  readonly health: string
-  readonly readable: number
-}
 
 async function expectWhole(file: string, ids: readonly string[]): Promise<void> {
   const db = new DatabaseSync(file)
