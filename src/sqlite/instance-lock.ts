@@ -1,7 +1,8 @@
 import { closeSync, existsSync, openSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
+import { openSqlite } from './driver.ts'
 
 /**
  * Shows that a process lives, by a lock that the kernel frees when it dies.
@@ -20,8 +21,9 @@ export class InstanceLock {
   /** Takes the lock of a new instance. */
   static take(file: string, instance: string): InstanceLock {
     const path = lockFile(file, instance)
+    // Nobody else knows its name yet: closing it takes nobody's lock away.
     closeSync(openSync(path, 'a', 0o600))
-    const db = new DatabaseSync(path)
+    const db = openSqlite(path)
     db.exec('BEGIN EXCLUSIVE')
     return new InstanceLock(db)
   }
@@ -74,7 +76,7 @@ function openExisting(path: string): DatabaseSync | undefined {
   const url = pathToFileURL(path)
   url.searchParams.set('mode', 'rw')
   try {
-    return new DatabaseSync(url)
+    return openSqlite(url)
   } catch (error) {
     if (existsSync(path)) throw error
     return undefined

@@ -1,11 +1,12 @@
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
+import { chmodSync, existsSync } from 'node:fs'
+import type { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../port/clock.ts'
+import { openSqlite } from './driver.ts'
+import { realFile } from './file-identity.ts'
 import { InstanceLock } from './instance-lock.ts'
 import type { ListedInstance } from './instances.ts'
 import { migrate } from './migration.ts'
-import { checkDatabase, checkHeader, checkPages } from './opening-checks.ts'
+import { checkDatabase, checkPages, checkUnopened } from './opening-checks.ts'
 import type { SqliteOptions } from './options.ts'
 import { unavailable } from './storage-error.ts'
 import { whenUnlocked } from './write-queue.ts'
@@ -16,13 +17,18 @@ const LEFT_MS = 60_000
 const LOG_BYTES = 16 * 1_048_576
 
 /**
- * Opens a file, or makes it, with the present schema.
+ * Opens a file, or makes it, with the present schema, and gives it with its real name.
  *
  * @throws {JobchartError} `STORAGE_UNAVAILABLE` it is no file of ours, is damaged, or cannot be opened.
  */
-export async function openDatabase(file: string, options: SqliteOptions, clock: Clock): Promise<DatabaseSync> {
+export async function openDatabase(
+  path: string,
+  options: SqliteOptions,
+  clock: Clock,
+): Promise<{ readonly file: string; readonly db: DatabaseSync }> {
   let db: DatabaseSync | undefined
   try {
+    const file = realFile(path)
     const opened = await whenUnlocked(clock, () => openFile(file))
     db = opened
     await whenUnlocked(clock, () => prepareDatabase(opened, file, options))
@@ -31,19 +37,20 @@ export async function openDatabase(file: string, options: SqliteOptions, clock: 
     // Before anything is made beside it: a file without our tables is refused as it stands.
     checkTables(opened)
     for (const suffix of ['', '-wal', '-shm']) if (existsSync(file + suffix)) chmodSync(file + suffix, 0o600)
-    return opened
+    return { file, db: opened }
   } catch (error) {
     db?.close()
-    throw unavailable(file, error)
+    throw unavailable(path, error)
   }
 }
 
 function openFile(file: string): DatabaseSync {
-  mkdirSync(dirname(file), { recursive: true })
-  checkHeader(file)
-  // SQLite gives its side files the mode of the database, so a new one is made before it opens.
-  closeSync(openSync(file, 'a', 0o600))
-  return new DatabaseSync(file, { timeout: 0 })
+  checkUnopened(file)
+  const isNew = !existsSync(file)
+  const db = openSqlite(file, { timeout: 0 })
+  // Before anything is written: SQLite gives its side files the mode of the database.
+  if (isNew) chmodSync(file, 0o600)
+  return db
 }
 
 function prepareDatabase(db: DatabaseSync, file: string, { durability }: SqliteOptions): void {

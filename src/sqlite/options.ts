@@ -26,8 +26,7 @@ const OPTIONS = { durability: oneOf('full', 'normal'), check: flag, logLines: wh
  * @throws {JobchartError} `INVALID_DEFINITION`
  */
 export function checkSqliteOptions(file: unknown, options: unknown): void {
-  const isPath = typeof file === 'string' && file !== '' && !file.startsWith(':memory:') && !file.startsWith('file:')
-  if (!isPath) {
+  if (typeof file !== 'string' || file === '' || /^:memory:|^file:|\0/.test(file)) {
     throw new JobchartError('INVALID_DEFINITION', `sqliteStorage should be given a path; found ${shownValue(file)}`)
   }
   checkOptions('sqliteStorage', options, OPTIONS)

@@ -42,14 +42,6 @@ export function storageError(file: string, cause: unknown): unknown {
   return isOfStorage(cause) ? unavailable(file, cause) : cause
 }
 
-function isOfStorage(error: unknown): boolean {
-  const sqlite = codeOf(error)
-  if (sqlite !== undefined) return !DEFECTS.has(sqlite)
-  const { code, syscall } = error as NodeJS.ErrnoException
-  // The driver says so of a database that was closed.
-  return syscall !== undefined || code === 'ERR_INVALID_STATE'
-}
-
 /**
  * The error of a search. A query that SQLite cannot run was made from the filter and the scopes that were given, e.g. from
  * too many labels: that is `INVALID_INPUT`.
@@ -57,6 +49,14 @@ function isOfStorage(error: unknown): boolean {
 export function searchError(file: string, cause: unknown): unknown {
   if (!DEFECTS.has(codeOf(cause) ?? 0)) return storageError(file, cause)
   return new JobchartError('INVALID_INPUT', `the storage cannot search for this: ${textOf(cause)}`, { cause })
+}
+
+function isOfStorage(error: unknown): boolean {
+  const sqlite = codeOf(error)
+  if (sqlite !== undefined) return !DEFECTS.has(sqlite)
+  const { code, syscall } = error as NodeJS.ErrnoException
+  // The driver says so of a database that was closed.
+  return syscall !== undefined || code === 'ERR_INVALID_STATE'
 }
 
 /** The same for a file that cannot be opened: all that fails there is the file's. */

@@ -23,6 +23,7 @@ import type { Clock } from '../port/clock.ts'
 import type { Storage, StorageConnection, StorageHost } from '../port/storage.ts'
 import { Charts } from './charts.ts'
 import { CommitWriter } from './commit-writer.ts'
+import { loadDriver } from './driver.ts'
 import { FileIdentity } from './file-identity.ts'
 import { IdleCheckpoint } from './idle-checkpoint.ts'
 import { InstanceLock } from './instance-lock.ts'
@@ -45,11 +46,13 @@ const LOG_LINES = 10_000
  * Beside `file` stand SQLite's own `-wal` and `-shm`, and for each running engine a small `-instance-…` file, whose
  * lock shows that its process lives. All are created readable by their owner alone.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` the path is no text, is empty or in memory (use `memoryStorage()` instead), or
- *   an option cannot work.
+ * @throws {JobchartError} `INVALID_DEFINITION` the path is no text, is empty or in memory (use `memoryStorage()` instead), an
+ *   option cannot work, or this Node has no SQLite.
  */
 export function sqliteStorage(file: string, options: SqliteOptions = {}): Storage {
   checkSqliteOptions(file, options)
+  loadDriver()
+  // The working directory may be another one when the file is opened.
   const path = resolve(file)
   return { open: async (host) => await SqliteConnection.open(path, options, host) }
 }
@@ -88,8 +91,8 @@ class SqliteConnection implements StorageConnection {
     this.#dataVersion = this.#version.get()?.[0]
   }
 
-  static async open(file: string, options: SqliteOptions, host: StorageHost): Promise<SqliteConnection> {
-    const db = await openDatabase(file, options, host.clock)
+  static async open(path: string, options: SqliteOptions, host: StorageHost): Promise<SqliteConnection> {
+    const { file, db } = await openDatabase(path, options, host.clock)
     let lock: InstanceLock | undefined
     try {
       lock = InstanceLock.take(file, host.instance)
