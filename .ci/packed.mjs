@@ -63,6 +63,93 @@ console.log(status, message, progress, length)
 await engine.stop()
 `
 
+// Two engines in this process, and another process that comes and goes, as under a server that reloads its code.
+const TWO_ENGINES = `import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { createEngine, defineJob } from 'jobchart'
+import { sqliteStorage } from 'jobchart/sqlite'
+import { z } from 'zod'
+
+const file = 'two engines.db'
+const work = defineJob({ type: 'work', input: z.string(), output: z.string(), execute: ({ input }) => input })
+const engines = []
+for (const isWorking of [true, false]) {
+  engines.push(await createEngine({ jobs: [work], storage: sqliteStorage(file), work: isWorking }))
+}
+const come = (sql) => {
+  const program = \`const { DatabaseSync } = require('node:sqlite')
+    const db = new DatabaseSync(process.argv[1])
+    db.prepare(process.argv[2]).get()
+    db.close()\`
+  execFileSync(process.execPath, ['-e', program, file, sql], { stdio: 'ignore' })
+}
+come('SELECT count(*) FROM jobs')
+let isAlone = true
+try {
+  come('PRAGMA journal_mode = DELETE')
+} catch {
+  isAlone = false
+}
+console.log('log kept', existsSync(\`\${file}-wal\`), 'taken for closed', isAlone)
+for (const engine of engines) await engine.stop()
+`
+
+// Text with a NUL character, wherever a person may write it.
+const ODD_TEXT = `import { createEngine, defineJob } from 'jobchart'
+import { sqliteStorage } from 'jobchart/sqlite'
+import { z } from 'zod'
+
+const odd = 'a\\0b'
+const work = defineJob({
+  type: 'work',
+  input: z.string(),
+  output: z.string(),
+  async execute({ input, log, item, step }) {
+    log(input)
+    await item(input, { status: 'completed', message: input })
+    return await step(input, () => input)
+  },
+})
+const open = () => createEngine({ jobs: [work], storage: sqliteStorage('odd text.db') })
+const options = { labels: { [odd]: odd }, pipeline: odd, idempotencyKey: odd }
+const before = await open()
+const { id } = await before.as({ id: odd, tenant: odd, role: 'editor' }).submit(work, odd, options)
+await before.system.result(id)
+await before.stop()
+const after = await open()
+const { input, output, pipeline, createdBy, labels } = await after.system.get(id)
+const texts = [input, output, pipeline, createdBy, labels[odd]]
+for await (const { text } of after.system.logs(id)) texts.push(text)
+for await (const { key, message } of after.system.items(id)) texts.push(key, message)
+const again = await after.as({ id: odd, tenant: odd, role: 'editor' }).submit(work, odd, options)
+const others = await after.as({ id: 'a', tenant: 'a', role: 'admin' }).count()
+console.log(texts.length, texts.every((text) => text === odd), again.id === id, others)
+await after.stop()
+`
+
+const CONFORMANCE = `import { mkdtempSync, rmSync } from 'node:fs'
+import { sqliteStorage } from 'jobchart/sqlite'
+import { storageConformance } from 'jobchart/testing'
+
+const checks = []
+const make = () => {
+  const folder = mkdtempSync('checked-')
+  return { storage: sqliteStorage(\`\${folder}/jobs.db\`), dispose: () => rmSync(folder, { recursive: true }) }
+}
+storageConformance(make, { test: (name, run) => checks.push({ name, run }) })
+if (checks.length < 100) throw new Error(\`expected more than \${checks.length} checks\`)
+for (const { name, run } of checks) await run().catch((error) => console.log(name, error))
+console.log('checked')
+`
+
+const TWO_ENGINES_SAY = 'log kept true taken for closed false\n'
+
+const REQUIRE = `for (const name of ${JSON.stringify(modules)}) {
+  if (Object.keys(require(name)).length === 0) throw new Error(\`\${name} exports nothing\`)
+}
+console.log('required')
+`
+
 const IMPORTS = `for (const name of ${JSON.stringify(modules)}) {
   const names = Object.keys(await import(name))
   if (names.length === 0) throw new Error(\`\${name} exports nothing\`)
@@ -129,6 +216,10 @@ function installConsumer(folder, tarball) {
     'testing.ts': TESTING,
     'presets.ts': PRESETS,
     'imports.mjs': IMPORTS,
+    'require.cjs': REQUIRE,
+    'two-engines.mjs': TWO_ENGINES,
+    'odd-text.mjs': ODD_TEXT,
+    'conformance.mjs': CONFORMANCE,
   }))
     writeFileSync(join(consumer, file), source)
   report(true, 'installed in an empty folder', readdirSync(inModules(consumer, manifest.name)).join(', '))
@@ -159,10 +250,14 @@ function checkRuntime(node, consumer) {
   const cwd = join(consumer, `node-${version}`)
   mkdirSync(cwd)
   checkProgram(node, version, consumer, 'imports.mjs', cwd)
+  checkProgram(node, version, consumer, 'require.cjs', cwd, 'required\n')
   checkProgram(node, version, consumer, 'testing.ts', cwd, 'testing function function\n')
   checkProgram(node, version, consumer, 'presets.ts', cwd, 'Successful Load roads 100 5\n')
   checkProgram(node, version, consumer, 'first-job.ts', cwd, 'success hello world\n')
   checkProgram(node, version, consumer, 'first-job.ts', cwd, 'success hello world\n', ', again on the same database')
+  checkProgram(node, version, consumer, 'two-engines.mjs', cwd, TWO_ENGINES_SAY)
+  checkProgram(node, version, consumer, 'odd-text.mjs', cwd, '8 true true 0\n')
+  checkProgram(node, version, consumer, 'conformance.mjs', cwd, 'checked\n')
   return version
 }
 
