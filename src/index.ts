@@ -118,13 +118,15 @@ export type { AnyLogic, LogicKind } from './model/logic.ts'
 export type { PausedBy, Pipeline } from './model/pipeline.ts'
 export type { RetryOptions } from './model/retry.ts'
 export type { SafePart } from './model/safe.ts'
-export type { Json } from './model/storable.ts'
+export type { Misfit } from './model/schema-fit.ts'
+export type { Json, NotStorable, Storable, StorableReturn } from './model/storable.ts'
 export {
   type Progress,
   type ProgressReport,
   type Recovery,
   type StampedProgress,
   type StepContext,
+  type StepRun,
   type Task,
   type TaskContext,
   type TaskOptions,

@@ -1,5 +1,5 @@
-import type { CommandOf, CommandSchemas } from '../model/command.ts'
-import type { AnyJobType, InputOf, JobType, OutputOf } from '../model/definition.ts'
+import type { CommandOf } from '../model/command.ts'
+import type { AnyJobType, CommandsOf, InputOf, OutputOf } from '../model/definition.ts'
 import { type ErrorCode, JobchartError } from '../model/error.ts'
 import type { JobId } from '../model/job.ts'
 import type { Principal } from '../port/policy.ts'
@@ -52,12 +52,20 @@ import type { Page } from './page.ts'
 import type { Soon } from './soon.ts'
 import type { JobView, PipelineView } from './view.ts'
 
-type CommandFor<Type> =
-  Type extends JobType<string, infer _In, infer _Out, infer Commands extends CommandSchemas>
-    ? CommandOf<Commands>
-    : { readonly type: string; readonly [field: string]: unknown }
+/** The commands that a job of the type takes; of a job whose type is not known, any. */
+export type CommandFor<Type> =
+  unknown extends CommandsOf<Type>
+    ? { readonly type: string; readonly [field: string]: unknown }
+    : CommandOf<CommandsOf<Type>>
 
-type ViewOf<Type> = Type extends AnyJobType ? JobView<Type, OutputOf<Type>> : JobView
+/** A job as it is shown, with the output of its type. */
+export type ViewOf<Type> = Type extends AnyJobType ? JobView<Type, OutputOf<Type>> : JobView
+
+/** The input of a job of the type, which may be left out where it may be undefined, and the options of its submit. */
+export type SubmitArguments<Type> =
+  undefined extends InputOf<Type>
+    ? [input?: InputOf<Type>, options?: SubmitOptions]
+    : [input: InputOf<Type>, options?: SubmitOptions]
 
 /** What one person can do with stored pipelines. One that may not be seen is answered for as one that is not there. */
 export interface Pipelines {
@@ -106,7 +114,7 @@ export interface Session {
    *   refuses to be replaced, or the pipeline is paused), `QUEUE_FULL`, `STORAGE_UNAVAILABLE` (nothing was stored),
    *   `OUTCOME_UNKNOWN`.
    */
-  submit<Type extends AnyJobType>(type: Type, input: InputOf<Type>, options?: SubmitOptions): Promise<ViewOf<Type>>
+  submit<Type extends AnyJobType>(type: Type, ...given: SubmitArguments<Type>): Promise<ViewOf<Type>>
   /** By the name of a type that the engine knows: for faces, which have no type at hand. */
   submit(type: string, input?: unknown, options?: SubmitOptions): Promise<JobView>
   /**

@@ -34,12 +34,21 @@ export type SchemasOf<Given extends Commands> = {
 }
 
 /** The event that a command is sent as: its name as `type`, with its schema's fields. */
-export type CommandOf<Given extends CommandSchemas> = {
-  [Name in keyof Given & string]: { readonly type: Name } & FieldsOf<StandardSchemaV1.InferInput<Given[Name]>>
+export type CommandOf<Given> = {
+  [Name in keyof Given & string]: Given[Name] extends StandardSchemaV1
+    ? CommandEvent<Name, StandardSchemaV1.InferInput<Given[Name]>>
+    : never
 }[keyof Given & string]
 
-// A schema without fields may infer an index signature of never, which would forbid the type as well.
-type FieldsOf<Input> = string extends keyof Input ? unknown : Input
+/** An event of a name with fields. Of a command that is known by its schema alone, any fields. */
+export type CommandEvent<Name extends string, Fields> = { readonly type: Name } & (unknown extends Fields
+  ? { readonly [field: string]: unknown }
+  : // A schema without fields may infer an index signature of never, which would forbid the type as well.
+    string extends keyof Fields
+    ? Name extends Fields[keyof Fields]
+      ? Fields
+      : unknown
+    : Fields)
 
 /** What `defineJob` was told of commands. */
 export interface ParsedCommands {

@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { AnyStateMachine, AnyStateNode } from 'xstate'
 import { chartHash } from './chart-hash.ts'
-import { type CommandSchemas, type Commands, cancelCommand, parseCommands, type SchemasOf } from './command.ts'
+import { type Commands, cancelCommand, parseCommands, type SchemasOf } from './command.ts'
 import { DEFAULT_LIFECYCLE, defaultLifecycle, reasonSchema } from './default-lifecycle.ts'
 import { checkCommand, checkMachine } from './definition-checks.ts'
 import { checkJobOptions } from './definition-options.ts'
@@ -20,6 +20,16 @@ import { type JobLimits, limitedTasks, parseQueued, type TaskLimits } from './li
 import { type AnyLogic, isLogic, isMachine, kindOf } from './logic.ts'
 import type { RetryOptions } from './retry.ts'
 import { parseSafe, type SafePart } from './safe.ts'
+import type {
+  FittingMachine,
+  Given,
+  MachineInput,
+  MachineOutput,
+  Parsed,
+  StorableCommands,
+  StorableSchemas,
+} from './schema-fit.ts'
+import type { StorableReturn } from './storable.ts'
 import {
   parseTask,
   type Recovery,
@@ -31,7 +41,7 @@ import {
 import type { Duration } from './time.ts'
 import { type ChartEvent, createChart } from './transition.ts'
 
-export type { AnyJobType, InputOf, JobType, OutputOf } from './job-type.ts'
+export type { AnyJobType, CommandsOf, InputOf, JobType, OutputOf } from './job-type.ts'
 
 /** Labels for the ends that are not states of the chart, its child jobs' too. */
 export interface EndLabels {
@@ -86,29 +96,34 @@ export interface ExecuteOptions<Type extends string, InputSchema, OutputSchema, 
 }
 
 /** A job type whose life is an XState v5 machine. */
-export interface LifecycleOptions<Type extends string, InputSchema, OutputSchema, Given extends Commands>
-  extends CommonOptions<Type, InputSchema, OutputSchema> {
-  readonly lifecycle: AnyStateMachine
+export interface LifecycleOptions<
+  Type extends string,
+  InputSchema,
+  OutputSchema,
+  Declared extends Commands,
+  Machine extends AnyStateMachine = AnyStateMachine,
+> extends CommonOptions<Type, InputSchema, OutputSchema> {
+  readonly lifecycle: Machine
   /**
    * The events that a person may send, each with the schema of its fields, or with `{ schema, by }` where not everybody who
    * may see the job may send it. A state must take each of them.
    */
-  readonly commands?: Given
+  readonly commands?: Declared
   /** The command that `cancel` sends. Default `'cancel'` if it is one of the commands; null: there is none. */
-  readonly cancel?: (keyof Given & string) | null
+  readonly cancel?: (keyof Declared & string) | null
   readonly limits?: JobLimits
 }
 
 /** The commands of the default lifecycle. */
-export interface DefaultCommands extends CommandSchemas {
-  readonly cancel: StandardSchemaV1<{ readonly reason?: string }>
+export interface DefaultCommands {
+  readonly cancel: StandardSchemaV1<{ readonly reason?: string | undefined }>
 }
-
-type In<Schema> = Schema extends StandardSchemaV1 ? StandardSchemaV1.InferInput<Schema> : unknown
-type Parsed<Schema> = Schema extends StandardSchemaV1 ? StandardSchemaV1.InferOutput<Schema> : unknown
 
 /**
  * Defines a job type by a function, or by an XState machine whose invokes are promise logic or `task()`.
+ *
+ * The types are compared, so that these do not compile: a result, an input or a command that is no JSON; a machine whose
+ * `types.input` does not take what the input schema gives, or whose `types.events` do not take a command.
  *
  * @throws {JobchartError} `INVALID_DEFINITION` for whatever can be known to be broken: an option that there is not or that
  *   is of the wrong kind, an invoke of logic that cannot be found, a spawn of logic that has no name, a guard or a delay that is not there, a command that no state takes, a
@@ -120,21 +135,30 @@ export function defineJob<
   InputSchema extends StandardSchemaV1 | undefined = undefined,
   OutputSchema extends StandardSchemaV1 | undefined = undefined,
 >(
-  options: ExecuteOptions<Type, InputSchema, OutputSchema, Parsed<InputSchema>, Output>,
+  options: ExecuteOptions<Type, InputSchema, OutputSchema, Parsed<InputSchema>, Output> &
+    StorableSchemas<InputSchema, OutputSchema> & { readonly execute: StorableReturn<Output> },
 ): JobType<
   Type,
-  In<InputSchema>,
+  Given<InputSchema>,
   OutputSchema extends StandardSchemaV1 ? Parsed<OutputSchema> : Awaited<Output>,
   DefaultCommands
 >
 export function defineJob<
   const Type extends string,
+  Machine extends AnyStateMachine,
   InputSchema extends StandardSchemaV1 | undefined = undefined,
   OutputSchema extends StandardSchemaV1 | undefined = undefined,
-  const Given extends Commands = { readonly [command: string]: never },
+  const Declared extends Commands = Record<never, never>,
 >(
-  options: LifecycleOptions<Type, InputSchema, OutputSchema, Given>,
-): JobType<Type, In<InputSchema>, Parsed<OutputSchema>, SchemasOf<Given>>
+  options: LifecycleOptions<Type, InputSchema, OutputSchema, Declared, Machine> &
+    StorableSchemas<InputSchema, OutputSchema> &
+    StorableCommands<Declared> & { readonly lifecycle: FittingMachine<Machine, InputSchema, OutputSchema, Declared> },
+): JobType<
+  Type,
+  InputSchema extends StandardSchemaV1 ? Given<InputSchema> : MachineInput<Machine>,
+  OutputSchema extends StandardSchemaV1 ? Parsed<OutputSchema> : MachineOutput<Machine>,
+  SchemasOf<Declared>
+>
 export function defineJob(
   options:
     | ExecuteOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, unknown, unknown>

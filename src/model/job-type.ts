@@ -2,7 +2,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { AnyStateMachine } from 'xstate'
 import type { Chart, ChartEvent } from './chart.ts'
-import type { CommandSchemas, ParsedCommands } from './command.ts'
+import type { By, CommandSchemas } from './command.ts'
 import type { Job } from './job.ts'
 import type { AnyLogic } from './logic.ts'
 import type { SafePart } from './safe.ts'
@@ -12,59 +12,101 @@ import type { Duration } from './time.ts'
 
 declare const inputBrand: unique symbol
 declare const outputBrand: unique symbol
+declare const commandsBrand: unique symbol
 
-/** A kind of job: made by {@link defineJob}, given to `createEngine` and `submit`. */
-export interface JobType<
-  Type extends string = string,
-  Input = unknown,
-  Output = unknown,
-  Commands extends CommandSchemas = CommandSchemas,
-> {
+/**
+ * A kind of job: made by {@link defineJob}, given to `createEngine` and `submit`. What is internal is left out of the
+ * published types.
+ */
+export interface JobType<Type extends string = string, Input = unknown, Output = unknown, Commands = unknown> {
   readonly type: Type
   readonly version: string
-  readonly commands: Commands
+  /** The schema of each command. */
+  readonly commands: CommandSchemas
   /** For commands that say so, who may send them. */
-  readonly by: ParsedCommands['by']
+  readonly by: { readonly [command: string]: By }
   /** The name of the cancel command, if there is one. */
   readonly cancel: string | null
   readonly input: StandardSchemaV1 | undefined
   readonly output: StandardSchemaV1 | undefined
-  /** How many of a tenant's jobs of the type may be stored that have not begun; null: any number. */
-  readonly queuedMax: number | null
-  readonly endLabels: { readonly error: string; readonly stopped: string }
-  /** What never repeats the input. */
-  readonly safe: ReadonlySet<SafePart>
-  readonly describe: ((snapshot: DescribedSnapshot, event: ChartEvent) => Description | undefined) | undefined
-  readonly followUp: FollowUpOf | undefined
   /** The machine itself, as it was given. */
   readonly lifecycle: AnyStateMachine
+  /**
+   * How many of a tenant's jobs of the type may be stored that have not begun; null: any number.
+   *
+   * @internal
+   */
+  readonly queuedMax: number | null
+  /** @internal */
+  readonly endLabels: { readonly error: string; readonly stopped: string }
+  /**
+   * What never repeats the input.
+   *
+   * @internal
+   */
+  readonly safe: ReadonlySet<SafePart>
+  /** @internal */
+  readonly describe: ((snapshot: DescribedSnapshot, event: ChartEvent) => Description | undefined) | undefined
+  /** @internal */
+  readonly followUp: FollowUpOf | undefined
+  /** @internal */
   readonly chart: Chart
-  /** Names the chart's shape: the same version with another one is refused at an engine's start. */
+  /**
+   * Names the chart's shape: the same version with another one is refused at an engine's start.
+   *
+   * @internal
+   */
   readonly hash: string
+  /** @internal */
   readonly previous: readonly AnyJobType[]
+  /** @internal */
   readonly migrate: ((job: MigratingJob) => Migrated | undefined) | undefined
-  /** The version that its jobs are moved to; set by an engine that knows both. */
+  /**
+   * The version that its jobs are moved to; set by an engine that knows both.
+   *
+   * @internal
+   */
   readonly successor?: AnyJobType
-  /** The machine gets the input as its own; the default lifecycle's task reads it from the record instead. */
+  /**
+   * The machine gets the input as its own; the default lifecycle's task reads it from the record instead.
+   *
+   * @internal
+   */
   readonly chartTakesInput: boolean
-  /** How outside work is run, by the name of its logic. */
+  /**
+   * How outside work is run, by the name of its logic.
+   *
+   * @internal
+   */
   readonly tasks: ReadonlyMap<string, TaskSettings>
-  /** Logic that moves with the job, by its name. */
+  /**
+   * Logic that moves with the job, by its name.
+   *
+   * @internal
+   */
   readonly inline: ReadonlyMap<string, AnyLogic>
-  /** The types of child jobs, by the name of the invoked machine. */
+  /**
+   * The types of child jobs, by the name of the invoked machine.
+   *
+   * @internal
+   */
   readonly children: ReadonlyMap<string, AnyJobType>
   readonly [inputBrand]?: Input
   readonly [outputBrand]?: Output
+  readonly [commandsBrand]?: Commands
 }
 
 /** Any job type. */
-export type AnyJobType = JobType<string, unknown, unknown, CommandSchemas>
+export type AnyJobType = JobType
 
 /** What `submit` takes for a job type. */
 export type InputOf<Type> = Type extends { readonly [inputBrand]?: infer Input } ? Input : never
 
 /** What a job of the type gives when it succeeds. */
 export type OutputOf<Type> = Type extends { readonly [outputBrand]?: infer Output } ? Output : never
+
+/** The schemas of the commands that a job of the type takes; unknown where the type does not say. */
+export type CommandsOf<Type> = Type extends { readonly [commandsBrand]?: infer Commands } ? Commands : unknown
 
 /** What `describe` may say of a job; what it leaves out keeps its default. */
 export interface Description {

@@ -3,6 +3,59 @@ import { JobchartError } from './error.ts'
 /** A value that JSON gives back equal. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
 
+declare const fix: unique symbol
+
+/** No value is of this type: the compiler names it where a value cannot be stored, and so says what to do. */
+export interface NotStorable<Fix extends string> {
+  readonly [fix]: Fix
+}
+
+/**
+ * The type itself where its values can be stored as JSON; else with {@link NotStorable} in place of each part that cannot.
+ * `any` and `unknown` are let through, and checked when the program runs. A property may be undefined, and is then absent.
+ */
+export type Storable<Value> = unknown extends Value
+  ? Value
+  : Value extends Json | undefined
+    ? Value
+    : Value extends readonly unknown[]
+      ? { readonly [Index in keyof Value]: Storable<Value[Index]> }
+      : Value extends bigint
+        ? NotStorable<'a bigint is no JSON: give String(value)'>
+        : Value extends symbol
+          ? NotStorable<'a symbol is no JSON: give text'>
+          : Value extends (...args: never) => unknown
+            ? NotStorable<'a function is no JSON: give plain data, without methods'>
+            : Value extends object
+              ? StorableObject<Value>
+              : Value
+
+type StorableObject<Value extends object> = Value extends { readonly toISOString: () => string }
+  ? NotStorable<'a Date is no JSON: give date.toISOString()'>
+  : Value extends PromiseLike<unknown>
+    ? NotStorable<'a promise is no JSON: await it'>
+    : Value extends Error
+      ? NotStorable<'an Error is no JSON: throw it, or give its message'>
+      : Value extends ArrayBuffer | ArrayBufferView | SharedArrayBuffer
+        ? NotStorable<"bytes are no JSON: give Buffer.from(bytes).toString('base64')">
+        : Value extends { readonly toJSON: (...args: never) => unknown }
+          ? NotStorable<'an object with toJSON is no JSON: give its text, or what toJSON() gives'>
+          : Value extends { readonly size: number; readonly [Symbol.iterator]: unknown; readonly get: unknown }
+            ? NotStorable<'a Map is no JSON: give Object.fromEntries(map), or [...map]'>
+            : Value extends { readonly size: number; readonly [Symbol.iterator]: unknown }
+              ? NotStorable<'a Set is no JSON: give [...set]'>
+              : Fields<Value> extends Value
+                ? { readonly [Key in keyof Value]: Key extends symbol ? Value[Key] : Storable<Value[Key]> }
+                : NotStorable<'an instance of a class is no JSON: give a plain object of its fields'>
+
+/** What can be seen of an object: a class with private fields is more than that. */
+type Fields<Value> = { [Key in keyof Value]: Value[Key] }
+
+/** Beside the type of a function: refuses to compile one whose result, or what its promise gives, cannot be stored. */
+export type StorableReturn<Result> = [Result] extends [Storable<Result>]
+  ? unknown
+  : (...args: never) => Storable<Result> | PromiseLike<Storable<Result>>
+
 /** Nesting beyond this is refused: JSON itself recurses, and would end the process's stack. */
 const DEPTH_MAX = 200
 

@@ -17,6 +17,7 @@ import {
   text,
 } from './option-checks.ts'
 import { parseRetry, type Retry, type RetryOptions } from './retry.ts'
+import type { Storable, StorableReturn } from './storable.ts'
 import type { Progress } from './task-record.ts'
 import { type Duration, durationMs } from './time.ts'
 
@@ -41,6 +42,9 @@ export interface StepContext {
   /** Aborted when the task is asked to stop. */
   readonly signal: AbortSignal
 }
+
+/** The function of a step. A helper that hands one on to `step` takes a `StepRun<Result>`, whatever `Result` is. */
+export type StepRun<Result> = ((step: StepContext) => Result | PromiseLike<Result>) & StorableReturn<Result>
 
 /** What the code of a task works with. */
 export interface TaskContext<Input = unknown> {
@@ -73,7 +77,10 @@ export interface TaskContext<Input = unknown> {
    * @throws {JobchartError} `STALE_CLAIM` the task is no longer this attempt's; `INVALID_INPUT` the key is no name of 1 to
    *   200 characters; `NOT_STORABLE`; `PAYLOAD_TOO_LARGE` the output is over 1 MiB, or the job has 1,000,000 keys.
    */
-  readonly item: (key: string, report?: ItemReport) => Promise<void>
+  readonly item: <Output>(
+    key: string,
+    report?: ItemReport & { readonly output?: Output & Storable<Output> },
+  ) => Promise<void>
   /**
    * Runs `run` and records its result before it resolves; an attempt that finds the result recorded gets it without
    * running again.
@@ -81,7 +88,7 @@ export interface TaskContext<Input = unknown> {
    * @throws {JobchartError} `STALE_CLAIM` the task is no longer this attempt's; `INVALID_INPUT` the name was used
    *   before in this attempt; `NOT_STORABLE` the result is no JSON.
    */
-  readonly step: <Result>(name: string, run: (step: StepContext) => Result | PromiseLike<Result>) => Promise<Result>
+  readonly step: <Result>(name: string, run: StepRun<Result>) => Promise<Result>
   /**
    * Sends an event to the job's chart, and resolves when it has been taken, or passed over by a state that takes no such
    * event.
@@ -170,7 +177,7 @@ const settingsOf = new WeakMap<object, TaskSettings>()
  */
 export function task<Output, Input = unknown>(
   options: TaskOptions<Input, Output>,
-  run: TaskRun<NoInfer<Input>, Output>,
+  run: TaskRun<NoInfer<Input>, Output> & StorableReturn<Output>,
 ): PromiseActorLogic<Output, Input> {
   checkOptions('task', options, TASK)
   checkOptions('task', { run }, { run: required(callback) })

@@ -6,6 +6,7 @@ import {
   type JobType,
   type JobView,
   type Policy,
+  type StorableReturn,
   type TaskContext,
   task,
 } from 'jobchart'
@@ -73,7 +74,7 @@ export interface MemberJobs {
     InputSchema extends Schema | undefined = undefined,
     OutputSchema extends Schema | undefined = undefined,
   >(
-    options: MemberJobOptions<Type, InputSchema, OutputSchema, Output>,
+    options: MemberJobOptions<Type, InputSchema, OutputSchema, Output> & { readonly execute: StorableReturn<Output> },
   ) => MemberJobType<
     Type,
     Types<InputSchema>['input'],

@@ -29,7 +29,7 @@ async function heldMib(): Promise<number> {
 const machine = createMachine({
   types: {} as {
     context: { count: number }
-    events: { type: 'give' | 'tell' | 'cancel'; text: string; number: number }
+    events: { type: 'give' | 'tell'; text: string; number: number } | { type: 'cancel' }
   },
   context: { count: 0 },
   on: {

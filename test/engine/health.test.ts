@@ -166,7 +166,7 @@ test('an answer about a job is no failure', async () => {
     ada.submit(type, 1, { pipeline: 'p' }),
     ada.cancel(id),
     ada.get('absent'),
-    ada.send(id, { type: 'no command' }),
+    ada.send(`${id}`, { type: 'no command' }),
   ]
   expect(await Promise.all(codes.map(codeOf))).not.toContain('ok')
   await bench.clock.advance(100)

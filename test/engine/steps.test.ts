@@ -1,4 +1,4 @@
-import { defineJob, type JobchartError, type TaskContext, task } from 'jobchart'
+import { defineJob, type JobchartError, type StepContext, type StepRun, type TaskContext, task } from 'jobchart'
 import { expect, test } from 'vitest'
 import { createMachine } from 'xstate'
 import { z } from 'zod'
@@ -18,11 +18,13 @@ class Stepwise {
   }
 
   step<Result>({ step, attempt }: TaskContext, name: string, result: Result): Promise<Result> {
-    return step(name, ({ key }) => {
+    const run = ({ key }: StepContext) => {
       this.ran.push(`${name} in attempt ${attempt}`)
       this.keys.push(key)
       return result
-    })
+    }
+    // Whether a result can be stored is known only where its type is.
+    return step(name, run as StepRun<Result>)
   }
 }
 
@@ -167,7 +169,8 @@ test('a result that cannot be stored is refused, with its path, and is not recor
   const bench = new Bench()
   const type = defineJob({
     type: 'w',
-    execute: async ({ step }) => await step('load', () => ({ rows: [new Map()] })),
+    // Typed, it would not compile.
+    execute: async ({ step }): Promise<unknown> => await step('load', (): unknown => ({ rows: [new Map()] })),
   })
   const { ada } = await bench.start({ jobs: [type] })
   const { id } = await ada.submit(type, 1)

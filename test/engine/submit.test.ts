@@ -146,7 +146,7 @@ test('an output that does not fit its schema fails the job', async () => {
 
 test('an output that cannot be stored fails the job, with the path', async () => {
   const bench = new Bench()
-  const type = defineJob({ type: 'w', execute: () => ({ rows: [{ at: new Date(0) }] }) })
+  const type = defineJob({ type: 'w', execute: (): unknown => ({ rows: [{ at: new Date(0) }] }) })
   const { ada } = await bench.start({ jobs: [type] })
   const { id } = await ada.submit(type, null)
   const { status, error } = await ada.result(id)

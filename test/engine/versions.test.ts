@@ -256,7 +256,7 @@ test('a child of a job that is migrated goes on under its own version, and its e
   await one.engine.stop()
   const newer = parentOf('2', 'out', { previous: [old], migrate: ({ state }: MigratingJob) => ({ state }) })
   const { ada, engine } = await bench.start({ jobs: [newer] })
-  await ada.send(id, { type: 'poke' })
+  await ada.send(`${id}`, { type: 'poke' })
   expect(await ada.get(id)).toMatchObject({ version: '2', status: 'over' })
   expect((await engine.system.list({ type: 'parent/child' })).items).toMatchObject([{ version: '1', status: 'off' }])
 })

@@ -12,7 +12,14 @@ import {
 } from 'xstate'
 import { z } from 'zod'
 import type { CommandOf } from '../../src/model/command.ts'
-import { childTypeOf, defineJob, type InputOf, type OutputOf, withChildren } from '../../src/model/definition.ts'
+import {
+  type CommandsOf,
+  childTypeOf,
+  defineJob,
+  type InputOf,
+  type OutputOf,
+  withChildren,
+} from '../../src/model/definition.ts'
 import { task } from '../../src/model/task.ts'
 
 const refuse = (): number => {
@@ -261,7 +268,8 @@ test.each(['stop', 'toString'])('a cancel that names no command is refused: %s',
 })
 
 test('the default cancel takes a reason of at most 500 characters, and drops what else it is given', async () => {
-  const { validate } = defineJob({ type: 'extract', execute: () => 1 }).commands.cancel['~standard']
+  const { cancel } = defineJob({ type: 'extract', execute: () => 1 }).commands
+  const validate = (value: unknown) => cancel?.['~standard'].validate(value)
   expect(await validate({})).toEqual({ value: {} })
   expect(await validate(undefined)).toEqual({ value: {} })
   expect(await validate({ reason: 'late', isAdmin: true })).toEqual({ value: { reason: 'late' } })
@@ -310,7 +318,7 @@ test('a command is typed by its schema, and cancel by the names of the commands'
   const lifecycle = createMachine({ on: { approve: {}, stop: {} } })
   const commands = { approve: z.object({ note: z.string() }), stop: z.object({}) }
   const type = defineJob({ type: 'order', lifecycle, commands, cancel: 'stop' })
-  type Command = CommandOf<typeof type.commands>
+  type Command = CommandOf<CommandsOf<typeof type>>
   expectTypeOf<{ type: 'approve'; note: string }>().toExtend<Command>()
   expectTypeOf<{ type: 'stop' }>().toExtend<Command>()
   expectTypeOf<{ type: 'approve' }>().not.toExtend<Command>()

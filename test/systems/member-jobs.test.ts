@@ -373,7 +373,7 @@ describe('a type of jobs', () => {
       },
       execute: () => Promise.reject('CRS unknown'),
     })
-    const unstorable = members.defineJob({ type: 'Unstorable', execute: () => () => {} })
+    const unstorable = members.defineJob({ type: 'Unstorable', execute: (): unknown => () => {} })
     const ed = await editorOf([plain, thrown, unstorable])
     const rowOf = async (type: AnyJobType) =>
       members.present(await ed.result((await ed.submit<AnyJobType>(type, undefined)).id))

@@ -1,0 +1,222 @@
+/** What the types of a job's schemas, machine and commands allow. Compiled by `npm run typecheck`, and never run. */
+import {
+  type AnyJobType,
+  type CreateEngineOptions,
+  createEngine,
+  defineJob,
+  type InputOf,
+  type JobId,
+  type OutputOf,
+  type Session,
+  type SubmitOptions,
+  task,
+} from 'jobchart'
+import { memberJobs } from 'jobchart/presets'
+import { expectTypeOf, test } from 'vitest'
+import { createMachine, setup } from 'xstate'
+import { z } from 'zod'
+
+declare const ada: Session
+
+const plain = defineJob({ type: 'plain', execute: async () => ({ rows: 1 }) })
+const greet = defineJob({ type: 'greet', input: z.object({ name: z.string() }), execute: ({ input }) => input.name })
+const optional = defineJob({
+  type: 'o',
+  input: z.object({ n: z.number() }).optional(),
+  execute: ({ input }) => input?.n,
+})
+
+interface Order {
+  readonly sku: string
+  readonly count?: number | undefined
+}
+const lifecycle = setup({
+  types: {
+    context: {} as Order,
+    input: {} as Order,
+    output: {} as { parcel: string },
+    events: {} as
+      | { type: 'approve'; note: string }
+      | { type: 'cancel'; reason?: string | undefined }
+      | { type: 'tick' },
+  },
+}).createMachine({
+  context: ({ input }) => input,
+  on: { approve: {}, cancel: {} },
+  output: { parcel: '1' },
+})
+const input = z.object({ sku: z.string(), count: z.number().optional() })
+const commands = {
+  approve: z.object({ note: z.string() }),
+  cancel: { schema: z.object({ reason: z.string().optional() }), by: { relation: 'creator' } },
+} as const
+const order = defineJob({ type: 'order', input, lifecycle, commands })
+
+test('submit takes the input of the type, which may be left out where it may be undefined', async () => {
+  await ada.submit(plain)
+  await ada.submit(plain, undefined, { pipeline: 'nightly' })
+  await ada.submit(plain, { anything: true })
+  await ada.submit(optional)
+  await ada.submit(optional, { n: 1 })
+  await ada.submit(greet, { name: 'world' })
+  await ada.submit(greet, { name: 'world' }, { overlap: 'queue' })
+  await ada.submit('greet', { name: 'world' })
+  await ada.submit(plain as AnyJobType)
+  // @ts-expect-error the input is missing
+  await ada.submit(greet)
+  // @ts-expect-error a field is missing
+  await ada.submit(greet, {})
+  // @ts-expect-error a field is of another type
+  await ada.submit(greet, { name: 5 })
+  // @ts-expect-error the machine's input is missing
+  await ada.submit(order)
+  // @ts-expect-error no field of the input
+  await ada.submit(optional, { m: 1 })
+})
+
+test('options are known by their names and their values', async () => {
+  expectTypeOf<SubmitOptions['overlap']>().toEqualTypeOf<'reject' | 'queue' | 'replace' | undefined>()
+  // @ts-expect-error no overlap
+  await ada.submit(plain, undefined, { overlap: 'wait' })
+  // @ts-expect-error no option
+  await ada.submit(plain, undefined, { pipline: 'nightly' })
+  // @ts-expect-error no option
+  await createEngine({ jobs: [plain], storag: undefined })
+  // @ts-expect-error jobs are missing
+  expectTypeOf({}).toExtend<CreateEngineOptions>()
+  // @ts-expect-error no option
+  defineJob({ type: 't', execute: () => 1, retries: 3 })
+  // @ts-expect-error no number
+  defineJob({ type: 't', execute: () => 1, retry: { limit: '3' } })
+  // @ts-expect-error one of the two
+  defineJob({ type: 't' })
+  // @ts-expect-error no recovery
+  task({ recovery: 'again' }, () => 1)
+})
+
+test('what is left out has its default', () => {
+  expectTypeOf<InputOf<typeof plain>>().toBeUnknown()
+  expectTypeOf<OutputOf<typeof plain>>().toEqualTypeOf<{ rows: number }>()
+  const bare = defineJob({ type: 'bare', lifecycle: createMachine({}) })
+  expectTypeOf<InputOf<typeof bare>>().toBeUnknown()
+  expectTypeOf<OutputOf<typeof bare>>().toBeUnknown()
+  defineJob({
+    type: 't',
+    execute: ({ input, attempt, signal }) => {
+      expectTypeOf(input).toBeUnknown()
+      expectTypeOf(attempt).toBeNumber()
+      expectTypeOf(signal).toEqualTypeOf<AbortSignal>()
+    },
+  })
+})
+
+test('a job of a function takes the command cancel, and no other', async () => {
+  const { id } = await ada.submit(plain)
+  expectTypeOf(id).toEqualTypeOf<JobId<typeof plain>>()
+  await ada.send(id, { type: 'cancel' })
+  await ada.send(id, { type: 'cancel', reason: 'late' })
+  await ada.send(id, { type: 'cancel', reason: undefined })
+  await ada.cancel(id, { reason: 'late' })
+  // @ts-expect-error misspelt
+  await ada.send(id, { type: 'cancle' })
+  // @ts-expect-error a field of another type
+  await ada.send(id, { type: 'cancel', reason: 5 })
+  // @ts-expect-error no field
+  await ada.send(id, { type: 'cancel', why: 'late' })
+  // A job that is known by its id alone takes any command, which is checked when it is sent.
+  await ada.send(`${id}`, { type: 'anything', at: 'all' })
+  const any = await ada.submit(plain as AnyJobType)
+  await ada.send(any.id, { type: 'anything', at: 'all' })
+})
+
+test('a job of a machine takes the commands that are declared, with their fields', async () => {
+  const { id } = await ada.submit(order, { sku: 'book' })
+  await ada.send(id, { type: 'approve', note: 'fine' })
+  await ada.send(id, { type: 'cancel' })
+  await ada.send(id, { type: 'cancel', reason: 'late' })
+  // @ts-expect-error a field is missing
+  await ada.send(id, { type: 'approve' })
+  // @ts-expect-error a field of another type
+  await ada.send(id, { type: 'approve', note: 5 })
+  // @ts-expect-error an event of the machine, and no command
+  await ada.send(id, { type: 'tick' })
+  const silent = defineJob({ type: 'silent', lifecycle: createMachine({}) })
+  // @ts-expect-error it takes none
+  await ada.send((await ada.submit(silent)).id, { type: 'cancel' })
+  const empty = defineJob({ type: 'e', lifecycle: createMachine({ on: { go: {} } }), commands: { go: z.object({}) } })
+  await ada.send((await ada.submit(empty)).id, { type: 'go' })
+})
+
+test('what comes back is of the type’s output', async () => {
+  const { id } = await ada.submit(plain)
+  expectTypeOf((await ada.result(id)).output).toEqualTypeOf<{ rows: number } | undefined>()
+  expectTypeOf((await ada.get(id)).output).toEqualTypeOf<{ rows: number } | undefined>()
+  const sent = await ada.submit(order, { sku: 'book' })
+  expectTypeOf((await ada.result(sent.id)).output).toEqualTypeOf<{ parcel: string } | undefined>()
+  const parsed = defineJob({ type: 't', output: z.object({ n: z.coerce.number() }), execute: () => ({ n: '5' }) })
+  expectTypeOf((await ada.result((await ada.submit(parsed)).id)).output).toEqualTypeOf<{ n: number } | undefined>()
+  expectTypeOf((await ada.result('an id')).output).toBeUnknown()
+})
+
+test('a machine takes what the input schema gives', async () => {
+  // Without a schema, the machine's own type is what submit takes.
+  const bare = defineJob({ type: 'bare', lifecycle })
+  expectTypeOf<InputOf<typeof bare>>().toEqualTypeOf<Order>()
+  defineJob({ type: 't', input: z.string().transform((sku) => ({ sku })), lifecycle })
+  defineJob({ type: 't', input: z.object({ anything: z.number() }), lifecycle: createMachine({}) })
+  defineJob({ type: 't', input: z.object({ sku: z.string(), more: z.string() }), lifecycle })
+  // @ts-expect-error a field is missing
+  defineJob({ type: 't', input: z.object({ count: z.number() }), lifecycle })
+  // @ts-expect-error a field is of another type
+  defineJob({ type: 't', input: z.object({ sku: z.number() }), lifecycle })
+  // @ts-expect-error what is parsed counts, and not what it is parsed from
+  defineJob({ type: 't', input: z.object({ sku: z.string() }).transform(({ sku }) => sku), lifecycle })
+  // @ts-expect-error it may be undefined
+  defineJob({ type: 't', input: input.optional(), lifecycle })
+})
+
+test('a machine takes each command as an event', () => {
+  defineJob({ type: 't', input, lifecycle, commands: { approve: z.object({ note: z.string(), more: z.number() }) } })
+  defineJob({ type: 't', lifecycle: createMachine({ on: { go: {} } }), commands: { go: z.object({ n: z.number() }) } })
+  // @ts-expect-error a field is missing
+  defineJob({ type: 't', input, lifecycle, commands: { approve: z.object({}) } })
+  // @ts-expect-error a field is of another type
+  defineJob({ type: 't', input, lifecycle, commands: { approve: z.object({ note: z.number() }) } })
+  // @ts-expect-error no event of the machine
+  defineJob({ type: 't', input, lifecycle, commands: { aprove: z.object({ note: z.string() }) } })
+  // @ts-expect-error the same, with who may send it
+  defineJob({ type: 't', input, lifecycle, commands: { aprove: { schema: z.object({}), by: { roles: ['lead'] } } } })
+  // @ts-expect-error the cancel command is none of the commands
+  defineJob({ type: 't', input, lifecycle, commands, cancel: 'stop' })
+})
+
+test('an output schema takes what the machine gives', () => {
+  defineJob({ type: 't', input, output: z.object({ parcel: z.string() }), lifecycle })
+  defineJob({ type: 't', output: z.object({ parcel: z.string() }), lifecycle: createMachine({}) })
+  // @ts-expect-error a field of another type
+  defineJob({ type: 't', input, output: z.object({ parcel: z.number() }), lifecycle })
+})
+
+test('a pipeline takes the input of its job type', async () => {
+  await ada.pipelines.define({ id: 'nightly', job: plain })
+  await ada.pipelines.define({ id: 'nightly', job: greet, input: { name: 'world' } })
+  // @ts-expect-error the input is missing
+  await ada.pipelines.define({ id: 'nightly', job: greet })
+  // @ts-expect-error a field of another type
+  await ada.pipelines.define({ id: 'nightly', job: greet, input: { name: 5 } })
+})
+
+test('members’ jobs are typed in the same way', async () => {
+  const load = memberJobs().defineJob({
+    type: 'Load',
+    input: z.object({ file: z.string() }),
+    execute: ({ input }) => input.file.length,
+  })
+  const { id } = await ada.submit(load, { file: 'roads' })
+  expectTypeOf((await ada.result(id)).output).toEqualTypeOf<number | undefined>()
+  await ada.send(id, { type: 'cancel', reason: 'late' })
+  // @ts-expect-error misspelt
+  await ada.send(id, { type: 'cancle' })
+  // @ts-expect-error the input is missing
+  await ada.submit(load)
+})
