@@ -15,6 +15,7 @@ export default defineConfig({
       { find: /^jobchart$/, replacement: source('index.ts') },
       { find: /^jobchart\/sqlite$/, replacement: source('sqlite/index.ts') },
       { find: /^jobchart\/presets$/, replacement: source('presets/index.ts') },
+      { find: /^jobchart\/port$/, replacement: source('port/index.ts') },
       { find: /^jobchart\/testing$/, replacement: source('testing/index.ts') },
     ],
   },

@@ -1,4 +1,5 @@
-import { type Job, type StorageConnection, systemClock } from 'jobchart'
+import { systemClock } from 'jobchart'
+import type { Job, StorageConnection } from 'jobchart/port'
 import { sqliteStorage } from 'jobchart/sqlite'
 import { create } from '../src/model/decision.ts'
 import { type AnyJobType, defineJob } from '../src/model/definition.ts'

@@ -83,25 +83,28 @@ export type { Page } from './engine/page.ts'
 export type { OnPolicyError, PolicyQuestion } from './engine/policy-answer.ts'
 export type { FindPrincipal, FoundPrincipal, SessionPrincipal } from './engine/principal.ts'
 export type { OnListenerError } from './engine/publisher.ts'
-export type { Pipelines, Session } from './engine/session.ts'
+export type { CommandFor, Pipelines, Session, SubmitArguments, ViewOf } from './engine/session.ts'
 export type { ShownEvent } from './engine/shown-event.ts'
 export type { JobView, PipelineView, TaskView } from './engine/view.ts'
-export type { By, Command, CommandOf, CommandSchemas, Commands, SchemasOf } from './model/command.ts'
+export type { ChartEvent } from './model/chart.ts'
+export type { By, Command, CommandEvent, CommandOf, CommandSchemas, Commands, SchemasOf } from './model/command.ts'
 export type { TaskEnd } from './model/decision.ts'
 export {
   type AnyJobType,
+  type CommandsOf,
   type DefaultCommands,
   defineJob,
+  type EndLabels,
   type ExecuteOptions,
   type InputOf,
   type JobType,
   type LifecycleOptions,
   type OutputOf,
 } from './model/definition.ts'
-export { type ErrorCode, type Issue, JobchartError, type JobError } from './model/error.ts'
-export type { Actor, EventDetails, EventRow, EventType, JobEvent } from './model/event.ts'
-export type { Item, ItemReport, ItemStatus } from './model/item.ts'
-export type { Job, JobId, JobSummary as JobHead, Outcome, Overlap, Phase, Timer, Trigger } from './model/job.ts'
+export { type ErrorCode, type ErrorDetail, type Issue, JobchartError, type JobError } from './model/error.ts'
+export type { Actor, EventBase, EventDetails, EventType, JobEvent } from './model/event.ts'
+export type { ItemReport, ItemStatus } from './model/item.ts'
+export type { JobId, Outcome, Overlap, Phase, Trigger } from './model/job.ts'
 export type {
   DescribedSnapshot,
   Description,
@@ -113,9 +116,8 @@ export type {
   MigratingJob,
   MigratingTimer,
 } from './model/job-type.ts'
-export type { JobLimits, LimitScope, TaskLimit, TaskLimits } from './model/limits.ts'
-export type { AnyLogic, LogicKind } from './model/logic.ts'
-export type { PausedBy, Pipeline } from './model/pipeline.ts'
+export type { JobLimits, LimitScope, TaskLimits } from './model/limits.ts'
+export type { PausedBy } from './model/pipeline.ts'
 export type { RetryOptions } from './model/retry.ts'
 export type { SafePart } from './model/safe.ts'
 export type { Misfit } from './model/schema-fit.ts'
@@ -124,62 +126,15 @@ export {
   type Progress,
   type ProgressReport,
   type Recovery,
-  type StampedProgress,
   type StepContext,
   type StepRun,
-  type Task,
   type TaskContext,
   type TaskOptions,
   type TaskRun,
-  type TaskSettings,
   task,
 } from './model/task.ts'
 export type { Duration } from './model/time.ts'
-export type {
-  Address,
-  Chart,
-  ChartAction,
-  ChartEnd,
-  ChartEvent,
-  ChartScope as Origin,
-  ChartSnapshot as Place,
-  ChildActor as Child,
-  StateInfo as Meaning,
-  TransitionResult as Move,
-} from './model/transition.ts'
 export type { Clock } from './port/clock.ts'
 export type { Executor, Work } from './port/executor.ts'
 export type { Action, PipelineAction, Policy, Principal, Private, Scope, Target, Verdict } from './port/policy.ts'
-export type {
-  Changeset,
-  ChangesetResult,
-  Claim,
-  ClaimDecision,
-  Claimed,
-  Commit,
-  EventQuery,
-  FoundJobs,
-  ItemQuery,
-  JobFilter,
-  JobPage,
-  JobWrite,
-  KeyLimit,
-  Loaded,
-  LoadQuery,
-  LogLine,
-  NewLine,
-  Note,
-  PipelineFilter,
-  PipelinePage,
-  PipelineWrite,
-  ReadyTask,
-  Route,
-  Storage,
-  StorageConnection,
-  StorageHost,
-  StoredEvents,
-  StoredItem,
-  TypeKey,
-  Write,
-  WrittenRow,
-} from './port/storage.ts'
+export type { Storage } from './port/storage.ts'

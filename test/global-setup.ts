@@ -18,7 +18,7 @@ export function setup(): void {
 }
 
 function builtAt(root: string): number {
-  const files = ['index', 'sqlite/index', 'presets/index', 'testing/index'].map((file) =>
+  const files = ['index', 'sqlite/index', 'presets/index', 'port/index', 'testing/index'].map((file) =>
     changedAt(`${root}/dist/${file}.d.ts`),
   )
   return Math.min(...files)

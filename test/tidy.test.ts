@@ -209,6 +209,7 @@ function isAllowedPackage(room: string, from: string): boolean {
 
 function isTypeOnly(statement: ts.Statement): boolean {
   if (ts.isImportDeclaration(statement)) return statement.importClause?.phaseModifier === ts.SyntaxKind.TypeKeyword
+  if (ts.isExportDeclaration(statement)) return statement.isTypeOnly
   return ts.isInterfaceDeclaration(statement) || ts.isTypeAliasDeclaration(statement)
 }
 

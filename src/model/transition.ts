@@ -27,14 +27,11 @@ import { type Json, jsonCopy } from './storable.ts'
 import { ALONE, hasTransitionFor, InertMachine, type LiveSnapshot, nodesOf, PARENT } from './xstate-internals.ts'
 
 export type {
-  Address,
   Chart,
   ChartAction,
-  ChartEnd,
   ChartEvent,
   ChartScope,
   ChartSnapshot,
-  ChildActor,
   ResumedState,
   StateInfo,
   TransitionResult,

@@ -1,14 +1,8 @@
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import {
-  createEngine,
-  type Engine,
-  type Job,
-  type StorageConnection,
-  type StoredEvents,
-  systemClock,
-} from '../../src/index.ts'
+import { createEngine, type Engine, systemClock } from '../../src/index.ts'
+import type { Job, StorageConnection, StoredEvents } from '../../src/port/index.ts'
 import { sqliteStorage } from '../../src/sqlite/index.ts'
 import { jobsFile, readLedger, readRuns, Target } from './files.ts'
 import { jobTypes, type World } from './jobs.ts'

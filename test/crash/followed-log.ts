@@ -1,4 +1,5 @@
-import type { SessionEvent, StoredEvents } from '../../src/index.ts'
+import type { SessionEvent } from '../../src/index.ts'
+import type { StoredEvents } from '../../src/port/index.ts'
 
 /** An event as it stands in the file. */
 export interface StoredEvent {

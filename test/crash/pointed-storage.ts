@@ -1,4 +1,5 @@
-import type { Changeset, Storage, StorageConnection, Write } from '../../src/index.ts'
+import type { Storage } from '../../src/index.ts'
+import type { Changeset, StorageConnection, Write } from '../../src/port/index.ts'
 
 /**
  * A storage that says where it stands around the writes that a test may want to kill: `… unwritten` before the inner

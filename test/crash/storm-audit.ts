@@ -1,4 +1,4 @@
-import type { Job } from '../../src/index.ts'
+import type { Job } from '../../src/port/index.ts'
 import { type Aftermath, faultsOf, lossesOf, type Trace } from './aftermath.ts'
 import type { Dated } from './journal.ts'
 

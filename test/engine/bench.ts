@@ -6,7 +6,6 @@ import {
   createEngine,
   type Engine,
   type EventType,
-  type Job,
   JobchartError,
   type JobEvent,
   type Json,
@@ -14,10 +13,10 @@ import {
   queueExecutor,
   type Session,
   type Storage,
-  type StoredEvents,
   systemClock,
   type TaskContext,
 } from 'jobchart'
+import type { Job, StoredEvents } from 'jobchart/port'
 import { sqliteStorage } from 'jobchart/sqlite'
 import { type VirtualClock, virtualClock } from 'jobchart/testing'
 import { afterEach, expect } from 'vitest'

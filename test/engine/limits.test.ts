@@ -1,5 +1,6 @@
 import fc from 'fast-check'
-import { createEngine, defineJob, type Job, type JobType, queueExecutor, task } from 'jobchart'
+import { createEngine, defineJob, type JobType, queueExecutor, task } from 'jobchart'
+import type { Job } from 'jobchart/port'
 import { describe, expect, test } from 'vitest'
 import { createMachine } from 'xstate'
 import { Bench, codeOf, errorOf, type Host, Work } from './bench.ts'

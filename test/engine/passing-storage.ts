@@ -1,4 +1,4 @@
-import type { StorageConnection } from 'jobchart'
+import type { StorageConnection } from 'jobchart/port'
 
 /** A call of a connection that answers by a promise; `claim` is a commit that writes no changeset and only claims. */
 export type Method = Exclude<keyof StorageConnection, 'changed' | 'close'> | 'claim'

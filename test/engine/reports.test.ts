@@ -1,4 +1,5 @@
-import { defineJob, type JobEvent, type LogLine, memoryStorage, type Progress } from 'jobchart'
+import { defineJob, type JobEvent, memoryStorage, type Progress } from 'jobchart'
+import type { LogLine } from 'jobchart/port'
 import { expect, test } from 'vitest'
 import { Bench, codeOf, type Host, textsOf, Work } from './bench.ts'
 

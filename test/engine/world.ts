@@ -1,4 +1,5 @@
-import { defineJob, type Job, JobchartError, type JobEvent, type Storage, task } from 'jobchart'
+import { defineJob, JobchartError, type JobEvent, type Storage, task } from 'jobchart'
+import type { Job } from 'jobchart/port'
 import { expect } from 'vitest'
 import { createMachine } from 'xstate'
 import { z } from 'zod'

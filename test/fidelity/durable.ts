@@ -1,12 +1,5 @@
-import {
-  createEngine,
-  defineJob,
-  type Engine,
-  type Job,
-  JobchartError,
-  type Storage,
-  type StorageConnection,
-} from 'jobchart'
+import { createEngine, defineJob, type Engine, JobchartError, type Storage } from 'jobchart'
+import type { Job, StorageConnection } from 'jobchart/port'
 import { virtualClock } from 'jobchart/testing'
 import { z } from 'zod'
 import { FaultyStorage } from '../engine/faulty-storage.ts'

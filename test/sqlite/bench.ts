@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import { type JobchartError, type Storage, type StorageConnection, systemClock } from '../../src/index.ts'
+import { type JobchartError, type Storage, systemClock } from '../../src/index.ts'
+import type { StorageConnection } from '../../src/port/index.ts'
 import { type SqliteOptions, sqliteStorage } from '../../src/sqlite/index.ts'
 
 /** A folder for one test. */

@@ -2,8 +2,8 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import type { Job } from '../../src/index.ts'
 import type { Task } from '../../src/model/task.ts'
+import type { Job } from '../../src/port/index.ts'
 import { sqliteStorage } from '../../src/sqlite/index.ts'
 import {
   changed,

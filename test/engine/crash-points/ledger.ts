@@ -1,4 +1,5 @@
-import type { Changeset, Claim, Commit, Job, StoredEvents, TaskContext, Write } from 'jobchart'
+import type { TaskContext } from 'jobchart'
+import type { Changeset, Claim, Commit, Job, StoredEvents, Write } from 'jobchart/port'
 
 type JobWrite = { readonly job: Job; readonly events: { readonly events: readonly { readonly type: string }[] } }
 

@@ -1,4 +1,5 @@
-import { JobchartError, type Storage, type StorageConnection, type StorageHost } from 'jobchart'
+import { JobchartError, type Storage } from 'jobchart'
+import type { StorageConnection, StorageHost } from 'jobchart/port'
 import { type Method, passing } from '../passing-storage.ts'
 import type { Ledger } from './ledger.ts'
 

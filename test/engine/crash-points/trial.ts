@@ -1,4 +1,5 @@
-import type { Job, Storage } from 'jobchart'
+import type { Storage } from 'jobchart'
+import type { Job } from 'jobchart/port'
 import { Bench } from '../bench.ts'
 import { Ledger } from './ledger.ts'
 import { Life, type LifeOptions } from './life.ts'

@@ -1,0 +1,56 @@
+/**
+ * Types for who writes a storage, an executor, a policy or a clock. The interfaces themselves, with their numbered
+ * guarantees, stand beside this file.
+ */
+export type { Address } from '../model/chart.ts'
+export type { By } from '../model/command.ts'
+export type { TaskEnd } from '../model/decision.ts'
+export type { EventDraft, EventRow } from '../model/event.ts'
+export type { Item, ItemStatus } from '../model/item.ts'
+export type { EndedChild, Job, JobSummary, Timer } from '../model/job.ts'
+export type { Pipeline } from '../model/pipeline.ts'
+export type { Json } from '../model/storable.ts'
+export type { StampedProgress, Task, TaskStatus } from '../model/task-record.ts'
+export type { Clock } from './clock.ts'
+export type { Executor, Work } from './executor.ts'
+export type { Action, PipelineAction, Policy, Principal, Private, Scope, Target, Verdict } from './policy.ts'
+export type {
+  Changeset,
+  ChangesetResult,
+  Claim,
+  ClaimDecision,
+  Claimed,
+  Commit,
+  CountedField,
+  EventQuery,
+  FoundJobs,
+  ItemQuery,
+  JobFilter,
+  JobPage,
+  JobPosition,
+  JobWrite,
+  KeptChart,
+  KeyLimit,
+  Loaded,
+  LoadQuery,
+  LogLine,
+  NewLine,
+  Note,
+  OtherInstance,
+  PipelineFilter,
+  PipelineKey,
+  PipelinePage,
+  PipelineWrite,
+  ReadyTask,
+  Recorded,
+  Route,
+  Storage,
+  StorageConnection,
+  StorageHost,
+  StoredEvents,
+  StoredItem,
+  Turn,
+  TypeKey,
+  Write,
+  WrittenRow,
+} from './storage.ts'
