@@ -3,7 +3,7 @@
  * are. The screen misses nothing: when it was cut off, when its engine was started anew, and when the jobs were put back
  * from a backup.
  *
- *     npm run build && node examples/events-to-a-screen.ts
+ *     npm run example examples/events-to-a-screen.ts
  *
  * The program runs itself as the second process. They work in a folder of their own, which is removed at the end.
  */

@@ -1,7 +1,7 @@
 /**
  * The first durable job: a function, a file to keep it in, and its result.
  *
- *     npm run build && node examples/first-job.ts
+ *     npm run example examples/first-job.ts
  */
 import { createEngine, defineJob } from 'jobchart'
 import { sqliteStorage } from 'jobchart/sqlite'

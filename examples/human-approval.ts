@@ -3,7 +3,7 @@
  * the director may decide, and after a week the invoice lapses. The money moves exactly once, though the bank's answer is
  * lost on the way.
  *
- *     npm run build && node examples/human-approval.ts
+ *     npm run example examples/human-approval.ts
  *
  * The days pass on a virtual clock. It works in a folder of its own, which it removes at its end.
  */

@@ -2,7 +2,7 @@
  * A job whose process is killed in the middle. Started again on the same file, the engine goes on with it: the steps
  * whose results were recorded do not run again.
  *
- *     npm run build && node examples/resume-after-crash.ts
+ *     npm run example examples/resume-after-crash.ts
  *
  * The program runs itself as a second process, which kills itself with SIGKILL: nothing of it can clean up.
  */

@@ -2,7 +2,7 @@
  * Who sees what of a company's backups: its administrator, two editors, the owner of one system, somebody without a role,
  * and the administrator of another company. The passphrase of a backup is for nobody but who made it.
  *
- *     npm run build && node examples/rights-and-roles.ts
+ *     npm run example examples/rights-and-roles.ts
  *
  * It works in a folder of its own, which it removes at its end.
  */

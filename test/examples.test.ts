@@ -42,6 +42,16 @@ test.each(programs)('%s prints its Output block', (program) => {
   for (const [index, line] of expected.entries()) expect(printed[index]).toMatch(pattern(line))
 })
 
+test.each(programs)('%s says how it is run', (program) => {
+  const command = program === 'examples/elt/main.ts' ? 'npm start' : `npm run example ${program}`
+  expect(readFileSync(program, 'utf8')).toContain(` *     ${command}\n`)
+})
+
+test('what is built is not built again where no source has changed', () => {
+  const { stdout, status } = spawnSync(process.execPath, ['.ci/build.mjs'], { encoding: 'utf8', timeout: 60_000 })
+  expect({ stdout, status }).toEqual({ stdout: '', status: 0 })
+})
+
 test('the policy of the examples passes the suite that the package ships', () => {
   const args = ['--test', resolve('examples/write-your-own-policy/check.ts')]
   const { status, stdout } = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8', timeout: 60_000 })

@@ -28,6 +28,7 @@ process.exitCode = await main(process.argv.slice(2))
 async function main(args: readonly string[]): Promise<number> {
   const options = optionsOrUsage(args)
   if (typeof options === 'number') return options
+  print(opening(options))
   await mkdir(options.folder, { recursive: true })
   const engine = await createEngine({ jobs: [elt], storage: sqliteStorage(jobsFile(options.folder)) })
   try {
@@ -87,6 +88,11 @@ async function result(you: Session, id: string): Promise<Run | undefined> {
   }
 }
 
+function opening({ paceSeconds }: Options): readonly string[] {
+  const pace = paceSeconds === 0 ? '' : ` (about ${paceSeconds} s)`
+  return [`Loads 20,000 flights into a SQLite warehouse: extract, clean and join, load${pace}, verify.`]
+}
+
 function introduction(kind: 'submitted' | 'resumed', run: Run): readonly string[] {
   return [
     kind === 'submitted' ? `Run ${run.id}` : `Resuming run ${run.id}: it was ${run.status} when its process ended.`,
@@ -130,6 +136,7 @@ function print(lines: readonly string[]): void {
 }
 
 // Output:
+// Loads 20,000 flights into a SQLite warehouse: extract, clean and join, load, verify.
 // Run …
 // This is process …. Crash it with: kill -9 …
 // Start it again then, and it goes on where it was.

@@ -2,7 +2,7 @@
  * The Jobs page of an organization, on real maps (world-atlas): editors load, analyze and seed them, an administrator
  * watches. Each sees the jobs that are theirs to see, and cancels their own alone.
  *
- *     npm run build && node examples/member-jobs/main.ts
+ *     npm run example examples/member-jobs/main.ts
  *
  * It works in a folder of its own, which it removes at its end.
  */

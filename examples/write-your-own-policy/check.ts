@@ -1,7 +1,7 @@
 /**
  * Checks the policy against the guarantees of its port, as its tests would with their own runner's `test`.
  *
- *     npm run build && node --test examples/write-your-own-policy/check.ts
+ *     npm run example -- --test examples/write-your-own-policy/check.ts
  */
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'

@@ -2,7 +2,7 @@
  * A policy of one's own: what people may do follows from the projects that they are members of, in a table that the app
  * has anyway. Members submit surveys, readers see them without the answers, and the lead publishes what others submitted.
  *
- *     npm run build && node examples/write-your-own-policy/main.ts
+ *     npm run example examples/write-your-own-policy/main.ts
  *
  * The policy is in `policy.ts`. It works in a folder of its own, which it removes at its end.
  */

@@ -1,0 +1,28 @@
+// Builds dist/, unless it is newer than all that it is built from.
+import { spawnSync } from 'node:child_process'
+import { globSync, readFileSync, statSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+process.chdir(fileURLToPath(new URL('..', import.meta.url)))
+
+const changedAt = (file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0
+
+function isUpToDate() {
+  const { exports } = JSON.parse(readFileSync('package.json', 'utf8'))
+  // The declarations are written last: where the build was broken off, they are missing.
+  const built = Object.values(exports).flatMap(({ types }) => types ?? [])
+  const sources = globSync(['src/**/*.ts', 'tsup.config.ts', 'tsconfig.json', 'package.json'])
+  return Math.min(...built.map(changedAt)) > Math.max(...sources.map(changedAt))
+}
+
+if (!isUpToDate()) {
+  console.log('Building jobchart, which is done again only when its source has changed …')
+  const started = performance.now()
+  const tsup = ['node_modules/tsup/dist/cli-default.js', '--silent']
+  const { status } = spawnSync(process.execPath, tsup, { stdio: 'inherit' })
+  if (status !== 0) {
+    console.error('The build failed.')
+    process.exit(status ?? 1)
+  }
+  console.log(`Built in ${((performance.now() - started) / 1_000).toFixed(1)} s.\n`)
+}
