@@ -70,6 +70,8 @@ export type {
 } from './engine/operations/pipelines.ts'
 export type {
   CountOptions,
+  Counts,
+  CountsOptions,
   HistoryEntry,
   ItemOptions,
   ItemView,
@@ -133,7 +135,7 @@ export {
   type TaskRun,
   task,
 } from './model/task.ts'
-export type { Duration } from './model/time.ts'
+export type { Duration, Time } from './model/time.ts'
 export type { Clock } from './port/clock.ts'
 export type { Executor, Work } from './port/executor.ts'
 export type { Action, PipelineAction, Policy, Principal, Private, Scope, Target, Verdict } from './port/policy.ts'

@@ -143,9 +143,25 @@ const labelText = z.string().max(200).refine(isText, 'should be well-formed text
 const TIME_MS_MAX = 8_640_000_000_000_000
 
 // A time as a host may have it, as whole milliseconds UTC.
-const time = z
+const time = z.unknown().transform((given, context): number => {
+  const read = timeSchema.safeParse(given)
+  if (read.success) return read.data
+  const expected = 'an ISO 8601 time with an offset, such as 2027-01-01T02:00:00Z, or milliseconds UTC'
+  context.issues.push({ code: 'custom', message: `should be ${expected}; ${found(given)}`, input: given })
+  return z.NEVER
+})
+
+const timeSchema = z
   .union([z.number(), z.iso.datetime({ offset: true }).transform(millisecondsOf), z.date().transform(Number)])
   .pipe(z.int().min(0).max(TIME_MS_MAX))
+
+function found(given: unknown): string {
+  if (typeof given === 'number') return `found ${given}`
+  if (typeof given !== 'string') return `found ${given === null ? 'null' : `an ${typeof given}`}`
+  const isLocal = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?$/.test(given)
+  const hint = isLocal ? ', which has no offset: add Z, or one such as +02:00' : ''
+  return `found "${given.slice(0, 40)}"${hint}`
+}
 
 const overlapSchema = z.enum(['reject', 'queue', 'replace'])
 const limitSchema = z.int().min(1).max(100).default(20)
@@ -247,22 +263,40 @@ export const followUpsSchema = z
     ),
   )
 
+/** Labels of the chart that one list is narrowed to. */
+const STATUSES_MAX = 100
+
 const narrowing = {
   view: z.enum(['mine', 'all']).optional(),
   type: name.optional(),
   phase: z.enum(['settled', 'waiting', 'indeterminate', 'active']).optional(),
-  status: name.optional(),
+  status: z
+    .union([name.transform((status) => [status]), z.array(name).min(1).max(STATUSES_MAX)], {
+      error: `should be a status, or a list of 1 to ${STATUSES_MAX}`,
+    })
+    .optional(),
+  outcome: z.enum(['success', 'failure', 'cancelled']).optional(),
   pipeline: name.optional(),
   createdBy: name.optional(),
   parentId: name.optional(),
   labels: labelsSchema.default({}),
+  createdAfter: time.optional(),
+  createdBefore: time.optional(),
 }
 
 /** What `count` takes. */
 export const countOptionsSchema = z.strictObject(narrowing)
 
+/** What `counts` takes. */
+export const countsSchema = z.strictObject({ by: z.enum(['status', 'type', 'phase', 'outcome']) })
+
 /** What `list` takes. */
-export const listOptionsSchema = z.strictObject({ ...narrowing, limit: limitSchema, cursor: cursorSchema })
+export const listOptionsSchema = z.strictObject({
+  ...narrowing,
+  order: z.enum(['newest', 'oldest']).default('newest'),
+  limit: limitSchema,
+  cursor: cursorSchema,
+})
 
 /** What `events` takes. */
 export const eventOptionsSchema = z.strictObject({

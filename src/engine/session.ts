@@ -24,7 +24,10 @@ import {
 } from './operations/pipelines.ts'
 import {
   type CountOptions,
+  type Counts,
+  type CountsOptions,
   count,
+  counts,
   get,
   type HistoryEntry,
   history,
@@ -127,10 +130,23 @@ export interface Session {
   submitMany(jobs: readonly SubmittedJob[], options?: SubmitManyOptions): Promise<readonly SubmitOutcome[]>
   /** @throws {JobchartError} `JOB_NOT_FOUND` */
   get<Type>(id: JobId<Type>, options?: CallOptions): Promise<ViewOf<Type>>
-  /** The newest first. @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT` */
+  /**
+   * Jobs by the time of their creation, the newest first unless `order` says otherwise. A page may have fewer jobs than
+   * `limit`: there are more as long as it has a `nextCursor`. Child jobs are listed where their parent or
+   * their type is named.
+   *
+   * @throws {JobchartError} `FORBIDDEN` (also a filter by a field that is redacted), `INVALID_INPUT`.
+   */
   list(options?: ListOptions): Promise<Page<JobView>>
-  /** How many jobs `list` would page through. @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT` */
+  /** How many jobs `list` would page through; 10,001 means more. @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT` */
   count(options?: CountOptions): Promise<number>
+  /**
+   * How many of the jobs that `list` would page through there are of each status, type, phase or outcome. A job that has
+   * not ended has no outcome, and is not counted by it.
+   *
+   * @throws {JobchartError} `FORBIDDEN` (also a field that is redacted), `INVALID_INPUT`.
+   */
+  counts(options: CountsOptions, filter?: CountOptions): Promise<Counts>
   /** The views that `list` and `count` may be asked for: none for who may not list jobs, both for who may list all. */
   views(options?: CallOptions): Promise<readonly JobsView[]>
   /**
@@ -251,6 +267,8 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
     get: (id: JobId, options?: CallOptions) => call((core, who) => get(core, who, id, given(options, []))),
     list: (options?: ListOptions) => call((core, who) => list(core, who, given(options))),
     count: (options?: CountOptions) => call((core, who) => count(core, who, given(options))),
+    counts: (options: CountsOptions, filter?: CountOptions) =>
+      call((core, who) => counts(core, who, given(options), given(filter))),
     views: (options?: CallOptions) => call((core, who) => views(core, who, given(options, []))),
     send: (id: JobId, command: { readonly type: string }, options?: SendOptions) =>
       call((core, who) => send(core, who, id, command, given(options, []))),

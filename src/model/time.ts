@@ -4,6 +4,9 @@ import { JobchartError } from './error.ts'
 /** A length of time: whole milliseconds, or text such as `'250ms'`, `'5s'`, `'10m'`, `'1h'`, `'7d'`. */
 export type Duration = number | string
 
+/** A point in time: ISO 8601 with an offset, such as `'2027-01-01T02:00:00Z'`, milliseconds UTC, or a date object. */
+export type Time = string | number | { readonly getTime: () => number }
+
 /** The longest duration that is taken: a hundred years. */
 const DURATION_MS_MAX = 100 * 365 * 86_400_000
 

@@ -73,6 +73,7 @@ export const jobCalls: readonly Call[] = [
   ...each('events', events, (session, id, options) => allOf(session.events({ ...options, job: id }))),
   ...each('list', [{}, { limit: 1 }], (session, id, options) => session.list({ ...options, parentId: id })),
   ...each('count', [{}], (session, id) => session.count({ parentId: id })),
+  ...each('count', [{}], (session, id) => session.counts({ by: 'status' }, { parentId: id })),
 ]
 
 const runs = [

@@ -40,6 +40,8 @@ export function reads(session: Session, ids: readonly string[]): Calls {
     ['next pages', () => pages((cursor) => session.list({ limit: 2, ...cursor }))],
     ['mine', () => session.list({ view: 'mine' })],
     ['count', () => session.count()],
+    ['counts by type', () => session.counts({ by: 'type' })],
+    ['counts by status', () => session.counts({ by: 'status' })],
     ['events', (signal) => session.events({ after: 0, signal })],
     ['pipelines.list', () => session.pipelines.list()],
     ['a page of pipelines', () => session.pipelines.list({ limit: 1 })],

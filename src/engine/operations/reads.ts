@@ -1,11 +1,12 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { JobchartError } from '../../model/error.ts'
 import type { Actor, EventDraft } from '../../model/event.ts'
 import type { ItemStatus } from '../../model/item.ts'
-import type { Job, JobId, Phase } from '../../model/job.ts'
+import type { Job, JobId, Outcome, Phase } from '../../model/job.ts'
 import type { Json } from '../../model/storable.ts'
-import { isoTime } from '../../model/time.ts'
+import { isoTime, type Time } from '../../model/time.ts'
 import type { Principal } from '../../port/policy.ts'
-import type { JobFilter, JobPage, LogLine, StoredEvents } from '../../port/storage.ts'
+import type { CountedField, JobFilter, JobPage, LogLine, StoredEvents } from '../../port/storage.ts'
 import {
   allowed,
   authorizeJob,
@@ -21,7 +22,7 @@ import type { Core } from '../core.ts'
 import { readCursor } from '../cursor.ts'
 import { type FieldMask, masked } from '../field-mask.ts'
 import { load } from '../load.ts'
-import { countOptionsSchema, listOptionsSchema } from '../options.ts'
+import { countOptionsSchema, countsSchema, listOptionsSchema } from '../options.ts'
 import { type Page, shownPage } from '../page.ts'
 import { parseWith } from '../parse.ts'
 import { toldBy } from '../shown-event.ts'
@@ -37,16 +38,34 @@ export interface CountOptions extends CallOptions {
   readonly view?: JobsView
   readonly type?: string
   readonly phase?: Phase
-  readonly status?: string
+  /** One label of the chart, or any of 1 to 100. */
+  readonly status?: string | readonly string[]
+  readonly outcome?: Outcome
   readonly pipeline?: string
   readonly createdBy?: string
   /** The child jobs of a job, in place of those that stand by themselves. */
   readonly parentId?: string
   readonly labels?: { readonly [name: string]: string }
+  /** Created then or later. */
+  readonly createdAfter?: Time
+  /** Created before then. */
+  readonly createdBefore?: Time
+}
+
+/** How `counts` groups. */
+export interface CountsOptions extends CallOptions {
+  readonly by: CountedField
+}
+
+/** For each value of the field that some job has, how many jobs have it; 10,001 means more than 10,000. */
+export interface Counts {
+  readonly [value: string]: number
 }
 
 /** What `list` takes; each field narrows. */
 export interface ListOptions extends CountOptions {
+  /** By the time of creation; default `'newest'`, the newest first. */
+  readonly order?: 'newest' | 'oldest'
   /** 1 to 100; default 20. */
   readonly limit?: number
   readonly cursor?: string
@@ -107,13 +126,13 @@ export async function list(
   { signal, ...options }: ListOptions = {},
 ): Promise<Page<JobView>> {
   signal?.throwIfAborted()
-  const { limit, cursor, ...narrow } = await parseWith(listOptionsSchema, options, 'options')
+  const { order, limit, cursor, ...narrow } = await parseWith(listOptionsSchema, options, 'options')
   const { filter, asked } = await filterOf(core, who, narrow, signal)
   return await shownPage(who, {
     limit,
     after: cursor === undefined ? undefined : afterOf(cursor, who),
     find: async (page: JobPage) => {
-      const { jobs: rows, after } = await core.storage.find(filter, page)
+      const { jobs: rows, after } = await core.storage.find(filter, { ...page, order })
       return { rows, after }
     },
     turn: () => new Promise<void>((resume) => core.clock.turn(resume)),
@@ -135,35 +154,51 @@ export async function count(core: Core, who: Principal, { signal, ...options }: 
   return await core.storage.count(filter)
 }
 
+/** {@inheritDoc Session.counts} */
+export async function counts(
+  core: Core,
+  who: Principal,
+  { signal, ...options }: Partial<CountsOptions> = {},
+  { signal: other, ...narrowing }: CountOptions = {},
+): Promise<Counts> {
+  signal?.throwIfAborted()
+  other?.throwIfAborted()
+  const { by } = await parseWith(countsSchema, options, 'options')
+  const narrow = await parseWith(countOptionsSchema, narrowing, 'filter')
+  const { filter } = await filterOf(core, who, narrow, signal ?? other, [by])
+  return Object.fromEntries(await core.storage.counts(by, filter))
+}
+
 /** {@inheritDoc Session.views} */
 export async function views(core: Core, who: Principal, { signal }: CallOptions = {}): Promise<readonly JobsView[]> {
   signal?.throwIfAborted()
   return await viewsOf(core, who, signal)
 }
 
-type Narrowing = { readonly [Field in keyof Omit<CountOptions, 'signal'>]: CountOptions[Field] | undefined }
+type Narrowing = StandardSchemaV1.InferOutput<typeof countOptionsSchema>
 
 async function filterOf(
   core: Core,
   who: Principal,
-  { view, labels, createdBy, status, ...narrow }: Narrowing,
+  { view, labels, createdBy, createdAfter, createdBefore, ...narrow }: Narrowing,
   signal: AbortSignal | undefined,
+  grouped: readonly CountedField[] = [],
 ): Promise<{ readonly filter: JobFilter; readonly asked: readonly string[] }> {
   const scopes = await authorizeMany(core, who, view === 'all' ? 'listAll' : 'list', signal)
   const given = {
     ...narrow,
     createdBy,
-    status: status === undefined ? undefined : [status],
-    labels: Object.keys(labels ?? {}).length === 0 ? undefined : labels,
+    labels: Object.keys(labels).length === 0 ? undefined : labels,
   }
-  const asked = Object.keys(defined(given))
+  // The time of creation is shown to all who are shown a job.
+  const asked = [...Object.keys(defined(given)), ...grouped]
   const isMine = view === 'mine' && (createdBy === undefined || createdBy === who.id)
   // Nobody created a job that both created.
   const none = view === 'mine' && !isMine
   const filter = {
     // Child jobs stand behind their parents, unless they or their own type are asked for.
     ...(narrow.type === undefined ? { parentId: null } : {}),
-    ...defined(given),
+    ...defined({ ...given, createdAfter, createdBefore }),
     ...(isMine ? { createdBy: who.id } : {}),
     scopes: none ? [] : searchedBy(who, isMine ? ownScopes(who, scopes) : scopes, asked),
   }
