@@ -1,6 +1,7 @@
 import type { By } from '../model/command.ts'
 import { anything, checkOptions, listOf, names, type OptionRule, oneOf, recordOf } from '../model/option-checks.ts'
-import type { Action, Policy, Principal, Private, Scope, Target, Verdict } from '../port/policy.ts'
+import { PRIVATE_PARTS, type Private } from '../model/private.ts'
+import type { Action, Policy, Principal, Scope, Target, Verdict } from '../port/policy.ts'
 
 /** Which of the caller's role names mean what. Nothing of it is fixed: a name may be any text, and is compared as it is. */
 export interface RolePolicyOptions {
@@ -16,7 +17,7 @@ export interface RolePolicyOptions {
   readonly delete?: OwnersRule
   /** Fields that nobody but a job's creator is shown of it, e.g. `['input']`. Default: none. */
   readonly redact?: readonly string[]
-  /** What is private, and shown all the same to whoever may see the job. Default: nothing. */
+  /** Private parts that are shown to all who may see the job, e.g. `['state', 'stack']`. Default: none. */
   readonly open?: readonly Private[]
   /**
    * What roles on single resources give, by the label that names the resource of a job: a job with the label `system: '7'`
@@ -75,7 +76,7 @@ const OPTIONS = {
   retry: owners,
   delete: owners,
   redact: names,
-  open: listOf(oneOf('context', 'tasks', 'emitted'), 'context, tasks or emitted'),
+  open: listOf(oneOf(...PRIVATE_PARTS), PRIVATE_PARTS.join(', ')),
   resources: recordOf(anything, 'an object of { see, submit } by label'),
 } satisfies { readonly [Option in keyof RolePolicyOptions]-?: OptionRule }
 const ROLES_ON = { see: names, submit: names } satisfies { readonly [Option in keyof ResourceRoles]-?: OptionRule }
@@ -109,7 +110,7 @@ class Rules {
 
   authorize(principal: Principal, action: Action, target: Target): Verdict {
     if (isAbsent(principal)) return ofAbsent(principal, action, target)
-    if (action === 'submit') return this.#maySubmit(principal, target) ? 'allow' : 'deny'
+    if (action === 'submit') return this.#maySubmit(principal, target) ? this.#shown(principal, target) : 'deny'
     if (!this.#sees(principal, target)) return FIRST.has(action) && this.scope(principal) === false ? 'deny' : 'hide'
     return this.#may(principal, action, target) ? this.#shown(principal, target) : 'deny'
   }

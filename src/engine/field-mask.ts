@@ -5,7 +5,8 @@
  */
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
-import type { Private, Verdict } from '../port/policy.ts'
+import { PRIVATE_PARTS, type Private } from '../model/private.ts'
+import type { Verdict } from '../port/policy.ts'
 
 /** Which fields of a job or a pipeline are hidden from who asks. */
 export interface FieldMask {
@@ -28,7 +29,7 @@ export const WHOLE: FieldMask = { hidden: new Set(), open: new Set(), redacted: 
 /** Hides nothing and opens everything: for the engine's own session. */
 export const ALL: FieldMask = {
   hidden: new Set(),
-  open: new Set<Private>(['context', 'tasks', 'emitted']),
+  open: new Set(PRIVATE_PARTS),
   redacted: [],
   key: 'all',
 }
@@ -53,7 +54,11 @@ export function jobMask(verdict: ShowingVerdict, safe: AnyJobType['safe'] | unde
       // An ended job's last update is its end.
       ...(redact.includes('endedAt') ? ['updatedAt'] : []),
     ],
-    takesInput ? [...REPEATING_BESIDE.filter(isUnsafe), 'context', 'tasks'] : [],
+    [
+      ...(takesInput ? [...REPEATING_BESIDE.filter(isUnsafe), 'context', 'tasks'] : []),
+      // The label is made of it.
+      ...(redact.includes('status') ? ['state'] : []),
+    ],
     open,
   )
 }

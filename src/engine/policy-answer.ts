@@ -1,5 +1,6 @@
 import { JobchartError } from '../model/error.ts'
-import type { Action, Principal, Private, Scope, Target, Verdict } from '../port/policy.ts'
+import { PRIVATE_PARTS } from '../model/private.ts'
+import type { Action, Principal, Scope, Target, Verdict } from '../port/policy.ts'
 import type { Core } from './core.ts'
 import type { FoundPrincipal } from './principal.ts'
 import { isPromiseLike, whenKnown } from './soon.ts'
@@ -91,7 +92,7 @@ function isVerdict(value: unknown): value is Verdict {
   return !('open' in value) || value.open === undefined || (isNames(value.open) && value.open.every(isPrivate))
 }
 
-const PRIVATE: ReadonlySet<string> = new Set(['context', 'tasks', 'emitted'] satisfies Private[])
+const PRIVATE: ReadonlySet<string> = new Set(PRIVATE_PARTS)
 
 // One that is misspelt would open nothing, and look as if it did.
 function isPrivate(name: string): boolean {

@@ -62,18 +62,17 @@ function shownEvent(event: JobEvent, row: EventRow, mask: FieldMask): ShownEvent
   return Object.freeze(namingMasked<ShownEvent>(withoutPrivate(event, mask), mask, told))
 }
 
-function withoutPrivate(event: JobEvent, { open }: FieldMask): JobEvent {
-  if ('error' in event && event.error !== undefined) return { ...event, error: errorIn(event, event.error) }
-  if (event.type !== 'job.emitted' || open.has('emitted')) return event
+function withoutPrivate(event: JobEvent, mask: FieldMask): JobEvent {
+  if ('error' in event && event.error !== undefined) return { ...event, error: errorIn(event, event.error, mask) }
+  if (event.type !== 'job.emitted' || mask.open.has('emitted')) return event
   // What an action emits may be anything that the chart knows.
   const { event: emitted, ...shown } = event
   return shown as JobEvent
 }
 
 // Why something could not follow may name what is not the reader's to see.
-function errorIn({ type }: JobEvent, error: JobError): Omit<JobError, 'stack'> {
-  const shown = shownError(error)
-  return Object.freeze(
-    type === 'job.followUpFailed' ? { ...shown, message: 'what should have followed could not' } : shown,
-  )
+function errorIn({ type }: JobEvent, error: JobError, mask: FieldMask): JobError {
+  if (type !== 'job.followUpFailed') return Object.freeze(shownError(error, mask))
+  const { stack, ...shown } = error
+  return Object.freeze({ ...shown, message: 'what should have followed could not' })
 }

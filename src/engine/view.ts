@@ -29,7 +29,8 @@ export interface JobView<Type = unknown, Output = unknown> {
   readonly outcome?: Outcome
   readonly input?: Json
   readonly output?: Output
-  readonly error?: Omit<JobError, 'stack'>
+  /** With its `stack` where the policy opens that. */
+  readonly error?: JobError
   readonly exitCode?: number
   readonly message?: string
   readonly progress?: Progress
@@ -44,6 +45,8 @@ export interface JobView<Type = unknown, Output = unknown> {
   readonly endedAt?: string
   /** When something that is shown last changed. */
   readonly updatedAt: string
+  /** XState's state value, where the policy opens it. */
+  readonly state?: Json
   /** The chart's context, where the policy opens it. */
   readonly context?: Json
   /** The chart's tasks, where the policy opens them. */
@@ -86,7 +89,7 @@ const FIELDS: readonly string[] = Object.freeze(
     ...{ type: 1, version: 1, tenant: 1, createdBy: 1, trigger: 1, pipeline: 1, parentId: 1, retryOf: 1, retries: 1 },
     ...{ labels: 1, status: 1, phase: 1, outcome: 1, input: 1, output: 1, error: 1, exitCode: 1, message: 1 },
     ...{ progress: 1, priority: 1, startAt: 1, admittedAt: 1, startedAt: 1, endedAt: 1, updatedAt: 1 },
-    ...{ context: 1, tasks: 1 },
+    ...{ state: 1, context: 1, tasks: 1 },
   } satisfies { [Field in Exclude<keyof JobView, 'id' | 'createdAt' | 'redacted'>]: 1 }).sort(),
 )
 
@@ -131,7 +134,7 @@ export function viewOf(job: Job, mask: FieldMask = WHOLE): JobView {
   // What may be large is copied only where it is shown.
   if (job.input !== undefined && !hidden.has('input')) view.input = jsonCopy(job.input)
   if (job.output !== undefined && !hidden.has('output')) view.output = jsonCopy(job.output)
-  if (job.error !== undefined) view.error = shownError(job.error)
+  if (job.error !== undefined) view.error = shownError(job.error, mask)
   if (job.exitCode !== undefined) view.exitCode = job.exitCode
   if (job.message !== undefined) view.message = job.message
   if (job.progress !== undefined) view.progress = countsOf(job.progress)
@@ -139,6 +142,7 @@ export function viewOf(job: Job, mask: FieldMask = WHOLE): JobView {
   if (job.admittedAt !== undefined) view.admittedAt = isoTime(job.admittedAt)
   if (job.startedAt !== undefined) view.startedAt = isoTime(job.startedAt)
   if (job.endedAt !== undefined) view.endedAt = isoTime(job.endedAt)
+  if (open.has('state') && !hidden.has('state')) view.state = jsonCopy(job.state)
   if (open.has('context') && !hidden.has('context')) view.context = jsonCopy(job.context)
   if (open.has('tasks') && !hidden.has('tasks')) view.tasks = job.tasks.map(taskViewOf)
   // All that a view always has stands in it, but for what is hidden.
@@ -155,8 +159,8 @@ function shownUpdate({ endedAt, updatedAt, progress }: Job): number {
   return endedAt ?? Math.max(updatedAt, progress?.at ?? 0)
 }
 
-/** An error as it is shown: its stack names files of the server, and stays in the record. */
-export function shownError(error: JobError): Omit<JobError, 'stack'> {
+/** A copy of an error as it is shown: its stack names files of the server, and is private. */
+export function shownError(error: JobError, { hidden, open }: FieldMask): JobError {
   const { stack, ...shown } = error
-  return structuredClone(shown)
+  return open.has('stack') && !hidden.has('stack') && stack !== undefined ? { ...shown, stack } : shown
 }

@@ -9,11 +9,12 @@ export type { EventDraft, EventRow } from '../model/event.ts'
 export type { Item, ItemStatus } from '../model/item.ts'
 export type { EndedChild, Job, JobSummary, Timer } from '../model/job.ts'
 export type { Pipeline } from '../model/pipeline.ts'
+export type { Private } from '../model/private.ts'
 export type { Json } from '../model/storable.ts'
 export type { StampedProgress, Task, TaskStatus } from '../model/task-record.ts'
 export type { Clock } from './clock.ts'
 export type { Executor, Work } from './executor.ts'
-export type { Action, PipelineAction, Policy, Principal, Private, Scope, Target, Verdict } from './policy.ts'
+export type { Action, PipelineAction, Policy, Principal, Scope, Target, Verdict } from './policy.ts'
 export type {
   Changeset,
   ChangesetResult,

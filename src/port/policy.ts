@@ -1,4 +1,5 @@
 import type { By } from '../model/command.ts'
+import type { Private } from '../model/private.ts'
 
 /**
  * Who asks. `kind` is set by the engine: what a caller says of it is not read. `scheduler` is work without a session, as
@@ -60,7 +61,8 @@ export interface Target {
 /**
  * `hide` answers as if there were no such job; `deny` refuses, and hides from whoever may not `get` the job. `redact` allows
  * all but the named fields of the job's view; of the names, `input` stands for all that may repeat the input too, unless the
- * job type names it `safe`, `endedAt` for `updatedAt` too, and `paused` of a pipeline for `pausedBy`. An answer to an action on a job shows no more than `get` would, and that to `submit` what the
+ * job type names it `safe`, `status` for `state` too, `endedAt` for `updatedAt`, and `paused` of a pipeline for `pausedBy`.
+ * `open` shows private parts. An answer to an action on a job shows no more than `get` would, and that to `submit` what the
  * verdict on it shows. `id`, `createdAt` and the numbers of events are shown to whoever is shown anything.
  */
 export type Verdict =
@@ -68,12 +70,6 @@ export type Verdict =
   | 'deny'
   | 'hide'
   | { readonly redact: readonly string[]; readonly open?: readonly Private[] }
-
-/**
- * What no view shows unless a policy opens it: the context of the chart, the tasks with their inboxes, and what the chart's
- * `emit` actions carry.
- */
-export type Private = 'context' | 'tasks' | 'emitted'
 
 /** A set of jobs, as data that storage can search by: those that equal every field given, but for `redact`. */
 export interface Scope {

@@ -1,4 +1,5 @@
 import { systemClock } from 'jobchart'
+import { PRIVATE_PARTS } from '../model/private.ts'
 import type { Policy, Principal, Scope, Target } from '../port/policy.ts'
 import type { Question } from './authorization-samples.ts'
 
@@ -118,7 +119,7 @@ export function covers({ tenant, createdBy, type, pipeline, labels = {} }: Scope
   )
 }
 
-const PRIVATE: readonly unknown[] = ['context', 'tasks', 'emitted']
+const PRIVATE: readonly unknown[] = PRIVATE_PARTS
 
 /** What is wrong with a verdict; undefined: it is one of the port's. */
 export function wrongInVerdict(verdict: unknown): string | undefined {

@@ -112,7 +112,7 @@ test.each(strangers)('who may not see a job is told nothing of it: $id of $tenan
 })
 
 const fields = Object.keys(taken)
-const opened: readonly RolePolicyOptions[] = [{}, { open: ['context', 'tasks', 'emitted'] }]
+const opened: readonly RolePolicyOptions[] = [{}, { open: ['state', 'context', 'tasks', 'emitted', 'stack'] }]
 const redactions = fields.flatMap((field) => opened.map((open) => ({ field, open, isOpen: open.open !== undefined })))
 
 test.each(redactions)(
@@ -154,11 +154,12 @@ test('the creator is told all of it but what is private', async () => {
 
 test('what is private is told to whoever it is opened to', async () => {
   const { stage, cage } = await caged()
-  stage.policy = rolePolicy({ open: ['context', 'tasks', 'emitted'] })
+  stage.policy = rolePolicy({ open: ['context', 'tasks', 'emitted', 'stack'] })
   const owner = stage.engine.as({ id: canary.creator, tenant: 'acme', role: 'editor' })
   const told = await tell(stage, reads(owner, cage.jobs))
   const shown = PRIVATE.filter((name) => told.some(({ text }) => text.includes(canary[name])))
   expect(shown).toEqual(['context', 'taskInput', 'inbox', 'emitted'])
+  expect(told.filter(({ text }) => text.includes('canary-jobs.ts'))).not.toEqual([])
 })
 
 const parts: readonly (readonly [SafePart, readonly Canary[]])[] = [

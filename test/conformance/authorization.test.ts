@@ -27,7 +27,7 @@ const options: { readonly [name: string]: RolePolicyOptions } = {
     retry: 'creatorOrAdmin',
     delete: 'creatorOrAdmin',
   },
-  'that opens what is private': { open: ['context', 'tasks', 'emitted'] },
+  'that opens what is private': { open: ['state', 'context', 'tasks', 'emitted', 'stack'] },
   'with roles on resources': { resources },
   'with all of it': { resources, redact: ['labels', 'input', 'pipeline'], open: ['tasks'], cancel: 'creatorOrAdmin' },
 }
