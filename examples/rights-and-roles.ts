@@ -173,9 +173,9 @@ async function answer<Given>(
 //   ed: failed: "1234" is too short for a passphrase; log: encrypting with "correct horse"; output: 11 bytes
 //   ada: failed: (no error, input, message); log: (empty); output: 11 bytes
 // A page of jobs, with the buttons of each
-//   ada: 7 completed [], 7 failed [], 8 queued [cancel]
+//   ada: 7 completed [], 7 failed [], 8 waiting [cancel]
 //   ed: 7 completed [retry delete], 7 failed [retry delete]
-//   eve: 8 queued [cancel delete]
+//   eve: 8 waiting [cancel delete]
 //   otto: 7 completed [], 7 failed []
 //   why eve's does not run yet: [{"kind":"startAt","at":"2100-01-01T02:00:00.000Z"}]
 // Eve becomes an administrator, and leaves the company; her session stays the same

@@ -189,7 +189,11 @@ export interface Session {
    * @throws {JobchartError} `JOB_NOT_FOUND`
    */
   explain(id: JobId, options?: CallOptions): Promise<readonly Reason[]>
-  /** The changes of the job's label, oldest first; the first is its creation. @throws {JobchartError} `JOB_NOT_FOUND` */
+  /**
+   * The changes of the job's label and the commands that were taken, oldest first; the first is its creation.
+   *
+   * @throws {JobchartError} `JOB_NOT_FOUND`
+   */
   history(id: JobId, options?: CallOptions): Promise<readonly HistoryEntry[]>
   /** The lines of the job's log, oldest first. @throws {JobchartError} `JOB_NOT_FOUND` */
   logs(id: JobId, options?: LogOptions): AsyncIterable<Pick<LogLine, 'number' | 'text'> & { readonly at: string }>

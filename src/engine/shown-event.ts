@@ -20,6 +20,7 @@ const TELLS: { readonly [field: string]: string } = {
   labels: 'labels',
   from: 'status',
   to: 'status',
+  command: 'status',
   outcome: 'outcome',
   reason: 'reason',
   message: 'message',

@@ -87,7 +87,7 @@ export function send(
   tree?: JobTree,
 ): Decision {
   return rememberedOf(job, { type, what: `send ${event.type}`, context, event }, (asked) =>
-    decide(type, job, asked.context, tree, (draft) => draft.receive(asked.event ?? event)),
+    decide(type, job, asked.context, tree, (draft) => draft.receiveCommand(asked.event ?? event)),
   )
 }
 

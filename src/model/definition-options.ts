@@ -58,7 +58,7 @@ const OF_MACHINE: OptionRules = {
   cancel: either(text(), oneOf(null)),
 }
 
-const LABELS: OptionRules = { error: text(), stopped: text() }
+const LABELS: OptionRules = { error: text(), stopped: text(), waiting: text() }
 const LIMITS: OptionRules = { concurrency: wholeNumber(1), queued: wholeNumber(1) }
 
 /**

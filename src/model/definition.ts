@@ -43,12 +43,14 @@ import { type ChartEvent, createChart } from './transition.ts'
 
 export type { AnyJobType, CommandsOf, InputOf, JobType, OutputOf } from './job-type.ts'
 
-/** Labels for the ends that are not states of the chart, its child jobs' too. */
-export interface EndLabels {
+/** Labels for what is no state of the chart, its child jobs' too. */
+export interface StatusLabels {
   /** The machine threw, or took no error event. Default `'error'`. */
   readonly error?: string
   /** A child whose parent left it. Default `'stopped'`. */
   readonly stopped?: string
+  /** The job waits for its time, or for its pipeline's slot. Default `'waiting'`. */
+  readonly waiting?: string
 }
 
 interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
@@ -60,7 +62,7 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   readonly input?: InputSchema
   /** Checks the result of a job that succeeded. */
   readonly output?: OutputSchema
-  readonly labels?: EndLabels
+  readonly labels?: StatusLabels
   /**
    * What never repeats the input, and so is shown also to whom a policy redacts the input. Default: none of it.
    */
@@ -170,7 +172,7 @@ export function defineJob(
     type,
     version,
     input: options.input,
-    endLabels: endLabels(options.labels),
+    statusLabels: statusLabels(options.labels),
     safe: parseSafe(type, options.safe),
     describe: options.describe,
     followUp: options.followUp,
@@ -179,13 +181,14 @@ export function defineJob(
   return 'execute' in options ? { ...common, ...fromFunction(options) } : { ...common, ...fromMachine(options) }
 }
 
-function endLabels({ error = 'error', stopped = 'stopped' }: EndLabels = {}): AnyJobType['endLabels'] {
-  return { error, stopped }
+function statusLabels(labels: StatusLabels = {}): AnyJobType['statusLabels'] {
+  const { error = 'error', stopped = 'stopped', waiting = 'waiting' } = labels
+  return { error, stopped, waiting }
 }
 
 type Life = Omit<
   AnyJobType,
-  'type' | 'version' | 'input' | 'endLabels' | 'safe' | 'describe' | 'followUp' | 'previous' | 'migrate'
+  'type' | 'version' | 'input' | 'statusLabels' | 'safe' | 'describe' | 'followUp' | 'previous' | 'migrate'
 >
 
 type AnyOptions = CommonOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined>
@@ -239,7 +242,7 @@ function fromMachine(
     type,
     version,
     machine: lifecycle,
-    endLabels: endLabels(labels),
+    statusLabels: statusLabels(labels),
     safe: parseSafe(type, options.safe),
     above: [],
   })
@@ -268,7 +271,7 @@ interface Lineage {
   readonly type: string
   readonly version: string
   readonly machine: AnyStateMachine
-  readonly endLabels: AnyJobType['endLabels']
+  readonly statusLabels: AnyJobType['statusLabels']
   readonly safe: AnyJobType['safe']
   readonly above: readonly { readonly machine: AnyStateMachine; readonly type: AnyJobType }[]
 }
@@ -312,7 +315,7 @@ function unknownLogic(type: string, node: AnyStateNode, src: string): JobchartEr
 
 // A machine that invokes itself, at whatever depth, is one type and not an endless row of them.
 function childType(
-  { type, version, endLabels, safe, above }: Lineage,
+  { type, version, statusLabels, safe, above }: Lineage,
   src: string,
   child: AnyStateMachine,
 ): AnyJobType {
@@ -323,7 +326,7 @@ function childType(
     version,
     input: undefined,
     output: undefined,
-    endLabels,
+    statusLabels,
     safe,
     describe: undefined,
     followUp: undefined,
@@ -338,7 +341,7 @@ function childType(
     inline: new Map(),
     children: new Map(),
   }
-  const lineage = { type: made.type, version, machine: child, endLabels, safe }
+  const lineage = { type: made.type, version, machine: child, statusLabels, safe }
   return Object.assign(made, fromActors({ ...lineage, above: [...above, { machine: child, type: made }] }))
 }
 

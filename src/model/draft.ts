@@ -26,7 +26,7 @@ import type { Json } from './storable.ts'
 import { Entries, TaskList } from './task-list.ts'
 import type { Task } from './task-record.ts'
 import { setTimer } from './timer.ts'
-import { admitted, recordMigration, recordTransition, setSnapshot } from './transition-record.ts'
+import { recordAdmission, recordMigration, recordTransition, setSnapshot } from './transition-record.ts'
 
 /** What a draft needs of the decision over its tree. */
 export interface DraftTree {
@@ -50,7 +50,9 @@ export interface DraftTree {
 interface Message {
   readonly event: ChartEvent
   /** It is taken only by a transition that names it. */
-  readonly isNamed: boolean
+  readonly isNamed?: boolean
+  /** Somebody has sent it. */
+  readonly isCommand?: boolean
 }
 
 /** A job while a decision is made of it: what the chart asks for becomes tasks, timers and events of the record. */
@@ -166,11 +168,11 @@ export class Draft {
 
   /** Makes the first move of a new job. What was sent to it before stands first in its mailbox. */
   begin(early: readonly ChartEvent[] = [], first: First = () => this.#firstTransition()): void {
-    this.#mailbox = early.map((event) => ({ event, isNamed: false }))
+    this.#mailbox = early.map((event) => ({ event }))
     this.#drain(() => {
       const move = first()
       const actions = this.#first.order(move, this.#isHeldBack)
-      this.#apply({ ...move, actions }, { type: 'xstate.init' })
+      this.#apply({ ...move, actions }, { event: { type: 'xstate.init' } })
     })
   }
 
@@ -201,7 +203,12 @@ export class Draft {
 
   /** Takes an event: at once, or after the one that is being taken. */
   receive(event: ChartEvent): void {
-    this.#receive({ event, isNamed: false })
+    this.#receive({ event })
+  }
+
+  /** Takes a command that somebody has sent. */
+  receiveCommand(event: ChartEvent): void {
+    this.#receive({ event, isCommand: true })
   }
 
   #receive(message: Message): void {
@@ -287,9 +294,8 @@ export class Draft {
     if (this.job.phase !== 'waiting') return
     this.touch()
     const at = this.time()
-    admitted(this.job, this.type.chart.info(this.job), at)
+    this.events.push(recordAdmission(this.job, this.type.chart.info(this.job), at))
     for (const task of this.tasks.list) if (task.status === 'available') this.put({ ...task, availableAt: at })
-    this.events.push({ type: 'job.admitted' })
     this.#inputs.push({ type: 'job.admitted' })
     this.tree.startHeldBack(this)
   }
@@ -317,7 +323,7 @@ export class Draft {
     if (this.job.phase === 'settled') return
     const from = this.job.status
     this.touch()
-    this.job.status = this.type.endLabels.stopped
+    this.job.status = this.type.statusLabels.stopped
     this.job.outcome = 'cancelled'
     this.events.push({ type: 'job.transitioned', from, to: this.job.status, outcome: 'cancelled' })
     this.#settle()
@@ -328,7 +334,7 @@ export class Draft {
     this.#mailbox = []
     if (this.job.phase === 'settled') return
     const from = this.job.status
-    const [to, error, outcome] = [this.type.endLabels.error, jobError(thrown), 'failure' as const]
+    const [to, error, outcome] = [this.type.statusLabels.error, jobError(thrown), 'failure' as const]
     this.touch()
     Object.assign(this.job, { status: to, outcome, error })
     if (this.#isNew) this.events.push({ type: 'job.created', to, outcome })
@@ -376,14 +382,14 @@ export class Draft {
   #takeAll(): void {
     for (let message = this.#mailbox.shift(); message !== undefined; message = this.#mailbox.shift()) {
       const result = this.#transition(message)
-      if (message.isNamed && !result.handled) continue
+      if (message.isNamed === true && !result.handled) continue
       this.#handled ??= result.handled
-      if (result.handled) this.#apply(result, message.event)
+      if (result.handled) this.#apply(result, message)
       else this.tree.tellSnapshot(this)
     }
   }
 
-  #transition({ event, isNamed }: Message): TransitionResult {
+  #transition({ event, isNamed = false }: Message): TransitionResult {
     this.#isAsked = true
     const { chart } = this.type
     const take = isNamed ? chart.transitionIfNamed : chart.transition
@@ -396,7 +402,7 @@ export class Draft {
     }
   }
 
-  #apply(move: TransitionResult, event: ChartEvent): void {
+  #apply(move: TransitionResult, { event, isCommand = false }: Message): void {
     this.job.counter += move.created
     const asks = move.actions.some(({ kind }) => kind !== 'effect')
     if (move.moved || asks) {
@@ -404,8 +410,7 @@ export class Draft {
       if (!EXECUTOR_EVENTS.has(event.type)) this.tasks.forgetCrashes()
       this.#inputs.push(event as unknown as Json)
       setSnapshot(this.job, move)
-      this.events.push(recordTransition(this.type, this.job, move, event, this.#isNew))
-      this.#isNew = false
+      this.events.push(this.#recordTransition(move, event, isCommand))
     }
     for (const action of move.actions) if (action.kind === 'start') this.#early.set(action.invocation, [])
     for (const action of move.actions) this.#act(action)
@@ -414,6 +419,12 @@ export class Draft {
       this.#settle()
       this.tree.tellEnd(this, move.end)
     }
+  }
+
+  #recordTransition(move: TransitionResult, event: ChartEvent, isCommand: boolean): EventDraft {
+    const by = this.#isNew ? 'start' : isCommand ? 'command' : 'event'
+    this.#isNew = false
+    return recordTransition(this.type, this.job, move, event, by)
   }
 
   #act(action: ChartAction): void {

@@ -21,18 +21,19 @@ export interface EventDetails {
   }
   /**
    * The chart moved. `from` and `to` are public labels; they are equal where only the inner state changed. `outcome` is set
-   * where the job has ended.
+   * where the job has ended, and `command` where it was a command that moved it.
    */
   readonly 'job.transitioned': {
     readonly from: string
     readonly to: string
+    readonly command?: string
     readonly outcome?: Outcome
     readonly reason?: string
     readonly message?: string
     readonly error?: JobError
   }
-  /** The job waited, and its tasks may run and its timers count from now on. */
-  readonly 'job.admitted': Readonly<Record<never, never>>
+  /** The job waited, and its tasks may run and its timers count from now on. `from` and `to` are public labels. */
+  readonly 'job.admitted': { readonly from: string; readonly to: string }
   /** The job was deleted: nothing of it is shown any more. */
   readonly 'job.deleted': Readonly<Record<never, never>>
   /** The job was moved to another version of its type. `from` and `to` are public labels. */

@@ -37,8 +37,12 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
    * @internal
    */
   readonly queuedMax: number | null
-  /** @internal */
-  readonly endLabels: { readonly error: string; readonly stopped: string }
+  /**
+   * Labels for what is no state of the chart.
+   *
+   * @internal
+   */
+  readonly statusLabels: { readonly error: string; readonly stopped: string; readonly waiting: string }
   /**
    * What never repeats the input.
    *

@@ -38,29 +38,44 @@ export function recordTransition(
   job: OpenJob,
   move: TransitionResult,
   event: ChartEvent,
-  isNew: boolean,
+  by: 'start' | 'command' | 'event',
 ): EventDraft {
   const from = job.status
-  job.status = move.end?.kind === 'error' ? type.endLabels.error : move.info.label
+  job.status = move.end?.kind === 'error' ? type.statusLabels.error : labelOf(type, job, move)
   const { message, error, exitCode, reason } = describe(type, job, move, event)
   if (message !== undefined) job.message = message
   if (exitCode !== undefined) job.exitCode = exitCode
-  if (error !== undefined) job.error = jobError(error)
+  // Of a move that ends nothing, it is told with the move alone.
+  if (error !== undefined && move.end !== undefined) job.error = jobError(error)
   const facts = {
     to: job.status,
     ...(job.outcome === undefined ? {} : { outcome: job.outcome }),
     ...(reason === undefined ? {} : { reason }),
     ...(message === undefined ? {} : { message }),
   }
-  if (isNew) return { type: 'job.created', ...facts }
-  return { type: 'job.transitioned', from, ...facts, ...(error === undefined ? {} : { error: jobError(error) }) }
+  if (by === 'start') return { type: 'job.created', ...facts }
+  const command = by === 'command' ? { command: event.type } : {}
+  const failure = error === undefined ? {} : { error: jobError(error) }
+  return { type: 'job.transitioned', from, ...facts, ...command, ...failure }
 }
 
-/** Admits a waiting job: its timers, until now delays, count from `at`. */
-export function admitted(job: OpenJob, info: StateInfo, at: number): void {
+// Where its chart stands says nothing of a job that has not begun.
+function labelOf(
+  { statusLabels }: AnyJobType,
+  { admittedAt }: Job,
+  { info, end }: Pick<TransitionResult, 'info' | 'end'>,
+): string {
+  return admittedAt === undefined && end === undefined ? statusLabels.waiting : info.label
+}
+
+/** Admits a waiting job: its timers, until now delays, count from `at`. Gives the event that tells of it. */
+export function recordAdmission(job: OpenJob, info: StateInfo, at: number): EventDraft {
+  const { status: from } = job
   job.admittedAt = at
   job.phase = phaseOf(job, info)
+  job.status = info.label
   job.timers = job.timers.map((timer) => ({ ...timer, dueAt: timer.dueAt + at }))
+  return { type: 'job.admitted', from, to: job.status }
 }
 
 /** Puts the job where it stands under another version, and gives the event that tells of it. */
@@ -72,7 +87,7 @@ export function recordMigration(
   const { version: previous, status: from } = job
   setSnapshot(job, { snapshot, info })
   job.version = to.version
-  job.status = info.label
+  job.status = labelOf(to, job, { info })
   job.timers = timers
   // Each has taken an invocation, also where the task of before goes on.
   job.counter += starts.length

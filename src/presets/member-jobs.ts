@@ -132,7 +132,7 @@ function defineMemberJob(options: AnyOptions): MemberJobType {
     lifecycle: memberLifecycle.provide({ actors: { execute: workOf(options) } }),
     commands,
     // What ends a job past its chart is a failure like any other.
-    labels: { error: 'Failed' },
+    labels: { error: 'Failed', waiting: 'Waiting' },
     // Said at the creation alone, so that nothing later replaces it.
     describe: ({ context }, { type: event }) =>
       event === 'xstate.init' && message !== undefined ? { message: message(inputOf(context)) } : undefined,

@@ -158,7 +158,7 @@ export class Bench {
       expect(row.jobSequence).toBe((counts.get(row.jobId) ?? 0) + 1)
       counts.set(row.jobId, row.jobSequence + row.events.length - 1)
       for (const event of row.events) {
-        if (event.type === 'job.transitioned' || event.type === 'job.migrated') {
+        if ('from' in event) {
           expect(event.from).toBe(status.get(row.jobId))
           status.set(row.jobId, event.to)
         } else if (event.type === 'job.created') status.set(row.jobId, event.to)

@@ -162,14 +162,18 @@ test('two commands on two engines of one storage: both are applied', async () =>
   expect((await bench.row(id)).context).toEqual({ note: '', parcels: 2 })
 })
 
-test('history shows only changes of the label, and the public label of meta.status', async () => {
+test('history shows commands and changes of the label, by the public label of meta.status', async () => {
   const bench = new Bench()
   const order = orderType(new Work(), new Work())
   const { ada } = await bench.start({ jobs: [order] })
   const { id } = await ada.submit(order, undefined)
   await ada.send(id, { type: 'count' })
   await ada.send(id, { type: 'count' })
-  expect((await ada.history(id)).map(({ sequence, to }) => [sequence, to])).toEqual([[1, 'waiting']])
+  expect((await ada.history(id)).map(({ sequence, to, command }) => [sequence, to, command])).toEqual([
+    [1, 'waiting', undefined],
+    [2, 'waiting', 'count'],
+    [3, 'waiting', 'count'],
+  ])
   await ada.cancel(id, { reason: 'no stock' })
   expect((await ada.history(id)).at(-1)).toMatchObject({
     sequence: 4,

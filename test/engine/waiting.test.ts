@@ -21,7 +21,7 @@ describe('a start that lies ahead', () => {
     const { ada, bench, type, work } = await running()
     const startAt = bench.clock.now() + 30_250
     const job = await ada.submit(type, 1, { startAt })
-    expect(job).toMatchObject({ phase: 'waiting', status: 'queued', startAt: new Date(startAt).toISOString() })
+    expect(job).toMatchObject({ phase: 'waiting', status: 'waiting', startAt: new Date(startAt).toISOString() })
     expect(job).not.toHaveProperty('admittedAt')
     await bench.clock.advance(30_249)
     expect(work.runs).toHaveLength(0)

@@ -31,14 +31,20 @@ describe('a waiting job', () => {
 
   test('takes events, and waits on in another state, whose timers are delays too', () => {
     const { job } = send(type, waiting(), { type: 'GO' }, moment(3_000))
-    expect(job).toMatchObject({ phase: 'waiting', status: 'b', tasks: [], timers: [{ dueAt: 5_000 }] })
+    expect(job).toMatchObject({
+      phase: 'waiting',
+      status: 'waiting',
+      state: 'b',
+      tasks: [],
+      timers: [{ dueAt: 5_000 }],
+    })
     expect(admit(type, job, moment(9_000)).job).toMatchObject({ phase: 'indeterminate', timers: [{ dueAt: 14_000 }] })
   })
 
   test('is admitted once: its tasks may be claimed and its timers count from then', () => {
     const { job, events } = admit(type, waiting(), moment(9_000))
-    expect(events).toEqual([{ type: 'job.admitted' }])
-    expect(job).toMatchObject({ phase: 'active', admittedAt: 9_000, timers: [{ dueAt: 19_000 }] })
+    expect(events).toEqual([{ type: 'job.admitted', from: 'waiting', to: 'a' }])
+    expect(job).toMatchObject({ phase: 'active', status: 'a', admittedAt: 9_000, timers: [{ dueAt: 19_000 }] })
     expect([holdsSlot(job), claimableTasks(job)]).toMatchObject([true, [{ availableAt: 9_000 }]])
     expect(admit(type, job, moment(10_000)).changed).toBe(false)
   })

@@ -19,7 +19,7 @@ describe('leaving work', () => {
   test('a cancel while its work is only offered leaves nothing behind', () => {
     const decision = send(plain, created(plain), { type: 'cancel', reason: 'late' }, moment(2_000))
     expect(decision.job).toMatchObject({ status: 'cancelled', outcome: 'cancelled', phase: 'settled', tasks: [] })
-    const settled = { from: 'queued', to: 'cancelled', outcome: 'cancelled', reason: 'late' }
+    const settled = { from: 'queued', to: 'cancelled', outcome: 'cancelled', reason: 'late', command: 'cancel' }
     expect(decision.events).toEqual([{ type: 'job.transitioned', ...settled }])
   })
 

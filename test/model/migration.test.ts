@@ -67,7 +67,7 @@ describe('a job of a previous version', () => {
     const { job, events, inputs } = send(type, created(old), { type: 'GO' }, moment(2_000))
     expect(events).toEqual([
       { type: 'job.migrated', version: '2', previous: '1', from: 'wait', to: 'waiting' },
-      { type: 'job.transitioned', from: 'waiting', to: 'done', outcome: 'success' },
+      { type: 'job.transitioned', from: 'waiting', to: 'done', outcome: 'success', command: 'GO' },
     ])
     expect(job).toMatchObject({ version: '2', status: 'done', context: { n: 2 }, outcome: 'success', revision: 2 })
     expect(inputs).toEqual([

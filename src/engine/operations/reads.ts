@@ -1,5 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { JobchartError } from '../../model/error.ts'
+import { JobchartError, type JobError } from '../../model/error.ts'
 import type { Actor, EventDraft } from '../../model/event.ts'
 import type { ItemStatus } from '../../model/item.ts'
 import type { Job, JobId, Outcome, Phase } from '../../model/job.ts'
@@ -27,7 +27,7 @@ import { type Page, shownPage } from '../page.ts'
 import { parseWith } from '../parse.ts'
 import { toldBy } from '../shown-event.ts'
 import { type Soon, whenKnown } from '../soon.ts'
-import { type JobView, viewOf } from '../view.ts'
+import { type JobView, shownError, viewOf } from '../view.ts'
 
 /** What `count` takes; each field narrows. */
 export interface CountOptions extends CallOptions {
@@ -90,7 +90,7 @@ export interface ItemView {
   readonly at: string
 }
 
-/** A change of a job's label. */
+/** A change of a job's label, or a command that somebody has sent. */
 export interface HistoryEntry {
   /** The number of the event among the job's. */
   readonly sequence: number
@@ -100,8 +100,12 @@ export interface HistoryEntry {
   /** ISO 8601. */
   readonly at: string
   readonly by: Actor
+  /** The command that moved the chart. */
+  readonly command?: string
   readonly reason?: string
   readonly message?: string
+  /** Why the chart moved, where that was a failure. */
+  readonly error?: JobError
 }
 
 /** What `logs` takes. */
@@ -308,9 +312,10 @@ export function readable(
 
 function entriesOf(row: StoredEvents, mask: FieldMask): readonly HistoryEntry[] {
   return row.events.flatMap((event, index) => {
-    if (event.type !== 'job.created' && event.type !== 'job.transitioned' && event.type !== 'job.migrated') return []
+    if (!('to' in event)) return []
     const from = event.type === 'job.created' ? undefined : event.from
-    if (from === event.to) return []
+    const command = 'command' in event ? event.command : undefined
+    if (from === event.to && command === undefined) return []
     const by = event.by ?? row.by
     const entry: HistoryEntry = {
       sequence: row.jobSequence + index,
@@ -318,22 +323,23 @@ function entriesOf(row: StoredEvents, mask: FieldMask): readonly HistoryEntry[] 
       to: event.to,
       at: isoTime(row.at),
       by,
-      ...defined(textOf(event, mask)),
+      ...defined({ command, ...textOf(event, mask) }),
     }
-    const outcome = event.type === 'job.migrated' ? undefined : event.outcome
+    const outcome = 'outcome' in event ? event.outcome : undefined
     return [masked(entry, mask, toldBy({ by, outcome }, row))]
   })
 }
 
 function textOf(
   event: EventDraft,
-  { hidden }: FieldMask,
-): { readonly reason?: string | undefined; readonly message?: string | undefined } {
+  mask: FieldMask,
+): { readonly [Field in 'reason' | 'message' | 'error']?: HistoryEntry[Field] | undefined } {
   if (event.type === 'job.migrated') {
-    return { reason: hidden.has('version') ? 'moved to another version' : `moved to version ${event.version}` }
+    return { reason: mask.hidden.has('version') ? 'moved to another version' : `moved to version ${event.version}` }
   }
   if (event.type !== 'job.created' && event.type !== 'job.transitioned') return {}
-  return { reason: event.reason, message: event.message }
+  const error = 'error' in event && event.error !== undefined ? shownError(event.error, mask) : undefined
+  return { reason: event.reason, message: event.message, error }
 }
 
 function afterOf(cursor: string, who: Principal): NonNullable<JobPage['after']> {
