@@ -27,6 +27,8 @@ export interface StateInfo {
   /** `meta.status` of the deepest active state that has one; else the keys of the active leaf states. */
   readonly label: string
   readonly tags: ReadonlySet<string>
+  /** `meta.accepts` of the active states: commands that the job has obeyed already. */
+  readonly accepts: ReadonlySet<string>
 }
 
 /** The result of one event. */

@@ -37,6 +37,19 @@ export function checkCommand(type: string, machine: AnyStateMachine, command: st
   throw broken(type, `no state takes the command "${command}". Add it to a state's "on", or leave it out of commands`)
 }
 
+/** Refuses a `meta.accepts` that is no list of commands: one that is misspelt would accept nothing. */
+export function checkAccepts(type: string, machine: AnyStateMachine, commands: object): void {
+  for (const { id, meta } of stateNodes(machine.root)) {
+    const accepts: unknown = meta?.accepts
+    if (accepts === undefined) continue
+    const isCommand = (each: unknown) => typeof each === 'string' && Object.hasOwn(commands, each)
+    if (Array.isArray(accepts) && accepts.every(isCommand)) continue
+    const known = Object.keys(commands).join(', ') || 'none'
+    const expected = `a list of the type's commands (${known}), which are answered there and change nothing`
+    throw broken(type, `meta.accepts of state "${id}" should be ${expected}; found ${JSON.stringify(accepts)}`)
+  }
+}
+
 function checkNode(type: string, node: AnyStateNode, named: Named): void {
   const transitions = [...transitionsOf(type, node)]
   for (const { guard } of transitions) checkGuard(type, guard, named)

@@ -3,7 +3,7 @@ import type { AnyStateMachine, AnyStateNode } from 'xstate'
 import { chartHash } from './chart-hash.ts'
 import { type Commands, cancelCommand, parseCommands, type SchemasOf } from './command.ts'
 import { DEFAULT_LIFECYCLE, defaultLifecycle, reasonSchema } from './default-lifecycle.ts'
-import { checkCommand, checkMachine } from './definition-checks.ts'
+import { checkAccepts, checkCommand, checkMachine } from './definition-checks.ts'
 import { checkJobOptions } from './definition-options.ts'
 import { JobchartError } from './error.ts'
 import { stateNodes } from './inert-machine.ts'
@@ -108,7 +108,8 @@ export interface LifecycleOptions<
   readonly lifecycle: Machine
   /**
    * The events that a person may send, each with the schema of its fields, or with `{ schema, by }` where not everybody who
-   * may see the job may send it. A state must take each of them.
+   * may see the job may send it. A state must take each of them. Commands in the `meta.accepts` of a state are obeyed
+   * already there: sending one answers with the job and writes nothing, and `actions` does not name it.
    */
   readonly commands?: Declared
   /** The command that `cancel` sends. Default `'cancel'` if it is one of the commands; null: there is none. */
@@ -238,6 +239,7 @@ function fromMachine(
   const { type, version = '1', lifecycle, labels = {} } = options
   const { commands, by } = parseCommands(type, options.commands ?? {})
   for (const command of Object.keys(commands)) checkCommand(type, lifecycle, command)
+  checkAccepts(type, lifecycle, commands)
   const actors = fromActors({
     type,
     version,

@@ -208,7 +208,13 @@ export class Draft {
 
   /** Takes a command that somebody has sent. */
   receiveCommand(event: ChartEvent): void {
-    this.#receive({ event, isCommand: true })
+    if (this.#hasObeyed(event)) this.#handled = true
+    else this.#receive({ event, isCommand: true })
+  }
+
+  // Also where another state would take it: to send it again changes nothing.
+  #hasObeyed({ type }: ChartEvent): boolean {
+    return this.job.phase !== 'settled' && this.type.chart.info(this.job).accepts.has(type)
   }
 
   #receive(message: Message): void {
@@ -217,9 +223,9 @@ export class Draft {
     if (!this.#isMoving) this.#drain()
   }
 
-  /** Whether the chart takes the event where it stands. Nothing is changed. */
+  /** Whether the chart takes a command where it stands, and has not obeyed it already. Nothing is changed. */
   canHandle(event: ChartEvent): boolean {
-    return this.type.chart.canHandle(this.job, event, this.#scope())
+    return !this.#hasObeyed(event) && this.type.chart.canHandle(this.job, event, this.#scope())
   }
 
   /** Takes the end of a child, which the chart goes on to know until it leaves it. */

@@ -83,7 +83,7 @@ function codeOf(type: AnyJobType, src: string): Pick<Task, 'executor' | 'functio
 }
 
 /** How a job ended, by the tags of its final state. */
-export function outcomeOf({ tags }: StateInfo): Outcome {
+export function outcomeOf({ tags }: Pick<StateInfo, 'tags'>): Outcome {
   if (tags.has('failure')) return 'failure'
   return tags.has('cancelled') ? 'cancelled' : 'success'
 }

@@ -228,7 +228,7 @@ function ownEvent(event: ChartEvent): ChartEvent {
   return withError(jsonCopy(event as unknown as Json) as unknown as ChartEvent)
 }
 
-const NOWHERE: StateInfo = { label: '', tags: new Set() }
+const NOWHERE: StateInfo = { label: '', tags: new Set(), accepts: new Set() }
 
 function ended(snapshot: ChartSnapshot, info: StateInfo, error: unknown): TransitionResult {
   return { handled: true, moved: true, snapshot, info, end: { kind: 'error', error }, actions: [], created: 0 }
@@ -256,5 +256,15 @@ function infoOf(nodes: readonly AnyStateNode[]): StateInfo {
   const keys = [...leaves].sort((a, b) => a.order - b.order).map((node) => node.key)
   const label = labelled === undefined ? keys.join(' + ') || nodes[0]?.key || '' : String(labelled.meta.status)
   // A state may have any name; a label is searched for as text.
-  return { label: label.toWellFormed(), tags: new Set(nodes.flatMap((node) => node.tags)) }
+  return {
+    label: label.toWellFormed(),
+    tags: new Set(nodes.flatMap((node) => node.tags)),
+    accepts: new Set(nodes.flatMap(acceptsOf)),
+  }
+}
+
+/** The commands that a state says are obeyed already. */
+function acceptsOf({ meta }: AnyStateNode): readonly string[] {
+  const accepts: unknown = meta?.accepts
+  return Array.isArray(accepts) ? accepts.map(String) : []
 }
