@@ -212,7 +212,7 @@ function balances(): string {
 
 // Output:
 // Mia asks for 300 euros for the printer
-//   it waits for: [{"kind":"timer","at":"2026-01-03T00:00:00.000Z"},{"kind":"command","commands":["approve","reject"]}]
+//   it waits for: [{"kind":"timer","at":"2026-01-03T00:00:00.000Z"},{"kind":"command","commands":[]}]
 //   mia may: nothing; max may: approve, reject
 //   mia approves: FORBIDDEN
 //   max approves: paying

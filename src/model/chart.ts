@@ -80,6 +80,8 @@ export interface ChartScope {
 export interface Chart {
   /** For the id of each invoke of the machine, the state that invokes it; of one that several states invoke, the id. */
   readonly invokes: ReadonlyMap<string, string>
+  /** Some state has `meta.accepts`. */
+  readonly hasAccepts: boolean
   /** The first transition: entry actions, the first tasks and timers. */
   start(input: unknown, scope?: ChartScope): TransitionResult
   /** The transition from `snapshot` by `event`. */

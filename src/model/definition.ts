@@ -44,7 +44,7 @@ import { type ChartEvent, createChart } from './transition.ts'
 export type { AnyJobType, CommandsOf, InputOf, JobType, OutputOf } from './job-type.ts'
 
 /** Labels for what is no state of the chart, its child jobs' too. */
-export interface StatusLabels {
+export interface EndLabels {
   /** The machine threw, or took no error event. Default `'error'`. */
   readonly error?: string
   /** A child whose parent left it. Default `'stopped'`. */
@@ -62,7 +62,7 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   readonly input?: InputSchema
   /** Checks the result of a job that succeeded. */
   readonly output?: OutputSchema
-  readonly labels?: StatusLabels
+  readonly labels?: EndLabels
   /**
    * What never repeats the input, and so is shown also to whom a policy redacts the input. Default: none of it.
    */
@@ -173,7 +173,7 @@ export function defineJob(
     type,
     version,
     input: options.input,
-    statusLabels: statusLabels(options.labels),
+    endLabels: endLabels(options.labels),
     safe: parseSafe(type, options.safe),
     describe: options.describe,
     followUp: options.followUp,
@@ -182,14 +182,14 @@ export function defineJob(
   return 'execute' in options ? { ...common, ...fromFunction(options) } : { ...common, ...fromMachine(options) }
 }
 
-function statusLabels(labels: StatusLabels = {}): AnyJobType['statusLabels'] {
+function endLabels(labels: EndLabels = {}): AnyJobType['endLabels'] {
   const { error = 'error', stopped = 'stopped', waiting = 'waiting' } = labels
   return { error, stopped, waiting }
 }
 
 type Life = Omit<
   AnyJobType,
-  'type' | 'version' | 'input' | 'statusLabels' | 'safe' | 'describe' | 'followUp' | 'previous' | 'migrate'
+  'type' | 'version' | 'input' | 'endLabels' | 'safe' | 'describe' | 'followUp' | 'previous' | 'migrate'
 >
 
 type AnyOptions = CommonOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined>
@@ -244,7 +244,7 @@ function fromMachine(
     type,
     version,
     machine: lifecycle,
-    statusLabels: statusLabels(labels),
+    endLabels: endLabels(labels),
     safe: parseSafe(type, options.safe),
     above: [],
   })
@@ -273,7 +273,7 @@ interface Lineage {
   readonly type: string
   readonly version: string
   readonly machine: AnyStateMachine
-  readonly statusLabels: AnyJobType['statusLabels']
+  readonly endLabels: AnyJobType['endLabels']
   readonly safe: AnyJobType['safe']
   readonly above: readonly { readonly machine: AnyStateMachine; readonly type: AnyJobType }[]
 }
@@ -317,7 +317,7 @@ function unknownLogic(type: string, node: AnyStateNode, src: string): JobchartEr
 
 // A machine that invokes itself, at whatever depth, is one type and not an endless row of them.
 function childType(
-  { type, version, statusLabels, safe, above }: Lineage,
+  { type, version, endLabels, safe, above }: Lineage,
   src: string,
   child: AnyStateMachine,
 ): AnyJobType {
@@ -328,7 +328,7 @@ function childType(
     version,
     input: undefined,
     output: undefined,
-    statusLabels,
+    endLabels,
     safe,
     describe: undefined,
     followUp: undefined,
@@ -343,7 +343,7 @@ function childType(
     inline: new Map(),
     children: new Map(),
   }
-  const lineage = { type: made.type, version, machine: child, statusLabels, safe }
+  const lineage = { type: made.type, version, machine: child, endLabels, safe }
   return Object.assign(made, fromActors({ ...lineage, above: [...above, { machine: child, type: made }] }))
 }
 

@@ -214,7 +214,8 @@ export class Draft {
 
   // Also where another state would take it: to send it again changes nothing.
   #hasObeyed({ type }: ChartEvent): boolean {
-    return this.job.phase !== 'settled' && this.type.chart.info(this.job).accepts.has(type)
+    const { chart } = this.type
+    return chart.hasAccepts && this.job.phase !== 'settled' && chart.info(this.job).accepts.has(type)
   }
 
   #receive(message: Message): void {
@@ -329,7 +330,7 @@ export class Draft {
     if (this.job.phase === 'settled') return
     const from = this.job.status
     this.touch()
-    this.job.status = this.type.statusLabels.stopped
+    this.job.status = this.type.endLabels.stopped
     this.job.outcome = 'cancelled'
     this.events.push({ type: 'job.transitioned', from, to: this.job.status, outcome: 'cancelled' })
     this.#settle()
@@ -340,7 +341,7 @@ export class Draft {
     this.#mailbox = []
     if (this.job.phase === 'settled') return
     const from = this.job.status
-    const [to, error, outcome] = [this.type.statusLabels.error, jobError(thrown), 'failure' as const]
+    const [to, error, outcome] = [this.type.endLabels.error, jobError(thrown), 'failure' as const]
     this.touch()
     Object.assign(this.job, { status: to, outcome, error })
     if (this.#isNew) this.events.push({ type: 'job.created', to, outcome })
@@ -391,8 +392,14 @@ export class Draft {
       if (message.isNamed === true && !result.handled) continue
       this.#handled ??= result.handled
       if (result.handled) this.#apply(result, message)
-      else this.tree.tellSnapshot(this)
+      else this.#passOver(message.event)
     }
+  }
+
+  #passOver({ type }: ChartEvent): void {
+    // A job may stand still for good since its chart does not take the result of its work.
+    if (this.#changed && type.startsWith('xstate.done.actor.')) this.#logs.push(`no state took the event "${type}"`)
+    this.tree.tellSnapshot(this)
   }
 
   #transition({ event, isNamed = false }: Message): TransitionResult {

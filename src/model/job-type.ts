@@ -42,7 +42,7 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
    *
    * @internal
    */
-  readonly statusLabels: { readonly error: string; readonly stopped: string; readonly waiting: string }
+  readonly endLabels: { readonly error: string; readonly stopped: string; readonly waiting: string }
   /**
    * What never repeats the input.
    *

@@ -41,7 +41,7 @@ export function recordTransition(
   by: 'start' | 'command' | 'event',
 ): EventDraft {
   const from = job.status
-  job.status = move.end?.kind === 'error' ? type.statusLabels.error : labelOf(type, job, move)
+  job.status = move.end?.kind === 'error' ? type.endLabels.error : labelOf(type, job, move)
   const { message, error, exitCode, reason } = describe(type, job, move, event)
   if (message !== undefined) job.message = message
   if (exitCode !== undefined) job.exitCode = exitCode
@@ -61,11 +61,11 @@ export function recordTransition(
 
 // Where its chart stands says nothing of a job that has not begun.
 function labelOf(
-  { statusLabels }: AnyJobType,
+  { endLabels }: AnyJobType,
   { admittedAt }: Job,
   { info, end }: Pick<TransitionResult, 'info' | 'end'>,
 ): string {
-  return admittedAt === undefined && end === undefined ? statusLabels.waiting : info.label
+  return admittedAt === undefined && end === undefined ? endLabels.waiting : info.label
 }
 
 /** Admits a waiting job: its timers, until now delays, count from `at`. Gives the event that tells of it. */

@@ -47,6 +47,7 @@ export function createChart(source: AnyStateMachine): Chart {
 
 class MachineChart implements Chart {
   readonly invokes: ReadonlyMap<string, string>
+  readonly hasAccepts: boolean
   readonly #machine: InertMachine
   readonly #nodesById: ReadonlyMap<string, AnyStateNode>
   readonly #bases = new Map<string, LiveSnapshot>()
@@ -56,6 +57,7 @@ class MachineChart implements Chart {
     this.#machine = new InertMachine(source)
     this.#nodesById = new Map(this.#machine.nodes.map((node) => [node.id, node]))
     this.invokes = this.#machine.invokes
+    this.hasAccepts = this.#machine.nodes.some((node) => acceptsOf(node).length > 0)
   }
 
   start(input: unknown, scope = ALONE): TransitionResult {

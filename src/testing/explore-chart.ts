@@ -24,6 +24,7 @@ export interface Seen {
  */
 export class WatchedChart implements Chart {
   readonly invokes: ReadonlyMap<string, string>
+  readonly hasAccepts: boolean
   /** The states that were entered, also those that were left in the same move; each by its keys from the root. */
   readonly entered = new Set<string>()
   /** The ids of the invokes whose snapshots the chart asked for, and whose logic does not move with the job. */
@@ -37,6 +38,7 @@ export class WatchedChart implements Chart {
     this.#type = type
     this.#chart = type.chart
     this.invokes = type.chart.invokes
+    this.hasAccepts = type.chart.hasAccepts
     this.#traced = createChart(traced(type.lifecycle))
   }
 

@@ -249,7 +249,7 @@ describe('explain', () => {
     const { id } = await ada.submit(type, {})
     expect(await ada.explain(id)).toEqual([
       { kind: 'timer', at: '2026-01-01T00:01:00.000Z' },
-      { kind: 'command', commands: ['approve'] },
+      { kind: 'command', commands: ['approve', 'cancel'] },
     ])
   })
 })

@@ -121,5 +121,5 @@ test('a child’s ends outside its chart bear the labels of its parent’s type'
   const child = createMachine({})
   const lifecycle = createMachine({ invoke: { src: 'child' } }).provide({ actors: { child } } as never)
   const type = defineJob({ type: 't', lifecycle, labels: { stopped: 'aborted' } })
-  expect(type.children.get('child')?.statusLabels).toEqual({ error: 'error', stopped: 'aborted', waiting: 'waiting' })
+  expect(type.children.get('child')?.endLabels).toEqual({ error: 'error', stopped: 'aborted', waiting: 'waiting' })
 })

@@ -38,7 +38,7 @@ test('a function alone makes a job type: version 1, a cancel command, one task t
     cancel: 'cancel',
     input: undefined,
     output: undefined,
-    statusLabels: { error: 'error', stopped: 'stopped', waiting: 'waiting' },
+    endLabels: { error: 'error', stopped: 'stopped', waiting: 'waiting' },
     chartTakesInput: false,
   })
   expect(Object.keys(type.commands)).toEqual(['cancel'])
@@ -66,7 +66,7 @@ test('the options of a function become its task’s; its output schema is the ta
     executor: 'gpu',
     execute: () => 1,
   })
-  expect(type).toMatchObject({ version: '2', statusLabels: { error: 'broken', stopped: 'halted' }, output: undefined })
+  expect(type).toMatchObject({ version: '2', endLabels: { error: 'broken', stopped: 'halted' }, output: undefined })
   expect(type.tasks.get('execute')).toMatchObject({
     executor: 'gpu',
     recovery: 'fail',
@@ -159,7 +159,7 @@ test('an invoked machine is a type of its own, named after its parent’s, of th
     commands: {},
     cancel: null,
     chartTakesInput: true,
-    statusLabels: { stopped: 'stopped' },
+    endLabels: { stopped: 'stopped' },
   })
   expect(made === undefined ? undefined : [...(childTypeOf(made, 'below')?.tasks.keys() ?? [])]).toEqual(['deep'])
   expect(childTypeOf(type, 'nobody')).toBeUndefined()

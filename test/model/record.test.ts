@@ -34,7 +34,7 @@ test.each([
   [['cancelled', 'success'], 'cancelled'],
   [['success', 'cancelled', 'failure'], 'failure'],
 ])('of the tags %j the outcome is %s', (tags, outcome) => {
-  expect(outcomeOf({ label: 'z', tags: new Set(tags) })).toBe(outcome)
+  expect(outcomeOf({ tags: new Set(tags) })).toBe(outcome)
 })
 
 test('what was thrown reaches a chart as it is where it can be stored, an Error by its record', () => {

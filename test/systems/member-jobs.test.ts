@@ -328,7 +328,7 @@ describe('the lifecycle', () => {
     const labels = new Set(map.states.map(({ label }) => label))
     expect([...labels].sort()).toEqual(['Cancelled', 'Failed', 'Running', 'Successful', 'Waiting'])
     // Nothing is known to end a job past its chart; it would be a failure like any other.
-    expect(load.statusLabels.error).toBe('Failed')
+    expect(load.endLabels.error).toBe('Failed')
     for (const { taken } of map.commands) expect(taken).toEqual(['cancel'])
     expect(
       [...new Set(map.edges.map(({ from, to }) => `${from} → ${to}`.replaceAll(' [execute]', '')))].sort(),

@@ -81,12 +81,7 @@ async function actionsOn(
   const known = core.types.of(job)
   const type = known === undefined ? undefined : typeThatHandles(known, job)
   const names = await commandsTaken(core, known, type, job, mask)
-  const answers = await Promise.all(
-    names.map(async (name) => {
-      return await may({ action: 'command', command: commandOf(type, name) })
-    }),
-  )
-  const commands = names.filter((_, index) => answers[index])
+  const commands = await allowedCommands(core, who, job, type, names, signal)
   const isAlone = job.parentId === undefined
   const running = cancelOfUnsettled(core, job)
   return {
@@ -102,6 +97,21 @@ async function actionsOn(
       (await may({ action: 'delete' })) &&
       (running === undefined || (await may({ action: 'command', command: running }))),
   }
+}
+
+/** Those of a job's commands that the policy lets the principal send. */
+export async function allowedCommands(
+  core: Core,
+  who: Principal,
+  job: Job,
+  type: AnyJobType | undefined,
+  names: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<readonly string[]> {
+  const answers = await Promise.all(
+    names.map((name) => allowed(core, who, job, { action: 'command', command: commandOf(type, name), signal })),
+  )
+  return names.filter((_, index) => answers[index] !== undefined)
 }
 
 // Which of its commands a chart takes tells where it stands: to whom that is hidden, all are named.

@@ -1,5 +1,6 @@
 /** Why a job does not run, told without what who asks may not see. */
 import { canHandle, typeThatHandles } from '../../model/can-handle.ts'
+import type { JobTree } from '../../model/decision.ts'
 import type { AnyJobType } from '../../model/definition.ts'
 import type { Job, JobId } from '../../model/job.ts'
 import { claimableTasks, type Outcome } from '../../model/job.ts'
@@ -12,6 +13,7 @@ import type { CallOptions } from '../call-options.ts'
 import { type Core, contextOf } from '../core.ts'
 import { masked } from '../field-mask.ts'
 import { treeOf } from '../load.ts'
+import { allowedCommands } from './actions.ts'
 import { readable } from './reads.ts'
 
 /** Why a job stands where it stands. `task` is the id of an invoke; times are ISO 8601. */
@@ -49,8 +51,10 @@ export type Reason =
   | { readonly kind: 'child'; readonly task: string; readonly job?: string }
   /** Something falls due then. */
   | { readonly kind: 'timer'; readonly at: string }
-  /** Nothing of it runs, and its chart takes these commands. */
+  /** Nothing of it runs, and its chart waits for a command: these the caller may send, as `actions` says. */
   | { readonly kind: 'command'; readonly commands: readonly string[] }
+  /** Nothing can move it any more but a deletion: no task, no timer, no child job, no command, and no parent's chart. */
+  | { readonly kind: 'stuck' }
 
 /** {@inheritDoc Session.explain} */
 export async function explain(
@@ -61,11 +65,13 @@ export async function explain(
 ): Promise<readonly Reason[]> {
   signal?.throwIfAborted()
   const { job, mask } = await readable(core, who, id, { action: 'explain', signal })
-  const reasons = await reasonsOf(core, job, async (other) => {
+  const name: Asker['name'] = async (other) => {
     const summary = await core.storage.summary(other)
     const isSeen = summary !== undefined && (await allowed(core, who, summary, { action: 'get', signal })) !== undefined
     return isSeen ? { job: other } : {}
-  })
+  }
+  const may: Asker['may'] = (type, commands) => allowedCommands(core, who, job, type, commands, signal)
+  const reasons = await reasonsOf(core, job, { name, may })
   // Why it stands there tells where it stands.
   if (mask.hidden.has('status')) return []
   const told = reasons.filter(({ kind }) => kind !== 'startAt' || !mask.hidden.has('startAt'))
@@ -73,10 +79,15 @@ export async function explain(
   return told.map((reason) => masked(reason, mask, (field) => (field === 'kind' ? undefined : field)))
 }
 
-/** Names another job, where it may be seen. */
-type Name = (id: string) => Promise<{ readonly job?: string }>
+/** What may be told to who asks. */
+interface Asker {
+  /** Names another job, where it may be seen. */
+  readonly name: (id: string) => Promise<{ readonly job?: string }>
+  /** Those of the job's commands that may be sent. */
+  readonly may: (type: AnyJobType, commands: readonly string[]) => Promise<readonly string[]>
+}
 
-async function reasonsOf(core: Core, job: Job, name: Name): Promise<readonly Reason[]> {
+async function reasonsOf(core: Core, job: Job, { name, may }: Asker): Promise<readonly Reason[]> {
   const type = core.types.of(job)
   if (job.phase === 'settled') {
     const left = await Promise.all(job.tasks.map((task) => ofTask(core, type, job, task, name)))
@@ -88,11 +99,15 @@ async function reasonsOf(core: Core, job: Job, name: Name): Promise<readonly Rea
   const tasks = (await Promise.all(job.tasks.map((task) => ofTask(core, type, job, task, name)))).flat()
   const timer = Math.min(...job.timers.map(({ dueAt }) => dueAt))
   const due: readonly Reason[] = Number.isFinite(timer) ? [{ kind: 'timer', at: isoTime(timer) }] : []
-  const commands = tasks.length > 0 || type === undefined ? [] : await ofCommands(core, type, job)
-  return [...unknown, ...tasks, ...due, ...commands]
+  const resting = tasks.length > 0 || type === undefined ? [] : await ofResting(core, type, job, may)
+  return [...unknown, ...tasks, ...due, ...resting]
 }
 
-async function ofWaiting(core: Core, { tenant, pipeline, startAt }: Job, name: Name): Promise<readonly Reason[]> {
+async function ofWaiting(
+  core: Core,
+  { tenant, pipeline, startAt }: Job,
+  name: Asker['name'],
+): Promise<readonly Reason[]> {
   const isLater = startAt !== undefined && startAt > core.clock.now()
   const time: readonly Reason[] = isLater ? [{ kind: 'startAt', at: isoTime(startAt) }] : []
   if (pipeline === undefined) return time
@@ -106,7 +121,7 @@ async function ofTask(
   type: AnyJobType | undefined,
   job: Job,
   task: Task,
-  name: Name,
+  name: Asker['name'],
 ): Promise<readonly Reason[]> {
   const { id, status, attempt, child, stopBy } = task
   if (child !== undefined) return [{ kind: 'child', task: id, ...(await name(child)) }]
@@ -138,10 +153,26 @@ async function ofOffered(core: Core, type: AnyJobType, job: Job, task: Task): Pr
   return !dispatcher.room().has(executor) ? { kind: 'busy', task: id, executor } : { kind: 'ready', task: id }
 }
 
-async function ofCommands(core: Core, known: AnyJobType, job: Job): Promise<readonly Reason[]> {
+// Nothing of the job runs.
+async function ofResting(core: Core, known: AnyJobType, job: Job, may: Asker['may']): Promise<readonly Reason[]> {
   const tree = await treeOf(core, job)
+  const [type, commands] = commandsTaken(core, known, job, tree)
+  if (type !== undefined && commands.length > 0) return [{ kind: 'command', commands: await may(type, commands) }]
+  return isStuck(core, known, job, tree) ? [{ kind: 'stuck' }] : []
+}
+
+function commandsTaken(core: Core, known: AnyJobType, job: Job, tree: JobTree) {
   const type = typeThatHandles(known, job)
-  const names = Object.keys(type?.commands ?? {}).filter((name) => name !== type?.cancel)
-  const commands = names.filter((name) => canHandle(known, job, name, contextOf(core), tree))
-  return commands.length === 0 ? [] : [{ kind: 'command', commands }]
+  const names = Object.keys(type?.commands ?? {})
+  return [type, names.filter((name) => canHandle(known, job, name, contextOf(core), tree))] as const
+}
+
+/** @param from  the child job that waits for what this one may do. */
+function isStuck(core: Core, known: AnyJobType, job: Job, tree: JobTree, from?: string): boolean {
+  const { tasks, timers, parentId } = job
+  const others = tasks.filter(({ status, child }) => status !== 'inline' && (from === undefined || child !== from))
+  if (others.length + timers.length > 0 || commandsTaken(core, known, job, tree)[1].length > 0) return false
+  // A chart may send to what it has invoked, and leave it.
+  const parent = parentId === undefined ? undefined : tree.get(parentId)
+  return parent === undefined || isStuck(core, parent.type, parent.job, tree, job.id)
 }

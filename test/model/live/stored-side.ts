@@ -171,7 +171,7 @@ export class StoredSide {
 
   #viewOf(job: Job): View {
     const { phase, error, historyValue = {}, output } = job
-    const isError = job.status === this.#typeOf(job).statusLabels.error
+    const isError = job.status === this.#typeOf(job).endLabels.error
     const history = Object.entries(historyValue).map(([id, ids]) => [id, [...ids].sort()])
     const tasks = job.tasks.filter(({ status }) => status !== 'stopping')
     return {
