@@ -40,6 +40,7 @@ const definitions: readonly (readonly [string, () => unknown])[] = [
   ['ids', engine({ jobs, ids: 'uuid' })],
   ['poll', engine({ jobs, poll: 'often' })],
   ['onHealth', engine({ jobs, onHealth: 'log' })],
+  ['logger', engine({ jobs, logger: { info: () => {} } })],
   ['principal', engine({ jobs, principal: { id: 'ada' } })],
   ['concurrency', engine({ jobs, concurrency: '3' })],
   ['maxAbandoned', engine({ jobs, maxAbandoned: 0 })],

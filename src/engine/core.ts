@@ -11,6 +11,7 @@ import type { Alarm } from './alarm.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { HealthWatch } from './health.ts'
 import type { LogTail } from './log-tail.ts'
+import type { Logger } from './logger.ts'
 import type { Settings } from './options.ts'
 import type { PolicyQuestion } from './policy-answer.ts'
 import type { FindPrincipal } from './principal.ts'
@@ -32,6 +33,7 @@ export interface Core {
   readonly storage: StorageConnection
   readonly ticks: Ticks
   readonly publisher: Publisher
+  readonly logger: Logger
   readonly tail: LogTail
   readonly health: HealthWatch
   readonly dispatcher: Dispatcher

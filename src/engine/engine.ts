@@ -4,6 +4,7 @@ import { callback, checkOptions, duration, oneOf, required } from '../model/opti
 import { type Duration, durationMs } from '../model/time.ts'
 import { type Core, TypeRegistry } from './core.ts'
 import { type Health, HealthReport } from './health.ts'
+import { type Logger, logEvents, loggingListenerErrors, logHealth, quietLogger } from './logger.ts'
 import { type EngineOptions, parseSettings, type Settings } from './options.ts'
 import { pause } from './pause.ts'
 import { type SessionPrincipal, SYSTEM, userOf } from './principal.ts'
@@ -34,6 +35,7 @@ export class Engine implements AsyncDisposable {
   readonly #options: EngineOptions
   readonly #settings: Settings
   readonly #types: TypeRegistry
+  readonly #logger: Logger
   /** Listeners outlive a stop, so they are the engine's and not the core's. */
   readonly #listeners: Publisher
   readonly #health: HealthReport
@@ -46,12 +48,18 @@ export class Engine implements AsyncDisposable {
     this.#options = options
     this.#settings = parseSettings(options)
     this.#types = new TypeRegistry(options.jobs)
-    this.#listeners = new Publisher(options.onListenerError ?? (() => {}))
+    this.#logger = quietLogger(options.logger)
+    this.#listeners = new Publisher(loggingListenerErrors(this.#logger, options.onListenerError))
+    // Without listeners, events need not be made public.
+    if (options.logger !== undefined) logEvents(this.#listeners, this.#logger)
     const { onHealth = () => {} } = options
     this.#health = new HealthReport(
       options.clock,
       () => this.#counts(),
-      (health) => this.#listeners.call(onHealth, health),
+      (health) => {
+        logHealth(health, this.#logger)
+        this.#listeners.call(onHealth, health)
+      },
     )
   }
 
@@ -156,7 +164,7 @@ export class Engine implements AsyncDisposable {
   }
 
   async #start(): Promise<void> {
-    const own = { settings: this.#settings, types: this.#types, publisher: this.#listeners }
+    const own = { settings: this.#settings, types: this.#types, publisher: this.#listeners, logger: this.#logger }
     this.#running = await Running.start(this.#options, own, this.#health)
     this.#core().health.begin()
   }

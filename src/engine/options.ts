@@ -21,6 +21,7 @@ import type { Executor } from '../port/executor.ts'
 import type { Policy } from '../port/policy.ts'
 import type { Storage } from '../port/storage.ts'
 import type { OnHealth } from './health.ts'
+import type { Logger } from './logger.ts'
 import type { OnPolicyError } from './policy-answer.ts'
 import type { FindPrincipal } from './principal.ts'
 import type { OnListenerError } from './publisher.ts'
@@ -51,6 +52,11 @@ export interface EngineOptions {
    * like any other. Default: it is ignored.
    */
   readonly onPolicyError?: OnPolicyError
+  /**
+   * Hears of failed jobs, attempts that are made again or were lost, abandoned tasks, lost engines, a storage, a policy and
+   * listeners that fail: by their names, ids and errors, and never with an input or an output. Default: nothing is logged.
+   */
+  readonly logger?: Logger
   /** Hears when the engine starts, stops, is degraded and recovers: {@link Health}. */
   readonly onHealth?: OnHealth
   /** How often what happens elsewhere is looked for. Default `'100ms'`. */
@@ -88,6 +94,7 @@ const OPTIONS = {
   onListenerError: callback,
   onPolicyError: callback,
   onHealth: callback,
+  logger: having('a logger, such as pino() or console', 'debug', 'info', 'warn', 'error'),
   poll: duration,
   sweep: duration,
   heartbeat: duration,

@@ -7,6 +7,7 @@ import { Dispatcher } from './dispatcher.ts'
 import { guardedStorage } from './guarded-storage.ts'
 import { type HealthReport, HealthWatch } from './health.ts'
 import { LogTail } from './log-tail.ts'
+import { loggingPolicyErrors } from './logger.ts'
 import type { EngineOptions } from './options.ts'
 import { quietly } from './policy-answer.ts'
 import { SteadyClock } from './steady-clock.ts'
@@ -17,7 +18,7 @@ import { Ticks } from './tick.ts'
 const FLUSH_TURNS_MAX = 1_000
 
 /** What an engine keeps over its starts. */
-type Own = Pick<Core, 'settings' | 'types' | 'publisher'>
+type Own = Pick<Core, 'settings' | 'types' | 'publisher' | 'logger'>
 
 interface Parts extends Own {
   readonly clock: SteadyClock
@@ -73,7 +74,7 @@ export class Running {
       },
       policy,
       findPrincipal: principal,
-      policyFailed: quietly(onPolicyError),
+      policyFailed: quietly(loggingPolicyErrors(parts.logger, onPolicyError)),
       executors: new Map(Object.entries(options.executors)),
       dispatcher: new Dispatcher(() => core),
       alarm: new Alarm(clock, () => {

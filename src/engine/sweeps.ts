@@ -73,6 +73,8 @@ export async function admitWaiting(core: Core): Promise<void> {
  */
 export class LossWatch {
   readonly #seen = new Map<string, { readonly heartbeat: number; readonly since: number }>()
+  /** Those that are lost and still listed. */
+  #lost: ReadonlySet<string> = new Set()
 
   /** Looks once. */
   async run(core: Core): Promise<void> {
@@ -80,9 +82,15 @@ export class LossWatch {
     const others = await core.storage.others()
     const listed = new Set(others.map(({ id }) => id))
     for (const id of this.#seen.keys()) if (!listed.has(id)) this.#seen.delete(id)
-    for (const other of others) {
-      if (other.isGone || this.#isSilent(core, other, asked)) await takeBack(core, other.id)
+    const lost = others.filter((other) => other.isGone || this.#isSilent(core, other, asked))
+    for (const { id, isGone } of lost.filter(({ id }) => !this.#lost.has(id))) {
+      core.logger.warn(
+        { instance: id },
+        isGone ? 'the process of an engine ended' : 'an engine has been silent for too long',
+      )
     }
+    this.#lost = new Set(lost.map(({ id }) => id))
+    for (const { id } of lost) await takeBack(core, id)
   }
 
   // This process may itself have stood still between the look and now: what was seen says nothing of the time since.

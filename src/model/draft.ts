@@ -344,7 +344,7 @@ export class Draft {
     const [to, error, outcome] = [this.type.endLabels.error, jobError(thrown), 'failure' as const]
     this.touch()
     Object.assign(this.job, { status: to, outcome, error })
-    if (this.#isNew) this.events.push({ type: 'job.created', to, outcome })
+    if (this.#isNew) this.events.push({ type: 'job.created', to, outcome, error })
     else this.events.push({ type: 'job.transitioned', from, to, outcome, error })
     this.#isNew = false
     this.#settle()

@@ -18,6 +18,7 @@ export interface EventDetails {
     readonly outcome?: Outcome
     readonly reason?: string
     readonly message?: string
+    readonly error?: JobError
   }
   /**
    * The chart moved. `from` and `to` are public labels; they are equal where only the inner state changed. `outcome` is set

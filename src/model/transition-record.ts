@@ -53,9 +53,9 @@ export function recordTransition(
     ...(reason === undefined ? {} : { reason }),
     ...(message === undefined ? {} : { message }),
   }
-  if (by === 'start') return { type: 'job.created', ...facts }
-  const command = by === 'command' ? { command: event.type } : {}
   const failure = error === undefined ? {} : { error: jobError(error) }
+  if (by === 'start') return { type: 'job.created', ...facts, ...failure }
+  const command = by === 'command' ? { command: event.type } : {}
   return { type: 'job.transitioned', from, ...facts, ...command, ...failure }
 }
 

@@ -1,0 +1,83 @@
+/** What an engine logs for whoever runs it: names, ids and errors, and nothing of what jobs are given or give. */
+import { type JobError, jobError } from '../model/error.ts'
+import type { JobEvent } from '../model/event.ts'
+import type { Health } from './health.ts'
+import type { OnPolicyError } from './policy-answer.ts'
+import type { OnListenerError, Publisher } from './publisher.ts'
+
+/** Where an engine logs. A pino logger fits, and so does `console`. */
+export interface Logger {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+/** A logger that harms nobody, whatever it does; without one that was given, it is silent. */
+export function quietLogger(given: Logger | undefined): Logger {
+  const level = (name: keyof Logger) => (fields: object, message: string) => {
+    try {
+      given?.[name](fields, message)
+    } catch {
+      // There is nobody left to tell.
+    }
+  }
+  return { debug: level('debug'), info: level('info'), warn: level('warn'), error: level('error') }
+}
+
+/** Logs what goes wrong with jobs in this engine's own commits. */
+export function logEvents(publisher: Publisher, logger: Logger): void {
+  const failed = (event: JobEvent<'job.created' | 'job.transitioned'>) => {
+    if (event.outcome === 'failure')
+      logger.error({ ...idsOf(event), status: event.to, ...errOf(event) }, 'a job failed')
+  }
+  publisher.on('job.created', failed)
+  publisher.on('job.transitioned', failed)
+  publisher.on('job.followUpFailed', (event) => {
+    logger.error({ ...idsOf(event), kind: event.kind, ...errOf(event) }, 'what should follow a job could not')
+  })
+  publisher.on('task.retried', (event) => {
+    const { task, attempt, availableAt } = event
+    logger.warn({ ...idsOf(event), task, attempt, availableAt, ...errOf(event) }, 'an attempt failed and is made again')
+  })
+  publisher.on('task.lost', (event) => {
+    const { task, attempt, reason } = event
+    logger.warn({ ...idsOf(event), task, attempt, reason }, 'an attempt was lost')
+  })
+  publisher.on('task.abandoned', (event) => {
+    logger.warn({ ...idsOf(event), task: event.task }, 'a task ignored its stop and was abandoned')
+  })
+}
+
+/** Logs that an engine's health has changed. */
+export function logHealth({ status, error }: Health, logger: Logger): void {
+  if (status === 'degraded') logger.error({ status, ...errOf({ error }) }, 'the storage fails')
+  else logger.info({ status }, status === 'ok' ? 'the engine works' : 'the engine has stopped')
+}
+
+/** Logs a policy that fails, and then tells the host's own listener. */
+export function loggingPolicyErrors(logger: Logger, listener: OnPolicyError | undefined): OnPolicyError {
+  return (error, asked) => {
+    const { id: principal, tenant } = asked.principal
+    logger.error({ action: asked.action, principal, tenant, err: jobError(error) }, 'the policy failed')
+    return listener?.(error, asked)
+  }
+}
+
+/** Logs a listener that fails, and then tells the host's own listener of that. */
+export function loggingListenerErrors(logger: Logger, listener: OnListenerError | undefined): OnListenerError {
+  return (error, told) => {
+    const of = 'type' in told ? { event: told.type, ...idsOf(told) } : { event: 'health' }
+    logger.error({ ...of, err: jobError(error) }, 'a listener failed')
+    return listener?.(error, told)
+  }
+}
+
+function idsOf({ jobId, jobType, tenant, pipeline }: JobEvent): object {
+  return { jobId, jobType, tenant, ...(pipeline === undefined ? {} : { pipeline }) }
+}
+
+// Logs name an error so, and loggers show its stack then.
+function errOf({ error }: { readonly error?: JobError | undefined }): { readonly err?: JobError } {
+  return error === undefined ? {} : { err: error }
+}
