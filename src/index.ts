@@ -109,6 +109,9 @@ export type { Actor, EventBase, EventDetails, EventType, JobEvent } from './mode
 export type { ItemReport, ItemStatus } from './model/item.ts'
 export type { JobId, Outcome, Overlap, Phase, Trigger } from './model/job.ts'
 export type {
+  Describe,
+  DescribedEvent,
+  DescribedFunction,
   DescribedSnapshot,
   Description,
   EndedJob,

@@ -9,7 +9,9 @@ import { JobchartError } from './error.ts'
 import { stateNodes } from './inert-machine.ts'
 import type {
   AnyJobType,
-  DescribedSnapshot,
+  Describe,
+  DescribedEvent,
+  DescribedFunction,
   Description,
   FollowUpOf,
   JobType,
@@ -39,7 +41,7 @@ import {
   type TaskSettings,
 } from './task.ts'
 import type { Duration } from './time.ts'
-import { type ChartEvent, createChart } from './transition.ts'
+import { createChart } from './transition.ts'
 
 export type { AnyJobType, CommandsOf, InputOf, JobType, OutputOf } from './job-type.ts'
 
@@ -79,14 +81,14 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   readonly migrate?: (job: MigratingJob) => Migrated | undefined
   /** Says what comes after a job that has ended: another try, other jobs, runs of pipelines; committed with its end. */
   readonly followUp?: FollowUpOf
-  /** Says what the record should carry after an event; called for each move, and must be pure. */
-  readonly describe?: (snapshot: DescribedSnapshot, event: ChartEvent) => Description | undefined
 }
 
 /** A job type whose life is one function: queued → running → completed, failed or cancelled. */
 export interface ExecuteOptions<Type extends string, InputSchema, OutputSchema, Input, Output>
   extends CommonOptions<Type, InputSchema, OutputSchema> {
   readonly execute: (context: TaskContext<Input>) => Output | PromiseLike<Output>
+  /** Says what the record should carry after an event; called for each move, and must be pure. */
+  readonly describe?: (snapshot: DescribedFunction, event: DescribedEvent) => Description | undefined
   readonly retry?: RetryOptions
   readonly recovery?: Recovery
   /** How long one attempt may take from its start; see {@link TaskOptions.timeout}. Default: without end. */
@@ -106,6 +108,8 @@ export interface LifecycleOptions<
   Machine extends AnyStateMachine = AnyStateMachine,
 > extends CommonOptions<Type, InputSchema, OutputSchema> {
   readonly lifecycle: Machine
+  /** Says what the record should carry after an event; called for each move, and must be pure. */
+  readonly describe?: Describe<Machine>
   /**
    * The events that a person may send, each with the schema of its fields, or with `{ schema, by }` where not everybody who
    * may see the job may send it. A state must take each of them. Commands in the `meta.accepts` of a state are obeyed
@@ -175,7 +179,8 @@ export function defineJob(
     input: options.input,
     endLabels: endLabels(options.labels),
     safe: parseSafe(type, options.safe),
-    describe: options.describe,
+    // Typed by the machine that it is given, and called with what that machine gives.
+    describe: options.describe as AnyJobType['describe'],
     followUp: options.followUp,
     ...earlier(type, version, options),
   }

@@ -1,6 +1,6 @@
 import type { ChartEvent } from './chart.ts'
 import type { Job } from './job.ts'
-import type { AnyJobType, Description } from './job-type.ts'
+import type { AnyJobType, DescribedSnapshot, Description } from './job-type.ts'
 import { type Json, jsonCopy } from './storable.ts'
 
 /** What `describe` says of a move, with the defaults where it says nothing, or nothing that can be recorded. */
@@ -30,7 +30,7 @@ export function eventReason(event: ChartEvent | undefined): string | undefined {
 
 // It is user code: one that throws costs the job its description, not its move.
 function askDescribe(type: AnyJobType, job: Job, event: ChartEvent, isEnd: boolean): Description {
-  const status = isEnd ? 'done' : 'active'
+  const status: DescribedSnapshot['status'] = isEnd ? 'done' : 'active'
   try {
     if (type.describe === undefined) return {}
     const { state: value, context, output } = job

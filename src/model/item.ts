@@ -6,7 +6,7 @@ export type ItemStatus = 'completed' | 'failed'
 
 /** One part of a job's work, as its code reported it. `at` is milliseconds UTC. */
 export interface Item {
-  /** Names the part; 1 to 200 characters. */
+  /** Names the part, as a URL may; 1 to 2,000 characters. */
   readonly key: string
   readonly status: ItemStatus
   readonly message?: string
@@ -23,6 +23,7 @@ export interface ItemReport {
   readonly output?: unknown
 }
 
+const KEY_CHARACTERS_MAX = 2_000
 const MESSAGE_CHARACTERS_MAX = 2_000
 
 /**
@@ -33,8 +34,8 @@ const MESSAGE_CHARACTERS_MAX = 2_000
  */
 export function parseItem(key: string, report: ItemReport, at: number): Item {
   const { status = 'completed', message, output } = report
-  if (typeof key !== 'string' || key === '' || key.length > 200 || !key.isWellFormed()) {
-    throw new JobchartError('INVALID_INPUT', 'an item should have a key of 1 to 200 characters')
+  if (typeof key !== 'string' || key === '' || key.length > KEY_CHARACTERS_MAX || !key.isWellFormed()) {
+    throw new JobchartError('INVALID_INPUT', 'an item should have a key of 1 to 2,000 characters')
   }
   if (status !== 'completed' && status !== 'failed') {
     throw new JobchartError('INVALID_INPUT', `status should be 'completed' or 'failed'; found ${String(status)}`)

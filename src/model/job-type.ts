@@ -1,7 +1,7 @@
 /** What a job type is made of. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import type { AnyStateMachine } from 'xstate'
-import type { Chart, ChartEvent } from './chart.ts'
+import type { AnyStateMachine, ContextFrom, EventFrom, OutputFrom, StateValueFrom } from 'xstate'
+import type { Chart } from './chart.ts'
 import type { By, CommandSchemas } from './command.ts'
 import type { Job } from './job.ts'
 import type { AnyLogic } from './logic.ts'
@@ -50,7 +50,7 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
    */
   readonly safe: ReadonlySet<SafePart>
   /** @internal */
-  readonly describe: ((snapshot: DescribedSnapshot, event: ChartEvent) => Description | undefined) | undefined
+  readonly describe: Describe | undefined
   /** @internal */
   readonly followUp: FollowUpOf | undefined
   /** @internal */
@@ -120,13 +120,30 @@ export interface Description {
   readonly reason?: string
 }
 
-/** What `describe` reads: where the chart stands after the event. */
-export interface DescribedSnapshot {
-  readonly value: unknown
-  readonly context: unknown
-  readonly output: unknown
-  readonly status: string
+/** What `describe` reads: where the chart stands after the event. These are copies. */
+export interface DescribedSnapshot<Machine extends AnyStateMachine = AnyStateMachine> {
+  readonly value: StateValueFrom<Machine>
+  readonly context: ContextFrom<Machine>
+  /** Of a job that has ended. */
+  readonly output: OutputFrom<Machine> | undefined
+  readonly status: 'active' | 'done'
 }
+
+/** The same of a job whose life is one function. */
+export interface DescribedFunction extends Omit<DescribedSnapshot, 'value'> {
+  readonly value: 'queued' | 'running' | 'completed' | 'failed' | 'cancelled'
+}
+
+/** What moved the chart: an event of the machine's own, or one of XState's, such as `xstate.init` or a done event. */
+export type DescribedEvent<Machine extends AnyStateMachine = AnyStateMachine> =
+  | EventFrom<Machine>
+  | { readonly type: `xstate.${string}`; readonly output?: unknown; readonly error?: unknown }
+
+/** Says what the record should carry after an event. */
+export type Describe<Machine extends AnyStateMachine = AnyStateMachine> = (
+  snapshot: DescribedSnapshot<Machine>,
+  event: DescribedEvent<Machine>,
+) => Description | undefined
 
 /** What a follow-up may say of the job that it makes. */
 export interface FollowingJob {

@@ -75,7 +75,7 @@ export interface TaskContext<Input = unknown> {
    * later attempt, replaces the earlier one.
    *
    * @throws {JobchartError} `STALE_CLAIM` the task is no longer this attempt's; `INVALID_INPUT` the key is no name of 1 to
-   *   200 characters; `NOT_STORABLE`; `PAYLOAD_TOO_LARGE` the output is over 1 MiB, or the job has 1,000,000 keys.
+   *   2,000 characters; `NOT_STORABLE`; `PAYLOAD_TOO_LARGE` the output is over 1 MiB, or the job has 1,000,000 keys.
    */
   readonly item: <Output>(
     key: string,

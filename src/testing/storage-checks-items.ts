@@ -114,7 +114,7 @@ export const itemChecks: Checks = {
       ...outputs.map((output, index) =>
         item(`${odd} ${index}`, { output, message: odd, at: 1_767_225_600_000 + index }),
       ),
-      item('x'.repeat(200), { message: '' }),
+      item('x'.repeat(2_000), { message: '' }),
       item('K'),
       item('k'),
       item(' k'),

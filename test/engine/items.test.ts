@@ -66,8 +66,25 @@ describe('items', () => {
     expect(await all(ada.items(id))).toMatchObject([{ key: 'last' }])
   })
 
+  test('have keys of up to 2,000 characters, such as URLs', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const type = defineJob({ type: 'w', execute: work.execute })
+    const { ada } = await bench.start({ jobs: [type] })
+    const { id } = await ada.submit(type, 1)
+    const url = `https://example.com/?q=${'x'.repeat(1_977)}`
+    for (const status of ['failed', 'completed'] as const) await work.run().context.item(url, { status })
+    await work.run().context.item(`${url.slice(0, -1)}y`)
+    expect((await all(ada.items(id))).map(({ key, status }) => [key.length, status])).toEqual([
+      [2_000, 'completed'],
+      [2_000, 'completed'],
+    ])
+  })
+
   test.each([
     ['an empty key', '', {}],
+    ['a key of 2,001 characters', 'x'.repeat(2_001), {}],
+    ['a key that is not well-formed', '\ud800', {}],
     ['a status that is none', 'a', { status: 'fine' }],
     ['an output that cannot be stored', 'a', { output: Number.NaN }],
   ])('are refused for %s', async (_, key, report) => {

@@ -55,6 +55,21 @@ describe('limits', () => {
     expect(hostsOf(work)).toEqual(['a', 'a', 'b', 'a', 'a'])
   })
 
+  test('a key may be of one tenant, whose name its function is given', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const type = defineJob({
+      type: 'w',
+      execute: work.execute,
+      limits: { concurrency: 1, key: ({ tenant }) => tenant },
+    })
+    const { engine } = await bench.start({ jobs: [type] })
+    for (const tenant of ['one', 'one', 'two'])
+      await engine.as({ id: 'ada', tenant, role: 'editor' }).submit(type, tenant)
+    await bench.clock.settle()
+    expect(work.runs.map(({ context }) => context.input)).toEqual(['one', 'two'])
+  })
+
   test('I15 a key is shared by types and engines, and another engine takes a place that is free by its next poll', async () => {
     const bench = new Bench()
     const [one, two] = [new Work(), new Work()]
