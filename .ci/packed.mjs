@@ -40,7 +40,7 @@ if (exported.some((kind) => kind !== 'function')) throw new Error(\`expected two
 console.log('testing', ...exported)
 `
 
-const PRESETS = `import { createEngine } from 'jobchart'
+const PRESETS = `import { createEngine, memoryStorage } from 'jobchart'
 import { memberJobs } from 'jobchart/presets'
 import { z } from 'zod'
 
@@ -54,7 +54,7 @@ const load = members.defineJob({
     return input.file.length
   },
 })
-const engine = await createEngine({ jobs: [load], policy: members.policy })
+const engine = await createEngine({ jobs: [load], policy: members.policy, storage: memoryStorage() })
 const ed = engine.as({ id: 'ed', role: 'Manager' })
 const ended = await ed.result((await ed.submit(load, { file: 'roads' })).id)
 const length: number | undefined = ended.output

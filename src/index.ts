@@ -1,4 +1,3 @@
-import { memoryStorage } from './defaults/memory-storage.ts'
 import { queueExecutor } from './defaults/queue-executor.ts'
 import { rolePolicy } from './defaults/role-policy.ts'
 import { systemClock } from './defaults/system-clock.ts'
@@ -9,9 +8,9 @@ import { JobchartError } from './model/error.ts'
 /** Callbacks and observables that run at once in one engine: each is little more than its listeners. */
 const LIVE_MAX = 100_000
 
-type Ports = 'storage' | 'policy' | 'executors' | 'clock'
+type Ports = 'policy' | 'executors' | 'clock'
 
-/** {@link EngineOptions}, where what is absent has a default. */
+/** {@link EngineOptions}, where an absent port has a default. `storage` has none: whether jobs survive is for you to say. */
 export type CreateEngineOptions = Omit<EngineOptions, Ports> & { readonly [Port in Ports]?: EngineOptions[Port] } & {
   /**
    * How many tasks run at once in this engine on the default `queueExecutor()`; a whole number from 1. Default 10. Not
@@ -23,10 +22,11 @@ export type CreateEngineOptions = Omit<EngineOptions, Ports> & { readonly [Port 
 /**
  * Makes an engine and starts it: when it resolves, what dead engines held on the same storage has been taken back.
  *
- * Absent ports are `memoryStorage()`, `rolePolicy()`, the system's clock, a `queueExecutor()` named `default`, and one
- * named `live` for callbacks and observables, which run for as long as their state.
+ * `storage` is required: `sqliteStorage(file)` of `jobchart/sqlite` keeps jobs in a file, `memoryStorage()` only as long as
+ * this process lives. The other ports have defaults: `rolePolicy()`, the system's clock, a `queueExecutor()` named
+ * `default`, and one named `live` for callbacks and observables, which run for as long as their state.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work; `STORAGE_UNAVAILABLE` the storage cannot be opened.
+ * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work, or there is no storage; `STORAGE_UNAVAILABLE` the storage cannot be opened.
  */
 export async function createEngine(given: CreateEngineOptions): Promise<Engine> {
   checkEngineOptions(given)
@@ -37,7 +37,6 @@ export async function createEngine(given: CreateEngineOptions): Promise<Engine> 
   }
   const engine = new Engine({
     ...options,
-    storage: options.storage ?? memoryStorage(),
     policy: options.policy ?? rolePolicy(),
     executors: {
       default: queueExecutor(concurrency === undefined ? {} : { concurrency }),

@@ -21,29 +21,33 @@ const odd = <Value = never>(value: unknown) => value as Value
 const execute = () => 1
 const lifecycle = createMachine({ initial: 'on', states: { on: {} } })
 const job = (options: object) => () => defineJob(odd<{ type: 'x'; execute: () => number }>({ type: 'x', ...options }))
+const storage = memoryStorage()
 const engine = (options: unknown) => () => createEngine(odd(options))
+/** An engine whose options are right but for these. */
+const engineWith = (options: object) => engine({ jobs, storage, ...options })
 const plain = defineJob({ type: 'j', execute })
 const jobs = [plain]
 
 /** For each misuse, the option that its error names. */
 const definitions: readonly (readonly [string, () => unknown])[] = [
-  ['storag', engine({ jobs, storag: memoryStorage() })],
+  ['storag', engine({ jobs, storag: storage })],
+  ['storage', engine({ jobs })],
   ['jobs', engine({})],
   ['options', engine(undefined)],
-  ['jobs', engine({ jobs: plain })],
-  ['jobs', engine({ jobs: ['j'] })],
-  ['storage', engine({ jobs, storage: 'jobs.db' })],
-  ['policy', engine({ jobs, policy: {} })],
-  ['executors', engine({ jobs, executors: { default: 3 } })],
-  ['clock', engine({ jobs, clock: Date })],
-  ['work', engine({ jobs, work: 'no' })],
-  ['ids', engine({ jobs, ids: 'uuid' })],
-  ['poll', engine({ jobs, poll: 'often' })],
-  ['onHealth', engine({ jobs, onHealth: 'log' })],
-  ['logger', engine({ jobs, logger: { info: () => {} } })],
-  ['principal', engine({ jobs, principal: { id: 'ada' } })],
-  ['concurrency', engine({ jobs, concurrency: '3' })],
-  ['maxAbandoned', engine({ jobs, maxAbandoned: 0 })],
+  ['jobs', engineWith({ jobs: plain })],
+  ['jobs', engineWith({ jobs: ['j'] })],
+  ['storage', engineWith({ storage: 'jobs.db' })],
+  ['policy', engineWith({ policy: {} })],
+  ['executors', engineWith({ executors: { default: 3 } })],
+  ['clock', engineWith({ clock: Date })],
+  ['work', engineWith({ work: 'no' })],
+  ['ids', engineWith({ ids: 'uuid' })],
+  ['poll', engineWith({ poll: 'often' })],
+  ['onHealth', engineWith({ onHealth: 'log' })],
+  ['logger', engineWith({ logger: { info: () => {} } })],
+  ['principal', engineWith({ principal: { id: 'ada' } })],
+  ['concurrency', engineWith({ concurrency: '3' })],
+  ['maxAbandoned', engineWith({ maxAbandoned: 0 })],
   ['execute', job({})],
   ['options', () => defineJob(odd<never>(undefined))],
   ['type', () => defineJob(odd<never>({ execute }))],

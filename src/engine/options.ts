@@ -30,6 +30,7 @@ import type { OnListenerError } from './publisher.ts'
 export interface EngineOptions {
   /** The job types that it knows. Jobs of others in the same storage are left to other engines. */
   readonly jobs: readonly AnyJobType[]
+  /** Where jobs are kept: `sqliteStorage(file)` of `jobchart/sqlite`, or `memoryStorage()` for jobs that may be lost. */
   readonly storage: Storage
   readonly policy: Policy
   /**
@@ -84,7 +85,12 @@ export interface Settings {
 
 const OPTIONS = {
   jobs: required(listOf(jobTypeRule, 'job types that defineJob has made')),
-  storage: having('a storage, such as sqliteStorage(file)', 'open'),
+  storage: required(
+    having(
+      "a storage: sqliteStorage('jobs.db') of jobchart/sqlite, or memoryStorage() for jobs that may be lost",
+      'open',
+    ),
+  ),
   policy: having('a policy, such as rolePolicy()', 'authorize', 'scope'),
   executors: recordOf(having('an executor', 'room', 'start', 'close'), 'an object of executors by name'),
   clock: having('a clock', 'now', 'timer'),

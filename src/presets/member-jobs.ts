@@ -95,7 +95,7 @@ export interface MemberJobs {
  *   message: ({ file }) => `Load ${file}`,
  *   async execute({ input, percent, signal }) { … },
  * })
- * const engine = await createEngine({ jobs: [load], policy: members.policy })
+ * const engine = await createEngine({ jobs: [load], policy: members.policy, storage: sqliteStorage('jobs.db') })
  * const ada = engine.as({ id: 'ada', tenant: 'acme', role: 'Administrator' })
  * const { items } = await ada.list()
  * const rows = items.map(members.present)

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { createEngine, defineJob, type JobType, queueExecutor, task } from 'jobchart'
+import { createEngine, defineJob, type JobType, memoryStorage, queueExecutor, task } from 'jobchart'
 import type { Job } from 'jobchart/port'
 import { describe, expect, test } from 'vitest'
 import { createMachine } from 'xstate'
@@ -277,6 +277,6 @@ async function unsettled(bench: Bench, ids: readonly string[]): Promise<number> 
 
 test('a number of the default executor is refused beside an executor of one’s own, which would not heed it', async () => {
   const executors = { default: queueExecutor({ concurrency: 2 }) }
-  const code = await codeOf(createEngine({ jobs: [], concurrency: 3, executors }))
+  const code = await codeOf(createEngine({ jobs: [], storage: memoryStorage(), concurrency: 3, executors }))
   expect(code).toBe('INVALID_DEFINITION')
 })

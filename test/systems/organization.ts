@@ -124,7 +124,7 @@ export async function organization(options: OrganizationOptions = {}) {
 /** An editor on an engine of other types; it is stopped when the test ends. */
 export async function editorOf(jobs: readonly AnyJobType[]): Promise<Session> {
   const clock = virtualClock()
-  const engine = await createEngine({ jobs, policy: members.policy, clock })
+  const engine = await createEngine({ jobs, policy: members.policy, storage: memoryStorage(), clock })
   endings.push(async () => await stopped(engine, clock))
   return engine.as({ id: 'ed', role: 'Editor', tenant: 'O' })
 }
