@@ -24,7 +24,7 @@ const bake = defineJob({
     })
     const loaves = await step('bake', ({ key }) => {
       // A step runs at least once. Its key is the same in every attempt: give it to whatever the step changes.
-      console.log(`${who}: baking ${dough.grams} g under the key ...${key.slice(key.indexOf(':'))}`)
+      console.log(`${who}: baking ${dough.grams} g under the key ...${key.slice(key.indexOf('/'))}`)
       if (mayCrash) process.kill(process.pid, 'SIGKILL')
       return dough.grams / 400
     })
@@ -51,8 +51,8 @@ await engine.stop()
 // Output:
 // first process: attempt 1
 // first process: kneading
-// first process: baking 800 g under the key ...:1:bake
+// first process: baking 800 g under the key .../execute/1:bake
 // the first process died of SIGKILL
 // second process: attempt 2
-// second process: baking 800 g under the key ...:1:bake
+// second process: baking 800 g under the key .../execute/1:bake
 // success: 2 loaves

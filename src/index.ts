@@ -78,6 +78,7 @@ export type {
   ListOptions,
   LogOptions,
 } from './engine/operations/reads.ts'
+export type { RetryCallOptions } from './engine/operations/runs.ts'
 export type { EventOptions, Events } from './engine/operations/streams.ts'
 export type { SubmitManyOptions, SubmitOptions, SubmitOutcome, SubmittedJob } from './engine/operations/submit.ts'
 export type { EngineOptions } from './engine/options.ts'

@@ -7,8 +7,8 @@ interface KeptLine extends LogLine {
 }
 
 interface Step {
-  /** That recorded it first. */
-  readonly invocation: number
+  /** The number of the job, and its invocation, that recorded it first; absent: it was copied. */
+  readonly by?: { readonly n: number; readonly invocation: number }
   readonly result: Json | undefined
 }
 
@@ -53,12 +53,19 @@ export class MemoryRecords {
   }
 
   /** Keeps the result of a step; the first of a name stays. */
-  addStep(invocation: number, { invoke, ordinal, name, result }: StepNote): Undo | undefined {
+  addStep(by: NonNullable<Step['by']>, { invoke, ordinal, name, result }: StepNote): Undo | undefined {
     const key = pairKey(invoke, String(ordinal))
     const steps = this.#steps.get(key) ?? new Map<string, Step>()
     if (steps.has(name)) return undefined
-    this.#steps.set(key, steps.set(name, { invocation, result }))
+    this.#steps.set(key, steps.set(name, { by, result }))
     return () => steps.delete(name)
+  }
+
+  /** Begins with the steps of another job. */
+  copySteps(from: MemoryRecords): void {
+    for (const [key, steps] of from.#steps) {
+      this.#steps.set(key, new Map([...steps].map(([name, { result }]) => [name, { result }])))
+    }
   }
 
   steps(invoke: string, ordinal: number): ReadonlyMap<string, Json | undefined> {
@@ -94,12 +101,15 @@ export class MemoryRecords {
     return found
   }
 
-  /** How many steps and items each invocation has recorded. */
-  counts(): ReadonlyMap<number, number> {
-    const counts = new Map<number, number>()
-    const add = ({ invocation }: Step | StoredItem) => counts.set(invocation, (counts.get(invocation) ?? 0) + 1)
-    for (const steps of this.#steps.values()) for (const step of steps.values()) add(step)
-    for (const item of this.#items) add(item)
-    return counts
+  /** By invocation, how many steps a job of the tree has recorded. */
+  *stepsBy(n: number): Iterable<number> {
+    for (const steps of this.#steps.values()) {
+      for (const { by } of steps.values()) if (by?.n === n) yield by.invocation
+    }
+  }
+
+  /** The invocation of each item. */
+  *itemsBy(): Iterable<number> {
+    for (const { invocation } of this.#items) yield invocation
   }
 }

@@ -9,6 +9,7 @@ import type {
   Loaded,
   LoadQuery,
   Turn as PipelineTurn,
+  Recorded,
   Storage,
   StorageConnection,
   StorageHost,
@@ -167,18 +168,28 @@ type RecordReads = 'recorded' | 'logs' | 'items' | 'steps' | 'landed' | 'events'
 
 function recordReads(use: Use): Pick<StorageConnection, RecordReads> {
   const of = (jobId: string) => use().jobs.get(jobId)?.records
+  const ofTop = (jobId: string) => {
+    const row = use().jobs.get(jobId)
+    return row === undefined ? undefined : use().topOf(row)?.records
+  }
   return {
-    recorded: async (jobIds) =>
-      jobIds.flatMap((jobId) =>
-        [...(of(jobId)?.counts() ?? [])].map(([invocation, count]) => ({ jobId, invocation, count })),
-      ),
+    recorded: async (jobIds) => jobIds.flatMap((jobId) => recordedBy(use(), jobId)),
     logs: async (jobId, after, limit) => of(jobId)?.lines(after, limit) ?? [],
     items: async (jobId, query) => of(jobId)?.items(query) ?? [],
-    steps: async (jobId, invoke, ordinal) => of(jobId)?.steps(invoke, ordinal) ?? new Map(),
+    steps: async (jobId, invoke, ordinal) => ofTop(jobId)?.steps(invoke, ordinal) ?? new Map(),
     landed: async (changesets, sequence) => use().log.landed(changesets, sequence),
     events: async (query) => use().log.read(query),
     lastSequence: async () => use().log.sequence,
   }
+}
+
+function recordedBy(store: MemoryStore, jobId: string): readonly Recorded[] {
+  const row = store.jobs.get(jobId)
+  if (row === undefined) return []
+  const invocations = [...(store.topOf(row)?.records?.stepsBy(row.n) ?? []), ...(row.records?.itemsBy() ?? [])]
+  const counts = new Map<number, number>()
+  for (const each of invocations) counts.set(each, (counts.get(each) ?? 0) + 1)
+  return [...counts].map(([invocation, count]) => ({ jobId, invocation, count }))
 }
 
 function pipelineReads(use: Use): Pick<StorageConnection, 'pipeline' | 'pipelines'> {

@@ -126,7 +126,7 @@ export class MemoryStore {
     }
   }
 
-  #insert({ job, limits, queuedMax }: Extract<Write, { op: 'insert' }>): Refusal | undefined {
+  #insert({ job, limits, queuedMax, stepsOf }: Extract<Write, { op: 'insert' }>): Refusal | undefined {
     const known = isKeyed(job) ? this.#keys.get(idempotencyKey(job)) : undefined
     if (known !== undefined) return { status: 'duplicate', id: known.job.id }
     if (this.jobs.has(job.id)) return CONFLICT
@@ -136,6 +136,8 @@ export class MemoryStore {
     if (this.#isOver(limits, undefined, job)) return FULL
     const row: Row = { n: ++this.#inserts, job, wakeAt: undefined, turn: undefined, ready: [], records: undefined }
     this.#index(row, undefined, job)
+    const continued = stepsOf === undefined ? undefined : this.jobs.get(stepsOf)?.records
+    if (continued !== undefined) recordsOf(row).copySteps(continued)
     return this.#did(() => this.#index(row, job, undefined))
   }
 
@@ -176,12 +178,25 @@ export class MemoryStore {
       case 'log':
         return this.#addLines(row, note.key, note.lines)
       case 'step':
-        return this.#did(recordsOf(row).addStep(task.invocation, note))
+        return this.#addStep(row, task.invocation, note)
       case 'item': {
         const undo = recordsOf(row).putItem(note)
         return undo === 'full' ? FULL : this.#did(undo)
       }
     }
+  }
+
+  #addStep(row: Row, invocation: number, note: Extract<Note, { kind: 'step' }>): Refusal | undefined {
+    const top = this.topOf(row)
+    if (top === undefined) return STALE
+    return this.#did(recordsOf(top).addStep({ n: row.n, invocation }, note))
+  }
+
+  /** The job at the top of a job's tree, which has the steps of all of it (S33); undefined: it is gone. */
+  topOf({ job }: Row): Row | undefined {
+    let top = this.jobs.get(job.id)
+    while (top?.job.parentId !== undefined) top = this.jobs.get(top.job.parentId)
+    return top
   }
 
   // Lines of a job that has gone are nobody's.

@@ -6,6 +6,7 @@ import { type ItemReport, parseItem } from '../model/item.ts'
 import type { Job } from '../model/job.ts'
 import type { AnyLogic } from '../model/logic.ts'
 import { errorValue } from '../model/record.ts'
+import { invocationKey, stepAddress, stepKey } from '../model/step-key.ts'
 import { isToldToStop, stopReasonOf } from '../model/stop.ts'
 import { type Json, jsonCopy, storableCopy } from '../model/storable.ts'
 import {
@@ -207,7 +208,7 @@ export class Attempt {
       },
       attempt: this.task.attempt,
       job: { id, type },
-      idempotencyKey: `${id}:${this.task.invocation}`,
+      idempotencyKey: invocationKey(this.job, this.task),
       progress: (report) => this.#report(report),
       ...(this.job.progress === undefined ? {} : { reported: countsOf(this.job.progress) }),
       log: (text) => this.#log(text),
@@ -355,22 +356,22 @@ export class Attempt {
     const recorded = await this.#recordedSteps()
     // The value was recorded from this very step, by an earlier attempt of the same code.
     if (recorded.has(name)) return recorded.get(name) as Result
-    const { id } = this.job
-    const { invocation } = this.task
-    const result = await run({ key: `${id}:${invocation}:${name}`, signal: this.signal })
+    const result = await run({ key: stepKey(this.job, this.task, name), signal: this.signal })
     await this.#record(name, result)
     return result
   }
 
   #recordedSteps(): Promise<ReadonlyMap<string, Json | undefined>> {
-    const none = this.task.claims === 1
-    const { id, ordinal } = this.task
-    this.#recorded ??= none ? Promise.resolve(new Map()) : this.#core.storage.steps(this.job.id, id, ordinal)
+    const { job, task } = this
+    const isFirst = task.claims === 1 && job.stepOrigin === undefined
+    const read = () => this.#core.storage.steps(job.id, stepAddress(job, task), task.ordinal)
+    this.#recorded ??= isFirst ? Promise.resolve(new Map()) : read()
     return this.#recorded
   }
 
   async #record(name: string, result: unknown): Promise<void> {
-    const { id: invoke, ordinal } = this.task
+    const { ordinal } = this.task
+    const invoke = stepAddress(this.job, this.task)
     const kept = result === undefined ? {} : { result: storableCopy(result, `result of step "${name}"`, true) }
     await this.#note(`step "${name}"`, { kind: 'step', invoke, ordinal, name, ...kept })
   }

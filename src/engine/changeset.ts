@@ -8,6 +8,7 @@ import type { AnyJobType } from '../model/definition.ts'
 import { type Actor, type EventDraft, eventRow } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
 import type { PipelineChange } from '../model/pipeline.ts'
+import { continuedJob } from '../model/step-key.ts'
 import type { Json } from '../model/storable.ts'
 import type { JobWrite, PipelineWrite, Write } from '../port/storage.ts'
 import { limitsTaken } from './limits.ts'
@@ -126,11 +127,15 @@ export function writesOf(change: JobChange, at: number): readonly Write[] {
   const write: JobWrite = { job, events: eventRow(job, by, events, inputs), ...limitsTaken(change) }
   const row: Write =
     before === undefined
-      ? { op: 'insert', ...write, ...(queuedMax === undefined ? {} : { queuedMax }) }
+      ? { op: 'insert', ...write, ...(queuedMax === undefined ? {} : { queuedMax }), ...stepsFrom(continuedJob(job)) }
       : { op: 'update', before, ...write }
   if (logs.length === 0) return [row]
   const lines = logs.map((text) => ({ at, text }))
   return [row, { op: 'log', jobId: job.id, key: `chart-${job.revision}`, lines }]
+}
+
+function stepsFrom(stepsOf: string | undefined): { readonly stepsOf?: string } {
+  return stepsOf === undefined ? {} : { stepsOf }
 }
 
 /** What becomes of a pipeline's row; one that stays is only looked at. */

@@ -15,6 +15,7 @@ import { JobchartError, jobError, pipelineNotFound } from '../model/error.ts'
 import { endedJob, type FollowUp, mayBeFollowed } from '../model/follow-up.ts'
 import { holdsSlot } from '../model/job.ts'
 import { type Pipeline, type PipelineChange, pausedByFollowUp, unpaused } from '../model/pipeline.ts'
+import { continued } from '../model/step-key.ts'
 import type { Json } from '../model/storable.ts'
 import { durationMs } from '../model/time.ts'
 import type { Principal } from '../port/policy.ts'
@@ -168,8 +169,9 @@ class Preparation {
       case 'retry': {
         if (job.outcome === 'cancelled') throw new JobchartError('INVALID_STATE', 'a cancelled job is not tried again')
         const { createdBy, labels, priority, pipeline, retries = 0, id: retryOf } = job
-        const retried = { createdBy, labels, priority, retryOf, retries: retries + 1, trigger: 'retry' } as const
-        return await this.#creation(who, type, followUp, { ...retried, ...inPipeline(pipeline), ...inputOf(job) })
+        const link = { retryOf, retries: retries + 1, trigger: 'retry', ...continued(job, isFresh(followUp)) } as const
+        const retried = { createdBy, labels, priority, ...link, ...inPipeline(pipeline), ...inputOf(job) }
+        return await this.#creation(who, type, followUp, retried)
       }
       case 'submit': {
         const { createdBy, priority } = job
@@ -309,6 +311,11 @@ function withFailure(decided: JobDecision, kind: string, thrown: unknown): JobDe
   const event = { type: 'job.followUpFailed', kind, error, by: ENGINE } as const
   const job = { ...decided.job, eventCount: decided.job.eventCount + 1 }
   return { ...decided, job, events: [...decided.events, event] }
+}
+
+// Steps that were recorded for another input say nothing of this one.
+function isFresh(followUp: Extract<FollowUp, { readonly kind: 'retry' }>): boolean {
+  return followUp.fresh === true || Object.hasOwn(followUp, 'input')
 }
 
 function inPipeline(pipeline: string | undefined): { readonly pipeline?: string } {

@@ -212,6 +212,9 @@ export const submitOptionsSchema = z.strictObject({
   tenant: name.optional(),
 })
 
+/** What `retry` takes. */
+export const retrySchema = z.strictObject({ fresh: z.boolean().default(false) })
+
 const jobType = z.custom<AnyJobType>((job) => typeof job === 'object' && job !== null && 'chart' in job, {
   error: 'should be made by defineJob',
 })
@@ -261,7 +264,12 @@ export const followUpsSchema = z
   .pipe(
     z.array(
       z.discriminatedUnion('kind', [
-        z.strictObject({ kind: z.literal('retry'), input: z.unknown().exactOptional(), ...followingJob }),
+        z.strictObject({
+          kind: z.literal('retry'),
+          input: z.unknown().exactOptional(),
+          fresh: z.boolean().exactOptional(),
+          ...followingJob,
+        }),
         z.strictObject({
           kind: z.literal('submit'),
           job: jobType,

@@ -41,7 +41,7 @@ import {
   views,
 } from './operations/reads.ts'
 import { result } from './operations/result.ts'
-import { deleteJob, retry } from './operations/runs.ts'
+import { deleteJob, type RetryCallOptions, retry } from './operations/runs.ts'
 import { type EventOptions, type Events, events } from './operations/streams.ts'
 import {
   type SubmitManyOptions,
@@ -162,10 +162,13 @@ export interface Session {
    * Runs a job that has ended again: a new job of the same type and input, linked by `retryOf`. Its creator is who asks,
    * who must be allowed to read the input and to submit such a job.
    *
+   * It continues: it begins with the recorded steps of that job and its child jobs, and has the step keys and
+   * `idempotencyKey`s of the first try. With `fresh`, or where the job succeeded, it begins with none, under new keys.
+   *
    * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it has not ended, is a part of another, or its
    *   pipeline is paused), `PIPELINE_NOT_FOUND`, `ALREADY_RUNNING`, `QUEUE_FULL`.
    */
-  retry<Type>(id: JobId<Type>, options?: CallOptions): Promise<ViewOf<Type>>
+  retry<Type>(id: JobId<Type>, options?: RetryCallOptions): Promise<ViewOf<Type>>
   /**
    * Deletes a job, running or not: hidden from everyone at once, its tasks and child jobs stopped. Its row goes when
    * nothing of it runs any more. To delete one that has not ended takes the right to cancel it, where its type has a cancel
@@ -277,7 +280,7 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
     send: (id: JobId, command: { readonly type: string }, options?: SendOptions) =>
       call((core, who) => send(core, who, id, command, given(options, []))),
     cancel: (id: JobId, options?: CancelOptions) => call((core, who) => cancel(core, who, id, given(options))),
-    retry: (id: JobId, options?: CallOptions) => call((core, who) => retry(core, who, id, given(options, []))),
+    retry: (id: JobId, options?: RetryCallOptions) => call((core, who) => retry(core, who, id, given(options))),
     delete: (id: JobId, options?: CallOptions) => call((core, who) => deleteJob(core, who, id, given(options, []))),
     actions: (ids: JobId | readonly JobId[], options?: CallOptions) =>
       call((core, who) => actions(core, who, ids, given(options, []))),

@@ -46,6 +46,8 @@ export interface NewJob {
   readonly startAt?: number
   readonly retryOf?: string
   readonly retries?: number
+  /** It continues another job's steps, whose keys begin with this id. */
+  readonly stepOrigin?: string
   /** It is stored as waiting, for its time or for its turn. */
   readonly isWaiting?: boolean
   /** How it waits for its turn; absent: it does not. */

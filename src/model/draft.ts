@@ -155,11 +155,18 @@ export class Draft {
     this.job.ordinals = { ...this.job.ordinals, [state]: ordinal }
   }
 
-  #ordinalOf({ id, invocation }: StartAction): number {
+  #ordinalOf({ id }: StartAction): number {
     const state = this.type.chart.invokes.get(id)
-    if (state === undefined) return invocation
+    if (state === undefined) return this.#nextSpawn()
     // What is left may still stop.
     return Math.max(this.#entries(state), ...this.tasks.withId(id).map(({ ordinal }) => ordinal)) + 1
+  }
+
+  // Spawned actors are counted together, since their ids may be any.
+  #nextSpawn(): number {
+    const ordinal = this.#entries(SPAWNED) + 1
+    this.job.ordinals = { ...this.job.ordinals, [SPAWNED]: ordinal }
+    return ordinal
   }
 
   #entries(state: string): number {
@@ -552,13 +559,17 @@ export class Draft {
 
 type Ordinals = NonNullable<Job['ordinals']>
 
+/** Under which the ordinals count spawned actors; no state has this id. */
+const SPAWNED = ''
+
 /** How often each state was entered, by the states that the invokes have in another chart. */
 function ordinalsUnder(
   to: AnyJobType['chart']['invokes'],
   from: AnyJobType['chart']['invokes'],
   ordinals: Ordinals,
 ): Ordinals {
-  const entries: { [state: string]: number } = {}
+  const { [SPAWNED]: spawned } = ordinals
+  const entries: { [state: string]: number } = spawned === undefined ? {} : { [SPAWNED]: spawned }
   for (const [id, before] of from) {
     const [state, ordinal] = [to.get(id), ordinals[before]]
     if (state !== undefined && ordinal !== undefined) entries[state] = Math.max(ordinal, entries[state] ?? 0)

@@ -159,9 +159,10 @@ export interface FollowingJob {
 export type FollowUp =
   /**
    * Another try: a new job of the same type, creator, pipeline, priority and labels, linked by `retryOf`. A job that was
-   * cancelled is not tried again. `input` is by default what the job had.
+   * cancelled is not tried again. `input` is by default what the job had. It begins with the recorded steps of the job and
+   * has its step keys, unless it is `fresh`, has an `input` of its own, or the job succeeded.
    */
-  | ({ readonly kind: 'retry'; readonly input?: unknown } & FollowingJob)
+  | ({ readonly kind: 'retry'; readonly input?: unknown; readonly fresh?: boolean } & FollowingJob)
   /** A job of the same creator; in a pipeline, it waits for its turn. */
   | ({
       readonly kind: 'submit'

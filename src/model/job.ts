@@ -84,13 +84,23 @@ export interface Job {
   readonly retryOf?: string
   /** How many retries led to it; absent for a first try. */
   readonly retries?: number
+  /**
+   * With which id the keys of its steps begin, where it is not its own: of a retry that continues, the first try; of a child
+   * job, that of the job at the top of its tree.
+   */
+  readonly stepOrigin?: string
+  /** Of a child job: the invocations that lead to it from the top of its tree. */
+  readonly stepPath?: string
   /** Hidden everywhere from then on; its row goes when nothing of it runs. */
   readonly deletedAt?: number
   readonly timers: readonly Timer[]
   readonly tasks: readonly Task[]
   /** Children that have ended by themselves and that the chart has not left: it may still send to them, in vain. */
   readonly ended?: readonly EndedChild[]
-  /** For each state whose invokes were left, how often it was entered; absent of jobs that have settled. */
+  /**
+   * For each state whose invokes were left, how often it was entered; under `''`, how many actors were spawned. Absent of
+   * jobs that have settled.
+   */
   readonly ordinals?: { readonly [stateId: string]: number }
   /** A child job whose tasks wait for the work of an earlier invocation of its invoke to stop. */
   readonly blocked?: true

@@ -3,6 +3,7 @@ import { jobError } from './error.ts'
 import { errorRecord } from './error-event.ts'
 import type { Job, Outcome } from './job.ts'
 import type { AnyJobType } from './job-type.ts'
+import { stepsOfChild } from './step-key.ts'
 import { type Json, storableCopy } from './storable.ts'
 import type { Task, TaskSettings } from './task.ts'
 
@@ -27,15 +28,11 @@ export function newRecord(type: AnyJobType, at: number) {
 }
 
 /** The record of a job that another's chart invokes as `task`. */
-export function childRecord(
-  type: AnyJobType,
-  parent: Job,
-  { id: parentInvoke, input }: Task,
-  id: string,
-  at: number,
-): Job {
+export function childRecord(type: AnyJobType, parent: Job, task: Task, id: string, at: number): Job {
   const { tenant, createdBy, labels, priority, id: parentId } = parent
-  const inherited = { id, tenant, createdBy, labels, priority, parentId, parentInvoke, trigger: 'parent' } as const
+  const { id: parentInvoke, input } = task
+  const own = { id, parentId, parentInvoke, trigger: 'parent', ...stepsOfChild(parent, task) } as const
+  const inherited = { ...own, tenant, createdBy, labels, priority }
   return { ...newRecord(type, at), admittedAt: at, ...inherited, ...(input === undefined ? {} : { input }) }
 }
 

@@ -23,8 +23,8 @@ export interface Task {
   /** Numbers this invocation among all of the job. */
   readonly invocation: number
   /**
-   * The how-manieth invocation of its id in the job, from 1: with the id it names the same work in a retried job. Of an
-   * actor that the chart spawned, whose id may be any, it is the invocation's number.
+   * The how-manieth invocation of its id in the job, from 1: with the id it names the same work in a retry. Of an actor that
+   * the chart spawned, whose id may be any, it is the how-manieth spawn.
    */
   readonly ordinal: number
   /** The name of the invoked logic. */

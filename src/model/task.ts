@@ -34,9 +34,9 @@ export interface ProgressReport {
 /** What the function of a step is given. */
 export interface StepContext {
   /**
-   * The same in every attempt and after every crash, and used by no other step. A step runs at least once: write its
-   * key in the transaction of the target, and skip the work where it stands there already, and the effect is
-   * exactly-once.
+   * The same in every attempt, after every crash and in a retry that continues the job, and used by no other step. A step
+   * runs at least once: write its key in the transaction of the target, and skip the work where it stands there already,
+   * and the effect is exactly-once.
    */
   readonly key: string
   /** Aborted when the task is asked to stop. */
@@ -57,7 +57,7 @@ export interface TaskContext<Input = unknown> {
   /** 1 for the first. */
   readonly attempt: number
   readonly job: { readonly id: string; readonly type: string }
-  /** The same in every attempt of this invocation of the invoke. */
+  /** The same in every attempt of this invocation of the invoke, and in a retry that continues the job. */
   readonly idempotencyKey: string
   /**
    * Says how far the work is: stored, and published at most once in 250 ms and at the attempt's end. It never falls
@@ -82,8 +82,8 @@ export interface TaskContext<Input = unknown> {
     report?: ItemReport & { readonly output?: Output & Storable<Output> },
   ) => Promise<void>
   /**
-   * Runs `run` and records its result before it resolves; an attempt that finds the result recorded gets it without
-   * running again.
+   * Runs `run` and records its result before it resolves. An attempt that finds the result recorded, by an earlier attempt
+   * or by the job that this one continues, gets it without running again.
    *
    * @throws {JobchartError} `STALE_CLAIM` the task is no longer this attempt's; `INVALID_INPUT` the name was used
    *   before in this attempt; `NOT_STORABLE` the result is no JSON.

@@ -28,6 +28,9 @@ import type { Scope } from './policy.ts'
  *   a number that may still commit. Every row of events has at least one event.
  * - S8 An error with `code: 'STORAGE_UNAVAILABLE'` means that nothing of the commit was written. Any other error leaves
  *   it open, and `landed` tells.
+ * - S33 The steps of a child job are kept with the job at the top of its tree, and go with that. An insert with `stepsOf`
+ *   begins with a copy of the steps of that job's tree, as they stand in the transaction that writes, and with none where
+ *   its row is gone. What either records afterwards, and what is deleted, changes nothing of the other.
  * Claiming
  * - S9 The claim of a commit picks ready tasks by (priority, due, sequence), those of its own changesets among them, and
  *   commits what `decide` makes of them in the same transaction: one task is never claimed twice under one token. At most
@@ -124,7 +127,7 @@ export interface StorageConnection {
   readonly pipelines: (filter: PipelineFilter, page: PipelinePage) => Promise<readonly Pipeline[]>
   /** Jobs with a task claimed or stopping at the instance. */
   readonly held: (instance: string) => Promise<readonly Job[]>
-  /** How many steps and items are recorded of these jobs, by the invocations that recorded any. */
+  /** How many steps and items these jobs have recorded, by the invocations that recorded any; copied steps are not counted. */
   readonly recorded: (jobIds: readonly string[]) => Promise<readonly Recorded[]>
   /** The rows of events that these changesets wrote after `sequence`, in order: none for one that did not land. */
   readonly landed: (changesets: readonly string[], sequence: number) => Promise<readonly StoredEvents[]>
@@ -138,7 +141,7 @@ export interface StorageConnection {
   readonly logs: (jobId: string, after: number, limit: number) => Promise<readonly LogLine[]>
   /** Items of a job whose number is above `after`, oldest first. */
   readonly items: (jobId: string, query: ItemQuery) => Promise<readonly StoredItem[]>
-  /** The results recorded under one invocation of an invoke. */
+  /** The results recorded in the job's tree under one invocation of an invoke. */
   readonly steps: (jobId: string, invoke: string, ordinal: number) => Promise<ReadonlyMap<string, Json | undefined>>
   /** Keeps the charts, and gives back the versions whose kept chart is another and stays. */
   readonly register: (charts: readonly KeptChart[], mayReplace: boolean) => Promise<readonly TypeKey[]>
@@ -185,7 +188,8 @@ export interface KeyLimit {
 
 /** One write of a changeset. */
 export type Write =
-  | ({ readonly op: 'insert'; readonly queuedMax?: number } & JobWrite)
+  /** `stepsOf` is a job whose tree's recorded steps are copied to the new one. */
+  | ({ readonly op: 'insert'; readonly queuedMax?: number; readonly stepsOf?: string } & JobWrite)
   /** `before` is the record that `job` was made from; tasks that are the same object in both are unchanged. */
   | ({ readonly op: 'update'; readonly before: Job } & JobWrite)
   /** A look at a job: a `conflict` unless its stored revision is this one. */

@@ -128,14 +128,16 @@ export class CommitWriter {
   }
 
   #insert(write: Insert, writing: Writing): void {
-    const { jobs, log } = this.#tables
-    const { job, queuedMax, limits = [] } = write
+    const { jobs, log, notes } = this.#tables
+    const { job, queuedMax, stepsOf, limits = [] } = write
     // Keys are looked at before slots, and both before the bound: a repeated submit is answered with the job that it made.
     this.#checkKey(job)
     const refusal = this.#slotRefusal(job) ?? this.#queueRefusal(job, queuedMax) ?? this.#limitRefusal(limits, job)
     if (refusal !== undefined) throw new Refused(jobs.numberOf(job.id) === undefined ? refusal : CONFLICT)
     const n = log.next
     if (!jobs.insert(n, job)) throw new Refused(CONFLICT)
+    const from = stepsOf === undefined ? undefined : jobs.numberOf(stepsOf)
+    if (from !== undefined) notes.copySteps(from, n)
     this.#append(n, write.events, writing)
     this.#written(job)
   }

@@ -135,6 +135,8 @@ function rareOf(job: Job): Rare | undefined {
     overlap: job.overlap,
     retryOf: job.retryOf,
     retries: job.retries,
+    stepOrigin: job.stepOrigin,
+    stepPath: job.stepPath,
     deletedAt: job.deletedAt,
     timers: job.timers.length === 0 ? undefined : job.timers,
     blocked: job.blocked,

@@ -4,11 +4,14 @@ import { Items } from './items.ts'
 import { jsonOrNull } from './json-text.ts'
 import type { Prepare, Statement } from './statement.ts'
 
+type StepNote = Extract<Note, { kind: 'step' }>
+
 /** What running work reports beside the chart: progress, lines of the job's log, results of steps, and items. */
 export class Notes {
   readonly items: Items
   readonly #logLinesMax: number
   readonly #task: Statement
+  readonly #top: Statement
   readonly #furtherTask: Statement
   readonly #progress: Statement
   readonly #hasLines: Statement
@@ -17,6 +20,7 @@ export class Notes {
   readonly #dropLines: Statement
   readonly #lines: Statement
   readonly #insertStep: Statement
+  readonly #copySteps: Statement
   readonly #steps: Statement
   readonly #countSteps: Statement
   readonly #removeLines: Statement
@@ -26,6 +30,12 @@ export class Notes {
     this.items = new Items(prepare)
     this.#logLinesMax = logLinesMax
     this.#task = prepare(`SELECT n, token, task, further FROM jobs WHERE id = ?`)
+    this.#top = prepare(`
+      WITH RECURSIVE above (n, parent) AS (
+        SELECT n, parent FROM jobs WHERE n = ?
+        UNION ALL
+        SELECT jobs.n, jobs.parent FROM above JOIN jobs ON jobs.id = above.parent)
+      SELECT n FROM above WHERE parent IS NULL`)
     this.#furtherTask = prepare(`SELECT invocation FROM tasks WHERE n = ? AND token = ?`)
     this.#progress = prepare(`
       UPDATE jobs SET progress = ?
@@ -36,9 +46,13 @@ export class Notes {
     this.#dropLines = prepare(`DELETE FROM logs WHERE n = ? AND number <= ?`)
     this.#lines = prepare(`SELECT number, at, text FROM logs WHERE n = ? AND number > ? ORDER BY number LIMIT ?`)
     this.#insertStep = prepare(`
-      INSERT INTO steps (n, invoke, ordinal, name, invocation, result) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`)
+      INSERT INTO steps (n, invoke, ordinal, name, job, invocation, result) VALUES (?, ?, ?, ?, ?, ?, ?)
+      ON CONFLICT DO NOTHING`)
+    this.#copySteps = prepare(`
+      INSERT INTO steps (n, invoke, ordinal, name, job, invocation, result)
+      SELECT ?, invoke, ordinal, name, 0, 0, result FROM steps WHERE n = ?`)
     this.#steps = prepare(`SELECT name, result FROM steps WHERE n = ? AND invoke = ? AND ordinal = ?`)
-    this.#countSteps = prepare(`SELECT invocation, count(*) FROM steps WHERE n = ? GROUP BY invocation`)
+    this.#countSteps = prepare(`SELECT invocation, count(*) FROM steps WHERE n = ? AND job = ? GROUP BY invocation`)
     this.#removeLines = prepare(`DELETE FROM logs WHERE n = ?`)
     this.#removeSteps = prepare(`DELETE FROM steps WHERE n = ?`)
   }
@@ -62,11 +76,28 @@ export class Notes {
         this.putLines(n, note.key, note.lines)
         return 'written'
       case 'step':
-        this.#insertStep.run(n, note.invoke, note.ordinal, note.name, invocation, jsonOrNull(note.result))
-        return 'written'
+        return this.#putStep(n, invocation, note)
       case 'item':
         return this.items.put(n, note.invocation, note.item, note.max) ? 'written' : 'full'
     }
+  }
+
+  #putStep(n: number, invocation: number, { invoke, ordinal, name, result }: StepNote): 'written' | 'stale' {
+    const top = this.#topOf(n)
+    if (top === undefined) return 'stale'
+    this.#insertStep.run(top, invoke, ordinal, name, n, invocation, jsonOrNull(result))
+    return 'written'
+  }
+
+  // Undefined: the job above it is gone, and nothing is kept of it any more.
+  #topOf(n: number): number | undefined {
+    const top = this.#top.get(n)?.[0]
+    return typeof top === 'number' ? top : undefined
+  }
+
+  /** Copies the steps of one job's tree to a new job (S33). */
+  copySteps(from: number, n: number): void {
+    this.#copySteps.run(n, from)
   }
 
   /** Adds lines to a job's log, once for each key; the oldest beyond the most that are kept go. */
@@ -84,9 +115,9 @@ export class Notes {
     })
   }
 
-  /** The results recorded under one invocation of an invoke. @throws {Error} one is broken. */
+  /** The results recorded in a job's tree under one invocation of an invoke. @throws {Error} one is broken. */
   steps(n: number, invoke: string, ordinal: number): ReadonlyMap<string, Json | undefined> {
-    const rows = this.#steps.all(n, invoke, ordinal)
+    const rows = this.#steps.all(this.#topOf(n) ?? n, invoke, ordinal)
     // A step that gave nothing has a row without a result.
     return new Map(
       rows.map(([name, result]) => [String(name), result === null ? undefined : (JSON.parse(String(result)) as Json)]),
@@ -96,7 +127,7 @@ export class Notes {
   /** How many steps and items are recorded of a job, by invocation. */
   recorded(jobId: string, n: number): readonly Recorded[] {
     const counts = new Map(this.items.counts(n))
-    for (const [invocation, count] of this.#countSteps.all(n)) {
+    for (const [invocation, count] of this.#countSteps.all(this.#topOf(n) ?? n, n)) {
       counts.set(Number(invocation), (counts.get(Number(invocation)) ?? 0) + Number(count))
     }
     return [...counts].map(([invocation, count]) => ({ jobId, invocation, count }))

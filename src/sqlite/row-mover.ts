@@ -163,9 +163,9 @@ export class RowMover {
       )
     } else if (table === 'steps') {
       const { invoke, ordinal } = this.#invocation(String(row.job_id), Number(row.entry))
-      this.#prepare(`INSERT INTO steps (n, invoke, ordinal, name, invocation, result) VALUES (?, ?, ?, ?, ?, ?)`).run(
-        ...[n, invoke, ordinal, value('name'), value('entry'), value('result')],
-      )
+      this.#prepare(
+        `INSERT INTO steps (n, invoke, ordinal, name, job, invocation, result) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      ).run(...[n, invoke, ordinal, value('name'), n, value('entry'), value('result')])
     } else {
       this.#prepare(`
         INSERT INTO items (n, number, invocation, key, status, at, message, output) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`).run(

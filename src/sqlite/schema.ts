@@ -15,6 +15,7 @@ export const SCHEMA_VERSION = 3
  * - `task`, `token`, `holder`, `limit_key`, `child`, `route` and `ready_at` are those of the job's first task. `token` is
  *   set while the task is claimed or stopping, and `route` while it may be claimed.
  * - `tasks` has the other tasks, and the ended children (`ended` is 1).
+ * - Of a step, `n` is the job at the top of the tree, `job` the one that recorded it, 0 where it was copied (S33).
  * - `gone` keeps, of jobs whose rows are gone, what their events are about.
  * - `label` is a number made of a label's name and value, which others may share.
  * - `created_by` of a label's row is 0 in the row that serves the whole tenant.
@@ -127,6 +128,7 @@ export const TABLES = `
     invoke TEXT NOT NULL,
     ordinal INTEGER NOT NULL,
     name TEXT NOT NULL,
+    job INTEGER NOT NULL,
     invocation INTEGER NOT NULL,
     result TEXT,
     PRIMARY KEY (n, invoke, ordinal, name)

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
-import { release } from '../model/decision.ts'
-import type { Write } from '../port/storage.ts'
+import { release, remove } from '../model/decision.ts'
+import type { Json } from '../model/storable.ts'
+import type { StorageConnection, Write } from '../port/storage.ts'
 import {
   changed,
   changesetOf,
+  childOf,
   claimed,
   commitOne,
   contextAt,
@@ -19,7 +21,7 @@ import {
 } from './fixtures.ts'
 import type { Checks } from './storage-bench.ts'
 
-/** Checks of what running work reports: S5. */
+/** Checks of what running work reports: S5 and S33. */
 export const noteChecks: Checks = {
   'S5 each kind of note under an old token is stale, and changes nothing': async ({ clock, open }) => {
     const storage = await open()
@@ -138,6 +140,101 @@ export const noteChecks: Checks = {
     assert.equal(await read('a', 'i', 3), undefined)
   },
 
+  'S33 an insert begins with a copy of the steps of another job': async ({ clock, open }) => {
+    const storage = await open()
+    const first = { a: await insertClaimed(storage, clock.now(), 'a') }
+    await putStep(storage, 'a', first.a, 's', 1)
+    await putStep(storage, 'a', first.a, 'nothing')
+    const insert = { ...insertOf(newJob({ id: 'b', retryOf: 'a' }, clock.now())), stepsOf: 'a' }
+    assert.equal((await commitOne(storage, insert)).status, 'applied')
+    const copied = new Map<string, unknown>([
+      ['s', 1],
+      ['nothing', undefined],
+    ])
+    assert.deepEqual(await storage.steps('b', 'i', 1), copied)
+    assert.deepEqual(await (await open('other')).steps('b', 'i', 1), copied)
+    // It recorded none of them.
+    assert.deepEqual(await storage.recorded(['b']), [])
+    const created = await getJob(storage, 'b')
+    const running = claimed(created, clock.now())
+    await commitOne(storage, updateOf(created, running))
+    const token = tokenOf(running.job)
+    await putStep(storage, 'b', token, 's', 'again')
+    await putStep(storage, 'b', token, 'own', 2)
+    await putStep(storage, 'a', first.a, 'late', 3)
+    assert.deepEqual(await storage.steps('b', 'i', 1), new Map([...copied, ['own', 2]]))
+    assert.deepEqual([...(await storage.steps('a', 'i', 1)).keys()].sort(), ['late', 'nothing', 's'])
+    assert.deepEqual(await storage.recorded(['b']), [{ jobId: 'b', invocation: 1, count: 1 }])
+    // A copy of a copy is whole.
+    await commitOne(storage, { ...insertOf(newJob({ id: 'c', retryOf: 'b' }, clock.now())), stepsOf: 'b' })
+    assert.deepEqual([...(await storage.steps('c', 'i', 1)).keys()].sort(), ['nothing', 'own', 's'])
+  },
+
+  'S33 copied steps stay when the job that recorded them goes': async ({ clock, open }) => {
+    const storage = await open()
+    await putStep(storage, 'a', await insertClaimed(storage, clock.now(), 'a'), 's', 1)
+    await commitOne(storage, { ...insertOf(newJob({ id: 'b' }, clock.now())), stepsOf: 'a' })
+    const job = await getJob(storage, 'a')
+    const over = ended(job, clock.now())
+    await commitOne(storage, updateOf(job, over))
+    await commitOne(storage, updateOf(over.job, remove(plain, over.job, contextAt(clock.now()))))
+    assert.equal((await storage.steps('a', 'i', 1)).size, 0)
+    assert.deepEqual(await storage.steps('b', 'i', 1), new Map([['s', 1]]))
+    // Of one that has gone there is nothing to begin with.
+    await commitOne(storage, { ...insertOf(newJob({ id: 'c' }, clock.now())), stepsOf: 'a' })
+    assert.equal((await storage.steps('c', 'i', 1)).size, 0)
+  },
+
+  'S33 a changeset that is refused copies no steps, and one sees the steps that its own changeset records': async ({
+    clock,
+    open,
+  }) => {
+    const storage = await open()
+    const token = await insertClaimed(storage, clock.now(), 'a')
+    const note = {
+      op: 'note',
+      jobId: 'a',
+      token,
+      note: { kind: 'step', invoke: 'i', ordinal: 1, name: 's', result: 1 },
+    } as const
+    const insert = { ...insertOf(newJob({ id: 'b' }, clock.now())), stepsOf: 'a' }
+    const refused = await commitOne(storage, note, insert, { op: 'expect', jobId: 'a', revision: 99 })
+    assert.equal(refused.status, 'conflict')
+    assert.equal((await storage.steps('b', 'i', 1)).size, 0)
+    assert.equal((await commitOne(storage, note, insert)).status, 'applied')
+    assert.deepEqual(await storage.steps('b', 'i', 1), new Map([['s', 1]]))
+  },
+
+  'S33 the steps of child jobs are kept with the top of their tree, and copied with it': async ({ clock, open }) => {
+    const storage = await open()
+    const top = await insertClaimed(storage, clock.now(), 'top')
+    for (const [id, parentId] of [
+      ['child', 'top'],
+      ['grandchild', 'child'],
+    ] as const) {
+      const child = childOf(parentId, newJob({ id }, clock.now()))
+      const tasks = child.job.tasks.map((task) => ({ ...task, status: 'claimed' as const, token: 7 }))
+      await storage.commit([
+        changesetOf(insertOf(child)),
+        changesetOf(updateOf(child.job, changed(child.job, { tasks }))),
+      ])
+      await putStep(storage, id, 7, id, id, `i/1/${id}`)
+    }
+    await putStep(storage, 'top', top, 'own', 0)
+    const read = async (id: string) => {
+      const all = await Promise.all(['i', 'i/1/child', 'i/1/grandchild'].map((invoke) => storage.steps(id, invoke, 1)))
+      return all.flatMap((steps) => [...steps.keys()])
+    }
+    for (const id of ['top', 'child', 'grandchild']) assert.deepEqual(await read(id), ['own', 'child', 'grandchild'])
+    assert.deepEqual(await storage.recorded(['child']), [{ jobId: 'child', invocation: 1, count: 1 }])
+    assert.deepEqual(await storage.recorded(['top']), [{ jobId: 'top', invocation: 1, count: 1 }])
+    await commitOne(storage, { ...insertOf(newJob({ id: 'again' }, clock.now())), stepsOf: 'top' })
+    // A child job goes, and its steps stay with the top.
+    const child = await getJob(storage, 'grandchild')
+    await commitOne(storage, updateOf(child, changed(child, { tasks: [], deletedAt: clock.now() })))
+    for (const id of ['top', 'again']) assert.deepEqual(await read(id), ['own', 'child', 'grandchild'])
+  },
+
   'S5 lines that a move of a job writes are kept once by their key': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
@@ -158,3 +255,15 @@ export const noteChecks: Checks = {
 }
 
 const progress = { completed: 1, failed: 0, running: 0, total: 2 }
+
+async function putStep(
+  storage: StorageConnection,
+  jobId: string,
+  token: number,
+  name: string,
+  result?: Json,
+  invoke = 'i',
+): Promise<void> {
+  const note = { kind: 'step', invoke, ordinal: 1, name, ...(result === undefined ? {} : { result }) } as const
+  assert.equal((await commitOne(storage, { op: 'note', jobId, token, note })).status, 'applied')
+}

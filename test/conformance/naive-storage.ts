@@ -13,10 +13,9 @@ export interface NaiveRow {
   readonly n: number
   readonly job: Job
   readonly lines: readonly (LogLine & { readonly key: string })[]
-  readonly steps: ReadonlyMap<string, unknown>
+  /** Of the job's tree, where it is at the top; `by` is the job's `n` and its invocation, unless it was copied. */
+  readonly steps: ReadonlyMap<string, { readonly result: unknown; readonly by?: readonly [number, number] }>
   readonly items: readonly { readonly id: string; readonly number: number; readonly status: string }[]
-  /** By invocation, how many steps and items were recorded. */
-  readonly recorded: ReadonlyMap<number, number>
 }
 
 /** What was claimed of which job, as it was written. */
@@ -86,6 +85,23 @@ export class NaiveStorage {
 
   slotHolder(tenant: string, pipeline: string): string | undefined {
     return this.rows.find(({ job }) => holdsSlot(job) && job.tenant === tenant && job.pipeline === pipeline)?.job.id
+  }
+
+  /** What is recorded in the job's tree. */
+  steps(id: string): NaiveRow['steps'] {
+    return this.#topOf(id)?.steps ?? new Map()
+  }
+
+  /** By invocation, how many steps and items the job has recorded. */
+  recorded({ n, job, items }: NaiveRow): ReadonlyMap<number, number> {
+    const own = [...this.steps(job.id).values()].flatMap(({ by }) => (by?.[0] === n ? [by[1]] : []))
+    const all = [...own, ...items.map((item) => Number(item.id.split('/')[0]))]
+    return new Map(all.map((invocation) => [invocation, all.filter((each) => each === invocation).length]))
+  }
+
+  #topOf(id: string): NaiveRow | undefined {
+    const row = this.#state.rows.get(id)
+    return row?.job.parentId === undefined ? row : this.#topOf(row.job.parentId)
   }
 
   #apply(writes: readonly Write[], refused: Set<Job>): NaiveResult {
@@ -162,7 +178,13 @@ export class NaiveStorage {
     }
   }
 
-  #insert({ job, events, limits = [], queuedMax }: Extract<Write, { op: 'insert' }>): Refusal | undefined {
+  #insert({
+    job,
+    events,
+    limits = [],
+    queuedMax,
+    stepsOf = '',
+  }: Extract<Write, { op: 'insert' }>): Refusal | undefined {
     const same = this.rows.find((row) => keyOf(row.job) !== undefined && keyOf(row.job) === keyOf(job))
     if (same !== undefined) return { status: 'duplicate', id: same.job.id }
     if (this.get(job.id) !== undefined) return { status: 'conflict' }
@@ -170,7 +192,10 @@ export class NaiveStorage {
     if (taken !== undefined) return taken
     const queued = this.rows.filter((row) => isQueued(row.job) && isOfQueue(row.job, job)).length
     if (queuedMax !== undefined && queued >= queuedMax) return { status: 'full' }
-    const row = { n: ++this.#inserts, job, lines: [], steps: new Map(), items: [], recorded: new Map() }
+    const copied = [...(this.#state.rows.get(stepsOf)?.steps ?? [])].map(
+      ([key, { result }]) => [key, { result }] as const,
+    )
+    const row = { n: ++this.#inserts, job, lines: [], steps: new Map(copied), items: [] }
     return this.#put(row, events, limits)
   }
 
@@ -222,9 +247,10 @@ export class NaiveStorage {
         return undefined
       case 'step': {
         const key = `${note.invoke}/${note.ordinal}/${note.name}`
-        if (row.steps.has(key)) return undefined
-        const steps = new Map([...row.steps, [key, note.result]])
-        this.#setRow({ ...row, steps, recorded: counted(row, task.invocation) })
+        const top = this.#topOf(jobId)
+        if (top === undefined) return { status: 'stale' }
+        const step = { result: note.result, by: [row.n, task.invocation] } as const
+        if (!top.steps.has(key)) this.#setRow({ ...top, steps: new Map([...top.steps, [key, step]]) })
         return undefined
       }
       case 'item': {
@@ -233,7 +259,7 @@ export class NaiveStorage {
         if (known === undefined && row.items.length >= note.max) return { status: 'full' }
         const item = { id, number: known?.number ?? row.items.length + 1, status: note.item.status }
         const items = [...row.items.filter((each) => each.id !== id), item].sort((a, b) => a.number - b.number)
-        this.#setRow({ ...row, items, ...(known === undefined ? { recorded: counted(row, note.invocation) } : {}) })
+        this.#setRow({ ...row, items })
         return undefined
       }
     }
@@ -252,10 +278,6 @@ export class NaiveStorage {
   #set(change: Partial<State>): void {
     this.#state = { ...this.#state, ...change }
   }
-}
-
-function counted({ recorded }: NaiveRow, invocation: number): ReadonlyMap<number, number> {
-  return new Map([...recorded, [invocation, (recorded.get(invocation) ?? 0) + 1]])
 }
 
 // Within a changeset slots are freed before they are taken.

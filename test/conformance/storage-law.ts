@@ -58,6 +58,7 @@ const write = fc.oneof(
         },
       ),
       queuedMax: fc.constantFrom(undefined, undefined, 1, 3),
+      stepsOf: fc.constantFrom(undefined, ...IDS),
       input: json,
     }),
   },
@@ -210,7 +211,8 @@ class Run {
         const job = newRecord({ ...spec, id }, this.#at)
         decided.set(id, job)
         const queued = spec.queuedMax === undefined ? {} : { queuedMax: spec.queuedMax }
-        return [{ op: 'insert', job, events: told(job, 'job.created'), ...queued }]
+        const steps = spec.stepsOf === undefined ? {} : { stepsOf: spec.stepsOf }
+        return [{ op: 'insert', job, events: told(job, 'job.created'), ...queued, ...steps }]
       }
       case 'update': {
         const before = this.#record(spec, decided)
@@ -295,7 +297,7 @@ class Run {
     const naive = this.#naive
     const visible = naive.rows.filter(({ job }) => job.deletedAt === undefined).map(({ job }) => job)
     for (const storage of this.#connections) {
-      for (const row of naive.rows) await compareRow(storage, row)
+      for (const row of naive.rows) await compareRow(storage, this.#naive, row)
       for (const id of IDS) assert.deepEqual(await eventsOf(storage, id), naive.events(id))
       for (const tenant of TENANTS) {
         for (const pipeline of PIPELINES) {
@@ -344,7 +346,10 @@ class Run {
   }
 }
 
-async function compareRow(storage: StorageConnection, { job: { id }, lines, steps, items, recorded }: NaiveRow) {
+async function compareRow(storage: StorageConnection, naive: NaiveStorage, row: NaiveRow) {
+  const { lines, items } = row
+  const { id } = row.job
+  const steps = naive.steps(id)
   const logged = (await storage.logs(id, 0, 100)).map(({ number, text }) => `${number} ${text}`)
   assert.deepEqual(
     logged,
@@ -352,7 +357,7 @@ async function compareRow(storage: StorageConnection, { job: { id }, lines, step
   )
   for (const ordinal of [1, 2]) {
     for (const [name, result] of await storage.steps(id, 'i', ordinal)) {
-      assert.equal(result, steps.get(`i/${ordinal}/${name}`))
+      assert.equal(result, steps.get(`i/${ordinal}/${name}`)?.result)
     }
   }
   const both = (await storage.steps(id, 'i', 1)).size + (await storage.steps(id, 'i', 2)).size
@@ -363,7 +368,7 @@ async function compareRow(storage: StorageConnection, { job: { id }, lines, step
     items,
   )
   const counts = (await storage.recorded([id])).map(({ invocation, count }) => [invocation, count] as const)
-  assert.deepEqual(new Map(counts), recorded)
+  assert.deepEqual(new Map(counts), naive.recorded(row))
 }
 
 async function eventsOf(storage: StorageConnection, jobId: string): Promise<readonly string[]> {

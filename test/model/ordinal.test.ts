@@ -68,7 +68,7 @@ test('an id that two states invoke is counted over both', () => {
   expect([ordinals(job), ordinals(sentTo(type, job, 'GO'))]).toEqual([{ x: 2 }, { x: 3 }])
 })
 
-test('a spawned actor, whose id may be any, has the number of its invocation', () => {
+test('a spawned actor, whose id may be any, is counted among all that were spawned', () => {
   const type = machineType({
     on: {
       GO: { actions: [spawnChild('work', { id: 'one' }), spawnChild('work')] },
@@ -76,12 +76,12 @@ test('a spawned actor, whose id may be any, has the number of its invocation', (
     },
   })
   const job = sentTo(type, sentTo(type, sentTo(type, created(type), 'GO'), 'STOP'), 'GO')
-  expect(job.tasks.map(({ id, ordinal, invocation }) => [id, ordinal === invocation])).toEqual([
-    ['work:2', true],
-    ['one', true],
-    ['work:4', true],
+  expect(job.tasks.map(({ id, ordinal }) => [id, ordinal])).toEqual([
+    ['work:2', 2],
+    ['one', 3],
+    ['work:4', 4],
   ])
-  expect(job).not.toHaveProperty('ordinals')
+  expect(job.ordinals).toEqual({ '': 4 })
 })
 
 test('a migration counts on by the ids of invokes, whatever their states are called', () => {

@@ -18,6 +18,11 @@ import { readable } from './reads.ts'
 
 /** Why a job stands where it stands. `task` is the id of an invoke; times are ISO 8601. */
 export type Reason =
+  /**
+   * It tries another job again: it continues the steps that were recorded there, under the keys of the first try, or began
+   * `fresh`.
+   */
+  | { readonly kind: 'retry'; readonly retryOf?: string; readonly steps: 'continued' | 'fresh' }
   /** It has ended. */
   | { readonly kind: 'settled'; readonly outcome?: Outcome }
   /** It is not to start before. */
@@ -71,7 +76,7 @@ export async function explain(
     return isSeen ? { job: other } : {}
   }
   const may: Asker['may'] = (type, commands) => allowedCommands(core, who, job, type, commands, signal)
-  const reasons = await reasonsOf(core, job, { name, may })
+  const reasons = [...(await reasonsOf(core, job, { name, may })), ...ofRetry(job)]
   // Why it stands there tells where it stands.
   if (mask.hidden.has('status')) return []
   const told = reasons.filter(({ kind }) => kind !== 'startAt' || !mask.hidden.has('startAt'))
@@ -85,6 +90,11 @@ interface Asker {
   readonly name: (id: string) => Promise<{ readonly job?: string }>
   /** Those of the job's commands that may be sent. */
   readonly may: (type: AnyJobType, commands: readonly string[]) => Promise<readonly string[]>
+}
+
+function ofRetry({ retryOf, stepOrigin }: Job): readonly Reason[] {
+  if (retryOf === undefined) return []
+  return [{ kind: 'retry', retryOf, steps: stepOrigin === undefined ? 'fresh' : 'continued' }]
 }
 
 async function reasonsOf(core: Core, job: Job, { name, may }: Asker): Promise<readonly Reason[]> {

@@ -14,6 +14,7 @@ import type { Actor } from '../../model/event.ts'
 import { holdsSlot, type Job, type JobId, type Overlap } from '../../model/job.ts'
 import { typeWhenTouched } from '../../model/migration.ts'
 import type { Pipeline } from '../../model/pipeline.ts'
+import { continued } from '../../model/step-key.ts'
 import type { ChartEvent } from '../../model/transition.ts'
 import type { Principal, Target } from '../../port/policy.ts'
 import type { PipelineKey } from '../../port/storage.ts'
@@ -23,7 +24,8 @@ import type { Core } from '../core.ts'
 import { type FieldMask, maskedError, narrower } from '../field-mask.ts'
 import { newId } from '../ids.ts'
 import { jobFor, load } from '../load.ts'
-import { parseCommand } from '../parse.ts'
+import { retrySchema } from '../options.ts'
+import { parseCommand, parseWith } from '../parse.ts'
 import { intoPipeline } from '../pipeline-entry.ts'
 import { type Change, ChangedMeanwhile, untilUnchanged } from '../tick.ts'
 import { type JobView, viewOf } from '../view.ts'
@@ -37,6 +39,8 @@ export interface Arrival {
   readonly type: AnyJobType
   readonly seed: NewJob
   readonly overlap: Overlap
+  /** The job that it tries again: it must still be there. */
+  readonly retried?: JobId
   /** The stored pipeline that it is a run of: it must stand as it was read. */
   readonly run?: Pipeline
 }
@@ -73,19 +77,29 @@ function insert(core: Core, arrival: Arrival): Promise<Job> {
   return core.ticks.change({
     ...insertionOf(arrival),
     decide: (jobs, context) => {
-      return { ...create(type, seedNow(jobs, context, arrival), context, jobs), ...lookedAt(arrival) }
+      const looked = retriedNow(jobs, arrival)
+      const created = create(type, seedNow(jobs, context, arrival), context, jobs)
+      return { ...created, ...lookedAt(arrival), looked: [...created.looked, ...looked] }
     },
   })
 }
 
-function insertionOf({ by, type, seed, overlap, run }: Arrival): Change {
+function insertionOf({ by, type, seed, overlap, run, retried }: Arrival): Change {
   return {
     by,
+    ...(retried === undefined ? {} : { jobs: [retried] }),
     ...(overlap === 'reject' ? {} : { pipelines: pipelinesOf(seed) }),
     isAsked: true,
     ...(type.queuedMax === null ? {} : { full: () => queueFull(type, type.queuedMax) }),
     isAskedAgain: run !== undefined,
   }
+}
+
+// Its steps are copied in the transaction that writes, so it may not go before.
+function retriedNow(jobs: WorkingSet, { retried, who }: Arrival): Decision['looked'] {
+  if (retried === undefined) return []
+  const { id, revision } = jobFor(jobs, retried, who.kind)
+  return [{ id, revision }]
 }
 
 function seedNow(jobs: WorkingSet, context: DecisionContext, arrival: Arrival): NewJob {
@@ -249,13 +263,28 @@ function notReplaced({ id }: Job, why: string): JobchartError {
   return new JobchartError('INVALID_STATE', `the run cannot be replaced: ${why}`, { jobId: id })
 }
 
+/** What `retry` may be given. */
+export interface RetryCallOptions extends CallOptions {
+  /**
+   * False, the default: the new job continues. It begins with the recorded steps of the one that it tries again, and its
+   * step keys and `idempotencyKey`s are those of the first try. True: it begins with none, under new keys.
+   */
+  readonly fresh?: boolean
+}
+
 /** {@inheritDoc Session.retry} */
-export async function retry(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<JobView> {
+export async function retry(
+  core: Core,
+  who: Principal,
+  id: JobId,
+  { signal, ...options }: RetryCallOptions = {},
+): Promise<JobView> {
   signal?.throwIfAborted()
+  const { fresh } = await parseWith(retrySchema, options, 'options')
   const { job, mask } = await readable(core, who, id, { action: 'retry', signal })
   const shown = await maskOfAnswer(core, who, job, mask)
   try {
-    return await retryOf(core, who, job, shown, signal)
+    return await retryOf(core, who, job, { shown, fresh, signal })
   } catch (error) {
     throw maskedError(error, shown)
   }
@@ -265,8 +294,7 @@ async function retryOf(
   core: Core,
   who: Principal,
   job: Job,
-  shown: FieldMask,
-  signal: AbortSignal | undefined,
+  { shown, fresh, signal }: { shown: FieldMask; fresh: boolean; signal: AbortSignal | undefined },
 ): Promise<JobView> {
   const { id, tenant, pipeline, labels, priority, input, parentId, retries = 0 } = job
   // The new job is the caller's own, and would show the input.
@@ -281,11 +309,11 @@ async function retryOf(
   const fixed = { tenant, createdBy: who.id, labels, ...(pipeline === undefined ? {} : { pipeline }) }
   const granted = await authorizeSubmit(core, who, { ...fixed, type: job.type }, signal)
   const given = input === undefined ? {} : { input }
-  const link = { trigger: 'retry', retryOf: job.id, retries: retries + 1 } as const
+  const link = { trigger: 'retry', retryOf: job.id, retries: retries + 1, ...continued(job, fresh) } as const
   const seed: NewJob = { ...fixed, ...given, ...link, id: newId(core), priority }
   const by = { kind: who.kind, id: who.id }
   const again = await intoPipeline(core, who, fixed, signal, async (run) => {
-    const inserted = insertRun(core, { who, by, type, seed, overlap: 'reject', ...run })
+    const inserted = insertRun(core, { who, by, type, seed, overlap: 'reject', retried: id, ...run })
     return await inserted.catch(async (error: unknown) => {
       throw await withoutHiddenJob(core, who, error)
     })
