@@ -1,4 +1,4 @@
-import { dueAt, holdsSlot, isBusy, isQueued, type Job, wakeAt } from '../model/job.ts'
+import { dueAt, holdsSlot, holdsUniqueKey, isBusy, isQueued, type Job, wakeAt } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
 import type {
   Changeset,
@@ -55,6 +55,7 @@ export class MemoryStore {
   writes = 0
   readonly #logLinesMax: number
   readonly #keys = new Map<string, Row>()
+  readonly #uniqueKeys = new Map<string, Row>()
   /** How many jobs are queued, by tenant and type. */
   readonly #queued = new Map<string, number>()
   #inserts = 0
@@ -74,7 +75,7 @@ export class MemoryStore {
     const rows: WrittenRow[] = []
     const logLength = this.log.length
     this.#undo = writes.length > 1 ? [] : undefined
-    for (const write of slotsFreedFirst(writes)) {
+    for (const write of freedFirst(writes)) {
       const refusal = this.#write(write, refused)
       if (refusal === undefined) {
         if ('events' in write) rows.push({ events: write.events, sequence: this.log.append(id, write.events) })
@@ -130,7 +131,7 @@ export class MemoryStore {
     const known = isKeyed(job) ? this.#keys.get(idempotencyKey(job)) : undefined
     if (known !== undefined) return { status: 'duplicate', id: known.job.id }
     if (this.jobs.has(job.id)) return CONFLICT
-    const taken = this.#slotTaken(job)
+    const taken = this.#uniqueKeyTaken(job) ?? this.#slotTaken(job)
     if (taken !== undefined) return taken
     if (queuedMax !== undefined && this.#queuedBeside(job) >= queuedMax) return FULL
     if (this.#isOver(limits, undefined, job)) return FULL
@@ -145,12 +146,17 @@ export class MemoryStore {
     const row = this.jobs.get(write.job.id)
     if (row === undefined || row.job.revision !== write.before.revision || refused?.has(write.before)) return CONFLICT
     const before = row.job
-    const taken = this.#slotTaken(write.job)
+    const taken = this.#uniqueKeyTaken(write.job) ?? this.#slotTaken(write.job)
     if (taken !== undefined) return taken
     if (this.#isOver(write.limits, before, write.job)) return FULL
     const after = isGone(write.job) ? undefined : withProgress(write.job, before)
     this.#index(row, before, after)
     return this.#did(() => this.#index(row, after, before))
+  }
+
+  #uniqueKeyTaken(job: Job): Refusal | undefined {
+    const holder = holdsUniqueKey(job) ? this.#uniqueKeys.get(uniqueKey(job))?.job.id : undefined
+    return holder === undefined || holder === job.id ? undefined : { status: 'not-unique', by: holder }
   }
 
   #slotTaken(job: Job): Refusal | undefined {
@@ -236,6 +242,8 @@ export class MemoryStore {
     const [was, is] = [isVisible(before), isVisible(after)]
     if (was !== is) is ? this.listed.add(row) : this.listed.remove(row)
     if (job.idempotencyKey !== undefined) move(this.#keys, idempotencyKey(job), row, was, is)
+    if (job.uniqueKey !== undefined)
+      move(this.#uniqueKeys, uniqueKey(job), row, isSome(before, holdsUniqueKey), isSome(after, holdsUniqueKey))
     if (job.pipeline !== undefined)
       move(this.slots, slotKey(job), row, isSome(before, holdsSlot), isSome(after, holdsSlot))
     const queued = Number(isSome(after, isQueued)) - Number(isSome(before, isQueued))
@@ -305,6 +313,10 @@ function idempotencyKey({ tenant, createdBy, type, idempotencyKey = '' }: Job): 
   return pairKey(tenant, pairKey(createdBy, pairKey(type, idempotencyKey)))
 }
 
+function uniqueKey({ tenant, type, uniqueKey = '' }: Job): string {
+  return pairKey(tenant, pairKey(type, uniqueKey))
+}
+
 function queueKey({ tenant, type }: Job): string {
   return pairKey(tenant, type)
 }
@@ -331,9 +343,16 @@ function set<Value>(map: Map<string, Value>, key: string, value: Value | undefin
   else map.set(key, value)
 }
 
-// Within a changeset slots are freed before they are taken (S3).
-function slotsFreedFirst(writes: readonly Write[]): readonly Write[] {
-  if (writes.length < 2 || !writes.some((write) => isOfJob(write) && write.job.pipeline !== undefined)) return writes
-  const takes = (write: Write) => isOfJob(write) && holdsSlot(write.job)
-  return [...writes.filter((write) => !takes(write)), ...writes.filter(takes)]
+// Within a changeset slots and keys are freed before they are taken (S3, S34): what takes them is written last.
+function freedFirst(writes: readonly Write[]): readonly Write[] {
+  if (writes.length < 2) return writes
+  const ranks = writes.map(rankOf)
+  if (ranks.every((rank) => rank === 0)) return writes
+  return [0, 1, 2].flatMap((rank) => writes.filter((_, index) => ranks[index] === rank))
+}
+
+function rankOf(write: Write): 0 | 1 | 2 {
+  if (!isOfJob(write)) return 0
+  if (holdsUniqueKey(write.job) && (write.op === 'insert' || !holdsUniqueKey(write.before))) return 2
+  return holdsSlot(write.job) ? 1 : 0
 }

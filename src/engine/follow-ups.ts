@@ -168,9 +168,10 @@ class Preparation {
     switch (followUp.kind) {
       case 'retry': {
         if (job.outcome === 'cancelled') throw new JobchartError('INVALID_STATE', 'a cancelled job is not tried again')
-        const { createdBy, labels, priority, pipeline, retries = 0, id: retryOf } = job
+        const { createdBy, labels, priority, pipeline, uniqueKey, retries = 0, id: retryOf } = job
         const link = { retryOf, retries: retries + 1, trigger: 'retry', ...continued(job, isFresh(followUp)) } as const
-        const retried = { createdBy, labels, priority, ...link, ...inPipeline(pipeline), ...inputOf(job) }
+        const key = uniqueKey === undefined ? {} : { uniqueKey }
+        const retried = { createdBy, labels, priority, ...link, ...key, ...inPipeline(pipeline), ...inputOf(job) }
         return await this.#creation(who, type, followUp, retried)
       }
       case 'submit': {

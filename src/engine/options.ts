@@ -209,6 +209,7 @@ export const submitOptionsSchema = z.strictObject({
   priority: prioritySchema.default(0),
   labels: labelsSchema.default({}),
   idempotencyKey: name.optional(),
+  uniqueKey: name.optional(),
   tenant: name.optional(),
 })
 
@@ -245,6 +246,7 @@ export const runSchema = z.strictObject({
   labels: labelsSchema.default({}),
   startAt: time.optional(),
   idempotencyKey: name.optional(),
+  uniqueKey: name.optional(),
   tenant: name.optional(),
 })
 

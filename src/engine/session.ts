@@ -113,7 +113,8 @@ export interface Session {
    * Stores a new job. It resolves when the job is durable. To submit into a stored pipeline takes the right to run that.
    *
    * @throws {JobchartError} `INVALID_INPUT`, `NOT_STORABLE`, `FORBIDDEN`, `UNKNOWN_TYPE`, `PIPELINE_NOT_FOUND` (a stored
-   *   one that may not be seen), `ALREADY_RUNNING` (another job holds the pipeline's slot), `INVALID_STATE` (its chart
+   *   one that may not be seen), `ALREADY_RUNNING` (another job holds the pipeline's slot, or a hidden one
+   *   the unique key), `INVALID_STATE` (its chart
    *   refuses to be replaced, or the pipeline is paused), `QUEUE_FULL`, `STORAGE_UNAVAILABLE` (nothing was stored),
    *   `OUTCOME_UNKNOWN`.
    */
@@ -163,7 +164,8 @@ export interface Session {
    * who must be allowed to read the input and to submit such a job.
    *
    * It continues: it begins with the recorded steps of that job and its child jobs, and has the step keys and
-   * `idempotencyKey`s of the first try. With `fresh`, or where the job succeeded, it begins with none, under new keys.
+   * `idempotencyKey`s of the first try. With `fresh`, or where the job succeeded, it begins with none, under new keys. A
+   * `uniqueKey` is kept: while another job holds it, the retry is `ALREADY_RUNNING`.
    *
    * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it has not ended, is a part of another, or its
    *   pipeline is paused), `PIPELINE_NOT_FOUND`, `ALREADY_RUNNING`, `QUEUE_FULL`.

@@ -32,6 +32,7 @@ import { byEngine, type Core } from './core.ts'
 import { runEffects } from './effects.ts'
 import { type Followed, followAll, prepareFollowUps } from './follow-ups.ts'
 import { freesPlace } from './limits.ts'
+import { UniqueKeyHeldError } from './unique-key.ts'
 import { nameOf, WorkingSet } from './working-set.ts'
 
 /** One change, of a job or of several. */
@@ -559,6 +560,8 @@ function refusal(
         'another job of this pipeline is running; it has to end first',
         result.by === undefined ? {} : { jobId: result.by },
       )
+    case 'not-unique':
+      return new UniqueKeyHeldError(result.by)
     case 'duplicate':
       return new JobchartError('INVALID_INPUT', 'the idempotency key was used before', { jobId: result.id })
   }

@@ -43,6 +43,7 @@ export interface NewJob {
   readonly labels: { readonly [name: string]: string }
   readonly priority: number
   readonly idempotencyKey?: string
+  readonly uniqueKey?: string
   readonly startAt?: number
   readonly retryOf?: string
   readonly retries?: number

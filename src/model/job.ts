@@ -117,6 +117,8 @@ export interface Job {
   /** How many events the job has; the newest one's `jobSequence`. */
   readonly eventCount: number
   readonly idempotencyKey?: string
+  /** No other job of its tenant and type has it while this one has not ended. */
+  readonly uniqueKey?: string
 }
 
 /** A job's record while it is written. */
@@ -141,6 +143,11 @@ export function isQueued({ startedAt, phase, deletedAt, parentId }: Job): boolea
 /** One attempt is all that ever ran of the job: its counter has given one invocation and one token. */
 export function hadOneAttempt({ counter }: Job): boolean {
   return counter === 2
+}
+
+/** The job keeps its unique key from others: until it has ended. */
+export function holdsUniqueKey({ uniqueKey, phase, deletedAt }: Job): boolean {
+  return uniqueKey !== undefined && phase !== 'settled' && deletedAt === undefined
 }
 
 /** A held or stopping task means that code may be running. */

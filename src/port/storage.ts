@@ -21,6 +21,9 @@ import type { Scope } from './policy.ts'
  *   A write that would make it two is `slot-taken`. Within a changeset slots are freed before they are taken.
  * - S4 An idempotency key is unique on (tenant, creator, type, key) as long as its job's row exists; a second insert is
  *   a `duplicate` of the first. Keys are looked at before slots.
+ * - S34 A job that has not ended, nor is deleted, holds its `uniqueKey` for its tenant and type: a write that would make a
+ *   second one hold it is `not-unique`, and names the first. Looked at after idempotency keys, and before slots and queues.
+ *   Within a changeset keys are freed before they are taken.
  * - S5 A note is written only while a task of its job is claimed or stopping under its token, judged in the transaction
  *   that writes; else its changeset is `stale`; progress also where the job has settled. Notes are keyed, so that repeating one is
  *   harmless.
@@ -285,6 +288,8 @@ export type ChangesetResult =
   | { readonly status: 'full' }
   | { readonly status: 'slot-taken'; readonly by: string | undefined }
   | { readonly status: 'duplicate'; readonly id: string }
+  /** Another job holds the unique key. */
+  | { readonly status: 'not-unique'; readonly by: string }
 
 /** A version of a job type. */
 export interface TypeKey {

@@ -1,4 +1,4 @@
-import { holdsSlot, isBusy, type Job } from '../model/job.ts'
+import { holdsSlot, holdsUniqueKey, isBusy, type Job } from '../model/job.ts'
 import type {
   Changeset,
   ChangesetResult,
@@ -88,7 +88,7 @@ export class CommitWriter {
     const mark = log.mark()
     try {
       savepoint(db, () => {
-        for (const write of slotsFreedFirst(writes)) this.#write(write, writing)
+        for (const write of freedFirst(writes)) this.#write(write, writing)
       })
     } catch (error) {
       log.rollBack(mark)
@@ -132,7 +132,11 @@ export class CommitWriter {
     const { job, queuedMax, stepsOf, limits = [] } = write
     // Keys are looked at before slots, and both before the bound: a repeated submit is answered with the job that it made.
     this.#checkKey(job)
-    const refusal = this.#slotRefusal(job) ?? this.#queueRefusal(job, queuedMax) ?? this.#limitRefusal(limits, job)
+    const refusal =
+      this.#uniqueRefusal(job) ??
+      this.#slotRefusal(job) ??
+      this.#queueRefusal(job, queuedMax) ??
+      this.#limitRefusal(limits, job)
     if (refusal !== undefined) throw new Refused(jobs.numberOf(job.id) === undefined ? refusal : CONFLICT)
     const n = log.next
     if (!jobs.insert(n, job)) throw new Refused(CONFLICT)
@@ -164,9 +168,13 @@ export class CommitWriter {
   // What may refuse it looks at it first; but a stale record is a conflict before all else.
   #judge({ job, before, limits = [] }: Update): void {
     const takesSlot = holdsSlot(job) && !holdsSlot(before)
-    if (!takesSlot && limits.length === 0) return
+    const takesKey = holdsUniqueKey(job) && !holdsUniqueKey(before)
+    if (!takesSlot && !takesKey && limits.length === 0) return
     if (this.#tables.jobs.numberAt(before) === undefined) throw new Refused(CONFLICT)
-    const refusal = (takesSlot ? this.#slotRefusal(job) : undefined) ?? this.#limitRefusal(limits, job)
+    const refusal =
+      (takesKey ? this.#uniqueRefusal(job) : undefined) ??
+      (takesSlot ? this.#slotRefusal(job) : undefined) ??
+      this.#limitRefusal(limits, job)
     if (refusal !== undefined) throw new Refused(refusal)
   }
 
@@ -199,6 +207,12 @@ export class CommitWriter {
   #checkKey(job: Job): void {
     const known = job.idempotencyKey === undefined ? undefined : this.#tables.lookups.keyHolder(job, job.idempotencyKey)
     if (known !== undefined) throw new Refused({ status: 'duplicate', id: known })
+  }
+
+  #uniqueRefusal(job: Job): ChangesetResult | undefined {
+    if (job.uniqueKey === undefined || !holdsUniqueKey(job)) return undefined
+    const by = this.#tables.lookups.uniqueKeyHolder(job, job.uniqueKey)
+    return by === undefined ? undefined : { status: 'not-unique', by }
   }
 
   #slotRefusal(job: Job): ChangesetResult | undefined {
@@ -237,12 +251,15 @@ class Refused extends Error {
   }
 }
 
-// Within a changeset slots are freed before they are taken (S3): what holds one afterwards is written last.
-function slotsFreedFirst(writes: readonly Write[]): readonly Write[] {
-  const holding = writes.filter(isHolding)
-  return holding.length === 0 ? writes : [...writes.filter((write) => !isHolding(write)), ...holding]
+// Within a changeset slots and keys are freed before they are taken (S3, S34): what takes them is written last.
+function freedFirst(writes: readonly Write[]): readonly Write[] {
+  const ranks = writes.map(rankOf)
+  if (ranks.every((rank) => rank === 0)) return writes
+  return [0, 1, 2].flatMap((rank) => writes.filter((_, index) => ranks[index] === rank))
 }
 
-function isHolding(write: Write): boolean {
-  return (write.op === 'insert' || write.op === 'update') && holdsSlot(write.job)
+function rankOf(write: Write): 0 | 1 | 2 {
+  if (write.op !== 'insert' && write.op !== 'update') return 0
+  if (holdsUniqueKey(write.job) && (write.op === 'insert' || !holdsUniqueKey(write.before))) return 2
+  return holdsSlot(write.job) ? 1 : 0
 }

@@ -1,5 +1,5 @@
 import type { SQLInputValue } from 'node:sqlite'
-import { dueAt, holdsSlot, type Job, wakeAt } from '../model/job.ts'
+import { dueAt, holdsSlot, holdsUniqueKey, type Job, wakeAt } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
 import type { Route } from '../port/storage.ts'
 import type { Kinds } from './kinds.ts'
@@ -10,6 +10,7 @@ export const MOVING_COLUMNS = [
   'kind',
   'version',
   'key',
+  'unique_key',
   'slot',
   'wake_at',
   'waits_since',
@@ -38,13 +39,14 @@ export class JobColumnsWriter {
 
   /** The values of {@link MOVING_COLUMNS}. */
   moving(job: Job): SQLInputValue[] {
-    const { version, idempotencyKey, pipeline, deletedAt, tasks, ended } = job
+    const { version, idempotencyKey, uniqueKey, pipeline, deletedAt, tasks, ended } = job
     const [task] = tasks
     const route = task === undefined ? null : this.route(job, task)
     return [
       this.#kinds.codeOf(job),
       this.#names.codeOf(version),
       idempotencyKey === undefined || deletedAt !== undefined ? null : this.key(job.type, idempotencyKey),
+      uniqueKey !== undefined && holdsUniqueKey(job) ? this.key(job.type, uniqueKey) : null,
       pipeline !== undefined && holdsSlot(job) ? this.#names.codeOf(pipeline) : null,
       wakeAt(job) ?? null,
       job.phase === 'waiting' && deletedAt === undefined ? dueAt(job) : null,
@@ -78,9 +80,9 @@ export class JobColumnsWriter {
     return isClaimable(job, task) ? this.#names.codeOf(taskRoute(job, task)) : null
   }
 
-  /** A key as its column holds it: unique in its tenant and creator, so the type stands in it. */
-  key(type: string, idempotencyKey: string): string {
-    return `${this.#names.codeOf(type)} ${idempotencyKey}`
+  /** A key as its column holds it: unique in its tenant, or tenant and creator, so the type stands in it. */
+  key(type: string, key: string): string {
+    return `${this.#names.codeOf(type)} ${key}`
   }
 
   #codeOf(text: string | undefined): number | null {

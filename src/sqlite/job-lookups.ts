@@ -9,6 +9,7 @@ const WAITING = 'jobs INDEXED BY jobs_turn WHERE waits_since IS NOT NULL AND pip
 export class JobLookups {
   readonly #jobs: JobTable
   readonly #byKey: Statement
+  readonly #byUniqueKey: Statement
   readonly #bySlot: Statement
   readonly #ofKind: Statement
   readonly #tenants: Statement
@@ -22,6 +23,7 @@ export class JobLookups {
   constructor(prepare: Prepare, jobs: JobTable) {
     this.#jobs = jobs
     this.#byKey = prepare(`SELECT id FROM jobs WHERE tenant = ? AND created_by = ? AND key = ?`)
+    this.#byUniqueKey = prepare(`SELECT id FROM jobs WHERE tenant = ? AND unique_key = ?`)
     this.#bySlot = prepare(`SELECT id FROM jobs WHERE tenant = ? AND slot = ?`)
     this.#ofKind = prepare(`
       SELECT count(*) FROM (
@@ -70,6 +72,13 @@ export class JobLookups {
     const [owner, creator] = [names.knownCode(tenant), names.knownCode(createdBy)]
     if (owner === undefined || creator === undefined) return undefined
     return idIn(this.#byKey.get(owner, creator, columns.key(type, key)))
+  }
+
+  /** The job that holds a unique key, among those of the same tenant and type. */
+  uniqueKeyHolder({ tenant, type }: Job, key: string): string | undefined {
+    const { names, columns } = this.#jobs
+    const owner = names.knownCode(tenant)
+    return owner === undefined ? undefined : idIn(this.#byUniqueKey.get(owner, columns.key(type, key)))
   }
 
   /** The job that holds a pipeline's slot. */

@@ -135,6 +135,7 @@ function rareOf(job: Job): Rare | undefined {
     overlap: job.overlap,
     retryOf: job.retryOf,
     retries: job.retries,
+    uniqueKey: job.uniqueKey,
     stepOrigin: job.stepOrigin,
     stepPath: job.stepPath,
     deletedAt: job.deletedAt,

@@ -60,6 +60,7 @@ export const TABLES = `
     child TEXT,
     labels TEXT,
     key TEXT,
+    unique_key TEXT,
     progress TEXT,
     body TEXT NOT NULL,
     input TEXT
@@ -179,6 +180,7 @@ export const LASTING_TABLES = `
 export const INDEXES = `
   CREATE UNIQUE INDEX jobs_slot ON jobs (tenant, slot) WHERE slot IS NOT NULL;
   CREATE UNIQUE INDEX jobs_key ON jobs (tenant, created_by, key) WHERE key IS NOT NULL;
+  CREATE UNIQUE INDEX jobs_unique ON jobs (tenant, unique_key) WHERE unique_key IS NOT NULL;
   CREATE INDEX jobs_ready ON jobs (route, limit_key, priority, ready_at) WHERE route IS NOT NULL;
   CREATE INDEX jobs_holder ON jobs (holder) WHERE token IS NOT NULL;
   CREATE INDEX jobs_limit ON jobs (limit_key) WHERE token IS NOT NULL AND limit_key IS NOT NULL;

@@ -15,6 +15,7 @@ import { queueChecks } from './storage-checks-queue.ts'
 import { raceChecks } from './storage-checks-races.ts'
 import { readingChecks } from './storage-checks-reading.ts'
 import { readyChecks } from './storage-checks-ready.ts'
+import { uniqueKeyChecks } from './storage-checks-unique-keys.ts'
 import { waitingChecks } from './storage-checks-waiting.ts'
 import { writingChecks } from './storage-checks-writing.ts'
 import { virtualClock } from './virtual-clock.ts'
@@ -55,6 +56,7 @@ export function storageConformance(
   const { test } = options
   const checks = {
     ...writingChecks,
+    ...uniqueKeyChecks,
     ...noteChecks,
     ...claimingChecks,
     ...readyChecks,

@@ -1,5 +1,15 @@
 import type { EventRow } from '../../src/model/event.ts'
-import { claimableTasks, dueAt, heldKeys, holdsSlot, isBusy, isQueued, type Job, wakeAt } from '../../src/model/job.ts'
+import {
+  claimableTasks,
+  dueAt,
+  heldKeys,
+  holdsSlot,
+  holdsUniqueKey,
+  isBusy,
+  isQueued,
+  type Job,
+  wakeAt,
+} from '../../src/model/job.ts'
 import type { Pipeline } from '../../src/model/pipeline.ts'
 import type { Task } from '../../src/model/task.ts'
 import type { Changeset, ChangesetResult, Claim, LogLine, Note, Write } from '../../src/port/storage.ts'
@@ -107,7 +117,7 @@ export class NaiveStorage {
   #apply(writes: readonly Write[], refused: Set<Job>): NaiveResult {
     const before = this.#state
     const refusals: Refusal[] = []
-    for (const write of [...writes.filter(isNoTaker), ...writes.filter((each) => !isNoTaker(each))]) {
+    for (const write of [0, 1, 2].flatMap((rank) => writes.filter((each) => rankOf(each) === rank))) {
       const refusal = this.#write(write, refused)
       if (refusal !== undefined) refusals.push(refusal)
     }
@@ -188,7 +198,7 @@ export class NaiveStorage {
     const same = this.rows.find((row) => keyOf(row.job) !== undefined && keyOf(row.job) === keyOf(job))
     if (same !== undefined) return { status: 'duplicate', id: same.job.id }
     if (this.get(job.id) !== undefined) return { status: 'conflict' }
-    const taken = this.#slotTaken(job)
+    const taken = this.#uniqueKeyTaken(job) ?? this.#slotTaken(job)
     if (taken !== undefined) return taken
     const queued = this.rows.filter((row) => isQueued(row.job) && isOfQueue(row.job, job)).length
     if (queuedMax !== undefined && queued >= queuedMax) return { status: 'full' }
@@ -206,7 +216,18 @@ export class NaiveStorage {
     }
     const { progress } = row.job
     const job = progress === undefined ? write.job : { ...write.job, progress }
-    return this.#slotTaken(job) ?? this.#put({ ...row, job }, write.events, write.limits ?? [])
+    return (
+      this.#uniqueKeyTaken(job) ?? this.#slotTaken(job) ?? this.#put({ ...row, job }, write.events, write.limits ?? [])
+    )
+  }
+
+  #uniqueKeyTaken(job: Job): Refusal | undefined {
+    const { id, tenant, type, uniqueKey } = job
+    if (!holdsUniqueKey(job)) return undefined
+    const holder = this.rows.find(({ job: other }) => {
+      return holdsUniqueKey(other) && other.tenant === tenant && other.type === type && other.uniqueKey === uniqueKey
+    })
+    return holder === undefined || holder.job.id === id ? undefined : { status: 'not-unique', by: holder.job.id }
   }
 
   #slotTaken({ id, tenant, pipeline, ...job }: Job): Refusal | undefined {
@@ -280,9 +301,11 @@ export class NaiveStorage {
   }
 }
 
-// Within a changeset slots are freed before they are taken.
-function isNoTaker(write: Write): boolean {
-  return !('job' in write) || !holdsSlot(write.job)
+// Within a changeset slots and keys are freed before they are taken.
+function rankOf(write: Write): number {
+  if (!('job' in write)) return 0
+  const takesKey = holdsUniqueKey(write.job) && (write.op === 'insert' || !holdsUniqueKey(write.before))
+  return takesKey ? 2 : holdsSlot(write.job) ? 1 : 0
 }
 
 function keyOf({ tenant, createdBy, type, idempotencyKey, deletedAt }: Job): string | undefined {

@@ -47,6 +47,7 @@ const write = fc.oneof(
       type: fc.constantFrom(...TYPES),
       pipeline: fc.constantFrom(undefined, undefined, ...PIPELINES),
       key: fc.constantFrom(undefined, undefined, ...KEYS),
+      uniqueKey: fc.constantFrom(undefined, undefined, ...KEYS),
       priority: fc.integer({ min: 0, max: 2 }),
       isWaiting: fc.boolean(),
       isChild: fc.boolean(),
@@ -377,7 +378,7 @@ async function eventsOf(storage: StorageConnection, jobId: string): Promise<read
 }
 
 function newRecord(spec: Extract<WriteSpec, { op: 'insert' }>, at: number): Job {
-  const { id, tenant, type, pipeline, key, priority, isWaiting, isChild, delay, tasks, input } = spec
+  const { id, tenant, type, pipeline, key, uniqueKey, priority, isWaiting, isChild, delay, tasks, input } = spec
   const parentId = isChild ? IDS[IDS.indexOf(id) - 1] : undefined
   return {
     id,
@@ -388,6 +389,7 @@ function newRecord(spec: Extract<WriteSpec, { op: 'insert' }>, at: number): Job 
     labels: {},
     ...(pipeline === undefined ? {} : { pipeline }),
     ...(key === undefined ? {} : { idempotencyKey: key }),
+    ...(uniqueKey === undefined ? {} : { uniqueKey }),
     ...(parentId === undefined ? {} : { parentId }),
     input,
     state: 'active',

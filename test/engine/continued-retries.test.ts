@@ -285,7 +285,14 @@ function parentOf(code: Import) {
     context: ({ input }) => input,
     initial: 'loading',
     states: {
-      loading: { invoke: { id: 'load', src: 'load', input: ({ context }) => context.file, onDone: 'loaded' } },
+      loading: {
+        invoke: {
+          id: 'load',
+          src: 'load',
+          input: ({ context }: { context: { file: string } }) => context.file,
+          onDone: 'loaded',
+        },
+      },
       loaded: { type: 'final' },
     },
   })

@@ -46,7 +46,7 @@ describe(`with ${JOBS} jobs waiting`, () => {
       const plan = planOf(sql)
       // What is stepped through by a recursive query is not a table.
       const scans = plan.match(
-        /SCAN (?!next|tenants|bounds|open|first|json_each|CONSTANT|\d+-ROW|\(subquery|instances|pipelines)\S+.*/g,
+        /SCAN (?!next|above|tenants|bounds|open|first|json_each|CONSTANT|\d+-ROW|\(subquery|instances|pipelines)\S+.*/g,
       )
       expect(scans ?? [], sql).toEqual([])
       // Limit keys with room are sorted by their first tasks, and what one job has recorded is grouped.

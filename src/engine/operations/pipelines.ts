@@ -60,6 +60,8 @@ export interface RunOptions extends PipelineCallOptions {
   /** Not before this time: milliseconds UTC, ISO 8601, or a `Date`. */
   readonly startAt?: number | string | { readonly getTime: () => number }
   readonly idempotencyKey?: string
+  /** As that of `submit`. */
+  readonly uniqueKey?: string
 }
 
 /** What `pipelines.list` takes; each field narrows. */
@@ -151,7 +153,11 @@ export async function runPipeline(
   { signal, ...options }: RunOptions = {},
 ): Promise<JobView> {
   signal?.throwIfAborted()
-  const { tenant, overlap, priority, labels, startAt, idempotencyKey } = await parseWith(runSchema, options, 'options')
+  const { tenant, overlap, priority, labels, startAt, idempotencyKey, uniqueKey } = await parseWith(
+    runSchema,
+    options,
+    'options',
+  )
   const hasInput = Object.hasOwn(options, 'input')
   for (;;) {
     const { pipeline: run, mask: shown } = await reachPipeline(core, who, { id, tenant }, 'runPipeline', signal)
@@ -169,6 +175,7 @@ export async function runPipeline(
       priority: priority ?? run.priority,
       ...(input === undefined ? {} : { input }),
       ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+      ...(uniqueKey === undefined ? {} : { uniqueKey }),
       ...(startAt === undefined ? {} : { startAt }),
     } as const
     signal?.throwIfAborted()

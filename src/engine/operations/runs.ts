@@ -28,6 +28,7 @@ import { retrySchema } from '../options.ts'
 import { parseCommand, parseWith } from '../parse.ts'
 import { intoPipeline } from '../pipeline-entry.ts'
 import { type Change, ChangedMeanwhile, untilUnchanged } from '../tick.ts'
+import { UniqueKeyHeldError } from '../unique-key.ts'
 import { type JobView, viewOf } from '../view.ts'
 import type { WorkingSet } from '../working-set.ts'
 import { readable } from './reads.ts'
@@ -65,7 +66,8 @@ async function arrive(core: Core, arrival: Arrival): Promise<Job> {
     try {
       return await insert(core, arrival)
     } catch (error) {
-      if (!(error instanceof JobchartError) || error.code !== 'ALREADY_RUNNING') throw error
+      const isSlotTaken = error instanceof JobchartError && error.code === 'ALREADY_RUNNING'
+      if (!isSlotTaken || error instanceof UniqueKeyHeldError) throw error
       const replaced = arrival.overlap === 'replace' ? await replace(core, arrival, error) : undefined
       if (replaced !== undefined) return replaced
     }
@@ -296,7 +298,7 @@ async function retryOf(
   job: Job,
   { shown, fresh, signal }: { shown: FieldMask; fresh: boolean; signal: AbortSignal | undefined },
 ): Promise<JobView> {
-  const { id, tenant, pipeline, labels, priority, input, parentId, retries = 0 } = job
+  const { id, tenant, pipeline, labels, priority, input, parentId, uniqueKey, retries = 0 } = job
   // The new job is the caller's own, and would show the input.
   if (shown.hidden.has('input')) throw copyRefused(who, id)
   const type = core.types.require(job)
@@ -308,7 +310,7 @@ async function retryOf(
   }
   const fixed = { tenant, createdBy: who.id, labels, ...(pipeline === undefined ? {} : { pipeline }) }
   const granted = await authorizeSubmit(core, who, { ...fixed, type: job.type }, signal)
-  const given = input === undefined ? {} : { input }
+  const given = { ...(input === undefined ? {} : { input }), ...(uniqueKey === undefined ? {} : { uniqueKey }) }
   const link = { trigger: 'retry', retryOf: job.id, retries: retries + 1, ...continued(job, fresh) } as const
   const seed: NewJob = { ...fixed, ...given, ...link, id: newId(core), priority }
   const by = { kind: who.kind, id: who.id }

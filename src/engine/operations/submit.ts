@@ -2,21 +2,22 @@
 import type { z } from 'zod'
 import type { NewJob } from '../../model/decision.ts'
 import type { AnyJobType } from '../../model/definition.ts'
-import { JobchartError } from '../../model/error.ts'
+import { isUnreadable, JobchartError } from '../../model/error.ts'
 import type { Actor } from '../../model/event.ts'
-import type { Job, Overlap } from '../../model/job.ts'
+import { holdsUniqueKey, type Job, type Overlap } from '../../model/job.ts'
 import { canonicalText, type Json } from '../../model/storable.ts'
 import type { Principal } from '../../port/policy.ts'
 import { allowed, authorizeSubmit, maskOfAnswer, withoutHiddenJob } from '../authorization.ts'
 import { type CallOptions, tenantOf } from '../call-options.ts'
 import type { Core } from '../core.ts'
-import type { FieldMask } from '../field-mask.ts'
+import { type FieldMask, narrower } from '../field-mask.ts'
 import { newId } from '../ids.ts'
 import { submitOptionsSchema } from '../options.ts'
 import { parseInput, parseWith } from '../parse.ts'
 import { enteredPipeline, intoPipeline } from '../pipeline-entry.ts'
 import { type Soon, whenKnown } from '../soon.ts'
 import { untilUnchanged } from '../tick.ts'
+import { UniqueKeyHeldError } from '../unique-key.ts'
 import { type JobView, viewOf } from '../view.ts'
 import { type Arrival, insertRun, insertTogether } from './runs.ts'
 
@@ -37,6 +38,11 @@ export interface SubmitOptions extends CallOptions {
   readonly labels?: { readonly [name: string]: string }
   /** Repeating a submit with the same key and input gives the first one's job, as long as that job's row exists. */
   readonly idempotencyKey?: string
+  /**
+   * Gives the running or waiting job of this key, if there is one of the same tenant and type, whatever its input; one that
+   * has ended frees the key. Where that job may not be seen, `ALREADY_RUNNING`. 1 to 200 characters.
+   */
+  readonly uniqueKey?: string
   /** For the engine's own session: whose job it is. */
   readonly tenant?: string
 }
@@ -180,7 +186,12 @@ function parseSubmitOptions(given: Omit<SubmitOptions, 'signal'>): Soon<Submitte
 function seedOf(
   id: string,
   fixed: Pick<NewJob, 'tenant' | 'pipeline' | 'createdBy' | 'labels'>,
-  { priority, idempotencyKey, startAt }: Pick<Submitted, 'priority' | 'idempotencyKey' | 'startAt'>,
+  {
+    priority,
+    idempotencyKey,
+    uniqueKey,
+    startAt,
+  }: Pick<Submitted, 'priority' | 'idempotencyKey' | 'uniqueKey' | 'startAt'>,
   input: Json | undefined,
 ): NewJob {
   return {
@@ -190,6 +201,7 @@ function seedOf(
     priority,
     ...(input === undefined ? {} : { input }),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+    ...(uniqueKey === undefined ? {} : { uniqueKey }),
     ...(startAt === undefined ? {} : { startAt }),
   }
 }
@@ -215,12 +227,33 @@ function misfit(option: string, expected: string): JobchartError {
   })
 }
 
-/** Stores a run; where its idempotency key was used before for the same input, shows that job. */
+/**
+ * Stores a run. Where its idempotency key was used before for the same input, or its unique key is held, shows that job.
+ */
 export function insertFirst(core: Core, arrival: Arrival, mask: FieldMask): Promise<JobView> {
   return insertRun(core, arrival).then(
     (job) => viewOf(job, mask),
-    (error: unknown) => firstInstead(core, arrival, mask, error),
+    (error: unknown) => {
+      if (error instanceof UniqueKeyHeldError) return holderInstead(core, arrival, mask, error)
+      return firstInstead(core, arrival, mask, error)
+    },
   )
+}
+
+async function holderInstead(
+  core: Core,
+  arrival: Arrival,
+  mask: FieldMask,
+  { jobId = '' }: UniqueKeyHeldError,
+): Promise<JobView> {
+  const holder = await core.storage.get(jobId).catch((error: unknown) => {
+    throw isUnreadable(error) ? new UniqueKeyHeldError(undefined) : error
+  })
+  // It has ended meanwhile.
+  if (holder === undefined || !holdsUniqueKey(holder)) return await insertFirst(core, arrival, mask)
+  const shown = await allowed(core, arrival.who, holder, { action: 'get' })
+  if (shown === undefined) throw new UniqueKeyHeldError(undefined)
+  return viewOf(holder, narrower(mask, shown))
 }
 
 async function firstInstead(core: Core, { who, seed }: Arrival, mask: FieldMask, error: unknown): Promise<JobView> {
