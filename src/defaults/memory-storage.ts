@@ -1,5 +1,5 @@
 import { JobchartError } from '../model/error.ts'
-import type { Job, JobSummary } from '../model/job.ts'
+import { type Job, type JobSummary, mayStart } from '../model/job.ts'
 import { checkOptions, wholeNumber } from '../model/option-checks.ts'
 import type { Pipeline } from '../model/pipeline.ts'
 import { isCovered } from '../model/scope.ts'
@@ -16,7 +16,7 @@ import type {
   TypeKey,
 } from '../port/storage.ts'
 import { isListed } from './job-filter.ts'
-import { byDue, type Line, nextDue, type Row, type Turn } from './memory-row.ts'
+import { byDue, type Line, type Row, type Turn } from './memory-row.ts'
 import { isRunning, MemoryStore, slotKey } from './memory-store.ts'
 import { pairKey } from './pair-key.ts'
 
@@ -50,7 +50,7 @@ function connect(store: MemoryStore, { clock, instance }: StorageHost): StorageC
     if (!isOpen) throw new JobchartError('STORAGE_UNAVAILABLE', 'the storage was closed')
     return store
   }
-  const list = () => store.instances.set(instance, { heartbeat: clock.now(), alive: true })
+  const list = (at = clock.now()) => store.instances.set(instance, { heartbeat: at, alive: true })
   list()
   return {
     ...jobReads(use),
@@ -73,10 +73,12 @@ function connect(store: MemoryStore, { clock, instance }: StorageHost): StorageC
       return writesSeen !== before
     },
     register: async (charts, mayReplace) => registered(use(), charts, mayReplace),
-    beat: async () => {
+    beat: async (at) => {
       use()
-      list()
+      list(at)
+      store.lastBeat = Math.max(store.lastBeat, at)
     },
+    lastBeat: async () => use().lastBeat,
     others: async () =>
       [...use().instances]
         .filter(([id]) => id !== instance)
@@ -249,8 +251,8 @@ function addTree(jobs: ReadonlyMap<string, Row>, id: string, found: Map<string, 
 /** The first `limit` of a line that are due, of some types. */
 function dueTurns(line: Line<Turn>, types: readonly TypeKey[], at: number, limit: number): readonly Turn[] {
   const turns: Turn[] = []
-  for (let turn = nextDue(line, at); turn !== undefined && turns.length < limit; turn = nextDue(line, at, turn)) {
-    if (isOfAny(turn.row.job, types)) turns.push(turn)
+  for (let turn = line.next(); turn !== undefined && turns.length < limit; turn = line.next(turn)) {
+    if (mayStart(turn.row.job, at) && isOfAny(turn.row.job, types)) turns.push(turn)
   }
   return turns
 }

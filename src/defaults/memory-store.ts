@@ -51,6 +51,8 @@ export class MemoryStore {
   readonly pipelines = new Map<string, Pipeline>()
   readonly charts = new Map<string, string>()
   readonly instances = new Map<string, { heartbeat: number; alive: boolean }>()
+  /** The latest time of a beat. */
+  lastBeat = 0
   /** Raised by each changeset that is applied. */
   writes = 0
   readonly #logLinesMax: number

@@ -67,6 +67,8 @@ export class Attempt {
   #unsent: Write[] = []
   #progress: Progress | undefined
   #isProgressDue = false
+  /** The newest time of its reports. */
+  #stamped: number
   #cancelProgress: (() => void) | undefined
 
   constructor(core: Core, type: AnyJobType, job: Job, task: Task) {
@@ -74,6 +76,7 @@ export class Attempt {
     if (settings === undefined) throw new Error(`job type "${type.type}" has no logic "${task.src}"`)
     this.job = job
     this.task = task
+    this.#stamped = job.updatedAt
     this.#core = core
     this.#settings = settings
     this.#type = type
@@ -188,7 +191,7 @@ export class Attempt {
     const notes = this.#unsent
     if (this.#lines.length > 0) notes.push(this.#logNote())
     if (this.#isProgressDue && this.#progress !== undefined && !this.#isLeft) {
-      notes.push(...this.#progressWrites({ ...this.#progress, at: this.#core.clock.now() }))
+      notes.push(...this.#progressWrites({ ...this.#progress, at: this.#now() }))
     }
     return notes
   }
@@ -196,6 +199,12 @@ export class Attempt {
   /** It has reported none. */
   get isWithoutProgress(): boolean {
     return this.#progress === undefined
+  }
+
+  // What it reports is never stamped before what was stamped earlier.
+  #now(): number {
+    this.#stamped = Math.max(this.#stamped, this.#core.clock.now())
+    return this.#stamped
   }
 
   #context(input: unknown): TaskContext {
@@ -277,7 +286,7 @@ export class Attempt {
   async #writeProgress(): Promise<void> {
     if (this.#progress === undefined) return
     this.#isProgressDue = false
-    const progress = { ...this.#progress, at: this.#core.clock.now() }
+    const progress = { ...this.#progress, at: this.#now() }
     const became = await this.#write(this.#progressWrites(progress))
     if (became === 'written') this.#core.dispatcher.progressed(this.job.id, progress)
     else if (became === 'failed') this.#isProgressDue = true
@@ -296,7 +305,7 @@ export class Attempt {
     if (this.#isOver) return
     const isFirst = this.#lines.length === 0
     const line = `${text}`.slice(0, LINE_CHARACTERS_MAX).toWellFormed()
-    this.#lines.push({ at: this.#core.clock.now(), text: line })
+    this.#lines.push({ at: this.#now(), text: line })
     // The lines of one turn are one note.
     if (isFirst) this.#core.clock.turn(() => void this.#writeLines())
   }
@@ -328,7 +337,7 @@ export class Attempt {
   }
 
   async #item(key: string, report: ItemReport = {}): Promise<void> {
-    const item = parseItem(key, report, this.#core.clock.now())
+    const item = parseItem(key, report, this.#now())
     const { invocation } = this.task
     const full = () => new JobchartError('PAYLOAD_TOO_LARGE', `a job has at most ${ITEMS_MAX} items`)
     await this.#note(`item "${key}"`, { kind: 'item', invocation, item, max: ITEMS_MAX }, full)

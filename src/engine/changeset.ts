@@ -130,7 +130,7 @@ export function writesOf(change: JobChange, at: number): readonly Write[] {
       ? { op: 'insert', ...write, ...(queuedMax === undefined ? {} : { queuedMax }), ...stepsFrom(continuedJob(job)) }
       : { op: 'update', before, ...write }
   if (logs.length === 0) return [row]
-  const lines = logs.map((text) => ({ at, text }))
+  const lines = logs.map((text) => ({ at: Math.max(at, job.updatedAt), text }))
   return [row, { op: 'log', jobId: job.id, key: `chart-${job.revision}`, lines }]
 }
 

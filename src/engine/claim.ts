@@ -47,7 +47,7 @@ export class ClaimOfTick {
     this.#room = room
     this.#hasSuspect = core.dispatcher.isSuspectRunning
     const bounded = new Map([...room].map(([executor, most]) => [executor, Math.min(most, CLAIMS_MAX)]))
-    this.claim = { id, routes, at: core.clock.now(), room: bounded, decide: (ready) => this.#decide(ready) }
+    this.claim = { id, routes, at: core.clock.steady(), room: bounded, decide: (ready) => this.#decide(ready) }
   }
 
   // One row that cannot be claimed keeps no other from it.

@@ -3,12 +3,12 @@ import { type AnyJobType, withVersions } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import type { Actor } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
-import type { Clock } from '../port/clock.ts'
 import type { Executor } from '../port/executor.ts'
 import type { Policy } from '../port/policy.ts'
 import type { StorageConnection } from '../port/storage.ts'
 import type { Alarm } from './alarm.ts'
 import type { Dispatcher } from './dispatcher.ts'
+import type { EngineClock } from './engine-clock.ts'
 import type { HealthWatch } from './health.ts'
 import type { LogTail } from './log-tail.ts'
 import type { Logger } from './logger.ts'
@@ -22,7 +22,7 @@ import type { Ticks } from './tick.ts'
 export interface Core {
   readonly instance: string
   readonly settings: Settings
-  readonly clock: Clock
+  readonly clock: EngineClock
   readonly policy: Policy
   /** What a person may do now, for work without a session; undefined: the host does not say. */
   readonly findPrincipal: FindPrincipal | undefined
@@ -45,21 +45,25 @@ export interface Core {
 /** The engine itself, as the cause of an event. */
 export const ENGINE: Actor = { kind: 'system', id: 'engine' }
 
-/** What the world looks like to a decision that is made now, or at a given time. */
-export function contextOf(core: Core, at = core.clock.now()): DecisionContext {
-  return new Now(core, at)
+/** What the world looks like to a decision that is made now, or at the time of an earlier one. */
+export function contextOf(core: Core, earlier?: Times): DecisionContext & Times {
+  return new Now(core, earlier ?? { at: core.clock.now(), steadyAt: core.clock.steady() })
 }
+
+type Times = Required<Pick<DecisionContext, 'at' | 'steadyAt'>>
 
 /** Chance is drawn when it is asked for, and once: only a retry needs it. */
 class Now implements DecisionContext {
   readonly at: number
+  readonly steadyAt: number
   readonly heartbeatMs: number
   readonly #core: Core
   #random: number | undefined
 
-  constructor(core: Core, at: number) {
+  constructor(core: Core, { at, steadyAt }: Times) {
     this.#core = core
     this.at = at
+    this.steadyAt = steadyAt
     this.heartbeatMs = core.settings.heartbeatMs
   }
 

@@ -146,8 +146,8 @@ export class Dispatcher {
     const { alarm, clock } = this.#core()
     const wake = wakeAt(job)
     if (wake !== undefined) alarm.set(wake)
-    if (isWaiting(job)) alarm.set(job.startAt ?? clock.now())
-    const now = clock.now()
+    if (isWaiting(job)) alarm.setByWall(job.startAt ?? clock.now())
+    const now = clock.steady()
     for (const { availableAt } of claimableTasks(job)) if (availableAt > now) alarm.set(availableAt)
   }
 

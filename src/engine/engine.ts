@@ -169,9 +169,10 @@ export class Engine implements AsyncDisposable {
     this.#core().health.begin()
   }
 
-  #counts(): Pick<Health, 'running' | 'abandoned'> {
+  #counts(): Pick<Health, 'running' | 'abandoned' | 'clock'> {
     const { attempts = [], abandoned = 0 } = this.#running?.core.dispatcher ?? {}
-    return { running: attempts.length, abandoned: abandoned }
+    const skewMs = this.#running?.core.clock.skewMs ?? 0
+    return { running: attempts.length, abandoned: abandoned, clock: { skewMs } }
   }
 
   #core(): Core {

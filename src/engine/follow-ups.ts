@@ -88,7 +88,7 @@ export async function prepareFollowUps(core: Core, followed: Followed, ends: rea
   const late = new AbortController()
   const tooLate = new JobchartError('TIMEOUT', 'the policy did not answer in time')
   const cancel = core.clock.timer(ASKING_MS_MAX, () => late.abort(tooLate))
-  const until = core.clock.now() + PARSING_MS_MAX
+  const until = core.clock.steady() + PARSING_MS_MAX
   try {
     for (const ended of ends) {
       const preparation = new Preparation(core, followed, ended, { until, signal: late.signal })
@@ -207,11 +207,13 @@ class Preparation {
     const { delay, priority = fixed.priority, labels } = followUp
     const { input: kept, ...rest } = fixed
     const { tenant, endedAt = 0 } = this.#ended.job
+    // An end that is stamped later than now was stamped by a clock that was wrong.
+    const from = Math.min(endedAt, this.#core.clock.now())
     const both = { ...fixed.labels, ...labels }
     const target = { tenant, type: type.type, createdBy: fixed.createdBy, labels: both, ...inPipeline(fixed.pipeline) }
     await authorizeSubmit(this.#core, who, target, this.#signal)
     const input = Object.hasOwn(followUp, 'input') ? await this.#parsed(type, followUp.input) : kept
-    const startAt = delay === undefined ? undefined : endedAt + durationMs(delay, 'delay')
+    const startAt = delay === undefined ? undefined : from + durationMs(delay, 'delay')
     if (fixed.pipeline !== undefined) this.#followed.turns.push({ tenant, id: fixed.pipeline })
     const seed: NewJob = {
       ...rest,
@@ -253,7 +255,7 @@ class Preparation {
     let cancel = () => {}
     const silence = new Promise<never>((_, refuse) => {
       const late = () => refuse(new JobchartError('TIMEOUT', `the input of "${type.type}" was not parsed in time`))
-      cancel = clock.timer(Math.max(0, this.#until - clock.now()), late)
+      cancel = clock.timer(Math.max(0, this.#until - clock.steady()), late)
     })
     try {
       return await Promise.race([parseInput(type, input), silence])

@@ -56,8 +56,9 @@ export function guardedStorage(storage: StorageConnection, health: HealthWatch):
     logs: read((jobId, after, limit) => storage.logs(jobId, after, limit)),
     steps: read((jobId, invoke, ordinal) => storage.steps(jobId, invoke, ordinal)),
     register: write((charts, mayReplace) => storage.register(charts, mayReplace)),
-    beat: write(async () => {
-      await storage.beat()
+    lastBeat: read(() => storage.lastBeat()),
+    beat: write(async (at) => {
+      await storage.beat(at)
       health.wrote()
     }),
     others: read(() => storage.others()),

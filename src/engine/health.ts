@@ -19,6 +19,12 @@ export interface Health {
   readonly running: number
   /** In-process functions that ignored their stop and have not returned; at `maxAbandoned` nothing more is claimed. */
   readonly abandoned: number
+  /**
+   * How far the time by which deadlines count is ahead of the wall clock, below 0 behind it: what the wall clock was set back
+   * or ahead since the engine started, or, where an earlier one ran with a later clock, by how much. 0 as a rule, and when
+   * it is stopped.
+   */
+  readonly clock: { readonly skewMs: number }
 }
 
 /** Hears of each change of an engine's {@link Health.status}. */
@@ -129,11 +135,8 @@ export function isStorageFailure(error: unknown): boolean {
   return error.code === 'STORAGE_UNAVAILABLE' || error.code === 'OUTCOME_UNKNOWN'
 }
 
-/** What runs in an engine. */
-interface Counts {
-  readonly running: number
-  readonly abandoned: number
-}
+/** What runs in an engine, and by which time. */
+type Counts = Pick<Health, 'running' | 'abandoned' | 'clock'>
 
 /** An engine's health over all its starts and stops, and who is told of it. */
 export class HealthReport {

@@ -4,13 +4,13 @@ import type { StorageConnection } from '../port/storage.ts'
 import { Alarm } from './alarm.ts'
 import type { Core } from './core.ts'
 import { Dispatcher } from './dispatcher.ts'
+import { EngineClock } from './engine-clock.ts'
 import { guardedStorage } from './guarded-storage.ts'
 import { type HealthReport, HealthWatch } from './health.ts'
 import { LogTail } from './log-tail.ts'
 import { loggingPolicyErrors } from './logger.ts'
 import type { EngineOptions } from './options.ts'
 import { quietly } from './policy-answer.ts'
-import { SteadyClock } from './steady-clock.ts'
 import { admitWaiting, fireDue, LossWatch } from './sweeps.ts'
 import { Ticks } from './tick.ts'
 
@@ -21,7 +21,7 @@ const FLUSH_TURNS_MAX = 1_000
 type Own = Pick<Core, 'settings' | 'types' | 'publisher' | 'logger'>
 
 interface Parts extends Own {
-  readonly clock: SteadyClock
+  readonly clock: EngineClock
   readonly instance: string
   readonly storage: StorageConnection
   readonly health: HealthWatch
@@ -32,21 +32,19 @@ interface Parts extends Own {
 export class Running {
   readonly core: Core
   readonly #stopped: AbortController
-  readonly #clock: SteadyClock
   readonly #loops: (() => void)[] = []
   readonly #losses = new LossWatch()
   #mustRead = false
   #reading: Promise<void> | undefined
   #failuresSeen = 0
 
-  private constructor(core: Core, clock: SteadyClock, stopped: AbortController) {
+  private constructor(core: Core, stopped: AbortController) {
     this.core = core
-    this.#clock = clock
     this.#stopped = stopped
   }
 
   static async start(options: EngineOptions, own: Own, report: HealthReport): Promise<Running> {
-    const clock = new SteadyClock(options.clock)
+    const clock = new EngineClock(options.clock)
     const instance = v4({ random: clock.randomBytes(16) })
     const health = new HealthWatch(clock, own.settings.sweepMs, report)
     const storage = guardedStorage(await options.storage.open({ clock, instance }), health)
@@ -86,7 +84,7 @@ export class Running {
       stopped: stopped.signal,
     }
     parts.health.onRecovery(() => core.ticks.claimSoon())
-    const running = new Running(core, clock, stopped)
+    const running = new Running(core, stopped)
     parts.tail.onGap(() => void running.#fill())
     return running
   }
@@ -94,9 +92,8 @@ export class Running {
   async #begin(): Promise<void> {
     const { core } = this
     try {
-      const { sequence } = core.tail
-      const [last] = await core.storage.events({ after: sequence - 1, limit: 1 })
-      if (last !== undefined) this.#clock.atLeast(last.at)
+      core.clock.atLeast(await core.storage.lastBeat())
+      await core.storage.beat(core.clock.steady())
       core.publisher.startAt(core.tail)
       await registerCharts(core)
       await this.#sweep()
@@ -151,7 +148,7 @@ export class Running {
     const { settings } = this.core
     this.#every(settings.pollMs, () => this.#poll())
     this.#every(settings.sweepMs, () => this.#sweep())
-    this.#every(settings.heartbeatMs, () => this.core.storage.beat())
+    this.#every(settings.heartbeatMs, () => this.core.storage.beat(this.core.clock.steady()))
   }
 
   #poll(): Promise<void> {
@@ -184,7 +181,7 @@ export class Running {
     const { core } = this
     const { health, storage, dispatcher } = core
     // Asks a storage that failed whether it works again; a sweep that could write nothing is not made.
-    if (health.isDegraded) await storage.beat()
+    if (health.isDegraded) await storage.beat(core.clock.steady())
     const { failures } = health
     await this.#losses.run(core)
     await fireDue(core)

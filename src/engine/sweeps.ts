@@ -16,7 +16,7 @@ export async function fireDue(core: Core): Promise<void> {
   const { storage, types, clock, settings, alarm } = core
   // Those that could not be moved stay due, and are passed over; the next sweep tries them again.
   for (let skip = 0; ; ) {
-    const now = clock.now()
+    const now = clock.steady()
     const jobs = await storage.due(types.all(), now + settings.sweepMs, JOBS_AT_ONCE, skip)
     const ready = jobs.filter((job) => (wakeAt(job) ?? now) <= now)
     const next = jobs[ready.length]
@@ -58,7 +58,7 @@ export async function admitWaiting(core: Core): Promise<void> {
   // Looked at apart: one that is more urgent and not due yet would hide one of its pipeline that is.
   const now = clock.now()
   for (const { startAt } of await storage.admissible(types.all(), now + settings.sweepMs, JOBS_AT_ONCE, 0)) {
-    if (startAt !== undefined && startAt > now) alarm.set(startAt)
+    if (startAt !== undefined && startAt > now) alarm.setByWall(startAt)
   }
 }
 

@@ -377,7 +377,7 @@ export class Ticks {
   }
 
   #lookLater(): readonly JobDecision[] {
-    this.#core.alarm.set(this.#core.clock.now())
+    this.#core.alarm.set(this.#core.clock.steady())
     return []
   }
 
@@ -403,7 +403,7 @@ export class Ticks {
   }
 
   #claim(drafts: readonly ChangesetDraft<Request>[]): ClaimOfTick | undefined {
-    const now = this.#core.clock.now()
+    const now = this.#core.clock.steady()
     this.#mustClaim ||= drafts.some(({ jobs }) => jobs.some(({ job }) => hasReadyTask(job, now)))
     // What this tick gives up takes no room before it is committed.
     if (!this.#mustClaim || drafts.some(({ jobs }) => jobs.some(abandons))) return undefined

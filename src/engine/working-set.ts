@@ -5,7 +5,7 @@
 import type { DecisionContext, JobDecision, JobTree, TreeJob } from '../model/decision-data.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { isUnreadable, jobNotFound } from '../model/error.ts'
-import { dueAt, holdsSlot, isWaiting, type Job } from '../model/job.ts'
+import { dueAt, holdsSlot, isWaiting, type Job, mayStart } from '../model/job.ts'
 import type { Loaded, PipelineKey, Turn, Write } from '../port/storage.ts'
 import { type Core, contextOf } from './core.ts'
 import { newId } from './ids.ts'
@@ -21,7 +21,7 @@ export class WorkingSet implements JobTree {
   readonly #holders = new Map<string, string | null>()
   /** Jobs that began to wait for a pipeline in this tick. */
   readonly #waiting = new Map<string, Job[]>()
-  #context: DecisionContext | undefined
+  #context: ReturnType<typeof contextOf> | undefined
   /** A job of a tree whose type this engine does not know: what was decided without it does not count. */
   #unknown: Job | undefined
 
@@ -81,7 +81,7 @@ export class WorkingSet implements JobTree {
 
   /** Time and chance of the next decision; what is decided together has one time. */
   context(): DecisionContext {
-    this.#context = contextOf(this.#core, this.#context?.at)
+    this.#context = contextOf(this.#core, this.#context)
     return this.#context
   }
 
@@ -101,7 +101,7 @@ export class WorkingSet implements JobTree {
     if (now !== undefined && !isWaiting(now)) return undefined
     const at = this.#core.clock.now()
     const added = (this.#waiting.get(name) ?? []).filter(
-      (job) => dueAt(job) <= at && isWaiting(this.#jobs.get(job.id) ?? job),
+      (job) => mayStart(job, at) && isWaiting(this.#jobs.get(job.id) ?? job),
     )
     return [...(now === undefined ? [] : [now]), ...added].sort(inTurn)[0]
   }

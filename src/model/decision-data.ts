@@ -8,8 +8,10 @@ import type { Json } from './storable.ts'
 
 /** Time and chance, passed into a decision, so that it can be replayed. */
 export interface DecisionContext {
-  /** Milliseconds UTC. */
+  /** Milliseconds UTC by the wall clock: what is stamped. */
   readonly at: number
+  /** The time from which deadlines count, and by which they fall due; it never jumps. Absent: `at`. */
+  readonly steadyAt?: number
   /** Uniform in [0, 1). */
   readonly random: number
   /** How often executors hear from the engine; a part of every grace. */

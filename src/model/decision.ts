@@ -117,7 +117,7 @@ function claimed(draft: Draft, stored: Task | undefined, holder: string): void {
   const attempt = task.attempt + 1
   draft.job.counter = counter
   const { timeoutMs } = settingsOf(draft.type, task)
-  const deadline = timeoutMs === null ? {} : { deadlineAt: draft.time() + timeoutMs }
+  const deadline = timeoutMs === null ? {} : { deadlineAt: draft.steady() + timeoutMs }
   draft.put({ ...task, ...deadline, status: 'claimed', token: counter, holder, attempt, claims: task.claims + 1 })
   draft.job.startedAt ??= draft.time()
   draft.touch()
@@ -222,7 +222,7 @@ export function lose(
     // A callback or an observable sees every crash of its process as long as its state lasts, and would be a suspect that
     // never ends: none of its kind would run beside it.
     const crashes = settings.kind === 'promise' ? crashesAfter(task, steps) : 0
-    const lost = offered(task, { crashes, steps, losses: task.losses + 1, availableAt: draft.time() })
+    const lost = offered(task, { crashes, steps, losses: task.losses + 1, availableAt: draft.steady() })
     const { deadlineAt, stopBy } = task
     // Elsewhere it may still run, and no longer than it may.
     const bounds = { ...(deadlineAt === undefined ? {} : { deadlineAt }), ...(stopBy === undefined ? {} : { stopBy }) }
@@ -247,7 +247,7 @@ export function release(type: AnyJobType, job: Job, token: number, context: Deci
     if (isToldToStop(task)) {
       draft.remove(task)
       draft.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop, and its engine stopped first')))
-    } else draft.put(offered(task, { attempt: task.attempt - 1, availableAt: draft.time() }))
+    } else draft.put(offered(task, { attempt: task.attempt - 1, availableAt: draft.steady() }))
   })
 }
 
@@ -266,7 +266,7 @@ export function due(type: AnyJobType, job: Job, context: DecisionContext, tree?:
   return decide(type, job, context, tree, (draft) => {
     // A waiting job's timers are delays.
     if (draft.job.phase === 'waiting') return
-    const ready = draft.job.timers.filter(({ dueAt }) => dueAt <= context.at).sort((a, b) => a.dueAt - b.dueAt)
+    const ready = draft.job.timers.filter(({ dueAt }) => dueAt <= draft.steady()).sort((a, b) => a.dueAt - b.dueAt)
     // Each only while it still stands; one that is set meanwhile is a change of its own, or a cycle would never end.
     for (const timer of ready) if (draft.job.timers.includes(timer)) draft.fire(timer)
     for (const { invocation } of draft.tasks.list) giveUp(draft, draft.task(invocation), context)
@@ -334,7 +334,7 @@ function nextAttemptAt(draft: Draft, task: Task, { random }: DecisionContext): n
   const { retry } = settingsOf(draft.type, task)
   const failures = task.attempt - lossesOf(task)
   if (failures > retry.limit || isToldToStop(task)) return undefined
-  return draft.time() + backoffMs(retry, failures, random)
+  return draft.steady() + backoffMs(retry, failures, random)
 }
 
 // An attempt that was awaited, and now has an end, was not lost after all.
@@ -343,14 +343,14 @@ function lossesOf({ status, losses }: Task): number {
 }
 
 function noteRetry(draft: Draft, { id, attempt }: Task, availableAt: number, error: Json): void {
-  const at = isoTime(availableAt)
+  const at = isoTime(draft.time() + (availableAt - draft.steady()))
   draft.events.push({ type: 'task.retried', task: id, attempt, availableAt: at, error: jobError(error) })
 }
 
 // Nothing is awaited of it any more: its time is over, or the grace in which it was to stop.
 function giveUp(draft: Draft, task: Task | undefined, context: DecisionContext): void {
-  if (task?.stopBy !== undefined && task.stopBy <= context.at) abandoned(draft, task)
-  else if (task?.deadlineAt !== undefined && task.deadlineAt <= context.at) timedOut(draft, task, context)
+  if (task?.stopBy !== undefined && task.stopBy <= draft.steady()) abandoned(draft, task)
+  else if (task?.deadlineAt !== undefined && task.deadlineAt <= draft.steady()) timedOut(draft, task, context)
 }
 
 function abandoned(draft: Draft, task: Task): void {

@@ -126,6 +126,12 @@ export class Draft {
     return Math.max(this.tree.context.at, this.job.updatedAt)
   }
 
+  /** From when deadlines count. */
+  steady(): number {
+    const { at, steadyAt = at } = this.tree.context
+    return steadyAt
+  }
+
   touch(): void {
     this.#changed = true
     this.job.updatedAt = this.time()
@@ -289,13 +295,13 @@ export class Draft {
 
   /** The grace of code that is asked to stop counts from when its executor has heard of it. */
   graceFrom(): number {
-    return this.time() + this.tree.context.heartbeatMs
+    return this.steady() + this.tree.context.heartbeatMs
   }
 
   /** The task's code is given up, or was: it may still run, but nothing that it reports counts. */
   gone(task: Task): void {
     if (task.again === undefined) this.remove(task)
-    else this.put(offeredAgain(task, Math.max(task.again, this.time())))
+    else this.put(offeredAgain(task, Math.max(task.again, this.steady())))
   }
 
   /** Not admitted: its tasks and children are not begun, and its timers are delays. */
@@ -307,8 +313,8 @@ export class Draft {
   admit(): void {
     if (this.job.phase !== 'waiting') return
     this.touch()
-    const at = this.time()
-    this.events.push(recordAdmission(this.job, this.type.chart.info(this.job), at))
+    const at = this.steady()
+    this.events.push(recordAdmission(this.job, this.type.chart.info(this.job), this.time(), at))
     for (const task of this.tasks.list) if (task.status === 'available') this.put({ ...task, availableAt: at })
     this.#inputs.push({ type: 'job.admitted' })
     this.tree.startHeldBack(this)
@@ -480,7 +486,7 @@ export class Draft {
     // A history that remembers nothing enters a state again without having left it.
     for (const earlier of this.tasks.withId(id)) this.#leave(earlier)
     for (const ended of this.#ended.withId(id)) this.#ended.remove(ended.invocation)
-    const task = newTask(this.type, action, this.#ordinalOf(action), this.time())
+    const task = newTask(this.type, action, this.#ordinalOf(action), this.steady())
     const child = childTypeOf(this.type, src)
     const early = this.#early.get(invocation) ?? []
     // First: it may end as it starts, and what would be kept for it then were kept without end.
@@ -533,7 +539,7 @@ export class Draft {
 
   #send(send: SendAction): void {
     const { to, event } = send
-    if (send.delayMs !== undefined) setTimer(this.job, send, send.delayMs, this.#isHeldBack ? 0 : this.time())
+    if (send.delayMs !== undefined) setTimer(this.job, send, send.delayMs, this.#isHeldBack ? 0 : this.steady())
     else if (to === 'self') this.receive(event)
     else if (to !== 'parent') this.deliver(to, event)
     else this.tree.tellParent(this, event)

@@ -135,6 +135,11 @@ export function dueAt({ startAt, createdAt }: Job): number {
   return startAt ?? createdAt
 }
 
+/** Its `startAt`, where it has one, has come. */
+export function mayStart({ startAt }: Job, at: number): boolean {
+  return startAt === undefined || startAt <= at
+}
+
 /** It was submitted and has not begun: admitted or waiting, it counts against its type's `limits.queued`. */
 export function isQueued({ startedAt, phase, deletedAt, parentId }: Job): boolean {
   return startedAt === undefined && phase !== 'settled' && deletedAt === undefined && parentId === undefined

@@ -166,6 +166,7 @@ type Hole<Part = unknown> = (given: Given) => Part
 
 interface Given {
   readonly time: number
+  readonly steady: number
   readonly before: Job
   readonly holder: string | undefined
   readonly output: Json | undefined
@@ -221,7 +222,8 @@ function fill({ change }: Template, asked: Asked, before: Job): Decision | undef
   const output = ownOutput(asked)
   if (change === undefined || output === NOT_STORABLE) return undefined
   const { type, context, holder, event } = asked
-  const given: Given = { time: Math.max(context.at, before.updatedAt), before, holder, output, event }
+  const { at, steadyAt: steady = at } = context
+  const given: Given = { time: Math.max(at, before.updatedAt), steady, before, holder, output, event }
   const decision = {
     type,
     job: jobOf(change, given),
@@ -275,7 +277,8 @@ function ownOutput({ output }: Asked): Json | undefined | typeof NOT_STORABLE {
 
 /** Marks, in place of what is given: no job comes by them otherwise. */
 const AT = 7e15
-const AT_MAX = 8.6e15
+const STEADY = 8e15
+const STEADY_MAX = 8.6e15
 const HOLDER = '\u0000the holder'
 const OUTPUT = '\u0000the output'
 const REASON = '\u0000the reason'
@@ -319,7 +322,7 @@ function withMarks({ type, what, context: { heartbeatMs }, holder, output, event
     type,
     what,
     // A decision that needs chance has no text that is right.
-    context: { at: AT, random: Number.NaN, heartbeatMs },
+    context: { at: AT, steadyAt: STEADY, random: Number.NaN, heartbeatMs },
     ...(holder === undefined ? {} : { holder: HOLDER }),
     ...(output === undefined ? {} : { output: OUTPUT }),
     ...(event === undefined ? {} : { event: { type: event.type, ...reason } }),
@@ -364,10 +367,10 @@ function taskHole(index: number, before: Task | undefined, after: Task): Hole<Ta
   if (after === before) return (given) => given.before.tasks[index] as Task
   const { status, token, attempt, claims, deadlineAt } = after
   if (status !== 'claimed') return changedHole(index, before, after)
-  return ({ before: { tasks }, holder, time }) => {
+  return ({ before: { tasks }, holder, steady }) => {
     const task = { ...(tasks[index] as Task), status, token, attempt, claims }
     if (deadlineAt === undefined) return { ...task, holder: String(holder) }
-    return { ...task, deadlineAt: time + (deadlineAt - AT), holder: String(holder) }
+    return { ...task, deadlineAt: steady + (deadlineAt - STEADY), holder: String(holder) }
   }
 }
 
@@ -406,7 +409,11 @@ function holeOf(value: unknown, event: ChartEvent | undefined): Part {
   if (value === HOLDER) return filledBy((given) => given.holder)
   if (value === OUTPUT) return filledBy((given) => given.output)
   if (value === REASON) return filledBy((given) => eventReason(given.event))
-  if (typeof value === 'number' && value >= AT && value <= AT_MAX) return filledBy(({ time }) => time + (value - AT))
+  if (typeof value === 'number' && value >= AT && value <= STEADY_MAX) {
+    return value < STEADY
+      ? filledBy(({ time }) => time + (value - AT))
+      : filledBy(({ steady }) => steady + (value - STEADY))
+  }
   if (typeof value !== 'object' || value === null) return { isConstant: true, hole: () => value }
   const parts = Object.entries(value).map(([key, each]) => [key, holeOf(each, event)] as const)
   if (parts.every(([, { isConstant }]) => isConstant)) return { isConstant: true, hole: () => value }

@@ -68,13 +68,13 @@ function labelOf(
   return admittedAt === undefined && end === undefined ? endLabels.waiting : info.label
 }
 
-/** Admits a waiting job: its timers, until now delays, count from `at`. Gives the event that tells of it. */
-export function recordAdmission(job: OpenJob, info: StateInfo, at: number): EventDraft {
+/** Admits a waiting job at a time: its timers, until now delays, count from `steadyAt`. Gives the event that tells of it. */
+export function recordAdmission(job: OpenJob, info: StateInfo, at: number, steadyAt: number): EventDraft {
   const { status: from } = job
   job.admittedAt = at
   job.phase = phaseOf(job, info)
   job.status = info.label
-  job.timers = job.timers.map((timer) => ({ ...timer, dueAt: timer.dueAt + at }))
+  job.timers = job.timers.map((timer) => ({ ...timer, dueAt: timer.dueAt + steadyAt }))
   return { type: 'job.admitted', from, to: job.status }
 }
 

@@ -1,7 +1,7 @@
 /**
  * The only source of time, of turns of the event loop and of chance.
  *
- * - C1 `now` is in whole milliseconds since 1970 UTC. It may jump; no record's times fall for that.
+ * - C1 `now` is in whole milliseconds since 1970 UTC: the wall clock. It may jump; no record's times fall for that.
  * - C2 `elapsed` is in milliseconds from some start. It never falls and never jumps, whatever `now` does.
  * - C3 `turn` calls back once, after all that the present turn of the loop has queued; in the order of the calls.
  * - C4 `timer` calls back once, not before `ms` have passed; the function it returns cancels it.

@@ -54,8 +54,8 @@ import type { Scope } from './policy.ts'
  * - S12 `find` shows only what one of the scopes covers, by (createdAt, id), newest first unless the filter says
  *   otherwise, and pages by keyset: rows that come or go between two pages make no other row be skipped or repeated.
  * - S13 `due` gives what has fallen due, oldest first; `held` gives every job with a task claimed or stopping there.
- * - S17 A waiting job has a turn: of a pipeline's, by (priority, when it may start or was created, sequence). `load` gives
- *   the first of a pipeline that is due; `admissible` gives that of each pipeline whose slot is free, and those of none.
+ * - S17 A waiting job has a turn: of a pipeline's, by (priority, when it may start or was created, sequence). It is due
+ *   from its `startAt` on, or always. `load` gives the first of a pipeline that is due; `admissible` gives that of each pipeline whose slot is free, and those of none.
  * - S18 A job that is written as deleted is found by its id alone, and gives its idempotency key free; once nothing of it
  *   runs, its row, lines, items and steps go with the write. Its events stay.
  * - S23 A job whose record cannot be decoded fails alone: reads of it reject with `JOB_UNREADABLE`, and `load` throws it
@@ -84,6 +84,7 @@ import type { Scope } from './policy.ts'
  * Instances
  * - S14 An instance is listed from its opening until it is forgotten, and again when it beats or claims after that. Its
  *   process's end is seen at once. It is no other for itself.
+ * - S35 `lastBeat` gives the latest time of any beat, also of instances that were forgotten. An opening is none.
  * Opening
  * - S15 Migrations are applied once, by the first that opens; a newer schema is refused, and nothing is changed.
  * - S16 One chart is kept for each version of a type. `register` keeps those that are new, and gives back those that are
@@ -148,8 +149,10 @@ export interface StorageConnection {
   readonly steps: (jobId: string, invoke: string, ordinal: number) => Promise<ReadonlyMap<string, Json | undefined>>
   /** Keeps the charts, and gives back the versions whose kept chart is another and stays. */
   readonly register: (charts: readonly KeptChart[], mayReplace: boolean) => Promise<readonly TypeKey[]>
-  /** Marks this instance as alive. */
-  readonly beat: () => Promise<void>
+  /** Marks this instance as alive at a time, by which deadlines are set. */
+  readonly beat: (at: number) => Promise<void>
+  /** The latest time of a beat; 0: there was none. */
+  readonly lastBeat: () => Promise<number>
   /** The other instances that are listed. */
   readonly others: () => Promise<readonly OtherInstance[]>
   /** Removes an instance that holds nothing any more. */

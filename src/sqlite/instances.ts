@@ -10,6 +10,8 @@ export interface ListedInstance {
 export class Instances {
   readonly #isListed: Statement
   readonly #beat: Statement
+  readonly #raise: Statement
+  readonly #last: Statement
   readonly #others: Statement
   readonly #drop: Statement
 
@@ -17,6 +19,9 @@ export class Instances {
     this.#isListed = prepare(`SELECT 1 FROM instances WHERE id = ?`)
     this.#beat = prepare(`
       INSERT INTO instances (id, heartbeat) VALUES (?, ?) ON CONFLICT DO UPDATE SET heartbeat = excluded.heartbeat`)
+    this.#raise = prepare(`
+      INSERT INTO meta (name, value) VALUES ('beat', ?) ON CONFLICT DO UPDATE SET value = max(value, excluded.value)`)
+    this.#last = prepare(`SELECT value FROM meta WHERE name = 'beat'`)
     this.#others = prepare(`SELECT id, heartbeat FROM instances WHERE id <> ?`)
     this.#drop = prepare(`DELETE FROM instances WHERE id = ?`)
   }
@@ -29,6 +34,12 @@ export class Instances {
   /** Lists it, and says that it lives. */
   beat(id: string, at: number): void {
     this.#beat.run(id, at)
+    this.#raise.run(at)
+  }
+
+  /** The latest time of a beat, also of instances that are off the list (S35). */
+  lastBeat(): number {
+    return Number(this.#last.get()?.[0] ?? 0)
   }
 
   /** All that are listed but one. */

@@ -15,6 +15,7 @@ export class JobLookups {
   readonly #tenants: Statement
   readonly #ofVersion: Statement
   readonly #due: Statement
+  /** What waits since its creation waits for its turn alone, whatever the clock shows. */
   readonly #turn: Statement
   readonly #starting: Statement
   readonly #pipelines: Statement
@@ -41,7 +42,8 @@ export class JobLookups {
     this.#due = prepare(`SELECT ${JOB_COLUMNS} FROM jobs WHERE wake_at <= ? ORDER BY wake_at, n`)
     this.#turn = prepare(`
       SELECT ${JOB_COLUMNS} FROM jobs INDEXED BY jobs_turn
-      WHERE tenant = ? AND pipeline = ? AND waits_since <= ? ORDER BY priority DESC, waits_since, n`)
+      WHERE tenant = ? AND pipeline = ? AND waits_since IS NOT NULL AND (waits_since <= ? OR waits_since = created_at)
+      ORDER BY priority DESC, waits_since, n`)
     this.#starting = prepare(`
       SELECT ${JOB_COLUMNS} FROM jobs INDEXED BY jobs_starting
       WHERE pipeline IS NULL AND waits_since <= ? ORDER BY waits_since, n`)

@@ -89,6 +89,8 @@ class Migration {
         'the file is of an older version, and another engine has it open: stop all engines, then start this one',
       )
     }
+    // Deadlines of the file were set by the clock that stamped its newest events.
+    this.#db.exec(`INSERT INTO meta SELECT 'beat', at FROM events ORDER BY sequence DESC LIMIT 1`)
     this.#db.exec(`INSERT INTO meta VALUES ('${MARK}', 1); PRAGMA user_version = ${SCHEMA_VERSION}`)
     return true
   }

@@ -185,7 +185,7 @@ export const INDEXES = `
   CREATE INDEX jobs_holder ON jobs (holder) WHERE token IS NOT NULL;
   CREATE INDEX jobs_limit ON jobs (limit_key) WHERE token IS NOT NULL AND limit_key IS NOT NULL;
   CREATE INDEX jobs_wake ON jobs (wake_at) WHERE wake_at IS NOT NULL;
-  CREATE INDEX jobs_turn ON jobs (tenant, pipeline, priority DESC, waits_since)
+  CREATE INDEX jobs_turn ON jobs (tenant, pipeline, priority DESC, waits_since, created_at)
     WHERE waits_since IS NOT NULL AND pipeline IS NOT NULL;
   CREATE INDEX jobs_starting ON jobs (waits_since) WHERE waits_since IS NOT NULL AND pipeline IS NULL;
   CREATE INDEX jobs_by_time ON jobs (created_at);

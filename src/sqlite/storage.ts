@@ -97,7 +97,7 @@ class SqliteConnection implements StorageConnection {
     try {
       lock = InstanceLock.take(file, host.instance)
       const connection = new SqliteConnection(file, db, lock, options, host)
-      await connection.beat()
+      await connection.#write(() => connection.#instances.list(host.instance, host.clock.now()))
       removeLeftLocks(file, connection.#instances.others(''), host.clock)
       return connection
     } catch (error) {
@@ -216,8 +216,9 @@ class SqliteConnection implements StorageConnection {
   readonly register: StorageConnection['register'] = (charts, mayReplace) =>
     this.#write(() => this.#charts.register(charts, mayReplace))
 
-  readonly beat: StorageConnection['beat'] = () =>
-    this.#write(() => this.#instances.beat(this.#instance, this.#clock.now()))
+  readonly beat: StorageConnection['beat'] = (at) => this.#write(() => this.#instances.beat(this.#instance, at))
+
+  readonly lastBeat: StorageConnection['lastBeat'] = () => this.#read(() => this.#instances.lastBeat())
 
   readonly others: StorageConnection['others'] = () =>
     this.#read(() =>

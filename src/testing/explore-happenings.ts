@@ -86,6 +86,11 @@ function mayFire({ timers }: Job, timer: Timer): boolean {
 
 function firing(type: AnyJobType, job: Job, timer: Timer): Happening {
   const timers = job.timers.map((each) => (each === timer ? { ...each, dueAt: BEFORE } : each))
-  const decide = () => due(type, { ...job, timers }, { ...NOW, at: BEFORE })
+  const decide = () => {
+    const decision = due(type, { ...job, timers }, { ...NOW, at: BEFORE })
+    return { ...decision, job: { ...decision.job, timers: decision.job.timers.map(setNow) } }
+  }
+  // What is set as it fires counts from now, as what was set by any other event.
+  const setNow = (each: Timer) => (timers.includes(each) ? each : { ...each, dueAt: each.dueAt - BEFORE })
   return { says: [timer.event.type], decide }
 }

@@ -3,7 +3,7 @@ import type { StorageConnection } from '../port/storage.ts'
 import { claimNow, commitOne, ended, getJob, insertClaimed, insertOf, newJob, routeOf, updateOf } from './fixtures.ts'
 import type { Checks } from './storage-bench.ts'
 
-/** Checks of instances, opening and kept charts: S14 to S16. */
+/** Checks of instances, opening and kept charts: S14 to S16, and S35. */
 export const instanceChecks: Checks = {
   'S14 an instance is listed while it is open, and seen to be gone at once when its process has ended': async ({
     open,
@@ -23,10 +23,10 @@ export const instanceChecks: Checks = {
     const [before] = await two.others()
     await clock.advance(10)
     assert.deepEqual(await two.others(), [before])
-    await silent.beat()
+    await silent.beat(clock.now())
     assert.notEqual((await two.others())[0]?.heartbeat, before?.heartbeat)
     await two.forget('silent')
-    await silent.beat()
+    await silent.beat(clock.now())
     assert.deepEqual(await isGone(two), { silent: false })
   },
 
@@ -39,6 +39,22 @@ export const instanceChecks: Checks = {
     assert.equal((await claimNow(silent, clock.now(), { holder: 'silent' })).length, 1)
     await silent.close()
     assert.deepEqual(await isGone(two), { silent: true })
+  },
+
+  'S35 the latest time of a beat is told, also of an instance that was forgotten': async ({ clock, open }) => {
+    const one = await open('one')
+    const start = clock.now()
+    assert.equal(await one.lastBeat(), 0)
+    await one.beat(start + 5_000)
+    await one.beat(start + 2_000)
+    const two = await open('two')
+    assert.equal(await two.lastBeat(), start + 5_000)
+    await one.close()
+    await two.forget('one')
+    await two.beat(start + 3_000)
+    assert.equal(await two.lastBeat(), start + 5_000)
+    await two.close()
+    assert.equal(await (await open('three')).lastBeat(), start + 5_000)
   },
 
   'S14 what another connection wrote is noticed, and read': async ({ clock, open }) => {

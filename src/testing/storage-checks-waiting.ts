@@ -42,6 +42,25 @@ export const waitingChecks: Checks = {
     assert.deepEqual(order, ['urgent', 'first', 'second', 'most-urgent', 'later'])
   },
 
+  'S17 a run that waits for its turn alone is due, also where it was created later than now': async ({
+    clock,
+    open,
+  }) => {
+    const storage = await open()
+    const at = clock.now()
+    const later = at + 1_000_000
+    await wait(storage, later, { id: 'late' })
+    await wait(storage, later, { id: 'timed', startAt: later + 1, priority: 9 })
+    await wait(storage, at, { id: 'early', startAt: at + 1 })
+    assert.equal((await turn(storage, 'p', at)).next?.id, 'late')
+    assert.deepEqual(
+      (await storage.admissible(plainOnly, at, 9, 0)).map(({ id }) => id),
+      ['late'],
+    )
+    assert.equal((await turn(storage, 'p', at + 1)).next?.id, 'early')
+    assert.equal((await turn(storage, 'p', later + 1)).next?.id, 'timed')
+  },
+
   'S17 the turns of several pipelines are loaded at once, by tenant and for the asked types only': async ({
     clock,
     open,

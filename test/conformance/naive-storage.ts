@@ -8,6 +8,7 @@ import {
   isBusy,
   isQueued,
   type Job,
+  mayStart,
   wakeAt,
 } from '../../src/model/job.ts'
 import type { Pipeline } from '../../src/model/pipeline.ts'
@@ -76,7 +77,7 @@ export class NaiveStorage {
   /** The waiting jobs that may start by `at`, in the order of their turns. */
   waiting(at: number): readonly Job[] {
     return this.rows
-      .filter(({ job }) => job.phase === 'waiting' && job.deletedAt === undefined && dueAt(job) <= at)
+      .filter(({ job }) => job.phase === 'waiting' && job.deletedAt === undefined && mayStart(job, at))
       .sort((a, b) => b.job.priority - a.job.priority || dueAt(a.job) - dueAt(b.job) || a.n - b.n)
       .map(({ job }) => job)
   }

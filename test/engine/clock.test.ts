@@ -1,9 +1,11 @@
 import { defineJob } from 'jobchart'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { createMachine } from 'xstate'
-import { Bench, Work } from './bench.ts'
+import { Bench, sqliteDisk, Work } from './bench.ts'
 
 const DAY_MS = 86_400_000
+/** For tests that go through hours. */
+const RARELY = { poll: '10m', sweep: '1m', heartbeat: '10m', deadAfter: '1h' } as const
 
 test('I17 when the clock falls by a day, no time of a job or of its history falls', async () => {
   const bench = new Bench()
@@ -113,4 +115,269 @@ test('I19 when the clock falls by a day and the engine is started again, waiting
   await bench.start({ jobs: [type], concurrency: 2 })
   await bench.clock.advance(5_000)
   expect(work.runs).toHaveLength(3)
+})
+
+describe('a clock that was wrong', () => {
+  const HOUR_MS = 3_600_000
+  const YEAR_MS = 365 * DAY_MS
+
+  test.each(['memory', 'sqlite'])(
+    'by a year when the engine ran before leaves no trace in what comes after: %s',
+    async (disk) => {
+      const bench = new Bench(disk === 'sqlite' ? sqliteDisk() : undefined)
+      const work = new Work()
+      const type = defineJob({ type: 'w', execute: work.execute })
+      bench.clock.jump(YEAR_MS)
+      const one = await bench.start({ jobs: [type], ...RARELY })
+      await one.ada.submit(type, 'before')
+      await bench.clock.advance(5_000)
+      await one.crash()
+      bench.clock.jump(-YEAR_MS)
+      const two = await bench.start({ jobs: [type], ...RARELY })
+      const ran = work.runs.length
+      const now = bench.clock.now()
+      const { id, createdAt } = await two.ada.submit(type, 'after', { startAt: now + HOUR_MS })
+      expect(createdAt).toBe(new Date(now).toISOString())
+      expect((await two.ada.get(id)).phase).toBe('waiting')
+      await bench.clock.advance(HOUR_MS - 1)
+      expect(work.runs.length).toBe(ran)
+      await bench.clock.advance(1)
+      expect(work.runs.length).toBe(ran + 1)
+      expect((await two.ada.get(id)).startedAt).toBe(new Date(now + HOUR_MS).toISOString())
+    },
+  )
+
+  test('by a year when the engine ran before delays no deadline that was set then or is set now', async () => {
+    const bench = new Bench()
+    const type = defineJob({
+      type: 'm',
+      lifecycle: createMachine({
+        initial: 'a',
+        states: { a: { after: { 10000: 'b' } }, b: { after: { 10000: 'c' } }, c: {} },
+      }),
+    })
+    bench.clock.jump(YEAR_MS)
+    const one = await bench.start({ jobs: [type] })
+    const { id } = await one.ada.submit(type, undefined)
+    await bench.clock.advance(6_000)
+    await one.engine.stop()
+    bench.clock.jump(-YEAR_MS)
+    const two = await bench.start({ jobs: [type] })
+    const next = await two.ada.submit(type, undefined)
+    // Of the time that passed before, up to a heartbeat is not known.
+    await bench.clock.advance(6_000)
+    expect((await two.ada.get(id)).status).toBe('b')
+    expect((await two.ada.get(next.id)).status).toBe('a')
+    await bench.clock.advance(4_000)
+    expect((await two.ada.get(next.id)).status).toBe('b')
+    // And in a third run, after one that wrote only right times.
+    await two.engine.stop()
+    const three = await bench.start({ jobs: [type] })
+    await bench.clock.advance(12_000)
+    for (const job of [id, next.id]) expect((await three.ada.get(job)).status).toBe('c')
+    const times = (await three.ada.history(id)).map(({ at }) => at)
+    expect(times).toEqual([...times].sort())
+  })
+
+  test('by a year when the engine ran before lets what waited for its turn begin', async () => {
+    for (const disk of [undefined, sqliteDisk()]) {
+      const bench = new Bench(disk)
+      const work = new Work()
+      const type = defineJob({ type: 'w', execute: work.execute })
+      bench.clock.jump(YEAR_MS)
+      const one = await bench.start({ jobs: [type] })
+      await one.ada.submit(type, 1, { pipeline: 'p' })
+      const queued = await one.ada.submit(type, 2, { pipeline: 'p', overlap: 'queue' })
+      await one.crash()
+      bench.clock.jump(-YEAR_MS)
+      const two = await bench.start({ jobs: [type] })
+      await bench.clock.advance(2_000)
+      work.run().finish()
+      await bench.clock.advance(2_000)
+      expect((await two.ada.get(queued.id)).status).toBe('running')
+    }
+  })
+
+  test('and is set back by an hour while the engine runs keeps a start at its time', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const type = defineJob({ type: 'w', execute: work.execute })
+    const { ada } = await bench.start({ jobs: [type] })
+    bench.clock.jump(-HOUR_MS)
+    await ada.submit(type, 1, { startAt: bench.clock.now() + 1_000 })
+    await bench.clock.advance(999)
+    expect(work.runs).toHaveLength(0)
+    await bench.clock.advance(1)
+    expect(work.runs).toHaveLength(1)
+  })
+
+  test('and is set while a job waits for its time starts it when the wall clock says so', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const type = defineJob({ type: 'w', execute: work.execute })
+    const { ada } = await bench.start({ jobs: [type], ...RARELY })
+    await ada.submit(type, 1, { startAt: bench.clock.now() + 2 * HOUR_MS })
+    await ada.submit(type, 2, { startAt: bench.clock.now() + 2 * HOUR_MS, pipeline: 'p', overlap: 'queue' })
+    bench.clock.jump(-HOUR_MS)
+    await bench.clock.advance(2 * HOUR_MS + 5_000)
+    expect(work.runs).toHaveLength(0)
+    bench.clock.jump(HOUR_MS)
+    // At the next sweep.
+    await bench.clock.advance(60_000)
+    expect(work.runs).toHaveLength(2)
+  })
+
+  test.each([-DAY_MS, -HOUR_MS, HOUR_MS, DAY_MS])(
+    'and is set by %i ms moves no timer, timeout, backoff or grace',
+    async (jump) => {
+      const bench = new Bench()
+      const ran: number[] = []
+      const start = bench.clock.elapsed()
+      const since = () => bench.clock.elapsed() - start
+      const work = new Work()
+      const slow = defineJob({ type: 'slow', timeout: '20s', killGrace: '5s', execute: work.execute })
+      const timed = defineJob({
+        type: 'timed',
+        lifecycle: createMachine({
+          initial: 'a',
+          states: { a: { after: { 30000: 'b' } }, b: { after: { 30000: 'c' } }, c: {} },
+        }),
+      })
+      const again = defineJob({
+        type: 'again',
+        retry: { limit: 1, backoff: '1h' },
+        execute: () => {
+          ran.push(since())
+          throw new Error('no')
+        },
+      })
+      const { ada, heard } = await bench.start({ jobs: [slow, timed, again], ...RARELY })
+      const [one, two] = await Promise.all([ada.submit(slow, 1), ada.submit(timed, undefined)])
+      await ada.submit(again, 1)
+      await bench.clock.advance(10_000)
+      const due = Number(
+        (await bench.row((await ada.list({ type: 'again' })).items[0]?.id ?? '')).tasks[0]?.availableAt,
+      )
+      const pause = due - bench.clock.now()
+      bench.clock.jump(jump)
+      await bench.clock.advance(9_999)
+      expect((await ada.get(one.id)).status).toBe('running')
+      await bench.clock.advance(1)
+      expect(work.run().context.signal.aborted).toBe(true)
+      expect(heard.filter(({ type }) => type === 'task.abandoned')).toHaveLength(0)
+      await bench.clock.advance(9_999)
+      expect((await ada.get(two.id)).status).toBe('a')
+      await bench.clock.advance(1)
+      expect((await ada.get(two.id)).status).toBe('b')
+      await bench.clock.advance(30_000)
+      expect((await ada.get(two.id)).status).toBe('c')
+      expect(ran).toHaveLength(1)
+      // It is claimed by the next sweep.
+      await bench.clock.advance(pause - 50_001)
+      expect(ran).toHaveLength(1)
+      await bench.clock.advance(60_001)
+      expect(ran).toHaveLength(2)
+      const history = (await ada.history(two.id)).map(({ at }) => at)
+      expect(history).toEqual([...history].sort())
+    },
+  )
+
+  test('is told by the health, and the times that are shown are those of the wall clock', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const type = defineJob({ type: 'w', retry: { limit: 1, backoff: '1h' }, execute: work.execute })
+    const { ada, engine, heard } = await bench.start({ jobs: [type] })
+    expect(engine.health.clock).toEqual({ skewMs: 0 })
+    await bench.clock.advance(100_000)
+    expect(engine.health.clock).toEqual({ skewMs: 0 })
+    bench.clock.jump(-HOUR_MS)
+    expect(engine.health.clock).toEqual({ skewMs: HOUR_MS })
+    const { id } = await ada.submit(type, 1)
+    work.run().fail(new Error('no'))
+    await bench.clock.settle()
+    const [reason] = await ada.explain(id)
+    const until = reason?.kind === 'backoff' ? Date.parse(reason.until) - bench.clock.now() : -1
+    const told = heard.findLast((event) => event.type === 'task.retried')
+    expect(told?.type === 'task.retried' && Date.parse(told.availableAt) - bench.clock.now()).toBe(until)
+    expect(until).toBeGreaterThan(0)
+    expect(until).toBeLessThanOrEqual(HOUR_MS)
+    bench.clock.jump(3 * HOUR_MS)
+    expect(engine.health.clock).toEqual({ skewMs: -2 * HOUR_MS })
+    await engine.stop()
+    expect(engine.health.clock).toEqual({ skewMs: 0 })
+    await engine.start()
+    expect(engine.health.clock).toEqual({ skewMs: 0 })
+  })
+
+  test('lets no line of a log, and no progress, be older than what came before', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const type = defineJob({ type: 'w', execute: work.execute })
+    const { ada } = await bench.start({ jobs: [type] })
+    const { id } = await ada.submit(type, 1)
+    const { context } = work.run()
+    context.log('one')
+    await bench.clock.advance(1_000)
+    bench.clock.jump(-DAY_MS)
+    context.log('two')
+    context.progress({ completed: 1 })
+    await context.item('k')
+    await bench.clock.settle()
+    const times: string[] = []
+    for await (const { at } of ada.logs(id)) times.push(at)
+    expect(times).toHaveLength(2)
+    expect(times).toEqual([...times].sort())
+    expect((await ada.get(id)).updatedAt >= String(times[0])).toBe(true)
+  })
+
+  test('does not keep a follow-up with a delay from its time', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const type = defineJob({
+      type: 'w',
+      execute: work.execute,
+      followUp: ({ retries }) => (retries === 0 ? [{ kind: 'retry', delay: '10s' }] : []),
+    })
+    bench.clock.jump(YEAR_MS)
+    const { ada } = await bench.start({ jobs: [type] })
+    await ada.submit(type, 1)
+    bench.clock.jump(-YEAR_MS)
+    work.run().fail(new Error('no'))
+    await bench.clock.advance(9_999)
+    expect(work.runs).toHaveLength(1)
+    await bench.clock.advance(1)
+    expect(work.runs).toHaveLength(2)
+  })
+})
+
+test.each([
+  ['in the past', () => 1],
+  ['now', (now: number) => now],
+  ['a date in the past', () => new Date('1970-01-02')],
+  ['text in the past', () => '2001-01-01T00:00:00.001Z'],
+])('a start %s is at once', async (_, startAt) => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const { ada } = await bench.start({ jobs: [type] })
+  const job = await ada.submit(type, 1, { startAt: startAt(bench.clock.now()) })
+  expect(job.status).toBe('running')
+})
+
+test('a start in the year 9999 waits, to the millisecond', async () => {
+  const bench = new Bench(sqliteDisk())
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const { ada } = await bench.start({ jobs: [type], poll: '1d', sweep: '100d', heartbeat: '1d', deadAfter: '2d' })
+  const startAt = '9999-12-31T23:59:59.999Z'
+  const { id } = await ada.submit(type, 1, { startAt })
+  await bench.clock.advance(10_000)
+  expect(await ada.get(id)).toMatchObject({ phase: 'waiting', startAt })
+  expect(await ada.explain(id)).toEqual([{ kind: 'startAt', at: startAt }])
+  bench.clock.jump(Date.parse(startAt) - bench.clock.now() - 1)
+  await ada.submit(type, 2)
+  const [one] = (await ada.list({ phase: 'waiting' })).items
+  expect(one?.id).toBe(id)
+  await bench.clock.advance(200 * DAY_MS)
+  expect((await ada.get(id)).status).toBe('running')
 })

@@ -75,7 +75,8 @@ export class FaultyStorage implements Storage {
         if (this.#planned.get(method)?.[0] !== 'conflict') return pass(method, () => inner.commit(changesets, claim))
         return pass(method, async () => ({ results: changesets.map(() => ({ status: 'conflict' })), claimed: [] }))
       },
-      beat: () => pass('beat', async () => (this.isMute ? undefined : await inner.beat())),
+      beat: (at) => pass('beat', async () => (this.isMute ? undefined : await inner.beat(at))),
+      lastBeat: () => pass('lastBeat', () => inner.lastBeat()),
       changed: () => !this.#isCut && inner.changed(),
       close: () => {
         this.isClosed = true

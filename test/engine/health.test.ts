@@ -5,6 +5,8 @@ import { HealthWatch } from '../../src/engine/health.ts'
 import { Bench, codeOf, type HostOptions, Work } from './bench.ts'
 import { FaultyStorage } from './faulty-storage.ts'
 
+/** The clocks agree. */
+const clock = { skewMs: 0 }
 const MUST_BE_ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
 /** One engine whose storage can fail, and what it says of its health. */
@@ -26,13 +28,19 @@ test('an engine is ok from its start to its stop, says since when, and counts wh
   const startedAt = new Date(bench.clock.now()).toISOString()
   await ada.submit(type, 1)
   await bench.clock.advance(5_000)
-  expect(engine.health).toEqual({ status: 'ok', since: startedAt, running: 1, abandoned: 0 })
+  expect(engine.health).toEqual({ status: 'ok', since: startedAt, running: 1, abandoned: 0, clock })
   work.run().finish()
   await bench.clock.settle()
   await engine.stop()
-  const stopped = { status: 'stopped', since: new Date(bench.clock.now()).toISOString(), running: 0, abandoned: 0 }
+  const stopped = {
+    status: 'stopped',
+    since: new Date(bench.clock.now()).toISOString(),
+    running: 0,
+    abandoned: 0,
+    clock,
+  }
   expect(engine.health).toEqual(stopped)
-  expect(told).toEqual([{ status: 'ok', since: startedAt, running: 0, abandoned: 0 }, stopped])
+  expect(told).toEqual([{ status: 'ok', since: startedAt, running: 0, abandoned: 0, clock }, stopped])
   await engine.start()
   await bench.clock.settle()
   expect([engine.health.status, told.at(-1)?.status]).toEqual(['ok', 'ok'])
@@ -197,7 +205,7 @@ test('an engine stops while it is degraded; what its closed storage says afterwa
   await bench.clock.advance(5_000)
   await stopped
   const { step } = work.run().context
-  expect(engine.health).toEqual({ status: 'stopped', since: expect.any(String), running: 0, abandoned: 0 })
+  expect(engine.health).toEqual({ status: 'stopped', since: expect.any(String), running: 0, abandoned: 0, clock })
   expect([statuses(), faults.isClosed]).toEqual([['ok', 'degraded', 'stopped'], true])
   // What runs after a new start is not judged by what the old run left behind.
   faults.heal()

@@ -215,7 +215,13 @@ describe('send', () => {
     const late = claim(plain, created(plain, {}, 5_000), 1, 'me', moment(1_000)).job
     expect(late).toMatchObject({ createdAt: 5_000, startedAt: 5_000, updatedAt: 5_000 })
     const over = sent(plain, late, 'cancel', 10)
-    expect(over).toMatchObject({ endedAt: 5_000, updatedAt: 5_000, tasks: [{ stopBy: 5_000 + HEARTBEAT + GRACE }] })
+    expect(over).toMatchObject({ endedAt: 5_000, updatedAt: 5_000 })
+  })
+
+  test('deadlines count by the steady time, whatever the clock shows', () => {
+    const late = claim(plain, created(plain, {}, 5_000), 1, 'me', { ...moment(1_000), steadyAt: 7_000 }).job
+    const over = send(plain, late, { type: 'cancel' }, { ...moment(10), steadyAt: 8_000 }).job
+    expect(over).toMatchObject({ endedAt: 5_000, tasks: [{ stopBy: 8_000 + HEARTBEAT + GRACE }] })
   })
 })
 

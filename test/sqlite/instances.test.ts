@@ -88,7 +88,7 @@ describe('an instance that was silent too long', () => {
   test('and was forgotten counts as alive again when it beats', async () => {
     const { clock, silent, other } = await silentInstance()
     await other.forget('silent')
-    await silent.beat()
+    await silent.beat(clock.now())
     await clock.advance(1_000)
     expect(await other.others()).toMatchObject([{ id: 'silent', isGone: false }])
   })

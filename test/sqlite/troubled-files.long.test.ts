@@ -53,7 +53,7 @@ describe('a file that goes while it is open', () => {
     await insert(storage, 'before')
     harm(file)
     await expect(insert(storage, 'after')).rejects.toMatchObject(unavailable)
-    await expect(storage.beat()).rejects.toMatchObject(unavailable)
+    await expect(storage.beat(1)).rejects.toMatchObject(unavailable)
     expect(await storage.get('before')).toMatchObject({ id: 'before' })
     expect(await storage.get('after')).toBeUndefined()
   })

@@ -108,7 +108,7 @@ async function reasonsOf(core: Core, job: Job, { name, may }: Asker): Promise<re
   if (job.phase === 'waiting') return [...unknown, ...(await ofWaiting(core, job, name))]
   const tasks = (await Promise.all(job.tasks.map((task) => ofTask(core, type, job, task, name)))).flat()
   const timer = Math.min(...job.timers.map(({ dueAt }) => dueAt))
-  const due: readonly Reason[] = Number.isFinite(timer) ? [{ kind: 'timer', at: isoTime(timer) }] : []
+  const due: readonly Reason[] = Number.isFinite(timer) ? [{ kind: 'timer', at: shown(core, timer) }] : []
   const resting = tasks.length > 0 || type === undefined ? [] : await ofResting(core, type, job, may)
   return [...unknown, ...tasks, ...due, ...resting]
 }
@@ -139,7 +139,7 @@ async function ofTask(
     case 'claimed':
       return [{ kind: 'running', task: id, attempt }]
     case 'stopping':
-      return [{ kind: 'stopping', task: id, ...(stopBy === undefined ? {} : { until: isoTime(stopBy) }) }]
+      return [{ kind: 'stopping', task: id, ...(stopBy === undefined ? {} : { until: shown(core, stopBy) }) }]
     case 'lost':
       return [{ kind: 'lost', task: id, attempt }]
     case 'inline':
@@ -149,11 +149,17 @@ async function ofTask(
   }
 }
 
+/** A deadline as the wall clock will show it. */
+function shown({ clock }: Core, steadyAt: number): string {
+  return isoTime(steadyAt - clock.skewMs)
+}
+
 async function ofOffered(core: Core, type: AnyJobType, job: Job, task: Task): Promise<Reason> {
   const { id, executor, availableAt, attempt, limitKey } = task
   const { clock, executors, dispatcher, settings, health, storage } = core
   if (!claimableTasks(job).includes(task)) return { kind: 'blocked', task: id }
-  if (availableAt > clock.now()) return { kind: 'backoff', task: id, attempt: attempt + 1, until: isoTime(availableAt) }
+  if (availableAt > clock.steady())
+    return { kind: 'backoff', task: id, attempt: attempt + 1, until: shown(core, availableAt) }
   const concurrency = concurrencyOf(type.tasks, task)
   if (concurrency !== undefined && limitKey !== undefined && (await storage.heldUnder(limitKey)) >= concurrency) {
     return { kind: 'limit', task: id, concurrency }
