@@ -1,11 +1,16 @@
 import {
+  type CreateEngineOptions,
   createEngine,
   defineJob,
   JobchartError,
+  type ListOptions,
   memoryStorage,
   queueExecutor,
+  type RetryCallOptions,
+  type RunOptions,
   rolePolicy,
   type Session,
+  type SubmitOptions,
   task,
 } from 'jobchart'
 import { memberJobs } from 'jobchart/presets'
@@ -158,6 +163,213 @@ test.each(calls)(
     }
   },
 )
+
+/** What each option of an engine may not be; one that is added has to be added here. */
+const engineOptions = {
+  jobs: [plain, ['j'], null, 5],
+  storage: ['jobs.db', {}, null, memoryStorage],
+  policy: [{}, 'admin', null],
+  principal: [{ id: 'ada' }, 'ada', null],
+  executors: [{ default: 3 }, [], null, 'default'],
+  clock: [Date, {}, null],
+  work: ['no', 0, null],
+  ids: ['uuid', 4, null],
+  onListenerError: ['log', {}, null],
+  onPolicyError: ['log', {}, null],
+  onHealth: ['log', {}, null],
+  logger: ['pino', {}, { info: () => {} }, null],
+  poll: ['often', -1, Number.NaN, null, {}],
+  sweep: ['often', -1, Number.NaN, null, {}],
+  heartbeat: ['often', -1, Number.NaN, null, {}],
+  deadAfter: ['often', -1, Number.NaN, null, {}],
+  maxAbandoned: [0, 0.5, '3', Number.NaN, null],
+  concurrency: [0, 0.5, '3', Number.NaN, null],
+} satisfies { [Option in keyof CreateEngineOptions]-?: readonly unknown[] }
+
+test.each(Object.entries(engineOptions))('createEngine refuses by name what %s cannot be', async (option, values) => {
+  for (const value of values) {
+    const error = await errorOf(createEngine(odd({ jobs, storage, [option]: value })))
+    expect([error.code, error.message], String(value)).toEqual(['INVALID_DEFINITION', expect.stringContaining(option)])
+  }
+})
+
+test('an engine without a storage is refused, and told which there are', async () => {
+  const error = await errorOf(createEngine(odd({ jobs })))
+  expect(error.code).toBe('INVALID_DEFINITION')
+  expect(error.message).toMatch(/^storage should be .*sqliteStorage.*memoryStorage\(\).*; found undefined$/)
+  // @ts-expect-error the type requires it too
+  const call: Parameters<typeof createEngine>[0] = { jobs }
+  expect(call).not.toHaveProperty('storage')
+})
+
+test('a follow-up that is none is told of its job, by the name of what is wrong', async () => {
+  for (const [option, followUp] of [
+    ['fresh', { kind: 'retry', fresh: 'yes' }],
+    ['frsh', { kind: 'retry', frsh: true }],
+    ['uniqueKey', { kind: 'submit', job: plain, uniqueKey: 'k' }],
+  ] as const) {
+    const bench = new Bench()
+    const type = defineJob({ type: 'w', execute, followUp: () => [odd(followUp)] })
+    const { ada, engine } = await bench.start({ jobs: [type, plain] })
+    const { id } = await ada.submit(type, 1)
+    await engine.idle()
+    const told = (await bench.log(id)).flatMap(({ events }) => events).find(({ type }) => type === 'job.followUpFailed')
+    expect(JSON.stringify(told)).toContain(option)
+    expect((await ada.list()).items).toHaveLength(1)
+  }
+})
+
+/** A call of a method that takes options, with these. */
+type Calling = (session: Session, options: never) => unknown
+
+const next = (items: AsyncIterable<unknown>) => items[Symbol.asyncIterator]().next()
+
+/** Every method of a session; one that is added has to be added here. */
+const methods = {
+  submit: (session, options) => session.submit(plain, 1, options),
+  submitMany: (session, options) => session.submitMany([], options),
+  get: (session, options) => session.get('absent', options),
+  list: (session, options) => session.list(options),
+  count: (session, options) => session.count(options),
+  counts: (session, options) => session.counts({ by: 'status' }, options),
+  views: (session, options) => session.views(options),
+  send: (session, options) => session.send('absent', { type: 'note' }, options),
+  cancel: (session, options) => session.cancel('absent', options),
+  retry: (session, options) => session.retry('absent', options),
+  delete: (session, options) => session.delete('absent', options),
+  actions: (session, options) => session.actions('absent', options),
+  explain: (session, options) => session.explain('absent', options),
+  history: (session, options) => session.history('absent', options),
+  logs: (session, options) => next(session.logs('absent', options)),
+  items: (session, options) => next(session.items('absent', options)),
+  events: (session, options) => session.events(options).next(),
+  result: (session, options) => session.result('absent', options),
+} satisfies { [Method in Exclude<keyof Session, 'pipelines'>]: Calling }
+
+/** The same of pipelines. */
+const pipelineMethods = {
+  define: (session, options) => session.pipelines.define({ id: 'p', job: plain, input: 1 }, options),
+  get: (session, options) => session.pipelines.get('absent', options),
+  list: (session, options) => session.pipelines.list(options),
+  run: (session, options) => session.pipelines.run('absent', options),
+  pause: (session, options) => session.pipelines.pause('absent', 'why', options),
+  resume: (session, options) => session.pipelines.resume('absent', options),
+  delete: (session, options) => session.pipelines.delete('absent', options),
+} satisfies { [Method in keyof Session['pipelines']]: Calling }
+
+const all: readonly (readonly [string, Calling])[] = Object.entries({
+  ...methods,
+  ...Object.fromEntries(Object.entries(pipelineMethods).map(([name, call]) => [`pipelines.${name}`, call])),
+})
+
+test.each(all)(
+  '%s refuses an option that there is not, a signal that is none, and options that are no object',
+  async (name, call) => {
+    const bench = new Bench()
+    const host = await bench.start({ jobs })
+    for (const session of [host.ada, host.engine.system]) {
+      const misuses: [string, unknown][] = [
+        ['signl', { signl: 1 }],
+        ['signal', { signal: 'now' }],
+        ['options', 'now'],
+        ['options', 5],
+        ['options', null],
+        ['options', [{}]],
+        ['options', () => {}],
+      ]
+      for (const [option, options] of misuses) {
+        // Beside its own options, cancel takes the fields of the type's command, which only the job tells.
+        if (name === 'cancel' && option === 'signl') continue
+        const error = await errorOf((async () => await call(session, odd(options)))())
+        expect([error.code, error.message]).toEqual(['INVALID_INPUT', expect.stringContaining(option)])
+      }
+    }
+  },
+)
+
+/** What an option may not be: all but what its kind takes. */
+const wrong = {
+  text: [5, '', null, {}, true, 'x'.repeat(201)],
+  whole: ['5', 0.5, Number.NaN, Number.POSITIVE_INFINITY, null, {}],
+  page: ['5', 0, -1, 0.5, 101, Number.NaN, null],
+  time: [
+    'soon',
+    '2027-01-01',
+    '2027-01-01T00:00:00',
+    -1,
+    0.5,
+    Number.NaN,
+    null,
+    {},
+    true,
+    8_640_000_000_000_001,
+    new Date(Number.NaN),
+  ],
+  oneOf: ['other', 5, null, {}, ''],
+  labels: ['a', 5, null, ['a'], { a: 5 }, { '': 'x' }, { a: 'x'.repeat(201) }],
+  flag: ['yes', 1, null, {}],
+} as const
+
+const narrowing = {
+  view: 'oneOf',
+  type: 'text',
+  phase: 'oneOf',
+  outcome: 'oneOf',
+  createdAfter: 'time',
+  createdBefore: 'time',
+  status: 'text',
+  pipeline: 'text',
+  createdBy: 'text',
+  parentId: 'text',
+  labels: 'labels',
+} as const
+
+/** Every option of the calls that have some, by its kind. */
+const kinds: { readonly [name: string]: { readonly [option: string]: keyof typeof wrong } } = {
+  submit: {
+    pipeline: 'text',
+    overlap: 'oneOf',
+    startAt: 'time',
+    priority: 'whole',
+    labels: 'labels',
+    idempotencyKey: 'text',
+    uniqueKey: 'text',
+    tenant: 'text',
+  } satisfies { [Option in Exclude<keyof SubmitOptions, 'signal'>]: keyof typeof wrong },
+  submitMany: { atomic: 'flag' },
+  retry: { fresh: 'flag' } satisfies { [Option in Exclude<keyof RetryCallOptions, 'signal'>]: keyof typeof wrong },
+  list: { ...narrowing, order: 'oneOf', limit: 'page', cursor: 'oneOf' } satisfies {
+    [Option in Exclude<keyof ListOptions, 'signal'>]: keyof typeof wrong
+  },
+  count: narrowing,
+  counts: narrowing,
+  events: { type: 'text', pipeline: 'text', createdBy: 'text', labels: 'labels', after: 'whole' },
+  'pipelines.run': {
+    overlap: 'oneOf',
+    priority: 'whole',
+    labels: 'labels',
+    startAt: 'time',
+    idempotencyKey: 'text',
+    uniqueKey: 'text',
+    tenant: 'text',
+  } satisfies { [Option in Exclude<keyof RunOptions, 'signal' | 'input'>]: keyof typeof wrong },
+  'pipelines.list': { type: 'text', limit: 'page', cursor: 'oneOf' },
+}
+
+const options = Object.entries(kinds).flatMap(([name, own]) =>
+  Object.entries(own).map(([option, kind]) => [name, option, kind] as const),
+)
+
+test.each(options)('%s refuses by name what %s cannot be: it is %s', async (name, option, kind) => {
+  const bench = new Bench()
+  const host = await bench.start({ jobs })
+  const call = all.find(([each]) => each === name)?.[1]
+  for (const value of wrong[kind]) {
+    const error = await errorOf((async () => await call?.(host.engine.system, odd({ [option]: value })))())
+    expect([error.code, error.message], String(value)).toEqual(['INVALID_INPUT', expect.stringContaining(option)])
+  }
+  expect((await host.engine.system.list()).items).toEqual([])
+})
 
 describe('an engine', () => {
   test('refuses an event that there is not, and a listener that is no function', async () => {

@@ -2,7 +2,6 @@ import {
   defineJob,
   type EndedJob,
   type FollowUp,
-  type Job,
   type Json,
   type MigratingJob,
   memoryStorage,
@@ -11,6 +10,7 @@ import {
   type TaskContext,
   task,
 } from 'jobchart'
+import type { Job } from 'jobchart/port'
 import { describe, expect, test } from 'vitest'
 import { assign, createMachine, setup, spawnChild } from 'xstate'
 import { z } from 'zod'

@@ -86,7 +86,7 @@ const holds: { readonly [what: string]: () => void | Promise<void> } = {
     } catch {
       // There are no more.
     }
-    await tell(() => connection.beat())
+    await tell(() => connection.beat(0))
     await tell(async () => (await connection.others()).map(({ isGone }) => isGone))
     await tell(() => sqliteStorage(file).open({ clock: systemClock(), instance: 'third' }))
     for (const handle of opened) closeSync(handle)
