@@ -83,7 +83,7 @@ import type { Scope } from './policy.ts'
  *   was read. `pipelines` shows only what one of the scopes covers, by (tenant, id), and pages by keyset.
  * Instances
  * - S14 An instance is listed from its opening until it is forgotten, and again when it beats or claims after that. Its
- *   process's end is seen at once. It is no other for itself.
+ *   process's end is seen at once, and it is not seen before. It is no other for itself.
  * - S35 `lastBeat` gives the latest time of any beat, also of instances that were forgotten. An opening is none.
  * Opening
  * - S15 Migrations are applied once, by the first that opens; a newer schema is refused, and nothing is changed.
@@ -166,6 +166,8 @@ export interface OtherInstance {
   readonly id: string
   /** Its process has ended, or closed the storage. */
   readonly isGone: boolean
+  /** Its process was told to end, by SIGINT or SIGTERM, where that is known. */
+  readonly isEnded?: boolean
   /** Changes with each of its beats. Only a change says something: the clocks of two processes may differ by anything. */
   readonly heartbeat: number
 }

@@ -3,19 +3,34 @@ import { basename, dirname, join } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { pathToFileURL } from 'node:url'
 import { openSqlite } from './driver.ts'
+import { onToldToEnd } from './process-end.ts'
+
+/** What an instance's lock says: its process lives, it has died, or it was told to end. */
+export type LockState = 'held' | 'free' | 'ended'
 
 /**
  * Shows that a process lives, by a lock that the kernel frees when it dies.
  *
  * Node has no flock. An exclusive transaction, held open on a small database of the instance's own, is the same thing:
  * SQLite locks the file by fcntl, and no process can keep such a lock past its end. Whoever gets the lock in turn
- * knows that the instance has gone.
+ * knows that the instance has gone. In that database stands, too, that the process was told to end.
  */
 export class InstanceLock {
   readonly #db: DatabaseSync
+  readonly #forgetEnd: () => void
 
   private constructor(db: DatabaseSync) {
     this.#db = db
+    this.#forgetEnd = onToldToEnd(() => this.#markEnded())
+  }
+
+  // Nobody else writes there. Its lock is taken again: the process lives for a moment yet.
+  #markEnded(): void {
+    try {
+      this.#db.exec('PRAGMA user_version = 1; COMMIT; BEGIN EXCLUSIVE')
+    } catch {
+      // Then its end counts as a crash.
+    }
   }
 
   /** Takes the lock of a new instance. */
@@ -30,15 +45,21 @@ export class InstanceLock {
 
   /** True while some process, this one included, holds the instance's lock. */
   static isHeld(file: string, instance: string): boolean {
+    return InstanceLock.stateOf(file, instance) === 'held'
+  }
+
+  /** How the instance's lock stands. */
+  static stateOf(file: string, instance: string): LockState {
     const db = openExisting(lockFile(file, instance))
     // The file is removed when the instance ends.
-    if (db === undefined) return false
+    if (db === undefined) return 'free'
     try {
       db.exec('BEGIN EXCLUSIVE')
+      const isEnded = db.prepare('PRAGMA user_version').get()?.user_version === 1
       db.exec('ROLLBACK')
-      return false
+      return isEnded ? 'ended' : 'free'
     } catch {
-      return true
+      return 'held'
     } finally {
       db.close()
     }
@@ -67,6 +88,7 @@ export class InstanceLock {
 
   /** Frees the lock. */
   release(): void {
+    this.#forgetEnd()
     if (this.#db.isOpen) this.#db.close()
   }
 }

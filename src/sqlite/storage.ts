@@ -223,7 +223,8 @@ class SqliteConnection implements StorageConnection {
   readonly others: StorageConnection['others'] = () =>
     this.#read(() =>
       this.#instances.others(this.#instance).map((other) => {
-        return { ...other, isGone: !InstanceLock.isHeld(this.#file, other.id) }
+        const state = InstanceLock.stateOf(this.#file, other.id)
+        return { ...other, isGone: state !== 'held', ...(state === 'ended' ? { isEnded: true } : {}) }
       }),
     )
 
