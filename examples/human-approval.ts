@@ -114,7 +114,6 @@ const engine = await createEngine({
   poll: '6h',
   sweep: '6h',
   heartbeat: '6h',
-  deadAfter: '1d',
 })
 // Mia is a manager too, and still may not approve what she asked for herself.
 const mia = engine.as({ id: 'mia', role: 'manager' })

@@ -88,6 +88,7 @@ export type { FindPrincipal, FoundPrincipal, SessionPrincipal } from './engine/p
 export type { OnListenerError } from './engine/publisher.ts'
 export type { CommandFor, Pipelines, Session, SubmitArguments, ViewOf } from './engine/session.ts'
 export type { ShownEvent } from './engine/shown-event.ts'
+export type { SilentInstance } from './engine/sweeps.ts'
 export type { JobView, PipelineView, TaskView } from './engine/view.ts'
 export type { ChartEvent } from './model/chart.ts'
 export type { By, Command, CommandEvent, CommandOf, CommandSchemas, Commands, SchemasOf } from './model/command.ts'
@@ -104,7 +105,14 @@ export {
   type LifecycleOptions,
   type OutputOf,
 } from './model/definition.ts'
-export { type ErrorCode, type ErrorDetail, type Issue, JobchartError, type JobError } from './model/error.ts'
+export {
+  type ErrorCode,
+  type ErrorDetail,
+  type Issue,
+  JobchartError,
+  type JobError,
+  NonRetryableError,
+} from './model/error.ts'
 export type { Actor, EventBase, EventDetails, EventType, JobEvent } from './model/event.ts'
 export type { ItemReport, ItemStatus } from './model/item.ts'
 export type { JobId, Outcome, Overlap, Phase, Trigger } from './model/job.ts'
@@ -125,13 +133,13 @@ export type {
 export type { JobLimits, LimitScope, TaskLimits } from './model/limits.ts'
 export type { PausedBy } from './model/pipeline.ts'
 export type { Private } from './model/private.ts'
+export type { ProgressReport } from './model/progress.ts'
 export type { RetryOptions } from './model/retry.ts'
 export type { SafePart } from './model/safe.ts'
 export type { Misfit } from './model/schema-fit.ts'
 export type { Json, NotStorable, Storable, StorableReturn } from './model/storable.ts'
 export {
   type Progress,
-  type ProgressReport,
   type Recovery,
   type StepContext,
   type StepRun,

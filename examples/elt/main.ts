@@ -57,7 +57,7 @@ async function run(engine: Engine, { folder, paceSeconds }: Options): Promise<nu
   engine.on('job.transitioned', ({ from, to, message }) => {
     if (to !== 'failed' && to !== 'cancelled') screen.passed(from, message ?? '')
   })
-  engine.on('job.progress', ({ progress }) => screen.progress(progress.completed, progress.total))
+  engine.on('job.progress', ({ progress }) => screen.progress(progress.completed, progress.total ?? 0))
 
   const beginning = await begin(engine, you, { folder, paceSeconds, chunkRows: 500 })
   if (beginning.kind === 'refused') {
@@ -102,7 +102,9 @@ function introduction(kind: 'submitted' | 'resumed', run: Run): readonly string[
   ]
 }
 
-/** Ctrl-C cancels the run, a second one leaves at once; SIGTERM stops the engine, and the next start goes on. */
+/**
+ * Ctrl-C cancels the run, a second one leaves at once. SIGTERM stops the engine, a second one at once; the next start goes on.
+ */
 function onSignals(engine: Engine, you: Session, id: string): void {
   let isAsked = false
   process.on('SIGINT', () => {
@@ -111,7 +113,11 @@ function onSignals(engine: Engine, you: Session, id: string): void {
     // Refused if the run has ended by itself meanwhile: then there is nothing to cancel.
     you.cancel(id).catch(() => {})
   })
-  process.on('SIGTERM', () => void engine.stop({ timeout: '1s' }))
+  let timeout = 1_000
+  process.on('SIGTERM', () => {
+    void engine.stop({ timeout })
+    timeout = 0
+  })
 }
 
 async function showEnd(you: Session, screen: Screen, run: Run, folder: string): Promise<void> {

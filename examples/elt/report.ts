@@ -41,7 +41,7 @@ export function earlierLines(runs: readonly Run[]): readonly string[] {
 export function refusedLines(run: Run | undefined): readonly string[] {
   if (run === undefined) return ['A run was going until just now. Start again.']
   const { progress, startedAt, createdAt } = run
-  const far = progress === undefined ? '' : `, ${howFar(progress.completed, progress.total)}`
+  const far = progress === undefined ? '' : `, ${howFar(progress.completed, progress.total ?? 0)}`
   return [
     `Run ${run.id} is going in another process, since ${startedAt ?? createdAt}. It is ${run.status}${far}.`,
     'One run at a time: start again when it has ended.',

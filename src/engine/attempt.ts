@@ -1,10 +1,11 @@
 import { maySend, report, type TaskEnd, type TaskReport } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
-import { JobchartError } from '../model/error.ts'
+import { isFinalError, JobchartError, jobError } from '../model/error.ts'
 import { progressRow } from '../model/event.ts'
-import { type ItemReport, parseItem } from '../model/item.ts'
+import { type Item, type ItemReport, parseItem } from '../model/item.ts'
 import type { Job } from '../model/job.ts'
 import type { AnyLogic } from '../model/logic.ts'
+import { readProgress } from '../model/progress.ts'
 import { errorValue } from '../model/record.ts'
 import { invocationKey, stepAddress, stepKey } from '../model/step-key.ts'
 import { isToldToStop, stopReasonOf } from '../model/stop.ts'
@@ -12,7 +13,6 @@ import { type Json, jsonCopy, storableCopy } from '../model/storable.ts'
 import {
   countsOf,
   type Progress,
-  type ProgressReport,
   type StampedProgress,
   type StepContext,
   type Task,
@@ -24,6 +24,8 @@ import type { Work } from '../port/executor.ts'
 import type { NewLine, Note, Write } from '../port/storage.ts'
 import { isNotWritten } from './commit.ts'
 import { type Core, ENGINE } from './core.ts'
+import { giveError } from './given-errors.ts'
+import { guardedSignal } from './guarded-signal.ts'
 import { isStorageFailure } from './health.ts'
 import { Inbox } from './inbox.ts'
 import { runLive } from './live.ts'
@@ -52,6 +54,15 @@ export class Attempt {
   #abort: AbortController | undefined
   #stopped: JobchartError | undefined
   #names: Set<string> | undefined
+  /** Of each key whose report is on its way to the storage, the newest. */
+  #newestItems: Map<string, Item> | undefined
+  /** Steps that run, or whose result is on its way to the storage. */
+  #openSteps: Set<string> | undefined
+  /** Records and events on their way to the storage: the end is reported after them. */
+  #unwritten: Set<Promise<unknown>> | undefined
+  /** The code has returned or thrown: nobody awaits its context any more. */
+  #hasReturned = false
+  #hasWarned = false
   #inboxMade: Inbox | undefined
   readonly #type: AnyJobType
   /** Reports to the chart go one after the other, and the end after them all. */
@@ -68,7 +79,7 @@ export class Attempt {
   #progress: Progress | undefined
   #isProgressDue = false
   /** The newest time of its reports. */
-  #stamped: number
+  #lastTime: number
   #cancelProgress: (() => void) | undefined
 
   constructor(core: Core, type: AnyJobType, job: Job, task: Task) {
@@ -76,7 +87,7 @@ export class Attempt {
     if (settings === undefined) throw new Error(`job type "${type.type}" has no logic "${task.src}"`)
     this.job = job
     this.task = task
-    this.#stamped = job.updatedAt
+    this.#lastTime = job.updatedAt
     this.#core = core
     this.#settings = settings
     this.#type = type
@@ -92,6 +103,9 @@ export class Attempt {
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController()
+      guardedSignal(this.#abort.signal, (error) =>
+        this.#log(`a listener of the signal threw: ${jobError(error).message}`),
+      )
       if (this.#stopped !== undefined) this.#abort.abort(this.#stopped)
     }
     return this.#abort.signal
@@ -135,7 +149,7 @@ export class Attempt {
   run(): Promise<TaskEnd> {
     const { logic, input: schema } = this.#settings
     if (logic !== undefined) return this.#runLive(logic).then((end) => this.#over(end))
-    const failed = (thrown: unknown) => this.#over({ ok: false, error: errorValue(thrown) })
+    const failed = (thrown: unknown) => this.#over(failedBy(thrown))
     try {
       const { input } = this
       const parsed = schema === undefined ? input : parseWith(schema, input, 'input')
@@ -149,11 +163,23 @@ export class Attempt {
     }
   }
 
-  // What the code has sent is taken before its end.
-  #over(end: TaskEnd): Promise<TaskEnd> {
+  // What the code has recorded and sent is written before its end, also what it did not await.
+  #over(returned: TaskEnd): Promise<TaskEnd> {
+    this.#hasReturned = true
     this.#inboxMade?.close()
-    if (this.#said !== undefined) return this.#said.then(() => this.#overNow(end))
-    return Promise.resolve(this.#overNow(end))
+    const end = this.#withOpenSteps(returned)
+    const unwritten = [...(this.#unwritten ?? [])]
+    if (unwritten.length === 0) return Promise.resolve(this.#overNow(end))
+    return Promise.allSettled(unwritten).then(() => this.#overNow(end))
+  }
+
+  // Made again, it would run beside what still runs of it.
+  #withOpenSteps(end: TaskEnd): TaskEnd {
+    const [open] = this.#openSteps ?? []
+    if (open === undefined) return end
+    const message = `the code returned while step "${open}" still ran; await each step`
+    this.stop(message)
+    return end.ok ? { ...failedBy(new JobchartError('STEP_NOT_AWAITED', message)), isFinal: true } : end
   }
 
   #overNow(end: TaskEnd): TaskEnd {
@@ -173,7 +199,7 @@ export class Attempt {
     const { signal } = this
     let refused: unknown
     const said = (each: TaskReport) => {
-      this.#say(each, (run) => this.#untilWritten(run)).catch((error: unknown) => {
+      this.#say(each).catch((error: unknown) => {
         refused ??= error
         this.stop('what it sent was not taken')
       })
@@ -191,7 +217,7 @@ export class Attempt {
     const notes = this.#unsent
     if (this.#lines.length > 0) notes.push(this.#logNote())
     if (this.#isProgressDue && this.#progress !== undefined && !this.#isLeft) {
-      notes.push(...this.#progressWrites({ ...this.#progress, at: this.#now() }))
+      notes.push(...this.#progressWrites(this.#stamped(this.#progress)))
     }
     return notes
   }
@@ -203,8 +229,8 @@ export class Attempt {
 
   // What it reports is never stamped before what was stamped earlier.
   #now(): number {
-    this.#stamped = Math.max(this.#stamped, this.#core.clock.now())
-    return this.#stamped
+    this.#lastTime = Math.max(this.#lastTime, this.#core.clock.now())
+    return this.#lastTime
   }
 
   #context(input: unknown): TaskContext {
@@ -219,45 +245,72 @@ export class Attempt {
       job: { id, type },
       idempotencyKey: invocationKey(this.job, this.task),
       progress: (report) => this.#report(report),
-      ...(this.job.progress === undefined ? {} : { reported: countsOf(this.job.progress) }),
+      ...(this.job.progress === undefined ? {} : { reported: { ...countsOf(this.job.progress), running: 0 } }),
       log: (text) => this.#log(text),
-      item: (key, report) => this.#item(key, report),
-      step: (name, run) => this.#step(name, run),
-      send: async (event) => await this.#say({ kind: 'event', event }),
+      item: (key, report) => this.#given(`item "${key}"`, () => this.#item(key, report)),
+      step: (name, run) => this.#given(`step "${name}"`, () => this.#step(name, run)),
+      send: (event) => this.#given('what was sent', () => this.#say({ kind: 'event', event })),
       get inbox() {
         return attempt.#inbox
       },
     }
   }
 
-  // No code waits for the answer of a callback or an observable, so nobody else could try again.
-  async #untilWritten(run: () => Promise<unknown>): Promise<void> {
+  // What the code need not await: its error takes no process down. What is under way when the code returns is not answered.
+  #given<Result>(what: string, run: () => Promise<Result>): Promise<Result> {
+    const isLate = this.#hasReturned
+    const given = new Promise<Result>((resolve, reject) => {
+      run().then(resolve, (error: unknown) => {
+        if (this.#stopped === undefined) this.#log(`${what}: ${jobError(error).message}`)
+        if (this.#hasReturned && !isLate) return
+        giveError(error, this.#core.clock)
+        reject(error)
+      })
+    })
+    given.catch(() => {})
+    return given
+  }
+
+  /** The end waits for it. */
+  #beforeEnd<Result>(writing: Promise<Result>): Promise<Result> {
+    const all = this.#unwritten ?? new Set()
+    this.#unwritten = all
+    const written = () => all.delete(writing)
+    all.add(writing)
+    writing.then(written, written)
+    return writing
+  }
+
+  // What the code did is done: it is not to be done again since the storage is locked or full for a while.
+  async #untilWritten<Result>(run: () => Promise<Result>, mayRepeat = isStorageFailure): Promise<Result> {
     for (;;) {
       try {
-        await run()
-        return
+        return await run()
       } catch (error) {
-        if (!isNotWritten(error) || this.#core.stopped.aborted) throw error
+        if (!mayRepeat(error) || this.#stopped !== undefined || this.#core.stopped.aborted) throw error
         await pause(this.#core, STORAGE_RETRY_MS)
       }
     }
   }
 
-  async #say(
-    told: TaskReport,
-    insist: (run: () => Promise<unknown>) => Promise<unknown> = (run) => run(),
-  ): Promise<void> {
+  // An event that may have been taken is not sent again.
+  async #say(told: TaskReport): Promise<boolean> {
     const said = checkedReport(this.#type, this.#settings, told)
     const before = this.#said
+    let isTaken = false
+    const change = this.#sayingOf(said, (handled) => {
+      isTaken = handled
+    })
     const saying = (async () => {
       await before
-      await insist(() => this.#core.ticks.submit(this.#sayingOf(said)))
+      await this.#untilWritten(() => this.#core.ticks.submit(change), isNotWritten)
     })()
-    this.#said = saying.catch(() => {})
+    this.#said = this.#beforeEnd(saying).catch(() => {})
     await saying
+    return isTaken
   }
 
-  #sayingOf(said: TaskReport): Change {
+  #sayingOf(said: TaskReport, decided: (handled: boolean) => void): Change {
     const { id } = this.job
     return {
       by: ENGINE,
@@ -265,15 +318,24 @@ export class Attempt {
       decide: (jobs, context) => {
         const stored = jobs.require(id)
         const decision = report(jobs.typeOf(stored), stored, this.task.token, said, context, jobs)
-        if (decision !== undefined) return decision
-        throw new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task', { jobId: id })
+        if (decision === undefined) {
+          throw new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task', { jobId: id })
+        }
+        decided(decision.handled)
+        return decision
       },
     }
   }
 
-  #report(report: ProgressReport): void {
+  #report(report: unknown): void {
     if (this.#isOver || this.#isLeft) return
-    this.#progress = parseProgress(report, this.#progress)
+    const { progress, warning } = readProgress(report, this.#progress)
+    if (warning !== undefined && !this.#hasWarned) {
+      this.#hasWarned = true
+      this.#log(warning)
+    }
+    if (progress === undefined) return
+    this.#progress = progress
     this.#isProgressDue = true
     if (this.#cancelProgress !== undefined) return
     void this.#writeProgress()
@@ -286,10 +348,14 @@ export class Attempt {
   async #writeProgress(): Promise<void> {
     if (this.#progress === undefined) return
     this.#isProgressDue = false
-    const progress = { ...this.#progress, at: this.#now() }
+    const progress = this.#stamped(this.#progress)
     const became = await this.#write(this.#progressWrites(progress))
     if (became === 'written') this.#core.dispatcher.progressed(this.job.id, progress)
     else if (became === 'failed') this.#isProgressDue = true
+  }
+
+  #stamped(progress: Progress) {
+    return { ...progress, at: this.#now(), token: this.task.token }
   }
 
   #progressWrites(progress: StampedProgress & { readonly at: number }) {
@@ -340,13 +406,28 @@ export class Attempt {
     const item = parseItem(key, report, this.#now())
     const { invocation } = this.task
     const full = () => new JobchartError('PAYLOAD_TOO_LARGE', `a job has at most ${ITEMS_MAX} items`)
-    await this.#note(`item "${key}"`, { kind: 'item', invocation, item, max: ITEMS_MAX }, full)
+    const newest = this.#newestItems ?? new Map<string, Item>()
+    this.#newestItems = newest.set(key, item)
+    try {
+      // One that waited for the storage does not replace a later report of its key.
+      const isNewest = () => newest.get(key) === item
+      await this.#note(`item "${key}"`, { kind: 'item', invocation, item, max: ITEMS_MAX }, { full, isNewest })
+    } finally {
+      if (newest.get(key) === item) newest.delete(key)
+    }
   }
 
-  async #note(what: string, note: Note, full?: () => JobchartError): Promise<void> {
+  async #note(
+    what: string,
+    note: Note,
+    { full, isNewest = () => true }: { readonly full?: () => JobchartError; readonly isNewest?: () => boolean } = {},
+  ): Promise<void> {
     const { id: jobId } = this.job
+    const change: Change = { by: ENGINE, writes: [{ op: 'note', jobId, token: this.task.token, note }], full }
+    const write = async () => (isNewest() ? await this.#core.ticks.submit(change) : undefined)
     try {
-      await this.#core.ticks.submit({ by: ENGINE, writes: [{ op: 'note', jobId, token: this.task.token, note }], full })
+      // Its key makes it harmless that it may have been written after all.
+      await this.#beforeEnd(this.#untilWritten(write))
     } catch (error) {
       if (!(error instanceof JobchartError) || error.code !== 'STALE_CLAIM') throw error
       throw new JobchartError('STALE_CLAIM', `${what} was not recorded: this attempt no longer holds its task`)
@@ -354,7 +435,7 @@ export class Attempt {
   }
 
   async #step<Result>(name: string, run: (step: StepContext) => Result | PromiseLike<Result>): Promise<Result> {
-    if (typeof name !== 'string' || name === '' || name.length > 200) {
+    if (typeof name !== 'string' || name === '' || name.length > 200 || !name.isWellFormed()) {
       throw new JobchartError('INVALID_INPUT', 'a step should have a name of 1 to 200 characters')
     }
     this.#names ??= new Set()
@@ -362,19 +443,38 @@ export class Attempt {
       throw new JobchartError('INVALID_INPUT', `step "${name}" was already run in this attempt; give each its own name`)
     }
     this.#names.add(name)
+    this.#openSteps ??= new Set()
+    this.#openSteps.add(name)
+    try {
+      return await this.#recordedOrRun(name, run)
+    } finally {
+      this.#openSteps.delete(name)
+    }
+  }
+
+  async #recordedOrRun<Result>(
+    name: string,
+    run: (step: StepContext) => Result | PromiseLike<Result>,
+  ): Promise<Result> {
     const recorded = await this.#recordedSteps()
     // The value was recorded from this very step, by an earlier attempt of the same code.
     if (recorded.has(name)) return recorded.get(name) as Result
+    if (this.#hasReturned) throw this.#isTooLate()
     const result = await run({ key: stepKey(this.job, this.task, name), signal: this.signal })
     await this.#record(name, result)
     return result
+  }
+
+  #isTooLate(): JobchartError {
+    if (this.#core.stopped.aborted) return new JobchartError('ENGINE_STOPPED', 'the engine was stopped meanwhile')
+    return new JobchartError('STALE_CLAIM', 'the code of this attempt has returned: no step of it begins any more')
   }
 
   #recordedSteps(): Promise<ReadonlyMap<string, Json | undefined>> {
     const { job, task } = this
     const isFirst = task.claims === 1 && job.stepOrigin === undefined
     const read = () => this.#core.storage.steps(job.id, stepAddress(job, task), task.ordinal)
-    this.#recorded ??= isFirst ? Promise.resolve(new Map()) : read()
+    this.#recorded ??= isFirst ? Promise.resolve(new Map()) : this.#untilWritten(read)
     return this.#recorded
   }
 
@@ -434,14 +534,16 @@ class AttemptWork implements Work {
   readonly run = (): Promise<TaskEnd> => this.#attempt.run()
 }
 
-// A result that is too large would be so in another attempt.
 function ended(output: unknown): TaskEnd {
   try {
     return { ok: true, output: storableCopy(output, 'output', true) }
   } catch (thrown) {
-    const isFinal = thrown instanceof JobchartError && thrown.code === 'PAYLOAD_TOO_LARGE'
-    return { ok: false, error: errorValue(thrown), isFinal }
+    return failedBy(thrown)
   }
+}
+
+function failedBy(thrown: unknown): TaskEnd & { readonly ok: false } {
+  return { ok: false, error: errorValue(thrown), isFinal: isFinalError(thrown) }
 }
 
 function checkedReport(type: AnyJobType, settings: TaskSettings, said: TaskReport): TaskReport {
@@ -455,19 +557,4 @@ function checkedReport(type: AnyJobType, settings: TaskSettings, said: TaskRepor
   }
   const copy = storableCopy(event, `event "${event.type}"`, true)
   return { kind: 'event', event: copy as unknown as ChartEvent }
-}
-
-// A count never falls within an attempt, whatever order the reports of concurrent work come in.
-function parseProgress(report: ProgressReport, before: Progress | undefined): Progress {
-  const { completed, failed = before?.failed ?? 0, running = 0, total = before?.total ?? 0 } = report
-  for (const [key, value] of Object.entries({ completed, failed, running, total })) {
-    if (typeof value === 'number' && Number.isFinite(value) && value >= 0) continue
-    throw new JobchartError('INVALID_INPUT', `progress.${key} should be a number from 0; found ${String(value)}`)
-  }
-  return {
-    completed: Math.max(completed, before?.completed ?? 0),
-    failed: Math.max(failed, before?.failed ?? 0),
-    running,
-    total: Math.max(total, before?.total ?? 0),
-  }
 }

@@ -1,8 +1,9 @@
 /** The claim of ready tasks, which is the last part of a tick's commit. */
-import { claim, isSuspect } from '../model/decision.ts'
+import { claim } from '../model/decision.ts'
 import type { JobDecision, JobTree, TreeJob } from '../model/decision-data.ts'
 import { mayBeFollowed } from '../model/follow-up.ts'
 import { holdsSlot } from '../model/job.ts'
+import { isSuspect } from '../model/loss.ts'
 import type { Claim, ClaimDecision, Claimed, ReadyTask, Route } from '../port/storage.ts'
 import { writesOf } from './changeset.ts'
 import { type Core, contextOf, ENGINE, isFull } from './core.ts'

@@ -16,6 +16,7 @@ import type { Settings } from './options.ts'
 import type { PolicyQuestion } from './policy-answer.ts'
 import type { FindPrincipal } from './principal.ts'
 import type { Publisher } from './publisher.ts'
+import type { LossWatch } from './sweeps.ts'
 import type { Ticks } from './tick.ts'
 
 /** What the parts of a running engine share. A stopped engine has none; a new start makes a new one. */
@@ -37,6 +38,7 @@ export interface Core {
   readonly tail: LogTail
   readonly health: HealthWatch
   readonly dispatcher: Dispatcher
+  readonly losses: LossWatch
   readonly alarm: Alarm
   /** Aborted when the engine stops: whoever waits gives up. */
   readonly stopped: AbortSignal
@@ -57,6 +59,7 @@ class Now implements DecisionContext {
   readonly at: number
   readonly steadyAt: number
   readonly heartbeatMs: number
+  readonly instance: string
   readonly #core: Core
   #random: number | undefined
 
@@ -65,6 +68,7 @@ class Now implements DecisionContext {
     this.at = at
     this.steadyAt = steadyAt
     this.heartbeatMs = core.settings.heartbeatMs
+    this.instance = core.instance
   }
 
   get random(): number {

@@ -1,6 +1,7 @@
-import { end, isSuspect, release, type TaskEnd } from '../model/decision.ts'
-import { isUnreadable, JobchartError, jobError } from '../model/error.ts'
+import { end, release, type TaskEnd } from '../model/decision.ts'
+import { isFinalError, isUnreadable, JobchartError, jobError } from '../model/error.ts'
 import { claimableTasks, isWaiting, type Job, wakeAt } from '../model/job.ts'
+import { isSuspect } from '../model/loss.ts'
 import type { StampedProgress, Task } from '../model/task.ts'
 import type { Executor, Work } from '../port/executor.ts'
 import { Attempt } from './attempt.ts'
@@ -109,7 +110,7 @@ export class Dispatcher {
   room(): ReadonlyMap<string, number> {
     const { settings, executors, health } = this.#core()
     // What is claimed while the storage fails could be lost without a trace of why.
-    const isClosed = !this.#isOpen || !settings.work || health.isDegraded || this.#abandoned >= settings.maxAbandoned
+    const isClosed = !this.#isOpen || !settings.work || health.isDegraded || health.isExhausted
     if (isClosed) return new Map()
     return new Map([...executors].map(([name, executor]) => [name, roomOf(executor)] as const).filter(([, n]) => n > 0))
   }
@@ -176,9 +177,15 @@ export class Dispatcher {
       if (task === undefined && attempt.status === 'running') {
         attempt.status = 'abandoned'
         this.#running--
-        this.#abandoned++
+        this.#countAbandoned(1)
       }
     }
+  }
+
+  #countAbandoned(more: 1 | -1): void {
+    const { health, settings } = this.#core()
+    this.#abandoned += more
+    health.abandoned(this.#abandoned, settings.maxAbandoned)
   }
 
   #startClaimed(job: Job): void {
@@ -216,8 +223,8 @@ export class Dispatcher {
     const wasAbandoned = attempt.status === 'abandoned'
     attempt.status = 'ended'
     if (wasAbandoned) {
-      this.#abandoned--
       this.#running++
+      this.#countAbandoned(-1)
     }
     if (this.#hasBacklog) core.ticks.claimSoon()
     const known = attempt.isWithoutProgress ? attempt.job : undefined
@@ -257,7 +264,7 @@ export class Dispatcher {
     if (held === undefined || index < 0) return
     held.attempts.splice(index, 1)
     if (held.attempts.length === 0) this.#held.delete(id)
-    if (attempt.status === 'abandoned') this.#abandoned--
+    if (attempt.status === 'abandoned') this.#countAbandoned(-1)
     else this.#running--
     this.#endedMeanwhile?.add(attemptKey(id, attempt.task.token))
     if (this.#running === 0) this.wake()
@@ -366,7 +373,7 @@ function roomOf(executor: Executor): number {
 
 // Nor to E3.
 function startSafely(executor: Executor, work: Work, ended: (result: TaskEnd) => void): void {
-  const failed = (error: unknown) => ended({ ok: false, error: { ...jobError(error) } })
+  const failed = (error: unknown) => ended({ ok: false, error: { ...jobError(error) }, isFinal: isFinalError(error) })
   try {
     executor.start(work).then(ended, failed)
   } catch (error) {

@@ -39,5 +39,7 @@ export class EngineClock implements Clock {
   readonly elapsed = (): number => this.#clock.elapsed()
   readonly turn = (run: () => void): void => this.#clock.turn(run)
   readonly timer = (ms: number, run: () => void): (() => void) => this.#clock.timer(ms, run)
+  readonly patience = (ms: number, run: () => void): (() => void) =>
+    (this.#clock.patience ?? this.#clock.timer)(ms, run)
   readonly randomBytes = (count: number): Uint8Array => this.#clock.randomBytes(count)
 }

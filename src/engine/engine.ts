@@ -42,6 +42,7 @@ export class Engine implements AsyncDisposable {
   #running: Running | undefined
   #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
+  #stopTimeoutMs = Number.POSITIVE_INFINITY
 
   /** @throws {JobchartError} `INVALID_DEFINITION` an option cannot work. */
   constructor(options: EngineOptions) {
@@ -136,22 +137,27 @@ export class Engine implements AsyncDisposable {
 
   /**
    * Claims nothing more, lets running work finish, gives back what has not by its timeout (uncounted), and closes the
-   * storage. Nothing keeps the process alive after it. It may be called again.
+   * storage. Nothing keeps the process alive after it. It may be called again, also while it stops: the earliest end wins,
+   * so that a second signal can stop at once, by `stop({ timeout: 0 })`.
    */
   async stop(options: StopOptions = {}): Promise<void> {
     checkOptions('stop', options, { timeout: duration })
     const timeoutMs = durationMs(options.timeout ?? '10s', 'timeout')
-    this.#stopping ??= this.#stop(timeoutMs).finally(() => {
+    this.#stopTimeoutMs = Math.min(this.#stopTimeoutMs, timeoutMs)
+    if (this.#stopping !== undefined) this.#running?.waitAtMost(timeoutMs)
+    this.#stopping ??= this.#stop().finally(() => {
       this.#stopping = undefined
     })
     await this.#stopping
   }
 
-  async #stop(timeoutMs: number): Promise<void> {
+  async #stop(): Promise<void> {
     await this.#starting?.catch(() => {})
     try {
-      await this.#running?.stop(timeoutMs)
+      this.#running?.waitAtMost(this.#stopTimeoutMs)
+      await this.#running?.stop()
     } finally {
+      this.#stopTimeoutMs = Number.POSITIVE_INFINITY
       // Also where the storage could not be closed: nothing of this run is used again.
       this.#running = undefined
       this.#starting = undefined
@@ -169,10 +175,14 @@ export class Engine implements AsyncDisposable {
     this.#core().health.begin()
   }
 
-  #counts(): Pick<Health, 'running' | 'abandoned' | 'clock'> {
-    const { attempts = [], abandoned = 0 } = this.#running?.core.dispatcher ?? {}
-    const skewMs = this.#running?.core.clock.skewMs ?? 0
-    return { running: attempts.length, abandoned: abandoned, clock: { skewMs } }
+  #counts(): Pick<Health, 'running' | 'abandoned' | 'clock' | 'silent'> {
+    const { dispatcher, losses, clock } = this.#running?.core ?? {}
+    return {
+      running: dispatcher?.attempts.length ?? 0,
+      abandoned: dispatcher?.abandoned ?? 0,
+      clock: { skewMs: clock?.skewMs ?? 0 },
+      ...(losses === undefined || losses.silent.length === 0 ? {} : { silent: losses.silent }),
+    }
   }
 
   #core(): Core {

@@ -1,6 +1,7 @@
 import { JobchartError, jobError } from '../model/error.ts'
 import { isoTime } from '../model/time.ts'
 import type { Clock } from '../port/clock.ts'
+import type { SilentInstance } from './sweeps.ts'
 
 /** How an engine does. */
 export interface Health {
@@ -8,9 +9,11 @@ export interface Health {
    * - `ok` it works.
    * - `degraded` its storage fails. It claims nothing new, goes on reading, lets running work finish and tries its end
    *   again and again; it refuses nothing by itself, so that each call is tried and gets its own error.
+   * - `exhausted` its storage works, and as much code as `maxAbandoned` allows has ignored its stop and still runs. It claims
+   *   nothing new until some of it returns. Start the process anew.
    * - `stopped` it was not started yet, or was stopped.
    */
-  readonly status: 'ok' | 'degraded' | 'stopped'
+  readonly status: 'ok' | 'degraded' | 'exhausted' | 'stopped'
   /** When the status became so, ISO 8601. */
   readonly since: string
   /** Of a degraded engine: the newest failure of its storage. */
@@ -25,6 +28,11 @@ export interface Health {
    * it is stopped.
    */
   readonly clock: { readonly skewMs: number }
+  /**
+   * Other engines of this storage that have not said for more than 10 s that they live, though their processes do: their
+   * event loops are busy, or their processes are stopped. They keep their work. Absent: there are none.
+   */
+  readonly silent?: readonly SilentInstance[]
 }
 
 /** Hears of each change of an engine's {@link Health.status}. */
@@ -43,6 +51,8 @@ export type OnHealth = (health: Health) => unknown
  * Each sweep of a degraded engine begins with a write, so it recovers without being asked for anything. One that fails
  * again within a sweep of its recovery flaps: a whole sweep must then succeed too, whatever had failed, so that it
  * changes at most once a sweep.
+ *
+ * Of an engine whose storage works, too much abandoned code makes it exhausted.
  */
 export class HealthWatch {
   readonly #clock: Clock
@@ -51,6 +61,7 @@ export class HealthWatch {
   #failures = 0
   #error: unknown
   #isDegraded = false
+  #isExhausted = false
   #recovered: () => void = () => {}
   #isBegun = false
   #isOver = false
@@ -68,6 +79,19 @@ export class HealthWatch {
   /** Nothing new is claimed. */
   get isDegraded(): boolean {
     return this.#isDegraded
+  }
+
+  /** As much abandoned code runs as may: nothing new is claimed. */
+  get isExhausted(): boolean {
+    return this.#isExhausted
+  }
+
+  /** So many functions are abandoned, and so many may be. */
+  abandoned(count: number, max: number): void {
+    if (this.#isExhausted === count >= max) return
+    this.#isExhausted = count >= max
+    this.#tell()
+    if (!this.#isExhausted) this.#recovered()
   }
 
   /** So many calls have failed; what {@link swept} compares with. */
@@ -125,7 +149,7 @@ export class HealthWatch {
   #tell(): void {
     if (!this.#isBegun || this.#isOver) return
     if (this.#isDegraded) this.#report.set('degraded', this.#error)
-    else this.#report.set('ok')
+    else this.#report.set(this.#isExhausted ? 'exhausted' : 'ok')
   }
 }
 
@@ -135,8 +159,8 @@ export function isStorageFailure(error: unknown): boolean {
   return error.code === 'STORAGE_UNAVAILABLE' || error.code === 'OUTCOME_UNKNOWN'
 }
 
-/** What runs in an engine, and by which time. */
-type Counts = Pick<Health, 'running' | 'abandoned' | 'clock'>
+/** What runs in an engine, by which time, and what it sees of others. */
+type Counts = Pick<Health, 'running' | 'abandoned' | 'clock' | 'silent'>
 
 /** An engine's health over all its starts and stops, and who is told of it. */
 export class HealthReport {

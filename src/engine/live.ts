@@ -29,34 +29,42 @@ export function runLive(run: LiveRun): Promise<TaskEnd> {
       run.inbox.close()
       resolve(result)
     }
+    const failed = (error: unknown) => end({ ok: false, error: errorValue(error) })
     try {
-      const stop = run.kind === 'callback' ? startCallback(run) : startObservable(run, end)
+      const stop = run.kind === 'callback' ? startCallback(run, failed) : startObservable(run, end)
       const stopped = () => {
         try {
           stop()
           end({ ok: true })
         } catch (error) {
-          end({ ok: false, error: errorValue(error) })
+          failed(error)
         }
       }
       if (run.signal.aborted) stopped()
       else run.signal.addEventListener('abort', stopped, { once: true })
     } catch (error) {
-      end({ ok: false, error: errorValue(error) })
+      failed(error)
     }
   })
 }
 
 type Stop = () => void
 
-function startCallback({ logic, input, inbox, report }: LiveRun): Stop {
+function startCallback({ logic, input, inbox, report }: LiveRun, failed: (error: unknown) => void): Stop {
   // The function that was given to XState's fromCallback is its logic's config.
   const callback = logic.config as (scope: object) => unknown
   const cleanup = callback({
     ...inert,
     input,
     sendBack: (event: Message) => report({ kind: 'event', event }),
-    receive: (listener: (message: Message) => void) => inbox.listen(listener),
+    receive: (listener: (message: Message) => void) =>
+      inbox.listen((message) => {
+        try {
+          listener(message)
+        } catch (error) {
+          failed(error)
+        }
+      }),
   })
   return () => {
     if (typeof cleanup === 'function') cleanup()

@@ -66,9 +66,15 @@ export interface EngineOptions {
   readonly sweep?: Duration
   /** How often this engine says that it lives. Default `'2s'`. */
   readonly heartbeat?: Duration
-  /** After how long a silence another engine counts as dead. Default `'10s'`. */
+  /**
+   * After how long a silence of another engine, whose process lives, its work is taken back all the same. Its code may
+   * then run twice at once. Default: never; an engine is dead when its process has ended.
+   */
   readonly deadAfter?: Duration
-  /** In-process functions that ignored their stop, before no more tasks are claimed. Default 10. */
+  /**
+   * In-process functions that ignored their stop, before no more tasks are claimed and `health` says `exhausted`. Default
+   * 10.
+   */
   readonly maxAbandoned?: number
 }
 
@@ -79,7 +85,8 @@ export interface Settings {
   readonly pollMs: number
   readonly sweepMs: number
   readonly heartbeatMs: number
-  readonly deadAfterMs: number
+  /** Null: never. */
+  readonly deadAfterMs: number | null
   readonly maxAbandoned: number
 }
 
@@ -127,9 +134,9 @@ export function parseSettings(options: EngineOptions): Settings {
     pollMs: durationMs(options.poll ?? '100ms', 'poll'),
     sweepMs: durationMs(options.sweep ?? '1s', 'sweep'),
     heartbeatMs: durationMs(options.heartbeat ?? '2s', 'heartbeat'),
-    deadAfterMs: durationMs(options.deadAfter ?? '10s', 'deadAfter'),
+    deadAfterMs: options.deadAfter === undefined ? null : durationMs(options.deadAfter, 'deadAfter'),
   }
-  if (settings.deadAfterMs <= settings.heartbeatMs) {
+  if (settings.deadAfterMs !== null && settings.deadAfterMs <= settings.heartbeatMs) {
     throw new JobchartError('INVALID_DEFINITION', 'deadAfter should be longer than heartbeat, or a living engine dies')
   }
   checkExecutors(options)

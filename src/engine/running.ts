@@ -1,5 +1,7 @@
 import { v4 } from 'uuid'
 import { JobchartError } from '../model/error.ts'
+import type { Clock } from '../port/clock.ts'
+import type { Executor } from '../port/executor.ts'
 import type { StorageConnection } from '../port/storage.ts'
 import { Alarm } from './alarm.ts'
 import type { Core } from './core.ts'
@@ -16,6 +18,8 @@ import { Ticks } from './tick.ts'
 
 /** Turns of the loop that a stop waits for the last commit. */
 const FLUSH_TURNS_MAX = 1_000
+/** What a stop waits for the storage after its timeout, for each part of its end. */
+const ENDING_MS_MAX = 5_000
 
 /** What an engine keeps over its starts. */
 type Own = Pick<Core, 'settings' | 'types' | 'publisher' | 'logger'>
@@ -33,10 +37,13 @@ export class Running {
   readonly core: Core
   readonly #stopped: AbortController
   readonly #loops: (() => void)[] = []
-  readonly #losses = new LossWatch()
   #mustRead = false
   #reading: Promise<void> | undefined
   #failuresSeen = 0
+  /** Running work is waited for until then, by `elapsed`. */
+  #patienceEnd = Number.POSITIVE_INFINITY
+  #isImpatient = false
+  #cancelPatience = () => {}
 
   private constructor(core: Core, stopped: AbortController) {
     this.core = core
@@ -75,6 +82,7 @@ export class Running {
       policyFailed: quietly(loggingPolicyErrors(parts.logger, onPolicyError)),
       executors: new Map(Object.entries(options.executors)),
       dispatcher: new Dispatcher(() => core),
+      losses: new LossWatch(),
       alarm: new Alarm(clock, () => {
         core.ticks.claimSoon()
         void fireDue(core)
@@ -114,33 +122,61 @@ export class Running {
     this.core.alarm.stop()
   }
 
-  async stop(timeoutMs: number): Promise<void> {
+  /** A stop waits so long for running work. It may be called again: the earliest end wins. */
+  waitAtMost(ms: number): void {
+    const { clock, dispatcher } = this.core
+    const end = clock.elapsed() + ms
+    if (end >= this.#patienceEnd) return
+    this.#patienceEnd = end
+    this.#cancelPatience()
+    const over = () => {
+      this.#isImpatient = true
+      dispatcher.wake()
+    }
+    if (ms === 0) over()
+    else this.#cancelPatience = patience(clock, ms, over)
+  }
+
+  /** Stops, when what runs has ended or {@link waitAtMost} is over. */
+  async stop(): Promise<void> {
     const { core } = this
-    core.dispatcher.close()
-    await this.#finished(timeoutMs)
-    await core.dispatcher.releaseAll()
+    const { dispatcher, ticks, storage, instance } = core
+    dispatcher.close()
+    while (!this.#isImpatient && !(dispatcher.isIdle && ticks.isIdle)) await dispatcher.nextChange()
+    this.#cancelPatience()
+    await this.#within(dispatcher.releaseAll())
+    await this.#closeExecutors()
     // What was asked for before the stop is written, unless the storage no longer answers.
-    for (let turn = 0; turn < FLUSH_TURNS_MAX && !core.ticks.isIdle; turn++) {
+    for (let turn = 0; turn < FLUSH_TURNS_MAX && !ticks.isIdle; turn++) {
       await new Promise<void>((resume) => core.clock.turn(resume))
     }
     this.#end()
-    core.ticks.end()
+    ticks.end()
     core.publisher.wakeAll()
-    core.dispatcher.wake()
+    dispatcher.wake()
     // What is still held (code that ignores its stop) is recovered by an engine that finds this instance's lock free.
-    const held = await core.storage.held(core.instance).catch(() => ['unknown'])
-    if (held.length === 0) await core.storage.forget(core.instance).catch(() => {})
-    await core.storage.close()
+    const forgotten = storage.held(instance).then(async ({ length }) => {
+      if (length === 0) await storage.forget(instance)
+    })
+    await this.#within(forgotten.catch(() => {}))
+    await storage.close()
   }
 
-  async #finished(timeoutMs: number): Promise<void> {
-    const { dispatcher, ticks, clock } = this.core
-    let isOver = false
-    const cancel = clock.timer(timeoutMs, () => {
-      isOver = true
-      dispatcher.wake()
+  // Code that ignored its stop would be waited for in vain.
+  async #closeExecutors(): Promise<void> {
+    const { clock, dispatcher, executors } = this.core
+    const closed = Promise.all([...executors.values()].map(closeSafely))
+    const mustHurry = this.#isImpatient || dispatcher.abandoned > 0
+    if (!mustHurry) await this.#within(closed, this.#patienceEnd - clock.elapsed())
+  }
+
+  // What does not answer holds up no stop.
+  async #within(ending: Promise<unknown>, ms = ENDING_MS_MAX): Promise<void> {
+    let cancel = () => {}
+    const over = new Promise<void>((resume) => {
+      cancel = patience(this.core.clock, ms, resume)
     })
-    while (!isOver && !(dispatcher.isIdle && ticks.isIdle)) await dispatcher.nextChange()
+    await Promise.race([ending, over])
     cancel()
   }
 
@@ -183,7 +219,7 @@ export class Running {
     // Asks a storage that failed whether it works again; a sweep that could write nothing is not made.
     if (health.isDegraded) await storage.beat(core.clock.steady())
     const { failures } = health
-    await this.#losses.run(core)
+    await core.losses.run(core)
     await fireDue(core)
     await admitWaiting(core)
     await dispatcher.reconcile()
@@ -226,4 +262,17 @@ async function registerCharts({ storage, types }: Core): Promise<void> {
     `the chart of ${names} is not the one that stored jobs, or engines that run now, know. ` +
       'Raise the version in defineJob, and list the old one in previous; or let its jobs and engines end first',
   )
+}
+
+function patience(clock: Clock, ms: number, over: () => void): () => void {
+  return (clock.patience ?? clock.timer)(ms, over)
+}
+
+// An executor is a user's code.
+async function closeSafely(executor: Executor): Promise<void> {
+  try {
+    await executor.close()
+  } catch {
+    // It has ended all the same: nothing of it is used before the next start.
+  }
 }

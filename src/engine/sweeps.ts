@@ -5,6 +5,7 @@
  */
 import { admit, due, lose } from '../model/decision.ts'
 import { type Job, wakeAt } from '../model/job.ts'
+import { isoTime } from '../model/time.ts'
 import type { OtherInstance, Recorded } from '../port/storage.ts'
 import { type Core, ENGINE } from './core.ts'
 
@@ -62,11 +63,37 @@ export async function admitWaiting(core: Core): Promise<void> {
   }
 }
 
+/** An engine whose process lives, and that has not said so for longer than this, is told of. */
+const SILENT_MS = 10_000
+/** So many of its heartbeats, where that is longer. */
+const SILENT_BEATS = 3
+
+/** An engine whose process lives, and that does not say so: its event loop is busy, or its process is stopped. */
+export interface SilentInstance {
+  readonly instance: string
+  /** It was not seen to say so since then, ISO 8601. */
+  readonly since: string
+}
+
+/** How an attempt was lost, by what became of its engine. */
+const LOSS = {
+  died: { reason: 'its process died', isCrash: true, said: 'the process of an engine ended' },
+  // By SIGINT or SIGTERM: its work is not what it died of.
+  ended: { reason: 'its process was ended', isCrash: false, said: 'the process of an engine was ended' },
+  silent: {
+    reason: 'its engine was silent for longer than deadAfter',
+    isCrash: false,
+    said: 'an engine has been silent for too long',
+  },
+} as const
+type Lost = (typeof LOSS)[keyof typeof LOSS]
+
 /**
  * Finds dead instances, and takes back what they held.
  *
- * One whose process has ended is dead at once. One that is only silent is dead when its heartbeat has not changed for as
- * long as `deadAfter`, by the time that passed *here*: what its clock says, and whether ours was set, plays no part.
+ * One whose process has ended is dead at once. One whose process lives keeps its work, however busy its event loop is;
+ * `health` and `explain` tell of it when its heartbeat has not changed for 10 s. With `deadAfter`, it loses its work after
+ * that time. All by the time that passed *here*: what its clock says, and whether ours was set, plays no part.
  *
  * The chart that names `task.lost` gets it, and the task is available again or ends, by its `recovery`. An instance is
  * forgotten when nothing of it is left; jobs of unknown types stay for an engine that knows them.
@@ -75,6 +102,12 @@ export class LossWatch {
   readonly #seen = new Map<string, { readonly heartbeat: number; readonly since: number }>()
   /** Those that are lost and still listed. */
   #lost: ReadonlySet<string> = new Set()
+  #silent: readonly SilentInstance[] = []
+
+  /** The silent engines, as they were found last. */
+  get silent(): readonly SilentInstance[] {
+    return this.#silent
+  }
 
   /** Looks once. */
   async run(core: Core): Promise<void> {
@@ -82,35 +115,43 @@ export class LossWatch {
     const others = await core.storage.others()
     const listed = new Set(others.map(({ id }) => id))
     for (const id of this.#seen.keys()) if (!listed.has(id)) this.#seen.delete(id)
-    const lost = others.filter((other) => other.isGone || this.#isSilent(core, other, asked))
-    for (const { id, isGone } of lost.filter(({ id }) => !this.#lost.has(id))) {
-      core.logger.warn(
-        { instance: id },
-        isGone ? 'the process of an engine ended' : 'an engine has been silent for too long',
-      )
-    }
-    this.#lost = new Set(lost.map(({ id }) => id))
-    for (const { id } of lost) await takeBack(core, id)
+    const { deadAfterMs, heartbeatMs } = core.settings
+    const living = others.filter(({ isGone }) => !isGone)
+    const silences = living.map((other) => ({ id: other.id, ms: this.#silenceMs(core, other, asked) }))
+    const silent = silences.filter(({ ms }) => ms > Math.max(SILENT_MS, SILENT_BEATS * heartbeatMs))
+    this.#silent = silent.map(({ id, ms }) => ({ instance: id, since: isoTime(core.clock.now() - Math.round(ms)) }))
+    const lost = new Map<string, Lost>()
+    for (const { id, isGone, isEnded } of others) if (isGone) lost.set(id, isEnded === true ? LOSS.ended : LOSS.died)
+    for (const { id, ms } of silences) if (deadAfterMs !== null && ms > deadAfterMs) lost.set(id, LOSS.silent)
+    for (const [instance, { said }] of lost) if (!this.#lost.has(instance)) core.logger.warn({ instance }, said)
+    this.#lost = new Set(lost.keys())
+    for (const [id, how] of lost) await takeBack(core, id, how)
   }
 
   // This process may itself have stood still between the look and now: what was seen says nothing of the time since.
-  #isSilent({ clock, settings }: Core, { id, heartbeat }: OtherInstance, asked: number): boolean {
+  #silenceMs({ clock }: Core, { id, heartbeat }: OtherInstance, asked: number): number {
     const seen = this.#seen.get(id)
-    if (seen?.heartbeat === heartbeat) return asked - seen.since > settings.deadAfterMs
+    if (seen?.heartbeat === heartbeat) return asked - seen.since
     this.#seen.set(id, { heartbeat, since: clock.elapsed() })
-    return false
+    return 0
   }
 }
 
-async function takeBack(core: Core, instance: string): Promise<void> {
+async function takeBack(core: Core, instance: string, how: Lost): Promise<void> {
   const jobs = await core.storage.held(instance)
   const recorded = jobs.length === 0 ? [] : await core.storage.recorded(jobs.map(({ id }) => id))
   // One job that cannot be moved blocks no other; the next sweep tries it again.
-  const failures = await failuresOf(jobs, async (job) => await loseAll(core, job, instance, recorded))
+  const failures = await failuresOf(jobs, async (job) => await loseAll(core, job, { instance, recorded, how }))
   if (failures === 0) await core.storage.forget(instance)
 }
 
-async function loseAll(core: Core, job: Job, instance: string, recorded: readonly Recorded[]): Promise<void> {
+interface TakenBack {
+  readonly instance: string
+  readonly recorded: readonly Recorded[]
+  readonly how: Lost
+}
+
+async function loseAll(core: Core, job: Job, { instance, recorded, how }: TakenBack): Promise<void> {
   core.types.require(job)
   const lost = job.tasks.filter(({ holder }) => holder === instance)
   await Promise.all(
@@ -124,7 +165,8 @@ async function loseAll(core: Core, job: Job, instance: string, recorded: readonl
           // Between the list and this, another engine may have taken it back, and a third may hold it now.
           const isHeld = now.tasks.some((task) => task.invocation === invocation && task.holder === instance)
           if (!isHeld) return undefined
-          const loss = { invocation, reason: 'its process died', steps: own?.count ?? 0 }
+          const { reason, isCrash } = how
+          const loss = { reason, isCrash, invocation, steps: own?.count ?? 0 }
           return lose(stored.typeOf(now), now, loss, context, stored)
         },
       })

@@ -1,8 +1,9 @@
 import type { JobError } from '../model/error.ts'
 import type { Job, JobId, Outcome, Overlap, Phase, Trigger } from '../model/job.ts'
 import type { PausedBy, Pipeline } from '../model/pipeline.ts'
+import { progressOf } from '../model/progress.ts'
 import { type Json, jsonCopy } from '../model/storable.ts'
-import { countsOf, type Progress, type Task } from '../model/task.ts'
+import type { Progress, Task } from '../model/task.ts'
 import { isoTime } from '../model/time.ts'
 import { type FieldMask, namingMasked, WHOLE } from './field-mask.ts'
 
@@ -137,7 +138,8 @@ export function viewOf(job: Job, mask: FieldMask = WHOLE): JobView {
   if (job.error !== undefined) view.error = shownError(job.error, mask)
   if (job.exitCode !== undefined) view.exitCode = job.exitCode
   if (job.message !== undefined) view.message = job.message
-  if (job.progress !== undefined) view.progress = countsOf(job.progress)
+  const progress = progressOf(job)
+  if (progress !== undefined) view.progress = progress
   if (job.startAt !== undefined) view.startAt = isoTime(job.startAt)
   if (job.admittedAt !== undefined) view.admittedAt = isoTime(job.admittedAt)
   if (job.startedAt !== undefined) view.startedAt = isoTime(job.startedAt)

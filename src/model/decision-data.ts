@@ -14,8 +14,10 @@ export interface DecisionContext {
   readonly steadyAt?: number
   /** Uniform in [0, 1). */
   readonly random: number
-  /** How often executors hear from the engine; a part of every grace. */
+  /** How long it may take until another engine has heard: a part of the grace of work that runs there. */
   readonly heartbeatMs: number
+  /** The engine that decides: work that it holds hears of its stop at once. */
+  readonly instance?: string
 }
 
 /** A stored job and its type. */

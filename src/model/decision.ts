@@ -12,6 +12,7 @@ import { jobError } from './error.ts'
 import type { Job, Overlap, Trigger } from './job.ts'
 import { TreeDecision } from './job-tree.ts'
 import type { AnyJobType } from './job-type.ts'
+import { crashesAfter, type Loss, lossError } from './loss.ts'
 import { doneEvent, errorEvent, newRecord, offered, settingsOf, snapshotEvent } from './record.ts'
 import { type Asked, remembered } from './remembered-decision.ts'
 import { backoffMs } from './retry.ts'
@@ -53,17 +54,6 @@ export interface NewJob {
   readonly isWaiting?: boolean
   /** How it waits for its turn; absent: it does not. */
   readonly overlap?: Overlap
-}
-
-/** Attempts lost in a row, without a further step recorded, before the task is given up as poison (I20). */
-const CRASHES_MAX = 3
-
-/**
- * One more loss makes it poison. It should run alone of its kind: of several that died together, only one can be what
- * their process died of.
- */
-export function isSuspect({ crashes }: Task): boolean {
-  return crashes >= CRASHES_MAX - 1
 }
 
 /** A new job: its first state, tasks and timers, and the child jobs that it begins with. */
@@ -193,19 +183,11 @@ export function maySend(type: AnyJobType, { events, kind }: TaskSettings, eventT
   return !isOurs && (kind !== 'promise' || !Object.hasOwn(type.commands, eventType))
 }
 
-/** How an attempt was lost. */
-export interface Loss {
-  readonly invocation: number
-  readonly reason: string
-  /** Steps recorded under the invocation by now. */
-  readonly steps: number
-}
-
-/** The job after the process of one of its tasks died. */
+/** The job after one of its tasks was lost: its process died, was ended, or is silent for too long. */
 export function lose(
   type: AnyJobType,
   job: Job,
-  { invocation, reason, steps }: Loss,
+  { invocation, reason, isCrash = true, steps }: Loss,
   context: DecisionContext,
   tree?: JobTree,
 ): Decision {
@@ -222,7 +204,8 @@ export function lose(
     // A callback or an observable sees every crash of its process as long as its state lasts, and would be a suspect that
     // never ends: none of its kind would run beside it.
     const crashes = settings.kind === 'promise' ? crashesAfter(task, steps) : 0
-    const lost = offered(task, { crashes, steps, losses: task.losses + 1, availableAt: draft.steady() })
+    const counted = isCrash ? { crashes, steps } : {}
+    const lost = offered(task, { ...counted, losses: task.losses + 1, availableAt: draft.steady() })
     const { deadlineAt, stopBy } = task
     // Elsewhere it may still run, and no longer than it may.
     const bounds = { ...(deadlineAt === undefined ? {} : { deadlineAt }), ...(stopBy === undefined ? {} : { stopBy }) }
@@ -230,12 +213,15 @@ export function lose(
     draft.events.push({ type: 'task.lost', task: task.id, attempt: task.attempt, reason })
     draft.receiveNamed({ type: 'task.lost', reason })
     const left = draft.task(invocation)
-    const error = left === undefined ? undefined : lossError(settings, left, reason)
+    const error = left === undefined ? undefined : lossError(settings, left, { reason, isCrash })
     if (left === undefined || error === undefined) return
     draft.remove(left)
     draft.receiveEnd(left, errorEvent(left.id, error))
   })
 }
+
+/** Why an attempt is given back. */
+const RELEASE_REASON = 'its engine stopped'
 
 /** The job with an attempt given back by an engine that stops: offered again, and not counted (I45). */
 export function release(type: AnyJobType, job: Job, token: number, context: DecisionContext, tree?: JobTree): Decision {
@@ -247,7 +233,10 @@ export function release(type: AnyJobType, job: Job, token: number, context: Deci
     if (isToldToStop(task)) {
       draft.remove(task)
       draft.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop, and its engine stopped first')))
-    } else draft.put(offered(task, { attempt: task.attempt - 1, availableAt: draft.steady() }))
+      return
+    }
+    draft.put(offered(task, { attempt: task.attempt - 1, availableAt: draft.steady() }))
+    draft.receiveNamed({ type: 'task.released', reason: RELEASE_REASON })
   })
 }
 
@@ -370,7 +359,7 @@ function timedOut(draft: Draft, task: Task, context: DecisionContext): void {
   // What is lost has no code here that could run beside the next attempt.
   const isRunning = task.status === 'claimed'
   if (isRunning) {
-    const stopped = stopping(draft.type, task, draft.graceFrom(), 'timeout')
+    const stopped = stopping(draft.type, task, draft.graceFrom(task), 'timeout')
     draft.put(again === undefined ? stopped : { ...stopped, again, crashes: 0 })
   } else if (again === undefined) draft.remove(task)
   else draft.put(offered(task, { availableAt: again, losses: lossesOf(task), crashes: 0 }))
@@ -381,20 +370,4 @@ function timedOut(draft: Draft, task: Task, context: DecisionContext): void {
 // A value is news only for a chart that asked for its snapshots.
 function valueEvent({ id, sync, input }: Task, value: Json): ChartEvent | undefined {
   return sync === true ? snapshotEvent(id, { status: 'active', context: value, input: input ?? null }) : undefined
-}
-
-// Work that gets further each time is not what takes its process down.
-function crashesAfter(task: Task, steps: number): number {
-  return steps > task.steps ? 1 : task.crashes + 1
-}
-
-function lossError({ recovery }: TaskSettings, task: Task, reason: string): Json | undefined {
-  const { crashes } = task
-  // One that was told to stop is never made again.
-  if (recovery === 'fail' || (recovery === 'restart' && isToldToStop(task))) {
-    return { name: 'JobchartError', code: 'TASK_LOST', message: `the process of the attempt was lost: ${reason}` }
-  }
-  if (recovery === 'await' || crashes < CRASHES_MAX) return undefined
-  const message = `${crashes} attempts in a row were lost with their process; the last: ${reason}`
-  return { name: 'JobchartError', code: 'POISON', message }
 }

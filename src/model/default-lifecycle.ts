@@ -13,7 +13,7 @@ export const defaultLifecycle = createMachine({
   on: { cancel: '.cancelled' },
   states: {
     queued: { on: { 'task.started': 'running' } },
-    running: { on: { 'task.lost': 'queued' } },
+    running: { on: { 'task.lost': 'queued', 'task.released': 'queued' } },
     completed: { type: 'final', tags: ['success'], output: outputOf },
     failed: { type: 'final', tags: ['failure'] },
     cancelled: { type: 'final', tags: ['cancelled'] },

@@ -278,7 +278,7 @@ export class Draft {
       this.receiveEnd(task, errorEvent(task.id, fullError(task)))
       return
     }
-    const told = withMessage(this.type, task, event, this.graceFrom())
+    const told = withMessage(this.type, task, event, this.graceFrom(task))
     // Work that has not begun, and is not to, has ended; so has an attempt that was only to be made again.
     const isOver = isStop(event as Json) && (task.status === 'available' || task.status === 'stopping')
     if (!isOver) {
@@ -293,9 +293,10 @@ export class Draft {
     this.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop before it began')))
   }
 
-  /** The grace of code that is asked to stop counts from when its executor has heard of it. */
-  graceFrom(): number {
-    return this.steady() + this.tree.context.heartbeatMs
+  /** The grace of code that is asked to stop counts from when its engine has heard of it: at once, if it is this one. */
+  graceFrom({ holder }: Task): number {
+    const { instance, heartbeatMs } = this.tree.context
+    return this.steady() + (holder !== undefined && holder === instance ? 0 : heartbeatMs)
   }
 
   /** The task's code is given up, or was: it may still run, but nothing that it reports counts. */
@@ -533,7 +534,7 @@ export class Draft {
     const { again, ...rest } = task
     if (task.child !== undefined) this.tree.leaveChild(this, task, task.child)
     else if (task.status === 'claimed' || task.status === 'stopping')
-      this.put(stopping(this.type, rest, this.graceFrom(), 'left'))
+      this.put(stopping(this.type, rest, this.graceFrom(task), 'left'))
     else this.remove(task)
   }
 

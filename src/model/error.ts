@@ -23,6 +23,7 @@
  * - `TASK_STOPPED` why a task's signal was aborted: the chart left its invoke, or told it to stop. Also the end of a task
  *   that was told to stop before it had begun, or that did not stop in its grace.
  * - `TIMEOUT` the attempt took longer than its task's `timeout`.
+ * - `STEP_NOT_AWAITED` a task's code returned while a step of it still ran.
  * - `TASK_LOST`, `POISON` ends of a task that its own code did not report.
  */
 export type ErrorCode =
@@ -45,6 +46,7 @@ export type ErrorCode =
   | 'ENGINE_STOPPED'
   | 'TASK_STOPPED'
   | 'TIMEOUT'
+  | 'STEP_NOT_AWAITED'
   | 'TASK_LOST'
   | 'POISON'
 
@@ -54,6 +56,8 @@ export interface Issue {
   readonly path: readonly (string | number)[]
 }
 
+const NON_RETRYABLE = 'NonRetryableError'
+
 /** What a {@link JobchartError} may carry beside its code and message. */
 export interface ErrorDetail {
   readonly issues?: readonly Issue[]
@@ -62,7 +66,7 @@ export interface ErrorDetail {
   readonly cause?: unknown
 }
 
-/** The one error class of jobchart: test `error.code`, never the message. */
+/** The error class of all that jobchart refuses: test `error.code`, never the message. */
 export class JobchartError extends Error {
   override readonly name = 'JobchartError'
   readonly code: ErrorCode
@@ -77,6 +81,26 @@ export class JobchartError extends Error {
     this.jobId = detail.jobId
     this.path = detail.path
   }
+}
+
+/**
+ * For a task's code to throw: the attempt fails, and is not made again, whatever `retry` says. It is known by its `name`
+ * too, so that one of another copy of the package, or of a class of your own with this name, does the same.
+ *
+ * ```ts
+ * if (response.status === 404) throw new NonRetryableError('there is no such order')
+ * ```
+ */
+export class NonRetryableError extends Error {
+  override readonly name: string = NON_RETRYABLE
+}
+
+/** Whether another attempt would end by the same error: its code says so, or a value of it cannot be stored. */
+export function isFinalError(thrown: unknown): boolean {
+  if (thrown instanceof NonRetryableError) return true
+  if (typeof thrown !== 'object' || thrown === null) return false
+  const code = thrown instanceof JobchartError ? thrown.code : undefined
+  return code === 'NOT_STORABLE' || code === 'PAYLOAD_TOO_LARGE' || read(thrown, 'name') === NON_RETRYABLE
 }
 
 /** The answer for a job that is absent and for one that is hidden: equal but for the id that was asked. */

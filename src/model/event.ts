@@ -60,7 +60,7 @@ export interface EventDetails {
     readonly availableAt: string
     readonly error: JobError
   }
-  /** The attempt's process died. */
+  /** The attempt was lost: its process died or was ended, or its engine was silent for longer than `deadAfter`. */
   readonly 'task.lost': { readonly task: string; readonly attempt: number; readonly reason: string }
   /** The attempt was given back by an engine that stopped; it is not counted. */
   readonly 'task.released': { readonly task: string }

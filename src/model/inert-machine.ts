@@ -67,7 +67,12 @@ function durableState(config: StateConfig, inert: object): object {
 }
 
 /** What executors tell a chart. It hears of them where it names them: an unchanged machine with a wildcard is not moved. */
-export const EXECUTOR_EVENTS: ReadonlySet<string> = new Set(['task.claimed', 'task.started', 'task.lost'])
+export const EXECUTOR_EVENTS: ReadonlySet<string> = new Set([
+  'task.claimed',
+  'task.started',
+  'task.lost',
+  'task.released',
+])
 
 const isForWildcards = ({ event }: { readonly event: { readonly type: string } }) => !EXECUTOR_EVENTS.has(event.type)
 

@@ -134,6 +134,8 @@ function keyOf({ what, event, output }: Asked, { state }: Job): string {
 interface Template {
   readonly shape: Shape
   readonly heartbeatMs: number
+  /** The engine that decided when it was learned. */
+  readonly instance: string | undefined
   /** Undefined: this shape is decided by the general function. */
   readonly change: Change | undefined
 }
@@ -186,7 +188,7 @@ function shapeOf({ counter, phase, admittedAt, startedAt, ordinals, tasks, timer
   }
 }
 
-function hasShape({ shape, heartbeatMs }: Template, job: Job, context: DecisionContext): boolean {
+function hasShape({ shape, heartbeatMs, instance }: Template, job: Job, context: DecisionContext): boolean {
   return (
     heartbeatMs === context.heartbeatMs &&
     shape.counter === job.counter &&
@@ -196,6 +198,10 @@ function hasShape({ shape, heartbeatMs }: Template, job: Job, context: DecisionC
     shape.ordinals === (job.ordinals === undefined ? undefined : JSON.stringify(job.ordinals)) &&
     shape.tasks.length === job.tasks.length &&
     shape.tasks.every((task, index) => isAlike(task, job.tasks[index])) &&
+    // The grace of what another engine holds is longer.
+    shape.tasks.every(
+      ({ holder }, index) => (holder === instance) === (job.tasks[index]?.holder === context.instance),
+    ) &&
     shape.timers.length === job.timers.length &&
     shape.timers.every((id, index) => id === job.timers[index]?.id)
   )
@@ -300,12 +306,12 @@ function learn(
 ): void {
   const shapes = templates.get(key) ?? []
   if (shapes.length >= SHAPES_MAX) return
-  const { at, heartbeatMs } = asked.context
+  const { at, heartbeatMs, instance } = asked.context
   const shape = shapeOf(recordAt(at))
   const marked = withMarks(asked)
   const result = isPlainDecision(decision) ? general(marked) : undefined
   const change = result === undefined ? undefined : changeOf(recordAt(AT), result, marked.event)
-  const template: Template = { shape, heartbeatMs, change }
+  const template: Template = { shape, heartbeatMs, instance, change }
   const isRight =
     textOf(fill(template, marked, recordAt(AT))) === textOf(result) &&
     textOf(fill(template, asked, recordAt(at))) === textOf(decision)
@@ -316,13 +322,13 @@ function isPlainDecision({ changed, others, looked, logs, effects }: Decision): 
   return changed && others.length + looked.length + logs.length + effects.length === 0
 }
 
-function withMarks({ type, what, context: { heartbeatMs }, holder, output, event }: Asked): Asked {
+function withMarks({ type, what, context, holder, output, event }: Asked): Asked {
   const reason = event?.reason === undefined ? {} : { reason: REASON }
   return {
     type,
     what,
     // A decision that needs chance has no text that is right.
-    context: { at: AT, steadyAt: STEADY, random: Number.NaN, heartbeatMs },
+    context: { ...context, at: AT, steadyAt: STEADY, random: Number.NaN },
     ...(holder === undefined ? {} : { holder: HOLDER }),
     ...(output === undefined ? {} : { output: OUTPUT }),
     ...(event === undefined ? {} : { event: { type: event.type, ...reason } }),

@@ -54,11 +54,11 @@ export interface Task {
   readonly attempt: number
   /** Claims in all, those that were given back too. */
   readonly claims: number
-  /** Attempts that were lost with their process, one after the other, without a further step recorded. */
+  /** Attempts that died with their process, one after the other, without a further step or item recorded. */
   readonly crashes: number
-  /** Attempts that were lost with their process, in all: they do not count as failures. */
+  /** Attempts that were lost, in all: they do not count as failures. */
   readonly losses: number
-  /** Recorded steps of this invocation, as counted at the last loss. */
+  /** Recorded steps and items of this invocation, as counted at the last crash. */
   readonly steps: number
   /** Messages for the work; given again to each later attempt. */
   readonly inbox: readonly Json[]
@@ -71,21 +71,25 @@ export interface Task {
   readonly snapshot?: Json
 }
 
-/** How far the work is. All four are counts, at least 0. */
+/** How far the work is. All are counts, at least 0. */
 export interface Progress {
   readonly completed: number
   readonly failed: number
+  /** 0 where the attempt that reported it is gone. */
   readonly running: number
-  readonly total: number
+  /** Absent: no report has said it. */
+  readonly total?: number
 }
 
 /** Progress as it is stored with its job. */
 export interface StampedProgress extends Progress {
   /** When it was reported; milliseconds UTC. */
   readonly at?: number
+  /** The claim of the attempt that reported it. */
+  readonly token?: number
 }
 
-/** Progress without when it was reported. */
+/** Progress without when, and by which attempt, it was reported. */
 export function countsOf({ completed, failed, running, total }: StampedProgress): Progress {
-  return { completed, failed, running, total }
+  return { completed, failed, running, ...(total === undefined ? {} : { total }) }
 }

@@ -16,20 +16,13 @@ import {
   schema,
   text,
 } from './option-checks.ts'
+import type { ProgressReport } from './progress.ts'
 import { parseRetry, type Retry, type RetryOptions } from './retry.ts'
 import type { Storable, StorableReturn } from './storable.ts'
 import type { Progress } from './task-record.ts'
 import { type Duration, durationMs } from './time.ts'
 
 export { countsOf, type Progress, type StampedProgress, type Task } from './task-record.ts'
-
-/** What a task reports of its progress: `completed` of `total`, and where it matters how many failed or run now. */
-export interface ProgressReport {
-  readonly completed: number
-  readonly total?: number
-  readonly failed?: number
-  readonly running?: number
-}
 
 /** What the function of a step is given. */
 export interface StepContext {
@@ -61,18 +54,18 @@ export interface TaskContext<Input = unknown> {
   readonly idempotencyKey: string
   /**
    * Says how far the work is: stored, and published at most once in 250 ms and at the attempt's end. It never falls
-   * within an attempt.
-   *
-   * @throws {JobchartError} `INVALID_INPUT` a count is negative or not finite.
+   * within an attempt. A number is `completed`. It never throws: what is negative or not finite is ignored, and a line of
+   * the job's log says so, once for each attempt.
    */
-  readonly progress: (report: ProgressReport) => void
+  readonly progress: (report: ProgressReport | number) => void
   /** The last progress that was recorded of the job before this attempt; absent where there was none. */
   readonly reported?: Progress
   /** Adds a line to the job's log. A line is cut at 10,000 characters. */
   readonly log: (text: string) => void
   /**
-   * Records what became of one part of the work, and resolves when it is stored. A later report of the same key, also by a
-   * later attempt, replaces the earlier one.
+   * Records what became of one part of the work, and resolves when it is stored. While the storage fails it waits, until
+   * the task is told to stop. A later report of the same key, also by a later attempt, replaces the earlier one. Where it
+   * is not awaited, what it is refused by is a line of the job's log.
    *
    * @throws {JobchartError} `STALE_CLAIM` the task is no longer this attempt's; `INVALID_INPUT` the key is no name of 1 to
    *   2,000 characters; `NOT_STORABLE`; `PAYLOAD_TOO_LARGE` the output is over 1 MiB, or the job has 1,000,000 keys.
@@ -83,20 +76,23 @@ export interface TaskContext<Input = unknown> {
   ) => Promise<void>
   /**
    * Runs `run` and records its result before it resolves. An attempt that finds the result recorded, by an earlier attempt
-   * or by the job that this one continues, gets it without running again.
+   * or by the job that this one continues, gets it without running again. While the storage fails the record waits, until
+   * the task is told to stop. Await each step: code that returns while one still runs fails with `STEP_NOT_AWAITED`, and is
+   * not tried again. Once it has returned, what is still under way is not answered, and no further step begins.
    *
-   * @throws {JobchartError} `STALE_CLAIM` the task is no longer this attempt's; `INVALID_INPUT` the name was used
-   *   before in this attempt; `NOT_STORABLE` the result is no JSON.
+   * @throws {JobchartError} `STALE_CLAIM` the task is no longer this attempt's; `INVALID_INPUT` the name is none of 1 to
+   *   200 characters, or was used before in this attempt; `NOT_STORABLE` the result is no JSON, `PAYLOAD_TOO_LARGE` it is
+   *   over 1 MiB: these two are not tried again, since the step has run.
    */
   readonly step: <Result>(name: string, run: StepRun<Result>) => Promise<Result>
   /**
-   * Sends an event to the job's chart, and resolves when it has been taken, or passed over by a state that takes no such
-   * event.
+   * Sends an event to the job's chart, and resolves with whether the chart took it: false, where its state takes no such
+   * event. While the storage fails it waits, until the task is told to stop. In a plain XState actor it goes nowhere.
    *
    * @throws {JobchartError} `INVALID_INPUT` the task's `events` do not declare it, or, where it declares none, it is a
    *   command or one of the engine's; `NOT_STORABLE`; `STALE_CLAIM` the task is no longer this attempt's.
    */
-  readonly send: (event: { readonly type: string; readonly [field: string]: unknown }) => Promise<void>
+  readonly send: (event: { readonly type: string; readonly [field: string]: unknown }) => Promise<boolean>
   /**
    * What the chart sends to this task, from the first message on, also to a later attempt. It ends when the task should
    * stop. `task.drain` asks to take no new part of the work; `task.stop` and `task.kill` abort the signal instead.
@@ -106,8 +102,8 @@ export interface TaskContext<Input = unknown> {
 
 /**
  * What happens when the process of an attempt died: `restart` offers it again, `fail` ends it, `await` waits for a report of
- * that attempt from elsewhere. Work that takes its
- * process down three times in a row without a further step recorded is not offered again: it fails as `POISON`.
+ * that attempt from elsewhere. Work that takes its process down three times in a row without a further step or item
+ * recorded is not offered again: it fails as `POISON`. A process that was ended by SIGINT or SIGTERM does not count.
  */
 export type Recovery = 'restart' | 'fail' | 'await'
 
@@ -271,7 +267,7 @@ function plainContext<Input>(input: Input, signal: AbortSignal): TaskContext<Inp
     log: () => {},
     item: async () => {},
     step: async (name, run) => await run({ key: `actor:${name}`, signal }),
-    send: async () => {},
+    send: async () => false,
     inbox: { [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }) },
   }
 }

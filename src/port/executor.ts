@@ -27,7 +27,8 @@ export interface Work {
  * - E2 `start` runs each work once, and resolves when its code has really ended: until then its place is taken.
  * - E3 What goes wrong in an executor is an end of the task. `work.run` never rejects, so what only runs it need not
  *   catch; a `start` that rejects all the same ends the attempt with its error.
- * - E4 `close` resolves when nothing runs any more, or at once where it cannot wait.
+ * - E4 `close` is called when the engine stops, and waited for until the stop's timeout. It resolves when nothing runs any
+ *   more, or at once where it cannot wait. An engine that is started again uses the executor again.
  */
 export interface Executor {
   readonly room: () => number

@@ -1,11 +1,10 @@
-import { JobchartError, type TaskContext } from 'jobchart'
+import type { TaskContext } from 'jobchart'
 
 /**
  * Says how far the work is, in percent: any finite number, taken as a whole percent from 0 to 100 (rounded down, so that
  * 100 means all of it). It never falls, whatever is said and in whatever order, also not in a later attempt of the same job.
- * What does not raise it is not stored: the job's `update` tells of changes only.
- *
- * @throws {JobchartError} `INVALID_INPUT` it is not finite: `NaN`, which 0 / 0 makes, would hide that nothing is known.
+ * What does not raise it is not stored: the job's `update` tells of changes only. What is not finite, such as the `NaN` of
+ * 0 / 0, is ignored, and a line of the job's log says so.
  */
 export type Percent = (percent: number) => void
 
@@ -14,7 +13,12 @@ export function percentOf({ progress, reported }: Pick<TaskContext, 'progress'> 
   // What is below 0 does not rise above it.
   let reached = reported?.completed ?? 0
   return (percent) => {
-    const whole = wholePercent(percent)
+    if (!Number.isFinite(percent)) {
+      // It says so in the log, and stores nothing.
+      progress(percent)
+      return
+    }
+    const whole = Math.floor(Math.min(100, percent))
     if (whole <= reached) return
     reached = whole
     progress({ completed: whole, total: 100 })
@@ -24,9 +28,4 @@ export function percentOf({ progress, reported }: Pick<TaskContext, 'progress'> 
 /** What was recorded before this attempt. */
 interface Reported {
   readonly reported?: { readonly completed: number }
-}
-
-function wholePercent(percent: number): number {
-  if (Number.isFinite(percent)) return Math.floor(Math.min(100, percent))
-  throw new JobchartError('INVALID_INPUT', `percent should be a finite number; found ${String(percent)}`)
 }

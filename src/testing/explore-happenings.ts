@@ -61,7 +61,7 @@ function interrupted(type: AnyJobType, job: Job, { invocation, id, token }: Task
   const loss = { invocation, reason: 'an example of a loss', steps: 0 }
   return [
     { says: ['task.lost', `xstate.error.actor.${id}`], decide: () => lose(type, job, loss, NOW) },
-    { says: [], decide: () => release(type, job, token, NOW) },
+    { says: ['task.released'], decide: () => release(type, job, token, NOW) },
   ]
 }
 

@@ -170,5 +170,6 @@ function untouched(): World {
   const refuse = () => {
     throw new Error('the observer runs no task')
   }
-  return { ran: refuse, reach: refuse, applyEffect: refuse, pause: refuse, say: refuse, opened: refuse, die: refuse }
+  const effects = { ran: refuse, reach: refuse, applyEffect: refuse, pause: refuse, say: refuse, opened: refuse }
+  return { ...effects, die: refuse, compute: refuse }
 }

@@ -12,7 +12,7 @@ import { randomFrom } from './random.ts'
 
 const options = JSON.parse(process.argv[2] ?? '{}') as LifeOptions
 const { folder, stopAt, work = true, concurrency = 40, seed = 1 } = options
-const { heartbeatMs = 2_000, deadAfterMs = 10_000, sweepMs = 1_000 } = options
+const { heartbeatMs = 2_000, deadAfterMs, sweepMs = 1_000, isStoppedBySignals = false } = options
 
 const PAUSE_MS_MAX = 30
 const random = randomFrom(seed)
@@ -33,6 +33,7 @@ const types = jobTypes({
   say: (at, id, attempt) => announce({ at, id, ...(attempt === undefined ? {} : { attempt }) }),
   opened: (id) => gates.opened(id),
   die: () => process.kill(process.pid, 'SIGKILL'),
+  compute: () => standStillUntil(thawFile(folder, process.pid)),
 })
 
 // A parent that is gone kills nobody any more.
@@ -46,12 +47,15 @@ const engine = await createEngine({
   executors: { default: queueExecutor({ concurrency }) },
   work,
   heartbeat: heartbeatMs,
-  deadAfter: deadAfterMs,
+  ...(deadAfterMs === undefined ? {} : { deadAfter: deadAfterMs }),
   sweep: sweepMs,
 })
 const ada = engine.as({ id: 'ada', role: 'editor' })
 engine.on('task.stopped', ({ jobId }) => announce({ at: 'stopped', id: jobId }))
 process.on('message', (command: Command) => void obey(command))
+if (isStoppedBySignals) {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
+}
 flushCompileCache()
 announce({ at: 'ready' })
 
@@ -70,6 +74,16 @@ async function obey(command: Command): Promise<void> {
       return standStillUntil(thawFile(folder, process.pid))
     case 'load':
       return await load(command)
+    case 'explain': {
+      const reasons = await ada.explain(command.id)
+      const { silent = [] } = engine.health
+      return announce({
+        at: 'explained',
+        id: command.id,
+        kinds: reasons.map(({ kind }) => kind),
+        silent: silent.length,
+      })
+    }
     case 'finish':
       return await finish()
   }

@@ -13,6 +13,8 @@ export interface World {
   /** Resolves when the parent lets the waiting job go on. */
   readonly opened: (job: string) => Promise<void>
   readonly die: () => void
+  /** Keeps the event loop until the parent thaws the process. */
+  readonly compute: () => void
 }
 
 /** The job types of the crash tests, whose code works on `world`. */
@@ -55,6 +57,17 @@ export function jobTypes(world: World) {
           world.say(`refused: ${codeOf(error)}`, id, attempt)
           throw error
         }
+        return process.pid
+      },
+    }),
+
+    /** Keeps the event loop of its process. */
+    compute: defineJob({
+      type: 'compute',
+      execute: ({ job: { id }, attempt }) => {
+        world.ran(id, 'handler')
+        world.say('entered', id, attempt)
+        world.compute()
         return process.pid
       },
     }),

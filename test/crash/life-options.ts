@@ -8,7 +8,10 @@ export interface LifeOptions {
   readonly work?: boolean
   readonly concurrency?: number
   readonly heartbeatMs?: number
+  /** Absent: the default, never. */
   readonly deadAfterMs?: number
+  /** It handles SIGINT and SIGTERM, by ending at once without a stop of its engine. */
+  readonly isStoppedBySignals?: boolean
   readonly sweepMs?: number
   /** For the pauses of the load. */
   readonly seed?: number
@@ -33,11 +36,13 @@ export type Command =
   | { readonly do: 'freeze' }
   /** Keeps so many jobs in flight; `jobs` ends it after so many, else it goes on until the process is killed. */
   | { readonly do: 'load'; readonly name: string; readonly lanes: number; readonly jobs?: number }
+  /** Says why the job stands where it stands, and how many engines are silent. */
+  | { readonly do: 'explain'; readonly id: string }
   /** Runs what is there, stops the engine and exits. */
   | { readonly do: 'finish' }
 
 /** The job types of the crash tests. */
-export type JobName = 'deliver' | 'wait' | 'poison'
+export type JobName = 'deliver' | 'wait' | 'poison' | 'compute'
 
 /** What a child says on its standard output: where it is, and what belongs to that. */
 export interface Announcement {
@@ -45,6 +50,8 @@ export interface Announcement {
   readonly id?: string
   readonly code?: string
   readonly attempt?: number
+  readonly kinds?: readonly string[]
+  readonly silent?: number
 }
 
 /** The steps of a delivery, in order. */

@@ -106,8 +106,8 @@ export class Life {
     return await this.ended
   }
 
-  /** Stops the process as a whole, wherever it stands, or lets it go on. */
-  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+  /** Stops the process as a whole, wherever it stands, lets it go on, or tells it to end. */
+  signal(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGINT' | 'SIGTERM'): void {
     this.#child.kill(signal)
   }
 

@@ -3,8 +3,8 @@ import { expect, test } from 'vitest'
 import { createMachine } from 'xstate'
 import { Bench, codeOf, errorOf, Work } from './bench.ts'
 
-// By default: one heartbeat of 2 s, and 5 s of killGrace.
-const GRACE_MS = 7_000
+// By default.
+const GRACE_MS = 5_000
 
 test('a job that is cancelled while it waits never runs', async () => {
   const bench = new Bench()
@@ -85,7 +85,7 @@ test('I23 code that ignores its stop is abandoned when its grace is over, and th
   const { ada, heard, engine } = await bench.start({ jobs: [type] })
   const { id } = await ada.submit(type, 1, { pipeline: 'p' })
   await ada.cancel(id)
-  await bench.clock.advance(2_999)
+  await bench.clock.advance(999)
   expect(await codeOf(ada.submit(type, 2, { pipeline: 'p' }))).toBe('ALREADY_RUNNING')
   await bench.clock.advance(1)
   expect(heard.at(-1)).toMatchObject({ type: 'task.abandoned', jobId: id, task: 'execute' })
@@ -226,4 +226,39 @@ test('code that is stopped before it has returned does not hold up the others', 
     'cancelled',
     'completed',
   ])
+})
+
+test.each(['100ms', 500, '1h'] as const)(
+  'killGrace is what it says for work of the engine that is asked: %s',
+  async (killGrace) => {
+    const bench = new Bench()
+    const work = new Work()
+    const type = defineJob({ type: 'w', killGrace, execute: work.execute })
+    const { ada, heard } = await bench.start({ jobs: [type] })
+    const { id } = await ada.submit(type, 1, { pipeline: 'p' })
+    await ada.cancel(id)
+    const ms = { '100ms': 100, 500: 500, '1h': 3_600_000 }[killGrace]
+    await bench.clock.advance(ms - 1)
+    expect(heard.at(-1)?.type).not.toBe('task.abandoned')
+    await bench.clock.advance(1)
+    expect(heard.at(-1)?.type).toBe('task.abandoned')
+  },
+)
+
+test('work of another engine has its whole killGrace from when that one has heard, a heartbeat later at most', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', killGrace: '1s', execute: work.execute })
+  const { ada } = await bench.start({ jobs: [type] })
+  const [own, others] = [await ada.submit(type, 1), await ada.submit(type, 2)]
+  const other = await bench.start({ jobs: [type], work: false })
+  await ada.cancel(own.id)
+  await other.ada.cancel(others.id)
+  const left = async () => [(await bench.row(own.id)).tasks.length, (await bench.row(others.id)).tasks.length]
+  await bench.clock.advance(1_000)
+  expect(await left()).toEqual([0, 1])
+  await bench.clock.advance(1_999)
+  expect(await left()).toEqual([0, 1])
+  await bench.clock.advance(1)
+  expect(await left()).toEqual([0, 0])
 })

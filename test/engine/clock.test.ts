@@ -81,7 +81,7 @@ test('I17 a clock that falls by a day does not keep a frozen engine’s work fro
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
   const one = await bench.start({ jobs: [type] })
-  const two = await bench.start({ jobs: [type] })
+  const two = await bench.start({ jobs: [type], deadAfter: '10s' })
   const { id } = await one.ada.submit(type, 1)
   await bench.clock.advance(2_100)
   one.faults.isMute = true

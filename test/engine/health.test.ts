@@ -66,7 +66,7 @@ test('a storage that refuses writes degrades the engine: it claims nothing, and 
 })
 
 test('it asks once a sweep, by a write, whether the storage works again; and no more', async () => {
-  const { bench, ada, type, faults } = await watched({ heartbeat: '1h', deadAfter: '2h' })
+  const { bench, ada, type, faults } = await watched({ heartbeat: '1h' })
   faults.failing('write')
   await codeOf(ada.submit(type, 1))
   const before = faults.calls('beat')
@@ -228,18 +228,21 @@ test('an engine that cannot start is stopped, and tells nothing', async () => {
   expect(told).toEqual([])
 })
 
-test('I23 functions that ignored their stop are counted, and at maxAbandoned nothing more is claimed', async () => {
-  const { bench, ada, type, engine, work } = await watched({ maxAbandoned: 1 })
+test('I23 at maxAbandoned nothing more is claimed; health and explain say so, until some of the code returns', async () => {
+  const { bench, ada, type, engine, work, statuses } = await watched({ maxAbandoned: 1 })
   const { id } = await ada.submit(type, 1)
   await ada.cancel(id)
   await bench.clock.advance(5_000)
-  expect(engine.health).toMatchObject({ status: 'ok', running: 0, abandoned: 1 })
+  expect(engine.health).toMatchObject({ status: 'exhausted', running: 0, abandoned: 1 })
   const waiting = await ada.submit(type, 2)
   await bench.clock.advance(5_000)
   expect((await ada.get(waiting.id)).status).toBe('queued')
+  expect(await ada.explain(waiting.id)).toEqual([{ kind: 'exhausted', task: 'execute' }])
   work.run().finish()
   await bench.clock.settle()
-  expect(engine.health).toMatchObject({ running: 1, abandoned: 0 })
+  expect(engine.health).toMatchObject({ status: 'ok', running: 1, abandoned: 0 })
+  expect(await ada.explain(waiting.id)).toMatchObject([{ kind: 'running' }])
+  expect(statuses()).toEqual(['ok', 'exhausted', 'ok'])
 })
 
 test.each([

@@ -99,7 +99,7 @@ test('I14 an invoke that is entered again waits for the code of its former entry
   const { ada } = await bench.start({ jobs: [type] })
   const { id } = await ada.submit(type, undefined)
   await ada.send(id, { type: 'anew' })
-  await bench.clock.advance(2_000)
+  await bench.clock.advance(999)
   expect([work.runs.length, work.run().context.signal.aborted]).toEqual([1, true])
   work.run(0).finish('of the former entry')
   await bench.clock.settle()

@@ -51,13 +51,13 @@ test('an engine that does not work takes back too, for others to run', async () 
   expect(work.runs).toHaveLength(2)
 })
 
-test('a frozen engine loses its tasks after 10 s, is told when it thaws, and its late reports are stale', async () => {
+test('with deadAfter, a frozen engine loses its tasks after that time, is told when it thaws, and its late reports are stale', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
   const one = await bench.start({ jobs: [type] })
   const { id } = await one.ada.submit(type, 1)
-  const two = await bench.start({ jobs: [type] })
+  const two = await bench.start({ jobs: [type], deadAfter: '10s' })
   one.faults.isMute = true
   await bench.clock.advance(10_000)
   expect(two.engine.running()).toEqual([])
@@ -80,7 +80,7 @@ test('I19 what a thawed engine claims is recovered too, if it dies before it has
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
   const one = await bench.start({ jobs: [type] })
-  const two = await bench.start({ jobs: [type], work: false })
+  const two = await bench.start({ jobs: [type], work: false, deadAfter: '10s' })
   one.faults.isMute = true
   // The other engine takes it for dead, and forgets it.
   await bench.clock.advance(12_000)
@@ -267,7 +267,7 @@ test.each([3_000, 4_000, 5_000])(
     const bench = new Bench()
     const work = new Work()
     const type = defineJob({ type: 'w', execute: work.execute })
-    const looking = await bench.start({ jobs: [type], work: false })
+    const looking = await bench.start({ jobs: [type], work: false, deadAfter: '10s' })
     const { ada } = await bench.start({ jobs: [type] })
     const { id } = await ada.submit(type, 1)
     await bench.clock.advance(ms)
@@ -284,3 +284,133 @@ test.each([3_000, 4_000, 5_000])(
     expect((await bench.row(id)).tasks).toMatchObject([{ status: 'claimed', attempt: 1, losses: 0 }])
   },
 )
+
+test('an engine that is silent while its process lives keeps its work, and health and explain say since when', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const one = await bench.start({ jobs: [type] })
+  const { id } = await one.ada.submit(type, 1, { pipeline: 'p' })
+  const two = await bench.start({ jobs: [type] })
+  await bench.clock.advance(4_000)
+  expect([two.engine.health.silent, one.engine.health.silent]).toEqual([undefined, undefined])
+  one.faults.isMute = true
+  await bench.clock.advance(9_000)
+  expect(two.engine.health.silent).toBe(undefined)
+  await bench.clock.advance(3_600_000)
+  const since = expect.any(String)
+  expect(two.engine.health).toMatchObject({ status: 'ok', silent: [{ instance: expect.any(String), since }] })
+  expect(await two.ada.explain(id)).toEqual([
+    { kind: 'running', task: 'execute', attempt: 1 },
+    { kind: 'silent', task: 'execute', since },
+  ])
+  expect((await bench.row(id)).tasks).toMatchObject([{ status: 'claimed', attempt: 1, losses: 0 }])
+  expect(await codeOf(two.ada.submit(type, 2, { pipeline: 'p' }))).toBe('ALREADY_RUNNING')
+  expect([two.engine.running(), work.runs.length]).toEqual([[], 1])
+  one.faults.isMute = false
+  await bench.clock.advance(4_000)
+  expect([two.engine.health.silent, (await two.ada.explain(id)).length]).toEqual([undefined, 1])
+  work.run().finish('at last')
+  await bench.clock.settle()
+  expect((await two.ada.get(id)).output).toBe('at last')
+})
+
+test('what deadAfter takes from a living engine does not count towards POISON, and is not told as a death', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const options = { jobs: [type], deadAfter: '5s', heartbeat: '1s' }
+  const one = await bench.start(options)
+  const { id } = await one.ada.submit(type, 1)
+  let held = one
+  for (let loss = 1; loss <= 5; loss++) {
+    const next = await bench.start(options)
+    held.faults.isMute = true
+    await bench.clock.advance(8_000)
+    expect(next.engine.running()).toEqual([id])
+    held = next
+  }
+  expect((await bench.row(id)).tasks).toMatchObject([{ attempt: 6, losses: 5, crashes: 0 }])
+  const lost = (await bench.log(id)).flatMap(({ events }) => events).filter(({ type }) => type === 'task.lost')
+  expect(new Set(lost.map((event) => ('reason' in event ? event.reason : '')))).toEqual(
+    new Set(['its engine was silent for longer than deadAfter']),
+  )
+  work.run().finish('done')
+  await bench.clock.settle()
+  expect((await held.ada.get(id)).output).toBe('done')
+})
+
+test('a death that follows losses which were none counts as the first', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const one = await bench.start({ jobs: [type] })
+  const { id } = await one.ada.submit(type, 1)
+  const two = await bench.start({ jobs: [type], deadAfter: '5s' })
+  one.faults.isMute = true
+  await bench.clock.advance(8_000)
+  await two.crash()
+  one.faults.isMute = false
+  await bench.clock.advance(2_000)
+  expect((await bench.row(id)).tasks).toMatchObject([{ losses: 2, crashes: 1 }])
+})
+
+test('work that records a further item each time is not poison', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({
+    type: 'w',
+    execute: async (context) => {
+      await context.item(`row ${context.attempt}`)
+      return await work.execute(context)
+    },
+  })
+  let host = await bench.start({ jobs: [type] })
+  const { id } = await host.ada.submit(type, 1)
+  for (let crash = 0; crash < 6; crash++) {
+    await bench.clock.settle()
+    await host.crash()
+    host = await bench.start({ jobs: [type] })
+  }
+  await bench.clock.settle()
+  work.run().finish('at last')
+  await bench.clock.settle()
+  expect((await host.ada.get(id)).output).toBe('at last')
+})
+
+test('work that reports the same items each time gets no further, and is poison', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({
+    type: 'w',
+    execute: async (context) => {
+      for (const key of ['a', 'b']) await context.item(key)
+      return await work.execute(context)
+    },
+  })
+  let host = await bench.start({ jobs: [type] })
+  const { id } = await host.ada.submit(type, 1)
+  for (let crash = 0; crash < 4; crash++) {
+    await bench.clock.settle()
+    await host.crash()
+    host = await bench.start({ jobs: [type] })
+  }
+  await bench.clock.settle()
+  expect((await host.ada.get(id)).error).toMatchObject({ code: 'POISON' })
+})
+
+test('a wall clock that steps back makes no engine silent, and no work lost', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', timeout: '1h', execute: work.execute })
+  const one = await bench.start({ jobs: [type] })
+  const { id } = await one.ada.submit(type, 1)
+  const two = await bench.start({ jobs: [type], deadAfter: '10s' })
+  bench.clock.jump(-86_400_000)
+  await bench.clock.advance(60_000)
+  bench.clock.jump(2 * 86_400_000)
+  await bench.clock.advance(2_000)
+  expect(two.engine.health.silent).toBe(undefined)
+  const [task] = (await bench.row(id)).tasks
+  expect(task).toMatchObject({ losses: 0 })
+})

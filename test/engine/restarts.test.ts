@@ -178,7 +178,7 @@ test('an awaited attempt whose engine was only frozen ends its task when that th
   const type = defineJob({ type: 'w', recovery: 'await', execute: work.execute })
   const one = await bench.start({ jobs: [type] })
   const { id } = await one.ada.submit(type, 1)
-  const two = await bench.start({ jobs: [type] })
+  const two = await bench.start({ jobs: [type], deadAfter: '10s' })
   one.faults.isMute = true
   await bench.clock.advance(12_000)
   expect((await bench.row(id)).tasks).toMatchObject([{ status: 'lost' }])

@@ -1,5 +1,6 @@
 import { defineJob } from 'jobchart'
 import { expect, test } from 'vitest'
+import { z } from 'zod'
 import { Bench, Work } from './bench.ts'
 
 test('an attempt that fails is made again after its pause, the chart staying where it is', async () => {
@@ -85,13 +86,18 @@ test('retries of one job in its pipeline keep the slot', async () => {
   await expect(ada.submit(type, 2, { pipeline: 'p' })).rejects.toMatchObject({ code: 'ALREADY_RUNNING' })
 })
 
-test('an output that does not fit is a failure like others, and is made again', async () => {
+test('an output that does not fit its schema is a failure like others, and is made again', async () => {
   const bench = new Bench()
   const work = new Work()
-  const type = defineJob({ type: 'w', retry: { limit: 1, backoff: 0 }, execute: work.execute })
+  const type = defineJob({
+    type: 'w',
+    output: z.number(),
+    retry: { limit: 1, backoff: 0 },
+    execute: work.execute as never,
+  })
   const { ada } = await bench.start({ jobs: [type] })
   const { id } = await ada.submit(type, 1)
-  work.run().finish(Number.NaN)
+  work.run().finish('none')
   await bench.clock.advance(1_000)
   work.run(1).finish(1)
   await bench.clock.settle()

@@ -1,5 +1,6 @@
-import { defineJob, type Policy } from 'jobchart'
+import { defineJob, type Policy, queueExecutor, task } from 'jobchart'
 import { expect, test } from 'vitest'
+import { createMachine } from 'xstate'
 import { Bench, codeOf, type Host, textsOf, Work } from './bench.ts'
 import { FaultyStorage } from './faulty-storage.ts'
 
@@ -359,3 +360,147 @@ function unclosable<Connection extends { readonly close: () => Promise<void> }>(
   }
   return { ...connection, close }
 }
+
+test('of several stops the earliest end wins: a second signal stops at once', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const { ada, engine } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, 1)
+  const first = engine.stop({ timeout: '30d' })
+  await bench.clock.advance(5_000)
+  await Promise.all([engine.stop({ timeout: 0 }), first])
+  expect(work.run().context.signal.reason).toMatchObject({ code: 'ENGINE_STOPPED' })
+  expect((await bench.row(id)).tasks).toMatchObject([{ status: 'available', attempt: 0 }])
+  expect(bench.clock.pendingTimers()).toBe(0)
+})
+
+test('a later stop with a longer timeout does not lengthen the first', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const host = await bench.start({ jobs: [type] })
+  await host.ada.submit(type, 1)
+  const first = host.engine.stop({ timeout: 1_000 })
+  await bench.clock.advance(900)
+  const second = host.engine.stop({ timeout: 1_000 })
+  await bench.clock.advance(100)
+  await Promise.all([first, second])
+  expect(bench.clock.pendingTimers()).toBe(0)
+  // Each stop has its own timeouts.
+  await host.engine.start()
+  expect(await stop(bench, host, 3_000)).toBe(3_000)
+})
+
+test.each([undefined, 0, '1d'] as const)(
+  'under a virtual clock, a stop with timeout %s needs nobody to move time',
+  async (timeout) => {
+    const bench = new Bench()
+    const work = new Work()
+    const type = defineJob({ type: 'w', execute: work.execute })
+    const { ada, engine } = await bench.start({ jobs: [type] })
+    const { id } = await ada.submit(type, 1)
+    const before = bench.clock.now()
+    await engine.stop(timeout === undefined ? {} : { timeout })
+    expect(bench.clock.now()).toBe(before)
+    expect((await bench.row(id)).tasks).toMatchObject([{ status: 'available', attempt: 0 }])
+    expect(bench.clock.pendingTimers()).toBe(0)
+  },
+)
+
+test('a chart that names task.released hears that its work was given back, and why', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const reasons: unknown[] = []
+  const machine = createMachine({
+    initial: 'open',
+    states: {
+      open: {
+        invoke: { id: 'work', src: 'work', onDone: 'done' },
+        initial: 'waiting',
+        states: {
+          waiting: { on: { 'task.started': 'running' } },
+          running: {
+            on: { 'task.released': { target: 'waiting', actions: ({ event }) => reasons.push(event.reason) } },
+          },
+        },
+      },
+      done: { type: 'final' },
+    },
+  })
+  const type = defineJob({ type: 'm', lifecycle: machine.provide({ actors: { work: task({}, work.execute) } }) })
+  const host = await bench.start({ jobs: [type] })
+  const { id } = await host.ada.submit(type, undefined)
+  expect((await bench.row(id)).state).toEqual({ open: 'running' })
+  await stop(bench, host, 0)
+  expect([(await bench.row(id)).state, reasons]).toEqual([{ open: 'waiting' }, ['its engine stopped']])
+  await bench.start({ jobs: [type] })
+  expect((await bench.row(id)).state).toEqual({ open: 'running' })
+  work.run().finish()
+  await bench.clock.settle()
+  expect((await bench.row(id)).status).toBe('done')
+})
+
+test('a chart may leave its work by task.released: then nothing is offered again', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const machine = createMachine({
+    initial: 'open',
+    states: { open: { invoke: { src: 'work' }, on: { 'task.released': 'stranded' } }, stranded: {} },
+  })
+  const type = defineJob({ type: 'm', lifecycle: machine.provide({ actors: { work: task({}, work.execute) } }) })
+  const host = await bench.start({ jobs: [type] })
+  const { id } = await host.ada.submit(type, undefined)
+  await stop(bench, host, 0)
+  expect(await bench.row(id)).toMatchObject({ status: 'stranded', tasks: [] })
+})
+
+test('a job of one function that was given back is queued again, as nobody is on it', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const host = await bench.start({ jobs: [type] })
+  const { id } = await host.ada.submit(type, 1)
+  await stop(bench, host, 0)
+  expect((await bench.row(id)).status).toBe('queued')
+})
+
+test('executors are closed at the stop, and used again by the next start', async () => {
+  const bench = new Bench()
+  let closed = 0
+  const own = { ...queueExecutor(), close: async () => void closed++ }
+  const broken = { ...queueExecutor(), close: () => Promise.reject(new Error('cannot be closed')) }
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const { ada, engine } = await bench.start({ jobs: [type], executors: { default: own, broken } })
+  await engine.stop()
+  expect(closed).toBe(1)
+  await engine.start()
+  const { id } = await ada.submit(type, 1)
+  expect((await ada.result(id)).output).toBe(1)
+  await engine.stop()
+  expect(closed).toBe(2)
+})
+
+test('an executor that never closes holds up no stop beyond its timeout', async () => {
+  const bench = new Bench()
+  const never = { ...queueExecutor(), close: () => new Promise<void>(() => {}) }
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const host = await bench.start({ jobs: [type], executors: { default: never } })
+  expect(await stop(bench, host, 2_000)).toBe(2_000)
+})
+
+test('a storage that does not answer holds up no stop for ever', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const host = await bench.start({ jobs: [type] })
+  await host.ada.submit(type, 1)
+  host.faults.plan('commit', new Promise(() => {}))
+  host.faults.plan('held', new Promise(() => {}))
+  let isStopped = false
+  void host.engine.stop({ timeout: '1s' }).then(() => {
+    isStopped = true
+  })
+  await bench.clock.advance(20_000)
+  expect(isStopped).toBe(true)
+})

@@ -115,16 +115,14 @@ test('task.drain is heard by the code, task.stop aborts its signal, and its end 
   expect(await ada.get(id)).toMatchObject({ status: 'done' })
 })
 
-test('work that ignores task.kill is given up one heartbeat later', async () => {
+test('work that ignores task.kill is given up at once', async () => {
   const bench = new Bench()
   const work = new Work()
   const told = toldBy(work)
   const { ada } = await bench.start({ jobs: [told], heartbeat: '2s' })
   const { id } = await ada.submit(told, undefined)
   await ada.send(id, { type: 'say-task.kill' })
-  await bench.clock.advance(1_999)
-  expect(await ada.get(id)).toMatchObject({ status: 'busy' })
-  await bench.clock.advance(1)
+  await bench.clock.advance(0)
   expect(await ada.get(id)).toMatchObject({ status: 'failed', outcome: 'failure' })
 })
 

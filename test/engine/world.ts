@@ -214,7 +214,7 @@ export class World {
   }
 
   #start(): Promise<Host> {
-    return this.#bench.start({ jobs: Object.values(this.#types), concurrency: 2 })
+    return this.#bench.start({ jobs: Object.values(this.#types), concurrency: 2, deadAfter: '10s' })
   }
 }
 

@@ -22,7 +22,7 @@ export interface Subject {
 }
 
 // A month of virtual time has 26 million polls of 100 ms; what these runs test comes at its own time without them.
-const RARELY = { poll: '1d', sweep: '1d', heartbeat: '1d', deadAfter: '2d' } as const
+const RARELY = { poll: '1d', sweep: '1d', heartbeat: '1d' } as const
 
 /** The label of a machine that ended by an error, and not in a state of its own. */
 const THREW = '(threw)'

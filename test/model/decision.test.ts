@@ -461,7 +461,10 @@ describe('release', () => {
       token: 2,
     })
     expect(taskOf(decision.job)).not.toHaveProperty('holder')
-    expect(decision.events).toEqual([{ type: 'task.released', task: 'execute' }])
+    expect(decision.events).toEqual([
+      { type: 'task.released', task: 'execute' },
+      { type: 'job.transitioned', from: 'running', to: 'queued', reason: 'its engine stopped' },
+    ])
     const again = claimed(plain, decision.job, 4_000)
     expect(taskOf(again)).toMatchObject({ attempt: 1, claims: 2, token: 3 })
   })

@@ -126,7 +126,7 @@ function contextWith(input: unknown): TaskContext {
     log: () => {},
     item: async () => {},
     step: async (name, run) => await run({ key: name, signal: new AbortController().signal }),
-    send: async () => {},
+    send: async () => false,
     inbox: (async function* () {})(),
   }
 }

@@ -78,6 +78,7 @@ export interface OrganizationOptions {
   readonly clock?: VirtualClock
   /** How many jobs run at once. Default 10. */
   readonly concurrency?: number
+  readonly deadAfter?: string
 }
 
 /** The members of two organizations, O and P, on one engine. */
@@ -91,9 +92,11 @@ afterEach(async () => {
 /** Starts an engine; it is stopped when the test ends. */
 export async function organization(options: OrganizationOptions = {}) {
   const { policy = members.policy, storage = memoryStorage(), clock = virtualClock(), concurrency = 10 } = options
+  const { deadAfter } = options
+  const more = deadAfter === undefined ? {} : { deadAfter }
   const work = new Work()
   const types = memberTypes(work)
-  const engine = await createEngine({ jobs: Object.values(types), policy, storage, clock, concurrency })
+  const engine = await createEngine({ jobs: Object.values(types), policy, storage, clock, concurrency, ...more })
   const heard: JobEvent[] = []
   for (const type of EVENT_TYPES) engine.on(type, (event) => heard.push(event))
   const member = (id: string, role: string, tenant = 'O') => engine.as({ id, role, tenant })

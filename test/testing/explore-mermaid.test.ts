@@ -17,7 +17,7 @@ test('a map is drawn with its states by name, where it begins and ends, and the 
     '  s3 --> s0 : cancel',
     '  s3 --> s4 : task.started',
     '  s4 --> s0 : cancel',
-    '  s4 --> s3 : task.lost',
+    '  s4 --> s3 : task.lost, task.released',
     '  s4 --> s1 : xstate.done.actor.execute',
     '  s4 --> s2 : xstate.error.actor.execute',
     '  s0 --> [*]',

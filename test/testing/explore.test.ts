@@ -48,6 +48,7 @@ describe('what a map shows', () => {
       'queued --task.started--> running',
       'running --cancel--> cancelled',
       'running --task.lost--> queued',
+      'running --task.released--> queued',
       'running --xstate.done.actor.execute--> completed',
       'running --xstate.error.actor.execute--> failed',
     ])

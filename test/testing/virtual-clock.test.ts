@@ -102,3 +102,17 @@ test('C5 one seed gives the same bytes, another seed others', () => {
   expect(bytes(2)).not.toEqual(bytes(1))
   expect(new Set(bytes()).size).toBeGreaterThan(16)
 })
+
+test('who waits for others is called when time is moved, or when nobody moves it and nothing happens', async () => {
+  const clock = virtualClock()
+  const rung: string[] = []
+  clock.patience?.(1_000, () => rung.push('by time'))
+  await clock.advance(1_000)
+  expect(rung).toEqual(['by time'])
+  await new Promise<void>((resume) => clock.patience?.(1_000, resume))
+  expect([clock.elapsed(), clock.pendingTimers()]).toEqual([1_000, 0])
+  const cancel = clock.patience?.(1_000, () => rung.push('cancelled'))
+  cancel?.()
+  await clock.advance(2_000)
+  expect(rung).toEqual(['by time'])
+})

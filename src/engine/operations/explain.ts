@@ -46,6 +46,13 @@ export type Reason =
   | { readonly kind: 'limit'; readonly task: string; readonly concurrency: number }
   /** This engine has no executor of that name. */
   | { readonly kind: 'noExecutor'; readonly task: string; readonly executor: string }
+  /** As much code as `maxAbandoned` allows ignored its stop and still runs in this engine, which claims nothing more. */
+  | { readonly kind: 'exhausted'; readonly task: string }
+  /**
+   * The engine that runs it has not said since then that it lives, though its process does: its event loop is busy, or its
+   * process is stopped.
+   */
+  | { readonly kind: 'silent'; readonly task: string; readonly since: string }
   /** All places of its executor in this engine are taken. */
   | { readonly kind: 'busy'; readonly task: string; readonly executor: string }
   /** This engine runs no tasks now: it was started so, or its storage fails. */
@@ -137,9 +144,12 @@ async function ofTask(
   if (child !== undefined) return [{ kind: 'child', task: id, ...(await name(child)) }]
   switch (status) {
     case 'claimed':
-      return [{ kind: 'running', task: id, attempt }]
+      return [{ kind: 'running', task: id, attempt }, ...ofHolder(core, task)]
     case 'stopping':
-      return [{ kind: 'stopping', task: id, ...(stopBy === undefined ? {} : { until: shown(core, stopBy) }) }]
+      return [
+        { kind: 'stopping', task: id, ...(stopBy === undefined ? {} : { until: shown(core, stopBy) }) },
+        ...ofHolder(core, task),
+      ]
     case 'lost':
       return [{ kind: 'lost', task: id, attempt }]
     case 'inline':
@@ -154,6 +164,12 @@ function shown({ clock }: Core, steadyAt: number): string {
   return isoTime(steadyAt - clock.skewMs)
 }
 
+function ofHolder({ losses }: Core, { id, holder }: Task): readonly Reason[] {
+  return losses.silent.flatMap(({ instance, since }): readonly Reason[] =>
+    instance === holder ? [{ kind: 'silent', task: id, since }] : [],
+  )
+}
+
 async function ofOffered(core: Core, type: AnyJobType, job: Job, task: Task): Promise<Reason> {
   const { id, executor, availableAt, attempt, limitKey } = task
   const { clock, executors, dispatcher, settings, health, storage } = core
@@ -166,6 +182,7 @@ async function ofOffered(core: Core, type: AnyJobType, job: Job, task: Task): Pr
   }
   if (!settings.work || health.isDegraded) return { kind: 'notHere', task: id }
   if (!executors.has(executor)) return { kind: 'noExecutor', task: id, executor }
+  if (health.isExhausted) return { kind: 'exhausted', task: id }
   return !dispatcher.room().has(executor) ? { kind: 'busy', task: id, executor } : { kind: 'ready', task: id }
 }
 

@@ -116,7 +116,7 @@ export class Life {
   /** Starts the engine; one that could not start is started again, as a supervisor does. */
   async start(): Promise<void> {
     await this.#insist(async () => {
-      const options = { ...TIMES, ...this.#scenario.options, jobs: this.#types }
+      const options = { ...TIMES, deadAfter: '10s', ...this.#scenario.options, jobs: this.#types }
       this.#host = await this.#bench.start(options, new FaultyStorage(this.points))
     })
   }

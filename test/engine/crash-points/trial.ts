@@ -11,7 +11,7 @@ const REST_SECONDS_MAX = 60
 /** For every other call the disk lies still for so long after the crash, and all timers fall due meanwhile. */
 const ABSENCE_MS = 10_000
 
-/** A silent engine counts as dead after 10 s; a sweep later it is found. */
+/** A silent engine loses its work after 10 s, as the lives say (`deadAfter`); a sweep later it is found. */
 const DEAD_AFTER_MS = 12_000
 
 /** What one run of a scenario showed. */

@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest'
+import { aftermath, attemptsOf, faultsOf, lossesOf } from './aftermath.ts'
+import { Life, testFolder } from './life.ts'
+
+const lives = [
+  { signal: 'SIGINT', end: { code: null, signal: 'SIGINT' } },
+  { signal: 'SIGTERM', end: { code: null, signal: 'SIGTERM' } },
+  // It handles the signal once, and exits without a stop.
+  { signal: 'SIGTERM', isStoppedBySignals: true, end: { code: 1, signal: null } },
+  { signal: 'SIGINT', isStoppedBySignals: true, end: { code: 1, signal: null } },
+] as const
+
+test('processes that are told to end by a signal die of it, and their job is lost, and not poison', async () => {
+  const folder = testFolder()
+  for (const [index, { signal, end, ...options }] of lives.entries()) {
+    const life = new Life({ folder, ...options })
+    await life.said('ready')
+    if (index === 0) life.tell({ do: 'submit', type: 'wait', input: {} })
+    await life.said('entered')
+    life.signal(signal)
+    expect(await life.ended).toEqual(end)
+  }
+  const last = new Life({ folder })
+  await last.said('ready')
+  await last.said('entered')
+  last.tell({ do: 'open' })
+  expect(await last.finish()).toEqual({ code: 0, signal: null })
+  const found = await aftermath(folder)
+  expect(faultsOf(found)).toEqual([])
+  const [trace] = found.traces
+  expect(trace?.job).toMatchObject({ status: 'completed', output: last.pid })
+  expect(trace && [attemptsOf(trace), lossesOf(trace)]).toEqual([[1, 2, 3, 4, 5], 4])
+  const reasons = trace?.rows.flatMap(({ events }) =>
+    events.flatMap((event) => ('reason' in event ? [event.reason] : [])),
+  )
+  expect(reasons).toContain('its process was ended')
+  expect(reasons).not.toContain('its process died')
+})
