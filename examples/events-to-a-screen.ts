@@ -135,6 +135,14 @@ async function render(): Promise<void> {
   const engine = await createEngine({ jobs: [picture], storage: sqliteStorage(file), concurrency: 1 })
   const paul = engine.as({ id: 'paul', role: 'editor' })
   process.on('message', () => void submit(paul, spiral))
+  // A deploy, or Ctrl-C: what is rendered may be finished for 10 s. A second signal stops at once, and it is given back.
+  let timeout = 10_000
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      void engine.stop({ timeout }).then(() => process.connected && process.disconnect())
+      timeout = 0
+    })
+  }
   await once(process, 'disconnect')
   await engine.stop()
 }

@@ -26,8 +26,19 @@ const engine = await createEngine({
   policy: members.policy,
   storage: sqliteStorage(join(folder, 'jobs.db')),
 })
+// A deploy, or Ctrl-C: what runs may finish for 10 s. A second signal stops at once, and it is given back.
+let timeout = 10_000
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    void engine.stop({ timeout })
+    timeout = 0
+  })
+}
 try {
   await run(engine, folder)
+} catch (error) {
+  if (!(error instanceof JobchartError && error.code === 'ENGINE_STOPPED')) throw error
+  console.log('Stopped.')
 } finally {
   await engine.stop()
   await rm(folder, { recursive: true, force: true })
