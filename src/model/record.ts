@@ -105,23 +105,15 @@ export function snapshotEvent(id: string, snapshot: Json): ChartEvent {
   return { type: `xstate.snapshot.${id}`, snapshot }
 }
 
-/** Whatever was thrown, as a chart may keep it: as it is where it can be stored, an `Error` by its record. */
+/** Whatever was thrown, as a chart may keep it: as it is where it can be stored, each `Error` by its record. */
 export function errorValue(thrown: unknown): Json {
   try {
-    if (!isError(thrown) && thrown !== undefined) return storableCopy(thrown, 'error', true)
+    const replace = (each: object) => (each instanceof Error ? errorRecord(each) : undefined)
+    if (thrown !== undefined) return storableCopy(thrown, 'error', true, replace)
   } catch {
     // Shown as well as it can be.
   }
-  return isError(thrown) ? errorRecord(thrown) : { ...jobError(thrown) }
-}
-
-// To ask may run code of whoever threw it.
-function isError(thrown: unknown): thrown is Error {
-  try {
-    return thrown instanceof Error
-  } catch {
-    return false
-  }
+  return { ...jobError(thrown) }
 }
 
 /** How a stored task is to be run. */
