@@ -173,6 +173,8 @@ export class Dispatcher {
       if (task === undefined) this.#forget(attempt)
     } else if (task?.status === 'claimed') attempt.deliver(task)
     else {
+      // What was sent in the move that left the task comes before its stop.
+      if (task !== undefined) attempt.deliver(task)
       attempt.obey(task ?? attempt.task)
       if (task === undefined && attempt.status === 'running') {
         attempt.status = 'abandoned'

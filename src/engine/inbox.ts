@@ -16,6 +16,7 @@ export class Inbox implements AsyncIterable<Message> {
 
   /** Takes the messages as they stand in the job's row: those beyond the ones that are known. */
   take(messages: readonly Json[]): void {
+    if (this.#isClosed) return
     for (const each of messages.slice(this.#messages.length)) {
       // Written by a chart's `sendTo`, so it is an event; a copy, since the row's is not the code's to change.
       const message = structuredClone(each) as Message
@@ -32,7 +33,7 @@ export class Inbox implements AsyncIterable<Message> {
     for (const message of this.#messages) if (!isStop(message as Json)) listener(message)
   }
 
-  /** No more messages are given. */
+  /** No more messages are taken. Who reads them one by one still gets those that came before. */
   close(): void {
     this.#isClosed = true
     this.#listeners.clear()
@@ -40,13 +41,14 @@ export class Inbox implements AsyncIterable<Message> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Message> {
-    for (let next = 0; !this.#isClosed; ) {
+    for (let next = 0; ; ) {
       const message = this.#messages[next]
       if (message !== undefined) {
         next++
         if (!isStop(message as Json)) yield message
         continue
       }
+      if (this.#isClosed) return
       await new Promise<void>((resume) => {
         const before = this.#wake
         this.#wake = () => {
