@@ -531,7 +531,7 @@ describe('due', () => {
     })
   })
 
-  test('a timer of the same id takes the place of the one before, and cancel takes it back', () => {
+  test('of two timers of one id both stay, and cancel takes back the newer', () => {
     const type = machineType({
       on: {
         ARM: { actions: raise({ type: 'X' }, { id: 'x', delay: 100 }) },
@@ -540,7 +540,9 @@ describe('due', () => {
     })
     const armed = sent(type, created(type), 'ARM', 2_000)
     expect(armed.timers).toEqual([{ id: 'x', event: { type: 'X' }, dueAt: 2_100 }])
-    expect(sent(type, armed, 'ARM', 2_050).timers).toEqual([{ id: 'x', event: { type: 'X' }, dueAt: 2_150 }])
+    const twice = sent(type, armed, 'ARM', 2_050)
+    expect(twice.timers).toMatchObject([{ dueAt: 2_100 }, { id: 'x', event: { type: 'X' }, dueAt: 2_150 }])
+    expect(sent(type, twice, 'DISARM', 2_060).timers).toMatchObject([{ dueAt: 2_100 }])
     expect(sent(type, armed, 'DISARM', 2_050).timers).toEqual([])
   })
 
