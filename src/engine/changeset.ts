@@ -2,7 +2,6 @@
  * What one tick writes together. Requests that build on each other, since one decided on what another had changed, become
  * one changeset: applied whole or not at all. Each job is written once, as it is after the last of them.
  */
-import type { Effect } from '../model/chart.ts'
 import type { JobDecision } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { type Actor, type EventDraft, eventRow } from '../model/event.ts'
@@ -24,7 +23,7 @@ export interface JobChange {
   readonly events: readonly EventDraft[]
   readonly inputs: readonly Json[]
   readonly logs: readonly string[]
-  readonly effects: readonly Effect[]
+  readonly effects: JobDecision['effects']
   readonly queuedMax: number | undefined
 }
 

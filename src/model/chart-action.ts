@@ -1,6 +1,6 @@
 import type { Address, ChartAction, ChartEvent, Effect } from './chart.ts'
-import { unsupported } from './references.ts'
-import { ActorRef, type Captured, type InertScope, PARENT } from './xstate-internals.ts'
+import { messageOf, unsupported } from './references.ts'
+import { ActorRef, type Captured, type InertScope } from './xstate-internals.ts'
 
 /**
  * What a machine asked for in a transition, as data.
@@ -30,7 +30,7 @@ function readAction(asked: Captured, reader: Reader): ChartAction | undefined {
     case 'spawn':
       return readStart(asked, reader)
     case 'stop':
-      return asked.ref instanceof ActorRef ? { kind: 'leave', invocation: asked.ref.invocation } : undefined
+      return readStop(asked.ref, reader)
     case 'raise':
       return readSend(asked, 'self')
     case 'send': {
@@ -43,13 +43,15 @@ function readAction(asked: Captured, reader: Reader): ChartAction | undefined {
       return asked
     case 'log':
       return { kind: 'log', text: logText(asked.label, asked.value) }
+    case 'warn':
+      return { kind: 'log', text: asked.text, isWarning: true }
     case 'custom':
       return { kind: 'effect', run: effectOf(asked, reader.scope) }
   }
 }
 
 function readStart(
-  { ref: asked, systemId, sync, input }: Captured & { kind: 'spawn' },
+  { ref: asked, systemId, sync, isSpawned, input }: Captured & { kind: 'spawn' },
   { invocations, isStopped }: Reader,
 ): ChartAction | undefined {
   // An unknown name is only a warning of XState's, and starts nothing.
@@ -67,16 +69,20 @@ function readStart(
     sync,
     ...(input === undefined ? {} : { input }),
     ...(systemId === undefined ? {} : { systemId }),
+    ...(isSpawned ? { isSpawned } : {}),
   }
 }
 
-function addressOf(to: unknown, { scope, invocations, isStopped }: Reader): Address | undefined {
-  if (to === scope.self) return 'self'
-  if (to === PARENT) return 'parent'
-  if (to instanceof ActorRef) return to.invocation
-  const invocation = invocations.get(to)
-  if (invocation !== undefined) return isStopped(to) ? undefined : invocation
-  throw unsupported('sendTo an actor that is no child of the machine')
+function readStop(ref: unknown, { scope: { turn } }: Reader): ChartAction | undefined {
+  if (!(ref instanceof ActorRef)) return undefined
+  const invocation = turn.invocationOf(ref.path)
+  if (invocation === undefined) throw new Error(`cannot stop "${ref.id}", which is no child of the machine`)
+  return { kind: 'leave', invocation }
+}
+
+function addressOf(to: unknown, { scope: { turn }, isStopped }: Reader): Address | undefined {
+  if (typeof to !== 'object' || to === null) throw unsupported('sendTo what is no actor')
+  return isStopped(to) && !(to instanceof ActorRef) ? undefined : turn.addressOf(to)
 }
 
 function readSend({ event, delay, id }: Captured & { kind: 'raise' | 'send' }, to: Address): ChartAction {
@@ -97,11 +103,11 @@ function wholeDelay(delay: number): number {
 
 // The scope serves other jobs by the time that the action runs.
 function effectOf({ exec, info, params }: Captured & { kind: 'custom' }, scope: InertScope): Effect {
-  const { id } = scope.self
-  const { snapshot, system } = scope.later()
-  return (send) => {
-    const own = { id: { value: id }, send: { value: send }, getSnapshot: { value: snapshot } }
-    const self = Object.create(scope.self, own) as unknown
+  const { turn, self, system } = scope.later()
+  return (tell) => {
+    turn.self = self
+    // What it sends is JSON, as all that charts send.
+    turn.send = (to, event) => tell(turn.addressOf(to), messageOf(event, 'event') as unknown as ChartEvent)
     return exec({ ...info, self, system }, params)
   }
 }

@@ -45,23 +45,54 @@ export interface TransitionResult {
   readonly created: number
 }
 
-/** A child that stands in the job's row: enough for a machine to address it. */
-export interface ChildActor {
+/**
+ * The place of an actor in its job tree: the invocations that lead to it from the topmost job, whose own path is empty.
+ * It stays the same for as long as the actor lives, and no other actor of the tree ever has it.
+ */
+export type ActorPath = readonly number[]
+
+/** An actor as chart code of a machine in its tree sees it. */
+export interface Actor {
   readonly id: string
   readonly src: string
-  readonly invocation: number
   readonly systemId?: string
-  /** The state of a child that is transition logic. */
-  readonly snapshot?: Json
-  /** Where a child job stands, for chart code that asks. */
-  readonly look?: () => unknown
+  /**
+   * Its snapshot, as XState has it.
+   *
+   * @param refTo  gives the references that stand in it.
+   */
+  readonly look?: (refTo: RefTo) => unknown
+}
+
+/**
+ * The reference to an actor of the tree, as the code that asks for it may keep and use it.
+ *
+ * @param path  undefined: it was stored before actors had paths, and is found by its id.
+ */
+export type RefTo = (path: ActorPath | undefined, id: string) => object
+
+/** A child that stands in the job's row: enough for a machine to address it. */
+export interface ChildActor extends Actor {
+  readonly invocation: number
+  /** Of a child job: the snapshot that it has told, as XState has it. */
+  readonly liveOf?: (told: Json, refTo: RefTo) => unknown
 }
 
 /** The children of a job's chart that it has not left, looked up when they are needed: there may be thousands. */
 export interface ChildActors {
   readonly byId: (id: string) => ChildActor | undefined
+  /** Also one that the machine has left, as long as its context refers to it. */
+  readonly byInvocation: (invocation: number) => ChildActor | undefined
   readonly bySystemId: (systemId: string) => ChildActor | undefined
   readonly all: () => readonly ChildActor[]
+}
+
+/** All actors of a job tree, looked up when they are needed. */
+export interface TreeActors {
+  /** Undefined: it was stopped, or is gone. */
+  readonly at: (path: ActorPath) => Actor | undefined
+  readonly bySystemId: (systemId: string) => ActorPath | undefined
+  readonly systemIds: () => readonly string[]
 }
 
 /** Whose transition it is. */
@@ -71,6 +102,10 @@ export interface ChartScope {
   readonly nextInvocation: number
   /** For a child job: the id of its invoke. `sendParent` throws without one. */
   readonly parentInvoke?: string
+  /** The machine's own path. Default: that of a topmost job. */
+  readonly path?: ActorPath
+  /** Default: the machine knows its children only. */
+  readonly actors?: TreeActors
 }
 
 /**
@@ -84,8 +119,12 @@ export interface Chart {
   readonly hasAccepts: boolean
   /** The first transition: entry actions, the first tasks and timers. */
   start(input: unknown, scope?: ChartScope): TransitionResult
-  /** The transition from `snapshot` by `event`. */
-  transition(snapshot: ChartSnapshot, event: ChartEvent, scope?: ChartScope): TransitionResult
+  /**
+   * The transition from `snapshot` by `event`.
+   *
+   * @param isSent  another machine of the tree sent the event: the references and errors in it are made alive.
+   */
+  transition(snapshot: ChartSnapshot, event: ChartEvent, scope?: ChartScope, isSent?: boolean): TransitionResult
   /**
    * The same, but only where a transition that is enabled names exactly this event type, not a wildcard; else the event
    * is not handled.
@@ -102,8 +141,16 @@ export interface Chart {
   resumed(snapshot: ChartSnapshot, scope?: ChartScope): ResumedState
   /** What a state says. */
   info(snapshot: ChartSnapshot): StateInfo
-  /** The snapshot as XState has it, for chart code that looks at it: with `matches` and `hasTag`, without children. */
-  liveSnapshot(snapshot: ChartSnapshot): unknown
+  /** The snapshot as XState has it, for chart code that looks at it: with `matches` and `hasTag`. */
+  liveSnapshot(standing: Standing, refTo: RefTo): unknown
+}
+
+/** A machine as another one looks at it. */
+export interface Standing extends Pick<ChartSnapshot, 'state' | 'context'> {
+  readonly status: 'active' | 'done' | 'error' | 'stopped'
+  readonly output?: Json
+  readonly error?: unknown
+  readonly children: () => readonly { readonly id: string; readonly path: ActorPath }[]
 }
 
 /** A state as the machine sees it, and what runs there. */
@@ -114,8 +161,8 @@ export interface ResumedState {
   readonly actions: readonly ChartAction[]
 }
 
-/** Whom a chart sends to: itself, the parent of its job, or a child by its invocation. */
-export type Address = 'self' | 'parent' | number
+/** Whom a chart sends to: itself, the parent of its job, a child by its invocation, or any actor of its tree by its path. */
+export type Address = 'self' | 'parent' | number | ActorPath
 
 /** What a machine asked for, in the order of its actions. */
 export type ChartAction =
@@ -124,11 +171,15 @@ export type ChartAction =
   | SendAction
   | { readonly kind: 'cancelTimer'; readonly id: string }
   | { readonly kind: 'emit'; readonly event: Json }
-  | { readonly kind: 'log'; readonly text: string }
+  /** A warning is said once in a decision. */
+  | { readonly kind: 'log'; readonly text: string; readonly isWarning?: true }
   | { readonly kind: 'effect'; readonly run: Effect }
 
-/** An action of the machine's own: `send` is what it has as `self.send`. */
-export type Effect = (send: (event: ChartEvent) => void) => unknown
+/** An action of the machine's own. What it sends, also later, goes through `tell`. */
+export type Effect = (tell: Tell) => unknown
+
+/** Sends an event, which is JSON, for a chart. */
+export type Tell = (to: Address, event: ChartEvent) => void
 
 /** A child starts: a task, a child job, or logic that moves with the job. */
 export interface StartAction {
@@ -140,6 +191,8 @@ export interface StartAction {
   readonly systemId?: string
   /** The chart wants an event for each of the child's snapshots. */
   readonly sync: boolean
+  /** Made by `spawn` in an assign: as a machine begins, XState starts such children before it sends anything. */
+  readonly isSpawned?: true
 }
 
 /** An event for someone, at once or as a timer. */

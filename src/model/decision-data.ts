@@ -49,8 +49,14 @@ export interface JobDecision {
   readonly inputs: readonly Json[]
   /** Lines for the job's log. */
   readonly logs: readonly string[]
-  /** The machine's own actions: run once after the commit, best effort. */
-  readonly effects: readonly Effect[]
+  /** Actions to run once after the commit, best effort, in this order: also those of other jobs of its tree. */
+  readonly effects: readonly JobEffect[]
+}
+
+/** An action of a job's machine. */
+export interface JobEffect {
+  readonly jobId: string
+  readonly run: Effect
 }
 
 /** What was decided of a job, and of the other jobs of its tree in the same changeset. */

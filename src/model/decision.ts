@@ -5,7 +5,7 @@
  * promise. Whoever commits the decision decides whether it took place.
  */
 
-import type { ChartEvent } from './chart.ts'
+import type { Address, ChartEvent } from './chart.ts'
 import type { Decision, DecisionContext, JobTree } from './decision-data.ts'
 import type { Draft } from './draft.ts'
 import { jobError } from './error.ts'
@@ -22,6 +22,7 @@ import type { Task, TaskSettings } from './task.ts'
 import { isoTime } from './time.ts'
 
 export type { Decision, DecisionContext, JobDecision, JobTree, LookedAt, TreeJob } from './decision-data.ts'
+export { isSuspect } from './loss.ts'
 
 /** How the code of an attempt ended. */
 export type TaskEnd =
@@ -82,6 +83,18 @@ export function send(
   return rememberedOf(job, { type, what: `send ${event.type}`, context, event }, (asked) =>
     decide(type, job, asked.context, tree, (draft) => draft.receiveCommand(asked.event ?? event)),
   )
+}
+
+/** The job after one of its machine's actions sent an event to `to`, after its commit. */
+export function tell(
+  type: AnyJobType,
+  job: Job,
+  to: Address,
+  event: ChartEvent,
+  context: DecisionContext,
+  tree?: JobTree,
+): Decision {
+  return decide(type, job, context, tree, (draft) => draft.send({ kind: 'send', to, event }))
 }
 
 /** The job with one of its offered tasks claimed and started by `holder`. The attempt is counted here (I20). */
@@ -169,9 +182,10 @@ export function report(
 ): Decision | undefined {
   const task = claimedUnder(job, token)
   if (task?.status !== 'claimed' && task?.status !== 'lost') return undefined
-  const event = said.kind === 'event' ? said.event : valueEvent(task, said.value)
   return decide(type, job, context, tree, (draft) => {
-    if (event !== undefined) draft.receive(event)
+    if (said.kind === 'event') draft.receive(said.event)
+    // A value is news only for a chart that asked for its snapshots.
+    else if (task.sync === true) valueTold(draft, task, said.value)
   })
 }
 
@@ -367,7 +381,11 @@ function timedOut(draft: Draft, task: Task, context: DecisionContext): void {
   else noteRetry(draft, task, again, error)
 }
 
-// A value is news only for a chart that asked for its snapshots.
-function valueEvent({ id, sync, input }: Task, value: Json): ChartEvent | undefined {
-  return sync === true ? snapshotEvent(id, { status: 'active', context: value, input: input ?? null }) : undefined
+// A reference to the observable goes on to show its newest value.
+function valueTold(draft: Draft, { invocation }: Task, context: Json): void {
+  const task = draft.task(invocation)
+  if (task === undefined) return
+  draft.touch()
+  draft.put({ ...task, snapshot: { context } })
+  draft.receive(snapshotEvent(task.id, { status: 'active', context, input: task.input ?? null }))
 }

@@ -1,38 +1,41 @@
 import type {
+  ActorPath,
   ChartAction,
   ChartEnd,
   ChartEvent,
   ChartScope,
-  ChildActor,
   ChildActors,
   Effect,
   SendAction,
   StartAction,
   TransitionResult,
 } from './chart.ts'
-import type { Decision, DecisionContext, JobDecision, LookedAt } from './decision-data.ts'
+import type { Decision, DecisionContext, JobDecision, JobEffect, LookedAt } from './decision-data.ts'
 import { type AnyJobType, childTypeOf } from './definition.ts'
 import { jobError } from './error.ts'
 import type { EventDraft } from './event.ts'
 import { type First, FirstTransitions } from './first-transitions.ts'
 import { EXECUTOR_EVENTS } from './inert-machine.ts'
 import { type InlineTransition, transitionInline } from './inline.ts'
-import type { EndedChild, Job, OpenJob } from './job.ts'
+import type { EndedChild, Job, LastSnapshot, OpenJob } from './job.ts'
 import { type Keyed, keyed } from './limits.ts'
 import { isAtRest, keptAndBegun, migrationOf } from './migration.ts'
 import { errorEvent, newTask, settingsOf, snapshotEvent } from './record.ts'
+import { childrenIn, hasReference, unsupportedInTask } from './references.ts'
 import { fullError, isFull, isLeft, isStop, offeredAgain, stopError, stopping, withMessage } from './stop.ts'
 import type { Json } from './storable.ts'
 import { Entries, TaskList } from './task-list.ts'
 import type { Task } from './task-record.ts'
 import { setTimer } from './timer.ts'
 import { recordAdmission, recordMigration, recordTransition, setSnapshot } from './transition-record.ts'
+import { lastSnapshot, type TreeActors } from './tree-actors.ts'
+import { ALONE } from './xstate-internals.ts'
 
 /** What a draft needs of the decision over its tree. */
 export interface DraftTree {
   readonly context: DecisionContext
-  /** Where a child job stands, for chart code that asks. */
-  readonly look: (draft: Draft, task: Task, id: string) => unknown
+  readonly actors: TreeActors
+  readonly act: (jobId: string, effect: Effect) => void
   readonly count: () => void
   readonly startChild: (draft: Draft, task: Task, type: AnyJobType, early: readonly ChartEvent[], first?: First) => void
   readonly startHeldBack: (draft: Draft) => void
@@ -40,6 +43,7 @@ export interface DraftTree {
   readonly leaveChild: (draft: Draft, task: Task, id: string) => void
   readonly deleteChild: (id: string) => void
   readonly tellParent: (draft: Draft, event: ChartEvent) => void
+  readonly tellActor: (path: ActorPath, event: ChartEvent) => void
   readonly tellEnd: (draft: Draft, end: ChartEnd) => void
   readonly tellSnapshot: (draft: Draft) => void
   /** The job was left, and its chart has finished the event during which that happened. */
@@ -53,6 +57,8 @@ interface Message {
   readonly isNamed?: boolean
   /** Somebody has sent it. */
   readonly isCommand?: boolean
+  /** A machine of the tree sent it. */
+  readonly isSent?: boolean
 }
 
 /** A job while a decision is made of it: what the chart asks for becomes tasks, timers and events of the record. */
@@ -62,15 +68,19 @@ export class Draft {
   readonly tasks: TaskList
   readonly events: EventDraft[] = []
   readonly tree: DraftTree
-  readonly #ended: Entries<EndedChild>
+  readonly ended: Entries<EndedChild>
+  readonly #children: ChildActors
   readonly #before: Job
   readonly #inputs: Json[] = []
   readonly #logs: string[] = []
-  readonly #effects: Effect[] = []
   #mailbox: Message[] = []
   /** Events for children that start later in the same move. */
   readonly #early = new Map<number, ChartEvent[]>()
+  /** Events for children that are transition logic. */
+  #inlineMail: { readonly invocation: number; readonly event: ChartEvent }[] = []
   #first: FirstTransitions
+  /** The children to which the context refers. */
+  #referred: { readonly context: Json; readonly invocations: ReadonlySet<number> } | undefined
   #isMoving = false
   /** The parent left the invoke in the midst of a move. */
   #isLeft = false
@@ -83,9 +93,10 @@ export class Draft {
     this.type = type
     this.job = { ...job }
     this.tasks = TaskList.of(job.tasks)
-    this.#ended = new Entries(job.ended ?? [])
-    this.#first = new FirstTransitions(type)
+    this.ended = new Entries(job.ended ?? [])
     this.tree = tree
+    this.#first = this.#firstTransitions()
+    this.#children = tree.actors.childrenOf(this)
     this.#before = job
     this.#isNew = job.revision === 0
   }
@@ -99,12 +110,13 @@ export class Draft {
     return this.#isAsked
   }
 
-  decision(others: readonly JobDecision[], looked: readonly LookedAt[]): Decision {
+  decision(others: readonly JobDecision[], looked: readonly LookedAt[], effects: readonly JobEffect[]): Decision {
     const handled = this.#handled ?? true
-    return { ...this.jobDecision(), handled, changed: this.#changed || others.length > 0, others, looked }
+    return { ...this.jobDecision(effects), handled, changed: this.#changed || others.length > 0, others, looked }
   }
 
-  jobDecision(): JobDecision {
+  /** @param effects  the actions to run after the commit, of any jobs of the tree. */
+  jobDecision(effects: readonly JobEffect[] = []): JobDecision {
     if (this.#changed) {
       if (this.events.length === 0) this.events.push({ type: 'job.updated' })
       this.job.revision = this.#before.revision + 1
@@ -117,7 +129,7 @@ export class Draft {
       events: this.events,
       inputs: this.#inputs,
       logs: this.#logs,
-      effects: this.#effects,
+      effects,
     }
   }
 
@@ -144,7 +156,7 @@ export class Draft {
   /** The record with the lists as they are now. */
   #record(): Job {
     this.job.tasks = this.tasks.list
-    if (this.#ended.size > 0) this.job.ended = this.#ended.list
+    if (this.ended.size > 0) this.job.ended = this.ended.list
     else delete this.job.ended
     return this.job
   }
@@ -181,7 +193,7 @@ export class Draft {
 
   /** Makes the first move of a new job. What was sent to it before stands first in its mailbox. */
   begin(early: readonly ChartEvent[] = [], first: First = () => this.#firstTransition()): void {
-    this.#mailbox = early.map((event) => ({ event }))
+    this.#mailbox = early.map((event) => ({ event, isSent: true }))
     this.#drain(() => {
       const move = first()
       const actions = this.#first.order(move, this.#isHeldBack)
@@ -204,19 +216,27 @@ export class Draft {
     this.touch()
     if (job.ordinals !== undefined) this.job.ordinals = ordinalsUnder(to.chart.invokes, invokes, job.ordinals)
     this.type = to
-    this.#first = new FirstTransitions(to)
+    this.#first = this.#firstTransitions()
     this.events.push(recordMigration(this.job, to, migration))
     this.#inputs.push({ type: 'job.migrated', version: to.version, state: snapshot.state, context: snapshot.context })
     const staying = new Set(kept.map(({ invocation }) => invocation))
     for (const task of this.tasks.list) if (!staying.has(task.invocation)) this.#leave(task)
     for (const task of kept) this.put(task)
     for (const start of begun) this.#start(start)
-    for (const delay of delays) this.#send(delay)
+    for (const delay of delays) this.send(delay)
   }
 
-  /** Takes an event: at once, or after the one that is being taken. */
-  receive(event: ChartEvent): void {
-    this.#receive({ event })
+  #firstTransitions(): FirstTransitions {
+    return new FirstTransitions(this.type, (child) => this.#scopeOf(child))
+  }
+
+  /**
+   * Takes an event: at once, or after the one that is being taken.
+   *
+   * @param isSent  a machine of the tree sent it, so that the references in it are its own.
+   */
+  receive(event: ChartEvent, isSent = false): void {
+    this.#receive({ event, isSent })
   }
 
   /** Takes a command that somebody has sent. */
@@ -242,11 +262,17 @@ export class Draft {
     return !this.#hasObeyed(event) && this.type.chart.canHandle(this.job, event, this.#scope())
   }
 
-  /** Takes the end of a child, which the chart goes on to know until it leaves it. */
-  receiveEnd(task: Task, event: ChartEvent): void {
+  /**
+   * Takes the end of a child, which the chart goes on to know until it leaves it.
+   *
+   * @param machine  where a child job stood.
+   */
+  receiveEnd(task: Task, event: ChartEvent, machine?: Pick<LastSnapshot, 'value' | 'context'>): void {
     const { id, src, invocation } = task
-    if (this.job.phase !== 'settled') this.#ended.put({ id, src, invocation })
-    this.receive(event)
+    if (this.job.phase !== 'settled') {
+      this.ended.put({ id, src, invocation, snapshot: lastSnapshot(task, event, machine) })
+    }
+    this.receive(event, machine !== undefined && event.type.startsWith('xstate.done.'))
   }
 
   /** Taken only where the chart names it: an unchanged machine with a wildcard must not be moved by the executor. */
@@ -261,7 +287,7 @@ export class Draft {
     else if (isLeft(task)) return
     else if (task.child !== undefined) this.tree.tellChild(this, task, task.child, event)
     else if (this.type.children.has(task.src)) this.#keepFor(task, event)
-    else if (task.status === 'inline') this.#moved(task, transitionInline(this.type, task, event))
+    else if (task.status === 'inline') this.#moveInline(invocation, event)
     else this.#tell(task, event)
   }
 
@@ -272,6 +298,7 @@ export class Draft {
   }
 
   #tell(task: Task, event: ChartEvent): void {
+    if (hasReference(event as Json)) throw unsupportedInTask(`the event "${event.type}" for "${task.id}"`)
     this.touch()
     if (isFull(task)) {
       this.#leave(task)
@@ -365,24 +392,33 @@ export class Draft {
     this.tree.tellEnd(this, { kind: 'error', error: thrown })
   }
 
-  readonly #children: ChildActors = {
-    byId: (id) => this.#childOf(this.tasks.withId(id).findLast(isKnown)) ?? this.#ended.withId(id).at(-1),
-    bySystemId: (systemId) => this.#childOf(this.tasks.ofSystemId(systemId)),
-    all: () => [...this.#ended.list, ...this.tasks.list.filter(isKnown).flatMap((task) => this.#childOf(task) ?? [])],
-  }
-
-  #childOf(task: Task | undefined): ChildActor | undefined {
-    if (task?.child === undefined) return task
-    const { child } = task
-    return { ...task, look: () => this.tree.look(this, task, child) }
-  }
-
+  // The path is looked up when it is needed: the rows above would else be read for each event.
   #scope(): ChartScope {
-    const { parentInvoke } = this.job
+    const { parentInvoke, counter } = this.job
+    const { actors } = this.tree
+    const draft = this
     return {
       children: this.#children,
-      nextInvocation: this.job.counter + 1,
+      nextInvocation: counter + 1,
+      actors,
       ...(parentInvoke === undefined ? {} : { parentInvoke }),
+      get path() {
+        return actors.pathOf(draft)
+      },
+    }
+  }
+
+  /** Around a child that begins, or that is transition logic. */
+  #scopeOf({ id, invocation }: Pick<Task, 'id' | 'invocation'>): ChartScope {
+    const { actors } = this.tree
+    const draft = this
+    return {
+      ...ALONE,
+      parentInvoke: id,
+      actors,
+      get path() {
+        return [...actors.pathOf(draft), invocation]
+      },
     }
   }
 
@@ -416,11 +452,13 @@ export class Draft {
     this.tree.tellSnapshot(this)
   }
 
-  #transition({ event, isNamed = false }: Message): TransitionResult {
+  #transition({ event, isNamed = false, isSent = false }: Message): TransitionResult {
     this.#isAsked = true
     const { chart } = this.type
-    const take = isNamed ? chart.transitionIfNamed : chart.transition
-    const result = take.call(chart, this.job, event, this.#scope())
+    const scope = this.#scope()
+    const result = isNamed
+      ? chart.transitionIfNamed(this.job, event, scope)
+      : chart.transition(this.job, event, scope, isSent)
     try {
       if (result.handled || !isNamed) this.tree.count()
       return result
@@ -436,6 +474,7 @@ export class Draft {
       this.touch()
       if (!EXECUTOR_EVENTS.has(event.type)) this.tasks.forgetCrashes()
       this.#inputs.push(event as unknown as Json)
+      if (move.snapshot.context !== this.job.context) this.#forgetUnreferred(move.snapshot)
       setSnapshot(this.job, move)
       this.events.push(this.#recordTransition(move, event, isCommand))
     }
@@ -460,13 +499,11 @@ export class Draft {
         this.#start(action)
         return
       case 'leave': {
-        const task = this.task(action.invocation)
-        if (task !== undefined) this.#leave(task)
-        this.#ended.remove(action.invocation)
+        this.#leaveAndForget(action.invocation)
         return
       }
       case 'send':
-        this.#send(action)
+        this.send(action)
         return
       case 'cancelTimer':
         this.job.timers = this.job.timers.filter(({ id }) => id !== action.id)
@@ -475,18 +512,17 @@ export class Draft {
         this.events.push({ type: 'job.emitted', event: action.event })
         return
       case 'log':
-        this.#logs.push(action.text)
+        if (action.isWarning !== true || !this.#logs.includes(action.text)) this.#logs.push(action.text)
         return
       case 'effect':
-        this.#effects.push(action.run)
+        this.tree.act(this.job.id, action.run)
     }
   }
 
   #start(action: StartAction): void {
     const { invocation, id, src } = action
     // A history that remembers nothing enters a state again without having left it.
-    for (const earlier of this.tasks.withId(id)) this.#leave(earlier)
-    for (const ended of this.#ended.withId(id)) this.#ended.remove(ended.invocation)
+    for (const earlier of [...this.tasks.withId(id), ...this.ended.withId(id)]) this.#leaveAndForget(earlier.invocation)
     const task = newTask(this.type, action, this.#ordinalOf(action), this.steady())
     const child = childTypeOf(this.type, src)
     const early = this.#early.get(invocation) ?? []
@@ -498,7 +534,10 @@ export class Draft {
       return
     }
     if (this.type.inline.has(src)) this.#startInline(task)
-    else this.#offer(keyed(this.type.tasks.get(src), this.job, task))
+    else {
+      if (task.input !== undefined && hasReference(task.input)) throw unsupportedInTask(`the input of "${id}"`)
+      this.#offer(keyed(this.type.tasks.get(src), this.job, task))
+    }
     for (const event of early) this.deliver(invocation, event)
   }
 
@@ -520,13 +559,60 @@ export class Draft {
     this.#moved(task, this.#first.ofInline(task))
   }
 
+  // What it sends to itself is taken after the event that it is taking.
+  #moveInline(invocation: number, event: ChartEvent): void {
+    this.#inlineMail.push({ invocation, event })
+    if (this.#inlineMail.length > 1) return
+    for (let [next] = this.#inlineMail; next !== undefined; [next] = this.#inlineMail) {
+      const task = this.task(next.invocation)
+      this.tree.count()
+      if (task?.status === 'inline') {
+        this.#moved(task, transitionInline(this.type, task, next.event, this.#scopeOf(task)))
+      }
+      this.#inlineMail.shift()
+    }
+  }
+
   // Transition logic has moved: its state is kept, and an end of it is an event.
-  #moved(task: Task, { snapshot, event }: InlineTransition): void {
+  #moved(task: Task, { snapshot, event, sent }: InlineTransition): void {
     this.touch()
     if (snapshot === undefined) this.remove(task)
     else this.put({ ...task, status: 'inline', snapshot })
     if (event !== undefined) this.receiveEnd(task, event)
     else if (task.sync === true) this.receive(snapshotEvent(task.id, snapshot ?? null))
+    for (const { to, event } of sent) {
+      if (to === 'self') this.#moveInline(task.invocation, event)
+      else if (to === 'parent') this.receive(event, true)
+      else if (typeof to !== 'number') this.tree.tellActor(to, event)
+    }
+  }
+
+  // A reference in the context goes on to show how the child ended.
+  #leaveAndForget(invocation: number): void {
+    const task = this.task(invocation)
+    const ended = this.ended.get(invocation)
+    const snapshot = ended?.snapshot ?? (task && this.tree.actors.stoppedSnapshot(task))
+    if (task !== undefined) this.#leave(task)
+    const child = ended ?? task
+    if (child === undefined || snapshot === undefined || !this.#refersTo(invocation)) this.ended.remove(invocation)
+    else this.ended.put({ id: child.id, src: child.src, invocation, snapshot, left: true })
+  }
+
+  #refersTo(invocation: number): boolean {
+    const { hasRefs, context } = this.job
+    if (hasRefs !== true || this.job.phase === 'settled') return false
+    if (this.#referred?.context !== context) {
+      this.#referred = { context, invocations: childrenIn(context, this.tree.actors.pathOf(this)) }
+    }
+    return this.#referred.invocations.has(invocation)
+  }
+
+  // Before the move's own actions, which may leave more.
+  #forgetUnreferred({ context, hasRefs }: Pick<Job, 'context' | 'hasRefs'>): void {
+    const left = this.ended.list.filter((child) => child.left === true)
+    if (left.length === 0) return
+    const referred = hasRefs === true ? childrenIn(context, this.tree.actors.pathOf(this)) : new Set()
+    for (const { invocation } of left) if (!referred.has(invocation)) this.ended.remove(invocation)
   }
 
   #leave(task: Task): void {
@@ -538,19 +624,21 @@ export class Draft {
     else this.remove(task)
   }
 
-  #send(send: SendAction): void {
+  /** Sends what the chart, or an action of it, has sent. */
+  send(send: SendAction): void {
     const { to, event } = send
     if (send.delayMs !== undefined) setTimer(this.job, send, send.delayMs, this.#isHeldBack ? 0 : this.steady())
-    else if (to === 'self') this.receive(event)
-    else if (to !== 'parent') this.deliver(to, event)
-    else this.tree.tellParent(this, event)
+    else if (to === 'self') this.receive(event, true)
+    else if (to === 'parent') this.tree.tellParent(this, event)
+    else if (typeof to === 'number') this.deliver(to, event)
+    else this.tree.tellActor(to, event)
   }
 
   /** Fires a timer that has fallen due. */
   fire(timer: Job['timers'][number]): void {
     this.touch()
     this.job.timers = this.job.timers.filter(({ id }) => id !== timer.id)
-    this.#send({ kind: 'send', to: timer.to ?? 'self', event: timer.event })
+    this.send({ kind: 'send', to: timer.to ?? 'self', event: timer.event })
   }
 
   #settle(): void {
@@ -559,7 +647,7 @@ export class Draft {
     this.#mailbox = []
     for (const task of this.tasks.list) this.#leave(task)
     delete this.job.ordinals
-    for (const { invocation } of this.#ended.list) this.#ended.remove(invocation)
+    for (const { invocation } of this.ended.list) this.ended.remove(invocation)
     this.job.endedAt = this.time()
   }
 }
@@ -582,9 +670,4 @@ function ordinalsUnder(
     if (state !== undefined && ordinal !== undefined) entries[state] = Math.max(ordinal, entries[state] ?? 0)
   }
   return entries
-}
-
-/** The chart has not left it. */
-function isKnown(task: Task): boolean {
-  return !isLeft(task)
 }

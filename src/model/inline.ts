@@ -1,6 +1,8 @@
-import type { ChartEvent } from './chart.ts'
+import type { ChartEvent, ChartScope, SendAction } from './chart.ts'
+import { readActions } from './chart-action.ts'
 import type { AnyJobType } from './job-type.ts'
 import { doneEvent, errorEvent, errorValue } from './record.ts'
+import { revivedCopy } from './references.ts'
 import { type Json, jsonCopy, storableCopy } from './storable.ts'
 import type { Task } from './task-record.ts'
 import { InertScope } from './xstate-internals.ts'
@@ -9,20 +11,26 @@ import { InertScope } from './xstate-internals.ts'
 export interface InlineTransition {
   readonly snapshot?: Json
   readonly event?: ChartEvent
+  /** What its code has sent, to itself or to others, as a machine sends. */
+  readonly sent: readonly SendAction[]
 }
 
 /** The first state of transition logic. */
-export function startInline(type: AnyJobType, task: Inline): InlineTransition {
-  return run(type, task, (logic, scope) => logic.getInitialSnapshot(scope, copyOf(task.input)))
+export function startInline(type: AnyJobType, task: Inline, scope: ChartScope): InlineTransition {
+  return run(type, task, scope, (logic, inert) => logic.getInitialSnapshot(inert, alive(task.input, inert)))
 }
 
-/** The state of transition logic after an event. */
-export function transitionInline(type: AnyJobType, task: Inline, event: ChartEvent): InlineTransition {
-  return run(type, task, (logic, scope) => {
+/** The state of transition logic after an event, which a chart has sent. */
+export function transitionInline(
+  type: AnyJobType,
+  task: Inline,
+  event: ChartEvent,
+  scope: ChartScope,
+): InlineTransition {
+  return run(type, task, scope, (logic, inert) => {
     const own = copyOf(task.snapshot)
-    const snapshot = logic.restoreSnapshot?.(own, scope) ?? own
-    // Events are JSON when they are captured.
-    return logic.transition(snapshot, jsonCopy(event as unknown as Json), scope)
+    const snapshot = logic.restoreSnapshot?.(own, inert) ?? own
+    return logic.transition(snapshot, alive(event as unknown as Json, inert), inert)
   })
 }
 
@@ -30,26 +38,37 @@ type Inline = Pick<Task, 'id' | 'src' | 'input' | 'snapshot'>
 
 type Logic = NonNullable<ReturnType<AnyJobType['inline']['get']>>
 
-function run(type: AnyJobType, task: Inline, compute: (logic: Logic, scope: InertScope) => unknown): InlineTransition {
+function run(
+  type: AnyJobType,
+  task: Inline,
+  scope: ChartScope,
+  compute: (logic: Logic, inert: InertScope) => unknown,
+): InlineTransition {
   const logic = type.inline.get(task.src)
   if (logic === undefined) throw new Error(`job type "${type.type}" has no logic "${task.src}"`)
   try {
-    const scope = new InertScope(task.id)
-    const next = compute(logic, scope)
+    const inert = new InertScope(task.id)
+    inert.enter(scope)
+    const next = compute(logic, inert)
+    const sent = readActions(inert, scope.nextInvocation, false).filter((action) => action.kind === 'send')
     const { status, output, error } = next as {
       readonly status: string
       readonly output?: unknown
       readonly error?: unknown
     }
     if (status === 'error') throw error
-    if (status === 'done') return { event: doneEvent(task.id, storedOutput(task, output)) }
-    return { snapshot: storableCopy(logic.getPersistedSnapshot(next), `state of "${task.id}"`, true) }
+    if (status === 'done') return { event: doneEvent(task.id, storedOutput(task, output)), sent }
+    return { snapshot: storableCopy(logic.getPersistedSnapshot(next), `state of "${task.id}"`, true), sent }
   } catch (thrown) {
-    return { event: errorEvent(task.id, errorValue(thrown)) }
+    return { event: errorEvent(task.id, errorValue(thrown)), sent: [] }
   }
 }
 
 // Its code gets values of its own.
+function alive(value: Json | undefined, { turn }: InertScope): unknown {
+  return value === undefined ? undefined : revivedCopy(value, turn.refTo)
+}
+
 function copyOf(value: Json | undefined): Json | undefined {
   return value === undefined ? undefined : jsonCopy(value)
 }

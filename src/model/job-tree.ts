@@ -9,8 +9,8 @@
  * error; what is sent to it reaches nobody.
  */
 
-import type { ChartEnd, ChartEvent } from './chart.ts'
-import type { Decision, DecisionContext, JobTree, LookedAt } from './decision-data.ts'
+import type { ActorPath, ChartEnd, ChartEvent, Effect } from './chart.ts'
+import type { Decision, DecisionContext, JobEffect, JobTree, LookedAt } from './decision-data.ts'
 import { type AnyJobType, childTypeOf } from './definition.ts'
 import { Draft, type DraftTree } from './draft.ts'
 import { JobchartError } from './error.ts'
@@ -18,7 +18,9 @@ import type { First } from './first-transitions.ts'
 import type { Job } from './job.ts'
 import { childRecord, endEvent, errorEvent, snapshotEvent } from './record.ts'
 import type { Json } from './storable.ts'
+import { Entries, TaskList } from './task-list.ts'
 import type { Task } from './task-record.ts'
+import { type Member, TreeActors } from './tree-actors.ts'
 
 /** Events that one decision may cause: beyond, charts send to each other without end. */
 const EVENTS_MAX = 10_000
@@ -26,8 +28,11 @@ const EVENTS_MAX = 10_000
 /** The jobs of a tree while a decision is made of them. */
 export class TreeDecision implements DraftTree {
   readonly context: DecisionContext
+  readonly actors: TreeActors
   readonly #tree: JobTree
   readonly #drafts = new Map<string, Draft>()
+  readonly #stored = new Map<string, Member>()
+  readonly #effects: JobEffect[] = []
   readonly #looked = new Map<string, number>()
   readonly #gone: (() => void)[] = []
   #events = 0
@@ -35,6 +40,32 @@ export class TreeDecision implements DraftTree {
   constructor(context: DecisionContext, tree: JobTree) {
     this.context = context
     this.#tree = tree
+    this.actors = new TreeActors({
+      member: (id) => this.#member(id),
+      drafts: () => this.#drafts.values(),
+      looked: ({ id, revision }) => this.#looked.set(id, revision),
+      missing: (parent, task, id) => {
+        const draft = this.#drafts.get(parent.id)
+        // In the midst of a move: its end is an event of its own.
+        if (draft !== undefined) this.#gone.push(() => this.#lost(draft, task, id))
+        return { status: 'error', error: goneError(id), output: undefined }
+      },
+    })
+  }
+
+  #member(id: string): Member | undefined {
+    const known = this.#drafts.get(id) ?? this.#stored.get(id)
+    if (known !== undefined) return known
+    const { type, job } = this.#tree.get(id) ?? {}
+    if (type === undefined || job === undefined) return undefined
+    const member = { type, job, tasks: TaskList.of(job.tasks), ended: new Entries(job.ended ?? []) }
+    this.#stored.set(id, member)
+    return member
+  }
+
+  /** Notes an action of a job's machine. */
+  act(jobId: string, run: Effect): void {
+    this.#effects.push({ jobId, run })
   }
 
   /** Takes a new job into the decision. */
@@ -73,18 +104,6 @@ export class TreeDecision implements DraftTree {
     }
   }
 
-  /** Where a child job stands, for chart code of its parent that asks. */
-  look(draft: Draft, task: Task, id: string): unknown {
-    const { type, job } = this.#drafts.get(id) ?? this.#tree.get(id) ?? {}
-    if (type === undefined || job === undefined) {
-      // In the midst of a move: its end is an event of its own.
-      this.#gone.push(() => this.#lost(draft, task, id))
-      return { status: 'error', error: goneError(id), output: undefined }
-    }
-    this.#looked.set(id, job.revision)
-    return type.chart.liveSnapshot(job)
-  }
-
   /** Counts an event. @throws {JobchartError} `INVALID_DEFINITION` there is no end of them. */
   count(): void {
     if (++this.#events <= EVENTS_MAX) return
@@ -104,9 +123,13 @@ export class TreeDecision implements DraftTree {
     }
     const drafts = [...this.#drafts.values()]
     const others = drafts.filter((draft) => draft !== first && draft.isChanged)
+    // With a job that is written, so that they run after the commit.
+    const acting = first.isChanged ? first : (others[0] ?? first)
+    const effectsOf = (draft: Draft) => (draft === acting ? this.#effects : [])
     return first.decision(
-      others.map((draft) => draft.jobDecision()),
+      others.map((draft) => draft.jobDecision(effectsOf(draft))),
       this.#lookedAt(drafts),
+      effectsOf(first),
     )
   }
 
@@ -153,7 +176,7 @@ export class TreeDecision implements DraftTree {
   /** Gives an event to the child job of a task. */
   tellChild(draft: Draft, task: Task, id: string, event: ChartEvent): void {
     const child = this.draft(id)
-    if (child !== undefined) child.receive(event)
+    if (child !== undefined) child.receive(event, true)
     else this.#lost(draft, task, id)
   }
 
@@ -195,18 +218,27 @@ export class TreeDecision implements DraftTree {
 
   /** Sends an event to the parent. A parent that is gone hears nothing. */
   tellParent({ job: { parentId } }: Draft, event: ChartEvent): void {
-    if (parentId !== undefined) this.draft(parentId)?.receive(event)
+    if (parentId !== undefined) this.draft(parentId)?.receive(event, true)
+  }
+
+  /** Sends an event to any actor of the tree. One that is gone hears nothing. */
+  tellActor(path: ActorPath, event: ChartEvent): void {
+    const { member, invocation } = this.actors.find(path) ?? {}
+    const draft = member === undefined ? undefined : this.draft(member.job.id)
+    if (invocation === undefined) draft?.receive(event, true)
+    else draft?.deliver(invocation, event)
   }
 
   /** Tells the parent that the job has ended: an event for its chart, unless that has left the invoke. */
-  tellEnd({ job: { id, parentId, parentInvoke = '' } }: Draft, end: ChartEnd): void {
+  tellEnd({ job }: Draft, end: ChartEnd): void {
+    const { id, parentId, parentInvoke = '', state: value, context } = job
     const parent = parentId === undefined ? undefined : this.draft(parentId)
     const task = parent?.tasks.ofChild(id)
     if (parent === undefined || task?.status !== 'claimed') return
     parent.touch()
     if (this.draft(id)?.tasks.isBusy === true) parent.put({ ...task, status: 'stopping' })
     else parent.remove(task)
-    parent.receiveEnd(task, endEvent(parentInvoke, end))
+    parent.receiveEnd(task, endEvent(parentInvoke, end), { value, context })
   }
 
   /** Tells a parent that asks for snapshots where the job stands. */
@@ -215,7 +247,7 @@ export class TreeDecision implements DraftTree {
     const parent = parentId === undefined ? undefined : this.draft(parentId)
     const task = parent?.tasks.ofChild(id)
     if (task?.status !== 'claimed' || task.sync !== true) return
-    parent?.receive(snapshotEvent(parentInvoke, { status: 'active', value, context }))
+    parent?.receive(snapshotEvent(parentInvoke, { status: 'active', value, context }), true)
   }
 
   /** A job that was left while its chart was busy has settled: where nothing of it runs, its parent need not wait for it. */

@@ -25,7 +25,7 @@ export type Trigger = 'manual' | 'schedule' | 'dependency' | 'retry' | 'parent'
 
 /** An event due at a time: an `after`, or a delayed `raise`. */
 export interface Timer {
-  /** XState's id for it; a new one of the same id replaces it. */
+  /** XState's id for it; an older one of the same id gets another, which no `cancel` names. */
   readonly id: string
   /** Whom the event is for; absent: the job itself. */
   readonly to?: Address
@@ -34,8 +34,23 @@ export interface Timer {
   readonly dueAt: number
 }
 
-/** A child that has ended: enough for its chart to address it. */
-export type EndedChild = Pick<Task, 'id' | 'src' | 'invocation'>
+/** A child that has ended: enough for chart code to address it, and to look at it. */
+export interface EndedChild extends Pick<Task, 'id' | 'src' | 'invocation'> {
+  /** Absent of rows of older files. */
+  readonly snapshot?: LastSnapshot
+  /** The chart has left it, or stopped it, and only refers to it. */
+  readonly left?: true
+}
+
+/** The last snapshot of a child that has ended or was stopped. */
+export interface LastSnapshot {
+  readonly status: 'done' | 'error' | 'stopped'
+  readonly output?: Json
+  readonly error?: Json
+  /** Of a machine. */
+  readonly value?: Json
+  readonly context?: Json
+}
 
 /** One stored run of a job type: a row, moved by a pure function. All times are whole milliseconds UTC. */
 export interface Job {
@@ -95,7 +110,7 @@ export interface Job {
   readonly deletedAt?: number
   readonly timers: readonly Timer[]
   readonly tasks: readonly Task[]
-  /** Children that have ended by themselves and that the chart has not left: it may still send to them, in vain. */
+  /** Children that have ended, as long as the chart has not left them or refers to them. */
   readonly ended?: readonly EndedChild[]
   /**
    * For each state whose invokes were left, how often it was entered; under `''`, how many actors were spawned. Absent of

@@ -36,7 +36,7 @@ export function keptAndBegun(
   const isKnown = ({ id, src }: StartAction) =>
     kept.some((task) => task.id === id) ||
     // What has ended where the chart still stands is not done again.
-    ended.some((each) => each.id === id && each.src === src)
+    ended.some((each) => each.id === id && each.src === src && each.left !== true)
   return { kept: kept.map((task) => recoded(to, task)), begun: starts.filter((start) => !isKnown(start)) }
 }
 

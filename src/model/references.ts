@@ -1,59 +1,111 @@
+import type { ActorPath, RefTo } from './chart.ts'
 import { JobchartError } from './error.ts'
-import { recordOf } from './error-event.ts'
+import { errorOf, errorRecord, isErrorRecord, recordOf } from './error-event.ts'
 import { changedCopy, type Json, storableCopy } from './storable.ts'
 
-/** Marks a persisted actor reference, as XState's own persisted snapshots do. */
+/**
+ * Marks what stands for something that is no JSON. References are marked as in XState's own persisted snapshots; errors in
+ * events by `'error'`; and data that has such a field of its own by `'data'`, so that it is never taken for a reference.
+ */
 const MARK = 'xstate$$type'
 
-interface PersistedRef {
-  readonly [MARK]: 1
+/** An object as it is stored, by the mark that it has. */
+type Marked =
+  | { readonly [MARK]: 1; readonly id: string; readonly path: ActorPath | undefined }
+  | { readonly [MARK]: 'error' }
+  | { readonly [MARK]: 'data'; readonly entries: readonly (readonly [string, Json])[] }
+
+/** A reference to an actor of the job tree. */
+interface TreeRef {
   readonly id: string
+  /** Absent of an actor that is none of the tree. */
+  readonly path?: ActorPath
 }
 
-/** Stands for the machine itself, and for its parent: no child is named so. */
+/** The references of files that were written before actors had paths: `id` names a child, or one of these. */
 export const OWN_REFS = { self: '#_self', parent: '#_parent' } as const
 
 /**
- * A copy of a value as it is stored: actor references as `{ xstate$$type: 1, id }`, errors as what they were made of.
+ * A copy of a context or an output as it is stored: actor references as `{ xstate$$type: 1, id, path }`, errors as what they
+ * were made of.
  *
- * @param idOf  the id under which a reference is kept.
- * @throws {JobchartError} `NOT_STORABLE`, `PAYLOAD_TOO_LARGE`.
+ * @throws {JobchartError} `INVALID_DEFINITION` it refers to an actor that is none of the tree; `NOT_STORABLE`,
+ *   `PAYLOAD_TOO_LARGE`.
  */
-export function storedCopy(
-  value: unknown,
-  name: string,
-  idOf: (ref: { readonly id: string }) => string,
-): { readonly value: Json; readonly hasRefs: boolean } {
+export function storedCopy(value: unknown, name: string): { readonly value: Json; readonly hasRefs: boolean } {
   let hasRefs = false
-  const copy = storableCopy(value, name, true, (each) => {
+  const copy = storableCopy(value, name, true, function replaced(each): Json | undefined {
     if (each instanceof Error) return recordOf(each)
-    if (!isActorRef(each)) return undefined
+    if (!isActorRef(each) && !Object.hasOwn(each, MARK)) return undefined
     hasRefs = true
-    return { [MARK]: 1, id: idOf(each) } satisfies PersistedRef
+    return isActorRef(each) ? refJson(each, name) : escaped(each, name, replaced)
   })
   return { value: copy, hasRefs }
 }
 
-/** A copy of a stored value with its references made alive: `refOf` gives the reference to a child of an id. */
-export function revivedCopy(value: Json, refOf: (id: string) => object): unknown {
-  if (typeof value !== 'object' || value === null) return value
-  if (Array.isArray(value)) return value.map((each) => revivedCopy(each, refOf))
-  if (isPersistedRef(value)) return refOf(value.id)
-  return changedCopy(value as { readonly [key: string]: Json }, (each) => revivedCopy(each, refOf))
+/**
+ * A copy of what a machine gives to another actor: as {@link storedCopy}, with errors of any origin.
+ *
+ * @throws {JobchartError} as {@link storedCopy}.
+ */
+export function messageOf(value: unknown, name: string): Json {
+  return storableCopy(value, name, true, function replaced(each): Json | undefined {
+    if (each instanceof Error) return { ...(errorRecord(each) as { readonly [key: string]: Json }), [MARK]: 'error' }
+    if (isActorRef(each)) return refJson(each, name)
+    return Object.hasOwn(each, MARK) ? escaped(each, name, replaced) : undefined
+  })
 }
 
-/**
- * What a machine gives to another actor, as a copy. Whoever gets it knows one other of its actors: the machine itself, which
- * is the parent of a child.
- *
- * @throws {JobchartError} `INVALID_DEFINITION` it refers to another actor; `NOT_STORABLE`, `PAYLOAD_TOO_LARGE`.
- */
-export function messageOf(value: unknown, name: string, self: object): Json {
-  const idOf = (ref: { readonly id: string }) => {
-    if (ref === self) return OWN_REFS.parent
-    throw unsupported(`the reference to "${ref.id}" in the ${name}`)
+function refJson({ id, path }: TreeRef, name: string): Json {
+  if (path === undefined) throw unsupported(`the reference to "${id}" in the ${name}`)
+  return { [MARK]: 1, id, path } satisfies Marked
+}
+
+function escaped(data: object, name: string, replaced: (each: object) => Json | undefined): Json {
+  const own = Object.entries(data).filter(([, each]) => each !== undefined)
+  const entries = storableCopy(own, name, true, replaced) as (readonly [string, Json])[]
+  return { [MARK]: 'data', entries } satisfies Marked
+}
+
+/** A copy of a stored value with what is marked in it made alive. */
+export function revivedCopy(value: Json, refTo: RefTo): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map((each) => revivedCopy(each, refTo))
+  const mark = (value as Partial<Marked>)[MARK]
+  return mark === undefined
+    ? changedCopy(value as { readonly [key: string]: Json }, (each) => revivedCopy(each, refTo))
+    : revived(value as unknown as Marked, refTo)
+}
+
+function revived(marked: Marked, refTo: RefTo): unknown {
+  if (marked[MARK] === 1) return refTo(marked.path, marked.id)
+  if (marked[MARK] === 'data') {
+    return Object.fromEntries(marked.entries.map(([key, each]) => [key, revivedCopy(each, refTo)]))
   }
-  return storedCopy(value, name, idOf).value
+  const { [MARK]: _, ...record } = marked
+  return isErrorRecord(record) ? errorOf(record) : record
+}
+
+/** The invocations of the children of the machine at `path` to which a stored value refers. */
+export function childrenIn(value: Json, path: ActorPath, found = new Set<number>()): ReadonlySet<number> {
+  if (typeof value !== 'object' || value === null) return found
+  const marked = value as Partial<Marked>
+  if (marked[MARK] === 1 && marked.path !== undefined) {
+    const own = marked.path.at(-1)
+    if (own !== undefined && isSamePath(marked.path.slice(0, -1), path)) found.add(own)
+  } else for (const each of Object.values(value)) childrenIn(each as Json, path, found)
+  return found
+}
+
+/** Something in a stored message refers to an actor. */
+export function hasReference(value: Json): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return (value as Partial<Marked>)[MARK] === 1 || Object.values(value).some((each) => hasReference(each as Json))
+}
+
+/** Whether two paths lead to the same actor. */
+export function isSamePath(one: ActorPath, other: ActorPath): boolean {
+  return one.length === other.length && one.every((each, index) => each === other[index])
 }
 
 /** An action that a job cannot do, since nothing would find its actor after a crash. */
@@ -61,11 +113,16 @@ export function unsupported(what: string): JobchartError {
   return new JobchartError('INVALID_DEFINITION', `${what} cannot be run durably; invoke or spawn logic by its name`)
 }
 
-function isActorRef(value: object): value is { readonly id: string } {
-  // Data may have fields of these names, but no function.
-  return 'sessionId' in value && 'ref' in value && 'send' in value && typeof value.send === 'function'
+/** A task gets what it could not use: its code runs elsewhere, and maybe in another process. */
+export function unsupportedInTask(what: string): JobchartError {
+  return new JobchartError(
+    'INVALID_DEFINITION',
+    `${what} refers to an actor, which the code of a task cannot use; it sends to its own job by send or sendBack`,
+  )
 }
 
-function isPersistedRef(value: object): value is PersistedRef {
-  return MARK in value && value[MARK] === 1 && 'id' in value && typeof value.id === 'string'
+/** Whether an object is a reference to an actor: any of XState's, or one of ours. */
+export function isActorRef(value: object): value is TreeRef {
+  // Data may have fields of these names, but no function.
+  return 'sessionId' in value && 'ref' in value && 'send' in value && typeof value.send === 'function'
 }

@@ -16,15 +16,17 @@ import type {
   ChartEvent,
   ChartScope,
   ChartSnapshot,
+  RefTo,
   ResumedState,
+  Standing,
   StateInfo,
   TransitionResult,
 } from './chart.ts'
 import { readActions } from './chart-action.ts'
 import { withError } from './error-event.ts'
-import { OWN_REFS, revivedCopy, storedCopy } from './references.ts'
+import { revivedCopy, storedCopy } from './references.ts'
 import { type Json, jsonCopy } from './storable.ts'
-import { ALONE, hasTransitionFor, InertMachine, type LiveSnapshot, nodesOf, PARENT } from './xstate-internals.ts'
+import { ALONE, hasTransitionFor, InertMachine, type LiveSnapshot, nodesOf } from './xstate-internals.ts'
 
 export type {
   Chart,
@@ -32,7 +34,9 @@ export type {
   ChartEvent,
   ChartScope,
   ChartSnapshot,
+  RefTo,
   ResumedState,
+  Standing,
   StateInfo,
   TransitionResult,
 } from './chart.ts'
@@ -62,7 +66,7 @@ class MachineChart implements Chart {
 
   start(input: unknown, scope = ALONE): TransitionResult {
     this.#machine.scope.enter(scope)
-    // A child may have been given its parent.
+    // Of a child, it is what its parent's machine gave it.
     const given = this.#own(input as Json, scope.parentInvoke !== undefined)
     const before = { state: {}, context: {} }
     try {
@@ -72,16 +76,16 @@ class MachineChart implements Chart {
     }
   }
 
-  transition(snapshot: ChartSnapshot, event: ChartEvent, scope = ALONE): TransitionResult {
-    return this.#take(snapshot, ownEvent(event), scope, false)
+  transition(snapshot: ChartSnapshot, event: ChartEvent, scope = ALONE, isSent = false): TransitionResult {
+    return this.#take(snapshot, event, scope, false, isSent ? this.#sent : ownEvent)
   }
 
   transitionIfNamed(snapshot: ChartSnapshot, event: ChartEvent, scope = ALONE): TransitionResult {
-    return this.#take(snapshot, ownEvent(event), scope, true)
+    return this.#take(snapshot, event, scope, true, ownEvent)
   }
 
   canHandle(snapshot: ChartSnapshot, event: ChartEvent, scope = ALONE): boolean {
-    return this.#take(snapshot, event, scope, false).handled
+    return this.#take(snapshot, event, scope, false, asItIs).handled
   }
 
   resumed(snapshot: ChartSnapshot, scope = ALONE): ResumedState {
@@ -102,12 +106,31 @@ class MachineChart implements Chart {
     return this.#info(this.#base(state))
   }
 
-  liveSnapshot({ state, context }: ChartSnapshot): unknown {
-    const own = { value: jsonCopy(state), context: jsonCopy(context) }
-    return { ...this.#base(state), ...own, status: 'active', children: {} }
+  liveSnapshot({ state, context, status, output, error, children }: Standing, refTo: RefTo): unknown {
+    const live = {
+      status,
+      value: jsonCopy(state),
+      context: revivedCopy(context, refTo),
+      ...(output === undefined ? {} : { output: revivedCopy(output, refTo) }),
+      ...(error === undefined ? {} : { error }),
+    }
+    const { toJSON, ...base } = this.#base(state) as LiveSnapshot & { readonly toJSON?: unknown }
+    // Hidden from a copy: what looks at it may also keep it in its context, as plain data.
+    for (const [key, value] of Object.entries(base)) {
+      if (!Object.hasOwn(live, key)) Object.defineProperty(live, key, { value, configurable: true })
+    }
+    // Most who look never ask for them, and there may be thousands.
+    const refs = () => Object.fromEntries(children().map(({ id, path }) => [id, refTo(path, id)]))
+    return Object.defineProperty(live, 'children', { get: refs })
   }
 
-  #take(snapshot: ChartSnapshot, event: ChartEvent, scope: ChartScope, isNamed: boolean): TransitionResult {
+  #take(
+    snapshot: ChartSnapshot,
+    event: ChartEvent,
+    scope: ChartScope,
+    isNamed: boolean,
+    own: (event: ChartEvent, scope: ChartScope) => ChartEvent,
+  ): TransitionResult {
     let from: LiveSnapshot
     try {
       // Guards are user code, and most charts do not name the event of an executor at all.
@@ -118,13 +141,21 @@ class MachineChart implements Chart {
       return ended(snapshot, NOWHERE, error)
     }
     try {
-      const taken = this.#machine.take(from, event, isNamed)
+      const taken = this.#machine.take(from, own(event, scope), isNamed)
       if (taken === undefined) return this.#unhandled(snapshot)
       return this.#result(from, taken.next, snapshot, scope, taken.isTaken)
     } catch (error) {
       // The machine threw before it had a next snapshot: the job stays where it was, and ends there.
       return ended(snapshot, this.#info(from), error)
     }
+  }
+
+  // The caller keeps its event, and stores it.
+  readonly #sent = (event: ChartEvent, { children }: ChartScope): ChartEvent => {
+    const { refTo } = this.#machine.scope.turn
+    const child = event.type.startsWith(SNAPSHOT) ? children.byId(event.type.slice(SNAPSHOT.length)) : undefined
+    if (child?.liveOf !== undefined) return { ...event, snapshot: child.liveOf(event.snapshot as Json, refTo) }
+    return withError(revivedCopy(event as unknown as Json, refTo) as ChartEvent)
   }
 
   #mayName({ state }: ChartSnapshot, { type }: ChartEvent): boolean {
@@ -159,7 +190,7 @@ class MachineChart implements Chart {
     if (next.status === 'active') return { snapshot }
     if (next.status !== 'done') return { snapshot, end: { kind: 'error', error: next.error } }
     if (next.output === undefined) return { snapshot, end: { kind: 'done' } }
-    const { value: output } = storedCopy(next.output, 'output', (ref) => ref.id)
+    const { value: output } = storedCopy(next.output, 'output')
     return { snapshot, end: { kind: 'done', output } }
   }
 
@@ -174,7 +205,7 @@ class MachineChart implements Chart {
   }
 
   #storedContext(context: unknown): Pick<ChartSnapshot, 'context' | 'hasRefs'> {
-    const { value, hasRefs } = storedCopy(context, 'context', (ref) => this.#idOf(ref))
+    const { value, hasRefs } = storedCopy(context, 'context')
     return { context: value, ...(hasRefs ? { hasRefs } : {}) }
   }
 
@@ -202,18 +233,7 @@ class MachineChart implements Chart {
   }
 
   #own(value: Json, hasRefs: boolean): unknown {
-    return hasRefs ? revivedCopy(value, (id) => this.#refOf(id)) : jsonCopy(value)
-  }
-
-  #refOf(id: string): object {
-    if (id === OWN_REFS.self) return this.#machine.scope.self
-    if (id === OWN_REFS.parent) return PARENT
-    return this.#machine.scope.reference(id)
-  }
-
-  #idOf(ref: { readonly id: string }): string {
-    if (ref === this.#machine.scope.self) return OWN_REFS.self
-    return Object.is(ref, PARENT) ? OWN_REFS.parent : ref.id
+    return hasRefs ? revivedCopy(value, this.#machine.scope.turn.refTo) : jsonCopy(value)
   }
 
   #base(state: Json): LiveSnapshot {
@@ -229,6 +249,14 @@ class MachineChart implements Chart {
 function ownEvent(event: ChartEvent): ChartEvent {
   return withError(jsonCopy(event as unknown as Json) as unknown as ChartEvent)
 }
+
+// A look at what would be taken: nothing is kept of it.
+function asItIs(event: ChartEvent): ChartEvent {
+  return event
+}
+
+/** The type of XState's event for an actor that has moved, before the actor's id. */
+const SNAPSHOT = 'xstate.snapshot.'
 
 const NOWHERE: StateInfo = { label: '', tags: new Set(), accepts: new Set() }
 

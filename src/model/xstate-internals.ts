@@ -22,10 +22,10 @@
  * The suite in `test/fidelity` runs on the oldest and on the newest XState of the peer range.
  */
 import { type AnyStateMachine, type AnyStateNode, createActor } from 'xstate'
-import type { ChartEvent, ChartScope, ChildActor, ChildActors } from './chart.ts'
+import type { Actor, ActorPath, Address, ChartEvent, ChartScope, ChildActor, ChildActors, RefTo } from './chart.ts'
 import { inertLogic, standingMachine, stateNodes, withInertActors } from './inert-machine.ts'
-import { messageOf } from './references.ts'
-import { type Json, jsonCopy } from './storable.ts'
+import { isActorRef, isSamePath, messageOf, OWN_REFS, unsupported } from './references.ts'
+import type { Json } from './storable.ts'
 
 /** A cycle of `always` or `raise` ends as an error of its job after so many microsteps, unless the machine says otherwise. */
 const MICROSTEPS_MAX = 10_000
@@ -66,62 +66,162 @@ interface Refs {
   readonly [id: string]: Ref
 }
 
-/** Stands for the parent of a child job: `sendParent` needs one to be there. */
-export const PARENT = Object.freeze({ id: 'parent', sessionId: 'parent', send: () => {}, ref: null })
-
 const ACTIVE = Object.freeze({ status: 'active', output: undefined, error: undefined })
+const STOPPED = Object.freeze({ status: 'stopped', output: undefined, error: undefined })
 
 /**
- * The reference to a child that stands in a row: a machine may address it, stop it, and keep it in its context. What it
- * refers to is looked up when that is needed: a context may hold thousands.
+ * The reference to an actor of the tree that stands in a row: chart code may address it, stop it where it is a child, look
+ * at it, and keep it. What it refers to is looked up when that is needed: a context may hold thousands.
  */
 export class ActorRef implements Ref {
-  readonly id: string
+  readonly path: ActorPath
   readonly ref = this
-  readonly #children: ChildActors
-  #child: ChildActor | undefined
+  readonly #turn: Turn
+  readonly #id: string | undefined
   #seen: unknown
 
-  constructor(id: string, children: ChildActors) {
-    this.id = id
-    this.#children = children
+  constructor(turn: Turn, path: ActorPath, id?: string) {
+    this.path = path
+    this.#turn = turn
+    this.#id = id
   }
 
-  get #actor(): ChildActor {
-    // A machine may keep a reference to a child that it has stopped, and send to it in vain.
-    this.#child ??= this.#children.byId(this.id) ?? { id: this.id, src: '', invocation: GONE }
-    return this.#child
-  }
-
-  get invocation(): number {
-    return this.#actor.invocation
+  get id(): string {
+    return this.#id ?? this.#turn.actor(this.path)?.id ?? ''
   }
 
   get src(): string {
-    return this.#actor.src
+    return this.#turn.actor(this.path)?.src ?? ''
   }
 
   get systemId(): string | undefined {
-    return this.#actor.systemId
+    return this.#turn.actor(this.path)?.systemId
   }
 
   get sessionId(): string {
-    return `invocation:${this.invocation}`
+    return `path:${this.path.join('.')}`
   }
 
-  /** What is sent outside an action reaches nobody: an action is how a machine asks for something. */
-  send(): void {}
+  send(event: unknown): void {
+    this.#turn.send(this, event)
+  }
 
-  /** The state of transition logic, or where a child job stands; of work that runs elsewhere, that it is active. */
+  /** Where the actor stands; of one that was stopped, only that. */
   getSnapshot(): unknown {
     // Once: whoever asks again gets the same object.
-    this.#seen ??= this.#look()
+    this.#seen ??= this.#turn.look(this.path) ?? STOPPED
     return this.#seen
   }
+}
 
-  #look(): unknown {
-    const { look, snapshot } = this.#actor
-    return look === undefined ? (snapshot === undefined ? ACTIVE : jsonCopy(snapshot)) : look()
+/**
+ * What chart code has of its tree in one transition, and in the actions that run after it. What it sends by a reference is
+ * captured with the rest of the transition. An action runs later: what it sends is told then.
+ */
+export class Turn {
+  #path: ActorPath | undefined
+  /** The machine's own actor, as its references show it. */
+  self: object
+  send: (to: object, event: unknown) => void
+  readonly scope: ChartScope
+  #refs: Map<string, ActorRef> | undefined
+
+  constructor(scope: ChartScope, self: object, send: (to: object, event: unknown) => void) {
+    this.scope = scope
+    this.self = self
+    this.send = send
+  }
+
+  /** The machine's own path. */
+  get path(): ActorPath {
+    this.#path ??= this.scope.path ?? (this.scope.parentInvoke === undefined ? [] : [0])
+    return this.#path
+  }
+
+  /** The path of a child. */
+  childPath(invocation: number): ActorPath {
+    return [...this.path, invocation]
+  }
+
+  /** The invocation of an actor, where it is a child. */
+  invocationOf(path: ActorPath): number | undefined {
+    return path.length > 0 && isSamePath(path.slice(0, -1), this.path) ? path.at(-1) : undefined
+  }
+
+  /** What is known of an actor. */
+  actor(path: ActorPath): Actor | undefined {
+    const invocation = this.invocationOf(path)
+    const { children, actors } = this.scope
+    return invocation === undefined ? actors?.at(path) : children.byInvocation(invocation)
+  }
+
+  /** The snapshot of an actor; undefined: it is none of the tree any more. */
+  look(path: ActorPath): unknown {
+    const actor = this.actor(path)
+    return actor === undefined ? undefined : actor.look === undefined ? ACTIVE : actor.look(this.refTo)
+  }
+
+  get parent(): ActorRef | undefined {
+    return this.scope.parentInvoke === undefined ? undefined : this.#ref(this.path.slice(0, -1))
+  }
+
+  /** See {@link RefTo}: the same for the whole transition. */
+  readonly refTo: RefTo = (path, id) => {
+    if (path === undefined) return this.#named(id)
+    return isSamePath(path, this.path) ? this.self : this.#ref(path, id)
+  }
+
+  #named(id: string): object {
+    if (id === OWN_REFS.self) return this.self
+    const parent = id === OWN_REFS.parent ? this.parent : undefined
+    return parent ?? this.child(id) ?? this.#ref(this.childPath(GONE), id)
+  }
+
+  /** The reference to a child by its id. */
+  child(id: string): ActorRef | undefined {
+    const child = this.scope.children.byId(id)
+    return child === undefined ? undefined : this.#ref(this.childPath(child.invocation), id)
+  }
+
+  #ref(path: ActorPath, id?: string): ActorRef {
+    this.#refs ??= new Map()
+    const key = path.join('.')
+    const known = this.#refs.get(key)
+    if (known !== undefined) return known
+    const ref = new ActorRef(this, path, id)
+    this.#refs.set(key, ref)
+    return ref
+  }
+
+  /** The references to all children, by their ids. */
+  children(): Refs {
+    const { children } = this.scope
+    return Object.fromEntries(
+      children.all().map(({ id, invocation }) => [id, this.#ref(this.childPath(invocation), id)]),
+    )
+  }
+
+  /** The reference to the actor of a system id. */
+  ofSystemId(systemId: string): ActorRef | undefined {
+    const { children, actors } = this.scope
+    const child = children.bySystemId(systemId)
+    const path = child === undefined ? actors?.bySystemId(systemId) : this.childPath(child.invocation)
+    return path === undefined ? undefined : this.#ref(path, child?.id)
+  }
+
+  /** All system ids that actors of the tree have. */
+  systemIds(): readonly string[] {
+    const { children, actors } = this.scope
+    return actors?.systemIds() ?? children.all().flatMap(({ systemId }) => systemId ?? [])
+  }
+
+  /** Whom a reference means. @throws {JobchartError} `INVALID_DEFINITION` none of the tree. */
+  addressOf(to: object): Address {
+    const path = isActorRef(to) ? to.path : undefined
+    if (path === undefined) throw unsupported('sendTo an actor that is none of the job')
+    if (isSamePath(path, this.path)) return 'self'
+    if (this.path.length > 0 && isSamePath(path, this.path.slice(0, -1))) return 'parent'
+    return this.invocationOf(path) ?? path
   }
 }
 
@@ -136,6 +236,8 @@ export type Captured =
       readonly ref: Ref | undefined
       readonly systemId: string | undefined
       readonly sync: boolean
+      /** By `spawn` in an assign. */
+      readonly isSpawned: boolean
       readonly input?: Json
     }
   | { readonly kind: 'stop'; readonly ref: unknown }
@@ -151,6 +253,7 @@ export type Captured =
   | { readonly kind: 'cancel'; readonly id: unknown }
   | { readonly kind: 'emit'; readonly event: Json }
   | { readonly kind: 'log'; readonly label: unknown; readonly value: unknown }
+  | { readonly kind: 'warn'; readonly text: string }
   | { readonly kind: 'custom'; readonly exec: Exec; readonly info: object; readonly params: unknown }
 
 type Exec = (info: unknown, params: unknown) => unknown
@@ -174,7 +277,7 @@ interface System {
 /** XState's own actor of the machine, as far as its transitions read it. */
 interface Self {
   id: string
-  _parent: unknown
+  readonly _parent: unknown
   readonly _snapshot: unknown
 }
 
@@ -188,6 +291,7 @@ export const ALONE: ChartScope = { children: listed([]), nextInvocation: 1 }
 export function listed(list: readonly ChildActor[]): ChildActors {
   return {
     byId: (id) => list.findLast((child) => child.id === id),
+    byInvocation: (invocation) => list.find((child) => child.invocation === invocation),
     bySystemId: (systemId) => list.findLast((child) => child.systemId === systemId),
     all: () => list,
   }
@@ -205,16 +309,15 @@ export class InertScope {
   created: Ref[] = []
   /** `snapshot.children` of the present transition: it gives each child, and shows no keys. */
   readonly children: Refs
+  /** What its code has of its tree now. */
+  turn: Turn
   readonly #machineId: string
   readonly #inputs = new Map<Ref, unknown>()
-  /** The children that the job has. */
-  readonly #standing = new Map<string, ActorRef>()
-  /** Those that the present transition has started, or stopped. */
+  /** Children that the present transition has started, or stopped. */
   readonly #changed = new Map<string, Ref | undefined>()
   readonly #systemIds = new Map<string, Ref | undefined>()
   // Before 5.21, actors do not know their own.
   readonly #systemIdOf = new Map<Ref, string>()
-  #scope = ALONE
   #before: LiveSnapshot | undefined
   #shown: LiveSnapshot | undefined
   #unstarted: Ref | undefined
@@ -229,25 +332,27 @@ export class InertScope {
     this.#machineId = machineId
     this.id = machineId
     this.sessionId = self.sessionId
-    Object.defineProperty(self, '_snapshot', { get: () => this.snapshot, set: () => {} })
+    Object.defineProperties(self, {
+      _snapshot: { get: () => this.snapshot, set: () => {} },
+      _parent: { get: () => this.turn.parent },
+      path: { get: () => this.turn.path },
+      send: { value: (event: unknown) => this.turn.send(self, event) },
+    })
     this.self = self as unknown as Self
+    this.turn = this.#turnOf(ALONE)
     this.system = self.system as unknown as System
     this.#takeOver(this.system)
     const shared = { get: (_: object, id: string | symbol) => (typeof id === 'string' ? this.child(id) : undefined) }
     this.children = new Proxy({}, shared)
   }
 
-  // System ids are those of the job's children and of what the present transition has created.
+  // System ids are those of the tree and of what the present transition has created.
   #takeOver(system: System): void {
-    const known = (systemId: string): Ref | undefined => {
-      if (this.#systemIds.has(systemId)) return this.#systemIds.get(systemId)
-      const child = this.#scope.children.bySystemId(systemId)
-      return child === undefined ? undefined : this.child(child.id)
-    }
+    const known = (systemId: string): Ref | undefined =>
+      this.#systemIds.has(systemId) ? this.#systemIds.get(systemId) : this.turn.ofSystemId(systemId)
     system.get = known
     system.getAll = () => {
-      const standing = this.#scope.children.all().flatMap(({ systemId }) => systemId ?? [])
-      const ids = new Set([...standing, ...this.#systemIds.keys()])
+      const ids = new Set([...this.turn.systemIds(), ...this.#systemIds.keys()])
       return Object.fromEntries([...ids].flatMap((id) => [[id, known(id)] as const].filter(isKnown)))
     }
     system._set = (systemId, ref) => {
@@ -269,14 +374,19 @@ export class InertScope {
     }
   }
 
+  #turnOf(scope: ChartScope): Turn {
+    const { captured } = this
+    return new Turn(scope, this.self, (to, event) => {
+      captured.push({ kind: 'send', to: () => to, event: eventOf(event), delay: undefined, id: undefined })
+    })
+  }
+
   /** Makes the scope ready for the transition of another job. */
   enter(scope: ChartScope): void {
-    const { parentInvoke } = scope
-    this.#scope = scope
     this.captured = []
     this.created = []
+    this.turn = this.#turnOf(scope)
     this.#inputs.clear()
-    this.#standing.clear()
     this.#changed.clear()
     this.#systemIds.clear()
     this.#systemIdOf.clear()
@@ -284,8 +394,7 @@ export class InertScope {
     this.#shown = undefined
     this.#unstarted = undefined
     this.#microsteps = 0
-    this.self.id = parentInvoke ?? this.#machineId
-    this.self._parent = parentInvoke === undefined ? undefined : PARENT
+    this.self.id = scope.parentInvoke ?? this.#machineId
   }
 
   /** The machine's own actor shows this snapshot, with all of its children, from now on. */
@@ -294,52 +403,44 @@ export class InertScope {
     this.#shown = undefined
   }
 
-  /** What `self.getSnapshot()` gives. */
+  /** What `self.getSnapshot()` gives: also the children that the present transition has stopped. */
   get snapshot(): unknown {
     if (this.#before === undefined) return undefined
-    if (this.#shown === undefined) {
-      // Also those that the present transition has stopped.
-      const refs = this.#scope.children.all().map(({ id }) => [id, this.#stood(id)] as const)
-      this.#shown = { ...this.#before, children: Object.fromEntries(refs.filter(isKnown)) }
-    }
+    this.#shown ??= { ...this.#before, children: this.turn.children() }
     return this.#shown
   }
 
   /** What an action of the machine's own has, which runs when the scope serves other jobs. */
-  later(): { readonly snapshot: () => unknown; readonly system: object } {
-    const [before, { children }] = [this.#before, this.#scope]
-    const all = () => Object.fromEntries(children.all().map(({ id }) => [id, new ActorRef(id, children)]))
-    const get = (systemId: string) => {
-      const child = children.bySystemId(systemId)
-      return child === undefined ? undefined : new ActorRef(child.id, children)
+  later(): { readonly turn: Turn; readonly self: object; readonly system: object } {
+    const [before, { turn }] = [this.#before, this]
+    const own = {
+      id: { value: this.self.id },
+      path: { get: () => turn.path },
+      _parent: { get: () => turn.parent },
+      send: { value: (event: unknown) => turn.send(self, event) },
+      getSnapshot: { value: () => before && { ...before, children: turn.children() } },
     }
-    return {
-      snapshot: () => before && { ...before, children: all() },
-      system: Object.create(this.system, { get: { value: get } }) as object,
-    }
+    const self = Object.create(this.self, own) as object
+    const get = (systemId: string) => turn.ofSystemId(systemId)
+    return { turn, self, system: Object.create(this.system, { get: { value: get } }) as object }
   }
 
   /** The reference to a child by its id, the same for the whole transition. */
   child(id: string): Ref | undefined {
-    return this.#changed.has(id) ? this.#changed.get(id) : this.#stood(id)
-  }
-
-  #stood(id: string): Ref | undefined {
-    return this.#scope.children.byId(id) === undefined ? undefined : this.reference(id)
-  }
-
-  /** The reference to a child by its id, which may be gone. */
-  reference(id: string): Ref {
-    const known = this.#standing.get(id)
-    if (known !== undefined) return known
-    const ref = new ActorRef(id, this.#scope.children)
-    this.#standing.set(id, ref)
-    return ref
+    return this.#changed.has(id) ? this.#changed.get(id) : this.turn.child(id)
   }
 
   /** Notes a child that the machine has just created. One without an id gets one that a replay gives it again. */
   create(ref: Ref, input: unknown): void {
-    if (ref.id === ref.sessionId) ref.id = `${String(ref.src)}:${this.#scope.nextInvocation + this.created.length}`
+    const { turn } = this
+    const invocation = turn.scope.nextInvocation + this.created.length
+    if (ref.id === ref.sessionId) ref.id = `${String(ref.src)}:${invocation}`
+    // XState's own actor is never started: what is sent to it is captured, and its state is looked up in an action.
+    Object.defineProperties(ref, {
+      path: { get: () => turn.childPath(invocation) },
+      send: { value: (event: unknown) => turn.send(ref, event) },
+      getSnapshot: { value: () => turn.look(turn.childPath(invocation)) ?? ACTIVE },
+    })
     this.created.push(ref)
     this.#inputs.set(ref, input)
     this.#unstarted = ref
@@ -351,17 +452,17 @@ export class InertScope {
 
   /** `spawn` in an assign asks in this way that the actor it has just created be started. */
   readonly defer = (): void => {
-    this.spawn(this.#unstarted ?? NAMELESS)
+    this.spawn(this.#unstarted ?? NAMELESS, true)
   }
 
   /** Writes down that an actor starts. */
-  spawn(ref: Ref | undefined): void {
+  spawn(ref: Ref | undefined, isSpawned = false): void {
     this.#unstarted = undefined
     const input = ref === undefined ? undefined : this.#inputs.get(ref)
-    const own = input === undefined ? {} : { input: this.#copy(input, `input of "${ref?.id}"`) }
+    const own = input === undefined ? {} : { input: messageOf(input, `input of "${ref?.id}"`) }
     const sync = (ref as { readonly _syncSnapshot?: unknown } | undefined)?._syncSnapshot === true
     const systemId = ref === undefined ? undefined : this.#systemIdOf.get(ref)
-    this.captured.push({ kind: 'spawn', ref, systemId, sync, ...own })
+    this.captured.push({ kind: 'spawn', ref, systemId, sync, isSpawned, ...own })
   }
 
   /** Writes down that an actor stops. Its system id is free from then on, also within the transition. */
@@ -391,7 +492,7 @@ export class InertScope {
         this.captured.push({ kind: 'cancel', id: params.sendId })
         return
       case 'xstate.emit':
-        this.captured.push({ kind: 'emit', event: this.#copy(params.event, 'emit') })
+        this.captured.push({ kind: 'emit', event: messageOf(params.event, 'emit') })
         return
       case 'xstate.log':
         this.captured.push({ kind: 'log', label: params.label, value: params.value })
@@ -402,12 +503,14 @@ export class InertScope {
   }
 
   #sent<Delay>({ event, id }: { [name: string]: unknown }, delay: Delay) {
-    return { event: this.#copy(event, 'event'), delay, id }
+    // At once: the machine may go on to change what it has sent.
+    return { event: messageOf(event, 'event'), delay, id }
   }
 
-  // At once: the machine may go on to change what it has sent.
-  #copy(value: unknown, name: string): Json {
-    return messageOf(value, name, this.self)
+  /** A `sendTo` found nobody: XState sends to the machine itself. */
+  warnOfNobody({ event }: { readonly event: { readonly type: string } }): void {
+    const text = `warning: sendTo found no actor for "${event.type}", which went to the machine itself`
+    this.captured.push({ kind: 'warn', text })
   }
 
   /** Runs the resolver of a built-in action on the shared children, and merges what it did to a copy of them. */
@@ -437,6 +540,11 @@ export class InertScope {
   }
 }
 
+function eventOf(event: unknown): Json {
+  if (typeof event === 'object' && event !== null) return messageOf(event, 'event')
+  throw new Error(`only an object with a type can be sent as an event; found ${typeof event}`)
+}
+
 function isKnown<Key>(entry: readonly [Key, Ref | undefined]): entry is readonly [Key, Ref] {
   return entry[1] !== undefined
 }
@@ -463,10 +571,28 @@ const COPY_CHILDREN: ReadonlySet<string> = new Set([
 function sharing(action: unknown): unknown {
   if (typeof action !== 'function' || !('resolve' in action)) return action
   const { type, resolve } = action as unknown as Builtin
+  if (type === 'xstate.sendTo' && 'to' in action && typeof action.to === 'function') return warning(action, resolve)
   if (!COPY_CHILDREN.has(type)) return action
   const shared: Resolve = (scope, snapshot, ...rest) =>
     scope.resolved(snapshot, type === 'xstate.stopChild', (own) => resolve(scope, own, ...rest))
   return builtin({ ...action, resolve: shared })
+}
+
+/** A `sendTo` that says in the job's log where it found nobody. */
+function warning(action: object, resolve: Resolve): unknown {
+  const warned: Resolve = (scope, snapshot, args, params, settings, ...rest) => {
+    let isMissing = false
+    const { to } = settings as { readonly to: (...given: unknown[]) => unknown }
+    const found = (...given: unknown[]) => {
+      const target = to(...given)
+      isMissing = target === undefined || target === null
+      return target
+    }
+    const resolved = resolve(scope, snapshot, args, params, { ...(settings as object), to: found }, ...rest)
+    if (isMissing) scope.warnOfNobody(resolved[1] as { readonly event: { readonly type: string } })
+    return resolved
+  }
+  return builtin({ ...action, resolve: warned })
 }
 
 function builtin(settings: object): unknown {

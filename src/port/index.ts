@@ -2,12 +2,12 @@
  * Types for who writes a storage, an executor, a policy or a clock. The interfaces themselves, with their numbered
  * guarantees, stand beside this file.
  */
-export type { Address } from '../model/chart.ts'
+export type { ActorPath, Address } from '../model/chart.ts'
 export type { By } from '../model/command.ts'
 export type { TaskEnd } from '../model/decision.ts'
 export type { EventDraft, EventRow } from '../model/event.ts'
 export type { Item, ItemStatus } from '../model/item.ts'
-export type { EndedChild, Job, JobSummary, Timer } from '../model/job.ts'
+export type { EndedChild, Job, JobSummary, LastSnapshot, Timer } from '../model/job.ts'
 export type { Pipeline } from '../model/pipeline.ts'
 export type { Private } from '../model/private.ts'
 export type { Json } from '../model/storable.ts'

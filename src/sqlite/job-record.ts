@@ -82,6 +82,9 @@ type TaskList = readonly [
   rare?: RareTask,
 ]
 
+/** A snapshot is absent of children that ended before it was kept. */
+type EndedList = readonly [id: string, src: string, snapshot?: EndedChild['snapshot'], left?: 1]
+
 const STATUSES: readonly TaskStatus[] = ['available', 'claimed', 'stopping', 'lost', 'inline']
 const NOTHING: readonly never[] = []
 
@@ -110,8 +113,8 @@ export function taskRecordOf(job: Job, task: Task): string {
 }
 
 /** The text of an ended child. */
-export function endedRecordOf({ id, src }: EndedChild): string {
-  return JSON.stringify([id, src])
+export function endedRecordOf({ id, src, snapshot, left }: EndedChild): string {
+  return JSON.stringify([id, src, ...(snapshot === undefined ? [] : [snapshot, ...(left === true ? [1] : [])])])
 }
 
 function since({ createdAt }: Job, at: number | undefined): SinceCreation {
@@ -272,8 +275,8 @@ export function furtherTaskOf(columns: TaskColumns, createdAt: number, text: str
 
 /** An ended child. @throws {Error} the text is no record. */
 export function endedOf(invocation: number, text: string): EndedChild {
-  const [id, src] = JSON.parse(text) as readonly [string, string]
-  return { id, src, invocation }
+  const [id, src, snapshot, left] = JSON.parse(text) as EndedList
+  return { id, src, invocation, ...(snapshot === undefined ? {} : { snapshot }), ...(left === 1 ? { left: true } : {}) }
 }
 
 function taskOf({ invocation, holder, limitKey, child }: TaskColumns, createdAt: number, list: TaskList): Task {

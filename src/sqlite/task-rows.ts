@@ -29,6 +29,7 @@ export class TaskRows {
   readonly #read: Statement
   readonly #insert: Statement
   readonly #update: Statement
+  readonly #updateEnded: Statement
   readonly #remove: Statement
   readonly #removeAll: Statement
   readonly #removeList: Statement
@@ -42,6 +43,7 @@ export class TaskRows {
       INSERT INTO tasks (n, ended, invocation, place, body, ${TASK_COLUMNS.join(', ')})
       VALUES (?, ?, ?, ?, ?, ${TASK_COLUMNS.map(() => '?').join(', ')})`)
     this.#update = prepare(`UPDATE tasks SET body = ?, ${VALUES} WHERE n = ? AND ended = 0 AND invocation = ?`)
+    this.#updateEnded = prepare(`UPDATE tasks SET body = ? WHERE n = ? AND ended = 1 AND invocation = ?`)
     this.#remove = prepare(`DELETE FROM tasks WHERE n = ? AND ended = ? AND invocation = ?`)
     this.#removeList = prepare(`DELETE FROM tasks WHERE n = ? AND ended = ?`)
     this.#removeAll = prepare(`DELETE FROM tasks WHERE n = ?`)
@@ -95,9 +97,8 @@ export class TaskRows {
     this.#writeList(n, ENDED, endedBefore, ended, {
       insert: (child, place) =>
         this.#insert.run(n, ENDED, child.invocation, place, endedRecordOf(child), ...NO_COLUMNS),
-      // Only its invocation, its id and its name stand in it, so it is another's place that was taken.
-      changed: () => false,
-      update: () => undefined,
+      changed: (child, old) => child !== old,
+      update: (child) => this.#updateEnded.run(endedRecordOf(child), n, child.invocation),
       revision: job.revision,
     })
   }

@@ -7,7 +7,9 @@ import {
   type ChartScope,
   type ChartSnapshot,
   createChart,
+  type RefTo,
   type ResumedState,
+  type Standing,
   type StateInfo,
   type TransitionResult,
 } from '../model/transition.ts'
@@ -55,9 +57,9 @@ export class WatchedChart implements Chart {
     return this.#see({ type: 'xstate.init' }, move)
   }
 
-  transition(snapshot: ChartSnapshot, event: ChartEvent, scope?: ChartScope): TransitionResult {
-    const move = this.#chart.transition(snapshot, event, scope)
-    this.#trace(this.#traced.transition(snapshot, event, scope))
+  transition(snapshot: ChartSnapshot, event: ChartEvent, scope?: ChartScope, isSent?: boolean): TransitionResult {
+    const move = this.#chart.transition(snapshot, event, scope, isSent)
+    this.#trace(this.#traced.transition(snapshot, event, scope, isSent))
     return this.#see(event, move)
   }
 
@@ -76,8 +78,8 @@ export class WatchedChart implements Chart {
     return this.#chart.info(snapshot)
   }
 
-  liveSnapshot(snapshot: ChartSnapshot): unknown {
-    return this.#chart.liveSnapshot(snapshot)
+  liveSnapshot(standing: Standing, refTo: RefTo): unknown {
+    return this.#chart.liveSnapshot(standing, refTo)
   }
 
   resumed(snapshot: ChartSnapshot, scope?: ChartScope): ResumedState {

@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { FaultyStorage } from '../engine/faulty-storage.ts'
 import type { Build } from './live.ts'
 import { Outside } from './outside.ts'
-import { type Picture, plain } from './picture.ts'
+import { type Picture, plain, withoutPaths } from './picture.ts'
 import type { Happening } from './script.ts'
 
 /**
@@ -132,15 +132,15 @@ export class DurableRun {
   async #pictureOf({ phase, status, state, context, output, error, tasks }: Job): Promise<Picture> {
     const end = status === THREW ? 'error' : 'done'
     const active = phase === 'settled' ? [] : tasks.filter(({ status }) => status !== 'stopping')
-    const children = active.map(async ({ id, child, snapshot }) => {
+    const children = active.map(async ({ id, child, status, snapshot }) => {
       if (child !== undefined) return [id, await this.#pictureOf(await this.#stored(child))] as const
       const inline = snapshot as { readonly context?: Picture } | undefined
-      return [id, inline?.context ?? null] as const
+      return [id, status === 'inline' ? (inline?.context ?? null) : null] as const
     })
     return {
       status: phase === 'settled' ? end : 'active',
       value: plain(state),
-      context: plain(context),
+      context: withoutPaths(plain(context)),
       ...(output === undefined ? {} : { output: plain(output) }),
       ...(end === 'done' ? {} : { error: error?.message }),
       children: Object.fromEntries(await Promise.all(children)),

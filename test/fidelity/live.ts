@@ -94,7 +94,7 @@ function pictureOf(actor: { getSnapshot(): unknown }): Picture {
   return {
     status,
     value: plain(value),
-    context: plain(withoutRefs(context, actor)),
+    context: plain(withoutRefs(context)),
     ...(output === undefined ? {} : { output: plain(output) }),
     ...(status === 'error' ? { error: errorText(error) } : {}),
     children: isActive ? Object.fromEntries(Object.entries(children).flatMap(childOf)) : {},
@@ -108,15 +108,10 @@ function childOf([id, child]: [string, MachineSnapshot['children'][string]]): [s
   return [[id, child.logic.start === undefined ? (plain(snapshot.context) as Picture) : null]]
 }
 
-// A reference to an actor as XState itself persists it; to the machine itself and to its parent as a stored job does.
-function withoutRefs(value: unknown, actor: object): unknown {
+// A reference to an actor as a stored job keeps it, without its place in the tree.
+function withoutRefs(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
-  if ('sessionId' in value && 'send' in value && 'id' in value) return { xstate$$type: 1, id: keptId(value, actor) }
-  if (Array.isArray(value)) return value.map((each) => withoutRefs(each, actor))
-  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withoutRefs(each, actor)]))
-}
-
-function keptId(ref: { readonly id: unknown }, actor: { readonly _parent?: unknown }): unknown {
-  if (ref === actor) return '#_self'
-  return ref === actor._parent ? '#_parent' : ref.id
+  if ('sessionId' in value && 'send' in value && 'id' in value) return { xstate$$type: 1, id: value.id }
+  if (Array.isArray(value)) return value.map(withoutRefs)
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, withoutRefs(each)]))
 }

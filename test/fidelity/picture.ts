@@ -16,6 +16,14 @@ export function plain(value: unknown): unknown {
   return value === undefined ? undefined : JSON.parse(JSON.stringify(value))
 }
 
+/** A stored context, with its references named only. */
+export function withoutPaths(context: unknown): unknown {
+  if (typeof context !== 'object' || context === null) return context
+  if (Array.isArray(context)) return context.map(withoutPaths)
+  const entries = Object.entries(context).filter(([key]) => !('xstate$$type' in context && key === 'path'))
+  return Object.fromEntries(entries.map(([key, each]) => [key, withoutPaths(each)]))
+}
+
 /** What of an error both sides keep. */
 export function errorText(error: unknown): string {
   if (typeof error !== 'object' || error === null) return String(error)

@@ -51,7 +51,7 @@ export function fidelity(sentence: string, course: Course): void {
 }
 
 /** Runs a course live and durably, and compares them after every event. */
-export async function checkCourse(course: Course, restart: Restart, storage = memoryStorage()): Promise<void> {
+async function checkCourse(course: Course, restart: Restart, storage = memoryStorage()): Promise<void> {
   const { build, input, script, end } = course
   const live = await runLive(build, input, script)
   const run = new DurableRun(course, storage)

@@ -123,7 +123,7 @@ describe('send', () => {
     const job = created(type)
     const decision = send(type, job, { type: 'PING' }, moment(2_000))
     expect(decision).toMatchObject({ handled: true, changed: false, job, events: [] })
-    for (const run of decision.effects) run(() => {})
+    for (const { run } of decision.effects) run(() => {})
     expect(ran).toBe(1)
   })
 

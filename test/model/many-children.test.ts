@@ -139,6 +139,7 @@ test('a chart looks up only the children that it addresses', () => {
       looked.push(id)
       return list.find((each) => each.id === id)
     },
+    byInvocation: (invocation: number) => list.find((each) => each.invocation === invocation),
     bySystemId: () => undefined,
     all: () => {
       looked.push('all')

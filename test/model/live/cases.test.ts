@@ -280,8 +280,7 @@ test('I8 case: a run is followed no further than eventless transitions in the or
   expect(() => walk.send({ type: 'READY' })).toThrow('in the order of their entry')
 })
 
-// Not mended: a stored job knows its own children, and a machine of several jobs has no system of its own.
-test.fails('I8 case: a child finds a sibling by its system id', () => {
+test('I8 case: a child finds a sibling by its system id', () => {
   const child = createMachine({
     on: { GO: { actions: sendTo(({ system }) => system.get('known'), { type: 'PING' }) } },
   } as never)
@@ -298,36 +297,4 @@ test.fails('I8 case: a child finds a sibling by its system id', () => {
     () => ({ child, sibling }),
   )
   walk.send({ type: 'GO' })
-})
-
-// Not mended: XState's own record of what is due keeps the second alone, but its clock still rings for the first.
-test.fails('I8 case: a delayed raise of the same id, set again, fires twice', () => {
-  const walk = walkOf({
-    ...quiet,
-    on: { GO: { actions: raise({ type: 'LATE' }, { id: 'late', delay: 100 }) }, ...hears('LATE') },
-  })
-  walk.send({ type: 'GO' })
-  walk.pass(50)
-  walk.send({ type: 'GO' })
-  walk.pass(200)
-})
-
-// Not mended: XState sets its timers beside the first ones, which nothing can cancel any more.
-test.fails('I8 case: a history that leads, from within, to a state that was not left sets its timers twice', () => {
-  const walk = walkOf({
-    ...quiet,
-    initial: 'outer',
-    states: {
-      outer: {
-        initial: 'inner',
-        states: {
-          inner: { after: { 100: { actions: heard } }, on: { GO: '#back' } },
-          back: { id: 'back', type: 'history' },
-        },
-      },
-    },
-  })
-  walk.pass(50)
-  walk.send({ type: 'GO' })
-  walk.pass(200)
 })

@@ -39,26 +39,26 @@ const faults: readonly Fault[] = [
   {
     what: 'references are not made alive',
     file: 'transition.ts',
-    text: 'hasRefs ? revivedCopy(value, (id) => this.#refOf(id)) : jsonCopy(value)',
+    text: 'hasRefs ? revivedCopy(value, this.#machine.scope.turn.refTo) : jsonCopy(value)',
     with: 'jsonCopy(value)',
   },
   {
     what: 'a child is addressed by the entry before its own',
     file: 'xstate-internals.ts',
-    text: 'return this.#actor.invocation',
-    with: 'return Math.max(1, this.#actor.invocation - 1)',
+    text: 'isSamePath(path.slice(0, -1), this.path) ? path.at(-1) : undefined',
+    with: 'isSamePath(path.slice(0, -1), this.path) ? Math.max(1, (path.at(-1) ?? 1) - 1) : undefined',
   },
   {
     what: 'a system id is not known to a later move',
     file: 'xstate-internals.ts',
-    text: 'const child = this.#scope.children.bySystemId(systemId)',
-    with: 'const child = ALONE.children.bySystemId(systemId)',
+    text: 'return path === undefined ? undefined : this.#ref(path, child?.id)',
+    with: 'return undefined',
   },
   {
     what: 'a child that spawn made does not start',
     file: 'xstate-internals.ts',
-    text: 'this.spawn(this.#unstarted ?? NAMELESS)',
-    with: 'this.spawn(undefined)',
+    text: 'this.spawn(this.#unstarted ?? NAMELESS, true)',
+    with: 'this.spawn(undefined, true)',
   },
   {
     what: 'a timer is not cancelled as its state is left',
@@ -81,8 +81,8 @@ const faults: readonly Fault[] = [
   {
     what: 'a child stays as its invoke is left',
     file: 'chart-action.ts',
-    text: "? { kind: 'leave', invocation: asked.ref.invocation } : undefined",
-    with: "? { kind: 'cancelTimer', id: '' } : undefined",
+    text: "return { kind: 'leave', invocation }",
+    with: "return { kind: 'cancelTimer', id: '' }",
   },
   {
     what: 'a raise without a delay is a timer',
@@ -123,20 +123,20 @@ const faults: readonly Fault[] = [
   {
     what: 'transition logic begins anew with each event',
     file: 'inline.ts',
-    text: 'return logic.transition(snapshot, jsonCopy(event as unknown as Json), scope)',
-    with: 'return logic.transition(logic.getInitialSnapshot(scope, task.input), event, scope)',
+    text: 'return logic.transition(snapshot, alive(event as unknown as Json, inert), inert)',
+    with: 'return logic.transition(logic.getInitialSnapshot(inert, task.input), event, inert)',
   },
   {
     what: 'a message to the parent is told to the child itself',
-    file: 'chart-action.ts',
-    text: "if (to === PARENT) return 'parent'",
-    with: "if (to === PARENT) return 'self'",
+    file: 'xstate-internals.ts',
+    text: "return 'parent'",
+    with: "return 'self'",
   },
   {
     what: 'a reference inside the context is stored as it is',
     file: 'references.ts',
-    text: 'return { [MARK]: 1, id: idOf(each) } satisfies PersistedRef',
-    with: "return { [MARK]: 1, id: '' } satisfies PersistedRef",
+    text: 'return { [MARK]: 1, id, path } satisfies Marked',
+    with: "return { [MARK]: 1, id: '', path: [] } satisfies Marked",
   },
   {
     what: 'a busy machine takes an event in the midst of another',
