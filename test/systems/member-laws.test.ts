@@ -45,12 +45,8 @@ const FIELDS: readonly (keyof JobView)[] = [
 async function happen({ clock, engine, work, ed, stop }: Organization, id: string, step: Step): Promise<void> {
   const run = work.runs.at(-1)
   switch (step.do) {
-    case 'percent': {
-      const say = () => run?.context.percent(step.value)
-      if (run === undefined || Number.isFinite(step.value)) say()
-      else expect(say).toThrow(expect.objectContaining({ code: 'INVALID_INPUT' }))
-      return
-    }
+    case 'percent':
+      return run?.context.percent(step.value)
     case 'wait':
       return await clock.advance(step.ms)
     case 'succeed':
