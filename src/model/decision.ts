@@ -271,7 +271,11 @@ export function due(type: AnyJobType, job: Job, context: DecisionContext, tree?:
     if (draft.job.phase === 'waiting') return
     const ready = draft.job.timers.filter(({ dueAt }) => dueAt <= draft.steady()).sort((a, b) => a.dueAt - b.dueAt)
     // Each only while it still stands; one that is set meanwhile is a change of its own, or a cycle would never end.
-    for (const timer of ready) if (draft.job.timers.includes(timer)) draft.fire(timer)
+    for (const { event } of ready) {
+      // One of its id may have been set meanwhile, and has given it another.
+      const standing = draft.job.timers.find((timer) => timer.event === event)
+      if (standing !== undefined) draft.fire(standing)
+    }
     for (const { invocation } of draft.tasks.list) giveUp(draft, draft.task(invocation), context)
   })
 }

@@ -546,6 +546,15 @@ describe('due', () => {
     expect(sent(type, armed, 'DISARM', 2_050).timers).toEqual([])
   })
 
+  test('two due timers fire together, also where the first sets a third of the id of the second', () => {
+    const type = machineType({
+      entry: [raise({ type: 'ARM' }, { id: 'first', delay: 100 }), raise({ type: 'X' }, { id: 'x', delay: 100 })],
+      on: { ARM: { actions: raise({ type: 'X' }, { id: 'x', delay: 100 }) } },
+    })
+    const { job } = due(type, created(type), moment(1_100))
+    expect(job.timers).toMatchObject([{ id: 'x', dueAt: 1_200 }])
+  })
+
   test('timers without an id do not take each other’s place', () => {
     const type = machineType({ on: { ARM: { actions: raise({ type: 'X' }, { delay: 100 }) } } })
     const job = sent(type, sent(type, created(type), 'ARM', 2_000), 'ARM', 2_000)
