@@ -168,7 +168,7 @@ function modelMover(type: AnyJobType): Mover {
     wholeJob: () => {
       const created = create(type, SEED, MOMENT).job
       const [task] = created.tasks
-      const claimed = claim(type, created, task?.invocation ?? 0, 'instance', MOMENT).job
+      const claimed = claim(type, created, task?.invocation ?? 0, { holder: 'instance' }, MOMENT).job
       return end(type, claimed, claimed.counter, { ok: true, output: 42 }, MOMENT)?.job.status
     },
   }

@@ -3,6 +3,7 @@ import { rolePolicy } from './defaults/role-policy.ts'
 import { systemClock } from './defaults/system-clock.ts'
 import { Engine } from './engine/engine.ts'
 import { checkEngineOptions, type EngineOptions } from './engine/options.ts'
+import { childProcess } from './executors/child-process.ts'
 import { JobchartError } from './model/error.ts'
 
 /** Callbacks and observables that run at once in one engine: each is little more than its listeners. */
@@ -24,7 +25,8 @@ export type CreateEngineOptions = Omit<EngineOptions, Ports> & { readonly [Port 
  *
  * `storage` is required: `sqliteStorage(file)` of `jobchart/sqlite` keeps jobs in a file, `memoryStorage()` only as long as
  * this process lives. The other ports have defaults: `rolePolicy()`, the system's clock, a `queueExecutor()` named
- * `default`, and one named `live` for callbacks and observables, which run for as long as their state.
+ * `default`, one named `live` for callbacks and observables, which run for as long as their state, and a `childProcess()`
+ * named `processes`.
  *
  * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work, or there is no storage; `STORAGE_UNAVAILABLE` the storage cannot be opened.
  */
@@ -41,6 +43,7 @@ export async function createEngine(given: CreateEngineOptions): Promise<Engine> 
     executors: {
       default: queueExecutor(concurrency === undefined ? {} : { concurrency }),
       live: queueExecutor({ concurrency: LIVE_MAX }),
+      processes: childProcess(),
       ...options.executors,
     },
     clock: options.clock ?? systemClock(),
@@ -76,6 +79,7 @@ export type {
   ItemOptions,
   ItemView,
   ListOptions,
+  LogLineView,
   LogOptions,
 } from './engine/operations/reads.ts'
 export type { RetryCallOptions } from './engine/operations/runs.ts'
@@ -104,6 +108,7 @@ export {
   type JobType,
   type LifecycleOptions,
   type OutputOf,
+  type ProgramJobOptions,
 } from './model/definition.ts'
 export {
   type ErrorCode,
@@ -114,6 +119,7 @@ export {
   NonRetryableError,
 } from './model/error.ts'
 export type { Actor, EventBase, EventDetails, EventType, JobEvent } from './model/event.ts'
+export { type Exit, exitEnd } from './model/exit.ts'
 export type { ItemReport, ItemStatus } from './model/item.ts'
 export type { JobId, Outcome, Overlap, Phase, Trigger } from './model/job.ts'
 export type {
@@ -133,13 +139,17 @@ export type {
 export type { JobLimits, LimitScope, TaskLimits } from './model/limits.ts'
 export type { PausedBy } from './model/pipeline.ts'
 export type { Private } from './model/private.ts'
+export type { Program, ProgramContext, ProgramOptions } from './model/program.ts'
 export type { ProgressReport } from './model/progress.ts'
 export type { RetryOptions } from './model/retry.ts'
 export type { SafePart } from './model/safe.ts'
 export type { Misfit } from './model/schema-fit.ts'
 export type { Json, NotStorable, Storable, StorableReturn } from './model/storable.ts'
 export {
+  type LineStream,
+  type ProgramOutput,
   type Progress,
+  program,
   type Recovery,
   type StepContext,
   type StepRun,
@@ -150,6 +160,6 @@ export {
 } from './model/task.ts'
 export type { Duration, Time } from './model/time.ts'
 export type { Clock } from './port/clock.ts'
-export type { Executor, Work } from './port/executor.ts'
+export type { Executor, LineOptions, TaskChannel, TaskMessage, Work } from './port/executor.ts'
 export type { Action, PipelineAction, Policy, Principal, Scope, Target, Verdict } from './port/policy.ts'
 export type { Storage } from './port/storage.ts'

@@ -24,21 +24,25 @@ const sources: readonly Source[] = globSync('src/**/*.ts')
 const arrows: { readonly [room: string]: readonly string[] } = {
   model: ['model'],
   port: ['port', 'model'],
-  engine: ['engine', 'port', 'model'],
+  context: ['context', 'port', 'model'],
+  engine: ['engine', 'context', 'port', 'model'],
   defaults: ['defaults', 'port', 'model'],
   sqlite: ['sqlite', 'port', 'model'],
+  executors: ['executors', 'context', 'port', 'model'],
   presets: ['presets', 'public'],
-  testing: ['testing', 'port', 'model', 'public'],
-  root: ['root', 'engine', 'defaults', 'port', 'model'],
+  testing: ['testing', 'context', 'port', 'model', 'public'],
+  root: ['root', 'engine', 'defaults', 'executors', 'port', 'model'],
 }
 
 /** The packages that each room may name, beside Node's own. */
 const packages: { readonly [room: string]: readonly string[] } = {
   model: ['xstate', '@standard-schema/spec', '@lukeed/ms'],
   port: [],
+  context: [],
   engine: ['eventemitter3', 'uuid', 'zod', '@standard-schema/spec'],
   defaults: ['p-queue'],
   sqlite: [],
+  executors: ['execa', 'piscina', 'zod'],
   presets: ['xstate', 'zod'],
   testing: ['xstate'],
   root: [],
@@ -114,8 +118,14 @@ describe('layers', () => {
     const clock =
       /\bDate\b|\bset(Timeout|Interval|Immediate)\b|\bMath\.random\b|\bAbortSignal\.timeout\b|\bcrypto\b|\bperformance\b|\bnextTick\b|\bqueueMicrotask\b/
     const files = sources.filter(({ code }) => clock.test(code)).map(({ file }) => file)
-    // time.ts turns a number into ISO 8601, which reads no clock.
-    expect(files).toEqual(['src/defaults/system-clock.ts', 'src/model/time.ts'])
+    // Real processes take real time. time.ts turns a number into ISO 8601, which reads no clock.
+    expect(files).toEqual([
+      'src/defaults/system-clock.ts',
+      'src/executors/child-program.ts',
+      'src/model/time.ts',
+      'src/testing/executor-checks.ts',
+      'src/testing/executor-code.ts',
+    ])
     const time = sources.find(({ file }) => file === 'src/model/time.ts')
     expect(time?.code.match(/\bDate\b.*/g)).toEqual(['Date(ms).toISOString()', 'Date.parse(text)'])
   })
@@ -130,8 +140,9 @@ describe('layers', () => {
 describe('sizes and names', () => {
   test('a file of more than 400 lines is one concept, and says here which', () => {
     const concepts: { readonly [file: string]: string } = {
-      'src/engine/attempt.ts': 'one try of the code of a task',
+      'src/engine/dispatcher.ts': 'the table of what runs here',
       'src/engine/tick.ts': 'the path of every change of every job, on one page',
+      'src/model/decision.ts': 'what becomes of a job, one function for each thing that may happen to it',
       'src/model/draft.ts': 'one job while a decision is made of it',
       'src/model/remembered-decision.ts': 'decisions of plain jobs, remembered whole',
       'src/model/xstate-internals.ts': 'all that is known of the insides of XState',

@@ -34,7 +34,7 @@ export class MemoryRecords {
     if (this.#lineKeys.has(key)) return undefined
     const last = this.#lines.at(-1)?.number ?? 0
     this.#lineKeys.add(key)
-    for (const [index, { at, text }] of added.entries()) this.#lines.push({ key, at, text, number: last + index + 1 })
+    for (const [index, line] of added.entries()) this.#lines.push({ ...line, key, number: last + index + 1 })
     const dropped = this.#lines.splice(0, Math.max(0, this.#lines.length - max))
     for (const line of dropped) if (this.#lines[0]?.key !== line.key) this.#lineKeys.delete(line.key)
     return () => {
@@ -49,7 +49,7 @@ export class MemoryRecords {
   lines(after: number, limit: number): readonly LogLine[] {
     const first = this.#lines[0]?.number ?? 1
     const from = Math.max(0, after + 1 - first)
-    return this.#lines.slice(from, from + limit).map(({ at, text, number }) => ({ at, text, number }))
+    return this.#lines.slice(from, from + limit).map(({ key, ...line }) => line)
   }
 
   /** Keeps the result of a step; the first of a name stays. */

@@ -1,5 +1,5 @@
 /** The claim of ready tasks, which is the last part of a tick's commit. */
-import { claim } from '../model/decision.ts'
+import { type Claimant, claim } from '../model/decision.ts'
 import type { JobDecision, JobTree, TreeJob } from '../model/decision-data.ts'
 import { mayBeFollowed } from '../model/follow-up.ts'
 import { holdsSlot } from '../model/job.ts'
@@ -69,7 +69,7 @@ export class ClaimOfTick {
     try {
       const context = contextOf(core)
       const tree = new ClaimTree(core, ready)
-      const decision = claim(type, job, task.invocation, core.instance, context, tree)
+      const decision = claim(type, job, task.invocation, claimantOf(core, task.executor), context, tree)
       if (!decision.changed || tree.isUnknown) return LEAVE
       const decided = [decision, ...decision.others]
       if (decided.some(takesMore)) {
@@ -115,7 +115,8 @@ export function claimOne(core: Core, { jobId, invocation }: RelatedClaim): void 
       jobs: [jobId],
       decide: (jobs, context) => {
         const job = jobs.require(jobId)
-        return claim(jobs.typeOf(job), job, invocation, core.instance, context, jobs)
+        const executor = job.tasks.find((task) => task.invocation === invocation)?.executor ?? ''
+        return claim(jobs.typeOf(job), job, invocation, claimantOf(core, executor), context, jobs)
       },
     },
     {
@@ -126,6 +127,11 @@ export function claimOne(core: Core, { jobId, invocation }: RelatedClaim): void 
       },
     },
   )
+}
+
+function claimantOf({ instance, executors }: Core, name: string): Claimant {
+  const { reportsStart = false, kills = false } = executors.get(name) ?? {}
+  return { holder: instance, startsLater: reportsStart, kills }
 }
 
 const LEAVE: ClaimDecision = { kind: 'leave' }

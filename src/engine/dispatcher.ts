@@ -3,11 +3,12 @@ import { isFinalError, isUnreadable, JobchartError, jobError } from '../model/er
 import { claimableTasks, isWaiting, type Job, wakeAt } from '../model/job.ts'
 import { isSuspect } from '../model/loss.ts'
 import type { StampedProgress, Task } from '../model/task.ts'
-import type { Executor, Work } from '../port/executor.ts'
+import type { Executor } from '../port/executor.ts'
 import { Attempt } from './attempt.ts'
 import { type Core, ENGINE } from './core.ts'
 import { isStorageFailure } from './health.ts'
 import { STORAGE_RETRY_MS } from './pause.ts'
+import { whenKnown } from './soon.ts'
 import type { Change } from './tick.ts'
 
 /** A job of which something runs here. */
@@ -176,6 +177,8 @@ export class Dispatcher {
       // What was sent in the move that left the task comes before its stop.
       if (task !== undefined) attempt.deliver(task)
       attempt.obey(task ?? attempt.task)
+      // Its task is another's: it has no more grace.
+      if (task === undefined) attempt.kill()
       if (task === undefined && attempt.status === 'running') {
         attempt.status = 'abandoned'
         this.#running--
@@ -218,7 +221,7 @@ export class Dispatcher {
     if (executor === undefined) throw new Error(`no executor "${attempt.task.executor}"`)
     // Its claim was not heard of before it was told to stop: its code never began, and does not now.
     if (attempt.task.status === 'stopping') this.#ended(core, attempt, { ok: true })
-    else startSafely(executor, attempt.work, (result) => this.#ended(core, attempt, result))
+    else startSafely(executor, attempt, (result) => this.#ended(core, attempt, result))
   }
 
   #ended(core: Core, attempt: Attempt, result: TaskEnd): void {
@@ -230,7 +233,9 @@ export class Dispatcher {
     }
     if (this.#hasBacklog) core.ticks.claimSoon()
     const known = attempt.isWithoutProgress ? attempt.job : undefined
-    this.#report(core, attempt, result, attempt.lastNotes(), known)
+    // What its engine's stop has ended is given back, and has not failed.
+    if (attempt.isReleasing && !result.ok) void this.#release(core, attempt)
+    else this.#report(core, attempt, result, attempt.lastNotes(), known)
   }
 
   // Tried until it is written. What is refused is tried once more with the job as it is now and without notes: a task that
@@ -323,24 +328,40 @@ export class Dispatcher {
   /** Gives back what still runs: available again without counting the attempt, whose reports are stale from now on. */
   async releaseAll(): Promise<void> {
     const core = this.#core()
-    await Promise.all(
-      this.attempts.map(async (attempt) => {
-        const { job, task } = attempt
-        const released: Change = {
-          by: ENGINE,
-          jobs: [job.id],
-          writes: attempt.lastNotes(),
-          decide: (jobs, context) => {
-            const stored = jobs.require(job.id)
-            return release(jobs.typeOf(stored), stored, task.token, context, jobs)
-          },
-        }
-        attempt.stop('the engine stops', 'ENGINE_STOPPED')
-        await core.ticks.submit(released).catch(() => undefined)
-      }),
-    )
+    const attempts = this.attempts.map((attempt) => {
+      attempt.stop('the engine stops', 'ENGINE_STOPPED')
+      return attempt.task.isKillable === true ? this.#endAndRelease(core, attempt) : this.#release(core, attempt)
+    })
+    await Promise.all(attempts)
+  }
+
+  // What can be ended is ended first, so that no other engine starts it beside.
+  async #endAndRelease(core: Core, attempt: Attempt): Promise<void> {
+    attempt.isReleasing = true
+    const { killGraceMs } = attempt.settings
+    const cancel = core.clock.timer(Math.min(killGraceMs ?? RELEASE_GRACE_MS, RELEASE_GRACE_MS), () => attempt.kill())
+    while (this.attempts.includes(attempt)) await this.nextChange()
+    cancel()
+  }
+
+  async #release(core: Core, attempt: Attempt): Promise<void> {
+    const { job, task } = attempt
+    const released: Change = {
+      by: ENGINE,
+      jobs: [job.id],
+      writes: attempt.lastNotes(),
+      decide: (jobs, context) => {
+        const stored = jobs.require(job.id)
+        return release(jobs.typeOf(stored), stored, task.token, context, jobs)
+      },
+    }
+    await core.ticks.submit(released).catch(() => undefined)
+    if (attempt.isReleasing) this.#reported(core, attempt)
   }
 }
+
+/** At a stop of the engine, what can be killed is waited for no longer. */
+const RELEASE_GRACE_MS = 3_000
 
 function endOf(attempt: Attempt, result: TaskEnd, writes: Change['writes'] = [], known: Job | undefined): Change {
   const { job, task } = attempt
@@ -374,10 +395,12 @@ function roomOf(executor: Executor): number {
 }
 
 // Nor to E3.
-function startSafely(executor: Executor, work: Work, ended: (result: TaskEnd) => void): void {
-  const failed = (error: unknown) => ended({ ok: false, error: { ...jobError(error) }, isFinal: isFinalError(error) })
+function startSafely(executor: Executor, attempt: Attempt, ended: (result: TaskEnd) => void): void {
+  // What was reported on the way is written before the end.
+  const over = (result: TaskEnd) => void whenKnown(attempt.over(result), ended)
+  const failed = (error: unknown) => over({ ok: false, error: { ...jobError(error) }, isFinal: isFinalError(error) })
   try {
-    executor.start(work).then(ended, failed)
+    executor.start(attempt.work).then(over, failed)
   } catch (error) {
     failed(error)
   }

@@ -3,7 +3,6 @@ import type { AnyJobType, CommandsOf, InputOf, OutputOf } from '../model/definit
 import { type ErrorCode, JobchartError } from '../model/error.ts'
 import type { JobId } from '../model/job.ts'
 import type { Principal } from '../port/policy.ts'
-import type { LogLine } from '../port/storage.ts'
 import type { JobsView } from './authorization.ts'
 import { type CallOptions, given } from './call-options.ts'
 import type { Core } from './core.ts'
@@ -35,6 +34,7 @@ import {
   type ItemView,
   items,
   type ListOptions,
+  type LogLineView,
   type LogOptions,
   list,
   logs,
@@ -201,7 +201,7 @@ export interface Session {
    */
   history(id: JobId, options?: CallOptions): Promise<readonly HistoryEntry[]>
   /** The lines of the job's log, oldest first. @throws {JobchartError} `JOB_NOT_FOUND` */
-  logs(id: JobId, options?: LogOptions): AsyncIterable<Pick<LogLine, 'number' | 'text'> & { readonly at: string }>
+  logs(id: JobId, options?: LogOptions): AsyncIterable<LogLineView>
   /** What the code reported of the parts of its work, by number. @throws {JobchartError} `JOB_NOT_FOUND` */
   items(id: JobId, options?: ItemOptions): AsyncIterable<ItemView>
   /**

@@ -141,8 +141,21 @@ async function takeBack(core: Core, instance: string, how: Lost): Promise<void> 
   const jobs = await core.storage.held(instance)
   const recorded = jobs.length === 0 ? [] : await core.storage.recorded(jobs.map(({ id }) => id))
   // One job that cannot be moved blocks no other; the next sweep tries it again.
-  const failures = await failuresOf(jobs, async (job) => await loseAll(core, job, { instance, recorded, how }))
-  if (failures === 0) await core.storage.forget(instance)
+  let stillRuns = false
+  const failures = await failuresOf(jobs, async (job) => {
+    if (await isAllGone(core, job, instance)) await loseAll(core, job, { instance, recorded, how })
+    else stillRuns = true
+  })
+  if (failures === 0 && !stillRuns) await core.storage.forget(instance)
+}
+
+// What a dead engine has started may outlive it for a moment: nothing is started beside it. The next sweep looks again.
+async function isAllGone(core: Core, job: Job, instance: string): Promise<boolean> {
+  const gone = job.tasks.map(async ({ holder, handle, executor }) => {
+    if (holder !== instance || handle === undefined) return true
+    return (await core.executors.get(executor)?.isGone?.(handle)) ?? true
+  })
+  return (await Promise.all(gone)).every((each) => each)
 }
 
 interface TakenBack {

@@ -16,7 +16,7 @@ import { crashesAfter, type Loss, lossError } from './loss.ts'
 import { doneEvent, errorEvent, newRecord, offered, settingsOf, snapshotEvent } from './record.ts'
 import { type Asked, remembered } from './remembered-decision.ts'
 import { backoffMs } from './retry.ts'
-import { isToldToStop, stopError, stopping } from './stop.ts'
+import { isToldToStop, killed, stopError, stopping } from './stop.ts'
 import type { Json } from './storable.ts'
 import type { Task, TaskSettings } from './task.ts'
 import { isoTime } from './time.ts'
@@ -26,10 +26,12 @@ export { isSuspect } from './loss.ts'
 
 /** How the code of an attempt ended. */
 export type TaskEnd =
-  | { readonly ok: true; readonly output?: Json }
+  | { readonly ok: true; readonly output?: Json; readonly exitCode?: number }
   | {
       readonly ok: false
       readonly error: Json
+      /** Of a program. */
+      readonly exitCode?: number
       /** It would end so again: it is not retried. */
       readonly isFinal?: boolean
     }
@@ -97,41 +99,85 @@ export function tell(
   return decide(type, job, context, tree, (draft) => draft.send({ kind: 'send', to, event }))
 }
 
-/** The job with one of its offered tasks claimed and started by `holder`. The attempt is counted here (I20). */
+/** Who claims a task, and what its executor does. */
+export interface Claimant {
+  readonly holder: string
+  /** The executor says itself when the work starts; else it starts with its claim. */
+  readonly startsLater?: boolean
+  /** The executor ends code that ignores its stop. */
+  readonly kills?: boolean
+}
+
+/** The job with one of its available tasks claimed. The attempt is counted here (I20). */
 export function claim(
   type: AnyJobType,
   job: Job,
   invocation: number,
-  holder: string,
+  claimant: Claimant,
   context: DecisionContext,
   tree?: JobTree,
 ): Decision {
+  const { holder, startsLater = false, kills = false } = claimant
   const index = job.tasks.findIndex((each) => each.invocation === invocation)
-  return rememberedOf(job, { type, what: `claim ${index}`, context, holder }, (asked) =>
-    decide(type, job, asked.context, tree, (draft) => claimed(draft, job.tasks[index], asked.holder ?? holder)),
+  return rememberedOf(job, { type, what: `claim ${index} ${startsLater} ${kills}`, context, holder }, (asked) =>
+    decide(type, job, asked.context, tree, (draft) => {
+      claimed(draft, job.tasks[index], { ...claimant, holder: asked.holder ?? holder })
+    }),
   )
 }
 
-function claimed(draft: Draft, stored: Task | undefined, holder: string): void {
+function claimed(draft: Draft, stored: Task | undefined, { holder, startsLater, kills }: Claimant): void {
   const task = stored && draft.task(stored.invocation)
   // A migration may have left it, or given it to another executor.
   if (task?.status !== 'available' || task.executor !== stored?.executor) return
   const counter = draft.job.counter + 1
   const attempt = task.attempt + 1
   draft.job.counter = counter
-  const { timeoutMs } = settingsOf(draft.type, task)
-  const deadline = timeoutMs === null ? {} : { deadlineAt: draft.steady() + timeoutMs }
-  draft.put({ ...task, ...deadline, status: 'claimed', token: counter, holder, attempt, claims: task.claims + 1 })
-  draft.job.startedAt ??= draft.time()
+  const settings = settingsOf(draft.type, task)
+  const claim = { status: 'claimed', token: counter, holder, attempt, claims: task.claims + 1 } as const
+  draft.put({ ...task, ...claim, ...(kills === true ? { isKillable: true } : {}) })
   draft.touch()
-  draft.events.push({ type: 'task.started', task: task.id, attempt })
+  if (startsLater === true) draft.events.push({ type: 'task.claimed', task: task.id, attempt })
+  else begun(draft, task.invocation, settings)
   draft.receiveNamed({ type: 'task.claimed', agent: holder })
-  draft.receiveNamed({ type: 'task.started' })
+  if (startsLater !== true) draft.receiveNamed({ type: 'task.started', at: draft.time() })
   const left = draft.task(task.invocation)
   if (left?.status !== 'stopping') return
   // The chart left it in the very changeset of its claim: no code has begun, and none will tell that it stopped.
   draft.gone(left)
   draft.events.push({ type: 'task.stopped', task: left.id })
+}
+
+/**
+ * The job after the work under `token` began to run, or undefined: the token is no longer good.
+ *
+ * @param handle  by which its executor finds it.
+ */
+export function started(
+  type: AnyJobType,
+  job: Job,
+  token: number,
+  handle: Json | undefined,
+  context: DecisionContext,
+  tree?: JobTree,
+): Decision | undefined {
+  const task = claimedUnder(job, token)
+  if (task?.status !== 'claimed') return undefined
+  return decide(type, job, context, tree, (draft) => {
+    draft.touch()
+    begun(draft, task.invocation, settingsOf(draft.type, task), handle)
+    draft.receiveNamed({ type: 'task.started', at: draft.time() })
+  })
+}
+
+// The attempt's time counts from here.
+function begun(draft: Draft, invocation: number, { timeoutMs }: TaskSettings, handle?: Json): void {
+  const task = draft.task(invocation)
+  if (task === undefined) return
+  const deadline = timeoutMs === null ? {} : { deadlineAt: draft.steady() + timeoutMs }
+  draft.put({ ...task, ...deadline, ...(handle === undefined ? {} : { handle }) })
+  draft.job.startedAt ??= draft.time()
+  draft.events.push({ type: 'task.started', task: task.id, attempt: task.attempt })
 }
 
 /** The job after the attempt under `token` ended, or undefined: the token is no longer good. */
@@ -145,7 +191,9 @@ export function end(
 ): Decision | undefined {
   const task = claimedUnder(job, token)
   if (task === undefined || task.status === 'available') return undefined
-  if (!result.ok) return decide(type, job, context, tree, (draft) => endedUnder(draft, task, result, context))
+  if (!result.ok || result.exitCode !== undefined) {
+    return decide(type, job, context, tree, (draft) => endedUnder(draft, task, result, context))
+  }
   const { output } = result
   const own = output === undefined ? {} : { output }
   return rememberedOf(job, { type, what: `end ${job.tasks.indexOf(task)}`, context, ...own }, (asked) =>
@@ -162,6 +210,7 @@ function endedUnder(draft: Draft, task: Task, result: TaskEnd, context: Decision
     draft.events.push({ type: 'task.stopped', task: task.id })
   } else if (result.ok) {
     draft.remove(task)
+    exited(draft, result)
     draft.receiveEnd(task, doneEvent(task.id, result.output))
   } else failed(draft, task, result, context)
 }
@@ -324,11 +373,17 @@ function claimedUnder(job: Job, token: number): Task | undefined {
   return token > 0 ? job.tasks.find((task) => task.token === token && task.child === undefined) : undefined
 }
 
-function failed(draft: Draft, task: Task, { error, isFinal }: TaskEnd & { ok: false }, context: DecisionContext): void {
+function exited({ job }: Draft, { exitCode }: TaskEnd): void {
+  if (exitCode !== undefined) job.exitCode = exitCode
+}
+
+function failed(draft: Draft, task: Task, result: TaskEnd & { ok: false }, context: DecisionContext): void {
+  const { error, isFinal } = result
   const losses = lossesOf(task)
   const availableAt = isFinal === true ? undefined : nextAttemptAt(draft, task, context)
   if (availableAt === undefined) {
     draft.remove(task)
+    exited(draft, result)
     draft.receiveEnd(task, errorEvent(task.id, error))
     return
   }
@@ -362,6 +417,10 @@ function giveUp(draft: Draft, task: Task | undefined, context: DecisionContext):
 
 function abandoned(draft: Draft, task: Task): void {
   draft.touch()
+  if (task.isKillable === true && task.status !== 'lost') {
+    draft.put(killed(task))
+    return
+  }
   draft.gone(task)
   draft.events.push({ type: 'task.abandoned', task: task.id })
   if (task.status === 'stopping') return

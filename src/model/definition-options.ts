@@ -48,6 +48,8 @@ const OF_FUNCTION: OptionRules = {
   executor: text(),
 }
 
+const OF_PROGRAM: OptionRules = { ...OF_FUNCTION, execute: anything, run: required(anything) }
+
 const OF_MACHINE: OptionRules = {
   ...COMMON,
   lifecycle: required({
@@ -70,13 +72,18 @@ export function checkJobOptions(options: object): void {
   const { type, labels, limits } = nestedIn(options)
   const name = typeof type === 'string' ? `job type "${type}"` : 'defineJob'
   const isFunction = 'execute' in Object(options)
-  if (!isFunction && !('lifecycle' in Object(options))) {
-    const either: OptionRule = { expected: 'a function, or lifecycle a machine', fits: () => false, isRequired: true }
-    checkOptions(name, options, { ...OF_FUNCTION, ...OF_MACHINE, lifecycle: anything, execute: either })
+  const isProgram = !isFunction && 'run' in Object(options)
+  if (!isFunction && !isProgram && !('lifecycle' in Object(options))) {
+    const either: OptionRule = {
+      expected: 'a function, or run a program, or lifecycle a machine',
+      fits: () => false,
+      isRequired: true,
+    }
+    checkOptions(name, options, { ...OF_PROGRAM, ...OF_MACHINE, run: anything, lifecycle: anything, execute: either })
   }
-  checkOptions(name, options, isFunction ? OF_FUNCTION : OF_MACHINE)
+  checkOptions(name, options, isFunction ? OF_FUNCTION : isProgram ? OF_PROGRAM : OF_MACHINE)
   if (labels !== undefined) checkOptions(name, labels, LABELS, { prefix: 'labels.' })
-  const ofTask: OptionRules = isFunction ? { ...LIMITS, key: anything } : LIMITS
+  const ofTask: OptionRules = isFunction || isProgram ? { ...LIMITS, key: anything } : LIMITS
   if (limits !== undefined) checkOptions(name, limits, ofTask, { prefix: 'limits.' })
 }
 

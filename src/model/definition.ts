@@ -20,6 +20,7 @@ import type {
 } from './job-type.ts'
 import { type JobLimits, limitedTasks, parseQueued, type TaskLimits } from './limits.ts'
 import { type AnyLogic, isLogic, isMachine, kindOf } from './logic.ts'
+import type { ProgramOptions } from './program.ts'
 import type { RetryOptions } from './retry.ts'
 import { parseSafe, type SafePart } from './safe.ts'
 import type {
@@ -33,6 +34,8 @@ import type {
 } from './schema-fit.ts'
 import type { StorableReturn } from './storable.ts'
 import {
+  type ProgramOutput,
+  parseProgramTask,
   parseTask,
   type Recovery,
   settingsOfLogic,
@@ -99,6 +102,16 @@ export interface ExecuteOptions<Type extends string, InputSchema, OutputSchema, 
   readonly limits?: JobLimits & Partial<TaskLimits<NoInfer<Input>>>
 }
 
+/** A job type that runs a program of the operating system: queued → running → completed, failed or cancelled. */
+export interface ProgramJobOptions<Type extends string, InputSchema, Input>
+  extends Omit<ExecuteOptions<Type, InputSchema, undefined, Input, ProgramOutput>, 'execute' | 'output'> {
+  /**
+   * The program. It ends well when it exits with 0; else the job fails with an `ExitError`, after the attempts of `retry`.
+   * Lines that it writes are lines of the job's log.
+   */
+  readonly run: ProgramOptions<Input>
+}
+
 /** A job type whose life is an XState v5 machine. */
 export interface LifecycleOptions<
   Type extends string,
@@ -150,6 +163,9 @@ export function defineJob<
   OutputSchema extends StandardSchemaV1 ? Parsed<OutputSchema> : Awaited<Output>,
   DefaultCommands
 >
+export function defineJob<const Type extends string, InputSchema extends StandardSchemaV1 | undefined = undefined>(
+  options: ProgramJobOptions<Type, InputSchema, Parsed<InputSchema>>,
+): JobType<Type, Given<InputSchema>, ProgramOutput, DefaultCommands>
 export function defineJob<
   const Type extends string,
   Machine extends AnyStateMachine,
@@ -169,6 +185,7 @@ export function defineJob<
 export function defineJob(
   options:
     | ExecuteOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, unknown, unknown>
+    | ProgramJobOptions<string, StandardSchemaV1 | undefined, unknown>
     | LifecycleOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, Commands>,
 ): AnyJobType {
   checkJobOptions(options)
@@ -184,7 +201,8 @@ export function defineJob(
     followUp: options.followUp,
     ...earlier(type, version, options),
   }
-  return 'execute' in options ? { ...common, ...fromFunction(options) } : { ...common, ...fromMachine(options) }
+  if ('lifecycle' in options) return { ...common, ...fromMachine(options) }
+  return { ...common, ...fromFunction(options) }
 }
 
 function endLabels(labels: EndLabels = {}): AnyJobType['endLabels'] {
@@ -214,9 +232,12 @@ function earlier(type: string, version: string, options: AnyOptions): Pick<AnyJo
 }
 
 function fromFunction(
-  options: ExecuteOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, unknown, unknown>,
+  options:
+    | ExecuteOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, unknown, unknown>
+    | ProgramJobOptions<string, StandardSchemaV1 | undefined, unknown>,
 ): Life {
-  const { execute, retry, recovery, timeout, killGrace, executor, output, limits } = options
+  const { retry, recovery, timeout, killGrace, executor, limits } = options
+  const output = 'output' in options ? options.output : undefined
   const { queued, ...ofTask } = limits ?? {}
   const taskLimits = Object.keys(ofTask).length === 0 ? undefined : ofTask
   const given = { retry, recovery, timeout, killGrace, executor, output, limits: taskLimits }
@@ -232,7 +253,9 @@ function fromFunction(
     chart: createChart(defaultLifecycle),
     hash: DEFAULT_LIFECYCLE,
     chartTakesInput: false,
-    tasks: new Map([['execute', parseTask(set, execute, true)]]),
+    tasks: new Map([
+      ['execute', 'run' in options ? parseProgramTask(set, options.run, true) : parseTask(set, options.execute, true)],
+    ]),
     inline: new Map(),
     children: new Map(),
   }

@@ -52,6 +52,8 @@ export interface EventDetails {
   readonly 'job.followUpFailed': { readonly kind: string; readonly error: JobError }
   /** The chart ran an `emit` action. */
   readonly 'job.emitted': { readonly event: Json }
+  /** An executor that says itself when the work starts has taken it. */
+  readonly 'task.claimed': { readonly task: string; readonly attempt: number }
   readonly 'task.started': { readonly task: string; readonly attempt: number }
   /** The attempt failed and will be made again, not before `availableAt` (ISO 8601). */
   readonly 'task.retried': {
@@ -84,6 +86,7 @@ export const EVENT_TYPES: readonly string[] = Object.keys({
   'job.progress': 1,
   'job.followUpFailed': 1,
   'job.emitted': 1,
+  'task.claimed': 1,
   'task.started': 1,
   'task.retried': 1,
   'task.lost': 1,

@@ -125,6 +125,6 @@ export function settingsOf(type: AnyJobType, task: Task): TaskSettings {
 
 /** A task that is offered again: it has no holder and no deadline; its token stays, so that no later one repeats it. */
 export function offered(task: Task, change: Partial<Task>): Task {
-  const { holder, stopBy, deadlineAt, again, ...rest } = task
+  const { holder, stopBy, deadlineAt, again, isKillable, handle, ...rest } = task
   return { ...rest, ...change, status: 'available' }
 }

@@ -21,14 +21,12 @@ export function stepAddress({ stepPath = '' }: StepOwner, { id }: Pick<Task, 'id
   return stepPath + segment(id)
 }
 
-/** Names an invocation: the same in every attempt, and in every retry that continues the job. */
+/**
+ * Names an invocation: the same in every attempt, and in every retry that continues the job. With a colon and the name of a step
+ * behind it, it is the key of that step.
+ */
 export function invocationKey(job: StepOwner, task: Pick<Task, 'id' | 'ordinal'>): string {
   return `${originOf(job)}/${stepAddress(job, task)}/${task.ordinal}`
-}
-
-/** Names a step of an invocation. */
-export function stepKey(job: StepOwner, task: Pick<Task, 'id' | 'ordinal'>, name: string): string {
-  return `${invocationKey(job, task)}:${name}`
 }
 
 /** Where the steps of a child job stand. */

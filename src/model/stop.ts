@@ -31,6 +31,11 @@ export function isToldToStop({ inbox }: Task): boolean {
   return inbox.some(isStop)
 }
 
+/** It has no more grace: its executor kills it. */
+export function isToldToEnd({ inbox }: Task): boolean {
+  return inbox.some((message) => (message as { readonly type?: unknown } | null)?.type === 'task.kill')
+}
+
 /** Why the task was asked to stop, as its newest stop message says; undefined: it was not. */
 export function stopReasonOf({ inbox }: Task): StopReason | undefined {
   const last = inbox.findLast(isStop) as { readonly reason?: unknown } | undefined
@@ -56,6 +61,12 @@ export function stopping(type: AnyJobType, task: Task, from: number, reason: 'le
 
 /** Of code that its type does not have any more. */
 const UNKNOWN_GRACE_MS = 5_000
+
+/** A task whose grace is over, and whose executor can end it: it is told so, and its end is waited for. */
+export function killed(task: Task): Task {
+  const { stopBy, ...rest } = task
+  return isToldToEnd(task) ? rest : { ...rest, inbox: [...task.inbox, { type: 'task.kill' }] }
+}
 
 // What was promised to the code before is kept: only a kill shortens its grace.
 function withGrace(type: AnyJobType, task: Task, message: string, from: number): Task {

@@ -48,6 +48,10 @@ export interface Task {
   readonly deadlineAt?: number
   /** Asked to stop: the time at which it is given up as abandoned; absent with `killGrace: 'never'`. */
   readonly stopBy?: number
+  /** Its executor ends code that ignores its stop: it is killed when its grace is over, and never abandoned. */
+  readonly isKillable?: boolean
+  /** By which its executor finds what runs, also after a restart. */
+  readonly handle?: Json
   /** Stopping after a timeout, with retries left: when it has stopped it is available again, not before this time. */
   readonly again?: number
   /** The attempt that runs, or ran last; counted at its claim. */

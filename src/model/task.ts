@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { fromPromise, type PromiseActorLogic } from 'xstate'
+import { JobchartError } from './error.ts'
 import type { ItemReport } from './item.ts'
 import { parseTaskLimits, type TaskLimit, type TaskLimits } from './limits.ts'
 import { type AnyLogic, isPromise, kindOf, type LogicKind, type PromiseCreator } from './logic.ts'
@@ -16,6 +17,7 @@ import {
   schema,
   text,
 } from './option-checks.ts'
+import { type MakeProgram, type ProgramOptions, parseProgram } from './program.ts'
 import type { ProgressReport } from './progress.ts'
 import { parseRetry, type Retry, type RetryOptions } from './retry.ts'
 import type { Storable, StorableReturn } from './storable.ts'
@@ -23,6 +25,9 @@ import type { Progress } from './task-record.ts'
 import { type Duration, durationMs } from './time.ts'
 
 export { countsOf, type Progress, type StampedProgress, type Task } from './task-record.ts'
+
+/** Where a program has written a line. */
+export type LineStream = 'stdout' | 'stderr'
 
 /** What the function of a step is given. */
 export interface StepContext {
@@ -157,6 +162,8 @@ export interface TaskSettings {
   readonly events: readonly string[] | undefined
   /** What runs, where it is no function of ours. */
   readonly logic?: AnyLogic
+  /** Of a task that is a program. */
+  readonly program?: MakeProgram
   /** The code gets the job's own input, not the invoke's. */
   readonly takesJobInput: boolean
   readonly run: TaskRun<unknown, unknown>
@@ -197,6 +204,8 @@ const TASK: OptionRules = {
   limits: anything,
 }
 
+const { output: _, events: __, ...PROGRAM } = TASK
+
 /** The settings of logic made by {@link task}, or undefined. */
 export function taskSettings(logic: object): TaskSettings | undefined {
   return settingsOf.get(logic)
@@ -226,6 +235,45 @@ export function parseTask<Input, Output>(
     // The code was typed by its own schemas, which have checked the value by the time it is called.
     run: run as TaskRun<unknown, unknown>,
   }
+}
+
+/**
+ * Logic for `invoke` that runs a program of the operating system. It ends well when the program exits with 0; else it is an
+ * error with the name `ExitError` and the `exitCode`. Lines that it writes are lines of the job's log.
+ *
+ * @param options  as those of {@link task}; `executor` is `'processes'` unless it says otherwise.
+ * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work.
+ */
+export function program<Input = unknown>(
+  options: Omit<TaskOptions<Input, ProgramOutput>, 'output' | 'events'>,
+  run: ProgramOptions<NoInfer<Input>>,
+): PromiseActorLogic<ProgramOutput, Input> {
+  checkOptions('program', options, PROGRAM)
+  const logic = fromPromise<ProgramOutput, Input>(() => Promise.reject(new Error(NO_PROGRAM)))
+  settingsOf.set(logic, parseProgramTask(options, run))
+  return logic
+}
+
+/** What a program that exited with 0 ends with. */
+export interface ProgramOutput {
+  readonly exitCode: number
+}
+
+/** The executor of programs. */
+const PROGRAM_EXECUTOR = 'processes'
+const NO_PROGRAM = 'a program is run by an executor of processes, and not by a live actor'
+
+/** Reads the options of a task that is a program. */
+export function parseProgramTask<Input, Output>(
+  options: TaskOptions<Input, Output>,
+  program: ProgramOptions<Input>,
+  takesJobInput = false,
+): TaskSettings {
+  const run = () => {
+    throw new JobchartError('INVALID_DEFINITION', NO_PROGRAM)
+  }
+  const settings = parseTask({ executor: PROGRAM_EXECUTOR, ...options }, run, takesJobInput)
+  return { ...settings, program: parseProgram(program) }
 }
 
 /** The settings of promise logic that is no {@link task}: the defaults, and its creator as the code. */

@@ -13,7 +13,7 @@ export type { Private } from '../model/private.ts'
 export type { Json } from '../model/storable.ts'
 export type { StampedProgress, Task, TaskStatus } from '../model/task-record.ts'
 export type { Clock } from './clock.ts'
-export type { Executor, Work } from './executor.ts'
+export type { Executor, LineOptions, TaskChannel, TaskMessage, Work } from './executor.ts'
 export type { Action, PipelineAction, Policy, Principal, Scope, Target, Verdict } from './policy.ts'
 export type {
   Changeset,

@@ -3,7 +3,7 @@ import type { Item, ItemStatus } from '../model/item.ts'
 import type { Job, JobSummary, Outcome, Phase } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
 import type { Json } from '../model/storable.ts'
-import type { StampedProgress, Task } from '../model/task.ts'
+import type { LineStream, StampedProgress, Task } from '../model/task.ts'
 import type { Clock } from './clock.ts'
 import type { Scope } from './policy.ts'
 
@@ -239,6 +239,8 @@ export interface NewLine {
   /** Milliseconds UTC. */
   readonly at: number
   readonly text: string
+  /** Of a program's output, where it was written to. */
+  readonly stream?: LineStream
 }
 
 /** A line of a job's log; numbers rise from 1. */

@@ -174,6 +174,8 @@ function rareTask(task: Task): RareTask | undefined {
     deadlineAt: task.deadlineAt,
     stopBy: task.stopBy,
     again: task.again,
+    isKillable: task.isKillable,
+    handle: task.handle,
     ordinal: task.ordinal === 1 ? undefined : task.ordinal,
     crashes: task.crashes || undefined,
     losses: task.losses || undefined,

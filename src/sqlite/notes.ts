@@ -42,9 +42,11 @@ export class Notes {
       WHERE n = ? AND (SELECT phase FROM kinds WHERE code = jobs.kind) <> 'settled'`)
     this.#hasLines = prepare(`SELECT 1 FROM logs WHERE n = ? AND key = ?`)
     this.#lastLine = prepare(`SELECT coalesce(max(number), 0) FROM logs WHERE n = ?`)
-    this.#insertLine = prepare(`INSERT INTO logs (n, number, at, text, key) VALUES (?, ?, ?, ?, ?)`)
+    this.#insertLine = prepare(`INSERT INTO logs (n, number, at, text, key, stream) VALUES (?, ?, ?, ?, ?, ?)`)
     this.#dropLines = prepare(`DELETE FROM logs WHERE n = ? AND number <= ?`)
-    this.#lines = prepare(`SELECT number, at, text FROM logs WHERE n = ? AND number > ? ORDER BY number LIMIT ?`)
+    this.#lines = prepare(
+      `SELECT number, at, text, stream FROM logs WHERE n = ? AND number > ? ORDER BY number LIMIT ?`,
+    )
     this.#insertStep = prepare(`
       INSERT INTO steps (n, invoke, ordinal, name, job, invocation, result) VALUES (?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT DO NOTHING`)
@@ -104,15 +106,16 @@ export class Notes {
   putLines(n: number, key: string, lines: readonly NewLine[]): void {
     if (this.#hasLines.get(n, key) !== undefined) return
     let number = Number(this.#lastLine.get(n)?.[0])
-    for (const { at, text } of lines) this.#insertLine.run(n, ++number, at, text, key)
+    for (const { at, text, stream } of lines) this.#insertLine.run(n, ++number, at, text, key, stream ?? null)
     if (number > this.#logLinesMax) this.#dropLines.run(n, number - this.#logLinesMax)
   }
 
   /** Lines of a job's log, oldest first. */
   lines(n: number, after: number, limit: number): readonly LogLine[] {
-    return this.#lines.all(n, after, limit).map(([number, at, text]) => {
-      return { number: Number(number), at: Number(at), text: String(text) }
-    })
+    return this.#lines.all(n, after, limit).map(([number, at, text, stream]) => ({
+      ...{ number: Number(number), at: Number(at), text: String(text) },
+      ...(stream === 'stdout' || stream === 'stderr' ? { stream } : {}),
+    }))
   }
 
   /** The results recorded in a job's tree under one invocation of an invoke. @throws {Error} one is broken. */

@@ -121,6 +121,7 @@ export const TABLES = `
     at INTEGER NOT NULL,
     text TEXT NOT NULL,
     key TEXT NOT NULL,
+    stream TEXT,
     PRIMARY KEY (n, number)
   ) STRICT, WITHOUT ROWID;
 

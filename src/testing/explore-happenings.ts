@@ -34,7 +34,12 @@ function happeningsOfTask(type: AnyJobType, job: Job, task: Task, examples: Exam
   const { invocation, id, token, status } = task
   if (status === 'inline') return []
   if (status === 'available') {
-    return [{ says: ['task.claimed', 'task.started'], decide: () => claim(type, job, invocation, 'explorer', NOW) }]
+    return [
+      {
+        says: ['task.claimed', 'task.started'],
+        decide: () => claim(type, job, invocation, { holder: 'explorer' }, NOW),
+      },
+    ]
   }
   const done = examples.outputs(task).map((output) => {
     const result = { ok: true as const, ...(output === undefined ? {} : { output }) }

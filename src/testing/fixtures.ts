@@ -99,7 +99,7 @@ export function changed(job: Job, fields: Partial<Job>): Pick<Decision, 'job' | 
 export function claimed(job: Job, at: number, holder = 'me', type = plain): Decision {
   const task = job.tasks.find(({ status }) => status === 'available')
   if (task === undefined) throw new Error('the job has no available task')
-  return claim(type, job, task.invocation, holder, contextAt(at))
+  return claim(type, job, task.invocation, { holder }, contextAt(at))
 }
 
 /** The job whose claimed or stopping task has ended well. */
@@ -123,7 +123,7 @@ export function routeOf(type = plain, concurrency?: number): Route {
 /** Decides a claim as an engine does. */
 export function decideFor(holder: string, at: number, type = plain): Claim['decide'] {
   return ({ job, task }) => {
-    const decision = claim(type, job, task.invocation, holder, contextAt(at))
+    const decision = claim(type, job, task.invocation, { holder }, contextAt(at))
     return { kind: 'claim', writes: [updateOf(job, decision)] }
   }
 }

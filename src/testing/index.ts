@@ -4,6 +4,11 @@ export {
   type PolicyUnderTest,
 } from './authorization-conformance.ts'
 export type { SampleTarget } from './authorization-samples.ts'
+export {
+  type ExecutorCode,
+  type ExecutorConformanceOptions,
+  executorConformance,
+} from './executor-conformance.ts'
 export { type ExploreOptions, explore } from './explore.ts'
 export type { ExampleOptions, Untried } from './explore-examples.ts'
 export type { DeadEnd, JobMap, MappedCommands, MappedEdge, MappedState, ThrowingCell } from './explore-map.ts'

@@ -56,7 +56,11 @@ export const noteChecks: Checks = {
   'S5 notes under the claimed token are kept, and repeating one changes nothing': async ({ clock, open }) => {
     const storage = await open()
     const token = await insertClaimed(storage, clock.now(), 'a')
-    const lines = ['one', 'two'].map((text) => ({ at: clock.now(), text }))
+    const at = clock.now()
+    const lines = [
+      { at, text: 'one' },
+      { at, text: 'two', stream: 'stderr' },
+    ] as const
     const notes = [
       { kind: 'progress', progress },
       { kind: 'log', key: 'k', lines },

@@ -38,7 +38,7 @@ const inner = queueExecutor({ concurrency })
 const executor: Executor = {
   ...inner,
   start: async (work) => {
-    const run = { job: work.jobId, task: work.task, token: work.token }
+    const run = { job: work.job.id, task: work.task, token: work.token }
     journal.note({ did: 'start', ...run })
     try {
       return await inner.start(work)

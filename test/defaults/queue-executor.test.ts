@@ -1,5 +1,8 @@
-import { queueExecutor, type TaskEnd, type Work } from 'jobchart'
+import { queueExecutor, type TaskChannel, type TaskEnd, type Work } from 'jobchart'
 import { expect, test } from 'vitest'
+
+// The executor of functions reports nothing.
+const noChannel = {} as TaskChannel
 
 /** Work that ends when the test says so. */
 function openWork(started: string[], name: string) {
@@ -12,15 +15,11 @@ function openWork(started: string[], name: string) {
     return ended
   }
   const work: Work = {
-    jobId: name,
-    jobType: 'w',
-    task: 'execute',
-    function: undefined,
-    version: undefined,
-    input: undefined,
-    attempt: 1,
-    token: 1,
-    signal: new AbortController().signal,
+    job: { id: name, type: 'w' },
+    ...{ task: 'execute', function: undefined, version: undefined, input: undefined, attempt: 1, token: 1 },
+    ...{ idempotencyKey: name, reported: undefined, recordedSteps: async () => new Map(), deadlineAt: undefined },
+    ...{ killGraceMs: 5_000, signal: new AbortController().signal, killSignal: new AbortController().signal },
+    ...{ channel: noChannel, program: () => undefined },
     run,
   }
   return { work, finish }

@@ -39,7 +39,7 @@ test('an executor of one’s own runs what a task names, and its end is the task
   const { ada } = await bench.start({ jobs: [counted], executors: { rows } })
   const { id } = await ada.submit(counted, 'a.csv')
   await bench.clock.settle()
-  const wanted = { jobId: id, jobType: 'counted', function: 'count-rows', version: '7', attempt: 1 }
+  const wanted = { job: { id, type: 'counted' }, function: 'count-rows', version: '7', attempt: 1 }
   expect(seen).toMatchObject([wanted])
   const input: Json | undefined = seen[0]?.input
   expect(input).toEqual({ path: 'a.csv' })

@@ -210,7 +210,7 @@ test('an engine stops while it is degraded; what its closed storage says afterwa
   // What runs after a new start is not judged by what the old run left behind.
   faults.heal()
   await engine.start()
-  expect(await codeOf(step('late', () => 1))).toBe('ENGINE_STOPPED')
+  expect(await codeOf(step('late', () => 1))).toBe('STALE_CLAIM')
   await bench.clock.advance(100)
   expect([engine.health.status, statuses().at(-1)]).toEqual(['ok', 'ok'])
 })

@@ -162,39 +162,6 @@ test('what the code did not await is written before its end, also while the stor
   expect(seen).toEqual(['SAID'])
 })
 
-test('a listener of the signal that throws or rejects is a line of the log', async () => {
-  const bench = new Bench()
-  const heard: string[] = []
-  const type = defineJob({
-    type: 'w',
-    execute: ({ signal }) =>
-      new Promise<string>((resolve) => {
-        const off = () => heard.push('off')
-        signal.addEventListener('abort', off)
-        signal.removeEventListener('abort', off)
-        signal.addEventListener('abort', () => {
-          throw new Error('thrown')
-        })
-        signal.addEventListener('abort', () => Promise.reject(new Error('rejected')))
-        signal.addEventListener('abort', { handleEvent: () => JSON.parse('{') })
-        signal.onabort = () => {
-          throw new Error('onabort')
-        }
-        signal.addEventListener('abort', () => heard.push('on'), { once: true })
-        AbortSignal.any([signal]).addEventListener('abort', () => resolve('stopped'))
-      }),
-  })
-  const { ada } = await bench.start({ jobs: [type] })
-  const { id } = await ada.submit(type, 1)
-  await bench.clock.settle()
-  await ada.cancel(id)
-  await bench.clock.settle()
-  expect(heard).toEqual(['on'])
-  const texts = await textsOf(ada.logs(id))
-  for (const text of ['thrown', 'onabort']) expect(texts.join()).toContain(text)
-  expect((await bench.row(id)).tasks).toEqual([])
-})
-
 test('a callback whose listener throws fails, and takes nothing else of its tick down', async () => {
   const bench = new Bench()
   const callback = fromCallback(({ receive }) => {

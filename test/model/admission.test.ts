@@ -26,7 +26,7 @@ describe('a waiting job', () => {
     expect(job).not.toHaveProperty('admittedAt')
     expect([holdsSlot(job), wakeAt(job), claimableTasks(job)]).toEqual([false, undefined, []])
     expect(due(type, job, moment(999_999)).changed).toBe(false)
-    expect(claim(type, job, 1, 'me', moment(999_999)).job.tasks).toMatchObject([{ status: 'claimed' }])
+    expect(claim(type, job, 1, { holder: 'me' }, moment(999_999)).job.tasks).toMatchObject([{ status: 'claimed' }])
   })
 
   test('takes events, and waits on in another state, whose timers are delays too', () => {
@@ -119,7 +119,7 @@ describe('a child machine that is left and entered again', () => {
     }
     const row = (id: string) => world.get(id) ?? waiting()
     keep(create(parent, seed, moment(1_000), tree))
-    keep(claim(childType, row('j2'), taskOf(row('j2')).invocation, 'me', moment(2_000), tree))
+    keep(claim(childType, row('j2'), taskOf(row('j2')).invocation, { holder: 'me' }, moment(2_000), tree))
     keep(send(parent, row('j1'), { type: 'AGAIN' }, moment(3_000), tree))
     expect(row('j1').tasks).toMatchObject([
       { child: 'j2', status: 'stopping' },

@@ -115,7 +115,7 @@ describe('create', () => {
 
 describe('claim', () => {
   test('I20 the attempt is counted at its claim, with its token, holder and start', () => {
-    const decision = claim(plain, created(plain), 1, 'me', moment(2_000))
+    const decision = claim(plain, created(plain), 1, { holder: 'me' }, moment(2_000))
     expect(taskOf(decision.job)).toMatchObject({ status: 'claimed', token: 2, holder: 'me', attempt: 1, claims: 1 })
     expect(decision.job).toMatchObject({
       state: 'running',
@@ -128,7 +128,7 @@ describe('claim', () => {
       { type: 'task.started', task: 'execute', attempt: 1 },
       { type: 'job.transitioned', from: 'queued', to: 'running' },
     ])
-    expect(decision.inputs).toEqual([{ type: 'task.started' }])
+    expect(decision.inputs).toEqual([{ type: 'task.started', at: 2_000 }])
   })
 
   test.each([
@@ -136,11 +136,15 @@ describe('claim', () => {
     ['is not there', 9],
   ])('a task that %s cannot be claimed: nothing changes', (_, entry) => {
     const job = claimed(plain)
-    expect(claim(plain, job, entry, 'other', moment(3_000))).toMatchObject({ changed: false, job, events: [] })
+    expect(claim(plain, job, entry, { holder: 'other' }, moment(3_000))).toMatchObject({
+      changed: false,
+      job,
+      events: [],
+    })
   })
 
   test('a later start leaves the first one as the job’s', () => {
-    const again = claim(plain, lost(plain, claimed(plain)).job, 1, 'you', moment(9_000)).job
+    const again = claim(plain, lost(plain, claimed(plain)).job, 1, { holder: 'you' }, moment(9_000)).job
     expect(again).toMatchObject({ startedAt: 2_000, updatedAt: 9_000 })
     expect(taskOf(again)).toMatchObject({ attempt: 2, claims: 2, holder: 'you', token: 3 })
   })
@@ -163,7 +167,7 @@ describe('claim', () => {
       states: { a: { invoke: { id: 'w', src: 'work' }, on: { 'task.claimed': 'b' } }, b: {} },
     })
     const job = created(type)
-    const decision = claim(type, job, taskOf(job).invocation, 'me', moment(2_000))
+    const decision = claim(type, job, taskOf(job).invocation, { holder: 'me' }, moment(2_000))
     expect(decision.job).toMatchObject({ status: 'b', tasks: [] })
     expect(decision.events.map((event) => event.type)).toEqual(['task.started', 'job.transitioned', 'task.stopped'])
     expect(end(type, decision.job, 2, { ok: true }, moment(3_000))).toBeUndefined()
@@ -368,7 +372,7 @@ describe('an attempt that is awaited after its loss', () => {
     expect(job.status).toBe('queued')
     expect(events.map((event) => event.type)).toEqual(['task.lost', 'job.transitioned'])
     expect(claimableTasks(job)).toEqual([])
-    expect(claim(awaited, job, 1, 'other', moment(4_000)).changed).toBe(false)
+    expect(claim(awaited, job, 1, { holder: 'other' }, moment(4_000)).changed).toBe(false)
     expect(ended(awaited, job, { ok: true, output: 5 }).job).toMatchObject({ outcome: 'success', output: 5, tasks: [] })
   })
 

@@ -212,14 +212,14 @@ describe('send', () => {
   })
 
   test('times never fall when the clock goes backwards', () => {
-    const late = claim(plain, created(plain, {}, 5_000), 1, 'me', moment(1_000)).job
+    const late = claim(plain, created(plain, {}, 5_000), 1, { holder: 'me' }, moment(1_000)).job
     expect(late).toMatchObject({ createdAt: 5_000, startedAt: 5_000, updatedAt: 5_000 })
     const over = sent(plain, late, 'cancel', 10)
     expect(over).toMatchObject({ endedAt: 5_000, updatedAt: 5_000 })
   })
 
   test('deadlines count by the steady time, whatever the clock shows', () => {
-    const late = claim(plain, created(plain, {}, 5_000), 1, 'me', { ...moment(1_000), steadyAt: 7_000 }).job
+    const late = claim(plain, created(plain, {}, 5_000), 1, { holder: 'me' }, { ...moment(1_000), steadyAt: 7_000 }).job
     const over = send(plain, late, { type: 'cancel' }, { ...moment(10), steadyAt: 8_000 }).job
     expect(over).toMatchObject({ endedAt: 5_000, tasks: [{ stopBy: 8_000 + HEARTBEAT + GRACE }] })
   })
@@ -285,7 +285,7 @@ function taskOf(job: Job): Task {
 function claimed(type: AnyJobType, job: Job = created(type), at = 2_000): Job {
   const [task] = claimableTasks(job)
   if (task === undefined) throw new Error('the job has no claimable task')
-  return claim(type, job, task.invocation, 'me', moment(at)).job
+  return claim(type, job, task.invocation, { holder: 'me' }, moment(at)).job
 }
 
 function ended(type: AnyJobType, job: Job, result: Parameters<typeof end>[3], when = moment(3_000)): Decision {

@@ -30,7 +30,7 @@ test('transition logic moves with its job: its state stands in its task, and nob
   expect(job.tasks).toMatchObject([{ id: 'c', status: 'inline', token: 0, snapshot: { status: 'active', context: 5 } }])
   expect(claimableTasks(job)).toEqual([])
   expect(isBusy(job)).toBe(false)
-  expect(claim(type, job, 1, 'me', moment(2_000)).changed).toBe(false)
+  expect(claim(type, job, 1, { holder: 'me' }, moment(2_000)).changed).toBe(false)
 })
 
 test('transition logic takes what it is sent in the same unit, from the state that is stored', () => {

@@ -385,7 +385,7 @@ function started(type: AnyJobType) {
   const claimed = (id: string): World => {
     const job = jobIn(world, id)
     const entry = job.tasks[0]?.invocation ?? -1
-    return applied(world, claim(typeIn(job), job, entry, 'me', moment(2_000), treeIn(world)))
+    return applied(world, claim(typeIn(job), job, entry, { holder: 'me' }, moment(2_000), treeIn(world)))
   }
   return { decision, world, claimed }
 }

@@ -90,7 +90,7 @@ describe.each(Object.entries(parents))('a thousand children %s', (_, config) => 
     expect(rows.size).toBe(MANY + 1)
     const children = [...rows.keys()].filter((id) => id !== 'j1')
     for (const id of children) {
-      decide(id, (type, job, tree) => claim(type, job, taskOf(job).invocation, 'me', moment(2_000), tree))
+      decide(id, (type, job, tree) => claim(type, job, taskOf(job).invocation, { holder: 'me' }, moment(2_000), tree))
     }
     for (const to of ids) decide('j1', (type, job, tree) => send(type, job, { type: 'TELL', to }, moment(3_000), tree))
     for (const id of children) expect(rows.get(id)?.context).toEqual({ heard: 1 })
@@ -110,7 +110,9 @@ describe.each(Object.entries(parents))('a thousand children %s', (_, config) => 
     const { rows, decide } = world(config)
     const { job: before } = decide('j1', (type, job, tree) => send(type, job, { type: 'GO' }, moment(1_000), tree))
     const [id] = [...rows.keys()].filter((each) => each !== 'j1')
-    decide(String(id), (type, job, tree) => claim(type, job, taskOf(job).invocation, 'me', moment(2_000), tree))
+    decide(String(id), (type, job, tree) =>
+      claim(type, job, taskOf(job).invocation, { holder: 'me' }, moment(2_000), tree),
+    )
     decide(String(id), (type, job, tree) => end(type, job, taskOf(job).token, { ok: true }, moment(4_000), tree))
     const after = rows.get('j1')?.tasks ?? []
     expect(after).toHaveLength(MANY - 1)

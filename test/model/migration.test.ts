@@ -193,13 +193,19 @@ describe('a job of a previous version', () => {
 
   test('is moved by the claim of its task, which is claimed only if it is still there, for the same executor', () => {
     const { type } = moving(() => ({ state: 'waiting' }))
-    const kept = claim(type, created(old), 1, 'me', moment(2_000))
+    const kept = claim(type, created(old), 1, { holder: 'me' }, moment(2_000))
     expect(kept.events.map((event) => event.type)).toEqual(['job.migrated', 'task.started'])
     expect(taskOf(kept.job)).toMatchObject({ status: 'claimed' })
-    const gone = claim(moving(() => ({ state: 'elsewhere' })).type, created(old), 1, 'me', moment(2_000))
+    const gone = claim(moving(() => ({ state: 'elsewhere' })).type, created(old), 1, { holder: 'me' }, moment(2_000))
     expect(gone.events.map((event) => event.type)).toEqual(['job.migrated'])
     const actors = { work: task({ executor: 'big' }, async () => {}), other: fromPromise(async () => {}) }
-    const rerouted = claim(moving(() => ({ state: 'waiting' }), actors).type, created(old), 1, 'me', moment(2_000))
+    const rerouted = claim(
+      moving(() => ({ state: 'waiting' }), actors).type,
+      created(old),
+      1,
+      { holder: 'me' },
+      moment(2_000),
+    )
     expect(taskOf(rerouted.job)).toMatchObject({ status: 'available', executor: 'big' })
   })
 

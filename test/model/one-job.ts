@@ -47,7 +47,7 @@ export function taskOf(job: Job): Task {
 export function claimed(type: AnyJobType, job: Job = created(type), at = 2_000): Job {
   const [task] = claimableTasks(job)
   if (task === undefined) throw new Error('the job has no claimable task')
-  return claim(type, job, task.invocation, 'me', moment(at)).job
+  return claim(type, job, task.invocation, { holder: 'me' }, moment(at)).job
 }
 
 export function ended(type: AnyJobType, job: Job, result: Parameters<typeof end>[3], when = moment(3_000)): Decision {

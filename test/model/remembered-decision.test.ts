@@ -142,7 +142,7 @@ function change(type: AnyJobType, job: Job, step: Step, life: Life, at: number):
   const chosen = ready[step.task % Math.max(1, ready.length)]
   if (chosen === undefined) return undefined
   const { token, invocation } = chosen
-  if (kind === 'claim') return claim(type, job, invocation, `holder ${at}`, context)
+  if (kind === 'claim') return claim(type, job, invocation, { holder: `holder ${at}` }, context)
   if (kind === 'lose') return lose(type, job, { invocation, reason: 'died', steps: 0 }, context)
   if (kind === 'fail') return end(type, job, token, { ok: false, error: { message: 'no' } }, context)
   return end(type, job, token, output === undefined ? { ok: true } : { ok: true, output }, context)
@@ -196,7 +196,7 @@ describe('what is remembered', () => {
     const lives = [1, 2, 3].map((n) => {
       const context = { at: 1_000 * n, random: 0, heartbeatMs: 500 }
       const begun = create(type, { ...seed, id: `j${n}`, input: n }, context).job
-      const held = claim(type, begun, 1, `h${n}`, context).job
+      const held = claim(type, begun, 1, { holder: `h${n}` }, context).job
       const done = end(type, held, 2, { ok: true, output: { n } }, context)?.job
       return { calls: calls(), held, done }
     })
@@ -211,7 +211,7 @@ describe('what is remembered', () => {
     const type = defineJob({ type: 'f', execute: () => 1 })
     const lives = [1, 2].map((n) => {
       const context = { at: 1_000, random: 0, heartbeatMs: 500 }
-      const held = claim(type, create(type, { ...seed, id: `j${n}` }, context).job, 1, 'h', context).job
+      const held = claim(type, create(type, { ...seed, id: `j${n}` }, context).job, 1, { holder: 'h' }, context).job
       const output = { list: [n] }
       const done = end(type, held, 2, { ok: true, output }, context)?.job
       output.list.push(9)
@@ -224,7 +224,7 @@ describe('what is remembered', () => {
     const type = defineJob({ type: 'f', execute: () => 1 })
     for (const output of [1, 'x'.repeat(2_000_000), 2]) {
       const context = { at: 1_000, random: 0, heartbeatMs: 500 }
-      const held = claim(type, create(type, seed, context).job, 1, 'h', context).job
+      const held = claim(type, create(type, seed, context).job, 1, { holder: 'h' }, context).job
       const done = end(type, held, 2, { ok: true, output }, context)?.job
       expect(done?.outcome).toBe(typeof output === 'number' ? 'success' : 'failure')
     }

@@ -201,7 +201,7 @@ describe('a chart that stays in the invoke', () => {
     const job = sent(type, claimed(type), 'DRAIN', 3_000)
     expect(isToldToStop(taskOf(job))).toBe(false)
     expect(wakeAt(job)).toBeUndefined()
-    const again = claim(type, ended(type, job, failed, moment(4_000)).job, 1, 'me', moment(9_000)).job
+    const again = claim(type, ended(type, job, failed, moment(4_000)).job, 1, { holder: 'me' }, moment(9_000)).job
     expect(taskOf(again)).toMatchObject({ attempt: 2, inbox: [{ type: 'task.drain' }] })
   })
 })

@@ -34,7 +34,7 @@ const lost = { name: 'Error', message: 'job type "chart" has no logic "work"' }
 describe('what a decision throws ends the job, visibly', () => {
   test('at a claim, with all its tasks', () => {
     const job = created(type)
-    const decision = claim(forgetful, job, taskOf(job).invocation, 'me', moment(2_000))
+    const decision = claim(forgetful, job, taskOf(job).invocation, { holder: 'me' }, moment(2_000))
     expect(decision).toMatchObject({
       changed: true,
       job: { status: 'broken', phase: 'settled', outcome: 'failure', error: lost, tasks: [], endedAt: 2_000 },
@@ -82,7 +82,7 @@ describe('what a decision throws ends the job, visibly', () => {
       { ...childType, tasks: new Map() },
       child,
       taskOf(child).invocation,
-      'me',
+      { holder: 'me' },
       moment(2_000),
       tree,
     )

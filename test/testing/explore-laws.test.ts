@@ -285,7 +285,7 @@ function decide(type: AnyJobType, job: Job, { kind, pick, ok, passed }: Op): Dec
   const offered = claimableTasks(job)[0]
   if (kind === 'due') return due(type, job, nextDue(job))
   if (kind === 'send') return send(type, job, { type: ok ? 'A' : 'B' }, moment)
-  if (kind === 'claim') return offered && claim(type, job, offered.invocation, 'me', moment)
+  if (kind === 'claim') return offered && claim(type, job, offered.invocation, { holder: 'me' }, moment)
   if (one === undefined) return undefined
   if (kind === 'release') return release(type, job, one.token, moment)
   if (kind === 'lose') return lose(type, job, { invocation: one.invocation, reason: 'died', steps: 0 }, moment)

@@ -69,7 +69,7 @@ describe('what a map shows', () => {
       tags: [],
       tasks: ['execute'],
       timers: [],
-      path: [{ type: 'xstate.init' }, { type: 'task.started' }],
+      path: [{ type: 'xstate.init' }, { type: 'task.started', at: 0 }],
     })
     const { throws, deadEnds, unreachable, untried, isComplete } = map
     expect({ throws, deadEnds, unreachable, untried, isComplete }).toEqual({

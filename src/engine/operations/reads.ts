@@ -230,13 +230,16 @@ export async function history(
   }
 }
 
+/** A line of a job's log, as a session shows it. */
+export type LogLineView = Omit<LogLine, 'at'> & { readonly at: string }
+
 /** {@inheritDoc Session.logs} */
 export async function* logs(
   core: () => Core,
   who: () => Principal,
   id: JobId,
   options?: LogOptions,
-): AsyncGenerator<Pick<LogLine, 'number' | 'text'> & { readonly at: string }> {
+): AsyncGenerator<LogLineView> {
   const { after = 0, signal } = given(options, ['after']) ?? {}
   checkAfter(after, 'a line')
   for (let last = after; ; ) {
@@ -250,7 +253,7 @@ export async function* logs(
       const text = `(${first.number - last - 1} earlier lines were dropped: only the newest are kept)`
       yield { number: first.number - 1, at: isoTime(first.at), text }
     }
-    for (const { number, at, text } of lines) yield { number, at: isoTime(at), text }
+    for (const { at, ...line } of lines) yield { ...line, at: isoTime(at) }
     last = lines.at(-1)?.number ?? last
     if (lines.length < ROWS_AT_ONCE) return
   }

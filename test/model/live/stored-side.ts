@@ -52,7 +52,7 @@ export class StoredSide {
     for (const { token } of earlier) this.#end(job.id, token, true, 0)
     if (task.status !== 'available') return
     this.#change(job.id, (type, row, tree) =>
-      this.#model.claim(type, row, task.invocation, 'holder', this.#moment, tree),
+      this.#model.claim(type, row, task.invocation, { holder: 'holder' }, this.#moment, tree),
     )
   }
 

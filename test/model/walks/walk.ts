@@ -176,7 +176,7 @@ function change(type: AnyJobType, job: Job, op: TimedOp, tree: JobTree): Decisio
     case 'claim': {
       const ready = claimableTasks(job).filter(({ availableAt }) => availableAt <= op.at)
       const asked = ready[op.pick % Math.max(1, ready.length)] ?? chosen
-      return claim(type, job, asked?.invocation ?? -1, `holder-${op.pick}`, op, tree)
+      return claim(type, job, asked?.invocation ?? -1, { holder: `holder-${op.pick}` }, op, tree)
     }
     case 'end': {
       const result = op.ok

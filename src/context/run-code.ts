@@ -1,0 +1,45 @@
+import type { TaskEnd } from '../model/decision.ts'
+import { JobchartError } from '../model/error.ts'
+import type { Json } from '../model/storable.ts'
+import type { TaskRun } from '../model/task.ts'
+import { CodeContext, type ContextWork } from './task-context.ts'
+import { codeEnd, failedEnd } from './task-end.ts'
+import { receiveWork, type ToCode, type ToEngine, type Wire } from './wire.ts'
+
+/** The functions of a module, by name. */
+export interface CodeModule {
+  readonly [name: string]: unknown
+}
+
+/**
+ * Receives the one work of a wire, runs the module's function for it, and reports its end. The function is the default
+ * export, or the export that the task's `function` names.
+ */
+export async function runCode(wire: Wire<ToEngine, ToCode>, load: () => Promise<CodeModule>): Promise<void> {
+  const { work, channel, signal, recordedSteps, end } = await receiveWork(wire)
+  const { job, attempt, idempotencyKey, reported, input, function: called } = work
+  const given = { job, attempt, idempotencyKey, reported, recordedSteps, signal, channel }
+  end(await runFunction(async () => functionOf(await load(), called), given, input))
+}
+
+/** Runs a function with the context of its work, to the end of the task. It never rejects. */
+export async function runFunction(
+  find: () => TaskRun<unknown, unknown> | Promise<TaskRun<unknown, unknown>>,
+  work: ContextWork,
+  input: Json | undefined,
+): Promise<TaskEnd> {
+  const context = new CodeContext(work)
+  try {
+    const run = await find()
+    return context.returned(codeEnd(await run(context.given(input)))).end
+  } catch (thrown) {
+    return context.returned(failedEnd(thrown)).end
+  }
+}
+
+function functionOf(module: CodeModule, name = 'default'): TaskRun<unknown, unknown> {
+  const run = module[name]
+  if (typeof run === 'function') return run as TaskRun<unknown, unknown>
+  const what = name === 'default' ? 'a function as its default' : `a function "${name}"`
+  throw new JobchartError('INVALID_DEFINITION', `the module should export ${what}`)
+}

@@ -1,0 +1,231 @@
+import type { TaskEnd } from '../model/decision.ts'
+import { type ErrorCode, JobchartError, jobError } from '../model/error.ts'
+import type { ItemReport } from '../model/item.ts'
+import type { ProgressReport } from '../model/progress.ts'
+import type { Json } from '../model/storable.ts'
+import type { Progress } from '../model/task.ts'
+import type { TaskChannel, TaskMessage, Work } from '../port/executor.ts'
+
+/** How an engine and code elsewhere speak: a child process over IPC, a thread over a port. Messages arrive in order. */
+export interface Wire<Out, In> {
+  readonly post: (message: Out) => void
+  readonly listen: (listener: (message: In) => void) => void
+}
+
+/** What code elsewhere is told of its work. */
+export interface WireWork {
+  readonly job: { readonly id: string; readonly type: string }
+  readonly task: string
+  readonly function?: string
+  readonly version?: string
+  readonly input?: Json
+  readonly attempt: number
+  readonly idempotencyKey: string
+  readonly reported?: Progress
+  readonly steps: readonly { readonly name: string; readonly result?: Json }[]
+}
+
+/** From the engine to the code. */
+export type ToCode =
+  | { readonly kind: 'work'; readonly work: WireWork }
+  | { readonly kind: 'answer'; readonly to: number; readonly value?: boolean }
+  | { readonly kind: 'refusal'; readonly to: number; readonly code: ErrorCode; readonly message: string }
+  | { readonly kind: 'message'; readonly message: TaskMessage }
+  | { readonly kind: 'stop'; readonly code: ErrorCode; readonly message: string }
+
+/** A report that is answered. */
+export type Ask =
+  | { readonly what: 'item'; readonly key: string; readonly report: ItemReport }
+  | { readonly what: 'step'; readonly name: string; readonly result?: Json }
+  | { readonly what: 'send'; readonly event: TaskMessage }
+
+/** From the code to the engine. */
+export type ToEngine =
+  | { readonly kind: 'progress'; readonly report: ProgressReport | number }
+  | { readonly kind: 'log'; readonly text: string }
+  | { readonly kind: 'ask'; readonly id: number; readonly ask: Ask }
+  | { readonly kind: 'end'; readonly end: TaskEnd }
+
+/**
+ * Gives work to code at the other end of a wire, passes its reports on to the work's channel, and resolves with the end
+ * that the code reports. Code that ends without a report never resolves it: the executor sees that by itself.
+ */
+export async function serveWork(work: Work, wire: Wire<ToCode, ToEngine>): Promise<TaskEnd> {
+  const told = await wireWork(work)
+  return await new Promise((resolve) => {
+    let hasEnded = false
+    wire.listen((message) => {
+      if (hasEnded) return
+      if (message.kind === 'end') {
+        hasEnded = true
+        resolve(message.end)
+      } else report(work.channel, message, wire)
+    })
+    wire.post({ kind: 'work', work: told })
+    const stop = () => {
+      const { code, message } = stopReason(work.signal)
+      if (!hasEnded) wire.post({ kind: 'stop', code, message })
+    }
+    if (work.signal.aborted) stop()
+    else work.signal.addEventListener('abort', stop, { once: true })
+    void passOn(work.channel.inbox, (message) => !hasEnded && wire.post({ kind: 'message', message }))
+  })
+}
+
+async function wireWork(work: Work): Promise<WireWork> {
+  const { job, task, input, attempt, idempotencyKey, reported, version, function: called } = work
+  const steps = [...(await work.recordedSteps())]
+  return {
+    ...{ job, task, attempt, idempotencyKey },
+    ...(called === undefined ? {} : { function: called }),
+    ...(version === undefined ? {} : { version }),
+    ...(input === undefined ? {} : { input }),
+    ...(reported === undefined ? {} : { reported }),
+    steps: steps.map(([name, result]) => (result === undefined ? { name } : { name, result })),
+  }
+}
+
+function stopReason({ reason }: AbortSignal): { readonly code: ErrorCode; readonly message: string } {
+  return reason instanceof JobchartError ? reason : { code: 'TASK_STOPPED', message: jobError(reason).message }
+}
+
+async function passOn(inbox: AsyncIterable<TaskMessage>, post: (message: TaskMessage) => void): Promise<void> {
+  for await (const message of inbox) post(message)
+}
+
+function report(channel: TaskChannel, message: ToEngine, wire: Wire<ToCode, ToEngine>): void {
+  if (message.kind === 'progress') channel.progress(message.report)
+  else if (message.kind === 'log') channel.log(message.text)
+  else if (message.kind === 'ask') void answer(channel, message.id, message.ask, wire)
+}
+
+async function answer(channel: TaskChannel, to: number, ask: Ask, wire: Wire<ToCode, ToEngine>): Promise<void> {
+  try {
+    const value = await asked(channel, ask)
+    wire.post(typeof value === 'boolean' ? { kind: 'answer', to, value } : { kind: 'answer', to })
+  } catch (thrown) {
+    const code = thrown instanceof JobchartError ? thrown.code : 'STORAGE_UNAVAILABLE'
+    wire.post({ kind: 'refusal', to, code, message: jobError(thrown).message })
+  }
+}
+
+function asked(channel: TaskChannel, ask: Ask): Promise<unknown> {
+  if (ask.what === 'item') return channel.item(ask.key, ask.report)
+  if (ask.what === 'step') return channel.step(ask.name, ask.result)
+  return channel.send(ask.event)
+}
+
+/** The work at the code's end of a wire, with a channel that speaks over it. */
+export interface ReceivedWork {
+  readonly work: WireWork
+  readonly recordedSteps: () => Promise<ReadonlyMap<string, Json | undefined>>
+  readonly signal: AbortSignal
+  readonly channel: TaskChannel
+  readonly end: (end: TaskEnd) => void
+}
+
+/** Receives the one work that a wire brings. */
+export function receiveWork(wire: Wire<ToEngine, ToCode>): Promise<ReceivedWork> {
+  return new Promise((resolve) => {
+    const channel = new WireChannel(wire)
+    const abort = new AbortController()
+    wire.listen((message) => {
+      if (message.kind === 'work') {
+        const { work } = message
+        resolve({
+          work,
+          recordedSteps: async () => new Map(work.steps.map(({ name, result }) => [name, result])),
+          signal: abort.signal,
+          channel,
+          end: (end) => wire.post({ kind: 'end', end }),
+        })
+      } else if (message.kind === 'stop') {
+        channel.close()
+        abort.abort(new JobchartError(message.code, message.message))
+      } else channel.hear(message)
+    })
+  })
+}
+
+class WireChannel implements TaskChannel {
+  readonly #wire: Wire<ToEngine, ToCode>
+  readonly #asks = new Map<
+    number,
+    { readonly done: (value: boolean) => void; readonly failed: (error: Error) => void }
+  >()
+  readonly #messages: TaskMessage[] = []
+  #lastAsk = 0
+  #isClosed = false
+  #waiting: (() => void)[] = []
+
+  constructor(wire: Wire<ToEngine, ToCode>) {
+    this.#wire = wire
+  }
+
+  // The executor has said so before.
+  readonly started = async (): Promise<void> => {}
+
+  readonly progress = (report: ProgressReport | number): void => this.#wire.post({ kind: 'progress', report })
+
+  readonly log = (text: string): void => this.#wire.post({ kind: 'log', text: `${text}` })
+
+  readonly item = async (key: string, report: ItemReport = {}): Promise<void> => {
+    await this.#ask({ what: 'item', key, report })
+  }
+
+  readonly step = async (name: string, result: Json | undefined): Promise<void> => {
+    await this.#ask({ what: 'step', name, ...(result === undefined ? {} : { result }) })
+  }
+
+  readonly send = (event: TaskMessage): Promise<boolean> => this.#ask({ what: 'send', event })
+
+  get inbox(): AsyncIterable<TaskMessage> {
+    return { [Symbol.asyncIterator]: () => this.#read() }
+  }
+
+  /** Takes what the engine says. */
+  hear(message: ToCode): void {
+    if (message.kind === 'message') {
+      this.#messages.push(message.message)
+      this.#wake()
+    } else if (message.kind === 'answer') this.#take(message.to)?.done(message.value ?? true)
+    else if (message.kind === 'refusal') {
+      this.#take(message.to)?.failed(new JobchartError(message.code, message.message))
+    }
+  }
+
+  /** No more messages are given. */
+  close(): void {
+    this.#isClosed = true
+    this.#wake()
+  }
+
+  #ask(ask: Ask): Promise<boolean> {
+    const id = ++this.#lastAsk
+    return new Promise((done, failed) => {
+      this.#asks.set(id, { done, failed })
+      this.#wire.post({ kind: 'ask', id, ask })
+    })
+  }
+
+  #take(id: number) {
+    const ask = this.#asks.get(id)
+    this.#asks.delete(id)
+    return ask
+  }
+
+  #wake(): void {
+    for (const resume of this.#waiting.splice(0)) resume()
+  }
+
+  async *#read(): AsyncGenerator<TaskMessage> {
+    for (let next = 0; !this.#isClosed; ) {
+      const message = this.#messages[next]
+      if (message === undefined) await new Promise<void>((resume) => this.#waiting.push(resume))
+      else {
+        next++
+        yield message
+      }
+    }
+  }
+}

@@ -1,0 +1,327 @@
+import { maySend, report, started, type TaskReport } from '../model/decision.ts'
+import type { AnyJobType } from '../model/definition.ts'
+import { JobchartError } from '../model/error.ts'
+import { progressRow } from '../model/event.ts'
+import { type Item, type ItemReport, parseItem } from '../model/item.ts'
+import type { Job } from '../model/job.ts'
+import { type ProgressReport, readProgress } from '../model/progress.ts'
+import { stepAddress } from '../model/step-key.ts'
+import { type Json, storableCopy } from '../model/storable.ts'
+import { countsOf, type Progress, type StampedProgress, type Task, type TaskSettings } from '../model/task.ts'
+import type { ChartEvent } from '../model/transition.ts'
+import type { LineOptions, TaskChannel, TaskMessage } from '../port/executor.ts'
+import type { NewLine, Note, Write } from '../port/storage.ts'
+import { isNotWritten } from './commit.ts'
+import { type Core, ENGINE } from './core.ts'
+import { isStorageFailure } from './health.ts'
+import { pause, STORAGE_RETRY_MS } from './pause.ts'
+import type { Change } from './tick.ts'
+
+/** Progress of one job is stored and published at most once in so many milliseconds. */
+const PROGRESS_MS = 250
+const LINE_CHARACTERS_MAX = 10_000
+const ITEMS_MAX = 1_000_000
+
+/** Whose reports they are. */
+export interface Reporter {
+  /** As they were claimed. */
+  readonly job: Job
+  readonly task: Task
+  readonly type: AnyJobType
+  readonly settings: TaskSettings
+  /** It was told to stop: what the storage refuses is not tried again. */
+  readonly isStopped: boolean
+  readonly inbox: AsyncIterable<TaskMessage>
+}
+
+/**
+ * What one attempt reports while it runs. What its code waits for (an item, a step, an event) is tried until the storage
+ * takes it. Lines and progress are best effort, and those that are left go with the attempt's end.
+ */
+export class Reports implements TaskChannel {
+  readonly #core: Core
+  readonly #of: Reporter
+  /** Records and events on their way to the storage: the end is reported after them. */
+  #unwritten: Set<Promise<unknown>> | undefined
+  /** Reports to the chart go one after the other. */
+  #said: Promise<unknown> | undefined
+  /** The newest time of its reports. */
+  #lastTime: number
+  /** Of each key whose report is on its way to the storage, the newest. */
+  #newestItems: Map<string, Item> | undefined
+  #hasWarned = false
+  #isOver = false
+  /** The job has ended or gone on without this work: how far it is says nothing of the job. */
+  #isLeft = false
+  #lines: NewLine[] = []
+  #batches = 0
+  /** Notes that storage refused for a time. */
+  #unsent: Write[] = []
+  #progress: Progress | undefined
+  #isProgressDue = false
+  #cancelProgress: (() => void) | undefined
+
+  constructor(core: Core, reporter: Reporter) {
+    this.#core = core
+    this.#of = reporter
+    this.#lastTime = reporter.job.updatedAt
+  }
+
+  /** It has reported no progress. */
+  get isWithoutProgress(): boolean {
+    return this.#progress === undefined
+  }
+
+  // What it reports is never stamped before what was stamped earlier.
+  #now(): number {
+    this.#lastTime = Math.max(this.#lastTime, this.#core.clock.now())
+    return this.#lastTime
+  }
+
+  /** The job has gone on without this work. */
+  leave(): void {
+    this.#isLeft = true
+  }
+
+  /** Resolves when all that is on its way to the storage is there; undefined: nothing is. */
+  written(): Promise<unknown> | undefined {
+    const unwritten = [...(this.#unwritten ?? [])]
+    return unwritten.length === 0 ? undefined : Promise.allSettled(unwritten)
+  }
+
+  /** Says how far the work is. */
+  progress(report: ProgressReport | number): void {
+    if (this.#isOver || this.#isLeft) return
+    const { progress, warning } = readProgress(report, this.#progress)
+    if (warning !== undefined && !this.#hasWarned) {
+      this.#hasWarned = true
+      this.log(warning)
+    }
+    if (progress === undefined) return
+    this.#progress = progress
+    this.#isProgressDue = true
+    if (this.#cancelProgress !== undefined) return
+    void this.#writeProgress()
+    this.#cancelProgress = this.#core.clock.timer(PROGRESS_MS, () => {
+      this.#cancelProgress = undefined
+      if (this.#isProgressDue && this.#progress !== undefined) this.progress(this.#progress)
+    })
+  }
+
+  async #writeProgress(): Promise<void> {
+    if (this.#progress === undefined) return
+    this.#isProgressDue = false
+    const progress = this.#stamped(this.#progress)
+    const became = await this.#write(this.#progressWrites(progress))
+    if (became === 'written') this.#core.dispatcher.progressed(this.#of.job.id, progress)
+    else if (became === 'failed') this.#isProgressDue = true
+  }
+
+  #stamped(progress: Progress) {
+    return { ...progress, at: this.#now(), token: this.#of.task.token }
+  }
+
+  #progressWrites(progress: StampedProgress & { readonly at: number }) {
+    const { id: jobId } = this.#of.job
+    const events = progressRow(this.#of.job, ENGINE, countsOf(progress), progress.at)
+    return [
+      { op: 'note', jobId, token: this.#of.task.token, note: { kind: 'progress', progress } },
+      { op: 'append', events },
+    ] as const satisfies readonly Write[]
+  }
+
+  /** Adds a line to the job's log. */
+  log(text: string, { stream }: LineOptions = {}): void {
+    if (this.#isOver) return
+    const isFirst = this.#lines.length === 0
+    const line = `${text}`.slice(0, LINE_CHARACTERS_MAX).toWellFormed()
+    this.#lines.push({ at: this.#now(), text: line, ...(stream === undefined ? {} : { stream }) })
+    // The lines of one turn are one note.
+    if (isFirst) this.#core.clock.turn(() => void this.#writeLines())
+  }
+
+  async #writeLines(): Promise<void> {
+    if (this.#lines.length === 0) return
+    const note = this.#logNote()
+    // Its key makes it harmless that it may have been written after all.
+    if ((await this.#write([note])) === 'failed') this.#unsent.push(note)
+  }
+
+  #logNote(): Write {
+    const { task, job } = this.#of
+    const lines = this.#lines
+    this.#lines = []
+    const key = `${task.token}.${++this.#batches}`
+    return { op: 'note', jobId: job.id, token: task.token, note: { kind: 'log', key, lines } }
+  }
+
+  // Lines and progress are best effort: what is refused for good is dropped, since nobody waits for it. Where the storage
+  // failed, it may be written later.
+  async #write(writes: readonly Write[]): Promise<'written' | 'refused' | 'failed'> {
+    try {
+      await this.#core.ticks.submit({ by: ENGINE, writes })
+      return 'written'
+    } catch (error) {
+      return isStorageFailure(error) ? 'failed' : 'refused'
+    }
+  }
+
+  /** Records what became of one part of the work. */
+  async item(key: string, report: ItemReport = {}): Promise<void> {
+    const item = parseItem(key, report, this.#now())
+    const { invocation } = this.#of.task
+    const full = () => new JobchartError('PAYLOAD_TOO_LARGE', `a job has at most ${ITEMS_MAX} items`)
+    const newest = this.#newestItems ?? new Map<string, Item>()
+    this.#newestItems = newest.set(key, item)
+    try {
+      // One that waited for the storage does not replace a later report of its key.
+      const isNewest = () => newest.get(key) === item
+      await this.#note(`item "${key}"`, { kind: 'item', invocation, item, max: ITEMS_MAX }, { full, isNewest })
+    } finally {
+      if (newest.get(key) === item) newest.delete(key)
+    }
+  }
+
+  async #note(
+    what: string,
+    note: Note,
+    { full, isNewest = () => true }: { readonly full?: () => JobchartError; readonly isNewest?: () => boolean } = {},
+  ): Promise<void> {
+    const { id: jobId } = this.#of.job
+    const change: Change = { by: ENGINE, writes: [{ op: 'note', jobId, token: this.#of.task.token, note }], full }
+    const write = async () => (isNewest() ? await this.#core.ticks.submit(change) : undefined)
+    try {
+      // Its key makes it harmless that it may have been written after all.
+      await this.#beforeEnd(this.#untilWritten(write))
+    } catch (error) {
+      if (!(error instanceof JobchartError) || error.code !== 'STALE_CLAIM') throw error
+      throw new JobchartError('STALE_CLAIM', `${what} was not recorded: this attempt no longer holds its task`)
+    }
+  }
+
+  /** Records a step's result. */
+  async step(name: string, result: Json | undefined): Promise<void> {
+    const { job, task } = this.#of
+    const kept = {
+      invoke: stepAddress(job, task),
+      ordinal: task.ordinal,
+      name,
+      ...(result === undefined ? {} : { result }),
+    }
+    await this.#note(`step "${name}"`, { kind: 'step', ...kept })
+  }
+
+  /** The results of the steps that earlier attempts have recorded. */
+  async recordedSteps(): Promise<ReadonlyMap<string, Json | undefined>> {
+    const { job, task } = this.#of
+    if (task.claims === 1 && job.stepOrigin === undefined) return new Map()
+    return await this.#untilWritten(() => this.#core.storage.steps(job.id, stepAddress(job, task), task.ordinal))
+  }
+
+  /** The work runs now: its time counts from here. */
+  async started(handle?: Json): Promise<void> {
+    const { job, task } = this.#of
+    const change: Change = {
+      by: ENGINE,
+      jobs: [job.id],
+      decide: (jobs, context) => {
+        const stored = jobs.require(job.id)
+        const decision = started(jobs.typeOf(stored), stored, task.token, handle, context, jobs)
+        if (decision !== undefined) return decision
+        throw new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task', { jobId: job.id })
+      },
+    }
+    await this.#untilWritten(() => this.#core.ticks.submit(change), isNotWritten)
+  }
+
+  /** What the chart sends to the task. */
+  get inbox(): AsyncIterable<TaskMessage> {
+    return this.#of.inbox
+  }
+
+  /** What is reported and not yet written, for the changeset of the attempt's end; nothing is taken after it. */
+  lastNotes(): Write[] {
+    this.#isOver = true
+    this.#cancelProgress?.()
+    const notes = this.#unsent
+    if (this.#lines.length > 0) notes.push(this.#logNote())
+    if (this.#isProgressDue && this.#progress !== undefined && !this.#isLeft) {
+      notes.push(...this.#progressWrites(this.#stamped(this.#progress)))
+    }
+    return notes
+  }
+
+  /** Sends an event to the job's chart, and says whether the chart took it. */
+  send(event: TaskMessage): Promise<boolean> {
+    return this.say({ kind: 'event', event })
+  }
+
+  /** Tells the chart something. What may have been taken is not told again. */
+  async say(told: TaskReport): Promise<boolean> {
+    const said = checkedReport(this.#of.type, this.#of.settings, told)
+    const before = this.#said
+    let isTaken = false
+    const change = this.#sayingOf(said, (handled) => {
+      isTaken = handled
+    })
+    const saying = (async () => {
+      await before
+      await this.#untilWritten(() => this.#core.ticks.submit(change), isNotWritten)
+    })()
+    this.#said = this.#beforeEnd(saying).catch(() => {})
+    await saying
+    return isTaken
+  }
+
+  #sayingOf(said: TaskReport, decided: (handled: boolean) => void): Change {
+    const { id } = this.#of.job
+    return {
+      by: ENGINE,
+      jobs: [id],
+      decide: (jobs, context) => {
+        const stored = jobs.require(id)
+        const decision = report(jobs.typeOf(stored), stored, this.#of.task.token, said, context, jobs)
+        if (decision === undefined) {
+          throw new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task', { jobId: id })
+        }
+        decided(decision.handled)
+        return decision
+      },
+    }
+  }
+
+  /** The end waits for it. */
+  #beforeEnd<Result>(writing: Promise<Result>): Promise<Result> {
+    const all = this.#unwritten ?? new Set()
+    this.#unwritten = all
+    const written = () => all.delete(writing)
+    all.add(writing)
+    writing.then(written, written)
+    return writing
+  }
+
+  // What the code did is done: it is not to be done again since the storage is locked or full for a while.
+  async #untilWritten<Result>(run: () => Promise<Result>, mayRepeat = isStorageFailure): Promise<Result> {
+    for (;;) {
+      try {
+        return await run()
+      } catch (error) {
+        if (!mayRepeat(error) || this.#of.isStopped || this.#core.stopped.aborted) throw error
+        await pause(this.#core, STORAGE_RETRY_MS)
+      }
+    }
+  }
+}
+
+function checkedReport(type: AnyJobType, settings: TaskSettings, said: TaskReport): TaskReport {
+  if (said.kind === 'value') return { kind: 'value', value: storableCopy(said.value, 'value', true) }
+  const { event } = said
+  if (typeof event !== 'object' || event === null || typeof event.type !== 'string') {
+    throw new JobchartError('INVALID_INPUT', 'an event should be an object with a type')
+  }
+  if (!maySend(type, settings, event.type)) {
+    throw new JobchartError('INVALID_INPUT', `a task of job type "${type.type}" may not send "${event.type}"`)
+  }
+  const copy = storableCopy(event, `event "${event.type}"`, true)
+  return { kind: 'event', event: copy as unknown as ChartEvent }
+}

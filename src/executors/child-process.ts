@@ -1,0 +1,100 @@
+import { fileURLToPath } from 'node:url'
+import { RunningWork } from '../context/running-work.ts'
+import { JobchartError } from '../model/error.ts'
+import { anything, checkOptions, text, wholeNumber } from '../model/option-checks.ts'
+import type { Program } from '../model/program.ts'
+import type { Executor, Work } from '../port/executor.ts'
+import { type ChildCode, ChildProgram } from './child-program.ts'
+import { CHILD_RUNNER, moduleUrl } from './module-url.ts'
+import { ProcessGuard } from './process-guard.ts'
+import { isGroupGone } from './process-handle.ts'
+
+/** The options of {@link childProcess}. */
+export interface ChildProcessOptions {
+  /** Processes that run at the same time; a whole number from 1. Default 10. */
+  readonly concurrency?: number
+  /** The program of every task that names none: a file name, or a name that is looked up in `PATH`. No shell reads it. */
+  readonly command?: string
+  /** Its arguments, or what makes them of a task. */
+  readonly args?: readonly string[] | ((work: Work) => readonly string[])
+  /**
+   * Instead of a program: a module whose default export, or the export that the task's `function` names, is run in a
+   * Node process of its own with the context of a task. An absolute URL: `new URL('./work.js', import.meta.url)`.
+   */
+  readonly module?: URL | string
+  /** Added to the environment of this process. */
+  readonly env?: { readonly [name: string]: string }
+  /** The folder that it runs in. Default: that of this process. */
+  readonly cwd?: string
+  /** How many bytes of output are kept as log lines of one attempt; the rest is read and dropped. Default 10 MiB. */
+  readonly maxOutput?: number
+}
+
+const OPTIONS = {
+  concurrency: wholeNumber(1),
+  command: text(4_096),
+  args: anything,
+  module: anything,
+  env: anything,
+  cwd: text(4_096),
+  maxOutput: wholeNumber(0),
+}
+
+/**
+ * Runs each task in a process of its own, which leads a process group of its own.
+ *
+ * - Lines of its output are lines of the job's log, with their `stream`.
+ * - Exit code 0 is a done event with the output `{ exitCode: 0 }`; any other is an error event with an `ExitError`. A
+ *   signal counts as 128 and its number.
+ * - A stop is SIGTERM to the whole group; a module sees it by its `signal` instead. After the task's `killGrace` it is
+ *   SIGKILL. What is left of the group when the process has ended is killed.
+ * - When this process dies, by SIGKILL too, a guard beside it kills all of them.
+ *
+ * Processes that leave their group (`setsid`) are not found again. POSIX only.
+ *
+ * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work.
+ */
+export function childProcess(options: ChildProcessOptions = {}): Executor {
+  checkOptions('childProcess', options, OPTIONS)
+  const { concurrency = 10, module, command } = options
+  if (module !== undefined && command !== undefined) {
+    throw new JobchartError('INVALID_DEFINITION', 'childProcess should have a command or a module, not both')
+  }
+  const guard = new ProcessGuard()
+  const running = new RunningWork<ChildProgram>(concurrency)
+  return {
+    room: () => running.room,
+    start: async (work) => {
+      if (process.platform === 'win32') throw new JobchartError('INVALID_DEFINITION', NO_GROUPS)
+      const child = new ChildProgram(codeOf(options, work), work, guard)
+      return await running.during(work, child, () => child.run())
+    },
+    close: async () => {
+      running.close()
+      await Promise.all(running.all.map((child) => child.kill()))
+    },
+    reportsStart: true,
+    kills: true,
+    isGone: isGroupGone,
+  }
+}
+
+const NO_GROUPS = 'childProcess needs process groups, which Windows does not have'
+const MAX_OUTPUT = 10 * 1_048_576
+
+function codeOf(options: ChildProcessOptions, work: Work): ChildCode {
+  const { module, env, maxOutput = MAX_OUTPUT } = options
+  const cwd = options.cwd === undefined ? {} : { cwd: options.cwd }
+  if (module !== undefined) {
+    const args = [...process.execArgv, fileURLToPath(CHILD_RUNNER), moduleUrl(module)]
+    return { command: process.execPath, args, env: { ...env }, ...cwd, isModule: true, maxOutput }
+  }
+  const program = work.program() ?? programOf(options, work)
+  return { ...cwd, ...program, env: { ...env, ...program.env }, isModule: false, maxOutput }
+}
+
+function programOf({ command, args = [] }: ChildProcessOptions, work: Work): Program {
+  if (command !== undefined) return { command, args: typeof args === 'function' ? args(work) : args }
+  const hint = 'give one to childProcess, or to the job type with `run`'
+  throw new JobchartError('INVALID_DEFINITION', `task "${work.task}" names no program; ${hint}`)
+}

@@ -1,0 +1,164 @@
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { constants } from 'node:os'
+import type { Readable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
+import { serveWork, type ToCode, type ToEngine, type Wire } from '../context/wire.ts'
+import type { TaskEnd } from '../model/decision.ts'
+import { exitEnd } from '../model/exit.ts'
+import type { Program } from '../model/program.ts'
+import type { Work } from '../port/executor.ts'
+import { OutputBudget, readLines } from './output-lines.ts'
+import type { ProcessGuard } from './process-guard.ts'
+import { processHandle, signalGroup } from './process-handle.ts'
+
+/** The program waits until it is guarded. Where no answer comes, the engine's process has died, and it never begins. */
+const GATE = 'read -r go <&3 || exit 125; exec 3<&-; exec "$@"'
+/** How long output is still read after the process has ended: what has left its group may hold the pipe open. */
+const LAST_OUTPUT_MS = 500
+/** Of its standard error, an error's message has the last lines. */
+const ERROR_LINES = 10
+const ERROR_CHARACTERS = 2_000
+
+/** What a child process runs. */
+export interface ChildCode extends Program {
+  /** It is a module, and speaks over IPC. */
+  readonly isModule: boolean
+  readonly maxOutput: number
+}
+
+/** One program that runs for one attempt, as the leader of a process group. */
+export class ChildProgram {
+  readonly #code: ChildCode
+  readonly #work: Work
+  readonly #guard: ProcessGuard
+  readonly #lastErrors: string[] = []
+  #group: number | undefined
+  #ended: Promise<TaskEnd> | undefined
+
+  constructor(code: ChildCode, work: Work, guard: ProcessGuard) {
+    this.#code = code
+    this.#work = work
+    this.#guard = guard
+  }
+
+  /** Runs the program to its end. */
+  run(): Promise<TaskEnd> {
+    this.#ended = this.#run()
+    return this.#ended
+  }
+
+  /** Kills the program and all of its group. */
+  async kill(): Promise<void> {
+    if (this.#group !== undefined) signalGroup(this.#group, 'SIGKILL')
+    await this.#ended?.catch(() => {})
+  }
+
+  async #run(): Promise<TaskEnd> {
+    const { command, args = [], cwd, stdin, isModule } = this.#code
+    // Loaded when the first program starts.
+    const { execa } = await import('execa')
+    const child = execa('/bin/sh', ['-c', GATE, 'sh', command, ...args], {
+      env: this.#environment(),
+      ...(cwd === undefined ? {} : { cwd }),
+      ...{ detached: true, cleanup: false, reject: false, buffer: false, ipc: isModule, serialization: 'json' },
+      stdio: [stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', 'pipe'],
+    })
+    const { nodeChildProcess: node, pid } = child
+    if (pid === undefined) return notStarted(command, cwd, (await child).originalMessage)
+    const exited = new Promise<Exited>((resolve) => node.once('exit', (code, signal) => resolve({ code, signal })))
+    const lines = this.#readOutput(node)
+    this.#group = pid
+    try {
+      return await this.#guarded(node, pid, exited)
+    } finally {
+      // Nothing of the group is left to run; what has left it may still hold the pipes.
+      signalGroup(pid, 'SIGKILL')
+      await exited
+      await Promise.race([lines, delay(LAST_OUTPUT_MS, undefined, { ref: false })])
+      for (const pipe of node.stdio) if (pipe !== null && pipe !== undefined && 'destroy' in pipe) pipe.destroy()
+      this.#guard.release(pid)
+    }
+  }
+
+  // The handle is stored before the program begins, so that it is found after any crash.
+  async #guarded(node: ChildProcess, group: number, exited: Promise<Exited>): Promise<TaskEnd> {
+    const { signal, killSignal, channel } = this.#work
+    await this.#guard.guard(group)
+    await channel.started(await processHandle(group))
+    // A module is told over its wire.
+    const stop = () => this.#code.isModule || signalGroup(group, 'SIGTERM')
+    const kill = () => signalGroup(group, 'SIGKILL')
+    const told = this.#code.isModule ? serveWork(this.#work, wireOf(node)) : undefined
+    signal.addEventListener('abort', stop)
+    killSignal.addEventListener('abort', kill)
+    try {
+      this.#open(node)
+      if (signal.aborted) stop()
+      if (killSignal.aborted) kill()
+      const { code, signal: by } = await exited
+      const stderr = this.#lastErrors.join('\n').slice(-ERROR_CHARACTERS)
+      const exit = exitEnd({ exitCode: code ?? 128 + signalNumber(by), ...(by === null ? {} : { signal: by }), stderr })
+      if (told === undefined) return exit
+      // What the code has reported is its end, however its process ended after that. The last messages may come after the exit.
+      if (node.connected) await once(node, 'disconnect')
+      return await Promise.race([told, Promise.resolve(exit)])
+    } finally {
+      signal.removeEventListener('abort', stop)
+      killSignal.removeEventListener('abort', kill)
+    }
+  }
+
+  #open(node: ChildProcess): void {
+    const [input, , , gate] = node.stdio
+    for (const pipe of [input, gate]) pipe?.on('error', () => {})
+    if (gate !== undefined && gate !== null && 'end' in gate) gate.end('go\n')
+    if (input !== undefined && input !== null && 'end' in input) input.end(this.#code.stdin)
+  }
+
+  async #readOutput({ stdout, stderr }: ChildProcess): Promise<void> {
+    const { channel } = this.#work
+    const budget = new OutputBudget(this.#code.maxOutput)
+    const read = async (stream: Readable | null, name: 'stdout' | 'stderr') => {
+      if (stream === null) return
+      await readLines(stream, budget, (text) => {
+        channel.log(text, { stream: name })
+        if (name === 'stderr' && this.#lastErrors.push(text) > ERROR_LINES) this.#lastErrors.shift()
+      })
+    }
+    await Promise.all([read(stdout, 'stdout'), read(stderr, 'stderr')])
+  }
+
+  #environment() {
+    const { job, task, attempt, idempotencyKey } = this.#work
+    return {
+      ...{ JOBCHART_JOB: job.id, JOBCHART_TASK: task, JOBCHART_ATTEMPT: `${attempt}` },
+      JOBCHART_IDEMPOTENCY_KEY: idempotencyKey,
+      ...this.#code.env,
+    }
+  }
+}
+
+interface Exited {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+function wireOf(node: ChildProcess): Wire<ToCode, ToEngine> {
+  return {
+    post: (message) => {
+      if (node.connected) node.send(message, () => {})
+    },
+    listen: (listener) => node.on('message', (message) => listener(message as ToEngine)),
+  }
+}
+
+function signalNumber(signal: NodeJS.Signals | null): number {
+  return signal === null ? 0 : constants.signals[signal]
+}
+
+function notStarted(command: string, cwd: string | undefined, why: string | undefined): TaskEnd {
+  const where = cwd === undefined ? '' : ` in "${cwd}"`
+  const message = `"${command}" could not be started${where}: ${why ?? 'the system gives no reason'}`
+  return { ok: false, error: { name: 'ExitError', message, code: 'NOT_STARTED' } }
+}

@@ -1,0 +1,2 @@
+export { type ChildProcessOptions, childProcess } from './child-process.ts'
+export { type WorkerThreadsOptions, workerThreads } from './worker-threads.ts'

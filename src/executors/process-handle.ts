@@ -1,0 +1,79 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { z } from 'zod'
+import type { Json } from '../model/storable.ts'
+
+/**
+ * Names a process group, also after the process that started it has died. A process id is used again by later processes;
+ * with the start time of the group's first process, in ticks since the machine started, and the machine's own start, it
+ * names one for good.
+ */
+const handleSchema = z.object({ group: z.int(), startedAt: z.string().nullable(), boot: z.string().nullable() })
+
+/** The handle of a process that leads a group of its own. */
+export async function processHandle(group: number): Promise<Json> {
+  const [stat, boot] = await Promise.all([statOf(group), bootId()])
+  return { group, startedAt: stat?.startedAt ?? null, boot }
+}
+
+/**
+ * Whether no process of the group runs any more. Processes that have left the group (`setsid`) are not seen. Of a group
+ * of another machine, or from before this one's restart, it says yes.
+ */
+export async function isGroupGone(handle: Json): Promise<boolean> {
+  const parsed = handleSchema.safeParse(handle)
+  if (!parsed.success) return true
+  const { group, startedAt, boot } = parsed.data
+  if (boot !== (await bootId())) return true
+  if (!doesGroupExist(group)) return true
+  const leader = await statOf(group)
+  if (leader !== undefined && startedAt !== null && leader.startedAt !== startedAt) return true
+  // Where there is no /proc, what has ended and was not yet reaped counts as running.
+  return startedAt !== null && (await hasOnlyEnded(group))
+}
+
+/** Sends a signal to every process of a group. */
+export function signalGroup(group: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-group, signal)
+  } catch {
+    // It has ended.
+  }
+}
+
+function doesGroupExist(group: number): boolean {
+  try {
+    process.kill(-group, 0)
+    return true
+  } catch (error) {
+    // A group of another user's is not one of ours.
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH' && (error as NodeJS.ErrnoException).code !== 'EPERM'
+  }
+}
+
+async function hasOnlyEnded(group: number): Promise<boolean> {
+  const ids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name))
+  const stats = await Promise.all(ids.map((id) => statOf(Number(id))))
+  return !stats.some((stat) => stat?.group === group && stat.state !== 'Z' && stat.state !== 'X')
+}
+
+interface Stat {
+  readonly state: string
+  readonly group: number
+  /** Ticks since the machine started. */
+  readonly startedAt: string
+}
+
+// The name of the program, in brackets, may hold anything.
+async function statOf(id: number): Promise<Stat | undefined> {
+  const text = await readFile(`/proc/${id}/stat`, 'utf8').catch(() => undefined)
+  if (text === undefined) return undefined
+  const [state = '', , group, ...rest] = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  return { state, group: Number(group), startedAt: rest[16] ?? '' }
+}
+
+async function bootId(): Promise<string | null> {
+  return await readFile('/proc/sys/kernel/random/boot_id', 'utf8').then(
+    (text) => text.trim(),
+    () => null,
+  )
+}

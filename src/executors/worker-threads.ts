@@ -1,0 +1,85 @@
+import { MessageChannel, type ResourceLimits } from 'node:worker_threads'
+import { Piscina } from 'piscina'
+import { RunningWork } from '../context/running-work.ts'
+import { serveWork, type ToCode, type ToEngine, type Wire } from '../context/wire.ts'
+import type { TaskEnd } from '../model/decision.ts'
+import { anything, checkOptions, required, wholeNumber } from '../model/option-checks.ts'
+import { errorValue } from '../model/record.ts'
+import type { Executor, Work } from '../port/executor.ts'
+import { moduleUrl, THREAD_RUNNER } from './module-url.ts'
+import type { ThreadTask } from './thread-runner.ts'
+
+/** The options of {@link workerThreads}. */
+export interface WorkerThreadsOptions {
+  /**
+   * Its default export, or the export that the task's `function` names, is run with the context of a task. An absolute
+   * URL: `new URL('./work.js', import.meta.url)`.
+   */
+  readonly module: URL | string
+  /** Threads; a whole number from 1. Default 2. */
+  readonly concurrency?: number
+  /** Bounds of each thread's heap and stack in MB. They do not bound Buffers, which stand outside the heap. */
+  readonly resourceLimits?: ResourceLimits
+}
+
+const OPTIONS = { module: required(anything), concurrency: wholeNumber(1), resourceLimits: anything }
+
+/**
+ * Runs each task in a thread of this process, for work that computes for long: the event loop of the engine stays free.
+ * A thread that ignores its stop is ended when the task's `killGrace` is over.
+ *
+ * What a thread cannot do: it ends only between two JavaScript operations, so that a system call or native code that
+ * blocks holds it up; Buffers are not bounded; a crash of native code takes the whole process. Use a child process for code
+ * that you do not trust.
+ *
+ * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work.
+ */
+export function workerThreads(options: WorkerThreadsOptions): Executor {
+  checkOptions('workerThreads', options, OPTIONS)
+  const { module, concurrency = 2, resourceLimits } = options
+  let pool: Piscina | undefined
+  const running = new RunningWork<AbortController>(concurrency)
+  const threads = () => {
+    pool ??= new Piscina({
+      filename: THREAD_RUNNER.href,
+      name: 'runInThread',
+      ...{ minThreads: 0, maxThreads: concurrency, concurrentTasksPerWorker: 1 },
+      ...(resourceLimits === undefined ? {} : { resourceLimits }),
+    })
+    return pool
+  }
+  return {
+    room: () => running.room,
+    start: async (work) => {
+      const closing = new AbortController()
+      return await running.during(work, closing, () => runInPool(threads(), moduleUrl(module), work, closing.signal))
+    },
+    close: async () => {
+      running.close()
+      for (const closing of running.all) closing.abort()
+      await pool?.destroy()
+    },
+    reportsStart: true,
+    kills: true,
+  }
+}
+
+async function runInPool(pool: Piscina, module: string, work: Work, closing: AbortSignal): Promise<TaskEnd> {
+  await work.channel.started()
+  const { port1, port2 } = new MessageChannel()
+  const wire: Wire<ToCode, ToEngine> = {
+    post: (message) => port1.postMessage(message),
+    listen: (listener) => port1.on('message', listener),
+  }
+  const told = serveWork(work, wire)
+  const task: ThreadTask = { module, port: port2 }
+  try {
+    const ran = pool.run(task, { transferList: [port2], signal: AbortSignal.any([work.killSignal, closing]) })
+    // A thread that ends without a report has thrown, or was ended.
+    return await Promise.race([told, ran.then(() => told)])
+  } catch (thrown) {
+    return { ok: false, error: errorValue(thrown) }
+  } finally {
+    port1.close()
+  }
+}

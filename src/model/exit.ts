@@ -1,0 +1,27 @@
+import type { TaskEnd } from './decision.ts'
+
+/** How a program ended. */
+export interface Exit {
+  /** What it exited with; of one that a signal ended, 128 and the signal's number. */
+  readonly exitCode: number
+  /** The signal that ended it, such as `'SIGKILL'`. */
+  readonly signal?: string
+  /** The last lines of what it wrote to its standard error. */
+  readonly stderr?: string
+}
+
+/**
+ * The end of a task whose program has ended. Exit code 0 is a done event with the output `{ exitCode: 0 }`. Any other is
+ * an error event, whose error has the name `ExitError`, the `exitCode`, the `signal` if there was one, and the last lines
+ * of the standard error as its message.
+ */
+export function exitEnd({ exitCode, signal, stderr = '' }: Exit): TaskEnd {
+  if (exitCode === 0 && signal === undefined) return { ok: true, output: { exitCode }, exitCode }
+  const why = signal === undefined ? `exited with code ${exitCode}` : `ended by ${signal}`
+  const message = stderr.trim() === '' ? why : stderr.trim()
+  return {
+    ok: false,
+    error: { name: 'ExitError', message, exitCode, ...(signal === undefined ? {} : { signal }) },
+    exitCode,
+  }
+}

@@ -1,0 +1,79 @@
+import { JobchartError } from './error.ts'
+import { anything, checkOptions, required } from './option-checks.ts'
+
+/** A program of the operating system. */
+export interface Program {
+  /** A file name, or a name that is looked up in `PATH`. No shell reads it. */
+  readonly command: string
+  readonly args?: readonly string[]
+  /** Added to the environment of this process. */
+  readonly env?: { readonly [name: string]: string }
+  /** The folder that it runs in. Default: that of this process. */
+  readonly cwd?: string
+  /** Written to its standard input, which is then closed. Default: it has none. */
+  readonly stdin?: string
+}
+
+/** What the parts of a program may be made of. */
+export interface ProgramContext<Input = unknown> {
+  readonly input: Input
+  readonly job: { readonly id: string; readonly type: string }
+  /** 1 for the first. */
+  readonly attempt: number
+}
+
+/** A program whose parts are given, or made of the task. */
+export type ProgramOptions<Input = unknown> = {
+  readonly [Part in keyof Program]: Program[Part] | ((context: ProgramContext<Input>) => Program[Part])
+}
+
+/** Makes the program of one attempt. */
+export type MakeProgram = (context: ProgramContext<never>) => Program
+
+const OPTIONS = { command: required(anything), args: anything, env: anything, cwd: anything, stdin: anything }
+
+/**
+ * Reads the options of a program.
+ *
+ * @throws {JobchartError} `INVALID_DEFINITION` a part is not what it should be; of a part that is made of the task, `INVALID_INPUT`,
+ *   when it is made.
+ */
+export function parseProgram<Input>(options: ProgramOptions<Input>): MakeProgram {
+  checkOptions('run', options, OPTIONS, { prefix: 'run.' })
+  for (const [part, value] of Object.entries(options)) {
+    if (typeof value !== 'function') check(part, value, 'INVALID_DEFINITION')
+  }
+  return (context) => {
+    const parts = Object.entries(options).flatMap(([part, value]) => {
+      if (value === undefined) return []
+      const made: unknown = typeof value === 'function' ? value(context as ProgramContext<never>) : value
+      check(part, made, 'INVALID_INPUT')
+      return made === undefined ? [] : [[part, made] as const]
+    })
+    // Each part was checked above.
+    return Object.fromEntries(parts) as unknown as Program
+  }
+}
+
+function check(part: string, value: unknown, code: 'INVALID_DEFINITION' | 'INVALID_INPUT'): void {
+  if (value === undefined && part !== 'command') return
+  const [expected, fits] = KINDS[part] ?? ['nothing', () => false]
+  if (!fits(value)) throw new JobchartError(code, `run.${part} should be ${expected}; found ${shown(value)}`)
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string' && !value.includes('\0')
+
+const KINDS: { readonly [part: string]: readonly [string, (value: unknown) => boolean] } = {
+  command: ['a text', (value) => isText(value) && value !== ''],
+  args: ['a list of texts', (value) => Array.isArray(value) && value.every(isText)],
+  env: [
+    'an object of texts',
+    (value) => typeof value === 'object' && value !== null && Object.values(value).every(isText),
+  ],
+  cwd: ['a text', isText],
+  stdin: ['a text', (value) => typeof value === 'string'],
+}
+
+function shown(value: unknown): string {
+  return Array.isArray(value) ? `a list with ${value.map((each) => typeof each).join(', ')}` : typeof value
+}

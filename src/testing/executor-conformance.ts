@@ -1,0 +1,113 @@
+import { fileURLToPath } from 'node:url'
+import { runFunction } from '../context/run-code.ts'
+import { JobchartError } from '../model/error.ts'
+import { anything, callback, checkOptions, required } from '../model/option-checks.ts'
+import type { TaskRun } from '../model/task.ts'
+import type { Executor, Work } from '../port/executor.ts'
+import { type ExecutorBench, executorChecks, type Started } from './executor-checks.ts'
+import { RecordedChannel } from './recorded-channel.ts'
+import type { RegisterTest } from './storage-conformance.ts'
+
+// Beside this file: as TypeScript in the source, as JavaScript when built.
+const CODE = new URL(`./executor-code.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url)
+
+/** The code that the executor runs in the suite. */
+export interface ExecutorCode {
+  /** For executors that run modules: its export `run` takes the context of a task; the work names it as its `function`. */
+  readonly module: URL
+}
+
+/** How the suite is run. */
+export interface ExecutorConformanceOptions {
+  /** Your runner's `test`. */
+  readonly test: RegisterTest
+  /** What the executor runs: functions of this process, the module in a place of its own, or programs. */
+  readonly runs: 'functions' | 'modules' | 'programs'
+  /** Checks that cannot hold of this executor, by name, each with the reason, which stands in the test's name. */
+  readonly skip?: { readonly [check: string]: string }
+}
+
+/**
+ * Checks an executor against the guarantees of its port; each check is named by the number of what it checks. It runs real
+ * code, and takes some seconds.
+ *
+ * ```ts
+ * executorConformance(({ module }) => childProcess({ module, concurrency: 2 }), { test, runs: 'modules' })
+ * ```
+ *
+ * @param make  an executor that takes two tasks at once.
+ */
+export function executorConformance(
+  make: (code: ExecutorCode) => Executor | Promise<Executor>,
+  options: ExecutorConformanceOptions,
+): void {
+  checkOptions('executorConformance', options, { test: required(callback), runs: required(anything), skip: anything })
+  const { test, runs, skip = {} } = options
+  for (const [name, { needs, check }] of Object.entries(executorChecks)) {
+    if (needs !== undefined && !needs.includes(runs)) continue
+    const reason = skip[name]
+    if (reason !== undefined) {
+      test(`${name} (not of this executor: ${reason})`, async () => {})
+      continue
+    }
+    test(name, async () => {
+      const executor = await make({ module: CODE })
+      const started: Started[] = []
+      const start: ExecutorBench['start'] = (does, value, change) => {
+        const each = begin(
+          executor,
+          runs,
+          { does, ...(value === undefined ? {} : { value }) },
+          started.length + 1,
+          change,
+        )
+        started.push(each)
+        return each
+      }
+      try {
+        await check({ executor, start })
+      } finally {
+        for (const { stop, kill } of started) {
+          stop()
+          kill()
+        }
+        await executor.close()
+      }
+    })
+  }
+}
+
+function begin(
+  executor: Executor,
+  runs: ExecutorConformanceOptions['runs'],
+  input: { readonly does: string; readonly value?: string | number },
+  token: number,
+  change: Partial<Work> = {},
+): Started {
+  const [stopping, killing] = [new AbortController(), new AbortController()]
+  const channel = new RecordedChannel()
+  const { does, value = '' } = input
+  const work: Work = {
+    job: { id: 'job', type: 'conformance' },
+    ...{ task: 'work', function: 'run', version: undefined, input, attempt: 1, token },
+    ...{ idempotencyKey: 'job:1', reported: undefined, recordedSteps: async () => new Map() },
+    ...{ deadlineAt: undefined, killGraceMs: 5_000 },
+    ...{ signal: stopping.signal, killSignal: killing.signal, channel },
+    program: () =>
+      runs === 'programs' ? { command: process.execPath, args: [fileURLToPath(CODE), does, `${value}`] } : undefined,
+    run: () => runFunction(codeOfSuite, work, input),
+    ...change,
+  }
+  return {
+    work,
+    channel,
+    end: executor.start(work),
+    stop: () => stopping.abort(new JobchartError('TASK_STOPPED', 'told to stop by the suite')),
+    kill: () => killing.abort(),
+  }
+}
+
+async function codeOfSuite(): Promise<TaskRun<unknown, unknown>> {
+  const module: { readonly run: TaskRun<unknown, unknown> } = await import(CODE.href)
+  return module.run
+}

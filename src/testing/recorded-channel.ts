@@ -1,0 +1,80 @@
+import type { ItemReport } from '../model/item.ts'
+import type { ProgressReport } from '../model/progress.ts'
+import type { Json } from '../model/storable.ts'
+import type { LineStream } from '../model/task.ts'
+import type { LineOptions, TaskChannel, TaskMessage } from '../port/executor.ts'
+
+/** One report of running work. */
+export type Report =
+  | { readonly kind: 'started'; readonly handle?: Json }
+  | { readonly kind: 'progress'; readonly report: ProgressReport | number }
+  | { readonly kind: 'log'; readonly text: string; readonly stream?: LineStream }
+  | { readonly kind: 'item'; readonly key: string; readonly report: ItemReport | undefined }
+  | { readonly kind: 'step'; readonly name: string; readonly result: Json | undefined }
+  | { readonly kind: 'send'; readonly event: TaskMessage }
+
+/** A channel that keeps what is reported, in its order. */
+export class RecordedChannel implements TaskChannel {
+  readonly reports: Report[] = []
+  readonly #messages: TaskMessage[] = []
+  #waiting: (() => void)[] = []
+
+  readonly started = async (handle?: Json): Promise<void> =>
+    this.#take({ kind: 'started', ...(handle === undefined ? {} : { handle }) })
+
+  readonly progress = (report: ProgressReport | number): void => this.#take({ kind: 'progress', report })
+
+  readonly log = (text: string, options: LineOptions = {}): void => this.#take({ kind: 'log', text, ...options })
+
+  readonly item = async (key: string, report?: ItemReport): Promise<void> => this.#take({ kind: 'item', key, report })
+
+  readonly step = async (name: string, result: Json | undefined): Promise<void> =>
+    this.#take({ kind: 'step', name, result })
+
+  readonly send = async (event: TaskMessage): Promise<boolean> => {
+    this.#take({ kind: 'send', event })
+    return true
+  }
+
+  readonly inbox: AsyncIterable<TaskMessage> = { [Symbol.asyncIterator]: () => this.#read() }
+
+  /** Sends a message to the work. */
+  tell(message: TaskMessage): void {
+    this.#messages.push(message)
+    this.#wake()
+  }
+
+  /** The lines of the log. */
+  get lines(): readonly string[] {
+    return this.reports.flatMap((report) => (report.kind === 'log' ? [report.text] : []))
+  }
+
+  /** Resolves with the first line that begins so. */
+  async line(start: string): Promise<string> {
+    for (;;) {
+      const line = this.lines.find((text) => text.startsWith(start))
+      if (line !== undefined) return line
+      await new Promise<void>((resume) => this.#waiting.push(resume))
+    }
+  }
+
+  #take(report: Report): void {
+    this.reports.push(report)
+    this.#wake()
+  }
+
+  #wake(): void {
+    for (const resume of this.#waiting.splice(0)) resume()
+  }
+
+  async *#read(): AsyncGenerator<TaskMessage> {
+    for (let next = 0; ; ) {
+      const message = this.#messages[next]
+      if (message === undefined) await new Promise<void>((resume) => this.#waiting.push(resume))
+      else {
+        next++
+        yield message
+      }
+    }
+  }
+}

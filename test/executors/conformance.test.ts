@@ -1,0 +1,39 @@
+import { queueExecutor } from 'jobchart'
+import { childProcess, workerThreads } from 'jobchart/executors'
+import { executorConformance } from 'jobchart/testing'
+import { describe, test } from 'vitest'
+
+const heap = { NODE_OPTIONS: '--max-old-space-size=64' }
+
+describe('queueExecutor', () => {
+  executorConformance(() => queueExecutor({ concurrency: 2 }), {
+    test,
+    runs: 'functions',
+    skip: {
+      'E2 work that is started twice under one token runs once':
+        'it keeps no list of tokens, and no engine starts one twice',
+    },
+  })
+})
+
+describe('childProcess with a module', () => {
+  executorConformance(({ module }) => childProcess({ module, concurrency: 2, env: heap }), { test, runs: 'modules' })
+})
+
+describe('childProcess with programs', () => {
+  executorConformance(() => childProcess({ concurrency: 2, maxOutput: 1_000_000 }), { test, runs: 'programs' })
+})
+
+describe('workerThreads', () => {
+  executorConformance(
+    ({ module }) => workerThreads({ module, concurrency: 2, resourceLimits: { maxOldGenerationSizeMb: 64 } }),
+    {
+      test,
+      runs: 'modules',
+      skip: {
+        'E6 what the code has started is ended with it': 'a thread does not own the processes that it starts',
+        'E9 a crash is an error of the task': 'a crash of native code takes the whole process',
+      },
+    },
+  )
+})
