@@ -45,7 +45,8 @@ export class ClaimWriter {
     for (let spare = 0; ; spare = 2 * this.#asked.size + SPARE) {
       if (this.#isStopped || !this.#hasRoom()) return
       const found = this.#parts.ready.first(routes, at, this.#room, this.#asked.size + spare)
-      const places = found.filter(({ n, invocation }) => !this.#asked.has(keyOf(n, invocation)))
+      const places =
+        this.#asked.size === 0 ? found : found.filter(({ n, invocation }) => !this.#asked.has(keyOf(n, invocation)))
       if (places.length === 0) return
       this.#claimFirst(places, spare)
     }
@@ -74,7 +75,7 @@ export class ClaimWriter {
   // What cannot be claimed stays where it is, and holds up nothing that comes after it.
   #claimOne({ n, invocation, executor }: ReadyPlace, read: Map<number, Job | undefined>): boolean {
     const { jobs, write } = this.#parts
-    if (!read.has(n)) read.set(n, jobs.readable(jobs.rowByNumber(n)))
+    if (!read.has(n)) read.set(n, jobs.readableByNumber(n))
     const job = read.get(n)
     const task = job?.tasks.find((each) => each.invocation === invocation)
     const decision = job === undefined || task === undefined ? undefined : this.#decide(job, task, n)

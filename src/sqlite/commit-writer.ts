@@ -60,10 +60,10 @@ export class CommitWriter {
 
   #apply({ id, writes }: Changeset): ChangesetResult {
     const rows: WrittenRow[] = []
-    const [only, ...more] = writes
+    const [first] = writes
     try {
-      if (only !== undefined && more.length === 0) this.#write(only, { id, rows })
-      else if (only !== undefined) this.#writeAll(writes, { id, rows })
+      if (writes.length > 1) this.#writeAll(writes, { id, rows })
+      else if (first !== undefined) this.#write(first, { id, rows })
     } catch (error) {
       if (!(error instanceof Refused)) throw error
       for (const write of writes) {
@@ -112,6 +112,7 @@ export class CommitWriter {
       case 'note': {
         const result = notes.put(write.jobId, write.token, write.note)
         if (result !== 'written') throw new Refused({ status: result })
+        if (write.note.kind === 'progress') jobs.wroteBeside(write.jobId)
         break
       }
       case 'log': {

@@ -31,6 +31,7 @@ export const TASK_COLUMNS = ['route', 'priority', 'ready_at', 'token', 'holder',
 export class JobColumnsWriter {
   readonly #names: Names
   readonly #kinds: Kinds
+  #lastRoute: (Route & { readonly name: string }) | undefined
 
   constructor(names: Names, kinds: Kinds) {
     this.#names = names
@@ -77,7 +78,18 @@ export class JobColumnsWriter {
 
   /** The code of the route on which a task waits; null: it may not be claimed, whatever the time. */
   route(job: Job, task: Task): number | null {
-    return isClaimable(job, task) ? this.#names.codeOf(taskRoute(job, task)) : null
+    return isClaimable(job, task) ? this.#names.codeOf(this.#routeOf(job, task)) : null
+  }
+
+  // Most jobs of a commit wait on one route.
+  #routeOf({ type, version }: Job, { executor, limitKey, src }: Task): string {
+    if (limitKey !== undefined) return routeName({ executor, type, version }, src)
+    const last = this.#lastRoute
+    if (last?.executor === executor && last.type === type && last.version === version) return last.name
+    const route = { executor, type, version }
+    const name = routeName(route)
+    this.#lastRoute = { ...route, name }
+    return name
   }
 
   /** A key as its column holds it: unique in its tenant, or tenant and creator, so the type stands in it. */
@@ -122,8 +134,4 @@ function stoppingIds(tasks: readonly Task[]): ReadonlySet<string> {
 /** Where the tasks of a route wait, as a name: those with a limit key wait apart, each name of task for itself. */
 export function routeName({ executor, type, version }: Route, src?: string): string {
   return JSON.stringify(src === undefined ? [executor, type, version] : [executor, type, version, src])
-}
-
-function taskRoute({ type, version }: Job, { executor, limitKey, src }: Task): string {
-  return routeName({ executor, type, version }, limitKey === undefined ? undefined : src)
 }

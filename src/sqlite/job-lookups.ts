@@ -142,7 +142,7 @@ export class JobLookups {
     const rows = code === undefined ? [] : this.#held.all(code, code)
     // A job may have several of its tasks there.
     const numbers = new Set(rows.map(([n]) => Number(n)))
-    return [...numbers].flatMap((n) => this.#jobs.readable(this.#jobs.rowByNumber(n)) ?? [])
+    return [...numbers].flatMap((n) => this.#jobs.readableByNumber(n) ?? [])
   }
 
   #next(types: readonly TypeKey[], tenant: number, pipeline: number, at: number): Job | undefined {

@@ -57,7 +57,7 @@ export class JobSearch {
     const sure = end === undefined ? found : found.filter((each) => inOrder(order)(each, end) <= 0)
     const shown = sure.slice(0, limit)
     const last = sure.length > limit ? shown.at(-1) : end
-    const jobs = shown.flatMap(({ n }) => this.#jobs.readable(this.#jobs.rowByNumber(n)) ?? [])
+    const jobs = shown.flatMap(({ n }) => this.#jobs.readableByNumber(n) ?? [])
     return last === undefined ? { jobs } : { jobs, after: { createdAt: last.createdAt, id: last.id } }
   }
 

@@ -1,6 +1,6 @@
 import type { SQLInputValue } from 'node:sqlite'
 import { jobUnreadable } from '../model/error.ts'
-import type { Job, JobSummary } from '../model/job.ts'
+import { claimableTasks, type Job, type JobSummary } from '../model/job.ts'
 import { idempotencyKeyOf, JobColumnsWriter, MOVING_COLUMNS } from './job-columns.ts'
 import { type JobColumns, jobOf, recordOf } from './job-record.ts'
 import { jsonOrNull, labelsIn, labelsText } from './json-text.ts'
@@ -30,7 +30,7 @@ const NO_PARTS: readonly Row[] = []
 /** SQLite's code where a row breaks a unique index. */
 const UNIQUE_ERROR = 2067
 /** So many numbers of rows are remembered before all are forgotten. */
-const NUMBERS_MAX = 20_000
+const NUMBERS_MAX = 5_000
 
 /**
  * The rows of jobs: their columns, their text, the rows of their further tasks, and their labels' index.
@@ -56,6 +56,8 @@ export class JobTable {
   readonly #summaryById: Statement
   /** Of ids that this connection has written. */
   readonly #numbers = new Map<string, number>()
+  /** Jobs that this transaction has inserted and that may be claimed, as long as nothing else is written of them. */
+  readonly #inserted = new Map<number, Job>()
 
   constructor(prepare: Prepare, names: Names, kinds: Kinds) {
     this.#prepare = prepare
@@ -78,12 +80,14 @@ export class JobTable {
 
   /** What was written is committed. */
   keep(): void {
+    this.#inserted.clear()
     this.names.keep()
     this.kinds.keep()
   }
 
   /** What was written since the last `keep` may be rolled back. */
   forget(): void {
+    this.#inserted.clear()
     this.names.forget()
     this.kinds.forget()
   }
@@ -145,6 +149,7 @@ export class JobTable {
     if (job.deletedAt === undefined) this.#eachLabel(job, n, this.#putLabel)
     this.tasks.write(n, undefined, job)
     this.#rememberNumber(job.id, n)
+    if (claimableTasks(job).length > 0) this.#inserted.set(n, job)
     return true
   }
 
@@ -163,6 +168,7 @@ export class JobTable {
     const statement = this.#updateOf(moved)
     const n = this.#changed(before, (number) => statement.run(...values, number, before.id, before.revision))
     if (n === undefined) return undefined
+    this.#inserted.delete(n)
     if (job.deletedAt !== undefined && before.deletedAt === undefined) this.#eachLabel(before, n, this.#dropLabel)
     this.tasks.write(n, before, job)
     // Nothing moves it any more, as a rule.
@@ -174,6 +180,7 @@ export class JobTable {
   remove(before: Job): number | undefined {
     const n = this.#changed(before, (number) => this.#remove.run(number, before.id, before.revision))
     if (n === undefined) return undefined
+    this.#inserted.delete(n)
     if (before.deletedAt === undefined) this.#eachLabel(before, n, this.#dropLabel)
     this.tasks.removeAll(n)
     return n
@@ -230,9 +237,15 @@ export class JobTable {
     return this.#byId.get(id)
   }
 
-  /** The row of a job by its number. */
-  rowByNumber(n: number): Row | undefined {
-    return this.#byNumber.get(n)
+  /** A job by its number, as it stands in this transaction; undefined: it is broken. */
+  readableByNumber(n: number): Job | undefined {
+    return this.#inserted.get(n) ?? this.readable(this.#byNumber.get(n))
+  }
+
+  /** Something of a job was written beside its record, which is read again. */
+  wroteBeside(id: string): void {
+    const n = this.#inserted.size === 0 ? undefined : this.numberOf(id)
+    if (n !== undefined) this.#inserted.delete(n)
   }
 
   /** The rows of a job's further tasks and ended children. */

@@ -55,6 +55,23 @@ export const claimingChecks: Checks = {
     assert.deepEqual(await claimedIds(storage, at), ['least'])
   },
 
+  'S9 a claim gives a job with its progress, though a decision of the same commit did not know it': async (bench) => {
+    const storage = await bench.open()
+    const at = bench.clock.now()
+    const stored = newJob({ id: 'a' }, at, twin)
+    await commitOne(storage, insertOf(stored))
+    const [left] = await claimNow(storage, at, { type: twin, room: 1 })
+    const token = left?.job.tasks.find(({ status }) => status === 'claimed')?.token ?? 0
+    const progress = { completed: 1, failed: 0, running: 0, total: 2 }
+    await commitOne(storage, { op: 'note', jobId: 'a', token, note: { kind: 'progress', progress } })
+    const before = left?.job ?? stored.job
+    const changesets = [changesetOf(updateOf(before, changed(before, { message: 'changed' })))]
+    const { claimed: taken } = await storage.commit(changesets, claimOf(at, { type: twin }))
+    assert.equal(taken.length, 1)
+    assert.deepEqual(taken[0]?.job, await getJob(storage, 'a'))
+    assert.deepEqual(taken[0]?.job.progress, progress)
+  },
+
   'S9 a job that is stored and claimed in one commit tells all its events in their order': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
