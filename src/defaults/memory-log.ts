@@ -6,7 +6,7 @@ import type { EventQuery, StoredEvents } from '../port/storage.ts'
 
 /** The log of events: rows in the order in which they were written, each linked to the one before it of the same job. */
 export class MemoryLog {
-  readonly #rows: StoredEvents[] = []
+  readonly #rows: LogRow[] = []
   /** For each row, where the one before it of the same job stands; -1: nowhere. */
   readonly #previous: number[] = []
   readonly #newest = new Map<string, number>()
@@ -27,24 +27,24 @@ export class MemoryLog {
     const sequence = this.sequence + 1
     this.#previous.push(this.#newest.get(row.jobId) ?? -1)
     this.#newest.set(row.jobId, this.#rows.length)
-    this.#rows.push({ ...row, sequence, changeset })
+    this.#rows.push({ row, sequence, changeset })
     return sequence
   }
 
   /** Takes back all rows but the first `length`. */
   truncate(length: number): void {
-    for (const { jobId } of this.#rows.splice(length).reverse()) {
+    for (const { row } of this.#rows.splice(length).reverse()) {
       const previous = this.#previous.pop() ?? -1
-      if (previous < 0) this.#newest.delete(jobId)
-      else this.#newest.set(jobId, previous)
+      if (previous < 0) this.#newest.delete(row.jobId)
+      else this.#newest.set(row.jobId, previous)
     }
   }
 
   /** Erases what the events of a job carry. */
   erase(jobId: string): void {
     for (const index of this.#of(jobId, 0)) {
-      const row = this.#rows[index]
-      if (row !== undefined) this.#rows[index] = { ...row, ...withoutPayloads(row) }
+      const known = this.#rows[index]
+      if (known !== undefined) this.#rows[index] = { ...known, row: { ...known.row, ...withoutPayloads(known.row) } }
     }
   }
 
@@ -52,7 +52,7 @@ export class MemoryLog {
   landed(changesets: readonly string[], sequence: number): readonly StoredEvents[] {
     const wanted = new Set(changesets)
     const rows = this.#rows.slice(this.#firstAfter(sequence))
-    return rows.filter((row) => row.sequence > sequence && wanted.has(row.changeset))
+    return rows.filter((row) => row.sequence > sequence && wanted.has(row.changeset)).map(storedEvents)
   }
 
   read({ after, limit, jobId, scopes, through = Number.POSITIVE_INFINITY }: EventQuery): readonly StoredEvents[] {
@@ -60,7 +60,7 @@ export class MemoryLog {
     for (const index of jobId === undefined ? this.#all(after) : this.#of(jobId, after)) {
       const row = this.#rows[index]
       if (row === undefined || row.sequence > through || found.length >= limit) break
-      if (scopes === undefined || isOfAny(row, scopes)) found.push(row)
+      if (scopes === undefined || isOfAny(row.row, scopes)) found.push(storedEvents(row))
     }
     return found
   }
@@ -92,9 +92,20 @@ export class MemoryLog {
   }
 }
 
+interface LogRow {
+  readonly row: EventRow
+  /** The number of its first event. */
+  readonly sequence: number
+  readonly changeset: string
+}
+
+function storedEvents({ row, sequence, changeset }: LogRow): StoredEvents {
+  return { ...row, sequence, changeset }
+}
+
 /** The number of a row's last event. */
-function endOf({ sequence, events }: StoredEvents): number {
-  return sequence + events.length - 1
+function endOf({ sequence, row }: LogRow): number {
+  return sequence + row.events.length - 1
 }
 
 // A row carries what its job is searched by.

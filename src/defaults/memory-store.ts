@@ -138,10 +138,10 @@ export class MemoryStore {
     if (queuedMax !== undefined && this.#queuedBeside(job) >= queuedMax) return FULL
     if (this.#isOver(limits, undefined, job)) return FULL
     const row: Row = { n: ++this.#inserts, job, wakeAt: undefined, turn: undefined, ready: [], records: undefined }
-    this.#index(row, undefined, job)
+    const undo = this.#replaced(row, undefined, job)
     const continued = stepsOf === undefined ? undefined : this.jobs.get(stepsOf)?.records
     if (continued !== undefined) recordsOf(row).copySteps(continued)
-    return this.#did(() => this.#index(row, job, undefined))
+    return this.#did(undo)
   }
 
   #update(write: Extract<Write, { op: 'update' }>, refused: ReadonlySet<Job> | undefined): Refusal | undefined {
@@ -152,8 +152,12 @@ export class MemoryStore {
     if (taken !== undefined) return taken
     if (this.#isOver(write.limits, before, write.job)) return FULL
     const after = isGone(write.job) ? undefined : withProgress(write.job, before)
+    return this.#did(this.#replaced(row, before, after))
+  }
+
+  #replaced(row: Row, before: Job | undefined, after: Job | undefined): (() => void) | undefined {
     this.#index(row, before, after)
-    return this.#did(() => this.#index(row, after, before))
+    return this.#undo === undefined ? undefined : () => this.#index(row, after, before)
   }
 
   #uniqueKeyTaken(job: Job): Refusal | undefined {

@@ -83,6 +83,7 @@ const ROLES_ON = { see: names, submit: names } satisfies { readonly [Option in k
 
 class Rules {
   readonly #options: RolePolicyOptions
+  readonly #resources: readonly (readonly [string, ResourceRoles])[]
   readonly #admin: readonly string[]
   readonly #reader: readonly string[]
   readonly #editor: readonly string[]
@@ -90,6 +91,7 @@ class Rules {
 
   constructor(options: RolePolicyOptions) {
     this.#options = options
+    this.#resources = Object.entries(options.resources ?? {})
     const { admin = ['admin'], reader = [], editor = ['editor'], redact = [] } = options
     this.#admin = admin
     this.#reader = reader
@@ -124,7 +126,7 @@ class Rules {
   #sees(principal: Principal, { tenant, createdBy, labels }: Target): boolean {
     if (tenant !== principal.tenant) return false
     if (this.#seesAll(principal) || this.#isOf(principal, createdBy)) return true
-    return this.#resources().some(([label, { see = [] }]) => isOneOf(see, roleOn(principal, label, labels)))
+    return this.#resources.some(([label, { see = [] }]) => isOneOf(see, roleOn(principal, label, labels)))
   }
 
   /** Whether the role in the tenant makes a job the principal's to see. */
@@ -155,7 +157,7 @@ class Rules {
 
   #maySubmit(principal: Principal, { tenant, createdBy, labels }: Target): boolean {
     if (tenant !== principal.tenant || this.#reader.includes(principal.role)) return false
-    const said = this.#resources().filter(([label, { submit }]) => submit !== undefined && Object.hasOwn(labels, label))
+    const said = this.#resources.filter(([label, { submit }]) => submit !== undefined && Object.hasOwn(labels, label))
     if (said.length === 0) return this.#isOf(principal, createdBy)
     return said.every(([label, { submit = [] }]) => isOneOf(submit, roleOn(principal, label, labels)))
   }
@@ -169,17 +171,13 @@ class Rules {
   }
 
   #seenResources({ relations = {} }: Principal): readonly { readonly [label: string]: string }[] {
-    return this.#resources().flatMap(([label, { see = [] }]) => {
+    return this.#resources.flatMap(([label, { see = [] }]) => {
       const prefix = `${label}:`
       const seen = Object.entries(relations).filter(([resource, role]) => {
         return resource.startsWith(prefix) && see.includes(role)
       })
       return seen.map(([resource]) => ({ [label]: resource.slice(prefix.length) }))
     })
-  }
-
-  #resources(): readonly (readonly [string, ResourceRoles])[] {
-    return Object.entries(this.#options.resources ?? {})
   }
 }
 

@@ -9,12 +9,15 @@ const TIMER_MS_MAX = 2 ** 31 - 1
 /** The machine's own time, loop and source of chance. */
 export function systemClock(): Clock {
   let pool = new Uint8Array(0)
+  let taken = 0
   const randomBytes = (count: number): Uint8Array => {
     if (count > POOL_BYTES) return randomFillSync(new Uint8Array(count))
-    if (count > pool.length) pool = randomFillSync(new Uint8Array(POOL_BYTES))
-    const taken = pool.subarray(0, count)
-    pool = pool.subarray(count)
-    return taken
+    if (taken + count > pool.length) {
+      pool = randomFillSync(new Uint8Array(POOL_BYTES))
+      taken = 0
+    }
+    taken += count
+    return pool.subarray(taken - count, taken)
   }
   return {
     randomBytes,

@@ -9,7 +9,7 @@ import type { Job } from '../model/job.ts'
 import type { PipelineChange } from '../model/pipeline.ts'
 import { continuedJob } from '../model/step-key.ts'
 import type { Json } from '../model/storable.ts'
-import type { JobWrite, PipelineWrite, Write } from '../port/storage.ts'
+import type { PipelineWrite, Write } from '../port/storage.ts'
 import { limitsTaken } from './limits.ts'
 
 /** A job as one changeset writes it. */
@@ -42,13 +42,18 @@ export interface Decided {
 
 /** The changes of requests that build on each other. */
 export class ChangesetDraft<Request> {
-  readonly requests: Request[] = []
+  readonly requests: Request[]
   readonly jobs: JobChange[] = []
-  readonly #looked: { readonly id: string; readonly revision: number }[] = []
-  readonly #writes: Write[] = []
-  readonly #pipelines: PipelineChange[] = []
+  #looked: Decided['looked'] = NONE
+  #writes: readonly Write[] = NONE
+  #pipelines: readonly PipelineChange[] = NONE
   /** Places in `jobs`, once they are many. */
   #places: Map<string, number> | undefined
+
+  constructor(request: Request, decided: Decided) {
+    this.requests = [request]
+    this.#take(decided)
+  }
 
   /** The record of a job that it writes. */
   job(id: string): Job | undefined {
@@ -56,22 +61,30 @@ export class ChangesetDraft<Request> {
   }
 
   /** Adds what a request has decided. */
-  add(request: Request, { by, jobs, pipelines, looked, writes, isAsked }: Decided): void {
+  add(request: Request, decided: Decided): void {
     this.requests.push(request)
-    for (const [index, each] of jobs.entries())
+    this.#take(decided)
+  }
+
+  #take({ by, jobs, pipelines, looked, writes, isAsked }: Decided): void {
+    let index = 0
+    for (const each of jobs) {
       this.#add(by, each, isAsked && isAskedFor(each, index) ? (each.type.queuedMax ?? undefined) : undefined)
-    for (const each of looked) if (this.#placeOf(each.id) < 0) this.#looked.push(each)
-    for (const each of writes) this.#writes.push(each)
-    for (const each of pipelines) this.#pipelines.push(each)
+      index++
+    }
+    const others = looked.length === 0 ? NONE : looked.filter(({ id }) => this.#placeOf(id) < 0)
+    this.#looked = joined(this.#looked, others)
+    this.#writes = joined(this.#writes, writes)
+    this.#pipelines = joined(this.#pipelines, pipelines)
   }
 
   /** Takes over all of another draft, which no longer stands by itself. */
   absorb(other: ChangesetDraft<Request>): void {
     this.requests.push(...other.requests)
     for (const change of other.jobs) this.#put(change)
-    this.#looked.push(...other.#looked)
-    this.#writes.push(...other.#writes)
-    this.#pipelines.push(...other.#pipelines)
+    this.#looked = joined(this.#looked, other.#looked)
+    this.#writes = joined(this.#writes, other.#writes)
+    this.#pipelines = joined(this.#pipelines, other.#pipelines)
   }
 
   #placeOf(id: string): number {
@@ -107,6 +120,9 @@ export class ChangesetDraft<Request> {
 
   /** All of it, as the storage takes it: notes before the writes that may end their claim. */
   writes(at: number): readonly Write[] {
+    const [only] = this.jobs
+    const isAlone = this.jobs.length === 1 && this.#writes.length + this.#pipelines.length + this.#looked.length === 0
+    if (only !== undefined && isAlone) return writesOf(only, at)
     const writes: Write[] = [...this.#writes, ...this.#pipelines.map(pipelineWrite)]
     for (const { id, revision } of this.#looked) {
       if (this.#placeOf(id) < 0) writes.push({ op: 'expect', jobId: id, revision })
@@ -122,19 +138,38 @@ function isAskedFor({ before, job }: JobDecision, index: number): boolean {
 
 /** A job's row, and the lines that its chart logged. */
 export function writesOf(change: JobChange, at: number): readonly Write[] {
-  const { before, job, by, events, inputs, logs, queuedMax } = change
-  const write: JobWrite = { job, events: eventRow(job, by, events, inputs), ...limitsTaken(change) }
-  const row: Write =
-    before === undefined
-      ? { op: 'insert', ...write, ...(queuedMax === undefined ? {} : { queuedMax }), ...stepsFrom(continuedJob(job)) }
-      : { op: 'update', before, ...write }
+  const { job, logs } = change
+  const row = rowWrite(change)
   if (logs.length === 0) return [row]
   const lines = logs.map((text) => ({ at: Math.max(at, job.updatedAt), text }))
   return [row, { op: 'log', jobId: job.id, key: `chart-${job.revision}`, lines }]
 }
 
-function stepsFrom(stepsOf: string | undefined): { readonly stepsOf?: string } {
-  return stepsOf === undefined ? {} : { stepsOf }
+function rowWrite(change: JobChange): Write {
+  const { before, job, queuedMax } = change
+  const events = eventRow(job, change.by, change.events, change.inputs)
+  const limits = limitsTaken(change)
+  if (before !== undefined) {
+    const update = { op: 'update', before, job, events } as const
+    return limits === undefined ? update : { ...update, limits }
+  }
+  const insert = { op: 'insert', job, events } as const
+  const stepsOf = continuedJob(job)
+  if (limits === undefined && queuedMax === undefined && stepsOf === undefined) return insert
+  return {
+    ...insert,
+    ...(limits === undefined ? {} : { limits }),
+    ...(queuedMax === undefined ? {} : { queuedMax }),
+    ...(stepsOf === undefined ? {} : { stepsOf }),
+  }
+}
+
+const NONE: readonly never[] = []
+
+/** Both lists as one. Mostly one of them is empty. */
+export function joined<Each>(some: readonly Each[], more: readonly Each[]): readonly Each[] {
+  if (more.length === 0) return some
+  return some.length === 0 ? more : [...some, ...more]
 }
 
 /** What becomes of a pipeline's row; one that stays is only looked at. */

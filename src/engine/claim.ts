@@ -1,11 +1,11 @@
 /** The claim of ready tasks, which is the last part of a tick's commit. */
 import { type Claimant, claim } from '../model/decision.ts'
-import type { JobDecision, JobTree, TreeJob } from '../model/decision-data.ts'
+import type { Decision, JobDecision, JobTree, TreeJob } from '../model/decision-data.ts'
 import { mayBeFollowed } from '../model/follow-up.ts'
 import { holdsSlot } from '../model/job.ts'
 import { isSuspect } from '../model/loss.ts'
-import type { Claim, ClaimDecision, Claimed, ReadyTask, Route } from '../port/storage.ts'
-import { writesOf } from './changeset.ts'
+import type { Claim, ClaimDecision, Claimed, ReadyTask, Route, Write } from '../port/storage.ts'
+import { joined, writesOf } from './changeset.ts'
 import { type Core, contextOf, ENGINE, isFull } from './core.ts'
 import { newId } from './ids.ts'
 import { routeOf } from './limits.ts'
@@ -37,7 +37,9 @@ export class ClaimOfTick {
   readonly related: RelatedClaim[] = []
   readonly #core: Core
   readonly #room: ReadonlyMap<string, number>
+  /** Those with actions of their machines, which run once they are committed. */
   readonly #decisions = new Map<string, readonly JobDecision[]>()
+  #context: ReturnType<typeof contextOf> | undefined
   #hasSuspect: boolean
   #hasLeft = false
   #until: number | undefined
@@ -67,30 +69,37 @@ export class ClaimOfTick {
       return LEAVE
     }
     try {
-      const context = contextOf(core)
+      const context = contextOf(core, this.#context)
+      this.#context = context
       const tree = new ClaimTree(core, ready)
       const decision = claim(type, job, task.invocation, claimantOf(core, task.executor), context, tree)
       if (!decision.changed || tree.isUnknown) return LEAVE
-      const decided = [decision, ...decision.others]
+      const decided: readonly JobDecision[] = decision.others.length === 0 ? [decision] : [decision, ...decision.others]
       if (decided.some(takesMore)) {
         this.related.push({ jobId: job.id, invocation: task.invocation })
         return LEAVE
       }
-      this.#decisions.set(keyOf(job.id, task.invocation), decided)
+      if (decided.some(({ effects }) => effects.length > 0)) {
+        this.#decisions.set(keyOf(job.id, task.invocation), decided)
+      }
       this.#hasSuspect ||= isSuspect(task)
-      const expected = decision.looked.map(({ id: jobId, revision }) => ({ op: 'expect', jobId, revision }) as const)
-      return { kind: 'claim', writes: [...expected, ...decided.flatMap((each) => this.#writesOf(each))] }
+      return { kind: 'claim', writes: this.#writesOf(decision, decided) }
     } catch {
       return LEAVE
     }
   }
 
-  #writesOf({ before, ...decided }: JobDecision) {
-    return writesOf({ ...decided, before, by: ENGINE, queuedMax: undefined }, this.claim.at)
+  #writesOf({ looked }: Decision, decided: readonly JobDecision[]): readonly Write[] {
+    const expected: readonly Write[] = looked.map(({ id: jobId, revision }) => ({ op: 'expect', jobId, revision }))
+    return decided.reduce((writes, { type, before, job, events, inputs, logs, effects }) => {
+      const change = { type, before, job, by: ENGINE, events, inputs, logs, effects, queuedMax: undefined }
+      return joined(writes, writesOf(change, this.claim.at))
+    }, expected)
   }
 
-  /** What was decided of the tasks that were claimed. */
+  /** What was decided of the tasks that were claimed, where machines have actions to run. */
   decisionsOf(claimed: readonly Claimed[]): readonly JobDecision[] {
+    if (this.#decisions.size === 0) return []
     return claimed.flatMap(({ job, invocation }) => this.#decisions.get(keyOf(job.id, invocation)) ?? [])
   }
 

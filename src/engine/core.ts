@@ -99,6 +99,7 @@ export class TypeRegistry {
   readonly #newest: ReadonlyMap<string, AnyJobType>
   /** The same, by type and then by version: found at each step of each job. */
   readonly #found = new Map<string, Map<string, AnyJobType>>()
+  readonly #safe = new Map<string, AnyJobType['safe'] | undefined>()
 
   /** @throws {JobchartError} `INVALID_DEFINITION` the same type and version is given twice. */
   constructor(types: readonly AnyJobType[]) {
@@ -144,9 +145,8 @@ export class TypeRegistry {
 
   /** What no version of a type that is known here says may repeat the input; undefined: none is known. */
   safeOf(name: string): AnyJobType['safe'] | undefined {
-    const [first, ...others] = this.#found.get(name)?.values() ?? []
-    if (first === undefined) return undefined
-    return new Set([...first.safe].filter((part) => others.every(({ safe }) => safe.has(part))))
+    if (!this.#safe.has(name)) this.#safe.set(name, safeOfAll([...(this.#found.get(name)?.values() ?? [])]))
+    return this.#safe.get(name)
   }
 
   /** @throws {JobchartError} `UNKNOWN_TYPE` it was not given to `createEngine`. */
@@ -159,6 +159,11 @@ export class TypeRegistry {
       `this engine does not know job type "${job.type}" version "${job.version}"; give it to createEngine({ jobs })`,
     )
   }
+}
+
+function safeOfAll([first, ...others]: readonly AnyJobType[]): AnyJobType['safe'] | undefined {
+  if (first === undefined) return undefined
+  return new Set([...first.safe].filter((part) => others.every(({ safe }) => safe.has(part))))
 }
 
 // Looked up when it is asked for, since a successor may itself have one.

@@ -197,12 +197,13 @@ export class Dispatcher {
     const { instance, stopped } = this.#core()
     // After the stop no work begins. Another engine takes the task back when it finds this instance gone.
     if (stopped.aborted) return
-    const claimed = job.tasks.filter(({ holder, status }) => {
-      return holder === instance && (status === 'claimed' || status === 'stopping')
+    const claimed = job.tasks.filter(({ holder, status, child }) => {
+      return holder === instance && (status === 'claimed' || status === 'stopping') && child === undefined
     })
     if (claimed.length === 0) return
-    const known = new Set(this.#held.get(job.id)?.attempts.map(({ task }) => task.token))
-    for (const task of claimed) if (!known.has(task.token) && task.child === undefined) this.#start(job, task)
+    const attempts = this.#held.get(job.id)?.attempts
+    const known = attempts === undefined ? undefined : new Set(attempts.map(({ task }) => task.token))
+    for (const task of claimed) if (known?.has(task.token) !== true) this.#start(job, task)
   }
 
   #start(job: Job, task: Task): void {

@@ -13,8 +13,11 @@ export function newId(core: Core): string {
   if (core.settings.ids === 'uuidv4') return v4({ random })
   const msecs = core.clock.now()
   const before = last.get(core)
-  const first = new DataView(random.buffer, random.byteOffset).getUint32(6) & SEQ_MASK
-  const seq = before?.msecs === msecs ? before.seq + 1 : first
+  const seq = before?.msecs === msecs ? before.seq + 1 : firstOf(random)
   last.set(core, { msecs, seq })
   return v7({ random, msecs, seq })
+}
+
+function firstOf(random: Uint8Array): number {
+  return new DataView(random.buffer, random.byteOffset).getUint32(6) & SEQ_MASK
 }

@@ -18,8 +18,8 @@ interface Changed {
   readonly job: Job
 }
 
-/** The limits under which a change claims tasks that were not claimed before; nothing: there are none. */
-export function limitsTaken({ type, before, job }: Changed): { readonly limits?: readonly KeyLimit[] } {
+/** The limits under which a change claims tasks that were not claimed before; undefined: there are none. */
+export function limitsTaken({ type, before, job }: Changed): readonly KeyLimit[] | undefined {
   let limits: KeyLimit[] | undefined
   for (const task of job.tasks) {
     if (task.limitKey === undefined || task.status !== 'claimed') continue
@@ -29,10 +29,8 @@ export function limitsTaken({ type, before, job }: Changed): { readonly limits?:
     limits ??= []
     limits.push({ key: task.limitKey, concurrency })
   }
-  return limits === undefined ? NO_LIMITS : { limits }
+  return limits
 }
-
-const NO_LIMITS = {}
 
 /** Fewer tasks run under some limit key than before: what waits for its place should be looked for. */
 export function freesPlace({ before, job }: Changed): boolean {

@@ -126,6 +126,7 @@ export class LogTail {
 
   // What has come early and is known by now is forgotten.
   #takeEarly(): void {
+    if (this.#early.size === 0) return
     for (let next = this.#sequence + 1, row = this.#early.get(next); row !== undefined; row = this.#early.get(next)) {
       this.#append(row, next)
       next = this.#sequence + 1

@@ -38,6 +38,7 @@ export function askVerdict(
 ): Verdict | Promise<Verdict> {
   const asking: Asking = { core, asked: { principal, action }, signal }
   const given = answer<unknown>(asking, () => core.policy.authorize(principal, action, target))
+  if (given === 'allow' || given === 'deny' || given === 'hide') return given
   return whenKnown(given, (each) => verdictOf(asking, each))
 }
 

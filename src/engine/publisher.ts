@@ -23,7 +23,9 @@ const TAIL_ROWS = 500
 export class Publisher {
   readonly #emitter = new EventEmitter()
   readonly #onListenerError: OnListenerError
-  readonly #waiters = new Map<string, Set<Waiter>>()
+  /** By job; most have one at most. */
+  readonly #waiters = new Map<string, readonly Waiter[]>()
+  #listeners = 0
   #tail: LogTail | undefined
 
   constructor(onListenerError: OnListenerError) {
@@ -39,15 +41,18 @@ export class Publisher {
   on<Type extends EventType>(type: Type, listener: (event: JobEvent<Type>) => unknown): () => void {
     const isolated = (event: JobEvent) => this.call(listener, event)
     this.#emitter.on(type, isolated)
+    this.#listeners++
     return () => {
+      if (!this.#emitter.listeners(type).includes(isolated)) return
       this.#emitter.off(type, isolated)
+      this.#listeners--
     }
   }
 
   /** Publishes a row of this engine's own commit. `written`, where it is known whole, saves whoever waits from reading it. */
   publish(row: EventRow, sequence: number, written?: Job): void {
     this.#tail?.take(row, sequence)
-    if (row.events.some(({ type }) => this.#emitter.listenerCount(type) > 0)) {
+    if (this.#listeners > 0 && row.events.some(({ type }) => this.#emitter.listenerCount(type) > 0)) {
       for (const event of publicEvents(row, sequence)) this.#emitter.emit(event.type, event)
     }
     this.#wake(row.jobId, written)
@@ -70,12 +75,11 @@ export class Publisher {
 
   /** Calls back whenever something happened to the job; the function it returns ends that. */
   watch(jobId: string, wake: Waiter): () => void {
-    const waiters = this.#waiters.get(jobId) ?? new Set<Waiter>()
-    waiters.add(wake)
-    this.#waiters.set(jobId, waiters)
+    this.#waiters.set(jobId, [...(this.#waiters.get(jobId) ?? []), wake])
     return () => {
-      waiters.delete(wake)
-      if (waiters.size === 0) this.#waiters.delete(jobId)
+      const others = this.#waiters.get(jobId)?.filter((each) => each !== wake) ?? []
+      if (others.length === 0) this.#waiters.delete(jobId)
+      else this.#waiters.set(jobId, others)
     }
   }
 
@@ -86,7 +90,8 @@ export class Publisher {
   }
 
   #wake(jobId: string, written?: Job): void {
-    for (const wake of [...(this.#waiters.get(jobId) ?? [])]) wake(written)
+    const waiters = this.#waiters.get(jobId)
+    if (waiters !== undefined) for (const wake of waiters) wake(written)
   }
 
   /** Tells a listener: one that throws, rejects or never resolves skips no other and changes no job (I42). */

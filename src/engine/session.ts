@@ -52,7 +52,7 @@ import {
   submitMany,
 } from './operations/submit.ts'
 import type { Page } from './page.ts'
-import type { Soon } from './soon.ts'
+import type { Answer, Soon } from './soon.ts'
 import type { JobView, PipelineView } from './view.ts'
 
 /** The commands that a job of the type takes; of a job whose type is not known, any. */
@@ -233,6 +233,7 @@ export interface Session {
 
 /** Runs an operation with the rights that its caller has now. */
 type Call = <Result>(run: (core: Core, who: Principal) => Soon<Result>) => Promise<Result>
+type AnsweredCall = <Result>(run: (core: Core, who: Principal, answer: Answer<Result>) => void) => Promise<Result>
 
 function pipelinesOf(call: Call): Pipelines {
   return {
@@ -267,10 +268,21 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
       return Promise.reject(told(error))
     }
   }
+  // The one promise of those calls that most jobs take.
+  const answered: AnsweredCall = (run) => {
+    return new Promise((done, reject) => {
+      const failed = (error: unknown) => reject(told(error))
+      try {
+        run(core(), who(), { done, failed })
+      } catch (error) {
+        failed(error)
+      }
+    })
+  }
   // The operations know jobs as JSON; what their types add was checked by the type's schemas when it was written.
   const session = {
     submit: (type: AnyJobType | string, input: unknown, options?: SubmitOptions) =>
-      call((core, who) => submit(core, who, type, input, given(options))),
+      answered<JobView>((core, who, answer) => submit(core, who, { type, input }, given(options) ?? {}, answer)),
     submitMany: (jobs: readonly SubmittedJob[], options?: SubmitManyOptions) =>
       call((core, who) => submitMany(core, who, jobs, given(options))),
     get: (id: JobId, options?: CallOptions) => call((core, who) => get(core, who, id, given(options, []))),
@@ -291,7 +303,8 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
     logs: (id: JobId, options?: LogOptions) => toldBy(logs(core, who, id, options), told),
     items: (id: JobId, options?: ItemOptions) => toldBy(items(core, who, id, options), told),
     events: (options?: EventOptions) => events(core, who, told, options),
-    result: (id: JobId, options?: CallOptions) => call((core) => result(core, who, id, given(options, []))),
+    result: (id: JobId, options?: CallOptions) =>
+      answered<JobView>((core, _, answer) => result(core, who, id, given(options, []) ?? {}, answer)),
     pipelines: pipelinesOf(call),
   }
   return session as unknown as Session

@@ -24,6 +24,7 @@ import { JobchartError } from '../model/error.ts'
 import type { Actor } from '../model/event.ts'
 import { mayBeFollowed } from '../model/follow-up.ts'
 import { claimableTasks, hadOneAttempt, hasRelatives, holdsSlot, type Job } from '../model/job.ts'
+import type { PipelineChange } from '../model/pipeline.ts'
 import type { LoadQuery, PipelineKey, Write, WrittenRow } from '../port/storage.ts'
 import { ChangesetDraft, type Decided, type JobChange } from './changeset.ts'
 import { type ClaimOfTick, claimOf, claimOne } from './claim.ts'
@@ -32,6 +33,7 @@ import { byEngine, type Core } from './core.ts'
 import { runEffects } from './effects.ts'
 import { type Followed, followAll, prepareFollowUps } from './follow-ups.ts'
 import { freesPlace } from './limits.ts'
+import type { Answer } from './soon.ts'
 import { UniqueKeyHeldError } from './unique-key.ts'
 import { nameOf, WorkingSet } from './working-set.ts'
 
@@ -74,13 +76,6 @@ export async function untilUnchanged<Result>(ask: () => Promise<Result>): Promis
   }
 }
 
-/** Hears what became of a change. */
-export interface Answer {
-  /** The job that it was about, as committed; undefined: it was about none. */
-  readonly done: (job: Job | undefined) => void
-  readonly failed: (error: unknown) => void
-}
-
 /** A change on its way. It is answered once, whatever goes wrong after that. */
 class Request {
   readonly change: Change
@@ -89,9 +84,10 @@ class Request {
   /** What is at hand may be old. */
   readonly isStale: boolean
   draft: Draft | undefined
-  #answer: Answer | undefined
+  /** Hears of the job that it was about, as committed; undefined: it was about none. */
+  #answer: Answer<Job | undefined> | undefined
 
-  constructor(change: Change, answer: Answer | undefined, isAlone = false, isStale = false) {
+  constructor(change: Change, answer: Answer<Job | undefined> | undefined, isAlone = false, isStale = false) {
     this.change = change
     this.#answer = answer
     this.isAlone = isAlone
@@ -118,13 +114,31 @@ class Request {
   }
 }
 
-/** A decision that waits for what follows it. */
-interface Draft extends Followed {
+/** A decision, with what follows it once that is known. */
+class Draft implements Followed {
   readonly decision: Decision
+  readonly jobs: JobDecision[]
+  readonly pipelines: PipelineChange[]
+  readonly turns: PipelineKey[] = []
+  #asked: Followed['asked'] | undefined
+
+  constructor(decision: Decision) {
+    this.decision = decision
+    // A relative may have changed and the job itself not: what was not changed is not written.
+    this.jobs = isChanged(decision) ? [decision] : []
+    for (const other of decision.others) if (isChanged(other)) this.jobs.push(other)
+    this.pipelines = decision.pipelines === undefined ? [] : [...decision.pipelines]
+  }
+
+  // Most decisions are followed by nothing.
+  get asked(): Followed['asked'] {
+    this.#asked ??= new Map()
+    return this.#asked
+  }
 }
 
 /** Requests that one tick takes: more would keep the event loop, and the first of them waiting. */
-const REQUESTS_MAX = 256
+const REQUESTS_MAX = 512
 /** How long one tick decides; what is left is decided by the next. */
 const DECIDE_MS_MAX = 8
 
@@ -162,17 +176,22 @@ export class Ticks {
 
   /** As {@link submit}, of a change that is always about a job. */
   change(change: Change): Promise<Job> {
-    return new Promise((resolve, failed) => {
-      const done = (job: Job | undefined) => {
+    return new Promise((done, failed) => this.addChange(change, { done, failed }))
+  }
+
+  /** As {@link change}, for callers that need no promise. */
+  addChange(change: Change, { done, failed }: Answer<Job>): void {
+    this.add(change, {
+      done: (job) => {
         if (job === undefined) failed(new Error('a change of a job was committed without one'))
-        else resolve(job)
-      }
-      this.add(change, { done, failed })
+        else done(job)
+      },
+      failed,
     })
   }
 
   /** As {@link submit}, for callers that need no promise. */
-  add(change: Change, answer: Answer): void {
+  add(change: Change, answer: Answer<Job | undefined>): void {
     this.#enqueue(new Request(change, answer))
   }
 
@@ -275,17 +294,19 @@ export class Ticks {
   }
 
   #decide(jobs: WorkingSet, requests: readonly Request[]): readonly ChangesetDraft<Request>[] {
-    const drafts: Drafts = { all: new Set(), byJob: new Map() }
+    const drafts: Drafts = { all: [], byJob: new Map() }
     const until = this.#core.clock.elapsed() + DECIDE_MS_MAX
-    for (const [index, request] of requests.entries()) {
-      if (drafts.all.size > 0 && this.#core.clock.elapsed() > until) {
-        this.#queue.unshift(...requests.slice(index))
+    let taken = 0
+    for (const request of requests) {
+      if (drafts.all.length > 0 && this.#core.clock.elapsed() > until) {
+        this.#queue.unshift(...requests.slice(taken))
         break
       }
+      taken++
       const decided = this.#decideOne(jobs, request)
-      if (decided !== undefined) this.#put(drafts, request, decided)
+      if (decided !== undefined) put(drafts, request, decided)
     }
-    return [...drafts.all]
+    return drafts.all
   }
 
   /** What a request makes of the jobs; undefined: there is nothing to write, or not yet. */
@@ -328,11 +349,7 @@ export class Ticks {
     if (draft !== undefined && jobs.isAsDecided(draft.jobs)) return draft
     const decision = change.decide?.(jobs, jobs.context())
     jobs.checkTypes()
-    if (decision === undefined) return undefined
-    // A relative may have changed and the job itself not: what was not changed is not written.
-    const changed = isChanged(decision) ? [decision, ...decision.others] : decision.others
-    const all = decision.others.length === 0 ? changed : changed.filter(isChanged)
-    return { decision, jobs: [...all], pipelines: [...(decision.pipelines ?? NONE)], asked: new Map(), turns: [] }
+    return decision === undefined ? undefined : new Draft(decision)
   }
 
   // What follows an end is read and parsed outside the tick. The decision waits for it.
@@ -381,27 +398,6 @@ export class Ticks {
     return []
   }
 
-  // Fused with the changesets of all jobs that it touches.
-  #put(drafts: Drafts, request: Request, decided: Decided): void {
-    let own: ChangesetDraft<Request> | undefined
-    const fuse = (id: string) => {
-      const other = drafts.byJob.get(id)
-      if (other === undefined || other === own) return
-      if (own !== undefined) {
-        for (const { job } of own.jobs) drafts.byJob.set(job.id, other)
-        other.absorb(own)
-        drafts.all.delete(own)
-      }
-      own = other
-    }
-    for (const { job } of decided.jobs) fuse(job.id)
-    for (const { id } of decided.looked) fuse(id)
-    const draft = own ?? new ChangesetDraft<Request>()
-    draft.add(request, decided)
-    drafts.all.add(draft)
-    for (const { job } of decided.jobs) drafts.byJob.set(job.id, draft)
-  }
-
   #claim(drafts: readonly ChangesetDraft<Request>[]): ClaimOfTick | undefined {
     const now = this.#core.clock.steady()
     this.#mustClaim ||= drafts.some(({ jobs }) => jobs.some(({ job }) => hasReadyTask(job, now)))
@@ -424,7 +420,8 @@ export class Ticks {
       if (result?.status === 'applied') this.#applied(draft, result.rows, seen)
       else this.#refused(draft, result)
     }
-    for (const row of [...committed.claimed.flatMap(({ rows }) => rows), ...committed.unheard]) this.#publish(row)
+    for (const { rows } of committed.claimed) for (const row of rows) this.#publish(row)
+    for (const row of committed.unheard) this.#publish(row)
     for (const decision of claim?.decisionsOf(committed.claimed) ?? []) runEffects(this.#core, decision)
     for (const job of seen.values()) dispatcher.committed(job)
     if (claim === undefined) return
@@ -479,9 +476,34 @@ export class Ticks {
 }
 
 interface Drafts {
-  readonly all: Set<ChangesetDraft<Request>>
+  readonly all: ChangesetDraft<Request>[]
   /** By the ids of the jobs that they write. */
   readonly byJob: Map<string, ChangesetDraft<Request>>
+}
+
+/** Adds what a request decided, fused with the changesets of all jobs that it touches. */
+function put(drafts: Drafts, request: Request, decided: Decided): void {
+  let own: ChangesetDraft<Request> | undefined
+  for (const { job } of decided.jobs) own = fused(drafts, own, job.id)
+  for (const { id } of decided.looked) own = fused(drafts, own, id)
+  if (own === undefined) {
+    own = new ChangesetDraft(request, decided)
+    drafts.all.push(own)
+  } else own.add(request, decided)
+  for (const { job } of decided.jobs) drafts.byJob.set(job.id, own)
+}
+
+function fused(
+  { all, byJob }: Drafts,
+  own: ChangesetDraft<Request> | undefined,
+  id: string,
+): ChangesetDraft<Request> | undefined {
+  const other = byJob.get(id)
+  if (other === undefined || other === own || own === undefined) return other ?? own
+  for (const { job } of own.jobs) byJob.set(job.id, other)
+  other.absorb(own)
+  all.splice(all.indexOf(own), 1)
+  return other
 }
 
 function claimedJobs({ claimed }: Committed): ReadonlyMap<string, Job> {
@@ -494,11 +516,15 @@ type Refused = Exclude<CommitResult, { status: 'applied' }>
 function queryOf(core: Core, requests: readonly Request[], known: readonly (Job | undefined)[]): LoadQuery | undefined {
   const jobs = new Set<string>()
   const pipelines = new Map<string, PipelineKey>()
-  for (const [index, { change, draft }] of requests.entries()) {
-    const job = known[index]
-    for (const id of change.jobs ?? []) if (id !== job?.id) jobs.add(id)
-    const own = job?.pipeline === undefined ? [] : [{ tenant: job.tenant, id: job.pipeline }]
-    for (const key of [...(change.pipelines ?? []), ...(draft?.turns ?? []), ...own]) pipelines.set(nameOf(key), key)
+  let index = 0
+  for (const { change, draft } of requests) {
+    const job = known[index++]
+    for (const id of change.jobs ?? NONE) if (id !== job?.id) jobs.add(id)
+    for (const key of change.pipelines ?? NONE) pipelines.set(nameOf(key), key)
+    for (const key of draft?.turns ?? NONE) pipelines.set(nameOf(key), key)
+    if (job?.pipeline === undefined) continue
+    const own = { tenant: job.tenant, id: job.pipeline }
+    pipelines.set(nameOf(own), own)
   }
   if (jobs.size + pipelines.size === 0) return undefined
   return { jobs: [...jobs], pipelines: [...pipelines.values()], types: core.types.all(), at: core.clock.now() }

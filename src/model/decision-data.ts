@@ -41,7 +41,7 @@ export interface JobTree {
 export interface JobDecision {
   readonly type: AnyJobType
   /** The job that it was made from; absent for a new one. */
-  readonly before?: Job
+  readonly before?: Job | undefined
   /** The next record; its revision is one above the one it was made from. */
   readonly job: Job
   readonly events: readonly EventDraft[]

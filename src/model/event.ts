@@ -145,23 +145,24 @@ export interface EventRow {
 
 /** The row for what happened to `job`, whose `eventCount` already counts `events`. */
 export function eventRow(job: Job, by: Actor, events: readonly EventDraft[], inputs: readonly Json[]): EventRow {
-  return { ...rowScope(job), at: job.updatedAt, by, jobSequence: job.eventCount - events.length + 1, events, inputs }
+  return rowOf(job, job.updatedAt, by, job.eventCount - events.length + 1, events, inputs)
 }
 
 /** The row for a progress report: no `jobSequence`, not history. */
 export function progressRow(job: Job, by: Actor, progress: Progress, at: number): EventRow {
-  return { ...rowScope(job), at, by, jobSequence: 0, events: [{ type: 'job.progress', progress }], inputs: [] }
+  return rowOf(job, at, by, 0, [{ type: 'job.progress', progress }], [])
 }
 
-function rowScope(job: Job) {
-  return {
-    jobId: job.id,
-    jobType: job.type,
-    tenant: job.tenant,
-    createdBy: job.createdBy,
-    ...(job.pipeline === undefined ? {} : { pipeline: job.pipeline }),
-    labels: job.labels,
-  }
+function rowOf(
+  { id: jobId, type: jobType, tenant, createdBy, pipeline, labels }: Job,
+  at: number,
+  by: Actor,
+  jobSequence: number,
+  events: readonly EventDraft[],
+  inputs: readonly Json[],
+): EventRow {
+  const row = { jobId, jobType, tenant, createdBy, labels, at, by, jobSequence, events, inputs }
+  return pipeline === undefined ? row : { ...row, pipeline }
 }
 
 /** The events of a row as they are published, each with its own numbers. No listener can change what others hear. */

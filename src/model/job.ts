@@ -198,21 +198,22 @@ export function holdsSlot(job: Job): boolean {
 /** The next time at which something falls due without anyone asking: a timer, an attempt's deadline, the end of a grace. */
 export function wakeAt(job: Job): number | undefined {
   if (job.phase === 'waiting') return undefined
-  const times = job.timers.map((timer) => timer.dueAt)
-  for (const { stopBy, deadlineAt } of job.tasks) {
-    if (stopBy !== undefined) times.push(stopBy)
-    if (deadlineAt !== undefined) times.push(deadlineAt)
-  }
-  return times.length === 0 ? undefined : Math.min(...times)
+  let first = Number.POSITIVE_INFINITY
+  for (const { dueAt } of job.timers) first = Math.min(first, dueAt)
+  for (const { stopBy = first, deadlineAt = first } of job.tasks) first = Math.min(first, stopBy, deadlineAt)
+  return first === Number.POSITIVE_INFINITY ? undefined : first
 }
 
 /** The tasks that may be claimed at their `availableAt`: offered, and no earlier invocation of the same invoke still stopping. */
 export function claimableTasks(job: Job): readonly Task[] {
-  if (job.phase === 'waiting' || job.blocked === true) return []
-  const stopping = job.tasks.filter(({ status }) => status === 'stopping').map(({ id }) => id)
-  const blocked = new Set(stopping)
-  return job.tasks.filter(({ id, status }) => status === 'available' && !blocked.has(id))
+  if (job.phase === 'waiting' || job.blocked === true) return NONE
+  const available = job.tasks.filter(({ status }) => status === 'available')
+  if (available.length === 0 || available.length === job.tasks.length) return available
+  const blocked = new Set(job.tasks.filter(({ status }) => status === 'stopping').map(({ id }) => id))
+  return blocked.size === 0 ? available : available.filter(({ id }) => !blocked.has(id))
 }
+
+const NONE: readonly never[] = []
 
 /** The job is not admitted yet: it waits for its time, or for its pipeline's slot. */
 export function isWaiting({ phase, deletedAt }: Job): boolean {

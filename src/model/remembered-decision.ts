@@ -31,7 +31,7 @@ import type { Task } from './task-record.ts'
 /** What a decision is asked to do. */
 export interface Asked {
   readonly type: AnyJobType
-  /** Names what is done, with all that the result may depend on beside the job's shape, such as the event's type. */
+  /** What is done, with all that the result may depend on beside the job's shape, such as the event's type. */
   readonly what: string
   readonly context: DecisionContext
   /** Who claims a task. */
@@ -50,31 +50,35 @@ export function remembered(asked: Asked, recordAt: RecordAt, general: (asked: As
   const record = templates === undefined ? undefined : recordAt(asked.context.at)
   if (templates === undefined || record === undefined || !isPlainJob(record) || !isPlainEvent(asked.event))
     return general(asked)
-  const key = keyOf(asked, record)
-  for (const template of templates.get(key) ?? NONE) {
-    if (hasShape(template, record, asked.context)) return fill(template, asked, record) ?? general(asked)
+  const state = typeof record.state === 'string' ? record.state : JSON.stringify(record.state)
+  const known = templates.get(state) ?? NONE
+  for (const template of known) {
+    if (isFor(template, asked, record)) return fill(template, asked, record) ?? general(asked)
   }
   const decision = general(asked)
-  if (templates.size < TEMPLATES_MAX) learn(templates, key, asked, recordAt, decision, general)
+  if (known.length < SHAPES_MAX && templates.size < STATES_MAX) {
+    templates.set(state, [...known, learned(asked, recordAt, decision, general)])
+  }
   return decision
 }
 
-type Templates = Map<string, Template[]>
+/** By the state that a job stands in. */
+type Templates = Map<string, readonly Template[]>
 
-/** Of one job type: shapes beyond are decided by the general function. */
-const TEMPLATES_MAX = 500
-/** Of jobs in one state, asked for the same. */
-const SHAPES_MAX = 8
+/** Of one job type: jobs in states beyond are decided by the general function. */
+const STATES_MAX = 500
+/** Of jobs in one state. */
+const SHAPES_MAX = 24
 /** Tasks and timers of one job. */
 const PARTS_MAX = 8
 
-const known = new WeakMap<AnyJobType, Templates | 'not plain'>()
+const templatesByType = new WeakMap<AnyJobType, Templates | 'not plain'>()
 
 function templatesOf(type: AnyJobType): Templates | undefined {
-  let templates = known.get(type)
+  let templates = templatesByType.get(type)
   if (templates === undefined) {
-    templates = isPlainType(type) ? new Map<string, Template[]>() : 'not plain'
-    known.set(type, templates)
+    templates = isPlainType(type) ? new Map<string, readonly Template[]>() : 'not plain'
+    templatesByType.set(type, templates)
   }
   return templates === 'not plain' ? undefined : templates
 }
@@ -125,13 +129,11 @@ function isPlainEvent(event: ChartEvent | undefined): boolean {
   return !type.startsWith('xstate.') && (reason === undefined || typeof reason === 'string')
 }
 
-function keyOf({ what, event, output }: Asked, { state }: Job): string {
-  const given = `${event?.reason === undefined ? '' : 'reason'} ${output === undefined ? '' : 'output'}`
-  return `${what} ${given} ${typeof state === 'string' ? state : JSON.stringify(state)}`
-}
-
 /** How jobs of one shape change, by what is given to them. */
 interface Template {
+  readonly what: string
+  readonly hasReason: boolean
+  readonly hasOutput: boolean
   readonly shape: Shape
   readonly heartbeatMs: number
   /** The engine that decided when it was learned. */
@@ -188,9 +190,18 @@ function shapeOf({ counter, phase, admittedAt, startedAt, ordinals, tasks, timer
   }
 }
 
-function hasShape({ shape, heartbeatMs, instance }: Template, job: Job, context: DecisionContext): boolean {
+function isFor(template: Template, { what, context, output, event }: Asked, job: Job): boolean {
   return (
-    heartbeatMs === context.heartbeatMs &&
+    template.what === what &&
+    template.heartbeatMs === context.heartbeatMs &&
+    template.hasOutput === (output !== undefined) &&
+    template.hasReason === (event?.reason !== undefined) &&
+    hasShape(template, job, context)
+  )
+}
+
+function hasShape({ shape, instance }: Template, job: Job, context: DecisionContext): boolean {
+  return (
     shape.counter === job.counter &&
     shape.phase === job.phase &&
     shape.isAdmitted === (job.admittedAt !== undefined) &&
@@ -230,8 +241,9 @@ function fill({ change }: Template, asked: Asked, before: Job): Decision | undef
   const { type, context, holder, event } = asked
   const { at, steadyAt: steady = at } = context
   const given: Given = { time: Math.max(at, before.updatedAt), steady, before, holder, output, event }
-  const decision = {
+  return {
     type,
+    before: before.revision === 0 ? undefined : before,
     job: jobOf(change, given),
     events: change.events(given),
     inputs: change.inputs(given),
@@ -242,7 +254,6 @@ function fill({ change }: Template, asked: Asked, before: Job): Decision | undef
     others: NONE,
     looked: NONE,
   }
-  return before.revision === 0 ? decision : { ...decision, before }
 }
 
 function jobOf(change: Change, given: Given): Job {
@@ -296,26 +307,19 @@ function withoutOrdinals(job: Job): Job {
   return rest
 }
 
-function learn(
-  templates: Templates,
-  key: string,
-  asked: Asked,
-  recordAt: RecordAt,
-  decision: Decision,
-  general: (asked: Asked) => Decision,
-): void {
-  const shapes = templates.get(key) ?? []
-  if (shapes.length >= SHAPES_MAX) return
+function learned(asked: Asked, recordAt: RecordAt, decision: Decision, general: (asked: Asked) => Decision): Template {
   const { at, heartbeatMs, instance } = asked.context
   const shape = shapeOf(recordAt(at))
   const marked = withMarks(asked)
   const result = isPlainDecision(decision) ? general(marked) : undefined
   const change = result === undefined ? undefined : changeOf(recordAt(AT), result, marked.event)
-  const template: Template = { shape, heartbeatMs, instance, change }
+  const { what, output, event } = asked
+  const given = { what, hasReason: event?.reason !== undefined, hasOutput: output !== undefined }
+  const template: Template = { ...given, shape, heartbeatMs, instance, change }
   const isRight =
     textOf(fill(template, marked, recordAt(AT))) === textOf(result) &&
     textOf(fill(template, asked, recordAt(at))) === textOf(decision)
-  templates.set(key, [...shapes, isRight ? template : { ...template, change: undefined }])
+  return isRight ? template : { ...template, change: undefined }
 }
 
 function isPlainDecision({ changed, others, looked, logs, effects }: Decision): boolean {
@@ -374,9 +378,8 @@ function taskHole(index: number, before: Task | undefined, after: Task): Hole<Ta
   const { status, token, attempt, claims, deadlineAt } = after
   if (status !== 'claimed') return changedHole(index, before, after)
   return ({ before: { tasks }, holder, steady }) => {
-    const task = { ...(tasks[index] as Task), status, token, attempt, claims }
-    if (deadlineAt === undefined) return { ...task, holder: String(holder) }
-    return { ...task, deadlineAt: steady + (deadlineAt - STEADY), holder: String(holder) }
+    const task = { ...(tasks[index] as Task), status, token, attempt, claims, holder: String(holder) }
+    return deadlineAt === undefined ? task : { ...task, deadlineAt: steady + (deadlineAt - STEADY) }
   }
 }
 

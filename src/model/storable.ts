@@ -79,7 +79,7 @@ const nothing: Replace = () => undefined
 
 // Each part is looked at once: what is checked is what is kept, whatever a getter gives at a second look.
 function checkedCopy(value: unknown, name: string, lenient: boolean, replace: Replace): Json {
-  const walk: Walk = { seen: 0, name, lenient, replace, path: [], open: new Set() }
+  const walk: Walk = { seen: 0, name, lenient, replace, path: [], open: [] }
   try {
     return copied(value, walk)
   } catch (error) {
@@ -160,7 +160,8 @@ interface Walk {
   readonly lenient: boolean
   readonly replace: Replace
   readonly path: (string | number)[]
-  readonly open: Set<object>
+  /** Those that the value stands in: few, since nesting is bounded. */
+  readonly open: object[]
 }
 
 function copied(value: unknown, walk: Walk): Json {
@@ -185,11 +186,11 @@ function copied(value: unknown, walk: Walk): Json {
 function copiedObject(value: object, walk: Walk): Json {
   const replaced = walk.replace(value)
   if (replaced !== undefined) return replaced
-  if (walk.open.has(value)) refuse(walk, 'a cycle')
+  if (walk.open.includes(value)) refuse(walk, 'a cycle')
   if (walk.path.length >= DEPTH_MAX) refuse(walk, `nesting deeper than ${DEPTH_MAX}`)
-  walk.open.add(value)
+  walk.open.push(value)
   const copy = Array.isArray(value) ? copiedList(value, walk) : copiedRecord(value, walk)
-  walk.open.delete(value)
+  walk.open.pop()
   return copy
 }
 

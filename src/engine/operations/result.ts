@@ -5,13 +5,19 @@ import { maskOfAnswer } from '../authorization.ts'
 import type { CallOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import type { FieldMask } from '../field-mask.ts'
-import { whenKnown } from '../soon.ts'
+import { type Answer, whenKnown } from '../soon.ts'
 import { type JobView, viewOf } from '../view.ts'
 import { readable } from './reads.ts'
 
 /** {@inheritDoc Session.result} */
-export function result(core: Core, who: () => Principal, id: JobId, { signal }: CallOptions = {}): Promise<JobView> {
-  return new Promise((resolve, reject) => new ResultWait(core, who, id, signal, resolve, reject).begin())
+export function result(
+  core: Core,
+  who: () => Principal,
+  id: JobId,
+  { signal }: CallOptions,
+  answer: Answer<JobView>,
+): void {
+  new ResultWait(core, who, id, signal, answer).begin()
 }
 
 /** One who waits for a job to settle. Each time that something happens to the job, it is looked at under the rights of now. */
@@ -20,27 +26,18 @@ class ResultWait {
   readonly #who: () => Principal
   readonly #id: JobId
   readonly #signal: AbortSignal | undefined
-  readonly #resolve: (view: JobView) => void
-  readonly #reject: (error: unknown) => void
+  readonly #answer: Answer<JobView>
   #unwatch = () => {}
   #isLooking = false
   /** Something has happened since the look that is under way began. */
   #isDue = false
 
-  constructor(
-    core: Core,
-    who: () => Principal,
-    id: JobId,
-    signal: AbortSignal | undefined,
-    resolve: (view: JobView) => void,
-    reject: (error: unknown) => void,
-  ) {
+  constructor(core: Core, who: () => Principal, id: JobId, signal: AbortSignal | undefined, answer: Answer<JobView>) {
     this.#core = core
     this.#who = who
     this.#id = id
     this.#signal = signal
-    this.#resolve = resolve
-    this.#reject = reject
+    this.#answer = answer
   }
 
   // Watched before it is looked at: what happens in between is not missed.
@@ -80,7 +77,7 @@ class ResultWait {
     if (job.phase === 'settled') {
       return whenKnown(maskOfAnswer(this.#core, who, job, mask), (whole) => {
         this.#end()
-        this.#resolve(viewOf(job, whole))
+        this.#answer.done(viewOf(job, whole))
       })
     }
     if (this.#isDue) {
@@ -92,7 +89,7 @@ class ResultWait {
 
   #failed(error: unknown): void {
     this.#end()
-    this.#reject(error)
+    this.#answer.failed(error)
   }
 
   // Nothing is looked at any more.

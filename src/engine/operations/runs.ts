@@ -57,14 +57,14 @@ const SUPERSEDED_MAX = 100
  * @throws {ChangedMeanwhile} the pipeline of a run was changed between its reading and the write.
  */
 export function insertRun(core: Core, arrival: Arrival): Promise<Job> {
-  return arrival.overlap === 'reject' ? insert(core, arrival) : arrive(core, arrival)
+  return arrival.overlap === 'reject' ? core.ticks.change(insertion(arrival)) : arrive(core, arrival)
 }
 
 // Where the slot is taken between the look and the write, it is looked at again.
 async function arrive(core: Core, arrival: Arrival): Promise<Job> {
   for (;;) {
     try {
-      return await insert(core, arrival)
+      return await core.ticks.change(insertion(arrival))
     } catch (error) {
       const isSlotTaken = error instanceof JobchartError && error.code === 'ALREADY_RUNNING'
       if (!isSlotTaken || error instanceof UniqueKeyHeldError) throw error
@@ -74,19 +74,9 @@ async function arrive(core: Core, arrival: Arrival): Promise<Job> {
   }
 }
 
-function insert(core: Core, arrival: Arrival): Promise<Job> {
-  const { type } = arrival
-  return core.ticks.change({
-    ...insertionOf(arrival),
-    decide: (jobs, context) => {
-      const looked = retriedNow(jobs, arrival)
-      const created = create(type, seedNow(jobs, context, arrival), context, jobs)
-      return { ...created, ...lookedAt(arrival), looked: [...created.looked, ...looked] }
-    },
-  })
-}
-
-function insertionOf({ by, type, seed, overlap, run, retried }: Arrival): Change {
+/** The change that stores a new job; {@link insertRun} says by which errors it is refused. */
+export function insertion(arrival: Arrival): Change {
+  const { by, type, seed, overlap, run, retried } = arrival
   return {
     by,
     ...(retried === undefined ? {} : { jobs: [retried] }),
@@ -94,6 +84,12 @@ function insertionOf({ by, type, seed, overlap, run, retried }: Arrival): Change
     isAsked: true,
     ...(type.queuedMax === null ? {} : { full: () => queueFull(type, type.queuedMax) }),
     isAskedAgain: run !== undefined,
+    decide: (jobs, context) => {
+      const looked = retriedNow(jobs, arrival)
+      const created = create(type, seedNow(jobs, context, arrival), context, jobs)
+      if (run === undefined && looked.length === 0) return created
+      return { ...created, ...lookedAt(arrival), looked: [...created.looked, ...looked] }
+    },
   }
 }
 
@@ -148,7 +144,7 @@ export async function insertTogether(core: Core, arrivals: readonly Arrival[]): 
   if (first === undefined) return new Map()
   const stored = new Map<string, Job>()
   await core.ticks.change({
-    ...insertionOf(first),
+    ...insertion(first),
     pipelines: arrivals.flatMap(({ seed }) => pipelinesOf(seed)),
     isAskedAgain: true,
     full: () => new JobchartError('QUEUE_FULL', 'more jobs than may wait have not begun, and none of these is taken'),
@@ -190,7 +186,7 @@ async function replace(core: Core, arrival: Arrival, refusal: JobchartError): Pr
     cancelled.push(await cancellationOf(core, arrival, job, refusal))
   }
   const change: Change = {
-    ...insertionOf(arrival),
+    ...insertion(arrival),
     jobs: [...new Set([holder, ...cancelled.map(({ job }) => job)].map((job) => job.id))],
     isAskedAgain: true,
     decide: (jobs, context) => {

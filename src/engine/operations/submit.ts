@@ -15,11 +15,11 @@ import { newId } from '../ids.ts'
 import { submitOptionsSchema } from '../options.ts'
 import { parseInput, parseWith } from '../parse.ts'
 import { enteredPipeline, intoPipeline } from '../pipeline-entry.ts'
-import { type Soon, whenKnown } from '../soon.ts'
+import { type Answer, type Soon, whenKnown } from '../soon.ts'
 import { untilUnchanged } from '../tick.ts'
 import { UniqueKeyHeldError } from '../unique-key.ts'
 import { type JobView, viewOf } from '../view.ts'
-import { type Arrival, insertRun, insertTogether } from './runs.ts'
+import { type Arrival, insertion, insertRun, insertTogether } from './runs.ts'
 
 /** What `submit` may be given beside the input. */
 export interface SubmitOptions extends CallOptions {
@@ -62,10 +62,11 @@ function askedJob(
   who: Principal,
   asked: AnyJobType | string,
   input: unknown,
-  { signal, ...given }: SubmitOptions,
+  submitOptions: SubmitOptions,
 ): Soon<Asked> {
+  const { signal } = submitOptions
   signal?.throwIfAborted()
-  return whenKnown(parseSubmitOptions(given), ({ tenant, pipeline, labels, overlap, ...options }) => {
+  return whenKnown(parseSubmitOptions(submitOptions), ({ tenant, pipeline, labels, overlap, ...options }) => {
     const type = typeof asked === 'string' ? core.types.named(asked) : core.types.require(asked)
     const where = { tenant: tenantOf(who, tenant), ...(pipeline === undefined ? {} : { pipeline }) }
     const fixed = { ...where, createdBy: who.id, labels }
@@ -83,14 +84,31 @@ function askedJob(
 export function submit(
   core: Core,
   who: Principal,
-  asked: AnyJobType | string,
-  input: unknown,
-  options: SubmitOptions = {},
-): Soon<JobView> {
-  return whenKnown(askedJob(core, who, asked, input, options), ({ arrival, mask }) => {
-    return intoPipeline(core, who, arrival.seed, options.signal, (run) => {
-      return insertFirst(core, { ...arrival, ...run }, mask)
-    })
+  { type, input }: Pick<SubmittedJob, 'type' | 'input'>,
+  options: SubmitOptions,
+  answer: Answer<JobView>,
+): void {
+  const asked = askedJob(core, who, type, input, options)
+  const go = (each: Asked) => store(core, each, options.signal, answer)
+  if (asked instanceof Promise) asked.then(go).catch(answer.failed)
+  else go(asked)
+}
+
+function store(
+  core: Core,
+  { arrival, mask }: Asked,
+  signal: AbortSignal | undefined,
+  { done, failed }: Answer<JobView>,
+): void {
+  const { who, seed, overlap } = arrival
+  if (seed.pipeline !== undefined || overlap !== 'reject') {
+    const insert = (run: Pick<Arrival, 'run'>) => insertFirst(core, { ...arrival, ...run }, mask)
+    intoPipeline(core, who, seed, signal, insert).then(done, failed)
+    return
+  }
+  core.ticks.addChange(insertion(arrival), {
+    done: (job) => done(viewOf(job, mask)),
+    failed: (error) => otherInstead(core, arrival, mask, error).then(done, failed),
   })
 }
 
@@ -131,22 +149,43 @@ export async function submitMany(
   for (let start = 0; start < jobs.length; start += AT_ONCE) {
     signal?.throwIfAborted()
     const some = jobs.slice(start, start + AT_ONCE)
-    outcomes.push(...(await Promise.all(some.map((each) => submittedAlone(core, who, each, signal)))))
+    outcomes.push(...(await eachAlone(core, who, some, signal === undefined ? {} : { signal })))
   }
   return outcomes
 }
 
-async function submittedAlone(
+function eachAlone(
   core: Core,
   who: Principal,
-  { type, input, ...options }: SubmittedJob,
-  signal: AbortSignal | undefined,
-): Promise<SubmitOutcome> {
-  try {
-    return { job: await submit(core, who, type, input, { ...options, ...(signal === undefined ? {} : { signal }) }) }
-  } catch (error) {
-    return { error }
+  jobs: readonly SubmittedJob[],
+  call: CallOptions,
+): Promise<readonly SubmitOutcome[]> {
+  return new Promise((resolve) => {
+    const outcomes = new Array<SubmitOutcome>(jobs.length)
+    let left = jobs.length
+    for (const [index, job] of jobs.entries()) {
+      const answered = (outcome: SubmitOutcome) => {
+        outcomes[index] = outcome
+        if (--left === 0) resolve(outcomes)
+      }
+      const failed = (error: unknown) => answered({ error })
+      try {
+        submit(core, who, job, optionsOf(job, call), { done: (view) => answered({ job: view }), failed })
+      } catch (error) {
+        failed(error)
+      }
+    }
+  })
+}
+
+// Most jobs have none of their own.
+function optionsOf(job: SubmittedJob, call: CallOptions): SubmitOptions {
+  for (const name in job) {
+    if (name === 'type' || name === 'input') continue
+    const { type, input, ...options } = job
+    return { ...options, ...call }
   }
+  return call
 }
 
 async function submitTogether(
@@ -156,10 +195,8 @@ async function submitTogether(
   signal: AbortSignal | undefined,
 ): Promise<readonly JobView[]> {
   const asked: Asked[] = []
-  for (const { type, input, ...options } of jobs) {
-    const own = { ...options, ...(signal === undefined ? {} : { signal }) }
-    asked.push(await askedJob(core, who, type, input, own))
-  }
+  const call = signal === undefined ? {} : { signal }
+  for (const job of jobs) asked.push(await askedJob(core, who, job.type, job.input, optionsOf(job, call)))
   const stored = await untilUnchanged(async () => {
     const arrivals: Arrival[] = []
     for (const { arrival } of asked) {
@@ -178,8 +215,12 @@ async function submitTogether(
 
 type Submitted = z.output<typeof submitOptionsSchema>
 
-function parseSubmitOptions(given: Omit<SubmitOptions, 'signal'>): Soon<Submitted> {
-  for (const _ in given) return parseWith(submitOptionsSchema, given, 'options')
+function parseSubmitOptions(options: SubmitOptions): Soon<Submitted> {
+  for (const name in options) {
+    if (name === 'signal') continue
+    const { signal, ...given } = options
+    return parseWith(submitOptionsSchema, given, 'options')
+  }
   return NO_OPTIONS
 }
 
@@ -233,11 +274,13 @@ function misfit(option: string, expected: string): JobchartError {
 export function insertFirst(core: Core, arrival: Arrival, mask: FieldMask): Promise<JobView> {
   return insertRun(core, arrival).then(
     (job) => viewOf(job, mask),
-    (error: unknown) => {
-      if (error instanceof UniqueKeyHeldError) return holderInstead(core, arrival, mask, error)
-      return firstInstead(core, arrival, mask, error)
-    },
+    (error: unknown) => otherInstead(core, arrival, mask, error),
   )
+}
+
+function otherInstead(core: Core, arrival: Arrival, mask: FieldMask, error: unknown): Promise<JobView> {
+  if (error instanceof UniqueKeyHeldError) return holderInstead(core, arrival, mask, error)
+  return firstInstead(core, arrival, mask, error)
 }
 
 async function holderInstead(
