@@ -47,7 +47,7 @@ test('a second run while one is going is refused by the slot, and the first is n
   const folder = mkdtempSync(join(tmpdir(), 'jobchart-elt-'))
   // So slow that it still goes when the second one starts, on a busy machine too.
   const first = start(folder, 12)
-  await printed(first, 'Load')
+  await printed(first, '❯ Load')
   const second = start(folder, 0)
   const [said, [code]] = await Promise.all([output(second), once(second, 'exit')])
   expect(code).toBe(3)
