@@ -212,7 +212,8 @@ class Run {
         const job = newRecord({ ...spec, id }, this.#at)
         decided.set(id, job)
         const queued = spec.queuedMax === undefined ? {} : { queuedMax: spec.queuedMax }
-        const steps = spec.stepsOf === undefined ? {} : { stepsOf: spec.stepsOf }
+        // A child job's steps are its top job's: it is never stored with steps of its own.
+        const steps = spec.stepsOf === undefined || spec.isChild ? {} : { stepsOf: spec.stepsOf }
         return [{ op: 'insert', job, events: told(job, 'job.created'), ...queued, ...steps }]
       }
       case 'update': {
