@@ -5,7 +5,7 @@ import { TreeDecision } from './job-tree.ts'
 import type { AnyJobType } from './job-type.ts'
 import { typeWhenTouched } from './migration.ts'
 
-/** The type whose commands a job takes when it is touched next; undefined: it could not be touched. */
+/** The type version whose commands the job takes at its next change. `undefined`: the job cannot change. */
 export function typeThatHandles(type: AnyJobType, job: Job): AnyJobType | undefined {
   try {
     return typeWhenTouched(type, job)
@@ -15,8 +15,8 @@ export function typeThatHandles(type: AnyJobType, job: Job): AnyJobType | undefi
 }
 
 /**
- * Whether the job's chart takes a command now, as far as can be known without the command's fields: where a guard looks at
- * them, it may. Nothing is written.
+ * Whether the job's chart takes a command now. The command's fields are not known yet: if a guard reads them, the
+ * answer is `true`. Nothing is written.
  */
 export function canHandle(
   type: AnyJobType,
@@ -37,7 +37,7 @@ export function canHandle(
   }
 }
 
-// The command without its fields, which tells when somebody looks for one.
+// The command without its fields. `looked` is called when a guard reads a field.
 function watched(type: string, looked: () => void): ChartEvent {
   const look = (key: string | symbol): void => {
     if (key !== 'type' && typeof key === 'string') looked()

@@ -3,16 +3,16 @@ import { messageOf, unsupported } from './references.ts'
 import { ActorRef, type Captured, type InertScope } from './xstate-internals.ts'
 
 /**
- * What a machine asked for in a transition, as data.
+ * The actions of a transition, as data.
  *
- * @param nextInvocation  numbers the first child that was created.
- * @param hasEnded  none of the children that were created starts: the machine has ended.
+ * @param nextInvocation  the number for the first created child.
+ * @param hasEnded  the machine has ended, so no created child starts.
  */
 export function readActions(scope: InertScope, nextInvocation: number, hasEnded: boolean): readonly ChartAction[] {
   const { captured, created } = scope
   if (captured.length === 0) return []
   const invocations = new Map<unknown, number>(created.map((ref, index) => [ref, nextInvocation + index]))
-  // A child that is stopped in the transition that created it never starts, whatever the order.
+  // A child that is stopped in the transition that created it never starts, in whichever order the two actions come.
   const stopped = new Set(captured.flatMap((each) => (each.kind === 'stop' ? [each.ref] : [])))
   const isStopped = (ref: unknown) => stopped.has(ref) || (hasEnded && invocations.has(ref))
   const reader: Reader = { scope, invocations, isStopped }
@@ -54,7 +54,7 @@ function readStart(
   { ref: asked, systemId, sync, isSpawned, input }: Captured & { kind: 'spawn' },
   { invocations, isStopped }: Reader,
 ): ChartAction | undefined {
-  // An unknown name is only a warning of XState's, and starts nothing.
+  // XState only warns of an unknown name, and starts nothing.
   if (asked === undefined) return undefined
   const invocation = invocations.get(asked)
   if (invocation === undefined) throw unsupported('spawn of logic that has no name')
@@ -76,12 +76,12 @@ function readStart(
 function readStop(ref: unknown, { scope: { turn } }: Reader): ChartAction | undefined {
   if (!(ref instanceof ActorRef)) return undefined
   const invocation = turn.invocationOf(ref.path)
-  if (invocation === undefined) throw new Error(`cannot stop "${ref.id}", which is no child of the machine`)
+  if (invocation === undefined) throw new Error(`cannot stop "${ref.id}": it is not a child of the machine`)
   return { kind: 'leave', invocation }
 }
 
 function addressOf(to: unknown, { scope: { turn }, isStopped }: Reader): Address | undefined {
-  if (typeof to !== 'object' || to === null) throw unsupported('sendTo what is no actor')
+  if (typeof to !== 'object' || to === null) throw unsupported('sendTo to a value that is not an actor')
   return isStopped(to) && !(to instanceof ActorRef) ? undefined : turn.addressOf(to)
 }
 
@@ -89,24 +89,24 @@ function readSend({ event, delay, id }: Captured & { kind: 'raise' | 'send' }, t
   return {
     kind: 'send',
     to,
-    // What a machine sends was typed as an event; XState itself refuses anything else.
+    // XState refuses to send a value that is not an event, so the cast is safe.
     event: event as unknown as ChartEvent,
     ...(typeof delay === 'number' ? { delayMs: wholeDelay(delay) } : {}),
     ...(typeof id === 'string' ? { id } : {}),
   }
 }
 
-// Whole milliseconds from 0; without end stays without end, and no number is no delay.
+// A whole number of milliseconds from 0. Infinity stays Infinity; NaN becomes 0.
 function wholeDelay(delay: number): number {
   return Number.isNaN(delay) ? 0 : Math.max(0, Math.ceil(delay))
 }
 
-// The scope serves other jobs by the time that the action runs.
+// When the action runs, the scope already serves other jobs.
 function effectOf({ exec, info, params }: Captured & { kind: 'custom' }, scope: InertScope): Effect {
   const { turn, self, system } = scope.later()
   return (tell) => {
     turn.self = self
-    // What it sends is JSON, as all that charts send.
+    // A sent event must be JSON, like every event that a chart sends.
     turn.send = (to, event) => tell(turn.addressOf(to), messageOf(event, 'event') as unknown as ChartEvent)
     return exec({ ...info, self, system }, params)
   }
@@ -120,7 +120,7 @@ function logText(label: unknown, value: unknown): string {
 function shown(value: unknown): string {
   if (typeof value === 'string') return value
   try {
-    // As JSON it would lose the two that say most.
+    // JSON would drop an error's name and message.
     if (value instanceof Error) return `${value.name}: ${value.message}`
     return JSON.stringify(value) ?? String(value)
   } catch {

@@ -2,9 +2,9 @@ import type { AnyStateMachine, AnyStateNode } from 'xstate'
 import { stateNodes } from './inert-machine.ts'
 
 /**
- * Names the shape of a machine: what stored jobs of it refer to, or would miss. Its states, their events and where these
- * lead, its delays, its invokes. Not what its functions do, nor tags, labels and descriptions: a job that is stored can
- * live with a change of those.
+ * Identifies the shape of a machine by what stored jobs depend on: its states, their events and targets, its delays,
+ * its invokes. Function bodies, tags, labels and descriptions are left out, because stored jobs can live with changes
+ * of those.
  *
  * @returns 16 hexadecimal digits.
  */
@@ -15,7 +15,7 @@ export function chartHash(machine: AnyStateMachine): string {
 function shapeOf(node: AnyStateNode): unknown {
   const { id, type, history, config } = node
   const transitions = [...node.transitions].map(([descriptor, list]) => [descriptor, list.map(leadsTo)] as const)
-  // A node takes an event by its name, whatever stands before it: to sort them in the source changes nothing.
+  // Sorted: a node finds a transition by the event's name, so the order in the source means nothing.
   const taken = transitions.sort(([a], [b]) => (a < b ? -1 : 1))
   const always = (node.always ?? []).map(leadsTo)
   const invokes = node.invoke.map((invoke) => [invoke.id, invoke.src])
@@ -30,7 +30,7 @@ function leadsTo({ target }: { readonly target?: readonly AnyStateNode[] | undef
 const FNV_OFFSET = 0xcbf29ce484222325n
 const FNV_PRIME = 0x100000001b3n
 
-// A checksum and no secret: whoever could make two machines collide could as well not change the version.
+// A checksum, not a security measure: a collision only needs to be unlikely.
 function fnv1a(text: string): string {
   let hash = FNV_OFFSET
   for (const byte of new TextEncoder().encode(text)) {

@@ -1,4 +1,4 @@
-/** What a chart is given and what it gives, as data. */
+/** Input and output of a chart, as data. */
 import type { Json } from './storable.ts'
 
 /** An event for a chart: plain JSON with a type. */
@@ -7,145 +7,150 @@ export interface ChartEvent {
   readonly [key: string]: unknown
 }
 
-/** Where a chart stands, as it is stored. */
+/** The position of a chart, as it is stored: state, context and history. */
 export interface ChartSnapshot {
   /** XState's state value. */
   readonly state: Json
   readonly context: Json
   readonly historyValue?: { readonly [id: string]: readonly string[] }
-  /** The context holds references to children, which are made alive again before a transition. */
+  /** The context holds references to children. They are turned into actors before a transition. */
   readonly hasRefs?: boolean
 }
 
-/** How a chart ended: by its final state, or by an error that nothing in it took. */
+/** How a chart ended: in a final state, or with an error that no state handled. */
 export type ChartEnd =
   | { readonly kind: 'done'; readonly output?: Json }
   | { readonly kind: 'error'; readonly error: unknown }
 
-/** What a state says to the outside. */
+/** What the tags and `meta` of the active states say. */
 export interface StateInfo {
-  /** `meta.status` of the deepest active state that has one; else the keys of the active leaf states. */
+  /** `meta.status` of the deepest active state that has one. Default: the keys of the active leaf states. */
   readonly label: string
   readonly tags: ReadonlySet<string>
-  /** `meta.accepts` of the active states: commands that the job has obeyed already. */
+  /**
+   * `meta.accepts` of the active states: commands that need no transition here, because the job already did what they
+   * ask.
+   */
   readonly accepts: ReadonlySet<string>
 }
 
 /** The result of one event. */
 export interface TransitionResult {
-  /** False: the chart takes no such event here, and nothing changed. */
+  /** False: the chart does not take this event here, and nothing changed. */
   readonly handled: boolean
-  /** False: the chart stands exactly where it stood, though actions may have run. */
+  /** False: the snapshot is unchanged, though actions may have run. */
   readonly moved: boolean
   readonly snapshot: ChartSnapshot
   readonly info: StateInfo
   readonly end?: ChartEnd
   readonly actions: readonly ChartAction[]
-  /** Children that were created: invocations are numbered from the one that was given. */
+  /** How many children were created. Their invocations count up from `nextInvocation`. */
   readonly created: number
 }
 
 /**
- * The place of an actor in its job tree: the invocations that lead to it from the topmost job, whose own path is empty.
- * It stays the same for as long as the actor lives, and no other actor of the tree ever has it.
+ * The address of an actor in its job tree: the invocations on the way from the top job to it. The path of the top job
+ * is `[]`. A path never changes, and no other actor of the tree ever gets the same one.
  */
 export type ActorPath = readonly number[]
 
-/** An actor as chart code of a machine in its tree sees it. */
+/** An actor as the chart code of another machine in its tree sees it. */
 export interface Actor {
   readonly id: string
   readonly src: string
   readonly systemId?: string
   /**
-   * Its snapshot, as XState has it.
+   * Returns its XState snapshot.
    *
-   * @param refTo  gives the references that stand in it.
+   * @param refTo  makes the actor references in the snapshot.
    */
   readonly look?: (refTo: RefTo) => unknown
 }
 
 /**
- * The reference to an actor of the tree, as the code that asks for it may keep and use it.
+ * Makes a reference to an actor of the tree, which chart code may keep and use.
  *
- * @param path  undefined: it was stored before actors had paths, and is found by its id.
+ * @param path  undefined for references stored before actors had paths: these are found by id.
  */
 export type RefTo = (path: ActorPath | undefined, id: string) => object
 
-/** A child that stands in the job's row: enough for a machine to address it. */
+/** A child with a task in the job's row: what a machine needs to address it. */
 export interface ChildActor extends Actor {
   readonly invocation: number
-  /** Of a child job: the snapshot that it has told, as XState has it. */
+  /** Only for child jobs: turns the snapshot that the child told its parent into an XState snapshot. */
   readonly liveOf?: (told: Json, refTo: RefTo) => unknown
 }
 
-/** The children of a job's chart that it has not left, looked up when they are needed: there may be thousands. */
+/** The children of a job's chart that it has not left. Looked up on demand, because there may be thousands. */
 export interface ChildActors {
   readonly byId: (id: string) => ChildActor | undefined
-  /** Also one that the machine has left, as long as its context refers to it. */
+  /** Also finds a child that the machine has left, as long as the machine's context refers to it. */
   readonly byInvocation: (invocation: number) => ChildActor | undefined
   readonly bySystemId: (systemId: string) => ChildActor | undefined
   readonly all: () => readonly ChildActor[]
 }
 
-/** All actors of a job tree, looked up when they are needed. */
+/** All actors of a job tree, looked up on demand. */
 export interface TreeActors {
-  /** Undefined: it was stopped, or is gone. */
+  /** `undefined`: the actor was stopped, or its job is gone. */
   readonly at: (path: ActorPath) => Actor | undefined
   readonly bySystemId: (systemId: string) => ActorPath | undefined
   readonly systemIds: () => readonly string[]
 }
 
-/** Whose transition it is. */
+/** The job around a transition: its path, its children and the other actors of its tree. */
 export interface ChartScope {
   readonly children: ChildActors
   /** The number that the next created child gets. */
   readonly nextInvocation: number
-  /** For a child job: the id of its invoke. `sendParent` throws without one. */
+  /** For a child job: the id of its invoke. Without it, `sendParent` throws. */
   readonly parentInvoke?: string
-  /** The machine's own path. Default: that of a topmost job. */
+  /** The machine's own path. Default: `[]`, the top job. */
   readonly path?: ActorPath
-  /** Default: the machine knows its children only. */
+  /** Default: the machine sees only its children. */
   readonly actors?: TreeActors
 }
 
 /**
- * A machine, ready to move jobs. Its functions get copies: what they do to their context, an event or an input changes
- * nothing that is stored.
+ * A machine, ready to run transitions. Its functions get copies: changing the context, an event or an input does not
+ * change stored values.
  */
 export interface Chart {
-  /** For the id of each invoke of the machine, the state that invokes it; of one that several states invoke, the id. */
+  /**
+   * For each invoke id, the id of the state that invokes it; if several states use the same invoke id, that id itself.
+   */
   readonly invokes: ReadonlyMap<string, string>
-  /** Some state has `meta.accepts`. */
+  /** True if some state has `meta.accepts`. */
   readonly hasAccepts: boolean
-  /** The first transition: entry actions, the first tasks and timers. */
+  /** The first transition: entry actions, first tasks and timers. */
   start(input: unknown, scope?: ChartScope): TransitionResult
   /**
    * The transition from `snapshot` by `event`.
    *
-   * @param isSent  another machine of the tree sent the event: the references and errors in it are made alive.
+   * @param isSent  another machine of the tree sent the event, so references and errors in it are restored to objects.
    */
   transition(snapshot: ChartSnapshot, event: ChartEvent, scope?: ChartScope, isSent?: boolean): TransitionResult
   /**
-   * The same, but only where a transition that is enabled names exactly this event type, not a wildcard; else the event
-   * is not handled.
+   * Like `transition`, but only if an enabled transition names exactly this event type. A wildcard does not count: then
+   * the event is not handled.
    */
   transitionIfNamed(snapshot: ChartSnapshot, event: ChartEvent, scope?: ChartScope): TransitionResult
-  /** Whether the chart takes the event, which its guards are given as it is. */
+  /** Whether the chart takes the event. Guards get the event as it is. */
   canHandle(snapshot: ChartSnapshot, event: ChartEvent, scope?: ChartScope): boolean
   /**
-   * What a job that stands in `snapshot`, wherever it came from, has running there: each invoke as a start, each `after`
-   * as a delayed send to itself. Nothing is moved.
+   * What runs in the state of `snapshot`, whichever machine the snapshot came from: a start for each invoke, a delayed
+   * send for each `after`. No transition is taken.
    *
-   * @throws whatever the machine throws: the state is none of its own, or an input cannot be made of its context.
+   * @throws any error of the machine: for example, the state does not exist, or an invoke's input function fails on this context.
    */
   resumed(snapshot: ChartSnapshot, scope?: ChartScope): ResumedState
-  /** What a state says. */
+  /** The label, tags and accepted commands of the state. */
   info(snapshot: ChartSnapshot): StateInfo
-  /** The snapshot as XState has it, for chart code that looks at it: with `matches` and `hasTag`. */
+  /** The XState snapshot for chart code, with `matches` and `hasTag`. */
   liveSnapshot(standing: Standing, refTo: RefTo): unknown
 }
 
-/** A machine as another one looks at it. */
+/** The snapshot of a machine that another machine looks at. */
 export interface Standing extends Pick<ChartSnapshot, 'state' | 'context'> {
   readonly status: 'active' | 'done' | 'error' | 'stopped'
   readonly output?: Json
@@ -153,15 +158,18 @@ export interface Standing extends Pick<ChartSnapshot, 'state' | 'context'> {
   readonly children: () => readonly { readonly id: string; readonly path: ActorPath }[]
 }
 
-/** A state as the machine sees it, and what runs there. */
+/** A restored state, and what runs in it. */
 export interface ResumedState {
-  /** Its state completed: XState enters the first substate of what was not said. */
+  /** With a complete state value: for regions that the given value leaves out, XState enters the initial substate. */
   readonly snapshot: ChartSnapshot
   readonly info: StateInfo
   readonly actions: readonly ChartAction[]
 }
 
-/** Whom a chart sends to: itself, the parent of its job, a child by its invocation, or any actor of its tree by its path. */
+/**
+ * The receiver of an event: the chart itself, the parent of its job, a child by its invocation, or any actor of the
+ * tree by its path.
+ */
 export type Address = 'self' | 'parent' | number | ActorPath
 
 /** What a machine asked for, in the order of its actions. */
@@ -171,17 +179,17 @@ export type ChartAction =
   | SendAction
   | { readonly kind: 'cancelTimer'; readonly id: string }
   | { readonly kind: 'emit'; readonly event: Json }
-  /** A warning is said once in a decision. */
+  /** The same warning is logged once per decision. */
   | { readonly kind: 'log'; readonly text: string; readonly isWarning?: true }
   | { readonly kind: 'effect'; readonly run: Effect }
 
-/** An action of the machine's own. What it sends, also later, goes through `tell`. */
+/** A custom action of the machine. Events that it sends, now or later, go through `tell`. */
 export type Effect = (tell: Tell) => unknown
 
-/** Sends an event, which is JSON, for a chart. */
+/** Sends an event, which must be JSON, on behalf of a chart. */
 export type Tell = (to: Address, event: ChartEvent) => void
 
-/** A child starts: a task, a child job, or logic that moves with the job. */
+/** Starts a child: a task, a child job, or transition logic. */
 export interface StartAction {
   readonly kind: 'start'
   readonly invocation: number
@@ -189,18 +197,18 @@ export interface StartAction {
   readonly src: string
   readonly input?: Json
   readonly systemId?: string
-  /** The chart wants an event for each of the child's snapshots. */
+  /** The chart wants an event for each snapshot of the child (`onSnapshot` or `syncSnapshot`). */
   readonly sync: boolean
-  /** Made by `spawn` in an assign: as a machine begins, XState starts such children before it sends anything. */
+  /** Created by `spawn` in an assign. When a machine starts, XState starts these children before it sends any event. */
   readonly isSpawned?: true
 }
 
-/** An event for someone, at once or as a timer. */
+/** Sends an event at once, or later by a timer. */
 export interface SendAction {
   readonly kind: 'send'
   readonly to: Address
   readonly event: ChartEvent
   readonly delayMs?: number
-  /** Names the timer, for `cancel`. */
+  /** The name of the timer, for `cancel`. */
   readonly id?: string
 }

@@ -1,30 +1,33 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { JobchartError } from './error.ts'
 
-/** For each command its schema. */
+/** The schema of each command. */
 export interface CommandSchemas {
   readonly [command: string]: StandardSchemaV1
 }
 
-/** Who may send a command, as its job type says it; each field narrows. A policy reads it as it likes. */
+/** Who may send a command. Each given field narrows the set. The policy decides how to apply it. */
 export interface By {
-  /** The creator of the job alone, or anybody but the creator. */
+  /** `creator`: only the job's creator. `others`: everyone except the creator. */
   readonly relation?: 'creator' | 'others'
-  /** Whoever has one of these roles. */
+  /** Principals with one of these roles. */
   readonly roles?: readonly string[]
-  /** Whoever has one of these roles on the resource that the job's label of that name names: `{ system: ['owner'] }`. */
+  /**
+   * Principals with one of these roles on the resource that the job's label names. Example: with `{ system: ['owner']
+   * }`, owners of the system in the job's label `system`.
+   */
   readonly on?: { readonly [label: string]: readonly string[] }
 }
 
-/** A command as `defineJob` takes it: its schema, or that and who may send it. */
+/** A command for `defineJob`: its schema, or its schema and who may send it. */
 export type Command = StandardSchemaV1 | { readonly schema: StandardSchemaV1; readonly by: By }
 
-/** For each command its schema, or that and who may send it. */
+/** For each command, its schema, or its schema and who may send it. */
 export interface Commands {
   readonly [command: string]: Command
 }
 
-/** The schemas of commands as they were given. */
+/** The schemas of the commands. */
 export type SchemasOf<Given extends Commands> = {
   readonly [Name in keyof Given]: Given[Name] extends { readonly schema: infer Schema extends StandardSchemaV1 }
     ? Schema
@@ -33,14 +36,14 @@ export type SchemasOf<Given extends Commands> = {
       : never
 }
 
-/** The event that a command is sent as: its name as `type`, with its schema's fields. */
+/** The event that a command sends: `type` is the command's name, the other fields are those of its schema. */
 export type CommandOf<Given> = {
   [Name in keyof Given & string]: Given[Name] extends StandardSchemaV1
     ? CommandEvent<Name, StandardSchemaV1.InferInput<Given[Name]>>
     : never
 }[keyof Given & string]
 
-/** An event of a name with fields. Of a command that is known by its schema alone, any fields. */
+/** An event with a name and fields. Without known fields, any fields are allowed. */
 export type CommandEvent<Name extends string, Fields> = { readonly type: Name } & (unknown extends Fields
   ? { readonly [field: string]: unknown }
   : // A schema without fields may infer an index signature of never, which would forbid the type as well.
@@ -50,17 +53,17 @@ export type CommandEvent<Name extends string, Fields> = { readonly type: Name } 
       : unknown
     : Fields)
 
-/** What `defineJob` was told of commands. */
+/** The parsed `commands` option of `defineJob`. */
 export interface ParsedCommands {
   readonly commands: CommandSchemas
-  /** For those that say so, who may send them. */
+  /** Who may send each command, for commands that have `by`. */
   readonly by: { readonly [command: string]: By }
 }
 
 /**
  * Reads the commands of a job type.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` one has no schema, or its `by` names nobody that there could be.
+ * @throws {JobchartError} `INVALID_DEFINITION` a command has no schema, or its `by` is malformed.
  */
 export function parseCommands(type: string, given: Commands): ParsedCommands {
   const commands: [string, StandardSchemaV1][] = []
@@ -80,7 +83,7 @@ function isSchema(value: unknown): value is StandardSchemaV1 {
 
 const BY_KEYS: ReadonlySet<string> = new Set(['relation', 'roles', 'on'])
 
-// A field that is misspelt would narrow nothing.
+// A misspelt field must be refused: it would allow everyone.
 function parseBy(type: string, name: string, by: By): By {
   const isKnown = typeof by === 'object' && by !== null && Object.keys(by).every((key) => BY_KEYS.has(key))
   const { relation, roles, on = {} } = isKnown ? by : {}
@@ -97,12 +100,15 @@ function isNames(value: unknown): boolean {
 /**
  * The name of the cancel command; null: there is none.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` what was asked for is no command.
+ * @throws {JobchartError} `INVALID_DEFINITION` the given name is not a command.
  */
 export function cancelCommand(type: string, commands: CommandSchemas, asked: string | null | undefined): string | null {
   if (asked === undefined) return Object.hasOwn(commands, 'cancel') ? 'cancel' : null
   if (asked !== null && !Object.hasOwn(commands, asked)) {
-    throw new JobchartError('INVALID_DEFINITION', `job type "${type}": cancel names "${asked}", which is no command`)
+    throw new JobchartError(
+      'INVALID_DEFINITION',
+      `job type "${type}": cancel names "${asked}", which is not one of its commands`,
+    )
   }
   return asked
 }

@@ -1,4 +1,4 @@
-/** What a decision is given and what it gives, as data. */
+/** Input and output of a decision, as data. */
 import type { Effect } from './chart.ts'
 import type { EventDraft } from './event.ts'
 import type { Job } from './job.ts'
@@ -6,17 +6,19 @@ import type { AnyJobType } from './job-type.ts'
 import type { PipelineChange } from './pipeline.ts'
 import type { Json } from './storable.ts'
 
-/** Time and chance, passed into a decision, so that it can be replayed. */
+/** Time and randomness for a decision, passed in so that it can be replayed. */
 export interface DecisionContext {
-  /** Milliseconds UTC by the wall clock: what is stamped. */
+  /** The wall clock, in milliseconds UTC. Used for the times in records and events. */
   readonly at: number
-  /** The time from which deadlines count, and by which they fall due; it never jumps. Absent: `at`. */
+  /** The time that deadlines are compared with, in milliseconds. It never jumps. Default: `at`. */
   readonly steadyAt?: number
   /** Uniform in [0, 1). */
   readonly random: number
-  /** How long it may take until another engine has heard: a part of the grace of work that runs there. */
+  /**
+   * How long another engine may take to hear of a stop, in milliseconds. Added to the grace of tasks that run there.
+   */
   readonly heartbeatMs: number
-  /** The engine that decides: work that it holds hears of its stop at once. */
+  /** The engine that decides. Its own tasks hear of a stop at once. */
   readonly instance?: string
 }
 
@@ -27,29 +29,29 @@ export interface TreeJob {
 }
 
 /**
- * The stored jobs around one job: all above it up to the one that no other's chart invoked, and all child jobs below
- * that which stand as tasks of their parents. A job that is not in it is gone: its row was removed, or is broken.
+ * The stored jobs around one job: its parents up to the top job, and all child jobs below that still have a task in
+ * their parent's row. If a job is not in it, its row was deleted or is broken.
  */
 export interface JobTree {
-  /** May decode the job when it is asked for. */
+  /** May decode the record at this call. */
   readonly get: (id: string) => TreeJob | undefined
   /** An id for a new child job. */
   readonly newId: () => string
 }
 
-/** What was decided of one job. */
+/** The decision on one job. */
 export interface JobDecision {
   readonly type: AnyJobType
-  /** The job that it was made from; absent for a new one. */
+  /** The record that the decision was made from. Absent for a new job. */
   readonly before?: Job | undefined
-  /** The next record; its revision is one above the one it was made from. */
+  /** The next record. Its revision is that of `before` plus 1. */
   readonly job: Job
   readonly events: readonly EventDraft[]
-  /** What moved the chart, for the fold over the log. */
+  /** The events that moved the chart, for replaying the log. */
   readonly inputs: readonly Json[]
   /** Lines for the job's log. */
   readonly logs: readonly string[]
-  /** Actions to run once after the commit, best effort, in this order: also those of other jobs of its tree. */
+  /** Actions to run once after the commit, best effort, in this order. They may belong to other jobs of the tree. */
   readonly effects: readonly JobEffect[]
 }
 
@@ -59,20 +61,20 @@ export interface JobEffect {
   readonly run: Effect
 }
 
-/** What was decided of a job, and of the other jobs of its tree in the same changeset. */
+/** The decision on a job, with the decisions on other jobs of its tree in the same changeset. */
 export interface Decision extends JobDecision {
-  /** False: the chart takes no such event here. */
+  /** False: the chart does not take this event here. */
   readonly handled: boolean
   /** False: there is nothing to write. */
   readonly changed: boolean
   readonly others: readonly JobDecision[]
-  /** Jobs that did not change, but that chart code looked at: the decision holds only while they stand at these revisions. */
+  /** Unchanged jobs whose data chart code read. The decision is valid only while they have these revisions. */
   readonly looked: readonly LookedAt[]
   /** Pipelines that change in the same changeset. */
   readonly pipelines?: readonly PipelineChange[]
 }
 
-/** A stored job as it was looked at. */
+/** A stored job whose data was read. */
 export interface LookedAt {
   readonly id: string
   readonly revision: number

@@ -1,8 +1,8 @@
 /**
- * What a change makes of a job, as data: the next record, what happened, what is to be done after the commit.
+ * Decides changes of a job, as data: the next record, the events, and what to do after the commit.
  *
- * Each function here is pure: the same job, event and context give the same decision. None knows a clock, a store or a
- * promise. Whoever commits the decision decides whether it took place.
+ * Each function is pure: the same job, event and context give the same decision. No function uses a clock, a storage or
+ * a promise. A decision takes effect only when it is committed.
  */
 
 import type { Address, ChartEvent } from './chart.ts'
@@ -30,13 +30,13 @@ export type TaskEnd =
   | {
       readonly ok: false
       readonly error: Json
-      /** Of a program. */
+      /** Present for a program. */
       readonly exitCode?: number
-      /** It would end so again: it is not retried. */
+      /** The error would recur, so the task is not retried. */
       readonly isFinal?: boolean
     }
 
-/** What a new job starts from. Its input is parsed and storable. */
+/** The first values of a new job. The input is already parsed and storable. */
 export interface NewJob {
   readonly id: string
   readonly tenant: string
@@ -51,15 +51,15 @@ export interface NewJob {
   readonly startAt?: number
   readonly retryOf?: string
   readonly retries?: number
-  /** It continues another job's steps, whose keys begin with this id. */
+  /** The id with which its step keys begin, if the job continues another job's steps. */
   readonly stepOrigin?: string
-  /** It is stored as waiting, for its time or for its turn. */
+  /** The job is stored as waiting, for its start time or for its pipeline's slot. */
   readonly isWaiting?: boolean
-  /** How it waits for its turn; absent: it does not. */
+  /** How the job waits for its pipeline's slot. Absent: it does not wait for a slot. */
   readonly overlap?: Overlap
 }
 
-/** A new job: its first state, tasks and timers, and the child jobs that it begins with. */
+/** Creates a job: its first state, tasks, timers and child jobs. */
 export function create(type: AnyJobType, seed: NewJob, context: DecisionContext, tree: JobTree = NO_TREE): Decision {
   const { isWaiting = false, ...fields } = seed
   const recordAt = (at: number): Job => ({
@@ -74,7 +74,7 @@ export function create(type: AnyJobType, seed: NewJob, context: DecisionContext,
   })
 }
 
-/** The job after an event for its chart: a command. */
+/** Sends a command to the job's chart. */
 export function send(
   type: AnyJobType,
   job: Job,
@@ -87,7 +87,7 @@ export function send(
   )
 }
 
-/** The job after one of its machine's actions sent an event to `to`, after its commit. */
+/** Sends an event from one of the job's machine actions to `to`, after the commit of that action's decision. */
 export function tell(
   type: AnyJobType,
   job: Job,
@@ -99,16 +99,16 @@ export function tell(
   return decide(type, job, context, tree, (draft) => draft.send({ kind: 'send', to, event }))
 }
 
-/** Who claims a task, and what its executor does. */
+/** The instance that claims a task, and what its executor can do. */
 export interface Claimant {
   readonly holder: string
-  /** The executor says itself when the work starts; else it starts with its claim. */
+  /** The executor reports when the task starts. Otherwise the task starts with its claim. */
   readonly startsLater?: boolean
   /** The executor ends code that ignores its stop. */
   readonly kills?: boolean
 }
 
-/** The job with one of its available tasks claimed. The attempt is counted here (I20). */
+/** Claims one of the job's available tasks. This counts the attempt, so a crash cannot hide it. */
 export function claim(
   type: AnyJobType,
   job: Job,
@@ -128,7 +128,7 @@ export function claim(
 
 function claimed(draft: Draft, stored: Task | undefined, { holder, startsLater, kills }: Claimant): void {
   const task = stored && draft.task(stored.invocation)
-  // A migration may have left it, or given it to another executor.
+  // A migration of the job may have removed the task, or moved it to another executor.
   if (task?.status !== 'available' || task.executor !== stored?.executor) return
   const counter = draft.job.counter + 1
   const attempt = task.attempt + 1
@@ -143,15 +143,15 @@ function claimed(draft: Draft, stored: Task | undefined, { holder, startsLater, 
   if (startsLater !== true) draft.receiveNamed({ type: 'task.started', at: draft.time() })
   const left = draft.task(task.invocation)
   if (left?.status !== 'stopping') return
-  // The chart left it in the very changeset of its claim: no code has begun, and none will tell that it stopped.
+  // The chart left the task while it was claimed: no code has started, so none will report a stop.
   draft.gone(left)
   draft.events.push({ type: 'task.stopped', task: left.id })
 }
 
 /**
- * The job after the work under `token` began to run, or undefined: the token is no longer good.
+ * Records that the task with this token has started. `undefined`: the token is no longer valid.
  *
- * @param handle  by which its executor finds it.
+ * @param handle  with which its executor finds the running code.
  */
 export function started(
   type: AnyJobType,
@@ -170,7 +170,7 @@ export function started(
   })
 }
 
-// The attempt's time counts from here.
+// The attempt's `timeout` counts from here.
 function begun(draft: Draft, invocation: number, { timeoutMs }: TaskSettings, handle?: Json): void {
   const task = draft.task(invocation)
   if (task === undefined) return
@@ -180,7 +180,7 @@ function begun(draft: Draft, invocation: number, { timeoutMs }: TaskSettings, ha
   draft.events.push({ type: 'task.started', task: task.id, attempt: task.attempt })
 }
 
-/** The job after the attempt under `token` ended, or undefined: the token is no longer good. */
+/** Ends the attempt with this token. `undefined`: the token is no longer valid. */
 export function end(
   type: AnyJobType,
   job: Job,
@@ -215,12 +215,12 @@ function endedUnder(draft: Draft, task: Task, result: TaskEnd, context: Decision
   } else failed(draft, task, result, context)
 }
 
-/** What a task tells the chart while it runs: an event of its own, or, of an observable, its newest value. */
+/** What a running task tells the chart: an event, or the newest value of an observable. */
 export type TaskReport =
   | { readonly kind: 'event'; readonly event: ChartEvent }
   | { readonly kind: 'value'; readonly value: Json }
 
-/** The job after a running task sent something, or undefined: the token is no longer good. */
+/** Applies a report of a running task. `undefined`: the token is no longer valid. */
 export function report(
   type: AnyJobType,
   job: Job,
@@ -233,7 +233,7 @@ export function report(
   if (task?.status !== 'claimed' && task?.status !== 'lost') return undefined
   return decide(type, job, context, tree, (draft) => {
     if (said.kind === 'event') draft.receive(said.event)
-    // A value is news only for a chart that asked for its snapshots.
+    // A new value matters only to a chart that asked for snapshots.
     else if (task.sync === true) valueTold(draft, task, said.value)
   })
 }
@@ -242,11 +242,11 @@ export function report(
 export function maySend(type: AnyJobType, { events, kind }: TaskSettings, eventType: string): boolean {
   if (events !== undefined) return events.includes(eventType)
   const isOurs = eventType.startsWith('task.') || eventType.startsWith('xstate.')
-  // A callback or an observable is the machine's own, and says what it says.
+  // Callbacks and observables are part of the machine, so they may send its commands too.
   return !isOurs && (kind !== 'promise' || !Object.hasOwn(type.commands, eventType))
 }
 
-/** The job after one of its tasks was lost: its process died, was ended, or is silent for too long. */
+/** The job lost a task: its process died or was ended, or its engine was silent for too long. */
 export function lose(
   type: AnyJobType,
   job: Job,
@@ -264,13 +264,13 @@ export function lose(
       return
     }
     const settings = settingsOf(draft.type, task)
-    // A callback or an observable sees every crash of its process as long as its state lasts, and would be a suspect that
-    // never ends: none of its kind would run beside it.
+    // Crashes of callbacks and observables are not counted. They live through every crash of their process, and a
+    // suspect blocks others of its kind: it would do so for ever.
     const crashes = settings.kind === 'promise' ? crashesAfter(task, steps) : 0
     const counted = isCrash ? { crashes, steps } : {}
     const lost = offered(task, { ...counted, losses: task.losses + 1, availableAt: draft.steady() })
     const { deadlineAt, stopBy } = task
-    // Elsewhere it may still run, and no longer than it may.
+    // The code may still run elsewhere, but no longer than these bounds.
     const bounds = { ...(deadlineAt === undefined ? {} : { deadlineAt }), ...(stopBy === undefined ? {} : { stopBy }) }
     draft.put(settings.recovery === 'await' ? { ...lost, ...bounds, status: 'lost' } : lost)
     draft.events.push({ type: 'task.lost', task: task.id, attempt: task.attempt, reason })
@@ -283,10 +283,10 @@ export function lose(
   })
 }
 
-/** Why an attempt is given back. */
+/** The reason of an attempt's release. */
 const RELEASE_REASON = 'its engine stopped'
 
-/** The job with an attempt given back by an engine that stops: offered again, and not counted (I45). */
+/** Gives back an attempt when its engine stops: the task is available again, and the attempt is not counted. */
 export function release(type: AnyJobType, job: Job, token: number, context: DecisionContext, tree?: JobTree): Decision {
   return decide(type, job, context, tree, (draft) => {
     const task = claimedUnder(job, token)
@@ -303,25 +303,30 @@ export function release(type: AnyJobType, job: Job, token: number, context: Deci
   })
 }
 
-/** The waiting job admitted: its tasks may run, and its timers count from now. */
+/** Admits a waiting job: its tasks may run, and its timers count from now. */
 export function admit(type: AnyJobType, job: Job, context: DecisionContext, tree?: JobTree): Decision {
   return decide(type, job, context, tree, (draft) => draft.admit())
 }
 
-/** The job deleted, with its child jobs: nothing of it moves any more, and what still runs of it is stopped. */
+/** Deletes a job and its child jobs. They no longer move, and their running tasks are stopped. */
 export function remove(type: AnyJobType, job: Job, context: DecisionContext, tree?: JobTree): Decision {
   return decide(type, job, context, tree, (draft) => draft.delete())
 }
 
-/** The job after whatever fell due by now: timers in the order of their times, then attempts past their deadline or grace. */
+/**
+ * Applies everything that is due by now: timers in the order of their times, then attempts past their deadline or
+ * grace.
+ */
 export function due(type: AnyJobType, job: Job, context: DecisionContext, tree?: JobTree): Decision {
   return decide(type, job, context, tree, (draft) => {
-    // A waiting job's timers are delays.
+    // A waiting job's timers hold delays, not times.
     if (draft.job.phase === 'waiting') return
     const ready = draft.job.timers.filter(({ dueAt }) => dueAt <= draft.steady()).sort((a, b) => a.dueAt - b.dueAt)
-    // Each only while it still stands; one that is set meanwhile is a change of its own, or a cycle would never end.
+    // Fire only timers that were due at the start. A timer set meanwhile belongs to a later decision; otherwise a cycle
+    // would never end.
     for (const { event } of ready) {
-      // One of its id may have been set meanwhile, and has given it another.
+      // A new timer with the same id may have been set meanwhile. This one then has another id, so it is found by its
+      // event.
       const standing = draft.job.timers.find((timer) => timer.event === event)
       if (standing !== undefined) draft.fire(standing)
     }
@@ -345,7 +350,7 @@ function decide(
   return decided(decision, draft, () => change(draft))
 }
 
-// Whatever is thrown on the way ends the job: a claimed task that no decision could end would stay for ever.
+// Any error thrown here ends the job. Otherwise a claimed task that no decision can end would stay for ever.
 function decided(decision: TreeDecision, draft: Draft, change: () => void): Decision {
   try {
     change()
@@ -355,7 +360,7 @@ function decided(decision: TreeDecision, draft: Draft, change: () => void): Deci
   return decision.decision(draft)
 }
 
-/** For a job that has no other jobs around it, and begins none. */
+/** For a job without parent or child jobs. */
 const NO_TREE: JobTree = {
   get: () => undefined,
   newId: () => {
@@ -368,7 +373,7 @@ function alone({ id, parentId, tasks }: Job): JobTree {
   throw new Error(`job "${id}" has a parent or child jobs: its decisions need the job tree`)
 }
 
-// A child job stands in the tasks under no token; its own rows say how it is.
+// The task of a child job has no token: the child's own row tells how it stands.
 function claimedUnder(job: Job, token: number): Task | undefined {
   return token > 0 ? job.tasks.find((task) => task.token === token && task.child === undefined) : undefined
 }
@@ -391,7 +396,7 @@ function failed(draft: Draft, task: Task, result: TaskEnd & { ok: false }, conte
   noteRetry(draft, task, availableAt, error)
 }
 
-/** When a failed attempt is made again; undefined: it is not. */
+/** When to retry a failed attempt. `undefined`: no retry. */
 function nextAttemptAt(draft: Draft, task: Task, { random }: DecisionContext): number | undefined {
   const { retry } = settingsOf(draft.type, task)
   const failures = task.attempt - lossesOf(task)
@@ -399,7 +404,7 @@ function nextAttemptAt(draft: Draft, task: Task, { random }: DecisionContext): n
   return draft.steady() + backoffMs(retry, failures, random)
 }
 
-// An attempt that was awaited, and now has an end, was not lost after all.
+// A lost attempt that was awaited and now has reported its end was not lost after all.
 function lossesOf({ status, losses }: Task): number {
   return status === 'lost' ? losses - 1 : losses
 }
@@ -409,7 +414,7 @@ function noteRetry(draft: Draft, { id, attempt }: Task, availableAt: number, err
   draft.events.push({ type: 'task.retried', task: id, attempt, availableAt: at, error: jobError(error) })
 }
 
-// Nothing is awaited of it any more: its time is over, or the grace in which it was to stop.
+// Ends a task that has exceeded its time, or the grace in which it was to stop.
 function giveUp(draft: Draft, task: Task | undefined, context: DecisionContext): void {
   if (task?.stopBy !== undefined && task.stopBy <= draft.steady()) abandoned(draft, task)
   else if (task?.deadlineAt !== undefined && task.deadlineAt <= draft.steady()) timedOut(draft, task, context)
@@ -424,7 +429,7 @@ function abandoned(draft: Draft, task: Task): void {
   draft.gone(task)
   draft.events.push({ type: 'task.abandoned', task: task.id })
   if (task.status === 'stopping') return
-  draft.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop, and did not in its grace')))
+  draft.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop, and did not stop within its grace')))
 }
 
 function timedOut(draft: Draft, task: Task, context: DecisionContext): void {
@@ -433,7 +438,7 @@ function timedOut(draft: Draft, task: Task, context: DecisionContext): void {
   const message = `attempt ${task.attempt} took longer than ${timeoutMs} ms`
   const error = { name: 'JobchartError', code: 'TIMEOUT', message }
   const again = nextAttemptAt(draft, task, context)
-  // What is lost has no code here that could run beside the next attempt.
+  // A lost task has no code here that could run beside the next attempt.
   const isRunning = task.status === 'claimed'
   if (isRunning) {
     const stopped = stopping(draft.type, task, draft.graceFrom(task), 'timeout')
@@ -444,7 +449,7 @@ function timedOut(draft: Draft, task: Task, context: DecisionContext): void {
   else noteRetry(draft, task, again, error)
 }
 
-// A reference to the observable goes on to show its newest value.
+// References to a stopped observable still show its newest value.
 function valueTold(draft: Draft, { invocation }: Task, context: Json): void {
   const task = draft.task(invocation)
   if (task === undefined) return

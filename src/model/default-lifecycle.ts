@@ -1,10 +1,13 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { createMachine, fromPromise } from 'xstate'
 
-/** Stands for the default lifecycle's shape: it changes with a version of jobchart, which knows how jobs follow. */
+/**
+ * The chart hash of the default lifecycle. If a version of jobchart changes this lifecycle, jobchart itself migrates
+ * the stored jobs.
+ */
 export const DEFAULT_LIFECYCLE = 'default'
 
-/** The default lifecycle: one invoke at the root, so that its work goes on while the label changes. */
+/** The default lifecycle. Its one invoke is at the root, so that the task continues while the state changes. */
 export const defaultLifecycle = createMachine({
   id: 'job',
   initial: 'queued',
@@ -20,23 +23,23 @@ export const defaultLifecycle = createMachine({
   },
   output: outputOf,
 }).provide({
-  // The chart only names it; the code is each job type's own.
+  // A placeholder: each job type provides its own function.
   actors: { execute: fromPromise(() => Promise.reject(new Error("the code is the job type's"))) },
 })
 
-// The done event of the task, and then the machine's own, which XState makes of the final state's output.
+// Called with the done event of the task, and then with the machine's own done event, which carries the output.
 function outputOf({ event }: { readonly event: { readonly type: string; readonly output?: unknown } }): unknown {
   return event.output
 }
 
-/** Whether an output is the default lifecycle's: whatever the event carries as its own. */
+/** Whether a machine's `output` is the default lifecycle's, which only passes on the event's output. */
 export function isEventOutput(output: unknown): boolean {
   return output === outputOf
 }
 
 const REASON_CHARACTERS_MAX = 500
 
-/** A cancel may say why. */
+/** The fields of `cancel`: an optional reason. */
 export const reasonSchema: StandardSchemaV1<{ readonly reason?: string }> = {
   '~standard': {
     version: 1,
@@ -45,7 +48,9 @@ export const reasonSchema: StandardSchemaV1<{ readonly reason?: string }> = {
       const reason = (value as { readonly reason?: unknown } | null)?.reason
       if (reason === undefined) return { value: {} }
       if (typeof reason === 'string' && reason.length <= REASON_CHARACTERS_MAX) return { value: { reason } }
-      return { issues: [{ message: `reason should be text of at most ${REASON_CHARACTERS_MAX}`, path: ['reason'] }] }
+      return {
+        issues: [{ message: `reason should be text of at most ${REASON_CHARACTERS_MAX} characters`, path: ['reason'] }],
+      }
     },
   },
 }

@@ -1,32 +1,31 @@
-/** What can be known to be broken in a machine before a job of it exists. */
+/** Checks of a machine when its job type is defined, before any job exists. */
 import type { AnyStateMachine, AnyStateNode } from 'xstate'
 import { JobchartError } from './error.ts'
 import { stateNodes } from './inert-machine.ts'
 
-/** The names that a machine gives to its implementations. */
+/** The implementations of a machine, by name. */
 type Named = { readonly [Kind in 'actions' | 'actors' | 'delays' | 'guards']: { readonly [name: string]: unknown } }
 
 /**
- * Refuses a machine that is known to break one of its jobs.
+ * Refuses a machine that would break its jobs.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` a state that is named does not exist; a guard or a delay has no
- *   implementation; an actor is spawned that could not be found again after a crash.
+ * @throws {JobchartError} `INVALID_DEFINITION` a target state does not exist; a guard or a delay has no implementation; a spawned actor could not be found again after a crash.
  */
 export function checkMachine(type: string, machine: AnyStateMachine): void {
-  // Public in XState's own types only as each machine's generics.
+  // XState's types show this property only with each machine's own generics.
   const named = machine.implementations as unknown as Named
   for (const node of stateNodes(machine.root)) checkNode(type, node, named)
   for (const action of Object.values(named.actions)) checkAction(type, action, named)
   for (const guard of Object.values(named.guards)) checkGuard(type, guard, named)
 }
 
-/** Refuses a command that no person could send to any effect. */
+/** Refuses a command that no state takes, or whose name is reserved. */
 export function checkCommand(type: string, machine: AnyStateMachine, command: string): void {
   if (command === '*') throw broken(type, 'a command cannot be named "*"')
   if (command.startsWith('xstate.') || command.startsWith('task.')) {
     throw broken(
       type,
-      `a command cannot be named "${command}": events that begin so are XState's and the engine's. Rename it`,
+      `a command cannot be named "${command}": names that begin so are reserved for XState and the engine. Rename it`,
     )
   }
   const taken = (descriptor: string) =>
@@ -37,7 +36,7 @@ export function checkCommand(type: string, machine: AnyStateMachine, command: st
   throw broken(type, `no state takes the command "${command}". Add it to a state's "on", or leave it out of commands`)
 }
 
-/** Refuses a `meta.accepts` that is no list of commands: one that is misspelt would accept nothing. */
+/** Refuses a `meta.accepts` that is not a list of commands. A misspelt command in it would have no effect. */
 export function checkAccepts(type: string, machine: AnyStateMachine, commands: object): void {
   for (const { id, meta } of stateNodes(machine.root)) {
     const accepts: unknown = meta?.accepts
@@ -64,7 +63,7 @@ interface Transition {
 
 function transitionsOf(type: string, node: AnyStateNode): readonly Transition[] {
   try {
-    // XState looks for the named states only when it is asked.
+    // XState resolves named targets lazily, so we ask for them here.
     const initial = node.type === 'compound' ? [node.initial] : []
     return [...[...node.transitions.values()].flat(), ...(node.always ?? []), ...initial] as readonly Transition[]
   } catch (error) {
@@ -72,31 +71,31 @@ function transitionsOf(type: string, node: AnyStateNode): readonly Transition[] 
   }
 }
 
-// Composed guards, as `and`, keep what they are made of; only names can be missing.
+// Guards such as `and([...])` keep the guards inside them. Only guards given by name can be missing.
 function checkGuard(type: string, guard: unknown, named: Named): void {
   const { guards = [], type: name } = propertiesOf(guard)
   for (const part of Array.isArray(guards) ? guards : []) checkGuard(type, part, named)
   const wanted = typeof guard === 'string' ? guard : typeof guard === 'object' ? name : undefined
   if (typeof wanted !== 'string' || Object.hasOwn(named.guards, wanted)) return
-  throw broken(type, `there is no guard of the name "${wanted}". Provide it in setup({ guards })`)
+  throw broken(type, `the guard "${wanted}" is not defined. Provide it in setup({ guards })`)
 }
 
 function checkAction(type: string, action: unknown, named: Named): void {
   const { type: kind, src, delay } = propertiesOf(action)
   if (typeof action !== 'function') return
   if (typeof delay === 'string' && !Object.hasOwn(named.delays, delay)) {
-    throw broken(type, `there is no delay of the name "${delay}". Provide it in setup({ delays })`)
+    throw broken(type, `the delay "${delay}" is not defined. Provide it in setup({ delays })`)
   }
   if (kind !== 'xstate.spawnChild') return
   if (typeof src !== 'string') {
     throw broken(
       type,
-      'spawnChild of logic that has no name: after a crash nothing could find it again. ' +
+      'spawnChild of logic that has no name: it could not be found again after a crash. ' +
         "Name it in setup({ actors }), and spawn it by that name, or make it a state's invoke",
     )
   }
   if (Object.hasOwn(named.actors, src)) return
-  throw broken(type, `spawnChild of "${src}", and there is no logic of that name. Provide it in setup({ actors })`)
+  throw broken(type, `spawnChild of "${src}", which is not defined. Provide it in setup({ actors })`)
 }
 
 function propertiesOf(value: unknown): { readonly [name: string]: unknown } {

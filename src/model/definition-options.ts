@@ -1,4 +1,4 @@
-/** What the options of a job type must be. */
+/** Checks of the options of a job type. */
 
 import { isLogic, isMachine } from './logic.ts'
 import {
@@ -18,7 +18,7 @@ import {
   wholeNumber,
 } from './option-checks.ts'
 
-/** What is made by `defineJob`. */
+/** A value made by `defineJob`. */
 export const jobTypeRule: OptionRule = {
   expected: 'made by defineJob',
   fits: (value) => typeof value === 'object' && value !== null && 'chart' in value && 'type' in value,
@@ -64,9 +64,9 @@ const LABELS: OptionRules = { error: text(), stopped: text(), waiting: text() }
 const LIMITS: OptionRules = { concurrency: wholeNumber(1), queued: wholeNumber(1) }
 
 /**
- * Refuses options that `defineJob` does not know, or that are of the wrong kind.
+ * Refuses options that `defineJob` does not know, or whose values are of the wrong kind.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` with the name of the option.
+ * @throws {JobchartError} `INVALID_DEFINITION` names the option.
  */
 export function checkJobOptions(options: object): void {
   const { type, labels, limits } = nestedIn(options)

@@ -48,57 +48,58 @@ import { createChart } from './transition.ts'
 
 export type { AnyJobType, CommandsOf, InputOf, JobType, OutputOf } from './job-type.ts'
 
-/** Labels for what is no state of the chart, its child jobs' too. */
+/** Public labels for jobs that are in no state of the chart. Child jobs use them too. */
 export interface EndLabels {
-  /** The machine threw, or took no error event. Default `'error'`. */
+  /** The machine threw, or did not handle an error event. Default `'error'`. */
   readonly error?: string
-  /** A child whose parent left it. Default `'stopped'`. */
+  /** A child job that its parent left. Default `'stopped'`. */
   readonly stopped?: string
-  /** The job waits for its time, or for its pipeline's slot. Default `'waiting'`. */
+  /** A job that waits for its start time, or for its pipeline's slot. Default `'waiting'`. */
   readonly waiting?: string
 }
 
 interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
-  /** Names the type; at most 200 characters. */
+  /** The name of the type: 1 to 200 characters. */
   readonly type: Type
-  /** Raise it when the chart changes: a stored job follows only the chart that it was begun with. Default `'1'`. */
+  /**
+   * Change it when the chart's states or invokes change: a stored job runs only on the chart that it began with.
+   * Default `'1'`.
+   */
   readonly version?: string
-  /** Checks the input at submit, as any Standard Schema; the parsed value is stored. */
+  /** Any Standard Schema. Checks the input at submit; the parsed value is stored. */
   readonly input?: InputSchema
-  /** Checks the result of a job that succeeded. */
+  /** Any Standard Schema. Checks the result of a job that succeeded. */
   readonly output?: OutputSchema
   readonly labels?: EndLabels
-  /**
-   * What never repeats the input, and so is shown also to whom a policy redacts the input. Default: none of it.
-   */
+  /** Parts of the job that never repeat the input. They stay visible when a policy redacts the input. Default: none. */
   readonly safe?: readonly SafePart[]
-  /**
-   * Earlier versions of this type, as they were defined: their stored jobs go on under them, or are moved by `migrate`.
-   * What is not listed waits for an engine that knows it.
-   */
+  /** Earlier versions. Their jobs run on, or are moved by `migrate`. Jobs of unlisted versions wait for other engines. */
   readonly previous?: readonly AnyJobType[]
   /**
-   * Moves a stored job of a previous version to this one, when it is next touched and nothing of it runs. Must be pure.
-   * Undefined leaves it under its version. Where it throws, the job is left as it is.
+   * Moves a stored job of a previous version to this version, at its next change and only while none of its tasks runs.
+   * Must be pure. `undefined` keeps the job on its version. If it throws, the job stays as it is.
    */
   readonly migrate?: (job: MigratingJob) => Migrated | undefined
-  /** Says what comes after a job that has ended: another try, other jobs, runs of pipelines; committed with its end. */
+  /**
+   * Returns what comes after a job that has ended: a retry, other jobs, runs of pipelines. Committed together with the
+   * job's end.
+   */
   readonly followUp?: FollowUpOf
 }
 
-/** A job type whose life is one function: queued → running → completed, failed or cancelled. */
+/** A job type made from one function: queued → running → completed, failed or cancelled. */
 export interface ExecuteOptions<Type extends string, InputSchema, OutputSchema, Input, Output>
   extends CommonOptions<Type, InputSchema, OutputSchema> {
   readonly execute: (context: TaskContext<Input>) => Output | PromiseLike<Output>
-  /** Says what the record should carry after an event; called for each move, and must be pure. */
+  /** Returns what the record says about the job after an event, e.g. its label. Called for each move; must be pure. */
   readonly describe?: (snapshot: DescribedFunction, event: DescribedEvent) => Description | undefined
   readonly retry?: RetryOptions
   readonly recovery?: Recovery
-  /** How long one attempt may take from its start; see {@link TaskOptions.timeout}. Default: without end. */
+  /** The maximum time of one attempt, from its start; see {@link TaskOptions.timeout}. Default: no limit. */
   readonly timeout?: Duration
   readonly killGrace?: Duration | 'never'
   readonly executor?: string
-  /** How many of its tasks run at once, in all engines of one storage. Default: any number. */
+  /** How many of its tasks run at once, over all engines of one storage. Default: no limit. */
   readonly limits?: JobLimits & Partial<TaskLimits<NoInfer<Input>>>
 }
 
@@ -106,13 +107,13 @@ export interface ExecuteOptions<Type extends string, InputSchema, OutputSchema, 
 export interface ProgramJobOptions<Type extends string, InputSchema, Input>
   extends Omit<ExecuteOptions<Type, InputSchema, undefined, Input, ProgramOutput>, 'execute' | 'output'> {
   /**
-   * The program. It ends well when it exits with 0; else the job fails with an `ExitError`, after the attempts of `retry`.
-   * Lines that it writes are lines of the job's log.
+   * The program. Exit code 0 means success. With any other exit code the attempt fails; after the attempts of `retry`,
+   * the job fails with an `ExitError`. Lines that the program prints go to the job's log.
    */
   readonly run: ProgramOptions<Input>
 }
 
-/** A job type whose life is an XState v5 machine. */
+/** A job type made from an XState v5 machine. */
 export interface LifecycleOptions<
   Type extends string,
   InputSchema,
@@ -121,15 +122,15 @@ export interface LifecycleOptions<
   Machine extends AnyStateMachine = AnyStateMachine,
 > extends CommonOptions<Type, InputSchema, OutputSchema> {
   readonly lifecycle: Machine
-  /** Says what the record should carry after an event; called for each move, and must be pure. */
+  /** Returns what the record says about the job after an event, e.g. its label. Called for each move; must be pure. */
   readonly describe?: Describe<Machine>
   /**
-   * The events that a person may send, each with the schema of its fields, or with `{ schema, by }` where not everybody who
-   * may see the job may send it. A state must take each of them. Commands in the `meta.accepts` of a state are obeyed
-   * already there: sending one answers with the job and writes nothing, and `actions` does not name it.
+   * The events that a person may send: for each, the schema of its fields, or `{ schema, by }` to limit who may send
+   * it. Some state must take each command. In a state whose `meta.accepts` lists a command, sending it returns the job
+   * and writes nothing, and `actions` does not offer it.
    */
   readonly commands?: Declared
-  /** The command that `cancel` sends. Default `'cancel'` if it is one of the commands; null: there is none. */
+  /** The command that `cancel` sends. Default: `'cancel'`, if there is such a command. `null`: none. */
   readonly cancel?: (keyof Declared & string) | null
   readonly limits?: JobLimits
 }
@@ -140,14 +141,12 @@ export interface DefaultCommands {
 }
 
 /**
- * Defines a job type by a function, or by an XState machine whose invokes are promise logic or `task()`.
+ * Defines a job type from a function, or from an XState machine whose invokes are promise logic or `task()`.
  *
- * The types are compared, so that these do not compile: a result, an input or a command that is no JSON; a machine whose
- * `types.input` does not take what the input schema gives, or whose `types.events` do not take a command.
+ * These mistakes do not compile: a result, input or command that is not JSON; a machine whose `types.input` does not
+ * accept what the input schema returns; a machine whose `types.events` does not accept a command.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` for whatever can be known to be broken: an option that there is not or that
- *   is of the wrong kind, an invoke of logic that cannot be found, a spawn of logic that has no name, a guard or a delay that is not there, a command that no state takes, a
- *   duration that is none. The message says what to do.
+ * @throws {JobchartError} `INVALID_DEFINITION` for everything that is known to be broken: an unknown option or a value of the wrong kind; an invoke of missing logic; a spawn of logic without a name; a missing guard or delay; a command that no state takes; an invalid duration. The message says what to do.
  */
 export function defineJob<
   const Type extends string,
@@ -196,7 +195,7 @@ export function defineJob(
     input: options.input,
     endLabels: endLabels(options.labels),
     safe: parseSafe(type, options.safe),
-    // Typed by the machine that it is given, and called with what that machine gives.
+    // Typed for the given machine, and called only with that machine's snapshots and events.
     describe: options.describe as AnyJobType['describe'],
     followUp: options.followUp,
     ...earlier(type, version, options),
@@ -228,7 +227,10 @@ function earlier(type: string, version: string, options: AnyOptions): Pick<AnyJo
     )
   }
   if (migrate === undefined || previous.length > 0) return { previous, migrate }
-  throw new JobchartError('INVALID_DEFINITION', `job type "${type}": migrate needs the versions it moves, in previous`)
+  throw new JobchartError(
+    'INVALID_DEFINITION',
+    `job type "${type}": migrate needs previous: list there the versions that it migrates`,
+  )
 }
 
 function fromFunction(
@@ -243,7 +245,7 @@ function fromFunction(
   const given = { retry, recovery, timeout, killGrace, executor, output, limits: taskLimits }
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   return {
-    // The task checks it, where a schema may be asynchronous and a misfit is a failed attempt.
+    // The task checks the output: there, a schema may be asynchronous, and a mismatch is a failed attempt.
     output: undefined,
     commands: { cancel: reasonSchema },
     by: {},
@@ -296,7 +298,7 @@ function fromChart(
   return { lifecycle: machine, chart: createChart(machine), hash: chartHash(machine), chartTakesInput: true }
 }
 
-/** A machine on its way to a type; `above` are the types of the machines that it is invoked by, outermost first. */
+/** The machine that is being defined. `above`: the types of the machines that invoke it, outermost first. */
 interface Lineage {
   readonly type: string
   readonly version: string
@@ -324,7 +326,7 @@ function logicsOf({ type, machine }: Lineage): ReadonlyMap<string, AnyLogic> {
   for (const node of stateNodes(machine.root)) {
     const configs = [node.config.invoke].flat()
     for (const [index, invoke] of node.invoke.entries()) {
-      // XState gives an inline invoke a name of its own, so the source of a read invoke is always a string.
+      // XState names inline invokes itself, so `src` is always a string.
       const src = String(invoke.src)
       const configured: unknown = configs[index]?.src
       const logic = isLogic(configured) ? configured : logics.get(src)
@@ -338,12 +340,12 @@ function logicsOf({ type, machine }: Lineage): ReadonlyMap<string, AnyLogic> {
 function unknownLogic(type: string, node: AnyStateNode, src: string): JobchartError {
   return new JobchartError(
     'INVALID_DEFINITION',
-    `job type "${type}": state "${node.id}" invokes "${src}", and there is no logic of that name. ` +
-      "Provide it in setup({ actors }), made by task(), fromPromise() or another of XState's makers of logic.",
+    `job type "${type}": state "${node.id}" invokes "${src}", which is not defined. ` +
+      'Provide it in setup({ actors }), made by task(), fromPromise() or other XState actor logic.',
   )
 }
 
-// A machine that invokes itself, at whatever depth, is one type and not an endless row of them.
+// A machine that invokes itself, at any depth, reuses its own type. Otherwise there would be endless types.
 function childType(
   { type, version, endLabels, safe, above }: Lineage,
   src: string,
@@ -377,17 +379,17 @@ function childType(
 
 type Mutable<Record> = { -readonly [Key in keyof Record]: Record[Key] }
 
-/** The type of the child job that an invoke of `src` makes; undefined where it is no machine. */
+/** The type of the child job for an invoke of `src`. `undefined`: `src` is not a machine. */
 export function childTypeOf(type: AnyJobType, src: string): AnyJobType | undefined {
   return type.children.get(src)
 }
 
-/** A type with its earlier versions, and all that their machines may invoke, each once. */
+/** A type, its earlier versions, and the types of all machines that these invoke; each once. */
 export function withVersions(type: AnyJobType): ReadonlySet<AnyJobType> {
   return new Set([...withChildren(type), ...type.previous.flatMap((each) => [...withVersions(each)])])
 }
 
-/** A type and all that its machines may invoke, each once. */
+/** A type and the types of all machines that it invokes; each once. */
 export function withChildren(type: AnyJobType, known: Set<AnyJobType> = new Set()): ReadonlySet<AnyJobType> {
   if (known.has(type)) return known
   known.add(type)

@@ -3,7 +3,7 @@ import type { Job } from './job.ts'
 import type { AnyJobType, DescribedSnapshot, Description } from './job-type.ts'
 import { type Json, jsonCopy } from './storable.ts'
 
-/** What `describe` says of a move, with the defaults where it says nothing, or nothing that can be recorded. */
+/** What `describe` returns for a move. Defaults replace missing or unusable values. */
 export function describeMove(
   type: AnyJobType,
   job: Job,
@@ -23,18 +23,18 @@ export function describeMove(
   }
 }
 
-/** Why an event was sent, as it says itself. */
+/** The `reason` field of an event. */
 export function eventReason(event: ChartEvent | undefined): string | undefined {
   return textOrNothing(event?.reason)
 }
 
-// It is user code: one that throws costs the job its description, not its move.
+// If `describe` throws, the move goes on without its description.
 function askDescribe(type: AnyJobType, job: Job, event: ChartEvent, isEnd: boolean): Description {
   const status: DescribedSnapshot['status'] = isEnd ? 'done' : 'active'
   try {
     if (type.describe === undefined) return {}
     const { state: value, context, output } = job
-    // Copies, since it may change what it is given.
+    // Copies, since user code may change them.
     const shown = { value: jsonCopy(value), context: jsonCopy(context), output: output && jsonCopy(output), status }
     const said = type.describe(shown, jsonCopy(event as unknown as Json) as unknown as ChartEvent)
     return typeof said === 'object' && said !== null ? said : {}

@@ -31,7 +31,7 @@ import { recordAdmission, recordMigration, recordTransition, setSnapshot } from 
 import { lastSnapshot, type TreeActors } from './tree-actors.ts'
 import { ALONE } from './xstate-internals.ts'
 
-/** What a draft needs of the decision over its tree. */
+/** What a draft needs from the decision over its tree. */
 export interface DraftTree {
   readonly context: DecisionContext
   readonly actors: TreeActors
@@ -46,22 +46,22 @@ export interface DraftTree {
   readonly tellActor: (path: ActorPath, event: ChartEvent) => void
   readonly tellEnd: (draft: Draft, end: ChartEnd) => void
   readonly tellSnapshot: (draft: Draft) => void
-  /** The job was left, and its chart has finished the event during which that happened. */
+  /** Called when a job that was left during an event has finished that event. */
   readonly settledLate: (draft: Draft) => void
 }
 
-/** An event that waits for the chart. */
+/** An event in the chart's mailbox. */
 interface Message {
   readonly event: ChartEvent
-  /** It is taken only by a transition that names it. */
+  /** Only a transition that names the event may take it. */
   readonly isNamed?: boolean
-  /** Somebody has sent it. */
+  /** A command, sent from outside. */
   readonly isCommand?: boolean
-  /** A machine of the tree sent it. */
+  /** Sent by a machine of the tree. */
   readonly isSent?: boolean
 }
 
-/** A job while a decision is made of it: what the chart asks for becomes tasks, timers and events of the record. */
+/** A job during a decision: turns what the chart asks for into tasks, timers and events of the record. */
 export class Draft {
   type: AnyJobType
   readonly job: OpenJob
@@ -76,13 +76,13 @@ export class Draft {
   #mailbox: Message[] = []
   /** Events for children that start later in the same move. */
   readonly #early = new Map<number, ChartEvent[]>()
-  /** Events for children that are transition logic. */
+  /** Events for transition logic, by its invocation. */
   #inlineMail: { readonly invocation: number; readonly event: ChartEvent }[] = []
   #first: FirstTransitions
-  /** The children to which the context refers. */
+  /** The children that the context refers to. */
   #referred: { readonly context: Json; readonly invocations: ReadonlySet<number> } | undefined
   #isMoving = false
-  /** The parent left the invoke in the midst of a move. */
+  /** The parent left the invoke during a move of this job. */
   #isLeft = false
   #handled: boolean | undefined
   #changed = false
@@ -105,7 +105,7 @@ export class Draft {
     return this.#changed
   }
 
-  /** The chart was asked to take an event. */
+  /** The chart was given an event. */
   get isAsked(): boolean {
     return this.#isAsked
   }
@@ -133,12 +133,15 @@ export class Draft {
     }
   }
 
-  /** A record's times never fall, whatever the clock does. */
+  /**
+   * The time for the record, in milliseconds UTC. Never earlier than the record's last time, even if the clock goes
+   * back.
+   */
   time(): number {
     return Math.max(this.tree.context.at, this.job.updatedAt)
   }
 
-  /** From when deadlines count. */
+  /** The time that deadlines count from. */
   steady(): number {
     const { at, steadyAt = at } = this.tree.context
     return steadyAt
@@ -153,7 +156,7 @@ export class Draft {
     return this.tasks.get(invocation)
   }
 
-  /** The record with the lists as they are now. */
+  /** The record with the current lists. */
   #record(): Job {
     this.job.tasks = this.tasks.list
     if (this.ended.size > 0) this.job.ended = this.ended.list
@@ -176,11 +179,11 @@ export class Draft {
   #ordinalOf({ id }: StartAction): number {
     const state = this.type.chart.invokes.get(id)
     if (state === undefined) return this.#nextSpawn()
-    // What is left may still stop.
+    // An earlier invocation that was left may still be stopping, so its ordinal counts too.
     return Math.max(this.#entries(state), ...this.tasks.withId(id).map(({ ordinal }) => ordinal)) + 1
   }
 
-  // Spawned actors are counted together, since their ids may be any.
+  // Spawned actors share one count, because chart code may choose any ids for them.
   #nextSpawn(): number {
     const ordinal = this.#entries(SPAWNED) + 1
     this.job.ordinals = { ...this.job.ordinals, [SPAWNED]: ordinal }
@@ -191,7 +194,7 @@ export class Draft {
     return this.job.ordinals?.[state] ?? 0
   }
 
-  /** Makes the first move of a new job. What was sent to it before stands first in its mailbox. */
+  /** Makes the first move of a new job. Events that were sent to it before, `early`, come first in its mailbox. */
   begin(early: readonly ChartEvent[] = [], first: First = () => this.#firstTransition()): void {
     this.#mailbox = early.map((event) => ({ event, isSent: true }))
     this.#drain(() => {
@@ -205,7 +208,7 @@ export class Draft {
     return this.type.chart.start(this.type.chartTakesInput ? this.job.input : undefined, this.#scope())
   }
 
-  /** Moves the job to another version of its type, where its author wants it and nothing of it runs. */
+  /** Moves the job to another version of its type, if `migrate` wants it and none of its tasks runs. */
   migrate(to: AnyJobType): void {
     const job = this.#record()
     const migration = isAtRest(job) ? migrationOf(this.type, to, job, this.#scope()) : undefined
@@ -231,21 +234,21 @@ export class Draft {
   }
 
   /**
-   * Takes an event: at once, or after the one that is being taken.
+   * Gives the chart an event: at once, or after the event that it is handling.
    *
-   * @param isSent  a machine of the tree sent it, so that the references in it are its own.
+   * @param isSent  a machine of the tree sent the event, so references in it are restored.
    */
   receive(event: ChartEvent, isSent = false): void {
     this.#receive({ event, isSent })
   }
 
-  /** Takes a command that somebody has sent. */
+  /** Gives the chart a command. */
   receiveCommand(event: ChartEvent): void {
     if (this.#hasObeyed(event)) this.#handled = true
     else this.#receive({ event, isCommand: true })
   }
 
-  // Also where another state would take it: to send it again changes nothing.
+  // Also if another state would take the command: sending it again changes nothing.
   #hasObeyed({ type }: ChartEvent): boolean {
     const { chart } = this.type
     return chart.hasAccepts && this.job.phase !== 'settled' && chart.info(this.job).accepts.has(type)
@@ -257,15 +260,15 @@ export class Draft {
     if (!this.#isMoving) this.#drain()
   }
 
-  /** Whether the chart takes a command where it stands, and has not obeyed it already. Nothing is changed. */
+  /** Whether the chart takes a command now, and does not list it in `meta.accepts`. Nothing is changed. */
   canHandle(event: ChartEvent): boolean {
     return !this.#hasObeyed(event) && this.type.chart.canHandle(this.job, event, this.#scope())
   }
 
   /**
-   * Takes the end of a child, which the chart goes on to know until it leaves it.
+   * Gives the chart the end of a child. The chart still knows the child until it leaves the invoke.
    *
-   * @param machine  where a child job stood.
+   * @param machine  the last snapshot of a child job.
    */
   receiveEnd(task: Task, event: ChartEvent, machine?: Pick<LastSnapshot, 'value' | 'context'>): void {
     const { id, src, invocation } = task
@@ -275,12 +278,15 @@ export class Draft {
     this.receive(event, machine !== undefined && event.type.startsWith('xstate.done.'))
   }
 
-  /** Taken only where the chart names it: an unchanged machine with a wildcard must not be moved by the executor. */
+  /**
+   * Gives the chart an event of the executor, if a transition names it. So an ordinary machine with a wildcard is not
+   * moved by it.
+   */
   receiveNamed(event: ChartEvent): void {
     this.#receive({ event, isNamed: true })
   }
 
-  /** Gives an event to a child. */
+  /** Gives a child an event. */
   deliver(invocation: number, event: ChartEvent): void {
     const task = this.task(invocation)
     if (task === undefined) this.#early.get(invocation)?.push(event)
@@ -291,7 +297,7 @@ export class Draft {
     else this.#tell(task, event)
   }
 
-  // A child that is not begun yet.
+  // Stores an event for a child that has not begun.
   #keepFor(task: Task, event: ChartEvent): void {
     this.touch()
     this.put({ ...task, inbox: [...task.inbox, event as Json] })
@@ -306,11 +312,11 @@ export class Draft {
       return
     }
     const told = withMessage(this.type, task, event, this.graceFrom(task))
-    // Work that has not begun, and is not to, has ended; so has an attempt that was only to be made again.
+    // A stop ends a task that has not begun, and one that only waited for its next attempt.
     const isOver = isStop(event as Json) && (task.status === 'available' || task.status === 'stopping')
     if (!isOver) {
       this.put(told)
-      // A promise takes no event, but XState says of each again where it stands.
+      // A promise takes no event, but XState sends its snapshot again.
       if (settingsOf(this.type, task).kind === 'promise') this.#tellStanding(task)
       return
     }
@@ -320,24 +326,24 @@ export class Draft {
     this.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop before it began')))
   }
 
-  /** The grace of code that is asked to stop counts from when its engine has heard of it: at once, if it is this one. */
+  /** When the grace of a stopped task begins: when its engine has heard of the stop. If that is this engine, now. */
   graceFrom({ holder }: Task): number {
     const { instance, heartbeatMs } = this.tree.context
     return this.steady() + (holder !== undefined && holder === instance ? 0 : heartbeatMs)
   }
 
-  /** The task's code is given up, or was: it may still run, but nothing that it reports counts. */
+  /** Gives up on the task's code. It may still run, but its reports no longer count. */
   gone(task: Task): void {
     if (task.again === undefined) this.remove(task)
     else this.put(offeredAgain(task, Math.max(task.again, this.steady())))
   }
 
-  /** Not admitted: its tasks and children are not begun, and its timers are delays. */
+  /** The job is not admitted: its tasks and children have not begun, and its timers hold delays. */
   get #isHeldBack(): boolean {
     return this.job.admittedAt === undefined
   }
 
-  /** A waiting job's turn has come. */
+  /** Admits a waiting job. */
   admit(): void {
     if (this.job.phase !== 'waiting') return
     this.touch()
@@ -348,7 +354,7 @@ export class Draft {
     this.tree.startHeldBack(this)
   }
 
-  /** Nothing of the job is shown or moved any more; what runs of it stops. */
+  /** Deletes the job: it is hidden and no longer moves, and its running tasks stop. */
   delete(): void {
     if (this.job.deletedAt !== undefined) return
     this.touch()
@@ -360,7 +366,9 @@ export class Draft {
     for (const task of this.tasks.list) this.#leave(task)
   }
 
-  /** The parent left the invoke: the job and all below it stop, once the move that may have caused it is done. */
+  /**
+   * Called when the parent leaves the invoke: the job and all below it stop, after the move that may have caused this.
+   */
   stop(): void {
     this.#isLeft = this.#isMoving
     if (this.#isLeft) this.#mailbox = []
@@ -377,7 +385,7 @@ export class Draft {
     this.#settle()
   }
 
-  /** Ends the job by an error that a decision of it threw: no task of it may stay that nothing would end. */
+  /** Ends the job with an error thrown by its decision. Stops every task, since no later decision could end it. */
   fail(thrown: unknown): void {
     this.#mailbox = []
     if (this.job.phase === 'settled') return
@@ -392,7 +400,7 @@ export class Draft {
     this.tree.tellEnd(this, { kind: 'error', error: thrown })
   }
 
-  // The path is looked up when it is needed: the rows above would else be read for each event.
+  // The path is looked up on demand: otherwise each event would read the rows above.
   #scope(): ChartScope {
     const { parentInvoke, counter } = this.job
     const { actors } = this.tree
@@ -408,7 +416,7 @@ export class Draft {
     }
   }
 
-  /** Around a child that begins, or that is transition logic. */
+  /** The scope of a child that begins, or of transition logic. */
   #scopeOf({ id, invocation }: Pick<Task, 'id' | 'invocation'>): ChartScope {
     const { actors } = this.tree
     const draft = this
@@ -447,7 +455,7 @@ export class Draft {
   }
 
   #passOver({ type }: ChartEvent): void {
-    // A job may stand still for good since its chart does not take the result of its work.
+    // Logged because such a job may stand still for good.
     if (this.#changed && type.startsWith('xstate.done.actor.')) this.#logs.push(`no state took the event "${type}"`)
     this.tree.tellSnapshot(this)
   }
@@ -521,12 +529,12 @@ export class Draft {
 
   #start(action: StartAction): void {
     const { invocation, id, src } = action
-    // A history that remembers nothing enters a state again without having left it.
+    // A history state without memory re-enters a state that was not left.
     for (const earlier of [...this.tasks.withId(id), ...this.ended.withId(id)]) this.#leaveAndForget(earlier.invocation)
     const task = newTask(this.type, action, this.#ordinalOf(action), this.steady())
     const child = childTypeOf(this.type, src)
     const early = this.#early.get(invocation) ?? []
-    // First: it may end as it starts, and what would be kept for it then were kept without end.
+    // Delete before starting: the child may finish during its start.
     this.#early.delete(invocation)
     if (child !== undefined) {
       if (this.#isHeldBack) this.put({ ...task, inbox: early as unknown as readonly Json[] })
@@ -559,7 +567,7 @@ export class Draft {
     this.#moved(task, this.#first.ofInline(task))
   }
 
-  // What it sends to itself is taken after the event that it is taking.
+  // Events that the logic sends to itself come after the event that it is handling.
   #moveInline(invocation: number, event: ChartEvent): void {
     this.#inlineMail.push({ invocation, event })
     if (this.#inlineMail.length > 1) return
@@ -573,7 +581,7 @@ export class Draft {
     }
   }
 
-  // Transition logic has moved: its state is kept, and an end of it is an event.
+  // Stores the new state of transition logic. If it has ended, that is an event for the chart.
   #moved(task: Task, { snapshot, event, sent }: InlineTransition): void {
     this.touch()
     if (snapshot === undefined) this.remove(task)
@@ -587,7 +595,7 @@ export class Draft {
     }
   }
 
-  // A reference in the context goes on to show how the child ended.
+  // References in the context still show how the child ended.
   #leaveAndForget(invocation: number): void {
     const task = this.task(invocation)
     const ended = this.ended.get(invocation)
@@ -607,7 +615,7 @@ export class Draft {
     return this.#referred.invocations.has(invocation)
   }
 
-  // Before the move's own actions, which may leave more.
+  // Runs before the move's own actions, since these may leave more children.
   #forgetUnreferred({ context, hasRefs }: Pick<Job, 'context' | 'hasRefs'>): void {
     const left = this.ended.list.filter((child) => child.left === true)
     if (left.length === 0) return
@@ -624,7 +632,7 @@ export class Draft {
     else this.remove(task)
   }
 
-  /** Sends what the chart, or an action of it, has sent. */
+  /** Sends an event that the chart, or one of its actions, has sent. */
   send(send: SendAction): void {
     const { to, event } = send
     if (send.delayMs !== undefined) setTimer(this.job, send, send.delayMs, this.#isHeldBack ? 0 : this.steady())
@@ -634,7 +642,7 @@ export class Draft {
     else this.tree.tellActor(to, event)
   }
 
-  /** Fires a timer that has fallen due. */
+  /** Fires a due timer. */
   fire(timer: Job['timers'][number]): void {
     this.touch()
     this.job.timers = this.job.timers.filter(({ id }) => id !== timer.id)
@@ -654,10 +662,12 @@ export class Draft {
 
 type Ordinals = NonNullable<Job['ordinals']>
 
-/** Under which the ordinals count spawned actors; no state has this id. */
+/** The key in `ordinals` that counts spawned actors. No state has this id. */
 const SPAWNED = ''
 
-/** How often each state was entered, by the states that the invokes have in another chart. */
+/**
+ * How often each state was entered, converted from the states of the old chart to those of the new chart, by invoke id.
+ */
 function ordinalsUnder(
   to: AnyJobType['chart']['invokes'],
   from: AnyJobType['chart']['invokes'],

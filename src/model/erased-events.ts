@@ -4,14 +4,15 @@ import type { EventDraft, EventRow } from './event.ts'
 const ERASED_ERROR: JobError = { name: 'Error', message: '' }
 
 /**
- * A row of the log as it stays when its job has gone: what happened, when and by whom, without what the events carried
- * (inputs, reasons, messages, errors, emitted values). Fields that every event of a type has are kept, empty.
+ * A row of the log without its payloads, as it stays after its job is deleted: what happened, when and by whom, but no
+ * inputs, reasons, messages, errors or emitted values. Fields that every event of the type has are kept with empty
+ * values.
  */
 export function withoutPayloads(row: EventRow): EventRow {
   return { ...row, events: row.events.map(withoutPayload), inputs: [] }
 }
 
-/** An event without what it carried. */
+/** An event without its payload. */
 export function withoutPayload(event: EventDraft): EventDraft {
   switch (event.type) {
     case 'job.created': {

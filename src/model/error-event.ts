@@ -2,28 +2,27 @@ import type { ChartEvent } from './chart.ts'
 import { jobError } from './error.ts'
 import { changedCopy, type Json, storableCopy } from './storable.ts'
 
-/** What each error was made of, so that a context that keeps one is stored as it was given. */
+/** The record of each restored error, so that an error kept in a context is stored again exactly as it was. */
 const records = new WeakMap<object, Json>()
 
 /**
- * An error as a chart's event carries it: its name, message, stack and `code` as it was; its `cause` and its `errors`, each
- * an error of this kind again; and its own fields as far as they are JSON and small: of 65,536 characters together, those
- * that fit.
+ * The stored form of an error in a chart's event: its name, message, stack and `code`; its `cause` and `errors`, each
+ * stored in the same way; and its own fields that are JSON, as many as fit into 65,536 characters together.
  */
 export function errorRecord(error: Error): Json {
   return recorded(error, { depth: 0, room: { fields: FIELDS_CHARACTERS_MAX, inner: INNER_CHARACTERS_MAX } })
 }
 
-/** An error may carry the whole answer that it was made of. It is kept in the log, and in the rows of charts that keep it. */
+/** An error may carry a whole HTTP response, and is stored in the log and perhaps in a chart's context. */
 const FIELDS_CHARACTERS_MAX = 65_536
-/** Of causes, and of the errors that an error gathers. */
+/** The limit for all causes and gathered errors together. */
 const INNER_CHARACTERS_MAX = 262_144
-/** A chain of causes is cut there: it may lead back to its beginning. */
+/** A deeper chain of causes is cut: it may be a cycle. */
 const DEPTH_MAX = 20
 
 interface Walk {
   readonly depth: number
-  /** Characters that may still be taken. */
+  /** Remaining characters. */
   readonly room: { fields: number; inner: number }
 }
 
@@ -45,7 +44,7 @@ function recorded(error: Error, walk: Walk): { readonly [field: string]: Json } 
 
 const TAKEN: ReadonlySet<string> = new Set(['name', 'message', 'stack', 'cause', 'errors'])
 
-// Getters are code of whoever threw it.
+// Getters are user code and may throw.
 function fieldsOf(error: Error, walk: Walk): { readonly [field: string]: Json } {
   try {
     const fields: { [field: string]: Json } = {}
@@ -63,19 +62,19 @@ function fieldsOf(error: Error, walk: Walk): { readonly [field: string]: Json } 
 function inner(error: Error, key: 'cause' | 'errors', walk: Walk): { readonly [field: string]: Json } {
   const value = read(error, key)
   const list = key === 'errors' && Array.isArray(value) ? value : undefined
-  // One that does not fit costs its list no other.
+  // Errors in a list that do not fit are left out; the others are kept.
   const kept = list?.map((each) => stored(each, walk)).filter((each) => each !== undefined)
   const found = kept ?? stored(value, walk)
   return found === undefined ? {} : { [key]: found }
 }
 
-/** What a value of an error is stored as; undefined: it is left out. */
+/** The stored form of a value of an error. `undefined`: leave it out. */
 function stored(value: unknown, { depth, room }: Walk): Json | undefined {
   if (value === undefined || depth >= DEPTH_MAX) return undefined
   const replace = (each: object) => (each instanceof Error ? recorded(each, { depth: depth + 1, room }) : undefined)
   try {
     const found = storableCopy(value, 'error', true, replace)
-    // An error has taken its own room.
+    // A nested error has already been counted.
     if (!isErrorRecord(found)) take(room, 'fields', found)
     return found
   } catch {
@@ -83,7 +82,7 @@ function stored(value: unknown, { depth, room }: Walk): Json | undefined {
   }
 }
 
-/** @throws there is no room for it. */
+/** @throws {RangeError} the value does not fit into the remaining characters. */
 function take(room: Walk['room'], which: keyof Walk['room'], value: Json): void {
   const { length } = JSON.stringify(value)
   if (length > room[which]) throw new RangeError('the error is too large')
@@ -98,14 +97,14 @@ function read(thrown: object, key: string): unknown {
   }
 }
 
-/** The event as a machine expects it: what failed with an `Error` has one again, and not its record. */
+/** The event as a machine expects it: an error record in it becomes an `Error` object again. */
 export function withError(event: ChartEvent): ChartEvent {
   return event.type.startsWith('xstate.error.') && isErrorRecord(event.error)
     ? { ...event, error: errorOf(event.error) }
     : event
 }
 
-/** What an error of {@link errorOf} was made of; undefined for any other object. */
+/** The record that {@link errorOf} made this error from; undefined for any other object. */
 export function recordOf(value: object): Json | undefined {
   return records.get(value)
 }
@@ -118,7 +117,7 @@ export interface ErrorRecord {
   readonly [field: string]: Json
 }
 
-/** A stored value was an error: nothing else has a stack. */
+/** Whether a stored value is an error record: only these have a `stack`. */
 export function isErrorRecord(value: unknown): value is ErrorRecord {
   if (typeof value !== 'object' || value === null) return false
   const { name, message, stack } = value as Partial<ErrorRecord>
@@ -134,11 +133,11 @@ const CLASSES: { readonly [name: string]: ErrorConstructor } = {
   URIError,
 }
 
-/** The error that a record was made of, with those inside it. */
+/** Restores an error from its record, with its causes. */
 export function errorOf(record: ErrorRecord): Error {
   const { name, message, stack, cause, errors, ...fields } = record
   const error = Object.assign(newError(name, message), alive(fields))
-  // As on an error that was thrown: not among its own fields.
+  // Not enumerable, as on a thrown error.
   for (const [key, value] of Object.entries({ name, stack, cause, errors })) {
     if (value === undefined) continue
     Object.defineProperty(error, key, { value: alive(value), configurable: true, writable: true })

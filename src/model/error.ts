@@ -1,30 +1,33 @@
 /**
- * What went wrong, in a form that code can test. Codes never change their meaning; messages may.
+ * The reasons of a {@link JobchartError}. Test the code, not the message: codes never change their meaning, messages
+ * may.
  *
- * - `JOB_NOT_FOUND` the job is absent, or hidden from who asks: the same answer.
- * - `PIPELINE_NOT_FOUND` the same of a pipeline.
- * - `JOB_UNREADABLE` the job's stored record, or a part of it, is broken. It is left as it is, and nothing moves it; the other
- *   jobs go on. Only the engine's own session is told; to a person, whose right to see it cannot be checked, it is
- *   `JOB_NOT_FOUND`.
- * - `FORBIDDEN` the job can be seen, but not changed in this way.
- * - `INVALID_STATE` the chart takes no such event in its present state.
- * - `ALREADY_SETTLED` the job has ended; nothing moves it any more.
+ * - `JOB_NOT_FOUND` the job does not exist, or is hidden from the caller. Both get the same answer.
+ * - `PIPELINE_NOT_FOUND` the pipeline does not exist, or is hidden from the caller.
+ * - `JOB_UNREADABLE` the stored record of the job, or a part of it, is broken. The job stays as it is and no longer
+ *   moves; other jobs go on. Only the engine's own session gets this code. Other callers get `JOB_NOT_FOUND`, because
+ *   their right to see the job cannot be checked.
+ * - `FORBIDDEN` the caller may see the job, but may not do this.
+ * - `INVALID_STATE` the chart does not take this event in its current state.
+ * - `ALREADY_SETTLED` the job has ended and cannot change any more.
  * - `ALREADY_RUNNING` another job holds the pipeline's slot.
- * - `QUEUE_FULL` as many jobs of the type as may wait to begin do; nothing was stored, and later there is room again.
- * - `STALE_CLAIM` the report carries a token that is no longer good.
- * - `INVALID_INPUT` a value does not fit its schema; `issues` names the paths.
- * - `INVALID_DEFINITION` a job type or an option cannot work; the message says what to change.
+ * - `QUEUE_FULL` the type's limit of jobs that have not begun is reached. Nothing was stored; try again later.
+ * - `STALE_CLAIM` the report carries a token that is no longer valid.
+ * - `INVALID_INPUT` a value does not fit its schema; `issues` lists the paths.
+ * - `INVALID_DEFINITION` a job type or an option is invalid; the message says what to change.
  * - `NOT_STORABLE` a value would not come back equal from JSON; `path` says where.
- * - `PAYLOAD_TOO_LARGE` a value is over its limit.
- * - `OUTCOME_UNKNOWN` the write may have landed; repeating it with the same idempotency key is safe.
- * - `STORAGE_UNAVAILABLE` nothing was written; the cause says why.
+ * - `PAYLOAD_TOO_LARGE` a value is over its size limit.
+ * - `OUTCOME_UNKNOWN` the write may or may not have been stored. Repeating it with the same idempotency key is safe.
+ * - `STORAGE_UNAVAILABLE` nothing was written; `cause` says why.
  * - `UNKNOWN_TYPE` this engine does not know the job's type or version.
- * - `ENGINE_STOPPED` the engine was stopped; start it again, or use another. Also why a running task's signal was aborted.
- * - `TASK_STOPPED` why a task's signal was aborted: the chart left its invoke, or told it to stop. Also the end of a task
- *   that was told to stop before it had begun, or that did not stop in its grace.
+ * - `ENGINE_STOPPED` the engine was stopped; start it again, or use another. Also the reason when the signal of a
+ *   running task is aborted by the stop.
+ * - `TASK_STOPPED` the reason when a task's signal is aborted because the chart left its invoke or told it to stop.
+ *   Also the error of a task that was told to stop before it had begun, or that did not stop within its grace.
  * - `TIMEOUT` the attempt took longer than its task's `timeout`.
- * - `STEP_NOT_AWAITED` a task's code returned while a step of it still ran.
- * - `TASK_LOST`, `POISON` ends of a task that its own code did not report.
+ * - `STEP_NOT_AWAITED` a task's code returned while one of its steps still ran.
+ * - `TASK_LOST` the task's attempt was lost: its process ended or its engine fell silent.
+ * - `POISON` several attempts of the task in a row crashed their process, so it is not tried again.
  */
 export type ErrorCode =
   | 'JOB_NOT_FOUND'
@@ -50,7 +53,7 @@ export type ErrorCode =
   | 'TASK_LOST'
   | 'POISON'
 
-/** One place where a value does not fit. `path` is a list of keys from the value's root. */
+/** One place where a value does not fit. `path`: the keys from the value's root to that place. */
 export interface Issue {
   readonly message: string
   readonly path: readonly (string | number)[]
@@ -58,7 +61,7 @@ export interface Issue {
 
 const NON_RETRYABLE = 'NonRetryableError'
 
-/** What a {@link JobchartError} may carry beside its code and message. */
+/** Optional details of a {@link JobchartError}. */
 export interface ErrorDetail {
   readonly issues?: readonly Issue[]
   readonly jobId?: string
@@ -66,7 +69,7 @@ export interface ErrorDetail {
   readonly cause?: unknown
 }
 
-/** The error class of all that jobchart refuses: test `error.code`, never the message. */
+/** The error class of every refusal by jobchart. Test `error.code`, not the message. */
 export class JobchartError extends Error {
   override readonly name = 'JobchartError'
   readonly code: ErrorCode
@@ -84,8 +87,8 @@ export class JobchartError extends Error {
 }
 
 /**
- * For a task's code to throw: the attempt fails, and is not made again, whatever `retry` says. It is known by its `name`
- * too, so that one of another copy of the package, or of a class of your own with this name, does the same.
+ * Throw this in a task's code to fail the task without another attempt, whatever `retry` says. It is recognized by its
+ * `name`, so another copy of the package, or your own class with this name, works too.
  *
  * ```ts
  * if (response.status === 404) throw new NonRetryableError('there is no such order')
@@ -95,7 +98,7 @@ export class NonRetryableError extends Error {
   override readonly name: string = NON_RETRYABLE
 }
 
-/** Whether another attempt would end by the same error: its code says so, or a value of it cannot be stored. */
+/** Whether another attempt would end with the same error: the code says so, or the value cannot be stored. */
 export function isFinalError(thrown: unknown): boolean {
   if (thrown instanceof NonRetryableError) return true
   if (typeof thrown !== 'object' || thrown === null) return false
@@ -103,38 +106,41 @@ export function isFinalError(thrown: unknown): boolean {
   return code === 'NOT_STORABLE' || code === 'PAYLOAD_TOO_LARGE' || read(thrown, 'name') === NON_RETRYABLE
 }
 
-/** The answer for a job that is absent and for one that is hidden: equal but for the id that was asked. */
+/**
+ * The answer for a job that does not exist, and for one that is hidden from the caller. Both are equal, except for the
+ * requested id.
+ */
 export function jobNotFound(id: string): JobchartError {
   return new JobchartError(
     'JOB_NOT_FOUND',
-    `no job "${textOf(id)}" here. It may have been deleted, or it is not yours to see.`,
+    `no job "${textOf(id)}" here. It may have been deleted, or you may not see it.`,
     {
-      // Whatever was asked for may be no text, and the error is to be logged.
+      // The requested id may not be a string, and this error must be loggable.
       jobId: textOf(id),
     },
   )
 }
 
-/** The answer for a pipeline that is absent and for one that is hidden. */
+/** The answer for a pipeline that does not exist, and for one that is hidden from the caller. */
 export function pipelineNotFound(id: string): JobchartError {
   return new JobchartError(
     'PIPELINE_NOT_FOUND',
-    `no pipeline "${textOf(id)}" here. It may have gone, or it is not yours to see.`,
+    `no pipeline "${textOf(id)}" here. It may have been deleted, or you may not see it.`,
   )
 }
 
-/** The answer for a job whose record is broken. */
+/** The error for a job whose record is broken. */
 export function jobUnreadable(id: string, cause: unknown): JobchartError {
   const message = `the stored record of job "${id}" is broken; restore it from a backup of the storage`
   return new JobchartError('JOB_UNREADABLE', message, { jobId: id, cause })
 }
 
-/** Whether an error says so of a job. */
+/** Whether an error has the code `JOB_UNREADABLE`. */
 export function isUnreadable(error: unknown): boolean {
   return error instanceof JobchartError && error.code === 'JOB_UNREADABLE'
 }
 
-/** How a job's record carries an error. `stack` is for administrators; it is cut to 4,000 characters. */
+/** An error in a job's record. `stack` is meant for administrators, and cut to 4,000 characters. */
 export interface JobError {
   readonly name: string
   readonly message: string
@@ -146,8 +152,8 @@ const STACK_CHARACTERS_MAX = 4_000
 const MESSAGE_CHARACTERS_MAX = 2_000
 
 /**
- * Whatever was thrown, as plain data that can be stored: an `Error` by its name, message, code and stack; a string as
- * its own message; anything else by its `message` where it has one. It never throws, whatever it is given.
+ * Converts any thrown value into storable data: an `Error` into its name, message, code and stack; a string into its
+ * message; other values into their `message`, if they have one. Never throws.
  */
 export function jobError(thrown: unknown): JobError {
   if (typeof thrown !== 'object' || thrown === null) {
@@ -162,7 +168,7 @@ export function jobError(thrown: unknown): JobError {
   }
 }
 
-// A getter, or a trap of a proxy, is code of whoever threw.
+// Getters and proxy traps are user code and may throw.
 function read(thrown: object, key: string): unknown {
   try {
     return (thrown as { readonly [key: string]: unknown })[key]
@@ -187,7 +193,7 @@ function describeObject(thrown: object): string {
   }
 }
 
-// Lone surrogates would make the record itself unstorable, so that a failure could not be recorded.
+// Lone surrogates would make the record unstorable, so the failure could not be recorded.
 function clean(text: string, charactersMax: number): string {
   return text.slice(0, charactersMax).toWellFormed()
 }

@@ -4,15 +4,15 @@ import type { Json } from './storable.ts'
 import type { Progress } from './task.ts'
 import { isoTime } from './time.ts'
 
-/** Who caused an event. `kind` is set by the engine. */
+/** Who caused an event. The engine sets `kind`. */
 export interface Actor {
   readonly kind: 'user' | 'agent' | 'scheduler' | 'system'
   readonly id: string
 }
 
-/** The facts of each type of event. */
+/** The fields of each type of event. */
 export interface EventDetails {
-  /** The job is stored. `outcome` is set where it ended at once. */
+  /** The job was stored. `outcome` is present if it ended at once. */
   readonly 'job.created': {
     readonly to: string
     readonly outcome?: Outcome
@@ -21,8 +21,8 @@ export interface EventDetails {
     readonly error?: JobError
   }
   /**
-   * The chart moved. `from` and `to` are public labels; they are equal where only the inner state changed. `outcome` is set
-   * where the job has ended, and `command` where it was a command that moved it.
+   * The chart moved. `from` and `to` are public labels; they are equal if only the inner state changed. `outcome` is
+   * present if the job has ended, `command` if a command moved it.
    */
   readonly 'job.transitioned': {
     readonly from: string
@@ -33,9 +33,11 @@ export interface EventDetails {
     readonly message?: string
     readonly error?: JobError
   }
-  /** The job waited, and its tasks may run and its timers count from now on. `from` and `to` are public labels. */
+  /**
+   * A waiting job was admitted: its tasks may run, and its timers count from now. `from` and `to` are public labels.
+   */
   readonly 'job.admitted': { readonly from: string; readonly to: string }
-  /** The job was deleted: nothing of it is shown any more. */
+  /** The job was deleted and is hidden from now on. */
   readonly 'job.deleted': Readonly<Record<never, never>>
   /** The job was moved to another version of its type. `from` and `to` are public labels. */
   readonly 'job.migrated': {
@@ -44,18 +46,21 @@ export interface EventDetails {
     readonly from: string
     readonly to: string
   }
-  /** Something changed that nothing else tells of: a message waits for a task, a timer fired that the chart passed over. */
+  /**
+   * The job changed in a way that has no event of its own. Examples: a message was stored for a task; a timer fired,
+   * and no transition took its event.
+   */
   readonly 'job.updated': Readonly<Record<never, never>>
-  /** Not part of the history: at most one in 250 ms a job, and the last value of each attempt. */
+  /** Not part of the history. Sent at most once per 250 ms and job, and with the last value of each attempt. */
   readonly 'job.progress': { readonly progress: Progress }
-  /** Something that should have followed the job's end could not. What else followed is not touched by it. */
+  /** One follow-up of the job's end failed. The other follow-ups are not affected. */
   readonly 'job.followUpFailed': { readonly kind: string; readonly error: JobError }
   /** The chart ran an `emit` action. */
   readonly 'job.emitted': { readonly event: Json }
-  /** An executor that says itself when the work starts has taken it. */
+  /** An executor claimed the task. Only for executors that report later when the task starts. */
   readonly 'task.claimed': { readonly task: string; readonly attempt: number }
   readonly 'task.started': { readonly task: string; readonly attempt: number }
-  /** The attempt failed and will be made again, not before `availableAt` (ISO 8601). */
+  /** The attempt failed. The task is retried at `availableAt` (ISO 8601) or later. */
   readonly 'task.retried': {
     readonly task: string
     readonly attempt: number
@@ -64,18 +69,21 @@ export interface EventDetails {
   }
   /** The attempt was lost: its process died or was ended, or its engine was silent for longer than `deadAfter`. */
   readonly 'task.lost': { readonly task: string; readonly attempt: number; readonly reason: string }
-  /** The attempt was given back by an engine that stopped; it is not counted. */
+  /** An engine that stopped gave back the attempt. The attempt is not counted. */
   readonly 'task.released': { readonly task: string }
-  /** Work that the chart had left has ended. */
+  /** A task that the chart had left has stopped. */
   readonly 'task.stopped': { readonly task: string }
-  /** Work that the chart had left did not end in its grace: its token is void, its slot is free, its code may still run. */
+  /**
+   * A task that the chart had left did not stop within its grace. Its token is no longer valid and it holds no slot any
+   * more, but its code may still run.
+   */
   readonly 'task.abandoned': { readonly task: string }
 }
 
-/** The name of an event: past tense. */
+/** The names of events, in the past tense. */
 export type EventType = keyof EventDetails
 
-/** Every type of event. */
+/** All names of events. */
 export const EVENT_TYPES: readonly string[] = Object.keys({
   'job.created': 1,
   'job.transitioned': 1,
@@ -95,16 +103,19 @@ export const EVENT_TYPES: readonly string[] = Object.keys({
   'task.abandoned': 1,
 } satisfies { readonly [Type in EventType]: 1 })
 
-/** What a decision says happened, before the store has numbered it. `by` stands where it was not who caused the rest. */
+/**
+ * An event in a decision, before the storage numbers it. `by` is present if somebody else than the row's `by` caused
+ * it.
+ */
 export type EventDraft = {
   [Type in EventType]: { readonly type: Type; readonly by?: Actor } & EventDetails[Type]
 }[EventType]
 
-/** The facts that every event carries: they never change after submit, so that rights can filter by them. */
+/** The fields of every event. They never change after submit, so policies can filter by them. */
 export interface EventBase {
   /** Rises over the whole log. */
   readonly sequence: number
-  /** 1, 2, 3 … within the job; absent for `job.progress`. */
+  /** 1, 2, 3 … within the job. Absent for `job.progress`. */
   readonly jobSequence?: number
   readonly jobId: string
   readonly jobType: string
@@ -123,8 +134,8 @@ export type JobEvent<Type extends EventType = EventType> = {
 }[Type]
 
 /**
- * The events of one job in one commit, as one row of the log. The store sets `sequence`, the number of the first.
- * `inputs` is what moved the chart, for the fold; no face reads it.
+ * The events of one job in one commit: one row of the log. The storage sets `sequence`, the number of the first event.
+ * `inputs` are the events that moved the chart, for replaying the log; they are never shown.
  */
 export interface EventRow {
   readonly jobId: string
@@ -136,19 +147,19 @@ export interface EventRow {
   /** Milliseconds UTC. */
   readonly at: number
   readonly by: Actor
-  /** The first event's `jobSequence`; 0 for a row of progress, which has none. */
+  /** The `jobSequence` of the first event; 0 for a row of progress, which has none. */
   readonly jobSequence: number
-  /** At least one: a commit is found in the log by its numbers. */
+  /** At least one: `landed` finds a commit in the log by its events' numbers. */
   readonly events: readonly EventDraft[]
   readonly inputs: readonly Json[]
 }
 
-/** The row for what happened to `job`, whose `eventCount` already counts `events`. */
+/** The row of events of `job`, whose `eventCount` already includes `events`. */
 export function eventRow(job: Job, by: Actor, events: readonly EventDraft[], inputs: readonly Json[]): EventRow {
   return rowOf(job, job.updatedAt, by, job.eventCount - events.length + 1, events, inputs)
 }
 
-/** The row for a progress report: no `jobSequence`, not history. */
+/** The row of a progress report. It has no `jobSequence` and is not part of the history. */
 export function progressRow(job: Job, by: Actor, progress: Progress, at: number): EventRow {
   return rowOf(job, at, by, 0, [{ type: 'job.progress', progress }], [])
 }
@@ -165,7 +176,10 @@ function rowOf(
   return pipeline === undefined ? row : { ...row, pipeline }
 }
 
-/** The events of a row as they are published, each with its own numbers. No listener can change what others hear. */
+/**
+ * The events of a row as they are published, each with its numbers. Frozen, so that no listener can change what others
+ * receive.
+ */
 export function publicEvents(row: EventRow, sequence: number): readonly JobEvent[] {
   const { at, inputs, events, jobSequence, by, ...scope } = row
   const time = isoTime(at)
@@ -175,7 +189,7 @@ export function publicEvents(row: EventRow, sequence: number): readonly JobEvent
   })
 }
 
-// A copy, since parts of it stand in the job's record.
+// A copy, because parts of the value are also in the job's record.
 function frozen<Value>(value: Value): Value {
   if (typeof value !== 'object' || value === null) return value
   const entries = Object.entries(value).map(([key, each]) => [key, frozen(each)])

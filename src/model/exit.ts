@@ -2,18 +2,18 @@ import type { TaskEnd } from './decision.ts'
 
 /** How a program ended. */
 export interface Exit {
-  /** What it exited with; of one that a signal ended, 128 and the signal's number. */
+  /** The exit code. For a program ended by a signal: 128 plus the signal's number. */
   readonly exitCode: number
-  /** The signal that ended it, such as `'SIGKILL'`. */
+  /** The signal that ended it, e.g. `'SIGKILL'`. */
   readonly signal?: string
-  /** The last lines of what it wrote to its standard error. */
+  /** The last lines that it wrote to its standard error. */
   readonly stderr?: string
 }
 
 /**
- * The end of a task whose program has ended. Exit code 0 is a done event with the output `{ exitCode: 0 }`. Any other is
- * an error event, whose error has the name `ExitError`, the `exitCode`, the `signal` if there was one, and the last lines
- * of the standard error as its message.
+ * The end of a task whose program has ended. Exit code 0 is a done event with the output `{ exitCode: 0 }`. Any other
+ * is an error event. Its error has the name `ExitError`, the `exitCode`, the `signal` if there was one, and the last
+ * lines of the standard error as its message.
  */
 export function exitEnd({ exitCode, signal, stderr = '' }: Exit): TaskEnd {
   if (exitCode === 0 && signal === undefined) return { ok: true, output: { exitCode }, exitCode }

@@ -3,17 +3,17 @@ import { type AnyJobType, childTypeOf } from './definition.ts'
 import { type InlineTransition, startInline } from './inline.ts'
 import type { Task } from './task-record.ts'
 
-/** The first transition of a child job: gives it, or throws what its chart threw. */
+/** Returns the first transition of a child job, or throws what its chart threw. */
 export type First = () => TransitionResult
 
-/** What children become at once, each computed when it is first asked for, and no second time. */
+/** The first transitions of new children. Each is computed on demand, once. */
 export class FirstTransitions {
   readonly #type: AnyJobType
   readonly #scopeOf: (child: Pick<Task, 'invocation' | 'id'>) => ChartScope
   readonly #jobs = new Map<number, First>()
   readonly #inline = new Map<number, InlineTransition>()
 
-  /** @param scopeOf  what a child that begins has around it. */
+  /** @param scopeOf  the scope of a child that begins. */
   constructor(type: AnyJobType, scopeOf: (child: Pick<Task, 'invocation' | 'id'>) => ChartScope) {
     this.#type = type
     this.#scopeOf = scopeOf
@@ -36,8 +36,8 @@ export class FirstTransitions {
   }
 
   /**
-   * What is done of a job's own first transition, in its order. As a live actor begins: children that go on are started
-   * before all else, then those that an assign has spawned, and nothing is done of a transition that threw.
+   * The actions of a job's own first transition, in the order of a live actor: first start the children that do not end
+   * at once, then the children spawned by an assign, then the rest. A transition that threw has no actions.
    *
    * @param isHeldBack  child jobs do not begin yet.
    */
@@ -67,7 +67,7 @@ function computed(compute: First): First {
   }
 }
 
-// What is thrown ends the child, when it begins.
+// An error of the child's first transition ends the child later, when it begins.
 function hasEnd(first: First): boolean {
   try {
     return first().end !== undefined

@@ -3,13 +3,13 @@ import type { AnyJobType, EndedJob } from './job-type.ts'
 
 export type { FollowUp } from './job-type.ts'
 
-/** Whether its type may say what follows a job that is `job` now, and was `before`. */
+/** Whether `followUp` of the type is called for the change of a job from `before` to `job`. */
 export function mayBeFollowed({ followUp }: AnyJobType, before: Job | undefined, job: Job): boolean {
   const hasEnded = before?.phase !== 'settled' && job.phase === 'settled'
   return followUp !== undefined && hasEnded && job.deletedAt === undefined && job.parentId === undefined
 }
 
-/** A job as its type's `followUp` is shown it. */
+/** The job as `followUp` receives it. */
 export function endedJob(job: Job): EndedJob {
   const { tasks, timers, state, historyValue, hasRefs, progress, ended, counter, revision, eventCount, ...shown } = job
   return structuredClone({ ...shown, retries: job.retries ?? 0 })

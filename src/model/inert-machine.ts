@@ -1,4 +1,4 @@
-/** Machines made ready for transitions without actors. */
+/** Prepares machines for transitions without actors. */
 import { type AnyStateMachine, type AnyStateNode, and, createMachine } from 'xstate'
 import { type AnyLogic, isLogic } from './logic.ts'
 import type { Json } from './storable.ts'
@@ -8,7 +8,7 @@ export function stateNodes(node: AnyStateNode): readonly AnyStateNode[] {
   return [node, ...Object.values(node.states as { [key: string]: AnyStateNode }).flatMap(stateNodes)]
 }
 
-/** Logic that does nothing but report that an actor of it was created, with its input. */
+/** Actor logic that does nothing except report each created actor and its input. */
 export function inertLogic(created: (ref: unknown, input: unknown) => void): object {
   const still = Object.freeze({ status: 'active', output: undefined, error: undefined })
   return {
@@ -22,14 +22,14 @@ export function inertLogic(created: (ref: unknown, input: unknown) => void): obj
 }
 
 /**
- * The same machine with inert logic for all its actors: the real logic of a promise, a child machine or a callback is
- * never started by a transition, and not even asked for its initial state.
+ * A copy of the machine with inert logic for all actors. A transition then never starts a real promise, child machine
+ * or callback, nor computes its initial state.
  */
 export function withInertActors(source: AnyStateMachine, inert: object): AnyStateMachine {
   const implementations = source.implementations as { readonly actors: { readonly [src: string]: AnyLogic } }
   const actors = Object.fromEntries(Object.keys(implementations.actors).map((src) => [src, inert]))
   const config = durableState(source.config as StateConfig, inert)
-  // Its own to change.
+  // A copy, to be changed below.
   const actions = { ...source.implementations.actions }
   return createMachine(config as never, { ...source.implementations, actions, actors } as never) as AnyStateMachine
 }
@@ -66,7 +66,10 @@ function durableState(config: StateConfig, inert: object): object {
   }
 }
 
-/** What executors tell a chart. It hears of them where it names them: an unchanged machine with a wildcard is not moved. */
+/**
+ * The events that executors send to a chart. Only a transition that names one takes it, so ordinary machines with a
+ * wildcard are not moved.
+ */
 export const EXECUTOR_EVENTS: ReadonlySet<string> = new Set([
   'task.claimed',
   'task.started',
@@ -92,8 +95,8 @@ function withDeafWildcards(on: NonNullable<StateConfig['on']>): object {
 }
 
 /**
- * The machine whose first state is `state`, and which does nothing on the way there but start what that state asks for:
- * its invokes and its timers. Its input is the context.
+ * A machine that begins in `state` and only starts the invokes and timers of that state; no other actions run. Its
+ * input is the context.
  */
 export function standingMachine(machine: AnyStateMachine, state: Json): AnyStateMachine {
   const config = standingState(machine.config as StateConfig, state)
@@ -101,7 +104,7 @@ export function standingMachine(machine: AnyStateMachine, state: Json): AnyState
   return createMachine({ ...config, context } as never, machine.implementations as never) as AnyStateMachine
 }
 
-// Invokes and `after` are all that is kept, and of `after` only the delays: what they lead to is not taken here.
+// Keeps the invokes and the delays of `after`. The targets of `after` are not needed: nothing is transitioned here.
 function standingState(config: StateConfig, state: Json | undefined): object {
   const { id, type, invoke, after, states } = config
   const inside = typeof state === 'object' && state !== null ? (state as { readonly [key: string]: Json }) : {}
@@ -109,7 +112,7 @@ function standingState(config: StateConfig, state: Json | undefined): object {
   const inner = Object.entries(states ?? {}).map(([key, each]) => [key, standingState(each, inside[key])])
   const calls = [invoke ?? []].flat().map(({ onDone, onError, onSnapshot, ...call }) => ({
     ...call,
-    // Whether it is there says whether snapshots are asked for.
+    // If `onSnapshot` is present, XState asks for snapshots.
     ...(onSnapshot === undefined ? {} : { onSnapshot: {} }),
   }))
   return {

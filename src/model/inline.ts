@@ -7,11 +7,11 @@ import { type Json, jsonCopy, storableCopy } from './storable.ts'
 import type { Task } from './task-record.ts'
 import { InertScope } from './xstate-internals.ts'
 
-/** What became of logic that moves with its job: its state, or its end as an event for the chart. */
+/** The result for transition logic: its new state, or its end as an event for the chart. */
 export interface InlineTransition {
   readonly snapshot?: Json
   readonly event?: ChartEvent
-  /** What its code has sent, to itself or to others, as a machine sends. */
+  /** Events that its code has sent, to itself or to others. */
   readonly sent: readonly SendAction[]
 }
 
@@ -20,7 +20,7 @@ export function startInline(type: AnyJobType, task: Inline, scope: ChartScope): 
   return run(type, task, scope, (logic, inert) => logic.getInitialSnapshot(inert, alive(task.input, inert)))
 }
 
-/** The state of transition logic after an event, which a chart has sent. */
+/** The state of transition logic after an event sent by a chart. */
 export function transitionInline(
   type: AnyJobType,
   task: Inline,
@@ -64,7 +64,7 @@ function run(
   }
 }
 
-// Its code gets values of its own.
+// The code gets copies of the stored values.
 function alive(value: Json | undefined, { turn }: InertScope): unknown {
   return value === undefined ? undefined : revivedCopy(value, turn.refTo)
 }

@@ -1,12 +1,12 @@
 import { JobchartError } from './error.ts'
 import { type Json, storableCopy } from './storable.ts'
 
-/** What became of one part of a job's work. */
+/** The result of one part of a job's work. */
 export type ItemStatus = 'completed' | 'failed'
 
-/** One part of a job's work, as its code reported it. `at` is milliseconds UTC. */
+/** One part of a job's work, as its code reported it. `at`: milliseconds UTC. */
 export interface Item {
-  /** Names the part, as a URL may; 1 to 2,000 characters. */
+  /** The name of the part, e.g. a URL: 1 to 2,000 characters. */
   readonly key: string
   readonly status: ItemStatus
   readonly message?: string
@@ -14,11 +14,11 @@ export interface Item {
   readonly at: number
 }
 
-/** What a task reports of one part of its work. */
+/** A task's report on one part of its work. */
 export interface ItemReport {
   /** Default `'completed'`. */
   readonly status?: ItemStatus
-  /** Of a part that failed, why; cut at 2,000 characters. */
+  /** Why the part failed; cut to 2,000 characters. */
   readonly message?: string
   readonly output?: unknown
 }
@@ -29,8 +29,7 @@ const MESSAGE_CHARACTERS_MAX = 2_000
 /**
  * Reads a report of an item.
  *
- * @throws {JobchartError} `INVALID_INPUT` the key is no name or the status none; `NOT_STORABLE`, `PAYLOAD_TOO_LARGE` of
- *   the output.
+ * @throws {JobchartError} `INVALID_INPUT` the key or the status is invalid; `NOT_STORABLE` or `PAYLOAD_TOO_LARGE` for the output.
  */
 export function parseItem(key: string, report: ItemReport, at: number): Item {
   const { status = 'completed', message, output } = report

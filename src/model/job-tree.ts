@@ -1,12 +1,12 @@
 /**
  * One decision over the jobs of a tree.
  *
- * A chart may invoke machines, send to them and hear from them. Each is a job with a row of its own, and what one event
- * causes among them is one changeset. This runs them as XState's own actor system does: each has a mailbox; one that is
- * busy finishes its event first; what a transition asks for is done in the order of its actions, right after it.
+ * A chart may invoke machines and exchange events with them. Each machine is a job with its own row. Everything that
+ * one event causes among these jobs is one changeset. The order is that of XState's actor system: each job has a
+ * mailbox; a busy job finishes its event first; the actions of a transition run in order, right after it.
  *
- * The tree is loaded before. A job that it does not have is gone. For a chart that waits for it, it has ended with an
- * error; what is sent to it reaches nobody.
+ * The tree is loaded beforehand. A job that is not in the tree is gone. A chart that waits for it gets an error event;
+ * events for it are dropped.
  */
 
 import type { ActorPath, ChartEnd, ChartEvent, Effect } from './chart.ts'
@@ -22,10 +22,10 @@ import { Entries, TaskList } from './task-list.ts'
 import type { Task } from './task-record.ts'
 import { type Member, TreeActors } from './tree-actors.ts'
 
-/** Events that one decision may cause: beyond, charts send to each other without end. */
+/** The most events that one decision may cause. Beyond that, charts are assumed to send to each other in a cycle. */
 const EVENTS_MAX = 10_000
 
-/** The jobs of a tree while a decision is made of them. */
+/** The jobs of a tree during a decision. */
 export class TreeDecision implements DraftTree {
   readonly context: DecisionContext
   readonly actors: TreeActors
@@ -46,7 +46,7 @@ export class TreeDecision implements DraftTree {
       looked: ({ id, revision }) => this.#looked.set(id, revision),
       missing: (parent, task, id) => {
         const draft = this.#drafts.get(parent.id)
-        // In the midst of a move: its end is an event of its own.
+        // Queued, because the parent is in the middle of a move: the end of the child is a separate event.
         if (draft !== undefined) this.#gone.push(() => this.#lost(draft, task, id))
         return { status: 'error', error: goneError(id), output: undefined }
       },
@@ -63,12 +63,12 @@ export class TreeDecision implements DraftTree {
     return member
   }
 
-  /** Notes an action of a job's machine. */
+  /** Records an action of a job's machine. */
   act(jobId: string, run: Effect): void {
     this.#effects.push({ jobId, run })
   }
 
-  /** Takes a new job into the decision. */
+  /** Adds a new job to the decision. */
   begin(type: AnyJobType, job: Job): Draft {
     const draft = new Draft(this, type, job)
     this.#drafts.set(job.id, draft)
@@ -76,13 +76,13 @@ export class TreeDecision implements DraftTree {
   }
 
   /**
-   * Takes a stored job into the decision, moved to the newest version of its type that wants it.
+   * Adds a stored job to the decision, migrated to the newest version of its type that `migrate` allows.
    *
-   * @throws {JobchartError} `INVALID_DEFINITION` it could not be moved, and stays as it is.
+   * @throws {JobchartError} `INVALID_DEFINITION` the migration failed; the job stays as it is.
    */
   open(type: AnyJobType, job: Job): Draft {
     const draft = this.begin(type, job)
-    // One version after the other, as far as each moves it.
+    // Migrates one version at a time, as far as each `migrate` goes.
     for (let { successor } = type; successor !== undefined && draft.type !== successor; { successor } = successor) {
       draft.migrate(successor)
       if (draft.type !== successor) break
@@ -90,7 +90,7 @@ export class TreeDecision implements DraftTree {
     return draft
   }
 
-  /** The draft of a job; undefined: the job is gone. */
+  /** The draft of a job. `undefined`: the job is gone. */
   draft(id: string): Draft | undefined {
     const known = this.#drafts.get(id)
     if (known !== undefined) return known
@@ -99,21 +99,21 @@ export class TreeDecision implements DraftTree {
     try {
       return this.open(stored.type, stored.job)
     } catch {
-      // What it hears of another job it takes under its own version.
+      // A job that only receives events of another job is not migrated.
       return this.#drafts.get(id)
     }
   }
 
-  /** Counts an event. @throws {JobchartError} `INVALID_DEFINITION` there is no end of them. */
+  /** Counts an event. @throws {JobchartError} `INVALID_DEFINITION` charts send to each other in a cycle. */
   count(): void {
     if (++this.#events <= EVENTS_MAX) return
     throw new JobchartError(
       'INVALID_DEFINITION',
-      `one event caused more than ${EVENTS_MAX} others: charts send in a circle`,
+      `one event caused more than ${EVENTS_MAX} others: charts send to each other in a cycle`,
     )
   }
 
-  /** What was decided of `first`, with what became of the other jobs of its tree. */
+  /** The decision on `first`, with the decisions on the other jobs of its tree. */
   decision(first: Draft): Decision {
     for (let tell = this.#gone.shift(); tell !== undefined; tell = this.#gone.shift()) tell()
     const ended = [...this.#drafts.values()]
@@ -123,7 +123,7 @@ export class TreeDecision implements DraftTree {
     }
     const drafts = [...this.#drafts.values()]
     const others = drafts.filter((draft) => draft !== first && draft.isChanged)
-    // With a job that is written, so that they run after the commit.
+    // Effects go with a job that is written, so that they run after its commit.
     const acting = first.isChanged ? first : (others[0] ?? first)
     const effectsOf = (draft: Draft) => (draft === acting ? this.#effects : [])
     return first.decision(
@@ -133,7 +133,7 @@ export class TreeDecision implements DraftTree {
     )
   }
 
-  // The charts of jobs that did not change were asked, or looked at, all the same.
+  // Unchanged jobs whose charts were asked, or whose data was read.
   #lookedAt(drafts: readonly Draft[]): readonly LookedAt[] {
     const asked = drafts.filter(({ isAsked }) => isAsked).map(({ job }) => [job.id, job.revision] as const)
     const changed = new Set(drafts.filter(({ isChanged }) => isChanged).map(({ job }) => job.id))
@@ -141,7 +141,7 @@ export class TreeDecision implements DraftTree {
     return [...looked].filter(([id]) => !changed.has(id)).map(([id, revision]) => ({ id, revision }))
   }
 
-  // A child that has settled stands in its parent's tasks until its own work is gone.
+  // A settled child keeps its task in the parent's row until the child's own tasks have stopped.
   #tellParent({ job, isChanged, tasks }: Draft): Draft | undefined {
     const isOver = job.phase === 'settled' || job.deletedAt !== undefined
     if (job.parentId === undefined || !isChanged || !isOver || tasks.isBusy) return undefined
@@ -150,25 +150,25 @@ export class TreeDecision implements DraftTree {
   }
 
   /**
-   * Begins the child job of a task. While the work of an earlier invocation of the same invoke still stops, none of the
-   * child's own work runs.
+   * Begins the child job of a task. The child's own tasks wait until the tasks of an earlier invocation of the same
+   * invoke have stopped.
    */
   startChild(draft: Draft, task: Task, type: AnyJobType, early: readonly ChartEvent[], first?: First): void {
     const id = this.#tree.newId()
     const isBlocked = draft.tasks.withId(task.id).some(({ status }) => status === 'stopping')
     const blocked = isBlocked || draft.job.blocked === true ? { blocked: true as const } : {}
     const record = { ...childRecord(type, draft.job, task, id, draft.time()), ...blocked }
-    // Last, also where it waited for the job's admission.
+    // The task of the child moves to the end of the list, also if the child waited for the job's admission.
     draft.tasks.remove(task.invocation)
     draft.tasks.put({ ...task, inbox: [], status: 'claimed', child: id })
     this.begin(type, record).begin(early, first)
   }
 
-  /** Begins the children of a job that was waiting, each with what was sent to it meanwhile. */
+  /** Begins the children of a job that was waiting, each with the events sent to it meanwhile. */
   startHeldBack(draft: Draft): void {
     for (const task of draft.tasks.list) {
       const type = childTypeOf(draft.type, task.src)
-      // What a chart sends was stored as JSON, and is an event again.
+      // Inbox messages were stored from events, so they can be given back as events.
       if (type !== undefined) this.startChild(draft, task, type, task.inbox as unknown as readonly ChartEvent[])
     }
   }
@@ -180,7 +180,7 @@ export class TreeDecision implements DraftTree {
     else this.#lost(draft, task, id)
   }
 
-  // Nothing will ever be heard of it: it has ended, and not well.
+  // The child is gone and will report nothing, so its parent gets an error event.
   #lost(draft: Draft, task: Task, id: string): void {
     if (draft.task(task.invocation)?.status !== 'claimed') return
     draft.touch()
@@ -188,16 +188,16 @@ export class TreeDecision implements DraftTree {
     draft.receiveEnd(task, errorEvent(task.id, goneError(id)))
   }
 
-  /** The chart left the invoke: the child stops, and all below it. */
+  /** The chart left the invoke: the child and all jobs below it stop. */
   leaveChild(draft: Draft, task: Task, id: string): void {
-    // First, so that the child's own end finds the invoke left.
+    // Mark the task before stopping the child, so that the child's end finds the invoke left.
     draft.put({ ...task, status: 'stopping' })
     const child = this.draft(id)
     if (child?.job.deletedAt === undefined) child?.stop()
     if (child === undefined || !child.tasks.isBusy) this.forgetChild(draft, id)
   }
 
-  /** Nothing of a child runs any more; what waited for that may run. */
+  /** Removes a child whose tasks have all stopped, and lets tasks that waited for it run. */
   forgetChild(draft: Draft, id: string): boolean {
     const task = draft.tasks.ofChild(id)
     if (task?.status !== 'stopping') return false
@@ -216,12 +216,12 @@ export class TreeDecision implements DraftTree {
     for (const task of child.tasks.list) if (task.child !== undefined) this.#unblock(task.child)
   }
 
-  /** Sends an event to the parent. A parent that is gone hears nothing. */
+  /** Sends an event to the parent. If the parent is gone, the event is dropped. */
   tellParent({ job: { parentId } }: Draft, event: ChartEvent): void {
     if (parentId !== undefined) this.draft(parentId)?.receive(event, true)
   }
 
-  /** Sends an event to any actor of the tree. One that is gone hears nothing. */
+  /** Sends an event to any actor of the tree. If the actor is gone, the event is dropped. */
   tellActor(path: ActorPath, event: ChartEvent): void {
     const { member, invocation } = this.actors.find(path) ?? {}
     const draft = member === undefined ? undefined : this.draft(member.job.id)
@@ -229,7 +229,7 @@ export class TreeDecision implements DraftTree {
     else draft?.deliver(invocation, event)
   }
 
-  /** Tells the parent that the job has ended: an event for its chart, unless that has left the invoke. */
+  /** Tells the parent's chart that the job has ended, unless the chart has left the invoke. */
   tellEnd({ job }: Draft, end: ChartEnd): void {
     const { id, parentId, parentInvoke = '', state: value, context } = job
     const parent = parentId === undefined ? undefined : this.draft(parentId)
@@ -241,7 +241,7 @@ export class TreeDecision implements DraftTree {
     parent.receiveEnd(task, endEvent(parentInvoke, end), { value, context })
   }
 
-  /** Tells a parent that asks for snapshots where the job stands. */
+  /** Sends the job's snapshot to a parent that asks for snapshots. */
   tellSnapshot({ job }: Draft): void {
     const { parentId, parentInvoke = '', id, state: value, context } = job
     const parent = parentId === undefined ? undefined : this.draft(parentId)
@@ -250,7 +250,10 @@ export class TreeDecision implements DraftTree {
     parent?.receive(snapshotEvent(parentInvoke, { status: 'active', value, context }), true)
   }
 
-  /** A job that was left while its chart was busy has settled: where nothing of it runs, its parent need not wait for it. */
+  /**
+   * A job that was left while its chart was busy has settled. If none of its tasks runs, its parent need not wait for
+   * it.
+   */
   settledLate({ job, tasks }: Draft): void {
     const parent = job.parentId === undefined || tasks.isBusy ? undefined : this.draft(job.parentId)
     if (parent !== undefined) this.forgetChild(parent, job.id)

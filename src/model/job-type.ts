@@ -1,4 +1,4 @@
-/** What a job type is made of. */
+/** The parts of a job type. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { AnyStateMachine, ContextFrom, EventFrom, OutputFrom, StateValueFrom } from 'xstate'
 import type { Chart } from './chart.ts'
@@ -15,7 +15,7 @@ declare const outputBrand: unique symbol
 declare const commandsBrand: unique symbol
 
 /**
- * A kind of job: made by {@link defineJob}, given to `createEngine` and `submit`. What is internal is left out of the
+ * A kind of job: made by {@link defineJob}, given to `createEngine` and `submit`. Internal fields are not part of the
  * published types.
  */
 export interface JobType<Type extends string = string, Input = unknown, Output = unknown, Commands = unknown> {
@@ -23,7 +23,7 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
   readonly version: string
   /** The schema of each command. */
   readonly commands: CommandSchemas
-  /** For commands that say so, who may send them. */
+  /** Who may send each command, for commands that have `by`. */
   readonly by: { readonly [command: string]: By }
   /** The name of the cancel command, if there is one. */
   readonly cancel: string | null
@@ -32,19 +32,19 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
   /** The machine itself, as it was given. */
   readonly lifecycle: AnyStateMachine
   /**
-   * How many of a tenant's jobs of the type may be stored that have not begun; null: any number.
+   * How many jobs of this type a tenant may have stored that have not begun; null: any number.
    *
    * @internal
    */
   readonly queuedMax: number | null
   /**
-   * Labels for what is no state of the chart.
+   * Public labels for jobs that are in no state of the chart.
    *
    * @internal
    */
   readonly endLabels: { readonly error: string; readonly stopped: string; readonly waiting: string }
   /**
-   * What never repeats the input.
+   * Parts of the job that never repeat the input.
    *
    * @internal
    */
@@ -56,7 +56,7 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
   /** @internal */
   readonly chart: Chart
   /**
-   * Names the chart's shape: the same version with another one is refused at an engine's start.
+   * Identifies the chart's shape. At an engine's start, a stored version with another hash is refused.
    *
    * @internal
    */
@@ -66,25 +66,26 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
   /** @internal */
   readonly migrate: ((job: MigratingJob) => Migrated | undefined) | undefined
   /**
-   * The version that its jobs are moved to; set by an engine that knows both.
+   * The next version, to which jobs are migrated. Set by an engine that knows both versions.
    *
    * @internal
    */
   readonly successor?: AnyJobType
   /**
-   * The machine gets the input as its own; the default lifecycle's task reads it from the record instead.
+   * True: the machine gets the job's input. False for the default lifecycle, whose task reads the input from the
+   * record.
    *
    * @internal
    */
   readonly chartTakesInput: boolean
   /**
-   * How outside work is run, by the name of its logic.
+   * The settings of outside work, by the name of its logic.
    *
    * @internal
    */
   readonly tasks: ReadonlyMap<string, TaskSettings>
   /**
-   * Logic that moves with the job, by its name.
+   * Transition logic, by its name.
    *
    * @internal
    */
@@ -103,16 +104,16 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
 /** Any job type. */
 export type AnyJobType = JobType
 
-/** What `submit` takes for a job type. */
+/** The input that `submit` takes for a job type. */
 export type InputOf<Type> = Type extends { readonly [inputBrand]?: infer Input } ? Input : never
 
-/** What a job of the type gives when it succeeds. */
+/** The output of a job of this type that succeeded. */
 export type OutputOf<Type> = Type extends { readonly [outputBrand]?: infer Output } ? Output : never
 
-/** The schemas of the commands that a job of the type takes; unknown where the type does not say. */
+/** The schemas of the type's commands; `unknown` if the type does not say. */
 export type CommandsOf<Type> = Type extends { readonly [commandsBrand]?: infer Commands } ? Commands : unknown
 
-/** What `describe` may say of a job; what it leaves out keeps its default. */
+/** The return value of `describe`. Absent fields keep their defaults. */
 export interface Description {
   readonly message?: string
   readonly error?: unknown
@@ -120,50 +121,50 @@ export interface Description {
   readonly reason?: string
 }
 
-/** What `describe` reads: where the chart stands after the event. These are copies. */
+/** What `describe` receives: the chart's snapshot after the event, as copies. */
 export interface DescribedSnapshot<Machine extends AnyStateMachine = AnyStateMachine> {
   readonly value: StateValueFrom<Machine>
   readonly context: ContextFrom<Machine>
-  /** Of a job that has ended. */
+  /** Present for a job that has ended. */
   readonly output: OutputFrom<Machine> | undefined
   readonly status: 'active' | 'done'
 }
 
-/** The same of a job whose life is one function. */
+/** What `describe` receives for a job with `execute`. */
 export interface DescribedFunction extends Omit<DescribedSnapshot, 'value'> {
   readonly value: 'queued' | 'running' | 'completed' | 'failed' | 'cancelled'
 }
 
-/** What moved the chart: an event of the machine's own, or one of XState's, such as `xstate.init` or a done event. */
+/** The event that moved the chart: one of the machine's own, or one of XState's, e.g. `xstate.init` or a done event. */
 export type DescribedEvent<Machine extends AnyStateMachine = AnyStateMachine> =
   | EventFrom<Machine>
   | { readonly type: `xstate.${string}`; readonly output?: unknown; readonly error?: unknown }
 
-/** Says what the record should carry after an event. */
+/** Returns what the record says about the job after an event. */
 export type Describe<Machine extends AnyStateMachine = AnyStateMachine> = (
   snapshot: DescribedSnapshot<Machine>,
   event: DescribedEvent<Machine>,
 ) => Description | undefined
 
-/** What a follow-up may say of the job that it makes. */
+/** Options of the job that a follow-up makes. */
 export interface FollowingJob {
-  /** Counted from the end of the job that it follows. Default: none. */
+  /** Counted from the end of the followed job. Default: none. */
   readonly delay?: Duration
-  /** Higher goes first; a whole number. Default: that of the job, or of the pipeline that is run. */
+  /** A whole number; higher runs first. Default: the priority of the followed job, or of the pipeline that is run. */
   readonly priority?: number
-  /** Beside those of the job that is tried again, or of the pipeline that is run. */
+  /** Added to the labels of the job that is retried, or of the pipeline that is run. */
   readonly labels?: { readonly [name: string]: string }
 }
 
 /** What comes after a job that has ended: see {@link FollowUpOf}. */
 export type FollowUp =
   /**
-   * Another try: a new job of the same type, creator, pipeline, priority and labels, linked by `retryOf`. A job that was
-   * cancelled is not tried again. `input` is by default what the job had. It begins with the recorded steps of the job and
-   * has its step keys, unless it is `fresh`, has an `input` of its own, or the job succeeded.
+   * A retry: a new job of the same type, creator, pipeline, priority and labels, linked by `retryOf`. A cancelled job
+   * is not retried. `input` defaults to the old job's input. The retry starts with the recorded steps and step keys of
+   * the old job, unless `fresh` is true, `input` is given, or the old job succeeded.
    */
   | ({ readonly kind: 'retry'; readonly input?: unknown; readonly fresh?: boolean } & FollowingJob)
-  /** A job of the same creator; in a pipeline, it waits for its turn. */
+  /** A new job of the same creator. In a pipeline, it waits for the slot. */
   | ({
       readonly kind: 'submit'
       readonly job: AnyJobType
@@ -171,16 +172,16 @@ export type FollowUp =
       readonly pipeline?: string
     } & FollowingJob)
   /**
-   * A run of a stored pipeline of the same tenant, when its turn comes. Its creator is the pipeline's owner. `input` is
-   * by default the pipeline's.
+   * A run of a stored pipeline of the same tenant; it waits for the slot. Its creator is the pipeline's owner. `input`
+   * defaults to the pipeline's.
    */
   | ({ readonly kind: 'run'; readonly pipeline: string; readonly input?: unknown } & FollowingJob)
-  /** The stored pipeline takes no run from now on. */
+  /** Pauses the stored pipeline: it starts no more runs. */
   | { readonly kind: 'pause'; readonly pipeline: string; readonly reason: string }
-  /** The stored pipeline takes runs again. */
+  /** Resumes the stored pipeline. */
   | { readonly kind: 'resume'; readonly pipeline: string }
 
-/** A job that has ended, as a {@link FollowUpOf} is shown it: a copy. Times are milliseconds UTC. */
+/** A job that has ended, as a {@link FollowUpOf} receives it: a copy. Times are milliseconds UTC. */
 export type EndedJob = Pick<
   Job,
   | 'id'
@@ -205,46 +206,52 @@ export type EndedJob = Pick<
   | 'startedAt'
   | 'endedAt'
 > & {
-  /** How many retries led to this job: 0 for a first try. */
+  /** How many retries led to this job; 0 for a first try. */
   readonly retries: number
 }
 
 /**
- * Says what comes after a job that has ended: at most 100 things. What it says is committed with that end, or not at all.
- * It is not asked about a job that was deleted, nor about a child job, which its parent's chart hears of. It must be pure:
- * where another write comes first, it is asked again. What cannot be done, or a throw, becomes a `job.followUpFailed`
- * event of the job, and keeps neither its end nor what else follows from being committed. The schemas of all the inputs
- * that it gives have 5 s together.
+ * Returns what comes after a job that has ended: at most 100 follow-ups. They are committed with the job's end, or not
+ * at all.
+ *
+ * Not called for deleted jobs, nor for child jobs, whose end goes to their parent's chart. Must be pure: after a write
+ * conflict it is called again. A follow-up that fails, or a throw, becomes a `job.followUpFailed` event of the job; the
+ * job's end and the other follow-ups are committed all the same. The schemas of all given inputs have 5 s together.
  */
 export type FollowUpOf = (job: EndedJob) => readonly FollowUp[] | undefined
 
-/** A stored job of an earlier version, as `migrate` is given it: copies, its own to change. */
+/** A stored job of an earlier version, as `migrate` receives it: copies, which it may change. */
 export interface MigratingJob {
   readonly id: string
-  /** The version that it comes from. */
+  /** The version that the job has now. */
   readonly version: string
   /** XState's state value. */
   readonly state: Json
   readonly context: Json
   readonly input?: Json
   readonly labels: { readonly [name: string]: string }
-  /** What will happen at a time: `after`s by XState's ids, as `xstate.after.1000.machine.state`, and delayed events. */
+  /**
+   * The pending timers: those of `after` under XState's ids, e.g. `xstate.after.1000.machine.state`, and delayed
+   * events.
+   */
   readonly timers: readonly MigratingTimer[]
 }
 
-/** A timer of a job that is migrated. `dueAt` is milliseconds UTC. */
+/** A timer of a job that is migrated. `dueAt`: milliseconds UTC. */
 export interface MigratingTimer {
   readonly id: string
   readonly event: { readonly type: string; readonly [field: string]: Json }
   readonly dueAt: number
 }
 
-/** Where a migrated job stands in the new chart. */
+/** The place of a migrated job in the new chart. */
 export interface Migrated {
-  /** A state value of the new chart, whose entry actions do not run. */
+  /** A state value of the new chart. Its entry actions do not run. */
   readonly state: unknown
-  /** Default: as it was. */
+  /** Default: unchanged. */
   readonly context?: unknown
-  /** Default: as they were. Timers of `after`s that the new chart does not have there are dropped, new ones begin now. */
+  /**
+   * Default: unchanged. `after` timers that the new chart does not have in this state are dropped; new ones start now.
+   */
   readonly timers?: readonly MigratingTimer[]
 }

@@ -5,40 +5,44 @@ import type { StampedProgress, Task } from './task-record.ts'
 
 declare const jobTypeBrand: unique symbol
 
-/** A job's id, which remembers at compile time what type of job it names. A plain string will do where no type is needed. */
+/** The id of a job, with its job type at compile time. A plain string is accepted where the type is not needed. */
 export type JobId<Type = unknown> = string & { readonly [jobTypeBrand]?: Type }
 
 /** How a job ended. */
 export type Outcome = 'success' | 'failure' | 'cancelled'
 
 /**
- * Where a job stands, in words that hold for every lifecycle. The first that fits: settled, waiting (not admitted yet: for
- * its time, or for its pipeline's slot), indeterminate, active.
+ * How far a job is, in terms that fit every lifecycle. The first that applies: `settled`; `waiting` (not admitted
+ * yet: for its start time or its pipeline's slot); `indeterminate`; `active`.
  */
 export type Phase = 'settled' | 'waiting' | 'indeterminate' | 'active'
 
-/** What becomes of a run whose pipeline has another: it is refused, waits for its turn, or takes the other's place. */
+/**
+ * What happens to a new run while another run holds the pipeline's slot: it is refused, waits, or replaces the other.
+ */
 export type Overlap = 'reject' | 'queue' | 'replace'
 
 /** Why a job exists. */
 export type Trigger = 'manual' | 'schedule' | 'dependency' | 'retry' | 'parent'
 
-/** An event due at a time: an `after`, or a delayed `raise`. */
+/** An event that is due at a time: an `after`, or a delayed `raise`. */
 export interface Timer {
-  /** XState's id for it; an older one of the same id gets another, which no `cancel` names. */
+  /**
+   * The id from XState. If a newer timer takes the same id, the older one gets a new id, which `cancel` does not find.
+   */
   readonly id: string
-  /** Whom the event is for; absent: the job itself. */
+  /** The receiver of the event. Absent: the job itself. */
   readonly to?: Address
   readonly event: { readonly type: string; readonly [key: string]: Json }
-  /** Milliseconds UTC; of a job that waits, the delay that counts from its admission. */
+  /** Milliseconds UTC. For a waiting job: the delay in milliseconds, which counts from its admission. */
   readonly dueAt: number
 }
 
-/** A child that has ended: enough for chart code to address it, and to look at it. */
+/** A child that has ended. Chart code may still address it and read its snapshot. */
 export interface EndedChild extends Pick<Task, 'id' | 'src' | 'invocation'> {
-  /** Absent of rows of older files. */
+  /** Absent in rows of older versions. */
   readonly snapshot?: LastSnapshot
-  /** The chart has left it, or stopped it, and only refers to it. */
+  /** The chart has left or stopped it, but still refers to it. */
   readonly left?: true
 }
 
@@ -47,12 +51,12 @@ export interface LastSnapshot {
   readonly status: 'done' | 'error' | 'stopped'
   readonly output?: Json
   readonly error?: Json
-  /** Of a machine. */
+  /** Only for a machine: its state value. */
   readonly value?: Json
   readonly context?: Json
 }
 
-/** One stored run of a job type: a row, moved by a pure function. All times are whole milliseconds UTC. */
+/** One stored run of a job type: a row, changed by a pure function. All times are whole milliseconds UTC. */
 export interface Job {
   readonly id: string
   readonly type: string
@@ -60,25 +64,25 @@ export interface Job {
   readonly tenant: string
   readonly createdBy: string
   readonly trigger: Trigger
-  /** Its runs share one slot. */
+  /** Runs of the same pipeline share one slot. */
   readonly pipeline?: string
   readonly labels: { readonly [name: string]: string }
   /** The job whose chart invoked this one. */
   readonly parentId?: string
   /** The id of that invoke. */
   readonly parentInvoke?: string
-  /** XState's state value: where the chart stands. */
+  /** XState's state value. */
   readonly state: Json
   readonly context: Json
-  /** For each history state's id, the ids of the states it remembers. */
+  /** For each history state's id: the ids of the states that it remembers. */
   readonly historyValue?: { readonly [id: string]: readonly string[] }
   /** The context holds references to children. */
   readonly hasRefs?: boolean
-  /** The public label of the present state. */
+  /** The public label of the current state. */
   readonly status: string
   readonly phase: Phase
   readonly outcome?: Outcome
-  /** The present state is tagged `vacates`. */
+  /** The current state is tagged `vacates`. */
   readonly vacates: boolean
   readonly input?: Json
   readonly output?: Json
@@ -87,95 +91,97 @@ export interface Job {
   readonly message?: string
   /** Written by reports, never by a transition. */
   readonly progress?: StampedProgress
-  /** Higher goes first. */
+  /** Higher runs first. */
   readonly priority: number
-  /** It is not admitted before. */
+  /** The job is not admitted before this time. */
   readonly startAt?: number
-  /** From when on its tasks may run and its timers count; absent while it waits. */
+  /** When its tasks could first run and its timers began to count. Absent while it waits. */
   readonly admittedAt?: number
-  /** How it came to wait for its pipeline's slot: one that replaces is itself replaced by a later one. */
+  /** How the job waits for its pipeline's slot. A waiting `replace` job is itself replaced by a later one. */
   readonly overlap?: Overlap
-  /** The job of which this is another try. */
+  /** The job that this one retries. */
   readonly retryOf?: string
-  /** How many retries led to it; absent for a first try. */
+  /** How many retries led to this job. Absent for a first try. */
   readonly retries?: number
   /**
-   * With which id the keys of its steps begin, where it is not its own: of a retry that continues, the first try; of a child
-   * job, that of the job at the top of its tree.
+   * The job id that its step keys begin with, if not its own: for a retry that continues another job, that of the first
+   * try; for a child job, that of the top job of its tree.
    */
   readonly stepOrigin?: string
-  /** Of a child job: the invocations that lead to it from the top of its tree. */
+  /** For a child job: its invocations, from the top of its tree to it. */
   readonly stepPath?: string
-  /** Hidden everywhere from then on; its row goes when nothing of it runs. */
+  /** The job is hidden from this time on. Its row is removed when none of its tasks runs. */
   readonly deletedAt?: number
   readonly timers: readonly Timer[]
   readonly tasks: readonly Task[]
-  /** Children that have ended, as long as the chart has not left them or refers to them. */
+  /** Children that have ended, as long as the chart is in their invoke or refers to them. */
   readonly ended?: readonly EndedChild[]
   /**
-   * For each state whose invokes were left, how often it was entered; under `''`, how many actors were spawned. Absent of
-   * jobs that have settled.
+   * For each state whose invokes were left: how often it was entered. Under `''`: how many actors were spawned. Absent
+   * once the job has settled.
    */
   readonly ordinals?: { readonly [stateId: string]: number }
-  /** A child job whose tasks wait for the work of an earlier invocation of its invoke to stop. */
+  /** A child job whose tasks wait until an earlier invocation of its invoke has stopped. */
   readonly blocked?: true
-  /** The counter behind tokens and entries: raised at each, never reset. */
+  /** The source of tokens and invocation numbers: raised for each, never reset. */
   readonly counter: number
   readonly createdAt: number
-  /** The first start of a task. */
+  /** When a task of the job first started. */
   readonly startedAt?: number
-  /** Set exactly when the phase is `settled`. */
+  /** Present exactly when the phase is `settled`. */
   readonly endedAt?: number
   readonly updatedAt: number
-  /** What a compare-and-set compares: 1 when inserted, raised by every write. */
+  /** Compared by compare-and-set: 1 at insert, raised by every write. */
   readonly revision: number
-  /** How many events the job has; the newest one's `jobSequence`. */
+  /** How many events the job has: the `jobSequence` of the newest. */
   readonly eventCount: number
   readonly idempotencyKey?: string
-  /** No other job of its tenant and type has it while this one has not ended. */
+  /** Unique among the jobs of its tenant and type that have not ended. */
   readonly uniqueKey?: string
 }
 
-/** A job's record while it is written. */
+/** A job's record while it is being written. */
 export type OpenJob = { -readonly [Key in keyof Job]: Job[Key] }
 
-/** What a policy may know of a job, and what names its type. */
+/** What a policy may know of a job, and what identifies its type. */
 export type JobSummary = Pick<
   Job,
   'id' | 'tenant' | 'type' | 'version' | 'createdBy' | 'pipeline' | 'labels' | 'status'
 >
 
-/** The time by which a waiting job is ordered: when it may start, or else since when it waits. */
+/** The time that orders waiting jobs: when the job may start, or else when it was created. */
 export function dueAt({ startAt, createdAt }: Job): number {
   return startAt ?? createdAt
 }
 
-/** Its `startAt`, where it has one, has come. */
+/** Whether the job's `startAt` has come, or it has none. */
 export function mayStart({ startAt }: Job, at: number): boolean {
   return startAt === undefined || startAt <= at
 }
 
-/** It was submitted and has not begun: admitted or waiting, it counts against its type's `limits.queued`. */
+/**
+ * Whether the job counts against its type's `limits.queued`: submitted, waiting or admitted, and no task has started.
+ */
 export function isQueued({ startedAt, phase, deletedAt, parentId }: Job): boolean {
   return startedAt === undefined && phase !== 'settled' && deletedAt === undefined && parentId === undefined
 }
 
-/** One attempt is all that ever ran of the job: its counter has given one invocation and one token. */
+/** Whether the job ran one attempt only: its counter has given one invocation and one token. */
 export function hadOneAttempt({ counter }: Job): boolean {
   return counter === 2
 }
 
-/** The job keeps its unique key from others: until it has ended. */
+/** Whether the job still reserves its unique key: until it ends or is deleted. */
 export function holdsUniqueKey({ uniqueKey, phase, deletedAt }: Job): boolean {
   return uniqueKey !== undefined && phase !== 'settled' && deletedAt === undefined
 }
 
-/** A held or stopping task means that code may be running. */
+/** Whether code of the job may be running: some task is claimed or stopping. */
 export function isBusy(job: Job): boolean {
   return job.tasks.some(({ status }) => status === 'claimed' || status === 'stopping')
 }
 
-/** The limit keys under which the job's code may be running, one for each such task. */
+/** The limit keys under which code of the job may be running, one for each such task. */
 export function heldKeys(job: Job): readonly HeldKey[] {
   return job.tasks.flatMap(({ invocation, status, limitKey: key }) =>
     key !== undefined && (status === 'claimed' || status === 'stopping') ? [{ invocation, key }] : [],
@@ -188,14 +194,14 @@ export interface HeldKey {
   readonly key: string
 }
 
-/** The job occupies its pipeline: by where its chart stands, or because its code may still run. */
+/** Whether the job holds its pipeline's slot: its chart's state needs it, or its code may still run. */
 export function holdsSlot(job: Job): boolean {
   if (job.pipeline === undefined) return false
   const isOn = job.phase !== 'settled' && job.phase !== 'waiting' && job.deletedAt === undefined
   return (isOn && !job.vacates) || isBusy(job)
 }
 
-/** The next time at which something falls due without anyone asking: a timer, an attempt's deadline, the end of a grace. */
+/** The next time at which something of the job falls due: a timer, an attempt's deadline, or the end of a grace. */
 export function wakeAt(job: Job): number | undefined {
   if (job.phase === 'waiting') return undefined
   let first = Number.POSITIVE_INFINITY
@@ -204,7 +210,10 @@ export function wakeAt(job: Job): number | undefined {
   return first === Number.POSITIVE_INFINITY ? undefined : first
 }
 
-/** The tasks that may be claimed at their `availableAt`: offered, and no earlier invocation of the same invoke still stopping. */
+/**
+ * The tasks that may be claimed at their `availableAt`: available, and no earlier invocation of the same invoke is
+ * stopping.
+ */
 export function claimableTasks(job: Job): readonly Task[] {
   if (job.phase === 'waiting' || job.blocked === true) return NONE
   const available = job.tasks.filter(({ status }) => status === 'available')
@@ -215,12 +224,12 @@ export function claimableTasks(job: Job): readonly Task[] {
 
 const NONE: readonly never[] = []
 
-/** The job is not admitted yet: it waits for its time, or for its pipeline's slot. */
+/** Whether the job is not admitted yet: it waits for its start time, or for its pipeline's slot. */
 export function isWaiting({ phase, deletedAt }: Job): boolean {
   return phase === 'waiting' && deletedAt === undefined
 }
 
-/** The job is part of a tree: another's chart invoked it, or its own chart invoked others. */
+/** Whether the job is part of a tree: it has a parent, or child jobs. */
 export function hasRelatives({ parentId, tasks }: Job): boolean {
   return parentId !== undefined || tasks.some(({ child }) => child !== undefined)
 }

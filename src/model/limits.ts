@@ -1,8 +1,8 @@
 /**
- * How many tasks run at once under one key.
+ * Limits of how many tasks run at once under one key.
  *
- * A task's key is fixed when it is offered, and stands in its job's row; how many run under it is read from the code
- * that claims, so that a changed number holds for what was stored before.
+ * A task's key is fixed when the task becomes available, and stored in its job's row. The number comes from the code
+ * that claims, so a changed number also applies to stored tasks.
  */
 import type { Job } from './job.ts'
 import type { LogicKind } from './logic.ts'
@@ -10,11 +10,11 @@ import { callback, checkOptions, either, required, text, wholeNumber } from './o
 import type { Json } from './storable.ts'
 import type { Task } from './task-record.ts'
 
-/** What the key of a limit may be made of. */
+/** What the key function of a limit receives. */
 export interface LimitScope<Input = unknown> {
   /**
-   * What the chart gives the task, before its own schema has parsed it; of a job type with `execute`, the job's parsed
-   * input.
+   * The task's input from the chart, before the task's own schema has parsed it. For a job type with `execute`: the
+   * job's parsed input.
    */
   readonly input: Input
   /** The type of its job. */
@@ -25,41 +25,41 @@ export interface LimitScope<Input = unknown> {
   readonly pipeline?: string
 }
 
-/** How many tasks of one key are worked on at once, in all engines of one storage. */
+/** How many tasks of one key run at once, over all engines of one storage. */
 export interface TaskLimits<Input = unknown> {
-  /** A whole number from 1. A task counts from its claim until its code has stopped; one that was abandoned does not. */
+  /** A whole number from 1. A task counts from its claim until its code has stopped. Abandoned tasks do not count. */
   readonly concurrency: number
   /**
-   * Tasks with the same key share the limit, whatever their type and tenant. 1 to 200 characters. A function is called when the
-   * task is offered, and must be pure; where it throws or gives no such text, the task ends with an error event, code
-   * `INVALID_INPUT`. Default: the tasks of this name of this job type.
+   * Tasks with the same key share the limit, across types and tenants. 1 to 200 characters.
+   * A function is called when the task becomes available, and must be pure. If it throws or returns anything else, the
+   * task ends with an error event, code `INVALID_INPUT`. Default: tasks of the same name and job type share the limit.
    */
   readonly key?: string | ((of: LimitScope<Input>) => string)
 }
 
-/** The limits of a job type, in all engines of one storage. */
+/** The limits of a job type, over all engines of one storage. */
 export interface JobLimits {
   /**
-   * How many of its tasks run at once. Of a lifecycle, left out are those that declare limits of their own, callbacks and
-   * observables, and those of machines that it invokes.
+   * How many of its tasks run at once. For a lifecycle, these do not count: tasks with their own limits, callbacks and
+   * observables, and tasks of machines that it invokes.
    */
   readonly concurrency?: number
   /**
-   * How many of a tenant's jobs of the type may be stored that have not begun, waiting ones included; a whole number from
-   * 1. A submit, a retry or a run beyond is `QUEUE_FULL`. Child jobs and follow-ups are never refused.
+   * How many jobs of the type a tenant may have stored that have not begun, including waiting ones: a whole number from
+   * 1. Further submits, retries and runs fail with `QUEUE_FULL`. Child jobs and follow-ups are never refused.
    */
   readonly queued?: number
 }
 
-/** {@link TaskLimits}, read once. */
+/** {@link TaskLimits}, parsed. */
 export interface TaskLimit {
   readonly concurrency: number
   readonly key: string | ((of: LimitScope) => unknown) | undefined
-  /** Where no key was given: all tasks of the job type share one, not each name its own. */
+  /** True: the limit is that of the job type, and all its tasks share it. False: each task name has its own. */
   readonly ofType: boolean
 }
 
-/** What of a task's settings its limit follows from. */
+/** The settings of a task that its limit depends on. */
 interface Limited {
   readonly kind: LogicKind
   readonly takesJobInput: boolean
@@ -67,26 +67,24 @@ interface Limited {
 }
 
 /**
- * Reads the limits of a task.
+ * Parses the limits of a task.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` the concurrency is no whole number from 1, or the key no text.
+ * @throws {JobchartError} `INVALID_DEFINITION` the concurrency is not a whole number from 1, or the key is not text.
  */
 export function parseTaskLimits<Input>(limits: TaskLimits<Input> | undefined): TaskLimit | undefined {
   if (limits === undefined) return undefined
   checkOptions('limits', limits, TASK_LIMITS, { prefix: 'limits.' })
   const { concurrency, key } = limits
-  // The function is given what its own type says, by whoever offers the task.
+  // The key function was typed for this task, and is called only with its inputs.
   return { concurrency, key: key as TaskLimit['key'], ofType: false }
 }
 
-/**
- * Reads how many jobs of a type may be queued; null: any number.
- */
+/** Parses how many jobs of a type may be queued; null: any number. */
 export function parseQueued({ queued }: JobLimits = {}): number | null {
   return queued ?? null
 }
 
-/** The tasks of a job type by its own limits: those of work that ends and that declares none of its own. */
+/** The tasks that share the limit of their job type: outside work that ends and has no limit of its own. */
 export function limitedTasks<Settings extends Limited>(
   tasks: ReadonlyMap<string, Settings>,
   { concurrency }: JobLimits = {},
@@ -102,7 +100,7 @@ export function limitedTasks<Settings extends Limited>(
 }
 
 /**
- * How many tasks may run under one key by the code of their type now; undefined: any number.
+ * How many tasks may run under a task's key, according to the current code of their type. `undefined`: any number.
  *
  * @param tasks  those of the type.
  */
@@ -110,13 +108,13 @@ export function concurrencyOf(tasks: ReadonlyMap<string, Limited>, { src, limitK
   return limitKey === undefined ? undefined : tasks.get(src)?.limit?.concurrency
 }
 
-/** A task as it is offered: with its key, where it has a limit, or with why it cannot have one. */
+/** An available task with its key, if it has a limit, or the reason why it has no valid key. */
 export interface Keyed {
   readonly task: Task
   readonly error?: Json
 }
 
-/** Gives a task of a job its key. It never throws. */
+/** Adds the key to a task of a job. Never throws. */
 export function keyed(settings: Limited | undefined, job: Job, task: Task): Keyed {
   const limit = settings?.limit
   if (limit === undefined) return { task }
@@ -124,7 +122,7 @@ export function keyed(settings: Limited | undefined, job: Job, task: Task): Keye
   try {
     const input = settings?.takesJobInput === true ? job.input : task.input
     const key = typeof limit.key === 'string' ? limit.key : limit.key(scopeOf(job, input))
-    // As JSON text, a key that was given is never one that was made.
+    // The default key is JSON text, so it never equals a key given by the user.
     return isKey(key)
       ? { task: { ...task, limitKey: JSON.stringify(key) } }
       : { task, error: keyError(task, 'found', key) }
@@ -137,7 +135,7 @@ function ownKey({ ofType }: TaskLimit, { type }: Job, { src }: Task): string {
   return JSON.stringify(ofType ? [type] : [type, src])
 }
 
-// Copied, since what a user's function does to it is its own affair.
+// Copies, since the user's function may change them.
 function scopeOf({ type, tenant, createdBy, labels, pipeline }: Job, input: Json | undefined): LimitScope {
   const given = { input: structuredClone(input), type, tenant, createdBy, labels: { ...labels } }
   return pipeline === undefined ? given : { ...given, pipeline }
@@ -156,7 +154,7 @@ function keyError({ id }: Task, how: string, what: unknown): Json {
   return { name: 'JobchartError', code: 'INVALID_INPUT', message }
 }
 
-// Whatever a user's function gave or threw.
+// Any value that a user's function returned or threw.
 function shown(value: unknown): string {
   try {
     return String(value).slice(0, 200).toWellFormed()

@@ -1,17 +1,17 @@
 import type { AnyStateMachine } from 'xstate'
 
 /**
- * What kind of work an invoked logic is.
+ * The kind of work of an invoked logic.
  *
- * - `promise`: outside work that ends, kept as a task and run by an executor.
- * - `callback`, `observable`, `events`: outside work that goes on and tells the chart, by events of its own, by its newest
- *   value, or by values that are events.
- * - `machine`: a child job with a row of its own.
- * - `pure`: transition logic, whose state is kept in its task and moved with the job.
+ * - `promise`: outside work that ends; a task, run by an executor.
+ * - `callback`, `observable`, `events`: outside work that goes on. It tells the chart its own events (`callback`), its
+ *   newest value (`observable`), or values that are events (`events`).
+ * - `machine`: a child job with its own row.
+ * - `pure`: transition logic. Its state is stored in its task and changes with the job.
  */
 export type LogicKind = 'promise' | 'callback' | 'observable' | 'events' | 'machine' | 'pure'
 
-/** Actor logic as XState makes it: what its kinds have in common. */
+/** Actor logic: what all of XState's kinds have in common. */
 export interface AnyLogic {
   readonly config?: unknown
   readonly start?: unknown
@@ -30,12 +30,12 @@ export type PromiseCreator = (scope: {
   readonly emit: (event: unknown) => void
 }) => PromiseLike<unknown>
 
-/** Promise logic: its creator is its config. */
+/** Promise logic. Its `config` is its creator. */
 export interface PromiseLogic extends AnyLogic {
   readonly config: PromiseCreator
 }
 
-/** Whether a value is logic that an actor could be made of. */
+/** Whether a value is actor logic. */
 export function isLogic(value: unknown): value is AnyLogic {
   if (typeof value !== 'object' || value === null) return false
   const { transition, getInitialSnapshot } = value as {
@@ -56,8 +56,8 @@ export function isPromise(logic: AnyLogic): logic is PromiseLogic {
 }
 
 /**
- * The kind of a logic. XState marks none with it; but only promise logic answers its own event with the value as its
- * output, only observables keep a subscription in their snapshot, and transition logic has nothing to start.
+ * The kind of a logic. XState does not mark it, so it is told from behaviour: only promise logic turns its own event
+ * into output, only observables keep a subscription in their snapshot, and transition logic has nothing to start.
  */
 export function kindOf(logic: AnyLogic): LogicKind {
   if (isMachine(logic)) return 'machine'

@@ -6,29 +6,32 @@ import type { Task, TaskSettings } from './task.ts'
 export interface Loss {
   readonly invocation: number
   readonly reason: string
-  /** Its process died of itself. Only such a loss may make the task poison. Default true. */
+  /** Its process crashed. Only crashes may make the task poison. Default: true. */
   readonly isCrash?: boolean
-  /** Steps and items recorded under the invocation by now. */
+  /** How many steps and items the invocation has recorded so far. */
   readonly steps: number
 }
 
-/** Crashes in a row, without a further step or item recorded, before the task is given up as poison (I20). */
+/** The number of crashes in a row, without a new step or item between them, after which the task counts as poison. */
 const CRASHES_MAX = 3
 
 /**
- * One more loss makes it poison. It should run alone of its kind: of several that died together, only one can be what
- * their process died of.
+ * Whether one more crash would make the task poison. Such a task should run alone of its kind: if several tasks die
+ * together, only one of them can be the cause.
  */
 export function isSuspect({ crashes }: Task): boolean {
   return crashes >= CRASHES_MAX - 1
 }
 
-/** Crashes in a row by now: work that gets further each time is not what takes its process down. */
+/**
+ * The crashes in a row including this one. Recorded steps reset the count: a task that gets further each time is not
+ * what crashes the process.
+ */
 export function crashesAfter(task: Task, steps: number): number {
   return steps > task.steps ? 1 : task.crashes + 1
 }
 
-/** How a loss ends its task; undefined: it does not. */
+/** The error with which a loss ends its task. `undefined`: the task goes on. */
 export function lossError(
   { recovery }: TaskSettings,
   task: Task,
@@ -36,7 +39,7 @@ export function lossError(
 ): Json | undefined {
   const { crashes } = task
   const { reason, isCrash } = loss
-  // One that was told to stop is never made again.
+  // A task that was told to stop is never restarted.
   if (recovery === 'fail' || (recovery === 'restart' && isToldToStop(task))) {
     const what = isCrash === true ? 'the process of the attempt' : 'the attempt'
     return { name: 'JobchartError', code: 'TASK_LOST', message: `${what} was lost: ${reason}` }

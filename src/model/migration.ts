@@ -1,9 +1,10 @@
 /**
- * How a stored job is moved from one version of its type to another.
+ * Moves a stored job from one version of its type to another.
  *
- * A job type says so by `previous` and `migrate`. A job moves when it is next touched and nothing of it runs: in the
- * changeset of the request that touched it, before that. What the new chart asks for where the job then stands is made so: its invokes
- * run, others are left; its `after` timers stand, those of the same name with the time that they had.
+ * A job type allows this by `previous` and `migrate`. A job migrates at its next change, while none of its tasks runs,
+ * in the changeset of the request that changes it and before that request. Then the new chart's state applies: its
+ * invokes continue or start, others stop. Its `after` timers are set; those that existed before under the same name
+ * keep their time.
  */
 import type { ChartAction, ChartScope, ChartSnapshot, SendAction, StartAction, StateInfo } from './chart.ts'
 import { JobchartError } from './error.ts'
@@ -14,18 +15,18 @@ import { isLeft } from './stop.ts'
 import { type Json, storableCopy } from './storable.ts'
 import type { Task } from './task-record.ts'
 
-/** What a job becomes under the new version. */
+/** The result of a migration. */
 export interface Migration {
   readonly snapshot: ChartSnapshot
   readonly info: StateInfo
   readonly timers: readonly Timer[]
-  /** What runs there, kept or new. */
+  /** The invokes of the new state, whether continued or new. */
   readonly starts: readonly StartAction[]
-  /** Timers that the new place has and the old one had not. */
+  /** Timers of the new state that the old state did not have. */
   readonly delays: readonly SendAction[]
 }
 
-/** What of a job goes on in the new chart, by the code that it has for that, and what begins there. */
+/** The tasks of a job that continue in the new chart, with the new version's code, and the invokes that start there. */
 export function keptAndBegun(
   to: AnyJobType,
   { tasks, ended = [] }: Job,
@@ -35,31 +36,34 @@ export function keptAndBegun(
   const kept = tasks.filter((task) => !isLeft(task) && isKept(to, task, starts, isInvoke(task.id)))
   const isKnown = ({ id, src }: StartAction) =>
     kept.some((task) => task.id === id) ||
-    // What has ended where the chart still stands is not done again.
+    // An invoke that has already ended in this state is not started again.
     ended.some((each) => each.id === id && each.src === src && each.left !== true)
   return { kept: kept.map((task) => recoded(to, task)), begun: starts.filter((start) => !isKnown(start)) }
 }
 
-// An invoke that it has there as well, or an actor that was spawned by a name that it knows.
+// Whether a task continues: the new state has the same invoke, or it is a spawned actor whose logic has a name in the
+// new version.
 function isKept(to: AnyJobType, task: Task, starts: readonly StartAction[], isInvoke: boolean): boolean {
   const { id, src } = task
   if (isInvoke && !starts.some((start) => start.id === id && start.src === src)) return false
-  // Of the same kind: what was a promise cannot go on as a machine of its name.
+  // Only logic of the same kind continues: a promise cannot become a machine of the same name.
   if (task.child !== undefined) return to.children.has(src)
   return task.status === 'inline' ? to.inline.has(src) : to.tasks.has(src)
 }
 
-/** Nothing of the job runs, and nothing that ran is awaited: its code, and what it reports, know only one version. */
+/**
+ * Whether none of the job's tasks runs and no report of a lost task is awaited: running code and its reports fit only
+ * one version.
+ */
 export function isAtRest({ phase, tasks }: Job): boolean {
   const isBusy = ({ status, child }: Task) => child === undefined && status !== 'available' && status !== 'inline'
   return phase !== 'settled' && !tasks.some(isBusy)
 }
 
 /**
- * What `migrate` of `to` makes of a job; undefined: it stays under its version.
+ * What `migrate` of `to` returns for a job. `undefined`: the job stays on its version.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` it threw, or gave a place that the new chart does not have. The job is left
- *   as it is, for a version that can.
+ * @throws {JobchartError} `INVALID_DEFINITION` `migrate` threw, or returned a state that the new chart does not have. The job stays as it is, until a version can migrate it.
  */
 export function migrationOf(from: AnyJobType, to: AnyJobType, job: Job, scope: ChartScope): Migration | undefined {
   const asked = askMigrate(to, job)
@@ -77,14 +81,14 @@ function orRefused<Result>(to: AnyJobType, job: Job, run: () => Result): Result 
     const why = cause instanceof Error ? cause.message : String(cause)
     throw new JobchartError(
       'INVALID_DEFINITION',
-      `job "${job.id}" could not be moved from version "${job.version}" of "${job.type}" to "${to.version}": ${why}`,
+      `job "${job.id}" could not be migrated from version "${job.version}" of "${job.type}" to "${to.version}": ${why}`,
       { jobId: job.id, cause },
     )
   }
 }
 
 /**
- * The version under which a job stands when it is touched next.
+ * The version that a job will have after its next change.
  *
  * @throws {JobchartError} as {@link migrationOf}.
  */
@@ -96,7 +100,7 @@ export function typeWhenTouched(type: AnyJobType, job: Job): AnyJobType {
 
 function migratingJob({ id, version, state, context, input, labels, timers }: Job): MigratingJob {
   const given = { id, version, state, context, labels, timers, ...(input === undefined ? {} : { input }) }
-  // It was stored as JSON, and is the author's to change.
+  // A copy of stored JSON, which the author may change.
   return structuredClone(given) as MigratingJob
 }
 
@@ -104,7 +108,7 @@ function applied(from: AnyJobType, to: AnyJobType, job: Job, asked: Migrated, sc
   const { context = job.context, timers = job.timers } = asked
   const { historyValue, hasRefs } = job
   const snapshot: ChartSnapshot = {
-    // The chart gives its own state for it, or refuses it.
+    // The chart accepts this state value, or throws.
     state: asked.state as Json,
     context: storableCopy(context, 'context', true),
     ...(historyValue === undefined ? {} : { historyValue }),
@@ -125,13 +129,13 @@ function applied(from: AnyJobType, to: AnyJobType, job: Job, asked: Migrated, sc
   }
 }
 
-// What the old chart has where the job stands, and the job not: it has rung, and the state has gone on.
+// Timers that the old state has and the job no longer has: they have already fired.
 function firedIn({ chart }: AnyJobType, job: Job, scope: ChartScope): ReadonlySet<string | undefined> {
   try {
     const had = chart.resumed(job, scope).actions.filter(isDelay)
     return new Set(had.map(({ id }) => id).filter((id) => !job.timers.some((timer) => timer.id === id)))
   } catch {
-    // A place that the old chart itself cannot be in says nothing.
+    // If the old chart cannot be restored in this state, nothing is known of its timers.
     return new Set()
   }
 }

@@ -1,35 +1,34 @@
-/** What options must be: a name that is unknown, or a value of the wrong kind, is refused by name. */
+/** Checks options: an unknown name or a value of the wrong kind is refused, and the error names the option. */
 import { type ErrorCode, JobchartError } from './error.ts'
 import { durationMs } from './time.ts'
 
-/** What the value of an option must be. */
+/** The valid values of an option. */
 export interface OptionRule {
-  /** As the error says it. */
+  /** The valid values in words, for the error message. */
   readonly expected: string
   readonly fits: (value: unknown) => boolean
-  /** It may not be left out. */
+  /** True: the option is required. */
   readonly isRequired?: boolean
 }
 
-/** The options of one function, by name. */
+/** The options of a function, by name. */
 export interface OptionRules {
   readonly [option: string]: OptionRule
 }
 
-/** How a misfit is told. */
+/** How to report an invalid option. */
 export interface OptionContext {
-  /** Stands before the name of an option, e.g. `retry.`. Default: nothing. */
+  /** Put before the name of an option, e.g. `retry.`. Default: empty. */
   readonly prefix?: string
   /** Default `'INVALID_DEFINITION'`. */
   readonly code?: ErrorCode
 }
 
 /**
- * Refuses options that are no object, an option that there is not, and a value of the wrong kind. One that is undefined
- * counts as left out.
+ * Refuses options that are not an object, unknown options, and values of the wrong kind. `undefined` counts as absent.
  *
  * @param name  of the function, for the error.
- * @throws {JobchartError} `INVALID_DEFINITION`, unless another code is given, with the option as the path of its issue.
+ * @throws {JobchartError} `INVALID_DEFINITION`, or the given code; the path of its issue is the option.
  */
 export function checkOptions(name: string, options: unknown, rules: OptionRules, context: OptionContext = {}): void {
   const { prefix = '', code = 'INVALID_DEFINITION' } = context
@@ -39,7 +38,11 @@ export function checkOptions(name: string, options: unknown, rules: OptionRules,
   }
   const unknown = Object.keys(options).find((option) => !Object.hasOwn(rules, option))
   if (unknown !== undefined) {
-    throw misfit(code, prefix + unknown, `is no option of ${name}; there are ${Object.keys(rules).join(', ')}`)
+    throw misfit(
+      code,
+      prefix + unknown,
+      `is not an option of ${name}; its options are ${Object.keys(rules).join(', ')}`,
+    )
   }
   const given = options as { readonly [option: string]: unknown }
   for (const [option, { expected, fits, isRequired = false }] of Object.entries(rules)) {
@@ -53,7 +56,7 @@ function misfit(code: ErrorCode, option: string, what: string): JobchartError {
   return new JobchartError(code, `${option} ${what}`, { issues: [{ message: what, path: option.split('.') }] })
 }
 
-/** An option that may not be left out. */
+/** Makes an option required. */
 export function required(rule: OptionRule): OptionRule {
   return { ...rule, isRequired: true }
 }
@@ -74,7 +77,7 @@ export function wholeNumber(min: number): OptionRule {
   }
 }
 
-/** One of some texts, or null. */
+/** One of the given strings, or null. */
 export function oneOf(...values: readonly (string | null)[]): OptionRule {
   return {
     expected: values
@@ -85,7 +88,7 @@ export function oneOf(...values: readonly (string | null)[]): OptionRule {
   }
 }
 
-/** Either of two kinds. */
+/** A value that fits one of two rules. */
 export function either(one: OptionRule, other: OptionRule): OptionRule {
   return {
     expected: `${one.expected}, or ${other.expected}`,
@@ -93,12 +96,12 @@ export function either(one: OptionRule, other: OptionRule): OptionRule {
   }
 }
 
-/** A list of what a rule says of each. */
+/** A list whose entries all fit a rule. */
 export function listOf(rule: OptionRule, expected: string): OptionRule {
   return { expected: `a list of ${expected}`, fits: (value) => Array.isArray(value) && value.every(rule.fits) }
 }
 
-/** An object that has functions of these names. */
+/** An object with functions of these names. */
 export function having(expected: string, ...methods: readonly string[]): OptionRule {
   return {
     expected,
@@ -110,7 +113,7 @@ export function having(expected: string, ...methods: readonly string[]): OptionR
   }
 }
 
-/** An object, by name what a rule says of each value. */
+/** An object whose values all fit a rule. */
 export function recordOf(rule: OptionRule, expected: string): OptionRule {
   return {
     expected,
@@ -128,19 +131,19 @@ export const flag: OptionRule = { expected: 'true or false', fits: (value) => ty
 /** A function. */
 export const callback: OptionRule = { expected: 'a function', fits: (value) => typeof value === 'function' }
 
-/** Anything: it is looked at elsewhere. */
+/** Any value: it is checked elsewhere. */
 export const anything: OptionRule = { expected: 'anything', fits: () => true }
 
-/** A list of names, each a text. */
+/** A list of strings. */
 export const names: OptionRule = listOf({ expected: 'text', fits: (value) => typeof value === 'string' }, 'texts')
 
-/** A schema, as any library makes it. */
+/** Any Standard Schema. */
 export const schema: OptionRule = {
   expected: 'a Standard Schema, as zod makes it',
   fits: (value) => (typeof value === 'object' || typeof value === 'function') && value !== null && '~standard' in value,
 }
 
-/** A length of time. */
+/** A duration. */
 export const duration: OptionRule = {
   expected: "a duration such as '10m' or milliseconds, at least 0",
   fits: (value) => {
@@ -153,7 +156,7 @@ export const duration: OptionRule = {
   },
 }
 
-/** A value as an error names it: text in quotes, so that '3' is not taken for 3. */
+/** A value as shown in an error. Strings are quoted, so that '3' is not mistaken for 3. */
 export function shownValue(value: unknown): string {
   if (typeof value === 'number' || typeof value === 'bigint' || value === undefined) return String(value)
   try {

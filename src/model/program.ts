@@ -3,26 +3,26 @@ import { anything, checkOptions, required } from './option-checks.ts'
 
 /** A program of the operating system. */
 export interface Program {
-  /** A file name, or a name that is looked up in `PATH`. No shell reads it. */
+  /** The path of an executable file, or a name that is looked up in `PATH`. No shell is involved. */
   readonly command: string
   readonly args?: readonly string[]
   /** Added to the environment of this process. */
   readonly env?: { readonly [name: string]: string }
-  /** The folder that it runs in. Default: that of this process. */
+  /** The working directory. Default: that of this process. */
   readonly cwd?: string
-  /** Written to its standard input, which is then closed. Default: it has none. */
+  /** Written to its standard input, which is then closed. Default: empty. */
   readonly stdin?: string
 }
 
-/** What the parts of a program may be made of. */
+/** What functions that make a part of a program receive. */
 export interface ProgramContext<Input = unknown> {
   readonly input: Input
   readonly job: { readonly id: string; readonly type: string }
-  /** 1 for the first. */
+  /** 1 for the first attempt. */
   readonly attempt: number
 }
 
-/** A program whose parts are given, or made of the task. */
+/** A program. Each part is a value, or a function that makes it for the task. */
 export type ProgramOptions<Input = unknown> = {
   readonly [Part in keyof Program]: Program[Part] | ((context: ProgramContext<Input>) => Program[Part])
 }
@@ -33,10 +33,9 @@ export type MakeProgram = (context: ProgramContext<never>) => Program
 const OPTIONS = { command: required(anything), args: anything, env: anything, cwd: anything, stdin: anything }
 
 /**
- * Reads the options of a program.
+ * Parses the options of a program.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` a part is not what it should be; of a part that is made of the task, `INVALID_INPUT`,
- *   when it is made.
+ * @throws {JobchartError} `INVALID_DEFINITION` a part is invalid. If a function made it for a task, the error comes then, with code `INVALID_INPUT`.
  */
 export function parseProgram<Input>(options: ProgramOptions<Input>): MakeProgram {
   checkOptions('run', options, OPTIONS, { prefix: 'run.' })
@@ -50,7 +49,7 @@ export function parseProgram<Input>(options: ProgramOptions<Input>): MakeProgram
       check(part, made, 'INVALID_INPUT')
       return made === undefined ? [] : [[part, made] as const]
     })
-    // Each part was checked above.
+    // Each part was checked above, so the cast is safe.
     return Object.fromEntries(parts) as unknown as Program
   }
 }

@@ -1,27 +1,27 @@
 import { countsOf, type Progress, type StampedProgress, type Task } from './task-record.ts'
 
-/** What a task reports of its progress: `completed` of `total`, and where it matters how many failed or run now. */
+/** A task's report of its progress: `completed` of `total`, and optionally how many failed or run now. */
 export interface ProgressReport {
   readonly completed: number
-  /** Absent: it is not known. */
+  /** Absent: unknown. */
   readonly total?: number
   readonly failed?: number
   readonly running?: number
 }
 
-/** What a report makes of the progress before. */
+/** The result of reading a report. */
 export interface ReadProgress {
-  /** Absent: the report says nothing that can be taken. */
+  /** The new progress. Absent: the report has no valid number. */
   readonly progress?: Progress
-  /** What was ignored of it, and why. */
+  /** Which parts of the report were ignored, for the job's log. */
   readonly warning?: string
 }
 
 const COUNTS = ['completed', 'failed', 'running', 'total'] as const
 
 /**
- * Reads a report. Progress is best effort: a number is `completed`, and what is no count is ignored. Counts but `running`
- * never fall within an attempt, whatever order the reports of concurrent work come in.
+ * Reads a report. Progress is best effort: a plain number means `completed`, and invalid values are ignored. Within an
+ * attempt, all counts but `running` never fall, so reports of concurrent work may come in any order.
  */
 export function readProgress(report: unknown, before?: Progress): ReadProgress {
   const given = typeof report === 'number' ? { completed: report } : report
@@ -35,7 +35,7 @@ export function readProgress(report: unknown, before?: Progress): ReadProgress {
   const isEmpty = Object.keys(counts).length === 0
   if (isEmpty && ignored.length === 0) ignored.push(shown(report))
   const warning =
-    ignored.length === 0 ? {} : { warning: `progress should be numbers from 0; ignored: ${ignored.join(', ')}` }
+    ignored.length === 0 ? {} : { warning: `progress should be finite numbers from 0; ignored: ${ignored.join(', ')}` }
   return isEmpty ? warning : { progress: after(counts, before), ...warning }
 }
 
@@ -57,13 +57,13 @@ function shown(value: unknown): string {
   return typeof value === 'string' ? JSON.stringify(value.slice(0, 100)) : String(value).slice(0, 100)
 }
 
-/** What is looked at of a job. */
+/** The fields of a job that progress depends on. */
 interface Reporting {
   readonly progress?: StampedProgress
   readonly tasks: readonly Task[]
 }
 
-/** A job's progress as it is now: what an attempt said that it runs is 0 when that attempt is gone. */
+/** The current progress of a job. `running` is 0 once the attempt that reported it has ended. */
 export function progressOf({ progress, tasks }: Reporting): Progress | undefined {
   if (progress === undefined) return undefined
   const counts = countsOf(progress)

@@ -7,7 +7,7 @@ import { stepsOfChild } from './step-key.ts'
 import { type Json, storableCopy } from './storable.ts'
 import type { Task, TaskSettings } from './task.ts'
 
-/** What every new job's record begins with. */
+/** The first values of every new job's record. */
 export function newRecord(type: AnyJobType, at: number) {
   return {
     type: type.type,
@@ -27,7 +27,7 @@ export function newRecord(type: AnyJobType, at: number) {
   } as const satisfies Partial<Job>
 }
 
-/** The record of a job that another's chart invokes as `task`. */
+/** The record of a new child job, invoked as `task`. */
 export function childRecord(type: AnyJobType, parent: Job, task: Task, id: string, at: number): Job {
   const { tenant, createdBy, labels, priority, id: parentId } = parent
   const { id: parentInvoke, input } = task
@@ -64,7 +64,7 @@ export function newTask(
   }
 }
 
-/** The task with the code that another version of its type has for it. */
+/** The task with the code of another version of its type. */
 export function recoded(type: AnyJobType, task: Task): Task {
   const { function: called, version, ...rest } = task
   return type.tasks.has(task.src) ? { ...rest, ...codeOf(type, task.src) } : task
@@ -79,13 +79,13 @@ function codeOf(type: AnyJobType, src: string): Pick<Task, 'executor' | 'functio
   }
 }
 
-/** How a job ended, by the tags of its final state. */
+/** The outcome of a job, from the tags of its final state. */
 export function outcomeOf({ tags }: Pick<StateInfo, 'tags'>): Outcome {
   if (tags.has('failure')) return 'failure'
   return tags.has('cancelled') ? 'cancelled' : 'success'
 }
 
-/** XState's event for an actor that has ended well. */
+/** XState's event when an actor has completed. */
 export function doneEvent(id: string, output: Json | undefined): ChartEvent {
   return { type: `xstate.done.actor.${id}`, output, actorId: id }
 }
@@ -95,35 +95,35 @@ export function errorEvent(id: string, error: Json): ChartEvent {
   return { type: `xstate.error.actor.${id}`, error, actorId: id }
 }
 
-/** XState's event for a machine that has ended. */
+/** XState's event when a machine has ended. */
 export function endEvent(id: string, end: ChartEnd): ChartEvent {
   return end.kind === 'done' ? doneEvent(id, end.output) : errorEvent(id, errorValue(end.error))
 }
 
-/** XState's event for an actor that has moved. */
+/** XState's event when an actor has a new snapshot. */
 export function snapshotEvent(id: string, snapshot: Json): ChartEvent {
   return { type: `xstate.snapshot.${id}`, snapshot }
 }
 
-/** Whatever was thrown, as a chart may keep it: as it is where it can be stored, each `Error` by its record. */
+/** Converts any thrown value so that a chart can keep it: unchanged if storable, with each `Error` as its record. */
 export function errorValue(thrown: unknown): Json {
   try {
     const replace = (each: object) => (each instanceof Error ? errorRecord(each) : undefined)
     if (thrown !== undefined) return storableCopy(thrown, 'error', true, replace)
   } catch {
-    // Shown as well as it can be.
+    // Fall back to a readable summary.
   }
   return { ...jobError(thrown) }
 }
 
-/** How a stored task is to be run. */
+/** The settings with which a stored task runs. */
 export function settingsOf(type: AnyJobType, task: Task): TaskSettings {
   const settings = type.tasks.get(task.src)
   if (settings === undefined) throw new Error(`job type "${type.type}" has no logic "${task.src}"`)
   return settings
 }
 
-/** A task that is offered again: it has no holder and no deadline; its token stays, so that no later one repeats it. */
+/** A task that is available again, without holder and deadline. Its token stays, so that no later claim repeats it. */
 export function offered(task: Task, change: Partial<Task>): Task {
   const { holder, stopBy, deadlineAt, again, isKillable, handle, ...rest } = task
   return { ...rest, ...change, status: 'available' }

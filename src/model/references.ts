@@ -4,12 +4,13 @@ import { errorOf, errorRecord, isErrorRecord, recordOf } from './error-event.ts'
 import { changedCopy, type Json, storableCopy } from './storable.ts'
 
 /**
- * Marks what stands for something that is no JSON. References are marked as in XState's own persisted snapshots; errors in
- * events by `'error'`; and data that has such a field of its own by `'data'`, so that it is never taken for a reference.
+ * The field that marks stored values that are not plain JSON. References have the mark of XState's own persisted
+ * snapshots; errors in events have `'error'`. User data that has this field itself is marked `'data'`, so it is not
+ * mistaken for a reference.
  */
 const MARK = 'xstate$$type'
 
-/** An object as it is stored, by the mark that it has. */
+/** A marked value, as it is stored. */
 type Marked =
   | { readonly [MARK]: 1; readonly id: string; readonly path: ActorPath | undefined }
   | { readonly [MARK]: 'error' }
@@ -18,19 +19,18 @@ type Marked =
 /** A reference to an actor of the job tree. */
 interface TreeRef {
   readonly id: string
-  /** Absent of an actor that is none of the tree. */
+  /** Absent for an actor that is not in the tree. */
   readonly path?: ActorPath
 }
 
-/** The references of files that were written before actors had paths: `id` names a child, or one of these. */
+/** References of files written before actors had paths: `id` names a child, or is one of these. */
 export const OWN_REFS = { self: '#_self', parent: '#_parent' } as const
 
 /**
- * A copy of a context or an output as it is stored: actor references as `{ xstate$$type: 1, id, path }`, errors as what they
- * were made of.
+ * A copy of a context or an output for the storage: actor references become `{ xstate$$type: 1, id, path }`, restored
+ * errors become their records.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` it refers to an actor that is none of the tree; `NOT_STORABLE`,
- *   `PAYLOAD_TOO_LARGE`.
+ * @throws {JobchartError} `INVALID_DEFINITION` it refers to an actor outside the tree; `NOT_STORABLE`, `PAYLOAD_TOO_LARGE`.
  */
 export function storedCopy(value: unknown, name: string): { readonly value: Json; readonly hasRefs: boolean } {
   let hasRefs = false
@@ -44,7 +44,8 @@ export function storedCopy(value: unknown, name: string): { readonly value: Json
 }
 
 /**
- * A copy of what a machine gives to another actor: as {@link storedCopy}, with errors of any origin.
+ * A copy of a value that a machine gives to another actor: as {@link storedCopy}, but errors of any origin become
+ * records.
  *
  * @throws {JobchartError} as {@link storedCopy}.
  */
@@ -67,7 +68,7 @@ function escaped(data: object, name: string, replaced: (each: object) => Json | 
   return { [MARK]: 'data', entries } satisfies Marked
 }
 
-/** A copy of a stored value with what is marked in it made alive. */
+/** A copy of a stored value with its references and errors restored to objects. */
 export function revivedCopy(value: Json, refTo: RefTo): unknown {
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map((each) => revivedCopy(each, refTo))
@@ -86,7 +87,7 @@ function revived(marked: Marked, refTo: RefTo): unknown {
   return isErrorRecord(record) ? errorOf(record) : record
 }
 
-/** The invocations of the children of the machine at `path` to which a stored value refers. */
+/** The children of the machine at `path` that a stored value refers to, by invocation. */
 export function childrenIn(value: Json, path: ActorPath, found = new Set<number>()): ReadonlySet<number> {
   if (typeof value !== 'object' || value === null) return found
   const marked = value as Partial<Marked>
@@ -97,7 +98,7 @@ export function childrenIn(value: Json, path: ActorPath, found = new Set<number>
   return found
 }
 
-/** Something in a stored message refers to an actor. */
+/** Whether a stored message contains an actor reference. */
 export function hasReference(value: Json): boolean {
   if (typeof value !== 'object' || value === null) return false
   return (value as Partial<Marked>)[MARK] === 1 || Object.values(value).some((each) => hasReference(each as Json))
@@ -108,21 +109,21 @@ export function isSamePath(one: ActorPath, other: ActorPath): boolean {
   return one.length === other.length && one.every((each, index) => each === other[index])
 }
 
-/** An action that a job cannot do, since nothing would find its actor after a crash. */
+/** The error for an action that cannot be run durably, because its actor could not be found after a crash. */
 export function unsupported(what: string): JobchartError {
   return new JobchartError('INVALID_DEFINITION', `${what} cannot be run durably; invoke or spawn logic by its name`)
 }
 
-/** A task gets what it could not use: its code runs elsewhere, and maybe in another process. */
+/** The error for actor references sent to a task: its code may run in another process, where they mean nothing. */
 export function unsupportedInTask(what: string): JobchartError {
   return new JobchartError(
     'INVALID_DEFINITION',
-    `${what} refers to an actor, which the code of a task cannot use; it sends to its own job by send or sendBack`,
+    `${what} refers to an actor, which the code of a task cannot use; send events to the task's own job with send or sendBack`,
   )
 }
 
-/** Whether an object is a reference to an actor: any of XState's, or one of ours. */
+/** Whether an object is an actor reference, of XState or of jobchart. */
 export function isActorRef(value: object): value is TreeRef {
-  // Data may have fields of these names, but no function.
+  // Plain data may have these fields, but not a function.
   return 'sessionId' in value && 'ref' in value && 'send' in value && typeof value.send === 'function'
 }

@@ -1,21 +1,22 @@
 /**
- * Decisions of plain jobs, remembered whole, as data.
+ * Remembers decisions of plain jobs as templates, so that most decisions need not run XState.
  *
- * A chart is plain where nothing in it is a function: no guard, action, input or output of its own. The one exception is the
- * output of the default lifecycle, which only passes on what its event carries. What becomes of a plain job then differs
- * from one job to the next only in what was given: times, ids, holder, output. So the first job that comes along in some
- * shape is decided by the general function, once as it is and once with marks in place of what was given. Where the marks
- * turn up in the result, later jobs of the same shape get what was given to them:
+ * A chart is plain if nothing in it is a function: no guard, action, input or output. One exception: the output of the
+ * default lifecycle, which only passes on the event's output. Decisions on plain jobs in the same situation (the shape)
+ * differ only in the given values: times, ids, holder, output. So the first job of a shape is decided twice by the
+ * general function: with its real values, and with marks in place of them. Where a mark appears in the result, the
+ * template has a hole. Later jobs of the same shape fill the holes with their own values:
  *
  * ```
- *  job of a shape ── general function with marks ── template: what changes, with holes
+ *  job of a shape ── general function with marks ── template: the changes, with holes
  *                                                       │
  *  next job of that shape ───────────── filled in ──────┘
  * ```
  *
- * A template is kept only if it gives, filled in for the job that it was learned from, what the general function gave.
- * Jobs that have a parent, children, messages or a history, and types with `describe` or another version to move to, are
- * always decided by the general function.
+ * A template is kept only if, filled in for its first job, it gives the same result as the general function.
+ *
+ * Always decided by the general function: jobs with a parent, children, messages or a history, and types with
+ * `describe` or a version to migrate to.
  */
 import type { AnyStateNode } from 'xstate'
 import type { ChartEvent } from './chart.ts'
@@ -28,23 +29,25 @@ import type { AnyJobType } from './job-type.ts'
 import { type Json, storableCopy } from './storable.ts'
 import type { Task } from './task-record.ts'
 
-/** What a decision is asked to do. */
+/** The requested decision. */
 export interface Asked {
   readonly type: AnyJobType
-  /** What is done, with all that the result may depend on beside the job's shape, such as the event's type. */
+  /**
+   * The kind of change, with everything that the result may depend on besides the job's shape, e.g. the event's type.
+   */
   readonly what: string
   readonly context: DecisionContext
-  /** Who claims a task. */
+  /** The instance that claims a task. */
   readonly holder?: string
-  /** What an attempt gave. */
+  /** The output of an attempt. */
   readonly output?: Json
   readonly event?: ChartEvent
 }
 
-/** The record that is decided on: a stored job, or a new one, whose times are `at`. */
+/** The record to decide on: a stored job, or a new one whose times are `at`. */
 type RecordAt = (at: number) => Job
 
-/** Decides by what is remembered of another job of the same shape, or by `general`. Both give the same. */
+/** Decides from a template if there is one, otherwise by `general`. Both give the same result. */
 export function remembered(asked: Asked, recordAt: RecordAt, general: (asked: Asked) => Decision): Decision {
   const templates = templatesOf(asked.type)
   const record = templates === undefined ? undefined : recordAt(asked.context.at)
@@ -62,12 +65,12 @@ export function remembered(asked: Asked, recordAt: RecordAt, general: (asked: As
   return decision
 }
 
-/** By the state that a job stands in. */
+/** Templates by the state of the job. */
 type Templates = Map<string, readonly Template[]>
 
-/** Of one job type: jobs in states beyond are decided by the general function. */
+/** States per job type. Jobs in further states are decided by the general function. */
 const STATES_MAX = 500
-/** Of jobs in one state. */
+/** Shapes per state. */
 const SHAPES_MAX = 24
 /** Tasks and timers of one job. */
 const PARTS_MAX = 8
@@ -118,31 +121,31 @@ function isPlainJob({ parentId, deletedAt, ended, hasRefs, historyValue, blocked
 
 function isPlainTask({ inbox, stopBy, again, snapshot, claims }: Task): boolean {
   const isQuiet = inbox.length === 0 && stopBy === undefined && again === undefined
-  // What was tried again and again has a shape of its own each time.
+  // A job with many retries has a new shape each time, which is not worth a template.
   return isQuiet && snapshot === undefined && claims <= 2
 }
 
-// XState reads fields of its own events.
+// XState reads the fields of its own events.
 function isPlainEvent(event: ChartEvent | undefined): boolean {
   if (event === undefined) return true
   const { type, reason } = event
   return !type.startsWith('xstate.') && (reason === undefined || typeof reason === 'string')
 }
 
-/** How jobs of one shape change, by what is given to them. */
+/** How jobs of one shape change, as a function of the given values. */
 interface Template {
   readonly what: string
   readonly hasReason: boolean
   readonly hasOutput: boolean
   readonly shape: Shape
   readonly heartbeatMs: number
-  /** The engine that decided when it was learned. */
+  /** The engine that made the decision from which the template was learned. */
   readonly instance: string | undefined
-  /** Undefined: this shape is decided by the general function. */
+  /** `undefined`: this shape is decided by the general function. */
   readonly change: Change | undefined
 }
 
-/** What a decision may depend on, of a plain job that stands in a certain state. */
+/** What a decision on a plain job in a given state depends on. */
 interface Shape extends Pick<Job, 'counter' | 'phase'> {
   readonly isAdmitted: boolean
   readonly isStarted: boolean
@@ -151,10 +154,10 @@ interface Shape extends Pick<Job, 'counter' | 'phase'> {
   readonly timers: readonly string[]
 }
 
-/** What a decision writes into a record. Whatever else it writes is not remembered. */
+/** What a decision writes into a record. Decisions that write anything else are not remembered. */
 interface Change extends Pick<Job, 'state' | 'status' | 'phase' | 'vacates' | 'counter' | 'outcome' | 'ordinals'> {
   readonly handled: boolean
-  /** The job has its first start, or its end, now. */
+  /** The first start, or the end, is at this decision. */
   readonly startsNow: boolean
   readonly endsNow: boolean
   readonly hasOutput: boolean
@@ -165,7 +168,7 @@ interface Change extends Pick<Job, 'state' | 'status' | 'phase' | 'vacates' | 'c
   readonly eventCount: number
 }
 
-/** Makes a part of the result of what is given. */
+/** Computes a part of the result from the given values. */
 type Hole<Part = unknown> = (given: Given) => Part
 
 interface Given {
@@ -184,7 +187,7 @@ function shapeOf({ counter, phase, admittedAt, startedAt, ordinals, tasks, timer
     isAdmitted: admittedAt !== undefined,
     isStarted: startedAt !== undefined,
     ordinals: JSON.stringify(ordinals),
-    // It outlives the job: without what may be large.
+    // Inputs may be large, and the template outlives the job.
     tasks: tasks.map(({ input, ...task }) => task),
     timers: timers.map(({ id }) => id),
   }
@@ -209,7 +212,7 @@ function hasShape({ shape, instance }: Template, job: Job, context: DecisionCont
     shape.ordinals === (job.ordinals === undefined ? undefined : JSON.stringify(job.ordinals)) &&
     shape.tasks.length === job.tasks.length &&
     shape.tasks.every((task, index) => isAlike(task, job.tasks[index])) &&
-    // The grace of what another engine holds is longer.
+    // Tasks held by another engine get a longer grace.
     shape.tasks.every(
       ({ holder }, index) => (holder === instance) === (job.tasks[index]?.holder === context.instance),
     ) &&
@@ -292,7 +295,7 @@ function ownOutput({ output }: Asked): Json | undefined | typeof NOT_STORABLE {
   }
 }
 
-/** Marks, in place of what is given: no job comes by them otherwise. */
+/** Marks for the given values: numbers and texts that no real job has. */
 const AT = 7e15
 const STEADY = 8e15
 const STEADY_MAX = 8.6e15
@@ -300,7 +303,7 @@ const HOLDER = '\u0000the holder'
 const OUTPUT = '\u0000the output'
 const REASON = '\u0000the reason'
 
-// A field that is deleted makes a record slow.
+// Built anew: deleting a field makes V8 objects slow.
 function withoutOrdinals(job: Job): Job {
   if (job.ordinals === undefined) return job
   const { ordinals, ...rest } = job
@@ -331,7 +334,7 @@ function withMarks({ type, what, context, holder, output, event }: Asked): Asked
   return {
     type,
     what,
-    // A decision that needs chance has no text that is right.
+    // NaN as `random`: a decision that uses randomness gives a result that no template matches.
     context: { ...context, at: AT, steadyAt: STEADY, random: Number.NaN },
     ...(holder === undefined ? {} : { holder: HOLDER }),
     ...(output === undefined ? {} : { output: OUTPUT }),
@@ -373,7 +376,7 @@ function tasksHole(before: readonly Task[], after: readonly Task[]): Hole<readon
 
 function taskHole(index: number, before: Task | undefined, after: Task): Hole<Task> {
   if (before === undefined) return holeOf(after, undefined).hole as Hole<Task>
-  // The list has it: jobs of one shape have tasks of one shape.
+  // Jobs of one shape have tasks of one shape, so the index exists.
   if (after === before) return (given) => given.before.tasks[index] as Task
   const { status, token, attempt, claims, deadlineAt } = after
   if (status !== 'claimed') return changedHole(index, before, after)
@@ -383,7 +386,7 @@ function taskHole(index: number, before: Task | undefined, after: Task): Hole<Ta
   }
 }
 
-// One that was left, or is offered again.
+// A task that was left, or is available again.
 function changedHole(index: number, before: Task, after: Task): Hole<Task> {
   const was = new Map<string, unknown>(Object.entries(before))
   const changed = Object.entries(after).filter(([key, value]) => was.get(key) !== value)
@@ -412,7 +415,7 @@ interface Part {
   readonly hole: Hole
 }
 
-/** A value of the marked decision, with what is given in place of the marks. */
+/** A value of the marked decision, with holes in place of the marks. */
 function holeOf(value: unknown, event: ChartEvent | undefined): Part {
   if (value === event && event !== undefined) return filledBy((given) => given.event)
   if (value === HOLDER) return filledBy((given) => given.holder)

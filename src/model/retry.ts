@@ -1,17 +1,17 @@
 import { checkOptions, duration, wholeNumber } from './option-checks.ts'
 import { type Duration, durationMs } from './time.ts'
 
-/** How often a failed attempt is made again, and after which pause. */
+/** How often a failed attempt is retried, and after which delay. */
 export interface RetryOptions {
-  /** Failed attempts that are made again; 0 (the default) means one attempt in all. Lost attempts do not count. */
+  /** How many failed attempts are retried. Default 0: one attempt only. Lost attempts do not count. */
   readonly limit?: number
-  /** The base of the pause, doubled by each further attempt, with full jitter. Default `'1s'`. */
+  /** The first delay, doubled for each further attempt, with full jitter. Default `'1s'`. */
   readonly backoff?: Duration
-  /** The longest pause. Default `'1h'`. */
+  /** The longest delay. Default `'1h'`. */
   readonly backoffMax?: Duration
 }
 
-/** {@link RetryOptions}, read once. */
+/** {@link RetryOptions}, parsed. */
 export interface Retry {
   readonly limit: number
   readonly baseMs: number
@@ -19,9 +19,9 @@ export interface Retry {
 }
 
 /**
- * Reads the options of one task.
+ * Parses the retry options of a task.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` the limit is not a whole number from 0, or a pause is no duration.
+ * @throws {JobchartError} `INVALID_DEFINITION` the limit is not a whole number from 0, or a delay is not a duration.
  */
 export function parseRetry(options: RetryOptions = {}): Retry {
   checkOptions('retry', options, RETRY, { prefix: 'retry.' })
@@ -44,6 +44,6 @@ const RETRY = { limit: wholeNumber(0), backoff: duration, backoffMax: duration }
  */
 export function backoffMs(retry: Retry, attempt: number, random: number): number {
   if (attempt < 1) throw new RangeError(`attempt should be at least 1; found ${attempt}`)
-  // Beyond 2^60 every base is over every cap, and an infinite factor would make a base of 0 no number.
+  // Capped at 2^60, where every delay is over its cap. An infinite factor would turn a base of 0 into NaN.
   return Math.round(random * Math.min(retry.capMs, retry.baseMs * 2 ** Math.min(attempt - 1, 60)))
 }

@@ -1,4 +1,4 @@
-/** What a scope asks of something; a field that is absent is not asked for. */
+/** The fields that a scope selects by. An absent field matches anything. */
 interface Asked {
   readonly tenant?: string
   readonly createdBy?: string
@@ -7,7 +7,7 @@ interface Asked {
   readonly labels?: { readonly [name: string]: string }
 }
 
-/** What a scope looks at. */
+/** The fields that a scope is compared with. */
 export interface Scoped {
   readonly tenant: string
   readonly createdBy: string
@@ -16,7 +16,7 @@ export interface Scoped {
   readonly labels: { readonly [name: string]: string }
 }
 
-/** Whether a scope covers something. */
+/** Whether a scope covers a job or pipeline. */
 export function isCovered(found: Scoped, { tenant, createdBy, type, pipeline, labels }: Asked): boolean {
   if (tenant !== undefined && found.tenant !== tenant) return false
   if (createdBy !== undefined && found.createdBy !== createdBy) return false

@@ -1,9 +1,9 @@
 /**
- * By what recorded steps are found again, and the keys that their code is given.
+ * Addresses of recorded steps, and the keys that the code of a step receives.
  *
- * A step belongs to an invocation: the id of its invoke, and its ordinal. Steps of child jobs are kept with the job at the
- * top of the tree, by the invocations that lead to them. So a retry finds those of the whole tree, though its child jobs are
- * other jobs:
+ * A step belongs to an invocation: the id of its invoke and its ordinal. Steps of child jobs are stored with the top
+ * job of the tree, under the invocations that lead to the child. So a retry finds the steps of the whole tree, although
+ * its child jobs are new jobs:
  *
  * ```
  *  key of a step              01890…/import/1:load rows      first try / invoke / ordinal : name
@@ -13,23 +13,23 @@
 import type { Job, Outcome } from './job.ts'
 import type { Task } from './task-record.ts'
 
-/** Whose step keys a job has, and by which invocations it is reached from the job at the top of its tree. */
+/** The fields of a job that its step keys depend on. */
 type StepOwner = Pick<Job, 'id' | 'stepOrigin' | 'stepPath'>
 
-/** By what the steps of an invoke are kept, beside its ordinal. */
+/** The address of an invoke's steps in the storage, without the ordinal. */
 export function stepAddress({ stepPath = '' }: StepOwner, { id }: Pick<Task, 'id'>): string {
   return stepPath + segment(id)
 }
 
 /**
- * Names an invocation: the same in every attempt, and in every retry that continues the job. With a colon and the name of a step
- * behind it, it is the key of that step.
+ * The key of an invocation: the same in every attempt, and in every retry that continues the job. The key of a step is
+ * this, a colon, and the step's name.
  */
 export function invocationKey(job: StepOwner, task: Pick<Task, 'id' | 'ordinal'>): string {
   return `${originOf(job)}/${stepAddress(job, task)}/${task.ordinal}`
 }
 
-/** Where the steps of a child job stand. */
+/** Where the steps of a child job are stored. */
 export function stepsOfChild(
   parent: StepOwner,
   task: Pick<Task, 'id' | 'ordinal'>,
@@ -37,12 +37,12 @@ export function stepsOfChild(
   return { stepOrigin: originOf(parent), stepPath: `${stepAddress(parent, task)}/${task.ordinal}/` }
 }
 
-/** What makes a retry continue a job. A job that succeeded has nothing to continue: its retry is fresh. */
+/** The step keys of a retry that continues the job. After a success nothing can be continued, so the retry is fresh. */
 export function continued(job: StepOwner & { readonly outcome?: Outcome }, isFresh: boolean): Pick<Job, 'stepOrigin'> {
   return isFresh || job.outcome === 'success' ? {} : { stepOrigin: originOf(job) }
 }
 
-/** The job whose recorded steps a new job begins with. */
+/** The job whose recorded steps a new job starts with. */
 export function continuedJob({ retryOf, stepOrigin, parentId }: Job): string | undefined {
   return parentId === undefined && stepOrigin !== undefined ? retryOf : undefined
 }
@@ -51,7 +51,7 @@ function originOf({ stepOrigin, id }: StepOwner): string {
   return stepOrigin ?? id
 }
 
-// An id may be any text, and a slash ends it.
+// A slash separates ids, so slashes inside an id are escaped.
 function segment(id: string): string {
   return id.replaceAll('%', '%25').replaceAll('/', '%2F')
 }

@@ -1,9 +1,9 @@
 /**
- * How work is asked to stop.
+ * How tasks are asked to stop.
  *
- * Messages for a task wait in its inbox. Three are reserved, and every executor obeys them: `task.drain` (take no new
- * part), `task.stop` (abort the signal; kill after the grace), `task.kill`. A chart may send them with `sendTo`; leaving
- * the invoke, and a timeout, send a stop, or a kill where a stop was sent before.
+ * Messages for a task are stored in its inbox. Three are reserved, and every executor obeys them: `task.drain` (start
+ * no new part of the work), `task.stop` (abort the signal; kill after the grace), `task.kill`. A chart may send them
+ * with `sendTo`. Leaving the invoke, or a timeout, sends a stop, or a kill if a stop was already sent.
  */
 
 import type { ChartEvent } from './chart.ts'
@@ -12,38 +12,38 @@ import { offered } from './record.ts'
 import type { Json } from './storable.ts'
 import type { Task } from './task-record.ts'
 
-/** Why work should stop: its chart said so, left the invoke, or the attempt took too long. */
+/** Why a task was asked to stop: the chart told it to, the chart left the invoke, or the attempt took too long. */
 export type StopReason = 'told' | 'left' | 'timeout'
 
-/** The message asks its task to stop. */
+/** Whether the message asks its task to stop. */
 export function isStop(message: Json): message is { readonly type: 'task.stop' | 'task.kill' } {
   const type = (message as { readonly type?: unknown } | null)?.type
   return type === 'task.stop' || type === 'task.kill'
 }
 
-/** What is stopping is no child of the chart any more, unless it is only stopped to be made again. */
+/** Whether the chart has left the task. A task that stops only to be retried has not been left. */
 export function isLeft({ status, again }: Task): boolean {
   return status === 'stopping' && again === undefined
 }
 
-/** A stop was sent: the task's attempt is never made again. */
+/** Whether a stop was sent. Then the task is never retried. */
 export function isToldToStop({ inbox }: Task): boolean {
   return inbox.some(isStop)
 }
 
-/** It has no more grace: its executor kills it. */
+/** Whether the task has no more grace, so that its executor kills it. */
 export function isToldToEnd({ inbox }: Task): boolean {
   return inbox.some((message) => (message as { readonly type?: unknown } | null)?.type === 'task.kill')
 }
 
-/** Why the task was asked to stop, as its newest stop message says; undefined: it was not. */
+/** Why the task was asked to stop, from its newest stop message. `undefined`: it was not. */
 export function stopReasonOf({ inbox }: Task): StopReason | undefined {
   const last = inbox.findLast(isStop) as { readonly reason?: unknown } | undefined
   if (last === undefined) return undefined
   return last.reason === 'left' || last.reason === 'timeout' ? last.reason : 'told'
 }
 
-/** The task with one more message; one that runs, here or elsewhere, and is told to stop has its grace from `from` on. */
+/** Adds a message to the task's inbox. If it tells a running task to stop, the grace counts from `from`. */
 export function withMessage(type: AnyJobType, task: Task, message: ChartEvent, from: number): Task {
   // Events of charts are checked to be JSON when they are captured.
   const told = { ...task, inbox: [...task.inbox, message as Json] }
@@ -51,7 +51,7 @@ export function withMessage(type: AnyJobType, task: Task, message: ChartEvent, f
   return isStop(message as Json) && mayRun ? withGrace(type, told, message.type, from) : told
 }
 
-/** A held task that is asked to stop, since the chart has left it or it took too long. */
+/** Asks a held task to stop because the chart left it, or it took too long. */
 export function stopping(type: AnyJobType, task: Task, from: number, reason: 'left' | 'timeout'): Task {
   const { deadlineAt, ...rest } = task
   const message = { type: isToldToStop(task) ? 'task.kill' : 'task.stop', reason }
@@ -59,16 +59,16 @@ export function stopping(type: AnyJobType, task: Task, from: number, reason: 'le
   return { ...withGrace(type, told, message.type, from), status: 'stopping' }
 }
 
-/** Of code that its type does not have any more. */
+/** The grace of code that its type no longer has. */
 const UNKNOWN_GRACE_MS = 5_000
 
-/** A task whose grace is over, and whose executor can end it: it is told so, and its end is waited for. */
+/** Tells a task whose grace is over to end. Its executor can end it, so its end is waited for. */
 export function killed(task: Task): Task {
   const { stopBy, ...rest } = task
   return isToldToEnd(task) ? rest : { ...rest, inbox: [...task.inbox, { type: 'task.kill' }] }
 }
 
-// What was promised to the code before is kept: only a kill shortens its grace.
+// The grace already given is kept; only a kill shortens it.
 function withGrace(type: AnyJobType, task: Task, message: string, from: number): Task {
   const { killGraceMs } = type.tasks.get(task.src) ?? { killGraceMs: UNKNOWN_GRACE_MS }
   if (killGraceMs === null) return task
@@ -76,26 +76,26 @@ function withGrace(type: AnyJobType, task: Task, message: string, from: number):
   return { ...task, stopBy: task.stopBy ?? from + killGraceMs }
 }
 
-/** An attempt that took too long, made again from `availableAt`: what told it to stop is not for the next one. */
+/** Makes a timed-out task available again from `availableAt`, without the message that told it to stop. */
 export function offeredAgain(task: Task, availableAt: number): Task {
   return offered(task, { availableAt, inbox: task.inbox.filter((message) => !isStop(message)) })
 }
 
-/** The end of a task that was stopped, where its own code reported none. */
+/** The error of a stopped task whose code did not report its own end. */
 export function stopError({ id }: Task, why: string): Json {
   return { name: 'JobchartError', code: 'TASK_STOPPED', message: `"${id}": ${why}` }
 }
 
-/** Messages that a task's inbox holds: they are kept for its next attempt, as long as the task lives. */
+/** The most messages in a task's inbox. They are kept until the task ends, for later attempts. */
 const INBOX_MAX = 1_000
 
-/** No more messages are kept for the task. */
+/** Whether the task's inbox is full. */
 export function isFull({ inbox }: Task): boolean {
   return inbox.length >= INBOX_MAX
 }
 
-/** The end of a task that was sent more than its inbox holds. */
+/** The error of a task whose inbox was full when another message came. */
 export function fullError({ id }: Task): Json {
-  const message = `"${id}" was sent more than ${INBOX_MAX} messages, and each is kept for a later attempt`
+  const message = `"${id}" was sent more than ${INBOX_MAX} messages, the most that are kept for later attempts`
   return { name: 'JobchartError', code: 'PAYLOAD_TOO_LARGE', message }
 }

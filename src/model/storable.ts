@@ -5,14 +5,14 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 
 declare const fix: unique symbol
 
-/** No value is of this type: the compiler names it where a value cannot be stored, and so says what to do. */
+/** No value has this type. The compiler shows it where a value cannot be stored, with what to do. */
 export interface NotStorable<Fix extends string> {
   readonly [fix]: Fix
 }
 
 /**
- * The type itself where its values can be stored as JSON; else with {@link NotStorable} in place of each part that cannot.
- * `any` and `unknown` are let through, and checked when the program runs. A property may be undefined, and is then absent.
+ * `Value` itself if its values can be stored as JSON; otherwise with {@link NotStorable} in place of each part that
+ * cannot. `any` and `unknown` are accepted, and checked at run time. A property may be undefined, and is then absent.
  */
 export type Storable<Value> = unknown extends Value
   ? Value
@@ -21,86 +21,87 @@ export type Storable<Value> = unknown extends Value
     : Value extends readonly unknown[]
       ? { readonly [Index in keyof Value]: Storable<Value[Index]> }
       : Value extends bigint
-        ? NotStorable<'a bigint is no JSON: give String(value)'>
+        ? NotStorable<'a bigint is not JSON: use String(value)'>
         : Value extends symbol
-          ? NotStorable<'a symbol is no JSON: give text'>
+          ? NotStorable<'a symbol is not JSON: use a string'>
           : Value extends (...args: never) => unknown
-            ? NotStorable<'a function is no JSON: give plain data, without methods'>
+            ? NotStorable<'a function is not JSON: use plain data, without methods'>
             : Value extends object
               ? StorableObject<Value>
               : Value
 
 type StorableObject<Value extends object> = Value extends { readonly toISOString: () => string }
-  ? NotStorable<'a Date is no JSON: give date.toISOString()'>
+  ? NotStorable<'a Date is not JSON: use date.toISOString()'>
   : Value extends PromiseLike<unknown>
-    ? NotStorable<'a promise is no JSON: await it'>
+    ? NotStorable<'a promise is not JSON: await it'>
     : Value extends Error
-      ? NotStorable<'an Error is no JSON: throw it, or give its message'>
+      ? NotStorable<'an Error is not JSON: throw it, or use its message'>
       : Value extends ArrayBuffer | ArrayBufferView | SharedArrayBuffer
-        ? NotStorable<"bytes are no JSON: give Buffer.from(bytes).toString('base64')">
+        ? NotStorable<"bytes are not JSON: use Buffer.from(bytes).toString('base64')">
         : Value extends { readonly toJSON: (...args: never) => unknown }
-          ? NotStorable<'an object with toJSON is no JSON: give its text, or what toJSON() gives'>
+          ? NotStorable<'an object with toJSON is not JSON: use its text, or the result of toJSON()'>
           : Value extends { readonly size: number; readonly [Symbol.iterator]: unknown; readonly get: unknown }
-            ? NotStorable<'a Map is no JSON: give Object.fromEntries(map), or [...map]'>
+            ? NotStorable<'a Map is not JSON: use Object.fromEntries(map), or [...map]'>
             : Value extends { readonly size: number; readonly [Symbol.iterator]: unknown }
-              ? NotStorable<'a Set is no JSON: give [...set]'>
+              ? NotStorable<'a Set is not JSON: use [...set]'>
               : Fields<Value> extends Value
                 ? { readonly [Key in keyof Value]: Key extends symbol ? Value[Key] : Storable<Value[Key]> }
-                : NotStorable<'an instance of a class is no JSON: give a plain object of its fields'>
+                : NotStorable<'an instance of a class is not JSON: use a plain object of its fields'>
 
-/** What can be seen of an object: a class with private fields is more than that. */
+/** The public fields of an object. A class with private fields is not equal to these. */
 type Fields<Value> = { [Key in keyof Value]: Value[Key] }
 
-/** Beside the type of a function: refuses to compile one whose result, or what its promise gives, cannot be stored. */
+/** Added to the type of a function: its result, or its promise's result, must be storable to compile. */
 export type StorableReturn<Result> = [Result] extends [Storable<Result>]
   ? unknown
   : (...args: never) => Storable<Result> | PromiseLike<Storable<Result>>
 
-/** Nesting beyond this is refused: JSON itself recurses, and would end the process's stack. */
+/** Deeper values are refused: JSON recurses, and would overflow the stack. */
 const DEPTH_MAX = 200
 
 /**
- * Refuses what JSON would not give back equal: NaN, infinities, BigInt, functions, symbols, dates, maps, class
+ * Refuses values that JSON would not give back equal: NaN, infinities, BigInt, functions, symbols, dates, maps, class
  * instances, holes in lists, cycles, lone surrogates, and an own `__proto__` key.
  *
- * @param name  stands first in the error's path, e.g. `input`.
- * @param lenient  a property whose value is undefined counts as absent, and minus zero as zero, which read the same;
- *   else both are refused.
- * @throws {JobchartError} `NOT_STORABLE` with `path`; `PAYLOAD_TOO_LARGE` it has more values than could be stored.
+ * @param name  the first part of the error's path, e.g. `input`.
+ * @param lenient  `undefined` properties count as absent, and -0 counts as 0. Otherwise both are refused.
+ * @throws {JobchartError} `NOT_STORABLE` with `path`; `PAYLOAD_TOO_LARGE` it has more values than can be stored.
  */
 export function assertStorable(value: unknown, name: string, lenient = false): void {
   checkedCopy(value, name, lenient, nothing)
 }
 
-/** What is stored in place of an object; undefined: the object is stored as it is. */
+/** The stored form of an object. `undefined`: the object is stored as it is. */
 export type Replace = (value: object) => Json | undefined
 
 const nothing: Replace = () => undefined
 
-// Each part is looked at once: what is checked is what is kept, whatever a getter gives at a second look.
+// Each part is read once, so that a getter cannot return a different value after the check.
 function checkedCopy(value: unknown, name: string, lenient: boolean, replace: Replace): Json {
   const walk: Walk = { seen: 0, name, lenient, replace, path: [], open: [] }
   try {
     return copied(value, walk)
   } catch (error) {
     if (error instanceof JobchartError) throw error
-    // A getter, or a trap of a proxy, is code of whoever gave it.
+    // Getters and proxy traps are user code and may throw.
     return refuse(walk, 'something that cannot be looked at')
   }
 }
 
-/** The largest value that is stored, as bytes of its JSON: a row is read and written at each change of its job. */
+/**
+ * The largest stored value, in bytes of JSON. Kept small because a row is read and written at each change of its job.
+ */
 const STORED_BYTES_MAX = 1_048_576
-/** Of one character as UTF-8, or as JSON's escape of it. */
+/** The most bytes of one character, in UTF-8 or as a JSON escape. */
 const CHARACTER_BYTES_MAX = 6
-/** Of a number, or of what stands around a value: commas, colons, brackets, quotes. */
+/** The most bytes of a number, or of the commas, colons, brackets and quotes around a value. */
 const VALUE_BYTES_MAX = 32
 
 /**
- * A copy of a value as storage will give it back: who goes on to change the value changes nothing of it.
+ * A copy of a value as the storage will return it. Later changes of the original do not affect it.
  *
- * @param replace  gives what is stored in place of an object, as an actor's reference.
- * @throws {JobchartError} `NOT_STORABLE` as {@link assertStorable}; `PAYLOAD_TOO_LARGE` it is over 1 MiB as JSON.
+ * @param replace  returns what to store in place of an object, e.g. for an actor's reference.
+ * @throws {JobchartError} `NOT_STORABLE` as {@link assertStorable}; `PAYLOAD_TOO_LARGE` its JSON is over 1 MiB.
  */
 export function storableCopy(value: unknown, name: string, lenient = false, replace = nothing): Json {
   const copy = checkedCopy(value, name, lenient, replace)
@@ -108,7 +109,7 @@ export function storableCopy(value: unknown, name: string, lenient = false, repl
   return copy
 }
 
-// The text itself would take longer to make than the copy.
+// Making the JSON text would take longer than making the copy.
 function bytesAtMost(value: Json): number {
   if (typeof value === 'string') return value.length * CHARACTER_BYTES_MAX + VALUE_BYTES_MAX
   if (typeof value !== 'object' || value === null) return VALUE_BYTES_MAX
@@ -121,14 +122,14 @@ function bytesAtMost(value: Json): number {
   return bytes
 }
 
-/** A copy of what is known to be JSON. */
+/** A copy of a value that is known to be JSON. */
 export function jsonCopy(value: Json): Json {
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return value.map(jsonCopy)
   return changedCopy(value as { readonly [key: string]: Json }, jsonCopy)
 }
 
-/** A copy of a record with each of its values changed. A record of many keys is copied faster than it is made anew. */
+/** A copy of a record with each value changed. For many keys, copying is faster than building a new object. */
 export function changedCopy<Value, Changed>(
   record: { readonly [key: string]: Value },
   change: (value: Value) => Changed,
@@ -136,7 +137,7 @@ export function changedCopy<Value, Changed>(
   const copy: { [key: string]: unknown } = { ...record }
   for (const key of Object.keys(copy)) {
     const value = copy[key]
-    // Own by now, so that it can be assigned whatever it is named.
+    // The key is already an own property, so assigning it is safe even for `__proto__`.
     if (typeof value === 'object' && value !== null) copy[key] = change(value as Value)
   }
   return copy as { [key: string]: Changed }
@@ -149,23 +150,23 @@ function assertSize(text: string, name: string): void {
 }
 
 function tooLarge(name: string, found: string): JobchartError {
-  const most = `at most ${STORED_BYTES_MAX} bytes are taken; store the data elsewhere and keep its place`
+  const most = `at most ${STORED_BYTES_MAX} bytes are allowed; store the data elsewhere, and its address here`
   return new JobchartError('PAYLOAD_TOO_LARGE', `${name} is ${found}, and ${most}`, { path: name })
 }
 
 interface Walk {
-  /** How many values were looked at: one that shares its parts may be far larger than it seems. */
+  /** How many values were read. A value that contains the same part many times may be far larger than it seems. */
   seen: number
   readonly name: string
   readonly lenient: boolean
   readonly replace: Replace
   readonly path: (string | number)[]
-  /** Those that the value stands in: few, since nesting is bounded. */
+  /** The objects that contain the current value. A short list, because nesting is limited. */
   readonly open: object[]
 }
 
 function copied(value: unknown, walk: Walk): Json {
-  // Each is a character of JSON at least.
+  // Each value takes at least one byte of JSON.
   if (++walk.seen > STORED_BYTES_MAX) throw tooLarge(walk.name, `more than ${STORED_BYTES_MAX} values`)
   switch (typeof value) {
     case 'string':
@@ -215,7 +216,7 @@ function copiedRecord(record: object, walk: Walk): Json {
   }
   if (Object.getOwnPropertySymbols(record).length > 0) refuse(walk, 'a symbol key')
   if ('toJSON' in record && typeof record.toJSON === 'function') refuse(walk, 'an object with toJSON')
-  // A record of many keys is copied faster than it is made anew, and a getter is asked once.
+  // For many keys, copying is faster than building a new object, and each getter runs once.
   const copy: { [key: string]: unknown } = { ...record }
   for (const key of Object.keys(copy)) {
     walk.path.push(key)
@@ -234,7 +235,7 @@ function refuse(walk: Walk, found: string): never {
   throw new JobchartError('NOT_STORABLE', `${path} should be plain JSON; found ${found}`, { path })
 }
 
-/** A value as text, its keys in order: two that are deep-equal are the same text. */
+/** A value as JSON text with sorted keys: deep-equal values give the same text. */
 export function canonicalText(value: unknown): string {
   const sorted = (_: string, each: unknown) =>
     typeof each === 'object' && each !== null && !Array.isArray(each)

@@ -7,8 +7,8 @@ interface Entry {
 }
 
 /**
- * What a job has of its children, while a decision is made of it: found by invocation and by id, in the order in which
- * they came. An entry that does not change stays the same object, by which a storage knows what it has to write.
+ * The children of a job during a decision, found by invocation and by id, in the order in which they were added. An
+ * unchanged entry stays the same object, which tells a storage that it need not be written.
  */
 export class Entries<Each extends Entry> {
   readonly #byInvocation = new Map<number, Each>()
@@ -20,7 +20,7 @@ export class Entries<Each extends Entry> {
     this.#list = list
   }
 
-  /** In order; the list that was given, as long as nothing changes. */
+  /** The entries in order. The given list itself, as long as nothing changes. */
   get list(): readonly Each[] {
     if (this.#list === undefined) {
       this.#list = [...this.#byInvocation.values()]
@@ -37,13 +37,13 @@ export class Entries<Each extends Entry> {
     return this.#byInvocation.get(invocation)
   }
 
-  /** Those of an id. */
+  /** The entries with an id. */
   withId(id: string): readonly Each[] {
     if (this.size === 0) return []
     return (this.#ids().get(id) ?? []).flatMap((invocation) => this.get(invocation) ?? [])
   }
 
-  /** Takes the place of the entry with its invocation, or comes last. */
+  /** Replaces the entry with the same invocation, or adds the entry at the end. */
   put(each: Each): void {
     const before = this.get(each.invocation)
     if (before === each) return
@@ -62,10 +62,10 @@ export class Entries<Each extends Entry> {
     else if (others !== undefined) this.#byId?.set(before.id, others)
   }
 
-  /** A list was made, and holds what the entries are. */
+  /** Called when a list was made from the current entries. */
   protected listed(_list: readonly Each[]): void {}
 
-  /** The list is not what the entries are any more. */
+  /** Called when the list no longer matches the entries. */
   protected outdated(_list: readonly Each[]): void {}
 
   #change(): void {
@@ -88,12 +88,15 @@ function note(ids: Map<string, readonly number[]>, { id, invocation }: Entry): v
   ids.set(id, known === undefined ? [invocation] : [...known, invocation])
 }
 
-/** From so many tasks on, what is known of a list is kept with it: the next decision on the same job need not look again. */
+/**
+ * For lists of at least this length, the lookups are cached with the list, so the next decision on the same job need
+ * not build them again.
+ */
 const KEPT_FROM = 32
 
 const kept = new WeakMap<readonly Task[], TaskList>()
 
-/** The tasks of a job while a decision is made of it. */
+/** The tasks of a job during a decision. */
 export class TaskList extends Entries<Task> {
   readonly #byChild = new Map<string, number>()
   readonly #bySystemId = new Map<string, Set<number>>()
@@ -110,7 +113,7 @@ export class TaskList extends Entries<Task> {
     return kept.get(list) ?? new TaskList(list)
   }
 
-  /** Code of the job may be running: a task, or one of a child job, is claimed or stopping. */
+  /** Whether code of the job may be running: some task, its own or for a child job, is claimed or stopping. */
   get isBusy(): boolean {
     return this.#busy > 0
   }
@@ -121,7 +124,7 @@ export class TaskList extends Entries<Task> {
     return invocation === undefined ? undefined : this.get(invocation)
   }
 
-  /** The task of a system id that the chart has not left. */
+  /** The task with a system id, unless the chart has left it. */
   ofSystemId(systemId: string): Task | undefined {
     const tasks = [...(this.#bySystemId.get(systemId) ?? [])].flatMap((invocation) => this.get(invocation) ?? [])
     return tasks.findLast((task) => !isLeft(task))
@@ -142,7 +145,7 @@ export class TaskList extends Entries<Task> {
     super.remove(invocation)
   }
 
-  /** A job that goes on while its work runs is not what takes its process down. */
+  /** Clears the crash counts: a job that moves on is not what crashes its process. */
   forgetCrashes(): void {
     if (this.#crashed === 0) return
     for (const task of this.list) if (task.crashes > 0) this.put({ ...task, crashes: 0 })

@@ -1,7 +1,7 @@
 import type { Json } from './storable.ts'
 
 /**
- * Where a task stands.
+ * The status of a task.
  *
  * ```
  *            claim                 its end is reported
@@ -12,88 +12,98 @@ import type { Json } from './storable.ts'
  *   └── after a timeout, where retries are left
  * ```
  *
- * `inline` is logic that moves with its job: it is never claimed. `lost` waits for a report of its last attempt.
+ * `inline` is transition logic: it is never claimed. `lost` waits for a report of its last attempt.
  */
 export type TaskStatus = 'available' | 'claimed' | 'stopping' | 'lost' | 'inline'
 
-/** A piece of outside work that a state asks for, as it stands in the job's row. Times are milliseconds UTC. */
+/** Outside work that a state asks for, as stored in the job's row. Times are milliseconds UTC. */
 export interface Task {
-  /** The invoke's id. It stands twice while an invoke was left and entered again: once stopping, once offered. */
+  /**
+   * The invoke's id. Two tasks have the same id while an invoke was left and entered again: one stopping, one
+   * available.
+   */
   readonly id: string
-  /** Numbers this invocation among all of the job. */
+  /** The number of this invocation, unique in the job. */
   readonly invocation: number
   /**
-   * The how-manieth invocation of its id in the job, from 1: with the id it names the same work in a retry. Of an actor that
-   * the chart spawned, whose id may be any, it is the how-manieth spawn.
+   * Counts the invocations of this id in the job, from 1. The same id and ordinal mean the same work in a retry. For
+   * spawned actors, whose ids may be arbitrary, it counts spawns instead.
    */
   readonly ordinal: number
   /** The name of the invoked logic. */
   readonly src: string
-  /** The executor that may take it. */
+  /** The name of the executor that may claim it. */
   readonly executor: string
-  /** What the executor calls there, where the code is not this process's, and which version of it. */
+  /** The function and its version for an executor whose code runs outside this process. */
   readonly function?: string
   readonly version?: string
   readonly input?: Json
   readonly status: TaskStatus
-  /** The fencing number of the newest claim; 0 before the first. */
+  /** The fencing token of the newest claim; 0 before the first. */
   readonly token: number
   /** The instance that holds it. */
   readonly holder?: string
-  /** Of all tasks with this key, so many as their type says are held or stopping at once; absent: it has no limit. */
+  /** Tasks with the same key share a limit, whose number their type gives. Absent: no limit. */
   readonly limitKey?: string
-  /** Not claimable before. */
+  /** The earliest time at which it can be claimed. */
   readonly availableAt: number
-  /** The present attempt's end by its `timeout`. */
+  /** When the current attempt exceeds its `timeout`. */
   readonly deadlineAt?: number
-  /** Asked to stop: the time at which it is given up as abandoned; absent with `killGrace: 'never'`. */
+  /** When a task that was asked to stop is given up as abandoned. Absent with `killGrace: 'never'`. */
   readonly stopBy?: number
-  /** Its executor ends code that ignores its stop: it is killed when its grace is over, and never abandoned. */
+  /**
+   * Its executor can end code that ignores its stop. So the task is killed when its grace is over, and never abandoned.
+   */
   readonly isKillable?: boolean
-  /** By which its executor finds what runs, also after a restart. */
+  /** With which its executor finds the running code, also after a restart. */
   readonly handle?: Json
-  /** Stopping after a timeout, with retries left: when it has stopped it is available again, not before this time. */
+  /**
+   * Present while the task stops after a timeout with retries left: it becomes available again at this time or later.
+   */
   readonly again?: number
-  /** The attempt that runs, or ran last; counted at its claim. */
+  /** The number of the current or last attempt; counted at its claim. */
   readonly attempt: number
-  /** Claims in all, those that were given back too. */
+  /** All claims, including those that were given back. */
   readonly claims: number
-  /** Attempts that died with their process, one after the other, without a further step or item recorded. */
+  /** Attempts in a row that crashed their process, with no new step or item recorded between them. */
   readonly crashes: number
-  /** Attempts that were lost, in all: they do not count as failures. */
+  /** All lost attempts. They do not count as failures. */
   readonly losses: number
-  /** Recorded steps and items of this invocation, as counted at the last crash. */
+  /** How many steps and items this invocation had recorded at the last crash. */
   readonly steps: number
-  /** Messages for the work; given again to each later attempt. */
+  /** Messages for the task; each later attempt gets them again. */
   readonly inbox: readonly Json[]
   /** The chart wants an event for each of its snapshots. */
   readonly sync?: boolean
   readonly systemId?: string
-  /** The child job, where the invoked logic is a machine: held until it settles, stopping until its own tasks are gone. */
+  /**
+   * The child job, if the invoked logic is a machine. The task is claimed until the child settles, then stopping until
+   * the child's own tasks are gone.
+   */
   readonly child?: string
-  /** The state of logic that moves with the job (`inline`). */
+  /** The state of transition logic (status `inline`). */
   readonly snapshot?: Json
 }
 
-/** How far the work is. All are counts, at least 0. */
+/** Progress of a job. All counts are at least 0. */
 export interface Progress {
   readonly completed: number
   readonly failed: number
-  /** 0 where the attempt that reported it is gone. */
+  /** 0 once the attempt that reported it has ended. */
   readonly running: number
-  /** Absent: no report has said it. */
+  /** Absent: not reported. */
   readonly total?: number
 }
 
-/** Progress as it is stored with its job. */
+/** Progress as stored with its job. */
 export interface StampedProgress extends Progress {
-  /** When it was reported; milliseconds UTC. */
+  /** When it was reported, in milliseconds UTC. */
   readonly at?: number
-  /** The claim of the attempt that reported it. */
+  /** The token of the attempt that reported it. */
   readonly token?: number
 }
 
-/** Progress without when, and by which attempt, it was reported. */
+/** Progress without its time and token. */
 export function countsOf({ completed, failed, running, total }: StampedProgress): Progress {
   return { completed, failed, running, ...(total === undefined ? {} : { total }) }
 }

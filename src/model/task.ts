@@ -26,25 +26,26 @@ import { type Duration, durationMs } from './time.ts'
 
 export { countsOf, type Progress, type StampedProgress, type Task } from './task-record.ts'
 
-/** Where a program has written a line. */
+/** The stream that a program wrote a line to. */
 export type LineStream = 'stdout' | 'stderr'
 
-/** What the function of a step is given. */
+/** What the function of a step receives. */
 export interface StepContext {
   /**
-   * The same in every attempt, after every crash and in a retry that continues the job, and used by no other step. A step
-   * runs at least once: write its key in the transaction of the target, and skip the work where it stands there already,
-   * and the effect is exactly-once.
+   * Unique to this step, and the same in every attempt, after every crash, and in a retry that continues the job.
+   *
+   * A step runs at least once. To make its effect exactly-once, write this key in the same transaction as the effect,
+   * and skip the work if the key is already there.
    */
   readonly key: string
   /** Aborted when the task is asked to stop. */
   readonly signal: AbortSignal
 }
 
-/** The function of a step. A helper that hands one on to `step` takes a `StepRun<Result>`, whatever `Result` is. */
+/** The function of a step. A helper that passes such a function to `step` should take a `StepRun<Result>`. */
 export type StepRun<Result> = ((step: StepContext) => Result | PromiseLike<Result>) & StorableReturn<Result>
 
-/** What the code of a task works with. */
+/** What the code of a task receives. */
 export interface TaskContext<Input = unknown> {
   readonly input: Input
   /**
@@ -52,63 +53,65 @@ export interface TaskContext<Input = unknown> {
    * too long (`TIMEOUT`), or when the engine stops (`ENGINE_STOPPED`).
    */
   readonly signal: AbortSignal
-  /** 1 for the first. */
+  /** 1 for the first attempt. */
   readonly attempt: number
   readonly job: { readonly id: string; readonly type: string }
-  /** The same in every attempt of this invocation of the invoke, and in a retry that continues the job. */
+  /** The same in every attempt of this invocation, and in a retry that continues the job. */
   readonly idempotencyKey: string
   /**
-   * Says how far the work is: stored, and published at most once in 250 ms and at the attempt's end. It never falls
-   * within an attempt. A number is `completed`. It never throws: what is negative or not finite is ignored, and a line of
-   * the job's log says so, once for each attempt.
+   * Reports progress. A number means `completed`. The progress is stored, and published at most once per 250 ms and at
+   * the attempt's end. It never falls within an attempt. It never throws: negative and non-finite numbers are ignored,
+   * and a line in the job's log says so, once per attempt.
    */
   readonly progress: (report: ProgressReport | number) => void
-  /** The last progress that was recorded of the job before this attempt; absent where there was none. */
+  /** The last progress recorded before this attempt. Absent: none. */
   readonly reported?: Progress
-  /** Adds a line to the job's log. A line is cut at 10,000 characters. */
+  /** Adds a line to the job's log. The line is cut to 10,000 characters. */
   readonly log: (text: string) => void
   /**
-   * Records what became of one part of the work, and resolves when it is stored. While the storage fails it waits, until
-   * the task is told to stop. A later report of the same key, also by a later attempt, replaces the earlier one. Where it
-   * is not awaited, what it is refused by is a line of the job's log.
+   * Records the result of one part of the work, and resolves when it is stored. While the storage fails, it waits,
+   * until the task is told to stop. A later report with the same key, also by a later attempt, replaces the earlier
+   * one. If the promise is not awaited, a refusal is written to the job's log.
    *
-   * @throws {JobchartError} `STALE_CLAIM` the task is no longer this attempt's; `INVALID_INPUT` the key is no name of 1 to
-   *   2,000 characters; `NOT_STORABLE`; `PAYLOAD_TOO_LARGE` the output is over 1 MiB, or the job has 1,000,000 keys.
+   * @throws {JobchartError} `STALE_CLAIM` the task no longer belongs to this attempt; `INVALID_INPUT` the key is not text of 1 to 2,000 characters; `NOT_STORABLE`; `PAYLOAD_TOO_LARGE` the output is over 1 MiB, or the job already has 1,000,000 keys.
    */
   readonly item: <Output>(
     key: string,
     report?: ItemReport & { readonly output?: Output & Storable<Output> },
   ) => Promise<void>
   /**
-   * Runs `run` and records its result before it resolves. An attempt that finds the result recorded, by an earlier attempt
-   * or by the job that this one continues, gets it without running again. While the storage fails the record waits, until
-   * the task is told to stop. Await each step: code that returns while one still runs fails with `STEP_NOT_AWAITED`, and is
-   * not tried again. Once it has returned, what is still under way is not answered, and no further step begins.
+   * Runs `run` and resolves when its result is recorded. If an earlier attempt, or the job that this one continues, has
+   * recorded the step, it returns that result and does not run again. While the storage fails, it waits, until the task
+   * is told to stop.
    *
-   * @throws {JobchartError} `STALE_CLAIM` the task is no longer this attempt's; `INVALID_INPUT` the name is none of 1 to
-   *   200 characters, or was used before in this attempt; `NOT_STORABLE` the result is no JSON, `PAYLOAD_TOO_LARGE` it is
-   *   over 1 MiB: these two are not tried again, since the step has run.
+   * Await each step: code that returns while a step still runs fails with `STEP_NOT_AWAITED` and is not retried. After
+   * the code has returned, pending steps get no answer, and no new step starts.
+   *
+   * @throws {JobchartError} `STALE_CLAIM` the task no longer belongs to this attempt; `INVALID_INPUT` the name is not text of 1 to 200 characters, or was already used in this attempt; `NOT_STORABLE` the result is not JSON; `PAYLOAD_TOO_LARGE` it is over 1 MiB. The last two are not retried, since the step has run.
    */
   readonly step: <Result>(name: string, run: StepRun<Result>) => Promise<Result>
   /**
-   * Sends an event to the job's chart, and resolves with whether the chart took it: false, where its state takes no such
-   * event. While the storage fails it waits, until the task is told to stop. In a plain XState actor it goes nowhere.
+   * Sends an event to the job's chart. Resolves with `true` if the chart took it, `false` if its state takes no such
+   * event. While the storage fails, it waits, until the task is told to stop. In a plain XState actor the event is
+   * dropped.
    *
-   * @throws {JobchartError} `INVALID_INPUT` the task's `events` do not declare it, or, where it declares none, it is a
-   *   command or one of the engine's; `NOT_STORABLE`; `STALE_CLAIM` the task is no longer this attempt's.
+   * @throws {JobchartError} `INVALID_INPUT` the task's `events` do not include it; or, without `events`, it is a command or a reserved event; `NOT_STORABLE`; `STALE_CLAIM` the task no longer belongs to this attempt.
    */
   readonly send: (event: { readonly type: string; readonly [field: string]: unknown }) => Promise<boolean>
   /**
-   * What the chart sends to this task, from the first message on, also to a later attempt. It ends when the task should
-   * stop. `task.drain` asks to take no new part of the work; `task.stop` and `task.kill` abort the signal instead.
+   * The messages that the chart sends to this task, from the first on, also in later attempts. The iteration ends when
+   * the task should stop. `task.drain` asks to start no new part of the work; `task.stop` and `task.kill` do not appear
+   * here, but abort the signal.
    */
   readonly inbox: AsyncIterable<{ readonly type: string; readonly [field: string]: unknown }>
 }
 
 /**
- * What happens when the process of an attempt died: `restart` offers it again, `fail` ends it, `await` waits for a report of
- * that attempt from elsewhere. Work that takes its process down three times in a row without a further step or item
- * recorded is not offered again: it fails as `POISON`. A process that was ended by SIGINT or SIGTERM does not count.
+ * What happens after an attempt's process died: `restart` makes the task available again, `fail` ends it, `await` waits
+ * for a report of that attempt from elsewhere.
+ *
+ * A task that crashes its process three times in a row, with no new step or item recorded between, is not restarted: it
+ * fails as `POISON`. A process ended by SIGINT or SIGTERM does not count as a crash.
  */
 export type Recovery = 'restart' | 'fail' | 'await'
 
@@ -116,33 +119,33 @@ export type Recovery = 'restart' | 'fail' | 'await'
 export interface TaskOptions<Input = unknown, Output = unknown> {
   /** The name of the executor that runs it. Default `'default'`. */
   readonly executor?: string
-  /** Tells an executor that runs code of its own which of it is meant. At most 200 characters. */
+  /** Tells an executor that runs code outside this process which function to call. At most 200 characters. */
   readonly function?: string
   /** The version of that code. At most 200 characters. */
   readonly version?: string
-  /** Checks the input before the code sees it; the parsed value is given. */
+  /** Checks the input; the code receives the parsed value. */
   readonly input?: StandardSchemaV1<unknown, Input>
-  /** Checks the result; a result that does not fit is a failure, and the parsed value is what the chart gets. */
+  /** Checks the result; the chart receives the parsed value. A result that does not fit fails the attempt. */
   readonly output?: StandardSchemaV1<unknown, Output>
-  /** The types of the events that the code may send to the chart. Default: any but commands, `task.*` and `xstate.*`. */
+  /** The types of events that the code may send to the chart. Default: any except commands, `task.*` and `xstate.*`. */
   readonly events?: readonly string[]
   readonly retry?: RetryOptions
   readonly recovery?: Recovery
   /**
-   * How long one attempt may take from its start. One that takes longer is asked to stop; it is made again by `retry`,
-   * never beside the old one, and else fails with code `TIMEOUT`. Default: without end.
+   * The maximum time of one attempt, from its start. A longer attempt is asked to stop. Once it has stopped, it is
+   * retried by `retry`, or else fails with code `TIMEOUT`. Default: no limit.
    */
   readonly timeout?: Duration
-  /** How long the code may go on after it was told to stop. Default `'5s'`; `'never'` waits for it without end. */
+  /** How long the code may go on after it was told to stop. Default `'5s'`; `'never'` waits without limit. */
   readonly killGrace?: Duration | 'never'
-  /** How many tasks of one key run at once, in all engines of one storage. Default: any number. */
+  /** How many tasks of one key run at once, over all engines of one storage. Default: no limit. */
   readonly limits?: TaskLimits<NoInfer<Input>>
 }
 
 /** The code of a task. */
 export type TaskRun<Input, Output> = (context: TaskContext<Input>) => Output | PromiseLike<Output>
 
-/** The options of a task, read once, and its code. */
+/** The parsed options of a task, and its code. */
 export interface TaskSettings {
   readonly executor: string
   readonly function: string | undefined
@@ -151,32 +154,33 @@ export interface TaskSettings {
   readonly output: StandardSchemaV1 | undefined
   readonly retry: Retry
   readonly recovery: Recovery
-  /** Milliseconds; null is without end. */
+  /** Milliseconds; null: no limit. */
   readonly timeoutMs: number | null
-  /** Milliseconds; null waits without end. */
+  /** Milliseconds; null: waits without limit. */
   readonly killGraceMs: number | null
   readonly limit: TaskLimit | undefined
-  /** `promise`: code that ends. The others go on, and tell the chart. */
+  /** `promise`: code that ends. Other kinds go on, and send events to the chart. */
   readonly kind: LogicKind
-  /** The events that it may send to the chart; undefined: any but commands and those of the engine and of XState. */
+  /** The events that it may send to the chart. `undefined`: any except commands and reserved events. */
   readonly events: readonly string[] | undefined
-  /** What runs, where it is no function of ours. */
+  /** The XState logic to run, unless the task is one of our own functions. */
   readonly logic?: AnyLogic
-  /** Of a task that is a program. */
+  /** Present for a program. */
   readonly program?: MakeProgram
-  /** The code gets the job's own input, not the invoke's. */
+  /** The code receives the job's input, not the invoke's. */
   readonly takesJobInput: boolean
   readonly run: TaskRun<unknown, unknown>
 }
 
-// A property of the logic would be lost when a machine is provided with wrapped logic; the map follows the object.
+// A map by object, because providing a machine with wrapped logic would lose a property of the logic.
 const settingsOf = new WeakMap<object, TaskSettings>()
 
 /**
- * Logic for `invoke` whose code gets a {@link TaskContext}: progress, log lines, recorded steps, attempts. In a plain
- * XState actor it runs as promise logic, with progress and log lines going nowhere and steps simply run.
+ * Logic for `invoke` whose code receives a {@link TaskContext}: progress, log lines, recorded steps, attempts. In a
+ * plain XState actor it runs as promise logic: progress and log lines are dropped, and steps run without being
+ * recorded.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work.
+ * @throws {JobchartError} `INVALID_DEFINITION` an option is invalid.
  */
 export function task<Output, Input = unknown>(
   options: TaskOptions<Input, Output>,
@@ -211,7 +215,7 @@ export function taskSettings(logic: object): TaskSettings | undefined {
   return settingsOf.get(logic)
 }
 
-/** Reads the options of {@link task}; `takesJobInput` is the default lifecycle's. */
+/** Parses the options of {@link task}. `takesJobInput` is true only for the default lifecycle. */
 export function parseTask<Input, Output>(
   options: TaskOptions<Input, Output>,
   run: TaskRun<Input, Output>,
@@ -232,17 +236,17 @@ export function parseTask<Input, Output>(
     killGraceMs: killGrace === 'never' ? null : durationMs(killGrace, 'killGrace'),
     limit: parseTaskLimits(options.limits),
     takesJobInput,
-    // The code was typed by its own schemas, which have checked the value by the time it is called.
+    // The code was typed by its schemas, which check each value before it is called.
     run: run as TaskRun<unknown, unknown>,
   }
 }
 
 /**
- * Logic for `invoke` that runs a program of the operating system. It ends well when the program exits with 0; else it is an
- * error with the name `ExitError` and the `exitCode`. Lines that it writes are lines of the job's log.
+ * Logic for `invoke` that runs a program of the operating system. Exit code 0 is success; otherwise the error has the
+ * name `ExitError` and the `exitCode`. Lines that the program prints go to the job's log.
  *
- * @param options  as those of {@link task}; `executor` is `'processes'` unless it says otherwise.
- * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work.
+ * @param options  those of the program and of {@link task}; the default of `executor` is `'processes'`.
+ * @throws {JobchartError} `INVALID_DEFINITION` an option is invalid.
  */
 export function program<Input = unknown>(
   options: Omit<TaskOptions<Input, ProgramOutput>, 'output' | 'events'>,
@@ -254,16 +258,16 @@ export function program<Input = unknown>(
   return logic
 }
 
-/** What a program that exited with 0 ends with. */
+/** The output of a program that exited with 0. */
 export interface ProgramOutput {
   readonly exitCode: number
 }
 
-/** The executor of programs. */
+/** The default executor of programs. */
 const PROGRAM_EXECUTOR = 'processes'
 const NO_PROGRAM = 'a program is run by an executor of processes, and not by a live actor'
 
-/** Reads the options of a task that is a program. */
+/** Parses the options of a task that runs a program. */
 export function parseProgramTask<Input, Output>(
   options: TaskOptions<Input, Output>,
   program: ProgramOptions<Input>,
@@ -276,28 +280,30 @@ export function parseProgramTask<Input, Output>(
   return { ...settings, program: parseProgram(program) }
 }
 
-/** The settings of promise logic that is no {@link task}: the defaults, and its creator as the code. */
+/** The settings of promise logic that was not made by {@link task}: the defaults, with its creator as the code. */
 export function promiseSettings(creator: PromiseCreator): TaskSettings {
   return parseTask({}, async ({ input, signal }) => await creator({ input, signal, ...inert }))
 }
 
-/** The executor of callbacks and observables: they run for as long as their state, and take no place of work that ends. */
+/**
+ * The executor of callbacks and observables. They run as long as their state, and take no place from tasks that end.
+ */
 const LIVE_EXECUTOR = 'live'
 
-/** The settings of a callback or an observable: it is started again when its process died. */
+/** The settings of a callback or an observable, which is restarted after its process died. */
 function liveSettings(logic: AnyLogic, kind: LogicKind): TaskSettings {
   const never = () => Promise.reject(new Error('live logic is run by its own kind'))
   return { ...parseTask({ executor: LIVE_EXECUTOR }, never), kind, logic }
 }
 
-/** How any logic that ends, or goes on and tells the chart, is run as a task. */
+/** How outside work is run as a task, whether it ends or goes on. */
 export function settingsOfLogic(logic: AnyLogic): TaskSettings {
   const settings = taskSettings(logic)
   if (settings !== undefined) return settings
   return isPromise(logic) ? promiseSettings(logic.config) : liveSettings(logic, kindOf(logic))
 }
 
-// In XState these reach the promise's own actor, which nobody can subscribe to when its job is a row.
+// In XState these reach the promise's own actor. Nobody can subscribe to it here, because the job is a row.
 const inert = {
   self: Object.freeze({ send: () => {} }),
   system: Object.freeze({ get: () => undefined }),

@@ -1,13 +1,13 @@
 import { parse } from '@lukeed/ms'
 import { JobchartError } from './error.ts'
 
-/** A length of time: whole milliseconds, or text such as `'250ms'`, `'5s'`, `'10m'`, `'1h'`, `'7d'`. */
+/** A duration: whole milliseconds, or text such as `'250ms'`, `'5s'`, `'10m'`, `'1h'`, `'7d'`. */
 export type Duration = number | string
 
-/** A point in time: ISO 8601 with an offset, such as `'2027-01-01T02:00:00Z'`, milliseconds UTC, or a date object. */
+/** A point in time: ISO 8601 with an offset, such as `'2027-01-01T02:00:00Z'`; milliseconds UTC; or a date object. */
 export type Time = string | number | { readonly getTime: () => number }
 
-/** The longest duration that is taken: a hundred years. */
+/** The longest accepted duration: a hundred years. */
 const DURATION_MS_MAX = 100 * 365 * 86_400_000
 
 /**
@@ -27,16 +27,17 @@ export function durationMs(value: Duration, what: string): number {
   return Math.round(ms)
 }
 
-// The parser takes no zero.
+// The parser does not accept zero.
 function parseText(text: string): number | undefined {
   return /^0(ms|s|m|h|d)?$/.test(text) ? 0 : parse(text)
 }
 
-/** A time in milliseconds since 1970 UTC as ISO 8601, as it is shown at every edge. */
+/** Milliseconds since 1970 UTC as ISO 8601. All times are shown in this form. */
 export function isoTime(ms: number): string {
   const millisecond = ms % 1_000
   const second = ms - millisecond
-  // Times that are shown together are mostly of one second. Before 1970 the remainder is negative, and nothing is shared.
+  // Cached per second, because times shown together are mostly close. Before 1970 the remainder is negative; then
+  // nothing is cached.
   if (second !== shown.second || millisecond < 0) {
     const text = new Date(ms).toISOString()
     if (millisecond >= 0) shown = { second, text: text.slice(0, -'000Z'.length) }

@@ -4,15 +4,15 @@ import type { OpenJob } from './job.ts'
 const TIME_MAX = 8_640_000_000_000_000
 
 /**
- * Stores a delayed event as a deadline, counted from `at`. One that has the same id stays: as in XState it fires too, and a
- * `cancel` of the id means the newer one.
+ * Stores a delayed event as a deadline, counted from `at`. An older timer with the same id stays and fires too, as in
+ * XState; a `cancel` of the id then cancels only the newer one.
  */
 export function setTimer(job: OpenJob, { to, event, id }: SendAction, delayMs: number, at: number): void {
   if (delayMs === Number.POSITIVE_INFINITY) return
   const timer = {
     id: id ?? unnamed(job),
     event: event as { type: string },
-    // The last moment that a date can name: later, it could neither be shown nor counted in whole milliseconds.
+    // The latest time that a date can show. Later times are cut to it.
     dueAt: Math.min(at + delayMs, TIME_MAX),
     ...(to === 'self' ? {} : { to }),
   }

@@ -7,7 +7,7 @@ import type { AnyJobType, Description } from './job-type.ts'
 import type { Migration } from './migration.ts'
 import { outcomeOf } from './record.ts'
 
-/** Puts the job where the chart now stands. */
+/** Stores the chart's new snapshot in the job. */
 export function setSnapshot(
   job: OpenJob,
   { snapshot, info, end }: Pick<TransitionResult, 'snapshot' | 'info' | 'end'>,
@@ -32,7 +32,7 @@ function phaseOf({ admittedAt }: Job, { tags }: StateInfo): Job['phase'] {
   return tags.has('indeterminate') ? 'indeterminate' : 'active'
 }
 
-/** Writes what the record should carry of a move, and gives the event that tells of it. */
+/** Writes the label, message, exit code and error of a move into the record, and returns the event for it. */
 export function recordTransition(
   type: AnyJobType,
   job: OpenJob,
@@ -45,7 +45,7 @@ export function recordTransition(
   const { message, error, exitCode, reason } = describe(type, job, move, event)
   if (message !== undefined) job.message = message
   if (exitCode !== undefined) job.exitCode = exitCode
-  // Of a move that ends nothing, it is told with the move alone.
+  // A move that ends the job records its error; otherwise the error appears only in the event.
   if (error !== undefined && move.end !== undefined) job.error = jobError(error)
   const facts = {
     to: job.status,
@@ -59,7 +59,7 @@ export function recordTransition(
   return { type: 'job.transitioned', from, ...facts, ...command, ...failure }
 }
 
-// Where its chart stands says nothing of a job that has not begun.
+// Before the job has begun, its chart's state says nothing.
 function labelOf(
   { endLabels }: AnyJobType,
   { admittedAt }: Job,
@@ -68,7 +68,7 @@ function labelOf(
   return admittedAt === undefined && end === undefined ? endLabels.waiting : info.label
 }
 
-/** Admits a waiting job at a time: its timers, until now delays, count from `steadyAt`. Gives the event that tells of it. */
+/** Admits a waiting job at a time: its timers, until now delays, count from `steadyAt`. Returns the event for it. */
 export function recordAdmission(job: OpenJob, info: StateInfo, at: number, steadyAt: number): EventDraft {
   const { status: from } = job
   job.admittedAt = at
@@ -78,7 +78,7 @@ export function recordAdmission(job: OpenJob, info: StateInfo, at: number, stead
   return { type: 'job.admitted', from, to: job.status }
 }
 
-/** Puts the job where it stands under another version, and gives the event that tells of it. */
+/** Stores the job's state under another version, and returns the event for it. */
 export function recordMigration(
   job: OpenJob,
   to: AnyJobType,
@@ -89,14 +89,14 @@ export function recordMigration(
   job.version = to.version
   job.status = labelOf(to, job, { info })
   job.timers = timers
-  // Each has taken an invocation, also where the task of before goes on.
+  // Each start has taken an invocation number, even if the old task continues.
   job.counter += starts.length
   return { type: 'job.migrated', version: to.version, previous, from, to: job.status }
 }
 
 function describe(type: AnyJobType, job: Job, { end }: TransitionResult, event: ChartEvent): Description {
   const failed = job.outcome === 'failure' && event.type.startsWith('xstate.error.')
-  // What was thrown may be nothing at all, and is a failure all the same.
+  // The thrown value may be undefined, and still is a failure.
   const error = end?.kind === 'error' ? jobError(end.error) : failed ? event.error : undefined
   return describeMove(type, job, event, error, end !== undefined)
 }

@@ -1,14 +1,14 @@
 /**
- * How a machine moves a job.
+ * Moves a job by its machine.
  *
- * A job is no live actor. To move it, its stored snapshot is made XState's again, XState computes the next snapshot, and
- * what the machine asked for on the way comes back as data:
+ * A job is not a live actor. To move it, its stored snapshot is restored, XState computes the next snapshot, and the
+ * machine's actions come back as data:
  *
  * ```
  *  stored snapshot ── restore ── machine.transition(snapshot, event, scope) ── next snapshot + actions (data)
  * ```
  *
- * A throw in a guard, an `assign`, an input or an output ends that job alone, as an error; it never escapes.
+ * If a guard, an `assign`, an input or an output throws, that job ends with the error. The error affects no other job.
  */
 import type { AnyStateMachine, AnyStateNode } from 'xstate'
 import type {
@@ -41,10 +41,10 @@ export type {
   TransitionResult,
 } from './chart.ts'
 
-/** States whose snapshot and info are kept ready, for each machine. */
+/** How many states to cache with their snapshot and info, per machine. */
 const STATES_MAX = 1_000
 
-/** Makes a machine ready to move jobs. The machine itself is not changed. */
+/** Prepares a machine to move jobs. The machine itself is not changed. */
 export function createChart(source: AnyStateMachine): Chart {
   return new MachineChart(source)
 }
@@ -66,7 +66,7 @@ class MachineChart implements Chart {
 
   start(input: unknown, scope = ALONE): TransitionResult {
     this.#machine.scope.enter(scope)
-    // Of a child, it is what its parent's machine gave it.
+    // The input of a child job came from its parent's machine, so references in it are restored.
     const given = this.#own(input as Json, scope.parentInvoke !== undefined)
     const before = { state: {}, context: {} }
     try {
@@ -90,7 +90,7 @@ class MachineChart implements Chart {
 
   resumed(snapshot: ChartSnapshot, scope = ALONE): ResumedState {
     const { context } = this.#restore(snapshot, scope)
-    // Where it leads is not asked: the spread of a restored snapshot has no more of a snapshot than its data.
+    // A spread of a restored snapshot keeps only its data, which is all that is needed here.
     const base = this.#base(snapshot.state)
     if (base.status !== 'active') throw new Error(`${JSON.stringify(snapshot.state)} is a final state`)
     const state = base.value
@@ -115,11 +115,11 @@ class MachineChart implements Chart {
       ...(error === undefined ? {} : { error }),
     }
     const { toJSON, ...base } = this.#base(state) as LiveSnapshot & { readonly toJSON?: unknown }
-    // Hidden from a copy: what looks at it may also keep it in its context, as plain data.
+    // Not enumerable, so that a copy has only plain data: chart code may keep the copy in its context.
     for (const [key, value] of Object.entries(base)) {
       if (!Object.hasOwn(live, key)) Object.defineProperty(live, key, { value, configurable: true })
     }
-    // Most who look never ask for them, and there may be thousands.
+    // Computed on demand: most readers never ask, and there may be thousands.
     const refs = () => Object.fromEntries(children().map(({ id, path }) => [id, refTo(path, id)]))
     return Object.defineProperty(live, 'children', { get: refs })
   }
@@ -133,11 +133,11 @@ class MachineChart implements Chart {
   ): TransitionResult {
     let from: LiveSnapshot
     try {
-      // Guards are user code, and most charts do not name the event of an executor at all.
+      // Checked first: guards are user code, and most charts name no executor events.
       if (isNamed && !this.#mayName(snapshot, event)) return this.#unhandled(snapshot)
       from = this.#restore(snapshot, scope)
     } catch (error) {
-      // A state that the machine does not know: it was renamed without a new version.
+      // The machine does not know this state: it was renamed without a new version.
       return ended(snapshot, NOWHERE, error)
     }
     try {
@@ -145,12 +145,12 @@ class MachineChart implements Chart {
       if (taken === undefined) return this.#unhandled(snapshot)
       return this.#result(from, taken.next, snapshot, scope, taken.isTaken)
     } catch (error) {
-      // The machine threw before it had a next snapshot: the job stays where it was, and ends there.
+      // The machine threw before it had a next snapshot: the job ends in its old state.
       return ended(snapshot, this.#info(from), error)
     }
   }
 
-  // The caller keeps its event, and stores it.
+  // A copy: the caller keeps its event, and stores it.
   readonly #sent = (event: ChartEvent, { children }: ChartScope): ChartEvent => {
     const { refTo } = this.#machine.scope.turn
     const child = event.type.startsWith(SNAPSHOT) ? children.byId(event.type.slice(SNAPSHOT.length)) : undefined
@@ -226,7 +226,7 @@ class MachineChart implements Chart {
   #history(stored: NonNullable<ChartSnapshot['historyValue']>): LiveSnapshot['historyValue'] {
     const known = Object.entries(stored).flatMap(([id, ids]) => {
       const nodes = ids.flatMap((each) => this.#nodesById.get(each) ?? [])
-      // None of it is there any more: nothing is remembered, and a history that led to no state would be left without one.
+      // If none of these nodes exists any more, the history is dropped: an empty history would lead to no state.
       return nodes.length === 0 ? [] : [[id, nodes] as const]
     })
     return Object.fromEntries(known)
@@ -245,12 +245,12 @@ class MachineChart implements Chart {
   }
 }
 
-// The caller keeps its event, and stores it.
+// A copy: the caller keeps its event, and stores it.
 function ownEvent(event: ChartEvent): ChartEvent {
   return withError(jsonCopy(event as unknown as Json) as unknown as ChartEvent)
 }
 
-// A look at what would be taken: nothing is kept of it.
+// No copy needed: the event is only tested, and nothing of it is kept.
 function asItIs(event: ChartEvent): ChartEvent {
   return event
 }
@@ -269,7 +269,7 @@ function contextOf({ context, hasRefs }: ChartSnapshot): Pick<ChartSnapshot, 'co
 }
 
 function remembered<Value>(known: Map<string, Value>, state: Json, compute: () => Value): Value {
-  // No JSON text of an object begins so.
+  // The `=` cannot collide: no JSON text of an object begins with it.
   const key = typeof state === 'string' ? `=${state}` : JSON.stringify(state)
   const found = known.get(key)
   if (found !== undefined) return found
@@ -285,7 +285,7 @@ function infoOf(nodes: readonly AnyStateNode[]): StateInfo {
   const leaves = nodes.filter((node) => node.type === 'atomic' || node.type === 'final')
   const keys = [...leaves].sort((a, b) => a.order - b.order).map((node) => node.key)
   const label = labelled === undefined ? keys.join(' + ') || nodes[0]?.key || '' : String(labelled.meta.status)
-  // A state may have any name; a label is searched for as text.
+  // A state's name may be any string, but a label must be searchable text.
   return {
     label: label.toWellFormed(),
     tags: new Set(nodes.flatMap((node) => node.tags)),
@@ -293,7 +293,7 @@ function infoOf(nodes: readonly AnyStateNode[]): StateInfo {
   }
 }
 
-/** The commands that a state says are obeyed already. */
+/** The `meta.accepts` of a state: commands that need no transition there. */
 function acceptsOf({ meta }: AnyStateNode): readonly string[] {
   const accepts: unknown = meta?.accepts
   return Array.isArray(accepts) ? accepts.map(String) : []

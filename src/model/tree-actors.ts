@@ -1,9 +1,9 @@
 /**
- * The actors of a job tree, as chart code sees them while a decision is made.
+ * The actors of a job tree, as chart code sees them during a decision.
  *
- * A job is an actor, and so is each of its tasks. An actor is named by its path: the invocations that lead to it from the
- * topmost job. What it shows is its row, as it stands at this point of the decision. Of a child that has ended, the job
- * keeps the last snapshot until its chart leaves it and no longer refers to it.
+ * Each job is an actor, and so is each of its tasks. An actor's name is its path: the invocations that lead to it from
+ * the top job. Its snapshot comes from its row, as it is at this point of the decision. When a child has ended, the job
+ * keeps the child's last snapshot as long as its chart is in the invoke or refers to the child.
  */
 import type {
   Actor,
@@ -23,7 +23,7 @@ import { type Json, jsonCopy } from './storable.ts'
 import type { Entries, TaskList } from './task-list.ts'
 import type { Task } from './task-record.ts'
 
-/** A job of the tree as it stands now. */
+/** A job of the tree in its current state. */
 export interface Member {
   readonly type: AnyJobType
   readonly job: Job
@@ -31,18 +31,18 @@ export interface Member {
   readonly ended: Entries<EndedChild>
 }
 
-/** What is needed of the decision. */
+/** What is needed from the decision. */
 export interface Members {
   readonly member: (id: string) => Member | undefined
-  /** Those of which a decision is being made: any of them changes what another sees. */
+  /** The jobs being decided. Each change of one is visible to the others. */
   readonly drafts: () => Iterable<Member>
-  /** Chart code looked at a job: what is decided holds only while it stands so. */
+  /** Called when chart code has read a job: the decision then holds only for this revision of the job. */
   readonly looked: (job: Job) => void
-  /** Chart code looked at a child job whose row is missing. */
+  /** Called when chart code reads a child job whose row is missing. */
   readonly missing: (parent: Job, task: Task, id: string) => unknown
 }
 
-/** The last snapshot of a child whose end is this event. */
+/** The last snapshot of a child that ended with this event. */
 export function lastSnapshot({ snapshot }: Task, event: ChartEvent, machine: Partial<LastSnapshot> = {}): LastSnapshot {
   const { output, error } = event as { readonly output?: Json; readonly error?: Json }
   const { context } = (snapshot ?? {}) as { readonly context?: Json }
@@ -51,7 +51,7 @@ export function lastSnapshot({ snapshot }: Task, event: ChartEvent, machine: Par
   return { status: 'done', ...rest, ...(output === undefined ? {} : { output }) }
 }
 
-/** See the head of this file. */
+/** See the comment at the top of this file. */
 export class TreeActors implements TreeActorsOfChart {
   readonly #members: Members
   readonly #paths = new Map<string, ActorPath>()
@@ -69,14 +69,14 @@ export class TreeActors implements TreeActorsOfChart {
     if (known !== undefined) return known
     const parent = this.#members.member(parentId)
     const task = parent?.tasks.ofChild(id)
-    // The parent is missing, or has done with it: nobody can name it any more.
+    // The parent is missing or has forgotten the child: nobody can refer to it any more.
     if (parent === undefined || task === undefined) return GONE
     const path = [...this.pathOf(parent), task.invocation]
     this.#paths.set(id, path)
     return path
   }
 
-  /** The job at a path, or that of the task there and the task's invocation. */
+  /** Finds an actor by path: a job, or a task by its job and invocation. */
   find(path: ActorPath): { readonly member: Member; readonly invocation?: number } | undefined {
     let member = this.#top()
     for (const [index, invocation] of path.entries()) {
@@ -121,7 +121,7 @@ export class TreeActors implements TreeActorsOfChart {
     const known = (child: EndedChild) => child.left !== true
     return {
       byId: (id) => running(tasks.withId(id).findLast(isKnown)) ?? over(ended.withId(id).findLast(known)),
-      // One that has ended, and whose own work still stops, stands in both.
+      // A child may be in both: ended, while its own tasks still stop.
       byInvocation: (invocation) => over(ended.get(invocation)) ?? running(tasks.get(invocation)),
       bySystemId: (systemId) => running(tasks.ofSystemId(systemId)),
       all: () => [
@@ -131,7 +131,7 @@ export class TreeActors implements TreeActorsOfChart {
     }
   }
 
-  /** What is kept of a child that is stopped now. */
+  /** The snapshot to keep for a child that is being stopped. */
   stoppedSnapshot({ child, snapshot }: Task): LastSnapshot {
     const { job } = (child === undefined ? undefined : this.#members.member(child)) ?? {}
     if (job !== undefined) return { status: 'stopped', value: job.state, context: job.context }
@@ -190,7 +190,7 @@ export class TreeActors implements TreeActorsOfChart {
     return false
   }
 
-  /** Those of the whole tree, read once: only who asks for one that is no child of theirs needs them. */
+  /** The jobs of the whole tree. Read once, and only when chart code refers to an actor that is not its child. */
   #stored() {
     if (this.#systemIds !== undefined) return this.#systemIds
     const found = new Map<string, { readonly jobId: string; readonly path: ActorPath }>()
@@ -211,10 +211,10 @@ export class TreeActors implements TreeActorsOfChart {
 }
 
 const TOP: ActorPath = []
-/** No actor has this path. */
+/** A path that no actor has. */
 const GONE: ActorPath = [0]
 
-/** The chart has not left it. */
+/** Whether the chart has not left the task. */
 function isKnown(task: Task): boolean {
   return !isLeft(task)
 }
@@ -230,7 +230,7 @@ function leafSnapshot({ type }: Member, task: Task): unknown {
 }
 
 function overSnapshot(type: AnyJobType | undefined, snapshot: LastSnapshot | undefined, refTo: RefTo): unknown {
-  // Of rows that were written before it was kept.
+  // Rows written by older versions have no snapshot.
   if (snapshot === undefined) return { ...NOTHING, status: 'done' }
   const { status, value, context = null, output, error: stored } = snapshot
   const error = isErrorRecord(stored) ? errorOf(stored) : stored

@@ -1,10 +1,10 @@
 /**
- * All that jobchart knows of the insides of XState.
+ * Everything that jobchart knows about the internals of XState.
  *
- * XState moves a machine by pure functions, but hands them an actor scope: the machine's own actor, its actor system, and
- * an executor of actions. Here that scope is inert. Nothing starts, nothing is scheduled, no listener exists; what the
- * machine asks for is written down, in order, with copies of what it sends. One scope serves all jobs of a machine, which is
- * why a transition costs microseconds.
+ * XState moves a machine by pure functions, but these need an actor scope: the machine's own actor, its actor system,
+ * and an executor of actions. Here that scope is inert. Nothing starts, nothing is scheduled, there are no listeners.
+ * What the machine asks for is recorded in order, with copies of the events it sends. One scope serves all jobs of a
+ * machine; that is why a transition takes only microseconds.
  *
  * ```
  *  InertMachine ── machine.transition(snapshot, event, scope) ──▶ next snapshot
@@ -13,13 +13,13 @@
  *       └ watches which transitions an event selects
  * ```
  *
- * - `snapshot.children` is copied by XState at each spawn and each stop, which takes quadratic time for many children. Here
- *   it is one object for the whole transition, that shows no keys and so is copied at no cost; what a copy has more is
- *   merged into it. A child of the job becomes a reference when it is first asked for.
- * - XState asks `machine.getTransitionData` once which transitions an event selects. What it answers is watched there, since
- *   the next snapshot does not tell whether a transition that led nowhere was taken, nor by which name.
+ * - XState copies `snapshot.children` at each spawn and each stop, which takes quadratic time for many children. Here
+ *   it is one object for the whole transition. The object shows no keys, so copying it is free; entries added to a copy
+ *   are merged into it. The reference to a child is made when first asked for.
+ * - XState calls `machine.getTransitionData` once to find the transitions that an event selects. We observe that call,
+ *   because the next snapshot does not tell whether a transition without effect was taken, nor under which name.
  *
- * The suite in `test/fidelity` runs on the oldest and on the newest XState of the peer range.
+ * The suite in `test/fidelity` runs on the oldest and the newest XState of the peer range.
  */
 import { type AnyStateMachine, type AnyStateNode, createActor } from 'xstate'
 import type { Actor, ActorPath, Address, ChartEvent, ChartScope, ChildActor, ChildActors, RefTo } from './chart.ts'
@@ -27,10 +27,13 @@ import { inertLogic, standingMachine, stateNodes, withInertActors } from './iner
 import { isActorRef, isSamePath, messageOf, OWN_REFS, unsupported } from './references.ts'
 import type { Json } from './storable.ts'
 
-/** A cycle of `always` or `raise` ends as an error of its job after so many microsteps, unless the machine says otherwise. */
+/**
+ * The most microsteps per event. A cycle of `always` or `raise` beyond it ends its job with an error. A machine may set
+ * its own bound.
+ */
 const MICROSTEPS_MAX = 10_000
 
-/** XState's snapshot of a machine, as far as it is read or made here. */
+/** XState's snapshot of a machine: the fields that are read or made here. */
 export interface LiveSnapshot {
   readonly status: 'active' | 'done' | 'error' | 'stopped'
   readonly value: Json
@@ -38,13 +41,13 @@ export interface LiveSnapshot {
   readonly output: unknown
   readonly error: unknown
   readonly children: Refs
-  /** Absent of a machine that threw as it began, before 5.31. */
+  /** Absent if the machine threw at its start, in XState before 5.31. */
   readonly historyValue: { readonly [id: string]: readonly AnyStateNode[] } | undefined
   /** The active state nodes. */
   readonly _nodes: readonly AnyStateNode[]
 }
 
-/** A reference to an actor: one of XState's that was just created, or an {@link ActorRef}. */
+/** A reference to an actor: one that XState has just created, or an {@link ActorRef}. */
 export interface Ref {
   id: string
   readonly sessionId: string
@@ -52,12 +55,12 @@ export interface Ref {
   readonly systemId?: string | undefined
 }
 
-/** The active state nodes of a snapshot, in the order of the document. */
+/** The active state nodes of a snapshot, in document order. */
 export function nodesOf({ _nodes }: LiveSnapshot): readonly AnyStateNode[] {
   return [..._nodes].sort((a, b) => a.order - b.order)
 }
 
-/** An active state of the snapshot has a transition for exactly this type of event. */
+/** Whether an active state has a transition for exactly this type of event. */
 export function hasTransitionFor({ _nodes }: LiveSnapshot, type: string): boolean {
   return _nodes.some((node) => node.transitions.has(type))
 }
@@ -70,8 +73,9 @@ const ACTIVE = Object.freeze({ status: 'active', output: undefined, error: undef
 const STOPPED = Object.freeze({ status: 'stopped', output: undefined, error: undefined })
 
 /**
- * The reference to an actor of the tree that stands in a row: chart code may address it, stop it where it is a child, look
- * at it, and keep it. What it refers to is looked up when that is needed: a context may hold thousands.
+ * A reference to an actor of the tree whose state is stored in a row. Chart code may send to it, stop it if it is a
+ * child, read its snapshot, and keep it. The actor is looked up on demand, because a context may hold thousands of
+ * references.
  */
 export class ActorRef implements Ref {
   readonly path: ActorPath
@@ -106,21 +110,22 @@ export class ActorRef implements Ref {
     this.#turn.send(this, event)
   }
 
-  /** Where the actor stands; of one that was stopped, only that. */
+  /** The actor's snapshot. For a stopped actor, only that it was stopped. */
   getSnapshot(): unknown {
-    // Once: whoever asks again gets the same object.
+    // Cached, so that repeated calls return the same object.
     this.#seen ??= this.#turn.look(this.path) ?? STOPPED
     return this.#seen
   }
 }
 
 /**
- * What chart code has of its tree in one transition, and in the actions that run after it. What it sends by a reference is
- * captured with the rest of the transition. An action runs later: what it sends is told then.
+ * The actors of the tree that chart code can use in one transition, and in the actions that run after it. Events sent
+ * during the transition are captured with its other actions; events sent by an action that runs later go through
+ * `tell`.
  */
 export class Turn {
   #path: ActorPath | undefined
-  /** The machine's own actor, as its references show it. */
+  /** The machine's own actor, as references to it show it. */
   self: object
   send: (to: object, event: unknown) => void
   readonly scope: ChartScope
@@ -143,19 +148,19 @@ export class Turn {
     return [...this.path, invocation]
   }
 
-  /** The invocation of an actor, where it is a child. */
+  /** The invocation of an actor, if it is a child. */
   invocationOf(path: ActorPath): number | undefined {
     return path.length > 0 && isSamePath(path.slice(0, -1), this.path) ? path.at(-1) : undefined
   }
 
-  /** What is known of an actor. */
+  /** The actor at a path. */
   actor(path: ActorPath): Actor | undefined {
     const invocation = this.invocationOf(path)
     const { children, actors } = this.scope
     return invocation === undefined ? actors?.at(path) : children.byInvocation(invocation)
   }
 
-  /** The snapshot of an actor; undefined: it is none of the tree any more. */
+  /** The snapshot of an actor. `undefined`: it is no longer in the tree. */
   look(path: ActorPath): unknown {
     const actor = this.actor(path)
     return actor === undefined ? undefined : actor.look === undefined ? ACTIVE : actor.look(this.refTo)
@@ -165,7 +170,7 @@ export class Turn {
     return this.scope.parentInvoke === undefined ? undefined : this.#ref(this.path.slice(0, -1))
   }
 
-  /** See {@link RefTo}: the same for the whole transition. */
+  /** See {@link RefTo}. Returns the same object during the whole transition. */
   readonly refTo: RefTo = (path, id) => {
     if (path === undefined) return this.#named(id)
     return isSamePath(path, this.path) ? this.self : this.#ref(path, id)
@@ -177,7 +182,7 @@ export class Turn {
     return parent ?? this.child(id) ?? this.#ref(this.childPath(GONE), id)
   }
 
-  /** The reference to a child by its id. */
+  /** The reference to a child, by its id. */
   child(id: string): ActorRef | undefined {
     const child = this.scope.children.byId(id)
     return child === undefined ? undefined : this.#ref(this.childPath(child.invocation), id)
@@ -201,7 +206,7 @@ export class Turn {
     )
   }
 
-  /** The reference to the actor of a system id. */
+  /** The reference to the actor with a system id. */
   ofSystemId(systemId: string): ActorRef | undefined {
     const { children, actors } = this.scope
     const child = children.bySystemId(systemId)
@@ -209,34 +214,34 @@ export class Turn {
     return path === undefined ? undefined : this.#ref(path, child?.id)
   }
 
-  /** All system ids that actors of the tree have. */
+  /** All system ids in the tree. */
   systemIds(): readonly string[] {
     const { children, actors } = this.scope
     return actors?.systemIds() ?? children.all().flatMap(({ systemId }) => systemId ?? [])
   }
 
-  /** Whom a reference means. @throws {JobchartError} `INVALID_DEFINITION` none of the tree. */
+  /** The address of a reference. @throws {JobchartError} `INVALID_DEFINITION` the actor is not in the tree. */
   addressOf(to: object): Address {
     const path = isActorRef(to) ? to.path : undefined
-    if (path === undefined) throw unsupported('sendTo an actor that is none of the job')
+    if (path === undefined) throw unsupported('sendTo an actor that does not belong to the job')
     if (isSamePath(path, this.path)) return 'self'
     if (this.path.length > 0 && isSamePath(path, this.path.slice(0, -1))) return 'parent'
     return this.invocationOf(path) ?? path
   }
 }
 
-/** No child has this invocation: what is sent to it reaches nobody. */
+/** No child has this invocation: events sent to it are dropped. */
 const GONE = 0
 
-/** What a machine asked for. What it sends is a copy. */
+/** An action of a machine. Events in it are copies. */
 export type Captured =
-  /** `ref` is undefined where the machine has no logic of the name. */
+  /** `ref` is undefined if the machine has no logic of this name. */
   | {
       readonly kind: 'spawn'
       readonly ref: Ref | undefined
       readonly systemId: string | undefined
       readonly sync: boolean
-      /** By `spawn` in an assign. */
+      /** Created by `spawn` in an assign. */
       readonly isSpawned: boolean
       readonly input?: Json
     }
@@ -244,7 +249,7 @@ export type Captured =
   | { readonly kind: 'raise'; readonly event: Json; readonly delay: number; readonly id: unknown }
   | {
       readonly kind: 'send'
-      /** To an actor that the same state starts, it is known only when the transition is made. */
+      /** A function, because an actor that the same state starts is known only after the transition. */
       readonly to: () => unknown
       readonly event: Json
       readonly delay: unknown
@@ -258,7 +263,7 @@ export type Captured =
 
 type Exec = (info: unknown, params: unknown) => unknown
 
-/** An action as XState hands it to its executor; built-in ones by a type that begins with `xstate.`. */
+/** An action as XState gives it to its executor. Types of built-in actions begin with `xstate.`. */
 interface Action {
   readonly type: string
   readonly params: { [name: string]: unknown } | undefined
@@ -274,20 +279,20 @@ interface System {
   _sendInspectionEvent: (event: { readonly type: string }) => void
 }
 
-/** XState's own actor of the machine, as far as its transitions read it. */
+/** XState's own actor of the machine: the fields that its transitions read. */
 interface Self {
   id: string
   readonly _parent: unknown
   readonly _snapshot: unknown
 }
 
-/** Nothing could find it again after a crash. */
+/** For inline logic, which could not be found again after a crash. */
 const NAMELESS: Ref = Object.freeze({ id: 'inline logic', sessionId: '', src: undefined })
 
-/** Nobody else: a new job has no children and no parent. */
+/** The scope of a new job: no children and no parent. */
 export const ALONE: ChartScope = { children: listed([]), nextInvocation: 1 }
 
-/** Children that are few. Of one id, the last counts. */
+/** A short list of children. If several have the same id, the last one counts. */
 export function listed(list: readonly ChildActor[]): ChildActors {
   return {
     byId: (id) => list.findLast((child) => child.id === id),
@@ -297,26 +302,26 @@ export function listed(list: readonly ChildActor[]): ChildActors {
   }
 }
 
-/** The actor scope of one transition after the other: it writes down what the machine asks for, and does none of it. */
+/** The actor scope of one transition after another. It records what the machine asks for, and does none of it. */
 export class InertScope {
   readonly id: string
   readonly sessionId: string
   readonly self: Self
   readonly system: System
-  /** What was asked for in the present transition. */
+  /** The actions of the current transition. */
   captured: Captured[] = []
   /** The actors that it created. */
   created: Ref[] = []
-  /** `snapshot.children` of the present transition: it gives each child, and shows no keys. */
+  /** `snapshot.children` of the current transition: it returns each child, but lists no keys. */
   readonly children: Refs
-  /** What its code has of its tree now. */
+  /** The actors that the machine's code can use now. */
   turn: Turn
   readonly #machineId: string
   readonly #inputs = new Map<Ref, unknown>()
-  /** Children that the present transition has started, or stopped. */
+  /** Children that the current transition has started or stopped. */
   readonly #changed = new Map<string, Ref | undefined>()
   readonly #systemIds = new Map<string, Ref | undefined>()
-  // Before 5.21, actors do not know their own.
+  // Before XState 5.21, actors do not know their own system id.
   readonly #systemIdOf = new Map<Ref, string>()
   #before: LiveSnapshot | undefined
   #shown: LiveSnapshot | undefined
@@ -327,7 +332,7 @@ export class InertScope {
   constructor(machineId: string, microstepsMax = Number.POSITIVE_INFINITY) {
     this.#microstepsMax = microstepsMax
     const logic = { transition: () => ACTIVE, getInitialSnapshot: () => ACTIVE, getPersistedSnapshot: () => ACTIVE }
-    // A real actor, since machines may hand it on, but one that is never started.
+    // A real actor, because machines may pass it on; but it is never started.
     const self = createActor(logic as never, { id: machineId } as never)
     this.#machineId = machineId
     this.id = machineId
@@ -346,7 +351,7 @@ export class InertScope {
     this.children = new Proxy({}, shared)
   }
 
-  // System ids are those of the tree and of what the present transition has created.
+  // System ids come from the tree and from the current transition.
   #takeOver(system: System): void {
     const known = (systemId: string): Ref | undefined =>
       this.#systemIds.has(systemId) ? this.#systemIds.get(systemId) : this.turn.ofSystemId(systemId)
@@ -363,7 +368,7 @@ export class InertScope {
       this.#systemIds.set(systemId, ref)
       this.#systemIdOf.set(ref, systemId)
     }
-    // XState tells of each microstep here.
+    // XState reports each microstep here.
     system._sendInspectionEvent = ({ type }) => {
       if (type !== '@xstate.microstep' || ++this.#microsteps <= this.#microstepsMax) return
       throw new Error(`Infinite loop detected: one event led to more than ${this.#microstepsMax} microsteps`)
@@ -381,7 +386,7 @@ export class InertScope {
     })
   }
 
-  /** Makes the scope ready for the transition of another job. */
+  /** Prepares the scope for the transition of another job. */
   enter(scope: ChartScope): void {
     this.captured = []
     this.created = []
@@ -397,20 +402,20 @@ export class InertScope {
     this.self.id = scope.parentInvoke ?? this.#machineId
   }
 
-  /** The machine's own actor shows this snapshot, with all of its children, from now on. */
+  /** Sets the snapshot, with all of its children, that the machine's own actor returns from now on. */
   show(before: LiveSnapshot | undefined): void {
     this.#before = before
     this.#shown = undefined
   }
 
-  /** What `self.getSnapshot()` gives: also the children that the present transition has stopped. */
+  /** The value of `self.getSnapshot()`. It includes children that the current transition has stopped. */
   get snapshot(): unknown {
     if (this.#before === undefined) return undefined
     this.#shown ??= { ...this.#before, children: this.turn.children() }
     return this.#shown
   }
 
-  /** What an action of the machine's own has, which runs when the scope serves other jobs. */
+  /** What a custom action gets: it runs later, when the scope already serves other jobs. */
   later(): { readonly turn: Turn; readonly self: object; readonly system: object } {
     const [before, { turn }] = [this.#before, this]
     const own = {
@@ -425,17 +430,20 @@ export class InertScope {
     return { turn, self, system: Object.create(this.system, { get: { value: get } }) as object }
   }
 
-  /** The reference to a child by its id, the same for the whole transition. */
+  /** The reference to a child by its id; the same object during the whole transition. */
   child(id: string): Ref | undefined {
     return this.#changed.has(id) ? this.#changed.get(id) : this.turn.child(id)
   }
 
-  /** Notes a child that the machine has just created. One without an id gets one that a replay gives it again. */
+  /**
+   * Records a child that the machine has just created. A child without an id gets one that a replay would give again.
+   */
   create(ref: Ref, input: unknown): void {
     const { turn } = this
     const invocation = turn.scope.nextInvocation + this.created.length
     if (ref.id === ref.sessionId) ref.id = `${String(ref.src)}:${invocation}`
-    // XState's own actor is never started: what is sent to it is captured, and its state is looked up in an action.
+    // XState's own actor is never started: events sent to it are captured, and its state is looked up when an action
+    // reads it.
     Object.defineProperties(ref, {
       path: { get: () => turn.childPath(invocation) },
       send: { value: (event: unknown) => turn.send(ref, event) },
@@ -450,12 +458,12 @@ export class InertScope {
   readonly emit = (): void => {}
   readonly stopChild = (): void => {}
 
-  /** `spawn` in an assign asks in this way that the actor it has just created be started. */
+  /** XState calls this for `spawn` in an assign, to start the actor that it has just created. */
   readonly defer = (): void => {
     this.spawn(this.#unstarted ?? NAMELESS, true)
   }
 
-  /** Writes down that an actor starts. */
+  /** Records that an actor starts. */
   spawn(ref: Ref | undefined, isSpawned = false): void {
     this.#unstarted = undefined
     const input = ref === undefined ? undefined : this.#inputs.get(ref)
@@ -465,13 +473,13 @@ export class InertScope {
     this.captured.push({ kind: 'spawn', ref, systemId, sync, isSpawned, ...own })
   }
 
-  /** Writes down that an actor stops. Its system id is free from then on, also within the transition. */
+  /** Records that an actor stops. Its system id is free from then on, even within the transition. */
   stop(ref: unknown): void {
     this.captured.push({ kind: 'stop', ref })
     if (ref !== undefined) this.system._unregister(ref as Ref)
   }
 
-  // Not readonly: a microstep wraps the executor and puts it back.
+  // Not readonly: a microstep wraps the executor and restores it.
   actionExecutor = (action: Action): void => {
     const { type, params = {}, info, exec } = action
     switch (type) {
@@ -482,7 +490,7 @@ export class InertScope {
         this.stop(action.params)
         return
       case 'xstate.raise':
-        // One without a delay is taken within the transition.
+        // A raise without a delay is handled within the transition.
         if (typeof params.delay === 'number') this.captured.push({ kind: 'raise', ...this.#sent(params, params.delay) })
         return
       case 'xstate.sendTo':
@@ -503,17 +511,17 @@ export class InertScope {
   }
 
   #sent<Delay>({ event, id }: { [name: string]: unknown }, delay: Delay) {
-    // At once: the machine may go on to change what it has sent.
+    // Copied at once, because the machine may change the event after sending it.
     return { event: messageOf(event, 'event'), delay, id }
   }
 
-  /** A `sendTo` found nobody: XState sends to the machine itself. */
+  /** Logs that `sendTo` found no actor: XState then sends to the machine itself. */
   warnOfNobody({ event }: { readonly event: { readonly type: string } }): void {
     const text = `warning: sendTo found no actor for "${event.type}", which went to the machine itself`
     this.captured.push({ kind: 'warn', text })
   }
 
-  /** Runs the resolver of a built-in action on the shared children, and merges what it did to a copy of them. */
+  /** Runs the resolver of a built-in action on the shared children, and merges its changes to a copy of them. */
   resolved(snapshot: LiveSnapshot, isStop: boolean, resolve: (snapshot: LiveSnapshot) => Resolved): Resolved {
     const [next, params, actions] = resolve(this.shared(snapshot))
     const more = actions?.map(sharing)
@@ -522,19 +530,19 @@ export class InertScope {
     return [this.shared(next), params, more]
   }
 
-  /** The snapshot with the shared children, which know from then on what its own were. */
+  /** The snapshot with the shared children in place of its own. */
   shared(snapshot: LiveSnapshot): LiveSnapshot {
     if (snapshot.children === this.children) return snapshot
     for (const ref of Object.values(snapshot.children)) this.#changed.set(ref.id, ref)
     return { ...snapshot, children: this.children }
   }
 
-  /** The machine finds a new child by its id. */
+  /** Adds a new child, so that the machine finds it by its id. */
   adopt(ref: Ref): void {
     this.#changed.set(ref.id, ref)
   }
 
-  /** A child has been stopped: the machine finds it no more. */
+  /** Removes a stopped child. */
   forget(id: string): void {
     this.#changed.set(id, undefined)
   }
@@ -549,12 +557,12 @@ function isKnown<Key>(entry: readonly [Key, Ref | undefined]): entry is readonly
   return entry[1] !== undefined
 }
 
-/** The next snapshot, what the action is executed with, and further actions. */
+/** The next snapshot, the parameters to execute the action with, and further actions. */
 type Resolved = readonly [LiveSnapshot, unknown, readonly unknown[] | undefined]
 
 type Resolve = (scope: InertScope, snapshot: LiveSnapshot, ...rest: readonly unknown[]) => Resolved
 
-/** A built-in action: a function that carries its own settings, and how it is resolved. */
+/** A built-in action: a function with its own settings and its resolver. */
 interface Builtin {
   readonly type: string
   readonly resolve: Resolve
@@ -567,7 +575,10 @@ const COPY_CHILDREN: ReadonlySet<string> = new Set([
   'xstate.enqueueActions',
 ])
 
-/** A built-in action that copies `snapshot.children` as one that shares them; any other action as it is. */
+/**
+ * Wraps a built-in action that copies `snapshot.children`, so that it shares them. Other actions are returned
+ * unchanged.
+ */
 function sharing(action: unknown): unknown {
   if (typeof action !== 'function' || !('resolve' in action)) return action
   const { type, resolve } = action as unknown as Builtin
@@ -578,7 +589,7 @@ function sharing(action: unknown): unknown {
   return builtin({ ...action, resolve: shared })
 }
 
-/** A `sendTo` that says in the job's log where it found nobody. */
+/** Wraps a `sendTo`, so that it logs when it found no actor. */
 function warning(action: object, resolve: Resolve): unknown {
   const warned: Resolve = (scope, snapshot, args, params, settings, ...rest) => {
     let isMissing = false
@@ -607,7 +618,7 @@ interface InvokeDefinition {
   readonly onSnapshot?: unknown
 }
 
-/** Starts all that a state invokes, by one action. */
+/** Starts all invokes of a state by one action. */
 function startAll(invokes: readonly InvokeDefinition[], inert: object): unknown {
   const resolve: Resolve = (scope, before, args) => {
     const snapshot = scope.shared(before)
@@ -624,7 +635,7 @@ function startAll(invokes: readonly InvokeDefinition[], inert: object): unknown 
   return builtin({ type: 'jobchart.startAll', resolve })
 }
 
-/** Stops all that a state invokes, by one action. */
+/** Stops all invokes of a state by one action. */
 function stopAll(invokes: readonly InvokeDefinition[]): unknown {
   const resolve: Resolve = (scope, before) => {
     const snapshot = scope.shared(before)
@@ -638,8 +649,8 @@ function stopAll(invokes: readonly InvokeDefinition[]): unknown {
 }
 
 /**
- * Makes a state node start and stop all its invokes by one action each. XState iterates over `node.invoke` to start each
- * of them after the entry actions, and maps over it for an action that stops each, and for their ids.
+ * Makes a state node start and stop all its invokes by one action each. XState iterates over `node.invoke` to start
+ * each one after the entry actions, and maps over it to stop each one and to list their ids.
  */
 function batchInvokes(node: AnyStateNode, inert: object): void {
   const invokes = node.invoke as unknown as readonly InvokeDefinition[]
@@ -678,32 +689,32 @@ function invokesOf(nodes: readonly AnyStateNode[]): ReadonlyMap<string, string> 
   return states
 }
 
-/** What a machine selected for the event that it was given. */
+/** The transitions that a machine selected for the current event. */
 interface Selection {
   readonly event: ChartEvent
-  /** Only transitions that name the event count. */
+  /** True: only transitions that name the event count. */
   readonly isNamed: boolean
   isTaken: boolean
 }
 
-/** Thrown through the machine: nothing in it names the event, and none of it is to be moved. */
+/** Thrown through the machine when nothing names the event, so that nothing moves. */
 const NOT_NAMED = new Error('no transition names the event')
 
-/** How many microsteps are counted here: before 5.31, XState itself goes round a cycle without end. */
+/** Our own bound on microsteps. Before 5.31, XState itself runs a cycle for ever. */
 function ownBoundOf(source: AnyStateMachine): number {
   if ((source.options as unknown) !== undefined) return Number.POSITIVE_INFINITY
   const { options } = source.config as { readonly options?: { readonly maxIterations?: number } }
   return options?.maxIterations ?? MICROSTEPS_MAX
 }
 
-/** How a machine was moved by an event. */
+/** The result of an event. */
 export interface Taken {
   readonly next: LiveSnapshot
-  /** A transition that leads somewhere was selected; where it leads to where the machine stands, nothing else tells. */
+  /** A transition with a target was selected. If it leads back to the same state, only this field shows it. */
   readonly isTaken: boolean
 }
 
-/** A machine that is moved without actors. The machine that it is made of is not changed. */
+/** A machine that moves without actors. The original machine is not changed. */
 export class InertMachine {
   readonly root: AnyStateNode
   readonly nodes: readonly AnyStateNode[]
@@ -726,12 +737,12 @@ export class InertMachine {
     this.#watchSelection()
   }
 
-  /** The snapshot of a machine that begins. */
+  /** The first snapshot of a machine. */
   initial(input: unknown): LiveSnapshot {
     return this.#machine.getInitialSnapshot(this.scope as never, input as never) as unknown as LiveSnapshot
   }
 
-  /** The snapshot after an event; undefined: it is taken only by its name, and nothing names it. */
+  /** The snapshot after an event. `undefined`: the event counts only if it is named, and no transition names it. */
   take(from: LiveSnapshot, event: ChartEvent, isNamed: boolean): Taken | undefined {
     const selection: Selection = { event, isNamed, isTaken: false }
     this.#selection = selection
@@ -746,14 +757,15 @@ export class InertMachine {
     }
   }
 
-  /** The snapshot of a state, without context and children. @throws the machine has no such state. */
+  /** The snapshot of a state, without context and children. @throws {Error} the machine has no such state. */
   base(state: Json): LiveSnapshot {
     const base = this.#machine.resolveState({ value: state as never, context: {} }) as unknown as LiveSnapshot
-    // XState lists them by depth, and takes the eventless transitions of several regions in the order of this list.
+    // Restored nodes are sorted by depth. Sort by document order: XState takes eventless transitions of several regions
+    // in list order.
     return { ...base, _nodes: [...base._nodes].sort((a, b) => a.order - b.order) }
   }
 
-  /** The first snapshot of a machine that begins in a state, and starts what runs there. */
+  /** The first snapshot of a machine that begins in a given state and starts what runs there. */
   standing(state: Json, context: unknown): LiveSnapshot {
     const machine = standingMachine(this.#machine, state)
     return machine.getInitialSnapshot(this.scope as never, context as never) as unknown as LiveSnapshot
@@ -767,7 +779,7 @@ export class InertMachine {
       const selection = this.#selection
       if (selection !== undefined && selection.event === event) {
         if (selection.isNamed && !selected.some(({ eventType }) => eventType === event.type)) throw NOT_NAMED
-        // One without a target forbids its event, so that no state above takes it.
+        // A transition without a target only blocks its event, so that no parent state takes it.
         selection.isTaken = selected.some(({ target }) => target !== undefined && target.length > 0)
       }
       return selected

@@ -66,7 +66,7 @@ test.each([
   const { outcome, error } = await ada.get(id)
   expect({ outcome, error }).toMatchObject({ outcome: 'failure', error: { code: 'INVALID_DEFINITION' } })
   expect(error?.message).toBe(
-    `${what} refers to an actor, which the code of a task cannot use; it sends to its own job by send or sendBack`,
+    `${what} refers to an actor, which the code of a task cannot use; send events to the task's own job with send or sendBack`,
   )
 })
 

@@ -101,7 +101,7 @@ test.each([
   for (let time = 0; time < 3; time++) work.run().context.progress(report as unknown as Progress)
   await bench.clock.settle()
   expect('progress' in (await ada.get(id))).toBe(false)
-  expect(await textsOf(ada.logs(id))).toEqual([expect.stringContaining('progress should be numbers from 0')])
+  expect(await textsOf(ada.logs(id))).toEqual([expect.stringContaining('progress should be finite numbers from 0')])
   work.run().finish()
   await bench.clock.settle()
   expect(await ada.get(id)).toMatchObject({ status: 'completed' })
@@ -114,7 +114,7 @@ test('of a report whose parts are no counts the others are taken', async () => {
   await bench.clock.settle()
   expect((await ada.get(id)).progress).toEqual({ completed: 5, failed: 0, running: 0 })
   expect(await textsOf(ada.logs(id))).toEqual([
-    'progress should be numbers from 0; ignored: running -1, total Infinity',
+    'progress should be finite numbers from 0; ignored: running -1, total Infinity',
   ])
 })
 

@@ -116,8 +116,8 @@ test('an invoke of a name that is not provided is refused, and the message says 
     expect.objectContaining({
       code: 'INVALID_DEFINITION',
       message:
-        'job type "order": state "m.a" invokes "nowhere", and there is no logic of that name. ' +
-        "Provide it in setup({ actors }), made by task(), fromPromise() or another of XState's makers of logic.",
+        'job type "order": state "m.a" invokes "nowhere", which is not defined. ' +
+        'Provide it in setup({ actors }), made by task(), fromPromise() or other XState actor logic.',
     }),
   )
 })
@@ -330,7 +330,7 @@ test('a command is typed by its schema, and cancel by the names of the commands'
   expectTypeOf<{ type: 'approve'; note: number }>().not.toExtend<Command>()
   expectTypeOf<{ type: 'refuse' }>().not.toExtend<Command>()
   // @ts-expect-error no command has this name
-  expect(() => defineJob({ type: 'order', lifecycle, commands, cancel: 'halt' })).toThrow('no command')
+  expect(() => defineJob({ type: 'order', lifecycle, commands, cancel: 'halt' })).toThrow('not one of its commands')
 })
 
 // The kinds of logic differ in their types; what matters here is what becomes of each.

@@ -323,7 +323,7 @@ test.each<[string, () => Migrated]>([
     expect.objectContaining({
       code: 'INVALID_DEFINITION',
       jobId: 'j1',
-      message: expect.stringContaining('could not be moved'),
+      message: expect.stringContaining('could not be migrated'),
     }),
   )
   expect(job).toEqual(before)
@@ -338,7 +338,7 @@ test.each<[string, object]>([
 
 test('a migrate without previous versions is refused', () => {
   expect(() => typeOf('2', next, { migrate: () => undefined })).toThrow(
-    'migrate needs the versions it moves, in previous',
+    'migrate needs previous: list there the versions that it migrates',
   )
 })
 

@@ -98,17 +98,17 @@ test('what is no JSON does not compile as the output of a job', () => {
 
 test('the error of the compiler says what to do', () => {
   type Fix<Value> = Storable<Value> extends NotStorable<infer Text> ? Text : never
-  expectTypeOf<Fix<Date>>().toEqualTypeOf<'a Date is no JSON: give date.toISOString()'>()
-  expectTypeOf<Fix<bigint>>().toEqualTypeOf<'a bigint is no JSON: give String(value)'>()
-  expectTypeOf<Fix<Map<string, 1>>>().toEqualTypeOf<'a Map is no JSON: give Object.fromEntries(map), or [...map]'>()
-  expectTypeOf<Fix<ReadonlySet<1>>>().toEqualTypeOf<'a Set is no JSON: give [...set]'>()
-  expectTypeOf<Fix<Buffer>>().toEqualTypeOf<"bytes are no JSON: give Buffer.from(bytes).toString('base64')">()
-  expectTypeOf<Fix<Promise<1>>>().toEqualTypeOf<'a promise is no JSON: await it'>()
+  expectTypeOf<Fix<Date>>().toEqualTypeOf<'a Date is not JSON: use date.toISOString()'>()
+  expectTypeOf<Fix<bigint>>().toEqualTypeOf<'a bigint is not JSON: use String(value)'>()
+  expectTypeOf<Fix<Map<string, 1>>>().toEqualTypeOf<'a Map is not JSON: use Object.fromEntries(map), or [...map]'>()
+  expectTypeOf<Fix<ReadonlySet<1>>>().toEqualTypeOf<'a Set is not JSON: use [...set]'>()
+  expectTypeOf<Fix<Buffer>>().toEqualTypeOf<"bytes are not JSON: use Buffer.from(bytes).toString('base64')">()
+  expectTypeOf<Fix<Promise<1>>>().toEqualTypeOf<'a promise is not JSON: await it'>()
   expectTypeOf<
     Fix<WithPrivateField>
-  >().toEqualTypeOf<'an instance of a class is no JSON: give a plain object of its fields'>()
+  >().toEqualTypeOf<'an instance of a class is not JSON: use a plain object of its fields'>()
   expectTypeOf<Storable<{ readonly at: Date; readonly n: 1 }>>().toEqualTypeOf<{
-    readonly at: NotStorable<'a Date is no JSON: give date.toISOString()'>
+    readonly at: NotStorable<'a Date is not JSON: use date.toISOString()'>
     readonly n: 1
   }>()
 })
