@@ -6,36 +6,40 @@ import { checkEngineOptions, type EngineOptions } from './engine/options.ts'
 import { childProcess } from './executors/child-process.ts'
 import { JobchartError } from './model/error.ts'
 
-/** Callbacks and observables that run at once in one engine: each is little more than its listeners. */
+/** The most callbacks and observables that run at once in one engine. Each costs little more than its listeners. */
 const LIVE_MAX = 100_000
 
 type Ports = 'policy' | 'executors' | 'clock'
 
-/** {@link EngineOptions}, where an absent port has a default. `storage` has none: whether jobs survive is for you to say. */
+/** {@link EngineOptions}, with defaults for all ports but `storage`: you choose whether jobs survive a restart. */
 export type CreateEngineOptions = Omit<EngineOptions, Ports> & { readonly [Port in Ports]?: EngineOptions[Port] } & {
   /**
-   * How many tasks run at once in this engine on the default `queueExecutor()`; a whole number from 1. Default 10. Not
-   * beside an `executors.default` of your own, which says itself how many it takes.
+   * How many tasks run at once on the default `queueExecutor()`: a whole number from 1. Default 10.
+   * Refused together with your own `executors.default`, because that executor limits itself.
    */
   readonly concurrency?: number
 }
 
 /**
- * Makes an engine and starts it: when it resolves, what dead engines held on the same storage has been taken back.
+ * Makes an engine and starts it. When the promise resolves, tasks of dead engines on the same storage have been taken
+ * back.
  *
- * `storage` is required: `sqliteStorage(file)` of `jobchart/sqlite` keeps jobs in a file, `memoryStorage()` only as long as
- * this process lives. The other ports have defaults: `rolePolicy()`, the system's clock, a `queueExecutor()` named
- * `default`, one named `live` for callbacks and observables, which run for as long as their state, and a `childProcess()`
- * named `processes`.
+ * `storage` is required: `sqliteStorage(file)` of `jobchart/sqlite` keeps jobs in a file; `memoryStorage()` keeps them
+ * only as long as this process lives. Defaults of the other ports: `rolePolicy()`, the system clock, and three
+ * executors: a `queueExecutor()` named `default`; one named `live` for callbacks and observables, which run as long as
+ * the chart is in their state; and a `childProcess()` named `processes`.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work, or there is no storage; `STORAGE_UNAVAILABLE` the storage cannot be opened.
+ * @throws {JobchartError} `INVALID_DEFINITION` an option is invalid, or `storage` is missing; `STORAGE_UNAVAILABLE` the storage cannot be opened.
  */
 export async function createEngine(given: CreateEngineOptions): Promise<Engine> {
   checkEngineOptions(given)
   const { concurrency, ...options } = given
   if (concurrency !== undefined && options.executors?.default !== undefined) {
-    const hint = 'give the number to your executors.default, or leave that out'
-    throw new JobchartError('INVALID_DEFINITION', `concurrency is of the executor that createEngine makes; ${hint}`)
+    const hint = 'give the number to your executors.default, or leave executors.default out'
+    throw new JobchartError(
+      'INVALID_DEFINITION',
+      `concurrency sets the executor that createEngine makes, and options.executors.default replaces that executor; ${hint}`,
+    )
   }
   const engine = new Engine({
     ...options,

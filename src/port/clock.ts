@@ -1,14 +1,17 @@
 /**
- * The only source of time, of turns of the event loop and of chance.
+ * The only source of time, event-loop turns and randomness.
  *
- * - C1 `now` is in whole milliseconds since 1970 UTC: the wall clock. It may jump; no record's times fall for that.
- * - C2 `elapsed` is in milliseconds from some start. It never falls and never jumps, whatever `now` does.
- * - C3 `turn` calls back once, after all that the present turn of the loop has queued; in the order of the calls.
- * - C4 `timer` calls back once, not before `ms` have passed; the function it returns cancels it.
- * - C5 A pending `timer` or `turn` keeps the process alive: whoever asked cancels what is not needed any more.
+ * - C1 `now` is the wall clock, in whole milliseconds since 1970 UTC. It may jump back; times in a record never go
+ *   back.
+ * - C2 `elapsed` is in milliseconds since some fixed start. It never goes back and never jumps, even if `now` does.
+ * - C3 `turn` calls back once, after everything that the current turn of the event loop has queued. Callbacks run in
+ *   the order in which they were requested.
+ * - C4 `timer` calls back once, not before `ms` have passed. The function that it returns cancels it.
+ * - C5 A pending `timer` or `turn` keeps the process alive. The caller cancels it when it is no longer needed.
  * - C6 `randomBytes` come from a cryptographic source, or from a seed where a run must be replayed.
- * - C7 `patience` is as `timer`, for who waits for others to come to an end. Where time is moved by hand, it also calls back
- *   when nobody moves it and nothing happens. Absent: `timer`.
+ * - C7 `patience` works like `timer`, and serves code that waits for other code to finish, e.g. while the engine stops.
+ *   On a clock that tests move by hand, it also calls back when nobody moves the clock and nothing else happens.
+ *   Default: `timer`.
  */
 export interface Clock {
   readonly now: () => number

@@ -1,6 +1,6 @@
 /**
- * Types for who writes a storage, an executor, a policy or a clock. The interfaces themselves, with their numbered
- * guarantees, stand beside this file.
+ * Types for authors of a storage, an executor, a policy or a clock. The interfaces, with their numbered guarantees, are
+ * in the other files of this folder.
  */
 export type { ActorPath, Address } from '../model/chart.ts'
 export type { By } from '../model/command.ts'

@@ -2,9 +2,11 @@ import type { By } from '../model/command.ts'
 import type { Private } from '../model/private.ts'
 
 /**
- * Who asks. `kind` is set by the engine: what a caller says of it is not read. `scheduler` is work without a session, as
- * whose it is: what follows a job, as who created that job. Its role and relations are those that
- * `createEngine({ principal })` finds now; without that option, the role is `''`, and there are no `relations`.
+ * The caller. The engine sets `kind`; a `kind` given by the caller is ignored.
+ *
+ * `scheduler` stands for work without a session: a job's follow-up, for example, runs with the rights of that job's
+ * creator. Its `role` and `relations` come from `createEngine({ principal })` at that time. Without that option, `role`
+ * is `''` and `relations` is absent.
  */
 export interface Principal {
   readonly kind: 'user' | 'agent' | 'scheduler' | 'system'
@@ -16,9 +18,10 @@ export interface Principal {
 }
 
 /**
- * What is asked for. A command is asked as `command`, with its name in the target. `list` is asked of `scope`; an explicit
- * `view: 'all'` is asked as `listAll`, of `authorize` with a target that names the principal's tenant and nothing else, and
- * then of `scope`.
+ * The requested action. For a command, the action is `command` and the target has the command's name.
+ *
+ * `list` is asked of `scope`. An explicit `view: 'all'` is asked as `listAll`: first of `authorize`, with a target that
+ * has only the principal's tenant, then of `scope`.
  */
 export type Action =
   | 'submit'
@@ -37,12 +40,12 @@ export type Action =
   | 'listPipelines'
   | PipelineAction
 
-/** What is asked for of one stored pipeline: `definePipeline` to make it or to change it. */
+/** The requested action on a stored pipeline. `definePipeline` creates or changes it. */
 export type PipelineAction = 'definePipeline' | 'getPipeline' | 'runPipeline' | 'pausePipeline' | 'deletePipeline'
 
 /**
- * What a policy may know of a job: its facts that never change, and where it stands. Of a stored pipeline, `type` is that
- * of its runs, `createdBy` its owner, `pipeline` its id, and there is no `jobId`.
+ * The facts of a job that a policy sees: those that never change, and its current status. For a stored pipeline: `type`
+ * is the type of its runs, `createdBy` its owner, `pipeline` its id, and `jobId` is absent.
  */
 export interface Target {
   readonly tenant: string
@@ -52,18 +55,24 @@ export interface Target {
   readonly labels: { readonly [name: string]: string }
   /** Absent before the job exists. */
   readonly jobId?: string
-  /** Absent for the action `events`: what happened is told of a job as it was, in whatever state it is now. */
+  /** Absent for the action `events`: access to past events does not depend on the job's current status. */
   readonly status?: string
-  /** For the action `command`. */
+  /** Present for the action `command`. */
   readonly command?: { readonly name: string; readonly isCancel: boolean; readonly by?: By }
 }
 
 /**
- * `hide` answers as if there were no such job; `deny` refuses, and hides from whoever may not `get` the job. `redact` allows
- * all but the named fields of the job's view; of the names, `input` stands for all that may repeat the input too, unless the
- * job type names it `safe`, `status` for `state` too, `endedAt` for `updatedAt`, and `paused` of a pipeline for `pausedBy`.
- * `open` shows private parts. An answer to an action on a job shows no more than `get` would, and that to `submit` what the
- * verdict on it shows. `id`, `createdAt` and the numbers of events are shown to whoever is shown anything.
+ * The answer of a policy.
+ *
+ * - `hide` answers as if the job did not exist.
+ * - `deny` refuses. A caller who may not `get` the job gets the same answer as for `hide`.
+ * - `redact` allows all but the named fields of the job's view. `input` also covers fields that may repeat the input,
+ *   unless the job type lists them as `safe`. `status` also covers `state`, `endedAt` also covers `updatedAt`, and
+ *   `paused` of a pipeline also covers `pausedBy`.
+ * - `open` shows private parts.
+ *
+ * The answer to an action on a job shows no more than `get` would show. The answer to `submit` shows what the verdict
+ * on `submit` allows. `id`, `createdAt` and event numbers are always shown to a caller who sees the job.
  */
 export type Verdict =
   | 'allow'
@@ -71,37 +80,40 @@ export type Verdict =
   | 'hide'
   | { readonly redact: readonly string[]; readonly open?: readonly Private[] }
 
-/** A set of jobs, as data that storage can search by: those that equal every field given, but for `redact`. */
+/** A set of jobs, as data that a storage can search by: jobs that equal every given field. `redact` does not select. */
 export interface Scope {
-  /** Absent: of every tenant. Only the engine's own session has such a scope. */
+  /** Absent: all tenants. Only the engine's own session has such a scope. */
   readonly tenant?: string
   readonly createdBy?: string
   readonly type?: string
   readonly pipeline?: string
   readonly labels?: { readonly [name: string]: string }
   /**
-   * Fields that `authorize` redacts of the jobs of this scope. No list or count that is narrowed by one of them finds any of
-   * these jobs: that a job is found by a field would tell the field.
+   * Fields that `authorize` redacts for the jobs of this scope. A list or count that filters by one of these fields
+   * finds none of these jobs, because a match would reveal the field.
    */
   readonly redact?: readonly string[]
 }
 
 /**
- * Who may see and do what.
+ * Decides who may see and do what.
  *
- * - P1 `authorize` is asked before the state is looked at, and again whenever a conflict made the job be read again.
- * - P2 A throw, a rejection, or no answer within 5 s counts as a denial.
- * - P3 `scope` is pushed into the storage's query, so that a list, its pages and its cursors cannot show more.
- * - P4 `scope` and `authorize` agree: a job is in the scope of `list` exactly if `authorize` of `get` shows it, a pipeline
- *   in that of `listPipelines` exactly if `getPipeline` shows it, and the `events` of a job are in the scope of `events`
- *   exactly if `authorize` of `events` shows them. The scopes of `listAll` are those of `list`, where it is allowed. What
- *   `get` redacts of what can be searched by stands in the `redact` of every scope of `list` that holds the job.
- * - P5 Both are asked anew for each call, and of a stream at least every 5 s. Of an id that names no job, `authorize` is not
- *   asked: the answer is that of a hidden job, but it may come sooner.
+ * - P1 `authorize` is asked before the job's state is checked. It is asked again when a conflict made the engine read
+ *   the job again.
+ * - P2 A throw, a rejection, or no answer within 5 s counts as `deny`.
+ * - P3 `scope` becomes part of the storage's query, so lists, their pages and their cursors show no more than it
+ *   allows.
+ * - P4 `scope` and `authorize` agree. A job is in the scope of `list` exactly if `authorize` allows `get` on it. A
+ *   pipeline is in the scope of `listPipelines` exactly if `authorize` allows `getPipeline`. The events of a job are in
+ *   the scope of `events` exactly if `authorize` allows `events`. The scopes of `listAll`, where it is allowed, are
+ *   those of `list`. If `get` redacts a field that lists can filter by, `redact` of each `list` scope with that job
+ *   names the field.
+ * - P5 Both are asked again for each call, and at least every 5 s while a stream is open. `authorize` is not asked
+ *   about an id that names no job: the answer is the same as for a hidden job, but may come sooner.
  */
 export interface Policy {
   readonly authorize: (principal: Principal, action: Action, target: Target) => Verdict | PromiseLike<Verdict>
-  /** False: nothing. Else any of the scopes. */
+  /** `false`: nothing is visible. Otherwise a job is visible if one of the scopes covers it. */
   readonly scope: (
     principal: Principal,
     action: Action,

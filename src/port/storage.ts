@@ -8,98 +8,105 @@ import type { Clock } from './clock.ts'
 import type { Scope } from './policy.ts'
 
 /**
- * Where jobs, their log of events, their lines, items and recorded steps are kept.
+ * Stores jobs, the event log, log lines, items and recorded steps.
  *
- * Records that are handed over, in either direction, are values: neither side changes them afterwards.
+ * Records are values, in both directions: neither the engine nor the storage changes a record after handing it over.
  *
  * Writing
- * - S1 A changeset is applied whole or not at all. The changesets of one commit are judged in order, in one transaction;
- *   each sees those before it that were applied.
- * - S2 A write of a job names the record that it was made from. If the stored revision is another one, the changeset is a
- *   `conflict`. An `expect` only compares.
- * - S3 At most one job of a tenant's pipeline holds its slot: an index over the job rows, not a lock beside them.
- *   A write that would make it two is `slot-taken`. Within a changeset slots are freed before they are taken.
- * - S4 An idempotency key is unique on (tenant, creator, type, key) as long as its job's row exists; a second insert is
- *   a `duplicate` of the first. Keys are looked at before slots.
- * - S34 A job that has not ended, nor is deleted, holds its `uniqueKey` for its tenant and type: a write that would make a
- *   second one hold it is `not-unique`, and names the first. Looked at after idempotency keys, and before slots and queues.
- *   Within a changeset keys are freed before they are taken.
- * - S5 A note is written only while a task of its job is claimed or stopping under its token, judged in the transaction
- *   that writes; else its changeset is `stale`; progress also where the job has settled. Notes are keyed, so that repeating one is
- *   harmless.
- * - S6 Events are numbered in the transaction that writes them: `sequence` rises over the whole log, and no reader passes
- *   a number that may still commit. Every row of events has at least one event.
- * - S8 An error with `code: 'STORAGE_UNAVAILABLE'` means that nothing of the commit was written. Any other error leaves
- *   it open, and `landed` tells.
- * - S33 The steps of a child job are kept with the job at the top of its tree, and go with that. An insert with `stepsOf`
- *   begins with a copy of the steps of that job's tree, as they stand in the transaction that writes, and with none where
- *   its row is gone. What either records afterwards, and what is deleted, changes nothing of the other.
+ * - S1 A changeset is applied whole or not at all. One transaction checks the changesets of a commit in order; each
+ *   sees the effects of the earlier ones that were applied.
+ * - S2 An update names the record that it was made from. If the stored revision differs, the changeset is a `conflict`.
+ *   An `expect` compares the revision and writes nothing.
+ * - S3 At most one job of a tenant's pipeline holds its slot. This is an index over the job rows, not a separate lock.
+ *   A write that would give the slot to a second job is `slot-taken`. Within a changeset, slots are freed before they
+ *   are taken.
+ * - S4 An idempotency key is unique per (tenant, creator, type, key) as long as its job's row exists. A second insert
+ *   is a `duplicate` of the first. Idempotency keys are checked before slots.
+ * - S34 A job holds its `uniqueKey` within its tenant and type until it ends or is deleted. A write that would give the
+ *   key to a second job is `not-unique`, and names the first. Unique keys are checked after idempotency keys, and
+ *   before slots and queues. Within a changeset, keys are freed before they are taken.
+ * - S5 A note is written only while its token's task is claimed or stopping in a stored job. The transaction that
+ *   writes it checks this; otherwise the changeset is `stale`. Progress is also `stale` once the job has settled. Notes
+ *   have keys, so writing one twice changes nothing.
+ * - S6 The transaction that writes events numbers them. `sequence` rises over the whole log. A number becomes visible
+ *   only when no lower number can still be committed. Every row of events has at least one event.
+ * - S8 An error with `code: 'STORAGE_UNAVAILABLE'` means that nothing of the commit was written. After any other error
+ *   the outcome is unknown, and `landed` tells it.
+ * - S33 The steps of a child job are stored with the top job of its tree, and deleted with that job. An insert with
+ *   `stepsOf` copies the steps of that job's tree, as they are in the transaction that writes; if that row is gone, it
+ *   copies none. Later steps and deletions of one job do not change the other.
  * Claiming
- * - S9 The claim of a commit picks ready tasks by (priority, due, sequence), those of its own changesets among them, and
- *   commits what `decide` makes of them in the same transaction: one task is never claimed twice under one token. At most
- *   `room` tasks of each executor are picked. What `decide` leaves stays ready and holds up nothing behind it.
+ * - S9 The claim of a commit picks ready tasks by (priority, due, sequence), including those of its own changesets. It
+ *   calls `decide` for each and commits the result in the same transaction, so no task is claimed twice under one
+ *   token. It picks at most `room` tasks per executor. A task that `decide` leaves stays ready and does not block later
+ *   ones.
  * - S10 A task is ready when it is available, its `availableAt` has come, and no earlier invocation of its invoke is
  *   stopping.
- * - S19 A write that would make more tasks of a limit key claimed or stopping than its limit says is not made: a claim
- *   passes the task over, any other changeset is `full`. Judged in the transaction that writes, over all connections. Each
- *   is judged by its own number: two routes may share a key. A task that stands with a key, where its route names no
- *   number for it, is claimed as one without.
- * - S20 A claim walks over no rows of another route, and none of a full key. Under one route, keys that are not full go
- *   by the order of their first tasks: what waits for a full key holds up nothing else.
+ * - S19 No write makes more tasks of a limit key claimed or stopping than the limit allows. A claim skips such a task;
+ *   any other changeset is `full`. The transaction that writes checks this over all connections. Each task is checked
+ *   against the number in its own route, so two routes may share a key. If a route gives no number for a task's key,
+ *   the task is claimed as if it had no key.
+ * - S20 A claim reads no rows of other routes, and none of a key that is full. Within a route, keys that are not full
+ *   are served in the order of their first tasks, so tasks that wait for a full key do not delay others.
  * Queueing
- * - S22 An insert that carries `queuedMax` is `full` where so many jobs of its tenant and type are queued already, judged
- *   in the transaction that writes. Keys and slots are looked at before that.
+ * - S22 An insert with `queuedMax` is `full` if that many jobs of its tenant and type are already queued. The
+ *   transaction that writes checks this, after keys and slots.
  * Reading
- * - S11 What was committed is read back deep-equal, by every connection.
- * - S12 `find` shows only what one of the scopes covers, by (createdAt, id), newest first unless the filter says
- *   otherwise, and pages by keyset: rows that come or go between two pages make no other row be skipped or repeated.
- * - S13 `due` gives what has fallen due, oldest first; `held` gives every job with a task claimed or stopping there.
- * - S17 A waiting job has a turn: of a pipeline's, by (priority, when it may start or was created, sequence). It is due
- *   from its `startAt` on, or always. `load` gives the first of a pipeline that is due; `admissible` gives that of each pipeline whose slot is free, and those of none.
- * - S18 A job that is written as deleted is found by its id alone, and gives its idempotency key free; once nothing of it
- *   runs, its row, lines, items and steps go with the write. Its events stay.
- * - S23 A job whose record cannot be decoded fails alone: reads of it reject with `JOB_UNREADABLE`, and `load` throws it
- *   when that job is asked for; claims and reads of many leave it out.
- * - S24 `summary`, and `summaries` of many, give what a policy may know of a job that is not deleted, and read nothing
- *   else of its row: neither its size nor whether its record is broken changes the answer.
- * - S25 `many` gives the jobs of some ids, each once and in no order, without those that are absent, deleted or broken.
- * - S26 `count` gives how many jobs `find` would page through, broken ones included, up to 10,001, which means more than
- *   10,000. `counts` gives the same for each value of one field.
- * - S27 `slotHolder` names the job that holds a slot; `heldUnder` counts the tasks that are claimed or stopping under a
- *   limit key, over all connections.
- * - S28 A read of the log that is narrowed to scopes gives only rows of jobs that one of them covers, also of jobs that are
- *   gone; one that has a `through` looks at no row that begins after it.
- * - S29 An item is kept once for each job, invocation and key: a later report of the key replaces the earlier one and keeps
- *   its number. Numbers rise from 1 in the order of the first reports of the job. A new key beyond the note's `max` is
- *   `full`. Items go with their job's row.
- * - S30 The lists that a page shows (one creator's or a whole tenant's; by status, type, outcome, pipeline, parent or one
- *   label) are found by an index. Any other list looks at a bounded number of rows, and may give a page that is not full
- *   with where to go on.
- * - S32 `load` gives each job that is asked for with its tree: the jobs up to the one that no other's chart invoked, and
- *   the child jobs below that one which their parents still hold as tasks.
+ * - S11 Every connection reads back committed data deep-equal to what was written.
+ * - S12 `find` returns only jobs that one of the scopes covers, ordered by (createdAt, id). Newest come first unless
+ *   the page says otherwise. It pages by keyset: rows added or removed between two pages cause no other row to be
+ *   skipped or repeated.
+ * - S13 `due` returns due jobs, the longest due first. `held` returns every job with a task claimed or stopping at the
+ *   given instance.
+ * - S17 Waiting jobs of a pipeline are ordered by (priority, `startAt` or else creation time, sequence). A waiting job
+ *   is due from its `startAt`, or at once if it has none. `load` returns the first due job of a pipeline. `admissible`
+ *   returns the first due job of each pipeline whose slot is free, and none of a pipeline whose slot is taken.
+ * - S18 A job written as deleted is found only by its id, and its idempotency key is free again. Once none of its tasks
+ *   runs, that write also removes its row, lines, items and steps. Its events stay.
+ * - S23 A job whose record cannot be decoded affects no other job. Reading it rejects with `JOB_UNREADABLE`; `load`
+ *   succeeds, and throws only when that job is asked of the result. Claims and reads of many jobs skip it.
+ * - S24 `summary` and `summaries` return what a policy may know of jobs that are not deleted. They read nothing else of
+ *   the row, so they also work for very large and for undecodable records.
+ * - S25 `many` returns the jobs with the given ids, each once, in no particular order. It skips absent, deleted and
+ *   undecodable jobs.
+ * - S26 `count` returns how many jobs `find` would page through, including undecodable ones. It counts up to 10,001,
+ *   which means "more than 10,000". `counts` returns the same for each value of one field.
+ * - S27 `slotHolder` returns the id of the job that holds a slot. `heldUnder` counts the tasks that are claimed or
+ *   stopping under a limit key, over all connections.
+ * - S28 A read of the log with scopes returns only rows of jobs that one of them covers, including jobs that no longer
+ *   exist. A read with `through` looks at no row that begins after it.
+ * - S29 One item is stored for each (job, invocation, key). A later report of the key replaces the item and keeps its
+ *   number. Numbers rise from 1 in the order of the job's first reports. A new key beyond the note's `max` is `full`.
+ *   Items are deleted with their job's row.
+ * - S30 The lists that a page shows use an index: jobs of one creator or of a whole tenant, filtered by status, type,
+ *   outcome, pipeline, parent or one label. Any other list reads a bounded number of rows per call. It may therefore
+ *   return a page that is not full, with an `after` to continue from.
+ * - S32 `load` returns each requested job with its tree: its parents up to the top job, and below that all child jobs
+ *   that their parents still hold as tasks.
  * Pipelines
- * - S21 A pipeline is written by compare-and-set on its revision, as a job is, and is read back deep-equal. A write that
- *   only looks at its revision holds for the whole changeset: what comes with it is written only if the pipeline is as it
- *   was read. `pipelines` shows only what one of the scopes covers, by (tenant, id), and pages by keyset.
+ * - S21 A pipeline is written by compare-and-set on its revision, like a job, and read back deep-equal. A write that
+ *   only compares the revision guards the whole changeset: the other writes apply only if the pipeline is unchanged
+ *   since it was read. `pipelines` returns only what one of the scopes covers, by (tenant, id), and pages by keyset.
  * Instances
- * - S14 An instance is listed from its opening until it is forgotten, and again when it beats or claims after that. Its
- *   process's end is seen at once, and it is not seen before. It is no other for itself.
- * - S35 `lastBeat` gives the latest time of any beat, also of instances that were forgotten. An opening is none.
+ * - S14 An instance is listed from its opening until it is forgotten, and again if it beats or claims after that. Other
+ *   instances see the end of its process at once, and never before it ends. An instance is not in its own `others`.
+ * - S35 `lastBeat` returns the latest time of any beat, including beats of forgotten instances. Opening is not a beat.
  * Opening
- * - S15 Migrations are applied once, by the first that opens; a newer schema is refused, and nothing is changed.
- * - S16 One chart is kept for each version of a type. `register` keeps those that are new, and gives back those that are
- *   kept otherwise: of these, one without an unsettled job is replaced where `mayReplace`, and any other writes nothing
- *   of the call.
+ * - S15 Migrations run once, by the first connection that opens. A newer schema is refused, and nothing is changed.
+ * - S16 One chart is stored for each version of a type. `register` stores the charts of new versions. For a version
+ *   that is stored with another hash: if it has no unsettled job and `mayReplace` is true, the chart is replaced;
+ *   otherwise the call writes nothing at all. `register` returns the versions that were stored with another hash and
+ *   were not replaced.
  */
 export interface Storage {
   readonly open: (host: StorageHost) => Promise<StorageConnection>
 }
 
-/** What an engine gives its storage. */
+/** What an engine gives to its storage. */
 export interface StorageHost {
-  /** The storage's time, where storage is embedded. */
+  /** The engine's clock, for all times of the storage. */
   readonly clock: Clock
-  /** Names this start of the engine; never used again. */
+  /** The id of this start of the engine. Never used again. */
   readonly instance: string
 }
 
@@ -107,12 +114,12 @@ export interface StorageHost {
 export interface StorageConnection {
   /** Applies changesets, each whole or not, and then claims, in one transaction. */
   readonly commit: (changesets: readonly Changeset[], claim?: Claim) => Promise<Commit>
-  /** What one tick needs to know, by one read. */
+  /** Reads everything that one tick needs, in one read. */
   readonly load: (query: LoadQuery) => Promise<Loaded>
   readonly get: (id: string) => Promise<Job | undefined>
-  /** What a policy may know of a job. */
+  /** What a policy may know of a job. `undefined`: no such job. */
   readonly summary: (id: string) => Promise<JobSummary | undefined>
-  /** The summaries of at most 1,000 ids, each once and in no order. */
+  /** The summaries of at most 1,000 ids, each once, in no particular order. */
   readonly summaries: (ids: readonly string[]) => Promise<readonly JobSummary[]>
   /** The jobs of at most 1,000 ids. */
   readonly many: (ids: readonly string[]) => Promise<readonly Job[]>
@@ -120,55 +127,65 @@ export interface StorageConnection {
   readonly counts: (by: CountedField, filter: JobFilter) => Promise<ReadonlyMap<string, number>>
   /** The id of the job that holds a pipeline's slot. */
   readonly slotHolder: (tenant: string, pipeline: string) => Promise<string | undefined>
-  /** How many tasks run under a limit key, as it stands in a task's `limitKey`. */
+  /** How many tasks are claimed or stopping under a limit key. `key` is a task's `limitKey`. */
   readonly heldUnder: (key: string) => Promise<number>
   readonly find: (filter: JobFilter, page: JobPage) => Promise<FoundJobs>
   /** Jobs whose `wakeAt` is at or before `at`, of the given types: at most `limit`, after the first `skip`. */
   readonly due: (types: readonly TypeKey[], at: number, limit: number, skip: number) => Promise<readonly Job[]>
-  /** Waiting jobs that may be admitted by `at`: at most one of a pipeline, at most `limit`, after the first `skip`. */
+  /**
+   * Waiting jobs that may be admitted by `at`: at most one per pipeline and at most `limit`, after the first `skip`.
+   */
   readonly admissible: (types: readonly TypeKey[], at: number, limit: number, skip: number) => Promise<readonly Job[]>
   readonly pipeline: (tenant: string, id: string) => Promise<Pipeline | undefined>
   readonly pipelines: (filter: PipelineFilter, page: PipelinePage) => Promise<readonly Pipeline[]>
   /** Jobs with a task claimed or stopping at the instance. */
   readonly held: (instance: string) => Promise<readonly Job[]>
-  /** How many steps and items these jobs have recorded, by the invocations that recorded any; copied steps are not counted. */
+  /**
+   * How many steps and items each invocation of these jobs has recorded. Invocations without any are absent; copied
+   * steps are not counted.
+   */
   readonly recorded: (jobIds: readonly string[]) => Promise<readonly Recorded[]>
-  /** The rows of events that these changesets wrote after `sequence`, in order: none for one that did not land. */
+  /**
+   * The rows of events that these changesets wrote after `sequence`, in order. A changeset that was not applied has
+   * none.
+   */
   readonly landed: (changesets: readonly string[], sequence: number) => Promise<readonly StoredEvents[]>
-  /** Rows of the log in order, after a sequence; of one job, or of all. */
+  /** Rows of the log in order, after a sequence: of one job, or of all jobs. */
   readonly events: (query: EventQuery) => Promise<readonly StoredEvents[]>
   /** The newest sequence; 0 for an empty log. */
   readonly lastSequence: () => Promise<number>
-  /** Someone else may have written since the last call: a hint, cheap enough to be asked often. */
+  /**
+   * `true`: another connection may have written since the last call. Only a hint; must be cheap, because it is polled.
+   */
   readonly changed: () => boolean
   /** Lines of a job's log whose number is above `after`, oldest first. */
   readonly logs: (jobId: string, after: number, limit: number) => Promise<readonly LogLine[]>
   /** Items of a job whose number is above `after`, oldest first. */
   readonly items: (jobId: string, query: ItemQuery) => Promise<readonly StoredItem[]>
-  /** The results recorded in the job's tree under one invocation of an invoke. */
+  /** The recorded steps of one invocation of an invoke, in the job's tree: results by key. */
   readonly steps: (jobId: string, invoke: string, ordinal: number) => Promise<ReadonlyMap<string, Json | undefined>>
-  /** Keeps the charts, and gives back the versions whose kept chart is another and stays. */
+  /** Stores the charts. Returns the versions that are stored with another chart, which was not replaced. */
   readonly register: (charts: readonly KeptChart[], mayReplace: boolean) => Promise<readonly TypeKey[]>
-  /** Marks this instance as alive at a time, by which deadlines are set. */
+  /** Marks this instance as alive at a time, in milliseconds of the clock that deadlines use. */
   readonly beat: (at: number) => Promise<void>
-  /** The latest time of a beat; 0: there was none. */
+  /** The latest time of any beat; 0 if there was none. */
   readonly lastBeat: () => Promise<number>
-  /** The other instances that are listed. */
+  /** The other listed instances. */
   readonly others: () => Promise<readonly OtherInstance[]>
-  /** Removes an instance that holds nothing any more. */
+  /** Removes an instance that holds no tasks any more. */
   readonly forget: (instance: string) => Promise<void>
-  /** Frees what the connection holds, its instance's liveness too. It may be called twice. */
+  /** Frees everything that the connection holds, including the sign that its instance is alive. May be called twice. */
   readonly close: () => Promise<void>
 }
 
 /** Another engine on the same storage. */
 export interface OtherInstance {
   readonly id: string
-  /** Its process has ended, or closed the storage. */
+  /** `true`: its process has ended, or it closed the storage. */
   readonly isGone: boolean
-  /** Its process was told to end, by SIGINT or SIGTERM, where that is known. */
+  /** `true`: its process was told to end by SIGINT or SIGTERM. Absent: unknown. */
   readonly isEnded?: boolean
-  /** Changes with each of its beats. Only a change says something: the clocks of two processes may differ by anything. */
+  /** Changes with each of its beats. Compare only for equality: the clocks of two processes may differ. */
   readonly heartbeat: number
 }
 
@@ -179,16 +196,16 @@ export interface Changeset {
   readonly writes: readonly Write[]
 }
 
-/** A job row and what happened, in one write. */
+/** A job row and its events, in one write. */
 export interface JobWrite {
   readonly job: Job
-  /** What happened; absent: nothing that is told. */
+  /** The events of this write. Absent: none. */
   readonly events: EventRow
-  /** The limits under which tasks are claimed or stopping in `job` that were not in the record that it was made from. */
+  /** The limits of tasks that are claimed or stopping in `job` and were not in `before`. */
   readonly limits?: readonly KeyLimit[]
 }
 
-/** How many tasks of a key may be claimed or stopping, those of the row that is written included. */
+/** How many tasks of a key may be claimed or stopping, including those of the row being written. */
 export interface KeyLimit {
   readonly key: string
   readonly concurrency: number
@@ -196,34 +213,34 @@ export interface KeyLimit {
 
 /** One write of a changeset. */
 export type Write =
-  /** `stepsOf` is a job whose tree's recorded steps are copied to the new one. */
+  /** `stepsOf`: copy the recorded steps of that job's tree to the new job. */
   | ({ readonly op: 'insert'; readonly queuedMax?: number; readonly stepsOf?: string } & JobWrite)
-  /** `before` is the record that `job` was made from; tasks that are the same object in both are unchanged. */
+  /** `before`: the record that `job` was made from. Tasks that are the same object in both are unchanged. */
   | ({ readonly op: 'update'; readonly before: Job } & JobWrite)
-  /** A look at a job: a `conflict` unless its stored revision is this one. */
+  /** Compares only: a `conflict` unless the stored revision of the job equals `revision`. */
   | { readonly op: 'expect'; readonly jobId: string; readonly revision: number }
   | { readonly op: 'note'; readonly jobId: string; readonly token: number; readonly note: Note }
-  /** Lines that a job's own move wrote; keyed as those of a note. */
+  /** Log lines that the job's chart wrote. Keyed like the lines of a note. */
   | { readonly op: 'log'; readonly jobId: string; readonly key: string; readonly lines: readonly NewLine[] }
   | { readonly op: 'append'; readonly events: EventRow }
   | PipelineWrite
 
-/** A look at a pipeline, or a change of it: a `conflict` unless it stands as it was read. */
+/** Compares a pipeline, or changes it: a `conflict` if the stored revision is not `revision`. */
 export interface PipelineWrite {
   readonly op: 'pipeline'
   readonly tenant: string
   readonly id: string
-  /** The stored one; 0: there is none. */
+  /** The expected stored revision; 0: the pipeline must not exist. */
   readonly revision: number
-  /** Takes its place; null: it goes; absent: it stays. */
+  /** The new pipeline. `null` deletes it; absent leaves it unchanged. */
   readonly after?: Pipeline | null
 }
 
-/** What a running attempt reports beside the chart. */
+/** A report of a running attempt that does not go through the chart. */
 export type Note =
   | { readonly kind: 'progress'; readonly progress: StampedProgress }
   | { readonly kind: 'log'; readonly key: string; readonly lines: readonly NewLine[] }
-  /** The first record of a name stays. */
+  /** The first result recorded for a step stays. */
   | {
       readonly kind: 'step'
       readonly invoke: string
@@ -231,15 +248,15 @@ export type Note =
       readonly name: string
       readonly result?: Json
     }
-  /** `max` is how many items the job may have. */
+  /** `max`: how many items the job may have. */
   | { readonly kind: 'item'; readonly invocation: number; readonly item: Item; readonly max: number }
 
-/** A line before it is numbered. */
+/** A log line before it has a number. */
 export interface NewLine {
   /** Milliseconds UTC. */
   readonly at: number
   readonly text: string
-  /** Of a program's output, where it was written to. */
+  /** The stream that a program wrote the line to. Absent for other lines. */
   readonly stream?: LineStream
 }
 
@@ -254,14 +271,14 @@ export interface StoredItem extends Item {
   readonly invocation: number
 }
 
-/** Which items are read. */
+/** Which items to read. */
 export interface ItemQuery {
   readonly after: number
   readonly limit: number
   readonly status?: ItemStatus
 }
 
-/** What was recorded under one invocation. */
+/** How many steps and items one invocation recorded. */
 export interface Recorded {
   readonly jobId: string
   readonly invocation: number
@@ -271,27 +288,27 @@ export interface Recorded {
 /** A row of events that a changeset has written. */
 export interface WrittenRow {
   readonly events: EventRow
-  /** The first event's number. */
+  /** The number of its first event. */
   readonly sequence: number
 }
 
-/** What became of a commit. */
+/** The result of a commit. */
 export interface Commit {
-  /** Of each changeset, in their order. */
+  /** One result per changeset, in the order of the changesets. */
   readonly results: readonly ChangesetResult[]
   readonly claimed: readonly Claimed[]
 }
 
-/** What became of a changeset. */
+/** The result of one changeset. */
 export type ChangesetResult =
   | {
       readonly status: 'applied'
-      /** Its rows of events, in the order in which they stand in the log. */
+      /** Its rows of events, in log order. */
       readonly rows: readonly WrittenRow[]
     }
   | { readonly status: 'conflict' }
   | { readonly status: 'stale' }
-  /** A limit, or a bound of a queue, that one of its writes carries is reached. */
+  /** One of its writes would exceed a limit or the size of a queue. */
   | { readonly status: 'full' }
   | { readonly status: 'slot-taken'; readonly by: string | undefined }
   | { readonly status: 'duplicate'; readonly id: string }
@@ -306,26 +323,26 @@ export interface TypeKey {
 
 /** The shape of a version's chart. */
 export interface KeptChart extends TypeKey {
-  /** Equal for charts of one shape. */
+  /** Equal for charts of the same shape. */
   readonly hash: string
 }
 
-/** Where a ready task waits: claims search one route at a time, and of tasks with a limit, one key of it at a time. */
+/** Where ready tasks wait. A claim searches one route at a time, and within it one limit key at a time. */
 export interface Route extends TypeKey {
   readonly executor: string
-  /** How many tasks of one key may be claimed or stopping, by the name (`src`) of the task; absent: any number. */
+  /** How many tasks of one limit key may be claimed or stopping, by the task's name (`src`). Absent: no limit. */
   readonly limits?: ReadonlyMap<string, number>
 }
 
-/** Which ready tasks a commit claims, and what becomes of them. */
+/** Which ready tasks a commit claims, and the function that decides on each. */
 export interface Claim {
-  /** The id under which its rows of events are stored: {@link StorageConnection.landed}. */
+  /** The changeset id of the claim's rows of events, for {@link StorageConnection.landed}. */
   readonly id: string
   readonly routes: readonly Route[]
   readonly at: number
-  /** How many tasks of each executor are claimed at most; none of one that is not named. */
+  /** How many tasks to claim at most, per executor. None for executors that are not named. */
   readonly room: ReadonlyMap<string, number>
-  /** Pure and synchronous: called inside the transaction, once for each task that is picked. */
+  /** Pure and synchronous: called inside the transaction, once for each picked task. */
   readonly decide: (ready: ReadyTask) => ClaimDecision
 }
 
@@ -333,68 +350,68 @@ export interface Claim {
 export interface ReadyTask {
   readonly job: Job
   readonly task: Task
-  /** The jobs of its tree, as `load` gives them. */
+  /** The jobs of its tree, as `load` returns them. */
   readonly tree: (id: string) => Job | undefined
 }
 
-/** `claim` writes them as one changeset; `leave` leaves the task where it is; `stop` claims nothing more. */
+/** `claim` writes the changes as one changeset; `leave` leaves the task ready; `stop` ends the claim. */
 export type ClaimDecision =
   | { readonly kind: 'claim'; readonly writes: readonly Write[] }
   | { readonly kind: 'leave' | 'stop' }
 
 /** A claimed task. */
 export interface Claimed {
-  /** As it was written. */
+  /** The job as it was written. */
   readonly job: Job
   readonly invocation: number
   /** The rows of events that the claim wrote. */
   readonly rows: readonly WrittenRow[]
 }
 
-/** What a tick wants to know. */
+/** What one tick needs to read. */
 export interface LoadQuery {
-  /** Ids of jobs, which are given with their trees. */
+  /** Ids of the jobs to read, each with its tree. */
   readonly jobs: readonly string[]
-  /** Pipelines whose slot and next run are given. */
+  /** Pipelines whose slot holder and next run to read. */
   readonly pipelines: readonly PipelineKey[]
-  /** Of which types a waiting job may be the next, and by when it may start. */
+  /** The types that a pipeline's next run may have, and the latest time at which it may be due. */
   readonly types: readonly TypeKey[]
   readonly at: number
 }
 
-/** A pipeline's name. */
+/** Names a pipeline. */
 export interface PipelineKey {
   readonly tenant: string
   readonly id: string
 }
 
-/** What a tick knows. */
+/** What a tick has read. */
 export interface Loaded {
   /**
-   * A job that was asked for, or one of its tree; undefined: there is none. Decoded when it is asked for.
+   * A requested job, or another job of its tree. `undefined`: no such job. The record is decoded at this call.
    *
-   * @throws {JobchartError} `JOB_UNREADABLE` its record cannot be decoded.
+   * @throws {JobchartError} `JOB_UNREADABLE` the record cannot be decoded.
    */
   readonly job: (id: string) => Job | undefined
-  /** A pipeline that was asked for. */
+  /** The slot holder and next run of a requested pipeline. */
   readonly turn: (key: PipelineKey) => Turn
 }
 
-/** Who has a pipeline's slot, and who is next. */
+/** Which job holds a pipeline's slot, and which runs next. */
 export interface Turn {
   readonly holder?: string
   readonly next?: Job
 }
 
-/** Which jobs are listed. Each field narrows. */
+/** Which jobs to list. Each given field narrows the list. */
 export interface JobFilter {
-  /** Any of these; their `redact` is not read. */
+  /** Jobs that any of these covers. `redact` is ignored here. */
   readonly scopes: readonly Scope[]
   readonly type?: string
-  /** Only the jobs that this one's chart invoked; null: only jobs that no other's chart invoked. */
+  /** Only child jobs of this job; `null`: only jobs without a parent. */
   readonly parentId?: string | null
   readonly phase?: Phase
-  /** Any of these labels. */
+  /** Jobs with any of these labels. */
   readonly status?: readonly string[]
   readonly outcome?: Outcome
   readonly pipeline?: string
@@ -406,12 +423,12 @@ export interface JobFilter {
   readonly createdBefore?: number
 }
 
-/** What jobs are counted by. */
+/** The field that jobs are counted by. */
 export type CountedField = 'status' | 'type' | 'phase' | 'outcome'
 
-/** Which pipelines are listed. Each field narrows. */
+/** Which pipelines to list. Each given field narrows the list. */
 export interface PipelineFilter {
-  /** Any of these; a scope's `pipeline` is the pipeline's id. */
+  /** Pipelines that any of these covers. A scope's `pipeline` is the pipeline's id. */
   readonly scopes: readonly Scope[]
   readonly type?: string
 }
@@ -422,41 +439,41 @@ export interface PipelinePage {
   readonly after?: PipelineKey
 }
 
-/** Where a list goes on. */
+/** Where a list continues. */
 export interface JobPosition {
   readonly createdAt: number
   readonly id: string
 }
 
-/** A page: `limit` jobs that come after `after` in the order of the list. */
+/** A page: `limit` jobs after `after`, in the order of the list. */
 export interface JobPage {
   readonly limit: number
   readonly after?: JobPosition
-  /** Default `newest`: the newest first. */
+  /** Default `newest`: newest jobs first. */
   readonly order?: 'newest' | 'oldest'
 }
 
 /** A page of jobs. */
 export interface FoundJobs {
   readonly jobs: readonly Job[]
-  /** Where to go on; absent: there is no more. */
+  /** Where the next page starts. Absent: this was the last page. */
   readonly after?: JobPosition
 }
 
-/** Which rows of the log are read. */
+/** Which rows of the log to read. */
 export interface EventQuery {
   readonly after: number
   readonly limit: number
   readonly jobId?: string
-  /** Only rows that one of these covers; their `redact` is not read. */
+  /** Only rows that one of these covers. `redact` is ignored here. */
   readonly scopes?: readonly Scope[]
-  /** Only rows that begin at or before this sequence. */
+  /** Only rows whose first event's number is at most this. */
   readonly through?: number
 }
 
 /** A row of the log as stored. */
 export interface StoredEvents extends EventRow {
-  /** The first event's number. */
+  /** The number of its first event. */
   readonly sequence: number
   /** The id of the changeset or claim that wrote it. */
   readonly changeset: string
