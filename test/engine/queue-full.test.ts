@@ -19,7 +19,7 @@ describe('I39 a full queue', () => {
     const refused = await errorOf(ada.submit(type, 'd', { idempotencyKey: 'k' }))
     expect([refused.code, refused.message]).toEqual([
       'QUEUE_FULL',
-      '3 jobs of type "bounded" have not begun, and no more are taken; try later',
+      '3 jobs of type "bounded" are queued, the most that limits.queued allows; try later',
     ])
     expect([await bench.contents(), heard.length]).toEqual(before)
     work.run().finish()

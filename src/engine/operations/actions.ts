@@ -1,4 +1,4 @@
-/** What one person may do with a job now. */
+/** Lists what a principal may do with a job now. */
 import { canHandle, typeThatHandles } from '../../model/can-handle.ts'
 import type { AnyJobType } from '../../model/definition.ts'
 import { type ErrorCode, JobchartError } from '../../model/error.ts'
@@ -14,18 +14,18 @@ import { readable } from './reads.ts'
 import { cancelOfUnsettled } from './runs.ts'
 
 /**
- * What one may do with a job now: what both its chart and the policy allow. It may be otherwise a moment later, and each is
- * judged again when it is done.
+ * What a principal may do with a job now: allowed both by its chart and by the policy. This may change at any time;
+ * each action is checked again when it is done.
  */
 export interface JobActions {
-  /** The names of the commands that can be sent, the type's cancel command among them. */
+  /** The names of the commands that can be sent, including the type's cancel command. */
   readonly commands: readonly string[]
   readonly cancel: boolean
   readonly retry: boolean
   readonly delete: boolean
 }
 
-/** Jobs asked about at once. */
+/** The most jobs in one call. */
 const IDS_MAX = 1_000
 
 /** {@inheritDoc Session.actions} */
@@ -48,11 +48,11 @@ async function actionsOfMany(
   signal: AbortSignal | undefined,
 ): Promise<ReadonlyMap<string, JobActions>> {
   if (!Array.isArray(asked) || asked.length > IDS_MAX || !asked.every((id) => typeof id === 'string')) {
-    throw new JobchartError('INVALID_INPUT', `actions takes the id of a job, or a list of up to ${IDS_MAX}`, {
+    throw new JobchartError('INVALID_INPUT', `actions takes the id of a job, or a list of up to ${IDS_MAX} ids`, {
       issues: [{ message: `should be a list of up to ${IDS_MAX} ids`, path: ['ids'] }],
     })
   }
-  // Only what may be seen is read whole.
+  // Only jobs that the caller may see are read whole.
   const found = await core.storage.summaries([...new Set(asked)])
   const seen = await Promise.all(found.map(async (job) => ((await isSeen(core, who, job, signal)) ? [job.id] : [])))
   const jobs = await core.storage.many(seen.flat())
@@ -99,7 +99,7 @@ async function actionsOn(
   }
 }
 
-/** Those of a job's commands that the policy lets the principal send. */
+/** The commands of a job that the policy lets the principal send. */
 export async function allowedCommands(
   core: Core,
   who: Principal,
@@ -114,7 +114,7 @@ export async function allowedCommands(
   return names.filter((_, index) => answers[index] !== undefined)
 }
 
-// Which of its commands a chart takes tells where it stands: to whom that is hidden, all are named.
+// The commands that a chart takes now reveal its state. A caller who may not see the status gets all commands of the type.
 async function commandsTaken(
   core: Core,
   known: AnyJobType | undefined,
@@ -134,7 +134,7 @@ function isRetried({ phase }: Job, known: AnyJobType | undefined, { hidden }: Fi
   return known !== undefined && (phase === 'settled' || hidden.has('status'))
 }
 
-// Another try is a job of who asks for it.
+// A retry belongs to the caller, so it needs the right to submit.
 async function again(
   core: Core,
   who: Principal,

@@ -1,4 +1,4 @@
-/** Why a job does not run, told without what who asks may not see. */
+/** Explains why a job does not run, without revealing what the caller may not see. */
 import { canHandle, typeThatHandles } from '../../model/can-handle.ts'
 import type { JobTree } from '../../model/decision.ts'
 import type { AnyJobType } from '../../model/definition.ts'
@@ -16,56 +16,58 @@ import { treeOf } from '../load.ts'
 import { allowedCommands } from './actions.ts'
 import { readable } from './reads.ts'
 
-/** Why a job stands where it stands. `task` is the id of an invoke; times are ISO 8601. */
+/** Why a job is in its current state. `task` is the id of an invoke; times are ISO 8601. */
 export type Reason =
   /**
-   * It tries another job again: it continues the steps that were recorded there, under the keys of the first try, or began
-   * `fresh`.
+   * It retries another job. `continued`: it uses the steps recorded there, under the keys of the first try. `fresh`: it
+   * uses none.
    */
   | { readonly kind: 'retry'; readonly retryOf?: string; readonly steps: 'continued' | 'fresh' }
   /** It has ended. */
   | { readonly kind: 'settled'; readonly outcome?: Outcome }
-  /** It is not to start before. */
+  /** It does not start before this time. */
   | { readonly kind: 'startAt'; readonly at: string }
-  /** Another run holds its pipeline's slot: `job`, where it may be seen. */
+  /** Another run holds its pipeline's slot. `job` is present if the caller may see that run. */
   | { readonly kind: 'slot'; readonly pipeline?: string; readonly job?: string }
-  /** Its pipeline's slot is free, and others go first, or it is about to be let in. */
+  /** Its pipeline's slot is free, but other runs are first, or it is about to be admitted. */
   | { readonly kind: 'turn'; readonly pipeline?: string }
-  /** This engine does not know the version of its type: one that does must run. */
+  /** This engine does not know the version of its type. An engine that knows it must run. */
   | { readonly kind: 'unknownVersion'; readonly type?: string; readonly version?: string }
   | { readonly kind: 'running'; readonly task: string; readonly attempt: number }
-  /** The chart has left the work, whose code has not stopped yet; at `until` it is given up. */
+  /** The chart has left the task, whose code has not stopped yet. At `until` the code is given up. */
   | { readonly kind: 'stopping'; readonly task: string; readonly until?: string }
-  /** The process of its attempt died, and its report is still awaited. */
+  /** The process of its attempt died, and a report of that attempt is still awaited. */
   | { readonly kind: 'lost'; readonly task: string; readonly attempt: number }
-  /** It failed, and is tried again then. */
+  /** Its attempt failed. It is retried at `until`. */
   | { readonly kind: 'backoff'; readonly task: string; readonly attempt: number; readonly until: string }
-  /** It begins when the code of its invoke's earlier invocation has stopped. */
+  /** It starts when the earlier invocation of the same invoke has stopped. */
   | { readonly kind: 'blocked'; readonly task: string }
-  /** As many tasks of its limit's key run as may. */
+  /** As many tasks with its limit key run as its limit allows. */
   | { readonly kind: 'limit'; readonly task: string; readonly concurrency: number }
-  /** This engine has no executor of that name. */
+  /** This engine has no executor with that name. */
   | { readonly kind: 'noExecutor'; readonly task: string; readonly executor: string }
-  /** As much code as `maxAbandoned` allows ignored its stop and still runs in this engine, which claims nothing more. */
+  /** This engine claims no more tasks: the code of `maxAbandoned` tasks ignored its stop and still runs. */
   | { readonly kind: 'exhausted'; readonly task: string }
   /**
-   * The engine that runs it has not said since then that it lives, though its process does: its event loop is busy, or its
-   * process is stopped.
+   * The engine that runs it has sent no heartbeat since then, though its process lives: its event loop is busy, or the
+   * process is suspended.
    */
   | { readonly kind: 'silent'; readonly task: string; readonly since: string }
-  /** All places of its executor in this engine are taken. */
+  /** Its executor has no free place in this engine. */
   | { readonly kind: 'busy'; readonly task: string; readonly executor: string }
-  /** This engine runs no tasks now: it was started so, or its storage fails. */
+  /** This engine runs no tasks now: its `work` option is false, or its storage fails. */
   | { readonly kind: 'notHere'; readonly task: string }
   /** It is about to be claimed. */
   | { readonly kind: 'ready'; readonly task: string }
-  /** A job that its chart has invoked goes on: `job`, where it may be seen. */
+  /** A child job still runs. `job` is present if the caller may see it. */
   | { readonly kind: 'child'; readonly task: string; readonly job?: string }
-  /** Something falls due then. */
+  /** A timer is due then. */
   | { readonly kind: 'timer'; readonly at: string }
-  /** Nothing of it runs, and its chart waits for a command: these the caller may send, as `actions` says. */
+  /** Nothing runs: the chart waits for one of these commands, which the caller may send. */
   | { readonly kind: 'command'; readonly commands: readonly string[] }
-  /** Nothing can move it any more but a deletion: no task, no timer, no child job, no command, and no parent's chart. */
+  /**
+   * Only a deletion can change it: it has no task, timer, child job or command, and no parent's chart that could act.
+   */
   | { readonly kind: 'stuck' }
 
 /** {@inheritDoc Session.explain} */
@@ -84,18 +86,18 @@ export async function explain(
   }
   const may: Asker['may'] = (type, commands) => allowedCommands(core, who, job, type, commands, signal)
   const reasons = [...(await reasonsOf(core, job, { name, may })), ...ofRetry(job)]
-  // Why it stands there tells where it stands.
+  // The reasons would reveal the status.
   if (mask.hidden.has('status')) return []
   const told = reasons.filter(({ kind }) => kind !== 'startAt' || !mask.hidden.has('startAt'))
-  // Fields of a reason have the names of the job's own.
+  // Fields of a reason have the same names as those of the job.
   return told.map((reason) => masked(reason, mask, (field) => (field === 'kind' ? undefined : field)))
 }
 
-/** What may be told to who asks. */
+/** What the caller may be told. */
 interface Asker {
-  /** Names another job, where it may be seen. */
+  /** Names another job, if the caller may see it. */
   readonly name: (id: string) => Promise<{ readonly job?: string }>
-  /** Those of the job's commands that may be sent. */
+  /** The commands among these that the caller may send. */
   readonly may: (type: AnyJobType, commands: readonly string[]) => Promise<readonly string[]>
 }
 
@@ -159,7 +161,7 @@ async function ofTask(
   }
 }
 
-/** A deadline as the wall clock will show it. */
+/** A deadline, converted to wall-clock time. */
 function shown({ clock }: Core, steadyAt: number): string {
   return isoTime(steadyAt - clock.skewMs)
 }
@@ -186,7 +188,7 @@ async function ofOffered(core: Core, type: AnyJobType, job: Job, task: Task): Pr
   return !dispatcher.room().has(executor) ? { kind: 'busy', task: id, executor } : { kind: 'ready', task: id }
 }
 
-// Nothing of the job runs.
+// The reasons of a job without running tasks.
 async function ofResting(core: Core, known: AnyJobType, job: Job, may: Asker['may']): Promise<readonly Reason[]> {
   const tree = await treeOf(core, job)
   const [type, commands] = commandsTaken(core, known, job, tree)
@@ -200,12 +202,12 @@ function commandsTaken(core: Core, known: AnyJobType, job: Job, tree: JobTree) {
   return [type, names.filter((name) => canHandle(known, job, name, contextOf(core), tree))] as const
 }
 
-/** @param from  the child job that waits for what this one may do. */
+/** @param from  the child job that waits for something this job might do. */
 function isStuck(core: Core, known: AnyJobType, job: Job, tree: JobTree, from?: string): boolean {
   const { tasks, timers, parentId } = job
   const others = tasks.filter(({ status, child }) => status !== 'inline' && (from === undefined || child !== from))
   if (others.length + timers.length > 0 || commandsTaken(core, known, job, tree)[1].length > 0) return false
-  // A chart may send to what it has invoked, and leave it.
+  // The parent's chart may still send events to the job, or leave it.
   const parent = parentId === undefined ? undefined : tree.get(parentId)
   return parent === undefined || isStuck(core, parent.type, parent.job, tree, job.id)
 }

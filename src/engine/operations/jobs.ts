@@ -16,10 +16,10 @@ import { ChangedMeanwhile, untilUnchanged } from '../tick.ts'
 import { type JobView, viewOf } from '../view.ts'
 import type { WorkingSet } from '../working-set.ts'
 
-/** What `send` may be given. */
+/** The options of `send`. */
 export interface SendOptions extends CallOptions {}
 
-/** What `cancel` may be given. */
+/** The options of `cancel`. */
 export interface CancelOptions extends CallOptions {
   /** Recorded in the history. */
   readonly reason?: string
@@ -67,10 +67,10 @@ async function sendCommand(
 ): Promise<JobView> {
   signal?.throwIfAborted()
   let mask = WHOLE
-  /** The version that takes the command, where it moves the job to that one. */
+  /** The version that takes the command, if the job migrates to it first. */
   let version: AnyJobType | undefined
   const sent = untilUnchanged(async () => {
-    // Policy is asked before anything is said of the job, its type's commands included.
+    // The policy is asked first: errors about the job and its type's commands are only for callers who may see it.
     const reached = await reach(core, who, id, (summary) => {
       const type = version ?? core.types.of(summary)
       return { action: 'command', command: commandAsked(type, commandFor), signal }
@@ -104,12 +104,14 @@ async function sendCommand(
 
 function taken(decision: Decision, { id, status }: Job, event: ChartEvent): Decision {
   if (decision.handled) return decision
-  throw new JobchartError('INVALID_STATE', `the job is ${status}, where "${event.type}" is not taken`, { jobId: id })
+  throw new JobchartError('INVALID_STATE', `the job is ${status}, and "${event.type}" is not taken in this state`, {
+    jobId: id,
+  })
 }
 
 function unsettled(job: Job): Job {
   if (job.phase !== 'settled') return job
-  const how = `the job ended as ${job.status}; nothing moves it any more`
+  const how = `the job has already ended as ${job.status}`
   throw new JobchartError('ALREADY_SETTLED', how, { jobId: job.id })
 }
 
@@ -129,7 +131,7 @@ function nameOf(type: AnyJobType, commandFor: CommandFor): string {
   }
 }
 
-/** A principal, as the cause of an event. */
+/** The principal as the cause of an event. */
 function actorOf({ kind, id }: Principal): Actor {
   return { kind, id }
 }

@@ -1,4 +1,4 @@
-/** Stored pipelines: what jobs are runs of, and their runs by hand. */
+/** Operations on stored pipelines, and manual runs of them. */
 import type { AnyJobType, InputOf } from '../../model/definition.ts'
 import { JobchartError, pipelineNotFound } from '../../model/error.ts'
 import type { Overlap } from '../../model/job.ts'
@@ -27,44 +27,44 @@ import { ChangedMeanwhile } from '../tick.ts'
 import { type JobView, type PipelineView, pipelineViewOf } from '../view.ts'
 import { insertFirst } from './submit.ts'
 
-/** What `pipelines.define` takes. */
+/** The options of `pipelines.define`. */
 export type PipelineOptions<Type extends AnyJobType = AnyJobType> = {
-  /** Unique in the tenant; at most 200 characters. */
+  /** Unique in the tenant: 1 to 200 characters. */
   readonly id: string
-  /** The type of its runs: the newest version that the engine knows, whenever one begins. */
+  /** The job type of its runs. Each run uses the newest version that the engine knows. */
   readonly job: Type
-  /** What becomes of a run while another one holds the slot. Default `'reject'`. */
+  /** What happens to a new run while another run holds the slot. Default `'reject'`. */
   readonly overlap?: Overlap
-  /** Of its runs; a whole number, default 0. */
+  /** The priority of its runs: a whole number, default 0. */
   readonly priority?: number
-  /** Every run gets them; policies and lists may read them. */
+  /** Added to the labels of each run. Policies and lists may read them. */
   readonly labels?: { readonly [name: string]: string }
-  /** For the engine's own session: whose pipeline it is. */
+  /** Only for the engine's own session: the pipeline's tenant. */
   readonly tenant?: string
   readonly owner?: string
 } & (undefined extends InputOf<Type> ? { readonly input?: InputOf<Type> } : { readonly input: InputOf<Type> })
 
-/** What an operation on one pipeline takes. */
+/** Options of an operation on one pipeline. */
 export interface PipelineCallOptions extends CallOptions {
-  /** For the engine's own session. */
+  /** Only for the engine's own session. */
   readonly tenant?: string
 }
 
-/** What `pipelines.run` takes; what is absent is the pipeline's own. */
+/** The options of `pipelines.run`. Absent options default to the pipeline's. */
 export interface RunOptions extends PipelineCallOptions {
   readonly input?: unknown
   readonly overlap?: Overlap
   readonly priority?: number
-  /** Beside the pipeline's. */
+  /** Added to the pipeline's labels. */
   readonly labels?: { readonly [name: string]: string }
-  /** Not before this time: milliseconds UTC, ISO 8601, or a `Date`. */
+  /** The earliest start: milliseconds UTC, ISO 8601, or a `Date`. */
   readonly startAt?: number | string | { readonly getTime: () => number }
   readonly idempotencyKey?: string
-  /** As that of `submit`. */
+  /** As in `submit`. */
   readonly uniqueKey?: string
 }
 
-/** What `pipelines.list` takes; each field narrows. */
+/** The options of `pipelines.list`. Each given field narrows the list. */
 export interface PipelineListOptions extends CallOptions {
   /** The name of a job type. */
   readonly type?: string
@@ -73,7 +73,7 @@ export interface PipelineListOptions extends CallOptions {
   readonly cursor?: string
 }
 
-/** Stores a pipeline, or changes the one that has its id. */
+/** Stores a pipeline, or changes the pipeline with this id. */
 export async function definePipeline(
   core: Core,
   who: Principal,
@@ -113,7 +113,7 @@ export async function getPipeline(
   return pipelineViewOf(pipeline, mask)
 }
 
-/** Shows what may be seen of the pipelines, by id. */
+/** Lists the pipelines that the caller may see, by id. */
 export async function listPipelines(
   core: Core,
   who: Principal,
@@ -128,7 +128,7 @@ export async function listPipelines(
     limit,
     after: cursor === undefined ? undefined : afterOf(cursor, who),
     find: async (page: PipelinePage) => {
-      // One more than asked for tells whether there is a next page.
+      // Read one more than needed, to know whether there is a next page.
       const found = await core.storage.pipelines(filter, { ...page, limit: page.limit + 1 })
       const rows = found.slice(0, page.limit)
       const last = found.length > rows.length ? rows.at(-1) : undefined
@@ -138,14 +138,14 @@ export async function listPipelines(
     positionOf: ({ tenant, id }) => ({ tenant, id }),
     show: async (pipeline) => {
       const view = await shown(core, who, pipeline, signal)
-      // That a pipeline is found by its type would tell the type.
+      // If the type is redacted, a match would reveal it.
       return type !== undefined && view?.redacted?.includes('type') === true ? undefined : view
     },
     cursorOf: ({ tenant, id }) => [tenant, id],
   })
 }
 
-/** Submits a run of a pipeline, which must stand as it was read. */
+/** Submits a run of a pipeline. If the pipeline was changed since it was read, it is read again. */
 export async function runPipeline(
   core: Core,
   who: Principal,
@@ -165,7 +165,7 @@ export async function runPipeline(
     const type = core.types.named(unpaused(run, shown.hidden.has('paused')).type)
     const both = await parseWith(labelsSchema, { ...run.labels, ...labels }, 'labels')
     const fixed = { tenant: run.tenant, createdBy: who.id, labels: both, pipeline: id }
-    // A run is a job like any other, with labels that the caller may have chosen.
+    // A run is checked like any new job, because the caller may have chosen its labels.
     const granted = await authorizeSubmit(core, who, { ...fixed, type: type.type }, signal)
     const input = hasInput ? await parseInput(type, options.input) : run.input
     const seed = {
@@ -194,7 +194,7 @@ function notReadable(who: Principal, id: string): JobchartError {
   return new JobchartError('FORBIDDEN', `"${who.id}" may not read the input of pipeline "${id}", ${hint}`)
 }
 
-/** Lets a pipeline take no run, for a reason that is shown; or, without a reason, take runs again. */
+/** Pauses a pipeline with a reason, which is shown; without a reason, resumes it. */
 export async function pausePipeline(
   core: Core,
   who: Principal,
@@ -213,7 +213,7 @@ export async function pausePipeline(
   }
 }
 
-/** Removes a pipeline. Its jobs stay, and go on. */
+/** Deletes a pipeline. Its jobs go on. */
 export async function deletePipeline(
   core: Core,
   who: Principal,
@@ -223,7 +223,7 @@ export async function deletePipeline(
   signal?.throwIfAborted()
   for (let isRepeated = false; ; isRepeated = true) {
     const before = await core.storage.pipeline(tenantOf(who, tenant), id)
-    // Somebody has removed it meanwhile, or this call has, unheard.
+    // Already deleted: by another caller, or by an earlier try of this call whose answer was lost.
     if (before === undefined && isRepeated) return
     if (before === undefined) throw pipelineNotFound(id)
     await authorizePipeline(core, who, before, 'deletePipeline', signal)
@@ -243,7 +243,7 @@ async function reachPipeline(
   return { pipeline, mask: await authorizePipeline(core, who, pipeline, action, signal) }
 }
 
-/** False: it was changed meanwhile. */
+/** Writes a pipeline. `false`: it was changed meanwhile. */
 async function changed(core: Core, before: Pipeline | undefined, after: Pipeline | undefined): Promise<boolean> {
   const change = { ...(before === undefined ? {} : { before }), ...(after === undefined ? {} : { after }) }
   try {
@@ -255,8 +255,8 @@ async function changed(core: Core, before: Pipeline | undefined, after: Pipeline
   }
 }
 
-// That the id is taken by one that may not be seen is not told: it is one that cannot be chosen. Who could not define it
-// if it were free is told that, as for any other id.
+// Do not reveal a hidden pipeline with this id: the error only says that the id cannot be used. A caller who may not
+// define pipelines gets the same error as for any other id.
 async function authorizeChange(
   core: Core,
   who: Principal,
@@ -288,7 +288,8 @@ function next(
   return withFields(before, { ...asked, ...stays }, at)
 }
 
-// One that goes and is defined anew must not be taken for the one that was read: it may have another owner.
+// Random, so that a pipeline that was deleted and defined again is not mistaken for the one that was read: it may have
+// another owner.
 function firstRevision({ clock }: Core): number {
   const bytes = clock.randomBytes(4)
   return 1 + new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0)

@@ -29,58 +29,58 @@ import { toldBy } from '../shown-event.ts'
 import { type Soon, whenKnown } from '../soon.ts'
 import { type JobView, shownError, viewOf } from '../view.ts'
 
-/** What `count` takes; each field narrows. */
+/** The options of `count`. Each given field narrows the list. */
 export interface CountOptions extends CallOptions {
   /**
-   * `'mine'`: only what the principal created. `'all'`: what everybody created, and `FORBIDDEN` for who may not list that.
-   * Default: what may be seen.
+   * `'mine'`: only jobs that the principal created. `'all'`: jobs of all creators; `FORBIDDEN` if the principal may not
+   * list all jobs. Default: all jobs that the principal may see.
    */
   readonly view?: JobsView
   readonly type?: string
   readonly phase?: Phase
-  /** One label of the chart, or any of 1 to 100. */
+  /** One public label, or a list of 1 to 100: jobs with any of them. */
   readonly status?: string | readonly string[]
   readonly outcome?: Outcome
   readonly pipeline?: string
   readonly createdBy?: string
-  /** The child jobs of a job, in place of those that stand by themselves. */
+  /** The child jobs of this job. Default: jobs without a parent. */
   readonly parentId?: string
   readonly labels?: { readonly [name: string]: string }
-  /** Created then or later. */
+  /** Created at this time or later. */
   readonly createdAfter?: Time
-  /** Created before then. */
+  /** Created before this time. */
   readonly createdBefore?: Time
 }
 
-/** How `counts` groups. */
+/** The field that `counts` groups by. */
 export interface CountsOptions extends CallOptions {
   readonly by: CountedField
 }
 
-/** For each value of the field that some job has, how many jobs have it; 10,001 means more than 10,000. */
+/** For each value of the field that occurs: how many jobs have it. 10,001 means more than 10,000. */
 export interface Counts {
   readonly [value: string]: number
 }
 
-/** What `list` takes; each field narrows. */
+/** The options of `list`. Each given field narrows the list. */
 export interface ListOptions extends CountOptions {
-  /** By the time of creation; default `'newest'`, the newest first. */
+  /** By time of creation. Default `'newest'`: newest jobs first. */
   readonly order?: 'newest' | 'oldest'
   /** 1 to 100; default 20. */
   readonly limit?: number
   readonly cursor?: string
 }
 
-/** What `items` takes. */
+/** The options of `items`. */
 export interface ItemOptions extends CallOptions {
-  /** Items with a number above this; default 0. */
+  /** Only items with a number above this. Default 0. */
   readonly after?: number
   readonly status?: ItemStatus
 }
 
-/** What became of one part of a job's work, as it is shown. */
+/** The result of one part of a job's work, as it is shown. */
 export interface ItemView {
-  /** Rises from 1 in the order of the first reports. */
+  /** Rises from 1 in the order of the job's first reports. */
   readonly number: number
   readonly key: string
   readonly status: ItemStatus
@@ -90,9 +90,9 @@ export interface ItemView {
   readonly at: string
 }
 
-/** A change of a job's label, or a command that somebody has sent. */
+/** A change of a job's label, or a command that was sent. */
 export interface HistoryEntry {
-  /** The number of the event among the job's. */
+  /** The `jobSequence` of the event. */
   readonly sequence: number
   /** Absent for the creation. */
   readonly from?: string
@@ -104,13 +104,13 @@ export interface HistoryEntry {
   readonly command?: string
   readonly reason?: string
   readonly message?: string
-  /** Why the chart moved, where that was a failure. */
+  /** The error that moved the chart, if there was one. */
   readonly error?: JobError
 }
 
-/** What `logs` takes. */
+/** The options of `logs`. */
 export interface LogOptions extends CallOptions {
-  /** Lines with a number above this; default 0. */
+  /** Only lines with a number above this. Default 0. */
   readonly after?: number
 }
 
@@ -143,7 +143,7 @@ export async function list(
     positionOf: ({ createdAt, id }) => ({ createdAt, id }),
     show: async (job) => {
       const mask = await allowed(core, who, job, { action: 'get', signal })
-      // That a job is found by a field would tell the field.
+      // If a filtered field is hidden, a match would reveal it.
       return mask === undefined || asked.some((field) => mask.hidden.has(field)) ? undefined : viewOf(job, mask)
     },
     cursorOf: ({ createdAt, id }) => [createdAt, id],
@@ -194,13 +194,13 @@ async function filterOf(
     createdBy,
     labels: Object.keys(labels).length === 0 ? undefined : labels,
   }
-  // The time of creation is shown to all who are shown a job.
+  // The time of creation is shown to everyone who sees a job.
   const asked = [...Object.keys(defined(given)), ...grouped]
   const isMine = view === 'mine' && (createdBy === undefined || createdBy === who.id)
-  // Nobody created a job that both created.
+  // A job has one creator: no job is both the caller's and another creator's.
   const none = view === 'mine' && !isMine
   const filter = {
-    // Child jobs stand behind their parents, unless they or their own type are asked for.
+    // Child jobs are listed only if their parent or their own type is asked for.
     ...(narrow.type === undefined ? { parentId: null } : {}),
     ...defined({ ...given, createdAfter, createdBefore }),
     ...(isMine ? { createdBy: who.id } : {}),
@@ -230,7 +230,7 @@ export async function history(
   }
 }
 
-/** A line of a job's log, as a session shows it. */
+/** A line of a job's log, as it is shown. */
 export type LogLineView = Omit<LogLine, 'at'> & { readonly at: string }
 
 /** {@inheritDoc Session.logs} */
@@ -245,7 +245,7 @@ export async function* logs(
   for (let last = after; ; ) {
     signal?.throwIfAborted()
     const { mask } = await readable(core(), who(), id, { action: 'logs', signal })
-    // What the code wrote may repeat what it was given.
+    // Log lines may repeat the input.
     if (mask.hidden.has('logs')) return
     const lines = await core().storage.logs(id, last, ROWS_AT_ONCE)
     const [first] = lines
@@ -296,8 +296,7 @@ function misfit(option: string, expected: string): JobchartError {
 }
 
 /**
- * A job that the principal may read in this way, and what is shown of it; `known` is its row as it was written a moment
- * ago.
+ * A job that the principal may read by this action, and what of it is shown. `known`: its row as just written.
  *
  * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`
  */

@@ -20,7 +20,7 @@ export function result(
   new ResultWait(core, who, id, signal, answer).begin()
 }
 
-/** One who waits for a job to settle. Each time that something happens to the job, it is looked at under the rights of now. */
+/** Waits until a job settles. After each event of the job, it reads the job again with the caller's current rights. */
 class ResultWait {
   readonly #core: Core
   readonly #who: () => Principal
@@ -29,7 +29,7 @@ class ResultWait {
   readonly #answer: Answer<JobView>
   #unwatch = () => {}
   #isLooking = false
-  /** Something has happened since the look that is under way began. */
+  /** Another event came after the current read began. */
   #isDue = false
 
   constructor(core: Core, who: () => Principal, id: JobId, signal: AbortSignal | undefined, answer: Answer<JobView>) {
@@ -40,11 +40,11 @@ class ResultWait {
     this.#answer = answer
   }
 
-  // Watched before it is looked at: what happens in between is not missed.
+  // Watch first, then read, so that no event between the two is missed.
   begin(): void {
     this.#unwatch = this.#core.publisher.watch(this.#id, (written) => {
       if (written !== undefined) this.#look(written)
-      // What is held of the job is brought up to date right after it is told.
+      // Delayed by a microtask: the copy of the job held here is updated right after this call.
       else void Promise.resolve().then(() => this.#look(undefined))
     })
     this.#signal?.addEventListener('abort', this.#giveUp, { once: true })
@@ -92,7 +92,7 @@ class ResultWait {
     this.#answer.failed(error)
   }
 
-  // Nothing is looked at any more.
+  // Stops reading.
   #end(): void {
     this.#isLooking = true
     this.#unwatch()

@@ -1,4 +1,4 @@
-/** How a new job gets in where its pipeline has another, and how jobs go. */
+/** Stores new jobs with their pipeline's overlap rule, retries jobs and deletes them. */
 import { typeThatHandles } from '../../model/can-handle.ts'
 import {
   create,
@@ -33,34 +33,33 @@ import { type JobView, viewOf } from '../view.ts'
 import type { WorkingSet } from '../working-set.ts'
 import { readable } from './reads.ts'
 
-/** A job on its way in. */
+/** A job to be stored. */
 export interface Arrival {
   readonly who: Principal
   readonly by: Actor
   readonly type: AnyJobType
   readonly seed: NewJob
   readonly overlap: Overlap
-  /** The job that it tries again: it must still be there. */
+  /** The job that it retries, which must still exist. */
   readonly retried?: JobId
-  /** The stored pipeline that it is a run of: it must stand as it was read. */
+  /** The stored pipeline that it is a run of. It must be unchanged since it was read. */
   readonly run?: Pipeline
 }
 
-/** Waiting runs of one pipeline that a later one replaces at most. */
+/** The most waiting runs of one pipeline that a later one replaces. */
 const SUPERSEDED_MAX = 100
 
 /**
- * Stores a new job: admitted, or waiting for its time or its turn.
+ * Stores a new job: admitted, or waiting for its start time or its pipeline's slot.
  *
- * @throws {JobchartError} `ALREADY_RUNNING` and what else storage refuses; for `replace`, `FORBIDDEN` and
- *   `INVALID_STATE` too. It may name a job that the caller may not see.
- * @throws {ChangedMeanwhile} the pipeline of a run was changed between its reading and the write.
+ * @throws {JobchartError} `ALREADY_RUNNING` and other refusals of the storage; for `replace` also `FORBIDDEN` and `INVALID_STATE`. The error may name a job that the caller may not see.
+ * @throws {ChangedMeanwhile} the run's pipeline was changed since it was read.
  */
 export function insertRun(core: Core, arrival: Arrival): Promise<Job> {
   return arrival.overlap === 'reject' ? core.ticks.change(insertion(arrival)) : arrive(core, arrival)
 }
 
-// Where the slot is taken between the look and the write, it is looked at again.
+// Repeated if the slot is taken between the read and the write.
 async function arrive(core: Core, arrival: Arrival): Promise<Job> {
   for (;;) {
     try {
@@ -74,7 +73,7 @@ async function arrive(core: Core, arrival: Arrival): Promise<Job> {
   }
 }
 
-/** The change that stores a new job; {@link insertRun} says by which errors it is refused. */
+/** The change that stores a new job. For its errors see {@link insertRun}. */
 export function insertion(arrival: Arrival): Change {
   const { by, type, seed, overlap, run, retried } = arrival
   return {
@@ -93,7 +92,7 @@ export function insertion(arrival: Arrival): Change {
   }
 }
 
-// Its steps are copied in the transaction that writes, so it may not go before.
+// The retried job must still exist at the write, because its steps are copied in that transaction.
 function retriedNow(jobs: WorkingSet, { retried, who }: Arrival): Decision['looked'] {
   if (retried === undefined) return []
   const { id, revision } = jobFor(jobs, retried, who.kind)
@@ -106,7 +105,7 @@ function seedNow(jobs: WorkingSet, context: DecisionContext, arrival: Arrival): 
   return isLater || mustQueue(jobs, arrival) ? waitingSeed(arrival) : seed
 }
 
-// Those that came before go first.
+// A run waits behind runs that came before it.
 function mustQueue(jobs: WorkingSet, { seed, overlap }: Arrival): boolean {
   const [key] = pipelinesOf(seed)
   if (overlap !== 'queue' || key === undefined) return false
@@ -129,15 +128,15 @@ function lookedAt({ run }: Arrival): Pick<Decision, 'pipelines'> {
 function queueFull({ type }: AnyJobType, max: number | null): JobchartError {
   return new JobchartError(
     'QUEUE_FULL',
-    `${max} jobs of type "${type}" have not begun, and no more are taken; try later`,
+    `${max} jobs of type "${type}" are queued, the most that limits.queued allows; try later`,
   )
 }
 
 /**
- * Stores new jobs in one commit, or none of them; each by its id.
+ * Stores new jobs in one commit, or none of them. Returns them by id.
  *
  * @throws {JobchartError} the refusal of one of them.
- * @throws {ChangedMeanwhile} a pipeline that one enters was changed meanwhile.
+ * @throws {ChangedMeanwhile} the pipeline of one of them was changed meanwhile.
  */
 export async function insertTogether(core: Core, arrivals: readonly Arrival[]): Promise<ReadonlyMap<string, Job>> {
   const [first, ...others] = arrivals
@@ -147,7 +146,11 @@ export async function insertTogether(core: Core, arrivals: readonly Arrival[]): 
     ...insertion(first),
     pipelines: arrivals.flatMap(({ seed }) => pipelinesOf(seed)),
     isAskedAgain: true,
-    full: () => new JobchartError('QUEUE_FULL', 'more jobs than may wait have not begun, and none of these is taken'),
+    full: () =>
+      new JobchartError(
+        'QUEUE_FULL',
+        'these jobs would exceed limits.queued of their type, so none was stored; try later',
+      ),
     seen: (job) => stored.set(job.id, job),
     decide: (jobs, context) => {
       const created = create(first.type, seedNow(jobs, context, first), context, jobs)
@@ -166,14 +169,14 @@ export async function insertTogether(core: Core, arrivals: readonly Arrival[]): 
   return stored
 }
 
-/** A run that is to be cancelled, and the event that does it. */
+/** A run to cancel, and the event that cancels it. */
 interface Cancellation {
   readonly job: Job
   readonly event: ChartEvent
   readonly mask: FieldMask
 }
 
-/** Cancels the run that holds the slot, and those that wait to replace it; undefined: it has ended meanwhile. */
+/** Cancels the run that holds the slot, and the runs that wait to replace it. `undefined`: it has ended meanwhile. */
 async function replace(core: Core, arrival: Arrival, refusal: JobchartError): Promise<Job | undefined> {
   const { seed, type } = arrival
   const id = refusal.jobId
@@ -181,7 +184,7 @@ async function replace(core: Core, arrival: Arrival, refusal: JobchartError): Pr
   if (holder === undefined || !holdsSlot(holder)) return undefined
   const cancelled: Cancellation[] = []
   for (const job of [holder, ...(await superseded(core, seed))]) {
-    // One whose code is still stopping has nothing to cancel.
+    // A run that has ended, with code still stopping, needs no cancel.
     if (job.phase === 'settled' || job.deletedAt !== undefined) continue
     cancelled.push(await cancellationOf(core, arrival, job, refusal))
   }
@@ -213,14 +216,14 @@ async function superseded(core: Core, { tenant, pipeline }: NewJob): Promise<rea
   return jobs.filter(({ overlap }) => overlap === 'replace')
 }
 
-// Asked about the version that decides, whose rule says who may send its cancel command.
+// The policy is asked with the version that decides: its `by` says who may send the cancel command.
 async function cancellationOf(core: Core, { who }: Arrival, job: Job, refusal: JobchartError): Promise<Cancellation> {
   const mask = await authorizeCancel(core, who, job, refusal)
   const type = typeWhenTouched(core.types.require(job), job)
   try {
     if (type.cancel === null) throw notReplaced(job, 'its type has no cancel command')
     const event = await parseCommand(type, { type: type.cancel }).catch(() => {
-      throw notReplaced(job, 'its cancel command asks for more than its name')
+      throw notReplaced(job, 'its cancel command has required fields')
     })
     return { job, event, mask }
   } catch (error) {
@@ -233,7 +236,7 @@ function cancel(jobs: WorkingSet, { job, event, mask }: Cancellation): Decision 
   if (now.revision !== job.revision) throw new ChangedMeanwhile()
   const decision = sendEvent(jobs.typeOf(now), now, event, jobs.context(), jobs)
   if (decision.handled) return decision
-  throw maskedError(notReplaced(job, `it is ${job.status}, where "${event.type}" is not taken`), mask)
+  throw maskedError(notReplaced(job, `it is ${job.status}, and "${event.type}" is not taken in this state`), mask)
 }
 
 // A refused caller learns that a run exists. Its id is told only to a caller who may see that run.
@@ -250,7 +253,7 @@ async function authorizeCancel(core: Core, who: Principal, job: Job, refusal: Jo
   }
 }
 
-// One that cannot be read cannot be cancelled, and is not named to who may not know of it.
+// An unreadable run cannot be cancelled. It is named only to callers who may know of it.
 function brokenAs(refusal: JobchartError) {
   return (error: unknown): undefined => {
     throw isUnreadable(error) ? refusal : error
@@ -261,11 +264,11 @@ function notReplaced({ id }: Job, why: string): JobchartError {
   return new JobchartError('INVALID_STATE', `the run cannot be replaced: ${why}`, { jobId: id })
 }
 
-/** What `retry` may be given. */
+/** The options of `retry`. */
 export interface RetryCallOptions extends CallOptions {
   /**
-   * False, the default: the new job continues. It begins with the recorded steps of the one that it tries again, and its
-   * step keys and `idempotencyKey`s are those of the first try. True: it begins with none, under new keys.
+   * False (the default): the new job continues the old one, with its recorded steps, and with the step keys and
+   * `idempotencyKey`s of the first try. True: it has no recorded steps, and new keys.
    */
   readonly fresh?: boolean
 }
@@ -295,12 +298,12 @@ async function retryOf(
   { shown, fresh, signal }: { shown: FieldMask; fresh: boolean; signal: AbortSignal | undefined },
 ): Promise<JobView> {
   const { id, tenant, pipeline, labels, priority, input, parentId, uniqueKey, retries = 0 } = job
-  // The new job is the caller's own, and would show the input.
+  // The new job is the caller's own and would show the input.
   if (shown.hidden.has('input')) throw copyRefused(who, id)
   const type = core.types.require(job)
   if (parentId !== undefined) throw ofParent(job)
   if (job.phase !== 'settled') {
-    throw new JobchartError('INVALID_STATE', `the job is ${job.status}; only one that has ended is run again`, {
+    throw new JobchartError('INVALID_STATE', `the job is ${job.status}; only a job that has ended can be retried`, {
       jobId: id,
     })
   }
@@ -320,7 +323,7 @@ async function retryOf(
 }
 
 function copyRefused(who: Principal, jobId: string): JobchartError {
-  return new JobchartError('FORBIDDEN', `"${who.id}" may not read the input of this job, and so not run it again`, {
+  return new JobchartError('FORBIDDEN', `"${who.id}" may not read the input of this job, and therefore not retry it`, {
     jobId,
   })
 }
@@ -337,7 +340,7 @@ export async function deleteJob(core: Core, who: Principal, id: JobId, { signal 
       jobs: [id],
       decide: (jobs, context) => {
         const job = jobFor(jobs, id, who.kind)
-        // The policy was asked about another status.
+        // The policy was asked with an older status.
         if (job.status !== summary.status) throw new ChangedMeanwhile()
         if (job.parentId !== undefined) throw ofParent(job)
         return remove(jobs.typeOf(job), job, context, jobs)
@@ -346,7 +349,9 @@ export async function deleteJob(core: Core, who: Principal, id: JobId, { signal 
   })
 }
 
-/** The cancel command of a job that has not ended; undefined: it has none. Deleting such a job needs the right to it. */
+/**
+ * The cancel command of a job that has not ended; `undefined`: none. Deleting such a job needs the right to cancel it.
+ */
 export function cancelOfUnsettled(core: Core, job: Job): Target['command'] {
   const known = core.types.of(job)
   const type = known === undefined || job.phase === 'settled' ? undefined : typeThatHandles(known, job)
@@ -354,5 +359,5 @@ export function cancelOfUnsettled(core: Core, job: Job): Target['command'] {
 }
 
 function ofParent({ id }: Job): JobchartError {
-  return new JobchartError('INVALID_STATE', 'the job is a part of another, which stands for it', { jobId: id })
+  return new JobchartError('INVALID_STATE', 'the job is a child job; act on its parent instead', { jobId: id })
 }

@@ -8,11 +8,13 @@ import { EventStream, type SessionEvent, type Wanted } from '../event-stream.ts'
 import { eventOptionsSchema } from '../options.ts'
 import { parseWith } from '../parse.ts'
 
-/** What `events` takes; each field but `after` narrows. `job` stands alone: of one job, nothing else can vary. */
+/**
+ * The options of `events`. Each field except `after` narrows the stream. `job` cannot be combined with other filters.
+ */
 export interface EventOptions extends CallOptions {
-  /** Begins after the event of this `sequence`; 0: with the oldest. Default: with what is committed after the call. */
+  /** Begins after the event with this `sequence`; 0: from the oldest. Default: with events committed after the call. */
   readonly after?: number
-  /** The events of one job. */
+  /** Only the events of this job. */
   readonly job?: JobId
   readonly type?: string
   readonly pipeline?: string
@@ -20,11 +22,11 @@ export interface EventOptions extends CallOptions {
   readonly labels?: { readonly [name: string]: string }
 }
 
-/** What `session.events` gives. */
+/** The result of `session.events`. */
 export interface Events extends AsyncIterableIterator<SessionEvent> {
   /**
-   * Where to go on: all up to here has been told, or was before the stream began. Where the policy takes its time, it is
-   * `after`, or 0, until the policy has allowed the stream, which is before its first event.
+   * Where to continue later: pass it as `after`. All events up to here were delivered, or were before the stream's
+   * start. Until the policy has allowed the stream, it is `after`, or 0.
    */
   readonly sequence: number
 }
@@ -36,11 +38,11 @@ export function events(
   told: (error: unknown) => unknown,
   options?: EventOptions,
 ): Events {
-  // At once: what is committed between the call and the first look is not missed.
+  // Start now, so that no event committed before the first `next()` is missed.
   return new FollowedEvents(begin(core, options), who, told)
 }
 
-/** An {@link EventStream} that is opened at the first look, and ends with the caller's signal or `return`. */
+/** An {@link EventStream} that opens at the first `next()`, and ends with the caller's signal or `return`. */
 class FollowedEvents implements Events {
   readonly #from: Begun
   readonly #who: () => Principal
@@ -73,7 +75,7 @@ class FollowedEvents implements Events {
   next(): Promise<IteratorResult<SessionEvent>> {
     const value = this.#last === undefined ? this.#stream?.take() : undefined
     if (value !== undefined) return Promise.resolve({ value, done: false })
-    // Each look comes after the one before.
+    // Calls of `next()` are answered one after the other.
     const look = () => this.#look()
     const looked = this.#last === undefined ? look() : this.#last.then(look, look)
     this.#last = looked
@@ -86,7 +88,7 @@ class FollowedEvents implements Events {
 
   async return(): Promise<IteratorResult<SessionEvent>> {
     this.#finish()
-    // One that waits for an event ends too.
+    // A pending `next()` ends too.
     await this.#last?.catch(() => {})
     return OVER
   }
@@ -121,7 +123,7 @@ class FollowedEvents implements Events {
   }
 }
 
-// How far the log has come tells what everybody does: nothing of it before the policy has allowed the stream.
+// The position in the log reveals how much everyone does, so it stays hidden until the policy has allowed the stream.
 function placeBefore(from: Begun, who: () => Principal, { after, job }: EventOptions): number {
   if (after !== undefined || 'error' in from) return after ?? 0
   return isAllowedAtOnce(from.core, who, job) ? from.sequence : 0
@@ -134,19 +136,23 @@ function isAllowedAtOnce(core: Core, who: () => Principal, job: JobId | undefine
     if (!(scopes instanceof Promise)) return true
     scopes.catch(() => {})
   } catch {
-    // It is told at the first look.
+    // The error is thrown at the first `next()`.
   }
   return false
 }
 
-// To tell whether it fits would tell what it is, also where that is redacted; and to pass over it would show too much.
+// Whether a job matches would reveal a field that may be redacted; ignoring the filter would show too much.
 function refuseBesideJob({ job, after, labels, ...fields }: Omit<Wanted, 'after'> & { readonly after?: number }): void {
   const narrow = { ...fields, labels: Object.keys(labels).length === 0 ? undefined : labels }
   const beside = Object.entries(narrow).find(([, value]) => value !== undefined)?.[0]
   if (job === undefined || beside === undefined) return
-  throw new JobchartError('INVALID_INPUT', `options.${beside} should not stand beside options.job`, {
-    issues: [{ message: 'does not go with job', path: [beside] }],
-  })
+  throw new JobchartError(
+    'INVALID_INPUT',
+    `options.${beside} cannot be combined with options.job; leave one of them out`,
+    {
+      issues: [{ message: 'does not go with job', path: [beside] }],
+    },
+  )
 }
 
 const OVER = { value: undefined, done: true } as const

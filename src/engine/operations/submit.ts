@@ -1,4 +1,4 @@
-/** How new jobs are asked for: one, or many at once. */
+/** Submits one new job, or many at once. */
 import type { z } from 'zod'
 import type { NewJob } from '../../model/decision.ts'
 import type { AnyJobType } from '../../model/definition.ts'
@@ -21,36 +21,41 @@ import { UniqueKeyHeldError } from '../unique-key.ts'
 import { type JobView, viewOf } from '../view.ts'
 import { type Arrival, insertion, insertRun, insertTogether } from './runs.ts'
 
-/** What `submit` may be given beside the input. */
+/** The options of `submit`. */
 export interface SubmitOptions extends CallOptions {
-  /** The pipeline that this is a run of: one of its jobs runs at a time. */
+  /** The pipeline that this job is a run of. One of its jobs runs at a time. */
   readonly pipeline?: string
   /**
-   * Where another run holds the pipeline's slot: `'reject'` (the default) refuses this one, `'queue'` lets it wait for its
-   * turn, `'replace'` cancels the other, as `cancel` would, and takes its place once its work has stopped.
+   * What happens if another run holds the pipeline's slot. `'reject'` (default): this submit fails. `'queue'`: this job
+   * waits for the slot. `'replace'`: the other run is cancelled as by `cancel`, and this job starts once its tasks have
+   * stopped.
    */
   readonly overlap?: Overlap
-  /** Not before this time: milliseconds UTC, ISO 8601, or a `Date`. Until then, and for its turn, it is `waiting`. */
+  /**
+   * The earliest start: milliseconds UTC, ISO 8601, or a `Date`. Until then, and until it gets its slot, the job is
+   * `waiting`.
+   */
   readonly startAt?: number | string | { readonly getTime: () => number }
-  /** Higher goes first; a whole number, default 0. */
+  /** A whole number; higher runs first. Default 0. */
   readonly priority?: number
-  /** Set once; policies and lists may read them. */
+  /** Set once. Policies and lists may read them. */
   readonly labels?: { readonly [name: string]: string }
-  /** Repeating a submit with the same key and input gives the first one's job, as long as that job's row exists. */
+  /** Repeating a submit with the same key and input returns the first job, as long as that job's row exists. */
   readonly idempotencyKey?: string
   /**
-   * Gives the running or waiting job of this key, if there is one of the same tenant and type, whatever its input; one that
-   * has ended frees the key. Where that job may not be seen, `ALREADY_RUNNING`. 1 to 200 characters.
+   * If a running or waiting job of the same tenant and type has this key, that job is returned, whatever its input. If
+   * the caller may not see it, the submit fails with `ALREADY_RUNNING`. A job that ends frees its key. 1 to 200
+   * characters.
    */
   readonly uniqueKey?: string
-  /** For the engine's own session: whose job it is. */
+  /** Only for the engine's own session: the job's tenant. */
   readonly tenant?: string
 }
 
-/** Most submits name none. */
+/** Cached, because most submits have no options. */
 const NO_OPTIONS = submitOptionsSchema.parse({})
 
-/** A job as it is asked for: what it will be, before it is known whether its pipeline lets it in. */
+/** A requested job, before its pipeline's overlap rule is applied. */
 interface Asked {
   readonly arrival: Arrival
   readonly mask: FieldMask
@@ -116,24 +121,24 @@ function store(
 export interface SubmittedJob extends Omit<SubmitOptions, 'signal'> {
   /** The job type, or its name. */
   readonly type: AnyJobType | string
-  /** Parsed by the type's schema. */
+  /** Parsed by the type's input schema. */
   readonly input?: unknown
 }
 
-/** What `submitMany` may be given. */
+/** The options of `submitMany`. */
 export interface SubmitManyOptions extends CallOptions {
-  /** All of them are stored in one commit, or none. At most 1,000. Default false. */
+  /** True: all jobs are stored in one commit, or none; at most 1,000. Default false. */
   readonly atomic?: boolean
 }
 
-/** What became of one job of `submitMany`. */
+/** The result for one job of `submitMany`. */
 export type SubmitOutcome =
   | { readonly job: JobView; readonly error?: never }
   | { readonly error: unknown; readonly job?: never }
 
-/** Jobs that one commit may store together. */
+/** The most jobs that one commit may store together. */
 const ATOMIC_MAX = 1_000
-/** Jobs of `submitMany` that are on their way at once. */
+/** The most jobs of `submitMany` that are in progress at once. */
 const AT_ONCE = 1_000
 
 /** {@inheritDoc Session.submitMany} */
@@ -178,7 +183,7 @@ function eachAlone(
   })
 }
 
-// Most jobs have none of their own.
+// Shared, because most jobs have no options of their own.
 function optionsOf(job: SubmittedJob, call: CallOptions): SubmitOptions {
   for (const name in job) {
     if (name === 'type' || name === 'input') continue
@@ -249,15 +254,16 @@ function seedOf(
 
 function parseManyOptions(jobs: unknown, { atomic, signal, ...unknown }: SubmitManyOptions): SubmitManyOptions {
   const [name] = Object.keys(unknown)
-  if (name !== undefined) throw misfit(name, 'is no option here; there are atomic, signal')
+  if (name !== undefined) throw misfit(name, 'is not an option here; the options are atomic, signal')
   if (atomic !== undefined && typeof atomic !== 'boolean') throw misfit('atomic', 'should be true or false')
   if (!Array.isArray(jobs)) throw misfit('jobs', 'should be a list of { type, input, … }')
   if (atomic === true && jobs.length > ATOMIC_MAX) {
-    throw misfit('jobs', `should be at most ${ATOMIC_MAX} where they are stored together; found ${jobs.length}`)
+    throw misfit('jobs', `should be at most ${ATOMIC_MAX} with atomic: true; found ${jobs.length}`)
   }
   for (const [index, job] of jobs.entries()) {
     if (typeof job !== 'object' || job === null) throw misfit(`jobs.${index}`, 'should be { type, input, … }')
-    if (atomic === true && job.overlap === 'replace') throw misfit(`jobs.${index}.overlap`, "should not be 'replace'")
+    if (atomic === true && job.overlap === 'replace')
+      throw misfit(`jobs.${index}.overlap`, "cannot be 'replace' with atomic: true")
   }
   return { ...(atomic === undefined ? {} : { atomic }), ...(signal === undefined ? {} : { signal }) }
 }
@@ -269,7 +275,8 @@ function misfit(option: string, expected: string): JobchartError {
 }
 
 /**
- * Stores a run. Where its idempotency key was used before for the same input, or its unique key is held, shows that job.
+ * Stores a run. If its idempotency key was used before with the same input, or its unique key is held, returns that job
+ * instead.
  */
 export function insertFirst(core: Core, arrival: Arrival, mask: FieldMask): Promise<JobView> {
   return insertRun(core, arrival).then(
@@ -292,7 +299,7 @@ async function holderInstead(
   const holder = await core.storage.get(jobId).catch((error: unknown) => {
     throw isUnreadable(error) ? new UniqueKeyHeldError(undefined) : error
   })
-  // It has ended meanwhile.
+  // The holder has ended meanwhile, so try again.
   if (holder === undefined || !holdsUniqueKey(holder)) return await insertFirst(core, arrival, mask)
   const shown = await allowed(core, arrival.who, holder, { action: 'get' })
   if (shown === undefined) throw new UniqueKeyHeldError(undefined)
@@ -302,14 +309,14 @@ async function holderInstead(
 async function firstInstead(core: Core, { who, seed }: Arrival, mask: FieldMask, error: unknown): Promise<JobView> {
   const first = await firstOfKey(core, seed, error)
   if (first === undefined) throw await withoutHiddenJob(core, who, error)
-  // As a look at it would show it; where that is nothing, that it is there.
+  // The view of a `get`; if that shows nothing, only the id.
   if (canonicalText(first.input) === canonicalText(seed.input)) {
     return viewOf(first, await maskOfAnswer(core, who, first, mask))
   }
   throw keyUsed((await allowed(core, who, first, { action: 'get' })) === undefined ? undefined : first.id)
 }
 
-/** The job that used the idempotency key before; undefined: something else is wrong. */
+/** The job that used the idempotency key before. `undefined`: the error has another cause. */
 async function firstOfKey(core: Core, seed: NewJob, error: unknown): Promise<Job | undefined> {
   if (seed.idempotencyKey === undefined || !(error instanceof JobchartError) || error.code !== 'INVALID_INPUT') return
   const first = error.jobId === undefined ? undefined : await core.storage.get(error.jobId)
@@ -324,7 +331,7 @@ function keyUsed(jobId: string | undefined): JobchartError {
   })
 }
 
-/** A principal, as the cause of an event. */
+/** The principal as the cause of an event. */
 function actorOf({ kind, id }: Principal): Actor {
   return { kind, id }
 }
