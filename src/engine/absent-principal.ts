@@ -1,22 +1,25 @@
-/** Whom work without a session is authorized as: a follow-up goes by the rights of who created the job that it follows. */
+/**
+ * The principal for work without a session. A follow-up, for example, has the rights of the creator of the job that it
+ * follows.
+ */
 import { JobchartError } from '../model/error.ts'
 import type { Principal } from '../port/policy.ts'
 import type { Core } from './core.ts'
 import { askPrincipal } from './policy-answer.ts'
 import { SYSTEM, userOf } from './principal.ts'
 
-/** Whose work it is. */
+/** Who the work belongs to. */
 interface Owned {
   readonly tenant: string
   readonly createdBy: string
 }
 
 /**
- * The principal that a policy is asked about for work without a session: `{ kind: 'scheduler', id, tenant, role }`. The role
- * and the relations are those that `createEngine({ principal })` finds now; without that option, the role is `''`, and there
- * are no `relations`. What the engine's own session has created goes by its rights.
+ * The principal for work without a session: `{ kind: 'scheduler', id, tenant, role }`. Role and relations come from
+ * `createEngine({ principal })` at this time. Without that option, `role` is `''` and `relations` is absent. For jobs
+ * created by the engine's own session, it is that session's principal.
  *
- * @throws {JobchartError} `FORBIDDEN` the host does not know the person any more, or could not say.
+ * @throws {JobchartError} `FORBIDDEN` the host no longer knows the person, or failed to answer.
  */
 export async function absentPrincipal(
   core: Core,

@@ -1,9 +1,9 @@
 import type { EngineClock } from './engine-clock.ts'
 
-/** The longest that a timer of Node's can run: 2^31 − 1 ms, not quite 25 days. */
+/** The longest timer of Node: 2^31 − 1 ms, almost 25 days. */
 const TIMER_MS_MAX = 2_147_483_647
 
-/** Rings once at the earliest of the times that it was set to; ringing clears them all. */
+/** Rings once, at the earliest of its set times. Ringing clears all of them. */
 export class Alarm {
   readonly #clock: EngineClock
   readonly #ring: () => void
@@ -16,17 +16,17 @@ export class Alarm {
     this.#ring = ring
   }
 
-  /** Rings when the wall clock shows `at`, if it does not jump, unless it rings before. */
+  /** Rings when the wall clock will show `at`, assuming that it does not jump. An earlier set time rings first. */
   setByWall(at: number): void {
     this.set(this.#clock.steady() + (at - this.#clock.now()))
   }
 
-  /** Rings at `at`, by the steady time, unless it rings before. */
+  /** Rings at `at`, in steady time. An earlier set time rings first. */
   set(at: number): void {
     if (at >= this.#at || this.#isStopped) return
     this.#cancel()
     this.#at = at
-    // Longer than a timer can be: it rings early, and is set again by whoever looks then.
+    // Node's timers have a maximum. Then the alarm rings too early, and its listener sets it again.
     const ms = Math.min(Math.max(0, at - this.#clock.steady()), TIMER_MS_MAX)
     this.#cancel = this.#clock.timer(ms, () => {
       this.#at = Number.POSITIVE_INFINITY
@@ -34,7 +34,7 @@ export class Alarm {
     })
   }
 
-  /** Never rings again. */
+  /** Cancels the alarm for good. */
   stop(): void {
     this.#isStopped = true
     this.#cancel()

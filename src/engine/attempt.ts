@@ -21,21 +21,21 @@ import { parseWith } from './parse.ts'
 import { type Reporter, Reports } from './reports.ts'
 import { isPromiseLike, type Soon, whenKnown } from './soon.ts'
 
-/** Where an attempt stands: see the dispatcher, which keeps it. */
+/** The status of an attempt; see the dispatcher, which owns it. */
 export type AttemptStatus = 'running' | 'ended' | 'abandoned'
 
-/** One try of a task's code: how it is run here, given its messages, and told to stop. */
+/** One try of a task's code: runs it in this process, gives it its messages, and tells it to stop. */
 export class Attempt implements Reporter {
-  /** As it was claimed. */
+  /** The job as it was claimed. */
   readonly job: Job
   readonly task: Task
   readonly type: AnyJobType
   readonly settings: TaskSettings
   status: AttemptStatus = 'running'
-  /** The engine stops: when the code has ended, its task is given back. */
+  /** The engine stops, so the task is given back when its code has ended. */
   isReleasing = false
   readonly #core: Core
-  /** These are made when they are asked for: most code never looks. */
+  /** Created on demand: most code never uses its signals. */
   #stopping: AbortController | undefined
   #killing: AbortController | undefined
   #inboxMade: Inbox | undefined
@@ -56,7 +56,7 @@ export class Attempt implements Reporter {
     this.deliver(task)
   }
 
-  /** What the task works on; a copy, since what the code does to it is its own affair. */
+  /** A copy of the task's input, because the code may change it. */
   get input(): Json | undefined {
     const given = this.settings.takesJobInput ? this.job.input : this.task.input
     return given === undefined ? undefined : jsonCopy(given)
@@ -71,7 +71,7 @@ export class Attempt implements Reporter {
     return this.#stopping.signal
   }
 
-  /** Aborted when the code has no more grace. */
+  /** Aborted when the grace is over. */
   get killSignal(): AbortSignal {
     if (this.#killing === undefined) {
       this.#killing = new AbortController()
@@ -84,7 +84,7 @@ export class Attempt implements Reporter {
     return this.#stopped !== undefined
   }
 
-  /** What the chart has sent to the task. */
+  /** The messages that the chart has sent to the task. */
   get inbox(): Inbox {
     if (this.#inboxMade === undefined) {
       this.#inboxMade = new Inbox()
@@ -108,13 +108,13 @@ export class Attempt implements Reporter {
     this.#stopping?.abort(this.#stopped)
   }
 
-  /** Tells the executor to end the code, whatever it does. */
+  /** Tells the executor to end the code by force. */
   kill(): void {
     this.#isKilled = true
     this.#killing?.abort(this.#stopped)
   }
 
-  /** Stops the code as its task's newest stop message says. */
+  /** Stops the code for the reason in its task's newest stop message. */
   obey(task: Task): void {
     if (task.status === 'stopping') this.reports.leave()
     if (stopReasonOf(task) === 'timeout') this.stop('the attempt took longer than its timeout', 'TIMEOUT')
@@ -122,7 +122,7 @@ export class Attempt implements Reporter {
     if (isToldToEnd(task)) this.kill()
   }
 
-  /** Gives the code what the chart has sent to its task. */
+  /** Gives the code the messages that the chart has sent to its task. */
   deliver(task: Task): void {
     if (task.inbox.length > 0) this.inbox.take(task.inbox)
     if (isToldToStop(task)) this.obey(task)
@@ -137,11 +137,11 @@ export class Attempt implements Reporter {
   program(): Program | undefined {
     const { program } = this.settings
     if (program === undefined) return undefined
-    // Typed by the task's own schema, which has checked the input when it was stored.
+    // The task's schema checked the input when it was stored, so the cast is safe.
     return program({ input: this.input as never, job: this.work.job, attempt: this.task.attempt })
   }
 
-  /** Runs the code in this process, to its end. It never rejects. */
+  /** Runs the code in this process until it ends. Never rejects. */
   run(): Promise<TaskEnd> {
     const { logic, input: schema } = this.settings
     if (logic !== undefined) return this.#runLive(logic)
@@ -170,14 +170,14 @@ export class Attempt implements Reporter {
     return whenKnown<unknown, TaskEnd>(schema === undefined ? output : parseWith(schema, output, 'output'), codeEnd)
   }
 
-  // A report that is not taken ends the work, as an error of what it told would.
+  // If a report is refused, the task ends, as it does when an observable errors.
   async #runLive(logic: AnyLogic): Promise<TaskEnd> {
     const { input, signal, inbox, reports } = this
     let refused: unknown
     const said = (each: TaskReport) => {
       reports.say(each).catch((error: unknown) => {
         refused ??= error
-        this.stop('what it sent was not taken')
+        this.stop('an event that it sent was refused')
       })
     }
     const end = await runLive({ kind: this.settings.kind, logic, input, signal, inbox, report: said })
@@ -185,26 +185,26 @@ export class Attempt implements Reporter {
     return refused === undefined ? end : { ok: false, error: errorValue(refused) }
   }
 
-  /** The end of the code, once all that it has recorded and sent is written, also what it did not await. */
+  /** The end of the code, after everything that it has recorded and sent is written, even if not awaited. */
   over(end: TaskEnd): Soon<TaskEnd> {
     this.#inboxMade?.close()
     this.#hasEnded = true
     return this.#reportsMade?.written()?.then(() => end) ?? end
   }
 
-  /** What is reported and not yet written, for the changeset of the attempt's end; nothing is taken after it. */
+  /** The reports not written yet, for the changeset of the attempt's end. Later reports are ignored. */
   lastNotes(): readonly Write[] {
     this.#isOver = true
     return this.#reportsMade?.lastNotes() ?? []
   }
 
-  /** It has reported none. */
+  /** The attempt has reported no progress. */
   get isWithoutProgress(): boolean {
     return this.#reportsMade?.isWithoutProgress ?? true
   }
 }
 
-/** An attempt, as an executor sees it: each part is made when it is asked for. */
+/** An attempt, as its executor sees it. Each field is computed on demand. */
 class AttemptWork implements Work {
   readonly #attempt: Attempt
 
@@ -229,7 +229,7 @@ class AttemptWork implements Work {
     return this.#attempt.task.version
   }
 
-  // Copied for each that reads it.
+  // A copy for each reader.
   get input(): Json | undefined {
     return this.#attempt.input
   }

@@ -1,7 +1,7 @@
 /**
- * What the policy is asked, and by which mask its answer shows a job, a pipeline or an event.
+ * Asks the policy, and turns its answer into a mask for jobs, pipelines and events.
  *
- * Where the policy answers at once, so do the questions here: none of them makes a promise then.
+ * If the policy answers synchronously, these functions do too, without creating a promise.
  */
 import type { AnyJobType } from '../model/definition.ts'
 import { isUnreadable, JobchartError, jobNotFound, pipelineNotFound } from '../model/error.ts'
@@ -24,18 +24,18 @@ import { askScopes, askVerdict } from './policy-answer.ts'
 import { type Soon, whenKnown } from './soon.ts'
 import { BARE } from './view.ts'
 
-/** What is asked of a policy about a job. */
+/** A question to the policy about a job. */
 export interface Question {
   readonly action: Action
   readonly command?: Target['command']
-  /** Gives up waiting for the answer. */
+  /** Aborts waiting for the answer. */
   readonly signal?: AbortSignal | undefined
 }
 
 /** A job's summary, and whether it was deleted. */
 type Known = JobSummary & Pick<Job, 'deletedAt'>
 
-/** A command as a policy is asked about it: with what its type says of who may send it. */
+/** A command for the policy: its name, and the `by` rule of its type. */
 export function commandOf(
   type: Pick<AnyJobType, 'by' | 'cancel'> | undefined,
   name: string,
@@ -46,10 +46,10 @@ export function commandOf(
 }
 
 /**
- * Asks the policy about a job that is not loaded yet, by its summary.
+ * Asks the policy about a job by its summary, before the job is loaded.
  *
  * @param question  may depend on the job's type.
- * @throws {JobchartError} as {@link authorizeJob}; `JOB_NOT_FOUND` too for an id that names none.
+ * @throws {JobchartError} as {@link authorizeJob}; also `JOB_NOT_FOUND` if no job has the id.
  */
 export async function reach(
   core: Core,
@@ -62,7 +62,7 @@ export async function reach(
   return { summary, mask: await authorizeJob(core, who, summary, question(summary)) }
 }
 
-// Whose a broken job is cannot be asked, so that to a person there is none.
+// The owner of a broken job is unknown, so for a person it does not exist.
 async function summaryOf({ storage }: Core, who: Principal, id: string): Promise<JobSummary | undefined> {
   try {
     return await storage.summary(id)
@@ -75,8 +75,8 @@ async function summaryOf({ storage }: Core, who: Principal, id: string): Promise
 /**
  * Asks the policy about a job.
  *
- * @returns what is shown of it.
- * @throws {JobchartError} `JOB_NOT_FOUND` it is hidden; `FORBIDDEN` it can be seen, but not this.
+ * @returns the mask of what is shown of it.
+ * @throws {JobchartError} `JOB_NOT_FOUND` it is hidden; `FORBIDDEN` the caller may see it, but not do this.
  */
 export function authorizeJob(core: Core, who: Principal, job: Known, question: Question): Soon<FieldMask> {
   if (job.deletedAt !== undefined) throw jobNotFound(job.id)
@@ -85,7 +85,7 @@ export function authorizeJob(core: Core, who: Principal, job: Known, question: Q
   })
 }
 
-// A denial says that there is a job, so it is only for who may know that.
+// A denial reveals that the job exists, so only a caller who may `get` the job receives it.
 function refusedJob(core: Core, who: Principal, job: Known, question: Question, verdict: Verdict): Soon<never> {
   const { action, command, signal } = question
   const seen = verdict === 'deny' && action !== 'get' ? askJob(core, who, job, { action: 'get', signal }) : verdict
@@ -96,7 +96,7 @@ function refusedJob(core: Core, who: Principal, job: Known, question: Question, 
   })
 }
 
-/** What a verdict on one action shows of a job, without an error for a refusal; undefined: it is refused. */
+/** The mask of a verdict on one action, without throwing for a refusal; `undefined`: refused. */
 export function allowed(core: Core, who: Principal, job: Known, question: Question): Soon<FieldMask | undefined> {
   if (job.deletedAt !== undefined) return undefined
   return whenKnown(askJob(core, who, job, question), (verdict) => {
@@ -105,8 +105,8 @@ export function allowed(core: Core, who: Principal, job: Known, question: Questi
 }
 
 /**
- * What the answer to an action on a job shows of it: no more than `get` would, and where that shows nothing, that the job
- * is there, which who may act on it knows.
+ * The mask for the answer to an action on a job. It shows no more than `get` would. If `get` shows nothing, only the id
+ * is shown: the caller may act on the job, so its existence is no secret.
  *
  * @param mask  of the action.
  */
@@ -115,7 +115,10 @@ export function maskOfAnswer(core: Core, who: Principal, job: Known, mask: Field
   return whenKnown(allowed(core, who, job, { action: 'get' }), (get) => narrower(mask, get ?? BARE))
 }
 
-/** What is told of a row of the log to whom `events` of its job is allowed; undefined: nothing. An event knows no status. */
+/**
+ * The mask for a row of the log, if `events` of its job is allowed; `undefined`: show nothing. The policy sees no
+ * status here.
+ */
 export function maskOfEvent(
   core: Core,
   who: Principal,
@@ -129,7 +132,7 @@ export function maskOfEvent(
   })
 }
 
-/** A refusal that names another job, without it where the asker may not see that job. */
+/** Removes another job's id from a refusal, if the caller may not see that job. */
 export async function withoutHiddenJob(core: Core, who: Principal, error: unknown): Promise<unknown> {
   if (!(error instanceof JobchartError) || error.code !== 'ALREADY_RUNNING' || error.jobId === undefined) return error
   const summary = await summaryOf(core, who, error.jobId)
@@ -137,7 +140,7 @@ export async function withoutHiddenJob(core: Core, who: Principal, error: unknow
   return isSeen ? error : new JobchartError(error.code, error.message)
 }
 
-/** A refusal as it is told to a person: without a job that is hidden, and without what the mask hides of this one. */
+/** A refusal as it is told to a person: without the id of a hidden job, and without fields that the mask hides. */
 export async function toldRefusal(core: Core, who: Principal, error: unknown, mask: FieldMask): Promise<unknown> {
   return maskedError(await withoutHiddenJob(core, who, error), mask)
 }
@@ -145,8 +148,8 @@ export async function toldRefusal(core: Core, who: Principal, error: unknown, ma
 /**
  * Asks the policy about a stored pipeline.
  *
- * @returns what is shown of it: no more than `getPipeline` would, where that shows it.
- * @throws {JobchartError} `PIPELINE_NOT_FOUND` it is hidden; `FORBIDDEN` it can be seen, but not this.
+ * @returns the mask of what is shown of it: no more than `getPipeline` would show, if that is allowed.
+ * @throws {JobchartError} `PIPELINE_NOT_FOUND` it is hidden; `FORBIDDEN` the caller may see it, but not do this.
  */
 export function authorizePipeline(
   core: Core,
@@ -171,7 +174,7 @@ function pipelineTarget({ id: pipeline, tenant, type, createdBy, labels }: Pipel
   return { tenant, type, createdBy, labels, pipeline }
 }
 
-/** @throws {JobchartError} `FORBIDDEN` the principal may define no such pipeline. */
+/** @throws {JobchartError} `FORBIDDEN` the principal may not define such a pipeline. */
 export function authorizeDefine(
   core: Core,
   who: Principal,
@@ -188,7 +191,7 @@ function forbidden(who: Principal, action: PipelineAction, what: string): Jobcha
   return new JobchartError('FORBIDDEN', `"${who.id}" may not ${action.replace('Pipeline', '')} ${what}`)
 }
 
-/** @returns what the answer shows of the new job. @throws {JobchartError} `FORBIDDEN` */
+/** @returns the mask of what is shown of the new job. @throws {JobchartError} `FORBIDDEN` */
 export function authorizeSubmit(
   core: Core,
   who: Principal,
@@ -208,7 +211,7 @@ export function maySubmit(core: Core, who: Principal, target: Target, signal: Ab
   return whenKnown(ask(core, who, 'submit', target, signal), isShowing)
 }
 
-/** What is asked for of many. */
+/** Names of actions on many jobs or pipelines, for errors. */
 const MANY = {
   list: 'list jobs',
   listAll: 'list all jobs',
@@ -216,7 +219,7 @@ const MANY = {
   events: 'follow events',
 } as const
 
-/** Scopes of one list, and labels of one scope. */
+/** The most scopes of a list, so that a query stays bounded. */
 const SCOPES_MAX = 1_000
 const SCOPE_LABELS_MAX = 100
 
@@ -224,20 +227,19 @@ function checkSize(scopes: readonly Scope[]): void {
   if (scopes.length > SCOPES_MAX) {
     throw new JobchartError(
       'INVALID_INPUT',
-      `the policy gives ${scopes.length} scopes; at most ${SCOPES_MAX} are searched`,
+      `the policy returned ${scopes.length} scopes; at most ${SCOPES_MAX} are supported`,
     )
   }
   const labels = Math.max(0, ...scopes.map((scope) => Object.keys(scope.labels ?? {}).length))
   if (labels <= SCOPE_LABELS_MAX) return
   throw new JobchartError(
     'INVALID_INPUT',
-    `a scope of the policy has ${labels} labels; at most ${SCOPE_LABELS_MAX} are searched`,
+    `a scope of the policy has ${labels} labels; at most ${SCOPE_LABELS_MAX} are supported`,
   )
 }
 
 /**
- * @throws {JobchartError} `FORBIDDEN` the principal may see nothing at all; `INVALID_INPUT` the policy gives more scopes than
- *   are searched.
+ * @throws {JobchartError} `FORBIDDEN` the principal may see nothing at all; `INVALID_INPUT` the policy returned too many scopes.
  */
 export function authorizeMany(
   core: Core,
@@ -249,7 +251,7 @@ export function authorizeMany(
   return whenKnown(askMany(core, who, action, signal), (scopes) => {
     if (scopes === undefined) throw new JobchartError('FORBIDDEN', `"${who.id}" may not ${MANY[action]}`)
     checkSize(scopes)
-    // A scope that names no tenant is of the principal's own: only the engine's session sees them all.
+    // A scope without a tenant means the principal's own tenant. Only the engine's own session sees all tenants.
     return scopes.map((scope) => ({ ...scope, tenant: scope.tenant ?? who.tenant }))
   })
 }
@@ -267,7 +269,7 @@ function askMany(
   })
 }
 
-/** The views of the jobs that a principal may list. */
+/** The views of jobs that a principal may list. */
 export function viewsOf(core: Core, who: Principal, signal: AbortSignal | undefined): Soon<readonly JobsView[]> {
   if (who.kind === 'system') return ['mine', 'all']
   return whenKnown(askMany(core, who, 'list', signal), (own) => {
@@ -278,22 +280,22 @@ export function viewsOf(core: Core, who: Principal, signal: AbortSignal | undefi
   })
 }
 
-/** Jobs that the principal created, or all that there are for them. */
+/** `mine`: jobs that the principal created. `all`: all jobs that the principal may see. */
 export type JobsView = 'mine' | 'all'
 
 /**
- * Scopes as they are searched by some fields.
+ * The scopes, checked for a search by some fields.
  *
- * @throws {JobchartError} `FORBIDDEN` one of the scopes redacts one of the fields: that a job is found by it would tell it.
+ * @throws {JobchartError} `FORBIDDEN` a scope redacts one of the fields: a match would reveal it.
  */
 export function searchedBy(who: Principal, scopes: readonly Scope[], fields: readonly string[]): readonly Scope[] {
   const redacted = fields.find((field) => scopes.some(({ redact }) => redact?.includes(field)))
   if (redacted === undefined) return scopes.map(({ redact, ...scope }) => scope)
-  const text = `"${who.id}" may not filter by "${redacted}", which is redacted in some of what is listed`
+  const text = `"${who.id}" may not filter by "${redacted}", which is redacted in some of the listed jobs`
   throw new JobchartError('FORBIDDEN', text, { issues: [{ message: 'is redacted', path: [redacted] }] })
 }
 
-/** The scopes of a principal's own jobs: those of everybody's that an own scope holds anyway are left out. */
+/** The scopes narrowed to the principal's own jobs, without scopes that another one already contains. */
 export function ownScopes(who: Principal, scopes: readonly Scope[]): readonly Scope[] {
   const own = scopes.filter(({ createdBy = who.id }) => createdBy === who.id)
   const open = own.filter(({ redact = [] }) => redact.length === 0)
@@ -302,7 +304,7 @@ export function ownScopes(who: Principal, scopes: readonly Scope[]): readonly Sc
   )
 }
 
-/** Whether every job of a scope is in another too. */
+/** Whether every job of a scope is also in another scope. */
 function holds({ labels = {}, redact, ...fields }: Scope, scope: Scope): boolean {
   const isSame = ([field, value]: readonly [string, unknown]) =>
     value === undefined || scope[field as keyof Scope] === value

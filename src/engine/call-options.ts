@@ -1,16 +1,16 @@
 import { JobchartError } from '../model/error.ts'
 import type { Principal } from '../port/policy.ts'
 
-/** Every method can be given up by its signal. What was already committed stays committed. */
+/** Options of every method. Aborting the signal gives up the call; what was already committed stays committed. */
 export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
 /**
- * The options of a call, once they were looked at.
+ * Checks the options of a call.
  *
- * @param names  what may stand beside the signal; undefined: anything, which is looked at elsewhere.
- * @throws {JobchartError} `INVALID_INPUT` they are no object, the signal is none, or an option is unknown.
+ * @param names  allowed options besides the signal; `undefined`: they are checked elsewhere.
+ * @throws {JobchartError} `INVALID_INPUT` the options are not an object, the signal is not an AbortSignal, or an option is unknown.
  */
 export function given<Options extends CallOptions>(
   options: Options | undefined,
@@ -25,25 +25,25 @@ export function given<Options extends CallOptions>(
   if (names === undefined) return options
   const unknown = Object.keys(options).find((name) => name !== 'signal' && !names.includes(name))
   if (unknown === undefined) return options
-  throw misfit(unknown, `is no option here; there are ${['signal', ...names].join(', ')}`)
+  throw misfit(unknown, `is not an option here; the options are ${['signal', ...names].join(', ')}`)
 }
 
 /**
- * The tenant that a call is about: only the engine's own session may name another.
+ * The tenant of a call. Only the engine's own session may name another one.
  *
- * @throws {JobchartError} `INVALID_INPUT` a person's call names one.
+ * @throws {JobchartError} `INVALID_INPUT` the session of a person names a tenant.
  */
 export function tenantOf(who: Principal, tenant: string | undefined): string {
   refuseOfPerson(who, 'tenant', tenant)
   return tenant ?? who.tenant
 }
 
-/** @throws {JobchartError} `INVALID_INPUT` a person's call gives an option of the engine's own session. */
+/** @throws {JobchartError} `INVALID_INPUT` a person's session gives an option of the engine's own session. */
 export function refuseOfPerson({ kind }: Principal, option: string, value: unknown): void {
   if (kind !== 'system' && value !== undefined) throw misfit(option, "is an option of the engine's own session only")
 }
 
-// One of another realm is no instance of this one's class.
+// `instanceof` fails for signals of another realm.
 function isSignal(signal: unknown): boolean {
   return typeof signal === 'object' && signal !== null && 'throwIfAborted' in signal && 'addEventListener' in signal
 }

@@ -1,6 +1,6 @@
 /**
- * What one tick writes together. Requests that build on each other, since one decided on what another had changed, become
- * one changeset: applied whole or not at all. Each job is written once, as it is after the last of them.
+ * The changesets of one tick. Requests that build on each other become one changeset, which is applied whole or not at
+ * all. Each job is written once, in its state after the last request.
  */
 import type { JobDecision } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
@@ -12,13 +12,13 @@ import type { Json } from '../model/storable.ts'
 import type { PipelineWrite, Write } from '../port/storage.ts'
 import { limitsTaken } from './limits.ts'
 
-/** A job as one changeset writes it. */
+/** One job in a changeset. */
 export interface JobChange {
   readonly type: AnyJobType
-  /** As it is stored; absent: it is new. */
+  /** The stored record. Absent: the job is new. */
   readonly before: Job | undefined
   readonly job: Job
-  /** Who caused it first: events of others name them. */
+  /** Who caused the first change. Events caused by others name them. */
   readonly by: Actor
   readonly events: readonly EventDraft[]
   readonly inputs: readonly Json[]
@@ -27,16 +27,18 @@ export interface JobChange {
   readonly queuedMax: number | undefined
 }
 
-/** What is decided by one request. */
+/** The decision on one request. */
 export interface Decided {
   readonly by: Actor
   readonly jobs: readonly JobDecision[]
   readonly pipelines: readonly PipelineChange[]
-  /** Jobs that chart code looked at, with the revisions that it saw. */
+  /** Jobs whose data chart code read, with the revisions it saw. */
   readonly looked: readonly { readonly id: string; readonly revision: number }[]
-  /** Notes of an attempt, and other writes that need no decision. */
+  /** Notes of an attempt, and other writes without a decision. */
   readonly writes: readonly Write[]
-  /** Somebody asks for its new jobs: a full queue refuses them. What follows a job, or belongs to one, is never refused. */
+  /**
+   * True: a caller asked for the new jobs, so a full queue refuses them. Follow-ups and child jobs are never refused.
+   */
   readonly isAsked: boolean
 }
 
@@ -47,7 +49,7 @@ export class ChangesetDraft<Request> {
   #looked: Decided['looked'] = NONE
   #writes: readonly Write[] = NONE
   #pipelines: readonly PipelineChange[] = NONE
-  /** Places in `jobs`, once they are many. */
+  /** Indexes in `jobs`, once there are many. */
   #places: Map<string, number> | undefined
 
   constructor(request: Request, decided: Decided) {
@@ -55,12 +57,12 @@ export class ChangesetDraft<Request> {
     this.#take(decided)
   }
 
-  /** The record of a job that it writes. */
+  /** The record of a job that this changeset writes. */
   job(id: string): Job | undefined {
     return this.jobs[this.#placeOf(id)]?.job
   }
 
-  /** Adds what a request has decided. */
+  /** Adds the decision on a request. */
   add(request: Request, decided: Decided): void {
     this.requests.push(request)
     this.#take(decided)
@@ -78,7 +80,7 @@ export class ChangesetDraft<Request> {
     this.#pipelines = joined(this.#pipelines, pipelines)
   }
 
-  /** Takes over all of another draft, which no longer stands by itself. */
+  /** Moves everything of another draft into this one. */
   absorb(other: ChangesetDraft<Request>): void {
     this.requests.push(...other.requests)
     for (const change of other.jobs) this.#put(change)
@@ -118,7 +120,7 @@ export class ChangesetDraft<Request> {
     }
   }
 
-  /** All of it, as the storage takes it: notes before the writes that may end their claim. */
+  /** All writes for the storage. Notes come before the writes that may end their claim. */
   writes(at: number): readonly Write[] {
     const [only] = this.jobs
     const isAlone = this.jobs.length === 1 && this.#writes.length + this.#pipelines.length + this.#looked.length === 0
@@ -136,7 +138,7 @@ function isAskedFor({ before, job }: JobDecision, index: number): boolean {
   return before === undefined && job.parentId === undefined && (index === 0 || job.trigger === 'manual')
 }
 
-/** A job's row, and the lines that its chart logged. */
+/** The write of a job's row, and the lines that its chart logged. */
 export function writesOf(change: JobChange, at: number): readonly Write[] {
   const { job, logs } = change
   const row = rowWrite(change)
@@ -166,13 +168,13 @@ function rowWrite(change: JobChange): Write {
 
 const NONE: readonly never[] = []
 
-/** Both lists as one. Mostly one of them is empty. */
+/** Concatenates two lists, without a copy if one is empty. */
 export function joined<Each>(some: readonly Each[], more: readonly Each[]): readonly Each[] {
   if (more.length === 0) return some
   return some.length === 0 ? more : [...some, ...more]
 }
 
-/** What becomes of a pipeline's row; one that stays is only looked at. */
+/** The write of a pipeline. Without a change, it only compares the revision. */
 export function pipelineWrite(change: PipelineChange): PipelineWrite {
   const { before, after } = change
   const { tenant, id } = change.before ?? change.after

@@ -1,4 +1,4 @@
-/** The claim of ready tasks, which is the last part of a tick's commit. */
+/** The claim of ready tasks: the last part of a tick's commit. */
 import { type Claimant, claim } from '../model/decision.ts'
 import type { Decision, JobDecision, JobTree, TreeJob } from '../model/decision-data.ts'
 import { mayBeFollowed } from '../model/follow-up.ts'
@@ -11,18 +11,18 @@ import { newId } from './ids.ts'
 import { routeOf } from './limits.ts'
 import { readable } from './working-set.ts'
 
-/** Tasks of one executor that are claimed in one commit at most, so that it does not hold the write lock for long. */
+/** The most tasks per executor that one commit claims, so that it does not hold the write lock for long. */
 const CLAIMS_MAX = 100
-/** The same in time: what is left is claimed by the next tick. */
+/** The longest time for the claim of one commit; the next tick claims the rest. */
 const CLAIM_MS_MAX = 10
 
-/** A ready task whose claim takes more than its job's tree: it is a request of its own. */
+/** A ready task whose claim affects more than its job's tree, so that it needs its own request. */
 export interface RelatedClaim {
   readonly jobId: string
   readonly invocation: number
 }
 
-/** The claim of one tick; undefined: there is no room, and what waits is looked for when there is. */
+/** The claim of one tick. `undefined`: no executor has room; tasks are looked for when one has. */
 export function claimOf(core: Core, id: string): ClaimOfTick | undefined {
   const room = core.dispatcher.room()
   const routes = [...room.keys()].flatMap((executor) => routesOf(core, executor))
@@ -31,13 +31,13 @@ export function claimOf(core: Core, id: string): ClaimOfTick | undefined {
   return undefined
 }
 
-/** What one commit claims, and what became of it. */
+/** What one commit claims, and the results. */
 export class ClaimOfTick {
   readonly claim: Claim
   readonly related: RelatedClaim[] = []
   readonly #core: Core
   readonly #room: ReadonlyMap<string, number>
-  /** Those with actions of their machines, which run once they are committed. */
+  /** Only decisions whose machines have actions, which run after the commit. */
   readonly #decisions = new Map<string, readonly JobDecision[]>()
   #context: ReturnType<typeof contextOf> | undefined
   #hasSuspect: boolean
@@ -53,7 +53,7 @@ export class ClaimOfTick {
     this.claim = { id, routes, at: core.clock.steady(), room: bounded, decide: (ready) => this.#decide(ready) }
   }
 
-  // One row that cannot be claimed keeps no other from it.
+  // A row that cannot be claimed does not keep others from being claimed.
   #decide(ready: ReadyTask): ClaimDecision {
     const { job, task } = ready
     const core = this.#core
@@ -97,26 +97,26 @@ export class ClaimOfTick {
     }, expected)
   }
 
-  /** What was decided of the tasks that were claimed, where machines have actions to run. */
+  /** The decisions on the claimed tasks, if machines have actions to run. */
   decisionsOf(claimed: readonly Claimed[]): readonly JobDecision[] {
     if (this.#decisions.size === 0) return []
     return claimed.flatMap(({ job, invocation }) => this.#decisions.get(keyOf(job.id, invocation)) ?? [])
   }
 
-  /** Some executor has room for more than one commit claims. */
+  /** Whether an executor has room for more tasks than one commit claims. */
   isCut(claimed: readonly Claimed[]): boolean {
     if (this.#isLate) return true
     return [...this.#room].some(([executor, room]) => room > CLAIMS_MAX && countOf(claimed, executor) >= CLAIMS_MAX)
   }
 
-  /** More may wait than there was room for, or than may run beside a suspect. */
+  /** Whether more tasks may be ready: there was not enough room, or they may not run beside a suspect. */
   mayWait(claimed: readonly Claimed[]): boolean {
     const isSomeFull = this.#room.size < this.#core.executors.size
     return this.#hasLeft || isSomeFull || [...this.#room].some(([executor, room]) => countOf(claimed, executor) >= room)
   }
 }
 
-/** Claims one task by a request of its own, which takes what follows an end, or the next run of a slot, with it. */
+/** Claims one task by its own request. The request includes what follows an end, or the next run of a freed slot. */
 export function claimOne(core: Core, { jobId, invocation }: RelatedClaim): void {
   core.ticks.add(
     {
@@ -131,7 +131,7 @@ export function claimOne(core: Core, { jobId, invocation }: RelatedClaim): void 
     {
       done: () => {},
       failed: (error) => {
-        // Another engine took the last place of its limit key: the task is shown again when one is free.
+        // If another engine took the last place of the limit key, the task becomes ready again when a place is free.
         if (!isFull(error)) core.dispatcher.refuse(jobId)
       },
     },
@@ -150,9 +150,9 @@ function takesMore({ type, before, job }: JobDecision): boolean {
   return mayBeFollowed(type, before, job) || (before !== undefined && holdsSlot(before) && !holdsSlot(job))
 }
 
-/** The jobs of a claim's tree, as the transaction that claims reads them. */
+/** The jobs of a claim's tree, as read by the transaction that claims. */
 class ClaimTree implements JobTree {
-  /** A job of it is another engine's to decide about. */
+  /** A job of the tree has a type that this engine does not know. */
   isUnknown = false
   readonly #core: Core
   readonly #ready: ReadyTask
@@ -182,7 +182,7 @@ function countOf(claimed: readonly Claimed[], executor: string): number {
   return count
 }
 
-// Work that this engine can start: a type with such a task, that it knows.
+// The tasks that this engine can run: those of job types that it knows, with this executor.
 function routesOf({ types }: Core, executor: string): readonly Route[] {
   const known = types.all().filter(({ tasks }) => [...tasks.values()].some((task) => task.executor === executor))
   return known.map((type) => routeOf(type, executor))

@@ -1,5 +1,5 @@
 /**
- * A commit whose answer may be lost.
+ * Commits, and finds out the result if the answer was lost.
  *
  * ```
  *  commit ─ applied or refused, each ────────────────────────────▶ results
@@ -18,28 +18,28 @@ import type {
   WrittenRow,
 } from '../port/storage.ts'
 
-/** What became of a changeset; `failed`: it was not written, or that cannot be told. */
+/** The result of a changeset. `failed`: it was not written, or its outcome is unknown. */
 export type CommitResult = ChangesetResult | { readonly status: 'failed'; readonly error: unknown }
 
-/** What became of a tick's commit. */
+/** The result of a tick's commit. */
 export interface Committed {
   readonly results: readonly CommitResult[]
   readonly claimed: readonly Claimed[]
-  /** What a claim has written whose answer was lost. */
+  /** The rows written by a claim whose answer was lost. */
   readonly unheard: readonly WrittenRow[]
-  /** The storage answered by an error: the claim is to be made again. */
+  /** The storage answered with an error, so the claim must be made again. */
   readonly isFailed: boolean
-  /** Something may have been written unheard: what the claim made of tasks stands in the rows. */
+  /** Something may have been written without an answer. The rows tell which tasks were claimed. */
   readonly isUncertain: boolean
 }
 
-/** How often a changeset that did not land is tried again. */
+/** How often a changeset that was not written is tried again. */
 const TRIES_MAX = 3
 
 /**
- * Commits, and finds out what became of it. It never rejects.
+ * Commits, and finds out the result. Never rejects.
  *
- * @param sequence  what landed is looked for after this number of the log.
+ * @param sequence  written changesets are looked for after this number of the log.
  */
 export async function commit(
   storage: StorageConnection,
@@ -82,7 +82,7 @@ async function one(
 ): Promise<CommitResult> {
   try {
     const { results } = await storage.commit([changeset])
-    return results[0] ?? { status: 'failed', error: new Error('the storage gave fewer results than changesets') }
+    return results[0] ?? { status: 'failed', error: new Error('the storage returned fewer results than changesets') }
   } catch (error) {
     if (isNotWritten(error)) return { status: 'failed', error }
     const landed = await storage.landed([changeset.id], sequence).catch(() => undefined)
@@ -92,13 +92,13 @@ async function one(
 }
 
 interface Look {
-  /** The rows of the log that were found; undefined: they could not be read. */
+  /** The rows found in the log. `undefined`: the log could not be read. */
   readonly landed: readonly StoredEvents[] | undefined
   readonly sequence: number
   readonly tries: number
 }
 
-// Those that landed are applied, and the others are tried again.
+// Changesets found in the log are applied. The others are tried again.
 async function missing(
   storage: StorageConnection,
   changesets: readonly Changeset[],
@@ -120,12 +120,12 @@ function writtenRow({ sequence, changeset, ...events }: StoredEvents): WrittenRo
   return { events, sequence }
 }
 
-/** The storage says that nothing was written. */
+/** Whether the error means that nothing was written. */
 export function isNotWritten(error: unknown): boolean {
   return error instanceof JobchartError && error.code === 'STORAGE_UNAVAILABLE'
 }
 
 function outcomeUnknown(cause: unknown): JobchartError {
-  const hint = 'the write may have landed; repeat it with the same idempotency key'
+  const hint = 'the write may have been stored; repeat it with the same idempotency key'
   return new JobchartError('OUTCOME_UNKNOWN', hint, { cause })
 }

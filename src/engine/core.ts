@@ -19,15 +19,15 @@ import type { Publisher } from './publisher.ts'
 import type { LossWatch } from './sweeps.ts'
 import type { Ticks } from './tick.ts'
 
-/** What the parts of a running engine share. A stopped engine has none; a new start makes a new one. */
+/** What the parts of a running engine share. Each start creates a new one. */
 export interface Core {
   readonly instance: string
   readonly settings: Settings
   readonly clock: EngineClock
   readonly policy: Policy
-  /** What a person may do now, for work without a session; undefined: the host does not say. */
+  /** Finds a person's current rights, for work without a session. `undefined`: the host has no such function. */
   readonly findPrincipal: FindPrincipal | undefined
-  /** Hears of a policy that fails; it never throws. */
+  /** Called when the policy fails. Never throws. */
   readonly policyFailed: (error: unknown, asked: PolicyQuestion) => void
   readonly executors: ReadonlyMap<string, Executor>
   readonly types: TypeRegistry
@@ -40,21 +40,21 @@ export interface Core {
   readonly dispatcher: Dispatcher
   readonly losses: LossWatch
   readonly alarm: Alarm
-  /** Aborted when the engine stops: whoever waits gives up. */
+  /** Aborted when the engine stops, so that waiting calls end. */
   readonly stopped: AbortSignal
 }
 
-/** The engine itself, as the cause of an event. */
+/** The engine itself as the cause of an event. */
 export const ENGINE: Actor = { kind: 'system', id: 'engine' }
 
-/** What the world looks like to a decision that is made now, or at the time of an earlier one. */
+/** The context of a decision made now, or at the times of an earlier one. */
 export function contextOf(core: Core, earlier?: Times): DecisionContext & Times {
   return new Now(core, earlier ?? { at: core.clock.now(), steadyAt: core.clock.steady() })
 }
 
 type Times = Required<Pick<DecisionContext, 'at' | 'steadyAt'>>
 
-/** Chance is drawn when it is asked for, and once: only a retry needs it. */
+/** The random number is drawn on demand, once, because only retries need it. */
 class Now implements DecisionContext {
   readonly at: number
   readonly steadyAt: number
@@ -82,12 +82,12 @@ function randomOf({ clock }: Core): number {
   return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0) / 2 ** 32
 }
 
-/** A decision whose events nobody asked for: they are the engine's. */
+/** Marks the events of a decision as caused by the engine, because no caller asked for them. */
 export function byEngine<Decided extends JobDecision>(decided: Decided): Decided {
   return { ...decided, events: decided.events.map((event) => ({ ...event, by: ENGINE })) }
 }
 
-/** A claim was refused since as many tasks of its limit key run as may. */
+/** Whether a claim was refused because its limit key has no free place. */
 export function isFull(error: unknown): boolean {
   return error instanceof JobchartError && error.code === 'STALE_CLAIM'
 }
@@ -95,9 +95,9 @@ export function isFull(error: unknown): boolean {
 /** The job types that this engine knows, by type and version. */
 export class TypeRegistry {
   readonly #all: readonly AnyJobType[]
-  /** Of several that are given side by side, the last. */
+  /** The newest version of each type, by name. If the list has several versions of a type, the last one counts. */
   readonly #newest: ReadonlyMap<string, AnyJobType>
-  /** The same, by type and then by version: found at each step of each job. */
+  /** All types, by name and then version. Looked up at each change of a job. */
   readonly #found = new Map<string, Map<string, AnyJobType>>()
   readonly #safe = new Map<string, AnyJobType['safe'] | undefined>()
 
@@ -127,23 +127,23 @@ export class TypeRegistry {
     }
   }
 
-  /** All that are known. */
+  /** All known job types. */
   all(): readonly AnyJobType[] {
     return this.#all
   }
 
-  /** The newest version of a type. @throws {JobchartError} `UNKNOWN_TYPE` none was given to `createEngine`. */
+  /** The newest version of a type. @throws {JobchartError} `UNKNOWN_TYPE` it was not given to `createEngine`. */
   named(name: string): AnyJobType {
     const newest = this.#newest.get(name)
     return this.require(newest ?? { type: name, version: 'any' })
   }
 
-  /** The type of a stored job, or undefined: another engine's. */
+  /** The type of a stored job. `undefined`: only other engines know it. */
   of(job: Pick<Job, 'type' | 'version'>): AnyJobType | undefined {
     return this.#found.get(job.type)?.get(job.version)
   }
 
-  /** What no version of a type that is known here says may repeat the input; undefined: none is known. */
+  /** The parts that no known version of the type says may repeat the input. `undefined`: no version is known. */
   safeOf(name: string): AnyJobType['safe'] | undefined {
     if (!this.#safe.has(name)) this.#safe.set(name, safeOfAll([...(this.#found.get(name)?.values() ?? [])]))
     return this.#safe.get(name)
@@ -166,12 +166,12 @@ function safeOfAll([first, ...others]: readonly AnyJobType[]): AnyJobType['safe'
   return new Set([...first.safe].filter((part) => others.every(({ safe }) => safe.has(part))))
 }
 
-// Looked up when it is asked for, since a successor may itself have one.
+// Looked up on demand, because a successor may have a successor itself.
 function withSuccessor(type: AnyJobType, successor: () => AnyJobType | undefined): AnyJobType {
   return Object.defineProperty({ ...type }, 'successor', { get: successor, enumerable: true })
 }
 
-// What is no job type has no name to be told by.
+// The error for a value that is not a job type.
 function noType(): JobchartError {
   return new JobchartError('INVALID_INPUT', 'a job type should be made by defineJob', {
     issues: [{ message: 'should be made by defineJob', path: ['type'] }],

@@ -1,18 +1,18 @@
 import { JobchartError } from '../model/error.ts'
 import type { Principal } from '../port/policy.ts'
 
-/** Where a page of a list ended: what its rows are ordered by, of the last one. */
+/** Where a page of a list ended: the sort values of its last row. */
 export type Position = readonly (string | number)[]
 
 /**
- * A position as text that means nothing to who holds it. It is bound to who asked: a cursor from another's list says
- * where rows stand that are not the holder's to see.
+ * A position as opaque text, bound to the principal: another person's cursor would reveal the position of rows that are
+ * hidden from the caller.
  */
 export function writeCursor(position: Position, who: Principal): string {
   return Buffer.from(JSON.stringify([...position, who.tenant, who.id])).toString('base64url')
 }
 
-/** The position in a cursor of a list whose positions have `types`. @throws {JobchartError} `INVALID_INPUT` */
+/** Reads a cursor whose position has values of `types`. @throws {JobchartError} `INVALID_INPUT` */
 export function readCursor(cursor: string, who: Principal, types: readonly ('string' | 'number')[]): Position {
   try {
     const values: unknown[] = JSON.parse(Buffer.from(cursor, 'base64url').toString())
@@ -20,7 +20,7 @@ export function readCursor(cursor: string, who: Principal, types: readonly ('str
     const isFit = values.length === types.length && values.every((value, index) => typeof value === types[index])
     if (isFit && tenant === who.tenant && holder === who.id) return values as (string | number)[]
   } catch {
-    // Answered below, as for any other text that is no cursor.
+    // Answered below, like any other invalid cursor.
   }
   throw new JobchartError('INVALID_INPUT', 'cursor should be the nextCursor of a page of this list', {
     issues: [{ message: 'not a cursor of this list', path: ['cursor'] }],

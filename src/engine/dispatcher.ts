@@ -11,17 +11,17 @@ import { STORAGE_RETRY_MS } from './pause.ts'
 import { whenKnown } from './soon.ts'
 import type { Change } from './tick.ts'
 
-/** A job of which something runs here. */
+/** A job with running tasks in this engine. */
 interface Held {
-  /** The newest record that is known. */
+  /** The newest known record. */
   job: Job
-  /** Something happened to it elsewhere since. */
+  /** Another engine has changed it since. */
   isStale: boolean
   readonly attempts: Attempt[]
 }
 
 /**
- * Runs what is claimed here. It reacts to what was committed, and never commits by itself:
+ * Runs claimed tasks. It reacts to commits, and makes no commits itself:
  *
  * ```
  *  committed(job) ─ claimed here, and not in the table ──▶ start ─▶ code ends ─▶ its end is a request of the next tick
@@ -29,7 +29,7 @@ interface Held {
  *                 ─ ended, and no longer in the row ─────▶ out of the table
  * ```
  *
- * An attempt stands in one table from its start until its end is committed, and has one status:
+ * An attempt is in one table from its start until its end is committed, and has one status:
  *
  * | status | its code | counts |
  * |---|---|---|
@@ -37,22 +37,22 @@ interface Held {
  * | ended | has returned; its end is on its way to the storage | as running |
  * | abandoned | ignored its stop and was given up; it still runs | as abandoned: at `maxAbandoned` nothing is claimed |
  *
- * Ids are never queued here: the backlog stays in storage, and memory is what runs.
+ * No ids are queued here: ready tasks stay in the storage, and memory holds only running ones.
  */
 export class Dispatcher {
   readonly #core: () => Core
   readonly #held = new Map<string, Held>()
   #running = 0
   #abandoned = 0
-  /** Nothing is claimed before the engine has started, and after it stops. */
+  /** Tasks are claimed only between start and stop. */
   #isOpen = false
-  /** Something may have been written unheard: the table is compared with the rows. */
+  /** A write may have happened without an answer, so the table must be compared with the rows. */
   #isUncertain = false
   /** Attempts whose end was committed while the rows were read for that. */
   #endedMeanwhile: Set<string> | undefined
-  /** More is ready than there was room for. */
+  /** More tasks are ready than there was room for. */
   #hasBacklog = false
-  /** Jobs whose claim was refused, left until the next sweep so that they hold up no other. */
+  /** Jobs whose claim was refused. Skipped until the next sweep, so that they do not delay others. */
   readonly #refused = new Set<string>()
   #waiters: (() => void)[] = []
 
@@ -60,17 +60,17 @@ export class Dispatcher {
     this.#core = core
   }
 
-  /** Nothing runs here. Abandoned code does not count. */
+  /** Whether nothing runs here. Abandoned code does not count. */
   get isIdle(): boolean {
     return this.#running === 0 && !this.#isUncertain
   }
 
-  /** Attempts that run here, without abandoned ones. */
+  /** How many attempts run here, without abandoned ones. */
   get running(): number {
     return this.#running
   }
 
-  /** In-process functions that were given up and have not returned. */
+  /** How many in-process functions were given up and have not returned. */
   get abandoned(): number {
     return this.#abandoned
   }
@@ -80,48 +80,48 @@ export class Dispatcher {
     return [...this.#held.values()].flatMap(({ attempts }) => attempts.filter(({ status }) => status !== 'abandoned'))
   }
 
-  /** Work that was lost with its process again and again runs here now. */
+  /** Whether a task that has repeatedly crashed its process runs here now. */
   get isSuspectRunning(): boolean {
     return this.attempts.some(({ task }) => isSuspect(task))
   }
 
-  /** Resolves when an attempt or a tick has ended, or `wake` was called. */
+  /** Resolves at the next end of an attempt or a tick, or at the next `wake`. */
   nextChange(): Promise<void> {
     return new Promise((resolve) => this.#waiters.push(resolve))
   }
 
-  /** Wakes all who wait for a change. */
+  /** Resolves all pending `nextChange` calls. */
   wake(): void {
     if (this.#waiters.length === 0) return
     for (const resolve of this.#waiters.splice(0)) resolve()
   }
 
-  /** From now on work is claimed. */
+  /** Allows claims. */
   open(): void {
     this.#isOpen = true
     this.#core().ticks.claimSoon()
   }
 
-  /** Claims nothing more. */
+  /** Forbids further claims. */
   close(): void {
     this.#isOpen = false
   }
 
-  /** How many more tasks each executor takes now; those that take none are left out. */
+  /** How many more tasks each executor takes now. Executors without room are absent. */
   room(): ReadonlyMap<string, number> {
     const { settings, executors, health } = this.#core()
-    // What is claimed while the storage fails could be lost without a trace of why.
+    // Tasks claimed while the storage fails could be lost without a record of why.
     const isClosed = !this.#isOpen || !settings.work || health.isDegraded || health.isExhausted
     if (isClosed) return new Map()
     return new Map([...executors].map(([name, executor]) => [name, roomOf(executor)] as const).filter(([, n]) => n > 0))
   }
 
-  /** Says whether more is ready than there was room for: the next end looks for it. */
+  /** Sets whether more tasks are ready than there was room for. If so, the next end triggers a claim. */
   backlog(hasBacklog: boolean): void {
     this.#hasBacklog = hasBacklog
   }
 
-  /** The claim of a job was refused: it is left until the next sweep. */
+  /** Skips a job, whose claim was refused, until the next sweep. */
   refuse(jobId: string): void {
     this.#refused.add(jobId)
   }
@@ -132,8 +132,8 @@ export class Dispatcher {
   }
 
   /**
-   * The job as it was last seen, while work of it is held here: anything that happens to it is heard of, from this engine
-   * or from another. Undefined: its row tells.
+   * The newest record of a job with tasks running here. It is kept current by commits of this and other engines.
+   * `undefined`: read the row.
    */
   held(jobId: string): Job | undefined {
     const held = this.#held.get(jobId)
@@ -141,7 +141,7 @@ export class Dispatcher {
     return held.attempts.some(({ status }) => status !== 'abandoned') ? held.job : undefined
   }
 
-  /** Makes sure that what a committed job asks for happens: its work starts, stops, or is looked for at its time. */
+  /** Applies a committed job: starts its claimed tasks, stops those it left, sets the alarm for its next due time. */
   committed(job: Job): void {
     this.observe(job)
     this.#startClaimed(job)
@@ -153,10 +153,13 @@ export class Dispatcher {
     for (const { availableAt } of claimableTasks(job)) if (availableAt > now) alarm.set(availableAt)
   }
 
-  /** Takes a record for what the job is now: attempts that it no longer holds stop, or are forgotten if they have ended. */
+  /**
+   * Takes a record as the job's current state: attempts that it no longer holds are stopped, or forgotten if they have
+   * ended.
+   */
   observe(job: Job): void {
     const held = this.#held.get(job.id)
-    // A row that was read before the newest one says nothing.
+    // Ignore rows that are older than the known record.
     if (held === undefined || job.revision < held.job.revision) return
     held.job = job
     held.isStale = false
@@ -170,14 +173,14 @@ export class Dispatcher {
 
   #follow(attempt: Attempt, task: Task | undefined): void {
     if (attempt.status === 'ended') {
-      // Code that has ended has nothing to stop, and is not abandoned.
+      // Ended code needs no stop, and is not abandoned.
       if (task === undefined) this.#forget(attempt)
     } else if (task?.status === 'claimed') attempt.deliver(task)
     else {
-      // What was sent in the move that left the task comes before its stop.
+      // Messages sent in the same move as the leaving come before the stop.
       if (task !== undefined) attempt.deliver(task)
       attempt.obey(task ?? attempt.task)
-      // Its task is another's: it has no more grace.
+      // Another engine has the task now, so its code here gets no more grace.
       if (task === undefined) attempt.kill()
       if (task === undefined && attempt.status === 'running') {
         attempt.status = 'abandoned'
@@ -195,7 +198,7 @@ export class Dispatcher {
 
   #startClaimed(job: Job): void {
     const { instance, stopped } = this.#core()
-    // After the stop no work begins. Another engine takes the task back when it finds this instance gone.
+    // No task starts after the engine's stop. Another engine takes the task back when this instance is gone.
     if (stopped.aborted) return
     const claimed = job.tasks.filter(({ holder, status, child }) => {
       return holder === instance && (status === 'claimed' || status === 'stopping') && child === undefined
@@ -220,7 +223,7 @@ export class Dispatcher {
   #run(core: Core, attempt: Attempt): void {
     const executor = core.executors.get(attempt.task.executor)
     if (executor === undefined) throw new Error(`no executor "${attempt.task.executor}"`)
-    // Its claim was not heard of before it was told to stop: its code never began, and does not now.
+    // It was told to stop before this engine heard of its claim: its code never starts.
     if (attempt.task.status === 'stopping') this.#ended(core, attempt, { ok: true })
     else startSafely(executor, attempt, (result) => this.#ended(core, attempt, result))
   }
@@ -234,13 +237,13 @@ export class Dispatcher {
     }
     if (this.#hasBacklog) core.ticks.claimSoon()
     const known = attempt.isWithoutProgress ? attempt.job : undefined
-    // What its engine's stop has ended is given back, and has not failed.
+    // A task ended by the engine's stop has not failed: it is given back.
     if (attempt.isReleasing && !result.ok) void this.#release(core, attempt)
     else this.#report(core, attempt, result, attempt.lastNotes(), known)
   }
 
-  // Tried until it is written. What is refused is tried once more with the job as it is now and without notes: a task that
-  // was lost, and is awaited, takes its end and no notes.
+  // Tried until written. After a refusal, it is tried once more on the current record, without notes: a lost task that
+  // is awaited accepts its end, but no notes.
   #report(core: Core, attempt: Attempt, result: TaskEnd, notes: Change['writes'] = [], known?: Job): void {
     const change = endOf(attempt, result, notes, known)
     core.ticks.add(change, {
@@ -251,7 +254,8 @@ export class Dispatcher {
           core.clock.timer(STORAGE_RETRY_MS, () => this.#report(core, attempt, result, notes))
         } else if (known !== undefined || notes.length > 0) this.#report(core, attempt, result)
         else {
-          // It may have ended by a write of this report that was not heard: those who wait look again.
+          // An earlier try of this report may have ended the job without an answer, so waiting callers should read it
+          // again.
           this.#reported(core, attempt)
           core.publisher.wakeAll()
         }
@@ -278,19 +282,19 @@ export class Dispatcher {
     if (this.#running === 0) this.wake()
   }
 
-  /** An attempt's progress was stored, beside the record. */
+  /** Called when the progress of an attempt was stored, beside the record. */
   progressed(jobId: string, progress: StampedProgress): void {
     const held = this.#held.get(jobId)
     if (held !== undefined) held.job = { ...held.job, progress }
   }
 
-  /** Something happened to the job elsewhere. */
+  /** Called when another engine has changed the job. */
   heard(jobId: string): void {
     const held = this.#held.get(jobId)
     if (held !== undefined) held.isStale = true
   }
 
-  /** Reads again the jobs that something happened to elsewhere. A read that fails leaves it for the next time. */
+  /** Reads the jobs again that other engines have changed. If a read fails, the next call tries it again. */
   async observeElsewhere(): Promise<void> {
     const stale = [...this.#held.values()].filter(({ isStale }) => isStale)
     for (const held of stale) {
@@ -299,18 +303,20 @@ export class Dispatcher {
     }
   }
 
-  /** A write may have landed unheard: the next sweep compares what runs with the rows. */
+  /**
+   * Called when a write may have happened without an answer. The next sweep then compares running tasks with the rows.
+   */
   suspect(): void {
     this.#isUncertain = true
   }
 
   /**
-   * After an error it is not known what was written: starts what the rows say is held here and does not run, stops what
-   * they do not hold, and wakes all who wait.
+   * After an error it is unknown what was written. Starts tasks that the rows hold here and that do not run, stops
+   * tasks that they do not hold, and wakes all waiting calls.
    */
   async reconcile(): Promise<void> {
     const core = this.#core()
-    // After a failure those behind the refused go first: one whose reads fail again and again would keep them waiting.
+    // After a failure, refused jobs stay last: one whose reads always fail must not delay the others.
     if (!core.health.isDegraded) this.#refused.clear()
     if (!this.#isUncertain) return
     this.#endedMeanwhile = new Set()
@@ -326,7 +332,9 @@ export class Dispatcher {
     this.wake()
   }
 
-  /** Gives back what still runs: available again without counting the attempt, whose reports are stale from now on. */
+  /**
+   * Gives back running tasks: available again without counting the attempt. Later reports of these attempts are stale.
+   */
   async releaseAll(): Promise<void> {
     const core = this.#core()
     const attempts = this.attempts.map((attempt) => {
@@ -336,7 +344,7 @@ export class Dispatcher {
     await Promise.all(attempts)
   }
 
-  // What can be ended is ended first, so that no other engine starts it beside.
+  // End code that can be ended before releasing its task, so that no other engine starts the task beside it.
   async #endAndRelease(core: Core, attempt: Attempt): Promise<void> {
     attempt.isReleasing = true
     const { killGraceMs } = attempt.settings
@@ -361,7 +369,7 @@ export class Dispatcher {
   }
 }
 
-/** At a stop of the engine, what can be killed is waited for no longer. */
+/** How long a stop of the engine waits for killed code to end. */
 const RELEASE_GRACE_MS = 3_000
 
 function endOf(attempt: Attempt, result: TaskEnd, writes: Change['writes'] = [], known: Job | undefined): Change {
@@ -385,7 +393,7 @@ function attemptKey(jobId: string, token: number): string {
   return `${jobId}/${token}`
 }
 
-// An executor is a user's code, and may not hold to E1: one that cannot say what room it has is given nothing.
+// Executors are user code. One that does not return a valid number gets no tasks.
 function roomOf(executor: Executor): number {
   try {
     const room = executor.room()
@@ -395,9 +403,9 @@ function roomOf(executor: Executor): number {
   }
 }
 
-// Nor to E3.
+// Executors are user code, and `start` may throw.
 function startSafely(executor: Executor, attempt: Attempt, ended: (result: TaskEnd) => void): void {
-  // What was reported on the way is written before the end.
+  // Reports made before the end are written before it.
   const over = (result: TaskEnd) => void whenKnown(attempt.over(result), ended)
   const failed = (error: unknown) => over({ ok: false, error: { ...jobError(error) }, isFinal: isFinalError(error) })
   try {
@@ -407,7 +415,7 @@ function startSafely(executor: Executor, attempt: Attempt, ended: (result: TaskE
   }
 }
 
-// What runs of a job whose record is broken runs on: its end tells what became of it.
+// The task of a job with a broken record runs on; its end is reported as usual.
 function goOnIfBroken(error: unknown): undefined {
   if (!isUnreadable(error)) throw error
 }

@@ -1,21 +1,20 @@
-/** The machines' own actions, run once after the commit that decided them. */
+/** Runs the custom actions of machines, once, after the commit of their decision. */
 import type { Address, ChartEvent } from '../model/chart.ts'
 import { type JobDecision, tell } from '../model/decision.ts'
 import { type Core, ENGINE } from './core.ts'
 
-/** Runs actions best effort: one that throws, or rejects, harms neither the job nor the next action. */
+/** Runs actions best effort: one that throws or rejects affects neither the job nor the next action. */
 export function runEffects(core: Core, { effects }: Pick<JobDecision, 'effects'>): void {
   for (const { jobId, run } of effects) {
     try {
       Promise.resolve(run((to, event) => send(core, jobId, to, event))).catch(() => {})
     } catch {
-      // A lasting effect belongs in an invoke, whose failure the chart hears of.
+      // Ignored: work that must not fail silently belongs in an invoke, whose errors reach the chart.
     }
   }
 }
 
-// What an action sends is taken in a later tick: a chart whose actions send without end would else let nothing else of its
-// process run.
+// Events sent by an action are handled in a later tick. Otherwise charts that send in a cycle would block the process.
 function send(core: Core, jobId: string, to: Address, event: ChartEvent): void {
   core.ticks.add(
     {

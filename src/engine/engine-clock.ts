@@ -1,19 +1,19 @@
 import type { Clock } from '../port/clock.ts'
 
-/** A difference that rounding may make is none. */
+/** Smaller differences may come from rounding, and count as 0. */
 const SKEW_MS_MIN = 100
 
 /**
  * The two times of an engine.
  *
- * - `now` is the wall clock. Records are stamped with it, and a `startAt` has come when it says so. It may jump.
- * - `steady` goes on at the pace of `elapsed`, whatever the wall clock does. Timers, timeouts and backoff count by it. It
- *   starts with the wall clock, or later where deadlines are stored that were set by a later one: they would else lie in a
- *   future that may be a day away.
+ * - `now` is the wall clock. Records are stamped with it, and `startAt` is compared with it. It may jump.
+ * - `steady` runs at the pace of `elapsed`, independent of the wall clock. Timers, timeouts and backoff use it. It
+ *   starts at the wall clock's time, or later if stored deadlines were set by a later clock. Otherwise these deadlines
+ *   could be far in the future, e.g. a day.
  */
 export class EngineClock implements Clock {
   readonly #clock: Clock
-  /** What `steady` is ahead of `elapsed`. */
+  /** `steady` minus `elapsed`. */
   #offset: number
 
   constructor(clock: Clock) {
@@ -21,15 +21,18 @@ export class EngineClock implements Clock {
     this.#offset = clock.now() - clock.elapsed()
   }
 
-  /** Sets `steady` to a time, if it stands behind it: the newest by which stored deadlines were set. */
+  /**
+   * Moves `steady` forward to a time, unless it is already later. Used with the newest time by which stored deadlines
+   * were set.
+   */
   atLeast(time: number): void {
     this.#offset = Math.max(this.#offset, time - this.#clock.elapsed())
   }
 
-  /** By which deadlines count; whole milliseconds UTC. */
+  /** The time that deadlines are compared with, in whole milliseconds UTC. */
   readonly steady = (): number => Math.floor(this.#clock.elapsed() + this.#offset)
 
-  /** How far `steady` is ahead of the wall clock, in milliseconds; below 0, how far it is behind. */
+  /** How far `steady` is ahead of the wall clock, in milliseconds; negative: behind. */
   get skewMs(): number {
     const skew = this.steady() - this.now()
     return Math.abs(skew) < SKEW_MS_MIN ? 0 : skew

@@ -13,16 +13,16 @@ import { Running } from './running.ts'
 import { createSession, type Session } from './session.ts'
 import { admitWaiting, fireDue } from './sweeps.ts'
 
-/** How an engine stops. */
+/** The options of `stop`. */
 export interface StopOptions {
-  /** How long running work may take to finish before it is given back. Default `'10s'`. */
+  /** How long running tasks may take to finish before they are given back. Default `'10s'`. */
   readonly timeout?: Duration
 }
 
 const ON = { type: required(oneOf(...EVENT_TYPES)), listener: required(callback) }
 
 /**
- * Runs jobs that are kept in a storage.
+ * Runs the jobs of a storage.
  *
  * ```
  *  start: open storage ─ take back what dead engines held ─ claim
@@ -36,7 +36,7 @@ export class Engine implements AsyncDisposable {
   readonly #settings: Settings
   readonly #types: TypeRegistry
   readonly #logger: Logger
-  /** Listeners outlive a stop, so they are the engine's and not the core's. */
+  /** Listeners survive a stop, so they belong to the engine and not to the core. */
   readonly #listeners: Publisher
   readonly #health: HealthReport
   #running: Running | undefined
@@ -44,14 +44,14 @@ export class Engine implements AsyncDisposable {
   #stopping: Promise<void> | undefined
   #stopTimeoutMs = Number.POSITIVE_INFINITY
 
-  /** @throws {JobchartError} `INVALID_DEFINITION` an option cannot work. */
+  /** @throws {JobchartError} `INVALID_DEFINITION` an option is invalid. */
   constructor(options: EngineOptions) {
     this.#options = options
     this.#settings = parseSettings(options)
     this.#types = new TypeRegistry(options.jobs)
     this.#logger = quietLogger(options.logger)
     this.#listeners = new Publisher(loggingListenerErrors(this.#logger, options.onListenerError))
-    // Without listeners, events need not be made public.
+    // Only with a logger: without listeners, events need not be published.
     if (options.logger !== undefined) logEvents(this.#listeners, this.#logger)
     const { onHealth = () => {} } = options
     this.#health = new HealthReport(
@@ -64,7 +64,7 @@ export class Engine implements AsyncDisposable {
     )
   }
 
-  /** Starts it, or starts it again after a stop: opens the storage, and takes back what dead engines held. */
+  /** Starts the engine, also again after a stop: opens the storage, and takes back the tasks of dead engines. */
   async start(): Promise<void> {
     await this.#stopping
     this.#starting ??= this.#start()
@@ -77,19 +77,20 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * What a person may do. An object is copied; a function is asked at each call, so that rights are those of now.
+   * Returns the session of a person. A given object is copied; a given function is called for each operation, so that
+   * it can return current rights.
    *
-   * @throws {JobchartError} `INVALID_INPUT` it is no principal. Fields beside those of a principal are fine.
+   * @throws {JobchartError} `INVALID_INPUT` it is not a principal. Additional fields are ignored.
    */
   as(principal: SessionPrincipal | (() => SessionPrincipal)): Session {
     const core = () => this.#core()
     if (typeof principal === 'function') return createSession(core, () => userOf(principal()))
-    // A copy: a later change of the object is no change of rights.
+    // A copy, so that later changes of the object do not change rights.
     const copy = userOf(principal)
     return createSession(core, () => copy)
   }
 
-  /** The one trusted session: no policy is asked. For the host's own code, never for what a request brings. */
+  /** The trusted session of the host's own code: the policy is not asked. Do not use it for requests of users. */
   get system(): Session {
     return createSession(
       () => this.#core(),
@@ -99,28 +100,29 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Hears of this engine's own commits, after they are durable. For trusted code of this process: no policy is asked.
+   * Listens to events of this engine's own commits, after they are durable. For trusted code of this process: the
+   * policy is not asked.
    *
-   * @returns a function that ends it.
-   * @throws {JobchartError} `INVALID_INPUT` there is no such event, or the listener is no function.
+   * @returns a function that ends the subscription.
+   * @throws {JobchartError} `INVALID_INPUT` the event is unknown, or the listener is not a function.
    */
   on<Type extends EventType>(type: Type, listener: (event: JobEvent<Type>) => unknown): () => void {
     checkOptions('on', { type, listener }, ON, { code: 'INVALID_INPUT' })
     return this.#listeners.on(type, listener)
   }
 
-  /** How it does: whether its storage works, since when, and what runs here. */
+  /** Whether the storage works, since when, and how much runs here. */
   get health(): Health {
     return this.#health.health
   }
 
-  /** The ids of the jobs of which this engine is running some work now. */
+  /** The ids of the jobs with tasks running in this engine now. */
   running(): readonly string[] {
     const attempts = this.#running?.core.dispatcher.attempts ?? []
     return [...new Set(attempts.map(({ job }) => job.id))]
   }
 
-  /** Resolves when nothing is unwritten, ready or running here, and nothing has fallen due. */
+  /** Resolves when this engine has nothing to write, no ready or running task, and nothing due. */
   async idle(): Promise<void> {
     const { core } = this.#require()
     for (;;) {
@@ -136,9 +138,11 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Claims nothing more, lets running work finish, gives back what has not by its timeout (uncounted), and closes the
-   * storage. Nothing keeps the process alive after it. It may be called again, also while it stops: the earliest end wins,
-   * so that a second signal can stop at once, by `stop({ timeout: 0 })`.
+   * Stops the engine: claims no more tasks, lets running tasks finish, gives back those that have not finished by the
+   * timeout (the attempt is not counted), and closes the storage. After it, nothing keeps the process alive.
+   *
+   * May be called again during a stop: the earliest timeout counts. So a second signal can stop at once by `stop({
+   * timeout: 0 })`.
    */
   async stop(options: StopOptions = {}): Promise<void> {
     checkOptions('stop', options, { timeout: duration })
@@ -158,7 +162,7 @@ export class Engine implements AsyncDisposable {
       await this.#running?.stop()
     } finally {
       this.#stopTimeoutMs = Number.POSITIVE_INFINITY
-      // Also where the storage could not be closed: nothing of this run is used again.
+      // Also if closing the storage failed: this run is over.
       this.#running = undefined
       this.#starting = undefined
       this.#health.set('stopped')

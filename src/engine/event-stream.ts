@@ -11,31 +11,31 @@ import { type ShownEvent, shownEvents } from './shown-event.ts'
 import { isPromiseLike } from './soon.ts'
 
 /**
- * What was told before may not be all, or not what may be seen now: the rights of who follows have changed, or the storage
- * is an older one. Load again what is shown, and go on.
+ * Events delivered before may be incomplete, or may no longer be visible: the reader's rights have changed, or the
+ * storage was restored from a backup. Reload what you show, and go on reading.
  */
 export interface ResetEvent {
   readonly type: 'reset'
-  /** Where the stream goes on: what follows has higher numbers. */
+  /** Where the stream continues: later events have higher numbers. */
   readonly sequence: number
   /** ISO 8601. */
   readonly at: string
 }
 
-/** What `events` gives. */
+/** What `events` yields. */
 export type SessionEvent = ShownEvent | ResetEvent
 
-/** Nothing is sent under rights that were asked for longer ago. */
+/** The longest time that rights are used without asking the policy again. */
 const RIGHTS_MS_MAX = 5_000
-/** Rows that one read takes: few at first, since each may be as large as what a chart may emit. */
+/** The rows of the first read. Few, because each may contain a large emitted event. */
 const ROWS_AT_FIRST = 100
 const ROWS_AT_ONCE = 500
-/** Of what charts have emitted, in characters: what one read has beyond it is read again. */
+/** The most characters of emitted events kept from one read. The rest is read again later. */
 const EMITTED_AT_ONCE = 2_000_000
-/** Numbers of the log that one read walks over at most, so that a search for the few that may be seen blocks nothing. */
+/** The most log numbers that one read scans, so that searching for few visible rows does not block. */
 const NUMBERS_AT_ONCE = 5_000
 
-/** What is followed. */
+/** What the stream should contain. */
 export interface Wanted {
   readonly after: number
   readonly job?: string | undefined
@@ -45,16 +45,16 @@ export interface Wanted {
   readonly labels: { readonly [name: string]: string }
 }
 
-/** What the one who follows may see, as it was asked for. */
+/** The reader's rights, from the last answer of the policy. */
 interface Rights {
   readonly who: Principal
-  /** Absent for the events of one job, which its own right allows. */
+  /** Absent for the events of one job, which has its own verdict. */
   readonly scopes?: readonly Scope[]
   readonly askedAt: number
 }
 
 /**
- * The log as one person follows it, from a place of the reader's own.
+ * The log as one person follows it, from that reader's own position.
  *
  * ```
  *  rights ─▶ rows after the place ─▶ covered by a scope ─▶ shown by the policy ─▶ the reader
@@ -62,8 +62,8 @@ interface Rights {
  *    └───────────── asked again where they are 5 s old, before anything is sent ◀──┘
  * ```
  *
- * It holds one batch of rows at most, however slow the reader is. Thousands may follow one engine, so that the way of an
- * event from the tail to its reader has no promise on it but the reader's own.
+ * It holds at most one batch of rows, however slow the reader is. Thousands may follow one engine, so passing an event
+ * from the tail to a reader creates no promise other than the reader's own.
  */
 export class EventStream {
   readonly #core: Core
@@ -74,17 +74,17 @@ export class EventStream {
   readonly #wake = () => this.#follower.wake()
   readonly #abort = () => this.end()
   #rights: Rights | undefined
-  /** Why the one job cannot be followed any more: thrown when all that was committed before has been told. */
+  /** Why the one job can no longer be followed. Thrown after everything committed before it has been delivered. */
   #gone: unknown
-  /** What is told next, in this order: of one row, or a reset. */
+  /** The next events to deliver, in order: those of one row, or a reset. */
   #ready: readonly SessionEvent[] = []
-  /** How much of it has been told. */
+  /** How many of them were delivered. */
   #told = 0
-  /** The rows after the one that is being told. */
+  /** The rows after the current one. */
   #rows: readonly TailRow[] = []
-  /** What stands up to here has been told, or is not for who follows. */
+  /** Everything up to here was delivered, or is not visible to the reader. */
   #position: number
-  /** The same, once what is ready has been told, and once the rows have been too. */
+  /** The next values of the position: after the ready events, and after the rows. */
   #next: number
   #through: number
   #rowsAtOnce = ROWS_AT_FIRST
@@ -105,10 +105,10 @@ export class EventStream {
   }
 
   /**
-   * The next event; undefined: there is none any more, since the signal was aborted, or the one job that was asked for is
-   * deleted. To be called again only when it has answered.
+   * The next event. `undefined`: the stream has ended, because its signal was aborted or its one job was deleted. Call
+   * it again only after it has answered.
    *
-   * @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND`, `STORAGE_UNAVAILABLE`, `ENGINE_STOPPED`; nothing follows it.
+   * @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND`, `STORAGE_UNAVAILABLE`, `ENGINE_STOPPED`; the stream has then ended.
    */
   async next(): Promise<SessionEvent | undefined> {
     try {
@@ -118,10 +118,10 @@ export class EventStream {
         await this.#advance()
       }
     } catch (error) {
-      // Whoever has given up waits for nothing, and is told of nothing.
+      // After an abort, errors no longer matter to the reader.
       if (!this.#hasEnded) {
         this.end()
-        // A storage that is closed under a read says of itself only that it does not answer.
+        // If the engine's stop closed the storage during a read, say that the engine stopped.
         throw this.#core.stopped.aborted ? engineStopped() : error
       }
     }
@@ -129,21 +129,21 @@ export class EventStream {
     return undefined
   }
 
-  /** The policy has allowed the stream. */
+  /** Whether the policy has allowed the stream. */
   get isAllowed(): boolean {
     return this.#rights !== undefined
   }
 
-  /** What comes after it has not been told. */
+  /** Later events have not been delivered. */
   get position(): number {
     return this.#position
   }
 
-  /** The next event, where it is at hand and may be told. */
+  /** The next event, if it is available now and may be delivered. */
   take(): SessionEvent | undefined {
     const event = this.#ready[this.#told]
     if (event === undefined || this.#hasEnded || this.#core.stopped.aborted) return undefined
-    // The policy, or the reader, may have taken its time.
+    // The policy or the reader may have been slow, so the rights may be too old.
     if (event.type !== 'reset' && this.#isOld()) return undefined
     this.#told++
     this.#position = this.#told < this.#ready.length ? event.sequence : this.#next
@@ -151,7 +151,7 @@ export class EventStream {
     return event
   }
 
-  /** Reads no more, and keeps nothing: whoever waits for the next event is told that there is none. */
+  /** Ends the stream and frees its rows. A pending `next` gets `undefined`. */
   end(): void {
     this.#hasEnded = true
     this.#signal.removeEventListener('abort', this.#abort)
@@ -167,11 +167,11 @@ export class EventStream {
     else if (this.#rows.length > 0) await this.#show()
     else if (this.#through < this.#core.tail.sequence) await this.#read()
     else if (this.#gone !== undefined) throw this.#gone
-    // In the same step as the look at the tail: what comes after it finds a follower that waits.
+    // In the same synchronous step as reading the tail, so that no later row is missed.
     else await this.#wait()
   }
 
-  // A storage need not answer soon, or ever. Undefined: it has ended meanwhile.
+  // The storage may answer late or never. `undefined`: the stream has ended meanwhile.
   #orEnd<Answer>(step: Promise<Answer>): Promise<Answer | undefined> {
     return new Promise((resolve, reject) => {
       this.#giveUp = () => resolve(undefined)
@@ -180,7 +180,7 @@ export class EventStream {
   }
 
   async #renew(): Promise<void> {
-    // What was read under the rights of before is read again.
+    // Rows read under the old rights are read again.
     this.#forget()
     const before = this.#rights
     this.#rights = await this.#ask()
@@ -200,7 +200,7 @@ export class EventStream {
     this.#told = 0
   }
 
-  // A storage that was put back to an older state knows no such number yet, and would not reach the reader for long.
+  // After a restore from a backup, the log's numbers may be below the reader's position, and would long stay invisible.
   async #isAhead(): Promise<boolean> {
     if (this.#position <= this.#core.tail.sequence) return false
     const last = await this.#core.storage.lastSequence()
@@ -239,7 +239,7 @@ export class EventStream {
     return { who, askedAt, scopes: narrowed(who, scopes, narrow) }
   }
 
-  // A job that was deleted since has its end in the log. Each row is judged by itself, so that nothing is told too much.
+  // A job deleted meanwhile has its end in the log. Each row is checked on its own, so nothing hidden is shown.
   async #reach(who: Principal, job: string): Promise<void> {
     try {
       await reach(this.#core, who, job, () => ({ action: 'events', signal: this.#signal }))
@@ -251,7 +251,7 @@ export class EventStream {
     }
   }
 
-  // Takes the next rows: there are some, for whoever may see them.
+  // Reads the next rows and keeps those that the reader may see.
   async #read(): Promise<void> {
     this.#position = this.#through
     const batch = this.#kept() ?? (await this.#orEnd(this.#stored()))
@@ -280,7 +280,7 @@ export class EventStream {
     return { rows, through: found.length < limit && rows.length === found.length ? Math.max(through, last) : last }
   }
 
-  // Takes rows up to the first of which something is told.
+  // Consumes rows up to the first one with a visible event.
   async #show(): Promise<void> {
     const { who, scopes } = this.#rights ?? {}
     if (who === undefined) return
@@ -297,7 +297,7 @@ export class EventStream {
         this.#tell(events)
         return
       }
-      // It is not asked about again where the rights grow old before anything is told.
+      // Advance, so that the row is not asked about again if the rights become too old first.
       this.#position = end
       if (this.#isOld()) return
     }
@@ -314,16 +314,19 @@ export class EventStream {
 }
 
 function engineStopped(): JobchartError {
-  return new JobchartError('ENGINE_STOPPED', 'the engine was stopped; follow on after the last sequence elsewhere')
+  return new JobchartError(
+    'ENGINE_STOPPED',
+    'the engine was stopped; continue after the last sequence on another engine',
+  )
 }
 
-/** Rows of the log, and the number up to which nothing else is for who follows. */
+/** Rows of the log, and the number up to which the reader sees nothing else. */
 interface Batch {
   readonly rows: readonly TailRow[]
   readonly through: number
 }
 
-/** The first of what was read, at least one, as far as they may be kept. */
+/** The first rows of a read, as many as fit the size limit, but at least one. */
 function firstOf(found: readonly StoredEvents[]): readonly TailRow[] {
   const rows: TailRow[] = []
   let emitted = 0
@@ -335,7 +338,7 @@ function firstOf(found: readonly StoredEvents[]): readonly TailRow[] {
   return rows
 }
 
-/** Without progress that is overtaken in the same batch: of a job's reports in a row, the last. */
+/** Drops outdated progress: of several reports of a job in one batch, only the last stays. */
 function latest(rows: readonly TailRow[]): readonly TailRow[] {
   if (!rows.some(({ row }) => isProgress(row))) return rows
   const overtaken = new Set<string>()
@@ -353,9 +356,9 @@ function isProgress({ events: [first] }: EventRow): boolean {
 }
 
 /**
- * The scopes within what is asked for; none where the two exclude each other.
+ * The scopes narrowed by the requested fields; empty if they exclude each other.
  *
- * @throws {JobchartError} `FORBIDDEN` a scope redacts what is asked for.
+ * @throws {JobchartError} `FORBIDDEN` a scope redacts a requested field.
  */
 function narrowed(
   who: Principal,
@@ -387,7 +390,7 @@ function isOther(before: Rights, after: Rights): boolean {
   return textOf(before) !== textOf(after)
 }
 
-// A policy need not name its scopes in the same order each time.
+// Sorted, because a policy may return its scopes in any order.
 function textOf({ scopes = [] }: Rights): string {
   return scopes.map(canonicalText).sort().join()
 }

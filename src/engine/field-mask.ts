@@ -1,20 +1,20 @@
 /**
- * Which fields of a job or a pipeline are hidden from who asks.
+ * Which fields of a job or a pipeline are hidden from the caller.
  *
- * A mask is made of the policy's verdict, and applied where a view, an event or an error leaves the session.
+ * A mask comes from the policy's verdict. It is applied where a view, an event or an error leaves the session.
  */
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import { PRIVATE_PARTS, type Private } from '../model/private.ts'
 import type { Verdict } from '../port/policy.ts'
 
-/** Which fields of a job or a pipeline are hidden from who asks. */
+/** Which fields of a job or a pipeline are hidden from the caller. */
 export interface FieldMask {
-  /** All that is left out: fields of the view, and other parts that may repeat what is redacted. */
+  /** All hidden parts: fields of the view, and other parts that may repeat a redacted field. */
   readonly hidden: ReadonlySet<string>
   /** The private parts that are shown. */
   readonly open: ReadonlySet<Private>
-  /** The fields of the view that are left out, as the view names them. */
+  /** The hidden fields of the view, by their names there. */
   readonly redacted: readonly string[]
   /** Equal for masks that hide the same. */
   readonly key: string
@@ -26,7 +26,7 @@ export type ShowingVerdict = Exclude<Verdict, 'deny' | 'hide'>
 /** Hides nothing, and opens nothing that is private. */
 export const WHOLE: FieldMask = { hidden: new Set(), open: new Set(), redacted: [], key: 'whole' }
 
-/** Hides nothing and opens everything: for the engine's own session. */
+/** Hides nothing and opens everything. For the engine's own session. */
 export const ALL: FieldMask = {
   hidden: new Set(),
   open: new Set(PRIVATE_PARTS),
@@ -34,14 +34,14 @@ export const ALL: FieldMask = {
   key: 'all',
 }
 
-/** Fields of a view in which the input may be repeated. */
+/** Fields of a view that may repeat the input. */
 const REPEATING = ['output', 'error', 'message'] as const
-/** The same, of what is no field of a view. */
+/** Other parts that may repeat the input. */
 const REPEATING_BESIDE = ['reason', 'logs', 'items', 'emitted'] as const
-/** By these a job is found and ordered: they are shown with anything else. */
+/** Fields that identify and order jobs. Always shown. */
 const ALWAYS: ReadonlySet<string> = new Set(['id', 'createdAt'])
 
-/** The mask of a job, by the verdict on it and by what its type names safe. */
+/** The mask of a job, from the verdict and the type's `safe` parts. */
 export function jobMask(verdict: ShowingVerdict, safe: AnyJobType['safe'] | undefined): FieldMask {
   if (verdict === 'allow') return WHOLE
   const { redact, open } = verdict
@@ -51,26 +51,26 @@ export function jobMask(verdict: ShowingVerdict, safe: AnyJobType['safe'] | unde
     [
       ...redact,
       ...(takesInput ? REPEATING.filter(isUnsafe) : []),
-      // An ended job's last update is its end.
+      // The last update of an ended job is its end.
       ...(redact.includes('endedAt') ? ['updatedAt'] : []),
     ],
     [
       ...(takesInput ? [...REPEATING_BESIDE.filter(isUnsafe), 'context', 'tasks'] : []),
-      // The label is made of it.
+      // The label is derived from the state.
       ...(redact.includes('status') ? ['state'] : []),
     ],
     open,
   )
 }
 
-/** The mask of a pipeline, by the verdict on it. */
+/** The mask of a pipeline, from the verdict. */
 export function pipelineMask(verdict: ShowingVerdict): FieldMask {
   if (verdict === 'allow') return WHOLE
   const { redact, open } = verdict
   return maskOf(redact.includes('paused') ? [...redact, 'pausedBy'] : redact, [], open)
 }
 
-/** Hides what either hides, and opens what both open. */
+/** Hides what either mask hides, and opens what both open. */
 export function narrower(a: FieldMask, b: FieldMask): FieldMask {
   if (a.key === b.key) return a
   const open = [...a.open].filter((part) => b.open.has(part))
@@ -78,16 +78,17 @@ export function narrower(a: FieldMask, b: FieldMask): FieldMask {
 }
 
 function maskOf(fields: readonly string[], beside: readonly string[], open: readonly Private[] = []): FieldMask {
-  // Frozen, since each view that names them shares the list.
+  // Frozen, because views share the list.
   const redacted = Object.freeze([...new Set(fields.filter((field) => !ALWAYS.has(field)))].sort())
   const hidden = new Set([...redacted, ...beside])
   return { hidden, open: new Set(open), redacted, key: JSON.stringify([[...hidden].sort(), [...open].sort()]) }
 }
 
 /**
- * A record without the fields that the mask hides. Where nothing is hidden, it is the record itself.
+ * A copy of a record without hidden fields. If nothing is hidden, the record itself.
  *
- * @param tells  which field of the job a field of the record tells; undefined: none. Default: that of the same name.
+ * @param tells  the field of the job that a field of the record reveals; `undefined`: none. Default: the field with the
+ * same name.
  */
 export function masked<Shown extends object>(
   record: Shown,
@@ -99,11 +100,11 @@ export function masked<Shown extends object>(
     const told = tells(field)
     return told === undefined || !hidden.has(told)
   })
-  // All that the record always has stands in it, but for what is hidden.
+  // Only hidden fields are missing, so the cast is safe.
   return Object.fromEntries(shown) as Shown
 }
 
-/** A record without what the mask hides, which names the fields that were left out. */
+/** A record without hidden fields. Its `redacted` lists them. */
 export function namingMasked<Shown extends { readonly redacted?: readonly string[] }>(
   record: Shown,
   mask: FieldMask,
@@ -113,7 +114,7 @@ export function namingMasked<Shown extends { readonly redacted?: readonly string
   return mask.redacted.length === 0 ? shown : { ...shown, redacted: mask.redacted }
 }
 
-/** A refusal without words that would tell what the mask hides: its code says enough. */
+/** Replaces an error whose message could reveal a hidden field. Its code is kept. */
 export function maskedError(error: unknown, { hidden }: FieldMask): unknown {
   const mayTell =
     error instanceof JobchartError && ['status', 'type', 'version', 'pipeline'].some((field) => hidden.has(field))

@@ -1,13 +1,13 @@
 /**
- * What comes after a job that has ended, committed with its end or not at all.
+ * Follow-ups of a job that has ended, committed with its end or not at all.
  *
  * ```
  *  decided end ─▶ its type's followUp ─▶ each thing read and parsed ─▶ made part of the decision, in a later tick
  *                 └───────────── outside the tick ────────────────┘
  * ```
  *
- * What cannot be done becomes a `job.followUpFailed` event of the job, and keeps neither its end nor what else follows from
- * being committed. What follows may end as it begins, and be followed in its turn.
+ * A follow-up that fails becomes a `job.followUpFailed` event of the job. The job's end and the other follow-ups are
+ * committed all the same. A new job may end at once, and then has follow-ups itself.
  */
 import { create, type JobDecision, type NewJob } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
@@ -28,32 +28,35 @@ import { followUpsSchema } from './options.ts'
 import { parseInput, parseWith } from './parse.ts'
 import type { WorkingSet } from './working-set.ts'
 
-/** Jobs of one changeset: beyond, each ends as it begins, and its end asks for the next one without end. */
+/** The most jobs of one changeset. Beyond it, jobs that end at once are assumed to follow each other for ever. */
 const JOBS_MAX = 100
 
-/** How long the schemas of what follows may take together: the end waits for them, and its slot with it. */
+/** The longest time for the schemas of all follow-ups together. The job's end waits for them, and so does its slot. */
 const PARSING_MS_MAX = 5_000
 
-/** The same of the policy: longer than one answer may take, so that its silence is a denial like any other. */
+/**
+ * The longest time for all questions to the policy. Longer than the limit of one answer, so that a silent policy counts
+ * as a denial.
+ */
 const ASKING_MS_MAX = 6_000
 
-/** A decision, while what follows is added to it. */
+/** A decision to which follow-ups are added. */
 export interface Followed {
   readonly jobs: JobDecision[]
   readonly pipelines: PipelineChange[]
-  /** What each ended job's type said, by the job's id; once it is added, nothing. */
+  /** The follow-ups of each ended job, by its id. Empty once they are added. */
   readonly asked: Map<string, readonly Step[]>
-  /** Pipelines whose slot and next run it depends on. */
+  /** Pipelines whose slot and next run the decision depends on. */
   readonly turns: PipelineKey[]
 }
 
-/** One thing that follows, read and parsed. `add` makes it part of the decision, or throws why it cannot be. */
+/** A follow-up, read and parsed. `add` adds it to the decision, or throws why that is impossible. */
 interface Step {
   readonly kind: string
   readonly add: (core: Core, jobs: WorkingSet, followed: Followed) => void
 }
 
-/** Adds what is known to follow. @returns the ends whose types have not been asked yet. */
+/** Adds the known follow-ups. @returns the ended jobs whose types have not been asked yet. */
 export function followAll(core: Core, jobs: WorkingSet, followed: Followed): readonly JobDecision[] {
   const unasked: JobDecision[] = []
   for (let index = 0; index < followed.jobs.length; index++) {
@@ -80,9 +83,9 @@ function added(core: Core, jobs: WorkingSet, followed: Followed, index: number, 
 }
 
 /**
- * Asks the types of ended jobs what follows, and reads and parses it.
+ * Calls `followUp` of the types of ended jobs, and reads and parses the results.
  *
- * @throws {JobchartError} the storage could not be read: the end itself is tried again.
+ * @throws {JobchartError} the storage could not be read; then the end itself is tried again.
  */
 export async function prepareFollowUps(core: Core, followed: Followed, ends: readonly JobDecision[]): Promise<void> {
   const late = new AbortController()
@@ -114,7 +117,7 @@ async function stepsOf(preparation: Preparation, ended: JobDecision): Promise<re
 
 async function said({ type, job }: JobDecision): Promise<readonly (FollowUp | Step)[]> {
   const given: unknown = type.followUp?.(endedJob(job)) ?? []
-  // No list, as is said below; that it rejects as well is no news, and must not end the process.
+  // A promise is refused below. Its rejection is ignored, so that it does not end the process.
   if (given instanceof Promise) given.catch(() => {})
   return (await parseWith(followUpsSchema, given, 'what followUp gives')) as readonly FollowUp[]
 }
@@ -128,7 +131,7 @@ function failing(kind: string, error: unknown): Step {
   }
 }
 
-/** The storage could not be read. Told by where it came from: a type's own code may throw an error of the same code. */
+/** Marks a failed read of the storage. Needed because a type's own code may throw an error with the same code. */
 class Unread extends Error {}
 
 async function read<Result>(reading: Promise<Result>): Promise<Result> {
@@ -137,13 +140,13 @@ async function read<Result>(reading: Promise<Result>): Promise<Result> {
   })
 }
 
-/** Reads and parses one thing that follows an end. */
+/** Reads and parses one follow-up. */
 class Preparation {
   readonly #core: Core
   readonly #followed: Followed
   readonly #ended: JobDecision
   readonly #until: number
-  /** Aborted when the time of all that follows is over: a policy may be silent each time that it is asked. */
+  /** Aborted when the time for all follow-ups is over. A policy may be silent at each question. */
   readonly #signal: AbortSignal
 
   constructor(core: Core, followed: Followed, ended: JobDecision, bounds: { until: number; signal: AbortSignal }) {
@@ -154,7 +157,7 @@ class Preparation {
     this.#signal = bounds.signal
   }
 
-  /** An error that is told as what could not follow. @throws what ends the preparation itself. */
+  /** Returns an error that makes only this follow-up fail. @throws an error that ends the whole preparation. */
   unlessOver(error: unknown): unknown {
     if (error instanceof Unread) throw error.cause
     if (this.#core.stopped.aborted) throw error
@@ -207,7 +210,7 @@ class Preparation {
     const { delay, priority = fixed.priority, labels } = followUp
     const { input: kept, ...rest } = fixed
     const { tenant, endedAt = 0 } = this.#ended.job
-    // An end that is stamped later than now was stamped by a clock that was wrong.
+    // An end time later than now came from a wrong clock.
     const from = Math.min(endedAt, this.#core.clock.now())
     const both = { ...fixed.labels, ...labels }
     const target = { tenant, type: type.type, createdBy: fixed.createdBy, labels: both, ...inPipeline(fixed.pipeline) }
@@ -227,7 +230,7 @@ class Preparation {
     return {
       kind: followUp.kind,
       add: (core, jobs, followed) => {
-        // Looked at in the changeset too: it may be paused, or gone, by then.
+        // Checked in the changeset too, because the pipeline may be paused or deleted by then.
         if (run !== undefined) look(followed, run)
         createIn(core, jobs, followed, type, seed)
       },
@@ -249,7 +252,7 @@ class Preparation {
     await authorizePipeline(this.#core, who, pipeline, action, this.#signal)
   }
 
-  // A schema may be asynchronous, and never answer.
+  // A schema may be asynchronous, and may never answer.
   async #parsed(type: AnyJobType, input: unknown): Promise<Json | undefined> {
     const { clock } = this.#core
     let cancel = () => {}
@@ -273,7 +276,7 @@ function createIn(core: Core, jobs: WorkingSet, followed: Followed, type: AnyJob
   followed.jobs.push(...[decision, ...decision.others].map(byEngine))
 }
 
-/** It waits for its time and its turn, but takes the slot that this very changeset frees: nobody slips in between. */
+/** How the new job waits. It may take the slot that this changeset frees, so that no other run gets it in between. */
 function turnOf(core: Core, jobs: WorkingSet, followed: Followed, seed: NewJob): Pick<NewJob, 'isWaiting' | 'overlap'> {
   const { tenant, pipeline, startAt } = seed
   const isLater = startAt !== undefined && startAt > core.clock.now()
@@ -293,7 +296,7 @@ function look(followed: Followed, pipeline: Pipeline): Pipeline {
   return known?.after ?? pipeline
 }
 
-// One changeset raises a revision once, however often it changes the row.
+// A changeset raises a pipeline's revision once, however often it changes the row.
 function pause(core: Core, followed: Followed, found: Pipeline, reason: string | undefined): void {
   const now = look(followed, found)
   const changed = pausedByFollowUp(now, reason, core.clock.now())
@@ -316,7 +319,7 @@ function withFailure(decided: JobDecision, kind: string, thrown: unknown): JobDe
   return { ...decided, job, events: [...decided.events, event] }
 }
 
-// Steps that were recorded for another input say nothing of this one.
+// Recorded steps of another input must not be reused.
 function isFresh(followUp: Extract<FollowUp, { readonly kind: 'retry' }>): boolean {
   return followUp.fresh === true || Object.hasOwn(followUp, 'input')
 }

@@ -1,12 +1,12 @@
 import type { Clock } from '../port/clock.ts'
 
-/** Errors that code was given in the present turn of the loop. */
+/** Errors that task code received in the current turn of the event loop. */
 const given = new Set<unknown>()
 
 /**
- * Keeps an error that a task's code is given from taking the process down where the code does not handle it, as in
- * `list.forEach(async (one) => { await step(…) })`: whoever may cancel the job could else end the process. Other errors
- * that nobody handles end it as ever.
+ * Keeps an error that task code received from ending the process if the code does not handle it, as in
+ * `list.forEach(async (one) => { await step(…) })`. Otherwise anyone who may cancel the job could end the process.
+ * Other unhandled errors end the process as usual.
  */
 export function giveError(error: unknown, { turn }: Clock): void {
   if (given.size === 0) process.on('unhandledRejection', ignoreGiven)
@@ -18,6 +18,6 @@ export function giveError(error: unknown, { turn }: Clock): void {
 }
 
 function ignoreGiven(reason: unknown): void {
-  // What is thrown here is an uncaught exception, as a rejection is where nobody listens.
+  // If there is no other listener, throw, so that the rejection ends the process as without this handler.
   if (!given.has(reason) && process.listenerCount('unhandledRejection') === 1) throw reason
 }

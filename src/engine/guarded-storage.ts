@@ -3,8 +3,8 @@ import type { StorageConnection } from '../port/storage.ts'
 import type { HealthWatch } from './health.ts'
 
 /**
- * A storage whose calls are watched, and whose reads fail with a typed error, whatever its driver throws. What the error
- * of a commit or a claim means is not ours to say.
+ * Wraps a storage: reports its calls to the health watch, and turns any error of a read into a typed error. Errors of
+ * commits are passed on, because only the caller can tell their meaning.
  */
 export function guardedStorage(storage: StorageConnection, health: HealthWatch): StorageConnection {
   const watched =
@@ -22,7 +22,7 @@ export function guardedStorage(storage: StorageConnection, health: HealthWatch):
   const write = <Args extends readonly unknown[], Result>(run: (...args: Args) => Promise<Result>) =>
     watched('write', typed(run))
   return {
-    // A commit that writes nothing, such as a claim that finds nothing, does not show that the storage can.
+    // A commit that wrote nothing does not show that the storage can write.
     commit: async (changesets, claim) => {
       try {
         const committed = await storage.commit(changesets, claim)
@@ -36,10 +36,10 @@ export function guardedStorage(storage: StorageConnection, health: HealthWatch):
     },
     load: read((query) => storage.load(query)),
     ...guardedReads(storage, read),
-    // An id comes from whoever asks; what is no text names no job.
+    // Ids come from callers. A value that is not text names no job.
     get: read(async (id) => (typeof id === 'string' ? await storage.get(id) : undefined)),
     find: read((filter, page) => storage.find(filter, page)),
-    // SQLite would look for what a lone surrogate is replaced by, which may be another's id.
+    // SQLite replaces a lone surrogate, and the result might be another's id.
     pipeline: read(async (tenant, id) => (isText(id) ? await storage.pipeline(tenant, id) : undefined)),
     pipelines: read((filter, page) => storage.pipelines(filter, page)),
     landed: read((changesets, sequence) => storage.landed(changesets, sequence)),
@@ -84,7 +84,7 @@ type Guard = <Args extends readonly unknown[], Result>(
   run: (...args: Args) => Promise<Result>,
 ) => (...args: Args) => Promise<Result>
 
-/** What sessions and sweeps ask. */
+/** The reads used by sessions and sweeps. */
 function guardedReads(storage: StorageConnection, read: Guard): Pick<StorageConnection, Reads> {
   return {
     summary: read(async (id) => (isText(id) ? await storage.summary(id) : undefined)),

@@ -3,43 +3,48 @@ import { isoTime } from '../model/time.ts'
 import type { Clock } from '../port/clock.ts'
 import type { SilentInstance } from './sweeps.ts'
 
-/** How an engine does. */
+/** The health of an engine. */
 export interface Health {
   /**
-   * - `ok` it works.
-   * - `degraded` its storage fails. It claims nothing new, goes on reading, lets running work finish and tries its end
-   *   again and again; it refuses nothing by itself, so that each call is tried and gets its own error.
-   * - `exhausted` its storage works, and as much code as `maxAbandoned` allows has ignored its stop and still runs. It claims
-   *   nothing new until some of it returns. Start the process anew.
-   * - `stopped` it was not started yet, or was stopped.
+   * The status.
+   *
+   * - `ok`: it works.
+   * - `degraded`: its storage fails. It claims no new tasks, but goes on reading, lets running tasks finish, and tries
+   *   to store their ends again and again. Each call is still tried and gets its own error.
+   * - `exhausted`: its storage works, but the code of `maxAbandoned` tasks ignored its stop and still runs. It claims
+   *   no new tasks until some of that code returns. Restart the process.
+   * - `stopped`: it has not started yet, or was stopped.
    */
   readonly status: 'ok' | 'degraded' | 'exhausted' | 'stopped'
-  /** When the status became so, ISO 8601. */
+  /** When the status last changed, ISO 8601. */
   readonly since: string
-  /** Of a degraded engine: the newest failure of its storage. */
+  /** Only if degraded: the newest failure of its storage. */
   readonly error?: { readonly name: string; readonly message: string; readonly code?: string }
-  /** Attempts that run here now, without abandoned ones; 0 when it is stopped. */
+  /** How many attempts run here now, without abandoned ones; 0 when stopped. */
   readonly running: number
-  /** In-process functions that ignored their stop and have not returned; at `maxAbandoned` nothing more is claimed. */
+  /**
+   * How many in-process functions ignored their stop and have not returned. At `maxAbandoned`, no more tasks are
+   * claimed.
+   */
   readonly abandoned: number
   /**
-   * How far the time by which deadlines count is ahead of the wall clock, below 0 behind it: what the wall clock was set back
-   * or ahead since the engine started, or, where an earlier one ran with a later clock, by how much. 0 as a rule, and when
-   * it is stopped.
+   * How far the time used for deadlines is ahead of the wall clock, in milliseconds; negative: behind. Usually 0, and 0
+   * when stopped. It differs if the wall clock was changed since the engine started, or if an earlier engine ran with a
+   * later clock.
    */
   readonly clock: { readonly skewMs: number }
   /**
-   * Other engines of this storage that have not said for more than 10 s that they live, though their processes do: their
-   * event loops are busy, or their processes are stopped. They keep their work. Absent: there are none.
+   * Other engines on this storage that have sent no heartbeat for more than 10 s, though their processes live: their
+   * event loops are busy, or their processes are suspended. They keep their tasks. Absent: none.
    */
   readonly silent?: readonly SilentInstance[]
 }
 
-/** Hears of each change of an engine's {@link Health.status}. */
+/** Called at each change of an engine's {@link Health.status}. */
 export type OnHealth = (health: Health) => unknown
 
 /**
- * Sees from the calls that are made anyway whether the storage of one run of an engine works.
+ * Tracks whether the storage works during one run of an engine, from the results of ordinary calls.
  *
  * ```
  *         a call fails with what is no answer about a job
@@ -48,11 +53,11 @@ export type OnHealth = (health: Health) => unknown
  *      a write succeeds; and, where a read had failed, a whole sweep after it
  * ```
  *
- * Each sweep of a degraded engine begins with a write, so it recovers without being asked for anything. One that fails
- * again within a sweep of its recovery flaps: a whole sweep must then succeed too, whatever had failed, so that it
- * changes at most once a sweep.
+ * Each sweep of a degraded engine begins with a write, so it recovers without other calls. If it fails again within a
+ * sweep after its recovery, then the next recovery also needs a whole successful sweep. So the status changes at most
+ * once per sweep.
  *
- * Of an engine whose storage works, too much abandoned code makes it exhausted.
+ * If the storage works, but too much abandoned code runs, the engine is exhausted.
  */
 export class HealthWatch {
   readonly #clock: Clock
@@ -76,17 +81,17 @@ export class HealthWatch {
     this.#report = report
   }
 
-  /** Nothing new is claimed. */
+  /** Whether the storage fails, so that nothing new is claimed. */
   get isDegraded(): boolean {
     return this.#isDegraded
   }
 
-  /** As much abandoned code runs as may: nothing new is claimed. */
+  /** Whether the limit of abandoned code is reached, so that nothing new is claimed. */
   get isExhausted(): boolean {
     return this.#isExhausted
   }
 
-  /** So many functions are abandoned, and so many may be. */
+  /** Sets how many functions are abandoned, and how many may be. */
   abandoned(count: number, max: number): void {
     if (this.#isExhausted === count >= max) return
     this.#isExhausted = count >= max
@@ -94,18 +99,18 @@ export class HealthWatch {
     if (!this.#isExhausted) this.#recovered()
   }
 
-  /** So many calls have failed; what {@link swept} compares with. */
+  /** How many calls have failed, for comparison in {@link swept}. */
   get failures(): number {
     return this.#failures
   }
 
-  /** The engine has started; before it, what fails is an error of the start. */
+  /** Called when the engine has started. Earlier failures are errors of the start. */
   begin(): void {
     this.#isBegun = true
     this.#tell()
   }
 
-  /** A call of the storage was rejected. What is an answer about a job is no failure. */
+  /** Called when a call of the storage was rejected. Errors about a job are not failures of the storage. */
   failed(error: unknown, call: 'read' | 'write'): void {
     if (!isStorageFailure(error)) return
     this.#failures++
@@ -122,18 +127,18 @@ export class HealthWatch {
     this.#recovered = recovered
   }
 
-  /** Something was written and committed. */
+  /** Called when something was written and committed. */
   wrote(): void {
     this.#wrote = true
     if (this.#isDegraded && !this.#mustSweep) this.#recover()
   }
 
-  /** A sweep is done that began when so many calls had failed. */
+  /** Called after a sweep, with the value of `failures` at its begin. */
   swept(failures: number): void {
     if (this.#isDegraded && this.#wrote && this.#failures === failures) this.#recover()
   }
 
-  /** The run is over: what still calls its closed storage says nothing. */
+  /** Ends the watch: later calls on the closed storage do not count. */
   end(): void {
     this.#isOver = true
   }
@@ -153,16 +158,16 @@ export class HealthWatch {
   }
 }
 
-/** Whether an error is the storage's, and so no answer that would be the same another time. */
+/** Whether an error is a failure of the storage, so that trying again may help. */
 export function isStorageFailure(error: unknown): boolean {
   if (!(error instanceof JobchartError)) return true
   return error.code === 'STORAGE_UNAVAILABLE' || error.code === 'OUTCOME_UNKNOWN'
 }
 
-/** What runs in an engine, by which time, and what it sees of others. */
+/** The live numbers of an engine's health. */
 type Counts = Pick<Health, 'running' | 'abandoned' | 'clock' | 'silent'>
 
-/** An engine's health over all its starts and stops, and who is told of it. */
+/** An engine's health over all its starts and stops, and its listener. */
 export class HealthReport {
   readonly #clock: Clock
   readonly #counts: () => Counts
@@ -173,7 +178,7 @@ export class HealthReport {
   #told: Health['status'] = 'stopped'
   #isTelling = false
 
-  /** @param tell  is called with each new status that lasts for a turn of the loop; it may not throw. */
+  /** @param tell  called with each new status that lasts for a turn of the event loop. Must not throw. */
   constructor(clock: Clock, counts: () => Counts, tell: OnHealth) {
     this.#clock = clock
     this.#counts = counts
@@ -181,14 +186,14 @@ export class HealthReport {
     this.#since = clock.now()
   }
 
-  /** As it is now. */
+  /** The current health. */
   get health(): Health {
     const status = this.#status
     const since = isoTime(this.#since)
     return { status, since, ...(status === 'degraded' ? { error: shown(this.#error) } : {}), ...this.#counts() }
   }
 
-  /** Sets the status; `error` is why it is degraded. */
+  /** Sets the status. `error`: why it is degraded. */
   set(status: Health['status'], error?: unknown): void {
     this.#error = error
     if (status === this.#status) return
@@ -198,7 +203,8 @@ export class HealthReport {
     else this.#tellSoon()
   }
 
-  // A commit that fails as a whole, whose changesets are then written each alone in the same turn, is no change to tell of.
+  // Delayed, because a failed commit whose changesets are then written one by one in the same turn should not be
+  // reported.
   #tellSoon(): void {
     if (this.#isTelling) return
     this.#isTelling = true

@@ -1,13 +1,13 @@
 import { v4, v7 } from 'uuid'
 import type { Core } from './core.ts'
 
-/** The last id of an engine: those of one millisecond go on from it, so that they sort in the order in which they were made. */
+/** The last id of each engine. Ids of the same millisecond count on from it, so that they sort by creation. */
 const last = new WeakMap<Core, { readonly msecs: number; readonly seq: number }>()
 
-/** Of the 32 bits that tell ids of one millisecond apart, the first is free, so that a count does not run over. */
+/** The counter is 32 bits. The first bit starts free, so that counting does not overflow. */
 const SEQ_MASK = 0x7fff_ffff
 
-/** A new job's id, of the kind that the engine was set up with. */
+/** A new job id, of the kind set by the `ids` option. */
 export function newId(core: Core): string {
   const random = core.clock.randomBytes(16)
   if (core.settings.ids === 'uuidv4') return v4({ random })

@@ -7,33 +7,33 @@ export interface Message {
   readonly [field: string]: unknown
 }
 
-/** The messages of one attempt, in order, each given once; it ends with the attempt. */
+/** The messages of one attempt, in order, each delivered once. It ends with the attempt. */
 export class Inbox implements AsyncIterable<Message> {
   readonly #messages: Message[] = []
   readonly #listeners = new Set<(message: Message) => void>()
   #isClosed = false
   #wake: () => void = () => {}
 
-  /** Takes the messages as they stand in the job's row: those beyond the ones that are known. */
+  /** Takes the new messages from the inbox of the job's row. */
   take(messages: readonly Json[]): void {
     if (this.#isClosed) return
     for (const each of messages.slice(this.#messages.length)) {
-      // Written by a chart's `sendTo`, so it is an event; a copy, since the row's is not the code's to change.
+      // Chart code sent it, so it is an event. A copy, because task code may change it.
       const message = structuredClone(each) as Message
       this.#messages.push(message)
-      // A stop is the signal's to tell.
+      // Stop messages are delivered by the signal.
       if (!isStop(each)) for (const listener of this.#listeners) listener(message)
     }
     this.#wake()
   }
 
-  /** Hears of every message, from the first on. */
+  /** Calls back for every message, from the first on. */
   listen(listener: (message: Message) => void): void {
     this.#listeners.add(listener)
     for (const message of this.#messages) if (!isStop(message as Json)) listener(message)
   }
 
-  /** No more messages are taken. Who reads them one by one still gets those that came before. */
+  /** Takes no more messages. A reader still receives the earlier ones. */
   close(): void {
     this.#isClosed = true
     this.#listeners.clear()

@@ -1,10 +1,13 @@
-/** What limits per key need of an engine: their numbers for the storage, and a look when a place becomes free. */
+/**
+ * The engine's part of limits per key: it gives the numbers to the storage, and looks for ready tasks when a place
+ * becomes free.
+ */
 import type { AnyJobType } from '../model/definition.ts'
 import { heldKeys, type Job } from '../model/job.ts'
 import { concurrencyOf } from '../model/limits.ts'
 import type { KeyLimit, Route } from '../port/storage.ts'
 
-/** The route of a type's tasks for one executor, with how many of a key may run, by the name of the task. */
+/** The route of a type's tasks for one executor, with the limit of each task name. */
 export function routeOf({ type, version, tasks }: AnyJobType, executor: string): Route {
   const limited = [...tasks].flatMap(([src, { limit }]) =>
     limit === undefined ? [] : [[src, limit.concurrency] as const],
@@ -18,7 +21,7 @@ interface Changed {
   readonly job: Job
 }
 
-/** The limits under which a change claims tasks that were not claimed before; undefined: there are none. */
+/** The limits of tasks that a change claims and that were not claimed before; `undefined`: none. */
 export function limitsTaken({ type, before, job }: Changed): readonly KeyLimit[] | undefined {
   let limits: KeyLimit[] | undefined
   for (const task of job.tasks) {
@@ -32,7 +35,7 @@ export function limitsTaken({ type, before, job }: Changed): readonly KeyLimit[]
   return limits
 }
 
-/** Fewer tasks run under some limit key than before: what waits for its place should be looked for. */
+/** Whether fewer tasks run under some limit key than before, so that a waiting task may be claimed. */
 export function freesPlace({ before, job }: Changed): boolean {
   if (before === undefined || before.tasks.every(({ limitKey }) => limitKey === undefined)) return false
   const held = heldKeys(before)

@@ -4,25 +4,25 @@ import { errorValue } from '../model/record.ts'
 import type { Json } from '../model/storable.ts'
 import type { Inbox, Message } from './inbox.ts'
 
-/** What a callback or an observable is run with. */
+/** What a callback or an observable runs with. */
 export interface LiveRun {
   readonly kind: LogicKind
   readonly logic: AnyLogic
   readonly input: unknown
   readonly signal: AbortSignal
   readonly inbox: Inbox
-  /** Tells the chart, in the order of the calls. */
+  /** Sends a report to the chart. Reports arrive in the order of the calls. */
   readonly report: (said: TaskReport) => void
 }
 
-// In XState these are the actor itself and its system; here the actor is a row, which code can only reach by sending.
+// In XState these are the actor itself and its system. Here the actor is a row, which code can reach only by sending.
 const inert = {
   self: Object.freeze({ send: () => {} }),
   system: Object.freeze({ get: () => undefined }),
   emit: () => {},
 }
 
-/** Runs a callback or an observable until it ends by itself or is told to stop. It never rejects. */
+/** Runs a callback or an observable until it ends or is told to stop. Never rejects. */
 export function runLive(run: LiveRun): Promise<TaskEnd> {
   return new Promise((resolve) => {
     const end = (result: TaskEnd) => {
@@ -51,7 +51,7 @@ export function runLive(run: LiveRun): Promise<TaskEnd> {
 type Stop = () => void
 
 function startCallback({ logic, input, inbox, report }: LiveRun, failed: (error: unknown) => void): Stop {
-  // The function that was given to XState's fromCallback is its logic's config.
+  // The `config` of callback logic is the function given to XState's fromCallback.
   const callback = logic.config as (scope: object) => unknown
   const cleanup = callback({
     ...inert,

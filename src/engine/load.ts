@@ -5,22 +5,22 @@ import type { Core } from './core.ts'
 import { WorkingSet } from './working-set.ts'
 
 /**
- * The stored job, as somebody wants it.
+ * The stored job.
  *
- * @throws {JobchartError} `JOB_NOT_FOUND`; `JOB_UNREADABLE` for the engine itself.
+ * @throws {JobchartError} `JOB_NOT_FOUND`; `JOB_UNREADABLE` only if `by` is the system.
  */
 export async function load(core: Core, id: string, by: Actor['kind'] = 'system'): Promise<Job> {
   return shown(id, by, await core.storage.get(id).catch(hiddenFrom(id, by)))
 }
 
-/** The tree of a job that was read, for a look at what its chart would do. */
+/** The tree of a job, to find out what its chart would do. */
 export async function treeOf(core: Core, job: Job): Promise<WorkingSet> {
   if (!hasRelatives(job)) return new WorkingSet(core)
   const query = { jobs: [job.id], pipelines: [], types: core.types.all(), at: core.clock.now() }
   return new WorkingSet(core, await core.storage.load(query))
 }
 
-/** As {@link load}, of the jobs of a tick. */
+/** As {@link load}, for a job of a tick. */
 export function jobFor(jobs: WorkingSet, id: string, by: Actor['kind']): Job {
   try {
     return shown(id, by, jobs.job(id))
@@ -34,7 +34,7 @@ function shown(id: string, by: Actor['kind'], job: Job | undefined): Job {
   return job
 }
 
-// Whether a person may see a broken job cannot be asked, so that it is there is not told.
+// A broken job is hidden from persons, because it is unknown whether they may see it.
 function hiddenFrom(id: string, by: Actor['kind']): (error: unknown) => never {
   return (error) => {
     throw isUnreadable(error) && by !== 'system' ? jobNotFound(id) : error

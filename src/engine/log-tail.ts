@@ -1,7 +1,7 @@
 import type { EventRow } from '../model/event.ts'
 import type { Clock } from '../port/clock.ts'
 
-/** A row of the log at its place. */
+/** A row of the log with its numbers. */
 export interface TailRow {
   readonly row: EventRow
   /** The numbers of its first and its last event. */
@@ -9,15 +9,15 @@ export interface TailRow {
   readonly end: number
 }
 
-/** Rows kept for those who follow; whoever is further behind reads the storage. */
+/** How many rows are kept for followers. A follower further behind reads the storage. */
 const ROWS_MAX = 1_000
-/** The same by their size, in characters of what charts have emitted: nothing else in a row is large. */
+/** The size limit of the kept rows, in characters of emitted events; nothing else in a row is large. */
 const EMITTED_CHARACTERS_MAX = 4_000_000
-/** Rows that came early and are kept; those beyond are read. */
+/** How many rows are kept that came before their predecessors. Further ones are read from the storage. */
 const EARLY_MAX = 1_000
 
 /**
- * The end of the log, shared by all who follow it.
+ * The end of the log in memory, shared by all followers.
  *
  * ```
  *  own commits, at once ─────┐
@@ -25,9 +25,9 @@ const EARLY_MAX = 1_000
  *  others', as they are read ┘
  * ```
  *
- * - Rows stand in it without a gap: one that comes early waits until what stands before it has come, or was read.
- * - Each follower keeps only its place. One that is slow holds up nobody, and costs no memory but its place.
- * - Where nobody follows, no row is kept.
+ * - The rows have no gap: a row that comes early waits until its predecessors have come or were read.
+ * - Each follower stores only its position. Slow followers delay nobody and cost no memory.
+ * - While there are no followers, no rows are kept.
  */
 export class LogTail {
   readonly #clock: Clock
@@ -35,10 +35,10 @@ export class LogTail {
   readonly #waiting = new Set<Follower>()
   readonly #early = new Map<number, EventRow>()
   #rows: TailRow[] = []
-  /** What is kept begins after this number. */
+  /** The kept rows begin after this number. */
   #start: number
   #sequence: number
-  /** The newest number of which something has come, early or not. */
+  /** The highest number that has come, early or not. */
   #newest: number
   #emitted = 0
   #isWaking = false
@@ -52,12 +52,12 @@ export class LogTail {
     this.#start = sequence
   }
 
-  /** The newest number up to which the log is known. */
+  /** The log is known without gaps up to this number. */
   get sequence(): number {
     return this.#sequence
   }
 
-  /** Something stands before a row that has come. */
+  /** Whether a row has come whose predecessors are missing. */
   get hasGap(): boolean {
     return this.#newest > this.#sequence
   }
@@ -74,18 +74,18 @@ export class LogTail {
     this.#takeEarly()
   }
 
-  /** Calls back where something stands before a row that has come, and does not come by itself: it must be read. */
+  /** Calls back if missing predecessors of a row do not come by themselves, so that they must be read. */
   onGap(read: () => void): void {
     this.#read = read
   }
 
-  /** Takes a row that was read, with all before it. */
+  /** Takes a row that was read from the storage, where all rows before it were read too. */
   takeRead(row: EventRow, sequence: number): void {
     if (sequence + row.events.length - 1 > this.#sequence) this.#append(row, sequence)
     this.#takeEarly()
   }
 
-  /** Joins at a place of its own. */
+  /** Adds a follower. */
   follow(): Follower {
     if (this.#followers.size === 0) this.#start = this.#sequence
     const follower = new Follower(this, this.#waiting)
@@ -93,7 +93,7 @@ export class LogTail {
     return follower
   }
 
-  /** The follower reads no more. */
+  /** Removes a follower. */
   leave(follower: Follower): void {
     this.#followers.delete(follower)
     this.#waiting.delete(follower)
@@ -102,19 +102,19 @@ export class LogTail {
     this.#emitted = 0
   }
 
-  /** The rows after a number; undefined: not all of them are kept, and the storage has them. */
+  /** The rows after a number. `undefined`: not all of them are kept, so read the storage. */
   after(sequence: number): readonly TailRow[] | undefined {
     if (sequence >= this.#sequence) return []
     if (sequence < this.#start || this.#followers.size === 0) return undefined
     return this.#rows.slice(firstAfter(this.#rows, sequence))
   }
 
-  /** Wakes all who wait, whether something has come or not. */
+  /** Wakes all followers, whether a row has come or not. */
   wakeAll(): void {
     for (const follower of [...this.#waiting]) follower.wake()
   }
 
-  // Mostly what stands before it comes in the same turn.
+  // Delayed, because missing rows mostly come in the same turn of the event loop.
   #lookSoon(): void {
     if (this.#isLooking) return
     this.#isLooking = true
@@ -124,7 +124,7 @@ export class LogTail {
     })
   }
 
-  // What has come early and is known by now is forgotten.
+  // Forgets early rows that are known by now.
   #takeEarly(): void {
     if (this.#early.size === 0) return
     for (let next = this.#sequence + 1, row = this.#early.get(next); row !== undefined; row = this.#early.get(next)) {
@@ -145,13 +145,13 @@ export class LogTail {
   }
 
   #drop(): void {
-    // A part of them at once, so that each new row does not move all the others.
+    // Drops a quarter at once, because each removal moves all remaining rows.
     const dropped = this.#rows.splice(0, Math.ceil(this.#rows.length / 4))
     this.#start = dropped.at(-1)?.end ?? this.#sequence
     for (const { row } of dropped) this.#emitted -= emittedIn(row)
   }
 
-  // Those who wait are woken once for all that a turn of the loop brings.
+  // Wakes followers once per turn of the event loop.
   #wakeSoon(): void {
     if (this.#isWaking || this.#waiting.size === 0) return
     this.#isWaking = true
@@ -162,7 +162,7 @@ export class LogTail {
   }
 }
 
-/** One who follows the log. */
+/** A reader of the log tail. */
 export class Follower {
   readonly #tail: LogTail
   readonly #waiting: Set<Follower>
@@ -174,7 +174,7 @@ export class Follower {
     this.#waiting = waiting
   }
 
-  /** Resolves when something has come, or the follower was woken since it last waited. */
+  /** Resolves when a row has come, or the follower was woken since its last wait. */
   async wait(): Promise<void> {
     if (!this.#isWoken) {
       await new Promise<void>((resolve) => {
@@ -185,7 +185,7 @@ export class Follower {
     this.#isWoken = false
   }
 
-  /** Ends its waiting, or its next one. */
+  /** Ends the current wait, or the next one. */
   wake(): void {
     this.#isWoken = true
     this.#waiting.delete(this)
@@ -193,18 +193,18 @@ export class Follower {
     this.#resolve = undefined
   }
 
-  /** Reads no more. */
+  /** Ends this follower. */
   leave(): void {
     this.#tail.leave(this)
   }
 }
 
-/** A row as it may be kept: what moved the chart may be large, and is told to nobody. */
+/** A row without `inputs`, for keeping: these may be large, and are shown to nobody. */
 export function withoutInputs(row: EventRow): EventRow {
   return row.inputs.length === 0 ? row : { ...row, inputs: [] }
 }
 
-/** The size of what is large in a row without its inputs, in characters. */
+/** The size of the emitted events in a row, in characters. */
 export function emittedIn({ events }: EventRow): number {
   let characters = 0
   for (const event of events) if (event.type === 'job.emitted') characters += JSON.stringify(event.event).length

@@ -1,11 +1,11 @@
-/** What an engine logs for whoever runs it: names, ids and errors, and nothing of what jobs are given or give. */
+/** What an engine logs for its operators: names, ids and errors, but no inputs or outputs of jobs. */
 import { type JobError, jobError } from '../model/error.ts'
 import type { JobEvent } from '../model/event.ts'
 import type { Health } from './health.ts'
 import type { OnPolicyError } from './policy-answer.ts'
 import type { OnListenerError, Publisher } from './publisher.ts'
 
-/** Where an engine logs. A pino logger fits, and so does `console`. */
+/** Where an engine logs. A pino logger or `console` fits. */
 export interface Logger {
   debug(fields: object, message: string): void
   info(fields: object, message: string): void
@@ -13,19 +13,19 @@ export interface Logger {
   error(fields: object, message: string): void
 }
 
-/** A logger that harms nobody, whatever it does; without one that was given, it is silent. */
+/** Wraps a logger so that its errors are ignored. Without a logger, logs nothing. */
 export function quietLogger(given: Logger | undefined): Logger {
   const level = (name: keyof Logger) => (fields: object, message: string) => {
     try {
       given?.[name](fields, message)
     } catch {
-      // There is nobody left to tell.
+      // A failing logger cannot be reported anywhere.
     }
   }
   return { debug: level('debug'), info: level('info'), warn: level('warn'), error: level('error') }
 }
 
-/** Logs what goes wrong with jobs in this engine's own commits. */
+/** Logs failures of jobs, from the events of this engine's own commits. */
 export function logEvents(publisher: Publisher, logger: Logger): void {
   const failed = (event: JobEvent<'job.created' | 'job.transitioned'>) => {
     if (event.outcome === 'failure')
@@ -34,11 +34,14 @@ export function logEvents(publisher: Publisher, logger: Logger): void {
   publisher.on('job.created', failed)
   publisher.on('job.transitioned', failed)
   publisher.on('job.followUpFailed', (event) => {
-    logger.error({ ...idsOf(event), kind: event.kind, ...errOf(event) }, 'what should follow a job could not')
+    logger.error({ ...idsOf(event), kind: event.kind, ...errOf(event) }, 'a follow-up of a job failed')
   })
   publisher.on('task.retried', (event) => {
     const { task, attempt, availableAt } = event
-    logger.warn({ ...idsOf(event), task, attempt, availableAt, ...errOf(event) }, 'an attempt failed and is made again')
+    logger.warn(
+      { ...idsOf(event), task, attempt, availableAt, ...errOf(event) },
+      'an attempt failed and will be retried',
+    )
   })
   publisher.on('task.lost', (event) => {
     const { task, attempt, reason } = event
@@ -49,13 +52,13 @@ export function logEvents(publisher: Publisher, logger: Logger): void {
   })
 }
 
-/** Logs that an engine's health has changed. */
+/** Logs each change of an engine's health. */
 export function logHealth({ status, error }: Health, logger: Logger): void {
   if (status === 'degraded') logger.error({ status, ...errOf({ error }) }, 'the storage fails')
   else logger.info({ status }, status === 'ok' ? 'the engine works' : 'the engine has stopped')
 }
 
-/** Logs a policy that fails, and then tells the host's own listener. */
+/** Logs failures of the policy, and then calls the host's own listener. */
 export function loggingPolicyErrors(logger: Logger, listener: OnPolicyError | undefined): OnPolicyError {
   return (error, asked) => {
     const { id: principal, tenant } = asked.principal
@@ -64,7 +67,7 @@ export function loggingPolicyErrors(logger: Logger, listener: OnPolicyError | un
   }
 }
 
-/** Logs a listener that fails, and then tells the host's own listener of that. */
+/** Logs failures of listeners, and then calls the host's own listener for these. */
 export function loggingListenerErrors(logger: Logger, listener: OnListenerError | undefined): OnListenerError {
   return (error, told) => {
     const of = 'type' in told ? { event: told.type, ...idsOf(told) } : { event: 'health' }
@@ -77,7 +80,7 @@ function idsOf({ jobId, jobType, tenant, pipeline }: JobEvent): object {
   return { jobId, jobType, tenant, ...(pipeline === undefined ? {} : { pipeline }) }
 }
 
-// Logs name an error so, and loggers show its stack then.
+// `err` is the name that loggers expect, and print with its stack.
 function errOf({ error }: { readonly error?: JobError | undefined }): { readonly err?: JobError } {
   return error === undefined ? {} : { err: error }
 }

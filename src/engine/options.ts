@@ -26,59 +26,61 @@ import type { OnPolicyError } from './policy-answer.ts'
 import type { FindPrincipal } from './principal.ts'
 import type { OnListenerError } from './publisher.ts'
 
-/** How an engine is set up. */
+/** The options of an engine. */
 export interface EngineOptions {
-  /** The job types that it knows. Jobs of others in the same storage are left to other engines. */
+  /** The job types that it knows. Jobs of other types in the same storage are left to other engines. */
   readonly jobs: readonly AnyJobType[]
-  /** Where jobs are kept: `sqliteStorage(file)` of `jobchart/sqlite`, or `memoryStorage()` for jobs that may be lost. */
+  /**
+   * Where jobs are stored: `sqliteStorage(file)` of `jobchart/sqlite`, or `memoryStorage()` for jobs that may be lost.
+   */
   readonly storage: Storage
   readonly policy: Policy
   /**
-   * Finds the role that a person has now, or `{ role, relations }`, for work that goes on without a session: follow-ups are
-   * authorized as who created the job that they follow. Undefined refuses; a throw, a rejection and 5 s of silence do too,
-   * and are told to `onPolicyError`. Default: the policy is asked about a principal without a role.
+   * Returns the role that a person has now, or `{ role, relations }`, for work without a session: a follow-up has the
+   * rights of the creator of the job that it follows. `undefined` refuses. A throw, a rejection and no answer within 5
+   * s refuse too, and are reported to `onPolicyError`. Default: the policy is asked about a principal without a role.
    */
   readonly principal?: FindPrincipal
-  /** By name; a task names its own, else `default`. */
+  /** Executors by name. A task without the option `executor` uses `default`. */
   readonly executors: { readonly [name: string]: Executor }
   readonly clock: Clock
-  /** False: it submits, reads and commands, but runs no task. Default true. */
+  /** `false`: the engine submits, reads and sends commands, but runs no tasks. Default true. */
   readonly work?: boolean
-  /** Ids that sort by their time, or purely random ones. Default `'uuidv7'`. */
+  /** `'uuidv7'`: ids sort by creation time. `'uuidv4'`: ids are random. Default `'uuidv7'`. */
   readonly ids?: 'uuidv7' | 'uuidv4'
-  /** Hears of listeners that throw or reject. Default: they are ignored. */
+  /** Called for listeners that throw or reject. Default: ignored. */
   readonly onListenerError?: OnListenerError
   /**
-   * Hears of a policy that throws, rejects, is silent for 5 s, or gives no answer of its port: to who asks, that is a denial
-   * like any other. Default: it is ignored.
+   * Called when the policy throws, rejects, does not answer within 5 s, or returns an invalid answer. The caller gets
+   * an ordinary denial. Default: ignored.
    */
   readonly onPolicyError?: OnPolicyError
   /**
-   * Hears of failed jobs, attempts that are made again or were lost, abandoned tasks, lost engines, a storage, a policy and
-   * listeners that fail: by their names, ids and errors, and never with an input or an output. Default: nothing is logged.
+   * Logs failed jobs, retried and lost attempts, abandoned tasks, lost engines, and failures of the storage, the policy
+   * and listeners. Only names, ids and errors are logged, never inputs or outputs. Default: nothing is logged.
    */
   readonly logger?: Logger
-  /** Hears when the engine starts, stops, is degraded and recovers: {@link Health}. */
+  /** Called when the engine starts, stops, is degraded, is exhausted, or recovers: {@link Health}. */
   readonly onHealth?: OnHealth
-  /** How often what happens elsewhere is looked for. Default `'100ms'`. */
+  /** How often to look for changes made by other engines. Default `'100ms'`. */
   readonly poll?: Duration
-  /** How often what fell due, and who died, is looked for. Default `'1s'`. */
+  /** How often to look for due work and dead engines. Default `'1s'`. */
   readonly sweep?: Duration
-  /** How often this engine says that it lives. Default `'2s'`. */
+  /** How often this engine reports that it is alive. Default `'2s'`. */
   readonly heartbeat?: Duration
   /**
-   * After how long a silence of another engine, whose process lives, its work is taken back all the same. Its code may
-   * then run twice at once. Default: never; an engine is dead when its process has ended.
+   * If another engine has been silent for this long, its tasks are taken back even though its process lives. Their code
+   * may then run twice at once. Default: never; an engine is dead only when its process has ended.
    */
   readonly deadAfter?: Duration
   /**
-   * In-process functions that ignored their stop, before no more tasks are claimed and `health` says `exhausted`. Default
-   * 10.
+   * How many in-process functions may have ignored their stop before no more tasks are claimed and `health` says
+   * `exhausted`. Default 10.
    */
   readonly maxAbandoned?: number
 }
 
-/** {@link EngineOptions}, read once. */
+/** {@link EngineOptions}, parsed. */
 export interface Settings {
   readonly work: boolean
   readonly ids: 'uuidv7' | 'uuidv4'
@@ -116,15 +118,15 @@ const OPTIONS = {
 } satisfies { readonly [Option in keyof EngineOptions]-?: OptionRule }
 
 /**
- * Refuses options of `createEngine` that there are not, or that are of the wrong kind.
+ * Refuses unknown options of `createEngine`, and values of the wrong kind.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` with the name of the option.
+ * @throws {JobchartError} `INVALID_DEFINITION` names the option.
  */
 export function checkEngineOptions(options: unknown): void {
   checkOptions('createEngine', options, { ...OPTIONS, concurrency: wholeNumber(1) })
 }
 
-/** @throws {JobchartError} `INVALID_DEFINITION` an option cannot work. */
+/** @throws {JobchartError} `INVALID_DEFINITION` an option is invalid. */
 export function parseSettings(options: EngineOptions): Settings {
   const { work = true, ids = 'uuidv7', maxAbandoned = 10 } = options
   const settings = {
@@ -137,7 +139,10 @@ export function parseSettings(options: EngineOptions): Settings {
     deadAfterMs: options.deadAfter === undefined ? null : durationMs(options.deadAfter, 'deadAfter'),
   }
   if (settings.deadAfterMs !== null && settings.deadAfterMs <= settings.heartbeatMs) {
-    throw new JobchartError('INVALID_DEFINITION', 'deadAfter should be longer than heartbeat, or a living engine dies')
+    throw new JobchartError(
+      'INVALID_DEFINITION',
+      'deadAfter should be longer than heartbeat; otherwise living engines are taken for dead',
+    )
   }
   checkExecutors(options)
   return settings
@@ -159,10 +164,10 @@ const isText = (text: string) => text.isWellFormed()
 const name = z.string().min(1).max(200).refine(isText, 'should be well-formed text')
 const labelText = z.string().max(200).refine(isText, 'should be well-formed text')
 
-/** The last time that has a date. */
+/** The latest time that a `Date` can hold. */
 const TIME_MS_MAX = 8_640_000_000_000_000
 
-// A time as a host may have it, as whole milliseconds UTC.
+// A time in any form that hosts use, as whole milliseconds UTC.
 const time = z.unknown().transform((given, context): number => {
   const read = timeSchema.safeParse(given)
   if (read.success) return read.data
@@ -185,15 +190,14 @@ function found(given: unknown): string {
 
 const overlapSchema = z.enum(['reject', 'queue', 'replace'])
 const limitSchema = z.int().min(1).max(100).default(20)
-// Four names of 200 characters, each as JSON six at most, and their base64.
+// Up to four names of 200 characters, each up to six characters in JSON, and base64 on top.
 const cursorSchema = z.string().max(8_000).optional()
 const prioritySchema = z.int().min(-1_000_000).max(1_000_000)
 
-/** Labels of one job, and of one filter. */
+/** The most labels of a job, or of a filter. */
 const LABELS_MAX = 100
 
-// A parsed record drops a key that could change a prototype, and assigns to those that every object has.
-/** The labels of a job, or of a filter. */
+/** The labels of a job, or of a filter. Not a zod record, which would silently drop the key `__proto__` instead of refusing it. */
 export const labelsSchema = z.unknown().transform((labels, context): { [name: string]: string } => {
   const entries =
     typeof labels === 'object' && labels !== null && !Array.isArray(labels) ? Object.entries(labels) : null
@@ -208,7 +212,7 @@ function isLabel(key: string, value: unknown): boolean {
   return key !== '__proto__' && name.safeParse(key).success && labelText.safeParse(value).success
 }
 
-/** What `submit` takes beside the input. */
+/** The options of `submit`. */
 export const submitOptionsSchema = z.strictObject({
   pipeline: name.optional(),
   overlap: overlapSchema.default('reject'),
@@ -220,7 +224,7 @@ export const submitOptionsSchema = z.strictObject({
   tenant: name.optional(),
 })
 
-/** What `retry` takes. */
+/** The options of `retry`. */
 export const retrySchema = z.strictObject({ fresh: z.boolean().default(false) })
 
 const jobType = z.custom<AnyJobType>((job) => typeof job === 'object' && job !== null && 'chart' in job, {
@@ -233,7 +237,7 @@ const followingJob = {
   labels: labelsSchema.exactOptional(),
 }
 
-/** What `pipelines.define` takes. */
+/** The options of `pipelines.define`. */
 export const pipelineSchema = z.strictObject({
   id: name,
   job: jobType,
@@ -245,7 +249,7 @@ export const pipelineSchema = z.strictObject({
   owner: name.optional(),
 })
 
-/** What `pipelines.run` takes. */
+/** The options of `pipelines.run`. */
 export const runSchema = z.strictObject({
   input: z.unknown().exactOptional(),
   overlap: overlapSchema.optional(),
@@ -257,16 +261,16 @@ export const runSchema = z.strictObject({
   tenant: name.optional(),
 })
 
-/** Why a pipeline is paused; it is shown. */
+/** The reason of a pause, which is shown. */
 export const pauseSchema = z.object({ reason: name.exactOptional() })
 
-/** What `pipelines.list` takes. */
+/** The options of `pipelines.list`. */
 export const pipelineListSchema = z.strictObject({ type: name.optional(), limit: limitSchema, cursor: cursorSchema })
 
-/** Things that may follow one end: each that cannot is an event of its own in the row of that end. */
+/** The most follow-ups of one end. Each that fails is an event in the same row. */
 const FOLLOW_UPS_MAX = 100
 
-/** What a type's `followUp` gives. */
+/** The return value of a type's `followUp`. */
 export const followUpsSchema = z
   .array(z.unknown())
   .max(FOLLOW_UPS_MAX)
@@ -293,7 +297,7 @@ export const followUpsSchema = z
     ),
   )
 
-/** Labels of the chart that one list is narrowed to. */
+/** The most labels that a list may be filtered by. */
 const STATUSES_MAX = 100
 
 const narrowing = {
@@ -314,13 +318,13 @@ const narrowing = {
   createdBefore: time.optional(),
 }
 
-/** What `count` takes. */
+/** The options of `count`. */
 export const countOptionsSchema = z.strictObject(narrowing)
 
-/** What `counts` takes. */
+/** The options of `counts`. */
 export const countsSchema = z.strictObject({ by: z.enum(['status', 'type', 'phase', 'outcome']) })
 
-/** What `list` takes. */
+/** The options of `list`. */
 export const listOptionsSchema = z.strictObject({
   ...narrowing,
   order: z.enum(['newest', 'oldest']).default('newest'),
@@ -328,7 +332,7 @@ export const listOptionsSchema = z.strictObject({
   cursor: cursorSchema,
 })
 
-/** What `events` takes. */
+/** The options of `events`. */
 export const eventOptionsSchema = z.strictObject({
   after: z.int().min(0).exactOptional(),
   job: z.string().max(200).optional(),
@@ -338,10 +342,10 @@ export const eventOptionsSchema = z.strictObject({
   labels: labelsSchema.default({}),
 })
 
-/** Who a session speaks for. */
+/** The principal of a session. */
 export const principalSchema = z.object({
-  // The engine's own session is no person's.
-  id: name.refine((id) => id !== 'system', "is the name of the engine's own session"),
+  // Reserved for the engine's own session.
+  id: name.refine((id) => id !== 'system', "is reserved for the engine's own session"),
   tenant: name.default('default'),
   role: z.string().max(200).default(''),
   relations: z.record(z.string(), z.string()).optional(),

@@ -4,33 +4,33 @@ import { type Position, writeCursor } from './cursor.ts'
 /** One page of a list. */
 export interface Page<Item> {
   readonly items: readonly Item[]
-  /** Give it as `cursor` to get the next page; absent at the end. */
+  /** Pass it as `cursor` to get the next page. Absent on the last page. */
   readonly nextCursor?: string
 }
 
-/** Rows that were found, and where to go on; absent: there is no more. */
+/** Found rows, and where to continue. `after` is absent when there are no more. */
 export interface Found<Row, After> {
   readonly rows: readonly Row[]
   readonly after?: After | undefined
 }
 
-/** How a page is found and shown. */
+/** How a page is read and shown. */
 interface Paging<Row, View, After> {
   readonly limit: number
   readonly after: After | undefined
   readonly find: (page: { readonly limit: number; readonly after?: After }) => Promise<Found<Row, After>>
   readonly positionOf: (row: Row) => After
-  /** Undefined: it is not for the one who asks. */
+  /** `undefined`: the caller may not see the row. */
   readonly show: (row: Row) => Promise<View | undefined>
   readonly cursorOf: (position: After) => Position
-  /** Lets others have their turn between two searches. */
+  /** Yields to the event loop between two reads. */
   readonly turn: () => Promise<void>
 }
 
 /**
- * One page of what may be shown. The scope has already chosen the rows; what the policy hides of them all the same is left
- * out, and no cursor says where it stood: a page ends at the last row that is shown. A search that looked at as many rows as
- * it may and found none to show goes on.
+ * Reads one page of visible rows. The scope has already selected them; rows that the policy hides all the same are left
+ * out, and the cursor never points to a hidden row: a page ends at its last visible row. If a read looked at its
+ * maximum of rows without a visible one, reading continues.
  */
 export async function shownPage<Row, View, After>(
   who: Principal,

@@ -6,7 +6,7 @@ import type { ChartEvent } from '../model/transition.ts'
 import { isPromiseLike, type Soon, whenKnown } from './soon.ts'
 
 /**
- * Parses by any Standard Schema.
+ * Parses a value by any Standard Schema.
  *
  * @param what  names the value in the error's message.
  * @throws {JobchartError} `INVALID_INPUT` with the issues, each with its path.
@@ -24,15 +24,15 @@ export function parseWith<Schema extends StandardSchemaV1>(
   })
 }
 
-// A schema is a user's code, and may throw.
+// Schemas are user code and may throw.
 function validated<Schema extends StandardSchemaV1>(
   schema: Schema,
   value: unknown,
   what: string,
 ): Soon<StandardSchemaV1.Result<StandardSchemaV1.InferOutput<Schema>>> {
   const unread = (cause: unknown): never => {
-    const issues = [{ message: 'could not be read', path: [] }]
-    throw new JobchartError('INVALID_INPUT', `${what} could not be read by its schema`, { issues, cause })
+    const issues = [{ message: 'the schema threw', path: [] }]
+    throw new JobchartError('INVALID_INPUT', `${what} could not be parsed: its schema threw`, { issues, cause })
   }
   try {
     const result = schema['~standard'].validate(value)
@@ -52,7 +52,7 @@ function readIssue({ message, path = [] }: StandardSchemaV1.Issue): Issue {
   }
 }
 
-/** A job's input as its type's schema reads it, copied: whoever gave it may go on to change his object. */
+/** Parses a job's input by its type's schema. A copy, because the caller may change the object later. */
 export function parseInput(type: AnyJobType, input: unknown): Soon<Json | undefined> {
   const copied = (value: unknown) => (value === undefined ? undefined : storableCopy(value, 'input'))
   return type.input === undefined
@@ -60,7 +60,7 @@ export function parseInput(type: AnyJobType, input: unknown): Soon<Json | undefi
     : whenKnown<unknown, Json | undefined>(parseWith(type.input, input, 'input'), copied)
 }
 
-/** A command as its type's schema reads it. @throws {JobchartError} `INVALID_INPUT`, `NOT_STORABLE` */
+/** Parses a command by its type's schema. @throws {JobchartError} `INVALID_INPUT`, `NOT_STORABLE` */
 export async function parseCommand(type: AnyJobType, command: ChartEvent): Promise<ChartEvent> {
   const { type: name, ...fields } = command
   const schema = typeof name === 'string' && Object.hasOwn(type.commands, name) ? type.commands[name] : undefined

@@ -1,6 +1,6 @@
 import type { Core } from './core.ts'
 
-/** Pause before what the storage refused is tried again. */
+/** Pause before trying again after a failure of the storage. */
 export const STORAGE_RETRY_MS = 200
 
 /** Resolves after `ms`, or when the engine stops. */

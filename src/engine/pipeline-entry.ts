@@ -1,21 +1,21 @@
-/** What it takes for a job to enter a pipeline. */
+/** Checks that a job may enter a pipeline. */
 import { type Pipeline, unpaused } from '../model/pipeline.ts'
 import type { Principal } from '../port/policy.ts'
 import { authorizePipeline } from './authorization.ts'
 import type { Core } from './core.ts'
 import { untilUnchanged } from './tick.ts'
 
-/** Which pipeline is entered. */
+/** The pipeline to enter. */
 interface Entry {
   readonly tenant: string
   readonly pipeline?: string
 }
 
 /**
- * The stored pipeline that a job is about to enter; undefined: none is stored under the name, which anybody may use.
+ * The stored pipeline that a job is about to enter. `undefined`: none is stored under this name, so anyone may use the
+ * name.
  *
- * @throws {JobchartError} `PIPELINE_NOT_FOUND` it is hidden; `FORBIDDEN` it can be seen, but not run; `INVALID_STATE` it is
- *   paused.
+ * @throws {JobchartError} `PIPELINE_NOT_FOUND` it is hidden; `FORBIDDEN` the caller may see it, but not run it; `INVALID_STATE` it is paused.
  */
 export async function enteredPipeline(
   core: Core,
@@ -30,9 +30,9 @@ export async function enteredPipeline(
 }
 
 /**
- * Stores a job in the pipeline that it names. Where that is stored, it must stand as it was read: else it is read again.
+ * Stores a job in its pipeline. If a stored pipeline was changed since it was read, it is read and checked again.
  *
- * @param store  throws {@link ChangedMeanwhile} where the pipeline was changed meanwhile.
+ * @param store  throws {@link ChangedMeanwhile} if the pipeline was changed.
  * @throws {JobchartError} as {@link enteredPipeline}
  */
 export function intoPipeline<Stored>(

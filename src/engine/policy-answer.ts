@@ -14,21 +14,21 @@ export interface PolicyQuestion {
   readonly action: Action
 }
 
-/** Hears of a policy that failed. */
+/** Called when a policy failed. */
 export type OnPolicyError = (error: unknown, asked: PolicyQuestion) => unknown
 
-/** A listener that harms nobody, whatever it does. */
+/** Wraps a listener so that its errors are ignored. */
 export function quietly(listener: OnPolicyError = () => {}): (error: unknown, asked: PolicyQuestion) => void {
   return (error, asked) => {
     try {
       Promise.resolve(listener(error, asked)).catch(() => {})
     } catch {
-      // There is nobody left to tell.
+      // A failing error listener cannot be reported anywhere.
     }
   }
 }
 
-/** Asks the policy; whatever is no answer of the port is a denial (P2). */
+/** Asks the policy for a verdict. An invalid answer is a denial, by guarantee P2 of the policy. */
 export function askVerdict(
   core: Core,
   principal: Principal,
@@ -47,7 +47,7 @@ function verdictOf(asking: Asking, given: unknown): Verdict {
   return isVerdict(given) ? given : refused(asking, 'deny')
 }
 
-/** Asks the policy for the scopes of an action; undefined: it shows nothing. */
+/** Asks the policy for the scopes of an action. `undefined`: the principal may see nothing. */
 export function askScopes(
   core: Core,
   principal: Principal,
@@ -64,7 +64,7 @@ function scopesOf(asking: Asking, given: unknown): readonly Scope[] | undefined 
   return Array.isArray(given) && given.every(isScope) ? given : refused(asking, undefined)
 }
 
-/** Asks the host what a person may do now; undefined: nothing. */
+/** Asks the host for a person's current rights. `undefined`: none. */
 export async function askPrincipal(
   core: Core,
   principal: Principal,
@@ -83,7 +83,10 @@ function isFound(value: unknown): value is FoundPrincipal {
 }
 
 function refused<Denial>({ core, asked }: Asking, denial: Denial): Denial {
-  core.policyFailed(new TypeError(`the policy's answer to "${asked.action}" is none of its port`), asked)
+  core.policyFailed(
+    new TypeError(`the policy's answer to "${asked.action}" is not valid; see Policy in jobchart/port`),
+    asked,
+  )
   return denial
 }
 
@@ -95,7 +98,7 @@ function isVerdict(value: unknown): value is Verdict {
 
 const PRIVATE: ReadonlySet<string> = new Set(PRIVATE_PARTS)
 
-// One that is misspelt would open nothing, and look as if it did.
+// A misspelt name would silently open nothing, so it makes the answer invalid.
 function isPrivate(name: string): boolean {
   return PRIVATE.has(name)
 }
@@ -126,10 +129,10 @@ interface Asking {
   readonly signal: AbortSignal | undefined
 }
 
-/** P2: a throw, a rejection, and silence are denials. */
+/** Stands for a throw, a rejection, or no answer in time: a denial. */
 const FAILED = Symbol('the policy failed')
 
-// What is answered at once is not waited for.
+// A synchronous answer needs no promise.
 function answer<Answer>(
   asking: Asking,
   run: () => Answer | PromiseLike<Answer>,
@@ -142,7 +145,7 @@ function answer<Answer>(
   }
 }
 
-// Whoever has given up waiting is told so, not denied.
+// A caller that aborted gets its abort, not a denial.
 async function awaited<Answer>(asking: Asking, given: PromiseLike<Answer>): Promise<Answer | typeof FAILED> {
   const { core, signal, asked } = asking
   const silence = silenceOf(core, signal)
@@ -150,7 +153,7 @@ async function awaited<Answer>(asking: Asking, given: PromiseLike<Answer>): Prom
     const answered = await Promise.race([given, silence.begins()])
     if (answered !== silence) return answered as Answer
   } catch (error) {
-    // An answer like any other: who has given up is not told that the policy failed.
+    // A rejection after the caller aborted is ignored.
     return failed(asking, error)
   } finally {
     silence.ends()
@@ -165,7 +168,7 @@ function failed({ core, asked }: Asking, error: unknown): typeof FAILED {
   return FAILED
 }
 
-/** What is waited for beside an answer: its time is over, the asker gives up, or the engine stops. */
+/** Ends the wait for an answer: the time is over, the caller aborts, or the engine stops. */
 function silenceOf({ clock, stopped }: Core, signal: AbortSignal | undefined) {
   let ends = () => {}
   const silence = {

@@ -2,7 +2,7 @@ import { JobchartError } from '../model/error.ts'
 import type { Principal } from '../port/policy.ts'
 import { principalSchema } from './options.ts'
 
-/** Who a session is for, as its host knows them. */
+/** The person of a session, as the host knows them. */
 export interface SessionPrincipal {
   readonly id: string
   /** Default `'default'`. */
@@ -11,19 +11,19 @@ export interface SessionPrincipal {
   readonly relations?: { readonly [resource: string]: string }
 }
 
-/** What a person has now, as the host finds it: the role, or that and relations. */
+/** A person's current rights, from the host: the role, or the role and relations. */
 export type FoundPrincipal = string | Pick<SessionPrincipal, 'role' | 'relations'>
 
-/** Finds what a person may do now; undefined: nothing. */
+/** Returns a person's current rights; `undefined`: none. */
 export type FindPrincipal = (
   id: string,
   tenant: string,
 ) => FoundPrincipal | undefined | PromiseLike<FoundPrincipal | undefined>
 
-/** The engine's own session, which no policy is asked about. */
+/** The principal of the engine's own session. The policy is not asked about it. */
 export const SYSTEM: Principal = { kind: 'system', id: 'system', tenant: 'default', role: 'system' }
 
-/** Whoever a host names, as a policy is shown them: their kind is the engine's to say. @throws {JobchartError} `INVALID_INPUT` */
+/** The principal for a person that the host names. The engine sets `kind`. @throws {JobchartError} `INVALID_INPUT` */
 export function userOf(principal: SessionPrincipal): Principal {
   const parsed = principalSchema.safeParse(principal)
   if (parsed.success) {

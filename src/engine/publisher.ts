@@ -5,25 +5,25 @@ import type { StorageConnection } from '../port/storage.ts'
 import type { Health } from './health.ts'
 import type { LogTail } from './log-tail.ts'
 
-/** Hears of a listener of `engine.on`, or of `onHealth`, that threw or rejected, and what it was told. */
+/** Called when a listener of `engine.on` or `onHealth` threw or rejected, with what it was told. */
 export type OnListenerError = (error: unknown, told: JobEvent | Health) => unknown
 
-/** Is told that something happened to a job, and, where this engine knows all of its row, what stands there now. */
+/** Called after an event of a job, with the job's record if this engine knows all of its row. */
 type Waiter = (written?: Job) => void
 
-/** Rows of the log read at once by the tail. */
+/** How many log rows the tail reads at once. */
 const TAIL_ROWS = 500
 
 /**
- * Tells what was committed: listeners of this process, each apart from the others, and whoever waits for a job.
+ * Reports commits to listeners of this process, and to callers that wait for a job.
  *
- * Listeners hear this engine's own commits. Waiters follow the whole log: own commits at once, those of other engines
- * on the same storage when the tail is read. A waiter is only told to look again; the row decides.
+ * Listeners get this engine's own commits; an error of one does not affect others. Waiters follow the whole log: own
+ * commits at once, those of other engines when the tail is read. Waiters are only told to look again; the row decides.
  */
 export class Publisher {
   readonly #emitter = new EventEmitter()
   readonly #onListenerError: OnListenerError
-  /** By job; most have one at most. */
+  /** Waiters by job id. Most jobs have at most one. */
   readonly #waiters = new Map<string, readonly Waiter[]>()
   #listeners = 0
   #tail: LogTail | undefined
@@ -32,12 +32,12 @@ export class Publisher {
     this.#onListenerError = onListenerError
   }
 
-  /** The log is followed from here on. */
+  /** Sets the log tail to follow. */
   startAt(tail: LogTail): void {
     this.#tail = tail
   }
 
-  /** Subscribes to one type of event; the function it returns ends that. */
+  /** Subscribes to one type of event. Returns a function that ends the subscription. */
   on<Type extends EventType>(type: Type, listener: (event: JobEvent<Type>) => unknown): () => void {
     const isolated = (event: JobEvent) => this.call(listener, event)
     this.#emitter.on(type, isolated)
@@ -49,7 +49,10 @@ export class Publisher {
     }
   }
 
-  /** Publishes a row of this engine's own commit. `written`, where it is known whole, saves whoever waits from reading it. */
+  /**
+   * Publishes a row of this engine's own commit. `written`, if the whole record is known, saves waiters from reading
+   * it.
+   */
   publish(row: EventRow, sequence: number, written?: Job): void {
     this.#tail?.take(row, sequence)
     if (this.#listeners > 0 && row.events.some(({ type }) => this.#emitter.listenerCount(type) > 0)) {
@@ -58,7 +61,7 @@ export class Publisher {
     this.#wake(row.jobId, written)
   }
 
-  /** Reads what others have committed, and says of each job that it was about before anyone is woken. */
+  /** Reads commits of other engines. Calls `heard` for each of their jobs before anyone is woken. */
   async readTail(storage: StorageConnection, heard: (jobId: string) => void): Promise<void> {
     const tail = this.#tail
     if (tail === undefined) return
@@ -73,7 +76,7 @@ export class Publisher {
     }
   }
 
-  /** Calls back whenever something happened to the job; the function it returns ends that. */
+  /** Calls back after each event of the job. Returns a function that ends this. */
   watch(jobId: string, wake: Waiter): () => void {
     this.#waiters.set(jobId, [...(this.#waiters.get(jobId) ?? []), wake])
     return () => {
@@ -83,7 +86,7 @@ export class Publisher {
     }
   }
 
-  /** Wakes every waiter, and all who follow the log. */
+  /** Wakes all waiters and all followers of the log. */
   wakeAll(): void {
     this.#tail?.wakeAll()
     for (const jobId of [...this.#waiters.keys()]) this.#wake(jobId)
@@ -94,10 +97,10 @@ export class Publisher {
     if (waiters !== undefined) for (const wake of waiters) wake(written)
   }
 
-  /** Tells a listener: one that throws, rejects or never resolves skips no other and changes no job (I42). */
+  /** Calls a listener. One that throws, rejects or never resolves affects neither other listeners nor jobs. */
   call(listener: (told: never) => unknown, told: JobEvent | Health): void {
     try {
-      // The emitter calls only the listeners of the event's own type, and whoever tells of health its own.
+      // Listeners are registered by the type that they take, so the cast is safe.
       const returned = listener(told as never)
       Promise.resolve(returned).catch((error: unknown) => this.#report(error, told))
     } catch (error) {
@@ -109,7 +112,7 @@ export class Publisher {
     try {
       Promise.resolve(this.#onListenerError(error, told)).catch(() => {})
     } catch {
-      // The last resort of a broken listener is itself broken; there is nobody left to tell.
+      // The listener for errors has failed itself. There is nobody left to tell.
     }
   }
 }

@@ -17,45 +17,45 @@ import { isStorageFailure } from './health.ts'
 import { pause, STORAGE_RETRY_MS } from './pause.ts'
 import type { Change } from './tick.ts'
 
-/** Progress of one job is stored and published at most once in so many milliseconds. */
+/** How often the progress of one job is stored and published at most, in milliseconds. */
 const PROGRESS_MS = 250
 const LINE_CHARACTERS_MAX = 10_000
 const ITEMS_MAX = 1_000_000
 
-/** Whose reports they are. */
+/** The attempt that reports. */
 export interface Reporter {
-  /** As they were claimed. */
+  /** The job as it was claimed. */
   readonly job: Job
   readonly task: Task
   readonly type: AnyJobType
   readonly settings: TaskSettings
-  /** It was told to stop: what the storage refuses is not tried again. */
+  /** It was told to stop, so failed writes are not tried again. */
   readonly isStopped: boolean
   readonly inbox: AsyncIterable<TaskMessage>
 }
 
 /**
- * What one attempt reports while it runs. What its code waits for (an item, a step, an event) is tried until the storage
- * takes it. Lines and progress are best effort, and those that are left go with the attempt's end.
+ * The reports of a running attempt. Items, steps and events, which code awaits, are tried until the storage accepts
+ * them. Lines and progress are best effort; those not yet written are committed with the attempt's end.
  */
 export class Reports implements TaskChannel {
   readonly #core: Core
   readonly #of: Reporter
-  /** Records and events on their way to the storage: the end is reported after them. */
+  /** Records and events being stored. The attempt's end is reported after them. */
   #unwritten: Set<Promise<unknown>> | undefined
-  /** Reports to the chart go one after the other. */
+  /** Reports to the chart are sent one after the other. */
   #said: Promise<unknown> | undefined
-  /** The newest time of its reports. */
+  /** The latest time of its reports. */
   #lastTime: number
-  /** Of each key whose report is on its way to the storage, the newest. */
+  /** For each item key with a pending report: its newest report. */
   #newestItems: Map<string, Item> | undefined
   #hasWarned = false
   #isOver = false
-  /** The job has ended or gone on without this work: how far it is says nothing of the job. */
+  /** The job has ended or gone on without this task, so its progress no longer counts. */
   #isLeft = false
   #lines: NewLine[] = []
   #batches = 0
-  /** Notes that storage refused for a time. */
+  /** Notes that the storage failed to write, to be tried again. */
   #unsent: Write[] = []
   #progress: Progress | undefined
   #isProgressDue = false
@@ -67,29 +67,29 @@ export class Reports implements TaskChannel {
     this.#lastTime = reporter.job.updatedAt
   }
 
-  /** It has reported no progress. */
+  /** The attempt has reported no progress. */
   get isWithoutProgress(): boolean {
     return this.#progress === undefined
   }
 
-  // What it reports is never stamped before what was stamped earlier.
+  // Report times never go back.
   #now(): number {
     this.#lastTime = Math.max(this.#lastTime, this.#core.clock.now())
     return this.#lastTime
   }
 
-  /** The job has gone on without this work. */
+  /** The job has gone on without this task. */
   leave(): void {
     this.#isLeft = true
   }
 
-  /** Resolves when all that is on its way to the storage is there; undefined: nothing is. */
+  /** Resolves when all pending reports are stored. `undefined`: none is pending. */
   written(): Promise<unknown> | undefined {
     const unwritten = [...(this.#unwritten ?? [])]
     return unwritten.length === 0 ? undefined : Promise.allSettled(unwritten)
   }
 
-  /** Says how far the work is. */
+  /** Reports progress. */
   progress(report: ProgressReport | number): void {
     if (this.#isOver || this.#isLeft) return
     const { progress, warning } = readProgress(report, this.#progress)
@@ -136,14 +136,14 @@ export class Reports implements TaskChannel {
     const isFirst = this.#lines.length === 0
     const line = `${text}`.slice(0, LINE_CHARACTERS_MAX).toWellFormed()
     this.#lines.push({ at: this.#now(), text: line, ...(stream === undefined ? {} : { stream }) })
-    // The lines of one turn are one note.
+    // Lines of one turn of the event loop are written as one note.
     if (isFirst) this.#core.clock.turn(() => void this.#writeLines())
   }
 
   async #writeLines(): Promise<void> {
     if (this.#lines.length === 0) return
     const note = this.#logNote()
-    // Its key makes it harmless that it may have been written after all.
+    // Safe to repeat if it was already written, because notes have keys.
     if ((await this.#write([note])) === 'failed') this.#unsent.push(note)
   }
 
@@ -155,8 +155,8 @@ export class Reports implements TaskChannel {
     return { op: 'note', jobId: job.id, token: task.token, note: { kind: 'log', key, lines } }
   }
 
-  // Lines and progress are best effort: what is refused for good is dropped, since nobody waits for it. Where the storage
-  // failed, it may be written later.
+  // Lines and progress are best effort, and nobody waits for them: a refused write is dropped, a failed one may be
+  // tried again.
   async #write(writes: readonly Write[]): Promise<'written' | 'refused' | 'failed'> {
     try {
       await this.#core.ticks.submit({ by: ENGINE, writes })
@@ -166,7 +166,7 @@ export class Reports implements TaskChannel {
     }
   }
 
-  /** Records what became of one part of the work. */
+  /** Records the result of one part of the work. */
   async item(key: string, report: ItemReport = {}): Promise<void> {
     const item = parseItem(key, report, this.#now())
     const { invocation } = this.#of.task
@@ -174,7 +174,7 @@ export class Reports implements TaskChannel {
     const newest = this.#newestItems ?? new Map<string, Item>()
     this.#newestItems = newest.set(key, item)
     try {
-      // One that waited for the storage does not replace a later report of its key.
+      // An item that waited for the storage must not replace a later report of its key.
       const isNewest = () => newest.get(key) === item
       await this.#note(`item "${key}"`, { kind: 'item', invocation, item, max: ITEMS_MAX }, { full, isNewest })
     } finally {
@@ -191,7 +191,7 @@ export class Reports implements TaskChannel {
     const change: Change = { by: ENGINE, writes: [{ op: 'note', jobId, token: this.#of.task.token, note }], full }
     const write = async () => (isNewest() ? await this.#core.ticks.submit(change) : undefined)
     try {
-      // Its key makes it harmless that it may have been written after all.
+      // Safe to repeat if it was already written, because notes have keys.
       await this.#beforeEnd(this.#untilWritten(write))
     } catch (error) {
       if (!(error instanceof JobchartError) || error.code !== 'STALE_CLAIM') throw error
@@ -199,7 +199,7 @@ export class Reports implements TaskChannel {
     }
   }
 
-  /** Records a step's result. */
+  /** Records the result of a step. */
   async step(name: string, result: Json | undefined): Promise<void> {
     const { job, task } = this.#of
     const kept = {
@@ -218,7 +218,7 @@ export class Reports implements TaskChannel {
     return await this.#untilWritten(() => this.#core.storage.steps(job.id, stepAddress(job, task), task.ordinal))
   }
 
-  /** The work runs now: its time counts from here. */
+  /** The code runs now, so its `timeout` counts from here. */
   async started(handle?: Json): Promise<void> {
     const { job, task } = this.#of
     const change: Change = {
@@ -234,12 +234,12 @@ export class Reports implements TaskChannel {
     await this.#untilWritten(() => this.#core.ticks.submit(change), isNotWritten)
   }
 
-  /** What the chart sends to the task. */
+  /** The messages that the chart has sent to the task. */
   get inbox(): AsyncIterable<TaskMessage> {
     return this.#of.inbox
   }
 
-  /** What is reported and not yet written, for the changeset of the attempt's end; nothing is taken after it. */
+  /** The reports not written yet, for the changeset of the attempt's end. Later reports are ignored. */
   lastNotes(): Write[] {
     this.#isOver = true
     this.#cancelProgress?.()
@@ -251,12 +251,12 @@ export class Reports implements TaskChannel {
     return notes
   }
 
-  /** Sends an event to the job's chart, and says whether the chart took it. */
+  /** Sends an event to the job's chart. Resolves with `true` if the chart took it. */
   send(event: TaskMessage): Promise<boolean> {
     return this.say({ kind: 'event', event })
   }
 
-  /** Tells the chart something. What may have been taken is not told again. */
+  /** Sends a report to the chart. A report that may have been taken is not sent again. */
   async say(told: TaskReport): Promise<boolean> {
     const said = checkedReport(this.#of.type, this.#of.settings, told)
     const before = this.#said
@@ -290,7 +290,7 @@ export class Reports implements TaskChannel {
     }
   }
 
-  /** The end waits for it. */
+  /** Makes the attempt's end wait for this write. */
   #beforeEnd<Result>(writing: Promise<Result>): Promise<Result> {
     const all = this.#unwritten ?? new Set()
     this.#unwritten = all
@@ -300,7 +300,8 @@ export class Reports implements TaskChannel {
     return writing
   }
 
-  // What the code did is done: it is not to be done again since the storage is locked or full for a while.
+  // Retry storage failures: the work is done, and should not be repeated because the storage was locked or full for a
+  // while.
   async #untilWritten<Result>(run: () => Promise<Result>, mayRepeat = isStorageFailure): Promise<Result> {
     for (;;) {
       try {

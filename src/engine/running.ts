@@ -16,12 +16,12 @@ import { quietly } from './policy-answer.ts'
 import { admitWaiting, fireDue, LossWatch } from './sweeps.ts'
 import { Ticks } from './tick.ts'
 
-/** Turns of the loop that a stop waits for the last commit. */
+/** How many turns of the event loop a stop waits for the last commit. */
 const FLUSH_TURNS_MAX = 1_000
-/** What a stop waits for the storage after its timeout, for each part of its end. */
+/** How long each step of a stop waits for the storage after the stop's timeout. */
 const ENDING_MS_MAX = 5_000
 
-/** What an engine keeps over its starts. */
+/** What an engine keeps across starts. */
 type Own = Pick<Core, 'settings' | 'types' | 'publisher' | 'logger'>
 
 interface Parts extends Own {
@@ -32,7 +32,7 @@ interface Parts extends Own {
   readonly tail: LogTail
 }
 
-/** One run of an engine, from a start to a stop. */
+/** One run of an engine, from start to stop. */
 export class Running {
   readonly core: Core
   readonly #stopped: AbortController
@@ -40,7 +40,7 @@ export class Running {
   #mustRead = false
   #reading: Promise<void> | undefined
   #failuresSeen = 0
-  /** Running work is waited for until then, by `elapsed`. */
+  /** When a stop gives up waiting for running tasks, in `elapsed` time. */
   #patienceEnd = Number.POSITIVE_INFINITY
   #isImpatient = false
   #cancelPatience = () => {}
@@ -111,7 +111,7 @@ export class Running {
     }
     this.#startLoops()
     core.dispatcher.open()
-    // What waits is claimed before anyone asks what runs.
+    // Claim ready tasks first, so that they count as running.
     if (!core.ticks.isIdle) await core.dispatcher.nextChange()
   }
 
@@ -122,7 +122,7 @@ export class Running {
     this.core.alarm.stop()
   }
 
-  /** A stop waits so long for running work. It may be called again: the earliest end wins. */
+  /** Limits how long a stop waits for running tasks. May be called again: the earliest end counts. */
   waitAtMost(ms: number): void {
     const { clock, dispatcher } = this.core
     const end = clock.elapsed() + ms
@@ -137,7 +137,7 @@ export class Running {
     else this.#cancelPatience = patience(clock, ms, over)
   }
 
-  /** Stops, when what runs has ended or {@link waitAtMost} is over. */
+  /** Stops when all tasks have ended, or the time of {@link waitAtMost} is over. */
   async stop(): Promise<void> {
     const { core } = this
     const { dispatcher, ticks, storage, instance } = core
@@ -146,7 +146,7 @@ export class Running {
     this.#cancelPatience()
     await this.#within(dispatcher.releaseAll())
     await this.#closeExecutors()
-    // What was asked for before the stop is written, unless the storage no longer answers.
+    // Changes requested before the stop are written, unless the storage no longer answers.
     for (let turn = 0; turn < FLUSH_TURNS_MAX && !ticks.isIdle; turn++) {
       await new Promise<void>((resume) => core.clock.turn(resume))
     }
@@ -154,7 +154,7 @@ export class Running {
     ticks.end()
     core.publisher.wakeAll()
     dispatcher.wake()
-    // What is still held (code that ignores its stop) is recovered by an engine that finds this instance's lock free.
+    // Tasks still held, whose code ignores its stop, are recovered by an engine that finds this instance's lock free.
     const forgotten = storage.held(instance).then(async ({ length }) => {
       if (length === 0) await storage.forget(instance)
     })
@@ -162,7 +162,7 @@ export class Running {
     await storage.close()
   }
 
-  // Code that ignored its stop would be waited for in vain.
+  // Waiting for code that ignored its stop would be in vain.
   async #closeExecutors(): Promise<void> {
     const { clock, dispatcher, executors } = this.core
     const closed = Promise.all([...executors.values()].map(closeSafely))
@@ -170,7 +170,7 @@ export class Running {
     if (!mustHurry) await this.#within(closed, this.#patienceEnd - clock.elapsed())
   }
 
-  // What does not answer holds up no stop.
+  // A step that does not answer must not block the stop.
   async #within(ending: Promise<unknown>, ms = ENDING_MS_MAX): Promise<void> {
     let cancel = () => {}
     const over = new Promise<void>((resume) => {
@@ -197,8 +197,8 @@ export class Running {
   async #read(): Promise<void> {
     const { storage, publisher, dispatcher, tail, health, ticks } = this.core
     const { failures } = health
-    // Kept until it has been read: a poll that fails is made up for by the next. What failed may have been written all the
-    // same, and nobody else tells of an own write.
+    // Stays set until the log was read, so that the next poll makes up for a failed one. After a failure, read too: the
+    // failed write may have been stored, and no other signal tells so.
     this.#mustRead ||= storage.changed() || tail.hasGap || failures !== this.#failuresSeen
     if (!this.#mustRead) return
     await publisher.readTail(storage, (jobId) => dispatcher.heard(jobId))
@@ -208,7 +208,7 @@ export class Running {
     ticks.claimSoon()
   }
 
-  // A read that is under way may have begun too early.
+  // A read already in progress may have begun too early.
   async #fill(): Promise<void> {
     for (let tries = 0; tries < 2 && this.core.tail.hasGap; tries++) await this.#poll().catch(() => {})
   }
@@ -216,7 +216,7 @@ export class Running {
   async #sweep(): Promise<void> {
     const { core } = this
     const { health, storage, dispatcher } = core
-    // Asks a storage that failed whether it works again; a sweep that could write nothing is not made.
+    // This write tests whether a failed storage works again. If it fails, the sweep is skipped.
     if (health.isDegraded) await storage.beat(core.clock.steady())
     const { failures } = health
     await core.losses.run(core)
@@ -227,7 +227,7 @@ export class Running {
     core.ticks.claimSoon()
   }
 
-  // One run at a time, each a pause after the last; an error is the storage's, and the next run tries again.
+  // Repeats a task, pausing after each run. An error comes from the storage, and the next run tries again.
   #every(ms: number, run: () => Promise<void>): void {
     let cancel = () => {}
     const next = () => {
@@ -245,8 +245,8 @@ export class Running {
 }
 
 /**
- * A stored job is moved by the chart that it was begun with. One that changed under the same version would lose what it
- * renamed; it may be replaced while no job stands in it, and no other engine that knows the old one lives.
+ * Stored jobs are moved by the chart that they began with. A chart that changed under the same version could lose
+ * renamed states. It may be replaced only while no job uses it and no other living engine knows the old one.
  */
 async function registerCharts({ storage, types }: Core): Promise<void> {
   const others = await storage.others()
@@ -259,7 +259,7 @@ async function registerCharts({ storage, types }: Core): Promise<void> {
   const names = refused.map(({ type, version }) => `"${type}" version "${version}"`).join(', ')
   throw new JobchartError(
     'INVALID_DEFINITION',
-    `the chart of ${names} is not the one that stored jobs, or engines that run now, know. ` +
+    `the chart of ${names} differs from the one that stored jobs or running engines use.  ` +
       'Raise the version in defineJob, and list the old one in previous; or let its jobs and engines end first',
   )
 }
@@ -268,11 +268,11 @@ function patience(clock: Clock, ms: number, over: () => void): () => void {
   return (clock.patience ?? clock.timer)(ms, over)
 }
 
-// An executor is a user's code.
+// Executors are user code.
 async function closeSafely(executor: Executor): Promise<void> {
   try {
     await executor.close()
   } catch {
-    // It has ended all the same: nothing of it is used before the next start.
+    // Ignored: the executor is not used again before the next start.
   }
 }

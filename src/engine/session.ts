@@ -55,7 +55,7 @@ import type { Page } from './page.ts'
 import type { Answer, Soon } from './soon.ts'
 import type { JobView, PipelineView } from './view.ts'
 
-/** The commands that a job of the type takes; of a job whose type is not known, any. */
+/** The commands that a job of the type takes. If the type is unknown: any. */
 export type CommandFor<Type> =
   unknown extends CommandsOf<Type>
     ? { readonly type: string; readonly [field: string]: unknown }
@@ -64,67 +64,66 @@ export type CommandFor<Type> =
 /** A job as it is shown, with the output of its type. */
 export type ViewOf<Type> = Type extends AnyJobType ? JobView<Type, OutputOf<Type>> : JobView
 
-/** The input of a job of the type, which may be left out where it may be undefined, and the options of its submit. */
+/** The arguments of `submit`: the input, optional if it may be undefined, and the options. */
 export type SubmitArguments<Type> =
   undefined extends InputOf<Type>
     ? [input?: InputOf<Type>, options?: SubmitOptions]
     : [input: InputOf<Type>, options?: SubmitOptions]
 
-/** What one person can do with stored pipelines. One that may not be seen is answered for as one that is not there. */
+/**
+ * What one principal can do with stored pipelines. A hidden pipeline gets the same answer as one that does not exist.
+ */
 export interface Pipelines {
   /**
-   * Stores a pipeline, or changes the one that has its id; it may be called at each start of an app. Its owner is who
-   * defined it first, and it stays paused if it was.
+   * Stores a pipeline, or changes the pipeline with this id. May be called at each start of an app. The owner stays the
+   * principal who first defined it, and a paused pipeline stays paused.
    *
-   * @throws {JobchartError} `INVALID_INPUT` (also an id that cannot be chosen), `NOT_STORABLE`, `FORBIDDEN`,
-   *   `UNKNOWN_TYPE`, `STORAGE_UNAVAILABLE`, `OUTCOME_UNKNOWN` (defining it again is safe).
+   * @throws {JobchartError} `INVALID_INPUT` (also if the id is in use but hidden from the caller), `NOT_STORABLE`, `FORBIDDEN`, `UNKNOWN_TYPE`, `STORAGE_UNAVAILABLE`, `OUTCOME_UNKNOWN` (defining it again is safe).
    */
   define<Type extends AnyJobType>(options: PipelineOptions<Type>, call?: CallOptions): Promise<PipelineView>
   /** @throws {JobchartError} `PIPELINE_NOT_FOUND` */
   get(id: string, options?: PipelineCallOptions): Promise<PipelineView>
-  /** By id. @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT` */
+  /** Ordered by id. @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT` */
   list(options?: PipelineListOptions): Promise<Page<PipelineView>>
   /**
-   * Submits a run: a job of the pipeline's type, with the pipeline's input, by the pipeline's overlap rule. Its creator is
-   * who asks, who must be allowed to submit such a job. Who may not read the pipeline's input gives one.
+   * Submits a run: a job of the pipeline's type, with the pipeline's input and overlap rule. The caller becomes its
+   * creator, and must be allowed to submit such a job. A caller who may not read the pipeline's input must give an
+   * input.
    *
    * @throws {JobchartError} as {@link Session.submit}; `PIPELINE_NOT_FOUND`; `INVALID_STATE` (the pipeline is paused).
    */
   run(id: string, options?: RunOptions): Promise<JobView>
   /**
-   * Lets the pipeline take no run until `resume`, however it would come: by `run`, `submit`, `retry` or a follow-up. Runs
-   * that are there go on. The reason, of 1 to 200 characters, is shown.
+   * Pauses the pipeline until `resume`: it takes no new runs, whether by `run`, `submit`, `retry` or a follow-up.
+   * Existing runs go on. The reason, 1 to 200 characters, is shown.
    *
    * @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN`, `INVALID_INPUT`
    */
   pause(id: string, reason: string, options?: PipelineCallOptions): Promise<PipelineView>
   /** @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN` */
   resume(id: string, options?: PipelineCallOptions): Promise<PipelineView>
-  /** Removes the pipeline; its jobs stay, and go on. @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN` */
+  /** Deletes the pipeline. Its jobs go on. @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN` */
   delete(id: string, options?: PipelineCallOptions): Promise<void>
 }
 
 /**
- * What one person can do. Every method asks the policy first, and answers for a job that may not be seen as it does for
- * one that is not there: `JOB_NOT_FOUND`.
+ * What one principal can do. Every method asks the policy first. A hidden job gets the same answer as one that does not
+ * exist: `JOB_NOT_FOUND`.
  */
 export interface Session {
   /**
-   * Stores a new job. It resolves when the job is durable. To submit into a stored pipeline takes the right to run that.
+   * Stores a new job. Resolves when the job is durable. To submit into a stored pipeline, the caller must be allowed to
+   * run that pipeline.
    *
-   * @throws {JobchartError} `INVALID_INPUT`, `NOT_STORABLE`, `FORBIDDEN`, `UNKNOWN_TYPE`, `PIPELINE_NOT_FOUND` (a stored
-   *   one that may not be seen), `ALREADY_RUNNING` (another job holds the pipeline's slot, or a hidden one
-   *   the unique key), `INVALID_STATE` (its chart
-   *   refuses to be replaced, or the pipeline is paused), `QUEUE_FULL`, `STORAGE_UNAVAILABLE` (nothing was stored),
-   *   `OUTCOME_UNKNOWN`.
+   * @throws {JobchartError} `INVALID_INPUT`, `NOT_STORABLE`, `FORBIDDEN`, `UNKNOWN_TYPE`, `PIPELINE_NOT_FOUND` (the stored pipeline is hidden from the caller), `ALREADY_RUNNING` (another job holds the pipeline's slot, or a hidden job holds the unique key), `INVALID_STATE` (the other run cannot be replaced, or the pipeline is paused), `QUEUE_FULL`, `STORAGE_UNAVAILABLE` (nothing was stored), `OUTCOME_UNKNOWN`.
    */
   submit<Type extends AnyJobType>(type: Type, ...given: SubmitArguments<Type>): Promise<ViewOf<Type>>
-  /** By the name of a type that the engine knows: for faces, which have no type at hand. */
+  /** Submits by the name of a type that the engine knows, for callers without the type at hand, e.g. an HTTP API. */
   submit(type: string, input?: unknown, options?: SubmitOptions): Promise<JobView>
   /**
-   * Stores many new jobs, by bounded commits. Each is submitted as by {@link Session.submit} and answered in its place: with
-   * its `job`, or with the `error` for which it was not stored. With `atomic`, at most 1,000 are stored in one commit or
-   * none is, and the error of the first that is refused is thrown.
+   * Stores many new jobs, in several commits. Each is submitted as by {@link Session.submit}. The results are in the
+   * order of `jobs`: each has the `job`, or the `error` why it was not stored. With `atomic`, at most 1,000 jobs are
+   * stored in one commit or none is, and the first error is thrown.
    *
    * @throws {JobchartError} `INVALID_INPUT`; with `atomic`, as {@link Session.submit}; the signal's own reason.
    */
@@ -132,106 +131,109 @@ export interface Session {
   /** @throws {JobchartError} `JOB_NOT_FOUND` */
   get<Type>(id: JobId<Type>, options?: CallOptions): Promise<ViewOf<Type>>
   /**
-   * Jobs by the time of their creation, the newest first unless `order` says otherwise. A page may have fewer jobs than
-   * `limit`: there are more as long as it has a `nextCursor`. Child jobs are listed where their parent or
-   * their type is named.
+   * Lists jobs by time of creation, newest first unless `order` says otherwise. A page may have fewer jobs than
+   * `limit`; there are more as long as it has a `nextCursor`. Child jobs are listed only if `parentId` or their type is
+   * given.
    *
-   * @throws {JobchartError} `FORBIDDEN` (also a filter by a field that is redacted), `INVALID_INPUT`.
+   * @throws {JobchartError} `FORBIDDEN` (also a filter by a redacted field), `INVALID_INPUT`.
    */
   list(options?: ListOptions): Promise<Page<JobView>>
-  /** How many jobs `list` would page through; 10,001 means more. @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT` */
+  /**
+   * How many jobs `list` would page through; 10,001 means more than 10,000. @throws {JobchartError} `FORBIDDEN`,
+   * `INVALID_INPUT`
+   */
   count(options?: CountOptions): Promise<number>
   /**
-   * How many of the jobs that `list` would page through there are of each status, type, phase or outcome. A job that has
-   * not ended has no outcome, and is not counted by it.
+   * How many of the jobs that `list` would page through have each status, type, phase or outcome. A job that has not
+   * ended has no outcome, and is not counted by outcome.
    *
-   * @throws {JobchartError} `FORBIDDEN` (also a field that is redacted), `INVALID_INPUT`.
+   * @throws {JobchartError} `FORBIDDEN` (also a redacted field), `INVALID_INPUT`.
    */
   counts(options: CountsOptions, filter?: CountOptions): Promise<Counts>
-  /** The views that `list` and `count` may be asked for: none for who may not list jobs, both for who may list all. */
+  /**
+   * Which `view`s `list` and `count` accept from the caller: none without the right to list jobs, both with the right
+   * to list all.
+   */
   views(options?: CallOptions): Promise<readonly JobsView[]>
   /**
-   * Sends a command to the job's chart.
+   * Sends a command to the job's chart. Resolves with the job after it.
    *
-   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `ALREADY_SETTLED`, `INVALID_STATE` (the chart takes no such
-   *   event now), `INVALID_INPUT` (no such command, or its fields do not fit), `ALREADY_RUNNING`.
+   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `ALREADY_SETTLED`, `INVALID_STATE` (the chart does not take the command now), `INVALID_INPUT` (unknown command, or its fields do not fit), `ALREADY_RUNNING`.
    */
   send<Type>(id: JobId<Type>, command: CommandFor<Type>, options?: SendOptions): Promise<ViewOf<Type>>
   /** Sends the type's cancel command; errors as {@link Session.send}. */
   cancel<Type>(id: JobId<Type>, options?: CancelOptions): Promise<ViewOf<Type>>
   /**
-   * Runs a job that has ended again: a new job of the same type and input, linked by `retryOf`. Its creator is who asks,
-   * who must be allowed to read the input and to submit such a job.
+   * Retries a job that has ended: a new job of the same type and input, linked by `retryOf`. The caller becomes its
+   * creator, and must be allowed to read the input and to submit such a job.
    *
-   * It continues: it begins with the recorded steps of that job and its child jobs, and has the step keys and
-   * `idempotencyKey`s of the first try. With `fresh`, or where the job succeeded, it begins with none, under new keys. A
-   * `uniqueKey` is kept: while another job holds it, the retry is `ALREADY_RUNNING`.
+   * The new job continues the old one: it has the recorded steps of that job and its child jobs, and the step keys and
+   * `idempotencyKey`s of the first try. With `fresh`, or if the old job succeeded, it has no recorded steps, and new
+   * keys. The `uniqueKey` is kept: while another job holds it, the retry fails with `ALREADY_RUNNING`.
    *
-   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it has not ended, is a part of another, or its
-   *   pipeline is paused), `PIPELINE_NOT_FOUND`, `ALREADY_RUNNING`, `QUEUE_FULL`.
+   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it has not ended, is a child job, or its pipeline is paused), `PIPELINE_NOT_FOUND`, `ALREADY_RUNNING`, `QUEUE_FULL`.
    */
   retry<Type>(id: JobId<Type>, options?: RetryCallOptions): Promise<ViewOf<Type>>
   /**
-   * Deletes a job, running or not: hidden from everyone at once, its tasks and child jobs stopped. Its row goes when
-   * nothing of it runs any more. To delete one that has not ended takes the right to cancel it, where its type has a cancel
-   * command.
+   * Deletes a job, running or not. It is hidden from everyone at once, and its tasks and child jobs are stopped; its
+   * row is removed when none of them runs any more. To delete a job that has not ended, the caller must be allowed to
+   * cancel it, if its type has a cancel command.
    *
-   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it is a part of another).
+   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it is a child job).
    */
   delete(id: JobId, options?: CallOptions): Promise<void>
   /**
-   * What the principal may do with a job now, by its chart and by the policy; of several, at most 1,000, those that may be
-   * seen, by their ids.
+   * What the principal may do with a job now, allowed both by its chart and by the policy. For a list of at most 1,000
+   * ids: an object by id, with only the jobs that the principal may see.
    *
-   * @throws {JobchartError} `JOB_NOT_FOUND` of one; `INVALID_INPUT`.
+   * @throws {JobchartError} `JOB_NOT_FOUND` for a single id; `INVALID_INPUT`.
    */
   actions(id: JobId, options?: CallOptions): Promise<JobActions>
   actions(ids: readonly JobId[], options?: CallOptions): Promise<ReadonlyMap<string, JobActions>>
   /**
-   * Why the job stands where it stands: what it waits for, and what of it runs. What is said of executors and versions is
-   * said of this engine; others on the same storage may have them.
+   * Why the job is in its current state: what it waits for, and which of its tasks run. Executors and versions are
+   * those of this engine; other engines on the same storage may have more.
    *
    * @throws {JobchartError} `JOB_NOT_FOUND`
    */
   explain(id: JobId, options?: CallOptions): Promise<readonly Reason[]>
   /**
-   * The changes of the job's label and the commands that were taken, oldest first; the first is its creation.
+   * The changes of the job's label and the commands that were taken, oldest first. The first entry is its creation.
    *
    * @throws {JobchartError} `JOB_NOT_FOUND`
    */
   history(id: JobId, options?: CallOptions): Promise<readonly HistoryEntry[]>
   /** The lines of the job's log, oldest first. @throws {JobchartError} `JOB_NOT_FOUND` */
   logs(id: JobId, options?: LogOptions): AsyncIterable<LogLineView>
-  /** What the code reported of the parts of its work, by number. @throws {JobchartError} `JOB_NOT_FOUND` */
+  /** The items that the code reported, by number. @throws {JobchartError} `JOB_NOT_FOUND` */
   items(id: JobId, options?: ItemOptions): AsyncIterable<ItemView>
   /**
-   * Follows what happens, in the order of the log: each event once, with a `sequence` to go on after. What is not for the
-   * principal's eyes is left out. Rights are asked for again at least every 5 s; where they have changed, a `reset` event
-   * says so. A reader may be slow: nothing is kept for him, and what he missed is read again. Progress that is overtaken
-   * may be left out; the last of an attempt comes before what ends it.
+   * Follows events in log order. Each event comes once, with a `sequence` to continue after. Events that the principal
+   * may not see are left out. The policy is asked again at least every 5 s; if the rights have changed, a `reset` event
+   * comes. Slow readers are safe: nothing is buffered per reader, and missed events are read again. Outdated progress
+   * may be left out, but the last progress of an attempt always comes before the event that ends it.
    *
-   * The storage is needed only to catch up, and for the rights to one `job`; while a stream waits, one that fails delays it
-   * and no more. A policy that fails for the scopes ends it with `FORBIDDEN`; where it fails for one job, what would be told
-   * of that job meanwhile is left out.
+   * The storage is needed only to catch up, and to check the rights to one `job`. A storage that fails while a stream
+   * waits only delays it. A policy that fails for the scopes ends the stream with `FORBIDDEN`. If the policy fails for
+   * a single job, that job's events are left out meanwhile.
    *
-   * It ends when the signal is aborted or the loop is left, and that of one `job` when the job is deleted. Events of jobs
-   * that were deleted since stay in the log. The first look may throw.
+   * The stream ends when the signal is aborted or the loop is left; a stream of one `job` also ends when that job is
+   * deleted. Events of jobs deleted since stay in the log. The first `next()` may throw.
    *
-   * @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND`, `INVALID_INPUT`; while following, `STORAGE_UNAVAILABLE` (a read of
-   *   what was missed failed) and `ENGINE_STOPPED`: follow on after the last sequence, and nothing is missed.
+   * @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND`, `INVALID_INPUT`. While following also `STORAGE_UNAVAILABLE` (missed events could not be read) and `ENGINE_STOPPED`: continue after the last sequence, and no event is missed.
    */
   events(options?: EventOptions): Events
   /**
-   * Waits for the job to settle, in whatever way, and resolves with it: see its `outcome`.
+   * Waits until the job settles, and resolves with it whether it succeeded or not: see its `outcome`.
    *
    * @throws {JobchartError} `JOB_NOT_FOUND`; `ENGINE_STOPPED` while waiting; the signal's own reason.
    */
   result<Type>(id: JobId<Type>, options?: CallOptions): Promise<ViewOf<Type>>
-  /** What jobs are runs of. */
+  /** Operations on stored pipelines. */
   readonly pipelines: Pipelines
 }
 
-/** Runs an operation with the rights that its caller has now. */
+/** Runs an operation with the caller's current rights. */
 type Call = <Result>(run: (core: Core, who: Principal) => Soon<Result>) => Promise<Result>
 type AnsweredCall = <Result>(run: (core: Core, who: Principal, answer: Answer<Result>) => void) => Promise<Result>
 
@@ -252,8 +254,8 @@ function pipelinesOf(call: Call): Pipelines {
 /**
  * Binds a principal to the operations.
  *
- * @param who  asked at each call, so that rights are those of now.
- * @param isTrusted  errors are told as they are: for the engine's own session.
+ * @param who  called for each operation, so that rights are current.
+ * @param isTrusted  errors are passed on unchanged: for the engine's own session.
  */
 export function createSession(core: () => Core, who: () => Principal, isTrusted = false): Session {
   const told = isTrusted ? (error: unknown) => error : toldError
@@ -268,7 +270,7 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
       return Promise.reject(told(error))
     }
   }
-  // The one promise of those calls that most jobs take.
+  // For the most frequent calls: they create only one promise.
   const answered: AnsweredCall = (run) => {
     return new Promise((done, reject) => {
       const failed = (error: unknown) => reject(told(error))
@@ -279,7 +281,7 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
       }
     })
   }
-  // The operations know jobs as JSON; what their types add was checked by the type's schemas when it was written.
+  // The operations handle JSON. The types' schemas checked it when it was written, so the cast is safe.
   const session = {
     submit: (type: AnyJobType | string, input: unknown, options?: SubmitOptions) =>
       answered<JobView>((core, who, answer) => submit(core, who, { type, input }, given(options) ?? {}, answer)),
@@ -319,14 +321,14 @@ async function* toldBy<Item>(items: AsyncIterable<Item>, told: (error: unknown) 
 }
 
 const STORAGE_FAILURES: ReadonlyMap<string, string> = new Map<ErrorCode, string>([
-  ['STORAGE_UNAVAILABLE', 'the storage does not answer; nothing was written. Try again later'],
+  ['STORAGE_UNAVAILABLE', 'the storage does not answer, and nothing was written; try again later'],
   [
     'OUTCOME_UNKNOWN',
-    'the storage did not answer; what was asked for may have been done. Look, or ask again by the same key',
+    'the storage did not answer, and the change may have been stored. Read the job, or repeat the call with the same idempotency key',
   ],
 ])
 
-// What a storage says of its failure names files of the server: that is for `engine.health`.
+// Storage errors name files of the server, so persons do not get them; see `engine.health`.
 function toldError(error: unknown): unknown {
   const text = error instanceof JobchartError ? STORAGE_FAILURES.get(error.code) : undefined
   if (!(error instanceof JobchartError) || text === undefined) return error

@@ -1,17 +1,17 @@
-/** Events as a session is told them: what `publicEvents` gives, through a mask. */
+/** Events as a session shows them: the result of `publicEvents` through a mask. */
 import type { JobError } from '../model/error.ts'
 import { type Actor, type EventRow, type JobEvent, publicEvents } from '../model/event.ts'
 import type { Outcome } from '../model/job.ts'
 import { type FieldMask, namingMasked } from './field-mask.ts'
 import { shownError } from './view.ts'
 
-/** An event as a session is told it. */
+/** An event as a session shows it. */
 export type ShownEvent = JobEvent & {
-  /** The fields of the job that were left out for who asks; absent where none were. */
+  /** The hidden fields of the job. Absent if none. */
   readonly redacted?: readonly string[]
 }
 
-/** What of a job's view a field of its events tells. */
+/** For each field of an event: which field of the job's view it reveals. */
 const TELLS: { readonly [field: string]: string } = {
   jobType: 'type',
   tenant: 'tenant',
@@ -31,24 +31,24 @@ const TELLS: { readonly [field: string]: string } = {
   event: 'emitted',
 }
 
-/** What of a job's view a field of one of its events, or of an entry of its history, tells; undefined: nothing. */
+/** Which field of a job's view is revealed by a field of an event or history entry. `undefined`: none. */
 export function toldBy(
   event: { readonly by: Actor; readonly outcome?: Outcome | undefined },
   { createdBy }: Pick<EventRow, 'createdBy'>,
 ): (field: string) => string | undefined {
   return (field) => {
-    // Who did the first thing is who created the job.
+    // An event caused by the job's creator reveals the creator.
     if (field === 'by') return event.by.id === createdBy ? 'createdBy' : undefined
-    // The event that settles a job is of the time of its end.
+    // The event that settles a job has the time of its end.
     if (field === 'at') return event.outcome === undefined ? undefined : 'endedAt'
     return Object.hasOwn(TELLS, field) ? TELLS[field] : undefined
   }
 }
 
-// Rows that many follow are shown to most of them alike.
+// Cached, because most followers of a row see the same.
 const shownRows = new WeakMap<EventRow, Map<string, readonly ShownEvent[]>>()
 
-/** The events of a row through a mask. They are frozen, and shared by all who are shown the same. */
+/** The events of a row through a mask. Frozen, and shared by all readers who see the same. */
 export function shownEvents(row: EventRow, sequence: number, mask: FieldMask): readonly ShownEvent[] {
   const known = shownRows.get(row) ?? new Map<string, readonly ShownEvent[]>()
   const found = known.get(mask.key)
@@ -66,14 +66,14 @@ function shownEvent(event: JobEvent, row: EventRow, mask: FieldMask): ShownEvent
 function withoutPrivate(event: JobEvent, mask: FieldMask): JobEvent {
   if ('error' in event && event.error !== undefined) return { ...event, error: errorIn(event, event.error, mask) }
   if (event.type !== 'job.emitted' || mask.open.has('emitted')) return event
-  // What an action emits may be anything that the chart knows.
+  // An emitted event may contain anything that the chart knows.
   const { event: emitted, ...shown } = event
   return shown as JobEvent
 }
 
-// Why something could not follow may name what is not the reader's to see.
+// The error of a follow-up may name things that the reader may not see.
 function errorIn({ type }: JobEvent, error: JobError, mask: FieldMask): JobError {
   if (type !== 'job.followUpFailed') return Object.freeze(shownError(error, mask))
   const { stack, ...shown } = error
-  return Object.freeze({ ...shown, message: 'what should have followed could not' })
+  return Object.freeze({ ...shown, message: 'a follow-up failed' })
 }

@@ -1,7 +1,7 @@
 /**
- * What happens without anyone asking: timers that fall due, waiting jobs whose turn comes, tasks whose process died. Each is
- * found by one query and made by requests of the next ticks. Safe to run in any number of engines at once: of two that
- * make one change, the second finds it made.
+ * Changes without a caller: timers that fall due, waiting jobs that can be admitted, tasks whose process died. Each
+ * kind is found by one query, and decided by requests of the next ticks. Safe to run in any number of engines at once:
+ * if two make the same change, the second finds it done.
  */
 import { admit, due, lose } from '../model/decision.ts'
 import { type Job, wakeAt } from '../model/job.ts'
@@ -9,13 +9,13 @@ import { isoTime } from '../model/time.ts'
 import type { OtherInstance, Recorded } from '../port/storage.ts'
 import { type Core, ENGINE } from './core.ts'
 
-/** Jobs that are read at once. */
+/** How many jobs are read at once. */
 const JOBS_AT_ONCE = 1_000
 
-/** Fires what has fallen due, oldest first, and sets the alarm for what falls due before the next sweep. */
+/** Fires what is due, oldest first, and sets the alarm for what falls due before the next sweep. */
 export async function fireDue(core: Core): Promise<void> {
   const { storage, types, clock, settings, alarm } = core
-  // Those that could not be moved stay due, and are passed over; the next sweep tries them again.
+  // Jobs that could not be moved stay due, so they are skipped; the next sweep tries them again.
   for (let skip = 0; ; ) {
     const now = clock.steady()
     const jobs = await storage.due(types.all(), now + settings.sweepMs, JOBS_AT_ONCE, skip)
@@ -37,7 +37,10 @@ export async function fireDue(core: Core): Promise<void> {
   }
 }
 
-/** Admits the waiting jobs whose time and turn have come, and sets the alarm for those that may start before the next sweep. */
+/**
+ * Admits waiting jobs whose start time has come and whose slot is free, and sets the alarm for those that may start
+ * before the next sweep.
+ */
 export async function admitWaiting(core: Core): Promise<void> {
   const { storage, types, clock, settings, alarm } = core
   for (let skip = 0; ; ) {
@@ -52,33 +55,34 @@ export async function admitWaiting(core: Core): Promise<void> {
           return admit(stored.typeOf(waiting), waiting, context, stored)
         },
       })
-      if (job?.phase === 'waiting') throw new Error('it waits on')
+      if (job?.phase === 'waiting') throw new Error('the job is still waiting')
     })
     if (jobs.length < JOBS_AT_ONCE) break
   }
-  // Looked at apart: one that is more urgent and not due yet would hide one of its pipeline that is.
+  // A separate query: in the first one, a job with higher priority that is not due yet could hide a due job of its
+  // pipeline.
   const now = clock.now()
   for (const { startAt } of await storage.admissible(types.all(), now + settings.sweepMs, JOBS_AT_ONCE, 0)) {
     if (startAt !== undefined && startAt > now) alarm.setByWall(startAt)
   }
 }
 
-/** An engine whose process lives, and that has not said so for longer than this, is told of. */
+/** After this silence, an engine with a living process is reported as silent. */
 const SILENT_MS = 10_000
-/** So many of its heartbeats, where that is longer. */
+/** Or after this many of its heartbeats, if that is longer. */
 const SILENT_BEATS = 3
 
-/** An engine whose process lives, and that does not say so: its event loop is busy, or its process is stopped. */
+/** An engine with a living process and no heartbeat: its event loop is busy, or its process is suspended. */
 export interface SilentInstance {
   readonly instance: string
-  /** It was not seen to say so since then, ISO 8601. */
+  /** When its last heartbeat was seen, ISO 8601. */
   readonly since: string
 }
 
-/** How an attempt was lost, by what became of its engine. */
+/** How an attempt was lost, by the state of its engine. */
 const LOSS = {
   died: { reason: 'its process died', isCrash: true, said: 'the process of an engine ended' },
-  // By SIGINT or SIGTERM: its work is not what it died of.
+  // Ended by SIGINT or SIGTERM: the task did not cause it, so it is not a crash.
   ended: { reason: 'its process was ended', isCrash: false, said: 'the process of an engine was ended' },
   silent: {
     reason: 'its engine was silent for longer than deadAfter',
@@ -89,27 +93,29 @@ const LOSS = {
 type Lost = (typeof LOSS)[keyof typeof LOSS]
 
 /**
- * Finds dead instances, and takes back what they held.
+ * Finds dead instances, and takes back their tasks.
  *
- * One whose process has ended is dead at once. One whose process lives keeps its work, however busy its event loop is;
- * `health` and `explain` tell of it when its heartbeat has not changed for 10 s. With `deadAfter`, it loses its work after
- * that time. All by the time that passed *here*: what its clock says, and whether ours was set, plays no part.
+ * An instance is dead as soon as its process has ended. An instance with a living process keeps its tasks, however busy
+ * its event loop is; if its heartbeat has not changed for 10 s, `health` and `explain` report it as silent. With
+ * `deadAfter`, it loses its tasks after that time. All times are measured by our own clock since the last change seen
+ * here, so wrong or changed clocks do not matter.
  *
- * The chart that names `task.lost` gets it, and the task is available again or ends, by its `recovery`. An instance is
- * forgotten when nothing of it is left; jobs of unknown types stay for an engine that knows them.
+ * A chart that names `task.lost` gets that event. By its `recovery`, the task becomes available again, ends, or is
+ * awaited. An instance is forgotten when it holds no tasks any more. Tasks of unknown job types stay for an engine that
+ * knows them.
  */
 export class LossWatch {
   readonly #seen = new Map<string, { readonly heartbeat: number; readonly since: number }>()
-  /** Those that are lost and still listed. */
+  /** Lost instances that are still listed. */
   #lost: ReadonlySet<string> = new Set()
   #silent: readonly SilentInstance[] = []
 
-  /** The silent engines, as they were found last. */
+  /** The silent engines, from the last run. */
   get silent(): readonly SilentInstance[] {
     return this.#silent
   }
 
-  /** Looks once. */
+  /** Runs the check once. */
   async run(core: Core): Promise<void> {
     const asked = core.clock.elapsed()
     const others = await core.storage.others()
@@ -128,7 +134,7 @@ export class LossWatch {
     for (const [id, how] of lost) await takeBack(core, id, how)
   }
 
-  // This process may itself have stood still between the look and now: what was seen says nothing of the time since.
+  // Our own process may have been suspended meanwhile, so don't count the time since the check as the other's silence.
   #silenceMs({ clock }: Core, { id, heartbeat }: OtherInstance, asked: number): number {
     const seen = this.#seen.get(id)
     if (seen?.heartbeat === heartbeat) return asked - seen.since
@@ -140,7 +146,7 @@ export class LossWatch {
 async function takeBack(core: Core, instance: string, how: Lost): Promise<void> {
   const jobs = await core.storage.held(instance)
   const recorded = jobs.length === 0 ? [] : await core.storage.recorded(jobs.map(({ id }) => id))
-  // One job that cannot be moved blocks no other; the next sweep tries it again.
+  // A job that cannot be moved does not block others; the next sweep tries it again.
   let stillRuns = false
   const failures = await failuresOf(jobs, async (job) => {
     if (await isAllGone(core, job, instance)) await loseAll(core, job, { instance, recorded, how })
@@ -149,7 +155,8 @@ async function takeBack(core: Core, instance: string, how: Lost): Promise<void> 
   if (failures === 0 && !stillRuns) await core.storage.forget(instance)
 }
 
-// What a dead engine has started may outlive it for a moment: nothing is started beside it. The next sweep looks again.
+// Processes that a dead engine has started may outlive it for a moment. Do not start the task beside them; the next
+// sweep looks again.
 async function isAllGone(core: Core, job: Job, instance: string): Promise<boolean> {
   const gone = job.tasks.map(async ({ holder, handle, executor }) => {
     if (holder !== instance || handle === undefined) return true
@@ -175,7 +182,7 @@ async function loseAll(core: Core, job: Job, { instance, recorded, how }: TakenB
         jobs: [job.id],
         decide: (stored, context) => {
           const now = stored.require(job.id)
-          // Between the list and this, another engine may have taken it back, and a third may hold it now.
+          // Between the query and now, another engine may have taken the task back, and a third may hold it.
           const isHeld = now.tasks.some((task) => task.invocation === invocation && task.holder === instance)
           if (!isHeld) return undefined
           const { reason, isCrash } = how

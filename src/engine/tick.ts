@@ -9,15 +9,16 @@
  *                                                              order)      transaction)
  * ```
  *
- * - A tick takes the requests that wait, up to a bound. It reads the jobs that they need and that are not at hand, decides
- *   them in order over one working set, so that each sees those before it, and commits them all in one transaction. The
- *   claim of ready tasks is the last part of that transaction.
- * - Requests that build on each other are one changeset. Where the storage refuses it, they are decided again, each alone.
- * - A changeset that conflicts, since another process was faster, is decided again on the rows as they are now.
- * - A decision whose job ends, and whose type says what follows, waits while that is read and parsed; it is committed in a
- *   later tick if its jobs are still as they were, and else made again.
- * - Nothing is published, started or answered that was not committed.
- * - One tick is under way at a time. Each begins in a turn of the event loop of its own.
+ * - A tick takes the waiting requests, up to a bound. It reads the jobs that they need, unless they are in memory. It
+ *   decides the requests in order over one working set, so that each sees the ones before it. It commits them all in
+ *   one transaction, which ends with the claim of ready tasks.
+ * - Requests that build on each other form one changeset. If the storage refuses it, they are decided again, each
+ *   alone.
+ * - A changeset that conflicts with a faster process is decided again on the current rows.
+ * - If a decision ends a job whose type has follow-ups, it waits while these are read and parsed. It is committed in a
+ *   later tick if its jobs are unchanged; otherwise it is made again.
+ * - Nothing is published, started or answered before it is committed.
+ * - One tick runs at a time. Each begins in its own turn of the event loop.
  */
 import { admit, type Decision, type DecisionContext, type JobDecision } from '../model/decision.ts'
 import { JobchartError } from '../model/error.ts'
@@ -37,35 +38,35 @@ import type { Answer } from './soon.ts'
 import { UniqueKeyHeldError } from './unique-key.ts'
 import { nameOf, WorkingSet } from './working-set.ts'
 
-/** One change, of a job or of several. */
+/** One change of one or more jobs. */
 export interface Change {
   readonly by: Actor
-  /** Ids of the stored jobs that it needs, each read with its tree. */
+  /** The ids of the stored jobs that it needs. Each is read with its tree. */
   readonly jobs?: readonly string[]
-  /** One of these at hand; it saves the read where the job has neither parent nor children. */
+  /** The record of one of these jobs, if known. Saves the read if the job has no parent or children. */
   readonly known?: Job
-  /** Pipelines whose slot and next run it looks at. */
+  /** Pipelines whose slot and next run it depends on. */
   readonly pipelines?: readonly PipelineKey[]
-  /** Decides on the working set, or throws a typed refusal; undefined: there is nothing to change. */
+  /** Decides on the working set, or throws a typed refusal. `undefined`: nothing to change. */
   readonly decide?: (jobs: WorkingSet, context: DecisionContext) => Decision | undefined
-  /** Written with it: notes of an attempt, pipelines. */
+  /** Writes without a decision: notes of an attempt, pipelines. */
   readonly writes?: readonly Write[]
-  /** Somebody asks for its new jobs: a full queue refuses them. */
+  /** True: a caller asked for the new jobs, so a full queue refuses them. */
   readonly isAsked?: boolean
-  /** The error where a bound of the storage is reached. Default: `STALE_CLAIM`, since a limit key has no place. */
+  /** The error if a limit of the storage is reached. Default: `STALE_CLAIM`, since a limit key has no free place. */
   readonly full?: (() => JobchartError) | undefined
-  /** Is told each new or changed job, as committed. */
+  /** Called with each new or changed job, as committed. */
   readonly seen?: (job: Job) => void
-  /** A conflict is answered with {@link ChangedMeanwhile}, and not decided again. */
+  /** True: a conflict is answered with {@link ChangedMeanwhile} instead of deciding again. */
   readonly isAskedAgain?: boolean
-  /** The attempt that ends reported no progress, which is written beside the record. */
+  /** True: the attempt that ends has reported no progress. Progress is stored beside the record. */
   readonly withoutProgress?: boolean
 }
 
-/** What a change was based on is no longer so: who asked for it should look again. */
+/** Something that a change was based on has changed. The caller should read it again. */
 export class ChangedMeanwhile extends Error {}
 
-/** Asks again as long as what it was based on has changed meanwhile. */
+/** Repeats a call while it fails with {@link ChangedMeanwhile}. */
 export async function untilUnchanged<Result>(ask: () => Promise<Result>): Promise<Result> {
   for (;;) {
     try {
@@ -76,15 +77,15 @@ export async function untilUnchanged<Result>(ask: () => Promise<Result>): Promis
   }
 }
 
-/** A change on its way. It is answered once, whatever goes wrong after that. */
+/** A change in progress. It is answered exactly once, even if something fails after that. */
 class Request {
   readonly change: Change
-  /** Not fused with others: they were refused together. */
+  /** True: it is not combined with other requests, because together they were refused. */
   readonly isAlone: boolean
-  /** What is at hand may be old. */
+  /** True: records in memory may be outdated. */
   readonly isStale: boolean
   draft: Draft | undefined
-  /** Hears of the job that it was about, as committed; undefined: it was about none. */
+  /** Called with the committed job; `undefined`: the change was not about a job. */
   #answer: Answer<Job | undefined> | undefined
 
   constructor(change: Change, answer: Answer<Job | undefined> | undefined, isAlone = false, isStale = false) {
@@ -106,7 +107,7 @@ class Request {
     answer?.failed(error)
   }
 
-  /** The same change, decided anew on the rows as they are now. */
+  /** The same change, to be decided again on the current rows. */
   again(isAlone: boolean): Request {
     const request = new Request(this.change, this.#answer, isAlone, true)
     this.#answer = undefined
@@ -114,7 +115,7 @@ class Request {
   }
 }
 
-/** A decision, with what follows it once that is known. */
+/** A decision, with its follow-ups once they are known. */
 class Draft implements Followed {
   readonly decision: Decision
   readonly jobs: JobDecision[]
@@ -124,25 +125,25 @@ class Draft implements Followed {
 
   constructor(decision: Decision) {
     this.decision = decision
-    // A relative may have changed and the job itself not: what was not changed is not written.
+    // Other jobs of the tree may have changed although this one did not. Unchanged jobs are not written.
     this.jobs = isChanged(decision) ? [decision] : []
     for (const other of decision.others) if (isChanged(other)) this.jobs.push(other)
     this.pipelines = decision.pipelines === undefined ? [] : [...decision.pipelines]
   }
 
-  // Most decisions are followed by nothing.
+  // Created on demand, because most decisions have no follow-ups.
   get asked(): Followed['asked'] {
     this.#asked ??= new Map()
     return this.#asked
   }
 }
 
-/** Requests that one tick takes: more would keep the event loop, and the first of them waiting. */
+/** The most requests per tick. More would block the event loop, and delay the first ones. */
 const REQUESTS_MAX = 512
-/** How long one tick decides; what is left is decided by the next. */
+/** How long one tick decides. The rest waits for the next tick. */
 const DECIDE_MS_MAX = 8
 
-/** Takes changes, and runs the ticks that make them. */
+/** Accepts changes, and runs the ticks that make them. */
 export class Ticks {
   readonly #core: Core
   #queue: Request[] = []
@@ -151,7 +152,7 @@ export class Ticks {
   #isOver = false
   #preparing = 0
   #changesets = 0
-  /** The newest number of the log that this engine knows of. */
+  /** The highest log number that this engine knows. */
   #sequence: number
 
   constructor(core: Core, sequence: number) {
@@ -159,22 +160,22 @@ export class Ticks {
     this.#sequence = sequence
   }
 
-  /** Nothing waits to be written, and nothing is about to be claimed. */
+  /** Whether nothing waits to be written or claimed. */
   get isIdle(): boolean {
     return this.#queue.length === 0 && !this.#isRunning && this.#preparing === 0
   }
 
   /**
-   * Takes a change along the whole path.
+   * Makes a change, along the whole path.
    *
-   * @returns the job that it was about, as committed.
+   * @returns the committed job, if the change was about one.
    * @throws {JobchartError} the refusal of the decision or of the storage; `STORAGE_UNAVAILABLE`, `OUTCOME_UNKNOWN`.
    */
   submit(change: Change): Promise<Job | undefined> {
     return new Promise((done, failed) => this.add(change, { done, failed }))
   }
 
-  /** As {@link submit}, of a change that is always about a job. */
+  /** As {@link submit}, for a change that is always about a job. */
   change(change: Change): Promise<Job> {
     return new Promise((done, failed) => this.addChange(change, { done, failed }))
   }
@@ -195,13 +196,13 @@ export class Ticks {
     this.#enqueue(new Request(change, answer))
   }
 
-  /** Claims what is ready with the next tick. */
+  /** Claims ready tasks with the next tick. */
   claimSoon(): void {
     this.#mustClaim = true
     this.#runSoon()
   }
 
-  /** No tick begins any more; what waits is told that the engine stopped. */
+  /** Starts no more ticks. Waiting requests are told that the engine stopped. */
   end(): void {
     this.#isOver = true
     for (const request of this.#queue.splice(0)) request.failed(stopped())
@@ -226,7 +227,7 @@ export class Ticks {
     try {
       await this.#tick([...requests])
     } catch (error) {
-      // A storage that breaks its port, or a fault of ours: nobody waits for ever, and the rows say what was written.
+      // After an error in the tick itself, nobody must wait for ever. The rows tell what was written.
       this.#core.dispatcher.suspect()
       for (const request of requests) request.failed(error)
     }
@@ -247,19 +248,19 @@ export class Ticks {
     this.#tell(drafts, claim, committed, seen)
   }
 
-  // What was written unheard may have been claimed with it, which only the rows tell.
+  // If the answer of the commit was lost, its rows may also have been claimed; only reading them tells.
   async #readBack(drafts: readonly ChangesetDraft<Request>[]): Promise<ReadonlyMap<string, Job>> {
     this.#core.dispatcher.suspect()
     try {
       const jobs = await this.#core.storage.many(drafts.flatMap((draft) => draft.jobs.map(({ job }) => job.id)))
       return new Map(jobs.map((job) => [job.id, job]))
     } catch {
-      // The sweep that compares what runs with the rows finds it.
+      // The next sweep compares running tasks with the rows, and finds it.
       return new Map()
     }
   }
 
-  // One that stands alone has a tick of its own.
+  // A request that must be alone gets its own tick.
   #take(): Request[] {
     if (this.#queue[0]?.isAlone === true) return this.#queue.splice(0, 1)
     const alone = this.#queue.findIndex(({ isAlone }) => isAlone)
@@ -270,7 +271,7 @@ export class Ticks {
     return `${this.#core.instance}/${++this.#changesets}`
   }
 
-  // What is at hand is not read. Where the read fails, those that needed it are told, and the others go on.
+  // Reads only what is not in memory. If the read fails, the requests that needed it fail, and the others go on.
   async #load(requests: Request[]): Promise<WorkingSet> {
     const core = this.#core
     const known = requests.map((request) => this.#known(request))
@@ -309,7 +310,7 @@ export class Ticks {
     return drafts.all
   }
 
-  /** What a request makes of the jobs; undefined: there is nothing to write, or not yet. */
+  /** Decides one request. `undefined`: nothing to write, or not yet. */
   #decideOne(jobs: WorkingSet, request: Request): Decided | undefined {
     const { change } = request
     try {
@@ -340,7 +341,7 @@ export class Ticks {
     }
   }
 
-  // What is at hand of a job of which work runs here may be older than its row, until the next poll.
+  // While tasks of a job run here, its record in memory may be older than its row until the next poll.
   #readAgain({ jobs = [] }: Change): void {
     for (const id of jobs) this.#core.dispatcher.heard(id)
   }
@@ -352,7 +353,7 @@ export class Ticks {
     return decision === undefined ? undefined : new Draft(decision)
   }
 
-  // What follows an end is read and parsed outside the tick. The decision waits for it.
+  // Follow-ups are read and parsed outside the tick. The decision waits for them.
   #prepare(request: Request, draft: Draft, unasked: readonly JobDecision[]): void {
     this.#preparing++
     prepareFollowUps(this.#core, draft, unasked)
@@ -366,7 +367,7 @@ export class Ticks {
       })
   }
 
-  /** With the admission of the next run of each pipeline whose slot becomes free. */
+  /** Adds the admission of the next run of each pipeline whose slot becomes free. */
   #withNextRuns(jobs: WorkingSet, { jobs: decided }: Draft): readonly JobDecision[] {
     let all: readonly JobDecision[] = decided
     for (const each of decided) {
@@ -381,14 +382,14 @@ export class Ticks {
     if (pipeline === undefined) return []
     try {
       const { next } = jobs.turn({ tenant, id: pipeline })
-      // One that the request itself changes, such as a waiting run that it cancels, has had its change.
+      // A run that the request itself changes, e.g. cancels, needs no admission here.
       if (next === undefined || decided.some(({ job }) => job.id === next.id)) return this.#lookLater()
       const admitted = admit(jobs.typeOf(next), next, jobs.context(), jobs)
       const all = [admitted, ...admitted.others]
-      // What ends as it is let in is followed by others: that is a request of its own.
+      // A run that ends at its admission may have follow-ups, so it needs its own request.
       return all.some((each) => mayBeFollowed(each.type, each.before, each.job)) ? this.#lookLater() : all.map(byEngine)
     } catch {
-      // What ends must not wait for what could begin: the next sweep admits it.
+      // A failing admission must not stop the end of the other job. The next sweep tries it again.
       return []
     }
   }
@@ -401,13 +402,13 @@ export class Ticks {
   #claim(drafts: readonly ChangesetDraft<Request>[]): ClaimOfTick | undefined {
     const now = this.#core.clock.steady()
     this.#mustClaim ||= drafts.some(({ jobs }) => jobs.some(({ job }) => hasReadyTask(job, now)))
-    // What this tick gives up takes no room before it is committed.
+    // Abandoned code frees its place only after the commit, so claim in the next tick.
     if (!this.#mustClaim || drafts.some(({ jobs }) => jobs.some(abandons))) return undefined
     this.#mustClaim = false
     return claimOf(this.#core, this.#newId())
   }
 
-  /** `seen` are jobs as they were written after what the drafts have of them. */
+  /** `seen`: jobs as they were written after the versions in the drafts. */
   #tell(
     drafts: readonly ChangesetDraft<Request>[],
     claim: ClaimOfTick | undefined,
@@ -430,7 +431,7 @@ export class Ticks {
     for (const each of claim.related) claimOne(this.#core, each)
   }
 
-  // Published in the order of the log; then the machines' own actions; then work starts and stops; then it is answered.
+  // In this order: publish in log order, run the machines' own actions, start and stop tasks, answer.
   #applied(draft: ChangesetDraft<Request>, rows: readonly WrittenRow[], seen: ReadonlyMap<string, Job>): void {
     const core = this.#core
     for (const row of rows) this.#publish(row, this.#knownWhole(draft, row))
@@ -448,7 +449,7 @@ export class Ticks {
     }
   }
 
-  // Those that wait for a job need not read it where all of its row is at hand: its progress is written beside the record.
+  // Waiters for a job need not read it, if its whole row is known here. Progress is written beside the record.
   #knownWhole(draft: ChangesetDraft<Request>, { events }: WrittenRow): Job | undefined {
     const [request, ...others] = draft.requests
     if (others.length > 0 || request?.change.withoutProgress !== true) return undefined
@@ -477,11 +478,11 @@ export class Ticks {
 
 interface Drafts {
   readonly all: ChangesetDraft<Request>[]
-  /** By the ids of the jobs that they write. */
+  /** The draft that writes a job, by the job's id. */
   readonly byJob: Map<string, ChangesetDraft<Request>>
 }
 
-/** Adds what a request decided, fused with the changesets of all jobs that it touches. */
+/** Adds a decision, combined with the changesets of all jobs that it touches. */
 function put(drafts: Drafts, request: Request, decided: Decided): void {
   let own: ChangesetDraft<Request> | undefined
   for (const { job } of decided.jobs) own = fused(drafts, own, job.id)
@@ -512,7 +513,7 @@ function claimedJobs({ claimed }: Committed): ReadonlyMap<string, Job> {
 
 type Refused = Exclude<CommitResult, { status: 'applied' }>
 
-/** What is read for a tick; undefined: all is at hand. */
+/** What to read for a tick. `undefined`: everything is in memory. */
 function queryOf(core: Core, requests: readonly Request[], known: readonly (Job | undefined)[]): LoadQuery | undefined {
   const jobs = new Set<string>()
   const pipelines = new Map<string, PipelineKey>()
@@ -557,7 +558,7 @@ function freesSlot({ before, job }: JobDecision): boolean {
   return before !== undefined && holdsSlot(before) && !holdsSlot(job)
 }
 
-// Something that follows the end has its slot already.
+// A follow-up already takes the freed slot.
 function takesSlot({ before, job }: JobDecision, { job: freed }: JobDecision): boolean {
   return before === undefined && job.pipeline === freed.pipeline && holdsSlot(job)
 }
@@ -572,18 +573,17 @@ function refusal(
 ): Error {
   switch (result?.status) {
     case undefined:
-      return new Error('the storage gave fewer results than changesets')
+      return new Error('the storage returned fewer results than changesets')
     case 'stale':
-      return new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task; what it reports is not taken')
+      return new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task, so its report was refused')
     case 'full':
       return (
-        full?.() ??
-        new JobchartError('STALE_CLAIM', 'as many tasks of its limit key run as may; it waits for its place')
+        full?.() ?? new JobchartError('STALE_CLAIM', 'the limit of its key is reached; the task waits for a free place')
       )
     case 'slot-taken':
       return new JobchartError(
         'ALREADY_RUNNING',
-        'another job of this pipeline is running; it has to end first',
+        'another job of this pipeline is running and must end first',
         result.by === undefined ? {} : { jobId: result.by },
       )
     case 'not-unique':

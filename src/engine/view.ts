@@ -7,7 +7,7 @@ import type { Progress, Task } from '../model/task.ts'
 import { isoTime } from '../model/time.ts'
 import { type FieldMask, namingMasked, WHOLE } from './field-mask.ts'
 
-/** A job as it is shown: no context, no tasks, and times as ISO 8601. */
+/** A job as it is shown: without context and tasks, unless the policy opens them. Times are ISO 8601. */
 export interface JobView<Type = unknown, Output = unknown> {
   readonly id: JobId<Type>
   readonly type: string
@@ -18,73 +18,73 @@ export interface JobView<Type = unknown, Output = unknown> {
   readonly pipeline?: string
   /** The job whose chart invoked this one. */
   readonly parentId?: string
-  /** The job of which this is another try. */
+  /** The job that this one retries. */
   readonly retryOf?: string
-  /** How many retries led to it; absent for a first try. */
+  /** How many retries led to this job. Absent for a first try. */
   readonly retries?: number
   readonly labels: { readonly [name: string]: string }
-  /** The public label of where the chart stands. */
+  /** The public label of the current state. */
   readonly status: string
   readonly phase: Phase
-  /** Set exactly when the phase is `settled`. */
+  /** Present exactly when the phase is `settled`. */
   readonly outcome?: Outcome
   readonly input?: Json
   readonly output?: Output
-  /** With its `stack` where the policy opens that. */
+  /** Includes its `stack` if the policy opens that. */
   readonly error?: JobError
   readonly exitCode?: number
   readonly message?: string
   readonly progress?: Progress
   readonly priority: number
   readonly createdAt: string
-  /** It does not start before. */
+  /** The job does not start before this time. */
   readonly startAt?: string
-  /** When it began to count; absent while it waits for its time or its turn. */
+  /** When the job could first run. Absent while it waits for its start time or its slot. */
   readonly admittedAt?: string
-  /** The first start of a task. */
+  /** When a task of the job first started. */
   readonly startedAt?: string
   readonly endedAt?: string
-  /** When something that is shown last changed. */
+  /** When a shown field last changed. */
   readonly updatedAt: string
-  /** XState's state value, where the policy opens it. */
+  /** XState's state value, if the policy opens it. */
   readonly state?: Json
-  /** The chart's context, where the policy opens it. */
+  /** The chart's context, if the policy opens it. */
   readonly context?: Json
-  /** The chart's tasks, where the policy opens them. */
+  /** The chart's tasks, if the policy opens them. */
   readonly tasks?: readonly TaskView[]
-  /** The fields that were left out for who asks; absent where none were. */
+  /** The fields that are hidden from the caller. Absent if none. */
   readonly redacted?: readonly string[]
 }
 
-/** A task as it is shown to whom the policy opens it. */
+/** A task, shown if the policy opens it. */
 export type TaskView = Pick<Task, 'id' | 'src' | 'status' | 'attempt' | 'input' | 'inbox'> & {
-  /** It is not claimed before; ISO 8601. */
+  /** The earliest time at which it can be claimed, ISO 8601. */
   readonly availableAt: string
 }
 
-/** A pipeline as it is shown; times as ISO 8601. */
+/** A pipeline as it is shown. Times are ISO 8601. */
 export interface PipelineView {
   readonly id: string
   readonly tenant: string
-  /** Its owner: who defined it first. */
+  /** The owner: the principal who first defined it. */
   readonly createdBy: string
-  /** The type of its runs. */
+  /** The job type of its runs. */
   readonly type: string
   readonly input?: Json
   readonly overlap: Overlap
   readonly priority: number
   readonly labels: { readonly [name: string]: string }
-  /** Why it takes no run now; absent: it takes runs. */
+  /** Why it is paused. Absent: it starts runs. */
   readonly paused?: string
-  /** Who paused it: a follow-up lifts only a follow-up's pause. */
+  /** What paused it: a follow-up can lift only a follow-up's pause. */
   readonly pausedBy?: PausedBy
   readonly createdAt: string
   readonly updatedAt: string
-  /** The fields that were left out for who asks; absent where none were. */
+  /** The fields that are hidden from the caller. Absent if none. */
   readonly redacted?: readonly string[]
 }
 
-/** Every field of a view but those by which a job is found. */
+/** Every field of a view except those that identify a job. */
 const FIELDS: readonly string[] = Object.freeze(
   Object.keys({
     ...{ type: 1, version: 1, tenant: 1, createdBy: 1, trigger: 1, pipeline: 1, parentId: 1, retryOf: 1, retries: 1 },
@@ -94,7 +94,7 @@ const FIELDS: readonly string[] = Object.freeze(
   } satisfies { [Field in Exclude<keyof JobView, 'id' | 'createdAt' | 'redacted'>]: 1 }).sort(),
 )
 
-/** Shows only that there is a job of this id. */
+/** Shows only the id of the job. */
 export const BARE: FieldMask = { hidden: new Set(FIELDS), open: new Set(), redacted: FIELDS, key: 'bare' }
 
 /** Shows a pipeline through a mask. */
@@ -110,7 +110,7 @@ export function pipelineViewOf(pipeline: Pipeline, mask: FieldMask = WHOLE): Pip
   return namingMasked<PipelineView>(view, mask)
 }
 
-/** Shows a job through a mask. A view is a copy: whoever changes it changes nothing. */
+/** Shows a job through a mask. Views are copies: changing one changes nothing else. */
 export function viewOf(job: Job, mask: FieldMask = WHOLE): JobView {
   const { hidden, open } = mask
   const view: { -readonly [Field in keyof JobView]?: JobView[Field] } = {
@@ -132,7 +132,7 @@ export function viewOf(job: Job, mask: FieldMask = WHOLE): JobView {
   if (job.retryOf !== undefined) view.retryOf = job.retryOf
   if (job.retries !== undefined) view.retries = job.retries
   if (job.outcome !== undefined) view.outcome = job.outcome
-  // What may be large is copied only where it is shown.
+  // Large values are copied only if they are shown.
   if (job.input !== undefined && !hidden.has('input')) view.input = jsonCopy(job.input)
   if (job.output !== undefined && !hidden.has('output')) view.output = jsonCopy(job.output)
   if (job.error !== undefined) view.error = shownError(job.error, mask)
@@ -147,7 +147,7 @@ export function viewOf(job: Job, mask: FieldMask = WHOLE): JobView {
   if (open.has('state') && !hidden.has('state')) view.state = jsonCopy(job.state)
   if (open.has('context') && !hidden.has('context')) view.context = jsonCopy(job.context)
   if (open.has('tasks') && !hidden.has('tasks')) view.tasks = job.tasks.map(taskViewOf)
-  // All that a view always has stands in it, but for what is hidden.
+  // Only hidden fields are missing, so the cast is safe.
   return namingMasked(view as JobView, mask)
 }
 
@@ -156,12 +156,12 @@ function taskViewOf({ id, src, status, attempt, input, inbox, availableAt }: Tas
   return { id, src, status, attempt, ...given, inbox: structuredClone(inbox), availableAt: isoTime(availableAt) }
 }
 
-// Nothing that is shown changes after the end, though the end of what still ran is written later.
+// After the end, no shown field changes, although the end of a still running task may be written later.
 function shownUpdate({ endedAt, updatedAt, progress }: Job): number {
   return endedAt ?? Math.max(updatedAt, progress?.at ?? 0)
 }
 
-/** A copy of an error as it is shown: its stack names files of the server, and is private. */
+/** A copy of an error as it is shown. The stack names files of the server, so it is private. */
 export function shownError(error: JobError, { hidden, open }: FieldMask): JobError {
   const { stack, ...shown } = error
   return open.has('stack') && !hidden.has('stack') && stack !== undefined ? { ...shown, stack } : shown

@@ -1,6 +1,6 @@
 /**
- * What one tick knows: jobs with their trees, and whose turn it is in pipelines, as they are after what the tick has
- * decided so far. Each decision sees those before it, so nothing inside one process conflicts.
+ * The jobs, trees and pipelines of one tick, updated by each decision. Each decision sees the ones before it, so
+ * requests within one process do not conflict.
  */
 import type { DecisionContext, JobDecision, JobTree, TreeJob } from '../model/decision-data.ts'
 import type { AnyJobType } from '../model/definition.ts'
@@ -12,17 +12,17 @@ import { newId } from './ids.ts'
 
 const NOTHING: Loaded = { job: () => undefined, turn: () => ({}) }
 
-/** The jobs and turns of one tick. */
+/** The jobs and pipelines of one tick. */
 export class WorkingSet implements JobTree {
   readonly #core: Core
   readonly #loaded: Loaded
   readonly #jobs = new Map<string, Job>()
-  /** Slots that were taken or freed in this tick, by pipeline: the holder's id, or null. */
+  /** Slots taken or freed in this tick, by pipeline: the id of the holder, or null. */
   readonly #holders = new Map<string, string | null>()
   /** Jobs that began to wait for a pipeline in this tick. */
   readonly #waiting = new Map<string, Job[]>()
   #context: ReturnType<typeof contextOf> | undefined
-  /** A job of a tree whose type this engine does not know: what was decided without it does not count. */
+  /** A job of a tree whose type this engine does not know. A decision that needed it is invalid. */
   #unknown: Job | undefined
 
   constructor(core: Core, loaded: Loaded = NOTHING) {
@@ -30,12 +30,12 @@ export class WorkingSet implements JobTree {
     this.#loaded = loaded
   }
 
-  /** Takes a record that is at hand in place of reading it, unless the tick has a newer one. */
+  /** Uses a record in memory instead of reading it, unless the tick has a newer one. */
   hold(job: Job): void {
     if (!this.#jobs.has(job.id)) this.#jobs.set(job.id, job)
   }
 
-  /** The record of a job as the tick has it; undefined: there is none. @throws {JobchartError} `JOB_UNREADABLE` */
+  /** The current record of a job in this tick. `undefined`: no such job. @throws {JobchartError} `JOB_UNREADABLE` */
   job(id: string): Job | undefined {
     const known = this.#jobs.get(id)
     if (known !== undefined) return known
@@ -65,9 +65,9 @@ export class WorkingSet implements JobTree {
   }
 
   /**
-   * Says whether the decisions since the last call knew all the types that they needed.
+   * Checks that the decisions since the last call knew all the types that they needed.
    *
-   * @throws {JobchartError} `UNKNOWN_TYPE` a job of the tree is another engine's to decide about.
+   * @throws {JobchartError} `UNKNOWN_TYPE` a job of the tree has a type that only other engines know.
    */
   checkTypes(): void {
     const unknown = this.#unknown
@@ -79,13 +79,13 @@ export class WorkingSet implements JobTree {
     return newId(this.#core)
   }
 
-  /** Time and chance of the next decision; what is decided together has one time. */
+  /** Time and randomness of the next decision. All decisions of a tick have the same time. */
   context(): DecisionContext {
     this.#context = contextOf(this.#core, this.#context)
     return this.#context
   }
 
-  /** Who has a pipeline's slot, and which waiting run is next. */
+  /** Which job holds a pipeline's slot, and which waiting run is next. */
   turn(key: PipelineKey): Turn {
     const name = nameOf(key)
     const stored = this.#loaded.turn(key)
@@ -95,7 +95,7 @@ export class WorkingSet implements JobTree {
     return { ...(holder === undefined ? {} : { holder }), ...(next === undefined ? {} : { next }) }
   }
 
-  // Where the stored next one has had its turn in this tick, the one behind it is not known: a sweep admits it.
+  // If the stored next run was already admitted in this tick, the one behind it is unknown: a sweep admits it.
   #next(name: string, stored: Job | undefined): Job | undefined {
     const now = stored === undefined ? undefined : (this.#jobs.get(stored.id) ?? stored)
     if (now !== undefined && !isWaiting(now)) return undefined
@@ -106,12 +106,12 @@ export class WorkingSet implements JobTree {
     return [...(now === undefined ? [] : [now]), ...added].sort(inTurn)[0]
   }
 
-  /** Whether the records that decisions were made from are still those of the tick. */
+  /** Whether the records that decisions were made from are still current. */
   isAsDecided(decided: readonly JobDecision[]): boolean {
     return decided.every(({ before }) => before === undefined || this.job(before.id)?.revision === before.revision)
   }
 
-  /** Takes what was decided: what comes next sees it. */
+  /** Applies decisions, so that later ones see them. */
   apply(decided: readonly JobDecision[]): void {
     for (const { before, job } of decided) {
       this.#jobs.set(job.id, job)
@@ -119,7 +119,7 @@ export class WorkingSet implements JobTree {
     }
   }
 
-  /** Takes the progress that notes of this tick report: it is written beside the record. */
+  /** Applies the progress in this tick's notes, which is written beside the record. */
   note(writes: readonly Write[]): void {
     for (const write of writes) {
       if (write.op !== 'note' || write.note.kind !== 'progress') continue
@@ -142,7 +142,7 @@ function inTurn(a: Job, b: Job): number {
   return b.priority - a.priority || dueAt(a) - dueAt(b)
 }
 
-/** A job of the tree that cannot be decoded is gone for the others. */
+/** A job of the tree that cannot be decoded counts as gone. */
 export function readable(read: () => Job | undefined): Job | undefined {
   try {
     return read()
@@ -152,7 +152,7 @@ export function readable(read: () => Job | undefined): Job | undefined {
   }
 }
 
-/** A pipeline's name as a key. */
+/** A pipeline's name as a map key. */
 export function nameOf({ tenant, id }: PipelineKey): string {
   return JSON.stringify([tenant, id])
 }

@@ -264,7 +264,7 @@ test('a failure of the storage is told to a person without the path of its file'
   const refusal = await errorOf(ada.count())
   expect([refusal.code, refusal.message]).toEqual([
     'STORAGE_UNAVAILABLE',
-    'the storage does not answer; nothing was written. Try again later',
+    'the storage does not answer, and nothing was written; try again later',
   ])
   expect((await errorOf(ada.delete('x'))).message).not.toContain('/srv')
   faults.plan('count', Promise.reject(failure))

@@ -56,7 +56,9 @@ describe('a logger', () => {
       stack: expect.stringContaining('logger.test.ts'),
     }
     expect(logger.of('error')).toEqual([{ level: 'error', text: 'a job failed', ...ids, status: 'failed', err }])
-    expect(logger.of('warn')).toMatchObject([{ text: 'an attempt failed and is made again', ...ids, attempt: 1, err }])
+    expect(logger.of('warn')).toMatchObject([
+      { text: 'an attempt failed and will be retried', ...ids, attempt: 1, err },
+    ])
     expect(JSON.stringify(logger.lines)).not.toContain(SECRET)
   })
 

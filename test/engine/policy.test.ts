@@ -374,7 +374,7 @@ test('I53 a host hears of a policy that fails, and of what it was asked; a liste
   expect(await codeOf(ada.get(id))).toBe('JOB_NOT_FOUND')
   expect(heard).toEqual([
     'ada get: the directory is down',
-    `ada list: the policy's answer to "list" is none of its port`,
+    `ada list: the policy's answer to "list" is not valid; see Policy in jobchart/port`,
     'ada get: the policy did not answer to "get" in 5 s',
   ])
 })
