@@ -2,7 +2,7 @@ import type { KeptChart, TypeKey } from '../port/storage.ts'
 import type { JobLookups } from './job-lookups.ts'
 import type { Prepare, Statement } from './statement.ts'
 
-/** The charts that are kept, one for each version of a type (S16). */
+/** The stored charts, one for each version of a type (guarantee S16 of the storage). */
 export class Charts {
   readonly #lookups: JobLookups
   readonly #hash: Statement
@@ -15,7 +15,10 @@ export class Charts {
       INSERT INTO charts (type, version, hash) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET hash = excluded.hash`)
   }
 
-  /** Keeps charts, or none where the kept chart of some version is another and stays; gives these versions. */
+  /**
+   * Stores charts. If some version is stored with another chart that may not be replaced, stores none, and returns
+   * these versions.
+   */
   register(charts: readonly KeptChart[], mayReplace: boolean): readonly TypeKey[] {
     const refused = charts.filter((chart) => {
       const { type, version, hash } = chart

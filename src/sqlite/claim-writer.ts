@@ -7,29 +7,29 @@ import type { JobTrees } from './job-trees.ts'
 import type { LimitKeys } from './limit-keys.ts'
 import type { ReadyPlace, ReadyTasks } from './ready-tasks.ts'
 
-/** What a claim works with. */
+/** What a claim needs from its commit. */
 export interface ClaimParts {
   readonly jobs: JobTable
   readonly ready: ReadyTasks
   readonly keys: LimitKeys
   readonly trees: JobTrees
-  /** Writes a changeset whole; undefined: it was refused, and left no trace. */
+  /** Writes a changeset whole. `undefined`: it was refused, and nothing of it was written. */
   readonly write: (writes: readonly Write[]) => readonly WrittenRow[] | undefined
 }
 
-/** So many more tasks are looked for at least, where some were left. */
+/** How many additional tasks to look for, at least, when some were left. */
 const SPARE = 8
 
 type Taken = Extract<ClaimDecision, { kind: 'claim' }>
 
-/** The claim of a commit (S9, S10, S19, S20): after the changesets, ready tasks are picked in their order. */
+/** The claim of a commit (guarantees S9, S10, S19, S20): after the changesets, ready tasks are picked in order. */
 export class ClaimWriter {
   readonly claimed: Claimed[] = []
   readonly #claim: Claim
   readonly #parts: ClaimParts
   readonly #room: Map<string, number>
   #isStopped = false
-  /** Tasks that were decided on and may still be ready: each is given once. */
+  /** Tasks already decided on, which may still be ready: each is offered once. */
   readonly #asked = new Set<string>()
 
   constructor(claim: Claim, parts: ClaimParts) {
@@ -38,10 +38,11 @@ export class ClaimWriter {
     this.#room = new Map(claim.room)
   }
 
-  /** Picks and claims what is ready, as long as there is room. */
+  /** Picks and claims ready tasks as long as there is room. */
   finish(): void {
     const { routes, at } = this.#claim
-    // So many may be left before more must be looked for: of each executor, as many more are found as it has room for.
+    // Look for more tasks than there is room for, because `decide` may leave some. If too few remain, look again for
+    // more.
     for (let spare = 0; ; spare = 2 * this.#asked.size + SPARE) {
       if (this.#isStopped || !this.#hasRoom()) return
       const found = this.#parts.ready.first(routes, at, this.#room, this.#asked.size + spare)
@@ -67,12 +68,12 @@ export class ClaimWriter {
     return false
   }
 
-  // Those before it may have taken what room its key had, under another route too.
+  // Earlier claims of this commit may have filled the key, also under another route.
   #hasKeyRoom({ limit }: ReadyPlace): boolean {
     return limit === undefined || this.#parts.keys.running(limit.key) < limit.concurrency
   }
 
-  // What cannot be claimed stays where it is, and holds up nothing that comes after it.
+  // A task that cannot be claimed stays ready, and does not block later ones.
   #claimOne({ n, invocation, executor }: ReadyPlace, read: Map<number, Job | undefined>): boolean {
     const { jobs, write } = this.#parts
     if (!read.has(n)) read.set(n, jobs.readableByNumber(n))
@@ -85,7 +86,7 @@ export class ClaimWriter {
       return false
     }
     const written = writtenJob(decision.writes, job)
-    // What is written beside it may be another job that was read.
+    // The other writes may change jobs that were read before.
     if (decision.writes.length > 1) read.clear()
     read.set(n, written)
     return this.#took(written, n, invocation, executor, rows)
@@ -99,7 +100,7 @@ export class ClaimWriter {
     return undefined
   }
 
-  // A job whose tree has a broken record is left, and holds up no other (S23).
+  // A job whose tree has a broken record is skipped, without blocking others (S23).
   #ask(job: Job, task: Task): ClaimDecision {
     try {
       return this.#claim.decide({ job, task, tree: this.#parts.trees.of(job) })
@@ -109,7 +110,7 @@ export class ClaimWriter {
     }
   }
 
-  // False: the task is not claimed, and takes no room of its key.
+  // `false`: the task was not claimed, and its key keeps the place.
   #took(job: Job, n: number, invocation: number, executor: string, rows: readonly WrittenRow[]): boolean {
     this.#room.set(executor, (this.#room.get(executor) ?? 0) - 1)
     this.claimed.push({ job, invocation, rows })
@@ -125,6 +126,7 @@ function keyOf(n: number, invocation: number): string {
 
 function writtenJob(writes: readonly Write[], job: Job | undefined): Job {
   for (const write of writes) if (write.op === 'update' && write.job.id === job?.id) return write.job
-  if (job === undefined) throw new Error('a claim was decided on no job')
+  if (job === undefined)
+    throw new Error('the decision on a claim contains no job; it should update the job of the claimed task')
   return job
 }

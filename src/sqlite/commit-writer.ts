@@ -23,17 +23,17 @@ interface Writing {
 }
 
 /**
- * Writes the changesets of one commit, and its claim, inside one transaction that its caller begins and ends.
+ * Writes the changesets of one commit, and its claim, inside a transaction that the caller begins and ends.
  *
- * A write is judged before it is made, so that one alone leaves nothing behind when it is refused; several are written
- * under a savepoint.
+ * Each write is checked before it is made, so a refused changeset of one write leaves nothing behind. Changesets of
+ * several writes use a savepoint.
  */
 export class CommitWriter {
   readonly #tables: Tables
   readonly #claim: ClaimWriter | undefined
   readonly #changesets: readonly Changeset[]
   readonly #results: ChangesetResult[] = []
-  /** Records that were not written: what is made from them is refused too (S2). */
+  /** Records that were not written. Updates made from them are refused too (S2). */
   readonly #refusedJobs = new Set<Job>()
 
   constructor(tables: Tables, changesets: readonly Changeset[], claim: Claim | undefined) {
@@ -42,7 +42,7 @@ export class CommitWriter {
     if (claim !== undefined) this.#claim = new ClaimWriter(claim, this.#claimParts(claim.id))
   }
 
-  /** Applies each changeset or leaves no trace of it, and then claims. */
+  /** Applies each changeset whole or not at all, and then claims. */
   write(): Commit {
     for (const changeset of this.#changesets) this.#results.push(this.#apply(changeset))
     this.#claim?.finish()
@@ -131,7 +131,7 @@ export class CommitWriter {
   #insert(write: Insert, writing: Writing): void {
     const { jobs, log, notes } = this.#tables
     const { job, queuedMax, stepsOf, limits = [] } = write
-    // Keys are looked at before slots, and both before the bound: a repeated submit is answered with the job that it made.
+    // Idempotency keys first, so that a repeated submit gets the job that it made before. The queue's bound last.
     this.#checkKey(job)
     const refusal =
       this.#uniqueRefusal(job) ??
@@ -166,7 +166,7 @@ export class CommitWriter {
     this.#written(job)
   }
 
-  // What may refuse it looks at it first; but a stale record is a conflict before all else.
+  // A stale record is a conflict before anything else is checked.
   #judge({ job, before, limits = [] }: Update): void {
     const takesSlot = holdsSlot(job) && !holdsSlot(before)
     const takesKey = holdsUniqueKey(job) && !holdsUniqueKey(before)
@@ -199,7 +199,7 @@ export class CommitWriter {
       this.#append(n, events, writing)
       return
     }
-    // What is told late of a job that has gone carries nothing either (S18).
+    // Late events of a removed job are stored without payloads too (S18).
     const gone = log.goneNumber(events)
     this.#append(gone, events, writing)
     log.erasePayloads(gone)
@@ -242,7 +242,7 @@ export class CommitWriter {
 
 const CONFLICT: ChangesetResult = { status: 'conflict' }
 
-/** What is told of a changeset that was not applied. */
+/** The result of a refused changeset. */
 class Refused extends Error {
   readonly result: ChangesetResult
 
@@ -252,7 +252,7 @@ class Refused extends Error {
   }
 }
 
-// Within a changeset slots and keys are freed before they are taken (S3, S34): what takes them is written last.
+// Slots and keys are freed before they are taken (S3, S34), so writes that take them come last.
 function freedFirst(writes: readonly Write[]): readonly Write[] {
   const ranks = writes.map(rankOf)
   if (ranks.every((rank) => rank === 0)) return writes

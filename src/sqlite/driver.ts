@@ -2,22 +2,23 @@ import type { DatabaseSync, DatabaseSyncOptions } from 'node:sqlite'
 import { JobchartError } from '../model/error.ts'
 
 /**
- * Opens a database by Node's own driver.
+ * Opens a database with Node's built-in driver.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` this Node is too old.
+ * @throws {JobchartError} `INVALID_DEFINITION` the version of Node is too old.
  */
 export function openSqlite(path: string | URL, options: DatabaseSyncOptions = {}): DatabaseSync {
   return new (loadDriver().DatabaseSync)(path, options)
 }
 
 /**
- * Node's own driver. It is not imported: where there is none, an import fails before anything could say why.
+ * Node's built-in driver. Loaded at run time, because a static import would fail without a clear error where Node has
+ * none.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` this Node is too old.
+ * @throws {JobchartError} `INVALID_DEFINITION` the version of Node is too old.
  */
 export function loadDriver(): typeof import('node:sqlite') {
   const driver = (process as Partial<Pick<typeof process, 'getBuiltinModule'>>).getBuiltinModule?.('node:sqlite')
-  // Node 22.5 has an earlier one.
+  // Node 22.5 has an earlier version of the driver, without `setReturnArrays`.
   if (driver !== undefined && 'setReturnArrays' in driver.StatementSync.prototype) return driver
   const found = `this is Node ${process.versions.node}`
   throw new JobchartError('INVALID_DEFINITION', `sqliteStorage needs the SQLite of Node 22.18 or newer; ${found}`)

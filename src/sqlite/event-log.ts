@@ -14,7 +14,7 @@ import { type Prepare, PreparedTexts, type Row, type Statement } from './stateme
 
 const INSERTED = 'sequence, job, count, job_sequence, at, by, origin, changeset, events, inputs'
 const WIDTH = INSERTED.split(', ').length
-/** So many rows are written by one statement. */
+/** How many rows one statement writes. */
 const TOGETHER = 20
 
 const READ = `
@@ -22,20 +22,20 @@ const READ = `
   events.inputs, coalesce(jobs.id, gone.id), coalesce(jobs.tenant, gone.tenant),
   coalesce(jobs.created_by, gone.created_by), coalesce(kinds.type, gone.type), coalesce(jobs.pipeline, gone.pipeline),
   coalesce(jobs.labels, gone.labels)`
-/** Where a row says what it is about: its tenant and what follows. */
+/** The position of the columns that say what a row is about, from its tenant on. */
 const ABOUT = 9
-// What a row is about is said once, by its job's row, or, when that has gone, by what was kept of it.
+// The facts of a row's job are stored once: in the job's row, or in `gone` after that was removed.
 const FROM = `
   events LEFT JOIN jobs ON jobs.n = events.job LEFT JOIN kinds ON kinds.code = jobs.kind
   LEFT JOIN gone ON gone.n = events.job`
 
-/** What is kept of a job whose row has gone: what its events are about. */
+/** The facts kept about a job whose row was removed. */
 type GoneJob = Pick<EventRow, 'jobId' | 'tenant' | 'createdBy' | 'jobType' | 'pipeline' | 'labels'>
 
 /**
- * The log: one row for the events of a job in a commit.
+ * The event log: one row for the events of a job in a commit.
  *
- * Rows are numbered in the transaction that writes them, gathered, and written together at its end.
+ * Rows are numbered and collected during a transaction, and written together at its end.
  */
 export class EventLog {
   readonly #names: Names
@@ -86,23 +86,23 @@ export class EventLog {
     return Number(this.#readSequence.get()?.[0])
   }
 
-  /** Begins to number rows: at the beginning of a transaction that writes. */
+  /** Starts numbering rows, at the begin of a transaction that writes. */
   begin(): void {
     this.#pending = []
     this.#erased = []
-    // Their codes may have been rolled back.
+    // Codes added by the last transaction may have been rolled back.
     this.#origin = undefined
     this.#actor = undefined
     this.#first = this.last()
     this.#next = this.#first + 1
   }
 
-  /** The sequence of the row that comes next. */
+  /** The sequence of the next row. */
   get next(): number {
     return this.#next
   }
 
-  /** Adds the row of a job, and gives its sequence. */
+  /** Adds a row for a job. Returns its sequence. */
   append(n: number, row: EventRow, changeset: string): number {
     const sequence = this.#next
     const split = changeset.lastIndexOf('/') + 1
@@ -123,13 +123,13 @@ export class EventLog {
     return sequence
   }
 
-  // Moves of many jobs that are alike give one list of events.
+  // Cached, because many jobs of a commit often have the same events.
   #textOf(events: EventRow['events']): string {
     if (this.#told?.events !== events) this.#told = { events, text: eventsRecordOf(events) }
     return this.#told.text
   }
 
-  // Most rows of a commit have the last one's origin, and many its actor.
+  // Cached, because most rows of a commit have the same origin, and many the same actor.
   #codeOfOrigin(changeset: string, split: number): number {
     const last = this.#origin
     if (last !== undefined && last.text.length === split && changeset.startsWith(last.text)) return last.code
@@ -145,12 +145,12 @@ export class EventLog {
     return this.#actor.code
   }
 
-  /** Where the log stands: what is added after it can be taken back. */
+  /** The current position of the log. `rollBack` returns to it. */
   mark(): { readonly next: number; readonly pending: number; readonly erased: number } {
     return { next: this.#next, pending: this.#pending.length, erased: this.#erased.length }
   }
 
-  /** Takes back what was added since a mark; what was written meanwhile is rolled back by the caller. */
+  /** Removes the rows added since a mark. The caller rolls back what was already written. */
   rollBack({ next, pending, erased }: ReturnType<EventLog['mark']>): void {
     this.#next = next
     this.#erased.length = erased
@@ -172,14 +172,14 @@ export class EventLog {
     this.#pending = []
   }
 
-  /** Writes what was added, and how far the log is numbered: at the end of a transaction that writes. */
+  /** Writes the collected rows and the last sequence, at the end of a transaction that writes. */
   finish(): void {
     this.#flush()
     for (const n of this.#erased) this.#eraseNow(n)
     if (this.#next > this.#first + 1) this.#writeSequence.run(this.#next - 1)
   }
 
-  /** The number under which the events of a job without a row are kept, which is new where it has none yet. */
+  /** The number for events of a job without a row. If it has none yet, it gets a new one. */
   goneNumber(about: GoneJob): number {
     const known = this.#goneNumber.get(about.jobId)?.[0]
     if (typeof known === 'number') return known
@@ -187,7 +187,7 @@ export class EventLog {
     return this.#next
   }
 
-  /** Keeps what the events of a job are about, whose row goes. */
+  /** Keeps the facts of a job whose row is removed, for its events. */
   keepGone(n: number, { jobId, tenant, createdBy, jobType, pipeline, labels }: GoneJob): void {
     const names = this.#names
     const pipelineCode = pipeline === undefined ? null : names.codeOf(pipeline)
@@ -195,7 +195,7 @@ export class EventLog {
     this.#putGone.run(n, jobId, owner, creator, jobType, pipelineCode, labelsText(labels))
   }
 
-  /** Erases what the events of a job carry, at the end of the transaction: what happened, when and by whom stays. */
+  /** Erases the payloads of a job's events at the end of the transaction. What happened, when and by whom stays. */
   erasePayloads(n: number): void {
     this.#erased.push(n)
   }
@@ -210,7 +210,7 @@ export class EventLog {
     return keys.length === 0 ? [] : this.#landed.all(sequence, JSON.stringify(keys)).map((row) => this.#eventsIn(row))
   }
 
-  /** Rows of the log. @throws {JobchartError} `JOB_UNREADABLE` one of the job that was asked for is broken. */
+  /** Rows of the log. @throws {JobchartError} `JOB_UNREADABLE` a row of the requested job is broken. */
   read({ jobId, limit, ...query }: EventQuery): readonly StoredEvents[] {
     return jobId === undefined ? this.#readable(query, limit) : this.#ofJob(jobId, query, limit)
   }
@@ -231,7 +231,7 @@ export class EventLog {
     return rows
   }
 
-  // Without those that are broken: who follows the log is not held up by one.
+  // Skips broken rows, so that they do not block readers of the log.
   #readable(query: Bounds, limit: number): readonly StoredEvents[] {
     const found: StoredEvents[] = []
     for (const row of this.#rows(undefined, query)) {
@@ -239,7 +239,7 @@ export class EventLog {
       try {
         found.push(this.#eventsIn(row))
       } catch {
-        // It is left out.
+        // Skipped.
       }
     }
     return found
@@ -250,7 +250,7 @@ export class EventLog {
     const labelled = scopes !== undefined && asksForLabels(scopes) ? scopes : undefined
     const job = n === undefined ? '' : 'job = ? AND '
     const own = n === undefined ? [] : [n]
-    // The row that covers the sequence asked for may reach beyond it, so reading starts there.
+    // The row that contains the given sequence may reach beyond it, so reading starts there.
     const sql = `
       SELECT ${READ} FROM ${FROM}
       WHERE ${job === '' ? '' : `events.${job}`}events.sequence >= coalesce(
@@ -263,7 +263,7 @@ export class EventLog {
     }
   }
 
-  // Where its labels are broken, it is in no scope that asks for some.
+  // A row with broken labels is in no scope with labels.
   #isCovered(row: Row, scopes: readonly Scope[]): boolean {
     try {
       const about = this.#about(row)
@@ -312,7 +312,7 @@ function actorOf(text: string): Actor {
   return { kind: text.slice(0, split) as Actor['kind'], id: text.slice(split + 1) }
 }
 
-// Of a row that cannot be read, nothing may stay that it carried: it stays one that cannot be read.
+// A row that cannot be read is emptied, because its payload cannot be told apart. It stays unreadable.
 function erased(text: string): string {
   try {
     return eventsRecordOf(eventsOfRecord(text).map(withoutPayload))

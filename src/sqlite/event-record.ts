@@ -1,21 +1,21 @@
 import type { Actor, EventDraft } from '../model/event.ts'
 import type { Outcome } from '../model/job.ts'
 
-/** The events that nearly every row has, as short lists; any other event stands as it is. */
+/** The most common events, as short lists. All other events are stored as they are. */
 type ShortEvent =
   | readonly [kind: 1, to: string]
   | readonly [kind: 2, from: string, to: string, outcome?: Outcome]
   | readonly [kind: 3, task: string, attempt: number, byKind?: Actor['kind'], byId?: string]
 
-/** The events of a row as text. */
+/** Encodes the events of a row as text. */
 export function eventsRecordOf(events: readonly EventDraft[]): string {
   return JSON.stringify(events.map(shortened))
 }
 
-/** The events of a row. @throws {Error} the text is no record. */
+/** Decodes the events of a row. @throws {Error} the text is broken. */
 export function eventsOfRecord(text: string): readonly EventDraft[] {
   const events = JSON.parse(text) as readonly (ShortEvent | EventDraft)[] | null
-  if (!Array.isArray(events)) throw new Error('the text is no list of events')
+  if (!Array.isArray(events)) throw new Error('the text is not a list of events')
   return events.map(lengthened)
 }
 

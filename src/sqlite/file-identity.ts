@@ -2,17 +2,17 @@ import { lstatSync, mkdirSync, readlinkSync, realpathSync, statSync } from 'node
 import { basename, dirname, join, resolve } from 'node:path'
 import { unusable } from './storage-error.ts'
 
-/** What systems take: bytes of one name, and of a path for SQLite. */
+/** The usual limits of file systems: bytes of a name, and of a path for SQLite. */
 const NAME_BYTES_MAX = 255
 const PATH_BYTES_MAX = 511
-/** What the longest name beside the database adds to its own: the journal of an instance's lock. */
+/** The longest suffix of a file beside the database: the journal of an instance's lock. */
 const SUFFIX_BYTES = '-instance-'.length + 36 + '-journal'.length
 
 /**
- * The one name of a database, by which all its engines find the same log and each other's locks: links are followed, that
- * of the file and those of its folders. A folder that is not there is made.
+ * The real path of a database, with all symbolic links resolved, so that all engines use the same log and locks.
+ * Creates missing folders.
  *
- * @throws {JobchartError} `STORAGE_UNAVAILABLE` the file has a second name, or a name that is too long.
+ * @throws {JobchartError} `STORAGE_UNAVAILABLE` the file has a second hard link, or its name is too long.
  */
 export function realFile(path: string): string {
   mkdirSync(dirname(path), { recursive: true })
@@ -21,14 +21,15 @@ export function realFile(path: string): string {
   checkLength(named, 'path', Buffer.byteLength(named), PATH_BYTES_MAX)
   const found = lstatSync(named, { throwIfNoEntry: false })
   if (found?.isSymbolicLink() === true) return realFile(targetOf(named))
-  // SQLite names its log after the database, so each name would have a log of its own.
+  // SQLite names its log after the database file, so each hard link would have its own log.
   if (found?.isFile() === true && found.nlink > 1) {
-    throw unusable(named, 'the file has several names (hard links), and SQLite must know it by one: remove the others')
+    throw unusable(named, 'the file has several names (hard links), but SQLite needs exactly one: remove the others')
   }
   return named
 }
 
-// A link may lead to a file that is not there yet, which is then made there. A circle of links is an error of the system.
+// A link may point to a file that does not exist yet, which is then created there. A cycle of links is an error of the
+// system.
 function targetOf(link: string): string {
   try {
     return realpathSync.native(link)
@@ -44,17 +45,17 @@ function checkLength(file: string, what: string, bytes: number, most: number): v
 }
 
 /**
- * Tells whether an open database still lies where it was opened.
+ * Checks that an open database is still at the path where it was opened.
  *
- * A file that was removed, or replaced by another, stays open, and the system goes on taking commits into what nobody
- * will ever open again. Two calls of stat, a few microseconds, stand before each transaction that writes; what is
- * removed in the midst of one is noticed by the next.
+ * A file that was removed or replaced stays open, and the system accepts commits into a file that nobody will ever open
+ * again. So each transaction that writes first makes two `stat` calls, which take a few microseconds. A file removed
+ * during a transaction is noticed by the next one.
  */
 export class FileIdentity {
   readonly #known: ReadonlyMap<string, string>
   readonly #file: string
 
-  /** Of a database that is open, in WAL mode. */
+  /** The database must be open, in WAL mode. */
   constructor(file: string) {
     this.#file = file
     this.#known = new Map([file, `${file}-wal`].map((path) => [path, identityOf(path)]))

@@ -1,12 +1,12 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../port/clock.ts'
 
-/** So long nothing was written. */
+/** How long to wait after the last write. */
 const IDLE_MS = 2_000
 
 /**
- * Brings the log (`-wal`) into the database and cuts it to nothing when nothing was written for a while: SQLite does so by
- * itself only while it writes, and leaves the file as large as it once was. A log that a crash has left counts as written.
+ * Moves the log (`-wal`) into the database and truncates it after a while without writes. SQLite does so only while
+ * writing, and leaves the log file at its largest size. A log left by a crash counts as written.
  */
 export class IdleCheckpoint {
   readonly #db: DatabaseSync
@@ -21,13 +21,13 @@ export class IdleCheckpoint {
     this.#wait()
   }
 
-  /** Something was written. */
+  /** Called after each write. */
   wrote(): void {
     this.#hasWritten = true
     if (this.#cancel === undefined && !this.#isStopped) this.#wait()
   }
 
-  /** Nothing is to be done any more. */
+  /** Stops for good. */
   stop(): void {
     this.#isStopped = true
     this.#cancel?.()
@@ -43,7 +43,7 @@ export class IdleCheckpoint {
   }
 
   #checkpoint(): void {
-    // Where another connection reads or writes, it is busy, and tried again.
+    // Busy while another connection reads or writes; then try again later.
     if (!this.#isCut()) this.#wait()
   }
 

@@ -5,15 +5,15 @@ import { pathToFileURL } from 'node:url'
 import { openSqlite } from './driver.ts'
 import { onToldToEnd } from './process-end.ts'
 
-/** What an instance's lock says: its process lives, it has died, or it was told to end. */
+/** The state of an instance's lock. `held`: its process lives. `free`: it died. `ended`: it was told to end. */
 export type LockState = 'held' | 'free' | 'ended'
 
 /**
- * Shows that a process lives, by a lock that the kernel frees when it dies.
+ * Shows that a process lives, by a lock that the kernel releases when the process dies.
  *
- * Node has no flock. An exclusive transaction, held open on a small database of the instance's own, is the same thing:
- * SQLite locks the file by fcntl, and no process can keep such a lock past its end. Whoever gets the lock in turn
- * knows that the instance has gone. In that database stands, too, that the process was told to end.
+ * Node has no `flock`. An exclusive transaction that stays open on a small database of the instance does the same:
+ * SQLite locks the file by `fcntl`, and no process can keep such a lock after its end. An engine that gets the lock of
+ * another instance knows that its process is gone. The small database also records that a process was told to end.
  */
 export class InstanceLock {
   readonly #db: DatabaseSync
@@ -24,34 +24,34 @@ export class InstanceLock {
     this.#forgetEnd = onToldToEnd(() => this.#markEnded())
   }
 
-  // Nobody else writes there. Its lock is taken again: the process lives for a moment yet.
+  // Only this process writes there. Take the lock again, because the process lives a moment longer.
   #markEnded(): void {
     try {
       this.#db.exec('PRAGMA user_version = 1; COMMIT; BEGIN EXCLUSIVE')
     } catch {
-      // Then its end counts as a crash.
+      // Ignored: its end then counts as a crash.
     }
   }
 
   /** Takes the lock of a new instance. */
   static take(file: string, instance: string): InstanceLock {
     const path = lockFile(file, instance)
-    // Nobody else knows its name yet: closing it takes nobody's lock away.
+    // Closing a file releases the process's locks on it, but nobody uses this new file yet.
     closeSync(openSync(path, 'a', 0o600))
     const db = openSqlite(path)
     db.exec('BEGIN EXCLUSIVE')
     return new InstanceLock(db)
   }
 
-  /** True while some process, this one included, holds the instance's lock. */
+  /** Whether a process, maybe this one, holds the instance's lock. */
   static isHeld(file: string, instance: string): boolean {
     return InstanceLock.stateOf(file, instance) === 'held'
   }
 
-  /** How the instance's lock stands. */
+  /** The state of the instance's lock. */
   static stateOf(file: string, instance: string): LockState {
     const db = openExisting(lockFile(file, instance))
-    // The file is removed when the instance ends.
+    // An instance removes its file when it ends.
     if (db === undefined) return 'free'
     try {
       db.exec('BEGIN EXCLUSIVE')
@@ -65,12 +65,12 @@ export class InstanceLock {
     }
   }
 
-  /** Removes the file of an instance that is dead. */
+  /** Removes the lock file of a dead instance. */
   static remove(file: string, instance: string): void {
     for (const suffix of ['', '-journal']) rmSync(lockFile(file, instance) + suffix, { force: true })
   }
 
-  /** All instances that have a file, living or dead. */
+  /** All instances with a lock file, living or dead. */
   static all(file: string): readonly string[] {
     const prefix = lockFile(basename(file), '')
     return readdirSync(dirname(file))
@@ -78,7 +78,7 @@ export class InstanceLock {
       .map((name) => name.slice(prefix.length))
   }
 
-  /** The instances whose files were last changed before `at`, milliseconds UTC. */
+  /** The instances whose lock files were last changed before `at`, in milliseconds UTC. */
   static leftSince(file: string, at: number): readonly string[] {
     return InstanceLock.all(file).filter((instance) => {
       const path = join(dirname(file), lockFile(basename(file), instance))
@@ -86,14 +86,14 @@ export class InstanceLock {
     })
   }
 
-  /** Frees the lock. */
+  /** Releases the lock. */
   release(): void {
     this.#forgetEnd()
     if (this.#db.isOpen) this.#db.close()
   }
 }
 
-/** Opens a database without creating it. Undefined if there is no such file. */
+/** Opens a database if its file exists; `undefined`: it does not. */
 function openExisting(path: string): DatabaseSync | undefined {
   const url = pathToFileURL(path)
   url.searchParams.set('mode', 'rw')

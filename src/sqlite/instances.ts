@@ -1,6 +1,6 @@
 import type { Prepare, Statement } from './statement.ts'
 
-/** An instance as it is listed. */
+/** A listed instance. */
 export interface ListedInstance {
   readonly id: string
   readonly heartbeat: number
@@ -26,28 +26,28 @@ export class Instances {
     this.#drop = prepare(`DELETE FROM instances WHERE id = ?`)
   }
 
-  /** Lists an instance where it is not listed. */
+  /** Lists an instance, if it is not listed yet. */
   list(id: string, at: number): void {
     if (this.#isListed.get(id) === undefined) this.#beat.run(id, at)
   }
 
-  /** Lists it, and says that it lives. */
+  /** Lists an instance, and records that it is alive. */
   beat(id: string, at: number): void {
     this.#beat.run(id, at)
     this.#raise.run(at)
   }
 
-  /** The latest time of a beat, also of instances that are off the list (S35). */
+  /** The latest time of a beat, including those of forgotten instances (S35). */
   lastBeat(): number {
     return Number(this.#last.get()?.[0] ?? 0)
   }
 
-  /** All that are listed but one. */
+  /** All listed instances except one. */
   others(id: string): readonly ListedInstance[] {
     return this.#others.all(id).map(([other, heartbeat]) => ({ id: String(other), heartbeat: Number(heartbeat) }))
   }
 
-  /** Takes an instance off the list. */
+  /** Removes an instance from the list. */
   drop(id: string): void {
     this.#drop.run(id)
   }

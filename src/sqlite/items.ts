@@ -29,29 +29,29 @@ export class Items {
     this.#count = prepare(`SELECT invocation, count(*) FROM items WHERE n = ? GROUP BY invocation`)
   }
 
-  /** Keeps an item under its key, and answers that there was room for it. */
+  /** Stores an item under its key. `false`: the job already has `max` items. */
   put(n: number, invocation: number, item: Item, max: number): boolean {
     const values = [item.status, item.at, item.message ?? null, jsonOrNull(item.output)] as const
     if (this.#replace.run(...values, n, invocation, item.key).changes > 0) return true
-    // Items go only with their job, so the last one's number says how many there are.
+    // Single items are never deleted, so the last number is the count.
     const last = Number(this.#last.get(n)?.[0])
     if (last >= max) return false
     this.#insert.run(n, last + 1, invocation, item.key, ...values)
     return true
   }
 
-  /** Items of a job in the order of their numbers. */
+  /** Items of a job, in the order of their numbers. */
   read(n: number, { after, limit, status }: ItemQuery): readonly StoredItem[] {
     const rows = status === undefined ? this.#all.all(n, after, limit) : this.#ofStatus.all(n, status, after, limit)
     return rows.map(itemOf)
   }
 
-  /** How many each invocation of a job has. */
+  /** How many items each invocation of a job has. */
   counts(n: number): readonly (readonly [invocation: number, count: number])[] {
     return this.#count.all(n).map(([invocation, count]) => [Number(invocation), Number(count)])
   }
 
-  /** Removes all of a job. */
+  /** Removes all items of a job. */
   remove(n: number): void {
     this.#remove.run(n)
   }
@@ -62,7 +62,7 @@ function itemOf([number, invocation, key, status, at, message, output]: Row): St
     number: Number(number),
     invocation: Number(invocation),
     key: String(key),
-    // Written by `put`, so it is one of the two.
+    // `put` stored it, so the cast is safe.
     status: status as ItemStatus,
     at: Number(at),
     ...(message === null ? {} : { message: String(message) }),

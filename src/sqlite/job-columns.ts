@@ -5,7 +5,7 @@ import type { Route } from '../port/storage.ts'
 import type { Kinds } from './kinds.ts'
 import type { Names } from './names.ts'
 
-/** The columns of a job's row that a write may change, in the order of their values. */
+/** The columns of a job's row that an update may change, in the order of their values. */
 export const MOVING_COLUMNS = [
   'kind',
   'version',
@@ -24,10 +24,10 @@ export const MOVING_COLUMNS = [
   'further',
 ] as const
 
-/** The columns of a task's row, beside its number, its place and its text. */
+/** The columns of a task's row, besides its number, its place and its text. */
 export const TASK_COLUMNS = ['route', 'priority', 'ready_at', 'token', 'holder', 'limit_key', 'child'] as const
 
-/** Makes the values of columns from records. Codes that are new are added: inside a transaction that writes. */
+/** Computes column values from records. New codes are added, so it must run inside a transaction that writes. */
 export class JobColumnsWriter {
   readonly #names: Names
   readonly #kinds: Kinds
@@ -76,12 +76,12 @@ export class JobColumnsWriter {
     ]
   }
 
-  /** The code of the route on which a task waits; null: it may not be claimed, whatever the time. */
+  /** The code of the route of a claimable task; null: the task cannot be claimed, at any time. */
   route(job: Job, task: Task): number | null {
     return isClaimable(job, task) ? this.#names.codeOf(this.#routeOf(job, task)) : null
   }
 
-  // Most jobs of a commit wait on one route.
+  // Cached, because most jobs of a commit have the same route.
   #routeOf({ type, version }: Job, { executor, limitKey, src }: Task): string {
     if (limitKey !== undefined) return routeName({ executor, type, version }, src)
     const last = this.#lastRoute
@@ -92,7 +92,10 @@ export class JobColumnsWriter {
     return name
   }
 
-  /** A key as its column holds it: unique in its tenant, or tenant and creator, so the type stands in it. */
+  /**
+   * A key as its column stores it. The column is unique per tenant, or tenant and creator, so the type is part of the
+   * value.
+   */
   key(type: string, key: string): string {
     return `${this.#names.codeOf(type)} ${key}`
   }
@@ -102,7 +105,7 @@ export class JobColumnsWriter {
   }
 }
 
-/** The idempotency key in its column. */
+/** The idempotency key as its column stores it. */
 export function idempotencyKeyOf(key: string): string {
   return key.slice(key.indexOf(' ') + 1)
 }
@@ -112,7 +115,10 @@ function isRunning({ status }: Task): boolean {
   return status === 'claimed' || status === 'stopping'
 }
 
-/** The task may be claimed at its `availableAt`: of a job that is on, and nothing of its invoke is stopping (S10). */
+/**
+ * Whether the task may be claimed at its `availableAt`: its job is admitted and not over, and no earlier invocation is
+ * stopping (S10).
+ */
 export function isClaimable(job: Job, task: Task): boolean {
   if (task.status !== 'available' || job.phase === 'waiting' || job.blocked === true) return false
   return job.tasks.length === 1 || !stoppingIds(job.tasks).has(task.id)
@@ -121,7 +127,7 @@ export function isClaimable(job: Job, task: Task): boolean {
 const stoppingOf = new WeakMap<readonly Task[], ReadonlySet<string>>()
 const NONE: ReadonlySet<string> = new Set()
 
-// Asked for each task of a list: of a job with many tasks, it is made once.
+// Cached per list, because it is asked for each task, and a job may have many.
 function stoppingIds(tasks: readonly Task[]): ReadonlySet<string> {
   const known = stoppingOf.get(tasks)
   if (known !== undefined) return known
@@ -131,7 +137,9 @@ function stoppingIds(tasks: readonly Task[]): ReadonlySet<string> {
   return ids
 }
 
-/** Where the tasks of a route wait, as a name: those with a limit key wait apart, each name of task for itself. */
+/**
+ * The name under which the ready tasks of a route are indexed. Tasks with a limit key are indexed apart, by task name.
+ */
 export function routeName({ executor, type, version }: Route, src?: string): string {
   return JSON.stringify(src === undefined ? [executor, type, version] : [executor, type, version, src])
 }

@@ -5,7 +5,7 @@ import type { Prepare, Row, Statement } from './statement.ts'
 
 const WAITING = 'jobs INDEXED BY jobs_turn WHERE waits_since IS NOT NULL AND pipeline IS NOT NULL'
 
-/** Jobs that are found by what they hold, or by when something of them is due. */
+/** Finds jobs by what they hold, or by when they are due. */
 export class JobLookups {
   readonly #jobs: JobTable
   readonly #byKey: Statement
@@ -15,7 +15,7 @@ export class JobLookups {
   readonly #tenants: Statement
   readonly #ofVersion: Statement
   readonly #due: Statement
-  /** What waits since its creation waits for its turn alone, whatever the clock shows. */
+  /** Waiting jobs without a start time wait only for the slot, so the clock does not matter for them. */
   readonly #turn: Statement
   readonly #starting: Statement
   readonly #pipelines: Statement
@@ -47,8 +47,8 @@ export class JobLookups {
     this.#starting = prepare(`
       SELECT ${JOB_COLUMNS} FROM jobs INDEXED BY jobs_starting
       WHERE pipeline IS NULL AND waits_since <= ? ORDER BY waits_since, n`)
-    // Each pipeline in which something waits, found by one step in the index and not by its rows: column by column, since
-    // SQLite looks at each row that equals what several columns at once are compared with.
+    // Finds each pipeline with waiting jobs by one step in the index, instead of reading all rows. Compared column by
+    // column, because SQLite would read every row that equals a comparison of several columns.
     this.#pipelines = prepare(`
       WITH RECURSIVE tenants (tenant) AS (
         SELECT min(tenant) FROM ${WAITING}
@@ -68,7 +68,7 @@ export class JobLookups {
       UNION ALL SELECT n FROM tasks WHERE holder = ? AND token IS NOT NULL`)
   }
 
-  /** The job that has a key, among those of the same tenant, creator and type. */
+  /** The job with an idempotency key, of the same tenant, creator and type. */
   keyHolder({ tenant, createdBy, type }: Job, key: string): string | undefined {
     const { names, columns } = this.#jobs
     const [owner, creator] = [names.knownCode(tenant), names.knownCode(createdBy)]
@@ -76,7 +76,7 @@ export class JobLookups {
     return idIn(this.#byKey.get(owner, creator, columns.key(type, key)))
   }
 
-  /** The job that holds a unique key, among those of the same tenant and type. */
+  /** The job that holds a unique key, of the same tenant and type. */
   uniqueKeyHolder({ tenant, type }: Job, key: string): string | undefined {
     const { names, columns } = this.#jobs
     const owner = names.knownCode(tenant)
@@ -90,7 +90,7 @@ export class JobLookups {
     return owner === undefined || slot === undefined ? undefined : idIn(this.#bySlot.get(owner, slot))
   }
 
-  /** How many jobs of the tenant and the type of a job are queued, counted up to a number. */
+  /** How many jobs of a job's tenant and type are queued, counted up to `max`. */
   queued({ tenant, type }: Job, max: number): number {
     const owner = this.#jobs.names.knownCode(tenant)
     if (owner === undefined) return 0
@@ -102,7 +102,7 @@ export class JobLookups {
     return found
   }
 
-  /** Some job of a version of a type has not ended. */
+  /** Whether some job of a type's version has not ended. */
   isUnsettled({ type, version }: TypeKey): boolean {
     const code = this.#jobs.names.knownCode(version)
     if (code === undefined) return false
@@ -113,19 +113,19 @@ export class JobLookups {
     )
   }
 
-  /** Jobs that something of has fallen due by `at`, the oldest first: at most `limit`, after the first `skip`. */
+  /** Jobs with something due by `at`, the longest due first: at most `limit`, after the first `skip`. */
   due(types: readonly TypeKey[], at: number, limit: number, skip: number): readonly Job[] {
     return this.#firstKnown(this.#due.iterate(at), types, limit + skip).slice(skip)
   }
 
-  /** The job of a pipeline whose turn it is. */
+  /** The next job to be admitted in a pipeline. */
   next(types: readonly TypeKey[], tenant: string, pipeline: string, at: number): Job | undefined {
     const { names } = this.#jobs
     const [owner, code] = [names.knownCode(tenant), names.knownCode(pipeline)]
     return owner === undefined || code === undefined ? undefined : this.#next(types, owner, code, at)
   }
 
-  /** Waiting jobs that may be admitted by `at`: at most one of a pipeline. */
+  /** Waiting jobs that may be admitted by `at`: at most one per pipeline. */
   admissible(types: readonly TypeKey[], at: number, limit: number, skip: number): readonly Job[] {
     const jobs = [...this.#firstKnown(this.#starting.iterate(at), types, limit + skip)]
     for (const [tenant, pipeline] of this.#pipelines.iterate()) {
@@ -140,7 +140,7 @@ export class JobLookups {
   held(instance: string): readonly Job[] {
     const code = this.#jobs.names.knownCode(instance)
     const rows = code === undefined ? [] : this.#held.all(code, code)
-    // A job may have several of its tasks there.
+    // A job may have several tasks there.
     const numbers = new Set(rows.map(([n]) => Number(n)))
     return [...numbers].flatMap((n) => this.#jobs.readableByNumber(n) ?? [])
   }
@@ -149,7 +149,7 @@ export class JobLookups {
     return this.#firstKnown(this.#turn.iterate(tenant, pipeline, at), types, 1)[0]
   }
 
-  // Of the known types, without those that are broken.
+  // Skips unknown types and broken jobs.
   #firstKnown(rows: Iterable<Row>, types: readonly TypeKey[], limit: number): readonly Job[] {
     const jobs: Job[] = []
     if (limit <= 0) return jobs

@@ -1,16 +1,16 @@
 /**
- * A job's record as text.
+ * Encodes a job's record as text.
  *
- * What queries look at stands in columns; the rest is one short list, its common parts by their place and its rare ones
- * by their name, with times as milliseconds since the job's creation. Of a job's tasks the first stands in this list,
- * and every further one, as every ended child, in a row of its own.
+ * Fields that queries use are columns. The rest is one short JSON list: common fields by position, rare fields by name,
+ * times as milliseconds since the job's creation. The first task is part of this list; each further task, and each
+ * ended child, has a row of its own.
  */
 import type { EndedChild, Job, Trigger } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
 import type { StampedProgress, Task, TaskStatus } from '../model/task-record.ts'
 import type { Kind } from './kinds.ts'
 
-/** Fields of a job that stand in columns, or in rows of their own. */
+/** Fields of a job that are columns, or have rows of their own. */
 type ColumnField =
   | 'id'
   | 'tenant'
@@ -30,7 +30,7 @@ type ColumnField =
   | 'revision'
   | 'ended'
 
-/** Fields of a job that stand in its list by their place. */
+/** Fields of a job that are in the list by position. */
 type PlacedField =
   | 'state'
   | 'context'
@@ -44,10 +44,10 @@ type PlacedField =
 
 type RareField = Exclude<keyof Job, ColumnField | PlacedField>
 type Rare = { readonly [Field in RareField]?: Job[Field] | undefined }
-/** Fields that are left out of the text where they say nothing. */
+/** Fields that are left out of the text if they have their usual value. */
 type Blank = 'trigger' | 'vacates' | 'timers'
 
-/** Since the job's creation; null: absent. */
+/** Milliseconds since the job's creation; null: absent. */
 type SinceCreation = number | null
 
 type JobList = readonly [
@@ -63,7 +63,7 @@ type JobList = readonly [
   rare?: Rare,
 ]
 
-/** Fields of a task that stand in columns. */
+/** Fields of a task that are columns. */
 type TaskColumn = 'invocation' | 'holder' | 'limitKey' | 'child'
 type PlacedTaskField = 'id' | 'src' | 'executor' | 'status' | 'token' | 'attempt' | 'claims' | 'availableAt'
 type RareTaskField = Exclude<keyof Task, TaskColumn | PlacedTaskField>
@@ -82,13 +82,13 @@ type TaskList = readonly [
   rare?: RareTask,
 ]
 
-/** A snapshot is absent of children that ended before it was kept. */
+/** Children that ended under older versions have no snapshot. */
 type EndedList = readonly [id: string, src: string, snapshot?: EndedChild['snapshot'], left?: 1]
 
 const STATUSES: readonly TaskStatus[] = ['available', 'claimed', 'stopping', 'lost', 'inline']
 const NOTHING: readonly never[] = []
 
-/** The text of a job's record, but for its columns. */
+/** Encodes a job's record, without its columns. */
 export function recordOf(job: Job): string {
   const [task] = job.tasks
   const list: unknown[] = [
@@ -107,12 +107,12 @@ export function recordOf(job: Job): string {
   return JSON.stringify(list)
 }
 
-/** The text of a task beside the first, but for its columns. */
+/** Encodes a task other than the first, without its columns. */
 export function taskRecordOf(job: Job, task: Task): string {
   return JSON.stringify(taskList(job, task))
 }
 
-/** The text of an ended child. */
+/** Encodes an ended child. */
 export function endedRecordOf({ id, src, snapshot, left }: EndedChild): string {
   return JSON.stringify([id, src, ...(snapshot === undefined ? [] : [snapshot, ...(left === true ? [1] : [])])])
 }
@@ -121,7 +121,7 @@ function since({ createdAt }: Job, at: number | undefined): SinceCreation {
   return at === undefined ? null : at - createdAt
 }
 
-// One object of one shape, each field by its name: a copy of the record by its keys takes longer than the text of it.
+// One object literal of fixed shape: copying the record by its keys would take longer than encoding it.
 function rareOf(job: Job): Rare | undefined {
   const rare = {
     trigger: job.trigger === 'manual' ? undefined : job.trigger,
@@ -144,7 +144,7 @@ function rareOf(job: Job): Rare | undefined {
     deletedAt: job.deletedAt,
     timers: job.timers.length === 0 ? undefined : job.timers,
     blocked: job.blocked,
-    // While the job is not deleted, its key stands in a column; a deleted job has given it free.
+    // The key of a job is in a column, until the job is deleted and frees it.
     idempotencyKey: job.deletedAt === undefined ? undefined : job.idempotencyKey,
   } satisfies { [Field in RareField]-?: Job[Field] | undefined }
   return saysSomething(rare) ? rare : undefined
@@ -193,7 +193,7 @@ function saysSomething(rare: { readonly [name: string]: unknown }): boolean {
   return false
 }
 
-/** What stands of a job in columns, as it is read. */
+/** The columns of a job's row, as they are read. */
 export interface JobColumns {
   readonly id: string
   readonly tenant: string
@@ -209,11 +209,11 @@ export interface JobColumns {
   readonly idempotencyKey: string | undefined
   readonly input: string | null
   readonly progress: string | null
-  /** Of the first task. */
+  /** The columns of the first task. */
   readonly task: TaskColumns | undefined
 }
 
-/** What stands of a task in columns, as it is read. */
+/** The columns of a task's row, as they are read. */
 export interface TaskColumns {
   readonly invocation: number
   readonly holder: string | undefined
@@ -224,14 +224,14 @@ export interface TaskColumns {
 type Open<Value> = { -readonly [Key in keyof Value]: Value[Key] }
 
 /**
- * A job without its further tasks and ended children, from its columns and its text.
+ * Decodes a job from its columns and its text, without further tasks and ended children.
  *
- * @throws {Error} the text is no record.
+ * @throws {Error} the text is broken.
  */
 export function jobOf(columns: JobColumns, text: string): Open<Job> {
   const list = JSON.parse(text) as JobList | null
-  if (!Array.isArray(list) || list.length < 9) throw new Error('the text is no job')
-  // Written by recordOf in this file's schema, so its shape is known, unless it was damaged.
+  if (!Array.isArray(list) || list.length < 9) throw new Error('the text is not a job')
+  // `recordOf` wrote it, so its shape is known unless the file is damaged.
   const [state, context, counter, eventCount, updatedAt, admittedAt, startedAt, endedAt, task, rare] = list as JobList
   const { id, tenant, createdBy, version, kind, revision, priority, createdAt, labels } = columns
   const job: Open<Job> = {
@@ -270,12 +270,12 @@ export function jobOf(columns: JobColumns, text: string): Open<Job> {
   return job
 }
 
-/** A task beside the first, from its columns and its text. @throws {Error} the text is no record. */
+/** Decodes a task other than the first. @throws {Error} the text is broken. */
 export function furtherTaskOf(columns: TaskColumns, createdAt: number, text: string): Task {
   return taskOf(columns, createdAt, JSON.parse(text) as TaskList)
 }
 
-/** An ended child. @throws {Error} the text is no record. */
+/** Decodes an ended child. @throws {Error} the text is broken. */
 export function endedOf(invocation: number, text: string): EndedChild {
   const [id, src, snapshot, left] = JSON.parse(text) as EndedList
   return { id, src, invocation, ...(snapshot === undefined ? {} : { snapshot }), ...(left === 1 ? { left: true } : {}) }

@@ -8,40 +8,42 @@ import type { Kind } from './kinds.ts'
 import { type SearchRange, searchRanges, type Wanted } from './search-paths.ts'
 import { type Prepare, PreparedTexts, type Row } from './statement.ts'
 
-/** A list that no index tells looks at so many rows for a page, and a count at so many in one turn of the event loop. */
+/**
+ * How many rows are read for a page of a list without an exact index, and for a count in one turn of the event loop.
+ */
 const ROWS_MAX = 2_000
-/** So many of them are read by one statement. */
+/** How many of these rows one statement reads. */
 const ROWS_TOGETHER = 500
-/** No count goes further. */
+/** Counts stop here. */
 const COUNT_MAX = 10_001
 
-/** The rest of a row, which is looked at where the index does not tell all. */
+/** Further columns, read if the index does not decide. */
 const LOOKED_AT = 'jobs.tenant, jobs.created_by, jobs.kind, jobs.pipeline, jobs.parent, jobs.labels'
 
-/** A job that was found. */
+/** A found job. */
 interface Found extends JobPosition {
   readonly n: number
   readonly kind: Kind | undefined
 }
 
-/** What one range gave for a page. */
+/** The result of one range for a page. */
 interface Walked {
   readonly found: readonly Found[]
-  /** Where the walk ended before its end. */
+  /** Where reading stopped before the end of the range. */
   readonly through?: JobPosition
 }
 
 type Order = NonNullable<JobPage['order']>
 type Bounds = Pick<JobFilter, 'createdAfter' | 'createdBefore'>
 
-/** Lists and counts of jobs (S12, S26, S30). */
+/** Lists and counts jobs (S12, S26, S30). */
 export class JobSearch {
   readonly #jobs: JobTable
   readonly #clock: Clock
   readonly #rowsMax: number
   readonly #queries: PreparedTexts
 
-  /** @param rowsMax  how many rows are looked at for a page, or in one turn. */
+  /** @param rowsMax  how many rows are read for a page, or in one turn of the event loop. */
   constructor(prepare: Prepare, jobs: JobTable, clock: Clock, rowsMax = ROWS_MAX) {
     this.#jobs = jobs
     this.#clock = clock
@@ -49,11 +51,11 @@ export class JobSearch {
     this.#queries = new PreparedTexts(prepare)
   }
 
-  /** One page of a list, without the jobs that are broken. */
+  /** One page of a list, without broken jobs. */
   find(filter: JobFilter, page: JobPage): FoundJobs {
     const { order = 'newest', limit } = page
     const { found, through: end } = this.#walkAll(this.#ranges(filter), filter, page, order)
-    // What comes after the place where some walk ended may not be all there is.
+    // Jobs after the place where some range stopped may be incomplete, so they are left for the next page.
     const sure = end === undefined ? found : found.filter((each) => inOrder(order)(each, end) <= 0)
     const shown = sure.slice(0, limit)
     const last = sure.length > limit ? shown.at(-1) : end
@@ -67,7 +69,7 @@ export class JobSearch {
     return counted.get('all') ?? 0
   }
 
-  /** How many jobs a list has of each value of a field. */
+  /** How many jobs a list has, for each value of a field. */
   counts(by: CountedField, filter: JobFilter): Promise<ReadonlyMap<string, number>> {
     return this.#count(filter, (kind) => kind[by])
   }
@@ -76,7 +78,7 @@ export class JobSearch {
     return distinct(scopes).flatMap((scope) => searchRanges(scope, filter, this.#jobs))
   }
 
-  // The ranges with the first jobs first: once the page is full, a range that begins behind its last job has nothing for it.
+  // Ranges with the earliest jobs come first. Once the page is full, ranges that begin after its last job are skipped.
   #walkAll(ranges: readonly SearchRange[], filter: JobFilter, page: JobPage, order: Order): Walked {
     const begun = ranges.length === 1 ? ranges.map((range) => ({ range, head: 0 })) : this.#heads(ranges, filter, page)
     const sign = order === 'newest' ? 1 : -1
@@ -92,7 +94,7 @@ export class JobSearch {
     return all
   }
 
-  // Of each range, when its first job was created.
+  // When the first job of each range was created.
   #heads(ranges: readonly SearchRange[], filter: JobFilter, page: JobPage) {
     const begun: { readonly range: SearchRange; readonly head: number }[] = []
     for (const range of ranges) {
@@ -109,7 +111,7 @@ export class JobSearch {
     return { found: rows.all(...values, page.limit + 1).map((row) => foundOf(row, range.kind)) }
   }
 
-  // Rows that are looked at, until there are enough, or too many were looked at.
+  // Reads and checks rows until there are enough, or `rowsMax` were read.
   #looked(range: SearchRange, filter: JobFilter, page: JobPage, rowsMax: number): Walked {
     const found: Found[] = []
     let after = page.after
@@ -139,7 +141,7 @@ export class JobSearch {
     if (distinct(filter.scopes).length === 1 && ranges.every(({ isExact }) => isExact)) {
       return this.#countExactly(ranges, filter, groupOf)
     }
-    // Scopes may overlap, so that a job is found twice.
+    // Scopes may overlap, so a job may be found twice.
     const groups = new Map<string, Set<number>>()
     for (const range of ranges) await this.#gather(range, filter, groupOf, groups)
     return new Map([...groups].map(([group, { size }]) => [group, Math.min(size, COUNT_MAX)]))
@@ -160,7 +162,8 @@ export class JobSearch {
     return counts
   }
 
-  // Part by part, with a turn of the event loop in between, until the range or what may be counted is at its end.
+  // Reads part by part, with a turn of the event loop in between, until the range ends or the count reaches its
+  // maximum.
   async #gather(
     range: SearchRange,
     filter: JobFilter,
@@ -195,7 +198,10 @@ export class JobSearch {
   }
 }
 
-/** A part of a range in the order of a list: between two times, and after a place. With ids, it is in their order too. */
+/**
+ * A part of a range, in list order: between two times, and after a position. Jobs created in the same millisecond are
+ * ordered by id only if ids are asked for.
+ */
 function stretch(
   { rows, table, values }: SearchRange,
   { createdAfter, createdBefore }: Bounds,
@@ -215,7 +221,7 @@ function stretch(
     bound.push(createdBefore)
   }
   if (after !== undefined) {
-    // The first condition leads into the index, the second passes over what the page before has shown.
+    // The first condition uses the index; the second skips what the previous page has shown.
     where.push(`${at} ${beyond}= ?`)
     bound.push(after.createdAt)
     if (withIds) {
@@ -240,7 +246,7 @@ function isWanted(row: Row, { tenant, createdBy, pipeline, parentId, labels }: W
   return labels.length === 0 || hasLabels(text, labels)
 }
 
-// Where the labels of a row are broken, it has none.
+// A row with broken labels counts as having none.
 function hasLabels(text: unknown, labels: Wanted['labels']): boolean {
   try {
     const has = labelsIn(text)
@@ -256,7 +262,7 @@ function inOrder(order: Order): (a: JobPosition, b: JobPosition) => number {
   return (a, b) => (a.createdAt - b.createdAt || compareText(a.id, b.id)) * sign
 }
 
-// Scopes may overlap, so that a job is found twice.
+// Scopes may overlap, so a job may be found twice.
 function merged(a: Walked, b: Walked, order: Order, limit: number): Walked {
   const [through] = [a.through ?? [], b.through ?? []].flat().sort(inOrder(order))
   const ended = through === undefined ? {} : { through }

@@ -14,38 +14,38 @@ import { TaskRows } from './task-rows.ts'
 export const JOB_COLUMNS =
   'n, id, tenant, created_by, kind, version, revision, priority, created_at, pipeline, parent, labels, key, task, holder, limit_key, child, further, input, progress, body'
 
-/** Where some of them stand among them. */
+/** The positions of some of these columns. */
 export const PLACE = { n: 0, id: 1, kind: 4, version: 5, parent: 10, child: 16, further: 17 } as const
 
-/** The columns that {@link JobTable.summary} reads: all stand before the input and the record, which may be large. */
+/** The columns that {@link JobTable.summary} reads. All are before the input and the record, which may be large. */
 const SUMMARY_COLUMNS = 'id, tenant, kind, version, created_by, pipeline, labels'
 
-/** Columns that every job has from its beginning, and those that it may have. */
+/** Columns that every job has from the start, and optional ones. */
 const GIVEN_COLUMNS = ['n', 'id', 'tenant', 'created_by', 'priority', 'created_at', 'revision', 'body'] as const
 const OPTIONAL_COLUMNS = ['pipeline', 'parent', 'labels', 'input', 'progress', ...MOVING_COLUMNS] as const
 
-/** A label's rows in its index: among all jobs of the tenant, and among those of their creator. */
+/** The creator in a label's index row that serves the whole tenant. */
 const ANYBODY = 0
 const NO_PARTS: readonly Row[] = []
-/** SQLite's code where a row breaks a unique index. */
+/** SQLite's code when a row violates a unique index. */
 const UNIQUE_ERROR = 2067
-/** So many numbers of rows are remembered before all are forgotten. */
+/** How many row numbers are cached before the cache is cleared. */
 const NUMBERS_MAX = 5_000
 
 /**
- * The rows of jobs: their columns, their text, the rows of their further tasks, and their labels' index.
+ * The rows of jobs: their columns, their text, the rows of their further tasks, and the index of their labels.
  *
- * A row's number is the sequence of its job's first event: it rises with the age of jobs, and is never given again.
+ * A row's number is the sequence of its job's first event: it rises with the age of jobs, and is never reused.
  */
 export class JobTable {
   readonly names: Names
   readonly kinds: Kinds
   readonly tasks: TaskRows
   readonly columns: JobColumnsWriter
-  /** By which of the optional columns are given. */
+  /** Insert statements, by which optional columns are set. */
   readonly #inserts = new Map<number, Statement>()
   readonly #prepare: Prepare
-  /** By which of the columns differ. */
+  /** Update statements, by which columns differ. */
   readonly #updates = new Map<number, Statement>()
   readonly #remove: Statement
   readonly #putLabel: Statement
@@ -54,9 +54,9 @@ export class JobTable {
   readonly #byId: Statement
   readonly #byNumber: Statement
   readonly #summaryById: Statement
-  /** Of ids that this connection has written. */
+  /** Row numbers by id, of jobs that this connection has written. */
   readonly #numbers = new Map<string, number>()
-  /** Jobs that this transaction has inserted and that may be claimed, as long as nothing else is written of them. */
+  /** Jobs inserted in this transaction that may be claimed, as long as they are not changed again. */
   readonly #inserted = new Map<number, Job>()
 
   constructor(prepare: Prepare, names: Names, kinds: Kinds) {
@@ -78,21 +78,21 @@ export class JobTable {
     this.#summaryById = prepare(`SELECT ${SUMMARY_COLUMNS} FROM jobs WHERE id = ?`)
   }
 
-  /** What was written is committed. */
+  /** Called when the writes were committed. */
   keep(): void {
     this.#inserted.clear()
     this.names.keep()
     this.kinds.keep()
   }
 
-  /** What was written since the last `keep` may be rolled back. */
+  /** Called when writes since the last `keep` may be rolled back. */
   forget(): void {
     this.#inserted.clear()
     this.names.forget()
     this.kinds.forget()
   }
 
-  /** The number of a job's row, where the stored record is this one. */
+  /** The number of a job's row, if the stored record has the same revision. */
   numberAt({ id, revision }: Job): number | undefined {
     const [n, stored] = this.#numberAndRevision.get(id) ?? []
     return typeof n === 'number' && stored === revision ? n : undefined
@@ -110,7 +110,7 @@ export class JobTable {
     return typeof revision === 'number' ? revision : undefined
   }
 
-  /** Writes a new job; false: there is one of its id. */
+  /** Writes a new job. `false`: a job with this id exists. */
   insert(n: number, job: Job): boolean {
     const { names } = this
     const { pipeline, parentId = null, labels, input, progress } = job
@@ -142,7 +142,7 @@ export class JobTable {
     try {
       this.#insertOf(given).run(...values)
     } catch (error) {
-      // The other unique indexes are looked at before.
+      // The other unique indexes were checked before, so this one is the id.
       if ((error as { readonly errcode?: unknown }).errcode === UNIQUE_ERROR) return false
       throw error
     }
@@ -153,7 +153,7 @@ export class JobTable {
     return true
   }
 
-  /** Writes what differs between two records of a job; undefined: the stored record is another one than `before`. */
+  /** Writes the differences between two records of a job. `undefined`: the stored record is not `before`. */
   update(before: Job, job: Job): number | undefined {
     const from = this.columns.moving(before)
     const to = this.columns.moving(job)
@@ -171,12 +171,12 @@ export class JobTable {
     this.#inserted.delete(n)
     if (job.deletedAt !== undefined && before.deletedAt === undefined) this.#eachLabel(before, n, this.#dropLabel)
     this.tasks.write(n, before, job)
-    // Nothing moves it any more, as a rule.
+    // Settled jobs rarely change, so their number need not stay cached.
     if (job.phase === 'settled') this.#numbers.delete(job.id)
     return n
   }
 
-  /** Removes a job's row and what stands beside it; undefined: the stored record is another one than `before`. */
+  /** Removes a job's row and the rows that belong to it. `undefined`: the stored record is not `before`. */
   remove(before: Job): number | undefined {
     const n = this.#changed(before, (number) => this.#remove.run(number, before.id, before.revision))
     if (n === undefined) return undefined
@@ -186,7 +186,7 @@ export class JobTable {
     return n
   }
 
-  // Most columns of most jobs are null, and binding a value takes its time.
+  // Binds only columns that are not null: most are null for most jobs, and binding takes time.
   #insertOf(given: number): Statement {
     const known = this.#inserts.get(given)
     if (known !== undefined) return known
@@ -197,7 +197,7 @@ export class JobTable {
     return statement
   }
 
-  // Only what differs is set: SQLite writes an index anew for each column of it that a statement names.
+  // Sets only columns that differ: SQLite rewrites the indexes of every column that a statement names.
   #updateOf(moved: number): Statement {
     const known = this.#updates.get(moved)
     if (known !== undefined) return known
@@ -208,7 +208,7 @@ export class JobTable {
     return statement
   }
 
-  // The number that is remembered is right, unless another connection has removed the job and stored its id anew.
+  // A cached number is right, unless another connection has removed the job and stored its id again.
   #changed(job: Job, run: (n: number) => { readonly changes: number | bigint }): number | undefined {
     const remembered = this.#numbers.get(job.id)
     if (remembered !== undefined && run(remembered).changes !== 0) return remembered
@@ -237,12 +237,12 @@ export class JobTable {
     return this.#byId.get(id)
   }
 
-  /** A job by its number, as it stands in this transaction; undefined: it is broken. */
+  /** A job by its number, as it is in this transaction. `undefined`: its record is broken. */
   readableByNumber(n: number): Job | undefined {
     return this.#inserted.get(n) ?? this.readable(this.#byNumber.get(n))
   }
 
-  /** Something of a job was written beside its record, which is read again. */
+  /** Called when a write changed data beside a job's record, so that the record must be read again. */
   wroteBeside(id: string): void {
     const n = this.#inserted.size === 0 ? undefined : this.numberOf(id)
     if (n !== undefined) this.#inserted.delete(n)
@@ -254,7 +254,7 @@ export class JobTable {
   }
 
   /**
-   * The job of a row and of its parts, read at the same moment.
+   * Decodes the job of a row and its parts, which must be read at the same moment.
    *
    * @throws {JobchartError} `JOB_UNREADABLE` the row is broken.
    */
@@ -266,7 +266,7 @@ export class JobTable {
     }
   }
 
-  /** The job of a row; undefined: it is broken. */
+  /** The job of a row; `undefined`: the row is broken. */
   readable(row: Row | undefined): Job | undefined {
     if (row === undefined) return undefined
     try {

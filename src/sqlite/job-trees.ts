@@ -2,13 +2,16 @@ import type { Job } from '../model/job.ts'
 import { type JobTable, PLACE } from './job-table.ts'
 import type { Row } from './statement.ts'
 
-/** All that is stored of a job's record, as it stood at one moment. */
+/** All rows of a job's record, as they were at one moment. */
 interface StoredJob {
   readonly row: Row
   readonly parts: readonly Row[]
 }
 
-/** Reads jobs with their trees: those above a job, and below the topmost those that are still held as tasks (S32). */
+/**
+ * Reads jobs with their trees: the parents of a job up to the top, and from there the child jobs that are still tasks
+ * (S32).
+ */
 export class JobTrees {
   readonly #jobs: JobTable
 
@@ -16,14 +19,16 @@ export class JobTrees {
     this.#jobs = jobs
   }
 
-  /** Jobs and their trees as they stand now; each is decoded when it is asked for. */
+  /** The current jobs and their trees. Each is decoded on demand. */
   read(ids: readonly string[]): (id: string) => Job | undefined {
     const stored = new Map<string, StoredJob>()
     for (const id of ids) if (this.#put(id, stored) !== undefined) this.#readTree(id, stored)
     return this.#decoding(stored)
   }
 
-  /** The tree of a job that may not be stored yet, read when it is asked for: inside a transaction. */
+  /**
+   * The tree of a job that may not be stored yet. Rows are read on demand, so it is valid only inside the transaction.
+   */
   of(job: Job): (id: string) => Job | undefined {
     let read: ((id: string) => Job | undefined) | undefined
     return (id) => {
@@ -48,13 +53,13 @@ export class JobTrees {
   #readTree(id: string, stored: Map<string, StoredJob>): void {
     let top = id
     for (let parent = parentOf(stored.get(id)); parent !== undefined; parent = parentOf(stored.get(top))) {
-      // Its tree was read with another job of it.
+      // Its tree was already read for another job of the tree.
       if (stored.has(parent)) return
       if (this.#put(parent, stored) === undefined) break
       top = parent
     }
     const seen = new Set([top])
-    // What is added while it is walked over is walked over too.
+    // The loop also visits entries added during it.
     for (const each of seen) {
       const found = this.#put(each, stored)
       if (found !== undefined) for (const child of this.#childrenOf(found)) seen.add(child)

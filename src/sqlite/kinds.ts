@@ -1,16 +1,16 @@
 import { isQueued, type Job, type Outcome, type Phase } from '../model/job.ts'
 import type { Prepare, Row } from './statement.ts'
 
-/** Where jobs of a type stand: what a list or a count may ask of a job, but for whose it is. */
+/** The facts that lists and counts use, other than whose job it is. */
 export interface Kind {
   readonly code: number
   readonly type: string
   readonly status: string
   readonly phase: Phase
   readonly outcome?: Outcome
-  /** Another job's chart invoked it. */
+  /** Whether it is a child job. */
   readonly isChild: boolean
-  /** It counts against its type's `limits.queued`. */
+  /** Whether it counts against its type's `limits.queued`. */
   readonly isQueued: boolean
   readonly isDeleted: boolean
 }
@@ -20,17 +20,17 @@ const OUTCOMES: readonly Outcome[] = ['success', 'failure', 'cancelled']
 const COLUMNS = 'type, status, phase, outcome, child, queued, deleted'
 
 /**
- * The kinds of jobs in a file. There are few, some for each status of each type, so that one short index over them serves
- * the lists by type, phase, status and outcome alike: a list is a few ranges of it.
+ * The kinds of jobs in a file. There are only a few for each type and status. So one short index over kinds serves
+ * lists by type, phase, status and outcome: each list is a few ranges of it.
  *
- * All are remembered per connection. One that was added by a transaction that rolled back is forgotten.
+ * All kinds are cached per connection. A kind added by a transaction that rolls back is forgotten.
  */
 export class Kinds {
   readonly #find
   readonly #add
   readonly #newer
   readonly #byCode = new Map<number, Kind>()
-  /** By type, status, and a number made of the rest. */
+  /** Codes by type, by status, and by a number that encodes the other fields. */
   readonly #codes = new Map<string, Map<string, number[]>>()
   #last = 0
   #hasAdded = false
@@ -42,7 +42,7 @@ export class Kinds {
     this.#newer = prepare(`SELECT code, ${COLUMNS} FROM kinds WHERE code > ? ORDER BY code`)
   }
 
-  /** The code of a job's kind, which is added where it is new: inside a transaction that writes. */
+  /** The code of a job's kind. A new kind is added, so it must run inside a transaction that writes. */
   codeOf(job: Job): number {
     const rest = restOf(job)
     const known = this.#codes.get(job.type)?.get(job.status)?.[rest]
@@ -63,7 +63,7 @@ export class Kinds {
     return code
   }
 
-  /** @throws {Error} there is no such kind: the row that has it is broken. */
+  /** @throws {Error} there is no such kind: the row with this code is broken. */
   get(code: unknown): Kind {
     const known = this.#byCode.get(code as number)
     if (known !== undefined) return known
@@ -73,18 +73,18 @@ export class Kinds {
     return found
   }
 
-  /** All kinds there are. */
+  /** All kinds. */
   all(): Iterable<Kind> {
     this.#readNewer()
     return this.#byCode.values()
   }
 
-  /** What was added is committed. */
+  /** Called when the writes were committed. */
   keep(): void {
     this.#hasAdded = false
   }
 
-  /** What was added since the last `keep` may be rolled back: all are read anew. */
+  /** Called when kinds added since the last `keep` may be rolled back. All are read again. */
   forget(): void {
     if (!this.#hasAdded) return
     this.#byCode.clear()

@@ -1,6 +1,6 @@
 /**
- * A number for a label, by which its rows are found. Two labels may share one, so each row that is found is looked at: a
- * label may have any number of values, and none of them is kept anywhere but in its job.
+ * A hash of a label, used as its index key. Two labels may share one, so each found row is checked. Hashes keep the
+ * index small: labels may have any number of values, and these are stored only with their job.
  *
  * @see "cyrb53", Bryc, 2018: two 32-bit multiplicative hashes, of which 53 bits are kept.
  */

@@ -3,7 +3,7 @@ import type { KeyLimit } from '../port/storage.ts'
 import type { Names } from './names.ts'
 import type { Prepare, Statement } from './statement.ts'
 
-/** A running task's key stands beside its token: `limit_key` of a row with a token counts. */
+/** `limit_key` and `token` are in the same row: a task with a token is claimed or stopping, so its key counts. */
 const RUNNING = 'token IS NOT NULL AND limit_key = ?'
 
 /** How many tasks are claimed or stopping under each limit key, over all connections. */
@@ -27,7 +27,7 @@ export class LimitKeys {
     return code === undefined ? 0 : Number(this.#running.get(code, code)?.[0])
   }
 
-  /** With the job as it is to be written, more tasks of one of the keys would run than may. */
+  /** Whether writing the job would make more tasks of one of the keys run than its limit allows. */
   areOver(limits: readonly KeyLimit[], job: Job): boolean {
     return limits.some(({ key, concurrency }) => {
       const own = heldKeys(job).filter((each) => each.key === key).length

@@ -1,16 +1,16 @@
 /**
- * Brings a file to the present schema.
+ * Migrates a file to the current schema.
  *
- * A file of the first or the second schema is moved in pieces, each a transaction of its own, so that no piece holds the
- * write lock for long and a migration that is killed goes on where it was:
+ * A file of schema 1 or 2 is migrated in pieces, each in its own transaction. So no piece holds the write lock for
+ * long, and a killed migration continues where it was:
  *
  * ```
  *  1, 2 ─ no engine has it open ─▶ 3, marked ─▶ indexes dropped ─▶ old tables set aside, new ones made
  *                                                  ─▶ rows moved, some thousands at a time ─▶ old tables dropped ─▶ 3
  * ```
  *
- * What is left in the old tables is what is left to do. While the mark stands, each that opens the file does the next
- * piece, and an older jobchart refuses the file.
+ * The rows left in the old tables are the work that remains. While the mark is set, each connection that opens the file
+ * does the next piece, and older versions of jobchart refuse the file.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../port/clock.ts'
@@ -22,18 +22,20 @@ import { unusable } from './storage-error.ts'
 import { transaction } from './transaction.ts'
 import { whenUnlocked } from './write-queue.ts'
 
-/** Tables that are set aside, and then moved; those whose rows say nothing new are dropped. */
+/**
+ * Tables that are renamed, and then moved row by row. The other tables hold nothing that is still needed, and are
+ * dropped.
+ */
 const MOVED = ['jobs', 'events', 'logs', 'steps', 'items'] as const
 const DROPPED = ['offers', 'holds', 'job_labels'] as const
-/** The index by which the rows of the log are found while they are moved. */
+/** The index used to find rows of the log during the migration. */
 const LOG_INDEX = 'events_job'
 const MARK = 'migrating'
 
 /**
- * Brings the file to the present schema.
+ * Migrates the file to the current schema.
  *
- * @throws {JobchartError} `STORAGE_UNAVAILABLE` the file is another program's, or was written by a newer jobchart, or has
- *   an older schema and is open in another engine.
+ * @throws {JobchartError} `STORAGE_UNAVAILABLE` the file belongs to another program; or it was written by a newer jobchart; or it has an older schema and is open in another engine.
  */
 export async function migrate(db: DatabaseSync, file: string, clock: Clock): Promise<void> {
   const migration = new Migration(db, file)
@@ -52,7 +54,7 @@ class Migration {
     this.#file = file
   }
 
-  /** Does the next piece; false: there is none. */
+  /** Does the next piece. `false`: nothing is left to do. */
   step(): boolean {
     try {
       const isMore = transaction(this.#db, () => this.#piece())
@@ -80,7 +82,7 @@ class Migration {
     return false
   }
 
-  // An engine that has the file open knows only its own tables.
+  // An engine that has the file open knows only the old tables.
   #begin(): true {
     const other = InstanceLock.all(this.#file).find((instance) => InstanceLock.isHeld(this.#file, instance))
     if (other !== undefined) {
@@ -89,7 +91,7 @@ class Migration {
         'the file is of an older version, and another engine has it open: stop all engines, then start this one',
       )
     }
-    // Deadlines of the file were set by the clock that stamped its newest events.
+    // The stored deadlines come from the clock that stamped the newest events.
     this.#db.exec(`INSERT INTO meta SELECT 'beat', at FROM events ORDER BY sequence DESC LIMIT 1`)
     this.#db.exec(`INSERT INTO meta VALUES ('${MARK}', 1); PRAGMA user_version = ${SCHEMA_VERSION}`)
     return true
@@ -99,7 +101,7 @@ class Migration {
     return this.#db.prepare(`SELECT 1 FROM meta WHERE name = '${MARK}'`).get() !== undefined
   }
 
-  // One at a time: what an index frees is written down page by page.
+  // Drops one index per transaction: this writes each page that the index frees.
   #dropIndex(): boolean {
     if (this.#tables().has('old_jobs')) return false
     const index = this.#db

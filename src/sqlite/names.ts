@@ -1,13 +1,13 @@
 import type { Prepare } from './statement.ts'
 
-/** So many texts are remembered before all are looked up anew. */
+/** How many texts are cached before the cache is cleared. */
 const REMEMBERED_MAX = 50_000
 
 /**
- * Texts that many rows repeat: tenants, people, versions, routes, pipelines, instances. Each is kept once, and rows and
- * indexes hold its code, a small number that never changes.
+ * Texts that repeat in many rows: tenants, people, versions, routes, pipelines, instances. Each is stored once; rows
+ * and indexes hold its code, a small number that never changes.
  *
- * Codes are remembered per connection. A code that was added by a transaction that rolled back is forgotten.
+ * Codes are cached per connection. A code added by a transaction that rolls back is forgotten.
  */
 export class Names {
   readonly #findCode
@@ -23,7 +23,7 @@ export class Names {
     this.#add = prepare('INSERT INTO names (text) VALUES (?)')
   }
 
-  /** The code of a text, which is added where it is new: inside a transaction that writes. */
+  /** The code of a text. A new text is added, so it must run inside a transaction that writes. */
   codeOf(text: string): number {
     const known = this.knownCode(text)
     if (known !== undefined) return known
@@ -33,7 +33,7 @@ export class Names {
     return code
   }
 
-  /** The code of a text; undefined: no row has it. */
+  /** The code of a text; `undefined`: no row has it. */
   knownCode(text: string): number | undefined {
     const known = this.#codes.get(text)
     if (known !== undefined) return known
@@ -43,7 +43,7 @@ export class Names {
     return found
   }
 
-  /** @throws {Error} there is no such code: the row that has it is broken. */
+  /** @throws {Error} there is no such code: the row with this code is broken. */
   textOf(code: unknown): string {
     const known = this.#texts.get(code as number)
     if (known !== undefined) return known
@@ -53,12 +53,12 @@ export class Names {
     return found
   }
 
-  /** What was added is committed. */
+  /** Called when the writes were committed. */
   keep(): void {
     if (this.#added.length > 0) this.#added = []
   }
 
-  /** What was added since the last `keep` may be rolled back: it is looked up anew. */
+  /** Called when texts added since the last `keep` may be rolled back. The cache is cleared. */
   forget(): void {
     for (const text of this.#added) {
       const code = this.#codes.get(text)

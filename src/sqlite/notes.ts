@@ -6,7 +6,7 @@ import type { Prepare, Statement } from './statement.ts'
 
 type StepNote = Extract<Note, { kind: 'step' }>
 
-/** What running work reports beside the chart: progress, lines of the job's log, results of steps, and items. */
+/** Reports of running tasks that do not go through the chart: progress, log lines, results of steps, and items. */
 export class Notes {
   readonly items: Items
   readonly #logLinesMax: number
@@ -61,7 +61,7 @@ export class Notes {
 
   /** Writes a note of a task that runs under its token (S5). */
   put(jobId: string, token: number, note: Note): 'written' | 'stale' | 'full' {
-    // Looked at in the transaction that writes: between a read and a write the claim may have gone to another.
+    // Checked in the transaction that writes, because the task may have been claimed again since it was read.
     const [n, ownToken, task, further] = this.#task.get(jobId) ?? []
     if (typeof n !== 'number') return 'stale'
     const isFirst = ownToken === token
@@ -91,7 +91,7 @@ export class Notes {
     return 'written'
   }
 
-  // Undefined: the job above it is gone, and nothing is kept of it any more.
+  // `undefined`: the top job is gone, and its steps are no longer kept.
   #topOf(n: number): number | undefined {
     const top = this.#top.get(n)?.[0]
     return typeof top === 'number' ? top : undefined
@@ -102,7 +102,7 @@ export class Notes {
     this.#copySteps.run(n, from)
   }
 
-  /** Adds lines to a job's log, once for each key; the oldest beyond the most that are kept go. */
+  /** Adds lines to a job's log, once for each key. Beyond the maximum, the oldest lines are removed. */
   putLines(n: number, key: string, lines: readonly NewLine[]): void {
     if (this.#hasLines.get(n, key) !== undefined) return
     let number = Number(this.#lastLine.get(n)?.[0])
@@ -118,16 +118,16 @@ export class Notes {
     }))
   }
 
-  /** The results recorded in a job's tree under one invocation of an invoke. @throws {Error} one is broken. */
+  /** The recorded steps of one invocation of an invoke, in a job's tree. @throws {Error} a result is broken. */
   steps(n: number, invoke: string, ordinal: number): ReadonlyMap<string, Json | undefined> {
     const rows = this.#steps.all(this.#topOf(n) ?? n, invoke, ordinal)
-    // A step that gave nothing has a row without a result.
+    // A step without a result has a row with null.
     return new Map(
       rows.map(([name, result]) => [String(name), result === null ? undefined : (JSON.parse(String(result)) as Json)]),
     )
   }
 
-  /** How many steps and items are recorded of a job, by invocation. */
+  /** How many steps and items a job has recorded, by invocation. */
   recorded(jobId: string, n: number): readonly Recorded[] {
     const counts = new Map(this.items.counts(n))
     for (const [invocation, count] of this.#countSteps.all(this.#topOf(n) ?? n, n)) {
@@ -136,7 +136,7 @@ export class Notes {
     return [...counts].map(([invocation, count]) => ({ jobId, invocation, count }))
   }
 
-  /** Removes all of a job. */
+  /** Removes all notes of a job. */
   remove(n: number): void {
     this.#removeLines.run(n)
     this.#removeSteps.run(n)

@@ -1,4 +1,4 @@
-/** Records of the schemas before the third, as they were written, and what they are now. */
+/** Decodes the records of schemas 1 and 2. */
 import type { EventDraft } from '../model/event.ts'
 import type { EndedChild, Job, Phase } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
@@ -19,7 +19,7 @@ type OldBody = Partial<Omit<Job, 'tasks' | 'ended'>> & {
 /** The job of an old row. @throws {Error} the row is broken. */
 export function oldJob(row: OldRow): Job {
   const { tasks = [], ended, ...body } = JSON.parse(String(row.body)) as OldBody
-  if (typeof body.trigger !== 'string' || !Array.isArray(tasks)) throw new Error('the text is no job')
+  if (typeof body.trigger !== 'string' || !Array.isArray(tasks)) throw new Error('the text is not a job')
   const optional = {
     pipeline: textIn(row.pipeline),
     parentId: textIn(row.parent_id),
@@ -45,11 +45,12 @@ export function oldJob(row: OldRow): Job {
     phase: row.phase as Phase,
     revision: Number(row.revision),
     ...(Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)) as Partial<Job>),
-    // The text was written by the code of its schema, so its shape is known.
+    // The code of the old schema wrote it, so its shape is known.
   } as Job
 }
 
-// How often an invoke was entered before was not kept: those that stand are counted, as are the steps that they recorded.
+// Ordinals were not stored then, so they are counted from the tasks that remain, in the same way as for their recorded
+// steps.
 function taskOf({ entry, status, ...task }: OldTask, all: readonly OldTask[]): Task {
   const now = status === 'offered' ? 'available' : status === 'held' ? 'claimed' : status
   const earlier = all.filter((each) => each.id === task.id && each.entry < entry)
@@ -65,7 +66,7 @@ export function oldEvents(text: string): readonly EventDraft[] {
 
 type OldAbandoned = Omit<Extract<EventDraft, { type: 'task.abandoned' }>, 'type'> & { readonly type: 'task.leaked' }
 
-/** Text, where there is some. */
+/** The value if it is text. */
 export function textIn(value: unknown): string | undefined {
   return value === null || value === undefined ? undefined : String(value)
 }

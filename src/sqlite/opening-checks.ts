@@ -7,15 +7,16 @@ import { APPLICATION_ID, SCHEMA_VERSION } from './schema.ts'
 import { isNoDatabase, unusable } from './storage-error.ts'
 
 /**
- * Looks at a file before it is opened for use, since opening alone may change it, or put files beside it.
+ * Checks a file before it is opened for use, because opening may change it or create files beside it.
  *
- * It is read by SQLite, which knows what else of the process has the file open: a system takes away all locks that a
- * process has on a file when any other handle of it is closed. What lies in a log beside the file is not looked at.
+ * SQLite does the reading, because it knows which handles of the process are open on the file: closing any other handle
+ * of a file releases all locks that the process has on it. A log beside the file is not read.
  *
  * @throws {JobchartError} `STORAGE_UNAVAILABLE` as {@link checkDatabase}.
  */
 export function checkUnopened(file: string): void {
-  // A journal is played back by who opens the file to write. Until then the file may say anything.
+  // A rollback journal is played back by the next connection that opens the file to write. Until then the file may be
+  // inconsistent.
   if (sizeOf(file) === 0 || sizeOf(`${file}-journal`) > 0) return
   const url = pathToFileURL(file)
   url.searchParams.set('immutable', '1')
@@ -23,7 +24,7 @@ export function checkUnopened(file: string): void {
   try {
     checkDatabase(db, file)
   } catch (error) {
-    // Without its log the file may be damaged, and whole with it: opening it in full will tell.
+    // Without its log, a file may look damaged although it is not. Opening it with the log will tell.
     if (error instanceof JobchartError) throw error
   } finally {
     db.close()
@@ -35,14 +36,14 @@ function sizeOf(file: string): number {
 }
 
 /**
- * Looks at an open database, and changes nothing.
+ * Checks an open database without changing it.
  *
- * @returns its schema's version.
- * @throws {JobchartError} `STORAGE_UNAVAILABLE` it is no database, another program's, or was written by a newer jobchart.
+ * @returns the version of its schema.
+ * @throws {JobchartError} `STORAGE_UNAVAILABLE` it is not a database, belongs to another program, or was written by a newer jobchart.
  */
 export function checkDatabase(db: DatabaseSync, file: string): number {
   const { owner, version } = headerOf(db, file)
-  // A file of ours whose first migration was killed is not marked yet, and empty.
+  // If our first migration was killed, the file has no mark yet and is empty.
   if (owner !== APPLICATION_ID && (owner !== 0 || version !== 0 || tablesOf(db) > 0)) throw notOurs(file)
   if (version <= SCHEMA_VERSION) return version
   const said = `the file has schema ${version}, and this jobchart knows ${SCHEMA_VERSION}: it was written by a newer one`
@@ -62,17 +63,17 @@ function tablesOf(db: DatabaseSync): number {
 }
 
 function notOurs(file: string): Error {
-  return unusable(file, "the file is not jobchart's; choose another path")
+  return unusable(file, 'the file belongs to another program; choose another path')
 }
 
-/** @throws {JobchartError} `STORAGE_UNAVAILABLE` some page of the file is damaged. */
+/** @throws {JobchartError} `STORAGE_UNAVAILABLE` a page of the file is damaged. */
 export function checkPages(db: DatabaseSync, file: string): void {
   const found = db.prepare('PRAGMA quick_check(1)').get()?.quick_check
   if (found === 'ok') return
   throw unusable(file, `the file is damaged: ${String(found)}. Restore it from a backup`)
 }
 
-// Its name is one of ours.
+// The type of `name` allows only constants, so the text is safe.
 function pragma(db: DatabaseSync, name: 'user_version' | 'application_id'): number {
   return Number(db.prepare(`PRAGMA ${name}`).get()?.[name])
 }

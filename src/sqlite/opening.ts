@@ -11,15 +11,15 @@ import type { SqliteOptions } from './options.ts'
 import { unavailable } from './storage-error.ts'
 import { whenUnlocked } from './write-queue.ts'
 
-/** A lock file without an instance is left alone while it may belong to one that is just being opened. */
+/** A lock file without a listed instance is kept this long, because its instance may just be opening. */
 const LEFT_MS = 60_000
-/** The log is cut to so many bytes when it begins anew. */
+/** The log file is truncated to this size when SQLite restarts it. */
 const LOG_BYTES = 16 * 1_048_576
 
 /**
- * Opens a file, or makes it, with the present schema, and gives it with its real name.
+ * Opens a file, or creates it, with the current schema. Returns it with its real path.
  *
- * @throws {JobchartError} `STORAGE_UNAVAILABLE` it is no file of ours, is damaged, or cannot be opened.
+ * @throws {JobchartError} `STORAGE_UNAVAILABLE` it is not a file of jobchart, is damaged, or cannot be opened.
  */
 export async function openDatabase(
   path: string,
@@ -34,7 +34,7 @@ export async function openDatabase(
     await whenUnlocked(clock, () => prepareDatabase(opened, file, options))
     await migrate(opened, file, clock)
     if (options.check === true) await whenUnlocked(clock, () => checkPages(opened, file))
-    // Before anything is made beside it: a file without our tables is refused as it stands.
+    // Before creating files beside it: a file without our tables is refused unchanged.
     checkTables(opened)
     for (const suffix of ['', '-wal', '-shm']) if (existsSync(file + suffix)) chmodSync(file + suffix, 0o600)
     return { file, db: opened }
@@ -48,7 +48,7 @@ function openFile(file: string): DatabaseSync {
   checkUnopened(file)
   const isNew = !existsSync(file)
   const db = openSqlite(file, { timeout: 0 })
-  // Before anything is written: SQLite gives its side files the mode of the database.
+  // Before the first write: SQLite gives its side files the mode of the database.
   if (isNew) chmodSync(file, 0o600)
   return db
 }
@@ -66,7 +66,7 @@ function checkTables(db: DatabaseSync): void {
   db.prepare('SELECT 1 FROM pipelines, instances, charts, meta')
 }
 
-/** Removes the locks of processes that died after they took them and before they were listed: nobody else looks for them. */
+/** Removes locks of processes that died after taking them and before being listed: nothing else finds these. */
 export function removeLeftLocks(file: string, listed: readonly ListedInstance[], clock: Clock): void {
   const ids = new Set(listed.map(({ id }) => id))
   for (const instance of InstanceLock.leftSince(file, clock.now() - LEFT_MS)) {

@@ -35,7 +35,7 @@ export class Pipelines {
     return Number(this.#revision.get(tenant, id)?.[0] ?? 0)
   }
 
-  /** Writes a pipeline in the place of what is stored. */
+  /** Writes a pipeline, replacing the stored one. */
   put(pipeline: Pipeline): void {
     const { tenant, id, createdBy, type, labels, revision } = pipeline
     this.#put.run(tenant, id, createdBy, type, labelsText(labels), revision, JSON.stringify(pipeline))
@@ -75,7 +75,7 @@ function listOf({ scopes, type }: PipelineFilter, { after }: PipelinePage): Cond
   return { sql: `SELECT body FROM pipelines WHERE ${where.join(' AND ')} ORDER BY tenant, id`, values }
 }
 
-// Written by `put`, so its shape is known.
+// `put` stored it, so its shape is known.
 function pipelineOf([body]: Row): Pipeline {
   return JSON.parse(String(body)) as Pipeline
 }

@@ -1,9 +1,9 @@
 /**
- * Hears when this process ends because it was told to, by SIGINT or SIGTERM. Such an end is no crash, also where nobody
- * stopped the engine before.
+ * Detects that this process ends by SIGINT or SIGTERM. Such an end is not a crash, even if the engine was not stopped
+ * before.
  *
- * The signals keep their default action: a process that does not handle them dies of them. Where others handle them, it is
- * theirs to end the process; that is heard of at its exit.
+ * The signals keep their default action: a process without other handlers dies. A process with other handlers decides
+ * itself when it ends; that is detected at its exit.
  */
 
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const
@@ -11,7 +11,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM'] as const
 const listeners = new Set<() => void>()
 let wasTold = false
 
-/** Calls back, synchronously, right before such an end; the function that it returns takes that back. */
+/** Calls back synchronously right before such an end. Returns a function that cancels this. */
 export function onToldToEnd(listener: () => void): () => void {
   if (listeners.size === 0) listen()
   listeners.add(listener)
@@ -22,7 +22,7 @@ export function onToldToEnd(listener: () => void): () => void {
 
 function listen(): void {
   wasTold = false
-  // Before those that a handler may take away by itself, such as one that listens once.
+  // First in the list, before handlers that may remove others, e.g. those added by `once`.
   for (const signal of SIGNALS) process.prependListener(signal, told)
   process.on('exit', exiting)
 }
@@ -53,7 +53,7 @@ interface Cleaner {
   readonly count?: unknown
 }
 
-// The package signal-exit, which many others bring, cleans up and leaves the default action too, where nobody else listens.
+// Many packages use signal-exit. It cleans up, and then also leaves the default action if there are no other handlers.
 function cleanersOf(): number {
   const places = globalThis as { readonly [place: symbol]: Cleaner | undefined }
   const older = process as { readonly __signal_exit_emitter__?: Cleaner }

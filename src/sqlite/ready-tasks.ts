@@ -3,22 +3,22 @@ import { routeName } from './job-columns.ts'
 import type { Names } from './names.ts'
 import type { Prepare, Row, Statement } from './statement.ts'
 
-/** A place in the order of claims. */
+/** The sort order of claims. */
 export interface ClaimOrder {
   readonly priority: number
   readonly readyAt: number
 }
 
-/** A task that may be claimed, and its place in the order. */
+/** A ready task, and its place in the order. */
 export interface ReadyPlace extends ClaimOrder {
   readonly n: number
   readonly invocation: number
   readonly executor: string
-  /** How many of its key may run at once, where it has one. */
+  /** The limit of its key, if it has one. */
   readonly limit?: KeyLimit
 }
 
-/** Where tasks wait: under a route, and of those with limit keys, one name of task. */
+/** Where ready tasks are indexed: under a route, and for tasks with limit keys also under the task name. */
 interface Waiting {
   readonly code: number
   readonly route: Route
@@ -26,10 +26,10 @@ interface Waiting {
 }
 
 /**
- * The tasks that may be claimed, in their order (S9, S20).
+ * The tasks that may be claimed, in claim order (S9, S20).
  *
- * Tasks of a route are one range of an index, by priority and time. Those with a limit key stand apart from the others,
- * each key in a range of its own, so that a claim walks over none of a full key: it steps from key to key.
+ * Ready tasks of a route are one range of an index, by priority and time. Tasks with a limit key are kept apart, with
+ * one range per key. A claim steps from key to key, so it reads no tasks of a full key.
  */
 export class ReadyTasks {
   readonly #names: Names
@@ -43,10 +43,10 @@ export class ReadyTasks {
   }
 
   /**
-   * The first ready tasks by `at`, in their order, without those of full keys.
+   * The first tasks that are ready by `at`, in claim order, without tasks of full keys.
    *
-   * @param room  how many of each executor are wanted.
-   * @param more  so many more of each are given.
+   * @param room  how many tasks each executor takes.
+   * @param more  how many additional tasks to return per executor.
    */
   first(routes: readonly Route[], at: number, room: ReadonlyMap<string, number>, more: number): readonly ReadyPlace[] {
     const found = new Map<string, ReadyPlace[]>()
@@ -59,7 +59,7 @@ export class ReadyTasks {
         found.set(executor, [...(found.get(executor) ?? []), ...ready])
       }
     }
-    // Behind these, each route may have others that go before.
+    // Tasks after the last one of a cut list are dropped: other routes may have earlier ones.
     const first = [...found].flatMap(([executor, ready]) => {
       return ready.sort(inOrder).slice(0, (room.get(executor) ?? 0) + more)
     })
@@ -72,8 +72,8 @@ export class ReadyTasks {
       : this.#keyed(table, waiting, waiting.src, at, most, more)
   }
 
-  // Of the keys with room, those whose first task may come first before the others; until no further one could have a
-  // task that comes before those that were found.
+  // Reads the keys with room in the order of their first tasks. Stops when no further key can have a task that comes
+  // before those already found.
   #keyed(
     table: TableQueries,
     waiting: Waiting,
@@ -95,7 +95,7 @@ export class ReadyTasks {
     return found
   }
 
-  // One range of the index for each priority in use, so that tasks which are not due yet are never walked over.
+  // Reads one range of the index per priority, so that tasks that are not due yet are never read.
   #range(table: TableQueries, { code, route }: Waiting, key: number | null, at: number, most: number): ReadyPlace[] {
     const ready: ReadyPlace[] = []
     for (let below = Number.MAX_SAFE_INTEGER; ready.length < most; ) {
@@ -108,7 +108,7 @@ export class ReadyTasks {
     return ready
   }
 
-  // Each route on which something waits is found by one step in the index, and not by its rows.
+  // Finds each route with ready tasks by one step in the index, instead of reading all its rows.
   *#waitingIn(table: TableQueries, routes: readonly Route[]): Iterable<Waiting> {
     const byName = this.#byName(routes)
     for (const [code] of table.routes.all()) {
@@ -157,7 +157,8 @@ function tableQueries(prepare: Prepare, table: 'jobs' | 'tasks', invocation: str
     ready: prepare(`
       SELECT n, ${invocation}, priority, ready_at FROM ${rows}
       WHERE route = ? AND limit_key IS ? AND priority = ? AND ready_at <= ? ORDER BY ready_at, n LIMIT ?`),
-    // What a key's first task may be at best: of its highest priority, the earliest, which may not be due yet.
+    // The earliest possible place of a key's first task: its highest priority with its earliest time. That task may not
+    // be due yet.
     keys: prepare(`
       WITH RECURSIVE bounds (code, most) AS (SELECT ?, ?), next (held) AS (
         SELECT (SELECT min(limit_key) FROM ${rows} WHERE route = code) FROM bounds
@@ -175,7 +176,7 @@ function tableQueries(prepare: Prepare, table: 'jobs' | 'tasks', invocation: str
   }
 }
 
-/** `a` is claimed before `b`. */
+/** Whether `a` is claimed before `b`. */
 function goesBefore(a: ClaimOrder, b: ClaimOrder): boolean {
   return a.priority > b.priority || (a.priority === b.priority && a.readyAt < b.readyAt)
 }

@@ -11,12 +11,12 @@ import { Names } from './names.ts'
 import { type OldRow, oldEvents, oldJob, textIn } from './old-records.ts'
 import { type Prepare, preparing } from './statement.ts'
 
-/** So many rows are moved in one transaction. */
+/** How many rows one transaction moves. */
 const ROWS_TOGETHER = 2_000
 
 type MovedTable = 'jobs' | 'events' | 'logs' | 'steps' | 'items'
 
-/** Moves rows from the old tables into the new ones, the first of those that are left. */
+/** Moves rows from the old tables into the new ones, starting with the first that remain. */
 export class RowMover {
   readonly #db: DatabaseSync
   readonly #query: Prepare
@@ -24,7 +24,7 @@ export class RowMover {
   readonly #log: EventLog
   readonly #statements = new Map<string, StatementSync>()
 
-  /** @param db  a database that has both. */
+  /** @param db  a database with both the old and the new tables. */
   constructor(db: DatabaseSync) {
     const prepare = preparing(db)
     const names = new Names(prepare)
@@ -34,17 +34,17 @@ export class RowMover {
     this.#log = new EventLog(prepare, names)
   }
 
-  /** What was moved is committed. */
+  /** Called when the moved rows were committed. */
   keep(): void {
     this.#jobs.keep()
   }
 
-  /** What was moved may be rolled back. */
+  /** Called when moved rows may be rolled back. */
   forget(): void {
     this.#jobs.forget()
   }
 
-  /** Moves rows of a table; false: none is left. */
+  /** Moves some rows of a table. `false`: none are left. */
   move(table: MovedTable): boolean {
     const key = { jobs: 'n', events: 'sequence', logs: 'job_id, number', steps: 'job_id, entry, name', items: 'rowid' }[
       table
@@ -74,7 +74,7 @@ export class RowMover {
     if (table === 'jobs') this.#moveJob(row)
     else if (table === 'events') this.#moveEvents(row)
     else {
-      // What stands beside a job goes with its row.
+      // Notes of a job whose row is gone are dropped.
       const n = this.#jobs.numberOf(String(row.job_id))
       if (n !== undefined) this.#moveBeside(table, n, row)
     }
@@ -86,13 +86,13 @@ export class RowMover {
     try {
       job = oldJob(row)
     } catch {
-      // It stays one that cannot be read, and is listed and counted as it was.
+      // The row stays unreadable, and is listed and counted as before.
     }
     if (job === undefined) this.#moveBroken(n, row)
     else this.#jobs.insert(n, job)
   }
 
-  // The sequence of its first event; a job without events gets a number of its own.
+  // The sequence of the job's first event. A job without events gets a new number.
   #newNumber(id: string): number {
     const first = this.#prepare(`SELECT min(sequence) AS first FROM old_events WHERE job_id = ?`).get(id)?.first
     if (typeof first === 'number') return first
@@ -138,7 +138,7 @@ export class RowMover {
     return this.#jobs.kinds.get(kind).isDeleted
   }
 
-  // Rows of the log come in their order, so the first of a job is its number.
+  // Log rows are moved in order, so the first row of a job gives its number.
   #goneNumber(sequence: number, row: OldRow): number {
     const jobId = String(row.job_id)
     const known = this.#prepare(`SELECT n FROM gone WHERE id = ?`).get(jobId)?.n
@@ -175,7 +175,7 @@ export class RowMover {
     }
   }
 
-  // Steps were kept by the number of their invocation; its invoke is known while its task stands.
+  // Steps were stored by the number of their invocation. The invoke is known only while its task remains.
   #invocation(id: string, entry: number): { readonly invoke: string; readonly ordinal: number } {
     const tasks = this.#tasksOf(id)
     const task = tasks.find(({ invocation }) => invocation === entry)
@@ -184,7 +184,7 @@ export class RowMover {
     return { invoke: task.id, ordinal: earlier.length + 1 }
   }
 
-  // Items were kept by their job: they are its running invocation's, or its first one's.
+  // Items were stored by job. They belong to the running invocation, or else to the first one.
   #itemInvocation(id: string): number {
     const tasks = this.#tasksOf(id)
     const task = tasks.find(({ status }) => status === 'claimed' || status === 'stopping') ?? tasks[0]
@@ -202,7 +202,7 @@ export class RowMover {
   }
 }
 
-// A job that stands where a broken one stood: its columns are known, its record is not.
+// A replacement for a broken job: its columns are known, its record is not.
 function standIn(row: OldRow): Job {
   const pipeline = textIn(row.pipeline)
   const parentId = textIn(row.parent_id)
@@ -219,7 +219,7 @@ function standIn(row: OldRow): Job {
     context: null,
     status: String(row.status),
     phase: row.phase as Phase,
-    // What it holds is told by its phase.
+    // Whether it holds its slot follows from its phase.
     vacates: row.holds_slot !== 1,
     priority: Number(row.priority),
     timers: [],

@@ -1,24 +1,27 @@
-/** Marks a file as ours, so that another program's database is never touched: "jobc" in ASCII. */
+/**
+ * Marks a file as one of jobchart, so that another program's database is never changed. The value is "jobc" in ASCII.
+ */
 export const APPLICATION_ID = 0x6a6f6263
 
-/** What a file's `user_version` says that has this schema. */
+/** The `user_version` of files with this schema. */
 export const SCHEMA_VERSION = 3
 
 /**
  * The tables.
  *
- * Texts that many rows repeat stand in `names`, and what lists ask of jobs in `kinds`; rows and indexes hold their codes.
- * A job's columns are what queries look at; the rest of its record is the text `body`. `slot`, `wake_at`, `waits_since`,
- * `route` and `token` are null where they do not apply, and so stand in no index: a job that rests is in few.
+ * Texts that repeat in many rows are in `names`, and facts that lists filter by are in `kinds`; rows and indexes hold
+ * their codes. The columns of a job are those that queries use; the rest of its record is the text `body`. `slot`,
+ * `wake_at`, `waits_since`, `route` and `token` are null when they do not apply, and null values are in no index. So a
+ * job at rest is in few indexes.
  *
- * - `n` is the sequence of the job's first event: it rises with the age of jobs, and is never given again.
- * - `task`, `token`, `holder`, `limit_key`, `child`, `route` and `ready_at` are those of the job's first task. `token` is
- *   set while the task is claimed or stopping, and `route` while it may be claimed.
+ * - `n` is the sequence of the job's first event: it rises with the age of jobs, and is never reused.
+ * - `task`, `token`, `holder`, `limit_key`, `child`, `route` and `ready_at` belong to the job's first task. `token` is
+ *   set while the task is claimed or stopping, `route` while it may be claimed.
  * - `tasks` has the other tasks, and the ended children (`ended` is 1).
- * - Of a step, `n` is the job at the top of the tree, `job` the one that recorded it, 0 where it was copied (S33).
- * - `gone` keeps, of jobs whose rows are gone, what their events are about.
- * - `label` is a number made of a label's name and value, which others may share.
- * - `created_by` of a label's row is 0 in the row that serves the whole tenant.
+ * - In `steps`, `n` is the top job of the tree, and `job` the job that recorded the step, or 0 for a copied step (S33).
+ * - `gone` keeps the facts that events need about jobs whose rows were removed.
+ * - `label` is a hash of a label's name and value. Different labels may have the same hash.
+ * - `created_by` is 0 in a label's row for the whole tenant.
  */
 export const TABLES = `
   CREATE TABLE names (code INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
@@ -149,7 +152,7 @@ export const TABLES = `
   ) STRICT, WITHOUT ROWID;
 `
 
-/** Tables that are as they were from the beginning. */
+/** Tables that have not changed since the first schema. */
 export const LASTING_TABLES = `
   CREATE TABLE pipelines (
     tenant TEXT NOT NULL,
@@ -175,8 +178,8 @@ export const LASTING_TABLES = `
 `
 
 /**
- * The indexes. Lists are in the order of `created_at`; jobs of one millisecond are sorted by their ids when they are read,
- * so that no index holds an id. Of the indexes of a resting job, a move writes two anew: those that lead to its kind.
+ * The indexes. Lists are ordered by `created_at`. Jobs of the same millisecond are sorted by id after reading, so no
+ * index needs ids. For a job at rest, a change of its kind rewrites two index entries.
  */
 export const INDEXES = `
   CREATE UNIQUE INDEX jobs_slot ON jobs (tenant, slot) WHERE slot IS NOT NULL;

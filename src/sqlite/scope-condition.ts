@@ -2,7 +2,7 @@ import type { SQLInputValue } from 'node:sqlite'
 import type { Scope } from '../port/policy.ts'
 import type { Names } from './names.ts'
 
-/** A condition's text, made of constants, and the values bound to it. */
+/** The text of a condition, without user values, and the values to bind. */
 export interface Condition {
   readonly sql: string
   readonly values: readonly SQLInputValue[]
@@ -11,14 +11,14 @@ export interface Condition {
 const FIELDS = ['tenant', 'createdBy', 'type', 'pipeline'] as const
 type Field = (typeof FIELDS)[number]
 
-/** Where a table has what scopes ask for. */
+/** The columns of a table that scopes select by. */
 interface ScopedTable {
   readonly columns: { readonly [name in Field]: string }
-  /** The value of a field as it stands in the column; undefined: it stands in no row. */
+  /** The value of a field as its column stores it. `undefined`: no row has it. */
   readonly value: (field: Field, text: string) => SQLInputValue | undefined
 }
 
-/** What a row of the log must be to be in one of the scopes, but for their labels. */
+/** The condition for rows of the log in one of the scopes, without their labels. */
 export function scopeCondition(scopes: readonly Scope[], names: Names): Condition {
   return conditionOf(scopes, {
     columns: {
@@ -31,7 +31,7 @@ export function scopeCondition(scopes: readonly Scope[], names: Names): Conditio
   })
 }
 
-/** The same for a stored pipeline, whose id is what a scope calls `pipeline`. */
+/** The condition for stored pipelines in one of the scopes. A scope's `pipeline` is the pipeline's id. */
 export function pipelineCondition(scopes: readonly Scope[]): Condition {
   return conditionOf(scopes, {
     columns: { tenant: 'tenant', createdBy: 'created_by', type: 'type', pipeline: 'id' },
@@ -39,12 +39,15 @@ export function pipelineCondition(scopes: readonly Scope[]): Condition {
   })
 }
 
-/** Some scope asks for labels: each row is then looked at, since a statement for many labels takes seconds to prepare. */
+/**
+ * Whether some scope has labels. Then each row is checked in JavaScript, because SQLite takes seconds to prepare a
+ * statement for many labels.
+ */
 export function asksForLabels(scopes: readonly Scope[]): boolean {
   return scopes.some(({ labels = {} }) => Object.keys(labels).length > 0)
 }
 
-// Scopes that name the same fields are one alternative: a row is looked up among them, however many there are.
+// Scopes with the same fields share one alternative, in which a row is looked up, however many scopes there are.
 function conditionOf(scopes: readonly Scope[], { columns, value }: ScopedTable): Condition {
   const shapes = new Map<string, { readonly fields: readonly Field[]; readonly keys: (readonly unknown[])[] }>()
   for (const scope of scopes) {
@@ -55,7 +58,7 @@ function conditionOf(scopes: readonly Scope[], { columns, value }: ScopedTable):
     shape.keys.push(key)
     shapes.set(fields.join(), shape)
   }
-  // A scope of no field covers all.
+  // A scope without fields covers everything.
   if (shapes.has('')) return { sql: 'TRUE', values: [] }
   const each = [...shapes.values()].map(({ fields }) => {
     const wanted = fields.map((_, index) => `value ->> ${index}`)

@@ -6,27 +6,27 @@ import type { Kind } from './kinds.ts'
 import { labelCode } from './label-code.ts'
 
 /**
- * A part of an index in the order of `created_at`: its text, made of constants, and its values.
+ * A part of an index in the order of `created_at`: its SQL text, without user values, and its values.
  *
- * `isExact`: all of its rows are wanted. Else each row is looked at by {@link Wanted}.
+ * `isExact`: all of its rows match. Otherwise each row is checked against {@link Wanted}.
  */
 export interface SearchRange {
   readonly rows: string
-  /** The table whose `created_at` is in order. */
+  /** The table whose `created_at` gives the order. */
   readonly table: 'jobs' | 'job_labels'
   readonly values: readonly SQLInputValue[]
   readonly isExact: boolean
   readonly wanted: Wanted
-  /** Where all rows of the range are of one kind. */
+  /** The kind of all rows of the range, if they have the same. */
   readonly kind?: Kind
 }
 
-/** What a job of a list is, in codes; a field that is absent is not asked for. */
+/** The jobs that a list selects, in codes. Absent fields match anything. */
 export interface Wanted {
   readonly tenant?: number
   readonly createdBy?: number
   readonly pipeline?: number
-  /** An id; null: no other job's chart invoked it. */
+  /** An id; null: only jobs without a parent. */
   readonly parentId?: string | null
   readonly labels: readonly (readonly [name: string, value: string])[]
   readonly kinds: ReadonlyMap<number, Kind>
@@ -35,11 +35,11 @@ export interface Wanted {
 type Narrow = Omit<JobFilter, 'scopes' | 'createdAfter' | 'createdBefore'>
 
 /**
- * Where the jobs are that a scope and a filter leave: together, the ranges have each of them once.
+ * The ranges that together contain each job of a scope and a filter exactly once.
  *
- * A page's own lists are exact: by type, phase, status and outcome they are one range for each kind of job that fits, by
- * pipeline, parent or one label one range. Of several of these, the likely smallest is walked over, and the rest is looked
- * at in each row.
+ * The lists that a page shows are exact: filters by type, phase, status and outcome give one range per matching kind; a
+ * filter by pipeline, parent or one label gives one range. For combinations of these, the range that is probably
+ * smallest is read, and the other filters are checked in each row.
  */
 export function searchRanges(scope: Scope, filter: Narrow, jobs: JobTable): readonly SearchRange[] {
   const wanted = wantedOf(scope, filter, jobs)
@@ -74,7 +74,7 @@ function range(
 }
 
 function labelRanges(wanted: Wanted, tenant: number, [name, value]: readonly [string, string]): readonly SearchRange[] {
-  // A label's rows of the whole tenant stand under the creator 0.
+  // The rows of a label for the whole tenant have creator 0.
   const values = [tenant, wanted.createdBy ?? 0, labelCode(name, value)]
   const rows = `
     job_labels CROSS JOIN jobs ON jobs.n = job_labels.n
@@ -102,7 +102,7 @@ function wantedOf(scope: Scope, filter: Narrow, { names, kinds }: JobTable): Wan
   }
 }
 
-/** No row has it. */
+/** A code that no row has. */
 const NOBODY = -1
 
 interface Asked {
@@ -113,7 +113,7 @@ interface Asked {
   readonly labels: readonly (readonly [name: string, value: string])[]
 }
 
-// What both ask for; undefined: no job is what both ask for.
+// Combines a scope and a filter. `undefined`: they exclude each other.
 function merged(scope: Scope, filter: Narrow): Asked | undefined {
   const fields: { [field in 'tenant' | 'createdBy' | 'type' | 'pipeline']?: string } = {}
   const labels = new Map<string, string>()

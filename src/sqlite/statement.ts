@@ -1,6 +1,6 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 
-/** A row as the driver gives it: its values in the order of the columns that were asked for. */
+/** A row from the driver: its values in the order of the selected columns. */
 export type Row = readonly unknown[]
 
 /** A prepared statement whose rows are lists. */
@@ -12,31 +12,31 @@ export interface Statement {
   readonly run: StatementSync['run']
 }
 
-/** Prepares a statement. Its text is made of constants; all values are bound. */
+/** Prepares a statement. Its text contains only constants; all values are bound. */
 export type Prepare = (sql: string) => Statement
 
 /**
- * Prepares statements of a database. Rows are given as lists: one object with names for each row takes twice as long.
+ * Prepares statements of a database. Rows are arrays: an object with names for each row takes twice as long.
  *
- * @param cutsTexts  the driver gives a text only up to its first NUL character.
+ * @param cutsTexts  the driver cuts texts at their first NUL character.
  */
 export function preparing(db: DatabaseSync, cutsTexts = isCuttingTexts(db)): Prepare {
   return (sql) => {
     const query = cutsTexts && /^\s*SELECT\b/.test(sql)
     const statement = db.prepare(query ? asBytesWhereCut(sql, db.prepare(sql).columns().length) : sql)
     statement.setReturnArrays(true)
-    // The driver's types know only rows with names.
+    // The driver's types cover only rows as objects, so the cast is needed.
     const rows = statement as unknown as Statement
     return query ? decoding(rows) : rows
   }
 }
 
-// As Node 22.18 does.
+// Node 22.18 does this.
 function isCuttingTexts(db: DatabaseSync): boolean {
   return db.prepare(`SELECT 'a' || char(0) AS text`).get()?.text !== 'a\0'
 }
 
-// Bytes are given whole.
+// Bytes are returned whole.
 function asBytesWhereCut(sql: string, count: number): string {
   const columns = Array.from({ length: count }, (_, index) => `c${index}`)
   const values = columns.map((each) => `CASE WHEN instr(${each}, char(0)) THEN CAST(${each} AS BLOB) ELSE ${each} END`)
@@ -59,7 +59,7 @@ function decoding(statement: Statement): Statement {
   }
 }
 
-/** Statements by their text, each prepared at its first use: for texts of which there are a few. */
+/** A cache of statements by text, each prepared at its first use. For small sets of texts. */
 export class PreparedTexts {
   readonly #prepare: Prepare
   readonly #known = new Map<string, Statement>()

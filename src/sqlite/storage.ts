@@ -1,19 +1,20 @@
 /**
  * Jobs in one SQLite file.
  *
- * **Layout** (`schema.ts`). A job is one row: narrow columns for what queries look at, its input, its progress, and the
- * rest of its record as one text. Texts that many rows repeat are codes (`names.ts`, `kinds.ts`). Further tasks, labels,
- * steps, items and lines are rows beside it (`task-rows.ts`, `job-table.ts`, `notes.ts`). The log has one row for the
+ * **Layout** (`schema.ts`). A job is one row: narrow columns for queries, its input, its progress, and the rest of its
+ * record as one text. Texts that repeat in many rows are codes (`names.ts`, `kinds.ts`). Further tasks, labels, steps,
+ * items and log lines have rows of their own (`task-rows.ts`, `job-table.ts`, `notes.ts`). The log has one row for the
  * events of a job in a commit (`event-log.ts`).
  *
- * **What a move writes** (`commit-writer.ts`). A commit is one transaction: BEGIN IMMEDIATE, its changesets in order, its
- * claim (`claim-writer.ts`), COMMIT. A move sets only the columns that differ from the record that it was made from, and
- * so writes only their indexes; a task that changed is one row, however many its job has.
+ * **What a commit writes** (`commit-writer.ts`). A commit is one transaction: BEGIN IMMEDIATE, its changesets in order,
+ * its claim (`claim-writer.ts`), COMMIT. An update sets only the columns that differ from the old record, and so
+ * rewrites only their indexes. A changed task is one row, however many tasks its job has.
  *
- * **When it fails.** A changeset that is refused leaves no trace: one write is judged before it is made, several have a
- * savepoint. A lock of another process is waited for by the clock (`write-queue.ts`); reads wait for no write. What fails
- * before COMMIT wrote nothing, and is `STORAGE_UNAVAILABLE`; so is a full disk. A COMMIT that fails otherwise is
- * `OUTCOME_UNKNOWN`. A file that was removed or replaced takes no commit (`file-identity.ts`).
+ * **When it fails.** A refused changeset leaves nothing behind: a single write is checked before it is made, several
+ * writes use a savepoint. Waiting for another process's lock does not block the event loop (`write-queue.ts`); reads
+ * never wait for writes. If something fails before COMMIT, nothing was written, and the error is `STORAGE_UNAVAILABLE`;
+ * the same holds for a full disk. If COMMIT itself fails otherwise, the error is `OUTCOME_UNKNOWN`. If the file was
+ * removed or replaced, commits are refused (`file-identity.ts`).
  */
 import { resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
@@ -40,19 +41,18 @@ import { WriteQueue, whenUnlocked } from './write-queue.ts'
 const LOG_LINES = 10_000
 
 /**
- * Keeps jobs in one SQLite file, by Node's own driver. Any number of processes on the machine may open the same file,
- * which must lie on a local disk.
+ * Stores jobs in one SQLite file, with Node's built-in driver. Any number of processes on the machine may open the same
+ * file. It must be on a local disk.
  *
- * Beside `file` stand SQLite's own `-wal` and `-shm`, and for each running engine a small `-instance-…` file, whose
- * lock shows that its process lives. All are created readable by their owner alone.
+ * Beside `file` are SQLite's own `-wal` and `-shm`, and for each running engine a small `-instance-…` file, whose lock
+ * shows that its process lives. Only their owner can read these files.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` the path is no text, is empty or in memory (use `memoryStorage()` instead), an
- *   option cannot work, or this Node has no SQLite.
+ * @throws {JobchartError} `INVALID_DEFINITION` the path is not text, is empty or means memory (use `memoryStorage()` instead), an option is invalid, or this version of Node has no suitable SQLite.
  */
 export function sqliteStorage(file: string, options: SqliteOptions = {}): Storage {
   checkSqliteOptions(file, options)
   loadDriver()
-  // The working directory may be another one when the file is opened.
+  // Resolved now, because the working directory may change before the file is opened.
   const path = resolve(file)
   return { open: async (host) => await SqliteConnection.open(path, options, host) }
 }
@@ -109,12 +109,12 @@ class SqliteConnection implements StorageConnection {
   }
 
   readonly commit: StorageConnection['commit'] = async (changesets, claim) => {
-    // A tick that has nothing to write asks for nothing; but a closed storage says so.
+    // An empty commit does nothing; but on a closed storage it fails as usual.
     if (changesets.length === 0 && claim === undefined && this.#db.isOpen) return { results: [], claimed: [] }
     this.#idle.wrote()
     return await this.#write(() => {
       const commit = new CommitWriter(this.#tables, changesets, claim).write()
-      // One that was forgotten while it was silent holds something again: who looks after it must find it.
+      // An instance that was forgotten while silent holds tasks again, so list it again.
       if (commit.claimed.length > 0) this.#instances.list(this.#instance, this.#clock.now())
       return commit
     })
@@ -230,7 +230,7 @@ class SqliteConnection implements StorageConnection {
 
   readonly forget: StorageConnection['forget'] = async (instance) => {
     await this.#write(() => this.#instances.drop(instance))
-    // One that is only silent still holds its lock, and may come back.
+    // A silent instance still holds its lock, and may come back.
     const isOver = instance !== this.#instance && !InstanceLock.isHeld(this.#file, instance)
     if (isOver) InstanceLock.remove(this.#file, instance)
   }
@@ -241,11 +241,11 @@ class SqliteConnection implements StorageConnection {
     this.#idle.stop()
     this.#db.close()
     this.#lock.release()
-    // An instance that is still listed holds something: who looks after it next removes its file.
+    // A listed instance still holds tasks. The engine that takes them back also removes its file.
     if (!known) InstanceLock.remove(this.#file, this.#instance)
   }
 
-  // A hint: where it cannot be read, the next read says why.
+  // Only a hint: if it cannot be read, the next read reports why.
   #readVersion(): unknown {
     try {
       return this.#version.get()?.[0]
@@ -254,7 +254,7 @@ class SqliteConnection implements StorageConnection {
     }
   }
 
-  // Where that cannot be read, its file stays for others to remove.
+  // If it cannot be read, the file stays for other engines to remove.
   #isListed(): boolean {
     try {
       return this.#instances.others('').some(({ id }) => id === this.#instance)
@@ -295,7 +295,7 @@ class SqliteConnection implements StorageConnection {
     }
   }
 
-  /** Runs a query that is made from what a caller has asked for. */
+  /** Runs a query made from a caller's filter. */
   async #ask<Result>(run: () => Result | Promise<Result>): Promise<Result> {
     try {
       return await whenUnlocked(this.#clock, run)

@@ -5,23 +5,24 @@ import { endedOf, endedRecordOf, furtherTaskOf, type TaskColumns, taskRecordOf }
 import type { Names } from './names.ts'
 import type { Prepare, Row, Statement } from './statement.ts'
 
-/** Which of a job's two lists a row stands in. */
+/** The list of a job that a row belongs to. */
 const TASK = 0
 const ENDED = 1
 
-/** So many rows one write may append to a list: the place of a row is made of the revision that appended it. */
+/** The most rows that one write may append to a list. A row's place is computed from the revision that appended it. */
 const PLACES = 2 ** 20
 
 const VALUES = TASK_COLUMNS.map((column) => `${column} = ?`).join(', ')
 
-/** What a job's lists are made of. */
+/** An entry of a job's lists. */
 interface Part {
   readonly invocation: number
 }
 
 /**
- * The tasks of a job beside the first, and its ended children: a row for each, so that what one of them changes is
- * written alone. Lists lose, change and append; a list whose order changes otherwise is written anew.
+ * The tasks of a job after the first, and its ended children: one row each, so that a change writes only that row.
+ * Removing, changing and appending entries writes single rows; if the order changes otherwise, the list is written
+ * anew.
  */
 export class TaskRows {
   readonly #columns: JobColumnsWriter
@@ -54,7 +55,7 @@ export class TaskRows {
     return this.#read.all(n)
   }
 
-  /** Puts what stands in rows where it stands in the job. @throws {Error} a row is broken. */
+  /** Adds tasks and ended children from rows to the job. @throws {Error} a row is broken. */
   addTo(
     job: { tasks: readonly Task[]; ended?: readonly EndedChild[]; readonly createdAt: number },
     rows: readonly Row[],
@@ -72,7 +73,7 @@ export class TaskRows {
     if (ended.length > 0) job.ended = ended
   }
 
-  /** The child jobs that rows name. */
+  /** The ids of child jobs in the rows. */
   childrenIn(rows: readonly Row[]): readonly string[] {
     return rows.flatMap(([, , , , child]) => (child === null ? [] : String(child)))
   }
@@ -87,7 +88,7 @@ export class TaskRows {
     }
   }
 
-  /** Writes what differs between two records of a job; undefined: it is new. */
+  /** Writes the differences between two records of a job. `before` is undefined for a new job. */
   write(n: number, before: Job | undefined, job: Job): void {
     const tasksBefore = before?.tasks ?? []
     if (tasksBefore.length > 1 || job.tasks.length > 1) this.#writeTasks(n, before, job)
@@ -103,7 +104,7 @@ export class TaskRows {
     })
   }
 
-  /** Removes all of a job. */
+  /** Removes all rows of a job. */
   removeAll(n: number): void {
     this.#removeAll.run(n)
   }
@@ -114,7 +115,7 @@ export class TaskRows {
     this.#writeList(n, TASK, before?.tasks.slice(1) ?? [], job.tasks.slice(1), {
       insert: (task, place) =>
         this.#insert.run(n, TASK, task.invocation, place, taskRecordOf(job, task), ...this.#columns.ofTask(job, task)),
-      // A task that is the same may wait on another route, or be ready only now.
+      // An unchanged task may have moved to another route, or become ready.
       changed: (task, old) => task !== old || isMoved || wasReady(old) !== isClaimable(job, task),
       update: (task) =>
         this.#update.run(taskRecordOf(job, task), ...this.#columns.ofTask(job, task), n, task.invocation),
@@ -155,7 +156,7 @@ interface How<Each> {
   readonly revision: number
 }
 
-// What stood before comes first and in its order; what is new comes after it.
+// The remaining old entries come first, in their old order, and new ones after them.
 function isSameOrder(before: readonly Part[], after: readonly Part[]): boolean {
   const places = new Map(before.map(({ invocation }, index) => [invocation, index]))
   let last = -1

@@ -2,7 +2,10 @@ import type { DatabaseSync } from 'node:sqlite'
 import { JobchartError } from '../model/error.ts'
 import { isUnwritten } from './storage-error.ts'
 
-/** Runs in a transaction that takes the write lock first, so that it cannot fail half-way for another's commit. */
+/**
+ * Runs in a transaction that takes the write lock first, so that it cannot fail halfway because of another connection's
+ * commit.
+ */
 export function transaction<Result>(db: DatabaseSync, run: () => Result): Result {
   db.exec('BEGIN IMMEDIATE')
   let result: Result
@@ -16,7 +19,7 @@ export function transaction<Result>(db: DatabaseSync, run: () => Result): Result
   return result
 }
 
-// Some errors roll back by themselves, and then ROLLBACK would throw.
+// Some errors roll back by themselves; then ROLLBACK would throw.
 function rollBack(db: DatabaseSync): void {
   if (db.isTransaction) db.exec('ROLLBACK')
 }
@@ -27,14 +30,16 @@ function commit(db: DatabaseSync): void {
   } catch (error) {
     const isOpen = db.isTransaction
     rollBack(db)
-    // What makes the commit is the last page of the log.
+    // A commit takes effect with its last log page. If that page was not written, nothing was committed.
     if (isOpen || isUnwritten(error)) throw error
     const said = error instanceof Error ? error.message : String(error)
-    throw new JobchartError('OUTCOME_UNKNOWN', `the commit failed in its end: ${said}`, { cause: error })
+    throw new JobchartError('OUTCOME_UNKNOWN', `the commit failed while it was being completed: ${said}`, {
+      cause: error,
+    })
   }
 }
 
-/** Reads one state of the file, in however many statements. */
+/** Reads in one transaction, so that all statements see the same state of the file. */
 export function snapshot<Result>(db: DatabaseSync, run: () => Result): Result {
   db.exec('BEGIN')
   try {
@@ -44,13 +49,13 @@ export function snapshot<Result>(db: DatabaseSync, run: () => Result): Result {
   }
 }
 
-/** Runs inside a transaction so that, where it throws, nothing of it is left. */
+/** Runs inside a transaction with a savepoint: if `run` throws, its changes are undone. */
 export function savepoint(db: DatabaseSync, run: () => void): void {
   db.exec('SAVEPOINT changeset')
   try {
     run()
   } catch (error) {
-    // A serious error has already rolled the whole transaction back, and with it the savepoint.
+    // A serious error has already rolled back the whole transaction.
     if (db.isTransaction) db.exec('ROLLBACK TO changeset; RELEASE changeset')
     throw error
   }

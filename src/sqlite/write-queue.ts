@@ -1,13 +1,13 @@
 import type { Clock } from '../port/clock.ts'
 import { isLocked } from './storage-error.ts'
 
-/** Waiting for another connection's write lock: longer than any commit of ours, short enough to be told. */
+/** How long to wait for another connection's write lock: longer than any of our commits. */
 const WAIT_MS_MAX = 10_000
-/** The first pause is up to this long, and each further one up to twice as long. */
+/** The first pause is at most this long. Each further pause may be twice as long as the one before. */
 const PAUSE_MS = 4
 const PAUSE_MS_MAX = 16
 
-/** Lets the writes of one connection take the write lock one after the other, in the order in which they came. */
+/** Runs the writes of one connection one after the other, in the order of the calls. */
 export class WriteQueue {
   readonly #clock: Clock
   #last: Promise<unknown> | undefined
@@ -16,7 +16,7 @@ export class WriteQueue {
     this.#clock = clock
   }
 
-  /** Runs a write when its turn comes and the lock is free. It throws nothing: what fails is the promise. */
+  /** Runs a write when its turn comes and the lock is free. Never throws synchronously: the promise rejects. */
   async run<Result>(write: () => Result): Promise<Result> {
     const before = this.#last
     const result = before === undefined ? whenUnlocked(this.#clock, write) : this.#after(before, write)
@@ -36,9 +36,9 @@ export class WriteQueue {
 }
 
 /**
- * Runs, and runs again for up to 10 s while another connection holds a lock that is needed. It waits by the clock, in short
- * pauses of random length: the driver would wait inside the call and stop the event loop, and pauses of one length would
- * let one of two waiting connections win each time.
+ * Runs a function, and repeats it for up to 10 s while another connection holds a lock that is needed. The pauses use
+ * the clock, because waiting inside the driver would block the event loop. They have random lengths, because with equal
+ * pauses one of two waiting connections could win every time.
  */
 export async function whenUnlocked<Result>(clock: Clock, run: () => Result): Promise<Result> {
   const start = clock.elapsed()

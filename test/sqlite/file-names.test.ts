@@ -126,7 +126,7 @@ describe('a file may be named', () => {
     const error = await refusal(() => sqliteStorage(name))
     expect(error).toMatchObject({
       code: 'INVALID_DEFINITION',
-      message: expect.stringContaining('should be given a path'),
+      message: expect.stringContaining('needs the path of a file'),
     })
   })
 })
