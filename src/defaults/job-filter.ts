@@ -2,7 +2,7 @@ import type { Job } from '../model/job.ts'
 import { isCovered } from '../model/scope.ts'
 import type { JobFilter } from '../port/storage.ts'
 
-/** Whether a list with this filter shows a job. */
+/** Whether a job matches the filter of a list. */
 export function isListed(job: Job, filter: JobFilter): boolean {
   const { scopes, parentId, phase, status, outcome, createdAfter, createdBefore, ...narrow } = filter
   return (

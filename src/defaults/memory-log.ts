@@ -4,25 +4,25 @@ import { isCovered } from '../model/scope.ts'
 import type { Scope } from '../port/policy.ts'
 import type { EventQuery, StoredEvents } from '../port/storage.ts'
 
-/** The log of events: rows in the order in which they were written, each linked to the one before it of the same job. */
+/** The event log: rows in the order of their writes, each linked to the previous row of the same job. */
 export class MemoryLog {
   readonly #rows: LogRow[] = []
-  /** For each row, where the one before it of the same job stands; -1: nowhere. */
+  /** For each row, the index of the previous row of the same job; -1: there is none. */
   readonly #previous: number[] = []
   readonly #newest = new Map<string, number>()
 
-  /** How many rows there are. */
+  /** Number of rows. */
   get length(): number {
     return this.#rows.length
   }
 
-  /** The newest event's number; 0 for none. */
+  /** Sequence of the newest event; 0: there is none. */
   get sequence(): number {
     const last = this.#rows.at(-1)
     return last === undefined ? 0 : endOf(last)
   }
 
-  /** Writes a row, and gives its first event's number. */
+  /** Writes a row. Returns the sequence of its first event. */
   append(changeset: string, row: EventRow): number {
     const sequence = this.sequence + 1
     this.#previous.push(this.#newest.get(row.jobId) ?? -1)
@@ -31,7 +31,7 @@ export class MemoryLog {
     return sequence
   }
 
-  /** Takes back all rows but the first `length`. */
+  /** Removes all rows after the first `length`; undoes writes. */
   truncate(length: number): void {
     for (const { row } of this.#rows.splice(length).reverse()) {
       const previous = this.#previous.pop() ?? -1
@@ -40,7 +40,7 @@ export class MemoryLog {
     }
   }
 
-  /** Erases what the events of a job carry. */
+  /** Erases the payloads of a job's events. */
   erase(jobId: string): void {
     for (const index of this.#of(jobId, 0)) {
       const known = this.#rows[index]
@@ -78,7 +78,7 @@ export class MemoryLog {
     return found.reverse()
   }
 
-  /** The first row with an event after a sequence. */
+  /** Index of the first row with an event after a sequence. */
   #firstAfter(after: number): number {
     let low = 0
     let high = this.#rows.length
@@ -94,7 +94,7 @@ export class MemoryLog {
 
 interface LogRow {
   readonly row: EventRow
-  /** The number of its first event. */
+  /** Sequence of its first event. */
   readonly sequence: number
   readonly changeset: string
 }
@@ -103,12 +103,12 @@ function storedEvents({ row, sequence, changeset }: LogRow): StoredEvents {
   return { ...row, sequence, changeset }
 }
 
-/** The number of a row's last event. */
+/** Sequence of a row's last event. */
 function endOf({ sequence, row }: LogRow): number {
   return sequence + row.events.length - 1
 }
 
-// A row carries what its job is searched by.
+// A row carries the fields of its job by which scopes and filters match.
 function isOfAny({ jobType: type, tenant, createdBy, pipeline, labels }: EventRow, scopes: readonly Scope[]): boolean {
   return scopes.some((scope) => isCovered({ type, tenant, createdBy, pipeline, labels }, scope))
 }

@@ -7,7 +7,7 @@ interface KeptLine extends LogLine {
 }
 
 interface Step {
-  /** The number of the job, and its invocation, that recorded it first; absent: it was copied. */
+  /** Number of the job, and its invocation, that recorded the step first; absent: the step was copied. */
   readonly by?: { readonly n: number; readonly invocation: number }
   readonly result: Json | undefined
 }
@@ -17,19 +17,18 @@ type StepNote = Extract<Note, { kind: 'step' }>
 type ItemNote = Extract<Note, { kind: 'item' }>
 
 /**
- * What is kept beside the record of a job: the lines of its log, the results of its steps, its items. What changes it gives
- * how that is undone.
+ * Rows beside the record of a job: log lines, results of steps, items. Each write returns a function that undoes it.
  */
 export class MemoryRecords {
   readonly #lines: KeptLine[] = []
   readonly #lineKeys = new Set<string>()
   /** By invoke and ordinal, then by name. */
   readonly #steps = new Map<string, Map<string, Step>>()
-  /** In the order of their numbers. */
+  /** In order of their numbers. */
   readonly #items: StoredItem[] = []
   readonly #itemNumbers = new Map<string, number>()
 
-  /** Keeps lines, of which the oldest go beyond `max`; none of a key that is known. */
+  /** Adds log lines, except those with a known key. Beyond `max` the oldest lines are removed. */
   addLines(key: string, added: readonly NewLine[], max: number): Undo | undefined {
     if (this.#lineKeys.has(key)) return undefined
     const last = this.#lines.at(-1)?.number ?? 0
@@ -52,7 +51,7 @@ export class MemoryRecords {
     return this.#lines.slice(from, from + limit).map(({ key, ...line }) => line)
   }
 
-  /** Keeps the result of a step; the first of a name stays. */
+  /** Keeps the result of a step. The first result of a name stays. */
   addStep(by: NonNullable<Step['by']>, { invoke, ordinal, name, result }: StepNote): Undo | undefined {
     const key = pairKey(invoke, String(ordinal))
     const steps = this.#steps.get(key) ?? new Map<string, Step>()
@@ -61,7 +60,7 @@ export class MemoryRecords {
     return () => steps.delete(name)
   }
 
-  /** Begins with the steps of another job. */
+  /** Copies the steps of another job. */
   copySteps(from: MemoryRecords): void {
     for (const [key, steps] of from.#steps) {
       this.#steps.set(key, new Map([...steps].map(([name, { result }]) => [name, { result }])))
@@ -73,7 +72,7 @@ export class MemoryRecords {
     return new Map([...steps].map(([name, { result }]) => [name, result]))
   }
 
-  /** Keeps an item under its key; `full`: there are `max` others. */
+  /** Keeps an item under its key. `full`: the job has `max` other items. */
   putItem({ invocation, item, max }: ItemNote): Undo | 'full' {
     const key = pairKey(String(invocation), item.key)
     const known = this.#itemNumbers.get(key)
@@ -101,7 +100,7 @@ export class MemoryRecords {
     return found
   }
 
-  /** By invocation, how many steps a job of the tree has recorded. */
+  /** Number of recorded steps in the job's tree, by invocation. */
   *stepsBy(n: number): Iterable<number> {
     for (const steps of this.#steps.values()) {
       for (const { by } of steps.values()) if (by?.n === n) yield by.invocation

@@ -3,34 +3,34 @@ import type { Task } from '../model/task.ts'
 import type { MemoryRecords } from './memory-records.ts'
 import type { SortedList } from './sorted-list.ts'
 
-/** A stored job, and where it stands in the orders that are kept of jobs. */
+/** A stored job, with its places in the orders of jobs. */
 export interface Row {
-  /** Its age: the number of its insert. */
+  /** Number of its insert: an older job has a smaller one. */
   readonly n: number
-  /** The very record that was written. */
+  /** The object that was written. */
   job: Job
-  /** When something of it falls due. */
+  /** Time when something of the job falls due. */
   wakeAt: number | undefined
-  /** Its turn, while it waits. */
+  /** Its turn while it waits. */
   turn: Turn | undefined
-  /** Its tasks that may be claimed. */
+  /** Its claimable tasks. */
   ready: readonly ReadyTask[]
   records: MemoryRecords | undefined
 }
 
-/** What claims and admissions go by: higher priorities first, then what was due first, then the older. */
+/** Order of claims and admissions: higher priority first, then earlier due time, then older job. */
 export interface Due {
   readonly priority: number
   readonly due: number
   readonly n: number
-  /** 0, where no task is meant. */
+  /** Index of the task; 0 for a turn. */
   readonly invocation: number
 }
 
 /** The turn of a waiting job. */
 export interface Turn extends Due {
   readonly row: Row
-  /** Where it stands. */
+  /** The line that it is in. */
   readonly line: Line<Turn>
 }
 
@@ -38,13 +38,13 @@ export interface Turn extends Due {
 export interface ReadyTask extends Due {
   readonly row: Row
   readonly task: Task
-  /** That of its job when it became ready. */
+  /** Version of its job when the task became ready. */
   readonly version: string
-  /** Where it stands. */
+  /** The line that it is in. */
   readonly line: Line<ReadyTask>
 }
 
-/** What waits for one thing, in its order. */
+/** A line of tasks or turns that wait for the same thing, in order. */
 export type Line<Entry extends Due> = SortedList<Due, Entry>
 
 /** Compares by the order of claims and admissions. */
@@ -52,10 +52,10 @@ export function byDue(a: Due, b: Due): number {
   return b.priority - a.priority || a.due - b.due || a.n - b.n || a.invocation - b.invocation
 }
 
-/** The first of a line that is due, or the first behind another one. */
+/** The first entry of a line that is due, or the first one after another entry. */
 export function nextDue<Entry extends Due>(line: Line<Entry>, at: number, behind?: Due): Entry | undefined {
   let found = line.next(behind)
-  // The rest of a priority is due even later.
+  // The other entries of this priority are due even later.
   while (found !== undefined && found.due > at) found = line.next({ ...found, due: Number.POSITIVE_INFINITY })
   return found
 }

@@ -20,20 +20,20 @@ import { byDue, type Line, type Row, type Turn } from './memory-row.ts'
 import { isRunning, MemoryStore, slotKey } from './memory-store.ts'
 import { pairKey } from './pair-key.ts'
 
-/** How much is kept. */
+/** Options of {@link memoryStorage}. */
 export interface MemoryOptions {
-  /** Lines kept of each job's log; the oldest go. Default 10,000. */
+  /** Log lines kept for each job; beyond it the oldest are removed. Default 10,000. */
   readonly logLines?: number
 }
 
-/** A count that is reached says that there are more. */
+/** A count stops here. A caller that gets this number knows that there are more. */
 const COUNT_MAX = 10_001
 
 /**
- * Keeps jobs in this process's memory: for tests, and for jobs that may be lost with it. It holds to all that a durable
- * storage does, but for durability. Engines of one process may share one.
+ * Keeps jobs in this process's memory, for tests and for jobs that may be lost with the process. It gives all
+ * guarantees of the storage port except durability. Engines of one process may share one.
  *
- * Lists are read off one order of all jobs: a filter that few jobs fit looks at many.
+ * Lists read one order of all jobs. A filter that matches few jobs therefore reads many.
  */
 export function memoryStorage(options: MemoryOptions = {}): Storage {
   checkOptions('memoryStorage', options, { logLines: wholeNumber(1) })
@@ -62,7 +62,7 @@ function connect(store: MemoryStore, { clock, instance }: StorageHost): StorageC
       const refused = new Set<Job>()
       const results = changesets.map((changeset) => store.apply(changeset, refused))
       const claimed = claim === undefined ? [] : store.claim(claim)
-      // One that was forgotten while it was silent holds something again, and must be found.
+      // An instance that was forgotten while silent holds tasks again, so it must be listed again.
       if (claimed.length > 0 && !store.instances.has(instance)) list()
       writesSeen += store.writes - writes
       return { results, claimed }
@@ -248,7 +248,7 @@ function addTree(jobs: ReadonlyMap<string, Row>, id: string, found: Map<string, 
   for (const { child } of job.tasks) if (child !== undefined) addTree(jobs, child, found)
 }
 
-/** The first `limit` of a line that are due, of some types. */
+/** The first `limit` due entries of a line, of some types. */
 function dueTurns(line: Line<Turn>, types: readonly TypeKey[], at: number, limit: number): readonly Turn[] {
   const turns: Turn[] = []
   for (let turn = line.next(); turn !== undefined && turns.length < limit; turn = line.next(turn)) {
@@ -266,7 +266,7 @@ function isOfAny(job: Job, types: readonly TypeKey[]): boolean {
   return types.some(({ type, version }) => job.type === type && job.version === version)
 }
 
-// By code points, as databases order text, and not by the words of some language.
+// Compares by code points, as databases do, not by the rules of a language.
 function byTenantAndId(a: Pick<Pipeline, 'tenant' | 'id'>, b: Pick<Pipeline, 'tenant' | 'id'>): number {
   return (
     Buffer.compare(Buffer.from(a.tenant), Buffer.from(b.tenant)) || Buffer.compare(Buffer.from(a.id), Buffer.from(b.id))

@@ -27,41 +27,42 @@ const FULL: Refusal = { status: 'full' }
 const STALE: Refusal = { status: 'stale' }
 
 /**
- * The data itself, and how it is changed. Records are kept as the objects that were written.
+ * The data itself and its changes. Records are kept as the objects that were written.
  *
- * All indexes of jobs follow from their records: `#index` takes one record out of them and puts another one in. A write is
- * judged before it changes anything; a changeset of several writes keeps how each is undone until the last is made.
+ * All indexes of jobs follow from their records: `#index` replaces one record by another in every index. A write is
+ * checked before it changes anything. A changeset of several writes keeps an undo function for each write until the
+ * last one is made.
  */
 export class MemoryStore {
   readonly jobs = new Map<string, Row>()
-  /** Those that are not deleted, by (createdAt, id). */
+  /** Jobs that are not deleted, by (createdAt, id). */
   readonly listed = new SortedList<{ readonly job: JobPosition }, Row>(
     ({ job: a }, { job: b }) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0),
   )
   readonly waking = new SortedList<Pick<Row, 'wakeAt' | 'n'>, Row>(
     (a, b) => (a.wakeAt ?? 0) - (b.wakeAt ?? 0) || a.n - b.n,
   )
-  /** The waiting jobs of each pipeline, by its slot; `''`: those of none. */
+  /** Waiting jobs of each pipeline, by its slot; `''`: jobs without a pipeline. */
   readonly waiting = new Map<string, Line<Turn>>()
   readonly busy = new Set<Row>()
-  /** By pipeline, who holds its slot. */
+  /** Holder of each pipeline's slot. */
   readonly slots = new Map<string, Row>()
   readonly ready = new ReadyTasks()
   readonly log = new MemoryLog()
   readonly pipelines = new Map<string, Pipeline>()
   readonly charts = new Map<string, string>()
   readonly instances = new Map<string, { heartbeat: number; alive: boolean }>()
-  /** The latest time of a beat. */
+  /** Latest time of a heartbeat. */
   lastBeat = 0
-  /** Raised by each changeset that is applied. */
+  /** Increased by each applied changeset. */
   writes = 0
   readonly #logLinesMax: number
   readonly #keys = new Map<string, Row>()
   readonly #uniqueKeys = new Map<string, Row>()
-  /** How many jobs are queued, by tenant and type. */
+  /** Number of queued jobs, by tenant and type. */
   readonly #queued = new Map<string, number>()
   #inserts = 0
-  /** How the present changeset is undone; undefined: it has one write. */
+  /** Undo functions of the present changeset; undefined: it has one write. */
   #undo: (() => void)[] | undefined
 
   constructor(logLinesMax: number) {
@@ -69,9 +70,9 @@ export class MemoryStore {
   }
 
   /**
-   * Applies a changeset, or leaves no trace of it.
+   * Applies a changeset, or changes nothing.
    *
-   * @param refused  records that the same commit has refused: what was made from one of them is a conflict.
+   * @param refused  records that the same commit refused; a write made from one of them is a conflict.
    */
   apply({ id, writes }: Changeset, refused?: Set<Job>): ChangesetResult {
     const rows: WrittenRow[] = []
@@ -92,7 +93,7 @@ export class MemoryStore {
     return { status: 'applied', rows }
   }
 
-  /** Claims ready tasks in their order. */
+  /** Claims ready tasks in order. */
   claim(claim: Claim): readonly Claimed[] {
     const claimed: Claimed[] = []
     const room = new Map(claim.room)
@@ -204,14 +205,14 @@ export class MemoryStore {
     return this.#did(recordsOf(top).addStep({ n: row.n, invocation }, note))
   }
 
-  /** The job at the top of a job's tree, which has the steps of all of it (S33); undefined: it is gone. */
+  /** The root of a job's tree, which holds the steps of the whole tree (S33); undefined: the root is gone. */
   topOf({ job }: Row): Row | undefined {
     let top = this.jobs.get(job.id)
     while (top?.job.parentId !== undefined) top = this.jobs.get(top.job.parentId)
     return top
   }
 
-  // Lines of a job that has gone are nobody's.
+  // Lines of a removed job are not shown.
   #addLines(row: Row | undefined, key: string, lines: readonly NewLine[]): undefined {
     if (row !== undefined) this.#did(recordsOf(row).addLines(key, lines, this.#logLinesMax))
   }
@@ -229,7 +230,7 @@ export class MemoryStore {
     if (undo !== undefined) this.#undo?.push(undo)
   }
 
-  // What cannot be undone comes when nothing can be refused any more.
+  // Writes that cannot be undone come last, when no check can fail any more.
   #settle(writes: readonly Write[], refused: Set<Job> | undefined): void {
     this.writes++
     for (const write of writes) {
@@ -239,7 +240,7 @@ export class MemoryStore {
     }
   }
 
-  /** Puts `after` in the place of `before` in all that follows from a job's record. */
+  /** Replaces `before` by `after` in every index of jobs. */
   #index(row: Row, before: Job | undefined, after: Job | undefined): void {
     const job = after ?? before ?? row.job
     row.job = job
@@ -285,7 +286,7 @@ export class MemoryStore {
   }
 }
 
-/** Names the slot of a pipeline. */
+/** Key of a pipeline's slot. */
 export function slotKey({ tenant, pipeline = '' }: Pick<Job, 'tenant' | 'pipeline'>): string {
   return pairKey(tenant, pipeline)
 }
@@ -332,7 +333,7 @@ function recordsOf(row: Row): MemoryRecords {
   return row.records
 }
 
-// What reports wrote is not a decision's to change.
+// A decision does not change fields that reports write, such as progress.
 function withProgress(job: Job, { progress }: Job): Job {
   if (progress === job.progress) return job
   const { progress: _, ...rest } = job
@@ -349,7 +350,7 @@ function set<Value>(map: Map<string, Value>, key: string, value: Value | undefin
   else map.set(key, value)
 }
 
-// Within a changeset slots and keys are freed before they are taken (S3, S34): what takes them is written last.
+// A changeset frees slots and keys before it takes them (S3, S34), so writes that take them come last.
 function freedFirst(writes: readonly Write[]): readonly Write[] {
   if (writes.length < 2) return writes
   const ranks = writes.map(rankOf)

@@ -2,17 +2,17 @@ import PQueue from 'p-queue'
 import { checkOptions, wholeNumber } from '../model/option-checks.ts'
 import type { Executor } from '../port/executor.ts'
 
-/** How much runs at once. */
+/** Options of {@link queueExecutor}. */
 export interface QueueExecutorOptions {
-  /** Functions that run at the same time in this process; a whole number from 1. Default 10. */
+  /** Number of functions that run at the same time in this process; a whole number from 1. Default 10. */
   readonly concurrency?: number
 }
 
 /**
- * Runs tasks as functions of this process, so many at a time. A function that ignores its signal cannot be stopped:
- * its place stays taken until it returns.
+ * Runs tasks as functions in this process, at most `concurrency` at a time. A function that ignores its signal cannot
+ * be stopped, so it keeps its place until it returns.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` the concurrency is no whole number from 1.
+ * @throws {JobchartError} `INVALID_DEFINITION` the concurrency is not a whole number from 1.
  */
 export function queueExecutor(options: QueueExecutorOptions = {}): Executor {
   checkOptions('queueExecutor', options, { concurrency: wholeNumber(1) })

@@ -5,7 +5,9 @@ import { byDue, type Line, nextDue, type ReadyTask, type Row } from './memory-ro
 import { pairKey } from './pair-key.ts'
 import { SortedList } from './sorted-list.ts'
 
-/** The ready tasks of one route: those with a limit key stand in a line of their key and name, the others in one. */
+/**
+ * The ready tasks of one route. Tasks with a limit key are in a line for their key and name, all others in one line.
+ */
 interface RouteLines {
   readonly free: Line<ReadyTask>
   readonly keyed: Map<string, KeyedLine>
@@ -17,13 +19,13 @@ interface KeyedLine {
   readonly line: Line<ReadyTask>
 }
 
-/** A line as a claim goes through it: what it gave last, and what is first behind that. */
+/** A line during a claim: its entry that was passed on last, and the first entry after that. */
 interface Walk extends OpenLine {
   readonly behind: ReadyTask | undefined
   readonly first: ReadyTask
 }
 
-/** A line of an executor whose limit, if it has one, is not reached. */
+/** A line of an executor, unless its limit is reached. */
 interface OpenLine {
   readonly line: Line<ReadyTask>
   readonly executor: string
@@ -32,24 +34,24 @@ interface OpenLine {
 
 const NONE: readonly never[] = []
 
-/** The tasks that may be claimed, in the order of their claims, and how many run under each limit key. */
+/** The claimable tasks in the order of claims, and the number of running tasks of each limit key. */
 export class ReadyTasks {
   readonly #routes = new Map<string, RouteLines>()
   readonly #held = new Map<string, number>()
 
-  /** How many tasks are claimed or stopping under a limit key. */
+  /** Number of claimed and stopping tasks of a limit key. */
   heldUnder(key: string): number {
     return this.#held.get(key) ?? 0
   }
 
-  /** With `after` in the place of `before`, more tasks of the key would run than may. */
+  /** Whether replacing `before` by `after` would exceed the limit of a key. */
   isOver({ key, concurrency }: KeyLimit, before: Job | undefined, after: Job): boolean {
     const own = (job: Job | undefined) =>
       job === undefined ? 0 : heldKeys(job).filter((each) => each.key === key).length
     return this.heldUnder(key) - own(before) + own(after) > concurrency
   }
 
-  /** Takes a row's record `after` into account in the place of `before`. */
+  /** Counts the record `after` of a row in place of `before`. */
   replace(row: Row, before: Job | undefined, after: Job | undefined): void {
     if (before !== undefined) this.#hold(before, -1)
     if (after !== undefined) this.#hold(after, 1)
@@ -65,9 +67,9 @@ export class ReadyTasks {
   }
 
   /**
-   * What a claim may take, in its order, each as it is when the one before it has been dealt with.
+   * Tasks that a claim may take, in order. Each one is computed after the previous one was handled.
    *
-   * @param room  how many more each executor may take.
+   * @param room  free places of each executor.
    */
   *due({ routes, at }: Pick<Claim, 'routes' | 'at'>, room: ReadonlyMap<string, number>): Iterable<ReadyTask> {
     const walks = new SortedList<Walk, Walk>((a, b) => byDue(a.first, b.first))
@@ -79,7 +81,7 @@ export class ReadyTasks {
     for (let walk = walks.next(); walk !== undefined; walk = walks.next()) {
       walks.remove(walk)
       if ((room.get(walk.executor) ?? 0) < 1 || this.#isFull(walk.limit)) continue
-      // What was claimed meanwhile may have changed what stands here.
+      // A claim made meanwhile may have changed this line.
       const isStill = nextDue(walk.line, at, walk.behind) === walk.first
       if (isStill) yield walk.first
       go(walk, isStill ? walk.first : walk.behind)
@@ -127,7 +129,7 @@ export class ReadyTasks {
   }
 }
 
-/** For each task the entry that it has already; those of other tasks are removed. */
+/** The existing entry of each task. Entries of other tasks are removed. */
 function keptOf(
   known: readonly ReadyTask[],
   tasks: readonly Task[],

@@ -3,37 +3,37 @@ import { anything, checkOptions, listOf, names, type OptionRule, oneOf, recordOf
 import { PRIVATE_PARTS, type Private } from '../model/private.ts'
 import type { Action, Policy, Principal, Scope, Target, Verdict } from '../port/policy.ts'
 
-/** Which of the caller's role names mean what. Nothing of it is fixed: a name may be any text, and is compared as it is. */
+/** Says which role names of the caller mean what. A name may be any text and is compared exactly. */
 export interface RolePolicyOptions {
-  /** See every job of their tenant. Default `['admin']`. */
+  /** Roles that see every job of their tenant. Default `['admin']`. */
   readonly admin?: readonly string[]
-  /** See every job of their tenant, and do nothing with any. Default: nobody. */
+  /** Roles that see every job of their tenant and may change none. Default: none. */
   readonly reader?: readonly string[]
-  /** See the jobs that they created. Default `['editor']`. */
+  /** Roles that see the jobs that they created. Default `['editor']`. */
   readonly editor?: readonly string[]
-  /** Who may cancel, retry and delete a job that they see. Default: its creator alone, an admin included. */
+  /** Who may cancel, retry and delete a job that they see. Default: only its creator; not even an admin. */
   readonly cancel?: OwnersRule
   readonly retry?: OwnersRule
   readonly delete?: OwnersRule
-  /** Fields that nobody but a job's creator is shown of it, e.g. `['input']`. Default: none. */
+  /** Fields of a job that only its creator may see, e.g. `['input']`. Default: none. */
   readonly redact?: readonly string[]
-  /** Private parts that are shown to all who may see the job, e.g. `['state', 'stack']`. Default: none. */
+  /** Private parts that everyone who sees the job may see, e.g. `['state', 'stack']`. Default: none. */
   readonly open?: readonly Private[]
   /**
-   * What roles on single resources give, by the label that names the resource of a job: a job with the label `system: '7'`
-   * belongs to the resource `system:7`, on which a principal has the role `relations['system:7']`.
+   * Rights by roles on single resources. The label of a job names its resource: a job with the label `system: '7'`
+   * belongs to the resource `system:7`, and a principal's role on it is `relations['system:7']`.
    */
   readonly resources?: { readonly [label: string]: ResourceRoles }
 }
 
-/** Who may do what only the owner of a job may by default. */
+/** Who may do the actions that by default only the owner of a job may do. */
 export type OwnersRule = 'creator' | 'creatorOrAdmin'
 
 /** Roles on a resource. */
 export interface ResourceRoles {
-  /** See the jobs of the resource, beside those that their role in the tenant shows them. */
+  /** Roles that see the jobs of the resource, besides the jobs that their role in the tenant shows. */
   readonly see?: readonly string[]
-  /** Submit jobs of the resource. Where it is given, no role in the tenant does. */
+  /** Roles that may submit jobs of the resource. If given, roles in the tenant may not. */
   readonly submit?: readonly string[]
 }
 
@@ -41,19 +41,21 @@ const READS: ReadonlySet<Action> = new Set([
   ...(['get', 'list', 'listAll', 'history', 'logs', 'items', 'result', 'explain', 'events'] as const),
   ...(['getPipeline', 'listPipelines'] as const),
 ])
-/** Asked before there is anything to hide. */
+/** These actions are asked before a job exists, so there is nothing to hide. */
 const FIRST: ReadonlySet<Action> = new Set(['list', 'listAll', 'definePipeline', 'listPipelines'])
 
 /**
- * An admin sees all of the tenant, an editor sees own jobs, nobody else sees any. Only its creator cancels, retries or
- * deletes a job, an admin included. The other commands are open to everyone who may see the job, unless the command says
- * `by`. Pipelines follow the same rules: only its owner changes, pauses or deletes one, and everyone who may see it may run
- * it. To list all jobs of the tenant takes the right to see them all. The options change each of these rules.
+ * An admin sees all jobs of the tenant, an editor sees own jobs, anybody else sees none. Only the creator of a job
+ * cancels, retries or deletes it; not even an admin may. Other commands are open to everyone who may see the job,
+ * unless the command has a `by`. Pipelines follow the same rules: only the owner changes, pauses or deletes one, and
+ * everyone who may see it may run it. Listing all jobs of the tenant needs the right to see them all. The options
+ * change each of these rules.
  *
- * Somebody whose work goes on without a session, and whose role no `createEngine({ principal })` finds, may submit, and run,
- * pause and resume the pipelines that they own.
+ * A creator whose work continues without a session has no known role if `createEngine({ principal })` is not given.
+ * They may submit, and run, pause and resume their own pipelines.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` an option is unknown or of the wrong kind: a list of one role is a list.
+ * @throws {JobchartError} `INVALID_DEFINITION` an option is unknown or of the wrong kind. A list of one role must be a
+ * list.
  */
 export function rolePolicy(options: RolePolicyOptions = {}): Policy {
   checkOptions('rolePolicy', options, OPTIONS)
@@ -129,7 +131,7 @@ class Rules {
     return this.#resources.some(([label, { see = [] }]) => isOneOf(see, roleOn(principal, label, labels)))
   }
 
-  /** Whether the role in the tenant makes a job the principal's to see. */
+  /** Whether the role in the tenant lets the principal see a job. */
   #isOf(principal: Principal, createdBy: string): boolean {
     if (this.#isAdmin(principal)) return true
     return createdBy === principal.id && this.#editor.includes(principal.role)
@@ -139,9 +141,9 @@ class Rules {
     const { createdBy, command, labels } = target
     const { cancel, retry, delete: remove } = this.#options
     const isCreator = createdBy === principal.id
-    // To see is all that the role gives, whatever else it is named among.
+    // A reader may only see, even if the role is also in another list.
     if (this.#reader.includes(principal.role)) return READS.has(action)
-    // A run is a job of who asks for it: to see the pipeline is not enough.
+    // A run creates a job of the caller, so seeing the pipeline is not enough.
     if (action === 'runPipeline') return this.#maySubmit(principal, { ...target, createdBy: principal.id })
     if (action === 'definePipeline') return isCreator && this.#maySubmit(principal, target)
     if (action === 'pausePipeline' || action === 'deletePipeline') return isCreator
@@ -181,12 +183,15 @@ class Rules {
   }
 }
 
-/** Somebody whose work goes on without a session, and whose role is not known: `createEngine` was given no `principal`. */
+/**
+ * A creator whose work continues without a session and whose role is unknown, because `createEngine` has no
+ * `principal`.
+ */
 function isAbsent({ kind, role, relations }: Principal): boolean {
   return kind === 'scheduler' && role === '' && relations === undefined
 }
 
-// They may go on as themselves: submit, and run, pause and resume what is their own.
+// They may submit, and run, pause and resume their own pipelines.
 function ofAbsent({ id, tenant }: Principal, action: Action, target: Target): Verdict {
   const isMeant = action === 'submit' || action === 'runPipeline' || action === 'pausePipeline'
   if (isMeant && target.tenant === tenant && target.createdBy === id) return 'allow'

@@ -1,17 +1,18 @@
-/** A chunk is split when it is longer. */
+/** A longer chunk is split. */
 const CHUNK_MAX = 512
 
 /**
- * Values in order, in chunks. What is added at the end or removed at the front takes constant time; anywhere else it takes
- * a binary search and the move of one chunk.
+ * A sorted list of values in chunks. Adding at the end and removing at the front take constant time. Anywhere else
+ * takes a binary search and the move of one chunk.
  *
- * `Key` is what the order compares; a value has all of it, and it never changes while the value is in the list.
+ * `Key` has the fields that the order compares. A value has all of them, and they do not change while it is in the
+ * list.
  */
 export class SortedList<Key, Value extends Key> {
   readonly #order: (a: Key, b: Key) => number
   readonly #chunks: Value[][] = []
 
-  /** @param order  negative: the first comes before the second; 0 only of one value with itself. */
+  /** @param order  negative: the first argument comes before the second; 0 only for the same value. */
   constructor(order: (a: Key, b: Key) => number) {
     this.#order = order
   }
@@ -33,7 +34,7 @@ export class SortedList<Key, Value extends Key> {
     if (chunk.length > CHUNK_MAX) this.#chunks.splice(index + 1, 0, chunk.splice(CHUNK_MAX / 2))
   }
 
-  /** Removes the value; one that is not in the list changes nothing. */
+  /** Removes the value. Does nothing if it is not in the list. */
   remove(value: Value): void {
     const index = this.#chunks[0]?.[0] === value ? 0 : this.#chunkOf(value)
     const chunk = this.#chunks[index]
@@ -46,7 +47,7 @@ export class SortedList<Key, Value extends Key> {
     if (chunk.length === 0) this.#chunks.splice(index, 1)
   }
 
-  /** The first value, or the first behind a key. */
+  /** The first value, or the first one after a key. */
   next(key?: Key): Value | undefined {
     const chunks = this.#chunks
     if (key === undefined) return chunks[0]?.[0]
@@ -59,14 +60,14 @@ export class SortedList<Key, Value extends Key> {
     return chunk[place + 1] ?? chunks[index + 1]?.[0]
   }
 
-  /** The values behind a key, or all. The list must not change meanwhile. */
+  /** The values after a key, or all. The list must not change during the iteration. */
   *after(key?: Key): Iterable<Value> {
     for (let index = key === undefined ? 0 : this.#chunkOf(key); index < this.#chunks.length; index++) {
       for (const value of this.#chunks[index] ?? []) if (key === undefined || this.#order(value, key) > 0) yield value
     }
   }
 
-  /** The values before a key, or all, the last first. The list must not change meanwhile. */
+  /** The values before a key, or all, in reverse order. The list must not change during the iteration. */
   *before(key?: Key): Iterable<Value> {
     const last = this.#chunks.length - 1
     for (let index = key === undefined ? last : Math.min(this.#chunkOf(key), last); index >= 0; index--) {
@@ -78,7 +79,7 @@ export class SortedList<Key, Value extends Key> {
     }
   }
 
-  /** The first chunk whose last value is not before the key; the number of chunks: there is none. */
+  /** Index of the first chunk whose last value is not before the key; the number of chunks if there is none. */
   #chunkOf(key: Key): number {
     const chunks = this.#chunks
     const end = chunks.at(-1)?.at(-1)
@@ -94,7 +95,7 @@ export class SortedList<Key, Value extends Key> {
     return low
   }
 
-  /** Where the key stands in a chunk, or would stand. */
+  /** Index of the key in a chunk, or where it would be inserted. */
   #placeIn(chunk: readonly Value[], key: Key): number {
     let low = 0
     let high = chunk.length

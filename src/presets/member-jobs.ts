@@ -23,31 +23,31 @@ type Types<Of> = Of extends Schema ? NonNullable<Of['~standard']['types']> : { i
 
 const commands = { cancel: z.object({ reason: z.string().max(500).optional() }) }
 
-/** What the code of a member's job works with: a task's context, with {@link Percent} for progress. */
+/** The context of a member's job: a task's context, with {@link Percent} for progress. */
 export interface MemberTaskContext<Input = unknown> extends Omit<TaskContext<Input>, 'progress'> {
   readonly percent: Percent
 }
 
-/** A type of members' jobs. Types are an open set. */
+/** A type of members' jobs. An app may define any number of types. */
 export interface MemberJobOptions<Type extends string, InputSchema, OutputSchema, Output>
   extends Pick<
     ExecuteOptions<Type, InputSchema, OutputSchema, Types<InputSchema>['output'], Output>,
     'type' | 'version' | 'input' | 'output' | 'previous' | 'migrate' | 'timeout' | 'killGrace' | 'executor'
   > {
   /**
-   * A brief text on what the job does, from its parsed input; a failure does not replace it. One that throws, or gives no
-   * text, is as none. At most 2,000 characters are kept.
+   * A brief text on what the job does, from its parsed input. A failure does not replace it. If it throws or returns no
+   * text, the message is empty. At most 2,000 characters are kept.
    */
   readonly message?: (input: Types<InputSchema>['output']) => string
   /**
-   * Does the work. What it throws is the job's failure; it is not tried again. An engine that stops gives it back, and it
-   * starts anew on the next one; a process that dies is its failure.
+   * Does the work. If it throws, the job fails and is not retried. If its engine stops, the job is given back and
+   * starts anew on the next engine. If its process dies, the job fails.
    */
   readonly execute: (context: MemberTaskContext<Types<InputSchema>['output']>) => Output | PromiseLike<Output>
   readonly limits?: JobLimits
 }
 
-/** What {@link MemberJobs.defineJob} makes. */
+/** Result of {@link MemberJobs.defineJob}. */
 export type MemberJobType<Type extends string = string, Input = unknown, Output = unknown> = JobType<
   Type,
   Input,
@@ -55,13 +55,13 @@ export type MemberJobType<Type extends string = string, Input = unknown, Output 
   typeof commands
 >
 
-/** Members' jobs: how they live, who may see and cancel them, and how a table shows them. */
+/** Members' jobs: their lifecycle, who may see and cancel them, and their table. */
 export interface MemberJobs {
-  /** Goes to `createEngine`. */
+  /** Pass it to `createEngine`. */
   readonly policy: Policy
   /** The columns of {@link present}, in the table's order. */
   readonly columns: readonly MemberColumn[]
-  /** Shows a job as a row. It takes any view, also one of which a policy has redacted fields. */
+  /** Shows a job as a row. Accepts any view, also one with redacted fields. */
   readonly present: (view: JobView) => MemberRow
   /**
    * Defines a type of members' jobs.
@@ -84,8 +84,8 @@ export interface MemberJobs {
 
 /**
  * Jobs of the members of organizations, as on the Jobs page of JMap Cloud: waiting, running, then successful, failed or
- * cancelled, with a percent that never falls. An administrator sees all jobs of the organization (its tenant), an editor
- * those that they started, a viewer none; only the member who started a job cancels it.
+ * cancelled, with a percent that never falls. An administrator sees all jobs of the organization (its tenant), an
+ * editor sees the jobs that they started, a viewer sees none. Only the member who started a job may cancel it.
  *
  * ```ts
  * const members = memberJobs()
@@ -106,14 +106,14 @@ export function memberJobs(roles: MemberRoles = {}): MemberJobs {
     policy: memberPolicy(roles),
     columns: memberColumns,
     present: memberRow,
-    // Its types are those of the schemas, which check each value before it is used.
+    // The types are those of the schemas, and the schemas check each value before it is used.
     defineJob: defineMemberJob as MemberJobs['defineJob'],
   }
 }
 
 type AnyOptions = MemberJobOptions<string, Schema | undefined, Schema | undefined, unknown>
 
-// What jobchart's own functions take is for them to check.
+// Options of jobchart's own functions are checked there.
 const passedOn = z.unknown().optional()
 const optionsSchema = z.strictObject({
   type: passedOn,
@@ -131,16 +131,16 @@ function defineMemberJob(options: AnyOptions): MemberJobType {
     ...defined({ version, input, previous, migrate, limits }),
     lifecycle: memberLifecycle.provide({ actors: { execute: workOf(options) } }),
     commands,
-    // What ends a job past its chart is a failure like any other.
+    // An end outside the chart is a failure like any other.
     labels: { error: 'Failed', waiting: 'Waiting' },
-    // Said at the creation alone, so that nothing later replaces it.
+    // The message is set only at the creation, so no later description replaces it.
     describe: ({ context }, { type: event }) =>
       event === 'xstate.init' && message !== undefined ? { message: message(inputOf(context)) } : undefined,
   })
 }
 
 function workOf({ execute, output, timeout, killGrace, executor }: AnyOptions) {
-  // An attempt whose process died is the job's failure, which says so, and no second attempt is made in silence.
+  // A job whose process died fails with a message that says so. It is not retried.
   const settings = { recovery: 'fail', ...defined({ output, timeout, killGrace, executor }) } as const
   return task<unknown, unknown>(settings, (context) => {
     const { progress, ...rest } = context
@@ -148,13 +148,13 @@ function workOf({ execute, output, timeout, killGrace, executor }: AnyOptions) {
   })
 }
 
-/** Without what was not given, which is not the same as undefined. */
+/** The object without its undefined fields. An option that is absent differs from one that is undefined. */
 function defined<Fields extends object>(fields: Fields): { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> } {
   const given = Object.entries(fields).filter(([, value]) => value !== undefined)
   return Object.fromEntries(given) as { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> }
 }
 
-// The context of the lifecycle, which is the only one that is described here.
+// The context of the only lifecycle that is described here.
 function inputOf(context: unknown): unknown {
   return (context as { readonly input?: unknown }).input
 }

@@ -1,6 +1,6 @@
 import { fromPromise, setup } from 'xstate'
 
-/** The job's input, for its work. */
+/** The job's input, which the work gets. */
 interface Context {
   readonly input: unknown
 }
@@ -16,12 +16,13 @@ interface Context {
  *                  └── cancel ──▶ Cancelled
  * ```
  *
- * The work is invoked at the root, so that it goes on while the label changes. A cancel leaves it at once: its signal is
- * aborted, and what it still reports is dropped. The chart only names the work; each job type provides its own.
+ * The root of the machine invokes the work, so that it keeps running while the label changes. A cancel leaves it at
+ * once: its signal is aborted, and its later reports are dropped. The chart names the work, and each job type provides
+ * its code.
  */
 export const memberLifecycle = setup({
   types: {
-    // XState reads these as types only; the values are never used.
+    // XState reads only the types here and never the values.
     context: {} as Context,
     input: {} as unknown,
     events: {} as { readonly type: 'cancel' } | { readonly type: 'task.started' },
@@ -53,7 +54,7 @@ export const memberLifecycle = setup({
   output: outputOf,
 })
 
-// Of the work's done event, and then of the machine's own, which XState makes of the final state's output.
+// The done event of the work, or of the machine itself, which XState makes from the output of the final state.
 function outputOf({ event }: { readonly event: { readonly type: string; readonly output?: unknown } }): unknown {
   return event.output
 }

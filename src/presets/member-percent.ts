@@ -1,20 +1,20 @@
 import type { TaskContext } from 'jobchart'
 
 /**
- * Says how far the work is, in percent: any finite number, taken as a whole percent from 0 to 100 (rounded down, so that
- * 100 means all of it). It never falls, whatever is said and in whatever order, also not in a later attempt of the same job.
- * What does not raise it is not stored: the job's `update` tells of changes only. What is not finite, such as the `NaN` of
- * 0 / 0, is ignored, and a line of the job's log says so.
+ * Reports progress in percent: any finite number, cut to 0..100 and rounded down, so that 100 means done. The percent
+ * of a job never falls, not even in a later attempt. A call that does not raise it stores nothing, so the job's
+ * `update` changes only with it. A number that is not finite, such as the `NaN` of 0 / 0, is ignored with a line in the
+ * job's log.
  */
 export type Percent = (percent: number) => void
 
-/** The percent of one attempt, which goes on from what earlier attempts of the job have reported. */
+/** Percent of one attempt. It starts from the percent that earlier attempts reported. */
 export function percentOf({ progress, reported }: Pick<TaskContext, 'progress'> & Reported): Percent {
-  // What is below 0 does not rise above it.
+  // A negative number never raises the percent.
   let reached = reported?.completed ?? 0
   return (percent) => {
     if (!Number.isFinite(percent)) {
-      // It says so in the log, and stores nothing.
+      // `progress` logs the invalid number and stores nothing.
       progress(percent)
       return
     }
@@ -25,7 +25,7 @@ export function percentOf({ progress, reported }: Pick<TaskContext, 'progress'> 
   }
 }
 
-/** What was recorded before this attempt. */
+/** Progress that earlier attempts reported. */
 interface Reported {
   readonly reported?: { readonly completed: number }
 }

@@ -2,11 +2,11 @@ import { type Policy, rolePolicy } from 'jobchart'
 import { z } from 'zod'
 import { checkBy } from './preset-options.ts'
 
-/** Which of the host's role names mean what; a role that is named by neither sees nothing, its own jobs included. */
+/** The host's role names. A role that is in neither list sees no jobs, not even its own. */
 export interface MemberRoles {
-  /** See every job of their organization. Default `['Administrator']`. */
+  /** Roles that see every job of their organization. Default `['Administrator']`. */
   readonly administrator?: readonly string[]
-  /** See the jobs that they started. Default `['Editor', 'Manager']`. */
+  /** Roles that see the jobs that they started. Default `['Editor', 'Manager']`. */
   readonly editor?: readonly string[]
 }
 
@@ -16,8 +16,8 @@ const rolesSchema = z.strictObject({
 })
 
 /**
- * Who may see and do what with members' jobs: `rolePolicy()` under their role names, an organization being a tenant. A job
- * is cancelled by the member who started it alone, administrators included. Nobody retries a job or deletes one.
+ * Rights on members' jobs: `rolePolicy()` with their role names; an organization is a tenant. Only the member who
+ * started a job may cancel it; not even an administrator may. Nobody may retry or delete a job.
  */
 export function memberPolicy(roles: MemberRoles = {}): Policy {
   checkBy(rolesSchema, roles, 'memberJobs')
@@ -25,7 +25,7 @@ export function memberPolicy(roles: MemberRoles = {}): Policy {
   const { scope, authorize } = rolePolicy({ admin: administrator, editor })
   return {
     scope,
-    // The engine hides a denial from whoever may not see the job.
+    // The engine answers as for a missing job if the caller may not see this one.
     authorize: (principal, action, target) =>
       action === 'retry' || action === 'delete' ? 'deny' : authorize(principal, action, target),
   }

@@ -1,23 +1,23 @@
 import type { JobView } from 'jobchart'
 
-/** How a member's job stands. */
+/** The status of a member's job. */
 export type MemberStatus = 'Waiting' | 'Running' | 'Successful' | 'Failed' | 'Cancelled'
 
 /**
- * A member's job as a row of the table; times are ISO 8601. What a policy redacts of the job shows as if nobody had said
- * it: a text is empty, and what may be null is null.
+ * A member's job as a row of the table. Times are ISO 8601. A redacted field shows as empty text, or as null if it may
+ * be null.
  */
 export interface MemberRow {
   readonly type: string
   readonly id: string
   readonly status: MemberStatus
-  /** A brief text on what the job does, said at its creation; empty if its type says none. */
+  /** A brief text on what the job does, set at its creation; empty if its type has none. */
   readonly message: string
-  /** Why it failed; null unless it did. */
+  /** Why the job failed; null if it did not. */
   readonly errorDetail: string | null
   /**
-   * Whole percent, 0 to 100: 0 at its creation, 100 of every job that was successful, and else what its work has reported
-   * last. A job at 100 may still be running, or have failed.
+   * Whole percent, 0 to 100: 0 at its creation, 100 for every successful job, otherwise the last reported value. A job
+   * at 100 may still be running, or have failed.
    */
   readonly progress: number
   readonly creation: string
@@ -25,9 +25,9 @@ export interface MemberRow {
   readonly start: string | null
   /** Null until it has ended. */
   readonly end: string | null
-  /** When its status or its progress changed last. */
+  /** Time of the last change of its status or progress. */
   readonly update: string
-  /** The id of the member who started it. */
+  /** Id of the member who started it. */
   readonly startedBy: string
 }
 
@@ -55,7 +55,7 @@ export const memberColumns: readonly MemberColumn[] = [
 
 /** Shows a job as a row. */
 export function memberRow(view: JobView): MemberRow {
-  // Any field may have been redacted, whatever its type says.
+  // Any field may be redacted, whatever the type says.
   const shown: Partial<JobView> = view
   const status = statusOf(shown)
   return {
@@ -75,13 +75,13 @@ export function memberRow(view: JobView): MemberRow {
 
 const ENDS = { success: 'Successful', failure: 'Failed', cancelled: 'Cancelled' } as const
 
-// By what holds of every lifecycle: the label of the chart may be redacted.
+// Uses fields that every lifecycle has, because the label of the chart may be redacted.
 function statusOf({ outcome, startedAt }: Partial<JobView>): MemberStatus {
   if (outcome !== undefined) return ENDS[outcome]
   return startedAt === undefined ? 'Waiting' : 'Running'
 }
 
-// What was thrown may have no message.
+// A thrown value may have no message.
 function detailOf({ error }: Partial<JobView>): string | null {
   return error === undefined ? null : error.message || error.name
 }

@@ -2,7 +2,7 @@ import { JobchartError } from 'jobchart'
 import type { z } from 'zod'
 
 /**
- * Refuses options that a preset does not know, or that are of the wrong kind.
+ * Refuses options that a preset does not know or that have the wrong type.
  *
  * @throws {JobchartError} `INVALID_DEFINITION` with the name of the option.
  */
