@@ -1,4 +1,4 @@
-// Builds dist/, unless it is newer than all that it is built from.
+// Builds dist/, unless it is newer than all its sources.
 import { spawnSync } from 'node:child_process'
 import { globSync, readFileSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -9,7 +9,7 @@ const changedAt = (file) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?
 
 function isUpToDate() {
   const { exports } = JSON.parse(readFileSync('package.json', 'utf8'))
-  // The declarations are written last: where the build was broken off, they are missing.
+  // The declarations are written last. If a build was interrupted, they are missing.
   const built = Object.values(exports).flatMap(({ types }) => types ?? [])
   const sources = globSync(['src/**/*.ts', 'tsup.config.ts', 'tsconfig.json', 'package.json'])
   return Math.min(...built.map(changedAt)) > Math.max(...sources.map(changedAt))

@@ -1,6 +1,6 @@
 'use strict'
 
-// Plain CommonJS without newer syntax: the Node that has to be refused must be able to run it.
+// Plain CommonJS without newer syntax, so that a Node that is too old can run it.
 const wanted = [22, 18]
 const found = process.versions.node.split('.').map(Number)
 const tooOld = found[0] < wanted[0] || (found[0] === wanted[0] && found[1] < wanted[1])

@@ -1,4 +1,5 @@
-// Tests what users get: packs the package, installs the tarball in an empty folder, runs and compiles a consumer there.
+// Tests the package as users get it: packs it, installs the tarball in an empty folder, runs and compiles a consumer
+// there.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -63,7 +64,7 @@ console.log(status, message, progress, length)
 await engine.stop()
 `
 
-// Two engines in this process, and another process that comes and goes, as under a server that reloads its code.
+// Two engines in this process, and another process that starts and ends, like under a server that reloads its code.
 const TWO_ENGINES = `import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { createEngine, defineJob } from 'jobchart'
@@ -94,7 +95,7 @@ console.log('log kept', existsSync(\`\${file}-wal\`), 'taken for closed', isAlon
 for (const engine of engines) await engine.stop()
 `
 
-// Text with a NUL character, wherever a person may write it.
+// Text with a NUL character, in every place where a user may write it.
 const ODD_TEXT = `import { createEngine, defineJob } from 'jobchart'
 import { sqliteStorage } from 'jobchart/sqlite'
 import { z } from 'zod'
@@ -150,7 +151,7 @@ const REQUIRE = `for (const name of ${JSON.stringify(modules)}) {
 console.log('required')
 `
 
-// The port is types alone.
+// The port has types only.
 const IMPORTS = `for (const name of ${JSON.stringify(modules)}) {
   const names = Object.keys(await import(name))
   if (names.length === 0 && name !== 'jobchart/port') throw new Error(\`\${name} exports nothing\`)
@@ -165,7 +166,7 @@ const RESOLUTIONS = [
 
 let failures = 0
 
-/** Prints one checked fact and its detail, indented; a failed one makes the script exit with 1. */
+/** Prints one checked fact and its detail, indented. A failed one makes the script exit with 1. */
 function report(ok, what, detail = '') {
   if (!ok) failures += 1
   console.log(`${ok ? 'ok  ' : 'FAIL'}  ${what}`)
@@ -236,7 +237,7 @@ function installOldestNode(folder) {
   return inModules(project, 'node/bin/node')
 }
 
-/** A program passes if it ends by itself with exactly this output; `undefined`: any output. */
+/** A program passes if it ends by itself with exactly this output; `undefined`: with any output. */
 function checkProgram(node, version, consumer, file, cwd, expected, when = '') {
   const result = run(node, join(consumer, file), [], cwd)
   const ok = result.ok && (expected === undefined || result.stdout === expected)
@@ -282,7 +283,7 @@ function checkTypes(consumer) {
     report(usual.ok, `tsc strict, ${resolution.moduleResolution}`, usual.ok ? '' : usual.all)
     const full = compile(consumer, resolution, false)
     const errors = full.all.split('\n').filter((line) => line.includes('error TS'))
-    // What other packages' declarations do under a user's options is theirs; it is shown, and only ours fails.
+    // Errors in declarations of other packages are shown, but only errors in ours fail.
     const ours = errors.filter(
       (line) => !line.startsWith('node_modules/') || line.startsWith(`node_modules/${manifest.name}/`),
     )

@@ -1,15 +1,15 @@
 /**
- * Submits to a file, which another process works on, until its standard input ends; then it says how many it stored a
- * second.
+ * Submits to a file on which another process works, until its standard input ends. Then it prints the number of jobs
+ * stored per second.
  */
 import { createEngine, defineJob } from 'jobchart'
 import { sqliteStorage } from 'jobchart/sqlite'
 
-/** Submits at any time. */
+/** Number of submits in progress at any time. */
 const CLIENTS = 10
 
 const [, , file = ''] = process.argv
-// A type that nobody else knows: what it stores stays.
+// A type that no other engine knows, so these jobs stay stored.
 const other = defineJob({ type: 'other', execute: () => undefined })
 const engine = await createEngine({ jobs: [other], storage: sqliteStorage(file), work: false })
 let isOver = false

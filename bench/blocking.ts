@@ -15,16 +15,16 @@ const WRITER = fileURLToPath(new URL('blocking-writer.ts', import.meta.url))
 const WARM_UP = 2_000
 const noop = defineJob({ type: 'noop', execute: () => undefined })
 
-/** Who writes to the file. */
+/** Who writes to the file: one process, or two. */
 export const WRITERS = {
   alone: { label: 'jobchart, SQLite FULL, alone' },
   shared: { label: 'jobchart, SQLite FULL, beside a second process that submits to the same file' },
 } as const
 
 /**
- * How long the storage keeps the event loop from anything else, under the load of `closed`, alone or while another process
- * submits to the same file as fast as it can: each turn of the loop, whatever it was spent on, each transaction that
- * writes, and each call of the storage up to where it gives the loop back.
+ * How long the storage blocks the event loop under the load of `closed`, alone or while another process submits to the
+ * same file as fast as it can: each turn of the loop, each writing transaction, and each storage call until it returns
+ * a promise.
  */
 export async function blocking(writers: string, jobs: number, folder: string): Promise<Measured> {
   const file = join(folder, 'jobchart.db')
@@ -83,7 +83,7 @@ function startOther(file: string) {
   return spawn(process.execPath, [WRITER, file], { stdio: ['pipe', 'pipe', 'inherit'] })
 }
 
-/** Ends the other process. @returns the jobs that it stored a second. */
+/** Ends the other process. @returns the number of jobs that it stored per second. */
 async function rateOf(other: ReturnType<typeof startOther>): Promise<number> {
   other.stdin.end()
   const [written] = await once(other.stdout, 'data')
@@ -95,8 +95,8 @@ function longestOf(values: readonly number[]): number {
 }
 
 /**
- * Times each transaction that writes, tries that did not get the lock included, from its beginning to its end: nothing
- * else runs meanwhile. What is not yet over when a new one begins has failed.
+ * Times each writing transaction from its beginning to its end, including tries that did not get the lock. No other
+ * code runs meanwhile. A transaction that has not ended when a new one begins has failed.
  */
 function timeTransactions(): { readonly ms: number[] } {
   const { exec } = DatabaseSync.prototype
@@ -116,7 +116,7 @@ function timeTransactions(): { readonly ms: number[] } {
   return { ms }
 }
 
-/** A storage whose calls are timed from their beginning to where they return a promise. */
+/** A storage that times its calls from their beginning until they return a promise. */
 function timed(inner: Storage, calls: number[]): Storage {
   return {
     open: async (host) => {
@@ -131,7 +131,7 @@ function timed(inner: Storage, calls: number[]): Storage {
         }
         return [name, measured]
       })
-      // Each takes and gives what its method of the port does.
+      // Each call has the arguments and the result of its method of the port.
       return Object.fromEntries(entries) as unknown as StorageConnection
     },
   }

@@ -1,16 +1,16 @@
 import { DatabaseSync } from 'node:sqlite'
 import type { Storage } from 'jobchart'
 
-/** jobchart's own connection, caught while it opens: what it does need not be believed. */
+/** jobchart's own SQLite connection, intercepted when it opens, so that the benchmark can verify what it does. */
 export interface CaughtStorage {
   readonly storage: Storage
   /** Reads `PRAGMA synchronous` on the connection that writes. */
   readonly synchronous: () => unknown
-  /** Transactions that it has committed and that wrote something: at FULL each waits for the disk once. */
+  /** Number of committed transactions that wrote something. At FULL each waits for the disk once. */
   readonly commits: () => number
 }
 
-/** Watches the connection that `inner` opens to a file. */
+/** Intercepts the connection that `inner` opens to a file. */
 export function caughtStorage(file: string, inner: Storage): CaughtStorage {
   let connection: DatabaseSync | undefined
   let commits = 0

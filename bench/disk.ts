@@ -1,7 +1,7 @@
 import { closeSync, fdatasyncSync, openSync, statfsSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** By the type that statfs(2) reports. */
+/** By the filesystem type that statfs(2) reports. */
 const FILESYSTEMS: ReadonlyMap<number, string> = new Map([
   [0xef53, 'ext4'],
   [0x58465342, 'xfs'],
@@ -13,14 +13,14 @@ const FILESYSTEMS: ReadonlyMap<number, string> = new Map([
   [0x6969, 'nfs'],
 ])
 
-/** A page of SQLite's, by default. */
+/** SQLite's default page size. */
 const PAGE_BYTES = 4_096
 const SYNCS = 50
 
 /**
- * The name of the filesystem that a folder is on.
+ * The name of the filesystem of a folder.
  *
- * @throws {Error}  it keeps nothing on a disk: a wait for the disk would cost nothing there.
+ * @throws {Error}  the filesystem is not on a disk, so waiting for the disk would cost nothing.
  */
 export function filesystemOf(folder: string): string {
   const { type } = statfsSync(folder)
@@ -29,7 +29,7 @@ export function filesystemOf(folder: string): string {
   return name
 }
 
-/** Milliseconds that each of a few appended pages took to be written and to reach the disk (fdatasync). */
+/** Milliseconds that it took to append each of a few pages and to bring it to the disk (fdatasync). */
 export function fdatasyncMs(folder: string): readonly number[] {
   const file = join(folder, 'fdatasync')
   const page = Buffer.alloc(PAGE_BYTES, 'x')

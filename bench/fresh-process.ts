@@ -2,20 +2,20 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Measured } from './measure.ts'
 
-/** One measurement: an argument list of measure.ts. */
+/** One measurement, as the arguments of measure.ts. */
 export interface Measurement {
   readonly kind: string
   readonly name: string
   readonly jobs: number
-  /** A folder with another build of jobchart, where that is what is measured. */
+  /** A folder with another build of jobchart, if that is measured. */
   readonly against?: string
 }
 
-/** Where and for how long a measurement may run. */
+/** The folder and the time limit of a measurement. */
 export interface Bounds {
-  /** Absolute; the measurement makes a folder of its own inside. */
+  /** Absolute path; the measurement makes a folder of its own inside. */
   readonly folder: string
-  /** Milliseconds, after which the process is killed. */
+  /** Milliseconds after which the process is killed. */
   readonly timeoutMs: number
   /** Kills the process when aborted. */
   readonly signal: AbortSignal
@@ -24,7 +24,7 @@ export interface Bounds {
 const SCRIPT = fileURLToPath(new URL('measure.ts', import.meta.url))
 
 /**
- * Measures in a process of its own, so that no figure depends on what ran before it.
+ * Measures in a separate process, so that no figure depends on earlier ones.
  *
  * @throws {Error}  the process failed, was killed, or printed no figures.
  */
@@ -41,11 +41,11 @@ export async function measureInFreshProcess(measurement: Measurement, bounds: Bo
       else reject(new Error(reasonIn(stderr) ?? error.message))
     })
   })
-  // Written by measure.ts of this folder, so its shape is known.
+  // measure.ts of this folder prints it, so its shape is known.
   return JSON.parse(printed) as Measured
 }
 
-/** The line of an uncaught error that says what was wrong, among the source and the stack that Node prints with it. */
+/** The line of an uncaught error with its message, out of the source and stack that Node prints. */
 function reasonIn(stderr: string): string | undefined {
   return stderr.split('\n').find((line) => /^\w*Error\b/.test(line))
 }

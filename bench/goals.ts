@@ -6,11 +6,11 @@ import { markdown, number } from './table.ts'
 /** One figure of one measurement in one round; undefined: it was not measured. */
 type Figure = (kind: Kind, name: string, figure: string) => number | undefined
 
-/** A figure that jobchart promises itself, and what it should be. */
+/** A figure that jobchart sets itself as a goal, with its target. */
 interface Goal {
   readonly label: string
   readonly digits: number
-  /** Of one round; undefined: what it needs was not measured. */
+  /** The value of one round; undefined: a measurement that it needs is missing. */
   readonly of: (figure: Figure) => number | undefined
   readonly reach: { readonly atLeast: number } | { readonly atMost: number }
 }
@@ -89,8 +89,8 @@ const GOALS: readonly Goal[] = [
 ]
 
 /**
- * The goals of which something was measured, as a Markdown table; '' if there are none. Each is computed round by round:
- * a ratio is that of two measurements of one round.
+ * The measured goals as a Markdown table; '' if there are none. Each is computed round by round: a ratio compares two
+ * measurements of one round.
  */
 export function describeGoals(outcomes: readonly Outcome[]): string {
   const rounds = Math.max(0, ...outcomes.map((outcome) => outcome.rounds.length))

@@ -7,17 +7,17 @@ import type { Measured } from './measure.ts'
 import { slopeOf } from './statistics.ts'
 import { IN_FLIGHT } from './throughput.ts'
 
-/** Looks at the heap, evenly over the run. */
+/** Number of heap measurements, spread evenly over the run. */
 const SAMPLES = 20
-/** Of them, those in which code is still compiled and caches fill. */
+/** Number of first measurements to ignore, while code is compiled and caches fill. */
 const WARM_UP = 2
 
 const noop = defineJob({ type: 'noop', execute: () => undefined })
 
 /**
- * What each job leaves on the heap of an engine that runs so many under the load of `closed`, its history kept, on
- * SQLite FULL: the slope of the heap after forced collections between two parts of the load. Handles and listeners are
- * compared after the stop with those before the start.
+ * Bytes that each job leaves on the heap of an engine under the load of `closed`, with its history, on SQLite FULL: the
+ * slope of the heap size after forced collections. Handles and listeners after the stop are compared with those before
+ * the start.
  */
 export async function heap(jobs: number, folder: string): Promise<Measured> {
   setFlagsFromString('--expose-gc')

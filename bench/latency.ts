@@ -7,15 +7,15 @@ import { fdatasyncMs } from './disk.ts'
 import type { Measured } from './measure.ts'
 import { quantile } from './statistics.ts'
 
-/** Submits that are timed. */
+/** Number of submits that are timed. */
 export const SUBMITS = 200
 const WARM_UP = 50
-/** Between one job's end and the next submit, so that the engine has nothing to do when it comes. */
+/** Pause between one job's end and the next submit, so that the engine is idle. */
 const PAUSE_MS = 5
 
 /**
- * Milliseconds from the call of `submit` on an idle engine to the first line of the handler, on SQLite FULL; beside those of
- * an fdatasync in the same folder, before and after.
+ * Milliseconds from the call of `submit` on an idle engine to the first line of the handler, on SQLite FULL; and those
+ * of an fdatasync in the same folder, before and after.
  */
 export async function latency(folder: string): Promise<Measured> {
   let startedAt = Number.NaN

@@ -5,32 +5,32 @@ import { create } from '../src/model/decision.ts'
 import { type AnyJobType, defineJob } from '../src/model/definition.ts'
 import { eventRow } from '../src/model/event.ts'
 
-/** Who owns the jobs: one editor nearly all, or a thousand as many each. */
+/** The owners of the jobs: one editor of nearly all, or a thousand editors with equal parts. */
 export type Shape = 'one-editor' | 'thousand-editors'
 
 /** The editor whose lists are measured. */
 export const EDITOR = 'editor-0'
 export const TENANT = 'acme'
 
-/** The types of the jobs; of the last there is none. */
+/** The types of the jobs; no job has the last one. */
 export const TYPES: readonly AnyJobType[] = ['bulk', 'rare', 'absent'].map((type) =>
   defineJob({ type, execute: () => undefined }),
 )
 
 const START = 1_767_225_600_000
-/** So many of the editor's oldest jobs are like no other. */
+/** Number of the editor's oldest jobs that have fields unlike all others. */
 const RARE = 10
 const COMMIT_JOBS = 5_000
 
-/** When the middle one of so many jobs was created. */
+/** Creation time of the middle job. */
 export function middleOf(jobs: number): number {
   return START + jobs / 2
 }
 
 /**
- * Writes so many jobs to a new file, through the storage's own connection in large commits. The newest tenth are children,
- * which lists pass over; of the rest half have a label and half a pipeline. The editor's oldest are of another type,
- * phase, status, pipeline and label than all others.
+ * Writes the jobs to a new file, through the storage's own connection in large commits. The newest tenth are child
+ * jobs, which lists skip. Half of the rest have a label and half a pipeline. The editor's oldest jobs have a type,
+ * phase, status, pipeline and label that no other job has.
  */
 export async function fillFile(file: string, jobs: number, shape: Shape): Promise<void> {
   const storage = await sqliteStorage(file, { durability: 'normal' }).open({ clock: systemClock(), instance: 'filler' })
@@ -90,7 +90,7 @@ function jobOf(index: number, jobs: number, shape: Shape): Job {
   return { ...bulk, ...ids, ...settled, ...(isHalf ? { labels: { team: 'common' }, pipeline: 'common' } : {}) }
 }
 
-// As ids of version 7 are: the time, then what looks like chance.
+// Like ids of version 7: the time, then pseudo-random digits.
 function idOf(index: number): string {
   const time = (START + index).toString(16).padStart(12, '0')
   const tail = (Math.imul(index, 0x9e3779b1) >>> 0).toString(16).padStart(12, '0')

@@ -14,7 +14,7 @@ const COUNTS = 5
 
 type Filter = Pick<ListOptions, 'type' | 'phase' | 'status' | 'pipeline' | 'labels'>
 
-/** Each filter where it matches most of the jobs, the oldest ones, and none. */
+/** Each filter, matching most of the jobs, the oldest ones, and none. */
 const CASES: readonly (readonly [name: string, filter: Filter])[] = [
   ['no filter', {}],
   ['type, common', { type: 'bulk' }],
@@ -35,10 +35,10 @@ const CASES: readonly (readonly [name: string, filter: Filter])[] = [
 ]
 
 /**
- * Pages of 50 under the scope of one editor and of an admin, each by one filter, in a file of so many jobs; and counts of
- * the same lists: how long they take, and the longest turn of the event loop meanwhile.
+ * Times pages of 50 under the scope of an editor and of an admin, by one filter each, and counts of the same lists with
+ * the longest turn of the event loop meanwhile.
  *
- * @throws {Error}  a list has not what it should have.
+ * @throws {Error}  a list has other jobs than expected.
  */
 export async function lists(name: string, jobs: number, folder: string): Promise<Measured> {
   const shape: Shape = name === 'one-editor' ? 'one-editor' : 'thousand-editors'
@@ -131,7 +131,7 @@ async function counted(file: string): Promise<Record<string, number>> {
   return figures
 }
 
-// A cursor holds the time and id of the last job of its page; this one says another time.
+// A cursor holds the time and id of the last job of its page. This one gets another time.
 function deeper(cursor: string, createdAt: number): string {
   const [, ...rest] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as readonly unknown[]
   return Buffer.from(JSON.stringify([createdAt, ...rest])).toString('base64url')

@@ -5,30 +5,30 @@ import { arch, availableParallelism, cpus, loadavg, release, totalmem, type } fr
 import Database from 'better-sqlite3'
 import { filesystemOf } from './disk.ts'
 
-/** What the figures were measured on. */
+/** The machine and versions of the figures. */
 export interface Machine {
   readonly cores: number
   readonly cpu: string
   readonly memoryGiB: number
   readonly system: string
-  /** Of the folder that the databases are in. */
+  /** The folder of the databases. */
   readonly filesystem: string
-  /** Processes that wanted a core in the minute before the run: over a tenth, something else was running. */
+  /** Number of processes that wanted a core in the minute before the run. Above a tenth, something else was running. */
   readonly loadBefore: number
   readonly node: string
-  /** As `git describe` names the source; absent outside a clone. */
+  /** The source by `git describe`; absent outside a clone. */
   readonly source?: string
-  /** The other build of jobchart that was measured: its folder, and how `git describe` names its source. */
+  /** The other measured build of jobchart: its folder, and its source by `git describe`. */
   readonly against?: string
   readonly packages: { readonly [name: string]: string }
-  /** The version of SQLite in each driver. */
+  /** The SQLite version of each driver. */
   readonly sqlite: { readonly 'node:sqlite': string; readonly 'better-sqlite3': string }
 }
 
 /**
- * Reads what the figures are measured on.
+ * Reads the machine and the versions.
  *
- * @param folder  the databases are in it.
+ * @param folder  folder of the databases.
  * @param against  a folder with another build of jobchart, if one is measured.
  */
 export function readMachine(folder: string, against: string | undefined): Machine {

@@ -1,5 +1,6 @@
 /**
- * One measurement in this process, printed as JSON: what `run.ts` starts for each figure, and what a profiler is put on.
+ * Makes one measurement in this process and prints it as JSON. `run.ts` starts it for each figure; a profiler can run
+ * it too.
  *
  * ```
  * node --cpu-prof bench/measure.ts closed jobchart-memory 20000 .
@@ -9,13 +10,13 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Facts } from './subjects/subject.ts'
 
-/** What one measurement gives. A figure's name ends in its unit. */
+/** Result of one measurement. The name of a figure ends in its unit. */
 export interface Measured {
   readonly figures: { readonly [name: string]: number }
   readonly facts: Facts
 }
 
-/** One measurement of a kind, with the folder that it may use. */
+/** Makes one measurement of a kind, with the folder that it may use. */
 interface Asked {
   readonly kind: string
   readonly name: string
@@ -24,7 +25,7 @@ interface Asked {
   readonly against: string | undefined
 }
 
-// Each kind is loaded where it is measured: a process holds nothing of the others.
+// Each kind is loaded when it is measured, so that a process holds no code of the others.
 async function measure({ kind, name, jobs, folder, against }: Asked): Promise<Measured> {
   switch (kind) {
     case 'closed':

@@ -2,13 +2,13 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 
 interface KindSettings {
-  /** Of one measurement, unless `--jobs` says otherwise; absent: `--jobs` says nothing of this kind. */
+  /** Number of jobs of one measurement, unless `--jobs` says otherwise; absent: `--jobs` does not apply. */
   readonly jobs?: number
-  /** Takes minutes, so that it is measured only when it is asked for. */
+  /** Takes minutes, so it is only measured on request. */
   readonly isLong?: boolean
 }
 
-/** What can be measured, in the order of the report. */
+/** The kinds of measurement, in the order of the report. */
 export const KINDS = {
   closed: { jobs: 10_000 },
   stored: { jobs: 20_000 },
@@ -26,14 +26,14 @@ export const KINDS = {
   list: { jobs: 1_000_000, isLong: true },
 } as const satisfies { readonly [name: string]: KindSettings }
 
-/** One of them. */
+/** One of these kinds. */
 export type Kind = keyof typeof KINDS
 
 const SETTINGS: { readonly [name in Kind]: KindSettings } = KINDS
 const NAMES = Object.keys(KINDS) as readonly Kind[]
 const LONG = NAMES.filter((kind) => SETTINGS[kind].isLong === true)
 
-/** Every option, as it is parsed and as it is explained. */
+/** Every option, with its parser and its explanation. */
 const OPTIONS = {
   only: {
     type: 'string',
@@ -70,25 +70,25 @@ const OPTIONS = {
   help: { type: 'boolean', value: '', about: 'print this' },
 } as const
 
-/** The command line, read once. */
+/** The parsed command line. */
 export interface Options {
   readonly kinds: readonly Kind[]
-  /** Only rows whose name contains one of these; empty: all. */
+  /** Only rows whose name contains one of these; empty: all rows. */
   readonly names: readonly string[]
-  /** Absolute; another build of jobchart. */
+  /** Absolute path of another build of jobchart. */
   readonly against: string | undefined
-  /** Absent: as many as the kind has by default. */
+  /** Absent: the default number of the kind. */
   readonly jobs: number | undefined
   readonly rounds: number
-  /** Absolute. */
+  /** Absolute path. */
   readonly dir: string
-  /** Absolute; where raw figures are written. */
+  /** Absolute path of the file for the raw figures. */
   readonly json: string | undefined
-  /** For one measurement; absent: as long as the kind has by default. */
+  /** Time limit of one measurement; absent: the default of the kind. */
   readonly timeoutMs: number | undefined
 }
 
-/** Printed for `--help`. */
+/** The text of `--help`. */
 export const USAGE = [
   'Usage: npm run bench -- [options]',
   '',
@@ -96,9 +96,9 @@ export const USAGE = [
 ].join('\n')
 
 /**
- * Reads the command line; undefined: help was asked for.
+ * Parses the command line; undefined: help was requested.
  *
- * @throws {Error}  an option is unknown or cannot work.
+ * @throws {Error}  an option is unknown or invalid.
  */
 export function parseOptions(args: readonly string[]): Options | undefined {
   const { values } = parseArgs({ args: [...args], options: OPTIONS })
@@ -115,13 +115,13 @@ export function parseOptions(args: readonly string[]): Options | undefined {
   }
 }
 
-/** Jobs of one measurement of a kind; 0 where it does not count jobs. */
+/** Number of jobs of one measurement of a kind; 0 if it counts no jobs. */
 export function jobsOf(kind: Kind, { jobs }: Options): number {
   const byDefault = SETTINGS[kind].jobs
   return byDefault === undefined ? 0 : (jobs ?? byDefault)
 }
 
-/** How long a measurement of a kind may take. */
+/** Time limit of a measurement of a kind. */
 export function timeoutOf(kind: Kind, { timeoutMs }: Options): number {
   return timeoutMs ?? (LONG.includes(kind) ? 1_800_000 : 60_000)
 }

@@ -6,7 +6,7 @@ import { z } from 'zod'
 import type { Measured } from './measure.ts'
 import { quantile } from './statistics.ts'
 
-/** Jobs of a page. */
+/** Number of jobs on a page. */
 export const PAGE = 50
 const SAMPLES = 1_000
 const WARM_UP = 200
@@ -36,7 +36,7 @@ const request = defineJob({
   }),
 })
 
-/** Milliseconds that `actions` takes for a page of 50 jobs of four commands each, and that the page itself takes. SQLite FULL. */
+/** Milliseconds of `actions` for a page of 50 jobs with four commands each, and of the page itself. SQLite FULL. */
 export async function pageActions(folder: string): Promise<Measured> {
   const engine = await createEngine({ jobs: [request], storage: sqliteStorage(join(folder, 'jobchart.db')) })
   try {

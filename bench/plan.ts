@@ -9,7 +9,7 @@ import { MOVERS } from './transition.ts'
 import { PARTS } from './tree.ts'
 
 const FULL = SUBJECTS['jobchart-full'].label
-/** Those whose promises are counted. */
+/** The subjects whose promises are counted. */
 const PROMISING = ['jobchart-full', 'jobchart-memory', 'plainjob-normal', 'p-queue'] as const
 
 /** A row of the report: one measurement, made once in each round. */
@@ -18,7 +18,7 @@ export interface Row extends Measurement {
   readonly label: string
 }
 
-/** All rows that were asked for, in the order of the report. */
+/** All requested rows, in the order of the report. */
 export function planRows(options: Options): readonly Row[] {
   const { kinds, names, against } = options
   const rows = kinds.flatMap((kind) => rowsOf(kind, jobsOf(kind, options), against))
@@ -35,7 +35,7 @@ function rowsOf(kind: Kind, jobs: number, against: string | undefined): readonly
       })
     case 'stored':
       return Object.entries(SUBJECTS).flatMap(([name, { label, share }]) => {
-        // Not every other build has submitMany.
+        // Older builds have no submitMany.
         if (isOtherBuild(name)) return []
         return [{ kind, name, label, jobs: Math.max(1, Math.round(jobs * Math.min(1, share))) }]
       })

@@ -6,10 +6,10 @@ import { openSubject } from './subjects.ts'
 import { closedLoop, IN_FLIGHT, type Loaded, nameOf, warmUp } from './throughput.ts'
 
 /**
- * Promises that each job of a closed loop makes, as `async_hooks` hears of them: those of the library, and a few of the
+ * Number of promises for each job of a closed loop, counted by `async_hooks`: those of the library, and a few of the
  * client that waits for the job's end.
  *
- * @throws {Error}  there is no subject of that name, or what was stored is not what should be.
+ * @throws {Error}  there is no such subject, or the stored jobs are not as expected.
  */
 export async function promises(loaded: Loaded): Promise<Measured> {
   await warmUp(loaded)

@@ -7,7 +7,7 @@ import { quantile, summarize } from './statistics.ts'
 import { markdown, number } from './table.ts'
 import { IN_FLIGHT } from './throughput.ts'
 
-/** What became of a row: the figures of each round, up to the one that failed. */
+/** The result of a row: the figures of each round, until one failed. */
 export interface Outcome {
   readonly row: Row
   readonly rounds: readonly Measured[]
@@ -32,7 +32,7 @@ const HEADINGS: { readonly [kind in Kind]: string } = {
   memory: 'What 1,000,000 transitions of the default lifecycle leave on the heap, after a collection',
 }
 
-/** A figure's heading, and how many digits of it mean something. */
+/** The heading of a figure, and its number of significant digits. */
 const FIGURES: { readonly [name: string]: { readonly heading: string; readonly digits: number } } = {
   jobsPerSecond: { heading: 'jobs/s', digits: 0 },
   commits: { heading: 'commits per job', digits: 3 },
@@ -81,7 +81,7 @@ const FIGURES: { readonly [name: string]: { readonly heading: string; readonly d
   keptKiB: { heading: 'KiB kept', digits: 0 },
 }
 
-/** What the figures were measured on, and by which command. */
+/** The machine, the versions and the command of the figures. */
 export function describeRun(machine: Machine, command: string, syncsMs: readonly number[]): string {
   const { packages, sqlite } = machine
   const source = machine.source === undefined ? '' : ` (${machine.source})`
@@ -100,13 +100,13 @@ export function describeRun(machine: Machine, command: string, syncsMs: readonly
   return lines.join('\n')
 }
 
-/** One table for each kind of measurement, as Markdown. */
+/** One Markdown table for each kind of measurement. */
 export function describeOutcomes(outcomes: readonly Outcome[]): string {
   const byKind = Map.groupBy(outcomes, ({ row }) => row.kind)
   return [...byKind].map(([kind, rows]) => `${HEADINGS[kind]}\n\n${tableOf(rows.flatMap(casesOf))}`).join('\n\n')
 }
 
-// Where a measurement has several cases, its figures are named `case|figure`: each case is a row of its own.
+// If a measurement has several cases, its figures are named `case|figure`, and each case gets a row.
 function casesOf(outcome: Outcome): readonly Outcome[] {
   const { row, rounds } = outcome
   const cases = new Set(rounds.flatMap(({ figures }) => Object.keys(figures)).map((name) => name.split('|')[0]))
@@ -126,10 +126,10 @@ function tableOf(outcomes: readonly Outcome[]): string {
   const names = [...measured]
   const isStored = outcomes.some(({ rounds }) => rounds[0]?.facts.synchronous !== undefined)
   const hasJobs = outcomes.some(({ row }) => row.jobs > 0)
-  // One round has no spread.
+  // A single round has no lowest and highest value.
   const cells = outcomes.some(({ rounds }) => rounds.length > 1) ? 2 : 1
   const measuredHeadings = names.flatMap((name) => [FIGURES[name]?.heading ?? name, 'lowest – highest'].slice(0, cells))
-  // Where all have failed, why stands in a column of its own.
+  // If all rounds failed, the reason is in a column of its own.
   const headings = names.length === 0 ? [''] : measuredHeadings
   const head = ['', ...(isStored ? ['synchronous'] : []), ...(hasJobs ? ['jobs'] : []), 'rounds', ...headings]
   const rows = outcomes.map(({ row, rounds, failure }) => {

@@ -1,8 +1,8 @@
 /**
- * What a run costs, beside peers in the same run. See README.md.
+ * Measures the cost of a run, beside other libraries in the same run. See README.md.
  *
- * Each round makes every measurement once, each in a fresh process; then comes the next round, in the opposite order, so
- * that what the machine does meanwhile falls on all of them alike.
+ * Each round makes every measurement once, each in a fresh process. The next round uses the opposite order, so that
+ * other activity on the machine affects all of them alike.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -45,7 +45,7 @@ async function measureAll(rows: readonly Row[], options: Options, folder: string
   for (let round = 1; round <= options.rounds; round++) {
     syncsMs.push(...fdatasyncMs(folder))
     for (const row of round % 2 === 1 ? rows : rows.toReversed()) {
-      // One that failed once would cost its whole time in every round.
+      // A measurement that failed once is skipped, because it could use up its time limit in every round.
       if (failures.has(row)) continue
       say(`round ${round} of ${options.rounds}: ${row.kind} ${row.name}`)
       try {
@@ -65,7 +65,7 @@ async function measureAll(rows: readonly Row[], options: Options, folder: string
   return { outcomes, syncsMs }
 }
 
-/** On a terminal, one line that is written over. */
+/** On a terminal, one line that is overwritten. */
 function say(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`)
 }

@@ -1,5 +1,5 @@
 /**
- * The value below which a part `q` of the values lies, by nearest rank; of two in the middle, the mean.
+ * The value below which a part `q` of the values lies, by nearest rank. If two values are in the middle, their mean.
  *
  * @param q  0 to 1.
  * @throws {RangeError}  there are no values.
@@ -16,11 +16,11 @@ export function quantile(values: readonly number[], q: number): number {
 /** A line through points, by least squares. */
 export interface Slope {
   readonly slope: number
-  /** Half the width of the slope's 95 % interval, for errors that are normal and independent. */
+  /** Half the width of the slope's 95 % interval, if the errors are normal and independent. */
   readonly error: number
 }
 
-/** Student's t at 97.5 % for as many degrees of freedom as its index; beyond the last, that of many. */
+/** Student's t at 97.5 %, indexed by degrees of freedom; the last one is for many. */
 const T = [
   Number.NaN,
   12.71,

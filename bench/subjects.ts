@@ -1,7 +1,7 @@
 import type { JobchartOptions, Keeping } from './subjects/jobchart.ts'
 import type { Subject } from './subjects/subject.ts'
 
-/** What can be put under load, in the order in which it is measured: what is compared stands side by side. */
+/** The subjects, in the order of measurement; compared ones are next to each other. */
 export const SUBJECTS = {
   'jobchart-full': { label: 'jobchart, SQLite FULL (its default)', share: 1 },
   'plainjob-normal': { label: 'plainjob, SQLite NORMAL (its default)', share: 1 },
@@ -13,19 +13,19 @@ export const SUBJECTS = {
   'p-queue': { label: 'p-queue, storing nothing', share: 10 },
 } as const satisfies { readonly [name: string]: SubjectRow }
 
-/** As `--subjects` and measure.ts take it. */
+/** Its name for `--subjects` and measure.ts. */
 export type SubjectName = keyof typeof SUBJECTS
 
 interface SubjectRow {
   readonly label: string
-  /** Its part of the jobs of a closed loop, so that a run of each takes about as long. */
+  /** Its part of the jobs of a closed loop, so that all subjects take about equally long. */
   readonly share: number
 }
 
-/** How a subject is opened; peers read only the folder and the concurrency. */
+/** Options for opening a subject; the other libraries use only the folder and the concurrency. */
 export type SubjectOptions = Omit<JobchartOptions, 'keeping'>
 
-/** Whether there is a subject of that name. */
+/** Whether a subject of this name exists. */
 export function isSubjectName(name: string): name is SubjectName {
   return Object.hasOwn(SUBJECTS, name)
 }
@@ -35,7 +35,7 @@ export function isOtherBuild(name: string): boolean {
   return name.startsWith('against-')
 }
 
-/** Opens a subject on an empty folder. Only its own packages are loaded into the process. */
+/** Opens a subject in an empty folder. Only its own packages are loaded into the process. */
 export async function openSubject(name: SubjectName, options: SubjectOptions): Promise<Subject> {
   const { folder, concurrency } = options
   switch (name) {

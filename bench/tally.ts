@@ -1,4 +1,4 @@
-/** Counts what happens by name, and tells when a name has been counted often enough. */
+/** Counts events by name, and reports when a name has reached a number. */
 export class Tally {
   readonly #counts = new Map<string, number>()
   readonly #awaited = new Map<string, { readonly count: number; readonly resolve: () => void }>()
@@ -11,7 +11,7 @@ export class Tally {
     if (awaited !== undefined && count >= awaited.count) awaited.resolve()
   }
 
-  /** Resolves when so many of a name were counted since the start. One caller at a time may wait for a name. */
+  /** Resolves when a name was counted this many times since the start. One caller at a time may wait for a name. */
   reached(name: string, count: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#awaited.set(name, { count, resolve })

@@ -4,40 +4,40 @@ import type { Measured } from './measure.ts'
 import type { Subject } from './subjects/subject.ts'
 import { isSubjectName, openSubject, type SubjectName } from './subjects.ts'
 
-/** Jobs that are between their submit and their end at any time of a closed loop; and handlers that may run at once. */
+/** Number of unfinished jobs of a closed loop at any time, and of handlers that may run at the same time. */
 export const IN_FLIGHT = 100
 
-/** Runs are discarded until so much time has passed: code that is compiled while it is measured is another code. */
+/** Runs are discarded for this long, until the code is compiled. */
 const WARM_UP_MS = 1_000
-/** A discarded run should not be what takes the most memory. */
+/** Discarded runs are small, so that they do not set the peak memory. */
 const WARM_UP_JOBS = 2_000
 
-/** How jobs arrive: each client waits for its job's end; or all are stored before the first is run. */
+/** How jobs arrive: each client waits for its job's end, or all are stored before the first one runs. */
 export type Load = 'closed' | 'stored'
 
-/** What is put under load, and how. */
+/** The subject, and its load. */
 export interface Loaded {
   readonly load: Load
-  /** Of a subject. */
+  /** Name of the subject. */
   readonly name: string
   readonly jobs: number
   readonly folder: string
-  /** A folder with another build of jobchart, for the subjects that are one. */
+  /** A folder with another build of jobchart, for subjects of that build. */
   readonly against: string | undefined
 }
 
 /**
- * The rate at which a subject takes jobs from submitted to stored as succeeded, the processor time that each takes of
- * this process, in microseconds, and the most memory that the process took; after discarded runs.
+ * The rate at which a subject takes jobs from submitted to stored as succeeded, this process's CPU time per job in
+ * microseconds, and its peak memory; after discarded runs.
  *
- * @throws {Error}  there is no subject of that name, or what was stored is not what should be.
+ * @throws {Error}  there is no such subject, or the stored jobs are not as expected.
  */
 export async function throughput(loaded: Loaded): Promise<Measured> {
   await warmUp(loaded)
   return await run(loaded, 'measured')
 }
 
-/** Makes runs that count for nothing, as `loaded` but smaller, until the code is compiled. */
+/** Makes smaller runs of the same load that do not count, until the code is compiled. */
 export async function warmUp(loaded: Loaded): Promise<void> {
   const begin = performance.now()
   for (let n = 1; n === 1 || performance.now() - begin < WARM_UP_MS; n++) {
@@ -74,7 +74,7 @@ export function nameOf({ name }: { readonly name: string }): SubjectName {
   throw new Error(`no subject "${name}"`)
 }
 
-/** The most memory (RSS) that this process has taken so far, in units of 1,000,000 bytes. */
+/** Peak memory (RSS) of this process so far, in units of 1,000,000 bytes. */
 export function peakMB(): number {
   return (process.resourceUsage().maxRSS * 1_024) / 1e6
 }

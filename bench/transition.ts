@@ -1,9 +1,9 @@
 /**
- * What the model itself costs: no storage, no executor, no promise.
+ * The cost of the model itself: no storage, no executor, no promise.
  *
- * This is the one part of the benchmark that reads the source instead of the built package, since no public entry
- * exports the decisions. XState runs the default lifecycle's own machine; that each ends a job alike is checked before
- * anything is timed.
+ * This is the only part of the benchmark that reads the source instead of the built package, because no public entry
+ * exports the decisions. XState runs the machine of the default lifecycle. Before the timing, a check makes sure that
+ * each of them ends a job alike.
  */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -13,7 +13,7 @@ import { type AnyJobType, defineJob } from '../src/model/definition.ts'
 import { listed } from '../src/model/xstate-internals.ts'
 import type { Measured } from './measure.ts'
 
-/** What can move a chart. */
+/** Something that moves a chart. */
 export const MOVERS = {
   'jobchart-chart': { label: "jobchart's chart: snapshot and event to snapshot" },
   'jobchart-model': { label: "jobchart's model: job record and event to job record" },
@@ -23,18 +23,18 @@ export const MOVERS = {
 
 type MoverName = keyof typeof MOVERS
 
-/** Each of the two figures is measured this long, after a discarded run as long. */
+/** Each of the two figures is measured this long, after a discarded run of the same length. */
 const MEASURED_MS = 150
-/** Repetitions between two looks at the clock. */
+/** Repetitions between two reads of the clock. */
 const BATCH = 100
 
-/** As a row keeps it. */
+/** The snapshot as a row stores it. */
 const STORED = JSON.stringify({ state: 'running', context: {} })
 const NOTHING = { type: 'nothing of it' }
 const STARTED = { type: 'task.started' }
 const LOST = { type: 'task.lost' }
 const DONE = { type: 'xstate.done.actor.execute', output: 42, actorId: 'execute' }
-/** The task that has ended stands in the row no more. */
+/** The row no longer has the ended task. */
 const ENDED = { children: listed([]), nextInvocation: 2 }
 const MOMENT = { at: 1_700_000_000_000, random: 0.5, heartbeatMs: 2_000 }
 const SEED: NewJob = {
@@ -50,16 +50,16 @@ const SEED: NewJob = {
 interface Mover {
   /** Two transitions, there and back: queued –task.started→ running –task.lost→ queued. */
   readonly thereAndBack: () => void
-  /** A whole job: its start, task.started, its task's end. Returns the label it ended with. */
+  /** A whole job: its start, task.started, its task's end. Returns the label of its end. */
   readonly wholeJob: () => unknown
-  /** A stored record, made again what the machine moves from, and asked whether it names an event; nothing is moved. */
+  /** Restores a snapshot from a stored record, and checks whether it takes an event. Nothing is moved. */
   readonly restore?: () => void
 }
 
 /**
  * Microseconds per transition and per whole job.
  *
- * @throws {Error}  there is no mover of that name, or the movers do not end a job alike.
+ * @throws {Error}  there is no mover of this name, or the movers do not end a job alike.
  */
 export async function measureTransitions(name: string): Promise<Measured> {
   if (!isMoverName(name)) throw new Error(`no mover "${name}"`)
@@ -74,16 +74,16 @@ export async function measureTransitions(name: string): Promise<Measured> {
 const MANY = 1_000_000
 
 /**
- * Bytes that a million transitions leave behind on the heap, half of them on one record, half by jobs that end.
+ * Bytes that a million transitions leave on the heap, half of them on one record, half in jobs that end.
  *
- * @throws {Error}  there is no mover of that name.
+ * @throws {Error}  there is no mover of this name.
  */
 export async function measureMemory(name: string): Promise<Measured> {
   if (!isMoverName(name)) throw new Error(`no mover "${name}"`)
   const mover = moverOf(name)
   moveOften(mover, MANY / 50)
   const before = await heapBytes()
-  // Two transitions there and back, and three of a whole job.
+  // Two transitions for there and back, and three for a whole job.
   moveOften(mover, MANY / 5)
   return { figures: { keptKiB: ((await heapBytes()) - before) / 1_024 }, facts: {} }
 }
@@ -174,10 +174,10 @@ function modelMover(type: AnyJobType): Mover {
   }
 }
 
-/** The machine of jobs that are given as a function, with logic that does nothing for XState to start. */
+/** The machine of a job of one function. Its logic does nothing when XState starts it. */
 function defaultLifecycle() {
   const still = { status: 'active', output: undefined, error: undefined, input: undefined } as const
-  // XState's type for it names methods that a chart without a running child never calls.
+  // XState's type for it has methods that a chart without a running child never calls.
   const inert = { transition: () => still, getInitialSnapshot: () => still, getPersistedSnapshot: () => still } as never
   return defineJob({ type: 'noop', execute: () => 42 }).lifecycle.provide({ actors: { execute: inert } })
 }

@@ -7,17 +7,17 @@ import { z } from 'zod'
 import type { Measured } from './measure.ts'
 import { Tally } from './tally.ts'
 
-/** A job of few parts is moved first, so that the code is compiled. */
+/** A smaller job is moved first, so that the code is compiled. */
 const WARM_UP = 50
 
 interface Parts {
   readonly label: string
   readonly logicOf: (tally: Tally) => AnyActorLogic
-  /** Counts what the engine tells of the parts of a type, where the parts do not count it themselves. */
+  /** Counts the engine's events about the parts of a type, if the parts do not count themselves. */
   readonly listen: (engine: Engine, type: string, tally: Tally) => void
 }
 
-/** What the parts of a job are. */
+/** The kinds of parts of a job. */
 export const PARTS: { readonly [name: string]: Parts } = {
   children: {
     label: 'child machines',
@@ -52,11 +52,10 @@ export const PARTS: { readonly [name: string]: Parts } = {
 }
 
 /**
- * Milliseconds in which so many parts of one job are begun, are each sent an event, are each told to end (until the job has
- * heard of every end), and, begun again, are left and have stopped; and the turns of the event loop meanwhile; on SQLite
- * FULL.
+ * Milliseconds in which the parts of one job are started, get an event each, and end (until the job has heard of every
+ * end), and are then started again, left and stopped; and the turns of the event loop meanwhile; on SQLite FULL.
  *
- * @throws {Error}  there are no parts of that name.
+ * @throws {Error}  there are no parts of this name.
  */
 export async function tree(name: string, size: number, folder: string): Promise<Measured> {
   const parts = PARTS[name]
@@ -78,7 +77,7 @@ async function run(parts: Parts, size: number, file: string) {
     const { id } = await engine.system.submit(whole, undefined)
     const turns = monitorEventLoopDelay({ resolution: 1 })
     turns.enable()
-    // From a command to what comes of it.
+    // From a command until its result.
     const timed = async (type: 'begin' | 'tell' | 'finish' | 'leave', heard: string, count: number) => {
       const begin = performance.now()
       await Promise.all([engine.system.send(id, { type }), tally.reached(heard, count)])
@@ -98,12 +97,12 @@ async function run(parts: Parts, size: number, file: string) {
   }
 }
 
-/** How many parts have ended. */
+/** Number of ended parts. */
 interface Context {
   readonly ended: number
 }
 
-/** A job of `size` parts, which it invokes twice: it hears of their ends, and then it leaves them. */
+/** A job of `size` parts, which it invokes twice. First it waits for their ends, then it leaves them. */
 function wholeOf(size: number, part: AnyActorLogic) {
   const invoke = Array.from({ length: size }, (_, n) => ({ id: `part-${n}`, src: 'part' }))
   const toAll = (type: string) =>

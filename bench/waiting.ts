@@ -4,19 +4,22 @@ import type { Measured } from './measure.ts'
 import { openSubject } from './subjects.ts'
 import { IN_FLIGHT, peakMB } from './throughput.ts'
 
-/** A process that has run few jobs is small, whatever waits: each runs so many first, of which few wait at a time. */
+/**
+ * A process that has run few jobs takes little memory, so each process first runs this many, with few waiting at a
+ * time.
+ */
 const WARM_UP = 1_000
 const WARM_UP_ROUNDS = 20
-/** Jobs that one call stores: the inputs of all would be what takes the memory. */
+/** Number of jobs that one call stores. The inputs of all jobs at once would determine the peak memory. */
 const AT_ONCE = 1_000
 
 const INPUT = { text: 'x'.repeat(1_000) }
 
 /**
- * In a process that has run others, so many jobs are stored by an engine that runs nothing, and then run by one that does,
- * on SQLite FULL: the most memory that the process took in all, and how fast they were stored and run.
+ * In a process that has run other jobs, one engine that runs nothing stores the jobs, and then another one runs them,
+ * on SQLite FULL: the peak memory of the process, and the rates of storing and running.
  *
- * @throws {Error}  a job failed, or not all of them are stored as succeeded.
+ * @throws {Error}  a job failed, or not all jobs are stored as succeeded.
  */
 export async function waiting(jobs: number, folder: string): Promise<Measured> {
   for (let n = 0; n < WARM_UP_ROUNDS; n++) await run(Math.min(jobs, WARM_UP), join(folder, `warm-up-${n}`))

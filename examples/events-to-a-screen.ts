@@ -1,11 +1,11 @@
 /**
- * A live screen of what another process does: that one renders pictures of the Mandelbrot set, this one shows how far they
- * are. The screen misses nothing: when it was cut off, when its engine was started anew, and when the jobs were put back
+ * A live screen for jobs of another process: that process renders pictures of the Mandelbrot set, this one shows their
+ * progress. The screen misses nothing when it is disconnected, when its engine restarts, or when the jobs are restored
  * from a backup.
  *
  *     npm run example examples/events-to-a-screen.ts
  *
- * The program runs itself as the second process. They work in a folder of their own, which is removed at the end.
+ * The program starts itself as the second process. Both work in a temporary folder, which is removed at the end.
  */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -32,14 +32,14 @@ const picture = defineJob({
       const dots = Array.from({ length: size }, (_, column) => shade(real + (column / size - 0.5) * width, y))
       rows.push(dots.join(' '))
       progress({ completed: row + 1, total: size })
-      // A picture of a size worth looking at would take its time by itself.
+      // A larger picture would take this time by itself.
       await sleep(20, undefined, { signal })
     }
     await writeFile(join(folder, `${job.id}.pgm`), `P2 ${size} ${size} 255\n${rows.join('\n')}\n`)
   },
 })
 
-/** How bright a point is, 0 to 255: by how soon it flees from the set. */
+/** Brightness of a point, 0 to 255: by how soon it leaves the set. */
 function shade(x: number, y: number): number {
   let [a, b, steps] = [0, 0, 0]
   for (; steps < 255 && a * a + b * b < 4; steps++) [a, b] = [a * a - b * b + x, 2 * a * b + y]
@@ -55,7 +55,7 @@ async function submit(session: Session, { name, ...input }: typeof seahorse): Pr
   return id
 }
 
-/** The jobs that one session sees, as they stand on a screen. */
+/** The jobs of one session, as its screen shows them. */
 class Screen {
   readonly #session: Session
   readonly #jobs = new Map<string, JobView>()
@@ -66,21 +66,24 @@ class Screen {
     this.#session = session
   }
 
-  /** Keeps the screen up to date until the signal is aborted. Called again, it makes up for what happened meanwhile. */
+  /**
+   * Keeps the screen up to date until the signal is aborted. A second call catches up with everything that happened
+   * meanwhile.
+   */
   async follow(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
         await this.#show(signal)
       } catch (error) {
         if (!(error instanceof JobchartError && error.code === 'ENGINE_STOPPED')) throw error
-        // It may be started again, as a server is by an update.
+        // It may run several times, like a server that is updated.
         await sleep(20)
       }
     }
   }
 
   async #show(signal: AbortSignal): Promise<void> {
-    // The stream first, and then the list: what happens between the two is in the stream.
+    // The stream starts first, then the list is read. So the stream has everything that happens in between.
     const stream = this.#session.events(this.#last === undefined ? { signal } : { signal, after: this.#last })
     if (this.#last === undefined) await this.#load()
     for await (const event of stream) {
@@ -97,7 +100,8 @@ class Screen {
     this.#tell()
   }
 
-  // An event may be older than what is shown, so it says only which job has changed. A job that was deleted since is gone.
+  // An event may be older than the shown job, so it only says which job has changed. A job that was deleted since is
+  // gone.
   async #read(id: JobId): Promise<void> {
     try {
       this.#jobs.set(id, await this.#session.get(id))
@@ -120,7 +124,7 @@ class Screen {
     return lines.join('\n')
   }
 
-  /** Resolves when the screen reads so. */
+  /** Resolves when the screen shows this. */
   async until(pattern: RegExp): Promise<void> {
     while (!pattern.test(this.text)) await this.#changed.promise
   }
@@ -130,12 +134,12 @@ class Screen {
   }
 }
 
-/** The process that renders; it submits a picture when it is told to, and ends with the process that it was forked by. */
+/** The rendering process. It submits a picture when it is told to, and ends with its parent process. */
 async function render(): Promise<void> {
   const engine = await createEngine({ jobs: [picture], storage: sqliteStorage(file), concurrency: 1 })
   const paul = engine.as({ id: 'paul', role: 'editor' })
   process.on('message', () => void submit(paul, spiral))
-  // A deploy, or Ctrl-C: what is rendered may be finished for 10 s. A second signal stops at once, and it is given back.
+  // At a deploy or Ctrl-C, rendering may finish for 10 s. A second signal stops at once and gives the job back.
   let timeout = 10_000
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
@@ -147,7 +151,7 @@ async function render(): Promise<void> {
   await engine.stop()
 }
 
-/** The process that shows, and runs no jobs itself. */
+/** The showing process, which runs no jobs itself. */
 async function watch(): Promise<void> {
   const engine = await createEngine({ jobs: [picture], storage: sqliteStorage(file), work: false })
   const paula = engine.as({ id: 'paula', role: 'admin' })

@@ -1,5 +1,5 @@
 /**
- * The first durable job: a function, a file to keep it in, and its result.
+ * The first durable job: a function, a file for its storage, and its result.
  *
  *     npm run example examples/first-job.ts
  */

@@ -1,11 +1,11 @@
 /**
- * Invoices that are paid when a manager approves, who must be another than who asked. After two days without an answer
- * the director may decide, and after a week the invoice lapses. The money moves exactly once, though the bank's answer is
- * lost on the way.
+ * Invoices that are paid when a manager approves. The manager must not be the person who submitted the invoice. After
+ * two days without an answer the director may decide, and after a week the invoice lapses. The money moves exactly
+ * once, although the bank's answer gets lost.
  *
  *     npm run example examples/human-approval.ts
  *
- * The days pass on a virtual clock. It works in a folder of its own, which it removes at its end.
+ * The days pass on a virtual clock. The program works in a temporary folder, which it removes at its end.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -30,7 +30,7 @@ bank.exec(`
 const invoice = z.object({ payee: z.string(), euros: z.int().positive() })
 type Invoice = z.infer<typeof invoice>
 
-/** Moves the money under a key: once, however often it is asked for. */
+/** Moves the money under a key: once, however often it is called. */
 function transfer({ payee, euros }: Invoice, key: string): void {
   bank.exec('begin immediate')
   try {
@@ -54,7 +54,7 @@ const check = task({ input: invoice }, ({ input: { payee } }) => {
 const pay = task({ input: invoice, retry: { limit: 3, backoff: '1m' } }, async ({ input, attempt, step }) => {
   await step('transfer', ({ key }) => {
     transfer(input, key)
-    // Nobody knows here whether the money has moved: the step runs again, and its key says so.
+    // The step does not know whether the money has moved. It runs again, and its key tells the bank.
     if (attempt === 1) throw new Error('the connection to the bank was lost')
   })
 })
@@ -91,7 +91,7 @@ const machine = setup({
   },
 })
 
-// A field named `reason` stands in the history, beside who sent it.
+// The history shows a field named `reason`, together with the sender.
 const schema = z.object({ reason: z.string().min(1) })
 const payment = defineJob({
   type: 'payment',
@@ -110,12 +110,12 @@ const engine = await createEngine({
   storage: sqliteStorage(join(folder, 'jobs.db')),
   policy: rolePolicy({ admin: ['manager', 'director'], editor: ['clerk'] }),
   clock,
-  // One engine needs no look at what others do; ten times a second would be often on a clock that runs through days.
+  // A single engine need not poll for others; ten polls a second would be many on a clock that passes days.
   poll: '6h',
   sweep: '6h',
   heartbeat: '6h',
 })
-// Mia is a manager too, and still may not approve what she asked for herself.
+// Mia is a manager too, but may not approve her own invoice.
 const mia = engine.as({ id: 'mia', role: 'manager' })
 const max = engine.as({ id: 'max', role: 'manager' })
 const dora = engine.as({ id: 'dora', role: 'director' })
@@ -183,7 +183,7 @@ async function buttons(who: Session, id: JobId): Promise<string> {
   return (await who.actions(id)).commands.join(', ') || 'nothing'
 }
 
-/** Where a command has led, or why it was refused. */
+/** The state after a command, or the reason why it was refused. */
 async function sent(
   who: Session,
   id: JobId<typeof payment>,

@@ -1,10 +1,10 @@
 /**
- * A job whose process is killed in the middle. Started again on the same file, the engine goes on with it: the steps
- * whose results were recorded do not run again.
+ * A job whose process is killed in the middle. Started again on the same file, the engine continues it: steps whose
+ * results were recorded do not run again.
  *
  *     npm run example examples/resume-after-crash.ts
  *
- * The program runs itself as a second process, which kills itself with SIGKILL: nothing of it can clean up.
+ * The program starts itself as a second process, which kills itself with SIGKILL, so nothing can clean up.
  */
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -23,7 +23,7 @@ const bake = defineJob({
       return { grams: 800 }
     })
     const loaves = await step('bake', ({ key }) => {
-      // A step runs at least once. Its key is the same in every attempt: give it to whatever the step changes.
+      // A step runs at least once. Its key is the same in every attempt: pass it to the system that the step changes.
       console.log(`${who}: baking ${dough.grams} g under the key ...${key.slice(key.indexOf('/'))}`)
       if (mayCrash) process.kill(process.pid, 'SIGKILL')
       return dough.grams / 400

@@ -1,10 +1,10 @@
 /**
- * Who sees what of a company's backups: its administrator, two editors, the owner of one system, somebody without a role,
- * and the administrator of another company. The passphrase of a backup is for nobody but who made it.
+ * Rights on a company's backups: its administrator, two editors, the owner of one system, a person without a role, and
+ * the administrator of another company. Only the person who made a backup may see its passphrase.
  *
  *     npm run example examples/rights-and-roles.ts
  *
- * It works in a folder of its own, which it removes at its end.
+ * The program works in a temporary folder, which it removes at its end.
  */
 import { createCipheriv, randomBytes, scryptSync } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -27,7 +27,8 @@ const folder = await mkdtemp(join(tmpdir(), 'rights-and-roles-'))
 const backup = defineJob({
   type: 'backup',
   input: z.object({ rows: z.string(), passphrase: z.string() }),
-  // A count of bytes repeats no passphrase: it is shown also where the input is not. Errors and logs might, and are not.
+  // A number of bytes cannot repeat the passphrase, so it is shown even where the input is hidden. Errors and logs
+  // might repeat it, so they are hidden.
   safe: ['output'],
   async execute({ input: { rows, passphrase }, job, log }) {
     if (passphrase.length < 8) throw new Error(`"${passphrase}" is too short for a passphrase`)
@@ -40,7 +41,7 @@ const backup = defineJob({
   },
 })
 
-// The role names are the company's own. What they mean stands here, and nowhere in the jobs.
+// The company chooses its role names. Their meaning is defined here, not in the jobs.
 const policy = rolePolicy({
   admin: ['Administrator'],
   editor: ['Editor'],
@@ -67,7 +68,7 @@ try {
   await rm(folder, { recursive: true })
 }
 
-// A session looks its person up at each call: who loses a role loses it at once, in the sessions that they have open too.
+// A session looks its person up at each call. A person who loses a role loses it at once, in open sessions too.
 function as(name: string): Session {
   return engine.as(() => directory.get(name) ?? { id: name })
 }
@@ -107,7 +108,7 @@ async function tellTheStory(): Promise<void> {
   directory.delete('eve')
   console.log(`  she sees ${await answer(eve.count(), String)}`)
 
-  // For the host's own code, never for what a request brings: no policy is asked, and no tenant is left out.
+  // For the host's own code only, never for a request: no policy is asked, and all tenants are included.
   console.log(`The host sees ${await engine.system.count()}, of both companies`)
 }
 
@@ -121,7 +122,7 @@ async function seenBy(name: string): Promise<string> {
   return `count ${await answer(as(name).count(), String)}, list ${owners}`
 }
 
-/** What stands on the pages of a backup that was made, and of one that failed. */
+/** The page of a backup that was made, and of one that failed. */
 async function detailsFor(name: string, good: JobId<typeof backup>, bad: JobId<typeof backup>): Promise<string> {
   const { error, redacted } = await as(name).get(bad)
   const { output } = await as(name).get(good)
@@ -131,7 +132,7 @@ async function detailsFor(name: string, good: JobId<typeof backup>, bad: JobId<t
   return `failed: ${why}; log: ${lines.join() || '(empty)'}; output: ${output?.bytes} bytes`
 }
 
-/** One question for a whole page: which of its buttons each job has for who looks at it. */
+/** One call for a whole page: the actions of each job for the caller. */
 async function pageOf(name: string): Promise<string> {
   const { items } = await as(name).list()
   const actions = await as(name).actions(items.map(({ id }) => id))
@@ -142,7 +143,7 @@ async function pageOf(name: string): Promise<string> {
   return rows.sort().join(', ')
 }
 
-/** What came of a call, in words: of what it gave, or of how it was refused. */
+/** The result of a call in words: its value, or its refusal. */
 async function answer<Given>(
   call: Promise<Given>,
   words: (given: Given) => string,

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 
-/** What a jobchart subject uses of a build of jobchart. */
+/** The exports of a jobchart build that a subject uses. */
 export type Build = Pick<
   typeof import('jobchart') & typeof import('jobchart/sqlite'),
   'createEngine' | 'defineJob' | 'memoryStorage' | 'queueExecutor' | 'sqliteStorage'
@@ -11,7 +11,7 @@ export type Build = Pick<
 /**
  * Loads the build of this folder, or of another checkout that was built (`npm run build`) and has its own node_modules.
  *
- * @param folder  of the other checkout, absolute; absent: this build.
+ * @param folder  absolute path of the other checkout; absent: this build.
  * @throws {Error}  there is no build in the folder.
  */
 export async function loadBuild(folder?: string): Promise<Build> {
@@ -21,6 +21,6 @@ export async function loadBuild(folder?: string): Promise<Build> {
     if (!existsSync(file)) throw new Error(`"${file}" does not exist: build that folder first (npm run build)`)
     return await import(pathToFileURL(file).href)
   }
-  // The other build has the same API as far as it is used here.
+  // The exports used here are the same in the other build.
   return { ...(await part('index.js')), ...(await part('sqlite/index.js')) } as Build
 }

@@ -5,35 +5,35 @@ import type { Load } from '../throughput.ts'
 import { type Build, loadBuild } from './build.ts'
 import { checkCount, checkedSynchronous, type Subject } from './subject.ts'
 
-/** Where jobs are kept; on SQLite, what a commit waits for. */
+/** The storage; on SQLite, with its durability. */
 export type Keeping = 'memory' | 'full' | 'normal'
 
-/** How a jobchart subject is opened. */
+/** Options for opening a jobchart subject. */
 export interface JobchartOptions {
   /** An empty folder. */
   readonly folder: string
   readonly keeping: Keeping
-  /** Handlers that may run at the same time. */
+  /** Number of handlers that may run at the same time. */
   readonly concurrency: number
-  /** The engine that is opened first runs jobs for `closed`, and only stores them for `stored`. */
+  /** For `closed` the first engine runs jobs; for `stored` it only stores them. */
   readonly load: Load
   /** A folder with another build of jobchart; absent: this one. */
   readonly against: string | undefined
 }
 
-/** A storage, and what can be read back about it. */
+/** A storage, with functions to check it afterwards. */
 interface Kept {
   readonly storage: Storage
   /** Reads the durability of the connection that writes. */
   readonly synchronous: () => string
-  /** Absent where nothing is committed. */
+  /** Absent if nothing is committed. */
   readonly commits?: () => number
 }
 
-/** `count` counts no further. */
+/** Maximum number that `count` counts. */
 const COUNT_MAX = 10_001
 
-/** jobchart as an app uses it: a session that the policy is asked about, `submit`, `result`, `submitMany`. */
+/** jobchart as an app uses it: a session whose calls the policy checks, with `submit`, `result`, `submitMany`. */
 export async function openJobchart(options: JobchartOptions): Promise<Subject> {
   const { folder, keeping, concurrency, load } = options
   const build = await loadBuild(options.against)
@@ -83,7 +83,7 @@ export async function openJobchart(options: JobchartOptions): Promise<Subject> {
   }
 }
 
-/** Of more jobs than `count` counts, none has failed and none is unfinished. */
+/** If there are more jobs than `count` counts: none has failed and none is unfinished. */
 async function checkStored({ system }: Engine, jobs: number): Promise<void> {
   for (const phase of ['active', 'waiting', 'indeterminate'] as const) {
     checkCount(jobs - (await system.count({ phase })), jobs)

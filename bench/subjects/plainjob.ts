@@ -3,18 +3,18 @@ import Database from 'better-sqlite3'
 import { better, defineQueue, defineWorker, JobStatus, type Logger } from 'plainjob'
 import { checkCount, checkedSynchronous, type Subject } from './subject.ts'
 
-/** By default plainjob logs several lines for each job to the console, which would be what is measured. */
+/** By default plainjob logs several lines per job to the console, and the benchmark would measure that. */
 const SILENT: Logger = { error: () => {}, warn: () => {}, info: () => {}, debug: () => {} }
 
-/** Its default of 1,000 ms would stand in the figures wherever a worker finds the queue empty for a moment. */
+/** Its default of 1,000 ms would be in the figures whenever a worker finds the queue empty for a moment. */
 const POLL_MS = 10
 
 /**
- * plainjob as its README shows it. It has nothing to wait for one job by, so a map from id to promise stands on its
+ * plainjob as its README shows it. It cannot wait for one job, so a map from id to promise is resolved in its
  * `onCompleted`, which it calls after the job is marked as done.
  *
- * @param synchronous  `NORMAL` is what plainjob sets itself; `FULL` is set after it, on the same connection.
- * @param workers  each takes one job at a time.
+ * @param synchronous  `NORMAL` is plainjob's own setting; `FULL` is set afterwards, on the same connection.
+ * @param workers  number of workers; each takes one job at a time.
  */
 export async function openPlainjob(folder: string, synchronous: 'NORMAL' | 'FULL', workers: number): Promise<Subject> {
   const database = new Database(join(folder, 'plainjob.db'))
@@ -34,7 +34,7 @@ export async function openPlainjob(folder: string, synchronous: 'NORMAL' | 'FULL
   )
   let stored = 0
   let running: Promise<unknown> | undefined
-  // Started when the first jobs are there: no worker begins with a pause.
+  // Started when the first jobs are there, so that no worker begins with a pause.
   const start = () => {
     running ??= Promise.resolve().then(() => Promise.all(pool.map((worker) => worker.start())))
   }

@@ -5,14 +5,14 @@ import { elt, pipeline } from './job.ts'
 /** A run as it is shown. */
 export type Run = JobView<unknown, unknown>
 
-/** What a start came to: a new run, an interrupted one that this process goes on with, or another process's run. */
+/** Result of a start: a new run, an interrupted run that this process continues, or another process's run. */
 export type Beginning =
   | { readonly kind: 'submitted' | 'resumed'; readonly run: Run }
   | { readonly kind: 'refused'; readonly run: Run | undefined }
 
 /**
- * Goes on with the run that an earlier process left, or submits a new one. The engine takes up what was left by itself;
- * an unfinished run that it does not take up is alive in another process, whose slot refuses a second one.
+ * Continues the run that an earlier process left, or submits a new one. The engine recovers an interrupted run by
+ * itself. If it does not, the run is alive in another process, and its slot refuses a second one.
  */
 export async function begin(engine: Engine, you: Session, settings: Settings): Promise<Beginning> {
   const unfinished = await findUnfinished(you)

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { AirportLine, FlightRow, Source } from './extract.ts'
 import { greatCircleMiles } from './great-circle.ts'
 
-/** An airport that has a place on the map. Latitude and longitude are in degrees, south and west negative. */
+/** An airport with a position. Latitude and longitude are in degrees, south and west negative. */
 export type Airport = {
   readonly iata: string
   readonly city: string
@@ -13,9 +13,9 @@ export type Airport = {
 
 /** A flight joined with its two airports: a row of the warehouse. */
 export const cleanFlight = z.object({
-  /** Row of the source file, from 1: what tells two flights apart, since the source has no flight numbers. */
+  /** Row number in the source file, from 1. It identifies the flight, because the source has no flight numbers. */
   flight: z.number().int(),
-  /** 'YYYY-MM-DDThh:mm', local time at the origin. The source names no time zone, so there is none here. */
+  /** 'YYYY-MM-DDThh:mm', local time at the origin. The source names no time zone. */
   departedAt: z.string(),
   delayMinutes: z.number().int(),
   distanceMiles: z.number().int(),
@@ -41,17 +41,19 @@ export const reason = z.enum([
 ])
 export type Reason = z.infer<typeof reason>
 
-/** A flight that was left out: its row of the source file, from 1, why, and the row itself as JSON text. */
+/**
+ * A flight that was left out: its row number in the source file from 1, the reason, and the row itself as JSON text.
+ */
 export const rejectedFlight = z.object({ flight: z.number().int(), reason, source: z.string() })
 export type RejectedFlight = z.infer<typeof rejectedFlight>
 
-/** Every row of the source is in one of the two, once. */
+/** Every row of the source is in exactly one of the two. */
 export type Cleaned = {
   readonly flights: readonly CleanFlight[]
   readonly rejected: readonly RejectedFlight[]
 }
 
-/** Joins each flight with its airports, or says why it cannot be. Pure: the same source gives the same rows. */
+/** Joins each flight with its airports, or says why it cannot. Pure: the same source gives the same rows. */
 export function clean(source: Source): Cleaned {
   const airports = new Map(source.airports.map((line) => [line.iata, parseAirport(line)]))
   const flights: CleanFlight[] = []
@@ -103,7 +105,7 @@ function joined(
   }
 }
 
-/** The airport, or null where the source has no place for it: it writes 'NA' for a city or state it does not know. */
+/** The airport, or null if the source has no position for it: it writes 'NA' for an unknown city or state. */
 export function parseAirport(line: AirportLine): Airport | null {
   const latitude = Number.parseFloat(line.latitude)
   const longitude = Number.parseFloat(line.longitude)
@@ -112,18 +114,20 @@ export function parseAirport(line: AirportLine): Airport | null {
   return { iata: line.iata, city: line.city, state: line.state, latitude, longitude }
 }
 
-/** '2001/01/31 06:02' → '2001-01-31T06:02'; null where there is no such minute. */
+/** '2001/01/31 06:02' → '2001-01-31T06:02'; null if there is no such minute. */
 export function parseDate(text: string): string | null {
   const parts = /^(\d{4})\/(\d{2})\/(\d{2}) (\d{2}:\d{2})$/.exec(text)
   if (parts === null) return null
   const minute = `${parts[1]}-${parts[2]}-${parts[3]}T${parts[4]}`
   const time = Date.parse(`${minute}Z`)
-  // Date.parse takes 31 February for 3 March: what comes back must be what went in.
+  // Date.parse reads 31 February as 3 March, so the result is compared with the text.
   const exists = !Number.isNaN(time) && new Date(time).toISOString().startsWith(minute)
   return exists ? minute : null
 }
 
-/** Whether a distance in miles is the great circle's, within 2 miles and 1 %: else the join took a wrong airport. */
+/**
+ * Whether a distance in miles is the great circle's, within 2 miles and 1 %. Otherwise the join took a wrong airport.
+ */
 function fitsTheMap(distance: number, origin: Airport, destination: Airport): boolean {
   const expected = greatCircleMiles(origin, destination)
   return Math.abs(distance - expected) <= 2 + expected / 100

@@ -9,36 +9,36 @@ const count = z.number().int().min(0)
 export const settings = z.object({
   /** Absolute path of the folder for the warehouse and the staged rows. */
   folder: z.string(),
-  /** About how long the load takes, in seconds. */
+  /** Approximate duration of the load, in seconds. */
   paceSeconds: z.number().min(0),
-  /** Flights to a transaction. */
+  /** Number of flights in one transaction. */
   chunkRows: z.number().int().min(1),
 })
 export type Settings = z.infer<typeof settings>
 
-/** What was read, still as the source has it. */
+/** The rows as the source has them. */
 export const extracted = z.object({ airports: stagedFile, flights: stagedFile })
 
-/** What was joined, what was left out, and how many flights for each reason. */
+/** Joined flights, rejected flights, and the number of rejected flights by reason. */
 export const cleaned = z.object({
   flights: stagedFile,
   rejected: stagedFile,
   reasons: z.array(z.object({ reason, flights: count })),
 })
 
-/** What went into the warehouse. */
+/** The rows in the warehouse. */
 export const loaded = z.object({
   flights: count,
   chunks: count,
-  /** Chunks that an interrupted attempt had loaded without living to say so. */
+  /** Number of chunks that an interrupted attempt had loaded without recording it. */
   found: count,
 })
 export type Loaded = z.infer<typeof loaded>
 
-/** How many airports of origin were compared, and what the run's flights add up to. */
+/** Number of compared airports of origin, and totals of the run's flights. */
 export const verified = z.object({ origins: count, totals })
 
-/** What a run knows: counts, paths and checksums, never the rows. What is not known yet is null. */
+/** The context of a run: counts, paths and checksums, never the rows. Unknown values are null. */
 export const context = z.object({
   settings,
   extracted: extracted.nullable(),

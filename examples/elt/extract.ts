@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { parse } from 'csv-parse/sync'
 import { z } from 'zod'
 
-/** A line of airports.csv: text, just as the file has it. */
+/** A line of airports.csv: text, as in the file. */
 export const airportLine = z.object({
   iata: z.string(),
   name: z.string(),
@@ -24,19 +24,19 @@ export const flightRow = z.object({
 })
 export type FlightRow = z.infer<typeof flightRow>
 
-/** What the two source files hold, in their order. */
+/** The rows of the two source files, in order. */
 export type Source = {
   readonly airports: readonly AirportLine[]
   readonly flights: readonly FlightRow[]
 }
 
-/** A file of the `vega-datasets` package. Its exports hide the data folder, so the way there goes by its entry. */
+/** Path of a file of the `vega-datasets` package. Its exports hide the data folder, so the path starts at its entry. */
 function sourceFile(name: string): URL {
   return new URL(`../data/${name}`, import.meta.resolve('vega-datasets'))
 }
 
 /**
- * Reads the airports: quoted fields may contain commas, hence a CSV parser.
+ * Reads the airports. Quoted fields may contain commas, so a CSV parser is needed.
  *
  * @throws {ZodError}  a column is missing.
  */
@@ -48,7 +48,7 @@ async function readAirports(): Promise<readonly AirportLine[]> {
 /**
  * Reads the flights of January to March 2001: row n of the file is at index n − 1.
  *
- * @throws {ZodError}  a row is no flight.
+ * @throws {ZodError}  a row is not a flight.
  */
 export async function readFlights(): Promise<readonly FlightRow[]> {
   const text = await readFile(sourceFile('flights-20k.json'), 'utf8')

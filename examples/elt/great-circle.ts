@@ -4,7 +4,7 @@ export type Point = { readonly latitude: number; readonly longitude: number }
 /** The earth's mean radius, in miles. */
 const radiusMiles = 3958.8
 
-/** The shortest way between two points over a round earth, in miles (haversine formula). */
+/** The shortest distance between two points on a sphere, in miles (haversine formula). */
 export function greatCircleMiles(from: Point, to: Point): number {
   const north = haversine(to.latitude - from.latitude)
   const east = haversine(to.longitude - from.longitude)

@@ -16,5 +16,5 @@ export const elt = defineJob({
   },
 })
 
-/** Runs of one pipeline exclude each other. */
+/** Only one run of a pipeline runs at a time. */
 export const pipeline = 'flights'

@@ -4,7 +4,7 @@ import { summarize } from './summary.ts'
 import { cleanTask, extractTask, loadTask, verifyTask } from './tasks.ts'
 
 /**
- * The life of a run.
+ * The lifecycle of a run.
  *
  * ```
  *  extracting ──▶ cleaning ──▶ loading ──▶ verifying ──▶ completed
@@ -14,7 +14,7 @@ import { cleanTask, extractTask, loadTask, verifyTask } from './tasks.ts'
  */
 export const eltMachine = setup({
   types: {
-    // XState reads these as types only; the values are never used.
+    // XState reads only the types here and never the values.
     context: {} as Context,
     input: {} as Settings,
     events: {} as { readonly type: 'cancel' },

@@ -5,11 +5,11 @@
  *     npm start
  *     npm start -- --pace 60 --data /tmp/elt
  *
- * Kill it at any point and start it again: it goes on where it was, and each chunk is loaded exactly once. Start it a
+ * Kill it at any point and start it again: it continues where it was, and each chunk is loaded exactly once. Start it a
  * second time while it runs: the second one is refused. Press Ctrl-C: the run is cancelled.
  *
- * Exit codes: 0 completed, 1 failed, 2 wrong arguments, 3 another run is going, 130 cancelled, 143 stopped (SIGTERM;
- * started again, it goes on).
+ * Exit codes: 0 completed, 1 failed, 2 wrong arguments, 3 another run is active, 130 cancelled, 143 stopped (SIGTERM;
+ * the next start continues it).
  */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -78,7 +78,7 @@ async function run(engine: Engine, { folder, paceSeconds }: Options): Promise<nu
   return { success: 0, failure: 1, cancelled: 130 }[ended.outcome ?? 'failure']
 }
 
-/** The run when it has ended; undefined if the engine was stopped first. */
+/** The run after it has ended; undefined if the engine was stopped first. */
 async function result(you: Session, id: string): Promise<Run | undefined> {
   try {
     return await you.result(id)
@@ -103,14 +103,15 @@ function introduction(kind: 'submitted' | 'resumed', run: Run): readonly string[
 }
 
 /**
- * Ctrl-C cancels the run, a second one leaves at once. SIGTERM stops the engine, a second one at once; the next start goes on.
+ * Ctrl-C cancels the run; a second one exits at once. SIGTERM stops the engine; a second one stops it at once, and the
+ * next start continues.
  */
 function onSignals(engine: Engine, you: Session, id: string): void {
   let isAsked = false
   process.on('SIGINT', () => {
     if (isAsked) process.exit(130)
     isAsked = true
-    // Refused if the run has ended by itself meanwhile: then there is nothing to cancel.
+    // Refused if the run has already ended: then there is nothing to cancel.
     you.cancel(id).catch(() => {})
   })
   let timeout = 1_000

@@ -1,11 +1,11 @@
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 
-/** What the command line asks for. */
+/** Options of the command line. */
 export type Options = {
   /** Absolute path of the folder for jobs.db and warehouse.db. */
   readonly folder: string
-  /** About how long the load takes, in seconds; 0 for as fast as it goes. */
+  /** Approximate duration of the load, in seconds; 0 for as fast as possible. */
   readonly paceSeconds: number
 }
 
@@ -15,16 +15,16 @@ export const usage = `Usage: npm start -- [--pace SECONDS] [--data FOLDER]
   --data FOLDER   where jobs.db and warehouse.db are (default .jobchart/elt)
   --help          show this`
 
-/** The arguments make no sense; the message says which. */
+/** The arguments are invalid; the message says which. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
 /**
- * Reads the command line.
+ * Parses the command line.
  *
- * @param args  without the program's name.
- * @returns 'help' if that is what was asked for.
+ * @param args  arguments without the program's name.
+ * @returns 'help' if help was requested.
  * @throws {UsageError}
  */
 export function readOptions(args: readonly string[]): Options | 'help' {

@@ -4,7 +4,7 @@ import { howFar } from './screen.ts'
 import { rejectedInWords, type Summary, summary } from './summary.ts'
 import { amount, number } from './words.ts'
 
-/** The numbers of a completed run, one to a line. They are the same at every run: the data does not change. */
+/** The numbers of a completed run, one per line. Every run gives the same, because the data does not change. */
 export function resultLines(output: unknown): readonly string[] {
   const of: Summary = summary.parse(output)
   return [
@@ -18,17 +18,17 @@ export function resultLines(output: unknown): readonly string[] {
   ]
 }
 
-/** How a run ended that did not complete. */
+/** The end of a run that did not complete. */
 export function endedLine({ id, status, error }: Run): string {
   return `Run ${id} ended as ${status}${note(error?.message)}.`
 }
 
-/** The run's states and when it entered them (UTC). */
+/** The run's states with the times of their entries (UTC). */
 export function historyLines(history: readonly HistoryEntry[]): readonly string[] {
   return ['History', ...history.map(({ at, from, to, message }) => `  ${at}  ${step(from, to)}${note(message)}`)]
 }
 
-/** Runs before this one, newest first. */
+/** Earlier runs, newest first. */
 export function earlierLines(runs: readonly Run[]): readonly string[] {
   if (runs.length === 0) return ['Earlier runs', '  none']
   return [
@@ -37,7 +37,7 @@ export function earlierLines(runs: readonly Run[]): readonly string[] {
   ]
 }
 
-/** Why a new run was refused, in words. */
+/** The reason why a new run was refused, in words. */
 export function refusedLines(run: Run | undefined): readonly string[] {
   if (run === undefined) return ['A run was going until just now. Start again.']
   const { progress, startedAt, createdAt } = run

@@ -1,7 +1,7 @@
 import { Listr } from 'listr2'
 import { amount, number } from './words.ts'
 
-/** The working states in their order, and what the screen calls them. */
+/** The working states in order, with their titles on the screen. */
 const stages: readonly { readonly status: string; readonly title: string }[] = [
   { status: 'extracting', title: 'Extract' },
   { status: 'cleaning', title: 'Clean and join' },
@@ -12,25 +12,25 @@ const stages: readonly { readonly status: string; readonly title: string }[] = [
 /** How a stage ended, in words. */
 type StageEnd = { readonly failed: boolean; readonly message: string }
 
-/** Shows one run as it goes: a live list in a terminal, plain lines elsewhere. It may be told before it starts. */
+/** Shows the progress of one run: a live list in a terminal, plain lines elsewhere. Calls before the start are kept. */
 export type Screen = {
-  /** Begins to draw, from the stage that the run is in. */
+  /** Starts to draw, from the run's current stage. */
   readonly start: (status: string) => void
-  /** The run has left a stage, and this came of it. */
+  /** The run has left a stage, with this result. */
   readonly passed: (status: string, message: string) => void
-  /** How far the load is, in flights. */
+  /** Progress of the load, in flights. */
   readonly progress: (completed: number, total: number) => void
-  /** The run has ended; resolves when the last line is drawn. `failure` says why it did not complete. */
+  /** The run has ended. Resolves when the last line is drawn. `failure` says why it did not complete. */
   readonly end: (failure?: string) => Promise<void>
 }
 
-/** What is set here is drawn: a stage's title, and a line of output under it. */
+/** Values set here are drawn: a stage's title, and a line of output under it. */
 type Line = { title: string; output: string }
 
 /**
  * Makes a screen.
  *
- * @param quarters  whether plain lines tell of progress too, at each quarter of the load.
+ * @param quarters  whether plain lines show progress too, at each quarter of the load.
  */
 export function createScreen({ quarters }: { readonly quarters: boolean }): Screen {
   const ends = new Map(stages.map(({ status }) => [status, Promise.withResolvers<StageEnd>()]))
@@ -52,9 +52,9 @@ export function createScreen({ quarters }: { readonly quarters: boolean }): Scre
         title,
         task: (_: unknown, own: Line) => drawStage(status, title, own),
       }))
-      // Ctrl-C is the program's own affair: it cancels the run before it leaves.
+      // The program handles Ctrl-C itself: it cancels the run before it exits.
       const options = { renderer: 'default', fallbackRenderer: 'simple', registerSignalListeners: false } as const
-      // A failed stage has been drawn as such; what failed is told by the result.
+      // A failed stage is already drawn. The result shows the error.
       drawn = new Listr(list, options).run().catch(() => {})
     },
     passed: (status, message) => ends.get(status)?.resolve({ failed: false, message }),

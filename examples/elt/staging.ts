@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { z } from 'zod'
 
 /**
- * Rows on disk between two states of the pipeline. Only this goes through the chart's context, never the rows.
+ * Rows on disk between two states of the pipeline. The chart's context holds only this reference, never the rows.
  *
  * - `path`  absolute path of a JSON file with one array.
  * - `rows`  the array's length.
@@ -13,14 +13,14 @@ import { z } from 'zod'
 export const stagedFile = z.object({ path: z.string(), rows: z.number().int(), sha256: z.string() })
 export type StagedFile = z.infer<typeof stagedFile>
 
-/** Where a run keeps its staged rows. */
+/** Folder of a run's staged rows. */
 export function stagingFolder(folder: string, run: string): string {
   return join(folder, 'staging', run)
 }
 
 /**
- * Writes rows whole or not at all: to a file beside it, flushed to the disk, then renamed. After a crash the same call
- * writes the same bytes again.
+ * Writes rows atomically: to a temporary file, flushed to the disk, then renamed. After a crash the same call writes
+ * the same bytes again.
  */
 export async function writeStaged(path: string, rows: readonly unknown[]): Promise<StagedFile> {
   const text = JSON.stringify(rows)
@@ -34,7 +34,7 @@ export async function writeStaged(path: string, rows: readonly unknown[]): Promi
 /**
  * Reads rows that an earlier state staged.
  *
- * @throws {Error}  the file is gone, or is not the one that was written.
+ * @throws {Error}  the file is missing, or is not the one that was written.
  */
 export async function readStaged<Row>(file: StagedFile, row: z.ZodType<Row>): Promise<readonly Row[]> {
   const text = await readFile(file.path, 'utf8')
@@ -47,7 +47,7 @@ export async function readStaged<Row>(file: StagedFile, row: z.ZodType<Row>): Pr
   return z.array(row).parse(JSON.parse(text))
 }
 
-/** Removes what a run staged. Removing it twice is fine. */
+/** Removes a run's staged rows. A second call does nothing. */
 export async function removeStaging(folder: string, run: string): Promise<void> {
   await rm(stagingFolder(folder, run), { recursive: true, force: true })
 }

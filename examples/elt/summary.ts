@@ -5,7 +5,7 @@ import { amount, number } from './words.ts'
 
 const count = z.number().int()
 
-/** What a completed run says of itself: its output. Delays are minutes (early is negative), distances miles. */
+/** The output of a completed run. Delays are minutes (early is negative), distances miles. */
 export const summary = z.object({
   airports: count,
   flights: count,
@@ -20,7 +20,7 @@ export const summary = z.object({
 })
 export type Summary = z.infer<typeof summary>
 
-/** The output of a run; null for one that was not verified. */
+/** The output of a run; null if it was not verified. */
 export function summarize({ extracted, cleaned, loaded, verified }: Context): Summary | null {
   if (extracted === null || cleaned === null || loaded === null || verified === null) return null
   return {
@@ -37,7 +37,7 @@ export function summarize({ extracted, cleaned, loaded, verified }: Context): Su
   }
 }
 
-/** What the state that was just passed has done, in words for the history; undefined where there is nothing to say. */
+/** The result of the state that was just passed, in words for the history; undefined if there is none. */
 export function describePassed(state: unknown, known: unknown): string | undefined {
   const { extracted, cleaned, loaded, verified } = context.parse(known)
   if (state === 'cleaning' && extracted !== null) {

@@ -9,7 +9,7 @@ import { readStaged, removeStaging, stagingFolder, writeStaged } from './staging
 import { describeDifferences, differences, loadedTotals, sourceTotals, warehouseTotals } from './verify.ts'
 import { type ChunkLoad, loadFlights, loadRejected, withWarehouse } from './warehouse.ts'
 
-/** Reads both sources and stages them: the run works on these rows from then on, whatever happens to the source. */
+/** Reads both sources and stages them. Later states work on these rows, even if the source changes. */
 export const extractTask = task({ input: z.object({ settings }) }, async ({ input, job }) => {
   const folder = stagingFolder(input.settings.folder, job.id)
   const source = await readSource()
@@ -19,7 +19,7 @@ export const extractTask = task({ input: z.object({ settings }) }, async ({ inpu
   }
 })
 
-/** Joins the flights with their airports and stages the two halves: what goes on, and what is left out. */
+/** Joins the flights with their airports, and stages the joined and the rejected ones. */
 export const cleanTask = task({ input: z.object({ settings, extracted }) }, async ({ input, job, log }) => {
   const folder = stagingFolder(input.settings.folder, job.id)
   const { flights, rejected } = clean({
@@ -36,10 +36,10 @@ export const cleanTask = task({ input: z.object({ settings, extracted }) }, asyn
 })
 
 /**
- * Brings the staged rows into the warehouse, each chunk exactly once.
+ * Loads the staged rows into the warehouse, each chunk exactly once.
  *
- * A chunk is a step. One whose result is recorded does not run again, in this life of the process or the next. One that
- * was interrupted runs again under the same key, and the warehouse says by that key whether its rows are there.
+ * A chunk is a step. A step whose result is recorded does not run again, in this process or the next. An interrupted
+ * step runs again under the same key, by which the warehouse knows whether its rows are there.
  */
 export const loadTask = task(
   { input: z.object({ settings, cleaned }), retry: { limit: 2, backoff: '1s' } },
@@ -55,8 +55,8 @@ export const loadTask = task(
         const name = `chunk ${index + 1}`
         const load = await step(name, async ({ key, signal }) => {
           const load = loadFlights(warehouse, { run: job.id, key, rows })
-          // The pause stands in the worst place on purpose: the rows are committed and the step's result is not
-          // recorded yet, so that a process killed at random is nearly always killed right here.
+          // The pause is in the worst place on purpose: the rows are committed, but the step's result is not recorded
+          // yet. So a random kill nearly always comes right here.
           if (!load.found && pauseMs > 0) await sleep(pauseMs, undefined, { signal })
           return load
         })
@@ -70,8 +70,8 @@ export const loadTask = task(
 )
 
 /**
- * Compares the warehouse with the source, which is read anew: every source row must be in the warehouse once, loaded or
- * rejected. What was staged is not needed any more after that.
+ * Compares the warehouse with the source, which is read again: every source row must be in the warehouse exactly once,
+ * loaded or rejected. Afterwards the staged rows are not needed any more.
  */
 export const verifyTask = task({ input: z.object({ settings }) }, async ({ input, job }) => {
   const source = sourceTotals(await readFlights())
@@ -84,7 +84,7 @@ export const verifyTask = task({ input: z.object({ settings }) }, async ({ input
   return { origins: source.size, totals: loaded }
 })
 
-/** Where a run's rows end up. */
+/** File of a run's warehouse. */
 export function warehouseFile(folder: string): string {
   return join(folder, 'warehouse.db')
 }

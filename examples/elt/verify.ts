@@ -2,7 +2,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { z } from 'zod'
 import type { FlightRow } from './extract.ts'
 
-/** How many flights there are, and what their delays (minutes) and distances (miles) add up to. */
+/** Number of flights, with the sums of their delays (minutes) and distances (miles). */
 export const totals = z.object({
   flights: z.number().int(),
   delayMinutes: z.number().int(),
@@ -13,7 +13,7 @@ export type Totals = z.infer<typeof totals>
 /** Totals by the airport of origin. */
 export type TotalsByOrigin = ReadonlyMap<string, Totals>
 
-/** One origin whose totals differ; undefined where one side does not have it. */
+/** One origin whose totals differ; undefined if one side does not have it. */
 export type Difference = {
   readonly origin: string
   readonly source: Totals | undefined
@@ -22,7 +22,7 @@ export type Difference = {
 
 const originTotals = totals.extend({ origin: z.string() })
 
-/** Adds up the rows of the source. Nothing of the cleaning or the loading is used: a fault in either must show. */
+/** Adds up the rows of the source. It uses no code of the cleaning or the loading, so that it finds faults in both. */
 export function sourceTotals(rows: readonly FlightRow[]): TotalsByOrigin {
   const byOrigin = new Map<string, Totals>()
   for (const { origin, delay, distance } of rows) {
@@ -36,7 +36,7 @@ export function sourceTotals(rows: readonly FlightRow[]): TotalsByOrigin {
   return byOrigin
 }
 
-/** Adds up what one run has brought into the warehouse, loaded and rejected: together they must be the source. */
+/** Adds up all rows of one run, loaded and rejected. Together they must equal the source. */
 export function warehouseTotals(warehouse: DatabaseSync, run: string): TotalsByOrigin {
   const rows = warehouse
     .prepare(`
@@ -54,7 +54,7 @@ export function warehouseTotals(warehouse: DatabaseSync, run: string): TotalsByO
   )
 }
 
-/** Adds up what one run has loaded. */
+/** Adds up the loaded rows of one run. */
 export function loadedTotals(warehouse: DatabaseSync, run: string): Totals {
   const row = warehouse
     .prepare(`
@@ -65,7 +65,9 @@ export function loadedTotals(warehouse: DatabaseSync, run: string): Totals {
   return totals.parse(row)
 }
 
-/** The origins on which the two do not agree, in alphabetical order. None: each source row is in the warehouse once. */
+/**
+ * The origins whose totals differ, in alphabetical order. If there are none, each source row is in the warehouse once.
+ */
 export function differences(source: TotalsByOrigin, warehouse: TotalsByOrigin): readonly Difference[] {
   const origins = [...new Set([...source.keys(), ...warehouse.keys()])].sort()
   return origins

@@ -1,7 +1,7 @@
 import { DatabaseSync } from 'node:sqlite'
 import type { CleanFlight, RejectedFlight } from './clean.ts'
 
-/** A row is a run's: runs stand side by side, and a reader picks the run that was verified last. */
+/** Each row belongs to a run. A reader uses the run that was verified last. */
 const schema = `
   create table if not exists flights (
     run text not null,
@@ -36,17 +36,17 @@ const schema = `
 `
 
 /**
- * What a chunk's load did.
+ * Result of loading a chunk.
  *
- * - `rows`  how many rows of it are in the warehouse now.
- * - `found`  they were there already: an earlier attempt committed them and did not live to say so.
+ * - `rows`  number of its rows in the warehouse now.
+ * - `found`  they were there already: an earlier attempt committed them, and died before it recorded that.
  */
 export type ChunkLoad = { readonly rows: number; readonly found: boolean }
 
-/** A part of a run's rows, under the key that makes loading it twice the same as loading it once. */
+/** Part of a run's rows, with a key. Loading a key twice has the same result as loading it once. */
 export type Chunk<Row> = { readonly run: string; readonly key: string; readonly rows: readonly Row[] }
 
-/** Opens the warehouse, which is made if it is absent, for as long as `work` takes. */
+/** Opens the warehouse while `work` runs; creates it if it does not exist. */
 export async function withWarehouse<T>(file: string, work: (warehouse: DatabaseSync) => Promise<T> | T): Promise<T> {
   const warehouse = new DatabaseSync(file, { timeout: 5_000 })
   try {
@@ -76,8 +76,8 @@ export function loadRejected(warehouse: DatabaseSync, chunk: Chunk<RejectedFligh
 }
 
 /**
- * The heart of it: the key and the rows are one transaction. Whoever comes with the same key, after a crash or beside
- * us, finds the key and leaves the rows alone.
+ * The important part: the key and the rows are one transaction. A second load with the same key, after a crash or in
+ * parallel, finds the key and writes nothing.
  */
 function loadOnce(warehouse: DatabaseSync, chunk: Chunk<unknown>, insertRows: () => void): ChunkLoad {
   const rows = chunk.rows.length

@@ -9,10 +9,10 @@ import { members } from './members.ts'
 /** A country with its measures: a line of the report. */
 export type MeasuredCountry = Measures & { readonly id: string; readonly name: string }
 
-/** How many of the largest countries the result names. */
+/** Number of largest countries that the result names. */
 const largestCount = 3
 
-/** Analyzes a loaded map: measures each country on a round earth, and writes the report beside the map. */
+/** Analyzes a loaded map: measures each country on a sphere, and writes the report beside the map. */
 export const analysis = members.defineJob({
   type: 'Analysis',
   input: z.object({ map: z.string(), folder: z.string() }),

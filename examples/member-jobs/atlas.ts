@@ -5,7 +5,7 @@ import { z } from 'zod'
 
 const properties = z.object({ name: z.string() })
 
-/** What is read of a TopoJSON file before topojson-client takes it. */
+/** The parts of a TopoJSON file that are checked before topojson-client reads it. */
 const topology = z.looseObject({
   type: z.literal('Topology'),
   objects: z.looseObject({ countries: z.looseObject({ type: z.literal('GeometryCollection') }) }),
@@ -15,10 +15,10 @@ const topology = z.looseObject({
 export type AtlasCountry = Feature<Geometry, { readonly name: string }>
 
 /**
- * Reads the countries of a file of the `world-atlas` package: Natural Earth's borders as TopoJSON, where each border
- * stands once for the two countries that share it.
+ * Reads the countries of a file of the `world-atlas` package: Natural Earth's borders as TopoJSON. There, two countries
+ * share each common border.
  *
- * @throws {Error}  there is no such file, or it is no map of countries.
+ * @throws {Error}  the file does not exist, or is not a map of countries.
  */
 export async function readAtlas(file: string): Promise<readonly AtlasCountry[]> {
   const folder = import.meta.resolve('world-atlas/package.json')
@@ -26,7 +26,7 @@ export async function readAtlas(file: string): Promise<readonly AtlasCountry[]> 
     throw new Error(`the atlas has no map "${file}"`, { cause })
   })
   const parsed = topology.parse(JSON.parse(text))
-  // The library has its own types for what it reads; the shape that it relies on was checked above.
+  // The library has its own types for its input. The shape that it relies on was checked above.
   const read = feature as unknown as (from: typeof parsed, what: unknown) => FeatureCollection
   const { features } = read(parsed, parsed.objects.countries)
   return features.map((each) => ({ ...each, properties: properties.parse(each.properties) }))

@@ -4,22 +4,22 @@ import { type Country, polygonsOf } from './countries.ts'
 import { isCounterClockwise } from './sphere.ts'
 import { unrolled } from './unroll.ts'
 
-/** Digits after the point of a degree that are kept: 11 m, finer than the grid of the atlas. */
+/** Digits kept after the point of a degree: 11 m, finer than the grid of the atlas. */
 const digits = 4
 
-/** What was changed on the way. */
+/** Number of each kind of correction. */
 export interface Changes {
-  /** Countries that were left out, since they have no area. */
+  /** Countries that were left out, because they have no area. */
   readonly dropped: number
-  /** Countries that had no id, or one that another has: they go by their name. */
+  /** Countries without an id, or with the id of another; they get their name as id. */
   readonly renamed: number
-  /** Rings that were made one piece again over the antimeridian, or around a pole. */
+  /** Rings that were joined again across the antimeridian, or around a pole. */
   readonly unrolled: number
-  /** Rings that were turned round, the outer ones to counter-clockwise and holes to clockwise (RFC 7946). */
+  /** Rings that were reversed: outer ones are now counter-clockwise and holes clockwise (RFC 7946). */
   readonly rewound: number
 }
 
-/** Cleans countries, one after the other. Pure but for what it remembers: the same countries give the same map. */
+/** Cleans countries, one after the other. Pure except for its memory: the same countries give the same map. */
 export class Cleaning {
   readonly countries: Country[] = []
   readonly #ids = new Set<string>()
@@ -47,7 +47,7 @@ export class Cleaning {
     return own
   }
 
-  // On the globe a ring around a pole may stand as the hole of anything: on a map it is land of its own.
+  // A ring around a pole may be listed as a hole of another ring. On a flat map it is a separate area of land.
   #polygons(rings: readonly (readonly Position[])[]): Position[][][] {
     const whole = rings.map((ring) => this.#inOnePiece(ring.map(rounded)))
     const polar = whole.slice(1).filter(touchesPole)

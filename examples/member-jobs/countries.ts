@@ -28,7 +28,7 @@ export const countryMap = z.object({
 })
 export type CountryMap = z.infer<typeof countryMap>
 
-/** The polygons of a country, of which one alone is no list in GeoJSON. */
+/** The polygons of a country. GeoJSON has no list around a single one. */
 export function polygonsOf({ type, coordinates }: Polygon | MultiPolygon): Position[][][] {
   return type === 'Polygon' ? [coordinates] : coordinates
 }
@@ -49,7 +49,7 @@ export function mapOf(countries: readonly Country[]): CountryMap {
 /**
  * Reads a map that a Load has written.
  *
- * @throws {ZodError}  the file holds something else.
+ * @throws {ZodError}  the file has other content.
  */
 export async function readMap(file: string): Promise<CountryMap> {
   return countryMap.parse(JSON.parse(await readFile(file, 'utf8')))

@@ -19,7 +19,7 @@ export const load = members.defineJob({
     for (const [index, country] of countries.entries()) {
       cleaning.add(country)
       percent(20 + (60 * (index + 1)) / countries.length)
-      // A cancel is heard between two countries.
+      // A cancel takes effect between two countries.
       await turn()
       signal.throwIfAborted()
     }

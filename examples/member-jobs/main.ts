@@ -1,10 +1,10 @@
 /**
- * The Jobs page of an organization, on real maps (world-atlas): editors load, analyze and seed them, an administrator
- * watches. Each sees the jobs that are theirs to see, and cancels their own alone.
+ * The Jobs page of an organization, with real maps (world-atlas): editors load, analyze and seed them, an administrator
+ * watches. Each member sees the jobs that their role shows, and cancels only their own.
  *
  *     npm run example examples/member-jobs/main.ts
  *
- * It works in a folder of its own, which it removes at its end.
+ * The program works in a temporary folder, which it removes at its end.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -26,7 +26,7 @@ const engine = await createEngine({
   policy: members.policy,
   storage: sqliteStorage(join(folder, 'jobs.db')),
 })
-// A deploy, or Ctrl-C: what runs may finish for 10 s. A second signal stops at once, and it is given back.
+// At a deploy or Ctrl-C, running jobs may finish for 10 s. A second signal stops at once and gives them back.
 let timeout = 10_000
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
@@ -66,7 +66,7 @@ async function run(engine: Engine, folder: string): Promise<void> {
   console.log(`ada, an administrator, cancels ed's: ${await answer(ada.session.cancel(edsSeed.id))}`)
   console.log(`eve, an editor, cancels ed's: ${await answer(eve.session.cancel(edsSeed.id))}`)
 
-  // As at the deployment of a new version: what runs is given back, and goes on.
+  // Like a deployment of a new version: running work is given back, and continues.
   await engine.stop({ timeout: 0 })
   await engine.start()
   await seeded(ed.session, edsSeed.id)
@@ -109,14 +109,14 @@ async function seeded(session: Session, id: Awaited<ReturnType<typeof submit<typ
   console.log(`  ${found} of ${columns} columns were there when it went on`)
 }
 
-// The page is sorted by the time of creation: jobs of one millisecond would stand in any order.
+// The page is sorted by creation time, so jobs of one millisecond would be in any order.
 async function submit<Type extends AnyJobType>(session: Session, type: Type, input: InputOf<Type>) {
   const job = await session.submit(type, input)
   await sleep(2)
   return job
 }
 
-/** What a call comes to: `ok`, or the code of its refusal. */
+/** The result of a call: `ok`, or its error code. */
 async function answer(call: Promise<unknown>): Promise<string> {
   try {
     await call
@@ -127,12 +127,12 @@ async function answer(call: Promise<unknown>): Promise<string> {
   }
 }
 
-/** Prints the page of one member, as it is loaded, and says if the watched one differs. */
+/** Prints the page of one member as it is loaded, and reports if the watched page differs. */
 async function show(name: string, session: Session, screen: Screen): Promise<void> {
   const rows = (await session.list()).items.map(members.present)
   console.log(`\n${name}'s page`)
   for (const line of tableLines(rows)) console.log(line)
-  // All of it has ended, so the screen shows the same as soon as it has heard of the last change.
+  // All jobs have ended, so the screen shows the same once it has the last change.
   for (const { id, update } of rows) await screen.until(id, (row) => row.update === update)
   const watched = new Map(screen.rows.map((row) => [row.id, JSON.stringify(row)]))
   const isSame = watched.size === rows.length && rows.every((row) => watched.get(row.id) === JSON.stringify(row))

@@ -6,13 +6,13 @@ type Polygons = readonly (readonly (readonly Position[])[])[]
 /** [west, south, east, north], in degrees. A box over the antimeridian has its west above its east (RFC 7946, 5.2). */
 export type Box = readonly [number, number, number, number]
 
-/** What is measured of a country. */
+/** Measures of a country. */
 export interface Measures {
   readonly polygons: number
   readonly holes: number
   readonly vertices: number
   readonly areaKm2: number
-  /** Of all its rings: coasts, borders, and cuts along the antimeridian. */
+  /** Length of all its rings: coasts, borders, and cuts along the antimeridian. */
   readonly outlineKm: number
   readonly box: Box
   readonly invalidRings: number
@@ -36,7 +36,7 @@ function polygonAreaKm2([outer = [], ...holes]: readonly (readonly Position[])[]
   return holes.reduce((area, hole) => area - ringAreaKm2(hole), ringAreaKm2(outer))
 }
 
-/** Whether a ring is none: fewer than four positions, not closed, a position twice in a row, or off the globe. */
+/** Whether a ring is invalid: fewer than four positions, not closed, a position twice in a row, or off the globe. */
 export function isInvalid(ring: readonly Position[]): boolean {
   const isSame = (a: Position | undefined, b: Position | undefined) => a?.[0] === b?.[0] && a?.[1] === b?.[1]
   if (ring.length < 4 || !isSame(ring[0], ring.at(-1))) return true
@@ -47,7 +47,7 @@ export function isInvalid(ring: readonly Position[]): boolean {
   })
 }
 
-/** The smallest box around rings; one all around the globe goes from -180 to 180. */
+/** The smallest box around rings. A box all around the globe goes from -180 to 180. */
 export function boxOf(rings: readonly (readonly Position[])[]): Box {
   const [west, east] = around(rings.map((ring) => spanOf(ring.map(([longitude = 0]) => longitude))))
   const [south, north] = spanOf(rings.flatMap((ring) => ring.map(([, latitude = 0]) => latitude)))
@@ -65,8 +65,7 @@ function spanOf(values: readonly number[]): Span {
   return [low, high]
 }
 
-// What is left of the circle when its widest gap is taken away. Gaps are looked for eastward, from what reaches over the
-// antimeridian.
+// The circle without its widest gap. The search goes eastward, from the part that crosses the antimeridian.
 function around(spans: readonly Span[]): Span {
   const sorted = spans.map(onMap).sort(([a], [b]) => a - b)
   let reached = Math.max(...sorted.map(([, east]) => east)) - 360
@@ -84,7 +83,7 @@ function onMap([west, east]: Span): Span {
   return [round(west - shift), round(east - shift)]
 }
 
-// To the digits of the map, which a sum of fractions loses.
+// Rounded to the digits of the map, which sums of fractions lose.
 function round(degrees: number): number {
   return Number(degrees.toFixed(4))
 }

@@ -1,10 +1,10 @@
 import type { SessionPrincipal } from 'jobchart'
 import { memberJobs } from 'jobchart/presets'
 
-/** How members' jobs live, who may do what with them, and how a table shows them. */
+/** The lifecycle of members' jobs, their rights, and their table. */
 export const members = memberJobs()
 
-/** The members of one organization, as its own directory knows them. */
+/** The members of one organization, as in its directory. */
 export const people = {
   ada: { id: 'ada', tenant: 'atlas', role: 'Administrator' },
   ed: { id: 'ed', tenant: 'atlas', role: 'Editor' },

@@ -3,10 +3,10 @@ import { JobchartError, type JobId, type Session } from 'jobchart'
 import type { MemberRow } from 'jobchart/presets'
 import { members } from './members.ts'
 
-/** How long a screen waits for an engine that is stopped, in milliseconds, before it asks again. */
+/** Milliseconds that a screen waits for a stopped engine before it tries again. */
 const AGAIN_MS = 50
 
-/** The table of one member, as it stands on the screen: kept up to date, one row at a time. */
+/** The table of one member on the screen, kept up to date row by row. */
 export class Screen implements Disposable {
   readonly #session: Session
   readonly #rows = new Map<string, MemberRow>()
@@ -18,12 +18,12 @@ export class Screen implements Disposable {
     void this.#follow()
   }
 
-  /** What the table shows. */
+  /** The rows of the table. */
   get rows(): readonly MemberRow[] {
     return [...this.#rows.values()]
   }
 
-  /** Resolves when the table shows a job as asked for. */
+  /** Resolves when the table shows a job in the requested state. */
   async until(id: string, isSo: (row: MemberRow) => boolean): Promise<void> {
     for (;;) {
       const row = this.#rows.get(id)

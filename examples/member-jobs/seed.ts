@@ -6,11 +6,11 @@ import { members } from './members.ts'
 import { type Tile, TileStore } from './tile-store.ts'
 
 /**
- * Seeds a cache of vector tiles: cuts a loaded map into the tiles of the zooms 0 to `zoomMax` (4^z tiles of zoom z), and
+ * Seeds a cache of vector tiles: cuts a loaded map into the tiles of zooms 0 to `zoomMax` (4^z tiles for zoom z), and
  * stores those that are not empty.
  *
- * A column of tiles is a step. When the engine was stopped, the job goes on after the last column that was recorded. A
- * column that was stored and not recorded is cut again, and its tiles take the same places.
+ * A column of tiles is a step. After a stop of the engine, the job continues after the last recorded column. A column
+ * that was stored but not recorded is cut again, and its tiles replace the stored ones.
  */
 export const seed = members.defineJob({
   type: 'Seed',

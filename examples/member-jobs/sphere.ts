@@ -4,7 +4,7 @@ import type { Position } from 'geojson'
 const radiusKm = 6371.0088
 
 /**
- * The area inside a closed ring over a round earth, in square kilometres, whichever way it is wound.
+ * The area inside a closed ring on a sphere, in square kilometres, in either direction of the ring.
  *
  * @see Chamberlain and Duquette, "Some Algorithms for Polygons on a Sphere", JPL Publication 07-03, 2007.
  */
@@ -16,14 +16,14 @@ export function ringAreaKm2(ring: readonly Position[]): number {
   return Math.abs((sum * radiusKm ** 2) / 2)
 }
 
-/** The length of a ring over a round earth, in kilometres (haversine formula). */
+/** The length of a ring on a sphere, in kilometres (haversine formula). */
 export function ringLengthKm(ring: readonly Position[]): number {
   let sum = 0
   for (const [from, to] of edges(ring)) sum += distanceKm(from, to)
   return sum
 }
 
-/** Whether a closed ring is wound counter-clockwise on the map, as RFC 7946 wants it of an outer ring. */
+/** Whether a closed ring runs counter-clockwise on the map, as RFC 7946 requires of an outer ring. */
 export function isCounterClockwise(ring: readonly Position[]): boolean {
   let sum = 0
   for (const [from, to] of edges(ring)) sum += (to.east - from.east) * (to.north + from.north)

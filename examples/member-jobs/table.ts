@@ -1,7 +1,7 @@
 import type { MemberRow } from 'jobchart/presets'
 import { members } from './members.ts'
 
-/** Characters of an id that are shown, its last ones: its first are the time. */
+/** Number of characters of an id that are shown: the last ones, because the first ones are the time. */
 const idCharacters = 4
 
 /** The page's table as lines, with the details of failures below it. */

@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 
-/** A tile of a zoom, by its column from the west and its row from the north; `data` is its features as JSON. */
+/** A tile of a zoom, by its column from the west and its row from the north; `data` has its features as JSON. */
 export interface Tile {
   readonly zoom: number
   readonly column: number
@@ -18,18 +18,18 @@ const schema = `
   ) strict, without rowid;
 `
 
-/** A cache of tiles in a SQLite file, which is made if it is absent. */
+/** A cache of tiles in a SQLite file, which is created if it does not exist. */
 export class TileStore implements Disposable {
   readonly #database: DatabaseSync
 
   constructor(file: string) {
     this.#database = new DatabaseSync(file)
-    // A cache may lose its last tiles with the power: whoever misses them cuts them again.
+    // A cache may lose its last tiles at a power cut. They are cut again when they are needed.
     this.#database.exec('pragma journal_mode = wal; pragma synchronous = normal')
     this.#database.exec(schema)
   }
 
-  /** Puts tiles in one transaction. A tile takes its place once, however often it is put. */
+  /** Puts tiles in one transaction. Putting a tile again replaces it. */
   put(tiles: readonly Tile[]): void {
     const insert = this.#database.prepare('insert or replace into tiles values (?, ?, ?, ?)')
     this.#database.exec('begin immediate')

@@ -1,11 +1,11 @@
 import type { Position } from 'geojson'
 
 /**
- * A closed ring whose longitudes go on without a jump: one that crosses the antimeridian leaves the map at 180 and goes on
- * beyond it, and one around a pole is closed by way of that pole. Any other is given back as it is.
+ * A closed ring whose longitudes have no jump. A ring that crosses the antimeridian continues beyond 180, and one
+ * around a pole is closed by way of that pole. Any other ring is returned unchanged.
  *
- * The atlas has its rings stitched together over the antimeridian, so that an edge goes from 180 to -180, right across
- * any flat map. RFC 7946 would have them cut; what cuts tiles takes longitudes beyond 180 and wraps them.
+ * The atlas joins its rings across the antimeridian, so an edge goes from 180 to -180, right across a flat map. RFC
+ * 7946 would cut them; the tile cutter takes longitudes beyond 180 and wraps them.
  */
 export function unrolled(ring: readonly Position[]): readonly Position[] {
   let turns = 0
@@ -30,7 +30,7 @@ function closedOverPole(ring: readonly Position[]): readonly Position[] {
   return [...ring, [last[0] ?? 0, pole], [first[0] ?? 0, pole], first]
 }
 
-/** To the digits of the map, which a sum of fractions loses. */
+/** Rounded to the digits of the map, which sums of fractions lose. */
 function round(degrees: number): number {
   return Number(degrees.toFixed(4))
 }

@@ -1,4 +1,4 @@
-/** '1,421', whatever the machine's language. */
+/** '1,421', in every locale of the machine. */
 export function number(value: number): string {
   return value.toLocaleString('en-US')
 }

@@ -1,5 +1,5 @@
 /**
- * Checks the policy against the guarantees of its port, as its tests would with their own runner's `test`.
+ * Checks the policy against the guarantees of its port. Your tests would pass the `test` of their own runner.
  *
  *     npm run example -- --test examples/write-your-own-policy/check.ts
  */

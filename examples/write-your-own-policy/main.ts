@@ -1,10 +1,10 @@
 /**
- * A policy of one's own: what people may do follows from the projects that they are members of, in a table that the app
- * has anyway. Members submit surveys, readers see them without the answers, and the lead publishes what others submitted.
+ * A policy of your own: rights follow from the projects that people are members of, in a table that the app already
+ * has. Members submit surveys, readers see them without the answers, and the lead publishes surveys of others.
  *
  *     npm run example examples/write-your-own-policy/main.ts
  *
- * The policy is in `policy.ts`. It works in a folder of its own, which it removes at its end.
+ * The policy is in `policy.ts`. The program works in a temporary folder, which it removes at its end.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -27,9 +27,9 @@ const evaluate = task({ input: answers }, ({ input: { hours } }) => {
 const survey = defineJob({
   type: 'survey',
   input: answers,
-  // No answer can be read off the median of many.
+  // The median of many answers reveals no single one.
   safe: ['output'],
-  // Whom `roles` means is for the policy to say.
+  // The policy decides what `roles` means.
   commands: { publish: { schema: z.object({}), by: { relation: 'others', roles: ['lead'] } } },
   lifecycle: setup({
     types: {
@@ -69,7 +69,7 @@ app.exec(`
 
 const projects = new ProjectPolicy(app)
 let isSilent = false
-/** The same, over a network on which an answer may get lost. */
+/** The same table, over a network that may lose an answer. */
 const policy: Policy = {
   scope: (principal) => projects.scope(principal),
   authorize: async (principal, action, target) => {
@@ -133,7 +133,7 @@ async function tellTheStory(): Promise<void> {
   console.log(`  its table is gone: ${await answer(lea.list())}, ${await answer(lea.get(id))}`)
 }
 
-/** What came of a call: what it gave, or the code of its refusal. */
+/** The result of a call: its value, or its error code. */
 async function answer(call: Promise<unknown>): Promise<string> {
   try {
     return String(await call)

@@ -1,7 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Action, By, Policy, Principal, Scope, Target, Verdict } from 'jobchart'
 
-/** What one is in a project. */
+/** A person's role in a project. */
 type Level = 'reader' | 'member' | 'lead'
 
 const READS: ReadonlySet<Action> = new Set<Action>([
@@ -9,7 +9,7 @@ const READS: ReadonlySet<Action> = new Set<Action>([
   ...(['getPipeline', 'listPipelines'] as const),
 ])
 
-/** Makes the table of who is what in which project. */
+/** Makes a table of roles in projects. */
 export function createMemberships(database: DatabaseSync): void {
   database.exec(`
     create table memberships (
@@ -23,8 +23,8 @@ export function createMemberships(database: DatabaseSync): void {
 }
 
 /**
- * Who may do what, by a table of memberships that the host has anyway. A job belongs to the project that its label
- * `project` names:
+ * Rights by a table of memberships that the host already has. A job belongs to the project that its label `project`
+ * names:
  *
  * | | reader | member | lead |
  * |---|---|---|---|
@@ -33,8 +33,8 @@ export function createMemberships(database: DatabaseSync): void {
  * | cancel, retry, delete | | own | yes |
  * | other commands | | as their type says | as their type says |
  *
- * Whoever is nothing in a project is told nothing of it. A query that fails is left to throw: the engine takes that, and
- * silence, for a denial.
+ * A person without a role in a project learns nothing about it. If a query fails, it throws: the engine denies then, as
+ * it does when no answer comes.
  */
 export class ProjectPolicy implements Policy {
   readonly #database: DatabaseSync
@@ -43,7 +43,7 @@ export class ProjectPolicy implements Policy {
     this.#database = database
   }
 
-  /** The sets of jobs that `authorize` shows, said as data. The two must agree, so both read the same table. */
+  /** The sets of jobs that `authorize` shows, as data. The two must agree, so both read the same table. */
   async scope({ tenant, id }: Principal): Promise<false | readonly Scope[]> {
     const query = 'select project, level from memberships where tenant = ? and person = ?'
     const scopes = this.#database
@@ -59,23 +59,23 @@ export class ProjectPolicy implements Policy {
   async authorize(principal: Principal, action: Action, target: Target): Promise<Verdict> {
     const level = this.#levelOf(principal, target)
     if (level === undefined) return 'hide'
-    // Said for each action that is allowed, so that one which is new to this policy is denied.
+    // Lists each allowed action, so that an action that this policy does not know is denied.
     if (READS.has(action)) return level === 'reader' ? { redact: ['input'] } : 'allow'
     return level !== 'reader' && may(level, action, principal, target) ? 'allow' : 'deny'
   }
 
   #levelOf({ tenant, id }: Principal, target: Target): Level | undefined {
-    // Two tenants may have projects of one name.
+    // Two tenants may have projects of the same name.
     const { project } = target.labels
     if (target.tenant !== tenant || project === undefined) return undefined
     const query = 'select level from memberships where tenant = ? and person = ? and project = ?'
     const found = this.#database.prepare(query).get(tenant, id, project)
-    // The table takes no other.
+    // The table has no other values.
     return found?.level as Level | undefined
   }
 }
 
-/** What members and leads may, beside seeing. */
+/** Actions of members and leads, besides seeing. */
 function may(
   level: Exclude<Level, 'reader'>,
   action: Action,
@@ -97,9 +97,9 @@ const MANAGES: ReadonlySet<Action> = new Set<Action>([
   'deletePipeline',
 ])
 
-/** Whether a command is for who asks. What `roles` are is the policy's to say: here, levels in the job's own project. */
+/** Whether the caller may send a command. The policy decides what `roles` are: here, roles in the job's project. */
 function isMeant({ relation, roles, on }: By, level: Level, isCreator: boolean): boolean {
   if (relation !== undefined && isCreator !== (relation === 'creator')) return false
-  // What is not understood must not be passed over: it would let in whom the type meant to keep out.
+  // Refuses unknown rules. Ignoring one would let in people whom the type meant to exclude.
   return on === undefined && (roles === undefined || roles.includes(level))
 }
