@@ -5,7 +5,7 @@ import * as actions from 'xstate/actions'
 import * as actors from 'xstate/actors'
 import * as guards from 'xstate/guards'
 
-// The table of constructs is held to the tests that it names, and to what there is to be listed.
+// The table of constructs must name existing tests and list every construct.
 
 interface Row {
   readonly construct: string
@@ -17,7 +17,7 @@ const text = readFileSync('test/CONSTRUCTS.md', 'utf8')
 const rows: readonly Row[] = text.split('\n').filter(isRow).map(rowOf)
 const listed = rows.map(({ construct }) => construct).join('\n')
 
-/** The tests that run: `file › name`, and of those in a block also `file › block › name`. */
+/** The tests that run, as `file › name`, and with blocks as `file › block › name`. */
 const known: ReadonlySet<string> = new Set(
   globSync('test/**/*.test.ts').flatMap((file) =>
     testsOf(file).map((name) => `${file.slice('test/'.length)} › ${name}`),
@@ -25,7 +25,7 @@ const known: ReadonlySet<string> = new Set(
 )
 
 describe('the table', () => {
-  test('has four cells in each row, and none is empty', () => {
+  test('has four cells in each row, none of them empty', () => {
     expect(rows.length).toBeGreaterThan(80)
     expect(rows.filter(({ cells }) => cells.length !== 4 || cells.includes(''))).toEqual([])
   })
@@ -35,14 +35,14 @@ describe('the table', () => {
     expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([])
   })
 
-  test('names a test in each row, and only such as stand in their file and run', () => {
+  test('names a test in each row, and each named test exists in its file and runs', () => {
     expect(rows.filter(({ tests }) => tests.length === 0)).toEqual([])
     expect(rows.flatMap(({ tests }) => tests).filter((name) => !known.has(name))).toEqual([])
   })
 })
 
 describe('a line in the table has', () => {
-  // A maker of an actor, and a way to ask a guard: neither is part of a machine.
+  // One makes an actor, the other one evaluates a guard. Neither is part of a machine.
   const outside = ['createEmptyActor', 'evaluateGuard']
   const exported = [actions, actors, guards].flatMap((each) => Object.keys(each))
 
@@ -50,7 +50,7 @@ describe('a line in the table has', () => {
     expect(listed).toContain(`\`${name}\``)
   })
 
-  // These say where a state stands in its machine, and nothing of what it does.
+  // These fields give a state's place in its machine, not its behaviour.
   const places = ['id', 'order', 'parent', 'states', 'type']
   const fields = membersOf('node_modules/xstate/dist/declarations/src/types.d.ts', 'StateNodeConfig')
 
@@ -76,7 +76,7 @@ function rowOf(line: string): Row {
   return { construct, cells, tests: tests.split('<br>').filter(Boolean).map(withoutMarks) }
 }
 
-// The file of a test is marked as code; what follows is its name as it is written.
+// The file of a test is marked as code; the text after it is the name as it is written.
 function withoutMarks(cell: string): string {
   return cell.replace(/^`(.*?)`/, '$1')
 }
@@ -85,7 +85,7 @@ function sourceOf(file: string): ts.SourceFile {
   return ts.createSourceFile(file, readFileSync(file, 'utf8'), ts.ScriptTarget.Latest, true)
 }
 
-/** What is skipped, to do or expected to fail is no test here, with all that stands in it. */
+/** A test that is skipped, todo or expected to fail does not count, and neither does anything inside it. */
 function testsOf(file: string): readonly string[] {
   const walk = (node: ts.Node, block: readonly string[]): readonly string[] => {
     const called = ts.isCallExpression(node) ? calledOf(node) : undefined
@@ -109,7 +109,7 @@ function calledOf({ expression }: ts.CallExpression): string {
   return ts.isCallExpression(expression) ? expression.expression.getText() : expression.getText()
 }
 
-/** The name as the source has it, holes and all. */
+/** The name as in the source, with its placeholders. */
 function nameOf({ arguments: [name] }: ts.CallExpression): string | undefined {
   if (name === undefined) return undefined
   if (ts.isStringLiteralLike(name)) return name.text

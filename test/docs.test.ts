@@ -6,16 +6,16 @@ import { format } from 'node:util'
 import ts from 'typescript'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 
-// The code of the README and the guides: each ```ts block is type-checked, each ```ts run block is run as it stands, and
-// must print the ```text block that follows it. A block that is no whole program sees the names of its page's
-// <!-- prelude … --> comment, which pages do not show.
+// The code of the README and the guides: each ```ts block is type-checked. Each ```ts run block is run as it is, and
+// must print the ```text block after it. A block that is not a whole program can use the names of its page's <!--
+// prelude … --> comment, which pages do not show.
 
 interface Block {
-  /** Such as `machines-3`. */
+  /** For example `machines-3`. */
   readonly name: string
   readonly source: string
   readonly isRun: boolean
-  /** What it should print. */
+  /** The expected output. */
   readonly expected: string | undefined
 }
 
@@ -29,7 +29,7 @@ let place = ''
 
 beforeAll(() => {
   mkdirSync('.jobchart', { recursive: true })
-  // Inside the repository, where the packages are found.
+  // Inside the repository, where the packages can be resolved.
   sources = mkdtempSync(resolve('.jobchart', 'docs-'))
   place = mkdtempSync(join(tmpdir(), 'jobchart-docs-'))
   for (const { name, source } of blocks) writeFileSync(join(sources, `${name}.ts`), source)
@@ -40,11 +40,11 @@ afterAll(() => {
   for (const folder of [sources, place]) rmSync(folder, { recursive: true, force: true })
 })
 
-test('the README is read in ten minutes', () => {
+test('the README takes at most ten minutes to read', () => {
   expect(readFileSync('README.md', 'utf8').split(/\s+/).filter(Boolean).length).toBeLessThan(1_500)
 })
 
-test('every block of code passes the type check, on the types that are shipped', () => {
+test('every block of code passes the type check against the shipped types', () => {
   const { config } = ts.readConfigFile('tsconfig.json', ts.sys.readFile)
   const paths = {
     jobchart: ['./dist/index.d.ts'],
@@ -83,7 +83,7 @@ describe('programs print what the page says', () => {
     expect(lines.join('\n')).toBe(expected)
   })
 
-  test('each of them says what it prints', () => {
+  test('each program says what it prints', () => {
     expect(programs.filter(({ expected }) => expected === undefined).map(({ name }) => name)).toEqual([])
     expect(programs.length).toBeGreaterThan(15)
   })
@@ -94,7 +94,7 @@ describe('links', () => {
   const isShipped = (file: string) =>
     file === 'package.json' || files.some((entry) => file === entry || file.startsWith(`${entry}/`))
 
-  test.each(pages)('of %s lead to files that are shipped, and to headings that are there', (page) => {
+  test.each(pages)('in %s lead to files that ship and to headings that exist', (page) => {
     const wrong = linksOf(page).filter((link) => {
       const [path = '', anchor] = link.split('#')
       const target = path === '' ? page : normalize(join(dirname(page), path))
@@ -113,14 +113,14 @@ describe('links', () => {
 })
 
 describe('lists', () => {
-  test('the page of errors names every code, and no other', () => {
+  test('the page of errors names exactly the codes that exist', () => {
     const codes = [...(readFileSync('src/model/error.ts', 'utf8').match(/(?<=^ {2}\| ')[A-Z_]+(?='$)/gm) ?? [])]
     const rows = [...(readFileSync('docs/errors.md', 'utf8').match(/(?<=^\| `)[A-Z_]+(?=` \|)/gm) ?? [])]
     expect(codes.length).toBeGreaterThan(15)
     expect(rows.sort()).toEqual(codes.sort())
   })
 
-  test('the guide of events has a row for every event, and for every reason of explain', () => {
+  test('the guide of events has a row for every event and for every reason of explain', () => {
     const reasons = readFileSync('src/engine/operations/explain.ts', 'utf8').match(/(?<=readonly kind: ')\w+/g)
     const events = readFileSync('src/model/event.ts', 'utf8').match(/(?<=^ {2}')\w+\.\w+(?=': 1)/gm)
     expect(Math.min(reasons?.length ?? 0, events?.length ?? 0)).toBeGreaterThan(10)
@@ -134,12 +134,12 @@ describe('lists', () => {
     const options = body.match(/(?<=^ {2})\w+(?=:)/gm) ?? []
     expect(options.length).toBeGreaterThan(10)
     const rows = namesInRows('docs/operations.md')
-    // They are the subject of the page, of every page, and of the tests.
+    // These options are the subject of the page itself, of every page, or of the tests.
     const others = ['storage', 'jobs', 'clock']
     expect(options.filter((name) => !rows.includes(name) && !others.includes(name))).toEqual([])
   })
 
-  test('every number of an invariant that the code cites is in docs/invariants.md', () => {
+  test('every invariant number cited in code is in docs/invariants.md', () => {
     const known = new Set(readFileSync('docs/invariants.md', 'utf8').match(/(?<=^\| )I\d+(?= \|)/gm))
     const cited = globSync(['src/**/*.ts', 'test/**/*.{ts,md}']).flatMap((file) => {
       return [...readFileSync(file, 'utf8').matchAll(/(?<!\w)I\d+\b/g)].map(([number]) => `${number} in ${file}`)
@@ -148,7 +148,7 @@ describe('lists', () => {
     expect(cited.filter((each) => !known.has(each.split(' ')[0] ?? ''))).toEqual([])
   })
 
-  test('the tests that docs/invariants.md names are there', () => {
+  test('the test files named in docs/invariants.md exist', () => {
     const named = readFileSync('docs/invariants.md', 'utf8').match(/\btest\/[\w/.-]+/g) ?? []
     expect(named.length).toBeGreaterThan(30)
     expect(named.filter((file) => !existsSync(file))).toEqual([])
@@ -175,7 +175,7 @@ function blocksOf(page: string): Block[] {
   })
 }
 
-/** A module of the names of the page and a piece of code, which may name some of them anew. */
+/** A module with the names of the page and a piece of code, which may redefine some of them. */
 function fragment(prelude: string, code: string): string {
   const imports = /^import .*$/gm
   return [...(code.match(imports) ?? []), prelude, ';{', code.replaceAll(imports, ''), '}', 'export {}', ''].join('\n')
@@ -196,7 +196,7 @@ function namesInRows(page: string): string[] {
   return cells.flatMap((cell) => cell.match(/(?<=`)[\w.]+(?=`)/g) ?? [])
 }
 
-/** The anchors of a page's headings, as npm and others make them. */
+/** The anchors of a page's headings, as npm and GitHub make them. */
 function anchorsOf(page: string): string[] {
   const headings = readFileSync(page, 'utf8').match(/^#+ .*/gm) ?? []
   return headings.map((heading) =>

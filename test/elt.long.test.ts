@@ -10,7 +10,7 @@ import { shareOf } from './share.ts'
 const KILLS = shareOf(100)
 const SEED = Number(process.env.JOBCHART_SEED ?? Date.now() % 1_000_000)
 
-/** What the data gives, whatever happens on the way. */
+/** The results of the data, independent of crashes. */
 const RIGHT = { flights: 19_999, delay: 154_015, distance: 14_476_631, chunks: 41, rowsOfChunks: 20_000 }
 
 const STATUSES = 'SELECT id, status FROM jobs JOIN kinds ON kinds.code = jobs.kind'
@@ -20,14 +20,14 @@ afterEach(() => {
   for (const child of started) child.kill('SIGKILL')
 })
 
-test(`the pipeline comes to the right sums after each of ${KILLS} kills at random points (seed ${SEED})`, async () => {
+test(`the pipeline computes the right sums after each of ${KILLS} kills at random points (seed ${SEED})`, async () => {
   const random = randomFrom(SEED)
   const killedIn = new Map<string, number>()
   let kills = 0
   for (let trial = 0; kills < KILLS; trial++) {
     expect(trial, 'most trials should be killed before they end').toBeLessThan(KILLS * 4)
     const folder = mkdtempSync(join(tmpdir(), 'jobchart-elt-'))
-    // Now and then a run is killed twice, so that a resumed one is killed too.
+    // Some runs are killed twice, so that a resumed run is killed too.
     for (let life = 0; life < 2; life++) {
       const first = start(folder, random() < 0.5 ? 0 : 0.6)
       if (!(await killedWithin(first, 150 + random() * 1_000))) break
@@ -43,9 +43,9 @@ test(`the pipeline comes to the right sums after each of ${KILLS} kills at rando
   console.log(`${kills} kills, all resumed to the right sums; killed while:`, Object.fromEntries(killedIn))
 })
 
-test('a second run while one is going is refused by the slot, and the first is not disturbed', async () => {
+test('a second run is refused by the slot while the first one runs undisturbed', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'jobchart-elt-'))
-  // So slow that it still goes when the second one starts, on a busy machine too.
+  // Slow enough to still run when the second one starts, on a busy machine too.
   const first = start(folder, 12)
   await printed(first, '❯ Load')
   const second = start(folder, 0)
@@ -75,7 +75,7 @@ async function killedWithin(child: ChildProcess, ms: number): Promise<boolean> {
 }
 
 function printed(child: ChildProcess, text: string): Promise<void> {
-  // Not by iteration: leaving the loop would close the pipe under the program.
+  // Not by iteration, because leaving the loop would close the program's pipe.
   return new Promise((resolve) => {
     child.stdout?.on('data', (chunk) => {
       if (String(chunk).includes(text)) resolve()
@@ -89,7 +89,7 @@ async function output(child: ChildProcess): Promise<string> {
   return said
 }
 
-/** In which state the newest job was left. */
+/** The state in which the newest job was left. */
 function stateOf(folder: string): string {
   try {
     const db = new DatabaseSync(join(folder, 'jobs.db'), { readOnly: true })
@@ -101,7 +101,7 @@ function stateOf(folder: string): string {
   }
 }
 
-/** Of the last run that completed: what stands in the warehouse, asked without any code of the example. */
+/** The content of the warehouse for the last completed run, read without code of the example. */
 function sums(folder: string) {
   const jobs = new DatabaseSync(join(folder, 'jobs.db'), { readOnly: true })
   const run = jobs.prepare(`${STATUSES} WHERE status = 'completed' ORDER BY n DESC LIMIT 1`).get()?.id
@@ -123,7 +123,7 @@ function count(counts: Map<string, number>, name: string): void {
   counts.set(name, (counts.get(name) ?? 0) + 1)
 }
 
-/** A small generator, so that a failing run can be repeated by its seed. */
+/** A small random generator, so that a failing run can be repeated by its seed. */
 function randomFrom(seed: number): () => number {
   let state = seed
   return () => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
-// A program ends in an Output block; `…` in it stands for whatever changes from run to run.
+// A program ends in an Output block, where `…` stands for text that differs in each run.
 const programs = globSync('examples/**/*.ts').filter((file) => /^\/\/ Output:$/m.test(readFileSync(file, 'utf8')))
 const args: { readonly [program: string]: readonly string[] } = { 'examples/elt/main.ts': ['--pace', '0'] }
 
@@ -16,7 +16,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-test('every program of the examples says what it prints', () => {
+test('every example program says what it prints', () => {
   expect(programs.sort()).toEqual([
     'examples/elt/main.ts',
     'examples/events-to-a-screen.ts',
@@ -42,17 +42,17 @@ test.each(programs)('%s prints its Output block', (program) => {
   for (const [index, line] of expected.entries()) expect(printed[index]).toMatch(pattern(line))
 })
 
-test.each(programs)('%s says how it is run', (program) => {
+test.each(programs)('%s says how to run it', (program) => {
   const command = program === 'examples/elt/main.ts' ? 'npm start' : `npm run example ${program}`
   expect(readFileSync(program, 'utf8')).toContain(` *     ${command}\n`)
 })
 
-test('what is built is not built again where no source has changed', () => {
+test('a build is skipped while no source has changed', () => {
   const { stdout, status } = spawnSync(process.execPath, ['.ci/build.mjs'], { encoding: 'utf8', timeout: 60_000 })
   expect({ stdout, status }).toEqual({ stdout: '', status: 0 })
 })
 
-test('the policy of the examples passes the suite that the package ships', () => {
+test('the example policy passes the suite that the package ships', () => {
   const args = ['--test', resolve('examples/write-your-own-policy/check.ts')]
   const { status, stdout } = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8', timeout: 60_000 })
   expect(stdout).toMatch(/^# pass [1-9]\d*$|ℹ pass [1-9]\d*$/m)

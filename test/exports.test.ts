@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path'
 import ts from 'typescript'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-// The built types as a user has them: installed beside xstate and zod, with what jobchart alone depends on out of reach.
+// The built types as users get them: installed beside xstate and zod, without access to jobchart's other dependencies.
 
 const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { readonly exports: object }
 const modules = Object.keys(exports)
@@ -50,7 +50,7 @@ export const pipeline = await session.pipelines.define({ id: 'nightly', job: pla
 export const outcomes = await session.submitMany([{ type: plain }])
 `
 
-/** Types that are gone where their arguments are known, and bases of interfaces that are exported. */
+/** Types that disappear once their arguments are known, and bases of exported interfaces. */
 const COMPUTED: ReadonlySet<string> = new Set([
   ...['FittingMachine', 'Given', 'MachineInput', 'MachineOutput', 'Parsed', 'StorableCommands', 'StorableSchemas'],
   ...['StorableObject', 'CommonOptions', 'Ports', 'Schema', 'Types'],
@@ -103,13 +103,13 @@ function isType(symbol: ts.Symbol): boolean {
   return isTypeOnly || (declared(symbol).flags & ts.SymbolFlags.Value) === 0
 }
 
-/** What a name stands for, where it was declared. */
+/** The symbol that a name stands for, where it was declared. */
 function declared(symbol: ts.Symbol): ts.Symbol {
   return symbol.flags & ts.SymbolFlags.Alias ? program.getTypeChecker().getAliasedSymbol(symbol) : symbol
 }
 
 describe('the names that the package exports', () => {
-  test('are those of the list: a new one is added on purpose', async () => {
+  test('are those of the list; a new one is added to the list on purpose', async () => {
     const lines = modules.flatMap((name) => {
       const names = exported(name).map((symbol) => {
         return `  ${isType(symbol) ? 'type ' : ''}${symbol.name}`
@@ -119,7 +119,7 @@ describe('the names that the package exports', () => {
     await expect(lines.join('\n')).toMatchFileSnapshot('exports.txt')
   })
 
-  test('include every type that is named in the types of another', () => {
+  test('include every type that another exported type names', () => {
     const known = new Set(modules.flatMap((name) => exported(name).map(declared)))
     const missing = new Set<string>()
     for (const symbol of known) {
@@ -139,7 +139,7 @@ describe('the names that the package exports', () => {
   })
 })
 
-/** The types of this package that a declaration names. What is private to a class is no part of its type. */
+/** The types of this package that a declaration names, without private members of a class. */
 function typesIn(declaration: ts.Node): readonly ts.Symbol[] {
   const checker = program.getTypeChecker()
   const found: ts.Symbol[] = []

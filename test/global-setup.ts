@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
 
 /**
- * Examples run on the built package, as a user's program does. It is built once, before any test starts: two builds at
- * the same time would each remove what the other has written.
+ * Examples run on the built package, like a user's program. It is built once before any test starts, because each of
+ * two builds at the same time would remove the other's output.
  */
 export function setup(): void {
   const build = spawnSync(process.execPath, ['.ci/build.mjs'], { stdio: 'inherit' })

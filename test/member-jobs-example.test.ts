@@ -9,7 +9,7 @@ import { isCounterClockwise, ringAreaKm2, ringLengthKm } from '../examples/membe
 import { TileStore } from '../examples/member-jobs/tile-store.ts'
 import { unrolled } from '../examples/member-jobs/unroll.ts'
 
-// What the example tells of the world is right only if its formulas are.
+// The example's figures are right only if its formulas are.
 
 const radiusKm = 6371.0088
 const globeKm2 = 4 * Math.PI * radiusKm ** 2
@@ -64,7 +64,7 @@ test('a box takes the shorter way around the globe', () => {
   expect(boxOf([rectangle(175, 0, 190, 1), rectangle(-175, 0, -160, 1)])).toEqual([175, 0, -160, 1])
 })
 
-test('rings that are none are found', () => {
+test('invalid rings are found', () => {
   const ring = rectangle(0, 0, 1, 1)
   expect(isInvalid(ring)).toBe(false)
   expect(isInvalid(ring.slice(1))).toBe(true)
@@ -79,7 +79,7 @@ test('rings that are none are found', () => {
   ).toBe(true)
 })
 
-test('cleaning gives each country an id of its own, turns its rings, and leaves out what has no area', () => {
+test('cleaning gives each country its own id, turns its rings, and leaves out countries without area', () => {
   const cleaning = new Cleaning()
   const properties = (name: string) => ({ type: 'Feature', properties: { name } }) as const
   const hole = rectangle(2, 2, 3, 3)
@@ -94,7 +94,7 @@ test('cleaning gives each country an id of its own, turns its rings, and leaves 
   expect(areaKm2).toBeCloseTo(ringAreaKm2(rectangle(0, 0, 9, 9)) - ringAreaKm2(hole), 3)
 })
 
-test('tiles that are put twice are there once', () => {
+test('tiles that are put twice are stored once', () => {
   const folder = mkdtempSync(join(tmpdir(), 'jobchart-tiles-'))
   folders.push(folder)
   using store = new TileStore(join(folder, 'tiles.db'))

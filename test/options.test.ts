@@ -20,7 +20,7 @@ import { describe, expect, test } from 'vitest'
 import { createMachine } from 'xstate'
 import { Bench, errorOf, Work } from './engine/bench.ts'
 
-// A program in JavaScript, and a configuration that was read, give anything.
+// A program in JavaScript, or a configuration file, may give any value.
 const odd = <Value = never>(value: unknown) => value as Value
 
 const execute = () => 1
@@ -28,7 +28,7 @@ const lifecycle = createMachine({ initial: 'on', states: { on: {} } })
 const job = (options: object) => () => defineJob(odd<{ type: 'x'; execute: () => number }>({ type: 'x', ...options }))
 const storage = memoryStorage()
 const engine = (options: unknown) => () => createEngine(odd(options))
-/** An engine whose options are right but for these. */
+/** An engine with valid options except for these. */
 const engineWith = (options: object) => engine({ jobs, storage, ...options })
 const plain = defineJob({ type: 'j', execute })
 const jobs = [plain]
@@ -100,7 +100,7 @@ const definitions: readonly (readonly [string, () => unknown])[] = [
   ['seeds', () => virtualClock(odd({ seeds: 5 }))],
 ]
 
-test.each(definitions)('what cannot be an option is refused by name: %s', async (option, run) => {
+test.each(definitions)('an invalid option is refused by name: %s', async (option, run) => {
   const error = await Promise.resolve()
     .then(run)
     .catch((thrown: unknown) => thrown)
@@ -108,7 +108,7 @@ test.each(definitions)('what cannot be an option is refused by name: %s', async 
   expect(error).toMatchObject({ code: 'INVALID_DEFINITION', message: expect.stringContaining(option) })
 })
 
-test('a number that is text is told from a number', () => {
+test('the error for a number given as text says so', () => {
   expect(job({ execute, retry: { limit: '3' } })).toThrow(/^retry\.limit should be a whole number from 0; found "3"$/)
 })
 
@@ -153,7 +153,7 @@ const calls: readonly (readonly [string, (session: Session) => Promise<unknown>]
 ]
 
 test.each(calls)(
-  'a call that gives what is no option is refused by name, whatever it is about: %s',
+  'an unknown option of a call is refused by name, whatever the call is about: %s',
   async (option, run) => {
     const bench = new Bench()
     const host = await bench.start({ jobs })
@@ -164,7 +164,7 @@ test.each(calls)(
   },
 )
 
-/** What each option of an engine may not be; one that is added has to be added here. */
+/** Invalid values of every option of an engine. A new option has to be added here. */
 const engineOptions = {
   jobs: [plain, ['j'], null, 5],
   storage: ['jobs.db', {}, null, memoryStorage],
@@ -193,7 +193,7 @@ test.each(Object.entries(engineOptions))('createEngine refuses by name what %s c
   }
 })
 
-test('an engine without a storage is refused, and told which there are', async () => {
+test('an engine without a storage is refused, and the error names the storages', async () => {
   const error = await errorOf(createEngine(odd({ jobs })))
   expect(error.code).toBe('INVALID_DEFINITION')
   expect(error.message).toMatch(/^storage should be .*sqliteStorage.*memoryStorage\(\).*; found undefined$/)
@@ -202,7 +202,7 @@ test('an engine without a storage is refused, and told which there are', async (
   expect(call).not.toHaveProperty('storage')
 })
 
-test('a follow-up that is none is told of its job, by the name of what is wrong', async () => {
+test('an invalid follow-up is a line of its job’s log that says what is wrong', async () => {
   for (const [option, followUp] of [
     ['fresh', { kind: 'retry', fresh: 'yes' }],
     ['frsh', { kind: 'retry', frsh: true }],
@@ -219,12 +219,12 @@ test('a follow-up that is none is told of its job, by the name of what is wrong'
   }
 })
 
-/** A call of a method that takes options, with these. */
+/** A call of a method with these options. */
 type Calling = (session: Session, options: never) => unknown
 
 const next = (items: AsyncIterable<unknown>) => items[Symbol.asyncIterator]().next()
 
-/** Every method of a session; one that is added has to be added here. */
+/** Every method of a session. A new method has to be added here. */
 const methods = {
   submit: (session, options) => session.submit(plain, 1, options),
   submitMany: (session, options) => session.submitMany([], options),
@@ -263,7 +263,7 @@ const all: readonly (readonly [string, Calling])[] = Object.entries({
 })
 
 test.each(all)(
-  '%s refuses an option that there is not, a signal that is none, and options that are no object',
+  '%s refuses unknown options, invalid signals, and options that are not an object',
   async (name, call) => {
     const bench = new Bench()
     const host = await bench.start({ jobs })
@@ -278,7 +278,7 @@ test.each(all)(
         ['options', () => {}],
       ]
       for (const [option, options] of misuses) {
-        // Beside its own options, cancel takes the fields of the type's command, which only the job tells.
+        // Besides its own options, cancel takes the fields of the type's command, which are only known from the job.
         if (name === 'cancel' && option === 'signl') continue
         const error = await errorOf((async () => await call(session, odd(options)))())
         expect([error.code, error.message]).toEqual(['INVALID_INPUT', expect.stringContaining(option)])
@@ -287,7 +287,7 @@ test.each(all)(
   },
 )
 
-/** What an option may not be: all but what its kind takes. */
+/** Invalid values of an option: all except those of its kind. */
 const wrong = {
   text: [5, '', null, {}, true, 'x'.repeat(201)],
   whole: ['5', 0.5, Number.NaN, Number.POSITIVE_INFINITY, null, {}],
@@ -324,7 +324,7 @@ const narrowing = {
   labels: 'labels',
 } as const
 
-/** Every option of the calls that have some, by its kind. */
+/** Every option of calls, by its kind. */
 const kinds: { readonly [name: string]: { readonly [option: string]: keyof typeof wrong } } = {
   submit: {
     pipeline: 'text',
@@ -360,7 +360,7 @@ const options = Object.entries(kinds).flatMap(([name, own]) =>
   Object.entries(own).map(([option, kind]) => [name, option, kind] as const),
 )
 
-test.each(options)('%s refuses by name what %s cannot be: it is %s', async (name, option, kind) => {
+test.each(options)('%s refuses by name an invalid %s: %s', async (name, option, kind) => {
   const bench = new Bench()
   const host = await bench.start({ jobs })
   const call = all.find(([each]) => each === name)?.[1]
@@ -372,7 +372,7 @@ test.each(options)('%s refuses by name what %s cannot be: it is %s', async (name
 })
 
 describe('an engine', () => {
-  test('refuses an event that there is not, and a listener that is no function', async () => {
+  test('refuses an unknown event and a listener that is not a function', async () => {
     const bench = new Bench()
     const host = await bench.start({ jobs })
     const on = (type: unknown, listener: unknown) => () => host.engine.on(odd<'job.created'>(type), odd(listener))
@@ -380,7 +380,7 @@ describe('an engine', () => {
     expect(on('job.created', 'log')).toThrow(/^listener should be a function/)
   })
 
-  test('refuses options of its stop that there are not, and goes on', async () => {
+  test('refuses unknown options of its stop, and keeps running', async () => {
     const bench = new Bench()
     const work = new Work()
     const slow = defineJob({ type: 'slow', execute: work.execute })
@@ -391,20 +391,20 @@ describe('an engine', () => {
     expect(host.engine.health).toMatchObject({ status: 'ok', running: 1 })
   })
 
-  test('has the session of a principal whose role is text alone', async () => {
+  test('accepts a principal whose role is text', async () => {
     const bench = new Bench()
     const host = await bench.start({ jobs })
     expect(() => host.engine.as(odd({ id: 'ada', role: ['editor'] }))).toThrow(/principal/)
   })
 })
 
-test('explore refuses what is no job type and no option', () => {
+test('explore refuses an invalid job type and invalid options', () => {
   const expected = expect.objectContaining({ code: 'INVALID_INPUT' })
   expect(() => explore(odd<never>(undefined))).toThrow(expected)
   expect(() => explore(odd<never>(plain), odd({ example: {} }))).toThrow(expected)
 })
 
-test('a role that is no member of a list is not found in the letters of one', async () => {
+test('a role that is missing from a list is not found in the letters of a text', async () => {
   const { policy } = memberJobs({ administrator: ['Administrator'] })
   const bench = new Bench()
   const host = await bench.start({ jobs, policy })

@@ -3,7 +3,7 @@ import { dirname, join, normalize } from 'node:path'
 import ts from 'typescript'
 import { describe, expect, test } from 'vitest'
 
-// The source text as an artefact: what the layers promise is read off the imports, not remembered.
+// Checks the source text, so that the rules of the layers are tested and not only written down.
 
 interface Source {
   readonly file: string
@@ -20,7 +20,7 @@ const sources: readonly Source[] = globSync('src/**/*.ts')
     return { file, text, code: codeOf(text), tree: ts.createSourceFile(file, text, ts.ScriptTarget.Latest, true) }
   })
 
-/** Which rooms the files of a room may import from. */
+/** The folders from which the files of a folder may import. */
 const arrows: { readonly [room: string]: readonly string[] } = {
   model: ['model'],
   port: ['port', 'model'],
@@ -34,7 +34,7 @@ const arrows: { readonly [room: string]: readonly string[] } = {
   root: ['root', 'engine', 'defaults', 'executors', 'port', 'model'],
 }
 
-/** The packages that each room may name, beside Node's own. */
+/** The packages that each folder may import, besides Node's own. */
 const packages: { readonly [room: string]: readonly string[] } = {
   model: ['xstate', '@standard-schema/spec', '@lukeed/ms'],
   port: [],
@@ -49,12 +49,12 @@ const packages: { readonly [room: string]: readonly string[] } = {
 }
 
 describe('layers', () => {
-  test('there are sources to look at', () => {
+  test('source files are found', () => {
     expect(sources.length).toBeGreaterThan(30)
     expect([...new Set(sources.map(({ file }) => roomOf(file)))].sort()).toEqual(Object.keys(arrows).sort())
   })
 
-  test('no import goes against the arrows', () => {
+  test('no import breaks the order of the layers', () => {
     const wrong = sources.flatMap(({ file, tree }) =>
       importsOf(tree)
         .filter(({ from }) => from.startsWith('.'))
@@ -65,7 +65,7 @@ describe('layers', () => {
     expect(wrong).toEqual([])
   })
 
-  // Also of imports of types: what others need stands where nothing imports back.
+  // This includes imports of types: shared types are in files that import nothing back.
   test('no import leads back in a circle', () => {
     const settled = sources.filter(({ file }) => roomOf(file) !== 'engine')
     const imports = new Map(
@@ -77,7 +77,7 @@ describe('layers', () => {
     expect(circlesOf(imports)).toEqual([])
   })
 
-  test('each room names only its own packages, and the model none of Node', () => {
+  test('each folder imports only its own packages, and the model nothing of Node', () => {
     const wrong = sources.flatMap(({ file, tree }) =>
       importsOf(tree)
         .filter(({ from }) => !from.startsWith('.') && !isAllowedPackage(roomOf(file), from))
@@ -86,7 +86,7 @@ describe('layers', () => {
     expect(wrong).toEqual([])
   })
 
-  test('a port is types only: nothing of it is left in what is built', () => {
+  test('a port is types only: its build is empty', () => {
     const wrong = sources.flatMap(({ file, tree }) =>
       roomOf(file) === 'port'
         ? tree.statements.filter((each) => !isTypeOnly(each)).map((each) => `${file}: ${each.getText().slice(0, 60)}`)
@@ -130,7 +130,7 @@ describe('layers', () => {
     expect(time?.code.match(/\bDate\b.*/g)).toEqual(['Date(ms).toISOString()', 'Date.parse(text)'])
   })
 
-  test('the model, the ports and the engine know no word of a preset', () => {
+  test('the model, the ports and the engine use no word of a preset', () => {
     const words = /'pending'|'uploading'|\bvalidating\b|\bfinalizing\b|\bmatatika\b|\bjmap\b|\bistari\b|\bscraperapi\b/i
     const inside = sources.filter(({ file }) => ['model', 'port', 'engine'].includes(roomOf(file)))
     expect(inside.filter(({ text }) => words.test(text)).map(({ file }) => file)).toEqual([])
@@ -138,7 +138,7 @@ describe('layers', () => {
 })
 
 describe('sizes and names', () => {
-  test('a file of more than 400 lines is one concept, and says here which', () => {
+  test('a file of more than 400 lines is one concept, and is listed here with its reason', () => {
     const concepts: { readonly [file: string]: string } = {
       'src/engine/dispatcher.ts': 'the table of what runs here',
       'src/engine/tick.ts': 'the path of every change of every job, on one page',
@@ -152,7 +152,7 @@ describe('sizes and names', () => {
     expect(long.map(({ file }) => file)).toEqual(Object.keys(concepts))
   })
 
-  test('no function passes 60 lines', () => {
+  test('no function is longer than 60 lines', () => {
     const long = sources.flatMap(({ file, tree }) =>
       functionsOf(tree)
         .filter((each) => linesOf(each) > 60)
@@ -161,19 +161,19 @@ describe('sizes and names', () => {
     expect(long).toEqual([])
   })
 
-  test('no file has a name that says nothing', () => {
+  test('no file has a meaningless name', () => {
     const vague = /\b(utils?|types|helpers?|managers?|misc|common)\b/
     expect(sources.map(({ file }) => file).filter((file) => vague.test(file))).toEqual([])
   })
 
-  test('no type is switched off', () => {
+  test('no type check is switched off', () => {
     const usesAny = (node: ts.Node): boolean =>
       node.kind === ts.SyntaxKind.AnyKeyword || ts.forEachChild(node, (each) => usesAny(each) || undefined) === true
     const off = sources.filter(({ text, tree }) => /@ts-(ignore|expect-error|nocheck)/.test(text) || usesAny(tree))
     expect(off.map(({ file }) => file)).toEqual([])
   })
 
-  test('every export says what it is', () => {
+  test('every export has a docstring', () => {
     const silent = sources.flatMap(({ file, tree }) =>
       tree.statements
         .filter((each) => isExported(each) && !ts.isExportDeclaration(each) && !isDocumented(each, tree))
@@ -230,7 +230,7 @@ function isExported(statement: ts.Statement): boolean {
   return modifiers.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword)
 }
 
-// Overloads share the comment of the first.
+// Overloads share the docstring of the first.
 function isDocumented(statement: ts.Statement, tree: ts.SourceFile): boolean {
   if (ts.getJSDocCommentsAndTags(statement).length > 0) return true
   if (!ts.isFunctionDeclaration(statement)) return false
@@ -256,7 +256,7 @@ function linesOf(node: ts.Node): number {
   return node.getText().split('\n').length
 }
 
-/** The text without comments and string contents, so that a word in prose is no use of it. */
+/** The text without comments and string contents, so that a word in prose does not count as used. */
 function codeOf(text: string): string {
   const scanner = ts.createScanner(ts.ScriptTarget.Latest, false, ts.LanguageVariant.Standard, text)
   const parts: string[] = []

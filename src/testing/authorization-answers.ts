@@ -3,27 +3,27 @@ import { PRIVATE_PARTS } from '../model/private.ts'
 import type { Policy, Principal, Scope, Target } from '../port/policy.ts'
 import type { Question } from './authorization-samples.ts'
 
-/** What the checks of a policy work with. */
+/** Arguments of the checks of a policy. */
 export interface PolicyBench {
   readonly policy: Policy
   readonly principals: readonly Principal[]
   readonly targets: readonly Target[]
-  /** How long the policy may take for one answer, in milliseconds. */
+  /** Time limit for one answer of the policy, in milliseconds. */
   readonly answerMsMax: number
 }
 
-/** Checks by their name, which begins with the number of the guarantee, or with that of what the kit adds. */
+/** Checks by name. A name begins with the number of the guarantee of the port or of the kit. */
 export interface PolicyChecks {
   readonly [name: string]: (bench: PolicyBench) => Promise<void>
 }
 
-/** What of many is asked for by a scope. */
+/** Actions whose answer is a scope. */
 export type ManyAction = 'list' | 'listAll' | 'listPipelines' | 'events'
 
-/** Questions that are asked at once. */
+/** Maximum number of questions asked at once. */
 const AT_ONCE = 100
 
-/** The answers to questions, each in its place. @throws {Error} as {@link verdictOn} */
+/** The answers to questions, in their order. @throws {Error} as {@link verdictOn} */
 export async function verdictsOn(bench: PolicyBench, questions: readonly Question[]): Promise<readonly unknown[]> {
   const answers: unknown[] = []
   for (let from = 0; from < questions.length; from += AT_ONCE) {
@@ -33,7 +33,7 @@ export async function verdictsOn(bench: PolicyBench, questions: readonly Questio
   return answers
 }
 
-/** What the policy answers. @throws {Error} it throws, rejects, or does not answer in time. */
+/** The policy's answer. @throws {Error} the policy throws, rejects, or does not answer in time. */
 export async function verdictOn(bench: PolicyBench, { who, action, target }: Question): Promise<unknown> {
   return await answerOf(bench, `authorize(${said(who)}, ${said(action)}, ${said(target)})`, () =>
     bench.policy.authorize(who, action, target),
@@ -41,20 +41,20 @@ export async function verdictOn(bench: PolicyBench, { who, action, target }: Que
 }
 
 /**
- * The scopes that the policy gives, none for `false`, each with the tenant that it is of.
+ * The scopes that the policy gives, each with its tenant; an empty list for `false`.
  *
- * @throws {Error} as {@link verdictOn}, and for what is no list of scopes.
+ * @throws {Error} as {@link verdictOn}, and if the answer is not a list of scopes.
  */
 export async function scopesOf(bench: PolicyBench, who: Principal, action: ManyAction): Promise<readonly Scope[]> {
   const answer = await scopeAnswer(bench, who, action)
   if (answer === false) return []
   const wrong = wrongInScopes(answer)
   if (wrong !== undefined) throw new Error(`scope(${said(who)}, ${said(action)}) gives ${wrong}`)
-  // Looked at above. A scope without a tenant is of the principal's own.
+  // Checked above. A scope without a tenant covers the principal's own.
   return (answer as readonly Scope[]).map((scope) => ({ ...scope, tenant: scope.tenant ?? who.tenant }))
 }
 
-/** What `scope` answers, as it is. @throws {Error} as {@link verdictOn} */
+/** The unchanged answer of `scope`. @throws {Error} as {@link verdictOn} */
 export async function scopeAnswer(bench: PolicyBench, who: Principal, action: ManyAction): Promise<unknown> {
   return await answerOf(bench, `scope(${said(who)}, ${said(action)})`, () => bench.policy.scope(who, action))
 }
@@ -75,10 +75,10 @@ async function answerOf({ answerMsMax }: PolicyBench, call: string, run: () => u
   }
 }
 
-/** There was no answer in time. */
+/** The policy did not answer in time. */
 export class Late extends Error {}
 
-/** What is answered. @throws {Late} it does not come in `msMax` milliseconds. */
+/** The answer. @throws {Late} there is none within `msMax` milliseconds. */
 export async function inTime<Answer>(answer: PromiseLike<Answer>, msMax: number): Promise<Answer> {
   let cancel = () => {}
   const silence = new Promise<never>((_, reject) => {
@@ -91,12 +91,12 @@ export async function inTime<Answer>(answer: PromiseLike<Answer>, msMax: number)
   }
 }
 
-/** A policy may answer at once, or later. */
+/** A policy may answer with a value or a promise. */
 export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value
 }
 
-/** The verdict shows the job, or lets the action be done. */
+/** Whether the verdict shows the job, or allows the action. */
 export function isShown(verdict: unknown): boolean {
   return verdict === 'allow' || (typeof verdict === 'object' && verdict !== null)
 }
@@ -107,7 +107,7 @@ export function redactedBy(verdict: unknown): readonly string[] {
   return Array.isArray(verdict.redact) ? verdict.redact.filter((field) => typeof field === 'string') : []
 }
 
-/** The target is one of those of the scope. */
+/** Whether the scope covers the target. */
 export function covers({ tenant, createdBy, type, pipeline, labels = {} }: Scope, target: Target): boolean {
   const isSame = (asked: string | undefined, found: string | undefined) => asked === undefined || asked === found
   return (
@@ -121,7 +121,7 @@ export function covers({ tenant, createdBy, type, pipeline, labels = {} }: Scope
 
 const PRIVATE: readonly unknown[] = PRIVATE_PARTS
 
-/** What is wrong with a verdict; undefined: it is one of the port's. */
+/** The reason why a verdict is invalid; undefined: it is valid. */
 export function wrongInVerdict(verdict: unknown): string | undefined {
   if (verdict === 'allow' || verdict === 'deny' || verdict === 'hide') return undefined
   if (typeof verdict !== 'object' || verdict === null || !('redact' in verdict) || !isNames(verdict.redact)) {
@@ -134,7 +134,7 @@ export function wrongInVerdict(verdict: unknown): string | undefined {
 
 const SCOPE_FIELDS: readonly string[] = ['tenant', 'createdBy', 'type', 'pipeline']
 
-/** What is wrong with scopes; undefined: they are the port's. */
+/** The reason why scopes are invalid; undefined: they are valid. */
 export function wrongInScopes(scopes: unknown): string | undefined {
   if (scopes === false) return undefined
   if (!Array.isArray(scopes)) return `${said(scopes)}, where false or a list of scopes is expected`
@@ -156,7 +156,7 @@ function isNames(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((each) => typeof each === 'string')
 }
 
-/** A value as a message names it. */
+/** A value as text for a message. */
 export function said(value: unknown): string {
   try {
     return JSON.stringify(value) ?? String(value)

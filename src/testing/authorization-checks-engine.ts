@@ -1,4 +1,4 @@
-/** What a policy makes of an engine: who sees what, by every method. */
+/** Checks of a policy through an engine: each method shows exactly what the policy allows. */
 import assert from 'node:assert/strict'
 import type { JobView, Page, PipelineView } from 'jobchart'
 import type { Principal } from '../port/policy.ts'
@@ -9,13 +9,13 @@ import { ABSENT, inWorld, type Stored, type World } from './authorization-world.
 
 /** Checks through an engine: P3, P4. */
 export const engineChecks: PolicyChecks = {
-  'P4 an engine answers for a hidden job as for none, by every method': async (bench) => {
+  'P4 every method of an engine answers for a hidden job as for a missing one': async (bench) => {
     await inWorld(bench, async (world) => {
       for (const who of bench.principals) await looksAbsent(bench, world, who, world.jobs, jobMethods, 'get')
     })
   },
 
-  'P4 an engine answers for a hidden pipeline as for none, by every method': async (bench) => {
+  'P4 every method of an engine answers for a hidden pipeline as for a missing one': async (bench) => {
     await inWorld(bench, async (world) => {
       for (const who of bench.principals) {
         await looksAbsent(bench, world, who, world.pipelines, pipelineMethods, 'getPipeline')
@@ -40,7 +40,7 @@ export const engineChecks: PolicyChecks = {
     })
   },
 
-  'P3 the view of all shows what list shows, or is forbidden, as views says': async (bench) => {
+  "P3 view 'all' shows what list shows, or is forbidden, as views says": async (bench) => {
     await inWorld(bench, async (world) => {
       for (const who of bench.principals) {
         const session = world.sessionOf(who)
@@ -66,7 +66,7 @@ export const engineChecks: PolicyChecks = {
         const shown = new Map(await seenBy(world.pipelines, (id) => pipelines.get(id)))
         const views: readonly PipelineView[] = await listed((page) => pipelines.list(page))
         for (const view of views) {
-          // Another tenant's may have the same id, and only a list shows it.
+          // Another tenant may have a pipeline with the same id. Only a list shows it.
           if (view.tenant === who.tenant) assert.equal(textOf(view), shown.get(view.id), said(who))
         }
         const own = idsOf(views.filter(({ tenant }) => tenant === who.tenant))
@@ -75,7 +75,7 @@ export const engineChecks: PolicyChecks = {
     })
   },
 
-  'P4 events tells exactly of the jobs of which it is allowed, and of none that get hides': async (bench) => {
+  'P4 events sends exactly the events of jobs that it allows, and none of a job that get hides': async (bench) => {
     await inWorld(bench, async (world) => {
       for (const who of bench.principals) {
         const session = world.sessionOf(who)
@@ -108,7 +108,7 @@ async function looksAbsent(
   const absent = new Map<Method, string>()
   for (const method of methods) absent.set(method, await answerText(method.call(session, ABSENT), ABSENT))
   for (const { id, target } of all) {
-    // A pipeline's id is one of the principal's own tenant.
+    // A pipeline's id is looked up in the principal's own tenant.
     if (read === 'getPipeline' && target.tenant !== who.tenant) continue
     if (isShown(await verdictOn(bench, { ...questionOf(who, read, target), target }))) continue
     for (const method of methods) {
@@ -116,7 +116,7 @@ async function looksAbsent(
       const { status, ...ofEvents } = target
       const asked = action === 'events' ? ofEvents : target
       const about = command === undefined ? asked : { ...asked, command }
-      // What one may do without seeing it is not hidden.
+      // A principal who may do the action without seeing the job may learn that it exists.
       if (isShown(await verdictOn(bench, { who, action, target: about }))) continue
       const answer = await answerText(call(session, id), id)
       assert.equal(answer, absent.get(method), `${name} tells ${said(who)} that there is ${said(target)}`)
@@ -136,7 +136,7 @@ async function seenBy(
   return seen
 }
 
-/** Of pages of two, all; none where nothing may be listed. */
+/** All results, read in pages of two; empty if nothing may be listed. */
 async function listed<View extends JobView | PipelineView>(
   list: (page: { readonly limit: number; readonly cursor?: string }) => ReturnType<PageOf<View>>,
 ): Promise<readonly View[]> {

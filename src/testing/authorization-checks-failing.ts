@@ -1,4 +1,4 @@
-/** A policy that fails is a denial, whatever it would have said. */
+/** A failing policy denies. */
 import assert from 'node:assert/strict'
 import type { Session } from 'jobchart'
 import type { Policy, Verdict } from '../port/policy.ts'
@@ -8,10 +8,10 @@ import { ABSENT, inWorld, type World } from './authorization-world.ts'
 
 /** How long an engine waits for an answer. */
 const ANSWER_MS_MAX = 5_000
-/** Answers that one call may wait for: whether it may be, and whether the job may be seen. */
+/** Number of answers that one call may wait for: one for the action, the others for the right to see the job. */
 const QUESTIONS_MAX = 3
 
-// A policy in JavaScript may do any of it.
+// A policy in JavaScript may do any of these.
 const failures: { readonly [name: string]: () => unknown } = {
   throws: () => {
     throw new Error('the directory is down')
@@ -20,13 +20,13 @@ const failures: { readonly [name: string]: () => unknown } = {
   'never answers': () => new Promise(() => {}),
   'answers true': () => true,
   'answers with an empty object': () => ({}),
-  'answers with a word that is none': () => 'allowed',
+  'answers with an unknown word': () => 'allowed',
 }
 
-/** Checks of what an engine makes of a policy that fails: P2. */
+/** Checks of an engine with a failing policy: P2. */
 export const failureChecks: PolicyChecks = Object.fromEntries(
   Object.entries(failures).map(([name, fail]) => [
-    `P2 where the policy ${name}, every method of every principal is denied`,
+    `P2 if the policy ${name}, every method is denied to every principal`,
     async (bench) => {
       await inWorld(bench, async (world) => {
         world.answerBy(failing(fail))
@@ -43,11 +43,11 @@ export const failureChecks: PolicyChecks = Object.fromEntries(
 )
 
 function failing(fail: () => unknown): Policy {
-  // What it gives is no answer of the port, and is judged at run time.
+  // The value is not a valid answer. It is checked at run time.
   return { authorize: () => fail() as Verdict, scope: () => fail() as false }
 }
 
-/** For each call, the code that it is refused with, and the one that is expected. */
+/** For each call, its error code and the expected code. */
 async function codesOf(world: World, session: Session): Promise<readonly (readonly [string, string, string])[]> {
   const [job, pipeline] = [world.jobs[0]?.id ?? '', world.pipelines[0]?.id ?? '']
   const [type] = world.types
@@ -56,7 +56,7 @@ async function codesOf(world: World, session: Session): Promise<readonly (readon
     calls.push(codeOf(call).then((code) => [name, code, expected]))
   }
   for (const { name, call } of jobMethods) {
-    // Of several, those that may be seen: none.
+    // `actions` of several jobs covers those that the caller may see: none.
     denied(name, call(session, job), name === 'actions of many' ? 'ok' : 'JOB_NOT_FOUND')
   }
   for (const { name, call } of pipelineMethods) denied(name, call(session, pipeline), 'PIPELINE_NOT_FOUND')

@@ -1,4 +1,4 @@
-/** What names that mean nothing give: nothing. */
+/** Names without a meaning give no rights. */
 import assert from 'node:assert/strict'
 import type { Principal, Scope, Target } from '../port/policy.ts'
 import {
@@ -12,7 +12,7 @@ import {
 } from './authorization-answers.ts'
 import { oddPrincipals, oddTargets, questionsOf, strangerOf, targetOf, unique } from './authorization-samples.ts'
 
-/** Of each tenant, as many are looked at with every odd role: where one gives a right, it does so for the first. */
+/** Number of targets of each tenant to try with every odd role. A role with a right shows it on the first one. */
 const TARGETS_MAX = 8
 
 /** Checks of odd names: P9. */
@@ -56,7 +56,7 @@ export const oddChecks: PolicyChecks = {
     }
   },
 
-  'P9 an odd type, pipeline or label is answered to everyone': async (bench) => {
+  'P9 an odd type, pipeline or label gets an answer for every principal': async (bench) => {
     const labels = labelsOf(bench)
     for (const who of bench.principals) {
       const target = targetOf({ tenant: who.tenant, createdBy: who.id })
@@ -65,7 +65,7 @@ export const oddChecks: PolicyChecks = {
   },
 }
 
-/** The questions about a target that are answered by yes. */
+/** The questions about a target that the policy allows. */
 async function allowedTo(bench: PolicyBench, who: Principal, target: Target): Promise<ReadonlySet<string>> {
   const questions = questionsOf(who, target)
   const verdicts = await verdictsOn(bench, questions)

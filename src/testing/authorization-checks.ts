@@ -1,4 +1,4 @@
-/** What can be asked of a policy alone, without an engine. */
+/** Checks of a policy alone, without an engine. */
 import assert from 'node:assert/strict'
 import type { Action, Principal, Target } from '../port/policy.ts'
 import {
@@ -20,7 +20,7 @@ import { asPipeline, frozen, JOB_READS, type Question, questionOf, questionsOf }
 
 const MANY: readonly ManyAction[] = ['list', 'listAll', 'listPipelines', 'events']
 
-/** For each search, what shows one of those that are found, and by which fields is searched. */
+/** For each search: the action that shows one result, and the fields by which the search can be filtered. */
 const JOB_FIELDS = ['createdBy', 'type', 'status', 'phase', 'pipeline', 'parentId', 'labels']
 const SEARCHES: readonly (readonly [ManyAction, Action, readonly string[]])[] = [
   ['list', 'get', JOB_FIELDS],
@@ -30,7 +30,7 @@ const SEARCHES: readonly (readonly [ManyAction, Action, readonly string[]])[] = 
 
 /** Checks of single answers: P2, P6. */
 export const answerChecks: PolicyChecks = {
-  'P2 every question is answered in time, by one of the verdicts of the port': async (bench) => {
+  'P2 every question is answered in time, with a verdict of the port': async (bench) => {
     const questions = allQuestions(bench)
     const verdicts = await verdictsOn(bench, questions)
     for (const [index, verdict] of verdicts.entries()) {
@@ -39,7 +39,7 @@ export const answerChecks: PolicyChecks = {
     }
   },
 
-  'P2 every scope is asked for in vain or is a list of scopes of the port, in time': async (bench) => {
+  'P2 every request for scopes is answered in time, with false or with scopes of the port': async (bench) => {
     for (const who of bench.principals) {
       for (const action of MANY) {
         const wrong = wrongInScopes(await scopeAnswer(bench, who, action))
@@ -63,7 +63,7 @@ export const answerChecks: PolicyChecks = {
     }
   },
 
-  'P6 no argument is changed': async (bench) => {
+  'P6 the policy changes none of its arguments': async (bench) => {
     for (const question of allQuestions(bench)) {
       const given = structuredClone(question)
       const verdict = await verdictOn(bench, given)
@@ -85,14 +85,14 @@ export const answerChecks: PolicyChecks = {
   },
 }
 
-/** Checks of answers beside each other: P4, P7, P8. */
+/** Checks that answers agree with each other: P4, P7, P8. */
 export const agreementChecks: PolicyChecks = {
   ...Object.fromEntries(SEARCHES.flatMap(([many, one]) => [narrowEnough(many, one), wideEnough(many, one)])),
   ...Object.fromEntries(SEARCHES.map(([many, one, fields]) => redactsAlike(many, one, fields))),
-  // It may be denied to who may list some jobs, but never shows more than they may see.
+  // `listAll` may be refused to a caller who may list some jobs, but it never shows a hidden one.
   ...Object.fromEntries([narrowEnough('listAll', 'get'), redactsAlike('listAll', 'get', JOB_FIELDS)]),
 
-  'P7 what is of another tenant is nothing, unless a scope of list names that tenant': async (bench) => {
+  'P7 jobs and pipelines of another tenant are hidden, unless a scope of list names that tenant': async (bench) => {
     for (const who of bench.principals) {
       const scopes = [...(await scopesOf(bench, who, 'list')), ...(await scopesOf(bench, who, 'listPipelines'))]
       const named = new Set([who.tenant, ...scopes.map(({ tenant }) => tenant)])
@@ -104,7 +104,7 @@ export const agreementChecks: PolicyChecks = {
     }
   },
 
-  'P8 of a job that get hides, no other read shows anything': async (bench) => {
+  'P8 a job that get hides is hidden from every other read': async (bench) => {
     for (const who of bench.principals) {
       for (const target of bench.targets) {
         if (isShown(await verdictOn(bench, questionOf(who, 'get', target)))) continue
@@ -121,7 +121,7 @@ type Check = readonly [string, PolicyChecks[string]]
 
 function narrowEnough(many: ManyAction, one: Action): Check {
   return [
-    `P4 what "${one}" does not show stands in no scope of "${many}"`,
+    `P4 a target that "${one}" hides is in no scope of "${many}"`,
     async (bench) => {
       await forEach(bench, many, one, (who, target, { verdict, covering }) => {
         if (isShown(verdict)) return
@@ -134,7 +134,7 @@ function narrowEnough(many: ManyAction, one: Action): Check {
 
 function wideEnough(many: ManyAction, one: Action): Check {
   return [
-    `P4 what "${one}" shows stands in a scope of "${many}"`,
+    `P4 a target that "${one}" shows is in a scope of "${many}"`,
     async (bench) => {
       await forEach(bench, many, one, (who, target, { verdict, covering }) => {
         if (!isShown(verdict)) return
@@ -147,7 +147,7 @@ function wideEnough(many: ManyAction, one: Action): Check {
 
 function redactsAlike(many: ManyAction, one: Action, fields: readonly string[]): Check {
   return [
-    `P4 what "${one}" redacts and "${many}" searches by is redacted in each scope of "${many}" that holds it`,
+    `P4 a field that "${one}" redacts and "${many}" filters by is redacted in each matching scope of "${many}"`,
     async (bench) => {
       await forEach(bench, many, one, (who, target, { verdict, covering }) => {
         for (const field of redactedBy(verdict).filter((each) => fields.includes(each))) {
@@ -163,7 +163,7 @@ function redactsAlike(many: ManyAction, one: Action, fields: readonly string[]):
 
 interface Seen {
   readonly verdict: unknown
-  /** The scopes that hold the target. */
+  /** The scopes that cover the target. */
   readonly covering: Awaited<ReturnType<typeof scopesOf>>
 }
 

@@ -9,43 +9,43 @@ import { oddChecks } from './authorization-checks-odd.ts'
 import { principalOf, type SampleTarget, targetsFor } from './authorization-samples.ts'
 import type { RegisterTest } from './storage-conformance.ts'
 
-/** What each check gets: a policy, and whom and what it is asked about. */
+/** Arguments of each check: a policy, and the principals and targets to ask it about. */
 export interface PolicyUnderTest {
   readonly policy: Policy
   /**
-   * Whom the policy knows: one of each kind, in two tenants where there are tenants, and with relations where there are
-   * any. The kit adds strangers of its own, so nobody without rights is needed.
+   * Principals that the policy knows: one of each kind, in two tenants if there are tenants, and with relations if
+   * there are any. The kit adds strangers, so you need not give a principal without rights.
    */
   readonly principals: readonly SessionPrincipal[]
   /**
-   * What they are asked about, beside a job for each tenant, creator and resource that the principals name (a relation
-   * `system:7` is about the label `system: '7'`). Give those that the policy looks at in other ways: its types, pipelines
+   * Targets to ask about. The kit adds a job for each tenant, creator and resource that the principals name (a relation
+   * `system:7` means the label `system: '7'`). Give targets for other fields that the policy uses: its types, pipelines
    * and labels.
    */
   readonly targets?: readonly SampleTarget[]
-  /** Removes what the policy has left. */
+  /** Removes files and other things that the policy leaves. */
   readonly dispose?: () => Promise<void> | void
 }
 
-/** How the suite is run. */
+/** Options of the suite. */
 export interface AuthorizationConformanceOptions {
-  /** Your runner's `test`. */
+  /** The `test` function of your runner. */
   readonly test: RegisterTest
-  /** How long the policy may take for one answer, in milliseconds. Default 5,000, as an engine waits for it. */
+  /** Time limit for one answer of the policy, in milliseconds. Default 5,000, as in an engine. */
   readonly answerMsMax?: number
 }
 
 /**
- * Checks a policy against the guarantees of its port, alone and through an engine on `memoryStorage()`; each check is named
- * by the number of what it checks: P2 to P5 are the port's, and the kit adds
+ * Checks a policy against the guarantees of its port, alone and through an engine on `memoryStorage()`. The name of
+ * each check begins with its number. P2 to P5 are guarantees of the port; the kit adds:
  *
  * - P6 The same question gets the same answer, and no argument is changed.
- * - P7 What is of another tenant is nothing, unless a scope of `list` names that tenant.
- * - P8 Of a job that `get` hides, no other read shows anything.
+ * - P7 Jobs and pipelines of another tenant are hidden, unless a scope of `list` names that tenant.
+ * - P8 A job that `get` hides is hidden from every other read.
  * - P9 Roles, relations, types, pipelines and labels with odd names (`__proto__`, a lone surrogate, 200 characters) are
  *   answered, and give no right.
  *
- * P1 is the engine's to keep.
+ * The engine itself guarantees P1.
  *
  * ```ts
  * authorizationConformance(

@@ -1,11 +1,11 @@
-/** What a session can be asked, and its answers as text. */
+/** Methods of a session, and their answers as text. */
 import { JobchartError, type Session } from 'jobchart'
 import type { Action, Target } from '../port/policy.ts'
 
 /** A method of a session that names a job or a pipeline. */
 export interface Method {
   readonly name: string
-  /** What the policy is asked for it. */
+  /** The action that the policy is asked about. */
   readonly action: Action
   readonly command?: NonNullable<Target['command']>
   readonly call: (session: Session, id: string) => Promise<unknown>
@@ -38,7 +38,7 @@ export const jobMethods: readonly Method[] = [
   { name: 'events', action: 'events', call: (session, id) => allOf(session.events({ job: id, after: 0 })) },
 ]
 
-/** Every method that names a pipeline, but for `define`: an id that is taken cannot be defined as one that is free. */
+/** Every method that names a pipeline, except `define`: with a taken id it cannot answer as with a free one. */
 export const pipelineMethods: readonly Method[] = [
   { name: 'pipelines.get', action: 'getPipeline', call: ({ pipelines }, id) => pipelines.get(id) },
   { name: 'pipelines.run', action: 'runPipeline', call: ({ pipelines }, id) => pipelines.run(id) },
@@ -53,7 +53,7 @@ async function allOf<Item>(items: AsyncIterable<Item>): Promise<readonly Item[]>
   return all
 }
 
-/** How a call ends, as text in which the id that was asked for is cut out. */
+/** The result of a call as text, with the requested id removed. */
 export async function answerText(call: Promise<unknown>, id: string): Promise<string> {
   const text = await call.then(
     (value) => `gives ${textOf(value)}`,
@@ -62,7 +62,7 @@ export async function answerText(call: Promise<unknown>, id: string): Promise<st
   return text.replaceAll(id, '<id>')
 }
 
-/** The code of the error that a call is refused with; `ok` if it is not. */
+/** The code of the call's error; `ok` if it succeeds. */
 export async function codeOf(call: Promise<unknown>): Promise<string> {
   try {
     await call
@@ -78,7 +78,7 @@ function errorText(error: unknown): string {
   return textOf({ ...error, name, message, cause: cause === undefined ? 'none' : String(cause) })
 }
 
-/** A value as text: a map by its entries. */
+/** A value as text; a map is shown by its entries. */
 export function textOf(value: unknown): string {
   const plain = (_: string, each: unknown) => (each instanceof Map ? [...each] : each)
   return JSON.stringify(value, plain) ?? String(value)

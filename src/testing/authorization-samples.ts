@@ -1,36 +1,36 @@
 import type { SessionPrincipal } from 'jobchart'
 import type { Action, Principal, Target } from '../port/policy.ts'
 
-/** A job, or a pipeline, that a policy is asked about. */
+/** A job or a pipeline that a policy is asked about. */
 export interface SampleTarget {
   /** Default `'default'`. */
   readonly tenant?: string
   /** Default `'sample'`. */
   readonly type?: string
-  /** Default: somebody who is none of the principals. */
+  /** Default: a user who is none of the principals. */
   readonly createdBy?: string
-  /** Default: a job of no pipeline. */
+  /** Default: no pipeline. */
   readonly pipeline?: string
   /** Default: none. */
   readonly labels?: { readonly [name: string]: string }
 }
 
-/** Somebody who is none of the principals. */
+/** A user who is none of the principals. */
 const STRANGER = 'jobchart-conformance-stranger'
 const OTHER_TENANT = 'jobchart-conformance-tenant'
 const TYPE = 'sample'
 
-/** A sample principal as the engine shows it to a policy. */
+/** A sample principal as the engine passes it to a policy. */
 export function principalOf({ id, tenant = 'default', role = '', relations }: SessionPrincipal): Principal {
   return { kind: 'user', id, tenant, role, ...(relations === undefined ? {} : { relations }) }
 }
 
-/** Somebody of a tenant without a role and without relations. */
+/** A user of a tenant without a role and without relations. */
 export function strangerOf(tenant: string): Principal {
   return { kind: 'user', id: STRANGER, tenant, role: '' }
 }
 
-/** A target with its defaults; no status yet, and no id. */
+/** A target with its defaults, without a status and an id. */
 export function targetOf({
   tenant = 'default',
   type = TYPE,
@@ -41,7 +41,7 @@ export function targetOf({
   return { tenant, type, createdBy, labels, ...(pipeline === undefined ? {} : { pipeline }) } satisfies Target
 }
 
-/** The targets that were given, and one for each tenant, creator and resource that the principals name. */
+/** The given targets, and one for each tenant, creator and resource that the principals name. */
 export function targetsFor(principals: readonly Principal[], given: readonly SampleTarget[]): readonly Target[] {
   const own = given.map(targetOf)
   const tenants = unique([...principals.map(({ tenant }) => tenant), OTHER_TENANT])
@@ -61,7 +61,7 @@ function resourcesOf({ relations = {} }: Principal): readonly { readonly [label:
   })
 }
 
-/** Something that a policy is asked. */
+/** A question to a policy. */
 export interface Question {
   readonly who: Principal
   readonly action: Action
@@ -70,7 +70,7 @@ export interface Question {
 
 const READS = ['get', 'history', 'logs', 'items', 'result', 'explain'] as const
 
-/** Reads of one job: of one that `get` hides, none of them may show anything. */
+/** Reads of one job. For a job that `get` hides, all of them must be denied. */
 export const JOB_READS: readonly Action[] = [...READS, 'events']
 
 const COMMANDS: readonly NonNullable<Target['command']>[] = [
@@ -88,7 +88,7 @@ const PIPELINE_ACTIONS = [
   'listPipelines',
 ] as const
 
-/** All that an engine may ask about one target, in the shapes in which it asks. */
+/** All questions that an engine may ask about one target. */
 export function questionsOf(who: Principal, target: Target): readonly Question[] {
   const stored: Target = { ...target, jobId: 'job-1', status: 'open' }
   const ask = (action: Action, about: Target) => ({ who, action, target: about })
@@ -110,7 +110,7 @@ export function questionOf(who: Principal, action: Action, target: Target): Ques
   return { who, action, target: { ...target, jobId: 'job-1', status: 'open' } }
 }
 
-/** A job's facts as those of a stored pipeline. */
+/** The facts of a job, changed into those of a stored pipeline. */
 export function asPipeline({ tenant, type, createdBy, labels, pipeline = 'nightly' }: Target): Target {
   return { tenant, type, createdBy, labels, pipeline }
 }
@@ -134,7 +134,7 @@ const ODD_NAMES = [
   'x'.repeat(200),
 ]
 
-/** Principals without a role or a relation that means anything, though it may look as if it did to careless code. */
+/** Principals whose role or relation has no meaning, but may seem to have one to careless code. */
 export function oddPrincipals(tenant: string): readonly Principal[] {
   const stranger = strangerOf(tenant)
   const roles = ODD_NAMES.map((role) => ({ ...stranger, role }))
@@ -145,7 +145,7 @@ export function oddPrincipals(tenant: string): readonly Principal[] {
   return [...roles, ...relations, { ...stranger, relations: {} }]
 }
 
-/** The target with each of its names odd, but for its tenant and who created it. */
+/** Copies of the target, each with one odd name. Tenant and creator stay the same. */
 export function oddTargets(target: Target, labels: readonly string[]): readonly Target[] {
   const ofNames = ODD_NAMES.flatMap((name) => [
     { ...target, type: name },
@@ -156,12 +156,12 @@ export function oddTargets(target: Target, labels: readonly string[]): readonly 
   return [...ofNames, ...ofLabels]
 }
 
-/** An object with one own field, whatever its name is. */
+/** An object with one own field, which may have any name. */
 function own(name: string, value: string): { readonly [name: string]: string } {
   return Object.defineProperty({}, name, { value, enumerable: true, configurable: true, writable: true })
 }
 
-/** Each text once. */
+/** The distinct texts. */
 export function unique(texts: readonly string[]): readonly string[] {
   return [...new Set(texts)]
 }
@@ -170,7 +170,7 @@ function distinct<Value>(values: readonly Value[]): readonly Value[] {
   return [...new Map(values.map((value) => [JSON.stringify(value), value])).values()]
 }
 
-/** The value, and all that it holds, unchangeable. */
+/** Freezes the value with everything in it. */
 export function frozen<Value>(value: Value): Value {
   if (typeof value !== 'object' || value === null) return value
   for (const each of Object.values(value)) frozen(each)

@@ -1,4 +1,4 @@
-/** A policy in an engine, with a job for each of the targets. */
+/** An engine with a policy, and a job for each of the targets. */
 import {
   type AnyJobType,
   type CommandSchemas,
@@ -16,32 +16,32 @@ import { inTime, isPromiseLike, Late, type PolicyBench } from './authorization-a
 import { asPipeline, targetOf, unique } from './authorization-samples.ts'
 import { type VirtualClock, virtualClock } from './virtual-clock.ts'
 
-/** A stored job or pipeline, as a policy is asked about it. */
+/** A stored job or pipeline, as a policy sees it. */
 export interface Stored {
   readonly id: string
   readonly target: Target
 }
 
-/** What the checks of a policy in an engine work with. */
+/** Arguments of the checks of a policy in an engine. */
 export interface World {
   readonly clock: VirtualClock
   readonly engine: Engine
-  /** At least one. */
+  /** At least one principal. */
   readonly types: readonly [AnyJobType, ...AnyJobType[]]
   readonly jobs: readonly Stored[]
   readonly pipelines: readonly Stored[]
   readonly sessionOf: (who: Principal) => Session
-  /** Has the policy in the engine replaced. */
+  /** Replaces the engine's policy. */
   readonly answerBy: (policy: Policy) => void
-  /** Resolves when nothing happens any more, and the policy has answered all. */
+  /** Resolves when the engine is idle and the policy owes no answer. */
   readonly quiet: () => Promise<void>
-  /** All events that a session is told now. */
+  /** All events that a session receives now. */
   readonly eventsOf: (session: Session) => Promise<readonly SessionEvent[]>
-  /** All that is stored and was ever told, as text. */
+  /** All stored data and all published events, as text. */
   readonly stored: () => Promise<string>
 }
 
-/** Jobs and pipelines that are stored at most; with more targets, each second or third of them is. */
+/** Maximum number of stored jobs and pipelines. With more targets, only every second or third is stored. */
 const JOBS_MAX = 48
 
 /** An id that no job and no pipeline has. */
@@ -51,7 +51,7 @@ const anything: CommandSchemas[string] = {
   '~standard': { version: 1, vendor: 'jobchart', validate: (value) => ({ value }) },
 }
 
-/** A job that stands open until it is told otherwise. */
+/** A job that runs until it gets a command. */
 function sampleType(type: string): AnyJobType {
   return defineJob({
     type,
@@ -120,7 +120,7 @@ async function openWorld({ policy, targets }: PolicyBench): Promise<World> {
   }
 }
 
-// Each third has ended, and runs of one pipeline wait for each other.
+// Every third job has ended, and runs of one pipeline wait for each other.
 async function submitted(owner: Session, type: AnyJobType, target: Target, index: number): Promise<Stored> {
   const { pipeline, labels } = target
   const run = pipeline === undefined ? {} : ({ pipeline, overlap: 'queue' } as const)
@@ -145,7 +145,7 @@ function idIn(event: SessionEvent): string {
   return 'jobId' in event ? event.jobId : ''
 }
 
-// Names that an engine takes for a job. A policy may be asked about others by whoever uses it elsewhere.
+// Whether an engine accepts the names of the target. A policy that is used elsewhere may be asked about other names.
 function isStorable({ tenant, type, createdBy, pipeline = 'p', labels }: Target): boolean {
   const names = [tenant, type, createdBy, pipeline, ...Object.keys(labels)]
   const isName = (name: string) => name !== '' && name.length <= 200 && name.isWellFormed() && name !== '__proto__'
@@ -163,7 +163,7 @@ const allowAll: Policy = {
   scope: ({ tenant }) => [{ tenant }],
 }
 
-/** A policy that is given up where it is late: no clock of a check would ever end the engine's own waiting. */
+/** A policy with a time limit: the virtual clock of a check would never end the engine's own waiting. */
 class PunctualPolicy implements Policy {
   late: Error | undefined
   readonly #policy: Policy
@@ -186,7 +186,7 @@ class PunctualPolicy implements Policy {
     if (this.late !== undefined) throw this.late
     const answer = ask()
     if (!isPromiseLike(answer)) return answer
-    // Whoever promises nothing but an answer gives one.
+    // A promise of the policy is a promise of an answer.
     return inTime(answer as PromiseLike<Answer>, this.#answerMsMax).catch((error: unknown) => {
       if (error instanceof Late) this.late ??= new Error(`the policy ${error.message}`)
       throw error
@@ -194,7 +194,7 @@ class PunctualPolicy implements Policy {
   }
 }
 
-/** A policy of which is known whether it still owes an answer. */
+/** A policy that records whether it still owes an answer. */
 class WatchedPolicy implements Policy {
   policy: Policy
   readonly #owed = new Set<PromiseLike<unknown>>()
@@ -239,7 +239,7 @@ async function toldNow(session: Session, quiet: () => Promise<void>): Promise<re
   const reading = (async () => {
     for await (const event of session.events({ after: 0, signal: given.signal })) told.push(event)
   })()
-  // Where the policy does not answer at all, the checks of P2 say so.
+  // If the policy does not answer at all, the checks of P2 report it.
   const over = reading.catch(() => {})
   await Promise.race([over, quiet()])
   given.abort()

@@ -4,10 +4,10 @@ import type { Json } from '../model/storable.ts'
 import type { Executor, Work } from '../port/executor.ts'
 import type { RecordedChannel } from './recorded-channel.ts'
 
-/** What a check works with. */
+/** Arguments of a check. */
 export interface ExecutorBench {
   readonly executor: Executor
-  /** Starts what the suite's code does. */
+  /** Starts a function of the suite's code. */
   readonly start: (does: string, value?: string | number, change?: Partial<Work>) => Started
 }
 
@@ -23,7 +23,7 @@ export interface Started {
 type Runs = 'functions' | 'modules' | 'programs'
 
 interface Check {
-  /** Of which executors it is asked; absent: of all. */
+  /** The kinds of executors that it applies to; absent: all. */
   readonly needs?: readonly Runs[]
   readonly check: (bench: ExecutorBench) => Promise<void>
 }
@@ -33,9 +33,9 @@ const PLACES: readonly Runs[] = ['modules', 'programs']
 const PROGRAMS: readonly Runs[] = ['programs']
 const KEPT_OUTPUT_MAX = 20 * 1_048_576
 
-/** Checks of executors, by their name, which begins with the number of the guarantee. */
+/** Checks of executors by name. A name begins with the number of the guarantee. */
 export const executorChecks: { readonly [name: string]: Check } = {
-  'E1 it takes two tasks at once, and its room returns when they end': {
+  'E1 the executor takes two tasks at once, and its room returns when they end': {
     check: async ({ executor, start }) => {
       assert.equal(executor.room(), 2)
       const one = start('waits')
@@ -51,7 +51,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E2 code runs once, and the start resolves with what it returned': {
+  'E2 code runs once, and the start resolves with its result': {
     needs: CODE,
     check: async ({ start }) => {
       assert.deepEqual(await start('returns', 'made').end, { ok: true, output: 'made' })
@@ -70,7 +70,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E3 what code throws, or rejects with, is the error of its task': {
+  'E3 an error that code throws or rejects with is the error of its task': {
     needs: CODE,
     check: async ({ start }) => {
       for (const [does, name] of [
@@ -84,7 +84,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E4 close ends when nothing runs any more': {
+  'E4 close resolves when no task runs any more': {
     needs: PLACES,
     check: async ({ executor, start }) => {
       const { channel, end } = start('ignores')
@@ -105,7 +105,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E5 code that was told to stop before it ran sees it too': {
+  'E5 code that was told to stop before it ran sees the stop too': {
     needs: CODE,
     check: async ({ start }) => {
       const { stop, end } = start('waits')
@@ -114,7 +114,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E5 a program sees its stop by SIGTERM, and may end well': {
+  'E5 a program sees its stop by SIGTERM, and may still succeed': {
     needs: PROGRAMS,
     check: async ({ start }) => {
       const { channel, stop, end } = start('waits')
@@ -124,7 +124,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E6 code that ignores its stop is ended when its grace is over': {
+  'E6 code that ignores its stop is ended after its grace': {
     needs: PLACES,
     check: async ({ executor, start }) => {
       assert.equal(executor.kills, true)
@@ -147,7 +147,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E6 what the code has started is ended with it': {
+  'E6 processes that the code has started are ended with it': {
     needs: PLACES,
     check: async ({ start }) => {
       const { channel, stop, kill, end } = start('starts another')
@@ -159,7 +159,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E6 what a program leaves behind is ended when it ends': {
+  'E6 processes that a program leaves behind are ended when it ends': {
     needs: PROGRAMS,
     check: async ({ start }) => {
       const { channel, end } = start('leaves another')
@@ -169,7 +169,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E7 a start is reported once, and before anything else': {
+  'E7 a start is reported once, before all other reports': {
     needs: PLACES,
     check: async ({ executor, start }) => {
       assert.equal(executor.reportsStart, true)
@@ -182,7 +182,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E8 reports come in their order, and are answered': {
+  'E8 reports arrive in order, and are answered': {
     needs: CODE,
     check: async ({ start }) => {
       const { channel, end } = start('reports')
@@ -214,7 +214,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E8 code hears what the chart sends it': {
+  'E8 code gets the messages that the chart sends': {
     needs: CODE,
     check: async ({ start }) => {
       const { channel, end } = start('listens')
@@ -224,7 +224,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E8 nothing is reported after the end': {
+  'E8 no report is made after the end': {
     needs: ['modules'],
     check: async ({ start }) => {
       const { channel, end } = start('reports after its end')
@@ -235,7 +235,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E9 an exit is an error of the task': {
+  'E9 an exit of its process is an error of the task': {
     needs: ['modules'],
     check: async ({ executor, start }) => {
       assert.equal((await start('exits', 7).end).ok, false)
@@ -252,7 +252,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E9 a lack of memory is an error of the task': {
+  'E9 running out of memory is an error of the task': {
     needs: ['modules'],
     check: async ({ start }) => {
       assert.equal((await start('hoards').end).ok, false)
@@ -260,14 +260,14 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E9 a rejection that nobody handles is an error of the task': {
+  'E9 an unhandled rejection is an error of the task': {
     needs: ['modules'],
     check: async ({ start }) => {
       assert.equal((await start('forgets').end).ok, false)
     },
   },
 
-  'E9 an exit code and the last lines of the standard error are the error of the task': {
+  'E9 an exit code, with the last lines of the standard error, is the error of the task': {
     needs: PROGRAMS,
     check: async ({ start }) => {
       const end = await start('fails').end
@@ -277,7 +277,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E10 a result that cannot be stored is an error of the task, for good': {
+  'E10 a result that cannot be stored is an error of the task that is not retried': {
     needs: CODE,
     check: async ({ start }) => {
       for (const [does, code] of [
@@ -310,7 +310,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E11 a flood of 200 MB of output does not block the program, and not all of it is kept': {
+  'E11 200 MB of output at once do not block the program, and only a part is kept': {
     needs: PROGRAMS,
     check: async ({ start }) => {
       const { channel, end } = start('floods')
@@ -319,7 +319,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E12 a handle tells whether its process runs, also to another executor': {
+  'E12 a handle says whether its process runs, also to another executor': {
     needs: PROGRAMS,
     check: async ({ executor, start }) => {
       const { channel, stop, end } = start('waits')

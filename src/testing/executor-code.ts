@@ -1,14 +1,14 @@
 /**
- * What the tasks of `executorConformance` do. It is a module for executors that run modules, and a program for those that
+ * Code of the tasks in `executorConformance`: a module for executors that run modules, and a program for executors that
  * run programs: `node executor-code.js <what>`.
  */
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { TaskContext } from '../model/task.ts'
 
-/** What a task of the suite is given. */
+/** Input of a task of the suite. */
 export interface CodeInput {
-  /** The name of one of the functions below. */
+  /** Name of one of the functions below. */
   readonly does: string
   readonly value?: string | number
 }
@@ -18,7 +18,7 @@ type Context = TaskContext<CodeInput>
 const FLOOD_CHUNKS = 3_200
 const FLOOD_CHUNK = `${'x'.repeat(65_535)}\n`
 
-/** What code does that has the context of a task. */
+/** Functions that use the context of a task. */
 const code: { readonly [does: string]: (context: Context) => unknown } = {
   returns: ({ input }) => input.value,
   throws: () => {
@@ -28,7 +28,7 @@ const code: { readonly [does: string]: (context: Context) => unknown } = {
   waits: ({ signal, log }) => {
     log('waiting')
     return new Promise((resolve) => {
-      // Keeps a process of its own alive.
+      // Keeps the process alive.
       const alive = setInterval(() => {}, 1_000)
       const stopped = () => {
         clearInterval(alive)
@@ -90,14 +90,14 @@ const code: { readonly [does: string]: (context: Context) => unknown } = {
   },
 }
 
-/** Runs what the input says. */
+/** Runs the function that the input names. */
 export async function run(context: Context): Promise<unknown> {
   const does = code[context.input.does]
   if (does === undefined) throw new Error(`the suite has no code "${context.input.does}"`)
   return await does(context)
 }
 
-/** What a program does. */
+/** Functions of the program. */
 const programs: { readonly [does: string]: (value: string) => unknown } = {
   exits: (value) => process.exit(Number(value)),
   fails: () => {

@@ -8,34 +8,36 @@ import { type ExecutorBench, executorChecks, type Started } from './executor-che
 import { RecordedChannel } from './recorded-channel.ts'
 import type { RegisterTest } from './storage-conformance.ts'
 
-// Beside this file: as TypeScript in the source, as JavaScript when built.
+// A file in the same folder: TypeScript in the source, JavaScript in the build.
 const CODE = new URL(`./executor-code.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url)
 
 /** The code that the executor runs in the suite. */
 export interface ExecutorCode {
-  /** For executors that run modules: its export `run` takes the context of a task; the work names it as its `function`. */
+  /**
+   * For executors that run modules. Its export `run` takes the context of a task; the work names it as its `function`.
+   */
   readonly module: URL
 }
 
-/** How the suite is run. */
+/** Options of the suite. */
 export interface ExecutorConformanceOptions {
-  /** Your runner's `test`. */
+  /** The `test` function of your runner. */
   readonly test: RegisterTest
-  /** What the executor runs: functions of this process, the module in a place of its own, or programs. */
+  /** What the executor runs: functions of this process, modules elsewhere, or programs. */
   readonly runs: 'functions' | 'modules' | 'programs'
-  /** Checks that cannot hold of this executor, by name, each with the reason, which stands in the test's name. */
+  /** Names of checks that this executor cannot pass, each with the reason, which the test's name shows. */
   readonly skip?: { readonly [check: string]: string }
 }
 
 /**
- * Checks an executor against the guarantees of its port; each check is named by the number of what it checks. It runs real
- * code, and takes some seconds.
+ * Checks an executor against the guarantees of its port. The name of each check begins with its number. The suite runs
+ * real code, and takes some seconds.
  *
  * ```ts
  * executorConformance(({ module }) => childProcess({ module, concurrency: 2 }), { test, runs: 'modules' })
  * ```
  *
- * @param make  an executor that takes two tasks at once.
+ * @param make  makes an executor that takes two tasks at once.
  */
 export function executorConformance(
   make: (code: ExecutorCode) => Executor | Promise<Executor>,

@@ -14,22 +14,22 @@ import {
   type TransitionResult,
 } from '../model/transition.ts'
 
-/** The newest move of a chart, and the event that it was made by. */
+/** The newest transition of a chart, and its event. */
 export interface Seen {
   readonly event: ChartEvent
   readonly result: TransitionResult
 }
 
 /**
- * A job type's chart, with what can be seen of its moves from without: a decision tells neither tags nor what was
- * thrown, and not which states a move only passed through.
+ * A job type's chart that records its transitions. A decision alone shows neither tags, nor thrown errors, nor the
+ * states that a transition only passed through.
  */
 export class WatchedChart implements Chart {
   readonly invokes: ReadonlyMap<string, string>
   readonly hasAccepts: boolean
-  /** The states that were entered, also those that were left in the same move; each by its keys from the root. */
+  /** The entered states, including those left in the same transition; each by its keys from the root. */
   readonly entered = new Set<string>()
-  /** The ids of the invokes whose snapshots the chart asked for, and whose logic does not move with the job. */
+  /** Ids of the invokes whose snapshots the chart asked for, without transition logic. */
   readonly observed = new Set<string>()
   #seen: Seen | undefined
   readonly #type: AnyJobType
@@ -44,7 +44,7 @@ export class WatchedChart implements Chart {
     this.#traced = createChart(traced(type.lifecycle))
   }
 
-  /** The last move since this was asked before. */
+  /** The last transition since the previous call. */
   takeSeen(): Seen | undefined {
     const seen = this.#seen
     this.#seen = undefined
@@ -91,7 +91,7 @@ export class WatchedChart implements Chart {
     return { ...move, actions: move.actions.map((action) => this.#unobserved(action)) }
   }
 
-  // A child stands as a task, whose first snapshot would not be the child's.
+  // A child job is a task here, whose first snapshot is not the child's.
   #unobserved(action: ChartAction): ChartAction {
     if (action.kind !== 'start' || !action.sync || this.#type.inline.has(action.src)) return action
     this.observed.add(action.id)
@@ -105,7 +105,7 @@ export class WatchedChart implements Chart {
   }
 }
 
-// No line of a user begins so.
+// No line of a user begins with this text.
 const MARK = '\u0000entered '
 
 interface StateConfig {
@@ -113,7 +113,7 @@ interface StateConfig {
   readonly states?: { readonly [key: string]: StateConfig }
 }
 
-/** The same machine, which writes a line for each state that it enters. */
+/** The same machine, but it logs a line for each state that it enters. */
 function traced(machine: AnyStateMachine): AnyStateMachine {
   const config = tracedState(machine.config as StateConfig, [])
   return createMachine(config as never, machine.implementations as never) as AnyStateMachine

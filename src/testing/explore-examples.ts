@@ -6,18 +6,18 @@ import { errorValue } from '../model/record.ts'
 import { type Json, storableCopy } from '../model/storable.ts'
 import type { Task } from '../model/task.ts'
 
-/** What `explore` says to a job, where the schemas alone do not tell. An empty list leaves its event out. */
+/** Example values that `explore` uses where schemas alone do not give any. An empty list leaves the event out. */
 export interface ExampleOptions<Input = unknown> {
-  /** What jobs are submitted with. Default: nothing, or `{}`, whichever the type's schema takes. */
+  /** Inputs to submit. Default: nothing or `{}`, depending on which the type's schema accepts. */
   readonly inputs?: readonly Input[]
   /**
-   * The fields of each command, and of each event that a task or a child sends, by the event's type. Default: no
-   * fields, for the commands whose schema takes that and for the events that a task declares.
+   * Fields of commands, and of events that tasks and children send, by event type. Default: no fields, for the commands
+   * whose schema accepts that and for the events that a task declares.
    */
   readonly events?: { readonly [event: string]: readonly { readonly [field: string]: unknown }[] }
-  /** What tasks and child machines end with, by the invoke's id or by the name of its logic. Default: nothing. */
+  /** Outputs of tasks and child machines, by the invoke's id or by the name of its logic. Default: no output. */
   readonly outputs?: { readonly [task: string]: readonly unknown[] }
-  /** What tasks and child machines fail with, by the invoke's id or by the name of its logic. Default: an `Error`. */
+  /** Errors of tasks and child machines, by the invoke's id or by the name of its logic. Default: an `Error`. */
   readonly errors?: { readonly [task: string]: readonly unknown[] }
 }
 
@@ -27,17 +27,17 @@ export interface Untried {
   readonly reason: string
 }
 
-/** What may be said to a job. */
+/** Values for the events of a job. */
 export interface Examples {
   readonly inputs: readonly (Json | undefined)[]
   readonly commands: readonly ChartEvent[]
   readonly outputs: (task: Task) => readonly (Json | undefined)[]
   readonly errors: (task: Task) => readonly Json[]
-  /** What a task or a child may send while it runs. */
+  /** Events that a task or a child may send while it runs. */
   readonly sent: (task: Task) => readonly ChartEvent[]
-  /** Something that was left out could happen to this job. */
+  /** Records that an event of this job was not tried. */
   readonly isOpen: (job: Job) => boolean
-  /** What was left out so far. */
+  /** Events that were not tried. */
   readonly untried: () => readonly Untried[]
 }
 
@@ -46,7 +46,7 @@ const DEFAULT_ERROR: Json = { name: 'Error', message: 'an example of a failure' 
 /**
  * Reads the examples of a type.
  *
- * @throws {JobchartError} `INVALID_INPUT` an example does not fit its schema, or is for an event that nobody sends.
+ * @throws {JobchartError} `INVALID_INPUT` an example does not fit its schema, or no code sends its event.
  */
 export function readExamples(type: AnyJobType, options: ExampleOptions): Examples {
   const untried = new Map<string, string>()
@@ -87,7 +87,7 @@ function outputsOf(
 ): readonly (Json | undefined)[] {
   const what = `output of "${task.id}"`
   const settings = type.tasks.get(task.src)
-  // A callback goes on until it is left, or throws.
+  // A callback runs until it is left, or throws.
   if (settings?.kind === 'callback') return []
   const read = valuesFor(settings?.output, { what, given: givenFor(task, outputs), defaults: [undefined] })
   if ('values' in read) return read.values.map((value) => copied(value, what))
@@ -103,7 +103,7 @@ function sentBy(type: AnyJobType, task: Task, { events = {} }: ExampleOptions): 
   return types.flatMap((event) => (events[event] ?? [{}]).map((fields) => eventOf(event, fields)))
 }
 
-/** A task that declares no events may send any but the engine's and the commands; a child, whatever it is made to send. */
+/** A task without declared events may send any event except commands and the engine's own. A child may send any. */
 function isFreeToSend(type: AnyJobType, event: string): boolean {
   return !event.startsWith('task.') && !event.startsWith('xstate.') && !Object.hasOwn(type.commands, event)
 }
@@ -132,7 +132,7 @@ function doneType({ id }: Task): string {
 
 function eventOf(type: string, fields: unknown): ChartEvent {
   const event = { ...(typeof fields === 'object' ? fields : {}), type }
-  // What is an object with a type stays one.
+  // The copy of an object with a type has that type too.
   return storableCopy(event, `event "${type}"`, true) as unknown as ChartEvent
 }
 
@@ -145,11 +145,11 @@ type Schema = NonNullable<AnyJobType['input']>
 interface Asked {
   readonly what: string
   readonly given: readonly unknown[] | undefined
-  /** Tried where nothing was given; the first that fits is taken. */
+  /** Default values. The first one that fits is used. */
   readonly defaults: readonly unknown[]
 }
 
-/** The values as a schema parses them, or why there is none. */
+/** The values that a schema parses, or the reason why there is none. */
 function valuesFor(
   schema: Schema | undefined,
   { what, given, defaults }: Asked,
@@ -168,7 +168,7 @@ function valuesFor(
 function parsedExample(schema: Schema | undefined, value: unknown, what: string): unknown {
   const parsed = parseNow(schema, value)
   if (parsed.kind === 'value') return parsed.value
-  // Nothing here can wait for it: the example stands for what it would give.
+  // This function is synchronous, so an asynchronous schema is not awaited: the example is used unparsed.
   if (parsed.kind === 'later') return value
   throw new JobchartError('INVALID_INPUT', `the example of ${what} does not fit its schema: ${parsed.message}`)
 }
@@ -182,7 +182,7 @@ function parseNow(schema: Schema | undefined, value: unknown): Parsed {
   if (schema === undefined) return { kind: 'value', value }
   const result = schema['~standard'].validate(value)
   if ('then' in result) {
-    // Nobody waits for it, and a rejection that nobody hears ends the process.
+    // An unhandled rejection would end the process.
     result.then(undefined, () => {})
     return { kind: 'later' }
   }

@@ -6,19 +6,19 @@ import type { Examples } from './explore-examples.ts'
 
 /** Something that can happen to a job. */
 export interface Happening {
-  /** The types of the events by which its chart may hear of it; what else it hears is what came of that. */
+  /** Types of the events by which its chart may hear of it. Other events are consequences. */
   readonly says: readonly string[]
-  /** The command that it is. */
+  /** The command, if it is one. */
   readonly command?: string
   readonly decide: () => Decision | undefined
 }
 
-/** No time passes while a chart is explored, so that a timer's due time is its delay. */
+/** No time passes during a walk, so a timer's due time equals its delay. */
 export const NOW: DecisionContext = { at: 0, random: 0, heartbeatMs: 0 }
 
 const BEFORE = -1
 
-/** All that can happen to a job next: a person's commands, its tasks' and children's doings, its timers. */
+/** Everything that can happen to a job next: commands, events and ends of tasks and children, timers. */
 export function happeningsOf(type: AnyJobType, job: Job, examples: Examples): readonly Happening[] {
   const commands = examples.commands.map((event) => ({
     says: [event.type],
@@ -61,7 +61,7 @@ function happeningsOfTask(type: AnyJobType, job: Job, task: Task, examples: Exam
   ]
 }
 
-/** Its process dies, or its engine stops and gives it back. */
+/** The task's process dies, or its engine stops and gives the task back. */
 function interrupted(type: AnyJobType, job: Job, { invocation, id, token }: Task): readonly Happening[] {
   const loss = { invocation, reason: 'an example of a loss', steps: 0 }
   return [
@@ -70,20 +70,20 @@ function interrupted(type: AnyJobType, job: Job, { invocation, id, token }: Task
   ]
 }
 
-/** The chart hears of the last failure only. */
+/** The chart hears only of the last failure. */
 function withLastAttempt(type: AnyJobType, job: Job, task: Task): Job {
   const attempt = (type.tasks.get(task.src)?.retry.limit ?? 0) + 1
   return { ...job, tasks: job.tasks.map((each) => (each === task ? { ...each, attempt } : each)) }
 }
 
-/** Children stand among the tasks of the walk, but no executor claims them. */
+/** Children are tasks in the walk, but no executor claims them. */
 export function isChild(type: AnyJobType, { src }: Task): boolean {
   return type.tasks.get(src)?.kind === 'machine'
 }
 
 /**
- * A timer stays behind one that was set before it, or with it, and takes no longer. Of others it cannot be told which
- * comes first, since any time may have passed between their beginnings.
+ * A timer cannot fire before one that was set earlier, or at the same time, with a shorter or equal delay. Other pairs
+ * may fire in any order, because any time may have passed between their starts.
  */
 function mayFire({ timers }: Job, timer: Timer): boolean {
   return !timers.slice(0, timers.indexOf(timer)).some(({ dueAt }) => dueAt <= timer.dueAt)
@@ -95,7 +95,7 @@ function firing(type: AnyJobType, job: Job, timer: Timer): Happening {
     const decision = due(type, { ...job, timers }, { ...NOW, at: BEFORE })
     return { ...decision, job: { ...decision.job, timers: decision.job.timers.map(setNow) } }
   }
-  // What is set as it fires counts from now, as what was set by any other event.
+  // A timer that is set when another fires counts from that moment.
   const setNow = (each: Timer) => (timers.includes(each) ? each : { ...each, dueAt: each.dueAt - BEFORE })
   return { says: [timer.event.type], decide }
 }

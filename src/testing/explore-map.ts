@@ -7,80 +7,82 @@ import type { Json } from '../model/storable.ts'
 import type { Untried } from './explore-examples.ts'
 import type { Stop, Walk, Way } from './explore-walk.ts'
 
-/** Where a chart can stand: a state value, with the tasks and timers that it waits for. */
+/** A state of a job: the chart's state value, with the tasks and timers that it waits for. */
 export interface MappedState {
   /**
-   * The keys of the active states from the root, such as `shipping` or `both.left.a + both.right.b`. States that differ
-   * only by what they wait for say so: `working [ship]`. All ends by an error are one state, named by the type's label
-   * for it: `(error)`.
+   * The keys of the active states from the root, such as `shipping` or `both.left.a + both.right.b`. If states differ
+   * only by what they wait for, the name lists it: `working [ship]`. All ends by an error are one state, named by the
+   * type's error label: `(error)`.
    */
   readonly name: string
   /** XState's state value; null for an end by an error. */
   readonly value: Json
-  /** What a job shows as its `status`. */
+  /** The job's `status` in this state. */
   readonly label: string
   readonly phase: Phase
   readonly outcome?: Outcome
   readonly tags: readonly string[]
-  /** The ids of the invokes that are on. */
+  /** Ids of the active invokes. */
   readonly tasks: readonly string[]
-  /** The types of the events that are due at a time. */
+  /** Types of the events of the timers. */
   readonly timers: readonly string[]
-  /** A shortest way here: the events, from `xstate.init` with its input. What they cause by themselves is left out. */
+  /**
+   * A shortest path to this state: the events, from `xstate.init` with its input. Events that they cause are left out.
+   */
   readonly path: readonly ChartEvent[]
 }
 
-/** An event that moved the chart. `to` may be several for one event: by its fields, and by the context. */
+/** An event that moved the chart. One event may have several `to`, depending on its fields and the context. */
 export interface MappedEdge {
   readonly from: string
   readonly event: string
   readonly to: string
 }
 
-/** What a state does with commands. One that is in both lists is taken by some contexts, or with some fields. */
+/** The commands of a state. A command in both lists is taken in some contexts or with some fields only. */
 export interface MappedCommands {
   readonly state: string
   readonly taken: readonly string[]
   readonly refused: readonly string[]
 }
 
-/** A state that a job may never come out of. */
+/** A state that a job may never leave towards an end. */
 export interface DeadEnd {
   readonly state: string
-  /** `stuck`: no task, no timer and no command. `trapped`: things can happen, and none of them leads to an end. */
+  /** `stuck`: no task, no timer and no command. `trapped`: events are possible, but none leads to an end. */
   readonly kind: 'stuck' | 'trapped'
   readonly path: readonly ChartEvent[]
 }
 
-/** A state and an event in it by which the chart's own code throws, or gives what cannot be stored. */
+/** A state and an event for which the chart's own code throws, or gives a value that cannot be stored. */
 export interface ThrowingCell {
-  /** `(start)`: the job was just submitted. */
+  /** `(start)`: the submit. */
   readonly state: string
   readonly event: string
   readonly error: Omit<JobError, 'stack'>
-  /** A shortest way here, this event included. */
+  /** A shortest path, including this event. */
   readonly path: readonly ChartEvent[]
 }
 
-/** What {@link explore} found: plain frozen data in a stable order, by name. */
+/** Result of {@link explore}: plain frozen data in a stable order, by name. */
 export interface JobMap {
   readonly states: readonly MappedState[]
   readonly edges: readonly MappedEdge[]
-  /** For each state that is no end. */
+  /** Commands of each state that is not an end. */
   readonly commands: readonly MappedCommands[]
-  /** The names of the states that are an end, with their outcome. */
+  /** Names of the end states, with their outcome. */
   readonly ends: readonly { readonly state: string; readonly outcome: Outcome }[]
   readonly throws: readonly ThrowingCell[]
-  /** Not told of states from which something was left untried. */
+  /** States with an untried event are not listed. */
   readonly deadEnds: readonly DeadEnd[]
-  /** States of the machine that nothing entered, not even in passing. */
+  /** States of the machine that were never entered, not even in passing. */
   readonly unreachable: readonly string[]
   readonly untried: readonly Untried[]
-  /** False: the limit was hit, and there may be more of everything. */
+  /** False: the limit was hit, and every list may be incomplete. */
   readonly isComplete: boolean
 }
 
-/** What a walk found, by the names of its states. */
+/** The findings of a walk, by the names of its states. */
 export function mapOf(walk: Walk, untried: readonly Untried[], machine: AnyStateMachine): JobMap {
   const stops = [...walk.stops.values()].sort((a, b) => a.way.length - b.way.length)
   const names = namesOf(stops)
@@ -98,7 +100,7 @@ export function mapOf(walk: Walk, untried: readonly Untried[], machine: AnyState
     untried: [...untried].sort(by('event')),
     isComplete: walk.isComplete,
   }
-  // A copy: parts of it are XState's.
+  // A copy, because parts of it belong to XState.
   return frozen(structuredClone(map))
 }
 
@@ -108,7 +110,7 @@ function stateOf({ job, tags, way, error }: Stop, name: string): MappedState {
   const { state, status: label, phase, outcome } = job
   return {
     name,
-    // The chart stands where it stood before, and that tells nothing of the end.
+    // After an error the chart still has its former state, which says nothing about the end.
     value: error === undefined ? state : null,
     label,
     phase,
@@ -196,12 +198,12 @@ function kindOf({ job, cells }: Stop): DeadEnd['kind'] {
   return job.tasks.length === 0 && job.timers.length === 0 && !takesCommand ? 'stuck' : 'trapped'
 }
 
-/** Those from which an end can be reached, or something of which nobody knows where it leads. */
+/** States from which an end, or an untried event, can be reached. */
 function endable(stops: readonly Stop[]): ReadonlySet<Stop> {
   const before = new Map<Stop, Stop[]>(stops.map((stop) => [stop, []]))
   for (const stop of stops) for (const to of stop.next) before.get(to)?.push(stop)
   const alive = new Set(stops.filter(({ job, isOpen }) => job.phase === 'settled' || isOpen))
-  // A set is walked in the order in which it grows.
+  // Iterating over a set includes the values added during the iteration.
   for (const stop of alive) for (const from of before.get(stop) ?? []) alive.add(from)
   return alive
 }
@@ -226,7 +228,7 @@ function firstOfEach<Value>(values: readonly Value[], keyOf: (value: Value) => s
   return [...known.values()]
 }
 
-/** By code units, so that the order is the same everywhere. */
+/** Compares by code units, so that the order is the same on every machine. */
 function by<Key extends string>(...keys: readonly Key[]) {
   return (a: { readonly [Each in Key]: string }, b: { readonly [Each in Key]: string }): number => {
     const key = keys.find((each) => a[each] !== b[each])

@@ -1,7 +1,7 @@
 import type { JobMap } from './explore-map.ts'
 
 /**
- * A map as a Mermaid diagram, for a page or a pull request: its states by name, and between two of them the events.
+ * A map as a Mermaid diagram, for a page or a pull request: the states by name, with the events between them.
  *
  * ```
  * stateDiagram-v2
@@ -25,7 +25,7 @@ export function mermaidOf({ states, edges }: JobMap): string {
   return ['stateDiagram-v2', ...lines.map((line) => `  ${line}`), ''].join('\n')
 }
 
-// Mermaid ends a text at each of these, and knows no escape for them all.
+// These characters end a text in Mermaid, which has no escape for all of them.
 function plain(text: string): string {
   return text.replaceAll(/[":;#\s]+/g, ' ')
 }

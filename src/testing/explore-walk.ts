@@ -9,14 +9,14 @@ import { type Seen, WatchedChart } from './explore-chart.ts'
 import type { Examples } from './explore-examples.ts'
 import { happeningsOf, isChild, NOW } from './explore-happenings.ts'
 
-/** The events that lead somewhere, by the last of them: most are never read, and a copy for each would be long. */
+/** The events on a path as a linked list from the last one. Most paths are never read, so none is copied. */
 export interface Way {
   readonly event: ChartEvent
   readonly before?: Way
   readonly length: number
 }
 
-/** A job as the walk met it: where its chart stands, with its context, its tasks and its timers. */
+/** A job during the walk: its chart's state and context, its tasks and its timers. */
 export interface Stop {
   readonly job: Job
   readonly tags: readonly string[]
@@ -24,25 +24,25 @@ export interface Stop {
   readonly error?: JobError
   /** The error was thrown by the chart's own code, not reported by a task. */
   readonly isThrown: boolean
-  /** The events on the shortest way, the first one `xstate.init`. */
+  /** The events on the shortest path, beginning with `xstate.init`. */
   way: Way
-  /** Something can happen here that was not tried. */
+  /** An event is possible here that was not tried. */
   isOpen: boolean
   readonly next: Set<Stop>
   readonly cells: Cell[]
 }
 
-/** What came of one event at one stop. */
+/** The result of one event at one stop. */
 export interface Cell {
   readonly event: string
   readonly isCommand: boolean
   readonly isTaken: boolean
-  /** Where the chart went; absent: it did not move. */
+  /** The new state of the chart; absent: it did not move. */
   readonly to?: Stop
   readonly way: Way
 }
 
-/** What is walked, and how far. */
+/** The job type to walk, and the limits. */
 export interface WalkOptions {
   readonly type: AnyJobType
   readonly examples: Examples
@@ -51,13 +51,13 @@ export interface WalkOptions {
 }
 
 /**
- * Walks through all that can come of a job, the shortest ways first.
+ * Walks through everything that can happen to a job, shortest paths first.
  *
- * Each step is a decision of the model, the same that an engine commits, so tasks, timers, mailboxes and logic that
- * moves with the job are what they are. Only child jobs are not walked: they stand as tasks, and end as they may.
+ * Each step is a decision of the model, as an engine makes it, so tasks, timers, mailboxes and transition logic behave
+ * as in a real job. Child jobs are not walked: each one is a task that may end in any way.
  *
- * What the chart does not hear of, such as a claim that it does not name, takes a step and adds nothing to the way; so
- * the stops of one length are looked at together with those that are silently reached from them.
+ * An event that the chart does not hear, such as a claim that it does not name, takes a step but adds nothing to the
+ * path. So stops of one path length are handled together with those reached from them by such silent steps.
  */
 export class Walk {
   readonly stops = new Map<string, Stop>()
@@ -78,7 +78,7 @@ export class Walk {
     while (this.#later.length > 0) this.#lookAt(this.#later.splice(0))
   }
 
-  /** All that was met was looked at. */
+  /** Every stop was handled. */
   get isComplete(): boolean {
     return this.#isComplete
   }
@@ -104,12 +104,12 @@ export class Walk {
         continue
       }
       this.#expanded.add(stop)
-      // Those that were silently reached are as near, and are looked at in the same round.
+      // Stops reached silently have the same path length, so the same round handles them.
       nearby.push(...this.#expand(stop))
     }
   }
 
-  /** The stops that are reached without a word to the chart. */
+  /** The stops that are reached by steps that the chart does not hear. */
   #expand(stop: Stop): readonly Stop[] {
     const silent: Stop[] = []
     for (const { says, command, decide } of happeningsOf(this.#type, stop.job, this.#options.examples)) {
@@ -127,7 +127,7 @@ export class Walk {
       const moved = heard.length === 0 ? {} : { to }
       stop.cells.push({ event, isCommand: command !== undefined, isTaken: decision.handled, way, ...moved })
     }
-    // Asked last: what a task could not be tried with is known when it was tried.
+    // Asked last, because untried values are only known after a task was tried.
     stop.isOpen = this.#options.examples.isOpen(stop.job)
     return silent
   }
@@ -139,7 +139,7 @@ export class Walk {
     const key = keyOf(job, ended.isThrown, this.#options.distinguish)
     const known = this.stops.get(key)
     if (known !== undefined) {
-      // Silent steps may lead by a shorter way to what was already met.
+      // Silent steps may lead by a shorter path to a known stop.
       if (way.length < known.way.length && !this.#expanded.has(known)) known.way = way
       return known
     }
@@ -149,7 +149,7 @@ export class Walk {
     return stop
   }
 
-  /** Work that was left is gone at once, children are at work, and new timers stand in the order in which they fire. */
+  /** Left work is removed at once, children run, and new timers are in the order in which they fire. */
   #plain(job: Job, timersBefore: readonly Timer[]): Job {
     const tasks = job.tasks.filter(({ status }) => status !== 'stopping').map((task) => plainTask(this.#type, task))
     const known = job.timers.filter((timer) => timersBefore.includes(timer))
@@ -158,9 +158,9 @@ export class Walk {
   }
 }
 
-/** What a chart heard of a happening itself; a timer for logic that moves with the job is heard of by what that says. */
+/** The events that the chart itself heard. A timer for transition logic is named by the event that this logic sends. */
 function heardOf({ inputs }: Decision, says: readonly string[]): readonly ChartEvent[] {
-  // What moved a chart is stored as the events that they were.
+  // The events that moved a chart are stored as they were sent.
   const events = inputs as unknown as readonly ChartEvent[]
   const heard = events.filter(({ type }) => says.includes(type))
   return heard.length > 0 ? heard : events.slice(0, 1)
@@ -170,11 +170,11 @@ function withChildrenAsTasks(type: AnyJobType, chart: WatchedChart): AnyJobType 
   const never = () => Promise.reject(new Error('a child is never run here'))
   const child = { ...parseTask({}, never), kind: 'machine' as const }
   const children = [...type.children.keys()].map((src) => [src, child] as const)
-  // What a description says of an error would hide the error.
+  // A text of `describe` would hide the error.
   return { ...type, describe: undefined, chart, children: new Map(), tasks: new Map([...type.tasks, ...children]) }
 }
 
-// Counts of attempts, and what was sent to the code, are nothing that the chart can tell apart.
+// The chart cannot see attempt counts and messages to the code, so they do not distinguish stops.
 function plainTask(type: AnyJobType, task: Task): Task {
   const counts = { attempt: 0, claims: 0, crashes: 0, losses: 0, steps: 0, inbox: [] }
   const isOffered = task.status === 'available' && isChild(type, task)
@@ -185,7 +185,7 @@ function endOf({ phase, outcome, error }: Job, seen: Seen | undefined): Pick<Sto
   const end = seen?.result.end
   if (phase !== 'settled' || outcome !== 'failure' || end?.kind === 'done') return { isThrown: false }
   const thrown = end === undefined ? error : jobError(end.error)
-  // An error of a task that no state takes ends the job, and is no fault of the chart's code.
+  // An error of a task that no state takes ends the job, but is not thrown by the chart's code.
   const isReported =
     seen?.event.type.startsWith('xstate.error.actor.') === true &&
     JSON.stringify(seen.event.error) === JSON.stringify(end?.error)
@@ -198,7 +198,7 @@ function keyOf(job: Job, isThrown: boolean, distinguish: (job: Job) => Json): st
   const names = new Map(job.tasks.map(({ invocation, id }) => [invocation, id]))
   const tasks = job.tasks.map(({ id, src, status: at, snapshot }) => [id, src, at, snapshot ?? null])
   const timers = job.timers.map(({ id, to, event, dueAt }) => [
-    // One without an id is numbered by the job's counter, which tells nothing.
+    // A timer without an id is numbered by the job's counter, which has no meaning here.
     id.startsWith('delayed.') ? '' : id,
     typeof to === 'number' ? (names.get(to) ?? '') : (to ?? ''),
     event,

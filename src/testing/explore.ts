@@ -7,13 +7,13 @@ import { type ExampleOptions, readExamples, type Untried } from './explore-examp
 import { type JobMap, mapOf } from './explore-map.ts'
 import { Walk } from './explore-walk.ts'
 
-/** How {@link explore} walks. */
+/** Options of {@link explore}. */
 export interface ExploreOptions<Input = unknown> extends ExampleOptions<Input> {
-  /** At most so many jobs that differ by state, context, tasks or timers are looked at. Default 10,000. */
+  /** Maximum number of different jobs, by state, context, tasks and timers. Default 10,000. */
   readonly limit?: number
   /**
-   * What of a job's context matters: of jobs that agree in it and stand in the same state, one is looked at. Default:
-   * the whole context. A context that counts without end needs it, or is cut by the limit.
+   * The part of a job's context that matters. Of jobs in the same state for which it is equal, only one is walked.
+   * Default: the whole context. A context that counts without end needs this option, or the limit cuts the walk.
    */
   readonly distinguish?: (job: Job) => Json
 }
@@ -30,8 +30,9 @@ const OPTIONS = {
 } satisfies { readonly [Option in keyof ExploreOptions]-?: OptionRule }
 
 /**
- * Walks through all that can come of a job: from its submit, by each command, each end of its tasks and children, each
- * event that these send, each loss and each timer, as the engine would move it, but with nothing run and no time passed.
+ * Walks through everything that can happen to a job, from its submit on: each command, each end of its tasks and
+ * children, each event that these send, each loss and each timer. The job moves as an engine would move it, but no code
+ * runs and no time passes.
  *
  * ```ts
  * const map = explore(order, { events: { approve: [{ note: 'fine' }] } })
@@ -39,10 +40,10 @@ const OPTIONS = {
  * expect(map.deadEnds).toEqual([])
  * ```
  *
- * Child jobs are not walked through: each ends, fails, and sends what `events` has examples of. Actions are not run.
+ * Child jobs are not walked: each ends, fails, and sends the events that have examples in `events`. Actions do not run.
  *
- * @throws {JobchartError} `INVALID_INPUT` an example or the limit does not fit. What the chart's own code throws is found,
- *   and not thrown.
+ * @throws {JobchartError} `INVALID_INPUT` an example or the limit is invalid. Errors that the chart's own code throws
+ * are in the result instead.
  */
 export function explore<Type extends AnyJobType>(type: Type, options: ExploreOptions<InputOf<Type>> = {}): JobMap {
   checkOptions('explore', { type }, { type: required(jobTypeRule) }, { code: 'INVALID_INPUT' })
@@ -53,7 +54,7 @@ export function explore<Type extends AnyJobType>(type: Type, options: ExploreOpt
   return mapOf(walk, [...examples.untried(), ...unheard(walk, options)], type.lifecycle)
 }
 
-/** The newest values of tasks and children that the chart listens to are known to nobody here. */
+/** The walk does not know the snapshots of tasks and children that the chart listens to. */
 function unheard({ watched }: Walk, { events = {} }: ExampleOptions): readonly Untried[] {
   const types = [...watched.observed].map((id) => `xstate.snapshot.${id}`)
   const reason = 'nobody knows what it shows; give examples in events'

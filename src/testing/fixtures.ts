@@ -17,10 +17,10 @@ import type {
   Write,
 } from '../port/storage.ts'
 
-/** The default lifecycle. */
+/** A job type with the default lifecycle. */
 export const plain: AnyJobType = defineJob({ type: 'plain', execute: () => 'done' })
 
-/** Two invokes at once in one state. */
+/** A job type with two invokes in one state. */
 export const twin: AnyJobType = defineJob({
   type: 'twin',
   lifecycle: createMachine({
@@ -39,15 +39,15 @@ export const twin: AnyJobType = defineJob({
 /** The type and version of {@link plain}, as a list. */
 export const plainOnly: readonly TypeKey[] = [{ type: plain.type, version: plain.version }]
 
-/** More than any check has of anything. */
+/** A limit that no check reaches. */
 export const FAR = 100
 
-/** Time and chance for a decision, without chance. */
+/** Time and chance for a decision; chance is constant. */
 export function contextAt(at: number): DecisionContext {
   return { at, random: 0, heartbeatMs: 2_000 }
 }
 
-/** What a job of the fixtures may start from. */
+/** Fields of a new job of the fixtures. */
 export type Seed = Partial<NewJob> & { readonly id: string }
 
 /** A new job, by default of the default lifecycle, with one available task. */
@@ -56,7 +56,7 @@ export function newJob(seed: Seed, at: number, type = plain): Decision {
   return create(type, { ...fixed, ...seed }, contextAt(at))
 }
 
-/** The same, as a job that another one's chart invoked. */
+/** The same as a child job of another one. */
 export function childOf(parentId: string, decision: Decision): Decision {
   return { ...decision, job: { ...decision.job, parentId } }
 }
@@ -67,7 +67,7 @@ export function parentOf(childId: string, decision: Decision): Decision {
   return { ...decision, job: { ...decision.job, tasks } }
 }
 
-/** The job and the row of a decision. */
+/** The job and the log row of a decision. */
 export function writeOf({ job, events, inputs }: Pick<Decision, 'job' | 'events' | 'inputs'>): JobWrite {
   return { job, events: rowOf(job, events, inputs) }
 }
@@ -89,7 +89,7 @@ export function updateOf(
   return { op: 'update', before, ...writeOf(decision) }
 }
 
-/** The next record of a job with some fields changed by hand, and one event. */
+/** The next record of a job with some fields replaced, and one event. */
 export function changed(job: Job, fields: Partial<Job>): Pick<Decision, 'job' | 'events' | 'inputs'> {
   const next = { ...job, revision: job.revision + 1, eventCount: job.eventCount + 1, ...fields }
   return { job: next, events: [{ type: 'job.updated' }], inputs: [] }
@@ -102,19 +102,19 @@ export function claimed(job: Job, at: number, holder = 'me', type = plain): Deci
   return claim(type, job, task.invocation, { holder }, contextAt(at))
 }
 
-/** The job whose claimed or stopping task has ended well. */
+/** The job after its claimed or stopping task has succeeded. */
 export function ended(job: Job, at: number, type = plain): Decision {
   const decision = end(type, job, tokenOf(job), { ok: true, output: 'done' }, contextAt(at))
   if (decision === undefined) throw new Error('the job has no claimed task')
   return decision
 }
 
-/** The token of the job's first task that is claimed or stopping. */
+/** The token of the job's first claimed or stopping task. */
 export function tokenOf(job: Job): number {
   return job.tasks.find(({ status }) => status === 'claimed' || status === 'stopping')?.token ?? -1
 }
 
-/** The route of a type's tasks, with how many tasks of one key may run where a number is given. */
+/** The route of a type's tasks, with the limit of one key if a number is given. */
 export function routeOf(type = plain, concurrency?: number): Route {
   const route = { type: type.type, version: type.version, executor: 'default' }
   return concurrency === undefined ? route : { ...route, limits: new Map([['execute', concurrency]]) }
@@ -135,21 +135,21 @@ export function changesetOf(...writes: readonly Write[]): Changeset {
   return { id: `changeset-${++ids}`, writes }
 }
 
-/** What a check's claim may set; `room` is that of the default executor. */
+/** Options of a check's claim; `room` is that of the default executor. */
 interface ClaimChoice extends Partial<Pick<Claim, 'routes' | 'decide'>> {
   readonly type?: AnyJobType
   readonly room?: number
   readonly holder?: string
 }
 
-/** A claim with an id of its own: by default of all tasks of {@link plain}, for `me`. */
+/** A claim with an id of its own: by default for all tasks of {@link plain}, for `me`. */
 export function claimOf(at: number, choice: ClaimChoice = {}): Claim {
   const { type = plain, room = FAR, holder = 'me', routes = [routeOf(type)] } = choice
   const { decide = decideFor(holder, at, type) } = choice
   return { id: `claim-${++ids}`, routes, at, room: new Map([['default', room]]), decide }
 }
 
-/** Claims, and writes nothing else. */
+/** Claims without other writes. */
 export async function claimNow(
   storage: StorageConnection,
   at: number,
@@ -158,7 +158,7 @@ export async function claimNow(
   return (await storage.commit([], claimOf(at, choice))).claimed
 }
 
-/** The ids of the jobs that were claimed, in their order. */
+/** Ids of the claimed jobs, in order. */
 export async function claimedIds(
   storage: StorageConnection,
   at: number,
@@ -175,7 +175,7 @@ export async function commitOne(storage: StorageConnection, ...writes: readonly 
   return result
 }
 
-/** Stores a job whose task is claimed, and gives the token. */
+/** Stores a job whose task is claimed. Returns the token. */
 export async function insertClaimed(
   storage: StorageConnection,
   at: number,
@@ -207,7 +207,7 @@ export async function rowsOf(storage: StorageConnection, jobId?: string) {
   }
 }
 
-/** The types of a job's events, in their order. @throws its events are not numbered 1, 2, 3 … */
+/** The types of a job's events, in order. @throws its events are not numbered 1, 2, 3 … */
 export async function historyOf(storage: StorageConnection, id: string): Promise<readonly string[]> {
   const numbered = (await rowsOf(storage, id)).flatMap(({ jobSequence, events }) =>
     events.map(({ type }, index) => ({ type, number: jobSequence + index })),

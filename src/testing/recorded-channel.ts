@@ -13,7 +13,7 @@ export type Report =
   | { readonly kind: 'step'; readonly name: string; readonly result: Json | undefined }
   | { readonly kind: 'send'; readonly event: TaskMessage }
 
-/** A channel that keeps what is reported, in its order. */
+/** A channel that records the reports in order. */
 export class RecordedChannel implements TaskChannel {
   readonly reports: Report[] = []
   readonly #messages: TaskMessage[] = []
@@ -49,7 +49,7 @@ export class RecordedChannel implements TaskChannel {
     return this.reports.flatMap((report) => (report.kind === 'log' ? [report.text] : []))
   }
 
-  /** Resolves with the first line that begins so. */
+  /** Resolves with the first line that has this beginning. */
   async line(start: string): Promise<string> {
     for (;;) {
       const line = this.lines.find((text) => text.startsWith(start))

@@ -37,7 +37,7 @@ export const claimingChecks: Checks = {
     assert.deepEqual(await getJob(storage, 'urgent'), three[0]?.job)
   },
 
-  'S9 tasks of jobs that the same commit stores are picked among those that were stored': async ({ clock, open }) => {
+  'S9 tasks of jobs that the same commit stores are claimed in order among others': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     const jobs = inClaimOrder(at)
@@ -48,7 +48,7 @@ export const claimingChecks: Checks = {
       results.map(({ status }) => status),
       ['applied', 'applied', 'applied'],
     )
-    // Of the same time, the one that was stored before is older.
+    // Two jobs have the same time, so the one stored before is older.
     const ids = taken.map(({ job }) => job.id)
     assert.deepEqual(ids, ['urgent', 'older', 'same-time', 'old'])
     for (const { job } of taken) assert.deepEqual(await getJob(storage, job.id), job)
@@ -72,7 +72,7 @@ export const claimingChecks: Checks = {
     assert.deepEqual(taken[0]?.job.progress, progress)
   },
 
-  'S9 a job that is stored and claimed in one commit tells all its events in their order': async ({ clock, open }) => {
+  'S9 a job that is stored and claimed in one commit has all its events in order': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     const other = newJob({ id: 'other' }, at)
@@ -101,7 +101,7 @@ export const claimingChecks: Checks = {
       assert.deepEqual([job.tasks[0]?.status, job.tasks[0]?.holder], ['claimed', 'me'])
       assert.equal(job.eventCount, (await historyOf(storage, id)).length)
     }
-    // Each was told once, and is found by what wrote it.
+    // Each event exists once, and is found by the changeset that wrote it.
     const told = [
       ...results.flatMap((each) => (each.status === 'applied' ? each.rows : [])),
       ...taken.flatMap(({ rows }) => rows),
@@ -115,7 +115,7 @@ export const claimingChecks: Checks = {
     )
   },
 
-  'S9 the tasks of a changeset that is refused are not picked': async ({ clock, open }) => {
+  'S9 the tasks of a refused changeset are not claimed': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     const first = newJob({ id: 'first', idempotencyKey: 'k' }, at)
@@ -174,7 +174,7 @@ export const claimingChecks: Checks = {
     assert.deepEqual(await claimedIds(storage, at, { routes: [...elsewhere, routeOf()] }), ['a'])
   },
 
-  'S9 what is left stays ready, takes no room, and holds up nothing behind it': async ({ clock, open }) => {
+  'S9 a task that a claim leaves stays ready, takes no room, and delays no task behind it': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     for (const id of ['a', 'b', 'c', 'd']) await commitOne(storage, insertOf(newJob({ id }, at)))
@@ -196,7 +196,7 @@ export const claimingChecks: Checks = {
     assert.deepEqual(await claimedIds(storage, at), ['aa', 'a', 'b', 'd'])
   },
 
-  'S9 a claim that is stopped keeps what it has claimed, and leaves the rest': async ({ clock, open }) => {
+  'S9 a claim that is stopped keeps its claimed tasks, and leaves the rest': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     for (const id of ['a', 'b', 'c']) await commitOne(storage, insertOf(newJob({ id }, at)))
@@ -210,10 +210,7 @@ export const claimingChecks: Checks = {
     assert.deepEqual(await claimedIds(storage, at), ['b', 'c'])
   },
 
-  'S9 a claim whose writes are refused leaves its task as it was, and the others are claimed': async ({
-    clock,
-    open,
-  }) => {
+  'S9 a claimed task whose write is refused stays unchanged, and the others are claimed': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     const seeds: readonly Seed[] = [
@@ -243,7 +240,7 @@ export const claimingChecks: Checks = {
     assert.deepEqual(await claimedIds(storage, at), ['conflict', 'slot-taken', 'duplicate', 'stale'])
   },
 
-  'S9 each task is given to a claim once at most, also where it stays available': async ({ clock, open }) => {
+  'S9 each task is passed to a claim at most once, even if it stays available': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     for (const id of ['a', 'b']) await commitOne(storage, insertOf(newJob({ id }, at)))
@@ -280,10 +277,7 @@ export const claimingChecks: Checks = {
     assert.equal((await getJob(storage, 'a')).tasks[0]?.status, 'claimed')
   },
 
-  'S9, S32 a claim is decided on its job tree as it is then, and writes several jobs or none': async ({
-    clock,
-    open,
-  }) => {
+  'S9, S32 a claim is decided on the current job tree, and may write several jobs or none': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     const parent = parentOf('child', newJob({ id: 'parent', priority: 1 }, at))
@@ -317,7 +311,7 @@ export const claimingChecks: Checks = {
     assert.deepEqual(await getJob(storage, 'child'), taken?.job)
   },
 
-  'S9 a task that an earlier claim has taken away is not given': async ({ clock, open }) => {
+  'S9 a task that an earlier task of the claim removed is not passed on': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     const left = newJob({ id: 'left' }, at, twin)
@@ -337,7 +331,7 @@ export const claimingChecks: Checks = {
   },
 }
 
-/** Five jobs, by age; `isStored`: which are stored before the others. */
+/** Five jobs, by age. Those with `isStored` are stored first. */
 function inClaimOrder(at: number) {
   return [
     { job: newJob({ id: 'older' }, at - 20), isStored: false },

@@ -24,7 +24,7 @@ import type { Checks } from './storage-bench.ts'
 
 /** Checks of deleted jobs: S18. */
 export const deletingChecks: Checks = {
-  'S18 a deleted job is hidden from lists, frees its slot and key, and goes when nothing of it runs': async ({
+  'S18 a deleted job is hidden from lists, frees its slot and key, and its row goes when nothing of it runs': async ({
     clock,
     open,
   }) => {
@@ -42,7 +42,7 @@ export const deletingChecks: Checks = {
     assert.equal(busy.deletedAt, at)
     assert.deepEqual(await storage.find({ scopes: [{ tenant: 't1' }] }, { limit: FAR }), { jobs: [] })
     assert.equal(await storage.count({ scopes: [{}] }), 0)
-    // What still runs holds the slot; the key is free at once.
+    // Its running code holds the slot; the key is free at once.
     const again = insertOf(newJob({ ...seed, id: 'b' }, at))
     assert.deepEqual(await commitOne(storage, again), { status: 'slot-taken', by: 'a' })
     assert.equal((await commitOne(storage, insertOf(newJob({ id: 'c', idempotencyKey: 'k' }, at)))).status, 'applied')
@@ -53,39 +53,37 @@ export const deletingChecks: Checks = {
     const rows = await rowsOf(storage, 'a')
     const types = rows.flatMap(({ events }) => events.map(({ type }) => type))
     assert.deepEqual(types, ['job.created', 'task.started', 'job.transitioned', 'job.deleted', 'task.stopped'])
-    // Its key, freed before, is the other job's.
+    // Another job has the freed key now.
     const taken = insertOf(newJob({ id: 'd', idempotencyKey: 'k' }, at))
     assert.deepEqual(await commitOne(storage, taken), { status: 'duplicate', id: 'c' })
     assert.equal(await storage.slotHolder('t1', 'p'), undefined)
   },
 
-  'S18 a deleted job of which nothing runs goes at once, with its steps, and only as it was read': async ({
-    clock,
-    open,
-  }) => {
-    const storage = await open()
-    const at = clock.now()
-    const token = await insertClaimed(storage, at, 'a')
-    const note = { kind: 'step', invoke: 'i', ordinal: 1, name: 's' } as const
-    await commitOne(storage, { op: 'note', jobId: 'a', token, note })
-    const held = await getJob(storage, 'a')
-    await commitOne(storage, updateOf(held, ended(held, at)))
-    const settled = await getJob(storage, 'a')
-    const gone = removed(settled, at)
-    assert.deepEqual(await commitOne(storage, updateOf(held, gone)), { status: 'conflict' })
-    const { revision } = settled
-    const with9 = [updateOf(settled, gone), { op: 'expect', jobId: 'none', revision: 9 }] as const
-    assert.deepEqual(await commitOne(storage, ...with9), { status: 'conflict' })
-    assert.deepEqual(await getJob(storage, 'a'), settled)
-    assert.equal((await storage.steps('a', 'i', 1)).size, 1)
-    assert.equal((await commitOne(storage, updateOf(settled, gone))).status, 'applied')
-    assert.equal(await storage.get('a'), undefined)
-    assert.equal((await storage.steps('a', 'i', 1)).size, 0)
-    assert.deepEqual(await storage.recorded(['a']), [])
-    assert.deepEqual(await commitOne(storage, { op: 'expect', jobId: 'a', revision }), { status: 'conflict' })
-  },
+  'S18 a deleted job of which nothing runs goes at once, with its steps, and only at the revision that was read':
+    async ({ clock, open }) => {
+      const storage = await open()
+      const at = clock.now()
+      const token = await insertClaimed(storage, at, 'a')
+      const note = { kind: 'step', invoke: 'i', ordinal: 1, name: 's' } as const
+      await commitOne(storage, { op: 'note', jobId: 'a', token, note })
+      const held = await getJob(storage, 'a')
+      await commitOne(storage, updateOf(held, ended(held, at)))
+      const settled = await getJob(storage, 'a')
+      const gone = removed(settled, at)
+      assert.deepEqual(await commitOne(storage, updateOf(held, gone)), { status: 'conflict' })
+      const { revision } = settled
+      const with9 = [updateOf(settled, gone), { op: 'expect', jobId: 'none', revision: 9 }] as const
+      assert.deepEqual(await commitOne(storage, ...with9), { status: 'conflict' })
+      assert.deepEqual(await getJob(storage, 'a'), settled)
+      assert.equal((await storage.steps('a', 'i', 1)).size, 1)
+      assert.equal((await commitOne(storage, updateOf(settled, gone))).status, 'applied')
+      assert.equal(await storage.get('a'), undefined)
+      assert.equal((await storage.steps('a', 'i', 1)).size, 0)
+      assert.deepEqual(await storage.recorded(['a']), [])
+      assert.deepEqual(await commitOne(storage, { op: 'expect', jobId: 'a', revision }), { status: 'conflict' })
+    },
 
-  'S18 the events of a job that has gone stay without what they carried': async ({ clock, open }) => {
+  'S18 the events of a removed job stay, without their payloads': async ({ clock, open }) => {
     const [storage, other] = [await open(), await open('other')]
     const at = clock.now()
     await insertClaimed(storage, at, 'kept')
@@ -109,7 +107,7 @@ export const deletingChecks: Checks = {
     }
   },
 
-  'S18 of a deleted job that still runs, the events lose what they carry with its row': async ({ clock, open }) => {
+  'S18 the events of a deleted job that still runs lose their payloads with its row': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     await secretive(storage, 'a', at)
@@ -124,7 +122,7 @@ export const deletingChecks: Checks = {
     assert.ok(!JSON.stringify(rows).includes(SECRET))
   },
 
-  'S18 an id that has gone may be used again, and begins anew': async ({ clock, open }) => {
+  'S18 the id of a removed job may be used again, and starts anew': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     const token = await insertClaimed(storage, at, 'a')
@@ -147,7 +145,7 @@ function removed(job: Job, at: number) {
   return remove(plain, job, contextAt(at))
 }
 
-/** Stores a job, and events of every kind that carry something of it. */
+/** Stores a job, and events of every kind with a payload of it. */
 async function secretive(storage: StorageConnection, id: string, at: number): Promise<void> {
   const error = { name: SECRET, message: SECRET, code: SECRET, stack: SECRET }
   const said: readonly EventDraft[] = [
@@ -171,7 +169,7 @@ async function secretive(storage: StorageConnection, id: string, at: number): Pr
   await commitOne(storage, { ...updateOf(job, next), events })
 }
 
-/** What stays of a row of events. */
+/** The part of an event row that a deletion keeps. */
 function outline({ events, inputs: _, ...row }: EventRow) {
   return { ...row, events: events.map(({ type }) => type) }
 }

@@ -5,9 +5,7 @@ import type { Checks } from './storage-bench.ts'
 
 /** Checks of instances, opening and kept charts: S14 to S16, and S35. */
 export const instanceChecks: Checks = {
-  'S14 an instance is listed while it is open, and seen to be gone at once when its process has ended': async ({
-    open,
-  }) => {
+  'S14 an instance is listed while it is open, and seen as gone as soon as its process has ended': async ({ open }) => {
     const one = await open('one')
     const two = await open('two')
     assert.deepEqual(await isGone(two), { one: false })
@@ -17,7 +15,7 @@ export const instanceChecks: Checks = {
     assert.deepEqual(await isGone(two), {})
   },
 
-  'S14 a beat changes the heartbeat, and lists an instance again that was forgotten': async ({ clock, open }) => {
+  'S14 a beat updates the heartbeat, and lists a forgotten instance again': async ({ clock, open }) => {
     const silent = await open('silent')
     const two = await open('two')
     const [before] = await two.others()
@@ -30,7 +28,7 @@ export const instanceChecks: Checks = {
     assert.deepEqual(await isGone(two), { silent: false })
   },
 
-  'S14 an instance that was forgotten is listed again by what it claims': async ({ clock, open }) => {
+  'S14 a claim lists a forgotten instance again': async ({ clock, open }) => {
     const silent = await open('silent')
     const two = await open('two')
     await two.forget('silent')
@@ -41,7 +39,7 @@ export const instanceChecks: Checks = {
     assert.deepEqual(await isGone(two), { silent: true })
   },
 
-  'S35 the latest time of a beat is told, also of an instance that was forgotten': async ({ clock, open }) => {
+  'S35 the latest time of a beat is kept, also that of a forgotten instance': async ({ clock, open }) => {
     const one = await open('one')
     const start = clock.now()
     assert.equal(await one.lastBeat(), 0)
@@ -57,7 +55,7 @@ export const instanceChecks: Checks = {
     assert.equal(await (await open('three')).lastBeat(), start + 5_000)
   },
 
-  'S14 what another connection wrote is noticed, and read': async ({ clock, open }) => {
+  'S14 a write of another connection is noticed, and read': async ({ clock, open }) => {
     const one = await open('one')
     const two = await open('two')
     two.changed()
@@ -68,7 +66,7 @@ export const instanceChecks: Checks = {
     assert.equal(two.changed(), true)
   },
 
-  'S15 what was committed is there when the storage is opened again': async ({ clock, open }) => {
+  'S15 a committed write is there when the storage is opened again': async ({ clock, open }) => {
     const first = await open('one')
     const created = newJob({ id: 'a' }, clock.now())
     await commitOne(first, insertOf(created))
@@ -80,7 +78,7 @@ export const instanceChecks: Checks = {
     await assert.rejects(async () => await first.commit([]), { code: 'STORAGE_UNAVAILABLE' })
   },
 
-  'S15 ten starters at once make one schema': async ({ clock, open }) => {
+  'S15 of ten processes that open at once one makes the schema': async ({ clock, open }) => {
     const all = await Promise.all(Array.from({ length: 10 }, (_, index) => open(`i${index}`)))
     const [first] = all
     assert.ok(first)
@@ -88,7 +86,7 @@ export const instanceChecks: Checks = {
     for (const storage of all) assert.equal((await storage.get('a'))?.id, 'a')
   },
 
-  'S16 a chart is kept for each version of a type, and another one is given back': async ({ open }) => {
+  'S16 a chart is kept for each version of a type, and a different one gets the stored one': async ({ open }) => {
     const one = await open('one')
     const two = await open('two')
     const chart = (type: string, version: string, hash: string) => ({ type, version, hash })
@@ -96,7 +94,7 @@ export const instanceChecks: Checks = {
     assert.deepEqual(await two.register([chart('a', '1', 'x'), chart('b', '1', 'z')], false), [])
     const mixed = [chart('a', '2', 'other'), chart('c', '1', 'new')]
     assert.deepEqual(await two.register(mixed, false), [{ type: 'a', version: '2' }])
-    // Nothing of the refused call was kept.
+    // The refused call has stored nothing.
     assert.deepEqual(await one.register([chart('c', '1', 'else')], false), [])
     assert.deepEqual(await one.register([chart('a', '2', 'y')], false), [])
   },

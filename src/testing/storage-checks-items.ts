@@ -5,27 +5,26 @@ import type { ItemQuery, StorageConnection, Write } from '../port/storage.ts'
 import { commitOne, contextAt, ended, FAR, getJob, insertClaimed, plain, updateOf } from './fixtures.ts'
 import type { Checks } from './storage-bench.ts'
 
-/** Checks of items, and of how many steps and items are recorded: S29. */
+/** Checks of items, and of the counts of steps and items: S29. */
 export const itemChecks: Checks = {
-  'S29 items are numbered in the order of their first reports, and a later report takes the place of an earlier one':
-    async ({ clock, open }) => {
-      const [storage, other] = [await open(), await open('other')]
-      const token = await insertClaimed(storage, clock.now(), 'a')
-      const first = item('one', { status: 'failed', message: 'not yet', output: { tries: 1 } })
-      for (const each of [first, item('two'), item('one', { at: 7 }), item('three')]) {
-        assert.equal((await commitOne(storage, put(token, each))).status, 'applied')
-      }
-      for (const reader of [storage, other]) {
-        assert.deepEqual(await read(reader), [
-          { ...item('one', { at: 7 }), number: 1, invocation: 1 },
-          { ...item('two'), number: 2, invocation: 1 },
-          { ...item('three'), number: 3, invocation: 1 },
-        ])
-      }
-      assert.deepEqual(await storage.items('b', { after: 0, limit: FAR }), [])
-    },
+  'S29 items are numbered by their first reports, and later reports replace earlier ones': async ({ clock, open }) => {
+    const [storage, other] = [await open(), await open('other')]
+    const token = await insertClaimed(storage, clock.now(), 'a')
+    const first = item('one', { status: 'failed', message: 'not yet', output: { tries: 1 } })
+    for (const each of [first, item('two'), item('one', { at: 7 }), item('three')]) {
+      assert.equal((await commitOne(storage, put(token, each))).status, 'applied')
+    }
+    for (const reader of [storage, other]) {
+      assert.deepEqual(await read(reader), [
+        { ...item('one', { at: 7 }), number: 1, invocation: 1 },
+        { ...item('two'), number: 2, invocation: 1 },
+        { ...item('three'), number: 3, invocation: 1 },
+      ])
+    }
+    assert.deepEqual(await storage.items('b', { after: 0, limit: FAR }), [])
+  },
 
-  'S29 items are read by their status as it is now, in pages': async ({ clock, open }) => {
+  'S29 items are read by their current status, in pages': async ({ clock, open }) => {
     const storage = await open()
     const token = await insertClaimed(storage, clock.now(), 'a')
     for (const [index, status] of (['failed', 'completed', 'failed', 'failed', 'completed'] as const).entries()) {
@@ -41,7 +40,7 @@ export const itemChecks: Checks = {
     assert.deepEqual(await numbers({ after: 5 }), [])
   },
 
-  'S29 a new key beyond the most that a job may have is full, and a known one is not': async ({ clock, open }) => {
+  'S29 a new key beyond the maximum of a job is full, and a known key is not': async ({ clock, open }) => {
     const storage = await open()
     const token = await insertClaimed(storage, clock.now(), 'a')
     const other = await insertClaimed(storage, clock.now(), 'b')
@@ -57,7 +56,7 @@ export const itemChecks: Checks = {
     ])
   },
 
-  'S29 a changeset that is refused leaves no item behind': async ({ clock, open }) => {
+  'S29 a refused changeset leaves no item behind': async ({ clock, open }) => {
     const storage = await open()
     const token = await insertClaimed(storage, clock.now(), 'a')
     await commitOne(storage, put(token, item('one'), 2))
@@ -87,7 +86,7 @@ export const itemChecks: Checks = {
     assert.deepEqual(await read(storage), [{ ...item('one'), number: 1, invocation: 1 }])
   },
 
-  "S18, S29 items go with their job's row, and not before": async ({ clock, open }) => {
+  'S18, S29 items are removed with their job’s row, and not before': async ({ clock, open }) => {
     const storage = await open()
     const token = await insertClaimed(storage, clock.now(), 'a')
     const other = await insertClaimed(storage, clock.now(), 'b')
@@ -145,7 +144,7 @@ export const itemChecks: Checks = {
     assert.deepEqual(await commitOne(storage, put(token, item('two'), 3)), { status: 'full' })
   },
 
-  'S29 what is recorded is counted by the invocation that recorded it first': async ({ clock, open }) => {
+  'S29 steps and items are counted by the invocation that recorded them first': async ({ clock, open }) => {
     const [storage, other] = [await open(), await open('other')]
     const token = await insertClaimed(storage, clock.now(), 'a')
     const elsewhere = await insertClaimed(storage, clock.now(), 'b')

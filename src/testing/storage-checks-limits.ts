@@ -27,12 +27,12 @@ import type { Checks } from './storage-bench.ts'
 
 const limits = { concurrency: 2, key: ({ input }: { readonly input: unknown }) => String(input) }
 const limited: AnyJobType = defineJob({ type: 'limited', limits, execute: () => 'done' })
-/** Another type, whose tasks share their keys with the first's. */
+/** Another type, whose tasks share their keys with the first type's. */
 const other: AnyJobType = defineJob({ type: 'other', limits, execute: () => 'done' })
 
 /** Checks of limits: S19, S20 and S27. */
 export const limitChecks: Checks = {
-  'S19 one claim takes no more of a key than may run': async ({ clock, open }) => {
+  'S19 one claim takes no more tasks of a key than its limit': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     for (const id of ['a1', 'a2', 'a3']) await wait(storage, at, id, 'a')
@@ -88,12 +88,12 @@ export const limitChecks: Checks = {
     for (let index = 0; index < 20; index++) await wait(first, at, `a${index}`, 'a')
     const claims = Array.from({ length: 50 }, (_, index) => claim(connections[index % 3] ?? first, at, 1))
     const ids = (await Promise.all(claims)).flat()
-    // One that lost against another may have got none: it comes again.
+    // A claim that lost against another one may get no task, so it is repeated.
     for (let round = 0; round < 20; round++) ids.push(...(await claim(first, at, 1)))
     assert.deepEqual([ids.length, new Set(ids).size], [2, 2])
   },
 
-  'S19 a changeset that would make a key over-full is refused, and changes nothing': async ({ clock, open }) => {
+  'S19 a changeset that would exceed the limit of a key is refused, and changes nothing': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     for (const id of ['a1', 'a2', 'a3']) await wait(storage, at, id, 'a')
@@ -114,7 +114,7 @@ export const limitChecks: Checks = {
     assert.deepEqual(await commitOne(storage, insert), { status: 'full' })
   },
 
-  'S19 a limit counts the tasks of the row that is written, and each is judged by its own number': async ({
+  'S19 a limit counts the tasks of the written row, and each task is checked against its own limit': async ({
     clock,
     open,
   }) => {
@@ -133,12 +133,12 @@ export const limitChecks: Checks = {
     assert.equal((await commitOne(storage, update(keyed, one, 1))).status, 'applied')
     assert.deepEqual(await commitOne(storage, update(one.job, both, 1)), { status: 'full' })
     assert.equal((await commitOne(storage, update(one.job, both, 2))).status, 'applied')
-    // Two run under the key: more than this number says, and none more by this write.
+    // Two tasks run under the key, more than this limit, but this write adds none.
     const renamed = { ...writeOf(changed(both.job, { message: 'renamed' })), op: 'update', before: both.job } as const
     assert.equal((await commitOne(storage, renamed)).status, 'applied')
   },
 
-  'S19 a claim whose writes carry a limit that is reached leaves its task': async ({ clock, open }) => {
+  'S19 a claim whose writes carry a reached limit leaves its task': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     for (const id of ['a1', 'a2', 'b1']) await wait(storage, at, id, id.slice(0, 1))
@@ -167,7 +167,7 @@ export const limitChecks: Checks = {
     assert.deepEqual(await claim(storage, at), ['a4'])
   },
 
-  'S19 a task with a key that its route gives no number is claimed, and a changed number holds': async ({
+  'S19 a task with a key but without a limit in its route is claimed, and a changed limit applies': async ({
     clock,
     open,
   }) => {
@@ -182,7 +182,7 @@ export const limitChecks: Checks = {
     assert.deepEqual(await claimBy(3, FAR), [])
   },
 
-  'S20 keys with room go by the order of their first tasks, and full ones hide nothing': async ({ clock, open }) => {
+  'S20 keys with room go in the order of their first tasks, and full keys delay none': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     for (let index = 0; index < 5; index++) await wait(storage, at - 50, `full${index}`, 'full')
@@ -198,7 +198,7 @@ export const limitChecks: Checks = {
     assert.deepEqual(order, ['d1', 'b1', 'c2', 'c1', 'e2'])
   },
 
-  'S20 tasks with a key and without one go in one order': async ({ clock, open }) => {
+  'S20 tasks with and without a key go in one order': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     await wait(storage, at - 20, 'a1', 'a')
@@ -213,7 +213,7 @@ export const limitChecks: Checks = {
     assert.deepEqual(await claimedIds(storage, at, { routes, decide }), ['p2', 'a1', 'p1', 'a2'])
   },
 
-  'S20 what a claim leaves of a key keeps no other of it waiting': async ({ clock, open }) => {
+  'S20 a task that a claim leaves under a key delays no other task of the key': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     for (const id of ['a1', 'a2', 'a3', 'a4']) await wait(storage, at, id, 'a')
@@ -222,7 +222,7 @@ export const limitChecks: Checks = {
     assert.deepEqual(await claimedIds(storage, at, { routes: [routeOf(limited, 1)], decide }), ['a3'])
   },
 
-  'S27 what is claimed or stopping under a key is counted over all connections': async ({ clock, open }) => {
+  'S27 claimed and stopping tasks of a key are counted over all connections': async ({ clock, open }) => {
     const [storage, second] = [await open('one'), await open('two')]
     const at = clock.now()
     const hold = async (connection: StorageConnection, id: string) => {
@@ -262,7 +262,7 @@ export const limitChecks: Checks = {
     const two = claimed(one.job, at, 'me', twin)
     await commitOne(storage, updateOf(one.job, two))
     assert.equal(await storage.heldUnder('k'), 2)
-    // Of many tasks one goes, and another is held under another key.
+    // One of many tasks ends, and another one is claimed under another key.
     const [left, right] = two.job.tasks
     assert.ok(left && right)
     await commitOne(storage, updateOf(two.job, changed(two.job, { tasks: [{ ...right, limitKey: 'other' }] })))
@@ -270,7 +270,7 @@ export const limitChecks: Checks = {
   },
 }
 
-/** A job of {@link limited}, whose key is the first letter of its id. */
+/** A job of {@link limited}. Its key is the first letter of its id. */
 function limitedJob(id: string, at: number) {
   return newJob({ id, input: id.slice(0, 1) }, at, limited)
 }

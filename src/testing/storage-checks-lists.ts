@@ -40,7 +40,7 @@ export const listChecks: Checks = {
         seen.push(...found.jobs.map(({ id }) => id))
         if (found.after === undefined) break
         after = found.after
-        // Rows before the page come, and one that was given goes.
+        // Rows before the page are added, and a row that was already given is removed.
         const createdAt = order === 'newest' ? at + FAR : at - FAR
         await commitOne(storage, insertOf(newJob({ id: `${order}-${number}`, labels: { is: 'new' } }, createdAt)))
         const gone = `${order}-${number - 1}`
@@ -52,7 +52,7 @@ export const listChecks: Checks = {
     }
   },
 
-  'S12 a list shows what one of its scopes covers, and each filter narrows it': async ({ clock, open }) => {
+  'S12 a list shows the jobs in any of its scopes, and each filter narrows it': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     const jobs = [
@@ -87,7 +87,7 @@ export const listChecks: Checks = {
     assert.equal(await ids({ scopes: [{}], createdAfter: at + 2, createdBefore: at + 2 }), '')
   },
 
-  'S26 a count is how many jobs the list pages through, by every filter': async ({ clock, open }) => {
+  'S26 a count equals the number of jobs that the list pages through, by every filter': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     await fill(storage, at)
@@ -126,7 +126,7 @@ export const listChecks: Checks = {
     }
   },
 
-  'S26 counts gives what count gives of each value': async ({ clock, open }) => {
+  'S26 counts gives for each value the same number as count': async ({ clock, open }) => {
     const storage = await open()
     await fill(storage, clock.now())
     const read = async (by: CountedField, filter: JobFilter) => Object.fromEntries(await storage.counts(by, filter))
@@ -167,7 +167,7 @@ export const listChecks: Checks = {
     assert.equal(jobs.length, 1_000)
   },
 
-  'S12, S26 a filter that asks for another value than the scope finds nothing': async ({ clock, open }) => {
+  'S12, S26 a filter that contradicts the scope finds nothing': async ({ clock, open }) => {
     const storage = await open()
     await fill(storage, clock.now())
     const scope = { tenant: 't1', createdBy: 'ada', type: 'plain', pipeline: 'p', labels: {} }
@@ -206,7 +206,7 @@ export const listChecks: Checks = {
     assert.equal(await agree(storage, { scopes }), expected)
   },
 
-  'S12, S26, S28 what a scope redacts changes nothing that storage finds': async ({ clock, open }) => {
+  'S12, S26, S28 redaction in a scope changes nothing that the storage finds': async ({ clock, open }) => {
     const storage = await open()
     await fill(storage, clock.now())
     const scope = { tenant: 't1', createdBy: 'ada' }
@@ -221,7 +221,7 @@ export const listChecks: Checks = {
     assert.deepEqual(await storage.events({ after: 0, limit: FAR, scopes: [redacted] }), rows)
   },
 
-  'S30 a list that a page shows gives full pages, however few of the jobs it shows': async ({ clock, open }) => {
+  'S30 a list without filters gives full pages, even if few of the jobs match': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     await many(storage, at)
@@ -264,7 +264,7 @@ export const listChecks: Checks = {
   },
 }
 
-// 14 jobs that are listed, and two that are deleted.
+// 14 jobs that are listed, and two deleted ones.
 async function fill(storage: StorageConnection, at: number): Promise<void> {
   const jobs = [
     newJob({ id: 'a', labels: { team: 'x' } }, at),
@@ -291,7 +291,7 @@ async function fill(storage: StorageConnection, at: number): Promise<void> {
   for (const id of ['gone', 'going']) await removeJob(storage, id, at)
 }
 
-/** 1,200 jobs, of which each sixtieth is of a rare kind. */
+/** 1,200 jobs; every sixtieth is of a rare kind. */
 async function many(storage: StorageConnection, at: number): Promise<void> {
   const [of, twins] = [newJob({ id: 'x' }, at), newJob({ id: 'x' }, at, twin)]
   const jobs = Array.from({ length: 1_200 }, (_, index): Job => {
@@ -328,7 +328,7 @@ async function removeAll(storage: StorageConnection, filter: Narrow, limit = FAR
   for (const { id } of jobs) await removeJob(storage, id, 1)
 }
 
-/** The ids of each page of a list, to its end. */
+/** The ids on each page of a list, to its end. */
 async function pagesOf(
   storage: StorageConnection,
   filter: JobFilter,
@@ -344,7 +344,7 @@ async function pagesOf(
   }
 }
 
-// Counts, lists in one page and lists in small ones, in both orders: all tell the same.
+// Counts, one-page lists and lists in small pages, in both orders, must agree.
 async function agree(storage: StorageConnection, filter: JobFilter): Promise<number> {
   const whole = (await pagesOf(storage, filter, { limit: FAR })).flat()
   assert.deepEqual((await pagesOf(storage, filter, { limit: 2 })).flat(), whole)
@@ -372,7 +372,7 @@ function isAskedByAny(job: Job, filter: JobFilter): boolean {
   return filter.scopes.some((scope) => isAsked(job, filter) && isAsked(job, scope))
 }
 
-// What a list is narrowed to, job by job.
+// Checks a filter against each job one by one.
 function isAsked(job: Job, { labels = {}, parentId, status, ...fields }: Scope & Partial<JobFilter>): boolean {
   const { tenant, createdBy, type, pipeline, phase, outcome, createdAfter = 0, createdBefore = Infinity } = fields
   const pairs: readonly (readonly [asked: string | null | undefined, has: string | undefined])[] = [

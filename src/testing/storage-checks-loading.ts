@@ -15,9 +15,9 @@ import {
 } from './fixtures.ts'
 import type { Checks } from './storage-bench.ts'
 
-/** Checks of what a tick knows: S32. Its turns are among the checks of waiting jobs. */
+/** Checks of what a tick loads: S32. Loading of turns is among the checks of waiting jobs. */
 export const loadingChecks: Checks = {
-  'S32 jobs are loaded by their ids, deleted ones that still run too, and absent ones are not there': async ({
+  'S32 jobs are loaded by their ids, including deleted ones that still run; missing ids are absent': async ({
     clock,
     open,
   }) => {
@@ -34,10 +34,7 @@ export const loadingChecks: Checks = {
     assert.equal((await load(storage, [])).job('none'), undefined)
   },
 
-  'S32 a job is loaded with the jobs above it and those below that are still held as tasks': async ({
-    clock,
-    open,
-  }) => {
+  'S32 a job is loaded with its ancestors and with the descendants that tasks still hold': async ({ clock, open }) => {
     const [storage, other] = [await open(), await open('other')]
     await fill(storage, clock.now())
     for (const reader of [storage, other]) {
@@ -48,7 +45,7 @@ export const loadingChecks: Checks = {
           assert.equal(loaded.job(id)?.id, id)
         }
       }
-      // A child that has ended is no task of its parent; asked for, it comes with its tree.
+      // An ended child is no task of its parent. Loaded by its own id, it comes with its tree.
       const ended = await load(reader, ['ended'])
       for (const id of ['ended', 'root', 'left', 'right', 'leaf']) assert.equal(ended.job(id)?.id, id)
       const orphan = await load(reader, ['orphan', 'alone'])
@@ -56,7 +53,7 @@ export const loadingChecks: Checks = {
     }
   },
 
-  'S32 a tree is loaded as it was at one moment': async ({ clock, open }) => {
+  'S32 a tree is loaded at one moment': async ({ clock, open }) => {
     const [storage, other] = [await open(), await open('other')]
     await fill(storage, clock.now())
     const loaded = await load(storage, ['left'])
@@ -77,7 +74,7 @@ export const loadingChecks: Checks = {
   },
 }
 
-// A root with two children, of which one has a child of its own and a child that has ended is held no more.
+// A root with two children. One of these has a child of its own, and one ended child that no task holds.
 async function fill(storage: StorageConnection, at: number): Promise<void> {
   await commitOne(
     storage,
@@ -91,7 +88,7 @@ async function fill(storage: StorageConnection, at: number): Promise<void> {
   )
 }
 
-/** The job with one task for each child, of which some are stopping. */
+/** The job with one task for each child; some are stopping. */
 function holding(decision: Decision, children: readonly string[]): Decision {
   const [task] = decision.job.tasks
   assert.ok(task)

@@ -19,7 +19,7 @@ import type { Checks } from './storage-bench.ts'
 
 const ODD = 'a "b" \u0000 ü 𝄞'
 
-/** Checks of the log as it is narrowed: S28. */
+/** Checks of the log under scopes: S28. */
 export const logChecks: Checks = {
   'S28 a scope narrows the log by each of its fields': async ({ clock, open }) => {
     const storage = await open()
@@ -40,7 +40,7 @@ export const logChecks: Checks = {
     assert.equal(await ids(storage, [{ createdBy: "x' OR '1'='1" }]), '')
   },
 
-  'S28 of several scopes any will do, and no row is given twice': async ({ clock, open }) => {
+  'S28 a row in any of several scopes is given, once': async ({ clock, open }) => {
     const storage = await open()
     await fill(storage, clock.now())
     assert.equal(await ids(storage, [{ tenant: 't2' }, { type: 'twin' }]), 'c d')
@@ -53,7 +53,7 @@ export const logChecks: Checks = {
     assert.equal(await ids(storage, [{ type: 'twin' }, ...names, ...values, { labels: { team: 'x' } }]), 'a d e')
   },
 
-  'S28 a limit counts the rows that are covered, and a page goes on after the last': async ({ clock, open }) => {
+  'S28 a limit counts the matching rows, and a page continues after the last': async ({ clock, open }) => {
     const storage = await open()
     await fill(storage, clock.now())
     const scopes = [{ labels: { team: 'x' } }]
@@ -66,7 +66,7 @@ export const logChecks: Checks = {
     )
   },
 
-  "S28 the rows of a job are narrowed too, and those of a job that is gone are its creator's": async ({
+  'S28 the rows of a job are narrowed too, and those of a removed job are visible to its creator': async ({
     clock,
     open,
   }) => {
@@ -100,7 +100,7 @@ export const logChecks: Checks = {
       assert.deepEqual(await begins({ ...narrow, through: b }), [a, b])
       assert.deepEqual(await begins({ ...narrow, through: c - 1, jobId: 'b' }), [b])
       assert.deepEqual(await begins({ ...narrow, through: b - 1, jobId: 'b' }), [])
-      // The row that covers what comes next may have begun before.
+      // The row that contains the next event may have begun earlier.
       assert.deepEqual(await begins({ ...narrow, after: a + 1, through: b }), [a, b])
       assert.deepEqual(await begins({ ...narrow, after: a + 2, through: b }), [b])
       assert.deepEqual(await begins({ ...narrow, after: b + 1, jobId: 'b' }), [b])

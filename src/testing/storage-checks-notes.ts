@@ -21,7 +21,7 @@ import {
 } from './fixtures.ts'
 import type { Checks } from './storage-bench.ts'
 
-/** Checks of what running work reports: S5 and S33. */
+/** Checks of the reports of running work: S5 and S33. */
 export const noteChecks: Checks = {
   'S5 each kind of note under an old token is stale, and changes nothing': async ({ clock, open }) => {
     const storage = await open()
@@ -85,7 +85,7 @@ export const noteChecks: Checks = {
     assert.deepEqual(await storage.steps('a', 'i', 1), steps)
   },
 
-  'S5 notes of a task that is stopping are kept': async ({ clock, open }) => {
+  'S5 notes of a stopping task are kept': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     const token = await insertClaimed(storage, at, 'a')
@@ -97,7 +97,7 @@ export const noteChecks: Checks = {
     assert.deepEqual(await storage.logs('a', 0, FAR), [{ at, text: 'stopping', number: 1 }])
   },
 
-  'S5 progress of a job that has settled is stale, though its task is stopping': async ({ clock, open }) => {
+  'S5 progress of a settled job is stale, even while its task is stopping': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     const token = await insertClaimed(storage, at, 'a')
@@ -111,7 +111,7 @@ export const noteChecks: Checks = {
     assert.equal((await getJob(storage, 'a')).progress, undefined)
   },
 
-  'S5 progress that was reported stays when a decision writes that did not know it': async ({ clock, open }) => {
+  'S5 reported progress stays when a decision that did not know it is written': async ({ clock, open }) => {
     const storage = await open()
     const token = await insertClaimed(storage, clock.now(), 'a')
     const running = await getJob(storage, 'a')
@@ -121,7 +121,7 @@ export const noteChecks: Checks = {
     assert.deepEqual((await getJob(storage, 'a')).progress, progress)
   },
 
-  'S5 steps are kept by invoke and ordinal until their job goes': async ({ clock, open }) => {
+  'S5 steps are kept by invoke and ordinal until their job is removed': async ({ clock, open }) => {
     const storage = await open()
     const token = await insertClaimed(storage, clock.now(), 'a')
     const other = await insertClaimed(storage, clock.now(), 'b')
@@ -144,7 +144,7 @@ export const noteChecks: Checks = {
     assert.equal(await read('a', 'i', 3), undefined)
   },
 
-  'S33 an insert begins with a copy of the steps of another job': async ({ clock, open }) => {
+  'S33 an insert starts with a copy of the steps of another job': async ({ clock, open }) => {
     const storage = await open()
     const first = { a: await insertClaimed(storage, clock.now(), 'a') }
     await putStep(storage, 'a', first.a, 's', 1)
@@ -157,7 +157,7 @@ export const noteChecks: Checks = {
     ])
     assert.deepEqual(await storage.steps('b', 'i', 1), copied)
     assert.deepEqual(await (await open('other')).steps('b', 'i', 1), copied)
-    // It recorded none of them.
+    // The copies are not counted as recorded by this job.
     assert.deepEqual(await storage.recorded(['b']), [])
     const created = await getJob(storage, 'b')
     const running = claimed(created, clock.now())
@@ -169,12 +169,12 @@ export const noteChecks: Checks = {
     assert.deepEqual(await storage.steps('b', 'i', 1), new Map([...copied, ['own', 2]]))
     assert.deepEqual([...(await storage.steps('a', 'i', 1)).keys()].sort(), ['late', 'nothing', 's'])
     assert.deepEqual(await storage.recorded(['b']), [{ jobId: 'b', invocation: 1, count: 1 }])
-    // A copy of a copy is whole.
+    // A copy of a copy has all steps.
     await commitOne(storage, { ...insertOf(newJob({ id: 'c', retryOf: 'b' }, clock.now())), stepsOf: 'b' })
     assert.deepEqual([...(await storage.steps('c', 'i', 1)).keys()].sort(), ['nothing', 'own', 's'])
   },
 
-  'S33 copied steps stay when the job that recorded them goes': async ({ clock, open }) => {
+  'S33 copied steps stay when the job that recorded them is removed': async ({ clock, open }) => {
     const storage = await open()
     await putStep(storage, 'a', await insertClaimed(storage, clock.now(), 'a'), 's', 1)
     await commitOne(storage, { ...insertOf(newJob({ id: 'b' }, clock.now())), stepsOf: 'a' })
@@ -184,12 +184,12 @@ export const noteChecks: Checks = {
     await commitOne(storage, updateOf(over.job, remove(plain, over.job, contextAt(clock.now()))))
     assert.equal((await storage.steps('a', 'i', 1)).size, 0)
     assert.deepEqual(await storage.steps('b', 'i', 1), new Map([['s', 1]]))
-    // Of one that has gone there is nothing to begin with.
+    // A removed job has no steps to copy.
     await commitOne(storage, { ...insertOf(newJob({ id: 'c' }, clock.now())), stepsOf: 'a' })
     assert.equal((await storage.steps('c', 'i', 1)).size, 0)
   },
 
-  'S33 a changeset that is refused copies no steps, and one sees the steps that its own changeset records': async ({
+  'S33 a refused changeset copies no steps; a copy sees the steps that its own changeset records': async ({
     clock,
     open,
   }) => {
@@ -209,7 +209,7 @@ export const noteChecks: Checks = {
     assert.deepEqual(await storage.steps('b', 'i', 1), new Map([['s', 1]]))
   },
 
-  'S33 the steps of child jobs are kept with the top of their tree, and copied with it': async ({ clock, open }) => {
+  'S33 the steps of child jobs are kept with the root of their tree, and copied with it': async ({ clock, open }) => {
     const storage = await open()
     const top = await insertClaimed(storage, clock.now(), 'top')
     for (const [id, parentId] of [
@@ -233,13 +233,13 @@ export const noteChecks: Checks = {
     assert.deepEqual(await storage.recorded(['child']), [{ jobId: 'child', invocation: 1, count: 1 }])
     assert.deepEqual(await storage.recorded(['top']), [{ jobId: 'top', invocation: 1, count: 1 }])
     await commitOne(storage, { ...insertOf(newJob({ id: 'again' }, clock.now())), stepsOf: 'top' })
-    // A child job goes, and its steps stay with the top.
+    // A removed child job's steps stay with the root.
     const child = await getJob(storage, 'grandchild')
     await commitOne(storage, updateOf(child, changed(child, { tasks: [], deletedAt: clock.now() })))
     for (const id of ['top', 'again']) assert.deepEqual(await read(id), ['own', 'child', 'grandchild'])
   },
 
-  'S5 lines that a move of a job writes are kept once by their key': async ({ clock, open }) => {
+  'S5 lines that a decision writes are kept once per key': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     const created = newJob({ id: 'a' }, at)

@@ -26,7 +26,7 @@ export const pipelineChecks: Checks = {
     }
   },
 
-  'S21 a pipeline whose revision is another is not written, nor is what comes with it': async ({ clock, open }) => {
+  'S21 a changeset is not written if its pipeline has another revision': async ({ clock, open }) => {
     const storage = await open()
     const first = pipeline('p', {})
     assert.equal((await commitOne(storage, put(first))).status, 'applied')
@@ -48,10 +48,7 @@ export const pipelineChecks: Checks = {
     assert.deepEqual(await storage.pipeline('t1', 'p'), next)
   },
 
-  'S21 a changeset that only looks at a pipeline is written while it stands as it was read': async ({
-    clock,
-    open,
-  }) => {
+  'S21 a changeset that only reads a pipeline is written while that pipeline is unchanged': async ({ clock, open }) => {
     const storage = await open()
     await commitOne(storage, put(pipeline('p', {})))
     const look: PipelineWrite = { op: 'pipeline', tenant: 't1', id: 'p', revision: 1 }
@@ -62,7 +59,7 @@ export const pipelineChecks: Checks = {
     assert.equal((await commitOne(storage, insertOf(newJob({ id: 'two' }, clock.now())), absent)).status, 'applied')
   },
 
-  'S21 a pipeline that goes leaves its id free, and one whose changeset is refused stays': async ({ clock, open }) => {
+  'S21 a deleted pipeline frees its id, and stays if its changeset is refused': async ({ clock, open }) => {
     const storage = await open()
     const first = pipeline('p', {})
     await commitOne(storage, put(first))
@@ -86,7 +83,7 @@ export const pipelineChecks: Checks = {
     assert.equal(results.filter(({ status }) => status === 'conflict').length, 49)
   },
 
-  'S21 the list shows what a scope covers, by tenant and id': async ({ open }) => {
+  'S21 the list shows the pipelines of a scope, by tenant and id': async ({ open }) => {
     const storage = await open()
     const all = [
       pipeline('b', { createdBy: 'bob' }),
@@ -108,7 +105,7 @@ export const pipelineChecks: Checks = {
     assert.deepEqual(await ids([]), [])
   },
 
-  'S21 pages neither skip nor repeat a pipeline while others come and go': async ({ open }) => {
+  'S21 pages neither skip nor repeat a pipeline while others are added and removed': async ({ open }) => {
     const storage = await open()
     for (const id of ['c', 'e', 'g']) await commitOne(storage, put(pipeline(id, {})))
     const seen: string[] = []

@@ -26,7 +26,7 @@ export const queueChecks: Checks = {
     assert.deepEqual(await bounded(storage, at, 2, { id: 'c' }), { status: 'full' })
     assert.equal(await storage.get('c'), undefined)
     assert.equal((await bounded(storage, at, 3, { id: 'c' })).status, 'applied')
-    // What carries no bound is never refused.
+    // An insert without a bound is never refused.
     assert.equal((await commitOne(storage, insertOf(newJob({ id: 'd' }, at)))).status, 'applied')
   },
 
@@ -43,7 +43,7 @@ export const queueChecks: Checks = {
     assert.equal(await storage.get('d'), undefined)
   },
 
-  'S22 of a queue, its own tenant and type count, and waiting jobs too; child jobs do not': async ({ clock, open }) => {
+  'S22 a queue counts its own tenant and type, and waiting jobs too, but no child jobs': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     await commitOne(storage, insertOf(newJob({ id: 'other', tenant: 't2' }, at)))
@@ -54,7 +54,7 @@ export const queueChecks: Checks = {
     assert.equal((await bounded(storage, at, 1, { id: 'c', tenant: 't3' })).status, 'applied')
   },
 
-  'S22 a job that has begun, has ended or is deleted gives its place': async ({ clock, open }) => {
+  'S22 a job that has begun, has ended or is deleted frees its place': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     const jobs = ['begins', 'is-deleted', 'is-claimed'].map((id) => newJob({ id }, at))
@@ -75,7 +75,7 @@ export const queueChecks: Checks = {
     assert.equal((await bounded(storage, at, 4, { id: 'zz' })).status, 'full')
   },
 
-  'S22 keys and slots are looked at before the bound': async ({ clock, open }) => {
+  'S22 keys and slots are checked before the bound': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     await commitOne(storage, insertOf(newJob({ id: 'first', idempotencyKey: 'k', pipeline: 'p' }, at)))
@@ -87,7 +87,7 @@ export const queueChecks: Checks = {
     assert.equal((await bounded(storage, at, 1, waiting)).status, 'full')
   },
 
-  'S22 of 50 inserts at once over two connections, as many land as may': async ({ clock, open }) => {
+  'S22 of 50 inserts at once over two connections, as many are stored as the bound allows': async ({ clock, open }) => {
     const connections = [await open(), await open('other')]
     const results = await Promise.all(
       Array.from({ length: 50 }, (_, n) => {

@@ -19,16 +19,16 @@ import {
 } from './fixtures.ts'
 import type { Bench, Checks } from './storage-bench.ts'
 
-/** How many want one thing at once. */
+/** Number of competing calls. */
 const MANY = 50
-/** Over so many connections. */
+/** Number of connections. */
 const CONNECTIONS = 5
 /** More rows than any race writes. */
 const ALL = 1_000
 
 const numbers = Array.from({ length: MANY }, (_, index) => index)
 
-/** Checks of fifty that want the same at once, over several connections. */
+/** Checks of fifty calls at once that compete, over several connections. */
 export const raceChecks: Checks = {
   'S4 of 50 inserts of one key over several connections one is stored, and the others name it': async (bench) => {
     const race = await racers(bench)
@@ -55,7 +55,7 @@ export const raceChecks: Checks = {
     assert.equal(await count(bench), 1)
   },
 
-  'S3 of 50 waiting runs that are admitted at once to one slot one is': async (bench) => {
+  'S3 of 50 waiting runs that are admitted at once to one slot one is admitted': async (bench) => {
     const race = await racers(bench)
     const at = bench.clock.now()
     const jobs = numbers.map((index) => newJob({ id: `j${index}`, pipeline: 'p', isWaiting: true }, at).job)
@@ -99,21 +99,21 @@ export const raceChecks: Checks = {
     const at = bench.clock.now()
     await commitOne(storage, insertOf(newJob({ id: 'a' }, at)))
     const claims = await race((connection, index) => claimNow(connection, at, { room: 1, holder: `w${index}` }))
-    // Where each lost against another, none has got it: then it is there for the next.
+    // If every claim lost against another, the task is still there for the next claim.
     const taken = [...claims.flat(), ...(await claimNow(storage, at))]
     assert.equal(taken.length, 1)
     assert.equal((await getJob(storage, 'a')).tasks[0]?.status, 'claimed')
     assert.equal((await rowsOf(storage, 'a')).length, 2)
   },
 
-  'S9 50 claimers that each want some of 50 tasks get each of them once': async (bench) => {
+  'S9 50 claimers that each want some of 50 tasks get each task once': async (bench) => {
     const race = await racers(bench)
     const storage = await bench.open('setup')
     const at = bench.clock.now()
     for (const room of [1, 7]) {
       for (const index of numbers) await commitOne(storage, insertOf(newJob({ id: `j${room}/${index}` }, at)))
       const claims: (readonly [holder: string, id: string])[] = []
-      // One that lost against others may have got none, and comes again.
+      // A claim that lost against others may get no task, so it is repeated.
       for (let round = 0; round < MANY && claims.length < MANY; round++) {
         await race(async (connection, index) => {
           const holder = `w${index}`
@@ -127,7 +127,7 @@ export const raceChecks: Checks = {
     }
   },
 
-  'S9 50 commits that each store a job and claim one give each of them to one': async (bench) => {
+  'S9 50 commits that each store a job and claim one give each job to one of them': async (bench) => {
     const race = await racers(bench)
     const storage = await bench.open('setup')
     const at = bench.clock.now()
@@ -147,7 +147,7 @@ export const raceChecks: Checks = {
     for (const [id, holder] of holders) assert.equal((await getJob(storage, id)).tasks[0]?.holder, holder)
   },
 
-  'S5 50 reports of a step that is recorded change nothing, and of another one is kept': async (bench) => {
+  'S5 50 reports of a recorded step change nothing, and 50 of a new step record one': async (bench) => {
     const race = await racers(bench)
     const storage = await bench.open('setup')
     const token = await insertClaimed(storage, bench.clock.now(), 'a')
@@ -200,7 +200,7 @@ export const raceChecks: Checks = {
     assert.equal((await storage.logs('a', 0, ALL)).length, kept)
   },
 
-  'S6 a reader that follows the log while 50 commit passes over no row': async (bench) => {
+  'S6 a reader that follows the log during 50 commits skips no row': async (bench) => {
     const race = await racers(bench)
     const reader = await bench.open('reader')
     const at = bench.clock.now()
@@ -251,7 +251,7 @@ export const raceChecks: Checks = {
       }
     })()
     await race(async (connection, index) => {
-      // Some come behind the page that is being read, and some before it.
+      // Some jobs are inserted after the page being read, and some before it.
       const createdAt = index % 2 === 0 ? at - index : at + ALL + index
       return await commitOne(connection, insertOf(newJob({ id: `new${index}` }, createdAt)))
     })
@@ -272,7 +272,7 @@ export const raceChecks: Checks = {
     }
   },
 
-  'S16 of 50 that register another chart for one version at once one is kept': async (bench) => {
+  'S16 of 50 that register different charts for one version at once one is kept': async (bench) => {
     const race = await racers(bench)
     const refused = await race((storage, index) =>
       storage.register([{ type: 'a', version: '1', hash: `h${index}` }], false),
@@ -283,14 +283,14 @@ export const raceChecks: Checks = {
 
 type Race = <Result>(run: (storage: StorageConnection, index: number) => Promise<Result>) => Promise<readonly Result[]>
 
-/** Starts fifty at once, spread over the connections. */
+/** Starts fifty calls at once, spread over the connections. */
 async function racers({ open }: Bench): Promise<Race> {
   const names = Array.from({ length: CONNECTIONS }, (_, index) => `racer${index}`)
   const connections = await Promise.all(names.map((name) => open(name)))
   return (run) => Promise.all(numbers.map((index) => run(itemAt(connections, index % CONNECTIONS), index)))
 }
 
-/** The place of the one changeset that was applied. */
+/** Index of the one changeset that was applied. */
 function onlyWinner(results: readonly ChangesetResult[]): number {
   assert.equal(results.filter(({ status }) => status === 'applied').length, 1)
   return results.findIndex(({ status }) => status === 'applied')

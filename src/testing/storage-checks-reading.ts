@@ -28,7 +28,7 @@ import {
 } from './fixtures.ts'
 import type { Checks } from './storage-bench.ts'
 
-/** Checks of reads of single jobs, and of jobs that fall due or are held: S11, S13, S23, S24, S25 and S27. */
+/** Checks of reads of single jobs, and of due and held jobs: S11, S13, S23, S24, S25 and S27. */
 export const readingChecks: Checks = {
   'S11 a record is read back deep-equal, whatever its values, by every connection': async ({ clock, open }) => {
     const [storage, other] = [await open(), await open('other')]
@@ -45,7 +45,7 @@ export const readingChecks: Checks = {
     }
   },
 
-  'S11 of many tasks, one that changes changes no other': async ({ clock, open }) => {
+  'S11 a change of one of many tasks changes no other': async ({ clock, open }) => {
     const [storage, other] = [await open(), await open('other')]
     const at = clock.now()
     const created = newJob({ id: 'a' }, at)
@@ -61,7 +61,7 @@ export const readingChecks: Checks = {
     let job: Job = { ...created.job, tasks, counter: 40 }
     await commitOne(storage, insertOf({ ...created, job }))
     assert.deepEqual(await other.get('a'), job)
-    // What is the same object in both records is unchanged; the rest has changed, gone or come.
+    // A value that is the same object in both records is unchanged. Every other one was changed, removed or added.
     const moves: readonly ((each: Job['tasks']) => Job['tasks'])[] = [
       (each) => each.map((one) => (one.invocation === 7 ? { ...one, input: 'changed' } : one)),
       (each) => each.filter(({ invocation }) => invocation !== 1),
@@ -87,10 +87,7 @@ export const readingChecks: Checks = {
     }
   },
 
-  'S11 records that are handed over are values: neither is a written one changed, nor one that was read': async ({
-    clock,
-    open,
-  }) => {
+  'S11 records are values: neither a written nor a read one is changed later': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     const created = frozen(newJob({ id: 'a', input: { list: [1] }, labels: { team: 'x' } }, at))
@@ -112,7 +109,7 @@ export const readingChecks: Checks = {
     assert.deepEqual(rows, rowsKept)
   },
 
-  'S13 held work is found by who holds it, also while it is stopping': async ({ clock, open }) => {
+  'S13 held tasks are found by their holder, also while they are stopping': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     await insertClaimed(storage, at, 'a', 'one')
@@ -134,7 +131,7 @@ export const readingChecks: Checks = {
     assert.deepEqual(await held('three'), [])
   },
 
-  'S13 what falls due is found by its time and type, the oldest first': async ({ clock, open }) => {
+  'S13 due jobs are found by time and type, the oldest first': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     const timer = { id: 't', event: { type: 'tick' } }
@@ -158,7 +155,7 @@ export const readingChecks: Checks = {
     await move(storage, 'early', (job) => changed(job, { timers: [] }))
     await move(storage, 'never', (job) => changed(job, { timers: [{ ...timer, dueAt: at + 5 }] }))
     assert.deepEqual(await due(at + 20), ['never', 'late'])
-    // The end of an attempt falls due too, and so does the end of a grace.
+    // The timeout of an attempt and the end of a grace fall due too.
     await move(storage, 'late', (job) => changed(job, { timers: [], tasks: bounded(job, { deadlineAt: at + 2 }) }))
     assert.deepEqual(await due(at + 20), ['late', 'never'])
     await move(storage, 'late', (job) => changed(job, { tasks: bounded(job, { stopBy: at + 8 }) }))
@@ -189,7 +186,7 @@ export const readingChecks: Checks = {
     assert.deepEqual(ids, ['a', 'c'])
   },
 
-  'S24 a summary is what a policy may know of a job, and no more': async ({ clock, open }) => {
+  'S24 a summary has what a policy may know of a job, and no more': async ({ clock, open }) => {
     const [storage, other] = [await open(), await open('other')]
     const labels = { 'a "b"': 'ü 𝄞 \u0000', empty: '' }
     const input = 'x'.repeat(100_000)
@@ -208,7 +205,7 @@ export const readingChecks: Checks = {
     }
   },
 
-  'S24 there is no summary of a job that is deleted, also while its work runs': async ({ clock, open }) => {
+  'S24 a deleted job has no summary, even while its work runs': async ({ clock, open }) => {
     const storage = await open()
     await commitOne(storage, insertOf(newJob({ id: 'idle' }, clock.now())))
     await insertClaimed(storage, clock.now(), 'busy')
@@ -220,10 +217,7 @@ export const readingChecks: Checks = {
     }
   },
 
-  'S25 many gives the jobs of its ids, each once, without those that are absent or deleted': async ({
-    clock,
-    open,
-  }) => {
+  'S25 many gives the jobs of its ids, each once, without missing or deleted ones': async ({ clock, open }) => {
     const storage = await open()
     for (const id of ['a', 'b', 'c', 'd']) await commitOne(storage, insertOf(newJob({ id }, clock.now())))
     await insertClaimed(storage, clock.now(), 'busy')
@@ -236,7 +230,7 @@ export const readingChecks: Checks = {
     assert.deepEqual(await storage.many(most), [await storage.get('c')])
   },
 
-  'S27 the holder of a slot is named from when it takes it until it frees it': async ({ clock, open }) => {
+  'S27 the holder of a slot is named from taking it until freeing it': async ({ clock, open }) => {
     const [storage, other] = [await open(), await open('other')]
     const at = clock.now()
     const holders = async () => await Promise.all([storage, other].map((each) => each.slotHolder('t1', 'p')))
@@ -275,7 +269,7 @@ function byId(a: { readonly id: string }, b: { readonly id: string }): number {
   return a.id < b.id ? -1 : 1
 }
 
-/** The value, with all that it holds frozen. */
+/** Freezes the value with everything in it. */
 function frozen<Value>(value: Value): Value {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value) && !isType(value)) {
     Object.freeze(value)
@@ -284,7 +278,7 @@ function frozen<Value>(value: Value): Value {
   return value
 }
 
-// A decision names the type of its job, which is code and no record.
+// A decision holds its job type, which is code and cannot be compared.
 function isType(value: object): boolean {
   return value === plain
 }

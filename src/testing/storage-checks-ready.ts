@@ -18,9 +18,9 @@ import {
 } from './fixtures.ts'
 import type { Checks } from './storage-bench.ts'
 
-/** Checks of when a task may be claimed: S10. */
+/** Checks of the time when a task may be claimed: S10. */
 export const readyChecks: Checks = {
-  'S10 a task is not ready before its time, and hides nothing that is': async ({ clock, open }) => {
+  'S10 a task is not ready before its time, and hides no ready task': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     await commitOne(storage, insertOf(newJob({ id: 'later', priority: 9 }, at + 1_000)))
@@ -31,7 +31,7 @@ export const readyChecks: Checks = {
     assert.deepEqual(await claimedIds(storage, at + 2_000), ['much-later'])
   },
 
-  'S10 each of two tasks that are available at once is claimed once': async ({ clock, open }) => {
+  'S10 two tasks that are available at once are each claimed once': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     await commitOne(storage, insertOf(newJob({ id: 'a' }, at, twin)))

@@ -16,11 +16,11 @@ import {
 } from './fixtures.ts'
 import type { Bench, Checks } from './storage-bench.ts'
 
-/** How many want one key at once, over so many connections. */
+/** Number of competing inserts, and of connections. */
 const MANY = 50
 const CONNECTIONS = 5
 
-/** Checks of keys that one unsettled job holds: S34. */
+/** Checks of unique keys: S34. */
 export const uniqueKeyChecks: Checks = {
   'S34 a second job of a unique key is refused until the first has ended, and the first is named': async ({
     clock,
@@ -39,11 +39,11 @@ export const uniqueKeyChecks: Checks = {
     await commitOne(storage, updateOf(running.job, ended(running.job, clock.now())))
     assert.equal((await insert({ id: 'b' })).status, 'applied')
     assert.deepEqual(await (await open('other')).get('b').then((found) => found?.uniqueKey), 'k')
-    // The ended job still says which key it had.
+    // The ended job still shows the key that it had.
     assert.equal((await getJob(storage, 'a')).uniqueKey, 'k')
   },
 
-  'S34 a unique key is of its tenant and type, whoever creates the job': async ({ clock, open }) => {
+  'S34 a unique key belongs to its tenant and type, whoever creates the job': async ({ clock, open }) => {
     const storage = await open()
     const insert = (seed: Seed, type = plain) => {
       return commitOne(storage, insertOf(newJob({ uniqueKey: 'k', ...seed }, clock.now(), type)))
@@ -63,13 +63,13 @@ export const uniqueKeyChecks: Checks = {
     await commitOne(storage, insertOf(waiting))
     const next = insertOf(newJob({ id: 'b', uniqueKey: 'k' }, clock.now()))
     assert.deepEqual(await commitOne(storage, next), { status: 'not-unique', by: 'a' })
-    // While its code still stops its row stays.
+    // Its row stays while its code stops.
     const tasks = waiting.job.tasks.map((task) => ({ ...task, status: 'stopping' as const, token: 1 }))
     await commitOne(storage, updateOf(waiting.job, changed(waiting.job, { deletedAt: clock.now(), tasks })))
     assert.equal((await commitOne(storage, next)).status, 'applied')
   },
 
-  'S34 idempotency keys are looked at before unique keys, and slots and queues after them': async ({ clock, open }) => {
+  'S34 idempotency keys are checked before unique keys, and slots and queues after them': async ({ clock, open }) => {
     const storage = await open()
     const seed = { pipeline: 'p', uniqueKey: 'k', idempotencyKey: 'i' }
     await commitOne(storage, insertOf(newJob({ id: 'a', ...seed }, clock.now())))
@@ -81,7 +81,7 @@ export const uniqueKeyChecks: Checks = {
     assert.deepEqual(await insert({ idempotencyKey: 'j', uniqueKey: 'l' }), { status: 'slot-taken', by: 'a' })
   },
 
-  'S34 a changeset whose job ends may give its unique key to the next, also while it keeps the slot': async ({
+  'S34 a changeset whose job ends may pass its unique key to the next, even if it keeps the slot': async ({
     clock,
     open,
   }) => {
@@ -97,7 +97,7 @@ export const uniqueKeyChecks: Checks = {
     assert.deepEqual(await commitOne(storage, third), { status: 'not-unique', by: 'b' })
   },
 
-  'S34 of two in one changeset neither is stored, and one that was refused holds nothing': async ({ clock, open }) => {
+  'S34 of two jobs with one key in a changeset neither is stored, and the key stays free': async ({ clock, open }) => {
     const storage = await open()
     const insert = (id: string) => insertOf(newJob({ id, uniqueKey: 'k' }, clock.now()))
     assert.equal((await commitOne(storage, insert('a'), insert('b'))).status, 'not-unique')
@@ -127,7 +127,7 @@ export const uniqueKeyChecks: Checks = {
     }
   },
 
-  'S34 of 50 that take a unique key as its holder ends at most one is stored': async (bench) => {
+  'S34 of 50 inserts that take a unique key as its holder ends at most one is stored': async (bench) => {
     const first = newJob({ id: 'first', uniqueKey: 'k' }, bench.clock.now())
     const running = claimed(first.job, bench.clock.now())
     const setup = await bench.open('setup')
@@ -147,7 +147,7 @@ export const uniqueKeyChecks: Checks = {
 
 type Run<Result> = (storage: StorageConnection, index: number) => Promise<Result>
 
-/** Starts fifty at once, spread over the connections. */
+/** Starts fifty calls at once, spread over the connections. */
 async function racers({ open }: Bench) {
   const connections = await Promise.all(Array.from({ length: CONNECTIONS }, (_, index) => open(`racer${index}`)))
   const all = Array.from({ length: MANY / CONNECTIONS }, () => connections).flat()

@@ -20,7 +20,7 @@ import type { Checks } from './storage-bench.ts'
 
 /** Checks of jobs that wait for their time or their turn: S17. */
 export const waitingChecks: Checks = {
-  'S17 the turns of a pipeline go by priority, then by when a job may start, then by age': async ({ clock, open }) => {
+  'S17 the turns of a pipeline go by priority, then by start time, then by age': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     await wait(storage, at, { id: 'first' })
@@ -42,10 +42,7 @@ export const waitingChecks: Checks = {
     assert.deepEqual(order, ['urgent', 'first', 'second', 'most-urgent', 'later'])
   },
 
-  'S17 a run that waits for its turn alone is due, also where it was created later than now': async ({
-    clock,
-    open,
-  }) => {
+  'S17 a run that waits for its turn alone is due, even if it was created later than now': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     const later = at + 1_000_000
@@ -61,7 +58,7 @@ export const waitingChecks: Checks = {
     assert.equal((await turn(storage, 'p', later + 1)).next?.id, 'timed')
   },
 
-  'S17 the turns of several pipelines are loaded at once, by tenant and for the asked types only': async ({
+  'S17 the turns of several pipelines are loaded at once, by tenant and for the requested types only': async ({
     clock,
     open,
   }) => {
@@ -86,7 +83,7 @@ export const waitingChecks: Checks = {
     assert.deepEqual(next, await storage.get('q1'))
   },
 
-  'S17 of the waiting, one of each free pipeline may be admitted, and all of none': async ({ clock, open }) => {
+  'S17 one waiting job of each free pipeline may be admitted, and all without a pipeline': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     await commitOne(storage, insertOf(newJob({ id: 'holder', pipeline: 'taken' }, at)))
@@ -109,10 +106,7 @@ export const waitingChecks: Checks = {
     assert.deepEqual(await ids(at), ['a1', 'blocked', 'none', 'z1'])
   },
 
-  'S17 a waiting job holds no slot, is not claimed, falls not due, and is listed by its phase': async ({
-    clock,
-    open,
-  }) => {
+  'S17 a waiting job holds no slot, is not claimed or due, and is listed by its phase': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     await wait(storage, at, { id: 'a' })

@@ -56,7 +56,7 @@ export const writingChecks: Checks = {
     assert.equal((await commitOne(storage, again)).status, 'applied')
   },
 
-  'S1 changesets of one commit are judged in order, each seeing those before it that were applied': async ({
+  'S1 changesets of one commit are checked in order, and each sees the applied ones before it': async ({
     clock,
     open,
   }) => {
@@ -77,20 +77,20 @@ export const writingChecks: Checks = {
     assert.equal((await getJob(storage, 'a')).phase, 'settled')
   },
 
-  'S1 a commit of nothing writes nothing': async ({ open }) => {
+  'S1 an empty commit writes nothing': async ({ open }) => {
     const storage = await open()
     assert.deepEqual(await storage.commit([]), { results: [], claimed: [] })
     assert.equal(await storage.lastSequence(), 0)
   },
 
-  'S2 an update of a job that is not there is a conflict': async ({ clock, open }) => {
+  'S2 an update of a missing job is a conflict': async ({ clock, open }) => {
     const storage = await open()
     const { job } = newJob({ id: 'a' }, clock.now())
     assert.deepEqual(await commitOne(storage, updateOf(job, claimed(job, clock.now()))), { status: 'conflict' })
     assert.equal(await storage.lastSequence(), 0)
   },
 
-  'S2 an expected revision that is another makes the changeset a conflict, and changes nothing': async ({
+  'S2 an expected revision that differs makes the changeset a conflict, and changes nothing': async ({
     clock,
     open,
   }) => {
@@ -122,7 +122,7 @@ export const writingChecks: Checks = {
     await commitOne(other, updateOf(created.job, theirs))
     const ours = changed(created.job, { message: 'ours' })
     const next = changed(ours.job, { message: 'ours again' })
-    // The stored record has the revision of the refused one, and is another.
+    // The stored record has the same revision as the refused one, but is a different record.
     const { results } = await storage.commit([
       changesetOf(updateOf(created.job, ours)),
       changesetOf(updateOf(ours.job, next)),
@@ -142,7 +142,7 @@ export const writingChecks: Checks = {
     for (const result of others) assert.deepEqual(result, { status: 'slot-taken', by: 'j0' })
   },
 
-  'S3 a slot is of one tenant: the same pipeline elsewhere is free': async ({ clock, open }) => {
+  'S3 a slot belongs to one tenant: the same pipeline of another tenant is free': async ({ clock, open }) => {
     const storage = await open()
     const here = newJob({ id: 'a', pipeline: 'p' }, clock.now())
     const there = newJob({ id: 'b', pipeline: 'p', tenant: 't2' }, clock.now())
@@ -150,10 +150,7 @@ export const writingChecks: Checks = {
     assert.equal((await commitOne(storage, insertOf(there))).status, 'applied')
   },
 
-  'S3 a changeset that frees the slot and takes it is applied, in whatever order its writes stand': async ({
-    clock,
-    open,
-  }) => {
+  'S3 a changeset that frees the slot and takes it is applied, in any order of its writes': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     const first = newJob({ id: 'a', pipeline: 'p' }, at)
@@ -170,14 +167,14 @@ export const writingChecks: Checks = {
     assert.equal(await storage.slotHolder('t1', 'p'), 'b')
   },
 
-  'S4 a key is looked at before the slot, and names the first job': async ({ clock, open }) => {
+  'S4 a key is checked before the slot, and names the first job': async ({ clock, open }) => {
     const storage = await open()
     await commitOne(storage, insertOf(newJob({ id: 'a', pipeline: 'p', idempotencyKey: 'k' }, clock.now())))
     const again = newJob({ id: 'b', pipeline: 'p', idempotencyKey: 'k' }, clock.now())
     assert.deepEqual(await commitOne(storage, insertOf(again)), { status: 'duplicate', id: 'a' })
   },
 
-  'S4 a key is of one tenant, creator and type': async ({ clock, open }) => {
+  'S4 a key belongs to one tenant, creator and type': async ({ clock, open }) => {
     const storage = await open()
     const key = { idempotencyKey: 'k' }
     const others = [
@@ -189,7 +186,7 @@ export const writingChecks: Checks = {
     for (const job of others) assert.equal((await commitOne(storage, insertOf(job))).status, 'applied')
   },
 
-  'S4 a key is kept as long as the row of its job: when it has ended too': async ({ clock, open }) => {
+  'S4 a key is kept as long as the row of its job, also after it has ended': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     const created = newJob({ id: 'a', idempotencyKey: 'k' }, at)
@@ -251,7 +248,7 @@ export const writingChecks: Checks = {
     assert.equal((await storage.events({ after: 0, limit: 2 })).length, 2)
   },
 
-  'S6 a row that no job write made stands in the log with its changeset': async ({ clock, open }) => {
+  'S6 a row without a job write is in the log with its changeset': async ({ clock, open }) => {
     const storage = await open()
     const created = newJob({ id: 'a' }, clock.now())
     await commitOne(storage, insertOf(created))
@@ -267,7 +264,7 @@ export const writingChecks: Checks = {
     assert.deepEqual(rest, { ...events, changeset: changeset.id })
   },
 
-  'S8 what landed is found by its changeset, and what did not is not': async ({ clock, open }) => {
+  'S8 an applied changeset is found by its id, and a refused one is not': async ({ clock, open }) => {
     const storage = await open()
     const job = newJob({ id: 'a' }, clock.now())
     const landed = changesetOf(insertOf(job), insertOf(newJob({ id: 'b' }, clock.now())))

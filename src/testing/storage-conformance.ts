@@ -20,29 +20,29 @@ import { waitingChecks } from './storage-checks-waiting.ts'
 import { writingChecks } from './storage-checks-writing.ts'
 import { virtualClock } from './virtual-clock.ts'
 
-/** How a test runner registers a check. */
+/** Registers a check in a test runner. */
 export type RegisterTest = (name: string, run: () => Promise<void>) => unknown
 
-/** What each check gets: an empty storage of its own. */
+/** Arguments of each check: an empty storage of its own. */
 export interface StorageUnderTest {
   readonly storage: Storage
   /**
-   * Makes the stored record of a job one that cannot be decoded. Absent: no record of this storage can break, and the
-   * check of S23 passes without a look.
+   * Breaks the stored record of a job, so that it cannot be decoded. If absent, no record of this storage can break,
+   * and the check of S23 passes without a test.
    */
   readonly damage?: (jobId: string) => Promise<void> | void
-  /** Removes what the storage has left. */
+  /** Removes files and other things that the storage leaves. */
   readonly dispose?: () => Promise<void> | void
 }
 
-/** How the suite is run. */
+/** Options of the suite. */
 export interface StorageConformanceOptions {
-  /** Your runner's `test`. */
+  /** The `test` function of your runner. */
   readonly test: RegisterTest
 }
 
 /**
- * Checks a storage against the guarantees of its port; each check is named by the number of what it checks.
+ * Checks a storage against the guarantees of its port. The name of each check begins with its number.
  *
  * ```ts
  * storageConformance(() => ({ storage: myStorage() }), { test })

@@ -2,23 +2,26 @@ import { systemClock } from 'jobchart'
 import { checkOptions, wholeNumber } from '../model/option-checks.ts'
 import type { Clock } from '../port/clock.ts'
 
-/** Where a virtual clock starts. */
+/** Options of {@link virtualClock}. */
 export interface VirtualClockOptions {
-  /** Milliseconds UTC. Default 2026-01-01T00:00:00Z. */
+  /** Start time in milliseconds UTC. Default 2026-01-01T00:00:00Z. */
   readonly start?: number
-  /** What `randomBytes` come from; the same seed gives the same bytes. Default 1. */
+  /** Seed of `randomBytes`; the same seed gives the same bytes. Default 1. */
   readonly seed?: number
 }
 
-/** A clock that moves when it is told to. */
+/** A clock for tests. Time passes only when the test advances it. */
 export interface VirtualClock extends Clock {
-  /** Moves time on, and rings each timer on the way at its own time, with all that follows from it done before the next. */
+  /**
+   * Advances time. Each timer on the way rings at its own time, and everything that follows from it is done before the
+   * next one rings.
+   */
   readonly advance: (ms: number) => Promise<void>
-  /** Resolves when nothing happens any more until time moves. */
+  /** Resolves when nothing more happens until time advances. */
   readonly settle: () => Promise<void>
-  /** Jumps, as a corrected wall clock does: no timer rings for it. */
+  /** Sets the time of day, like a corrected wall clock. No timer rings. */
   readonly jump: (ms: number) => void
-  /** Timers that have not rung. */
+  /** Number of timers that have not rung. */
   readonly pendingTimers: () => number
 }
 
@@ -27,17 +30,17 @@ interface Timer {
   readonly run: () => void
 }
 
-/** Turns of the real loop without a new one asked for, after which nothing more is expected to happen. */
+/** Number of turns of the real event loop without a new request, after which nothing more is expected. */
 const QUIET_TURNS = 3
 
-/** Real time between two looks at whether anything has happened. */
+/** Real time between two checks for activity. */
 const LOOK_MS = 50
-/** Looks in a row that saw nothing, after which who waits for others has waited long enough. */
+/** Number of checks without activity, after which the wait is over. */
 const QUIET_LOOKS = 4
 
 const START = 1_767_225_600_000
 
-/** Makes a clock for tests: no test sleeps, and a run can be replayed from its seed. */
+/** Makes a clock for tests: no test sleeps, and a run can be repeated from its seed. */
 export function virtualClock(options: VirtualClockOptions = {}): VirtualClock {
   checkOptions('virtualClock', options, { start: wholeNumber(0), seed: wholeNumber(0) })
   const { start = START, seed = 1 } = options
@@ -47,7 +50,7 @@ export function virtualClock(options: VirtualClockOptions = {}): VirtualClock {
   let offset = start
   let turns = 0
   let draw = seed
-  /** Calls of `advance` and `settle` that are under way. */
+  /** Number of running calls of `advance` and `settle`. */
   let moving = 0
 
   const moved = async (run: () => Promise<void>) => {
@@ -95,7 +98,7 @@ export function virtualClock(options: VirtualClockOptions = {}): VirtualClock {
   }
 }
 
-/** Resolves when no turn was asked for in a few turns of the real loop. */
+/** Resolves when a few turns of the real event loop made no request. */
 async function settled(loop: Clock, asked: () => number): Promise<void> {
   for (let quiet = 0; quiet < QUIET_TURNS; quiet++) {
     const before = asked()
@@ -104,7 +107,7 @@ async function settled(loop: Clock, asked: () => number): Promise<void> {
   }
 }
 
-/** What is to ring, at a time by `elapsed`. */
+/** A timer, at a time of `elapsed`. */
 class Timers {
   readonly #timers = new Set<Timer>()
 
@@ -120,7 +123,7 @@ class Timers {
     }
   }
 
-  /** The first that rings until then; it is no longer in the list. */
+  /** Removes and returns the first timer that rings until then. */
   take(until: number): Timer | undefined {
     const [first] = [...this.#timers].filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)
     if (first !== undefined) this.#timers.delete(first)
@@ -128,7 +131,7 @@ class Timers {
   }
 }
 
-/** Calls back when the first of some timers does; the others are cancelled. */
+/** Calls back when the first of some timers fires; cancels the others. */
 function firstOf(run: () => void, timers: readonly ((over: () => void) => () => void)[]): () => void {
   const cancel = () => {
     for (const each of cancels) each()
@@ -141,7 +144,7 @@ function firstOf(run: () => void, timers: readonly ((over: () => void) => () => 
   return cancel
 }
 
-/** Calls back when `seen` has given the same for a while of real time. */
+/** Calls back when `seen` has given the same value for a while of real time. */
 function whenStill({ timer }: Clock, seen: () => unknown, run: () => void): () => void {
   let before = seen()
   let quiet = 0
@@ -156,7 +159,7 @@ function whenStill({ timer }: Clock, seen: () => unknown, run: () => void): () =
   return () => cancel()
 }
 
-// A counter mixed by multiplication and shifts: enough for tests, and the same on every machine.
+// A counter mixed by multiplication and shifts: good enough for tests, and the same on every machine.
 function scramble(value: number): number {
   let mixed = Math.imul(value ^ (value >>> 16), 0x45d9f3b)
   mixed = Math.imul(mixed ^ (mixed >>> 16), 0x45d9f3b)

@@ -1,14 +1,14 @@
-/** Calls that name a job or a pipeline, in many ways. */
+/** Calls of every method that names a job or a pipeline, with many options. */
 import type { AnyJobType, CancelOptions, EventOptions, ItemOptions, LogOptions, Session } from 'jobchart'
 import { allOf } from './stage.ts'
 
-/** A call about one id, by whatever method. */
+/** A call about one id. */
 export interface Call {
   readonly name: string
   readonly run: (session: Session, id: string) => Promise<unknown>
 }
 
-// What a caller in JavaScript may give all the same.
+// Values that a caller in JavaScript may pass.
 const odd = <Options>(options: unknown) => options as Options
 
 const cancels: readonly CancelOptions[] = [
@@ -56,7 +56,7 @@ function each<Options>(
 
 const aborted = { signal: AbortSignal.abort() }
 
-/** Every method that names a job, with options that fit and options that do not. */
+/** Every method that names a job, with valid and invalid options. */
 export const jobCalls: readonly Call[] = [
   ...each('get', [{}, aborted], (session, id, options) => session.get(id, options)),
   ...each('cancel', cancels, (session, id, options) => session.cancel(id, options)),
@@ -87,7 +87,7 @@ const runs = [
   odd<object>({ unknown: 1 }),
 ]
 
-/** Every method that names a pipeline. `define` is one where the principal may not define pipelines at all. */
+/** Every method that names a pipeline. `define` is included only if the principal may define no pipelines at all. */
 export function pipelineCalls(type: AnyJobType): readonly Call[] {
   return [
     ...each('pipelines.get', [{}, aborted], ({ pipelines }, id, options) => pipelines.get(id, options)),

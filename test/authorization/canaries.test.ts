@@ -12,7 +12,7 @@ async function caged(): Promise<{ readonly stage: Stage; readonly cage: Cage }> 
   return { stage, cage: await fill(stage) }
 }
 
-/** Everything that a session says of the jobs, before and after all that can be done with them. */
+/** Every answer of a session about the jobs, before and after every action on them. */
 async function allOfIt(stage: Stage, { jobs }: Cage, session: Session, isAtHome: boolean): Promise<readonly Told[]> {
   const told = [
     ...(await tell(stage, reads(session, jobs))),
@@ -29,7 +29,7 @@ async function allOfIt(stage: Stage, { jobs }: Cage, session: Session, isAtHome:
     )),
   )
   told.push(...(await tell(stage, reads(session, jobs))))
-  // What is run again is a job of whoever asked for it: only its first answer counts.
+  // A repeated run is a job of the caller, so only the first answer counts.
   return [
     ...told,
     ...(await tell(
@@ -52,7 +52,7 @@ function foundIn(told: readonly Told[], names: readonly Canary[]): readonly stri
 
 const all = Object.keys(canary) as Canary[]
 
-/** In no view and in no event, whoever looks. */
+/** Fields that are in no view and no event of anyone. */
 const PRIVATE: readonly Canary[] = ['context', 'key', 'taskInput', 'inbox', 'emitted', 'missing']
 const ERROR: readonly Canary[] = ['errorName', 'errorMessage', 'errorCode']
 const ITEMS: readonly Canary[] = ['itemKey', 'itemMessage', 'itemOutput']
@@ -60,7 +60,7 @@ const LOGS: readonly Canary[] = ['log', 'chartLog']
 const STATUS: readonly Canary[] = ['working', 'done', 'failed', 'cancelled']
 const REASON: readonly Canary[] = ['reason', 'cancelReason']
 
-/** What each field that is redacted takes. */
+/** For each redacted field, all fields that are hidden with it. */
 const taken: { readonly [field: string]: readonly Canary[] } = {
   type: ['type'],
   version: ['version'],
@@ -88,42 +88,45 @@ const strangers = [
   { id: 'eve', tenant: 'other', role: 'admin', relations: { [`${canary.labelName}:${canary.labelValue}`]: 'owner' } },
 ]
 
-test.each(strangers)('who may not see a job is told nothing of it: $id of $tenant', async (who) => {
-  const { stage, cage } = await caged()
-  stage.policy = rolePolicy(everybody)
-  const session = stage.engine.as(who)
-  const told = await allOfIt(stage, cage, session, who.tenant === 'acme')
-  // What one has asked with is one's own: the id of the pipeline, and the name of the type; a name may be shared.
-  const own: readonly Canary[] = [
-    'pipeline',
-    'type',
-    'version',
-    'priority',
-    ...(who.tenant === 'other' ? (['creator'] as const) : []),
-  ]
-  const secret = all.filter((name) => !own.includes(name) && name !== 'working')
-  expect(
-    foundIn(
-      told.filter(({ by }) => by !== 'pipelines.define'),
-      secret,
-    ),
-  ).toEqual([])
-  expect(told.length).toBeGreaterThan(200)
-})
+test.each(strangers)(
+  'a caller who may not see a job finds nothing of it in any answer: $id of $tenant',
+  async (who) => {
+    const { stage, cage } = await caged()
+    stage.policy = rolePolicy(everybody)
+    const session = stage.engine.as(who)
+    const told = await allOfIt(stage, cage, session, who.tenant === 'acme')
+    // The caller knows the values that it sent: the id of the pipeline, and the name of the type. A name may be shared.
+    const own: readonly Canary[] = [
+      'pipeline',
+      'type',
+      'version',
+      'priority',
+      ...(who.tenant === 'other' ? (['creator'] as const) : []),
+    ]
+    const secret = all.filter((name) => !own.includes(name) && name !== 'working')
+    expect(
+      foundIn(
+        told.filter(({ by }) => by !== 'pipelines.define'),
+        secret,
+      ),
+    ).toEqual([])
+    expect(told.length).toBeGreaterThan(200)
+  },
+)
 
 const fields = Object.keys(taken)
 const opened: readonly RolePolicyOptions[] = [{}, { open: ['state', 'context', 'tasks', 'emitted', 'stack'] }]
 const redactions = fields.flatMap((field) => opened.map((open) => ({ field, open, isOpen: open.open !== undefined })))
 
 test.each(redactions)(
-  'I58 a field that is redacted is told nowhere: $field, private parts open: $isOpen',
+  'I58 a redacted field appears in no answer: $field, private parts open: $isOpen',
   async (each) => {
     const { stage, cage } = await caged()
     stage.policy = rolePolicy({ ...everybody, ...each.open, redact: [each.field] })
     const root = stage.engine.as({ id: 'root', tenant: 'acme', role: 'admin' })
     const told = await allOfIt(stage, cage, root, true)
     const secret = [...(taken[each.field] ?? []), ...(each.isOpen ? [] : PRIVATE)]
-    // A pipeline's id is what one asks for it by.
+    // A caller asks for a pipeline by its id, so it knows the id.
     const counted = told.filter(({ by }) => each.field !== 'pipeline' || !by.includes('pipeline') || by === 'retry')
     expect(
       foundIn(
@@ -131,17 +134,17 @@ test.each(redactions)(
         secret,
       ),
     ).toEqual([])
-    // What is not redacted is shown, or nothing would have been shown at all.
+    // Other fields are shown; otherwise this test would prove nothing.
     const open = all.filter((name) => !PRIVATE.includes(name) && !secret.includes(name))
     const shown = open.filter((name) => told.some(({ text }) => text.includes(canary[name])))
     expect(open.filter((name) => !shown.includes(name))).toEqual([])
   },
 )
 
-/** Their answers show jobs and pipelines of who asks. */
+/** Reads whose answers show the caller's own jobs and pipelines. */
 const OWN = new Set(['pipelines.define', 'submit into a taken slot'])
 
-test('the creator is told all of it but what is private', async () => {
+test('the creator sees every field that is not private', async () => {
   const { stage, cage } = await caged()
   stage.policy = rolePolicy()
   const owner = stage.engine.as({ id: canary.creator, tenant: 'acme', role: 'editor' })
@@ -152,7 +155,7 @@ test('the creator is told all of it but what is private', async () => {
   expect(told.filter(({ text }) => text.includes('canary-jobs.ts'))).toEqual([])
 })
 
-test('what is private is told to whoever it is opened to', async () => {
+test('private parts are shown to every caller for whom the policy opens them', async () => {
   const { stage, cage } = await caged()
   stage.policy = rolePolicy({ open: ['context', 'tasks', 'emitted', 'stack'] })
   const owner = stage.engine.as({ id: canary.creator, tenant: 'acme', role: 'editor' })
@@ -172,7 +175,7 @@ const parts: readonly (readonly [SafePart, readonly Canary[]])[] = [
 ]
 
 test.each(parts)(
-  'what a type names as safe is told though the input is redacted, and no more: %s',
+  'fields that a type names as safe are shown although the input is redacted, and no others: %s',
   async (part, names) => {
     const type = singleOf([part])
     const stage = await Stage.open({ jobs: [type] })
@@ -200,7 +203,7 @@ const searches: readonly ListOptions[] = [
   { parentId: 'parent' },
 ]
 
-test.each(searches)('a field that is redacted cannot be filtered by: %o', async (search) => {
+test.each(searches)('filtering by a redacted field is refused: %o', async (search) => {
   const { stage, cage } = await caged()
   const [field = ''] = Object.keys(search)
   const options = 'parentId' in search ? { parentId: cage.parent } : search
@@ -216,7 +219,7 @@ test.each(searches)('a field that is redacted cannot be filtered by: %o', async 
   const told = await tell(stage, asked)
   expect(told.map(({ by }) => by).sort()).toEqual(asked.map(([by]) => by).sort())
   for (const { text } of told) expect(text).toContain(`may not filter by \\"${field}\\"`)
-  // And is where it is not.
+  // Where it is not redacted, it can be filtered by.
   stage.policy = rolePolicy({ redact: ['input'] })
   const open = await tell(stage, asked)
   expect(open.length).toBeGreaterThanOrEqual(asked.length)

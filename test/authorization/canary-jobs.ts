@@ -1,10 +1,10 @@
-/** Jobs that hold a text of its own in every field that a job has. */
+/** Jobs with a distinct text in every field that a job has. */
 import { defineJob, type Json, type SafePart, task } from 'jobchart'
 import { createMachine, emit, log, sendTo } from 'xstate'
 import { z } from 'zod'
 import type { Stage } from './stage.ts'
 
-/** What is looked for in all that was ever answered. */
+/** The texts to look for in every answer. */
 export const canary = {
   type: 'canary-type',
   version: 'canary-version',
@@ -44,7 +44,7 @@ export const canary = {
   startAt: '2031-02-03T04:05:06.007Z',
 } as const
 
-/** A field that holds one. */
+/** A field that holds a canary. */
 export type Canary = keyof typeof canary
 
 const work = task({}, async ({ input, log: line, item, progress }) => {
@@ -93,12 +93,12 @@ const common = {
   describe: (_: unknown, { type }: { readonly type: string }) => ({
     message: canary.message,
     exitCode: Number(canary.exitCode),
-    // A cancel brings its own.
+    // A cancel has a canary of its own.
     ...(type === 'cancel' ? {} : { reason: canary.reason }),
   }),
 }
 
-/** One whose parts are safe to show. */
+/** A type whose parts are safe to show. */
 export function singleOf(safe: readonly SafePart[]) {
   return defineJob({
     ...common,
@@ -110,10 +110,10 @@ export function singleOf(safe: readonly SafePart[]) {
   })
 }
 
-/** One of which nothing is safe. */
+/** A type without safe parts. */
 export const single = singleOf([])
 
-/** One whose work is another job. */
+/** A type whose work is another job. */
 export const family = defineJob({
   ...common,
   type: `${canary.type}-family`,
@@ -133,7 +133,7 @@ export const family = defineJob({
   commands: { cancel: z.object({}) },
 })
 
-/** Where the jobs stand that were built. */
+/** The ids of the jobs. */
 export interface Cage {
   readonly jobs: readonly string[]
   readonly parent: string

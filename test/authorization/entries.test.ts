@@ -1,4 +1,4 @@
-/** What it takes to make a job, to enter a pipeline, to stop what runs, and to keep on waiting. */
+/** Rights to create a job, to enter a pipeline, to stop running work, and to keep waiting. */
 import { defineJob, JobchartError, type Policy, rolePolicy, type Verdict } from 'jobchart'
 import { describe, expect, test } from 'vitest'
 import { createMachine } from 'xstate'
@@ -7,11 +7,11 @@ import { Bench, codeOf, errorOf, shownError, Work } from '../engine/bench.ts'
 
 const quick = defineJob({ type: 'quick', execute: () => 1 })
 
-describe('a run of a pipeline', () => {
+describe('running a pipeline', () => {
   const policy = rolePolicy({ resources: { system: { see: ['owner'], submit: ['operator'] } } })
   const eve = { id: 'eve', role: 'editor', relations: { 'system:8': 'operator' } }
 
-  test('asks for the right to submit a job with its final labels', async () => {
+  test('asks the policy for submit, with the final labels of the job', async () => {
     const bench = new Bench()
     const { engine } = await bench.start({ jobs: [quick], policy })
     const session = engine.as(eve)
@@ -32,8 +32,8 @@ describe('a run of a pipeline', () => {
   })
 })
 
-describe('a stored pipeline', () => {
-  test('that is hidden is entered by no submit, which learns nothing of its slot', async () => {
+describe('stored pipelines', () => {
+  test('a submit into a hidden pipeline is refused and reveals nothing of its slot', async () => {
     const bench = new Bench()
     const type = defineJob({ type: 'w', execute: new Work().execute })
     const { ada, bob, engine } = await bench.start({ jobs: [type] })
@@ -49,11 +49,11 @@ describe('a stored pipeline', () => {
     expect(new Set(errors).size).toBe(1)
     expect(errors[0]).toContain('PIPELINE_NOT_FOUND')
     expect(await engine.system.count()).toBe(1)
-    // Under a name that nobody has stored, anybody may.
+    // Anybody may submit into a pipeline that is not stored.
     expect(await bob.submit(type, 1, { pipeline: 'own' })).toMatchObject({ pipeline: 'own' })
   })
 
-  test('takes no submit and no retry while it is paused', async () => {
+  test('a paused pipeline refuses submits and retries', async () => {
     const bench = new Bench()
     const { ada, engine } = await bench.start({ jobs: [quick] })
     await ada.pipelines.define({ id: 'p', job: quick })
@@ -69,7 +69,7 @@ describe('a stored pipeline', () => {
     expect(await ada.retry(id)).toMatchObject({ pipeline: 'p', retryOf: id })
   })
 
-  test('takes no submit that was begun before it was paused', async () => {
+  test('a pipeline that is paused during a submit refuses that submit', async () => {
     const bench = new Bench()
     const { ada, faults } = await bench.start({ jobs: [quick] })
     const other = await bench.start({ jobs: [quick] })
@@ -83,7 +83,7 @@ describe('a stored pipeline', () => {
     expect(await code).toBe('INVALID_STATE')
   })
 
-  test('does not say why it is paused to whom that is redacted', async () => {
+  test('a refusal omits the reason of the pause for callers for whom it is redacted', async () => {
     const bench = new Bench()
     const { ada, admin } = await bench.start({ jobs: [quick], policy: rolePolicy({ redact: ['paused'] }) })
     await ada.pipelines.define({ id: 'p', job: quick })
@@ -94,7 +94,7 @@ describe('a stored pipeline', () => {
   })
 })
 
-test('who waits for a result is given none once the right to it is lost', async () => {
+test('a waiting result is refused once the caller has lost the right to it', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -109,7 +109,7 @@ test('who waits for a result is given none once the right to it is lost', async 
   expect(await code).toBe('JOB_NOT_FOUND')
 })
 
-describe('stopping what runs', () => {
+describe('stopping running work', () => {
   const machine = createMachine({
     initial: 'on',
     states: { on: { on: { cancel: 'off' } }, off: { type: 'final', tags: 'cancelled' } },
@@ -120,7 +120,7 @@ describe('stopping what runs', () => {
     commands: { cancel: { schema: z.object({}), by: { roles: ['manager'] } } },
   })
 
-  test('by deleting it takes the right to cancel it', async () => {
+  test('a delete needs the right to cancel', async () => {
     const bench = new Bench()
     const { ada, engine } = await bench.start({ jobs: [guarded] })
     const { id } = await ada.submit(guarded, undefined)
@@ -131,7 +131,7 @@ describe('stopping what runs', () => {
     expect(await codeOf(ada.delete(id))).toBe('ok')
   })
 
-  test('by deleting it takes no such right where its type has no cancel command', async () => {
+  test('a delete does not need the right to cancel where the type has no cancel command', async () => {
     const bench = new Bench()
     const type = defineJob({ type: 'w', lifecycle: machine, commands: { cancel: z.object({}) }, cancel: null })
     const { ada } = await bench.start({ jobs: [type] })
@@ -140,7 +140,7 @@ describe('stopping what runs', () => {
     expect(await codeOf(ada.delete(id))).toBe('ok')
   })
 
-  test('by replacing it goes by the rule of the version that decides', async () => {
+  test('a replace follows the rule of the job version that decides', async () => {
     const bench = new Bench()
     const first = defineJob({ type: 'm', lifecycle: machine, commands: { cancel: z.object({}) } })
     const old = await bench.start({ jobs: [first] })
@@ -165,7 +165,7 @@ describe('stopping what runs', () => {
   })
 })
 
-test('nobody is told how long the log is before the policy has allowed to follow it', async () => {
+test('a stream does not reveal the length of the log before the policy allows following it', async () => {
   const bench = new Bench()
   const slow: Policy = {
     authorize: () => 'allow',
@@ -199,7 +199,7 @@ test('a session keeps the rights of the object that it was made of', async () =>
   expect(await engine.as(person).count()).toBe(1)
 })
 
-test('only the engine’s own session names a tenant or an owner', async () => {
+test('only the engine’s own session may name a tenant or an owner', async () => {
   const bench = new Bench()
   const { ada } = await bench.start({ jobs: [quick] })
   await ada.pipelines.define({ id: 'p', job: quick })
@@ -220,10 +220,10 @@ test('only the engine’s own session names a tenant or an owner', async () => {
   expect(owned).toMatchObject({ code: 'INVALID_INPUT', issues: [{ path: ['owner'] }] })
 })
 
-describe('what is asked of the storage is bounded', () => {
+describe('requests to the storage are bounded', () => {
   const many = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`l${index}`, 'x']))
 
-  test('by the number of labels of a job, a filter and a pipeline', async () => {
+  test('a job, a filter and a pipeline have a maximum number of labels', async () => {
     const bench = new Bench()
     const { ada, engine } = await bench.start({ jobs: [quick] })
     const labels = many(101)
@@ -239,7 +239,7 @@ describe('what is asked of the storage is bounded', () => {
     expect(engine.health.status).toBe('ok')
   })
 
-  test('by the number of scopes, and of their labels', async () => {
+  test('a policy may give a maximum number of scopes, and of labels in each', async () => {
     const bench = new Bench()
     let scopes: readonly object[] = []
     const policy: Policy = { authorize: () => 'allow' as Verdict, scope: () => scopes }
@@ -255,7 +255,7 @@ describe('what is asked of the storage is bounded', () => {
   })
 })
 
-test('a failure of the storage is told to a person without the path of its file', async () => {
+test('a failure of the storage is reported to a caller without the path of its file', async () => {
   const bench = new Bench()
   const { ada, engine, faults } = await bench.start({ jobs: [quick] })
   const failure = new JobchartError('STORAGE_UNAVAILABLE', '"/srv/secret/jobs.db": disk I/O error')

@@ -23,12 +23,12 @@ const never = <Answer>() => new Promise<Answer>(() => {})
 type Authorize = (who: Principal, action: Action, target: Target) => Verdict | PromiseLike<Verdict>
 type ScopeOf = (who: Principal, action: Action) => false | readonly Scope[] | PromiseLike<false | readonly Scope[]>
 
-/** A sound policy with one thing wrong. */
+/** A sound policy with one fault. */
 function broken(parts: { readonly authorize?: Authorize; readonly scope?: ScopeOf }): () => Policy {
   return () => ({ ...sound, ...parts })
 }
 
-// What a policy in JavaScript may answer all the same.
+// Values that a policy in JavaScript may answer.
 const answering = (answer: unknown) => answer as Verdict
 const isEditor = ({ role }: Principal) => role === 'editor'
 const roles = { admin: true, editor: true }
@@ -39,32 +39,32 @@ const faults: readonly (readonly [string, () => Policy, readonly string[]])[] = 
     'a scope that is wider than get',
     broken({ scope: ({ tenant }) => [{ tenant }] }),
     [
-      'P4 what "get" does not show stands in no scope of "list"',
-      'P4 what "getPipeline" does not show stands in no scope of "listPipelines"',
-      'P4 what "events" does not show stands in no scope of "events"',
+      'P4 a target that "get" hides is in no scope of "list"',
+      'P4 a target that "getPipeline" hides is in no scope of "listPipelines"',
+      'P4 a target that "events" hides is in no scope of "events"',
     ],
   ],
   [
     'a scope that is narrower than get',
     broken({ scope: ({ tenant, id }) => [{ tenant, createdBy: id }] }),
     [
-      'P4 what "get" shows stands in a scope of "list"',
-      'P4 what "getPipeline" shows stands in a scope of "listPipelines"',
-      'P4 what "events" shows stands in a scope of "events"',
+      'P4 a target that "get" shows is in a scope of "list"',
+      'P4 a target that "getPipeline" shows is in a scope of "listPipelines"',
+      'P4 a target that "events" shows is in a scope of "events"',
       'P3 list, its pages, count and actions show exactly the jobs that get shows, as get shows them',
     ],
   ],
   [
     'a scope of another tenant',
     broken({ scope: (who) => (isEditor(who) ? [{ tenant: 'other' }] : sound.scope(who, 'list')) }),
-    ['P4 what "get" does not show stands in no scope of "list"'],
+    ['P4 a target that "get" hides is in no scope of "list"'],
   ],
   [
     'a tenant that is forgotten',
     broken({ authorize: (who, action, target) => sound.authorize(who, action, { ...target, tenant: who.tenant }) }),
     [
-      'P7 what is of another tenant is nothing, unless a scope of list names that tenant',
-      'P4 what "get" shows stands in a scope of "list"',
+      'P7 jobs and pipelines of another tenant are hidden, unless a scope of list names that tenant',
+      'P4 a target that "get" shows is in a scope of "list"',
       'P3 list, its pages, count and actions show exactly the jobs that get shows, as get shows them',
     ],
   ],
@@ -74,12 +74,12 @@ const faults: readonly (readonly [string, () => Policy, readonly string[]])[] = 
       authorize: (who, action, target) =>
         sound.authorize(who, action, action === 'command' ? { ...target, tenant: who.tenant } : target),
     }),
-    ['P7 what is of another tenant is nothing, unless a scope of list names that tenant'],
+    ['P7 jobs and pipelines of another tenant are hidden, unless a scope of list names that tenant'],
   ],
   [
     'true for allow',
     broken({ authorize: () => answering(true) }),
-    ['P2 every question is answered in time, by one of the verdicts of the port'],
+    ['P2 every question is answered in time, with a verdict of the port'],
   ],
   [
     'nothing for some actions',
@@ -87,17 +87,17 @@ const faults: readonly (readonly [string, () => Policy, readonly string[]])[] = 
       authorize: (who, action, target) =>
         answering(action === 'explain' ? undefined : sound.authorize(who, action, target)),
     }),
-    ['P2 every question is answered in time, by one of the verdicts of the port'],
+    ['P2 every question is answered in time, with a verdict of the port'],
   ],
   [
     'a part to open that there is not',
     broken({ authorize: () => answering({ redact: [], open: ['contexts'] }) }),
-    ['P2 every question is answered in time, by one of the verdicts of the port'],
+    ['P2 every question is answered in time, with a verdict of the port'],
   ],
   [
     'a scope with a field that there is not',
     broken({ scope: ({ tenant }) => [{ tenant, owner: 'ada' } as Scope] }),
-    ['P2 every scope is asked for in vain or is a list of scopes of the port, in time'],
+    ['P2 every request for scopes is answered in time, with false or with scopes of the port'],
   ],
   [
     'a searched field that get redacts and no scope',
@@ -106,9 +106,9 @@ const faults: readonly (readonly [string, () => Policy, readonly string[]])[] = 
         sound.authorize(who, action, target) === 'allow' ? { redact: ['labels', 'type'] } : 'hide',
     }),
     [
-      'P4 what "get" redacts and "list" searches by is redacted in each scope of "list" that holds it',
-      'P4 what "events" redacts and "events" searches by is redacted in each scope of "events" that holds it',
-      'P4 what "getPipeline" redacts and "listPipelines" searches by is redacted in each scope of "listPipelines" that holds it',
+      'P4 a field that "get" redacts and "list" filters by is redacted in each matching scope of "list"',
+      'P4 a field that "events" redacts and "events" filters by is redacted in each matching scope of "events"',
+      'P4 a field that "getPipeline" redacts and "listPipelines" filters by is redacted in each matching scope of "listPipelines"',
     ],
   ],
   [
@@ -136,12 +136,12 @@ const faults: readonly (readonly [string, () => Policy, readonly string[]])[] = 
       authorize: (who, action, target) =>
         isEditor(who) && action === 'logs' ? never() : sound.authorize(who, action, target),
     }),
-    ['P2 every question is answered in time, by one of the verdicts of the port'],
+    ['P2 every question is answered in time, with a verdict of the port'],
   ],
   [
     'a scope that never comes',
     broken({ scope: () => never() }),
-    ['P2 every scope is asked for in vain or is a list of scopes of the port, in time'],
+    ['P2 every request for scopes is answered in time, with false or with scopes of the port'],
   ],
   [
     'a target that is changed',
@@ -151,7 +151,7 @@ const faults: readonly (readonly [string, () => Policy, readonly string[]])[] = 
         return sound.authorize(who, action, target)
       },
     }),
-    ['P6 no argument is changed'],
+    ['P6 the policy changes none of its arguments'],
   ],
   [
     'a throw on a label that is absent',
@@ -161,7 +161,7 @@ const faults: readonly (readonly [string, () => Policy, readonly string[]])[] = 
         return team.startsWith('data') ? sound.authorize(who, action, target) : 'hide'
       },
     }),
-    ['P2 every question is answered in time, by one of the verdicts of the port'],
+    ['P2 every question is answered in time, with a verdict of the port'],
   ],
   [
     'a throw on names that are not well-formed',
@@ -173,7 +173,7 @@ const faults: readonly (readonly [string, () => Policy, readonly string[]])[] = 
     }),
     [
       'P9 an odd role or relation allows no more than none',
-      'P9 an odd type, pipeline or label is answered to everyone',
+      'P9 an odd type, pipeline or label gets an answer for every principal',
     ],
   ],
   [
@@ -184,8 +184,8 @@ const faults: readonly (readonly [string, () => Policy, readonly string[]])[] = 
       scope: (who, action) => (action === 'events' ? [{ tenant: who.tenant }] : sound.scope(who, action)),
     }),
     [
-      'P8 of a job that get hides, no other read shows anything',
-      'P4 events tells exactly of the jobs of which it is allowed, and of none that get hides',
+      'P8 a job that get hides is hidden from every other read',
+      'P4 events sends exactly the events of jobs that it allows, and none of a job that get hides',
     ],
   ],
   [
@@ -194,7 +194,7 @@ const faults: readonly (readonly [string, () => Policy, readonly string[]])[] = 
       authorize: (who, action, target) =>
         action === 'logs' && who.tenant === target.tenant ? 'allow' : sound.authorize(who, action, target),
     }),
-    ['P8 of a job that get hides, no other read shows anything'],
+    ['P8 a job that get hides is hidden from every other read'],
   ],
   [
     'a memory of what was asked before',
@@ -213,7 +213,7 @@ const faults: readonly (readonly [string, () => Policy, readonly string[]])[] = 
   ],
 ]
 
-/** What becomes of each check of a policy: undefined where it passes. */
+/** The error of each check of a policy; undefined: the check passes. */
 async function outcomes(policy: () => Policy): Promise<ReadonlyMap<string, unknown>> {
   const checks = new Map<string, () => Promise<void>>()
   const keep = (name: string, run: () => Promise<void>) => checks.set(name, run)
@@ -223,24 +223,24 @@ async function outcomes(policy: () => Policy): Promise<ReadonlyMap<string, unkno
   return found
 }
 
-test.each(faults)('a policy is refused by name: %s', async (_, policy, names) => {
+test.each(faults)('the suite refuses a faulty policy by name: %s', async (_, policy, names) => {
   const found = await outcomes(policy)
   for (const name of names) expect([name, found.get(name)]).toEqual([name, expect.any(Error)])
 })
 
-test('the policy that the faulty ones are made from is refused by nothing', async () => {
+test('the suite accepts the policy that the faulty ones are made from', async () => {
   const found = await outcomes(() => sound)
   expect(found.size).toBeGreaterThan(25)
   expect([...found].filter(([, error]) => error !== undefined)).toEqual([])
 })
 
-test('a refusal names who was asked about, what, and of what', async () => {
+test('a refusal names the principal, the action and the job', async () => {
   const found = await outcomes(broken({ authorize: () => answering(true) }))
-  const error = found.get('P2 every question is answered in time, by one of the verdicts of the port')
+  const error = found.get('P2 every question is answered in time, with a verdict of the port')
   expect(String(error)).toMatch(/authorize\(\{.*"id":"ada".*\}, "get", \{.*"tenant":"acme".*\}\) is answered by true/)
 })
 
-test('a kit without principals says so', async () => {
+test('a kit without principals is refused with an error that says so', async () => {
   const runs: (() => Promise<void>)[] = []
   authorizationConformance(() => ({ policy: sound, principals: [] }), { test: (_, run) => runs.push(run) })
   await expect(runs[0]?.()).rejects.toThrow('give at least one of principals')

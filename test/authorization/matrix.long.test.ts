@@ -105,7 +105,7 @@ function ownerOf(who: Who, relation: Relation) {
   return principal === 'system' ? ('system' as const) : { id: principal.id, tenant: 'acme' }
 }
 
-/** What a call names beside, of a tenant that is not its own. */
+/** Options of a call that names a tenant other than its own. */
 interface Abroad {
   readonly abroad: { readonly tenant?: string }
 }
@@ -160,7 +160,7 @@ async function play(stage: Stage, session: Session, cell: Cell, method: Method, 
   ).then((found) => {
     end = found
   })
-  // A stream of nothing that may be seen waits too: it is looked at for what it tells.
+  // A stream without a visible event never gives one; below, that counts as ok.
   await stage.bench.clock.settle()
   const { code, value } = end
   given.abort()
@@ -177,7 +177,7 @@ function isRead(method: Method): boolean {
   return !writes.test(method)
 }
 
-/** Whether an answer about many has the one; undefined for other answers. */
+/** Whether a list or similar answer contains the job; undefined for other answers. */
 function shows(method: Method, value: unknown, { job, pipeline }: Scene): boolean | undefined {
   const text = JSON.stringify(value instanceof Map ? [...value] : value)
   if (method === 'list' || method === 'list all' || method === 'actions of many') return text.includes(job)
@@ -193,29 +193,32 @@ function showsOf(method: Method, cell: Cell): boolean | undefined {
 
 const rows = (Object.keys(principals) as Who[]).flatMap((who) => relations.map((relation) => [who, relation] as const))
 
-test.each(rows)('who may do what, and what is refused changes nothing: %s, %s', async (who, relation) => {
-  for (const state of states) {
-    const stage = await Stage.open({ jobs: [running, queued], executors: { full } })
-    const cell = { who, relation, state }
-    const scenes: [Method, Scene][] = []
-    for (const [index, method] of methods.entries()) scenes.push([method, await build(stage, cell, String(index))])
-    await stage.bench.clock.settle()
-    stage.policy = policy
-    const principal = principals[who]
-    const session = principal === 'system' ? stage.engine.system : stage.engine.as(principal)
-    for (const [method, scene] of scenes) await play(stage, session, cell, method, scene)
-    await stage.bench.end()
-  }
-})
+test.each(rows)(
+  'each action is allowed or refused as the table says, and a refusal changes nothing: %s, %s',
+  async (who, relation) => {
+    for (const state of states) {
+      const stage = await Stage.open({ jobs: [running, queued], executors: { full } })
+      const cell = { who, relation, state }
+      const scenes: [Method, Scene][] = []
+      for (const [index, method] of methods.entries()) scenes.push([method, await build(stage, cell, String(index))])
+      await stage.bench.clock.settle()
+      stage.policy = policy
+      const principal = principals[who]
+      const session = principal === 'system' ? stage.engine.system : stage.engine.as(principal)
+      for (const [method, scene] of scenes) await play(stage, session, cell, method, scene)
+      await stage.bench.end()
+    }
+  },
+)
 
-/** What `actions` should say, by the same table. */
+/** The expected result of `actions`, by the same table. */
 function actionsOf(cell: Cell): JobActions {
   const may = (method: Method) => expected(method, cell) === 'ok'
   const names = Object.keys(commands).filter((name) => may(`send ${name}` as Method))
   return { commands: names, cancel: may('cancel'), retry: may('retry'), delete: may('delete') }
 }
 
-test.each(rows)('actions says what may be done, no more and no less: %s, %s', async (who, relation) => {
+test.each(rows)('actions lists exactly what is allowed: %s, %s', async (who, relation) => {
   for (const state of states) {
     const cell: Cell = { who, relation, state }
     if (!isThere(cell)) continue

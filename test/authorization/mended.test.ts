@@ -5,7 +5,7 @@ import { ABSENT, allOf, answerText, errorText, Stage, textOf } from './stage.ts'
 
 const slow = defineJob({ type: 'slow', execute: () => new Promise<never>(() => {}) })
 
-test('I52 history with an aborted signal does not tell a hidden job from none, also where the policy throws for a denial', async () => {
+test('I52 history with an aborted signal answers alike for a hidden and a missing job, also where the policy throws to deny', async () => {
   const stage = await Stage.open({ jobs: [slow] })
   const { id } = await stage.freely({ id: 'ada', tenant: 'acme' }, (session) => session.submit(slow, 1))
   const throwing: Policy = {
@@ -25,7 +25,7 @@ test('I52 history with an aborted signal does not tell a hidden job from none, a
 const root = { id: 'root', tenant: 'acme', role: 'admin' }
 const ada = { id: 'ada', tenant: 'acme', role: 'editor' }
 
-test('I58 whoever runs a job again is not shown the input that was redacted for him', async () => {
+test('I58 running a job again does not show the input to a caller for whom it is redacted', async () => {
   const quick = defineJob({ type: 'quick', execute: () => 1 })
   const stage = await Stage.open({ jobs: [quick] })
   const { id } = await stage.freely(ada, (session) => session.submit(quick, 'secret'))
@@ -38,7 +38,7 @@ test('I58 whoever runs a job again is not shown the input that was redacted for 
   expect(textOf(copy)).not.toContain('secret')
 })
 
-test('I58 whoever runs a pipeline is not shown the input that was redacted for him', async () => {
+test('I58 running a pipeline does not show the input to a caller for whom it is redacted', async () => {
   const quick = defineJob({ type: 'quick', execute: () => 1 })
   const stage = await Stage.open({ jobs: [quick] })
   await stage.freely(ada, ({ pipelines }) => pipelines.define({ id: 'p', job: quick, input: 'secret' }))
@@ -50,7 +50,7 @@ test('I58 whoever runs a pipeline is not shown the input that was redacted for h
   expect(textOf(copy)).not.toContain('secret')
 })
 
-test('I58 explain does not tell when a job starts to whom startAt is redacted', async () => {
+test('I58 explain does not tell the start time to a caller for whom startAt is redacted', async () => {
   const stage = await Stage.open({ jobs: [slow] })
   const startAt = '2031-02-03T04:05:06.007Z'
   const { id } = await stage.freely(ada, (session) => session.submit(slow, 1, { startAt }))
@@ -60,7 +60,7 @@ test('I58 explain does not tell when a job starts to whom startAt is redacted', 
   expect(textOf(await session.explain(id))).not.toContain(startAt)
 })
 
-test('I58 the history does not tell the version to whom version is redacted', async () => {
+test('I58 the history does not tell the version to a caller for whom version is redacted', async () => {
   const lifecycle = createMachine({ initial: 'on', states: { on: { on: { note: {} } } } })
   const note = { '~standard': { version: 1, vendor: 'test', validate: (value: unknown) => ({ value }) } } as const
   const old = defineJob({ type: 'm', version: 'one', lifecycle, commands: { note } })
@@ -85,7 +85,7 @@ test('I58 the history does not tell the version to whom version is redacted', as
   expect(textOf(await session.history(id))).not.toContain('secret-two')
 })
 
-test('I52 a key that was used with another input names no job that may not be seen any more', async () => {
+test('I52 a key used with another input does not name a job that the caller may no longer see', async () => {
   const stage = await Stage.open({ jobs: [slow] })
   const { id } = await stage.freely(ada, (session) => session.submit(slow, 1, { idempotencyKey: 'k' }))
   stage.policy = { authorize: (_, action) => (action === 'submit' ? 'allow' : 'hide'), scope: () => false }
@@ -94,7 +94,7 @@ test('I52 a key that was used with another input names no job that may not be se
   expect(refusal).not.toContain(id)
 })
 
-// What a program in JavaScript gives all the same.
+// Values that a program in JavaScript may pass.
 const odd = <Value>(value: unknown) => value as Value
 
 async function codeOf(call: () => Promise<unknown>): Promise<string> {
@@ -104,7 +104,7 @@ async function codeOf(call: () => Promise<unknown>): Promise<string> {
   )
 }
 
-test('options that are null are refused by a typed error', async () => {
+test('null as options is refused by a typed error', async () => {
   const stage = await Stage.open({ jobs: [slow] })
   const session = stage.engine.as(ada)
   const { id } = await session.submit(slow, 1)
@@ -113,7 +113,7 @@ test('options that are null are refused by a typed error', async () => {
   expect(await codeOf(() => allOf(session.logs(id, odd(null))))).not.toContain('not typed')
 })
 
-test('a signal that is none is refused by a typed error', async () => {
+test('a signal that is no AbortSignal is refused by a typed error', async () => {
   const stage = await Stage.open({ jobs: [slow] })
   const session = stage.engine.as(ada)
   const { id } = await session.submit(slow, 1)
@@ -123,12 +123,12 @@ test('a signal that is none is refused by a typed error', async () => {
   expect(await codeOf(() => session.events(options).next())).not.toContain('not typed')
 })
 
-test('a job type that is none is refused by a typed error', async () => {
+test('a job type that is no job type is refused by a typed error', async () => {
   const stage = await Stage.open({ jobs: [slow] })
   expect(await codeOf(() => stage.engine.as(ada).submit(odd<typeof slow>(null), 1))).not.toContain('not typed')
 })
 
-test('an id that is no text stands as text in the error, which can be logged', async () => {
+test('an id that is no text is shown as text in the error, which can be logged', async () => {
   const stage = await Stage.open({ jobs: [slow] })
   const error = await stage.engine
     .as(ada)
@@ -138,7 +138,7 @@ test('an id that is no text stands as text in the error, which can be logged', a
   expect(() => JSON.stringify(error)).not.toThrow()
 })
 
-test('I54 pages go on where names are as long as they may be', async () => {
+test('I54 paging continues where names have their maximum length', async () => {
   const stage = await Stage.open({ jobs: [slow] })
   const session = stage.engine.as({ id: 'ü'.repeat(200), tenant: 'ü'.repeat(200), role: 'editor' })
   for (const input of [1, 2]) await session.submit(slow, input)

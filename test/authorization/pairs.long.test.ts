@@ -9,7 +9,7 @@ import { answerText, Stage } from './stage.ts'
 
 const PAIRS_AT_ONCE = 100
 
-/** What each test has tried, for the count at the end. */
+/** Number of pairs of each test, for the count at the end. */
 const tried = new Map<string, number>()
 
 const slow = defineJob({
@@ -52,7 +52,7 @@ const policies: { readonly [name: string]: Policy } = {
     },
     scope: async (...question) => await roles.scope(...question),
   },
-  // One that knows no `hide`.
+  // A policy that never answers `hide`.
   'that only denies': {
     authorize: async (...question) => {
       const verdict = await roles.authorize(...question)
@@ -60,7 +60,7 @@ const policies: { readonly [name: string]: Policy } = {
     },
     scope: roles.scope,
   },
-  // What it shows of what it shows is not asked here.
+  // Its answers about its own jobs are not tested here.
   'that throws where it does not allow': {
     authorize: async (...question) => {
       const verdict = await roles.authorize(...question)
@@ -76,7 +76,7 @@ interface Hidden {
   readonly pipelines: readonly string[]
 }
 
-/** Jobs in every state, and pipelines, that none of the principals may see. */
+/** Jobs in every state, and pipelines, all hidden from each of the principals. */
 async function build(stage: Stage): Promise<Hidden> {
   const { clock } = stage.bench
   const jobs: string[] = []
@@ -109,7 +109,7 @@ async function build(stage: Stage): Promise<Hidden> {
   return { jobs, pipelines }
 }
 
-/** Asks of what is hidden and of what is not there, many times. @returns how many pairs were asked. */
+/** Makes many calls about hidden and missing ids. @returns the number of pairs. */
 async function askPairs({ calls, sessions, hidden, absent }: Asked, batches: number): Promise<number> {
   const pair = fc.tuple(fc.nat(calls.length - 1), fc.nat(sessions.length - 1), fc.nat(hidden.length - 1), absent)
   let pairs = 0
@@ -146,7 +146,7 @@ const cases = disks.flatMap(([disk, make, batches]) =>
   Object.entries(policies).map(([name, policy]) => ({ disk, make, batches, name, policy })),
 )
 
-test.each(cases)('I52 a job that is hidden by a policy $name is answered for as none: $disk', async (each) => {
+test.each(cases)('I52 a job hidden by a policy $name gets the same answer as a missing one: $disk', async (each) => {
   const stage = await Stage.open({ jobs: [slow, moving] }, each.make())
   const { jobs } = await build(stage)
   stage.policy = each.policy
@@ -157,28 +157,31 @@ test.each(cases)('I52 a job that is hidden by a policy $name is answered for as 
   expect(await stage.contents()).toBe(before)
 })
 
-test.each(cases)('I52 a pipeline that is hidden by a policy $name is answered for as none: $disk', async (each) => {
-  const stage = await Stage.open({ jobs: [slow, moving] }, each.make())
-  const { pipelines } = await build(stage)
-  stage.policy = each.policy
-  const before = await stage.contents()
-  const absent = fc.uuid()
-  const some = Math.ceil(each.batches / 8)
-  // Who may define pipelines finds out that an id cannot be chosen, as every unique name tells.
-  const calls = pipelineCalls(slow)
-  const [readers, definers] = [['vic', 'rel'], ['bob']].map((ids) =>
-    principals.filter(({ id }) => ids.includes(id)).map((who) => stage.engine.as(who)),
-  )
-  const others = calls.filter(({ name }) => !name.startsWith('pipelines.define'))
-  const asked = { hidden: pipelines, absent }
-  const pairs = await askPairs({ ...asked, calls, sessions: readers ?? [] }, some)
-  const more = await askPairs({ ...asked, calls: others, sessions: definers ?? [] }, some)
-  tried.set(`pipelines, ${each.disk}, by a policy ${each.name}`, pairs + more)
-  expect(await stage.contents()).toBe(before)
-})
+test.each(cases)(
+  'I52 a pipeline hidden by a policy $name gets the same answer as a missing one: $disk',
+  async (each) => {
+    const stage = await Stage.open({ jobs: [slow, moving] }, each.make())
+    const { pipelines } = await build(stage)
+    stage.policy = each.policy
+    const before = await stage.contents()
+    const absent = fc.uuid()
+    const some = Math.ceil(each.batches / 8)
+    // A principal who may define pipelines finds out that an id is taken, as with any unique name.
+    const calls = pipelineCalls(slow)
+    const [readers, definers] = [['vic', 'rel'], ['bob']].map((ids) =>
+      principals.filter(({ id }) => ids.includes(id)).map((who) => stage.engine.as(who)),
+    )
+    const others = calls.filter(({ name }) => !name.startsWith('pipelines.define'))
+    const asked = { hidden: pipelines, absent }
+    const pairs = await askPairs({ ...asked, calls, sessions: readers ?? [] }, some)
+    const more = await askPairs({ ...asked, calls: others, sessions: definers ?? [] }, some)
+    tried.set(`pipelines, ${each.disk}, by a policy ${each.name}`, pairs + more)
+    expect(await stage.contents()).toBe(before)
+  },
+)
 
-/** A job that has gone is hidden from everybody: from who created it, and from the engine's own session. */
-test('I52 a deleted job is answered for as none, to its creator, an admin and the engine itself', async () => {
+/** A removed job is hidden from everybody, also from its creator and the engine's own session. */
+test('I52 a deleted job gets the same answer as a missing one, for its creator, an admin and the engine itself', async () => {
   const stage = await Stage.open({ jobs: [slow, moving] })
   const ada = stage.engine.as({ id: 'ada', tenant: 'acme', role: 'editor' })
   const ids = await Promise.all(['never', 'success'].map(async (input) => (await ada.submit(slow, input)).id))
@@ -190,7 +193,7 @@ test('I52 a deleted job is answered for as none, to its creator, an admin and th
   tried.set('deleted jobs', pairs)
 })
 
-/** How a submit into a pipeline is answered, without what is the answer's own. */
+/** The answer to a submit into a pipeline, without the parts that differ each time. */
 async function submitted(session: Session, options: Parameters<Session['submit']>[2], cut: readonly string[]) {
   const text = await answerText(async () => {
     const { id, createdAt, updatedAt, admittedAt, startedAt, ...view } = await session.submit(moving, 1, options)
@@ -199,7 +202,7 @@ async function submitted(session: Session, options: Parameters<Session['submit']
   return cut.reduce((rest, each) => rest.replaceAll(each, '<pipeline>'), text)
 }
 
-test('I52 a slot that a hidden job holds is taken, whatever job it is', async () => {
+test('I52 a slot held by a hidden job is reported as taken, without naming the job', async () => {
   const stage = await Stage.open({ jobs: [slow, moving] })
   const ada = { id: 'ada', tenant: 'acme' }
   const holders = await Promise.all([
@@ -221,7 +224,7 @@ test('I52 a slot that a hidden job holds is taken, whatever job it is', async ()
   }
 })
 
-test('I52 why one’s own job waits is told without naming the hidden job that it waits for', async () => {
+test('I52 explain says why one’s own job waits without naming the hidden job that it waits for', async () => {
   const stage = await Stage.open({ jobs: [slow, moving] })
   const acme = 'acme'
   const holder = await stage.freely({ id: 'ada', tenant: acme }, (session) => {
@@ -238,7 +241,7 @@ test('I52 why one’s own job waits is told without naming the hidden job that i
   }
 })
 
-test('I52 a key that a hidden job has used is as one that is free', async () => {
+test('I52 a unique key used by a hidden job is reported like a free one', async () => {
   const stage = await Stage.open({ jobs: [slow, moving] })
   await stage.freely({ id: 'ada', tenant: 'acme' }, (session) => session.submit(moving, 2, { idempotencyKey: 'used' }))
   stage.policy = roles
@@ -251,7 +254,7 @@ test('I52 a key that a hidden job has used is as one that is free', async () => 
   }
 })
 
-test('100,000 pairs were tried, and thousands of them on SQLite', () => {
+test('100,000 pairs were tried, thousands of them on SQLite', () => {
   const all = [...tried.entries()]
   const sum = (entries: readonly (readonly [string, number])[]) =>
     entries.reduce((total, [, pairs]) => total + pairs, 0)

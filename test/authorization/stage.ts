@@ -14,18 +14,18 @@ export const ABSENT = '019b7654-0000-7000-8000-00000000abcd'
 
 const FAR = Number.MAX_SAFE_INTEGER
 
-/** Allows everything that a tenant has. */
+/** Allows everything in its tenant. */
 const allowAll: Policy = {
   authorize: () => 'allow',
   scope: ({ tenant }) => [{ tenant }],
 }
 
-/** An engine whose policy is set aside while the stage is built. */
+/** An engine whose policy allows everything while the jobs are created. */
 export class Stage {
   readonly bench: Bench
   readonly engine: Engine
   readonly heard: readonly JobEvent[]
-  /** What the engine asks now. */
+  /** The policy that the engine asks now. */
   policy: Policy = allowAll
 
   private constructor(bench: Bench, engine: Engine, heard: readonly JobEvent[]) {
@@ -47,7 +47,7 @@ export class Stage {
     return stage
   }
 
-  /** Does something that the policy of the stage is not asked about. */
+  /** Does something without asking the policy of the test. */
   async freely<Value>(who: SessionPrincipal | 'system', act: (session: Session) => Promise<Value>): Promise<Value> {
     const { policy } = this
     this.policy = allowAll
@@ -58,7 +58,7 @@ export class Stage {
     }
   }
 
-  /** All that is stored of jobs and pipelines, and all that was published, as text. */
+  /** All stored jobs and pipelines, and all published events, as text. */
   async contents(): Promise<string> {
     const probe = await this.bench.probe()
     const log = await probe.events({ after: 0, limit: FAR })
@@ -68,14 +68,14 @@ export class Stage {
   }
 }
 
-/** All that an iterable yields. */
+/** All values of an iterable. */
 export async function allOf<Item>(items: AsyncIterable<Item>): Promise<readonly Item[]> {
   const all: Item[] = []
   for await (const item of items) all.push(item)
   return all
 }
 
-/** What becomes of a call: its code, or what it gives. */
+/** The result of a call: its error code, or its value. */
 export async function settled(
   call: () => Promise<unknown>,
 ): Promise<{ readonly code: string; readonly value?: unknown }> {
@@ -86,20 +86,20 @@ export async function settled(
   }
 }
 
-/** All that an error tells, as text. */
+/** Everything in an error, as text. */
 export function errorText(error: unknown): string {
   if (!(error instanceof Error)) return textOf(error)
   const { name, message, cause } = error
   return textOf({ ...error, name, message, cause: cause === undefined ? undefined : errorText(cause) })
 }
 
-/** A value as text: maps by their entries, errors by all that they tell. */
+/** A value as text: maps by their entries, errors with all their fields. */
 export function textOf(value: unknown): string {
   const plain = (_: string, each: unknown) => (each instanceof Map ? [...each] : each)
   return JSON.stringify(value, plain) ?? String(value)
 }
 
-/** How a call ends, in text in which the id that was asked for is cut out. */
+/** The result of a call as text, with the requested id removed. */
 export async function answerText(call: () => Promise<unknown>, id: string): Promise<string> {
   try {
     return `gives ${textOf(await call())}`.replaceAll(id, '<id>')

@@ -1,8 +1,8 @@
-/** Everything that a session can be made to say. */
+/** Every answer that a session can give. */
 import type { AnyJobType, CancelOptions, Session } from 'jobchart'
 import { errorText, type Stage, textOf } from './stage.ts'
 
-/** What was told, as text, and by what. */
+/** Received texts, each with its source. */
 export interface Told {
   readonly by: string
   readonly text: string
@@ -15,7 +15,7 @@ type Calls = readonly (readonly [
 
 const odd = <Options>(options: unknown) => options as Options
 
-/** All reads of some jobs, and of all that may be listed. */
+/** All reads of some jobs, and of everything that may be listed. */
 export function reads(session: Session, ids: readonly string[]): Calls {
   return [
     ...ids.flatMap(
@@ -48,7 +48,7 @@ export function reads(session: Session, ids: readonly string[]): Calls {
   ]
 }
 
-/** Refusals of all kinds, and what changes a job. */
+/** Refusals of all kinds, and calls that change a job. */
 export function writes(session: Session, ids: readonly string[]): Calls {
   return ids.flatMap(
     (id): Calls => [
@@ -65,7 +65,7 @@ export function writes(session: Session, ids: readonly string[]): Calls {
   )
 }
 
-/** What concerns one pipeline, where it is refused. */
+/** Calls about one pipeline that is refused. */
 export function pipelineCalls({ pipelines, submit }: Session, id: string, type: AnyJobType, input: unknown): Calls {
   return [
     ['pipelines.get', () => pipelines.get(id)],
@@ -80,7 +80,7 @@ export function pipelineCalls({ pipelines, submit }: Session, id: string, type: 
   ]
 }
 
-/** What all calls give, yield or throw, until nothing happens any more. */
+/** Everything that the calls return, yield or throw, until nothing happens any more. */
 export async function tell(stage: Stage, calls: Calls): Promise<readonly Told[]> {
   const told: Told[] = []
   const given = new AbortController()
@@ -100,7 +100,7 @@ export async function tell(stage: Stage, calls: Calls): Promise<readonly Told[]>
   return told
 }
 
-// A cursor means nothing to who holds it, and is read here all the same.
+// Clients treat a cursor as opaque; the test decodes it.
 function withCursors(answer: unknown): string {
   const text = textOf(answer)
   const cursors = [...text.matchAll(/"nextCursor":"([^"]*)"/g)].map(([, cursor = '']) => cursor)

@@ -1,6 +1,6 @@
 /**
- * Who may do what, written down from SYSTEMS.md §6 and DESIGN.md §7 and not from the code: the default policy, with roles
- * on resources. `owner` on `system:7` sees the jobs with the label `system: '7'`, and alone submits such.
+ * The rights table, written from the requirements and not from the code: the default policy, with roles on resources.
+ * An `owner` on `system:7` sees the jobs with the label `system: '7'`, and is the only one who may submit such jobs.
  */
 
 export const principals = {
@@ -15,14 +15,14 @@ export const principals = {
 
 export type Who = keyof typeof principals
 
-/** How who asks is related to what is asked about, which is always of the tenant `acme`. */
+/** The caller's relation to the job, which always belongs to the tenant `acme`. */
 export const relations = ['creator', 'not creator', 'via resource'] as const
 export type Relation = (typeof relations)[number]
 
 export const states = ['waiting', 'queued', 'running', 'success', 'failure', 'cancelled', 'deleted', 'absent'] as const
 export type State = (typeof states)[number]
 
-/** The methods of a session, some in several ways. */
+/** The methods of a session, some in several variants. */
 export const methods = [
   ...['get', 'list', 'count', 'history', 'logs', 'items', 'result', 'actions', 'actions of many', 'explain', 'events'],
   ...['list all', 'views', 'submit', 'cancel', 'retry', 'delete', 'events of one'],
@@ -32,7 +32,7 @@ export const methods = [
 ] as const
 export type Method = (typeof methods)[number]
 
-/** Where one cell of the matrix stands. */
+/** One cell of the matrix. */
 export interface Cell {
   readonly who: Who
   readonly relation: Relation
@@ -42,36 +42,36 @@ export interface Cell {
 const ENDED: readonly State[] = ['success', 'failure', 'cancelled']
 const GONE: readonly State[] = ['deleted', 'absent']
 
-/** An admin sees all of the tenant, an editor sees own jobs, who has a role on the resource those of the resource. */
+/** An admin sees all of the tenant, an editor sees own jobs, and a role on a resource shows that resource's jobs. */
 function sees({ who, relation }: Omit<Cell, 'state'>): boolean {
   if (who === 'system' || who === 'admin') return true
   if (who === 'editor') return relation === 'creator'
   return who === 'related' && relation === 'via resource'
 }
 
-/** Whether a list of anything is for the principal at all. */
+/** Whether the principal may list anything at all. */
 function mayList(who: Who): boolean {
   return who !== 'viewer'
 }
 
-/** Only an admin, and the engine's own session, see what everybody created. */
+/** Only an admin and the engine's own session see everybody's jobs. */
 export function mayListAll(who: Who): boolean {
   return who === 'system' || who === 'admin' || who === 'foreignAdmin'
 }
 
-/** Admins and editors of a tenant submit there, and of a resource only its owner. */
+/** Admins and editors of a tenant submit there. Jobs of a resource may be submitted only by its owner. */
 function maySubmit({ who, relation }: Omit<Cell, 'state'>): boolean {
   if (who === 'system') return true
   if (relation === 'via resource') return who === 'related'
   return who !== 'viewer' && who !== 'related'
 }
 
-/** Who may do what the table calls the creator's: the creator alone, admins included, and the engine's own session. */
+/** Who may do actions reserved for the creator: the creator, not even admins, and the engine's own session. */
 function isOwner({ who, relation }: Omit<Cell, 'state'>): boolean {
   return who === 'system' || relation === 'creator'
 }
 
-/** What each command asks of who sends it, beside that the job may be seen. */
+/** Rights that each command needs, besides the right to see the job. */
 const commands: { readonly [method: string]: (cell: Cell) => boolean } = {
   cancel: isOwner,
   'send cancel': isOwner,
@@ -87,7 +87,7 @@ const commands: { readonly [method: string]: (cell: Cell) => boolean } = {
   'send tend': ({ who, relation }) => who === 'system' || (who === 'related' && relation === 'via resource'),
 }
 
-/** The code of the answer, `ok`, or `waits` where there is none yet. */
+/** The code of the answer, `ok`, or `waits` if it does not answer yet. */
 export function expected(method: Method, cell: Cell): string {
   if (method.startsWith('pipelines.')) return ofPipeline(method, cell)
   if (method === 'submit') return maySubmit(cell) ? 'ok' : 'FORBIDDEN'
@@ -98,7 +98,7 @@ export function expected(method: Method, cell: Cell): string {
   return ofJob(method, cell)
 }
 
-/** Whether the job is there for who asks: hidden is as absent. */
+/** Whether the caller sees the job; a hidden job is like a missing one. */
 export function isThere(cell: Cell): boolean {
   return !GONE.includes(cell.state) && sees(cell)
 }
@@ -120,7 +120,7 @@ function ofJob(method: Method, cell: Cell): string {
   return 'ok'
 }
 
-/** A pipeline is paused where a job would wait, and removed where one would be deleted; else it takes runs. */
+/** A pipeline is paused where a job would wait, and removed where a job would be deleted; otherwise it takes runs. */
 function ofPipeline(method: Method, cell: Cell): string {
   if (method === 'pipelines.list') return mayList(cell.who) ? 'ok' : 'FORBIDDEN'
   if (method === 'pipelines.define') return ofDefine(cell)
@@ -133,10 +133,10 @@ function ofPipeline(method: Method, cell: Cell): string {
 
 function ofDefine(cell: Cell): string {
   const { who, state } = cell
-  // Of another tenant, whose id is free in one's own.
+  // A pipeline of another tenant, whose id is free in the caller's own.
   const isFree = GONE.includes(state) || who === 'namesake' || who === 'foreignAdmin'
   if (isFree) return maySubmit(cell) ? 'ok' : 'FORBIDDEN'
   if (sees(cell)) return isOwner(cell) && maySubmit(cell) ? 'ok' : 'FORBIDDEN'
-  // That the id is taken by one that may not be seen is not told; who could not define it if it were free is told that.
+  // A caller who may not define pipelines is refused for that, and does not learn that a hidden pipeline has the id.
   return maySubmit(cell) ? 'INVALID_INPUT' : 'FORBIDDEN'
 }

@@ -1,24 +1,24 @@
-/** Every place of every method of a session where a value can be put. */
+/** Every place for a value in every method of a session. */
 import type { AnyJobType, Session } from 'jobchart'
 import { allOf } from './stage.ts'
 
-/** What a call may name beside the value. */
+/** Ids that a call may name besides the value. */
 export interface Named {
-  /** Of a job of who asks. */
+  /** Id of a job of the caller. */
   readonly own: string
-  /** Of a job that may not be seen. */
+  /** Id of a job that is hidden from the caller. */
   readonly hidden: string
   readonly pipeline: string
   readonly type: AnyJobType
 }
 
-/** A call with a value at one place. */
+/** A call with the value in one place. */
 export interface PlacedCall {
   readonly name: string
   readonly run: (session: Session, value: unknown, named: Named) => Promise<unknown>
 }
 
-// What a program in JavaScript, or a request's JSON, puts there is of any type.
+// A program in JavaScript, or JSON of a request, may put a value of any type there.
 type Loose = { readonly [method: string]: (...args: readonly unknown[]) => Promise<unknown> }
 type LooseStreams = { readonly [method: string]: (...args: readonly unknown[]) => AsyncIterable<unknown> }
 const loose = (session: Session) => session as unknown as Loose
@@ -61,7 +61,7 @@ function with_(fields: readonly string[], call: (field: string) => PlacedCall): 
   return fields.map(call)
 }
 
-/** The first event, or none where nothing is told. */
+/** The first event, or undefined if there is none. */
 async function first(events: AsyncIterable<unknown>): Promise<unknown> {
   const iterator = events[Symbol.asyncIterator]()
   const told = await Promise.race([iterator.next(), quiet()])
@@ -69,7 +69,7 @@ async function first(events: AsyncIterable<unknown>): Promise<unknown> {
   return told
 }
 
-// Long enough for whatever is stored, and no time at all.
+// Long enough for every stored event; no real time passes.
 async function quiet(): Promise<undefined> {
   for (let turn = 0; turn < 20; turn++) await new Promise<void>((resume) => setImmediate(resume))
   return undefined

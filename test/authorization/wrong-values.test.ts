@@ -23,7 +23,7 @@ import { cursorsFrom, type Make, wrongValues } from './wrong-values.ts'
 const AT_ONCE = 100
 const folders: string[] = []
 
-/** Nothing runs, and few are stored: what is tried is the way in. */
+/** No code runs and few jobs are stored, because only the arguments are tested. */
 const full: Executor = { room: () => 0, start: () => new Promise(() => {}), close: async () => {} }
 const note = { actions: () => {} }
 const open = defineJob({
@@ -67,7 +67,7 @@ async function staged(
   }
 }
 
-/** The stored jobs and pipelines of everybody but who attacks. */
+/** The stored jobs and pipelines of everybody except the attacker. */
 async function othersIn(stage: Stage): Promise<string> {
   const { jobs, pipelines } = JSON.parse(await stage.contents()) as {
     readonly jobs: readonly { readonly createdBy: string }[]
@@ -76,7 +76,7 @@ async function othersIn(stage: Stage): Promise<string> {
   return JSON.stringify([jobs, pipelines].map((all) => all.filter(({ createdBy }) => createdBy !== 'bob')))
 }
 
-/** What is wrong with how a call ended; undefined: nothing. */
+/** The fault in the result of a call; undefined: there is none. */
 async function wrongWith(call: Promise<unknown>): Promise<string | undefined> {
   try {
     return told(await call)
@@ -89,7 +89,7 @@ async function wrongWith(call: Promise<unknown>): Promise<string | undefined> {
   }
 }
 
-// A signal that was aborted gives its own reason.
+// An aborted signal rejects with its own reason.
 function isGivenUp(error: unknown): boolean {
   return error instanceof DOMException && error.name === 'AbortError'
 }
@@ -99,7 +99,7 @@ function told(value: unknown): string | undefined {
   return text.includes(SECRET) ? `tells of others: ${text.slice(0, 500)}` : undefined
 }
 
-// An error names the id that was asked for as it was given, whatever that is.
+// An error names the requested id as it was given, whatever it is.
 function textOfAny(value: unknown): string {
   const plain = (_: string, each: unknown) => {
     if (each instanceof Map) return [...each]
@@ -117,7 +117,7 @@ interface Attack {
   readonly make: Make
 }
 
-/** What goes wrong in many calls at once, by the name of the call. */
+/** The faults of many calls at once, by the name of the call. */
 async function wrongsOf(stage: Stage, session: Session, named: Named, attacks: readonly Attack[]) {
   const wrongs: string[] = []
   const waiting = new Set<string>()
@@ -147,7 +147,7 @@ function newFile(): Storage {
 }
 
 test.each(disks)(
-  'a value of any kind at any place of any method is taken or refused by a typed error, and tells of nothing hidden: %s',
+  'a wrong value in any place of any method is accepted or refused by a typed error, and reveals nothing hidden: %s',
   async (_, make, batches) => {
     const { stage, named, values } = await staged(make())
     const session = stage.engine.as({ id: 'bob', tenant: 'acme', role: 'editor' })
@@ -198,7 +198,7 @@ const principals: readonly (readonly [string, string])[] = [
   ['a role that is __proto__', '{"id":"bob","tenant":"acme","role":"__proto__"}'],
 ]
 
-test.each(principals)('a principal out of JSON with %s sees nothing more', async (_, text) => {
+test.each(principals)('a principal parsed from JSON with %s sees nothing more', async (_, text) => {
   const { stage, named } = await staged(memoryStorage())
   const principal = JSON.parse(text) as SessionPrincipal
   for (const session of [stage.engine.as(principal), stage.engine.as(() => principal)]) {
@@ -209,6 +209,6 @@ test.each(principals)('a principal out of JSON with %s sees nothing more', async
 })
 
 afterAll(() => {
-  // By now every engine that wrote there has ended.
+  // Every engine of this file has stopped by now.
   for (const folder of folders) rmSync(folder, { recursive: true, force: true })
 })

@@ -1,4 +1,4 @@
-/** Values that no option takes, as a request's JSON or a broken program gives them. Each is made anew for each call. */
+/** Values that no option accepts, as in JSON of a request or from a broken program. Each is made anew for each call. */
 
 /** Makes a value. */
 export type Make = () => unknown
@@ -135,7 +135,7 @@ export const wrongValues: readonly Make[] = [
   () => ({ signal: AbortSignal.abort(), limit: 1 }),
 ]
 
-/** Cursors that no list gave, or that it gave to somebody else. */
+/** Cursors that no list returned, or that belong to another principal. */
 export function cursorsFrom(others: readonly string[]): readonly Make[] {
   const written = [
     ...[[], [0], [0, 'a'], [0, 'a', 'acme', 'bob'], ['0', 'a', 'acme', 'bob'], [0, 5, 'acme', 'bob'], null, 'x', 5],

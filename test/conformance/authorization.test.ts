@@ -38,7 +38,7 @@ for (const [name, given] of Object.entries(options)) {
   })
 }
 
-/** Teams from a directory that takes its time; auditors see all tenants, without labels. */
+/** A policy of teams from a slow directory. Auditors see all tenants, without labels. */
 function teamPolicy(): Policy {
   const teams = new Map([
     ['ada', 'data'],

@@ -15,7 +15,7 @@ import type { Pipeline } from '../../src/model/pipeline.ts'
 import type { Task } from '../../src/model/task.ts'
 import type { Changeset, ChangesetResult, Claim, LogLine, Note, Write } from '../../src/port/storage.ts'
 
-/** A storage as its guarantees describe it, with no index and no thought of speed: what any storage should answer. */
+/** A storage as its guarantees describe it, without indexes and slow. Every storage should give the same answers. */
 
 type Refusal = Exclude<ChangesetResult, { readonly status: 'applied' }>
 
@@ -24,18 +24,21 @@ export interface NaiveRow {
   readonly n: number
   readonly job: Job
   readonly lines: readonly (LogLine & { readonly key: string })[]
-  /** Of the job's tree, where it is at the top; `by` is the job's `n` and its invocation, unless it was copied. */
+  /**
+   * Steps of the job's tree, kept at its root; `by` is the recording job's `n` and invocation, unless the step was
+   * copied.
+   */
   readonly steps: ReadonlyMap<string, { readonly result: unknown; readonly by?: readonly [number, number] }>
   readonly items: readonly { readonly id: string; readonly number: number; readonly status: string }[]
 }
 
-/** What was claimed of which job, as it was written. */
+/** A claimed task of a job, as it was written. */
 export interface NaiveClaimed {
   readonly job: Job
   readonly invocation: number
 }
 
-/** What may have become of a changeset: it was applied, or refused for one of these reasons. */
+/** The result of a changeset: applied, or refused for one of these reasons. */
 export type NaiveResult = 'applied' | readonly Refusal[]
 
 interface State {
@@ -44,7 +47,7 @@ interface State {
   readonly pipelines: ReadonlyMap<string, Pipeline>
 }
 
-/** What the storage under test is compared with. */
+/** The storage that the tested one is compared with. */
 export class NaiveStorage {
   #state: State = { rows: new Map(), log: [], pipelines: new Map() }
   #inserts = 0
@@ -57,7 +60,7 @@ export class NaiveStorage {
     return this.#state.pipelines
   }
 
-  /** The events of a job in their order, as pairs of their number and their type. */
+  /** The events of a job in order, as pairs of number and type. */
   events(jobId: string): readonly string[] {
     return this.#state.log
       .filter((row) => row.jobId === jobId)
@@ -98,12 +101,12 @@ export class NaiveStorage {
     return this.rows.find(({ job }) => holdsSlot(job) && job.tenant === tenant && job.pipeline === pipeline)?.job.id
   }
 
-  /** What is recorded in the job's tree. */
+  /** Steps recorded in the job's tree. */
   steps(id: string): NaiveRow['steps'] {
     return this.#topOf(id)?.steps ?? new Map()
   }
 
-  /** By invocation, how many steps and items the job has recorded. */
+  /** Number of steps and items that the job has recorded, by invocation. */
   recorded({ n, job, items }: NaiveRow): ReadonlyMap<number, number> {
     const own = [...this.steps(job.id).values()].flatMap(({ by }) => (by?.[0] === n ? [by[1]] : []))
     const all = [...own, ...items.map((item) => Number(item.id.split('/')[0]))]
@@ -302,7 +305,7 @@ export class NaiveStorage {
   }
 }
 
-// Within a changeset slots and keys are freed before they are taken.
+// A changeset frees slots and keys before it takes them.
 function rankOf(write: Write): number {
   if (!('job' in write)) return 0
   const takesKey = holdsUniqueKey(write.job) && (write.op === 'insert' || !holdsUniqueKey(write.before))

@@ -4,7 +4,7 @@ import { shareOf } from '../share.ts'
 import { sqliteInNewFolder } from './sqlite-in-new-folder.ts'
 import { storageLaw } from './storage-law.ts'
 
-describe('random commits on two connections give what a naive storage gives', () => {
+describe('random commits on two connections give the same results as a naive storage', () => {
   test('memory', async () => {
     await storageLaw(() => ({ storage: memoryStorage() }), { runs: shareOf(30_000) })
   }, 600_000)

@@ -3,9 +3,9 @@ import { describe, test } from 'vitest'
 import { sqliteInNewFolder } from './sqlite-in-new-folder.ts'
 import { storageLaw } from './storage-law.ts'
 
-// Many more sequences are tried by storage-law.long.test.ts.
+// storage-law.long.test.ts tries many more sequences.
 
-describe('random commits on two connections give what a naive storage gives', () => {
+describe('random commits on two connections give the same results as a naive storage', () => {
   test('memory', async () => {
     await storageLaw(() => ({ storage: memoryStorage() }), { runs: 300 })
   })

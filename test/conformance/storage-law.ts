@@ -8,7 +8,7 @@ import type { Task } from '../../src/model/task.ts'
 import type { Changeset, Claim, ClaimDecision, Note, StorageConnection, Write } from '../../src/port/storage.ts'
 import { type NaiveRow, NaiveStorage } from './naive-storage.ts'
 
-// Random commits on two connections of a storage, each compared with what a naive storage makes of it.
+// Random commits on two connections of a storage. Each is compared with the same commit on a naive storage.
 
 const IDS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
 const TENANTS = ['t1', 't2']
@@ -21,18 +21,18 @@ const TYPES = [
 ]
 const EXECUTORS = ['x', 'y']
 const KEYS = ['k', 'l']
-/** Between two commits. */
+/** Milliseconds between two commits. */
 const TICK = 1_000
-/** Of each limit key, by the name of the task. */
+/** The limit of each key, by the name of the task. */
 const LIMITS = new Map([['work', 2]])
 
-/** Any JSON that a job may be given. */
+/** Any JSON value of a job. */
 const json = fc
   .jsonValue({ maxDepth: 2 })
   .map((value): Json => JSON.parse(JSON.stringify(value)))
   .filter((value) => !JSON.stringify(value).includes('__proto__'))
 
-/** A change of a job, as the next record shows it. */
+/** A change of a job between two records. */
 const change = fc.constantFrom(
   ...(['claim', 'stop', 'end', 'add', 'again', 'settle', 'admit', 'remove', 'vacate', 'time', 'move'] as const),
 )
@@ -70,7 +70,7 @@ const write = fc.oneof(
       id: fc.constantFrom(...IDS),
       change,
       pick: fc.nat({ max: 3 }),
-      /** It is made from the record that stood so many commits ago. */
+      /** The write is made from the record as it was this many commits ago. */
       age: fc.constantFrom(0, 0, 0, 0, 1, 3),
       hasLimits: fc.boolean(),
     }),
@@ -99,7 +99,7 @@ const claim = fc.record({
   routes: fc.subarray(TYPES.flatMap((type) => EXECUTORS.map((executor) => ({ ...type, executor })))),
   isLimited: fc.boolean(),
   room: fc.record({ x: fc.integer({ min: 0, max: 3 }), y: fc.integer({ min: 0, max: 3 }) }),
-  /** What is decided of a task, by its number. */
+  /** The decision about a task, by its number. */
   decide: fc.array(fc.constantFrom('claim', 'claim', 'claim', 'leave', 'refused', 'touch', 'tell', 'left', 'stop'), {
     minLength: 1,
     maxLength: 5,
@@ -117,17 +117,17 @@ type WriteSpec = Step['changesets'][number][number]
 type ClaimSpec = NonNullable<Step['claim']>
 type UpdateSpec = Extract<WriteSpec, { op: 'update' }>
 
-/** How the law is checked. */
+/** Options of the law. */
 export interface LawOptions {
-  /** How many sequences of commits are tried. */
+  /** Number of sequences of commits. */
   readonly runs: number
-  /** How many commits each has at most. Default 30. */
+  /** Maximum number of commits in each sequence. Default 30. */
   readonly commitsMax?: number
 }
 
 /**
- * Checks that a storage answers random sequences of commits on two connections as a naive one does, and that what is read
- * afterwards is the same.
+ * Checks that a storage answers random sequences of commits on two connections like a naive storage, and that later
+ * reads are equal.
  */
 export async function storageLaw(
   make: () => StorageUnderTest | Promise<StorageUnderTest>,
@@ -153,11 +153,11 @@ export async function storageLaw(
   )
 }
 
-/** One sequence, on the storage and on the naive one. */
+/** Runs one sequence on the storage and on the naive one. */
 class Run {
   readonly #connections: readonly [StorageConnection, StorageConnection]
   readonly #naive = new NaiveStorage()
-  /** The records of each job, the newest first, as they were after each commit. */
+  /** The records of each job after each commit, the newest first. */
   readonly #past = new Map<string, readonly Job[]>()
   #count = 0
 
@@ -267,7 +267,7 @@ class Run {
     return [{ op: 'note', jobId: id, token, note: notes[kind] ?? { kind: 'log', key: name, lines } }]
   }
 
-  // It decides by the task alone, so that it tells both storages the same.
+  // It decides by the task alone, so both storages get the same decision.
   #claim({ routes, isLimited, room, decide }: ClaimSpec): Claim {
     const at = this.#at
     return {
@@ -405,13 +405,13 @@ function newRecord(spec: Extract<WriteSpec, { op: 'insert' }>, at: number): Job 
     counter: tasks.length,
     createdAt: at,
     updatedAt: at,
-    // Of its own for each insert, so that no record of an earlier job with this id is taken for one of it.
+    // Each insert has a revision of its own, to tell its records from those of an earlier job with the same id.
     revision: at,
     eventCount: 1,
   }
 }
 
-// No two tasks of a job are available from the same time on: their order would be open.
+// No two tasks of a job become available at the same time, because their order would be undefined.
 function newTask(invocation: number, executor: string, key: string | undefined, at: number): Task {
   const availableAt = at + invocation
   const counts = { token: 0, attempt: 0, claims: 0, crashes: 0, losses: 0, steps: 0 }
@@ -439,7 +439,7 @@ function after(job: Job, change: Partial<Job>, at: number): Job {
   return { ...job, ...change, updatedAt: at, revision: job.revision + 1, eventCount: job.eventCount + 1 }
 }
 
-/** The record after a change; undefined: it has nothing that could change so. */
+/** The record after a change; undefined: the change does not apply. */
 function nextRecord(job: Job, { change: kind, pick }: UpdateSpec, at: number): Job | undefined {
   const { tasks, counter } = job
   const task = tasks[pick % Math.max(1, tasks.length)]
@@ -480,13 +480,13 @@ function nextRecord(job: Job, { change: kind, pick }: UpdateSpec, at: number): J
         at,
       )
     case 'move':
-      // A migration: what is ready of it goes to another route.
+      // A migration moves its ready tasks to another route.
       return after(job, { version: pick === 0 ? '2' : '1' }, at)
   }
 }
 
-// What the claim of a child writes of its parent, which may lose what is ready of it. It frees no limit: whether the same
-// claim uses what it has freed is open.
+// The claim of a child may write its parent, and remove the parent's ready tasks. It frees no limit, because it is
+// undefined whether the same claim would use the freed place.
 function tellingOf(before: Job, isLeft: boolean, at: number): Write {
   const tasks = before.tasks.filter(({ status }) => status !== 'available')
   const job = after(before, isLeft ? { tasks } : { message: 'told' }, at)

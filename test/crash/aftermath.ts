@@ -7,18 +7,18 @@ import { sqliteStorage } from '../../src/sqlite/index.ts'
 import { jobsFile, readLedger, readRuns, Target } from './files.ts'
 import { jobTypes, type World } from './jobs.ts'
 
-/** What a job has left: its row, its rows of the log, and what its code did. */
+/** Everything about a job after a crash: its row, its log rows, and the starts of its code. */
 export interface Trace {
   readonly job: Job
   readonly rows: readonly StoredEvents[]
-  /** How often each of its code was started: `handler`, and each step. */
+  /** Number of starts of its code: `handler`, and each step. */
   readonly runs: { readonly [what: string]: number }
   /** The processes in which its handler was started, in order. */
   readonly pids: readonly number[]
   readonly effects: { readonly [step: string]: number }
 }
 
-/** All that stands in a folder when every process has gone. */
+/** Everything in a folder after every process has gone. */
 export interface Aftermath {
   readonly traces: readonly Trace[]
   readonly rows: readonly StoredEvents[]
@@ -32,13 +32,13 @@ const types = jobTypes(untouched())
 /** Job types, for an engine that submits and reads. */
 export const { deliver, poison } = types
 
-/** An engine in this process that submits and reads, and neither works nor looks after the dead. */
+/** An engine in this process that submits and reads. It runs no tasks and takes over nothing. */
 export async function observer(folder: string): Promise<Engine> {
   const storage = sqliteStorage(jobsFile(folder))
   return await createEngine({ jobs: Object.values(types), storage, work: false, sweep: '1h' })
 }
 
-/** Reads what is left, by the storage's port and by the files of the target. */
+/** Reads the rest through the storage port and from the files of the target. */
 export async function aftermath(folder: string): Promise<Aftermath> {
   const target = new Target(folder)
   try {
@@ -69,7 +69,7 @@ async function foundBy(connection: StorageConnection, folder: string, target: Ta
   return { traces, rows, acknowledged: readLedger(folder) }
 }
 
-/** The whole log, past every engine. */
+/** The whole log, read without an engine. */
 export function rowsOf(folder: string): Promise<readonly StoredEvents[]> {
   return reading(folder, readLog)
 }
@@ -104,7 +104,7 @@ async function reading<Result>(
   }
 }
 
-/** What is wrong with the log and the rows as such; empty if nothing is. */
+/** Faults of the log and the rows; empty if there are none. */
 export function faultsOf({ traces, rows, acknowledged }: Aftermath): readonly string[] {
   const faults: string[] = []
   let last = 0
@@ -128,29 +128,29 @@ function faultsOfJob({ job, rows }: Trace): readonly string[] {
   if (labels.at(-1) !== job.status) faults.push(`it is ${job.status}, and its history ends as ${labels.at(-1)}`)
   if (job.phase === 'settled' && job.tasks.length > 0) faults.push('it is settled, and its tasks are left')
   if ((job.phase === 'settled') !== (job.endedAt !== undefined)) faults.push('its end has no time, or its time no end')
-  // An attempt may begin only when the one before it is over, in one way or another.
+  // An attempt may begin only after the attempt before it has ended.
   const turns = history.flatMap(({ events }) => events.map(({ type }) => type)).filter((type) => /^task\./.test(type))
   const doubled = turns.some((type, index) => type === 'task.started' && turns[index - 1] === 'task.started')
   if (doubled) faults.push(`an attempt began beside another: ${turns}`)
   return faults
 }
 
-/** The attempts that were started, by their numbers. */
+/** The numbers of the attempts that were started. */
 export function attemptsOf({ rows }: Trace): readonly number[] {
   return rows.flatMap(({ events }) => events.flatMap((each) => (each.type === 'task.started' ? [each.attempt] : [])))
 }
 
-/** How often an attempt was lost with its process. */
+/** Number of attempts that were lost with their process. */
 export function lossesOf({ rows }: Trace): number {
   return rows.flatMap(({ events }) => events).filter(({ type }) => type === 'task.lost').length
 }
 
-/** The files of the locks that engines have left. */
+/** Files of locks that engines have left. */
 export function locksLeft(folder: string): readonly string[] {
   return readdirSync(folder).filter((name) => name.includes('-instance-'))
 }
 
-/** What SQLite says of both files. */
+/** SQLite's own check of both files. */
 export function integrityOf(folder: string): readonly unknown[] {
   return ['jobs.db', 'target.db'].map((name) => {
     const db = new DatabaseSync(join(folder, name), { readOnly: true })

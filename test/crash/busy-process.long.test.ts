@@ -3,11 +3,11 @@ import { expect, test } from 'vitest'
 import { aftermath, attemptsOf, faultsOf, lossesOf } from './aftermath.ts'
 import { Life, testFolder } from './life.ts'
 
-/** More than the silence of which is told, and than that of a heartbeat. */
+/** Longer than the silence that is reported, and longer than a missed heartbeat. */
 const BUSY_MS = 13_000
 const LOOKS_MAX = 100
 
-test('a process whose event loop is busy for 13 s keeps its work; the others tell that it is silent', async () => {
+test('a process whose event loop is busy for 13 s keeps its work, and other processes report it as silent', async () => {
   const folder = testFolder()
   const [busy, ...others] = [new Life({ folder }), new Life({ folder }), new Life({ folder })] as const
   for (const life of [busy, ...others]) await life.said('ready')

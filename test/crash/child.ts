@@ -1,4 +1,4 @@
-// The program that the crash tests kill: an engine on a SQLite file, moved by the parent's messages.
+// The program that the crash tests kill: an engine on a SQLite file, controlled by messages of its parent.
 import { flushCompileCache } from 'node:module'
 import { createEngine, JobchartError, queueExecutor } from '../../src/index.ts'
 import { sqliteStorage } from '../../src/sqlite/index.ts'
@@ -36,7 +36,7 @@ const types = jobTypes({
   compute: () => standStillUntil(thawFile(folder, process.pid)),
 })
 
-// A parent that is gone kills nobody any more.
+// A dead parent cannot kill this process any more.
 const exitAlone = () => process.exit(8)
 process.once('disconnect', exitAlone)
 
@@ -124,6 +124,6 @@ async function finish(): Promise<void> {
   await engine.stop()
   target.close()
   process.off('disconnect', exitAlone)
-  // Nothing keeps the process alive from here on: that it exits is part of what is tested.
+  // Nothing keeps the process alive from here on; the test checks that it exits.
   process.disconnect()
 }

@@ -2,7 +2,7 @@ import { appendFileSync, closeSync, fsyncSync, openSync, readFileSync, writeSync
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 
-/** One start of some code, written down before the code does anything. */
+/** One start of some code, recorded before the code does anything. */
 export interface Run {
   readonly job: string
   /** `handler`, or the name of a step. */
@@ -15,12 +15,12 @@ export function jobsFile(folder: string): string {
   return join(folder, 'jobs.db')
 }
 
-/** The file that ends the freeze of a process. */
+/** The file that thaws a process. */
 export function thawFile(folder: string, pid: number): string {
   return join(folder, `thaw-${pid}`)
 }
 
-/** Notes that code was started. A killed process has written what it wrote: only a power cut would need a sync. */
+/** Records that code was started. Writes of a killed process are kept; only a power cut would need a sync. */
 export function noteRun(folder: string, run: Run): void {
   appendFileSync(join(folder, 'runs.txt'), `${JSON.stringify(run)}\n`)
 }
@@ -30,7 +30,7 @@ export function readRuns(folder: string): readonly Run[] {
   return linesOf(join(folder, 'runs.txt')).map((line) => JSON.parse(line) as Run)
 }
 
-/** Writes down, on the disk, that a submit was acknowledged. */
+/** Records on disk that a submit was acknowledged. */
 export function acknowledge(folder: string, id: string): void {
   const ledger = openSync(join(folder, 'ledger.txt'), 'a')
   writeSync(ledger, `${id}\n`)
@@ -43,7 +43,7 @@ export function readLedger(folder: string): readonly string[] {
   return linesOf(join(folder, 'ledger.txt'))
 }
 
-// A line without its end was being written when its process was killed: nobody was told of it.
+// A line without its end was being written when its process was killed, before anyone got an answer.
 function linesOf(file: string): readonly string[] {
   try {
     return readFileSync(file, 'utf8').split('\n').slice(0, -1)
@@ -52,7 +52,7 @@ function linesOf(file: string): readonly string[] {
   }
 }
 
-/** The system that the jobs work on. Nothing but its keys keeps an effect from being made twice. */
+/** The system that the jobs work on. Only its keys prevent an effect from being made twice. */
 export class Target {
   readonly #db: DatabaseSync
 
@@ -64,7 +64,7 @@ export class Target {
       CREATE TABLE IF NOT EXISTS effects (job TEXT NOT NULL, step TEXT NOT NULL) STRICT`)
   }
 
-  /** Makes the effect, and remembers its key, in one transaction; does nothing if the key is known. */
+  /** Makes the effect and stores its key in one transaction. Does nothing if the key is known. */
   apply(key: string, job: string, step: string): void {
     this.#db.exec('BEGIN IMMEDIATE')
     const { changes } = this.#db.prepare('INSERT INTO keys VALUES (?) ON CONFLICT DO NOTHING').run(key)
@@ -72,7 +72,7 @@ export class Target {
     this.#db.exec('COMMIT')
   }
 
-  /** For each job, how often each of its steps took effect. */
+  /** For each job, the number of effects of each step. */
   effects(): ReadonlyMap<string, { readonly [step: string]: number }> {
     const rows = this.#db.prepare('SELECT job, step, count(*) AS times FROM effects GROUP BY job, step').all()
     const byJob = Map.groupBy(rows, ({ job }) => String(job))

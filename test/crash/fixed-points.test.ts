@@ -4,24 +4,24 @@ import { aftermath, attemptsOf, deliver, faultsOf, integrityOf, locksLeft, losse
 import { Life, testFolder } from './life.ts'
 import { STEPS } from './life-options.ts'
 
-/** Where the process is killed, and what has to be found when the next one is through. */
+/** The point where the process is killed, and the expected state after the next process is done. */
 interface Point {
   readonly at: string
-  /** What the pipeline's slot is when the process stands there. */
+  /** State of the pipeline's slot at that point. */
   readonly slot: 'held' | 'free'
-  /** Attempts in all. Default 2: the one that was killed, and the next. */
+  /** Number of attempts. Default 2: the killed one, and the next. */
   readonly attempts?: number
-  /** How often the handler was started. Default 2. */
+  /** Number of starts of the handler. Default 2. */
   readonly handlers?: number
-  /** The step that has to run again, if one has. */
+  /** The step that has to run again, if any. */
   readonly again?: string
-  /** The process that is killed runs no task. */
+  /** Whether the killed process runs no task. */
   readonly work?: false
 }
 
 const points: readonly Point[] = [
   { at: 'submit unwritten', slot: 'free', attempts: 1, handlers: 1 },
-  // Written as claimed: the attempt was counted, and its handler never entered.
+  // Stored as claimed: the attempt was counted, but its handler never started.
   { at: 'submit written', slot: 'held', handlers: 1 },
   { at: 'submit acknowledged', slot: 'held', attempts: 1, handlers: 1, work: false },
   { at: 'handler entered', slot: 'held' },
@@ -36,8 +36,8 @@ const points: readonly Point[] = [
   { at: 'end written', slot: 'free', attempts: 1, handlers: 1 },
 ]
 
-describe('a process killed at a point', () => {
-  test.each(points)('$at: the next one brings its job to the right end', async (point) => {
+describe('a process killed at a fixed point', () => {
+  test.each(points)('$at: the next process finishes its job correctly', async (point) => {
     const { at, slot, attempts = 2, handlers = 2, again, work = true } = point
     const folder = testFolder()
     const submit = { do: 'submit', type: 'deliver', input: {}, pipeline: 'nightly', key: 'first' } as const
@@ -51,7 +51,7 @@ describe('a process killed at a point', () => {
 
     const next = new Life({ folder })
     await next.said('ready')
-    // Its client does not know what became of the submit, and repeats it.
+    // Its client does not know the outcome of the submit, and repeats it.
     next.tell(submit)
     const { id } = await next.said('submitted')
     expect(await next.finish()).toEqual({ code: 0, signal: null })
@@ -72,7 +72,10 @@ describe('a process killed at a point', () => {
   })
 })
 
-/** Submits a second run of the pipeline while the process stands still, and, where that is refused, when it is dead. */
+/**
+ * Submits a second run of the pipeline while the process is suspended. If it is refused, submits it again after its
+ * death.
+ */
 async function secondRun(folder: string, slot: Point['slot'], first: Life): Promise<string | undefined> {
   const engine = await observer(folder)
   try {

@@ -1,17 +1,17 @@
 import type { SessionEvent } from '../../src/index.ts'
 import type { StoredEvents } from '../../src/port/index.ts'
 
-/** An event as it stands in the file. */
+/** An event in the file. */
 export interface StoredEvent {
   readonly sequence: number
-  /** Undefined for progress, which is no history. */
+  /** Undefined for progress, which is not history. */
   readonly jobSequence: number | undefined
   readonly jobId: string
   readonly createdBy: string
   readonly type: string
 }
 
-/** Every event of rows of the log. */
+/** Every event in rows of the log. */
 export function eventsOf(rows: readonly StoredEvents[]): readonly StoredEvent[] {
   return rows.flatMap(({ sequence, jobSequence, jobId, createdBy, events }) =>
     events.map(({ type }, index) => ({
@@ -24,7 +24,7 @@ export function eventsOf(rows: readonly StoredEvents[]): readonly StoredEvent[] 
   )
 }
 
-/** What is wrong with what a stream gave, beside what was to be given; empty if nothing is. */
+/** Faults of a stream, compared with the expected events; empty if there are none. */
 export function faultsOfStream(given: readonly SessionEvent[], expected: readonly StoredEvent[]): readonly string[] {
   const bySequence = new Map(expected.map((event) => [event.sequence, event]))
   const faults: string[] = []
@@ -40,7 +40,7 @@ export function faultsOfStream(given: readonly SessionEvent[], expected: readonl
   const told = new Set(given.map(({ sequence }) => sequence))
   for (const ofJob of Map.groupBy(expected, ({ jobId }) => jobId).values()) {
     for (const [index, event] of ofJob.entries()) {
-      // Progress may be overtaken by progress; the last before anything else of the job is told.
+      // Newer progress may replace older progress. The last value comes before any other event of the job.
       const isOvertaken = event.type === 'job.progress' && ofJob[index + 1]?.type === 'job.progress'
       if (!told.has(event.sequence) && !isOvertaken) faults.push(`${nameOf(event)} is missing`)
     }

@@ -16,7 +16,7 @@ const PAUSE_MS_MAX = 40
 const random = randomFrom(seed)
 let isOver = false
 
-// A parent that is gone kills nobody any more.
+// A dead parent cannot kill this process any more.
 const exitAlone = () => process.exit(8)
 process.once('disconnect', exitAlone)
 
@@ -56,7 +56,7 @@ async function oneJob(): Promise<void> {
   }
 }
 
-/** Runs what all have left. */
+/** Runs the remaining jobs of all processes. */
 async function finish(): Promise<void> {
   isOver = true
   while ((await engine.system.list({ phase: 'active', limit: 1 })).items.length > 0) await sleep(50)

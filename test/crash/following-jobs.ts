@@ -2,17 +2,17 @@ import { createMachine, emit } from 'xstate'
 import { z } from 'zod'
 import { defineJob, type TaskContext, task } from '../../src/index.ts'
 
-/** Reports of one run of `reporting`: so many that some are overtaken before they are written. */
+/** Number of reports of one run of `reporting`: enough that some are replaced before they are written. */
 const REPORTS = 40
 
-/** The job types of the processes that are followed; `pause` is what their code waits for between two reports. */
+/** The job types of the followed processes; `pause` is the wait of their code between two reports. */
 export function followedTypes(pause: (signal: AbortSignal) => Promise<void>) {
   const report = async ({ progress, signal }: TaskContext, reports: number) => {
     for (let completed = 1; completed <= reports; completed++) {
       progress({ completed, total: reports })
       await pause(signal)
     }
-    // The last value is told with the end.
+    // The last value is reported with the end.
     progress({ completed: reports, total: reports })
   }
 

@@ -15,26 +15,26 @@ const KILLS = shareOf(50)
 const SEED = Number(process.env.JOBCHART_SEED ?? Date.now() % 1_000_000)
 const PROGRAM = fileURLToPath(new URL('./following-child.ts', import.meta.url))
 const LANES = 8
-/** Streams of one job. */
+/** Number of streams of one job each. */
 const JOBS_MAX = 12
-/** For all streams to come to the end of the log; it takes a second, and much longer on a busy machine. */
+/** Time for all streams to reach the end of the log. It takes a second, and much longer on a busy machine. */
 const CATCHING_UP_MS_MAX = 300_000
 
 const random = randomFrom(SEED)
 
-/** Processes that live for a moment, one after the other. */
+/** Number of short-lived processes, one after the other. */
 async function reign(folder: string, kills: { left: number }): Promise<void> {
   for (let isFirst = true; kills.left-- > 0; isFirst = false) {
     const life = new Life({ folder, lanes: LANES, seed: SEED + kills.left }, PROGRAM)
     await life.said('ready')
-    // By then jobs of every type have run.
+    // Jobs of every type have run by then.
     if (isFirst) await life.said('deleted')
     await Promise.race([sleep(200 + random() * 900), life.ended])
     expect(await life.kill()).toEqual({ code: null, signal: 'SIGKILL' })
   }
 }
 
-/** Everyone who follows, and what each was given. */
+/** Every follower, with the events that it received. */
 class Readers {
   readonly given = new Map<string, SessionEvent[]>()
   readonly #engines: readonly Engine[]
@@ -87,7 +87,7 @@ class Readers {
     }
   }
 
-  // Of some jobs, from their first event on: some are deleted later, which ends their stream.
+  // Streams of some jobs from their first event on. Some jobs are deleted later, which ends the stream.
   #followJob(event: SessionEvent): void {
     if (event.type !== 'job.created') return
     const count = this.#created++
@@ -101,7 +101,7 @@ class Readers {
     )
   }
 
-  // Each time on the other engine, and after the last that was read.
+  // Each read is on the other engine, and resumes after the last event.
   async #cutAndResume(given: SessionEvent[]): Promise<void> {
     for (let engine = 0; !this.#abort.signal.aborted; engine++) {
       let left = Math.floor(random() * 40)
@@ -116,7 +116,7 @@ class Readers {
 
 const types = followedTypes(async () => {})
 
-/** Commits of an engine that is followed: they come to its streams at once, between those of the others. */
+/** Commits of an engine that is followed: its streams get them at once, between those of the others. */
 async function submitSome(engine: Engine, id: string, isOver: () => boolean): Promise<void> {
   const session = engine.as({ id, role: 'editor' })
   while (!isOver()) {
@@ -137,19 +137,19 @@ async function observer(folder: string): Promise<Engine> {
   return engine
 }
 
-/** What each may see of the log. */
+/** The part of the log that each follower may see. */
 function expectedOf(name: string, log: readonly StoredEvent[]): readonly StoredEvent[] {
   const [kind, id] = name.split(' ')
   if (kind === 'job') {
     const ofJob = log.filter(({ jobId }) => jobId === id)
     const end = ofJob.findIndex(({ type }) => type === 'job.deleted')
-    // Work of it that stops later is no longer told of.
+    // Its work that stops later is not reported any more.
     return end < 0 ? ofJob : ofJob.slice(0, end + 1)
   }
   return name === 'ada' || name === 'bob' ? log.filter(({ createdBy }) => createdBy === name) : log
 }
 
-test(`I40 streams over processes on one file, killed ${KILLS} times, give each event once (seed ${SEED})`, async () => {
+test(`I40 streams over several processes on one file, killed ${KILLS} times, give each event once (seed ${SEED})`, async () => {
   const unhandled: unknown[] = []
   const hear = (reason: unknown) => unhandled.push(reason)
   process.on('unhandledRejection', hear)
@@ -171,14 +171,14 @@ test(`I40 streams over processes on one file, killed ${KILLS} times, give each e
     given.at(-1)?.sequence === expectedOf(name, log).at(-1)?.sequence
   const deadline = performance.now() + CATCHING_UP_MS_MAX
   while (![...readers.given].every(isRead) && performance.now() < deadline) await sleep(20)
-  // Nothing more comes, and nothing twice.
+  // No event arrives any more, and none arrives twice.
   await sleep(300)
   await readers.end()
 
   for (const [name, given] of readers.given)
     expect({ name, faults: faultsOfStream(given, expectedOf(name, log)) }).toEqual({ name, faults: [] })
   expect(unhandled).toEqual([])
-  // The load must have been what it is meant to be, or nothing was tried.
+  // The load must have been as intended, or the test has proved nothing.
   const counted = Map.groupBy(log, ({ type }) => type)
   for (const type of ['job.progress', 'job.emitted', 'job.deleted', 'task.lost'])
     expect(counted.get(type)?.length, type).toBeGreaterThan(0)

@@ -1,19 +1,19 @@
 import { defineJob } from '../../src/index.ts'
 import { STEPS } from './life-options.ts'
 
-/** What the code of the jobs touches. */
+/** The effects that the code of the jobs has. */
 export interface World {
-  /** Code was started: `handler`, or a step. */
+  /** Records that code was started: `handler`, or a step. */
   readonly ran: (job: string, what: string) => void
-  /** A point at which the process may have been told to stand still. */
+  /** A point at which the process may block. */
   readonly reach: (point: string) => void
   readonly applyEffect: (key: string, job: string, step: string) => void
   readonly pause: () => Promise<void>
   readonly say: (at: string, job: string, attempt?: number) => void
-  /** Resolves when the parent lets the waiting job go on. */
+  /** Resolves when the parent lets the waiting job continue. */
   readonly opened: (job: string) => Promise<void>
   readonly die: () => void
-  /** Keeps the event loop until the parent thaws the process. */
+  /** Blocks the event loop until the parent thaws the process. */
   readonly compute: () => void
 }
 
@@ -41,7 +41,7 @@ export function jobTypes(world: World) {
       },
     }),
 
-    /** Waits to be let go on, also where it is asked to stop; then makes one effect. */
+    /** Waits until it may continue, even when it is asked to stop; then makes one effect. */
     wait: defineJob({
       type: 'wait',
       async execute({ job: { id }, attempt, signal, step, log, progress }) {
@@ -61,7 +61,7 @@ export function jobTypes(world: World) {
       },
     }),
 
-    /** Keeps the event loop of its process. */
+    /** Blocks the event loop of its process. */
     compute: defineJob({
       type: 'compute',
       execute: ({ job: { id }, attempt }) => {
@@ -72,7 +72,7 @@ export function jobTypes(world: World) {
       },
     }),
 
-    /** Takes its process down. */
+    /** Crashes its process. */
     poison: defineJob({
       type: 'poison',
       execute: ({ job: { id } }) => {
@@ -83,7 +83,7 @@ export function jobTypes(world: World) {
   }
 }
 
-/** The code of what was thrown. */
+/** The code of a thrown error. */
 function codeOf(error: unknown): string {
   return String((error as { readonly code?: unknown }).code)
 }

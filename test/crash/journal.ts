@@ -1,24 +1,24 @@
 import { openSync, readdirSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** What a process has written down of itself. What was killed has written what it wrote: only a power cut needs a sync. */
+/** A process's own records. Writes of a killed process are kept; only a power cut would need a sync. */
 export type Entry =
   | { readonly did: 'open' }
-  /** Code of a task was begun, and has ended, under a token. */
+  /** Code of a task was started, or has ended, under a token. */
   | { readonly did: 'start'; readonly job: string; readonly task: string; readonly token: number }
   | { readonly did: 'end'; readonly job: string; readonly task: string; readonly token: number }
-  /** The code of a step was run; and its result is recorded, as its caller was told. */
+  /** A step was run; or its result is recorded, as its caller was told. */
   | { readonly did: 'step'; readonly key: string }
   | { readonly did: 'record'; readonly key: string }
   | { readonly did: 'submit'; readonly job: string }
-  /** A cancel was answered, with where the job stood then. */
+  /** A cancel was answered, with the job's state then. */
   | { readonly did: 'cancel'; readonly job: string; readonly status: string }
   | { readonly did: 'refuse'; readonly code: string }
 
-/** An entry, by whom and when. */
+/** An entry, with its process and time. */
 export type Dated = Entry & { readonly pid: number; readonly at: number }
 
-/** Milliseconds by a clock that never jumps and that all processes of a machine share. */
+/** Milliseconds of a clock that never jumps and that all processes of a machine share. */
 export function sharedNow(): number {
   return Number(process.hrtime.bigint()) / 1e6
 }
@@ -36,7 +36,7 @@ export class Journal {
   }
 }
 
-/** What all processes have written, in the order of time. */
+/** The entries of all processes, in the order of time. */
 export function readJournals(folder: string): readonly Dated[] {
   const files = readdirSync(folder).filter((name) => name.startsWith('journal-'))
   // A line without its end was being written when its process was killed.

@@ -1,8 +1,8 @@
-/** How the child of the crash tests is started: its one argument, as JSON. */
+/** Options of the child of the crash tests: its one argument, as JSON. */
 export interface LifeOptions {
-  /** Where the jobs, the target and the ledger lie. */
+  /** Folder of the jobs, the target and the ledger. */
   readonly folder: string
-  /** The point at which the process says so and then stands still. */
+  /** The point at which the process prints its place and blocks. */
   readonly stopAt?: string
   /** False: it submits and takes commands, and runs no task. */
   readonly work?: boolean
@@ -10,16 +10,16 @@ export interface LifeOptions {
   readonly heartbeatMs?: number
   /** Absent: the default, never. */
   readonly deadAfterMs?: number
-  /** It handles SIGINT and SIGTERM, by ending at once without a stop of its engine. */
+  /** Whether it handles SIGINT and SIGTERM, by exiting at once without stopping its engine. */
   readonly isStoppedBySignals?: boolean
   readonly sweepMs?: number
-  /** For the pauses of the load. */
+  /** Seed for the pauses of the load. */
   readonly seed?: number
-  /** Of the storm: so many jobs are kept in flight from the start on. */
+  /** For the storm: number of jobs to keep in flight from the start on. */
   readonly lanes?: number
 }
 
-/** What the parent tells a child. */
+/** Messages of the parent to a child. */
 export type Command =
   | {
       readonly do: 'submit'
@@ -30,21 +30,24 @@ export type Command =
       readonly priority?: number
     }
   | { readonly do: 'cancel'; readonly id: string }
-  /** Lets a job of type `wait` go on; without an id, all of them. */
+  /** Lets a job of type `wait` continue; without an id, all such jobs. */
   | { readonly do: 'open'; readonly id?: string }
-  /** Stops its event loop, in no transaction, until its parent thaws it. */
+  /** Blocks its event loop, in no transaction, until its parent thaws it. */
   | { readonly do: 'freeze' }
-  /** Keeps so many jobs in flight; `jobs` ends it after so many, else it goes on until the process is killed. */
+  /**
+   * Keeps this many jobs in flight. With `jobs` it ends after that many, otherwise it continues until the process is
+   * killed.
+   */
   | { readonly do: 'load'; readonly name: string; readonly lanes: number; readonly jobs?: number }
-  /** Says why the job stands where it stands, and how many engines are silent. */
+  /** Explains why a job does not run, and gives the number of silent engines. */
   | { readonly do: 'explain'; readonly id: string }
-  /** Runs what is there, stops the engine and exits. */
+  /** Runs the remaining jobs, stops the engine and exits. */
   | { readonly do: 'finish' }
 
 /** The job types of the crash tests. */
 export type JobName = 'deliver' | 'wait' | 'poison' | 'compute'
 
-/** What a child says on its standard output: where it is, and what belongs to that. */
+/** Output of a child: its place, with details. */
 export interface Announcement {
   readonly at: string
   readonly id?: string

@@ -9,7 +9,7 @@ import { thawFile } from './files.ts'
 import type { Announcement, Command, LifeOptions } from './life-options.ts'
 
 const PROGRAM = fileURLToPath(new URL('./child.ts', import.meta.url))
-/** Sources compiled by one child are read by the next: most of a start is compiling. */
+/** Compiled sources are shared between children, because compiling takes most of a start. */
 const COMPILED = join(tmpdir(), `jobchart-compiled-${process.pid}`)
 afterAll(() => rmSync(COMPILED, { recursive: true, force: true }))
 
@@ -35,7 +35,7 @@ export function testFolder(): string {
   return folder
 }
 
-/** One life of the child, from its start to its end. It does not outlive its test. */
+/** One run of the child, from its start to its end. It is killed after its test. */
 export class Life {
   readonly ended: Promise<End>
   readonly #child: ChildProcess
@@ -56,7 +56,7 @@ export class Life {
         this.#giveUp()
         resolve(this.#end)
       }
-      // Closed: it has exited, and all that it said has been read.
+      // Closed: it has exited, and all its output has been read.
       this.#child.once('close', end)
       this.#child.on('error', () => {
         if (this.#child.pid === undefined) end(null, null)
@@ -73,8 +73,8 @@ export class Life {
   }
 
   /**
-   * Waits until the child says that it is there; each announcement is given once. It fails if the child ends first, or
-   * says nothing of the kind in so long a time that it never will.
+   * Waits until the child prints a place; each place is returned once. Fails if the child ends first, or does not print
+   * it within a generous time.
    */
   async said(at: string): Promise<Announcement> {
     const index = this.#said.findIndex((each) => each.at === at)
@@ -91,7 +91,7 @@ export class Life {
     }
   }
 
-  /** What it has said and nobody has waited for. */
+  /** Printed places that no call has waited for. */
   saidSoFar(at: string): readonly Announcement[] {
     return this.#said.filter((each) => each.at === at)
   }
@@ -106,17 +106,17 @@ export class Life {
     return await this.ended
   }
 
-  /** Stops the process as a whole, wherever it stands, lets it go on, or tells it to end. */
+  /** Suspends the process at any point, resumes it, or tells it to end. */
   signal(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGINT' | 'SIGTERM'): void {
     this.#child.kill(signal)
   }
 
-  /** Lets a frozen process go on. */
+  /** Thaws a suspended process. */
   thaw(): void {
     writeFileSync(thawFile(this.#folder, this.pid), '')
   }
 
-  /** Lets it run what is there, and stop. */
+  /** Lets it run the remaining jobs, and stop. */
   async finish(): Promise<End> {
     this.tell({ do: 'finish' })
     return await this.ended

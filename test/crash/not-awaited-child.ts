@@ -1,4 +1,5 @@
-// Code that awaits nothing of its context, in a process of its own: Node ends one for a rejection that nobody handles.
+// Code that awaits nothing of its context, in a process of its own, because Node ends a process with an unhandled
+// rejection.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createEngine, defineJob, memoryStorage } from '../../src/index.ts'
 
@@ -14,7 +15,7 @@ const loose = defineJob({
       await send({ type: 'ONE' })
       await step(`step ${one}`, () => one)
     })
-    // It goes on while it is cancelled, or has long returned.
+    // It continues while it is cancelled, or long after it has returned.
     if (input === 'cancelled') await sleep(300)
   },
 })

@@ -2,8 +2,8 @@ import type { Storage } from '../../src/index.ts'
 import type { Changeset, StorageConnection, Write } from '../../src/port/index.ts'
 
 /**
- * A storage that says where it stands around the writes that a test may want to kill: `… unwritten` before the inner
- * one, and `… written` after it, when nobody has been answered.
+ * A storage that announces its place around the writes that a test may want to kill: `… unwritten` before the inner
+ * write, and `… written` after it, before any answer.
  */
 export function pointedStorage(inner: Storage, reach: (point: string) => void): Storage {
   return {

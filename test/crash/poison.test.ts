@@ -5,10 +5,10 @@ import { Life, testFolder } from './life.ts'
 const delivered = { extract: 1, transform: 1, store: 1 }
 const LIVES = 3
 
-test('a job that takes its process down three times fails as POISON, and the jobs behind it are run', async () => {
+test('a job that crashes its process three times fails as POISON, and the jobs behind it run', async () => {
   const folder = testFolder()
   await submitAll(folder, ['poison', 'deliver', 'deliver', 'deliver'])
-  // One at a time: the poison goes first, and nothing else is in the process when it dies.
+  // One at a time: the poison job goes first, alone in the process when it dies.
   await takenDown(folder, 1)
   const { traces } = await finished(folder, 1)
   expect(traces).toMatchObject([
@@ -19,10 +19,10 @@ test('a job that takes its process down three times fails as POISON, and the job
   expect(traces.map(lossesOf)).toEqual([3, 0, 0, 0])
 })
 
-test('jobs that run beside a poison job are not condemned with it', async () => {
+test('jobs that run beside a poison job are not failed with it', async () => {
   const folder = testFolder()
   await submitAll(folder, ['deliver', 'deliver', 'poison', 'deliver'])
-  // All at once: whatever runs dies with the poison the first time; from then on each runs alone of its kind.
+  // All at once: the first crash takes all running jobs down; afterwards each suspect runs alone.
   await takenDown(folder, 10)
   const { traces } = await finished(folder, 10)
   const ends = traces.map(({ job: { type, status, error } }) => [type, status, error?.code])
@@ -41,7 +41,7 @@ async function submitAll(folder: string, types: readonly ('deliver' | 'poison')[
   await engine.stop()
 }
 
-/** So many lives that end by the poison's own hand. */
+/** Number of processes that the poison job crashes. */
 async function takenDown(folder: string, concurrency: number): Promise<void> {
   for (let life = 0; life < LIVES; life++) {
     expect(await new Life({ folder, concurrency }).ended).toEqual({ code: null, signal: 'SIGKILL' })

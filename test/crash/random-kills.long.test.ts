@@ -13,7 +13,7 @@ test(`${KILLS} kills at random times lose no acknowledged submit and repeat no e
   const random = randomFrom(SEED)
   for (let kill = 0; kill < KILLS; kill++) {
     const life = new Life({ folder, seed: SEED + kill })
-    // Now and then while it opens the file and takes back what the one before it held; else under its load.
+    // Some kills come while the process opens the file and takes work over, the others under load.
     const isEarly = random() < 0.25
     await life.said(isEarly ? 'opening' : 'ready')
     if (!isEarly) {
@@ -32,7 +32,7 @@ test(`${KILLS} kills at random times lose no acknowledged submit and repeat no e
   expect(integrityOf(folder)).toEqual(['ok', 'ok'])
   expect(found.traces.filter(({ job }) => job.phase !== 'settled')).toEqual([])
   expect(found.traces.filter((trace) => !hasRightEffects(trace))).toEqual([])
-  // The load must have been cut off in its midst, or nothing was tried.
+  // Kills must have come under load, or the test has proved nothing.
   const lost = found.traces.filter((trace) => lossesOf(trace) > 0)
   expect(lost.length).toBeGreaterThan(KILLS)
   const { acknowledged, traces } = found
@@ -43,7 +43,7 @@ test(`${KILLS} kills at random times lose no acknowledged submit and repeat no e
   )
 })
 
-// Chance may kill a job three times in a row before its next step: that is poison by the book, and must say so.
+// Random kills may hit a job three times in a row before its next step. It must then fail as POISON.
 function hasRightEffects(trace: Trace): boolean {
   const { job, effects } = trace
   const times = Object.values(effects)

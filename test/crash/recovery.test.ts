@@ -5,7 +5,7 @@ import { Life, testFolder } from './life.ts'
 const delivered = { extract: 1, transform: 1, store: 1 }
 
 test.each([
-  // What is only claimed has not begun; the claim counts all the same once it stands in the file.
+  // A claimed task has not begun, but a stored claim counts as an attempt.
   { at: 'claim unwritten', attempts: [1] },
   { at: 'claim written', attempts: [1, 2] },
 ])('$at: a waiting job is claimed again by the next process', async ({ at, attempts }) => {
@@ -35,14 +35,14 @@ test.each(['loss unwritten', 'loss written', 'forget unwritten', 'forget written
     const { traces } = await sound(folder)
     const runs = { extract: 1, transform: 2, store: 1 }
     expect(traces).toMatchObject([{ job: { status: 'completed' }, effects: delivered, runs }])
-    // The second process may have claimed what it took back, in the same commit or after it.
+    // The second process may have claimed the recovered task in the same commit, or after it.
     const [attempts = []] = traces.map(attemptsOf)
     expect([[1, 2], ...(at === 'loss unwritten' ? [] : [[1, 2, 3]])]).toContainEqual(attempts)
     expect(traces.map(lossesOf)).toEqual([attempts.length - 1])
   },
 )
 
-test('work that records a further step in each life is no poison, however often its process dies', async () => {
+test('work that records a further step in each attempt is not poison, however often its process dies', async () => {
   const folder = testFolder()
   const first = new Life({ folder, stopAt: 'extract resolved' })
   await first.said('ready')
@@ -58,7 +58,7 @@ test('work that records a further step in each life is no poison, however often 
   expect(traces.map(attemptsOf)).toEqual([[1, 2, 3, 4, 5]])
 })
 
-/** Runs a process on what is there, up to a point. */
+/** Runs a process on the remaining jobs, up to a point. */
 async function killedAt(folder: string, at: string): Promise<void> {
   const life = new Life({ folder, stopAt: at })
   await life.said(at)

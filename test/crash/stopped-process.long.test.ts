@@ -6,7 +6,7 @@ import { Life, testFolder } from './life.ts'
 const wait = { do: 'submit', type: 'wait', input: {} } as const
 const times = { heartbeatMs: 100, deadAfterMs: 4_000, sweepMs: 50 }
 const clean = { code: 0, signal: null }
-/** A submit takes a few milliseconds. A process that stands still for so long does not yet count as dead. */
+/** A submit takes a few milliseconds. A process suspended for this long does not yet count as dead. */
 const PROBE_MS = 1_000
 const TRIES_MAX = 20
 
@@ -26,11 +26,11 @@ test.each([
   const second = isEnded ? await nextRun(folder, b, id) : id
   const before = await stored(folder, id, second)
   a.signal('SIGCONT')
-  // It learns from the log that its work is no longer wanted; its code goes on all the same, and reports.
+  // It learns from the log that its work was cancelled. Its code still runs, and reports.
   await a.said('stop seen')
   a.tell({ do: 'open', id })
   await a.said('refused: STALE_CLAIM')
-  // A beat of it, and a sweep of the other.
+  // One heartbeat of it, and a sweep of the other process.
   await sleep(300)
   expect(await stored(folder, id, second)).toEqual(before)
 
@@ -50,8 +50,8 @@ test.each([
 })
 
 /**
- * Stops A where it holds no lock of SQLite's: what stands still inside a transaction keeps all others from writing for
- * as long as it stands, and nothing can be taken from it.
+ * Suspends A while it holds no lock of SQLite. A process suspended inside a transaction prevents all others from
+ * writing, and its tasks cannot be taken over.
  */
 async function stoppedOutsideTransaction(a: Life, b: Life): Promise<void> {
   for (let tries = 0; tries < TRIES_MAX; tries++) {
@@ -66,7 +66,7 @@ async function stoppedOutsideTransaction(a: Life, b: Life): Promise<void> {
   throw new Error('A was always stopped inside a transaction')
 }
 
-/** The other process ends the task, and begins another run of the pipeline. */
+/** The other process ends the task, and starts another run of the pipeline. */
 async function nextRun(folder: string, b: Life, id: string): Promise<string> {
   b.tell({ do: 'open', id })
   const engine = await observer(folder)
@@ -78,6 +78,6 @@ async function nextRun(folder: string, b: Life, id: string): Promise<string> {
 
 async function stored(folder: string, ...ids: readonly string[]) {
   const { traces } = await aftermath(folder)
-  // Not its effects: what code does outside is its own, and the key of its step keeps it at one.
+  // Its effects are kept: code outside the engine cannot be undone, and the key of the step keeps it at one effect.
   return traces.filter(({ job }) => ids.includes(job.id)).map(({ job, rows }) => ({ job, rows }))
 }

@@ -2,14 +2,14 @@ import type { Job } from '../../src/port/index.ts'
 import { type Aftermath, faultsOf, lossesOf, type Trace } from './aftermath.ts'
 import type { Dated } from './journal.ts'
 
-/** When a process was started, and when it was killed; by the clock that all share. */
+/** Times at which a process was started and killed, by the shared clock. */
 export interface Span {
   readonly pid: number
   readonly spawnedAt: number
   killedAt?: number
 }
 
-/** Code that ran: until it ended, or its process was killed. */
+/** A run of code, until its end or the kill of its process. */
 interface Run {
   readonly job: string
   readonly task: string
@@ -20,7 +20,7 @@ interface Run {
   readonly isCutOff: boolean
 }
 
-/** What the file and the journals say, beside each other. */
+/** The contents of the file and of the journals. */
 export function stormFaults(found: Aftermath, journal: readonly Dated[], spans: readonly Span[]): readonly string[] {
   const acknowledged = journal.flatMap((entry) => (entry.did === 'submit' ? [entry.job] : []))
   const jobs = new Map(found.traces.map(({ job }) => [job.id, job]))
@@ -49,7 +49,7 @@ export function runsOf(journal: readonly Dated[], spans: readonly Span[]): reado
   })
 }
 
-/** For each killed process: how long it took until the first of its tasks was begun again, and by whom. */
+/** For each killed process: the time until the first of its tasks was started again, and by which process. */
 export function recoveries(journal: readonly Dated[], spans: readonly Span[]) {
   const runs = runsOf(journal, spans)
   const found = { restart: [] as number[], open: [] as number[], takeover: [] as number[] }

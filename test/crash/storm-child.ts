@@ -1,4 +1,4 @@
-// One of the two processes of the storm: it submits, cancels and works without being told, until it is killed.
+// One of the two processes of the storm: it submits, cancels and works by itself, until it is killed.
 import { flushCompileCache } from 'node:module'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createEngine, type Executor, JobchartError, queueExecutor } from '../../src/index.ts'
@@ -21,7 +21,7 @@ const target = new Target(folder)
 let isOver = false
 let submitted = 0
 
-// A parent that is gone kills nobody any more.
+// A dead parent cannot kill this process any more.
 const exitAlone = () => process.exit(8)
 process.once('disconnect', exitAlone)
 
@@ -89,7 +89,7 @@ async function oneJob(): Promise<void> {
   await ada.result(id)
 }
 
-/** Runs what both have left, timers that are yet to come too. */
+/** Runs the remaining jobs of both processes, including timers that are still to come. */
 async function finish(): Promise<void> {
   isOver = true
   while ((await engine.system.list({ phase: 'active', limit: 1 })).items.length > 0) await sleep(50)

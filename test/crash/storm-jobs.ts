@@ -2,10 +2,10 @@ import { createMachine } from 'xstate'
 import { z } from 'zod'
 import { defineJob, type TaskContext, task } from '../../src/index.ts'
 
-/** What the code of the storm's jobs touches. */
+/** The effects that the code of the storm's jobs has. */
 export interface StormWorld {
   readonly pause: (signal: AbortSignal) => Promise<void>
-  /** A step was run; it makes its effect in the target. */
+  /** Runs a step, which makes its effect in the target. */
   readonly ran: (key: string, job: string, step: string) => void
   readonly recorded: (key: string) => void
 }
@@ -60,7 +60,7 @@ export function stormTypes(world: StormWorld) {
       retry: { limit: 3, backoff: '20ms' },
       async execute(context) {
         await step(context, 'extract')
-        // Every fourth fails once, between its steps.
+        // Every fourth job fails once, between its steps.
         if (context.attempt === 1 && context.job.id.charCodeAt(35) % 4 === 0) throw new Error('once more')
         await step(context, 'store')
       },

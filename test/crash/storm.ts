@@ -11,7 +11,9 @@ const SEED = Number(process.env.JOBCHART_SEED ?? Date.now() % 1_000_000)
 const LANES = 12
 const PROGRAM = fileURLToPath(new URL('./storm-child.ts', import.meta.url))
 
-/** Two processes on one file, each started again as often as it is killed: one, the other or both at random times. */
+/**
+ * Two processes on one file. Each is restarted after each kill; the kills hit one, the other or both at random times.
+ */
 class Storm {
   readonly spans: Span[] = []
   kills = 0
@@ -42,7 +44,7 @@ class Storm {
   async #reign(): Promise<void> {
     while (this.kills < this.#killsMax) {
       const life = this.start(LANES)
-      // Now and then while it opens the file and takes back what others held; else under its load.
+      // Some kills come while the process opens the file and takes work over, the others under load.
       const isEarly = this.spans.length % 5 === 0
       try {
         await life.said(isEarly ? 'opening' : 'under load')
@@ -65,9 +67,9 @@ class Storm {
   }
 }
 
-/** Tests that two processes on one file, killed so many times, lose nothing and do nothing twice. */
+/** Tests that two processes on one file, killed many times, lose nothing and do nothing twice. */
 export function testStorm(kills: number): void {
-  test(`I1 I14 I16 I19 I22 I26 two processes on one file, killed ${kills} times, lose and double nothing (seed ${SEED})`, async () => {
+  test(`I1 I14 I16 I19 I22 I26 two processes on one file, killed ${kills} times, lose nothing and run nothing twice (seed ${SEED})`, async () => {
     const folder = testFolder()
     const storm = new Storm(folder, kills)
     await storm.rage()
@@ -81,7 +83,7 @@ export function testStorm(kills: number): void {
     expect(stormFaults(found, journal, storm.spans)).toEqual([])
     expect(integrityOf(folder)).toEqual(['ok', 'ok'])
     const { restart, open, takeover } = recoveries(journal, storm.spans)
-    // The load must have been cut off in its midst, or nothing was tried.
+    // Kills must have come under load, or the test has proved nothing.
     const lost = found.traces.filter((trace) => lossesOf(trace) > 0)
     expect(lost.length).toBeGreaterThan(storm.kills)
     expect(restart.length).toBeGreaterThan(0)

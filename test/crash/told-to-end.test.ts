@@ -5,12 +5,12 @@ import { Life, testFolder } from './life.ts'
 const lives = [
   { signal: 'SIGINT', end: { code: null, signal: 'SIGINT' } },
   { signal: 'SIGTERM', end: { code: null, signal: 'SIGTERM' } },
-  // It handles the signal once, and exits without a stop.
+  // It handles the signal once, and exits without stopping its engine.
   { signal: 'SIGTERM', isStoppedBySignals: true, end: { code: 1, signal: null } },
   { signal: 'SIGINT', isStoppedBySignals: true, end: { code: 1, signal: null } },
 ] as const
 
-test('processes that are told to end by a signal die of it, and their job is lost, and not poison', async () => {
+test('a process ended by SIGINT or SIGTERM dies of it, and its job is lost, not poison', async () => {
   const folder = testFolder()
   for (const [index, { signal, end, ...options }] of lives.entries()) {
     const life = new Life({ folder, ...options })

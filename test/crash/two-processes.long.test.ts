@@ -9,7 +9,7 @@ test('two processes share the work of one file, and a third that starts takes no
   const folder = testFolder()
   const [a, b] = await Promise.all([started({ folder, concurrency: 2 }), started({ folder, concurrency: 2 })])
   for (let job = 0; job < 4; job++) a.tell(wait)
-  // Each has room for two, so that both have to take their part.
+  // Each has room for two tasks, so that both have to take some.
   await Promise.all([a.said('entered'), a.said('entered'), b.said('entered'), b.said('entered')])
 
   const c = await started({ folder })
@@ -32,7 +32,7 @@ test('two processes share the work of one file, and a third that starts takes no
   expect(pids.sort()).toEqual(['a', 'a', 'b', 'b', 'c'])
 })
 
-test('under load no task is run by two processes', async () => {
+test('no task is run by two processes under load', async () => {
   const folder = testFolder()
   const lives = await Promise.all([1, 2].map((seed) => started({ folder, concurrency: 5, seed })))
   const load = (name: string) => {
@@ -41,7 +41,7 @@ test('under load no task is run by two processes', async () => {
   }
   load('early')
   const third = await started({ folder, concurrency: 5, seed: 3 })
-  // More than the two have room for, whatever they have done of the first load by now.
+  // More jobs than the two have room for, however much of the first load they have done by now.
   load('late')
   for (const life of [...lives, ...lives]) await life.said('loaded')
   await Promise.all([...lives, third].map((life) => life.finish()))
@@ -56,9 +56,9 @@ test('under load no task is run by two processes', async () => {
   expect(workers).toEqual(new Set([...lives, third].map(({ pid }) => pid)))
 })
 
-test('a cancel in one process stops the work in another, and the slot is free when that has ended', async () => {
+test('a cancel in one process stops the work in another, and the slot is free when that work has ended', async () => {
   const folder = testFolder()
-  // It polls the file for the cancel, and need not wait for a sweep.
+  // It polls the file for the cancel, without waiting for a sweep.
   const a = await started({ folder, sweepMs: HOUR_MS })
   a.tell({ ...wait, pipeline: 'nightly' })
   const { id = '' } = await a.said('entered')
@@ -70,7 +70,7 @@ test('a cancel in one process stops the work in another, and the slot is free wh
 
   b.tell({ ...wait, pipeline: 'nightly' })
   expect(await b.said('refused')).toEqual({ at: 'refused', code: 'ALREADY_RUNNING', id })
-  // Its code goes on after the stop, and records its effect before it ends.
+  // Its code continues after the stop, and records its effect before it ends.
   a.tell({ do: 'open' })
   await a.said('stopped')
   b.tell({ do: 'open' })
@@ -86,12 +86,12 @@ test('a cancel in one process stops the work in another, and the slot is free wh
   ])
 })
 
-test('what a dead process held is taken over by one that lives, at its next sweep', async () => {
+test('a living process takes over the tasks of a dead one at its next sweep', async () => {
   const folder = testFolder()
   const a = await started({ folder })
   a.tell({ ...wait, pipeline: 'nightly' })
   await a.said('entered')
-  // It sees that the process is gone, and need not wait until a silent engine counts as dead.
+  // It sees that the process has died, and need not wait until a silent engine counts as dead.
   const b = await started({ folder, deadAfterMs: HOUR_MS })
   await a.kill()
   expect(await b.said('entered')).toMatchObject({ attempt: 2 })
@@ -102,10 +102,10 @@ test('what a dead process held is taken over by one that lives, at its next swee
   expect(found.traces).toMatchObject([{ job: { status: 'completed' }, effects: { effect: 1 } }])
 })
 
-test('a process that was frozen past its time loses its task, and what it reports afterwards is refused', async () => {
+test('a process frozen for longer than its lease loses its task, and its late report is refused', async () => {
   const folder = testFolder()
   const { a, b } = await frozen(folder)
-  // Both run the code now; only the new token is good.
+  // Both run the code now; only the new token is valid.
   a.tell({ do: 'open' })
   await a.said('refused: STALE_CLAIM')
   b.tell({ do: 'open' })
@@ -116,14 +116,14 @@ test('a process that was frozen past its time loses its task, and what it report
   expect(found.traces.map(attemptsOf)).toEqual([[1, 2]])
 })
 
-test('a process that was frozen and goes on is alive again: what it takes from then on is not taken from it', async () => {
+test('a process that thaws is alive again: tasks that it claims afterwards stay its own', async () => {
   const folder = testFolder()
   const { a, b, id: lost } = await frozen(folder)
   b.tell({ do: 'open', id: lost })
   a.tell(wait)
   const { id = '' } = await a.said('entered')
   expect(await a.said('submitted')).toEqual({ at: 'submitted', id })
-  // Twice B looks for the dead, and finds one: between the two lies a whole look that came after A had its job.
+  // B finds a dead process twice. So at least one whole check of B happens after A got its job.
   for (let look = 0; look < 2; look++) {
     const other = await started({ folder, concurrency: 1 })
     other.tell(wait)
@@ -151,7 +151,7 @@ async function started(options: LifeOptions): Promise<Life> {
   return life
 }
 
-/** A process that was frozen while it held a task, until another had taken that over, and that goes on now. */
+/** A process that was suspended while it held a task, until another one took that over, and that continues now. */
 async function frozen(folder: string): Promise<{ a: Life; b: Life; id: string }> {
   const times = { heartbeatMs: 100, deadAfterMs: 3_000, sweepMs: 50 }
   const a = await started({ folder, concurrency: 2, ...times })
@@ -159,7 +159,7 @@ async function frozen(folder: string): Promise<{ a: Life; b: Life; id: string }>
   const { id = '' } = await a.said('entered')
   await a.said('submitted')
   const b = await started({ folder, concurrency: 3, ...times })
-  // In no transaction: a process that is frozen inside one holds SQLite's write lock, and all others wait for it.
+  // In no transaction: a process suspended inside one holds SQLite's write lock, and all others wait for it.
   a.tell({ do: 'freeze' })
   await a.said('frozen')
   expect(await b.said('entered')).toMatchObject({ id, attempt: 2 })

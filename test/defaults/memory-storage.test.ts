@@ -13,7 +13,7 @@ import {
   updateOf,
 } from '../../src/testing/fixtures.ts'
 
-// Its guarantees are checked by the conformance suite; here is what is its own.
+// The conformance suite checks its guarantees. These tests are about the rest.
 
 const at = 1_000
 
@@ -28,7 +28,7 @@ test('two memory storages share nothing', async () => {
   expect(await two.count({ scopes: [{}] })).toBe(0)
 })
 
-test('a record is kept as the very object that was written, for all connections', async () => {
+test('every connection gets the very object that was written', async () => {
   const storage = memoryStorage()
   const [one, two] = [await open(storage, 'one'), await open(storage, 'two')]
   const created = newJob({ id: 'a', input: { list: [1] } }, at)
@@ -41,7 +41,7 @@ test('a record is kept as the very object that was written, for all connections'
   expect(await two.get('a')).toBe(claimed?.job)
 })
 
-test('what another connection wrote is noticed once; own and refused writes are not', async () => {
+test('a connection notices the write of another one once, and never its own or refused writes', async () => {
   const storage = memoryStorage()
   const [one, two] = [await open(storage, 'one'), await open(storage, 'two')]
   await commitOne(one, insertOf(newJob({ id: 'a' }, at)))
@@ -53,7 +53,7 @@ test('what another connection wrote is noticed once; own and refused writes are 
   expect([one.changed(), two.changed()]).toEqual([true, false])
 })
 
-test('beyond its bound the oldest lines of a job go, and numbers go on', async () => {
+test('beyond its maximum the oldest lines of a log are removed, and numbers continue', async () => {
   const storage = await open(memoryStorage({ logLines: 3 }))
   const token = await insertClaimed(storage, at, 'a')
   const write = (key: string, ...texts: readonly string[]) => {
@@ -71,7 +71,7 @@ test('beyond its bound the oldest lines of a job go, and numbers go on', async (
   expect(await storage.logs('a', 3, 10)).toEqual([kept[2], { at, text: 'five', number: 5 }])
 })
 
-test('an insert of an id that is there is a conflict, and the other changesets are applied', async () => {
+test('an insert with an existing id is a conflict, and the other changesets are applied', async () => {
   const storage = await open()
   const again = insertOf(newJob({ id: 'a', input: 'again' }, at))
   const changesets = [insertOf(newJob({ id: 'a' }, at)), again, insertOf(newJob({ id: 'b' }, at))]

@@ -1,7 +1,7 @@
 import { queueExecutor, type TaskChannel, type TaskEnd, type Work } from 'jobchart'
 import { expect, test } from 'vitest'
 
-// The executor of functions reports nothing.
+// This executor makes no reports, so the channel is unused.
 const noChannel = {} as TaskChannel
 
 /** Work that ends when the test says so. */
@@ -25,7 +25,7 @@ function openWork(started: string[], name: string) {
   return { work, finish }
 }
 
-test('E1 room says how many more are taken, from the moment that they are given', async () => {
+test('E1 room counts the free places, and falls as soon as tasks are given', async () => {
   const executor = queueExecutor({ concurrency: 2 })
   const started: string[] = []
   const a = openWork(started, 'a')
@@ -43,7 +43,7 @@ test('E1 room says how many more are taken, from the moment that they are given'
   expect(executor.room()).toBe(2)
 })
 
-test('E2 what is given beyond its places waits for one, and each runs once', async () => {
+test('E2 tasks beyond the places wait for one, and each runs once', async () => {
   const executor = queueExecutor({ concurrency: 1 })
   const started: string[] = []
   const a = openWork(started, 'a')
@@ -59,7 +59,7 @@ test('E2 what is given beyond its places waits for one, and each runs once', asy
   expect(started).toEqual(['a', 'b'])
 })
 
-test('E4 close resolves when nothing runs any more', async () => {
+test('E4 close resolves when no task runs any more', async () => {
   const executor = queueExecutor()
   await executor.close()
   const { work, finish } = openWork([], 'a')

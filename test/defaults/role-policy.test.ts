@@ -12,7 +12,7 @@ const approve = { command: { name: 'approve', isCancel: false } }
 
 const reads: readonly Action[] = ['get', 'history', 'logs', 'result']
 
-test('an admin sees all of the tenant, an editor own jobs, anybody else nothing', () => {
+test('an admin sees all jobs of the tenant, an editor sees own jobs, anybody else none', () => {
   const { authorize } = rolePolicy()
   for (const action of reads) {
     const ask = (who: Principal) => [own, foreign, abroad].map((target) => authorize(who, action, target))
@@ -22,7 +22,7 @@ test('an admin sees all of the tenant, an editor own jobs, anybody else nothing'
   }
 })
 
-test('only the creator cancels, admins included; other commands are for whoever may see', () => {
+test('only the creator may cancel, not even an admin; other commands are open to everyone who may see the job', () => {
   const { authorize } = rolePolicy()
   const ask = (who: Principal, target: Target) => authorize(who, 'command', target)
   expect(ask(ada, { ...own, ...cancel })).toBe('allow')
@@ -33,7 +33,7 @@ test('only the creator cancels, admins included; other commands are for whoever 
   expect(ask(ada, { ...foreign, ...approve })).toBe('hide')
 })
 
-test('who has no role may neither submit nor list, and is told so', () => {
+test('a principal without a role may neither submit nor list, and the answer says so', () => {
   const { authorize, scope } = rolePolicy()
   const nobody = { ...ada, role: 'visitor' }
   expect(authorize(nobody, 'submit', own)).toBe('deny')
@@ -41,13 +41,13 @@ test('who has no role may neither submit nor list, and is told so', () => {
   expect(authorize(ada, 'submit', own)).toBe('allow')
 })
 
-test('role names are data, and a name of an object’s own part is none', () => {
+test('role names are data; a name such as constructor is not a role', () => {
   const { scope } = rolePolicy({ admin: ['chief', 'boss'], editor: [] })
   expect(scope({ ...ada, role: 'boss' }, 'list')).toEqual([{ tenant: 'acme' }])
   for (const role of ['admin', 'editor', 'toString', '__proto__']) expect(scope({ ...ada, role }, 'list')).toBe(false)
 })
 
-test('P4 a job is in the scope of a list exactly if get shows it', () => {
+test('P4 a scope of a list contains a job exactly if get shows it', () => {
   const { authorize, scope } = rolePolicy()
   const name = fc.constantFrom('ada', 'bob', 'acme', 'other')
   const principal = fc.record({
@@ -69,7 +69,7 @@ test('P4 a job is in the scope of a list exactly if get shows it', () => {
   )
 })
 
-test('a reader sees all of the tenant, and does nothing with any of it', () => {
+test('a reader sees all jobs of the tenant and may change none', () => {
   const { authorize, scope } = rolePolicy({ reader: ['auditor'] })
   const auditor = { ...ada, role: 'auditor' }
   expect(scope(auditor, 'list')).toEqual([{ tenant: 'acme' }])
@@ -81,7 +81,7 @@ test('a reader sees all of the tenant, and does nothing with any of it', () => {
   for (const command of [cancel, approve]) expect(authorize(auditor, 'command', { ...own, ...command })).toBe('deny')
 })
 
-test('a role on a resource shows its jobs, and lets submit where that is said', () => {
+test('a role on a resource shows its jobs, and allows submits where its option says so', () => {
   const { authorize, scope } = rolePolicy({ resources: { system: { see: ['viewer', 'owner'], submit: ['owner'] } } })
   const labels = { system: '7' }
   const stranger = { ...ada, id: 'eve', role: '' }
@@ -96,12 +96,12 @@ test('a role on a resource shows its jobs, and lets submit where that is said', 
   expect(authorize(viewer, 'get', { ...own, labels: { system: '8' } })).toBe('hide')
   expect(authorize(viewer, 'get', { ...abroad, labels })).toBe('hide')
   const asked = [viewer, owner, root].map((who) => authorize(who, 'submit', { ...own, createdBy: who.id, labels }))
-  // No role in the tenant helps.
+  // A role in the tenant does not help.
   expect(asked).toEqual(['deny', 'allow', 'deny'])
   expect(authorize(viewer, 'runPipeline', { ...own, labels })).toBe('deny')
 })
 
-test('what others may not read is redacted for them, and stands in their scopes', () => {
+test('fields that only the creator may read are redacted for others, and their scopes say so', () => {
   const { authorize, scope } = rolePolicy({ redact: ['labels'], open: ['emitted'] })
   expect(authorize(root, 'get', own)).toEqual({ redact: ['labels'], open: ['emitted'] })
   expect(authorize(ada, 'get', own)).toEqual({ redact: [], open: ['emitted'] })
@@ -111,7 +111,7 @@ test('what others may not read is redacted for them, and stands in their scopes'
   ])
 })
 
-test('who cancels, retries and deletes is data', () => {
+test('cancel, retry and delete follow the option of the policy', () => {
   const { authorize } = rolePolicy({ cancel: 'creatorOrAdmin', delete: 'creatorOrAdmin' })
   expect(authorize(root, 'command', { ...own, ...cancel })).toBe('allow')
   expect([authorize(root, 'delete', own), authorize(root, 'retry', own)]).toEqual(['allow', 'deny'])

@@ -8,7 +8,7 @@ interface Entry {
 
 const numbers = fc.integer({ min: 0, max: 3_000 })
 
-/** Keys to add, at random or rising, and for each whether it is removed again. */
+/** Keys to add, random or rising, each with whether it is removed again. */
 const plan = fc.record({
   added: fc.oneof(
     fc.uniqueArray(numbers, { size: 'max', maxLength: 2_000 }),
@@ -18,7 +18,7 @@ const plan = fc.record({
   probe: numbers,
 })
 
-test('a sorted list gives what a sorted array gives', () => {
+test('a sorted list gives the same values as a sorted array', () => {
   fc.assert(
     fc.property(plan, ({ added, removed, probe }) => {
       const list = new SortedList<Entry, Entry>((a, b) => a.key - b.key)
@@ -43,7 +43,7 @@ test('a sorted list gives what a sorted array gives', () => {
   )
 })
 
-test('a queue of any length is taken from its front in order', () => {
+test('taking from the front of a queue of any length gives its values in order', () => {
   const list = new SortedList<Entry, Entry>((a, b) => a.key - b.key)
   let taken = 0
   for (let key = 0; key < 5_000; key++) {
@@ -56,7 +56,7 @@ test('a queue of any length is taken from its front in order', () => {
   expect([...list.after()].map(({ key }) => key)).toEqual(Array.from({ length: 5_000 - taken }, (_, n) => n + taken))
 })
 
-test('removing a value that is not there changes nothing', () => {
+test('removing a missing value changes nothing', () => {
   const list = new SortedList<Entry, Entry>((a, b) => a.key - b.key)
   const [one, three] = [{ key: 1 }, { key: 3 }]
   for (const entry of [one, three]) list.add(entry)

@@ -2,7 +2,7 @@ import { createEngine, defineJob, memoryStorage, systemClock } from 'jobchart'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
 const DAY_MS = 86_400_000
-/** The longest that Node waits for; what is longer, it fires at once. */
+/** Node's longest timer. A longer one fires at once. */
 const NODE_MS_MAX = 2 ** 31 - 1
 
 beforeEach(() => {
@@ -31,7 +31,7 @@ describe('a timer of the system clock', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  test.each([0, 20, 30, 60])('does not fire when it is cancelled after %i days', (days) => {
+  test.each([0, 20, 30, 60])('does not fire after it was cancelled, also when %i days long', (days) => {
     const fired = vi.fn()
     const cancel = systemClock().timer(70 * DAY_MS, fired)
     vi.advanceTimersByTime(days * DAY_MS)
@@ -41,7 +41,7 @@ describe('a timer of the system clock', () => {
     expect(fired).not.toHaveBeenCalled()
   })
 
-  test('without end waits for ever', () => {
+  test('of infinite length never fires', () => {
     const fired = vi.fn()
     const cancel = systemClock().timer(Number.POSITIVE_INFINITY, fired)
     vi.advanceTimersByTime(400 * DAY_MS)
@@ -51,7 +51,7 @@ describe('a timer of the system clock', () => {
   })
 })
 
-test('an engine whose intervals are a month long does nothing meanwhile, and waits a month for code that does not stop', async () => {
+test('an engine with intervals of a month does no work meanwhile, and waits a month for code that does not stop', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   const set = vi.spyOn(globalThis, 'setTimeout')
   const stuck = defineJob({ type: 'stuck', killGrace: '60d', execute: () => new Promise<string>(() => {}) })

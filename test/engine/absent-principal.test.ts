@@ -14,7 +14,7 @@ import { Bench, codeOf } from './bench.ts'
 
 const run = defineJob({ type: 'run', execute: () => {} })
 
-/** Ends at once, and is followed by what its input names. */
+/** Ends at once. Its input names its follow-ups. */
 const first = defineJob({
   type: 'first',
   lifecycle: createMachine({ initial: 'done', states: { done: { type: 'final' } } }),
@@ -41,7 +41,7 @@ function asked({ kind, pipeline = '', labels = {} }: Asked): FollowUp {
 async function started(options: Partial<CreateEngineOptions> = {}) {
   const bench = new Bench()
   const host = await bench.start({ jobs: [first, run], ...options })
-  /** Why what should follow a job did not; undefined: it did. */
+  /** Why a follow-up was not made; undefined: it was made. */
   const follow = async (who: SessionPrincipal | 'system', input: Asked) => {
     const session = who === 'system' ? host.engine.system : host.engine.as(who)
     const { id } = await session.submit(first, input)
@@ -55,8 +55,8 @@ async function started(options: Partial<CreateEngineOptions> = {}) {
 const ada = { id: 'ada', role: 'editor' }
 const inPipeline = ['run', 'pause', 'resume', 'submit'] as const
 
-describe('what follows a job, where the host does not say what its creator may do now', () => {
-  test('submits, and runs, pauses and resumes the creator’s own pipelines', async () => {
+describe('follow-ups where the host does not resolve the creator', () => {
+  test('may submit, and run, pause and resume the creator’s own pipelines', async () => {
     const { ada: session, follow } = await started()
     await session.pipelines.define({ id: 'own', job: run })
     for (const kind of ['retry', 'submit', 'run', 'pause', 'resume'] as const) {
@@ -65,7 +65,7 @@ describe('what follows a job, where the host does not say what its creator may d
     expect((await session.list({ pipeline: 'own' })).items).toHaveLength(2)
   })
 
-  test.each(inPipeline)('touches nobody else’s pipeline, and does not tell whether there is one: %s', async (kind) => {
+  test.each(inPipeline)('may change nobody else’s pipeline, and do not reveal whether it exists: %s', async (kind) => {
     const { bob, bench, follow } = await started()
     const taken = await bob.pipelines.define({ id: 'taken', job: run })
     expect(await follow(ada, { kind, pipeline: 'taken' })).toBe('PIPELINE_NOT_FOUND')
@@ -75,7 +75,7 @@ describe('what follows a job, where the host does not say what its creator may d
     expect((await bob.list()).items).toEqual([])
   })
 
-  test('of the engine’s own session is allowed all', async () => {
+  test('of the engine’s own session may do everything', async () => {
     const { bob, follow } = await started()
     await bob.pipelines.define({ id: 'p', job: run })
     for (const kind of ['retry', ...inPipeline] as const) {
@@ -84,8 +84,8 @@ describe('what follows a job, where the host does not say what its creator may d
   })
 })
 
-describe('what follows a job, where the host says what its creator may do now', () => {
-  test('goes by the role of now, and not by that of the submit', async () => {
+describe('follow-ups where the host resolves the creator', () => {
+  test('follow the creator’s role of now, not of the submit', async () => {
     const roles = new Map([['ada', 'editor']])
     const { follow } = await started({ principal: (id) => roles.get(id) })
     expect(await follow(ada, { kind: 'submit' })).toBe(undefined)
@@ -97,7 +97,7 @@ describe('what follows a job, where the host says what its creator may do now', 
     expect(await follow(ada, { kind: 'submit' })).toBe('FORBIDDEN')
   })
 
-  test('goes by relations too, and asks about the labels of the new job', async () => {
+  test('follow relations too, and the policy sees the labels of the new job', async () => {
     const policy = rolePolicy({ resources: { system: { submit: ['operator'] } } })
     const { follow } = await started({
       policy,
@@ -135,7 +135,7 @@ describe('what follows a job, where the host says what its creator may do now', 
   })
 })
 
-test('a policy is asked about the creator as a scheduler, with the role and the relations that the host finds', async () => {
+test('the policy sees the creator as a scheduler, with the role and relations that the host resolves', async () => {
   const seen: Principal[] = []
   const policy: Policy = {
     authorize: (who, action) => {
@@ -153,7 +153,7 @@ test('a policy is asked about the creator as a scheduler, with the role and the 
   expect(seen).toEqual([{ kind: 'scheduler', id: 'ada', tenant: 'acme', role: 'ada of acme', relations: { a: 'b' } }])
 })
 
-test('a policy that is silent holds the end of a job for 6 s, however much follows it', async () => {
+test('a silent policy delays the end of a job by 6 s at most, however many follow-ups it has', async () => {
   const bench = new Bench()
   const many = defineJob({
     type: 'many',

@@ -26,7 +26,7 @@ function stoppable(work: Work) {
 }
 
 describe('a command that a state accepts', () => {
-  test('answers with the job and writes nothing, and is none of the actions', async () => {
+  test('answers with the job, writes nothing, and is not listed in actions', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = stoppable(work)
@@ -37,7 +37,7 @@ describe('a command that a state accepts', () => {
     const before = [await bench.contents(), heard.length]
     expect(await ada.send(id, { type: 'stop' })).toMatchObject({ id, status: 'stopping' })
     expect(await ada.cancel(id)).toMatchObject({ id, status: 'stopping' })
-    // Though a state above would take it.
+    // A state above would take the command, but the inner state only accepts it.
     expect((await ada.send(id, { type: 'pause' })).status).toBe('stopping')
     expect(await codeOf(bob.send(id, { type: 'stop' }))).toBe('JOB_NOT_FOUND')
     expect([await bench.contents(), heard.length]).toEqual(before)
@@ -49,7 +49,7 @@ describe('a command that a state accepts', () => {
     expect(await codeOf(ada.send(id, { type: 'stop' }))).toBe('ALREADY_SETTLED')
   })
 
-  test('of two that are sent at once moves the job once', async () => {
+  test('moves the job once when it is sent twice at the same time', async () => {
     const bench = new Bench()
     const type = stoppable(new Work())
     const { ada } = await bench.start({ jobs: [type] })
@@ -59,7 +59,7 @@ describe('a command that a state accepts', () => {
     expect((await ada.history(id)).filter(({ command }) => command === 'stop')).toHaveLength(1)
   })
 
-  test('is the cancel of a run that is replaced: the next run waits for it to stop', async () => {
+  test('that is the cancel of a replaced run: the next run waits until that one has stopped', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = stoppable(work)

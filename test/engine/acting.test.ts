@@ -3,9 +3,9 @@ import { expect, test } from 'vitest'
 import { createMachine, log } from 'xstate'
 import { Bench, Work } from './bench.ts'
 
-// A chart may log, or act, when its work starts. Its claim is one of many all the same.
+// A chart may log or act when its work starts. Its claim is still one of many in its commit.
 
-/** Logs when its work starts; `onMove` hears of each move of its chart. */
+/** Logs when its work starts; `onMove` is called at each transition of its chart. */
 function actingType(work: Work, onMove = () => {}) {
   const machine = createMachine({
     initial: 'working',
@@ -24,7 +24,7 @@ function actingType(work: Work, onMove = () => {}) {
   })
 }
 
-test('I15 no more is claimed than there is room for', async () => {
+test('I15 an engine claims no more tasks than it has room for', async () => {
   const bench = new Bench()
   const work = new Work()
   const acting = actingType(work)
@@ -45,7 +45,7 @@ test('I15 no more is claimed than there is room for', async () => {
   expect((await ada.list({ phase: 'settled' })).items).toHaveLength(12)
 })
 
-test('I38 nothing that was ready later, or is of a lower priority, is claimed before it', async () => {
+test('I38 a task that became ready later, or has a lower priority, is not claimed first', async () => {
   const bench = new Bench()
   const work = new Work()
   const acting = actingType(work)
@@ -68,7 +68,7 @@ test('I38 nothing that was ready later, or is of a lower priority, is claimed be
   expect(order).toEqual(['running', 'high', 'first', 'later', 'low'])
 })
 
-test('I36 a place that becomes free is taken at once', async () => {
+test('I36 a freed place is filled at once', async () => {
   const bench = new Bench()
   const work = new Work()
   const { ada } = await bench.start({ jobs: [actingType(work)], concurrency: 1 })
@@ -80,7 +80,7 @@ test('I36 a place that becomes free is taken at once', async () => {
   }
 })
 
-test('I39 a claim looks at as many jobs as there is room for, not at all that wait', async () => {
+test('I39 a claim reads as many jobs as there is room for, not all that wait', async () => {
   const bench = new Bench()
   const work = new Work()
   let moves = 0
@@ -94,6 +94,6 @@ test('I39 a claim looks at as many jobs as there is room for, not at all that wa
   }
   await bench.clock.settle()
   expect((await ada.list({ phase: 'settled', limit: 100 })).items).toHaveLength(count)
-  // Created, claimed, ended: some of them tried more than once, but not once for each that waits.
+  // Created, claimed, ended: some of these are tried more than once, but not once for each waiting job.
   expect(moves).toBeLessThan(10 * count)
 })

@@ -39,7 +39,7 @@ const request = defineJob({
 })
 
 describe('actions', () => {
-  test('are what the chart takes and the policy allows, and no more', async () => {
+  test('lists the commands that the chart takes and the policy allows', async () => {
     const bench = new Bench()
     const { ada, admin } = await bench.start({ jobs: [request] })
     const { id } = await ada.submit(request, { amount: 5 })
@@ -52,7 +52,7 @@ describe('actions', () => {
     expect(await admin.actions(id)).toEqual(NONE)
   })
 
-  test('a guard decides by the context, and one that looks at the fields may say yes', async () => {
+  test('a guard sees the context; a guard that needs fields of the event counts as allowed', async () => {
     const bench = new Bench()
     const { ada, admin } = await bench.start({ jobs: [request] })
     const { id } = await ada.submit(request, { amount: 500 })
@@ -61,7 +61,7 @@ describe('actions', () => {
     expect(await bench.contents()).toContain('"amount":500')
   })
 
-  test('asking changes nothing', async () => {
+  test('calling actions changes nothing', async () => {
     const bench = new Bench()
     const { ada, heard } = await bench.start({ jobs: [request] })
     const { id } = await ada.submit(request, { amount: 5 })
@@ -71,7 +71,7 @@ describe('actions', () => {
     expect([await bench.contents(), heard.length]).toEqual(before)
   })
 
-  test('of many are those of the jobs that may be seen, by two reads in all', async () => {
+  test('actions of many jobs covers the visible ones, with two reads in all', async () => {
     const bench = new Bench()
     const { ada, bob, admin, faults } = await bench.start({ jobs: [request] })
     const ids = await Promise.all([1, 2, 3].map(async (amount) => (await ada.submit(request, { amount })).id))
@@ -96,7 +96,7 @@ describe('actions', () => {
     expect(['INVALID_INPUT', 'JOB_NOT_FOUND']).toContain(await codeOf(ada.actions(ids as never)))
   })
 
-  test('of a child job are none that is its parent’s', async () => {
+  test('a child job has no actions that belong to its parent', async () => {
     const bench = new Bench()
     const child = setup({}).createMachine({ initial: 'on', states: { on: {} } })
     const parent = defineJob({
@@ -110,7 +110,7 @@ describe('actions', () => {
     expect(await ada.actions(items[0]?.id ?? '')).toEqual(NONE)
   })
 
-  test('of a job whose version nobody here knows are its deletion alone', async () => {
+  test('a job of an unknown version has one action, delete', async () => {
     const bench = new Bench()
     const { ada } = await bench.start({ jobs: [request] })
     const { id } = await ada.submit(request, { amount: 5 })
@@ -119,7 +119,7 @@ describe('actions', () => {
     expect(await other.ada.explain(id)).toEqual([{ kind: 'unknownVersion', type: 'request', version: '1' }])
   })
 
-  test('do not tell where the chart stands to whom that is redacted, nor do refusals', async () => {
+  test('a caller for whom the state is redacted cannot infer it from actions or refusals', async () => {
     const bench = new Bench()
     const policy: Policy = {
       authorize: (_, action): Verdict => (action === 'submit' ? 'allow' : { redact: ['status'] }),
@@ -137,7 +137,7 @@ describe('actions', () => {
   })
 })
 
-describe('who may send a command', () => {
+describe('the sender of a command', () => {
   const command = (by: object) =>
     defineJob({
       type: 'c',
@@ -145,7 +145,7 @@ describe('who may send a command', () => {
       lifecycle: setup({}).createMachine({ on: { act: {} } }),
     })
 
-  test('is said by the command, and told to the policy', async () => {
+  test('is restricted by the command’s `by`, which the policy is told', async () => {
     const bench = new Bench()
     const type = command({ roles: ['admin'], on: { system: ['owner'] } })
     const asked: unknown[] = []
@@ -179,7 +179,7 @@ describe('who may send a command', () => {
 })
 
 describe('explain', () => {
-  test('says what of a job runs, what stops, and how it ended', async () => {
+  test('says which work of a job runs, which stops, and how the job ended', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = defineJob({ type: 'w', execute: work.execute })
@@ -193,7 +193,7 @@ describe('explain', () => {
     ])
   })
 
-  test('names the run that holds the slot only to who may see it', async () => {
+  test('names the run that holds the slot only to callers who may see it', async () => {
     const bench = new Bench()
     const type = defineJob({ type: 'w', execute: new Work().execute })
     const { ada, bob, admin } = await bench.start({ jobs: [type] })
@@ -203,7 +203,7 @@ describe('explain', () => {
     expect(await admin.explain(id)).toEqual([{ kind: 'slot', pipeline: 'p', job: first.id }])
   })
 
-  test('says until when a job waits, and how long a failed attempt is put off', async () => {
+  test('says until when a job waits, and how long a retry is delayed', async () => {
     const bench = new Bench()
     const type = defineJob({
       type: 'w',
@@ -219,7 +219,7 @@ describe('explain', () => {
     expect(backoff).toMatchObject({ kind: 'backoff', task: 'execute', attempt: 2, until: expect.any(String) })
   })
 
-  test('says that a limit is reached, that no place is free, and that nothing is run here', async () => {
+  test('says that a limit is reached, that no place is free, or that this engine does not work', async () => {
     const bench = new Bench()
     const limited = defineJob({ type: 'l', limits: { concurrency: 1 }, execute: new Work().execute })
     const plain = defineJob({ type: 'w', execute: new Work().execute })
@@ -234,7 +234,7 @@ describe('explain', () => {
     expect(await idle.ada.explain(third.id)).toEqual([{ kind: 'notHere', task: 'execute' }])
   })
 
-  test('says which commands a job waits for, and when something falls due', async () => {
+  test('says which commands a job waits for, and when a timer falls due', async () => {
     const bench = new Bench()
     const type = defineJob({
       type: 'r',
@@ -254,7 +254,7 @@ describe('explain', () => {
   })
 })
 
-test('I52 actions and explain answer for a hidden job as for none', async () => {
+test('I52 actions and explain answer for a hidden job as for a missing one', async () => {
   const bench = new Bench()
   const { ada, bob } = await bench.start({ jobs: [request] })
   const { id } = await ada.submit(request, { amount: 5 })

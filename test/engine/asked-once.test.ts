@@ -4,7 +4,7 @@ import { assign, createActor, createMachine, raise, sendTo } from 'xstate'
 import { z } from 'zod'
 import { Bench } from './bench.ts'
 
-// Each function of a chart is called as often as a live actor calls it.
+// Each function of a chart is called as often as in a live actor.
 
 const any = z.looseObject({})
 
@@ -35,7 +35,7 @@ async function refused(sending: Promise<unknown>): Promise<void> {
   await expect(sending).rejects.toMatchObject({ code: 'INVALID_STATE' })
 }
 
-test('a guard is asked once for each event, whatever it says', async () => {
+test('a guard is called once for each event, whatever it returns', async () => {
   const live: string[] = []
   const actor = createActor(counting((name) => live.push(name))).start()
   const bench = new Bench()

@@ -48,31 +48,31 @@ const folders: string[] = []
 const unhandled: unknown[] = []
 process.on('unhandledRejection', (reason) => unhandled.push(reason))
 
-// Whatever a test does, its log adds up (I10), and nothing escapes (I61).
+// After every test its log adds up (I10), and no error has escaped (I61).
 afterEach(async () => {
   for (const bench of [...benches]) await bench.end()
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
   expect(unhandled.splice(0)).toEqual([])
 })
 
-/** An engine as one process of a test: its storage can fail, and it can die. */
+/** An engine as one process of a test. Its storage can fail, and the process can die. */
 export interface Host {
   readonly engine: Engine
   readonly faults: FaultyStorage
-  /** An editor, who sees her own jobs. */
+  /** An editor, who sees own jobs. */
   readonly ada: Session
   /** Another editor of the same tenant. */
   readonly bob: Session
-  /** Sees all of the tenant. */
+  /** Sees all jobs of the tenant. */
   readonly admin: Session
-  /** What `engine.on` heard, of every type. */
+  /** Every event that `engine.on` received. */
   readonly heard: readonly JobEvent[]
-  /** The process dies. Code that it runs cannot be stopped here, but nothing that it reports arrives. */
+  /** The process dies. Its code cannot be stopped here, but none of its reports arrives. */
   readonly crash: () => Promise<void>
 }
 
 export interface HostOptions extends Omit<CreateEngineOptions, 'storage' | 'clock'> {
-  /** How many tasks run at once. Default 10. */
+  /** Number of tasks that run at once. Default 10. */
   readonly concurrency?: number
 }
 
@@ -88,7 +88,7 @@ export class Bench {
     benches.push(this)
   }
 
-  /** Starts an engine on the disk, with the faults already planned for it. */
+  /** Starts an engine on the disk, with the faults that were planned for it. */
   async start({ concurrency = 10, ...options }: HostOptions, faults = new FaultyStorage(this.disk)): Promise<Host> {
     const executors = { default: queueExecutor({ concurrency }), ...options.executors }
     const engine = await createEngine({ ...options, storage: faults, clock: this.clock, executors })
@@ -107,7 +107,9 @@ export class Bench {
     return host
   }
 
-  /** Every process dies, the log adds up, and nobody looks any more. A test that makes many ends each by itself. */
+  /**
+   * Every process dies, the log is checked, and all observers are closed. A test that makes many benches ends each one.
+   */
   async end(): Promise<void> {
     const index = benches.indexOf(this)
     if (index < 0) return
@@ -118,7 +120,7 @@ export class Bench {
     await (await this.#probe)?.close()
   }
 
-  /** A look at what is stored, past every engine. Its timers are not among those of the bench's clock. */
+  /** A connection that reads the stored rows without an engine. Its timers are not on the bench's clock. */
   probe(): ReturnType<Storage['open']> {
     this.#probe ??= this.disk.open({ clock: systemClock(), instance: `probe-${benches.length}` })
     return this.#probe
@@ -137,14 +139,14 @@ export class Bench {
     return await (await this.probe()).events(jobId === undefined ? query : { ...query, jobId })
   }
 
-  /** All that is stored of jobs, as text: equal texts mean that nothing was changed. */
+  /** All stored data of jobs, as text: equal texts mean that nothing was changed. */
   async contents(): Promise<string> {
     const log = await this.log()
     const rows = await Promise.all([...new Set(log.map(({ jobId }) => jobId))].map((id) => this.row(id)))
     return JSON.stringify({ log, rows })
   }
 
-  /** I10: numbers without gaps, and each job's status is the fold of its events. */
+  /** I10: numbers have no gaps, and each job's status is the fold of its events. */
   async checkLog(): Promise<void> {
     const log = await this.log()
     let next = 1
@@ -167,7 +169,7 @@ export class Bench {
     }
     for (const [id, count] of counts) {
       const job = await (await this.probe()).get(id)
-      // Its row goes once it was deleted and nothing of it runs.
+      // The row of a deleted job is gone once nothing of it runs.
       if (job === undefined && deleted.has(id)) continue
       if (job === undefined) throw new Error(`the row of job ${id} is gone`)
       expect({ id, count: job.eventCount, status: job.status }).toEqual({ id, count, status: status.get(id) })
@@ -177,12 +179,12 @@ export class Bench {
   }
 }
 
-/** The suite runs in memory, and once more on files. */
+/** The suite runs in memory, and again on files. */
 function newDisk(): Storage {
   return process.env.JOBCHART_DISK === 'sqlite' ? sqliteDisk() : memoryStorage()
 }
 
-/** A file of its own, which goes with the test. */
+/** A file of its own, which is removed after the test. */
 export function sqliteDisk(): Storage {
   const folder = mkdtempSync(join(tmpdir(), 'jobchart-engine-'))
   folders.push(folder)
@@ -196,7 +198,7 @@ export interface Run {
   readonly fail: (error: unknown) => void
 }
 
-/** Code under a test's control: each run goes on until the test ends it. */
+/** Code under a test's control: each run lasts until the test ends it. */
 export class Work {
   readonly runs: Run[] = []
 
@@ -232,7 +234,7 @@ export async function codeOf(call: Promise<unknown>): Promise<string> {
   }
 }
 
-/** The error that a call is refused with. */
+/** The error that a call rejects with. */
 export async function errorOf(call: Promise<unknown>): Promise<JobchartError> {
   try {
     await call
@@ -243,7 +245,7 @@ export async function errorOf(call: Promise<unknown>): Promise<JobchartError> {
   throw new Error('the call was not refused')
 }
 
-/** An error as a client sees it, with the id that was asked for cut out. */
+/** An error as a client sees it, with the requested id removed. */
 export function shownError(error: JobchartError, id: string): string {
   return JSON.stringify({ text: error.message, ...error }).replaceAll(id, '<id>')
 }

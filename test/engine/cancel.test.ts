@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { createMachine } from 'xstate'
 import { Bench, codeOf, errorOf, Work } from './bench.ts'
 
-// By default.
+// The default.
 const GRACE_MS = 5_000
 
 test('a job that is cancelled while it waits never runs', async () => {
@@ -26,7 +26,7 @@ test('a job that is cancelled while it waits never runs', async () => {
   expect((await ada.history(id)).at(-1)).toMatchObject({ to: 'cancelled', reason: 'changed my mind' })
 })
 
-test('I26 a running job that is cancelled is cancelled at once, its code is told, and its later result is dropped', async () => {
+test('I26 cancelling a running job settles it at once, signals its code, and drops the late result', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -69,7 +69,7 @@ test('I14 cancelled code that still reports as it returns frees its slot at once
   const { ada } = await bench.start({ jobs: [type] })
   const { id } = await ada.submit(type, 1, { pipeline: 'p' })
   await ada.cancel(id)
-  // Its reports are stale, its end is not, though both would be one unit.
+  // Its reports are stale, but its end is not, although both would be one changeset.
   work.run().context.progress({ completed: 1 })
   work.run().context.log('cleaned up')
   work.run().finish()
@@ -78,7 +78,7 @@ test('I14 cancelled code that still reports as it returns frees its slot at once
   expect(await codeOf(ada.submit(type, 2, { pipeline: 'p' }))).toBe('ok')
 })
 
-test('I23 code that ignores its stop is abandoned when its grace is over, and the slot is free', async () => {
+test('I23 code that ignores its stop is abandoned after its grace, and the slot is free', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', killGrace: '1s', execute: work.execute })
@@ -97,7 +97,7 @@ test('I23 code that ignores its stop is abandoned when its grace is over, and th
   expect(await bench.row(id)).toEqual(before)
 })
 
-test('killGrace: never holds the slot for as long as the code runs', async () => {
+test("killGrace 'never' holds the slot as long as the code runs", async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', killGrace: 'never', execute: work.execute })
@@ -113,7 +113,7 @@ test('killGrace: never holds the slot for as long as the code runs', async () =>
   expect((await ada.get(id)).status).toBe('cancelled')
 })
 
-test('I23 abandoned code keeps its place; at maxAbandoned nothing more is claimed until some of it returns', async () => {
+test('I23 abandoned code keeps its place; at maxAbandoned nothing is claimed until some of it returns', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', killGrace: 0, execute: work.execute })
@@ -129,7 +129,7 @@ test('I23 abandoned code keeps its place; at maxAbandoned nothing more is claime
   expect([(await ada.get(waiting.id)).status, work.runs.length]).toEqual(['running', 3])
 })
 
-test('I28 of two simultaneous cancels one is answered, the other is ALREADY_SETTLED, with one entry', async () => {
+test('I28 of two simultaneous cancels one succeeds and the other is ALREADY_SETTLED; one entry is written', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -173,7 +173,7 @@ test.each(['cancel first', 'end first'])(
   },
 )
 
-test('I27 a job that is cancelled in the pause before a retry is not made again', async () => {
+test('I27 a job that is cancelled in the pause before a retry is not tried again', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', retry: { limit: 5, backoff: '10s' }, execute: work.execute })
@@ -187,7 +187,7 @@ test('I27 a job that is cancelled in the pause before a retry is not made again'
   expect(work.runs.map(({ context }) => context.input)).toEqual([1, 2])
 })
 
-test('a type without a cancel command says so to those who may see the job', async () => {
+test('a type without a cancel command says so to callers who may see the job', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'm', lifecycle: createMachine({ initial: 'on', states: { on: {} } }) })
   const { ada, bob } = await bench.start({ jobs: [type] })
@@ -210,7 +210,7 @@ test.each([
   expect((await ada.get(id)).status).toBe('running')
 })
 
-test('code that is stopped before it has returned does not hold up the others', async () => {
+test('stopped code that has not returned yet does not delay other jobs', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.obedient })
@@ -245,7 +245,7 @@ test.each(['100ms', 500, '1h'] as const)(
   },
 )
 
-test('work of another engine has its whole killGrace from when that one has heard, a heartbeat later at most', async () => {
+test('work of another engine keeps its whole killGrace after that engine learned of the cancel, at most a heartbeat later', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', killGrace: '1s', execute: work.execute })

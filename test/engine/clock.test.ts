@@ -4,10 +4,10 @@ import { createMachine } from 'xstate'
 import { Bench, sqliteDisk, Work } from './bench.ts'
 
 const DAY_MS = 86_400_000
-/** For tests that go through hours. */
+/** For tests that pass hours. */
 const RARELY = { poll: '10m', sweep: '1m', heartbeat: '10m', deadAfter: '1h' } as const
 
-test('I17 when the clock falls by a day, no time of a job or of its history falls', async () => {
+test('I17 no time of a job or its history falls when the clock falls by a day', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', retry: { limit: 1, backoff: 0 }, execute: work.execute })
@@ -28,7 +28,7 @@ test('I17 when the clock falls by a day, no time of a job or of its history fall
   expect(rows).toEqual([...rows].sort((a, b) => a - b))
 })
 
-test('I19 when the clock falls by a day, waiting and retried work is still claimed', async () => {
+test('I19 waiting and retried work is still claimed when the clock falls by a day', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', retry: { limit: 1, backoff: 0 }, execute: work.execute })
@@ -43,7 +43,7 @@ test('I19 when the clock falls by a day, waiting and retried work is still claim
   expect(work.runs).toHaveLength(3)
 })
 
-test('I33 when the clock falls by a day, no timer fires twice', async () => {
+test('I33 no timer fires twice when the clock falls by a day', async () => {
   const bench = new Bench()
   const machine = createMachine({
     initial: 'a',
@@ -61,7 +61,7 @@ test('I33 when the clock falls by a day, no timer fires twice', async () => {
   expect((await ada.history(id)).map(({ to }) => to)).toEqual(['a', 'b', 'c'])
 })
 
-test.each([-DAY_MS, DAY_MS])('I17 a jump of the clock by %i ms takes no work from a living engine', async (jump) => {
+test.each([-DAY_MS, DAY_MS])('I17 a clock jump of %i ms takes no work from a living engine', async (jump) => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -76,7 +76,7 @@ test.each([-DAY_MS, DAY_MS])('I17 a jump of the clock by %i ms takes no work fro
   expect(one.engine.running()).toEqual([id])
 })
 
-test('I17 a clock that falls by a day does not keep a frozen engine’s work from others', async () => {
+test('I17 the work of a frozen engine is still taken over when the clock falls by a day', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -90,7 +90,7 @@ test('I17 a clock that falls by a day does not keep a frozen engine’s work fro
   expect((await two.ada.history(id)).filter(({ to }) => to === 'queued')).toHaveLength(2)
 })
 
-test('I18 after the clock fell by a day, a dead engine is still seen at once', async () => {
+test('I18 a dead engine is still noticed at once after the clock fell by a day', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -103,7 +103,7 @@ test('I18 after the clock fell by a day, a dead engine is still seen at once', a
   expect((await two.ada.history(id)).filter(({ to }) => to === 'queued')).toHaveLength(2)
 })
 
-test('I19 when the clock falls by a day and the engine is started again, waiting work is still claimed', async () => {
+test('I19 waiting work is still claimed after the clock fell by a day and the engine restarted', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -117,7 +117,7 @@ test('I19 when the clock falls by a day and the engine is started again, waiting
   expect(work.runs).toHaveLength(3)
 })
 
-describe('a clock that was wrong', () => {
+describe('a wrong clock', () => {
   const HOUR_MS = 3_600_000
   const YEAR_MS = 365 * DAY_MS
 
@@ -147,7 +147,7 @@ describe('a clock that was wrong', () => {
     },
   )
 
-  test('by a year when the engine ran before delays no deadline that was set then or is set now', async () => {
+  test('that was a year off in an earlier run delays no deadline, set then or now', async () => {
     const bench = new Bench()
     const type = defineJob({
       type: 'm',
@@ -164,13 +164,13 @@ describe('a clock that was wrong', () => {
     bench.clock.jump(-YEAR_MS)
     const two = await bench.start({ jobs: [type] })
     const next = await two.ada.submit(type, undefined)
-    // Of the time that passed before, up to a heartbeat is not known.
+    // Up to a heartbeat of the time that passed before is unknown.
     await bench.clock.advance(6_000)
     expect((await two.ada.get(id)).status).toBe('b')
     expect((await two.ada.get(next.id)).status).toBe('a')
     await bench.clock.advance(4_000)
     expect((await two.ada.get(next.id)).status).toBe('b')
-    // And in a third run, after one that wrote only right times.
+    // The same in a third run, after a second one that stored only right times.
     await two.engine.stop()
     const three = await bench.start({ jobs: [type] })
     await bench.clock.advance(12_000)
@@ -179,7 +179,7 @@ describe('a clock that was wrong', () => {
     expect(times).toEqual([...times].sort())
   })
 
-  test('by a year when the engine ran before lets what waited for its turn begin', async () => {
+  test('that was a year off in an earlier run lets waiting jobs begin', async () => {
     for (const disk of [undefined, sqliteDisk()]) {
       const bench = new Bench(disk)
       const work = new Work()
@@ -198,7 +198,7 @@ describe('a clock that was wrong', () => {
     }
   })
 
-  test('and is set back by an hour while the engine runs keeps a start at its time', async () => {
+  test('that is set back by an hour while the engine runs keeps a scheduled start at its time', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = defineJob({ type: 'w', execute: work.execute })
@@ -211,7 +211,7 @@ describe('a clock that was wrong', () => {
     expect(work.runs).toHaveLength(1)
   })
 
-  test('and is set while a job waits for its time starts it when the wall clock says so', async () => {
+  test('that is set while a job waits starts the job by the corrected time', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = defineJob({ type: 'w', execute: work.execute })
@@ -222,13 +222,13 @@ describe('a clock that was wrong', () => {
     await bench.clock.advance(2 * HOUR_MS + 5_000)
     expect(work.runs).toHaveLength(0)
     bench.clock.jump(HOUR_MS)
-    // At the next sweep.
+    // It starts at the next sweep.
     await bench.clock.advance(60_000)
     expect(work.runs).toHaveLength(2)
   })
 
   test.each([-DAY_MS, -HOUR_MS, HOUR_MS, DAY_MS])(
-    'and is set by %i ms moves no timer, timeout, backoff or grace',
+    'that is set by %i ms moves no timer, timeout, backoff or grace',
     async (jump) => {
       const bench = new Bench()
       const ran: number[] = []
@@ -272,7 +272,7 @@ describe('a clock that was wrong', () => {
       await bench.clock.advance(30_000)
       expect((await ada.get(two.id)).status).toBe('c')
       expect(ran).toHaveLength(1)
-      // It is claimed by the next sweep.
+      // The next sweep claims it.
       await bench.clock.advance(pause - 50_001)
       expect(ran).toHaveLength(1)
       await bench.clock.advance(60_001)
@@ -282,7 +282,7 @@ describe('a clock that was wrong', () => {
     },
   )
 
-  test('is told by the health, and the times that are shown are those of the wall clock', async () => {
+  test('shows as skew in health, and times that are shown are wall clock times', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = defineJob({ type: 'w', retry: { limit: 1, backoff: '1h' }, execute: work.execute })
@@ -309,7 +309,7 @@ describe('a clock that was wrong', () => {
     expect(engine.health.clock).toEqual({ skewMs: 0 })
   })
 
-  test('lets no line of a log, and no progress, be older than what came before', async () => {
+  test('lets no log line and no progress be older than an earlier one', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = defineJob({ type: 'w', execute: work.execute })
@@ -330,7 +330,7 @@ describe('a clock that was wrong', () => {
     expect((await ada.get(id)).updatedAt >= String(times[0])).toBe(true)
   })
 
-  test('does not keep a follow-up with a delay from its time', async () => {
+  test('does not move a delayed follow-up from its time', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = defineJob({

@@ -16,13 +16,13 @@ import { assign, createMachine, setup, spawnChild } from 'xstate'
 import { z } from 'zod'
 import { Bench, codeOf, type Host, sqliteDisk, Work } from './bench.ts'
 
-/** An import in steps, each of which writes rows once for each key; it stops where the test says. */
+/** An import in steps. Each step writes rows once per key. The import stops where the test says. */
 class Import {
   readonly ran: string[] = []
   readonly keys: string[] = []
   readonly rows = new Map<string, string>()
   readonly idempotencyKeys: string[] = []
-  /** The step that fails before it is done. */
+  /** The step that fails before it is recorded. */
   failAt: string | undefined
 
   readonly execute = async ({ step, idempotencyKey, input }: TaskContext, names = ['a', 'b', 'c']): Promise<Json> => {
@@ -57,7 +57,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a retry', (disk) => {
     return { bench, code, type, ...host }
   }
 
-  test('continues: it begins with the recorded steps, under the keys of the first try', async () => {
+  test('a retry begins with the recorded steps, under the keys of the first try', async () => {
     const { bench, code, type, ada, engine } = await started()
     code.failAt = 'c'
     const first = await ada.submit(type, 1)
@@ -67,7 +67,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a retry', (disk) => {
     await engine.idle()
     expect(code.ran).toEqual(['a', 'b', 'c'])
     expect((await ada.get(again.id)).output).toEqual(['a of 1', 'b of 1', 'c of 1'])
-    // The step that failed has run twice, under one key.
+    // The failed step has run twice, under one key.
     expect(code.keys.length).toBe(4)
     expect(new Set(code.keys).size).toBe(3)
     expect(new Set(code.idempotencyKeys)).toEqual(new Set([`${first.id}/execute/1`]))
@@ -76,7 +76,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a retry', (disk) => {
     expect((await ada.explain(first.id)).map(({ kind }) => kind)).not.toContain('retry')
   })
 
-  test('of a job that was cancelled continues too', async () => {
+  test('a retry of a cancelled job continues too', async () => {
     const { code, type, ada, engine, bench } = await started()
     const waiting = new Work()
     const slow = Object.assign(code, { failAt: 'c' })
@@ -101,7 +101,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a retry', (disk) => {
     expect((await ada.get(first.id)).outcome).toBe('failure')
   })
 
-  test('of a retry of a retry has the steps of them all, and the keys of the first', async () => {
+  test('a retry of a retry has the steps of all tries, and the keys of the first', async () => {
     const { code, type, ada, engine } = await started()
     let { id } = await ada.submit(type, 1)
     const first = id
@@ -115,7 +115,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a retry', (disk) => {
     expect(await ada.get(id)).toMatchObject({ outcome: 'success', retries: 3 })
   })
 
-  test('that is fresh begins with nothing, under keys of its own', async () => {
+  test('a fresh retry begins with no steps, under new keys', async () => {
     const { code, type, ada, engine } = await started()
     code.failAt = 'c'
     const { id } = await ada.submit(type, 1)
@@ -126,7 +126,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a retry', (disk) => {
     expect(code.keys.slice(3).every((key) => key.startsWith(`${fresh.id}/`))).toBe(true)
     expect(code.idempotencyKeys).toEqual([`${id}/execute/1`, `${fresh.id}/execute/1`])
     expect(await ada.explain(fresh.id)).toContainEqual({ kind: 'retry', retryOf: id, steps: 'fresh' })
-    // A retry of a fresh one continues that one, and not the first try.
+    // A retry of a fresh retry continues that one, not the first try.
     code.failAt = undefined
     await ada.retry(fresh.id, { fresh: false })
     await engine.idle()
@@ -134,7 +134,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a retry', (disk) => {
     expect(code.idempotencyKeys.at(-1)).toBe(`${fresh.id}/execute/1`)
   })
 
-  test('of a job that succeeded is fresh', async () => {
+  test('a retry of a successful job is fresh', async () => {
     const { code, type, ada, engine } = await started()
     const { id } = await ada.submit(type, 1)
     await engine.idle()
@@ -145,7 +145,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a retry', (disk) => {
     expect(await ada.explain(again.id)).toContainEqual({ kind: 'retry', retryOf: id, steps: 'fresh' })
   })
 
-  test('has the steps also when the job that it tries again is deleted meanwhile', async () => {
+  test('a retry has the steps even if the job that it retries is deleted meanwhile', async () => {
     const { bench, code, type, ada, engine } = await started()
     code.failAt = 'c'
     const { id } = await ada.submit(type, 1)
@@ -161,7 +161,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a retry', (disk) => {
     expect((await (await bench.probe()).steps(again.id, 'execute', 1)).size).toBe(0)
   })
 
-  test('of a job that is deleted while the retry is authorized is refused', async () => {
+  test('a retry is refused if the job is deleted while the retry is authorized', async () => {
     const bench = new Bench(disks[disk]())
     const type = defineJob({ type: 'import', execute: () => Promise.reject(new Error('no')) })
     const roles = rolePolicy()
@@ -181,7 +181,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a retry', (disk) => {
     expect((await ada.list()).items).toEqual([])
   })
 
-  test('by a follow-up continues, unless it is fresh or has an input of its own', async () => {
+  test('a retry by a follow-up continues, unless it is fresh or has its own input', async () => {
     const ways: FollowUp[] = [
       { kind: 'retry' },
       { kind: 'retry', delay: '10s' },
@@ -200,14 +200,14 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a retry', (disk) => {
     }
   })
 
-  test('by a follow-up of a job that succeeded is fresh', async () => {
+  test('a retry by a follow-up of a successful job is fresh', async () => {
     const { code, type, ada, engine } = await started(({ retries }) => (retries === 0 ? [{ kind: 'retry' }] : []))
     await ada.submit(type, 1)
     await engine.idle()
     expect(code.ran).toEqual(['a', 'b', 'c', 'a', 'b', 'c'])
   })
 
-  test('in its own attempts keeps what it recorded itself', async () => {
+  test('a retry keeps the steps that its own attempts record', async () => {
     const bench = new Bench(disks[disk]())
     const code = new Import()
     code.failAt = 'b'
@@ -229,7 +229,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a retry', (disk) => {
   })
 })
 
-test('a retry that waits for its turn continues when it is let in, by another process', async () => {
+test('a retry that waits for its turn continues when another process admits it', async () => {
   const bench = new Bench()
   const code = new Import()
   const work = new Work()
@@ -276,7 +276,7 @@ test('ten thousand steps are continued, and none of them runs again', async () =
   expect([ran, (await ada.get(again.id)).output]).toEqual([10_000, 'all'])
 })
 
-/** A parent that imports each of some files by a child job, one after the other, and then says so. */
+/** A parent that imports each of some files by a child job, one after the other, and then reports it. */
 function parentOf(code: Import) {
   const child = setup({
     types: { input: {} as { file: string }, context: {} as { file: string } },
@@ -331,7 +331,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, the child jobs of a retry',
     return { bench, code, type, ...host }
   }
 
-  test('continue those of the job that it tries again, by invoke and ordinal', async () => {
+  test('child jobs of a retry continue those of the retried job, by invoke and ordinal', async () => {
     const { code, type, ada, engine } = await started()
     code.failAt = 'close'
     const { id } = await ada.submit(type, undefined)
@@ -349,7 +349,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, the child jobs of a retry',
     expect((await ada.get(again.id)).outcome).toBe('success')
   })
 
-  test('begin anew in a fresh one', async () => {
+  test('child jobs of a fresh retry begin without steps', async () => {
     const { code, type, ada, engine } = await started()
     code.failAt = 'close'
     const { id } = await ada.submit(type, undefined)
@@ -360,7 +360,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, the child jobs of a retry',
     expect(new Set(code.keys).size).toBe(14)
   })
 
-  test('continue also when the job that it tries again goes with its own child jobs', async () => {
+  test('child jobs continue even if the retried job is deleted with its own child jobs', async () => {
     const { bench, code, type, ada, engine } = await started()
     code.failAt = 'b'
     const { id } = await ada.submit(type, undefined)
@@ -372,7 +372,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, the child jobs of a retry',
     await engine.idle()
     expect(code.ran).toEqual(['a', 'b', 'a', 'b', 'a', 'b', 'close'])
     expect((await ada.get(again.id)).outcome).toBe('success')
-    // Nothing of it is left behind.
+    // No steps are left behind.
     await ada.delete(again.id)
     await bench.clock.settle()
     const probe = await bench.probe()
@@ -381,7 +381,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, the child jobs of a retry',
     }
   })
 
-  test('are no suspects, however often their process dies, as long as they get on', async () => {
+  test('retries that make progress are not poison, however often their process dies', async () => {
     const bench = new Bench(disks[disk]())
     const ends: (() => void)[] = []
     const machine = setup({
@@ -444,7 +444,7 @@ test('a retry under a newer version of its type continues', async () => {
   expect(code.ran.slice(0, 3)).toEqual(['a', 'b', 'c'])
 })
 
-test('spawned actors are continued by their id and the order of the spawns, however often work was claimed', async () => {
+test('spawned actors continue by their id and spawn order, however often their work was claimed', async () => {
   const bench = new Bench()
   const ran: string[] = []
   let isOpen = false
@@ -483,7 +483,7 @@ test('spawned actors are continued by their id and the order of the spawns, howe
   expect(ran).toEqual(['first ', 'second ', 'third '])
 })
 
-test('no id of an invoke makes the key of a step that of another one', async () => {
+test('no two invoke ids give the same step key', async () => {
   const bench = new Bench()
   const keys: string[] = []
   const note = task({}, async ({ step }: TaskContext) => {
@@ -505,7 +505,7 @@ test('no id of an invoke makes the key of a step that of another one', async () 
   expect(new Set(keys).size).toBe(keys.length)
 })
 
-test('what retry is given beside what it takes is refused by name, before it looks at the job', async () => {
+test('an unknown option of retry is refused by name, before the job is read', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', input: z.number(), execute: () => 1 })
   const { ada } = await bench.start({ jobs: [type] })
@@ -520,7 +520,7 @@ test('what retry is given beside what it takes is refused by name, before it loo
   })
 })
 
-test('a view of a retry names no steps of it', async () => {
+test('a view of a retry names none of its steps', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => Promise.reject(new Error('no')) })
   const { ada, engine } = await bench.start({ jobs: [type] })

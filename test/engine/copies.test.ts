@@ -4,7 +4,7 @@ import { assign, createMachine, fromPromise } from 'xstate'
 import { z } from 'zod'
 import { Bench, Work } from './bench.ts'
 
-// I48: what is stored changes by commits alone. No caller, listener or handler holds an object of the record.
+// I48: only commits change stored data. No caller, listener or handler holds an object of the record.
 
 interface Box {
   n: unknown
@@ -12,7 +12,7 @@ interface Box {
 
 const boxed = z.object({ n: z.number() })
 
-test('I48 code that changes its input changes neither the submitter’s object nor the next attempt’s', async () => {
+test('I48 code that changes its input changes neither the submitter’s object nor the input of the next attempt', async () => {
   const bench = new Bench()
   const given: number[] = []
   const type = defineJob({
@@ -33,7 +33,7 @@ test('I48 code that changes its input changes neither the submitter’s object n
   expect((await ada.get(id)).input).toEqual({ n: 1 })
 })
 
-test('I48 code that puts something unstorable into its input harms nobody', async () => {
+test('I48 code that puts an unstorable value into its input harms no other job', async () => {
   const bench = new Bench()
   const type = defineJob({
     type: 'w',
@@ -50,7 +50,7 @@ test('I48 code that puts something unstorable into its input harms nobody', asyn
   expect(faults.calls('landed')).toBe(0)
 })
 
-test('I48 a submitter who changes his object afterwards changes nothing', async () => {
+test('I48 a submitter who changes their object after the submit changes nothing', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -64,7 +64,7 @@ test('I48 a submitter who changes his object afterwards changes nothing', async 
   expect((await ada.get(id)).input).toEqual({ n: 1 })
 })
 
-test('I48 a submitter who changes his object meanwhile cannot smuggle in what was never checked', async () => {
+test('I48 a submitter who changes their object during the submit cannot store an unchecked value', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const { ada } = await bench.start({ jobs: [type] })
@@ -79,7 +79,7 @@ test('I48 a submitter who changes his object meanwhile cannot smuggle in what wa
   expect((await ada.get(id)).input).toEqual({ n: 1 })
 })
 
-test('I48 whoever changes a view changes nothing', async () => {
+test('I48 changing a view changes nothing', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -105,7 +105,7 @@ test('I42 a listener that changes an event changes no job', async () => {
   expect((await ada.list({ labels: { team: 'red' } })).items).toHaveLength(1)
 })
 
-test('I42 a listener that changes an event changes no other listener’s', async () => {
+test('I42 a listener that changes an event does not change it for other listeners', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const { ada, engine } = await bench.start({ jobs: [type] })
@@ -116,7 +116,7 @@ test('I42 a listener that changes an event changes no other listener’s', async
   expect(seen.map(({ jobId }) => jobId)).toEqual([id])
 })
 
-test('I10 a task that changes its input changes no context', async () => {
+test('I10 a task that changes its input does not change the context', async () => {
   const bench = new Bench()
   const machine = createMachine({
     initial: 'working',
@@ -137,7 +137,7 @@ test('I10 a task that changes its input changes no context', async () => {
   expect({ context, status }).toEqual({ context: { box: { n: 1 } }, status: 'done' })
 })
 
-/** Waits for data, by a command or by the output of a first task, keeps it in its context, and works. */
+/** Waits for data from a command or from a first task, keeps it in its context, and works. */
 function keepingType(first: Work, second: Work, initial: 'waiting' | 'working', context: { data: unknown }) {
   const machine = createMachine({
     initial,
@@ -185,7 +185,7 @@ test.each(['a command’s sender', 'the code of a task', 'the machine’s author
   },
 )
 
-test('I48 code that goes on to change a step’s result cannot smuggle in what was never checked', async () => {
+test('I48 code that changes a step’s result afterwards cannot store an unchecked value', async () => {
   const bench = new Bench()
   const given: unknown[] = []
   const type = defineJob({
@@ -207,7 +207,7 @@ test('I48 code that goes on to change a step’s result cannot smuggle in what w
   expect(given).toEqual([[1]])
 })
 
-test('I22 a step gives the same value to the attempt that runs it and to the one that finds it', async () => {
+test('I22 a step gives the same value to the attempt that runs it and to a later attempt', async () => {
   const bench = new Bench()
   const given: unknown[] = []
   const type = defineJob({

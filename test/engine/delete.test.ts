@@ -11,7 +11,7 @@ async function running() {
 }
 
 describe('delete', () => {
-  test('a settled job is gone, with its lines, and its events stay in the log', async () => {
+  test('deleting a settled job removes it and its log lines, and keeps its events in the log', async () => {
     const { ada, bench, type, work } = await running()
     const { id } = await ada.submit(type, 1, { idempotencyKey: 'k' })
     work.run().context.log('a line')
@@ -24,7 +24,7 @@ describe('delete', () => {
     expect((await ada.submit(type, 1, { idempotencyKey: 'k' })).id).not.toBe(id)
   })
 
-  test('I52 a deleted job is not found on every method, as one that never was', async () => {
+  test('I52 every method answers for a deleted job as for a job that never existed', async () => {
     const { ada, bench, type } = await running()
     const { id } = await ada.submit(type, 1)
     await ada.delete(id)
@@ -44,7 +44,7 @@ describe('delete', () => {
     expect((await ada.list()).items).toEqual([])
   })
 
-  test('a running job is told to stop, holds its slot until it has, and then its row goes', async () => {
+  test('deleting a running job signals its code, holds its slot until the code stops, then removes the row', async () => {
     const { ada, bench, type, work, engine } = await running()
     const { id } = await ada.submit(type, 1, { pipeline: 'p' })
     const next = await ada.submit(type, 2, { pipeline: 'p', overlap: 'queue' })
@@ -57,7 +57,7 @@ describe('delete', () => {
     expect(engine.running()).toEqual([next.id])
   })
 
-  test('work that ignores its stop is abandoned at its grace’s end, and the row goes then', async () => {
+  test('work of a deleted job that ignores its stop is abandoned after its grace, and the row is removed', async () => {
     const { ada, bench, type } = await running()
     const { id } = await ada.submit(type, 1)
     await ada.delete(id)
@@ -65,7 +65,7 @@ describe('delete', () => {
     expect(await (await bench.probe()).get(id)).toBeUndefined()
   })
 
-  test('a job that is deleted while its engine is dead goes when its work is taken back', async () => {
+  test('a job that is deleted while its engine is dead is removed when its work is taken over', async () => {
     const { ada, bench, type, crash } = await running()
     const front = await bench.start({ jobs: [type], work: false })
     const { id } = await ada.submit(type, 1)
@@ -75,7 +75,7 @@ describe('delete', () => {
     expect(await (await bench.probe()).get(id)).toBeUndefined()
   })
 
-  test('whoever waits for its result is told that it is not there', async () => {
+  test('a caller who waits for the result of a deleted job gets JOB_NOT_FOUND', async () => {
     const { ada, bench, type } = await running()
     const { id } = await ada.submit(type, 1)
     const result = codeOf(ada.result(id))
@@ -84,7 +84,7 @@ describe('delete', () => {
     expect(await result).toBe('JOB_NOT_FOUND')
   })
 
-  test('only its creator deletes a job, and nobody a part of one', async () => {
+  test('only its creator may delete a job, and a child job cannot be deleted alone', async () => {
     const bench = new Bench()
     const work = new Work()
     const child = createMachine({ invoke: { src: 'work' } }).provide({ actors: { work: task({}, work.execute) } })
@@ -113,7 +113,7 @@ describe('delete', () => {
 })
 
 describe('retry', () => {
-  test('a job that has ended is run again as a new one of the same input, linked to it', async () => {
+  test('retrying an ended job makes a new job with the same input, linked to the first', async () => {
     const { ada, bench, type, work } = await running()
     const labels = { team: 'blue' }
     const first = await ada.submit(type, { path: 'a' }, { labels, priority: 3, pipeline: 'p', idempotencyKey: 'k' })
@@ -128,7 +128,7 @@ describe('retry', () => {
     expect(await codeOf(ada.retry(first.id))).toBe('ALREADY_RUNNING')
   })
 
-  test('I52 a retry that is refused for a run which may not be seen does not name it', async () => {
+  test('I52 a retry refused because of a hidden run does not name that run', async () => {
     const { ada, bob, bench, type, work } = await running()
     const { id } = await bob.submit(type, 1, { pipeline: 'p' })
     work.run().finish()
@@ -139,7 +139,7 @@ describe('retry', () => {
     expect(await errorOf(ada.submit(type, 1, { pipeline: 'p' }))).toMatchObject({ jobId: holder.id })
   })
 
-  test('a job that has not ended is not run again, nor one of another', async () => {
+  test('a job that has not ended is not retried, and neither is another caller’s job', async () => {
     const { ada, bob, admin, type } = await running()
     const { id } = await ada.submit(type, 1)
     expect(await codeOf(ada.retry(id))).toBe('INVALID_STATE')

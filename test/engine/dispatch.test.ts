@@ -20,7 +20,7 @@ test('I15 no more tasks run at once than the executor has places, and a backlog 
   await Promise.all(Array.from({ length: 1_000 }, (_, index) => ada.submit(type, index)))
   await engine.idle()
   expect(most).toBe(3)
-  // I38: in the order of their submits, as nothing else sets them apart.
+  // I38: in the order of their submits, because nothing else differs.
   expect(order).toEqual(Array.from({ length: 1_000 }, (_, index) => index))
   expect((await ada.list({ phase: 'active' })).items).toEqual([])
 })
@@ -43,20 +43,20 @@ test('I38 a higher priority goes first, then the earlier submit', async () => {
   expect(work.runs.map(({ context }) => context.input)).toEqual(['first', 7, 7, 0, 0, -5])
 })
 
-test('I38 a job that could be claimed with its submit waits for those that were ready before', async () => {
+test('I38 a job that could be claimed with its submit waits for jobs that were ready before', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
   const worker = await bench.start({ jobs: [type], concurrency: 1 })
   const face = await bench.start({ jobs: [type], work: false })
   await face.ada.submit(type, 'first')
-  // The worker has room, and has not looked yet.
+  // The worker has room, but has not polled yet.
   await worker.ada.submit(type, 'second')
   await bench.clock.settle()
   expect(work.runs.map(({ context }) => context.input)).toEqual(['first'])
 })
 
-test('a task runs on the executor that it names, and a full one holds up no other', async () => {
+test('a task runs on the executor that it names, and a full executor does not delay another', async () => {
   const bench = new Bench()
   const work = new Work()
   const slow = defineJob({ type: 'slow', executor: 'slow', execute: work.execute })
@@ -77,7 +77,7 @@ test('a task runs on the executor that it names, and a full one holds up no othe
   await engine.idle()
 })
 
-test('idle resolves only when nothing is ready, running or unwritten', async () => {
+test('idle resolves only when no task is ready or running and no write is pending', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -105,7 +105,7 @@ test('idle resolves only when nothing is ready, running or unwritten', async () 
   expect(isIdle).toBe(true)
 })
 
-test('idle waits for code that was told to stop, not for code that is abandoned', async () => {
+test('idle waits for code that is stopping, but not for abandoned code', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -122,7 +122,7 @@ test('idle waits for code that was told to stop, not for code that is abandoned'
   expect(isIdle).toBe(true)
 })
 
-test('idle does not resolve over a claim that failed: what is ready still waits', async () => {
+test('idle does not resolve after a failed claim while ready tasks still wait', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const face = await bench.start({ jobs: [type], work: false })
@@ -150,7 +150,7 @@ function raise(): never {
 }
 
 test.each(unruly)(
-  'an executor that does not hold to its port harms no job of another: %s',
+  'an executor that breaks the contract of its port harms no job of another: %s',
   { timeout: 5_000 },
   async (_, broken) => {
     const bench = new Bench()
@@ -190,7 +190,7 @@ const bad: readonly (readonly [string, Partial<HostOptions>])[] = [
   ['a death before the next heartbeat', { heartbeat: '2s', deadAfter: '2s' }],
 ]
 
-test.each(bad)('an option that cannot work is refused before anything is opened: %s', async (_, options) => {
+test.each(bad)('an invalid option is refused before anything is opened: %s', async (_, options) => {
   const bench = new Bench()
   await expect(bench.start({ jobs: [], ...options })).rejects.toMatchObject({ code: 'INVALID_DEFINITION' })
 })

@@ -38,7 +38,7 @@ test('I29 a cancel on another engine reaches the code after one poll', async () 
   expect((await bench.row(id)).tasks).toEqual([])
 })
 
-test('work that ends before its engine has heard of a cancel elsewhere ends by the row as it is now, at once', async () => {
+test('work that ends before its engine learned of a cancel elsewhere is ended by the current row, at once', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -92,11 +92,11 @@ test.each(['events', 'get'] as const)(
   },
 )
 
-test('I36 who waits for a result on another engine is told after one poll, also if that poll fails once', async () => {
+test('I36 a caller who waits for a result on another engine gets it after one poll, even if that poll fails once', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
-  // Without a sweep nothing else happens that would make the others look again.
+  // Without a sweep, only the poll makes the others read the row.
   const one = await bench.start({ jobs: [type], sweep: '1h' })
   const two = await bench.start({ jobs: [type], sweep: '1h', work: false })
   for (const fails of [false, true]) {
@@ -113,7 +113,7 @@ test('I36 who waits for a result on another engine is told after one poll, also 
   }
 })
 
-test('an engine’s listeners hear its own commits only, with the numbers of the whole log', async () => {
+test('an engine’s listeners hear only its own commits, with sequence numbers of the whole log', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const one = await bench.start({ jobs: [type] })
@@ -127,7 +127,7 @@ test('an engine’s listeners hear its own commits only, with the numbers of the
   expect(numbers).toEqual(numbers.map((_, index) => index + 1))
 })
 
-test('an engine that does not work submits, commands and reads, and never runs', async () => {
+test('an engine that does not work submits, commands and reads, and never runs code', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -139,7 +139,7 @@ test('an engine that does not work submits, commands and reads, and never runs',
   expect((await ada.cancel(id)).status).toBe('cancelled')
 })
 
-test('what one engine offers, another with room claims after one poll', async () => {
+test('a task made available by one engine is claimed by another with room after one poll', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -154,7 +154,7 @@ test('what one engine offers, another with room claims after one poll', async ()
   expect(worker.engine.running()).toEqual([second.id])
 })
 
-test('I14 a pipeline’s slot is one over all engines', async () => {
+test('I14 a pipeline has one slot over all engines', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -167,7 +167,7 @@ test('I14 a pipeline’s slot is one over all engines', async () => {
   expect(codes.filter((code) => code === 'ALREADY_RUNNING')).toHaveLength(3)
 })
 
-test('I4 a look at an older row does not stop the attempt that a newer one has started', async () => {
+test('I4 reading an older row does not stop the attempt that a newer row has started', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', retry: { limit: 1, backoff: 0 }, execute: work.execute })
@@ -175,7 +175,7 @@ test('I4 a look at an older row does not stop the attempt that a newer one has s
   const two = await bench.start({ jobs: [type], work: false })
   const { id } = await one.ada.submit(type, 1)
   await bench.clock.advance(100)
-  // The other engine writes, so that the next poll reads the row of the running job; its answer is slow.
+  // The other engine writes, so that the next poll reads the row of the running job; that read is slow.
   let answer = () => {}
   one.faults.plan(
     'get',
@@ -194,13 +194,13 @@ test('I4 a look at an older row does not stop the attempt that a newer one has s
   expect(work.run(retried).context.signal.aborted).toBe(false)
 })
 
-test('I4 a look at older rows starts nothing again that has ended since', async () => {
+test('I4 reading older rows does not restart ended work', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
   const { ada, faults } = await bench.start({ jobs: [type] })
   await ada.submit(type, 1)
-  // A claim that failed makes the next sweep look at what is held here; its answer is slow.
+  // After a failed claim the next sweep reads the tasks that are held here; that read is slow.
   let answer = () => {}
   faults.plan('claim', 'refused')
   faults.plan(

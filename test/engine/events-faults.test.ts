@@ -5,7 +5,7 @@ import { FaultyStorage } from './faulty-storage.ts'
 import { type Followed, follow, told } from './following.ts'
 
 const quick = defineJob({ type: 'w', execute: () => 1 })
-/** What a job of `quick` tells where nobody works. */
+/** The events of a `quick` job while no engine works. */
 const CREATED = 'w: job.created queued'
 
 function sequencesOf({ events }: Followed): readonly number[] {
@@ -17,7 +17,7 @@ function upTo(count: number): readonly number[] {
   return Array.from({ length: count }, (_, index) => index + 1)
 }
 
-/** How often the storage is asked for rows of the log from a place before which all is known. */
+/** Number of reads of the log that start where all rows are already known. */
 async function readsFor({ ada, faults }: Host, after: number): Promise<number> {
   const before = faults.calls('events')
   const stream = ada.events({ after })
@@ -26,7 +26,7 @@ async function readsFor({ ada, faults }: Host, after: number): Promise<number> {
   return faults.calls('events') - before
 }
 
-test('is told at once of what is committed at any moment of its look', async () => {
+test('a commit at any moment of a stream’s read reaches the stream at once', async () => {
   const late: number[] = []
   for (let moment = 0; moment < 20; moment++) {
     const bench = new Bench()
@@ -38,7 +38,7 @@ test('is told at once of what is committed at any moment of its look', async () 
     faults.plan('commit', answer.promise)
     void ada.submit(quick, 1)
     await bench.clock.settle()
-    // The commit is published between two steps of the stream, one further at each moment.
+    // The commit is published between two steps of the stream, each time one step later.
     answer.resolve()
     for (let step = 0; step < moment; step++) await null
     const seen = follow(stream)
@@ -49,8 +49,8 @@ test('is told at once of what is committed at any moment of its look', async () 
   expect(late).toEqual([])
 })
 
-describe('ended', () => {
-  test('by its signal while nobody looks, it costs nothing more, even if nobody looks again', async () => {
+describe('an ended stream', () => {
+  test('ended by its signal between two reads costs nothing more, even if nobody reads it again', async () => {
     const bench = new Bench()
     const host = await bench.start({ jobs: [quick], work: false, poll: '1h' })
     const abort = new AbortController()
@@ -61,12 +61,12 @@ describe('ended', () => {
     expect(await readsFor(host, 5)).toBe(0)
     abort.abort()
     await host.ada.submit(quick, 6)
-    // Nobody follows any more, so that nothing is kept, and the storage has to be asked.
+    // No stream follows any more, so nothing is buffered, and the storage has to be read.
     expect(await readsFor(host, 6)).toBe(1)
     expect(await streams[0]?.next()).toEqual({ value: undefined, done: true })
   })
 
-  test('by its signal, or by return, while the storage does not answer', async () => {
+  test('ended by its signal or by return while the storage does not answer', async () => {
     const bench = new Bench()
     const { ada, faults } = await bench.start({ jobs: [quick], work: false, poll: '1h' })
     const { id } = await ada.submit(quick, 1)
@@ -82,16 +82,16 @@ describe('ended', () => {
     void returned.stop()
     await bench.clock.settle()
     expect([aborted, returned, ofOne].map(({ end }) => end())).toEqual(['done', 'done', 'done'])
-    // What comes, or fails, after it is heard by nobody.
+    // No one gets later events or errors.
     answer.reject(new Error('the connection broke'))
     await bench.clock.settle()
     expect([aborted, returned, ofOne].flatMap(({ events }) => events)).toEqual([])
   })
 })
 
-describe('a policy that takes its time', () => {
-  // One after the other, they take longer than rights last.
-  test('is not asked again and again about what it hides', async () => {
+describe('a slow policy', () => {
+  // One after the other, these questions would take longer than the 5 s for which rights are valid.
+  test('is not asked repeatedly about hidden jobs', async () => {
     const bench = new Bench()
     const asked: string[] = []
     const policy: Policy = {
@@ -114,7 +114,7 @@ describe('a policy that takes its time', () => {
     await seen.stop()
   })
 
-  test('and names the same scopes in another order each time, is no change of rights', async () => {
+  test('that returns the same scopes in another order causes no reset', async () => {
     const bench = new Bench()
     let round = 0
     const policy: Policy = {
@@ -133,7 +133,7 @@ describe('a policy that takes its time', () => {
   })
 })
 
-test('what the events of one job are narrowed by beside it is refused, and not passed over', async () => {
+test('a job’s stream combined with other filters is refused, not ignored', async () => {
   const bench = new Bench()
   const { ada } = await bench.start({ jobs: [quick] })
   const { id } = await ada.submit(quick, 1)
@@ -143,8 +143,8 @@ test('what the events of one job are narrowed by beside it is refused, and not p
   expect(await codeOf(ada.events({ job: id, after: 0, labels: {} }).next())).toBe('ok')
 })
 
-describe('a storage that fails', () => {
-  test('ends a stream that has to read it, by a typed error, and nothing is lost or repeated by who goes on', async () => {
+describe('a failing storage', () => {
+  test('ends a reading stream with a typed error; resuming loses and repeats nothing', async () => {
     const bench = new Bench()
     const { ada, faults } = await bench.start({ jobs: [quick], work: false, poll: '1h' })
     for (let n = 0; n < 5; n++) await ada.submit(quick, n)
@@ -158,13 +158,13 @@ describe('a storage that fails', () => {
     const again = follow(ada.events({ after: 1 }))
     await bench.clock.settle()
     expect(sequencesOf(again)).toEqual([2, 3, 4, 5])
-    // What it has read before does not need the storage.
+    // Rows that were read before do not need the storage.
     expect((await first.next()).value?.sequence).toBe(2)
     await again.stop()
     await first.return?.()
   })
 
-  test('does not end one that waits, and it misses nothing: commits unheard, gaps that cannot be read, more than are kept', async () => {
+  test('does not end a waiting stream, which misses nothing: unheard commits, unreadable gaps, a full buffer', async () => {
     const bench = new Bench()
     const host = await bench.start({ jobs: [quick], work: false })
     const other = await bench.start({ jobs: [quick], work: false })
@@ -184,7 +184,7 @@ describe('a storage that fails', () => {
     await seen.stop()
   })
 
-  test('and that denies changes for a while delays what others commit, and no more', async () => {
+  test('that refuses change notices delays the events of other engines, and nothing else', async () => {
     const bench = new Bench()
     let isLying = true
     const open: Storage['open'] = async (host) => {
@@ -197,7 +197,7 @@ describe('a storage that fails', () => {
     await other.ada.submit(quick, 1)
     await bench.clock.advance(6_000)
     expect(sequencesOf(seen)).toEqual([])
-    // An own commit shows that something stands before it.
+    // An own commit shows that there are rows before it.
     await host.ada.submit(quick, 2)
     await bench.clock.settle()
     expect(sequencesOf(seen)).toEqual([1, 2])
@@ -208,7 +208,7 @@ describe('a storage that fails', () => {
     await seen.stop()
   })
 
-  test('since its engine was stopped meanwhile is told of as that', async () => {
+  test('whose engine was stopped meanwhile ends the stream with ENGINE_STOPPED', async () => {
     const bench = new Bench()
     const host = await bench.start({ jobs: [quick], work: false, poll: '1h' })
     await host.ada.submit(quick, 1)
@@ -224,7 +224,7 @@ describe('a storage that fails', () => {
 })
 
 describe('readers', () => {
-  test('200 that come and go in any order leave nothing behind', async () => {
+  test('200 readers that come and go in any order leave nothing behind', async () => {
     const bench = new Bench()
     const host = await bench.start({ jobs: [quick], work: false, poll: '1h' })
     await host.ada.submit(quick, 1)
@@ -247,7 +247,7 @@ describe('readers', () => {
     expect(await readsFor(host, 6)).toBe(1)
   })
 
-  test('who ask for many events at once, or share a stream, are given each once, and then the end', async () => {
+  test('each reader gets each event once and then the end, also with parallel reads or a shared stream', async () => {
     const bench = new Bench()
     const { ada } = await bench.start({ jobs: [quick], work: false })
     const stream = ada.events()
@@ -261,7 +261,7 @@ describe('readers', () => {
     expect(results.map(({ done }) => done)).toEqual([false, false, false, false, true, true, true, true])
   })
 
-  test('whose principal cannot be found any more hear that error, and harm no other; a clock that jumps harms none', async () => {
+  test('readers whose principal is gone get that error and harm no other reader; a clock jump harms none', async () => {
     const bench = new Bench()
     const { engine, ada } = await bench.start({ jobs: [quick], work: false })
     let isGone = false

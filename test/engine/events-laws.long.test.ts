@@ -17,17 +17,17 @@ const act = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('refuse' as const), host: fc.nat(1) }) },
 )
 
-/** Says of each row, and not by scopes, who may see it. */
+/** Decides for each event, not by scopes, who may see it. */
 const byRow: Policy = {
   authorize: ({ id, role }, action, { createdBy }) =>
     action === 'submit' || role === 'admin' || id === createdBy ? 'allow' : 'hide',
   scope: ({ tenant }) => [{ tenant }],
 }
 
-/** One reader, whose role changes between one that sees all and one that sees own jobs. */
+/** One reader, whose role changes between one that sees all jobs and one that sees own jobs. */
 class Reader {
   readonly given: SessionEvent[] = []
-  /** Others' events that were told when the right to them had ended too long before. */
+  /** Events of others that arrived although the right to them had ended too long before. */
   readonly late: SessionEvent[] = []
   readonly #bench: Bench
   readonly #hosts: readonly Host[]
@@ -59,7 +59,7 @@ class Reader {
     this.#turnedAt = this.#bench.clock.elapsed()
   }
 
-  // One look at a time: it may wait for what is still to come.
+  // One read at a time, because a read may wait for the next event.
   look(): void {
     if (this.#isLooking) return
     this.#isLooking = true
@@ -69,7 +69,7 @@ class Reader {
         if (stream === this.#stream) this.#isLooking = false
         if (done !== true) this.#take(value)
       },
-      // The storage failed: whoever follows goes on after the last.
+      // The storage failed: the reader resumes after its last event.
       () => this.resume(0),
     )
   }
@@ -91,7 +91,7 @@ class Reader {
   }
 }
 
-test('I40 I53 whatever happens meanwhile, own events are given once and in order, and others’ only to who may see them', async () => {
+test('I40 I53 under random actions, events come once and in order, and only to callers who may see their jobs', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(act, { maxLength: 60, size: 'max' }), fc.boolean(), async (acts, isByRow) => {
       const bench = new Bench()

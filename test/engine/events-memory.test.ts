@@ -11,12 +11,12 @@ setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
 const MIB = 1_048_576
 
-/** Nearly as large as may be stored, and like no other. */
+/** Nearly the maximum size, and different from every other one. */
 function large(): string {
   return Buffer.alloc(MIB - 1_000, 'x').toString()
 }
 
-/** What is held on the heap and outside of it, in MiB, once nothing that may go is left. */
+/** MiB on the heap and outside of it, after garbage collection. */
 async function heldMib(): Promise<number> {
   for (let round = 0; round < 3; round++) {
     await new Promise<void>((resume) => setImmediate(resume))
@@ -47,13 +47,13 @@ const talking = defineJob({
   commands: { give: given, tell: given, cancel: z.object({}) },
 })
 
-// Files: what is stored stands outside of the heap.
+// On files, because stored data is then outside of the heap.
 async function start() {
   const engine = await createEngine({ jobs: [talking], storage: sqliteDisk(), clock: virtualClock(), work: false })
   return { engine, admin: engine.as({ id: 'root', role: 'admin' }) }
 }
 
-test('what moved the charts is not kept for those who follow', async () => {
+test('the events that moved the charts are not kept for streams', async () => {
   const { admin, engine } = await start()
   const { id } = await admin.submit(talking, {})
   const stream = admin.events()
@@ -65,7 +65,7 @@ test('what moved the charts is not kept for those who follow', async () => {
   await engine.stop()
 })
 
-test('what the charts emitted is not kept for a reader who never reads, nor all at once for one who reads', async () => {
+test('emitted payloads are not kept for a reader who never reads, and are loaded in parts for one who reads', async () => {
   const { admin, engine } = await start()
   const { id } = await admin.submit(talking, {})
   const [never, late] = [admin.events(), admin.events()]
@@ -74,7 +74,7 @@ test('what the charts emitted is not kept for a reader who never reads, nor all 
   const before = await heldMib()
   for (let number = 1; number <= 60; number++) await admin.send(id, { type: 'tell', text: large(), number })
   expect((await heldMib()) - before).toBeLessThan(20)
-  // The first look reads a batch, and holds it until the next.
+  // The first read loads a batch, which is kept until the next read.
   await late.next()
   await late.next()
   expect((await heldMib()) - before).toBeLessThan(30)

@@ -15,7 +15,7 @@ function lifeOf(name: string): readonly string[] {
 const quick = defineJob({ type: 'w', execute: () => 1 })
 
 describe('a stream', () => {
-  test('gives what happens to the jobs that may be seen, in the order of the log', async () => {
+  test('gives the events of visible jobs, in the order of the log', async () => {
     const bench = new Bench()
     const { ada, bob, admin } = await bench.start({ jobs: [quick] })
     const [own, all] = [follow(ada.events()), follow(admin.events())]
@@ -29,7 +29,7 @@ describe('a stream', () => {
     expect(own.events.every((event) => event.type !== 'reset' && event.createdBy === 'ada')).toBe(true)
   })
 
-  test('begins with what is committed after the call, also before its first look', async () => {
+  test('begins with the first commit after the call, even before its first read', async () => {
     const bench = new Bench()
     const { ada } = await bench.start({ jobs: [quick] })
     await ada.submit(quick, 'before')
@@ -42,7 +42,7 @@ describe('a stream', () => {
     expect(new Set(seen.events.map((event) => event.type !== 'reset' && event.jobId))).toEqual(new Set([id]))
   })
 
-  test('is resumed after a sequence without a gap, wherever it was left', async () => {
+  test('resumes after a sequence without a gap, from any point', async () => {
     const bench = new Bench()
     const { ada, bob } = await bench.start({ jobs: [quick] })
     for (let n = 0; n < 3; n++) await Promise.all([ada.submit(quick, n), bob.submit(quick, n)])
@@ -58,7 +58,7 @@ describe('a stream', () => {
     }
   })
 
-  test('ends when its signal is aborted, when its loop is left, and when it is returned while it waits', async () => {
+  test('ends when its signal is aborted, its loop is left, or it is returned while it waits', async () => {
     const bench = new Bench()
     const { ada } = await bench.start({ jobs: [quick] })
     const before = bench.clock.pendingTimers()
@@ -79,7 +79,7 @@ describe('a stream', () => {
     expect(bench.clock.pendingTimers()).toBe(before)
   })
 
-  test('that is asked for with an aborted signal gives nothing', async () => {
+  test('gives nothing if its signal is already aborted', async () => {
     const bench = new Bench()
     const { ada } = await bench.start({ jobs: [quick] })
     await ada.submit(quick, 1)
@@ -110,7 +110,7 @@ describe('a stream', () => {
     expect(await codeOf(ada.events(options as never).next())).toBe('INVALID_INPUT')
   })
 
-  test('that goes on after a number which the log has not reached begins with a reset', async () => {
+  test('begins with a reset if it resumes after a number that the log has not reached', async () => {
     const bench = new Bench()
     const { ada } = await bench.start({ jobs: [quick] })
     await ada.submit(quick, 1)
@@ -123,7 +123,7 @@ describe('a stream', () => {
     expect(seen.events[0]?.sequence).toBe(4)
   })
 
-  test('is narrowed by what jobs are searched by', async () => {
+  test('can be narrowed by the same filters as a list', async () => {
     const bench = new Bench()
     const other = defineJob({ type: 'other', execute: () => 2 })
     const { ada, admin, bob } = await bench.start({ jobs: [quick, other] })
@@ -144,7 +144,7 @@ describe('a stream', () => {
 })
 
 describe('over two engines on one storage', () => {
-  test('what the other commits is told at the next poll, and between own commits at once', async () => {
+  test('the other engine’s commits arrive at the next poll, and own commits at once', async () => {
     const bench = new Bench()
     const [first, second] = [await bench.start({ jobs: [quick] }), await bench.start({ jobs: [quick], work: false })]
     const seen = follow(first.admin.events())
@@ -163,7 +163,7 @@ describe('over two engines on one storage', () => {
     expect(sequences).toEqual(sequences.map((_, index) => index + 1))
   })
 
-  test('I40 every event that may be seen is given once and in order, whatever happens meanwhile', async () => {
+  test('I40 every visible event arrives once and in order under random actions', async () => {
     const act = fc.oneof(
       fc.record({ do: fc.constant('submit' as const), host: fc.nat(1), who: fc.constantFrom('ada', 'bob') }),
       fc.record({ do: fc.constant('read' as const), count: fc.nat(5) }),
@@ -176,7 +176,7 @@ describe('over two engines on one storage', () => {
         const hosts = [await bench.start({ jobs: [quick] }), await bench.start({ jobs: [quick] })]
         const seen: { readonly sequence: number; readonly jobId?: string }[] = []
         let stream = hosts[0]?.ada.events({ after: 0 })
-        // One look at a time: it may wait for what is still to come.
+        // One read at a time, because a read may wait for the next event.
         let isLooking = false
         const look = () => {
           if (isLooking) return
@@ -220,13 +220,13 @@ describe('over two engines on one storage', () => {
 })
 
 describe('rights', () => {
-  test('FORBIDDEN to who may see nothing at all', async () => {
+  test('FORBIDDEN for a caller who may see nothing at all', async () => {
     const bench = new Bench()
     const { engine } = await bench.start({ jobs: [quick] })
     expect(await codeOf(engine.as({ id: 'vic', role: 'viewer' }).events().next())).toBe('FORBIDDEN')
   })
 
-  test('I53 rights are asked for again every 5 seconds, and a change is a reset', async () => {
+  test('I53 rights are checked again every 5 seconds, and a change gives a reset', async () => {
     const bench = new Bench()
     const { engine, bob } = await bench.start({ jobs: [quick] })
     let role = 'admin'
@@ -244,7 +244,7 @@ describe('rights', () => {
     expect(seen.end()).toBe('FORBIDDEN')
   })
 
-  test('I53 nothing is sent under rights that are older than 5 seconds, however slowly it is read', async () => {
+  test('I53 no event is sent under rights older than 5 seconds, however slow the reader is', async () => {
     const bench = new Bench()
     const { engine, bob } = await bench.start({ jobs: [quick] })
     let role = 'admin'
@@ -253,7 +253,7 @@ describe('rights', () => {
     await bench.clock.settle()
     expect((await stream.next()).value?.type).toBe('job.created')
     role = 'editor'
-    // Nobody reads, so nobody asks: the first look after it does.
+    // Rights are only asked for when someone reads, so the first read afterwards asks.
     await bench.clock.advance(5_000)
     expect((await stream.next()).value?.type).toBe('reset')
     void stream.next()
@@ -261,7 +261,7 @@ describe('rights', () => {
     await stream.return?.()
   })
 
-  test('a principal who cannot be named any more ends the stream', async () => {
+  test('a principal that can no longer be resolved ends the stream', async () => {
     const bench = new Bench()
     const { engine } = await bench.start({ jobs: [quick] })
     let who: SessionPrincipal = { id: 'ada', role: 'editor' }
@@ -272,7 +272,7 @@ describe('rights', () => {
     expect(seen.end()).toBe('INVALID_INPUT')
   })
 
-  test('what the policy hides of a scope is not told, and what it redacts is left out', async () => {
+  test('hidden events are left out, and redacted fields are removed', async () => {
     const bench = new Bench()
     const failing = defineJob({
       type: 'f',
@@ -298,7 +298,7 @@ describe('rights', () => {
     expect(seen.events.every((event) => 'redacted' in event && event.redacted?.includes('input'))).toBe(true)
   })
 
-  test('what is safe to show is shown also to whom the input is redacted', async () => {
+  test('fields that are safe are shown also where the input is redacted', async () => {
     const bench = new Bench()
     const type = defineJob({
       type: 'f',
@@ -322,7 +322,7 @@ describe('rights', () => {
     })
   })
 
-  test('I58 no stack is told, and what a chart emits only where the policy opens it', async () => {
+  test('I58 stacks are not sent, and emitted payloads only where the policy opens them', async () => {
     const bench = new Bench()
     const lifecycle = createMachine({
       entry: emit({ type: 'rang', secret: 's3cret' }),
@@ -351,7 +351,7 @@ describe('rights', () => {
 })
 
 describe('the events of one job', () => {
-  test('I52 are asked for in vain alike of a hidden job and of none', async () => {
+  test('I52 a hidden job and a missing job get the same refusal', async () => {
     const bench = new Bench()
     const { ada, bob } = await bench.start({ jobs: [quick] })
     const { id } = await ada.submit(quick, 1)
@@ -371,7 +371,7 @@ describe('the events of one job', () => {
     expect(shown[0]).toBe(shown[1])
   })
 
-  test('are its own alone, say how it ended, and end with its deletion', async () => {
+  test('only its own events arrive, the last one says how it ended, and the stream ends with its deletion', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = defineJob({ type: 'w', execute: work.obedient })
@@ -391,7 +391,7 @@ describe('the events of one job', () => {
   })
 })
 
-test('a slow reader of one job is told of its deletion, and one who may not see it any more of nothing', async () => {
+test('a slow reader learns of the deletion; a reader who may no longer see the job learns nothing', async () => {
   const bench = new Bench()
   const { ada, engine } = await bench.start({ jobs: [quick] })
   let role = 'editor'
@@ -430,11 +430,11 @@ describe('progress', () => {
     expect(last).toMatchObject({ type: 'job.progress', jobId: id, progress: { completed: 50, total: 50 } })
     expect(last !== undefined && 'jobSequence' in last).toBe(false)
     expect(end).toMatchObject({ type: 'job.transitioned', to: 'completed' })
-    // At most one in 250 ms.
+    // At most one event in 250 ms.
     expect(seen.events.filter(({ type }) => type === 'job.progress').length).toBeLessThan(4)
   })
 
-  test('a slow reader is given the newest of a job, and never one after the end', async () => {
+  test('a slow reader gets the newest progress of a job, and none after its end', async () => {
     const bench = new Bench()
     const { ada } = await bench.start({ jobs: [type] })
     const stream = ada.events()
@@ -454,7 +454,7 @@ describe('progress', () => {
   })
 })
 
-test('a reader who is further behind than what is kept reads on from the storage, and misses nothing', async () => {
+test('a reader who falls behind the buffer continues from the storage, and misses nothing', async () => {
   const bench = new Bench()
   const lifecycle = createMachine({
     on: { poke: { actions: emit({ type: 'poked' }) }, cancel: '.over' },
@@ -475,7 +475,7 @@ test('a reader who is further behind than what is kept reads on from the storage
   await seen.stop()
 })
 
-test('I42 a reader who throws ends his own stream, and harms no other', async () => {
+test('I42 a reader who throws ends its own stream, and harms no other', async () => {
   const bench = new Bench()
   const { ada, admin } = await bench.start({ jobs: [quick] })
   const broken = (async () => {
@@ -489,7 +489,7 @@ test('I42 a reader who throws ends his own stream, and harms no other', async ()
   expect(seen.events).toHaveLength(4)
 })
 
-test('a stream says where to go on, also before its first event', async () => {
+test('a stream says where to resume, even before its first event', async () => {
   const bench = new Bench()
   const { ada } = await bench.start({ jobs: [quick] })
   await ada.submit(quick, 1)

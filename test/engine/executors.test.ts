@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { createMachine } from 'xstate'
 import { Bench } from './bench.ts'
 
-test('an executor of one’s own runs what a task names, and its end is the task’s', async () => {
+test('a custom executor runs the tasks that name it, and its report ends the task', async () => {
   const bench = new Bench()
   const seen: ClaimedWork[] = []
   const rows: Executor = {

@@ -16,12 +16,12 @@ test('I2 a definite error rejects the submit, and nothing is stored, published o
   expect(await codeOf(ada.submit(type, 1, { pipeline: 'p', idempotencyKey: 'k' }))).toBe('STORAGE_UNAVAILABLE')
   await bench.clock.advance(2_000)
   expect([await bench.log(), heard, work.runs]).toEqual([[], [], []])
-  // Neither the slot nor the key was burnt, and the place is free again.
+  // Neither the slot nor the key is used up, and the place is free again.
   expect(await codeOf(ada.submit(type, 2, { pipeline: 'p', idempotencyKey: 'k' }))).toBe('ok')
   expect(work.runs).toHaveLength(1)
 })
 
-test('I2 a refused place is given back: the executor still takes as many as it has', async () => {
+test('I2 a refused claim frees its place: the executor still takes as many tasks as it has places', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -36,17 +36,17 @@ test('I2 a refused place is given back: the executor still takes as many as it h
   expect(work.runs.map(({ context }) => context.input)).toEqual([1, 2])
 })
 
-test('a unit that poisons its commit harms no other of it', async () => {
+test('one bad changeset does not fail the others of its commit', async () => {
   const bench = new Bench()
   const { ada, faults } = await bench.start({ jobs: [plain], work: false })
-  // The commit of all three is refused, then of each alone that of the second.
+  // First the commit of all three is refused, then, of three single commits, the second one.
   faults.plan('commit', 'refused', Promise.resolve(), 'refused')
   const codes = await Promise.all([1, 2, 3].map((input) => codeOf(ada.submit(plain, input))))
   expect(codes).toEqual(['ok', 'STORAGE_UNAVAILABLE', 'ok'])
   expect((await ada.list()).items.map(({ input }) => input).sort()).toEqual([1, 3])
 })
 
-test('I2 a submit whose outcome was unknown resolves if it landed, once', async () => {
+test('I2 a submit of unknown outcome that was stored resolves, and is stored once', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -57,7 +57,7 @@ test('I2 a submit whose outcome was unknown resolves if it landed, once', async 
   expect(heard.map(({ sequence }) => sequence)).toEqual([1, 2, 3])
 })
 
-test('an event of a write that landed unheard is like any other', async () => {
+test('an event of a commit whose answer was lost is published like any other', async () => {
   const bench = new Bench()
   const { ada, faults, heard } = await bench.start({ jobs: [plain], work: false })
   faults.plan('commit', 'unheard')
@@ -67,7 +67,7 @@ test('an event of a write that landed unheard is like any other', async () => {
   expect(unheard).toEqual(other)
 })
 
-test('I2 a submit whose outcome was unknown is made again if it did not land', async () => {
+test('I2 a submit of unknown outcome that was not stored is repeated', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -78,7 +78,7 @@ test('I2 a submit whose outcome was unknown is made again if it did not land', a
   expect([work.runs.length, (await ada.list()).items.length]).toEqual([1, 1])
 })
 
-test('I2 in a commit whose outcome was unknown each unit is told what became of it', async () => {
+test('I2 each changeset of a commit of unknown outcome learns its own result', async () => {
   const bench = new Bench()
   const { ada, faults } = await bench.start({ jobs: [plain], work: false })
   for (const fault of ['unheard', 'unsent'] as const) {
@@ -88,10 +88,10 @@ test('I2 in a commit whose outcome was unknown each unit is told what became of 
   }
 })
 
-test('I2 an outcome is only unknown when it cannot be asked for', async () => {
+test('I2 an outcome is unknown only while the storage cannot be asked for it', async () => {
   const bench = new Bench()
   const { ada, faults } = await bench.start({ jobs: [plain], work: false })
-  // The second try is not heard either, but `landed` could still tell.
+  // The answer of the second try is lost too, but `landed` could still tell.
   faults.plan('commit', 'unsent', 'unheard')
   expect(await codeOf(ada.submit(plain, 1))).toBe('ok')
   expect((await ada.list()).items).toHaveLength(1)
@@ -107,7 +107,7 @@ test('I2 an outcome that cannot be asked for is OUTCOME_UNKNOWN, with its cause'
   expect(heard).toEqual([])
 })
 
-test('I19 a job that landed unheard as claimed is run by the next sweep', async () => {
+test('I19 a job whose claim was stored but not answered is run by the next sweep', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -123,7 +123,7 @@ test('I19 a job that landed unheard as claimed is run by the next sweep', async 
   expect((await ada.get(id)).status).toBe('completed')
 })
 
-test('I4 a cancel that landed unheard reaches the code at the next sweep', async () => {
+test('I4 a cancel that was stored but not answered reaches the code at the next sweep', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -137,7 +137,7 @@ test('I4 a cancel that landed unheard reaches the code at the next sweep', async
   expect(work.run().context.signal.aborted).toBe(true)
 })
 
-test('I4 an end that landed unheard wakes who waits for the result, and frees its place', async () => {
+test('I4 an end that was stored but not answered resolves the result and frees its place', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -155,7 +155,7 @@ test('I4 an end that landed unheard wakes who waits for the result, and frees it
   expect([status, engine.running()]).toEqual(['completed', []])
 })
 
-test('the end of an attempt survives 5 seconds without storage, its last lines and progress too', async () => {
+test('the end of an attempt survives 5 seconds without storage, with its last lines and progress', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -175,7 +175,7 @@ test('the end of an attempt survives 5 seconds without storage, its last lines a
   expect(work.runs).toHaveLength(1)
 })
 
-test('progress and lines that storage refused are in the unit of the end', async () => {
+test('progress and lines that the storage refused are written with the end', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -211,7 +211,7 @@ test.each(['refused', 'unsent', 'unheard'] as const)(
   },
 )
 
-test('a command is refused while storage is down, and works when it is back', async () => {
+test('a command is refused while the storage is down, and works when it is back', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -220,7 +220,7 @@ test('a command is refused while storage is down, and works when it is back', as
   faults.isDown = true
   const calls = [ada.get(id), ada.list(), ada.cancel(id), ada.history(id), textsOf(ada.logs(id))]
   const codes = await Promise.all([...calls, ada.submit(type, 2)].map(codeOf))
-  // Of work that runs here a result is waited for without a read, until a call has failed.
+  // A result of work that runs here is given without a read, until a call has failed.
   codes.push(await codeOf(ada.result(id)))
   expect(new Set(codes)).toEqual(new Set(['STORAGE_UNAVAILABLE']))
   await bench.clock.advance(30_000)
@@ -229,7 +229,7 @@ test('a command is refused while storage is down, and works when it is back', as
   expect((await ada.cancel(id)).status).toBe('cancelled')
 })
 
-test('I41 nobody hears of what was not committed, and everybody of what was, after it was', async () => {
+test('I41 listeners hear of commits only, of each commit, and after it', async () => {
   const bench = new Bench()
   const { ada, faults, engine } = await bench.start({ jobs: [plain], work: false })
   const stored: boolean[] = []
@@ -261,7 +261,7 @@ test.each(['lastSequence', 'others', 'due'] as const)(
   },
 )
 
-test('I46 an engine that fails to start after it has taken work back leaves neither timer nor work', async () => {
+test('I46 an engine that fails to start after taking work over leaves no timer and no work', async () => {
   const bench = new Bench()
   const work = new Work()
   const machine = createMachine({
@@ -290,7 +290,7 @@ test('I46 an engine that fails to start after it has taken work back leaves neit
   expect((await two.ada.get(id)).status).toBe('done')
 })
 
-test('I14 work that was told to stop before its claim was heard of is not begun, and frees its slot', async () => {
+test('I14 work that is stopped before its claim is known is not begun, and frees its slot', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', killGrace: 'never', execute: work.execute })
@@ -300,7 +300,7 @@ test('I14 work that was told to stop before its claim was heard of is not begun,
   faults.plan('many', 'refused')
   const options = { pipeline: 'p', idempotencyKey: 'k' }
   expect(await codeOf(ada.submit(type, 1, options))).toBe('OUTCOME_UNKNOWN')
-  // It landed as claimed, and nobody here knows of it.
+  // It was stored as claimed, but this engine does not know it.
   const { id } = await ada.submit(type, 1, options)
   await ada.cancel(id)
   expect((await bench.row(id)).tasks).toMatchObject([{ status: 'stopping' }])
@@ -310,7 +310,7 @@ test('I14 work that was told to stop before its claim was heard of is not begun,
   expect(await codeOf(ada.submit(type, 2, { pipeline: 'p' }))).toBe('ok')
 })
 
-test('a storage that answers for fewer changesets than it was given leaves nobody waiting', async () => {
+test('a storage that answers too few changesets leaves no caller waiting', async () => {
   const bench = new Bench()
   const broken: Storage = {
     open: async (host) => {

@@ -3,20 +3,20 @@ import type { StorageConnection, StorageHost } from 'jobchart/port'
 import { type Method, passing } from './passing-storage.ts'
 
 /**
- * How one call goes wrong.
+ * Fault of one call.
  *
- * - `refused` STORAGE_UNAVAILABLE, and nothing is done: a definite error.
- * - `unsent` an error of the driver, and nothing is done: the outcome is unknown.
- * - `unheard` an error of the driver, though it is done: the outcome is unknown.
- * - `conflict` each changeset of a commit is answered so, and nothing is done.
- * - a promise: the call is made at once, its answer is held back until the promise resolves.
+ * - `refused` STORAGE_UNAVAILABLE, and nothing is written: a definite error.
+ * - `unsent` an error of the driver, and nothing is written: the outcome is unknown.
+ * - `unheard` an error of the driver, although the write is made: the outcome is unknown.
+ * - `conflict` each changeset of a commit is a conflict, and nothing is written.
+ * - a promise: the call is made at once, and its answer arrives when the promise resolves.
  */
 type Fault = 'refused' | 'unsent' | 'unheard' | 'conflict' | Promise<void>
 
-/** The calls that change what is stored. */
+/** The calls that write. */
 const WRITES: ReadonlySet<Method> = new Set(['commit', 'claim', 'beat', 'register', 'forget'])
 
-/** A storage between an engine and the real one, whose calls a test counts, spoils and cuts off. */
+/** A storage between an engine and the real one. A test counts its calls and makes them fail. */
 export class FaultyStorage implements Storage {
   readonly #inner: Storage
   readonly #planned = new Map<Method, Fault[]>()
@@ -24,28 +24,28 @@ export class FaultyStorage implements Storage {
   #failing: 'read' | 'write' | undefined
   #connection: StorageConnection | undefined
   #isCut = false
-  /** The connection that was opened last has been closed. */
+  /** The connection that was opened last is closed. */
   isClosed = false
   /** While true, every call is refused. */
   isDown = false
-  /** While true, this instance's sign of life does not arrive. */
+  /** While true, this instance's heartbeats do not arrive. */
   isMute = false
 
   constructor(inner: Storage) {
     this.#inner = inner
   }
 
-  /** The next calls of the method go wrong in these ways, one each. */
+  /** The next calls of the method get these faults, one each. */
   plan(method: Method, ...faults: readonly Fault[]): void {
     this.#planned.set(method, [...(this.#planned.get(method) ?? []), ...faults])
   }
 
-  /** From now on every such call is refused, and the others work: as on a full disk, or one that cannot be read. */
+  /** From now on every such call is refused while others work, as on a full or unreadable disk. */
   failing(calls: 'read' | 'write'): void {
     this.#failing = calls
   }
 
-  /** Nothing goes wrong any more. */
+  /** Removes all faults. */
   heal(): void {
     this.#failing = undefined
     this.#planned.clear()
@@ -53,12 +53,12 @@ export class FaultyStorage implements Storage {
     this.isMute = false
   }
 
-  /** How often the method was called. */
+  /** Number of calls of the method. */
   calls(method: Method): number {
     return this.#calls.get(method) ?? 0
   }
 
-  /** The process of the engine has died: its lock is free, and nothing that it still asks for is done. */
+  /** The process of the engine has died: its lock is free, and none of its later calls has an effect. */
   async cut(): Promise<void> {
     this.#isCut = true
     await this.#connection?.close()

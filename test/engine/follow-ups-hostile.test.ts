@@ -6,8 +6,8 @@ import { Bench, Work } from './bench.ts'
 
 const instant = createMachine({ initial: 'done', states: { done: { type: 'final' } } })
 
-// Its admission was a part of another end's unit, which asked for nothing more.
-test('a job that ends as it is let in, with the end of the run before it, is followed too', async () => {
+// Regression: its end is in the changeset of another job's end, and its own follow-ups were not made.
+test('a job that ends at its admission, in the same tick as the run before it, gets its follow-ups too', async () => {
   const bench = new Bench()
   const work = new Work()
   const machine = setup({ actors: { child: instant } }).createMachine({
@@ -31,8 +31,8 @@ test('a job that ends as it is let in, with the end of the run before it, is fol
   expect((await ada.list({ type: 'after' })).items).toMatchObject([{ trigger: 'dependency' }])
 })
 
-// The one who submitted it was answered by an error without a code.
-test('a job that ends as it begins is stored also where a pipeline that follows it changes meanwhile', async () => {
+// Regression: the submitter got an error without a code.
+test('a job that ends at its start is stored although a pipeline of its follow-up changes meanwhile', async () => {
   const bench = new Bench()
   const run = defineJob({ type: 'run', execute: () => {} })
   const followUp = (): readonly FollowUp[] => [{ kind: 'pause', pipeline: 'p', reason: 'done' }]
@@ -50,7 +50,7 @@ test('a job that ends as it begins is stored also where a pipeline that follows 
   expect(await ada.pipelines.get('p')).toMatchObject({ paused: 'done', priority: 9 })
 })
 
-describe('a followUp that is broken keeps no end from being written', () => {
+describe('a broken followUp does not prevent the end from being written', () => {
   const trap = () => {
     throw new Error('a trap')
   }
@@ -72,15 +72,15 @@ describe('a followUp that is broken keeps no end from being written', () => {
     const { id } = await ada.submit(type, 1)
     work.run().finish()
     await bench.clock.advance(2_000)
-    // A rejection that nobody takes is told of in a turn of the process itself.
+    // An unhandled rejection is reported in a later turn of the process.
     await new Promise<void>((resume) => setImmediate(resume))
     expect(await ada.get(id)).toMatchObject({ outcome: 'success' })
     expect(await failedKinds(bench)).toEqual(['followUp'])
   })
 })
 
-// It held the end, its slot, and every timer of its engine for ever.
-test('a schema that never answers holds an end for 5 s, and no timer of another job for longer', async () => {
+// Regression: it delayed the end, its slot, and every timer of its engine forever.
+test('a schema that never answers delays an end by 5 s, and delays no timer of another job longer', async () => {
   const bench = new Bench()
   const silent = z.unknown().refine(() => new Promise<boolean>(() => {}))
   const never = defineJob({ type: 'never', input: silent, execute: () => {} })
@@ -97,8 +97,8 @@ test('a schema that never answers holds an end for 5 s, and no timer of another 
   expect(await failedKinds(bench)).toEqual(['submit', 'submit', 'submit'])
 })
 
-// 9,900 events stood in the row of one end.
-test('I49 of a list that is too long nothing follows, and the log says so once', async () => {
+// Regression: the row of one end held 9,900 events.
+test('I49 a list of too many follow-ups starts none of them, and the log says so once', async () => {
   const bench = new Bench()
   const retries = Array.from({ length: 10_000 }, (): FollowUp => ({ kind: 'retry' }))
   const type = defineJob({ type: 'instant', lifecycle: instant, followUp: () => retries })

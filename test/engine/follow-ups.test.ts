@@ -4,7 +4,7 @@ import { createMachine, fromPromise } from 'xstate'
 import { z } from 'zod'
 import { Bench, codeOf, Work } from './bench.ts'
 
-/** Tries a failed job again, so often. */
+/** Retries a failed job, this many times. */
 const twice = ({ outcome, retries }: EndedJob): readonly FollowUp[] =>
   outcome === 'failure' && retries < 2 ? [{ kind: 'retry' }] : []
 
@@ -17,14 +17,14 @@ async function started(followUp: (job: EndedJob) => readonly FollowUp[] | undefi
   return { bench, work, type, after, jobs: [type, after], ...host }
 }
 
-/** What a job's log says of what could not follow it. */
+/** The lines of a job's log about follow-ups that were not made. */
 async function failures(bench: Bench, id: string) {
   const events = (await bench.log(id)).flatMap((row) => row.events)
   return events.flatMap((event) => (event.type === 'job.followUpFailed' ? [[event.kind, event.error.code]] : []))
 }
 
 describe('another try', () => {
-  test('is a new job, linked to the one that failed, of the same creator, input, labels and priority', async () => {
+  test('is a new job, linked to the failed one, with its creator, input, labels and priority', async () => {
     const { ada, admin, bench, type, work } = await started(twice)
     const labels = { team: 'data' }
     const first = await ada.submit(type, { n: 1 }, { labels, priority: 3 })
@@ -65,12 +65,12 @@ describe('another try', () => {
     expect([...written.values()].map((ids) => [...new Set(ids)])).toContainEqual([id, retried?.id])
   })
 
-  test('in a pipeline keeps its slot: nobody slips in between', async () => {
+  test('in a pipeline keeps its slot: no other run slips in between', async () => {
     const { ada, bench, type, work } = await started(twice)
     const first = await ada.submit(type, 1, { pipeline: 'p' })
     work.run().fail(new Error('no'))
     const slots: unknown[] = []
-    // At every moment someone tries.
+    // Another submit is tried at every moment.
     for (let turn = 0; turn < 20; turn++) {
       slots.push(await codeOf(ada.submit(type, 2, { pipeline: 'p' })))
     }
@@ -81,7 +81,7 @@ describe('another try', () => {
     )
   })
 
-  test('in a pipeline waits behind the runs that wait already', async () => {
+  test('in a pipeline waits behind the runs that already wait', async () => {
     const { ada, bench, type, work } = await started(twice)
     await ada.submit(type, 'first', { pipeline: 'p' })
     await ada.submit(type, 'queued', { pipeline: 'p', overlap: 'queue' })
@@ -93,12 +93,12 @@ describe('another try', () => {
     expect(work.runs.map(({ context }) => context.input)).toEqual(['first', 'queued', 'first'])
   })
 
-  test('in a pipeline takes the slot also where a run comes to wait while it is decided', async () => {
+  test('in a pipeline takes the slot even if a run begins to wait while it is decided', async () => {
     const { ada, bench, type, jobs, work, faults } = await started(twice)
     const other = await bench.start({ jobs, work: false })
     await ada.submit(type, 'first', { pipeline: 'p' })
     const answer = Promise.withResolvers<void>()
-    // The end is read once for itself, and once more for what follows it.
+    // The end is read once for itself, and once more for its follow-ups.
     faults.plan('load', Promise.resolve(), answer.promise)
     work.run().fail(new Error('no'))
     await bench.clock.settle()
@@ -113,7 +113,7 @@ describe('another try', () => {
     expect(work.run().context.input).toBe('late')
   })
 
-  test('may come later, and a restart does not change when', async () => {
+  test('may be delayed, and a restart does not change its time', async () => {
     const { ada, bench, type, work, crash, jobs } = await started(({ outcome, retries }) =>
       outcome === 'failure' && retries < 1 ? [{ kind: 'retry', delay: '10s', input: 'other', priority: 7 }] : undefined,
     )
@@ -132,7 +132,7 @@ describe('another try', () => {
     )
   })
 
-  test('I27 of a cancelled job is not made, and the log says so', async () => {
+  test('I27 is not made for a cancelled job, and the log says so', async () => {
     const { ada, bench, type, work } = await started(() => [{ kind: 'retry' }])
     const { id } = await ada.submit(type, 1)
     expect(await ada.cancel(id)).toMatchObject({ outcome: 'cancelled' })
@@ -142,7 +142,7 @@ describe('another try', () => {
     expect(await failures(bench, id)).toEqual([['retry', 'INVALID_STATE']])
   })
 
-  test('by hand counts as one too', async () => {
+  test('made by hand counts as one too', async () => {
     const { ada, bench, type, work } = await started(() => [])
     const { id } = await ada.submit(type, 1)
     work.run().finish()
@@ -152,7 +152,7 @@ describe('another try', () => {
 })
 
 describe('other jobs', () => {
-  test('of a type that the engine does not know cannot follow: the log tells, and the end stands', async () => {
+  test('a follow-up of an unknown type is not made: the log says so, and the end is written', async () => {
     const unknown = defineJob({ type: 'nowhere', execute: () => {} })
     const { ada, bench, type, work } = await started(() => [{ kind: 'submit', job: unknown }])
     const { id } = await ada.submit(type, 1)
@@ -162,7 +162,7 @@ describe('other jobs', () => {
     expect(await failures(bench, id)).toEqual([['submit', 'UNKNOWN_TYPE']])
   })
 
-  test('run one after the other, and see what the first one gave', async () => {
+  test('follow-ups run one after the other, and each gets the output of the one before', async () => {
     const bench = new Bench()
     const work = new Work()
     const after = defineJob({ type: 'after', input: z.object({ of: z.number() }), execute: work.execute })
@@ -218,7 +218,7 @@ describe('pipelines', () => {
     return { bench, work, run, config, upstream, jobs, principal, ...host }
   }
 
-  test('a dependent pipeline runs with the end of what it depends on; its run is its owner’s', async () => {
+  test('a dependent pipeline runs when its dependency ends, as a run of its owner', async () => {
     const { ada, bob, bench, work, upstream } = await provisioning()
     await ada.submit(upstream, 1)
     work.run().finish()
@@ -235,7 +235,7 @@ describe('pipelines', () => {
     })
   })
 
-  test('a dependent run waits while the pipeline runs, and is not lost', async () => {
+  test('a dependent run waits while its pipeline runs, and is not lost', async () => {
     const { ada, bob, bench, work, upstream, jobs, principal, crash } = await provisioning()
     await ada.submit(upstream, 1)
     await bob.pipelines.run('p')
@@ -251,7 +251,7 @@ describe('pipelines', () => {
     expect(work.run().context.input).toBe('stored')
   })
 
-  test('provisioning pauses a pipeline and lets it go, in the unit of its job’s end', async () => {
+  test('a provisioning job pauses a pipeline and resumes it in the commit of its own end', async () => {
     const { bob, bench, work, config } = await provisioning()
     await bob.submit(config, 'p')
     work.run().fail(new Error('no'))
@@ -266,7 +266,7 @@ describe('pipelines', () => {
     expect(await bob.pipelines.run('p')).toMatchObject({ status: 'running' })
   })
 
-  test('a person’s pause is neither lifted nor changed by what follows a job', async () => {
+  test('a follow-up neither lifts nor changes the pause of a person', async () => {
     const { bob, bench, work, config } = await provisioning()
     const paused = await bob.pipelines.pause('p', 'it rains')
     expect(paused).toMatchObject({ paused: 'it rains', pausedBy: 'person' })
@@ -286,7 +286,7 @@ describe('pipelines', () => {
     expect(await bob.pipelines.get('p')).not.toHaveProperty('pausedBy')
   })
 
-  test('a pause that a person takes over from a job is a person’s', async () => {
+  test('a pause that a person takes over from a job belongs to that person', async () => {
     const { bob, bench, work, config } = await provisioning()
     await bob.submit(config, 'p')
     work.run().fail(new Error('no'))
@@ -299,7 +299,7 @@ describe('pipelines', () => {
     expect(await bob.pipelines.get('p')).toMatchObject({ paused: reason, pausedBy: 'person' })
   })
 
-  test('one that is paused or gone is not run, and the end stands', async () => {
+  test('a paused or missing pipeline is not run, and the end is written', async () => {
     const { ada, bob, bench, work, upstream } = await provisioning()
     await bob.pipelines.pause('p', 'x')
     const first = await ada.submit(upstream, 1)
@@ -314,7 +314,7 @@ describe('pipelines', () => {
     expect((await bob.list()).items).toEqual([])
   })
 
-  test('one that cannot be read keeps the end waiting, and is run with it', async () => {
+  test('an unreadable pipeline delays the end, and is run with it', async () => {
     const { ada, bob, bench, work, upstream, faults } = await provisioning()
     const { id } = await ada.submit(upstream, 1)
     faults.plan('pipeline', 'refused', 'unsent')
@@ -342,7 +342,7 @@ describe('pipelines', () => {
   })
 })
 
-describe('what cannot follow', () => {
+describe('invalid follow-ups', () => {
   test.each([
     [
       'a throw',
@@ -362,7 +362,7 @@ describe('what cannot follow', () => {
     expect(await failures(bench, id)).toHaveLength(1)
   })
 
-  test('of several, those that can follow do', async () => {
+  test('the valid ones of several follow-ups are made', async () => {
     const { ada, bench, type, work } = await started(({ retries }) =>
       retries > 0 ? [] : [{ kind: 'run', pipeline: 'none' }, { kind: 'retry' }, { kind: 'resume', pipeline: 'none' }],
     )
@@ -376,7 +376,7 @@ describe('what cannot follow', () => {
     expect((await ada.list()).items).toHaveLength(2)
   })
 
-  test('nothing follows a job that was deleted', async () => {
+  test('a deleted job has no follow-ups', async () => {
     const { ada, bench, type, work } = await started(() => [{ kind: 'retry' }])
     const { id } = await ada.submit(type, 1)
     await ada.delete(id)
@@ -385,7 +385,7 @@ describe('what cannot follow', () => {
     expect((await ada.list()).items).toEqual([])
   })
 
-  test('a job that ends as it begins, and asks for itself without end, is bounded', async () => {
+  test('a job that ends at its start and always asks for itself is bounded', async () => {
     const bench = new Bench()
     const machine = createMachine({ initial: 'done', states: { done: { type: 'final' } } })
     const type = defineJob({ type: 'instant', lifecycle: machine, followUp: () => [{ kind: 'retry' }] })
@@ -398,7 +398,7 @@ describe('what cannot follow', () => {
     expect(events.filter((event) => event.type === 'job.created').length).toBeLessThan(110)
   })
 
-  test('a job that its first claim ends is followed too', async () => {
+  test('a job that its first claim ends gets its follow-ups too', async () => {
     const bench = new Bench()
     const work = new Work()
     const machine = createMachine({
@@ -420,7 +420,7 @@ describe('what cannot follow', () => {
     expect(work.runs).toEqual([])
   })
 
-  test('I2 an end that could not be written is tried again, and followed once', async () => {
+  test('I2 an end whose write failed is tried again, and its follow-up is made once', async () => {
     const { ada, bench, type, work, faults } = await started(twice)
     await ada.submit(type, 1)
     faults.plan('commit', 'refused', 'unsent', 'unheard')

@@ -1,9 +1,9 @@
 import { JobchartError, type SessionEvent } from 'jobchart'
 
-/** What a stream has given so far, read in the background as fast as it comes. */
+/** The events of a stream so far, read in the background without pause. */
 export interface Followed {
   readonly events: SessionEvent[]
-  /** How it ended: `open` while it has not, else `done`, or the code of its error. */
+  /** How it ended: `open` until then, else `done` or the code of its error. */
   readonly end: () => string
   readonly stop: () => Promise<void>
 }
@@ -23,7 +23,7 @@ export function follow(stream: AsyncIterableIterator<SessionEvent>): Followed {
   return { events, end: () => end, stop: async () => void (await stream.return?.()) }
 }
 
-/** Events in short: what happened to which job. */
+/** Events in short form: the event and its job. */
 export function told(
   events: readonly SessionEvent[],
   names: ReadonlyMap<string, string> = new Map(),

@@ -39,7 +39,7 @@ test('the ends and starts of many jobs share commits', async () => {
   expect((await ada.list({ phase: 'settled', limit: 100 })).items).toHaveLength(50)
 })
 
-test('instant handlers do not starve those who submit', async () => {
+test('instant handlers do not starve submits', async () => {
   const bench = new Bench()
   let ran = 0
   const type = defineJob({ type: 'w', execute: () => ++ran })
@@ -51,7 +51,7 @@ test('instant handlers do not starve those who submit', async () => {
   expect([ran, (await ada.get(id)).status]).toEqual([501, 'completed'])
 })
 
-test('of one commit each unit has its own answer', async () => {
+test('each changeset of one commit has its own result', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 
-/** What can happen to two engines on one storage. `host` says at which of the two; `job` and `run` count back from the newest. */
+/** An action or a fault. `host` picks one of the two engines; `job` and `run` count back from the newest. */
 export type Happening =
   | {
       readonly do: 'submit'
@@ -73,7 +73,7 @@ function happening(lossWeight: number): fc.Arbitrary<Happening> {
   )
 }
 
-/** Anything that can happen while storage can always tell what became of a write. */
+/** Random actions and faults, without those that hide the outcome of a write. */
 export const withTellingStorage = happening(0)
-/** Anything that can happen, a write whose outcome nobody can tell included. */
+/** All random actions and faults, including those that hide the outcome of a write. */
 export const withAnyStorage = happening(4)

@@ -9,7 +9,7 @@ import { FaultyStorage } from './faulty-storage.ts'
 const clock = { skewMs: 0 }
 const MUST_BE_ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
-/** One engine whose storage can fail, and what it says of its health. */
+/** One engine whose storage can fail, with its reported health. */
 async function watched(options: Omit<HostOptions, 'jobs'> = {}) {
   const bench = new Bench()
   const work = new Work()
@@ -23,7 +23,7 @@ async function watched(options: Omit<HostOptions, 'jobs'> = {}) {
   return { bench, work, type, told, front, ...host, statuses: () => told.map(({ status }) => status) }
 }
 
-test('an engine is ok from its start to its stop, says since when, and counts what runs', async () => {
+test('an engine is ok from its start to its stop, says since when, and counts running tasks', async () => {
   const { bench, engine, ada, type, told, work } = await watched()
   const startedAt = new Date(bench.clock.now()).toISOString()
   await ada.submit(type, 1)
@@ -46,7 +46,7 @@ test('an engine is ok from its start to its stop, says since when, and counts wh
   expect([engine.health.status, told.at(-1)?.status]).toEqual(['ok', 'ok'])
 })
 
-test('a storage that refuses writes degrades the engine: it claims nothing, and goes on reading', async () => {
+test('a storage that refuses writes degrades the engine, which claims nothing and still reads', async () => {
   const { bench, engine, ada, front, type, faults, told, work } = await watched()
   await ada.submit(type, 'runs')
   faults.failing('write')
@@ -65,18 +65,18 @@ test('a storage that refuses writes degrades the engine: it claims nothing, and 
   expect((await ada.list()).items).toHaveLength(2)
 })
 
-test('it asks once a sweep, by a write, whether the storage works again; and no more', async () => {
+test('a degraded engine tests the storage by one write per sweep, and no more', async () => {
   const { bench, ada, type, faults } = await watched({ heartbeat: '1h' })
   faults.failing('write')
   await codeOf(ada.submit(type, 1))
   const before = faults.calls('beat')
   await bench.clock.advance(30_000)
   expect(faults.calls('beat') - before).toBe(30)
-  // A sweep that could write nothing is not made.
+  // A sweep that could not write is skipped.
   expect(faults.calls('commit')).toBe(1)
 })
 
-test('when the disk works again it is ok by the next sweep, and claims what waited at once', async () => {
+test('when the disk works again the engine is ok by the next sweep, and claims waiting jobs at once', async () => {
   const { bench, engine, ada, front, type, faults, statuses, work } = await watched()
   faults.failing('write')
   await codeOf(ada.submit(type, 1))
@@ -89,7 +89,7 @@ test('when the disk works again it is ok by the next sweep, and claims what wait
   expect([statuses(), work.runs.length]).toEqual([['ok', 'degraded', 'ok'], 1])
 })
 
-test('a submit is tried while it is degraded; the first that is written makes it ok, and is claimed', async () => {
+test('a submit is tried while degraded; the first one written makes the engine ok, and is claimed', async () => {
   const { engine, ada, bench, type, faults, work } = await watched({ sweep: '1h' })
   faults.failing('write')
   expect(await codeOf(ada.submit(type, 1))).toBe('STORAGE_UNAVAILABLE')
@@ -99,7 +99,7 @@ test('a submit is tried while it is degraded; the first that is written makes it
   expect([engine.health.status, engine.running(), work.runs.length]).toEqual(['ok', [id], 1])
 })
 
-test('whatever is written makes it ok, and what waits is claimed then', async () => {
+test('any successful write makes the engine ok, and waiting jobs are claimed then', async () => {
   const { bench, engine, ada, front, type, faults } = await watched({ sweep: '1h', heartbeat: '2s' })
   faults.failing('write')
   await codeOf(ada.submit(type, 1))
@@ -110,12 +110,12 @@ test('whatever is written makes it ok, and what waits is claimed then', async ()
   expect([engine.health.status, engine.running()]).toEqual(['ok', [id]])
 })
 
-test('a read that fails degrades it too, until a write and then a whole sweep have succeeded', async () => {
+test('a failed read degrades the engine too, until a write and then a whole sweep have succeeded', async () => {
   const { bench, engine, ada, front, type, faults, statuses, work } = await watched()
   faults.failing('read')
   expect(await codeOf(ada.list())).toBe('STORAGE_UNAVAILABLE')
   await front.ada.submit(type, 'waits')
-  // Beats are written all the while.
+  // Heartbeats are written all the time.
   await bench.clock.advance(10_000)
   expect([engine.health.status, work.runs.length]).toEqual(['degraded', 0])
   faults.heal()
@@ -123,14 +123,14 @@ test('a read that fails degrades it too, until a write and then a whole sweep ha
   expect([statuses(), work.runs.length]).toEqual([['ok', 'degraded', 'ok'], 1])
 })
 
-test('a read that fails in every sweep keeps it degraded, and is told once', async () => {
+test('a read that fails in every sweep keeps the engine degraded, and is reported once', async () => {
   const { bench, faults, statuses, engine } = await watched()
   faults.plan('due', ...new Array<'refused'>(20).fill('refused'))
   await bench.clock.advance(15_000)
   expect([statuses(), engine.health.status]).toEqual([['ok', 'degraded'], 'degraded'])
 })
 
-test('a storage that fails every other write changes its health at most once a sweep', async () => {
+test('a storage that fails every other write changes the health at most once a sweep', async () => {
   const { bench, ada, type, faults, told } = await watched()
   for (let round = 0; round < 100; round++) {
     faults.plan('commit', 'refused')
@@ -142,7 +142,7 @@ test('a storage that fails every other write changes its health at most once a s
   expect(told.length).toBeLessThan(24)
 })
 
-test('one unit that the storage refuses among others, all of one turn, is told once', async () => {
+test('one changeset that the storage refuses among others of its turn is reported once', async () => {
   const { bench, ada, type, faults, statuses, engine } = await watched()
   faults.plan('commit', 'refused', Promise.resolve(), 'refused')
   const codes = await Promise.all([1, 2, 3].map((input) => codeOf(ada.submit(type, input))))
@@ -166,7 +166,7 @@ test.each(['unsent', 'unheard'] as const)(
   },
 )
 
-test('an answer about a job is no failure', async () => {
+test('a refusal about one job is no failure of the storage', async () => {
   const { bench, ada, type, engine, statuses } = await watched()
   const { id } = await ada.submit(type, 1, { pipeline: 'p' })
   await ada.cancel(id)
@@ -181,12 +181,12 @@ test('an answer about a job is no failure', async () => {
   expect([statuses(), engine.health.status]).toEqual([['ok'], 'ok'])
 })
 
-test('running work goes on while it is degraded, and its end is written when the disk works again', async () => {
+test('running work continues while degraded, and its end is written when the disk works again', async () => {
   const { bench, ada, type, faults, engine, work } = await watched()
   const { id } = await ada.submit(type, 1)
   faults.failing('write')
   work.run().finish('done')
-  // Not so long that the other engine takes it for dead.
+  // Short enough that the other engine does not declare it dead.
   await bench.clock.advance(8_000)
   expect(engine.health).toMatchObject({ status: 'degraded', running: 1 })
   faults.heal()
@@ -195,7 +195,7 @@ test('running work goes on while it is degraded, and its end is written when the
   expect([engine.health.status, engine.health.running, work.runs.length]).toEqual(['ok', 0, 1])
 })
 
-test('an engine stops while it is degraded; what its closed storage says afterwards is not its health', async () => {
+test('an engine that stops while degraded ignores later errors of its closed storage', async () => {
   const { bench, ada, type, faults, engine, statuses, work } = await watched()
   await ada.submit(type, 1)
   faults.isDown = true
@@ -207,7 +207,7 @@ test('an engine stops while it is degraded; what its closed storage says afterwa
   const { step } = work.run().context
   expect(engine.health).toEqual({ status: 'stopped', since: expect.any(String), running: 0, abandoned: 0, clock })
   expect([statuses(), faults.isClosed]).toEqual([['ok', 'degraded', 'stopped'], true])
-  // What runs after a new start is not judged by what the old run left behind.
+  // A new start ignores failures of the old run.
   faults.heal()
   await engine.start()
   expect(await codeOf(step('late', () => 1))).toBe('STALE_CLAIM')
@@ -215,7 +215,7 @@ test('an engine stops while it is degraded; what its closed storage says afterwa
   expect([engine.health.status, statuses().at(-1)]).toEqual(['ok', 'ok'])
 })
 
-test('an engine that cannot start is stopped, and tells nothing', async () => {
+test('an engine that cannot start is stopped, and reports nothing', async () => {
   const bench = new Bench()
   const told: Health[] = []
   const faults = new FaultyStorage(bench.disk)
@@ -228,7 +228,7 @@ test('an engine that cannot start is stopped, and tells nothing', async () => {
   expect(told).toEqual([])
 })
 
-test('I23 at maxAbandoned nothing more is claimed; health and explain say so, until some of the code returns', async () => {
+test('I23 at maxAbandoned nothing is claimed, and health and explain say so, until some of the code returns', async () => {
   const { bench, ada, type, engine, work, statuses } = await watched({ maxAbandoned: 1 })
   const { id } = await ada.submit(type, 1)
   await ada.cancel(id)
@@ -296,7 +296,7 @@ describe('the rule', () => {
     expect(watch.isDegraded).toBe(isDegraded)
   })
 
-  test('after a write that failed, a write is enough', () => {
+  test('after a failed write, one write is enough', () => {
     const { watch, recoveries } = rule()
     watch.failed(down, 'write')
     watch.swept(watch.failures)
@@ -305,7 +305,7 @@ describe('the rule', () => {
     expect([watch.isDegraded, recoveries()]).toEqual([false, 1])
   })
 
-  test('after a read that failed, a write and then a whole sweep are needed', () => {
+  test('after a failed read, a write and then a whole sweep are needed', () => {
     const { watch } = rule()
     watch.wrote()
     watch.failed(down, 'read')
@@ -317,7 +317,7 @@ describe('the rule', () => {
     expect(watch.isDegraded).toBe(false)
   })
 
-  test('a sweep in which something failed is no whole one, whatever was written after that', () => {
+  test('a sweep with a failure is not a whole one, even if a later write succeeds', () => {
     const { watch } = rule()
     watch.failed(down, 'read')
     watch.wrote()
@@ -328,7 +328,7 @@ describe('the rule', () => {
     expect(watch.isDegraded).toBe(true)
   })
 
-  test('one that fails again within a sweep of its recovery needs a whole sweep, and later a write again', async () => {
+  test('a failure within a sweep after recovery needs a whole sweep, and later a write again', async () => {
     const { clock, watch } = rule()
     watch.failed(down, 'write')
     watch.wrote()

@@ -34,7 +34,7 @@ describe('history', () => {
     return defineJob({ type: 'w', lifecycle: machine.provide({ actors } as never), commands })
   }
 
-  test('says who sent a command that leaves the label as it is, and not what else left it so', async () => {
+  test('says who sent a command that leaves the label as it is, and lists no other event that does so', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = stoppingType(work)
@@ -48,12 +48,12 @@ describe('history', () => {
       'RUNNING > RUNNING, stop by root',
     ])
     expect((await ada.history(id)).at(-1)).toMatchObject({ command: 'stop', reason: 'too long' })
-    // To its chart it was an event of its parent's.
+    // For its chart it was an event from its parent.
     const [child] = (await ada.list({ parentId: id })).items
     expect(await steps(ada, child?.id ?? '')).toEqual([' > a, undefined by ada', 'a > b, undefined by ada'])
   })
 
-  test('says nothing of a result that leaves the label as it is', async () => {
+  test('does not list a result that leaves the label as it is', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = stoppingType(work)
@@ -96,7 +96,7 @@ describe('an error that describe gives', () => {
     },
   })
 
-  test('on a move that ends nothing is in the entry of that move, and not on the job', async () => {
+  test('on a transition that does not end the job is in the entry of that transition, not on the job', async () => {
     const bench = new Bench()
     const { ada } = await bench.start({ jobs: [type] })
     const { id } = await ada.submit(type, {})
@@ -112,7 +112,7 @@ describe('an error that describe gives', () => {
     ])
   })
 
-  test('on the move that ends the job is the error of the job', async () => {
+  test('on the transition that ends the job is the error of the job', async () => {
     const bench = new Bench()
     const { ada, engine } = await bench.start({ jobs: [type] })
     const { id } = await ada.submit(type, {})

@@ -8,7 +8,7 @@ const MEBIBYTE = 1_048_576
 
 const pristine = Object.getOwnPropertyNames(Object.prototype)
 
-// I51, after whatever a test has tried.
+// I51, after everything that a test has tried.
 afterEach(() => {
   expect(Object.getOwnPropertyNames(Object.prototype)).toEqual(pristine)
   expect(Object.hasOwn({}, 'polluted')).toBe(false)
@@ -60,7 +60,7 @@ test.each(hostile)('I48 refused at submit, with its path: %s', async (_, input, 
   expect(heard).toEqual([])
 })
 
-test('I48 nesting that would end the stack is refused', async () => {
+test('I48 nesting that would overflow the stack is refused', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const { ada } = await bench.start({ jobs: [type] })
@@ -69,7 +69,7 @@ test('I48 nesting that would end the stack is refused', async () => {
   expect(await codeOf(ada.submit(type, deep))).toBe('NOT_STORABLE')
 })
 
-test('I49 an input of one mebibyte is taken, one byte more is not', async () => {
+test('I49 an input of one mebibyte is accepted, one byte more is refused', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const { ada } = await bench.start({ jobs: [type] })
@@ -80,7 +80,7 @@ test('I49 an input of one mebibyte is taken, one byte more is not', async () => 
   expect((await ada.list()).items).toHaveLength(1)
 })
 
-test('I48 unusual values that JSON does give back equal are taken', async () => {
+test('I48 unusual values that JSON gives back equal are accepted', async () => {
   const bench = new Bench()
   const seen: unknown[] = []
   const type = defineJob({ type: 'w', execute: ({ input }) => seen.push(input) })
@@ -100,7 +100,7 @@ const lone: readonly (readonly [string, SubmitOptions])[] = [
   ['name of a label', { labels: { '\ud800': 'red' } }],
 ]
 
-// A database would store each of them as U+FFFD, and two different pipelines would be one.
+// A database would store each of these as U+FFFD, so two different pipelines would become one.
 test.each(lone)('I48 a lone surrogate is refused in a %s too', async (_, options) => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
@@ -108,7 +108,7 @@ test.each(lone)('I48 a lone surrogate is refused in a %s too', async (_, options
   expect(['INVALID_INPUT', 'NOT_STORABLE']).toContain(await codeOf(ada.submit(type, 1, options)))
 })
 
-test('I48 a label is never silently dropped', async () => {
+test('I48 an invalid label of a submit is refused, never silently dropped', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const { ada } = await bench.start({ jobs: [type] })
@@ -117,8 +117,8 @@ test('I48 a label is never silently dropped', async () => {
   expect(['INVALID_INPUT', 'NOT_STORABLE']).toContain(code)
 })
 
-// A filter that is dropped shows more than was asked for.
-test('I48 a label is never silently dropped from what a list is narrowed by', async () => {
+// A list without its filter shows more than the caller asked for.
+test('I48 an invalid label of a filter is refused, never silently dropped', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const { ada } = await bench.start({ jobs: [type] })
@@ -127,7 +127,7 @@ test('I48 a label is never silently dropped from what a list is narrowed by', as
   expect(await codeOf(ada.list({ labels }))).toBe('INVALID_INPUT')
 })
 
-test('labels named like parts of an object are labels like others', async () => {
+test('labels named like members of Object.prototype are labels like others', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const { ada } = await bench.start({ jobs: [type] })
@@ -158,7 +158,7 @@ const commands: readonly (readonly [string, unknown])[] = [
   ['a payload with a cycle', { type: 'note', a: cyclic }],
 ]
 
-test.each(commands)('a hostile command is refused typed, and changes nothing: %s', async (_, command) => {
+test.each(commands)('a hostile command is refused by a typed error, and changes nothing: %s', async (_, command) => {
   const bench = new Bench()
   const { ada } = await bench.start({ jobs: [pausable] })
   const { id } = await ada.submit(pausable, 1)
@@ -179,7 +179,7 @@ const ids: readonly (readonly [string, unknown])[] = [
   ['a lone surrogate', '\ud800'],
 ]
 
-test.each(ids)('an id that is none is not found, on every method: %s', async (_, given) => {
+test.each(ids)('an invalid id is not found, on every method: %s', async (_, given) => {
   const bench = new Bench()
   const { ada } = await bench.start({ jobs: [pausable] })
   await ada.submit(pausable, 1)

@@ -2,7 +2,7 @@ import { defineJob } from 'jobchart'
 import { expect, test } from 'vitest'
 import { Bench, codeOf, errorOf, Work } from './bench.ts'
 
-test('I35 a key that is repeated with an equal input gives the first job, also when that has ended', async () => {
+test('I35 a repeated key with an equal input gives the first job, even after it has ended', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 'done' })
   const { ada } = await bench.start({ jobs: [type] })
@@ -25,7 +25,7 @@ test('I35 of 20 simultaneous submits of one key one is stored, and all get its i
   expect(work.runs).toHaveLength(1)
 })
 
-test('a key that is repeated with another input is refused, and changes nothing', async () => {
+test('a repeated key with another input is refused, and changes nothing', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 'done' })
   const { ada, engine, heard } = await bench.start({ jobs: [type] })
@@ -38,7 +38,7 @@ test('a key that is repeated with another input is refused, and changes nothing'
   expect([await bench.contents(), heard.length]).toEqual(before)
 })
 
-test('I55 a key is its tenant’s, its creator’s and its type’s own', async () => {
+test('I55 a key is separate for each tenant, creator and type', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 'done' })
   const other = defineJob({ type: 'o', execute: () => 'done' })
@@ -54,7 +54,7 @@ test('I55 a key is its tenant’s, its creator’s and its type’s own', async 
   expect(new Set(jobs.map(({ id }) => id)).size).toBe(4)
 })
 
-test('the key is looked at before the slot', async () => {
+test('the key is checked before the slot', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -65,7 +65,7 @@ test('the key is looked at before the slot', async () => {
   expect(error.code).toBe('INVALID_INPUT')
 })
 
-test('a refused submit burns no key', async () => {
+test('a refused submit does not use up its key', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -78,7 +78,7 @@ test('a refused submit burns no key', async () => {
   expect((await ada.submit(type, 3, again)).input).toBe(3)
 })
 
-test('I2 a submit whose outcome cannot be told gives exactly one job when it is repeated with its key', async () => {
+test('I2 a submit of unknown outcome gives exactly one job when it is repeated with its key', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 'done' })
   const { ada, faults } = await bench.start({ jobs: [type] })
@@ -95,7 +95,7 @@ test('I2 a submit whose outcome cannot be told gives exactly one job when it is 
   }
 })
 
-test('I22 the code’s own key is the same over its attempts, and another job’s is another', async () => {
+test('I22 the code’s own idempotencyKey is the same over its attempts, and differs from another job’s', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', retry: { limit: 2, backoff: 0 }, execute: work.execute })

@@ -6,7 +6,7 @@ import { Bench, codeOf, Work } from './bench.ts'
 
 const command = z.object({})
 
-test('two invokes of one state run at once, and leaving it stops what still runs', async () => {
+test('two invokes of one state run at once, and leaving the state stops the one that still runs', async () => {
   const bench = new Bench()
   const [left, right] = [new Work(), new Work()]
   const machine = createMachine({
@@ -33,7 +33,7 @@ test('two invokes of one state run at once, and leaving it stops what still runs
   expect(await bench.row(id)).toMatchObject({ status: 'failed', error: { message: 'broken' }, tasks: [] })
 })
 
-test('parallel regions each run their own work, and the job ends when all have', async () => {
+test('parallel regions each run their own work, and the job ends when all have ended', async () => {
   const bench = new Bench()
   const [left, right] = [new Work(), new Work()]
   const region = (src: string) => ({
@@ -46,14 +46,14 @@ test('parallel regions each run their own work, and the job ends when all have',
   const { ada } = await bench.start({ jobs: [type] })
   const { id } = await ada.submit(type, undefined)
   await bench.clock.settle()
-  // Both at the same moment: of the two reports one meets a conflict, and is decided again.
+  // Both end at the same moment: one of the two reports meets a conflict, and is decided again.
   left.run().finish()
   right.run().finish()
   await bench.clock.settle()
   expect(await ada.get(id)).toMatchObject({ phase: 'settled', outcome: 'success' })
 })
 
-test('I23 a state that is left by its deadline stops its work', async () => {
+test('I23 a state that is left by its timer stops its work', async () => {
   const bench = new Bench()
   const work = new Work()
   const machine = createMachine({
@@ -76,7 +76,7 @@ test('I23 a state that is left by its deadline stops its work', async () => {
   expect(await ada.get(id)).toMatchObject({ status: 'late', outcome: 'failure' })
 })
 
-/** Its work can be begun anew while it runs. */
+/** Its work can be restarted while it runs. */
 function restartable(work: Work) {
   const machine = createMachine({
     initial: 'working',
@@ -92,7 +92,7 @@ function restartable(work: Work) {
   })
 }
 
-test('I14 an invoke that is entered again waits for the code of its former entry', async () => {
+test('I14 an invoke that is entered again waits for the code of its former invocation', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = restartable(work)
@@ -110,7 +110,7 @@ test('I14 an invoke that is entered again waits for the code of its former entry
   expect((await ada.get(id)).status).toBe('done')
 })
 
-test('I23 an invoke that is entered again starts when the code of its former entry is abandoned', async () => {
+test('I23 an invoke that is entered again starts when the code of its former invocation is abandoned', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = restartable(work)
@@ -125,7 +125,7 @@ test('I23 an invoke that is entered again starts when the code of its former ent
   expect([(await ada.get(id)).status, work.run(1).context.signal.aborted]).toEqual(['working', false])
 })
 
-test('a task’s input is checked by its own schema, and a misfit is its error', async () => {
+test('a task’s input is checked by its own schema, and an invalid input is an error of the task', async () => {
   const bench = new Bench()
   const work = new Work()
   const machine = createMachine({

@@ -3,11 +3,11 @@ import { expect, test } from 'vitest'
 import { type AnyStateMachine, createMachine } from 'xstate'
 import { Bench, codeOf, type Host, Work } from './bench.ts'
 
-// I36, I50: what is broken in one job ends that job, or leaves it where it is. It never holds up another.
+// I36, I50: a fault in one job ends that job, or leaves it unchanged. It never delays another one.
 
 const plain = defineJob({ type: 'plain', execute: () => 'done' })
 
-/** Its `describe` is the user's own code, and goes wrong at one event. */
+/** Its `describe` is user code that fails at one event. */
 function describing(work: Work, at: string, describe: () => Description) {
   return defineJob({
     type: 'describing',
@@ -30,13 +30,13 @@ const broken: readonly (readonly [string, () => Description])[] = [
 
 for (const at of ['xstate.init', 'task.started', 'xstate.done.actor.execute', 'cancel']) {
   test.each(broken)(
-    `I36 a describe that %s at ${at} ends or moves its own job, and holds up no other`,
+    `I36 a describe that %s at ${at} ends or moves its own job, and delays no other`,
     async (_, describe) => {
       const bench = new Bench()
       const work = new Work()
       const type = describing(work, at, describe)
       const face = await bench.start({ jobs: [type, plain], work: false })
-      // Submitted before the other and of a higher priority, so that every claim meets it first.
+      // Submitted before the other job and with a higher priority, so that every claim meets it first.
       const [first] = await Promise.allSettled([face.ada.submit(type, 1, { priority: 5 })])
       if (first.status === 'rejected') {
         expect(first.reason).toBeInstanceOf(JobchartError)
@@ -64,7 +64,7 @@ function renamed(work: Work, state: string) {
     states: { [state]: { invoke: { src: 'work', onDone: 'done' } }, done: { type: 'final' } },
   })
   const type = defineJob({ type: 'renamed', lifecycle: machine.provide({ actors: { work: task({}, work.execute) } }) })
-  // As a row that was damaged: a chart that has changed is refused at the start.
+  // A damaged row. A changed chart would be refused at the start.
   return { ...type, hash: 'the same' }
 }
 
@@ -80,7 +80,7 @@ async function withStaleJobs(
   return { host, offered: offered.id, held: held.id }
 }
 
-test('I50 a job whose state its chart no longer knows keeps no engine from starting, and blocks no other', async () => {
+test('I50 a job whose state its chart no longer knows does not block the engine’s start or other jobs', async () => {
   const bench = new Bench()
   const { host } = await withStaleJobs(bench)
   const face = await bench.start({ jobs: [plain], work: false })
@@ -89,7 +89,7 @@ test('I50 a job whose state its chart no longer knows keeps no engine from start
   expect((await host.ada.get(id)).status).toBe('completed')
 })
 
-test('I50 a command to a job whose state its chart no longer knows is refused typed', async () => {
+test('I50 a command to a job whose state its chart no longer knows is refused by a typed error', async () => {
   const bench = new Bench()
   const { host, offered, held } = await withStaleJobs(bench)
   for (const id of [offered, held]) {
@@ -98,7 +98,7 @@ test('I50 a command to a job whose state its chart no longer knows is refused ty
   }
 })
 
-test('I50 the end of a task that its chart no longer knows is not asked for without end', async () => {
+test('I50 the end of a task that its chart no longer knows is not retried forever', async () => {
   const bench = new Bench()
   const work = new Work()
   const plainMachine = (src: string) =>
@@ -116,7 +116,7 @@ test('I50 the end of a task that its chart no longer knows is not asked for with
   expect((await two.ada.get(id)).status).toBe('completed')
   const commits = two.faults.calls('commit') + two.faults.calls('get')
   await bench.clock.advance(10_000)
-  // A sweep each second may look at it again, and no more.
+  // It may be read again at a sweep each second, but not more often.
   expect(two.faults.calls('commit') + two.faults.calls('get') - commits).toBeLessThan(40)
 })
 

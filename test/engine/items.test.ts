@@ -9,7 +9,7 @@ async function all<Item>(items: AsyncIterable<Item>): Promise<readonly Item[]> {
 }
 
 describe('items', () => {
-  test('are what the code reported of the parts of its work, by number', async () => {
+  test('lists the parts of its work that the code reported, by number', async () => {
     const bench = new Bench()
     const type = defineJob({
       type: 'batch',
@@ -33,7 +33,7 @@ describe('items', () => {
     expect(await all(ada.items(id, { after: 2 }))).toMatchObject([{ key: 'c' }])
   })
 
-  test('a later attempt replaces what an earlier one said, under its number', async () => {
+  test('a later attempt replaces the item of an earlier one, under its number', async () => {
     const bench = new Bench()
     const type = defineJob({
       type: 'batch',
@@ -53,7 +53,7 @@ describe('items', () => {
     ])
   })
 
-  test('I16 an attempt that is told to stop records them until it has stopped or is given up', async () => {
+  test('I16 an attempt that is stopping records items until it has stopped or is abandoned', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = defineJob({ type: 'w', killGrace: '5s', execute: work.execute })
@@ -108,7 +108,7 @@ describe('items', () => {
     expect(await codeOf(all(ada.items(id, options as never)))).toBe('INVALID_INPUT')
   })
 
-  test('I58 are not for whom the input is redacted, unless the type says that they are safe', async () => {
+  test('I58 are hidden where the input is redacted, unless the type says that they are safe', async () => {
     const policy: Policy = {
       authorize: (_, action): Verdict => (action === 'submit' ? 'allow' : { redact: ['input'] }),
       scope: ({ tenant }) => [{ tenant }],
@@ -168,10 +168,10 @@ describe('count', () => {
   })
 })
 
-test('no cursor says where a job stands that may not be seen', async () => {
+test('a cursor does not reveal the position of a hidden job', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
-  // Broken: its scope holds more than it shows.
+  // A faulty policy: its scope covers more jobs than it shows.
   const policy: Policy = {
     authorize: ({ id }, action, { createdBy }): Verdict => (action === 'submit' || createdBy === id ? 'allow' : 'hide'),
     scope: ({ tenant }) => [{ tenant }],
@@ -217,7 +217,7 @@ describe('a view', () => {
     expect(await ada.get(id)).toMatchObject({ endedAt, updatedAt: endedAt })
   })
 
-  test('shows what is private only where the policy opens it', async () => {
+  test('shows private parts only where the policy opens them', async () => {
     const bench = new Bench()
     const type = defineJob({ type: 'w', execute: new Work().execute })
     const policy: Policy = {
@@ -234,7 +234,7 @@ describe('a view', () => {
     expect(Object.keys(await ada.get(id))).not.toContain('tasks')
   })
 
-  test('that answers a command shows no more than a look at the job would', async () => {
+  test('that answers a command shows no more than get would', async () => {
     const bench = new Bench()
     const type = defineJob({ type: 'w', execute: new Work().execute })
     const policy: Policy = {
@@ -249,7 +249,7 @@ describe('a view', () => {
   })
 })
 
-test('an attempt is told what progress an earlier one reported', async () => {
+test('an attempt learns the progress that an earlier one reported', async () => {
   const bench = new Bench()
   const told: unknown[] = []
   const type = defineJob({

@@ -4,7 +4,7 @@ import { createMachine, fromCallback, sendTo, stopChild } from 'xstate'
 import { z } from 'zod'
 import { Bench } from './bench.ts'
 
-// What a chart sends to a task in the very move that leaves it.
+// A chart sends to a task in the transition that leaves it.
 
 const any = z.looseObject({})
 const bye = sendTo('line', { type: 'BYE' })
@@ -69,7 +69,7 @@ test.each(Object.entries(leaving))(
   },
 )
 
-test('what is sent after a task was left reaches nobody', async () => {
+test('a message sent after its task was left reaches nobody', async () => {
   const bench = new Bench()
   const heard: string[] = []
   const line = fromCallback(({ receive }) => {

@@ -9,7 +9,7 @@ interface Page {
   readonly host: string
 }
 
-/** A crawler: two pages of one host at a time. */
+/** A crawler that loads two pages of one host at a time. */
 function crawl(work: Work, concurrency = 2) {
   const limits = { concurrency, key: ({ input }: { readonly input: unknown }) => (input as Page).host }
   return defineJob({ type: 'crawl', limits, execute: work.execute })
@@ -39,7 +39,7 @@ const brokenKeys: readonly (readonly [string, () => unknown])[] = [
 const [a, b] = [{ host: 'a' }, { host: 'b' }]
 
 describe('limits', () => {
-  test('I15 of one key so many run at once, others beside them, and each place is taken as it becomes free', async () => {
+  test('I15 tasks of one key run up to their limit, other keys run beside them, and a freed place is filled at once', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = crawl(work)
@@ -55,7 +55,7 @@ describe('limits', () => {
     expect(hostsOf(work)).toEqual(['a', 'a', 'b', 'a', 'a'])
   })
 
-  test('a key may be of one tenant, whose name its function is given', async () => {
+  test('a key may be separate for each tenant, whose name its function is given', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = defineJob({
@@ -70,7 +70,7 @@ describe('limits', () => {
     expect(work.runs.map(({ context }) => context.input)).toEqual(['one', 'two'])
   })
 
-  test('I15 a key is shared by types and engines, and another engine takes a place that is free by its next poll', async () => {
+  test('I15 a key is shared by types and engines, and another engine takes a free place by its next poll', async () => {
     const bench = new Bench()
     const [one, two] = [new Work(), new Work()]
     const shared = (name: string, work: Work) =>
@@ -86,7 +86,7 @@ describe('limits', () => {
     expect(two.runs).toHaveLength(1)
   })
 
-  test('I14 a cancelled job keeps its place until its code has stopped, or was abandoned', async () => {
+  test('I14 a cancelled job keeps its place until its code has stopped or was abandoned', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = defineJob({ type: 'one', limits: { concurrency: 1 }, killGrace: '5s', execute: work.execute })
@@ -105,7 +105,7 @@ describe('limits', () => {
     expect(work.runs).toHaveLength(3)
   })
 
-  test('I19 what waits for a key is run after the process that held it has died', async () => {
+  test('I19 tasks that wait for a key run after the process that held it has died', async () => {
     const bench = new Bench()
     const [one, two] = [new Work(), new Work()]
     const first = await bench.start({ jobs: [crawl(one, 1)] })
@@ -122,7 +122,7 @@ describe('limits', () => {
     await second.engine.idle()
   })
 
-  test('without a key the tasks of one name share it; a limit of a lifecycle is shared by all that have none', async () => {
+  test('tasks of one name without a key share one; a limit of the lifecycle is shared by all without a key', async () => {
     const bench = new Bench()
     const [own, left, right] = [new Work(), new Work(), new Work()]
     const machine = createMachine({
@@ -149,7 +149,7 @@ describe('limits', () => {
     expect(keys).toEqual(['["three","own"]', '["three"]', '["three"]'])
   })
 
-  test('a key that was given is never one that was made', async () => {
+  test('a user’s key never equals a generated one', async () => {
     const bench = new Bench()
     const [made, given] = [new Work(), new Work()]
     const one = defineJob({ type: 'one', limits: { concurrency: 1 }, execute: made.execute })
@@ -174,7 +174,7 @@ describe('limits', () => {
     expect(work.runs).toHaveLength(1)
   })
 
-  test('a changed number holds for what was stored before, and so does its absence', async () => {
+  test('a changed or removed limit applies to stored jobs too', async () => {
     const bench = new Bench()
     const first = await bench.start({ jobs: [crawl(new Work(), 1)], work: false })
     await submitAll(first, crawl(new Work(), 1), [a, a, a, a, a])
@@ -210,7 +210,7 @@ describe('the law of limits', () => {
     fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 3_000 }) }),
   )
 
-  test('I15 I19 over two engines no key is ever over its limit, and every job ends', async () => {
+  test('I15 I19 no key ever exceeds its limit over two engines, and every job ends', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 3 }), fc.array(step, { maxLength: 30 }), async (limit, steps) => {
         const bench = new Bench()
@@ -275,7 +275,7 @@ async function unsettled(bench: Bench, ids: readonly string[]): Promise<number> 
   return rows.filter(({ phase }) => phase !== 'settled').length
 }
 
-test('a number of the default executor is refused beside an executor of one’s own, which would not heed it', async () => {
+test('concurrency is refused beside a custom default executor, which would ignore it', async () => {
   const executors = { default: queueExecutor({ concurrency: 2 }) }
   const code = await codeOf(createEngine({ jobs: [], storage: memoryStorage(), concurrency: 3, executors }))
   expect(code).toBe('INVALID_DEFINITION')

@@ -8,7 +8,7 @@ const other = defineJob({ type: 'other', execute: () => 1 })
 async function submitMany(bench: Bench, who: Host['ada'], count: number): Promise<readonly string[]> {
   const ids: string[] = []
   for (let index = 0; index < count; index++) {
-    // Two in each millisecond, so that the order of ids matters too.
+    // Two jobs in each millisecond, so that the order of ids matters too.
     if (index % 2 === 0) await bench.clock.advance(1)
     ids.push((await who.submit(plain, index)).id)
   }
@@ -38,7 +38,7 @@ test.each([1, 2, 7, 25, 26, 100])('pages of %i show each job once, the newest fi
   expect(times).toEqual([...times].sort().reverse())
 })
 
-test('jobs that come between two pages make no other be skipped or repeated', async () => {
+test('jobs that are added between two pages cause no skip and no repeat', async () => {
   const bench = new Bench()
   const { ada } = await bench.start({ jobs: [plain] })
   const ids = await submitMany(bench, ada, 9)
@@ -50,7 +50,7 @@ test('jobs that come between two pages make no other be skipped or repeated', as
   expect(seen).toHaveLength(9)
 })
 
-test('I54 a list shows what the principal may see, and each filter narrows it', async () => {
+test('I54 a list shows jobs that the principal may see, and each filter narrows it', async () => {
   const bench = new Bench()
   const work = new Work()
   const busy = defineJob({ type: 'busy', execute: work.execute })
@@ -74,7 +74,7 @@ test('I54 a list shows what the principal may see, and each filter narrows it', 
   expect(await listed(engine.system, { type: 'plain' })).toContain(foreign.id)
 })
 
-test('I54 a cursor is its principal’s own, and another’s is refused as any other text', async () => {
+test('I54 a cursor works for its own principal only; another’s is refused like any other text', async () => {
   const bench = new Bench()
   const { ada, admin, engine } = await bench.start({ jobs: [plain] })
   await submitMany(bench, ada, 3)
@@ -114,7 +114,7 @@ test.each([
   expect(await codeOf(ada.list(options as ListOptions))).toBe('INVALID_INPUT')
 })
 
-test('what the policy says of each job is left out of the page, and shortens nothing else', async () => {
+test('a job that the policy hides is left out of the page, and no other', async () => {
   const bench = new Bench()
   const policy: Policy = {
     authorize: (_, action, { labels }) => (action === 'get' && labels.secret === 'yes' ? 'hide' : 'allow'),
@@ -129,7 +129,7 @@ test('what the policy says of each job is left out of the page, and shortens not
   expect(await Promise.all(seen.map(async (id) => (await ada.get(id)).input))).toEqual([9, 7, 5, 3, 1])
 })
 
-test('any of several scopes shows a job, once', async () => {
+test('a job in any of several scopes is shown, once', async () => {
   const bench = new Bench()
   const policy: Policy = {
     authorize: () => 'allow',
@@ -146,7 +146,7 @@ test('any of several scopes shows a job, once', async () => {
   expect((await ada.list()).items).toHaveLength(2)
 })
 
-test('a list that an engine’s stop cuts short says so, instead of leaving jobs out', async () => {
+test('a list interrupted by a stop of the engine says so, and does not omit jobs silently', async () => {
   const bench = new Bench()
   const policy: Policy = {
     authorize: (_, action) => (action === 'get' ? new Promise<Verdict>(() => {}) : 'allow'),
@@ -161,7 +161,7 @@ test('a list that an engine’s stop cuts short says so, instead of leaving jobs
   expect(await code).toBe('ENGINE_STOPPED')
 })
 
-test('I54 a filter by a field that is redacted finds nothing, or its answer would tell the field', async () => {
+test('I54 filtering by a redacted field finds nothing, because the answer would reveal the field', async () => {
   const bench = new Bench()
   const policy: Policy = {
     authorize: (_, action) => (action === 'get' ? { redact: ['labels', 'pipeline'] } : 'allow'),
@@ -174,7 +174,7 @@ test('I54 a filter by a field that is redacted finds nothing, or its answer woul
   expect((await ada.list({ pipeline: 'p' })).items).toEqual([])
 })
 
-test('I54 a scope that names no tenant covers the principal’s own, never all', async () => {
+test('I54 a scope without a tenant covers the principal’s own tenant, never all', async () => {
   const bench = new Bench()
   const policy: Policy = { authorize: () => 'allow', scope: ({ id }) => [{ createdBy: id }] }
   const { ada, engine } = await bench.start({ jobs: [plain], policy })
@@ -183,7 +183,7 @@ test('I54 a scope that names no tenant covers the principal’s own, never all',
   expect((await ada.list()).items.map(({ id }) => id)).toEqual([own.id])
 })
 
-test('the view of all is for who may list all, and refused to anybody else', async () => {
+test("view 'all' is for callers who may list all jobs, and FORBIDDEN for others", async () => {
   const bench = new Bench()
   const policy = rolePolicy({ reader: ['auditor'], resources: { team: { see: ['member'] } } })
   const { ada, bob, admin, engine } = await bench.start({ jobs: [plain], policy })
@@ -208,7 +208,7 @@ test('the view of all is for who may list all, and refused to anybody else', asy
   expect(await codeOf(nobody.list({ view: 'all' }))).toBe('FORBIDDEN')
 })
 
-test('the view of all is asked of a policy as an action of its own', async () => {
+test("view 'all' asks the policy for an action of its own", async () => {
   const bench = new Bench()
   const byVerdict: Policy = {
     authorize: (_, action) => (action === 'listAll' ? 'deny' : 'allow'),

@@ -36,7 +36,7 @@ test.each([
   )
 })
 
-test('I42 a listener that never resolves holds up nobody', async () => {
+test('I42 a listener that never resolves blocks nothing', async () => {
   const bench = new Bench()
   const { ada, engine } = await bench.start({ jobs: [plain] })
   engine.on('job.created', () => new Promise(() => {}))
@@ -73,7 +73,7 @@ test.each([
   expect((await ada.result(id)).status).toBe('completed')
 })
 
-test('a listener that calls the engine back is served', async () => {
+test('a listener may call the engine', async () => {
   const bench = new Bench()
   const { ada, engine } = await bench.start({ jobs: [plain] })
   const seen: string[] = []
@@ -86,7 +86,7 @@ test('a listener that calls the engine back is served', async () => {
   expect(new Set(seen).size).toBe(3)
 })
 
-test('a listener hears one type, until it is taken off; taking it off twice is harmless', async () => {
+test('a listener hears one type until it is removed; removing it twice is harmless', async () => {
   const bench = new Bench()
   const { ada, engine } = await bench.start({ jobs: [plain] })
   const seen: string[] = []
@@ -103,7 +103,7 @@ test('a listener hears one type, until it is taken off; taking it off twice is h
   expect(seen).toHaveLength(3)
 })
 
-test('a listener that takes itself off while it is called skips no other', async () => {
+test('a listener that removes itself during a call skips no other listener', async () => {
   const bench = new Bench()
   const { ada, engine } = await bench.start({ jobs: [plain] })
   const seen: string[] = []
@@ -116,7 +116,7 @@ test('a listener that takes itself off while it is called skips no other', async
   expect(seen).toEqual(['first', 'second'])
 })
 
-test('an event carries what never changes after submit, so that rights can filter by it', async () => {
+test('an event carries the fields that never change after submit, so that policies can filter by it', async () => {
   const bench = new Bench()
   const { ada, heard } = await bench.start({ jobs: [plain] })
   const { id } = await ada.submit(plain, 's3cret', { pipeline: 'p', labels: { team: 'red' } })
@@ -135,7 +135,7 @@ test('an event carries what never changes after submit, so that rights can filte
   }
 })
 
-test('I42 a job’s own code cannot be harmed by a listener of its progress', async () => {
+test('I42 a listener of its progress cannot harm a job’s code', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })

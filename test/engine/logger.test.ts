@@ -5,7 +5,7 @@ import { Bench, codeOf, Work } from './bench.ts'
 
 type Line = Readonly<Record<string, unknown>> & { readonly level: string; readonly text: string }
 
-/** A logger that keeps its lines; it is an object with methods, as pino's is. */
+/** A logger that keeps its lines. It is an object with methods, as pino's is. */
 class KeptLog implements Logger {
   readonly lines: Line[] = []
 
@@ -34,7 +34,7 @@ class KeptLog implements Logger {
 const SECRET = 'hunter2'
 
 describe('a logger', () => {
-  test('hears of a job that failed, by its ids and its error with the stack, and not of its input', async () => {
+  test('hears of a failed job by its ids and its error with the stack, without its input', async () => {
     const bench = new Bench()
     const logger = new KeptLog()
     const type = defineJob({
@@ -62,7 +62,7 @@ describe('a logger', () => {
     expect(JSON.stringify(logger.lines)).not.toContain(SECRET)
   })
 
-  test('hears of a job that failed as it began', async () => {
+  test('hears of a job that failed at its start', async () => {
     const bench = new Bench()
     const logger = new KeptLog()
     const machine = createMachine({
@@ -130,7 +130,7 @@ describe('a logger', () => {
     expect(logger.of('error')).toMatchObject([{ err: { code: 'STORAGE_UNAVAILABLE' } }])
   })
 
-  test('hears of a policy and of a listener that fail, beside the listeners of the options', async () => {
+  test('hears of a policy and of a listener that fail, beside the callbacks of the options', async () => {
     const bench = new Bench()
     const logger = new KeptLog()
     const rules = rolePolicy()
@@ -165,7 +165,7 @@ describe('a logger', () => {
     expect(JSON.stringify(logger.lines)).not.toContain(SECRET)
   })
 
-  test('that throws harms nobody', async () => {
+  test('that throws harms nothing', async () => {
     const bench = new Bench()
     const broken = () => {
       throw new Error('no log')

@@ -4,7 +4,7 @@ import { assign, createMachine, emit, fromPromise, log, raise } from 'xstate'
 import { z } from 'zod'
 import { Bench, codeOf, textsOf, Work } from './bench.ts'
 
-/** An order: waits for approval, is packed by a task, billed by plain promise logic. */
+/** An order: waits for approval, is packed by a task, and billed by plain promise logic. */
 function orderType(pack: Work, bill: Work) {
   const machine = createMachine({
     context: { note: '', parcels: 0 },
@@ -55,7 +55,7 @@ function orderType(pack: Work, bill: Work) {
   })
 }
 
-test('I8 a machine with commands and two tasks goes the whole path', async () => {
+test('I8 a machine with commands and two tasks runs from start to end', async () => {
   const bench = new Bench()
   const pack = new Work()
   const bill = new Work()
@@ -113,7 +113,7 @@ test('a command that the state does not take is INVALID_STATE; one with wrong fi
   expect([await bench.contents(), heard.length]).toEqual(before)
 })
 
-test('a command that is taken without effect is answered, and nothing is written', async () => {
+test('a command that changes nothing is answered, and nothing is written', async () => {
   const bench = new Bench()
   const order = orderType(new Work(), new Work())
   const { ada, heard } = await bench.start({ jobs: [order] })
@@ -152,7 +152,7 @@ test('I11 of two simultaneous commands that exclude each other one is refused', 
   expect(await ada.history(id)).toHaveLength(2)
 })
 
-test('two commands on two engines of one storage: both are applied', async () => {
+test('two commands on two engines of one storage are both applied', async () => {
   const bench = new Bench()
   const order = orderType(new Work(), new Work())
   const one = await bench.start({ jobs: [order] })
@@ -195,7 +195,7 @@ test('a timer that is due before the next sweep fires at its time', async () => 
   expect((await ada.get(id)).status).toBe('b')
 })
 
-test('a history of more rows than are read at once is read to its end', async () => {
+test('a history of more rows than one read is read to its end', async () => {
   const bench = new Bench()
   const flip = { on: { flip: 'b' } }
   const machine = createMachine({ initial: 'a', states: { a: flip, b: { on: { flip: 'a' } } } })
@@ -207,7 +207,7 @@ test('a history of more rows than are read at once is read to its end', async ()
   expect(history.map(({ sequence }) => sequence)).toEqual(Array.from({ length: 511 }, (_, index) => index + 1))
 })
 
-test('a machine that throws ends its job alone, as an error', async () => {
+test('a machine that throws ends its own job as an error, and no other', async () => {
   const bench = new Bench()
   const machine = createMachine({
     initial: 'on',
@@ -233,7 +233,7 @@ test('a machine that throws ends its job alone, as an error', async () => {
   expect(await codeOf(ada.send(id, { type: 'go' }))).toBe('ALREADY_SETTLED')
 })
 
-test('a context that cannot be stored ends its job alone', async () => {
+test('a context that cannot be stored ends its own job, and no other', async () => {
   const bench = new Bench()
   const machine = createMachine({
     context: { at: 0 as unknown },
@@ -269,7 +269,7 @@ test('timers fire at their time: after, and a delayed raise that is cancelled by
   expect((await bench.row(id)).timers).toEqual([])
 })
 
-test('emit and log reach the events and the log, also from the move that a start of the work makes', async () => {
+test('emit and log reach the events and the log, also from the transition that a start of the work causes', async () => {
   const bench = new Bench()
   const ran: string[] = []
   const machine = createMachine({
@@ -284,7 +284,7 @@ test('emit and log reach the events and the log, also from the move that a start
     },
   })
   const type = defineJob({ type: 'm', lifecycle: machine.provide({ actors: { work: fromPromise(async () => 1) } }) })
-  // The first is claimed in the commit that creates it, the second by a claim of its own.
+  // The first task is claimed in the commit that creates it, the second by a separate claim.
   for (const concurrency of [2, 1]) {
     ran.length = 0
     const { ada, heard, engine } = await bench.start({ jobs: [type], concurrency })
@@ -327,7 +327,7 @@ test('I61 an action that throws or rejects harms neither the job nor the process
   expect(ran).toEqual(['next'])
 })
 
-test('I61 actions that send to their own job without end let everything else of the process run', async () => {
+test('I61 actions that send to their own job endlessly let the rest of the process run', async () => {
   const bench = new Bench()
   let sent = 0
   const again = ({ self }: { readonly self: { send(event: { readonly type: string }): void } }) => {
@@ -344,7 +344,7 @@ test('I61 actions that send to their own job without end let everything else of 
   expect(sent).toBe(500)
 })
 
-test('a command whose schema makes something else than an object of it is its name alone', async () => {
+test('a command whose schema does not give an object is its name alone', async () => {
   const machine = createMachine({
     initial: 'waiting',
     states: { waiting: { on: { go: 'done' } }, done: { type: 'final', output: ({ event }) => event } },

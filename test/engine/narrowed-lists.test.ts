@@ -37,7 +37,7 @@ async function fiveJobs() {
 }
 
 describe('a list', () => {
-  test('takes an outcome, one status or several, and an order', async () => {
+  test('takes an outcome, one or several statuses, and an order', async () => {
     const { listed } = await fiveJobs()
     expect(await listed({})).toBe('edcba')
     expect(await listed({ order: 'oldest' })).toBe('abcde')
@@ -52,7 +52,7 @@ describe('a list', () => {
     expect(await listed({ outcome: 'success', type: 'failing' })).toBe('')
   })
 
-  test('takes a time range whose beginning is in it and whose end is not', async () => {
+  test('takes a time range that includes its beginning and excludes its end', async () => {
     const { listed, ada, begin } = await fiveJobs()
     const at = (second: number) => begin + second * 1_000
     const iso = (second: number) => new Date(at(second)).toISOString()
@@ -69,7 +69,7 @@ describe('a list', () => {
     expect(await ada.count({ createdAfter: at(1), outcome: 'failure' })).toBe(1)
   })
 
-  test('goes on by its cursor in either order', async () => {
+  test('continues by its cursor in either order', async () => {
     const { ada } = await fiveJobs()
     for (const order of ['newest', 'oldest'] as const) {
       const names: string[] = []
@@ -90,7 +90,7 @@ describe('a list', () => {
 })
 
 describe('counts', () => {
-  test('are grouped by status, type, phase or outcome, and narrowed as a list is', async () => {
+  test('are grouped by status, type, phase or outcome, and narrowed like a list', async () => {
     const { ada, bob, begin, engine } = await fiveJobs()
     const by = { status: await ada.counts({ by: 'status' }), type: await ada.counts({ by: 'type' }) }
     expect(by.type).toEqual({ plain: 2, failing: 1, endless: 2 })
@@ -106,7 +106,7 @@ describe('counts', () => {
     expect(await engine.system.counts({ by: 'outcome' })).toEqual({ success: 1, failure: 1, cancelled: 1 })
   })
 
-  test('of a view go by its rights', async () => {
+  test('of a view follow the rights of that view', async () => {
     const { ada, admin } = await fiveJobs()
     expect(await codeOf(ada.counts({ by: 'status' }, { view: 'all' }))).toBe('FORBIDDEN')
     expect(await admin.counts({ by: 'phase' }, { view: 'all' })).toEqual({ settled: 3, active: 1, waiting: 1 })
@@ -114,7 +114,7 @@ describe('counts', () => {
   })
 })
 
-describe('a field that is redacted', () => {
+describe('a redacted field', () => {
   const hiding = (...redact: readonly string[]): Policy => ({
     authorize: (_, action) => (action === 'get' ? { redact } : 'allow'),
     scope: ({ tenant }) => [{ tenant, redact }],
@@ -126,7 +126,7 @@ describe('a field that is redacted', () => {
     ['type', { type: 'plain' }],
   ]
 
-  test.each(filters)('is nothing to filter by or to group by: %s', async (field, filter) => {
+  test.each(filters)('cannot be filtered or grouped by: %s', async (field, filter) => {
     const bench = new Bench()
     const { ada } = await bench.start({ jobs: [plain], policy: hiding(field) })
     await ada.submit(plain, 1)
@@ -140,7 +140,7 @@ describe('a field that is redacted', () => {
     expect(Object.values(await ada.counts({ by: other }))).toEqual([1])
   })
 
-  test('leaves the time of creation, by which lists are ordered and narrowed for everybody', async () => {
+  test('does not include the time of creation, by which every caller may order and filter', async () => {
     const bench = new Bench()
     const { ada } = await bench.start({ jobs: [plain], policy: hiding('status', 'createdAt', 'endedAt') })
     await ada.submit(plain, 1)
@@ -166,7 +166,7 @@ const misuses: readonly (readonly [string, (session: Session) => Promise<unknown
   ['createdBefore', (session) => session.count({ createdBefore: new Date(Number.NaN) })],
 ]
 
-test.each(misuses)('what cannot be asked of a list is refused by the name of the option: %s', async (option, run) => {
+test.each(misuses)('an unsupported option of list is refused by name: %s', async (option, run) => {
   const bench = new Bench()
   const { ada } = await bench.start({ jobs: [plain] })
   const error = await errorOf(run(ada))
@@ -192,7 +192,7 @@ const times: readonly (readonly [string, unknown, RegExp])[] = [
   ['null', null, /found null$/],
 ]
 
-test.each(times)('a time that is none is told what is missing: %s', async (_, startAt, expected) => {
+test.each(times)('an invalid time is refused with what is missing: %s', async (_, startAt, expected) => {
   const bench = new Bench()
   const typed = defineJob({ type: 'typed', input: z.number(), execute: () => 1 })
   const { ada } = await bench.start({ jobs: [typed] })

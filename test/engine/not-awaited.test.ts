@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { Bench, codeOf, textsOf, Work } from './bench.ts'
 import { FaultyStorage } from './faulty-storage.ts'
 
-// The bench fails a test where a rejection was not handled.
+// The bench fails a test that leaves a rejection unhandled.
 
 type Call = (context: TaskContext, name: string) => Promise<unknown>
 
@@ -27,7 +27,7 @@ const odd: readonly (readonly [string, Call])[] = [
   ['a step whose result is no JSON', ({ step }) => step('map', () => new Map() as unknown)],
 ]
 
-test.each(calls)('%s that nobody awaits is refused to nobody, also when the job was given up', async (_, call) => {
+test.each(calls)('%s that nobody awaits causes no rejection, even after the job was abandoned', async (_, call) => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', killGrace: '1s', execute: work.execute })
@@ -47,7 +47,7 @@ test.each(calls)('%s that nobody awaits is refused to nobody, also when the job 
   expect((await ada.get(id)).status).toBe('cancelled')
 })
 
-test.each(odd)('%s that nobody awaits is a line of the log, and the job goes on', async (_, call) => {
+test.each(odd)('%s that nobody awaits is a line of the log, and the job continues', async (_, call) => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -62,7 +62,7 @@ test.each(odd)('%s that nobody awaits is a line of the log, and the job goes on'
   expect((await textsOf(ada.logs(id))).length).toBeGreaterThan(0)
 })
 
-test('code that returns while a step runs fails with an error that names it, and is not tried again', async () => {
+test('code that returns while a step runs fails with an error that names the step, and is not retried', async () => {
   const bench = new Bench()
   let runs = 0
   const signals: AbortSignal[] = []
@@ -112,7 +112,7 @@ test('a list that is walked with forEach fails its job, and takes no process dow
   expect([(await ada.get(id)).error?.code, made]).toEqual(['STEP_NOT_AWAITED', []])
 })
 
-test('code that throws while a step runs fails with its own error, and its steps are told to stop', async () => {
+test('code that throws while a step runs fails with its own error, and its steps are stopped', async () => {
   const bench = new Bench()
   let stopped: unknown
   const type = defineJob({
@@ -134,7 +134,7 @@ test('code that throws while a step runs fails with its own error, and its steps
   expect(stopped).toMatchObject({ code: 'TASK_STOPPED' })
 })
 
-test('what the code did not await is written before its end, also while the storage is slow', async () => {
+test('records that the code did not await are written before its end, even on a slow storage', async () => {
   const bench = new Bench(memoryStorage())
   const faults = new FaultyStorage(bench.disk)
   const seen: string[] = []
@@ -162,7 +162,7 @@ test('what the code did not await is written before its end, also while the stor
   expect(seen).toEqual(['SAID'])
 })
 
-test('a callback whose listener throws fails, and takes nothing else of its tick down', async () => {
+test('a callback whose listener throws fails, and harms nothing else of its tick', async () => {
   const bench = new Bench()
   const callback = fromCallback(({ receive }) => {
     receive(() => {

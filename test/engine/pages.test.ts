@@ -3,10 +3,10 @@ import { expect, test } from 'vitest'
 import { createMachine } from 'xstate'
 import { Bench, codeOf, errorOf, Work } from './bench.ts'
 
-// What is read in pages goes on behind the first one.
+// Reads in pages continue after the first page.
 
 const plain = defineJob({ type: 'plain', execute: () => 1 })
-/** More than the sweeps look at in one read. */
+/** More than the sweeps read at once. */
 const MANY = 250
 
 test('more timers than one page that fall due at once all fire in one sweep', async () => {
@@ -24,7 +24,7 @@ test('more timers than one page that fall due at once all fire in one sweep', as
   expect(heard.length - before).toBe(MANY)
 })
 
-test('more jobs than one page whose time has come are all admitted in one sweep', async () => {
+test('more waiting jobs than one page whose time has come are all admitted in one sweep', async () => {
   const bench = new Bench()
   const { ada, heard } = await bench.start({ jobs: [plain], work: false })
   const startAt = bench.clock.now() + 60_000
@@ -35,7 +35,7 @@ test('more jobs than one page whose time has come are all admitted in one sweep'
   expect(heard.filter(({ type }) => type === 'job.admitted')).toHaveLength(MANY)
 })
 
-test('an engine that others have written a long log beside follows it to its end', async () => {
+test('an engine reads a long log that other engines wrote to its end', async () => {
   const bench = new Bench()
   const front = await bench.start({ jobs: [plain], work: false })
   const { ada } = await bench.start({ jobs: [plain], work: false })
@@ -75,7 +75,7 @@ test('an engine is not idle while its storage fails, and is once it has recovere
   expect(isIdle).toBe(true)
 })
 
-test('I2 a write that is never heard of is given up as unknown, after a few tries', async () => {
+test('I2 a write that is never answered is reported as unknown after a few tries', async () => {
   const bench = new Bench()
   const { ada, faults } = await bench.start({ jobs: [plain], work: false })
   faults.plan('commit', ...new Array<'unsent'>(20).fill('unsent'))
@@ -86,7 +86,7 @@ test('I2 a write that is never heard of is given up as unknown, after a few trie
   expect((await ada.list()).items).toEqual([])
 })
 
-test('whoever waits for an engine to be idle is let go when it stops', async () => {
+test('waiting for an engine to be idle ends when it stops', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.obedient })

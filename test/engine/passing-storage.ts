@@ -1,16 +1,16 @@
 import type { StorageConnection } from 'jobchart/port'
 
-/** A call of a connection that answers by a promise; `claim` is a commit that writes no changeset and only claims. */
+/** An asynchronous call of a connection; `claim` is a commit that writes no changeset and only claims. */
 export type Method = Exclude<keyof StorageConnection, 'changed' | 'close'> | 'claim'
 
-/** Runs a call, or does with it what a test wants. */
+/** Runs a call, or changes it for a test. */
 export type Pass = <Result>(method: Method, run: () => Promise<Result>) => Promise<Result>
 
-/** A connection whose every call goes through `pass`, whatever calls the port has. */
+/** A connection whose every call goes through `pass`. */
 export function passing(inner: StorageConnection, pass: Pass): StorageConnection {
   const { changed, close, ...calls } = inner
   const passed = Object.entries(calls).map(([name, run]) => {
-    // Each takes what its method of the port takes: it is only handed on.
+    // Each call gets the arguments of its method of the port, unchanged.
     const call = run as (...given: readonly unknown[]) => Promise<unknown>
     return [name, (...given: readonly unknown[]) => pass(methodOf(name, given), () => call(...given))]
   })

@@ -2,14 +2,16 @@ import { defineJob, type Policy } from 'jobchart'
 import { expect, test } from 'vitest'
 import { Bench, codeOf, errorOf, shownError } from './bench.ts'
 
-/** Two engines on one disk, that know two types. */
+/** Two engines on one disk with two job types. */
 async function started() {
   const bench = new Bench()
   const one = defineJob({ type: 'one', execute: () => {} })
   const two = defineJob({ type: 'two', execute: () => {} })
   const host = await bench.start({ jobs: [one, two] })
   const other = await bench.start({ jobs: [one, two] })
-  /** The next pipeline that this engine reads is the one of now, and is heard of only when this is called. */
+  /**
+   * The next read of a pipeline by this engine gives its present value, but answers only when this function is called.
+   */
   const slowRead = () => {
     let isHeard = () => {}
     host.faults.plan('pipeline', new Promise((resolve) => (isHeard = resolve)))
@@ -18,8 +20,8 @@ async function started() {
   return { bench, one, two, other, slowRead, ...host }
 }
 
-// Each began at revision 1, so that the old one's reader found its revision.
-test('a pipeline that is defined anew while a run of the old one begins is run as it is now', async () => {
+// Regression: both began at revision 1, so an engine that had read the old one took the new one for it.
+test('a pipeline that is redefined while a run begins is run by the new definition', async () => {
   const { ada, bench, one, two, other, slowRead } = await started()
   await ada.pipelines.define({ id: 'p', job: one, input: 'old' })
   const isHeard = slowRead()
@@ -31,7 +33,7 @@ test('a pipeline that is defined anew while a run of the old one begins is run a
   expect(await run).toMatchObject({ type: 'two', input: 'new' })
 })
 
-test('a pipeline that went and is another’s now is not taken by its earlier owner', async () => {
+test('a pipeline that was deleted and defined by another owner is not taken over by its former owner', async () => {
   const { ada, bench, one, other, slowRead } = await started()
   await ada.pipelines.define({ id: 'p', job: one, input: 'old' })
   const isHeard = slowRead()
@@ -44,8 +46,8 @@ test('a pipeline that went and is another’s now is not taken by its earlier ow
   expect(await other.bob.pipelines.get('p')).toMatchObject({ createdBy: 'bob', input: 'of bob' })
 })
 
-// The id of a hidden one could not be chosen, where any other was forbidden.
-test('I52 who may define nothing learns of no pipeline by defining it', async () => {
+// Regression: defining a hidden id gave another error than defining any other id.
+test('I52 a caller who may not define pipelines learns of none by trying', async () => {
   const { ada, engine, one } = await started()
   await ada.pipelines.define({ id: 'hidden', job: one })
   const { pipelines } = engine.as({ id: 'vera', role: 'viewer' })
@@ -53,7 +55,7 @@ test('I52 who may define nothing learns of no pipeline by defining it', async ()
   expect(shownError(await errorOf(pipelines.define({ id: 'hidden', job: one })), 'hidden')).toBe(absent)
 })
 
-test('what a policy redacts of a pipeline is told by no list, no refusal and no change', async () => {
+test('fields of a pipeline that the policy redacts appear in no list, refusal or change', async () => {
   const bench = new Bench()
   const job = defineJob({ type: 'one', execute: () => {} })
   const policy: Policy = {
@@ -80,8 +82,8 @@ test('I48 a label named __proto__ is refused, and not dropped', async () => {
   expect(await codeOf(ada.pipelines.run('p', { labels }))).toBe('INVALID_INPUT')
 })
 
-// It was stored, and could not be shown: nor could any list that it stands in.
-test('a time that has no date is refused', async () => {
+// Regression: such a pipeline was stored, but neither it nor a list with it could be shown.
+test('a time without a date is refused', async () => {
   const { ada, one } = await started()
   await ada.pipelines.define({ id: 'p', job: one })
   const startAt = 8_640_000_000_000_001

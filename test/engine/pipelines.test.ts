@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { Bench, codeOf, errorOf, shownError, Work } from './bench.ts'
 
-/** A type whose runs a test ends, and two editors of one tenant. */
+/** A type whose runs end when the test says so, and two editors of one tenant. */
 async function started() {
   const bench = new Bench()
   const work = new Work()
@@ -13,7 +13,7 @@ async function started() {
 }
 
 describe('defining', () => {
-  test('stores a pipeline with its defaults, read back by every engine', async () => {
+  test('stores a pipeline with its defaults, and every engine reads it back', async () => {
     const { ada, bench, type, nightly } = await started()
     const at = new Date(bench.clock.now()).toISOString()
     const pipeline = {
@@ -34,7 +34,7 @@ describe('defining', () => {
     expect(await other.ada.pipelines.list()).toEqual({ items: [pipeline] })
   })
 
-  test('again changes it, keeps its owner and its birthday, and writes nothing where nothing changed', async () => {
+  test('again changes the pipeline, keeps its owner and creation time, and writes nothing if nothing changed', async () => {
     const { ada, bench, faults, nightly } = await started()
     const first = await ada.pipelines.define(nightly)
     await bench.clock.advance(1_000)
@@ -46,7 +46,7 @@ describe('defining', () => {
     expect(next.updatedAt).toBe(new Date(bench.clock.now()).toISOString())
   })
 
-  test('what does not fit is refused and stores nothing', async () => {
+  test('an invalid definition is refused and stores nothing', async () => {
     const { ada, nightly, bench } = await started()
     const stranger = defineJob({ type: 'stranger', execute: () => {} })
     const wrong: readonly (readonly [object, string])[] = [
@@ -67,14 +67,14 @@ describe('defining', () => {
     expect((await (await bench.probe()).pipelines({ scopes: [{}] }, { limit: 9 })).length).toBe(0)
   })
 
-  test('by two engines at once gives one pipeline, and both answer', async () => {
+  test('by two engines at once gives one pipeline, and both get an answer', async () => {
     const { ada, bench, type, nightly } = await started()
     const other = await bench.start({ jobs: [type] })
     await Promise.all([ada.pipelines.define(nightly), other.ada.pipelines.define({ ...nightly, priority: 5 })])
     expect((await ada.pipelines.list()).items).toHaveLength(1)
   })
 
-  test('whose answer was lost is found done', async () => {
+  test('repeated after its answer was lost finds it done', async () => {
     const { ada, faults, nightly } = await started()
     faults.plan('commit', 'unheard')
     expect(await ada.pipelines.define(nightly)).toMatchObject({ id: 'nightly' })
@@ -87,7 +87,7 @@ describe('defining', () => {
 })
 
 describe('running', () => {
-  test('submits a job of its type, input, priority and labels, whose creator is who ran it', async () => {
+  test('submits a job of its type, input, priority and labels, whose creator is the caller', async () => {
     const { ada, admin, nightly, work } = await started()
     await ada.pipelines.define({ ...nightly, priority: 4, labels: { team: 'data', kind: 'full' } })
     const run = await admin.pipelines.run('nightly', { labels: { kind: 'test' } })
@@ -103,7 +103,7 @@ describe('running', () => {
     expect(work.run().context.input).toEqual({ day: 'monday' })
   })
 
-  test('follows the overlap rule of the pipeline, and that of the call before it', async () => {
+  test('follows the overlap rule of the pipeline, unless the call gives one', async () => {
     const { ada, nightly, work, bench } = await started()
     await ada.pipelines.define(nightly)
     const first = await ada.pipelines.run('nightly')
@@ -130,7 +130,7 @@ describe('running', () => {
     expect(await codeOf(ada.pipelines.run('nightly', { speed: 'fast' } as object))).toBe('INVALID_INPUT')
   })
 
-  test('is refused while paused, with the reason, and a pause meets no run in the middle', async () => {
+  test('is refused while paused, with the reason, and a pause interrupts no run', async () => {
     const { ada, bench, type, nightly, faults } = await started()
     const other = await bench.start({ jobs: [type] })
     await ada.pipelines.define(nightly)
@@ -142,7 +142,7 @@ describe('running', () => {
     ])
     expect(await ada.pipelines.define(nightly)).toMatchObject({ paused: 'the source is down' })
     expect(await ada.pipelines.resume('nightly')).not.toHaveProperty('paused')
-    // Paused by another engine after it was read here, and before the run is written.
+    // Another engine pauses it after this one has read it, and before the run is written.
     let isRead = () => {}
     faults.plan('pipeline', new Promise((resolve) => (isRead = resolve)))
     const run = codeOf(ada.pipelines.run('nightly'))
@@ -153,7 +153,7 @@ describe('running', () => {
     expect((await ada.list()).items).toEqual([])
   })
 
-  test('its jobs outlive it', async () => {
+  test('the jobs of a deleted pipeline remain', async () => {
     const { ada, nightly, work, bench } = await started()
     await ada.pipelines.define(nightly)
     const run = await ada.pipelines.run('nightly')
@@ -207,7 +207,7 @@ describe('rights', () => {
     }
   })
 
-  test('an admin sees and runs a colleague’s pipeline, and changes nothing of it', async () => {
+  test('an admin sees and runs a colleague’s pipeline, and may not change it', async () => {
     const { ada, admin, bob, nightly } = await started()
     await ada.pipelines.define(nightly)
     expect((await admin.pipelines.list()).items).toHaveLength(1)
@@ -220,7 +220,7 @@ describe('rights', () => {
     expect(await ada.pipelines.get('nightly')).toMatchObject({ priority: 0 })
   })
 
-  test('I52 an id that is another’s cannot be chosen, and nothing more is said', async () => {
+  test('I52 defining an id that another owner uses is refused, and reveals nothing more', async () => {
     const { ada, bob, nightly } = await started()
     await ada.pipelines.define(nightly)
     const refused = await errorOf(bob.pipelines.define({ ...nightly, input: { day: 'friday' } }))
@@ -251,7 +251,7 @@ describe('rights', () => {
     expect(await codeOf(sessions[1]?.pipelines.list({ cursor: nextCursor }) ?? Promise.resolve())).toBe('INVALID_INPUT')
   })
 
-  test('the engine’s own session defines for others, and a policy may hide an input', async () => {
+  test('the engine’s own session defines pipelines for others, and a policy may hide an input', async () => {
     const bench = new Bench()
     const type = defineJob({ type: 'elt', execute: () => {} })
     const policy: Policy = {

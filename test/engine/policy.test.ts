@@ -34,7 +34,7 @@ const others: readonly (readonly [string, SessionPrincipal])[] = [
 ]
 
 for (const [method, call] of methods) {
-  test.each(others)(`I52 a hidden job and none are answered alike by ${method}: %s`, async (_, who) => {
+  test.each(others)(`I52 ${method} answers alike for a hidden and a missing job: %s`, async (_, who) => {
     const bench = new Bench()
     const work = new Work()
     const type = defineJob({ type: 'w', execute: work.execute })
@@ -65,15 +65,15 @@ test('an admin sees a colleague’s job and may not cancel it, settled or not', 
   expect([await bench.contents(), heard.length]).toEqual(before)
   work.run().finish()
   await bench.clock.settle()
-  // Policy is asked before state: that it has settled is not what stands in the way.
+  // The policy is asked before the state is checked, so the refusal does not come from the job's end.
   expect(await codeOf(admin.cancel(id))).toBe('FORBIDDEN')
   expect(await codeOf(ada.cancel(id))).toBe('ALREADY_SETTLED')
 })
 
-/** A policy that shows everything of the tenant, and answers as it is told. */
+/** A policy that shows all jobs of the tenant, and otherwise answers as the test says. */
 function answering(answer: (action: string, principal: Principal) => unknown): Policy {
   return {
-    // A policy that a user writes in JavaScript may answer anything.
+    // A policy in JavaScript may answer anything.
     authorize: (principal, action) => answer(action, principal) as Verdict,
     scope: ({ tenant }) => [{ tenant }],
   }
@@ -87,7 +87,7 @@ test.each(['deny', 'hide'])('submit is refused by a policy that says %s, and not
   expect(await bench.log()).toEqual([])
 })
 
-test('a denial is FORBIDDEN only to who may see the job', async () => {
+test('a denial is FORBIDDEN only for callers who may see the job', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   let get: Verdict = 'allow'
@@ -157,7 +157,7 @@ test.each([
   expect(await codeOf(ada.list())).toBe('FORBIDDEN')
 })
 
-test('I53 a policy that never answers is a denial after 5 seconds, and its later answer counts for nothing', async () => {
+test('I53 a policy that never answers denies after 5 seconds, and its later answer is ignored', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   let answer: (verdict: Verdict) => void = () => {}
@@ -201,7 +201,7 @@ describe('P1 a command that conflicts with another write', () => {
   })
   const type = defineJob({ type: 'm', lifecycle, commands: { close: z.object({}), cancel: z.object({}) } })
 
-  // Only what is open may be cancelled.
+  // Allows a cancel only while the status is open.
   async function watched() {
     const bench = new Bench()
     const asked: unknown[] = []
@@ -216,7 +216,7 @@ describe('P1 a command that conflicts with another write', () => {
     return { bench, asked, other, ...(await bench.start({ jobs: [type], policy })) }
   }
 
-  test('is asked about again, and refused, where the status of which the policy was told has changed', async () => {
+  test('is authorized again, and refused, if the status that the policy saw has changed', async () => {
     const { bench, ada, faults, asked, other } = await watched()
     const { id } = await ada.submit(type, undefined)
     const answer = Promise.withResolvers<void>()
@@ -230,7 +230,7 @@ describe('P1 a command that conflicts with another write', () => {
     expect(await bench.row(id)).toMatchObject({ status: 'closed' })
   })
 
-  test('is made again without a question where the policy was told nothing that has changed', async () => {
+  test('is repeated without asking the policy if nothing that it saw has changed', async () => {
     const { ada, faults, asked } = await watched()
     const { id } = await ada.submit(type, undefined)
     faults.plan('commit', 'conflict')
@@ -239,7 +239,7 @@ describe('P1 a command that conflicts with another write', () => {
   })
 })
 
-test('a principal that is a function is asked at each call, so that rights are those of now', async () => {
+test('a principal given as a function is called for each request, so that rights are current', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const { engine } = await bench.start({ jobs: [type] })
@@ -256,7 +256,7 @@ test('a principal that is a function is asked at each call, so that rights are t
   expect(await codeOf(session.get(id))).toBe('ok')
 })
 
-test('I53 who waits for a result is asked again when something happens', async () => {
+test('I53 a caller who waits for a result is authorized again when the job changes', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -270,7 +270,7 @@ test('I53 who waits for a result is asked again when something happens', async (
   expect(await waiting).toBe('JOB_NOT_FOUND')
 })
 
-test('a principal cannot say what kind it is', async () => {
+test('a principal cannot say which kind it is', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const kinds = new Set<string>()
@@ -286,12 +286,12 @@ test('a principal cannot say what kind it is', async () => {
   expect([...kinds]).toEqual(['user'])
 })
 
-test('a person who is named as the engine’s own session is not taken for it', async () => {
+test('a person named like the engine’s own session does not get its rights', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: new Work().execute })
   const { engine } = await bench.start({ jobs: [type] })
   const { id } = await engine.system.submit(type, 1)
-  // Refused as a principal, or shown nothing of what the engine itself has submitted.
+  // Refused as a principal, or shown none of the jobs that the engine itself submitted.
   const eve = engine.as(() => ({ id: 'system', role: 'editor' }))
   expect(['INVALID_INPUT', 'JOB_NOT_FOUND']).toContain(await codeOf(eve.get(id)))
   expect(['INVALID_INPUT', 'JOB_NOT_FOUND']).toContain(await codeOf(eve.cancel(id)))
@@ -313,7 +313,7 @@ test.each([
   expect(await codeOf(engine.as(() => given).list())).toBe('INVALID_INPUT')
 })
 
-test('I52 a taken slot is told without naming a job that the asker may not see', async () => {
+test('I52 a taken slot is reported without naming a job that the caller may not see', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -325,7 +325,7 @@ test('I52 a taken slot is told without naming a job that the asker may not see',
   expect((await errorOf(admin.submit(type, 2, { pipeline: 'p' }))).jobId).toBe(id)
 })
 
-test('a policy is told the relations of who asks, as the host gave them', async () => {
+test('a policy gets the caller’s relations, as the host gave them', async () => {
   const plain = defineJob({ type: 'plain', execute: () => 1 })
   const seen: Principal[] = []
   const policy: Policy = {
@@ -346,7 +346,7 @@ test('a policy is told the relations of who asks, as the host gave them', async 
   ])
 })
 
-test('I53 a host hears of a policy that fails, and of what it was asked; a listener that fails too harms nobody', async () => {
+test('I53 a host hears of a failing policy and of its question; a listener that fails too harms nothing', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const heard: string[] = []

@@ -56,7 +56,7 @@ describe('the state of a job', () => {
     expect((await engine.system.get(id)).state).toEqual({ draft: 'typing' })
   })
 
-  test('is hidden with the status, of which it tells', async () => {
+  test('is hidden together with the status, which it would reveal', async () => {
     const { admin, ada } = await hostWith(rolePolicy({ open: ['state'], redact: ['status'] }))
     const { id } = await ada.submit(chart, {})
     expect(await ada.get(id)).toMatchObject({ state: { draft: 'typing' } })

@@ -4,7 +4,7 @@ import { z } from 'zod'
 
 const node = process.execPath
 
-test('a program runs as a job: its output is the log, its exit code the end', async () => {
+test('a program runs as a job: its output becomes the log, and its exit code decides the end', async () => {
   const count = defineJob({
     type: 'count',
     input: z.object({ to: z.number() }),

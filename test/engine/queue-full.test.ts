@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { createMachine } from 'xstate'
 import { Bench, codeOf, errorOf, Work } from './bench.ts'
 
-/** A type of which three jobs may be queued; one runs at a time. */
+/** A type of which at most three jobs may be queued; one runs at a time. */
 async function started() {
   const bench = new Bench()
   const work = new Work()
@@ -12,7 +12,7 @@ async function started() {
 }
 
 describe('I39 a full queue', () => {
-  test('refuses what is submitted beyond, changes nothing, and takes more when a job has begun', async () => {
+  test('refuses further submits without changing anything, and takes more when a job has begun', async () => {
     const { ada, bench, type, work, heard } = await started()
     for (const input of ['runs', 'a', 'b', 'c']) await ada.submit(type, input)
     const before = [await bench.contents(), heard.length]
@@ -24,7 +24,7 @@ describe('I39 a full queue', () => {
     expect([await bench.contents(), heard.length]).toEqual(before)
     work.run().finish()
     await bench.clock.settle()
-    // Its key was not burnt.
+    // Its key is not used up.
     expect(await codeOf(ada.submit(type, 'another', { idempotencyKey: 'k' }))).toBe('ok')
     expect(await codeOf(ada.submit(type, 'e'))).toBe('QUEUE_FULL')
   })
@@ -38,7 +38,7 @@ describe('I39 a full queue', () => {
     expect(await codeOf(ada.submit(type, 'x', { idempotencyKey: 'k' }))).toBe('INVALID_INPUT')
   })
 
-  test('is full for runs of a pipeline and retries too, and each tenant has its own', async () => {
+  test('counts runs of a pipeline and retries too, separately for each tenant', async () => {
     const { ada, bench, engine, type, work } = await started()
     await ada.pipelines.define({ id: 'p', job: type })
     const first = await ada.submit(type, 'first')
@@ -51,7 +51,7 @@ describe('I39 a full queue', () => {
     expect(await codeOf(engine.as({ id: 'ada', role: 'editor', tenant: 'acme' }).submit(type, 1))).toBe('ok')
   })
 
-  test('lets a run take another’s place where the other one’s is freed by that', async () => {
+  test('lets a run in that replaces a queued one', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = defineJob({ type: 'bounded', execute: work.execute, limits: { queued: 1 } })
@@ -62,7 +62,7 @@ describe('I39 a full queue', () => {
     expect((await ada.list({ phase: 'active' })).items.map(({ input }) => input)).toEqual(['new'])
   })
 
-  test('refuses no child job and nothing that follows', async () => {
+  test('refuses no child job and no follow-up', async () => {
     const bench = new Bench()
     const work = new Work()
     const child = createMachine({ initial: 'on', states: { on: { on: { never: 'off' } }, off: { type: 'final' } } })
@@ -86,7 +86,7 @@ describe('I39 a full queue', () => {
     expect(await codeOf(ada.submit(type, 'more'))).toBe('QUEUE_FULL')
   })
 
-  test('of 50 submits over two engines at once, as many are stored as may be', async () => {
+  test('of 50 submits over two engines at once, exactly as many are stored as allowed', async () => {
     const bench = new Bench()
     const type = defineJob({ type: 'bounded', execute: () => {}, limits: { queued: 9 } })
     const hosts = [await bench.start({ jobs: [type], work: false }), await bench.start({ jobs: [type], work: false })]
@@ -97,7 +97,7 @@ describe('I39 a full queue', () => {
     expect(codes.filter((code) => code === 'QUEUE_FULL')).toHaveLength(41)
   })
 
-  test('is bounded by a whole number from 1', () => {
+  test('needs a whole number from 1', () => {
     for (const queued of [0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
       expect(() => defineJob({ type: 'x', execute: () => {}, limits: { queued } })).toThrow('limits.queued')
     }

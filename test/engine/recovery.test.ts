@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { createMachine } from 'xstate'
 import { Bench, codeOf, Work } from './bench.ts'
 
-test('I47 what a dead engine held is taken back at once by the next start', async () => {
+test('I47 the next start takes over the tasks of a dead engine at once', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -25,7 +25,7 @@ test('I47 what a dead engine held is taken back at once by the next start', asyn
   expect((await two.ada.get(id)).output).toBe('done')
 })
 
-test('I47 what a dead engine held is taken back by the sweep of a living one', async () => {
+test('I47 the sweep of a living engine takes over the tasks of a dead one', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -38,7 +38,7 @@ test('I47 what a dead engine held is taken back by the sweep of a living one', a
   expect(two.heard.filter(({ type }) => type === 'task.lost')).toHaveLength(2)
 })
 
-test('an engine that does not work takes back too, for others to run', async () => {
+test('an engine that does not work takes tasks over too, for others to run', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -51,7 +51,7 @@ test('an engine that does not work takes back too, for others to run', async () 
   expect(work.runs).toHaveLength(2)
 })
 
-test('with deadAfter, a frozen engine loses its tasks after that time, is told when it thaws, and its late reports are stale', async () => {
+test('with deadAfter, a frozen engine loses its tasks after that time, learns it when it thaws, and its late reports are stale', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -75,14 +75,14 @@ test('with deadAfter, a frozen engine loses its tasks after that time, is told w
   expect((await two.ada.get(id)).output).toBe('in time')
 })
 
-test('I19 what a thawed engine claims is recovered too, if it dies before it has said that it lives', async () => {
+test('I19 tasks that a thawed engine claims are recovered too if it dies before its next heartbeat', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
   const one = await bench.start({ jobs: [type] })
   const two = await bench.start({ jobs: [type], work: false, deadAfter: '10s' })
   one.faults.isMute = true
-  // The other engine takes it for dead, and forgets it.
+  // The other engine declares it dead and forgets it.
   await bench.clock.advance(12_000)
   const { id } = await one.ada.submit(type, 1)
   expect(one.engine.running()).toEqual([id])
@@ -91,7 +91,7 @@ test('I19 what a thawed engine claims is recovered too, if it dies before it has
   expect((await two.ada.get(id)).status).toBe('queued')
 })
 
-test('recovery: fail ends the job as TASK_LOST instead', async () => {
+test("recovery 'fail' ends the job as TASK_LOST instead", async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', recovery: 'fail', retry: { limit: 3 }, execute: work.execute })
@@ -104,7 +104,7 @@ test('recovery: fail ends the job as TASK_LOST instead', async () => {
   expect(work.runs).toHaveLength(1)
 })
 
-test('I20 work that takes its process down three times in a row is not offered again: POISON', async () => {
+test('I20 work that crashes its process three times in a row is POISON, and not tried again', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -119,12 +119,12 @@ test('I20 work that takes its process down three times in a row is not offered a
   expect(work.runs).toHaveLength(3)
 })
 
-test('I36 a suspect that waits until another one ends is not asked for without end', async () => {
+test('I36 a suspect that waits until another one ends is not requested repeatedly', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
   let asked = 0
-  // Far more room than there is work; it ends when it is asked too often, or nothing else would ever run again.
+  // There is far more room than work. The loop ends if it makes too many requests, or no other code would run.
   const roomy = { ...queueExecutor({ concurrency: 500 }), room: () => (asked++ < 5_000 ? 500 : 0) }
   let host = await bench.start({ jobs: [type], executors: { default: roomy } })
   const jobs = await Promise.all([1, 2].map((input) => host.ada.submit(type, input)))
@@ -166,7 +166,7 @@ test('work that records a further step each time is not poison', async () => {
   expect((await host.ada.get(id)).output).toBe('at last')
 })
 
-test('lost attempts are not failures: the retries are all still there', async () => {
+test('lost attempts do not use up the retries', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', retry: { limit: 1, backoff: 0 }, execute: work.execute })
@@ -205,7 +205,7 @@ test('a chart that names task.lost hears of it, and decides', async () => {
   expect(work.runs).toHaveLength(1)
 })
 
-test('an unchanged machine with a wildcard is not moved by the executor’s events', async () => {
+test('a machine with a wildcard is not moved by events of the executor', async () => {
   const bench = new Bench()
   const work = new Work()
   const machine = createMachine({
@@ -240,7 +240,7 @@ test('I14 a cancelled job whose process died frees its slot at the next sweep', 
   expect((await two.ada.get(id)).status).toBe('cancelled')
 })
 
-test('jobs of a type that is not known here are left alone, for an engine that knows it', async () => {
+test('jobs of an unknown type are left for an engine that knows it', async () => {
   const bench = new Bench()
   const work = new Work()
   const known = defineJob({ type: 'known', execute: work.execute })
@@ -260,9 +260,10 @@ test('jobs of a type that is not known here are left alone, for an engine that k
   expect(three.engine.running()).toEqual([held.id])
 })
 
-// The other one beats every 2 s and is looked at every second: it has not beaten since the last look, or it has.
+// The other engine's heartbeat is every 2 s, and it is checked every second: sometimes there is no beat since the last
+// check.
 test.each([3_000, 4_000, 5_000])(
-  'I17 a process that stood still while it looked at the others, after %i ms, takes none for dead',
+  'I17 a process suspended while it checked the others, after %i ms, declares none dead',
   async (ms) => {
     const bench = new Bench()
     const work = new Work()
@@ -315,7 +316,7 @@ test('an engine that is silent while its process lives keeps its work, and healt
   expect((await two.ada.get(id)).output).toBe('at last')
 })
 
-test('what deadAfter takes from a living engine does not count towards POISON, and is not told as a death', async () => {
+test('tasks that deadAfter takes from a living engine do not count towards POISON, and are not reported as a death', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -340,7 +341,7 @@ test('what deadAfter takes from a living engine does not count towards POISON, a
   expect((await held.ada.get(id)).output).toBe('done')
 })
 
-test('a death that follows losses which were none counts as the first', async () => {
+test('a death after losses that do not count is the first towards POISON', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -378,7 +379,7 @@ test('work that records a further item each time is not poison', async () => {
   expect((await host.ada.get(id)).output).toBe('at last')
 })
 
-test('work that reports the same items each time gets no further, and is poison', async () => {
+test('work that reports the same items each time makes no progress, and is poison', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({
@@ -399,7 +400,7 @@ test('work that reports the same items each time gets no further, and is poison'
   expect((await host.ada.get(id)).error).toMatchObject({ code: 'POISON' })
 })
 
-test('a wall clock that steps back makes no engine silent, and no work lost', async () => {
+test('a wall clock that steps back makes no engine silent, and loses no work', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', timeout: '1h', execute: work.execute })

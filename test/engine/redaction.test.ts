@@ -2,7 +2,7 @@ import { defineJob, type JobView, type Policy, rolePolicy, type SessionEvent, ty
 import { describe, expect, test } from 'vitest'
 import { Bench, codeOf, errorOf, textsOf, Work } from './bench.ts'
 
-/** A policy that redacts from every read, and from the answers to commands. */
+/** A policy that redacts in every read, and in the answers to commands. */
 function redacting(...fields: readonly string[]): Policy {
   return {
     authorize: (_, action): Verdict => (action === 'submit' ? 'allow' : { redact: fields }),
@@ -35,7 +35,7 @@ test('a redacted field is left out of every view, and named', async () => {
   }
 })
 
-test('I58 redacting the input takes what may repeat it: output, error, message', async () => {
+test('I58 redacting the input also removes output, error and message, which may repeat it', async () => {
   const bench = new Bench()
   const { ada } = await bench.start({ jobs: [secretive], policy: redacting('input') })
   const { id } = await ada.submit(secretive, 's3cret')
@@ -54,7 +54,7 @@ test('every field that is left out is named, also one that is left out with the 
   expect((await ada.get(id)).redacted).toEqual(['error', 'input', 'message', 'output'])
 })
 
-test('I58 redacting the input takes the history’s messages', async () => {
+test('I58 redacting the input removes the messages of the history', async () => {
   const bench = new Bench()
   const { ada } = await bench.start({ jobs: [secretive], policy: redacting('input') })
   const { id } = await ada.submit(secretive, 's3cret')
@@ -64,7 +64,7 @@ test('I58 redacting the input takes the history’s messages', async () => {
   expect(JSON.stringify(history)).not.toContain('s3cret')
 })
 
-test('I58 redacting the input takes the lines of the log', async () => {
+test('I58 redacting the input removes the lines of the log', async () => {
   const bench = new Bench()
   const { ada, engine } = await bench.start({ jobs: [secretive], policy: redacting('input') })
   const { id } = await ada.submit(secretive, 's3cret')
@@ -74,7 +74,7 @@ test('I58 redacting the input takes the lines of the log', async () => {
   expect(lines.join()).not.toContain('s3cret')
 })
 
-test('I52 the answer to a repeated submit shows no more of the first job than a look at it', async () => {
+test('I52 the answer to a repeated submit shows no more of the first job than get would', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 's3cret' })
   const { ada } = await bench.start({ jobs: [type], policy: redacting('output') })
@@ -85,7 +85,7 @@ test('I52 the answer to a repeated submit shows no more of the first job than a 
   expect(JSON.stringify(again)).not.toContain('s3cret')
 })
 
-test('the fields that stay private are in no view', async () => {
+test('private fields are in no view', async () => {
   const bench = new Bench()
   const { ada } = await bench.start({ jobs: [secretive] })
   const { id } = await ada.submit(secretive, 's3cret', { idempotencyKey: 'k' })
@@ -110,7 +110,7 @@ test('an empty redaction shows all, and names nothing', async () => {
 describe('a field that is redacted', () => {
   const instant = defineJob({ type: 'w', execute: () => 1 })
 
-  test('cannot be filtered by, also where only some of the jobs redact it', async () => {
+  test('cannot be filtered by, even if only some of the jobs redact it', async () => {
     const bench = new Bench()
     const { admin } = await bench.start({ jobs: [instant], policy: rolePolicy({ redact: ['status', 'type'] }) })
     const refusal = await errorOf(admin.list({ status: 'completed' }))
@@ -121,7 +121,7 @@ describe('a field that is redacted', () => {
     expect(await codeOf(admin.pipelines.list({ type: 'w' }))).toBe('FORBIDDEN')
   })
 
-  test('can be filtered by among own jobs, where it is shown of those', async () => {
+  test('can be filtered by among own jobs, where it is shown', async () => {
     const bench = new Bench()
     const { admin, ada } = await bench.start({ jobs: [instant], policy: rolePolicy({ redact: ['status'] }) })
     await ada.submit(instant, 1)
@@ -132,13 +132,13 @@ describe('a field that is redacted', () => {
     expect(await admin.count(mine)).toBe(1)
   })
 
-  test('cannot be filtered by among own jobs, where it is redacted of those too', async () => {
+  test('cannot be filtered by among own jobs where it is redacted for them too', async () => {
     const bench = new Bench()
     const policy: Policy = {
       authorize: () => ({ redact: ['labels'] }),
       scope: ({ tenant, id }) => [
         { tenant, redact: ['labels'] },
-        // Not all of the own jobs are of this type.
+        // Not all own jobs have this type.
         { tenant, createdBy: id, type: 'other' },
       ],
     }
@@ -146,7 +146,7 @@ describe('a field that is redacted', () => {
     expect(await codeOf(ada.list({ view: 'mine', labels: { team: 'red' } }))).toBe('FORBIDDEN')
   })
 
-  test('that is the end of the job is told by no other time', async () => {
+  test('that is the end time of the job cannot be read off another time', async () => {
     const bench = new Bench()
     const work = new Work()
     const type = defineJob({ type: 'w', execute: work.execute })

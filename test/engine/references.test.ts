@@ -4,7 +4,7 @@ import { type AnyActorRef, createMachine, fromCallback, fromPromise, sendTo } fr
 import { z } from 'zod'
 import { Bench } from './bench.ts'
 
-// References where they lead nowhere, and where they cannot go.
+// References to nobody, and references in places where they are not allowed.
 
 const any = z.looseObject({})
 
@@ -14,7 +14,7 @@ interface Scope {
   readonly system: { readonly get: (id: string) => AnyActorRef }
 }
 
-test('a sendTo that finds nobody goes to the machine itself, and the job’s log says so in one line', async () => {
+test('a sendTo with an unknown target goes to the machine itself, and one line of the job’s log says so', async () => {
   const bench = new Bench()
   const lifecycle = createMachine({
     on: { GO: { actions: sendTo((({ system }: Scope) => system.get('nowhere')) as never, { type: 'HI' } as never) } },
@@ -29,7 +29,7 @@ test('a sendTo that finds nobody goes to the machine itself, and the job’s log
   ])
 })
 
-test('a machine that goes on sending to nobody ends as an error, with one line in its log', async () => {
+test('a machine that keeps sending to unknown targets ends as an error, with one line in its log', async () => {
   const bench = new Bench()
   const lifecycle = createMachine({
     on: { GO: { actions: sendTo((({ system }: Scope) => system.get('nowhere')) as never, { type: 'GO' } as never) } },
@@ -70,7 +70,7 @@ test.each([
   )
 })
 
-test('what a person sends is data, also where it looks like a reference', async () => {
+test('a command of a person is data, even if it looks like a reference', async () => {
   const bench = new Bench()
   const lifecycle = createMachine({
     on: { GO: { actions: sendTo((({ event }: Scope) => event.to) as never, { type: 'HI' } as never) } },

@@ -5,9 +5,9 @@ import { z } from 'zod'
 import { Bench, Work } from './bench.ts'
 import { FaultyStorage } from './faulty-storage.ts'
 
-// Whole machines on a whole engine; what each construct does to a record is the model's own test.
+// Whole machines on a whole engine. The tests of the model check what each construct does to a record.
 
-/** A child whose parent is told when its task is claimed, and ends with that where it has follow-ups. */
+/** A child that notifies its parent when its task is claimed, which ends the parent if it has follow-ups. */
 function telling(work: Work, options: { readonly followUp?: () => readonly FollowUp[] } = {}) {
   const child = createMachine({
     invoke: { src: 'work' },
@@ -21,7 +21,7 @@ function telling(work: Work, options: { readonly followUp?: () => readonly Follo
   return { outer: defineJob({ type: 'outer', lifecycle: parent, ...options }) }
 }
 
-test('a machine that is invoked is a job of its own, whose end is the parent’s event', async () => {
+test('an invoked machine is a job of its own, whose end is an event for its parent', async () => {
   const bench = new Bench()
   const work = new Work()
   const child = createMachine({
@@ -59,7 +59,7 @@ test('a machine that is invoked is a job of its own, whose end is the parent’s
   expect(await ada.get(items[0]?.id ?? '')).toMatchObject({ phase: 'settled', outcome: 'success' })
 })
 
-test('I29 a parent that is cancelled stops its child, whose code is told, and holds its slot until that has returned', async () => {
+test('I29 cancelling a parent stops its child, signals the child’s code, and holds the child’s slot until that returns', async () => {
   const bench = new Bench()
   const work = new Work()
   const child = createMachine({
@@ -84,7 +84,7 @@ test('I29 a parent that is cancelled stops its child, whose code is told, and ho
   await ada.submit(type, undefined, { pipeline: 'p' })
 })
 
-test('a child talks with its parent, over a restart of the engine', async () => {
+test('a child and its parent exchange events, across a restart of the engine', async () => {
   const bench = new Bench()
   const child = createMachine({
     initial: 'waiting',
@@ -119,7 +119,7 @@ test('a child talks with its parent, over a restart of the engine', async () => 
   expect(await second.ada.get(id)).toMatchObject({ status: 'over', output: { pongs: 1 } })
 })
 
-test('a child that passes over an event writes nothing, though its parent hears of its snapshot', async () => {
+test('a child that ignores an event writes nothing, though its parent hears of its snapshot', async () => {
   const bench = new Bench()
   const child = createMachine({ initial: 'still', states: { still: { on: { MOVE: {} } } } })
   const parent = createMachine({
@@ -147,7 +147,7 @@ test('a child that passes over an event writes nothing, though its parent hears 
   expect(await bench.row(childId)).toEqual(childBefore)
 })
 
-test('a callback hears and tells, is started again after a crash with all that it was sent, and is cleaned up', async () => {
+test('a callback receives and sends, is started again after a crash with all its messages, and is cleaned up', async () => {
   const bench = new Bench()
   const heard: string[] = []
   const listener = fromCallback(({ receive, sendBack }) => {
@@ -192,7 +192,7 @@ test('a callback hears and tells, is started again after a crash with all that i
   expect(await two.ada.get(id)).toMatchObject({ status: 'off', output: { heard: 2 } })
 })
 
-test('an observable tells its values to a chart that asks for snapshots, and its end', async () => {
+test('an observable sends its values to a chart that asks for snapshots, and its end', async () => {
   const bench = new Bench()
   type Observer = { next?: (value: number) => void; complete?: () => void }
   let observer: Observer = {}
@@ -259,7 +259,7 @@ test('transition logic keeps its state in the job, over a restart', async () => 
   expect(await ada.get(id)).toMatchObject({ output: { seen: 2 } })
 })
 
-test('a task tells its chart what its events declare, and hears what is sent to it', async () => {
+test('a task sends the events that it declares to its chart, and receives messages', async () => {
   const bench = new Bench()
   const talker = task({ events: ['HALF'] }, async ({ send, inbox }) => {
     await send({ type: 'HALF' })
@@ -285,7 +285,7 @@ test('a task tells its chart what its events declare, and hears what is sent to 
   expect(await ada.get(id)).toMatchObject({ output: { refusal: 'INVALID_INPUT', message: 'GO_ON' } })
 })
 
-test('a claim of a child’s task tells the parent in the same commit', async () => {
+test('a claim of a child’s task notifies the parent in the same commit', async () => {
   const bench = new Bench()
   const work = new Work()
   const { outer } = telling(work)
@@ -297,7 +297,7 @@ test('a claim of a child’s task tells the parent in the same commit', async ()
   expect(await ada.get(id)).toMatchObject({ status: 'busy' })
 })
 
-test('I36 a claim that ends a job with follow-ups and fails keeps nothing behind it waiting longer than a sweep, and is tried again', async () => {
+test('I36 a claim that ends a job with follow-ups and fails is retried, and delays other claims by a sweep at most', async () => {
   const bench = new Bench()
   const work = new Work()
   const { outer } = telling(work, { followUp: () => [] })
@@ -316,7 +316,7 @@ test('I36 a claim that ends a job with follow-ups and fails keeps nothing behind
   expect(await front.ada.get(id)).toMatchObject({ status: 'busy' })
 })
 
-test('a chart that invokes a machine when its task starts is claimed with the child that it begins', async () => {
+test('a chart that invokes a machine when its task starts is claimed together with the new child', async () => {
   const bench = new Bench()
   const work = new Work()
   const child = createMachine({ initial: 'ready', states: { ready: {} } })
@@ -353,7 +353,7 @@ test.each(['load', 'commit'] as const)(
     )
     const machine = setup({ actors: { listener, child } }).createMachine({
       initial: 'on',
-      // A job with a child is read with it at each move.
+      // A job with a child is read together with it at each transition.
       invoke: [
         { id: 'ear', src: 'listener' },
         { id: 'child', src: 'child' },

@@ -31,7 +31,7 @@ test('progress is stored and published at once, then at most once in 250 ms with
   expect((await ada.get(id)).progress).toEqual({ completed: 100, failed: 0, running: 2, total: 100 })
 })
 
-test('the last value is written in the unit of the end', async () => {
+test('the last value is written in the changeset of the end', async () => {
   const bench = new Bench()
   const { ada, work, id, faults } = await running(bench)
   const { progress } = work.run().context
@@ -46,7 +46,7 @@ test('the last value is written in the unit of the end', async () => {
   expect(await ada.get(id)).toMatchObject({ status: 'completed', progress: { completed: 3, total: 3 } })
 })
 
-test('I40 what listeners hear carries the numbers that are stored, the last progress included', async () => {
+test('I40 listeners get the stored numbers, including the last progress', async () => {
   const bench = new Bench()
   const { work, heard } = await running(bench)
   work.run().context.progress({ completed: 1, total: 3 })
@@ -60,7 +60,7 @@ test('I40 what listeners hear carries the numbers that are stored, the last prog
   expect(heard.map(({ sequence, type }) => `${sequence} ${type}`)).toEqual(stored)
 })
 
-test('I44 progress never falls within an attempt, whatever order it is told in', async () => {
+test('I44 progress never falls within an attempt, whatever the order of the reports', async () => {
   const bench = new Bench()
   const { ada, work, id, heard } = await running(bench)
   for (const completed of [3, 1, 7, 2, 0]) {
@@ -72,7 +72,7 @@ test('I44 progress never falls within an attempt, whatever order it is told in',
   expect((await ada.get(id)).progress).toEqual({ completed: 7, failed: 7, running: 0, total: 10 })
 })
 
-test('I44 progress is no part of the history, has no number among the job’s events, and raises no revision', async () => {
+test('I44 progress is not in the history, has no event number of the job, and raises no revision', async () => {
   const bench = new Bench()
   const { ada, work, id, heard } = await running(bench)
   const before = await bench.row(id)
@@ -107,7 +107,7 @@ test.each([
   expect(await ada.get(id)).toMatchObject({ status: 'completed' })
 })
 
-test('of a report whose parts are no counts the others are taken', async () => {
+test('invalid parts of a report are ignored, and the others are taken', async () => {
   const bench = new Bench()
   const { ada, work, id } = await running(bench)
   work.run().context.progress({ completed: 5, total: Number.POSITIVE_INFINITY, running: -1 })
@@ -118,7 +118,7 @@ test('of a report whose parts are no counts the others are taken', async () => {
   ])
 })
 
-test('a number is completed, and a total that nobody said is not known', async () => {
+test('a number means completed, and a total that was not reported is absent', async () => {
   const bench = new Bench()
   const { ada, work, id, heard } = await running(bench)
   work.run().context.progress(50)
@@ -133,7 +133,7 @@ test('a number is completed, and a total that nobody said is not known', async (
   expect((await ada.get(id)).progress).toEqual({ completed: 52, failed: 0, running: 0, total: 100 })
 })
 
-test('what an attempt that is gone said that it runs is not shown as running', async () => {
+test('running counts of an ended attempt are shown as 0', async () => {
   const bench = new Bench()
   const { ada, work, id } = await running(bench, 1)
   const shown = async () => (await ada.get(id)).progress?.running
@@ -151,7 +151,7 @@ test('what an attempt that is gone said that it runs is not shown as running', a
   expect(await shown()).toBe(0)
 })
 
-test('after a crash nothing is shown as running, neither before the next attempt reports nor while nobody runs it', async () => {
+test('after a crash running is 0, before the next attempt reports and while nobody runs the job', async () => {
   const bench = new Bench()
   const { ada, work, id, crash } = await running(bench)
   work.run().context.progress({ completed: 9, running: 3 })
@@ -166,7 +166,7 @@ test('after a crash nothing is shown as running, neither before the next attempt
   expect((await next.ada.get(id)).progress).toEqual({ completed: 9, failed: 0, running: 0 })
 })
 
-test('I44 a new attempt counts anew, and the old one’s reports are stale', async () => {
+test('I44 a new attempt starts its own counts, and the old one’s reports are stale', async () => {
   const bench = new Bench()
   const { ada, work, id } = await running(bench, 1)
   work.run().context.progress({ completed: 5, total: 9 })
@@ -181,7 +181,7 @@ test('I44 a new attempt counts anew, and the old one’s reports are stale', asy
   expect(await textsOf(ada.logs(id))).toEqual([])
 })
 
-test('I44 code that is told to stop says no progress of a job that has ended, and its lines are kept', async () => {
+test('I44 code that is stopping reports no progress of an ended job, and its log lines are kept', async () => {
   const bench = new Bench()
   const { ada, work, id, heard } = await running(bench)
   work.run().context.progress({ completed: 1 })
@@ -197,7 +197,7 @@ test('I44 code that is told to stop says no progress of a job that has ended, an
   expect(await textsOf(ada.logs(id))).toEqual(['cleaning up'])
 })
 
-test('I44 after its end a job takes neither progress nor lines, and no timer is left of them', async () => {
+test('I44 after its end a job takes neither progress nor lines, and leaves no timer', async () => {
   const bench = new Bench()
   const { ada, work, id } = await running(bench)
   work.run().finish()
@@ -240,7 +240,7 @@ test('a line is cut at 10,000 characters, made well-formed, and made text', asyn
   expect(await textsOf(ada.logs(id))).toEqual(['x'.repeat(10_000), 'a\ufffdb', 'shown'])
 })
 
-test('of a long log the newest lines are kept, and one line says that others were dropped', async () => {
+test('the newest lines of a long log are kept, and one line says that others were dropped', async () => {
   const bench = new Bench(memoryStorage({ logLines: 3 }))
   const { ada, work, id } = await running(bench)
   for (let line = 1; line <= 5; line++) work.run().context.log(`line ${line}`)
@@ -252,7 +252,7 @@ test('of a long log the newest lines are kept, and one line says that others wer
   expect(await textsOf(ada.logs(id, { after: 2 }))).toEqual(['line 3', 'line 4', 'line 5'])
 })
 
-test('a log of more lines than are read at once is read to its end', async () => {
+test('a log of more lines than one read is read to its end', async () => {
   const bench = new Bench()
   const { ada, work, id } = await running(bench)
   for (let line = 1; line <= 1_203; line++) work.run().context.log(String(line))
@@ -273,8 +273,8 @@ test.each([
   expect(await codeOf(textsOf(ada.logs(id, { after: after as number })))).toBe('INVALID_INPUT')
 })
 
-// Progress stands beside the record that an end is decided of.
-test.each([0, 1])('a result shows the progress of whichever attempt reported it: %i', async (reporting) => {
+// Progress is stored beside the record from which an end is decided.
+test.each([0, 1])('a result shows the progress of the attempt that reported it: %i', async (reporting) => {
   const bench = new Bench()
   const { ada, work, id } = await running(bench, 1)
   const result = ada.result(id)

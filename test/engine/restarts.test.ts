@@ -4,12 +4,12 @@ import { type AnyActorRef, assign, createMachine, emit, fromCallback, log, raise
 import { z } from 'zod'
 import { Bench, codeOf, textsOf, Work } from './bench.ts'
 
-// What XState does not have and this library adds to a chart, each over a restart.
+// Features that this library adds to XState's charts, each over a restart.
 
 const command = z.object({})
 const ends = { done: { type: 'final' }, failed: { type: 'final', tags: 'failure' } } as const
 
-test('a chart that names the executor’s events hears of each attempt, of each loss, and of none that was given back', async () => {
+test('a chart that names the executor’s events hears of each attempt and each loss, but not of work given back at a stop', async () => {
   const bench = new Bench()
   const work = new Work()
   const machine = setup({
@@ -40,7 +40,7 @@ test('a chart that names the executor’s events hears of each attempt, of each 
   expect(output).toMatchObject([...attempt, lost, ...attempt, ...attempt])
 })
 
-test('what a task told before a crash stands, and its next attempt may tell it again', async () => {
+test('an event that a task sent before a crash is kept, and its next attempt may send it again', async () => {
   const bench = new Bench()
   const talker = task({ events: ['HALF'] }, async ({ send, attempt }) => {
     await send({ type: 'HALF', attempt })
@@ -80,7 +80,7 @@ function toldBy(work: Work, messages: readonly string[]) {
   return defineJob({ type: 'told', lifecycle, commands })
 }
 
-test('what a task was sent is given again after a crash, in its order, a drain too', async () => {
+test('messages to a task are given again after a crash, in order, including a drain', async () => {
   const bench = new Bench()
   const work = new Work()
   const messages = ['one', 'task.drain', 'two']
@@ -102,7 +102,7 @@ test('what a task was sent is given again after a crash, in its order, a drain t
   expect((await ada.get(id)).status).toBe('done')
 })
 
-test('a callback that was spawned is reached by its reference and by its system id, before and after a restart', async () => {
+test('a spawned callback is reached by its reference and by its system id, before and after a restart', async () => {
   const bench = new Bench()
   const heard: string[] = []
   const ear = fromCallback(({ receive }) => receive(({ type }) => heard.push(type)))
@@ -135,7 +135,7 @@ test('a callback that was spawned is reached by its reference and by its system 
   expect(heard).toEqual([...said, ...said, ...said])
 })
 
-test('work that was told to stop and died with its process is not begun again: TASK_LOST', async () => {
+test('work that was stopping and died with its process is not begun again: TASK_LOST', async () => {
   const bench = new Bench()
   const work = new Work()
   const told = toldBy(work, ['task.stop'])
@@ -149,7 +149,7 @@ test('work that was told to stop and died with its process is not begun again: T
   expect(work.runs).toHaveLength(1)
 })
 
-test('recovery: await offers a lost attempt to nobody, over restarts too, until its chart leaves it', async () => {
+test("recovery 'await' offers a lost attempt to nobody, over restarts too, until its chart leaves it", async () => {
   const bench = new Bench()
   const work = new Work()
   const machine = createMachine({
@@ -172,7 +172,7 @@ test('recovery: await offers a lost attempt to nobody, over restarts too, until 
   expect([work.runs.length, (await bench.row(id)).tasks]).toEqual([1, []])
 })
 
-test('an awaited attempt whose engine was only frozen ends its task when that thaws', async () => {
+test('an awaited attempt whose engine was only frozen ends its task when the engine thaws', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', recovery: 'await', execute: work.execute })
@@ -189,7 +189,7 @@ test('an awaited attempt whose engine was only frozen ends its task when that th
   expect(work.runs).toHaveLength(1)
 })
 
-test('the schemas of a task hold for an attempt after a crash: what it is given, and what it may give', async () => {
+test('the schemas of a task apply to an attempt after a crash: to its input and to its output', async () => {
   const bench = new Bench()
   const work = new Work()
   const read = task(
@@ -217,7 +217,7 @@ test('the schemas of a task hold for an attempt after a crash: what it is given,
   })
 })
 
-test('a person sends the commands of the type and nothing else, before and after a restart', async () => {
+test('a person may send the commands of the type and nothing else, before and after a restart', async () => {
   const bench = new Bench()
   const machine = createMachine({
     initial: 'on',
@@ -236,7 +236,7 @@ test('a person sends the commands of the type and nothing else, before and after
   expect((await host.ada.send(id, { type: 'go' })).status).toBe('done')
 })
 
-test('an executor of one’s own is given the function and version of a task again after a crash', async () => {
+test('a custom executor gets the function and version of a task again after a crash', async () => {
   const bench = new Bench()
   const seen: unknown[] = []
   const rows: Executor = {
@@ -268,7 +268,7 @@ test('an executor of one’s own is given the function and version of a task aga
   expect((await ada.get(id)).status).toBe('done')
 })
 
-test('a move whose process dies as it is stored keeps what it emitted and logged, once, and its other actions never run', async () => {
+test('a crash during the commit of a transition keeps its emits and log lines once; other actions never run', async () => {
   const bench = new Bench()
   const ran: string[] = []
   const acts = [emit({ type: 'moved' }), log('moved'), () => ran.push('effect')]
@@ -292,7 +292,7 @@ test('a move whose process dies as it is stored keeps what it emitted and logged
   expect([await textsOf(ada.logs(id)), ran]).toEqual([['moved'], []])
 })
 
-test('what tags, meta and describe say of a state holds over a restart: slot, phase, label, message, outcome', async () => {
+test('tags, meta and describe of a state hold over a restart: slot, phase, label, message, outcome', async () => {
   const bench = new Bench()
   const machine = createMachine({
     initial: 'on',
@@ -319,7 +319,7 @@ test('what tags, meta and describe say of a state holds over a restart: slot, ph
   expect(await ada.send(id, { type: 'end' })).toMatchObject({ phase: 'settled', outcome: 'cancelled' })
 })
 
-test('ends outside the chart bear the labels of their type after a restart: a child that was stopped, a parent that threw', async () => {
+test('labels of ends outside the chart are the type’s also after a restart: a stopped child, a parent that threw', async () => {
   const bench = new Bench()
   const machine = createMachine({
     initial: 'on',
@@ -341,7 +341,7 @@ test('ends outside the chart bear the labels of their type after a restart: a ch
   expect(await ada.send(id, { type: 'go' })).toMatchObject({ status: 'broken', outcome: 'failure', error })
 })
 
-test('a machine in an endless loop ends its job alone, and keeps no later engine from starting', async () => {
+test('a machine in an endless loop ends its own job, and later engines can start', async () => {
   const bench = new Bench()
   const machine = createMachine({
     initial: 'off',

@@ -20,7 +20,7 @@ const linesOf = async (session: Session, id: string) => {
   return lines
 }
 
-describe('explain of a job of which nothing runs', () => {
+describe('explain of a job that runs nothing', () => {
   const approval = createMachine({
     initial: 'open',
     states: {
@@ -31,7 +31,7 @@ describe('explain of a job of which nothing runs', () => {
   })
   const commands = { approve: { schema: any, by: { relation: 'others' } }, remind: any, cancel: any }
 
-  test('names the commands that the caller may send, its cancel too, as actions does', async () => {
+  test('names the commands that the caller may send, including cancel, as actions does', async () => {
     const { ada, admin, engine, id } = await submitted(approval, { commands })
     const expected = [
       [ada, ['remind', 'cancel']],
@@ -44,18 +44,18 @@ describe('explain of a job of which nothing runs', () => {
     }
   })
 
-  test('says that it waits for a command also to who may send none', async () => {
+  test('says that it waits for a command also to callers who may send none', async () => {
     const machine = createMachine({ on: { approve: { actions: () => {} } } })
     const { ada, id } = await submitted(machine, { commands: { approve: commands.approve } })
     expect(await ada.explain(id)).toEqual([{ kind: 'command', commands: [] }])
   })
 
-  test('says that it is stuck where nothing can move it', async () => {
+  test('says that it is stuck if nothing can move it', async () => {
     const { ada, id } = await submitted(createMachine({ initial: 'a', states: { a: {} } }))
     expect(await ada.explain(id)).toEqual([{ kind: 'stuck' }])
   })
 
-  test('says so where a guard refuses every command, and where all of them are obeyed already', async () => {
+  test('says that it is stuck if a guard refuses every command, or if each one is already obeyed', async () => {
     const guarded = createMachine({ on: { approve: { guard: () => false } } })
     const one = await submitted(guarded, { commands: { approve: any } })
     expect(await one.ada.explain(one.id)).toEqual([{ kind: 'stuck' }])
@@ -67,7 +67,7 @@ describe('explain of a job of which nothing runs', () => {
     expect(await two.ada.explain(two.id)).toEqual([{ kind: 'stuck' }])
   })
 
-  test('says so of transition logic, which moves by events alone', async () => {
+  test('says that transition logic is stuck, because only events move it', async () => {
     const machine = createMachine({ invoke: { src: 'count' } }).provide({
       actors: { count: fromTransition((state: number) => state + 1, 0) },
     } as never)
@@ -75,7 +75,7 @@ describe('explain of a job of which nothing runs', () => {
     expect(await ada.explain(id)).toEqual([{ kind: 'stuck' }])
   })
 
-  test('does not say so where a timer, a task or a child goes on', async () => {
+  test('does not say stuck while a timer, a task or a child remains', async () => {
     const timed = createMachine({ initial: 'a', states: { a: { after: { 5000: 'b' } }, b: {} } })
     const one = await submitted(timed)
     expect((await one.ada.explain(one.id)).map(({ kind }) => kind)).toEqual(['timer'])
@@ -89,7 +89,7 @@ describe('explain of a job of which nothing runs', () => {
     expect((await two.ada.explain(two.id)).map(({ kind }) => kind)).toEqual(['running'])
   })
 
-  test('says so of a child job only where its parents cannot move it either', async () => {
+  test('says stuck of a child job only if its parents cannot move it either', async () => {
     const child = createMachine({ initial: 'a', states: { a: { on: { go: 'b' } }, b: {} } })
     const parent = createMachine({
       invoke: { id: 'kid', src: 'kid' },
@@ -107,7 +107,7 @@ describe('explain of a job of which nothing runs', () => {
     }
   })
 
-  test('does not say so of a job that waits, that has ended, or whose version is unknown', async () => {
+  test('does not say stuck of a job that waits, has ended, or has an unknown version', async () => {
     const { ada, bench, id } = await submitted(createMachine({ type: 'final' }))
     expect((await ada.explain(id)).map(({ kind }) => kind)).toEqual(['settled'])
     const still = defineJob({ type: 'still', lifecycle: createMachine({}) })
@@ -134,7 +134,7 @@ test('a result that no state takes is a line in the log of its job', async () =>
   expect(await ada.explain(id)).toEqual([{ kind: 'stuck' }])
 })
 
-test('the end of a child job that no state takes is a line in the log, and one that is taken is none', async () => {
+test('the end of a child job is a line in the log only if no state takes it', async () => {
   const kid = createMachine({ type: 'final' })
   const deaf = createMachine({ invoke: { id: 'kid', src: 'kid' } }).provide({ actors: { kid } } as never)
   const one = await submitted(deaf)
@@ -147,7 +147,7 @@ test('the end of a child job that no state takes is a line in the log, and one t
   expect(await linesOf(two.ada, two.id)).toEqual([])
 })
 
-test('jobs of types that no engine here knows are listed and counted', async () => {
+test('jobs of unknown types are listed and counted', async () => {
   const { ada, bench, id } = await submitted(createMachine({}))
   const other = await bench.start({ jobs: [] })
   expect((await other.ada.list({ type: 't' })).items.map((job) => job.id)).toEqual([id])

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { Bench, Work } from './bench.ts'
 
-test('an attempt that fails is made again after its pause, the chart staying where it is', async () => {
+test('a failed attempt is repeated after its pause, and the chart stays in its state', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', retry: { limit: 2, backoff: '10s' }, execute: work.execute })
@@ -46,7 +46,7 @@ test('after its last retry the job fails with the last error', async () => {
   expect((await ada.get(id)).error?.message).toBe('failure 4')
 })
 
-test('a pause does not take a place: other jobs run meanwhile', async () => {
+test('a pause takes no place: other jobs run meanwhile', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', retry: { limit: 1, backoff: '10s' }, execute: work.execute })
@@ -75,7 +75,7 @@ test('a pause is kept over a restart', async () => {
   expect(work.runs).toHaveLength(2)
 })
 
-test('retries of one job in its pipeline keep the slot', async () => {
+test('a job keeps the slot of its pipeline between its retries', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', retry: { limit: 1, backoff: '10s' }, execute: work.execute })
@@ -86,7 +86,7 @@ test('retries of one job in its pipeline keep the slot', async () => {
   await expect(ada.submit(type, 2, { pipeline: 'p' })).rejects.toMatchObject({ code: 'ALREADY_RUNNING' })
 })
 
-test('an output that does not fit its schema is a failure like others, and is made again', async () => {
+test('an output that does not fit its schema is a failure like others, and is retried', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({

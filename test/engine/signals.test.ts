@@ -30,7 +30,7 @@ test.each(calls)('%s under an aborted signal rejects with its reason, and change
   expect(await bench.contents()).toBe(before)
 })
 
-test('a call that is given up while its policy thinks is not carried out', async () => {
+test('a call that is aborted while its policy decides is not carried out', async () => {
   const bench = new Bench()
   let answer: ((verdict: Verdict) => void) | undefined
   let isSlow = false
@@ -60,7 +60,7 @@ test('a call that is given up while its policy thinks is not carried out', async
   expect(await bench.contents()).toBe(before)
 })
 
-test('who waits for a result can give up, and leaves nothing behind', async () => {
+test('a caller who stops waiting for a result leaves nothing behind', async () => {
   const bench = new Bench()
   const host = await bench.start({ jobs: [type] })
   const { id } = await host.ada.submit(type, 1)
@@ -75,7 +75,7 @@ test('who waits for a result can give up, and leaves nothing behind', async () =
   expect((await other).status).toBe('cancelled')
 })
 
-test('a signal that is aborted after the commit undoes nothing', async () => {
+test('an abort after the commit undoes nothing', async () => {
   const bench = new Bench()
   const { ada } = await bench.start({ jobs: [type] })
   const giveUp = new AbortController()
@@ -85,7 +85,7 @@ test('a signal that is aborted after the commit undoes nothing', async () => {
   expect((await ada.get(id)).status).toBe('running')
 })
 
-test('a call that is given up while its schema thinks is not carried out', async () => {
+test('a call that is aborted while its schema parses is not carried out', async () => {
   const bench = new Bench()
   const reason = new Error('given up')
   let giveUp = new AbortController()

@@ -6,7 +6,7 @@ import { Bench, codeOf, Work } from './bench.ts'
 
 const LARGE = 'x'.repeat(1_100_000)
 
-test('I49 a result that is too large ends its job as failed, at once: another attempt would give it again', async () => {
+test('I49 a result that is too large fails its job without a retry, which would give it again', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'large', retry: { limit: 3, backoff: 0 }, execute: work.execute })
@@ -18,7 +18,7 @@ test('I49 a result that is too large ends its job as failed, at once: another at
   expect(await ada.get(id)).toMatchObject({ status: 'failed', error: { code: 'PAYLOAD_TOO_LARGE' } })
 })
 
-test('I49 a step’s result, an event of a task and a command that are too large are refused where they are made', async () => {
+test('I49 a step result, task event or command that is too large is refused where it is made', async () => {
   const bench = new Bench()
   const work = new Work()
   const lifecycle = createMachine({
@@ -48,7 +48,7 @@ test.each([
   expect(await ada.get(id)).toMatchObject({ outcome: 'failure', error: { code: 'PAYLOAD_TOO_LARGE' } })
 })
 
-test('I49 a value that shares its parts is refused by what it would be as JSON, before that is made', async () => {
+test('I49 a value that shares its parts is refused by its size as JSON, before that JSON is made', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'plain', execute: () => 1 })
   const { ada } = await bench.start({ jobs: [type] })
@@ -57,7 +57,7 @@ test('I49 a value that shares its parts is refused by what it would be as JSON, 
   expect(await codeOf(ada.submit(type, shared))).toBe('PAYLOAD_TOO_LARGE')
 })
 
-test('I49 a task that is sent more than a thousand messages ends, and the chart hears of it as its error', async () => {
+test('I49 a task that is sent more than a thousand messages ends, and the chart gets an error of it', async () => {
   const bench = new Bench()
   const work = new Work()
   const lifecycle = createMachine({

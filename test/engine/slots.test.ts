@@ -4,7 +4,7 @@ import { createMachine } from 'xstate'
 import { z } from 'zod'
 import { Bench, codeOf, errorOf, Work } from './bench.ts'
 
-test('I14 a pipeline takes one job at a time, and a refused one leaves no trace', async () => {
+test('I14 a pipeline runs one job at a time, and a refused job leaves no trace', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -20,7 +20,7 @@ test('I14 a pipeline takes one job at a time, and a refused one leaves no trace'
   expect(await codeOf(ada.submit(type, 2, { pipeline: 'p' }))).toBe('ok')
 })
 
-test('I14 of 20 simultaneous submits to one pipeline one is taken', async () => {
+test('I14 of 20 simultaneous submits to one pipeline one is accepted', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -32,7 +32,7 @@ test('I14 of 20 simultaneous submits to one pipeline one is taken', async () => 
   expect(work.runs).toHaveLength(1)
 })
 
-test('a pipeline is its tenant’s own', async () => {
+test('pipelines of one name in two tenants have separate slots', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -42,7 +42,7 @@ test('a pipeline is its tenant’s own', async () => {
   expect(await codeOf(elsewhere.submit(type, 1, { pipeline: 'p' }))).toBe('ok')
 })
 
-test('a job that waits for a place holds its slot already', async () => {
+test('a job that waits for an executor’s place already holds its slot', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -67,7 +67,7 @@ const parking = defineJob({
   commands: { park: command, back: command, end: command },
 })
 
-test('a command that would take a taken slot is refused, and is taken when the slot is free', async () => {
+test('a command that needs a taken slot is refused, and accepted when the slot is free', async () => {
   const bench = new Bench()
   const { ada, heard } = await bench.start({ jobs: [parking] })
   const first = await ada.submit(parking, 1, { pipeline: 'p' })
@@ -80,7 +80,7 @@ test('a command that would take a taken slot is refused, and is taken when the s
   expect((await ada.send(first.id, { type: 'back' })).status).toBe('on')
 })
 
-test('I36 a timer that would take a taken slot holds up no other job’s timer, and fires when the slot is free', async () => {
+test('I36 a timer that needs a taken slot delays no other job’s timer, and fires when the slot is free', async () => {
   const bench = new Bench()
   const clockwork = defineJob({
     type: 'clockwork',
@@ -99,7 +99,7 @@ test('I36 a timer that would take a taken slot holds up no other job’s timer, 
   expect((await ada.get(first.id)).status).toBe('on')
 })
 
-test('I36 a timer that would take a taken slot keeps no engine from starting', async () => {
+test('I36 a timer that needs a taken slot does not prevent an engine’s start', async () => {
   const bench = new Bench()
   const one = await bench.start({ jobs: [parking] })
   const first = await one.ada.submit(parking, 1, { pipeline: 'p' })
@@ -110,7 +110,7 @@ test('I36 a timer that would take a taken slot keeps no engine from starting', a
   expect(await codeOf(bench.start({ jobs: [parking] }))).toBe('ok')
 })
 
-test('I36 a hundred timers that wait for their slots hold up no other job’s timer', async () => {
+test('I36 a hundred timers that wait for their slots delay no other job’s timer', async () => {
   const bench = new Bench()
   const clockwork = defineJob({
     type: 'clockwork',
@@ -127,7 +127,7 @@ test('I36 a hundred timers that wait for their slots hold up no other job’s ti
   expect((await ada.get(other.id)).status).toBe('b')
 })
 
-/** Its work is made again outside the slot: a claim would take the slot back. */
+/** Its work is retried outside the slot, and a claim would take the slot back. */
 function outsideType(work: Work) {
   const machine = createMachine({
     initial: 'waiting',
@@ -140,7 +140,7 @@ function outsideType(work: Work) {
   return defineJob({ type: 'outside', lifecycle: machine.provide({ actors }) })
 }
 
-test('I36 a task whose claim would take a taken slot waits, and holds up no other', async () => {
+test('I36 a task whose claim needs a taken slot waits, and delays no other', async () => {
   const bench = new Bench()
   const outside = new Work()
   const work = new Work()
@@ -150,11 +150,12 @@ test('I36 a task whose claim would take a taken slot waits, and holds up no othe
   await ada.submit(vacating, 1, { pipeline: 'p' })
   outside.run().fail(new Error('again'))
   await bench.clock.settle()
-  // In the pause before its retry the job vacates its slot, and another takes it.
+  // In the pause before its retry the job frees its slot, and another job takes it.
   await ada.submit(plain, 'holder', { pipeline: 'p' })
   await bench.clock.advance(1_000)
   expect(outside.runs).toHaveLength(1)
-  // One fills the second place, the next waits; then a place is free, and the claim meets the task that cannot run.
+  // One job fills the second place and the next one waits. Then a place is free, and the claim meets the task that
+  // cannot run.
   await ada.submit(plain, 'filler')
   await ada.submit(plain, 'next')
   work.run(1).finish()
@@ -165,7 +166,7 @@ test('I36 a task whose claim would take a taken slot waits, and holds up no othe
   expect(outside.runs).toHaveLength(2)
 })
 
-test('a slot is free when the chart leaves its work in the very unit of the claim, whatever the grace', async () => {
+test('a slot is free when the chart leaves its work in the changeset of the claim, whatever the grace', async () => {
   const bench = new Bench()
   const work = new Work()
   const lifecycle = createMachine({
@@ -184,7 +185,7 @@ test('a slot is free when the chart leaves its work in the very unit of the clai
   expect(await codeOf(ada.submit(type, undefined, { pipeline: 'p' }))).toBe('ok')
 })
 
-test('I29 a child job that ends in the very unit of its claim does not stay in the tasks of its parent', async () => {
+test('I29 a child job that ends in the changeset of its claim leaves no task in its parent', async () => {
   const bench = new Bench()
   const work = new Work()
   const child = createMachine({

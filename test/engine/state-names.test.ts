@@ -57,7 +57,7 @@ test('a state may be named by half a surrogate pair: its label is well-formed', 
   expect(await ada.result(id)).toMatchObject({ status: 'b' })
 })
 
-test('a state may lie more than 200 levels deep', async () => {
+test('a state may be nested more than 200 levels deep', async () => {
   const bench = new Bench()
   let deep: object = { on: { OK: '#end' } }
   for (let level = 0; level < 300; level++) deep = { initial: 's', states: { s: deep } }

@@ -4,7 +4,7 @@ import { createMachine } from 'xstate'
 import { z } from 'zod'
 import { Bench, codeOf, Work } from './bench.ts'
 
-/** Code in steps: `a`, then `b`, then it waits for the test. */
+/** Code in steps: `a`, then `b`; then it waits for the test. */
 class Stepwise {
   readonly ran: string[] = []
   readonly keys: string[] = []
@@ -23,7 +23,7 @@ class Stepwise {
       this.keys.push(key)
       return result
     }
-    // Whether a result can be stored is known only where its type is.
+    // The compiler can check a step's result only where its type is known.
     return step(name, run as StepRun<Result>)
   }
 }
@@ -86,7 +86,7 @@ test('I22 a step that crashes before it is recorded runs again under the same ke
   expect(new Set(code.keys).size).toBe(1)
 })
 
-test('every step of every job has a key of its own', async () => {
+test('every step of every job has its own key', async () => {
   const bench = new Bench()
   const code = new Stepwise()
   const type = defineJob({ type: 'w', execute: code.execute })
@@ -97,7 +97,7 @@ test('every step of every job has a key of its own', async () => {
   expect(new Set(code.keys).size).toBe(4)
 })
 
-test('a name that is used twice in one attempt is refused, also when both run at once', async () => {
+test('using a name twice in one attempt is refused, also when both run at once', async () => {
   const bench = new Bench()
   let ran = 0
   const codes: string[] = []
@@ -165,11 +165,11 @@ test('a step that fails records nothing, and runs again in the next attempt', as
   expect([ran, (await ada.get(id)).output]).toEqual([[1, 2], 'fine'])
 })
 
-test('a result that cannot be stored is refused, with its path, and is not recorded', async () => {
+test('a result that cannot be stored is refused with its path, and not recorded', async () => {
   const bench = new Bench()
   const type = defineJob({
     type: 'w',
-    // Typed, it would not compile.
+    // With types this would not compile.
     execute: async ({ step }): Promise<unknown> => await step('load', (): unknown => ({ rows: [new Map()] })),
   })
   const { ada } = await bench.start({ jobs: [type] })
@@ -180,7 +180,7 @@ test('a result that cannot be stored is refused, with its path, and is not recor
   expect(error?.message).toContain('result of step "load".rows.0')
 })
 
-test('a step that ends while its task is told to stop is recorded', async () => {
+test('a step that ends while its task is stopping is recorded', async () => {
   const bench = new Bench()
   const inside = new Work()
   const type = defineJob({ type: 'w', execute: (context) => context.step('a', () => inside.execute(context)) })
@@ -216,7 +216,7 @@ test('I16 a step that ends after the task was lost is STALE_CLAIM, and records n
   expect((await probe.steps(id, 'execute', 1)).size).toBe(0)
 })
 
-test('a step of code that has returned is STALE_CLAIM, and does not run', async () => {
+test('a step started after its code has returned is STALE_CLAIM, and does not run', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -231,7 +231,7 @@ test('a step of code that has returned is STALE_CLAIM, and does not run', async 
   expect([await codeOf(late), hasRun]).toEqual(['STALE_CLAIM', false])
 })
 
-test('steps stay with their invocation: the next one starts with none', async () => {
+test('a new invocation starts without the steps of the one before', async () => {
   const bench = new Bench()
   const code = new Stepwise()
   const machine = createMachine({
@@ -249,7 +249,7 @@ test('steps stay with their invocation: the next one starts with none', async ()
   const { ada } = await bench.start({ jobs: [type] })
   const { id } = await ada.submit(type, undefined)
   await bench.clock.settle()
-  // Once left by its end, once while it runs: the new entry waits until the old code has returned.
+  // The first invocation ends by itself. The second is left while it runs, so the third waits until its code returns.
   code.work.run().finish()
   await bench.clock.settle()
   await ada.send(id, { type: 'again' })

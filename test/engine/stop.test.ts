@@ -4,7 +4,7 @@ import { createMachine } from 'xstate'
 import { Bench, codeOf, type Host, textsOf, Work } from './bench.ts'
 import { FaultyStorage } from './faulty-storage.ts'
 
-/** Stops an engine while time goes on, and says when it had stopped. */
+/** Stops an engine while time passes. Returns the time at which it had stopped. */
 async function stop(bench: Bench, { engine }: Host, timeout: number): Promise<number> {
   const start = bench.clock.now()
   let ended = -1
@@ -36,7 +36,7 @@ test('I45 a stop lets running work finish and claims nothing more', async () => 
   expect(bench.clock.pendingTimers()).toBe(0)
 })
 
-test('I45 what has not finished by the timeout is given back uncounted, and told to stop', async () => {
+test('I45 work that has not finished by the timeout is given back uncounted, and its code is signalled', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', retry: { limit: 1, backoff: 0 }, execute: work.execute })
@@ -48,7 +48,7 @@ test('I45 what has not finished by the timeout is given back uncounted, and told
   expect(bench.clock.pendingTimers()).toBe(0)
   const next = await bench.start({ jobs: [type] })
   expect(work.run().context.attempt).toBe(1)
-  // The old code's end is stale, whatever it says.
+  // The late end of the old code is stale, with any result.
   const before = await bench.row(id)
   work.run(0).fail(new Error('aborted'))
   await bench.clock.advance(1_000)
@@ -61,7 +61,7 @@ test('I45 what has not finished by the timeout is given back uncounted, and told
   expect((await next.ada.get(id)).output).toBe('done')
 })
 
-test('a given-back attempt has told its last lines and progress', async () => {
+test('the last lines and progress of work that is given back are stored', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -81,7 +81,7 @@ test('a given-back attempt has told its last lines and progress', async () => {
   expect(await textsOf(next.ada.logs(id))).toEqual(['so far'])
 })
 
-test('I46 a stop with nothing to do is done at once, and leaves no timer', async () => {
+test('I46 a stop without running work resolves at once, and leaves no timer', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const { ada, engine } = await bench.start({ jobs: [type] })
@@ -91,7 +91,7 @@ test('I46 a stop with nothing to do is done at once, and leaves no timer', async
   expect(bench.clock.pendingTimers()).toBe(0)
 })
 
-test('I46 after a stop no timer is left, whatever was under way', async () => {
+test('I46 no timer remains after a stop, whatever was in progress', async () => {
   const bench = new Bench()
   const work = new Work()
   const silent: Policy = {
@@ -113,7 +113,7 @@ test('I46 after a stop no timer is left, whatever was under way', async () => {
   expect(['ENGINE_STOPPED', 'JOB_NOT_FOUND']).toContain(await asking)
 })
 
-test('I45 stop is repeatable, also at the same time', async () => {
+test('I45 stop may be called repeatedly, also at the same time', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -144,7 +144,7 @@ test('I46 a start after a stop resumes, with the listeners and sessions of befor
   expect(host.heard.slice(before).map(({ type }) => type)).toEqual(['job.transitioned'])
 })
 
-test('after a stop everything is ENGINE_STOPPED, and who waits for a result is told so', async () => {
+test('after a stop every call is ENGINE_STOPPED, also a waiting result', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -169,7 +169,7 @@ test('after a stop everything is ENGINE_STOPPED, and who waits for a result is t
   expect(new Set(await Promise.all(calls.map(codeOf)))).toEqual(new Set(['ENGINE_STOPPED']))
 })
 
-test('a submit that was under way when the stop began is durable or refused, and never half-way', async () => {
+test('a submit in progress when the stop begins is either stored or refused', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const { ada, engine } = await bench.start({ jobs: [type] })
@@ -183,7 +183,7 @@ test('a submit that was under way when the stop began is durable or refused, and
   expect(bench.clock.pendingTimers()).toBe(0)
 })
 
-test('I45 work that is claimed by a commit under way when the stop began may finish, or is given back', async () => {
+test('I45 work claimed by a commit in progress when the stop begins finishes or is given back', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -206,7 +206,7 @@ test('I45 work that is claimed by a commit under way when the stop began may fin
   }
 })
 
-test('I46 work whose claim is heard of after the stop is not begun, and is the next engine’s', async () => {
+test('I46 work whose claim is answered after the stop is not begun, and belongs to the next engine', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -224,7 +224,7 @@ test('I46 work whose claim is heard of after the stop is not begun, and is the n
   expect(work.runs).toHaveLength(1)
 })
 
-test('a stop that finds the storage down ends by its deadline all the same', async () => {
+test('a stop ends by its deadline although the storage is down', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -241,7 +241,7 @@ test('a stop that finds the storage down ends by its deadline all the same', asy
   expect((await next.ada.get(id)).output).toBe('heard')
 })
 
-test('abandoned code does not hold up a stop, and its late end reaches nobody', async () => {
+test('abandoned code does not delay a stop, and its late end is ignored', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', killGrace: 0, execute: work.execute })
@@ -294,7 +294,7 @@ test.each(['soon', -1, Number.NaN])(
   },
 )
 
-test('I46 a start that is asked for right after a stop begins when that has ended', async () => {
+test('I46 a start called during a stop begins after that stop', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const { ada, engine } = await bench.start({ jobs: [type] })
@@ -315,7 +315,7 @@ test('I45 code that stops its own engine is given back by the deadline', async (
   expect((await bench.row(id)).tasks.map(({ status, attempt }) => [status, attempt])).toEqual([['available', 0]])
 })
 
-test('I43 timers return to their baseline, whatever jobs have gone through', async () => {
+test('I43 the number of timers returns to its baseline, whatever jobs have run', async () => {
   const bench = new Bench()
   const type = defineJob({
     type: 'w',
@@ -340,7 +340,7 @@ test('I43 timers return to their baseline, whatever jobs have gone through', asy
   expect(bench.clock.pendingTimers()).toBe(baseline)
 })
 
-test('I46 an engine whose storage cannot be closed has stopped all the same, and can be started again', async () => {
+test('I46 an engine whose storage cannot be closed has stopped, and can be started again', async () => {
   const bench = new Bench()
   const disk = { open: async (host: Parameters<typeof bench.disk.open>[0]) => unclosable(await bench.disk.open(host)) }
   const host = await bench.start({ jobs: [] }, new FaultyStorage(disk))
@@ -361,7 +361,7 @@ function unclosable<Connection extends { readonly close: () => Promise<void> }>(
   return { ...connection, close }
 }
 
-test('of several stops the earliest end wins: a second signal stops at once', async () => {
+test('of several stops the earliest deadline wins: a second signal stops at once', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -375,7 +375,7 @@ test('of several stops the earliest end wins: a second signal stops at once', as
   expect(bench.clock.pendingTimers()).toBe(0)
 })
 
-test('a later stop with a longer timeout does not lengthen the first', async () => {
+test('a later stop with a longer timeout does not extend the first', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -441,7 +441,7 @@ test('a chart that names task.released hears that its work was given back, and w
   expect((await bench.row(id)).status).toBe('done')
 })
 
-test('a chart may leave its work by task.released: then nothing is offered again', async () => {
+test('a chart may leave its work by task.released: then no task is offered again', async () => {
   const bench = new Bench()
   const work = new Work()
   const machine = createMachine({
@@ -455,7 +455,7 @@ test('a chart may leave its work by task.released: then nothing is offered again
   expect(await bench.row(id)).toMatchObject({ status: 'stranded', tasks: [] })
 })
 
-test('a job of one function that was given back is queued again, as nobody is on it', async () => {
+test('a job of one function that was given back is queued again', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -481,7 +481,7 @@ test('executors are closed at the stop, and used again by the next start', async
   expect(closed).toBe(2)
 })
 
-test('an executor that never closes holds up no stop beyond its timeout', async () => {
+test('an executor that never closes delays a stop by its timeout at most', async () => {
   const bench = new Bench()
   const never = { ...queueExecutor(), close: () => new Promise<void>(() => {}) }
   const type = defineJob({ type: 'w', execute: () => 1 })
@@ -489,7 +489,7 @@ test('an executor that never closes holds up no stop beyond its timeout', async 
   expect(await stop(bench, host, 2_000)).toBe(2_000)
 })
 
-test('a storage that does not answer holds up no stop for ever', async () => {
+test('a storage that does not answer does not delay a stop forever', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })

@@ -17,7 +17,7 @@ test('many jobs are stored in their order, and each runs', async () => {
   expect(await ada.count({ status: 'completed' })).toBe(1_500)
 })
 
-test('each job is answered in its place, and one that is refused harms no other', async () => {
+test('each job gets its own answer, and a refused one harms no other', async () => {
   const bench = new Bench()
   const { ada } = await bench.start({ jobs: [numbered] })
   const outcomes = await ada.submitMany([
@@ -79,7 +79,7 @@ test.each([
   expect(await ada.count()).toBe(0)
 })
 
-test('runs of an atomic submit that queue wait for each other', async () => {
+test('queued runs of an atomic submit wait for each other', async () => {
   const bench = new Bench()
   const { ada } = await bench.start({ jobs: [numbered] })
   const jobs = [1, 2, 3].map((input) => ({ type: numbered, input, pipeline: 'p', overlap: 'queue' as const }))

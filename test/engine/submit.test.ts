@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { Bench, codeOf, errorOf, Work } from './bench.ts'
 
-test('a function goes the whole path: queued, running, completed', async () => {
+test('a function runs from start to end: queued, running, completed', async () => {
   const bench = new Bench()
   const double = defineJob({
     type: 'double',
@@ -85,7 +85,7 @@ function assertNever(): never {
   throw new Error('the getter was read')
 }
 
-test('what the schema makes of the input is what is stored and given', async () => {
+test('the value that the schema gives for the input is stored, and passed to the code', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({
@@ -99,7 +99,7 @@ test('what the schema makes of the input is what is stored and given', async () 
   expect(work.run().context.input).toEqual({ path: 'a', depth: 3 })
 })
 
-test('an input that does not fit is refused with its path, before anything is stored', async () => {
+test('an invalid input is refused with its path, before anything is stored', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', input: z.object({ a: z.array(z.number()) }), execute: () => 1 })
   const { ada, heard } = await bench.start({ jobs: [type] })
@@ -127,7 +127,7 @@ test.each([
   expect(await bench.log()).toEqual([])
 })
 
-test('a type that the engine was not given is refused', async () => {
+test('a type that the engine does not have is refused', async () => {
   const bench = new Bench()
   const { ada } = await bench.start({ jobs: [defineJob({ type: 'w', execute: () => 1 })] })
   const other = defineJob({ type: 'w', version: '2', execute: () => 1 })
@@ -154,7 +154,7 @@ test('an output that cannot be stored fails the job, with the path', async () =>
   expect(error?.message).toContain('output.rows.0.at')
 })
 
-test('neither an input nor an output need be', async () => {
+test('input and output are both optional', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: ({ input }) => input })
   const { ada } = await bench.start({ jobs: [type] })
@@ -163,7 +163,7 @@ test('neither an input nor an output need be', async () => {
   expect(['input' in ended, 'output' in ended, ended.status]).toEqual([false, false, 'completed'])
 })
 
-test('I59 ids are UUIDv7 that sort by their time, or v4 where that is asked for', async () => {
+test('I59 ids are UUIDv7, which sort by their time, or v4 where the option asks for it', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const { ada } = await bench.start({ jobs: [type] })
@@ -186,7 +186,7 @@ test('the engine’s own session submits for any tenant, a person only for their
   expect((await ada.submit(type, null)).tenant).toBe('default')
 })
 
-test("what a schema says of an input is told with its path, in whatever form the schema's library gives it", async () => {
+test("a schema's issues are reported with their path, in any form that a schema library gives", async () => {
   const issues = [
     { message: 'nowhere' },
     { message: 'deep', path: [{ key: 'rows' }, 0, { key: Symbol('name') }, 'text'] },

@@ -4,7 +4,7 @@ import { createMachine, sendTo } from 'xstate'
 import { z } from 'zod'
 import { Bench, codeOf, Work } from './bench.ts'
 
-test('an attempt that takes too long is told so by its signal, and fails with TIMEOUT', async () => {
+test('an attempt that takes too long is stopped by its signal, and fails with TIMEOUT', async () => {
   const bench = new Bench()
   const work = new Work()
   const slow = defineJob({ type: 'slow', timeout: '10s', execute: work.execute })
@@ -23,7 +23,7 @@ test('an attempt that takes too long is told so by its signal, and fails with TI
   expect(await codeOf(ada.submit(slow, undefined, { pipeline: 'p' }))).toBe('ok')
 })
 
-test('an attempt that took too long is made again after it has returned, not before', async () => {
+test('an attempt that timed out is repeated after it has returned, not before', async () => {
   const bench = new Bench()
   const work = new Work()
   const slow = defineJob({ type: 'slow', timeout: '10s', retry: { limit: 1, backoff: 0 }, execute: work.execute })
@@ -42,7 +42,7 @@ test('an attempt that took too long is made again after it has returned, not bef
   expect(row?.events).toMatchObject([{ attempt: 1, error: { code: 'TIMEOUT' } }])
 })
 
-test('a deadline outlives its engine: the next one takes the work back, whose new attempt has one of its own', async () => {
+test('a deadline outlives its engine: the next one takes the work over with a deadline of its own', async () => {
   const bench = new Bench()
   const work = new Work()
   const slow = defineJob({ type: 'slow', timeout: '10s', execute: work.execute })
@@ -59,7 +59,7 @@ test('a deadline outlives its engine: the next one takes the work back, whose ne
   expect(await ada.get(id)).toMatchObject({ status: 'failed', error: { code: 'TIMEOUT' } })
 })
 
-test('a deadline that passed while no engine ran ends the attempt before anything is claimed', async () => {
+test('a deadline that passed while no engine ran ends the attempt before any claim', async () => {
   const bench = new Bench()
   const work = new Work()
   const slow = defineJob({ type: 'slow', timeout: '10s', recovery: 'await', execute: work.execute })
@@ -91,7 +91,7 @@ function toldBy(work: Work) {
   return defineJob({ type: 'told', lifecycle, commands })
 }
 
-test('task.drain is heard by the code, task.stop aborts its signal, and its end is the chart’s', async () => {
+test('task.drain reaches the code, task.stop aborts its signal, and the chart gets its end', async () => {
   const bench = new Bench()
   const work = new Work()
   const told = toldBy(work)
@@ -115,7 +115,7 @@ test('task.drain is heard by the code, task.stop aborts its signal, and its end 
   expect(await ada.get(id)).toMatchObject({ status: 'done' })
 })
 
-test('work that ignores task.kill is given up at once', async () => {
+test('work that ignores task.kill is abandoned at once', async () => {
   const bench = new Bench()
   const work = new Work()
   const told = toldBy(work)
@@ -126,7 +126,7 @@ test('work that ignores task.kill is given up at once', async () => {
   expect(await ada.get(id)).toMatchObject({ status: 'failed', outcome: 'failure' })
 })
 
-test('what a timer sends to a task reaches it, whichever engine fires the timer', async () => {
+test('a message that a timer sends reaches the task, whichever engine fires the timer', async () => {
   const bench = new Bench()
   const work = new Work()
   const told = toldBy(work)
@@ -137,14 +137,14 @@ test('what a timer sends to a task reaches it, whichever engine fires the timer'
   void (async () => {
     for await (const { type } of context.inbox) heard.push(type)
   })()
-  // The worker fires nothing for a while: its sweeps fail.
+  // The worker fires no timers for a while, because its sweeps fail.
   worker.faults.plan('due', ...new Array<'refused'>(40).fill('refused'))
   await bench.start({ jobs: [told], work: false })
   await bench.clock.advance(30_500)
   expect(heard).toEqual(['hello'])
 })
 
-test('I23 an attempt that is abandoned at maxAbandoned is not made again beside it, but when it has returned', async () => {
+test('I23 an attempt abandoned at maxAbandoned is repeated only when its code has returned', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 's', execute: work.execute, timeout: '5s', retry: { limit: 3, backoff: 0 } })

@@ -15,7 +15,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a unique key', (disk) => {
     return { bench, work, type, other, ...host }
   }
 
-  test('gives the running job, whatever its input, and a new one when that has ended', async () => {
+  test('gives the running job for any input, and a new one after that has ended', async () => {
     const { ada, work, type, bench } = await started()
     const first = await ada.submit(type, 1, { uniqueKey: 'k' })
     const same = await ada.submit(type, 2, { uniqueKey: 'k' })
@@ -58,7 +58,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a unique key', (disk) => {
     const queued = await ada.submit(type, 1, { uniqueKey: 'l', pipeline: 'p', overlap: 'queue' })
     expect(queued.phase).toBe('waiting')
     for (const overlap of ['reject', 'queue', 'replace'] as const) {
-      // The key is looked at before the slot: nothing is refused, nor replaced.
+      // The key is checked before the slot: nothing is refused or replaced.
       expect((await ada.submit(type, 1, { uniqueKey: 'l', pipeline: 'p', overlap })).id).toBe(queued.id)
     }
     expect((await ada.list({ pipeline: 'p' })).items.map(({ phase }) => phase)).toEqual(['waiting', 'active'])
@@ -73,7 +73,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a unique key', (disk) => {
     expect((await admin.submit(type, 1, { uniqueKey: 'k' })).id).toBe(id)
   })
 
-  test('is apart for each type and each tenant', async () => {
+  test('is separate for each type and each tenant', async () => {
     const { ada, engine, type, other } = await started()
     const ids = [
       (await ada.submit(type, 1, { uniqueKey: 'k' })).id,
@@ -85,7 +85,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a unique key', (disk) => {
     expect((await engine.system.submit(type, 1, { uniqueKey: 'k', tenant: 'acme' })).id).toBe(ids[3])
   })
 
-  test('goes with an idempotency key, which is looked at first', async () => {
+  test('works with an idempotency key, which is checked first', async () => {
     const { ada, work, type, bench } = await started()
     const options = { uniqueKey: 'k', idempotencyKey: 'i' }
     const first = await ada.submit(type, 1, options)
@@ -93,14 +93,14 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a unique key', (disk) => {
     expect((await ada.submit(type, 1, { ...options, idempotencyKey: 'j' })).id).toBe(first.id)
     work.run().finish()
     await bench.clock.settle()
-    // The first submit's answer, though that job has ended; and 'j' was never used.
+    // The first submit's answer, although that job has ended; 'j' was never used.
     expect((await ada.submit(type, 1, options)).id).toBe(first.id)
     const next = await ada.submit(type, 2, { ...options, idempotencyKey: 'j' })
     expect(next.id).not.toBe(first.id)
     expect(await codeOf(ada.submit(type, 2, options))).toBe('INVALID_INPUT')
   })
 
-  test('is looked at before a full queue', async () => {
+  test('is checked before a full queue', async () => {
     const { ada, type, bench } = await started()
     const options = { startAt: bench.clock.now() + 1_000, uniqueKey: 'k' }
     const { id } = await ada.submit(type, 1, options)
@@ -120,7 +120,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a unique key', (disk) => {
     expect(await ada.count()).toBe(1)
   })
 
-  test('in submitMany gives each its answer; with atomic, all or none', async () => {
+  test('gives each job of submitMany its answer; with atomic, all or none', async () => {
     const { ada, type, other } = await started()
     const twice = [1, 2].map((input) => ({ type, input, uniqueKey: 'k' }))
     const outcomes = await ada.submitMany([...twice, { type: other, input: 1, uniqueKey: 'k' }])
@@ -133,7 +133,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a unique key', (disk) => {
     expect(await ada.count()).toBe(2)
   })
 
-  test('in a run of a pipeline gives the run that is there', async () => {
+  test('gives the existing run for a run of a pipeline', async () => {
     const { ada, type, work, bench } = await started()
     await ada.pipelines.define({ id: 'p', job: type, input: 1 })
     const first = await ada.pipelines.run('p', { uniqueKey: 'k' })
@@ -160,7 +160,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a unique key', (disk) => {
     expect(error.message).not.toContain(other.id)
   })
 
-  test('goes from a job that ends to its retry by a follow-up, also in a pipeline and with a delay', async () => {
+  test('passes from a job that ends to its retry by a follow-up, also in a pipeline and with a delay', async () => {
     for (const way of [{ kind: 'retry' }, { kind: 'retry', delay: '10s' }] as const) {
       for (const options of [{}, { pipeline: 'p' }] satisfies SubmitOptions[]) {
         const { ada, type, work, bench } = await started(({ retries }) => (retries === 0 ? [way] : []))
@@ -175,7 +175,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a unique key', (disk) => {
     }
   })
 
-  test('is there again after a restart', async () => {
+  test('is still held after a restart', async () => {
     const { ada, type, other, bench, crash } = await started()
     const { id } = await ada.submit(type, 1, { uniqueKey: 'k' })
     await crash()

@@ -50,13 +50,13 @@ function second(work = new Work(), options: Options = {}): AnyJobType {
 
 const renamed: { readonly [state: string]: string } = { waiting: 'review', shipping: 'dispatch' }
 
-// Where it stands by its new name, and its deadline as it was.
+// Goes to the same state under its new name, with its old deadline.
 function migrate({ state, timers }: MigratingJob): Migrated {
   const id = 'xstate.after.patience.order.review'
   return { state: renamed[String(state)], timers: timers.map(({ dueAt }) => ({ id, event: { type: id }, dueAt })) }
 }
 
-test('a job of a version that the engine does not know waits for one that does', async () => {
+test('a job of a version that the engine does not know waits for an engine that does', async () => {
   const bench = new Bench()
   const one = await bench.start({ jobs: [first()] })
   const { id } = await one.ada.submit(first(), undefined)
@@ -71,7 +71,7 @@ test('a job of a version that the engine does not know waits for one that does',
   expect(await three.ada.get(id)).toMatchObject({ status: 'expired' })
 })
 
-test('a job of a previous version goes on under it, beside those of the new one', async () => {
+test('a job of a previous version continues under it, beside jobs of the new one', async () => {
   const bench = new Bench()
   const work = new Work()
   const one = await bench.start({ jobs: [first()] })
@@ -90,7 +90,7 @@ test('a job of a previous version goes on under it, beside those of the new one'
   ])
 })
 
-test('a job that is migrated takes the commands of the new version, and its history says that it was moved', async () => {
+test('a migrated job takes the commands of the new version, and its history records the migration', async () => {
   const bench = new Bench()
   const one = await bench.start({ jobs: [first()] })
   const { id } = await one.ada.submit(first(), undefined)
@@ -111,7 +111,7 @@ test('a job that is migrated takes the commands of the new version, and its hist
   ])
 })
 
-test('a deadline whose delay was renamed by the new version holds as it was set, right after a restart too', async () => {
+test('a timer whose delay was renamed by the new version keeps its time, even right after a restart', async () => {
   const bench = new Bench()
   const one = await bench.start({ jobs: [first()] })
   const { id } = await one.ada.submit(first(), undefined)
@@ -121,11 +121,11 @@ test('a deadline whose delay was renamed by the new version holds as it was set,
   await bench.clock.settle()
   expect(await ada.get(id)).toMatchObject({ phase: 'active' })
   await bench.clock.advance(2_000)
-  // Moved as its timer fell due, and not before; it fires once it stands under its new name.
+  // Migrated when its timer fell due, not before; the timer fires in the state's new version.
   expect(await ada.get(id)).toMatchObject({ version: '2', status: 'expired' })
 })
 
-test('a job goes through one version after the other as it is touched, whichever of them list it', async () => {
+test('a job is migrated through one version after the other when it is touched', async () => {
   const bench = new Bench()
   const one = await bench.start({ jobs: [first()] })
   const { id } = await one.ada.submit(first(), undefined)
@@ -136,7 +136,7 @@ test('a job goes through one version after the other as it is touched, whichever
   expect(await ada.send(id, { type: 'withdraw' })).toMatchObject({ version: '3', status: 'cancelled' })
 })
 
-test('work that was offered under the old version is run by the code of the new one', async () => {
+test('work that was offered under the old version runs with the code of the new one', async () => {
   const bench = new Bench()
   const one = await bench.start({ jobs: [first()], work: false })
   const { id } = await one.ada.submit(first(), undefined)
@@ -151,7 +151,7 @@ test('work that was offered under the old version is run by the code of the new 
   expect(await ada.get(id)).toMatchObject({ version: '2', status: 'shipped' })
 })
 
-test('I36 a job whose migrate throws is left as it is, and keeps nothing else waiting', async () => {
+test('I36 a job whose migrate throws is unchanged, and delays no other', async () => {
   const bench = new Bench()
   const one = await bench.start({ jobs: [first()], work: false })
   const { id } = await one.ada.submit(first(), undefined)
@@ -171,7 +171,7 @@ test('I36 a job whose migrate throws is left as it is, and keeps nothing else wa
   expect(await ada.get(id)).toMatchObject({ version: '1', status: 'shipping' })
 })
 
-test('I52 of a job that may not be seen, it is not told whether it could be migrated; only its creator cancels it', async () => {
+test('I52 a refusal does not reveal whether a hidden job could be migrated; only its creator cancels it', async () => {
   const bench = new Bench()
   const one = await bench.start({ jobs: [first()] })
   const { id } = await one.ada.submit(first(), undefined)
@@ -184,12 +184,12 @@ test('I52 of a job that may not be seen, it is not told whether it could be migr
   expect(await codeOf(two.bob.cancel(id))).toBe('JOB_NOT_FOUND')
   await two.engine.stop()
   const three = await bench.start({ jobs: [second(new Work(), { previous: [first()], migrate })] })
-  // The cancel command of the version under which the job will stand.
+  // The cancel command of the version to which the job will migrate.
   expect(await codeOf(three.admin.send(id, { type: 'withdraw' }))).toBe('FORBIDDEN')
   expect(await three.ada.cancel(id)).toMatchObject({ version: '2', status: 'cancelled' })
 })
 
-test('a chart that was changed under the same version is refused while a job stands in the old one', async () => {
+test('a chart changed under the same version is refused while a job is in the old one', async () => {
   const bench = new Bench()
   const one = await bench.start({ jobs: [first()] })
   const { id } = await one.ada.submit(first(), undefined)
@@ -204,7 +204,7 @@ test('a chart that was changed under the same version is refused while a job sta
   expect(await three.ada.get(id)).toMatchObject({ status: 'cancelled' })
 })
 
-test('a chart that was changed under the same version is refused while another engine that knows the old one lives', async () => {
+test('a chart changed under the same version is refused while a living engine uses the old one', async () => {
   const bench = new Bench()
   const one = await bench.start({ jobs: [first()] })
   expect(await codeOf(bench.start({ jobs: [first(new Work(), 48)] }))).toBe('INVALID_DEFINITION')
@@ -212,7 +212,7 @@ test('a chart that was changed under the same version is refused while another e
   expect(await codeOf(bench.start({ jobs: [first(new Work(), 48)] }))).toBe('ok')
 })
 
-test('the code of a job type may change under the same version: what it does is not in its chart', async () => {
+test('the code of a job type may change under the same version, because it is not part of its chart', async () => {
   const bench = new Bench()
   const one = await bench.start({ jobs: [defineJob({ type: 'plain', execute: () => 1 })], work: false })
   const { id } = await one.ada.submit(defineJob({ type: 'plain', execute: () => 1 }), undefined)
@@ -222,7 +222,7 @@ test('the code of a job type may change under the same version: what it does is 
   expect(await ada.get(id)).toMatchObject({ output: 2 })
 })
 
-test('the same type may be given as previous and by itself, and the same version twice may not', async () => {
+test('the same type may be given as previous and by itself; the same version twice is refused', async () => {
   const bench = new Bench()
   const old = first()
   const order = second(new Work(), { previous: [old] })
@@ -231,7 +231,7 @@ test('the same type may be given as previous and by itself, and the same version
   expect(await codeOf(bench.start({ jobs: [order, order] }))).toBe('INVALID_DEFINITION')
 })
 
-test('a child of a job that is migrated goes on under its own version, and its end is its parent’s in the new one', async () => {
+test('a child of a migrated job continues under its own version, and its end reaches the parent in the new one', async () => {
   const bench = new Bench()
   const parentOf = (version: string, target: string, options: object) => {
     const child = createMachine({

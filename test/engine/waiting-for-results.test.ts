@@ -12,7 +12,7 @@ async function running(options: object = {}) {
   return { bench, work, one, two, id }
 }
 
-test('a result of work that runs here is waited for and given without a read', async () => {
+test('a result of work that runs here is given without a read', async () => {
   const { work, one, id } = await running()
   const reads = one.faults.calls('get')
   const result = one.ada.result(id)
@@ -26,12 +26,12 @@ test('a result of work that runs here is waited for and given without a read', a
   })
 })
 
-test('whoever may not see the job is told so at once, also of work that runs here', async () => {
+test('a caller who may not see the job is refused at once, also for work that runs here', async () => {
   const { one, id } = await running()
   expect(await codeOf(one.bob.result(id))).toBe('JOB_NOT_FOUND')
 })
 
-// The code ignores its signal, so nothing but the poll tells of it.
+// The code ignores its signal, so only the poll reports the cancel.
 test.each(['before', 'after'])(
   'a job that another engine deleted %s its result was asked for is not found',
   async (when) => {
@@ -47,13 +47,13 @@ test.each(['before', 'after'])(
   },
 )
 
-test('a job that was cancelled here while its code goes on gives its result at once', async () => {
+test('a job that was cancelled here while its code still runs gives its result at once', async () => {
   const { one, id } = await running()
   await one.ada.cancel(id)
   expect(await one.ada.result(id)).toMatchObject({ outcome: 'cancelled' })
 })
 
-test('a result waits for the row where it is not known what was written', async () => {
+test('a result is read from the row if the outcome of the write is unknown', async () => {
   const { bench, one, id } = await running()
   one.faults.plan('commit', 'unheard')
   one.faults.plan('landed', 'refused')

@@ -54,7 +54,7 @@ test.each([
   expect(admission?.at).toBe(new Date(startAt).toISOString())
 })
 
-test('a run that waits for its slot shows the same, and its admission is told to who follows', async () => {
+test('a run that waits for its slot shows the label too, and streams report its admission', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = loadingType(work)
@@ -71,7 +71,7 @@ test('a run that waits for its slot shows the same, and its admission is told to
   expect(told).toEqual([['waiting', 'loading']])
 })
 
-test('a job that waits keeps the label when its chart moves, and begins where that stands', async () => {
+test('a waiting job keeps the label when its chart moves, and begins in the new state', async () => {
   const bench = new Bench()
   const type = loadingType(new Work())
   const { ada } = await bench.start({ jobs: [type] })
@@ -91,7 +91,7 @@ test('a job that ends while it waits has the label of its end', async () => {
   expect(await steps(ada, id)).toEqual([' > waiting by ada', 'waiting > aborted by ada'])
 })
 
-test('a job that waits takes the label of the version that it is moved to', async () => {
+test('a waiting job takes the waiting label of the version that it is migrated to', async () => {
   const bench = new Bench()
   const old = loadingType(new Work())
   const { ada, crash } = await bench.start({ jobs: [old] })
@@ -105,7 +105,7 @@ test('a job that waits takes the label of the version that it is moved to', asyn
   expect((await two.ada.get(id)).status).toBe('urgent')
 })
 
-test('the jobs of members wait as Waiting', async () => {
+test('members’ jobs wait under the label Waiting', async () => {
   const bench = new Bench()
   const { defineJob: define, policy } = memberJobs()
   const type = define({ type: 'Load', execute: () => 1 })

@@ -9,7 +9,7 @@ const records: readonly (readonly [string, (context: TaskContext) => Promise<unk
   ['an event', ({ send }) => send({ type: 'SAID' })],
 ]
 
-/** Its chart counts what its work says. */
+/** Its chart counts the events that its work sends. */
 function counting(work: Work) {
   const machine = setup({
     types: { context: {} as { said: number } },
@@ -28,31 +28,28 @@ function counting(work: Work) {
   return defineJob({ type: 'w', lifecycle: machine })
 }
 
-test.each(records)(
-  '%s waits for a storage that is locked or full for minutes, and the code goes on',
-  async (_, record) => {
-    const bench = new Bench()
-    const work = new Work()
-    const type = counting(work)
-    const { ada, faults } = await bench.start({ jobs: [type] })
-    const { id } = await ada.submit(type, undefined)
-    faults.isDown = true
-    let isRecorded = false
-    const recording = record(work.run().context).then(() => {
-      isRecorded = true
-    })
-    await bench.clock.advance(300_000)
-    expect(isRecorded).toBe(false)
-    faults.isDown = false
-    await bench.clock.advance(1_000)
-    await recording
-    work.run().finish()
-    await bench.clock.settle()
-    expect((await ada.get(id)).status).toBe('done')
-  },
-)
+test.each(records)('%s waits minutes for a locked or full storage, and then the code continues', async (_, record) => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = counting(work)
+  const { ada, faults } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, undefined)
+  faults.isDown = true
+  let isRecorded = false
+  const recording = record(work.run().context).then(() => {
+    isRecorded = true
+  })
+  await bench.clock.advance(300_000)
+  expect(isRecorded).toBe(false)
+  faults.isDown = false
+  await bench.clock.advance(1_000)
+  await recording
+  work.run().finish()
+  await bench.clock.settle()
+  expect((await ada.get(id)).status).toBe('done')
+})
 
-test.each(records)('%s waits no longer than until its task is told to stop', async (_, record) => {
+test.each(records)('%s stops waiting when its task is told to stop', async (_, record) => {
   const bench = new Bench()
   const work = new Work()
   const type = counting(work)
@@ -67,7 +64,7 @@ test.each(records)('%s waits no longer than until its task is told to stop', asy
   expect(['STORAGE_UNAVAILABLE', 'ENGINE_STOPPED']).toContain(await recording)
 })
 
-test('a report of an item that waited for the storage does not replace a later one of its key', async () => {
+test('an item that waited for the storage does not replace a later item of its key', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = counting(work)
@@ -83,7 +80,7 @@ test('a report of an item that waited for the storage does not replace a later o
   expect(statuses).toEqual(['completed'])
 })
 
-test('a later attempt waits for a storage that cannot be read, and finds its steps', async () => {
+test('a later attempt waits until the storage can be read, and finds its steps', async () => {
   const bench = new Bench()
   let made = 0
   const type = defineJob({
@@ -101,7 +98,7 @@ test('a later attempt waits for a storage that cannot be read, and finds its ste
   expect([(await ada.get(id)).status, made]).toEqual(['completed', 1])
 })
 
-test('an item whose write was not heard is recorded once', async () => {
+test('an item whose write was not answered is recorded once', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -119,7 +116,7 @@ test('an item whose write was not heard is recorded once', async () => {
 
 class NotFound extends NonRetryableError {}
 
-// As another copy of the package makes it.
+// As another copy of the package would make it.
 const copied = Object.assign(new Error('of a copy'), { name: 'NonRetryableError' })
 
 test.each<readonly [string, (context: TaskContext) => unknown]>([
@@ -156,14 +153,14 @@ test.each<readonly [string, (context: TaskContext) => unknown]>([
   expect([(await ada.get(id)).status, runs]).toEqual(['failed', 1])
 })
 
-test('an error that is not to be tried again keeps its name, message and cause', () => {
+test('a NonRetryableError keeps its name, message and cause', () => {
   const cause = new Error('404')
   const error = new NonRetryableError('no such order', { cause })
   expect(error).toMatchObject({ name: 'NonRetryableError', message: 'no such order', cause })
   expect(error).toBeInstanceOf(Error)
 })
 
-test('what a task sends is answered by whether the chart took it', async () => {
+test('send of a task answers whether the chart took the event', async () => {
   const bench = new Bench()
   const work = new Work()
   const machine = createMachine({
@@ -218,7 +215,7 @@ test.each<readonly [string, () => unknown]>([
   expect([(await ada.get(id)).status, runs]).toEqual(['failed', 2])
 })
 
-test('steps may run in parallel and inside each other; one name is used once', async () => {
+test('steps may run in parallel and inside each other; each name is used once', async () => {
   const bench = new Bench()
   const type = defineJob({
     type: 'w',
@@ -239,7 +236,7 @@ test('steps may run in parallel and inside each other; one name is used once', a
   expect((await ada.get(id)).output).toEqual([['fulfilled', refused], 6, [refused, refused, refused]])
 })
 
-test('progress that is told 100,000 times is stored a few times', async () => {
+test('progress that is reported 100,000 times is stored a few times', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })

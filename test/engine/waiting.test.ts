@@ -8,7 +8,7 @@ const nightly = { pipeline: 'nightly' } as const
 const queued = { ...nightly, overlap: 'queue' } as const
 const replacing = { ...nightly, overlap: 'replace' } as const
 
-/** One type of job, whose runs a test ends. */
+/** One job type, whose runs end when the test says so. */
 async function running(options: { readonly work?: boolean } = {}) {
   const bench = new Bench()
   const work = new Work()
@@ -16,7 +16,7 @@ async function running(options: { readonly work?: boolean } = {}) {
   return { bench, work, type, ...(await bench.start({ jobs: [type], ...options })) }
 }
 
-describe('a start that lies ahead', () => {
+describe('a start in the future', () => {
   test('I34 keeps a job waiting until then, and not a moment longer', async () => {
     const { ada, bench, type, work } = await running()
     const startAt = bench.clock.now() + 30_250
@@ -30,7 +30,7 @@ describe('a start that lies ahead', () => {
     expect(await ada.get(job.id)).toMatchObject({ phase: 'active', status: 'running', admittedAt: job.startAt })
   })
 
-  test('of a more urgent job keeps no job waiting whose time has come', async () => {
+  test('of a more urgent job does not delay a job whose time has come', async () => {
     const { ada, bench, type, work } = await running()
     const now = bench.clock.now()
     await ada.submit(type, 'urgent', { ...nightly, priority: 9, startAt: now + 1_900 })
@@ -39,7 +39,7 @@ describe('a start that lies ahead', () => {
     expect(work.runs.map(({ context }) => context.input)).toEqual(['due'])
   })
 
-  test('I34 is kept to the millisecond after a restart as well', async () => {
+  test('I34 is exact to the millisecond after a restart as well', async () => {
     const { ada, bench, type, work, crash } = await running()
     const startAt = bench.clock.now() + 5_123
     await ada.submit(type, 1, { startAt })
@@ -51,7 +51,7 @@ describe('a start that lies ahead', () => {
     expect(work.runs).toHaveLength(1)
   })
 
-  test('may be given as milliseconds, as ISO 8601 or as a Date; what has passed is no wait, and nonsense is refused', async () => {
+  test('may be given as milliseconds, as ISO 8601 or as a Date; a past time starts at once, and an invalid one is refused', async () => {
     const { ada, bench, type } = await running()
     const at = bench.clock.now() + 5_000
     for (const startAt of [at, new Date(at).toISOString(), new Date(at)]) {
@@ -63,7 +63,7 @@ describe('a start that lies ahead', () => {
     }
   })
 
-  test('holds over a restart: what fell due meanwhile starts at once', async () => {
+  test('survives a restart: jobs that fell due meanwhile start at once', async () => {
     const { ada, bench, type, work, crash } = await running()
     const { id } = await ada.submit(type, 1, { startAt: bench.clock.now() + 60_000 })
     await crash()
@@ -74,7 +74,7 @@ describe('a start that lies ahead', () => {
     expect(await next.ada.get(id)).toMatchObject({ status: 'running' })
   })
 
-  test('takes commands while it waits, and is cancelled without having run', async () => {
+  test('lets the job take commands while it waits, and be cancelled without having run', async () => {
     const { ada, bench, type, work } = await running()
     const { id } = await ada.submit(type, 1, { startAt: bench.clock.now() + 60_000 })
     expect((await ada.list({ phase: 'waiting' })).items).toMatchObject([{ id }])
@@ -83,7 +83,7 @@ describe('a start that lies ahead', () => {
     expect(work.runs).toHaveLength(0)
   })
 
-  test('holds back timers and child jobs: they count and begin from the admission', async () => {
+  test('delays timers and child jobs, which count and begin from the admission', async () => {
     const bench = new Bench()
     const work = new Work()
     const child = createMachine({ initial: 'on', states: { on: { on: { HELLO: 'greeted' } }, greeted: {} } })
@@ -144,7 +144,7 @@ describe('overlap: queue', () => {
     expect(rows[0]?.events[0]).toMatchObject({ by: { id: 'engine' } })
   })
 
-  test('a submit that does not queue is refused while others wait, and one that does stands behind them', async () => {
+  test('a submit that does not queue is refused while others wait, and one that queues waits behind them', async () => {
     const { ada, bench, type, work } = await running()
     await ada.submit(type, 0, queued)
     await ada.submit(type, 1, queued)
@@ -155,7 +155,7 @@ describe('overlap: queue', () => {
     expect(work.run().context.input).toBe(1)
   })
 
-  test('I39 a cancelled run that still stops holds the slot, and the next waits for that', async () => {
+  test('I39 a cancelled run that still stops holds the slot, and the next run waits for that', async () => {
     const { ada, bench, type, work } = await running()
     const { id } = await ada.submit(type, 0, queued)
     const next = await ada.submit(type, 1, queued)
@@ -167,7 +167,7 @@ describe('overlap: queue', () => {
     expect(await ada.get(next.id)).toMatchObject({ phase: 'active' })
   })
 
-  test('a turn that came while no engine ran is taken at the start of the next', async () => {
+  test('a run whose turn came while no engine ran is admitted at the next start', async () => {
     const { ada, bench, type, work, crash } = await running()
     await ada.submit(type, 0, queued)
     const next = await ada.submit(type, 1, { ...queued, startAt: bench.clock.now() + 60_000 })
@@ -216,7 +216,7 @@ describe('overlap: replace', () => {
     expect(await ada.get(next.id)).toMatchObject({ status: 'running' })
   })
 
-  test('starts at once where nothing of the old run runs', async () => {
+  test('starts at once if no work of the old run runs', async () => {
     const { ada, bench, type } = await running({ work: false })
     const old = await ada.submit(type, 0, nightly)
     const next = await ada.submit(type, 1, replacing)
@@ -226,7 +226,7 @@ describe('overlap: replace', () => {
     expect((await bench.log(old.id)).at(-1)?.changeset).toBe(row?.changeset)
   })
 
-  test('a later one takes the place of one that waits to replace, and not of one that queues', async () => {
+  test('a later replace takes the place of a waiting replace, but not of a queued run', async () => {
     const { ada, bench, type, work } = await running()
     await ada.submit(type, 0, nightly)
     const first = await ada.submit(type, 1, replacing)
@@ -240,7 +240,7 @@ describe('overlap: replace', () => {
     expect(await ada.get(second.id)).toMatchObject({ phase: 'waiting' })
   })
 
-  test('comes in where the holder goes at once, and the next in turn is one that it replaces', async () => {
+  test('starts where the holder ends at once and the next in turn is one that it replaces', async () => {
     const bench = new Bench()
     const lifecycle = createMachine({
       initial: 'asking',
@@ -258,7 +258,7 @@ describe('overlap: replace', () => {
     for (const old of [holder, waiting]) expect(await ada.get(old.id)).toMatchObject({ status: 'gone' })
   })
 
-  test('I53 asks for the right to cancel before it looks whether the holder’s type is known', async () => {
+  test('I53 asks for the right to cancel before it checks whether the holder’s type is known', async () => {
     const { ada, bench, type } = await running({ work: false })
     const other = defineJob({ type: 'other', execute: () => 1 })
     await ada.submit(type, 0, nightly)
@@ -267,7 +267,7 @@ describe('overlap: replace', () => {
     expect(await codeOf(two.ada.submit(other, 1, replacing))).toBe('UNKNOWN_TYPE')
   })
 
-  test('needs the right to cancel the holder: one of another is kept, and a hidden one is not shown', async () => {
+  test('needs the right to cancel the holder: without it the holder stays, and a hidden one is not shown', async () => {
     const { ada, bob, admin, type } = await running()
     const { id } = await ada.submit(type, 0, nightly)
     const denied = await errorOf(admin.submit(type, 1, replacing))

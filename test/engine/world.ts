@@ -6,12 +6,12 @@ import { z } from 'zod'
 import { Bench, type Host, Work } from './bench.ts'
 import type { Happening } from './happenings.ts'
 
-/** Rounds of 3 seconds in which all code that runs is ended, after the faults have ended. */
+/** Number of rounds after the faults. A round ends all running code and lasts 3 seconds. */
 const HEALING_ROUNDS_MAX = 40
 
 type Doing<Kind extends Happening['do']> = Extract<Happening, { readonly do: Kind }>
 
-/** Two engines on one storage, what was promised to their callers, and what must hold. */
+/** Two engines on one storage, the answers that their callers got, and the invariants to check. */
 export class World {
   readonly #bench: Bench
   readonly #work = new Work()
@@ -38,7 +38,7 @@ export class World {
     await this.#check()
   }
 
-  /** The faults end: everything that was promised settles, and nothing is left. */
+  /** The faults end: every promise to a caller settles, and nothing is left running. */
   async heal(): Promise<void> {
     for (const { faults } of this.#hosts) faults.heal()
     for (let round = 0; round < HEALING_ROUNDS_MAX && (round < 5 || (await this.#left()).length > 0); round++) {
@@ -91,7 +91,7 @@ export class World {
         host.faults.isMute = true
         return
       case 'lose':
-        // It lands, the answer does not come back, and neither whether it landed nor how the rows are now can be asked.
+        // The commit is stored, but its answer is lost, and neither its outcome nor the current rows can be read.
         host.faults.plan('commit', 'unheard')
         host.faults.plan('landed', 'refused')
         host.faults.plan('many', 'refused')
@@ -119,7 +119,7 @@ export class World {
     }
     const { id } = await this.#host(host).ada.submit(this.#types[type], input, options)
     this.#promised.add(id)
-    // I2, I35: whoever repeats a key gets the same job.
+    // I2, I35: a caller that repeats a key gets the same job.
     const scope = `${type} ${key}`
     if (key !== null) expect(this.#keys.get(scope) ?? id).toBe(id)
     if (key !== null) this.#keys.set(scope, id)
@@ -143,7 +143,7 @@ export class World {
     context?.log(`run ${run}`)
   }
 
-  // What a caller is told may be a refusal, but never an error without a code.
+  // A caller may get a refusal, but never an error without a code.
   #try(call: Promise<unknown>): void {
     call.catch((error: unknown) => {
       if (!(error instanceof JobchartError)) this.#untyped.push(error)
@@ -181,7 +181,7 @@ export class World {
     if (outcome === 'success') expect(this.#work.runs.some(({ context }) => context.job.id === id)).toBe(true)
   }
 
-  // I41, I40: what is heard was committed, carries the numbers that are stored, and is heard once.
+  // I41, I40: each published event was committed, has the stored numbers, and is published once.
   #checkHeard({ heard }: Host, numbered: ReadonlyMap<number, string>): void {
     expect(new Set(heard.map(({ sequence }) => sequence)).size).toBe(heard.length)
     for (const event of heard) expect(nameOf(event, event.jobId)).toBe(numbered.get(event.sequence))
@@ -218,7 +218,7 @@ export class World {
   }
 }
 
-/** Counted back from the newest, round and round, so that every number names one. */
+/** Counted back from the newest and wrapping around, so that every number names a job. */
 function newest<Item>(items: readonly Item[], back: number): Item | undefined {
   return items.at(-1 - (back % Math.max(1, items.length)))
 }
@@ -244,7 +244,10 @@ function functionType(work: Work) {
   })
 }
 
-/** Works for 8 seconds at most, can be begun anew, and parked outside its slot, from where it comes back by itself. */
+/**
+ * Works for 8 seconds at most, can be restarted, and can be parked outside its slot, from where it comes back by
+ * itself.
+ */
 function machineType(work: Work) {
   const machine = createMachine({
     initial: 'working',

@@ -11,7 +11,7 @@ describe('queueExecutor', () => {
     runs: 'functions',
     skip: {
       'E2 work that is started twice under one token runs once':
-        'it keeps no list of tokens, and no engine starts one twice',
+        'it keeps no list of tokens, and no engine starts a token twice',
     },
   })
 })
@@ -31,7 +31,8 @@ describe('workerThreads', () => {
       test,
       runs: 'modules',
       skip: {
-        'E6 what the code has started is ended with it': 'a thread does not own the processes that it starts',
+        'E6 processes that the code has started are ended with it':
+          'a thread does not own the processes that it starts',
         'E9 a crash is an error of the task': 'a crash of native code takes the whole process',
       },
     },

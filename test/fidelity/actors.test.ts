@@ -14,7 +14,7 @@ import {
 import { fidelity } from './run.ts'
 import { command, fail, finish, tell, wait } from './script.ts'
 
-// What a chart may do with other actors, each as small as it can be said.
+// Charts that use other actors, each as small as possible.
 
 const count = fromTransition(
   (state: { n: number }, event: { type: 'ADD'; by: number }) => ({ n: state.n + event.by }),
@@ -24,7 +24,7 @@ const count = fromTransition(
 )
 
 describe('outside work', () => {
-  fidelity('several invokes of one state, of one logic, each end by themselves', {
+  fidelity('several invokes of one state and one logic each end by themselves', {
     build: (outside) =>
       setup({ actors: { load: outside.promise<string, { part: string }>('load') } }).createMachine({
         context: { parts: [] as string[] },
@@ -61,7 +61,7 @@ describe('outside work', () => {
     end: { value: 'loaded', outcome: 'success', output: ['no b', 'A'] },
   })
 
-  fidelity('an invoke at the root goes on while the states change', {
+  fidelity('an invoke at the root keeps running while the states change', {
     build: (outside) =>
       setup({ actors: { work: outside.promise<number>('work') } }).createMachine({
         invoke: { src: 'work', onDone: '.end' },
@@ -74,7 +74,7 @@ describe('outside work', () => {
     end: { value: 'end', outcome: 'success', output: 7 },
   })
 
-  fidelity('the input of an invoke is made of the context and of the event', {
+  fidelity('the input of an invoke is computed from the context and the event', {
     build: (outside) =>
       setup({
         types: { context: {} as { base: number; got: unknown }, events: {} as { type: 'GO'; by: number } },
@@ -109,7 +109,7 @@ describe('outside work', () => {
     end: { value: 'end', outcome: 'success', output: 42 },
   })
 
-  fidelity('inline logic of every kind is invoked as it stands', {
+  fidelity('inline logic of every kind can be invoked', {
     build: (outside) =>
       createMachine({
         initial: 'promise',
@@ -137,8 +137,8 @@ describe('outside work', () => {
   })
 })
 
-describe('logic that goes on', () => {
-  fidelity('a callback goes on over any number of restarts, for it lives as long as its state', {
+describe('long-lived logic', () => {
+  fidelity('a callback lives as long as its state, over any number of restarts', {
     build: (outside) =>
       setup({ actors: { ear: outside.callback('ear') } }).createMachine({
         initial: 'on',
@@ -149,7 +149,7 @@ describe('logic that goes on', () => {
     end: { value: 'end', outcome: 'success' },
   })
 
-  fidelity('a callback is sent to by its id, and events are forwarded to it', {
+  fidelity('a callback gets events by its id, and forwarded events', {
     build: (outside) =>
       setup({ actors: { ear: outside.callback('ear') } }).createMachine({
         context: { answers: [] as string[] },
@@ -179,7 +179,7 @@ describe('logic that goes on', () => {
     end: { value: 'end', outcome: 'success', output: ['what?'] },
   })
 
-  fidelity('transition logic keeps its state, whether invoked or spawned, and is sent to', {
+  fidelity('transition logic keeps its state and gets events, whether invoked or spawned', {
     build: () =>
       setup({
         types: { context: {} as { counter: ActorRefFrom<typeof count> | null } },
@@ -209,13 +209,13 @@ describe('logic that goes on', () => {
     end: { value: 'end', outcome: 'success' },
   })
 
-  fidelity('an observable is heard by its snapshots and by its end', {
+  fidelity('a chart hears of an observable’s snapshots and of its end', {
     build: () =>
       setup({
         types: { context: {} as { seen: unknown[] } },
         actors: {
           numbers: fromObservable(() => ({
-            // The smallest observable there is: three values, and no more.
+            // The smallest possible observable: three values.
             subscribe: (observer: unknown) => {
               const { next, complete } = observer as { next: (value: number) => void; complete: () => void }
               for (const value of [1, 2, 3]) next(value)

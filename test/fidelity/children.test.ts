@@ -3,7 +3,7 @@ import { type ActorRefFrom, assign, emit, forwardTo, sendParent, sendTo, setup, 
 import { fidelity } from './run.ts'
 import { command, fail, finish, wait } from './script.ts'
 
-// Machines that invoke and spawn machines, each as small as it can be said.
+// Machines that invoke and spawn machines, each as small as possible.
 
 describe('machines of machines', () => {
   const leaf = setup({
@@ -30,7 +30,7 @@ describe('machines of machines', () => {
     output: ({ context }) => ({ n: context.n, told: context.told }),
   })
 
-  fidelity('a grandchild is talked to through its parent, and its output comes all the way up', {
+  fidelity('a grandchild gets events through its parent, and its output comes all the way up', {
     build: () =>
       setup({
         types: { context: {} as { heard: number; result: unknown } },
@@ -106,7 +106,7 @@ describe('machines of machines', () => {
     end: { value: 'off', outcome: 'success' },
   })
 
-  fidelity('an error of a child machine is its parent’s event', {
+  fidelity('an error of a child machine is an event for its parent', {
     build: (outside) =>
       setup({
         types: { context: {} as { message: string } },
@@ -141,7 +141,7 @@ describe('machines of machines', () => {
     end: { value: 'broken', outcome: 'failure', output: { message: 'the child broke' }, error: 'the child broke' },
   })
 
-  fidelity('a child that is left is stopped, and one of the same id begins anew', {
+  fidelity('a child that is left is stopped, and one of the same id starts anew', {
     build: () =>
       setup({ actors: { leaf } }).createMachine({
         context: { left: 0 },
@@ -224,7 +224,7 @@ describe('machines of machines', () => {
     end: { value: 'end', outcome: 'success', output: { workers: ['ada', 'bob'], results: ['from ada'] } },
   })
 
-  fidelity('children that the context refers to are addressed by their references', {
+  fidelity('children in the context are addressed by their references', {
     build: () =>
       setup({
         types: { context: {} as { leaves: ActorRefFrom<typeof leaf>[]; heard: number } },
@@ -300,7 +300,7 @@ describe('machines of machines', () => {
     end: { value: 'end', outcome: 'success', output: 2 },
   })
 
-  fidelity('a machine that emits is heard, with what it computed', {
+  fidelity('a machine emits events with computed values', {
     build: () =>
       setup({
         types: { emitted: {} as { type: 'progress'; percent: number }, context: {} as { done: number } },

@@ -15,7 +15,7 @@ import {
 import { fidelity } from './run.ts'
 import { command, finish, tell, wait } from './script.ts'
 
-// Legal machines that a friendly author would not write, each as small as it can be said.
+// Legal but unusual machines, each as small as possible.
 
 const end = { value: 'end', outcome: 'success' } as const
 
@@ -25,7 +25,7 @@ const counter = createMachine({
 })
 
 describe('corners of time', () => {
-  fidelity('delays below nothing, of nothing and of fractions ring in their order', {
+  fidelity('negative, zero and fractional delays fire in their order', {
     build: () =>
       createMachine({
         context: { rung: [] as string[] },
@@ -52,7 +52,7 @@ describe('corners of time', () => {
     end: { ...end, output: ['below', 'nothing'] },
   })
 
-  fidelity('a delay without end never rings', {
+  fidelity('an infinite delay never fires', {
     build: () =>
       setup({ delays: { never: Number.POSITIVE_INFINITY, soon: 10 } }).createMachine({
         initial: 'on',
@@ -63,7 +63,7 @@ describe('corners of time', () => {
     end,
   })
 
-  fidelity('a loop that waits twice as long each time asks until it has its answer', {
+  fidelity('a polling loop that doubles its delay each time ends when it has its answer', {
     build: (outside) =>
       setup({
         types: { context: {} as { asked: number } },
@@ -94,7 +94,7 @@ describe('corners of time', () => {
 })
 
 describe('corners of names', () => {
-  fidelity('an id is given to a new child when the old one was stopped in the same move', {
+  fidelity('a new child gets the id of an old one that was stopped in the same transition', {
     build: () =>
       setup({ actors: { counter } }).createMachine({
         initial: 'on',
@@ -114,7 +114,7 @@ describe('corners of names', () => {
     end,
   })
 
-  fidelity('a system id goes from one child to the next', {
+  fidelity('a system id passes from one child to the next', {
     build: () =>
       setup({ actors: { counter } }).createMachine({
         initial: 'invoked',
@@ -156,7 +156,7 @@ describe('corners of names', () => {
     end,
   })
 
-  fidelity('a guard asks for a state by its id, in another region', {
+  fidelity('a guard checks a state by its id, in another region', {
     build: () =>
       createMachine({
         type: 'parallel',
@@ -175,7 +175,7 @@ describe('corners of names', () => {
 })
 
 describe('corners of values', () => {
-  fidelity('fields that are undefined are as if they were not there', {
+  fidelity('undefined fields count as absent', {
     build: () =>
       createMachine({
         types: {} as { context: { kept: object; gone?: string | undefined } },
@@ -219,7 +219,7 @@ describe('corners of values', () => {
 })
 
 describe('corners of work', () => {
-  fidelity('a callback that tells a hundred events at once is heard of each', {
+  fidelity('a chart hears each of a hundred events that a callback sends at once', {
     build: () =>
       setup({
         types: { context: {} as { heard: number } },
@@ -247,7 +247,7 @@ describe('corners of work', () => {
     end: { ...end, output: 100 },
   })
 
-  fidelity('two callbacks of one logic both tell', {
+  fidelity('two callbacks of one logic both send events', {
     build: (outside) =>
       setup({ types: { context: {} as { heard: number } }, actors: { ear: outside.callback('ear') } }).createMachine({
         context: { heard: 0 },
@@ -270,7 +270,7 @@ describe('corners of work', () => {
     end,
   })
 
-  fidelity('a history begins the work of its state anew', {
+  fidelity('a history state starts the work of its state anew', {
     build: (outside) =>
       setup({ actors: { work: outside.promise('work') } }).createMachine({
         initial: 'on',
@@ -293,7 +293,7 @@ describe('corners of work', () => {
     end,
   })
 
-  fidelity('actions that nobody has written are passed over', {
+  fidelity('actions without an implementation are skipped', {
     build: () =>
       createMachine({
         initial: 'on',

@@ -9,7 +9,7 @@ import { type Picture, plain, withoutPaths } from './picture.ts'
 import type { Happening } from './script.ts'
 
 /**
- * How the engine goes before an event: it is stopped in order; its process dies; or it is stopped and away for as long as
+ * How the engine stops before an event: in order; by the death of its process; or in order, and it stays away while
  * time passes.
  */
 export type Restart = 'stop' | 'crash' | 'away'
@@ -21,13 +21,13 @@ export interface Subject {
   readonly commands: readonly string[]
 }
 
-// A month of virtual time has 26 million polls of 100 ms; what these runs test comes at its own time without them.
+// A month of virtual time has 26 million polls of 100 ms. These runs do not need them.
 const RARELY = { poll: '1d', sweep: '1d', heartbeat: '1d' } as const
 
-/** The label of a machine that ended by an error, and not in a state of its own. */
+/** The label of a machine that ended by an error, outside its own states. */
 const THREW = '(threw)'
 
-/** A job whose engines come and go over one storage. */
+/** A job whose engines are replaced again and again on one storage. */
 export class DurableRun {
   readonly #subject: Subject
   readonly #storage: Storage
@@ -44,7 +44,7 @@ export class DurableRun {
     this.#storage = storage
   }
 
-  /** The first process: it submits the job. */
+  /** The first process submits the job. */
   async submit(): Promise<void> {
     this.#probe = await this.#storage.open({ clock: this.#clock, instance: 'probe' })
     const { engine, type } = await this.#open()
@@ -53,7 +53,7 @@ export class DurableRun {
     await this.#clock.settle()
   }
 
-  /** A new process takes over, and then the happening happens. */
+  /** Starts a new process, then applies the happening. */
   async after(restart: Restart, happening: Happening): Promise<void> {
     await this.#close(restart)
     const isAway = restart === 'away' && happening.kind === 'wait'
@@ -66,7 +66,7 @@ export class DurableRun {
     await this.#clock.settle()
   }
 
-  /** What is stored of the job. */
+  /** The stored job. */
   async job(): Promise<Job> {
     return await this.#stored(this.#id)
   }
@@ -113,7 +113,7 @@ export class DurableRun {
     this.#outside.forget()
   }
 
-  // An event that its state does not take is passed over by a live actor, and refused to a person.
+  // A live actor ignores an event that its state does not take. A command of a person is refused instead.
   async #send(engine: Engine, event: { readonly type: string }): Promise<void> {
     try {
       await engine.as({ id: 'ada', role: 'editor' }).send(this.#id, event)

@@ -16,7 +16,7 @@ import { DurableRun } from './durable.ts'
 import { fidelity } from './run.ts'
 import { command, fail, finish, wait } from './script.ts'
 
-// What goes wrong in a machine and around it, each as small as it can be said.
+// Errors in a machine and around it, each as small as possible.
 
 describe('an error of outside work', () => {
   const rejections: readonly (readonly [string, unknown, unknown])[] = [
@@ -28,7 +28,7 @@ describe('an error of outside work', () => {
   ]
 
   for (const [name, error, shown] of rejections) {
-    fidelity(`that is ${name} is taken by onError`, {
+    fidelity(`an error that is ${name} is taken by onError`, {
       build: (outside) =>
         setup({
           types: { context: {} as { said: unknown } },
@@ -57,7 +57,7 @@ describe('an error of outside work', () => {
       end: { value: 'broken', outcome: 'failure', error: shown },
     })
 
-    fidelity(`that is ${name} and that nothing takes ends the machine`, {
+    fidelity(`an error that is ${name} and that no state takes ends the machine`, {
       build: (outside) =>
         setup({ actors: { work: outside.promise('work') } }).createMachine({
           initial: 'on',
@@ -69,7 +69,7 @@ describe('an error of outside work', () => {
     })
   }
 
-  fidelity('whose guards all say no ends the machine', {
+  fidelity('an error whose guards all return false ends the machine', {
     build: (outside) =>
       setup({ actors: { work: outside.promise('work') } }).createMachine({
         initial: 'on',
@@ -84,7 +84,7 @@ describe('an error of outside work', () => {
   })
 
   for (const wildcard of ['*', 'xstate.error.actor.*']) {
-    fidelity(`is taken by ${wildcard}`, {
+    fidelity(`an error is taken by ${wildcard}`, {
       build: (outside) =>
         createMachine({
           initial: 'on',
@@ -97,7 +97,7 @@ describe('an error of outside work', () => {
     })
   }
 
-  fidelity('that is tried again by entering the state anew succeeds in the end', {
+  fidelity('an error that leads back into its state is retried until it succeeds', {
     build: (outside) =>
       setup({ actors: { work: outside.promise<string>('work') } }).createMachine({
         context: { tries: 0 },
@@ -124,7 +124,7 @@ describe('an error of outside work', () => {
     end: { value: 'end', outcome: 'success', output: { tries: 3 } },
   })
 
-  fidelity('that nothing waits for any more is not heard of', {
+  fidelity('an error of an invoke that was left is ignored', {
     build: (outside) =>
       setup({ actors: { work: outside.promise('work') } }).createMachine({
         initial: 'on',
@@ -159,7 +159,7 @@ describe('code that throws', () => {
   }
 
   for (const [kind, logic] of Object.entries(throwing)) {
-    fidelity(`in ${kind} logic is taken by onError`, {
+    fidelity(`a throw in ${kind} logic is taken by onError`, {
       build: () =>
         setup({ actors: { logic } }).createMachine({
           initial: 'off',
@@ -192,7 +192,7 @@ describe('code that throws', () => {
     'enqueued actions': { actions: enqueueActions(boom) },
   }
   for (const [place, transition] of Object.entries(places)) {
-    fidelity(`in ${place} ends the machine where it stood`, {
+    fidelity(`a throw in ${place} ends the machine in its state`, {
       build: (outside) =>
         createMachine({
           initial: 'on',
@@ -219,7 +219,7 @@ describe('a guard that throws', () => {
     'of an always': { on: { GO: 'asking' } },
   }
   for (const [place, on] of Object.entries(states)) {
-    fidelity(`${place} ends the machine where it stood`, {
+    fidelity(`${place} ends the machine in its state`, {
       build: () =>
         createMachine({
           initial: 'on',
@@ -256,7 +256,7 @@ describe('a value that is no JSON ends its job alone, and the error names its pl
     await run.end()
   })
 
-  fidelity('as the result of outside work it is an error of that work', {
+  fidelity('a value that is no JSON as the result of outside work is an error of that work', {
     build: (outside) =>
       setup({ actors: { work: outside.promise('work') } }).createMachine({
         initial: 'on',

@@ -15,7 +15,7 @@ import {
 import { fidelity } from './run.ts'
 import { command, fail, finish, wait } from './script.ts'
 
-// Machines that live together: what they send, when they end, and who waits for whom.
+// Trees of machines: their messages, their ends, and who waits for whom.
 
 const counter = setup({ types: { context: {} as { n: number }, output: {} as number } }).createMachine({
   id: 'counter',
@@ -29,7 +29,7 @@ const counter = setup({ types: { context: {} as { n: number }, output: {} as num
 })
 
 describe('messages', () => {
-  fidelity('a message to a child waits for its time, and one that is cancelled never comes', {
+  fidelity('a delayed message to a child arrives at its time, and a cancelled one never arrives', {
     build: () =>
       setup({ actors: { counter } }).createMachine({
         initial: 'on',
@@ -54,7 +54,7 @@ describe('messages', () => {
     end: { value: 'end', outcome: 'success', output: 2 },
   })
 
-  fidelity('a child’s message to its parent waits for its time', {
+  fidelity('a delayed message of a child to its parent arrives at its time', {
     build: () =>
       setup({
         actors: { child: createMachine({ entry: sendParent({ type: 'LATER' }, { delay: 1_000 }) }) },
@@ -96,7 +96,7 @@ describe('messages', () => {
     end: { value: 'end', outcome: 'success', output: [0, 1, 2] },
   })
 
-  fidelity('parent and child go back and forth until one has enough', {
+  fidelity('parent and child exchange messages until one of them stops', {
     build: () =>
       setup({
         types: { context: {} as { rounds: number } },
@@ -130,7 +130,7 @@ describe('messages', () => {
 })
 
 describe('lives', () => {
-  fidelity('a child that is over as it begins is its parent’s event', {
+  fidelity('a child that ends at its start is an event for its parent', {
     build: () =>
       setup({
         actors: {
@@ -152,7 +152,7 @@ describe('lives', () => {
     end: { value: 'end', outcome: 'success', output: 'brief' },
   })
 
-  fidelity('two regions run one machine each, and both are waited for', {
+  fidelity('two regions run one machine each, and the parent waits for both', {
     build: (outside) => {
       const child = setup({
         types: { input: {} as { part: string }, context: {} as { part: string } },
@@ -218,7 +218,7 @@ describe('lives', () => {
     end: { value: { left: 'off', right: 'off' }, outcome: 'success', output: ['right', 'left'] },
   })
 
-  fidelity('a parent’s deadline stops its child and all below it', {
+  fidelity('a parent’s deadline stops its child and all descendants', {
     build: (outside) =>
       setup({
         actors: {
@@ -242,7 +242,7 @@ describe('lives', () => {
     end: { value: 'end', outcome: 'success' },
   })
 
-  fidelity('a machine that invokes itself goes as deep as it is told', {
+  fidelity('a machine that invokes itself nests as deep as its input says', {
     build: () => {
       const factorial: AnyStateMachine = createMachine({
         types: {} as { input: { n: number }; context: { n: number; product: number } },
@@ -274,7 +274,7 @@ describe('lives', () => {
     end: { value: 'over', outcome: 'success', output: 24 },
   })
 
-  fidelity('a child of transition logic and one of a machine outlive the states that they were spawned in', {
+  fidelity('spawned transition logic and a spawned machine outlive the states that spawned them', {
     build: (outside) =>
       setup({ actors: { counter, work: outside.promise<number>('work') } }).createMachine({
         context: { n: -1 },
@@ -303,7 +303,7 @@ describe('lives', () => {
     end: { value: 'end', outcome: 'success', output: 1 },
   })
 
-  fidelity('a failing grandchild fails its parent, which the root takes', {
+  fidelity('a failing grandchild fails its parent, and the root handles the error', {
     build: (outside) =>
       setup({
         actors: {
@@ -327,7 +327,7 @@ describe('lives', () => {
 })
 
 describe('listeners', () => {
-  fidelity('events of an observable are the machine’s own', {
+  fidelity('events of an observable are events of the machine', {
     build: () =>
       setup({
         types: { context: {} as { ticks: number } },

@@ -23,7 +23,7 @@ describe('a purchase order with a deadline', () => {
     commands: ['order.confirmed', 'shipment.sent', 'delivery.noticed'],
   }
 
-  fidelity('that is not confirmed in time is cancelled', {
+  fidelity('a purchase order that is not confirmed in time is cancelled', {
     ...subject,
     script: [wait(29 * DAY), command('shipment.sent', { tracking: 'early' }), wait(DAY)],
     end: {
@@ -34,7 +34,7 @@ describe('a purchase order with a deadline', () => {
     },
   })
 
-  fidelity('that is confirmed, shipped and delivered is completed', {
+  fidelity('a purchase order that is confirmed, shipped and delivered is completed', {
     ...subject,
     script: [
       wait(DAY),
@@ -51,7 +51,7 @@ describe('a purchase order with a deadline', () => {
     },
   })
 
-  fidelity('whose delivery nobody notices is taken as delivered after three days', {
+  fidelity('a purchase order without notice of delivery counts as delivered after three days', {
     ...subject,
     script: [
       command('order.confirmed', { supplier: 'acme' }),
@@ -81,19 +81,19 @@ describe('a credit check', () => {
     commands: [],
   }
 
-  fidelity('that the office approves ends with a mail of approval', {
+  fidelity('a credit check that the office approves ends with a mail of approval', {
     ...subject,
     script: [wait(MINUTE), finish('askOffice', { decision: 'Approved', score: 700 }), finish('mailApproval')],
     end: { value: 'approved', outcome: 'success', output: { customer: 'c-1', decision: 'Approved' } },
   })
 
-  fidelity('that the office denies ends with a mail of denial', {
+  fidelity('a credit check that the office denies ends with a mail of denial', {
     ...subject,
     script: [finish('askOffice', { decision: 'Denied', score: 300 }), finish('mailDenial')],
     end: { value: 'denied', outcome: 'success', output: { customer: 'c-1', decision: 'Denied' } },
   })
 
-  fidelity('whose office fails is unavailable', {
+  fidelity('a credit check whose office fails is unavailable', {
     ...subject,
     script: [fail('askOffice', new Error('the office is closed'))],
     end: {
@@ -104,7 +104,7 @@ describe('a credit check', () => {
     },
   })
 
-  fidelity('whose office never answers is unavailable after 15 minutes', {
+  fidelity('a credit check whose office never answers is unavailable after 15 minutes', {
     ...subject,
     script: [wait(14 * MINUTE), wait(MINUTE)],
     end: {
@@ -116,14 +116,14 @@ describe('a credit check', () => {
 })
 
 describe('parallel execution', () => {
-  fidelity('ends when the longer of two waits is over', {
+  fidelity('parallel execution ends when the longer of two waits has ended', {
     build: () => parallelExecution,
     commands: [],
     script: [wait(2_000), wait(57_000), wait(1_000)],
     end: { value: 'end', outcome: 'success' },
   })
 
-  fidelity('ends also when both waits are over at the end of one', {
+  fidelity('parallel execution also ends if both waits end at the same time', {
     build: () => parallelExecution,
     commands: [],
     script: [wait(60_000)],
@@ -132,7 +132,7 @@ describe('parallel execution', () => {
 })
 
 describe('an inbox that is checked every 15 minutes', () => {
-  fidelity('sends a text for each urgent message, until it is closed', {
+  fidelity('an inbox check sends a text for each urgent message, until it is closed', {
     build: (outside) =>
       checkInbox.provide({
         actors: {
@@ -165,7 +165,7 @@ describe('a car auction', () => {
   const subject = { build: () => carAuction, input: { carId: 'vw', openMs: 3 * DAY }, commands: ['CarBidEvent'] }
   const bid = (bidder: string, amount: number) => ({ bid: { carId: 'vw', bidder, amount } })
 
-  fidelity('is won by the highest bid', {
+  fidelity('an auction is won by the highest bid', {
     ...subject,
     script: [
       command('CarBidEvent', bid('ada', 3_000)),
@@ -182,7 +182,7 @@ describe('a car auction', () => {
     },
   })
 
-  fidelity('without bids ends unsold', {
+  fidelity('an auction without bids ends unsold', {
     ...subject,
     script: [wait(3 * DAY)],
     end: { value: 'unsold', outcome: 'success', output: { winner: null, count: 0 } },
@@ -203,7 +203,7 @@ describe('the onboarding of a patient', () => {
   }
   const arrives = command('NewPatientEvent', { name: 'kim', condition: 'cough' })
 
-  fidelity('asks for a doctor again when the service is away', {
+  fidelity('onboarding asks for a doctor again when the service is away', {
     ...subject,
     script: [
       arrives,
@@ -218,7 +218,7 @@ describe('the onboarding of a patient', () => {
     end: { value: 'onboarded', outcome: 'success', output: { doctor: 'dr. may', time: 'monday', tries: 3 } },
   })
 
-  fidelity('gives up after ten tries', {
+  fidelity('onboarding gives up after ten tries', {
     ...subject,
     script: [
       arrives,
@@ -229,7 +229,7 @@ describe('the onboarding of a patient', () => {
     end: { value: 'failed', outcome: 'failure', output: { tries: 10 }, error: 'ServiceNotAvailable' },
   })
 
-  fidelity('fails at once on another error', {
+  fidelity('onboarding fails at once on another error', {
     ...subject,
     script: [arrives, finish('storePatient'), fail('assignDoctor', new Error('no such condition'))],
     end: { value: 'failed', outcome: 'failure', output: { tries: 1 }, error: 'no such condition' },
@@ -248,7 +248,7 @@ describe('an order whose payment is a machine of its own', () => {
     commands: ['CONFIRM'],
   }
 
-  fidelity('hears of the payment and is settled', {
+  fidelity('an order hears of the payment and is settled', {
     ...subject,
     script: [command('CONFIRM'), wait(DAY), finish('chargeCard', 'r-9')],
     end: {
@@ -258,7 +258,7 @@ describe('an order whose payment is a machine of its own', () => {
     },
   })
 
-  fidelity('is declined when the card is', {
+  fidelity('an order is declined when the card is declined', {
     ...subject,
     script: [command('CONFIRM'), fail('chargeCard', new Error('no money'))],
     end: { value: 'declined', outcome: 'failure', output: { heard: ['PAYMENT_STARTED', 'PAYMENT_DECLINED'] } },
@@ -276,19 +276,19 @@ describe('the provision of an order', () => {
     commands: [],
   }
 
-  fidelity('that is fine gives a parcel', {
+  fidelity('a valid order gives a parcel', {
     ...subject,
     script: [finish('provision', { parcel: 'p-1' })],
     end: { value: 'provisioned', outcome: 'success', output: { parcel: 'p-1', note: null } },
   })
 
-  fidelity('that lacks an item is handled for that', {
+  fidelity('an order with a missing item takes the route for that', {
     ...subject,
     script: [fail('provision', new Error('missing item')), finish('handle', 'asked for the item')],
     end: { value: 'handled', outcome: 'success', output: { parcel: null, note: 'asked for the item' } },
   })
 
-  fidelity('that fails for a reason nobody knows ends as that error', {
+  fidelity('an order that fails for an unknown reason ends as that error', {
     ...subject,
     script: [fail('provision', new Error('the roof is gone'))],
     end: { value: 'provisioning', outcome: 'failure', error: 'the roof is gone' },
@@ -299,7 +299,7 @@ describe('the decision about an applicant', () => {
   const build = (outside: Outside) =>
     applicantDecision.provide({ actors: { sendRejection: outside.promise('sendRejection') } })
 
-  fidelity('who is of age starts the application', {
+  fidelity('an applicant of age starts the application', {
     build,
     input: { applicant: { name: 'lee', age: 18 } },
     commands: ['Submit'],
@@ -311,7 +311,7 @@ describe('the decision about an applicant', () => {
     },
   })
 
-  fidelity('who is too young is rejected by mail', {
+  fidelity('an applicant who is too young is rejected by mail', {
     build,
     input: { applicant: { name: 'max', age: 17 } },
     commands: ['Submit'],
@@ -334,7 +334,7 @@ describe('the monitoring of a job elsewhere', () => {
     commands: [],
   }
 
-  fidelity('asks every five seconds until it has succeeded', {
+  fidelity('monitoring asks every five seconds until the job has succeeded', {
     ...subject,
     script: [
       finish('submitJob', { jobId: 'j-1' }),
@@ -349,7 +349,7 @@ describe('the monitoring of a job elsewhere', () => {
     end: { value: 'succeeded', outcome: 'success', output: { jobId: 'j-1', status: 'SUCCEEDED', polls: 2 } },
   })
 
-  fidelity('reports that it has failed', {
+  fidelity('monitoring reports that the job has failed', {
     ...subject,
     script: [
       finish('submitJob', { jobId: 'j-2' }),

@@ -3,7 +3,7 @@ import { and, assign, createMachine, not, or, setup, stateIn } from 'xstate'
 import { fidelity } from './run.ts'
 import { command, finish, wait } from './script.ts'
 
-// What a chart may do with its states, events and timers, each as small as it can be said.
+// States, events and timers of a chart, each as small as possible.
 
 describe('states', () => {
   fidelity('a shallow and a deep history are remembered', {
@@ -43,7 +43,7 @@ describe('states', () => {
     end: { value: 'end', outcome: 'success' },
   })
 
-  fidelity('a history of parallel regions is remembered, and its default taken where nothing is', {
+  fidelity('a history of parallel regions is remembered, and its default is taken if none is stored', {
     build: () =>
       createMachine({
         initial: 'out',
@@ -66,7 +66,7 @@ describe('states', () => {
     end: { value: 'end', outcome: 'success' },
   })
 
-  fidelity('a state that is entered again begins its work and its timer anew', {
+  fidelity('a state that is entered again starts its work and its timer anew', {
     build: (outside) =>
       setup({
         actors: { work: outside.promise<string>('work') },
@@ -90,7 +90,7 @@ describe('states', () => {
     end: { value: 'end', outcome: 'success', effects: ['entered', 'left', 'entered', 'left', 'entered', 'left'] },
   })
 
-  fidelity('a transition to where it stands keeps its work and its timer', {
+  fidelity('a transition to the current state keeps its work and its timer', {
     build: (outside) =>
       setup({ actors: { work: outside.promise<string>('work') } }).createMachine({
         context: { stays: 0 },
@@ -111,7 +111,7 @@ describe('states', () => {
     end: { value: 'late', outcome: 'failure', output: { stays: 2 } },
   })
 
-  fidelity('final states give their outputs upwards, through nested and parallel states', {
+  fidelity('final states pass their outputs upwards, through nested and parallel states', {
     build: () =>
       createMachine({
         context: { got: null as unknown },
@@ -145,7 +145,7 @@ describe('states', () => {
     end: { value: 'end', outcome: 'success', output: { fromEnd: { got: { deep: 1 } } } },
   })
 
-  fidelity('a parallel machine ends when its regions have, and stands in all of them', {
+  fidelity('a parallel machine is in all its regions, and ends when they have ended', {
     build: () =>
       createMachine({
         type: 'parallel',
@@ -248,7 +248,7 @@ describe('decisions', () => {
     end: { value: 'end', outcome: 'success', output: { level: 10 } },
   })
 
-  fidelity('an event is taken by its name, by a wildcard of its family, or by any', {
+  fidelity('an event is taken by its name, by a wildcard of its family, or by *', {
     build: () =>
       createMachine({
         context: { by: [] as string[] },

@@ -11,11 +11,11 @@ import {
 import { fidelity } from './run.ts'
 import { command, fail, finish, tell } from './script.ts'
 
-// What a durable machine has to be given or to give: references, errors, what its actions send.
+// Features of XState that need special care in a durable machine: references, errors, events sent by actions.
 
 const end = { value: 'end', outcome: 'success' } as const
 
-fidelity('a callback may tell an event that a person may send too', {
+fidelity('a callback may send an event that a person may send too', {
   build: (outside) =>
     createMachine({
       initial: 'on',
@@ -26,7 +26,7 @@ fidelity('a callback may tell an event that a person may send too', {
   end,
 })
 
-fidelity('a promise goes on over three crashes between which its job moves on', {
+fidelity('a promise survives three crashes, between which its job moves', {
   build: (outside) =>
     createMachine({
       context: { moves: 0 },
@@ -44,7 +44,7 @@ fidelity('a promise goes on over three crashes between which its job moves on', 
   end,
 })
 
-fidelity('an error is an instance of Error where a guard asks', {
+fidelity('an error is an instance of Error in a guard', {
   build: (outside) =>
     createMachine({
       initial: 'on',
@@ -87,7 +87,7 @@ fidelity('an error keeps its own fields', {
   end,
 })
 
-fidelity('a child answers the parent whose reference it was given as its input', {
+fidelity('a child answers its parent by a reference that it got as input', {
   build: () =>
     setup({
       actors: {
@@ -113,7 +113,7 @@ fidelity('a child answers the parent whose reference it was given as its input',
   end,
 })
 
-fidelity('a machine that keeps itself in its context sends to itself', {
+fidelity('a machine with itself in its context sends to itself', {
   build: () =>
     setup({ types: { context: {} as { me: AnyActorRef } } }).createMachine({
       context: ({ self }) => ({ me: self }),
@@ -128,7 +128,7 @@ fidelity('a machine that keeps itself in its context sends to itself', {
   end,
 })
 
-fidelity('an action sends by itself', {
+fidelity('a custom action sends an event', {
   build: () =>
     createMachine({
       initial: 'on',
@@ -162,7 +162,7 @@ fidelity('a guard reads the state of a child machine by its reference', {
   end,
 })
 
-fidelity('what is sent to a child that is gone is passed over', {
+fidelity('an event for a child that has ended is ignored', {
   build: (outside) =>
     setup({
       types: { context: {} as { work: AnyActorRef } },

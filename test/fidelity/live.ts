@@ -3,17 +3,17 @@ import { Outside } from './outside.ts'
 import { errorText, type Picture, plain } from './picture.ts'
 import type { Happening } from './script.ts'
 
-/** A machine made anew for an outside, as a new process makes it. */
+/** Makes a machine anew for an outside, as a new process does. */
 export type Build = (outside: Outside) => AnyStateMachine
 
-/** What a run leaves to compare: where it stood after each happening, what it emitted, and what its actions did. */
+/** The results of a run to compare: the state after each happening, the emitted events, and the effects of actions. */
 export interface Trace {
   readonly pictures: readonly Picture[]
   readonly emitted: readonly unknown[]
   readonly effects: readonly string[]
 }
 
-/** XState's own simulated clock, which knows when it rings next. */
+/** XState's own simulated clock, which also knows when its next timer fires. */
 class SteppedClock extends SimulatedClock {
   readonly #due = new Map<number, number>()
 
@@ -28,7 +28,7 @@ class SteppedClock extends SimulatedClock {
     super.clearTimeout(id)
   }
 
-  /** Each timer at its own time, with all that follows from it, as time goes. */
+  /** Advances the clock timer by timer, with all that follows from each. */
   async pass(ms: number): Promise<void> {
     const until = this.now() + ms
     for (let next = this.#next(until); next !== undefined; next = this.#next(until)) {
@@ -46,14 +46,14 @@ class SteppedClock extends SimulatedClock {
   }
 }
 
-/** Runs a script with a live actor, which nothing interrupts. */
+/** Runs a script with a live actor, without interruptions. */
 export async function runLive(build: Build, input: unknown, script: readonly Happening[]): Promise<Trace> {
   const outside = new Outside()
   const clock = new SteppedClock()
   const emitted: unknown[] = []
   const machine = build(outside)
   const actor = createActor(machine, { id: machine.id, clock, input, logger: () => {} })
-  // Without an observer XState throws an error of the machine at the process.
+  // Without an observer XState rethrows an error of the machine as an uncaught error of the process.
   actor.subscribe({ error: () => {} })
   actor.on('*', (event: unknown) => {
     emitted.push(plain(event))
@@ -72,7 +72,7 @@ export async function runLive(build: Build, input: unknown, script: readonly Hap
   return { pictures, emitted, effects: [...outside.effects] }
 }
 
-/** Turns of the loop in which the longest chain of promises of a machine here comes to its end. */
+/** Number of turns of the event loop in which the longest chain of promises of these machines settles. */
 const TURNS = 5
 
 async function settled(): Promise<void> {
@@ -108,7 +108,7 @@ function childOf([id, child]: [string, MachineSnapshot['children'][string]]): [s
   return [[id, child.logic.start === undefined ? (plain(snapshot.context) as Picture) : null]]
 }
 
-// A reference to an actor as a stored job keeps it, without its place in the tree.
+// A reference to an actor as a stored job keeps it, without its path in the tree.
 function withoutRefs(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
   if ('sessionId' in value && 'send' in value && 'id' in value) return { xstate$$type: 1, id: value.id }

@@ -17,7 +17,7 @@ const HOUR = 3_600_000
 const DAY = 24 * HOUR
 
 describe('the vital signs of a patient', () => {
-  fidelity('raise an alarm for each that is out of its range', {
+  fidelity('vital signs out of their range each raise an alarm', {
     build: (outside) =>
       vitalSigns.provide({
         actors: { monitor: outside.callback('monitor') },
@@ -39,7 +39,7 @@ describe('the vital signs of a patient', () => {
     },
   })
 
-  fidelity('call the nurse at the first fever only', {
+  fidelity('vital signs call the nurse at the first fever only', {
     build: (outside) =>
       vitalSigns.provide({
         actors: { monitor: outside.callback('monitor') },
@@ -75,7 +75,7 @@ describe('a college application', () => {
     commands: ['ApplicationSubmitted', 'SATScoresReceived', 'RecommendationLetterReceived', 'Withdraw'],
   }
 
-  fidelity('is finalized when its last piece arrives', {
+  fidelity('an application is finalized when its last piece arrives', {
     ...subject,
     script: [
       command('SATScoresReceived'),
@@ -87,7 +87,7 @@ describe('a college application', () => {
     end: { value: 'finalized', outcome: 'success', output: 'complete' },
   })
 
-  fidelity('can be withdrawn', {
+  fidelity('an application can be withdrawn', {
     ...subject,
     script: [command('ApplicationSubmitted'), command('Withdraw')],
     end: { value: 'withdrawn', outcome: 'cancelled', output: 'withdrawn' },
@@ -95,7 +95,7 @@ describe('a college application', () => {
 })
 
 describe('an appointment at the vet', () => {
-  fidelity('is asked for again when nobody answers within 15 seconds', {
+  fidelity('an appointment is requested again if nobody answers within 15 seconds', {
     build: () => vetAppointment,
     commands: ['MakeVetAppointment', 'VetAppointmentInfo'],
     script: [
@@ -122,7 +122,7 @@ describe('an appointment at the vet', () => {
 describe('a glass of water', () => {
   const build = (outside: Outside) => fillingGlass.provide({ actors: { addWater: outside.promise('addWater') } })
 
-  fidelity('is filled until it is full', {
+  fidelity('a glass is filled until it is full', {
     build,
     input: { max: 3 },
     commands: [],
@@ -130,7 +130,7 @@ describe('a glass of water', () => {
     end: { value: 'full', outcome: 'success', output: { glasses: 3 } },
   })
 
-  fidelity('that holds nothing is full at once', {
+  fidelity('a glass without capacity is full at once', {
     build,
     input: { max: 0 },
     commands: [],
@@ -142,7 +142,7 @@ describe('a glass of water', () => {
 describe('the readings of a room', () => {
   const reading = (type: 'TemperatureEvent' | 'HumidityEvent', value: number) => command(type, { value })
 
-  fidelity('are reported every hour, and again when the report fails', {
+  fidelity('readings are reported every hour, and again if the report fails', {
     build: (outside) => roomReadings.provide({ actors: { produceReport: outside.promise('produceReport') } }),
     input: { room: 'kitchen' },
     commands: ['TemperatureEvent', 'HumidityEvent', 'Vacated'],
@@ -181,7 +181,7 @@ describe('a book', () => {
   }
   const asked = command('bookLendingRequest', { title: 'Dune', lender: { name: 'ada' } })
 
-  fidelity('that is out is held, and lent when it is back after two weeks', {
+  fidelity('a book that is out is held, and lent when it is back after two weeks', {
     ...subject,
     script: [
       asked,
@@ -197,7 +197,7 @@ describe('a book', () => {
     end: { value: 'lent', outcome: 'success', output: { title: 'Dune', status: 'available' } },
   })
 
-  fidelity('that is out is not lent to who will not wait', {
+  fidelity('a book that is out is not lent to a reader who does not want to wait', {
     ...subject,
     script: [
       asked,
@@ -211,7 +211,7 @@ describe('a book', () => {
 })
 
 describe('a mail to each of several', () => {
-  fidelity('is sent one after the other, and tried again after a minute', {
+  fidelity('mails are sent one after the other, and retried after a minute', {
     build: (outside) =>
       sendEmails.provide({
         actors: { sendEmail: sendEmail.provide({ actors: { deliver: outside.promise('deliver') } }) },
@@ -231,7 +231,7 @@ describe('a mail to each of several', () => {
 })
 
 describe('mathematical problems', () => {
-  fidelity('are solved one after the other', {
+  fidelity('math problems are solved one after the other', {
     build: (outside) =>
       mathProblems.provide({ actors: { solveMathExpression: outside.promise('solveMathExpression') } }),
     input: { expressions: ['2+2', '4-1', '10x3'] },
@@ -242,7 +242,7 @@ describe('mathematical problems', () => {
 })
 
 describe('the vitals of a car', () => {
-  fidelity('are checked by a machine of two branches while the car is on', {
+  fidelity('the vitals of a car are checked by a machine of two branches while the car is on', {
     build: (outside) =>
       carVitals.provide({
         actors: {
@@ -270,19 +270,19 @@ describe('a visa', () => {
     commands: ['visa.approved', 'visa.rejected', 'note'],
   }
 
-  fidelity('that is approved is handled as approved', {
+  fidelity('a visa that is approved is handled as approved', {
     ...subject,
     script: [command('note', { text: 'hello' }), command('visa.approved'), finish('handle', 'welcome')],
     end: { value: 'over', outcome: 'success', output: { seen: ['note', 'visa.approved'], result: 'welcome' } },
   })
 
-  fidelity('that is rejected is handled by the event’s own reason', {
+  fidelity('a visa that is rejected is handled by the event’s own reason', {
     ...subject,
     script: [command('visa.rejected', { reason: 'photo' }), finish('handle', 'sorry')],
     end: { value: 'over', outcome: 'success', output: { seen: ['visa.rejected'], result: 'sorry' } },
   })
 
-  fidelity('that nobody decides within an hour is handled as undecided', {
+  fidelity('a visa that nobody decides within an hour is handled as undecided', {
     ...subject,
     script: [wait(HOUR - 1), wait(1), finish('handle', 'wait')],
     end: { value: 'over', outcome: 'success', output: { seen: [], result: 'wait' } },

@@ -3,10 +3,11 @@ import { assign, fromEventObservable, fromObservable, setup } from 'xstate'
 import { fidelity } from './run.ts'
 import { complete, tell } from './script.ts'
 
-// Logic that tells more than once and lives as long as its state: each restart starts it again, and nobody notices.
+// Observables send several events and live as long as their state. Each restart subscribes again, without visible
+// effects.
 
 describe('an observable', () => {
-  fidelity('is subscribed to again, and is heard by its further values and its end', {
+  fidelity('an observable is subscribed to again after a restart, and its further values and its end are heard', {
     build: (outside) =>
       setup({
         types: { context: {} as { seen: readonly unknown[] } },
@@ -18,7 +19,7 @@ describe('an observable', () => {
           on: {
             invoke: {
               src: 'numbers',
-              // The first snapshot is that of the start, which has no value; a restart is no further start.
+              // The first snapshot is that of the start, which has no value. A restart does not add another one.
               onSnapshot: {
                 actions: assign({ seen: ({ context, event }) => [...context.seen, event.snapshot.context ?? 'start'] }),
               },
@@ -38,7 +39,7 @@ describe('an observable', () => {
     },
   })
 
-  fidelity('of events is subscribed to again, and its further events are the machine’s own', {
+  fidelity('an observable of events is subscribed to again, and its further events are the machine’s own', {
     build: (outside) =>
       setup({
         types: { context: {} as { seen: readonly number[] }, events: {} as { type: 'TICK'; n: number } },

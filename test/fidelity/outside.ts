@@ -7,7 +7,7 @@ import {
   type Subscribable,
 } from 'xstate'
 
-/** A plain event, as the outside sees it. */
+/** A plain event from the outside. */
 export interface OutsideEvent {
   readonly type: string
   readonly [field: string]: unknown
@@ -24,15 +24,15 @@ interface Listener {
   readonly complete?: () => void
 }
 
-/** Who listens to an observable, as XState does. */
+/** A subscriber to an observable, as XState is. */
 interface Observer {
   readonly next: (value: OutsideEvent) => void
   readonly complete: () => void
 }
 
 /**
- * The world that a machine works with, in the hands of a test: calls that end when the test says so, and things that
- * tell the machine events. It is keyed by the name of the logic, so that what is ended is the attempt that runs now.
+ * The world around a machine, controlled by a test: calls that end when the test says so, and sources of events. Calls
+ * are found by the name of their logic, so that the test ends the current attempt.
  */
 export class Outside {
   readonly #calls = new Map<string, Call[]>()
@@ -40,12 +40,12 @@ export class Outside {
   readonly #heard: OutsideEvent[] = []
   #effects: string[] = []
 
-  /** Logic of a promise that the test ends. */
+  /** Promise logic that the test settles. */
   promise<Output, Input = NonReducibleUnknown>(src: string): PromiseActorLogic<Output, Input> {
     return fromPromise<Output, Input>(({ input, signal }) => this.call<Output>(src, input, signal))
   }
 
-  /** A function that the test ends, for machines that bring their own `fromPromise`. */
+  /** A function that the test settles, for machines with their own `fromPromise`. */
   call<Output>(src: string, input?: unknown, signal?: AbortSignal): Promise<Output> {
     return new Promise<Output>((resolve, reject) => {
       const call: Call = { input, resolve: (output) => resolve(output as Output), reject }
@@ -59,44 +59,44 @@ export class Outside {
     })
   }
 
-  /** Logic of a callback through which the test tells events, and hears what is sent to it. */
+  /** Callback logic. The test sends events through it, and sees the events that it receives. */
   callback<Event extends OutsideEvent, Input = NonReducibleUnknown>(src: string): CallbackActorLogic<Event, Input> {
     return fromCallback<Event, Input>(({ sendBack, receive }) => {
-      // What a test tells is typed by the machine that hears it.
+      // The machine that receives an event gives its type.
       const unlisten = this.#listen(src, { sendBack: (event) => sendBack(event) })
       receive((event) => this.#heard.push(event))
       return unlisten
     })
   }
 
-  /** What an observable subscribes to: what the test tells are its values, or its events. */
+  /** Source of an observable: the test emits its values, or its events. */
   subscribable(src: string): Subscribable<never> {
     const subscribe = (given: unknown) => {
-      // XState subscribes with an observer of its own.
+      // XState subscribes with its own observer.
       const { next, complete } = given as Observer
       return { unsubscribe: this.#listen(src, { sendBack: (value) => next(value), complete: () => complete() }) }
     }
     return { subscribe }
   }
 
-  /** Ends the oldest open call of the name, or of those whose input fits. */
+  /** Resolves the oldest open call of the name, or the oldest whose input matches. */
   finish(src: string, output: unknown, fits: (input: unknown) => boolean = () => true): void {
     this.#take(src, fits).resolve(output)
   }
 
-  /** Ends it with an error. */
+  /** Rejects it with an error. */
   fail(src: string, error: unknown, fits: (input: unknown) => boolean = () => true): void {
     this.#take(src, fits).reject(error)
   }
 
-  /** Tells an event through every callback of the name. */
+  /** Sends an event through every callback of the name. */
   tell(src: string, event: OutsideEvent): void {
     const listeners = this.#listeners.get(src) ?? []
     if (listeners.length === 0) throw new Error(`no callback "${src}" listens`)
     for (const { sendBack } of listeners) sendBack(event)
   }
 
-  /** Every observable of the name has told all. */
+  /** Completes every observable of the name. */
   complete(src: string): void {
     const listeners = this.#listeners.get(src) ?? []
     if (listeners.length === 0) throw new Error(`nobody has subscribed to "${src}"`)
@@ -108,18 +108,18 @@ export class Outside {
     this.#effects.push(effect)
   }
 
-  /** What actions have done, in order. */
+  /** Effects of actions, in order. */
   get effects(): readonly string[] {
     return this.#effects
   }
 
-  /** The inputs of the open calls, for each name. */
+  /** The inputs of the open calls, by name. */
   get open(): { readonly [src: string]: readonly unknown[] } {
     const open = [...this.#calls].filter(([, calls]) => calls.length > 0)
     return Object.fromEntries(open.map(([src, calls]) => [src, calls.map(({ input }) => input)]))
   }
 
-  /** The process is gone, and with it all that it ran. */
+  /** The process dies with everything that it ran. */
   forget(): void {
     this.#calls.clear()
     this.#listeners.clear()

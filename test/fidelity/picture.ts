@@ -1,6 +1,6 @@
 import type { Json } from 'jobchart'
 
-/** Where a machine stands, with all that it has invoked: what a live actor and a stored job must agree on. */
+/** The state of a machine and of all its actors. A live actor and a stored job must agree on it. */
 export interface Picture {
   readonly status: 'active' | 'done' | 'error'
   readonly value: unknown
@@ -11,12 +11,12 @@ export interface Picture {
   readonly children: { readonly [id: string]: Picture | Json }
 }
 
-/** A value as it would come back from JSON. */
+/** A value as JSON would give it back. */
 export function plain(value: unknown): unknown {
   return value === undefined ? undefined : JSON.parse(JSON.stringify(value))
 }
 
-/** A stored context, with its references named only. */
+/** A stored context, with each reference replaced by its name. */
 export function withoutPaths(context: unknown): unknown {
   if (typeof context !== 'object' || context === null) return context
   if (Array.isArray(context)) return context.map(withoutPaths)
@@ -24,7 +24,7 @@ export function withoutPaths(context: unknown): unknown {
   return Object.fromEntries(entries.map(([key, each]) => [key, withoutPaths(each)]))
 }
 
-/** What of an error both sides keep. */
+/** The parts of an error that both sides keep. */
 export function errorText(error: unknown): string {
   if (typeof error !== 'object' || error === null) return String(error)
   return 'message' in error ? String(error.message) : JSON.stringify(error)

@@ -17,7 +17,7 @@ import {
 import { type Course, fidelity } from './run.ts'
 import { command, fail, finish, tell, wait } from './script.ts'
 
-// What the actors of a tree know of each other, and how they reach each other.
+// What the actors of a tree know of each other, and how they address each other.
 
 interface Scope {
   readonly context: { readonly [name: string]: unknown }
@@ -26,12 +26,12 @@ interface Scope {
   readonly system: { readonly get: (id: string) => AnyActorRef }
 }
 
-/** A machine of a config whose functions are typed by {@link Scope} alone. */
+/** A machine from a config whose functions are typed by {@link Scope} alone. */
 function machine(config: object, actors: object = {}): AnyStateMachine {
   return createMachine(config as never, { actors } as never) as AnyStateMachine
 }
 
-/** One that goes on in `on` until it is sent `END`. */
+/** A machine that stays in `on` until it gets `END`. */
 function lasting({ on = {}, ...rest }: { readonly on?: object; readonly [key: string]: unknown }, actors: object = {}) {
   const { context = {}, entry, ...state } = rest
   return machine(
@@ -45,7 +45,7 @@ function lasting({ on = {}, ...rest }: { readonly on?: object; readonly [key: st
   )
 }
 
-/** A course of commands that ends by `END`. */
+/** A course of commands whose last one is `END`. */
 function course(build: Course['build'], commands: readonly string[], effects: readonly string[] = []): Course {
   const types = [...commands, 'END']
   return {
@@ -64,7 +64,7 @@ function to(target: (scope: Scope) => unknown, event: object | ((scope: Scope) =
   return sendTo(target as never, event as never, options as never) as never
 }
 
-/** What a snapshot says, as JSON. */
+/** A snapshot as JSON. */
 function seen(ref: unknown): unknown {
   const { status, output, error, context, value } = (ref as AnyActorRef).getSnapshot() as {
     readonly [name: string]: unknown
@@ -106,7 +106,7 @@ describe('the snapshot of a child that is over', () => {
   const each = (index: number, type: string) => to(({ context }) => (context.kids as AnyActorRef[])[index], { type })
 
   fidelity(
-    'says how each child ended: by references, and by the children of the machine',
+    'the snapshot of a child says how it ended, by its reference and in the machine’s children',
     course(
       () =>
         lasting(
@@ -128,7 +128,7 @@ describe('the snapshot of a child that is over', () => {
   )
 
   fidelity(
-    'goes on to be its own when another child has taken its id',
+    'the snapshot of an ended child stays its own when another child has taken its id',
     course(
       () =>
         lasting(
@@ -153,7 +153,7 @@ describe('the snapshot of a child that is over', () => {
     ),
   )
 
-  fidelity('lets a parent go on when all its children are done', {
+  fidelity('the snapshots of ended children let a parent continue when all are done', {
     ...course(
       () =>
         machine(
@@ -183,7 +183,7 @@ describe('the snapshot of a child that is over', () => {
     script: [command('A'), command('B')],
   })
 
-  fidelity('has the output of a promise, or its error, also of an invoke that its state has not left', {
+  fidelity('the snapshot of a promise has its output or error, even before its state is left', {
     ...course(
       (outside) =>
         lasting(
@@ -213,7 +213,7 @@ describe('the snapshot of a child that is over', () => {
   })
 
   fidelity(
-    'is that of a child’s child in the event of a snapshot, which has matches and hasTag',
+    'the snapshot in an event has matches and hasTag, and the snapshots of the child’s own children',
     course(() => {
       const inner = machine(
         {
@@ -256,7 +256,7 @@ describe('the snapshot of a child that is over', () => {
     }, ['NEXT', 'STOP', 'AGAIN']),
   )
 
-  fidelity('may be kept, as plain data', {
+  fidelity('a snapshot may be kept, as plain data', {
     ...course(
       () =>
         lasting(
@@ -278,7 +278,7 @@ describe('the snapshot of a child that is over', () => {
     ),
   })
 
-  fidelity('has the newest value of an observable whose snapshots are asked for', {
+  fidelity('the snapshot of an observable with snapshots requested has its newest value', {
     ...course(
       (outside) =>
         lasting(
@@ -296,7 +296,7 @@ describe('the snapshot of a child that is over', () => {
 
 describe('an action of a machine’s own', () => {
   fidelity(
-    'sends by references of every kind: from the context, the system, a snapshot, and to the parent',
+    'an action sends by any reference: from the context, the system, a snapshot, and to the parent',
     course(
       (outside) => {
         const ear = machine({
@@ -344,7 +344,7 @@ describe('an action of a machine’s own', () => {
   )
 
   fidelity(
-    'runs once in each job of a tree, also in one where nothing else happens',
+    'an action runs once in each job of a tree, even if nothing else happens there',
     course(
       (outside) => {
         const note = (text: string) => () => outside.note(text)
@@ -383,7 +383,7 @@ describe('an action of a machine’s own', () => {
 
 describe('a reference in an event', () => {
   fidelity(
-    'is that of the child: its parent answers by it, and keeps it',
+    'a child’s reference in an event lets its parent answer, and can be kept',
     course(() => {
       const child = machine({
         context: { answers: 0 },
@@ -417,7 +417,7 @@ describe('a reference in an event', () => {
   )
 
   fidelity(
-    'is that of the parent, of a sibling, or of a child’s child, and leads there from anywhere',
+    'a reference to a parent, sibling or grandchild in an event leads there from any job',
     course(() => {
       const leaf = machine({
         context: { heard: [] },
@@ -490,7 +490,7 @@ describe('a reference in an event', () => {
     }, ['SHOW', 'HI', 'MEET', 'GREET', 'HI']),
   )
 
-  fidelity('goes through a delayed raise, and through transition logic', {
+  fidelity('a reference passes through a delayed raise, and through transition logic', {
     ...course(() => {
       const echo = fromTransition((count: number, event: { readonly type: string; readonly from?: AnyActorRef }) => {
         event.from?.send({ type: 'ECHO', count })
@@ -520,7 +520,7 @@ describe('a reference in an event', () => {
 })
 
 describe('an error in an event', () => {
-  fidelity('is an error, with its code and cause, however it travels', {
+  fidelity('an error in an event stays an error, with its code and cause, along any path', {
     ...course((outside) => {
       const told = ({ event }: Scope) => {
         const error = event.error as Error & { readonly code: unknown; readonly cause: Error }
@@ -565,7 +565,7 @@ describe('an error in an event', () => {
   })
 
   fidelity(
-    'may be one that the machine has made',
+    'an error in an event may be made by the machine',
     course(() => {
       const child = machine({
         entry: sendParent((() => ({
@@ -593,7 +593,7 @@ describe('an error in an event', () => {
 
 describe('the system', () => {
   fidelity(
-    'finds an actor by its system id in the whole tree: a sibling, a child’s child, the parent’s other children',
+    'system.get finds an actor in the whole tree: a sibling, a grandchild, the parent’s other children',
     course(() => {
       const deep = machine({
         context: { heard: 0 },
@@ -628,7 +628,7 @@ describe('the system', () => {
   )
 
   fidelity(
-    'finds nobody under an id that no actor has, and sendTo goes to the machine itself',
+    'system.get finds nobody under an unknown id, and sendTo goes to the machine itself',
     course(
       () =>
         lasting({
@@ -658,7 +658,7 @@ describe('timers of one id', () => {
   })
 
   fidelity(
-    'both ring: two raises',
+    'two raises of one id both fire',
     rings({ entry: later(1, 100), on: { AGAIN: { actions: later(2, 200) }, RING: { actions: ring } } }, [
       wait(50),
       command('AGAIN'),
@@ -668,7 +668,7 @@ describe('timers of one id', () => {
   )
 
   fidelity(
-    'both ring: a raise and a sendTo',
+    'a raise and a sendTo of one id both fire',
     rings(
       {
         entry: [later('raise', 100), to(({ self }) => self, { type: 'RING', by: 'sendTo' }, { delay: 60, id: 'bell' })],
@@ -679,7 +679,7 @@ describe('timers of one id', () => {
   )
 
   fidelity(
-    'ring but for the newer, where the id is cancelled',
+    'cancel of one id removes the newer timer only',
     rings(
       {
         entry: later(1, 100),
@@ -691,7 +691,7 @@ describe('timers of one id', () => {
 })
 
 describe('a history that leads, from within, to a state that was not left', () => {
-  fidelity('sets its timers once more, and all of them ring', {
+  fidelity('a history state sets the timers of a state that was not left again, and all of them fire', {
     ...course(
       () =>
         lasting({
@@ -714,7 +714,7 @@ describe('a history that leads, from within, to a state that was not left', () =
 
 describe('transition logic', () => {
   fidelity(
-    'sends to itself, and its parent hears of each of its states',
+    'transition logic sends to itself, and its parent hears of each of its states',
     course(() => {
       const counter = fromTransition((n: number, event: { readonly type: string }, { self }) => {
         if (event.type === 'INC') self.send({ type: 'DOUBLE' })
@@ -757,7 +757,7 @@ describe('as a machine begins', () => {
     }
     for (const [how, head] of Object.entries(heads)) {
       fidelity(
-        `a ${name} child of ${how} is heard where a live one is`,
+        `a ${name} child of ${how} is heard as in a live actor`,
         course(() => lasting({ context: { heard: [] }, ...head, on: hears }, { actor }), []),
       )
     }
@@ -765,7 +765,7 @@ describe('as a machine begins', () => {
 })
 
 describe('a delay without end', () => {
-  fidelity('never fires: by number, by name and computed, of after, raise and sendTo', {
+  fidelity('an infinite delay never fires: by number, by name and computed, of after, raise and sendTo', {
     ...course(
       () =>
         createMachine(

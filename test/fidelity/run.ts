@@ -8,7 +8,7 @@ import { DurableRun, type Restart, type Subject } from './durable.ts'
 import { runLive } from './live.ts'
 import type { Happening } from './script.ts'
 
-/** A machine, what happens to it, and how it should end. */
+/** A machine, the script of events, and its expected end. */
 export interface Course extends Subject {
   readonly script: readonly Happening[]
   readonly end: {
@@ -19,9 +19,9 @@ export interface Course extends Subject {
     readonly emitted?: readonly unknown[]
     readonly effects?: readonly string[]
   }
-  /** Several timers fall due in one wait, so that an engine that was away meanwhile fires the later ones late. */
+  /** Several timers fall due in one wait, so an engine that was away fires the later ones late. */
   readonly isLateWhenAway?: boolean
-  /** One piece of outside work lives through so many events that a crash before each is taken for its doing (POISON). */
+  /** One task lasts through so many events that a crash before each would make it POISON. */
   readonly isOneLongWork?: boolean
 }
 

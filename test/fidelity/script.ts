@@ -1,6 +1,6 @@
 import type { Outside, OutsideEvent } from './outside.ts'
 
-/** What happens to a machine, whoever runs it. */
+/** Something that happens to a machine, live or stored. */
 export type Happening =
   | { readonly kind: 'command'; readonly event: OutsideEvent }
   | { readonly kind: 'outside'; readonly what: string; readonly happen: (outside: Outside) => void }
@@ -11,22 +11,22 @@ export function command(type: string, fields: { readonly [field: string]: unknow
   return { kind: 'command', event: { ...fields, type } }
 }
 
-/** Outside work of the name ends well; of several open calls the oldest whose input fits. */
+/** Outside work of the name succeeds. If several calls are open, the oldest whose input matches. */
 export function finish(src: string, output?: unknown, fits?: (input: unknown) => boolean): Happening {
   return { kind: 'outside', what: `${src} ends`, happen: (outside) => outside.finish(src, output, fits) }
 }
 
-/** Outside work of the name ends with an error. */
+/** Outside work of the name fails. */
 export function fail(src: string, error: unknown, fits?: (input: unknown) => boolean): Happening {
   return { kind: 'outside', what: `${src} fails`, happen: (outside) => outside.fail(src, error, fits) }
 }
 
-/** A callback of the name tells an event. */
+/** A callback of the name sends an event. */
 export function tell(src: string, type: string, fields: { readonly [field: string]: unknown } = {}): Happening {
   return { kind: 'outside', what: `${src} tells ${type}`, happen: (outside) => outside.tell(src, { ...fields, type }) }
 }
 
-/** An observable of the name has told all. */
+/** An observable of the name completes. */
 export function complete(src: string): Happening {
   return { kind: 'outside', what: `${src} completes`, happen: (outside) => outside.complete(src) }
 }

@@ -16,7 +16,7 @@ import {
 import { fidelity } from './run.ts'
 import { command, fail, finish, wait } from './script.ts'
 
-// Constructs that are seldom used, or seldom used together.
+// Constructs that are rarely used, or rarely used together.
 
 const end = { value: 'end', outcome: 'success' } as const
 
@@ -85,7 +85,7 @@ fidelity('two regions invoke one logic without an id, and each hears of its own'
   end: { value: { left: 'off', right: 'off' }, outcome: 'success' },
 })
 
-fidelity('what was sent with a delay to a child, to its parent and to oneself is cancelled by its id', {
+fidelity('delayed messages to a child, to the parent and to itself are cancelled by id', {
   build: () =>
     setup({
       actors: {
@@ -162,7 +162,7 @@ fidelity('enqueueActions spawns, sends, cancels and stops', {
   end: { ...end, output: 2 },
 })
 
-fidelity('a spawned child whose snapshots are asked for is heard by each', {
+fidelity('a spawned child with snapshots requested reports each snapshot', {
   build: () =>
     setup({ types: { context: {} as { seen: readonly unknown[] } }, actors: { counter } }).createMachine({
       context: { seen: [] },
@@ -223,7 +223,7 @@ fidelity('a child machine remembers its history', {
   end,
 })
 
-fidelity('a raise and a send wait for delays that have names, and a child is known by a computed id', {
+fidelity('a raise and a send use named delays, and a child has a computed id', {
   build: (outside) =>
     setup({
       types: { context: {} as { ms: number; name: string; n: number } },
@@ -271,11 +271,11 @@ const routed = createMachine({
   },
 } as never)
 
-// XState has them from 5.28 on.
+// XState has routes from 5.28 on.
 const hasRoutes = [...routed.root.transitions.keys()].some((type) => type.startsWith('xstate.route'))
 
 describe.runIf(hasRoutes)('routes', () => {
-  fidelity('a state that may be routed to is entered by its id', {
+  fidelity('a state with a route is entered by its id', {
     build: () => routed,
     commands: ['GO'],
     script: [wait(9), wait(1), command('GO')],

@@ -3,10 +3,10 @@ import { assign, cancel, createMachine, emit, enqueueActions, log, raise, sendTo
 import { fidelity } from './run.ts'
 import { command, wait } from './script.ts'
 
-// Timers and actions, each as small as it can be said.
+// Timers and actions, each as small as possible.
 
 describe('timers', () => {
-  fidelity('a delay is computed from the context and from the event', {
+  fidelity('a delay is computed from the context and the event', {
     build: () =>
       setup({
         types: {
@@ -41,7 +41,7 @@ describe('timers', () => {
     end: { value: 'end', outcome: 'success', output: { tries: 3 } },
   })
 
-  fidelity('a delayed raise is cancelled by its id, and the timers of one state ring each at its time', {
+  fidelity('a delayed raise is cancelled by its id, and the timers of one state each fire at their time', {
     build: () =>
       setup({
         types: {
@@ -76,7 +76,7 @@ describe('timers', () => {
     end: { value: 'end', outcome: 'success', output: ['a', 'c again'] },
   })
 
-  fidelity('timers that one wait passes ring in their order, each with what follows from it', {
+  fidelity('timers that one wait passes fire in order, each with all that follows from it', {
     build: () =>
       createMachine({
         context: { seen: [] as string[] },
@@ -111,7 +111,7 @@ describe('timers', () => {
     },
   })
 
-  fidelity('an after of 0 and one of a day go together', {
+  fidelity('an after of 0 and one of a day work together', {
     build: () =>
       createMachine({
         initial: 'a',
@@ -127,7 +127,7 @@ describe('timers', () => {
     end: { value: 'c', outcome: 'success' },
   })
 
-  fidelity('a delayed message to itself goes on over restarts', {
+  fidelity('a delayed message to itself survives restarts', {
     build: () =>
       createMachine({
         initial: 'a',
@@ -144,7 +144,7 @@ describe('timers', () => {
 })
 
 describe('actions', () => {
-  fidelity('run once and in order: exit, transition, entry', {
+  fidelity('actions run once and in order: exit, transition, entry', {
     build: (outside) =>
       setup({ actions: { note: (_, text: string) => outside.note(text) } }).createMachine({
         entry: { type: 'note', params: 'root in' },
@@ -181,7 +181,7 @@ describe('actions', () => {
     },
   })
 
-  fidelity('enqueueActions asks guards, and enqueues all there is', {
+  fidelity('enqueueActions checks guards, and enqueues actions of every kind', {
     build: (outside) =>
       setup({
         types: {
@@ -232,7 +232,7 @@ describe('actions', () => {
     },
   })
 
-  fidelity('raised events are handled before the next one from outside, in their order', {
+  fidelity('raised events are handled before the next one from outside, in order', {
     build: () =>
       createMachine({
         context: { seen: [] as string[] },
@@ -263,7 +263,7 @@ describe('actions', () => {
     end: { value: 'end', outcome: 'success', output: ['one', 'two', 'three 1'] },
   })
 
-  fidelity('tags, meta and descriptions change nothing of the course', {
+  fidelity('tags, meta and descriptions do not change the transitions', {
     build: () =>
       createMachine({
         description: 'a machine that says much',
@@ -284,7 +284,7 @@ describe('actions', () => {
     end: { value: 'b', outcome: 'success' },
   })
 
-  fidelity('a context with nulls, deep lists and fields that come and go is kept as it is', {
+  fidelity('a context with nulls, deep lists and fields that come and go is kept unchanged', {
     build: () =>
       createMachine({
         types: {} as { context: { tree: unknown; gone?: string; list: unknown[] } },

@@ -20,7 +20,7 @@ function waiting(of: AnyJobType = type, more: object = {}): Job {
 }
 
 describe('a waiting job', () => {
-  test('has its first state, occupies nothing, and nothing of it falls due', () => {
+  test('has its first state, holds no slot, and has no due timers', () => {
     const job = waiting()
     expect(job).toMatchObject({ phase: 'waiting', state: 'a', timers: [{ dueAt: 10_000 }] })
     expect(job).not.toHaveProperty('admittedAt')
@@ -29,7 +29,7 @@ describe('a waiting job', () => {
     expect(claim(type, job, 1, { holder: 'me' }, moment(999_999)).job.tasks).toMatchObject([{ status: 'claimed' }])
   })
 
-  test('takes events, and waits on in another state, whose timers are delays too', () => {
+  test('takes events, and keeps waiting in another state, whose timers wait too', () => {
     const { job } = send(type, waiting(), { type: 'GO' }, moment(3_000))
     expect(job).toMatchObject({
       phase: 'waiting',
@@ -56,11 +56,11 @@ describe('a waiting job', () => {
     expect(admit(plain, job, moment(3_000)).changed).toBe(false)
   })
 
-  test('is ordered by when it may start, else by when it was created', () => {
+  test('is ordered by its start time, else by its creation time', () => {
     expect([dueAt(waiting()), dueAt(waiting(type, { startAt: 5_000 }))]).toEqual([1_000, 5_000])
   })
 
-  test('begins its child jobs at its admission, with what was sent to them', () => {
+  test('begins its child jobs at its admission, with the messages that were sent to them', () => {
     const child = createMachine({ initial: 'on', states: { on: { on: { HELLO: 'greeted' } }, greeted: {} } })
     const lifecycle = createMachine({
       invoke: { id: 'c', src: 'child' },
@@ -76,7 +76,7 @@ describe('a waiting job', () => {
 })
 
 describe('a deleted job', () => {
-  test('has no timers and no tasks but those that stop, and takes nothing more', () => {
+  test('has no timers and no tasks but stopping ones, and takes no further event', () => {
     const { job, events } = remove(type, claimed(type), moment(3_000))
     expect(events).toEqual([{ type: 'job.deleted' }])
     expect(job).toMatchObject({ deletedAt: 3_000, timers: [], tasks: [{ status: 'stopping' }] })
@@ -103,7 +103,7 @@ describe('a child machine that is left and entered again', () => {
   const childType = parent.children.get('child')
   if (childType === undefined) throw new Error('there is no child type')
 
-  test('begins at once, and its work waits until that of the old one has stopped', () => {
+  test('begins at once, and its work waits until the old work has stopped', () => {
     const world = new Map<string, Job>()
     let ids = 1
     const tree = {

@@ -26,7 +26,7 @@ const never = fromPromise(async () => {
   await new Promise(() => {})
 })
 
-test('an invoke is asked for with its id, its logic’s name and its input', () => {
+test('an invoke gives a start with its id, its logic’s name and its input', () => {
   const machine = machineOf({
     id: 'm',
     initial: 'a',
@@ -47,7 +47,7 @@ test('an invoke is asked for with its id, its logic’s name and its input', () 
   ])
 })
 
-test('leaving an invoke is asked for where its task still stands, before what the next state asks for', () => {
+test('leaving an invoke gives a stop while its task exists, before the actions of the next state', () => {
   const machine = setup({ actors: { work: never } }).createMachine({
     initial: 'a',
     states: { a: { invoke: { id: 'one', src: 'work' }, on: { GO: 'b' } }, b: { invoke: { id: 'two', src: 'work' } } },
@@ -62,7 +62,7 @@ test('leaving an invoke is asked for where its task still stands, before what th
   expect(chart.transition(snapshot, { type: 'GO' }).actions).toMatchObject([{ kind: 'start', id: 'two' }])
 })
 
-test('an invoke that is left and entered again is both', () => {
+test('an invoke that is left and entered again gives both', () => {
   const machine = setup({ actors: { work: never } }).createMachine({
     initial: 'a',
     states: { a: { invoke: { id: 'one', src: 'work' }, on: { AGAIN: { target: 'a', reenter: true } } } },
@@ -78,7 +78,7 @@ test('an invoke that is left and entered again is both', () => {
   ])
 })
 
-test('logic spawned and stopped by name starts and is left', () => {
+test('logic spawned and stopped by name is started and stopped', () => {
   const chart = createChart(
     machineOf({
       on: { GO: { actions: spawnChild('work', { id: 's', input: 5 }) }, END: { actions: stopChild('s') } },
@@ -90,14 +90,14 @@ test('logic spawned and stopped by name starts and is left', () => {
   expect(chart.transition(snapshot, { type: 'END' }, scope).actions).toEqual([{ kind: 'leave', invocation: 1 }])
 })
 
-test('a child that starts and is left in one move never starts', () => {
+test('a child that starts and is left in one transition never starts', () => {
   const chart = createChart(
     machineOf({ initial: 'a', states: { a: { invoke: { id: 'w', src: 'work' }, always: 'b' }, b: {} } }),
   )
   expect(chart.start(undefined)).toMatchObject({ snapshot: { state: 'b' }, actions: [], created: 1 })
 })
 
-test('a child without an id gets one that a replay gives it again', () => {
+test('a child without an id gets one, and a replay gives the same', () => {
   const chart = createChart(machineOf({ on: { GO: { actions: spawnChild('work') } } }))
   const { snapshot } = chart.start(undefined)
   const ids = [4, 4, 9].map((nextInvocation) => {
@@ -111,7 +111,7 @@ test('a child without an id gets one that a replay gives it again', () => {
   expect(ids).toEqual(['work:4', 'work:4', 'work:9'])
 })
 
-test('a reference that a context keeps is stored as XState persists it, and alive in the next move', () => {
+test('a reference in a context is stored as XState persists it, and alive in the next transition', () => {
   const machine = machineOf({
     context: { ref: null, deep: { list: [1] } },
     on: {
@@ -128,7 +128,7 @@ test('a reference that a context keeps is stored as XState persists it, and aliv
   expect(told.snapshot).toEqual(snapshot)
 })
 
-test('an event for a child, the parent or oneself is data, with its delay and name where it has them', () => {
+test('an event for a child, the parent or itself is data, with its delay and name if it has them', () => {
   const chart = createChart(
     machineOf({
       on: {
@@ -155,7 +155,7 @@ test('an entry action may send to the child that its own state is about to invok
   expect(actions).toContainEqual({ kind: 'send', to: 1, event: { type: 'X' } })
 })
 
-test('a system id is given on, and found again by a later move of the same job, not of another', () => {
+test('a system id is stored, and found by a later transition of the same job, not of another', () => {
   const machine = machineOf({
     initial: 'a',
     states: {
@@ -174,7 +174,7 @@ test('a system id is given on, and found again by a later move of the same job, 
       { kind: 'start' },
     ])
   }
-  // XState sends to oneself where there is nobody to send to. A line of the log says so.
+  // XState sends to the machine itself if the target is unknown. A line of the log says so.
   expect(chart.transition(snapshot, { type: 'TELL' }).actions).toMatchObject([
     { kind: 'log', text: expect.stringMatching('warning: sendTo found no actor for "X"'), isWarning: true },
     { kind: 'send', to: 'self' },
@@ -199,7 +199,7 @@ test('sendParent ends a job that has no parent', () => {
   expect(moves(chart, 'GO').end?.kind).toBe('error')
 })
 
-test('the logic of an invoke is not run by a move: neither its creator, nor a reducer, nor a child machine', () => {
+test('a transition does not run the logic of an invoke: no creator, no reducer, no child machine', () => {
   const initial = () => {
     throw new Error('was run')
   }
@@ -218,7 +218,7 @@ test('the logic of an invoke is not run by a move: neither its creator, nor a re
   }
 })
 
-test('an after is a timer while its state lasts, and is cancelled as it is left', () => {
+test('an after is a timer while its state lasts, and is cancelled when the state is left', () => {
   const chart = createChart(
     createMachine({ id: 'm', initial: 'a', states: { a: { after: { 1000: 'b' }, on: { GO: 'b' } }, b: {} } }),
   )
@@ -232,7 +232,7 @@ test('an after is a timer while its state lasts, and is cancelled as it is left'
   expect(chart.transition(start.snapshot, { type: 'GO' }).actions).toMatchObject([{ kind: 'cancelTimer' }])
 })
 
-test('a delay that is named is computed as its state is entered', () => {
+test('a named delay is computed when its state is entered', () => {
   const machine = machineOf({ context: { ms: 30 }, initial: 'a', states: { a: { after: { soon: 'b' } }, b: {} } })
   const delays = { soon: ({ context }: Scope) => Number(context.ms) }
   expect(createChart(machine.provide({ delays })).start(undefined).actions).toMatchObject([
@@ -240,7 +240,7 @@ test('a delay that is named is computed as its state is entered', () => {
   ])
 })
 
-test('a delayed raise and a delayed sendTo oneself are timers, and cancel takes them back', () => {
+test('a delayed raise and a delayed sendTo to itself are timers, and cancel removes them', () => {
   const later = { type: 'LATER', n: 1 }
   const machine = machineOf({
     on: {
@@ -263,7 +263,7 @@ test('a delayed raise and a delayed sendTo oneself are timers, and cancel takes 
   expect(actionsOf({ type: 'CANCEL' })).toEqual([{ kind: 'cancelTimer', id: 'r' }])
 })
 
-test('a delay is whole milliseconds from 0: no number is none', () => {
+test('a delay is whole milliseconds from 0; NaN is none', () => {
   const delayOf = (ms: number) => {
     const machine = createMachine({ entry: raise({ type: 'LATER' }, { delay: () => ms }) })
     const [action] = createChart(machine).start(undefined).actions
@@ -304,7 +304,7 @@ test('a log line of a value that JSON cannot show does not end the job', () => {
   }
 })
 
-test('any other action is an effect, run by whoever commits, with its parameters', () => {
+test('any other action is an effect with its parameters, run after the commit', () => {
   const ran: unknown[] = []
   const machine = setup({
     actions: { note: ({ event }, params: { word: string }) => void ran.push(event.type, params.word) },
@@ -315,11 +315,11 @@ test('any other action is an effect, run by whoever commits, with its parameters
   expect(ran).toEqual(['GO', 'hello'])
 })
 
-test('an action that is named and nowhere provided asks for nothing', () => {
+test('a named action that is not provided does nothing', () => {
   expect(moves(createChart(createMachine({ on: { GO: { actions: 'nowhere' } } })), 'GO').actions).toEqual([])
 })
 
-test('enqueued actions are read as if they stood there', () => {
+test('enqueued actions are read as if they stood in the list themselves', () => {
   const chart = createChart(
     createMachine({
       context: { n: 0 },
@@ -344,7 +344,7 @@ test('an error is logged by its name and message', () => {
   expect(moves(chart, 'GO').actions).toEqual([{ kind: 'log', text: 'it failed: TypeError: boom' }])
 })
 
-test('an action knows its own actor’s id, whatever has moved before it runs', () => {
+test('an action gets its own actor’s id, whichever actor was moved before', () => {
   const ids: string[] = []
   const entry = ({ self }: { readonly self: AnyActorRef }) => ids.push(self.id)
   const chart = createChart(machineOf({ id: 'm', entry }))
@@ -355,7 +355,7 @@ test('an action knows its own actor’s id, whatever has moved before it runs', 
   expect(ids).toEqual(['a', 'b'])
 })
 
-// Machines that are made from tables of parts, or break rules that the types would forbid.
+// Machines that are made from tables of parts, or that break rules of the types.
 function machineOf(config: object): AnyStateMachine {
   return createMachine(config as never).provide({ actors: { work: never } })
 }

@@ -27,7 +27,7 @@ const frail = defineJob({ type: 'frail', recovery: 'fail', execute: () => 1 })
 const failed = { ok: false, error: { name: 'Error', message: 'broken' } } as const
 
 describe('create', () => {
-  test('a new job stands at its first state, its task offered, and job.created is all that happened', () => {
+  test('a new job is in its first state, its task is available, and job.created is its only event', () => {
     const decision = create(plain, { ...seed, input: { path: 'a.zip' }, pipeline: 'nightly' }, moment(1_000))
     expect(decision).toMatchObject({ handled: true, changed: true, logs: [], effects: [] })
     expect(decision.events).toEqual([{ type: 'job.created', to: 'queued' }])
@@ -71,7 +71,7 @@ describe('create', () => {
     })
   })
 
-  test('job.created comes first, also where the entry emitted something on the way', () => {
+  test('job.created comes first, even if the entry emitted something', () => {
     const type = machineType({ entry: [emit({ type: 'HELLO' }), log('begun')] })
     const decision = create(type, seed, moment(1_000))
     expect(decision.events.map((event) => event.type)).toEqual(['job.created', 'job.emitted'])
@@ -83,7 +83,7 @@ describe('create', () => {
     expect(create(type, { ...seed, input: [5] }, moment(1_000)).job.context).toEqual({ given: [5] })
   })
 
-  test('a job that ends as it begins is settled at once', () => {
+  test('a job that ends at its start is settled at once', () => {
     const type = machineType({ initial: 'z', states: { z: { type: 'final', tags: ['cancelled'] } } })
     expect(create(type, seed, moment(1_000)).job).toMatchObject({
       phase: 'settled',
@@ -93,7 +93,7 @@ describe('create', () => {
     })
   })
 
-  test('a job whose machine throws as it begins is stored as a failure, with what was thrown', () => {
+  test('a job whose machine throws at its start is stored as a failure, with the thrown error', () => {
     const type = machineType({ context: thrower })
     const { job, events } = create(type, seed, moment(1_000))
     expect(job).toMatchObject({ phase: 'settled', outcome: 'failure', status: 'error', tasks: [], timers: [] })
@@ -101,7 +101,7 @@ describe('create', () => {
     expect(events).toMatchObject([{ type: 'job.created', to: 'error' }])
   })
 
-  test('a throw of nothing is a failure with an error all the same', () => {
+  test('throwing undefined is a failure with an error all the same', () => {
     const type = machineType({ entry: assign(() => Promise.reject.call(undefined, undefined) as never) })
     expect(create(type, seed, moment(1_000)).job.error).toBeDefined()
     const nothing = machineType({
@@ -114,7 +114,7 @@ describe('create', () => {
 })
 
 describe('claim', () => {
-  test('I20 the attempt is counted at its claim, with its token, holder and start', () => {
+  test('I20 a claim counts the attempt, with its token, holder and start', () => {
     const decision = claim(plain, created(plain), 1, { holder: 'me' }, moment(2_000))
     expect(taskOf(decision.job)).toMatchObject({ status: 'claimed', token: 2, holder: 'me', attempt: 1, claims: 1 })
     expect(decision.job).toMatchObject({
@@ -143,13 +143,13 @@ describe('claim', () => {
     })
   })
 
-  test('a later start leaves the first one as the job’s', () => {
+  test('a later start keeps the first start time of the job', () => {
     const again = claim(plain, lost(plain, claimed(plain)).job, 1, { holder: 'you' }, moment(9_000)).job
     expect(again).toMatchObject({ startedAt: 2_000, updatedAt: 9_000 })
     expect(taskOf(again)).toMatchObject({ attempt: 2, claims: 2, holder: 'you', token: 3 })
   })
 
-  test('a chart that names task.claimed hears who it was; one with only a wildcard hears nothing', () => {
+  test('a chart that names task.claimed hears which agent it was; one with only a wildcard hears nothing', () => {
     const invoke = { id: 'w', src: 'work' }
     const naming = machineType({
       invoke,
@@ -161,7 +161,7 @@ describe('claim', () => {
     expect(claimed(wild).state).toBe('a')
   })
 
-  test('a chart that leaves the invoke as it is claimed leaves no task: no code has begun', () => {
+  test('a chart that leaves the invoke at its claim leaves no task, because no code has begun', () => {
     const type = machineType({
       initial: 'a',
       states: { a: { invoke: { id: 'w', src: 'work' }, on: { 'task.claimed': 'b' } }, b: {} },
@@ -175,7 +175,7 @@ describe('claim', () => {
 })
 
 describe('end', () => {
-  test('I21 a task that ends well completes the default lifecycle with its output', () => {
+  test('I21 a task that succeeds completes the default lifecycle with its output', () => {
     const decision = ended(plain, claimed(plain), { ok: true, output: { rows: 3 } })
     expect(decision.job).toMatchObject({
       state: 'completed',
@@ -196,14 +196,14 @@ describe('end', () => {
     expect(ended(plain, claimed(plain), { ok: true }).job).not.toHaveProperty('output')
   })
 
-  test('without retries a failure is the end, and the record carries it', () => {
+  test('without retries a failure ends the job, and the record carries the error', () => {
     const { job, events } = ended(plain, claimed(plain), failed)
     expect(job).toMatchObject({ status: 'failed', outcome: 'failure', error: failed.error, tasks: [] })
     const settled = { from: 'running', to: 'failed', outcome: 'failure', error: failed.error }
     expect(events).toEqual([{ type: 'job.transitioned', ...settled }])
   })
 
-  test('with retries a failure is offered again after a pause drawn from the chance that was passed in', () => {
+  test('with retries a failed task is available again after a pause drawn from the given chance', () => {
     const decision = ended(tried, claimed(tried), failed, moment(3_000, 0.5))
     expect(taskOf(decision.job)).toMatchObject({ status: 'available', availableAt: 8_000, attempt: 1, token: 2 })
     expect(taskOf(decision.job)).not.toHaveProperty('holder')
@@ -219,7 +219,7 @@ describe('end', () => {
     ])
   })
 
-  test('the pause grows by the failures, to its cap, and the last failure is the end', () => {
+  test('the pause grows with the failures, to its cap, and the last failure ends the job', () => {
     const once = ended(tried, claimed(tried), failed, moment(3_000, 0.5)).job
     const twice = ended(tried, claimed(tried, once, 8_000), failed, moment(9_000, 0.5)).job
     expect(taskOf(twice)).toMatchObject({ availableAt: 9_000 + 7_500, attempt: 2 })
@@ -227,7 +227,7 @@ describe('end', () => {
     expect(job).toMatchObject({ status: 'failed', outcome: 'failure', tasks: [] })
   })
 
-  test('lost attempts are no failures: they leave the retries as they were', () => {
+  test('lost attempts are not failures, and use up no retries', () => {
     const job = claimed(tried, lost(tried, lost(tried, claimed(tried)).job).job)
     expect(taskOf(job)).toMatchObject({ attempt: 3, losses: 2 })
     const once = ended(tried, job, failed).job
@@ -235,7 +235,7 @@ describe('end', () => {
     expect(ended(tried, claimed(tried, once), failed).job.phase).toBe('active')
   })
 
-  test('I16 an end under an old token is not taken, also while the task is offered again', () => {
+  test('I16 an end under an old token is refused, also while the task is available again', () => {
     const again = ended(tried, claimed(tried), failed).job
     expect(end(tried, again, 2, { ok: true }, moment(4_000))).toBeUndefined()
     const reclaimed = claimed(tried, again, 5_000)
@@ -243,12 +243,12 @@ describe('end', () => {
     expect(end(tried, reclaimed, 3, { ok: true }, moment(6_000))?.job.outcome).toBe('success')
   })
 
-  test('I16 a token that was never given is not taken, 0 neither', () => {
+  test('I16 an end under a token that was never given is refused, also 0', () => {
     expect(end(plain, created(plain), 0, { ok: true }, moment(2_000))).toBeUndefined()
     expect(end(plain, claimed(plain), 7, { ok: true }, moment(2_000))).toBeUndefined()
   })
 
-  test('an end that the chart takes nowhere takes the task away all the same', () => {
+  test('an end that no state takes removes the task all the same', () => {
     const type = machineType({ initial: 'a', states: { a: { invoke: { id: 'w', src: 'work' } } } })
     const decision = ended(type, claimed(type), { ok: true })
     expect(decision).toMatchObject({
@@ -259,7 +259,7 @@ describe('end', () => {
     })
   })
 
-  test('I8 a failure that the chart takes nowhere is an end outside it, by the type’s own label', () => {
+  test('I8 a failure that no state takes ends the job outside its chart, under the type’s own label', () => {
     const type = machineType(
       { initial: 'a', states: { a: { invoke: { id: 'w', src: 'work' } } } },
       { labels: { error: 'broken' } },
@@ -278,7 +278,7 @@ describe('end', () => {
 })
 
 describe('lose', () => {
-  test('a lost attempt is offered again at once, and sends the default lifecycle back to queued', () => {
+  test('a lost attempt is available again at once, and moves the default lifecycle back to queued', () => {
     const decision = lost(plain, claimed(plain))
     expect(taskOf(decision.job)).toMatchObject({
       status: 'available',
@@ -304,7 +304,7 @@ describe('lose', () => {
     expect(events.map(({ type }) => type)).toEqual(['task.lost', 'job.transitioned', 'job.transitioned'])
   })
 
-  test('a further step recorded begins the row of losses anew', () => {
+  test('a further recorded step starts the count of losses anew', () => {
     const twice = lost(plain, claimed(plain, lost(plain, claimed(plain)).job)).job
     const further = lost(plain, claimed(plain, twice), 1).job
     expect(taskOf(further)).toMatchObject({ status: 'available', crashes: 1, losses: 3, steps: 1 })
@@ -312,21 +312,21 @@ describe('lose', () => {
     expect(stuck.error?.code).toBe('POISON')
   })
 
-  test('an attempt that failed by itself ends the row: three losses with one between are no POISON', () => {
+  test('a failed attempt ends the row: three losses with a failure between are not POISON', () => {
     const twice = lost(tried, claimed(tried, lost(tried, claimed(tried)).job)).job
     const between = ended(tried, claimed(tried, twice), failed).job
     const { job } = lost(tried, claimed(tried, between, 30_000))
     expect(taskOf(job)).toMatchObject({ status: 'available', crashes: 1, losses: 3 })
   })
 
-  test('an attempt given back neither counts as a loss nor ends the row', () => {
+  test('an attempt that is given back neither counts as a loss nor ends the row', () => {
     const twice = lost(plain, claimed(plain, lost(plain, claimed(plain)).job)).job
     const held = claimed(plain, twice)
     const back = release(plain, held, taskOf(held).token, moment(4_000)).job
     expect(lost(plain, claimed(plain, back)).job.error?.code).toBe('POISON')
   })
 
-  test('recovery fail: the first loss is TASK_LOST', () => {
+  test("recovery 'fail': the first loss is TASK_LOST", () => {
     const { job } = lost(frail, claimed(frail))
     expect(job).toMatchObject({ status: 'failed', outcome: 'failure', error: { code: 'TASK_LOST' }, tasks: [] })
     expect(job.error?.message).toContain('died')
@@ -352,7 +352,7 @@ describe('lose', () => {
     expect(events.map((event) => event.type)).toEqual(['task.lost'])
   })
 
-  test.each([1, 9])('invocation %d, if it is not claimed, cannot be lost: nothing changes', (invocation) => {
+  test.each([1, 9])('invocation %d, which is not claimed, cannot be lost: nothing changes', (invocation) => {
     const job = created(plain)
     expect(lose(plain, job, { invocation, reason: 'died', steps: 0 }, moment(2_000))).toMatchObject({
       changed: false,
@@ -365,7 +365,7 @@ describe('an attempt that is awaited after its loss', () => {
   const awaited = defineJob({ type: 'awaited', recovery: 'await', execute: () => 1 })
   const retried = defineJob({ type: 'retried', recovery: 'await', retry: { limit: 1 }, execute: () => 1 })
 
-  test('is not offered again, and its token stays good', () => {
+  test('is not offered again, and its token stays valid', () => {
     const { job, events } = lost(awaited, claimed(awaited))
     expect(taskOf(job)).toMatchObject({ status: 'lost', token: 2, losses: 1 })
     expect(taskOf(job)).not.toHaveProperty('holder')
@@ -381,13 +381,13 @@ describe('an attempt that is awaited after its loss', () => {
     expect(job).toMatchObject({ status: 'failed', outcome: 'failure', error: failed.error, tasks: [] })
   })
 
-  test('that reports a failure is made again where there are retries: it was not lost after all', () => {
+  test('that reports a failure is retried where there are retries, because it was not lost after all', () => {
     const once = ended(retried, lost(retried, claimed(retried)).job, failed).job
     expect(taskOf(once)).toMatchObject({ status: 'available', attempt: 1 })
     expect(ended(retried, claimed(retried, once, 9_000), failed, moment(9_500)).job.outcome).toBe('failure')
   })
 
-  test('is over at once where the chart leaves it, and its token with it', () => {
+  test('ends at once if the chart leaves it, and its token with it', () => {
     const { job } = lost(awaited, claimed(awaited))
     const over = sent(awaited, job, 'cancel', 4_000)
     expect(over).toMatchObject({ phase: 'settled', tasks: [] })
@@ -408,12 +408,12 @@ describe('report', () => {
     states: { a: { on: { MORE: 'b' } }, b: {} },
   })
 
-  test('what a running task sends is an event for its chart', () => {
+  test('an event that a running task sends is an event for its chart', () => {
     const decision = report(type, claimed(type), 2, { kind: 'event', event: { type: 'MORE' } }, moment(3_000))
     expect(decision?.job).toMatchObject({ state: 'b', tasks: [{ status: 'claimed' }] })
   })
 
-  test('a value is news only for a chart that asked for snapshots', () => {
+  test('a snapshot of a task moves only a chart that asks for snapshots', () => {
     const said = { kind: 'value', value: 7 } as const
     expect(report(type, claimed(type), 2, said, moment(3_000))).toMatchObject({ changed: false })
     const heard = machineType({
@@ -429,14 +429,14 @@ describe('report', () => {
     expect(report(heard, claimed(heard), 2, said, moment(3_000))?.job.context).toEqual({ seen: 7 })
   })
 
-  test('I16 a report of work that was left, or under an old token, is not taken', () => {
+  test('I16 a report of work that was left, or under an old token, is refused', () => {
     const said = { kind: 'event', event: { type: 'MORE' } } as const
     expect(report(plain, cancelled(plain).job, 2, said, moment(4_000))).toBeUndefined()
     expect(report(type, claimed(type), 1, said, moment(4_000))).toBeUndefined()
     expect(report(tried, ended(tried, claimed(tried), failed).job, 2, said, moment(4_000))).toBeUndefined()
   })
 
-  test('a task may send what it declared; else anything but commands and what is ours or XState’s', () => {
+  test('a task may send declared events, and without a declaration all but commands and reserved names', () => {
     const [open] = plain.tasks.values()
     const may = (settings: TaskSettings | undefined, name: string) =>
       settings !== undefined && maySend(plain, settings, name)
@@ -453,7 +453,7 @@ describe('report', () => {
 })
 
 describe('release', () => {
-  test('I45 an attempt given back is offered again and not counted', () => {
+  test('I45 an attempt that is given back is available again and not counted', () => {
     const held = claimed(plain)
     const decision = release(plain, held, 2, moment(3_000))
     expect(taskOf(decision.job)).toMatchObject({
@@ -473,11 +473,11 @@ describe('release', () => {
     expect(taskOf(again)).toMatchObject({ attempt: 1, claims: 2, token: 3 })
   })
 
-  test.each([0, 1, 7])('token %d, under which nothing is held, gives nothing back', (token) => {
+  test.each([0, 1, 7])('token %d, which holds nothing, gives nothing back', (token) => {
     expect(release(plain, claimed(plain), token, moment(3_000)).changed).toBe(false)
   })
 
-  test('work that was left is not given back: it has to stop', () => {
+  test('work that was left is not given back, because it has to stop', () => {
     expect(release(plain, cancelled(plain).job, 2, moment(4_000)).changed).toBe(false)
   })
 })
@@ -497,7 +497,7 @@ describe('due', () => {
     },
   } as never)
 
-  test('timers that fell due fire at once, in the order of their times, then of their making', () => {
+  test('due timers fire at once, in the order of their times, then of their making', () => {
     const job = created(ordered)
     expect(wakeAt(job)).toBe(1_100)
     expect(due(ordered, job, moment(1_099))).toMatchObject({ changed: false, events: [] })
@@ -525,7 +525,7 @@ describe('due', () => {
     expect(job).toMatchObject({ state: 'b', timers: [{ dueAt: 51_000 }] })
   })
 
-  test('a timer that its state no longer takes is gone, and nothing else changes', () => {
+  test('a timer that its state no longer takes is removed, and nothing else changes', () => {
     const type = machineType({ entry: raise({ type: 'NOBODY' }, { delay: 10 }) })
     const decision = due(type, created(type), moment(2_000))
     expect(decision).toMatchObject({
@@ -535,7 +535,7 @@ describe('due', () => {
     })
   })
 
-  test('of two timers of one id both stay, and cancel takes back the newer', () => {
+  test('two timers of one id both stay, and cancel removes the newer', () => {
     const type = machineType({
       on: {
         ARM: { actions: raise({ type: 'X' }, { id: 'x', delay: 100 }) },
@@ -550,7 +550,7 @@ describe('due', () => {
     expect(sent(type, armed, 'DISARM', 2_050).timers).toEqual([])
   })
 
-  test('two due timers fire together, also where the first sets a third of the id of the second', () => {
+  test('two due timers fire together, even if the first sets a third with the id of the second', () => {
     const type = machineType({
       entry: [raise({ type: 'ARM' }, { id: 'first', delay: 100 }), raise({ type: 'X' }, { id: 'x', delay: 100 })],
       on: { ARM: { actions: raise({ type: 'X' }, { id: 'x', delay: 100 }) } },
@@ -559,7 +559,7 @@ describe('due', () => {
     expect(job.timers).toMatchObject([{ id: 'x', dueAt: 1_200 }])
   })
 
-  test('timers without an id do not take each other’s place', () => {
+  test('timers without an id do not replace each other', () => {
     const type = machineType({ on: { ARM: { actions: raise({ type: 'X' }, { delay: 100 }) } } })
     const job = sent(type, sent(type, created(type), 'ARM', 2_000), 'ARM', 2_000)
     expect(new Set(job.timers.map(({ id }) => id)).size).toBe(2)
@@ -570,14 +570,14 @@ describe('due', () => {
     expect(Number.isSafeInteger(created(type).timers[0]?.dueAt)).toBe(true)
   })
 
-  test('a cycle of after: 0 does not hold everything up: each turn is a change of its own', () => {
+  test('a cycle of after: 0 does not block other jobs: each turn is a change of its own', () => {
     const type = machineType({ initial: 'a', states: { a: { after: { 0: 'b' } }, b: { after: { 0: 'a' } } } })
     const once = due(type, created(type), moment(2_000))
     expect(once).toMatchObject({ job: { state: 'b', phase: 'active', revision: 2 }, inputs: [{}] })
     expect(due(type, once.job, moment(2_000)).job).toMatchObject({ state: 'a', revision: 3 })
   })
 
-  test('a delay without end never falls due, and one that is no number does at once', () => {
+  test('an infinite delay never falls due, and one that is not a number is due at once', () => {
     const type = machineType({
       entry: [
         raise({ type: 'NEVER' }, { id: 'never', delay: () => Number.POSITIVE_INFINITY }),
@@ -587,7 +587,7 @@ describe('due', () => {
     expect(created(type).timers).toEqual([{ id: 'now', event: { type: 'NOW' }, dueAt: 1_000 }])
   })
 
-  test('work past its grace is given up after the timers: its token is void, the slot is free', () => {
+  test('work past its grace is abandoned after the timers: its token is invalid, and the slot is free', () => {
     const { job } = cancelled(plain, created(plain, { pipeline: 'nightly' }))
     const before = 3_000 + HEARTBEAT + GRACE - 1
     expect(due(plain, job, moment(before)).changed).toBe(false)
@@ -600,7 +600,7 @@ describe('due', () => {
     expect(end(plain, abandoned.job, 2, { ok: true }, moment(before + 2))).toBeUndefined()
   })
 
-  test('timers fire before what is past its grace is given up', () => {
+  test('timers fire before work past its grace is abandoned', () => {
     const type = machineType({
       initial: 'a',
       entry: raise({ type: 'LATE' }, { delay: 60_000 }),
@@ -611,7 +611,7 @@ describe('due', () => {
     expect(events.map((event) => event.type)).toEqual(['job.transitioned', 'job.emitted', 'task.abandoned'])
   })
 
-  test('a retry’s pause is no timer: it is not waited for by the job', () => {
+  test('a retry’s pause is not a timer of the job', () => {
     const { job } = ended(tried, claimed(tried), failed, moment(3_000, 0.5))
     expect(due(tried, job, moment(99_999)).changed).toBe(false)
   })

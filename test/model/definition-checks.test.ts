@@ -79,7 +79,7 @@ test.each<[string, object, object, string]>([
   expect(define({ invoke: { src: 'child' } }, { actors: { child } })).toThrow(expect.objectContaining(refusal))
 })
 
-test('a machine whose names are all there is taken, however they are used', () => {
+test('a machine that provides all names that it uses is accepted, however it uses them', () => {
   const config = {
     initial: 'a',
     entry: [

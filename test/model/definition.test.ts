@@ -52,7 +52,7 @@ test('a function alone makes a job type: version 1, a cancel command, one task t
   })
 })
 
-test('the options of a function become its task’s; its output schema is the task’s to check', () => {
+test('the options of a function become its task’s, whose end its output schema checks', () => {
   const output = z.number()
   const type = defineJob({
     type: 'extract',
@@ -77,7 +77,7 @@ test('the options of a function become its task’s; its output schema is the ta
   })
 })
 
-test('a machine is taken as it is: no commands, and no cancel, unless it says so', () => {
+test('a machine has no commands and no cancel unless it declares them', () => {
   const output = z.number()
   const type = defineJob({ type: 'idle', lifecycle: idle, output })
   expect(type).toMatchObject({ commands: {}, cancel: null, output, chartTakesInput: true })
@@ -97,7 +97,7 @@ test.each([
   )
 })
 
-test('a type with a name of 200 characters is taken', () => {
+test('a type with a name of 200 characters is accepted', () => {
   expect(defineJob({ type: 'x'.repeat(200), execute: () => 1 }).type).toHaveLength(200)
 })
 
@@ -110,7 +110,7 @@ test.each([
   expect(() => defineJob(given)).toThrow(expect.objectContaining({ code: 'INVALID_DEFINITION' }))
 })
 
-test('an invoke of a name that is not provided is refused, and the message says where it stands', () => {
+test('an invoke of a name that is not provided is refused, and the message says where it is', () => {
   const lifecycle = createMachine({ id: 'm', initial: 'a', states: { a: { invoke: { src: 'nowhere' } } } })
   expect(() => defineJob({ type: 'order', lifecycle })).toThrow(
     expect.objectContaining({
@@ -142,7 +142,7 @@ test.each([
   }
 })
 
-test('an invoked machine is a type of its own, named after its parent’s, of the parent’s version', () => {
+test('an invoked machine is a type of its own, named after its parent’s, with the parent’s version', () => {
   const grandchild = createMachine({ invoke: { src: 'deep' } }).provide({
     actors: { deep: fromPromise(async () => 1) },
   })
@@ -165,14 +165,14 @@ test('an invoked machine is a type of its own, named after its parent’s, of th
   expect(childTypeOf(type, 'nobody')).toBeUndefined()
 })
 
-test('a machine that invokes itself is one type and not an endless row of them', () => {
+test('a machine that invokes itself is one type, not an endless chain', () => {
   const lifecycle = createMachine({ initial: 'a', states: { a: { on: { GO: 'b' } }, b: { invoke: { src: 'again' } } } })
   Object.assign(lifecycle.implementations.actors, { again: lifecycle })
   const type = defineJob({ type: 'order', lifecycle })
   expect([...withChildren(type)].map((each) => each.type)).toEqual(['order', 'order/again'])
 })
 
-test('promise logic runs by the defaults, a task() by its options, each under its name', () => {
+test('promise logic has the default options, a task() its own, each under its name', () => {
   const lifecycle = setup({
     actors: { plain: fromPromise(async () => 1), careful: task({ retry: { limit: 4 } }, () => 2) },
   }).createMachine({
@@ -203,7 +203,7 @@ test('inline promise logic is found, each of several in one state by its own pla
   expect(sources.map((src) => tasks.get(src)?.executor)).toEqual(['first', 'default', 'third'])
 })
 
-test('provided logic takes the place of what the machine was made with', () => {
+test('provided logic replaces the logic that the machine was made with', () => {
   const machine = setup({ actors: { work: task({ executor: 'one' }, () => 1) } }).createMachine({
     invoke: { src: 'work' },
   })
@@ -245,7 +245,7 @@ test.each([
   else expect(define).toThrow(expect.objectContaining({ code: 'INVALID_DEFINITION' }))
 })
 
-// XState refuses an event of this type, so that sending it would end the job.
+// XState refuses an event of this type, so sending it would end the job.
 test('a command named * is refused', () => {
   const lifecycle = createMachine({ on: { '*': {} } })
   expect(() => defineJob({ type: 'order', lifecycle, commands: { '*': z.object({}) } })).toThrow(
@@ -253,7 +253,7 @@ test('a command named * is refused', () => {
   )
 })
 
-test('cancel sends the command cancel where there is one, or the one that is named, or none', () => {
+test('cancel sends the command named cancel if there is one, or the one that is named, or none', () => {
   const lifecycle = createMachine({ on: { cancel: {}, stop: {} } })
   const commands = { cancel: z.object({}), stop: z.object({}) }
   expect(defineJob({ type: 'order', lifecycle, commands }).cancel).toBe('cancel')
@@ -272,7 +272,7 @@ test.each(['stop', 'toString'])('a cancel that names no command is refused: %s',
   )
 })
 
-test('the default cancel takes a reason of at most 500 characters, and drops what else it is given', async () => {
+test('the default cancel takes a reason of at most 500 characters, and drops other fields', async () => {
   const { cancel } = defineJob({ type: 'extract', execute: () => 1 }).commands
   const validate = (value: unknown) => cancel?.['~standard'].validate(value)
   expect(await validate({})).toEqual({ value: {} })
@@ -284,7 +284,7 @@ test('the default cancel takes a reason of at most 500 characters, and drops wha
   }
 })
 
-test('execute’s input is typed by the parsed schema, submit’s by what it parses from', () => {
+test('execute’s input is typed by the parsed schema, submit’s by the schema’s input', () => {
   const type = defineJob({
     type: 'extract',
     input: z.object({ path: z.string(), limit: z.coerce.number().default(5) }),
@@ -298,7 +298,7 @@ test('execute’s input is typed by the parsed schema, submit’s by what it par
   expectTypeOf(type.type).toEqualTypeOf<'extract'>()
 })
 
-test('without a schema the input is unknown, and a promise of an output is that output', () => {
+test('without a schema the input is unknown, and a returned promise gives its output', () => {
   const type = defineJob({
     type: 'extract',
     execute: async ({ input }) => {
@@ -333,7 +333,7 @@ test('a command is typed by its schema, and cancel by the names of the commands'
   expect(() => defineJob({ type: 'order', lifecycle, commands, cancel: 'halt' })).toThrow('not one of its commands')
 })
 
-// The kinds of logic differ in their types; what matters here is what becomes of each.
+// The kinds of logic have different types; these tests only look at the result.
 function invoking(src: unknown): AnyStateMachine {
   return createMachine({ id: 'm', initial: 'a', states: { a: { invoke: { src } } } } as never)
 }

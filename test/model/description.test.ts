@@ -3,14 +3,14 @@ import { defineJob } from '../../src/model/definition.ts'
 import { describeMove } from '../../src/model/description.ts'
 import type { Job } from '../../src/model/job.ts'
 
-test('by default the record carries an event’s reason and what failed', () => {
+test('by default the record carries an event’s reason and the error', () => {
   const type = defineJob({ type: 'extract', execute: () => 1 })
   expect(describeMove(type, job, { type: 'cancel', reason: 'late' }, undefined, true)).toEqual({ reason: 'late' })
   expect(describeMove(type, job, { type: 'cancel', reason: 5 }, undefined, true)).toEqual({})
   expect(describeMove(type, job, { type: 'x' }, 'broken', true)).toEqual({ error: 'broken' })
 })
 
-test('describe sees where the chart stands and what moved it, and its word counts', () => {
+test('describe gets the state and the event, and its answer is used', () => {
   const seen: unknown[] = []
   const type = defineJob({
     type: 'extract',

@@ -16,21 +16,21 @@ const patient = defineJob({ type: 'patient', killGrace: 'never', execute: () => 
 const failed = { ok: false, error: { name: 'Error', message: 'broken' } } as const
 
 describe('leaving work', () => {
-  test('a cancel while its work is only offered leaves nothing behind', () => {
+  test('a cancel while its work is only available leaves nothing behind', () => {
     const decision = send(plain, created(plain), { type: 'cancel', reason: 'late' }, moment(2_000))
     expect(decision.job).toMatchObject({ status: 'cancelled', outcome: 'cancelled', phase: 'settled', tasks: [] })
     const settled = { from: 'queued', to: 'cancelled', outcome: 'cancelled', reason: 'late', command: 'cancel' }
     expect(decision.events).toEqual([{ type: 'job.transitioned', ...settled }])
   })
 
-  test('a cancel while its work is held asks it to stop, within a heartbeat and its grace', () => {
+  test('a cancel while its work is claimed asks it to stop, within a heartbeat and its grace', () => {
     const { job } = cancelled(plain)
     expect(job).toMatchObject({ status: 'cancelled', phase: 'settled', endedAt: 3_000 })
     expect(taskOf(job)).toMatchObject({ status: 'stopping', token: 2, holder: 'me', stopBy: 3_000 + HEARTBEAT + GRACE })
     expect(wakeAt(job)).toBe(3_000 + HEARTBEAT + GRACE)
   })
 
-  test("with killGrace 'never' it is waited for without end", () => {
+  test("with killGrace 'never' its stop is waited for without end", () => {
     const { job } = cancelled(patient)
     expect(taskOf(job)).toMatchObject({ status: 'stopping' })
     expect(taskOf(job)).not.toHaveProperty('stopBy')
@@ -54,18 +54,18 @@ describe('leaving work', () => {
     },
   )
 
-  test('a retry is not made of work that was left', () => {
+  test('work that was left is not retried', () => {
     const { job } = cancelled(tried)
     expect(ended(tried, job, failed).job.tasks).toEqual([])
   })
 
-  test('the process of work that was left dies: that is its stop', () => {
+  test('the death of a process ends the work that was left there', () => {
     const { job } = cancelled(plain)
     const decision = lose(plain, job, { invocation: 1, reason: 'died', steps: 0 }, moment(4_000))
     expect(decision).toMatchObject({ events: [{ type: 'task.stopped' }], inputs: [], job: { tasks: [] } })
   })
 
-  test('an invoke that is entered again stands twice, and the new entry waits for the old one', () => {
+  test('an invoke that is entered again has two tasks, and the new one waits for the old one', () => {
     const type = machineType({
       initial: 'a',
       states: { a: { invoke: { id: 'w', src: 'work' }, on: { AGAIN: { target: 'a', reenter: true } } } },
@@ -78,7 +78,7 @@ describe('leaving work', () => {
     expect(claimableTasks(job)).toEqual([])
     const stopped = ended(type, job, failed).job
     expect(claimableTasks(stopped)).toMatchObject([{ invocation: 3 }])
-    // Left once more: the one that was never claimed goes at once, the one still stopping stays.
+    // It is left again: the invocation that was never claimed goes at once, and the one that is still stopping stays.
     expect(send(type, job, { type: 'AGAIN' }, moment(4_000)).job.tasks).toMatchObject([
       { invocation: 1, status: 'stopping', stopBy: 3_000 + HEARTBEAT + GRACE },
       { invocation: 4, status: 'available' },
@@ -86,8 +86,8 @@ describe('leaving work', () => {
   })
 })
 
-// XState enters a state again through a history that remembers nothing without having left it.
-test('an invoke that is entered again without having been left takes the place of its earlier entry', () => {
+// XState enters a state again, without having left it, through a history that remembers nothing.
+test('an invoke that is entered again without having been left replaces its earlier invocation', () => {
   const type = machineType({
     id: 'm',
     initial: 's',
@@ -107,7 +107,7 @@ test('an invoke that is entered again without having been left takes the place o
 })
 
 describe('send', () => {
-  test('an event that the chart does not take here is not handled, and nothing is written', () => {
+  test('an event that the chart does not take is not handled, and nothing is written', () => {
     const job = claimed(plain)
     expect(send(plain, job, { type: 'other' }, moment(3_000))).toMatchObject({
       handled: false,
@@ -117,7 +117,7 @@ describe('send', () => {
     })
   })
 
-  test('an event taken without effect on the record is handled, and nothing is written but run', () => {
+  test('an event that changes nothing is handled, nothing is written, and its actions run', () => {
     let ran = 0
     const type = machineType({ on: { PING: { actions: () => void ran++ } } })
     const job = created(type)
@@ -155,7 +155,7 @@ describe('send', () => {
     expect(sent(type, job, 'PLAIN', 2_000).outcome).toBe('success')
   })
 
-  test('a settled job has no timers and no work left to start, and takes nothing more', () => {
+  test('a settled job has no timers and no work to start, and takes no further event', () => {
     const type = machineType({
       initial: 'a',
       entry: raise({ type: 'LATER' }, { delay: 10 }),
@@ -174,14 +174,14 @@ describe('send', () => {
     expect(due(type, job, moment(4_000))).toMatchObject({ changed: false, job })
   })
 
-  test('I12 a throw in the chart ends that job alone, its held work asked to stop', () => {
+  test('I12 a throw in the chart ends that job alone, and its claimed work is asked to stop', () => {
     const type = machineType({ invoke: { id: 'w', src: 'work' }, on: { GO: { actions: assign(thrower) } } })
     const job = sent(type, claimed(type), 'GO', 3_000)
     expect(job).toMatchObject({ status: 'error', outcome: 'failure', error: { name: 'RangeError', message: 'mine' } })
     expect(taskOf(job).status).toBe('stopping')
   })
 
-  test('I12 a throw that cannot be looked at ends that job alone', () => {
+  test('I12 a thrown value that cannot be read ends that job alone', () => {
     const hostile = new Proxy({}, { get: thrower })
     const type = machineType({
       on: {
@@ -195,7 +195,7 @@ describe('send', () => {
     expect(sent(type, created(type), 'GO', 3_000)).toMatchObject({ status: 'error', outcome: 'failure' })
   })
 
-  test('a history is kept while the chart has one', () => {
+  test('a history state is stored while the chart has one', () => {
     const type = machineType({
       id: 'm',
       initial: 'on',
@@ -218,7 +218,7 @@ describe('send', () => {
     expect(over).toMatchObject({ endedAt: 5_000, updatedAt: 5_000 })
   })
 
-  test('deadlines count by the steady time, whatever the clock shows', () => {
+  test('deadlines count by the steady time, whatever the wall clock shows', () => {
     const late = claim(plain, created(plain, {}, 5_000), 1, { holder: 'me' }, { ...moment(1_000), steadyAt: 7_000 }).job
     const over = send(plain, late, { type: 'cancel' }, { ...moment(10), steadyAt: 8_000 }).job
     expect(over).toMatchObject({ endedAt: 5_000, tasks: [{ stopBy: 8_000 + HEARTBEAT + GRACE }] })
@@ -226,7 +226,7 @@ describe('send', () => {
 })
 
 describe('describe', () => {
-  test('what describe says stands in the record and in the event', () => {
+  test('the answer of describe is in the record and in the event', () => {
     const type = defineJob({
       type: 'described',
       execute: () => 1,
@@ -237,12 +237,12 @@ describe('describe', () => {
     expect(decision.events).toMatchObject([{ reason: 'mine', message: 'by cancel', error: { message: 'odd' } }])
   })
 
-  test('I12 a describe that throws costs the job its description, not its move', () => {
+  test('I12 a describe that throws costs the job its description, not its transition', () => {
     const type = defineJob({ type: 'described', execute: () => 1, describe: thrower })
     expect(sent(type, created(type), 'cancel', 2_000)).toMatchObject({ status: 'cancelled', phase: 'settled' })
   })
 
-  test('a message with a lone surrogate does not make the record unstorable', () => {
+  test('a message with a lone surrogate can still be stored in the record', () => {
     const type = defineJob({ type: 'described', execute: () => 1, describe: () => ({ message: '\ud800' }) })
     expect(created(type).message?.isWellFormed()).toBe(true)
   })
@@ -281,7 +281,7 @@ function taskOf(job: Job): Task {
   return task
 }
 
-/** The job with its first offered task held; by default a new job. */
+/** The job with its first available task claimed; by default a new job. */
 function claimed(type: AnyJobType, job: Job = created(type), at = 2_000): Job {
   const [task] = claimableTasks(job)
   if (task === undefined) throw new Error('the job has no claimable task')

@@ -3,7 +3,7 @@ import { errorRecord, recordOf, withError } from '../../src/model/error-event.ts
 
 const type = 'xstate.error.actor.w'
 
-test('an error is recorded with its own fields as far as they are JSON, and is an Error again for a chart', () => {
+test('an error is recorded with those of its fields that are JSON, and is an Error again for a chart', () => {
   const thrown = Object.assign(new RangeError('far'), { status: 503, at: new Date(0), detail: { n: [1] }, code: 7 })
   const record = JSON.parse(JSON.stringify(errorRecord(thrown)))
   expect(record).toMatchObject({ name: 'RangeError', message: 'far', code: 7, status: 503, detail: { n: [1] } })
@@ -14,7 +14,7 @@ test('an error is recorded with its own fields as far as they are JSON, and is a
   expect(Object.keys(error as object)).not.toContain('stack')
 })
 
-test('what a chart keeps of it is stored as it was given', () => {
+test('a field of an error that a chart keeps is stored as it was given', () => {
   const record = errorRecord(new Error('no'))
   const { error } = withError({ type, error: record })
   expect(recordOf(error as object)).toBe(record)
@@ -67,13 +67,13 @@ test('a cause is kept at least ten levels deep, each with its code and its own f
   expect(error).toBeUndefined()
 })
 
-test('a cause that is no error is kept as it is; one that is no JSON is left out', () => {
+test('a cause that is not an error is kept as it is; one that is not JSON is left out', () => {
   expect(again(new Error('m', { cause: { status: 404, in: [1] } })).cause).toEqual({ status: 404, in: [1] })
   expect(again(new Error('m', { cause: 'text' })).cause).toBe('text')
   expect(again(new Error('m', { cause: new Map() }))).not.toHaveProperty('cause')
 })
 
-test('the errors that an error gathers are kept, also within a cause, and in a field of its own', () => {
+test('the errors of an AggregateError are kept, also within a cause, and in a field of its own', () => {
   const gathered = new AggregateError([new RangeError('one'), 'two', new Error('three', { cause: 3 })], 'all')
   const error = again(new Error('outer', { cause: gathered }))
   expect(error.cause).toBeInstanceOf(AggregateError)

@@ -16,7 +16,7 @@ test('an Error without a code has none', () => {
   expect(jobError(new Error('plain'))).not.toHaveProperty('code')
 })
 
-test('a number as code is told as text, and any other kind is left out', () => {
+test('a numeric code is stored as text, and a code of any other kind is left out', () => {
   expect(jobError({ message: 'm', code: 137 })).toEqual({ name: 'Error', message: 'm', code: '137' })
   expect(jobError({ message: 'm', code: { deep: 1 } })).toEqual({ name: 'Error', message: 'm' })
 })
@@ -46,7 +46,7 @@ test('a message is cut at 2,000 characters, a stack at 4,000, a name and a code 
   expect([name.length, message.length, code?.length, stack?.length]).toEqual([200, 2_000, 200, 4_000])
 })
 
-test('a lone surrogate, also one made by the cut, does not keep the failure from being stored', () => {
+test('a lone surrogate, also one made by the cut, does not prevent the failure from being stored', () => {
   const cut = `${'x'.repeat(1_999)}😀`
   for (const message of ['\ud800', cut]) {
     const record = jobError(new Error(message))
@@ -71,7 +71,7 @@ test.each([
   expect(() => assertStorable(record, 'error')).not.toThrow()
 })
 
-test('law: whatever was thrown becomes a record that can be stored', () => {
+test('law: any thrown value becomes a record that can be stored', () => {
   const text = fc.string({ unit: 'binary', size: 'max', maxLength: 500 })
   const part = fc.oneof(text, fc.anything({ maxDepth: 1 }), fc.constantFrom('\ud800', 'x'.repeat(10_000)))
   const errors = fc.record({ name: part, message: part, code: part, stack: part }, { requiredKeys: [] })
@@ -92,7 +92,7 @@ test('law: whatever was thrown becomes a record that can be stored', () => {
   )
 })
 
-test('a JobchartError carries its code, and only what it was given beside', () => {
+test('a JobchartError carries its code, and only the fields that it was given', () => {
   const cause = new Error('disk')
   const error = new JobchartError('STORAGE_UNAVAILABLE', 'not written', { cause, jobId: 'j1', path: 'a.b', issues: [] })
   expect(error).toBeInstanceOf(Error)
@@ -100,7 +100,7 @@ test('a JobchartError carries its code, and only what it was given beside', () =
   expect(new JobchartError('POISON', 'again')).not.toHaveProperty('cause')
 })
 
-test('I52 the answer for an absent job differs from another only by the id that was asked', () => {
+test('I52 the answer for a missing job differs from another only by the requested id', () => {
   const [one, other] = [jobNotFound('one'), jobNotFound('other')]
   expect(one.message.replace('one', 'other')).toBe(other.message)
   expect(one).toMatchObject({ code: 'JOB_NOT_FOUND', jobId: 'one' })

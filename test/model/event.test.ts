@@ -63,7 +63,7 @@ test('a row of a pipeline names it', () => {
   expect(eventRow(job, ada, drafts, [])).not.toHaveProperty('pipeline')
 })
 
-test('each event is published with numbers of its own, by whoever caused it', () => {
+test('each event is published with its own number, whoever caused it', () => {
   const [started, moved] = publicEvents(eventRow(job, ada, drafts, []), 40)
   expect(started).toEqual({
     sequence: 40,
@@ -82,12 +82,12 @@ test('each event is published with numbers of its own, by whoever caused it', ()
   expect(moved).toMatchObject({ sequence: 41, jobSequence: 7, by: ada, from: 'queued', to: 'running' })
 })
 
-test('what moved the chart is published by no event', () => {
+test('the event that moved the chart is published by no event', () => {
   const row = eventRow(job, ada, drafts, [{ type: 'approve', note: 'private' }])
   expect(JSON.stringify(publicEvents(row, 1))).not.toContain('private')
 })
 
-test('progress is no history: it has a sequence and no jobSequence', () => {
+test('progress is not history: it has a sequence and no jobSequence', () => {
   const progress = { completed: 1, failed: 0, running: 2, total: 9 }
   const row = progressRow(job, engine, progress, 6_000)
   expect(row).toMatchObject({ jobSequence: 0, at: 6_000, inputs: [] })

@@ -24,7 +24,7 @@ const forwarding = {
   },
 }
 
-test('transition logic moves with its job: its state stands in its task, and nobody claims it', () => {
+test('transition logic moves with its job: its task holds its state, and nobody claims it', () => {
   const type = typeOf(forwarding)
   const job = created(type)
   expect(job.tasks).toMatchObject([{ id: 'c', status: 'inline', token: 0, snapshot: { status: 'active', context: 5 } }])
@@ -33,14 +33,14 @@ test('transition logic moves with its job: its state stands in its task, and nob
   expect(claim(type, job, 1, { holder: 'me' }, moment(2_000)).changed).toBe(false)
 })
 
-test('transition logic takes what it is sent in the same unit, from the state that is stored', () => {
+test('transition logic takes its messages in the same changeset, from the stored state', () => {
   const type = typeOf(forwarding)
   const once = told(type, created(type), 'NEXT')
   expect(once).toMatchObject({ revision: 2, tasks: [{ snapshot: { context: 6 } }] })
   expect(told(type, JSON.parse(JSON.stringify(once)), 'NEXT').tasks).toMatchObject([{ snapshot: { context: 7 } }])
 })
 
-test('transition logic that throws is an error event for its chart, and is gone', () => {
+test('transition logic that throws is an error event for its chart, and its task is gone', () => {
   const type = typeOf(forwarding)
   expect(told(type, created(type), 'FAIL')).toMatchObject({
     state: 'b',
@@ -96,7 +96,7 @@ test('a chart that asks for snapshots hears of each state', () => {
   expect(told(type, created(type), 'NEXT').context).toEqual({ seen: [5, 6] })
 })
 
-test('I16 transition logic stands under no token: no report ends it', () => {
+test('I16 transition logic has no token: no report ends it', () => {
   const type = typeOf(forwarding)
   const job = created(type)
   expect(endUnder(type, job, 0)).toBeUndefined()

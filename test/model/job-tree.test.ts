@@ -52,7 +52,7 @@ const parent = typeOf({
 })
 
 describe('a child job', () => {
-  test('is created with its parent, in one decision, and stands in its tasks', () => {
+  test('is created with its parent, in one decision, and held by one of its tasks', () => {
     const { decision, world } = started(parent)
     expect(decision.others).toHaveLength(1)
     const child = jobIn(world, 'j2')
@@ -76,7 +76,7 @@ describe('a child job', () => {
     expect(decision.others[0]).not.toHaveProperty('before')
   })
 
-  test('ends well: that is the parent’s done event, in one unit', () => {
+  test('that succeeds gives the parent’s done event, in one changeset', () => {
     const { claimed } = started(parent)
     const { decision, after } = change(claimed('j2'), 'j2', (type, job, tree) =>
       end(type, job, 2, { ok: true }, moment(3_000), tree),
@@ -91,7 +91,7 @@ describe('a child job', () => {
     })
   })
 
-  test('fails: that is the parent’s error event', () => {
+  test('that fails gives the parent’s error event', () => {
     const type = typeOf(
       {
         initial: 'a',
@@ -109,7 +109,7 @@ describe('a child job', () => {
     })
   })
 
-  test('ends as it begins: the parent hears of it in the unit that makes both', () => {
+  test('that ends at its start notifies its parent in the changeset that creates both', () => {
     const type = typeOf(
       {
         initial: 'a',
@@ -123,7 +123,7 @@ describe('a child job', () => {
     expect(jobIn(world, 'j2')).toMatchObject({ phase: 'settled', outcome: 'success' })
   })
 
-  test('whose parent is not in the invoke any more is not heard of', () => {
+  test('whose parent has left the invoke sends it no event', () => {
     const { claimed } = started(parent)
     const left = sent(claimed('j2'), 'j1', 'LEAVE').after
     const { after } = change(left, 'j2', (type, job, tree) => end(type, job, 2, { ok: true }, moment(4_000), tree))
@@ -158,7 +158,7 @@ describe('a child job whose row is gone', () => {
     expect(decision.job.context).toMatchObject({ result: { name: 'JobchartError', code: 'JOB_NOT_FOUND' } })
   })
 
-  test('ends with an error as soon as its parent looks at it, which sees the error', () => {
+  test('ends with an error as soon as its parent reads it, and the parent sees the error', () => {
     const world = without(started(waiting).world, 'j2')
     const { job } = sent(world, 'j1', 'LOOK').decision
     expect(job).toMatchObject({ state: 'broken', tasks: [], context: { seen: 'error' } })
@@ -169,20 +169,20 @@ describe('a child job whose row is gone', () => {
     expect(sent(world, 'j1', 'LEAVE').decision).toMatchObject({ job: { state: 'left', tasks: [] }, others: [] })
   })
 
-  test('is no part of its parent’s deletion', () => {
+  test('is not part of its parent’s deletion', () => {
     const world = without(started(waiting).world, 'j2')
     const { decision } = change(world, 'j1', (type, job, tree) => remove(type, job, moment(3_000), tree))
     expect(decision.job).toMatchObject({ deletedAt: 3_000, tasks: [] })
   })
 })
 
-test('a child job whose parent is gone goes on, and ends alone', () => {
+test('a child job whose parent is gone continues, and ends alone', () => {
   const world = without(started(parent).claimed('j2'), 'j1')
   const { decision } = change(world, 'j2', (type, job, tree) => end(type, job, 2, { ok: true }, moment(3_000), tree))
   expect(decision).toMatchObject({ job: { phase: 'settled', outcome: 'success' }, others: [] })
 })
 
-test('a decision names the jobs that its chart looked at, at their revisions, but not those that it changed', () => {
+test('a decision names the jobs that its chart read, at their revisions, but not those that it changed', () => {
   const { claimed } = started(waiting)
   const world = claimed('j2')
   expect(sent(world, 'j1', 'LOOK').decision).toMatchObject({
@@ -204,13 +204,13 @@ test('a decision names a parent that heard of its child and did not move', () =>
   expect(sent(world, 'j2', 'GO').decision).toMatchObject({ others: [], looked: [{ id: 'j1', revision: 1 }] })
 })
 
-test('a job that has other jobs around it is not decided without its tree', () => {
+test('a job with parents or children is not decided without its tree', () => {
   const { world } = started(parent)
   expect(() => send(parent, jobIn(world, 'j1'), { type: 'LEAVE' }, moment(3_000))).toThrow('need the job tree')
 })
 
 describe('leaving an invoked machine', () => {
-  test('stops the child in the same unit, under the label of the stopped', () => {
+  test('stops the child in the same changeset, under the label of stopped jobs', () => {
     const { world } = started(parent)
     const { decision, after } = sent(world, 'j1', 'LEAVE')
     expect(decision.job).toMatchObject({ state: 'left', tasks: [] })
@@ -220,7 +220,7 @@ describe('leaving an invoked machine', () => {
     ])
   })
 
-  test('the child stands in its parent’s tasks, and holds its slot, until its own work is gone', () => {
+  test('keeps the child in the parent’s tasks, with its slot, until the child’s own work is gone', () => {
     const { claimed } = started(parent)
     const left = sent(claimed('j2'), 'j1', 'END').after
     const [job, child] = [jobIn(left, 'j1'), jobIn(left, 'j2')]
@@ -237,7 +237,7 @@ describe('leaving an invoked machine', () => {
     expect([jobIn(abandoned, 'j1').tasks, jobIn(abandoned, 'j2').tasks]).toEqual([[], []])
   })
 
-  test('I29 stops the whole subtree, however deep, in one unit', () => {
+  test('I29 stops the whole subtree, however deep, in one changeset', () => {
     const middle = machineOf({ invoke: { id: 'd', src: 'child' } }).provide({ actors: { child: working } })
     const type = typeOf(
       { initial: 'a', states: { a: { invoke: { src: 'child' }, on: { LEAVE: 'b' } }, b: {} } },
@@ -252,7 +252,7 @@ describe('leaving an invoked machine', () => {
     expect([...after.values()].flatMap(({ tasks }) => tasks)).toEqual([])
   })
 
-  test('a child that is left in the middle of its own move starts nothing more', () => {
+  test('a child that is left during its own transition starts nothing more', () => {
     const child = machineOf({
       initial: 'a',
       states: {
@@ -268,7 +268,7 @@ describe('leaving an invoked machine', () => {
 })
 
 describe('messages', () => {
-  test('to a child and back are one unit, each taken after the other is done', () => {
+  test('to a child and back are one changeset, each taken after the other is done', () => {
     const child = machineOf({ on: { ASK: { actions: [sendParent({ type: 'ONE' }), sendParent({ type: 'TWO' })] } } })
     const type = typeOf(
       {
@@ -302,7 +302,7 @@ describe('messages', () => {
     expect(jobIn(lost, 'j1').tasks).toMatchObject([{ status: 'available', inbox: [{ type: 'X', n: 1 }] }])
   })
 
-  test('that go in a circle without end are an error of a job, and end', () => {
+  test('that circle without end are an error of a job, and end', () => {
     const child = machineOf({ on: { PING: { actions: sendParent({ type: 'PONG' }) } } })
     const type = typeOf(
       { invoke: { id: 'c', src: 'child' }, on: { PONG: { actions: sendTo('c', { type: 'PING' }) } } },
@@ -314,8 +314,8 @@ describe('messages', () => {
   })
 })
 
-describe('what no claim stands for', () => {
-  test('I16 a child stands in the tasks under no token: no report ends it, gives it back or speaks for it', () => {
+describe('tasks that no claim holds', () => {
+  test('I16 a child’s task has no token: no report ends it, gives it back or speaks for it', () => {
     const { world } = started(parent)
     const job = jobIn(world, 'j1')
     const tree = treeIn(world)
@@ -324,7 +324,7 @@ describe('what no claim stands for', () => {
     expect(release(parent, job, 0, moment(3_000), tree)).toMatchObject({ changed: false, job })
   })
 
-  test('I12 a child is no attempt: it cannot be lost with a process', () => {
+  test('I12 a child’s task is not an attempt: it cannot be lost with a process', () => {
     const { world } = started(parent)
     const loss = { invocation: 1, reason: 'died', steps: 0 }
     expect(lose(parent, jobIn(world, 'j1'), loss, moment(3_000), treeIn(world)).changed).toBe(false)
@@ -381,7 +381,7 @@ function started(type: AnyJobType) {
   for (const each of withChildren(type)) types.set(each.type, each)
   const decision = create(type, seed, moment(1_000), treeIn(new Map([['j1', undefined]])))
   const world = applied(new Map(), decision)
-  /** The world with the first task of a job claimed. */
+  /** The jobs with the first task of one of them claimed. */
   const claimed = (id: string): World => {
     const job = jobIn(world, id)
     const entry = job.tasks[0]?.invocation ?? -1

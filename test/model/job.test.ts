@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { claimableTasks, holdsSlot, isBusy, type Job, wakeAt } from '../../src/model/job.ts'
 import type { Task } from '../../src/model/task.ts'
 
-test('code may be running while a task is held or stopping, not while it is only offered', () => {
+test('code may be running while a task is claimed or stopping, not while it is only available', () => {
   expect(isBusy(jobWith({ tasks: [] }))).toBe(false)
   expect(isBusy(jobWith({ tasks: [taskWith({ status: 'available' })] }))).toBe(false)
   expect(isBusy(jobWith({ tasks: [taskWith({ status: 'available' }), taskWith({ status: 'claimed' })] }))).toBe(true)
@@ -21,7 +21,7 @@ test.each([
   expect(holdsSlot(jobWith({ pipeline: 'nightly', ...change }))).toBe(holds)
 })
 
-test('a job of no pipeline holds no slot, whatever it does', () => {
+test('a job without a pipeline never holds a slot', () => {
   expect(holdsSlot(jobWith({ tasks: [taskWith({ status: 'claimed' })] }))).toBe(false)
 })
 
@@ -34,17 +34,17 @@ test('a job wakes at the first of its timers and graces', () => {
   expect(wakeAt(jobWith({ tasks }))).toBe(150)
 })
 
-test('a job does not wake for what is only offered later: storage finds it by its route', () => {
+test('a job does not wake for a task that is available later: the storage finds it by its route', () => {
   expect(wakeAt(jobWith({ tasks: [taskWith({ status: 'available', availableAt: 900 })] }))).toBeUndefined()
 })
 
-test('only offered tasks are claimable, those of a later time too', () => {
+test('only available tasks are claimable, also those of a later time', () => {
   const offered = taskWith({ id: 'a', invocation: 1, status: 'available', availableAt: 9_999 })
   const job = jobWith({ tasks: [offered, taskWith({ id: 'b', invocation: 2, status: 'claimed' })] })
   expect(claimableTasks(job)).toEqual([offered])
 })
 
-test('an entry still stopping blocks the next one of the same invoke, and no other', () => {
+test('a stopping invocation blocks the next one of the same invoke, and no other', () => {
   const again = taskWith({ id: 'work', invocation: 3, status: 'available' })
   const other = taskWith({ id: 'else', invocation: 4, status: 'available' })
   const stopping = taskWith({ id: 'work', invocation: 1, status: 'stopping' })

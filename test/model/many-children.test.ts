@@ -84,7 +84,7 @@ const parents: { readonly [how: string]: object } = {
 }
 
 describe.each(Object.entries(parents))('a thousand children %s', (_, config) => {
-  test('are begun, told, ended and left', () => {
+  test('begin, get messages, end and are left', () => {
     const { rows, decide } = world(config)
     decide('j1', (type, job, tree) => send(type, job, { type: 'GO' }, moment(1_000), tree))
     expect(rows.size).toBe(MANY + 1)
@@ -106,7 +106,7 @@ describe.each(Object.entries(parents))('a thousand children %s', (_, config) => 
     expect(rows.get('j1')).toMatchObject({ context: { ended: 600 }, tasks: [] })
   })
 
-  test('stay the same objects in their parent, but for the one that changes', () => {
+  test('stay the same objects in their parent, except the one that changes', () => {
     const { rows, decide } = world(config)
     const { job: before } = decide('j1', (type, job, tree) => send(type, job, { type: 'GO' }, moment(1_000), tree))
     const [id] = [...rows.keys()].filter((each) => each !== 'j1')

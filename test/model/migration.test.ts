@@ -56,13 +56,13 @@ const PATIENCE = 'xstate.after.PATIENCE.m.waiting'
 const MINUTE = 'xstate.after.60000.m.wait'
 
 describe('a job of a previous version', () => {
-  test('goes on under its own chart where nothing moves it', () => {
+  test('continues under its own chart while nothing moves it', () => {
     expect(sent(old, created(old), 'OLD', 2_000)).toMatchObject({ version: '1', state: 'late' })
     const { type } = moving(() => undefined)
     expect(sent(type, created(old), 'OLD', 2_000)).toMatchObject({ version: '1', state: 'late' })
   })
 
-  test('is moved by what touches it, and then takes it under the new chart', () => {
+  test('is migrated by an event, which the new chart then takes', () => {
     const { type } = moving(({ context }) => ({ state: 'waiting', context: { n: (context as { n: number }).n + 1 } }))
     const { job, events, inputs } = send(type, created(old), { type: 'GO' }, moment(2_000))
     expect(events).toEqual([
@@ -102,7 +102,7 @@ describe('a job of a previous version', () => {
     })
   })
 
-  test('keeps a task that the new chart invokes there too, with what was tried of it; no entry action runs', () => {
+  test('keeps a task that the new chart invokes there too, with its attempts; no entry action runs', () => {
     const { type, moved } = moving(() => ({ state: 'waiting' }))
     const failed = ended(old, claimed(old), { ok: false, error: 'x' })
     expect(failed.job.phase).toBe('settled')
@@ -113,7 +113,7 @@ describe('a job of a previous version', () => {
     expect(taskOf(claimed(moved, job))).toMatchObject({ status: 'claimed', token: expect.any(Number) })
   })
 
-  test('has a task that it keeps run by the code that the new version names, and not by the old', () => {
+  test('runs a kept task with the code that the new version names, not the old', () => {
     const run = () => Promise.resolve()
     const from = typeOf('1', next, {}, { ...defaultActors, work: task({ function: 'pack', version: 'v1' }, run) })
     const code = { executor: 'gpu', function: 'pack2' }
@@ -124,7 +124,7 @@ describe('a job of a previous version', () => {
     expect(kept).not.toHaveProperty('version')
   })
 
-  test('runs what the new chart asks for where it stands, and leaves what it does not', () => {
+  test('starts what the new chart invokes in its state, and stops other invokes', () => {
     const { type } = moving(() => ({ state: 'elsewhere' }))
     const decision = send(type, created(old), { type: 'NOTHING' }, moment(2_000))
     expect(decision.job.tasks).toMatchObject([
@@ -133,17 +133,17 @@ describe('a job of a previous version', () => {
     expect(decision.job.counter).toBeGreaterThanOrEqual(taskOf(decision.job).invocation)
   })
 
-  test('stands in all of a state that was named in part, and in each region', () => {
+  test('is in all substates of a state that was named in part, and in each region', () => {
     const nested = touched(moving(() => ({ state: 'outer' })).type, created(old))
     expect(nested).toMatchObject({ state: { outer: 'p' }, status: 'p' })
     expect(nested.tasks.map(({ id }) => id)).toEqual(['w', 'y'])
     const both = touched(moving(() => ({ state: { both: { a: {}, b: {} } } })).type, created(old))
-    // The same id, and other logic: the old work is left, and the new begun.
+    // The same id with other logic: the old work is stopped, and the new work started.
     expect(both.tasks).toMatchObject([{ id: 'w', src: 'other' }])
     expect(both.timers.map(({ id }) => id)).toEqual(['nudge', 'xstate.after.100.m.both.b'])
   })
 
-  test('drops an after that its place does not have, begins a new one now, and keeps what else was delayed', () => {
+  test('drops an after that its new state does not have, starts a new one now, and keeps other delayed events', () => {
     const { type } = moving(() => ({ state: 'waiting' }))
     const { timers } = touched(type, created(old))
     expect(timers.map(({ id, dueAt }) => [id, dueAt])).toEqual([
@@ -153,7 +153,7 @@ describe('a job of a previous version', () => {
     ])
   })
 
-  test('keeps a timer so far off that no date names its time', () => {
+  test('keeps a timer that is too far off for a date', () => {
     const far = { initial: 'a', states: { a: { after: { FAR: 'b' } }, b: {} } }
     const from = createMachine(far as never, { delays: { FAR: Number.MAX_SAFE_INTEGER } } as never)
     const old = defineJob({ type: 'chart', lifecycle: from as AnyStateMachine })
@@ -163,7 +163,7 @@ describe('a job of a previous version', () => {
     expect(touched({ ...old, successor: moved }, created(old))).toMatchObject({ version: '2', timers: [timer] })
   })
 
-  test('does not begin again an after that has fired where it still stands', () => {
+  test('does not restart an after that has fired while it is still in that state', () => {
     const chart = { initial: 'a', states: { a: { after: { 1000: { actions: () => {} } } } } }
     const from = typeOf('1', chart)
     const fired = due(from, created(from), moment(2_000)).job
@@ -172,7 +172,7 @@ describe('a job of a previous version', () => {
     expect(touched({ ...from, successor: moved }, fired)).toMatchObject({ version: '2', timers: [] })
   })
 
-  test('takes the time of a renamed delay along where migrate says so', () => {
+  test('keeps the time of a renamed delay where migrate says so', () => {
     const { type, moved } = moving(({ timers }) => ({
       state: 'waiting',
       timers: timers.map((timer) =>
@@ -184,14 +184,14 @@ describe('a job of a previous version', () => {
     expect(due(moved, job, moment(61_000)).job).toMatchObject({ status: 'late' })
   })
 
-  test('is moved by a timer that fell due, which fires if the new chart still has it', () => {
+  test('is migrated by a timer that fell due, which fires if the new chart still has it', () => {
     const { type } = moving(() => ({ state: 'late' }))
     expect(due(type, created(old), moment(95_000)).job).toMatchObject({ version: '2', status: 'done' })
     const { type: other } = moving(() => ({ state: 'waiting' }))
     expect(due(other, created(old), moment(61_000)).job).toMatchObject({ version: '2', status: 'waiting' })
   })
 
-  test('is moved by the claim of its task, which is claimed only if it is still there, for the same executor', () => {
+  test('is migrated by the claim of its task, which is claimed if the task still exists, for the same executor', () => {
     const { type } = moving(() => ({ state: 'waiting' }))
     const kept = claim(type, created(old), 1, { holder: 'me' }, moment(2_000))
     expect(kept.events.map((event) => event.type)).toEqual(['job.migrated', 'task.started'])
@@ -209,19 +209,19 @@ describe('a job of a previous version', () => {
     expect(taskOf(rerouted.job)).toMatchObject({ status: 'available', executor: 'big' })
   })
 
-  test('is left as it is while its code runs, and is moved after that', () => {
+  test('is not migrated while its code runs, and is migrated after that', () => {
     const { type } = moving(() => ({ state: 'waiting' }))
     const running = claimed(old)
     const nudged = sent(type, running, 'OLD', 3_000)
     expect(nudged).toMatchObject({ version: '1', status: 'late' })
-    // Left, and its code still runs.
+    // It was left, but its code still runs.
     expect(taskOf(nudged).status).toBe('stopping')
     expect(sent(type, nudged, 'NOTHING', 4_000)).toMatchObject({ version: '1' })
     const stopped = ended(type, nudged, { ok: true }, moment(5_000)).job
     expect(sent(type, stopped, 'NOTHING', 6_000)).toMatchObject({ version: '2', status: 'waiting' })
   })
 
-  test('does not do again what has ended where it still stands, however it ended', () => {
+  test('does not restart ended work while it is still in that state, however the work ended', () => {
     const pay = (version: string, options: object = {}) => {
       const invoke = { id: 'pay', src: 'work', onDone: { actions: () => {} }, onError: { actions: () => {} } }
       return typeOf(
@@ -241,7 +241,7 @@ describe('a job of a previous version', () => {
     }
   })
 
-  test('leaves work whose name the new version has for logic of another kind, and begins that', () => {
+  test('stops work whose name means another kind of logic in the new version, and starts that', () => {
     const logics = { task: fromPromise(async () => {}), inline: fromTransition((state: object) => state, {}) }
     const chart = { initial: 'a', states: { a: { invoke: { id: 'w', src: 'work' } } } }
     for (const [was, is, status] of [
@@ -256,7 +256,7 @@ describe('a job of a previous version', () => {
     }
   })
 
-  test('begins what its new place invokes beside an old child of that id which still stops', () => {
+  test('starts what its new state invokes beside an old child of that id which is still stopping', () => {
     const kid = createMachine({ initial: 'x', states: { x: {} } })
     const from = typeOf('1', { initial: 'a', states: { a: {} } })
     const chart = { initial: 'a', states: { a: { invoke: { id: 'k', src: 'kid' } } } }
@@ -271,13 +271,13 @@ describe('a job of a previous version', () => {
     ])
   })
 
-  test('that has settled stays what it was', () => {
+  test('that has settled stays unchanged', () => {
     const { type } = moving(() => ({ state: 'waiting' }))
     const job = sent(old, created(old), 'GO', 2_000)
     expect(due(type, job, moment(9_000))).toMatchObject({ changed: false, job: { version: '1' } })
   })
 
-  test('goes through one version after the other', () => {
+  test('is migrated through one version after the other', () => {
     const second = typeOf('2', next, { previous: [old], migrate: () => ({ state: 'waiting', context: { n: 2 } }) })
     const third = typeOf('3', next, { previous: [second], migrate: () => ({ state: 'late' }) })
     const first = { ...old, successor: { ...second, successor: third } }
@@ -286,7 +286,7 @@ describe('a job of a previous version', () => {
     expect(typeWhenTouched(first, created(old)).version).toBe('3')
   })
 
-  test('keeps an actor that was spawned by a name which the new version knows, and leaves one which it does not', () => {
+  test('keeps a spawned actor whose name the new version knows, and stops one whose name it does not know', () => {
     const spawning = (src: string) => ({
       id: 'm',
       initial: 'wait',
@@ -342,7 +342,7 @@ test('a migrate without previous versions is refused', () => {
   )
 })
 
-test('a chart’s hash says whether stored jobs could be moved by it: states, events, targets, delays, invokes', () => {
+test('a chart’s hash changes with what stored jobs depend on: states, events, targets, delays, invokes', () => {
   const base = {
     id: 'm',
     initial: 'a',
@@ -373,7 +373,7 @@ test('a chart’s hash says whether stored jobs could be moved by it: states, ev
   expect(hash(base)).toMatch(/^[0-9a-f]{16}$/)
 })
 
-test('a chart’s hash does not say in which order a state names its events and delays', () => {
+test('a chart’s hash does not depend on the order in which a state names its events and delays', () => {
   const hash = (a: object) => typeOf('1', { id: 'm', initial: 'a', states: { a, b: {} } }).hash
   const sorted = hash({ on: { X: 'b', Y: 'a', '*': 'b' }, after: { LATE: 'b', PATIENCE: 'a' } })
   expect(hash({ after: { PATIENCE: 'a', LATE: 'b' }, on: { '*': 'b', Y: 'a', X: 'b' } })).toBe(sorted)
@@ -389,7 +389,7 @@ function typeOf(version: string, config: object, options: object = {}, actors: o
   return defineJob({ type: 'chart', version, lifecycle, ...options })
 }
 
-/** The old version as an engine knows it that knows the new one as well, and the new one. */
+/** An engine's view of the old version, when it also knows the new one; and the new version. */
 function moving(
   migrate: (job: MigratingJob) => Migrated | undefined,
   actors: object = defaultActors,

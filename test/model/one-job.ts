@@ -5,7 +5,7 @@ import { claimableTasks, type Job } from '../../src/model/job.ts'
 import { type Task, task } from '../../src/model/task.ts'
 import type { ChartEvent } from '../../src/model/transition.ts'
 
-// The life of one job, step by step, with as little said of each step as its test needs.
+// The life of one job, step by step. Each test gives only the arguments that it needs.
 
 export const HEARTBEAT = 2_000
 export const GRACE = 5_000
@@ -43,7 +43,7 @@ export function taskOf(job: Job): Task {
   return task
 }
 
-/** The job with its first offered task held; by default a new job. */
+/** The job with its first available task claimed; by default a new job. */
 export function claimed(type: AnyJobType, job: Job = created(type), at = 2_000): Job {
   const [task] = claimableTasks(job)
   if (task === undefined) throw new Error('the job has no claimable task')

@@ -32,7 +32,7 @@ test('an invoke that is entered again counts up, whatever the number of the invo
   }
 })
 
-test('an invoke whose earlier work still stops counts up, and no invoke of its state apart from the others', () => {
+test('an invoke whose earlier work still stops counts up, and no other invoke of its state', () => {
   const job = sent(claimed(round), 'AGAIN')
   expect(job.tasks.map(({ id, ordinal, status }) => [id, ordinal, status])).toEqual([
     ['x', 1, 'stopping'],
@@ -43,13 +43,13 @@ test('an invoke whose earlier work still stops counts up, and no invoke of its s
   expect(ordinals(sent(stopped, 'AGAIN'))).toEqual({ x: 3, y: 3 })
 })
 
-test('a task that is made again keeps its ordinal', () => {
+test('a task that is retried keeps its ordinal', () => {
   const type = defineJob({ type: 'retried', execute: () => 1, retry: { limit: 1, backoff: 0 } })
   const { job } = ended(type, claimed(type), { ok: false, error: { message: 'no' } })
   expect(taskOf(job)).toMatchObject({ ordinal: 1, attempt: 1, status: 'available' })
 })
 
-test('the record counts the states whose work is gone, and nothing once the job has settled', () => {
+test('the record counts invocations whose work is gone, and none once the job has settled', () => {
   const job = ended(round, claimed(round), { ok: true }).job
   expect(job.ordinals).toEqual({ 'm.a': 1 })
   expect(sent(sent(job, 'GO'), 'GO').ordinals).toEqual({ 'm.a': 2, 'm.b': 1 })
@@ -68,7 +68,7 @@ test('an id that two states invoke is counted over both', () => {
   expect([ordinals(job), ordinals(sentTo(type, job, 'GO'))]).toEqual([{ x: 2 }, { x: 3 }])
 })
 
-test('a spawned actor, whose id may be any, is counted among all that were spawned', () => {
+test('a spawned actor, which may have any id, is counted among all spawned actors', () => {
   const type = machineType({
     on: {
       GO: { actions: [spawnChild('work', { id: 'one' }), spawnChild('work')] },
@@ -84,7 +84,7 @@ test('a spawned actor, whose id may be any, is counted among all that were spawn
   expect(job.ordinals).toEqual({ '': 4 })
 })
 
-test('a migration counts on by the ids of invokes, whatever their states are called', () => {
+test('a migration keeps counting by the ids of invokes, whatever their states are called', () => {
   const job = ended(round, claimed(round), { ok: true }).job
   const actors = { work: fromPromise(async () => {}) }
   const renamed: AnyJobType = defineJob({

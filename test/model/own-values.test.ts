@@ -7,9 +7,9 @@ import type { Job } from '../../src/model/job.ts'
 import { moment, seed } from './one-job.ts'
 import { freeze } from './walks/walk.ts'
 
-// A chart's functions run once for each decision, and whatever they do to what they are given stays with them.
+// A chart's functions run once for each decision, and changes that they make to their arguments reach no one else.
 
-/** Jobs as they are stored: each read gives the same frozen record, as no decision may change it. */
+/** Stored jobs: each read gives the same frozen record, because no decision may change it. */
 class Store {
   readonly rows = new Map<string, Job>()
   readonly #types: ReadonlyMap<string, AnyJobType>
@@ -64,7 +64,7 @@ function contextOfKid<Context>(self: Self): Context {
 }
 
 describe('once in a decision', () => {
-  test('runs an assign that changes its context in place, though a child is sent to', () => {
+  test('runs an assign that changes its context in place, although a child gets an event', () => {
     const stock = createMachine({})
     const type = typeOf(
       {
@@ -89,7 +89,7 @@ describe('once in a decision', () => {
     expect(store.send({ type: 'ADD', sku: 'rice' }).context).toEqual({ items: ['tea', 'rice'] })
   })
 
-  test('runs what a child does as it begins', () => {
+  test('runs the actions of a child that begins', () => {
     let starts = 0
     const child = createMachine({
       context: () => {
@@ -101,7 +101,7 @@ describe('once in a decision', () => {
     expect(starts).toBe(1)
   })
 
-  test('runs what transition logic does as it begins', () => {
+  test('runs transition logic that begins', () => {
     let starts = 0
     const logic = fromTransition(
       (state: number) => state,
@@ -111,7 +111,7 @@ describe('once in a decision', () => {
     expect(starts).toBe(1)
   })
 
-  test('asks a guard that says no, and one that says yes, for events of persons and of executors', () => {
+  test('calls a guard, true or false, for events of persons and of executors', () => {
     const asked: string[] = []
     const guard = (name: string, answer: boolean) => () => {
       asked.push(name)
@@ -135,7 +135,7 @@ describe('once in a decision', () => {
 })
 
 describe('own values', () => {
-  test('a chart that keeps its input as context and changes that leaves the stored input as it was', () => {
+  test('a chart that keeps its input as context and changes it leaves the stored input unchanged', () => {
     const type = typeOf({
       context: ({ input }: { input: { list: number[] } }) => input,
       entry: assign(({ context }) => {
@@ -147,7 +147,7 @@ describe('own values', () => {
     expect(rows.get('j1')).toMatchObject({ input: { list: [1] }, context: { list: [1, 9] } })
   })
 
-  test('a parent that reverses the list of its child changes nothing of the child', () => {
+  test('a parent that reverses the list of its child does not change the child', () => {
     const child = createMachine({ context: { list: [1, 2, 3] } })
     const type = typeOf(
       {
@@ -168,7 +168,7 @@ describe('own values', () => {
     expect(store.job('j2').context).toEqual({ list: [1, 2, 3] })
   })
 
-  test('a parent that changes the state of its transition logic changes nothing of it', () => {
+  test('a parent that changes the state of its transition logic does not change that logic', () => {
     const logic = fromTransition((state: number[]) => state, [1, 2])
     const type = typeOf(
       {
@@ -189,7 +189,7 @@ describe('own values', () => {
     expect(job.tasks[0]?.snapshot).toMatchObject({ context: [1, 2] })
   })
 
-  test('transition logic may change its state and what it is sent in place', () => {
+  test('transition logic may change its state and its events in place', () => {
     const logic = fromTransition((state: string[], event: { type: string; list: string[] }) => {
       state.push(...event.list.splice(0))
       return state
@@ -206,7 +206,7 @@ describe('own values', () => {
     expect(store.send({ type: 'TELL', list: ['b'] }).tasks[0]?.snapshot).toMatchObject({ context: ['a', 'b'] })
   })
 
-  test('a chart that changes its event changes neither what the log keeps of it nor what others are sent', () => {
+  test('a chart that changes its event changes neither the log nor the events of others', () => {
     const child = createMachine({
       context: { got: null },
       on: { ADD: { actions: assign({ got: ({ event }) => event.list.splice(0) }) } },
@@ -232,7 +232,7 @@ describe('own values', () => {
     })
   })
 
-  test('what is sent is as it was sent, though its sender goes on to change it', () => {
+  test('a sent event stays as it was sent, although its sender changes it later', () => {
     const child = createMachine({
       context: { got: null },
       on: { ADD: { actions: assign({ got: ({ event }) => event.list }) } },
@@ -254,7 +254,7 @@ describe('own values', () => {
     expect(store.job('j2').context).toEqual({ got: [1, 2] })
   })
 
-  test('describe may change what it is given', () => {
+  test('describe may change its arguments', () => {
     const lifecycle = createMachine({ context: { list: [1] }, on: { GO: { actions: assign({ n: 1 } as never) } } })
     const type = defineJob({
       type: 'own',

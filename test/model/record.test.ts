@@ -37,7 +37,7 @@ test.each([
   expect(outcomeOf({ tags: new Set(tags) })).toBe(outcome)
 })
 
-test('what was thrown reaches a chart as it is where it can be stored, an Error by its record', () => {
+test('a thrown value reaches a chart unchanged if it can be stored, an Error by its record', () => {
   expect(errorValue({ why: ['full'] })).toEqual({ why: ['full'] })
   expect(errorValue('text')).toBe('text')
   expect(errorValue(null)).toBeNull()
@@ -46,7 +46,7 @@ test('what was thrown reaches a chart as it is where it can be stored, an Error 
   expect(errorValue({ size: 1n })).toEqual({ name: 'Error', message: 'an object that cannot be shown was thrown' })
 })
 
-test('what was thrown and cannot be looked at reaches a chart all the same', () => {
+test('a thrown value that cannot be read reaches a chart all the same', () => {
   const fails = (): never => {
     throw new Error('no look')
   }
@@ -54,7 +54,7 @@ test('what was thrown and cannot be looked at reaches a chart all the same', () 
   expect(errorValue(hostile)).toMatchObject({ name: 'Error' })
 })
 
-test('a task that is offered again has no holder, deadline or grace, and keeps its token and what it was sent', () => {
+test('a task that is available again has no holder, deadline or grace, and keeps its token and its messages', () => {
   const { holder, ...rest } = held
   expect(offered({ ...held, stopBy: 9, deadlineAt: 7, again: 8 }, { crashes: 2 })).toEqual({
     ...rest,

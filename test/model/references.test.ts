@@ -11,7 +11,7 @@ test('references are stored by their ids and paths, at any depth, and are alive 
   expect(revivedCopy(JSON.parse(JSON.stringify(value)), () => ref)).toEqual(context)
 })
 
-test('what holds no reference is copied all the same: whoever has the copy may change it', () => {
+test('a value without references is copied too, so that a caller may change the copy', () => {
   const context = { deep: { list: [1, { a: null }] }, text: 'x' }
   const { value, hasRefs } = storedCopy(context, 'context')
   expect({ value, hasRefs }).toEqual({ value: context, hasRefs: false })
@@ -50,7 +50,7 @@ test('an error in a message is an error again, with its cause; in a context, onl
   })
 })
 
-test('an actor that is none of the tree is no reference', () => {
+test('an actor outside the tree is not a reference', () => {
   const other = { id: 'other', sessionId: 'x:2', send: () => {}, ref: null }
   expect(() => storedCopy({ other }, 'context')).toThrow('the reference to "other" in the context')
 })
@@ -68,7 +68,7 @@ test('data that has the fields of a reference stays data', () => {
   expect(storedCopy(context, 'context')).toEqual({ value: context, hasRefs: false })
 })
 
-test('data may have keys that are named like parts of an object', () => {
+test('data may have keys that are named like members of Object.prototype', () => {
   const context = JSON.parse('{"constructor":{"prototype":1},"toString":2}')
   expect(storedCopy(context, 'context').value).toEqual(context)
   expect(revivedCopy(context, () => ref)).toEqual(context)

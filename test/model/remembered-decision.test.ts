@@ -9,7 +9,7 @@ import type { Json } from '../../src/model/storable.ts'
 import { type Task, task } from '../../src/model/task.ts'
 import { seed } from './one-job.ts'
 
-// A job type that describes nothing is decided by the general function: what is remembered is compared with that.
+// Remembered transitions are compared with those of the general function, which decides every type with a `describe`.
 
 const work = fromPromise(async () => {})
 const slow = task({ timeout: '10s', retry: { limit: 1 } }, async () => {})
@@ -48,7 +48,7 @@ const steps = fc.array(
     task: fc.nat(2),
     event: fc.constantFrom('A', 'B', 'C'),
     reason: fc.option(fc.string({ size: 'max', maxLength: 20 }), { nil: undefined }),
-    // As JSON, which is what it is.
+    // fc.jsonValue makes JSON values only.
     output: fc.option(fc.jsonValue({ maxDepth: 1 }) as fc.Arbitrary<Json>, { nil: undefined }),
     // The clock may be set back.
     passed: fc.integer({ min: -500, max: 3_000 }),
@@ -56,12 +56,12 @@ const steps = fc.array(
   { maxLength: 30, size: 'max' },
 )
 
-/** Jobs of one machine that go much the same way: what one of them teaches is used for the next. */
+/** Jobs of one machine that take similar paths, so that one can use what another has cached. */
 const lives = fc.array(
   fc.record({
     isWaiting: fc.constantFrom(false, false, true),
     heartbeatMs: fc.constantFrom(500, 2_000),
-    /** It begins with this step, and goes on from the last to the first. */
+    /** The script starts with this step, and wraps around at its end. */
     from: fc.nat(30),
     /** This step is left out. */
     without: fc.nat(30),
@@ -97,7 +97,7 @@ function stateOf({ kind, invokes, on, after, tags, label }: StatePlan, target: (
   }
 }
 
-/** The same machine as a type whose decisions may be remembered, and as one whose may not. */
+/** The same machine as two types: one whose transitions are remembered, and one whose are not. */
 function both(config: object): {
   readonly plain: AnyJobType
   readonly asked: AnyJobType
@@ -111,7 +111,7 @@ function both(config: object): {
   return { plain: { ...type, chart }, asked: defineJob({ type: 'plain', lifecycle, describe: () => undefined }), calls }
 }
 
-/** A chart that counts how often it is asked. */
+/** A chart that counts its calls. */
 function counted(chart: Chart): { readonly chart: Chart; readonly calls: () => number } {
   let calls = 0
   const watched = new Proxy(chart, {
@@ -160,8 +160,8 @@ function alike<Decided extends Decision | undefined>(one: Decided, other: Decide
   return one
 }
 
-describe('what is remembered', () => {
-  test('law: of any plain chart, each decision is the one that the general function makes, to the byte', () => {
+describe('remembered transitions', () => {
+  test('law: each decision of a plain chart equals that of the general function, to the byte', () => {
     let [decisions, calls] = [0, 0]
     fc.assert(
       fc.property(plans, steps, lives, (plan, list, jobs) => {
@@ -186,11 +186,11 @@ describe('what is remembered', () => {
       { numRuns: 500 },
     )
     expect(decisions).toBeGreaterThan(5_000)
-    // Without it, each decision asks its chart once at least.
+    // Otherwise each decision calls its chart at least once.
     expect(calls).toBeLessThan(decisions)
   })
 
-  test('of many jobs of one function the chart is asked for the first, and no more', () => {
+  test('only the first of many jobs of one function runs its chart', () => {
     const { chart, calls } = counted(defineJob({ type: 'f', execute: () => 1 }).chart)
     const type = { ...defineJob({ type: 'f', execute: () => 1 }), chart }
     const lives = [1, 2, 3].map((n) => {
@@ -207,7 +207,7 @@ describe('what is remembered', () => {
     })
   })
 
-  test('is a copy: whoever goes on to change an output changes no job', () => {
+  test('give copies: changing an output later changes no job', () => {
     const type = defineJob({ type: 'f', execute: () => 1 })
     const lives = [1, 2].map((n) => {
       const context = { at: 1_000, random: 0, heartbeatMs: 500 }
@@ -231,7 +231,7 @@ describe('what is remembered', () => {
   })
 })
 
-test('of two ways that lead to one state, each keeps its own counts of the states that it came by', () => {
+test('of two paths to one state, each keeps its own counts of the states on the way', () => {
   const state = (to: object) => ({ invoke: { src: 'work' }, on: to })
   const { plain, asked } = both({
     id: 'm',

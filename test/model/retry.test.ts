@@ -55,7 +55,7 @@ test('law: a pause is whole, from 0 to min(cap, base · 2^(attempt − 1)), and 
   const chances = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true })
   fc.assert(
     fc.property(retries, fc.integer({ min: 1, max: 5_000 }), chances, chances, (retry, attempt, one, other) => {
-      // Not by the power where the base is 0: past what a number can hold, 0 · 2^n is no number.
+      // A base of 0 skips the power, because 0 · Infinity is NaN.
       const most = retry.baseMs === 0 ? 0 : Math.min(retry.capMs, retry.baseMs * 2 ** (attempt - 1))
       const [low, high] = one < other ? [one, other] : [other, one]
       const pause = backoffMs(retry, attempt, high)

@@ -42,7 +42,7 @@ describe('a timeout', () => {
     expect(ended(slow, job, { ok: true, output: 5 }).job).toMatchObject({ status: 'failed', tasks: [] })
   })
 
-  test('with retries left is made again when the old attempt has stopped, never beside it', () => {
+  test('with retries left repeats the attempt when the old one has stopped, never beside it', () => {
     const { job, events } = due(tried, claimed(tried), moment(12_000, 0.5))
     expect(events).toMatchObject([{ type: 'task.retried', task: 'execute', attempt: 1, error: { code: 'TIMEOUT' } }])
     expect(job).toMatchObject({ status: 'running', phase: 'active' })
@@ -58,7 +58,7 @@ describe('a timeout', () => {
     expect(due(tried, second, moment(32_000)).job).toMatchObject({ status: 'failed', error: { code: 'TIMEOUT' } })
   })
 
-  test('of an attempt that never stops: it is abandoned at its grace’s end, and made again', () => {
+  test('of an attempt that never stops abandons it at the end of its grace, and repeats it', () => {
     const { job } = due(tried, claimed(tried), moment(12_000))
     const abandoned = due(tried, job, moment(12_000 + HEARTBEAT + GRACE))
     expect(abandoned).toMatchObject({ events: [{ type: 'task.abandoned' }] })
@@ -66,13 +66,13 @@ describe('a timeout', () => {
     expect(end(tried, abandoned.job, taskOf(job).token, { ok: true }, moment(30_000))).toBeUndefined()
   })
 
-  test('of an attempt that stops with its process: it is made again, and no crash is counted', () => {
+  test('of an attempt that stops with its process repeats it, and counts no crash', () => {
     const { job } = due(tried, claimed(tried), moment(12_000))
     const { job: after } = lose(tried, job, { invocation: 1, reason: 'died', steps: 0 }, moment(13_000))
     expect(taskOf(after)).toMatchObject({ status: 'available', crashes: 0, losses: 0 })
   })
 
-  test('is over with its attempt: none is left of one that ended, was lost, or was given back', () => {
+  test('ends with its attempt: none remains when the attempt ended, was lost, or was given back', () => {
     const released = release(slow, claimed(slow), 2, moment(3_000)).job
     const retried = ended(tried, claimed(tried), failed).job
     for (const job of [released, retried, lost(slow, claimed(slow)).job]) {
@@ -91,7 +91,7 @@ describe('a timeout', () => {
     expect(taskOf(offered)).toMatchObject({ status: 'available' })
   })
 
-  test('is dropped where the chart leaves the invoke meanwhile: nothing is made again, and a kill is sent', () => {
+  test('is dropped if the chart leaves the invoke meanwhile: nothing is repeated, and a kill is sent', () => {
     const { job } = due(tried, claimed(tried), moment(12_000))
     const left = send(tried, job, { type: 'cancel' }, moment(13_000)).job
     expect(taskOf(left)).not.toHaveProperty('again')
@@ -100,14 +100,14 @@ describe('a timeout', () => {
     expect(ended(tried, left, failed, moment(14_000)).job).toMatchObject({ status: 'cancelled', tasks: [] })
   })
 
-  test('is a timer’s equal: what fell due first in the chart is done first', () => {
+  test('counts like a timer: the one that fell due first is handled first', () => {
     const type = telling({ timeout: '10s' }, { after: { 9000: '#z' } })
     expect(due(type, claimed(type), moment(99_000)).job).toMatchObject({ status: 'z', outcome: 'success' })
   })
 })
 
 describe('a chart that stays in the invoke', () => {
-  test('and sends task.stop gives its work a grace, and gets its end whatever it is', () => {
+  test('and sends task.stop gives its work a grace, and gets any end of it', () => {
     const type = telling({ retry: { limit: 5 } })
     const job = sent(type, claimed(type), 'STOP', 3_000)
     expect(taskOf(job)).toMatchObject({ status: 'claimed', stopBy: 3_000 + HEARTBEAT + GRACE })
@@ -124,13 +124,13 @@ describe('a chart that stays in the invoke', () => {
     expect(taskOf(told)).toMatchObject({ stopBy: 4_000 + HEARTBEAT })
   })
 
-  test('and sends a stop twice keeps to the first grace', () => {
+  test('and sends a stop twice keeps the first grace', () => {
     const type = telling({})
     const told = sent(type, sent(type, claimed(type), 'STOP', 3_000), 'STOP', 6_000)
     expect(taskOf(told)).toMatchObject({ stopBy: 3_000 + HEARTBEAT + GRACE })
   })
 
-  test('hears of work that does not stop in its grace, as its error', () => {
+  test('gets an error of work that does not stop in its grace', () => {
     const type = telling({})
     const job = sent(type, claimed(type), 'STOP', 3_000)
     const { events, ...abandoned } = due(type, job, moment(3_000 + HEARTBEAT + GRACE))
@@ -140,7 +140,7 @@ describe('a chart that stays in the invoke', () => {
     expect(wakeAt(sent(patient, claimed(patient), 'STOP', 3_000))).toBeUndefined()
   })
 
-  test('hears of awaited work that nobody stops in its grace, whether it was told before its loss or after', () => {
+  test('gets an error of awaited work that does not stop in its grace, also if the stop came after its loss', () => {
     const type = telling({ recovery: 'await' })
     const after = sent(type, lost(type, claimed(type)).job, 'STOP', 4_000)
     const before = lost(type, sent(type, claimed(type), 'STOP', 3_000)).job
@@ -154,13 +154,13 @@ describe('a chart that stays in the invoke', () => {
     }
   })
 
-  test('stops work that has not begun: it never does', () => {
+  test('stops work that has not begun, and that never begins', () => {
     const type = telling({})
     const job = sent(type, created(type), 'STOP', 3_000)
     expect(job).toMatchObject({ status: 'failed', context: { code: 'TASK_STOPPED' }, tasks: [] })
   })
 
-  test('stops an attempt that was only to be made again', () => {
+  test('stops an attempt that was only waiting for its retry', () => {
     const type = telling({ retry: { limit: 5 }, timeout: '1s' })
     const timedOut = due(type, claimed(type), moment(3_000)).job
     const job = sent(type, timedOut, 'STOP', 4_000)
@@ -168,20 +168,20 @@ describe('a chart that stays in the invoke', () => {
     expect(ended(type, job, failed, moment(5_000)).job.tasks).toEqual([])
   })
 
-  test('and tells its work something while a timed-out attempt stops: the next attempt hears it', () => {
+  test('and sends to its work while a timed-out attempt stops: the next attempt gets the message', () => {
     const type = telling({ retry: { limit: 5 }, timeout: '1s' })
     const timedOut = due(type, claimed(type), moment(3_000)).job
     const job = ended(type, sent(type, timedOut, 'DRAIN', 3_500), failed, moment(4_000)).job
     expect(taskOf(job)).toMatchObject({ status: 'available', inbox: [{ type: 'task.drain' }] })
   })
 
-  test('gets TASK_LOST of work that was told to stop and died: it is not made again', () => {
+  test('gets TASK_LOST of work that was stopping and died, and is not retried', () => {
     const type = telling({})
     const { job } = lost(type, sent(type, claimed(type), 'STOP', 3_000))
     expect(job).toMatchObject({ status: 'failed', context: { code: 'TASK_LOST' }, tasks: [] })
   })
 
-  test('gets the end of work that was told to stop, and given back by its engine', () => {
+  test('gets the end of work that was stopping and was given back by its engine', () => {
     const type = telling({})
     const job = sent(type, claimed(type), 'STOP', 3_000)
     const { job: after, events } = release(type, job, taskOf(job).token, moment(4_000))
@@ -196,7 +196,7 @@ describe('a chart that stays in the invoke', () => {
     expect(taskOf(left).inbox).toEqual([{ type: 'task.stop' }, { type: 'task.kill', reason: 'left' }])
   })
 
-  test('and asks to drain lets it go on, and retries it', () => {
+  test('and asks to drain lets it continue, and retries it', () => {
     const type = telling({ retry: { limit: 1 } })
     const job = sent(type, claimed(type), 'DRAIN', 3_000)
     expect(isToldToStop(taskOf(job))).toBe(false)
@@ -206,7 +206,7 @@ describe('a chart that stays in the invoke', () => {
   })
 })
 
-test('work that is left is given up at its grace’s end, or never', () => {
+test('work that is left is abandoned at the end of its grace, or never', () => {
   const { job } = cancelled(slow)
   const patient = defineJob({ type: 'patient', killGrace: 'never', execute: () => 1 })
   expect(taskOf(job)).toMatchObject({ status: 'stopping', stopBy: 3_000 + HEARTBEAT + GRACE })
@@ -219,7 +219,7 @@ interface Failure {
   readonly event: { readonly error: { readonly code?: string } }
 }
 
-/** A chart that stays in its invoke while it tells it things. */
+/** A chart that stays in its invoke while it sends to it. */
 function telling(options: Parameters<typeof task>[0], more: object = {}): AnyJobType {
   const note = assign(({ event }: Failure) => ({ code: event.error.code ?? 'none' })) as never
   const tell = (type: string) => ({ actions: sendTo('w', { type }) })

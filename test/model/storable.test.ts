@@ -53,7 +53,7 @@ test.each(refused)('I48 %s is refused, and its path is named', (_, value, path, 
   })
 })
 
-// Their prototype is not a list's own: a toJSON of theirs would be asked by JSON.
+// These classes have a prototype of their own, whose toJSON JSON would call.
 test('I48 a list of a class of its own is refused', () => {
   expect(refusalOf(() => assertStorable({ a: Amounts.of(1, 2) }, 'input'))).toMatchObject({ path: 'input.a' })
 })
@@ -63,7 +63,7 @@ test('I48 a list with a symbol key is refused', () => {
 })
 
 // JSON writes it as 0.
-test('I48 minus zero is refused; leniently it counts as zero, which reads the same', () => {
+test('I48 minus zero is refused; the lenient check counts it as zero, which reads the same', () => {
   expect(refusalOf(() => assertStorable({ a: -0 }, 'input'))).toMatchObject({ path: 'input.a' })
   expect(() => assertStorable({ a: -0 }, 'context', true)).not.toThrow()
 })
@@ -77,20 +77,20 @@ test('I48 an own __proto__ key of hostile JSON is refused at any depth', () => {
   expect({}).not.toHaveProperty('isAdmin')
 })
 
-test('nesting is taken to 200 and refused beyond, without an end of the stack', () => {
+test('nesting is accepted to 200 levels and refused beyond, without a stack overflow', () => {
   expect(() => assertStorable(nested(200), 'input')).not.toThrow()
   expect(refusalOf(() => assertStorable(nested(201), 'input')).message).toContain('nesting deeper than 200')
   expect(refusalOf(() => assertStorable(nested(100_000), 'input')).code).toBe('NOT_STORABLE')
 })
 
-test('leniently a property that is undefined counts as absent, and nothing else does', () => {
+test('the lenient check counts an undefined property as absent, and nothing else', () => {
   expect(() => assertStorable({ a: undefined, b: { c: undefined } }, 'context', true)).not.toThrow()
   expect(refusalOf(() => assertStorable([undefined], 'context', true)).path).toBe('context.0')
   expect(refusalOf(() => assertStorable(undefined, 'context', true)).path).toBe('context')
   expect(refusalOf(() => assertStorable({ a: Number.NaN }, 'context', true)).path).toBe('context.a')
 })
 
-test('one object that stands at two places is no cycle', () => {
+test('one object in two places is not a cycle', () => {
   const shared = { a: [1] }
   expect(() => assertStorable([shared, { shared }], 'input')).not.toThrow()
 })
@@ -99,7 +99,7 @@ test('an object without a prototype is plain', () => {
   expect(() => assertStorable(Object.assign(Object.create(null), { a: 1 }), 'input')).not.toThrow()
 })
 
-test('a storable copy is what storage gives back, and whoever goes on to change the value changes nothing of it', () => {
+test('a storable copy equals what the storage gives back, and changing the original later does not change it', () => {
   const value = { list: [1, { a: 'x' }], gone: undefined, zero: -0 }
   const copy = storableCopy(value, 'context', true)
   value.list.push(2)
@@ -108,12 +108,12 @@ test('a storable copy is what storage gives back, and whoever goes on to change 
   expect(refusalOf(() => storableCopy({ a: new Date(0) }, 'input'))).toMatchObject({ path: 'input.a' })
 })
 
-test('I48 every value that JSON can write is taken', () => {
+test('I48 every value that JSON can write is accepted', () => {
   const json = fc.jsonValue({ stringUnit: 'binary', depthSize: 'medium', maxDepth: 5 })
   fc.assert(
     fc.property(json, (value) => {
       fc.pre(!hasForbiddenKey(value))
-      // As JSON would write it: it has no minus zero.
+      // Like JSON, which has no minus zero.
       assertStorable(JSON.parse(JSON.stringify(value)), 'input')
     }),
   )
@@ -186,7 +186,7 @@ function hasForbiddenKey(value: unknown): boolean {
   return Object.entries(value).some(([key, each]) => key === '__proto__' || hasForbiddenKey(each))
 }
 
-/** Stricter than a matcher: a property that JSON dropped is a difference, unless leniently read. */
+/** Stricter than a matcher: a property that JSON dropped is a difference, unless the check is lenient. */
 function isEqual(before: unknown, after: unknown, lenient: boolean): boolean {
   if (typeof before !== 'object' || before === null || typeof after !== 'object' || after === null) {
     return Object.is(before, after) || (lenient && before === after)

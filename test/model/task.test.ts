@@ -34,7 +34,7 @@ test.each([
   ['retry.limit', { retry: { limit: -1 } }, /^retry\.limit should be/],
   ['retry.backoff', { retry: { backoff: '-1s' } }, /^retry\.backoff should be/],
 ])('a %s that cannot work is refused when the task is made', (_, options, message) => {
-  // What JavaScript may pass, where no type forbids it.
+  // A caller in JavaScript may pass these.
   expect(() => task(options as never, () => 1)).toThrow(
     expect.objectContaining({ code: 'INVALID_DEFINITION', message: expect.stringMatching(message) }),
   )
@@ -45,7 +45,7 @@ test('only logic made by task() has settings', () => {
   expect(taskSettings({})).toBeUndefined()
 })
 
-test('the code gets what it is given, and its result or throw is the end', async () => {
+test('the code gets its arguments, and its result or thrown error is the end', async () => {
   const settings = parseTask({}, ({ input }) => ({ seen: input }))
   expect(await settings.run(contextWith('in'))).toEqual({ seen: 'in' })
 })
@@ -65,7 +65,7 @@ test('in a plain actor a task runs as promise logic: progress and lines go nowhe
   expect(await toPromise(actor)).toEqual(expected)
 })
 
-test('in a plain actor what a task sends goes nowhere, and nobody writes to its inbox', async () => {
+test('in a plain actor events that a task sends go nowhere, and its inbox stays empty', async () => {
   const logic = task({}, async ({ send, inbox }) => {
     await send({ type: 'MORE' })
     const heard: unknown[] = []
@@ -75,7 +75,7 @@ test('in a plain actor what a task sends goes nowhere, and nobody writes to its 
   expect(await toPromise(createActor(logic).start())).toEqual([])
 })
 
-test('in a plain actor a task fails as a promise does, also where its code is no promise', async () => {
+test('in a plain actor a task fails as a promise does, even if its code is not async', async () => {
   const logic = task({}, () => {
     throw new RangeError('too far')
   })
@@ -96,7 +96,7 @@ test('in a plain actor a task hears of its stop by its signal', async () => {
   expect(heard?.aborted).toBe(true)
 })
 
-test('promise logic that is no task runs by its creator, with parts that lead nowhere', async () => {
+test('promise logic that is not a task runs by its creator, with a context without effect', async () => {
   const settings = promiseSettings(async ({ input, signal, self, system, emit }) => {
     emit({ type: 'heard by nobody' })
     return { input, signal: signal instanceof AbortSignal, self: typeof self, system: typeof system }
@@ -105,7 +105,7 @@ test('promise logic that is no task runs by its creator, with parts that lead no
   expect(settings).toMatchObject({ recovery: 'restart', retry: { limit: 0 }, killGraceMs: 5_000 })
 })
 
-test('the code of a task is typed by its schema, and by nothing without one', () => {
+test('the code of a task is typed by its schema, and is unknown without one', () => {
   task({ input: z.object({ rows: z.coerce.number() }) }, ({ input }) => {
     expectTypeOf(input).toEqualTypeOf<{ rows: number }>()
   })

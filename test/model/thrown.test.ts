@@ -6,7 +6,7 @@ import { type AnyJobType, defineJob, withChildren } from '../../src/model/defini
 import type { Job } from '../../src/model/job.ts'
 import { claimed, created, moment, seed, taskOf } from './one-job.ts'
 
-// Whatever a decision throws ends its job: a claimed task never stays without anything that runs it.
+// Any throw in a decision ends its job, so no claimed task stays without code that runs it.
 
 const work = fromPromise(async () => {})
 
@@ -26,12 +26,12 @@ const lifecycle: AnyStateMachine = createMachine({
 
 const type = defineJob({ type: 'chart', lifecycle, labels: { error: 'broken' } })
 
-/** The same version, in code that has lost what its tasks run. */
+/** The same version, with code that has lost its tasks. */
 const forgetful: AnyJobType = { ...type, tasks: new Map() }
 
 const lost = { name: 'Error', message: 'job type "chart" has no logic "work"' }
 
-describe('what a decision throws ends the job, visibly', () => {
+describe('a throw in a decision ends the job, visibly', () => {
   test('at a claim, with all its tasks', () => {
     const job = created(type)
     const decision = claim(forgetful, job, taskOf(job).invocation, { holder: 'me' }, moment(2_000))
@@ -48,7 +48,7 @@ describe('what a decision throws ends the job, visibly', () => {
     })
   })
 
-  test('at the end of an attempt: other code of the job is told to stop, and given up after its grace', () => {
+  test('at the end of an attempt: other code of the job is stopped, and abandoned after its grace', () => {
     const both = claimed(type, claimed(type))
     const failing = { ok: false as const, error: { message: 'no' } }
     const { job } = end(forgetful, both, taskOf(both).token, failing, moment(3_000)) ?? {}
@@ -58,7 +58,7 @@ describe('what a decision throws ends the job, visibly', () => {
     expect(later.tasks).toEqual([])
   })
 
-  test('as it begins', () => {
+  test('at its start', () => {
     const throwing: AnyJobType = { ...type, chart: { ...type.chart, start: () => thrower('start') } }
     const decision = create(throwing, seed, moment(1_000))
     expect(decision).toMatchObject({
@@ -67,7 +67,7 @@ describe('what a decision throws ends the job, visibly', () => {
     })
   })
 
-  test('in the midst of a transition, and takes no further event', () => {
+  test('during a transition, and it takes no further event', () => {
     const transition = () => thrower('inside')
     const throwing: AnyJobType = { ...type, chart: { ...type.chart, transition } }
     const { job } = send(throwing, created(type), { type: 'GO' }, moment(2_000))
@@ -75,7 +75,7 @@ describe('what a decision throws ends the job, visibly', () => {
     expect(send(throwing, job, { type: 'GO' }, moment(3_000)).changed).toBe(false)
   })
 
-  test('a child job’s, of which its parent hears by an error event', () => {
+  test('of a child, and its parent gets an error event', () => {
     const { rows, tree, childType } = family()
     const child = jobIn(rows, 'j2')
     const decision = claim(
@@ -90,7 +90,7 @@ describe('what a decision throws ends the job, visibly', () => {
     expect(decision.others).toMatchObject([{ job: { id: 'j1', state: 'heard', tasks: [] } }])
   })
 
-  test('a child job’s as it begins, and not that of its parent, which hears of it', () => {
+  test('of a child at its start, not of its parent, which gets an error event', () => {
     const tree: JobTree = { get: () => undefined, newId: () => 'j2' }
     const later = beginning({ a: { on: { GO: 'b' } } }, 'a')
     const decision = send(later, created(later), { type: 'GO' }, moment(2_000), tree)
@@ -103,7 +103,7 @@ describe('what a decision throws ends the job, visibly', () => {
     expect(atOnce.others).toMatchObject([{ job: { id: 'j2', error: { message: 'start' } } }])
   })
 
-  test('a parent’s, and not that of the child that it hears of', () => {
+  test('of a parent, not of the child whose end it handled', () => {
     const { rows, tree, childType } = family((parent) => ({
       ...parent,
       chart: { ...parent.chart, transition: () => thrower('heard') },
@@ -114,7 +114,7 @@ describe('what a decision throws ends the job, visibly', () => {
   })
 })
 
-/** A type that invokes a child in `b`, whose chart throws as it begins. */
+/** A type that invokes a child in `b`, whose chart throws at its start. */
 function beginning(states: object, initial: string): AnyJobType {
   const lifecycle: AnyStateMachine = createMachine({
     initial,
@@ -127,7 +127,7 @@ function beginning(states: object, initial: string): AnyJobType {
   return { ...type, children: new Map(children) }
 }
 
-/** A job and the child job that it waits for, stored; later decisions find the parent under `changed` of its type. */
+/** A stored job and the child job that it waits for. Later decisions find the parent under `changed` of its type. */
 function family(changed = (parent: AnyJobType) => parent) {
   const child: AnyStateMachine = createMachine({
     initial: 'a',

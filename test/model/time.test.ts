@@ -41,7 +41,7 @@ test.each([-1, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, 3
   },
 )
 
-test('law: a duration is whole and not negative, or refused by type', () => {
+test('law: a duration is whole and not negative, or refused by a typed error', () => {
   const any = fc.oneof(
     fc.double(),
     fc.integer(),

@@ -7,7 +7,7 @@ const never = fromPromise(async () => {
   await new Promise(() => {})
 })
 
-test('a flat chart starts at its initial state and moves by an event', () => {
+test('a flat chart starts in its initial state and moves by an event', () => {
   const chart = createChart(createMachine({ initial: 'off', states: { off: { on: { TOGGLE: 'on' } }, on: {} } }))
   const start = chart.start(undefined)
   expect(start).toMatchObject({ handled: true, moved: true, snapshot: { state: 'off', context: {} }, actions: [] })
@@ -16,7 +16,7 @@ test('a flat chart starts at its initial state and moves by an event', () => {
   expect(next.end).toBeUndefined()
 })
 
-test('an event that no state takes changes nothing, and says so', () => {
+test('an event that no state takes changes nothing, and is reported as not taken', () => {
   const chart = createChart(createMachine({ initial: 'off', states: { off: { on: { TOGGLE: 'on' } }, on: {} } }))
   const { snapshot } = chart.start(undefined)
   expect(chart.transition(snapshot, { type: 'OTHER' })).toMatchObject({
@@ -27,7 +27,7 @@ test('an event that no state takes changes nothing, and says so', () => {
   })
 })
 
-test('a guard that says no leaves the event unhandled', () => {
+test('a guard that returns false leaves the event unhandled', () => {
   const chart = createChart(
     createMachine({
       context: { n: 0 },
@@ -41,8 +41,8 @@ test('a guard that says no leaves the event unhandled', () => {
   expect(chart.transition(snapshot, { type: 'GO', ok: true }).snapshot.state).toBe('b')
 })
 
-// As XState's own `snapshot.can` says: someone may pause what is paused.
-test('an event that leads to where the chart stands is handled, and moves nothing', () => {
+// Like XState's own `snapshot.can`: a person may pause a job that is paused.
+test('an event that leads to the current state is handled, and moves nothing', () => {
   const chart = createChart(createMachine({ initial: 'paused', states: { paused: { on: { PAUSE: 'paused' } } } }))
   const { snapshot } = chart.start(undefined)
   expect(chart.transition(snapshot, { type: 'PAUSE' })).toMatchObject({
@@ -58,7 +58,7 @@ test('an event that a state forbids is not handled', () => {
   expect(moves(chart, 'GO')).toMatchObject({ handled: false, snapshot: { state: 'a' } })
 })
 
-test('I12 a place that the machine does not know ends the job there', () => {
+test('I12 a state that the machine does not know ends the job there', () => {
   const chart = createChart(createMachine({ initial: 'a', states: { a: {} } }))
   const snapshot = { state: 'renamed', context: { n: 1 } }
   expect(chart.transition(snapshot, { type: 'GO' })).toMatchObject({
@@ -77,7 +77,7 @@ test('an action without effect on the chart is handled, and moves nothing', () =
   expect(move).toMatchObject({ handled: true, moved: false, snapshot, actions: [{ kind: 'effect' }] })
 })
 
-test('the input reaches the context, and a throw of the context’s own function ends the job as it starts', () => {
+test('the input reaches the context, and a throw of the context’s own function ends the job at its start', () => {
   const machine = machineOf({ context: ({ input: { n } }: { input: { n: number } }) => ({ n }) })
   expect(createChart(machine).start({ n: 3 }).snapshot.context).toEqual({ n: 3 })
   expect(createChart(machine).start(undefined)).toMatchObject({
@@ -89,7 +89,7 @@ test('the input reaches the context, and a throw of the context’s own function
   })
 })
 
-test('assign computes the next context, and leaves the stored one as it was', () => {
+test('assign computes the next context, and leaves the stored one unchanged', () => {
   const chart = createChart(
     createMachine({
       context: { n: 1, list: [1] },
@@ -102,7 +102,7 @@ test('assign computes the next context, and leaves the stored one as it was', ()
   expect(snapshot.context).toEqual({ n: 1, list: [1] })
 })
 
-test('a nested chart keeps its whole path, and an outer transition is taken where no inner one is', () => {
+test('a nested chart keeps its whole path, and an outer transition is taken if no inner one is', () => {
   const chart = createChart(
     createMachine({
       initial: 'work',
@@ -121,7 +121,7 @@ test('a nested chart keeps its whole path, and an outer transition is taken wher
   expect(chart.transition(saved.snapshot, { type: 'STOP' }).snapshot.state).toBe('end')
 })
 
-test('parallel regions move each on its own, and together by one event', () => {
+test('parallel regions move by themselves, and together by one event', () => {
   const region = { initial: 'off', states: { off: { on: { BOTH: 'on' } }, on: {} } }
   const chart = createChart(
     createMachine({
@@ -134,7 +134,7 @@ test('parallel regions move each on its own, and together by one event', () => {
   expect(chart.transition(one.snapshot, { type: 'BOTH' }).snapshot.state).toEqual({ a: 'on', b: 'on' })
 })
 
-test('always is taken in the same move, by the context that the event made', () => {
+test('always is taken in the same transition, with the context that the event made', () => {
   const chart = createChart(
     createMachine({
       context: { n: 0 },
@@ -153,7 +153,7 @@ test('always is taken in the same move, by the context that the event made', () 
   expect(chart.transition(one.snapshot, { type: 'ADD' }).snapshot.state).toBe('full')
 })
 
-test('a raised event is taken in the same move', () => {
+test('a raised event is taken in the same transition', () => {
   const chart = createChart(
     createMachine({
       initial: 'a',
@@ -194,7 +194,7 @@ test.each([
   expect(createChart(player(kind)).transition(stored, { type: 'POWER' }).snapshot.state).toEqual(expected)
 })
 
-test('a history that remembers only states that are no more leads to where it would at first', () => {
+test('a history that remembers only removed states leads to its default target', () => {
   const chart = createChart(player('shallow'))
   const snapshot = { state: 'off', context: {}, historyValue: { 'player.on.back': ['player.on.gone'] } }
   expect(chart.transition(snapshot, { type: 'POWER' })).toMatchObject({
@@ -254,21 +254,21 @@ test.each([
   expect(String((move.end as { readonly error: unknown }).error)).toContain('mine')
 })
 
-test('a throw in an entry action’s assign ends the job as it starts', () => {
+test('a throw in an entry action’s assign ends the job at its start', () => {
   expect(createChart(createMachine({ entry: assign(thrower) })).start(undefined)).toMatchObject({
     end: { kind: 'error', error: expect.any(RangeError) },
     snapshot: { state: {}, context: {} },
   })
 })
 
-test('what was asked for before a throw is not asked for', () => {
+test('actions before a throw are not carried out', () => {
   const chart = createChart(createMachine({ on: { GO: { actions: [emit({ type: 'HEARD' }), assign(thrower)] } } }))
   expect(moves(chart, 'GO').actions).toEqual([])
-  // And leaves nothing behind for the next job of the machine.
+  // It leaves nothing behind for the next job of the machine.
   expect(chart.start(undefined).actions).toEqual([])
 })
 
-test('an error event that the chart takes nowhere ends the job with that error', () => {
+test('an error event that no state takes ends the job with that error', () => {
   const chart = createChart(createMachine({ initial: 'a', states: { a: {} } }))
   const { snapshot } = chart.start(undefined)
   const error = { name: 'Error', message: 'broken' }
@@ -314,7 +314,7 @@ test.each([
   expect(end).toMatchObject({ kind: 'error', error: { message: expect.stringContaining('Infinite loop') } })
 })
 
-test('a machine that sets its own bound of microsteps keeps it', () => {
+test('a machine keeps its own bound of microsteps', () => {
   const states = Object.fromEntries(
     Array.from({ length: 20 }, (_, n) => [`s${n}`, n === 19 ? {} : { always: `s${n + 1}` }]),
   )
@@ -326,7 +326,7 @@ test('a machine that sets its own bound of microsteps keeps it', () => {
   expect(bounded().start(undefined).snapshot.state).toBe('s19')
 })
 
-test('the machine itself is not changed by becoming a chart', () => {
+test('becoming a chart does not change the machine itself', () => {
   const machine = createMachine({ initial: 'a', states: { a: {} } })
   const before = JSON.stringify([machine.config, machine.options])
   createChart(machine)
@@ -425,11 +425,11 @@ test.each([
   const chart = createChart(machineOf(config))
   const start = chart.start(undefined)
   expect(start.info.label).toBe(label)
-  // As a stored place means it, whoever restores it.
+  // A restored snapshot gives the same.
   expect(createChart(machineOf(config)).transition(start.snapshot, { type: 'OTHER' }).info).toEqual(start.info)
 })
 
-test('the tags of a place are those of all its active states', () => {
+test('the tags of a snapshot are those of all its active states', () => {
   const chart = createChart(
     createMachine({
       tags: ['root'],
@@ -440,7 +440,7 @@ test('the tags of a place are those of all its active states', () => {
   expect([...chart.start(undefined).info.tags].sort()).toEqual(['root', 'vacates', 'x', 'y'])
 })
 
-test('what a machine keeps and goes on to change changes nothing of where its jobs stand', () => {
+test('changing the machine’s own objects later changes no job’s state', () => {
   const shared = { list: [1] }
   const chart = createChart(machineOf({ context: { shared: null }, on: { GO: { actions: assign({ shared }) } } }))
   const { snapshot } = moves(chart, 'GO')
@@ -448,7 +448,7 @@ test('what a machine keeps and goes on to change changes nothing of where its jo
   expect(snapshot.context).toEqual({ shared: { list: [1] } })
 })
 
-test('jobs of one machine do not meet: moves of one leave no trace in another', () => {
+test('transitions of one job leave no trace in another job of the machine', () => {
   const chart = createChart(
     createMachine({
       context: { n: 0 },
@@ -466,7 +466,7 @@ test('jobs of one machine do not meet: moves of one leave no trace in another', 
   expect(chart.transition(other, { type: 'GO' }).snapshot.context).toEqual({ n: 21 })
 })
 
-// Machines that are made from tables of parts, or break rules that the types would forbid.
+// Machines that are made from tables of parts, or that break rules of the types.
 function machineOf(config: object): AnyStateMachine {
   return createMachine(config as never).provide({ actors: { work: never } })
 }
@@ -486,7 +486,7 @@ function freeze(value: Json): void {
   for (const each of Object.values(value)) freeze(each)
 }
 
-test('a move that fails after it has registered a system id harms no other job of its machine', () => {
+test('a transition that fails after it registered a system id harms no other job of its machine', () => {
   const machine = createMachine({
     initial: 'a',
     context: ({ input }) => ({ given: input }),

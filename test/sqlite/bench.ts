@@ -13,14 +13,14 @@ export function testFolder(): string {
   return folder
 }
 
-/** Opens a file under the system's clock, until the test is over. */
+/** Opens a file under the system's clock; closes it after the test. */
 export async function openFile(file: string, instance = 'me', options: SqliteOptions = {}): Promise<StorageConnection> {
   const connection = await sqliteStorage(file, options).open({ clock: systemClock(), instance })
   onTestFinished(() => connection.close())
   return connection
 }
 
-/** Opens it and tells the error; it must not succeed. */
+/** Opens it and returns the error; opening must fail. */
 export async function refusal(make: () => Storage): Promise<JobchartError> {
   try {
     const connection = await make().open({ clock: systemClock(), instance: 'refused' })

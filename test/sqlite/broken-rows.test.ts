@@ -43,7 +43,7 @@ async function broken(text: string, column: 'body' | 'input' = 'body') {
 }
 
 describe.each(TEXTS)('a job whose record reads %j', (text) => {
-  test('is told to the engine itself alone; to a person it is as one that is not there', async () => {
+  test('is reported to the engine’s own session; for a person it is missing', async () => {
     const { front, ada, breakRow } = await broken(text)
     const { id } = await ada.submit(job, 1)
     breakRow(id)
@@ -65,7 +65,7 @@ describe.each(TEXTS)('a job whose record reads %j', (text) => {
     expect(front.health.status).toBe('ok')
   })
 
-  test('is left out of lists, which give all others', async () => {
+  test('is left out of lists, which show all others', async () => {
     const { ada, breakRow } = await broken(text)
     const ids: string[] = []
     for (let index = 0; index < 9; index++) ids.unshift((await ada.submit(job, index)).id)
@@ -80,7 +80,7 @@ describe.each(TEXTS)('a job whose record reads %j', (text) => {
     expect(seen.sort()).toEqual([1, 4, 5, 6, 7].map((index) => ids[index]).sort())
   })
 
-  test('has a summary, counts, and is left out where many are read', async () => {
+  test('has a summary, counts, and is left out of reads of many jobs', async () => {
     const { ada, file, breakRow } = await broken(text)
     const labels = { team: 'x' }
     const ids = [await ada.submit(job, 1, { labels }), await ada.submit(job, 2, { labels })].map(({ id }) => id)
@@ -99,7 +99,7 @@ describe.each(TEXTS)('a job whose record reads %j', (text) => {
     }
   })
 
-  test('is not claimed, and those behind it are', async () => {
+  test('is not claimed, and the jobs behind it are', async () => {
     const { ada, breakRow, worker } = await broken(text)
     const { id } = await ada.submit(job, 'first', { priority: 5 })
     const behind = await ada.submit(job, `behind ${text}`)
@@ -110,7 +110,7 @@ describe.each(TEXTS)('a job whose record reads %j', (text) => {
     expect([(await ada.get(behind.id)).status, engine.health.status]).toEqual(['completed', 'ok'])
   })
 
-  test('holds up nothing that falls due, or waits for its time or its turn', async () => {
+  test('delays no job that falls due, or that waits for its time or its turn', async () => {
     const { ada, breakRow, worker, clock } = await broken(text)
     const each = async (): Promise<readonly string[]> => [
       (await ada.submit(timed, undefined)).id,
@@ -126,11 +126,11 @@ describe.each(TEXTS)('a job whose record reads %j', (text) => {
     expect(engine.health.status).toBe('ok')
   })
 
-  test('does not keep what a dead engine held with it from being taken back', async () => {
+  test('does not prevent the recovery of other jobs of its dead engine', async () => {
     const { ada, front, breakRow, file, worker } = await broken(text)
     const ids = [await ada.submit(job, 1), await ada.submit(job, 2)].map(({ id }) => id)
     const db = new DatabaseSync(file)
-    // The status of the first task stands in the record, and who has it in columns.
+    // The record holds the status of the first task; columns hold its holder.
     db.exec(`INSERT INTO names (text) VALUES ('dead'); INSERT INTO instances VALUES ('dead', 0);
       UPDATE jobs SET route = NULL, ready_at = NULL, token = 7, holder = (SELECT code FROM names WHERE text = 'dead'),
         body = json_set(body, '$[8][3]', 1, '$[8][4]', 7)`)
@@ -143,7 +143,7 @@ describe.each(TEXTS)('a job whose record reads %j', (text) => {
   })
 })
 
-test('an input that cannot be decoded fails its job alone too', async () => {
+test('an input that cannot be decoded fails its own job too', async () => {
   const { ada, front, breakRow, worker } = await broken('{', 'input')
   const { id } = await ada.submit(job, 1)
   const behind = await ada.submit(job, 2)
@@ -154,7 +154,7 @@ test('an input that cannot be decoded fails its job alone too', async () => {
   expect([(await ada.get(behind.id)).status, engine.health.status]).toEqual(['completed', 'ok'])
 })
 
-test('work whose record breaks while it runs keeps its notes and its end', async () => {
+test('work whose record breaks while it runs keeps its log lines and its end', async () => {
   const file = join(testFolder(), 'jobs.db')
   const gate = Promise.withResolvers<void>()
   const type = defineJob({
@@ -173,11 +173,11 @@ test('work whose record breaks while it runs keeps its notes and its end', async
   gate.resolve()
   await engine.idle()
   expect(engine.health.status).toBe('ok')
-  // Written from what the engine knows of it: the record is whole again.
+  // Written from the engine's own copy, so the stored record is whole again.
   expect(await engine.system.get(id)).toMatchObject({ status: 'completed', output: 'done' })
 })
 
-test('a broken row of the log holds up nobody who follows it; its own job says so', async () => {
+test('a broken row of the log stops no stream except that of its own job, which reports it', async () => {
   const { ada, front, file, worker, clock } = await broken('{')
   const { id } = await ada.submit(job, 1)
   const other = await ada.submit(job, 2)
@@ -192,7 +192,7 @@ test('a broken row of the log holds up nobody who follows it; its own job says s
   expect([engine.health.status, front.health.status]).toEqual(['ok', 'ok'])
 })
 
-test('rows of the log that are broken leave a page full, narrowed or not; items that are fail their job', async () => {
+test('broken rows of the log leave pages full, narrowed or not; broken items fail their job', async () => {
   const file = join(testFolder(), 'jobs.db')
   const storage = await openFile(file)
   const token = await insertClaimed(storage, 1, 'a')

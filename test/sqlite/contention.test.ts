@@ -6,10 +6,10 @@ import { openFile, testFolder } from './bench.ts'
 import { holder } from './process.ts'
 
 const HOLD_MS = 800
-/** A driver that waits by itself leaves the loop a turn or two meanwhile; a free loop has thousands. */
+/** A driver that blocks while it waits leaves the event loop a turn or two; a free loop has thousands. */
 const TURNS_MIN = 50
 
-test('a commit waits for the write lock of another process, and the event loop goes on meanwhile', async () => {
+test('a commit waits for the write lock of another process, and the event loop keeps running', async () => {
   const file = join(testFolder(), 'jobs.db')
   const storage = await openFile(file)
   const { child } = await holder('write', file, String(HOLD_MS))
@@ -31,7 +31,7 @@ test('reads do not wait for the write lock of another process', async () => {
   expect(child.exitCode).toBeNull()
 })
 
-test('a file is opened though another process holds its write lock', async () => {
+test('a file can be opened while another process holds its write lock', async () => {
   const file = join(testFolder(), 'jobs.db')
   await openFile(file, 'first')
   await holder('write', file, String(HOLD_MS))

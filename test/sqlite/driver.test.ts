@@ -2,7 +2,7 @@ import { JobchartError } from 'jobchart'
 import { sqliteStorage } from 'jobchart/sqlite'
 import { expect, onTestFinished, test, vi } from 'vitest'
 
-test('a Node without SQLite is told which one is needed', () => {
+test('a Node without SQLite gets an error that names the Node version it needs', () => {
   const found = vi.spyOn(process, 'getBuiltinModule').mockReturnValue(undefined)
   onTestFinished(() => found.mockRestore())
   expect(() => sqliteStorage('jobs.db')).toThrow(

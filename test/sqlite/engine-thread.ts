@@ -1,4 +1,4 @@
-// An engine in a thread: submits jobs to a file, waits until they have ended, and stops.
+// An engine in a thread: submits jobs to a file, waits for their ends, and stops.
 import { writeFileSync } from 'node:fs'
 import { threadId, workerData } from 'node:worker_threads'
 import { z } from 'zod'

@@ -8,7 +8,7 @@ import { commitOne, insertOf, newJob } from '../../src/testing/fixtures.ts'
 import { testFolder } from './bench.ts'
 import { holder, holderAs, killed } from './process.ts'
 
-test('a log of many MiB that a crash has left is brought in, and cut to nothing, when the file was idle for a while', async () => {
+test('a log of many MiB left by a crash is copied in, and truncated when the file was idle for a while', async () => {
   const file = join(testFolder(), 'jobs.db')
   const { child } = await holder('log', file, 'crashed')
   await killed(child)
@@ -20,7 +20,7 @@ test('a log of many MiB that a crash has left is brought in, and cut to nothing,
   expect(statSync(`${file}-wal`).size).toBe(0)
 })
 
-test('a log that another connection reads when the file is idle is cut when that has ended', async () => {
+test('a log that another connection reads while the file is idle is truncated when that read has ended', async () => {
   const file = join(testFolder(), 'jobs.db')
   const clock = virtualClock()
   const storage = await sqliteStorage(file).open({ clock, instance: 'me' })
@@ -35,7 +35,7 @@ test('a log that another connection reads when the file is idle is cut when that
   expect(statSync(`${file}-wal`).size).toBe(0)
 })
 
-test('where a file may not grow, a submit is refused as not stored, and what was stored can be read', async () => {
+test('where a file may not grow, a submit is refused as not stored, and stored jobs can be read', async () => {
   const file = join(testFolder(), 'jobs.db')
   const { said } = await holderAs({ fileBlocks: 2_048 }, 'fill', file)
   const { acknowledged, codes, health, readable } = JSON.parse(said) as {
@@ -50,7 +50,7 @@ test('where a file may not grow, a submit is refused as not stored, and what was
   db.close()
 })
 
-test('where no more files can be opened, commits go on, no living engine is taken for dead, and an opening is refused', async () => {
+test('where no more files can be opened, commits continue, no living engine is declared dead, and an opening is refused', async () => {
   const file = join(testFolder(), 'jobs.db')
   const { said } = await holderAs({ handles: 100 }, 'handles', file, 'me')
   const [beat, others, opening, after] = JSON.parse(said) as readonly unknown[]
@@ -59,7 +59,7 @@ test('where no more files can be opened, commits go on, no living engine is take
   expect([opening, after]).toEqual(['STORAGE_UNAVAILABLE', [false]])
 })
 
-test('a folder for temporary files that is not there is not missed', async () => {
+test('a missing folder for temporary files does no harm', async () => {
   const env = { ...process.env, TMPDIR: '/nowhere', SQLITE_TMPDIR: '/nowhere' }
   const { said } = await holderAs({ env }, 'open', join(testFolder(), 'jobs.db'), 'me')
   expect(said).toBe('log at 0')

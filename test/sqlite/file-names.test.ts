@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { changesetOf, commitOne, insertOf, newJob } from '../../src/testing/fixtures.ts'
 import { openFile, refusal, testFolder } from './bench.ts'
 
-/** Ways to make another name of the file `real/jobs.db` in a folder. */
+/** Ways to make another name for the file `real/jobs.db` in a folder. */
 const otherNames: { readonly [what: string]: (folder: string) => string } = {
   'a link to it': (folder) => linkIn(folder, 'link.db', join(folder, 'real', 'jobs.db')),
   'a relative link to it': (folder) => linkIn(folder, 'link.db', join('real', 'jobs.db')),
@@ -50,7 +50,7 @@ describe('two engines that know one file by different names', () => {
     },
   )
 
-  test('are refused where it is a second hard link, under both names, until one is gone', async () => {
+  test('are refused for a second hard link, under both names, until one is removed', async () => {
     const folder = testFolder()
     const file = join(folder, 'jobs.db')
     const storage = await openFile(file)
@@ -68,7 +68,7 @@ describe('two engines that know one file by different names', () => {
     expect(await (await openFile(second)).get('a')).toMatchObject({ id: 'a' })
   })
 
-  test('are refused where its links lead in a circle', async () => {
+  test('are refused for links that lead in a circle', async () => {
     const folder = testFolder()
     linkIn(folder, 'a.db', 'b.db')
     linkIn(folder, 'b.db', 'a.db')
@@ -77,7 +77,7 @@ describe('two engines that know one file by different names', () => {
   })
 })
 
-test('a relative name is of the working directory in which the storage was made', async () => {
+test('a relative name counts from the working directory in which the storage was made', async () => {
   const folder = testFolder()
   const before = process.cwd()
   onTestFinished(() => process.chdir(before))
@@ -154,7 +154,7 @@ describe('a name', () => {
   })
 })
 
-test('an empty file is taken for a new one, and closed to others', async () => {
+test('an empty file is used as a new one, and its mode is closed to others', async () => {
   const file = join(testFolder(), 'jobs.db')
   writeFileSync(file, '', { mode: 0o644 })
   const storage = await openFile(file)
@@ -176,7 +176,7 @@ function linkIn(folder: string, name: string, target: string): string {
   return link
 }
 
-/** What stands in the folder of the real file; the folder around it has nothing but links. */
+/** The names in the folder of the real file. The folder around it has only links. */
 function namesIn(folder: string): readonly string[] {
   expect(readdirSync(folder).filter((name) => /-(wal|shm|instance)/.test(name))).toEqual([])
   return readdirSync(join(folder, 'real')).sort()

@@ -9,7 +9,7 @@ import { openFile, refusal, testFolder } from './bench.ts'
 import { holder, killed } from './process.ts'
 
 describe('files', () => {
-  test('all that stands beside the jobs is for its owner alone', async () => {
+  test('all files beside the jobs are readable by their owner alone', async () => {
     const folder = testFolder()
     await openFile(join(folder, 'jobs.db'), 'me')
     const modes = Object.fromEntries(readdirSync(folder).map((name) => [name, modeOf(join(folder, name))]))
@@ -33,13 +33,13 @@ describe('files', () => {
     expect(modeOf(file)).toBe('600')
   })
 
-  test('a folder that is not there yet is made', async () => {
+  test('a missing folder is made', async () => {
     const file = join(testFolder(), 'a', 'b', 'jobs.db')
     const storage = await openFile(file)
     expect(await storage.lastSequence()).toBe(0)
   })
 
-  test('a file whose making was killed is empty, and the next one to come makes it', async () => {
+  test('a file whose making was killed is empty, and the next process makes it', async () => {
     const file = join(testFolder(), 'jobs.db')
     const { said, child } = await holder('make', file)
     expect(said).toBe('holding')
@@ -49,12 +49,12 @@ describe('files', () => {
     expect(tablesOf(file)).toContain('jobs')
   })
 
-  test('a first write that was killed in its midst is undone by the next one to come', async () => {
+  test('a first write that was killed halfway is undone by the next process', async () => {
     const folder = testFolder()
     const file = join(folder, 'jobs.db')
     const { child } = await holder('journal', file)
     await killed(child)
-    // A journal that is to be played back: who may only read can do nothing with this file.
+    // A rollback journal that has to be played back. A read-only connection cannot use this file.
     expect(readdirSync(folder)).toEqual(['jobs.db', 'jobs.db-journal'])
     await openFile(file)
     expect(tablesOf(file)).toContain('jobs')
@@ -72,7 +72,7 @@ describe('files', () => {
   })
 })
 
-describe('what is no file of ours is refused, and stays as it is', () => {
+describe('a foreign file is refused, and stays unchanged', () => {
   test("another program's database", async () => {
     const folder = testFolder()
     const file = join(folder, 'theirs.db')
@@ -174,18 +174,18 @@ async function expectRefused(folder: string, name: string, mode = 0o755) {
   const before = contents(folder)
   const error = await refusal(() => sqliteStorage(file))
   expect(error).toMatchObject({ name: 'JobchartError', code: 'STORAGE_UNAVAILABLE' })
-  // The message is shown to people, and the path is not theirs to see.
+  // People see the message, and may not see the path.
   expect(error.message).not.toContain(folder)
   expect(String((error.cause as Error | undefined)?.message)).toContain(file)
   expect(contents(folder)).toEqual(before)
   return error
 }
 
-/** The names, modes and contents of what stands in a folder. */
+/** Names, modes and contents of the files in a folder. */
 function contents(folder: string) {
   return readdirSync(folder).map((name) => {
     const file = join(folder, name)
-    // What readers tell each other is no content.
+    // The shared memory file between readers is not content.
     const isFile = statSync(file).isFile() && !name.endsWith('-shm')
     return { name, mode: modeOf(file), sha1: isFile ? sha1(file) : 'none' }
   })

@@ -1,4 +1,4 @@
-// A program that does something to a file, says so, and holds on until it is killed or its time is over.
+// A program that does something to a file, reports it, and keeps the file until it is killed or its time ends.
 import { closeSync, openSync, writeSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { createEngine, defineJob, systemClock } from '../../src/index.ts'
@@ -9,25 +9,28 @@ import { INDEXES, LASTING_TABLES, TABLES } from '../../src/sqlite/schema.ts'
 
 const [, , what = '', file = '', argument = ''] = process.argv
 
-/** Longer than any test waits: where its parent has died, it ends by itself. */
+/** Longer than any test waits. It ends by itself if its parent has died. */
 const HOLD_MS_MAX = 30_000
 
 const holds: { readonly [what: string]: () => void | Promise<void> } = {
-  /** Holds the write lock for so many milliseconds. */
+  /** Holds the write lock for this many milliseconds. */
   write: () => {
     const db = new DatabaseSync(file)
     db.exec('BEGIN IMMEDIATE')
     hold(argument === '' ? HOLD_MS_MAX : Number(argument))
     db.exec('COMMIT')
   },
-  /** Is in the midst of making a new file's tables. */
+  /** Stops halfway through making a new file's tables. */
   make: () => {
     const db = new DatabaseSync(file)
     db.exec('PRAGMA journal_mode = WAL; PRAGMA cache_size = 1; BEGIN IMMEDIATE')
     db.exec(TABLES + LASTING_TABLES + INDEXES)
     hold(HOLD_MS_MAX)
   },
-  /** Migrates, and is killed before or after the end of the piece of a number; else says how many there were. */
+  /**
+   * Migrates, and is killed before or after the commit of the piece with this number; otherwise prints the number of
+   * pieces.
+   */
   migrate: async () => {
     const db = new DatabaseSync(file)
     const [last, when] = argument.split(' ')
@@ -43,15 +46,18 @@ const holds: { readonly [what: string]: () => void | Promise<void> } = {
     await migrate(db, file, systemClock())
     writeSync(1, String(pieces))
   },
-  /** Is in the midst of its first write to a new file, before there is a log: what it replaced stands in a journal. */
+  /**
+   * Stops halfway through its first write to a new file, before there is a WAL: a rollback journal holds the old
+   * content.
+   */
   journal: () => {
     const db = new DatabaseSync(file)
-    // The way into WAL mode and back leaves what a first opening writes first: a header, and no table.
+    // Switching to WAL mode and back writes what a first opening writes first: a header without a table.
     db.exec('PRAGMA journal_mode = WAL; PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1; BEGIN IMMEDIATE')
     db.exec(`CREATE TABLE filling (text TEXT); INSERT INTO filling VALUES (hex(zeroblob(100000)))`)
     hold(HOLD_MS_MAX)
   },
-  /** Tries to take the file out of WAL mode, which needs that nobody else has it open; says what came of it. */
+  /** Tries to take the file out of WAL mode, which fails while another connection has it open. Prints the result. */
   alone: () => {
     const db = new DatabaseSync(file)
     try {
@@ -62,7 +68,7 @@ const holds: { readonly [what: string]: () => void | Promise<void> } = {
     }
     db.close()
   },
-  /** Writes a log of some MiB that no checkpoint brings in, and is killed with it. */
+  /** Writes a WAL of some MiB without a checkpoint, and is killed. */
   log: async () => {
     const connection = await sqliteStorage(file).open({ clock: systemClock(), instance: argument })
     await connection.forget(argument)
@@ -72,7 +78,7 @@ const holds: { readonly [what: string]: () => void | Promise<void> } = {
     db.exec('DROP TABLE filling')
     process.kill(process.pid, 'SIGKILL')
   },
-  /** Opens the file, then uses up all handles that the process may have, and goes on. */
+  /** Opens the file, then uses up all file handles of the process, and continues. */
   handles: async () => {
     const connection = await sqliteStorage(file).open({ clock: systemClock(), instance: argument })
     const other = await sqliteStorage(file).open({ clock: systemClock(), instance: 'other' })
@@ -84,7 +90,7 @@ const holds: { readonly [what: string]: () => void | Promise<void> } = {
     try {
       for (;;) opened.push(openSync('/dev/null', 'r'))
     } catch {
-      // There are no more.
+      // No handle is left.
     }
     await tell(() => connection.beat(0))
     await tell(async () => (await connection.others()).map(({ isGone }) => isGone))
@@ -103,7 +109,7 @@ const holds: { readonly [what: string]: () => void | Promise<void> } = {
     await connection.close()
     writeSync(1, `log at ${sequence}`)
   },
-  /** Tries to open the file and to write, and says how that ended. */
+  /** Tries to open the file and to write. Prints the result. */
   try: async () => {
     try {
       const connection = await sqliteStorage(file).open({ clock: systemClock(), instance: argument })
@@ -113,7 +119,7 @@ const holds: { readonly [what: string]: () => void | Promise<void> } = {
       writeSync(1, String((error as { readonly code?: unknown }).code))
     }
   },
-  /** Submits to an engine that runs nothing until that is refused three times, and says what became of it. */
+  /** Submits to an engine that runs nothing until three submits were refused. Prints the results. */
   fill: async () => {
     const job = defineJob({ type: 'job', execute: () => 'done' })
     const engine = await createEngine({ jobs: [job], storage: sqliteStorage(file), work: false })
@@ -136,7 +142,7 @@ const holds: { readonly [what: string]: () => void | Promise<void> } = {
     InstanceLock.take(file, argument)
     hold(HOLD_MS_MAX)
   },
-  /** Says whether an instance lives. */
+  /** Prints whether an instance lives. */
   look: () => {
     writeSync(1, InstanceLock.isHeld(file, argument) ? 'held' : 'free')
   },

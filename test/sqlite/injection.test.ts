@@ -8,7 +8,7 @@ import { openFile, testFolder } from './bench.ts'
 
 const job = defineJob({ type: 'job', execute: () => 'done' })
 
-/** What has broken other programs: ends of strings, comments, second statements, wildcards, paths of JSON. */
+/** Texts that have broken other programs: ends of strings, comments, second statements, wildcards, JSON paths. */
 const corpus = [
   `'`,
   `"`,
@@ -49,7 +49,7 @@ const corpus = [
   'toString',
 ]
 
-describe('what is given as a value stays a value', () => {
+describe('values of filters stay values', () => {
   test.each(corpus)('%j finds nothing', async (hostile) => {
     const { engine, ada, id, unchanged } = await oneJob()
     const filters = [
@@ -96,14 +96,14 @@ describe('what is given as a value stays a value', () => {
     for (const filter of [{ pipeline: hostile }, { labels: options.labels }, {}]) {
       expect((await own.list(filter)).items).toMatchObject([expected])
     }
-    // Its key and its slot are its own.
+    // It has its own key and slot.
     expect((await own.submit(job, { hostile }, options)).id).toBe(stored.id)
     await expect(own.submit(job, {}, { pipeline: hostile })).rejects.toMatchObject({ code: 'ALREADY_RUNNING' })
     expect((await ada.list()).items.map((item) => item.id)).toEqual([id])
   })
 })
 
-describe('what the storage is given as a value stays a value', () => {
+describe('values given to the storage stay values', () => {
   test.each(corpus)('%j names one job, and no other', async (hostile) => {
     const file = join(testFolder(), 'jobs.db')
     const storage = await openFile(file, 'me', fast)

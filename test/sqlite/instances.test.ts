@@ -12,22 +12,23 @@ import { holder, killed } from './process.ts'
 const job = defineJob({ type: 'job', execute: () => 'done' })
 
 describe('the lock of an instance', () => {
-  test('is seen as held from its own process, and looking does not free it', async () => {
+  test('is seen as held from its own process, and checking does not free it', async () => {
     const file = join(testFolder(), 'jobs.db')
     const lock = InstanceLock.take(file, 'me')
     onTestFinished(() => lock.release())
-    // Closing any descriptor of a file frees all of its process's fcntl locks: two looks, and one from outside.
+    // Closing any descriptor of a file frees all fcntl locks of the process on it, so this checks twice, and once from
+    // outside.
     expect([InstanceLock.isHeld(file, 'me'), InstanceLock.isHeld(file, 'me')]).toEqual([true, true])
     expect((await holder('look', file, 'me')).said).toBe('held')
   })
 
-  test('is free when it is released, and for a name that never was', async () => {
+  test('is free when it is released, and for a name that never existed', async () => {
     const file = join(testFolder(), 'jobs.db')
     InstanceLock.take(file, 'me').release()
     expect(InstanceLock.isHeld(file, 'me')).toBe(false)
     expect((await holder('look', file, 'me')).said).toBe('free')
     expect(InstanceLock.isHeld(file, 'nobody')).toBe(false)
-    // Looking makes no file.
+    // A check creates no file.
     expect(existsSync(`${file}-instance-nobody`)).toBe(false)
   })
 
@@ -40,7 +41,7 @@ describe('the lock of an instance', () => {
   })
 })
 
-describe('what instances leave behind', () => {
+describe('files of instances', () => {
   test('an engine that stops leaves neither a lock nor a journal', async () => {
     const folder = testFolder()
     const engine = await createEngine({ jobs: [job], storage: sqliteStorage(join(folder, 'jobs.db')) })
@@ -49,12 +50,12 @@ describe('what instances leave behind', () => {
     expect(readdirSync(folder)).toEqual(['jobs.db'])
   })
 
-  test('an engine that starts removes the lock of a dead one, and leaves that of a living one', async () => {
+  test('an engine that starts removes the lock of a dead one, and keeps that of a living one', async () => {
     const folder = testFolder()
     const file = join(folder, 'jobs.db')
     const living = await openFile(file, 'living')
     const dead = await openFile(file, 'dead')
-    // Closed while it is still listed, as a process that died.
+    // Closed while it is still listed, like a process that died.
     await dead.close()
     expect(locksIn(folder)).toEqual(['jobs.db-instance-dead', 'jobs.db-instance-living'])
     await using _engine = await createEngine({ jobs: [job], storage: sqliteStorage(file) })
@@ -68,13 +69,13 @@ describe('what instances leave behind', () => {
     const file = join(folder, 'jobs.db')
     const { child } = await holder('instance', file, 'unlisted')
     await killed(child)
-    // Long ago, so that nobody can take it for one that is just being opened.
+    // Set to an old time, so that it does not count as one that is being opened.
     for (const name of locksIn(folder)) utimesSync(join(folder, name), 0, 0)
     await using _engine = await createEngine({ jobs: [job], storage: sqliteStorage(file) })
     expect(locksIn(folder)).not.toContain('jobs.db-instance-unlisted')
   })
 
-  test('files beside the jobs that are no locks are let alone', async () => {
+  test('files that are not locks are kept', async () => {
     const folder = testFolder()
     const names = ['jobs.db-instances', 'other.db-instance-x', 'jobs.db.backup']
     for (const name of names) writeFileSync(join(folder, name), 'mine')
@@ -85,7 +86,7 @@ describe('what instances leave behind', () => {
 })
 
 describe('an instance that was silent too long', () => {
-  test('and was forgotten counts as alive again when it beats', async () => {
+  test('and was forgotten counts as alive again at its next heartbeat', async () => {
     const { clock, silent, other } = await silentInstance()
     await other.forget('silent')
     await silent.beat(clock.now())
@@ -93,18 +94,18 @@ describe('an instance that was silent too long', () => {
     expect(await other.others()).toMatchObject([{ id: 'silent', isGone: false }])
   })
 
-  test('and was forgotten does not lose what it claims: when it dies, it is found dead', async () => {
+  test('and was forgotten does not lose its claims: when it dies, it is found dead', async () => {
     const { clock, silent, other } = await silentInstance()
     await other.forget('silent')
     const claimed = await claimNow(silent, clock.now(), { room: 1, holder: 'silent' })
     await silent.close()
-    // Either it is refused the claim, or what it holds is found.
+    // Either its claim is refused, or its tasks are found.
     const found = (await other.others()).filter(({ isGone }) => isGone).map(({ id }) => id)
     expect({ claimed: claimed.length, found }).toEqual({ claimed: claimed.length, found: claimed.map(() => 'silent') })
   })
 })
 
-/** One that has not beaten for longer than it may, though its process lives, and one that has seen it. */
+/** A living instance that has not beaten for too long, and another one that noticed it. */
 async function silentInstance() {
   const clock = virtualClock()
   const storage = sqliteStorage(join(testFolder(), 'jobs.db'))

@@ -29,7 +29,7 @@ import {
 import { virtualClock } from '../../src/testing/virtual-clock.ts'
 import { shareOf } from '../share.ts'
 
-// Lists and counts are those of the memory storage, which looks at every job.
+// The lists and counts must equal those of the memory storage, which checks every job.
 
 const AT = 1_767_225_600_000
 const TENANTS = ['t1', 't2']
@@ -88,7 +88,7 @@ function changesetsOf({ tenant, createdBy, type, state, kin, team, kind, at: off
   const pipeline =
     kin === 'pipeline' ? { pipeline: offset % 2 === 0 ? 'p1' : 'p2', startAt: AT * 2, isWaiting: true } : {}
   const made = newJob({ id, tenant, createdBy, labels: marks, ...pipeline }, at, type)
-  // A child is not moved on here, which would need its parent.
+  // A child is not moved here, because that would need its parent.
   if (kin === 'child')
     return [changesetOf(insertOf(state === 'completed' ? settled(childOf('parent', made)) : childOf('parent', made)))]
   const changesets = [changesetOf(insertOf(made))]
@@ -128,7 +128,7 @@ function given<Value extends object>(value: Value): Value {
 }
 
 function askedFor({ scopes, ...rest }: typeof filter extends fc.Arbitrary<infer Value> ? Value : never): JobFilter {
-  // What is absent is left out, as the engine does.
+  // Absent options are left out, as the engine does.
   return { ...given(rest), scopes: scopes.map((each) => given(each) as Scope) } as JobFilter
 }
 
@@ -172,11 +172,11 @@ describe('with jobs of every kind', () => {
     )
   }
 
-  test('S12, S26 every list and every count is that of all jobs looked at one by one', async () => {
+  test('S12, S26 lists and counts equal a check of every job one by one', async () => {
     await compare(sqlite)
   })
 
-  test('S12, S26, S30 so it is where a page, or a turn, is over after a few rows', async () => {
+  test('S12, S26, S30 lists and counts stay equal if a page, or a turn, ends after a few rows', async () => {
     const prepare = preparing(db)
     let turns = 0
     const turn = (run: () => void) => {
@@ -193,7 +193,7 @@ describe('with jobs of every kind', () => {
     expect(turns).toBeGreaterThan(1_000)
   })
 
-  test('S12, S26 any number of scopes is one list', async () => {
+  test('S12, S26 any number of scopes gives one list', async () => {
     const relations = Array.from({ length: 3_000 }, (_, index) => ({
       tenant: 't1',
       labels: { team: `other-${index}` },

@@ -14,7 +14,7 @@ import { holder } from './process.ts'
 
 const ENGINE = new URL('./engine-thread.ts', import.meta.url)
 
-// A system takes away all locks that a process has on a file when the process closes any other handle of that file.
+// When a process closes any handle of a file, the system frees all locks of the process on that file.
 describe('a process keeps its locks on a file', () => {
   test.each<[what: string, act: (file: string) => unknown]>([
     ['when it opens the file once more', (file) => openFile(file, 'two')],
@@ -43,7 +43,8 @@ describe('a process keeps its locks on a file', () => {
     const before = locksOn(file)
     await act(file)
     expect(locksOn(file)).toEqual(before)
-    // Who closes a file last removes its log: another process that comes and goes must not take itself for the last.
+    // The last process to close a file removes its log. A process that comes and goes must not believe that it is the
+    // last.
     expect((await holder('alone', file)).said).toBe('database is locked')
     expect(existsSync(`${file}-wal`)).toBe(true)
     await commitOne(storage, insertOf(newJob({ id: 'after' }, 1)))
@@ -51,7 +52,7 @@ describe('a process keeps its locks on a file', () => {
   })
 })
 
-test('engines in three threads and one process run each job once, on a file that none of them has made', async () => {
+test('engines in three threads of one process run each job once, on a file that other code made', async () => {
   const file = join(testFolder(), 'jobs.db')
   const threads = Array.from({ length: 3 }, () => new Worker(ENGINE, { workerData: { file, jobs: 20 } }))
   const exits = threads.map((thread) => once(thread, 'exit'))
@@ -73,14 +74,14 @@ async function engineOn(file: string) {
   return await createEngine({ jobs: [job], storage: sqliteStorage(file) })
 }
 
-/** By a connection of SQLite's own, which loses no lock. */
+/** Through another connection of SQLite, which loses no lock. */
 function inFile(file: string, sql: string): void {
   const db = new DatabaseSync(file)
   db.exec(sql)
   db.close()
 }
 
-/** The ranges that this process has locked, where the system tells. */
+/** The ranges that this process has locked, if the system tells them. */
 function locksOn(file: string): readonly string[] {
   if (!existsSync('/proc/locks')) return []
   const inode = `:${statSync(file).ino} `

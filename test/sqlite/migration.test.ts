@@ -16,7 +16,7 @@ import { holder } from './process.ts'
 const FIXTURE = join(import.meta.dirname, 'fixtures', 'schema-2.db')
 const FAR = 10_000
 
-/** What the second schema read of its file: see the fixture's README. */
+/** The content of the file as the second schema read it; see the fixture's README. */
 interface OldFile {
   readonly jobs: readonly OldJob[]
   readonly events: readonly (Omit<StoredEvents, 'changeset'> & { readonly unit: string })[]
@@ -108,7 +108,7 @@ describe('a file of the second schema', () => {
     },
   )
 
-  test('has its log, under the names of today, and without what deleted jobs carried', async () => {
+  test('has its log, under today’s names, and without the payloads of deleted jobs', async () => {
     const deleted = new Set(old.jobs.filter(({ job }) => job.deletedAt !== undefined).map(({ job }) => job.id))
     const known = new Set(old.jobs.map(({ job }) => job.id))
     const events = old.events.map(({ unit, ...row }) => {
@@ -176,7 +176,7 @@ describe('a file of the second schema', () => {
     expect((await storage.get(success?.job.id ?? ''))?.idempotencyKey).toBe('key of a success')
   })
 
-  test('lets what is available be claimed, and what waits for a full key wait', async () => {
+  test('lets available tasks be claimed, and a task of a full key waits', async () => {
     const writable = await openFile(copied())
     const routes = ['plain', 'keyed', 'failing', 'again'].map((type) => {
       return { type, version: '1', executor: 'default', limits: new Map([['execute', 1]]) }
@@ -194,7 +194,7 @@ describe('a file of the second schema', () => {
   })
 })
 
-test('a file of the first schema is brought along too', async () => {
+test('a file of the first schema is migrated too', async () => {
   const file = copied()
   const db = new DatabaseSync(file)
   db.exec(`DROP TABLE items; DROP TABLE job_labels; DROP INDEX jobs_of_tenant; DROP INDEX jobs_of_creator;
@@ -206,7 +206,7 @@ test('a file of the first schema is brought along too', async () => {
   expect(await storage.count({ scopes: [{ tenant: 'default' }], labels: { is: 'available' } })).toBe(1)
 })
 
-test('rows that cannot be read stay so, are listed and counted, and harm no other', async () => {
+test('unreadable rows stay unreadable, are listed and counted, and harm no other', async () => {
   const file = copied()
   const [body, input] = [idOf('claimed'), idOf('available')]
   const db = new DatabaseSync(file)
@@ -237,7 +237,7 @@ describe('a migration', () => {
     expect(versionOf(file)).toBe(3)
   })
 
-  // More rows than one piece moves, of each kind of row.
+  // Of each kind more rows than one piece of the migration moves.
   const CLONES = 4_500
   let large = ''
 
@@ -249,14 +249,14 @@ describe('a migration', () => {
     db.close()
   })
 
-  test('goes in many pieces', async () => {
+  test('runs in many pieces', async () => {
     const { said } = await holder('migrate', clone(large), '0')
     expect(Number(said)).toBeGreaterThan(20)
   })
 
   test.each(['before', 'after'])('that is killed %s the end of any piece goes on where it was', async (when) => {
     const file = clone(large)
-    // Each process does some pieces and is killed in the next one, until one comes to the end.
+    // Each process migrates some pieces and is killed in the next one, until one process reaches the end.
     for (let piece = 1; ; piece = ((piece * 3) % 7) + 1) {
       const { said } = await holder('migrate', file, `${piece} ${when}`)
       if (said !== '') break
@@ -264,7 +264,7 @@ describe('a migration', () => {
     await expectWhole(file)
   })
 
-  test('is done by all that open the file meanwhile, and all find it done', async () => {
+  test('is run by all processes that open the file meanwhile, and all find it done', async () => {
     const file = clone(large)
     const opened = await Promise.all([0, 1, 2].map((number) => holder('open', file, `engine-${number}`)))
     expect(opened.map(({ said }) => said)).toEqual([0, 1, 2].map(() => `log at ${old.sequence + CLONES}`))

@@ -19,7 +19,7 @@ const AT = 1_767_225_600_000
 let storage: StorageConnection
 let db: DatabaseSync
 let tables: Tables
-/** The text of each statement that was prepared. */
+/** The text of each prepared statement. */
 const texts: string[] = []
 
 beforeAll(async () => {
@@ -40,22 +40,22 @@ beforeAll(async () => {
 })
 
 describe(`with ${JOBS} jobs waiting`, () => {
-  test('no statement of a commit or a read walks over a table, or sorts more than jobs of one time', () => {
+  test('no statement of a commit or a read scans a table, or sorts more than the jobs of one time', () => {
     expect(texts.length).toBeGreaterThan(60)
     for (const sql of texts) {
       const plan = planOf(sql)
-      // What is stepped through by a recursive query is not a table.
+      // The rows of a recursive query are not a table.
       const scans = plan.match(
         /SCAN (?!next|above|tenants|bounds|open|first|json_each|CONSTANT|\d+-ROW|\(subquery|instances|pipelines)\S+.*/g,
       )
       expect(scans ?? [], sql).toEqual([])
-      // Limit keys with room are sorted by their first tasks, and what one job has recorded is grouped.
+      // Limit keys with room are sorted by their first tasks, and the records of one job are grouped.
       const isOfKeys = sql.includes('FROM first')
       expect(isOfKeys ? '' : plan, sql).not.toMatch(/TEMP B-TREE(?! FOR (LAST TERM|GROUP BY))/)
     }
   })
 
-  test('ready tasks are read off their index in their order, and routes and keys found by steps in it', () => {
+  test('ready tasks are read off their index in order, and routes and keys are found by steps in it', () => {
     for (const table of ['jobs', 'tasks']) {
       const plans = texts.filter((sql) => sql.includes(`${table} INDEXED BY ${table}_ready`)).map(planOf)
       expect(plans.length).toBe(4)
@@ -67,7 +67,7 @@ describe(`with ${JOBS} jobs waiting`, () => {
     }
   })
 
-  test('the log is read from where it was asked for, not from its beginning', () => {
+  test('the log is read from the requested row, not from its beginning', () => {
     const asked: string[] = []
     const { log } = tablesOf(db, recording(asked), 100)
     const before = asked.length
@@ -100,7 +100,7 @@ describe(`with ${JOBS} jobs waiting`, () => {
     [`an admin's list by ${name}`, { ...filter, scopes: [{ tenant: 't1' }] }, all] as const,
   ])
 
-  test.each(lists)('%s, and its count, are read off an index in its order', async (_, filter, index) => {
+  test.each(lists)('%s, and its count, are read off an index in order', async (_, filter, index) => {
     const asked: string[] = []
     const search = new JobSearch(recording(asked), tables.jobs, systemClock())
     const after = { createdAt: AT + JOBS / 2, id: 'job-1' }
@@ -117,7 +117,7 @@ describe(`with ${JOBS} jobs waiting`, () => {
     }
   })
 
-  test('a list by several filters walks over the rows of one label alone', () => {
+  test('a list by several filters scans the rows of one label only', () => {
     const asked: string[] = []
     const search = new JobSearch(recording(asked), tables.jobs, systemClock())
     search.find({ scopes: [owned], status: ['queued'], labels: { team: 'x', kind: 'y' } }, { limit: 20 })
@@ -130,7 +130,7 @@ describe(`with ${JOBS} jobs waiting`, () => {
   })
 })
 
-// Some of everything that a list may be asked for.
+// Jobs with every field that a list can filter by.
 function made(index: number) {
   const id = `job-${index}`
   const at = AT + index

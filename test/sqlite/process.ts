@@ -5,23 +5,23 @@ import { onTestFinished } from 'vitest'
 
 const PROGRAM = fileURLToPath(new URL('./holder.ts', import.meta.url))
 
-/** As whom, and with what, a holder runs. */
+/** Options of a holder. */
 interface HolderOptions {
   readonly uid?: number
   readonly gid?: number
-  /** No file may grow beyond so many blocks of 512 bytes. */
+  /** Maximum file size, in blocks of 512 bytes. */
   readonly fileBlocks?: number
-  /** It may have so many files open. */
+  /** Maximum number of open files. */
   readonly handles?: number
   readonly env?: NodeJS.ProcessEnv
 }
 
-/** Starts the holder; it does not outlive its test. Resolves with what it says first. */
+/** Starts the holder, which is killed after its test. Resolves with its first line of output. */
 export async function holder(...args: readonly string[]): Promise<{ said: string; child: ChildProcess }> {
   return await holderAs({}, ...args)
 }
 
-/** The same, under limits. */
+/** The same for a process with a limited file size or a limited number of open files. */
 export async function holderAs(
   { fileBlocks, handles, ...user }: HolderOptions,
   ...given: readonly string[]
@@ -36,7 +36,7 @@ export async function holderAs(
   onTestFinished(() => killed(child))
   const { stdout } = child
   if (stdout === null) throw new Error('the holder has no output')
-  // A holder that fails says nothing: then its output ends, and its error stands in this test's.
+  // A failing holder prints nothing. Its output ends, and its error is shown among this test's.
   const said = await new Promise<string>((resolve) => {
     stdout.once('data', (data) => resolve(String(data))).once('end', () => resolve(''))
   })

@@ -8,7 +8,7 @@ import { commitOne, insertOf, newJob } from '../../src/testing/fixtures.ts'
 import { openFile, testFolder } from './bench.ts'
 
 describe('a search that SQLite cannot run', () => {
-  test('is an error of that search, and degrades no engine', async () => {
+  test('fails that search alone, and degrades no engine', async () => {
     const file = join(testFolder(), 'jobs.db')
     const job = defineJob({ type: 'job', execute: () => 'done' })
     const engine = await createEngine({ jobs: [job], storage: sqliteStorage(file), clock: virtualClock() })
@@ -25,13 +25,13 @@ describe('a search that SQLite cannot run', () => {
     expect(engine.health.status).toBe('ok')
   })
 
-  test('is not made of the largest scopes and filters that an engine takes', async () => {
+  test('is not caused by the largest scopes and filters that an engine allows', async () => {
     const storage = await openFile(join(testFolder(), 'jobs.db'))
     const labelsOf = (n: number) => Object.fromEntries(Array.from({ length: 100 }, (_, m) => [`${n} ${m}`, 'é']))
     const labels = labelsOf(0)
     const owner = { tenant: 't', createdBy: 'me', pipeline: 'p', labels }
     await commitOne(storage, insertOf(newJob({ id: 'a', ...owner }, 1)))
-    // More shapes than stand in one statement.
+    // More shapes than one statement can hold.
     const scopes = Array.from({ length: 201 }, (_, n) => ({ ...owner, type: 'plain', labels: labelsOf(n) }))
     expect((await storage.find({ scopes, labels }, { limit: 100 })).jobs).toMatchObject([{ id: 'a' }])
     expect(await storage.count({ scopes, labels })).toBe(1)

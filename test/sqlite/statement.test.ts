@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { preparing } from '../../src/sqlite/statement.ts'
 
 // Node 22.18 gives a text only up to its first NUL character.
-test('rows of a driver that cuts texts are whole', () => {
+test('rows are whole although the driver cuts texts', () => {
   const db = new DatabaseSync(':memory:')
   onTestFinished(() => db.close())
   db.exec('CREATE TABLE some (n INTEGER PRIMARY KEY, text TEXT)')

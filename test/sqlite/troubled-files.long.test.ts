@@ -25,7 +25,7 @@ import { holder, holderAs, killed } from './process.ts'
 const unavailable = { name: 'JobchartError', code: 'STORAGE_UNAVAILABLE' }
 const PAGE_BYTES = 4_096
 
-describe('a file that goes while it is open', () => {
+describe('a file that disappears while it is open', () => {
   test.each([
     ['is removed', (file: string) => rmSync(file)],
     ['is moved', (file: string) => renameSync(file, `${file}.old`)],
@@ -38,7 +38,7 @@ describe('a file that goes while it is open', () => {
     ],
     ['loses its log', (file: string) => rmSync(`${file}-wal`)],
     ['loses its folder', (file: string) => rmSync(join(file, '..'), { recursive: true })],
-    // It does not know of the locks of Node's own, and takes itself for the last that has the file open.
+    // It does not see the locks of Node's own SQLite, and believes that it is the last to have the file open.
     [
       'is closed by another SQLite library of the process',
       (file: string) => {
@@ -58,7 +58,7 @@ describe('a file that goes while it is open', () => {
     expect(await storage.get('after')).toBeUndefined()
   })
 
-  test('one that is put back takes commits again, and an engine on it recovers', async () => {
+  test('takes commits again when it is put back, and an engine on it recovers', async () => {
     const file = join(testFolder(), 'jobs.db')
     const clock = virtualClock()
     const job = defineJob({ type: 'job', execute: () => 'done' })
@@ -79,7 +79,7 @@ describe('a file that goes while it is open', () => {
 })
 
 describe('a file with damaged pages', () => {
-  test('is refused at its opening where that is asked for, and stays as it is', async () => {
+  test('is refused when it is opened with the check, and stays unchanged', async () => {
     const file = await damaged()
     const before = statSync(file).mtimeMs
     const error = await refusal(() => sqliteStorage(file, { check: true }))
@@ -92,7 +92,7 @@ describe('a file with damaged pages', () => {
     expect(await storage.lastSequence()).toBe(0)
   })
 
-  test('refuses what is read there with a typed error, else', async () => {
+  test('without the check, refuses reads of the damaged pages by a typed error', async () => {
     const storage = await openFile(await damaged())
     await expect(storage.find({ scopes: [{ tenant: 't1' }] }, { limit: 1_000 })).rejects.toMatchObject(unavailable)
     await expect(storage.find({ scopes: [{ tenant: 't1' }] }, { limit: 1_000 })).rejects.toThrow(/malformed/)
@@ -100,7 +100,7 @@ describe('a file with damaged pages', () => {
 })
 
 describe('a file that may only be read', () => {
-  // Root may write to whatever it likes, so another user tries.
+  // Root may write to any file, so another user tries.
   const isRoot = process.getuid?.() === 0
   test.each([
     ['the file', 0o444, 0o777],
@@ -122,7 +122,7 @@ describe('a file that may only be read', () => {
   })
 })
 
-test('a write lock that nobody frees is a typed error after ten seconds, with nothing written', async () => {
+test('a write lock that is never freed gives a typed error after ten seconds, and nothing is written', async () => {
   const file = join(testFolder(), 'jobs.db')
   const clock = virtualClock()
   const storage = await sqliteStorage(file).open({ clock, instance: 'me' })
@@ -137,8 +137,8 @@ test('a write lock that nobody frees is a typed error after ten seconds, with no
   expect((await storage.get('again'))?.id).toBe('again')
 })
 
-describe('a disk that is full', () => {
-  test('a commit that finds no room wrote nothing, says so, and works again when there is room', async (context) => {
+describe('a full disk', () => {
+  test('a commit without room writes nothing, says so, and works again when there is room', async (context) => {
     const disk = smallDisk(context)
     const file = join(disk, 'jobs.db')
     const storage = await openFile(file)
@@ -194,7 +194,7 @@ async function expectWhole(file: string, ids: readonly string[]): Promise<void> 
   expect(db.prepare('PRAGMA integrity_check').all()).toEqual([{ integrity_check: 'ok' }])
   const stored = db.prepare('SELECT id FROM jobs').all()
   expect(stored.map(({ id }) => id)).toEqual(expect.arrayContaining([...ids]))
-  // Each row with its history, and none of the history without its row.
+  // Each row has its history, and no history exists without its row.
   const told = db.prepare('SELECT DISTINCT job AS n FROM events ORDER BY n').all()
   expect(told).toEqual(db.prepare('SELECT n FROM jobs ORDER BY n').all())
   db.close()
@@ -235,7 +235,7 @@ function fillDisk(file: string): void {
     try {
       for (;;) writeFileSync(file, new Uint8Array(bytes), { flag: 'a' })
     } catch {
-      // No room for so many more; for fewer, perhaps.
+      // There is no room for this many more; there may be for fewer.
     }
   }
 }

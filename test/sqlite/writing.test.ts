@@ -26,7 +26,7 @@ const AT = 1_767_225_600_000
 const PAGE_BYTES = 4_096
 
 describe('what a move writes', () => {
-  test('a place of a limit key that the commit frees goes to the task that waited for it, not to a newer one', async () => {
+  test('a place of a limit key that the commit frees goes to the waiting task, not to a newer one', async () => {
     const storage = await openFile(join(testFolder(), 'jobs.db'))
     const keyed = (id: string) => {
       const made = newJob({ id }, AT)
@@ -46,7 +46,7 @@ describe('what a move writes', () => {
     expect(commit.claimed.map(({ job }) => job.id)).toEqual(['waits'])
   })
 
-  test('what is told late of a job that has gone stands in the log without what it carried', async () => {
+  test('a late event of a deleted job is in the log without its payload', async () => {
     const storage = await openFile(join(testFolder(), 'jobs.db'))
     const { job } = newJob({ id: 'a' }, AT)
     await commitOne(storage, insertOf(newJob({ id: 'a' }, AT)))
@@ -66,7 +66,7 @@ describe('what a move writes', () => {
     expect(JSON.stringify(rows)).not.toContain('secret')
   })
 
-  test('a job of 1,000 tasks is written task by task: what one of them changes does not grow with the others', async () => {
+  test('a job of 1,000 tasks is written task by task: changing one task writes no more than in a small job', async () => {
     const file = join(testFolder(), 'jobs.db')
     const storage = await openFile(file)
     const created = newJob({ id: 'parent' }, AT)
@@ -96,7 +96,7 @@ describe('what a move writes', () => {
     expect(await storage.get('parent')).toEqual(job)
   })
 
-  test('the log beside the file is cut to nothing when nothing was written for a while', async () => {
+  test('the log beside the file is truncated when nothing was written for a while', async () => {
     const file = join(testFolder(), 'jobs.db')
     const clock = virtualClock()
     const storage = await sqliteStorage(file).open({ clock, instance: 'me' })
@@ -113,8 +113,8 @@ describe('what a move writes', () => {
   })
 })
 
-describe('what a connection remembers of a file', () => {
-  test('is forgotten with a commit that was rolled back', async () => {
+describe('a connection’s cache of a file', () => {
+  test('drops the writes of a commit that was rolled back', async () => {
     const file = join(testFolder(), 'jobs.db')
     const storage = await openFile(file)
     await commitOne(storage, insertOf(newJob({ id: 'ready' }, AT)))
@@ -125,7 +125,7 @@ describe('what a connection remembers of a file', () => {
         throw new RangeError('decided badly')
       },
     })
-    // What code of the caller throws is no failure of the storage.
+    // An error thrown by the caller's code is not a failure of the storage.
     await expect(storage.commit([insert], broken)).rejects.toThrow(RangeError)
     expect(await storage.get('a')).toBeUndefined()
     const others = [newJob({ id: 'b', tenant: 'other tenant' }, AT), newJob({ id: 'a', ...stranger }, AT)]
@@ -136,7 +136,7 @@ describe('what a connection remembers of a file', () => {
     }
   })
 
-  test('is forgotten with a changeset that was refused', async () => {
+  test('drops the writes of a changeset that was refused', async () => {
     const file = join(testFolder(), 'jobs.db')
     const storage = await openFile(file)
     const first = newJob({ id: 'a', tenant: 'new tenant' }, AT)
@@ -150,7 +150,7 @@ describe('what a connection remembers of a file', () => {
     }
   })
 
-  test('does not hide what another connection has added, or stored anew under an old id', async () => {
+  test('does not hide a job that another connection has added, or stored anew under an old id', async () => {
     const file = join(testFolder(), 'jobs.db')
     const [one, two] = [await openFile(file, 'one'), await openFile(file, 'two')]
     const created = newJob({ id: 'a' }, AT)
@@ -172,7 +172,7 @@ function walBytes(file: string): number {
   return statSync(`${file}-wal`).size
 }
 
-/** What is written next stands alone in the log beside the file. */
+/** The next writes are alone in the log beside the file. */
 function emptyLog(file: string): void {
   const db = new DatabaseSync(file)
   db.exec('PRAGMA wal_checkpoint(TRUNCATE)')

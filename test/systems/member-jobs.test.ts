@@ -8,7 +8,7 @@ import { answerOf, editorOf, expectRefused, members, memberTypes, organization, 
 const START = '2026-01-01T00:00:00.000Z'
 const input = { file: 'roads.geojson' }
 
-// Progress is stored at most once in so many milliseconds.
+// Progress is stored at most once in this many milliseconds.
 const PROGRESS_MS = 250
 
 describe('the acceptance cases', () => {
@@ -28,7 +28,7 @@ describe('the acceptance cases', () => {
     expect((await ed.list()).items.map(({ id }) => id)).toEqual([ids[1]])
   })
 
-  test('J3 a viewer may not list, view or cancel, not even his own running job', async () => {
+  test('J3 a viewer may not list, view or cancel, not even their own running job', async () => {
     const world = await organization()
     let role = 'Editor'
     const vic = world.engine.as(() => ({ id: 'vic', tenant: 'O', role }))
@@ -42,7 +42,7 @@ describe('the acceptance cases', () => {
     expect((await world.row(id)).status).toBe('Running')
   })
 
-  test('J4 the starter cancels a running job: it is cancelled now, and its work is told once', async () => {
+  test('J4 the member who started a running job cancels it: it is cancelled at once, and its code is signalled once', async () => {
     const { ed, load, clock, row, work } = await organization()
     const { id } = await ed.submit(load, input)
     await clock.advance(1_000)
@@ -54,7 +54,7 @@ describe('the acceptance cases', () => {
     expect(work.run().aborts()).toBe(1)
   })
 
-  test('J5 an administrator may not cancel the job of another, and nothing comes of the attempt', async () => {
+  test('J5 an administrator may not cancel another member’s job, and the attempt changes nothing', async () => {
     const world = await organization()
     const { id } = await world.ed.submit(world.load, input)
     await world.clock.advance(1_000)
@@ -65,7 +65,7 @@ describe('the acceptance cases', () => {
     expect((await world.ada.cancel(own.id)).status).toBe('Cancelled')
   })
 
-  test("J6 to another editor a job is not there: the answer is that for a random id, and so is a cancel's", async () => {
+  test('J6 to another editor a job is missing: get and cancel answer as for a random id', async () => {
     const world = await organization()
     const { id } = await world.ed.submit(world.load, input)
     await expectRefused(world, id, 'JOB_NOT_FOUND', () => world.eve.cancel(id))
@@ -77,7 +77,7 @@ describe('the acceptance cases', () => {
     expect(shown(hidden).replaceAll(id, random)).toBe(shown(absent))
   })
 
-  test('J7 a waiting job is cancelled without a start, and its work is never begun', async () => {
+  test('J7 a waiting job is cancelled without a start, and its work never begins', async () => {
     const { ed, load, clock, engine, row, work } = await organization({ concurrency: 1 })
     await ed.submit(load, { file: 'first' })
     const { id, status } = await ed.submit(load, input)
@@ -103,7 +103,7 @@ describe('the acceptance cases', () => {
     expect(await world.row(id)).toMatchObject({ status: 'Successful', end: START })
   })
 
-  test('J11 a job that succeeds at 70 is at 100, and has ended not before it started', async () => {
+  test('J11 a job that succeeds at 70 shows 100, and its end is not before its start', async () => {
     const { ed, load, clock, row, work } = await organization()
     const { id } = await ed.submit(load, input)
     work.run().context.percent(70)
@@ -121,7 +121,7 @@ describe('the acceptance cases', () => {
     })
   })
 
-  test('J12 a job that fails at 70 stays there, says why, and keeps its description', async () => {
+  test('J12 a job that fails at 70 stays at 70, says why, and keeps its description', async () => {
     const { ed, load, clock, row, work } = await organization()
     const { id, message } = await ed.submit(load, input)
     expect(message).toBe('Load roads.geojson')
@@ -136,7 +136,7 @@ describe('the acceptance cases', () => {
     })
   })
 
-  test('J13 a job at 100 that runs on is running', async () => {
+  test('J13 a job at 100 that still runs is running', async () => {
     const { ed, load, clock, row, work } = await organization()
     const { id } = await ed.submit(load, input)
     work.run().context.percent(100)
@@ -152,7 +152,7 @@ describe('the acceptance cases', () => {
     expect((await ed.list({ type: 'Seed' })).items.map(({ type }) => type)).toEqual(['Seed'])
   })
 
-  test("J17 an administrator of another organization sees and reaches nothing of this one's", async () => {
+  test('J17 an administrator of another organization sees and reaches nothing of this one’s', async () => {
     const world = await organization()
     const { id } = await world.ed.submit(world.load, input)
     expect((await world.pat.list()).items).toEqual([])
@@ -162,7 +162,7 @@ describe('the acceptance cases', () => {
     await expectRefused(world, id, 'JOB_NOT_FOUND', () => world.member('ed', 'Editor', 'P').cancel(id))
   })
 
-  test('J19 of two simultaneous cancels one is taken, and its work is told once', async () => {
+  test('J19 of two simultaneous cancels one succeeds, and the code is signalled once', async () => {
     const { ed, load, clock, work, heard } = await organization()
     const { id } = await ed.submit(load, input)
     const answers = await Promise.all([answerOf(ed.cancel(id)), answerOf(ed.cancel(id))])
@@ -174,7 +174,7 @@ describe('the acceptance cases', () => {
   })
 })
 
-describe('the edges of the life', () => {
+describe('edges of the lifecycle', () => {
   test.each(['succeed', 'fail'] as const)(
     'a cancelled job drops what its work still says, and that it would %s',
     async (end) => {
@@ -245,14 +245,14 @@ describe('the edges of the life', () => {
     expect(heard.filter(({ type }) => type === 'job.progress')).toHaveLength(1)
   })
 
-  test('the same may be started again while it runs', async () => {
+  test('the same job may be started again while it runs', async () => {
     const { ed, load, work } = await organization()
     for (const _ of [1, 2]) await ed.submit(load, input)
     expect((await ed.list()).items.map(({ status }) => status)).toEqual(['Running', 'Running'])
     expect(work.runs).toHaveLength(2)
   })
 
-  test('when its starter has left, nobody can cancel a job, and its work ends it', async () => {
+  test('after its member has left, nobody can cancel a job, and its work ends it', async () => {
     const world = await organization()
     const { id } = await world.ed.submit(world.load, input)
     const gone = world.member('ed', '')
@@ -264,7 +264,7 @@ describe('the edges of the life', () => {
     expect((await world.row(id)).status).toBe('Successful')
   })
 
-  test('nobody retries a job or deletes one', async () => {
+  test('nobody may retry or delete a job', async () => {
     const world = await organization()
     const { id } = await world.ed.submit(world.load, input)
     world.work.run().fail(new Error('disk full'))
@@ -277,14 +277,14 @@ describe('the edges of the life', () => {
     }
   })
 
-  test('a job whose process stands still for longer than deadAfter has failed, says so, and drops a late result', async () => {
+  test('a job whose process is suspended longer than deadAfter fails, says so, and drops a late result', async () => {
     const storage = memoryStorage()
-    // A process that stands still: its clock does not go on, so that its heart does not beat.
+    // A suspended process: its clock stops, so it sends no heartbeat.
     const frozen = await organization({ storage })
     const { id } = await frozen.ed.submit(frozen.load, input)
     frozen.work.run().context.percent(30)
     await frozen.clock.settle()
-    // From another seed, or the two engines would draw the same name.
+    // A different seed, because the two engines would otherwise make the same name.
     const alive = await organization({ storage, clock: virtualClock({ seed: 2 }), deadAfter: '10s' })
     await alive.clock.advance(20_000)
     const lost = await alive.row(id)
@@ -298,7 +298,7 @@ describe('the edges of the life', () => {
     expect(alive.work.runs).toEqual([])
   })
 
-  test('an engine that stops gives a job back; it starts anew, and its progress does not fall', async () => {
+  test('an engine that stops gives a job back; it restarts, and its progress does not fall', async () => {
     const { ed, load, clock, engine, row, work, stop } = await organization()
     const { id } = await ed.submit(load, input)
     work.run().context.percent(60)
@@ -331,7 +331,7 @@ describe('the lifecycle', () => {
     ])
     const labels = new Set(map.states.map(({ label }) => label))
     expect([...labels].sort()).toEqual(['Cancelled', 'Failed', 'Running', 'Successful', 'Waiting'])
-    // Nothing is known to end a job past its chart; it would be a failure like any other.
+    // No known event ends a job outside its chart; such an end would be a failure like any other.
     expect(load.endLabels.error).toBe('Failed')
     for (const { taken } of map.commands) expect(taken).toEqual(['cancel'])
     expect(
@@ -346,8 +346,8 @@ describe('the lifecycle', () => {
   })
 })
 
-describe('a type of jobs', () => {
-  test('its input and its output are typed, and its output may be checked', async () => {
+describe('a type of members’ jobs', () => {
+  test('has a typed input and output, and its output may be checked', async () => {
     const count = members.defineJob({
       type: 'Count',
       input: z.object({ of: z.string().transform((text) => text.length) }),
@@ -368,7 +368,7 @@ describe('a type of jobs', () => {
     expect(await answerOf(ed.submit(count, JSON.parse('{}')))).toBe('INVALID_INPUT')
   })
 
-  test('one without a message, an input or an error message still makes a row', async () => {
+  test('without a message, an input or an error message still makes a row', async () => {
     const plain = members.defineJob({ type: 'Plain', execute: () => Promise.reject(new TypeError()) })
     const thrown = members.defineJob({
       type: 'Thrown',
@@ -386,7 +386,7 @@ describe('a type of jobs', () => {
     expect((await rowOf(unstorable)).errorDetail).toMatch(/output/)
   })
 
-  test('it may have a timeout, a limit, an executor, and earlier versions', () => {
+  test('may have a timeout, a limit, an executor, and earlier versions', () => {
     const execute = () => {}
     const first = members.defineJob({ type: 'Load', execute })
     const migrate = () => undefined

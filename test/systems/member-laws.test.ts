@@ -4,7 +4,7 @@ import type { MemberRow } from 'jobchart/presets'
 import { describe, expect, test } from 'vitest'
 import { answerOf, members, type Organization, organization, type Run } from './organization.ts'
 
-// Progress is stored at most once in so many milliseconds.
+// Progress is stored at most once in this many milliseconds.
 const PROGRESS_MS = 250
 
 /** Something that happens to a job. */
@@ -41,7 +41,7 @@ const FIELDS: readonly (keyof JobView)[] = [
   'updatedAt',
 ]
 
-/** Lets one step happen to the newest run of a job. */
+/** Applies one step to the newest run of a job. */
 async function happen({ clock, engine, work, ed, stop }: Organization, id: string, step: Step): Promise<void> {
   const run = work.runs.at(-1)
   switch (step.do) {
@@ -63,20 +63,20 @@ async function happen({ clock, engine, work, ed, stop }: Organization, id: strin
   }
 }
 
-/** Work that ends when it is told to: its engine does not wait for it. */
+/** Work that ends when it is told to. Its engine does not wait for it. */
 function obey({ context: { signal }, succeed }: Run): void {
   if (signal.aborted) succeed()
   else signal.addEventListener('abort', () => succeed(), { once: true })
 }
 
-/** What an attempt should show, by the steps that were taken before. */
+/** The percent that an attempt should show after the given steps. */
 function reachedBy(steps: readonly Step[]): number {
   const said = steps.flatMap((step) => (step.do === 'percent' && Number.isFinite(step.value) ? [step.value] : []))
   return Math.floor(Math.min(100, Math.max(0, ...said)))
 }
 
 describe('laws', () => {
-  test('whatever a job says of its percent, over all its attempts, it is the most that was said, from 0 to 100', async () => {
+  test('percent is the highest value that any attempt reported, from 0 to 100', async () => {
     const steps = fc.array(fc.oneof({ weight: 6, arbitrary: percents }, { weight: 3, arbitrary: waits }, restarts), {
       size: 'max',
       maxLength: 40,
@@ -92,7 +92,7 @@ describe('laws', () => {
         }
         const told = world.heard.flatMap((event) => (event.type === 'job.progress' ? [event.progress] : []))
         for (const { total } of told) expect(total).toBe(100)
-        // None tells what is known already.
+        // None reports a value that is already known.
         const completed = told.map((progress) => progress.completed)
         expect(completed).toEqual([...new Set(completed)].sort((a, b) => a - b))
         await world.end()
@@ -101,7 +101,7 @@ describe('laws', () => {
     )
   })
 
-  test('every job makes a row, in whatever state it is and whatever of it is redacted', async () => {
+  test('every job makes a row, in any state and with any redaction', async () => {
     const steps = fc.array(fc.oneof(percents, waits, restarts, ends), { size: 'max', maxLength: 12 })
     const redactions = fc.subarray<string>([...FIELDS])
     await fc.assert(
@@ -123,7 +123,7 @@ describe('laws', () => {
   })
 })
 
-/** The preset's policy, but for a guest, to whom some fields are not shown. */
+/** The preset's policy, with redacted fields for a guest. */
 function redacting(redact: readonly string[]): Policy {
   const { scope, authorize } = members.policy
   return {
@@ -137,7 +137,7 @@ function redacting(redact: readonly string[]): Policy {
 
 const STATUSES = ['Waiting', 'Running', 'Successful', 'Failed', 'Cancelled']
 
-/** A row has every column, each of its kind, and of what was redacted it shows nothing. */
+/** A row has every column with the right type, and shows nothing of redacted fields. */
 function checkRow(row: MemberRow, redacted: readonly string[] = []): void {
   expect(Object.keys(row)).toEqual(members.columns.map(({ key }) => key))
   expect(STATUSES).toContain(row.status)
@@ -156,7 +156,7 @@ function checkRow(row: MemberRow, redacted: readonly string[] = []): void {
   if (hides('endedAt')) expect(row.end).toBe(null)
 }
 
-/** One job's rows in the order of time: it goes forward only, and nothing of an end changes. */
+/** The rows of one job in the order of time: they only go forward, and an ended row does not change. */
 function checkLife(rows: readonly MemberRow[]): void {
   for (const [index, row] of rows.entries()) {
     checkRow(row)

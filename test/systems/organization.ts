@@ -28,16 +28,16 @@ const EVENT_TYPES: readonly EventType[] = [
   'task.stopped',
 ]
 
-/** One run of a job's work, which goes on until a test ends it. */
+/** One run of a job's work, which lasts until a test ends it. */
 export interface Run {
   readonly context: MemberTaskContext<{ readonly file: string }>
   readonly succeed: (output?: string) => void
   readonly fail: (error: unknown) => void
-  /** How often its signal was aborted. */
+  /** Number of times that its signal was aborted. */
   readonly aborts: () => number
 }
 
-/** Work under a test's control. It ignores its signal, but counts. */
+/** Work under a test's control. It ignores its signal, but counts it. */
 export class Work {
   readonly runs: Run[] = []
 
@@ -59,7 +59,7 @@ export class Work {
 
 export const members = memberJobs()
 
-/** The types of the page, and one that it does not name. */
+/** The types of the page, and another one. */
 export function memberTypes({ execute }: Pick<Work, 'execute'>) {
   const define = <const Type extends string>(type: Type) =>
     members.defineJob({
@@ -72,11 +72,11 @@ export function memberTypes({ execute }: Pick<Work, 'execute'>) {
 }
 
 export interface OrganizationOptions {
-  /** Default: the preset's. */
+  /** Default: the policy of the preset. */
   readonly policy?: Policy
   readonly storage?: Storage
   readonly clock?: VirtualClock
-  /** How many jobs run at once. Default 10. */
+  /** Number of jobs that run at once. Default 10. */
   readonly concurrency?: number
   readonly deadAfter?: string
 }
@@ -124,7 +124,7 @@ export async function organization(options: OrganizationOptions = {}) {
   }
 }
 
-/** An editor on an engine of other types; it is stopped when the test ends. */
+/** An editor on an engine with other types; it is stopped when the test ends. */
 export async function editorOf(jobs: readonly AnyJobType[]): Promise<Session> {
   const clock = virtualClock()
   const engine = await createEngine({ jobs, policy: members.policy, storage: memoryStorage(), clock })
@@ -134,7 +134,7 @@ export async function editorOf(jobs: readonly AnyJobType[]): Promise<Session> {
 
 const administrator = { id: 'page', role: 'Administrator', tenant: 'O' }
 
-// What still runs is given back; its time passes on the virtual clock.
+// Running work is given back; the time for that passes on the virtual clock.
 async function stopped(engine: Engine, clock: VirtualClock): Promise<void> {
   let isStopped = false
   const stopping = engine.stop({ timeout: 0 }).finally(() => {
@@ -144,7 +144,7 @@ async function stopped(engine: Engine, clock: VirtualClock): Promise<void> {
   await stopping
 }
 
-/** What a call comes to: `ok`, or the code of its refusal. */
+/** The result of a call: `ok`, or its error code. */
 export async function answerOf(call: Promise<unknown>): Promise<string> {
   try {
     await call
@@ -155,7 +155,7 @@ export async function answerOf(call: Promise<unknown>): Promise<string> {
   }
 }
 
-/** Makes sure that a call is refused with the code, and that nothing at all comes of it. */
+/** Checks that a call is refused with the code, and changes nothing. */
 export async function expectRefused(
   { row, member, heard }: Organization,
   id: string,

@@ -1,6 +1,6 @@
 /**
- * Laws of `explore` over generated machines: it is held against an exhaustive walk of bare moves, written apart from it,
- * and against jobs that live at random on a clock that passes.
+ * Laws of `explore` over generated machines. It is compared with a separate exhaustive walk of bare transitions, and
+ * with jobs that live at random while time passes.
  */
 import fc from 'fast-check'
 import { defineJob, task } from 'jobchart'
@@ -14,7 +14,7 @@ import { claimableTasks, type Job } from '../../src/model/job.ts'
 import { type ChartEvent, type ChartSnapshot, createChart, type TransitionResult } from '../../src/model/transition.ts'
 import { listed } from '../../src/model/xstate-internals.ts'
 
-test('its edges and dead ends are exactly those of bare moves, and its paths lead where they say', () => {
+test('edges and dead ends equal those of bare transitions, and each path leads to its state', () => {
   fc.assert(
     fc.property(plans, (generated) => {
       const plan = generated.map((region) => region.map((node) => ({ ...node, delay: 100 })))
@@ -31,7 +31,7 @@ test('its edges and dead ends are exactly those of bare moves, and its paths lea
   )
 })
 
-test('whatever a job does on a clock that passes is in a complete map', () => {
+test('a complete map contains everything that a job does as time passes', () => {
   fc.assert(
     fc.property(plans, ops, (plan, list) => {
       const type = typeOf(plan)
@@ -53,7 +53,7 @@ test('whatever a job does on a clock that passes is in a complete map', () => {
   )
 })
 
-// What machines are generated from
+// Plans from which machines are generated
 
 interface NodePlan {
   readonly on: readonly {
@@ -134,7 +134,7 @@ function machineOf(plan: Plan): AnyStateMachine {
   const regions = Object.fromEntries(plan.map((region, index) => [`r${index}`, regionOf(region)]))
   // A command that no state takes could not be declared.
   const on = { A: {}, B: {} }
-  // Work that outlasts the states, so that one attempt is heard of in several.
+  // Work that outlasts the states, so that one attempt is heard of in several states.
   const invoke = plan[0]?.[1]?.on.length === 1 ? [] : [{ id: 'root', src: 'work', onDone: {}, onError: {} }]
   const fixed = { id: 'm', type: 'parallel', context: { n: 0 }, options: { maxIterations: 50 } }
   const config = { ...fixed, on, invoke, states: regions }
@@ -152,7 +152,7 @@ function edgesIn({ edges, states }: JobMap): readonly string[] {
   return edges.map(({ from, event, to }) => `${values.get(from)} ${event} ${values.get(to)}`)
 }
 
-// The same found in another way: bare moves, and a table of what they asked for
+// The same results from bare transitions, with a table of their actions
 
 interface Bare {
   readonly snapshot: ChartSnapshot
@@ -162,11 +162,11 @@ interface Bare {
     readonly invocation: number
     readonly isHeld: boolean
   }[]
-  /** In the order in which they were set, and, of one length, fire. */
+  /** In the order in which they were set, which is the firing order of equal delays. */
   readonly timers: readonly { readonly id: string; readonly event: ChartEvent }[]
 }
 
-/** The edges, and the states in which a job may stand that can never end. */
+/** The edges, and the states of jobs that can never end. */
 function walkBare(machine: AnyStateMachine): {
   readonly edges: ReadonlySet<string>
   readonly dead: ReadonlySet<string>
@@ -174,7 +174,7 @@ function walkBare(machine: AnyStateMachine): {
   const chart = createChart(machine)
   const edges = new Set<string>()
   const met = new Map<string, Bare>()
-  /** For each node those from which it is reached. */
+  /** For each node, the nodes from which it is reachable. */
   const before = new Map<string, Set<string>>([[END, new Set()]])
   let here = ''
   let entries = 0
@@ -210,7 +210,7 @@ function walkBare(machine: AnyStateMachine): {
   }
 
   arrive({ tasks: [], timers: [] }, chart.start(undefined))
-  // A map is walked in the order in which it grows.
+  // Iterating over a map includes entries added during the iteration.
   for (const [key, node] of met) {
     here = key
     for (const type of ['A', 'B']) hear(node, { type })
@@ -230,7 +230,7 @@ function keyOf({ snapshot, tasks, timers }: Bare): string {
   return JSON.stringify([snapshot, tasks.map(({ id, isHeld }) => [id, isHeld]), timers.map(({ id }) => id)])
 }
 
-/** What stands after a move asked for this and that. */
+/** Tasks and timers after the actions of a transition. */
 function asked({ tasks, timers }: Omit<Bare, 'snapshot'>, { actions }: TransitionResult): Omit<Bare, 'snapshot'> {
   let next = { tasks, timers }
   for (const action of actions) {
@@ -245,7 +245,7 @@ function asked({ tasks, timers }: Omit<Bare, 'snapshot'>, { actions }: Transitio
   return next
 }
 
-/** The state that a path leads to; `null` where it ends by an error. */
+/** The state that a path leads to; `null` if it ends by an error. */
 function valueAfter(machine: AnyStateMachine, path: readonly ChartEvent[]): string {
   const chart = createChart(machine)
   let move = chart.start(undefined)
@@ -292,7 +292,7 @@ function decide(type: AnyJobType, job: Job, { kind, pick, ok, passed }: Op): Dec
   return end(type, job, one.token, ok ? { ok: true } : { ok: false, error: { message: 'broken' } }, moment)
 }
 
-/** The moment at which the next timer falls due, so that each is seen by itself where it stands by itself. */
+/** The time at which the next timer falls due, so that each timer is handled alone if it can be. */
 function nextDue({ timers, updatedAt }: Job) {
   return momentAt(Math.max(updatedAt, Math.min(...timers.map(({ dueAt }) => dueAt), updatedAt + 1_000)))
 }

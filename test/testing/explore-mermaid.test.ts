@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { createMachine } from 'xstate'
 import { z } from 'zod'
 
-test('a map is drawn with its states by name, where it begins and ends, and the events between two states on one arrow', () => {
+test('a map is drawn with its states by name, its start and ends, and the events between two states on one arrow', () => {
   const map = explore(defineJob({ type: 'plain', execute: () => 'done' }))
   expect(mermaidOf(map).split('\n')).toEqual([
     'stateDiagram-v2',
@@ -27,7 +27,7 @@ test('a map is drawn with its states by name, where it begins and ends, and the 
   ])
 })
 
-test('no name ends the text that it stands in', () => {
+test('no name breaks the diagram text', () => {
   const on = { 'go: "now";': 'end', leave: 'end' }
   const lifecycle = createMachine({ initial: 'a "b"', states: { 'a "b"': { on }, end: { type: 'final' } } })
   const commands = { 'go: "now";': z.object({}), leave: z.object({}) }

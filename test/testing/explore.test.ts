@@ -40,7 +40,7 @@ function pathTo(map: JobMap, name: string): readonly string[] | undefined {
   return typesOf(map.states.find((state) => state.name === name)?.path)
 }
 
-describe('what a map shows', () => {
+describe('contents of a map', () => {
   test('a job of one function: all its states, edges, commands and ends', () => {
     const map = explore(defineJob({ type: 'plain', execute: () => 'done' }))
     expect(edgesOf(map)).toEqual([
@@ -81,7 +81,7 @@ describe('what a map shows', () => {
     })
   })
 
-  test('the ELT example can always end, throws nowhere, and has no state for nothing', () => {
+  test('the ELT example can always end, never throws, and uses every state', () => {
     const map = explore(elt, {
       inputs: [{ folder: '/tmp', paceSeconds: 0, chunkRows: 500 }],
       outputs: {
@@ -149,7 +149,7 @@ describe('what a map shows', () => {
     })
   })
 
-  test('a history state leads back to where the chart was', () => {
+  test('a history state leads back to the former state of the chart', () => {
     const map = mapOf(
       {
         initial: 'open',
@@ -172,7 +172,7 @@ describe('what a map shows', () => {
     expect(map.unreachable).toEqual([])
   })
 
-  test('a guard on the context: one state, whose commands are taken by some contexts only', () => {
+  test('a guard on the context: one state, whose commands only some contexts take', () => {
     const map = mapOf(
       {
         initial: 'counting',
@@ -194,7 +194,7 @@ describe('what a map shows', () => {
     expect(pathTo(map, 'full')).toEqual(['xstate.init', 'add', 'add', 'stop'])
   })
 
-  test('each input and each example of a command is tried, and a path carries what it took', () => {
+  test('each input and each example of a command is tried, and a path carries the one that was used', () => {
     const lifecycle = setup({
       types: { input: {} as { readonly vip: boolean }, context: {} as { readonly vip: boolean } },
     }).createMachine({
@@ -224,7 +224,7 @@ describe('what a map shows', () => {
     expect(map.isComplete).toBe(true)
   })
 
-  test('what a schema makes of an example is what the chart is given', () => {
+  test('the chart gets the value that a schema parses an example to', () => {
     const lifecycle = createMachine({ initial: 'a', states: { a: { on: { go: 'b' } }, b: { type: 'final' } } })
     const commands = { go: z.object({ by: z.string().default('foot') }) }
     const job = defineJob({ type: 't', lifecycle, commands, input: z.object({ n: z.number().default(3) }) })
@@ -236,7 +236,7 @@ describe('what a map shows', () => {
     expect(explore(job, { inputs: [{}], events: { go: [{}] } }).states[1]?.path).toEqual(expected)
   })
 
-  test('it is frozen, sorted, and the same each time', () => {
+  test('a map is frozen, sorted, and the same each time', () => {
     const job = defineJob({ type: 'plain', execute: () => 'done' })
     const map = explore(job)
     expect(explore(job)).toEqual(map)
@@ -246,8 +246,8 @@ describe('what a map shows', () => {
   })
 })
 
-describe('what it finds', () => {
-  test('a guard that throws, with the state, the event, the error and the way there', () => {
+describe('findings', () => {
+  test('a guard that throws, with the state, the event, the error and the path', () => {
     const map = mapOf(
       {
         initial: 'one',
@@ -304,7 +304,7 @@ describe('what it finds', () => {
     expect(map.throws.map((cell) => [cell.state, cell.event])).toEqual([['start', event]])
   })
 
-  test('what is thrown is told as it is, whatever the type says of errors', () => {
+  test('a thrown error is reported as it is, whatever the type’s describe says of errors', () => {
     const by = (message: string) => ({
       actions: assign(() => {
         throw new Error(message)
@@ -316,7 +316,7 @@ describe('what it finds', () => {
     expect(explore(job).throws.map(({ error }) => error.message)).toEqual(['first', 'second'])
   })
 
-  test('a context that throws at the submit is told as the start', () => {
+  test('a context that throws at the submit is reported as a throw of the start', () => {
     const map = mapOf({ context: () => fail(), initial: 'a', states: { a: {} } })
     expect(map.throws).toMatchObject([
       { state: '(start)', event: 'xstate.init', error: { message: 'on purpose' }, path: [{ type: 'xstate.init' }] },
@@ -324,7 +324,7 @@ describe('what it finds', () => {
     expect(map.states.map(({ name }) => name)).toEqual(['(error)'])
   })
 
-  test('an error of a task that no state takes is an end, and nothing that threw', () => {
+  test('an error of a task that no state takes is an end, not a throw', () => {
     const map = mapOf({
       initial: 'a',
       states: { a: { invoke: { id: 'w', src: 'work', onDone: 'b' } }, b: { type: 'final' } },
@@ -337,7 +337,7 @@ describe('what it finds', () => {
     expect(edgesOf(map)).toContain('a --xstate.error.actor.w--> (error)')
   })
 
-  test('dead ends: one where nothing can happen, and a circle that never ends', () => {
+  test('dead ends: a state where nothing can happen, and a circle that never ends', () => {
     const map = mapOf(
       {
         initial: 'start',
@@ -358,7 +358,7 @@ describe('what it finds', () => {
     ])
   })
 
-  test('a state in which a task ends and nobody takes its end is a dead end of its own', () => {
+  test('a state in which a task ends and no transition takes its end is a dead end of its own', () => {
     const map = mapOf({ initial: 'a', states: { a: { invoke: { id: 'w', src: 'work' } } } })
     expect(map.deadEnds.map(({ state, kind }) => [state, kind])).toEqual([['a []', 'stuck']])
     expect(map.states.map(({ name }) => name)).toEqual(['(error)', 'a []', 'a [w]'])
@@ -384,7 +384,7 @@ describe('what it finds', () => {
     expect(map.deadEnds).toEqual([{ state: 'a', kind: 'trapped', path: [{ type: 'xstate.init' }, { type: 'spend' }] }])
   })
 
-  test('states that nothing enters; one that is only passed through is entered', () => {
+  test('states that are never entered; a state that is only passed through counts as entered', () => {
     const map = mapOf({
       initial: 'begun',
       states: {
@@ -400,8 +400,8 @@ describe('what it finds', () => {
   })
 })
 
-describe('what can happen', () => {
-  test('timers fire in the order that they must, and in any order where time may pass between', () => {
+describe('possible events', () => {
+  test('timers fire in their order, or in any order if time may pass between them', () => {
     const region = (ms: number) => ({
       initial: 'off',
       states: { off: { after: { [ms]: 'on' } }, on: { type: 'final' as const } },
@@ -424,7 +424,7 @@ describe('what can happen', () => {
     expect(pathTo(later, 'slow.off + fast.armed.on')).toBeDefined()
   })
 
-  test('a delayed raise is a timer, and one that is cancelled never comes', () => {
+  test('a delayed raise is a timer, and a cancelled one never fires', () => {
     const map = mapOf(
       {
         initial: 'a',
@@ -439,7 +439,7 @@ describe('what can happen', () => {
     )
     expect(map.states.find(({ name }) => name === 'a')?.timers).toEqual(['tick'])
     expect(edgesOf(map)).toContain('a --tick--> b')
-    // The raise is still due in c, where nothing takes it.
+    // The raise is still due in c, where no transition takes it.
     expect(map.deadEnds).toEqual([])
 
     const config: MachineConfig = {
@@ -471,7 +471,7 @@ describe('what can happen', () => {
     expect(edgesOf(map)).toContain('d --xstate.error.actor.w--> failed')
   })
 
-  test('a path is short in what the chart hears, whatever goes on beside it', () => {
+  test('a path contains only events that the chart hears, whatever happens beside it', () => {
     const on = (to: string) => ({ on: { step: to } })
     const map = mapOf(
       {
@@ -490,7 +490,7 @@ describe('what can happen', () => {
     expect(pathTo(map, 'end')).toEqual(['xstate.init', 'xstate.done.actor.w', 'xstate.done.actor.v', 'step'])
   })
 
-  test('a child machine ends and fails as a task does, sends what it has examples of, and is not claimed', () => {
+  test('a child machine ends and fails like a task, sends the events that have examples, and is not claimed', () => {
     const child = createMachine({ initial: 'x', states: { x: { entry: sendParent({ type: 'half' }) } } })
     const lifecycle = setup({ actors: { child } }).createMachine({
       initial: 'a',
@@ -515,7 +515,7 @@ describe('what can happen', () => {
     expect(map.unreachable).toEqual(['wrong'])
   })
 
-  test('a task sends the events that it declares, and loses its process where its recovery tells the chart', () => {
+  test('a task sends the events that it declares, and is lost if its recovery tells the chart', () => {
     const sender = task({ events: ['found', 'lost count'], recovery: 'fail', retry: { limit: 3 } }, async () => {})
     const noteless = task({ events: [] }, async () => {})
     const lifecycle = setup({ actors: { sender, noteless } }).createMachine({
@@ -543,7 +543,7 @@ describe('what can happen', () => {
     expect(map.states.find(({ name }) => name === 'b')?.path[1]).toEqual({ type: 'found', at: 7 })
   })
 
-  test('logic that moves with its job is moved, and live logic sends what it has examples of', () => {
+  test('transition logic is moved, and live logic sends the events that have examples', () => {
     const lifecycle = setup({
       actors: { tally: fromTransition((n: number) => n + 1, 0), ear: fromCallback(() => {}) },
     }).createMachine({
@@ -576,7 +576,7 @@ describe('what can happen', () => {
     expect(map.edges.map(({ event }) => event)).not.toContain('xstate.done.actor.ear')
   })
 
-  test('a timer for logic that moves with its job is an edge by what that logic says', () => {
+  test('a timer for transition logic is an edge named by what that logic sends', () => {
     const lifecycle = setup({ actors: { tally: fromTransition((n: number) => n + 1, 0) } }).createMachine({
       initial: 'a',
       states: {
@@ -629,8 +629,8 @@ describe('what can happen', () => {
   })
 })
 
-describe('what it leaves out', () => {
-  test('a command whose schema takes no empty fields, and one whose schema is asynchronous, are untried', () => {
+describe('untried events', () => {
+  test('a command whose schema requires fields, or is asynchronous, is untried', () => {
     const late = z.object({ id: z.string().optional() }).refine(async () => true)
     const lifecycle = createMachine({
       initial: 'a',
@@ -643,7 +643,7 @@ describe('what it leaves out', () => {
       { event: 'approve', reason: expect.stringContaining('command "approve" needs an example: note: ') },
       { event: 'check', reason: expect.stringContaining('answers asynchronously') },
     ])
-    // Where something is untried, nobody knows that there is no way out.
+    // A state with an untried event is not reported as a dead end.
     expect(map).toMatchObject({ deadEnds: [], unreachable: ['b', 'c'] })
 
     const tried = explore(job, { events: { approve: [{ note: 'fine' }], check: [{ id: 'x' }] } })
@@ -652,7 +652,7 @@ describe('what it leaves out', () => {
     expect(without).toMatchObject({ untried: [], deadEnds: [{ state: 'a', kind: 'stuck' }], unreachable: ['b', 'c'] })
   })
 
-  test('where the end of a task is untried, nobody knows that there is no way out', () => {
+  test('a state where the end of a task is untried is not reported as a dead end', () => {
     const work = task({ output: z.object({ ok: z.boolean() }) }, async () => ({ ok: true }))
     const lifecycle = setup({ actors: { work } }).createMachine({
       initial: 'a',
@@ -666,7 +666,7 @@ describe('what it leaves out', () => {
     expect(explore(job, { outputs: { work: [] } }).deadEnds).toMatchObject([{ state: 'a', kind: 'trapped' }])
   })
 
-  test('a schema that answers too late is not waited for, and may fail unheard', () => {
+  test('a schema that answers too late is not waited for, and may reject unheard', () => {
     const validate = () => Promise.reject(new Error('no database'))
     const late = { '~standard': { version: 1, vendor: 'test', validate } } as const
     const lifecycle = createMachine({ initial: 'a', states: { a: { on: { go: 'b' } }, b: { type: 'final' } } })
@@ -674,7 +674,7 @@ describe('what it leaves out', () => {
     expect(explore(job).untried.map(({ event }) => event)).toEqual(['go'])
   })
 
-  test('a context that counts without end hits the limit; told what of it matters, the map is complete', () => {
+  test('a context that counts without end hits the limit; with a key of the context the map is complete', () => {
     const config: MachineConfig = {
       initial: 'a',
       context: { n: 0 },
@@ -691,7 +691,7 @@ describe('what it leaves out', () => {
     expect(whole.edges).toEqual(cut.edges)
   })
 
-  test('what lies beyond the limit is no dead end', () => {
+  test('states beyond the limit are not reported as dead ends', () => {
     const chain = Object.fromEntries(Array.from({ length: 9 }, (_, n) => [`s${n}`, { on: { next: `s${n + 1}` } }]))
     const config: MachineConfig = { initial: 's0', states: { ...chain, s9: { type: 'final' } } }
     const cut = mapOf(config, { commands: ['next'], limit: 4 })
@@ -726,7 +726,7 @@ describe('what it leaves out', () => {
   })
 })
 
-describe('what it refuses', () => {
+describe('refused arguments', () => {
   const lifecycle = createMachine({ initial: 'a', states: { a: { on: { go: 'b' } }, b: { type: 'final' } } })
   const job = defineJob({
     type: 't',

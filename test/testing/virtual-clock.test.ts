@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 
 const START = Date.parse('2026-01-01T00:00:00Z')
 
-test('C1 time stands still until it is told to move', async () => {
+test('C1 time stands still until the test moves it', async () => {
   const clock = virtualClock()
   expect(clock.now()).toBe(START)
   await clock.settle()
@@ -13,7 +13,7 @@ test('C1 time stands still until it is told to move', async () => {
   expect(virtualClock({ start: 7 }).now()).toBe(7)
 })
 
-test('C3 each timer rings once, at its own time, and those of one time in the order in which they were set', async () => {
+test('C3 each timer rings once, at its own time; timers of one time ring in the order in which they were set', async () => {
   const clock = virtualClock()
   const rung: string[] = []
   const ring = (name: string) => () => rung.push(`${name} at ${clock.now() - START}`)
@@ -30,7 +30,7 @@ test('C3 each timer rings once, at its own time, and those of one time in the or
   expect(rung).toHaveLength(4)
 })
 
-test('what a timer sets off is done before the next rings, further timers and turns included', async () => {
+test('everything that a timer causes is done before the next rings, including further timers and turns', async () => {
   const clock = virtualClock()
   const rung: string[] = []
   clock.timer(10, () => {
@@ -45,7 +45,7 @@ test('what a timer sets off is done before the next rings, further timers and tu
   expect(rung).toEqual(['turn', 'nested at 15', 'next'])
 })
 
-test('C3 a cancelled timer never rings, also when a timer of the same time cancels it', async () => {
+test('C3 a cancelled timer never rings, even if a timer of the same time cancels it', async () => {
   const clock = virtualClock()
   const rung: string[] = []
   const cancel = clock.timer(10, () => rung.push('cancelled'))
@@ -57,7 +57,7 @@ test('C3 a cancelled timer never rings, also when a timer of the same time cance
   expect([rung, clock.pendingTimers()]).toEqual([[], 0])
 })
 
-test('C2 turns come one after the other, after what the present turn has queued', async () => {
+test('C2 turns run one after the other, after the queue of the present turn', async () => {
   const clock = virtualClock()
   const done: string[] = []
   clock.turn(() => done.push('first'))
@@ -79,7 +79,7 @@ test('settle waits for turns that ask for further turns', async () => {
   expect(left).toBe(0)
 })
 
-test('a jump changes the time of day and rings nothing; timers run on by what passes', async () => {
+test('a jump changes the time of day and rings nothing; timers count the time that passes', async () => {
   const clock = virtualClock()
   const rung: number[] = []
   clock.timer(1_000, () => rung.push(clock.now()))
@@ -103,7 +103,7 @@ test('C5 one seed gives the same bytes, another seed others', () => {
   expect(new Set(bytes()).size).toBeGreaterThan(16)
 })
 
-test('who waits for others is called when time is moved, or when nobody moves it and nothing happens', async () => {
+test('a wait for others ends when time moves, or when nothing happens and nobody moves it', async () => {
   const clock = virtualClock()
   const rung: string[] = []
   clock.patience?.(1_000, () => rung.push('by time'))

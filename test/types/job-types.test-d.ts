@@ -1,4 +1,7 @@
-/** What the types of a job's schemas, machine and commands allow. Compiled by `npm run typecheck`, and never run. */
+/**
+ * The rules that the types of a job's schemas, machine and commands enforce. Compiled by `npm run typecheck`, never
+ * run.
+ */
 import {
   type AnyJobType,
   type CreateEngineOptions,
@@ -52,7 +55,7 @@ const commands = {
 } as const
 const order = defineJob({ type: 'order', input, lifecycle, commands })
 
-test('submit takes the input of the type, which may be left out where it may be undefined', async () => {
+test('submit takes the input of the type, which may be left out if it may be undefined', async () => {
   await ada.submit(plain)
   await ada.submit(plain, undefined, { pipeline: 'nightly' })
   await ada.submit(plain, { anything: true })
@@ -70,31 +73,31 @@ test('submit takes the input of the type, which may be left out where it may be 
   await ada.submit(greet, { name: 5 })
   // @ts-expect-error the machine's input is missing
   await ada.submit(order)
-  // @ts-expect-error no field of the input
+  // @ts-expect-error the input has no such field
   await ada.submit(optional, { m: 1 })
 })
 
 test('options are known by their names and their values', async () => {
   expectTypeOf<SubmitOptions['overlap']>().toEqualTypeOf<'reject' | 'queue' | 'replace' | undefined>()
-  // @ts-expect-error no overlap
+  // @ts-expect-error not an overlap rule
   await ada.submit(plain, undefined, { overlap: 'wait' })
-  // @ts-expect-error no option
+  // @ts-expect-error there is no such option
   await ada.submit(plain, undefined, { pipline: 'nightly' })
-  // @ts-expect-error no option
+  // @ts-expect-error there is no such option
   await createEngine({ jobs: [plain], storag: undefined })
   // @ts-expect-error jobs are missing
   expectTypeOf({}).toExtend<CreateEngineOptions>()
-  // @ts-expect-error no option
+  // @ts-expect-error there is no such option
   defineJob({ type: 't', execute: () => 1, retries: 3 })
-  // @ts-expect-error no number
+  // @ts-expect-error not a number
   defineJob({ type: 't', execute: () => 1, retry: { limit: '3' } })
   // @ts-expect-error one of the two
   defineJob({ type: 't' })
-  // @ts-expect-error no recovery
+  // @ts-expect-error not a recovery rule
   task({ recovery: 'again' }, () => 1)
 })
 
-test('what is left out has its default', () => {
+test('omitted options have their defaults', () => {
   expectTypeOf<InputOf<typeof plain>>().toBeUnknown()
   expectTypeOf<OutputOf<typeof plain>>().toEqualTypeOf<{ rows: number }>()
   const bare = defineJob({ type: 'bare', lifecycle: createMachine({}) })
@@ -121,9 +124,9 @@ test('a job of a function takes the command cancel, and no other', async () => {
   await ada.send(id, { type: 'cancle' })
   // @ts-expect-error a field of another type
   await ada.send(id, { type: 'cancel', reason: 5 })
-  // @ts-expect-error no field
+  // @ts-expect-error there is no such field
   await ada.send(id, { type: 'cancel', why: 'late' })
-  // A job that is known by its id alone takes any command, which is checked when it is sent.
+  // A job known only by its id takes any command, which is checked when it is sent.
   await ada.send(`${id}`, { type: 'anything', at: 'all' })
   const any = await ada.submit(plain as AnyJobType)
   await ada.send(any.id, { type: 'anything', at: 'all' })
@@ -138,16 +141,16 @@ test('a job of a machine takes the commands that are declared, with their fields
   await ada.send(id, { type: 'approve' })
   // @ts-expect-error a field of another type
   await ada.send(id, { type: 'approve', note: 5 })
-  // @ts-expect-error an event of the machine, and no command
+  // @ts-expect-error an event of the machine that is not a command
   await ada.send(id, { type: 'tick' })
   const silent = defineJob({ type: 'silent', lifecycle: createMachine({}) })
-  // @ts-expect-error it takes none
+  // @ts-expect-error this command has no fields
   await ada.send((await ada.submit(silent)).id, { type: 'cancel' })
   const empty = defineJob({ type: 'e', lifecycle: createMachine({ on: { go: {} } }), commands: { go: z.object({}) } })
   await ada.send((await ada.submit(empty)).id, { type: 'go' })
 })
 
-test('what comes back is of the type’s output', async () => {
+test('results have the type’s output', async () => {
   const { id } = await ada.submit(plain)
   expectTypeOf((await ada.result(id)).output).toEqualTypeOf<{ rows: number } | undefined>()
   expectTypeOf((await ada.get(id)).output).toEqualTypeOf<{ rows: number } | undefined>()
@@ -159,7 +162,7 @@ test('what comes back is of the type’s output', async () => {
 })
 
 test('a machine takes what the input schema gives', async () => {
-  // Without a schema, the machine's own type is what submit takes.
+  // Without a schema, submit takes the machine's own input type.
   const bare = defineJob({ type: 'bare', lifecycle })
   expectTypeOf<InputOf<typeof bare>>().toEqualTypeOf<Order>()
   defineJob({ type: 't', input: z.string().transform((sku) => ({ sku })), lifecycle })
@@ -169,7 +172,7 @@ test('a machine takes what the input schema gives', async () => {
   defineJob({ type: 't', input: z.object({ count: z.number() }), lifecycle })
   // @ts-expect-error a field is of another type
   defineJob({ type: 't', input: z.object({ sku: z.number() }), lifecycle })
-  // @ts-expect-error what is parsed counts, and not what it is parsed from
+  // @ts-expect-error the type after parsing counts
   defineJob({ type: 't', input: z.object({ sku: z.string() }).transform(({ sku }) => sku), lifecycle })
   // @ts-expect-error it may be undefined
   defineJob({ type: 't', input: input.optional(), lifecycle })
@@ -182,11 +185,11 @@ test('a machine takes each command as an event', () => {
   defineJob({ type: 't', input, lifecycle, commands: { approve: z.object({}) } })
   // @ts-expect-error a field is of another type
   defineJob({ type: 't', input, lifecycle, commands: { approve: z.object({ note: z.number() }) } })
-  // @ts-expect-error no event of the machine
+  // @ts-expect-error the machine has no such event
   defineJob({ type: 't', input, lifecycle, commands: { aprove: z.object({ note: z.string() }) } })
-  // @ts-expect-error the same, with who may send it
+  // @ts-expect-error the same with `by`
   defineJob({ type: 't', input, lifecycle, commands: { aprove: { schema: z.object({}), by: { roles: ['lead'] } } } })
-  // @ts-expect-error the cancel command is none of the commands
+  // @ts-expect-error the cancel command is not among the commands
   defineJob({ type: 't', input, lifecycle, commands, cancel: 'stop' })
 })
 

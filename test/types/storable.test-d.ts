@@ -1,4 +1,4 @@
-/** What can be stored, as the compiler knows it. Compiled by `npm run typecheck`, and never run. */
+/** The types of storable values. Compiled by `npm run typecheck`, never run. */
 import { defineJob, type Json, type NotStorable, type StepRun, type Storable, type TaskContext, task } from 'jobchart'
 import { memberJobs } from 'jobchart/presets'
 import { expectTypeOf, test } from 'vitest'
@@ -32,7 +32,7 @@ declare const row: Row
 declare const anything: ReturnType<typeof JSON.parse>
 declare const unknown: unknown
 
-test('what is JSON is let through: interfaces, aliases, optional fields, readonly lists, and what is not known', () => {
+test('JSON types compile: interfaces, aliases, optional fields, readonly lists, and unknown', () => {
   defineJob({ type: 't', execute: () => {} })
   defineJob({ type: 't', execute: async () => {} })
   defineJob({ type: 't', execute: () => null })
@@ -57,7 +57,7 @@ test('what is JSON is let through: interfaces, aliases, optional fields, readonl
   expectTypeOf<Storable<Json>>().toEqualTypeOf<Json>()
 })
 
-test('what is no JSON does not compile as the output of a job', () => {
+test('an output that is not JSON does not compile', () => {
   // @ts-expect-error a Date
   defineJob({ type: 't', execute: () => new Date() })
   // @ts-expect-error a Date in a promise
@@ -92,11 +92,11 @@ test('what is no JSON does not compile as the output of a job', () => {
   defineJob({ type: 't', execute: () => new URL('http://127.0.0.1') })
   // @ts-expect-error a promise that nobody awaited
   defineJob({ type: 't', execute: () => ({ row: Promise.resolve(row) }) })
-  // @ts-expect-error a Map beside what is not known
+  // @ts-expect-error a Map beside unknown
   defineJob({ type: 't', execute: () => ({ unknown, map: new Map() }) })
 })
 
-test('the error of the compiler says what to do', () => {
+test('the compiler’s error says what to do', () => {
   type Fix<Value> = Storable<Value> extends NotStorable<infer Text> ? Text : never
   expectTypeOf<Fix<Date>>().toEqualTypeOf<'a Date is not JSON: use date.toISOString()'>()
   expectTypeOf<Fix<bigint>>().toEqualTypeOf<'a bigint is not JSON: use String(value)'>()
@@ -113,7 +113,7 @@ test('the error of the compiler says what to do', () => {
   }>()
 })
 
-test('steps, items and tasks take JSON alone', () => {
+test('steps, items and tasks take JSON only', () => {
   defineJob({
     type: 't',
     execute: async ({ step, item }) => {
@@ -133,7 +133,7 @@ test('steps, items and tasks take JSON alone', () => {
       await item('a', { output: new Date() })
       // @ts-expect-error a bigint deep inside
       await item('a', { output: { rows: [1n] } })
-      // @ts-expect-error no status
+      // @ts-expect-error not a status
       await item('a', { status: 'done' })
     },
   })
@@ -161,7 +161,7 @@ test('a function that wraps a step names the type of its function', () => {
   })
 })
 
-test('schemas of what is stored give JSON', () => {
+test('schemas of stored values give JSON', () => {
   const at = z.object({ at: z.coerce.date() })
   const text = z.object({ at: z.coerce.date().transform((date) => date.toISOString()) })
   const lifecycle = setup({}).createMachine({ on: { move: {} } })
@@ -175,7 +175,7 @@ test('schemas of what is stored give JSON', () => {
   defineJob({ type: 't', input: at, lifecycle })
   // @ts-expect-error a command with a Date
   defineJob({ type: 't', lifecycle, commands: { move: at } })
-  // @ts-expect-error the same, with who may send it
+  // @ts-expect-error the same with `by`
   defineJob({ type: 't', lifecycle, commands: { move: { schema: at, by: { roles: ['lead'] } } } })
 })
 
@@ -185,7 +185,7 @@ test('a machine gives JSON as its output', () => {
   defineJob({ type: 't', lifecycle: machine })
 })
 
-test('members’ jobs are held to the same', () => {
+test('members’ jobs have the same checks', () => {
   const members = memberJobs()
   members.defineJob({ type: 't', execute: async () => row })
   // @ts-expect-error a Date

@@ -22,10 +22,10 @@ import {
 } from './machines.ts'
 import type { Scenario } from './scenario.ts'
 
-/** Scenarios of jobs whose life is a chart. */
+/** Scenarios of jobs that are charts. */
 export const chartScenarios: readonly Scenario[] = [
   {
-    name: 'a child machine ends, and its parent goes on',
+    name: 'ending a child machine, after which its parent continues',
     jobs: family(200),
     script: async (life) => {
       await life.submit('a', 'm', { pipeline: 'p' })
@@ -34,7 +34,7 @@ export const chartScenarios: readonly Scenario[] = [
     ends: { a: ['done'] },
   },
   {
-    name: 'a parent is cancelled with its child',
+    name: 'cancelling a parent with its child',
     jobs: family(3_000),
     script: async (life) => {
       await life.submit('a', 'm', { pipeline: 'p' })
@@ -42,11 +42,11 @@ export const chartScenarios: readonly Scenario[] = [
       await life.cancel('a')
       await life.advance(4_000)
     },
-    // Who repeats the cancel comes too late where the work has ended before.
+    // A client that repeats the cancel is too late if the work has ended before.
     ends: { a: ['cancelled', 'done'] },
   },
   {
-    name: 'a parent and its child talk',
+    name: 'messages between a parent and its child',
     jobs: () => [chart(talk, { friend }, ['ask'])],
     script: async (life) => {
       await life.submit('a', 'm')
@@ -58,7 +58,7 @@ export const chartScenarios: readonly Scenario[] = [
     waits: ['talking', 'waiting', 'asked'],
   },
   {
-    name: 'timers, and a command between them',
+    name: 'timers with a command between them',
     jobs: (code) => [chart(timers, { work: work(code, 5_000) }, ['approve'])],
     script: async (life) => {
       await life.submit('a', 'm', { pipeline: 'p' })
@@ -70,7 +70,7 @@ export const chartScenarios: readonly Scenario[] = [
     waits: ['waiting'],
   },
   {
-    name: 'messages to a task',
+    name: 'sending messages to a task',
     jobs: (code) => [chart(messages, { ear: listener(code) }, ['say'])],
     script: async (life) => {
       await life.submit('a', 'm')
@@ -111,7 +111,7 @@ export const chartScenarios: readonly Scenario[] = [
     waits: ['on'],
   },
   {
-    name: 'an invoke is left and entered again while its work runs',
+    name: 'leaving an invoke and entering it again while its work runs',
     jobs: (code) => [chart(again, { work: work(code, 700) }, ['anew'])],
     script: async (life) => {
       await life.submit('a', 'm', { pipeline: 'p' })
@@ -122,7 +122,7 @@ export const chartScenarios: readonly Scenario[] = [
     ends: { a: ['done'] },
   },
   {
-    name: 'a job is parked outside its slot, and comes back',
+    name: 'parking a job outside its slot and bringing it back',
     jobs: (code) => [chart(parking, { work: work(code) }, ['back'])],
     script: async (life) => {
       await life.submit('a', 'm', { pipeline: 'p' })
@@ -138,7 +138,7 @@ export const chartScenarios: readonly Scenario[] = [
     waits: ['parked'],
   },
   {
-    name: 'two tasks at once',
+    name: 'running two tasks at once',
     jobs: (code) => [chart(both, { work: work(code) })],
     script: async (life) => {
       await life.submit('a', 'm', { pipeline: 'p' })
@@ -147,7 +147,7 @@ export const chartScenarios: readonly Scenario[] = [
     ends: {},
   },
   {
-    name: 'logic that moves with its job',
+    name: 'transition logic that moves with its job',
     jobs: () => [
       chart(counting, { counter: fromTransition(({ count }) => ({ count: count + 1 }), { count: 0 }) }, [
         'more',
@@ -163,7 +163,7 @@ export const chartScenarios: readonly Scenario[] = [
     waits: ['counting'],
   },
   {
-    name: 'a task tells its chart, and the chart tells the world',
+    name: 'a task that sends to its chart, which emits events',
     jobs: (code) => [
       chart(telling, {
         work: task(
@@ -183,7 +183,7 @@ export const chartScenarios: readonly Scenario[] = [
     ends: { a: ['done'] },
   },
   {
-    name: 'a chart that decides over lost work itself',
+    name: 'a chart that handles lost work itself',
     jobs: (code) => [chart(lost, { work: work(code) }, ['retry', 'giveUp'])],
     before: [
       async (life) => {
@@ -200,7 +200,7 @@ export const chartScenarios: readonly Scenario[] = [
     waits: ['stranded'],
   },
   {
-    name: 'a job is moved to another version by a command',
+    name: 'migrating a job by a command',
     jobs: versions,
     before: [
       async (life) => {
@@ -215,7 +215,7 @@ export const chartScenarios: readonly Scenario[] = [
     waits: ['waiting', 'review'],
   },
   {
-    name: 'a job is moved to another version by its claim',
+    name: 'migrating a job by its claim',
     jobs: versions,
     before: [
       async (life) => {
@@ -229,7 +229,7 @@ export const chartScenarios: readonly Scenario[] = [
     ends: { a: ['done'] },
   },
   {
-    name: 'events that a chart has put off, to itself and to its task',
+    name: 'delayed events of a chart, to itself and to its task',
     jobs: (code) => [chart(later, { ear: listener(code) })],
     script: async (life) => {
       await life.submit('a', 'm')
@@ -238,7 +238,7 @@ export const chartScenarios: readonly Scenario[] = [
     ends: { a: ['done'] },
   },
   {
-    name: 'lost work that is awaited, until its chart gives up',
+    name: 'awaiting lost work until the chart gives up',
     jobs: (code) => [
       chart(awaited, {
         work: task(

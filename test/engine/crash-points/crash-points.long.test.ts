@@ -5,7 +5,7 @@ import { scenarios } from './scenarios.ts'
 
 testEveryCall(scenarios, isInFull)
 
-// A scenario with the name of another one would hide it in the report.
+// Two scenarios of one name could not be told apart in the report.
 test('every scenario has its own name', () => {
   expect(new Set(scenarios.map(({ name }) => name)).size).toBe(scenarios.length)
 })

@@ -12,6 +12,6 @@ const few = scenarios.filter(({ name }) => NAMES.includes(name))
 
 testEveryCall(few, false)
 
-test('the three scenarios are there', () => {
+test('the three scenarios exist', () => {
   expect(few.map(({ name }) => name).sort()).toEqual(NAMES.toSorted())
 })

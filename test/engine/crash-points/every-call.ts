@@ -7,9 +7,9 @@ import { runScenario } from './trial.ts'
 const invariants = 'I1 I2 I3 I5 I9 I10 I11 I14 I16 I19 I20 I21 I22 I26 I36 I40 I41 I47 I61'
 
 /**
- * Tests each scenario with each of its calls to the storage gone wrong, in every mode.
+ * Tests each scenario with a fault at each of its calls to the storage, in every mode.
  *
- * @param isThorough  false: on files only every other call is tried, in one mode, each in its turn.
+ * @param isThorough  false: on files, every other call is tried, in one mode each, in turn.
  */
 export function testEveryCall(scenarios: readonly Scenario[], isThorough: boolean): void {
   const tally = { memory: 0, sqlite: 0, dead: 0, frozen: 0, done: 0, writes: 0 }
@@ -22,7 +22,7 @@ export function testEveryCall(scenarios: readonly Scenario[], isThorough: boolea
   })
 
   describe.each(['memory', 'sqlite'] as const)(`on %s, ${invariants}`, (kind) => {
-    test.each(scenarios)('hold wherever $name is cut off or refused', async (scenario) => {
+    test.each(scenarios)('$name survives a crash and an error at every storage call', async (scenario) => {
       const disk = () => (kind === 'sqlite' ? sqliteDisk() : undefined)
       const plain = await runScenario(scenario, disk())
       expect(plain.faults, 'where nothing goes wrong').toEqual([])
@@ -32,7 +32,7 @@ export function testEveryCall(scenarios: readonly Scenario[], isThorough: boolea
         try {
           const { faults, calls, how, ledger } = await runScenario(scenario, disk(), point)
           found.push(...faults.map((fault) => `${where}: ${fault}`))
-          // Else another call was spoiled than was meant, or none.
+          // Otherwise the fault hit another call than the planned one, or none.
           if (calls[point.call - 1] !== plain.calls[point.call - 1]) found.push(`${where}: the run took another course`)
           tally[kind]++
           tally[how]++

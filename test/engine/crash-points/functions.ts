@@ -14,7 +14,7 @@ const quick = (code: Code) => [
   }),
 ]
 
-/** Ends when it is told to, or after an hour; nobody gives it up before. */
+/** Ends when it is told to, or after an hour, before which no one abandons it. */
 const obedient = (code: Code) => [
   defineJob({
     type: 'w',
@@ -25,7 +25,7 @@ const obedient = (code: Code) => [
   }),
 ]
 
-/** Records three steps, each after some work. A write that fails fails the attempt, so there is another one. */
+/** Records three steps, each after some work. If a write fails, the attempt fails and there is another one. */
 const inSteps = (code: Code) => [
   defineJob({
     type: 'w',
@@ -57,9 +57,9 @@ const runUntilHalf: Script = async (life) => {
 const completed = { a: ['completed'] }
 
 export const functionScenarios: readonly Scenario[] = [
-  { name: 'submit, claim and complete', jobs: quick, script: submitAndWait, ends: completed },
+  { name: 'submitting, claiming and completing a job', jobs: quick, script: submitAndWait, ends: completed },
   {
-    name: 'submit where nothing works',
+    name: 'submitting where no engine works',
     jobs: quick,
     options: { work: false },
     script: submitOne,
@@ -67,7 +67,7 @@ export const functionScenarios: readonly Scenario[] = [
     waits: ['queued'],
   },
   {
-    name: 'claim of what waits',
+    name: 'claiming a waiting task',
     jobs: quick,
     options: { concurrency: 1 },
     before: [
@@ -108,14 +108,14 @@ export const functionScenarios: readonly Scenario[] = [
     jobs: quick,
     script: async (life) => {
       await life.submit('a', 'w', { pipeline: 'p' })
-      // Refused while the other one runs, and asked for again.
+      // Refused while the other run is active, and requested again.
       await life.submitWhenFree('b', 'w', { pipeline: 'p' })
       await life.settled('b')
     },
     ends: { ...completed, b: ['completed'] },
   },
   {
-    name: 'progress and lines of the log',
+    name: 'reporting progress and log lines',
     jobs: (code) => [
       defineJob({
         type: 'w',
@@ -134,7 +134,7 @@ export const functionScenarios: readonly Scenario[] = [
     ends: completed,
   },
   {
-    name: 'fail',
+    name: 'failing',
     jobs: (code) => [
       defineJob({
         type: 'w',
@@ -148,7 +148,7 @@ export const functionScenarios: readonly Scenario[] = [
     ends: { a: ['failed'] },
   },
   {
-    name: 'retry with a backoff',
+    name: 'retrying with a backoff',
     jobs: (code) => [
       defineJob({
         type: 'w',
@@ -163,9 +163,9 @@ export const functionScenarios: readonly Scenario[] = [
     script: submitAndWait,
     ends: completed,
   },
-  { name: 'recorded steps', jobs: inSteps, script: submitAndWait, ends: completed },
+  { name: 'recording steps', jobs: inSteps, script: submitAndWait, ends: completed },
   {
-    name: 'a retry that takes its steps from the record',
+    name: 'a retry that reads its recorded steps',
     jobs: (code) => [
       defineJob({
         type: 'w',
@@ -182,7 +182,7 @@ export const functionScenarios: readonly Scenario[] = [
     ends: completed,
   },
   {
-    name: 'cancel of work that obeys',
+    name: 'cancelling work that stops',
     jobs: obedient,
     script: async (life) => {
       await life.submit('a', 'w', { pipeline: 'p' })
@@ -195,7 +195,7 @@ export const functionScenarios: readonly Scenario[] = [
     isPatient: true,
   },
   {
-    name: 'cancel of work that ignores it, and is abandoned',
+    name: 'cancelling work that ignores it, and is abandoned',
     jobs: (code) => [
       defineJob({
         type: 'w',
@@ -211,11 +211,11 @@ export const functionScenarios: readonly Scenario[] = [
       await life.cancel('a')
       await life.advance(5_000)
     },
-    // Who repeats the cancel comes too late where the work has ended before.
+    // A client that repeats the cancel is too late if the work has ended before.
     ends: { a: ['cancelled', 'completed'] },
   },
   {
-    name: 'cancel of what waits',
+    name: 'cancelling a waiting job',
     jobs: quick,
     options: { work: false },
     script: async (life) => {
@@ -226,7 +226,7 @@ export const functionScenarios: readonly Scenario[] = [
     waits: ['queued'],
   },
   {
-    name: 'timeout of work that obeys, and another attempt',
+    name: 'a timeout of work that stops, and another attempt',
     jobs: (code) => [
       defineJob({
         type: 'w',
@@ -242,7 +242,7 @@ export const functionScenarios: readonly Scenario[] = [
     ends: completed,
   },
   {
-    name: 'timeout of work that ignores it, without another attempt',
+    name: 'a timeout of work that ignores it, without another attempt',
     jobs: (code) => [
       defineJob({
         type: 'w',
@@ -261,7 +261,7 @@ export const functionScenarios: readonly Scenario[] = [
     ends: { a: ['failed'] },
   },
   {
-    name: 'stop with work in hand, and start again',
+    name: 'stopping with running work, and starting again',
     jobs: (code) => [
       defineJob({
         type: 'w',
@@ -285,14 +285,14 @@ export const functionScenarios: readonly Scenario[] = [
     ends: completed,
   },
   {
-    name: 'start over what a dead process held',
+    name: 'recovering the work of a dead process',
     jobs: inSteps,
     before: [runUntilHalf],
     script: submitAndWait,
     ends: completed,
   },
   {
-    name: 'start over work that has taken two processes down',
+    name: 'recovering work that crashed two processes',
     jobs: (code) => [
       defineJob({
         type: 'w',
@@ -306,11 +306,11 @@ export const functionScenarios: readonly Scenario[] = [
     script: async (life) => {
       await life.settled('a')
     },
-    // One more crash while it runs makes it poison, by the book.
+    // One more crash while it runs makes it POISON, as documented.
     ends: { a: ['completed', 'failed'] },
   },
   {
-    name: 'start over what is not to be made again',
+    name: 'recovering work that must not be repeated',
     jobs: (code) => [
       defineJob({
         type: 'w',
@@ -327,7 +327,7 @@ export const functionScenarios: readonly Scenario[] = [
     ends: { a: ['failed'] },
   },
   {
-    name: 'start over what was told to stop when its process died',
+    name: 'recovering work that was stopping when its process died',
     jobs: obedient,
     before: [
       async (life) => {
@@ -352,7 +352,7 @@ export const functionScenarios: readonly Scenario[] = [
     ends: { ...completed, b: ['completed'], c: ['completed'] },
   },
   {
-    name: 'a dead engine’s work is taken over by one that lives',
+    name: 'a living engine taking over the work of a dead one',
     jobs: inSteps,
     isBeside: true,
     before: [],

@@ -3,23 +3,23 @@ import type { Changeset, Claim, Commit, Job, StoredEvents, Write } from 'jobchar
 
 type JobWrite = { readonly job: Job; readonly events: { readonly events: readonly { readonly type: string }[] } }
 
-/** A command that its sender was told is taken. */
+/** A command whose sender was told that it is taken. */
 interface Acknowledged {
   readonly id: string
   readonly command: string
-  /** Where the job stood then, as the answer said. */
+  /** The job's state in that answer. */
   readonly status: string
 }
 
-/** What is known of one invocation. */
+/** Facts about one invocation. */
 interface Entry {
   readonly tokens: Set<number>
   released: number
 }
 
 /**
- * What really happened, written down beneath the engines and beside them: each write as it was applied, each run of code
- * as it was made, each answer as a client heard it. What does not agree is a fault.
+ * Records what really happened, below the engines and beside them: each applied write, each run of code, each answer to
+ * a client. Any contradiction is a fault.
  */
 export class Ledger {
   readonly faults: string[] = []
@@ -30,20 +30,20 @@ export class Ledger {
   readonly #tokens = new Map<string, number>()
   readonly #steps = new Set<string>()
   readonly #returned = new Set<string>()
-  /** Writes of a row, and how many of them were claims. */
+  /** Number of writes of a row, and of claims among them. */
   writes = 0
   claims = 0
-  /** Runs of code. */
+  /** Number of runs of code. */
   runs = 0
 
-  /** The id of the job that was submitted under the key. */
+  /** Id of the job that was submitted under the key. */
   id(key: string): string {
     const id = this.#submits.get(key)
     if (id === undefined) throw new Error(`no submit under the key "${key}" was acknowledged`)
     return id
   }
 
-  /** I2: whoever repeats a key is told of the same job. */
+  /** I2: a client that repeats a key gets the same job. */
   submitted(key: string, id: string): void {
     this.#expect(this.#submits.get(key) ?? id, id, `I2 key "${key}"`)
     this.#submits.set(key, id)
@@ -53,7 +53,7 @@ export class Ledger {
     this.#commands.push(acknowledged)
   }
 
-  /** Code was begun. */
+  /** Code was started. */
   began(): void {
     this.runs++
   }
@@ -63,10 +63,10 @@ export class Ledger {
     this.#returned.add(job.id)
   }
 
-  /** I22: what is recorded is not run again within its invocation, by an attempt that holds its task. */
+  /** I22: a recorded step is not run again within its invocation by an attempt that holds the task. */
   stepped({ idempotencyKey, attempt, job }: TaskContext, name: string): void {
     const tasks = this.#rows.get(job.id)?.tasks ?? []
-    // One that was frozen, and has lost its task meanwhile, cannot know that before it reports.
+    // An attempt that was frozen and lost its task learns that only when it reports.
     const isHolding = tasks.some(
       (task) => `${job.id}:${task.invocation}` === idempotencyKey && task.attempt === attempt,
     )
@@ -74,7 +74,7 @@ export class Ledger {
     this.faults.push(`I22 step "${name}" ran though it was recorded`)
   }
 
-  /** Makes a commit, and writes down what became of it: its changesets, and then what it claimed. */
+  /** Makes a commit, and records its results: first of its changesets, then of its claim. */
   async commit(
     changesets: readonly Changeset[],
     claim: Claim | undefined,
@@ -109,7 +109,7 @@ export class Ledger {
     if (write.op !== 'note') return
     const { jobId, token, note } = write
     const task = this.#rows.get(jobId)?.tasks.find((each) => each.token === token)
-    // The notes of an end stand in its changeset, before its row.
+    // The notes of an end are in its changeset, before its row.
     const isHeld = task?.status === 'claimed' || task?.status === 'stopping'
     if (!isHeld) this.faults.push(`I16 ${note.kind} of ${jobId} was taken under token ${token}`)
     if (note.kind === 'step') this.#steps.add(`${jobId}:${task?.invocation}:${note.name}`)
@@ -140,7 +140,7 @@ export class Ledger {
     const was = before?.tasks.find((each) => each.invocation === task.invocation)
     if (task.token > 0 && !entry.tokens.has(task.token)) {
       this.claims++
-      // I16: over all invocations, no token was given before.
+      // I16: no token was given before, over all invocations.
       if (task.token <= (this.#tokens.get(job.id) ?? 0)) this.faults.push(`I16 token ${task.token} of ${key} is old`)
       this.#tokens.set(job.id, task.token)
       entry.tokens.add(task.token)
@@ -148,7 +148,7 @@ export class Ledger {
     }
     const isReleased = was?.status === 'claimed' && task.status === 'available'
     if (isReleased && events.some(({ type }) => type === 'task.released')) entry.released++
-    // I20: what was claimed and not given back is counted, from the commit that claims.
+    // I20: each claim that was not given back is counted, from its commit on.
     this.#expect(task.attempt, entry.tokens.size - entry.released, `I20 attempts of ${key}`)
   }
 
@@ -158,7 +158,7 @@ export class Ledger {
     this.#expect(new Set(holders).size, holders.length, `I14 one holder for each of ${holders}`)
   }
 
-  /** Looks at what stands on the disk when all is at rest. */
+  /** Checks the stored data when nothing moves any more. */
   check(rows: readonly Job[], log: readonly StoredEvents[]): void {
     const stored = new Map(rows.map((job) => [job.id, job]))
     for (const [key, id] of this.#submits) {
@@ -178,7 +178,7 @@ export class Ledger {
       const isOver = stored.get(id)?.status === 'completed' && command === 'cancel'
       if (isOver) this.faults.push('I26 what was cancelled is completed')
     }
-    // I21, where it can be told: of the default lifecycle.
+    // I21, for the default lifecycle.
     for (const { id, status } of rows) {
       if (status === 'completed' && !this.#returned.has(id)) this.faults.push('I21 completed, and never returned')
     }
@@ -189,7 +189,7 @@ export class Ledger {
   }
 }
 
-/** The job occupies its pipeline. */
+/** Whether the job holds its pipeline's slot. */
 function holdsSlot({ pipeline, phase, vacates, tasks }: Job): boolean {
   if (pipeline === undefined) return false
   const isOn = phase !== 'settled' && phase !== 'waiting'

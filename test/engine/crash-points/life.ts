@@ -5,12 +5,15 @@ import type { Ledger } from './ledger.ts'
 import { never, type Point, Points } from './points.ts'
 import type { Scenario } from './scenario.ts'
 
-/** How often a client repeats what the storage could not answer, and a supervisor a start. */
+/**
+ * Number of times that a client repeats a call that the storage could not answer, and that a supervisor repeats a
+ * start.
+ */
 const TRIES_MAX = 5
-/** A poll is 500 ms, since every case has to wait for some. */
+/** A poll takes 500 ms, because every case waits for several. */
 const TIMES: Partial<HostOptions> = { poll: '500ms', sweep: '1s', heartbeat: '2s' }
 
-/** The code of the jobs of one process: once that is dead, none of it goes on. */
+/** The code of the jobs of one process. It stops when the process dies. */
 export class Code {
   readonly #bench: Bench
   readonly #points: Points
@@ -40,7 +43,7 @@ export class Code {
     }
   }
 
-  /** Time passes; given a signal, until that is aborted. */
+  /** Waits; a given signal ends the wait when it is aborted. */
   async pause(ms: number, signal?: AbortSignal): Promise<void> {
     await new Promise<void>((resume, fail) => {
       const cancel = this.#bench.clock.timer(ms, resume)
@@ -54,7 +57,7 @@ export class Code {
     await this.#points.going()
   }
 
-  /** A step that is noted in the ledger. */
+  /** A step that is recorded in the ledger. */
   async step(context: TaskContext, name: string): Promise<string> {
     await this.#points.going()
     const result = await context.step(name, async () => {
@@ -67,7 +70,7 @@ export class Code {
   }
 }
 
-/** One process from its start to its end, and the client that talks to it. */
+/** One process from its start to its end, with the client that calls it. */
 export class Life {
   readonly points: Points
   readonly #bench: Bench
@@ -76,7 +79,7 @@ export class Life {
   readonly #types: readonly AnyJobType[]
   #host: Host | undefined
   #advancing: Promise<void> = Promise.resolve()
-  /** What it asks for may have been asked for before. */
+  /** Whether an earlier client may have made the same calls. */
   #isRepeat: boolean
 
   constructor(bench: Bench, ledger: Ledger, scenario: Scenario, options: LifeOptions = {}) {
@@ -92,28 +95,28 @@ export class Life {
     return this.points.isDead
   }
 
-  /** What its listeners heard. */
+  /** The events that its listeners received. */
   get heard(): Host['heard'] {
     return this.#host?.heard ?? []
   }
 
-  /** Resolves when the course of the process is done, or cut off by its death or its freeze. */
+  /** Resolves when the script of the process is done, or its death or freeze cut it off. */
   async until(course: Promise<void>): Promise<'done' | 'dead' | 'frozen'> {
     const dead = this.points.died.then(() => 'dead' as const)
     const frozen = this.points.froze.then(() => 'frozen' as const)
     const how = await Promise.race([course.then(() => 'done' as const), dead, frozen])
-    // The clock belongs to no process: what it was asked for is done before anyone asks again.
+    // The clock belongs to no process: it finishes an advance before the next one.
     await this.#advancing
     return how
   }
 
-  /** The process goes on; what its client asked for before, another may have done. */
+  /** The process thaws. Another process may have done meanwhile what its client had asked for. */
   thaw(): void {
     this.#isRepeat = true
     this.points.thaw()
   }
 
-  /** Starts the engine; one that could not start is started again, as a supervisor does. */
+  /** Starts the engine. A failed start is repeated, as a supervisor does. */
   async start(): Promise<void> {
     await this.#insist(async () => {
       const options = { ...TIMES, deadAfter: '10s', ...this.#scenario.options, jobs: this.#types }
@@ -129,7 +132,7 @@ export class Life {
     this.#ledger.submitted(key, id)
   }
 
-  /** Submits again and again, until the slot of the pipeline is free. */
+  /** Submits repeatedly, until the slot of the pipeline is free. */
   async submitWhenFree(key: string, type: string, options: Omit<SubmitOptions, 'signal'>): Promise<void> {
     for (let round = 0; round < 100; round++) {
       try {
@@ -142,7 +145,7 @@ export class Life {
     throw new Error(`I14 the slot of "${key}" never was free`)
   }
 
-  /** Sends a command. One that may have been taken before may be refused now. */
+  /** Sends a command. A command that may have been taken before may be refused now. */
   async send(key: string, command: string): Promise<void> {
     await this.#command(key, command, (id) => this.#use().ada.send(id, { type: command }))
   }
@@ -161,7 +164,7 @@ export class Life {
     }
   }
 
-  /** Waits for the end of a job, and is told of it soon after. */
+  /** Waits for the end of a job, and for its listeners to hear of it. */
   async result(key: string): Promise<void> {
     const id = this.#ledger.id(key)
     let told = 'nothing'
@@ -174,13 +177,13 @@ export class Life {
     }
     void ask()
     const { status } = await this.settled(key)
-    // A sweep, and a poll.
+    // A sweep and a poll.
     await this.advance(2_000)
     if (told === 'STORAGE_UNAVAILABLE') await ask()
     if (told !== status) this.#ledger.faults.push(`I36 the job is ${status}, and who waits was told ${told}`)
   }
 
-  /** Time passes until the job has ended, or stands where it is said to. */
+  /** Waits until the job has ended, or is in the given state. */
   async settled(key: string, status?: string) {
     for (let round = 0; round < 150; round++) {
       const job = await this.#bench.row(this.#ledger.id(key))
@@ -197,7 +200,7 @@ export class Life {
     await this.points.going()
   }
 
-  /** Stops the engine, in at most so much time. */
+  /** Stops the engine within the given time. */
   async stop(timeout: number): Promise<void> {
     const stopping = this.#hear(this.#use().engine.stop({ timeout }))
     await this.advance(timeout)
@@ -215,14 +218,14 @@ export class Life {
         return await this.#hear(run())
       } catch (error) {
         if (!['STORAGE_UNAVAILABLE', 'OUTCOME_UNKNOWN'].includes(codeOf(error)) || tries === TRIES_MAX) throw error
-        // A command has no key: it may have been taken, and is sent again.
+        // A command has no key. It may have been taken, and is sent again.
         this.#isRepeat = true
         await this.advance(200)
       }
     }
   }
 
-  // What a dead process would have answered is heard by nobody.
+  // No one hears the answer of a dead process.
   async #hear<Result>(call: Promise<Result>): Promise<Result> {
     try {
       const result = await call
@@ -239,13 +242,13 @@ export class Life {
   }
 }
 
-/** How a process is started. */
+/** Options of a process. */
 export interface LifeOptions {
-  /** Where it dies or fails. */
+  /** The call at which it dies or fails. */
   readonly point?: Point
-  /** It comes before the one that is looked at. */
+  /** Whether it runs before the process under test. */
   readonly isBefore?: boolean
-  /** Its client repeats what another may have done. */
+  /** Whether its client repeats calls that another one may have made. */
   readonly isRepeat?: boolean
 }
 

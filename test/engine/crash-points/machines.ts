@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { Code } from './life.ts'
 import type { Scenario } from './scenario.ts'
 
-/** The machines of the scenarios, and how they become job types. */
+/** The machines of the scenarios, as job types. */
 
 type Commands = readonly string[]
 
@@ -20,7 +20,7 @@ export function chart(machine: unknown, actors: object, commands: Commands = [],
   >)
 }
 
-/** Code that takes so long, and ends well. */
+/** Code that takes this long, and succeeds. */
 export const work = (code: Code, ms = 200) =>
   task(
     {},
@@ -30,7 +30,7 @@ export const work = (code: Code, ms = 200) =>
     }),
   )
 
-/** Where the machines end. */
+/** Final states of the machines. */
 export const ends = {
   done: { type: 'final' },
   failed: { type: 'final', tags: ['failure'] },
@@ -178,7 +178,7 @@ export const lost = createMachine({
   },
 })
 
-/** Told of by nobody, it fails after 5 seconds. */
+/** Fails after 5 seconds unless its task ends before. */
 export const awaited = createMachine({
   initial: 'working',
   states: {
@@ -187,7 +187,7 @@ export const awaited = createMachine({
   },
 })
 
-/** Says something to itself, and to its work, a while later. */
+/** Sends a delayed event to itself, and one to its task. */
 export const later = createMachine({
   initial: 'working',
   states: {
@@ -200,7 +200,7 @@ export const later = createMachine({
   },
 })
 
-/** Ends when it has heard two words. */
+/** Ends when it has received two messages. */
 export const listener = (code: Code) =>
   task(
     {},

@@ -8,11 +8,11 @@ import type { Ledger } from './ledger.ts'
  *
  * - `crash before` the process dies, and the call is not made.
  * - `crash after` the call is made, and the process dies before it hears the answer.
- * - `frozen before` the process stands still before the call is made, until others have taken it for dead; then it goes on.
- * - `frozen after` so it does when the call is made, and hears the answer then.
- * - `unheard` the call is made, and answered with an error of the driver: the outcome is unknown.
- * - `deaf` so it is, and what landed, and how the rows are now, cannot be asked either.
- * - `refused` STORAGE_UNAVAILABLE, and nothing is done.
+ * - `frozen before` the process is suspended before the call until others have declared it dead; then it continues.
+ * - `frozen after` the same after the call, whose answer it gets then.
+ * - `unheard` the call is made, and fails with an error of the driver: the outcome is unknown.
+ * - `deaf` the same, and neither the outcome nor the current rows can be read.
+ * - `refused` STORAGE_UNAVAILABLE, and nothing is written.
  */
 export const MODES = [
   'crash before',
@@ -26,7 +26,7 @@ export const MODES = [
 
 export type Mode = (typeof MODES)[number]
 
-/** A call, counted from 1, and what happens there. */
+/** A call, counted from 1, and its fault. */
 export interface Point {
   readonly call: number
   readonly mode: Mode
@@ -34,18 +34,18 @@ export interface Point {
 
 type Call = Method | 'open' | 'close'
 
-/** What an engine asks after a commit whose answer it did not hear. */
+/** Calls that an engine makes after a commit whose answer was lost. */
 const ASKED_AFTER: readonly Call[] = ['landed', 'many']
 
-/** Whether the mode says something at such a call that another does not. */
+/** Whether the mode differs from another one at such a call. */
 export function applies(mode: Mode, call: string): boolean {
   if (mode === 'deaf') return call === 'commit' || call === 'claim'
-  // What has opened or closed a file and then fails is the storage's own affair: its caller has nothing in hand.
+  // A failed open or close of a file is the storage's own concern, because its caller holds nothing yet.
   if (mode === 'unheard') return call !== 'open' && call !== 'close'
   return mode !== 'refused' || call !== 'close'
 }
 
-/** One process's access to the disk, which counts its calls, and dies or fails at one of them. */
+/** One process's access to the disk. It counts its calls, and dies or fails at one of them. */
 export class Points implements Storage {
   /** The calls so far, by name. */
   readonly calls: Call[] = []
@@ -54,7 +54,7 @@ export class Points implements Storage {
   readonly #inner: Storage
   readonly #ledger: Ledger
   readonly #point: Point | undefined
-  /** Resolves when the process stands still. */
+  /** Resolves when the process is suspended. */
   readonly froze: Promise<void>
   #sayDied: () => void = () => {}
   #sayFroze: () => void = () => {}
@@ -80,20 +80,20 @@ export class Points implements Storage {
     return this.#isDead
   }
 
-  /** The process dies: its lock is free, and it hears nothing any more. */
+  /** The process dies: its lock is free, and it gets no more answers. */
   async die(): Promise<void> {
     this.#isDead = true
     await this.#connection?.close()
     this.#sayDied()
   }
 
-  /** Resolves at once, or when the process goes on; never once it is dead. */
+  /** Resolves at once, or when the process continues; never after its death. */
   async going(): Promise<void> {
     await this.#freeze?.promise
     if (this.#isDead) await never()
   }
 
-  /** The process goes on as if nothing was. */
+  /** The process continues as if nothing had happened. */
   thaw(): void {
     this.#isThawed = true
     this.#freeze?.resolve()
@@ -112,7 +112,7 @@ export class Points implements Storage {
           return this.#ledger.commit(changesets, claim, (noted) => inner.commit(changesets, noted))
         }),
       changed: () => !this.#isStill && inner.changed(),
-      // What closes it once the process is dead is the test.
+      // The test closes it after the death of its process.
       close: () => (this.#isDead ? inner.close() : pass('close', () => inner.close())),
     }
   }
@@ -146,7 +146,7 @@ export class Points implements Storage {
   }
 }
 
-/** What a dead process waits for. */
+/** A promise that a dead process waits for forever. */
 export function never<Result>(): Promise<Result> {
   return new Promise(() => {})
 }

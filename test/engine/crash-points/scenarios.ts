@@ -3,5 +3,4 @@ import { functionScenarios } from './functions.ts'
 import type { Scenario } from './scenario.ts'
 import { waitingScenarios } from './waiting.ts'
 
-/** All scenarios. */
 export const scenarios: readonly Scenario[] = [...functionScenarios, ...chartScenarios, ...waitingScenarios]

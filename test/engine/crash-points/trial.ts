@@ -6,24 +6,24 @@ import { Life, type LifeOptions } from './life.ts'
 import type { Point } from './points.ts'
 import type { Scenario } from './scenario.ts'
 
-/** Seconds in which all that is left has to come to rest. */
+/** Seconds within which everything comes to rest. */
 const REST_SECONDS_MAX = 60
-/** For every other call the disk lies still for so long after the crash, and all timers fall due meanwhile. */
+/** For every other call the disk is unused for this long after the crash, so that all timers fall due meanwhile. */
 const ABSENCE_MS = 10_000
 
-/** A silent engine loses its work after 10 s, as the lives say (`deadAfter`); a sweep later it is found. */
+/** A silent engine loses its work after 10 s (`deadAfter` of the processes). The next sweep notices it. */
 const DEAD_AFTER_MS = 12_000
 
-/** What one run of a scenario showed. */
+/** Result of one run of a scenario. */
 export interface Outcome {
   readonly faults: readonly string[]
-  /** The calls of the process that was looked at, by name. */
+  /** The calls of the process under test, by name. */
   readonly calls: readonly string[]
   readonly how: 'done' | 'dead' | 'frozen'
   readonly ledger: Ledger
 }
 
-/** Runs a scenario on a disk, with one of its calls gone wrong. */
+/** Runs a scenario on a disk, with a fault at one of its calls. */
 export async function runScenario(scenario: Scenario, disk: Storage | undefined, point?: Point): Promise<Outcome> {
   const trial = new Trial(scenario, new Bench(disk))
   try {
@@ -78,14 +78,14 @@ class Trial {
   async #afterDeath(point: Point | undefined, beside: Life | undefined): Promise<void> {
     if (beside === undefined && (point?.call ?? 0) % 2 === 1) await this.bench.clock.advance(ABSENCE_MS)
     const next = beside ?? (await this.#start({ isRepeat: true }))
-    // Its client is gone: what was promised to it comes to its end, or to where it waits for a client.
+    // Its client is gone. Its jobs end, or reach a state in which they wait for a client.
     await this.#rest(next)
     await this.#check(this.#scenario.waits ?? [])
     await this.#scenario.script(next)
     await this.#rest(next)
   }
 
-  // Another one takes over what the silent one held; it may end all that, before the first one goes on.
+  // Another engine takes over the work of the silent one, and may end it all before that one continues.
   async #duringFreeze(beside: Life | undefined): Promise<void> {
     const other = beside ?? (await this.#start({ isRepeat: true }))
     await other.advance(DEAD_AFTER_MS)
@@ -131,7 +131,7 @@ class Trial {
       const isStanding = phase !== 'settled' && standing.includes(status) && tasks.every((task) => this.#isStill(task))
       if (!isOver && !isStanding) this.#fault(`I19 ${id} is left ${status}: ${JSON.stringify(tasks)}`)
     }
-    // I5, I40, I41: what is heard was committed, and is heard once.
+    // I5, I40, I41: every published event was committed, and is published once.
     const stored = new Map(log.flatMap((row) => row.events.map((event, at) => [row.sequence + at, nameOf(row, event)])))
     for (const { heard } of this.#lives) {
       if (new Set(heard.map(({ sequence }) => sequence)).size < heard.length) this.#fault('I40 heard twice')
@@ -142,7 +142,7 @@ class Trial {
     await this.#checkInstances()
   }
 
-  // I47: the dead are forgotten, once nothing of them is left.
+  // I47: dead instances are forgotten once they hold nothing.
   async #checkInstances(): Promise<void> {
     const others = await (await this.bench.probe()).others()
     const alive = this.#lives.filter(({ isDead }) => !isDead).length
@@ -162,15 +162,15 @@ class Trial {
     if (total !== undefined && total !== length) this.#fault(`I3 there are ${length} jobs, and should be ${total}`)
   }
 
-  // Something of it will still happen without anyone asking. A timer of a day is somebody's patience.
+  // It will still move without a client. A timer of a day is one that waits for a person.
   #moves({ phase, tasks, timers, updatedAt }: Job): boolean {
     if (tasks.some((task) => !this.#isStill(task))) return true
-    // What follows another waits for its turn, and nobody has to come for it.
+    // A follow-up waits for its turn, which comes without a client.
     if (phase === 'waiting' && this.#scenario.total !== undefined) return true
     return phase !== 'settled' && timers.some(({ dueAt }) => dueAt - updatedAt < 3_600_000)
   }
 
-  // A child's own row says how it is; a callback runs for as long as its state.
+  // A child's own row shows its state. A callback runs as long as its state.
   #isStill({ child, status, executor }: Job['tasks'][number]): boolean {
     const { options, isPatient } = this.#scenario
     if (status === 'available') return options?.work === false

@@ -22,7 +22,7 @@ const endless = (code: Code) =>
     }),
   })
 
-/** Fails, and is tried again, twice. */
+/** Fails, and is retried twice. */
 const stubborn = (code: Code) =>
   defineJob({
     type: 'stubborn',
@@ -33,7 +33,7 @@ const stubborn = (code: Code) =>
     followUp: ({ outcome, retries }) => (outcome === 'failure' && retries < 2 ? [{ kind: 'retry' }] : []),
   })
 
-/** Two jobs follow it: one in a pipeline, and one later. */
+/** A job with two follow-ups: one in a pipeline, and a delayed one. */
 const leading = (code: Code) => {
   const follower = quick(code)
   const lead = defineJob({
@@ -51,7 +51,7 @@ const completed = { a: ['completed'], b: ['completed'] }
 
 export const waitingScenarios: readonly Scenario[] = [
   {
-    name: 'two runs that wait for their turn',
+    name: 'queueing two runs behind a first one',
     jobs: (code) => [quick(code)],
     script: async (life) => {
       await life.submit('a', 'quick', { pipeline: 'p' })
@@ -62,7 +62,7 @@ export const waitingScenarios: readonly Scenario[] = [
     ends: { ...completed, c: ['completed'] },
   },
   {
-    name: 'a run that waits for its time',
+    name: 'a run that waits for its start time',
     jobs: (code) => [quick(code)],
     script: async (life) => {
       await life.submit('a', 'quick', { startAt: '2026-01-01T00:00:02.500Z' })
@@ -71,7 +71,7 @@ export const waitingScenarios: readonly Scenario[] = [
     ends: { a: ['completed'] },
   },
   {
-    name: 'a run that takes the place of another',
+    name: 'a run that replaces another',
     jobs: (code) => [quick(code), endless(code)],
     script: async (life) => {
       await life.submit('a', 'endless', { pipeline: 'p' })
@@ -79,12 +79,12 @@ export const waitingScenarios: readonly Scenario[] = [
       await life.settled('b')
     },
     ends: { a: ['cancelled'], b: ['completed'] },
-    // The second one may never have been asked for.
+    // The second run may never have been submitted.
     waits: ['running'],
     isPatient: true,
   },
   {
-    name: 'a run that fails and is tried again in its slot',
+    name: 'retrying a failed run in its slot',
     jobs: (code) => [stubborn(code), quick(code)],
     script: async (life) => {
       await life.submit('a', 'stubborn', { pipeline: 'p' })
@@ -96,7 +96,7 @@ export const waitingScenarios: readonly Scenario[] = [
     total: 4,
   },
   {
-    name: 'two jobs that follow another',
+    name: 'two follow-ups of a job',
     jobs: leading,
     script: async (life) => {
       await life.submit('a', 'leading')

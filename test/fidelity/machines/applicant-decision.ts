@@ -5,7 +5,7 @@ export interface Applicant {
   readonly age: number
 }
 
-/** What follows for an applicant who is let in: a machine without a `setup`. */
+/** Work for an accepted applicant: a machine without a `setup`. */
 const startApplication = createMachine({
   id: 'startApplication',
   types: {} as { input: { applicant: Applicant }; context: { applicant: Applicant } },
@@ -18,7 +18,7 @@ const startApplication = createMachine({
   output: ({ context }) => ({ file: `file of ${context.applicant.name}` }),
 })
 
-/** An application is taken up if the applicant is of age; else a mail of rejection is sent. */
+/** Accepts an application if the applicant is of age; otherwise sends a mail of rejection. */
 export const applicantDecision = setup({
   types: {
     context: {} as { applicant: Applicant; file?: string },

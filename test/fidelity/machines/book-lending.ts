@@ -9,7 +9,10 @@ interface Lender {
   readonly name: string
 }
 
-/** A reader asks for a book: it is lent at once, or the reader may hold it, and is asked again in two weeks, or decline. */
+/**
+ * A reader asks for a book. It is lent at once if it is there. Otherwise the reader declines, or holds it and is asked
+ * again in two weeks.
+ */
 export const bookLending = setup({
   types: {
     context: {} as { book: Book | null; lender: Lender | null },

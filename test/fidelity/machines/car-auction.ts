@@ -6,7 +6,7 @@ export interface Bid {
   readonly amount: number
 }
 
-/** Takes bids for as long as the auction lasts; the best one wins. */
+/** Takes bids while the auction lasts. The best one wins. */
 export const carAuction = setup({
   types: {
     context: {} as { carId: string; openMs: number; bids: Bid[]; winner?: Bid },

@@ -45,7 +45,7 @@ export const vitalsCheck = setup({
   output: ({ context }) => context,
 })
 
-/** While a car is on, its vitals are checked again and again, with a pause between. */
+/** Checks the vitals of a car again and again while it is on, with a pause between. */
 export const carVitals = setup({
   types: {
     context: {} as { checks: Vitals[] },

@@ -5,7 +5,7 @@ export interface Message {
   readonly isUrgent: boolean
 }
 
-/** Looks into an inbox every 15 minutes, and sends a text message for each urgent mail, one after the other. */
+/** Checks an inbox every 15 minutes, and sends a text message for each urgent mail, one after the other. */
 export const checkInbox = setup({
   types: {} as {
     context: { rounds: number; messages: Message[]; textsSent: string[] }

@@ -10,7 +10,7 @@ export interface CreditReport {
   readonly score: number
 }
 
-/** A customer's credit is checked by an office; its decision says which mail is sent. */
+/** Asks an office to check a customer's credit. The decision determines which mail is sent. */
 export const creditCheck = setup({
   types: {
     context: {} as { customer: Customer; report: CreditReport | null; reason?: string },

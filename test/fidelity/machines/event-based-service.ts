@@ -1,6 +1,6 @@
 import { assign, emit, raise, setup } from 'xstate'
 
-/** Makes an appointment at the vet by events alone: it asks with one and waits for another. */
+/** Makes an appointment at the vet by events alone: sends one event and waits for another. */
 export const vetAppointment = setup({
   types: {
     context: {} as { patient?: { name: string; illness: string }; appointment?: { doctor: string; at: string } },

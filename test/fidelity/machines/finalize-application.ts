@@ -6,7 +6,7 @@ const piece = (name: 'ApplicationSubmitted' | 'SATScoresReceived' | 'Recommendat
     states: { missing: { on: { [name]: 'here' } }, here: { type: 'final' } },
   }) as const
 
-/** A college application is finalized when all three of its pieces have arrived, in whatever order. */
+/** Finalizes a college application when all three of its pieces have arrived, in any order. */
 export const finalizeApplication = setup({
   types: {
     events: {} as {

@@ -38,7 +38,7 @@ export const jobMonitoring = setup({
           target: 'deciding',
           actions: assign(({ context, event }) => ({ status: event.output.status, polls: context.polls + 1 })),
         },
-        // Whoever asks is asked again, in the same rhythm.
+        // After an error it asks again, after the same pause.
         onError: { target: 'waiting' },
       },
     },

@@ -1,6 +1,6 @@
 import { assign, createMachine, fromPromise } from 'xstate'
 
-/** Solves expressions one by one, in a state that enters itself again. */
+/** Solves expressions one by one, in a state that re-enters itself. */
 export const mathProblems = createMachine(
   {
     id: 'solveMathProblems',

@@ -5,7 +5,7 @@ const branch = (ms: number) => ({
   states: { waiting: { after: { [ms]: 'over' } }, over: { type: 'final' as const } },
 })
 
-/** Two branches that wait at the same time; it goes on when both are over. */
+/** Two branches that wait at the same time. The machine continues when both have ended. */
 export const parallelExecution = createMachine({
   id: 'parallelExecution',
   initial: 'both',

@@ -2,7 +2,10 @@ import { assign, fromPromise, setup } from 'xstate'
 
 const MAX_TRIES = 10
 
-/** A new patient is stored, gets a doctor and a first appointment; a service that is away is asked again in 3 seconds. */
+/**
+ * Stores a new patient, then assigns a doctor and a first appointment. An unavailable service is tried again in 3
+ * seconds.
+ */
 export const patientOnboarding = setup({
   types: {
     context: {} as { patient?: { name: string; condition: string }; doctor?: string; tries: number; time?: string },

@@ -6,7 +6,7 @@ export interface Order {
   readonly quantity: number
 }
 
-/** Provisions orders; each way in which one can be wrong has a handler of its own, which the machine provides inline. */
+/** Provisions orders. Each kind of fault has its own handler, which the machine provides inline. */
 export function provisionOrders(services: {
   provision: (order: Order) => Promise<{ readonly parcel: string }>
   handle: (problem: string) => Promise<string>

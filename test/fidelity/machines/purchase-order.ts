@@ -3,7 +3,7 @@ import { assign, log, setup } from 'xstate'
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
 
-/** An order that a supplier has to confirm and ship within 30 days, or it is cancelled. */
+/** An order that a supplier has to confirm and ship within 30 days; otherwise it is cancelled. */
 export const purchaseOrder = setup({
   types: {
     context: {} as { orderId: string; confirmedBy: string | null; tracking: string | null },

@@ -1,6 +1,6 @@
 import { assign, fromPromise, sendParent, setup } from 'xstate'
 
-/** Payment of one order, which tells the machine that invoked it how far it is. */
+/** Pays one order, and reports its progress to the machine that invoked it. */
 export const paymentProcessing = setup({
   types: {
     input: {} as { orderId: string; amount: number },
@@ -30,7 +30,7 @@ export const paymentProcessing = setup({
   output: ({ context }) => ({ receipt: context.receipt }),
 })
 
-/** An order that hands its payment to a machine that other orders use too. */
+/** An order whose payment is a machine that other orders use too. */
 export const paidOrder = setup({
   types: {
     input: {} as { orderId: string; amount: number },

@@ -5,7 +5,7 @@ interface Reading {
   readonly value: number
 }
 
-/** Gathers the readings of a room and reports them every hour; after a report it begins anew. */
+/** Gathers the readings of a room and reports them every hour, then starts anew. */
 export const roomReadings = setup({
   types: {} as {
     context: { room: string; readings: Reading[]; reports: number }

@@ -1,6 +1,6 @@
 import { assign, fromPromise, setup } from 'xstate'
 
-/** Sends one mail: the machine that the one below uses for each recipient. */
+/** Sends one mail. The machine below invokes it for each recipient. */
 export const sendEmail = setup({
   types: {
     input: {} as { to: string },
@@ -30,7 +30,7 @@ export const sendEmail = setup({
   output: ({ context }) => context,
 })
 
-/** A mail for each recipient, one after the other. */
+/** Sends a mail to each recipient, one after the other. */
 export const sendEmails = setup({
   types: {
     input: {} as { recipients: string[] },

@@ -1,6 +1,6 @@
 import { assign, fromPromise, setup } from 'xstate'
 
-/** Waits an hour for the decision about a visa; whatever the event, it is handled by its own work. */
+/** Waits an hour for the decision about a visa. Each possible event has its own handler. */
 export const visaDecision = setup({
   types: {
     context: {} as { seen: string[]; result?: string },

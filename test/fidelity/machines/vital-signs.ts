@@ -7,7 +7,7 @@ type Sign =
 
 type Alarm = { type: 'alarm'; of: string; value: number }
 
-/** Listens to a patient's monitor and raises an alarm for each sign that is out of its range, until it is switched off. */
+/** Listens to a patient's monitor and raises an alarm for each sign out of its range, until it is switched off. */
 export const vitalSigns = setup({
   types: {
     context: {} as { patient: string; alarms: string[]; readings: number },

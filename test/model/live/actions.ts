@@ -1,9 +1,9 @@
 /**
  * The actions of generated machines.
  *
- * Nothing goes on without end: each transition but the first of an event from outside burns fuel that its machine has
- * for each such event, and is not enabled without. A machine that is begun again and again, two that answer each other,
- * a raise that raises itself: each needs a transition for each of its rounds.
+ * Every run ends: each transition except the first one for an event from outside needs fuel, and a machine gets a fixed
+ * amount for each such event. So a machine that starts again and again, two that answer each other, or a raise that
+ * raises itself all stop.
  */
 import {
   type ActorSystem,
@@ -30,7 +30,7 @@ export interface Context {
   readonly ref: AnyActorRef | null
 }
 
-/** An event, of whatever kind: from outside, of a machine, or of XState itself. */
+/** An event from outside, from a machine, or from XState itself. */
 export interface Event {
   readonly type: string
   readonly isOutside?: boolean
@@ -57,12 +57,12 @@ interface ActionScope extends Scope {
   readonly system: ActorSystem<never>
 }
 
-/** Where an action stands. */
+/** The place of an action. */
 export interface Place {
   readonly isChild: boolean
   /** The children that the machine's states invoke, by their ids. */
   readonly invokes: readonly string[]
-  /** Those of the action's own state, where they are sure to be there. */
+  /** The children that the action's own state invokes, which exist there for certain. */
   readonly ownInvokes: readonly string[]
   readonly systemIds: readonly string[]
   /** The names of the logic that is spawned. */
@@ -72,7 +72,7 @@ export interface Place {
   readonly delays: readonly DelayPlan[]
 }
 
-/** Fuel for what one event from outside may lead to in one machine. */
+/** Amount of fuel of one machine for one event from outside. */
 const FUEL = 4
 
 export const burn = assign((scope: unknown) => {
@@ -84,22 +84,22 @@ export function isFuelled({ context, event }: Scope): boolean {
   return isFresh(event) || context.fuel > 0
 }
 
-/** What nothing in the machines can cause again without someone outside, or time. */
+/** Whether the event comes from outside or from a timer, so that the machines cannot cause it endlessly. */
 function isFresh({ type, isOutside, isLate, output, error }: Event): boolean {
   const ended = (output ?? error ?? undefined) as { readonly isOutside?: boolean } | undefined
   return isOutside === true || isLate === true || ended?.isOutside === true || type.startsWith('xstate.after.')
 }
 
-/** The ids of the children that are spawned. */
+/** Ids of the children that are spawned. */
 export const KEPT = 'kept'
 export const NAMED = 'named'
 
-/** The context that a machine begins with. */
+/** The initial context of a machine. */
 export function firstContext({ input }: { readonly input?: { readonly n?: number } }): Context {
   return { n: input?.n ?? 0, last: '', fuel: FUEL, ref: null }
 }
 
-/** What is sent among the machines; never marked as from outside. */
+/** An event between machines; never marked as from outside. */
 function message(type: string) {
   return (scope: unknown) => ({ type, value: (scope as Scope).context.n })
 }
@@ -123,7 +123,7 @@ function childOf({ self }: ActionScope, id: string | undefined): AnyActorRef | u
   return (self.getSnapshot() as { readonly children: { readonly [id: string]: AnyActorRef } }).children[id ?? '']
 }
 
-// A machine that is being made has no snapshot; XState's build for development throws where it is asked for.
+// A machine that is being made has no snapshot, and XState's development build throws if it is read.
 function isFirstMove(self: AnyActorRef): boolean {
   try {
     return self.getSnapshot() === undefined
@@ -140,7 +140,7 @@ function chosen<Value>(list: readonly Value[], pick: number): Value | undefined 
   return list[pick % Math.max(1, list.length)]
 }
 
-/** What is used of XState's own, whose types ask for the types of a machine. */
+/** The parts of XState's types that do not need the types of a machine. */
 interface Enqueue {
   (action: unknown): void
   sendTo(ref: AnyActorRef, event: unknown, options?: object): void
@@ -149,7 +149,7 @@ interface Enqueue {
   assign(change: object): void
 }
 
-/** Actions that are chosen as they run. */
+/** Actions that are chosen at run time. */
 function enqueued(run: (enqueue: Enqueue, scope: ActionScope) => void): unknown {
   return enqueueActions((given) => run(given.enqueue as unknown as Enqueue, given as unknown as ActionScope))
 }
@@ -179,12 +179,12 @@ const makers: { readonly [Kind in ActionKind]: Make } = {
   log: () => log((scope: unknown) => (scope as Scope).event.type),
   effect: () => () => {},
   raise: (_, __, type) => raise(message(type) as never),
-  // XState forgets a timer of the same id without stopping it; one that is set again is cancelled first.
+  // XState forgets a timer of the same id without stopping it, so it is cancelled before it is set again.
   arm: ({ delay, delays }, pick, type) => [
     cancel('armed'),
     raise(lateMessage(type) as never, { id: 'armed', delay: delay(chosen(delays, pick) as DelayPlan) as number }),
   ],
-  // Only by an event from outside: each could set several more.
+  // Only for an event from outside, because each time may set several more.
   armUnnamed: ({ delay, delays }, pick, type) => {
     const options = { delay: delay(chosen(delays, pick) as DelayPlan) }
     return enqueued((enqueue, { event }) => {
@@ -215,7 +215,7 @@ const makers: { readonly [Kind in ActionKind]: Make } = {
       delay: delay(chosen(delays, pick) as DelayPlan) as number,
     }),
   ],
-  // Only what comes from outside: XState's own events hold what no row could.
+  // Only for events from outside, because XState's own events hold values that no row can store.
   forward: ({ invokes }, pick) =>
     enqueued((enqueue, scope) => {
       const ref = childOf(scope, chosen(invokes, pick))
@@ -238,19 +238,19 @@ const makers: { readonly [Kind in ActionKind]: Make } = {
       const isFree = context.ref === null && spawned.includes(KEPT)
       return (isFree ? { ref: spawn(KEPT, { id: KEPT, input: { n: context.n } }) } : {}) as never
     }),
-  // XState stops one too late that was spawned in the same first move of a machine.
+  // XState is too late to stop a child that was spawned in the same first transition of a machine.
   dropRef: () =>
     enqueued((enqueue, { context, self }) => {
       if (context.ref === null || isFirstMove(self)) return
       enqueue.stopChild(context.ref)
       enqueue.assign({ ref: null })
     }),
-  // The reference stays, and leads nowhere.
+  // The reference stays, but its child is gone.
   stopRef: () =>
     enqueued((enqueue, { context, self }) => {
       if (context.ref !== null && !isFirstMove(self)) enqueue.stopChild(context.ref)
     }),
-  // XState forgets a child of the same id without stopping it; one that is spawned again is stopped first.
+  // XState forgets a child of the same id without stopping it, so it is stopped before it is spawned again.
   spawnNamed: ({ spawned }, pick) =>
     spawned.includes(NAMED)
       ? [

@@ -1,4 +1,4 @@
-/** Machines of their own for the law: what a restart parts, and whatever the law has once found. */
+/** Hand-written machines for the law: cases that a restart could separate, and cases that the law has found. */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import {
   type AnyActorRef,
@@ -17,7 +17,7 @@ import * as definition from '../../../src/model/definition.ts'
 import { Walk } from './law.ts'
 import type { PromiseCreator } from './machines.ts'
 
-// XState's build for development warns of what is sent to an actor that is over.
+// XState's development build warns about events for an ended actor.
 beforeEach(() => {
   vi.spyOn(console, 'warn').mockImplementation(() => {})
 })
@@ -27,7 +27,7 @@ afterEach(() => {
 
 type Actors = { readonly [name: string]: unknown }
 
-/** Both sides of a machine, which are compared after every event; each row is read from JSON before it. */
+/** A machine on both sides. They are compared after every event, and each row is read from JSON before it. */
 function walkOf(config: object, actorsOf: (work: unknown) => Actors = () => ({})): Walk {
   const make = (creator: PromiseCreator) => {
     const work = fromPromise(creator)
@@ -66,7 +66,7 @@ test('I8 case: timers that were set before a restart are cancelled after it', ()
   expect(walk.view()).toMatchObject({ value: 'safe', context: { heard: [] }, timers: [] })
 })
 
-test('I8 case: children are held over a restart, and their own work with them', async () => {
+test('I8 case: children are kept over a restart, and their own work with them', async () => {
   const child = createMachine({
     initial: 'one',
     context: {},
@@ -98,7 +98,7 @@ test('I8 case: children are held over a restart, and their own work with them', 
   expect(walk.view()).toMatchObject({ value: 'after', context: { heard: ['xstate.done.actor.kid'] }, children: {} })
 })
 
-test('I8 case: delayed sends are chained to a first one: to a child, to its parent, to itself', () => {
+test('I8 case: delayed sends follow a first one: to a child, to its parent, to itself', () => {
   const child = createMachine({
     ...quiet,
     on: { PING: { actions: [heard, sendParent({ type: 'PONG' }, { delay: 20 })] } },
@@ -122,7 +122,7 @@ test('I8 case: delayed sends are chained to a first one: to a child, to its pare
   expect(walk.view()).toMatchObject({ context: { heard: ['PONG', 'LAST'] }, timers: [] })
 })
 
-test('I8 case: a send to a child that has ended goes nowhere while its state is not left', async () => {
+test('I8 case: a send to an ended child goes nowhere while its state is not left', async () => {
   const walk = walkOf({
     ...quiet,
     invoke: { id: 'w', src: 'work' },
@@ -133,7 +133,7 @@ test('I8 case: a send to a child that has ended goes nowhere while its state is 
   expect(walk.view()).toMatchObject({ status: 'active', context: { heard: ['GO'] } })
 })
 
-test('I8 case: a send by the reference to a child that was stopped goes nowhere', () => {
+test('I8 case: a send by the reference to a stopped child goes nowhere', () => {
   const walk = walkOf({
     context: ({ spawn }: { readonly spawn: (src: string, options: object) => unknown }) => ({
       heard: [],
@@ -150,7 +150,7 @@ test('I8 case: a send by the reference to a child that was stopped goes nowhere'
   expect(walk.view().context).toEqual({ heard: ['GO', 'GO'], ref: { ref: 'kept' } })
 })
 
-test('I8 case: a child that ends as it starts takes nothing of what was sent to it before', () => {
+test('I8 case: a child that ends at its start takes none of the messages sent to it before', () => {
   const child = createMachine({ initial: 'end', states: { end: { type: 'final' } } })
   const walk = walkOf(
     {
@@ -170,7 +170,7 @@ test('I8 case: a child that ends as it starts takes nothing of what was sent to 
   expect(walk.view()).toMatchObject({ value: 'with', context: { heard: ['xstate.done.actor.kid'] } })
 })
 
-test('I8 case: what was sent to a child before it starts stands first in its mailbox', () => {
+test('I8 case: messages sent to a child before it starts come first in its mailbox', () => {
   const child = createMachine({
     ...quiet,
     entry: sendTo(({ self }) => self, { type: 'OWN' }),
@@ -191,7 +191,7 @@ test('I8 case: what was sent to a child before it starts stands first in its mai
   expect(walk.view().children).toMatchObject({ kid: { machine: { context: { heard: ['PING', 'OWN'] } } } })
 })
 
-test('I8 case: a child whose message makes its parent leave it does the rest of its move', () => {
+test('I8 case: a child whose message makes its parent leave it finishes its own transition', () => {
   const child = createMachine({
     after: { 10: { actions: [sendParent({ type: 'LEAVE' }), said('still here'), sendParent({ type: 'AFTER' })] } },
   } as never)
@@ -213,7 +213,7 @@ test('I8 case: a child whose message makes its parent leave it does the rest of 
   })
 })
 
-test('I8 case: a new machine starts its children before all else that its first move asks for', () => {
+test('I8 case: a new machine starts its children before all other actions of its first transition', () => {
   const child = createMachine({ context: {}, entry: sendParent({ type: 'PONG' }) } as never)
   const walk = walkOf(
     {
@@ -227,7 +227,7 @@ test('I8 case: a new machine starts its children before all else that its first 
   expect(walk.view().context).toEqual({ heard: ['PONG', 'OWN'] })
 })
 
-test('I8 case: a first move that throws has emitted nothing', () => {
+test('I8 case: a first transition that throws has emitted nothing', () => {
   const broken = () => {
     throw new Error('broken')
   }
@@ -235,7 +235,7 @@ test('I8 case: a first move that throws has emitted nothing', () => {
   expect(walk.view()).toMatchObject({ status: 'error', error: 'broken', emitted: {} })
 })
 
-test('I8 case: a promise whose snapshots are asked for says again where it stands when it is sent to', () => {
+test('I8 case: a promise with snapshots requested reports its snapshot again when it gets an event', () => {
   const walk = walkOf({
     ...quiet,
     invoke: { id: 'w', src: 'work', onSnapshot: { actions: heard } },
@@ -257,7 +257,7 @@ function readyOf(scope: unknown): boolean {
   return (scope as { readonly context: { readonly isReady: boolean } }).context.isReady
 }
 
-test('I8 case: eventless transitions of several regions are taken in the order of the document, not of their depth', () => {
+test('I8 case: eventless transitions of several regions are taken in document order, not by their depth', () => {
   const deep = { initial: 'b', states: { b: once('deep'), end: {} } }
   const walk = walkOf({
     ...ready,
@@ -271,8 +271,8 @@ test('I8 case: eventless transitions of several regions are taken in the order o
   expect(walk.view().emitted).toEqual({ '': ['[{"type":"said","text":"deep"},{"type":"said","text":"flat"}]'] })
 })
 
-// XState takes them in the order in which the states were entered, and forgets it as soon as it persists.
-test('I8 case: a run is followed no further than eventless transitions in the order of their entry', () => {
+// XState takes them in the order in which the states were entered, but loses that order when it persists.
+test('I8 case: a run is not followed beyond eventless transitions in the order of their entry', () => {
   const region = (text: string) => ({ initial: 'a', states: { a: { on: { [text]: 'b' } }, b: once(text), end: {} } })
   const walk = walkOf({ ...ready, type: 'parallel', states: { first: region('ONE'), second: region('TWO') } })
   walk.send({ type: 'TWO' })

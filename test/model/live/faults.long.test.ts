@@ -1,5 +1,5 @@
 /**
- * Whether the law could fail: the model is built with one line of it changed, and the law must find each of them.
+ * Tests the law itself: the model is built with one line changed, and the law must find each such fault.
  */
 import { mkdir, readFile, rm } from 'node:fs/promises'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -43,31 +43,31 @@ const faults: readonly Fault[] = [
     with: 'jsonCopy(value)',
   },
   {
-    what: 'a child is addressed by the entry before its own',
+    what: 'a child is addressed by its former invocation',
     file: 'xstate-internals.ts',
     text: 'isSamePath(path.slice(0, -1), this.path) ? path.at(-1) : undefined',
     with: 'isSamePath(path.slice(0, -1), this.path) ? Math.max(1, (path.at(-1) ?? 1) - 1) : undefined',
   },
   {
-    what: 'a system id is not known to a later move',
+    what: 'a later transition does not know a system id',
     file: 'xstate-internals.ts',
     text: 'return path === undefined ? undefined : this.#ref(path, child?.id)',
     with: 'return undefined',
   },
   {
-    what: 'a child that spawn made does not start',
+    what: 'a spawned child does not start',
     file: 'xstate-internals.ts',
     text: 'this.spawn(this.#unstarted ?? NAMELESS, true)',
     with: 'this.spawn(undefined, true)',
   },
   {
-    what: 'a timer is not cancelled as its state is left',
+    what: 'a timer is not cancelled when its state is left',
     file: 'draft.ts',
     text: 'this.job.timers = this.job.timers.filter(({ id }) => id !== action.id)',
     with: 'this.job.timers = [...this.job.timers]',
   },
   {
-    what: 'a send to a child that starts in the same move is dropped',
+    what: 'a send to a child that starts in the same transition is dropped',
     file: 'draft.ts',
     text: 'this.#early.get(invocation)?.push(event)',
     with: 'this.#early.get(invocation)',
@@ -79,7 +79,7 @@ const faults: readonly Fault[] = [
     with: "...(typeof to === 'string' ? {} : { to }),",
   },
   {
-    what: 'a child stays as its invoke is left',
+    what: 'a child stays when its invoke is left',
     file: 'chart-action.ts',
     text: "return { kind: 'leave', invocation }",
     with: "return { kind: 'cancelTimer', id: '' }",
@@ -97,49 +97,49 @@ const faults: readonly Fault[] = [
     with: 'Math.max(0, Math.floor(delay / 1_000) * 1_000)',
   },
   {
-    what: 'the actions of a move are done in reverse',
+    what: 'the actions of a transition run in reverse',
     file: 'draft.ts',
     text: 'for (const action of move.actions) this.#act(action)',
     with: 'for (const action of [...move.actions].reverse()) this.#act(action)',
   },
   {
-    what: 'entries are not numbered on',
+    what: 'the number of invocations does not rise',
     file: 'draft.ts',
     text: 'this.job.counter += move.created',
     with: 'this.job.counter += move.created > 0 ? 1 : 0',
   },
   {
-    what: 'the failure of a child is told as its end',
+    what: 'the failure of a child is reported as its done event',
     file: 'record.ts',
     text: 'type: `xstate.error.actor.',
     with: 'type: `xstate.done.actor.',
   },
   {
-    what: 'the output of a child is not told',
+    what: 'the output of a child is not reported',
     file: 'record.ts',
     text: 'doneEvent(id, end.output)',
     with: 'doneEvent(id, undefined)',
   },
   {
-    what: 'transition logic begins anew with each event',
+    what: 'transition logic restarts with each event',
     file: 'inline.ts',
     text: 'return logic.transition(snapshot, alive(event as unknown as Json, inert), inert)',
     with: 'return logic.transition(logic.getInitialSnapshot(inert, task.input), event, inert)',
   },
   {
-    what: 'a message to the parent is told to the child itself',
+    what: 'a message to the parent goes to the child itself',
     file: 'xstate-internals.ts',
     text: "return 'parent'",
     with: "return 'self'",
   },
   {
-    what: 'a reference inside the context is stored as it is',
+    what: 'a reference inside the context is stored without conversion',
     file: 'references.ts',
     text: 'return { [MARK]: 1, id, path } satisfies Marked',
     with: "return { [MARK]: 1, id: '', path: [] } satisfies Marked",
   },
   {
-    what: 'a busy machine takes an event in the midst of another',
+    what: 'a busy machine takes an event during another',
     file: 'draft.ts',
     text: 'if (!this.#isMoving) this.#drain()',
     with: 'this.#drain()',
@@ -150,14 +150,14 @@ const model = fileURLToPath(new URL('../../../src/model/', import.meta.url))
 const builds = fileURLToPath(new URL('../../../node_modules/.cache/jobchart/', import.meta.url))
 const folder = `${builds}law-${process.pid}/`
 
-// fast-check: how many machines a fault may take, and from where they are drawn.
+// fast-check: how many machines to try for a fault, and the seed.
 const MACHINES = 2_000
 const SEED = 7
 
 const taken: string[] = []
 
 beforeAll(async () => {
-  // XState's build for development warns of what is sent to an actor that is over.
+  // XState's development build warns about events for an ended actor.
   vi.spyOn(console, 'warn').mockImplementation(() => {})
   await mkdir(folder, { recursive: true })
 })
@@ -173,7 +173,7 @@ test('without a fault, the model that is built for it keeps the law', async () =
   expect(result).toMatchObject({ failed: false, numRuns: 300 })
 })
 
-test.each(faults)('the law finds it where $what', async (fault) => {
+test.each(faults)('the law finds the fault where $what', async (fault) => {
   const { failed, numRuns, errorInstance } = await check(
     await modelWith(`fault-${faults.indexOf(fault)}`, fault),
     MACHINES,
@@ -210,7 +210,7 @@ async function modelWith(name: string, fault?: Fault): Promise<Model> {
     stdin: { contents: exported, resolveDir: model, loader: 'ts' },
     ...{ outfile, bundle: true, format: 'esm', packages: 'external', plugins: [plugin], logLevel: 'error' },
   })
-  // A text that stands nowhere, or twice, plants no fault, or two.
+  // A text that occurs nowhere, or twice, would plant no fault, or two.
   expect(applied).toBe(fault === undefined ? 0 : 1)
   return (await import(/* @vite-ignore */ pathToFileURL(outfile).href)) as Model
 }

@@ -1,8 +1,8 @@
 /**
  * The law: stored jobs, read from JSON before every event, are where one live actor of the same machine is.
  *
- * Compared after every event: states, contexts, outputs, errors, histories, what was emitted and in which order, the
- * children that are active with all this of their own, and the timers that are left.
+ * Compared after every event: states, contexts, outputs, errors, histories, emitted events in their order, the active
+ * children with the same of their own, and the remaining timers.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { AnyStateMachine } from 'xstate'
@@ -12,27 +12,27 @@ import type { Op, Plan } from './plans.ts'
 import { type Model, StoredSide } from './stored-side.ts'
 import { plain, type View } from './views.ts'
 
-/** The two sides went different ways. */
+/** The two sides differ. */
 export class LawBroken extends Error {}
 
-/** The run cannot go on: it is over, or each side is right by its own rules. */
+/** The run cannot continue: it has ended, or both sides are right by their own rules. */
 class EndOfRun extends Error {}
 
 /** How a run went. */
 export interface Run {
   readonly events: number
-  /** Why it ended early, if it did: both sides are right there, each by its own rules. */
+  /** Why it ended early, if it did: both sides are right, by their own rules. */
   readonly endOfRun: string | undefined
 }
 
-/** Who wants to know what a run has and what it reaches. */
+/** Observers of the constructs of a run, and of the places that it reaches. */
 export interface Watch {
   readonly note?: Note
   readonly reached?: Map<string, number>
 }
 
 /**
- * Follows a plan's machine on both sides.
+ * Runs a plan's machine on both sides.
  *
  * @param model  the model's own functions, or those of a model with a fault.
  * @throws {LawBroken}
@@ -77,7 +77,7 @@ export class Walk {
   readonly #live: LiveSide
   readonly #stored: StoredSide
 
-  /** @param make  is called once for each side; only the live one runs its promises. */
+  /** @param make  is called once for each side. Only the live side runs its promises. */
   constructor(model: Model, make: (creator: PromiseCreator) => AnyStateMachine, reached = new Map<string, number>()) {
     this.#live = new LiveSide(make, { n: 1 }, reached)
     this.#stored = new StoredSide(
@@ -93,7 +93,7 @@ export class Walk {
     this.compare(`event ${event.type}`)
   }
 
-  /** Ends the work at `path`, well or not. */
+  /** Ends the task at `path`, as a success or a failure. */
   async end(path: string, isGood: boolean, value: unknown): Promise<void> {
     const promise = this.#live.promises().get(path)
     if (promise === undefined) throw new Error(`no promise ${path}`)
@@ -102,7 +102,7 @@ export class Walk {
     this.compare(`the ${isGood ? 'end' : 'failure'} of ${path}`)
   }
 
-  /** An executor takes the work at `path`, or its process dies: to the live side, neither is anything. */
+  /** An executor claims the task at `path`, or its process dies. Both are invisible to the live side. */
   work(what: 'claim' | 'lose', path: string): void {
     this.#stored[what](path)
     this.#live.note(`task ${what === 'claim' ? 'claimed' : 'lost'}`)
@@ -125,7 +125,7 @@ export class Walk {
     this.#stored.set(until)
   }
 
-  /** The paths of the work that goes on, the same on both sides. */
+  /** The paths of the running tasks, equal on both sides. */
   promises(): readonly string[] {
     const paths = [...this.#live.promises().keys()].sort()
     const stored = [...this.#stored.promises()].sort()
@@ -133,12 +133,12 @@ export class Walk {
     return paths
   }
 
-  /** @throws {LawBroken} @throws the run is over. */
+  /** @throws {LawBroken} @throws the run has ended. */
   compare(after: string): void {
     if (this.#look(after).status !== 'active') this.#endRun()
   }
 
-  /** Where both sides are. @throws {LawBroken} */
+  /** The state of both sides. @throws {LawBroken} */
   view(): View & { readonly emitted: { readonly [path: string]: readonly string[] } } {
     return this.#look('all')
   }

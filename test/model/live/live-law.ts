@@ -1,4 +1,4 @@
-/** The law over machines that are drawn at random. */
+/** The law over random machines. */
 import fc from 'fast-check'
 import { vi } from 'vitest'
 import * as decision from '../../../src/model/decision.ts'
@@ -8,7 +8,7 @@ import { ops, plans } from './plans.ts'
 
 const SENDS_TO = ['tell', 'tellInvoke', 'tellRef', 'tellSystem', 'tellLater', 'tellSelf', 'tellSelfLater', 'forward']
 
-/** Each construct of which at least 15 % of the machines have one, by what machines.ts notes. */
+/** Constructs that at least 15 % of the machines have, by the notes of machines.ts. */
 export const constructs: { readonly [construct: string]: readonly string[] } = {
   parallel: ['parallel'],
   'shallow history': ['shallow history'],
@@ -48,7 +48,7 @@ export const constructs: { readonly [construct: string]: readonly string[] } = {
   'and, or, not, stateIn': ['guard both', 'guard either', 'guard not', 'guard inside'],
 }
 
-/** What at least so many of a hundred runs come by. */
+/** Places that at least this many of a hundred runs reach. */
 export const places: { readonly [what: string]: number } = {
   'history restored': 15,
   'history by default': 15,
@@ -97,18 +97,18 @@ class Tally {
   }
 }
 
-/** What the machines were. */
+/** Statistics of the machines. */
 interface Followed {
-  /** How many have a construct. */
+  /** Number of machines with a construct. */
   readonly contained: Tally
-  /** How many come by a place, or are followed no further than an end. */
+  /** Number of machines that reach a place, or whose run is not followed further. */
   readonly reached: Tally
   readonly ends: ReadonlySet<string>
 }
 
-/** Follows so many machines on both sides, and fails where the sides differ. */
+/** Runs this many machines on both sides. Throws if the sides differ. */
 export async function followMachines(machines: number): Promise<Followed> {
-  // XState's build for development warns of what is sent to an actor that is over.
+  // XState's development build warns about events for an ended actor.
   vi.spyOn(console, 'warn').mockImplementation(() => {})
   const contained = new Tally()
   const reached = new Tally()

@@ -2,7 +2,7 @@
  * One live actor of a generated machine, under a simulated clock.
  *
  * Its promises are real ones: XState's own `fromPromise` waits for them, and the driver settles them and lets the
- * microtasks run. So what a promise does to its actor is XState's own doing, to the order of its notifications.
+ * microtasks run. So an actor hears of its promise exactly as in XState, including the order of notifications.
  */
 import {
   type AnyActor,
@@ -33,7 +33,7 @@ interface Scheduling {
   readonly _snapshot: { readonly _scheduledEvents: { readonly [id: string]: ScheduledEvent } }
 }
 
-// XState keeps no due time with a scheduled event: it is noted as the clock is asked.
+// XState stores no due time with a scheduled event, so it is recorded when the clock is asked.
 class NotingClock extends SimulatedClock {
   onTimeout: (dueAt: number) => void = () => {}
   onCancel: () => void = () => {}
@@ -52,21 +52,24 @@ class NotingClock extends SimulatedClock {
 export class LiveSide {
   readonly actor: AnyActor
   readonly emitted = new Emitted()
-  /** How often each thing happened. */
+  /** Number of times that each thing happened. */
   readonly #reached: Map<string, number>
-  /** Set where stored jobs differ by intent from here on. */
+  /** Set once stored jobs differ on purpose. */
   endOfRun: string | undefined
   readonly #clock = new NotingClock()
   readonly #waiting = new Map<AnyActorRef, Waiting>()
   readonly #dueAt = new WeakMap<object, number>()
   /**
-   * What a child said that its parent had left. DESIGN.md §3: an end that finds the parent past the invoke is dropped.
-   * XState delivers it, and the last snapshot of transition logic that it stops, even to a state entered again.
+   * Events of a child that its parent had left. A stored job drops an end whose invoke was left.
+   * XState delivers it, as well as the last snapshot of transition logic that it stops, even to a state entered again.
    */
   readonly #late = new WeakSet<object>()
   /** The active states of each machine after its last microstep. */
   readonly #nodes = new WeakMap<object, readonly AnyStateNode[]>()
-  /** Machines that ended in their first move: XState starts what they spawned by an assign, though it is stopped already. */
+  /**
+   * Machines that ended in their first transition. XState starts the children that they spawned by an assign, although
+   * it has already stopped them.
+   */
   readonly #overAtOnce = new WeakSet<object>()
 
   constructor(make: (creator: PromiseCreator) => AnyStateMachine, input: unknown, reached: Map<string, number>) {
@@ -79,7 +82,7 @@ export class LiveSide {
     this.#clock.onCancel = () => this.note('timer cancelled')
     this.actor.subscribe({ error: () => {} })
     this.actor.start()
-    // XState gives a system id free at once, but not while a machine makes its first move.
+    // XState frees a system id at once, except while a machine makes its first transition.
     if (this.view().error?.startsWith('Actor with system ID')) this.endOfRun = 'a system id twice in the first move'
   }
 
@@ -91,12 +94,12 @@ export class LiveSide {
     this.actor.send(event)
   }
 
-  /** Lets time pass; what falls due happens. */
+  /** Lets time pass; due events happen. */
   set(time: number): void {
     this.#clock.set(time)
   }
 
-  /** The paths of the promises that are waited for. */
+  /** The paths of the pending promises. */
   promises(): ReadonlyMap<string, AnyActorRef> {
     const paths = new Map<string, AnyActorRef>()
     const visit = (actor: AnyActorRef, path: string) => {
@@ -115,7 +118,7 @@ export class LiveSide {
     this.#waiting.delete(promise)
     if (isGood) waiting?.resolve(value)
     else waiting?.reject(value)
-    // The promise's own reaction, and XState's.
+    // The reaction of the promise itself, then XState's.
     await undefined
     await undefined
   }
@@ -140,7 +143,7 @@ export class LiveSide {
     return Object.values((this.actor.system as unknown as Scheduling)._snapshot._scheduledEvents)
   }
 
-  /** Counts that something happened. */
+  /** Counts an occurrence. */
   note(what: string): void {
     this.#reached.set(what, (this.#reached.get(what) ?? 0) + 1)
   }
@@ -278,7 +281,7 @@ function pathOf(actor: AnyActorRef): string {
   return parent === undefined ? '' : `${pathOf(parent)}/${actor.id}`
 }
 
-// XState leaves the children of a machine that threw running: nobody hears of them, and no stored job goes on so.
+// XState leaves the children of a machine that threw running, unheard. No stored job does so.
 function isOrphan(actor: AnyActorRef): boolean {
   const parent = parentOf(actor)
   if (parent === undefined) return false
@@ -286,8 +289,8 @@ function isOrphan(actor: AnyActorRef): boolean {
   return snapshot?.status === 'error' || isOrphan(parent)
 }
 
-// XState takes such transitions in the order in which the leaves were entered, and in that of the document as soon as it
-// has restored the machine from its own persisted snapshot.
+// XState takes such transitions in the order in which the leaves were entered. Once it has restored the machine from
+// its own persisted snapshot, it takes them in document order.
 function isOutOfOrder(nodes: readonly AnyStateNode[]): boolean {
   const isEventless = (node: AnyStateNode | undefined): boolean =>
     node !== undefined && (node.always !== undefined || isEventless(node.parent))

@@ -4,7 +4,7 @@ import { constructs, followMachines, places } from './live-law.ts'
 
 const MACHINES = shareOf(20_000)
 
-test('I8 law: jobs stored between any two events are where a live actor of their machine is', async () => {
+test('I8 law: jobs that are stored between any two events are where a live actor of their machine is', async () => {
   const { contained, reached, ends } = await followMachines(MACHINES)
   console.log(`${reached.machines} machines, ${reached.events} events; of the machines,`)
   console.log(`have\n${contained.lines(Object.keys(constructs))}`)

@@ -1,18 +1,18 @@
 /**
- * How a machine is made of a plan. A run makes it twice: for the live actor, and for the stored jobs.
+ * Makes a machine of a plan. A run makes it twice: for the live actor, and for the stored jobs.
  *
- * No two timers of a run are due at one time: each has a delay of its own, told apart by its lowest digits, and each
- * invoke has a machine of its own, so that no two jobs set the same one at the same time. Where a chain of several
- * delays still adds up to another, the run ends there and is counted.
+ * No two timers of a run are due at the same time: each delay has distinct lowest digits, and each invoke has its own
+ * machine, so no two jobs set the same delay at the same time. If a chain of several delays still adds up to another
+ * one, the run ends there and is counted.
  */
 import { type AnyStateMachine, and, createMachine, fromPromise, fromTransition, not, or, stateIn } from 'xstate'
 import { actionsOf, burn, firstContext, isFuelled, KEPT, NAMED, type Place, type Scope } from './actions.ts'
 import type { DelayPlan, GuardPlan, InvokePlan, NodePlan, Plan, Role, Source, StepPlan } from './plans.ts'
 
-/** What a promise does: the live side waits for it, no stored job ever runs it. */
+/** Settles a promise of the live side. Stored jobs never run promises. */
 export type PromiseCreator = Parameters<typeof fromPromise>[0]
 
-/** Told of each construct that a machine contains. */
+/** Is told each construct that a machine contains. */
 export type Note = (construct: string) => void
 
 interface Build {
@@ -30,7 +30,7 @@ interface Build {
 
 interface Target {
   readonly id: string
-  /** The state whose history it is. */
+  /** The state to which the history belongs. */
   readonly historyOf?: string
 }
 
@@ -38,14 +38,14 @@ const guards = {
   fuelled: isFuelled,
   even: ({ context }: Scope) => context.n % 2 === 0,
   small: ({ context }: Scope) => context.n < 4,
-  // Only by an event from outside: one that fails as it begins would be begun again.
+  // Only for an event from outside. Otherwise a machine that fails at its start could be restarted forever.
   fragile: ({ context, event }: Scope) => {
     if (event.isOutside === true && context.n === 5) throw new Error('fragile')
     return true
   },
 }
 
-/** The machine of a plan, with all that it invokes. */
+/** The machine of a plan, with everything that it invokes. */
 export function machineOf(plan: Plan, creator: PromiseCreator, note: Note = () => {}): AnyStateMachine {
   return machineIn({ plan, role: 'parent', creator, note, numbers: { next: 1 } })
 }
@@ -95,7 +95,7 @@ function nodesOf(node: NodePlan, id: string): readonly Found[] {
 
 function targetsOf({ node, id }: Found): readonly Target[] {
   if (id === 'm') return []
-  // Twice, or few would lead there.
+  // Added twice, because otherwise few transitions would lead there.
   const back: Target = { id: `#${id}.back`, historyOf: id }
   return [{ id: `#${id}` }, ...(hasHistory(node) ? [back, back] : [])]
 }
@@ -113,7 +113,7 @@ function kindsIn(root: NodePlan): ReadonlySet<string> {
   return kinds
 }
 
-// A child machine that fails leaves its own children behind, under ids that no later one could take.
+// A child machine that fails leaves its own children, whose ids no later child can take.
 function isKnown({ hasSystemId }: InvokePlan, role: Role): boolean {
   return hasSystemId && role === 'parent'
 }
@@ -150,7 +150,7 @@ function innerOf(build: Build, node: NodePlan, id: string): object {
   if (!hasHistory(node)) return { states: Object.fromEntries(states) }
   build.note(`${node.history} history`)
   build.note('history')
-  // Without a default of its own, the history of a parallel state would lead nowhere.
+  // Without its own default, the history of a parallel state would lead nowhere.
   const fallback = node.kind === 'parallel' ? { target: 's0' } : {}
   return { states: Object.fromEntries([...states, ['back', { type: 'history', history: node.history, ...fallback }]]) }
 }
@@ -202,7 +202,7 @@ const fromEvent = ({ event }: Scope) => ({ n: event.value ?? 0, by: event.type }
 function logicOf(build: Build, source: Source): unknown {
   const { role } = build
   if (source === 'logic') return counting()
-  // The youngest have no children that are machines.
+  // The deepest machines have no machines as children.
   if (source === 'promise' || role === 'grandchild') return fromPromise(build.creator)
   build.note('child machine')
   return machineIn({ ...build, role: role === 'parent' ? 'child' : 'grandchild' })
@@ -226,7 +226,7 @@ function noted(build: Build, construct: string, step: StepPlan, id: string): obj
 
 function stepOf(build: Build, step: StepPlan, id: string, ownInvokes: readonly string[]): object {
   const target = step.target === null ? undefined : build.targets[step.target % build.targets.length]
-  // From within, XState restores a history into states that it has not left: their timers and children stand twice.
+  // From inside, XState restores a history into states that it has not left, and their timers and children exist twice.
   const isWithin = target?.historyOf !== undefined && id.startsWith(`${target.historyOf}.`)
   return {
     ...(target === undefined ? {} : { target: isWithin ? `#${target.historyOf}` : target.id }),
@@ -258,7 +258,7 @@ function actions(build: Build, plans: NodePlan['entry'], ownInvokes: readonly st
   })
 }
 
-// Whole thousands that vary, and the delay's own number.
+// Random thousands plus the delay's own number.
 function lengthOf(build: Build, { length }: DelayPlan): (n: number) => number {
   const own = build.numbers.next++
   return (n) => (1 + ((length + n) % 12)) * 1_024 + own

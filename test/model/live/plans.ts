@@ -1,6 +1,6 @@
 /**
- * What machines are generated from. A plan is data, so that a failing one can be printed, made smaller, and turned into
- * two machines: one for a live actor, one for stored jobs.
+ * Plans from which machines are generated. A plan is data, so a failing one can be printed, shrunk, and made into two
+ * machines: one for a live actor, one for stored jobs.
  */
 import fc from 'fast-check'
 
@@ -50,7 +50,7 @@ export type ActionKind = (typeof actionKinds)[number]
 
 export interface ActionPlan {
   readonly kind: ActionKind
-  /** Chooses whom or what, where there is a choice. */
+  /** Picks a target, if there are several. */
   readonly pick: number
 }
 
@@ -59,7 +59,7 @@ export interface GuardPlan {
   readonly pick: number
 }
 
-/** Where a transition leads and what it does. */
+/** The target of a transition, and its actions. */
 export interface StepPlan {
   readonly target: number | null
   readonly guard: GuardPlan | null
@@ -84,7 +84,7 @@ export interface TransitionPlan extends StepPlan {
   readonly on: (typeof descriptors)[number]
 }
 
-/** What is invoked or spawned: a promise, a machine, or transition logic. */
+/** An invoked or spawned actor: a promise, a machine, or transition logic. */
 export type Source = 'promise' | 'machine' | 'logic'
 
 export interface InvokePlan {
@@ -122,17 +122,17 @@ export interface NodePlan {
   readonly exit: readonly ActionPlan[]
 }
 
-/** The machines of a run, by how deep they are invoked. */
+/** The machines of a run, by the depth at which they are invoked. */
 export const roles = ['parent', 'child', 'grandchild'] as const
 
 export type Role = (typeof roles)[number]
 
-/** Everything that a run's machines are made of. */
+/** Everything from which a run's machines are made. */
 export interface Plan {
   readonly machines: { readonly [Name in Role]: NodePlan }
-  /** What `spawn` in an assign makes, whose reference is kept in the context. */
+  /** An actor that `spawn` in an assign makes. The context keeps its reference. */
   readonly kept: Source
-  /** What `spawnChild` makes. */
+  /** An actor that `spawnChild` makes. */
   readonly named: Source
   readonly delays: readonly DelayPlan[]
 }
@@ -207,7 +207,7 @@ function node(kind: fc.Arbitrary<NodeKind>, states: fc.Arbitrary<readonly NodePl
 
 const leaf = node(weighted<NodeKind>([4, 'atomic'], [1, 'final']), fc.constant([]))
 
-// A machine begins, and a region is, in no final state: it would end before anything could reach it.
+// No machine and no region starts in a final state, because it would end before any event.
 function lasting(plan: NodePlan): NodePlan {
   return plan.kind === 'final' ? { ...plan, kind: 'atomic' } : plan
 }
@@ -220,7 +220,7 @@ function compound(inner: fc.Arbitrary<NodePlan>, ...weights: readonly number[]):
   return node(fc.constant('compound'), listOf(inner, ...weights).map(first))
 }
 
-/** Mostly, the last of its states is final; `atomics` of ten are not. */
+/** Usually the last state is final; `atomics` of ten are not. */
 function ending(machine: fc.Arbitrary<NodePlan>, atomics: number): fc.Arbitrary<NodePlan> {
   return fc.tuple(machine, fc.nat(9)).map(([plan, draw]) => ({
     ...plan,
@@ -246,7 +246,7 @@ const outer = fc.oneof(
 )
 const small = fc.oneof({ weight: 6, arbitrary: leaf }, { weight: 1, arbitrary: pair })
 
-// Nothing leaves the root, so that it has no history, and nothing but its end is after its being done.
+// Nothing leaves the root, so it has no history, and no event follows its end.
 function rootOf(machine: fc.Arbitrary<NodePlan>): fc.Arbitrary<NodePlan> {
   return machine.map((plan) => ({ ...plan, history: null, done: null }))
 }
@@ -264,7 +264,7 @@ export const plans: fc.Arbitrary<Plan> = fc.record({
   delays: listOf(delay, 0, 0, 0, 1),
 })
 
-/** What happens to a run from outside. */
+/** Something that happens to a run from outside. */
 export interface Op {
   readonly kind: 'send' | 'end' | 'claim' | 'lose' | 'pass'
   readonly event: string

@@ -1,4 +1,4 @@
-/** Stored jobs of a generated machine: rows as JSON, read anew for every event, and moved by the model alone. */
+/** Stored jobs of a generated machine: rows as JSON, read again for every event, and moved by the model alone. */
 
 import type { AnyStateMachine } from 'xstate'
 import type * as DecisionModule from '../../../src/model/decision.ts'
@@ -9,13 +9,13 @@ import type { Job, Timer } from '../../../src/model/job.ts'
 import type { ChartEvent } from '../../../src/model/transition.ts'
 import { type ChildView, Emitted, named, sorted, type TimerView, type View } from './views.ts'
 
-/** The functions of the model that a run needs: the model's own, or those of one with a fault. */
+/** The model's functions that a run needs, or those of a model with a fault. */
 export type Model = Pick<typeof DecisionModule, 'create' | 'send' | 'claim' | 'end' | 'due' | 'lose'> &
   Pick<typeof DefinitionModule, 'defineJob' | 'withChildren'>
 
 type Task = Job['tasks'][number]
 
-/** The stored jobs' clock begins here; the live one's at 0. */
+/** Start time of the stored jobs' clock; the live clock starts at 0. */
 const START = 1_000_000
 
 const ROOT = 'j1'
@@ -39,15 +39,15 @@ export class StoredSide {
     this.#change(ROOT, (type, job, tree) => this.#model.send(type, job, event, this.#moment, tree))
   }
 
-  /** Lets time pass up to where something is due, at most. */
+  /** Lets time pass until something is due, at most. */
   set(time: number): void {
     this.#now = time
   }
 
-  /** Claims the task at `path`, if nothing hinders it. */
+  /** Claims the task at `path`, if it can be claimed. */
   claim(path: string): void {
     const { job, task } = this.#taskAt(path)
-    // Its earlier invocation is stopping, and is reported as stopped.
+    // Its earlier invocation is stopping, so its stop is reported first.
     const earlier = job.tasks.filter(({ id, status }) => id === task.id && status === 'stopping')
     for (const { token } of earlier) this.#end(job.id, token, true, 0)
     if (task.status !== 'available') return
@@ -56,7 +56,7 @@ export class StoredSide {
     )
   }
 
-  /** The process that runs the task at `path` dies: the task is offered again, unless it is too often. */
+  /** The process of the task at `path` dies: the task is available again, until it was lost too often. */
   lose(path: string): void {
     this.claim(path)
     const { job, task } = this.#taskAt(path)
@@ -72,7 +72,7 @@ export class StoredSide {
     this.#end(job.id, task.token, isGood, value)
   }
 
-  /** The jobs that have a timer at the next due time, and that time. */
+  /** The jobs with a timer at the next due time, and that time. */
   nextDue(): { readonly at: number; readonly ids: readonly string[] } | undefined {
     const jobs = this.#jobs().filter(({ timers }) => timers.length > 0)
     const at = Math.min(...jobs.flatMap(({ timers }) => timers.map(({ dueAt }) => dueAt)))
@@ -81,7 +81,7 @@ export class StoredSide {
     return { at: at - START, ids }
   }
 
-  /** Fires what is due of a job. */
+  /** Fires the due timers of a job. */
   fire(id: string): void {
     this.#change(id, (type, job, tree) => this.#model.due(type, job, this.#moment, tree))
   }

@@ -1,6 +1,6 @@
 import type { AnyActorRef } from 'xstate'
 
-/** What both sides show of a machine, in the same words. */
+/** Views of a machine that are equal on both sides. */
 export interface View {
   readonly status: 'active' | 'done' | 'error'
   readonly value: unknown
@@ -13,7 +13,7 @@ export interface View {
   readonly children: { readonly [id: string]: ChildView }
 }
 
-/** A child that is active: a machine, transition logic by its state, or a promise by its input. */
+/** An active child: a machine, transition logic by its state, or a promise by its input. */
 export type ChildView = { readonly systemId?: string | undefined } & (
   | { readonly machine: View }
   | { readonly state: unknown }
@@ -27,12 +27,12 @@ export interface TimerView {
   readonly dueAt: number
 }
 
-/** Timers in an order that both sides have. */
+/** Timers, sorted in the same way on both sides. */
 export function sorted(timers: readonly TimerView[]): readonly TimerView[] {
   return [...timers].sort((a, b) => a.dueAt - b.dueAt || a.event.localeCompare(b.event) || a.to.localeCompare(b.to))
 }
 
-/** A context whose references are named. */
+/** A context with its references replaced by names. */
 export function named(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value
   const isLive = 'sessionId' in value && 'send' in value
@@ -41,12 +41,12 @@ export function named(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, named(each)]))
 }
 
-/** A view as JSON has it: undefined is absent. */
+/** A view as JSON has it, where undefined is absent. */
 export function plain<Value>(value: Value): Value {
   return JSON.parse(JSON.stringify(value)) as Value
 }
 
-/** What was emitted, by the path of the machine, and by which of those that stood there: a state may be entered again. */
+/** Emitted events, by the path of the machine and its instance, because a state may be entered again. */
 export class Emitted {
   readonly #byPath = new Map<string, Map<string, unknown[]>>()
 
@@ -55,7 +55,7 @@ export class Emitted {
     this.#byPath.set(path, instances.set(instance, [...(instances.get(instance) ?? []), event]))
   }
 
-  /** In order for each machine; the names of the instances are each side's own. */
+  /** In order for each machine. The sides name the instances differently. */
   view(): { readonly [path: string]: readonly string[] } {
     const paths = [...this.#byPath].map(([path, instances]) => [
       path,

@@ -1,4 +1,4 @@
-/** How a machine is made of a plan. */
+/** Makes a machine of a plan. */
 import {
   type AnyActorRef,
   type AnyStateMachine,
@@ -21,7 +21,7 @@ interface Scope {
   readonly event: { readonly type: string }
 }
 
-// Only by an event from outside: a parent that starts its child again as it fails would do so without end.
+// Only for an event from outside. Otherwise a parent could restart its failing child forever.
 const isSpoiled = ({ context, event }: Scope, n: number) => context.n % 4 === n && event.type === 'A'
 
 const guards = {
@@ -47,7 +47,7 @@ const actionsByKind: { readonly [Kind in (typeof actionKinds)[number]]: unknown 
   armUnnamed: raise({ type: 'later' }, { delay: 700 }),
   disarm: cancel('armed'),
   effect: () => {},
-  // Only by an event from outside: a child answers, and an answer to that would go on without end.
+  // Only for an event from outside. Otherwise a child and its parent could answer each other forever.
   tell: enqueueActions(({ enqueue, event, self }) => {
     if (event.type !== 'A') return
     const [child] = Object.values<AnyActorRef>((self as AnyActorRef).getSnapshot().children)
@@ -58,7 +58,7 @@ const actionsByKind: { readonly [Kind in (typeof actionKinds)[number]]: unknown 
   }),
 }
 
-// A child that ends as it begins, by what it raises, could be begun again without end.
+// A child that ends at its start by a raise could be restarted forever.
 const notFor = { parent: ['answer'], child: ['tell', 'raise'] }
 
 export function machineOf(plan: Plan, role: 'parent' | 'child' = 'parent'): AnyStateMachine {
@@ -121,7 +121,7 @@ export function machineOf(plan: Plan, role: 'parent' | 'child' = 'parent'): AnyS
   })
 }
 
-// Nor by where it begins.
+// The initial state must not be final, and no state may move on by `always`: the child must not end at its start.
 function lasting(state: StatePlan, index: number): StatePlan {
   const inner = state.inner.map((each) => ({ ...each, always: null }))
   return { ...state, inner, always: null, kind: index === 0 && state.kind === 'final' ? 'atomic' : state.kind }

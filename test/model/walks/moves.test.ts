@@ -5,15 +5,15 @@ import { machineOf } from './machines.ts'
 import { withoutNames } from './plans.ts'
 import { forPlaces, freeze, plainMove } from './walk.ts'
 
-describe('moves of generated charts', () => {
-  test('I12 law: every event in every reached place is taken, refused, or ends the job; none throws', () => {
+describe('transitions of generated charts', () => {
+  test('I12 law: every event in every reached state is taken, refused, or ends the job; none throws', () => {
     forPlaces(({ plan, snapshot, event }) => {
       const move = createChart(machineOf(plan)).transition(snapshot, event)
       if (!move.handled) expect(move).toMatchObject({ moved: false, snapshot: { state: snapshot.state }, actions: [] })
     })
   })
 
-  test('I12 law: a move is pure: the same twice, on frozen places, and whatever was moved between', () => {
+  test('I12 law: a transition is pure: equal when repeated, on frozen snapshots, whatever moved between', () => {
     const scope = freeze({ children: listed([{ id: 'w', src: 'work', invocation: 1 }]), nextInvocation: 4 })
     forPlaces(({ plan, chart, snapshot, event }) => {
       const moves = [chart, chart, createChart(machineOf(plan))].map((each) =>

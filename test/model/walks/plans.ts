@@ -1,5 +1,5 @@
 /**
- * What charts are generated from, in laws that hold for every chart and every order of events.
+ * Plans from which charts are generated, for laws over every chart and every order of events.
  */
 import fc from 'fast-check'
 
@@ -75,7 +75,7 @@ export interface StatePlan extends NodePlan {
 export interface Plan {
   readonly root: Pick<NodePlan, 'transitions' | 'invoke'>
   readonly states: readonly StatePlan[]
-  /** Of the machine that the source `child` names; it has no children itself. */
+  /** The machine that the source `child` names; it has no children itself. */
   readonly child: readonly StatePlan[]
 }
 

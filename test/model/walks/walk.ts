@@ -1,4 +1,4 @@
-/** How a job of a generated chart and its children are walked. */
+/** Walks a job of a generated chart and its children. */
 import fc from 'fast-check'
 import {
   claim,
@@ -33,7 +33,7 @@ const opKinds = [
 interface Op {
   readonly kind: (typeof opKinds)[number]
   readonly event: (typeof eventTypes)[number]
-  /** Chooses the job, and the task within it. */
+  /** Picks the job, and the task in it. */
   readonly job: number
   readonly pick: number
   readonly ok: boolean
@@ -42,7 +42,7 @@ interface Op {
   readonly random: number
 }
 
-/** An operation on a job of the walk, at its time. */
+/** An operation on a job of the walk, with its time. */
 interface TimedOp extends Op, DecisionContext {
   readonly id: string
 }
@@ -66,7 +66,7 @@ const op = {
   pick: fc.nat(20),
   ok: fc.constantFrom(true, false, false),
   steps: fc.constantFrom(0, 0, 0, 1, 2),
-  // A clock that mostly goes on, now and then far, and sometimes back.
+  // A clock that usually advances, sometimes far, and sometimes falls.
   passed: fc.oneof(fc.nat(200), fc.integer({ min: -2_000, max: 0 }), fc.integer({ min: 0, max: 9_000 })),
   random: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
 }
@@ -79,7 +79,7 @@ const lossy = {
   passed: fc.nat(50),
 }
 
-// Of all kinds, or of a machine room where processes die.
+// Operations of all kinds, or mostly losses of processes.
 const ops: fc.Arbitrary<readonly Op[]> = fc.oneof(
   {
     weight: 3,
@@ -123,7 +123,7 @@ interface Placed {
   readonly event: ChartEvent
 }
 
-/** Every event in the places that a walk reaches. */
+/** Every event in every state that a walk reaches. */
 export function forPlaces(check: (placed: Placed) => void): void {
   forWalks(
     (steps, { plan }) => {
@@ -167,7 +167,7 @@ export function decide(type: AnyJobType, world: World, op: TimedOp): Decision | 
 
 function change(type: AnyJobType, job: Job, op: TimedOp, tree: JobTree): Decision | undefined {
   const busy = job.tasks.filter(isAtWork)
-  // One in seven reports is of nothing that is at work.
+  // One report in seven is about a task that does not run.
   const chosen = op.pick % 7 === 6 ? undefined : busy[op.pick % Math.max(1, busy.length)]
   const token = chosen?.token ?? job.counter + 1
   switch (op.kind) {
@@ -203,7 +203,7 @@ function change(type: AnyJobType, job: Job, op: TimedOp, tree: JobTree): Decisio
   }
 }
 
-/** Code may run under the task's token, or may still be heard of. */
+/** Code may run under the task's token, or may still report. */
 export function isAtWork({ status, child }: Job['tasks'][number]): boolean {
   return child === undefined && (status === 'claimed' || status === 'stopping' || status === 'lost')
 }
@@ -237,7 +237,7 @@ export function momentAt(at: number): DecisionContext {
 
 type Changed = JobDecision & { readonly op: TimedOp }
 
-/** What became of each job that a step changed. */
+/** The fate of each job that a step changed. */
 export function changesOf(steps: readonly Step[]): readonly Changed[] {
   return steps.flatMap(({ decision, op }) =>
     [decision, ...decision.others]
@@ -262,7 +262,7 @@ function placesOf(steps: readonly Step[]): readonly ChartSnapshot[] {
   return [...new Map(places.map((snapshot) => [JSON.stringify(snapshot), snapshot])).values()]
 }
 
-/** All of a decision but its type and functions, and stacks, which differ by who asked. */
+/** A decision without its type, functions and stacks; stacks differ by caller. */
 export function dataOf(decision: Decision | undefined): unknown {
   const bare = ({ type, effects, ...data }: JobDecision) => ({ ...data, effects: effects.length })
   return decision === undefined ? undefined : withoutStacks({ ...bare(decision), others: decision.others.map(bare) })
@@ -276,7 +276,7 @@ function withoutStacks(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value, (key, each) => (key === 'stack' ? undefined : each)))
 }
 
-/** What no operation may change once the job is settled. */
+/** Fields that no operation may change once the job is settled. */
 export function lifeOf({ tasks, revision, eventCount, updatedAt, ...life }: Job): object {
   return life
 }

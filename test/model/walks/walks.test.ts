@@ -1,6 +1,6 @@
 /**
- * Laws that hold for every chart and every order of events: jobs of generated charts are walked at random, and each
- * step is checked.
+ * Laws over every chart and every order of events: jobs of generated charts are walked at random, and each step is
+ * checked.
  */
 import { describe, expect, test } from 'vitest'
 import { due, end, release } from '../../../src/model/decision.ts'
@@ -26,7 +26,7 @@ import {
 } from './walk.ts'
 
 describe('walks over generated charts', () => {
-  test('I10 revision, event count and label are what the changes of each job add up to', () => {
+  test('I10 revision, event count and label equal the sum of each job’s changes', () => {
     forWalks((steps) => {
       for (const changes of byJob(steps)) {
         let revision = 0
@@ -47,7 +47,7 @@ describe('walks over generated charts', () => {
     })
   })
 
-  test('a job that a decision did not change is given back as it was, and nothing is said of it', () => {
+  test('a job that a decision did not change is returned as it was, without an event', () => {
     forWalks((steps) => {
       for (const { decision } of steps) {
         if (decision.job.revision !== decision.before?.revision) continue
@@ -79,14 +79,14 @@ describe('walks over generated charts', () => {
           }
           const { state, context, status } = job
           expect({ state, context }).toEqual({ state: snapshot?.state, context: snapshot?.context })
-          // A child whose parent left it is stopped wherever it stands.
+          // A child whose parent left it is stopped in any state.
           expect(job.phase === 'settled').toBe(hasEnded || status === 'stopped')
         }
       }
     })
   })
 
-  test('I12 a decision is pure: the same job, event and moment give the same, and a frozen job is left as it is', () => {
+  test('I12 a decision is pure: equal arguments give an equal result, and a frozen job is not changed', () => {
     forWalks((steps) => {
       for (const { world, type, op, decision } of steps) {
         const before = new Map([...world].map(([id, job]) => [id, freeze(structuredClone(job))]))
@@ -124,7 +124,7 @@ describe('walks over generated charts', () => {
     })
   })
 
-  test('what was set once stays: creation, first start, end and outcome', () => {
+  test('fields that are set once stay: creation, first start, end and outcome', () => {
     forWalks((steps) => {
       for (const { before, job } of changesOf(steps)) {
         for (const key of ['createdAt', 'startedAt', 'endedAt', 'outcome', 'output', 'parentId'] as const) {
@@ -156,7 +156,7 @@ describe('walks over generated charts', () => {
     })
   })
 
-  test('I16 a report under a token that is not at work is not taken', () => {
+  test('I16 a report under a token that is not running is refused', () => {
     forWalks(
       (steps) => {
         for (const { world, type, op } of steps) {
@@ -198,7 +198,7 @@ describe('walks over generated charts', () => {
     })
   })
 
-  test('work that is stopping goes only by its report, its loss, or its grace, and an event says so', () => {
+  test('stopping work ends only by its report, its loss, or its grace, and an event says so', () => {
     forWalks((steps) => {
       for (const { before, job, op, events } of changesOf(steps)) {
         for (const gone of before?.tasks.filter(({ status, child }) => status === 'stopping' && !child) ?? []) {
@@ -228,7 +228,7 @@ describe('walks over generated charts', () => {
     })
   })
 
-  test('I9 a settled job never changes: at most its last work ends, and then nothing at all', () => {
+  test('I9 a settled job never changes, except that its last work ends', () => {
     forWalks((steps) => {
       for (const { before, job, inputs } of changesOf(steps)) {
         if (before?.phase !== 'settled') continue
@@ -239,7 +239,7 @@ describe('walks over generated charts', () => {
     })
   })
 
-  test('I29 a child lives while its parent is in the invoke, and stands in its tasks until its own work is gone', () => {
+  test('I29 a child lives while its parent is in the invoke, and has a task there until its own work is gone', () => {
     forWalks((steps) => {
       for (const { after } of steps) {
         for (const child of after.values()) {
@@ -253,7 +253,7 @@ describe('walks over generated charts', () => {
     })
   })
 
-  test('I19 a job that waits is woken: what is due is no more after it was looked at', () => {
+  test('I19 a waiting job is woken: what was due is no longer due afterwards', () => {
     forWalks(
       (steps) => {
         for (const { type, after } of steps) {
@@ -272,8 +272,8 @@ describe('walks over generated charts', () => {
     )
   })
 
-  // By one seed, or rare ends would be missed now and then: it shows what the generators reach.
-  test('the walks go everywhere', () => {
+  // A fixed seed, because rare ends would sometimes be missed. This shows what the generators reach.
+  test('the walks reach every kind of change', () => {
     const seen = new Map<string, number>()
     const note = (what: string) => seen.set(what, (seen.get(what) ?? 0) + 1)
     forWalks(
