@@ -1,5 +1,6 @@
 import type { TaskEnd } from '../model/decision.ts'
-import { isFinalError } from '../model/error.ts'
+import { isFinalError, JobchartError } from '../model/error.ts'
+import { isOptions, shownValue } from '../model/option-checks.ts'
 import { errorValue } from '../model/record.ts'
 import { storableCopy } from '../model/storable.ts'
 
@@ -16,4 +17,17 @@ export function codeEnd(output: unknown): TaskEnd {
 /** The end of code that has thrown. */
 export function failedEnd(thrown: unknown): TaskEnd & { readonly ok: false } {
   return { ok: false, error: errorValue(thrown), isFinal: isFinalError(thrown) }
+}
+
+/** The end that an executor gave: what is no end, or cannot be stored, is an error of the task. */
+export function givenEnd(given: unknown): TaskEnd {
+  const { ok, output, error, exitCode, isFinal } = isOptions(given) ? given : {}
+  if (typeof ok !== 'boolean') {
+    const expected = '{ ok: true, output } or { ok: false, error }'
+    const message = `an executor's start should resolve with ${expected}; found ${shownValue(given)}`
+    return { ...failedEnd(new JobchartError('INVALID_DEFINITION', message)), isFinal: true }
+  }
+  const code = typeof exitCode === 'number' ? { exitCode } : {}
+  if (ok) return { ...codeEnd(output), ...code }
+  return { ...failedEnd(error), ...code, ...(isFinal === true ? { isFinal } : {}) }
 }

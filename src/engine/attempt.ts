@@ -1,5 +1,5 @@
 import { CodeContext } from '../context/task-context.ts'
-import { codeEnd, failedEnd } from '../context/task-end.ts'
+import { codeEnd, failedEnd, givenEnd } from '../context/task-end.ts'
 import type { TaskEnd, TaskReport } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
@@ -42,6 +42,8 @@ export class Attempt implements Reporter {
   #reportsMade: Reports | undefined
   #stopped: JobchartError | undefined
   #isKilled = false
+  /** The end of the code that ran in this process, which needs no second look. */
+  #codeEnd: TaskEnd | undefined
   #hasEnded = false
   #isOver = false
 
@@ -149,6 +151,7 @@ export class Attempt implements Reporter {
     const returned = (end: TaskEnd): TaskEnd => {
       const { end: last, stillRuns } = context.returned(end)
       if (stillRuns !== undefined) this.stop(stillRuns)
+      this.#codeEnd = last
       return last
     }
     const failed = (thrown: unknown) => returned(failedEnd(thrown))
@@ -185,10 +188,11 @@ export class Attempt implements Reporter {
     return refused === undefined ? end : { ok: false, error: errorValue(refused) }
   }
 
-  /** The end of the code, after everything that it has recorded and sent is written, even if not awaited. */
-  over(end: TaskEnd): Soon<TaskEnd> {
+  /** The end that the executor gave, once all that the code recorded and sent is written, even if not awaited. */
+  over(given: TaskEnd): Soon<TaskEnd> {
     this.#inboxMade?.close()
     this.#hasEnded = true
+    const end = this.#codeEnd !== undefined && given === this.#codeEnd ? given : givenEnd(given)
     return this.#reportsMade?.written()?.then(() => end) ?? end
   }
 

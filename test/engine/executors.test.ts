@@ -52,3 +52,27 @@ test.each([{ function: '' }, { version: 'x'.repeat(201) }, { function: 5 as neve
     expect(() => task(names, () => 1)).toThrow(expect.objectContaining({ code: 'INVALID_DEFINITION' }))
   },
 )
+
+const circle: { self?: unknown } = {}
+circle.self = circle
+
+test.each([
+  [undefined, 'INVALID_DEFINITION'],
+  [null, 'INVALID_DEFINITION'],
+  ['done', 'INVALID_DEFINITION'],
+  [{}, 'INVALID_DEFINITION'],
+  [{ ok: 'yes' }, 'INVALID_DEFINITION'],
+  [{ ok: true, output: 5n }, 'NOT_STORABLE'],
+  [{ ok: true, output: new Date(0) }, 'NOT_STORABLE'],
+  [{ ok: true, output: circle }, 'NOT_STORABLE'],
+  [{ ok: true, output: 'x'.repeat(1_100_000) }, 'PAYLOAD_TOO_LARGE'],
+  [{ ok: false, error: Object.assign(new Error('no disk'), { code: 'EIO' }) }, 'EIO'],
+])('what an executor gives ends its job, also where it is no end or cannot be stored', async (given, code) => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const careless: Executor = { room: () => 1, start: async () => given as never, close: async () => {} }
+  const { ada, engine } = await bench.start({ jobs: [type], executors: { default: careless } })
+  const { id } = await ada.submit(type)
+  await engine.idle()
+  expect(await ada.get(id)).toMatchObject({ status: 'failed', error: { code } })
+})
