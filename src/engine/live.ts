@@ -3,6 +3,7 @@ import type { AnyLogic, LogicKind } from '../model/logic.ts'
 import { errorValue } from '../model/record.ts'
 import type { Json } from '../model/storable.ts'
 import type { Inbox, Message } from './inbox.ts'
+import { isPromiseLike, whenKnown } from './soon.ts'
 
 /** What a callback or an observable runs with. */
 export interface LiveRun {
@@ -34,8 +35,10 @@ export function runLive(run: LiveRun): Promise<TaskEnd> {
       const stop = run.kind === 'callback' ? startCallback(run, failed) : startObservable(run, end)
       const stopped = () => {
         try {
-          stop()
-          end({ ok: true })
+          notLost(
+            whenKnown(stop(), () => end({ ok: true })),
+            failed,
+          )
         } catch (error) {
           failed(error)
         }
@@ -48,7 +51,12 @@ export function runLive(run: LiveRun): Promise<TaskEnd> {
   })
 }
 
-type Stop = () => void
+type Stop = () => unknown
+
+// What an async function of the task rejects with is its error. Nobody else awaits it, and it would end the process.
+function notLost(returned: unknown, failed: (error: unknown) => void): void {
+  if (isPromiseLike(returned)) Promise.resolve(returned).catch(failed)
+}
 
 function startCallback({ logic, input, inbox, report }: LiveRun, failed: (error: unknown) => void): Stop {
   // The `config` of callback logic is the function given to XState's fromCallback.
@@ -57,18 +65,17 @@ function startCallback({ logic, input, inbox, report }: LiveRun, failed: (error:
     ...inert,
     input,
     sendBack: (event: Message) => report({ kind: 'event', event }),
-    receive: (listener: (message: Message) => void) =>
+    receive: (listener: (message: Message) => unknown) =>
       inbox.listen((message) => {
         try {
-          listener(message)
+          notLost(listener(message), failed)
         } catch (error) {
           failed(error)
         }
       }),
   })
-  return () => {
-    if (typeof cleanup === 'function') cleanup()
-  }
+  notLost(cleanup, failed)
+  return () => (typeof cleanup === 'function' ? cleanup() : undefined)
 }
 
 interface Subscribable {

@@ -188,3 +188,45 @@ test('a callback whose listener throws fails, and harms nothing else of its tick
   await bench.clock.settle()
   expect([answers, (await ada.get(id)).status]).toEqual([['ok', 'ok'], 'broken'])
 })
+
+test.each([
+  ['callback', fromCallback((async () => await Promise.reject(new Error('no line'))) as never)],
+  [
+    'listener',
+    fromCallback(({ receive }) => receive((async () => await Promise.reject(new Error('no line'))) as never)),
+  ],
+])('what an async %s rejects with is the error of its task, and takes no process down', async (_, line) => {
+  const bench = new Bench()
+  const lifecycle = createMachine({
+    initial: 'on',
+    states: {
+      on: { entry: sendTo('line', { type: 'HEY' }), invoke: { id: 'line', src: 'line', onError: 'broken' } },
+      broken: {},
+    },
+  }).provide({ actors: { line } } as never)
+  const type = defineJob({ type: 'm', lifecycle })
+  const { ada } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, undefined)
+  await bench.clock.settle()
+  expect((await ada.get(id)).status).toBe('broken')
+})
+
+test('a callback that ends its work by an async function has ended when that has', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const line = fromCallback(() => () => work.execute(undefined as never) as never)
+  const lifecycle = createMachine({
+    initial: 'on',
+    states: { on: { invoke: { src: 'line' }, on: { leave: 'off' } }, off: {} },
+  }).provide({ actors: { line } } as never)
+  const type = defineJob({ type: 'm', lifecycle, commands: { leave: z.object({}) } })
+  const { ada, engine } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, undefined)
+  await bench.clock.settle()
+  await ada.send(id, { type: 'leave' })
+  await bench.clock.settle()
+  expect(engine.running()).toEqual([id])
+  work.run().finish()
+  await bench.clock.settle()
+  expect(engine.running()).toEqual([])
+})
