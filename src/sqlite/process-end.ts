@@ -1,12 +1,14 @@
 /**
- * Detects that this process ends by SIGINT or SIGTERM. Such an end is not a crash, even if the engine was not stopped
- * before.
+ * Detects that this process is ended by a signal. Such an end is not a crash, even if the engine was not stopped before.
+ * A closed terminal sends SIGHUP; tools that restart a process, such as nodemon, send SIGUSR2.
  *
  * The signals keep their default action: a process without other handlers dies. A process with other handlers decides
- * itself when it ends; that is detected at its exit.
+ * itself when it ends. After SIGINT and SIGTERM that is detected at its exit. After the others the process may go on, so a
+ * later exit may be a crash.
  */
 
-const SIGNALS = ['SIGINT', 'SIGTERM'] as const
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGUSR2'] as const
+const ENDING: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM']
 
 const listeners = new Set<() => void>()
 let wasTold = false
@@ -33,7 +35,7 @@ function unlisten(): void {
 }
 
 function told(signal: NodeJS.Signals): void {
-  wasTold = true
+  wasTold ||= ENDING.includes(signal)
   const others = process.listenerCount(signal) - 1
   if (others > cleanersOf()) return
   tellAll()

@@ -107,7 +107,7 @@ export class Life {
   }
 
   /** Suspends the process at any point, resumes it, or tells it to end. */
-  signal(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGINT' | 'SIGTERM'): void {
+  signal(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGINT' | 'SIGTERM' | 'SIGHUP' | 'SIGUSR2'): void {
     this.#child.kill(signal)
   }
 

@@ -5,6 +5,8 @@ import { Life, testFolder } from './life.ts'
 const lives = [
   { signal: 'SIGINT', end: { code: null, signal: 'SIGINT' } },
   { signal: 'SIGTERM', end: { code: null, signal: 'SIGTERM' } },
+  { signal: 'SIGHUP', end: { code: null, signal: 'SIGHUP' } },
+  { signal: 'SIGUSR2', end: { code: null, signal: 'SIGUSR2' } },
   // It handles the signal once, and exits without stopping its engine.
   { signal: 'SIGTERM', isStoppedBySignals: true, end: { code: 1, signal: null } },
   { signal: 'SIGINT', isStoppedBySignals: true, end: { code: 1, signal: null } },
@@ -29,7 +31,7 @@ test('a process ended by SIGINT or SIGTERM dies of it, and its job is lost, not 
   expect(faultsOf(found)).toEqual([])
   const [trace] = found.traces
   expect(trace?.job).toMatchObject({ status: 'completed', output: last.pid })
-  expect(trace && [attemptsOf(trace), lossesOf(trace)]).toEqual([[1, 2, 3, 4, 5], 4])
+  expect(trace && [attemptsOf(trace), lossesOf(trace)]).toEqual([[1, 2, 3, 4, 5, 6, 7], 6])
   const reasons = trace?.rows.flatMap(({ events }) =>
     events.flatMap((event) => ('reason' in event ? [event.reason] : [])),
   )
