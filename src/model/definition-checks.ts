@@ -2,6 +2,7 @@
 import type { AnyStateMachine, AnyStateNode } from 'xstate'
 import { JobchartError } from './error.ts'
 import { stateNodes } from './inert-machine.ts'
+import { shownValue } from './option-checks.ts'
 
 /** The implementations of a machine, by name. */
 type Named = { readonly [Kind in 'actions' | 'actors' | 'delays' | 'guards']: { readonly [name: string]: unknown } }
@@ -9,7 +10,8 @@ type Named = { readonly [Kind in 'actions' | 'actors' | 'delays' | 'guards']: { 
 /**
  * Refuses a machine that would break its jobs.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` a target state does not exist; a guard or a delay has no implementation; a spawned actor could not be found again after a crash.
+ * @throws {JobchartError} `INVALID_DEFINITION` a target state does not exist; a guard or a delay has no
+ *   implementation; a delay is not a number; a spawned actor could not be found again after a crash.
  */
 export function checkMachine(type: string, machine: AnyStateMachine): void {
   // XState's types show this property only with each machine's own generics.
@@ -17,6 +19,7 @@ export function checkMachine(type: string, machine: AnyStateMachine): void {
   for (const node of stateNodes(machine.root)) checkNode(type, node, named)
   for (const action of Object.values(named.actions)) checkAction(type, action, named)
   for (const guard of Object.values(named.guards)) checkGuard(type, guard, named)
+  for (const [name, delay] of Object.entries(named.delays)) checkDelay(type, name, delay)
 }
 
 /** Refuses a command that no state takes, or whose name is reserved. */
@@ -78,6 +81,13 @@ function checkGuard(type: string, guard: unknown, named: Named): void {
   const wanted = typeof guard === 'string' ? guard : typeof guard === 'object' ? name : undefined
   if (typeof wanted !== 'string' || Object.hasOwn(named.guards, wanted)) return
   throw broken(type, `the guard "${wanted}" is not defined. Provide it in setup({ guards })`)
+}
+
+// XState fires at once by a delay that is no number, such as '10m'.
+function checkDelay(type: string, name: string, delay: unknown): void {
+  if (typeof delay === 'function' || (typeof delay === 'number' && !Number.isNaN(delay))) return
+  const expected = 'a number of milliseconds, or a function that gives one'
+  throw broken(type, `the delay "${name}" should be ${expected}; found ${shownValue(delay)}`)
 }
 
 function checkAction(type: string, action: unknown, named: Named): void {

@@ -71,6 +71,8 @@ test.each<[string, object, object, string]>([
     {},
     'the delay "LONG" is not defined',
   ],
+  ['has a delay that is text', { after: { LONG: {} } }, { delays: { LONG: '10m' } }, '"LONG" should be a number of'],
+  ['has a delay that is no time', {}, { delays: { LONG: Number.NaN } }, 'found NaN'],
   ['begins in a state that is not there', { initial: 'b', states: { a: {} } }, {}, 'Initial state node "b" not found'],
 ])('a machine that %s is refused, and it is said why', (_, config, implementations, why) => {
   const refusal = { code: 'INVALID_DEFINITION', message: expect.stringContaining(why) }
