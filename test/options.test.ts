@@ -57,6 +57,9 @@ const definitions: readonly (readonly [string, () => unknown])[] = [
   ['options', () => defineJob(odd<never>(undefined))],
   ['type', () => defineJob(odd<never>({ execute }))],
   ['type', job({ type: 5, execute })],
+  // No storage keeps half a surrogate pair.
+  ['type', job({ type: '\ud83d', execute })],
+  ['options', () => defineJob(odd<never>(new Map()))],
   ['retries', job({ execute, retries: 3 })],
   ['execute', job({ execute: 'run' })],
   ['version', job({ execute, version: 2 })],
@@ -139,6 +142,7 @@ const calls: readonly (readonly [string, (session: Session) => Promise<unknown>]
   ['statuses', (session) => session.list(odd({ statuses: ['running'] }))],
   ['limit', (session) => session.list(odd({ limit: '5' }))],
   ['label', (session) => session.count(odd({ label: {} }))],
+  ['labels', (session) => session.count(odd({ labels: new Map([['system', '7']]) }))],
   ['jobs', (session) => session.events(odd({ jobs: 'absent' })).next()],
   ['signl', (session) => session.views(odd({ signl: 1 }))],
   ['prio', (session) => session.submit(plain, 1, odd({ prio: 3 }))],
@@ -170,7 +174,7 @@ const engineOptions = {
   storage: ['jobs.db', {}, null, memoryStorage],
   policy: [{}, 'admin', null],
   principal: [{ id: 'ada' }, 'ada', null],
-  executors: [{ default: 3 }, [], null, 'default'],
+  executors: [{ default: 3 }, [], null, 'default', new Map()],
   clock: [Date, {}, null],
   work: ['no', 0, null],
   ids: ['uuid', 4, null],
@@ -276,6 +280,9 @@ test.each(all)(
         ['options', null],
         ['options', [{}]],
         ['options', () => {}],
+        ['options', new Map([['type', 'j']])],
+        ['options', Promise.resolve({ type: 'j' })],
+        ['options', new URLSearchParams('type=j')],
       ]
       for (const [option, options] of misuses) {
         // Besides its own options, cancel takes the fields of the type's command, which are only known from the job.
@@ -411,4 +418,15 @@ test('a role that is missing from a list is not found in the letters of a text',
   for (const role of ['', 'Admin', 'Administrator2']) {
     expect((await errorOf(host.engine.as({ id: 'eve', role }).list())).code).toBe('FORBIDDEN')
   }
+})
+
+test('options may be what a module exports, or an instance of a class of one’s own', async () => {
+  const exported = Object.freeze(Object.assign(Object.create(null), { type: 'j', [Symbol.toStringTag]: 'Module' }))
+  class Filter {
+    readonly type = 'j'
+  }
+  const bench = new Bench()
+  const { ada } = await bench.start({ jobs })
+  await ada.submit(plain)
+  expect([await ada.count(odd(exported)), await ada.count(new Filter())]).toEqual([1, 1])
 })

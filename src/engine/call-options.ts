@@ -1,4 +1,5 @@
 import { JobchartError } from '../model/error.ts'
+import { isOptions } from '../model/option-checks.ts'
 import type { Principal } from '../port/policy.ts'
 
 /** Options of every method. Aborting the signal gives up the call; what was already committed stays committed. */
@@ -17,7 +18,7 @@ export function given<Options extends CallOptions>(
   names?: readonly string[],
 ): Options | undefined {
   if (options === undefined) return undefined
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+  if (!isOptions(options)) {
     throw misfit('options', 'should be an object')
   }
   const { signal } = options

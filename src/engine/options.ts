@@ -8,6 +8,7 @@ import {
   duration,
   flag,
   having,
+  isOptions,
   listOf,
   type OptionRule,
   oneOf,
@@ -199,8 +200,8 @@ const LABELS_MAX = 100
 
 /** The labels of a job, or of a filter. Not a zod record, which would silently drop the key `__proto__` instead of refusing it. */
 export const labelsSchema = z.unknown().transform((labels, context): { [name: string]: string } => {
-  const entries =
-    typeof labels === 'object' && labels !== null && !Array.isArray(labels) ? Object.entries(labels) : null
+  // Each value is looked at below.
+  const entries = isOptions(labels) ? Object.entries(labels as { readonly [name: string]: string }) : null
   const wrong = entries?.find(([key, value]) => !isLabel(key, value))
   if (entries !== null && wrong === undefined && entries.length <= LABELS_MAX) return Object.fromEntries(entries)
   const message = `labels should be an object of up to ${LABELS_MAX} texts of up to 200 characters, none named "__proto__"`

@@ -1,4 +1,5 @@
 import { JobchartError } from './error.ts'
+import { anything, checkOptions, oneOf } from './option-checks.ts'
 import { type Json, storableCopy } from './storable.ts'
 
 /** The result of one part of a job's work. */
@@ -23,22 +24,23 @@ export interface ItemReport {
   readonly output?: unknown
 }
 
+const REPORT = { status: oneOf('completed', 'failed'), message: anything, output: anything }
+
 const KEY_CHARACTERS_MAX = 2_000
 const MESSAGE_CHARACTERS_MAX = 2_000
 
 /**
  * Reads a report of an item.
  *
- * @throws {JobchartError} `INVALID_INPUT` the key or the status is invalid; `NOT_STORABLE` or `PAYLOAD_TOO_LARGE` for the output.
+ * @throws {JobchartError} `INVALID_INPUT` the key or the report is invalid; `NOT_STORABLE` or `PAYLOAD_TOO_LARGE` for the
+ *   output.
  */
 export function parseItem(key: string, report: ItemReport, at: number): Item {
-  const { status = 'completed', message, output } = report
   if (typeof key !== 'string' || key === '' || key.length > KEY_CHARACTERS_MAX || !key.isWellFormed()) {
     throw new JobchartError('INVALID_INPUT', 'an item should have a key of 1 to 2,000 characters')
   }
-  if (status !== 'completed' && status !== 'failed') {
-    throw new JobchartError('INVALID_INPUT', `status should be 'completed' or 'failed'; found ${String(status)}`)
-  }
+  checkOptions('item', report, REPORT, { code: 'INVALID_INPUT' })
+  const { status = 'completed', message, output } = report
   return {
     key,
     status,

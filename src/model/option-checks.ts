@@ -32,7 +32,7 @@ export interface OptionContext {
  */
 export function checkOptions(name: string, options: unknown, rules: OptionRules, context: OptionContext = {}): void {
   const { prefix = '', code = 'INVALID_DEFINITION' } = context
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+  if (!isOptions(options)) {
     const what = prefix === '' ? 'options' : prefix.slice(0, -1)
     throw misfit(code, what, `should be an object; found ${shownValue(options)}`)
   }
@@ -44,12 +44,20 @@ export function checkOptions(name: string, options: unknown, rules: OptionRules,
       `is not an option of ${name}; its options are ${Object.keys(rules).join(', ')}`,
     )
   }
-  const given = options as { readonly [option: string]: unknown }
   for (const [option, { expected, fits, isRequired = false }] of Object.entries(rules)) {
-    const value = given[option]
+    const value = options[option]
     if (value === undefined ? !isRequired : fits(value)) continue
     throw misfit(code, prefix + option, `should be ${expected}; found ${shownValue(value)}`)
   }
+}
+
+/**
+ * Whether a value is an object of options by name, as a module's exports are too. A Map or a promise has none, and would be
+ * taken for no options.
+ */
+export function isOptions(value: unknown): value is { readonly [option: string]: unknown } {
+  const kind = Object.prototype.toString.call(value)
+  return kind === '[object Object]' || kind === '[object Module]'
 }
 
 function misfit(code: ErrorCode, option: string, what: string): JobchartError {
@@ -61,11 +69,11 @@ export function required(rule: OptionRule): OptionRule {
   return { ...rule, isRequired: true }
 }
 
-/** Text of 1 to `max` characters. */
+/** Text of 1 to `max` characters, without half a surrogate pair, which no storage keeps. */
 export function text(max = 200): OptionRule {
   return {
     expected: `text of 1 to ${max} characters`,
-    fits: (value) => typeof value === 'string' && value !== '' && value.length <= max,
+    fits: (value) => typeof value === 'string' && value !== '' && value.length <= max && value.isWellFormed(),
   }
 }
 
@@ -118,9 +126,7 @@ export function recordOf(rule: OptionRule, expected: string): OptionRule {
   return {
     expected,
     fits: (value) => {
-      return (
-        typeof value === 'object' && value !== null && !Array.isArray(value) && Object.values(value).every(rule.fits)
-      )
+      return isOptions(value) && Object.values(value).every(rule.fits)
     },
   }
 }

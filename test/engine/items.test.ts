@@ -87,6 +87,9 @@ describe('items', () => {
     ['a key that is not well-formed', '\ud800', {}],
     ['a status that is none', 'a', { status: 'fine' }],
     ['an output that cannot be stored', 'a', { output: Number.NaN }],
+    ['a report that is none', 'a', 3],
+    ['a report that is null', 'a', null],
+    ['a field that there is not', 'a', { result: 5 }],
   ])('are refused for %s', async (_, key, report) => {
     const bench = new Bench()
     const work = new Work()
