@@ -16,11 +16,10 @@ export interface Logger {
 /** Wraps a logger so that its errors are ignored. Without a logger, logs nothing. */
 export function quietLogger(given: Logger | undefined): Logger {
   const level = (name: keyof Logger) => (fields: object, message: string) => {
+    // There is nobody left to tell.
     try {
-      given?.[name](fields, message)
-    } catch {
-      // A failing logger cannot be reported anywhere.
-    }
+      Promise.resolve(given?.[name](fields, message)).catch(() => {})
+    } catch {}
   }
   return { debug: level('debug'), info: level('info'), warn: level('warn'), error: level('error') }
 }

@@ -5,11 +5,14 @@ import { type Json, storableCopy } from '../model/storable.ts'
 import type { ChartEvent } from '../model/transition.ts'
 import { isPromiseLike, type Soon, whenKnown } from './soon.ts'
 
+/** Of a long list with wrong entries, as many are told. */
+const ISSUES_MAX = 20
+
 /**
  * Parses a value by any Standard Schema.
  *
  * @param what  names the value in the error's message.
- * @throws {JobchartError} `INVALID_INPUT` with the issues, each with its path.
+ * @throws {JobchartError} `INVALID_INPUT` with the first 20 issues, each with its path.
  */
 export function parseWith<Schema extends StandardSchemaV1>(
   schema: Schema,
@@ -18,8 +21,10 @@ export function parseWith<Schema extends StandardSchemaV1>(
 ): Soon<StandardSchemaV1.InferOutput<Schema>> {
   return whenKnown(validated(schema, value, what), (result) => {
     if (result.issues === undefined) return result.value
-    const issues = result.issues.map(readIssue)
+    const issues = result.issues.slice(0, ISSUES_MAX).map(readIssue)
     const said = issues.map(({ message, path }) => (path.length === 0 ? message : `${path.join('.')}: ${message}`))
+    const more = result.issues.length - issues.length
+    if (more > 0) said.push(`and ${more} more`)
     throw new JobchartError('INVALID_INPUT', `${what} does not fit its schema: ${said.join('; ')}`, { issues })
   })
 }

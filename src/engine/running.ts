@@ -159,7 +159,7 @@ export class Running {
       if (length === 0) await storage.forget(instance)
     })
     await this.#within(forgotten.catch(() => {}))
-    await storage.close()
+    await this.#within(storage.close())
   }
 
   // Waiting for code that ignored its stop would be in vain.

@@ -113,10 +113,10 @@ export function isFinalError(thrown: unknown): boolean {
 export function jobNotFound(id: string): JobchartError {
   return new JobchartError(
     'JOB_NOT_FOUND',
-    `no job "${textOf(id)}" here. It may have been deleted, or you may not see it.`,
+    `no job "${clean(textOf(id), 200)}" here. It may have been deleted, or you may not see it.`,
     {
       // The requested id may not be a string, and this error must be loggable.
-      jobId: textOf(id),
+      jobId: clean(textOf(id), 200),
     },
   )
 }
@@ -125,7 +125,7 @@ export function jobNotFound(id: string): JobchartError {
 export function pipelineNotFound(id: string): JobchartError {
   return new JobchartError(
     'PIPELINE_NOT_FOUND',
-    `no pipeline "${textOf(id)}" here. It may have been deleted, or you may not see it.`,
+    `no pipeline "${clean(textOf(id), 200)}" here. It may have been deleted, or you may not see it.`,
   )
 }
 

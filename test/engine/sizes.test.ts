@@ -2,7 +2,7 @@ import { defineJob, task } from 'jobchart'
 import { expect, test } from 'vitest'
 import { assign, createMachine, emit, fromPromise, sendTo } from 'xstate'
 import { z } from 'zod'
-import { Bench, codeOf, Work } from './bench.ts'
+import { Bench, codeOf, errorOf, Work } from './bench.ts'
 
 const LARGE = 'x'.repeat(1_100_000)
 
@@ -86,4 +86,18 @@ test('I49 a task that is sent more than a thousand messages ends, and the chart 
   work.run().finish()
   await bench.clock.settle()
   expect(engine.running()).toEqual([])
+})
+
+test('an error names the first of many values that do not fit, and little of an id that is none', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', input: z.array(z.number()), execute: () => 1 })
+  const { ada } = await bench.start({ jobs: [type] })
+  const wrong = Array.from({ length: 10_000 }, () => 'one')
+  const unfit = await errorOf(ada.submit(type, wrong as never))
+  expect(unfit.issues).toHaveLength(20)
+  expect(unfit.issues?.[19]?.path).toEqual([19])
+  expect(unfit.message).toMatch(/and 9980 more$/)
+  const absent = await errorOf(ada.get(LARGE))
+  expect([absent.code, absent.jobId]).toEqual(['JOB_NOT_FOUND', LARGE.slice(0, 200)])
+  expect(absent.message.length).toBeLessThan(400)
 })

@@ -504,3 +504,23 @@ test('a storage that does not answer does not delay a stop forever', async () =>
   await bench.clock.advance(20_000)
   expect(isStopped).toBe(true)
 })
+
+test('a storage that is not closed in time holds up no stop for ever', async () => {
+  const bench = new Bench()
+  let isHanging = true
+  const disk = {
+    open: async (host: Parameters<typeof bench.disk.open>[0]) => {
+      const connection = await bench.disk.open(host)
+      const close = () => (isHanging ? new Promise<void>(() => {}) : connection.close())
+      return { ...connection, close }
+    },
+  }
+  const host = await bench.start({ jobs: [] }, new FaultyStorage(disk))
+  let isStopped = false
+  void host.engine.stop().then(() => {
+    isStopped = true
+  })
+  await bench.clock.advance(20_000)
+  expect(isStopped).toBe(true)
+  isHanging = false
+})
