@@ -79,6 +79,8 @@ export class Draft {
   /** Events for transition logic, by its invocation. */
   #inlineMail: { readonly invocation: number; readonly event: ChartEvent }[] = []
   #first: FirstTransitions
+  /** The draft's own copy of the counts, made when the first of them changes. */
+  #ordinals: { [state: string]: number } | undefined
   /** The children that the context refers to. */
   #referred: { readonly context: Json; readonly invocations: ReadonlySet<number> } | undefined
   #isMoving = false
@@ -173,7 +175,7 @@ export class Draft {
     const { id, ordinal } = task
     const state = this.type.chart.invokes.get(id)
     if (this.job.phase === 'settled' || state === undefined || this.#entries(state) >= ordinal) return
-    this.job.ordinals = { ...this.job.ordinals, [state]: ordinal }
+    this.#setEntries(state, ordinal)
   }
 
   #ordinalOf({ id }: StartAction): number {
@@ -186,12 +188,21 @@ export class Draft {
   // Spawned actors share one count, because chart code may choose any ids for them.
   #nextSpawn(): number {
     const ordinal = this.#entries(SPAWNED) + 1
-    this.job.ordinals = { ...this.job.ordinals, [SPAWNED]: ordinal }
+    this.#setEntries(SPAWNED, ordinal)
     return ordinal
   }
 
   #entries(state: string): number {
     return this.job.ordinals?.[state] ?? 0
+  }
+
+  // Copied once per draft: a job may leave very many children in one decision, each with a count of its own.
+  #setEntries(state: string, entries: number): void {
+    if (this.#ordinals === undefined || this.#ordinals !== this.job.ordinals) {
+      this.#ordinals = { ...this.job.ordinals }
+      this.job.ordinals = this.#ordinals
+    }
+    this.#ordinals[state] = entries
   }
 
   /** Makes the first move of a new job. Events that were sent to it before, `early`, come first in its mailbox. */
