@@ -131,13 +131,14 @@ export class TaskRows {
     how: How<Each>,
   ) {
     const place = how.revision * PLACES
-    if (!isSameOrder(before, after)) {
+    const differing = differingParts(before, after, how)
+    if (!isSameOrder(differing)) {
       this.#removeList.run(n, list)
       for (const [index, each] of after.entries()) how.insert(each, place + index)
       return
     }
-    const old = new Map(before.map((each) => [each.invocation, each]))
-    for (const [index, each] of after.entries()) {
+    const old = new Map(differing.before.map((each) => [each.invocation, each]))
+    for (const [index, each] of differing.after.entries()) {
       const known = old.get(each.invocation)
       if (known === undefined) how.insert(each, place + index)
       else if (how.changed(each, known)) how.update(each)
@@ -156,12 +157,37 @@ interface How<Each> {
   readonly revision: number
 }
 
-// The remaining old entries come first, in their old order, and new ones after them.
-function isSameOrder(before: readonly Part[], after: readonly Part[]): boolean {
+interface Differing<Each> {
+  readonly before: readonly Each[]
+  readonly after: readonly Each[]
+  /** Nothing that stays comes after them. */
+  readonly isLast: boolean
+}
+
+// Of very many, few change at a time: what stays at both ends is not looked at again.
+function differingParts<Each extends Part>(
+  before: readonly Each[],
+  after: readonly Each[],
+  { changed }: How<Each>,
+): Differing<Each> {
+  const stays = (old: Each | undefined, each: Each | undefined) =>
+    old !== undefined && each !== undefined && old.invocation === each.invocation && !changed(each, old)
+  const most = Math.min(before.length, after.length)
+  let start = 0
+  while (start < most && stays(before[start], after[start])) start++
+  let end = 0
+  while (end < most - start && stays(before[before.length - 1 - end], after[after.length - 1 - end])) end++
+  const differing = (list: readonly Each[]) => list.slice(start, list.length - end)
+  return { before: differing(before), after: differing(after), isLast: end === 0 }
+}
+
+// What stood before comes first and in its order; what is new comes after it.
+function isSameOrder({ before, after, isLast }: Differing<Part>): boolean {
   const places = new Map(before.map(({ invocation }, index) => [invocation, index]))
+  const placeOfNew = isLast ? before.length : Number.NEGATIVE_INFINITY
   let last = -1
   for (const { invocation } of after) {
-    const place = places.get(invocation) ?? before.length
+    const place = places.get(invocation) ?? placeOfNew
     if (place < last) return false
     last = place
   }
