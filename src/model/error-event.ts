@@ -1,5 +1,5 @@
 import type { ChartEvent } from './chart.ts'
-import { jobError } from './error.ts'
+import { jobError, thrownField } from './error.ts'
 import { changedCopy, type Json, storableCopy } from './storable.ts'
 
 /** The record of each restored error, so that an error kept in a context is stored again exactly as it was. */
@@ -28,7 +28,7 @@ interface Walk {
 
 function recorded(error: Error, walk: Walk): { readonly [field: string]: Json } {
   const { code, ...rest } = jobError(error)
-  const number = read(error, 'code')
+  const number = thrownField(error, 'code')
   const own = {
     ...rest,
     ...(code === undefined ? {} : { code: typeof number === 'number' && Number.isFinite(number) ? number : code }),
@@ -49,7 +49,7 @@ function fieldsOf(error: Error, walk: Walk): { readonly [field: string]: Json } 
   try {
     const fields: { [field: string]: Json } = {}
     for (const key of Object.keys(error)) {
-      const field = TAKEN.has(key) || !key.isWellFormed() ? undefined : stored(read(error, key), walk)
+      const field = TAKEN.has(key) || !key.isWellFormed() ? undefined : stored(thrownField(error, key), walk)
       if (field === undefined) continue
       Object.defineProperty(fields, key, { value: field, configurable: true, enumerable: true, writable: true })
     }
@@ -60,7 +60,7 @@ function fieldsOf(error: Error, walk: Walk): { readonly [field: string]: Json } 
 }
 
 function inner(error: Error, key: 'cause' | 'errors', walk: Walk): { readonly [field: string]: Json } {
-  const value = read(error, key)
+  const value = thrownField(error, key)
   const list = key === 'errors' && Array.isArray(value) ? value : undefined
   // Errors in a list that do not fit are left out; the others are kept.
   const kept = list?.map((each) => stored(each, walk)).filter((each) => each !== undefined)
@@ -87,14 +87,6 @@ function take(room: Walk['room'], which: keyof Walk['room'], value: Json): void 
   const { length } = JSON.stringify(value)
   if (length > room[which]) throw new RangeError('the error is too large')
   room[which] -= length
-}
-
-function read(thrown: object, key: string): unknown {
-  try {
-    return (thrown as { readonly [key: string]: unknown })[key]
-  } catch {
-    return undefined
-  }
 }
 
 /** The event as a machine expects it: an error record in it becomes an `Error` object again. */

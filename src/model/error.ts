@@ -103,7 +103,7 @@ export function isFinalError(thrown: unknown): boolean {
   if (thrown instanceof NonRetryableError) return true
   if (typeof thrown !== 'object' || thrown === null) return false
   const code = thrown instanceof JobchartError ? thrown.code : undefined
-  return code === 'NOT_STORABLE' || code === 'PAYLOAD_TOO_LARGE' || read(thrown, 'name') === NON_RETRYABLE
+  return code === 'NOT_STORABLE' || code === 'PAYLOAD_TOO_LARGE' || thrownField(thrown, 'name') === NON_RETRYABLE
 }
 
 /**
@@ -159,7 +159,7 @@ export function jobError(thrown: unknown): JobError {
   if (typeof thrown !== 'object' || thrown === null) {
     return { name: 'Error', message: clean(textOf(thrown), MESSAGE_CHARACTERS_MAX) }
   }
-  const [name, message, code, stack] = ['name', 'message', 'code', 'stack'].map((key) => read(thrown, key))
+  const [name, message, code, stack] = ['name', 'message', 'code', 'stack'].map((key) => thrownField(thrown, key))
   return {
     name: typeof name === 'string' && name !== '' ? clean(name, 200) : 'Error',
     message: clean(typeof message === 'string' ? message : describeObject(thrown), MESSAGE_CHARACTERS_MAX),
@@ -168,8 +168,8 @@ export function jobError(thrown: unknown): JobError {
   }
 }
 
-// Getters and proxy traps are user code and may throw.
-function read(thrown: object, key: string): unknown {
+/** A field of what was thrown. `undefined` too where reading it throws: a getter is user code. */
+export function thrownField(thrown: object, key: string): unknown {
   try {
     return (thrown as { readonly [key: string]: unknown })[key]
   } catch {
