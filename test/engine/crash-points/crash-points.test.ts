@@ -4,8 +4,8 @@ import { scenarios } from './scenarios.ts'
 
 // A task with recorded steps, a chart with a child, and two engines on one disk.
 const NAMES = [
-  'a retry that takes its steps from the record',
-  'a parent is cancelled with its child',
+  'a retry that reads its recorded steps',
+  'cancelling a parent with its child',
   'two engines on one disk',
 ]
 const few = scenarios.filter(({ name }) => NAMES.includes(name))
