@@ -143,6 +143,35 @@ for (const { name, run } of checks) await run().catch((error) => console.log(nam
 console.log('checked')
 `
 
+// Programs, and one module in a process and in a thread: the runners are files of the package.
+const ELSEWHERE = `import { createEngine, defineJob, memoryStorage } from 'jobchart'
+import { childProcess, workerThreads } from 'jobchart/executors'
+import { z } from 'zod'
+
+const module = new URL('./elsewhere-code.mjs', import.meta.url)
+const inPlace = (executor) =>
+  defineJob({ type: executor, executor, input: z.number(), output: z.number(), execute: () => Number.NaN })
+const jobs = [inPlace('processes of code'), inPlace('threads')]
+const echo = defineJob({ type: 'echo', run: { command: 'echo', args: ['said'] } })
+const executors = { 'processes of code': childProcess({ module }), threads: workerThreads({ module }) }
+const engine = await createEngine({ jobs: [...jobs, echo], storage: memoryStorage(), executors })
+const ada = engine.as({ id: 'ada', role: 'editor' })
+for (const job of jobs) {
+  const { id } = await ada.submit(job, 20)
+  for await (const { text } of ada.logs(id, { follow: true })) console.log(text)
+  console.log((await ada.result(id)).output)
+}
+const { id } = await ada.submit(echo)
+for await (const { text, stream } of ada.logs(id, { follow: true })) console.log(stream, text)
+await engine.stop()
+`
+
+const ELSEWHERE_CODE = `export default async ({ input, log, step }) => {
+  log('elsewhere')
+  return (await step('one', () => input)) + 1
+}
+`
+
 const TWO_ENGINES_SAY = 'log kept true taken for closed false\n'
 
 const REQUIRE = `for (const name of ${JSON.stringify(modules)}) {
@@ -219,6 +248,8 @@ function installConsumer(folder, tarball) {
     'presets.ts': PRESETS,
     'imports.mjs': IMPORTS,
     'require.cjs': REQUIRE,
+    'elsewhere.mjs': ELSEWHERE,
+    'elsewhere-code.mjs': ELSEWHERE_CODE,
     'two-engines.mjs': TWO_ENGINES,
     'odd-text.mjs': ODD_TEXT,
     'conformance.mjs': CONFORMANCE,
@@ -257,6 +288,7 @@ function checkRuntime(node, consumer) {
   checkProgram(node, version, consumer, 'presets.ts', cwd, 'Successful Load roads 100 5\n')
   checkProgram(node, version, consumer, 'first-job.ts', cwd, 'success hello world\n')
   checkProgram(node, version, consumer, 'first-job.ts', cwd, 'success hello world\n', ', again on the same database')
+  checkProgram(node, version, consumer, 'elsewhere.mjs', cwd, 'elsewhere\n21\nelsewhere\n21\nstdout said\n')
   checkProgram(node, version, consumer, 'two-engines.mjs', cwd, TWO_ENGINES_SAY)
   checkProgram(node, version, consumer, 'odd-text.mjs', cwd, '8 true true 0\n')
   checkProgram(node, version, consumer, 'conformance.mjs', cwd, 'checked\n')

@@ -64,11 +64,12 @@ export type { JobsView } from './engine/authorization.ts'
 export type { CallOptions } from './engine/call-options.ts'
 export type { Engine, StopOptions } from './engine/engine.ts'
 export type { ResetEvent, SessionEvent } from './engine/event-stream.ts'
-export type { Health, OnHealth } from './engine/health.ts'
+export type { ExecutorHealth, Health, OnHealth, UnendedAttempt } from './engine/health.ts'
 export type { Logger } from './engine/logger.ts'
 export type { JobActions } from './engine/operations/actions.ts'
 export type { Reason } from './engine/operations/explain.ts'
 export type { CancelOptions, SendOptions } from './engine/operations/jobs.ts'
+export type { LogLineView, LogOptions } from './engine/operations/logs.ts'
 export type {
   PipelineCallOptions,
   PipelineListOptions,
@@ -83,8 +84,6 @@ export type {
   ItemOptions,
   ItemView,
   ListOptions,
-  LogLineView,
-  LogOptions,
 } from './engine/operations/reads.ts'
 export type { RetryCallOptions } from './engine/operations/runs.ts'
 export type { EventOptions, Events } from './engine/operations/streams.ts'

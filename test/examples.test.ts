@@ -18,6 +18,7 @@ afterEach(() => {
 
 test('every example program says what it prints', () => {
   expect(programs.sort()).toEqual([
+    'examples/cpu-work.ts',
     'examples/elt/main.ts',
     'examples/events-to-a-screen.ts',
     'examples/first-job.ts',
@@ -25,6 +26,8 @@ test('every example program says what it prints', () => {
     'examples/member-jobs/main.ts',
     'examples/resume-after-crash.ts',
     'examples/rights-and-roles.ts',
+    'examples/run-a-command.ts',
+    'examples/write-your-own-executor/main.ts',
     'examples/write-your-own-policy/main.ts',
   ])
 })
@@ -52,8 +55,8 @@ test('a build is skipped while no source has changed', () => {
   expect({ stdout, status }).toEqual({ stdout: '', status: 0 })
 })
 
-test('the example policy passes the suite that the package ships', () => {
-  const args = ['--test', resolve('examples/write-your-own-policy/check.ts')]
+test.each(['policy', 'executor'])('the %s of the examples passes the suite that the package ships', (port) => {
+  const args = ['--test', resolve(`examples/write-your-own-${port}/check.ts`)]
   const { status, stdout } = spawnSync(process.execPath, args, { cwd: folder, encoding: 'utf8', timeout: 60_000 })
   expect(stdout).toMatch(/^# pass [1-9]\d*$|ℹ pass [1-9]\d*$/m)
   expect(status).toBe(0)

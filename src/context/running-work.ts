@@ -5,7 +5,6 @@ import type { Work } from '../port/executor.ts'
 export class RunningWork<Run> {
   readonly #max: number
   readonly #runs = new Map<string, Run>()
-  #isClosed = false
 
   constructor(max: number) {
     this.#max = max
@@ -13,17 +12,12 @@ export class RunningWork<Run> {
 
   /** How much more it takes. */
   get room(): number {
-    return this.#isClosed ? 0 : this.#max - this.#runs.size
+    return this.#max - this.#runs.size
   }
 
   /** What runs. */
   get all(): readonly Run[] {
     return [...this.#runs.values()]
-  }
-
-  /** Takes nothing more. */
-  close(): void {
-    this.#isClosed = true
   }
 
   /**

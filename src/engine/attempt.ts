@@ -41,7 +41,7 @@ export class Attempt implements Reporter {
   #inboxMade: Inbox | undefined
   #reportsMade: Reports | undefined
   #stopped: JobchartError | undefined
-  #isKilled = false
+  #killedAt: number | undefined
   /** The end of the code that ran in this process, which needs no second look. */
   #codeEnd: TaskEnd | undefined
   #hasEnded = false
@@ -77,7 +77,7 @@ export class Attempt implements Reporter {
   get killSignal(): AbortSignal {
     if (this.#killing === undefined) {
       this.#killing = new AbortController()
-      if (this.#isKilled) this.#killing.abort(this.#stopped)
+      if (this.#killedAt !== undefined) this.#killing.abort(this.#stopped)
     }
     return this.#killing.signal
   }
@@ -110,9 +110,14 @@ export class Attempt implements Reporter {
     this.#stopping?.abort(this.#stopped)
   }
 
+  /** How long ago the executor was told to end the code; undefined: it was not. */
+  get killedMs(): number | undefined {
+    return this.#killedAt === undefined ? undefined : this.#core.clock.elapsed() - this.#killedAt
+  }
+
   /** Tells the executor to end the code by force. */
   kill(): void {
-    this.#isKilled = true
+    this.#killedAt ??= this.#core.clock.elapsed()
     this.#killing?.abort(this.#stopped)
   }
 

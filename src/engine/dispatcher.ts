@@ -3,10 +3,11 @@ import { isFinalError, isUnreadable, JobchartError, jobError } from '../model/er
 import { claimableTasks, isWaiting, type Job, wakeAt } from '../model/job.ts'
 import { isSuspect } from '../model/loss.ts'
 import type { StampedProgress, Task } from '../model/task.ts'
+import { isoTime } from '../model/time.ts'
 import type { Executor } from '../port/executor.ts'
 import { Attempt } from './attempt.ts'
 import { type Core, ENGINE } from './core.ts'
-import { isStorageFailure } from './health.ts'
+import { type ExecutorHealth, isStorageFailure, type UnendedAttempt } from './health.ts'
 import { STORAGE_RETRY_MS } from './pause.ts'
 import { whenKnown } from './soon.ts'
 import type { Change } from './tick.ts'
@@ -68,6 +69,28 @@ export class Dispatcher {
   /** How many attempts run here, without abandoned ones. */
   get running(): number {
     return this.#running
+  }
+
+  /** What each executor runs, and how much more it takes. */
+  get executors(): { readonly [name: string]: ExecutorHealth } {
+    const { attempts } = this
+    const running = (name: string) => attempts.filter(({ task }) => task.executor === name).length
+    const each = [...this.#core().executors].map(([name, executor]) => {
+      return [name, { running: running(name), room: Math.max(0, roomOf(executor)) }] as const
+    })
+    return Object.fromEntries(each)
+  }
+
+  /** Attempts that were killed some time ago, and whose code still runs. */
+  get unended(): readonly UnendedAttempt[] {
+    const { clock } = this.#core()
+    return [...this.#held.values()].flatMap(({ attempts }) =>
+      attempts.flatMap(({ job, task, status, killedMs = 0 }) => {
+        if (task.isKillable !== true || status === 'ended' || killedMs < UNENDED_MS) return []
+        const killedAt = isoTime(clock.now() - Math.round(killedMs))
+        return [{ executor: task.executor, jobId: job.id, task: task.id, killedAt }]
+      }),
+    )
   }
 
   /** How many in-process functions were given up and have not returned. */
@@ -237,8 +260,8 @@ export class Dispatcher {
     }
     if (this.#hasBacklog) core.ticks.claimSoon()
     const known = attempt.isWithoutProgress ? attempt.job : undefined
-    // A task ended by the engine's stop has not failed: it is given back.
-    if (attempt.isReleasing && !result.ok) void this.#release(core, attempt)
+    // A task that was told to end by the engine's stop has not failed, and has not done its work: it is given back.
+    if (attempt.isReleasing) void this.#release(core, attempt)
     else this.#report(core, attempt, result, attempt.lastNotes(), known)
   }
 
@@ -361,7 +384,12 @@ export class Dispatcher {
       writes: attempt.lastNotes(),
       decide: (jobs, context) => {
         const stored = jobs.require(job.id)
-        return release(jobs.typeOf(stored), stored, task.token, context, jobs)
+        const type = jobs.typeOf(stored)
+        const isLeft = stored.tasks.some(({ token, status }) => token === task.token && status === 'stopping')
+        // What the chart has left ends with its code.
+        const isOver = attempt.isReleasing && isLeft
+        const over = isOver ? end(type, stored, task.token, { ok: true }, context, jobs) : undefined
+        return over ?? release(type, stored, task.token, context, jobs)
       },
     }
     await core.ticks.submit(released).catch(() => undefined)
@@ -371,6 +399,8 @@ export class Dispatcher {
 
 /** How long a stop of the engine waits for killed code to end. */
 const RELEASE_GRACE_MS = 3_000
+/** What was killed is told of when it runs on for so long. */
+const UNENDED_MS = 5_000
 
 function endOf(attempt: Attempt, result: TaskEnd, writes: Change['writes'] = [], known: Job | undefined): Change {
   const { job, task } = attempt

@@ -3,7 +3,7 @@ import { EVENT_TYPES, type EventType, type JobEvent } from '../model/event.ts'
 import { callback, checkOptions, duration, oneOf, required } from '../model/option-checks.ts'
 import { type Duration, durationMs } from '../model/time.ts'
 import { type Core, TypeRegistry } from './core.ts'
-import { type Health, HealthReport } from './health.ts'
+import { type Counts, type Health, HealthReport } from './health.ts'
 import { type Logger, logEvents, loggingListenerErrors, logHealth, quietLogger } from './logger.ts'
 import { type EngineOptions, parseSettings, type Settings } from './options.ts'
 import { pause } from './pause.ts'
@@ -179,11 +179,14 @@ export class Engine implements AsyncDisposable {
     this.#core().health.begin()
   }
 
-  #counts(): Pick<Health, 'running' | 'abandoned' | 'clock' | 'silent'> {
+  #counts(): Counts {
     const { dispatcher, losses, clock } = this.#running?.core ?? {}
+    const unended = dispatcher?.unended ?? []
     return {
       running: dispatcher?.attempts.length ?? 0,
       abandoned: dispatcher?.abandoned ?? 0,
+      executors: dispatcher?.executors ?? {},
+      ...(unended.length === 0 ? {} : { unended }),
       clock: { skewMs: clock?.skewMs ?? 0 },
       ...(losses === undefined || losses.silent.length === 0 ? {} : { silent: losses.silent }),
     }

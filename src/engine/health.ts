@@ -27,6 +27,13 @@ export interface Health {
    * claimed.
    */
   readonly abandoned: number
+  /** What each executor runs here, and how many more tasks it takes; none when the engine is stopped. */
+  readonly executors: { readonly [name: string]: ExecutorHealth }
+  /**
+   * Attempts in processes and threads that were killed more than 5 s ago and still run, such as a thread in a system call.
+   * Each keeps its place and its job's slot. Absent: there are none.
+   */
+  readonly unended?: readonly UnendedAttempt[]
   /**
    * How far the time used for deadlines is ahead of the wall clock, in milliseconds; negative: behind. Usually 0, and 0
    * when stopped. It differs if the wall clock was changed since the engine started, or if an earlier engine ran with a
@@ -38,6 +45,22 @@ export interface Health {
    * event loops are busy, or their processes are suspended. They keep their tasks. Absent: none.
    */
   readonly silent?: readonly SilentInstance[]
+}
+
+/** How much an executor runs. */
+export interface ExecutorHealth {
+  readonly running: number
+  readonly room: number
+}
+
+/** An attempt that was killed and still runs. */
+export interface UnendedAttempt {
+  readonly executor: string
+  readonly jobId: string
+  /** The id of the invoke. */
+  readonly task: string
+  /** ISO 8601. */
+  readonly killedAt: string
 }
 
 /** Called at each change of an engine's {@link Health.status}. */
@@ -165,7 +188,7 @@ export function isStorageFailure(error: unknown): boolean {
 }
 
 /** The live numbers of an engine's health. */
-type Counts = Pick<Health, 'running' | 'abandoned' | 'clock' | 'silent'>
+export type Counts = Omit<Health, 'status' | 'since' | 'error'>
 
 /** An engine's health over all its starts and stops, and its listener. */
 export class HealthReport {

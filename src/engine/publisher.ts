@@ -23,8 +23,8 @@ const TAIL_ROWS = 500
 export class Publisher {
   readonly #emitter = new EventEmitter()
   readonly #onListenerError: OnListenerError
-  /** Waiters by job id. Most jobs have at most one. */
-  readonly #waiters = new Map<string, readonly Waiter[]>()
+  readonly #waiters = new Waiters()
+  readonly #logWaiters = new Waiters()
   #listeners = 0
   #tail: LogTail | undefined
 
@@ -78,23 +78,34 @@ export class Publisher {
 
   /** Calls back after each event of the job. Returns a function that ends this. */
   watch(jobId: string, wake: Waiter): () => void {
-    this.#waiters.set(jobId, [...(this.#waiters.get(jobId) ?? []), wake])
-    return () => {
-      const others = this.#waiters.get(jobId)?.filter((each) => each !== wake) ?? []
-      if (others.length === 0) this.#waiters.delete(jobId)
-      else this.#waiters.set(jobId, others)
-    }
+    return this.#waiters.add(jobId, wake)
+  }
+
+  /** Calls back whenever something happened to the job, or its log may have new lines; the function it returns ends that. */
+  watchLog(jobId: string, wake: () => void): () => void {
+    return this.#logWaiters.add(jobId, wake)
+  }
+
+  /** This engine has added lines to the job's log. */
+  logged(jobId: string): void {
+    this.#logWaiters.wake(jobId)
+  }
+
+  /** Another engine has written something, which may be lines of any log. */
+  loggedElsewhere(): void {
+    this.#logWaiters.wakeAll()
   }
 
   /** Wakes all waiters and all followers of the log. */
   wakeAll(): void {
     this.#tail?.wakeAll()
-    for (const jobId of [...this.#waiters.keys()]) this.#wake(jobId)
+    this.#waiters.wakeAll()
+    this.#logWaiters.wakeAll()
   }
 
   #wake(jobId: string, written?: Job): void {
-    const waiters = this.#waiters.get(jobId)
-    if (waiters !== undefined) for (const wake of waiters) wake(written)
+    this.#waiters.wake(jobId, written)
+    this.#logWaiters.wake(jobId)
   }
 
   /** Calls a listener. One that throws, rejects or never resolves affects neither other listeners nor jobs. */
@@ -114,5 +125,28 @@ export class Publisher {
     } catch {
       // The listener for errors has failed itself. There is nobody left to tell.
     }
+  }
+}
+
+/** Waiters by job id. Most jobs have at most one. */
+class Waiters {
+  readonly #byJob = new Map<string, readonly Waiter[]>()
+
+  add(jobId: string, wake: Waiter): () => void {
+    this.#byJob.set(jobId, [...(this.#byJob.get(jobId) ?? []), wake])
+    return () => {
+      const others = this.#byJob.get(jobId)?.filter((each) => each !== wake) ?? []
+      if (others.length === 0) this.#byJob.delete(jobId)
+      else this.#byJob.set(jobId, others)
+    }
+  }
+
+  wake(jobId: string, written?: Job): void {
+    const waiters = this.#byJob.get(jobId)
+    if (waiters !== undefined) for (const wake of waiters) wake(written)
+  }
+
+  wakeAll(): void {
+    for (const jobId of [...this.#byJob.keys()]) this.wake(jobId)
   }
 }

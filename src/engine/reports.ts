@@ -21,6 +21,8 @@ import type { Change } from './tick.ts'
 const PROGRESS_MS = 250
 const LINE_CHARACTERS_MAX = 10_000
 const ITEMS_MAX = 1_000_000
+/** Lines that are written at once at most, so that a flood of them does not hold up the loop. */
+const LINES_AT_ONCE = 1_000
 
 /** The attempt that reports. */
 export interface Reporter {
@@ -54,6 +56,7 @@ export class Reports implements TaskChannel {
   /** The job has ended or gone on without this task, so its progress no longer counts. */
   #isLeft = false
   #lines: NewLine[] = []
+  #isWritingLines = false
   #batches = 0
   /** Notes that the storage failed to write, to be tried again. */
   #unsent: Write[] = []
@@ -133,7 +136,7 @@ export class Reports implements TaskChannel {
   /** Adds a line to the job's log. */
   log(text: string, { stream }: LineOptions = {}): void {
     if (this.#isOver) return
-    const isFirst = this.#lines.length === 0
+    const isFirst = this.#lines.length === 0 && !this.#isWritingLines
     const line = `${text}`.slice(0, LINE_CHARACTERS_MAX).toWellFormed()
     this.#lines.push({ at: this.#now(), text: line, ...(stream === undefined ? {} : { stream }) })
     // Lines of one turn of the event loop are written as one note.
@@ -141,16 +144,20 @@ export class Reports implements TaskChannel {
   }
 
   async #writeLines(): Promise<void> {
-    if (this.#lines.length === 0) return
-    const note = this.#logNote()
-    // Safe to repeat if it was already written, because notes have keys.
-    if ((await this.#write([note])) === 'failed') this.#unsent.push(note)
+    this.#isWritingLines = true
+    while (this.#lines.length > 0) {
+      const note = this.#logNote()
+      // Safe to repeat if it was already written, because notes have keys.
+      const became = await this.#write([note])
+      if (became === 'written') this.#core.publisher.logged(this.#of.job.id)
+      else if (became === 'failed') this.#unsent.push(note)
+    }
+    this.#isWritingLines = false
   }
 
   #logNote(): Write {
     const { task, job } = this.#of
-    const lines = this.#lines
-    this.#lines = []
+    const lines = this.#lines.splice(0, LINES_AT_ONCE)
     const key = `${task.token}.${++this.#batches}`
     return { op: 'note', jobId: job.id, token: task.token, note: { kind: 'log', key, lines } }
   }
@@ -244,7 +251,7 @@ export class Reports implements TaskChannel {
     this.#isOver = true
     this.#cancelProgress?.()
     const notes = this.#unsent
-    if (this.#lines.length > 0) notes.push(this.#logNote())
+    while (this.#lines.length > 0) notes.push(this.#logNote())
     if (this.#isProgressDue && this.#progress !== undefined && !this.#isLeft) {
       notes.push(...this.#progressWrites(this.#stamped(this.#progress)))
     }

@@ -205,6 +205,7 @@ export class Running {
     this.#failuresSeen = failures
     await dispatcher.observeElsewhere()
     this.#mustRead = false
+    publisher.loggedElsewhere()
     ticks.claimSoon()
   }
 

@@ -9,6 +9,7 @@ import type { Core } from './core.ts'
 import { actions, type JobActions } from './operations/actions.ts'
 import { explain, type Reason } from './operations/explain.ts'
 import { type CancelOptions, cancel, type SendOptions, send } from './operations/jobs.ts'
+import { type LogLineView, type LogOptions, logs } from './operations/logs.ts'
 import {
   definePipeline,
   deletePipeline,
@@ -34,10 +35,7 @@ import {
   type ItemView,
   items,
   type ListOptions,
-  type LogLineView,
-  type LogOptions,
   list,
-  logs,
   views,
 } from './operations/reads.ts'
 import { result } from './operations/result.ts'
@@ -203,7 +201,13 @@ export interface Session {
    * @throws {JobchartError} `JOB_NOT_FOUND`
    */
   history(id: JobId, options?: CallOptions): Promise<readonly HistoryEntry[]>
-  /** The lines of the job's log, oldest first. @throws {JobchartError} `JOB_NOT_FOUND` */
+  /**
+   * The lines of the job's log, oldest first. With `follow` it goes on until the job has settled, none of its code runs any
+   * more, and all its lines were given. Rights are asked for again at each read. It also ends when the signal is aborted, and
+   * when the job is deleted or may not be seen any more.
+   *
+   * @throws {JobchartError} `JOB_NOT_FOUND`; while following, `ENGINE_STOPPED`: follow on after the last number.
+   */
   logs(id: JobId, options?: LogOptions): AsyncIterable<LogLineView>
   /** The items that the code reported, by number. @throws {JobchartError} `JOB_NOT_FOUND` */
   items(id: JobId, options?: ItemOptions): AsyncIterable<ItemView>

@@ -5,6 +5,7 @@
  */
 import { admit, due, lose } from '../model/decision.ts'
 import { type Job, wakeAt } from '../model/job.ts'
+import type { Task } from '../model/task.ts'
 import { isoTime } from '../model/time.ts'
 import type { OtherInstance, Recorded } from '../port/storage.ts'
 import { type Core, ENGINE } from './core.ts'
@@ -109,10 +110,17 @@ export class LossWatch {
   /** Lost instances that are still listed. */
   #lost: ReadonlySet<string> = new Set()
   #silent: readonly SilentInstance[] = []
+  /** Lost tasks whose code still runs, as they were found last. */
+  #stillRunning: ReadonlySet<string> = new Set()
 
   /** The silent engines, from the last run. */
   get silent(): readonly SilentInstance[] {
     return this.#silent
+  }
+
+  /** The engine that held the task has died, and what it has started for it still runs. */
+  stillRuns({ id }: Job, { token }: Task): boolean {
+    return this.#stillRunning.has(attemptKey(id, token))
   }
 
   /** Runs the check once. */
@@ -131,7 +139,9 @@ export class LossWatch {
     for (const { id, ms } of silences) if (deadAfterMs !== null && ms > deadAfterMs) lost.set(id, LOSS.silent)
     for (const [instance, { said }] of lost) if (!this.#lost.has(instance)) core.logger.warn({ instance }, said)
     this.#lost = new Set(lost.keys())
-    for (const [id, how] of lost) await takeBack(core, id, how)
+    const stillRunning = new Set<string>()
+    for (const [id, how] of lost) await takeBack(core, id, how, stillRunning)
+    this.#stillRunning = stillRunning
   }
 
   // Our own process may have been suspended meanwhile, so don't count the time since the check as the other's silence.
@@ -143,26 +153,32 @@ export class LossWatch {
   }
 }
 
-async function takeBack(core: Core, instance: string, how: Lost): Promise<void> {
+async function takeBack(core: Core, instance: string, how: Lost, stillRunning: Set<string>): Promise<void> {
   const jobs = await core.storage.held(instance)
   const recorded = jobs.length === 0 ? [] : await core.storage.recorded(jobs.map(({ id }) => id))
   // A job that cannot be moved does not block others; the next sweep tries it again.
-  let stillRuns = false
+  let mayForget = true
   const failures = await failuresOf(jobs, async (job) => {
-    if (await isAllGone(core, job, instance)) await loseAll(core, job, { instance, recorded, how })
-    else stillRuns = true
+    const running = await stillRunningOf(core, job, instance)
+    for (const { token } of running) stillRunning.add(attemptKey(job.id, token))
+    if (running.length === 0) await loseAll(core, job, { instance, recorded, how })
+    else mayForget = false
   })
-  if (failures === 0 && !stillRuns) await core.storage.forget(instance)
+  if (failures === 0 && mayForget) await core.storage.forget(instance)
 }
 
 // Processes that a dead engine has started may outlive it for a moment. Do not start the task beside them; the next
 // sweep looks again.
-async function isAllGone(core: Core, job: Job, instance: string): Promise<boolean> {
-  const gone = job.tasks.map(async ({ holder, handle, executor }) => {
-    if (holder !== instance || handle === undefined) return true
-    return (await core.executors.get(executor)?.isGone?.(handle)) ?? true
-  })
-  return (await Promise.all(gone)).every((each) => each)
+async function stillRunningOf(core: Core, job: Job, instance: string): Promise<readonly Task[]> {
+  const started = job.tasks.filter(({ holder, handle }) => holder === instance && handle !== undefined)
+  const gone = await Promise.all(
+    started.map(async ({ handle = null, executor }) => (await core.executors.get(executor)?.isGone?.(handle)) ?? true),
+  )
+  return started.filter((_, index) => gone[index] === false)
+}
+
+function attemptKey(jobId: string, token: number): string {
+  return `${jobId}/${token}`
 }
 
 interface TakenBack {
@@ -175,7 +191,9 @@ async function loseAll(core: Core, job: Job, { instance, recorded, how }: TakenB
   core.types.require(job)
   const lost = job.tasks.filter(({ holder }) => holder === instance)
   await Promise.all(
-    lost.map(({ invocation }) => {
+    lost.map(({ invocation, executor }) => {
+      // What runs in a process of its own does not take its engine's down.
+      const isCrash = how.isCrash && core.executors.get(executor)?.isGone === undefined
       const own = recorded.find((each) => each.jobId === job.id && each.invocation === invocation)
       return core.ticks.submit({
         by: ENGINE,
@@ -185,7 +203,7 @@ async function loseAll(core: Core, job: Job, { instance, recorded, how }: TakenB
           // Between the query and now, another engine may have taken the task back, and a third may hold it.
           const isHeld = now.tasks.some((task) => task.invocation === invocation && task.holder === instance)
           if (!isHeld) return undefined
-          const { reason, isCrash } = how
+          const { reason } = how
           const loss = { reason, isCrash, invocation, steps: own?.count ?? 0 }
           return lose(stored.typeOf(now), now, loss, context, stored)
         },

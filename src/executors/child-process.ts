@@ -26,7 +26,10 @@ export interface ChildProcessOptions {
   readonly env?: { readonly [name: string]: string }
   /** The folder that it runs in. Default: that of this process. */
   readonly cwd?: string
-  /** How many bytes of output are kept as log lines of one attempt; the rest is read and dropped. Default 10 MiB. */
+  /**
+   * How much of an attempt's standard output, and as much again of its standard error, is kept as log lines, in characters;
+   * a line counts as 100 at least. The rest is read and dropped. Default 2 MiB.
+   */
   readonly maxOutput?: number
 }
 
@@ -70,7 +73,6 @@ export function childProcess(options: ChildProcessOptions = {}): Executor {
       return await running.during(work, child, () => child.run())
     },
     close: async () => {
-      running.close()
       await Promise.all(running.all.map((child) => child.kill()))
     },
     reportsStart: true,
@@ -80,7 +82,7 @@ export function childProcess(options: ChildProcessOptions = {}): Executor {
 }
 
 const NO_GROUPS = 'childProcess needs process groups, which Windows does not have'
-const MAX_OUTPUT = 10 * 1_048_576
+const MAX_OUTPUT = 2 * 1_048_576
 
 function codeOf(options: ChildProcessOptions, work: Work): ChildCode {
   const { module, env, maxOutput = MAX_OUTPUT } = options

@@ -33,13 +33,16 @@ export class ChildProgram {
   readonly #work: Work
   readonly #guard: ProcessGuard
   readonly #lastErrors: string[] = []
-  #group: number | undefined
+  readonly #closing = new AbortController()
+  /** Aborted when the work has no more grace, or its executor is closed. */
+  readonly #killSignal: AbortSignal
   #ended: Promise<TaskEnd> | undefined
 
   constructor(code: ChildCode, work: Work, guard: ProcessGuard) {
     this.#code = code
     this.#work = work
     this.#guard = guard
+    this.#killSignal = AbortSignal.any([work.killSignal, this.#closing.signal])
   }
 
   /** Runs the program to its end. */
@@ -50,7 +53,7 @@ export class ChildProgram {
 
   /** Kills the program and all of its group. */
   async kill(): Promise<void> {
-    if (this.#group !== undefined) signalGroup(this.#group, 'SIGKILL')
+    this.#closing.abort()
     await this.#ended?.catch(() => {})
   }
 
@@ -68,7 +71,6 @@ export class ChildProgram {
     if (pid === undefined) return notStarted(command, cwd, (await child).originalMessage)
     const exited = new Promise<Exited>((resolve) => node.once('exit', (code, signal) => resolve({ code, signal })))
     const lines = this.#readOutput(node)
-    this.#group = pid
     try {
       return await this.#guarded(node, pid, exited)
     } finally {
@@ -83,7 +85,8 @@ export class ChildProgram {
 
   // The handle is stored before the program begins, so that it is found after any crash.
   async #guarded(node: ChildProcess, group: number, exited: Promise<Exited>): Promise<TaskEnd> {
-    const { signal, killSignal, channel } = this.#work
+    const { signal, channel } = this.#work
+    const killSignal = this.#killSignal
     await this.#guard.guard(group)
     await channel.started(await processHandle(group))
     // A module is told over its wire.
@@ -93,9 +96,10 @@ export class ChildProgram {
     signal.addEventListener('abort', stop)
     killSignal.addEventListener('abort', kill)
     try {
-      this.#open(node)
-      if (signal.aborted) stop()
+      // What was told to stop before it began does not begin; a module begins, and sees it.
       if (killSignal.aborted) kill()
+      if (signal.aborted) stop()
+      this.#open(node)
       const { code, signal: by } = await exited
       const stderr = this.#lastErrors.join('\n').slice(-ERROR_CHARACTERS)
       const exit = exitEnd({ exitCode: code ?? 128 + signalNumber(by), ...(by === null ? {} : { signal: by }), stderr })
@@ -118,9 +122,10 @@ export class ChildProgram {
 
   async #readOutput({ stdout, stderr }: ChildProcess): Promise<void> {
     const { channel } = this.#work
-    const budget = new OutputBudget(this.#code.maxOutput)
     const read = async (stream: Readable | null, name: 'stdout' | 'stderr') => {
       if (stream === null) return
+      // Each has its own, so that a flood of the one does not keep an error of the other out of the log.
+      const budget = new OutputBudget(this.#code.maxOutput)
       await readLines(stream, budget, (text) => {
         channel.log(text, { stream: name })
         if (name === 'stderr' && this.#lastErrors.push(text) > ERROR_LINES) this.#lastErrors.shift()

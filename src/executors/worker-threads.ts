@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { MessageChannel, type ResourceLimits } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { RunningWork } from '../context/running-work.ts'
@@ -55,9 +56,10 @@ export function workerThreads(options: WorkerThreadsOptions): Executor {
       return await running.during(work, closing, () => runInPool(threads(), moduleUrl(module), work, closing.signal))
     },
     close: async () => {
-      running.close()
+      const used = pool
+      pool = undefined
       for (const closing of running.all) closing.abort()
-      await pool?.destroy()
+      await used?.destroy()
     },
     reportsStart: true,
     kills: true,
@@ -71,6 +73,7 @@ async function runInPool(pool: Piscina, module: string, work: Work, closing: Abo
     post: (message) => port1.postMessage(message),
     listen: (listener) => port1.on('message', listener),
   }
+  const closed = once(port1, 'close')
   const told = serveWork(work, wire)
   const task: ThreadTask = { module, port: port2 }
   try {
@@ -80,6 +83,9 @@ async function runInPool(pool: Piscina, module: string, work: Work, closing: Abo
   } catch (thrown) {
     return { ok: false, error: errorValue(thrown) }
   } finally {
-    port1.close()
+    // One that no thread has taken is still this one's to close. A thread closes its own when its code has returned, or when
+    // it is gone: one that was ended may be held up by a system call.
+    port2.close()
+    await closed
   }
 }

@@ -107,6 +107,9 @@ export interface Executor {
   readonly reportsStart?: boolean
   /** `true`: the executor can end code that ignores its stop. Default: such code is abandoned, and runs on. */
   readonly kills?: boolean
-  /** Whether the code of a handle has ended. A lost task is not started again before that. */
+  /**
+   * Whether the code of a handle has ended. A lost task is not started again before that. Such code runs in processes of its
+   * own, so a crash of the engine does not count as a crash of the task.
+   */
   readonly isGone?: (handle: Json) => Promise<boolean>
 }

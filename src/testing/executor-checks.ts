@@ -84,14 +84,18 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
-  'E4 close resolves when no task runs any more': {
+  'E4 close ends what runs, and resolves when no task runs any more; then the executor is used again': {
     needs: PLACES,
     check: async ({ executor, start }) => {
       const { channel, end } = start('ignores')
       await channel.line('ignoring')
       await executor.close()
       assert.equal((await ended(end)).ok, false)
-      assert.equal(executor.room(), 0)
+      assert.equal(executor.room(), 2)
+      const again = start('waits')
+      await again.channel.line('waiting')
+      again.stop()
+      assert.equal((await again.end).ok, true)
     },
   },
 

@@ -1,4 +1,4 @@
-import { defineJob, type Health, JobchartError } from 'jobchart'
+import { defineJob, type Executor, type Health, JobchartError, type TaskEnd } from 'jobchart'
 import { virtualClock } from 'jobchart/testing'
 import { describe, expect, test } from 'vitest'
 import { HealthWatch } from '../../src/engine/health.ts'
@@ -7,6 +7,13 @@ import { FaultyStorage } from './faulty-storage.ts'
 
 /** The clocks agree. */
 const clock = { skewMs: 0 }
+/** What its executors run, and take. */
+const executorsWith = (running: number) => ({
+  default: { running, room: 10 - running },
+  live: { running: 0, room: 100_000 },
+  processes: { running: 0, room: 10 },
+})
+const executors = executorsWith(0)
 const MUST_BE_ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 
 /** One engine whose storage can fail, with its reported health. */
@@ -28,7 +35,14 @@ test('an engine is ok from its start to its stop, says since when, and counts ru
   const startedAt = new Date(bench.clock.now()).toISOString()
   await ada.submit(type, 1)
   await bench.clock.advance(5_000)
-  expect(engine.health).toEqual({ status: 'ok', since: startedAt, running: 1, abandoned: 0, clock })
+  expect(engine.health).toEqual({
+    status: 'ok',
+    since: startedAt,
+    running: 1,
+    abandoned: 0,
+    executors: executorsWith(1),
+    clock,
+  })
   work.run().finish()
   await bench.clock.settle()
   await engine.stop()
@@ -37,10 +51,11 @@ test('an engine is ok from its start to its stop, says since when, and counts ru
     since: new Date(bench.clock.now()).toISOString(),
     running: 0,
     abandoned: 0,
+    executors: {},
     clock,
   }
   expect(engine.health).toEqual(stopped)
-  expect(told).toEqual([{ status: 'ok', since: startedAt, running: 0, abandoned: 0, clock }, stopped])
+  expect(told).toEqual([{ status: 'ok', since: startedAt, running: 0, abandoned: 0, executors, clock }, stopped])
   await engine.start()
   await bench.clock.settle()
   expect([engine.health.status, told.at(-1)?.status]).toEqual(['ok', 'ok'])
@@ -205,7 +220,14 @@ test('an engine that stops while degraded ignores later errors of its closed sto
   await bench.clock.advance(5_000)
   await stopped
   const { step } = work.run().context
-  expect(engine.health).toEqual({ status: 'stopped', since: expect.any(String), running: 0, abandoned: 0, clock })
+  expect(engine.health).toEqual({
+    status: 'stopped',
+    since: expect.any(String),
+    running: 0,
+    abandoned: 0,
+    executors: {},
+    clock,
+  })
   expect([statuses(), faults.isClosed]).toEqual([['ok', 'degraded', 'stopped'], true])
   // A new start ignores failures of the old run.
   faults.heal()
@@ -267,6 +289,32 @@ test.each([
     [[new Error('listener'), expect.objectContaining({ status: 'ok' })]],
     [expect.any(String)],
   ])
+})
+
+test('what was killed more than 5 s ago and still runs is told of, and keeps its place and its slot', async () => {
+  const bench = new Bench()
+  const ended = Promise.withResolvers<TaskEnd>()
+  const stuck: Executor = { room: () => 1, start: () => ended.promise, close: async () => {}, kills: true }
+  const type = defineJob({ type: 'w', executor: 'stuck', killGrace: '1s', execute: () => 1 })
+  const { engine, ada } = await bench.start({ jobs: [type], executors: { stuck } })
+  const { id } = await ada.submit(type, undefined, { pipeline: 'p' })
+  await bench.clock.settle()
+  await ada.cancel(id)
+  await bench.clock.advance(1_000)
+  const killedAt = new Date(bench.clock.now()).toISOString()
+  await bench.clock.advance(4_999)
+  expect(engine.health).not.toHaveProperty('unended')
+  await bench.clock.advance(1)
+  expect(engine.health).toMatchObject({
+    abandoned: 0,
+    unended: [{ executor: 'stuck', jobId: id, task: 'execute', killedAt }],
+  })
+  expect(await codeOf(ada.submit(type, undefined, { pipeline: 'p' }))).toBe('ALREADY_RUNNING')
+  ended.resolve({ ok: true })
+  await bench.clock.settle()
+  expect(engine.health).not.toHaveProperty('unended')
+  expect(await codeOf(ada.submit(type, undefined, { pipeline: 'p' }))).toBe('ok')
+  await bench.clock.settle()
 })
 
 describe('the rule', () => {

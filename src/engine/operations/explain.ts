@@ -38,6 +38,8 @@ export type Reason =
   | { readonly kind: 'stopping'; readonly task: string; readonly until?: string }
   /** The process of its attempt died, and a report of that attempt is still awaited. */
   | { readonly kind: 'lost'; readonly task: string; readonly attempt: number }
+  /** The engine of its attempt died, and the process that it had started still runs: nothing is started beside it. */
+  | { readonly kind: 'stillRuns'; readonly task: string; readonly attempt: number }
   /** Its attempt failed. It is retried at `until`. */
   | { readonly kind: 'backoff'; readonly task: string; readonly attempt: number; readonly until: string }
   /** It starts when the earlier invocation of the same invoke has stopped. */
@@ -144,6 +146,7 @@ async function ofTask(
 ): Promise<readonly Reason[]> {
   const { id, status, attempt, child, stopBy } = task
   if (child !== undefined) return [{ kind: 'child', task: id, ...(await name(child)) }]
+  if (core.losses.stillRuns(job, task)) return [{ kind: 'stillRuns', task: id, attempt }]
   switch (status) {
     case 'claimed':
       return [{ kind: 'running', task: id, attempt }, ...ofHolder(core, task)]

@@ -6,7 +6,7 @@ import type { Job, JobId, Outcome, Phase } from '../../model/job.ts'
 import type { Json } from '../../model/storable.ts'
 import { isoTime, type Time } from '../../model/time.ts'
 import type { Principal } from '../../port/policy.ts'
-import type { CountedField, JobFilter, JobPage, LogLine, StoredEvents } from '../../port/storage.ts'
+import type { CountedField, JobFilter, JobPage, StoredEvents } from '../../port/storage.ts'
 import {
   allowed,
   authorizeJob,
@@ -108,13 +108,8 @@ export interface HistoryEntry {
   readonly error?: JobError
 }
 
-/** The options of `logs`. */
-export interface LogOptions extends CallOptions {
-  /** Only lines with a number above this. Default 0. */
-  readonly after?: number
-}
-
-const ROWS_AT_ONCE = 500
+/** Rows that one read takes. */
+export const ROWS_AT_ONCE = 500
 
 /** {@inheritDoc Session.get} */
 export async function get(core: Core, who: Principal, id: JobId, { signal }: CallOptions = {}): Promise<JobView> {
@@ -230,35 +225,6 @@ export async function history(
   }
 }
 
-/** A line of a job's log, as it is shown. */
-export type LogLineView = Omit<LogLine, 'at'> & { readonly at: string }
-
-/** {@inheritDoc Session.logs} */
-export async function* logs(
-  core: () => Core,
-  who: () => Principal,
-  id: JobId,
-  options?: LogOptions,
-): AsyncGenerator<LogLineView> {
-  const { after = 0, signal } = given(options, ['after']) ?? {}
-  checkAfter(after, 'a line')
-  for (let last = after; ; ) {
-    signal?.throwIfAborted()
-    const { mask } = await readable(core(), who(), id, { action: 'logs', signal })
-    // Log lines may repeat the input.
-    if (mask.hidden.has('logs')) return
-    const lines = await core().storage.logs(id, last, ROWS_AT_ONCE)
-    const [first] = lines
-    if (first !== undefined && first.number > last + 1) {
-      const text = `(${first.number - last - 1} earlier lines were dropped: only the newest are kept)`
-      yield { number: first.number - 1, at: isoTime(first.at), text }
-    }
-    for (const { at, ...line } of lines) yield { ...line, at: isoTime(at) }
-    last = lines.at(-1)?.number ?? last
-    if (lines.length < ROWS_AT_ONCE) return
-  }
-}
-
 /** {@inheritDoc Session.items} */
 export async function* items(
   core: () => Core,
@@ -285,11 +251,13 @@ export async function* items(
   }
 }
 
-function checkAfter(after: number, what: string): void {
+/** @throws {JobchartError} `INVALID_INPUT` it is no number of a row. */
+export function checkAfter(after: number, what: string): void {
   if (!Number.isSafeInteger(after) || after < 0) throw misfit('after', `should be the number of ${what}, or 0`)
 }
 
-function misfit(option: string, expected: string): JobchartError {
+/** An option of a call that is not what it should be. */
+export function misfit(option: string, expected: string): JobchartError {
   return new JobchartError('INVALID_INPUT', `${option} ${expected}`, {
     issues: [{ message: expected, path: [option] }],
   })

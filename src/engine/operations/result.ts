@@ -100,6 +100,7 @@ class ResultWait {
   }
 }
 
-function stopped(): JobchartError {
+/** The engine has stopped while somebody waited for a job. */
+export function stopped(): JobchartError {
   return new JobchartError('ENGINE_STOPPED', 'the engine was stopped before the job ended')
 }

@@ -1,0 +1,151 @@
+import { JobchartError } from '../../model/error.ts'
+import type { Job, JobId } from '../../model/job.ts'
+import { isoTime } from '../../model/time.ts'
+import type { Principal } from '../../port/policy.ts'
+import type { LogLine } from '../../port/storage.ts'
+import { type CallOptions, given } from '../call-options.ts'
+import type { Core } from '../core.ts'
+import { checkAfter, misfit, ROWS_AT_ONCE, readable } from './reads.ts'
+import { stopped } from './result.ts'
+
+/** What `logs` takes. */
+export interface LogOptions extends CallOptions {
+  /** Lines with a number above this; default 0. */
+  readonly after?: number
+  /** Goes on with the lines that come, until the job has settled and its code has ended. Default false. */
+  readonly follow?: boolean
+}
+
+/** A line of a job's log, as a session shows it. */
+export type LogLineView = Omit<LogLine, 'at'> & { readonly at: string }
+
+/** {@inheritDoc Session.logs} */
+export async function* logs(
+  core: () => Core,
+  who: () => Principal,
+  id: JobId,
+  options?: LogOptions,
+): AsyncGenerator<LogLineView> {
+  const { after = 0, follow = false, signal } = given(options, ['after', 'follow']) ?? {}
+  checkAfter(after, 'a line')
+  if (typeof follow !== 'boolean') throw misfit('follow', 'should be true or false')
+  const watch = follow ? new LogWatch(core(), id, signal) : undefined
+  try {
+    for (let last = after; ; ) {
+      const read = watch === undefined ? await readLines(core(), who(), id, last, signal) : await watch.read(who, last)
+      if (read === undefined) return
+      const { lines, isLast } = read
+      const [first] = lines
+      if (first !== undefined && first.number > last + 1) {
+        const text = `(${first.number - last - 1} earlier lines were dropped: only the newest are kept)`
+        yield { number: first.number - 1, at: isoTime(first.at), text }
+      }
+      for (const { at, ...line } of lines) {
+        if (watch?.isGivenUp === true) return
+        yield { ...line, at: isoTime(at) }
+      }
+      last = lines.at(-1)?.number ?? last
+      if (lines.length === ROWS_AT_ONCE) continue
+      if (watch === undefined || isLast) return
+      await watch.change()
+    }
+  } finally {
+    watch?.end()
+  }
+}
+
+/** The next lines. */
+interface Read {
+  readonly lines: readonly LogLine[]
+  /** Nothing comes after them. */
+  readonly isLast: boolean
+}
+
+/** @returns undefined: the lines are hidden. */
+async function readLines(
+  core: Core,
+  who: Principal,
+  id: JobId,
+  after: number,
+  signal: AbortSignal | undefined,
+  known?: Job,
+): Promise<Read | undefined> {
+  signal?.throwIfAborted()
+  const { job, mask } = await readable(core, who, id, { action: 'logs', signal }, known)
+  // What the code wrote may repeat what it was given.
+  if (mask.hidden.has('logs')) return undefined
+  // The job was read before its lines: what it says of its end holds of all that is read after it.
+  return { lines: await core.storage.logs(id, after, ROWS_AT_ONCE), isLast: hasEnded(job) }
+}
+
+// Code that was told to stop may still write.
+function hasEnded({ phase, tasks }: Job): boolean {
+  return phase === 'settled' && !tasks.some(({ status, child }) => status === 'stopping' && child === undefined)
+}
+
+/** One who follows a log. Nothing is kept for a slow reader: it is only noted that something has happened meanwhile. */
+class LogWatch {
+  readonly #core: Core
+  readonly #id: JobId
+  readonly #signal: AbortSignal | undefined
+  readonly #unwatch: () => void
+  #hasRead = false
+  /** Something has happened since the last read began. */
+  #isDue = false
+  #resume: () => void = () => {}
+
+  constructor(core: Core, id: JobId, signal: AbortSignal | undefined) {
+    this.#core = core
+    this.#id = id
+    this.#signal = signal
+    this.#unwatch = core.publisher.watchLog(id, this.#wake)
+    signal?.addEventListener('abort', this.#wake)
+  }
+
+  get isGivenUp(): boolean {
+    return this.#signal?.aborted === true
+  }
+
+  readonly #wake = () => {
+    this.#isDue = true
+    this.#resume()
+  }
+
+  /** Resolves when something has happened since the last read began. */
+  async change(): Promise<void> {
+    if (this.#isDue) return
+    await new Promise<void>((resume) => {
+      this.#resume = resume
+    })
+  }
+
+  /**
+   * The lines after a number, with the rights of now; undefined: there are none to come.
+   *
+   * @throws {JobchartError} as {@link logs}
+   */
+  async read(who: () => Principal, after: number): Promise<Read | undefined> {
+    this.#isDue = false
+    try {
+      if (this.isGivenUp) return undefined
+      if (this.#core.stopped.aborted) throw stopped()
+      const known = this.#core.dispatcher.held(this.#id)
+      const read = await readLines(this.#core, who(), this.#id, after, this.#signal, known)
+      this.#hasRead = true
+      return read
+    } catch (error) {
+      if (this.isGivenUp) return undefined
+      // A storage that is closed under a read says of itself only that it does not answer.
+      if (this.#core.stopped.aborted) throw stopped()
+      const isGone = error instanceof JobchartError && error.code === 'JOB_NOT_FOUND'
+      if (isGone && this.#hasRead) return undefined
+      throw error
+    }
+  }
+
+  /** Watches no more. */
+  end(): void {
+    this.#unwatch()
+    this.#signal?.removeEventListener('abort', this.#wake)
+  }
+}

@@ -1,0 +1,92 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { sqliteStorage } from 'jobchart/sqlite'
+import { expect, onTestFinished, test } from 'vitest'
+import { waiting } from './host.ts'
+import { isAlive, newEngine, newFolder, until } from './place.ts'
+
+const HOST = fileURLToPath(new URL('./host.ts', import.meta.url))
+
+/** An engine in a process of its own, which runs one program. */
+async function hosted() {
+  const folder = newFolder()
+  const file = join(folder, 'jobs.db')
+  const host = spawn(process.execPath, [HOST, file, folder, '1'], { stdio: ['ignore', 'ignore', 'inherit'] })
+  onTestFinished(() => void host.kill('SIGKILL'))
+  await until(() => begunIn(folder).length === 1)
+  const [{ job, process: program } = { job: '', process: 0 }] = begunIn(folder)
+  onTestFinished(() => {
+    if (isAlive(program)) process.kill(program, 'SIGKILL')
+  })
+  return { folder, file, host, job, program }
+}
+
+/** The programs that have begun. */
+function begunIn(folder: string): readonly { readonly job: string; readonly process: number }[] {
+  const file = join(folder, 'begun')
+  if (!existsSync(file)) return []
+  const lines = readFileSync(file, 'utf8').split('\n').filter(Boolean)
+  return lines.map((line) => line.split(' ')).map(([job = '', id]) => ({ job, process: Number(id) }))
+}
+
+/** `kill -9`, and also of the guard beside it, so that nothing kills what it has started. */
+async function killWithGuard(host: ChildProcess): Promise<void> {
+  // Stopped first, so that it starts no other guard.
+  host.kill('SIGSTOP')
+  const guards = childrenOf(host.pid ?? 0).filter(({ command }) => command.includes('read -r what group'))
+  expect(guards).toHaveLength(1)
+  for (const { id } of guards) process.kill(id, 'SIGKILL')
+  host.kill('SIGKILL')
+  await once(host, 'exit')
+}
+
+function childrenOf(parent: number) {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((id) => {
+      try {
+        const stat = readFileSync(`/proc/${id}/stat`, 'utf8')
+        if (Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) !== parent) return []
+        return [{ id: Number(id), command: readFileSync(`/proc/${id}/cmdline`, 'utf8') }]
+      } catch {
+        return []
+      }
+    })
+}
+
+test.runIf(process.platform === 'linux')(
+  'a program outlives its engine only where its guard is killed too; then nothing is started beside it',
+  async () => {
+    const { folder, file, host, job, program } = await hosted()
+    await killWithGuard(host)
+    expect(isAlive(program)).toBe(true)
+    const { engine, ada } = await newEngine({
+      jobs: [waiting(folder)],
+      storage: sqliteStorage(file),
+      sweep: '50ms',
+    })
+    const stillRuns = { kind: 'stillRuns', task: 'execute', attempt: 1 }
+    expect(await ada.explain(job)).toEqual([stillRuns])
+    expect([engine.running(), begunIn(folder).length, isAlive(program)]).toEqual([[], 1, true])
+    process.kill(program, 'SIGKILL')
+    await until(() => begunIn(folder).length === 2)
+    expect(isAlive(program)).toBe(false)
+    expect(await ada.explain(job)).toMatchObject([{ kind: 'running' }])
+    writeFileSync(join(folder, 'go'), '')
+    expect(await ada.result(job)).toMatchObject({ outcome: 'success', exitCode: 0 })
+    expect(begunIn(folder)).toHaveLength(2)
+  },
+)
+
+test('kill -9 of an engine ends its programs, and another engine runs them again', async () => {
+  const { folder, file, host, job, program } = await hosted()
+  host.kill('SIGKILL')
+  await until(() => !isAlive(program))
+  const { ada } = await newEngine({ jobs: [waiting(folder)], storage: sqliteStorage(file), sweep: '50ms' })
+  writeFileSync(join(folder, 'go'), '')
+  expect(await ada.result(job)).toMatchObject({ outcome: 'success' })
+  expect(begunIn(folder)).toHaveLength(2)
+})
