@@ -9,6 +9,8 @@ export interface RolePolicyOptions {
   readonly admin?: readonly string[]
   /** Roles that see every job of their tenant and may change none. Default: none. */
   readonly reader?: readonly string[]
+  /** Roles that see every job of their tenant, submit jobs, and change only their own. Default: none. */
+  readonly member?: readonly string[]
   /** Roles that see the jobs that they created. Default `['editor']`. */
   readonly editor?: readonly string[]
   /** Who may cancel, retry and delete a job that they see. Default: only its creator; not even an admin. */
@@ -73,6 +75,7 @@ const owners = oneOf('creator', 'creatorOrAdmin')
 const OPTIONS = {
   admin: names,
   reader: names,
+  member: names,
   editor: names,
   cancel: owners,
   retry: owners,
@@ -88,15 +91,17 @@ class Rules {
   readonly #resources: readonly (readonly [string, ResourceRoles])[]
   readonly #admin: readonly string[]
   readonly #reader: readonly string[]
+  readonly #member: readonly string[]
   readonly #editor: readonly string[]
   readonly #redact: readonly string[]
 
   constructor(options: RolePolicyOptions) {
     this.#options = options
     this.#resources = Object.entries(options.resources ?? {})
-    const { admin = ['admin'], reader = [], editor = ['editor'], redact = [] } = options
+    const { admin = ['admin'], reader = [], member = [], editor = ['editor'], redact = [] } = options
     this.#admin = admin
     this.#reader = reader
+    this.#member = member
     this.#editor = editor
     this.#redact = redact
   }
@@ -134,7 +139,7 @@ class Rules {
   /** Whether the role in the tenant lets the principal see a job. */
   #isOf(principal: Principal, createdBy: string): boolean {
     if (this.#isAdmin(principal)) return true
-    return createdBy === principal.id && this.#editor.includes(principal.role)
+    return createdBy === principal.id && [...this.#editor, ...this.#member].includes(principal.role)
   }
 
   #may(principal: Principal, action: Action, target: Target): boolean {
@@ -150,6 +155,7 @@ class Rules {
     if (action === 'retry') return this.#isOwners(retry, isCreator, principal)
     if (action === 'delete') return this.#isOwners(remove, isCreator, principal)
     if (command?.by !== undefined) return isMeant(command.by, principal, isCreator, labels)
+    if (action === 'command' && this.#isMember(principal) && !isCreator) return false
     return command?.isCancel !== true || this.#isOwners(cancel, isCreator, principal)
   }
 
@@ -165,7 +171,11 @@ class Rules {
   }
 
   #seesAll({ role }: Principal): boolean {
-    return this.#admin.includes(role) || this.#reader.includes(role)
+    return [this.#admin, this.#reader, this.#member].some((roles) => roles.includes(role))
+  }
+
+  #isMember(principal: Principal): boolean {
+    return this.#member.includes(principal.role) && !this.#isAdmin(principal)
   }
 
   #isAdmin({ role }: Principal): boolean {

@@ -81,6 +81,28 @@ test('a reader sees all jobs of the tenant and may change none', () => {
   for (const command of [cancel, approve]) expect(authorize(auditor, 'command', { ...own, ...command })).toBe('deny')
 })
 
+test('a member sees all of the tenant, submits, and acts on own jobs alone, but where a command says otherwise', () => {
+  const { authorize, scope } = rolePolicy({ member: ['member', 'admin'] })
+  const member = { ...ada, role: 'member' }
+  expect(scope(member, 'list')).toEqual([{ tenant: 'acme' }])
+  for (const action of [...reads, 'listAll', 'events', 'getPipeline'] as const) {
+    expect([own, foreign, abroad].map((job) => authorize(member, action, job))).toEqual(['allow', 'allow', 'hide'])
+  }
+  for (const action of ['retry', 'delete', 'definePipeline', 'pausePipeline', 'deletePipeline'] as const) {
+    expect([own, foreign, abroad].map((job) => authorize(member, action, job))).toEqual(['allow', 'deny', 'hide'])
+  }
+  for (const command of [cancel, approve]) {
+    const asked = [own, foreign, abroad].map((job) => authorize(member, 'command', { ...job, ...command }))
+    expect(asked).toEqual(['allow', 'deny', 'hide'])
+  }
+  const byOthers = { command: { name: 'approve', isCancel: false, by: { relation: 'others' } as const } }
+  expect([own, foreign].map((job) => authorize(member, 'command', { ...job, ...byOthers }))).toEqual(['deny', 'allow'])
+  expect([own, foreign].map((job) => authorize(member, 'submit', job))).toEqual(['allow', 'deny'])
+  expect(authorize(member, 'runPipeline', foreign)).toBe('allow')
+  // An admin who is named among the members too is an admin.
+  expect(authorize(root, 'command', { ...foreign, ...approve })).toBe('allow')
+})
+
 test('a role on a resource shows its jobs, and allows submits where its option says so', () => {
   const { authorize, scope } = rolePolicy({ resources: { system: { see: ['viewer', 'owner'], submit: ['owner'] } } })
   const labels = { system: '7' }

@@ -53,7 +53,10 @@ export async function cancel(
 ): Promise<JobView> {
   const named = (type: AnyJobType) => {
     if (type.cancel !== null) return { ...fields, type: type.cancel }
-    throw new JobchartError('INVALID_STATE', `jobs of type "${type.type}" have no cancel command`, { jobId: id })
+    throw new JobchartError('INVALID_INPUT', `jobs of type "${type.type}" have no cancel command`, {
+      issues: [{ message: 'no such command', path: ['type'] }],
+      jobId: id,
+    })
   }
   return await sendCommand(core, who, id, named, signal)
 }
