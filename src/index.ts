@@ -161,7 +161,7 @@ export {
   type TaskRun,
   task,
 } from './model/task.ts'
-export type { Duration, Time } from './model/time.ts'
+export { type Duration, durationMs, type Time } from './model/time.ts'
 export type { Clock } from './port/clock.ts'
 export type { Executor, LineOptions, TaskChannel, TaskMessage, Work } from './port/executor.ts'
 export type { Action, PipelineAction, Policy, Principal, Scope, Target, Verdict } from './port/policy.ts'

@@ -1,3 +1,4 @@
+export { type ExecutionFacts, statusOf, type TaskExecutionRow, type TaskExecutionStatus } from './execution-row.ts'
 export {
   type MemberJobOptions,
   type MemberJobs,
@@ -8,3 +9,11 @@ export {
 export type { Percent } from './member-percent.ts'
 export type { MemberRoles } from './member-policy.ts'
 export type { MemberColumn, MemberRow, MemberStatus } from './member-row.ts'
+export {
+  type FunctionExecutionOptions,
+  type ProgramExecutionOptions,
+  type TaskExecutions,
+  type TaskExecutionType,
+  taskExecutions,
+} from './task-executions.ts'
+export type { WorkspaceRoles } from './workspace-policy.ts'

@@ -1,5 +1,4 @@
 import {
-  type CommandSchemas,
   defineJob,
   type ExecuteOptions,
   type JobLimits,
@@ -15,11 +14,7 @@ import { memberLifecycle } from './member-lifecycle.ts'
 import { type Percent, percentOf } from './member-percent.ts'
 import { type MemberRoles, memberPolicy } from './member-policy.ts'
 import { type MemberColumn, type MemberRow, memberColumns, memberRow } from './member-row.ts'
-import { checkBy } from './preset-options.ts'
-
-/** Any Standard Schema. */
-type Schema = CommandSchemas[string]
-type Types<Of> = Of extends Schema ? NonNullable<Of['~standard']['types']> : { input: unknown; output: unknown }
+import { checkBy, given, passedOn, type Schema, type Types } from './preset-options.ts'
 
 const commands = { cancel: z.object({ reason: z.string().max(500).optional() }) }
 
@@ -113,8 +108,6 @@ export function memberJobs(roles: MemberRoles = {}): MemberJobs {
 
 type AnyOptions = MemberJobOptions<string, Schema | undefined, Schema | undefined, unknown>
 
-// Options of jobchart's own functions are checked there.
-const passedOn = z.unknown().optional()
 const optionsSchema = z.strictObject({
   type: passedOn,
   execute: z.function(),
@@ -128,7 +121,7 @@ function defineMemberJob(options: AnyOptions): MemberJobType {
   const { type, version, input, previous, migrate, limits, message } = options
   return defineJob({
     type,
-    ...defined({ version, input, previous, migrate, limits }),
+    ...given({ version, input, previous, migrate, limits }),
     lifecycle: memberLifecycle.provide({ actors: { execute: workOf(options) } }),
     commands,
     // An end outside the chart is a failure like any other.
@@ -141,17 +134,11 @@ function defineMemberJob(options: AnyOptions): MemberJobType {
 
 function workOf({ execute, output, timeout, killGrace, executor }: AnyOptions) {
   // A job whose process died fails with a message that says so. It is not retried.
-  const settings = { recovery: 'fail', ...defined({ output, timeout, killGrace, executor }) } as const
+  const settings = { recovery: 'fail', ...given({ output, timeout, killGrace, executor }) } as const
   return task<unknown, unknown>(settings, (context) => {
     const { progress, ...rest } = context
     return execute({ ...rest, percent: percentOf(context) })
   })
-}
-
-/** The object without its undefined fields. An option that is absent differs from one that is undefined. */
-function defined<Fields extends object>(fields: Fields): { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> } {
-  const given = Object.entries(fields).filter(([, value]) => value !== undefined)
-  return Object.fromEntries(given) as { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> }
 }
 
 // The context of the only lifecycle that is described here.

@@ -1,4 +1,15 @@
-import { claim, type Decision, type DecisionContext, due, end, lose, release, report, send } from '../model/decision.ts'
+import {
+  claim,
+  type Decision,
+  type DecisionContext,
+  due,
+  end,
+  lose,
+  release,
+  report,
+  send,
+  started,
+} from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import type { Job, Timer } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
@@ -33,14 +44,17 @@ export function happeningsOf(type: AnyJobType, job: Job, examples: Examples): re
 function happeningsOfTask(type: AnyJobType, job: Job, task: Task, examples: Examples): readonly Happening[] {
   const { invocation, id, token, status } = task
   if (status === 'inline') return []
+  // A program starts later than it is claimed.
+  const startsLater = type.tasks.get(task.src)?.program !== undefined
   if (status === 'available') {
     return [
       {
-        says: ['task.claimed', 'task.started'],
-        decide: () => claim(type, job, invocation, { holder: 'explorer' }, NOW),
+        says: startsLater ? ['task.claimed'] : ['task.claimed', 'task.started'],
+        decide: () => claim(type, job, invocation, { holder: 'explorer', startsLater }, NOW),
       },
     ]
   }
+  const begun = { says: ['task.started'], decide: () => started(type, job, token, undefined, NOW) }
   const done = examples.outputs(task).map((output) => {
     const result = { ok: true as const, ...(output === undefined ? {} : { output }) }
     return { says: [`xstate.done.actor.${id}`], decide: () => end(type, job, token, result, NOW) }
@@ -54,6 +68,7 @@ function happeningsOfTask(type: AnyJobType, job: Job, task: Task, examples: Exam
     decide: () => report(type, job, token, { kind: 'event', event }, NOW),
   }))
   return [
+    ...(startsLater && status === 'claimed' ? [begun] : []),
     ...done,
     ...failed,
     ...sent,

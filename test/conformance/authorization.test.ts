@@ -1,4 +1,5 @@
 import { type Policy, type RolePolicyOptions, rolePolicy, type SessionPrincipal, type Verdict } from 'jobchart'
+import { taskExecutions } from 'jobchart/presets'
 import { authorizationConformance, type SampleTarget } from 'jobchart/testing'
 import { describe, test } from 'vitest'
 
@@ -21,6 +22,7 @@ const resources = { system: { see: ['owner', 'reader'], submit: ['owner'] } }
 const options: { readonly [name: string]: RolePolicyOptions } = {
   'as it comes': {},
   'with role names of its own': { admin: ['root', 'viewer'], editor: [] },
+  'with members': { member: ['editor', 'viewer'], editor: [], redact: ['input', 'labels'] },
   'that redacts what is searched by': { redact: ['input', 'labels', 'createdBy', 'status', 'type'] },
   'where admins are as good as creators': {
     cancel: 'creatorOrAdmin',
@@ -37,6 +39,11 @@ for (const [name, given] of Object.entries(options)) {
     authorizationConformance(() => ({ policy: rolePolicy(given), principals, targets }), { test })
   })
 }
+
+describe('the policy of task executions', () => {
+  const { policy } = taskExecutions({ administrator: ['admin'], member: ['editor'] })
+  authorizationConformance(() => ({ policy, principals, targets }), { test })
+})
 
 /** A policy of teams from a slow directory. Auditors see all tenants, without labels. */
 function teamPolicy(): Policy {

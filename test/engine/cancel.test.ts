@@ -192,7 +192,7 @@ test('a type without a cancel command says so to callers who may see the job', a
   const type = defineJob({ type: 'm', lifecycle: createMachine({ initial: 'on', states: { on: {} } }) })
   const { ada, bob } = await bench.start({ jobs: [type] })
   const { id } = await ada.submit(type, undefined)
-  expect(await codeOf(ada.cancel(id))).toBe('INVALID_STATE')
+  expect(await codeOf(ada.cancel(id))).toBe('INVALID_INPUT')
   expect(await codeOf(bob.cancel(id))).toBe('JOB_NOT_FOUND')
 })
 

@@ -1,0 +1,36 @@
+import { type Policy, rolePolicy } from 'jobchart'
+import { z } from 'zod'
+import { checkBy } from './preset-options.ts'
+
+/** Says which role names of the host mean what in a workspace. Other roles see nothing. */
+export interface WorkspaceRoles {
+  /** Roles that see and delete all jobs of the workspace, and run its pipelines. Default `['Owner', 'Administrator']`. */
+  readonly administrator?: readonly string[]
+  /** Roles that see all jobs of the workspace, run its pipelines, and delete their own jobs. Default `['Member']`. */
+  readonly member?: readonly string[]
+}
+
+const rolesSchema = z.strictObject({
+  administrator: z.array(z.string()).optional(),
+  member: z.array(z.string()).optional(),
+})
+
+/**
+ * The rights in a workspace, which is a tenant. Whoever sees a job sees its details on request: the policy opens the chart's
+ * context, which has the arguments, and the stacks of errors. Nobody may retry a job; they run its pipeline again.
+ */
+export function workspacePolicy(roles: WorkspaceRoles = {}): Policy {
+  checkBy(rolesSchema, roles, 'taskExecutions')
+  const { administrator = ['Owner', 'Administrator'], member = ['Member'] } = roles
+  const { scope, authorize } = rolePolicy({
+    admin: administrator,
+    member,
+    editor: [],
+    delete: 'creatorOrAdmin',
+    open: ['context', 'stack'],
+  })
+  return {
+    scope,
+    authorize: (principal, action, target) => (action === 'retry' ? 'deny' : authorize(principal, action, target)),
+  }
+}
