@@ -5,7 +5,10 @@ import { TreeDecision } from './job-tree.ts'
 import type { AnyJobType } from './job-type.ts'
 import { typeWhenTouched } from './migration.ts'
 
-/** The type version whose commands the job takes at its next change. `undefined`: the job cannot change. */
+/**
+ * The version of its type that the job will have after its next change, so whose commands it takes. `undefined`: the
+ * migration to it fails, so the job cannot change.
+ */
 export function typeThatHandles(type: AnyJobType, job: Job): AnyJobType | undefined {
   try {
     return typeWhenTouched(type, job)

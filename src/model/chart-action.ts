@@ -54,7 +54,7 @@ function readStart(
   { ref: asked, systemId, sync, isSpawned, input }: Captured & { kind: 'spawn' },
   { invocations, isStopped }: Reader,
 ): ChartAction | undefined {
-  // XState only warns of an unknown name, and starts nothing.
+  // The machine has no logic of this name. XState then only logs a warning, and starts nothing.
   if (asked === undefined) return undefined
   const invocation = invocations.get(asked)
   if (invocation === undefined) throw unsupported('spawn of logic that has no name')
@@ -96,12 +96,12 @@ function readSend({ event, delay, id }: Captured & { kind: 'raise' | 'send' }, t
   }
 }
 
-// A whole number of milliseconds from 0. Infinity stays Infinity; NaN becomes 0.
+// The delay as a whole number of milliseconds, at least 0. Infinity stays Infinity; NaN becomes 0.
 function wholeDelay(delay: number): number {
   return Number.isNaN(delay) ? 0 : Math.max(0, Math.ceil(delay))
 }
 
-// When the action runs, the scope already serves other jobs.
+// Takes what the action needs from the scope now: when the action runs, the scope already serves other jobs.
 function effectOf({ exec, info, params }: Captured & { kind: 'custom' }, scope: InertScope): Effect {
   const { turn, self, system } = scope.later()
   return (tell) => {

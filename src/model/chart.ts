@@ -13,7 +13,7 @@ export interface ChartSnapshot {
   readonly state: Json
   readonly context: Json
   readonly historyValue?: { readonly [id: string]: readonly string[] }
-  /** The context holds references to children. They are turned into actors before a transition. */
+  /** True: the context holds marked values, such as actor references. They are restored before a transition. */
   readonly hasRefs?: boolean
 }
 
@@ -36,7 +36,7 @@ export interface StateInfo {
 
 /** The result of one event. */
 export interface TransitionResult {
-  /** False: the chart does not take this event here, and nothing changed. */
+  /** False: the chart does not take this event in its current state, and nothing changed. */
   readonly handled: boolean
   /** False: the snapshot is unchanged, though actions may have run. */
   readonly moved: boolean
@@ -74,14 +74,14 @@ export interface Actor {
  */
 export type RefTo = (path: ActorPath | undefined, id: string) => object
 
-/** A child with a task in the job's row: what a machine needs to address it. */
+/** What a machine needs to address one of its children. */
 export interface ChildActor extends Actor {
   readonly invocation: number
-  /** Only for child jobs: turns the snapshot that the child told its parent into an XState snapshot. */
+  /** Only for child jobs: turns the snapshot that the child sent to its parent into an XState snapshot. */
   readonly liveOf?: (told: Json, refTo: RefTo) => unknown
 }
 
-/** The children of a job's chart that it has not left. Looked up on demand, because there may be thousands. */
+/** The children of a job that its chart has not left. Looked up on demand, because there may be thousands. */
 export interface ChildActors {
   readonly byId: (id: string) => ChildActor | undefined
   /** Also finds a child that the machine has left, as long as the machine's context refers to it. */
@@ -92,7 +92,7 @@ export interface ChildActors {
 
 /** All actors of a job tree, looked up on demand. */
 export interface TreeActors {
-  /** `undefined`: the actor was stopped, or its job is gone. */
+  /** `undefined`: the actor was stopped, or the row of its job is missing. */
   readonly at: (path: ActorPath) => Actor | undefined
   readonly bySystemId: (systemId: string) => ActorPath | undefined
   readonly systemIds: () => readonly string[]
@@ -112,12 +112,12 @@ export interface ChartScope {
 }
 
 /**
- * A machine, ready to run transitions. Its functions get copies: changing the context, an event or an input does not
- * change stored values.
+ * A machine, ready to run transitions. The machine's own functions get copies of the context, the event and the input,
+ * so they cannot change stored values.
  */
 export interface Chart {
   /**
-   * For each invoke id, the id of the state that invokes it; if several states use the same invoke id, that id itself.
+   * For each invoke id: the id of the state that invokes it, or the invoke id itself if several states use it.
    */
   readonly invokes: ReadonlyMap<string, string>
   /** True if some state has `meta.accepts`. */
@@ -135,11 +135,11 @@ export interface Chart {
    * the event is not handled.
    */
   transitionIfNamed(snapshot: ChartSnapshot, event: ChartEvent, scope?: ChartScope): TransitionResult
-  /** Whether the chart takes the event. Guards get the event as it is. */
+  /** Whether the chart takes the event. Guards get the given event itself, not a copy. */
   canHandle(snapshot: ChartSnapshot, event: ChartEvent, scope?: ChartScope): boolean
   /**
-   * What runs in the state of `snapshot`, whichever machine the snapshot came from: a start for each invoke, a delayed
-   * send for each `after`. No transition is taken.
+   * What runs in the state of `snapshot`: a start for each invoke, a delayed send for each `after`. No transition is
+   * taken. The snapshot may come from an earlier version of the machine.
    *
    * @throws any error of the machine: for example, the state does not exist, or an invoke's input function fails on this context.
    */
@@ -150,7 +150,7 @@ export interface Chart {
   liveSnapshot(standing: Standing, refTo: RefTo): unknown
 }
 
-/** The snapshot of a machine that another machine looks at. */
+/** What is stored of a machine, to make the snapshot that another machine's code reads. */
 export interface Standing extends Pick<ChartSnapshot, 'state' | 'context'> {
   readonly status: 'active' | 'done' | 'error' | 'stopped'
   readonly output?: Json
@@ -167,8 +167,12 @@ export interface ResumedState {
 }
 
 /**
- * The receiver of an event: the chart itself, the parent of its job, a child by its invocation, or any actor of the
- * tree by its path.
+ * The receiver of an event.
+ *
+ * - `'self'`: the chart itself.
+ * - `'parent'`: the parent of its job.
+ * - A number: the child with this invocation.
+ * - A path: any actor of the tree.
  */
 export type Address = 'self' | 'parent' | number | ActorPath
 
@@ -179,7 +183,7 @@ export type ChartAction =
   | SendAction
   | { readonly kind: 'cancelTimer'; readonly id: string }
   | { readonly kind: 'emit'; readonly event: Json }
-  /** The same warning is logged once per decision. */
+  /** With `isWarning`, the same text is logged only once per decision. */
   | { readonly kind: 'log'; readonly text: string; readonly isWarning?: true }
   | { readonly kind: 'effect'; readonly run: Effect }
 
@@ -197,7 +201,7 @@ export interface StartAction {
   readonly src: string
   readonly input?: Json
   readonly systemId?: string
-  /** The chart wants an event for each snapshot of the child (`onSnapshot` or `syncSnapshot`). */
+  /** Whether the chart wants an event for each snapshot of the child (`onSnapshot` or `syncSnapshot`). */
   readonly sync: boolean
   /** Created by `spawn` in an assign. When a machine starts, XState starts these children before it sends any event. */
   readonly isSpawned?: true

@@ -27,7 +27,7 @@ export interface Commands {
   readonly [command: string]: Command
 }
 
-/** The schemas of the commands. */
+/** For each given command, its schema alone, without `by`. */
 export type SchemasOf<Given extends Commands> = {
   readonly [Name in keyof Given]: Given[Name] extends { readonly schema: infer Schema extends StandardSchemaV1 }
     ? Schema
@@ -83,7 +83,7 @@ function isSchema(value: unknown): value is StandardSchemaV1 {
 
 const BY_KEYS: ReadonlySet<string> = new Set(['relation', 'roles', 'on'])
 
-// A misspelt field must be refused: it would allow everyone.
+// Refuses unknown fields: with a misspelt field, everyone could send the command.
 function parseBy(type: string, name: string, by: By): By {
   const isKnown = typeof by === 'object' && by !== null && Object.keys(by).every((key) => BY_KEYS.has(key))
   const { relation, roles, on = {} } = isKnown ? by : {}

@@ -18,7 +18,7 @@ export interface DecisionContext {
    * How long another engine may take to hear of a stop, in milliseconds. Added to the grace of tasks that run there.
    */
   readonly heartbeatMs: number
-  /** The engine that decides. Its own tasks hear of a stop at once. */
+  /** The instance of the engine that decides. Tasks that it runs itself hear of a stop at once. */
   readonly instance?: string
 }
 
@@ -33,7 +33,7 @@ export interface TreeJob {
  * their parent's row. If a job is not in it, its row was deleted or is broken.
  */
 export interface JobTree {
-  /** May decode the record at this call. */
+  /** Returns a job of the tree. Its record may not be decoded before this call. */
   readonly get: (id: string) => TreeJob | undefined
   /** An id for a new child job. */
   readonly newId: () => string

@@ -104,11 +104,11 @@ export interface Claimant {
   readonly holder: string
   /** The executor reports when the task starts. Otherwise the task starts with its claim. */
   readonly startsLater?: boolean
-  /** The executor ends code that ignores its stop. */
+  /** The executor can end code that ignores a stop. */
   readonly kills?: boolean
 }
 
-/** Claims one of the job's available tasks. This counts the attempt, so a crash cannot hide it. */
+/** Claims one of the job's available tasks. The attempt is counted now, so it counts even if the process crashes. */
 export function claim(
   type: AnyJobType,
   job: Job,
@@ -151,7 +151,7 @@ function claimed(draft: Draft, stored: Task | undefined, { holder, startsLater, 
 /**
  * Records that the task with this token has started. `undefined`: the token is no longer valid.
  *
- * @param handle  with which its executor finds the running code.
+ * @param handle  a value by which the executor finds the running code later.
  */
 export function started(
   type: AnyJobType,
@@ -170,7 +170,7 @@ export function started(
   })
 }
 
-// The attempt's `timeout` counts from here.
+// Records the start of an attempt. Its `timeout` counts from here.
 function begun(draft: Draft, invocation: number, { timeoutMs }: TaskSettings, handle?: Json): void {
   const task = draft.task(invocation)
   if (task === undefined) return
@@ -264,13 +264,13 @@ export function lose(
       return
     }
     const settings = settingsOf(draft.type, task)
-    // Crashes of callbacks and observables are not counted. They live through every crash of their process, and a
-    // suspect blocks others of its kind: it would do so for ever.
+    // Crashes of callbacks and observables are not counted. They are present at every crash of their process, so they
+    // would soon be suspects. A suspect blocks others of its kind, and these would do so for ever.
     const crashes = settings.kind === 'promise' ? crashesAfter(task, steps) : 0
     const counted = isCrash ? { crashes, steps } : {}
     const lost = offered(task, { ...counted, losses: task.losses + 1, availableAt: draft.steady() })
     const { deadlineAt, stopBy } = task
-    // The code may still run elsewhere, but no longer than these bounds.
+    // The code may still run in another process, but no longer than these bounds.
     const bounds = { ...(deadlineAt === undefined ? {} : { deadlineAt }), ...(stopBy === undefined ? {} : { stopBy }) }
     draft.put(settings.recovery === 'await' ? { ...lost, ...bounds, status: 'lost' } : lost)
     draft.events.push({ type: 'task.lost', task: task.id, attempt: task.attempt, reason })
@@ -373,7 +373,8 @@ function alone({ id, parentId, tasks }: Job): JobTree {
   throw new Error(`job "${id}" has a parent or child jobs: its decisions need the job tree`)
 }
 
-// The task of a child job has no token: the child's own row tells how it stands.
+// The task claimed under a token. Tasks that stand for a child job are skipped: they have no token, and the child's own
+// row tells its state.
 function claimedUnder(job: Job, token: number): Task | undefined {
   return token > 0 ? job.tasks.find((task) => task.token === token && task.child === undefined) : undefined
 }
@@ -404,7 +405,8 @@ function nextAttemptAt(draft: Draft, task: Task, { random }: DecisionContext): n
   return draft.steady() + backoffMs(retry, failures, random)
 }
 
-// A lost attempt that was awaited and now has reported its end was not lost after all.
+// How many attempts of a task were lost. An awaited attempt that has now reported its end, or timed out, does not count
+// as lost.
 function lossesOf({ status, losses }: Task): number {
   return status === 'lost' ? losses - 1 : losses
 }
@@ -414,7 +416,7 @@ function noteRetry(draft: Draft, { id, attempt }: Task, availableAt: number, err
   draft.events.push({ type: 'task.retried', task: id, attempt, availableAt: at, error: jobError(error) })
 }
 
-// Ends a task that has exceeded its time, or the grace in which it was to stop.
+// Ends a task that has taken too long, or that did not stop within its grace.
 function giveUp(draft: Draft, task: Task | undefined, context: DecisionContext): void {
   if (task?.stopBy !== undefined && task.stopBy <= draft.steady()) abandoned(draft, task)
   else if (task?.deadlineAt !== undefined && task.deadlineAt <= draft.steady()) timedOut(draft, task, context)
@@ -438,7 +440,8 @@ function timedOut(draft: Draft, task: Task, context: DecisionContext): void {
   const message = `attempt ${task.attempt} took longer than ${timeoutMs} ms`
   const error = { name: 'JobchartError', code: 'TIMEOUT', message }
   const again = nextAttemptAt(draft, task, context)
-  // A lost task has no code here that could run beside the next attempt.
+  // Only a claimed task has code that must stop before the next attempt. A lost task has none here, so it is retried or
+  // removed without waiting.
   const isRunning = task.status === 'claimed'
   if (isRunning) {
     const stopped = stopping(draft.type, task, draft.graceFrom(task), 'timeout')
@@ -449,7 +452,7 @@ function timedOut(draft: Draft, task: Task, context: DecisionContext): void {
   else noteRetry(draft, task, again, error)
 }
 
-// References to a stopped observable still show its newest value.
+// Stores the newest value of an observable, so that references show it even after the observable was stopped.
 function valueTold(draft: Draft, { invocation }: Task, context: Json): void {
   const task = draft.task(invocation)
   if (task === undefined) return

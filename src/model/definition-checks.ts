@@ -66,7 +66,7 @@ interface Transition {
 
 function transitionsOf(type: string, node: AnyStateNode): readonly Transition[] {
   try {
-    // XState resolves named targets lazily, so we ask for them here.
+    // XState resolves targets only when transitions are read. Reading them here finds targets that do not exist.
     const initial = node.type === 'compound' ? [node.initial] : []
     return [...[...node.transitions.values()].flat(), ...(node.always ?? []), ...initial] as readonly Transition[]
   } catch (error) {
@@ -74,7 +74,7 @@ function transitionsOf(type: string, node: AnyStateNode): readonly Transition[] 
   }
 }
 
-// Guards such as `and([...])` keep the guards inside them. Only guards given by name can be missing.
+// Guards such as `and([...])` contain other guards, which are checked too. Only guards given by name can be missing.
 function checkGuard(type: string, guard: unknown, named: Named): void {
   const { guards = [], type: name } = propertiesOf(guard)
   for (const part of Array.isArray(guards) ? guards : []) checkGuard(type, part, named)
@@ -83,7 +83,7 @@ function checkGuard(type: string, guard: unknown, named: Named): void {
   throw broken(type, `the guard "${wanted}" is not defined. Provide it in setup({ guards })`)
 }
 
-// XState fires at once by a delay that is no number, such as '10m'.
+// If a delay is not a number, such as '10m', XState fires its timer at once.
 function checkDelay(type: string, name: string, delay: unknown): void {
   if (typeof delay === 'function' || (typeof delay === 'number' && !Number.isNaN(delay))) return
   const expected = 'a number of milliseconds, or a function that gives one'

@@ -71,19 +71,19 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   /** Any Standard Schema. Checks the result of a job that succeeded. */
   readonly output?: OutputSchema
   readonly labels?: EndLabels
-  /** Parts of the job that never repeat the input. They stay visible when a policy redacts the input. Default: none. */
+  /**
+   * Parts of the job that, by your word, never contain anything of the input. They stay visible when a policy redacts
+   * the input. Default: none.
+   */
   readonly safe?: readonly SafePart[]
-  /** Earlier versions. Their jobs run on, or are moved by `migrate`. Jobs of unlisted versions wait for other engines. */
+  /** Earlier versions, whose jobs continue or are moved by `migrate`. Jobs of other versions wait for other engines. */
   readonly previous?: readonly AnyJobType[]
   /**
    * Moves a stored job of a previous version to this version, at its next change and only while none of its tasks runs.
    * Must be pure. `undefined` keeps the job on its version. If it throws, the job stays as it is.
    */
   readonly migrate?: (job: MigratingJob) => Migrated | undefined
-  /**
-   * Returns what comes after a job that has ended: a retry, other jobs, runs of pipelines. Committed together with the
-   * job's end.
-   */
+  /** Returns what comes after a job has ended: a retry, other jobs, runs of pipelines. Committed with the job's end. */
   readonly followUp?: FollowUpOf
 }
 
@@ -91,7 +91,7 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
 export interface ExecuteOptions<Type extends string, InputSchema, OutputSchema, Input, Output>
   extends CommonOptions<Type, InputSchema, OutputSchema> {
   readonly execute: (context: TaskContext<Input>) => Output | PromiseLike<Output>
-  /** Returns what the record says about the job after an event, e.g. its label. Called for each move; must be pure. */
+  /** Returns the message, reason, exit code and error to store after an event. Called for each move; must be pure. */
   readonly describe?: (snapshot: DescribedFunction, event: DescribedEvent) => Description | undefined
   readonly retry?: RetryOptions
   readonly recovery?: Recovery
@@ -122,7 +122,7 @@ export interface LifecycleOptions<
   Machine extends AnyStateMachine = AnyStateMachine,
 > extends CommonOptions<Type, InputSchema, OutputSchema> {
   readonly lifecycle: Machine
-  /** Returns what the record says about the job after an event, e.g. its label. Called for each move; must be pure. */
+  /** Returns the message, reason, exit code and error to store after an event. Called for each move; must be pure. */
   readonly describe?: Describe<Machine>
   /**
    * The events that a person may send: for each, the schema of its fields, or `{ schema, by }` to limit who may send
@@ -195,7 +195,7 @@ export function defineJob(
     input: options.input,
     endLabels: endLabels(options.labels),
     safe: parseSafe(type, options.safe),
-    // Typed for the given machine, and called only with that machine's snapshots and events.
+    // Called only with snapshots and events of the machine that it was typed for, so the cast is safe.
     describe: options.describe as AnyJobType['describe'],
     followUp: options.followUp,
     ...earlier(type, version, options),

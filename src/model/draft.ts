@@ -46,7 +46,7 @@ export interface DraftTree {
   readonly tellActor: (path: ActorPath, event: ChartEvent) => void
   readonly tellEnd: (draft: Draft, end: ChartEnd) => void
   readonly tellSnapshot: (draft: Draft) => void
-  /** Called when a job that was left during an event has finished that event. */
+  /** Called when a job has finished the event during which its parent left its invoke. */
   readonly settledLate: (draft: Draft) => void
 }
 
@@ -81,7 +81,7 @@ export class Draft {
   #first: FirstTransitions
   /** The draft's own copy of the counts, made when the first of them changes. */
   #ordinals: { [state: string]: number } | undefined
-  /** The children that the context refers to. */
+  /** The children that the context refers to, cached for this context. */
   #referred: { readonly context: Json; readonly invocations: ReadonlySet<number> } | undefined
   #isMoving = false
   /** The parent left the invoke during a move of this job. */
@@ -107,7 +107,7 @@ export class Draft {
     return this.#changed
   }
 
-  /** The chart was given an event. */
+  /** Whether the chart was given an event. Then the decision depends on this job, even if the job did not change. */
   get isAsked(): boolean {
     return this.#isAsked
   }
@@ -143,7 +143,7 @@ export class Draft {
     return Math.max(this.tree.context.at, this.job.updatedAt)
   }
 
-  /** The time that deadlines count from. */
+  /** The current time of the clock that deadlines are compared with, in milliseconds. */
   steady(): number {
     const { at, steadyAt = at } = this.tree.context
     return steadyAt
@@ -158,7 +158,7 @@ export class Draft {
     return this.tasks.get(invocation)
   }
 
-  /** The record with the current lists. */
+  /** The record, with the current lists of tasks and ended children. */
   #record(): Job {
     this.job.tasks = this.tasks.list
     if (this.ended.size > 0) this.job.ended = this.ended.list
@@ -259,7 +259,8 @@ export class Draft {
     else this.#receive({ event, isCommand: true })
   }
 
-  // Also if another state would take the command: sending it again changes nothing.
+  // Whether an active state lists the command in `meta.accepts`. Then the command changes nothing, even if another
+  // active state has a transition for it.
   #hasObeyed({ type }: ChartEvent): boolean {
     const { chart } = this.type
     return chart.hasAccepts && this.job.phase !== 'settled' && chart.info(this.job).accepts.has(type)
@@ -297,7 +298,7 @@ export class Draft {
     this.#receive({ event, isNamed: true })
   }
 
-  /** Gives a child an event. */
+  /** Gives a child an event: a child job, transition logic, or a task. */
   deliver(invocation: number, event: ChartEvent): void {
     const task = this.task(invocation)
     if (task === undefined) this.#early.get(invocation)?.push(event)
@@ -323,11 +324,11 @@ export class Draft {
       return
     }
     const told = withMessage(this.type, task, event, this.graceFrom(task))
-    // A stop ends a task that has not begun, and one that only waited for its next attempt.
+    // A stop ends a task that waits for an attempt, and one that stops after a timeout only to be retried.
     const isOver = isStop(event as Json) && (task.status === 'available' || task.status === 'stopping')
     if (!isOver) {
       this.put(told)
-      // A promise takes no event, but XState sends its snapshot again.
+      // A promise ignores the event, but XState then sends the promise's snapshot to the chart again.
       if (settingsOf(this.type, task).kind === 'promise') this.#tellStanding(task)
       return
     }
@@ -337,24 +338,30 @@ export class Draft {
     this.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop before it began')))
   }
 
-  /** When the grace of a stopped task begins: when its engine has heard of the stop. If that is this engine, now. */
+  /**
+   * When the grace begins for a task that is asked to stop: now if this engine runs it, otherwise after the longest time
+   * in which another engine hears of the stop.
+   */
   graceFrom({ holder }: Task): number {
     const { instance, heartbeatMs } = this.tree.context
     return this.steady() + (holder !== undefined && holder === instance ? 0 : heartbeatMs)
   }
 
-  /** Gives up on the task's code. It may still run, but its reports no longer count. */
+  /**
+   * Ends a task whose code has stopped or is given up. If the task stopped only to be retried, it becomes available
+   * again. Later reports of the old code do not count.
+   */
   gone(task: Task): void {
     if (task.again === undefined) this.remove(task)
     else this.put(offeredAgain(task, Math.max(task.again, this.steady())))
   }
 
-  /** The job is not admitted: its tasks and children have not begun, and its timers hold delays. */
+  /** Whether the job is not admitted yet: its tasks and children have not begun, and its timers hold delays. */
   get #isHeldBack(): boolean {
     return this.job.admittedAt === undefined
   }
 
-  /** Admits a waiting job. */
+  /** Admits a waiting job: its tasks may run, its timers count from now, and its child jobs begin. */
   admit(): void {
     if (this.job.phase !== 'waiting') return
     this.touch()
@@ -378,7 +385,8 @@ export class Draft {
   }
 
   /**
-   * Called when the parent leaves the invoke: the job and all below it stop, after the move that may have caused this.
+   * Called when the parent leaves the invoke: the job and all jobs below it stop. If this job is in the middle of a
+   * move, it first finishes that move.
    */
   stop(): void {
     this.#isLeft = this.#isMoving
@@ -411,7 +419,7 @@ export class Draft {
     this.tree.tellEnd(this, { kind: 'error', error: thrown })
   }
 
-  // The path is looked up on demand: otherwise each event would read the rows above.
+  // The path is looked up on demand: otherwise each event would read the rows of all parents.
   #scope(): ChartScope {
     const { parentInvoke, counter } = this.job
     const { actors } = this.tree
@@ -466,7 +474,7 @@ export class Draft {
   }
 
   #passOver({ type }: ChartEvent): void {
-    // Logged because such a job may stand still for good.
+    // Logged because a job whose chart ignores the end of a child may never move again.
     if (this.#changed && type.startsWith('xstate.done.actor.')) this.#logs.push(`no state took the event "${type}"`)
     this.tree.tellSnapshot(this)
   }
@@ -540,7 +548,7 @@ export class Draft {
 
   #start(action: StartAction): void {
     const { invocation, id, src } = action
-    // A history state without memory re-enters a state that was not left.
+    // A history state without memory can enter a state again that was not left: its earlier invocations still stand.
     for (const earlier of [...this.tasks.withId(id), ...this.ended.withId(id)]) this.#leaveAndForget(earlier.invocation)
     const task = newTask(this.type, action, this.#ordinalOf(action), this.steady())
     const child = childTypeOf(this.type, src)
@@ -592,7 +600,7 @@ export class Draft {
     }
   }
 
-  // Stores the new state of transition logic. If it has ended, that is an event for the chart.
+  // Stores the new state of transition logic. If the logic has ended, the chart gets its end as an event.
   #moved(task: Task, { snapshot, event, sent }: InlineTransition): void {
     this.touch()
     if (snapshot === undefined) this.remove(task)
@@ -606,7 +614,7 @@ export class Draft {
     }
   }
 
-  // References in the context still show how the child ended.
+  // Leaves a child. If the context still refers to it, its last snapshot is kept for these references.
   #leaveAndForget(invocation: number): void {
     const task = this.task(invocation)
     const ended = this.ended.get(invocation)
@@ -626,7 +634,8 @@ export class Draft {
     return this.#referred.invocations.has(invocation)
   }
 
-  // Runs before the move's own actions, since these may leave more children.
+  // Forgets left children that the new context no longer refers to. Runs before the move's own actions, since these may
+  // leave more children.
   #forgetUnreferred({ context, hasRefs }: Pick<Job, 'context' | 'hasRefs'>): void {
     const left = this.ended.list.filter((child) => child.left === true)
     if (left.length === 0) return
@@ -643,7 +652,7 @@ export class Draft {
     else this.remove(task)
   }
 
-  /** Sends an event that the chart, or one of its actions, has sent. */
+  /** Delivers an event that the chart or one of its actions has sent: at once, or later by a timer. */
   send(send: SendAction): void {
     const { to, event } = send
     if (send.delayMs !== undefined) setTimer(this.job, send, send.delayMs, this.#isHeldBack ? 0 : this.steady())

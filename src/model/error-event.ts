@@ -13,16 +13,24 @@ export function errorRecord(error: Error): Json {
   return recorded(error, { depth: 0, room: { fields: FIELDS_CHARACTERS_MAX, inner: INNER_CHARACTERS_MAX } })
 }
 
-/** An error may carry a whole HTTP response, and is stored in the log and perhaps in a chart's context. */
+/**
+ * The most characters of an error's own fields. Limited because an error may carry a whole HTTP response, and is stored
+ * in the log and perhaps in a chart's context.
+ */
 const FIELDS_CHARACTERS_MAX = 65_536
-/** The limit for all causes and gathered errors together. */
+/** The most characters of the names, messages, codes and stacks of all inner errors together. */
 const INNER_CHARACTERS_MAX = 262_144
-/** A deeper chain of causes is cut: it may be a cycle. */
+/** How deep errors may be nested. Deeper ones are left out: a chain of causes may be a cycle. */
 const DEPTH_MAX = 20
 
 interface Walk {
   readonly depth: number
-  /** Remaining characters. */
+  /**
+   * How many characters may still be stored, over the error and all errors inside it.
+   *
+   * - `fields`: for their own fields.
+   * - `inner`: for the names, messages, codes and stacks of the errors inside.
+   */
   readonly room: { fields: number; inner: number }
 }
 

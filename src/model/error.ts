@@ -98,7 +98,7 @@ export class NonRetryableError extends Error {
   override readonly name: string = NON_RETRYABLE
 }
 
-/** Whether another attempt would end with the same error: the code says so, or the value cannot be stored. */
+/** Whether a task that threw this is not retried: a `NonRetryableError`, or an error that a value cannot be stored. */
 export function isFinalError(thrown: unknown): boolean {
   if (thrown instanceof NonRetryableError) return true
   if (typeof thrown !== 'object' || thrown === null) return false

@@ -51,7 +51,10 @@ export interface EventDetails {
    * and no transition took its event.
    */
   readonly 'job.updated': Readonly<Record<never, never>>
-  /** Not part of the history. Sent at most once per 250 ms and job, and with the last value of each attempt. */
+  /**
+   * A task reported progress. Not part of the history. Sent at most once per 250 ms and job, and at the end of each
+   * attempt with its last value.
+   */
   readonly 'job.progress': { readonly progress: Progress }
   /** One follow-up of the job's end failed. The other follow-ups are not affected. */
   readonly 'job.followUpFailed': { readonly kind: string; readonly error: JobError }
@@ -149,7 +152,7 @@ export interface EventRow {
   readonly by: Actor
   /** The `jobSequence` of the first event; 0 for a row of progress, which has none. */
   readonly jobSequence: number
-  /** At least one: `landed` finds a commit in the log by its events' numbers. */
+  /** Never empty: the storage's `landed` finds a commit in the log by the numbers of its events. */
   readonly events: readonly EventDraft[]
   readonly inputs: readonly Json[]
 }

@@ -67,7 +67,7 @@ function computed(compute: First): First {
   }
 }
 
-// An error of the child's first transition ends the child later, when it begins.
+// Whether a child job ends in its first transition. If that throws, it does: the error ends the child when it begins.
 function hasEnd(first: First): boolean {
   try {
     return first().end !== undefined

@@ -29,7 +29,7 @@ export function withInertActors(source: AnyStateMachine, inert: object): AnyStat
   const implementations = source.implementations as { readonly actors: { readonly [src: string]: AnyLogic } }
   const actors = Object.fromEntries(Object.keys(implementations.actors).map((src) => [src, inert]))
   const config = durableState(source.config as StateConfig, inert)
-  // A copy, to be changed below.
+  // A copy, because the named actions are replaced in it later.
   const actions = { ...source.implementations.actions }
   return createMachine(config as never, { ...source.implementations, actions, actors } as never) as AnyStateMachine
 }

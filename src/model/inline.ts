@@ -7,7 +7,7 @@ import { type Json, jsonCopy, storableCopy } from './storable.ts'
 import type { Task } from './task-record.ts'
 import { InertScope } from './xstate-internals.ts'
 
-/** The result for transition logic: its new state, or its end as an event for the chart. */
+/** The result of one step of transition logic: its new state, or its end as an event for the chart. */
 export interface InlineTransition {
   readonly snapshot?: Json
   readonly event?: ChartEvent
@@ -64,7 +64,7 @@ function run(
   }
 }
 
-// The code gets copies of the stored values.
+// A copy of a stored value for the code, with references and errors restored to objects.
 function alive(value: Json | undefined, { turn }: InertScope): unknown {
   return value === undefined ? undefined : revivedCopy(value, turn.refTo)
 }

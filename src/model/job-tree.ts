@@ -5,8 +5,8 @@
  * one event causes among these jobs is one changeset. The order is that of XState's actor system: each job has a
  * mailbox; a busy job finishes its event first; the actions of a transition run in order, right after it.
  *
- * The tree is loaded beforehand. A job that is not in the tree is gone. A chart that waits for it gets an error event;
- * events for it are dropped.
+ * The tree is loaded beforehand. If a job is not in it, the job's row was deleted or is broken. A chart that waits for
+ * that job gets an error event; events for that job are dropped.
  */
 
 import type { ActorPath, ChartEnd, ChartEvent, Effect } from './chart.ts'
@@ -90,7 +90,7 @@ export class TreeDecision implements DraftTree {
     return draft
   }
 
-  /** The draft of a job. `undefined`: the job is gone. */
+  /** The draft of a job. `undefined`: its row is missing or broken. */
   draft(id: string): Draft | undefined {
     const known = this.#drafts.get(id)
     if (known !== undefined) return known
@@ -99,7 +99,7 @@ export class TreeDecision implements DraftTree {
     try {
       return this.open(stored.type, stored.job)
     } catch {
-      // A job that only receives events of another job is not migrated.
+      // The migration failed. The job takes the event of the other job on its old version.
       return this.#drafts.get(id)
     }
   }
@@ -133,7 +133,7 @@ export class TreeDecision implements DraftTree {
     )
   }
 
-  // Unchanged jobs whose charts were asked, or whose data was read.
+  // Unchanged jobs whose charts were given an event, or whose data was read.
   #lookedAt(drafts: readonly Draft[]): readonly LookedAt[] {
     const asked = drafts.filter(({ isAsked }) => isAsked).map(({ job }) => [job.id, job.revision] as const)
     const changed = new Set(drafts.filter(({ isChanged }) => isChanged).map(({ job }) => job.id))
@@ -141,7 +141,8 @@ export class TreeDecision implements DraftTree {
     return [...looked].filter(([id]) => !changed.has(id)).map(([id, revision]) => ({ id, revision }))
   }
 
-  // A settled child keeps its task in the parent's row until the child's own tasks have stopped.
+  // Removes the task of an ended child from the parent's row, once the child's own tasks have stopped. Returns the
+  // parent if its row has changed.
   #tellParent({ job, isChanged, tasks }: Draft): Draft | undefined {
     const isOver = job.phase === 'settled' || job.deletedAt !== undefined
     if (job.parentId === undefined || !isChanged || !isOver || tasks.isBusy) return undefined

@@ -44,7 +44,8 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
    */
   readonly endLabels: { readonly error: string; readonly stopped: string; readonly waiting: string }
   /**
-   * Parts of the job that never repeat the input.
+   * Parts of the job that, by the author's word, never contain anything of the input. They stay visible when a policy
+   * redacts the input.
    *
    * @internal
    */
@@ -140,7 +141,7 @@ export type DescribedEvent<Machine extends AnyStateMachine = AnyStateMachine> =
   | EventFrom<Machine>
   | { readonly type: `xstate.${string}`; readonly output?: unknown; readonly error?: unknown }
 
-/** Returns what the record says about the job after an event. */
+/** Returns the message, reason, exit code and error to store for the job after an event. */
 export type Describe<Machine extends AnyStateMachine = AnyStateMachine> = (
   snapshot: DescribedSnapshot<Machine>,
   event: DescribedEvent<Machine>,
@@ -148,7 +149,7 @@ export type Describe<Machine extends AnyStateMachine = AnyStateMachine> = (
 
 /** Options of the job that a follow-up makes. */
 export interface FollowingJob {
-  /** Counted from the end of the followed job. Default: none. */
+  /** How long after the end of the followed job this one may start. Default: at once. */
   readonly delay?: Duration
   /** A whole number; higher runs first. Default: the priority of the followed job, or of the pipeline that is run. */
   readonly priority?: number

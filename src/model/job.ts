@@ -12,8 +12,12 @@ export type JobId<Type = unknown> = string & { readonly [jobTypeBrand]?: Type }
 export type Outcome = 'success' | 'failure' | 'cancelled'
 
 /**
- * How far a job is, in terms that fit every lifecycle. The first that applies: `settled`; `waiting` (not admitted
- * yet: for its start time or its pipeline's slot); `indeterminate`; `active`.
+ * How far a job is, in terms that fit every lifecycle. The first that applies:
+ *
+ * - `settled`: it has ended.
+ * - `waiting`: it is not admitted yet. It waits for its start time or its pipeline's slot.
+ * - `indeterminate`: its current state has the tag `indeterminate`.
+ * - `active`: none of these.
  */
 export type Phase = 'settled' | 'waiting' | 'indeterminate' | 'active'
 
@@ -42,7 +46,7 @@ export interface Timer {
 export interface EndedChild extends Pick<Task, 'id' | 'src' | 'invocation'> {
   /** Absent in rows of older versions. */
   readonly snapshot?: LastSnapshot
-  /** The chart has left or stopped it, but still refers to it. */
+  /** True: the chart has left or stopped it, but the context still refers to it. */
   readonly left?: true
 }
 
@@ -76,20 +80,22 @@ export interface Job {
   readonly context: Json
   /** For each history state's id: the ids of the states that it remembers. */
   readonly historyValue?: { readonly [id: string]: readonly string[] }
-  /** The context holds references to children. */
+  /** True: the context holds marked values, such as actor references. */
   readonly hasRefs?: boolean
   /** The public label of the current state. */
   readonly status: string
   readonly phase: Phase
   readonly outcome?: Outcome
-  /** The current state is tagged `vacates`. */
+  /**
+   * Whether the current state has the tag `vacates`. Then it holds its pipeline's slot only while its code may run.
+   */
   readonly vacates: boolean
   readonly input?: Json
   readonly output?: Json
   readonly error?: JobError
   readonly exitCode?: number
   readonly message?: string
-  /** Written by reports, never by a transition. */
+  /** Written by the progress reports of tasks, never by a transition. */
   readonly progress?: StampedProgress
   /** Higher runs first. */
   readonly priority: number
@@ -121,9 +127,9 @@ export interface Job {
    * once the job has settled.
    */
   readonly ordinals?: { readonly [stateId: string]: number }
-  /** A child job whose tasks wait until an earlier invocation of its invoke has stopped. */
+  /** True: a child job whose tasks wait until an earlier invocation of its invoke has stopped. */
   readonly blocked?: true
-  /** The source of tokens and invocation numbers: raised for each, never reset. */
+  /** The last number that was given to an invocation, a claim or a timer without an id. Never reset. */
   readonly counter: number
   readonly createdAt: number
   /** When a task of the job first started. */
@@ -166,7 +172,10 @@ export function isQueued({ startedAt, phase, deletedAt, parentId }: Job): boolea
   return startedAt === undefined && phase !== 'settled' && deletedAt === undefined && parentId === undefined
 }
 
-/** Whether the job ran one attempt only: its counter has given one invocation and one token. */
+/**
+ * Whether the job's counter was raised exactly twice, as in a job with one invocation and one claim. Each further
+ * invocation or claim raises it again.
+ */
 export function hadOneAttempt({ counter }: Job): boolean {
   return counter === 2
 }

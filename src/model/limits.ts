@@ -122,7 +122,7 @@ export function keyed(settings: Limited | undefined, job: Job, task: Task): Keye
   try {
     const input = settings?.takesJobInput === true ? job.input : task.input
     const key = typeof limit.key === 'string' ? limit.key : limit.key(scopeOf(job, input))
-    // The default key is JSON text, so it never equals a key given by the user.
+    // A given key is stored as JSON text of a string, a default key as that of a list. So they are never equal.
     return isKey(key)
       ? { task: { ...task, limitKey: JSON.stringify(key) } }
       : { task, error: keyError(task, 'found', key) }

@@ -56,8 +56,8 @@ export function isPromise(logic: AnyLogic): logic is PromiseLogic {
 }
 
 /**
- * The kind of a logic. XState does not mark it, so it is told from behaviour: only promise logic turns its own event
- * into output, only observables keep a subscription in their snapshot, and transition logic has nothing to start.
+ * The kind of a logic. XState does not mark it, so it is recognized by behaviour: only promise logic turns its own
+ * event into output, only observables keep a subscription in their snapshot, and transition logic has nothing to start.
  */
 export function kindOf(logic: AnyLogic): LogicKind {
   if (isMachine(logic)) return 'machine'

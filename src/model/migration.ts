@@ -100,7 +100,7 @@ export function typeWhenTouched(type: AnyJobType, job: Job): AnyJobType {
 
 function migratingJob({ id, version, state, context, input, labels, timers }: Job): MigratingJob {
   const given = { id, version, state, context, labels, timers, ...(input === undefined ? {} : { input }) }
-  // A copy of stored JSON, which the author may change.
+  // A copy, because `migrate` is code of the app and may change what it receives.
   return structuredClone(given) as MigratingJob
 }
 
@@ -108,7 +108,7 @@ function applied(from: AnyJobType, to: AnyJobType, job: Job, asked: Migrated, sc
   const { context = job.context, timers = job.timers } = asked
   const { historyValue, hasRefs } = job
   const snapshot: ChartSnapshot = {
-    // The chart accepts this state value, or throws.
+    // Not checked here: `resumed` below throws if the new chart has no such state.
     state: asked.state as Json,
     context: storableCopy(context, 'context', true),
     ...(historyValue === undefined ? {} : { historyValue }),

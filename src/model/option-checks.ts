@@ -27,7 +27,7 @@ export interface OptionContext {
 /**
  * Refuses options that are not an object, unknown options, and values of the wrong kind. `undefined` counts as absent.
  *
- * @param name  of the function, for the error.
+ * @param name  the name of the function that takes the options, for the error.
  * @throws {JobchartError} `INVALID_DEFINITION`, or the given code; the path of its issue is the option.
  */
 export function checkOptions(name: string, options: unknown, rules: OptionRules, context: OptionContext = {}): void {
@@ -52,8 +52,8 @@ export function checkOptions(name: string, options: unknown, rules: OptionRules,
 }
 
 /**
- * Whether a value is an object of options by name, as a module's exports are too. A Map or a promise has none, and would be
- * taken for no options.
+ * Whether a value is an object of options by name. A module's exports count too. A Map or a promise does not: it has no
+ * properties of its own, so it would pass as an object without options.
  */
 export function isOptions(value: unknown): value is { readonly [option: string]: unknown } {
   const kind = Object.prototype.toString.call(value)
@@ -137,7 +137,7 @@ export const flag: OptionRule = { expected: 'true or false', fits: (value) => ty
 /** A function. */
 export const callback: OptionRule = { expected: 'a function', fits: (value) => typeof value === 'function' }
 
-/** Any value: it is checked elsewhere. */
+/** Any value. For options that other code checks. */
 export const anything: OptionRule = { expected: 'anything', fits: () => true }
 
 /** A list of strings. */

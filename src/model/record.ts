@@ -36,7 +36,7 @@ export function childRecord(type: AnyJobType, parent: Job, task: Task, id: strin
   return { ...newRecord(type, at), admittedAt: at, ...inherited, ...(input === undefined ? {} : { input }) }
 }
 
-/** The task of a child that starts. */
+/** The task that is stored for a child when it starts. */
 export function newTask(
   type: AnyJobType,
   { invocation, id, src, input, sync, systemId }: StartAction,

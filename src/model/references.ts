@@ -4,9 +4,12 @@ import { errorOf, errorRecord, isErrorRecord, recordOf } from './error-event.ts'
 import { changedCopy, type Json, storableCopy } from './storable.ts'
 
 /**
- * The field that marks stored values that are not plain JSON. References have the mark of XState's own persisted
- * snapshots; errors in events have `'error'`. User data that has this field itself is marked `'data'`, so it is not
- * mistaken for a reference.
+ * The field that marks a stored value that is not to be read as plain JSON. Its values:
+ *
+ * - `1`: a reference to an actor, as in XState's own persisted snapshots.
+ * - `'error'`: an error in an event.
+ * - `'data'`: user data that has a field of this name itself. It is stored as entries, so it is not mistaken for a
+ *   reference.
  */
 const MARK = 'xstate$$type'
 
@@ -23,7 +26,7 @@ interface TreeRef {
   readonly path?: ActorPath
 }
 
-/** References of files written before actors had paths: `id` names a child, or is one of these. */
+/** Ids in references that were stored before actors had paths. Such an id is that of a child, or one of these. */
 export const OWN_REFS = { self: '#_self', parent: '#_parent' } as const
 
 /**
@@ -124,6 +127,6 @@ export function unsupportedInTask(what: string): JobchartError {
 
 /** Whether an object is an actor reference, of XState or of jobchart. */
 export function isActorRef(value: object): value is TreeRef {
-  // Plain data may have these fields, but not a function.
+  // Plain data may have fields of these names, but no function among them.
   return 'sessionId' in value && 'ref' in value && 'send' in value && typeof value.send === 'function'
 }

@@ -68,11 +68,11 @@ export function remembered(asked: Asked, recordAt: RecordAt, general: (asked: As
 /** Templates by the state of the job. */
 type Templates = Map<string, readonly Template[]>
 
-/** States per job type. Jobs in further states are decided by the general function. */
+/** The most states per job type that have templates. Jobs in other states are decided by the general function. */
 const STATES_MAX = 500
-/** Shapes per state. */
+/** The most shapes that are remembered per state. */
 const SHAPES_MAX = 24
-/** Tasks and timers of one job. */
+/** The most tasks and timers that a plain job has, counted together. */
 const PARTS_MAX = 8
 
 const templatesByType = new WeakMap<AnyJobType, Templates | 'not plain'>()
@@ -125,7 +125,7 @@ function isPlainTask({ inbox, stopBy, again, snapshot, claims }: Task): boolean 
   return isQuiet && snapshot === undefined && claims <= 2
 }
 
-// XState reads the fields of its own events.
+// Whether templates can handle the event. Not for XState's own events, because XState reads their fields.
 function isPlainEvent(event: ChartEvent | undefined): boolean {
   if (event === undefined) return true
   const { type, reason } = event
@@ -157,8 +157,9 @@ interface Shape extends Pick<Job, 'counter' | 'phase'> {
 /** What a decision writes into a record. Decisions that write anything else are not remembered. */
 interface Change extends Pick<Job, 'state' | 'status' | 'phase' | 'vacates' | 'counter' | 'outcome' | 'ordinals'> {
   readonly handled: boolean
-  /** The first start, or the end, is at this decision. */
+  /** True: the decision sets `startedAt`. */
   readonly startsNow: boolean
+  /** True: the decision sets `endedAt`. */
   readonly endsNow: boolean
   readonly hasOutput: boolean
   readonly tasks: Hole<readonly Task[]>
@@ -187,7 +188,7 @@ function shapeOf({ counter, phase, admittedAt, startedAt, ordinals, tasks, timer
     isAdmitted: admittedAt !== undefined,
     isStarted: startedAt !== undefined,
     ordinals: JSON.stringify(ordinals),
-    // Inputs may be large, and the template outlives the job.
+    // Without inputs: these may be large, and the template outlives the job.
     tasks: tasks.map(({ input, ...task }) => task),
     timers: timers.map(({ id }) => id),
   }
@@ -212,7 +213,7 @@ function hasShape({ shape, instance }: Template, job: Job, context: DecisionCont
     shape.ordinals === (job.ordinals === undefined ? undefined : JSON.stringify(job.ordinals)) &&
     shape.tasks.length === job.tasks.length &&
     shape.tasks.every((task, index) => isAlike(task, job.tasks[index])) &&
-    // Tasks held by another engine get a longer grace.
+    // A task held by another engine gets a longer grace, so the same tasks must be held by the deciding engine.
     shape.tasks.every(
       ({ holder }, index) => (holder === instance) === (job.tasks[index]?.holder === context.instance),
     ) &&
@@ -386,7 +387,7 @@ function taskHole(index: number, before: Task | undefined, after: Task): Hole<Ta
   }
 }
 
-// A task that was left, or is available again.
+// For a task that was left, or is available again: the stored task with the fields that changed.
 function changedHole(index: number, before: Task, after: Task): Hole<Task> {
   const was = new Map<string, unknown>(Object.entries(before))
   const changed = Object.entries(after).filter(([key, value]) => was.get(key) !== value)
@@ -415,7 +416,10 @@ interface Part {
   readonly hole: Hole
 }
 
-/** A value of the marked decision, with holes in place of the marks. */
+/**
+ * Turns a value of the marked decision into a function that returns it with real values in place of the marks. A value
+ * without marks is a constant.
+ */
 function holeOf(value: unknown, event: ChartEvent | undefined): Part {
   if (value === event && event !== undefined) return filledBy((given) => given.event)
   if (value === HOLDER) return filledBy((given) => given.holder)

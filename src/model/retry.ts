@@ -44,6 +44,7 @@ const RETRY = { limit: wholeNumber(0), backoff: duration, backoffMax: duration }
  */
 export function backoffMs(retry: Retry, attempt: number, random: number): number {
   if (attempt < 1) throw new RangeError(`attempt should be at least 1; found ${attempt}`)
-  // Capped at 2^60, where every delay is over its cap. An infinite factor would turn a base of 0 into NaN.
+  // The exponent stops at 60, where every base from 1 ms is over the cap. An infinite factor would turn a base of 0
+  // into NaN.
   return Math.round(random * Math.min(retry.capMs, retry.baseMs * 2 ** Math.min(attempt - 1, 60)))
 }

@@ -31,7 +31,7 @@ export function isToldToStop({ inbox }: Task): boolean {
   return inbox.some(isStop)
 }
 
-/** Whether the task has no more grace, so that its executor kills it. */
+/** Whether a `task.kill` was sent: the executor then ends the task's code without further grace. */
 export function isToldToEnd({ inbox }: Task): boolean {
   return inbox.some((message) => (message as { readonly type?: unknown } | null)?.type === 'task.kill')
 }
@@ -59,10 +59,10 @@ export function stopping(type: AnyJobType, task: Task, from: number, reason: 'le
   return { ...withGrace(type, told, message.type, from), status: 'stopping' }
 }
 
-/** The grace of code that its type no longer has. */
+/** The grace of a task whose type no longer has its code. */
 const UNKNOWN_GRACE_MS = 5_000
 
-/** Tells a task whose grace is over to end. Its executor can end it, so its end is waited for. */
+/** Sends `task.kill` to a task whose grace is over. Its executor can end the code, so the task waits for that end. */
 export function killed(task: Task): Task {
   const { stopBy, ...rest } = task
   return isToldToEnd(task) ? rest : { ...rest, inbox: [...task.inbox, { type: 'task.kill' }] }

@@ -109,7 +109,7 @@ export function storableCopy(value: unknown, name: string, lenient = false, repl
   return copy
 }
 
-// Making the JSON text would take longer than making the copy.
+// An upper bound of the JSON text's bytes. Making the text itself would take longer than making the copy.
 function bytesAtMost(value: Json): number {
   if (typeof value === 'string') return value.length * CHARACTER_BYTES_MAX + VALUE_BYTES_MAX
   if (typeof value !== 'object' || value === null) return VALUE_BYTES_MAX
@@ -129,7 +129,10 @@ export function jsonCopy(value: Json): Json {
   return changedCopy(value as { readonly [key: string]: Json }, jsonCopy)
 }
 
-/** A copy of a record with each value changed. For many keys, copying is faster than building a new object. */
+/**
+ * A copy of a record in which each object or list is replaced by `change(value)`. Other values stay. For many keys,
+ * copying is faster than building a new object.
+ */
 export function changedCopy<Value, Changed>(
   record: { readonly [key: string]: Value },
   change: (value: Value) => Changed,
@@ -166,7 +169,7 @@ interface Walk {
 }
 
 function copied(value: unknown, walk: Walk): Json {
-  // Each value takes at least one byte of JSON.
+  // Each value takes at least one byte of JSON, so more values than bytes cannot be stored.
   if (++walk.seen > STORED_BYTES_MAX) throw tooLarge(walk.name, `more than ${STORED_BYTES_MAX} values`)
   switch (typeof value) {
     case 'string':

@@ -19,8 +19,8 @@ export type TaskStatus = 'available' | 'claimed' | 'stopping' | 'lost' | 'inline
 /** Outside work that a state asks for, as stored in the job's row. Times are milliseconds UTC. */
 export interface Task {
   /**
-   * The invoke's id. Two tasks have the same id while an invoke was left and entered again: one stopping, one
-   * available.
+   * The invoke's id. If the chart leaves an invoke and enters it again before the first code has stopped, two tasks
+   * have this id: one stopping, one available.
    */
   readonly id: string
   /** The number of this invocation, unique in the job. */
@@ -41,7 +41,7 @@ export interface Task {
   readonly status: TaskStatus
   /** The fencing token of the newest claim; 0 before the first. */
   readonly token: number
-  /** The instance that holds it. */
+  /** The engine instance that has claimed it. */
   readonly holder?: string
   /** Tasks with the same key share a limit, whose number their type gives. Absent: no limit. */
   readonly limitKey?: string
@@ -55,7 +55,7 @@ export interface Task {
    * Its executor can end code that ignores its stop. So the task is killed when its grace is over, and never abandoned.
    */
   readonly isKillable?: boolean
-  /** With which its executor finds the running code, also after a restart. */
+  /** A value by which its executor finds the running code, also after a restart of the engine. */
   readonly handle?: Json
   /**
    * Present while the task stops after a timeout with retries left: it becomes available again at this time or later.
@@ -73,12 +73,12 @@ export interface Task {
   readonly steps: number
   /** Messages for the task; each later attempt gets them again. */
   readonly inbox: readonly Json[]
-  /** The chart wants an event for each of its snapshots. */
+  /** True: the chart wants an event for each snapshot of this child (`onSnapshot` or `syncSnapshot`). */
   readonly sync?: boolean
   readonly systemId?: string
   /**
-   * The child job, if the invoked logic is a machine. The task is claimed until the child settles, then stopping until
-   * the child's own tasks are gone.
+   * The id of the child job, if the invoked logic is a machine. The task is claimed until the child settles, then
+   * stopping until the child's own tasks have stopped.
    */
   readonly child?: string
   /** The state of transition logic (status `inline`). */

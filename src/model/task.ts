@@ -107,8 +107,11 @@ export interface TaskContext<Input = unknown> {
 }
 
 /**
- * What happens after an attempt's process died: `restart` makes the task available again, `fail` ends it, `await` waits
- * for a report of that attempt from elsewhere.
+ * What happens after an attempt's process died.
+ *
+ * - `restart`: the task becomes available again.
+ * - `fail`: the task fails.
+ * - `await`: the task waits for a report of that attempt, e.g. from another process.
  *
  * A task that crashes its process three times in a row, with no new step or item recorded between, is not restarted: it
  * fails as `POISON`. A process ended by SIGINT or SIGTERM does not count as a crash.
@@ -163,7 +166,7 @@ export interface TaskSettings {
   readonly kind: LogicKind
   /** The events that it may send to the chart. `undefined`: any except commands and reserved events. */
   readonly events: readonly string[] | undefined
-  /** The XState logic to run, unless the task is one of our own functions. */
+  /** The XState logic of a callback or an observable. Absent for other tasks. */
   readonly logic?: AnyLogic
   /** Present for a program. */
   readonly program?: MakeProgram
@@ -286,11 +289,12 @@ export function promiseSettings(creator: PromiseCreator): TaskSettings {
 }
 
 /**
- * The executor of callbacks and observables. They run as long as their state, and take no place from tasks that end.
+ * The executor of callbacks and observables. They may run as long as their state is active, so they have an executor
+ * of their own and do not fill the places of tasks that end.
  */
 const LIVE_EXECUTOR = 'live'
 
-/** The settings of a callback or an observable, which is restarted after its process died. */
+/** The settings of a callback or an observable. It is restarted after its process has died. */
 function liveSettings(logic: AnyLogic, kind: LogicKind): TaskSettings {
   const never = () => Promise.reject(new Error('live logic is run by its own kind'))
   return { ...parseTask({ executor: LIVE_EXECUTOR }, never), kind, logic }
@@ -303,7 +307,8 @@ export function settingsOfLogic(logic: AnyLogic): TaskSettings {
   return isPromise(logic) ? promiseSettings(logic.config) : liveSettings(logic, kindOf(logic))
 }
 
-// In XState these reach the promise's own actor. Nobody can subscribe to it here, because the job is a row.
+// XState gives these to a promise's code, as access to its actor and its system. Here there is no such actor, only a
+// stored row, so they do nothing.
 const inert = {
   self: Object.freeze({ send: () => {} }),
   system: Object.freeze({ get: () => undefined }),

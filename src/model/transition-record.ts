@@ -59,7 +59,7 @@ export function recordTransition(
   return { type: 'job.transitioned', from, ...facts, ...command, ...failure }
 }
 
-// Before the job has begun, its chart's state says nothing.
+// Until a job is admitted, its label is that of waiting jobs, not that of its chart's state.
 function labelOf(
   { endLabels }: AnyJobType,
   { admittedAt }: Job,

@@ -90,7 +90,7 @@ class MachineChart implements Chart {
 
   resumed(snapshot: ChartSnapshot, scope = ALONE): ResumedState {
     const { context } = this.#restore(snapshot, scope)
-    // A spread of a restored snapshot keeps only its data, which is all that is needed here.
+    // The base has no context, but its status, state value and nodes are all that is needed here.
     const base = this.#base(snapshot.state)
     if (base.status !== 'active') throw new Error(`${JSON.stringify(snapshot.state)} is a final state`)
     const state = base.value
@@ -119,7 +119,7 @@ class MachineChart implements Chart {
     for (const [key, value] of Object.entries(base)) {
       if (!Object.hasOwn(live, key)) Object.defineProperty(live, key, { value, configurable: true })
     }
-    // Computed on demand: most readers never ask, and there may be thousands.
+    // Computed on demand: most code never reads the children, and there may be thousands.
     const refs = () => Object.fromEntries(children().map(({ id, path }) => [id, refTo(path, id)]))
     return Object.defineProperty(live, 'children', { get: refs })
   }
@@ -133,7 +133,7 @@ class MachineChart implements Chart {
   ): TransitionResult {
     let from: LiveSnapshot
     try {
-      // Checked first: guards are user code, and most charts name no executor events.
+      // Checked first, so that guards do not run without need: most charts name no executor events.
       if (isNamed && !this.#mayName(snapshot, event)) return this.#unhandled(snapshot)
       from = this.#restore(snapshot, scope)
     } catch (error) {
@@ -150,7 +150,7 @@ class MachineChart implements Chart {
     }
   }
 
-  // A copy: the caller keeps its event, and stores it.
+  // A copy: the machine's code may change it, and the caller stores the event.
   readonly #sent = (event: ChartEvent, { children }: ChartScope): ChartEvent => {
     const { refTo } = this.#machine.scope.turn
     const child = event.type.startsWith(SNAPSHOT) ? children.byId(event.type.slice(SNAPSHOT.length)) : undefined
@@ -245,7 +245,7 @@ class MachineChart implements Chart {
   }
 }
 
-// A copy: the caller keeps its event, and stores it.
+// A copy: the machine's code may change it, and the caller stores the event.
 function ownEvent(event: ChartEvent): ChartEvent {
   return withError(jsonCopy(event as unknown as Json) as unknown as ChartEvent)
 }
@@ -255,7 +255,7 @@ function asItIs(event: ChartEvent): ChartEvent {
   return event
 }
 
-/** The type of XState's event for an actor that has moved, before the actor's id. */
+/** How the types of XState's snapshot events begin. The actor's id follows. */
 const SNAPSHOT = 'xstate.snapshot.'
 
 const NOWHERE: StateInfo = { label: '', tags: new Set(), accepts: new Set() }
@@ -269,7 +269,7 @@ function contextOf({ context, hasRefs }: ChartSnapshot): Pick<ChartSnapshot, 'co
 }
 
 function remembered<Value>(known: Map<string, Value>, state: Json, compute: () => Value): Value {
-  // The `=` cannot collide: no JSON text of an object begins with it.
+  // The `=` keeps a state's name apart from the JSON text of an object, which never begins with it.
   const key = typeof state === 'string' ? `=${state}` : JSON.stringify(state)
   const found = known.get(key)
   if (found !== undefined) return found

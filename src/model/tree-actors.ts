@@ -31,7 +31,7 @@ export interface Member {
   readonly ended: Entries<EndedChild>
 }
 
-/** What is needed from the decision. */
+/** What {@link TreeActors} needs from the decision. */
 export interface Members {
   readonly member: (id: string) => Member | undefined
   /** The jobs being decided. Each change of one is visible to the others. */
@@ -190,7 +190,7 @@ export class TreeActors implements TreeActorsOfChart {
     return false
   }
 
-  /** The jobs of the whole tree. Read once, and only when chart code refers to an actor that is not its child. */
+  /** The stored system ids of the whole tree. Read once, and only when needed: this reads all jobs of the tree. */
   #stored() {
     if (this.#systemIds !== undefined) return this.#systemIds
     const found = new Map<string, { readonly jobId: string; readonly path: ActorPath }>()

@@ -286,13 +286,13 @@ interface Self {
   readonly _snapshot: unknown
 }
 
-/** For inline logic, which could not be found again after a crash. */
+/** Stands for spawned logic without a name, which is refused: it could not be found again after a crash. */
 const NAMELESS: Ref = Object.freeze({ id: 'inline logic', sessionId: '', src: undefined })
 
 /** The scope of a new job: no children and no parent. */
 export const ALONE: ChartScope = { children: listed([]), nextInvocation: 1 }
 
-/** A short list of children. If several have the same id, the last one counts. */
+/** The children in a list, which should be short. If several have the same id, the last one counts. */
 export function listed(list: readonly ChildActor[]): ChildActors {
   return {
     byId: (id) => list.findLast((child) => child.id === id),
@@ -310,7 +310,7 @@ export class InertScope {
   readonly system: System
   /** The actions of the current transition. */
   captured: Captured[] = []
-  /** The actors that it created. */
+  /** The actors that the current transition created. */
   created: Ref[] = []
   /** `snapshot.children` of the current transition: it returns each child, but lists no keys. */
   readonly children: Refs
@@ -415,7 +415,7 @@ export class InertScope {
     return this.#shown
   }
 
-  /** What a custom action gets: it runs later, when the scope already serves other jobs. */
+  /** What a custom action gets. The action runs later, when this scope already serves other jobs. */
   later(): { readonly turn: Turn; readonly self: object; readonly system: object } {
     const [before, { turn }] = [this.#before, this]
     const own = {
@@ -479,7 +479,7 @@ export class InertScope {
     if (ref !== undefined) this.system._unregister(ref as Ref)
   }
 
-  // Not readonly: a microstep wraps the executor and restores it.
+  // Not readonly: XState replaces the executor during a microstep and restores it.
   actionExecutor = (action: Action): void => {
     const { type, params = {}, info, exec } = action
     switch (type) {
@@ -542,7 +542,7 @@ export class InertScope {
     this.#changed.set(ref.id, ref)
   }
 
-  /** Removes a stopped child. */
+  /** Hides a stopped child, so that the machine no longer finds it by its id. */
   forget(id: string): void {
     this.#changed.set(id, undefined)
   }
@@ -557,7 +557,7 @@ function isKnown<Key>(entry: readonly [Key, Ref | undefined]): entry is readonly
   return entry[1] !== undefined
 }
 
-/** The next snapshot, the parameters to execute the action with, and further actions. */
+/** The next snapshot, the parameters to execute the action with, and the actions that the action asks for. */
 type Resolved = readonly [LiveSnapshot, unknown, readonly unknown[] | undefined]
 
 type Resolve = (scope: InertScope, snapshot: LiveSnapshot, ...rest: readonly unknown[]) => Resolved
@@ -697,10 +697,10 @@ interface Selection {
   isTaken: boolean
 }
 
-/** Thrown through the machine when nothing names the event, so that nothing moves. */
+/** Thrown out of XState's transition when no transition names the event, so that the machine does not move. */
 const NOT_NAMED = new Error('no transition names the event')
 
-/** Our own bound on microsteps. Before 5.31, XState itself runs a cycle for ever. */
+/** Our own bound on microsteps, for XState before 5.31. Infinite for later versions, which have their own bound. */
 function ownBoundOf(source: AnyStateMachine): number {
   if ((source.options as unknown) !== undefined) return Number.POSITIVE_INFINITY
   const { options } = source.config as { readonly options?: { readonly maxIterations?: number } }
@@ -714,7 +714,9 @@ export interface Taken {
   readonly isTaken: boolean
 }
 
-/** A machine that moves without actors. The original machine is not changed. */
+/**
+ * Computes a machine's next snapshots without starting any actor. Works on a copy: the given machine is not changed.
+ */
 export class InertMachine {
   readonly root: AnyStateNode
   readonly nodes: readonly AnyStateNode[]
