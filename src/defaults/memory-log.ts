@@ -48,7 +48,7 @@ export class MemoryLog {
     }
   }
 
-  /** The rows of some changesets after a sequence. */
+  /** The rows that these changesets wrote after the event `sequence`. */
   landed(changesets: readonly string[], sequence: number): readonly StoredEvents[] {
     const wanted = new Set(changesets)
     const rows = this.#rows.slice(this.#firstAfter(sequence))

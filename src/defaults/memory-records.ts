@@ -22,13 +22,13 @@ type ItemNote = Extract<Note, { kind: 'item' }>
 export class MemoryRecords {
   readonly #lines: KeptLine[] = []
   readonly #lineKeys = new Set<string>()
-  /** By invoke and ordinal, then by name. */
+  /** Steps by invoke and ordinal, then by name. */
   readonly #steps = new Map<string, Map<string, Step>>()
-  /** In order of their numbers. */
+  /** Items in the order of their numbers. */
   readonly #items: StoredItem[] = []
   readonly #itemNumbers = new Map<string, number>()
 
-  /** Adds log lines, except those with a known key. Beyond `max` the oldest lines are removed. */
+  /** Adds log lines, unless lines were added under the same key before. Beyond `max`, the oldest lines are removed. */
   addLines(key: string, added: readonly NewLine[], max: number): Undo | undefined {
     if (this.#lineKeys.has(key)) return undefined
     const last = this.#lines.at(-1)?.number ?? 0
@@ -100,7 +100,7 @@ export class MemoryRecords {
     return found
   }
 
-  /** Number of recorded steps in the job's tree, by invocation. */
+  /** For each step that the job with the number `n` has recorded, its invocation. */
   *stepsBy(n: number): Iterable<number> {
     for (const steps of this.#steps.values()) {
       for (const { by } of steps.values()) if (by?.n === n) yield by.invocation

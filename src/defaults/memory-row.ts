@@ -3,15 +3,15 @@ import type { Task } from '../model/task.ts'
 import type { MemoryRecords } from './memory-records.ts'
 import type { SortedList } from './sorted-list.ts'
 
-/** A stored job, with its places in the orders of jobs. */
+/** A stored job, with its places in the lines of tasks and jobs that wait. */
 export interface Row {
   /** Number of its insert: an older job has a smaller one. */
   readonly n: number
-  /** The object that was written. */
+  /** The job as it is stored now. After a write of the job, this is the written object itself, not a copy. */
   job: Job
-  /** Time when something of the job falls due. */
+  /** The next time when something of the job falls due; undefined: there is none. */
   wakeAt: number | undefined
-  /** Its turn while it waits. */
+  /** Its place among the waiting jobs; undefined: it does not wait. */
   turn: Turn | undefined
   /** Its claimable tasks. */
   ready: readonly ReadyTask[]
@@ -23,7 +23,7 @@ export interface Due {
   readonly priority: number
   readonly due: number
   readonly n: number
-  /** Index of the task; 0 for a turn. */
+  /** Number of the invocation of the task; 0 for a turn. */
   readonly invocation: number
 }
 
@@ -52,7 +52,7 @@ export function byDue(a: Due, b: Due): number {
   return b.priority - a.priority || a.due - b.due || a.n - b.n || a.invocation - b.invocation
 }
 
-/** The first entry of a line that is due, or the first one after another entry. */
+/** The first entry of a line that is due at `at`. If `behind` is given, only entries after it are considered. */
 export function nextDue<Entry extends Due>(line: Line<Entry>, at: number, behind?: Due): Entry | undefined {
   let found = line.next(behind)
   // The other entries of this priority are due even later.

@@ -62,7 +62,7 @@ function connect(store: MemoryStore, { clock, instance }: StorageHost): StorageC
       const refused = new Set<Job>()
       const results = changesets.map((changeset) => store.apply(changeset, refused))
       const claimed = claim === undefined ? [] : store.claim(claim)
-      // An instance that was forgotten while silent holds tasks again, so it must be listed again.
+      // The instance may have been forgotten while it was silent. It holds tasks again now, so it must be listed again.
       if (claimed.length > 0 && !store.instances.has(instance)) list()
       writesSeen += store.writes - writes
       return { results, claimed }

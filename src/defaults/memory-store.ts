@@ -27,7 +27,7 @@ const FULL: Refusal = { status: 'full' }
 const STALE: Refusal = { status: 'stale' }
 
 /**
- * The data itself and its changes. Records are kept as the objects that were written.
+ * The stored data and its changes. Records are kept as the objects that were written.
  *
  * All indexes of jobs follow from their records: `#index` replaces one record by another in every index. A write is
  * checked before it changes anything. A changeset of several writes keeps an undo function for each write until the
@@ -205,14 +205,14 @@ export class MemoryStore {
     return this.#did(recordsOf(top).addStep({ n: row.n, invocation }, note))
   }
 
-  /** The root of a job's tree, which holds the steps of the whole tree (S33); undefined: the root is gone. */
+  /** The root of a job's tree, which holds the steps of the whole tree (S33); undefined: the root was removed. */
   topOf({ job }: Row): Row | undefined {
     let top = this.jobs.get(job.id)
     while (top?.job.parentId !== undefined) top = this.jobs.get(top.job.parentId)
     return top
   }
 
-  // Lines of a removed job are not shown.
+  // Lines for a removed job are dropped, because nobody could read them.
   #addLines(row: Row | undefined, key: string, lines: readonly NewLine[]): undefined {
     if (row !== undefined) this.#did(recordsOf(row).addLines(key, lines, this.#logLinesMax))
   }
@@ -333,7 +333,7 @@ function recordsOf(row: Row): MemoryRecords {
   return row.records
 }
 
-// A decision does not change fields that reports write, such as progress.
+// Keeps the stored progress. Only reports write it, so the progress in the record of a decision may be older.
 function withProgress(job: Job, { progress }: Job): Job {
   if (progress === job.progress) return job
   const { progress: _, ...rest } = job

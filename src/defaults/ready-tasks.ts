@@ -19,13 +19,13 @@ interface KeyedLine {
   readonly line: Line<ReadyTask>
 }
 
-/** A line during a claim: its entry that was passed on last, and the first entry after that. */
+/** A line during a claim. `behind`: the entry of it that was handled last. `first`: the first due entry after that. */
 interface Walk extends OpenLine {
   readonly behind: ReadyTask | undefined
   readonly first: ReadyTask
 }
 
-/** A line of an executor, unless its limit is reached. */
+/** A line of the tasks of one executor, with the limit of their key, if they have one. */
 interface OpenLine {
   readonly line: Line<ReadyTask>
   readonly executor: string
@@ -51,7 +51,9 @@ export class ReadyTasks {
     return this.heldUnder(key) - own(before) + own(after) > concurrency
   }
 
-  /** Counts the record `after` of a row in place of `before`. */
+  /**
+   * Replaces the record `before` of a row by `after`: counts its running tasks, and puts its ready tasks into lines.
+   */
   replace(row: Row, before: Job | undefined, after: Job | undefined): void {
     if (before !== undefined) this.#hold(before, -1)
     if (after !== undefined) this.#hold(after, 1)

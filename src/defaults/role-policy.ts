@@ -3,7 +3,7 @@ import { anything, checkOptions, listOf, names, type OptionRule, oneOf, recordOf
 import { PRIVATE_PARTS, type Private } from '../model/private.ts'
 import type { Action, Policy, Principal, Scope, Target, Verdict } from '../port/policy.ts'
 
-/** Says which role names of the caller mean what. A name may be any text and is compared exactly. */
+/** Which roles have which rights. The name of a role may be any text, and is compared exactly. */
 export interface RolePolicyOptions {
   /** Roles that see every job of their tenant. Default `['admin']`. */
   readonly admin?: readonly string[]
@@ -43,7 +43,7 @@ const READS: ReadonlySet<Action> = new Set([
   ...(['get', 'list', 'listAll', 'history', 'logs', 'items', 'result', 'explain', 'events'] as const),
   ...(['getPipeline', 'listPipelines'] as const),
 ])
-/** These actions are asked before a job exists, so there is nothing to hide. */
+/** The policy is asked about these actions without a stored job, so there is nothing to hide. */
 const FIRST: ReadonlySet<Action> = new Set(['list', 'listAll', 'definePipeline', 'listPipelines'])
 
 /**

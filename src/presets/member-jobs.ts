@@ -124,7 +124,7 @@ function defineMemberJob(options: AnyOptions): MemberJobType {
     ...given({ version, input, previous, migrate, limits }),
     lifecycle: memberLifecycle.provide({ actors: { execute: workOf(options) } }),
     commands,
-    // An end outside the chart is a failure like any other.
+    // An error that ends a job without its chart is shown as a failure, like any other.
     labels: { error: 'Failed', waiting: 'Waiting' },
     // The message is set only at the creation, so no later description replaces it.
     describe: ({ context }, { type: event }) =>

@@ -1,6 +1,6 @@
 import { fromPromise, setup } from 'xstate'
 
-/** The job's input, which the work gets. */
+/** The context of a job: only its input, which the work gets. */
 interface Context {
   readonly input: unknown
 }
@@ -16,9 +16,9 @@ interface Context {
  *                  └── cancel ──▶ Cancelled
  * ```
  *
- * The root of the machine invokes the work, so that it keeps running while the label changes. A cancel leaves it at
- * once: its signal is aborted, and its later reports are dropped. The chart names the work, and each job type provides
- * its code.
+ * The root of the machine invokes the work, so that the work goes on when the state changes from Waiting to Running. A
+ * cancel leaves the invoke at once: the signal of the work is aborted, and its later reports are dropped. The chart
+ * only names the work; each job type provides the code.
  */
 export const memberLifecycle = setup({
   types: {
@@ -54,7 +54,8 @@ export const memberLifecycle = setup({
   output: outputOf,
 })
 
-// The done event of the work, or of the machine itself, which XState makes from the output of the final state.
+// The output of the work, from an event that carries it. For the state `successful`, that is the done event of the
+// work. For the machine, it is the done event that XState makes from the output of the final state.
 function outputOf({ event }: { readonly event: { readonly type: string; readonly output?: unknown } }): unknown {
   return event.output
 }

@@ -2,8 +2,8 @@ import type { TaskContext } from 'jobchart'
 
 /**
  * Reports progress in percent: any finite number, cut to 0..100 and rounded down, so that 100 means done. The percent
- * of a job never falls, not even in a later attempt. A call that does not raise it stores nothing, so the job's
- * `update` changes only with it. A number that is not finite, such as the `NaN` of 0 / 0, is ignored with a line in the
+ * of a job never falls, not even in a later attempt. A call that does not raise the percent stores nothing, and so does
+ * not change the job's `update`. A number that is not finite, such as the `NaN` of 0 / 0, is ignored with a line in the
  * job's log.
  */
 export type Percent = (percent: number) => void

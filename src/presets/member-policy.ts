@@ -16,8 +16,8 @@ const rolesSchema = z.strictObject({
 })
 
 /**
- * Rights on members' jobs: `rolePolicy()` with their role names; an organization is a tenant. Only the member who
- * started a job may cancel it; not even an administrator may. Nobody may retry or delete a job.
+ * Rights on members' jobs: those of `rolePolicy()`, with the host's role names. A tenant is an organization. Only the
+ * member who started a job may cancel it; not even an administrator may. Nobody may retry or delete a job.
  */
 export function memberPolicy(roles: MemberRoles = {}): Policy {
   checkBy(rolesSchema, roles, 'memberJobs')
@@ -25,7 +25,7 @@ export function memberPolicy(roles: MemberRoles = {}): Policy {
   const { scope, authorize } = rolePolicy({ admin: administrator, editor })
   return {
     scope,
-    // The engine answers as for a missing job if the caller may not see this one.
+    // A job that the caller may not see stays hidden: the engine then answers as for a missing job.
     authorize: (principal, action, target) =>
       action === 'retry' || action === 'delete' ? 'deny' : authorize(principal, action, target),
   }

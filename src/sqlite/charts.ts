@@ -16,8 +16,8 @@ export class Charts {
   }
 
   /**
-   * Stores charts. If some version is stored with another chart that may not be replaced, stores none, and returns
-   * these versions.
+   * Stores charts. If a version is stored with another chart, which may be replaced only if `mayReplace` is true and
+   * all of its jobs have ended, stores none, and returns the versions that were refused.
    */
   register(charts: readonly KeptChart[], mayReplace: boolean): readonly TypeKey[] {
     const refused = charts.filter((chart) => {

@@ -7,17 +7,17 @@ import type { JobTrees } from './job-trees.ts'
 import type { LimitKeys } from './limit-keys.ts'
 import type { ReadyPlace, ReadyTasks } from './ready-tasks.ts'
 
-/** What a claim needs from its commit. */
+/** The parts of a commit that its claim uses. */
 export interface ClaimParts {
   readonly jobs: JobTable
   readonly ready: ReadyTasks
   readonly keys: LimitKeys
   readonly trees: JobTrees
-  /** Writes a changeset whole. `undefined`: it was refused, and nothing of it was written. */
+  /** Writes one changeset. `undefined`: it was refused, and none of its writes was made. */
   readonly write: (writes: readonly Write[]) => readonly WrittenRow[] | undefined
 }
 
-/** How many additional tasks to look for, at least, when some were left. */
+/** If some tasks were not claimed, the next search asks for at least this many additional tasks. */
 const SPARE = 8
 
 type Taken = Extract<ClaimDecision, { kind: 'claim' }>
@@ -29,7 +29,7 @@ export class ClaimWriter {
   readonly #parts: ClaimParts
   readonly #room: Map<string, number>
   #isStopped = false
-  /** Tasks already decided on, which may still be ready: each is offered once. */
+  /** Tasks that this claim has tried and that may still be ready. Each task is tried only once. */
   readonly #asked = new Set<string>()
 
   constructor(claim: Claim, parts: ClaimParts) {
@@ -41,8 +41,8 @@ export class ClaimWriter {
   /** Picks and claims ready tasks as long as there is room. */
   finish(): void {
     const { routes, at } = this.#claim
-    // Look for more tasks than there is room for, because `decide` may leave some. If too few remain, look again for
-    // more.
+    // The first search asks for as many tasks as there is room for. Some of them may not be claimed, so each further
+    // search asks for more.
     for (let spare = 0; ; spare = 2 * this.#asked.size + SPARE) {
       if (this.#isStopped || !this.#hasRoom()) return
       const found = this.#parts.ready.first(routes, at, this.#room, this.#asked.size + spare)
@@ -68,7 +68,7 @@ export class ClaimWriter {
     return false
   }
 
-  // Earlier claims of this commit may have filled the key, also under another route.
+  // Tasks that this commit claimed before may have filled the key, even if they have another route.
   #hasKeyRoom({ limit }: ReadyPlace): boolean {
     return limit === undefined || this.#parts.keys.running(limit.key) < limit.concurrency
   }
@@ -110,7 +110,7 @@ export class ClaimWriter {
     }
   }
 
-  // `false`: the task was not claimed, and its key keeps the place.
+  // Records the claim. `false`: the decision changed the job, but left the task ready.
   #took(job: Job, n: number, invocation: number, executor: string, rows: readonly WrittenRow[]): boolean {
     this.#room.set(executor, (this.#room.get(executor) ?? 0) - 1)
     this.claimed.push({ job, invocation, rows })

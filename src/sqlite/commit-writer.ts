@@ -166,7 +166,7 @@ export class CommitWriter {
     this.#written(job)
   }
 
-  // A stale record is a conflict before anything else is checked.
+  // An update made from a stale record is a conflict, even if its slot, key or limit would refuse it too.
   #judge({ job, before, limits = [] }: Update): void {
     const takesSlot = holdsSlot(job) && !holdsSlot(before)
     const takesKey = holdsUniqueKey(job) && !holdsUniqueKey(before)
@@ -199,7 +199,7 @@ export class CommitWriter {
       this.#append(n, events, writing)
       return
     }
-    // Late events of a removed job are stored without payloads too (S18).
+    // Events that are appended after the row of their job was removed are stored without payloads too (S18).
     const gone = log.goneNumber(events)
     this.#append(gone, events, writing)
     log.erasePayloads(gone)

@@ -22,7 +22,7 @@ const READ = `
   events.inputs, coalesce(jobs.id, gone.id), coalesce(jobs.tenant, gone.tenant),
   coalesce(jobs.created_by, gone.created_by), coalesce(kinds.type, gone.type), coalesce(jobs.pipeline, gone.pipeline),
   coalesce(jobs.labels, gone.labels)`
-/** The position of the columns that say what a row is about, from its tenant on. */
+/** The position of the tenant in `READ`. The columns from there on describe the job of a row. */
 const ABOUT = 9
 // The facts of a row's job are stored once: in the job's row, or in `gone` after that was removed.
 const FROM = `
@@ -33,7 +33,7 @@ const FROM = `
 type GoneJob = Pick<EventRow, 'jobId' | 'tenant' | 'createdBy' | 'jobType' | 'pipeline' | 'labels'>
 
 /**
- * The event log: one row for the events of a job in a commit.
+ * The event log: one row for the events of one write of a job.
  *
  * Rows are numbered and collected during a transaction, and written together at its end.
  */
@@ -81,7 +81,7 @@ export class EventLog {
     this.#queries = new PreparedTexts(prepare)
   }
 
-  /** The newest sequence. */
+  /** The last sequence that the file has used. */
   last(): number {
     return Number(this.#readSequence.get()?.[0])
   }
@@ -102,7 +102,7 @@ export class EventLog {
     return this.#next
   }
 
-  /** Adds a row for a job. Returns its sequence. */
+  /** Adds a row for the job with the number `n`. Returns the sequence of its first event. */
   append(n: number, row: EventRow, changeset: string): number {
     const sequence = this.#next
     const split = changeset.lastIndexOf('/') + 1
@@ -123,13 +123,14 @@ export class EventLog {
     return sequence
   }
 
-  // Cached, because many jobs of a commit often have the same events.
+  // The last text is cached, because the writes of a commit often share one list of events.
   #textOf(events: EventRow['events']): string {
     if (this.#told?.events !== events) this.#told = { events, text: eventsRecordOf(events) }
     return this.#told.text
   }
 
-  // Cached, because most rows of a commit have the same origin, and many the same actor.
+  // The last origin is cached, because most rows of a commit have the same one. `#codeOfActor` does the same for
+  // actors.
   #codeOfOrigin(changeset: string, split: number): number {
     const last = this.#origin
     if (last !== undefined && last.text.length === split && changeset.startsWith(last.text)) return last.code
@@ -179,7 +180,7 @@ export class EventLog {
     if (this.#next > this.#first + 1) this.#writeSequence.run(this.#next - 1)
   }
 
-  /** The number for events of a job without a row. If it has none yet, it gets a new one. */
+  /** The number under which events of a job without a row are stored. If there is none yet, a new one is made. */
   goneNumber(about: GoneJob): number {
     const known = this.#goneNumber.get(about.jobId)?.[0]
     if (typeof known === 'number') return known
@@ -200,7 +201,7 @@ export class EventLog {
     this.#erased.push(n)
   }
 
-  /** The rows that these changesets wrote after a sequence. */
+  /** The rows that these changesets wrote after the event `sequence`. */
   landed(changesets: readonly string[], sequence: number): readonly StoredEvents[] {
     const keys = changesets.flatMap((id) => {
       const split = id.lastIndexOf('/') + 1
@@ -215,7 +216,7 @@ export class EventLog {
     return jobId === undefined ? this.#readable(query, limit) : this.#ofJob(jobId, query, limit)
   }
 
-  // An id that was used again has several numbers, the older ones first.
+  // An id that was used again, after its first job was removed, has several numbers, the older ones first.
   #ofJob(jobId: string, query: Bounds, limit: number): readonly StoredEvents[] {
     const rows: StoredEvents[] = []
     for (const [n] of this.#numbersOf.all(jobId, jobId)) {
@@ -250,7 +251,7 @@ export class EventLog {
     const labelled = scopes !== undefined && asksForLabels(scopes) ? scopes : undefined
     const job = n === undefined ? '' : 'job = ? AND '
     const own = n === undefined ? [] : [n]
-    // The row that contains the given sequence may reach beyond it, so reading starts there.
+    // The row that contains the event `after` may also contain later events, so reading starts at this row.
     const sql = `
       SELECT ${READ} FROM ${FROM}
       WHERE ${job === '' ? '' : `events.${job}`}events.sequence >= coalesce(
@@ -312,7 +313,7 @@ function actorOf(text: string): Actor {
   return { kind: text.slice(0, split) as Actor['kind'], id: text.slice(split + 1) }
 }
 
-// A row that cannot be read is emptied, because its payload cannot be told apart. It stays unreadable.
+// The payloads in a text that cannot be decoded cannot be found, so the whole text is erased. The row stays unreadable.
 function erased(text: string): string {
   try {
     return eventsRecordOf(eventsOfRecord(text).map(withoutPayload))

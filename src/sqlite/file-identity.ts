@@ -2,7 +2,7 @@ import { lstatSync, mkdirSync, readlinkSync, realpathSync, statSync } from 'node
 import { basename, dirname, join, resolve } from 'node:path'
 import { unusable } from './storage-error.ts'
 
-/** The usual limits of file systems: bytes of a name, and of a path for SQLite. */
+/** The most bytes in the name of a file, as most file systems allow, and in a path, as SQLite allows. */
 const NAME_BYTES_MAX = 255
 const PATH_BYTES_MAX = 511
 /** The longest suffix of a file beside the database: the journal of an instance's lock. */

@@ -6,7 +6,8 @@ const IDLE_MS = 2_000
 
 /**
  * Moves the log (`-wal`) into the database and truncates it after a while without writes. SQLite does so only while
- * writing, and leaves the log file at its largest size. A log left by a crash counts as written.
+ * writing, and leaves the log file at its largest size. The first wait starts at the opening, so a log that a crash
+ * left behind is moved too.
  */
 export class IdleCheckpoint {
   readonly #db: DatabaseSync
@@ -43,7 +44,7 @@ export class IdleCheckpoint {
   }
 
   #checkpoint(): void {
-    // Busy while another connection reads or writes; then try again later.
+    // While another connection reads or writes, the checkpoint is refused as busy. Then it is tried again later.
     if (!this.#isCut()) this.#wait()
   }
 

@@ -5,7 +5,13 @@ import { pathToFileURL } from 'node:url'
 import { openSqlite } from './driver.ts'
 import { onToldToEnd } from './process-end.ts'
 
-/** The state of an instance's lock. `held`: its process lives. `free`: it died. `ended`: it was told to end. */
+/**
+ * The state of an instance's lock.
+ *
+ * - `held`: its process lives.
+ * - `free`: its process died, or there is no lock file.
+ * - `ended`: a signal ended its process, which is not a crash.
+ */
 export type LockState = 'held' | 'free' | 'ended'
 
 /**
@@ -13,7 +19,8 @@ export type LockState = 'held' | 'free' | 'ended'
  *
  * Node has no `flock`. An exclusive transaction that stays open on a small database of the instance does the same:
  * SQLite locks the file by `fcntl`, and no process can keep such a lock after its end. An engine that gets the lock of
- * another instance knows that its process is gone. The small database also records that a process was told to end.
+ * another instance knows that the process of that instance has ended. The small database also records that a signal
+ * ended the process.
  */
 export class InstanceLock {
   readonly #db: DatabaseSync
@@ -24,7 +31,8 @@ export class InstanceLock {
     this.#forgetEnd = onToldToEnd(() => this.#markEnded())
   }
 
-  // Only this process writes there. Take the lock again, because the process lives a moment longer.
+  // Only this process writes to this database. COMMIT releases the lock, so it is taken again: the process lives a
+  // moment longer.
   #markEnded(): void {
     try {
       this.#db.exec('PRAGMA user_version = 1; COMMIT; BEGIN EXCLUSIVE')
@@ -36,7 +44,7 @@ export class InstanceLock {
   /** Takes the lock of a new instance. */
   static take(file: string, instance: string): InstanceLock {
     const path = lockFile(file, instance)
-    // Closing a file releases the process's locks on it, but nobody uses this new file yet.
+    // Closing a file releases all locks that the process has on it, but this file is new, so there are none.
     closeSync(openSync(path, 'a', 0o600))
     const db = openSqlite(path)
     db.exec('BEGIN EXCLUSIVE')

@@ -62,7 +62,7 @@ function itemOf([number, invocation, key, status, at, message, output]: Row): St
     number: Number(number),
     invocation: Number(invocation),
     key: String(key),
-    // `put` stored it, so the cast is safe.
+    // `put` wrote this column, so the cast is safe.
     status: status as ItemStatus,
     at: Number(at),
     ...(message === null ? {} : { message: String(message) }),

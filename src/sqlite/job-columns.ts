@@ -76,7 +76,7 @@ export class JobColumnsWriter {
     ]
   }
 
-  /** The code of the route of a claimable task; null: the task cannot be claimed, at any time. */
+  /** The code of the route of a task; null: the task cannot be claimed, not even at its `availableAt`. */
   route(job: Job, task: Task): number | null {
     return isClaimable(job, task) ? this.#names.codeOf(this.#routeOf(job, task)) : null
   }
@@ -93,8 +93,8 @@ export class JobColumnsWriter {
   }
 
   /**
-   * A key as its column stores it. The column is unique per tenant, or tenant and creator, so the type is part of the
-   * value.
+   * An idempotency key or a unique key as its column stores it: the code of the job's type, a space, and the key. The
+   * type is part of the text because the column must be unique for each type, and its index does not contain the type.
    */
   key(type: string, key: string): string {
     return `${this.#names.codeOf(type)} ${key}`
@@ -105,19 +105,19 @@ export class JobColumnsWriter {
   }
 }
 
-/** The idempotency key as its column stores it. */
+/** The idempotency key in a column's text, which begins with the code of the job's type and a space. */
 export function idempotencyKeyOf(key: string): string {
   return key.slice(key.indexOf(' ') + 1)
 }
 
-/** Code of the task may be running. */
+/** Whether code of the task may be running. */
 function isRunning({ status }: Task): boolean {
   return status === 'claimed' || status === 'stopping'
 }
 
 /**
- * Whether the task may be claimed at its `availableAt`: its job is admitted and not over, and no earlier invocation is
- * stopping (S10).
+ * Whether the task may be claimed at its `availableAt`: it is available, its job is neither waiting nor blocked, and no
+ * other invocation of the same invoke is stopping (S10).
  */
 export function isClaimable(job: Job, task: Task): boolean {
   if (task.status !== 'available' || job.phase === 'waiting' || job.blocked === true) return false
@@ -127,7 +127,7 @@ export function isClaimable(job: Job, task: Task): boolean {
 const stoppingOf = new WeakMap<readonly Task[], ReadonlySet<string>>()
 const NONE: ReadonlySet<string> = new Set()
 
-// Cached per list, because it is asked for each task, and a job may have many.
+// Cached per task list, because `isClaimable` needs it for each task, and a job may have many tasks.
 function stoppingIds(tasks: readonly Task[]): ReadonlySet<string> {
   const known = stoppingOf.get(tasks)
   if (known !== undefined) return known

@@ -15,7 +15,10 @@ export class JobLookups {
   readonly #tenants: Statement
   readonly #ofVersion: Statement
   readonly #due: Statement
-  /** Waiting jobs without a start time wait only for the slot, so the clock does not matter for them. */
+  /**
+   * The next job for a pipeline's slot. A job without a start time waits only for the slot, so its time is not compared
+   * with the clock.
+   */
   readonly #turn: Statement
   readonly #starting: Statement
   readonly #pipelines: Statement
@@ -47,8 +50,9 @@ export class JobLookups {
     this.#starting = prepare(`
       SELECT ${JOB_COLUMNS} FROM jobs INDEXED BY jobs_starting
       WHERE pipeline IS NULL AND waits_since <= ? ORDER BY waits_since, n`)
-    // Finds each pipeline with waiting jobs by one step in the index, instead of reading all rows. Compared column by
-    // column, because SQLite would read every row that equals a comparison of several columns.
+    // Finds each pipeline with waiting jobs by one step in the index, instead of reading all rows. The tenant and the
+    // pipeline are compared one after the other: for `(tenant, pipeline) > (?, ?)`, SQLite would read all rows of the
+    // pipeline.
     this.#pipelines = prepare(`
       WITH RECURSIVE tenants (tenant) AS (
         SELECT min(tenant) FROM ${WAITING}
@@ -68,7 +72,7 @@ export class JobLookups {
       UNION ALL SELECT n FROM tasks WHERE holder = ? AND token IS NOT NULL`)
   }
 
-  /** The job with an idempotency key, of the same tenant, creator and type. */
+  /** The id of the job that has this idempotency key, and the tenant, creator and type of the given job. */
   keyHolder({ tenant, createdBy, type }: Job, key: string): string | undefined {
     const { names, columns } = this.#jobs
     const [owner, creator] = [names.knownCode(tenant), names.knownCode(createdBy)]
@@ -76,14 +80,14 @@ export class JobLookups {
     return idIn(this.#byKey.get(owner, creator, columns.key(type, key)))
   }
 
-  /** The job that holds a unique key, of the same tenant and type. */
+  /** The id of the job that holds this unique key, and has the tenant and type of the given job. */
   uniqueKeyHolder({ tenant, type }: Job, key: string): string | undefined {
     const { names, columns } = this.#jobs
     const owner = names.knownCode(tenant)
     return owner === undefined ? undefined : idIn(this.#byUniqueKey.get(owner, columns.key(type, key)))
   }
 
-  /** The job that holds a pipeline's slot. */
+  /** The id of the job that holds a pipeline's slot. */
   slotHolder(tenant: string, pipeline: string): string | undefined {
     const { names } = this.#jobs
     const [owner, slot] = [names.knownCode(tenant), names.knownCode(pipeline)]
@@ -102,7 +106,7 @@ export class JobLookups {
     return found
   }
 
-  /** Whether some job of a type's version has not ended. */
+  /** Whether some job of this type and version has not ended. */
   isUnsettled({ type, version }: TypeKey): boolean {
     const code = this.#jobs.names.knownCode(version)
     if (code === undefined) return false
@@ -113,7 +117,7 @@ export class JobLookups {
     )
   }
 
-  /** Jobs with something due by `at`, the longest due first: at most `limit`, after the first `skip`. */
+  /** Jobs with something due by `at`, the earliest first. Skips the first `skip` jobs, and returns at most `limit`. */
   due(types: readonly TypeKey[], at: number, limit: number, skip: number): readonly Job[] {
     return this.#firstKnown(this.#due.iterate(at), types, limit + skip).slice(skip)
   }
@@ -140,7 +144,7 @@ export class JobLookups {
   held(instance: string): readonly Job[] {
     const code = this.#jobs.names.knownCode(instance)
     const rows = code === undefined ? [] : this.#held.all(code, code)
-    // A job may have several tasks there.
+    // A job may have several tasks at the instance.
     const numbers = new Set(rows.map(([n]) => Number(n)))
     return [...numbers].flatMap((n) => this.#jobs.readableByNumber(n) ?? [])
   }
@@ -149,7 +153,7 @@ export class JobLookups {
     return this.#firstKnown(this.#turn.iterate(tenant, pipeline, at), types, 1)[0]
   }
 
-  // Skips unknown types and broken jobs.
+  // The first jobs of the given types. Jobs of other types and broken jobs are skipped.
   #firstKnown(rows: Iterable<Row>, types: readonly TypeKey[], limit: number): readonly Job[] {
     const jobs: Job[] = []
     if (limit <= 0) return jobs

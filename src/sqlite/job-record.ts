@@ -2,8 +2,8 @@
  * Encodes a job's record as text.
  *
  * Fields that queries use are columns. The rest is one short JSON list: common fields by position, rare fields by name,
- * times as milliseconds since the job's creation. The first task is part of this list; each further task, and each
- * ended child, has a row of its own.
+ * times as milliseconds since the job's creation. The first task is part of this list. Each other task, and each ended
+ * child, has a row of its own.
  */
 import type { EndedChild, Job, Trigger } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
@@ -82,7 +82,7 @@ type TaskList = readonly [
   rare?: RareTask,
 ]
 
-/** Children that ended under older versions have no snapshot. */
+/** Children that ended under older versions of jobchart have no snapshot. */
 type EndedList = readonly [id: string, src: string, snapshot?: EndedChild['snapshot'], left?: 1]
 
 const STATUSES: readonly TaskStatus[] = ['available', 'claimed', 'stopping', 'lost', 'inline']
@@ -121,7 +121,8 @@ function since({ createdAt }: Job, at: number | undefined): SinceCreation {
   return at === undefined ? null : at - createdAt
 }
 
-// One object literal of fixed shape: copying the record by its keys would take longer than encoding it.
+// All rare fields are written out in one object literal, because copying the record key by key would take longer than
+// encoding it.
 function rareOf(job: Job): Rare | undefined {
   const rare = {
     trigger: job.trigger === 'manual' ? undefined : job.trigger,
@@ -144,7 +145,8 @@ function rareOf(job: Job): Rare | undefined {
     deletedAt: job.deletedAt,
     timers: job.timers.length === 0 ? undefined : job.timers,
     blocked: job.blocked,
-    // The key of a job is in a column, until the job is deleted and frees it.
+    // The idempotency key is in a column. A deleted job no longer holds its key, so the column is null and the key is
+    // kept here.
     idempotencyKey: job.deletedAt === undefined ? undefined : job.idempotencyKey,
   } satisfies { [Field in RareField]-?: Job[Field] | undefined }
   return saysSomething(rare) ? rare : undefined
@@ -224,7 +226,7 @@ export interface TaskColumns {
 type Open<Value> = { -readonly [Key in keyof Value]: Value[Key] }
 
 /**
- * Decodes a job from its columns and its text, without further tasks and ended children.
+ * Decodes a job from its columns and its text, without the tasks after the first and without ended children.
  *
  * @throws {Error} the text is broken.
  */

@@ -9,15 +9,16 @@ import { type SearchRange, searchRanges, type Wanted } from './search-paths.ts'
 import { type Prepare, PreparedTexts, type Row } from './statement.ts'
 
 /**
- * How many rows are read for a page of a list without an exact index, and for a count in one turn of the event loop.
+ * The most rows that are read for a page of a list without an exact index, and for a count in one turn of the event
+ * loop.
  */
 const ROWS_MAX = 2_000
 /** How many of these rows one statement reads. */
 const ROWS_TOGETHER = 500
-/** Counts stop here. */
+/** The largest count: counting stops there. */
 const COUNT_MAX = 10_001
 
-/** Further columns, read if the index does not decide. */
+/** More columns, which are read if the rows of an index must be checked one by one. */
 const LOOKED_AT = 'jobs.tenant, jobs.created_by, jobs.kind, jobs.pipeline, jobs.parent, jobs.labels'
 
 /** A found job. */
@@ -26,7 +27,7 @@ interface Found extends JobPosition {
   readonly kind: Kind | undefined
 }
 
-/** The result of one range for a page. */
+/** The jobs that reading one range has found for a page. */
 interface Walked {
   readonly found: readonly Found[]
   /** Where reading stopped before the end of the range. */
@@ -55,7 +56,8 @@ export class JobSearch {
   find(filter: JobFilter, page: JobPage): FoundJobs {
     const { order = 'newest', limit } = page
     const { found, through: end } = this.#walkAll(this.#ranges(filter), filter, page, order)
-    // Jobs after the place where some range stopped may be incomplete, so they are left for the next page.
+    // A range that stopped early may have more jobs after the place where it stopped. So the page ends there, and later
+    // jobs are left for the next page.
     const sure = end === undefined ? found : found.filter((each) => inOrder(order)(each, end) <= 0)
     const shown = sure.slice(0, limit)
     const last = sure.length > limit ? shown.at(-1) : end
@@ -78,7 +80,8 @@ export class JobSearch {
     return distinct(scopes).flatMap((scope) => searchRanges(scope, filter, this.#jobs))
   }
 
-  // Ranges with the earliest jobs come first. Once the page is full, ranges that begin after its last job are skipped.
+  // Ranges are read in the list order of their first jobs. Once the page is full, ranges that begin after its last job
+  // are skipped.
   #walkAll(ranges: readonly SearchRange[], filter: JobFilter, page: JobPage, order: Order): Walked {
     const begun = ranges.length === 1 ? ranges.map((range) => ({ range, head: 0 })) : this.#heads(ranges, filter, page)
     const sign = order === 'newest' ? 1 : -1
@@ -94,7 +97,7 @@ export class JobSearch {
     return all
   }
 
-  // When the first job of each range was created.
+  // The ranges that have jobs for this page, each with the time when the first of these jobs was created.
   #heads(ranges: readonly SearchRange[], filter: JobFilter, page: JobPage) {
     const begun: { readonly range: SearchRange; readonly head: number }[] = []
     for (const range of ranges) {
@@ -200,7 +203,7 @@ export class JobSearch {
 
 /**
  * A part of a range, in list order: between two times, and after a position. Jobs created in the same millisecond are
- * ordered by id only if ids are asked for.
+ * ordered by id only if `withIds` is true.
  */
 function stretch(
   { rows, table, values }: SearchRange,

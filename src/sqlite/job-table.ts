@@ -20,11 +20,11 @@ export const PLACE = { n: 0, id: 1, kind: 4, version: 5, parent: 10, child: 16, 
 /** The columns that {@link JobTable.summary} reads. All are before the input and the record, which may be large. */
 const SUMMARY_COLUMNS = 'id, tenant, kind, version, created_by, pipeline, labels'
 
-/** Columns that every job has from the start, and optional ones. */
+/** The columns of a new row: those that always have a value, and those that may be null. */
 const GIVEN_COLUMNS = ['n', 'id', 'tenant', 'created_by', 'priority', 'created_at', 'revision', 'body'] as const
 const OPTIONAL_COLUMNS = ['pipeline', 'parent', 'labels', 'input', 'progress', ...MOVING_COLUMNS] as const
 
-/** The creator in a label's index row that serves the whole tenant. */
+/** The creator code in the rows of labels that serve searches over all creators of a tenant. */
 const ANYBODY = 0
 const NO_PARTS: readonly Row[] = []
 /** SQLite's code when a row violates a unique index. */
@@ -33,19 +33,20 @@ const UNIQUE_ERROR = 2067
 const NUMBERS_MAX = 5_000
 
 /**
- * The rows of jobs: their columns, their text, the rows of their further tasks, and the index of their labels.
+ * Reads and writes the rows of jobs, of their tasks after the first, of their ended children, and of their labels.
  *
- * A row's number is the sequence of its job's first event: it rises with the age of jobs, and is never reused.
+ * The number of a row is the sequence of the first event of its job. So newer jobs have higher numbers, and no number
+ * is used twice.
  */
 export class JobTable {
   readonly names: Names
   readonly kinds: Kinds
   readonly tasks: TaskRows
   readonly columns: JobColumnsWriter
-  /** Insert statements, by which optional columns are set. */
+  /** Insert statements, by a bit mask of the optional columns that they set. */
   readonly #inserts = new Map<number, Statement>()
   readonly #prepare: Prepare
-  /** Update statements, by which columns differ. */
+  /** Update statements, by a bit mask of the columns that they change. */
   readonly #updates = new Map<number, Statement>()
   readonly #remove: Statement
   readonly #putLabel: Statement
@@ -56,7 +57,10 @@ export class JobTable {
   readonly #summaryById: Statement
   /** Row numbers by id, of jobs that this connection has written. */
   readonly #numbers = new Map<string, number>()
-  /** Jobs inserted in this transaction that may be claimed, as long as they are not changed again. */
+  /**
+   * Claimable jobs that this transaction has inserted and not changed since. A claim uses them without decoding their
+   * rows.
+   */
   readonly #inserted = new Map<number, Job>()
 
   constructor(prepare: Prepare, names: Names, kinds: Kinds) {
@@ -142,7 +146,7 @@ export class JobTable {
     try {
       this.#insertOf(given).run(...values)
     } catch (error) {
-      // The other unique indexes were checked before, so this one is the id.
+      // Slots and keys were checked before, so only the unique index of ids can refuse the row.
       if ((error as { readonly errcode?: unknown }).errcode === UNIQUE_ERROR) return false
       throw error
     }
@@ -208,7 +212,8 @@ export class JobTable {
     return statement
   }
 
-  // A cached number is right, unless another connection has removed the job and stored its id again.
+  // A cached number is right, unless another connection has removed the job and stored a new one with its id. Then the
+  // statement changes no row, and the number is read again.
   #changed(job: Job, run: (n: number) => { readonly changes: number | bigint }): number | undefined {
     const remembered = this.#numbers.get(job.id)
     if (remembered !== undefined && run(remembered).changes !== 0) return remembered
@@ -237,24 +242,27 @@ export class JobTable {
     return this.#byId.get(id)
   }
 
-  /** A job by its number, as it is in this transaction. `undefined`: its record is broken. */
+  /** A job by its number, as it is in this transaction. `undefined`: there is none, or its record is broken. */
   readableByNumber(n: number): Job | undefined {
     return this.#inserted.get(n) ?? this.readable(this.#byNumber.get(n))
   }
 
-  /** Called when a write changed data beside a job's record, so that the record must be read again. */
+  /**
+   * Called when a write changed a part of a job, such as its progress, without writing its record. The job is then read
+   * again.
+   */
   wroteBeside(id: string): void {
     const n = this.#inserted.size === 0 ? undefined : this.numberOf(id)
     if (n !== undefined) this.#inserted.delete(n)
   }
 
-  /** The rows of a job's further tasks and ended children. */
+  /** The rows of a job's tasks after the first, and of its ended children. */
   partsOf(row: Row): readonly Row[] {
     return row[PLACE.further] === null ? NO_PARTS : this.tasks.rowsOf(Number(row[PLACE.n]))
   }
 
   /**
-   * Decodes the job of a row and its parts, which must be read at the same moment.
+   * Decodes a job from its row and its parts. Both must have been read from the same state of the file.
    *
    * @throws {JobchartError} `JOB_UNREADABLE` the row is broken.
    */
@@ -306,7 +314,11 @@ export class JobTable {
     }
   }
 
-  /** What a policy may know of a job that is not deleted. @throws {JobchartError} `JOB_UNREADABLE` its labels are broken. */
+  /**
+   * The facts of a job that a policy may see; undefined: there is no such job, or it is deleted.
+   *
+   * @throws {JobchartError} `JOB_UNREADABLE` its labels are broken.
+   */
   summary(id: string): JobSummary | undefined {
     const row = this.#summaryById.get(id)
     if (row === undefined) return undefined

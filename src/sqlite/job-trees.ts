@@ -9,8 +9,8 @@ interface StoredJob {
 }
 
 /**
- * Reads jobs with their trees: the parents of a job up to the top, and from there the child jobs that are still tasks
- * (S32).
+ * Reads jobs with their trees. A tree has the parents of a job up to the top job, and from there down each child job
+ * that is still a task of its parent (S32).
  */
 export class JobTrees {
   readonly #jobs: JobTable
@@ -19,7 +19,10 @@ export class JobTrees {
     this.#jobs = jobs
   }
 
-  /** The current jobs and their trees. Each is decoded on demand. */
+  /**
+   * Reads the jobs with these ids, and their trees. Returns a lookup by id, which decodes a job when it is asked for
+   * it.
+   */
   read(ids: readonly string[]): (id: string) => Job | undefined {
     const stored = new Map<string, StoredJob>()
     for (const id of ids) if (this.#put(id, stored) !== undefined) this.#readTree(id, stored)
@@ -53,7 +56,7 @@ export class JobTrees {
   #readTree(id: string, stored: Map<string, StoredJob>): void {
     let top = id
     for (let parent = parentOf(stored.get(id)); parent !== undefined; parent = parentOf(stored.get(top))) {
-      // Its tree was already read for another job of the tree.
+      // The tree was already read for another of the ids.
       if (stored.has(parent)) return
       if (this.#put(parent, stored) === undefined) break
       top = parent

@@ -1,7 +1,10 @@
 import { isQueued, type Job, type Outcome, type Phase } from '../model/job.ts'
 import type { Prepare, Row } from './statement.ts'
 
-/** The facts that lists and counts use, other than whose job it is. */
+/**
+ * A kind of jobs: all jobs of one type and status for which the facts below are equal. Lists and counts select jobs by
+ * kind.
+ */
 export interface Kind {
   readonly code: number
   readonly type: string

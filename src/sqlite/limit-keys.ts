@@ -27,7 +27,7 @@ export class LimitKeys {
     return code === undefined ? 0 : Number(this.#running.get(code, code)?.[0])
   }
 
-  /** Whether writing the job would make more tasks of one of the keys run than its limit allows. */
+  /** Whether more tasks would run under one of the keys than its limit allows, once the job is written. */
   areOver(limits: readonly KeyLimit[], job: Job): boolean {
     return limits.some(({ key, concurrency }) => {
       const own = heldKeys(job).filter((each) => each.key === key).length

@@ -23,8 +23,8 @@ import { transaction } from './transaction.ts'
 import { whenUnlocked } from './write-queue.ts'
 
 /**
- * Tables that are renamed, and then moved row by row. The other tables hold nothing that is still needed, and are
- * dropped.
+ * `MOVED`: tables that are renamed, and whose rows are then moved into the new tables. `DROPPED`: tables that hold
+ * nothing that is still needed.
  */
 const MOVED = ['jobs', 'events', 'logs', 'steps', 'items'] as const
 const DROPPED = ['offers', 'holds', 'job_labels'] as const
@@ -82,7 +82,7 @@ class Migration {
     return false
   }
 
-  // An engine that has the file open knows only the old tables.
+  // Refuses to begin while another engine has the file open, because that engine knows only the old tables.
   #begin(): true {
     const other = InstanceLock.all(this.#file).find((instance) => InstanceLock.isHeld(this.#file, instance))
     if (other !== undefined) {
@@ -91,7 +91,8 @@ class Migration {
         'the file is of an older version, and another engine has it open: stop all engines, then start this one',
       )
     }
-    // The stored deadlines come from the clock that stamped the newest events.
+    // An old file does not store the latest time of a beat. The time of the newest event takes its place, because the
+    // stored deadlines come from the same clock.
     this.#db.exec(`INSERT INTO meta SELECT 'beat', at FROM events ORDER BY sequence DESC LIMIT 1`)
     this.#db.exec(`INSERT INTO meta VALUES ('${MARK}', 1); PRAGMA user_version = ${SCHEMA_VERSION}`)
     return true
@@ -101,7 +102,7 @@ class Migration {
     return this.#db.prepare(`SELECT 1 FROM meta WHERE name = '${MARK}'`).get() !== undefined
   }
 
-  // Drops one index per transaction: this writes each page that the index frees.
+  // Drops only one index per transaction, because a drop writes each page that it frees.
   #dropIndex(): boolean {
     if (this.#tables().has('old_jobs')) return false
     const index = this.#db

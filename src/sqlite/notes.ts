@@ -59,7 +59,10 @@ export class Notes {
     this.#removeSteps = prepare(`DELETE FROM steps WHERE n = ?`)
   }
 
-  /** Writes a note of a task that runs under its token (S5). */
+  /**
+   * Writes a note of the task that runs under this token (S5). `stale`: the note came too late. `full`: the job already
+   * has its maximum of items.
+   */
   put(jobId: string, token: number, note: Note): 'written' | 'stale' | 'full' {
     // Checked in the transaction that writes, because the task may have been claimed again since it was read.
     const [n, ownToken, task, further] = this.#task.get(jobId) ?? []
@@ -91,7 +94,7 @@ export class Notes {
     return 'written'
   }
 
-  // `undefined`: the top job is gone, and its steps are no longer kept.
+  // The number of the top job of a job's tree. `undefined`: the top job was removed, and its steps with it.
   #topOf(n: number): number | undefined {
     const top = this.#top.get(n)?.[0]
     return typeof top === 'number' ? top : undefined
@@ -102,7 +105,10 @@ export class Notes {
     this.#copySteps.run(n, from)
   }
 
-  /** Adds lines to a job's log, once for each key. Beyond the maximum, the oldest lines are removed. */
+  /**
+   * Adds lines to a job's log, unless lines were added under the same key before. Beyond the maximum, the oldest lines
+   * are removed.
+   */
   putLines(n: number, key: string, lines: readonly NewLine[]): void {
     if (this.#hasLines.get(n, key) !== undefined) return
     let number = Number(this.#lastLine.get(n)?.[0])
@@ -118,10 +124,15 @@ export class Notes {
     }))
   }
 
-  /** The recorded steps of one invocation of an invoke, in a job's tree. @throws {Error} a result is broken. */
+  /**
+   * The results recorded by the `ordinal`-th invocation of an invoke, by step name. The steps of all jobs of a tree are
+   * stored with its top job.
+   *
+   * @throws {Error} a result is broken.
+   */
   steps(n: number, invoke: string, ordinal: number): ReadonlyMap<string, Json | undefined> {
     const rows = this.#steps.all(this.#topOf(n) ?? n, invoke, ordinal)
-    // A step without a result has a row with null.
+    // For a step without a result, the column is null.
     return new Map(
       rows.map(([name, result]) => [String(name), result === null ? undefined : (JSON.parse(String(result)) as Json)]),
     )

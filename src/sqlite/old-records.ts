@@ -49,8 +49,8 @@ export function oldJob(row: OldRow): Job {
   } as Job
 }
 
-// Ordinals were not stored then, so they are counted from the tasks that remain, in the same way as for their recorded
-// steps.
+// Old tasks have no stored ordinal. It is counted from the tasks that remain, in the same way as for recorded steps in
+// `RowMover`.
 function taskOf({ entry, status, ...task }: OldTask, all: readonly OldTask[]): Task {
   const now = status === 'offered' ? 'available' : status === 'held' ? 'claimed' : status
   const earlier = all.filter((each) => each.id === task.id && each.entry < entry)
@@ -66,7 +66,7 @@ export function oldEvents(text: string): readonly EventDraft[] {
 
 type OldAbandoned = Omit<Extract<EventDraft, { type: 'task.abandoned' }>, 'type'> & { readonly type: 'task.leaked' }
 
-/** The value if it is text. */
+/** The value as text. `undefined`: the column is null. */
 export function textIn(value: unknown): string | undefined {
   return value === null || value === undefined ? undefined : String(value)
 }

@@ -9,8 +9,8 @@ import { isNoDatabase, unusable } from './storage-error.ts'
 /**
  * Checks a file before it is opened for use, because opening may change it or create files beside it.
  *
- * SQLite does the reading, because it knows which handles of the process are open on the file: closing any other handle
- * of a file releases all locks that the process has on it. A log beside the file is not read.
+ * The file is read through SQLite and not through `fs`: closing a handle that SQLite does not know of would release all
+ * locks that this process has on the file. The `-wal` log is not read.
  *
  * @throws {JobchartError} `STORAGE_UNAVAILABLE` as {@link checkDatabase}.
  */
@@ -24,7 +24,7 @@ export function checkUnopened(file: string): void {
   try {
     checkDatabase(db, file)
   } catch (error) {
-    // Without its log, a file may look damaged although it is not. Opening it with the log will tell.
+    // Without its log, a file may look damaged although it is not. If it is damaged, opening it with the log fails too.
     if (error instanceof JobchartError) throw error
   } finally {
     db.close()
@@ -43,7 +43,7 @@ function sizeOf(file: string): number {
  */
 export function checkDatabase(db: DatabaseSync, file: string): number {
   const { owner, version } = headerOf(db, file)
-  // If our first migration was killed, the file has no mark yet and is empty.
+  // If jobchart was killed while it created the file, the file has no application id and no tables yet.
   if (owner !== APPLICATION_ID && (owner !== 0 || version !== 0 || tablesOf(db) > 0)) throw notOurs(file)
   if (version <= SCHEMA_VERSION) return version
   const said = `the file has schema ${version}, and this jobchart knows ${SCHEMA_VERSION}: it was written by a newer one`

@@ -34,7 +34,7 @@ export async function openDatabase(
     await whenUnlocked(clock, () => prepareDatabase(opened, file, options))
     await migrate(opened, file, clock)
     if (options.check === true) await whenUnlocked(clock, () => checkPages(opened, file))
-    // Before creating files beside it: a file without our tables is refused unchanged.
+    // If a table is missing, opening fails here, before the lock file of this instance is created.
     checkTables(opened)
     for (const suffix of ['', '-wal', '-shm']) if (existsSync(file + suffix)) chmodSync(file + suffix, 0o600)
     return { file, db: opened }
@@ -48,13 +48,13 @@ function openFile(file: string): DatabaseSync {
   checkUnopened(file)
   const isNew = !existsSync(file)
   const db = openSqlite(file, { timeout: 0 })
-  // Before the first write: SQLite gives its side files the mode of the database.
+  // Before the first write, because SQLite gives the files that it creates beside the database the same mode.
   if (isNew) chmodSync(file, 0o600)
   return db
 }
 
 function prepareDatabase(db: DatabaseSync, file: string, { durability }: SqliteOptions): void {
-  // Before the pragma, which would change another program's file.
+  // Checked before the pragmas, which would change a file of another program.
   checkDatabase(db, file)
   const synchronous = durability === 'normal' ? 'NORMAL' : 'FULL'
   db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA temp_store = MEMORY`)
@@ -66,7 +66,10 @@ function checkTables(db: DatabaseSync): void {
   db.prepare('SELECT 1 FROM pipelines, instances, charts, meta')
 }
 
-/** Removes locks of processes that died after taking them and before being listed: nothing else finds these. */
+/**
+ * Removes lock files of processes that died after they took the lock and before they were listed as instances. Nothing
+ * else finds these files.
+ */
 export function removeLeftLocks(file: string, listed: readonly ListedInstance[], clock: Clock): void {
   const ids = new Set(listed.map(({ id }) => id))
   for (const instance of InstanceLock.leftSince(file, clock.now() - LEFT_MS)) {

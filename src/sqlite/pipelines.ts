@@ -24,7 +24,7 @@ export class Pipelines {
     this.#lists = new PreparedTexts(prepare)
   }
 
-  /** A pipeline. */
+  /** The stored pipeline; undefined: there is none. */
   get(tenant: string, id: string): Pipeline | undefined {
     const row = this.#body.get(tenant, id)
     return row === undefined ? undefined : pipelineOf(row)

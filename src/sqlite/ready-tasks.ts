@@ -59,7 +59,8 @@ export class ReadyTasks {
         found.set(executor, [...(found.get(executor) ?? []), ...ready])
       }
     }
-    // Tasks after the last one of a cut list are dropped: other routes may have earlier ones.
+    // The list of a route may be cut, and only the first `room + more` tasks of all routes together are certainly the
+    // earliest. The others are dropped.
     const first = [...found].flatMap(([executor, ready]) => {
       return ready.sort(inOrder).slice(0, (room.get(executor) ?? 0) + more)
     })
@@ -72,7 +73,7 @@ export class ReadyTasks {
       : this.#keyed(table, waiting, waiting.src, at, most, more)
   }
 
-  // Reads the keys with room in the order of their first tasks. Stops when no further key can have a task that comes
+  // Reads the keys with room in the order of their first tasks. Stops when no other key can have a task that comes
   // before those already found.
   #keyed(
     table: TableQueries,
@@ -157,8 +158,8 @@ function tableQueries(prepare: Prepare, table: 'jobs' | 'tasks', invocation: str
     ready: prepare(`
       SELECT n, ${invocation}, priority, ready_at FROM ${rows}
       WHERE route = ? AND limit_key IS ? AND priority = ? AND ready_at <= ? ORDER BY ready_at, n LIMIT ?`),
-    // The earliest possible place of a key's first task: its highest priority with its earliest time. That task may not
-    // be due yet.
+    // The keys with room, in the order of their highest priority and the earliest time at this priority. The first task
+    // of a key never comes before that place, and may come after it: the earliest task may not be due yet.
     keys: prepare(`
       WITH RECURSIVE bounds (code, most) AS (SELECT ?, ?), next (held) AS (
         SELECT (SELECT min(limit_key) FROM ${rows} WHERE route = code) FROM bounds

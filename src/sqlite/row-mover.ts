@@ -92,7 +92,7 @@ export class RowMover {
     else this.#jobs.insert(n, job)
   }
 
-  // The sequence of the job's first event. A job without events gets a new number.
+  // The number of the job's new row: the sequence of its first event. A job without events gets a new number.
   #newNumber(id: string): number {
     const first = this.#prepare(`SELECT min(sequence) AS first FROM old_events WHERE job_id = ?`).get(id)?.first
     if (typeof first === 'number') return first
@@ -138,7 +138,8 @@ export class RowMover {
     return this.#jobs.kinds.get(kind).isDeleted
   }
 
-  // Log rows are moved in order, so the first row of a job gives its number.
+  // The number for the events of a job without a row: the sequence of its first log row. Log rows are moved in order,
+  // so this row comes first.
   #goneNumber(sequence: number, row: OldRow): number {
     const jobId = String(row.job_id)
     const known = this.#prepare(`SELECT n FROM gone WHERE id = ?`).get(jobId)?.n
@@ -175,7 +176,8 @@ export class RowMover {
     }
   }
 
-  // Steps were stored by the number of their invocation. The invoke is known only while its task remains.
+  // Old steps are stored by the number of their invocation. Its invoke and its ordinal are known only while its task
+  // remains.
   #invocation(id: string, entry: number): { readonly invoke: string; readonly ordinal: number } {
     const tasks = this.#tasksOf(id)
     const task = tasks.find(({ invocation }) => invocation === entry)
@@ -184,7 +186,7 @@ export class RowMover {
     return { invoke: task.id, ordinal: earlier.length + 1 }
   }
 
-  // Items were stored by job. They belong to the running invocation, or else to the first one.
+  // Old items do not say their invocation. They get that of the running task, or else of the first task, or else 1.
   #itemInvocation(id: string): number {
     const tasks = this.#tasksOf(id)
     const task = tasks.find(({ status }) => status === 'claimed' || status === 'stopping') ?? tasks[0]
@@ -219,7 +221,7 @@ function standIn(row: OldRow): Job {
     context: null,
     status: String(row.status),
     phase: row.phase as Phase,
-    // Whether it holds its slot follows from its phase.
+    // The job then holds its slot in the new table if, and only if, it held it in the old one.
     vacates: row.holds_slot !== 1,
     priority: Number(row.priority),
     timers: [],

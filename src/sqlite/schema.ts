@@ -12,16 +12,17 @@ export const SCHEMA_VERSION = 3
  * Texts that repeat in many rows are in `names`, and facts that lists filter by are in `kinds`; rows and indexes hold
  * their codes. The columns of a job are those that queries use; the rest of its record is the text `body`. `slot`,
  * `wake_at`, `waits_since`, `route` and `token` are null when they do not apply, and null values are in no index. So a
- * job at rest is in few indexes.
+ * job for which nothing runs, waits or falls due is in few indexes.
  *
- * - `n` is the sequence of the job's first event: it rises with the age of jobs, and is never reused.
+ * - `n` is the sequence of the job's first event. So newer jobs have higher numbers, and no number is used twice.
  * - `task`, `token`, `holder`, `limit_key`, `child`, `route` and `ready_at` belong to the job's first task. `token` is
  *   set while the task is claimed or stopping, `route` while it may be claimed.
  * - `tasks` has the other tasks, and the ended children (`ended` is 1).
  * - In `steps`, `n` is the top job of the tree, and `job` the job that recorded the step, or 0 for a copied step (S33).
  * - `gone` keeps the facts that events need about jobs whose rows were removed.
- * - `label` is a hash of a label's name and value. Different labels may have the same hash.
- * - `created_by` is 0 in a label's row for the whole tenant.
+ * - In `job_labels`, `label` is a hash of a label's name and value. Different labels may have the same hash.
+ * - Each label of a job has two rows in `job_labels`: one under the job's creator, and one with `created_by` 0 for
+ *   searches over all creators of the tenant.
  */
 export const TABLES = `
   CREATE TABLE names (code INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;

@@ -47,7 +47,7 @@ export function asksForLabels(scopes: readonly Scope[]): boolean {
   return scopes.some(({ labels = {} }) => Object.keys(labels).length > 0)
 }
 
-// Scopes with the same fields share one alternative, in which a row is looked up, however many scopes there are.
+// Scopes with the same fields become one `IN` condition, however many they are, so the statement stays short.
 function conditionOf(scopes: readonly Scope[], { columns, value }: ScopedTable): Condition {
   const shapes = new Map<string, { readonly fields: readonly Field[]; readonly keys: (readonly unknown[])[] }>()
   for (const scope of scopes) {

@@ -37,9 +37,10 @@ type Narrow = Omit<JobFilter, 'scopes' | 'createdAfter' | 'createdBefore'>
 /**
  * The ranges that together contain each job of a scope and a filter exactly once.
  *
- * The lists that a page shows are exact: filters by type, phase, status and outcome give one range per matching kind; a
- * filter by pipeline, parent or one label gives one range. For combinations of these, the range that is probably
- * smallest is read, and the other filters are checked in each row.
+ * Filters by type, phase, status and outcome give one exact range per matching kind. A filter by parent, label or
+ * pipeline is not exact: it gives the rows of that parent, label or pipeline, and the other filters are checked in each
+ * row. Of several such filters, the one that probably has the fewest rows is used. Without a tenant and a parent, all
+ * jobs are read by time.
  */
 export function searchRanges(scope: Scope, filter: Narrow, jobs: JobTable): readonly SearchRange[] {
   const wanted = wantedOf(scope, filter, jobs)
@@ -74,7 +75,8 @@ function range(
 }
 
 function labelRanges(wanted: Wanted, tenant: number, [name, value]: readonly [string, string]): readonly SearchRange[] {
-  // The rows of a label for the whole tenant have creator 0.
+  // Each label of a job has two rows: one under the job's creator, and one under creator 0 for searches over all
+  // creators of the tenant.
   const values = [tenant, wanted.createdBy ?? 0, labelCode(name, value)]
   const rows = `
     job_labels CROSS JOIN jobs ON jobs.n = job_labels.n

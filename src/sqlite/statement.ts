@@ -31,12 +31,12 @@ export function preparing(db: DatabaseSync, cutsTexts = isCuttingTexts(db)): Pre
   }
 }
 
-// Node 22.18 does this.
+// Whether the driver cuts texts at their first NUL character, as in Node 22.18.
 function isCuttingTexts(db: DatabaseSync): boolean {
   return db.prepare(`SELECT 'a' || char(0) AS text`).get()?.text !== 'a\0'
 }
 
-// Bytes are returned whole.
+// Reads texts with a NUL character as bytes, because the driver does not cut bytes.
 function asBytesWhereCut(sql: string, count: number): string {
   const columns = Array.from({ length: count }, (_, index) => `c${index}`)
   const values = columns.map((each) => `CASE WHEN instr(${each}, char(0)) THEN CAST(${each} AS BLOB) ELSE ${each} END`)

@@ -2,9 +2,9 @@
  * Jobs in one SQLite file.
  *
  * **Layout** (`schema.ts`). A job is one row: narrow columns for queries, its input, its progress, and the rest of its
- * record as one text. Texts that repeat in many rows are codes (`names.ts`, `kinds.ts`). Further tasks, labels, steps,
- * items and log lines have rows of their own (`task-rows.ts`, `job-table.ts`, `notes.ts`). The log has one row for the
- * events of a job in a commit (`event-log.ts`).
+ * record as one text. Texts that repeat in many rows are codes (`names.ts`, `kinds.ts`). Tasks after the first, labels,
+ * steps, items and log lines have rows of their own (`task-rows.ts`, `job-table.ts`, `notes.ts`). The log has one row
+ * for the events of one write of a job (`event-log.ts`).
  *
  * **What a commit writes** (`commit-writer.ts`). A commit is one transaction: BEGIN IMMEDIATE, its changesets in order,
  * its claim (`claim-writer.ts`), COMMIT. An update sets only the columns that differ from the old record, and so
@@ -45,7 +45,7 @@ const LOG_LINES = 10_000
  * file. It must be on a local disk.
  *
  * Beside `file` are SQLite's own `-wal` and `-shm`, and for each running engine a small `-instance-…` file, whose lock
- * shows that its process lives. Only their owner can read these files.
+ * shows that its process lives. Only the user who owns these files can read them.
  *
  * @throws {JobchartError} `INVALID_DEFINITION` the path is not text, is empty or means memory (use `memoryStorage()` instead), an option is invalid, or this version of Node has no suitable SQLite.
  */
@@ -114,7 +114,8 @@ class SqliteConnection implements StorageConnection {
     this.#idle.wrote()
     return await this.#write(() => {
       const commit = new CommitWriter(this.#tables, changesets, claim).write()
-      // An instance that was forgotten while silent holds tasks again, so list it again.
+      // Another engine may have forgotten this instance while it was silent. It holds tasks again now, so it is listed
+      // again.
       if (commit.claimed.length > 0) this.#instances.list(this.#instance, this.#clock.now())
       return commit
     })
@@ -230,7 +231,7 @@ class SqliteConnection implements StorageConnection {
 
   readonly forget: StorageConnection['forget'] = async (instance) => {
     await this.#write(() => this.#instances.drop(instance))
-    // A silent instance still holds its lock, and may come back.
+    // An instance that is silent, but whose process lives, still holds its lock, and may come back.
     const isOver = instance !== this.#instance && !InstanceLock.isHeld(this.#file, instance)
     if (isOver) InstanceLock.remove(this.#file, instance)
   }
@@ -241,11 +242,12 @@ class SqliteConnection implements StorageConnection {
     this.#idle.stop()
     this.#db.close()
     this.#lock.release()
-    // A listed instance still holds tasks. The engine that takes them back also removes its file.
+    // If this instance is still listed, it still holds tasks. The engine that takes these tasks back also removes the
+    // lock file.
     if (!known) InstanceLock.remove(this.#file, this.#instance)
   }
 
-  // Only a hint: if it cannot be read, the next read reports why.
+  // The version only tells whether data changed. If it cannot be read, the next read of data reports why.
   #readVersion(): unknown {
     try {
       return this.#version.get()?.[0]
@@ -254,7 +256,7 @@ class SqliteConnection implements StorageConnection {
     }
   }
 
-  // If it cannot be read, the file stays for other engines to remove.
+  // If the list cannot be read, the lock file stays, and another engine removes it.
   #isListed(): boolean {
     try {
       return this.#instances.others('').some(({ id }) => id === this.#instance)

@@ -5,11 +5,14 @@ import { endedOf, endedRecordOf, furtherTaskOf, type TaskColumns, taskRecordOf }
 import type { Names } from './names.ts'
 import type { Prepare, Row, Statement } from './statement.ts'
 
-/** The list of a job that a row belongs to. */
+/** Values of the column `ended`: the row is a task, or an ended child. */
 const TASK = 0
 const ENDED = 1
 
-/** The most rows that one write may append to a list. A row's place is computed from the revision that appended it. */
+/**
+ * A row's place is the revision of the job that inserted the row, times this number, plus an index that rises in the
+ * order of the list. So one write may insert at most this many rows into a list.
+ */
 const PLACES = 2 ** 20
 
 const VALUES = TASK_COLUMNS.map((column) => `${column} = ?`).join(', ')
@@ -115,7 +118,8 @@ export class TaskRows {
     this.#writeList(n, TASK, before?.tasks.slice(1) ?? [], job.tasks.slice(1), {
       insert: (task, place) =>
         this.#insert.run(n, TASK, task.invocation, place, taskRecordOf(job, task), ...this.#columns.ofTask(job, task)),
-      // An unchanged task may have moved to another route, or become ready.
+      // The row of an unchanged task changes too if the version of its job has changed, or if it may now be claimed, or
+      // no longer.
       changed: (task, old) => task !== old || isMoved || wasReady(old) !== isClaimable(job, task),
       update: (task) =>
         this.#update.run(taskRecordOf(job, task), ...this.#columns.ofTask(job, task), n, task.invocation),
@@ -160,11 +164,12 @@ interface How<Each> {
 interface Differing<Each> {
   readonly before: readonly Each[]
   readonly after: readonly Each[]
-  /** Nothing that stays comes after them. */
+  /** Whether no unchanged entries come after this part. */
   readonly isLast: boolean
 }
 
-// Of very many, few change at a time: what stays at both ends is not looked at again.
+// The part of two lists in which they differ. Unchanged entries at both ends are left out, because few entries of a long
+// list change at a time.
 function differingParts<Each extends Part>(
   before: readonly Each[],
   after: readonly Each[],
@@ -181,7 +186,8 @@ function differingParts<Each extends Part>(
   return { before: differing(before), after: differing(after), isLast: end === 0 }
 }
 
-// What stood before comes first and in its order; what is new comes after it.
+// Whether `after` has first the remaining old entries, in their old order, and then the new ones. If unchanged entries
+// follow, there may be no new ones.
 function isSameOrder({ before, after, isLast }: Differing<Part>): boolean {
   const places = new Map(before.map(({ invocation }, index) => [invocation, index]))
   const placeOfNew = isLast ? before.length : Number.NEGATIVE_INFINITY

@@ -3,7 +3,7 @@ import { isLocked } from './storage-error.ts'
 
 /** How long to wait for another connection's write lock: longer than any of our commits. */
 const WAIT_MS_MAX = 10_000
-/** The first pause is at most this long. Each further pause may be twice as long as the one before. */
+/** The first pause is at most this long. The maximum doubles with each pause, up to `PAUSE_MS_MAX`. */
 const PAUSE_MS = 4
 const PAUSE_MS_MAX = 16
 

@@ -20,7 +20,7 @@ export interface PolicyChecks {
 /** Actions whose answer is a scope. */
 export type ManyAction = 'list' | 'listAll' | 'listPipelines' | 'events'
 
-/** Maximum number of questions asked at once. */
+/** The most questions that are asked at the same time. */
 const AT_ONCE = 100
 
 /** The answers to questions, in their order. @throws {Error} as {@link verdictOn} */
@@ -91,7 +91,7 @@ export async function inTime<Answer>(answer: PromiseLike<Answer>, msMax: number)
   }
 }
 
-/** A policy may answer with a value or a promise. */
+/** Whether a policy answered with a promise and not with a value. */
 export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value
 }

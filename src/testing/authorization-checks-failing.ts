@@ -56,7 +56,8 @@ async function codesOf(world: World, session: Session): Promise<readonly (readon
     calls.push(codeOf(call).then((code) => [name, code, expected]))
   }
   for (const { name, call } of jobMethods) {
-    // `actions` of several jobs covers those that the caller may see: none.
+    // `actions` of several jobs answers only for the jobs that the caller may see. Here these are none, which is no
+    // error.
     denied(name, call(session, job), name === 'actions of many' ? 'ok' : 'JOB_NOT_FOUND')
   }
   for (const { name, call } of pipelineMethods) denied(name, call(session, pipeline), 'PIPELINE_NOT_FOUND')

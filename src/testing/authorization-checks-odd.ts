@@ -12,7 +12,10 @@ import {
 } from './authorization-answers.ts'
 import { oddPrincipals, oddTargets, questionsOf, strangerOf, targetOf, unique } from './authorization-samples.ts'
 
-/** Number of targets of each tenant to try with every odd role. A role with a right shows it on the first one. */
+/**
+ * Odd roles are tried on at most this many targets of each tenant. That is enough in most cases: a role with a right
+ * usually has it on the first target.
+ */
 const TARGETS_MAX = 8
 
 /** Checks of odd names: P9. */

@@ -25,12 +25,12 @@ export function principalOf({ id, tenant = 'default', role = '', relations }: Se
   return { kind: 'user', id, tenant, role, ...(relations === undefined ? {} : { relations }) }
 }
 
-/** A user of a tenant without a role and without relations. */
+/** A user of the tenant who has no role and no relations. */
 export function strangerOf(tenant: string): Principal {
   return { kind: 'user', id: STRANGER, tenant, role: '' }
 }
 
-/** A target with its defaults, without a status and an id. */
+/** The target with its defaults filled in. It has no status and no id. */
 export function targetOf({
   tenant = 'default',
   type = TYPE,
@@ -41,7 +41,13 @@ export function targetOf({
   return { tenant, type, createdBy, labels, ...(pipeline === undefined ? {} : { pipeline }) } satisfies Target
 }
 
-/** The given targets, and one for each tenant, creator and resource that the principals name. */
+/**
+ * The given targets, and one for each combination of
+ *
+ * - a tenant: of a principal, or one that no principal has,
+ * - a creator: a principal, or a stranger,
+ * - labels: none, those of a resource in a principal's relations, or those of a given target.
+ */
 export function targetsFor(principals: readonly Principal[], given: readonly SampleTarget[]): readonly Target[] {
   const own = given.map(targetOf)
   const tenants = unique([...principals.map(({ tenant }) => tenant), OTHER_TENANT])
@@ -103,7 +109,10 @@ export function questionsOf(who: Principal, target: Target): readonly Question[]
   ]
 }
 
-/** One question about a target. */
+/**
+ * The question whether a principal may do an action, with those facts of the target that an engine gives for this
+ * action.
+ */
 export function questionOf(who: Principal, action: Action, target: Target): Question {
   if (action === 'events') return { who, action, target: { ...target, jobId: 'job-1' } }
   if (action.endsWith('Pipeline')) return { who, action, target: asPipeline(target) }
@@ -145,7 +154,10 @@ export function oddPrincipals(tenant: string): readonly Principal[] {
   return [...roles, ...relations, { ...stranger, relations: {} }]
 }
 
-/** Copies of the target, each with one odd name. Tenant and creator stay the same. */
+/**
+ * Copies of the target. Each has an odd name as its type, as its pipeline, as its only label, or as the value of one of
+ * the given labels. Tenant and creator stay the same.
+ */
 export function oddTargets(target: Target, labels: readonly string[]): readonly Target[] {
   const ofNames = ODD_NAMES.flatMap((name) => [
     { ...target, type: name },

@@ -26,7 +26,7 @@ export interface Stored {
 export interface World {
   readonly clock: VirtualClock
   readonly engine: Engine
-  /** At least one principal. */
+  /** The job types of the engine. Only the first one always exists: it is that of a target without a type. */
   readonly types: readonly [AnyJobType, ...AnyJobType[]]
   readonly jobs: readonly Stored[]
   readonly pipelines: readonly Stored[]
@@ -35,13 +35,16 @@ export interface World {
   readonly answerBy: (policy: Policy) => void
   /** Resolves when the engine is idle and the policy owes no answer. */
   readonly quiet: () => Promise<void>
-  /** All events that a session receives now. */
+  /** All events that a session receives until nothing more happens. */
   readonly eventsOf: (session: Session) => Promise<readonly SessionEvent[]>
   /** All stored data and all published events, as text. */
   readonly stored: () => Promise<string>
 }
 
-/** Maximum number of stored jobs and pipelines. With more targets, only every second or third is stored. */
+/**
+ * The most jobs, and the most pipelines, that are stored. If there are more targets, only every second, every third and
+ * so on is stored.
+ */
 const JOBS_MAX = 48
 
 /** An id that no job and no pipeline has. */
@@ -51,7 +54,7 @@ const anything: CommandSchemas[string] = {
   '~standard': { version: 1, vendor: 'jobchart', validate: (value) => ({ value }) },
 }
 
-/** A job that runs until it gets a command. */
+/** A job type whose jobs run until they get a command. */
 function sampleType(type: string): AnyJobType {
   return defineJob({
     type,
@@ -145,7 +148,8 @@ function idIn(event: SessionEvent): string {
   return 'jobId' in event ? event.jobId : ''
 }
 
-// Whether an engine accepts the names of the target. A policy that is used elsewhere may be asked about other names.
+// Whether an engine accepts the names of the target. A policy that is also used outside an engine may be asked about
+// other names.
 function isStorable({ tenant, type, createdBy, pipeline = 'p', labels }: Target): boolean {
   const names = [tenant, type, createdBy, pipeline, ...Object.keys(labels)]
   const isName = (name: string) => name !== '' && name.length <= 200 && name.isWellFormed() && name !== '__proto__'
@@ -163,7 +167,10 @@ const allowAll: Policy = {
   scope: ({ tenant }) => [{ tenant }],
 }
 
-/** A policy with a time limit: the virtual clock of a check would never end the engine's own waiting. */
+/**
+ * A policy with a time limit in real time. The time limit of the engine would never end, because it uses the virtual
+ * clock of the check.
+ */
 class PunctualPolicy implements Policy {
   late: Error | undefined
   readonly #policy: Policy
@@ -186,7 +193,7 @@ class PunctualPolicy implements Policy {
     if (this.late !== undefined) throw this.late
     const answer = ask()
     if (!isPromiseLike(answer)) return answer
-    // A promise of the policy is a promise of an answer.
+    // A promise from the policy is a promise of an answer, so the cast is safe.
     return inTime(answer as PromiseLike<Answer>, this.#answerMsMax).catch((error: unknown) => {
       if (error instanceof Late) this.late ??= new Error(`the policy ${error.message}`)
       throw error
@@ -239,7 +246,8 @@ async function toldNow(session: Session, quiet: () => Promise<void>): Promise<re
   const reading = (async () => {
     for await (const event of session.events({ after: 0, signal: given.signal })) told.push(event)
   })()
-  // If the policy does not answer at all, the checks of P2 report it.
+  // Waits until the events end by an error, or until nothing more happens. An error is thrown below, by `await
+  // reading`.
   const over = reading.catch(() => {})
   await Promise.race([over, quiet()])
   given.abort()

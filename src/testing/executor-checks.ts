@@ -7,7 +7,7 @@ import type { RecordedChannel } from './recorded-channel.ts'
 /** Arguments of a check. */
 export interface ExecutorBench {
   readonly executor: Executor
-  /** Starts a function of the suite's code. */
+  /** Starts a task that runs a function of `executor-code.ts`. */
   readonly start: (does: string, value?: string | number, change?: Partial<Work>) => Started
 }
 

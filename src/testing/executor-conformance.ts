@@ -23,7 +23,7 @@ export interface ExecutorCode {
 export interface ExecutorConformanceOptions {
   /** The `test` function of your runner. */
   readonly test: RegisterTest
-  /** What the executor runs: functions of this process, modules elsewhere, or programs. */
+  /** What the executor runs: functions of this process, modules in another process or thread, or programs. */
   readonly runs: 'functions' | 'modules' | 'programs'
   /** Names of checks that this executor cannot pass, each with the reason, which the test's name shows. */
   readonly skip?: { readonly [check: string]: string }

@@ -29,7 +29,7 @@ export class WatchedChart implements Chart {
   readonly hasAccepts: boolean
   /** The entered states, including those left in the same transition; each by its keys from the root. */
   readonly entered = new Set<string>()
-  /** Ids of the invokes whose snapshots the chart asked for, without transition logic. */
+  /** Ids of the invokes to whose snapshots the chart listens, without the invokes of transition logic. */
   readonly observed = new Set<string>()
   #seen: Seen | undefined
   readonly #type: AnyJobType
@@ -91,7 +91,8 @@ export class WatchedChart implements Chart {
     return { ...move, actions: move.actions.map((action) => this.#unobserved(action)) }
   }
 
-  // A child job is a task here, whose first snapshot is not the child's.
+  // In the walk, a child job is a task. The first snapshot of that task is not the snapshot of a child, so the chart
+  // does not get it.
   #unobserved(action: ChartAction): ChartAction {
     if (action.kind !== 'start' || !action.sync || this.#type.inline.has(action.src)) return action
     this.observed.add(action.id)
@@ -105,7 +106,7 @@ export class WatchedChart implements Chart {
   }
 }
 
-// No line of a user begins with this text.
+// No log line of a chart itself begins with this text.
 const MARK = '\u0000entered '
 
 interface StateConfig {

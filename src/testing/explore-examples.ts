@@ -35,7 +35,7 @@ export interface Examples {
   readonly errors: (task: Task) => readonly Json[]
   /** Events that a task or a child may send while it runs. */
   readonly sent: (task: Task) => readonly ChartEvent[]
-  /** Records that an event of this job was not tried. */
+  /** Whether an event that is possible for this job was not tried. */
   readonly isOpen: (job: Job) => boolean
   /** Events that were not tried. */
   readonly untried: () => readonly Untried[]
@@ -87,7 +87,7 @@ function outputsOf(
 ): readonly (Json | undefined)[] {
   const what = `output of "${task.id}"`
   const settings = type.tasks.get(task.src)
-  // A callback runs until it is left, or throws.
+  // A callback has no output: it runs until the chart leaves it, or until it throws.
   if (settings?.kind === 'callback') return []
   const read = valuesFor(settings?.output, { what, given: givenFor(task, outputs), defaults: [undefined] })
   if ('values' in read) return read.values.map((value) => copied(value, what))
@@ -103,7 +103,7 @@ function sentBy(type: AnyJobType, task: Task, { events = {} }: ExampleOptions): 
   return types.flatMap((event) => (events[event] ?? [{}]).map((fields) => eventOf(event, fields)))
 }
 
-/** A task without declared events may send any event except commands and the engine's own. A child may send any. */
+/** Whether a child, or a task that declares no events, may send the event: any except commands and the engine's own. */
 function isFreeToSend(type: AnyJobType, event: string): boolean {
   return !event.startsWith('task.') && !event.startsWith('xstate.') && !Object.hasOwn(type.commands, event)
 }
@@ -132,7 +132,7 @@ function doneType({ id }: Task): string {
 
 function eventOf(type: string, fields: unknown): ChartEvent {
   const event = { ...(typeof fields === 'object' ? fields : {}), type }
-  // The copy of an object with a type has that type too.
+  // The copy has the field `type` too, so the cast is safe.
   return storableCopy(event, `event "${type}"`, true) as unknown as ChartEvent
 }
 

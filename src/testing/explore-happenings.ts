@@ -17,7 +17,7 @@ import type { Examples } from './explore-examples.ts'
 
 /** Something that can happen to a job. */
 export interface Happening {
-  /** Types of the events by which its chart may hear of it. Other events are consequences. */
+  /** Types of the events that tell the chart about it. Other events of the decision are consequences. */
   readonly says: readonly string[]
   /** The command, if it is one. */
   readonly command?: string
@@ -85,20 +85,21 @@ function interrupted(type: AnyJobType, job: Job, { invocation, id, token }: Task
   ]
 }
 
-/** The chart hears only of the last failure. */
+/** The job with the task in its last attempt, because the chart hears of a failure only if no attempt is left. */
 function withLastAttempt(type: AnyJobType, job: Job, task: Task): Job {
   const attempt = (type.tasks.get(task.src)?.retry.limit ?? 0) + 1
   return { ...job, tasks: job.tasks.map((each) => (each === task ? { ...each, attempt } : each)) }
 }
 
-/** Children are tasks in the walk, but no executor claims them. */
+/** Whether the task is a child. In the walk, a child is a task that no executor claims. */
 export function isChild(type: AnyJobType, { src }: Task): boolean {
   return type.tasks.get(src)?.kind === 'machine'
 }
 
 /**
- * A timer cannot fire before one that was set earlier, or at the same time, with a shorter or equal delay. Other pairs
- * may fire in any order, because any time may have passed between their starts.
+ * Whether a timer can be the next one to fire. It cannot fire before a timer with a shorter or equal delay that was set
+ * earlier or at the same time. Other timers may fire in any order, because any time may have passed between their
+ * starts.
  */
 function mayFire({ timers }: Job, timer: Timer): boolean {
   return !timers.slice(0, timers.indexOf(timer)).some(({ dueAt }) => dueAt <= timer.dueAt)
@@ -110,7 +111,8 @@ function firing(type: AnyJobType, job: Job, timer: Timer): Happening {
     const decision = due(type, { ...job, timers }, { ...NOW, at: BEFORE })
     return { ...decision, job: { ...decision.job, timers: decision.job.timers.map(setNow) } }
   }
-  // A timer that is set when another fires counts from that moment.
+  // The timer fires at the time `BEFORE`, so a timer that it sets is due that much earlier. This is undone: its due
+  // time is its delay again.
   const setNow = (each: Timer) => (timers.includes(each) ? each : { ...each, dueAt: each.dueAt - BEFORE })
   return { says: [timer.event.type], decide }
 }

@@ -46,17 +46,20 @@ export interface MappedCommands {
   readonly refused: readonly string[]
 }
 
-/** A state that a job may never leave towards an end. */
+/** A state from which no end can be reached. */
 export interface DeadEnd {
   readonly state: string
-  /** `stuck`: no task, no timer and no command. `trapped`: events are possible, but none leads to an end. */
+  /**
+   * `stuck`: no task and no timer, and no command is taken. `trapped`: something can happen, but nothing leads to an
+   * end.
+   */
   readonly kind: 'stuck' | 'trapped'
   readonly path: readonly ChartEvent[]
 }
 
 /** A state and an event for which the chart's own code throws, or gives a value that cannot be stored. */
 export interface ThrowingCell {
-  /** `(start)`: the submit. */
+  /** Name of the state; `(start)` if the error was thrown when the job was submitted. */
   readonly state: string
   readonly event: string
   readonly error: Omit<JobError, 'stack'>
@@ -73,7 +76,7 @@ export interface JobMap {
   /** Names of the end states, with their outcome. */
   readonly ends: readonly { readonly state: string; readonly outcome: Outcome }[]
   readonly throws: readonly ThrowingCell[]
-  /** States with an untried event are not listed. */
+  /** Not listed: states from which an event that was not tried can be reached. */
   readonly deadEnds: readonly DeadEnd[]
   /** States of the machine that were never entered, not even in passing. */
   readonly unreachable: readonly string[]
@@ -82,7 +85,7 @@ export interface JobMap {
   readonly isComplete: boolean
 }
 
-/** The findings of a walk, by the names of its states. */
+/** The result of a walk as a map. Its states are named, and jobs in states of the same name are one state. */
 export function mapOf(walk: Walk, untried: readonly Untried[], machine: AnyStateMachine): JobMap {
   const stops = [...walk.stops.values()].sort((a, b) => a.way.length - b.way.length)
   const names = namesOf(stops)
@@ -100,7 +103,7 @@ export function mapOf(walk: Walk, untried: readonly Untried[], machine: AnyState
     untried: [...untried].sort(by('event')),
     isComplete: walk.isComplete,
   }
-  // A copy, because parts of it belong to XState.
+  // A copy is frozen, because parts of the map are objects of XState.
   return frozen(structuredClone(map))
 }
 

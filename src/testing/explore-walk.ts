@@ -22,11 +22,11 @@ export interface Stop {
   readonly tags: readonly string[]
   /** The error that ended it. */
   readonly error?: JobError
-  /** The error was thrown by the chart's own code, not reported by a task. */
+  /** Whether the error was thrown by the chart's own code, and not reported by a task. */
   readonly isThrown: boolean
   /** The events on the shortest path, beginning with `xstate.init`. */
   way: Way
-  /** An event is possible here that was not tried. */
+  /** Whether an event is possible here that was not tried. */
   isOpen: boolean
   readonly next: Set<Stop>
   readonly cells: Cell[]
@@ -78,7 +78,7 @@ export class Walk {
     while (this.#later.length > 0) this.#lookAt(this.#later.splice(0))
   }
 
-  /** Every stop was handled. */
+  /** Whether every stop was handled; false: the limit was hit. */
   get isComplete(): boolean {
     return this.#isComplete
   }
@@ -127,7 +127,7 @@ export class Walk {
       const moved = heard.length === 0 ? {} : { to }
       stop.cells.push({ event, isCommand: command !== undefined, isTaken: decision.handled, way, ...moved })
     }
-    // Asked last, because untried values are only known after a task was tried.
+    // Asked after all happenings were tried, because only then the examples know which outputs are missing.
     stop.isOpen = this.#options.examples.isOpen(stop.job)
     return silent
   }
@@ -149,7 +149,10 @@ export class Walk {
     return stop
   }
 
-  /** Left work is removed at once, children run, and new timers are in the order in which they fire. */
+  /**
+   * The job in the form in which the walk compares jobs. Tasks that the chart has left (`stopping`) are removed,
+   * children are claimed, and new timers are sorted by their due times.
+   */
   #plain(job: Job, timersBefore: readonly Timer[]): Job {
     const tasks = job.tasks.filter(({ status }) => status !== 'stopping').map((task) => plainTask(this.#type, task))
     const known = job.timers.filter((timer) => timersBefore.includes(timer))
@@ -158,9 +161,12 @@ export class Walk {
   }
 }
 
-/** The events that the chart itself heard. A timer for transition logic is named by the event that this logic sends. */
+/**
+ * The events of a decision that told the chart about a happening. If none of them has an expected type, as when a timer
+ * of transition logic fires, this is the first event, if there is one.
+ */
 function heardOf({ inputs }: Decision, says: readonly string[]): readonly ChartEvent[] {
-  // The events that moved a chart are stored as they were sent.
+  // `inputs` are the events that moved the chart, stored unchanged, so the cast is safe.
   const events = inputs as unknown as readonly ChartEvent[]
   const heard = events.filter(({ type }) => says.includes(type))
   return heard.length > 0 ? heard : events.slice(0, 1)
@@ -170,7 +176,7 @@ function withChildrenAsTasks(type: AnyJobType, chart: WatchedChart): AnyJobType 
   const never = () => Promise.reject(new Error('a child is never run here'))
   const child = { ...parseTask({}, never), kind: 'machine' as const }
   const children = [...type.children.keys()].map((src) => [src, child] as const)
-  // A text of `describe` would hide the error.
+  // `describe` is left out, because its text would hide the error of the job.
   return { ...type, describe: undefined, chart, children: new Map(), tasks: new Map([...type.tasks, ...children]) }
 }
 
@@ -185,7 +191,8 @@ function endOf({ phase, outcome, error }: Job, seen: Seen | undefined): Pick<Sto
   const end = seen?.result.end
   if (phase !== 'settled' || outcome !== 'failure' || end?.kind === 'done') return { isThrown: false }
   const thrown = end === undefined ? error : jobError(end.error)
-  // An error of a task that no state takes ends the job, but is not thrown by the chart's code.
+  // If a task reports an error and no state takes it, the job ends with this error. The chart's own code did not throw
+  // it.
   const isReported =
     seen?.event.type.startsWith('xstate.error.actor.') === true &&
     JSON.stringify(seen.event.error) === JSON.stringify(end?.error)
@@ -198,7 +205,8 @@ function keyOf(job: Job, isThrown: boolean, distinguish: (job: Job) => Json): st
   const names = new Map(job.tasks.map(({ invocation, id }) => [invocation, id]))
   const tasks = job.tasks.map(({ id, src, status: at, snapshot }) => [id, src, at, snapshot ?? null])
   const timers = job.timers.map(({ id, to, event, dueAt }) => [
-    // A timer without an id is numbered by the job's counter, which has no meaning here.
+    // The id of a timer without an id of its own contains a number from the job's counter. It says nothing about the
+    // state.
     id.startsWith('delayed.') ? '' : id,
     typeof to === 'number' ? (names.get(to) ?? '') : (to ?? ''),
     event,

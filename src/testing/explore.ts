@@ -54,7 +54,10 @@ export function explore<Type extends AnyJobType>(type: Type, options: ExploreOpt
   return mapOf(walk, [...examples.untried(), ...unheard(walk, options)], type.lifecycle)
 }
 
-/** The walk does not know the snapshots of tasks and children that the chart listens to. */
+/**
+ * The snapshot events that the chart listens to and that have no examples. The walk does not know what a snapshot
+ * contains.
+ */
 function unheard({ watched }: Walk, { events = {} }: ExampleOptions): readonly Untried[] {
   const types = [...watched.observed].map((id) => `xstate.snapshot.${id}`)
   const reason = 'nobody knows what it shows; give examples in events'

@@ -42,7 +42,7 @@ export const plainOnly: readonly TypeKey[] = [{ type: plain.type, version: plain
 /** A limit that no check reaches. */
 export const FAR = 100
 
-/** Time and chance for a decision; chance is constant. */
+/** The context of a decision at a time, with a constant random number. */
 export function contextAt(at: number): DecisionContext {
   return { at, random: 0, heartbeatMs: 2_000 }
 }
@@ -56,12 +56,12 @@ export function newJob(seed: Seed, at: number, type = plain): Decision {
   return create(type, { ...fixed, ...seed }, contextAt(at))
 }
 
-/** The same as a child job of another one. */
+/** The decision with its job as a child job of another one. */
 export function childOf(parentId: string, decision: Decision): Decision {
   return { ...decision, job: { ...decision.job, parentId } }
 }
 
-/** The same, with its only task held by a child job. */
+/** The decision with the tasks of its job held by a child job. */
 export function parentOf(childId: string, decision: Decision): Decision {
   const tasks = decision.job.tasks.map((task): Task => ({ ...task, status: 'claimed', child: childId }))
   return { ...decision, job: { ...decision.job, tasks } }
@@ -89,7 +89,7 @@ export function updateOf(
   return { op: 'update', before, ...writeOf(decision) }
 }
 
-/** The next record of a job with some fields replaced, and one event. */
+/** The job with some fields replaced, the next revision, and one event. */
 export function changed(job: Job, fields: Partial<Job>): Pick<Decision, 'job' | 'events' | 'inputs'> {
   const next = { ...job, revision: job.revision + 1, eventCount: job.eventCount + 1, ...fields }
   return { job: next, events: [{ type: 'job.updated' }], inputs: [] }
@@ -114,7 +114,7 @@ export function tokenOf(job: Job): number {
   return job.tasks.find(({ status }) => status === 'claimed' || status === 'stopping')?.token ?? -1
 }
 
-/** The route of a type's tasks, with the limit of one key if a number is given. */
+/** The route of a type's tasks. If `concurrency` is given, at most that many tasks run under each limit key. */
 export function routeOf(type = plain, concurrency?: number): Route {
   const route = { type: type.type, version: type.version, executor: 'default' }
   return concurrency === undefined ? route : { ...route, limits: new Map([['execute', concurrency]]) }

@@ -42,7 +42,7 @@ export const deletingChecks: Checks = {
     assert.equal(busy.deletedAt, at)
     assert.deepEqual(await storage.find({ scopes: [{ tenant: 't1' }] }, { limit: FAR }), { jobs: [] })
     assert.equal(await storage.count({ scopes: [{}] }), 0)
-    // Its running code holds the slot; the key is free at once.
+    // The running code of the deleted job still holds its slot. Its key is free at once.
     const again = insertOf(newJob({ ...seed, id: 'b' }, at))
     assert.deepEqual(await commitOne(storage, again), { status: 'slot-taken', by: 'a' })
     assert.equal((await commitOne(storage, insertOf(newJob({ id: 'c', idempotencyKey: 'k' }, at)))).status, 'applied')
@@ -145,7 +145,9 @@ function removed(job: Job, at: number) {
   return remove(plain, job, contextAt(at))
 }
 
-/** Stores a job, and events of every kind with a payload of it. */
+/**
+ * Stores the job if there is none yet, and adds events of several kinds. The payload of each event contains `SECRET`.
+ */
 async function secretive(storage: StorageConnection, id: string, at: number): Promise<void> {
   const error = { name: SECRET, message: SECRET, code: SECRET, stack: SECRET }
   const said: readonly EventDraft[] = [

@@ -133,7 +133,7 @@ export const limitChecks: Checks = {
     assert.equal((await commitOne(storage, update(keyed, one, 1))).status, 'applied')
     assert.deepEqual(await commitOne(storage, update(one.job, both, 1)), { status: 'full' })
     assert.equal((await commitOne(storage, update(one.job, both, 2))).status, 'applied')
-    // Two tasks run under the key, more than this limit, but this write adds none.
+    // Two tasks already run under the key, and this write adds none, so it is not refused.
     const renamed = { ...writeOf(changed(both.job, { message: 'renamed' })), op: 'update', before: both.job } as const
     assert.equal((await commitOne(storage, renamed)).status, 'applied')
   },

@@ -40,7 +40,7 @@ export const listChecks: Checks = {
         seen.push(...found.jobs.map(({ id }) => id))
         if (found.after === undefined) break
         after = found.after
-        // Rows before the page are added, and a row that was already given is removed.
+        // A job is added before the page, and a job that an earlier page has shown is removed.
         const createdAt = order === 'newest' ? at + FAR : at - FAR
         await commitOne(storage, insertOf(newJob({ id: `${order}-${number}`, labels: { is: 'new' } }, createdAt)))
         const gone = `${order}-${number - 1}`
@@ -372,7 +372,7 @@ function isAskedByAny(job: Job, filter: JobFilter): boolean {
   return filter.scopes.some((scope) => isAsked(job, filter) && isAsked(job, scope))
 }
 
-// Checks a filter against each job one by one.
+// Whether a job matches a filter, decided without the storage.
 function isAsked(job: Job, { labels = {}, parentId, status, ...fields }: Scope & Partial<JobFilter>): boolean {
   const { tenant, createdBy, type, pipeline, phase, outcome, createdAfter = 0, createdBefore = Infinity } = fields
   const pairs: readonly (readonly [asked: string | null | undefined, has: string | undefined])[] = [

@@ -74,7 +74,8 @@ export const loadingChecks: Checks = {
   },
 }
 
-// A root with two children. One of these has a child of its own, and one ended child that no task holds.
+// A root with the child jobs `left` and `right`, and with the child job `ended`, which is no task of the root any more.
+// `left` has a child job of its own. The parent of `orphan` is not stored.
 async function fill(storage: StorageConnection, at: number): Promise<void> {
   await commitOne(
     storage,

@@ -61,7 +61,8 @@ export const readingChecks: Checks = {
     let job: Job = { ...created.job, tasks, counter: 40 }
     await commitOne(storage, insertOf({ ...created, job }))
     assert.deepEqual(await other.get('a'), job)
-    // A value that is the same object in both records is unchanged. Every other one was changed, removed or added.
+    // A storage may take a task that is the same object in both records as unchanged. These moves change, remove, add,
+    // copy and reorder tasks.
     const moves: readonly ((each: Job['tasks']) => Job['tasks'])[] = [
       (each) => each.map((one) => (one.invocation === 7 ? { ...one, input: 'changed' } : one)),
       (each) => each.filter(({ invocation }) => invocation !== 1),

@@ -30,7 +30,10 @@ interface Timer {
   readonly run: () => void
 }
 
-/** Number of turns of the real event loop without a new request, after which nothing more is expected. */
+/**
+ * `settle` ends after at most this many turns of the real event loop in a row in which nobody asked the clock for
+ * another turn.
+ */
 const QUIET_TURNS = 3
 
 /** Real time between two checks for activity. */
@@ -98,7 +101,7 @@ export function virtualClock(options: VirtualClockOptions = {}): VirtualClock {
   }
 }
 
-/** Resolves when a few turns of the real event loop made no request. */
+/** Resolves after some turns of the real event loop in which the number that `asked` returns did not change. */
 async function settled(loop: Clock, asked: () => number): Promise<void> {
   for (let quiet = 0; quiet < QUIET_TURNS; quiet++) {
     const before = asked()
@@ -107,7 +110,7 @@ async function settled(loop: Clock, asked: () => number): Promise<void> {
   }
 }
 
-/** A timer, at a time of `elapsed`. */
+/** The timers that have not rung. Their times are those of `elapsed`. */
 class Timers {
   readonly #timers = new Set<Timer>()
 
@@ -123,7 +126,7 @@ class Timers {
     }
   }
 
-  /** Removes and returns the first timer that rings until then. */
+  /** Removes and returns the first timer that rings at `until` or before. */
   take(until: number): Timer | undefined {
     const [first] = [...this.#timers].filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)
     if (first !== undefined) this.#timers.delete(first)
@@ -144,7 +147,7 @@ function firstOf(run: () => void, timers: readonly ((over: () => void) => () => 
   return cancel
 }
 
-/** Calls back when `seen` has given the same value for a while of real time. */
+/** Calls back when `seen` has returned the same value for a while of real time. */
 function whenStill({ timer }: Clock, seen: () => unknown, run: () => void): () => void {
   let before = seen()
   let quiet = 0
