@@ -6,14 +6,14 @@ import { CodeContext, type ContextWork } from './task-context.ts'
 import { codeEnd, failedEnd } from './task-end.ts'
 import { receiveWork, type ToCode, type ToEngine, type Wire } from './wire.ts'
 
-/** The functions of a module, by name. */
+/** What a module exports, by name. */
 export interface CodeModule {
   readonly [name: string]: unknown
 }
 
 /**
- * Receives the one work of a wire, runs the module's function for it, and reports its end. The function is the default
- * export, or the export that the task's `function` names.
+ * Receives the one task of a wire, runs the module's function for it, and reports its end. The function is the module's
+ * default export, or the export that the task's `function` names.
  */
 export async function runCode(wire: Wire<ToEngine, ToCode>, load: () => Promise<CodeModule>): Promise<void> {
   const { work, channel, signal, recordedSteps, end } = await receiveWork(wire)
@@ -22,7 +22,7 @@ export async function runCode(wire: Wire<ToEngine, ToCode>, load: () => Promise<
   end(await runFunction(async () => functionOf(await load(), called), given, input))
 }
 
-/** Runs a function with the context of its work, to the end of the task. It never rejects. */
+/** Runs a function with the context of its task. Resolves with the end of the task, and never rejects. */
 export async function runFunction(
   find: () => TaskRun<unknown, unknown> | Promise<TaskRun<unknown, unknown>>,
   work: ContextWork,

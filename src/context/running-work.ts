@@ -1,7 +1,7 @@
 import { JobchartError } from '../model/error.ts'
 import type { Work } from '../port/executor.ts'
 
-/** What an executor runs now: at most so much, and nothing twice under one token. */
+/** The tasks that an executor runs now: at most `max`, and none twice under the same token. */
 export class RunningWork<Run> {
   readonly #max: number
   readonly #runs = new Map<string, Run>()
@@ -10,18 +10,18 @@ export class RunningWork<Run> {
     this.#max = max
   }
 
-  /** How much more it takes. */
+  /** How many more tasks the executor takes now. */
   get room(): number {
     return this.#max - this.#runs.size
   }
 
-  /** What runs. */
+  /** For each task that runs now: the `run` that `during` was given. */
   get all(): readonly Run[] {
     return [...this.#runs.values()]
   }
 
   /**
-   * Keeps `run` while `end` has not settled.
+   * Calls `end`, and lists `run` until its promise has settled. Returns the result of that promise.
    *
    * @throws {JobchartError} `STALE_CLAIM` the work runs already.
    */

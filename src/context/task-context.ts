@@ -5,7 +5,7 @@ import type { StepContext, TaskContext } from '../model/task.ts'
 import type { Work } from '../port/executor.ts'
 import { failedEnd } from './task-end.ts'
 
-/** What a context is made of, wherever its code runs. */
+/** What a context needs of its work, in whichever process or thread the code runs. */
 export type ContextWork = Pick<
   Work,
   'job' | 'attempt' | 'idempotencyKey' | 'reported' | 'recordedSteps' | 'signal' | 'channel'
@@ -14,11 +14,11 @@ export type ContextWork = Pick<
 const STEP_NAME_MAX = 200
 
 /**
- * What the code of a task is given: the same in the engine's process, in a thread and in a child process, over the channel
- * of its work.
+ * The context that the code of a task gets. It is the same in the engine's process, in a thread and in a child process:
+ * it reports over the channel of its work.
  *
- * What the code does not await takes no process down: such an error is a line of the job's log. A call that is under way when
- * the code returns is not answered, and no further step begins.
+ * A call that fails and is not awaited does not end the process: its error becomes a line of the job's log. If a call
+ * fails after the code has returned, its promise stays pending. No further step begins after the return.
  */
 export class CodeContext {
   readonly #work: ContextWork
@@ -29,13 +29,13 @@ export class CodeContext {
   #recorded: Promise<ReadonlyMap<string, Json | undefined>> | undefined
   #hasReturned = false
 
-  /** @param given  hears of each error that the code is given. */
+  /** @param given  called with each error that a call of the context rejects with. */
   constructor(work: ContextWork, given: (error: unknown) => void = () => {}) {
     this.#work = work
     this.#given = given
   }
 
-  /** The context, with the input as it was parsed. */
+  /** The context for the code, with the parsed input. */
   given<Input>(input: Input): TaskContext<Input> {
     const work = this.#work
     const { job, attempt, idempotencyKey, reported } = work
@@ -60,8 +60,8 @@ export class CodeContext {
   }
 
   /**
-   * The code has returned, or thrown. Where a step still runs, that is the error of the task, and for good: made again, it
-   * would run beside it. `stillRuns` then says why what runs should stop.
+   * Called when the code has returned or thrown. If it has returned while a step still runs, the task ends with a final
+   * error: a retry would run beside that step. `stillRuns`: a step still runs, and should be stopped with this reason.
    */
   returned(end: TaskEnd): { readonly end: TaskEnd; readonly stillRuns?: string } {
     this.#hasReturned = true
@@ -112,7 +112,7 @@ export class CodeContext {
     const { idempotencyKey, signal, channel } = this.#work
     this.#recorded ??= this.#work.recordedSteps()
     const recorded = await this.#recorded
-    // The value was recorded from this very step, by an earlier attempt of the same code.
+    // The cast is safe: an earlier attempt recorded the value for the same step.
     if (recorded.has(name)) return recorded.get(name) as Result
     if (this.#hasReturned) {
       throw new JobchartError('STALE_CLAIM', 'the code of this attempt has returned: no step of it begins any more')

@@ -4,7 +4,7 @@ import { isOptions, shownValue } from '../model/option-checks.ts'
 import { errorValue } from '../model/record.ts'
 import { storableCopy } from '../model/storable.ts'
 
-/** The end of code that has returned. */
+/** The end of a task whose code has returned. An output that cannot be stored makes it an error. */
 export function codeEnd(output: unknown): TaskEnd {
   if (output === undefined) return { ok: true }
   try {
@@ -14,12 +14,12 @@ export function codeEnd(output: unknown): TaskEnd {
   }
 }
 
-/** The end of code that has thrown. */
+/** The end of a task whose code has thrown. */
 export function failedEnd(thrown: unknown): TaskEnd & { readonly ok: false } {
   return { ok: false, error: errorValue(thrown), isFinal: isFinalError(thrown) }
 }
 
-/** The end that an executor gave: what is no end, or cannot be stored, is an error of the task. */
+/** Checks the end that an executor gave. If it is not an end, or cannot be stored, the task ends with an error. */
 export function givenEnd(given: unknown): TaskEnd {
   const { ok, output, error, exitCode, isFinal } = isOptions(given) ? given : {}
   if (typeof ok !== 'boolean') {

@@ -6,13 +6,13 @@ import type { Json } from '../model/storable.ts'
 import type { Progress } from '../model/task.ts'
 import type { TaskChannel, TaskMessage, Work } from '../port/executor.ts'
 
-/** How an engine and code elsewhere speak: a child process over IPC, a thread over a port. Messages arrive in order. */
+/** How an engine talks to code in another process or thread: over IPC, or over a port. Messages arrive in order. */
 export interface Wire<Out, In> {
   readonly post: (message: Out) => void
   readonly listen: (listener: (message: In) => void) => void
 }
 
-/** What code elsewhere is told of its work. */
+/** What code in another process or thread is told about its work. */
 export interface WireWork {
   readonly job: { readonly id: string; readonly type: string }
   readonly task: string
@@ -25,7 +25,7 @@ export interface WireWork {
   readonly steps: readonly { readonly name: string; readonly result?: Json }[]
 }
 
-/** From the engine to the code. */
+/** A message from the engine to the code. */
 export type ToCode =
   | { readonly kind: 'work'; readonly work: WireWork }
   | { readonly kind: 'answer'; readonly to: number; readonly value?: boolean }
@@ -33,13 +33,13 @@ export type ToCode =
   | { readonly kind: 'message'; readonly message: TaskMessage }
   | { readonly kind: 'stop'; readonly code: ErrorCode; readonly message: string }
 
-/** A report that is answered. */
+/** A report that the engine answers. */
 export type Ask =
   | { readonly what: 'item'; readonly key: string; readonly report: ItemReport }
   | { readonly what: 'step'; readonly name: string; readonly result?: Json }
   | { readonly what: 'send'; readonly event: TaskMessage }
 
-/** From the code to the engine. */
+/** A message from the code to the engine. */
 export type ToEngine =
   | { readonly kind: 'progress'; readonly report: ProgressReport | number }
   | { readonly kind: 'log'; readonly text: string }
@@ -48,7 +48,8 @@ export type ToEngine =
 
 /**
  * Gives work to code at the other end of a wire, passes its reports on to the work's channel, and resolves with the end
- * that the code reports. Code that ends without a report never resolves it: the executor sees that by itself.
+ * that the code reports. If the code ends without such a report, the promise stays pending; the executor must notice
+ * that itself.
  */
 export async function serveWork(work: Work, wire: Wire<ToCode, ToEngine>): Promise<TaskEnd> {
   const told = await wireWork(work)
@@ -115,7 +116,7 @@ function asked(channel: TaskChannel, ask: Ask): Promise<unknown> {
   return channel.send(ask.event)
 }
 
-/** The work at the code's end of a wire, with a channel that speaks over it. */
+/** A task as its code receives it over a wire. The channel sends reports back over the same wire. */
 export interface ReceivedWork {
   readonly work: WireWork
   readonly recordedSteps: () => Promise<ReadonlyMap<string, Json | undefined>>
@@ -124,7 +125,7 @@ export interface ReceivedWork {
   readonly end: (end: TaskEnd) => void
 }
 
-/** Receives the one work that a wire brings. */
+/** Waits for the one task that a wire brings. */
 export function receiveWork(wire: Wire<ToEngine, ToCode>): Promise<ReceivedWork> {
   return new Promise((resolve) => {
     const channel = new WireChannel(wire)
@@ -162,7 +163,7 @@ class WireChannel implements TaskChannel {
     this.#wire = wire
   }
 
-  // The executor has said so before.
+  // Does nothing: the executor has already reported the start.
   readonly started = async (): Promise<void> => {}
 
   readonly progress = (report: ProgressReport | number): void => this.#wire.post({ kind: 'progress', report })
@@ -183,7 +184,7 @@ class WireChannel implements TaskChannel {
     return { [Symbol.asyncIterator]: () => this.#read() }
   }
 
-  /** Takes what the engine says. */
+  /** Handles a message from the engine. */
   hear(message: ToCode): void {
     if (message.kind === 'message') {
       this.#messages.push(message.message)
@@ -194,7 +195,7 @@ class WireChannel implements TaskChannel {
     }
   }
 
-  /** No more messages are given. */
+  /** Ends the inbox: the code gets no more messages. */
   close(): void {
     this.#isClosed = true
     this.#wake()

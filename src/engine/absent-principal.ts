@@ -8,7 +8,7 @@ import type { Core } from './core.ts'
 import { askPrincipal } from './policy-answer.ts'
 import { SYSTEM, userOf } from './principal.ts'
 
-/** Who the work belongs to. */
+/** The tenant and the creator of the job that the work belongs to. */
 interface Owned {
   readonly tenant: string
   readonly createdBy: string

@@ -26,7 +26,7 @@ export class Alarm {
     if (at >= this.#at || this.#isStopped) return
     this.#cancel()
     this.#at = at
-    // Node's timers have a maximum. Then the alarm rings too early, and its listener sets it again.
+    // Node's timers have a maximum. For a later time, the alarm rings too early, and its listener sets it again.
     const ms = Math.min(Math.max(0, at - this.#clock.steady()), TIMER_MS_MAX)
     this.#cancel = this.#clock.timer(ms, () => {
       this.#at = Number.POSITIVE_INFINITY

@@ -21,7 +21,7 @@ import { parseWith } from './parse.ts'
 import { type Reporter, Reports } from './reports.ts'
 import { isPromiseLike, type Soon, whenKnown } from './soon.ts'
 
-/** The status of an attempt; see the dispatcher, which owns it. */
+/** The status of an attempt. The dispatcher sets it, and its comment explains the values. */
 export type AttemptStatus = 'running' | 'ended' | 'abandoned'
 
 /** One try of a task's code: runs it in this process, gives it its messages, and tells it to stop. */
@@ -32,7 +32,7 @@ export class Attempt implements Reporter {
   readonly type: AnyJobType
   readonly settings: TaskSettings
   status: AttemptStatus = 'running'
-  /** The engine stops, so the task is given back when its code has ended. */
+  /** True: the engine stops, so the task is given back when its code has ended. */
   isReleasing = false
   readonly #core: Core
   /** Created on demand: most code never uses its signals. */
@@ -42,7 +42,7 @@ export class Attempt implements Reporter {
   #reportsMade: Reports | undefined
   #stopped: JobchartError | undefined
   #killedAt: number | undefined
-  /** The end of the code that ran in this process, which needs no second look. */
+  /** The end of code that ran in this process. It was checked already, so it is not checked again. */
   #codeEnd: TaskEnd | undefined
   #hasEnded = false
   #isOver = false
@@ -73,7 +73,7 @@ export class Attempt implements Reporter {
     return this.#stopping.signal
   }
 
-  /** Aborted when the grace is over. */
+  /** Aborted when the code should be ended by force. */
   get killSignal(): AbortSignal {
     if (this.#killing === undefined) {
       this.#killing = new AbortController()
@@ -110,7 +110,7 @@ export class Attempt implements Reporter {
     this.#stopping?.abort(this.#stopped)
   }
 
-  /** How long ago the executor was told to end the code; undefined: it was not. */
+  /** How many milliseconds ago the executor was told to end the code by force. `undefined`: it was not told. */
   get killedMs(): number | undefined {
     return this.#killedAt === undefined ? undefined : this.#core.clock.elapsed() - this.#killedAt
   }
@@ -140,7 +140,7 @@ export class Attempt implements Reporter {
     return new AttemptWork(this)
   }
 
-  /** The program that the task names. */
+  /** The program that the task names. `undefined`: none. */
   program(): Program | undefined {
     const { program } = this.settings
     if (program === undefined) return undefined
@@ -193,7 +193,10 @@ export class Attempt implements Reporter {
     return refused === undefined ? end : { ok: false, error: errorValue(refused) }
   }
 
-  /** The end that the executor gave, once all that the code recorded and sent is written, even if not awaited. */
+  /**
+   * Returns the end that the executor gave, once everything that the code recorded and sent is written, even if the
+   * code did not await it.
+   */
   over(given: TaskEnd): Soon<TaskEnd> {
     this.#inboxMade?.close()
     this.#hasEnded = true
@@ -207,13 +210,13 @@ export class Attempt implements Reporter {
     return this.#reportsMade?.lastNotes() ?? []
   }
 
-  /** The attempt has reported no progress. */
+  /** Whether the attempt has reported no progress. */
   get isWithoutProgress(): boolean {
     return this.#reportsMade?.isWithoutProgress ?? true
   }
 }
 
-/** An attempt, as its executor sees it. Each field is computed on demand. */
+/** An attempt, as its executor sees it. Each field is computed when it is read. */
 class AttemptWork implements Work {
   readonly #attempt: Attempt
 
@@ -238,7 +241,7 @@ class AttemptWork implements Work {
     return this.#attempt.task.version
   }
 
-  // A copy for each reader.
+  // Each read returns a new copy.
   get input(): Json | undefined {
     return this.#attempt.input
   }

@@ -62,7 +62,7 @@ export async function reach(
   return { summary, mask: await authorizeJob(core, who, summary, question(summary)) }
 }
 
-// The owner of a broken job is unknown, so for a person it does not exist.
+// If a job's row cannot be read, its owner is unknown. So for a person, the job does not exist.
 async function summaryOf({ storage }: Core, who: Principal, id: string): Promise<JobSummary | undefined> {
   try {
     return await storage.summary(id)
@@ -96,7 +96,7 @@ function refusedJob(core: Core, who: Principal, job: Known, question: Question, 
   })
 }
 
-/** The mask of a verdict on one action, without throwing for a refusal; `undefined`: refused. */
+/** As {@link authorizeJob}, but returns `undefined` for a refusal instead of throwing. */
 export function allowed(core: Core, who: Principal, job: Known, question: Question): Soon<FieldMask | undefined> {
   if (job.deletedAt !== undefined) return undefined
   return whenKnown(askJob(core, who, job, question), (verdict) => {
@@ -108,7 +108,7 @@ export function allowed(core: Core, who: Principal, job: Known, question: Questi
  * The mask for the answer to an action on a job. It shows no more than `get` would. If `get` shows nothing, only the id
  * is shown: the caller may act on the job, so its existence is no secret.
  *
- * @param mask  of the action.
+ * @param mask  the mask that the policy gave for the action.
  */
 export function maskOfAnswer(core: Core, who: Principal, job: Known, mask: FieldMask): Soon<FieldMask> {
   if (who.kind === 'system') return mask
@@ -116,8 +116,8 @@ export function maskOfAnswer(core: Core, who: Principal, job: Known, mask: Field
 }
 
 /**
- * The mask for a row of the log, if `events` of its job is allowed; `undefined`: show nothing. The policy sees no
- * status here.
+ * Asks the policy whether the caller may read the `events` of a log row's job. Returns the mask of what is shown;
+ * `undefined`: show nothing. The question does not name the job's status.
  */
 export function maskOfEvent(
   core: Core,
@@ -140,7 +140,9 @@ export async function withoutHiddenJob(core: Core, who: Principal, error: unknow
   return isSeen ? error : new JobchartError(error.code, error.message)
 }
 
-/** A refusal as it is told to a person: without the id of a hidden job, and without fields that the mask hides. */
+/**
+ * The error that a person gets for a refusal: without the id of a hidden job, and without fields that the mask hides.
+ */
 export async function toldRefusal(core: Core, who: Principal, error: unknown, mask: FieldMask): Promise<unknown> {
   return maskedError(await withoutHiddenJob(core, who, error), mask)
 }
@@ -211,7 +213,7 @@ export function maySubmit(core: Core, who: Principal, target: Target, signal: Ab
   return whenKnown(ask(core, who, 'submit', target, signal), isShowing)
 }
 
-/** Names of actions on many jobs or pipelines, for errors. */
+/** How error messages name the actions on many jobs or pipelines. */
 const MANY = {
   list: 'list jobs',
   listAll: 'list all jobs',
@@ -239,6 +241,8 @@ function checkSize(scopes: readonly Scope[]): void {
 }
 
 /**
+ * Asks the policy for the scopes of an action on many jobs or pipelines.
+ *
  * @throws {JobchartError} `FORBIDDEN` the principal may see nothing at all; `INVALID_INPUT` the policy returned too many scopes.
  */
 export function authorizeMany(
@@ -284,7 +288,7 @@ export function viewsOf(core: Core, who: Principal, signal: AbortSignal | undefi
 export type JobsView = 'mine' | 'all'
 
 /**
- * The scopes, checked for a search by some fields.
+ * Checks that a search may filter by some fields. Returns the scopes without `redact`.
  *
  * @throws {JobchartError} `FORBIDDEN` a scope redacts one of the fields: a match would reveal it.
  */
@@ -295,7 +299,10 @@ export function searchedBy(who: Principal, scopes: readonly Scope[], fields: rea
   throw new JobchartError('FORBIDDEN', text, { issues: [{ message: 'is redacted', path: [redacted] }] })
 }
 
-/** The scopes narrowed to the principal's own jobs, without scopes that another one already contains. */
+/**
+ * The scopes in which the principal's own jobs can be: those without a creator, or with this creator. A scope that
+ * redacts is left out if a scope that redacts nothing covers all of the principal's jobs in it.
+ */
 export function ownScopes(who: Principal, scopes: readonly Scope[]): readonly Scope[] {
   const own = scopes.filter(({ createdBy = who.id }) => createdBy === who.id)
   const open = own.filter(({ redact = [] }) => redact.length === 0)

@@ -10,7 +10,7 @@ export interface CallOptions {
 /**
  * Checks the options of a call.
  *
- * @param names  allowed options besides the signal; `undefined`: they are checked elsewhere.
+ * @param names  allowed options besides the signal; `undefined`: the caller checks the other options.
  * @throws {JobchartError} `INVALID_INPUT` the options are not an object, the signal is not an AbortSignal, or an option is unknown.
  */
 export function given<Options extends CallOptions>(
@@ -44,7 +44,7 @@ export function refuseOfPerson({ kind }: Principal, option: string, value: unkno
   if (kind !== 'system' && value !== undefined) throw misfit(option, "is an option of the engine's own session only")
 }
 
-// `instanceof` fails for signals of another realm.
+// Not by `instanceof`, which is false for a signal of another realm, such as a `vm` context.
 function isSignal(signal: unknown): boolean {
   return typeof signal === 'object' && signal !== null && 'throwIfAborted' in signal && 'addEventListener' in signal
 }

@@ -18,7 +18,7 @@ export interface JobChange {
   /** The stored record. Absent: the job is new. */
   readonly before: Job | undefined
   readonly job: Job
-  /** Who caused the first change. Events caused by others name them. */
+  /** The cause of the first change. An event with another cause names that cause itself. */
   readonly by: Actor
   readonly events: readonly EventDraft[]
   readonly inputs: readonly Json[]
@@ -49,7 +49,7 @@ export class ChangesetDraft<Request> {
   #looked: Decided['looked'] = NONE
   #writes: readonly Write[] = NONE
   #pipelines: readonly PipelineChange[] = NONE
-  /** Indexes in `jobs`, once there are many. */
+  /** The index in `jobs` of each job, by id. Built only when there are many jobs. */
   #places: Map<string, number> | undefined
 
   constructor(request: Request, decided: Decided) {
@@ -57,7 +57,7 @@ export class ChangesetDraft<Request> {
     this.#take(decided)
   }
 
-  /** The record of a job that this changeset writes. */
+  /** A job as this changeset writes it. `undefined`: it does not write the job. */
   job(id: string): Job | undefined {
     return this.jobs[this.#placeOf(id)]?.job
   }
@@ -120,7 +120,7 @@ export class ChangesetDraft<Request> {
     }
   }
 
-  /** All writes for the storage. Notes come before the writes that may end their claim. */
+  /** All writes for the storage. Notes come first, because a later write may end the claim that they need. */
   writes(at: number): readonly Write[] {
     const [only] = this.jobs
     const isAlone = this.jobs.length === 1 && this.#writes.length + this.#pipelines.length + this.#looked.length === 0

@@ -22,7 +22,7 @@ export interface RelatedClaim {
   readonly invocation: number
 }
 
-/** The claim of one tick. `undefined`: no executor has room; tasks are looked for when one has. */
+/** The claim of one tick. `undefined`: no executor has room; tasks are claimed when one has room again. */
 export function claimOf(core: Core, id: string): ClaimOfTick | undefined {
   const room = core.dispatcher.room()
   const routes = [...room.keys()].flatMap((executor) => routesOf(core, executor))
@@ -31,13 +31,13 @@ export function claimOf(core: Core, id: string): ClaimOfTick | undefined {
   return undefined
 }
 
-/** What one commit claims, and the results. */
+/** The claim of one tick: which tasks its commit claims, and what was decided on them. */
 export class ClaimOfTick {
   readonly claim: Claim
   readonly related: RelatedClaim[] = []
   readonly #core: Core
   readonly #room: ReadonlyMap<string, number>
-  /** Only decisions whose machines have actions, which run after the commit. */
+  /** The decisions whose machines have custom actions, by task. These actions run after the commit. */
   readonly #decisions = new Map<string, readonly JobDecision[]>()
   #context: ReturnType<typeof contextOf> | undefined
   #hasSuspect: boolean
@@ -53,7 +53,7 @@ export class ClaimOfTick {
     this.claim = { id, routes, at: core.clock.steady(), room: bounded, decide: (ready) => this.#decide(ready) }
   }
 
-  // A row that cannot be claimed does not keep others from being claimed.
+  // If a task cannot be claimed, it is left, so that others can still be claimed.
   #decide(ready: ReadyTask): ClaimDecision {
     const { job, task } = ready
     const core = this.#core
@@ -103,20 +103,27 @@ export class ClaimOfTick {
     return claimed.flatMap(({ job, invocation }) => this.#decisions.get(keyOf(job.id, invocation)) ?? [])
   }
 
-  /** Whether an executor has room for more tasks than one commit claims. */
+  /**
+   * Whether the claim was cut short: its time was over, or an executor has room for more tasks than one commit claims.
+   */
   isCut(claimed: readonly Claimed[]): boolean {
     if (this.#isLate) return true
     return [...this.#room].some(([executor, room]) => room > CLAIMS_MAX && countOf(claimed, executor) >= CLAIMS_MAX)
   }
 
-  /** Whether more tasks may be ready: there was not enough room, or they may not run beside a suspect. */
+  /**
+   * Whether more tasks may be ready: there was not enough room, or a suspect task was left because another one runs.
+   */
   mayWait(claimed: readonly Claimed[]): boolean {
     const isSomeFull = this.#room.size < this.#core.executors.size
     return this.#hasLeft || isSomeFull || [...this.#room].some(([executor, room]) => countOf(claimed, executor) >= room)
   }
 }
 
-/** Claims one task by its own request. The request includes what follows an end, or the next run of a freed slot. */
+/**
+ * Claims one task by its own request. If the claim ends the job or frees its slot, the request also adds the
+ * follow-ups, or the next run of the pipeline.
+ */
 export function claimOne(core: Core, { jobId, invocation }: RelatedClaim): void {
   core.ticks.add(
     {

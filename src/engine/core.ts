@@ -47,14 +47,14 @@ export interface Core {
 /** The engine itself as the cause of an event. */
 export const ENGINE: Actor = { kind: 'system', id: 'engine' }
 
-/** The context of a decision made now, or at the times of an earlier one. */
+/** The context of a decision, with the times of an earlier context if one is given, and else with the current times. */
 export function contextOf(core: Core, earlier?: Times): DecisionContext & Times {
   return new Now(core, earlier ?? { at: core.clock.now(), steadyAt: core.clock.steady() })
 }
 
 type Times = Required<Pick<DecisionContext, 'at' | 'steadyAt'>>
 
-/** The random number is drawn on demand, once, because only retries need it. */
+/** The random number is drawn at its first use, and only once, because only retries need it. */
 class Now implements DecisionContext {
   readonly at: number
   readonly steadyAt: number
@@ -143,7 +143,7 @@ export class TypeRegistry {
     return this.#found.get(job.type)?.get(job.version)
   }
 
-  /** The parts that no known version of the type says may repeat the input. `undefined`: no version is known. */
+  /** The parts that every known version of the type lists as `safe`. `undefined`: no version is known. */
   safeOf(name: string): AnyJobType['safe'] | undefined {
     if (!this.#safe.has(name)) this.#safe.set(name, safeOfAll([...(this.#found.get(name)?.values() ?? [])]))
     return this.#safe.get(name)
@@ -166,7 +166,7 @@ function safeOfAll([first, ...others]: readonly AnyJobType[]): AnyJobType['safe'
   return new Set([...first.safe].filter((part) => others.every(({ safe }) => safe.has(part))))
 }
 
-// Looked up on demand, because a successor may have a successor itself.
+// Looked up when it is used: by then `byKey` may hold a copy of the successor that has a successor itself.
 function withSuccessor(type: AnyJobType, successor: () => AnyJobType | undefined): AnyJobType {
   return Object.defineProperty({ ...type }, 'successor', { get: successor, enumerable: true })
 }

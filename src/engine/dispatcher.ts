@@ -16,7 +16,7 @@ import type { Change } from './tick.ts'
 interface Held {
   /** The newest known record. */
   job: Job
-  /** Another engine has changed it since. */
+  /** True: another engine has changed the job since. */
   isStale: boolean
   readonly attempts: Attempt[]
 }
@@ -49,7 +49,7 @@ export class Dispatcher {
   #isOpen = false
   /** A write may have happened without an answer, so the table must be compared with the rows. */
   #isUncertain = false
-  /** Attempts whose end was committed while the rows were read for that. */
+  /** Attempts whose end was committed while `reconcile` read the rows. The rows may still list them as claimed. */
   #endedMeanwhile: Set<string> | undefined
   /** More tasks are ready than there was room for. */
   #hasBacklog = false
@@ -200,10 +200,10 @@ export class Dispatcher {
       if (task === undefined) this.#forget(attempt)
     } else if (task?.status === 'claimed') attempt.deliver(task)
     else {
-      // Messages sent in the same move as the leaving come before the stop.
+      // The chart may send messages in the same transition that leaves the task. They come before the stop.
       if (task !== undefined) attempt.deliver(task)
       attempt.obey(task ?? attempt.task)
-      // Another engine has the task now, so its code here gets no more grace.
+      // The row no longer gives the task to this attempt, so its code gets no more time to stop.
       if (task === undefined) attempt.kill()
       if (task === undefined && attempt.status === 'running') {
         attempt.status = 'abandoned'
@@ -221,7 +221,8 @@ export class Dispatcher {
 
   #startClaimed(job: Job): void {
     const { instance, stopped } = this.#core()
-    // No task starts after the engine's stop. Another engine takes the task back when this instance is gone.
+    // No task starts after the engine's stop. Another engine takes the task back when this instance has
+    // closed the storage.
     if (stopped.aborted) return
     const claimed = job.tasks.filter(({ holder, status, child }) => {
       return holder === instance && (status === 'claimed' || status === 'stopping') && child === undefined
@@ -246,7 +247,7 @@ export class Dispatcher {
   #run(core: Core, attempt: Attempt): void {
     const executor = core.executors.get(attempt.task.executor)
     if (executor === undefined) throw new Error(`no executor "${attempt.task.executor}"`)
-    // It was told to stop before this engine heard of its claim: its code never starts.
+    // The task was told to stop before this engine learned of its claim, so its code does not start.
     if (attempt.task.status === 'stopping') this.#ended(core, attempt, { ok: true })
     else startSafely(executor, attempt, (result) => this.#ended(core, attempt, result))
   }
@@ -339,7 +340,7 @@ export class Dispatcher {
    */
   async reconcile(): Promise<void> {
     const core = this.#core()
-    // After a failure, refused jobs stay last: one whose reads always fail must not delay the others.
+    // While the storage fails, refused jobs are still skipped: one whose reads always fail must not delay the others.
     if (!core.health.isDegraded) this.#refused.clear()
     if (!this.#isUncertain) return
     this.#endedMeanwhile = new Set()
@@ -386,7 +387,7 @@ export class Dispatcher {
         const stored = jobs.require(job.id)
         const type = jobs.typeOf(stored)
         const isLeft = stored.tasks.some(({ token, status }) => token === task.token && status === 'stopping')
-        // What the chart has left ends with its code.
+        // If the chart has left the task, the task ends with its code, and is not given back.
         const isOver = attempt.isReleasing && isLeft
         const over = isOver ? end(type, stored, task.token, { ok: true }, context, jobs) : undefined
         return over ?? release(type, stored, task.token, context, jobs)
@@ -399,7 +400,7 @@ export class Dispatcher {
 
 /** How long a stop of the engine waits for killed code to end. */
 const RELEASE_GRACE_MS = 3_000
-/** What was killed is told of when it runs on for so long. */
+/** `health` lists killed code that still runs after this time, in milliseconds. */
 const UNENDED_MS = 5_000
 
 function endOf(attempt: Attempt, result: TaskEnd, writes: Change['writes'] = [], known: Job | undefined): Change {

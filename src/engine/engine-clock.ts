@@ -1,6 +1,6 @@
 import type { Clock } from '../port/clock.ts'
 
-/** Smaller differences may come from rounding, and count as 0. */
+/** Smaller differences between the two times may come from rounding, and count as 0. */
 const SKEW_MS_MIN = 100
 
 /**
@@ -22,8 +22,8 @@ export class EngineClock implements Clock {
   }
 
   /**
-   * Moves `steady` forward to a time, unless it is already later. Used with the newest time by which stored deadlines
-   * were set.
+   * Moves `steady` forward to a time, unless it is already later. Called with the time of the latest heartbeat
+   * in the storage, because stored deadlines were set by that clock.
    */
   atLeast(time: number): void {
     this.#offset = Math.max(this.#offset, time - this.#clock.elapsed())

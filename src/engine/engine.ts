@@ -162,7 +162,7 @@ export class Engine implements AsyncDisposable {
       await this.#running?.stop()
     } finally {
       this.#stopTimeoutMs = Number.POSITIVE_INFINITY
-      // Also if closing the storage failed: this run is over.
+      // This run is over, even if closing the storage failed.
       this.#running = undefined
       this.#starting = undefined
       this.#health.set('stopped')

@@ -59,7 +59,7 @@ interface Rights {
  * ```
  *  rights ─▶ rows after the place ─▶ covered by a scope ─▶ shown by the policy ─▶ the reader
  *    ▲        (tail, or storage)                                                    │
- *    └───────────── asked again where they are 5 s old, before anything is sent ◀──┘
+ *    └───────────── asked again when they are 5 s old, before anything is sent ◀───┘
  * ```
  *
  * It holds at most one batch of rows, however slow the reader is. Thousands may follow one engine, so passing an event
@@ -78,13 +78,13 @@ export class EventStream {
   #gone: unknown
   /** The next events to deliver, in order: those of one row, or a reset. */
   #ready: readonly SessionEvent[] = []
-  /** How many of them were delivered. */
+  /** How many of `#ready` were delivered. */
   #told = 0
-  /** The rows after the current one. */
+  /** Rows that were read, and come after those of `#ready`. */
   #rows: readonly TailRow[] = []
   /** Everything up to here was delivered, or is not visible to the reader. */
   #position: number
-  /** The next values of the position: after the ready events, and after the rows. */
+  /** The next values of the position: after all of `#ready`, and after all of `#rows`. */
   #next: number
   #through: number
   #rowsAtOnce = ROWS_AT_FIRST
@@ -134,7 +134,7 @@ export class EventStream {
     return this.#rights !== undefined
   }
 
-  /** Later events have not been delivered. */
+  /** The log number up to which everything was delivered, or is not visible to the reader. */
   get position(): number {
     return this.#position
   }
@@ -167,11 +167,12 @@ export class EventStream {
     else if (this.#rows.length > 0) await this.#show()
     else if (this.#through < this.#core.tail.sequence) await this.#read()
     else if (this.#gone !== undefined) throw this.#gone
-    // In the same synchronous step as reading the tail, so that no later row is missed.
+    // The wait begins in the same synchronous step in which the tail was read, so that no row is missed in between.
     else await this.#wait()
   }
 
-  // The storage may answer late or never. `undefined`: the stream has ended meanwhile.
+  // Waits for a step, but not after the stream has ended: the storage may answer late or never. `undefined`: the stream
+  // has ended meanwhile.
   #orEnd<Answer>(step: Promise<Answer>): Promise<Answer | undefined> {
     return new Promise((resolve, reject) => {
       this.#giveUp = () => resolve(undefined)
@@ -200,7 +201,8 @@ export class EventStream {
     this.#told = 0
   }
 
-  // After a restore from a backup, the log's numbers may be below the reader's position, and would long stay invisible.
+  // Whether the reader's position is above the newest number of the log, as after a restore from a backup. If so, the
+  // reader is moved to the end of the log: otherwise it would see no new events until the log passed its old position.
   async #isAhead(): Promise<boolean> {
     if (this.#position <= this.#core.tail.sequence) return false
     const last = await this.#core.storage.lastSequence()
@@ -239,7 +241,8 @@ export class EventStream {
     return { who, askedAt, scopes: narrowed(who, scopes, narrow) }
   }
 
-  // A job deleted meanwhile has its end in the log. Each row is checked on its own, so nothing hidden is shown.
+  // If the job was deleted meanwhile, its last events are still in the log, and are delivered first. Each row is
+  // checked on its own, so nothing hidden is shown.
   async #reach(who: Principal, job: string): Promise<void> {
     try {
       await reach(this.#core, who, job, () => ({ action: 'events', signal: this.#signal }))
@@ -320,7 +323,7 @@ function engineStopped(): JobchartError {
   )
 }
 
-/** Rows of the log, and the number up to which the reader sees nothing else. */
+/** Rows of the log. Up to the number `through`, there are no other rows for the reader. */
 interface Batch {
   readonly rows: readonly TailRow[]
   readonly through: number

@@ -51,12 +51,12 @@ export function jobMask(verdict: ShowingVerdict, safe: AnyJobType['safe'] | unde
     [
       ...redact,
       ...(takesInput ? REPEATING.filter(isUnsafe) : []),
-      // The last update of an ended job is its end.
+      // The last update of an ended job is its end, so `updatedAt` would reveal `endedAt`.
       ...(redact.includes('endedAt') ? ['updatedAt'] : []),
     ],
     [
       ...(takesInput ? [...REPEATING_BESIDE.filter(isUnsafe), 'context', 'tasks'] : []),
-      // The label is derived from the state.
+      // The status is derived from the state, so the state would reveal it.
       ...(redact.includes('status') ? ['state'] : []),
     ],
     open,

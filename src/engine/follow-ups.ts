@@ -276,7 +276,7 @@ function createIn(core: Core, jobs: WorkingSet, followed: Followed, type: AnyJob
   followed.jobs.push(...[decision, ...decision.others].map(byEngine))
 }
 
-/** How the new job waits. It may take the slot that this changeset frees, so that no other run gets it in between. */
+/** How the new job waits, if at all. It may take the slot that this changeset frees, before any other run gets it. */
 function turnOf(core: Core, jobs: WorkingSet, followed: Followed, seed: NewJob): Pick<NewJob, 'isWaiting' | 'overlap'> {
   const { tenant, pipeline, startAt } = seed
   const isLater = startAt !== undefined && startAt > core.clock.now()
@@ -319,7 +319,7 @@ function withFailure(decided: JobDecision, kind: string, thrown: unknown): JobDe
   return { ...decided, job, events: [...decided.events, event] }
 }
 
-// Recorded steps of another input must not be reused.
+// Steps that were recorded for another input must not be reused.
 function isFresh(followUp: Extract<FollowUp, { readonly kind: 'retry' }>): boolean {
   return followUp.fresh === true || Object.hasOwn(followUp, 'input')
 }

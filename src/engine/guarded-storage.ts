@@ -50,7 +50,7 @@ export function guardedStorage(storage: StorageConnection, health: HealthWatch):
       return [name, (...args: unknown[]) => guard(call, () => Reflect.apply(storage[name], storage, args))] as const
     })
   return {
-    // Each call has the arguments and the result of the storage's own call.
+    // The cast is safe: each call has the arguments and the result of the storage's own call.
     ...(Object.fromEntries([...guarded('read', READS), ...guarded('write', WRITES)]) as unknown as Guarded),
     // A commit that wrote nothing does not show that the storage can write.
     commit: async (changesets, claim) => {
@@ -63,8 +63,8 @@ export function guardedStorage(storage: StorageConnection, health: HealthWatch):
         throw failed(error, 'write')
       }
     },
-    // Ids come from callers. A value that is not text names no job, nor does text with a lone surrogate: SQLite replaces
-    // it, and the result might be another's id.
+    // Ids come from callers. A value that is not text names no job. Neither does text with a lone surrogate: SQLite
+    // replaces the surrogate, and the result might be the id of another job or pipeline.
     get: (id) => guard('read', () => (isText(id) ? storage.get(id) : undefined)),
     summary: (id) => guard('read', () => (isText(id) ? storage.summary(id) : undefined)),
     summaries: (ids) => guard('read', () => storage.summaries(ids.filter(isText))),

@@ -30,8 +30,8 @@ export interface Health {
   /** What each executor runs here, and how many more tasks it takes; none when the engine is stopped. */
   readonly executors: { readonly [name: string]: ExecutorHealth }
   /**
-   * Attempts in processes and threads that were killed more than 5 s ago and still run, such as a thread in a system call.
-   * Each keeps its place and its job's slot. Absent: there are none.
+   * Attempts in processes and threads that were killed more than 5 s ago and still run, such as a thread in a system
+   * call. Each keeps its place and its job's slot. Absent: there are none.
    */
   readonly unended?: readonly UnendedAttempt[]
   /**
@@ -70,7 +70,7 @@ export type OnHealth = (health: Health) => unknown
  * Tracks whether the storage works during one run of an engine, from the results of ordinary calls.
  *
  * ```
- *         a call fails with what is no answer about a job
+ *          a call fails with an error not about a job
  *   ok ────────────────────────────────────────────────────▶ degraded
  *    ◀──────────────────────────────────────────────────────
  *      a write succeeds; and, where a read had failed, a whole sweep after it
@@ -127,7 +127,7 @@ export class HealthWatch {
     return this.#failures
   }
 
-  /** Called when the engine has started. Earlier failures are errors of the start. */
+  /** Called when the engine has started. No status is reported before: a failure of the start is thrown there. */
   begin(): void {
     this.#isBegun = true
     this.#tell()
@@ -190,7 +190,7 @@ export function isStorageFailure(error: unknown): boolean {
 /** The live numbers of an engine's health. */
 export type Counts = Omit<Health, 'status' | 'since' | 'error'>
 
-/** An engine's health over all its starts and stops, and its listener. */
+/** Keeps the health of an engine over all its starts and stops, and tells a listener when the status changes. */
 export class HealthReport {
   readonly #clock: Clock
   readonly #counts: () => Counts

@@ -21,7 +21,7 @@ export class Inbox implements AsyncIterable<Message> {
       // Chart code sent it, so it is an event. A copy, because task code may change it.
       const message = structuredClone(each) as Message
       this.#messages.push(message)
-      // Stop messages are delivered by the signal.
+      // A stop reaches the code by its signal, not as a message.
       if (!isStop(each)) for (const listener of this.#listeners) listener(message)
     }
     this.#wake()

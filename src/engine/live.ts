@@ -16,7 +16,8 @@ export interface LiveRun {
   readonly report: (said: TaskReport) => void
 }
 
-// In XState these are the actor itself and its system. Here the actor is a row, which code can reach only by sending.
+// In XState, `self` and `system` are the running actor and its system. Here the actor is a row in the storage, so they
+// do nothing. Code reaches the chart only by its reports.
 const inert = {
   self: Object.freeze({ send: () => {} }),
   system: Object.freeze({ get: () => undefined }),
@@ -53,7 +54,8 @@ export function runLive(run: LiveRun): Promise<TaskEnd> {
 
 type Stop = () => unknown
 
-// What an async function of the task rejects with is its error. Nobody else awaits it, and it would end the process.
+// If an async function of the task rejects, that is the task's error. Nobody else handles the rejection, so it would
+// end the process.
 function notLost(returned: unknown, failed: (error: unknown) => void): void {
   if (isPromiseLike(returned)) Promise.resolve(returned).catch(failed)
 }

@@ -21,7 +21,7 @@ const EARLY_MAX = 1_000
  *
  * ```
  *  own commits, at once ─────┐
- *                            ├─▶ rows in the order of their numbers ─▶ followers, each at its own place
+ *                            ├─▶ rows in the order of their numbers ─▶ followers, each at its own position
  *  others', as they are read ┘
  * ```
  *
@@ -124,7 +124,7 @@ export class LogTail {
     })
   }
 
-  // Forgets early rows that are known by now.
+  // Appends the early rows whose predecessors have come, and forgets those that are known by now.
   #takeEarly(): void {
     if (this.#early.size === 0) return
     for (let next = this.#sequence + 1, row = this.#early.get(next); row !== undefined; row = this.#early.get(next)) {

@@ -16,7 +16,7 @@ export interface Logger {
 /** Wraps a logger so that its errors are ignored. Without a logger, logs nothing. */
 export function quietLogger(given: Logger | undefined): Logger {
   const level = (name: keyof Logger) => (fields: object, message: string) => {
-    // There is nobody left to tell.
+    // The error of a logger cannot be reported anywhere.
     try {
       Promise.resolve(given?.[name](fields, message)).catch(() => {})
     } catch {}

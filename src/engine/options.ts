@@ -37,9 +37,10 @@ export interface EngineOptions {
   readonly storage: Storage
   readonly policy: Policy
   /**
-   * Returns the role that a person has now, or `{ role, relations }`, for work without a session: a follow-up has the
-   * rights of the creator of the job that it follows. `undefined` refuses. A throw, a rejection and no answer within 5
-   * s refuse too, and are reported to `onPolicyError`. Default: the policy is asked about a principal without a role.
+   * Called for work without a session, such as a follow-up, which has the rights of the creator of the job that it
+   * follows. Returns that person's current role, or `{ role, relations }`. If it returns `undefined`, throws, rejects,
+   * or gives no answer within 5 s, the work is refused. A throw, a rejection and no answer in time are also reported to
+   * `onPolicyError`. Default: the policy is asked about a principal without a role.
    */
   readonly principal?: FindPrincipal
   /** Executors by name. A task without the option `executor` uses `default`. */
@@ -49,7 +50,7 @@ export interface EngineOptions {
   readonly work?: boolean
   /** `'uuidv7'`: ids sort by creation time. `'uuidv4'`: ids are random. Default `'uuidv7'`. */
   readonly ids?: 'uuidv7' | 'uuidv4'
-  /** Called for listeners that throw or reject. Default: ignored. */
+  /** Called when a listener throws or rejects. Default: ignored. */
   readonly onListenerError?: OnListenerError
   /**
    * Called when the policy throws, rejects, does not answer within 5 s, or returns an invalid answer. The caller gets
@@ -200,7 +201,7 @@ const LABELS_MAX = 100
 
 /** The labels of a job, or of a filter. Not a zod record, which would silently drop the key `__proto__` instead of refusing it. */
 export const labelsSchema = z.unknown().transform((labels, context): { [name: string]: string } => {
-  // Each value is looked at below.
+  // The cast is safe: each value is checked below.
   const entries = isOptions(labels) ? Object.entries(labels as { readonly [name: string]: string }) : null
   const wrong = entries?.find(([key, value]) => !isLabel(key, value))
   if (entries !== null && wrong === undefined && entries.length <= LABELS_MAX) return Object.fromEntries(entries)
@@ -298,7 +299,7 @@ export const followUpsSchema = z
     ),
   )
 
-/** The most labels that a list may be filtered by. */
+/** The most statuses that a list may be filtered by. */
 const STATUSES_MAX = 100
 
 const narrowing = {
@@ -345,7 +346,7 @@ export const eventOptionsSchema = z.strictObject({
 
 /** The principal of a session. */
 export const principalSchema = z.object({
-  // Reserved for the engine's own session.
+  // `system` is the id of the engine's own session.
   id: name.refine((id) => id !== 'system', "is reserved for the engine's own session"),
   tenant: name.default('default'),
   role: z.string().max(200).default(''),

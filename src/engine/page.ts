@@ -20,7 +20,7 @@ interface Paging<Row, View, After> {
   readonly after: After | undefined
   readonly find: (page: { readonly limit: number; readonly after?: After }) => Promise<Found<Row, After>>
   readonly positionOf: (row: Row) => After
-  /** `undefined`: the caller may not see the row. */
+  /** The view of a row. `undefined`: the caller may not see the row. */
   readonly show: (row: Row) => Promise<View | undefined>
   readonly cursorOf: (position: After) => Position
   /** Yields to the event loop between two reads. */

@@ -5,7 +5,7 @@ import { type Json, storableCopy } from '../model/storable.ts'
 import type { ChartEvent } from '../model/transition.ts'
 import { isPromiseLike, type Soon, whenKnown } from './soon.ts'
 
-/** Of a long list with wrong entries, as many are told. */
+/** The most issues that one error lists. */
 const ISSUES_MAX = 20
 
 /**
@@ -57,7 +57,7 @@ function readIssue({ message, path = [] }: StandardSchemaV1.Issue): Issue {
   }
 }
 
-/** Parses a job's input by its type's schema. A copy, because the caller may change the object later. */
+/** Parses a job's input by its type's schema. Returns a copy, because the caller may change the object later. */
 export function parseInput(type: AnyJobType, input: unknown): Soon<Json | undefined> {
   const copied = (value: unknown) => (value === undefined ? undefined : storableCopy(value, 'input'))
   return type.input === undefined

@@ -153,7 +153,7 @@ async function awaited<Answer>(asking: Asking, given: PromiseLike<Answer>): Prom
     const answered = await Promise.race([given, silence.begins()])
     if (answered !== silence) return answered as Answer
   } catch (error) {
-    // A rejection after the caller aborted is ignored.
+    // A rejection that comes after the caller's abort does not get here: the race is over by then.
     return failed(asking, error)
   } finally {
     silence.ends()
@@ -168,7 +168,7 @@ function failed({ core, asked }: Asking, error: unknown): typeof FAILED {
   return FAILED
 }
 
-/** Ends the wait for an answer: the time is over, the caller aborts, or the engine stops. */
+/** Ends the wait for an answer when the time is over, the caller aborts, or the engine stops. */
 function silenceOf({ clock, stopped }: Core, signal: AbortSignal | undefined) {
   let ends = () => {}
   const silence = {

@@ -18,7 +18,8 @@ const TAIL_ROWS = 500
  * Reports commits to listeners of this process, and to callers that wait for a job.
  *
  * Listeners get this engine's own commits; an error of one does not affect others. Waiters follow the whole log: own
- * commits at once, those of other engines when the tail is read. Waiters are only told to look again; the row decides.
+ * commits at once, those of other engines when the tail is read. A waiter is only told to look again:
+ * it checks the job's record itself.
  */
 export class Publisher {
   readonly #emitter = new EventEmitter()
@@ -81,17 +82,17 @@ export class Publisher {
     return this.#waiters.add(jobId, wake)
   }
 
-  /** Calls back whenever something happened to the job, or its log may have new lines; the function it returns ends that. */
+  /** Calls back after each event of the job, and when its log may have new lines. Returns a function that ends this. */
   watchLog(jobId: string, wake: () => void): () => void {
     return this.#logWaiters.add(jobId, wake)
   }
 
-  /** This engine has added lines to the job's log. */
+  /** Called when this engine has added lines to the job's log. */
   logged(jobId: string): void {
     this.#logWaiters.wake(jobId)
   }
 
-  /** Another engine has written something, which may be lines of any log. */
+  /** Called when another engine has written something, which may be lines of any log. */
   loggedElsewhere(): void {
     this.#logWaiters.wakeAll()
   }
@@ -123,7 +124,7 @@ export class Publisher {
     try {
       Promise.resolve(this.#onListenerError(error, told)).catch(() => {})
     } catch {
-      // The listener for errors has failed itself. There is nobody left to tell.
+      // The listener for errors has failed itself. Its error cannot be reported anywhere.
     }
   }
 }

@@ -21,10 +21,10 @@ import type { Change } from './tick.ts'
 const PROGRESS_MS = 250
 const LINE_CHARACTERS_MAX = 10_000
 const ITEMS_MAX = 1_000_000
-/** Lines that are written at once at most, so that a flood of them does not hold up the loop. */
+/** The most lines of one write, so that many lines do not block the event loop. */
 const LINES_AT_ONCE = 1_000
 
-/** The attempt that reports. */
+/** What {@link Reports} needs of the attempt that reports. */
 export interface Reporter {
   /** The job as it was claimed. */
   readonly job: Job
@@ -43,11 +43,11 @@ export interface Reporter {
 export class Reports implements TaskChannel {
   readonly #core: Core
   readonly #of: Reporter
-  /** Records and events being stored. The attempt's end is reported after them. */
+  /** Writes of records and events that have not ended. The attempt's end is reported after them. */
   #unwritten: Set<Promise<unknown>> | undefined
-  /** Reports to the chart are sent one after the other. */
+  /** The last report to the chart. These reports are sent one after the other. */
   #said: Promise<unknown> | undefined
-  /** The latest time of its reports. */
+  /** The time of the latest report. */
   #lastTime: number
   /** For each item key with a pending report: its newest report. */
   #newestItems: Map<string, Item> | undefined
@@ -70,7 +70,7 @@ export class Reports implements TaskChannel {
     this.#lastTime = reporter.job.updatedAt
   }
 
-  /** The attempt has reported no progress. */
+  /** Whether the attempt has reported no progress. */
   get isWithoutProgress(): boolean {
     return this.#progress === undefined
   }
@@ -81,7 +81,7 @@ export class Reports implements TaskChannel {
     return this.#lastTime
   }
 
-  /** The job has gone on without this task. */
+  /** Called when the job has gone on without this task. Its progress then no longer counts. */
   leave(): void {
     this.#isLeft = true
   }
@@ -225,7 +225,7 @@ export class Reports implements TaskChannel {
     return await this.#untilWritten(() => this.#core.storage.steps(job.id, stepAddress(job, task), task.ordinal))
   }
 
-  /** The code runs now, so its `timeout` counts from here. */
+  /** Reports that the code runs now. Its `timeout` counts from here. */
   async started(handle?: Json): Promise<void> {
     const { job, task } = this.#of
     const change: Change = {

@@ -162,7 +162,7 @@ export class Running {
     await this.#within(storage.close())
   }
 
-  // Waiting for code that ignored its stop would be in vain.
+  // Does not wait if code has ignored its stop, because it may never end.
   async #closeExecutors(): Promise<void> {
     const { clock, dispatcher, executors } = this.core
     const closed = Promise.all([...executors.values()].map(closeSafely))
@@ -209,7 +209,8 @@ export class Running {
     ticks.claimSoon()
   }
 
-  // A read already in progress may have begun too early.
+  // A poll in progress may have begun too early to read the missing rows, so a second one follows if they are still
+  // missing.
   async #fill(): Promise<void> {
     for (let tries = 0; tries < 2 && this.core.tail.hasGap; tries++) await this.#poll().catch(() => {})
   }
@@ -246,8 +247,9 @@ export class Running {
 }
 
 /**
- * Stored jobs are moved by the chart that they began with. A chart that changed under the same version could lose
- * renamed states. It may be replaced only while no job uses it and no other living engine knows the old one.
+ * Registers the charts of all job types. A stored job is moved by the chart of its version. If that chart changes,
+ * renamed states could be lost. So a chart is replaced only while no job uses it, and no other living engine knows the
+ * old one.
  */
 async function registerCharts({ storage, types }: Core): Promise<void> {
   const others = await storage.others()

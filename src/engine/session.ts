@@ -196,17 +196,17 @@ export interface Session {
    */
   explain(id: JobId, options?: CallOptions): Promise<readonly Reason[]>
   /**
-   * The changes of the job's label and the commands that were taken, oldest first. The first entry is its creation.
+   * The changes of the job's status and the commands that were taken, oldest first. The first entry is its creation.
    *
    * @throws {JobchartError} `JOB_NOT_FOUND`
    */
   history(id: JobId, options?: CallOptions): Promise<readonly HistoryEntry[]>
   /**
-   * The lines of the job's log, oldest first. With `follow` it goes on until the job has settled, none of its code runs any
-   * more, and all its lines were given. Rights are asked for again at each read. It also ends when the signal is aborted, and
-   * when the job is deleted or may not be seen any more.
+   * The lines of the job's log, oldest first. With `follow`, new lines are yielded too, until the job has settled, none
+   * of its code runs any more, and all its lines were yielded. The policy is asked again at each read. The lines also
+   * end when the signal is aborted, and when the job is deleted or hidden from the caller.
    *
-   * @throws {JobchartError} `JOB_NOT_FOUND`; while following, `ENGINE_STOPPED`: follow on after the last number.
+   * @throws {JobchartError} `JOB_NOT_FOUND`; while following, `ENGINE_STOPPED`: continue after the last number.
    */
   logs(id: JobId, options?: LogOptions): AsyncIterable<LogLineView>
   /** The items that the code reported, by number. @throws {JobchartError} `JOB_NOT_FOUND` */

@@ -70,7 +70,7 @@ export async function admitWaiting(core: Core): Promise<void> {
 
 /** After this silence, an engine with a living process is reported as silent. */
 const SILENT_MS = 10_000
-/** Or after this many of its heartbeats, if that is longer. */
+/** Or after this many heartbeat intervals of this engine, if that is longer. */
 const SILENT_BEATS = 3
 
 /** An engine with a living process and no heartbeat: its event loop is busy, or its process is suspended. */
@@ -107,10 +107,10 @@ type Lost = (typeof LOSS)[keyof typeof LOSS]
  */
 export class LossWatch {
   readonly #seen = new Map<string, { readonly heartbeat: number; readonly since: number }>()
-  /** Lost instances that are still listed. */
+  /** The lost instances of the last run, so that each is logged once. */
   #lost: ReadonlySet<string> = new Set()
   #silent: readonly SilentInstance[] = []
-  /** Lost tasks whose code still runs, as they were found last. */
+  /** Lost tasks whose code still ran at the last run of the check. */
   #stillRunning: ReadonlySet<string> = new Set()
 
   /** The silent engines, from the last run. */
@@ -118,7 +118,7 @@ export class LossWatch {
     return this.#silent
   }
 
-  /** The engine that held the task has died, and what it has started for it still runs. */
+  /** Whether the engine that held the task has died, but the process that it had started for the task still runs. */
   stillRuns({ id }: Job, { token }: Task): boolean {
     return this.#stillRunning.has(attemptKey(id, token))
   }
@@ -144,7 +144,7 @@ export class LossWatch {
     this.#stillRunning = stillRunning
   }
 
-  // Our own process may have been suspended meanwhile, so don't count the time since the check as the other's silence.
+  // The silence ends at `asked`, the time before the read: our own process may have been suspended since then.
   #silenceMs({ clock }: Core, { id, heartbeat }: OtherInstance, asked: number): number {
     const seen = this.#seen.get(id)
     if (seen?.heartbeat === heartbeat) return asked - seen.since
@@ -192,7 +192,7 @@ async function loseAll(core: Core, job: Job, { instance, recorded, how }: TakenB
   const lost = job.tasks.filter(({ holder }) => holder === instance)
   await Promise.all(
     lost.map(({ invocation, executor }) => {
-      // What runs in a process of its own does not take its engine's down.
+      // A task in a process of its own cannot have crashed its engine's process.
       const isCrash = how.isCrash && core.executors.get(executor)?.isGone === undefined
       const own = recorded.find((each) => each.jobId === job.id && each.invocation === invocation)
       return core.ticks.submit({

@@ -82,7 +82,7 @@ class Request {
   readonly change: Change
   /** True: it is not combined with other requests, because together they were refused. */
   readonly isAlone: boolean
-  /** True: records in memory may be outdated. */
+  /** True: its jobs are read again, because records in memory may be outdated. */
   readonly isStale: boolean
   draft: Draft | undefined
   /** Called with the committed job; `undefined`: the change was not about a job. */
@@ -260,7 +260,7 @@ export class Ticks {
     }
   }
 
-  // A request that must be alone gets its own tick.
+  // The requests of the next tick. One that must be alone gets its own tick.
   #take(): Request[] {
     if (this.#queue[0]?.isAlone === true) return this.#queue.splice(0, 1)
     const alone = this.#queue.findIndex(({ isAlone }) => isAlone)
@@ -341,7 +341,8 @@ export class Ticks {
     }
   }
 
-  // While tasks of a job run here, its record in memory may be older than its row until the next poll.
+  // Marks the jobs of a change to be read again. While their tasks run here, a record in memory may be older than its
+  // row until the next poll.
   #readAgain({ jobs = [] }: Change): void {
     for (const id of jobs) this.#core.dispatcher.heard(id)
   }
@@ -408,7 +409,7 @@ export class Ticks {
     return claimOf(this.#core, this.#newId())
   }
 
-  /** `seen`: jobs as they were written after the versions in the drafts. */
+  /** `seen`: jobs that were written after the drafts, for example by the claim of this tick. */
   #tell(
     drafts: readonly ChangesetDraft<Request>[],
     claim: ClaimOfTick | undefined,
@@ -558,7 +559,7 @@ function freesSlot({ before, job }: JobDecision): boolean {
   return before !== undefined && holdsSlot(before) && !holdsSlot(job)
 }
 
-// A follow-up already takes the freed slot.
+// Whether a new job, such as a follow-up, already takes the freed slot.
 function takesSlot({ before, job }: JobDecision, { job: freed }: JobDecision): boolean {
   return before === undefined && job.pipeline === freed.pipeline && holdsSlot(job)
 }

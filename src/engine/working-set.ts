@@ -142,7 +142,7 @@ function inTurn(a: Job, b: Job): number {
   return b.priority - a.priority || dueAt(a) - dueAt(b)
 }
 
-/** A job of the tree that cannot be decoded counts as gone. */
+/** Reads a job of a tree. One that cannot be decoded counts as absent. */
 export function readable(read: () => Job | undefined): Job | undefined {
   try {
     return read()

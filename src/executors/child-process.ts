@@ -11,24 +11,24 @@ import { isGroupGone } from './process-handle.ts'
 
 /** The options of {@link childProcess}. */
 export interface ChildProcessOptions {
-  /** Processes that run at the same time; a whole number from 1. Default 10. */
+  /** How many processes run at the same time: a whole number from 1. Default 10. */
   readonly concurrency?: number
   /** The program of every task that names none: a file name, or a name that is looked up in `PATH`. No shell reads it. */
   readonly command?: string
-  /** Its arguments, or what makes them of a task. */
+  /** The arguments of `command`, or a function that returns them for a task. */
   readonly args?: readonly string[] | ((work: Work) => readonly string[])
   /**
-   * Instead of a program: a module whose default export, or the export that the task's `function` names, is run in a
-   * Node process of its own with the context of a task. An absolute URL: `new URL('./work.js', import.meta.url)`.
+   * Instead of `command`: a module. Its default export, or the export that the task's `function` names, runs with the
+   * context of a task in a Node process of its own. An absolute URL: `new URL('./work.js', import.meta.url)`.
    */
   readonly module?: URL | string
-  /** Added to the environment of this process. */
+  /** Environment variables, added to those of this process. */
   readonly env?: { readonly [name: string]: string }
-  /** The folder that it runs in. Default: that of this process. */
+  /** The working directory of the process. Default: that of this process. */
   readonly cwd?: string
   /**
-   * How much of an attempt's standard output, and as much again of its standard error, is kept as log lines, in characters;
-   * a line counts as 100 at least. The rest is read and dropped. Default 2 MiB.
+   * How many characters of an attempt's standard output are kept as log lines, and as many again of its standard error.
+   * A line counts as at least 100. The rest is read and dropped. Default 2 MiB.
    */
   readonly maxOutput?: number
 }
@@ -47,11 +47,11 @@ const OPTIONS = {
  * Runs each task in a process of its own, which leads a process group of its own.
  *
  * - Lines of its output are lines of the job's log, with their `stream`.
- * - Exit code 0 is a done event with the output `{ exitCode: 0 }`; any other is an error event with an `ExitError`. A
- *   signal counts as 128 and its number.
- * - A stop is SIGTERM to the whole group; a module sees it by its `signal` instead. After the task's `killGrace` it is
- *   SIGKILL. What is left of the group when the process has ended is killed.
- * - When this process dies, by SIGKILL too, a guard beside it kills all of them.
+ * - Exit code 0 is a done event with the output `{ exitCode: 0 }`. Any other exit code is an error event with an
+ *   `ExitError`. If a signal ended the process, its exit code is 128 plus the number of the signal.
+ * - To stop a task, SIGTERM is sent to the whole group; a module gets the stop by its `signal` instead. After the
+ *   task's `killGrace`, SIGKILL is sent. When the process has ended, the rest of its group is killed.
+ * - When the engine's process ends, even by SIGKILL, a guard process beside it kills all groups.
  *
  * Processes that leave their group (`setsid`) are not found again. POSIX only.
  *

@@ -12,17 +12,22 @@ import { OutputBudget, readLines } from './output-lines.ts'
 import type { ProcessGuard } from './process-guard.ts'
 import { processHandle, signalGroup } from './process-handle.ts'
 
-/** The program waits until it is guarded. Where no answer comes, the engine's process has died, and it never begins. */
+/**
+ * A shell script that waits for a line on pipe 3, and then becomes the program. The line comes once the process is
+ * guarded. If the pipe ends first, the engine's process has died, and the script exits.
+ */
 const GATE = 'read -r go <&3 || exit 125; exec 3<&-; exec "$@"'
-/** How long output is still read after the process has ended: what has left its group may hold the pipe open. */
+/**
+ * How long output is still read after the process has ended: a process that has left its group may keep the pipes open.
+ */
 const LAST_OUTPUT_MS = 500
-/** Of its standard error, an error's message has the last lines. */
+/** An error's message has the last lines of standard error: at most this many lines, and this many characters. */
 const ERROR_LINES = 10
 const ERROR_CHARACTERS = 2_000
 
 /** What a child process runs. */
 export interface ChildCode extends Program {
-  /** It is a module, and speaks over IPC. */
+  /** True: it is a module, and reports over IPC. */
   readonly isModule: boolean
   readonly maxOutput: number
 }
@@ -34,7 +39,7 @@ export class ChildProgram {
   readonly #guard: ProcessGuard
   readonly #lastErrors: string[] = []
   readonly #closing = new AbortController()
-  /** Aborted when the work has no more grace, or its executor is closed. */
+  /** Aborted when the program should be killed: its time to stop is over, or its executor is closed. */
   readonly #killSignal: AbortSignal
   #ended: Promise<TaskEnd> | undefined
 
@@ -59,7 +64,7 @@ export class ChildProgram {
 
   async #run(): Promise<TaskEnd> {
     const { command, args = [], cwd, stdin, isModule } = this.#code
-    // Loaded when the first program starts.
+    // Imported here, so that it is loaded only when a program starts.
     const { execa } = await import('execa')
     const child = execa('/bin/sh', ['-c', GATE, 'sh', command, ...args], {
       env: this.#environment(),
@@ -74,7 +79,8 @@ export class ChildProgram {
     try {
       return await this.#guarded(node, pid, exited)
     } finally {
-      // Nothing of the group is left to run; what has left it may still hold the pipes.
+      // Kills whatever of the group still runs. A process that has left the group may keep the pipes open, so the last
+      // output is awaited only for a short time.
       signalGroup(pid, 'SIGKILL')
       await exited
       await Promise.race([lines, delay(LAST_OUTPUT_MS, undefined, { ref: false })])
@@ -83,20 +89,20 @@ export class ChildProgram {
     }
   }
 
-  // The handle is stored before the program begins, so that it is found after any crash.
+  // The handle is stored before the program begins, so that the group is found after any crash.
   async #guarded(node: ChildProcess, group: number, exited: Promise<Exited>): Promise<TaskEnd> {
     const { signal, channel } = this.#work
     const killSignal = this.#killSignal
     await this.#guard.guard(group)
     await channel.started(await processHandle(group))
-    // A module is told over its wire.
+    // A module gets its stop as a message over the wire.
     const stop = () => this.#code.isModule || signalGroup(group, 'SIGTERM')
     const kill = () => signalGroup(group, 'SIGKILL')
     const told = this.#code.isModule ? serveWork(this.#work, wireOf(node)) : undefined
     signal.addEventListener('abort', stop)
     killSignal.addEventListener('abort', kill)
     try {
-      // What was told to stop before it began does not begin; a module begins, and sees it.
+      // A program that is stopped before it begins does not begin. A module begins, and gets the stop by its `signal`.
       if (killSignal.aborted) kill()
       if (signal.aborted) stop()
       this.#open(node)
@@ -104,7 +110,8 @@ export class ChildProgram {
       const stderr = this.#lastErrors.join('\n').slice(-ERROR_CHARACTERS)
       const exit = exitEnd({ exitCode: code ?? 128 + signalNumber(by), ...(by === null ? {} : { signal: by }), stderr })
       if (told === undefined) return exit
-      // What the code has reported is its end, however its process ended after that. The last messages may come after the exit.
+      // If the module has reported an end, that counts, however its process exited. Its last messages may arrive after
+      // the exit, so they are awaited.
       if (node.connected) await once(node, 'disconnect')
       return await Promise.race([told, Promise.resolve(exit)])
     } finally {
@@ -124,7 +131,7 @@ export class ChildProgram {
     const { channel } = this.#work
     const read = async (stream: Readable | null, name: 'stdout' | 'stderr') => {
       if (stream === null) return
-      // Each has its own, so that a flood of the one does not keep an error of the other out of the log.
+      // Each stream has its own budget, so that much output on one does not keep an error on the other out of the log.
       const budget = new OutputBudget(this.#code.maxOutput)
       await readLines(stream, budget, (text) => {
         channel.log(text, { stream: name })

@@ -1,4 +1,7 @@
-/** Runs in a child process: the code of one task, with its context over IPC. The module's address is the first argument. */
+/**
+ * The program of a child process. It runs the code of one task, with its context over IPC. Its first argument is the
+ * URL of the module.
+ */
 import { runCode } from '../context/run-code.ts'
 import type { ToCode, ToEngine, Wire } from '../context/wire.ts'
 
@@ -13,5 +16,5 @@ const wire: Wire<ToEngine, ToCode> = {
 const [, , module = ''] = process.argv
 await runCode(wire, () => import(module))
 await sent
-// What the code has left open does not keep the process.
+// Exits even if the code has left timers or connections open.
 process.exit(0)

@@ -1,16 +1,17 @@
 import { pathToFileURL } from 'node:url'
 
-// In the source the runners stand beside this file. What is built has this file in a chunk at the root of `dist`.
+// In the source, the runners are beside this file. In the build, this file is part of a chunk at the root of `dist`,
+// and the runners are in `dist/executors`.
 const runner = (name: string) =>
   new URL(import.meta.url.endsWith('.ts') ? `./${name}.ts` : `./executors/${name}.js`, import.meta.url)
 
-/** Runs the code of one task in a child process. */
+/** The URL of the program of a child process, which runs the code of one task. */
 export const CHILD_RUNNER = runner('child-runner')
 
-/** Runs the code of one task in a thread. */
+/** The URL of the code of a worker thread, which runs the code of one task at a time. */
 export const THREAD_RUNNER = runner('thread-runner')
 
-/** The address of a module that was given as a URL, as its text, or as the name of a file. */
+/** The URL of a module that is given as a URL object, as the text of a URL, or as a file name. */
 export function moduleUrl(module: URL | string): string {
   if (module instanceof URL) return module.href
   return URL.canParse(module) ? module : pathToFileURL(module).href

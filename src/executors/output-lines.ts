@@ -1,13 +1,13 @@
 import type { Readable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
 
-/** A longer line is cut into several. */
+/** The most characters of a line. A longer line is cut into several. */
 const LINE_CHARACTERS_MAX = 10_000
 
-/** What a line takes at least of the budget, however short: each is stored by itself. */
+/** How much of the budget a short line takes at least, because each line is stored by itself. */
 const LINE_BYTES_MIN = 100
 
-/** How much of a program's output is kept; what is over is read and dropped, so that it never blocks the program. */
+/** How much of a program's output is kept. The rest is read and dropped, so that the program is never blocked. */
 export class OutputBudget {
   readonly max: number
   #left: number
@@ -18,18 +18,18 @@ export class OutputBudget {
     this.#left = max
   }
 
-  /** Takes a line; false: there is no room for it. */
+  /** Takes a line from the budget. False: too little is left, so the line is dropped. */
   take(line: string): boolean {
     this.#left -= Math.max(line.length, LINE_BYTES_MIN)
     return this.#left >= 0
   }
 
-  /** Nothing more is kept. */
+  /** Whether the budget is used up, so that nothing more is kept. */
   get isOver(): boolean {
     return this.#left < 0
   }
 
-  /** True the first time that it is asked. */
+  /** True at the first call only, so that the log says once that output is dropped. */
   isFirstOver(): boolean {
     const wasTold = this.#isTold
     this.#isTold = true
@@ -37,7 +37,10 @@ export class OutputBudget {
   }
 }
 
-/** Reads a stream to its end, and gives its lines. Of a line that was overwritten by `\r`, it gives what was left. */
+/**
+ * Reads a stream to its end, and calls `line` for each line. If a program overwrote a line by `\r`, as progress bars
+ * do, only the last text of the line is given.
+ */
 export async function readLines(stream: Readable, budget: OutputBudget, line: (text: string) => void): Promise<void> {
   const decoder = new StringDecoder('utf8')
   let rest = ''
@@ -62,7 +65,7 @@ export async function readLines(stream: Readable, budget: OutputBudget, line: (t
       }
     }
   } catch {
-    // The pipe was closed from this side, since what held it had been killed.
+    // This process closed the pipe after the program had ended.
   }
   rest += decoder.end()
   if (rest !== '') give(rest)

@@ -3,8 +3,8 @@ import { createInterface, type Interface } from 'node:readline'
 import type { Writable } from 'node:stream'
 
 /**
- * Kills the process groups that it was told of when its standard input ends, which it does when the engine's process
- * ends, by SIGKILL too. It answers each `+ group` with the group, so that a process begins only once it is guarded.
+ * A shell script. `+ group` adds a process group to its list, and is answered with the group; `- group` removes it. Its
+ * standard input ends when the engine's process ends, even by SIGKILL; then it kills all groups on the list.
  */
 const GUARD = `
 groups=' '
@@ -18,16 +18,16 @@ for group in $groups; do kill -KILL "-$group"; done
 `
 
 /**
- * A shell beside the engine that outlives it for a moment, and leaves none of its processes behind. It stands in a
- * session of its own, so that a Ctrl-C in the terminal does not end it first. If it is killed itself, another takes its
- * place.
+ * A shell beside the engine's process. It outlives that process for a moment, and kills the process groups that it
+ * leaves behind. It runs in a session of its own, so that Ctrl-C in the terminal does not end it first. If it is killed
+ * itself, another one is started.
  */
 export class ProcessGuard {
   readonly #groups = new Set<number>()
   #shell: { readonly stdin: Writable; readonly answers: Interface } | undefined
   readonly #waiting = new Map<number, () => void>()
 
-  /** Guards a process group; resolves when it is guarded. */
+  /** Puts a process group on the guard's list. Resolves when the guard has answered. */
   async guard(group: number): Promise<void> {
     this.#groups.add(group)
     const guarded = new Promise<void>((resolve) => this.#waiting.set(group, resolve))
@@ -36,7 +36,7 @@ export class ProcessGuard {
     await guarded
   }
 
-  /** The group has ended. */
+  /** Called when the group has ended. Takes it off the guard's list. */
   release(group: number): void {
     this.#groups.delete(group)
     this.#waiting.delete(group)
@@ -47,7 +47,7 @@ export class ProcessGuard {
   #start(): void {
     const shell = spawn('/bin/sh', ['-c', GUARD], { detached: true, stdio: ['pipe', 'pipe', 'ignore'] })
     const { stdin, stdout } = shell
-    // Neither keeps this process alive: what is guarded does.
+    // The guard and its pipes do not keep this process alive. The guarded processes do.
     shell.unref()
     for (const pipe of [stdin, stdout]) if ('unref' in pipe && typeof pipe.unref === 'function') pipe.unref()
     const answers = createInterface({ input: stdout }).on('line', (group) => {
@@ -56,7 +56,7 @@ export class ProcessGuard {
     })
     const started = { stdin, answers }
     this.#shell = started
-    // It says below that it is gone.
+    // A write fails if the guard has ended. Its `exit` event, below, starts another one.
     stdin.on('error', () => {})
     shell.once('error', () => this.#gone(started)).once('exit', () => this.#gone(started))
     for (const group of this.#groups) this.#tell('+', group)

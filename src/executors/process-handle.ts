@@ -3,9 +3,9 @@ import { z } from 'zod'
 import type { Json } from '../model/storable.ts'
 
 /**
- * Names a process group, also after the process that started it has died. A process id is used again by later processes;
- * with the start time of the group's first process, in ticks since the machine started, and the machine's own start, it
- * names one for good.
+ * Names a process group, even after the process that started it has died. The system uses process ids again. So the
+ * handle also has the start time of the group's first process, in ticks since the machine started, and the id of that
+ * start of the machine. Together they never name another group.
  */
 const handleSchema = z.object({ group: z.int(), startedAt: z.string().nullable(), boot: z.string().nullable() })
 
@@ -16,8 +16,8 @@ export async function processHandle(group: number): Promise<Json> {
 }
 
 /**
- * Whether no process of the group runs any more. Processes that have left the group (`setsid`) are not seen. Of a group
- * of another machine, or from before this one's restart, it says yes.
+ * Whether no process of the group runs any more. Processes that have left the group (`setsid`) are not seen. True also
+ * for a group of another machine, or from before a restart of this one.
  */
 export async function isGroupGone(handle: Json): Promise<boolean> {
   const parsed = handleSchema.safeParse(handle)
@@ -27,7 +27,7 @@ export async function isGroupGone(handle: Json): Promise<boolean> {
   if (!doesGroupExist(group)) return true
   const leader = await statOf(group)
   if (leader !== undefined && startedAt !== null && leader.startedAt !== startedAt) return true
-  // Where there is no /proc, what has ended and was not yet reaped counts as running.
+  // Without /proc, a process that has ended and was not yet reaped counts as running.
   return startedAt !== null && (await hasOnlyEnded(group))
 }
 
@@ -36,7 +36,7 @@ export function signalGroup(group: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-group, signal)
   } catch {
-    // It has ended.
+    // The group has ended.
   }
 }
 
@@ -45,7 +45,7 @@ function doesGroupExist(group: number): boolean {
     process.kill(-group, 0)
     return true
   } catch (error) {
-    // A group of another user's is not one of ours.
+    // EPERM: the group belongs to another user, so it is not one of ours.
     return (error as NodeJS.ErrnoException).code !== 'ESRCH' && (error as NodeJS.ErrnoException).code !== 'EPERM'
   }
 }
@@ -63,7 +63,7 @@ interface Stat {
   readonly startedAt: string
 }
 
-// The name of the program, in brackets, may hold anything.
+// The fields are read after the last bracket, because the program's name, in brackets, may contain anything.
 async function statOf(id: number): Promise<Stat | undefined> {
   const text = await readFile(`/proc/${id}/stat`, 'utf8').catch(() => undefined)
   if (text === undefined) return undefined

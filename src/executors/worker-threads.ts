@@ -13,25 +13,25 @@ import type { ThreadTask } from './thread-runner.ts'
 /** The options of {@link workerThreads}. */
 export interface WorkerThreadsOptions {
   /**
-   * Its default export, or the export that the task's `function` names, is run with the context of a task. An absolute
-   * URL: `new URL('./work.js', import.meta.url)`.
+   * A module, as an absolute URL: `new URL('./work.js', import.meta.url)`. Its default export, or the export that the
+   * task's `function` names, runs with the context of a task.
    */
   readonly module: URL | string
-  /** Threads; a whole number from 1. Default 2. */
+  /** How many threads run at the same time: a whole number from 1. Default 2. */
   readonly concurrency?: number
-  /** Bounds of each thread's heap and stack in MB. They do not bound Buffers, which stand outside the heap. */
+  /** Limits of each thread's heap and stack in MB. They do not limit Buffers, which are outside the heap. */
   readonly resourceLimits?: ResourceLimits
 }
 
 const OPTIONS = { module: required(anything), concurrency: wholeNumber(1), resourceLimits: anything }
 
 /**
- * Runs each task in a thread of this process, for work that computes for long: the event loop of the engine stays free.
- * A thread that ignores its stop is ended when the task's `killGrace` is over.
+ * Runs each task in a thread of this process, so that long computations do not block the engine's event loop. A thread
+ * that ignores its stop is ended after the task's `killGrace`.
  *
- * What a thread cannot do: it ends only between two JavaScript operations, so that a system call or native code that
- * blocks holds it up; Buffers are not bounded; a crash of native code takes the whole process. Use a child process for code
- * that you do not trust.
+ * A thread can be ended only between two JavaScript operations, so a blocking system call or native code delays the
+ * end. The memory of Buffers is not limited. A crash of native code ends the whole process. Use a child process for
+ * code that you do not trust.
  *
  * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work.
  */
@@ -78,13 +78,13 @@ async function runInPool(pool: Piscina, module: string, work: Work, closing: Abo
   const task: ThreadTask = { module, port: port2 }
   try {
     const ran = pool.run(task, { transferList: [port2], signal: AbortSignal.any([work.killSignal, closing]) })
-    // A thread that ends without a report has thrown, or was ended.
+    // If the thread threw or was ended before it reported an end, `ran` rejects.
     return await Promise.race([told, ran.then(() => told)])
   } catch (thrown) {
     return { ok: false, error: errorValue(thrown) }
   } finally {
-    // One that no thread has taken is still this one's to close. A thread closes its own when its code has returned, or when
-    // it is gone: one that was ended may be held up by a system call.
+    // Closes the port if no thread has taken it. A thread closes its port when its code has returned, or when the thread
+    // has ended. A system call may delay the end of a thread that was killed.
     port2.close()
     await closed
   }

@@ -199,7 +199,7 @@ export interface Changeset {
 /** A job row and its events, in one write. */
 export interface JobWrite {
   readonly job: Job
-  /** The events of this write. Absent: none. */
+  /** The events of this write. */
   readonly events: EventRow
   /** The limits of tasks that are claimed or stopping in `job` and were not in `before`. */
   readonly limits?: readonly KeyLimit[]
@@ -411,7 +411,7 @@ export interface JobFilter {
   /** Only child jobs of this job; `null`: only jobs without a parent. */
   readonly parentId?: string | null
   readonly phase?: Phase
-  /** Jobs with any of these labels. */
+  /** Jobs with any of these statuses. */
   readonly status?: readonly string[]
   readonly outcome?: Outcome
   readonly pipeline?: string

@@ -88,7 +88,7 @@ export async function explain(
   }
   const may: Asker['may'] = (type, commands) => allowedCommands(core, who, job, type, commands, signal)
   const reasons = [...(await reasonsOf(core, job, { name, may })), ...ofRetry(job)]
-  // The reasons would reveal the status.
+  // The reasons would reveal the status, so a caller who may not see it gets none.
   if (mask.hidden.has('status')) return []
   const told = reasons.filter(({ kind }) => kind !== 'startAt' || !mask.hidden.has('startAt'))
   // Fields of a reason have the same names as those of the job.

@@ -120,7 +120,8 @@ function unsettled(job: Job): Job {
 
 type CommandFor = (type: AnyJobType) => ChartEvent
 
-// Only a caller who may see the job is told that its type has no cancel command.
+// The command that the policy is asked about. If the type has no cancel command, it is named `cancel`: only a caller
+// who may see the job is told that there is none.
 function commandAsked(type: AnyJobType | undefined, commandFor: CommandFor): NonNullable<Target['command']> {
   if (type === undefined) return { name: 'unknown', isCancel: false }
   return commandOf(type, nameOf(type, commandFor))

@@ -8,11 +8,11 @@ import type { Core } from '../core.ts'
 import { checkAfter, misfit, ROWS_AT_ONCE, readable } from './reads.ts'
 import { stopped } from './result.ts'
 
-/** What `logs` takes. */
+/** The options of `logs`. */
 export interface LogOptions extends CallOptions {
   /** Lines with a number above this; default 0. */
   readonly after?: number
-  /** Goes on with the lines that come, until the job has settled and its code has ended. Default false. */
+  /** True: also yields new lines, until the job has settled and its code has ended. Default false. */
   readonly follow?: boolean
 }
 
@@ -57,11 +57,11 @@ export async function* logs(
 /** The next lines. */
 interface Read {
   readonly lines: readonly LogLine[]
-  /** Nothing comes after them. */
+  /** True: no more lines will come. */
   readonly isLast: boolean
 }
 
-/** @returns undefined: the lines are hidden. */
+/** Reads lines of a job's log. `undefined`: they are hidden from the caller. */
 async function readLines(
   core: Core,
   who: Principal,
@@ -72,9 +72,9 @@ async function readLines(
 ): Promise<Read | undefined> {
   signal?.throwIfAborted()
   const { job, mask } = await readable(core, who, id, { action: 'logs', signal }, known)
-  // What the code wrote may repeat what it was given.
+  // Log lines may repeat the input.
   if (mask.hidden.has('logs')) return undefined
-  // The job was read before its lines: what it says of its end holds of all that is read after it.
+  // The job was read before its lines. So if the job had ended by then, these lines include its last ones.
   return { lines: await core.storage.logs(id, after, ROWS_AT_ONCE), isLast: hasEnded(job) }
 }
 
@@ -83,7 +83,7 @@ function hasEnded({ phase, tasks }: Job): boolean {
   return phase === 'settled' && !tasks.some(({ status, child }) => status === 'stopping' && child === undefined)
 }
 
-/** One who follows a log. Nothing is kept for a slow reader: it is only noted that something has happened meanwhile. */
+/** Follows the log of one job. For a slow reader, it stores no lines, only whether something has happened meanwhile. */
 class LogWatch {
   readonly #core: Core
   readonly #id: JobId
@@ -120,7 +120,7 @@ class LogWatch {
   }
 
   /**
-   * The lines after a number, with the rights of now; undefined: there are none to come.
+   * Reads the lines after a number, with the caller's current rights. `undefined`: no more lines will come.
    *
    * @throws {JobchartError} as {@link logs}
    */
@@ -135,7 +135,7 @@ class LogWatch {
       return read
     } catch (error) {
       if (this.isGivenUp) return undefined
-      // A storage that is closed under a read says of itself only that it does not answer.
+      // If the engine's stop closed the storage during a read, say that the engine stopped.
       if (this.#core.stopped.aborted) throw stopped()
       const isGone = error instanceof JobchartError && error.code === 'JOB_NOT_FOUND'
       if (isGone && this.#hasRead) return undefined
@@ -143,7 +143,7 @@ class LogWatch {
     }
   }
 
-  /** Watches no more. */
+  /** Ends the watch. */
   end(): void {
     this.#unwatch()
     this.#signal?.removeEventListener('abort', this.#wake)

@@ -38,7 +38,7 @@ export interface CountOptions extends CallOptions {
   readonly view?: JobsView
   readonly type?: string
   readonly phase?: Phase
-  /** One public label, or a list of 1 to 100: jobs with any of them. */
+  /** One status, or a list of 1 to 100: jobs with any of these. */
   readonly status?: string | readonly string[]
   readonly outcome?: Outcome
   readonly pipeline?: string
@@ -90,7 +90,7 @@ export interface ItemView {
   readonly at: string
 }
 
-/** A change of a job's label, or a command that was sent. */
+/** A change of a job's status, or a command that was sent. */
 export interface HistoryEntry {
   /** The `jobSequence` of the event. */
   readonly sequence: number
@@ -108,7 +108,7 @@ export interface HistoryEntry {
   readonly error?: JobError
 }
 
-/** Rows that one read takes. */
+/** The most rows of one read. */
 export const ROWS_AT_ONCE = 500
 
 /** {@inheritDoc Session.get} */
@@ -189,7 +189,7 @@ async function filterOf(
     createdBy,
     labels: Object.keys(labels).length === 0 ? undefined : labels,
   }
-  // The time of creation is shown to everyone who sees a job.
+  // `createdAfter` and `createdBefore` are not among them: everyone who sees a job sees its time of creation.
   const asked = [...Object.keys(defined(given)), ...grouped]
   const isMine = view === 'mine' && (createdBy === undefined || createdBy === who.id)
   // A job has one creator: no job is both the caller's and another creator's.
@@ -251,12 +251,12 @@ export async function* items(
   }
 }
 
-/** @throws {JobchartError} `INVALID_INPUT` it is no number of a row. */
+/** Checks the option `after`. @throws {JobchartError} `INVALID_INPUT` it is not the number of a row, nor 0. */
 export function checkAfter(after: number, what: string): void {
   if (!Number.isSafeInteger(after) || after < 0) throw misfit('after', `should be the number of ${what}, or 0`)
 }
 
-/** An option of a call that is not what it should be. */
+/** The error for an invalid option of a call. */
 export function misfit(option: string, expected: string): JobchartError {
   return new JobchartError('INVALID_INPUT', `${option} ${expected}`, {
     issues: [{ message: expected, path: [option] }],
@@ -264,7 +264,8 @@ export function misfit(option: string, expected: string): JobchartError {
 }
 
 /**
- * A job that the principal may read by this action, and what of it is shown. `known`: its row as just written.
+ * A job that the principal may read by this action, and the mask of what is shown. `known`: the job as just written, so
+ * that it is not read.
  *
  * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`
  */

@@ -92,7 +92,7 @@ class ResultWait {
     this.#answer.failed(error)
   }
 
-  // Stops reading.
+  // Ends the wait. `#isLooking` stays true, so that no further read begins.
   #end(): void {
     this.#isLooking = true
     this.#unwatch()
@@ -100,7 +100,7 @@ class ResultWait {
   }
 }
 
-/** The engine has stopped while somebody waited for a job. */
+/** The error for a caller who waited for a job when the engine stopped. */
 export function stopped(): JobchartError {
   return new JobchartError('ENGINE_STOPPED', 'the engine was stopped before the job ended')
 }

@@ -176,7 +176,10 @@ interface Cancellation {
   readonly mask: FieldMask
 }
 
-/** Cancels the run that holds the slot, and the runs that wait to replace it. `undefined`: it has ended meanwhile. */
+/**
+ * Cancels the run that holds the slot, and the runs that wait to replace it. `undefined`: one of them has ended or
+ * changed meanwhile, so try again.
+ */
 async function replace(core: Core, arrival: Arrival, refusal: JobchartError): Promise<Job | undefined> {
   const { seed, type } = arrival
   const id = refusal.jobId

@@ -141,7 +141,8 @@ function isAllowedAtOnce(core: Core, who: () => Principal, job: JobId | undefine
   return false
 }
 
-// Whether a job matches would reveal a field that may be redacted; ignoring the filter would show too much.
+// A filter beside `job` is refused. Whether the job matches would reveal a field that may be redacted, and ignoring the
+// filter would show too much.
 function refuseBesideJob({ job, after, labels, ...fields }: Omit<Wanted, 'after'> & { readonly after?: number }): void {
   const narrow = { ...fields, labels: Object.keys(labels).length === 0 ? undefined : labels }
   const beside = Object.entries(narrow).find(([, value]) => value !== undefined)?.[0]

@@ -183,7 +183,7 @@ function eachAlone(
   })
 }
 
-// Shared, because most jobs have no options of their own.
+// Returns `call` itself if the job has no options of its own, as most have none.
 function optionsOf(job: SubmittedJob, call: CallOptions): SubmitOptions {
   for (const name in job) {
     if (name === 'type' || name === 'input') continue
@@ -309,7 +309,8 @@ async function holderInstead(
 async function firstInstead(core: Core, { who, seed }: Arrival, mask: FieldMask, error: unknown): Promise<JobView> {
   const first = await firstOfKey(core, seed, error)
   if (first === undefined) throw await withoutHiddenJob(core, who, error)
-  // The view of a `get`; if that shows nothing, only the id.
+  // With the same input, the first job is the answer. It shows no more than `get` would; if `get` shows nothing, only
+  // the id.
   if (canonicalText(first.input) === canonicalText(seed.input)) {
     return viewOf(first, await maskOfAnswer(core, who, first, mask))
   }
