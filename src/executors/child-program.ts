@@ -22,7 +22,7 @@ const GATE = 'read -r go <&3 || exit 125; exec 3<&-; exec "$@"'
  */
 const LAST_OUTPUT_MS = 500
 /** An error's message has the last lines of standard error: at most this many lines, and this many characters. */
-const ERROR_LINES = 10
+const ERROR_LINES = 20
 const ERROR_CHARACTERS = 2_000
 
 /** What a child process runs. */
