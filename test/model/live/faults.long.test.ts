@@ -25,12 +25,6 @@ const faults: readonly Fault[] = [
     with: '{}',
   },
   {
-    what: 'eventless transitions are taken by the depth of their states',
-    file: 'xstate-internals.ts',
-    text: '[...base._nodes].sort((a, b) => a.order - b.order) }',
-    with: '[...base._nodes] }',
-  },
-  {
     what: 'the context is not taken from the next snapshot',
     file: 'transition-record.ts',
     text: 'job.context = snapshot.context',
