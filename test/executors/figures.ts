@@ -67,7 +67,11 @@ async function hung(does: string, elsewhere: Executor) {
 /** 1,000 programs, and what is left of them. */
 async function thousand() {
   const type = defineJob({ type: 'program', run: { command: 'true' } })
-  await (await open([type])).engine.stop()
+  // The first program loads what all of them need.
+  const first = await open([type])
+  await first.ada.result((await first.ada.submit(type)).id)
+  await first.engine.stop()
+  for (let tries = 0; tries < 500 && childrenOf(process.pid).length > 0; tries++) await pause(10)
   const handles = openHandles()
   const { engine, ada } = await open([type], { processes: childProcess({ concurrency: 20 }) })
   const ids = await Promise.all(Array.from({ length: 1_000 }, async () => (await ada.submit(type)).id))
