@@ -74,9 +74,9 @@ export class CodeContext {
 
   #guarded<Result>(what: string, run: () => Promise<Result>): Promise<Result> {
     const isLate = this.#hasReturned
-    const { signal, channel } = this.#work
     const guarded = new Promise<Result>((resolve, reject) => {
       run().then(resolve, (error: unknown) => {
+        const { signal, channel } = this.#work
         if (!signal.aborted) channel.log(`${what}: ${jobError(error).message}`)
         if (this.#hasReturned && !isLate) return
         this.#given(error)

@@ -2,7 +2,7 @@ import type { TaskEnd } from '../model/decision.ts'
 import { type ErrorCode, JobchartError, jobError } from '../model/error.ts'
 import type { ItemReport } from '../model/item.ts'
 import type { ProgressReport } from '../model/progress.ts'
-import type { Json } from '../model/storable.ts'
+import { type Json, storableCopy } from '../model/storable.ts'
 import type { Progress } from '../model/task.ts'
 import type { TaskChannel, TaskMessage, Work } from '../port/executor.ts'
 
@@ -49,11 +49,12 @@ export type ToEngine =
 /**
  * Gives work to code at the other end of a wire, passes its reports on to the work's channel, and resolves with the end
  * that the code reports. If the code ends without such a report, the promise stays pending; the executor must notice
- * that itself.
+ * that itself. It never rejects.
+ *
+ * @param told  what {@link wireWork} has read.
  */
-export async function serveWork(work: Work, wire: Wire<ToCode, ToEngine>): Promise<TaskEnd> {
-  const told = await wireWork(work)
-  return await new Promise((resolve) => {
+export function serveWork(work: Work, told: WireWork, wire: Wire<ToCode, ToEngine>): Promise<TaskEnd> {
+  return new Promise((resolve) => {
     let hasEnded = false
     wire.listen((message) => {
       if (hasEnded) return
@@ -73,7 +74,12 @@ export async function serveWork(work: Work, wire: Wire<ToCode, ToEngine>): Promi
   })
 }
 
-async function wireWork(work: Work): Promise<WireWork> {
+/**
+ * Reads what the code is told of its work. An executor calls it before it starts the code.
+ *
+ * @throws {JobchartError} the recorded steps cannot be read, and the work was told to stop.
+ */
+export async function wireWork(work: Work): Promise<WireWork> {
   const { job, task, input, attempt, idempotencyKey, reported, version, function: called } = work
   const steps = [...(await work.recordedSteps())]
   return {
@@ -170,15 +176,22 @@ class WireChannel implements TaskChannel {
 
   readonly log = (text: string): void => this.#wire.post({ kind: 'log', text: `${text}` })
 
+  // Checked here, because a value that is not JSON may arrive as another value.
   readonly item = async (key: string, report: ItemReport = {}): Promise<void> => {
-    await this.#ask({ what: 'item', key, report })
+    const { output, ...rest } = report
+    const kept = output === undefined ? {} : { output: storableCopy(output, `output of item "${key}"`, true) }
+    await this.#ask({ what: 'item', key, report: { ...rest, ...kept } })
   }
 
   readonly step = async (name: string, result: Json | undefined): Promise<void> => {
     await this.#ask({ what: 'step', name, ...(result === undefined ? {} : { result }) })
   }
 
-  readonly send = (event: TaskMessage): Promise<boolean> => this.#ask({ what: 'send', event })
+  readonly send = async (event: TaskMessage): Promise<boolean> => {
+    // A copy of an event is an event.
+    const copy = storableCopy(event, 'event', true) as unknown as TaskMessage
+    return await this.#ask({ what: 'send', event: copy })
+  }
 
   get inbox(): AsyncIterable<TaskMessage> {
     return { [Symbol.asyncIterator]: () => this.#read() }

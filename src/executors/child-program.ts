@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { constants } from 'node:os'
 import type { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
-import { serveWork, type ToCode, type ToEngine, type Wire } from '../context/wire.ts'
+import { serveWork, type ToCode, type ToEngine, type Wire, wireWork } from '../context/wire.ts'
 import type { TaskEnd } from '../model/decision.ts'
 import { exitEnd } from '../model/exit.ts'
 import type { Program } from '../model/program.ts'
@@ -94,11 +94,12 @@ export class ChildProgram {
     const { signal, channel } = this.#work
     const killSignal = this.#killSignal
     await this.#guard.guard(group)
+    const told = this.#code.isModule ? await wireWork(this.#work) : undefined
     await channel.started(await processHandle(group))
     // A module gets its stop as a message over the wire.
     const stop = () => this.#code.isModule || signalGroup(group, 'SIGTERM')
     const kill = () => signalGroup(group, 'SIGKILL')
-    const told = this.#code.isModule ? serveWork(this.#work, wireOf(node)) : undefined
+    const reported = told === undefined ? undefined : serveWork(this.#work, told, wireOf(node))
     signal.addEventListener('abort', stop)
     killSignal.addEventListener('abort', kill)
     try {
@@ -109,11 +110,11 @@ export class ChildProgram {
       const { code, signal: by } = await exited
       const stderr = this.#lastErrors.join('\n').slice(-ERROR_CHARACTERS)
       const exit = exitEnd({ exitCode: code ?? 128 + signalNumber(by), ...(by === null ? {} : { signal: by }), stderr })
-      if (told === undefined) return exit
+      if (reported === undefined) return exit
       // If the module has reported an end, that counts, however its process exited. Its last messages may arrive after
       // the exit, so they are awaited.
       if (node.connected) await once(node, 'disconnect')
-      return await Promise.race([told, Promise.resolve(exit)])
+      return await Promise.race([reported, Promise.resolve(exit)])
     } finally {
       signal.removeEventListener('abort', stop)
       killSignal.removeEventListener('abort', kill)

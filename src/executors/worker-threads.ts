@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { MessageChannel, type ResourceLimits } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { RunningWork } from '../context/running-work.ts'
-import { serveWork, type ToCode, type ToEngine, type Wire } from '../context/wire.ts'
+import { serveWork, type ToCode, type ToEngine, type Wire, wireWork } from '../context/wire.ts'
 import type { TaskEnd } from '../model/decision.ts'
 import { anything, checkOptions, required, wholeNumber } from '../model/option-checks.ts'
 import { errorValue } from '../model/record.ts'
@@ -67,6 +67,7 @@ export function workerThreads(options: WorkerThreadsOptions): Executor {
 }
 
 async function runInPool(pool: Piscina, module: string, work: Work, closing: AbortSignal): Promise<TaskEnd> {
+  const told = await wireWork(work)
   await work.channel.started()
   const { port1, port2 } = new MessageChannel()
   const wire: Wire<ToCode, ToEngine> = {
@@ -74,12 +75,12 @@ async function runInPool(pool: Piscina, module: string, work: Work, closing: Abo
     listen: (listener) => port1.on('message', listener),
   }
   const closed = once(port1, 'close')
-  const told = serveWork(work, wire)
+  const reported = serveWork(work, told, wire)
   const task: ThreadTask = { module, port: port2 }
   try {
     const ran = pool.run(task, { transferList: [port2], signal: AbortSignal.any([work.killSignal, closing]) })
     // If the thread threw or was ended before it reported an end, `ran` rejects.
-    return await Promise.race([told, ran.then(() => told)])
+    return await Promise.race([reported, ran.then(() => reported)])
   } catch (thrown) {
     return { ok: false, error: errorValue(thrown) }
   } finally {

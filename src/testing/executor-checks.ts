@@ -295,6 +295,27 @@ export const executorChecks: { readonly [name: string]: Check } = {
     },
   },
 
+  'E10 an item or an event that is not JSON is refused, and is not reported as another value': {
+    needs: ['modules'],
+    check: async ({ start }) => {
+      const { channel, end } = start('records what is not JSON')
+      assert.deepEqual(await end, { ok: true, output: ['NOT_STORABLE', 'NOT_STORABLE'] })
+      assert.equal(
+        channel.reports.some(({ kind }) => kind === 'item' || kind === 'send'),
+        false,
+      )
+    },
+  },
+
+  'E3 recorded steps that cannot be read are an error of the task': {
+    needs: ['modules'],
+    check: async ({ executor, start }) => {
+      const recordedSteps = () => Promise.reject(new Error('the storage does not answer'))
+      assert.equal((await ended(start('returns', 'made', { recordedSteps }).end)).ok, false)
+      assert.equal(executor.room(), 2)
+    },
+  },
+
   'E11 lines of output are lines of the log, each with its stream': {
     needs: PROGRAMS,
     check: async ({ start }) => {

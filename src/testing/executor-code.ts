@@ -71,6 +71,13 @@ const code: { readonly [does: string]: (context: Context) => unknown } = {
     const took = await send({ type: 'HELLO', first })
     return { first, took }
   },
+  'records what is not JSON': async ({ item, send }) => {
+    const codes: unknown[] = []
+    const note = (error: { readonly code?: unknown }) => codes.push(error.code)
+    await item('part', { output: new Date(0) as unknown }).catch(note)
+    await send({ type: 'HELLO', at: 1n }).catch(note)
+    return codes
+  },
   'reports after its end': ({ progress, log }) => {
     setTimeout(() => {
       progress({ completed: 1 })
