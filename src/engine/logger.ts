@@ -54,6 +54,7 @@ export function logEvents(publisher: Publisher, logger: Logger): void {
 /** Logs each change of an engine's health. */
 export function logHealth({ status, error }: Health, logger: Logger): void {
   if (status === 'degraded') logger.error({ status, ...errOf({ error }) }, 'the storage fails')
+  else if (status === 'exhausted') logger.error({ status }, 'too much code ignored its stop; restart the process')
   else logger.info({ status }, status === 'ok' ? 'the engine works' : 'the engine has stopped')
 }
 

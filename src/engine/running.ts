@@ -262,7 +262,7 @@ async function registerCharts({ storage, types }: Core): Promise<void> {
   const names = refused.map(({ type, version }) => `"${type}" version "${version}"`).join(', ')
   throw new JobchartError(
     'INVALID_DEFINITION',
-    `the chart of ${names} differs from the one that stored jobs or running engines use.  ` +
+    `the chart of ${names} differs from the one that stored jobs or running engines use. ` +
       'Raise the version in defineJob, and list the old one in previous; or let its jobs and engines end first',
   )
 }

@@ -79,7 +79,7 @@ export class ChildProgram {
     try {
       return await this.#guarded(node, pid, exited)
     } finally {
-      // Kills whatever of the group still runs. A process that has left the group may keep the pipes open, so the last
+      // Kills the processes of the group that still run. A process that has left the group may keep the pipes open, so the last
       // output is awaited only for a short time.
       signalGroup(pid, 'SIGKILL')
       await exited

@@ -87,7 +87,7 @@ export class JobchartError extends Error {
 }
 
 /**
- * Throw this in a task's code to fail the task without another attempt, whatever `retry` says. It is recognized by its
+ * Throw this in a task's code to fail the task without another attempt, even if `retry` allows one. It is recognized by its
  * `name`, so another copy of the package, or your own class with this name, works too.
  *
  * ```ts

@@ -55,7 +55,7 @@ export const memberColumns: readonly MemberColumn[] = [
 
 /** Shows a job as a row. */
 export function memberRow(view: JobView): MemberRow {
-  // Any field may be redacted, whatever the type says.
+  // Any field may be redacted, also one that is required by the type.
   const shown: Partial<JobView> = view
   const status = statusOf(shown)
   return {

@@ -16,8 +16,8 @@ const rolesSchema = z.strictObject({
 })
 
 /**
- * The rights in a workspace, which is a tenant. Whoever sees a job sees its details on request: the policy opens the chart's
- * context, which has the arguments, and the stacks of errors. Nobody may retry a job; they run its pipeline again.
+ * The rights in a workspace, which is a tenant. Everyone who sees a job may read its details: the chart's context, which has
+ * the arguments, and the stacks of errors. Nobody may retry a job; they run its pipeline again.
  */
 export function workspacePolicy(roles: WorkspaceRoles = {}): Policy {
   checkBy(rolesSchema, roles, 'taskExecutions')

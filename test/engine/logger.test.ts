@@ -130,6 +130,21 @@ describe('a logger', () => {
     expect(logger.of('error')).toMatchObject([{ err: { code: 'STORAGE_UNAVAILABLE' } }])
   })
 
+  test('hears that too much code ignored its stop, which is not a stop of the engine', async () => {
+    const bench = new Bench()
+    const logger = new KeptLog()
+    const work = new Work()
+    const type = defineJob({ type: 'w', killGrace: 1_000, execute: work.execute })
+    const { ada } = await bench.start({ jobs: [type], logger, maxAbandoned: 1 })
+    const { id } = await ada.submit(type, 1)
+    await ada.cancel(id)
+    await bench.clock.advance(5_000)
+    expect(logger.lines.filter(({ status }) => status !== undefined)).toEqual([
+      { level: 'info', text: 'the engine works', status: 'ok' },
+      { level: 'error', text: 'too much code ignored its stop; restart the process', status: 'exhausted' },
+    ])
+  })
+
   test('hears of a policy and of a listener that fail, beside the callbacks of the options', async () => {
     const bench = new Bench()
     const logger = new KeptLog()

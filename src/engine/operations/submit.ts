@@ -43,9 +43,9 @@ export interface SubmitOptions extends CallOptions {
   /** Repeating a submit with the same key and input returns the first job, as long as that job's row exists. */
   readonly idempotencyKey?: string
   /**
-   * If a running or waiting job of the same tenant and type has this key, that job is returned, whatever its input. If
-   * the caller may not see it, the submit fails with `ALREADY_RUNNING`. A job that ends frees its key. 1 to 200
-   * characters.
+   * If a running or waiting job of the same tenant and type has this key, that job is returned, even if its input
+   * differs. If the caller may not see it, the submit fails with `ALREADY_RUNNING`. A job that ends frees its key. 1 to
+   * 200 characters.
    */
   readonly uniqueKey?: string
   /** Only for the engine's own session: the job's tenant. */
