@@ -59,18 +59,6 @@ export type StorableReturn<Result> = [Result] extends [Storable<Result>]
 /** Deeper values are refused: JSON recurses, and would overflow the stack. */
 const DEPTH_MAX = 200
 
-/**
- * Refuses values that JSON would not give back equal: NaN, infinities, BigInt, functions, symbols, dates, maps, class
- * instances, holes in lists, cycles, lone surrogates, and an own `__proto__` key.
- *
- * @param name  the first part of the error's path, e.g. `input`.
- * @param lenient  `undefined` properties count as absent, and -0 counts as 0. Otherwise both are refused.
- * @throws {JobchartError} `NOT_STORABLE` with `path`; `PAYLOAD_TOO_LARGE` it has more values than can be stored.
- */
-export function assertStorable(value: unknown, name: string, lenient = false): void {
-  checkedCopy(value, name, lenient, nothing)
-}
-
 /** The stored form of an object. `undefined`: the object is stored as it is. */
 export type Replace = (value: object) => Json | undefined
 
@@ -100,8 +88,12 @@ const VALUE_BYTES_MAX = 32
 /**
  * A copy of a value as the storage will return it. Later changes of the original do not affect it.
  *
+ * @param name  the first part of an error's path, e.g. `input`.
+ * @param lenient  `undefined` properties count as absent, and -0 counts as 0. Otherwise both are refused.
  * @param replace  returns what to store in place of an object, e.g. for an actor's reference.
- * @throws {JobchartError} `NOT_STORABLE` as {@link assertStorable}; `PAYLOAD_TOO_LARGE` its JSON is over 1 MiB.
+ * @throws {JobchartError} `NOT_STORABLE` with `path`: JSON would not give the value back equal (NaN, infinities, BigInt,
+ *   functions, symbols, dates, maps, class instances, holes in lists, cycles, lone surrogates, an own `__proto__` key);
+ *   `PAYLOAD_TOO_LARGE` it has more values than can be stored, or its JSON is over 1 MiB.
  */
 export function storableCopy(value: unknown, name: string, lenient = false, replace = nothing): Json {
   const copy = checkedCopy(value, name, lenient, replace)

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { JobchartError, jobError, jobNotFound } from '../../src/model/error.ts'
-import { assertStorable } from '../../src/model/storable.ts'
+import { storableCopy } from '../../src/model/storable.ts'
 
 const fails = (): never => {
   throw new Error('no look')
@@ -50,7 +50,7 @@ test('a lone surrogate, also one made by the cut, does not prevent the failure f
   const cut = `${'x'.repeat(1_999)}😀`
   for (const message of ['\ud800', cut]) {
     const record = jobError(new Error(message))
-    expect(() => assertStorable(record, 'error')).not.toThrow()
+    expect(() => storableCopy(record, 'error')).not.toThrow()
     expect(record.message.endsWith('\ufffd')).toBe(true)
   }
 })
@@ -68,7 +68,7 @@ test.each([
 ])('%s can be thrown without harm', (_, thrown) => {
   const record = jobError(thrown)
   expect(record.message).not.toBe('')
-  expect(() => assertStorable(record, 'error')).not.toThrow()
+  expect(() => storableCopy(record, 'error')).not.toThrow()
 })
 
 test('law: any thrown value becomes a record that can be stored', () => {
@@ -85,7 +85,7 @@ test('law: any thrown value becomes a record that can be stored', () => {
   fc.assert(
     fc.property(fc.oneof(errors, anything), (thrown) => {
       const record = jobError(thrown)
-      assertStorable(record, 'error')
+      storableCopy(record, 'error')
       expect(record.name).not.toBe('')
     }),
     { numRuns: 300 },

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { JobchartError } from '../../src/model/error.ts'
-import { assertStorable, storableCopy } from '../../src/model/storable.ts'
+import { storableCopy } from '../../src/model/storable.ts'
 
 const cycle: { self?: unknown } = {}
 cycle.self = { in: [cycle] }
@@ -46,7 +46,7 @@ const refused: readonly (readonly [kind: string, value: unknown, path: string, f
 ]
 
 test.each(refused)('I48 %s is refused, and its path is named', (_, value, path, found) => {
-  expect(refusalOf(() => assertStorable(value, 'input'))).toMatchObject({
+  expect(refusalOf(() => storableCopy(value, 'input'))).toMatchObject({
     code: 'NOT_STORABLE',
     path,
     message: `${path} should be plain JSON; found ${found}`,
@@ -55,48 +55,48 @@ test.each(refused)('I48 %s is refused, and its path is named', (_, value, path, 
 
 // These classes have a prototype of their own, whose toJSON JSON would call.
 test('I48 a list of a class of its own is refused', () => {
-  expect(refusalOf(() => assertStorable({ a: Amounts.of(1, 2) }, 'input'))).toMatchObject({ path: 'input.a' })
+  expect(refusalOf(() => storableCopy({ a: Amounts.of(1, 2) }, 'input'))).toMatchObject({ path: 'input.a' })
 })
 
 test('I48 a list with a symbol key is refused', () => {
-  expect(refusalOf(() => assertStorable({ a: tagged }, 'input'))).toMatchObject({ path: 'input.a' })
+  expect(refusalOf(() => storableCopy({ a: tagged }, 'input'))).toMatchObject({ path: 'input.a' })
 })
 
 // JSON writes it as 0.
 test('I48 minus zero is refused; the lenient check counts it as zero, which reads the same', () => {
-  expect(refusalOf(() => assertStorable({ a: -0 }, 'input'))).toMatchObject({ path: 'input.a' })
-  expect(() => assertStorable({ a: -0 }, 'context', true)).not.toThrow()
+  expect(refusalOf(() => storableCopy({ a: -0 }, 'input'))).toMatchObject({ path: 'input.a' })
+  expect(() => storableCopy({ a: -0 }, 'context', true)).not.toThrow()
 })
 
 test('I48 an own __proto__ key of hostile JSON is refused at any depth', () => {
   const hostile: unknown = JSON.parse('{"list":[{"__proto__":{"isAdmin":true}}]}')
-  expect(refusalOf(() => assertStorable(hostile, 'input'))).toMatchObject({ path: 'input.list.0.__proto__' })
-  expect(refusalOf(() => assertStorable(JSON.parse('{"__proto__":1}'), 'input', true))).toMatchObject({
+  expect(refusalOf(() => storableCopy(hostile, 'input'))).toMatchObject({ path: 'input.list.0.__proto__' })
+  expect(refusalOf(() => storableCopy(JSON.parse('{"__proto__":1}'), 'input', true))).toMatchObject({
     path: 'input.__proto__',
   })
   expect({}).not.toHaveProperty('isAdmin')
 })
 
 test('nesting is accepted to 200 levels and refused beyond, without a stack overflow', () => {
-  expect(() => assertStorable(nested(200), 'input')).not.toThrow()
-  expect(refusalOf(() => assertStorable(nested(201), 'input')).message).toContain('nesting deeper than 200')
-  expect(refusalOf(() => assertStorable(nested(100_000), 'input')).code).toBe('NOT_STORABLE')
+  expect(() => storableCopy(nested(200), 'input')).not.toThrow()
+  expect(refusalOf(() => storableCopy(nested(201), 'input')).message).toContain('nesting deeper than 200')
+  expect(refusalOf(() => storableCopy(nested(100_000), 'input')).code).toBe('NOT_STORABLE')
 })
 
 test('the lenient check counts an undefined property as absent, and nothing else', () => {
-  expect(() => assertStorable({ a: undefined, b: { c: undefined } }, 'context', true)).not.toThrow()
-  expect(refusalOf(() => assertStorable([undefined], 'context', true)).path).toBe('context.0')
-  expect(refusalOf(() => assertStorable(undefined, 'context', true)).path).toBe('context')
-  expect(refusalOf(() => assertStorable({ a: Number.NaN }, 'context', true)).path).toBe('context.a')
+  expect(() => storableCopy({ a: undefined, b: { c: undefined } }, 'context', true)).not.toThrow()
+  expect(refusalOf(() => storableCopy([undefined], 'context', true)).path).toBe('context.0')
+  expect(refusalOf(() => storableCopy(undefined, 'context', true)).path).toBe('context')
+  expect(refusalOf(() => storableCopy({ a: Number.NaN }, 'context', true)).path).toBe('context.a')
 })
 
 test('one object in two places is not a cycle', () => {
   const shared = { a: [1] }
-  expect(() => assertStorable([shared, { shared }], 'input')).not.toThrow()
+  expect(() => storableCopy([shared, { shared }], 'input')).not.toThrow()
 })
 
 test('an object without a prototype is plain', () => {
-  expect(() => assertStorable(Object.assign(Object.create(null), { a: 1 }), 'input')).not.toThrow()
+  expect(() => storableCopy(Object.assign(Object.create(null), { a: 1 }), 'input')).not.toThrow()
 })
 
 test('a storable copy equals what the storage gives back, and changing the original later does not change it', () => {
@@ -114,7 +114,7 @@ test('I48 every value that JSON can write is accepted', () => {
     fc.property(json, (value) => {
       fc.pre(!hasForbiddenKey(value))
       // Like JSON, which has no minus zero.
-      assertStorable(JSON.parse(JSON.stringify(value)), 'input')
+      storableCopy(JSON.parse(JSON.stringify(value)), 'input')
     }),
   )
 })
@@ -167,7 +167,7 @@ function refusalOf(act: () => void): JobchartError {
 
 function isTaken(value: unknown, lenient: boolean): boolean {
   try {
-    assertStorable(value, 'value', lenient)
+    storableCopy(value, 'value', lenient)
     return true
   } catch (error) {
     expect(error).toMatchObject({ code: 'NOT_STORABLE' })
