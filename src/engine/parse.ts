@@ -1,8 +1,8 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { ChartEvent } from '../model/chart.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { type Issue, JobchartError } from '../model/error.ts'
 import { type Json, storableCopy } from '../model/storable.ts'
-import type { ChartEvent } from '../model/transition.ts'
 import { isPromiseLike, type Soon, whenKnown } from './soon.ts'
 
 /** The most issues that one error lists. */

@@ -28,19 +28,6 @@ import { revivedCopy, storedCopy } from './references.ts'
 import { type Json, jsonCopy } from './storable.ts'
 import { ALONE, hasTransitionFor, InertMachine, type LiveSnapshot, nodesOf } from './xstate-internals.ts'
 
-export type {
-  Chart,
-  ChartAction,
-  ChartEvent,
-  ChartScope,
-  ChartSnapshot,
-  RefTo,
-  ResumedState,
-  Standing,
-  StateInfo,
-  TransitionResult,
-} from './chart.ts'
-
 /** How many states to cache with their snapshot and info, per machine. */
 const STATES_MAX = 1_000
 

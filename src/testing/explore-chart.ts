@@ -1,18 +1,18 @@
 import { type AnyStateMachine, createMachine, log } from 'xstate'
+import type {
+  Chart,
+  ChartAction,
+  ChartEvent,
+  ChartScope,
+  ChartSnapshot,
+  RefTo,
+  ResumedState,
+  Standing,
+  StateInfo,
+  TransitionResult,
+} from '../model/chart.ts'
 import type { AnyJobType } from '../model/definition.ts'
-import {
-  type Chart,
-  type ChartAction,
-  type ChartEvent,
-  type ChartScope,
-  type ChartSnapshot,
-  createChart,
-  type RefTo,
-  type ResumedState,
-  type Standing,
-  type StateInfo,
-  type TransitionResult,
-} from '../model/transition.ts'
+import { createChart } from '../model/transition.ts'
 
 /** The newest transition of a chart, and its event. */
 export interface Seen {

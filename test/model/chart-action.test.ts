@@ -19,7 +19,8 @@ import {
   spawnChild,
   stopChild,
 } from 'xstate'
-import { type Chart, type ChartEvent, createChart, type TransitionResult } from '../../src/model/transition.ts'
+import type { Chart, ChartEvent, TransitionResult } from '../../src/model/chart.ts'
+import { createChart } from '../../src/model/transition.ts'
 import { listed } from '../../src/model/xstate-internals.ts'
 
 const never = fromPromise(async () => {

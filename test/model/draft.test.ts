@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { type AnyStateMachine, assign, createMachine, emit, fromPromise, log, raise } from 'xstate'
+import type { ChartEvent } from '../../src/model/chart.ts'
 import { claim, create, type Decision, type DecisionContext, due, end, lose, send } from '../../src/model/decision.ts'
 import { type AnyJobType, defineJob } from '../../src/model/definition.ts'
 import { claimableTasks, holdsSlot, type Job, wakeAt } from '../../src/model/job.ts'
 import { type Task, task } from '../../src/model/task.ts'
-import type { ChartEvent } from '../../src/model/transition.ts'
 
 const HEARTBEAT = 2_000
 const GRACE = 5_000

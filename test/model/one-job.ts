@@ -1,9 +1,9 @@
 import { type AnyStateMachine, createMachine, fromPromise } from 'xstate'
+import type { ChartEvent } from '../../src/model/chart.ts'
 import { claim, create, type Decision, type DecisionContext, end, lose, send } from '../../src/model/decision.ts'
 import { type AnyJobType, defineJob } from '../../src/model/definition.ts'
 import { claimableTasks, type Job } from '../../src/model/job.ts'
 import { type Task, task } from '../../src/model/task.ts'
-import type { ChartEvent } from '../../src/model/transition.ts'
 
 // The life of one job, step by step. Each test gives only the arguments that it needs.
 

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { type AnyStateMachine, assign, createMachine, emit, enqueueActions, fromPromise, raise } from 'xstate'
+import type { Chart, ChartSnapshot, TransitionResult } from '../../src/model/chart.ts'
 import type { Json } from '../../src/model/storable.ts'
-import { type Chart, type ChartSnapshot, createChart, type TransitionResult } from '../../src/model/transition.ts'
+import { createChart } from '../../src/model/transition.ts'
 
 const never = fromPromise(async () => {
   await new Promise(() => {})

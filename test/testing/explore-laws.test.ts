@@ -8,10 +8,11 @@ import { explore, type JobMap } from 'jobchart/testing'
 import { expect, test } from 'vitest'
 import { type AnyStateMachine, assign, createMachine } from 'xstate'
 import { z } from 'zod'
+import type { ChartEvent, ChartSnapshot, TransitionResult } from '../../src/model/chart.ts'
 import { claim, create, type Decision, due, end, lose, release, send } from '../../src/model/decision.ts'
 import type { AnyJobType } from '../../src/model/definition.ts'
 import { claimableTasks, type Job } from '../../src/model/job.ts'
-import { type ChartEvent, type ChartSnapshot, createChart, type TransitionResult } from '../../src/model/transition.ts'
+import { createChart } from '../../src/model/transition.ts'
 import { listed } from '../../src/model/xstate-internals.ts'
 
 test('edges and dead ends equal those of bare transitions, and each path leads to its state', () => {

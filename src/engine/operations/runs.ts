@@ -1,5 +1,6 @@
 /** Stores new jobs with their pipeline's overlap rule, retries jobs and deletes them. */
 import { typeThatHandles } from '../../model/can-handle.ts'
+import type { ChartEvent } from '../../model/chart.ts'
 import {
   create,
   type Decision,
@@ -15,7 +16,6 @@ import { holdsSlot, type Job, type JobId, type Overlap } from '../../model/job.t
 import { typeWhenTouched } from '../../model/migration.ts'
 import type { Pipeline } from '../../model/pipeline.ts'
 import { continued } from '../../model/step-key.ts'
-import type { ChartEvent } from '../../model/transition.ts'
 import type { Principal, Target } from '../../port/policy.ts'
 import type { PipelineKey } from '../../port/storage.ts'
 import { authorizeJob, authorizeSubmit, commandOf, maskOfAnswer, reach, withoutHiddenJob } from '../authorization.ts'

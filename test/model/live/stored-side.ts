@@ -1,12 +1,12 @@
 /** Stored jobs of a generated machine: rows as JSON, read again for every event, and moved by the model alone. */
 
 import type { AnyStateMachine } from 'xstate'
+import type { ChartEvent } from '../../../src/model/chart.ts'
 import type * as DecisionModule from '../../../src/model/decision.ts'
 import type { Decision, DecisionContext, JobTree } from '../../../src/model/decision.ts'
 import type * as DefinitionModule from '../../../src/model/definition.ts'
 import type { AnyJobType } from '../../../src/model/definition.ts'
 import type { Job, Timer } from '../../../src/model/job.ts'
-import type { ChartEvent } from '../../../src/model/transition.ts'
 import { type ChildView, Emitted, named, sorted, type TimerView, type View } from './views.ts'
 
 /** The model's functions that a run needs, or those of a model with a fault. */

@@ -1,5 +1,6 @@
 /** Walks a job of a generated chart and its children. */
 import fc from 'fast-check'
+import type { ChartEvent, ChartSnapshot } from '../../../src/model/chart.ts'
 import {
   claim,
   create,
@@ -16,7 +17,7 @@ import {
 } from '../../../src/model/decision.ts'
 import { type AnyJobType, withChildren } from '../../../src/model/definition.ts'
 import { claimableTasks, type Job } from '../../../src/model/job.ts'
-import { type ChartEvent, type ChartSnapshot, createChart } from '../../../src/model/transition.ts'
+import { createChart } from '../../../src/model/transition.ts'
 import { machineOf, typeOf } from './machines.ts'
 import { eventTypes, type Plan, plans, repeated } from './plans.ts'
 
