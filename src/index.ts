@@ -97,9 +97,9 @@ export type { CommandFor, Pipelines, Session, SubmitArguments, ViewOf } from './
 export type { ShownEvent } from './engine/shown-event.ts'
 export type { SilentInstance } from './engine/sweeps.ts'
 export type { JobView, PipelineView, TaskView } from './engine/view.ts'
+export type { TaskEnd } from './model/attempt-end.ts'
 export type { ChartEvent } from './model/chart.ts'
 export type { By, Command, CommandEvent, CommandOf, CommandSchemas, Commands, SchemasOf } from './model/command.ts'
-export type { TaskEnd } from './model/decision.ts'
 export {
   type AnyJobType,
   type CommandsOf,

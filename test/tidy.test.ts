@@ -142,7 +142,6 @@ describe('sizes and names', () => {
     const concepts: { readonly [file: string]: string } = {
       'src/engine/dispatcher.ts': 'the table of what runs here',
       'src/engine/tick.ts': 'the path of every change of every job, on one page',
-      'src/model/decision.ts': 'what becomes of a job, one function for each thing that may happen to it',
       'src/model/draft.ts': 'one job while a decision is made of it',
       'src/model/remembered-decision.ts': 'decisions of plain jobs, remembered whole',
       'src/model/xstate-internals.ts': 'all that is known of the insides of XState',

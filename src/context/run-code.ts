@@ -1,4 +1,4 @@
-import type { TaskEnd } from '../model/decision.ts'
+import type { TaskEnd } from '../model/attempt-end.ts'
 import { JobchartError } from '../model/error.ts'
 import type { Json } from '../model/storable.ts'
 import type { TaskRun } from '../model/task.ts'

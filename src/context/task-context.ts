@@ -1,4 +1,4 @@
-import type { TaskEnd } from '../model/decision.ts'
+import type { TaskEnd } from '../model/attempt-end.ts'
 import { JobchartError, jobError } from '../model/error.ts'
 import { type Json, storableCopy } from '../model/storable.ts'
 import type { StepContext, TaskContext } from '../model/task.ts'

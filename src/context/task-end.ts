@@ -1,4 +1,4 @@
-import type { TaskEnd } from '../model/decision.ts'
+import type { TaskEnd } from '../model/attempt-end.ts'
 import { isFinalError, JobchartError } from '../model/error.ts'
 import { isOptions, shownValue } from '../model/option-checks.ts'
 import { errorValue } from '../model/record.ts'

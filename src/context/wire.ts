@@ -1,4 +1,4 @@
-import type { TaskEnd } from '../model/decision.ts'
+import type { TaskEnd } from '../model/attempt-end.ts'
 import { type ErrorCode, JobchartError, jobError } from '../model/error.ts'
 import type { ItemReport } from '../model/item.ts'
 import type { ProgressReport } from '../model/progress.ts'

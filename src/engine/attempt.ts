@@ -1,6 +1,7 @@
 import { CodeContext } from '../context/task-context.ts'
 import { codeEnd, failedEnd, givenEnd } from '../context/task-end.ts'
-import type { TaskEnd, TaskReport } from '../model/decision.ts'
+import type { TaskEnd } from '../model/attempt-end.ts'
+import type { TaskReport } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import type { Job } from '../model/job.ts'

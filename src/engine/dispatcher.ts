@@ -1,4 +1,5 @@
-import { end, release, type TaskEnd } from '../model/decision.ts'
+import type { TaskEnd } from '../model/attempt-end.ts'
+import { end, release } from '../model/decision.ts'
 import { isFinalError, isUnreadable, JobchartError, jobError } from '../model/error.ts'
 import { claimableTasks, isWaiting, type Job, wakeAt } from '../model/job.ts'
 import { isSuspect } from '../model/loss.ts'

@@ -26,7 +26,7 @@ const ON = { type: required(oneOf(...EVENT_TYPES)), listener: required(callback)
  *
  * ```
  *  start: open storage ─ take back what dead engines held ─ claim
- *  every poll:      what did others commit? stop what they cancelled, claim what they offered
+ *  every poll:      what did others commit? stop what they cancelled, claim what is available
  *  every sweep:     what fell due, who died, what is held here and does not run
  *  every heartbeat: say that this engine lives
  * ```

@@ -1,4 +1,5 @@
-import type { TaskEnd, TaskReport } from '../model/decision.ts'
+import type { TaskEnd } from '../model/attempt-end.ts'
+import type { TaskReport } from '../model/decision.ts'
 import type { AnyLogic, LogicKind } from '../model/logic.ts'
 import { errorValue } from '../model/record.ts'
 import type { Json } from '../model/storable.ts'

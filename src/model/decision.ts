@@ -5,36 +5,22 @@
  * a promise. A decision takes effect only when it is committed.
  */
 
+import { attemptEnded, endLate, type TaskEnd } from './attempt-end.ts'
 import type { Address, ChartEvent } from './chart.ts'
 import type { Decision, DecisionContext, JobTree } from './decision-data.ts'
 import type { Draft } from './draft.ts'
-import { jobError } from './error.ts'
 import type { Job, Overlap, Trigger } from './job.ts'
 import { TreeDecision } from './job-tree.ts'
 import type { AnyJobType } from './job-type.ts'
 import { crashesAfter, type Loss, lossError } from './loss.ts'
-import { doneEvent, errorEvent, newRecord, offered, settingsOf, snapshotEvent } from './record.ts'
+import { errorEvent, madeAvailable, newRecord, settingsOf, snapshotEvent } from './record.ts'
 import { type Asked, remembered } from './remembered-decision.ts'
-import { backoffMs } from './retry.ts'
-import { isToldToStop, killed, stopError, stopping } from './stop.ts'
+import { isToldToStop, stopError } from './stop.ts'
 import type { Json } from './storable.ts'
 import type { Task, TaskSettings } from './task.ts'
-import { isoTime } from './time.ts'
 
 export type { Decision, DecisionContext, JobDecision, JobTree, LookedAt, TreeJob } from './decision-data.ts'
 export { isSuspect } from './loss.ts'
-
-/** How the code of an attempt ended. */
-export type TaskEnd =
-  | { readonly ok: true; readonly output?: Json; readonly exitCode?: number }
-  | {
-      readonly ok: false
-      readonly error: Json
-      /** Present for a program. */
-      readonly exitCode?: number
-      /** The error would recur, so the task is not retried. */
-      readonly isFinal?: boolean
-    }
 
 /** The first values of a new job. The input is already parsed and storable. */
 export interface NewJob {
@@ -192,27 +178,15 @@ export function end(
   const task = claimedUnder(job, token)
   if (task === undefined || task.status === 'available') return undefined
   if (!result.ok || result.exitCode !== undefined) {
-    return decide(type, job, context, tree, (draft) => endedUnder(draft, task, result, context))
+    return decide(type, job, context, tree, (draft) => attemptEnded(draft, task, result, context))
   }
   const { output } = result
   const own = output === undefined ? {} : { output }
   return rememberedOf(job, { type, what: `end ${job.tasks.indexOf(task)}`, context, ...own }, (asked) =>
     decide(type, job, asked.context, tree, (draft) => {
-      endedUnder(draft, task, asked.output === undefined ? { ok: true } : { ok: true, output: asked.output }, context)
+      attemptEnded(draft, task, asked.output === undefined ? { ok: true } : { ok: true, output: asked.output }, context)
     }),
   )
-}
-
-function endedUnder(draft: Draft, task: Task, result: TaskEnd, context: DecisionContext): void {
-  draft.touch()
-  if (task.status === 'stopping') {
-    draft.gone(task)
-    draft.events.push({ type: 'task.stopped', task: task.id })
-  } else if (result.ok) {
-    draft.remove(task)
-    exited(draft, result)
-    draft.receiveEnd(task, doneEvent(task.id, result.output))
-  } else failed(draft, task, result, context)
 }
 
 /** What a running task tells the chart: an event, or the newest value of an observable. */
@@ -268,7 +242,7 @@ export function lose(
     // would soon be suspects. A suspect blocks others of its kind, and these would do so for ever.
     const crashes = settings.kind === 'promise' ? crashesAfter(task, steps) : 0
     const counted = isCrash ? { crashes, steps } : {}
-    const lost = offered(task, { ...counted, losses: task.losses + 1, availableAt: draft.steady() })
+    const lost = madeAvailable(task, { ...counted, losses: task.losses + 1, availableAt: draft.steady() })
     const { deadlineAt, stopBy } = task
     // The code may still run in another process, but no longer than these bounds.
     const bounds = { ...(deadlineAt === undefined ? {} : { deadlineAt }), ...(stopBy === undefined ? {} : { stopBy }) }
@@ -298,7 +272,7 @@ export function release(type: AnyJobType, job: Job, token: number, context: Deci
       draft.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop, and its engine stopped first')))
       return
     }
-    draft.put(offered(task, { attempt: task.attempt - 1, availableAt: draft.steady() }))
+    draft.put(madeAvailable(task, { attempt: task.attempt - 1, availableAt: draft.steady() }))
     draft.receiveNamed({ type: 'task.released', reason: RELEASE_REASON })
   })
 }
@@ -330,7 +304,7 @@ export function due(type: AnyJobType, job: Job, context: DecisionContext, tree?:
       const standing = draft.job.timers.find((timer) => timer.event === event)
       if (standing !== undefined) draft.fire(standing)
     }
-    for (const { invocation } of draft.tasks.list) giveUp(draft, draft.task(invocation), context)
+    for (const { invocation } of draft.tasks.list) endLate(draft, draft.task(invocation), context)
   })
 }
 
@@ -377,79 +351,6 @@ function alone({ id, parentId, tasks }: Job): JobTree {
 // row tells its state.
 function claimedUnder(job: Job, token: number): Task | undefined {
   return token > 0 ? job.tasks.find((task) => task.token === token && task.child === undefined) : undefined
-}
-
-function exited({ job }: Draft, { exitCode }: TaskEnd): void {
-  if (exitCode !== undefined) job.exitCode = exitCode
-}
-
-function failed(draft: Draft, task: Task, result: TaskEnd & { ok: false }, context: DecisionContext): void {
-  const { error, isFinal } = result
-  const losses = lossesOf(task)
-  const availableAt = isFinal === true ? undefined : nextAttemptAt(draft, task, context)
-  if (availableAt === undefined) {
-    draft.remove(task)
-    exited(draft, result)
-    draft.receiveEnd(task, errorEvent(task.id, error))
-    return
-  }
-  draft.put(offered(task, { availableAt, losses, crashes: 0 }))
-  noteRetry(draft, task, availableAt, error)
-}
-
-/** When to retry a failed attempt. `undefined`: no retry. */
-function nextAttemptAt(draft: Draft, task: Task, { random }: DecisionContext): number | undefined {
-  const { retry } = settingsOf(draft.type, task)
-  const failures = task.attempt - lossesOf(task)
-  if (failures > retry.limit || isToldToStop(task)) return undefined
-  return draft.steady() + backoffMs(retry, failures, random)
-}
-
-// How many attempts of a task were lost. An awaited attempt that has now reported its end, or timed out, does not count
-// as lost.
-function lossesOf({ status, losses }: Task): number {
-  return status === 'lost' ? losses - 1 : losses
-}
-
-function noteRetry(draft: Draft, { id, attempt }: Task, availableAt: number, error: Json): void {
-  const at = isoTime(draft.time() + (availableAt - draft.steady()))
-  draft.events.push({ type: 'task.retried', task: id, attempt, availableAt: at, error: jobError(error) })
-}
-
-// Ends a task that has taken too long, or that did not stop within its grace.
-function giveUp(draft: Draft, task: Task | undefined, context: DecisionContext): void {
-  if (task?.stopBy !== undefined && task.stopBy <= draft.steady()) abandoned(draft, task)
-  else if (task?.deadlineAt !== undefined && task.deadlineAt <= draft.steady()) timedOut(draft, task, context)
-}
-
-function abandoned(draft: Draft, task: Task): void {
-  draft.touch()
-  if (task.isKillable === true && task.status !== 'lost') {
-    draft.put(killed(task))
-    return
-  }
-  draft.gone(task)
-  draft.events.push({ type: 'task.abandoned', task: task.id })
-  if (task.status === 'stopping') return
-  draft.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop, and did not stop within its grace')))
-}
-
-function timedOut(draft: Draft, task: Task, context: DecisionContext): void {
-  draft.touch()
-  const { timeoutMs } = settingsOf(draft.type, task)
-  const message = `attempt ${task.attempt} took longer than ${timeoutMs} ms`
-  const error = { name: 'JobchartError', code: 'TIMEOUT', message }
-  const again = nextAttemptAt(draft, task, context)
-  // Only a claimed task has code that must stop before the next attempt. A lost task has none here, so it is retried or
-  // removed without waiting.
-  const isRunning = task.status === 'claimed'
-  if (isRunning) {
-    const stopped = stopping(draft.type, task, draft.graceFrom(task), 'timeout')
-    draft.put(again === undefined ? stopped : { ...stopped, again, crashes: 0 })
-  } else if (again === undefined) draft.remove(task)
-  else draft.put(offered(task, { availableAt: again, losses: lossesOf(task), crashes: 0 }))
-  if (again === undefined) draft.receiveEnd(task, errorEvent(task.id, error))
-  else noteRetry(draft, task, again, error)
 }
 
 // Stores the newest value of an observable, so that references show it even after the observable was stopped.

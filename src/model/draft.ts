@@ -22,7 +22,7 @@ import { type Keyed, keyed } from './limits.ts'
 import { isAtRest, keptAndBegun, migrationOf } from './migration.ts'
 import { errorEvent, newTask, settingsOf, snapshotEvent } from './record.ts'
 import { childrenIn, hasReference, unsupportedInTask } from './references.ts'
-import { fullError, isFull, isLeft, isStop, offeredAgain, stopError, stopping, withMessage } from './stop.ts'
+import { availableAgain, fullError, isFull, isLeft, isStop, stopError, stopping, withMessage } from './stop.ts'
 import type { Json } from './storable.ts'
 import { Entries, TaskList } from './task-list.ts'
 import type { Task } from './task-record.ts'
@@ -353,7 +353,7 @@ export class Draft {
    */
   gone(task: Task): void {
     if (task.again === undefined) this.remove(task)
-    else this.put(offeredAgain(task, Math.max(task.again, this.steady())))
+    else this.put(availableAgain(task, Math.max(task.again, this.steady())))
   }
 
   /** Whether the job is not admitted yet: its tasks and children have not begun, and its timers hold delays. */

@@ -1,4 +1,4 @@
-import type { TaskEnd } from './decision.ts'
+import type { TaskEnd } from './attempt-end.ts'
 
 /** How a program ended. */
 export interface Exit {

@@ -124,7 +124,7 @@ export function settingsOf(type: AnyJobType, task: Task): TaskSettings {
 }
 
 /** A task that is available again, without holder and deadline. Its token stays, so that no later claim repeats it. */
-export function offered(task: Task, change: Partial<Task>): Task {
+export function madeAvailable(task: Task, change: Partial<Task>): Task {
   const { holder, stopBy, deadlineAt, again, isKillable, handle, ...rest } = task
   return { ...rest, ...change, status: 'available' }
 }

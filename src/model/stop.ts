@@ -8,7 +8,7 @@
 
 import type { ChartEvent } from './chart.ts'
 import type { AnyJobType } from './job-type.ts'
-import { offered } from './record.ts'
+import { madeAvailable } from './record.ts'
 import type { Json } from './storable.ts'
 import type { Task } from './task-record.ts'
 
@@ -77,8 +77,8 @@ function withGrace(type: AnyJobType, task: Task, message: string, from: number):
 }
 
 /** Makes a timed-out task available again from `availableAt`, without the message that told it to stop. */
-export function offeredAgain(task: Task, availableAt: number): Task {
-  return offered(task, { availableAt, inbox: task.inbox.filter((message) => !isStop(message)) })
+export function availableAgain(task: Task, availableAt: number): Task {
+  return madeAvailable(task, { availableAt, inbox: task.inbox.filter((message) => !isStop(message)) })
 }
 
 /** The error of a stopped task whose code did not report its own end. */

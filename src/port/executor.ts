@@ -1,4 +1,4 @@
-import type { TaskEnd } from '../model/decision.ts'
+import type { TaskEnd } from '../model/attempt-end.ts'
 import type { ItemReport } from '../model/item.ts'
 import type { Program } from '../model/program.ts'
 import type { ProgressReport } from '../model/progress.ts'

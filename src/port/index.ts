@@ -2,9 +2,10 @@
  * Types for authors of a storage, an executor, a policy or a clock. The interfaces, with their numbered guarantees, are
  * in the other files of this folder.
  */
+
+export type { TaskEnd } from '../model/attempt-end.ts'
 export type { ActorPath, Address } from '../model/chart.ts'
 export type { By } from '../model/command.ts'
-export type { TaskEnd } from '../model/decision.ts'
 export type { EventDraft, EventRow } from '../model/event.ts'
 export type { Item, ItemStatus } from '../model/item.ts'
 export type { EndedChild, Job, JobSummary, LastSnapshot, Timer } from '../model/job.ts'

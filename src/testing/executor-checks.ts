@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import type { TaskEnd } from '../model/decision.ts'
+import type { TaskEnd } from '../model/attempt-end.ts'
 import type { Json } from '../model/storable.ts'
 import type { Executor, Work } from '../port/executor.ts'
 import type { RecordedChannel } from './recorded-channel.ts'

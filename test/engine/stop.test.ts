@@ -441,7 +441,7 @@ test('a chart that names task.released hears that its work was given back, and w
   expect((await bench.row(id)).status).toBe('done')
 })
 
-test('a chart may leave its work by task.released: then no task is offered again', async () => {
+test('a chart may leave its work by task.released: then no task is available again', async () => {
   const bench = new Bench()
   const work = new Work()
   const machine = createMachine({

@@ -365,7 +365,7 @@ describe('an attempt that is awaited after its loss', () => {
   const awaited = defineJob({ type: 'awaited', recovery: 'await', execute: () => 1 })
   const retried = defineJob({ type: 'retried', recovery: 'await', retry: { limit: 1 }, execute: () => 1 })
 
-  test('is not offered again, and its token stays valid', () => {
+  test('is not available again, and its token stays valid', () => {
     const { job, events } = lost(awaited, claimed(awaited))
     expect(taskOf(job)).toMatchObject({ status: 'lost', token: 2, losses: 1 })
     expect(taskOf(job)).not.toHaveProperty('holder')

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { defineJob } from '../../src/model/definition.ts'
-import { doneEvent, errorEvent, errorValue, offered, outcomeOf, settingsOf } from '../../src/model/record.ts'
+import { doneEvent, errorEvent, errorValue, madeAvailable, outcomeOf, settingsOf } from '../../src/model/record.ts'
 import type { Task } from '../../src/model/task.ts'
 
 const plain = defineJob({ type: 'plain', killGrace: '1s', execute: () => 1 })
@@ -56,7 +56,7 @@ test('a thrown value that cannot be read reaches a chart all the same', () => {
 
 test('a task that is available again has no holder, deadline or grace, and keeps its token and its messages', () => {
   const { holder, ...rest } = held
-  expect(offered({ ...held, stopBy: 9, deadlineAt: 7, again: 8 }, { crashes: 2 })).toEqual({
+  expect(madeAvailable({ ...held, stopBy: 9, deadlineAt: 7, again: 8 }, { crashes: 2 })).toEqual({
     ...rest,
     status: 'available',
     crashes: 2,

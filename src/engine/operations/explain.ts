@@ -160,7 +160,7 @@ async function ofTask(
     case 'inline':
       return []
     case 'available':
-      return type === undefined ? [] : [await ofOffered(core, type, job, task)]
+      return type === undefined ? [] : [await ofAvailable(core, type, job, task)]
   }
 }
 
@@ -175,7 +175,7 @@ function ofHolder({ losses }: Core, { id, holder }: Task): readonly Reason[] {
   )
 }
 
-async function ofOffered(core: Core, type: AnyJobType, job: Job, task: Task): Promise<Reason> {
+async function ofAvailable(core: Core, type: AnyJobType, job: Job, task: Task): Promise<Reason> {
   const { id, executor, availableAt, attempt, limitKey } = task
   const { clock, executors, dispatcher, settings, health, storage } = core
   if (!claimableTasks(job).includes(task)) return { kind: 'blocked', task: id }

@@ -1,0 +1,109 @@
+/** How one attempt of a task ends, and what follows: its task ends, or is tried again. */
+
+import type { DecisionContext } from './decision-data.ts'
+import type { Draft } from './draft.ts'
+import { jobError } from './error.ts'
+import { doneEvent, errorEvent, madeAvailable, settingsOf } from './record.ts'
+import { backoffMs } from './retry.ts'
+import { isToldToStop, killed, stopError, stopping } from './stop.ts'
+import type { Json } from './storable.ts'
+import type { Task } from './task.ts'
+import { isoTime } from './time.ts'
+
+/** How the code of an attempt ended. */
+export type TaskEnd =
+  | { readonly ok: true; readonly output?: Json; readonly exitCode?: number }
+  | {
+      readonly ok: false
+      readonly error: Json
+      /** Present for a program. */
+      readonly exitCode?: number
+      /** The error would recur, so the task is not retried. */
+      readonly isFinal?: boolean
+    }
+
+/** Applies the end that an attempt's code reported. A failed attempt is retried, or ends its task. */
+export function attemptEnded(draft: Draft, task: Task, result: TaskEnd, context: DecisionContext): void {
+  draft.touch()
+  if (task.status === 'stopping') {
+    draft.gone(task)
+    draft.events.push({ type: 'task.stopped', task: task.id })
+  } else if (result.ok) {
+    draft.remove(task)
+    exited(draft, result)
+    draft.receiveEnd(task, doneEvent(task.id, result.output))
+  } else failed(draft, task, result, context)
+}
+
+/** Ends an attempt that has taken longer than its timeout, or that did not stop within its grace. */
+export function endLate(draft: Draft, task: Task | undefined, context: DecisionContext): void {
+  if (task?.stopBy !== undefined && task.stopBy <= draft.steady()) abandoned(draft, task)
+  else if (task?.deadlineAt !== undefined && task.deadlineAt <= draft.steady()) timedOut(draft, task, context)
+}
+
+function abandoned(draft: Draft, task: Task): void {
+  draft.touch()
+  if (task.isKillable === true && task.status !== 'lost') {
+    draft.put(killed(task))
+    return
+  }
+  draft.gone(task)
+  draft.events.push({ type: 'task.abandoned', task: task.id })
+  if (task.status === 'stopping') return
+  draft.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop, and did not stop within its grace')))
+}
+
+function timedOut(draft: Draft, task: Task, context: DecisionContext): void {
+  draft.touch()
+  const { timeoutMs } = settingsOf(draft.type, task)
+  const message = `attempt ${task.attempt} took longer than ${timeoutMs} ms`
+  const error = { name: 'JobchartError', code: 'TIMEOUT', message }
+  const again = nextAttemptAt(draft, task, context)
+  // Only a claimed task has code that must stop before the next attempt. A lost task has none here, so it is retried or
+  // removed without waiting.
+  const isRunning = task.status === 'claimed'
+  if (isRunning) {
+    const stopped = stopping(draft.type, task, draft.graceFrom(task), 'timeout')
+    draft.put(again === undefined ? stopped : { ...stopped, again, crashes: 0 })
+  } else if (again === undefined) draft.remove(task)
+  else draft.put(madeAvailable(task, { availableAt: again, losses: lossesOf(task), crashes: 0 }))
+  if (again === undefined) draft.receiveEnd(task, errorEvent(task.id, error))
+  else noteRetry(draft, task, again, error)
+}
+
+function exited({ job }: Draft, { exitCode }: TaskEnd): void {
+  if (exitCode !== undefined) job.exitCode = exitCode
+}
+
+function failed(draft: Draft, task: Task, result: TaskEnd & { ok: false }, context: DecisionContext): void {
+  const { error, isFinal } = result
+  const losses = lossesOf(task)
+  const availableAt = isFinal === true ? undefined : nextAttemptAt(draft, task, context)
+  if (availableAt === undefined) {
+    draft.remove(task)
+    exited(draft, result)
+    draft.receiveEnd(task, errorEvent(task.id, error))
+    return
+  }
+  draft.put(madeAvailable(task, { availableAt, losses, crashes: 0 }))
+  noteRetry(draft, task, availableAt, error)
+}
+
+/** When to retry a failed attempt. `undefined`: no retry. */
+function nextAttemptAt(draft: Draft, task: Task, { random }: DecisionContext): number | undefined {
+  const { retry } = settingsOf(draft.type, task)
+  const failures = task.attempt - lossesOf(task)
+  if (failures > retry.limit || isToldToStop(task)) return undefined
+  return draft.steady() + backoffMs(retry, failures, random)
+}
+
+// How many attempts of a task were lost. An awaited attempt that has now reported its end, or timed out, does not count
+// as lost.
+function lossesOf({ status, losses }: Task): number {
+  return status === 'lost' ? losses - 1 : losses
+}
+
+function noteRetry(draft: Draft, { id, attempt }: Task, availableAt: number, error: Json): void {
+  const at = isoTime(draft.time() + (availableAt - draft.steady()))
+  draft.events.push({ type: 'task.retried', task: id, attempt, availableAt: at, error: jobError(error) })
+}
