@@ -1,12 +1,13 @@
 /**
  * Migrates a file to the current schema.
  *
- * A file of schema 1 or 2 is migrated in pieces, each in its own transaction. So no piece holds the write lock for
+ * A file of schema 3 gets the columns, tables and indexes that it lacks, in one transaction. A file of schema 1 or 2 is
+ * migrated in pieces, each in its own transaction. So no piece holds the write lock for
  * long, and a killed migration continues where it was:
  *
  * ```
- *  1, 2 ─ no engine has it open ─▶ 3, marked ─▶ indexes dropped ─▶ old tables set aside, new ones made
- *                                                  ─▶ rows moved, some thousands at a time ─▶ old tables dropped ─▶ 3
+ *  1, 2 ─ no engine has it open ─▶ 4, marked ─▶ indexes dropped ─▶ old tables set aside, new ones made
+ *                                                  ─▶ rows moved, some thousands at a time ─▶ old tables dropped ─▶ 4
  * ```
  *
  * The rows left in the old tables are the work that remains. While the mark is set, each connection that opens the file
@@ -17,7 +18,16 @@ import type { Clock } from '../port/clock.ts'
 import { InstanceLock } from './instance-lock.ts'
 import { checkDatabase } from './opening-checks.ts'
 import { RowMover } from './row-mover.ts'
-import { APPLICATION_ID, INDEXES, LASTING_TABLES, SCHEMA_VERSION, TABLES } from './schema.ts'
+import {
+  ADDED_COLUMNS,
+  ADDED_INDEXES,
+  ADDED_TABLES,
+  APPLICATION_ID,
+  INDEXES,
+  LASTING_TABLES,
+  SCHEMA_VERSION,
+  TABLES,
+} from './schema.ts'
 import { unusable } from './storage-error.ts'
 import { transaction } from './transaction.ts'
 import { whenUnlocked } from './write-queue.ts'
@@ -69,21 +79,34 @@ class Migration {
   #piece(): boolean {
     const version = checkDatabase(this.#db, this.#file)
     if (version === 0) return this.#make()
-    if (version < SCHEMA_VERSION) return this.#begin()
+    if (version === 3) return this.#extend()
+    if (version < 3) return this.#begin()
     if (!this.#isMarked()) return false
     return this.#dropIndex() || this.#setAside() || this.#move() || this.#end()
   }
 
   #make(): false {
     const db = this.#db
-    db.exec(TABLES + LASTING_TABLES + INDEXES)
+    db.exec(TABLES + LASTING_TABLES + ADDED_TABLES + INDEXES + ADDED_INDEXES)
     db.exec(`INSERT INTO meta VALUES ('sequence', 0)`)
     db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}`)
     return false
   }
 
-  // Refuses to begin while another engine has the file open, because that engine knows only the old tables.
-  #begin(): true {
+  // A marked file of schema 3 was left in the midst of its migration from schema 1 or 2.
+  #extend(): boolean {
+    this.#refuseIfOpen()
+    if (this.#isMarked() && !this.#tables().has('old_jobs')) {
+      this.#db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`)
+      return true
+    }
+    for (const [table, column] of ADDED_COLUMNS) this.#db.exec(`ALTER TABLE ${table} ADD COLUMN ${column}`)
+    this.#db.exec(`${ADDED_TABLES}${ADDED_INDEXES} PRAGMA user_version = ${SCHEMA_VERSION}`)
+    return this.#isMarked()
+  }
+
+  // An engine that has the file open knows only the old tables.
+  #refuseIfOpen(): void {
     const other = InstanceLock.all(this.#file).find((instance) => InstanceLock.isHeld(this.#file, instance))
     if (other !== undefined) {
       throw unusable(
@@ -91,6 +114,10 @@ class Migration {
         'the file is of an older version, and another engine has it open: stop all engines, then start this one',
       )
     }
+  }
+
+  #begin(): true {
+    this.#refuseIfOpen()
     // An old file does not store the latest time of a beat. The time of the newest event takes its place, because the
     // stored deadlines come from the same clock.
     this.#db.exec(`INSERT INTO meta SELECT 'beat', at FROM events ORDER BY sequence DESC LIMIT 1`)
@@ -122,7 +149,8 @@ class Migration {
       return true
     }
     for (const table of MOVED) if (tables.has(table)) this.#db.exec(`ALTER TABLE ${table} RENAME TO old_${table}`)
-    this.#db.exec(TABLES + INDEXES)
+    this.#db.exec(`ALTER TABLE pipelines ADD COLUMN due_at INTEGER`)
+    this.#db.exec(TABLES + ADDED_TABLES + INDEXES + ADDED_INDEXES)
     return true
   }
 

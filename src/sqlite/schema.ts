@@ -4,7 +4,7 @@
 export const APPLICATION_ID = 0x6a6f6263
 
 /** The `user_version` of files with this schema. */
-export const SCHEMA_VERSION = 3
+export const SCHEMA_VERSION = 4
 
 /**
  * The tables.
@@ -19,7 +19,8 @@ export const SCHEMA_VERSION = 3
  *   set while the task is claimed or stopping, `route` while it may be claimed.
  * - `tasks` has the other tasks, and the ended children (`ended` is 1).
  * - In `steps`, `n` is the top job of the tree, and `job` the job that recorded the step, or 0 for a copied step (S33).
- * - `gone` keeps the facts that events need about jobs whose rows were removed.
+ * - `gone` keeps the facts that events need: about jobs whose rows were removed, and about pipelines. A pipeline's `id`
+ *   there is the JSON text of its tenant and id. It has one row for each set of facts that it had.
  * - In `job_labels`, `label` is a hash of a label's name and value. Different labels may have the same hash.
  * - Each label of a job has two rows in `job_labels`: one under the job's creator, and one with `created_by` 0 for
  *   searches over all creators of the tenant.
@@ -67,7 +68,8 @@ export const TABLES = `
     unique_key TEXT,
     progress TEXT,
     body TEXT NOT NULL,
-    input TEXT
+    input TEXT,
+    assignee INTEGER
   ) STRICT;
 
   CREATE TABLE tasks (
@@ -116,7 +118,8 @@ export const TABLES = `
     created_by INTEGER NOT NULL,
     type TEXT NOT NULL,
     pipeline INTEGER,
-    labels TEXT
+    labels TEXT,
+    assignee INTEGER
   ) STRICT;
 
   CREATE TABLE logs (
@@ -153,7 +156,7 @@ export const TABLES = `
   ) STRICT, WITHOUT ROWID;
 `
 
-/** Tables that have not changed since the first schema. */
+/** Tables that schemas 1 to 3 have too, where they lack only the columns of `ADDED_COLUMNS`. */
 export const LASTING_TABLES = `
   CREATE TABLE pipelines (
     tenant TEXT NOT NULL,
@@ -163,6 +166,7 @@ export const LASTING_TABLES = `
     labels TEXT,
     revision INTEGER NOT NULL,
     body TEXT NOT NULL,
+    due_at INTEGER,
     PRIMARY KEY (tenant, id)
   ) STRICT, WITHOUT ROWID;
 
@@ -178,8 +182,31 @@ export const LASTING_TABLES = `
   CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 `
 
+/** Tables of schema 4. In `dependencies`, `source` names what the pipeline runs after: a pipeline or a job type. */
+export const ADDED_TABLES = `
+  CREATE TABLE dependencies (
+    tenant TEXT NOT NULL,
+    source TEXT NOT NULL,
+    pipeline TEXT NOT NULL,
+    PRIMARY KEY (tenant, source, pipeline)
+  ) STRICT, WITHOUT ROWID;
+`
+
+/** Columns of schema 4, by table. Schema 3 has these tables without them. */
+export const ADDED_COLUMNS: readonly (readonly [table: string, column: string])[] = [
+  ['jobs', 'assignee INTEGER'],
+  ['gone', 'assignee INTEGER'],
+  ['pipelines', 'due_at INTEGER'],
+]
+
+/** Indexes of schema 4. */
+export const ADDED_INDEXES = `
+  CREATE INDEX jobs_of_assignee ON jobs (tenant, assignee, created_at) WHERE assignee IS NOT NULL;
+  CREATE INDEX pipelines_due ON pipelines (due_at) WHERE due_at IS NOT NULL;
+`
+
 /**
- * The indexes. Lists are ordered by `created_at`. Jobs of the same millisecond are sorted by id after reading, so no
+ * The indexes that schema 3 has too. Lists are ordered by `created_at`. Jobs of the same millisecond are sorted by id after reading, so no
  * index needs ids. For a job at rest, a change of its kind rewrites two index entries.
  */
 export const INDEXES = `

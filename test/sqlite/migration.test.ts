@@ -14,6 +14,7 @@ import { openFile, refusal, testFolder } from './bench.ts'
 import { holder } from './process.ts'
 
 const FIXTURE = join(import.meta.dirname, 'fixtures', 'schema-2.db')
+const FIXTURE_3 = join(import.meta.dirname, 'fixtures', 'schema-3.db')
 const FAR = 10_000
 
 /** The content of the file as the second schema read it; see the fixture's README. */
@@ -44,9 +45,9 @@ interface OldPart {
 
 const old = JSON.parse(readFileSync(`${FIXTURE.slice(0, -3)}.json`, 'utf8')) as OldFile
 
-function copied(): string {
+function copied(fixture = FIXTURE): string {
   const file = join(testFolder(), 'jobs.db')
-  copyFileSync(FIXTURE, file)
+  copyFileSync(fixture, file)
   return file
 }
 
@@ -78,12 +79,15 @@ beforeAll(() => {
   return () => rmSync(folder, { recursive: true, force: true })
 })
 
-describe('a file of the second schema', () => {
+describe.each([
+  ['second', FIXTURE],
+  ['third', FIXTURE_3],
+])('a file of the %s schema', (name, fixture) => {
   let storage: StorageConnection
 
   beforeAll(async () => {
-    const file = join(folder, 'second.db')
-    copyFileSync(FIXTURE, file)
+    const file = join(folder, `${name}.db`)
+    copyFileSync(fixture, file)
     storage = await sqliteStorage(file).open({ clock: systemClock(), instance: 'me' })
     return () => storage.close()
   })
@@ -177,7 +181,7 @@ describe('a file of the second schema', () => {
   })
 
   test('lets available tasks be claimed, and a task of a full key waits', async () => {
-    const writable = await openFile(copied())
+    const writable = await openFile(copied(fixture))
     const routes = ['plain', 'keyed', 'failing', 'again'].map((type) => {
       return { type, version: '1', executor: 'default', limits: new Map([['execute', 1]]) }
     })
@@ -224,17 +228,20 @@ test('unreadable rows stay unreadable, are listed and counted, and harm no other
 })
 
 describe('a migration', () => {
-  test('is refused while another engine has the file open, and changes nothing', async () => {
-    const file = copied()
+  test.each([
+    [2, FIXTURE],
+    [3, FIXTURE_3],
+  ])('of schema %i is refused while another engine has the file open, and changes nothing', async (version, fixture) => {
+    const file = copied(fixture)
     const lock = InstanceLock.take(file, 'old-engine')
     const error = await refusal(() => sqliteStorage(file))
     expect(error).toMatchObject({ code: 'STORAGE_UNAVAILABLE' })
     expect(error.message).toContain('stop all engines')
-    expect(versionOf(file)).toBe(2)
+    expect(versionOf(file)).toBe(version)
     lock.release()
     const storage = await openFile(file)
     expect(await storage.lastSequence()).toBe(old.sequence)
-    expect(versionOf(file)).toBe(3)
+    expect(versionOf(file)).toBe(4)
   })
 
   // Of each kind more rows than one piece of the migration moves.
