@@ -231,18 +231,21 @@ describe('a migration', () => {
   test.each([
     [2, FIXTURE],
     [3, FIXTURE_3],
-  ])('of schema %i is refused while another engine has the file open, and changes nothing', async (version, fixture) => {
-    const file = copied(fixture)
-    const lock = InstanceLock.take(file, 'old-engine')
-    const error = await refusal(() => sqliteStorage(file))
-    expect(error).toMatchObject({ code: 'STORAGE_UNAVAILABLE' })
-    expect(error.message).toContain('stop all engines')
-    expect(versionOf(file)).toBe(version)
-    lock.release()
-    const storage = await openFile(file)
-    expect(await storage.lastSequence()).toBe(old.sequence)
-    expect(versionOf(file)).toBe(4)
-  })
+  ])(
+    'of schema %i is refused while another engine has the file open, and changes nothing',
+    async (version, fixture) => {
+      const file = copied(fixture)
+      const lock = InstanceLock.take(file, 'old-engine')
+      const error = await refusal(() => sqliteStorage(file))
+      expect(error).toMatchObject({ code: 'STORAGE_UNAVAILABLE' })
+      expect(error.message).toContain('stop all engines')
+      expect(versionOf(file)).toBe(version)
+      lock.release()
+      const storage = await openFile(file)
+      expect(await storage.lastSequence()).toBe(old.sequence)
+      expect(versionOf(file)).toBe(4)
+    },
+  )
 
   // Of each kind more rows than one piece of the migration moves.
   const CLONES = 4_500
