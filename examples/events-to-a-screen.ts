@@ -88,7 +88,8 @@ class Screen {
     if (this.#last === undefined) await this.#load()
     for await (const event of stream) {
       if (event.type === 'reset') await this.#load()
-      else await this.#read(event.jobId)
+      // Events of pipelines have no job.
+      else if (event.jobId !== undefined) await this.#read(event.jobId)
       this.#last = event.sequence
     }
   }

@@ -70,6 +70,7 @@ export type { JobActions } from './engine/operations/actions.ts'
 export type { Reason } from './engine/operations/explain.ts'
 export type { CancelOptions, SendOptions } from './engine/operations/jobs.ts'
 export type { LogLineView, LogOptions } from './engine/operations/logs.ts'
+export type { PipelineHistoryEntry, PipelineHistoryOptions } from './engine/operations/pipeline-history.ts'
 export type {
   PipelineCallOptions,
   PipelineListOptions,
@@ -86,6 +87,7 @@ export type {
   ListOptions,
 } from './engine/operations/reads.ts'
 export type { RetryCallOptions } from './engine/operations/runs.ts'
+export type { DependencyOptions, PreviewOptions, ScheduleOptions } from './engine/operations/schedules.ts'
 export type { EventOptions, Events } from './engine/operations/streams.ts'
 export type { SubmitManyOptions, SubmitOptions, SubmitOutcome, SubmittedJob } from './engine/operations/submit.ts'
 export type { EngineOptions } from './engine/options.ts'
@@ -96,7 +98,7 @@ export type { OnListenerError } from './engine/publisher.ts'
 export type { CommandFor, Pipelines, Session, SubmitArguments, ViewOf } from './engine/session.ts'
 export type { ShownEvent } from './engine/shown-event.ts'
 export type { SilentInstance } from './engine/sweeps.ts'
-export type { JobView, PipelineView, TaskView } from './engine/view.ts'
+export type { JobView, PipelineView, ScheduleView, TaskView } from './engine/view.ts'
 export type { TaskEnd } from './model/attempt-end.ts'
 export type { ChartEvent } from './model/chart.ts'
 export type { By, Command, CommandEvent, CommandOf, CommandSchemas, Commands, SchemasOf } from './model/command.ts'
@@ -121,7 +123,18 @@ export {
   type JobError,
   NonRetryableError,
 } from './model/error.ts'
-export type { Actor, EventBase, EventDetails, EventType, JobEvent } from './model/event.ts'
+export type {
+  Actor,
+  EventBase,
+  EventDetails,
+  EventOf,
+  EventType,
+  JobEvent,
+  JobEventType,
+  PipelineEvent,
+  PipelineEventDetails,
+  PipelineEventType,
+} from './model/event.ts'
 export { type Exit, exitEnd } from './model/exit.ts'
 export type { ItemReport, ItemStatus } from './model/item.ts'
 export type { JobId, Outcome, Overlap, Phase, Trigger } from './model/job.ts'
@@ -140,12 +153,13 @@ export type {
   MigratingTimer,
 } from './model/job-type.ts'
 export type { JobLimits, LimitScope, TaskLimits } from './model/limits.ts'
-export type { PausedBy } from './model/pipeline.ts'
+export type { Dependency, OverlapRules, PausedBy, PipelineOverlap, PipelineStatus } from './model/pipeline.ts'
 export type { Private } from './model/private.ts'
 export type { Program, ProgramContext, ProgramOptions } from './model/program.ts'
 export type { ProgressReport } from './model/progress.ts'
 export type { RetryOptions } from './model/retry.ts'
 export type { SafePart } from './model/safe.ts'
+export type { CatchUp, SkipReason } from './model/schedule.ts'
 export type { Misfit } from './model/schema-fit.ts'
 export type { Json, NotStorable, Storable, StorableReturn } from './model/storable.ts'
 export {

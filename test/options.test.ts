@@ -258,6 +258,8 @@ const pipelineMethods = {
   run: (session, options) => session.pipelines.run('absent', options),
   pause: (session, options) => session.pipelines.pause('absent', 'why', options),
   resume: (session, options) => session.pipelines.resume('absent', options),
+  preview: (session, options) => session.pipelines.preview({ at: 1 }, options),
+  history: (session, options) => session.pipelines.history('absent', options),
   delete: (session, options) => session.pipelines.delete('absent', options),
 } satisfies { [Method in keyof Session['pipelines']]: Calling }
 

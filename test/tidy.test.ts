@@ -39,7 +39,7 @@ const packages: { readonly [room: string]: readonly string[] } = {
   model: ['xstate', '@standard-schema/spec', '@lukeed/ms'],
   port: [],
   context: [],
-  engine: ['eventemitter3', 'uuid', 'zod', '@standard-schema/spec'],
+  engine: ['croner', 'eventemitter3', 'uuid', 'zod', '@standard-schema/spec'],
   defaults: ['p-queue'],
   sqlite: [],
   executors: ['execa', 'piscina', 'zod'],
@@ -108,6 +108,7 @@ describe('layers', () => {
       'src/model/xstate-internals.ts',
     ],
     ['p-queue', /\bPQueue\b/, 'src/defaults/queue-executor.ts'],
+    ['croner', /\bCron\b/, 'src/engine/schedule-times.ts'],
     ['eventemitter3', /\bEventEmitter\b/, 'src/engine/publisher.ts'],
   ])('%s stands in one file', (_, pattern, expected) => {
     const files = sources.filter(({ code, file }) => roomOf(file) !== 'testing' && pattern.test(code))
@@ -127,7 +128,12 @@ describe('layers', () => {
       'src/testing/executor-code.ts',
     ])
     const time = sources.find(({ file }) => file === 'src/model/time.ts')
-    expect(time?.code.match(/\bDate\b.*/g)).toEqual(['Date(ms).toISOString()', 'Date.parse(text)'])
+    expect(time?.code.match(/\bDate\b.*/g)).toEqual([
+      'Date(ms).toISOString()',
+      'Date.parse(text)',
+      'Date {',
+      'Date(ms)',
+    ])
   })
 
   test('the model, the ports and the engine use no word of a preset', () => {
@@ -142,6 +148,7 @@ describe('sizes and names', () => {
     const concepts: { readonly [file: string]: string } = {
       'src/engine/dispatcher.ts': 'the table of what runs here',
       'src/engine/tick.ts': 'the path of every change of every job, on one page',
+      'src/model/definition.ts': 'defineJob, from its options to the type',
       'src/model/draft.ts': 'one job while a decision is made of it',
       'src/model/remembered-decision.ts': 'decisions of plain jobs, remembered whole',
       'src/model/xstate-internals.ts': 'all that is known of the insides of XState',

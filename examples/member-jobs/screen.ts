@@ -42,7 +42,7 @@ export class Screen implements Disposable {
       try {
         for await (const event of this.#session.events({ after, signal })) {
           if (event.type === 'reset') this.#rows.clear()
-          else await this.#show(event.jobId)
+          else if (event.jobId !== undefined) await this.#show(event.jobId)
           after = event.sequence
         }
       } catch (error) {

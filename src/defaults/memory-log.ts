@@ -2,12 +2,13 @@ import { withoutPayloads } from '../model/erased-events.ts'
 import type { EventRow } from '../model/event.ts'
 import { isCovered } from '../model/scope.ts'
 import type { Scope } from '../port/policy.ts'
-import type { EventQuery, StoredEvents } from '../port/storage.ts'
+import type { EventQuery, PipelineKey, StoredEvents } from '../port/storage.ts'
+import { pairKey } from './pair-key.ts'
 
-/** The event log: rows in the order of their writes, each linked to the previous row of the same job. */
+/** The event log: rows in the order of their writes, each linked to the previous row of the same job or pipeline. */
 export class MemoryLog {
   readonly #rows: LogRow[] = []
-  /** For each row, the index of the previous row of the same job; -1: there is none. */
+  /** For each row, the index of the previous row of the same job or pipeline; -1: there is none. */
   readonly #previous: number[] = []
   readonly #newest = new Map<string, number>()
 
@@ -25,8 +26,9 @@ export class MemoryLog {
   /** Writes a row. Returns the sequence of its first event. */
   append(changeset: string, row: EventRow): number {
     const sequence = this.sequence + 1
-    this.#previous.push(this.#newest.get(row.jobId) ?? -1)
-    this.#newest.set(row.jobId, this.#rows.length)
+    const subject = subjectOf(row)
+    this.#previous.push(this.#newest.get(subject) ?? -1)
+    this.#newest.set(subject, this.#rows.length)
     this.#rows.push({ row, sequence, changeset })
     return sequence
   }
@@ -35,8 +37,8 @@ export class MemoryLog {
   truncate(length: number): void {
     for (const { row } of this.#rows.splice(length).reverse()) {
       const previous = this.#previous.pop() ?? -1
-      if (previous < 0) this.#newest.delete(row.jobId)
-      else this.#newest.set(row.jobId, previous)
+      if (previous < 0) this.#newest.delete(subjectOf(row))
+      else this.#newest.set(subjectOf(row), previous)
     }
   }
 
@@ -55,9 +57,17 @@ export class MemoryLog {
     return rows.filter((row) => row.sequence > sequence && wanted.has(row.changeset)).map(storedEvents)
   }
 
-  read({ after, limit, jobId, scopes, through = Number.POSITIVE_INFINITY }: EventQuery): readonly StoredEvents[] {
+  read({
+    after,
+    limit,
+    jobId,
+    pipeline,
+    scopes,
+    through = Number.POSITIVE_INFINITY,
+  }: EventQuery): readonly StoredEvents[] {
     const found: StoredEvents[] = []
-    for (const index of jobId === undefined ? this.#all(after) : this.#of(jobId, after)) {
+    const subject = pipeline === undefined ? jobId : pipelineSubject(pipeline)
+    for (const index of subject === undefined ? this.#all(after) : this.#of(subject, after)) {
       const row = this.#rows[index]
       if (row === undefined || row.sequence > through || found.length >= limit) break
       if (scopes === undefined || isOfAny(row.row, scopes)) found.push(storedEvents(row))
@@ -69,10 +79,10 @@ export class MemoryLog {
     for (let index = this.#firstAfter(after); index < this.#rows.length; index++) yield index
   }
 
-  #of(jobId: string, after: number): readonly number[] {
+  #of(subject: string, after: number): readonly number[] {
     const first = this.#firstAfter(after)
     const found: number[] = []
-    for (let index = this.#newest.get(jobId) ?? -1; index >= first; index = this.#previous[index] ?? -1) {
+    for (let index = this.#newest.get(subject) ?? -1; index >= first; index = this.#previous[index] ?? -1) {
       found.push(index)
     }
     return found.reverse()
@@ -97,6 +107,15 @@ interface LogRow {
   /** Sequence of its first event. */
   readonly sequence: number
   readonly changeset: string
+}
+
+/** What a row is about: a job's id, or a text for the pipeline that no job has as its id. */
+function subjectOf({ jobId, tenant, pipeline = '' }: EventRow): string {
+  return jobId === '' ? pipelineSubject({ tenant, id: pipeline }) : jobId
+}
+
+function pipelineSubject({ tenant, id }: PipelineKey): string {
+  return `pipeline ${pairKey(tenant, id)}`
 }
 
 function storedEvents({ row, sequence, changeset }: LogRow): StoredEvents {

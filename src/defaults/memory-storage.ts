@@ -1,8 +1,6 @@
 import { JobchartError } from '../model/error.ts'
 import { type Job, type JobSummary, mayStart } from '../model/job.ts'
 import { checkOptions, wholeNumber } from '../model/option-checks.ts'
-import type { Pipeline } from '../model/pipeline.ts'
-import { isCovered } from '../model/scope.ts'
 import type {
   JobFilter,
   KeptChart,
@@ -194,16 +192,14 @@ function recordedBy(store: MemoryStore, jobId: string): readonly Recorded[] {
   return [...counts].map(([invocation, count]) => ({ jobId, invocation, count }))
 }
 
-function pipelineReads(use: Use): Pick<StorageConnection, 'pipeline' | 'pipelines'> {
+type PipelineReads = 'pipeline' | 'pipelines' | 'duePipelines' | 'dependants'
+
+function pipelineReads(use: Use): Pick<StorageConnection, PipelineReads> {
   return {
-    pipeline: async (tenant, id) => use().pipelines.get(pairKey(tenant, id)),
-    pipelines: async ({ scopes, type }, { limit, after }) =>
-      [...use().pipelines.values()]
-        .filter((pipeline) => type === undefined || pipeline.type === type)
-        .filter((pipeline) => scopes.some((scope) => isCovered({ ...pipeline, pipeline: pipeline.id }, scope)))
-        .filter((pipeline) => after === undefined || byTenantAndId(after, pipeline) < 0)
-        .sort(byTenantAndId)
-        .slice(0, limit),
+    pipeline: async (tenant, id) => use().pipelines.get(tenant, id),
+    pipelines: async (filter, page) => use().pipelines.page(filter, page),
+    duePipelines: async (types, at, limit, skip) => use().pipelines.due(types, at, limit, skip),
+    dependants: async (tenant, source, limit, after) => use().pipelines.dependants(tenant, source, limit, after),
   }
 }
 
@@ -222,7 +218,10 @@ function registered({ charts: kept, jobs }: MemoryStore, charts: readonly KeptCh
   return refused.map(({ type, version }) => ({ type, version }))
 }
 
-function loaded({ jobs, slots, waiting }: MemoryStore, { jobs: ids, pipelines, types, at }: LoadQuery): Loaded {
+function loaded(
+  { jobs, slots, waiting, pipelines: stored }: MemoryStore,
+  { jobs: ids, pipelines, types, at }: LoadQuery,
+): Loaded {
   const found = new Map<string, Job>()
   for (const id of ids) addTree(jobs, id, found)
   const turns = new Map<string, PipelineTurn>()
@@ -231,8 +230,11 @@ function loaded({ jobs, slots, waiting }: MemoryStore, { jobs: ids, pipelines, t
     const holder = slots.get(slot)?.job.id
     const line = waiting.get(slot)
     const [next] = line === undefined ? [] : dueTurns(line, types, at, 1)
-    const who = { ...(holder === undefined ? {} : { holder }), ...(next === undefined ? {} : { next: next.row.job }) }
-    turns.set(slot, who)
+    turns.set(slot, {
+      ...(holder === undefined ? {} : { holder }),
+      ...(next === undefined ? {} : { next: next.row.job }),
+      ...(stored.isDependedOn(tenant, { pipeline: id }) ? { isDependedOn: true } : {}),
+    })
   }
   return {
     job: (id) => found.get(id),
@@ -264,11 +266,4 @@ function summaryOf({ id, tenant, type, version, createdBy, pipeline, labels, sta
 
 function isOfAny(job: Job, types: readonly TypeKey[]): boolean {
   return types.some(({ type, version }) => job.type === type && job.version === version)
-}
-
-// Compares by code points, as databases do, not by the rules of a language.
-function byTenantAndId(a: Pick<Pipeline, 'tenant' | 'id'>, b: Pick<Pipeline, 'tenant' | 'id'>): number {
-  return (
-    Buffer.compare(Buffer.from(a.tenant), Buffer.from(b.tenant)) || Buffer.compare(Buffer.from(a.id), Buffer.from(b.id))
-  )
 }

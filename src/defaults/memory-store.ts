@@ -1,5 +1,4 @@
 import { dueAt, holdsSlot, holdsUniqueKey, isBusy, isQueued, type Job, wakeAt } from '../model/job.ts'
-import type { Pipeline } from '../model/pipeline.ts'
 import type {
   Changeset,
   ChangesetResult,
@@ -14,6 +13,7 @@ import type {
   WrittenRow,
 } from '../port/storage.ts'
 import { MemoryLog } from './memory-log.ts'
+import { MemoryPipelines } from './memory-pipelines.ts'
 import { MemoryRecords } from './memory-records.ts'
 import { byDue, type Due, type Line, type Row, type Turn } from './memory-row.ts'
 import { pairKey } from './pair-key.ts'
@@ -49,7 +49,7 @@ export class MemoryStore {
   readonly slots = new Map<string, Row>()
   readonly ready = new ReadyTasks()
   readonly log = new MemoryLog()
-  readonly pipelines = new Map<string, Pipeline>()
+  readonly pipelines = new MemoryPipelines()
   readonly charts = new Map<string, string>()
   readonly instances = new Map<string, { heartbeat: number; alive: boolean }>()
   /** Latest time of a heartbeat. */
@@ -218,12 +218,11 @@ export class MemoryStore {
   }
 
   #pipeline({ tenant, id, revision, after }: PipelineWrite): Refusal | undefined {
-    const key = pairKey(tenant, id)
-    const before = this.pipelines.get(key)
+    const before = this.pipelines.get(tenant, id)
     if ((before?.revision ?? 0) !== revision) return CONFLICT
     if (after === undefined) return undefined
-    set(this.pipelines, key, after ?? undefined)
-    return this.#did(() => set(this.pipelines, key, before))
+    this.pipelines.replace(before, after ?? undefined)
+    return this.#did(() => this.pipelines.replace(after ?? undefined, before))
   }
 
   #did(undo: (() => void) | undefined): undefined {
@@ -343,11 +342,6 @@ function withProgress(job: Job, { progress }: Job): Job {
 function move(map: Map<string, Row>, key: string, row: Row, was: boolean, is: boolean): void {
   if (is) map.set(key, row)
   else if (was) map.delete(key)
-}
-
-function set<Value>(map: Map<string, Value>, key: string, value: Value | undefined): void {
-  if (value === undefined) map.delete(key)
-  else map.set(key, value)
 }
 
 // A changeset frees slots and keys before it takes them (S3, S34), so writes that take them come last.

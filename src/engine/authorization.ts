@@ -122,14 +122,48 @@ export function maskOfAnswer(core: Core, who: Principal, job: Known, mask: Field
 export function maskOfEvent(
   core: Core,
   who: Principal,
-  { jobId, jobType: type, tenant, createdBy, pipeline, labels }: EventRow,
+  row: EventRow,
   signal: AbortSignal | undefined,
 ): Soon<FieldMask | undefined> {
   if (who.kind === 'system') return ALL
+  const { jobId, jobType: type, tenant, createdBy, pipeline, labels } = row
+  if (jobId === '') return maskOfPipelineEvent(core, who, row, signal)
   const target = { jobId, tenant, type, createdBy, labels, ...(pipeline === undefined ? {} : { pipeline }) }
   return whenKnown(askVerdict(core, who, 'events', target, signal), (verdict) => {
     return isShowing(verdict) ? jobMask(verdict, core.types.safeOf(type)) : undefined
   })
+}
+
+// A hidden blocker is not named.
+function maskOfPipelineEvent(
+  core: Core,
+  who: Principal,
+  { jobType: type, tenant, createdBy, pipeline = '', labels, events }: EventRow,
+  signal: AbortSignal | undefined,
+): Soon<FieldMask | undefined> {
+  return whenKnown(
+    askVerdict(core, who, 'getPipeline', { tenant, type, createdBy, labels, pipeline }, signal),
+    (verdict) => {
+      if (!isShowing(verdict)) return undefined
+      const mask = pipelineMask(verdict)
+      const blockers = events.flatMap((event) =>
+        'blocker' in event && event.blocker !== undefined ? [event.blocker] : [],
+      )
+      return blockers.length === 0 ? mask : withoutHiddenBlockers(core, who, mask, blockers)
+    },
+  )
+}
+
+async function withoutHiddenBlockers(
+  core: Core,
+  who: Principal,
+  mask: FieldMask,
+  blockers: readonly string[],
+): Promise<FieldMask> {
+  const jobs = await core.storage.summaries(blockers)
+  const seen = await Promise.all(jobs.map((job) => allowed(core, who, job, { action: 'get' })))
+  const isHidden = seen.length < new Set(blockers).size || seen.includes(undefined)
+  return isHidden ? narrower(mask, pipelineMask({ redact: ['blocker'] })) : mask
 }
 
 /** Removes another job's id from a refusal, if the caller may not see that job. */

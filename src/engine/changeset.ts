@@ -4,12 +4,14 @@
  */
 import type { JobDecision } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
-import { type Actor, type EventDraft, eventRow } from '../model/event.ts'
+import { type Actor, type EventDraft, eventRow, pipelineRow } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
-import type { PipelineChange } from '../model/pipeline.ts'
+import { dueTime } from '../model/pipeline.ts'
+import type { PipelineChange } from '../model/pipeline-change.ts'
 import { continuedJob } from '../model/step-key.ts'
 import type { Json } from '../model/storable.ts'
 import type { PipelineWrite, Write } from '../port/storage.ts'
+import { ENGINE } from './core.ts'
 import { limitsTaken } from './limits.ts'
 
 /** One job in a changeset. */
@@ -77,7 +79,8 @@ export class ChangesetDraft<Request> {
     const others = looked.length === 0 ? NONE : looked.filter(({ id }) => this.#placeOf(id) < 0)
     this.#looked = joined(this.#looked, others)
     this.#writes = joined(this.#writes, writes)
-    this.#pipelines = joined(this.#pipelines, pipelines)
+    const caused = pipelines.some(({ events }) => events !== undefined)
+    this.#pipelines = joined(this.#pipelines, caused ? pipelines.map((each) => ({ by, ...each })) : pipelines)
   }
 
   /** Moves everything of another draft into this one. */
@@ -120,12 +123,22 @@ export class ChangesetDraft<Request> {
     }
   }
 
+  /** When the pipelines that this changeset writes are due. */
+  get dueTimes(): readonly number[] {
+    if (this.#pipelines.length === 0) return NONE
+    return this.#pipelines.flatMap(({ before, after }) => {
+      const at = after === undefined || after === before ? undefined : dueTime(after)
+      return at === undefined ? [] : [at]
+    })
+  }
+
   /** All writes for the storage. Notes come first, because a later write may end the claim that they need. */
   writes(at: number): readonly Write[] {
     const [only] = this.jobs
     const isAlone = this.jobs.length === 1 && this.#writes.length + this.#pipelines.length + this.#looked.length === 0
     if (only !== undefined && isAlone) return writesOf(only, at)
-    const writes: Write[] = [...this.#writes, ...this.#pipelines.map(pipelineWrite)]
+    const writes: Write[] = [...this.#writes]
+    for (const change of this.#pipelines) writes.push(...pipelineWrites(change, at))
     for (const { id, revision } of this.#looked) {
       if (this.#placeOf(id) < 0) writes.push({ op: 'expect', jobId: id, revision })
     }
@@ -174,10 +187,12 @@ export function joined<Each>(some: readonly Each[], more: readonly Each[]): read
   return some.length === 0 ? more : [...some, ...more]
 }
 
-/** The write of a pipeline. Without a change, it only compares the revision. */
-export function pipelineWrite(change: PipelineChange): PipelineWrite {
-  const { before, after } = change
-  const { tenant, id } = change.before ?? change.after
+/** The write of a pipeline, and of its events. Without a change, it only compares the revision. */
+function pipelineWrites(change: PipelineChange, at: number): readonly Write[] {
+  const { before, after, events = NONE, by = ENGINE } = change
+  const about = change.before === undefined ? change.after : (change.after ?? change.before)
   const next = after === before ? {} : { after: after ?? null }
-  return { op: 'pipeline', tenant, id, revision: before?.revision ?? 0, ...next }
+  const { tenant, id } = about
+  const write: PipelineWrite = { op: 'pipeline', tenant, id, revision: before?.revision ?? 0, ...next }
+  return events.length === 0 ? [write] : [write, { op: 'append', events: pipelineRow(about, by, events, at) }]
 }

@@ -1,5 +1,5 @@
 import { JobchartError } from '../model/error.ts'
-import { EVENT_TYPES, type EventType, type JobEvent } from '../model/event.ts'
+import { EVENT_TYPES, type EventOf, type EventType } from '../model/event.ts'
 import { callback, checkOptions, duration, oneOf, required } from '../model/option-checks.ts'
 import { type Duration, durationMs } from '../model/time.ts'
 import { type Core, TypeRegistry } from './core.ts'
@@ -106,7 +106,7 @@ export class Engine implements AsyncDisposable {
    * @returns a function that ends the subscription.
    * @throws {JobchartError} `INVALID_INPUT` the event is unknown, or the listener is not a function.
    */
-  on<Type extends EventType>(type: Type, listener: (event: JobEvent<Type>) => unknown): () => void {
+  on<Type extends EventType>(type: Type, listener: (event: EventOf<Type>) => unknown): () => void {
     checkOptions('on', { type, listener }, ON, { code: 'INVALID_INPUT' })
     return this.#listeners.on(type, listener)
   }

@@ -1,5 +1,6 @@
 /**
- * Follow-ups of a job that has ended, committed with its end or not at all.
+ * Follow-ups of a job that has ended, and the runs that dependent pipelines owe for it. They are committed with its end
+ * or not at all.
  *
  * ```
  *  decided end ─▶ its type's followUp ─▶ each thing read and parsed ─▶ made part of the decision, in a later tick
@@ -12,14 +13,15 @@
 import { create, type JobDecision, type NewJob } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError, jobError, pipelineNotFound } from '../model/error.ts'
-import { endedJob, type FollowUp, mayBeFollowed } from '../model/follow-up.ts'
+import { endedJob, type FollowUp, mayBeFollowed, mayCauseRuns } from '../model/follow-up.ts'
 import { holdsSlot } from '../model/job.ts'
-import { type Pipeline, type PipelineChange, pausedByFollowUp, unpaused } from '../model/pipeline.ts'
+import { movedOn, type Pipeline, pausedByFollowUp, startable } from '../model/pipeline.ts'
+import { combined, type PipelineChange } from '../model/pipeline-change.ts'
 import { continued } from '../model/step-key.ts'
 import type { Json } from '../model/storable.ts'
 import { durationMs } from '../model/time.ts'
 import type { Principal } from '../port/policy.ts'
-import type { PipelineKey } from '../port/storage.ts'
+import type { DependencySource, PipelineKey } from '../port/storage.ts'
 import { absentPrincipal } from './absent-principal.ts'
 import { authorizePipeline, authorizeSubmit } from './authorization.ts'
 import { byEngine, type Core, ENGINE } from './core.ts'
@@ -40,10 +42,13 @@ const PARSING_MS_MAX = 5_000
  */
 const ASKING_MS_MAX = 6_000
 
+/** How many dependent pipelines are read at once. */
+const DEPENDANTS_AT_ONCE = 100
+
 /** A decision to which follow-ups are added. */
 export interface Followed {
   readonly jobs: JobDecision[]
-  readonly pipelines: PipelineChange[]
+  pipelines: readonly PipelineChange[]
   /** The follow-ups of each ended job, by its id. Empty once they are added. */
   readonly asked: Map<string, readonly Step[]>
   /** Pipelines whose slot and next run the decision depends on. */
@@ -61,7 +66,7 @@ export function followAll(core: Core, jobs: WorkingSet, followed: Followed): rea
   const unasked: JobDecision[] = []
   for (let index = 0; index < followed.jobs.length; index++) {
     const decided = followed.jobs[index]
-    if (decided === undefined || !mayBeFollowed(decided.type, decided.before, decided.job)) continue
+    if (decided === undefined || !hasConsequences(jobs, decided)) continue
     const steps = followed.asked.get(decided.job.id)
     if (steps === undefined) unasked.push(decided)
     else {
@@ -70,6 +75,10 @@ export function followAll(core: Core, jobs: WorkingSet, followed: Followed): rea
     }
   }
   return unasked
+}
+
+function hasConsequences(jobs: WorkingSet, { type, before, job }: JobDecision): boolean {
+  return mayBeFollowed(type, before, job) || (mayCauseRuns(before, job) && jobs.mayHaveDependants(job, type))
 }
 
 function added(core: Core, jobs: WorkingSet, followed: Followed, index: number, step: Step): JobDecision | undefined {
@@ -95,7 +104,7 @@ export async function prepareFollowUps(core: Core, followed: Followed, ends: rea
   try {
     for (const ended of ends) {
       const preparation = new Preparation(core, followed, ended, { until, signal: late.signal })
-      followed.asked.set(ended.job.id, await stepsOf(preparation, ended))
+      followed.asked.set(ended.job.id, [...(await stepsOf(preparation, ended)), ...(await preparation.dependants())])
     }
   } finally {
     cancel()
@@ -164,6 +173,38 @@ class Preparation {
     return error
   }
 
+  /** The pipelines that depend on the ended job. Each owes a run, which is started as a due one. */
+  async dependants(): Promise<readonly Step[]> {
+    const { id, pipeline, type, outcome, endedAt: at = 0 } = this.#ended.job
+    const found = [
+      ...(pipeline === undefined ? [] : await this.#dependantsOf({ pipeline })),
+      ...(this.#ended.type.startsPipelines ? await this.#dependantsOf({ type }) : []),
+    ]
+    const meant = found.filter(({ dependsOn = [] }) =>
+      dependsOn.some(
+        (each) => each.outcome === outcome && (each.pipeline ?? pipeline) === pipeline && (each.type ?? type) === type,
+      ),
+    )
+    return [...new Map(meant.map((each) => [each.id, each])).values()].map((dependant) => ({
+      kind: 'dependsOn',
+      add: (_, __, followed) => {
+        const before = look(followed, dependant)
+        const after = movedOn(before, { nextAt: before.nextAt, owed: [...(before.owed ?? []), { jobId: id, at }] })
+        followed.pipelines = combined(followed.pipelines, { before: dependant, after })
+      },
+    }))
+  }
+
+  async #dependantsOf(source: DependencySource): Promise<readonly Pipeline[]> {
+    const found: Pipeline[] = []
+    for (;;) {
+      const after = found.at(-1)?.id
+      const more = await this.#core.storage.dependants(this.#ended.job.tenant, source, DEPENDANTS_AT_ONCE, after)
+      found.push(...more)
+      if (more.length < DEPENDANTS_AT_ONCE) return found
+    }
+  }
+
   async step(followUp: FollowUp): Promise<Step> {
     const { type, job } = this.#ended
     this.#signal.throwIfAborted()
@@ -184,7 +225,7 @@ class Preparation {
         const entered = await this.#stored(followUp.pipeline)
         if (entered !== undefined) {
           await this.#authorizePipeline(who, entered, 'runPipeline')
-          unpaused(entered)
+          startable(entered)
         }
         const made = this.#core.types.require(followUp.job)
         return await this.#creation(who, made, asked, { ...own, ...inPipeline(followUp.pipeline) }, entered)
@@ -192,7 +233,7 @@ class Preparation {
       case 'run': {
         const run = await this.#pipeline(followUp.pipeline)
         await this.#authorizePipeline(who, run, 'runPipeline')
-        const { createdBy, labels, priority, id } = unpaused(run)
+        const { createdBy, labels, priority, id } = startable(run)
         const fixed = { createdBy, labels, priority, pipeline: id, trigger: 'dependency', ...inputOf(run) } as const
         return await this.#creation(who, this.#core.types.named(run.type), followUp, fixed, run)
       }
@@ -292,18 +333,21 @@ function isFreed({ jobs }: Followed, pipeline: string): boolean {
 
 function look(followed: Followed, pipeline: Pipeline): Pipeline {
   const known = followed.pipelines.find(({ before, after }) => (before ?? after)?.id === pipeline.id)
-  if (known === undefined) followed.pipelines.push({ before: pipeline, after: pipeline })
+  if (known === undefined) followed.pipelines = [...followed.pipelines, { before: pipeline, after: pipeline }]
   return known?.after ?? pipeline
 }
 
-// A changeset raises a pipeline's revision once, however often it changes the row.
 function pause(core: Core, followed: Followed, found: Pipeline, reason: string | undefined): void {
   const now = look(followed, found)
-  const changed = pausedByFollowUp(now, reason, core.clock.now())
-  if (changed === now) return
-  const after = { ...changed, revision: found.revision + 1 }
-  const index = followed.pipelines.findIndex((change) => change.after?.id === found.id)
-  followed.pipelines[index] = { before: followed.pipelines[index]?.before ?? found, after }
+  const after = pausedByFollowUp(now, reason, core.clock.now())
+  if (after === now) return
+  const event = reason === undefined ? ({ type: 'pipeline.resumed' } as const) : pausedEvent(reason)
+  const change = { before: found, after, events: [event], by: ENGINE }
+  followed.pipelines = combined(followed.pipelines, change)
+}
+
+function pausedEvent(reason: string) {
+  return { type: 'pipeline.paused', reason } as const
 }
 
 type Made =

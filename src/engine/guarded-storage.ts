@@ -11,6 +11,8 @@ const READS = [
   'slotHolder',
   'heldUnder',
   'pipelines',
+  'duePipelines',
+  'dependants',
   'landed',
   'events',
   'lastSequence',

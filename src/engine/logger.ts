@@ -1,6 +1,6 @@
 /** What an engine logs for its operators: names, ids and errors, but no inputs or outputs of jobs. */
 import { type JobError, jobError } from '../model/error.ts'
-import type { JobEvent } from '../model/event.ts'
+import type { EventOf, JobEvent } from '../model/event.ts'
 import type { Health } from './health.ts'
 import type { OnPolicyError } from './policy-answer.ts'
 import type { OnListenerError, Publisher } from './publisher.ts'
@@ -76,8 +76,8 @@ export function loggingListenerErrors(logger: Logger, listener: OnListenerError 
   }
 }
 
-function idsOf({ jobId, jobType, tenant, pipeline }: JobEvent): object {
-  return { jobId, jobType, tenant, ...(pipeline === undefined ? {} : { pipeline }) }
+function idsOf({ jobId, jobType, tenant, pipeline }: EventOf): object {
+  return { ...(jobId === undefined ? {} : { jobId }), jobType, tenant, ...(pipeline === undefined ? {} : { pipeline }) }
 }
 
 // `err` is the name that loggers expect, and print with its stack.

@@ -163,14 +163,15 @@ function checkExecutors({ jobs, executors }: EngineOptions): void {
 }
 
 const isText = (text: string) => text.isWellFormed()
-const name = z.string().min(1).max(200).refine(isText, 'should be well-formed text')
+/** The name of something: 1 to 200 characters. */
+export const name = z.string().min(1).max(200).refine(isText, 'should be well-formed text')
 const labelText = z.string().max(200).refine(isText, 'should be well-formed text')
 
 /** The latest time that a `Date` can hold. */
 const TIME_MS_MAX = 8_640_000_000_000_000
 
-// A time in any form that hosts use, as whole milliseconds UTC.
-const time = z.unknown().transform((given, context): number => {
+/** A time in any form that hosts use, as whole milliseconds UTC. */
+export const time = z.unknown().transform((given, context): number => {
   const read = timeSchema.safeParse(given)
   if (read.success) return read.data
   const expected = 'an ISO 8601 time with an offset, such as 2027-01-01T02:00:00Z, or milliseconds UTC'
@@ -191,10 +192,12 @@ function found(given: unknown): string {
 }
 
 const overlapSchema = z.enum(['reject', 'queue', 'replace'])
-const limitSchema = z.int().min(1).max(100).default(20)
-// Up to four names of 200 characters, each up to six characters in JSON, and base64 on top.
-const cursorSchema = z.string().max(8_000).optional()
-const prioritySchema = z.int().min(-1_000_000).max(1_000_000)
+/** The size of a page. */
+export const limitSchema = z.int().min(1).max(100).default(20)
+/** A cursor: up to four names of 200 characters, each up to six characters in JSON, and base64 on top. */
+export const cursorSchema = z.string().max(8_000).optional()
+/** A priority. */
+export const prioritySchema = z.int().min(-1_000_000).max(1_000_000)
 
 /** The most labels of a job, or of a filter. */
 const LABELS_MAX = 100
@@ -229,7 +232,8 @@ export const submitOptionsSchema = z.strictObject({
 /** The options of `retry`. */
 export const retrySchema = z.strictObject({ fresh: z.boolean().default(false) })
 
-const jobType = z.custom<AnyJobType>((job) => typeof job === 'object' && job !== null && 'chart' in job, {
+/** A job type. */
+export const jobType = z.custom<AnyJobType>((job) => typeof job === 'object' && job !== null && 'chart' in job, {
   error: 'should be made by defineJob',
 })
 
@@ -238,36 +242,6 @@ const followingJob = {
   priority: prioritySchema.exactOptional(),
   labels: labelsSchema.exactOptional(),
 }
-
-/** The options of `pipelines.define`. */
-export const pipelineSchema = z.strictObject({
-  id: name,
-  job: jobType,
-  input: z.unknown().exactOptional(),
-  overlap: overlapSchema.default('reject'),
-  priority: prioritySchema.default(0),
-  labels: labelsSchema.default({}),
-  tenant: name.optional(),
-  owner: name.optional(),
-})
-
-/** The options of `pipelines.run`. */
-export const runSchema = z.strictObject({
-  input: z.unknown().exactOptional(),
-  overlap: overlapSchema.optional(),
-  priority: prioritySchema.optional(),
-  labels: labelsSchema.default({}),
-  startAt: time.optional(),
-  idempotencyKey: name.optional(),
-  uniqueKey: name.optional(),
-  tenant: name.optional(),
-})
-
-/** The reason of a pause, which is shown. */
-export const pauseSchema = z.object({ reason: name.exactOptional() })
-
-/** The options of `pipelines.list`. */
-export const pipelineListSchema = z.strictObject({ type: name.optional(), limit: limitSchema, cursor: cursorSchema })
 
 /** The most follow-ups of one end. Each that fails is an event in the same row. */
 const FOLLOW_UPS_MAX = 100

@@ -1,5 +1,5 @@
 /** Checks that a job may enter a pipeline. */
-import { type Pipeline, unpaused } from '../model/pipeline.ts'
+import { type Pipeline, startable } from '../model/pipeline.ts'
 import type { Principal } from '../port/policy.ts'
 import { authorizePipeline } from './authorization.ts'
 import type { Core } from './core.ts'
@@ -15,7 +15,7 @@ interface Entry {
  * The stored pipeline that a job is about to enter. `undefined`: none is stored under this name, so anyone may use the
  * name.
  *
- * @throws {JobchartError} `PIPELINE_NOT_FOUND` it is hidden; `FORBIDDEN` the caller may see it, but not run it; `INVALID_STATE` it is paused.
+ * @throws {JobchartError} `PIPELINE_NOT_FOUND` it is hidden; `FORBIDDEN` the caller may see it, but not run it; `INVALID_STATE` it is paused, or not ready.
  */
 export async function enteredPipeline(
   core: Core,
@@ -26,7 +26,7 @@ export async function enteredPipeline(
   const pipeline = id === undefined ? undefined : await core.storage.pipeline(tenant, id)
   if (pipeline === undefined) return undefined
   const mask = await authorizePipeline(core, who, pipeline, 'runPipeline', signal)
-  return unpaused(pipeline, mask.hidden.has('paused'))
+  return startable(pipeline, mask.hidden.has('paused'))
 }
 
 /**

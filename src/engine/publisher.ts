@@ -1,12 +1,12 @@
 import { EventEmitter } from 'eventemitter3'
-import { type EventRow, type EventType, type JobEvent, publicEvents } from '../model/event.ts'
+import { type EventOf, type EventRow, type EventType, publicEvents } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
 import type { StorageConnection } from '../port/storage.ts'
 import type { Health } from './health.ts'
 import type { LogTail } from './log-tail.ts'
 
 /** Called when a listener of `engine.on` or `onHealth` threw or rejected, with what it was told. */
-export type OnListenerError = (error: unknown, told: JobEvent | Health) => unknown
+export type OnListenerError = (error: unknown, told: EventOf | Health) => unknown
 
 /** Called after an event of a job, with the job's record if this engine knows all of its row. */
 type Waiter = (written?: Job) => void
@@ -39,8 +39,8 @@ export class Publisher {
   }
 
   /** Subscribes to one type of event. Returns a function that ends the subscription. */
-  on<Type extends EventType>(type: Type, listener: (event: JobEvent<Type>) => unknown): () => void {
-    const isolated = (event: JobEvent) => this.call(listener, event)
+  on<Type extends EventType>(type: Type, listener: (event: EventOf<Type>) => unknown): () => void {
+    const isolated = (event: EventOf) => this.call(listener, event)
     this.#emitter.on(type, isolated)
     this.#listeners++
     return () => {
@@ -110,7 +110,7 @@ export class Publisher {
   }
 
   /** Calls a listener. One that throws, rejects or never resolves affects neither other listeners nor jobs. */
-  call(listener: (told: never) => unknown, told: JobEvent | Health): void {
+  call(listener: (told: never) => unknown, told: EventOf | Health): void {
     try {
       // Listeners are registered by the type that they take, so the cast is safe.
       const returned = listener(told as never)
@@ -120,7 +120,7 @@ export class Publisher {
     }
   }
 
-  #report(error: unknown, told: JobEvent | Health): void {
+  #report(error: unknown, told: EventOf | Health): void {
     try {
       Promise.resolve(this.#onListenerError(error, told)).catch(() => {})
     } catch {

@@ -6,6 +6,7 @@ import type { StorageConnection } from '../port/storage.ts'
 import { Alarm } from './alarm.ts'
 import type { Core } from './core.ts'
 import { Dispatcher } from './dispatcher.ts'
+import { startDueRuns } from './due-runs.ts'
 import { EngineClock } from './engine-clock.ts'
 import { guardedStorage } from './guarded-storage.ts'
 import { type HealthReport, HealthWatch } from './health.ts'
@@ -87,6 +88,7 @@ export class Running {
         core.ticks.claimSoon()
         void fireDue(core)
           .then(() => admitWaiting(core))
+          .then(() => startDueRuns(core))
           .catch(() => {})
       }),
       stopped: stopped.signal,
@@ -224,6 +226,7 @@ export class Running {
     await core.losses.run(core)
     await fireDue(core)
     await admitWaiting(core)
+    await startDueRuns(core)
     await dispatcher.reconcile()
     health.swept(failures)
     core.ticks.claimSoon()

@@ -11,6 +11,11 @@ import { explain, type Reason } from './operations/explain.ts'
 import { type CancelOptions, cancel, type SendOptions, send } from './operations/jobs.ts'
 import { type LogLineView, type LogOptions, logs } from './operations/logs.ts'
 import {
+  type PipelineHistoryEntry,
+  type PipelineHistoryOptions,
+  pipelineHistory,
+} from './operations/pipeline-history.ts'
+import {
   definePipeline,
   deletePipeline,
   getPipeline,
@@ -40,6 +45,7 @@ import {
 } from './operations/reads.ts'
 import { result } from './operations/result.ts'
 import { deleteJob, type RetryCallOptions, retry } from './operations/runs.ts'
+import { type PreviewOptions, previewSchedule, type ScheduleOptions } from './operations/schedules.ts'
 import { type EventOptions, type Events, events } from './operations/streams.ts'
 import {
   type SubmitManyOptions,
@@ -100,6 +106,19 @@ export interface Pipelines {
   pause(id: string, reason: string, options?: PipelineCallOptions): Promise<PipelineView>
   /** @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN` */
   resume(id: string, options?: PipelineCallOptions): Promise<PipelineView>
+  /**
+   * The next due times of a schedule, ISO 8601, as `define` would store it: to show them before it is stored.
+   *
+   * @throws {JobchartError} `INVALID_INPUT`
+   */
+  preview(schedule: ScheduleOptions, options?: PreviewOptions): Promise<readonly string[]>
+  /**
+   * What happened to the pipeline itself, oldest first: definitions, pauses, changes of its status, and skipped runs.
+   * Its runs are jobs, with their own history.
+   *
+   * @throws {JobchartError} `PIPELINE_NOT_FOUND`, `INVALID_INPUT`
+   */
+  history(id: string, options?: PipelineHistoryOptions): Promise<readonly PipelineHistoryEntry[]>
   /** Deletes the pipeline. Its jobs go on. @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN` */
   delete(id: string, options?: PipelineCallOptions): Promise<void>
 }
@@ -251,6 +270,8 @@ function pipelinesOf(call: Call): Pipelines {
       return call((core, who) => pausePipeline(core, who, id, { reason }, given(options, ['tenant'])))
     },
     resume: (id, options) => call((core, who) => pausePipeline(core, who, id, {}, given(options, ['tenant']))),
+    preview: (schedule, options) => call((core) => previewSchedule(core, schedule, given(options))),
+    history: (id, options) => call((core, who) => pipelineHistory(core, who, id, given(options))),
     delete: (id, options) => call((core, who) => deletePipeline(core, who, id, given(options, ['tenant']))),
   }
 }

@@ -1,13 +1,13 @@
 /** Events as a session shows them: the result of `publicEvents` through a mask. */
 import type { JobError } from '../model/error.ts'
-import { type Actor, type EventRow, type JobEvent, publicEvents } from '../model/event.ts'
+import { type Actor, type EventOf, type EventRow, publicEvents } from '../model/event.ts'
 import type { Outcome } from '../model/job.ts'
 import { type FieldMask, namingMasked } from './field-mask.ts'
 import { shownError } from './view.ts'
 
 /** An event as a session shows it. */
-export type ShownEvent = JobEvent & {
-  /** The hidden fields of the job. Absent if none. */
+export type ShownEvent = EventOf & {
+  /** The hidden fields of the job or pipeline. Absent if none. */
   readonly redacted?: readonly string[]
 }
 
@@ -29,6 +29,7 @@ const TELLS: { readonly [field: string]: string } = {
   version: 'version',
   previous: 'version',
   event: 'emitted',
+  blocker: 'blocker',
 }
 
 /** Which field of a job's view is revealed by a field of an event or history entry. `undefined`: none. */
@@ -58,21 +59,28 @@ export function shownEvents(row: EventRow, sequence: number, mask: FieldMask): r
   return shown
 }
 
-function shownEvent(event: JobEvent, row: EventRow, mask: FieldMask): ShownEvent {
-  const told = toldBy({ by: event.by, outcome: 'outcome' in event ? event.outcome : undefined }, row)
+function shownEvent(event: EventOf, row: EventRow, mask: FieldMask): ShownEvent {
+  const ofJob = toldBy({ by: event.by, outcome: outcomeOf(event) }, row)
+  // The reason of a pause is the field `paused` of the pipeline.
+  const isPause = event.type === 'pipeline.paused'
+  const told = (field: string) => (isPause && field === 'reason' ? 'paused' : ofJob(field))
   return Object.freeze(namingMasked<ShownEvent>(withoutPrivate(event, mask), mask, told))
 }
 
-function withoutPrivate(event: JobEvent, mask: FieldMask): JobEvent {
+function outcomeOf(event: EventOf): Outcome | undefined {
+  return 'outcome' in event ? event.outcome : undefined
+}
+
+function withoutPrivate(event: EventOf, mask: FieldMask): EventOf {
   if ('error' in event && event.error !== undefined) return { ...event, error: errorIn(event, event.error, mask) }
   if (event.type !== 'job.emitted' || mask.open.has('emitted')) return event
   // An emitted event may contain anything that the chart knows.
   const { event: emitted, ...shown } = event
-  return shown as JobEvent
+  return shown as EventOf
 }
 
 // The error of a follow-up may name things that the reader may not see.
-function errorIn({ type }: JobEvent, error: JobError, mask: FieldMask): JobError {
+function errorIn({ type }: EventOf, error: JobError, mask: FieldMask): JobError {
   if (type !== 'job.followUpFailed') return Object.freeze(shownError(error, mask))
   const { stack, ...shown } = error
   return Object.freeze({ ...shown, message: 'a follow-up failed' })

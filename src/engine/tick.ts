@@ -20,12 +20,18 @@
  * - Nothing is published, started or answered before it is committed.
  * - One tick runs at a time. Each begins in its own turn of the event loop.
  */
-import { admit, type Decision, type DecisionContext, type JobDecision } from '../model/decision.ts'
+import {
+  admit,
+  type Decision,
+  type DecisionContext,
+  type JobDecision,
+  type PipelineDecision,
+} from '../model/decision.ts'
 import { JobchartError } from '../model/error.ts'
 import type { Actor } from '../model/event.ts'
 import { mayBeFollowed } from '../model/follow-up.ts'
 import { claimableTasks, hadOneAttempt, hasRelatives, holdsSlot, type Job } from '../model/job.ts'
-import type { PipelineChange } from '../model/pipeline.ts'
+import type { PipelineChange } from '../model/pipeline-change.ts'
 import type { LoadQuery, PipelineKey, Write, WrittenRow } from '../port/storage.ts'
 import { ChangesetDraft, type Decided, type JobChange } from './changeset.ts'
 import { type ClaimOfTick, claimOf, claimOne } from './claim.ts'
@@ -48,8 +54,8 @@ export interface Change {
   /** Pipelines whose slot and next run it depends on. */
   readonly pipelines?: readonly PipelineKey[]
   /** Decides on the working set, or throws a typed refusal. `undefined`: nothing to change. */
-  readonly decide?: (jobs: WorkingSet, context: DecisionContext) => Decision | undefined
-  /** Writes without a decision: notes of an attempt, pipelines. */
+  readonly decide?: (jobs: WorkingSet, context: DecisionContext) => Decision | PipelineDecision | undefined
+  /** Writes without a decision: notes of an attempt. */
   readonly writes?: readonly Write[]
   /** True: a caller asked for the new jobs, so a full queue refuses them. */
   readonly isAsked?: boolean
@@ -117,18 +123,21 @@ class Request {
 
 /** A decision, with its follow-ups once they are known. */
 class Draft implements Followed {
-  readonly decision: Decision
+  /** `undefined`: it is about pipelines alone. */
+  readonly decision: Decision | undefined
   readonly jobs: JobDecision[]
-  readonly pipelines: PipelineChange[]
+  pipelines: readonly PipelineChange[]
   readonly turns: PipelineKey[] = []
   #asked: Followed['asked'] | undefined
 
-  constructor(decision: Decision) {
-    this.decision = decision
+  constructor(decided: Decision | PipelineDecision) {
+    this.decision = 'job' in decided ? decided : undefined
+    this.jobs = []
+    this.pipelines = decided.pipelines ?? NONE
+    if (this.decision === undefined) return
     // Other jobs of the tree may have changed although this one did not. Unchanged jobs are not written.
-    this.jobs = isChanged(decision) ? [decision] : []
-    for (const other of decision.others) if (isChanged(other)) this.jobs.push(other)
-    this.pipelines = decision.pipelines === undefined ? [] : [...decision.pipelines]
+    if (isChanged(this.decision)) this.jobs.push(this.decision)
+    for (const other of this.decision.others) if (isChanged(other)) this.jobs.push(other)
   }
 
   // Created on demand, because most decisions have no follow-ups.
@@ -278,7 +287,7 @@ export class Ticks {
     const query = queryOf(core, requests, known)
     if (query === undefined) return holding(new WorkingSet(core), known)
     try {
-      return holding(new WorkingSet(core, await core.storage.load(query)), known)
+      return holding(new WorkingSet(core, await core.storage.load(query), query.pipelines), known)
     } catch (error) {
       const needing = requests.filter(({ change }, index) => needsRead(change, known[index]))
       requests.splice(0, requests.length, ...requests.filter((each) => !needing.includes(each)))
@@ -325,8 +334,8 @@ export class Ticks {
       }
       const decided = draft === undefined ? NONE : this.#withNextRuns(jobs, draft)
       if (decided.length === 0 && change.writes === undefined && (draft?.pipelines ?? NONE).length === 0) {
-        if (draft !== undefined) runEffects(this.#core, draft.decision)
-        request.done(draft?.decision.job)
+        if (draft?.decision !== undefined) runEffects(this.#core, draft.decision)
+        request.done(draft?.decision?.job)
         return undefined
       }
       jobs.apply(decided)
@@ -441,8 +450,9 @@ export class Ticks {
       if (!seen.has(change.job.id)) core.dispatcher.committed(change.job)
       if (freesPlace(change)) this.claimSoon()
     }
+    for (const at of draft.dueTimes) if (at < core.clock.now() + core.settings.sweepMs) core.alarm.setByWall(at)
     for (const request of draft.requests) {
-      const own = request.draft?.decision.job
+      const own = request.draft?.decision?.job
       const tell = request.change.seen
       if (tell !== undefined)
         for (const { job } of request.draft?.jobs ?? NONE) tell(seen.get(job.id) ?? draft.job(job.id) ?? job)

@@ -1,7 +1,15 @@
 import type { JobError } from '../model/error.ts'
-import type { Job, JobId, Outcome, Overlap, Phase, Trigger } from '../model/job.ts'
-import type { PausedBy, Pipeline } from '../model/pipeline.ts'
+import type { Job, JobId, Outcome, Phase, Trigger } from '../model/job.ts'
+import {
+  type Dependency,
+  OVERLAP_DEFAULTS,
+  type OverlapRules,
+  type PausedBy,
+  type Pipeline,
+  type PipelineStatus,
+} from '../model/pipeline.ts'
 import { progressOf } from '../model/progress.ts'
+import type { Schedule } from '../model/schedule.ts'
 import { type Json, jsonCopy } from '../model/storable.ts'
 import type { Progress, Task } from '../model/task.ts'
 import { isoTime } from '../model/time.ts'
@@ -71,9 +79,17 @@ export interface PipelineView {
   /** The job type of its runs. */
   readonly type: string
   readonly input?: Json
-  readonly overlap: Overlap
+  /** What happens to a run while another run holds the slot, by what caused it. */
+  readonly overlap: OverlapRules
   readonly priority: number
   readonly labels: { readonly [name: string]: string }
+  /** Only a pipeline that is `ready` starts runs. */
+  readonly status: PipelineStatus
+  readonly schedule?: ScheduleView
+  /** When the schedule is due next. Absent: never. */
+  readonly nextAt?: string
+  /** It also runs after these ends: any of them. `type` names a job type. */
+  readonly dependsOn?: readonly Dependency[]
   /** Why it is paused. Absent: it starts runs. */
   readonly paused?: string
   /** What paused it: a follow-up can lift only a follow-up's pause. */
@@ -83,6 +99,13 @@ export interface PipelineView {
   /** The fields that are hidden from the caller. Absent if none. */
   readonly redacted?: readonly string[]
 }
+
+/** A schedule as it is shown. Durations are milliseconds, times are ISO 8601. */
+export type ScheduleView = Pick<Schedule, 'catchUp'> & { readonly enabled: boolean } & (
+    | { readonly cron: string; readonly timeZone: string; readonly fields: 5 | 6 }
+    | { readonly every: number; readonly from: string }
+    | { readonly at: string }
+  )
 
 /** Every field of a view except those that identify a job. */
 const FIELDS: readonly string[] = Object.freeze(
@@ -99,15 +122,27 @@ export const BARE: FieldMask = { hidden: new Set(FIELDS), open: new Set(), redac
 
 /** Shows a pipeline through a mask. */
 export function pipelineViewOf(pipeline: Pipeline, mask: FieldMask = WHOLE): PipelineView {
-  const { revision, input, createdAt, updatedAt, ...rest } = pipeline
+  const { revision, input, overlap, schedule, nextAt, owed, createdAt, updatedAt, ...rest } = pipeline
+  const status: PipelineStatus = rest.status ?? 'ready'
   const view = {
     ...rest,
     labels: { ...rest.labels },
+    overlap: typeof overlap === 'string' ? { ...OVERLAP_DEFAULTS, manual: overlap } : { ...overlap },
+    status,
     ...(input === undefined ? {} : { input: jsonCopy(input) }),
+    ...(schedule === undefined ? {} : { schedule: scheduleViewOf(schedule) }),
+    ...(nextAt === undefined ? {} : { nextAt: isoTime(nextAt) }),
     createdAt: isoTime(createdAt),
     updatedAt: isoTime(updatedAt),
   }
   return namingMasked<PipelineView>(view, mask)
+}
+
+function scheduleViewOf({ catchUp, enabled, ...times }: Schedule): ScheduleView {
+  const common = { catchUp, enabled: enabled !== false }
+  if ('at' in times) return { ...common, at: isoTime(times.at) }
+  if ('everyMs' in times) return { ...common, every: times.everyMs, from: isoTime(times.from) }
+  return { ...common, ...times }
 }
 
 /** Shows a job through a mask. Views are copies: changing one changes nothing else. */

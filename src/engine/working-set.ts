@@ -16,6 +16,7 @@ const NOTHING: Loaded = { job: () => undefined, turn: () => ({}) }
 export class WorkingSet implements JobTree {
   readonly #core: Core
   readonly #loaded: Loaded
+  readonly #asked: ReadonlySet<string>
   readonly #jobs = new Map<string, Job>()
   /** Slots taken or freed in this tick, by pipeline: the id of the holder, or null. */
   readonly #holders = new Map<string, string | null>()
@@ -25,9 +26,11 @@ export class WorkingSet implements JobTree {
   /** A job of a tree whose type this engine does not know. A decision that needed it is invalid. */
   #unknown: Job | undefined
 
-  constructor(core: Core, loaded: Loaded = NOTHING) {
+  /** @param asked  the pipelines whose turns were read. */
+  constructor(core: Core, loaded: Loaded = NOTHING, asked: readonly PipelineKey[] = []) {
     this.#core = core
     this.#loaded = loaded
+    this.#asked = new Set(asked.map(nameOf))
   }
 
   /** Uses a record in memory instead of reading it, unless the tick has a newer one. */
@@ -93,6 +96,14 @@ export class WorkingSet implements JobTree {
     const holder = known === undefined ? stored.holder : (known ?? undefined)
     const next = this.#next(name, stored.next)
     return { ...(holder === undefined ? {} : { holder }), ...(next === undefined ? {} : { next }) }
+  }
+
+  /** Whether pipelines may depend on a job's pipeline or type. False: none does. */
+  mayHaveDependants({ tenant, pipeline }: Job, { startsPipelines }: AnyJobType): boolean {
+    if (startsPipelines) return true
+    if (pipeline === undefined) return false
+    const key = { tenant, id: pipeline }
+    return !this.#asked.has(nameOf(key)) || this.#loaded.turn(key).isDependedOn === true
   }
 
   // If the stored next run was already admitted in this tick, the one behind it is unknown: a sweep admits it.

@@ -3,7 +3,7 @@ import type { Effect } from './chart.ts'
 import type { EventDraft } from './event.ts'
 import type { Job } from './job.ts'
 import type { AnyJobType } from './job-type.ts'
-import type { PipelineChange } from './pipeline.ts'
+import type { PipelineChange } from './pipeline-change.ts'
 import type { Json } from './storable.ts'
 
 /** Time and randomness for a decision, passed in so that it can be replayed. */
@@ -72,6 +72,11 @@ export interface Decision extends JobDecision {
   readonly looked: readonly LookedAt[]
   /** Pipelines that change in the same changeset. */
   readonly pipelines?: readonly PipelineChange[]
+}
+
+/** A decision about pipelines alone, for example that a due run is skipped. */
+export interface PipelineDecision {
+  readonly pipelines: readonly PipelineChange[]
 }
 
 /** A stored job whose data was read. */

@@ -19,7 +19,15 @@ import { isToldToStop, stopError } from './stop.ts'
 import type { Json } from './storable.ts'
 import type { Task, TaskSettings } from './task.ts'
 
-export type { Decision, DecisionContext, JobDecision, JobTree, LookedAt, TreeJob } from './decision-data.ts'
+export type {
+  Decision,
+  DecisionContext,
+  JobDecision,
+  JobTree,
+  LookedAt,
+  PipelineDecision,
+  TreeJob,
+} from './decision-data.ts'
 export { isSuspect } from './loss.ts'
 
 /** The first values of a new job. The input is already parsed and storable. */

@@ -7,6 +7,7 @@ import {
   checkOptions,
   duration,
   either,
+  flag,
   listOf,
   type OptionRule,
   type OptionRules,
@@ -34,6 +35,7 @@ const COMMON: OptionRules = {
   previous: listOf(jobTypeRule, 'job types that defineJob has made'),
   migrate: callback,
   followUp: callback,
+  startsPipelines: flag,
   describe: callback,
   limits: anything,
 }

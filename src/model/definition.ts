@@ -85,6 +85,8 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   readonly migrate?: (job: MigratingJob) => Migrated | undefined
   /** Returns what comes after a job has ended: a retry, other jobs, runs of pipelines. Committed with the job's end. */
   readonly followUp?: FollowUpOf
+  /** True: pipelines may name this type in `dependsOn`. Default false, because each end then costs one more read. */
+  readonly startsPipelines?: boolean
 }
 
 /** A job type made from one function: queued → running → completed, failed or cancelled. */
@@ -198,6 +200,7 @@ export function defineJob(
     // Called only with snapshots and events of the machine that it was typed for, so the cast is safe.
     describe: options.describe as AnyJobType['describe'],
     followUp: options.followUp,
+    startsPipelines: options.startsPipelines ?? false,
     ...earlier(type, version, options),
   }
   if ('lifecycle' in options) return { ...common, ...fromMachine(options) }
@@ -211,7 +214,16 @@ function endLabels(labels: EndLabels = {}): AnyJobType['endLabels'] {
 
 type Life = Omit<
   AnyJobType,
-  'type' | 'version' | 'input' | 'endLabels' | 'safe' | 'describe' | 'followUp' | 'previous' | 'migrate'
+  | 'type'
+  | 'version'
+  | 'input'
+  | 'endLabels'
+  | 'safe'
+  | 'describe'
+  | 'followUp'
+  | 'startsPipelines'
+  | 'previous'
+  | 'migrate'
 >
 
 type AnyOptions = CommonOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined>
@@ -362,6 +374,7 @@ function childType(
     safe,
     describe: undefined,
     followUp: undefined,
+    startsPipelines: false,
     commands: {},
     by: {},
     cancel: null,

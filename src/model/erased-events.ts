@@ -29,6 +29,7 @@ export function withoutPayload(event: EventDraft): EventDraft {
     case 'task.retried':
       return { ...event, error: ERASED_ERROR }
     case 'task.lost':
+    case 'pipeline.paused':
       return { ...event, reason: '' }
     default:
       return event

@@ -1,5 +1,7 @@
 import type { JobError } from './error.ts'
-import type { Job, Outcome } from './job.ts'
+import type { Job, Outcome, Trigger } from './job.ts'
+import type { Pipeline, PipelineStatus } from './pipeline.ts'
+import type { SkipReason } from './schedule.ts'
 import type { Json } from './storable.ts'
 import type { Progress } from './task.ts'
 import { isoTime } from './time.ts'
@@ -83,8 +85,37 @@ export interface EventDetails {
   readonly 'task.abandoned': { readonly task: string }
 }
 
-/** The names of events, in the past tense. */
-export type EventType = keyof EventDetails
+/** The fields of each type of event of a stored pipeline. */
+export interface PipelineEventDetails {
+  /** The pipeline was defined for the first time. */
+  readonly 'pipeline.defined': Readonly<Record<never, never>>
+  /** The pipeline was defined with other values. */
+  readonly 'pipeline.changed': Readonly<Record<never, never>>
+  readonly 'pipeline.paused': { readonly reason: string }
+  readonly 'pipeline.resumed': Readonly<Record<never, never>>
+  /** A pipeline whose status is not `ready` starts no runs. */
+  readonly 'pipeline.statusChanged': { readonly from: PipelineStatus; readonly to: PipelineStatus }
+  readonly 'pipeline.deleted': Readonly<Record<never, never>>
+  /**
+   * A run was due, and was not created. `dueAt` (ISO 8601) is the due time of the schedule, or the time of the end that
+   * the pipeline depends on. `blocker` is the job that holds the slot, or waits for it.
+   */
+  readonly 'run.skipped': {
+    readonly reason: SkipReason
+    readonly trigger: Trigger
+    readonly dueAt: string
+    readonly blocker?: string
+  }
+}
+
+/** The names of events of jobs, in the past tense. */
+export type JobEventType = keyof EventDetails
+
+/** The names of events of pipelines, in the past tense. */
+export type PipelineEventType = keyof PipelineEventDetails
+
+/** The names of all events. */
+export type EventType = JobEventType | PipelineEventType
 
 /** All names of events. */
 export const EVENT_TYPES: readonly string[] = Object.keys({
@@ -104,15 +135,27 @@ export const EVENT_TYPES: readonly string[] = Object.keys({
   'task.released': 1,
   'task.stopped': 1,
   'task.abandoned': 1,
+  'pipeline.defined': 1,
+  'pipeline.changed': 1,
+  'pipeline.paused': 1,
+  'pipeline.resumed': 1,
+  'pipeline.statusChanged': 1,
+  'pipeline.deleted': 1,
+  'run.skipped': 1,
 } satisfies { readonly [Type in EventType]: 1 })
 
 /**
  * An event in a decision, before the storage numbers it. `by` is present if somebody else than the row's `by` caused
  * it.
  */
-export type EventDraft = {
-  [Type in EventType]: { readonly type: Type; readonly by?: Actor } & EventDetails[Type]
-}[EventType]
+export type EventDraft =
+  | { [Type in JobEventType]: { readonly type: Type; readonly by?: Actor } & EventDetails[Type] }[JobEventType]
+  | PipelineEventDraft
+
+/** As {@link EventDraft}, for an event of a pipeline. */
+export type PipelineEventDraft = {
+  [Type in PipelineEventType]: { readonly type: Type; readonly by?: Actor } & PipelineEventDetails[Type]
+}[PipelineEventType]
 
 /** The fields of every event. They never change after submit, so policies can filter by them. */
 export interface EventBase {
@@ -132,16 +175,33 @@ export interface EventBase {
 }
 
 /** A fact about a job, published after its commit. */
-export type JobEvent<Type extends EventType = EventType> = {
+export type JobEvent<Type extends JobEventType = JobEventType> = {
   [Name in Type]: EventBase & { readonly type: Name } & EventDetails[Name]
 }[Type]
 
+/** A fact about a stored pipeline, published after its commit. `jobType` is the type of its runs. */
+export type PipelineEvent<Type extends PipelineEventType = PipelineEventType> = {
+  [Name in Type]: Omit<EventBase, 'jobId' | 'jobSequence' | 'pipeline'> & {
+    readonly type: Name
+    readonly pipeline: string
+    readonly jobId?: undefined
+    readonly jobSequence?: undefined
+  } & PipelineEventDetails[Name]
+}[Type]
+
+/** An event of a given type: of a job, or of a pipeline. */
+export type EventOf<Type extends EventType = EventType> =
+  | JobEvent<Extract<Type, JobEventType>>
+  | PipelineEvent<Extract<Type, PipelineEventType>>
+
 /**
- * The events of one job in one commit: one row of the log. The storage sets `sequence`, the number of the first event.
+ * The events of one job, or of one pipeline, in one commit: one row of the log. The storage sets `sequence`, the number of the first event.
  * `inputs` are the events that moved the chart, for replaying the log; they are never shown.
  */
 export interface EventRow {
+  /** `''`: the events are those of the pipeline. */
   readonly jobId: string
+  /** For a pipeline: the type of its runs. */
   readonly jobType: string
   readonly tenant: string
   readonly createdBy: string
@@ -150,11 +210,21 @@ export interface EventRow {
   /** Milliseconds UTC. */
   readonly at: number
   readonly by: Actor
-  /** The `jobSequence` of the first event; 0 for a row of progress, which has none. */
+  /** The `jobSequence` of the first event; 0 for rows of progress and of pipelines, which have none. */
   readonly jobSequence: number
   /** Never empty: the storage's `landed` finds a commit in the log by the numbers of its events. */
   readonly events: readonly EventDraft[]
   readonly inputs: readonly Json[]
+}
+
+/** The row of events of a pipeline. */
+export function pipelineRow(
+  { tenant, id: pipeline, type: jobType, createdBy, labels }: Pipeline,
+  by: Actor,
+  events: readonly PipelineEventDraft[],
+  at: number,
+): EventRow {
+  return { jobId: '', jobType, tenant, createdBy, pipeline, labels, at, by, jobSequence: 0, events, inputs: [] }
 }
 
 /** The row of events of `job`, whose `eventCount` already includes `events`. */
@@ -183,12 +253,14 @@ function rowOf(
  * The events of a row as they are published, each with its numbers. Frozen, so that no listener can change what others
  * receive.
  */
-export function publicEvents(row: EventRow, sequence: number): readonly JobEvent[] {
-  const { at, inputs, events, jobSequence, by, ...scope } = row
+export function publicEvents(row: EventRow, sequence: number): readonly EventOf[] {
+  const { at, inputs, events, jobSequence, by, jobId, ...about } = row
+  const scope = jobId === '' ? about : { jobId, ...about }
   const time = isoTime(at)
   return events.map((event, index) => {
     const numbers = { sequence: sequence + index, ...(jobSequence === 0 ? {} : { jobSequence: jobSequence + index }) }
-    return frozen({ ...scope, ...numbers, at: time, by, ...event })
+    // A row of a job has events of jobs, and a row of a pipeline those of pipelines, so the cast is safe.
+    return frozen({ ...scope, ...numbers, at: time, by, ...event }) as EventOf
   })
 }
 

@@ -5,8 +5,13 @@ export type { FollowUp } from './job-type.ts'
 
 /** Whether `followUp` of the type is called for the change of a job from `before` to `job`. */
 export function mayBeFollowed({ followUp }: AnyJobType, before: Job | undefined, job: Job): boolean {
+  return followUp !== undefined && mayCauseRuns(before, job)
+}
+
+/** Whether pipelines may run after this change of a job: it has ended, and is no child job. */
+export function mayCauseRuns(before: Job | undefined, job: Job): boolean {
   const hasEnded = before?.phase !== 'settled' && job.phase === 'settled'
-  return followUp !== undefined && hasEnded && job.deletedAt === undefined && job.parentId === undefined
+  return hasEnded && job.deletedAt === undefined && job.parentId === undefined
 }
 
 /** The job as `followUp` receives it. */

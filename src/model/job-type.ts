@@ -54,6 +54,12 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
   readonly describe: Describe | undefined
   /** @internal */
   readonly followUp: FollowUpOf | undefined
+  /**
+   * True: stored pipelines may depend on this type. Then each end of its jobs looks for such pipelines.
+   *
+   * @internal
+   */
+  readonly startsPipelines: boolean
   /** @internal */
   readonly chart: Chart
   /**

@@ -1,6 +1,41 @@
 import { JobchartError } from './error.ts'
-import type { Overlap } from './job.ts'
+import type { Outcome, Overlap, Trigger } from './job.ts'
+import type { Schedule } from './schedule.ts'
 import type { Json } from './storable.ts'
+
+/** What may cause a run of a stored pipeline. */
+export type RunTrigger = Extract<Trigger, 'manual' | 'schedule' | 'dependency' | 'retry'>
+
+/** A pipeline's rule for a run while another run holds the slot. `skip`: no run, and a `run.skipped` event. */
+export type PipelineOverlap = Overlap | 'skip'
+
+/** The rule for each trigger. */
+export type OverlapRules = { readonly [Name in RunTrigger]: PipelineOverlap }
+
+/** The rules of a pipeline that names none. */
+export const OVERLAP_DEFAULTS: OverlapRules = {
+  manual: 'reject',
+  schedule: 'skip',
+  dependency: 'queue',
+  retry: 'queue',
+}
+
+/** A pipeline with another status than `ready` starts no runs. */
+export type PipelineStatus = 'ready' | 'provisioning' | 'failed'
+
+/** After which ends of other jobs a pipeline runs: those of another pipeline's runs, or those of a job type. */
+export type Dependency = { readonly outcome: Outcome } & (
+  | { readonly pipeline: string; readonly type?: never }
+  | { readonly type: string; readonly pipeline?: never }
+)
+
+/** A run that a pipeline must still start: the end that caused it was committed, but the run was not created yet. */
+export interface OwedRun {
+  /** The job that ended. */
+  readonly jobId: string
+  /** When it ended. */
+  readonly at: number
+}
 
 /** A stored pipeline: one row for each (tenant, id). Jobs are runs of it. All times are whole milliseconds UTC. */
 export interface Pipeline {
@@ -13,8 +48,8 @@ export interface Pipeline {
   readonly type: string
   /** The input of its runs, as parsed by the type's schema. */
   readonly input?: Json
-  /** What happens to a new run while another run holds the slot. */
-  readonly overlap: Overlap
+  /** What happens to a new run while another run holds the slot. A text, in older rows, is the rule of manual runs. */
+  readonly overlap: OverlapRules | Overlap
   /** The priority of its runs. */
   readonly priority: number
   /** Added to the labels of each run. */
@@ -23,6 +58,15 @@ export interface Pipeline {
   readonly paused?: string
   /** What paused it. If `paused` is present and this is absent: a person. */
   readonly pausedBy?: PausedBy
+  /** Absent: `ready`. */
+  readonly status?: Exclude<PipelineStatus, 'ready'>
+  readonly schedule?: Schedule
+  /** The next due time of the schedule. Absent: there is none. */
+  readonly nextAt?: number
+  /** It also runs after these ends: any of them. */
+  readonly dependsOn?: readonly Dependency[]
+  /** Runs to start for ends of other jobs, oldest first. */
+  readonly owed?: readonly OwedRun[]
   readonly createdAt: number
   readonly updatedAt: number
   /** Compared by compare-and-set: a random number from 1 when defined, raised by every write. */
@@ -32,15 +76,21 @@ export interface Pipeline {
 /** Only a session can lift a pause of a person. A follow-up can lift only a follow-up's pause. */
 export type PausedBy = 'person' | 'followUp'
 
-/** A change of a pipeline: the row it was decided on, if any, and the next row, unless it is deleted. */
-export type PipelineChange =
-  | { readonly before: Pipeline; readonly after?: Pipeline }
-  | { readonly before?: never; readonly after: Pipeline }
-
 /** The fields of a pipeline that can be changed. */
 export type PipelineFields = Pick<
   Pipeline,
-  'type' | 'input' | 'overlap' | 'priority' | 'labels' | 'paused' | 'pausedBy'
+  | 'type'
+  | 'input'
+  | 'overlap'
+  | 'priority'
+  | 'labels'
+  | 'paused'
+  | 'pausedBy'
+  | 'status'
+  | 'schedule'
+  | 'nextAt'
+  | 'dependsOn'
+  | 'owed'
 >
 
 /** The next row of a pipeline. Its times never go back, even if the clock does. */
@@ -50,14 +100,61 @@ export function withFields(before: Pipeline, fields: PipelineFields, at: number)
   return { ...fixed, ...fields, updatedAt: Math.max(at, updatedAt), revision: revision + 1 }
 }
 
+/** What a pipeline depends on, as one text: the names of pipelines and of types stay apart. */
+export function sourceKey({ pipeline, type }: { readonly pipeline?: string; readonly type?: string }): string {
+  return pipeline === undefined ? `type ${type}` : `pipeline ${pipeline}`
+}
+
+/** When the pipeline has something to start by itself. `undefined`: never. */
+export function dueTime({ owed = [], nextAt }: Pipeline): number | undefined {
+  const [first] = owed
+  return first === undefined ? nextAt : Math.min(first.at, nextAt ?? first.at)
+}
+
+/** The overlap rule for a run with this trigger. */
+export function overlapFor({ overlap }: Pipeline, trigger: RunTrigger): PipelineOverlap {
+  if (typeof overlap !== 'string') return overlap[trigger]
+  return trigger === 'manual' ? overlap : OVERLAP_DEFAULTS[trigger]
+}
+
+/** Why the pipeline starts no runs now. `undefined`: it does. */
+export function standstill({ paused, status }: Pipeline): 'paused' | 'provisioning' | 'failed' | undefined {
+  return paused === undefined ? status : 'paused'
+}
+
 /**
- * Returns the pipeline if it is not paused. @throws {JobchartError} `INVALID_STATE` it is paused; the message gives the
- * reason unless that is private.
+ * Returns the pipeline if it starts runs.
+ *
+ * @param isPrivate  the message must not give the reason of a pause.
+ * @throws {JobchartError} `INVALID_STATE` it is paused, or its status is not `ready`.
  */
-export function unpaused(pipeline: Pipeline, isPrivate = false): Pipeline {
-  if (pipeline.paused === undefined) return pipeline
-  const why = isPrivate ? '' : `: ${pipeline.paused}`
-  throw new JobchartError('INVALID_STATE', `pipeline "${pipeline.id}" is paused${why}`)
+export function startable(pipeline: Pipeline, isPrivate = false): Pipeline {
+  const { id, paused } = pipeline
+  const why = standstill(pipeline)
+  if (why === undefined) return pipeline
+  const reason = isPrivate || paused === undefined ? '' : `: ${paused}`
+  const how = why === 'paused' ? `paused${reason}` : `${why}, and starts runs when it is ready`
+  throw new JobchartError('INVALID_STATE', `pipeline "${id}" is ${how}`)
+}
+
+/** The pipeline with another status. */
+export function withStatus(before: Pipeline, status: PipelineStatus, at: number): Pipeline {
+  const { status: _, ...rest } = before
+  return withFields(before, status === 'ready' ? rest : { ...rest, status }, at)
+}
+
+/** The pipeline after its schedule or its debts have moved on. Nothing that a person set changes. */
+export function movedOn(
+  before: Pipeline,
+  { nextAt, owed }: { readonly nextAt?: number | undefined; readonly owed?: readonly OwedRun[] | undefined },
+): Pipeline {
+  const { nextAt: _, owed: __, ...rest } = before
+  return {
+    ...rest,
+    ...(nextAt === undefined ? {} : { nextAt }),
+    ...(owed === undefined || owed.length === 0 ? {} : { owed }),
+    revision: before.revision + 1,
+  }
 }
 
 /** Pauses the pipeline, or without a `reason` resumes it. */

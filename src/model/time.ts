@@ -52,3 +52,8 @@ let shown = { second: Number.NaN, text: '' }
 export function millisecondsOf(text: string): number {
   return Date.parse(text)
 }
+
+/** Milliseconds since 1970 UTC as a date object, for libraries that take one. */
+export function dateOf(ms: number): Date {
+  return new Date(ms)
+}

@@ -6,11 +6,12 @@
 export type { TaskEnd } from '../model/attempt-end.ts'
 export type { ActorPath, Address } from '../model/chart.ts'
 export type { By } from '../model/command.ts'
-export type { EventDraft, EventRow } from '../model/event.ts'
+export type { EventDraft, EventRow, PipelineEventDraft } from '../model/event.ts'
 export type { Item, ItemStatus } from '../model/item.ts'
 export type { EndedChild, Job, JobSummary, LastSnapshot, Timer } from '../model/job.ts'
-export type { Pipeline } from '../model/pipeline.ts'
+export type { Dependency, OverlapRules, OwedRun, Pipeline, PipelineOverlap, PipelineStatus } from '../model/pipeline.ts'
 export type { Private } from '../model/private.ts'
+export type { CatchUp, Schedule, ScheduleTimes } from '../model/schedule.ts'
 export type { Json } from '../model/storable.ts'
 export type { StampedProgress, Task, TaskStatus } from '../model/task-record.ts'
 export type { Clock } from './clock.ts'
@@ -24,6 +25,7 @@ export type {
   Claimed,
   Commit,
   CountedField,
+  DependencySource,
   EventQuery,
   FoundJobs,
   ItemQuery,

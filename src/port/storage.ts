@@ -87,6 +87,12 @@ import type { Scope } from './policy.ts'
  * - S21 A pipeline is written by compare-and-set on its revision, like a job, and read back deep-equal. A write that
  *   only compares the revision guards the whole changeset: the other writes apply only if the pipeline is unchanged
  *   since it was read. `pipelines` returns only what one of the scopes covers, by (tenant, id), and pages by keyset.
+ * - S38 `duePipelines` returns pipelines of the given types whose `dueTime` has come, the longest due first. A turn's
+ *   `isDependedOn` and `dependants` tell which pipelines of the tenant name a pipeline or a type in their `dependsOn`;
+ *   `dependants` pages by id.
+ * - S39 An appended row whose `jobId` is `''` is about the pipeline that it names. It is in the log like any other row:
+ *   scopes compare the facts in the row, and it stays when the pipeline is changed or deleted. A read with `pipeline`
+ *   returns the rows of one pipeline.
  * Instances
  * - S14 An instance is listed from its opening until it is forgotten, and again if it beats or claims after that. Other
  *   instances see the end of its process at once, and never before it ends. An instance is not in its own `others`.
@@ -138,6 +144,20 @@ export interface StorageConnection {
   readonly admissible: (types: readonly TypeKey[], at: number, limit: number, skip: number) => Promise<readonly Job[]>
   readonly pipeline: (tenant: string, id: string) => Promise<Pipeline | undefined>
   readonly pipelines: (filter: PipelineFilter, page: PipelinePage) => Promise<readonly Pipeline[]>
+  /** Pipelines that have something to start by `at`: at most `limit`, after the first `skip`. */
+  readonly duePipelines: (
+    types: readonly string[],
+    at: number,
+    limit: number,
+    skip: number,
+  ) => Promise<readonly Pipeline[]>
+  /** Pipelines of a tenant that depend on a pipeline or on a type: at most `limit`, with an id above `after`. */
+  readonly dependants: (
+    tenant: string,
+    source: DependencySource,
+    limit: number,
+    after?: string,
+  ) => Promise<readonly Pipeline[]>
   /** Jobs with a task claimed or stopping at the instance. */
   readonly held: (instance: string) => Promise<readonly Job[]>
   /**
@@ -385,6 +405,11 @@ export interface PipelineKey {
   readonly id: string
 }
 
+/** What a pipeline may depend on: the runs of another pipeline, or the jobs of a type. */
+export type DependencySource =
+  | { readonly pipeline: string; readonly type?: never }
+  | { readonly type: string; readonly pipeline?: never }
+
 /** What a tick has read. */
 export interface Loaded {
   /**
@@ -401,6 +426,8 @@ export interface Loaded {
 export interface Turn {
   readonly holder?: string
   readonly next?: Job
+  /** True: other pipelines run after its runs. */
+  readonly isDependedOn?: true
 }
 
 /** Which jobs to list. Each given field narrows the list. */
@@ -465,6 +492,8 @@ export interface EventQuery {
   readonly after: number
   readonly limit: number
   readonly jobId?: string
+  /** Only rows about this pipeline itself; not those of its runs. Not together with `jobId`. */
+  readonly pipeline?: PipelineKey
   /** Only rows that one of these covers. `redact` is ignored here. */
   readonly scopes?: readonly Scope[]
   /** Only rows whose first event's number is at most this. */

@@ -194,6 +194,10 @@ export class CommitWriter {
 
   #appendAlone(events: JobWrite['events'], writing: Writing): void {
     const { jobs, log } = this.#tables
+    if (events.jobId === '') {
+      this.#append(log.pipelineNumber(events), events, writing)
+      return
+    }
     const n = jobs.numberOf(events.jobId)
     if (n !== undefined) {
       this.#append(n, events, writing)

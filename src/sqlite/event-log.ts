@@ -46,6 +46,7 @@ export class EventLog {
   readonly #landed: Statement
   readonly #numbersOf: Statement
   readonly #goneNumber: Statement
+  readonly #goneOf: Statement
   readonly #putGone: Statement
   readonly #eventsOf: Statement
   readonly #erase: Statement
@@ -74,6 +75,8 @@ export class EventLog {
         SELECT value ->> 0, value ->> 1 FROM json_each(?)) ORDER BY events.sequence`)
     this.#numbersOf = prepare(`SELECT n FROM gone WHERE id = ? UNION ALL SELECT n FROM jobs WHERE id = ?`)
     this.#goneNumber = prepare(`SELECT n FROM gone WHERE id = ? ORDER BY n DESC LIMIT 1`)
+    this.#goneOf = prepare(`
+      SELECT n FROM gone WHERE id = ? AND created_by = ? AND type = ? AND labels IS ? ORDER BY n DESC LIMIT 1`)
     this.#putGone = prepare(`
       INSERT INTO gone (n, id, tenant, created_by, type, pipeline, labels) VALUES (?, ?, ?, ?, ?, ?, ?)`)
     this.#eventsOf = prepare(`SELECT sequence, events FROM events WHERE job = ?`)
@@ -188,6 +191,16 @@ export class EventLog {
     return this.#next
   }
 
+  /** The number under which events of a pipeline are stored. Each set of facts that it had has its own number. */
+  pipelineNumber(row: GoneJob): number {
+    const id = subjectOf(row.tenant, row.pipeline)
+    const { jobId: _, ...facts } = row
+    const found = this.#goneOf.get(id, this.#names.codeOf(row.createdBy), row.jobType, labelsText(row.labels))?.[0]
+    if (typeof found === 'number') return found
+    this.keepGone(this.#next, { jobId: id, ...facts })
+    return this.#next
+  }
+
   /** Keeps the facts of a job whose row is removed, for its events. */
   keepGone(n: number, { jobId, tenant, createdBy, jobType, pipeline, labels }: GoneJob): void {
     const names = this.#names
@@ -212,24 +225,25 @@ export class EventLog {
   }
 
   /** Rows of the log. @throws {JobchartError} `JOB_UNREADABLE` a row of the requested job is broken. */
-  read({ jobId, limit, ...query }: EventQuery): readonly StoredEvents[] {
-    return jobId === undefined ? this.#readable(query, limit) : this.#ofJob(jobId, query, limit)
+  read({ jobId, pipeline, limit, ...query }: EventQuery): readonly StoredEvents[] {
+    const subject = pipeline === undefined ? jobId : subjectOf(pipeline.tenant, pipeline.id)
+    return subject === undefined ? this.#readable(query, limit) : this.#ofSubject(subject, query, limit)
   }
 
-  // An id that was used again, after its first job was removed, has several numbers, the older ones first.
-  #ofJob(jobId: string, query: Bounds, limit: number): readonly StoredEvents[] {
+  // A pipeline, and an id that was used again after its first job was removed, may have several numbers.
+  #ofSubject(subject: string, query: Bounds, limit: number): readonly StoredEvents[] {
     const rows: StoredEvents[] = []
-    for (const [n] of this.#numbersOf.all(jobId, jobId)) {
-      for (const row of this.#rows(Number(n), query)) {
-        if (rows.length === limit) return rows
+    const numbers = this.#numbersOf.all(subject, subject)
+    for (const [n] of numbers) {
+      for (const row of taken(this.#rows(Number(n), query), limit)) {
         try {
           rows.push(this.#eventsIn(row))
         } catch (error) {
-          throw jobUnreadable(jobId, error)
+          throw jobUnreadable(subject, error)
         }
       }
     }
-    return rows
+    return numbers.length < 2 ? rows : rows.sort((a, b) => a.sequence - b.sequence).slice(0, limit)
   }
 
   // Skips broken rows, so that they do not block readers of the log.
@@ -293,7 +307,7 @@ export class EventLog {
     return {
       sequence: Number(sequence),
       changeset: names.textOf(origin) + String(changeset),
-      jobId: String(id),
+      jobId: isPipelines(id) ? '' : String(id),
       jobSequence: Number(jobSequence),
       at: Number(at),
       by: actorOf(names.textOf(by)),
@@ -302,6 +316,23 @@ export class EventLog {
       events: eventsOfRecord(String(events)),
       inputs: inputs === null ? [] : (JSON.parse(String(inputs)) as readonly Json[]),
     }
+  }
+}
+
+/** What `gone` has as the id of a pipeline. Ids of jobs do not begin with a bracket. */
+function subjectOf(tenant: string, pipeline = ''): string {
+  return JSON.stringify([tenant, pipeline])
+}
+
+function isPipelines(id: unknown): boolean {
+  return typeof id === 'string' && id.startsWith('[')
+}
+
+function* taken<Each>(all: Iterable<Each>, limit: number): Iterable<Each> {
+  let count = 0
+  for (const each of all) {
+    if (count++ === limit) return
+    yield each
   }
 }
 

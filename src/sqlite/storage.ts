@@ -128,7 +128,12 @@ class SqliteConnection implements StorageConnection {
         pipelines.map(({ tenant, id }) => {
           const holder = this.#tables.lookups.slotHolder(tenant, id)
           const next = this.#tables.lookups.next(types, tenant, id, at)
-          const turn = { ...(holder === undefined ? {} : { holder }), ...(next === undefined ? {} : { next }) }
+          const isDependedOn = this.#tables.pipelines.isDependedOn(tenant, { pipeline: id })
+          const turn = {
+            ...(holder === undefined ? {} : { holder }),
+            ...(next === undefined ? {} : { next }),
+            ...(isDependedOn ? ({ isDependedOn } as const) : {}),
+          }
           return [JSON.stringify([tenant, id]), turn]
         }),
       )
@@ -177,6 +182,12 @@ class SqliteConnection implements StorageConnection {
 
   readonly pipelines: StorageConnection['pipelines'] = (filter, page) =>
     this.#ask(() => snapshot(this.#db, () => this.#tables.pipelines.page(filter, page)))
+
+  readonly duePipelines: StorageConnection['duePipelines'] = (types, at, limit, skip) =>
+    this.#read(() => this.#tables.pipelines.due(types, at, limit, skip))
+
+  readonly dependants: StorageConnection['dependants'] = (tenant, source, limit, after) =>
+    this.#read(() => this.#tables.pipelines.dependants(tenant, source, limit, after))
 
   readonly held: StorageConnection['held'] = (instance) => this.#read(() => this.#tables.lookups.held(instance))
 

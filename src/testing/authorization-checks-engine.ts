@@ -80,7 +80,9 @@ export const engineChecks: PolicyChecks = {
       for (const who of bench.principals) {
         const session = world.sessionOf(who)
         const told = await world.eventsOf(session).catch(() => [])
-        const ids = new Set(told.flatMap((event) => ('jobId' in event ? [event.jobId] : [])))
+        const ids = new Set(
+          told.flatMap((event) => ('jobId' in event && event.jobId !== undefined ? [event.jobId] : [])),
+        )
         const allowed: string[] = []
         for (const { id, target } of world.jobs) {
           const { status, ...asked } = target

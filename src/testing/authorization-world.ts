@@ -145,7 +145,7 @@ function sessionOf(engine: Engine, { id, tenant, role, relations }: Principal): 
 }
 
 function idIn(event: SessionEvent): string {
-  return 'jobId' in event ? event.jobId : ''
+  return 'jobId' in event ? (event.jobId ?? '') : ''
 }
 
 // Whether an engine accepts the names of the target. A policy that is also used outside an engine may be asked about

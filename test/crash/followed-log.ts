@@ -34,6 +34,7 @@ export function faultsOfStream(given: readonly SessionEvent[], expected: readonl
     last = event.sequence
     const stored = bySequence.get(event.sequence)
     if (event.type === 'reset') faults.push(`a reset at ${event.sequence}`)
+    else if (event.jobId === undefined) faults.push(`${event.sequence} is of a pipeline`)
     else if (stored === undefined) faults.push(`${event.sequence} is foreign: ${event.type} of ${event.jobId}`)
     else if (nameOf(event) !== nameOf(stored)) faults.push(`${nameOf(event)} stands there as ${nameOf(stored)}`)
   }

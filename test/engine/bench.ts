@@ -93,7 +93,7 @@ export class Bench {
     const executors = { default: queueExecutor({ concurrency }), ...options.executors }
     const engine = await createEngine({ ...options, storage: faults, clock: this.clock, executors })
     const heard: JobEvent[] = []
-    for (const type of EVENT_TYPES) engine.on(type, (event) => heard.push(event))
+    for (const type of EVENT_TYPES) engine.on(type, (event) => event.jobId !== undefined && heard.push(event))
     const host: Host = {
       engine,
       faults,

@@ -174,7 +174,7 @@ describe('over two engines on one storage', () => {
       fc.asyncProperty(fc.array(act, { maxLength: 40, size: 'max' }), async (acts) => {
         const bench = new Bench()
         const hosts = [await bench.start({ jobs: [quick] }), await bench.start({ jobs: [quick] })]
-        const seen: { readonly sequence: number; readonly jobId?: string }[] = []
+        const seen: { readonly sequence: number; readonly jobId?: string | undefined }[] = []
         let stream = hosts[0]?.ada.events({ after: 0 })
         // One read at a time, because a read may wait for the next event.
         let isLooking = false

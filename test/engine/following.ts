@@ -31,6 +31,6 @@ export function told(
   return events.map((event) => {
     if (event.type === 'reset') return 'reset'
     const to = 'to' in event ? ` ${event.to}` : ''
-    return `${names.get(event.jobId) ?? event.jobType}: ${event.type}${to}`
+    return `${names.get(event.jobId ?? '') ?? event.jobType}: ${event.type}${to}`
   })
 }

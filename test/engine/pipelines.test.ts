@@ -22,9 +22,10 @@ describe('defining', () => {
       createdBy: 'ada',
       type: 'elt',
       input: { day: 'monday' },
-      overlap: 'reject',
+      overlap: { manual: 'reject', schedule: 'skip', dependency: 'queue', retry: 'queue' },
       priority: 0,
       labels: {},
+      status: 'ready',
       createdAt: at,
       updatedAt: at,
     }
@@ -42,7 +43,8 @@ describe('defining', () => {
     expect(await ada.pipelines.define({ ...nightly, labels: {} })).toEqual(first)
     expect(faults.calls('commit')).toBe(commits)
     const next = await ada.pipelines.define({ ...nightly, priority: 3, overlap: 'queue', labels: { team: 'data' } })
-    expect(next).toMatchObject({ priority: 3, overlap: 'queue', createdAt: first.createdAt, createdBy: 'ada' })
+    const overlap = { manual: 'queue', schedule: 'queue', dependency: 'queue', retry: 'queue' }
+    expect(next).toMatchObject({ priority: 3, overlap, createdAt: first.createdAt, createdBy: 'ada' })
     expect(next.updatedAt).toBe(new Date(bench.clock.now()).toISOString())
   })
 
@@ -55,10 +57,23 @@ describe('defining', () => {
       [{ job: 'elt' }, 'INVALID_INPUT'],
       [{ job: stranger, input: undefined }, 'UNKNOWN_TYPE'],
       [{ input: { day: 7 } }, 'INVALID_INPUT'],
-      [{ overlap: 'skip' }, 'INVALID_INPUT'],
+      [{ overlap: 'wait' }, 'INVALID_INPUT'],
+      [{ overlap: { nightly: 'skip' } }, 'INVALID_INPUT'],
       [{ priority: 0.5 }, 'INVALID_INPUT'],
       [{ labels: { a: 1 } }, 'INVALID_INPUT'],
-      [{ schedule: { cron: '* * * * *' } }, 'INVALID_INPUT'],
+      [{ schedule: { cron: '* * * * * *' } }, 'INVALID_INPUT'],
+      [{ schedule: { cron: '* * * * *', fields: 6 } }, 'INVALID_INPUT'],
+      [{ schedule: { cron: '0 0 30 2 *' } }, 'INVALID_INPUT'],
+      [{ schedule: { cron: '0 25 * * *' } }, 'INVALID_INPUT'],
+      [{ schedule: { cron: '* * * * *', timeZone: 'Mars/Olympus' } }, 'INVALID_INPUT'],
+      [{ schedule: { cron: '* * * * *', every: '1h' } }, 'INVALID_INPUT'],
+      [{ schedule: { every: '500ms' } }, 'INVALID_INPUT'],
+      [{ schedule: { every: '1h', catchUp: { max: 0 } } }, 'INVALID_INPUT'],
+      [{ schedule: { at: 'tomorrow' } }, 'INVALID_INPUT'],
+      [{ schedule: {} }, 'INVALID_INPUT'],
+      [{ dependsOn: [{}] }, 'INVALID_INPUT'],
+      [{ dependsOn: [{ job: stranger }] }, 'INVALID_INPUT'],
+      [{ dependsOn: [{ pipeline: 'a', outcome: 'maybe' }] }, 'INVALID_INPUT'],
     ]
     for (const [change, code] of wrong) {
       const options = { ...nightly, ...change } as unknown as PipelineOptions

@@ -98,7 +98,7 @@ export async function organization(options: OrganizationOptions = {}) {
   const types = memberTypes(work)
   const engine = await createEngine({ jobs: Object.values(types), policy, storage, clock, concurrency, ...more })
   const heard: JobEvent[] = []
-  for (const type of EVENT_TYPES) engine.on(type, (event) => heard.push(event))
+  for (const type of EVENT_TYPES) engine.on(type, (event) => event.jobId !== undefined && heard.push(event))
   const member = (id: string, role: string, tenant = 'O') => engine.as({ id, role, tenant })
   const stop = async () => await stopped(engine, clock)
   const end = async () => {

@@ -1,30 +1,35 @@
 /** Operations on stored pipelines, and manual runs of them. */
 import type { AnyJobType, InputOf } from '../../model/definition.ts'
 import { JobchartError, pipelineNotFound } from '../../model/error.ts'
-import type { Overlap } from '../../model/job.ts'
+import type { PipelineEventDraft } from '../../model/event.ts'
 import {
+  type OverlapRules,
+  overlapFor,
   type Pipeline,
-  type PipelineChange,
   type PipelineFields,
+  type PipelineOverlap,
   pausedAs,
-  unpaused,
+  startable,
   withFields,
 } from '../../model/pipeline.ts'
+import type { PipelineChange } from '../../model/pipeline-change.ts'
 import { canonicalText } from '../../model/storable.ts'
 import type { PipelineAction, Principal, Target } from '../../port/policy.ts'
 import type { PipelinePage } from '../../port/storage.ts'
 import { authorizeDefine, authorizeMany, authorizePipeline, authorizeSubmit, searchedBy } from '../authorization.ts'
 import { type CallOptions, refuseOfPerson, tenantOf } from '../call-options.ts'
-import { pipelineWrite } from '../changeset.ts'
-import { type Core, ENGINE } from '../core.ts'
+import type { Core } from '../core.ts'
 import { readCursor } from '../cursor.ts'
 import { type FieldMask, narrower, WHOLE } from '../field-mask.ts'
 import { newId } from '../ids.ts'
-import { labelsSchema, pauseSchema, pipelineListSchema, pipelineSchema, runSchema } from '../options.ts'
+import { labelsSchema } from '../options.ts'
 import { type Page, shownPage } from '../page.ts'
 import { parseInput, parseWith } from '../parse.ts'
+import { pauseSchema, pipelineListSchema, pipelineSchema, runSchema } from '../pipeline-options.ts'
 import { ChangedMeanwhile } from '../tick.ts'
 import { type JobView, type PipelineView, pipelineViewOf } from '../view.ts'
+import { asked as askedRule } from './runs.ts'
+import { type DependencyOptions, dependencyOf, type ScheduleOptions, scheduled } from './schedules.ts'
 import { insertFirst } from './submit.ts'
 
 /** The options of `pipelines.define`. */
@@ -33,8 +38,19 @@ export type PipelineOptions<Type extends AnyJobType = AnyJobType> = {
   readonly id: string
   /** The job type of its runs. Each run uses the newest version that the engine knows. */
   readonly job: Type
-  /** What happens to a new run while another run holds the slot. Default `'reject'`. */
-  readonly overlap?: Overlap
+  /**
+   * What happens to a run while another run holds the slot: `'reject'`, `'queue'`, `'replace'`, or `'skip'` (no run, and
+   * a `run.skipped` event). A text holds for all runs; an object says it by what caused the run. Default:
+   * `{ manual: 'reject', schedule: 'skip', dependency: 'queue', retry: 'queue' }`.
+   */
+  readonly overlap?: PipelineOverlap | Partial<OverlapRules>
+  /** When it runs by itself. */
+  readonly schedule?: ScheduleOptions
+  /**
+   * It also runs when one of these jobs ends: a run of another pipeline, or a job of a type with `startsPipelines`.
+   * `outcome`: how it must end, default `'success'`.
+   */
+  readonly dependsOn?: readonly DependencyOptions[]
   /** The priority of its runs: a whole number, default 0. */
   readonly priority?: number
   /** Added to the labels of each run. Policies and lists may read them. */
@@ -53,7 +69,7 @@ export interface PipelineCallOptions extends CallOptions {
 /** The options of `pipelines.run`. Absent options default to the pipeline's. */
 export interface RunOptions extends PipelineCallOptions {
   readonly input?: unknown
-  readonly overlap?: Overlap
+  readonly overlap?: PipelineOverlap
   readonly priority?: number
   /** Added to the pipeline's labels. */
   readonly labels?: { readonly [name: string]: string }
@@ -81,13 +97,25 @@ export async function definePipeline(
   { signal }: CallOptions = {},
 ): Promise<PipelineView> {
   signal?.throwIfAborted()
-  const { id, job, overlap, priority, labels, ...rest } = await parseWith(pipelineSchema, options, 'options')
+  const { id, job, overlap, priority, labels, schedule, dependsOn, ...rest } = await parseWith(
+    pipelineSchema,
+    options,
+    'options',
+  )
   const tenant = tenantOf(who, rest.tenant)
   refuseOfPerson(who, 'owner', rest.owner)
   const type = core.types.require(job)
   const given = await parseInput(type, rest.input)
   const input = given === undefined ? {} : { input: given }
-  const asked = { type: type.type, overlap, priority, labels, ...input }
+  const sources = dependsOn?.map((each) => dependencyOf(each))
+  const asked = {
+    type: type.type,
+    overlap,
+    priority,
+    labels,
+    ...input,
+    ...(sources === undefined || sources.length === 0 ? {} : { dependsOn: sources }),
+  }
   for (;;) {
     const before = await core.storage.pipeline(tenant, id)
     const createdBy = before?.createdBy ?? rest.owner ?? who.id
@@ -95,9 +123,13 @@ export async function definePipeline(
     const mask = before === undefined ? WHOLE : await authorizeChange(core, who, before, target, signal)
     await authorizeDefine(core, who, target, signal)
     signal?.throwIfAborted()
-    const after = next(core, before, { tenant, id, createdBy }, asked)
+    const timed = { ...asked, ...scheduled(core, before, schedule) }
+    const after = next(core, before, { tenant, id, createdBy }, timed)
     if (before !== undefined && isSame(before, after)) return pipelineViewOf(before, mask)
-    if (await changed(core, before, after)) return pipelineViewOf(after, mask)
+    const event = { type: before === undefined ? 'pipeline.defined' : 'pipeline.changed' } as const
+    if (await changed(core, who, { ...(before === undefined ? {} : { before }), after }, event)) {
+      return pipelineViewOf(after, mask)
+    }
   }
 }
 
@@ -162,7 +194,7 @@ export async function runPipeline(
   for (;;) {
     const { pipeline: run, mask: shown } = await reachPipeline(core, who, { id, tenant }, 'runPipeline', signal)
     if (!hasInput && shown.hidden.has('input')) throw notReadable(who, id)
-    const type = core.types.named(unpaused(run, shown.hidden.has('paused')).type)
+    const type = core.types.named(startable(run, shown.hidden.has('paused')).type)
     const both = await parseWith(labelsSchema, { ...run.labels, ...labels }, 'labels')
     const fixed = { tenant: run.tenant, createdBy: who.id, labels: both, pipeline: id }
     // A run is checked like any new job, because the caller may have chosen its labels.
@@ -182,7 +214,8 @@ export async function runPipeline(
     try {
       const by = { kind: who.kind, id: who.id }
       const mask = narrower(shown, granted)
-      return await insertFirst(core, { who, by, type, seed, overlap: overlap ?? run.overlap, run }, mask)
+      const rule = askedRule(overlap ?? overlapFor(run, 'manual'))
+      return await insertFirst(core, { who, by, type, seed, overlap: rule, run }, mask)
     } catch (error) {
       if (!(error instanceof ChangedMeanwhile)) throw error
     }
@@ -209,9 +242,12 @@ export async function pausePipeline(
     const isPersons = before.paused === undefined || before.pausedBy !== 'followUp'
     if (before.paused === reason && isPersons) return pipelineViewOf(before, mask)
     const after = pausedAs(before, reason, 'person', core.clock.now())
-    if (await changed(core, before, after)) return pipelineViewOf(after, mask)
+    const event = reason === undefined ? RESUMED : ({ type: 'pipeline.paused', reason } as const)
+    if (await changed(core, who, { before, after }, event)) return pipelineViewOf(after, mask)
   }
 }
+
+const RESUMED = { type: 'pipeline.resumed' } as const
 
 /** Deletes a pipeline. Its jobs go on. */
 export async function deletePipeline(
@@ -227,11 +263,16 @@ export async function deletePipeline(
     if (before === undefined && isRepeated) return
     if (before === undefined) throw pipelineNotFound(id)
     await authorizePipeline(core, who, before, 'deletePipeline', signal)
-    if (await changed(core, before, undefined)) return
+    if (await changed(core, who, { before }, { type: 'pipeline.deleted' })) return
   }
 }
 
-async function reachPipeline(
+/**
+ * A pipeline that the caller may act on, and the mask of what is shown of it.
+ *
+ * @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN`
+ */
+export async function reachPipeline(
   core: Core,
   who: Principal,
   { id, tenant }: { readonly id: string; readonly tenant: string | undefined },
@@ -244,10 +285,16 @@ async function reachPipeline(
 }
 
 /** Writes a pipeline. `false`: it was changed meanwhile. */
-async function changed(core: Core, before: Pipeline | undefined, after: Pipeline | undefined): Promise<boolean> {
-  const change = { ...(before === undefined ? {} : { before }), ...(after === undefined ? {} : { after }) }
+async function changed(
+  core: Core,
+  who: Principal,
+  change: PipelineChange,
+  event: PipelineEventDraft,
+): Promise<boolean> {
+  const by = { kind: who.kind, id: who.id }
+  const pipelines = [{ ...change, events: [event] }]
   try {
-    await core.ticks.submit({ by: ENGINE, writes: [pipelineWrite(change as PipelineChange)], isAskedAgain: true })
+    await core.ticks.submit({ by, decide: () => ({ pipelines }), isAskedAgain: true })
     return true
   } catch (error) {
     if (error instanceof ChangedMeanwhile) return false
@@ -283,8 +330,13 @@ function next(
 ): Pipeline {
   const at = core.clock.now()
   if (before === undefined) return { ...fixed, ...asked, createdAt: at, updatedAt: at, revision: firstRevision(core) }
-  const { paused, pausedBy } = before
-  const stays = { ...(paused === undefined ? {} : { paused }), ...(pausedBy === undefined ? {} : { pausedBy }) }
+  const { paused, pausedBy, status, owed } = before
+  const stays = {
+    ...(paused === undefined ? {} : { paused }),
+    ...(pausedBy === undefined ? {} : { pausedBy }),
+    ...(status === undefined ? {} : { status }),
+    ...(owed === undefined ? {} : { owed }),
+  }
   return withFields(before, { ...asked, ...stays }, at)
 }
 

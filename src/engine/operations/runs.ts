@@ -14,7 +14,7 @@ import { isUnreadable, JobchartError } from '../../model/error.ts'
 import type { Actor } from '../../model/event.ts'
 import { holdsSlot, type Job, type JobId, type Overlap } from '../../model/job.ts'
 import { typeWhenTouched } from '../../model/migration.ts'
-import type { Pipeline } from '../../model/pipeline.ts'
+import { overlapFor, type Pipeline, type PipelineOverlap } from '../../model/pipeline.ts'
 import { continued } from '../../model/step-key.ts'
 import type { Principal, Target } from '../../port/policy.ts'
 import type { PipelineKey } from '../../port/storage.ts'
@@ -44,6 +44,10 @@ export interface Arrival {
   readonly retried?: JobId
   /** The stored pipeline that it is a run of. It must be unchanged since it was read. */
   readonly run?: Pipeline
+  /** The pipeline as the changeset writes it. Absent: unchanged. */
+  readonly runAfter?: Pipeline
+  /** True: no caller asked for it, so a full queue does not refuse it. */
+  readonly isUnasked?: true
 }
 
 /** The most waiting runs of one pipeline that a later one replaces. */
@@ -80,7 +84,7 @@ export function insertion(arrival: Arrival): Change {
     by,
     ...(retried === undefined ? {} : { jobs: [retried] }),
     ...(overlap === 'reject' ? {} : { pipelines: pipelinesOf(seed) }),
-    isAsked: true,
+    isAsked: arrival.isUnasked !== true,
     ...(type.queuedMax === null ? {} : { full: () => queueFull(type, type.queuedMax) }),
     isAskedAgain: run !== undefined,
     decide: (jobs, context) => {
@@ -121,8 +125,8 @@ function waitingSeed({ seed, overlap }: Pick<Arrival, 'seed' | 'overlap'>): NewJ
   return { ...seed, isWaiting: true, ...(seed.pipeline === undefined ? {} : { overlap }) }
 }
 
-function lookedAt({ run }: Arrival): Pick<Decision, 'pipelines'> {
-  return run === undefined ? {} : { pipelines: [{ before: run, after: run }] }
+function lookedAt({ run, runAfter = run }: Arrival): Pick<Decision, 'pipelines'> {
+  return run === undefined || runAfter === undefined ? {} : { pipelines: [{ before: run, after: runAfter }] }
 }
 
 function queueFull({ type }: AnyJobType, max: number | null): JobchartError {
@@ -317,12 +321,18 @@ async function retryOf(
   const seed: NewJob = { ...fixed, ...given, ...link, id: newId(core), priority }
   const by = { kind: who.kind, id: who.id }
   const again = await intoPipeline(core, who, fixed, signal, async (run) => {
-    const inserted = insertRun(core, { who, by, type, seed, overlap: 'reject', retried: id, ...run })
+    const overlap = run.run === undefined ? 'reject' : overlapFor(run.run, 'retry')
+    const inserted = insertRun(core, { who, by, type, seed, overlap: asked(overlap), retried: id, ...run })
     return await inserted.catch(async (error: unknown) => {
       throw await withoutHiddenJob(core, who, error)
     })
   })
   return viewOf(again, await maskOfAnswer(core, who, again, narrower(shown, granted)))
+}
+
+/** A pipeline's rule for a run that a caller waits for: a skipped run is refused. */
+export function asked(rule: PipelineOverlap): Overlap {
+  return rule === 'skip' ? 'reject' : rule
 }
 
 function copyRefused(who: Principal, jobId: string): JobchartError {

@@ -1,0 +1,45 @@
+/** The history of a stored pipeline. */
+import type { PipelineEvent } from '../../model/event.ts'
+import type { Principal } from '../../port/policy.ts'
+import { maskOfEvent } from '../authorization.ts'
+import type { Core } from '../core.ts'
+import { parseWith } from '../parse.ts'
+import { pipelineHistorySchema } from '../pipeline-options.ts'
+import { shownEvents } from '../shown-event.ts'
+import { type PipelineCallOptions, reachPipeline } from './pipelines.ts'
+
+/** A fact in a pipeline's history. */
+export type PipelineHistoryEntry = PipelineEvent & {
+  /** The hidden fields of the pipeline. Absent if none. */
+  readonly redacted?: readonly string[]
+}
+
+/** The options of `pipelines.history`. */
+export interface PipelineHistoryOptions extends PipelineCallOptions {
+  /** Only entries with a higher `sequence`. Default 0. */
+  readonly after?: number
+  /** 1 to 1,000; default 100. */
+  readonly limit?: number
+}
+
+/** What happened to a pipeline itself, oldest first. */
+export async function pipelineHistory(
+  core: Core,
+  who: Principal,
+  id: string,
+  { signal, ...options }: PipelineHistoryOptions = {},
+): Promise<readonly PipelineHistoryEntry[]> {
+  signal?.throwIfAborted()
+  const { tenant, after, limit } = await parseWith(pipelineHistorySchema, options, 'options')
+  const { pipeline } = await reachPipeline(core, who, { id, tenant }, 'getPipeline', signal)
+  const query = { after, limit, pipeline: { tenant: pipeline.tenant, id } }
+  const entries: PipelineHistoryEntry[] = []
+  for (const { sequence, changeset, ...row } of await core.storage.events(query)) {
+    // Each row is checked by its own facts: the pipeline may have had another owner.
+    const mask = await maskOfEvent(core, who, row, signal)
+    const events = mask === undefined ? [] : shownEvents(row, sequence, mask)
+    // Rows of pipelines have events of pipelines, so the cast is safe.
+    for (const event of events) if (event.sequence > after) entries.push(event as PipelineHistoryEntry)
+  }
+  return entries
+}

@@ -1,0 +1,119 @@
+/** Schedules and dependencies of stored pipelines, as they are given. */
+import type { AnyJobType } from '../../model/definition.ts'
+import type { Outcome } from '../../model/job.ts'
+import type { Dependency, Pipeline } from '../../model/pipeline.ts'
+import type { CatchUp, Schedule } from '../../model/schedule.ts'
+import { canonicalText } from '../../model/storable.ts'
+import { type Duration, isoTime, type Time } from '../../model/time.ts'
+import type { CallOptions } from '../call-options.ts'
+import type { Core } from '../core.ts'
+import { parseWith } from '../parse.ts'
+import { previewSchema, scheduleSchema } from '../pipeline-options.ts'
+import { nextDue, scheduleIssue } from '../schedule-times.ts'
+import { misfit } from './reads.ts'
+
+/** When a pipeline runs by itself. Exactly one of `cron`, `every` and `at` is given. */
+export type ScheduleOptions = (
+  | {
+      /** Five fields, e.g. `'0 2 * * *'`, or with `fields: 6` six of which the first is seconds. */
+      readonly cron: string
+      /** A name of the IANA database, e.g. `'Europe/Paris'`. Default `'UTC'`. */
+      readonly timeZone?: string
+      readonly fields?: 5 | 6
+    }
+  | {
+      /** The time between due times: at least `'1s'`. */
+      readonly every: Duration
+      /** The first due time. Default: the time of the definition. */
+      readonly from?: Time
+    }
+  /** Once. A time in the past is never due. */
+  | { readonly at: Time }
+) & {
+  /**
+   * What happens to due times that were missed while no engine ran: nothing, the latest one is made up for, or the
+   * latest `max` of them. Runs that make up for missed times wait for the slot. Default `'one'`.
+   */
+  readonly catchUp?: CatchUp
+  /** False: it is stored, but never due. Default true. */
+  readonly enabled?: boolean
+}
+
+/** After which ends a pipeline runs. */
+export type DependencyOptions = { readonly outcome?: Outcome } & (
+  | { readonly pipeline: string; readonly job?: never }
+  | { readonly job: AnyJobType; readonly pipeline?: never }
+)
+
+/** The options of `pipelines.preview`. */
+export interface PreviewOptions extends CallOptions {
+  /** How many due times: 1 to 1,000, default 5. */
+  readonly count?: number
+  /** Only due times after this. Default: now. */
+  readonly after?: Time
+}
+
+type AskedSchedule = ReturnType<typeof scheduleSchema.parse>
+
+/** The stored form of a schedule, and its next due time. An unchanged schedule keeps its next due time. */
+export function scheduled(
+  core: Core,
+  before: Pipeline | undefined,
+  asked: AskedSchedule | undefined,
+): Pick<Pipeline, 'schedule' | 'nextAt'> {
+  if (asked === undefined) return {}
+  const now = core.clock.now()
+  const schedule = scheduleOf(asked, before?.schedule, now)
+  const issue = scheduleIssue(schedule, now)
+  if (issue !== undefined) throw misfit('schedule', issue)
+  const isSameAsBefore = before?.schedule !== undefined && canonicalText(schedule) === canonicalText(before.schedule)
+  const nextAt = isSameAsBefore ? before.nextAt : schedule.enabled === false ? undefined : firstDue(schedule, now)
+  return { schedule, ...(nextAt === undefined ? {} : { nextAt }) }
+}
+
+// An interval that begins now is due now.
+function firstDue(schedule: Schedule, now: number): number | undefined {
+  return nextDue(schedule, 'everyMs' in schedule ? now - 1 : now)
+}
+
+function scheduleOf(asked: AskedSchedule, before: Schedule | undefined, now: number): Schedule {
+  const { catchUp, enabled } = asked
+  const common = { catchUp, ...(enabled ? {} : { enabled }) } as const
+  if ('at' in asked) return { ...common, at: asked.at }
+  if ('cron' in asked) return { ...common, cron: asked.cron, timeZone: asked.timeZone, fields: asked.fields }
+  const isSame = before !== undefined && 'everyMs' in before && before.everyMs === asked.every
+  return { ...common, everyMs: asked.every, from: asked.from ?? (isSame ? before.from : now) }
+}
+
+/** The stored form of a dependency. @throws {JobchartError} `INVALID_INPUT` the type starts no pipelines. */
+export function dependencyOf({ pipeline, job, outcome }: ParsedDependency): Dependency {
+  if (pipeline !== undefined) return { pipeline, outcome }
+  if (job?.startsPipelines !== true) {
+    throw misfit('dependsOn', `names the job type "${job?.type}", whose defineJob does not say startsPipelines: true`)
+  }
+  return { type: job.type, outcome }
+}
+
+interface ParsedDependency {
+  readonly pipeline?: string
+  readonly job?: AnyJobType
+  readonly outcome: Outcome
+}
+
+/** The next due times of a schedule that may not be stored anywhere. */
+export async function previewSchedule(core: Core, given: unknown, options: PreviewOptions = {}): Promise<string[]> {
+  const { signal, ...rest } = options
+  signal?.throwIfAborted()
+  const { count, after } = await parseWith(previewSchema, rest, 'options')
+  const asked = await parseWith(scheduleSchema, given, 'schedule')
+  const now = core.clock.now()
+  const schedule = scheduleOf(asked, undefined, now)
+  const issue = scheduleIssue(schedule, now)
+  if (issue !== undefined) throw misfit('schedule', issue)
+  const times: string[] = []
+  for (let at: number | undefined = after ?? now; times.length < count; times.push(isoTime(at))) {
+    at = times.length === 0 && after === undefined ? firstDue(schedule, at) : nextDue(schedule, at)
+    if (at === undefined) break
+  }
+  return times
+}

@@ -1,0 +1,127 @@
+/** Checks of the options of operations on pipelines. */
+import { z } from 'zod'
+import { isOptions } from '../model/option-checks.ts'
+import { OVERLAP_DEFAULTS } from '../model/pipeline.ts'
+import { type Duration, durationMs } from '../model/time.ts'
+import { cursorSchema, jobType, labelsSchema, limitSchema, name, prioritySchema, time } from './options.ts'
+
+const pipelineOverlap = z.enum(['reject', 'queue', 'replace', 'skip'])
+
+/** The overlap option of a pipeline, as the rule for each trigger. */
+const overlapRules = z
+  .union([
+    pipelineOverlap.transform((rule) => ({ manual: rule, schedule: rule, dependency: rule, retry: rule })),
+    z
+      .strictObject({
+        manual: pipelineOverlap.exactOptional(),
+        schedule: pipelineOverlap.exactOptional(),
+        dependency: pipelineOverlap.exactOptional(),
+        retry: pipelineOverlap.exactOptional(),
+      })
+      .transform((rules) => ({ ...OVERLAP_DEFAULTS, ...rules })),
+  ])
+  .default(OVERLAP_DEFAULTS)
+
+const catchUpSchema = z
+  .union([z.enum(['skip', 'one']), z.strictObject({ max: z.int().min(1).max(100) })], {
+    error: "should be 'skip', 'one', or { max } with 1 to 100 runs",
+  })
+  .default('one')
+
+const everySchema = z.unknown().transform((given, context): number => {
+  try {
+    const ms = durationMs(given as Duration, 'every')
+    if (ms >= 1_000) return ms
+  } catch {
+    // Answered below.
+  }
+  context.issues.push({ code: 'custom', message: "should be a duration of at least '1s'", input: given })
+  return z.NEVER
+})
+
+const whenever = { catchUp: catchUpSchema, enabled: z.boolean().default(true) }
+
+/** The kinds of schedules, by the option that names their times. */
+const SCHEDULES = {
+  cron: z.strictObject({
+    cron: z.string().max(200),
+    timeZone: z.string().max(100).default('UTC'),
+    fields: z.union([z.literal(5), z.literal(6)]).default(5),
+    ...whenever,
+  }),
+  every: z.strictObject({ every: everySchema, from: time.optional(), ...whenever }),
+  at: z.strictObject({ at: time, ...whenever }),
+}
+
+type ParsedSchedule = z.output<(typeof SCHEDULES)[keyof typeof SCHEDULES]>
+
+/** A schedule as it is given. Exactly one of `cron`, `every` and `at` says when it is due. */
+export const scheduleSchema = z.unknown().transform((given, context): ParsedSchedule => {
+  const kinds = isOptions(given) ? ['cron', 'every', 'at'].filter((kind) => Object.hasOwn(Object(given), kind)) : []
+  const [kind, another] = kinds as (keyof typeof SCHEDULES)[]
+  if (kind === undefined || another !== undefined) {
+    const message = "should have one of cron, every and at, e.g. { cron: '0 2 * * *', timeZone: 'Europe/Paris' }"
+    context.issues.push({ code: 'custom', message, input: given })
+    return z.NEVER
+  }
+  const read = SCHEDULES[kind].safeParse(given)
+  if (read.success) return read.data
+  for (const { message, path } of read.error.issues)
+    context.issues.push({ code: 'custom', message, path, input: given })
+  return z.NEVER
+})
+
+const dependencySchema = z
+  .array(
+    z.strictObject({
+      pipeline: name.exactOptional(),
+      job: jobType.exactOptional(),
+      outcome: z.enum(['success', 'failure', 'cancelled']).default('success'),
+    }),
+  )
+  .max(100)
+  .refine((all) => all.every(({ pipeline, job }) => (pipeline === undefined) !== (job === undefined)), {
+    error: 'each should have either pipeline or job',
+  })
+
+/** The options of `pipelines.define`. */
+export const pipelineSchema = z.strictObject({
+  id: name,
+  job: jobType,
+  input: z.unknown().exactOptional(),
+  overlap: overlapRules,
+  priority: prioritySchema.default(0),
+  labels: labelsSchema.default({}),
+  schedule: scheduleSchema.optional(),
+  dependsOn: dependencySchema.optional(),
+  tenant: name.optional(),
+  owner: name.optional(),
+})
+
+/** The options of `pipelines.history`. */
+export const pipelineHistorySchema = z.strictObject({
+  after: z.int().min(0).default(0),
+  limit: z.int().min(1).max(1_000).default(100),
+  tenant: name.optional(),
+})
+
+/** The options of `pipelines.preview`. */
+export const previewSchema = z.strictObject({ count: z.int().min(1).max(1_000).default(5), after: time.optional() })
+
+/** The options of `pipelines.run`. */
+export const runSchema = z.strictObject({
+  input: z.unknown().exactOptional(),
+  overlap: pipelineOverlap.optional(),
+  priority: prioritySchema.optional(),
+  labels: labelsSchema.default({}),
+  startAt: time.optional(),
+  idempotencyKey: name.optional(),
+  uniqueKey: name.optional(),
+  tenant: name.optional(),
+})
+
+/** The reason of a pause, which is shown. */
+export const pauseSchema = z.object({ reason: name.exactOptional() })
+
+/** The options of `pipelines.list`. */
+export const pipelineListSchema = z.strictObject({ type: name.optional(), limit: limitSchema, cursor: cursorSchema })
