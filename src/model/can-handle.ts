@@ -6,8 +6,8 @@ import type { AnyJobType } from './job-type.ts'
 import { typeWhenTouched } from './migration.ts'
 
 /**
- * The version of its type that the job will have after its next change, so whose commands it takes. `undefined`: the
- * migration to it fails, so the job cannot change.
+ * The version of its type whose commands the job takes: the version that it will have after its next change, since a
+ * change migrates it first. `undefined`: that migration fails, so the job cannot change.
  */
 export function typeThatHandles(type: AnyJobType, job: Job): AnyJobType | undefined {
   try {

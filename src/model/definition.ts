@@ -48,7 +48,7 @@ import { createChart } from './transition.ts'
 
 export type { AnyJobType, CommandsOf, InputOf, JobType, OutputOf } from './job-type.ts'
 
-/** Public labels for jobs that are in no state of the chart. Child jobs use them too. */
+/** Public labels for jobs whose label does not come from a state of the chart. Child jobs use them too. */
 export interface EndLabels {
   /** The machine threw, or did not handle an error event. Default `'error'`. */
   readonly error?: string
@@ -62,8 +62,8 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   /** The name of the type: 1 to 200 characters. */
   readonly type: Type
   /**
-   * Change it when the chart's states or invokes change: a stored job runs only on the chart that it began with.
-   * Default `'1'`.
+   * Change the version when the chart's states or invokes change: a stored job runs only on the chart that it began
+   * with. Default `'1'`.
    */
   readonly version?: string
   /** Any Standard Schema. Checks the input at submit; the parsed value is stored. */
@@ -72,11 +72,13 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   readonly output?: OutputSchema
   readonly labels?: EndLabels
   /**
-   * Parts of the job that, by your word, never contain anything of the input. They stay visible when a policy redacts
-   * the input. Default: none.
+   * The parts of the job that, as you promise, never contain anything of the input. They stay visible when a policy
+   * redacts the input. Default: none.
    */
   readonly safe?: readonly SafePart[]
-  /** Earlier versions, whose jobs continue or are moved by `migrate`. Jobs of other versions wait for other engines. */
+  /**
+   * Earlier versions. Their jobs continue, or move by `migrate`. Jobs of versions not listed wait for other engines.
+   */
   readonly previous?: readonly AnyJobType[]
   /**
    * Moves a stored job of a previous version to this version, at its next change and only while none of its tasks runs.
@@ -99,7 +101,7 @@ export interface ExecuteOptions<Type extends string, InputSchema, OutputSchema, 
   readonly timeout?: Duration
   readonly killGrace?: Duration | 'never'
   readonly executor?: string
-  /** How many of its tasks run at once, over all engines of one storage. Default: no limit. */
+  /** How many tasks of this type run at once, over all engines of one storage. Default: no limit. */
   readonly limits?: JobLimits & Partial<TaskLimits<NoInfer<Input>>>
 }
 
@@ -195,7 +197,7 @@ export function defineJob(
     input: options.input,
     endLabels: endLabels(options.labels),
     safe: parseSafe(type, options.safe),
-    // Called only with snapshots and events of the machine that it was typed for, so the cast is safe.
+    // The cast is safe: it is called only with snapshots and events of the machine that it was typed for.
     describe: options.describe as AnyJobType['describe'],
     followUp: options.followUp,
     ...earlier(type, version, options),
@@ -245,7 +247,7 @@ function fromFunction(
   const given = { retry, recovery, timeout, killGrace, executor, output, limits: taskLimits }
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   return {
-    // The task checks the output: there, a schema may be asynchronous, and a mismatch is a failed attempt.
+    // The task checks the output, so that a schema may be asynchronous, and a mismatch fails only the attempt.
     output: undefined,
     commands: { cancel: reasonSchema },
     by: {},

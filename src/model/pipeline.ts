@@ -19,25 +19,34 @@ export interface Pipeline {
   readonly priority: number
   /** Added to the labels of each run. */
   readonly labels: { readonly [name: string]: string }
-  /** Why it is paused. Absent: it starts runs. */
+  /** Why the pipeline is paused. Absent: it is not paused. */
   readonly paused?: string
-  /** What paused it. If `paused` is present and this is absent: a person. */
+  /** Who paused the pipeline. If `paused` is present and this is absent, a person did. */
   readonly pausedBy?: PausedBy
   readonly createdAt: number
   readonly updatedAt: number
-  /** Compared by compare-and-set: a random number from 1 when defined, raised by every write. */
+  /**
+   * The number that compare-and-set compares. It begins at a random number, so that a pipeline that was deleted and
+   * defined again is not mistaken for the old one. Every write raises it.
+   */
   readonly revision: number
 }
 
-/** Only a session can lift a pause of a person. A follow-up can lift only a follow-up's pause. */
+/**
+ * Who paused a pipeline. Only a session can lift the pause of a person. A follow-up can lift only the pause of a
+ * follow-up.
+ */
 export type PausedBy = 'person' | 'followUp'
 
-/** A change of a pipeline: the row it was decided on, if any, and the next row, unless it is deleted. */
+/**
+ * A change of a pipeline. `before` is the row that the change was decided on; a new pipeline has none. `after` is the
+ * next row; a deleted pipeline has none.
+ */
 export type PipelineChange =
   | { readonly before: Pipeline; readonly after?: Pipeline }
   | { readonly before?: never; readonly after: Pipeline }
 
-/** The fields of a pipeline that can be changed. */
+/** The fields of a pipeline that a user can change. */
 export type PipelineFields = Pick<
   Pipeline,
   'type' | 'input' | 'overlap' | 'priority' | 'labels' | 'paused' | 'pausedBy'
@@ -51,8 +60,9 @@ export function withFields(before: Pipeline, fields: PipelineFields, at: number)
 }
 
 /**
- * Returns the pipeline if it is not paused. @throws {JobchartError} `INVALID_STATE` it is paused; the message gives the
- * reason unless that is private.
+ * Returns the pipeline if it is not paused.
+ *
+ * @throws {JobchartError} `INVALID_STATE` it is paused. The message gives the reason, unless `isPrivate`.
  */
 export function unpaused(pipeline: Pipeline, isPrivate = false): Pipeline {
   if (pipeline.paused === undefined) return pipeline
@@ -69,7 +79,7 @@ export function pausedAs(before: Pipeline, reason: string | undefined, pausedBy:
 /**
  * Pauses the pipeline by a follow-up, or without a `reason` resumes it. A person's pause stays unchanged.
  *
- * @throws {JobchartError} `INVALID_STATE` it would lift a person's pause.
+ * @throws {JobchartError} `INVALID_STATE` a follow-up cannot lift a person's pause.
  */
 export function pausedByFollowUp(before: Pipeline, reason: string | undefined, at: number): Pipeline {
   if (before.paused === reason) return before
