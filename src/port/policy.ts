@@ -92,8 +92,8 @@ export interface Scope {
   readonly pipeline?: string
   readonly labels?: { readonly [name: string]: string }
   /**
-   * Fields that `authorize` redacts for the jobs of this scope. A list or count that filters by one of these fields
-   * finds none of these jobs, because a match would reveal the field.
+   * Fields that `authorize` redacts for the jobs of this scope. A list, count or stream that filters by one of these
+   * fields is refused as `FORBIDDEN`, because a match would reveal the field.
    */
   readonly redact?: readonly string[]
 }
