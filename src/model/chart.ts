@@ -13,7 +13,10 @@ export interface ChartSnapshot {
   readonly state: Json
   readonly context: Json
   readonly historyValue?: { readonly [id: string]: readonly string[] }
-  /** True: the context holds marked values, such as actor references. They are restored before a transition. */
+  /**
+   * True: the context holds values that are not plain data, such as actor references. They are restored before a
+   * transition.
+   */
   readonly hasRefs?: boolean
 }
 
@@ -57,7 +60,7 @@ export interface TransitionResult {
  */
 export type ActorPath = readonly number[]
 
-/** An actor as the chart code of another machine in its tree sees it. */
+/** An actor of a job tree, as the chart code of another machine in the tree sees it. */
 export interface Actor {
   readonly id: string
   readonly src: string
@@ -113,7 +116,7 @@ export interface ChartScope {
   readonly parentInvoke?: string
   /** The machine's own path. Default: `[]`, the top job. */
   readonly path?: ActorPath
-  /** Default: the machine sees only its children. */
+  /** The other actors of the tree. Default: the machine sees only its children. */
   readonly actors?: TreeActors
 }
 
@@ -215,7 +218,7 @@ export interface StartAction {
   readonly src: string
   readonly input?: Json
   readonly systemId?: string
-  /** Whether the chart wants an event for each snapshot of the child (`onSnapshot` or `syncSnapshot`). */
+  /** True: the chart wants an event for each snapshot of the child (`onSnapshot` or `syncSnapshot`). */
   readonly sync: boolean
   /**
    * True: created by `spawn` in an assign. When a machine starts, XState starts these children before it sends any

@@ -65,12 +65,15 @@ export interface JobEffect {
 
 /** The decision on a job, with the decisions on other jobs of its tree in the same changeset. */
 export interface Decision extends JobDecision {
-  /** False: the chart does not take this event here. */
+  /** False: the chart does not take this event in its current state. */
   readonly handled: boolean
   /** False: there is nothing to write. */
   readonly changed: boolean
   readonly others: readonly JobDecision[]
-  /** Unchanged jobs whose data chart code read. The decision is valid only while they have these revisions. */
+  /**
+   * Jobs that the decision does not change, but whose data chart code has read. The decision is valid only while they
+   * have these revisions.
+   */
   readonly looked: readonly LookedAt[]
   /** Pipelines that change in the same changeset. */
   readonly pipelines?: readonly PipelineChange[]

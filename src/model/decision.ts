@@ -74,8 +74,8 @@ export function send(
 }
 
 /**
- * Delivers an event that a custom action of the job's machine has sent to `to`. Such an action runs after the commit of
- * its own decision, so its events need a decision of their own.
+ * Delivers an event to the actor `to`. The event comes from a custom action of the job's machine. Such an action runs
+ * after the commit of its own decision, so its events need a decision of their own.
  */
 export function tell(
   type: AnyJobType,
@@ -261,7 +261,7 @@ export function lose(
   })
 }
 
-/** The reason of an attempt's release. */
+/** The reason that a chart is told when an attempt is given back. */
 const RELEASE_REASON = 'its engine stopped'
 
 /** Gives back an attempt when its engine stops: the task is available again, and the attempt is not counted. */

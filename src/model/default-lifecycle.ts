@@ -36,7 +36,7 @@ function outputOf({ event }: { readonly event: { readonly type: string; readonly
   return event.output
 }
 
-/** Whether a machine's `output` is the default lifecycle's, which only passes on the event's output. */
+/** Whether `output` is the output function of the default lifecycle, which only passes on the output of the event. */
 export function isEventOutput(output: unknown): boolean {
   return output === outputOf
 }

@@ -50,11 +50,11 @@ export type { AnyJobType, CommandsOf, InputOf, JobType, OutputOf } from './job-t
 
 /** Public labels for jobs whose label does not come from a state of the chart. Child jobs use them too. */
 export interface EndLabels {
-  /** The machine threw, or did not handle an error event. Default `'error'`. */
+  /** The label after the machine threw, or did not handle an error event. Default `'error'`. */
   readonly error?: string
-  /** A child job that its parent left. Default `'stopped'`. */
+  /** The label of a child job whose parent left its invoke. Default `'stopped'`. */
   readonly stopped?: string
-  /** A job that waits for its start time, or for its pipeline's slot. Default `'waiting'`. */
+  /** The label of a job that waits for its start time, or for its pipeline's slot. Default `'waiting'`. */
   readonly waiting?: string
 }
 
@@ -82,10 +82,10 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   readonly previous?: readonly AnyJobType[]
   /**
    * Moves a stored job of a previous version to this version, at its next change and only while none of its tasks runs.
-   * Must be pure. `undefined` keeps the job on its version. If it throws, the job stays as it is.
+   * Must be pure. `undefined` keeps the job on its version. If `migrate` throws, the job stays as it is.
    */
   readonly migrate?: (job: MigratingJob) => Migrated | undefined
-  /** Returns what comes after a job has ended: a retry, other jobs, runs of pipelines. Committed with the job's end. */
+  /** Returns what comes after a job has ended, e.g. a retry or other jobs. Committed together with the job's end. */
   readonly followUp?: FollowUpOf
 }
 
@@ -93,7 +93,7 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
 export interface ExecuteOptions<Type extends string, InputSchema, OutputSchema, Input, Output>
   extends CommonOptions<Type, InputSchema, OutputSchema> {
   readonly execute: (context: TaskContext<Input>) => Output | PromiseLike<Output>
-  /** Returns the message, reason, exit code and error to store after an event. Called for each move; must be pure. */
+  /** Returns the message, reason, exit code and error to store. Called after each transition; must be pure. */
   readonly describe?: (snapshot: DescribedFunction, event: DescribedEvent) => Description | undefined
   readonly retry?: RetryOptions
   readonly recovery?: Recovery
@@ -109,8 +109,8 @@ export interface ExecuteOptions<Type extends string, InputSchema, OutputSchema, 
 export interface ProgramJobOptions<Type extends string, InputSchema, Input>
   extends Omit<ExecuteOptions<Type, InputSchema, undefined, Input, ProgramOutput>, 'execute' | 'output'> {
   /**
-   * The program. Exit code 0 means success. With any other exit code the attempt fails; after the attempts of `retry`,
-   * the job fails with an `ExitError`. Lines that the program prints go to the job's log.
+   * The program. Exit code 0 means success. With any other exit code the attempt fails; if `retry` allows no further
+   * attempt, the job fails with an `ExitError`. Lines that the program prints go to the job's log.
    */
   readonly run: ProgramOptions<Input>
 }
@@ -124,7 +124,7 @@ export interface LifecycleOptions<
   Machine extends AnyStateMachine = AnyStateMachine,
 > extends CommonOptions<Type, InputSchema, OutputSchema> {
   readonly lifecycle: Machine
-  /** Returns the message, reason, exit code and error to store after an event. Called for each move; must be pure. */
+  /** Returns the message, reason, exit code and error to store. Called after each transition; must be pure. */
   readonly describe?: Describe<Machine>
   /**
    * The events that a person may send: for each, the schema of its fields, or `{ schema, by }` to limit who may send

@@ -199,7 +199,7 @@ export class Draft {
     return this.job.ordinals?.[state] ?? 0
   }
 
-  // Copied once per draft: a job may leave very many children in one decision, each with a count of its own.
+  // The counts are copied only once per draft, because a job may leave thousands of children in one decision.
   #setEntries(state: string, entries: number): void {
     if (this.#ordinals === undefined || this.#ordinals !== this.job.ordinals) {
       this.#ordinals = { ...this.job.ordinals }
@@ -209,8 +209,8 @@ export class Draft {
   }
 
   /**
-   * Runs the first transition of a new job. The events in `early` were sent to the job before it began; it takes them
-   * next.
+   * Runs the first transition of a new job. The events in `early` were sent to the job before it began; the job takes
+   * them next.
    */
   begin(early: readonly ChartEvent[] = [], first: First = () => this.#firstTransition()): void {
     this.#mailbox = early.map((event) => ({ event, isSent: true }))
@@ -392,7 +392,7 @@ export class Draft {
 
   /**
    * Called when the parent leaves the invoke: the job and all jobs below it stop. If this job is in the middle of a
-   * move, it first finishes that move.
+   * transition, it first finishes that transition.
    */
   stop(): void {
     this.#isLeft = this.#isMoving
@@ -427,7 +427,7 @@ export class Draft {
     this.tree.tellEnd(this, { kind: 'error', error: thrown })
   }
 
-  // The path is looked up only when it is needed, because this reads the rows of all parents.
+  // The path is looked up only when it is needed, because the look-up reads the rows of all parents.
   #scope(): ChartScope {
     const { parentInvoke, counter } = this.job
     const { actors } = this.tree

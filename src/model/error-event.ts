@@ -79,7 +79,7 @@ function inner(error: Error, key: 'cause' | 'errors', walk: Walk): { readonly [f
   return found === undefined ? {} : { [key]: found }
 }
 
-/** The stored form of a value of an error. `undefined`: leave it out. */
+/** The stored form of the value of an error's field. `undefined`: leave the field out. */
 function stored(value: unknown, { depth, room }: Walk): Json | undefined {
   if (value === undefined || depth >= DEPTH_MAX) return undefined
   const replace = (each: object) => (each instanceof Error ? recorded(each, { depth: depth + 1, room }) : undefined)

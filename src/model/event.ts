@@ -12,7 +12,7 @@ export interface Actor {
 
 /** The fields of each type of event. */
 export interface EventDetails {
-  /** The job was stored. `outcome` is present if it ended at once. */
+  /** The job was stored. `outcome` is present if the job ended at once. */
   readonly 'job.created': {
     readonly to: string
     readonly outcome?: Outcome

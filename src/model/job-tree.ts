@@ -46,8 +46,8 @@ export class TreeDecision implements DraftTree {
       looked: ({ id, revision }) => this.#looked.set(id, revision),
       missing: (parent, task, id) => {
         const draft = this.#drafts.get(parent.id)
-        // Queued for later, because the parent's chart is in the middle of a transition: the end of the child is a
-        // separate event.
+        // Queued for later, because the parent's chart is in the middle of a transition. The parent gets the end of the
+        // child as an event after that.
         if (draft !== undefined) this.#gone.push(() => this.#lost(draft, task, id))
         return { status: 'error', error: goneError(id), output: undefined }
       },
@@ -100,7 +100,7 @@ export class TreeDecision implements DraftTree {
     try {
       return this.open(stored.type, stored.job)
     } catch {
-      // The migration failed. The job takes the event of the other job on its old version.
+      // The migration failed. So the job stays on its old version, and there takes the event that the other job sent.
       return this.#drafts.get(id)
     }
   }

@@ -154,7 +154,7 @@ export type Describe<Machine extends AnyStateMachine = AnyStateMachine> = (
 
 /** Options of the job that a follow-up makes. */
 export interface FollowingJob {
-  /** How long after the end of the job that it follows the new job may start. Default: at once. */
+  /** The new job may start this long after the end of the job that it follows. Default: at once. */
   readonly delay?: Duration
   /** A whole number; higher runs first. Default: the priority of the job that it follows, or of the pipeline. */
   readonly priority?: number
@@ -221,8 +221,8 @@ export type EndedJob = Pick<
  * at all.
  *
  * Not called for deleted jobs. Not called for child jobs either: their end is an event for their parent's chart. Must
- * be pure, because it is called again after a write conflict. A follow-up that fails, or a throw, becomes a
- * `job.followUpFailed` event of the job; the job's end and the other follow-ups are committed all the same. The schemas
+ * be pure, because it is called again after a write conflict. If a follow-up fails, or the function throws, the job
+ * gets the event `job.followUpFailed`; the job's end and the other follow-ups are committed all the same. The schemas
  * that check the inputs of all follow-ups have 5 s together.
  */
 export type FollowUpOf = (job: EndedJob) => readonly FollowUp[] | undefined

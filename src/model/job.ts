@@ -44,7 +44,7 @@ export interface Timer {
 
 /** A child that has ended. Chart code may still address it and read its snapshot. */
 export interface EndedChild extends Pick<Task, 'id' | 'src' | 'invocation'> {
-  /** Absent in rows of older versions. */
+  /** Absent in rows that older versions of jobchart have written. */
   readonly snapshot?: LastSnapshot
   /** True: the chart has left or stopped it, but the context still refers to it. */
   readonly left?: true
@@ -101,7 +101,7 @@ export interface Job {
   readonly message?: string
   /** Written by the progress reports of tasks, never by a transition. */
   readonly progress?: StampedProgress
-  /** Higher runs first. */
+  /** Jobs with a higher number run first. */
   readonly priority: number
   /** The job is not admitted before this time. */
   readonly startAt?: number
@@ -180,10 +180,7 @@ export function isQueued({ startedAt, phase, deletedAt, parentId }: Job): boolea
   return startedAt === undefined && phase !== 'settled' && deletedAt === undefined && parentId === undefined
 }
 
-/**
- * Whether the job has a counter of 2, as a job with one invocation and one claim. Each further invocation or claim
- * would have raised it. Such a job had only one attempt.
- */
+/** Whether the job had exactly one invocation and one claim. Each of them raises the counter by 1. */
 export function hadOneAttempt({ counter }: Job): boolean {
   return counter === 2
 }

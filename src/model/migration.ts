@@ -21,7 +21,7 @@ export interface Migration {
   readonly snapshot: ChartSnapshot
   readonly info: StateInfo
   readonly timers: readonly Timer[]
-  /** Starts for all invokes of the new state: those that continue, and new ones. */
+  /** A start action for each invoke of the new state, whether the invoke continues or is new. */
   readonly starts: readonly StartAction[]
   /** Timers of the new state to set: those that are neither pending nor already fired. */
   readonly delays: readonly SendAction[]

@@ -11,7 +11,7 @@ export interface OptionRule {
   readonly isRequired?: boolean
 }
 
-/** The options of a function, by name. */
+/** The rules for the options of a function, by the name of the option. */
 export interface OptionRules {
   readonly [option: string]: OptionRule
 }

@@ -14,7 +14,7 @@ export interface Program {
   readonly stdin?: string
 }
 
-/** The argument of a function that makes a part of a program. */
+/** The argument of a function that returns a part of a program, e.g. its `args`. */
 export interface ProgramContext<Input = unknown> {
   readonly input: Input
   readonly job: { readonly id: string; readonly type: string }

@@ -1,12 +1,12 @@
 import { countsOf, type Progress, type StampedProgress, type Task } from './task-record.ts'
 
 /**
- * The argument of `progress`: how many parts are `completed`, of how many in `total`, how many `failed`, and how many
- * run now.
+ * The argument of `progress`: how many parts are `completed`, out of how many in `total`; how many `failed`; and how
+ * many are `running` now.
  */
 export interface ProgressReport {
   readonly completed: number
-  /** Absent: unknown. */
+  /** How many parts there are. Absent: unknown. */
   readonly total?: number
   readonly failed?: number
   readonly running?: number

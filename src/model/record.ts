@@ -127,8 +127,8 @@ export function settingsOf(type: AnyJobType, task: Task): TaskSettings {
 }
 
 /**
- * Makes a task available again: without holder, deadlines and handle. It keeps its token: the attempt of a lost task
- * may still report under it.
+ * Makes a task available again: without holder, deadlines and handle. The task keeps its token, because the attempt of
+ * a lost task may still report with it.
  */
 export function madeAvailable(task: Task, change: Partial<Task>): Task {
   const { holder, stopBy, deadlineAt, again, isKillable, handle, ...rest } = task

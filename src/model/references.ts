@@ -13,7 +13,7 @@ import { changedCopy, type Json, storableCopy } from './storable.ts'
  */
 const MARK = 'xstate$$type'
 
-/** A marked value, as it is stored. */
+/** A stored object with the field `xstate$$type`. */
 type Marked =
   | { readonly [MARK]: 1; readonly id: string; readonly path: ActorPath | undefined }
   | { readonly [MARK]: 'error' }

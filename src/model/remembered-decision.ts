@@ -1,6 +1,6 @@
 /**
- * Remembers decisions of plain jobs as templates, so that most decisions need not run XState. A decision that does run
- * XState is called general here.
+ * Remembers decisions of plain jobs as templates, so that most decisions need not run XState. The function that decides
+ * by running XState is called the general function here.
  *
  * A chart is plain if nothing in it is a function: no guard, action, input or output. One exception: the output of the
  * default lifecycle, which only passes on the event's output. Decisions on plain jobs in the same situation (the shape)

@@ -53,7 +53,8 @@ type StorableObject<Value extends object> = Value extends { readonly toISOString
                 : NotStorable<'an instance of a class is not JSON: use a plain object of its fields'>
 
 /**
- * The public fields of an object. They differ from a class that also has private fields, so such a class is recognized.
+ * The public fields of an object. For a class that also has private fields, this type differs from the class. That is
+ * how such a class is recognized.
  */
 type Fields<Value> = { [Key in keyof Value]: Value[Key] }
 

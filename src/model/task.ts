@@ -77,7 +77,7 @@ export interface TaskContext<Input = unknown> {
   /**
    * Records the result of one part of the work, and resolves when the result is stored. While the storage fails, the
    * call waits, until the task is told to stop. A later report with the same key, also by a later attempt, replaces the
-   * earlier one. If the promise is not awaited, a refusal is written to the job's log.
+   * earlier one. If the call fails and nobody awaits it, the error is written to the job's log.
    *
    * @throws {JobchartError} `STALE_CLAIM` the task no longer belongs to this attempt; `INVALID_INPUT` the key is not text of 1 to 2,000 characters; `NOT_STORABLE`; `PAYLOAD_TOO_LARGE` the output is over 1 MiB, or the job already has 1,000,000 keys.
    */
@@ -114,7 +114,7 @@ export interface TaskContext<Input = unknown> {
 }
 
 /**
- * What happens when an attempt is lost because its process died.
+ * What happens when an attempt is lost, e.g. because its process died.
  *
  * - `restart`: the task becomes available again.
  * - `fail`: the task fails.

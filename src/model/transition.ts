@@ -1,8 +1,8 @@
 /**
- * Moves a job by its machine.
+ * Computes the transitions of jobs.
  *
- * A job is not a live actor. To move it, its stored snapshot is restored, XState computes the next snapshot, and the
- * machine's actions come back as data:
+ * A job is not a live actor. For a transition, its stored snapshot is restored, XState computes the next snapshot, and
+ * the machine's actions come back as data:
  *
  * ```
  *  stored snapshot ── restore ── machine.transition(snapshot, event, scope) ── next snapshot + actions (data)
@@ -31,7 +31,7 @@ import { ALONE, hasTransitionFor, InertMachine, type LiveSnapshot, nodesOf } fro
 /** The most states per machine whose snapshot and info are cached. */
 const STATES_MAX = 1_000
 
-/** Prepares a machine to move jobs. The machine itself is not changed. */
+/** Prepares a machine for the transitions of its jobs. The machine itself is not changed. */
 export function createChart(source: AnyStateMachine): Chart {
   return new MachineChart(source)
 }

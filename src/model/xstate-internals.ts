@@ -14,8 +14,8 @@
  * ```
  *
  * - XState copies `snapshot.children` at each spawn and each stop, which takes quadratic time for many children. Here
- *   it is one object for the whole transition. The object shows no keys, so copying it is free; entries added to a copy
- *   are merged into it. The reference to a child is made when first asked for.
+ *   `children` is one object for the whole transition. The object shows no keys, so copying it is free. If XState adds
+ *   an entry to a copy, the entry is merged into the object. The reference to a child is made when first asked for.
  * - XState calls `machine.getTransitionData` once to find the transitions that an event selects. We observe that call,
  *   because the next snapshot does not tell whether a transition without effect was taken, nor under which name.
  *
@@ -445,7 +445,8 @@ export class InertScope {
   }
 
   /**
-   * Records a child that the machine has just created. A child without an id gets one that a replay would give again.
+   * Records a child that the machine has just created. A child without an id gets an id that would be the same in a
+   * replay.
    */
   create(ref: Ref, input: unknown): void {
     const { turn } = this
@@ -738,7 +739,7 @@ export interface Taken {
 export class InertMachine {
   readonly root: AnyStateNode
   readonly nodes: readonly AnyStateNode[]
-  /** See {@link Chart.invokes}. */
+  /** For each invoke id: the state that invokes it. See {@link Chart.invokes}. */
   readonly invokes: ReadonlyMap<string, string>
   readonly scope: InertScope
   readonly #machine: AnyStateMachine
@@ -762,7 +763,10 @@ export class InertMachine {
     return this.#machine.getInitialSnapshot(this.scope as never, input as never) as unknown as LiveSnapshot
   }
 
-  /** The snapshot after an event. `undefined`: the event counts only if it is named, and no transition names it. */
+  /**
+   * The snapshot after an event. `undefined`: with `isNamed`, no transition names the event, so the machine does not
+   * move.
+   */
   take(from: LiveSnapshot, event: ChartEvent, isNamed: boolean): Taken | undefined {
     const selection: Selection = { event, isNamed, isTaken: false }
     this.#selection = selection
