@@ -36,7 +36,7 @@ export function signalGroup(group: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-group, signal)
   } catch {
-    // The group has ended.
+    // Ignored: the group has already ended.
   }
 }
 

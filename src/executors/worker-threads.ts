@@ -84,8 +84,8 @@ async function runInPool(pool: Piscina, module: string, work: Work, closing: Abo
   } catch (thrown) {
     return { ok: false, error: errorValue(thrown) }
   } finally {
-    // Closes the thread's end of the port if no thread has taken it. Otherwise that end is closed when its code has
-    // returned, or when the thread has ended. A system call may delay the end of a thread that was killed.
+    // Closes the thread's end of the port if no thread has taken it. Otherwise the thread closes its end when the code
+    // has returned, or by ending itself. A system call may delay the end of a thread that was killed.
     port2.close()
     await closed
   }

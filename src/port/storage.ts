@@ -169,15 +169,18 @@ export interface StorageConnection {
   readonly logs: (jobId: string, after: number, limit: number) => Promise<readonly LogLine[]>
   /** Items of a job whose number is above `after`, oldest first. */
   readonly items: (jobId: string, query: ItemQuery) => Promise<readonly StoredItem[]>
-  /** The recorded steps of one invocation of an invoke, in the job's tree: results by key. */
+  /** The recorded steps of one invocation of an invoke, in the job's tree: the results by the name of the step. */
   readonly steps: (jobId: string, invoke: string, ordinal: number) => Promise<ReadonlyMap<string, Json | undefined>>
-  /** Stores the charts. Returns the versions that are stored with another chart, which was not replaced. */
+  /**
+   * Stores the charts of versions (S16). Returns the versions that keep another chart, because theirs may not be
+   * replaced.
+   */
   readonly register: (charts: readonly KeptChart[], mayReplace: boolean) => Promise<readonly TypeKey[]>
   /** Marks this instance as alive at a time, in milliseconds of the clock that deadlines use. */
   readonly beat: (at: number) => Promise<void>
   /** The latest time of any beat; 0 if there was none. */
   readonly lastBeat: () => Promise<number>
-  /** The other listed instances. */
+  /** All other instances that are listed (S14). */
   readonly others: () => Promise<readonly OtherInstance[]>
   /** Removes an instance that holds no tasks any more. */
   readonly forget: (instance: string) => Promise<void>
@@ -339,7 +342,7 @@ export interface TypeKey {
   readonly version: string
 }
 
-/** The shape of a version's chart. */
+/** The chart of one version of a job type, as a storage keeps it. */
 export interface KeptChart extends TypeKey {
   /** The same for two charts of the same shape. */
   readonly hash: string
@@ -358,8 +361,8 @@ export interface Route extends TypeKey {
 /** The claim of a commit: which ready tasks to claim, and the function that decides on each. */
 export interface Claim {
   /**
-   * The id that is stored with the claim's rows of events, as the id of a changeset is: for {@link
-   * StorageConnection.landed}.
+   * The id of the claim. It is stored with the claim's rows of events, as the id of a changeset is, so that {@link
+   * StorageConnection.landed} finds them.
    */
   readonly id: string
   readonly routes: readonly Route[]
@@ -409,7 +412,7 @@ export interface PipelineKey {
   readonly id: string
 }
 
-/** What a tick has read. */
+/** The result of `load`: everything that a tick has read. */
 export interface Loaded {
   /**
    * Returns a requested job, or another job of its tree. `undefined`: no such job. The record is decoded at this call.

@@ -8,7 +8,7 @@ export interface TaskExecutionRow {
   readonly id: string
   /** The exit code; null until the end. If a signal ended the program: 128 plus the signal's number. */
   readonly exitCode: number | null
-  /** When it first ran; null while it is UNKNOWN. If it ended before it ran: its end. */
+  /** When the execution first ran; null while it is UNKNOWN. If it ended before it ran: the time of its end. */
   readonly startTime: string | null
   readonly endTime: string | null
   /** The status, as {@link statusOf} computes it from the three fields above. */
@@ -55,7 +55,7 @@ export function executionRow(
     startTime: facts.startTime,
     endTime: facts.endTime,
     status: statusOf(facts),
-    // Only the value `true` counts: an HTTP face may pass on text from a request here.
+    // Only the value `true` counts, because a caller may pass on unchecked text from an HTTP request.
     ...(details === true ? detailsOf(shown) : WITHOUT_DETAILS),
   }
 }

@@ -30,8 +30,8 @@ export interface MemberJobOptions<Type extends string, InputSchema, OutputSchema
     'type' | 'version' | 'input' | 'output' | 'previous' | 'migrate' | 'timeout' | 'killGrace' | 'executor'
   > {
   /**
-   * A brief text on what the job does, from its parsed input. A failure does not replace it. If it throws or returns no
-   * text, the message is empty. At most 2,000 characters are kept.
+   * A brief text on what the job does, from its parsed input. A failure does not replace it. If the function throws or
+   * returns no text, the message is empty. At most 2,000 characters are kept.
    */
   readonly message?: (input: Types<InputSchema>['output']) => string
   /**
