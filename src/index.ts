@@ -6,12 +6,18 @@ import { checkEngineOptions, type EngineOptions } from './engine/options.ts'
 import { childProcess } from './executors/child-process.ts'
 import { JobchartError } from './model/error.ts'
 
-/** The most callbacks and observables that run at once in one engine. Each costs little more than its listeners. */
+/**
+ * The most callbacks and observables that run at once in one engine. Each of them costs little while it waits for
+ * events.
+ */
 const LIVE_MAX = 100_000
 
 type Ports = 'policy' | 'executors' | 'clock'
 
-/** {@link EngineOptions}, with defaults for all ports but `storage`: you choose whether jobs survive a restart. */
+/**
+ * {@link EngineOptions}, with defaults for all ports except `storage`. There is no default storage, because you must
+ * choose whether jobs survive a restart.
+ */
 export type CreateEngineOptions = Omit<EngineOptions, Ports> & { readonly [Port in Ports]?: EngineOptions[Port] } & {
   /**
    * How many tasks run at once on the default `queueExecutor()`: a whole number from 1. Default 10.
@@ -21,8 +27,8 @@ export type CreateEngineOptions = Omit<EngineOptions, Ports> & { readonly [Port 
 }
 
 /**
- * Makes an engine and starts it. When the promise resolves, tasks of dead engines on the same storage have been taken
- * back.
+ * Makes an engine and starts it. When the promise resolves, the engine has taken back the tasks of dead engines on the
+ * same storage.
  *
  * `storage` is required: `sqliteStorage(file)` of `jobchart/sqlite` keeps jobs in a file; `memoryStorage()` keeps them
  * only as long as this process lives. Defaults of the other ports: `rolePolicy()`, the system clock, and three

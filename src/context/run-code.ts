@@ -6,14 +6,14 @@ import { CodeContext, type ContextWork } from './task-context.ts'
 import { codeEnd, failedEnd } from './task-end.ts'
 import { receiveWork, type ToCode, type ToEngine, type Wire } from './wire.ts'
 
-/** What a module exports, by name. */
+/** The exports of a module, by name. */
 export interface CodeModule {
   readonly [name: string]: unknown
 }
 
 /**
- * Receives the one task of a wire, runs the module's function for it, and reports its end. The function is the module's
- * default export, or the export that the task's `function` names.
+ * Receives the task that comes over a wire, runs the module's function for it, and reports its end. The function is the
+ * module's default export, or the export that the task's `function` names.
  */
 export async function runCode(wire: Wire<ToEngine, ToCode>, load: () => Promise<CodeModule>): Promise<void> {
   const { work, channel, signal, recordedSteps, end } = await receiveWork(wire)

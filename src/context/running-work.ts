@@ -1,7 +1,7 @@
 import { JobchartError } from '../model/error.ts'
 import type { Work } from '../port/executor.ts'
 
-/** The tasks that an executor runs now: at most `max`, and none twice under the same token. */
+/** The tasks that an executor runs now: at most `max`. No task runs twice under the same token. */
 export class RunningWork<Run> {
   readonly #max: number
   readonly #runs = new Map<string, Run>()
@@ -15,13 +15,14 @@ export class RunningWork<Run> {
     return this.#max - this.#runs.size
   }
 
-  /** For each task that runs now: the `run` that `during` was given. */
+  /** The `run` of each task that runs now, as it was given to `during`. */
   get all(): readonly Run[] {
     return [...this.#runs.values()]
   }
 
   /**
-   * Calls `end`, and lists `run` until its promise has settled. Returns the result of that promise.
+   * Runs a task: calls `end`, and lists `run` as running until the promise that `end` returns has settled. Returns the
+   * result of that promise.
    *
    * @throws {JobchartError} `STALE_CLAIM` the work runs already.
    */

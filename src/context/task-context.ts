@@ -5,7 +5,7 @@ import type { StepContext, TaskContext } from '../model/task.ts'
 import type { Work } from '../port/executor.ts'
 import { failedEnd } from './task-end.ts'
 
-/** What a context needs of its work, in whichever process or thread the code runs. */
+/** The parts of a work that its context uses, in any process or thread. */
 export type ContextWork = Pick<
   Work,
   'job' | 'attempt' | 'idempotencyKey' | 'reported' | 'recordedSteps' | 'signal' | 'channel'
@@ -14,22 +14,22 @@ export type ContextWork = Pick<
 const STEP_NAME_MAX = 200
 
 /**
- * The context that the code of a task gets. It is the same in the engine's process, in a thread and in a child process:
- * it reports over the channel of its work.
+ * The context that the code of a task receives. It is the same in the engine's process, in a thread and in a child
+ * process, because it reports only over the channel of its work.
  *
  * A call that fails and is not awaited does not end the process: its error becomes a line of the job's log. If a call
- * fails after the code has returned, its promise stays pending. No further step begins after the return.
+ * fails after the code has returned, its promise stays pending. After the return, no further step begins.
  */
 export class CodeContext {
   readonly #work: ContextWork
   readonly #given: (error: unknown) => void
   #names: Set<string> | undefined
-  /** Steps that run, or whose result is on its way to the storage. */
+  /** The names of steps that run, or whose result is not stored yet. */
   #openSteps: Set<string> | undefined
   #recorded: Promise<ReadonlyMap<string, Json | undefined>> | undefined
   #hasReturned = false
 
-  /** @param given  called with each error that a call of the context rejects with. */
+  /** @param given  called with each error with which a call of the context rejects. */
   constructor(work: ContextWork, given: (error: unknown) => void = () => {}) {
     this.#work = work
     this.#given = given
@@ -60,8 +60,9 @@ export class CodeContext {
   }
 
   /**
-   * Called when the code has returned or thrown. If it has returned while a step still runs, the task ends with a final
-   * error: a retry would run beside that step. `stillRuns`: a step still runs, and should be stopped with this reason.
+   * Called when the code has returned or thrown. If the code has returned while a step still runs, the task ends with
+   * an error and is not retried: the retry would run at the same time as that step. `stillRuns` is present if a step
+   * still runs. The step should then be stopped, with this text as the reason.
    */
   returned(end: TaskEnd): { readonly end: TaskEnd; readonly stillRuns?: string } {
     this.#hasReturned = true

@@ -4,7 +4,7 @@ import { isOptions, shownValue } from '../model/option-checks.ts'
 import { errorValue } from '../model/record.ts'
 import { storableCopy } from '../model/storable.ts'
 
-/** The end of a task whose code has returned. An output that cannot be stored makes it an error. */
+/** The end of a task whose code has returned. If the output cannot be stored, the task fails. */
 export function codeEnd(output: unknown): TaskEnd {
   if (output === undefined) return { ok: true }
   try {
@@ -19,7 +19,10 @@ export function failedEnd(thrown: unknown): TaskEnd & { readonly ok: false } {
   return { ok: false, error: errorValue(thrown), isFinal: isFinalError(thrown) }
 }
 
-/** Checks the end that an executor gave. If it is not an end, or cannot be stored, the task ends with an error. */
+/**
+ * Checks the value with which an executor's `start` resolved. If the value is not an end, or cannot be stored, the task
+ * ends with an error.
+ */
 export function givenEnd(given: unknown): TaskEnd {
   const { ok, output, error, exitCode, isFinal } = isOptions(given) ? given : {}
   if (typeof ok !== 'boolean') {

@@ -6,13 +6,16 @@ import { type Json, storableCopy } from '../model/storable.ts'
 import type { Progress } from '../model/task.ts'
 import type { TaskChannel, TaskMessage, Work } from '../port/executor.ts'
 
-/** How an engine talks to code in another process or thread: over IPC, or over a port. Messages arrive in order. */
+/**
+ * The connection between an engine and code in another process (over IPC) or thread (over a port). Messages arrive in
+ * order.
+ */
 export interface Wire<Out, In> {
   readonly post: (message: Out) => void
   readonly listen: (listener: (message: In) => void) => void
 }
 
-/** What code in another process or thread is told about its work. */
+/** The description of a task that is sent to code in another process or thread. */
 export interface WireWork {
   readonly job: { readonly id: string; readonly type: string }
   readonly task: string
@@ -33,7 +36,7 @@ export type ToCode =
   | { readonly kind: 'message'; readonly message: TaskMessage }
   | { readonly kind: 'stop'; readonly code: ErrorCode; readonly message: string }
 
-/** A report that the engine answers. */
+/** A report of the code that the engine must answer. */
 export type Ask =
   | { readonly what: 'item'; readonly key: string; readonly report: ItemReport }
   | { readonly what: 'step'; readonly name: string; readonly result?: Json }
@@ -47,11 +50,11 @@ export type ToEngine =
   | { readonly kind: 'end'; readonly end: TaskEnd }
 
 /**
- * Gives work to code at the other end of a wire, passes its reports on to the work's channel, and resolves with the end
- * that the code reports. If the code ends without such a report, the promise stays pending; the executor must notice
- * that itself. It never rejects.
+ * Sends a task to code at the other end of a wire, and passes the reports of the code on to the work's channel.
+ * Resolves with the end that the code reports, and never rejects. If the code ends without reporting an end, the
+ * promise stays pending. The executor must notice that itself.
  *
- * @param told  what {@link wireWork} has read.
+ * @param told  the description of the task, as {@link wireWork} returns it.
  */
 export function serveWork(work: Work, told: WireWork, wire: Wire<ToCode, ToEngine>): Promise<TaskEnd> {
   return new Promise((resolve) => {
@@ -75,9 +78,10 @@ export function serveWork(work: Work, told: WireWork, wire: Wire<ToCode, ToEngin
 }
 
 /**
- * Reads what the code is told of its work. An executor calls it before it starts the code.
+ * Makes the description of a task that is sent to its code, with the recorded steps. An executor calls this before it
+ * starts the code.
  *
- * @throws {JobchartError} the recorded steps cannot be read, and the work was told to stop.
+ * @throws {JobchartError} the recorded steps could not be read before the work was told to stop.
  */
 export async function wireWork(work: Work): Promise<WireWork> {
   const { job, task, input, attempt, idempotencyKey, reported, version, function: called } = work
@@ -131,7 +135,7 @@ export interface ReceivedWork {
   readonly end: (end: TaskEnd) => void
 }
 
-/** Waits for the one task that a wire brings. */
+/** Waits for the task that comes over a wire. Each wire carries one task. */
 export function receiveWork(wire: Wire<ToEngine, ToCode>): Promise<ReceivedWork> {
   return new Promise((resolve) => {
     const channel = new WireChannel(wire)
@@ -169,14 +173,14 @@ class WireChannel implements TaskChannel {
     this.#wire = wire
   }
 
-  // Does nothing: the executor has already reported the start.
+  // Does nothing, because the executor has already reported the start.
   readonly started = async (): Promise<void> => {}
 
   readonly progress = (report: ProgressReport | number): void => this.#wire.post({ kind: 'progress', report })
 
   readonly log = (text: string): void => this.#wire.post({ kind: 'log', text: `${text}` })
 
-  // Checked here, because a value that is not JSON may arrive as another value.
+  // The output is checked here, because a value that is not JSON may be changed on its way over the wire.
   readonly item = async (key: string, report: ItemReport = {}): Promise<void> => {
     const { output, ...rest } = report
     const kept = output === undefined ? {} : { output: storableCopy(output, `output of item "${key}"`, true) }
@@ -188,7 +192,7 @@ class WireChannel implements TaskChannel {
   }
 
   readonly send = async (event: TaskMessage): Promise<boolean> => {
-    // A copy of an event is an event.
+    // The cast is safe: a copy of an event is an event.
     const copy = storableCopy(event, 'event', true) as unknown as TaskMessage
     return await this.#ask({ what: 'send', event: copy })
   }

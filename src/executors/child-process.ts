@@ -13,13 +13,17 @@ import { isGroupGone } from './process-handle.ts'
 export interface ChildProcessOptions {
   /** How many processes run at the same time: a whole number from 1. Default 10. */
   readonly concurrency?: number
-  /** The program of every task that names none: a file name, or a name that is looked up in `PATH`. No shell reads it. */
+  /**
+   * The program of every task that names no program of its own: a file name, or a name that is looked up in `PATH`. No
+   * shell reads it.
+   */
   readonly command?: string
   /** The arguments of `command`, or a function that returns them for a task. */
   readonly args?: readonly string[] | ((work: Work) => readonly string[])
   /**
-   * Instead of `command`: a module. Its default export, or the export that the task's `function` names, runs with the
-   * context of a task in a Node process of its own. An absolute URL: `new URL('./work.js', import.meta.url)`.
+   * A module, which may be given instead of `command`. A Node process of its own runs the default export of the module,
+   * or the export that the task's `function` names. The export is called with the context of a task. The URL must be
+   * absolute: `new URL('./work.js', import.meta.url)`.
    */
   readonly module?: URL | string
   /** Environment variables, added to those of this process. */
@@ -27,8 +31,8 @@ export interface ChildProcessOptions {
   /** The working directory of the process. Default: that of this process. */
   readonly cwd?: string
   /**
-   * How many characters of an attempt's standard output are kept as log lines, and as many again of its standard error.
-   * A line counts as at least 100. The rest is read and dropped. Default 2 MiB.
+   * How many characters of an attempt's standard output are kept as log lines. As many are kept of its standard error.
+   * A line counts as at least 100 characters. The rest is read and dropped. Default 2 MiB.
    */
   readonly maxOutput?: number
 }
@@ -46,16 +50,16 @@ const OPTIONS = {
 /**
  * Runs each task in a process of its own, which leads a process group of its own.
  *
- * - Lines of its output are lines of the job's log, with their `stream`.
- * - Exit code 0 is a done event with the output `{ exitCode: 0 }`. Any other exit code is an error event with an
- *   `ExitError`. If a signal ended the process, its exit code is 128 plus the number of the signal.
+ * - The lines that the process prints go to the job's log, with their `stream`.
+ * - Exit code 0 becomes a done event with the output `{ exitCode: 0 }`. Any other exit code becomes an error event with
+ *   an `ExitError`. If a signal ended the process, its exit code is 128 plus the number of the signal.
  * - To stop a task, SIGTERM is sent to the whole group; a module gets the stop by its `signal` instead. After the
  *   task's `killGrace`, SIGKILL is sent. When the process has ended, the rest of its group is killed.
- * - When the engine's process ends, even by SIGKILL, a guard process beside it kills all groups.
+ * - When the engine's process ends, even by SIGKILL, a guard process kills all groups.
  *
- * Processes that leave their group (`setsid`) are not found again. POSIX only.
+ * Processes that leave their group (`setsid`) cannot be stopped or killed. POSIX only.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work.
+ * @throws {JobchartError} `INVALID_DEFINITION` an option is invalid.
  */
 export function childProcess(options: ChildProcessOptions = {}): Executor {
   checkOptions('childProcess', options, OPTIONS)

@@ -13,21 +13,26 @@ import type { ProcessGuard } from './process-guard.ts'
 import { processHandle, signalGroup } from './process-handle.ts'
 
 /**
- * A shell script that waits for a line on pipe 3, and then becomes the program. The line comes once the process is
- * guarded. If the pipe ends first, the engine's process has died, and the script exits.
+ * A shell script that waits for a line on pipe 3, and then becomes the program. The engine writes the line when the
+ * guard process knows the process group. If the pipe ends before that, the engine's process has died, and the script
+ * exits.
  */
 const GATE = 'read -r go <&3 || exit 125; exec 3<&-; exec "$@"'
 /**
- * How long output is still read after the process has ended: a process that has left its group may keep the pipes open.
+ * How long output is still read after the process has ended. Without a limit, a process that has left its group could
+ * keep the pipes open for ever.
  */
 const LAST_OUTPUT_MS = 500
-/** An error's message has the last lines of standard error: at most this many lines, and this many characters. */
+/**
+ * The error of a failed program has the last lines of its standard error as its message: at most this many lines, and
+ * this many characters.
+ */
 const ERROR_LINES = 20
 const ERROR_CHARACTERS = 2_000
 
 /** What a child process runs. */
 export interface ChildCode extends Program {
-  /** True: it is a module, and reports over IPC. */
+  /** True: the code is a module that reports over IPC. False: it is any program. */
   readonly isModule: boolean
   readonly maxOutput: number
 }
@@ -89,7 +94,7 @@ export class ChildProgram {
     }
   }
 
-  // The handle is stored before the program begins, so that the group is found after any crash.
+  // Stores the handle of the process group before the program begins, so that the group is found after any crash.
   async #guarded(node: ChildProcess, group: number, exited: Promise<Exited>): Promise<TaskEnd> {
     const { signal, channel } = this.#work
     const killSignal = this.#killSignal
@@ -111,8 +116,8 @@ export class ChildProgram {
       const stderr = this.#lastErrors.join('\n').slice(-ERROR_CHARACTERS)
       const exit = exitEnd({ exitCode: code ?? 128 + signalNumber(by), ...(by === null ? {} : { signal: by }), stderr })
       if (reported === undefined) return exit
-      // If the module has reported an end, that counts, however its process exited. Its last messages may arrive after
-      // the exit, so they are awaited.
+      // If the module has reported an end, that end counts, whatever the exit code of its process. The last messages
+      // may arrive after the exit, so they are awaited.
       if (node.connected) await once(node, 'disconnect')
       return await Promise.race([reported, Promise.resolve(exit)])
     } finally {

@@ -1,6 +1,6 @@
 /**
- * The program of a child process. It runs the code of one task, with its context over IPC. Its first argument is the
- * URL of the module.
+ * The program that runs in a child process. It runs the code of one task, and talks to the engine over IPC. Its first
+ * argument is the URL of the code's module.
  */
 import { runCode } from '../context/run-code.ts'
 import type { ToCode, ToEngine, Wire } from '../context/wire.ts'

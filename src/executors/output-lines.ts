@@ -4,10 +4,13 @@ import { StringDecoder } from 'node:string_decoder'
 /** The most characters of a line. A longer line is cut into several. */
 const LINE_CHARACTERS_MAX = 10_000
 
-/** How much of the budget a short line takes at least, because each line is stored by itself. */
+/** The least that a line takes from the budget. Each line is stored by itself, so even a short line has a cost. */
 const LINE_BYTES_MIN = 100
 
-/** How much of a program's output is kept. The rest is read and dropped, so that the program is never blocked. */
+/**
+ * Counts how much of a program's output may still be kept. The rest is read and dropped, so that the program is never
+ * blocked.
+ */
 export class OutputBudget {
   readonly max: number
   #left: number
@@ -71,8 +74,8 @@ export async function readLines(stream: Readable, budget: OutputBudget, line: (t
   if (rest !== '') give(rest)
 }
 
-// Gives its memory back at once: left to the garbage collector, a flood would take some 70 MB. A part of a shared buffer is
-// not touched.
+// Frees the memory of a chunk at once. Until the garbage collector freed them, many chunks would take some 70 MB. A
+// chunk that is part of a shared buffer is left alone.
 function free({ buffer, byteLength }: Buffer): void {
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0)
 }

@@ -3,8 +3,9 @@ import { createInterface, type Interface } from 'node:readline'
 import type { Writable } from 'node:stream'
 
 /**
- * A shell script. `+ group` adds a process group to its list, and is answered with the group; `- group` removes it. Its
- * standard input ends when the engine's process ends, even by SIGKILL; then it kills all groups on the list.
+ * A shell script. It reads commands: `+ group` adds a process group to its list and prints the group as an answer; `-
+ * group` removes the group. Its standard input ends when the engine's process ends, even by SIGKILL. The script then
+ * kills all groups on the list.
  */
 const GUARD = `
 groups=' '
@@ -18,9 +19,9 @@ for group in $groups; do kill -KILL "-$group"; done
 `
 
 /**
- * A shell beside the engine's process. It outlives that process for a moment, and kills the process groups that it
- * leaves behind. It runs in a session of its own, so that Ctrl-C in the terminal does not end it first. If it is killed
- * itself, another one is started.
+ * A shell beside the engine's process. When that process ends, the shell kills the process groups that the process
+ * leaves behind, and ends too. It runs in a session of its own, so that Ctrl-C in the terminal does not end it first.
+ * If the shell itself is killed, another one is started.
  */
 export class ProcessGuard {
   readonly #groups = new Set<number>()
@@ -47,7 +48,7 @@ export class ProcessGuard {
   #start(): void {
     const shell = spawn('/bin/sh', ['-c', GUARD], { detached: true, stdio: ['pipe', 'pipe', 'ignore'] })
     const { stdin, stdout } = shell
-    // The guard and its pipes do not keep this process alive. The guarded processes do.
+    // The guard and its pipes do not keep this process alive. Only the guarded processes do.
     shell.unref()
     for (const pipe of [stdin, stdout]) if ('unref' in pipe && typeof pipe.unref === 'function') pipe.unref()
     const answers = createInterface({ input: stdout }).on('line', (group) => {

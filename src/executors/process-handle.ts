@@ -3,9 +3,9 @@ import { z } from 'zod'
 import type { Json } from '../model/storable.ts'
 
 /**
- * Names a process group, even after the process that started it has died. The system uses process ids again. So the
- * handle also has the start time of the group's first process, in ticks since the machine started, and the id of that
- * start of the machine. Together they never name another group.
+ * Names a process group, even after the process that started it has died. The operating system reuses process ids. So
+ * the handle also has the start time of the group's first process, in ticks since the machine started, and the boot id,
+ * which changes at each start of the machine. Together these never name another group.
  */
 const handleSchema = z.object({ group: z.int(), startedAt: z.string().nullable(), boot: z.string().nullable() })
 
@@ -16,7 +16,7 @@ export async function processHandle(group: number): Promise<Json> {
 }
 
 /**
- * Whether no process of the group runs any more. Processes that have left the group (`setsid`) are not seen. True also
+ * Whether all processes of the group have ended. Processes that have left the group (`setsid`) are not seen. True also
  * for a group of another machine, or from before a restart of this one.
  */
 export async function isGroupGone(handle: Json): Promise<boolean> {
@@ -36,7 +36,7 @@ export function signalGroup(group: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-group, signal)
   } catch {
-    // The group has ended.
+    // Ignored: the group has already ended.
   }
 }
 
@@ -63,7 +63,8 @@ interface Stat {
   readonly startedAt: string
 }
 
-// The fields are read after the last bracket, because the program's name, in brackets, may contain anything.
+// The fields are read after the last bracket. The name of the program is in brackets before them, and may contain
+// anything.
 async function statOf(id: number): Promise<Stat | undefined> {
   const text = await readFile(`/proc/${id}/stat`, 'utf8').catch(() => undefined)
   if (text === undefined) return undefined

@@ -1,9 +1,11 @@
-/** The code of a worker thread. It runs the code of one task at a time, with its context over a port. */
+/**
+ * The code that runs in a worker thread. It runs the code of one task at a time, and talks to the engine over a port.
+ */
 import type { MessagePort } from 'node:worker_threads'
 import { runCode } from '../context/run-code.ts'
 import type { ToCode, ToEngine, Wire } from '../context/wire.ts'
 
-/** What the thread gets for one task. */
+/** The message that starts one task in the thread. */
 export interface ThreadTask {
   readonly module: string
   readonly port: MessagePort

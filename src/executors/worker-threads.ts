@@ -13,8 +13,8 @@ import type { ThreadTask } from './thread-runner.ts'
 /** The options of {@link workerThreads}. */
 export interface WorkerThreadsOptions {
   /**
-   * A module, as an absolute URL: `new URL('./work.js', import.meta.url)`. Its default export, or the export that the
-   * task's `function` names, runs with the context of a task.
+   * A module, as an absolute URL: `new URL('./work.js', import.meta.url)`. A thread runs its default export, or the
+   * export that the task's `function` names. The export is called with the context of a task.
    */
   readonly module: URL | string
   /** How many threads run at the same time: a whole number from 1. Default 2. */
@@ -33,7 +33,7 @@ const OPTIONS = { module: required(anything), concurrency: wholeNumber(1), resou
  * end. The memory of Buffers is not limited. A crash of native code ends the whole process. Use a child process for
  * code that you do not trust.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` an option cannot work.
+ * @throws {JobchartError} `INVALID_DEFINITION` an option is invalid.
  */
 export function workerThreads(options: WorkerThreadsOptions): Executor {
   checkOptions('workerThreads', options, OPTIONS)
@@ -79,13 +79,13 @@ async function runInPool(pool: Piscina, module: string, work: Work, closing: Abo
   const task: ThreadTask = { module, port: port2 }
   try {
     const ran = pool.run(task, { transferList: [port2], signal: AbortSignal.any([work.killSignal, closing]) })
-    // If the thread threw or was ended before it reported an end, `ran` rejects.
+    // `ran` rejects if the thread threw, or was ended before it reported an end.
     return await Promise.race([reported, ran.then(() => reported)])
   } catch (thrown) {
     return { ok: false, error: errorValue(thrown) }
   } finally {
-    // Closes the port if no thread has taken it. A thread closes its port when its code has returned, or when the thread
-    // has ended. A system call may delay the end of a thread that was killed.
+    // Closes the thread's end of the port if no thread has taken it. Otherwise the thread closes its end when the code
+    // has returned, or by ending itself. A system call may delay the end of a thread that was killed.
     port2.close()
     await closed
   }

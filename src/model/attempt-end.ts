@@ -1,4 +1,4 @@
-/** How one attempt of a task ends, and what follows: its task ends, or is tried again. */
+/** Applies the end of one attempt of a task: its task ends too, or is tried again. */
 
 import type { DecisionContext } from './decision-data.ts'
 import type { Draft } from './draft.ts'
@@ -16,9 +16,9 @@ export type TaskEnd =
   | {
       readonly ok: false
       readonly error: Json
-      /** Present for a program. */
+      /** The exit code. Present if the task ran a program. */
       readonly exitCode?: number
-      /** The error would recur, so the task is not retried. */
+      /** True: the error would occur again, so the task is not retried. */
       readonly isFinal?: boolean
     }
 
@@ -59,8 +59,8 @@ function timedOut(draft: Draft, task: Task, context: DecisionContext): void {
   const message = `attempt ${task.attempt} took longer than ${timeoutMs} ms`
   const error = { name: 'JobchartError', code: 'TIMEOUT', message }
   const again = nextAttemptAt(draft, task, context)
-  // Only a claimed task has code that must stop before the next attempt. A lost task has none here, so it is retried or
-  // removed without waiting.
+  // A claimed task runs, so its code must stop before the next attempt. A lost task has no code that this engine could
+  // stop, so it is retried or removed at once.
   const isRunning = task.status === 'claimed'
   if (isRunning) {
     const stopped = stopping(draft.type, task, draft.graceFrom(task), 'timeout')
@@ -89,7 +89,7 @@ function failed(draft: Draft, task: Task, result: TaskEnd & { ok: false }, conte
   noteRetry(draft, task, availableAt, error)
 }
 
-/** When to retry a failed attempt. `undefined`: no retry. */
+/** The time at which a failed attempt is retried. `undefined`: it is not retried. */
 function nextAttemptAt(draft: Draft, task: Task, { random }: DecisionContext): number | undefined {
   const { retry } = settingsOf(draft.type, task)
   const failures = task.attempt - lossesOf(task)
@@ -97,8 +97,8 @@ function nextAttemptAt(draft: Draft, task: Task, { random }: DecisionContext): n
   return draft.steady() + backoffMs(retry, failures, random)
 }
 
-// How many attempts of a task were lost. An awaited attempt that has now reported its end, or timed out, does not count
-// as lost.
+// How many attempts of a task count as lost. A task with status `lost` has already counted its last attempt. That
+// attempt has now failed or timed out, so it counts as a failure and not as a loss.
 function lossesOf({ status, losses }: Task): number {
   return status === 'lost' ? losses - 1 : losses
 }

@@ -6,8 +6,8 @@ import type { AnyJobType } from './job-type.ts'
 import { typeWhenTouched } from './migration.ts'
 
 /**
- * The version of its type that the job will have after its next change, so whose commands it takes. `undefined`: the
- * migration to it fails, so the job cannot change.
+ * The version of its job type under which a job takes commands. This is the version that the job will have after its
+ * next change, because a change first migrates the job. `undefined`: the migration fails, so the job cannot change.
  */
 export function typeThatHandles(type: AnyJobType, job: Job): AnyJobType | undefined {
   try {
@@ -19,7 +19,7 @@ export function typeThatHandles(type: AnyJobType, job: Job): AnyJobType | undefi
 
 /**
  * Whether the job's chart takes a command now. The command's fields are not known yet: if a guard reads them, the
- * answer is `true`. Nothing is written.
+ * answer is `true`, because the guard may allow some of them. Nothing is written.
  */
 export function canHandle(
   type: AnyJobType,

@@ -5,14 +5,14 @@ import { ActorRef, type Captured, type InertScope } from './xstate-internals.ts'
 /**
  * The actions of a transition, as data.
  *
- * @param nextInvocation  the number for the first created child.
- * @param hasEnded  the machine has ended, so no created child starts.
+ * @param nextInvocation  the invocation number of the first child that the transition created.
+ * @param hasEnded  true: the machine has ended, so no created child starts.
  */
 export function readActions(scope: InertScope, nextInvocation: number, hasEnded: boolean): readonly ChartAction[] {
   const { captured, created } = scope
   if (captured.length === 0) return []
   const invocations = new Map<unknown, number>(created.map((ref, index) => [ref, nextInvocation + index]))
-  // A child that is stopped in the transition that created it never starts, in whichever order the two actions come.
+  // A child that is created and stopped in one transition never starts, whichever of the two actions comes first.
   const stopped = new Set(captured.flatMap((each) => (each.kind === 'stop' ? [each.ref] : [])))
   const isStopped = (ref: unknown) => stopped.has(ref) || (hasEnded && invocations.has(ref))
   const reader: Reader = { scope, invocations, isStopped }

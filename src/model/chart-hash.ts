@@ -15,7 +15,7 @@ export function chartHash(machine: AnyStateMachine): string {
 function shapeOf(node: AnyStateNode): unknown {
   const { id, type, history, config } = node
   const transitions = [...node.transitions].map(([descriptor, list]) => [descriptor, list.map(leadsTo)] as const)
-  // Sorted: a node finds a transition by the event's name, so the order in the source means nothing.
+  // Sorted, because the order in the source means nothing: XState finds a transition by the name of its event.
   const taken = transitions.sort(([a], [b]) => (a < b ? -1 : 1))
   const always = (node.always ?? []).map(leadsTo)
   const invokes = node.invoke.map((invoke) => [invoke.id, invoke.src])

@@ -1,4 +1,4 @@
-/** Input and output of a chart, as data. */
+/** The types of what goes into a chart and comes out of it, as data. */
 import type { Json } from './storable.ts'
 
 /** An event for a chart: plain JSON with a type. */
@@ -13,7 +13,10 @@ export interface ChartSnapshot {
   readonly state: Json
   readonly context: Json
   readonly historyValue?: { readonly [id: string]: readonly string[] }
-  /** True: the context holds marked values, such as actor references. They are restored before a transition. */
+  /**
+   * True: the context holds values that are not plain data, such as actor references. They are restored before a
+   * transition.
+   */
   readonly hasRefs?: boolean
 }
 
@@ -22,19 +25,22 @@ export type ChartEnd =
   | { readonly kind: 'done'; readonly output?: Json }
   | { readonly kind: 'error'; readonly error: unknown }
 
-/** What the tags and `meta` of the active states say. */
+/** The tags and the `meta` of the active states. */
 export interface StateInfo {
-  /** `meta.status` of the deepest active state that has one. Default: the keys of the active leaf states. */
+  /**
+   * The public label: `meta.status` of the deepest active state that has one. Default: the keys of the active leaf
+   * states.
+   */
   readonly label: string
   readonly tags: ReadonlySet<string>
   /**
-   * `meta.accepts` of the active states: commands that need no transition here, because the job already did what they
-   * ask.
+   * The commands that the active states list in `meta.accepts`. They are accepted without a transition, because the job
+   * already did what they ask for.
    */
   readonly accepts: ReadonlySet<string>
 }
 
-/** The result of one event. */
+/** What one event did to a chart. */
 export interface TransitionResult {
   /** False: the chart does not take this event in its current state, and nothing changed. */
   readonly handled: boolean
@@ -54,7 +60,7 @@ export interface TransitionResult {
  */
 export type ActorPath = readonly number[]
 
-/** An actor as the chart code of another machine in its tree sees it. */
+/** An actor of a job tree, as the chart code of another machine in the tree sees it. */
 export interface Actor {
   readonly id: string
   readonly src: string
@@ -70,11 +76,11 @@ export interface Actor {
 /**
  * Makes a reference to an actor of the tree, which chart code may keep and use.
  *
- * @param path  undefined for references stored before actors had paths: these are found by id.
+ * @param path  undefined for a reference that an older version stored without a path. The actor is then found by id.
  */
 export type RefTo = (path: ActorPath | undefined, id: string) => object
 
-/** What a machine needs to address one of its children. */
+/** An actor that is a child of the machine. */
 export interface ChildActor extends Actor {
   readonly invocation: number
   /** Only for child jobs: turns the snapshot that the child sent to its parent into an XState snapshot. */
@@ -92,13 +98,16 @@ export interface ChildActors {
 
 /** All actors of a job tree, looked up on demand. */
 export interface TreeActors {
-  /** `undefined`: the actor was stopped, or the row of its job is missing. */
+  /** Finds an actor by its path. `undefined`: the actor was stopped, or the row of its job is missing. */
   readonly at: (path: ActorPath) => Actor | undefined
   readonly bySystemId: (systemId: string) => ActorPath | undefined
   readonly systemIds: () => readonly string[]
 }
 
-/** The job around a transition: its path, its children and the other actors of its tree. */
+/**
+ * What a transition can see besides its machine: the path of its job, the job's children and the other actors of its
+ * tree.
+ */
 export interface ChartScope {
   readonly children: ChildActors
   /** The number that the next created child gets. */
@@ -107,7 +116,7 @@ export interface ChartScope {
   readonly parentInvoke?: string
   /** The machine's own path. Default: `[]`, the top job. */
   readonly path?: ActorPath
-  /** Default: the machine sees only its children. */
+  /** The other actors of the tree. Default: the machine sees only its children. */
   readonly actors?: TreeActors
 }
 
@@ -131,15 +140,15 @@ export interface Chart {
    */
   transition(snapshot: ChartSnapshot, event: ChartEvent, scope?: ChartScope, isSent?: boolean): TransitionResult
   /**
-   * Like `transition`, but only if an enabled transition names exactly this event type. A wildcard does not count: then
-   * the event is not handled.
+   * Like `transition`, but only if an enabled transition names exactly this event type. If only a wildcard (`*`)
+   * matches, the event is not handled.
    */
   transitionIfNamed(snapshot: ChartSnapshot, event: ChartEvent, scope?: ChartScope): TransitionResult
   /** Whether the chart takes the event. Guards get the given event itself, not a copy. */
   canHandle(snapshot: ChartSnapshot, event: ChartEvent, scope?: ChartScope): boolean
   /**
-   * What runs in the state of `snapshot`: a start for each invoke, a delayed send for each `after`. No transition is
-   * taken. The snapshot may come from an earlier version of the machine.
+   * Lists what runs in the state of `snapshot`: a start for each invoke, a delayed send for each `after`. No transition
+   * is taken. The snapshot may come from an earlier version of the machine.
    *
    * @throws any error of the machine: for example, the state does not exist, or an invoke's input function fails on this context.
    */
@@ -150,7 +159,10 @@ export interface Chart {
   liveSnapshot(standing: Standing, refTo: RefTo): unknown
 }
 
-/** What is stored of a machine, to make the snapshot that another machine's code reads. */
+/**
+ * The stored data of a machine. {@link Chart.liveSnapshot} makes from it the XState snapshot that the code of another
+ * machine reads.
+ */
 export interface Standing extends Pick<ChartSnapshot, 'state' | 'context'> {
   readonly status: 'active' | 'done' | 'error' | 'stopped'
   readonly output?: Json
@@ -160,7 +172,10 @@ export interface Standing extends Pick<ChartSnapshot, 'state' | 'context'> {
 
 /** A restored state, and what runs in it. */
 export interface ResumedState {
-  /** With a complete state value: for regions that the given value leaves out, XState enters the initial substate. */
+  /**
+   * The given snapshot with a complete state value. If the given value left out a region of a parallel state, XState
+   * has filled in the region's initial substate.
+   */
   readonly snapshot: ChartSnapshot
   readonly info: StateInfo
   readonly actions: readonly ChartAction[]
@@ -176,18 +191,20 @@ export interface ResumedState {
  */
 export type Address = 'self' | 'parent' | number | ActorPath
 
-/** What a machine asked for, in the order of its actions. */
+/** An action that a machine asked for in a transition. */
 export type ChartAction =
   | StartAction
   | { readonly kind: 'leave'; readonly invocation: number }
   | SendAction
   | { readonly kind: 'cancelTimer'; readonly id: string }
   | { readonly kind: 'emit'; readonly event: Json }
-  /** With `isWarning`, the same text is logged only once per decision. */
+  /** With `isWarning`, the decision logs the same text only once. */
   | { readonly kind: 'log'; readonly text: string; readonly isWarning?: true }
   | { readonly kind: 'effect'; readonly run: Effect }
 
-/** A custom action of the machine. Events that it sends, now or later, go through `tell`. */
+/**
+ * Runs a custom action of the machine, after the commit. The action sends events with `tell`, during its call or later.
+ */
 export type Effect = (tell: Tell) => unknown
 
 /** Sends an event, which must be JSON, on behalf of a chart. */
@@ -201,9 +218,12 @@ export interface StartAction {
   readonly src: string
   readonly input?: Json
   readonly systemId?: string
-  /** Whether the chart wants an event for each snapshot of the child (`onSnapshot` or `syncSnapshot`). */
+  /** True: the chart wants an event for each snapshot of the child (`onSnapshot` or `syncSnapshot`). */
   readonly sync: boolean
-  /** Created by `spawn` in an assign. When a machine starts, XState starts these children before it sends any event. */
+  /**
+   * True: created by `spawn` in an assign. When a machine starts, XState starts these children before it sends any
+   * event.
+   */
   readonly isSpawned?: true
 }
 

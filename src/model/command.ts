@@ -6,7 +6,10 @@ export interface CommandSchemas {
   readonly [command: string]: StandardSchemaV1
 }
 
-/** Who may send a command. Each given field narrows the set. The policy decides how to apply it. */
+/**
+ * Who may send a command. Each given field narrows the set of callers. The engine passes this to the policy, and the
+ * policy applies it.
+ */
 export interface By {
   /** `creator`: only the job's creator. `others`: everyone except the creator. */
   readonly relation?: 'creator' | 'others'
@@ -19,10 +22,10 @@ export interface By {
   readonly on?: { readonly [label: string]: readonly string[] }
 }
 
-/** A command for `defineJob`: its schema, or its schema and who may send it. */
+/** A command for `defineJob`: its schema alone, or its schema and who may send it. */
 export type Command = StandardSchemaV1 | { readonly schema: StandardSchemaV1; readonly by: By }
 
-/** For each command, its schema, or its schema and who may send it. */
+/** The commands of a job type, by name. */
 export interface Commands {
   readonly [command: string]: Command
 }
@@ -43,10 +46,10 @@ export type CommandOf<Given> = {
     : never
 }[keyof Given & string]
 
-/** An event with a name and fields. Without known fields, any fields are allowed. */
+/** An event with a name and fields. If the type of the fields is unknown, any fields are allowed. */
 export type CommandEvent<Name extends string, Fields> = { readonly type: Name } & (unknown extends Fields
   ? { readonly [field: string]: unknown }
-  : // A schema without fields may infer an index signature of never, which would forbid the type as well.
+  : // A schema without fields may be inferred as `{ [field: string]: never }`, which would forbid even `type`.
     string extends keyof Fields
     ? Name extends Fields[keyof Fields]
       ? Fields
@@ -61,7 +64,7 @@ export interface ParsedCommands {
 }
 
 /**
- * Reads the commands of a job type.
+ * Parses the `commands` option of a job type.
  *
  * @throws {JobchartError} `INVALID_DEFINITION` a command has no schema, or its `by` is malformed.
  */
@@ -83,7 +86,7 @@ function isSchema(value: unknown): value is StandardSchemaV1 {
 
 const BY_KEYS: ReadonlySet<string> = new Set(['relation', 'roles', 'on'])
 
-// Refuses unknown fields: with a misspelt field, everyone could send the command.
+// Unknown fields are refused: a misspelt field would restrict nobody.
 function parseBy(type: string, name: string, by: By): By {
   const isKnown = typeof by === 'object' && by !== null && Object.keys(by).every((key) => BY_KEYS.has(key))
   const { relation, roles, on = {} } = isKnown ? by : {}
@@ -98,7 +101,7 @@ function isNames(value: unknown): boolean {
 }
 
 /**
- * The name of the cancel command; null: there is none.
+ * The name of the command that `cancel` sends. Null: there is none.
  *
  * @throws {JobchartError} `INVALID_DEFINITION` the given name is not a command.
  */

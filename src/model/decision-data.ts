@@ -1,4 +1,4 @@
-/** Input and output of a decision, as data. */
+/** The types of what goes into a decision and comes out of it, as data. */
 import type { Effect } from './chart.ts'
 import type { EventDraft } from './event.ts'
 import type { Job } from './job.ts'
@@ -12,7 +12,7 @@ export interface DecisionContext {
   readonly at: number
   /** The time that deadlines are compared with, in milliseconds. It never jumps. Default: `at`. */
   readonly steadyAt?: number
-  /** Uniform in [0, 1). */
+  /** A random number, uniform in [0, 1). */
   readonly random: number
   /**
    * How long another engine may take to hear of a stop, in milliseconds. Added to the grace of tasks that run there.
@@ -29,13 +29,13 @@ export interface TreeJob {
 }
 
 /**
- * The stored jobs around one job: its parents up to the top job, and all child jobs below that still have a task in
- * their parent's row. If a job is not in it, its row was deleted or is broken.
+ * The tree of one job, as stored: its parents up to the top job, and all child jobs below that still have a task in
+ * their parent's row. If a job is not in the tree, its row was deleted or is broken.
  */
 export interface JobTree {
-  /** Returns a job of the tree. Its record may not be decoded before this call. */
+  /** Returns a job of the tree. A storage may decode the record only at this call. */
   readonly get: (id: string) => TreeJob | undefined
-  /** An id for a new child job. */
+  /** Returns an id for a new child job. */
   readonly newId: () => string
 }
 
@@ -51,11 +51,13 @@ export interface JobDecision {
   readonly inputs: readonly Json[]
   /** Lines for the job's log. */
   readonly logs: readonly string[]
-  /** Actions to run once after the commit, best effort, in this order. They may belong to other jobs of the tree. */
+  /**
+   * Custom actions to run once after the commit, best effort, in this order. They may belong to other jobs of the tree.
+   */
   readonly effects: readonly JobEffect[]
 }
 
-/** An action of a job's machine. */
+/** A custom action of a job's machine. */
 export interface JobEffect {
   readonly jobId: string
   readonly run: Effect
@@ -63,12 +65,15 @@ export interface JobEffect {
 
 /** The decision on a job, with the decisions on other jobs of its tree in the same changeset. */
 export interface Decision extends JobDecision {
-  /** False: the chart does not take this event here. */
+  /** False: the chart does not take this event in its current state. */
   readonly handled: boolean
   /** False: there is nothing to write. */
   readonly changed: boolean
   readonly others: readonly JobDecision[]
-  /** Unchanged jobs whose data chart code read. The decision is valid only while they have these revisions. */
+  /**
+   * Jobs that the decision does not change, but whose data chart code has read. The decision is valid only while they
+   * have these revisions.
+   */
   readonly looked: readonly LookedAt[]
   /** Pipelines that change in the same changeset. */
   readonly pipelines?: readonly PipelineChange[]

@@ -1,5 +1,5 @@
 /**
- * Decides changes of a job, as data: the next record, the events, and what to do after the commit.
+ * Decides how a job changes. A decision is data: the next record, the events, and what to do after the commit.
  *
  * Each function is pure: the same job, event and context give the same decision. No function uses a clock, a storage or
  * a promise. A decision takes effect only when it is committed.
@@ -45,9 +45,9 @@ export interface NewJob {
   readonly startAt?: number
   readonly retryOf?: string
   readonly retries?: number
-  /** The id with which its step keys begin, if the job continues another job's steps. */
+  /** The id with which the step keys of the new job begin. Present if the job continues the steps of another job. */
   readonly stepOrigin?: string
-  /** The job is stored as waiting, for its start time or for its pipeline's slot. */
+  /** True: the job is stored as waiting, for its start time or for its pipeline's slot. */
   readonly isWaiting?: boolean
   /** How the job waits for its pipeline's slot. Absent: it does not wait for a slot. */
   readonly overlap?: Overlap
@@ -81,7 +81,10 @@ export function send(
   )
 }
 
-/** Sends an event from one of the job's machine actions to `to`, after the commit of that action's decision. */
+/**
+ * Delivers an event to the actor `to`. The event comes from a custom action of the job's machine. Such an action runs
+ * after the commit of its own decision, so its events need a decision of their own.
+ */
 export function tell(
   type: AnyJobType,
   job: Job,
@@ -96,9 +99,9 @@ export function tell(
 /** The instance that claims a task, and what its executor can do. */
 export interface Claimant {
   readonly holder: string
-  /** The executor reports when the task starts. Otherwise the task starts with its claim. */
+  /** True: the executor reports when the task starts. Otherwise the task starts with its claim. */
   readonly startsLater?: boolean
-  /** The executor can end code that ignores a stop. */
+  /** True: the executor can end code that ignores a stop. */
   readonly kills?: boolean
 }
 
@@ -137,7 +140,7 @@ function claimed(draft: Draft, stored: Task | undefined, { holder, startsLater, 
   if (startsLater !== true) draft.receiveNamed({ type: 'task.started', at: draft.time() })
   const left = draft.task(task.invocation)
   if (left?.status !== 'stopping') return
-  // The chart left the task while it was claimed: no code has started, so none will report a stop.
+  // The chart left the task in reaction to the claim. No code has started yet, so none will report that it has stopped.
   draft.gone(left)
   draft.events.push({ type: 'task.stopped', task: left.id })
 }
@@ -174,7 +177,7 @@ function begun(draft: Draft, invocation: number, { timeoutMs }: TaskSettings, ha
   draft.events.push({ type: 'task.started', task: task.id, attempt: task.attempt })
 }
 
-/** Ends the attempt with this token. `undefined`: the token is no longer valid. */
+/** Ends the attempt that has this token. `undefined`: the token is no longer valid. */
 export function end(
   type: AnyJobType,
   job: Job,
@@ -197,7 +200,7 @@ export function end(
   )
 }
 
-/** What a running task tells the chart: an event, or the newest value of an observable. */
+/** A report of a running task to the chart: an event, or the newest value of an observable. */
 export type TaskReport =
   | { readonly kind: 'event'; readonly event: ChartEvent }
   | { readonly kind: 'value'; readonly value: Json }
@@ -224,11 +227,11 @@ export function report(
 export function maySend(type: AnyJobType, { events, kind }: TaskSettings, eventType: string): boolean {
   if (events !== undefined) return events.includes(eventType)
   const isOurs = eventType.startsWith('task.') || eventType.startsWith('xstate.')
-  // Callbacks and observables are part of the machine, so they may send its commands too.
+  // Callbacks and observables are part of the machine, so they may send its commands as well.
   return !isOurs && (kind !== 'promise' || !Object.hasOwn(type.commands, eventType))
 }
 
-/** The job lost a task: its process died or was ended, or its engine was silent for too long. */
+/** Records that an attempt was lost: its process died or was ended, or its engine was silent for too long. */
 export function lose(
   type: AnyJobType,
   job: Job,
@@ -246,13 +249,14 @@ export function lose(
       return
     }
     const settings = settingsOf(draft.type, task)
-    // Crashes of callbacks and observables are not counted. They are present at every crash of their process, so they
-    // would soon be suspects. A suspect blocks others of its kind, and these would do so for ever.
+    // Crashes of callbacks and observables are not counted. They run all the time, so each crash of their process would
+    // count for them. They would soon be suspects (see `isSuspect`) and would run for ever, and other suspects may not
+    // run meanwhile.
     const crashes = settings.kind === 'promise' ? crashesAfter(task, steps) : 0
     const counted = isCrash ? { crashes, steps } : {}
     const lost = madeAvailable(task, { ...counted, losses: task.losses + 1, availableAt: draft.steady() })
     const { deadlineAt, stopBy } = task
-    // The code may still run in another process, but no longer than these bounds.
+    // The code may still run in another process. If so, it must end within these bounds.
     const bounds = { ...(deadlineAt === undefined ? {} : { deadlineAt }), ...(stopBy === undefined ? {} : { stopBy }) }
     draft.put(settings.recovery === 'await' ? { ...lost, ...bounds, status: 'lost' } : lost)
     draft.events.push({ type: 'task.lost', task: task.id, attempt: task.attempt, reason })
@@ -265,7 +269,7 @@ export function lose(
   })
 }
 
-/** The reason of an attempt's release. */
+/** The reason that a chart is told when an attempt is given back. */
 const RELEASE_REASON = 'its engine stopped'
 
 /** Gives back an attempt when its engine stops: the task is available again, and the attempt is not counted. */
@@ -304,11 +308,11 @@ export function due(type: AnyJobType, job: Job, context: DecisionContext, tree?:
     // A waiting job's timers hold delays, not times.
     if (draft.job.phase === 'waiting') return
     const ready = draft.job.timers.filter(({ dueAt }) => dueAt <= draft.steady()).sort((a, b) => a.dueAt - b.dueAt)
-    // Fire only timers that were due at the start. A timer set meanwhile belongs to a later decision; otherwise a cycle
-    // would never end.
+    // Fires only timers that were due at the start. A timer that is set meanwhile belongs to a later decision.
+    // Otherwise timers that set each other would never end.
     for (const { event } of ready) {
-      // A new timer with the same id may have been set meanwhile. This one then has another id, so it is found by its
-      // event.
+      // Found by its event and not by its id: if a new timer has taken the same id meanwhile, this one has got another
+      // id.
       const standing = draft.job.timers.find((timer) => timer.event === event)
       if (standing !== undefined) draft.fire(standing)
     }
@@ -332,7 +336,8 @@ function decide(
   return decided(decision, draft, () => change(draft))
 }
 
-// Any error thrown here ends the job. Otherwise a claimed task that no decision can end would stay for ever.
+// Any error thrown here ends the job. Otherwise every decision on the job could throw again, and a claimed task would
+// stay claimed for ever.
 function decided(decision: TreeDecision, draft: Draft, change: () => void): Decision {
   try {
     change()
@@ -342,7 +347,7 @@ function decided(decision: TreeDecision, draft: Draft, change: () => void): Deci
   return decision.decision(draft)
 }
 
-/** For a job without parent or child jobs. */
+/** The tree of a job without parent or child jobs. */
 const NO_TREE: JobTree = {
   get: () => undefined,
   newId: () => {
@@ -355,13 +360,13 @@ function alone({ id, parentId, tasks }: Job): JobTree {
   throw new Error(`job "${id}" has a parent or child jobs: its decisions need the job tree`)
 }
 
-// The task claimed under a token. Tasks that stand for a child job are skipped: they have no token, and the child's own
+// The task with this token. Tasks of child jobs are skipped: nobody reports on them by token, because the child's own
 // row tells its state.
 function claimedUnder(job: Job, token: number): Task | undefined {
   return token > 0 ? job.tasks.find((task) => task.token === token && task.child === undefined) : undefined
 }
 
-// Stores the newest value of an observable, so that references show it even after the observable was stopped.
+// Stores the newest value of an observable. So references to the observable show the value, even after it was stopped.
 function valueTold(draft: Draft, { invocation }: Task, context: Json): void {
   const task = draft.task(invocation)
   if (task === undefined) return

@@ -2,12 +2,15 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { createMachine, fromPromise } from 'xstate'
 
 /**
- * The chart hash of the default lifecycle. If a version of jobchart changes this lifecycle, jobchart itself migrates
- * the stored jobs.
+ * The chart hash that is stored for the default lifecycle. It stays the same if a later version of jobchart changes
+ * this lifecycle; jobchart itself then migrates the stored jobs.
  */
 export const DEFAULT_LIFECYCLE = 'default'
 
-/** The default lifecycle. Its one invoke is at the root, so that the task continues while the state changes. */
+/**
+ * The lifecycle of job types with `execute` or `run`. Its one invoke is at the root, so that the task continues while
+ * the state changes.
+ */
 export const defaultLifecycle = createMachine({
   id: 'job',
   initial: 'queued',
@@ -27,12 +30,13 @@ export const defaultLifecycle = createMachine({
   actors: { execute: fromPromise(() => Promise.reject(new Error("the code is the job type's"))) },
 })
 
-// Called with the done event of the task, and then with the machine's own done event, which carries the output.
+// XState calls this for the final state with the done event of the task. It calls it again for the machine, with the
+// done event of the final state, which carries the output.
 function outputOf({ event }: { readonly event: { readonly type: string; readonly output?: unknown } }): unknown {
   return event.output
 }
 
-/** Whether a machine's `output` is the default lifecycle's, which only passes on the event's output. */
+/** Whether `output` is the output function of the default lifecycle, which only passes on the output of the event. */
 export function isEventOutput(output: unknown): boolean {
   return output === outputOf
 }

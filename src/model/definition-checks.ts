@@ -14,7 +14,7 @@ type Named = { readonly [Kind in 'actions' | 'actors' | 'delays' | 'guards']: { 
  *   implementation; a delay is not a number; a spawned actor could not be found again after a crash.
  */
 export function checkMachine(type: string, machine: AnyStateMachine): void {
-  // XState's types show this property only with each machine's own generics.
+  // Cast, because XState types this property only for a machine whose generics are known.
   const named = machine.implementations as unknown as Named
   for (const node of stateNodes(machine.root)) checkNode(type, node, named)
   for (const action of Object.values(named.actions)) checkAction(type, action, named)
@@ -83,7 +83,7 @@ function checkGuard(type: string, guard: unknown, named: Named): void {
   throw broken(type, `the guard "${wanted}" is not defined. Provide it in setup({ guards })`)
 }
 
-// If a delay is not a number, such as '10m', XState fires its timer at once.
+// XState fires a timer at once if its delay is not a number, e.g. if it is the text '10m'.
 function checkDelay(type: string, name: string, delay: unknown): void {
   if (typeof delay === 'function' || (typeof delay === 'number' && !Number.isNaN(delay))) return
   const expected = 'a number of milliseconds, or a function that gives one'

@@ -19,7 +19,7 @@ import {
   wholeNumber,
 } from './option-checks.ts'
 
-/** A value made by `defineJob`. */
+/** The rule for an option that must be a job type made by `defineJob`. */
 export const jobTypeRule: OptionRule = {
   expected: 'made by defineJob',
   fits: (value) => typeof value === 'object' && value !== null && 'chart' in value && 'type' in value,

@@ -48,13 +48,13 @@ import { createChart } from './transition.ts'
 
 export type { AnyJobType, CommandsOf, InputOf, JobType, OutputOf } from './job-type.ts'
 
-/** Public labels for jobs that are in no state of the chart. Child jobs use them too. */
+/** Public labels for jobs whose label does not come from a state of the chart. Child jobs use them too. */
 export interface EndLabels {
-  /** The machine threw, or did not handle an error event. Default `'error'`. */
+  /** The label after the machine threw, or did not handle an error event. Default `'error'`. */
   readonly error?: string
-  /** A child job that its parent left. Default `'stopped'`. */
+  /** The label of a child job whose parent left its invoke. Default `'stopped'`. */
   readonly stopped?: string
-  /** A job that waits for its start time, or for its pipeline's slot. Default `'waiting'`. */
+  /** The label of a job that waits for its start time, or for its pipeline's slot. Default `'waiting'`. */
   readonly waiting?: string
 }
 
@@ -62,8 +62,8 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   /** The name of the type: 1 to 200 characters. */
   readonly type: Type
   /**
-   * Change it when the chart's states or invokes change: a stored job runs only on the chart that it began with.
-   * Default `'1'`.
+   * Change the version when the chart's states or invokes change: a stored job runs only on the chart that it began
+   * with. Default `'1'`.
    */
   readonly version?: string
   /** Any Standard Schema. Checks the input at submit; the parsed value is stored. */
@@ -72,18 +72,20 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   readonly output?: OutputSchema
   readonly labels?: EndLabels
   /**
-   * Parts of the job that, by your word, never contain anything of the input. They stay visible when a policy redacts
-   * the input. Default: none.
+   * The parts of the job that, as you promise, never contain anything of the input. They stay visible when a policy
+   * redacts the input. Default: none.
    */
   readonly safe?: readonly SafePart[]
-  /** Earlier versions, whose jobs continue or are moved by `migrate`. Jobs of other versions wait for other engines. */
+  /**
+   * Earlier versions. Their jobs continue, or move by `migrate`. Jobs of versions not listed wait for other engines.
+   */
   readonly previous?: readonly AnyJobType[]
   /**
    * Moves a stored job of a previous version to this version, at its next change and only while none of its tasks runs.
-   * Must be pure. `undefined` keeps the job on its version. If it throws, the job stays as it is.
+   * Must be pure. `undefined` keeps the job on its version. If `migrate` throws, the job stays as it is.
    */
   readonly migrate?: (job: MigratingJob) => Migrated | undefined
-  /** Returns what comes after a job has ended: a retry, other jobs, runs of pipelines. Committed with the job's end. */
+  /** Returns what comes after a job has ended, e.g. a retry or other jobs. Committed together with the job's end. */
   readonly followUp?: FollowUpOf
   /** True: pipelines may name this type in `dependsOn`. Default false, because each end then costs one more read. */
   readonly startsPipelines?: boolean
@@ -93,7 +95,7 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
 export interface ExecuteOptions<Type extends string, InputSchema, OutputSchema, Input, Output>
   extends CommonOptions<Type, InputSchema, OutputSchema> {
   readonly execute: (context: TaskContext<Input>) => Output | PromiseLike<Output>
-  /** Returns the message, reason, exit code and error to store after an event. Called for each move; must be pure. */
+  /** Returns the message, reason, exit code and error to store. Called after each transition; must be pure. */
   readonly describe?: (snapshot: DescribedFunction, event: DescribedEvent) => Description | undefined
   readonly retry?: RetryOptions
   readonly recovery?: Recovery
@@ -101,7 +103,7 @@ export interface ExecuteOptions<Type extends string, InputSchema, OutputSchema, 
   readonly timeout?: Duration
   readonly killGrace?: Duration | 'never'
   readonly executor?: string
-  /** How many of its tasks run at once, over all engines of one storage. Default: no limit. */
+  /** How many tasks of this type run at once, over all engines of one storage. Default: no limit. */
   readonly limits?: JobLimits & Partial<TaskLimits<NoInfer<Input>>>
 }
 
@@ -109,8 +111,8 @@ export interface ExecuteOptions<Type extends string, InputSchema, OutputSchema, 
 export interface ProgramJobOptions<Type extends string, InputSchema, Input>
   extends Omit<ExecuteOptions<Type, InputSchema, undefined, Input, ProgramOutput>, 'execute' | 'output'> {
   /**
-   * The program. Exit code 0 means success. With any other exit code the attempt fails; after the attempts of `retry`,
-   * the job fails with an `ExitError`. Lines that the program prints go to the job's log.
+   * The program. Exit code 0 means success. With any other exit code the attempt fails; if `retry` allows no further
+   * attempt, the job fails with an `ExitError`. Lines that the program prints go to the job's log.
    */
   readonly run: ProgramOptions<Input>
 }
@@ -124,7 +126,7 @@ export interface LifecycleOptions<
   Machine extends AnyStateMachine = AnyStateMachine,
 > extends CommonOptions<Type, InputSchema, OutputSchema> {
   readonly lifecycle: Machine
-  /** Returns the message, reason, exit code and error to store after an event. Called for each move; must be pure. */
+  /** Returns the message, reason, exit code and error to store. Called after each transition; must be pure. */
   readonly describe?: Describe<Machine>
   /**
    * The events that a person may send: for each, the schema of its fields, or `{ schema, by }` to limit who may send
@@ -197,7 +199,7 @@ export function defineJob(
     input: options.input,
     endLabels: endLabels(options.labels),
     safe: parseSafe(type, options.safe),
-    // Called only with snapshots and events of the machine that it was typed for, so the cast is safe.
+    // The cast is safe: it is called only with snapshots and events of the machine that it was typed for.
     describe: options.describe as AnyJobType['describe'],
     followUp: options.followUp,
     startsPipelines: options.startsPipelines ?? false,
@@ -257,7 +259,7 @@ function fromFunction(
   const given = { retry, recovery, timeout, killGrace, executor, output, limits: taskLimits }
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined))
   return {
-    // The task checks the output: there, a schema may be asynchronous, and a mismatch is a failed attempt.
+    // The task checks the output, so that a schema may be asynchronous, and a mismatch fails only the attempt.
     output: undefined,
     commands: { cancel: reasonSchema },
     by: {},

@@ -3,7 +3,7 @@ import type { Job } from './job.ts'
 import type { AnyJobType, DescribedSnapshot, Description } from './job-type.ts'
 import { type Json, jsonCopy } from './storable.ts'
 
-/** What `describe` returns for a move. Defaults replace missing or unusable values. */
+/** The description of a transition: what `describe` returns, with defaults for missing or unusable values. */
 export function describeMove(
   type: AnyJobType,
   job: Job,
@@ -28,13 +28,13 @@ export function eventReason(event: ChartEvent | undefined): string | undefined {
   return textOrNothing(event?.reason)
 }
 
-// If `describe` throws, the move goes on without its description.
+// If `describe` throws, the transition is stored without its description.
 function askDescribe(type: AnyJobType, job: Job, event: ChartEvent, isEnd: boolean): Description {
   const status: DescribedSnapshot['status'] = isEnd ? 'done' : 'active'
   try {
     if (type.describe === undefined) return {}
     const { state: value, context, output } = job
-    // Copies, since user code may change them.
+    // Gives copies, because user code may change them.
     const shown = { value: jsonCopy(value), context: jsonCopy(context), output: output && jsonCopy(output), status }
     const said = type.describe(shown, jsonCopy(event as unknown as Json) as unknown as ChartEvent)
     return typeof said === 'object' && said !== null ? said : {}

@@ -31,7 +31,7 @@ import { recordAdmission, recordMigration, recordTransition, setSnapshot } from 
 import { lastSnapshot, type TreeActors } from './tree-actors.ts'
 import { ALONE } from './xstate-internals.ts'
 
-/** What a draft needs from the decision over its tree. */
+/** The operations of a decision over a job tree that the draft of one job calls. */
 export interface DraftTree {
   readonly context: DecisionContext
   readonly actors: TreeActors
@@ -46,22 +46,25 @@ export interface DraftTree {
   readonly tellActor: (path: ActorPath, event: ChartEvent) => void
   readonly tellEnd: (draft: Draft, end: ChartEnd) => void
   readonly tellSnapshot: (draft: Draft) => void
-  /** Called when a job has finished the event during which its parent left its invoke. */
+  /** Called when a job has settled after its parent left its invoke in the middle of the job's own transition. */
   readonly settledLate: (draft: Draft) => void
 }
 
 /** An event in the chart's mailbox. */
 interface Message {
   readonly event: ChartEvent
-  /** Only a transition that names the event may take it. */
+  /** True: only a transition that names the event's type may take it; a wildcard may not. */
   readonly isNamed?: boolean
-  /** A command, sent from outside. */
+  /** True: the event is a command. */
   readonly isCommand?: boolean
-  /** Sent by a machine of the tree. */
+  /** True: a machine of the same job tree sent the event. */
   readonly isSent?: boolean
 }
 
-/** A job during a decision: turns what the chart asks for into tasks, timers and events of the record. */
+/**
+ * One job while a decision is made. It turns the actions of the job's chart into tasks, timers and events of the
+ * record.
+ */
 export class Draft {
   type: AnyJobType
   readonly job: OpenJob
@@ -74,17 +77,17 @@ export class Draft {
   readonly #inputs: Json[] = []
   readonly #logs: string[] = []
   #mailbox: Message[] = []
-  /** Events for children that start later in the same move. */
+  /** Events for children that the current transition creates but has not started yet, by invocation. */
   readonly #early = new Map<number, ChartEvent[]>()
-  /** Events for transition logic, by its invocation. */
+  /** Events that wait for transition logic. `invocation` says which logic gets the event. */
   #inlineMail: { readonly invocation: number; readonly event: ChartEvent }[] = []
   #first: FirstTransitions
-  /** The draft's own copy of the counts, made when the first of them changes. */
+  /** The draft's own copy of `job.ordinals`. It is made when a count changes for the first time. */
   #ordinals: { [state: string]: number } | undefined
   /** The children that the context refers to, cached for this context. */
   #referred: { readonly context: Json; readonly invocations: ReadonlySet<number> } | undefined
   #isMoving = false
-  /** The parent left the invoke during a move of this job. */
+  /** True: the parent left the invoke while this job was in the middle of a transition. */
   #isLeft = false
   #handled: boolean | undefined
   #changed = false
@@ -117,7 +120,7 @@ export class Draft {
     return { ...this.jobDecision(effects), handled, changed: this.#changed || others.length > 0, others, looked }
   }
 
-  /** @param effects  the actions to run after the commit, of any jobs of the tree. */
+  /** @param effects  the custom actions to run after the commit; they may belong to any job of the tree. */
   jobDecision(effects: readonly JobEffect[] = []): JobDecision {
     if (this.#changed) {
       if (this.events.length === 0) this.events.push({ type: 'job.updated' })
@@ -196,7 +199,7 @@ export class Draft {
     return this.job.ordinals?.[state] ?? 0
   }
 
-  // Copied once per draft: a job may leave very many children in one decision, each with a count of its own.
+  // The counts are copied only once per draft, because a job may leave thousands of children in one decision.
   #setEntries(state: string, entries: number): void {
     if (this.#ordinals === undefined || this.#ordinals !== this.job.ordinals) {
       this.#ordinals = { ...this.job.ordinals }
@@ -205,7 +208,10 @@ export class Draft {
     this.#ordinals[state] = entries
   }
 
-  /** Makes the first move of a new job. Events that were sent to it before, `early`, come first in its mailbox. */
+  /**
+   * Runs the first transition of a new job. The events in `early` were sent to the job before it began; the job takes
+   * them next.
+   */
   begin(early: readonly ChartEvent[] = [], first: First = () => this.#firstTransition()): void {
     this.#mailbox = early.map((event) => ({ event, isSent: true }))
     this.#drain(() => {
@@ -219,7 +225,7 @@ export class Draft {
     return this.type.chart.start(this.type.chartTakesInput ? this.job.input : undefined, this.#scope())
   }
 
-  /** Moves the job to another version of its type, if `migrate` wants it and none of its tasks runs. */
+  /** Migrates the job to another version of its type, unless `migrate` keeps it or one of its tasks runs. */
   migrate(to: AnyJobType): void {
     const job = this.#record()
     const migration = isAtRest(job) ? migrationOf(this.type, to, job, this.#scope()) : undefined
@@ -278,7 +284,7 @@ export class Draft {
   }
 
   /**
-   * Gives the chart the end of a child. The chart still knows the child until it leaves the invoke.
+   * Gives the chart the end of a child. Chart code can still refer to the child until the chart leaves the invoke.
    *
    * @param machine  the last snapshot of a child job.
    */
@@ -291,14 +297,14 @@ export class Draft {
   }
 
   /**
-   * Gives the chart an event of the executor, if a transition names it. So an ordinary machine with a wildcard is not
-   * moved by it.
+   * Gives the chart an event about the execution of a task, e.g. `task.started`. Only a transition that names the event
+   * may take it, so such events do not move ordinary machines that have a wildcard.
    */
   receiveNamed(event: ChartEvent): void {
     this.#receive({ event, isNamed: true })
   }
 
-  /** Gives a child an event: a child job, transition logic, or a task. */
+  /** Gives an event to a child. The child is a child job, transition logic, or a task. */
   deliver(invocation: number, event: ChartEvent): void {
     const task = this.task(invocation)
     if (task === undefined) this.#early.get(invocation)?.push(event)
@@ -309,7 +315,7 @@ export class Draft {
     else this.#tell(task, event)
   }
 
-  // Stores an event for a child that has not begun.
+  // Stores an event for a child job that has not begun.
   #keepFor(task: Task, event: ChartEvent): void {
     this.touch()
     this.put({ ...task, inbox: [...task.inbox, event as Json] })
@@ -356,7 +362,7 @@ export class Draft {
     else this.put(availableAgain(task, Math.max(task.again, this.steady())))
   }
 
-  /** Whether the job is not admitted yet: its tasks and children have not begun, and its timers hold delays. */
+  /** Whether the job is not admitted yet. Then its tasks and child jobs have not begun, and its timers hold delays. */
   get #isHeldBack(): boolean {
     return this.job.admittedAt === undefined
   }
@@ -386,7 +392,7 @@ export class Draft {
 
   /**
    * Called when the parent leaves the invoke: the job and all jobs below it stop. If this job is in the middle of a
-   * move, it first finishes that move.
+   * transition, it first finishes that transition.
    */
   stop(): void {
     this.#isLeft = this.#isMoving
@@ -404,7 +410,9 @@ export class Draft {
     this.#settle()
   }
 
-  /** Ends the job with an error thrown by its decision. Stops every task, since no later decision could end it. */
+  /**
+   * Ends the job with an error that its decision threw. Stops every task of the job, because no later decision could.
+   */
   fail(thrown: unknown): void {
     this.#mailbox = []
     if (this.job.phase === 'settled') return
@@ -419,7 +427,7 @@ export class Draft {
     this.tree.tellEnd(this, { kind: 'error', error: thrown })
   }
 
-  // The path is looked up on demand: otherwise each event would read the rows of all parents.
+  // The path is looked up only when it is needed, because the look-up reads the rows of all parents.
   #scope(): ChartScope {
     const { parentInvoke, counter } = this.job
     const { actors } = this.tree
@@ -548,7 +556,8 @@ export class Draft {
 
   #start(action: StartAction): void {
     const { invocation, id, src } = action
-    // A history state without memory can enter a state again that was not left: its earlier invocations still stand.
+    // A history state that remembers nothing may enter a state that was not left. The state's earlier invocations then
+    // still exist, and are left here.
     for (const earlier of [...this.tasks.withId(id), ...this.ended.withId(id)]) this.#leaveAndForget(earlier.invocation)
     const task = newTask(this.type, action, this.#ordinalOf(action), this.steady())
     const child = childTypeOf(this.type, src)
@@ -586,7 +595,7 @@ export class Draft {
     this.#moved(task, this.#first.ofInline(task))
   }
 
-  // Events that the logic sends to itself come after the event that it is handling.
+  // If the logic sends events to itself, it gets them after the event that it is handling.
   #moveInline(invocation: number, event: ChartEvent): void {
     this.#inlineMail.push({ invocation, event })
     if (this.#inlineMail.length > 1) return
@@ -600,7 +609,7 @@ export class Draft {
     }
   }
 
-  // Stores the new state of transition logic. If the logic has ended, the chart gets its end as an event.
+  // Stores the new state of transition logic. If the logic has ended, the chart gets the end as an event.
   #moved(task: Task, { snapshot, event, sent }: InlineTransition): void {
     this.touch()
     if (snapshot === undefined) this.remove(task)
@@ -614,7 +623,8 @@ export class Draft {
     }
   }
 
-  // Leaves a child. If the context still refers to it, its last snapshot is kept for these references.
+  // Leaves a child. If the context still refers to the child, the child's last snapshot is kept for chart code that
+  // reads it.
   #leaveAndForget(invocation: number): void {
     const task = this.task(invocation)
     const ended = this.ended.get(invocation)
@@ -634,8 +644,8 @@ export class Draft {
     return this.#referred.invocations.has(invocation)
   }
 
-  // Forgets left children that the new context no longer refers to. Runs before the move's own actions, since these may
-  // leave more children.
+  // Forgets children that were left and that the new context does not refer to. This comes before the actions of the
+  // transition, which may leave more children.
   #forgetUnreferred({ context, hasRefs }: Pick<Job, 'context' | 'hasRefs'>): void {
     const left = this.ended.list.filter((child) => child.left === true)
     if (left.length === 0) return
@@ -652,7 +662,7 @@ export class Draft {
     else this.remove(task)
   }
 
-  /** Delivers an event that the chart or one of its actions has sent: at once, or later by a timer. */
+  /** Delivers an event that the chart or one of its custom actions has sent: at once, or later by a timer. */
   send(send: SendAction): void {
     const { to, event } = send
     if (send.delayMs !== undefined) setTimer(this.job, send, send.delayMs, this.#isHeldBack ? 0 : this.steady())
@@ -686,7 +696,8 @@ type Ordinals = NonNullable<Job['ordinals']>
 const SPAWNED = ''
 
 /**
- * How often each state was entered, converted from the states of the old chart to those of the new chart, by invoke id.
+ * Converts the counts of entries from the states of the old chart to those of the new chart. States correspond if they
+ * have an invoke with the same id.
  */
 function ordinalsUnder(
   to: AnyJobType['chart']['invokes'],

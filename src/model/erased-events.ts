@@ -4,9 +4,9 @@ import type { EventDraft, EventRow } from './event.ts'
 const ERASED_ERROR: JobError = { name: 'Error', message: '' }
 
 /**
- * A row of the log without its payloads, as it stays after its job is deleted: what happened, when and by whom, but no
- * inputs, reasons, messages, errors or emitted values. Fields that every event of the type has are kept with empty
- * values.
+ * A row of the log as it stays after its job was deleted. It still says what happened, when and by whom. It has no
+ * inputs, reasons, messages, errors or emitted values. If every event of a type has such a field, the field stays, with
+ * an empty value.
  */
 export function withoutPayloads(row: EventRow): EventRow {
   return { ...row, events: row.events.map(withoutPayload), inputs: [] }

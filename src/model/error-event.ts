@@ -2,7 +2,10 @@ import type { ChartEvent } from './chart.ts'
 import { jobError, thrownField } from './error.ts'
 import { changedCopy, type Json, storableCopy } from './storable.ts'
 
-/** The record of each restored error, so that an error kept in a context is stored again exactly as it was. */
+/**
+ * The stored record of each error that {@link errorOf} restored. If a chart keeps such an error in its context, it is
+ * stored again exactly as it was.
+ */
 const records = new WeakMap<object, Json>()
 
 /**
@@ -76,7 +79,7 @@ function inner(error: Error, key: 'cause' | 'errors', walk: Walk): { readonly [f
   return found === undefined ? {} : { [key]: found }
 }
 
-/** The stored form of a value of an error. `undefined`: leave it out. */
+/** The stored form of the value of an error's field. `undefined`: leave the field out. */
 function stored(value: unknown, { depth, room }: Walk): Json | undefined {
   if (value === undefined || depth >= DEPTH_MAX) return undefined
   const replace = (each: object) => (each instanceof Error ? recorded(each, { depth: depth + 1, room }) : undefined)
@@ -90,21 +93,25 @@ function stored(value: unknown, { depth, room }: Walk): Json | undefined {
   }
 }
 
-/** @throws {RangeError} the value does not fit into the remaining characters. */
+/**
+ * Subtracts the length of a value from the characters that are left.
+ *
+ * @throws {RangeError} the value does not fit.
+ */
 function take(room: Walk['room'], which: keyof Walk['room'], value: Json): void {
   const { length } = JSON.stringify(value)
   if (length > room[which]) throw new RangeError('the error is too large')
   room[which] -= length
 }
 
-/** The event as a machine expects it: an error record in it becomes an `Error` object again. */
+/** The event as a machine expects it: if it has an error record, that becomes an `Error` object again. */
 export function withError(event: ChartEvent): ChartEvent {
   return event.type.startsWith('xstate.error.') && isErrorRecord(event.error)
     ? { ...event, error: errorOf(event.error) }
     : event
 }
 
-/** The record that {@link errorOf} made this error from; undefined for any other object. */
+/** The record from which {@link errorOf} restored this error. `undefined` for any other object. */
 export function recordOf(value: object): Json | undefined {
   return records.get(value)
 }
@@ -137,7 +144,7 @@ const CLASSES: { readonly [name: string]: ErrorConstructor } = {
 export function errorOf(record: ErrorRecord): Error {
   const { name, message, stack, cause, errors, ...fields } = record
   const error = Object.assign(newError(name, message), alive(fields))
-  // Not enumerable, as on a thrown error.
+  // Defined as not enumerable, as on an error that was thrown.
   for (const [key, value] of Object.entries({ name, stack, cause, errors })) {
     if (value === undefined) continue
     Object.defineProperty(error, key, { value: alive(value), configurable: true, writable: true })

@@ -11,11 +11,12 @@
  * - `INVALID_STATE` the chart does not take this event in its current state.
  * - `ALREADY_SETTLED` the job has ended and cannot change any more.
  * - `ALREADY_RUNNING` another job holds the pipeline's slot.
- * - `QUEUE_FULL` the type's limit of jobs that have not begun is reached. Nothing was stored; try again later.
- * - `STALE_CLAIM` the report carries a token that is no longer valid.
+ * - `QUEUE_FULL` the tenant has as many queued jobs of the type as its `limits.queued` allows. Nothing was stored; try
+ *   again later.
+ * - `STALE_CLAIM` the report comes from an attempt that no longer holds its task: its token is not valid any more.
  * - `INVALID_INPUT` a value does not fit its schema; `issues` lists the paths.
  * - `INVALID_DEFINITION` a job type or an option is invalid; the message says what to change.
- * - `NOT_STORABLE` a value would not come back equal from JSON; `path` says where.
+ * - `NOT_STORABLE` a value is not plain JSON, so it cannot be stored; `path` says where.
  * - `PAYLOAD_TOO_LARGE` a value is over its size limit.
  * - `OUTCOME_UNKNOWN` the write may or may not have been stored. Repeating it with the same idempotency key is safe.
  * - `STORAGE_UNAVAILABLE` nothing was written; `cause` says why.
@@ -98,7 +99,10 @@ export class NonRetryableError extends Error {
   override readonly name: string = NON_RETRYABLE
 }
 
-/** Whether a task that threw this is not retried: a `NonRetryableError`, or an error that a value cannot be stored. */
+/**
+ * Whether a thrown error fails its task without a retry. This holds for a `NonRetryableError`, and for the error that a
+ * value cannot be stored.
+ */
 export function isFinalError(thrown: unknown): boolean {
   if (thrown instanceof NonRetryableError) return true
   if (typeof thrown !== 'object' || thrown === null) return false
@@ -107,21 +111,21 @@ export function isFinalError(thrown: unknown): boolean {
 }
 
 /**
- * The answer for a job that does not exist, and for one that is hidden from the caller. Both are equal, except for the
- * requested id.
+ * The error for a job that does not exist, and for one that is hidden from the caller. Apart from the requested id both
+ * are the same, so a caller cannot find out which jobs exist.
  */
 export function jobNotFound(id: string): JobchartError {
   return new JobchartError(
     'JOB_NOT_FOUND',
     `no job "${clean(textOf(id), 200)}" here. It may have been deleted, or you may not see it.`,
     {
-      // The requested id may not be a string, and this error must be loggable.
+      // The caller may pass a value that is not a string; this error must still be loggable.
       jobId: clean(textOf(id), 200),
     },
   )
 }
 
-/** The answer for a pipeline that does not exist, and for one that is hidden from the caller. */
+/** The error for a pipeline that does not exist, and for one that is hidden from the caller. */
 export function pipelineNotFound(id: string): JobchartError {
   return new JobchartError(
     'PIPELINE_NOT_FOUND',
@@ -168,7 +172,10 @@ export function jobError(thrown: unknown): JobError {
   }
 }
 
-/** A field of what was thrown. `undefined` too where reading it throws: a getter is user code. */
+/**
+ * A field of a thrown object. `undefined` if the object has no such field, or if reading it throws: a getter is user
+ * code.
+ */
 export function thrownField(thrown: object, key: string): unknown {
   try {
     return (thrown as { readonly [key: string]: unknown })[key]
@@ -193,7 +200,8 @@ function describeObject(thrown: object): string {
   }
 }
 
-// Lone surrogates would make the record unstorable, so the failure could not be recorded.
+// Cuts the text and replaces lone surrogates. No storage can keep them, so without this the error could not be
+// recorded.
 function clean(text: string, charactersMax: number): string {
   return text.slice(0, charactersMax).toWellFormed()
 }

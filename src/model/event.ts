@@ -14,7 +14,7 @@ export interface Actor {
 
 /** The fields of each type of event. */
 export interface EventDetails {
-  /** The job was stored. `outcome` is present if it ended at once. */
+  /** The job was stored. `outcome` is present if the job ended at once. */
   readonly 'job.created': {
     readonly to: string
     readonly outcome?: Outcome
@@ -24,7 +24,7 @@ export interface EventDetails {
   }
   /**
    * The chart moved. `from` and `to` are public labels; they are equal if only the inner state changed. `outcome` is
-   * present if the job has ended, `command` if a command moved it.
+   * present if the job has ended. `command` is present if a command moved the chart.
    */
   readonly 'job.transitioned': {
     readonly from: string
@@ -145,8 +145,8 @@ export const EVENT_TYPES: readonly string[] = Object.keys({
 } satisfies { readonly [Type in EventType]: 1 })
 
 /**
- * An event in a decision, before the storage numbers it. `by` is present if somebody else than the row's `by` caused
- * it.
+ * An event in a decision, before the storage numbers it. `by` is present only if it differs from the `by` of the whole
+ * row.
  */
 export type EventDraft =
   | { [Type in JobEventType]: { readonly type: Type; readonly by?: Actor } & EventDetails[Type] }[JobEventType]
@@ -157,11 +157,13 @@ export type PipelineEventDraft = {
   [Type in PipelineEventType]: { readonly type: Type; readonly by?: Actor } & PipelineEventDetails[Type]
 }[PipelineEventType]
 
-/** The fields of every event. They never change after submit, so policies can filter by them. */
+/**
+ * The fields of every event. The facts of the job among them never change after submit, so policies can filter by them.
+ */
 export interface EventBase {
-  /** Rises over the whole log. */
+  /** The number of the event in the log of all jobs. Later events have higher numbers. */
   readonly sequence: number
-  /** 1, 2, 3 … within the job. Absent for `job.progress`. */
+  /** The number of the event within its job: 1, 2, 3 … Absent for `job.progress`. */
   readonly jobSequence?: number
   readonly jobId: string
   readonly jobType: string
@@ -169,7 +171,7 @@ export interface EventBase {
   readonly createdBy: string
   readonly pipeline?: string
   readonly labels: { readonly [name: string]: string }
-  /** ISO 8601. */
+  /** When it happened, as ISO 8601. */
   readonly at: string
   readonly by: Actor
 }
@@ -195,8 +197,8 @@ export type EventOf<Type extends EventType = EventType> =
   | PipelineEvent<Extract<Type, PipelineEventType>>
 
 /**
- * The events of one job, or of one pipeline, in one commit: one row of the log. The storage sets `sequence`, the number of the first event.
- * `inputs` are the events that moved the chart, for replaying the log; they are never shown.
+ * The events of one job, or of one pipeline, in one commit: one row of the log. The storage sets `sequence`, the number
+ * of the first event. `inputs` are the events that moved the chart. They allow a replay of the log, and are never shown.
  */
 export interface EventRow {
   /** `''`: the events are those of the pipeline. */
@@ -212,7 +214,10 @@ export interface EventRow {
   readonly by: Actor
   /** The `jobSequence` of the first event; 0 for rows of progress and of pipelines, which have none. */
   readonly jobSequence: number
-  /** Never empty: the storage's `landed` finds a commit in the log by the numbers of its events. */
+  /**
+   * Never empty: after a commit whose answer was lost, the storage finds out by the numbers of its events whether it
+   * was written.
+   */
   readonly events: readonly EventDraft[]
   readonly inputs: readonly Json[]
 }
@@ -227,7 +232,7 @@ export function pipelineRow(
   return { jobId: '', jobType, tenant, createdBy, pipeline, labels, at, by, jobSequence: 0, events, inputs: [] }
 }
 
-/** The row of events of `job`, whose `eventCount` already includes `events`. */
+/** The row of events of a job. The job's `eventCount` already includes these events. */
 export function eventRow(job: Job, by: Actor, events: readonly EventDraft[], inputs: readonly Json[]): EventRow {
   return rowOf(job, job.updatedAt, by, job.eventCount - events.length + 1, events, inputs)
 }
@@ -250,8 +255,8 @@ function rowOf(
 }
 
 /**
- * The events of a row as they are published, each with its numbers. Frozen, so that no listener can change what others
- * receive.
+ * The events of a row as they are published, each with its numbers. They are frozen, because all listeners receive the
+ * same objects.
  */
 export function publicEvents(row: EventRow, sequence: number): readonly EventOf[] {
   const { at, inputs, events, jobSequence, by, jobId, ...about } = row

@@ -11,9 +11,9 @@ export interface Exit {
 }
 
 /**
- * The end of a task whose program has ended. Exit code 0 is a done event with the output `{ exitCode: 0 }`. Any other
- * is an error event. Its error has the name `ExitError`, the `exitCode`, the `signal` if there was one, and the last
- * lines of the standard error as its message.
+ * The end of a task whose program has ended. Exit code 0 becomes a done event with the output `{ exitCode: 0 }`. Any
+ * other exit code becomes an error event. The error has the name `ExitError`, the `exitCode`, the `signal` if there was
+ * one, and the last lines of the standard error as its message.
  */
 export function exitEnd({ exitCode, signal, stderr = '' }: Exit): TaskEnd {
   if (exitCode === 0 && signal === undefined) return { ok: true, output: { exitCode }, exitCode }

@@ -3,17 +3,17 @@ import { type AnyJobType, childTypeOf } from './definition.ts'
 import { type InlineTransition, startInline } from './inline.ts'
 import type { Task } from './task-record.ts'
 
-/** Returns the first transition of a child job, or throws what its chart threw. */
+/** Returns the first transition of a child job, or throws the error that its chart threw. */
 export type First = () => TransitionResult
 
-/** The first transitions of new children. Each is computed on demand, once. */
+/** The first transitions of new children. Each is computed once, when it is first asked for. */
 export class FirstTransitions {
   readonly #type: AnyJobType
   readonly #scopeOf: (child: Pick<Task, 'invocation' | 'id'>) => ChartScope
   readonly #jobs = new Map<number, First>()
   readonly #inline = new Map<number, InlineTransition>()
 
-  /** @param scopeOf  the scope of a child that begins. */
+  /** @param scopeOf  returns the scope for the first transition of a child. */
   constructor(type: AnyJobType, scopeOf: (child: Pick<Task, 'invocation' | 'id'>) => ChartScope) {
     this.#type = type
     this.#scopeOf = scopeOf
@@ -28,7 +28,7 @@ export class FirstTransitions {
     return first
   }
 
-  /** The first state of logic that moves with its job. */
+  /** The first state of transition logic. */
   ofInline(start: Pick<Task, 'invocation' | 'id' | 'src' | 'input'>): InlineTransition {
     const result = this.#inline.get(start.invocation) ?? startInline(this.#type, start, this.#scopeOf(start))
     this.#inline.set(start.invocation, result)
@@ -36,10 +36,10 @@ export class FirstTransitions {
   }
 
   /**
-   * The actions of a job's own first transition, in the order of a live actor: first start the children that do not end
-   * at once, then the children spawned by an assign, then the rest. A transition that threw has no actions.
+   * Puts the actions of a job's own first transition in the order of a live XState actor: first start the children that
+   * do not end at once, then the children spawned by an assign, then the rest. A transition that threw has no actions.
    *
-   * @param isHeldBack  child jobs do not begin yet.
+   * @param isHeldBack  true: the job waits for its admission, so its child jobs do not begin yet.
    */
   order({ actions, end }: TransitionResult, isHeldBack: boolean): readonly ChartAction[] {
     if (end !== undefined) return end.kind === 'error' ? [] : actions
@@ -67,7 +67,7 @@ function computed(compute: First): First {
   }
 }
 
-// Whether a child job ends in its first transition. If that throws, it does: the error ends the child when it begins.
+// Whether a child job ends in its first transition. A child whose first transition throws ends too: with that error.
 function hasEnd(first: First): boolean {
   try {
     return first().end !== undefined

@@ -3,7 +3,10 @@ import type { AnyJobType, EndedJob } from './job-type.ts'
 
 export type { FollowUp } from './job-type.ts'
 
-/** Whether `followUp` of the type is called for the change of a job from `before` to `job`. */
+/**
+ * Whether the `followUp` of a job type is called for this change of a job: only when a job that is not a child has just
+ * ended.
+ */
 export function mayBeFollowed({ followUp }: AnyJobType, before: Job | undefined, job: Job): boolean {
   return followUp !== undefined && mayCauseRuns(before, job)
 }
@@ -14,7 +17,7 @@ export function mayCauseRuns(before: Job | undefined, job: Job): boolean {
   return hasEnded && job.deletedAt === undefined && job.parentId === undefined
 }
 
-/** The job as `followUp` receives it. */
+/** The argument of `followUp`: a copy of the job. */
 export function endedJob(job: Job): EndedJob {
   const { tasks, timers, state, historyValue, hasRefs, progress, ended, counter, revision, eventCount, ...shown } = job
   return structuredClone({ ...shown, retries: job.retries ?? 0 })

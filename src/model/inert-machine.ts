@@ -1,4 +1,4 @@
-/** Prepares machines for transitions without actors. */
+/** Makes copies of machines whose transitions start no actors. */
 import { type AnyStateMachine, type AnyStateNode, and, createMachine } from 'xstate'
 import { type AnyLogic, isLogic } from './logic.ts'
 import type { Json } from './storable.ts'
@@ -67,8 +67,8 @@ function durableState(config: StateConfig, inert: object): object {
 }
 
 /**
- * The events that executors send to a chart. Only a transition that names one takes it, so ordinary machines with a
- * wildcard are not moved.
+ * The events that tell a chart about the execution of its tasks. Only a transition that names such an event takes it,
+ * so ordinary machines with a wildcard are not moved.
  */
 export const EXECUTOR_EVENTS: ReadonlySet<string> = new Set([
   'task.claimed',
@@ -104,7 +104,8 @@ export function standingMachine(machine: AnyStateMachine, state: Json): AnyState
   return createMachine({ ...config, context } as never, machine.implementations as never) as AnyStateMachine
 }
 
-// Keeps the invokes and the delays of `after`. The targets of `after` are not needed: nothing is transitioned here.
+// Keeps the invokes, and of `after` only the delays. The targets of `after` are not needed, because the machine takes
+// no transition.
 function standingState(config: StateConfig, state: Json | undefined): object {
   const { id, type, invoke, after, states } = config
   const inside = typeof state === 'object' && state !== null ? (state as { readonly [key: string]: Json }) : {}
@@ -112,7 +113,7 @@ function standingState(config: StateConfig, state: Json | undefined): object {
   const inner = Object.entries(states ?? {}).map(([key, each]) => [key, standingState(each, inside[key])])
   const calls = [invoke ?? []].flat().map(({ onDone, onError, onSnapshot, ...call }) => ({
     ...call,
-    // If `onSnapshot` is present, XState asks for snapshots.
+    // XState asks an invoke for snapshots if its `onSnapshot` is present, so an empty one is kept.
     ...(onSnapshot === undefined ? {} : { onSnapshot: {} }),
   }))
   return {

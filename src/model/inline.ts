@@ -7,11 +7,11 @@ import { type Json, jsonCopy, storableCopy } from './storable.ts'
 import type { Task } from './task-record.ts'
 import { InertScope } from './xstate-internals.ts'
 
-/** The result of one step of transition logic: its new state, or its end as an event for the chart. */
+/** What an event did to transition logic: its new state, or its end as an event for the chart. */
 export interface InlineTransition {
   readonly snapshot?: Json
   readonly event?: ChartEvent
-  /** Events that its code has sent, to itself or to others. */
+  /** The events that the logic has sent, to itself or to other actors. */
   readonly sent: readonly SendAction[]
 }
 

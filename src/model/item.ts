@@ -30,10 +30,10 @@ const KEY_CHARACTERS_MAX = 2_000
 const MESSAGE_CHARACTERS_MAX = 2_000
 
 /**
- * Reads a report of an item.
+ * Checks the report of an item, and makes the item from it.
  *
- * @throws {JobchartError} `INVALID_INPUT` the key or the report is invalid; `NOT_STORABLE` or `PAYLOAD_TOO_LARGE` for the
- *   output.
+ * @throws {JobchartError} `INVALID_INPUT` the key or the report is invalid; `NOT_STORABLE` or `PAYLOAD_TOO_LARGE` for
+ *   the output.
  */
 export function parseItem(key: string, report: ItemReport, at: number): Item {
   if (typeof key !== 'string' || key === '' || key.length > KEY_CHARACTERS_MAX || !key.isWellFormed()) {

@@ -5,8 +5,8 @@
  * one event causes among these jobs is one changeset. The order is that of XState's actor system: each job has a
  * mailbox; a busy job finishes its event first; the actions of a transition run in order, right after it.
  *
- * The tree is loaded beforehand. If a job is not in it, the job's row was deleted or is broken. A chart that waits for
- * that job gets an error event; events for that job are dropped.
+ * The tree is loaded before the decision. If a job is not in the tree, the job's row was deleted or is broken. A chart
+ * that waits for that job gets an error event; events for that job are dropped.
  */
 
 import type { ActorPath, ChartEnd, ChartEvent, Effect } from './chart.ts'
@@ -46,7 +46,8 @@ export class TreeDecision implements DraftTree {
       looked: ({ id, revision }) => this.#looked.set(id, revision),
       missing: (parent, task, id) => {
         const draft = this.#drafts.get(parent.id)
-        // Queued, because the parent is in the middle of a move: the end of the child is a separate event.
+        // Queued for later, because the parent's chart is in the middle of a transition. The parent gets the end of the
+        // child as an event after that.
         if (draft !== undefined) this.#gone.push(() => this.#lost(draft, task, id))
         return { status: 'error', error: goneError(id), output: undefined }
       },
@@ -63,7 +64,7 @@ export class TreeDecision implements DraftTree {
     return member
   }
 
-  /** Records an action of a job's machine. */
+  /** Keeps a custom action of a job's machine, to be run after the commit. */
   act(jobId: string, run: Effect): void {
     this.#effects.push({ jobId, run })
   }
@@ -82,7 +83,7 @@ export class TreeDecision implements DraftTree {
    */
   open(type: AnyJobType, job: Job): Draft {
     const draft = this.begin(type, job)
-    // Migrates one version at a time, as far as each `migrate` goes.
+    // Migrates one version at a time, until the `migrate` of a version keeps the job.
     for (let { successor } = type; successor !== undefined && draft.type !== successor; { successor } = successor) {
       draft.migrate(successor)
       if (draft.type !== successor) break
@@ -99,12 +100,16 @@ export class TreeDecision implements DraftTree {
     try {
       return this.open(stored.type, stored.job)
     } catch {
-      // The migration failed. The job takes the event of the other job on its old version.
+      // The migration failed. So the job stays on its old version, and there takes the event that the other job sent.
       return this.#drafts.get(id)
     }
   }
 
-  /** Counts an event. @throws {JobchartError} `INVALID_DEFINITION` charts send to each other in a cycle. */
+  /**
+   * Counts an event of the decision.
+   *
+   * @throws {JobchartError} `INVALID_DEFINITION` there are too many: charts send to each other in a cycle.
+   */
   count(): void {
     if (++this.#events <= EVENTS_MAX) return
     throw new JobchartError(
@@ -123,7 +128,7 @@ export class TreeDecision implements DraftTree {
     }
     const drafts = [...this.#drafts.values()]
     const others = drafts.filter((draft) => draft !== first && draft.isChanged)
-    // Effects go with a job that is written, so that they run after its commit.
+    // Effects are given to a job that is written, because the engine runs them after the commit of that job.
     const acting = first.isChanged ? first : (others[0] ?? first)
     const effectsOf = (draft: Draft) => (draft === acting ? this.#effects : [])
     return first.decision(
@@ -133,7 +138,8 @@ export class TreeDecision implements DraftTree {
     )
   }
 
-  // Unchanged jobs whose charts were given an event, or whose data was read.
+  // The jobs that did not change, but whose charts were given an event, or whose data was read. The decision depends on
+  // them too.
   #lookedAt(drafts: readonly Draft[]): readonly LookedAt[] {
     const asked = drafts.filter(({ isAsked }) => isAsked).map(({ job }) => [job.id, job.revision] as const)
     const changed = new Set(drafts.filter(({ isChanged }) => isChanged).map(({ job }) => job.id))
@@ -165,7 +171,7 @@ export class TreeDecision implements DraftTree {
     this.begin(type, record).begin(early, first)
   }
 
-  /** Begins the children of a job that was waiting, each with the events sent to it meanwhile. */
+  /** Begins the child jobs of a job that was waiting. Each gets the events that were sent to it in the meantime. */
   startHeldBack(draft: Draft): void {
     for (const task of draft.tasks.list) {
       const type = childTypeOf(draft.type, task.src)
@@ -181,7 +187,7 @@ export class TreeDecision implements DraftTree {
     else this.#lost(draft, task, id)
   }
 
-  // The child is gone and will report nothing, so its parent gets an error event.
+  // Ends a task whose child job is gone. The child will report nothing, so the parent gets an error event.
   #lost(draft: Draft, task: Task, id: string): void {
     if (draft.task(task.invocation)?.status !== 'claimed') return
     draft.touch()
@@ -189,16 +195,16 @@ export class TreeDecision implements DraftTree {
     draft.receiveEnd(task, errorEvent(task.id, goneError(id)))
   }
 
-  /** The chart left the invoke: the child and all jobs below it stop. */
+  /** Called when the chart leaves the invoke of a child job: the child and all jobs below it stop. */
   leaveChild(draft: Draft, task: Task, id: string): void {
-    // Mark the task before stopping the child, so that the child's end finds the invoke left.
+    // Mark the task first: if the child ends while it is stopped, `tellEnd` sees that the chart has left the invoke.
     draft.put({ ...task, status: 'stopping' })
     const child = this.draft(id)
     if (child?.job.deletedAt === undefined) child?.stop()
     if (child === undefined || !child.tasks.isBusy) this.forgetChild(draft, id)
   }
 
-  /** Removes a child whose tasks have all stopped, and lets tasks that waited for it run. */
+  /** Removes the task of a child whose own tasks have all stopped. Tasks that waited for this may then run. */
   forgetChild(draft: Draft, id: string): boolean {
     const task = draft.tasks.ofChild(id)
     if (task?.status !== 'stopping') return false
@@ -252,8 +258,8 @@ export class TreeDecision implements DraftTree {
   }
 
   /**
-   * A job that was left while its chart was busy has settled. If none of its tasks runs, its parent need not wait for
-   * it.
+   * Called when a job has settled that its parent left while the job's chart was busy. If none of the job's tasks runs,
+   * the parent need not wait for it.
    */
   settledLate({ job, tasks }: Draft): void {
     const parent = job.parentId === undefined || tasks.isBusy ? undefined : this.draft(job.parentId)

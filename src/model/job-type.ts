@@ -1,4 +1,4 @@
-/** The parts of a job type. */
+/** The type of a job type, and the types of what its functions receive and return. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { AnyStateMachine, ContextFrom, EventFrom, OutputFrom, StateValueFrom } from 'xstate'
 import type { Chart } from './chart.ts'
@@ -32,20 +32,21 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
   /** The machine itself, as it was given. */
   readonly lifecycle: AnyStateMachine
   /**
-   * How many jobs of this type a tenant may have stored that have not begun; null: any number.
+   * How many jobs of this type each tenant may have queued, i.e. stored with no task started yet. Null: any number.
    *
    * @internal
    */
   readonly queuedMax: number | null
   /**
-   * Public labels for jobs that are in no state of the chart.
+   * Public labels for jobs whose label does not come from a state of the chart: jobs that failed outside it, stopped
+   * child jobs, and waiting jobs.
    *
    * @internal
    */
   readonly endLabels: { readonly error: string; readonly stopped: string; readonly waiting: string }
   /**
-   * Parts of the job that, by the author's word, never contain anything of the input. They stay visible when a policy
-   * redacts the input.
+   * Parts of the job that never contain anything of the input, according to the author of the type. They stay visible
+   * when a policy redacts the input.
    *
    * @internal
    */
@@ -63,7 +64,8 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
   /** @internal */
   readonly chart: Chart
   /**
-   * Identifies the chart's shape. At an engine's start, a stored version with another hash is refused.
+   * Identifies the shape of the chart. An engine refuses to start if stored jobs or other running engines use another
+   * hash for this version.
    *
    * @internal
    */
@@ -73,7 +75,7 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
   /** @internal */
   readonly migrate: ((job: MigratingJob) => Migrated | undefined) | undefined
   /**
-   * The next version, to which jobs are migrated. Set by an engine that knows both versions.
+   * The next version of the type. Jobs of this version are migrated to it. Set by an engine that knows both versions.
    *
    * @internal
    */
@@ -86,13 +88,13 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
    */
   readonly chartTakesInput: boolean
   /**
-   * The settings of outside work, by the name of its logic.
+   * The settings of the tasks, by the name of the invoked logic.
    *
    * @internal
    */
   readonly tasks: ReadonlyMap<string, TaskSettings>
   /**
-   * Transition logic, by its name.
+   * The transition logic that the machine invokes or spawns, by name.
    *
    * @internal
    */
@@ -108,7 +110,7 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
   readonly [commandsBrand]?: Commands
 }
 
-/** Any job type. */
+/** A job type, whatever its input, output and commands. */
 export type AnyJobType = JobType
 
 /** The input that `submit` takes for a job type. */
@@ -117,7 +119,7 @@ export type InputOf<Type> = Type extends { readonly [inputBrand]?: infer Input }
 /** The output of a job of this type that succeeded. */
 export type OutputOf<Type> = Type extends { readonly [outputBrand]?: infer Output } ? Output : never
 
-/** The schemas of the type's commands; `unknown` if the type does not say. */
+/** The schemas of the type's commands. `unknown` if the commands are not known at compile time. */
 export type CommandsOf<Type> = Type extends { readonly [commandsBrand]?: infer Commands } ? Commands : unknown
 
 /** The return value of `describe`. Absent fields keep their defaults. */
@@ -128,7 +130,7 @@ export interface Description {
   readonly reason?: string
 }
 
-/** What `describe` receives: the chart's snapshot after the event, as copies. */
+/** The first argument of `describe`: the chart's snapshot after the event. Its parts are copies. */
 export interface DescribedSnapshot<Machine extends AnyStateMachine = AnyStateMachine> {
   readonly value: StateValueFrom<Machine>
   readonly context: ContextFrom<Machine>
@@ -137,12 +139,15 @@ export interface DescribedSnapshot<Machine extends AnyStateMachine = AnyStateMac
   readonly status: 'active' | 'done'
 }
 
-/** What `describe` receives for a job with `execute`. */
+/** The first argument of `describe` for a job with `execute`. */
 export interface DescribedFunction extends Omit<DescribedSnapshot, 'value'> {
   readonly value: 'queued' | 'running' | 'completed' | 'failed' | 'cancelled'
 }
 
-/** The event that moved the chart: one of the machine's own, or one of XState's, e.g. `xstate.init` or a done event. */
+/**
+ * The second argument of `describe`: the event that moved the chart. It is one of the machine's own events, or one of
+ * XState's, e.g. `xstate.init` or a done event.
+ */
 export type DescribedEvent<Machine extends AnyStateMachine = AnyStateMachine> =
   | EventFrom<Machine>
   | { readonly type: `xstate.${string}`; readonly output?: unknown; readonly error?: unknown }
@@ -155,15 +160,15 @@ export type Describe<Machine extends AnyStateMachine = AnyStateMachine> = (
 
 /** Options of the job that a follow-up makes. */
 export interface FollowingJob {
-  /** How long after the end of the followed job this one may start. Default: at once. */
+  /** The new job may start this long after the end of the job that it follows. Default: at once. */
   readonly delay?: Duration
-  /** A whole number; higher runs first. Default: the priority of the followed job, or of the pipeline that is run. */
+  /** A whole number; higher runs first. Default: the priority of the job that it follows, or of the pipeline. */
   readonly priority?: number
-  /** Added to the labels of the job that is retried, or of the pipeline that is run. */
+  /** Added to the labels of the retried job, or of the pipeline. */
   readonly labels?: { readonly [name: string]: string }
 }
 
-/** What comes after a job that has ended: see {@link FollowUpOf}. */
+/** One thing that is to happen after a job has ended: see {@link FollowUpOf}. */
 export type FollowUp =
   /**
    * A retry: a new job of the same type, creator, pipeline, priority and labels, linked by `retryOf`. A cancelled job
@@ -171,7 +176,7 @@ export type FollowUp =
    * the old job, unless `fresh` is true, `input` is given, or the old job succeeded.
    */
   | ({ readonly kind: 'retry'; readonly input?: unknown; readonly fresh?: boolean } & FollowingJob)
-  /** A new job of the same creator. In a pipeline, it waits for the slot. */
+  /** A new job of the same creator. If `pipeline` is given, the job waits for the pipeline's slot. */
   | ({
       readonly kind: 'submit'
       readonly job: AnyJobType
@@ -179,8 +184,8 @@ export type FollowUp =
       readonly pipeline?: string
     } & FollowingJob)
   /**
-   * A run of a stored pipeline of the same tenant; it waits for the slot. Its creator is the pipeline's owner. `input`
-   * defaults to the pipeline's.
+   * A run of a stored pipeline of the same tenant. The run waits for the slot. Its creator is the owner of the
+   * pipeline. `input` defaults to the pipeline's.
    */
   | ({ readonly kind: 'run'; readonly pipeline: string; readonly input?: unknown } & FollowingJob)
   /** Pauses the stored pipeline: it starts no more runs. */
@@ -221,13 +226,14 @@ export type EndedJob = Pick<
  * Returns what comes after a job that has ended: at most 100 follow-ups. They are committed with the job's end, or not
  * at all.
  *
- * Not called for deleted jobs, nor for child jobs, whose end goes to their parent's chart. Must be pure: after a write
- * conflict it is called again. A follow-up that fails, or a throw, becomes a `job.followUpFailed` event of the job; the
- * job's end and the other follow-ups are committed all the same. The schemas of all given inputs have 5 s together.
+ * Not called for deleted jobs. Not called for child jobs either: their end is an event for their parent's chart. Must
+ * be pure, because it is called again after a write conflict. If a follow-up fails, or the function throws, the job
+ * gets the event `job.followUpFailed`; the job's end and the other follow-ups are committed all the same. The schemas
+ * that check the inputs of all follow-ups have 5 s together.
  */
 export type FollowUpOf = (job: EndedJob) => readonly FollowUp[] | undefined
 
-/** A stored job of an earlier version, as `migrate` receives it: copies, which it may change. */
+/** The argument of `migrate`: a stored job of an earlier version. The parts are copies, which `migrate` may change. */
 export interface MigratingJob {
   readonly id: string
   /** The version that the job has now. */
@@ -238,8 +244,8 @@ export interface MigratingJob {
   readonly input?: Json
   readonly labels: { readonly [name: string]: string }
   /**
-   * The pending timers: those of `after` under XState's ids, e.g. `xstate.after.1000.machine.state`, and delayed
-   * events.
+   * The pending timers. Those of `after` have the ids that XState gives them, e.g. `xstate.after.1000.machine.state`.
+   * The others are delayed events.
    */
   readonly timers: readonly MigratingTimer[]
 }
@@ -251,14 +257,15 @@ export interface MigratingTimer {
   readonly dueAt: number
 }
 
-/** The place of a migrated job in the new chart. */
+/** The result of `migrate`: where the job continues in the new chart. */
 export interface Migrated {
   /** A state value of the new chart. Its entry actions do not run. */
   readonly state: unknown
-  /** Default: unchanged. */
+  /** The new context. Default: unchanged. */
   readonly context?: unknown
   /**
-   * Default: unchanged. `after` timers that the new chart does not have in this state are dropped; new ones start now.
+   * The timers to keep. Default: all pending ones. `after` timers that the new chart does not have in this state are
+   * dropped; new ones start now.
    */
   readonly timers?: readonly MigratingTimer[]
 }

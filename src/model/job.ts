@@ -12,7 +12,7 @@ export type JobId<Type = unknown> = string & { readonly [jobTypeBrand]?: Type }
 export type Outcome = 'success' | 'failure' | 'cancelled'
 
 /**
- * How far a job is, in terms that fit every lifecycle. The first that applies:
+ * How far a job is, in terms that fit every lifecycle. The phase is the first of these that applies:
  *
  * - `settled`: it has ended.
  * - `waiting`: it is not admitted yet. It waits for its start time or its pipeline's slot.
@@ -44,13 +44,13 @@ export interface Timer {
 
 /** A child that has ended. Chart code may still address it and read its snapshot. */
 export interface EndedChild extends Pick<Task, 'id' | 'src' | 'invocation'> {
-  /** Absent in rows of older versions. */
+  /** Absent in rows that older versions of jobchart have written. */
   readonly snapshot?: LastSnapshot
   /** True: the chart has left or stopped it, but the context still refers to it. */
   readonly left?: true
 }
 
-/** The last snapshot of a child that has ended or was stopped. */
+/** The last snapshot of a child that has ended or was stopped, for chart code that still refers to the child. */
 export interface LastSnapshot {
   readonly status: 'done' | 'error' | 'stopped'
   readonly output?: Json
@@ -71,23 +71,27 @@ export interface Job {
   /** Runs of the same pipeline share one slot. */
   readonly pipeline?: string
   readonly labels: { readonly [name: string]: string }
-  /** The job whose chart invoked this one. */
+  /** For a child job: the job whose chart invoked it. */
   readonly parentId?: string
-  /** The id of that invoke. */
+  /** For a child job: the id of the invoke in the parent's chart. */
   readonly parentInvoke?: string
   /** XState's state value. */
   readonly state: Json
   readonly context: Json
   /** For each history state's id: the ids of the states that it remembers. */
   readonly historyValue?: { readonly [id: string]: readonly string[] }
-  /** True: the context holds marked values, such as actor references. */
+  /**
+   * True: the context holds values that are not plain data, such as actor references. They are restored before each
+   * transition.
+   */
   readonly hasRefs?: boolean
   /** The public label of the current state. */
   readonly status: string
   readonly phase: Phase
   readonly outcome?: Outcome
   /**
-   * Whether the current state has the tag `vacates`. Then it holds its pipeline's slot only while its code may run.
+   * Whether the current state has the tag `vacates`. Then the job holds its pipeline's slot only while code of its
+   * tasks may run.
    */
   readonly vacates: boolean
   readonly input?: Json
@@ -97,7 +101,7 @@ export interface Job {
   readonly message?: string
   /** Written by the progress reports of tasks, never by a transition. */
   readonly progress?: StampedProgress
-  /** Higher runs first. */
+  /** Jobs with a higher number run first. */
   readonly priority: number
   /** The job is not admitted before this time. */
   readonly startAt?: number
@@ -110,11 +114,14 @@ export interface Job {
   /** How many retries led to this job. Absent for a first try. */
   readonly retries?: number
   /**
-   * The job id that its step keys begin with, if not its own: for a retry that continues another job, that of the first
-   * try; for a child job, that of the top job of its tree.
+   * The id with which the job's step keys begin, if it is not the job's own id. For a retry that continues another job:
+   * the id of the first try. For a child job: the id with which the step keys of its top job begin.
    */
   readonly stepOrigin?: string
-  /** For a child job: its invocations, from the top of its tree to it. */
+  /**
+   * For a child job: the part of its step keys that leads from the top job to it, e.g. `import/1/` for the first
+   * invocation of the invoke `import`.
+   */
   readonly stepPath?: string
   /** The job is hidden from this time on. Its row is removed when none of its tasks runs. */
   readonly deletedAt?: number
@@ -127,7 +134,7 @@ export interface Job {
    * once the job has settled.
    */
   readonly ordinals?: { readonly [stateId: string]: number }
-  /** True: a child job whose tasks wait until an earlier invocation of its invoke has stopped. */
+  /** True: the tasks of this child job wait until an earlier invocation of the same invoke has stopped. */
   readonly blocked?: true
   /** The last number that was given to an invocation, a claim or a timer without an id. Never reset. */
   readonly counter: number
@@ -146,16 +153,16 @@ export interface Job {
   readonly uniqueKey?: string
 }
 
-/** A job's record while it is being written. */
+/** A job's record with fields that can be written, while a decision makes it. */
 export type OpenJob = { -readonly [Key in keyof Job]: Job[Key] }
 
-/** What a policy may know of a job, and what identifies its type. */
+/** The facts of a job that a policy sees, and the fields that identify its type. */
 export type JobSummary = Pick<
   Job,
   'id' | 'tenant' | 'type' | 'version' | 'createdBy' | 'pipeline' | 'labels' | 'status'
 >
 
-/** The time that orders waiting jobs: when the job may start, or else when it was created. */
+/** The time by which waiting jobs are ordered: when the job may start, or else when it was created. */
 export function dueAt({ startAt, createdAt }: Job): number {
   return startAt ?? createdAt
 }
@@ -166,16 +173,14 @@ export function mayStart({ startAt }: Job, at: number): boolean {
 }
 
 /**
- * Whether the job counts against its type's `limits.queued`: submitted, waiting or admitted, and no task has started.
+ * Whether the job counts against its type's `limits.queued`: it is not a child job, has neither ended nor been deleted,
+ * and no task of it has started.
  */
 export function isQueued({ startedAt, phase, deletedAt, parentId }: Job): boolean {
   return startedAt === undefined && phase !== 'settled' && deletedAt === undefined && parentId === undefined
 }
 
-/**
- * Whether the job's counter was raised exactly twice, as in a job with one invocation and one claim. Each further
- * invocation or claim raises it again.
- */
+/** Whether the job had exactly one invocation and one claim. Each of them raises the counter by 1. */
 export function hadOneAttempt({ counter }: Job): boolean {
   return counter === 2
 }
@@ -190,7 +195,7 @@ export function isBusy(job: Job): boolean {
   return job.tasks.some(({ status }) => status === 'claimed' || status === 'stopping')
 }
 
-/** The limit keys under which code of the job may be running, one for each such task. */
+/** The limit keys of the tasks whose code may be running, one entry for each such task. */
 export function heldKeys(job: Job): readonly HeldKey[] {
   return job.tasks.flatMap(({ invocation, status, limitKey: key }) =>
     key !== undefined && (status === 'claimed' || status === 'stopping') ? [{ invocation, key }] : [],
@@ -203,7 +208,10 @@ export interface HeldKey {
   readonly key: string
 }
 
-/** Whether the job holds its pipeline's slot: its chart's state needs it, or its code may still run. */
+/**
+ * Whether the job holds its pipeline's slot: it is admitted and its current state needs the slot (it has no tag
+ * `vacates`), or code of its tasks may still run.
+ */
 export function holdsSlot(job: Job): boolean {
   if (job.pipeline === undefined) return false
   const isOn = job.phase !== 'settled' && job.phase !== 'waiting' && job.deletedAt === undefined

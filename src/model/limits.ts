@@ -1,8 +1,9 @@
 /**
  * Limits of how many tasks run at once under one key.
  *
- * A task's key is fixed when the task becomes available, and stored in its job's row. The number comes from the code
- * that claims, so a changed number also applies to stored tasks.
+ * A task's key is fixed when the task becomes available, and stored in its job's row. The number of the limit is not
+ * stored: an engine takes it from the code of its job types at each claim. So a changed number also applies to stored
+ * tasks.
  */
 import type { Job } from './job.ts'
 import type { LogicKind } from './logic.ts'
@@ -10,14 +11,14 @@ import { callback, checkOptions, either, required, text, wholeNumber } from './o
 import type { Json } from './storable.ts'
 import type { Task } from './task-record.ts'
 
-/** What the key function of a limit receives. */
+/** The argument of the function that computes a limit's key. */
 export interface LimitScope<Input = unknown> {
   /**
    * The task's input from the chart, before the task's own schema has parsed it. For a job type with `execute`: the
    * job's parsed input.
    */
   readonly input: Input
-  /** The type of its job. */
+  /** The type of the task's job. */
   readonly type: string
   readonly tenant: string
   readonly createdBy: string
@@ -30,9 +31,9 @@ export interface TaskLimits<Input = unknown> {
   /** A whole number from 1. A task counts from its claim until its code has stopped. Abandoned tasks do not count. */
   readonly concurrency: number
   /**
-   * Tasks with the same key share the limit, across types and tenants. 1 to 200 characters.
-   * A function is called when the task becomes available, and must be pure. If it throws or returns anything else, the
-   * task ends with an error event, code `INVALID_INPUT`. Default: tasks of the same name and job type share the limit.
+   * Tasks with the same key share the limit, across types and tenants. 1 to 200 characters. A function is called when
+   * the task becomes available, and must be pure. If the function throws, or returns no valid key, the task ends with
+   * an error event, code `INVALID_INPUT`. Default: tasks of the same name and job type share the limit.
    */
   readonly key?: string | ((of: LimitScope<Input>) => string)
 }
@@ -40,13 +41,14 @@ export interface TaskLimits<Input = unknown> {
 /** The limits of a job type, over all engines of one storage. */
 export interface JobLimits {
   /**
-   * How many of its tasks run at once. For a lifecycle, these do not count: tasks with their own limits, callbacks and
-   * observables, and tasks of machines that it invokes.
+   * How many tasks of jobs of this type run at once. For a lifecycle, these do not count: tasks with their own limits,
+   * callbacks and observables, and tasks of machines that it invokes.
    */
   readonly concurrency?: number
   /**
-   * How many jobs of the type a tenant may have stored that have not begun, including waiting ones: a whole number from
-   * 1. Further submits, retries and runs fail with `QUEUE_FULL`. Child jobs and follow-ups are never refused.
+   * How many jobs of this type each tenant may have queued, i.e. stored with no task started yet. Waiting jobs count
+   * too. A whole number from 1. Further submits, retries and runs fail with `QUEUE_FULL`. Child jobs and follow-ups are
+   * never refused.
    */
   readonly queued?: number
 }
@@ -55,11 +57,11 @@ export interface JobLimits {
 export interface TaskLimit {
   readonly concurrency: number
   readonly key: string | ((of: LimitScope) => unknown) | undefined
-  /** True: the limit is that of the job type, and all its tasks share it. False: each task name has its own. */
+  /** True: the limit belongs to the job type, and all its tasks share it. False: each task name has its own limit. */
   readonly ofType: boolean
 }
 
-/** The settings of a task that its limit depends on. */
+/** The settings of a task that decide its limit. */
 interface Limited {
   readonly kind: LogicKind
   readonly takesJobInput: boolean
@@ -75,16 +77,19 @@ export function parseTaskLimits<Input>(limits: TaskLimits<Input> | undefined): T
   if (limits === undefined) return undefined
   checkOptions('limits', limits, TASK_LIMITS, { prefix: 'limits.' })
   const { concurrency, key } = limits
-  // The key function was typed for this task, and is called only with its inputs.
+  // The cast is safe: the function is called only with inputs of the task that it was typed for.
   return { concurrency, key: key as TaskLimit['key'], ofType: false }
 }
 
-/** Parses how many jobs of a type may be queued; null: any number. */
+/** Parses the limit of queued jobs. Null: any number may be queued. */
 export function parseQueued({ queued }: JobLimits = {}): number | null {
   return queued ?? null
 }
 
-/** The tasks that share the limit of their job type: outside work that ends and has no limit of its own. */
+/**
+ * Adds the limit of a job type to those of its tasks that share it: outside work that ends and has no limit of its own.
+ * Returns all tasks.
+ */
 export function limitedTasks<Settings extends Limited>(
   tasks: ReadonlyMap<string, Settings>,
   { concurrency }: JobLimits = {},
@@ -102,19 +107,22 @@ export function limitedTasks<Settings extends Limited>(
 /**
  * How many tasks may run under a task's key, according to the current code of their type. `undefined`: any number.
  *
- * @param tasks  those of the type.
+ * @param tasks  the tasks of the job type, by name.
  */
 export function concurrencyOf(tasks: ReadonlyMap<string, Limited>, { src, limitKey }: Task): number | undefined {
   return limitKey === undefined ? undefined : tasks.get(src)?.limit?.concurrency
 }
 
-/** An available task with its key, if it has a limit, or the reason why it has no valid key. */
+/**
+ * A task with its limit key, if it has a limit. If no valid key could be computed: the task without a key, and the
+ * error.
+ */
 export interface Keyed {
   readonly task: Task
   readonly error?: Json
 }
 
-/** Adds the key to a task of a job. Never throws. */
+/** Adds the limit key to a task of a job. Never throws. */
 export function keyed(settings: Limited | undefined, job: Job, task: Task): Keyed {
   const limit = settings?.limit
   if (limit === undefined) return { task }
@@ -122,7 +130,8 @@ export function keyed(settings: Limited | undefined, job: Job, task: Task): Keye
   try {
     const input = settings?.takesJobInput === true ? job.input : task.input
     const key = typeof limit.key === 'string' ? limit.key : limit.key(scopeOf(job, input))
-    // A given key is stored as JSON text of a string, a default key as that of a list. So they are never equal.
+    // A key that the user gave is stored as JSON text of a string. A default key is stored as JSON text of a list. So
+    // the two are never equal.
     return isKey(key)
       ? { task: { ...task, limitKey: JSON.stringify(key) } }
       : { task, error: keyError(task, 'found', key) }
@@ -135,7 +144,7 @@ function ownKey({ ofType }: TaskLimit, { type }: Job, { src }: Task): string {
   return JSON.stringify(ofType ? [type] : [type, src])
 }
 
-// Copies, since the user's function may change them.
+// Gives copies, because the user's function may change them.
 function scopeOf({ type, tenant, createdBy, labels, pipeline }: Job, input: Json | undefined): LimitScope {
   const given = { input: structuredClone(input), type, tenant, createdBy, labels: { ...labels } }
   return pipeline === undefined ? given : { ...given, pipeline }
@@ -154,7 +163,7 @@ function keyError({ id }: Task, how: string, what: unknown): Json {
   return { name: 'JobchartError', code: 'INVALID_INPUT', message }
 }
 
-// Any value that a user's function returned or threw.
+// Text for any value that a user's function returned or threw.
 function shown(value: unknown): string {
   try {
     return String(value).slice(0, 200).toWellFormed()

@@ -1,17 +1,17 @@
 import type { AnyStateMachine } from 'xstate'
 
 /**
- * The kind of work of an invoked logic.
+ * What an invoked or spawned XState logic becomes in a job.
  *
  * - `promise`: outside work that ends; a task, run by an executor.
- * - `callback`, `observable`, `events`: outside work that goes on. It tells the chart its own events (`callback`), its
- *   newest value (`observable`), or values that are events (`events`).
+ * - `callback`, `observable`, `events`: outside work that runs as long as its state is active. It sends the chart
+ *   events of its own (`callback`), its newest value (`observable`), or each value as an event (`events`).
  * - `machine`: a child job with its own row.
  * - `pure`: transition logic. Its state is stored in its task and changes with the job.
  */
 export type LogicKind = 'promise' | 'callback' | 'observable' | 'events' | 'machine' | 'pure'
 
-/** Actor logic: what all of XState's kinds have in common. */
+/** Actor logic: the fields that all kinds of XState logic have in common. */
 export interface AnyLogic {
   readonly config?: unknown
   readonly start?: unknown
@@ -30,7 +30,7 @@ export type PromiseCreator = (scope: {
   readonly emit: (event: unknown) => void
 }) => PromiseLike<unknown>
 
-/** Promise logic. Its `config` is its creator. */
+/** Promise logic. Its `config` is the function given to `fromPromise`. */
 export interface PromiseLogic extends AnyLogic {
   readonly config: PromiseCreator
 }
@@ -56,8 +56,9 @@ export function isPromise(logic: AnyLogic): logic is PromiseLogic {
 }
 
 /**
- * The kind of a logic. XState does not mark it, so it is recognized by behaviour: only promise logic turns its own
- * event into output, only observables keep a subscription in their snapshot, and transition logic has nothing to start.
+ * The kind of a logic. XState has no mark for it, so the kind is recognized by behaviour: only promise logic turns its
+ * own event into output, only observables keep a subscription in their snapshot, and transition logic has nothing to
+ * start.
  */
 export function kindOf(logic: AnyLogic): LogicKind {
   if (isMachine(logic)) return 'machine'

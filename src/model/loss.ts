@@ -2,11 +2,14 @@ import { isToldToStop } from './stop.ts'
 import type { Json } from './storable.ts'
 import type { Task, TaskSettings } from './task.ts'
 
-/** How an attempt was lost. */
+/** An attempt that was lost, and how. */
 export interface Loss {
   readonly invocation: number
   readonly reason: string
-  /** Its process crashed. Only crashes may make the task poison. Default: true. */
+  /**
+   * True: the attempt's process crashed. A task that crashes its process too often in a row is poison: it is not tried
+   * again. Other losses do not count for this. Default: true.
+   */
   readonly isCrash?: boolean
   /** How many steps and items the invocation has recorded so far. */
   readonly steps: number
@@ -16,22 +19,22 @@ export interface Loss {
 const CRASHES_MAX = 3
 
 /**
- * Whether one more crash would make the task poison. Such a task should run alone of its kind: if several tasks die
- * together, only one of them can be the cause.
+ * Whether one more crash would make the task poison. An engine runs at most one such task at a time: if several run
+ * when their process crashes, nobody can tell which of them is the cause.
  */
 export function isSuspect({ crashes }: Task): boolean {
   return crashes >= CRASHES_MAX - 1
 }
 
 /**
- * The crashes in a row including this one. Recorded steps reset the count: a task that gets further each time is not
- * what crashes the process.
+ * The number of crashes in a row, including this one. If the task has recorded steps since the last crash, the count
+ * starts again: a task that gets further each time is not the cause of the crashes.
  */
 export function crashesAfter(task: Task, steps: number): number {
   return steps > task.steps ? 1 : task.crashes + 1
 }
 
-/** The error with which a loss ends its task. `undefined`: the task goes on. */
+/** The error with which a loss ends its task. `undefined`: the task does not end. */
 export function lossError(
   { recovery }: TaskSettings,
   task: Task,

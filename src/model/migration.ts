@@ -1,10 +1,11 @@
 /**
  * Moves a stored job from one version of its type to another.
  *
- * A job type allows this by `previous` and `migrate`. A job migrates at its next change, while none of its tasks runs,
- * in the changeset of the request that changes it and before that request. Then the new chart's state applies: its
- * invokes continue or start, others stop. Its `after` timers are set; those that existed before under the same name
- * keep their time.
+ * A job type allows this by its options `previous` and `migrate`. A job migrates when a request is about to change it,
+ * if none of its tasks runs. The migration and the change are in the same changeset, the migration first.
+ *
+ * In the new chart's state, invokes that the job already had continue; other invokes of the state start; other tasks
+ * stop. The `after` timers of the state are set. Timers that existed before under the same name keep their time.
  */
 import type { ChartAction, ChartScope, ChartSnapshot, SendAction, StartAction, StateInfo } from './chart.ts'
 import { JobchartError } from './error.ts'
@@ -20,13 +21,16 @@ export interface Migration {
   readonly snapshot: ChartSnapshot
   readonly info: StateInfo
   readonly timers: readonly Timer[]
-  /** The invokes of the new state, whether continued or new. */
+  /** A start action for each invoke of the new state, whether the invoke continues or is new. */
   readonly starts: readonly StartAction[]
-  /** Timers of the new state that the old state did not have. */
+  /** Timers of the new state to set: those that are neither pending nor already fired. */
   readonly delays: readonly SendAction[]
 }
 
-/** The tasks of a job that continue in the new chart, with the new version's code, and the invokes that start there. */
+/**
+ * Returns the tasks of a job that continue in the new chart (`kept`, with the code of the new version), and the invokes
+ * that start there (`begun`).
+ */
 export function keptAndBegun(
   to: AnyJobType,
   { tasks, ended = [] }: Job,
@@ -41,8 +45,8 @@ export function keptAndBegun(
   return { kept: kept.map((task) => recoded(to, task)), begun: starts.filter((start) => !isKnown(start)) }
 }
 
-// Whether a task continues: the new state has the same invoke, or it is a spawned actor whose logic has a name in the
-// new version.
+// Whether a task continues. An invoke continues if the new state has it too. A spawned actor continues if its logic has
+// a name in the new version.
 function isKept(to: AnyJobType, task: Task, starts: readonly StartAction[], isInvoke: boolean): boolean {
   const { id, src } = task
   if (isInvoke && !starts.some((start) => start.id === id && start.src === src)) return false
@@ -52,8 +56,8 @@ function isKept(to: AnyJobType, task: Task, starts: readonly StartAction[], isIn
 }
 
 /**
- * Whether none of the job's tasks runs and no report of a lost task is awaited: running code and its reports fit only
- * one version.
+ * Whether none of the job's tasks runs, and no report of a lost task is awaited. Only then may the job migrate, because
+ * running code and its reports fit only the version that they began with.
  */
 export function isAtRest({ phase, tasks }: Job): boolean {
   const isBusy = ({ status, child }: Task) => child === undefined && status !== 'available' && status !== 'inline'
@@ -61,7 +65,8 @@ export function isAtRest({ phase, tasks }: Job): boolean {
 }
 
 /**
- * What `migrate` of `to` returns for a job. `undefined`: the job stays on its version.
+ * Asks `migrate` of the version `to` about a job, and computes the result of the migration. `undefined`: the job stays
+ * on its version.
  *
  * @throws {JobchartError} `INVALID_DEFINITION` `migrate` threw, or returned a state that the new chart does not have. The job stays as it is, until a version can migrate it.
  */
@@ -129,13 +134,13 @@ function applied(from: AnyJobType, to: AnyJobType, job: Job, asked: Migrated, sc
   }
 }
 
-// Timers that the old state has and the job no longer has: they have already fired.
+// The ids of timers that the job's state sets and that are no longer pending: they have already fired.
 function firedIn({ chart }: AnyJobType, job: Job, scope: ChartScope): ReadonlySet<string | undefined> {
   try {
     const had = chart.resumed(job, scope).actions.filter(isDelay)
     return new Set(had.map(({ id }) => id).filter((id) => !job.timers.some((timer) => timer.id === id)))
   } catch {
-    // If the old chart cannot be restored in this state, nothing is known of its timers.
+    // If the old chart cannot be restored in this state, its timers are unknown.
     return new Set()
   }
 }

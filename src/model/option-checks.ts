@@ -11,23 +11,23 @@ export interface OptionRule {
   readonly isRequired?: boolean
 }
 
-/** The options of a function, by name. */
+/** The rules for the options of a function, by the name of the option. */
 export interface OptionRules {
   readonly [option: string]: OptionRule
 }
 
 /** How to report an invalid option. */
 export interface OptionContext {
-  /** Put before the name of an option, e.g. `retry.`. Default: empty. */
+  /** A text before the name of each option in errors, e.g. `retry.`. Default: empty. */
   readonly prefix?: string
-  /** Default `'INVALID_DEFINITION'`. */
+  /** The code of the error. Default `'INVALID_DEFINITION'`. */
   readonly code?: ErrorCode
 }
 
 /**
  * Refuses options that are not an object, unknown options, and values of the wrong kind. `undefined` counts as absent.
  *
- * @param name  the name of the function that takes the options, for the error.
+ * @param name  the function that takes the options, as the error names it.
  * @throws {JobchartError} `INVALID_DEFINITION`, or the given code; the path of its issue is the option.
  */
 export function checkOptions(name: string, options: unknown, rules: OptionRules, context: OptionContext = {}): void {
@@ -69,7 +69,7 @@ export function required(rule: OptionRule): OptionRule {
   return { ...rule, isRequired: true }
 }
 
-/** Text of 1 to `max` characters, without half a surrogate pair, which no storage keeps. */
+/** Text of 1 to `max` characters. Half a surrogate pair is refused, because no storage can keep it. */
 export function text(max = 200): OptionRule {
   return {
     expected: `text of 1 to ${max} characters`,
@@ -109,7 +109,7 @@ export function listOf(rule: OptionRule, expected: string): OptionRule {
   return { expected: `a list of ${expected}`, fits: (value) => Array.isArray(value) && value.every(rule.fits) }
 }
 
-/** An object with functions of these names. */
+/** An object that has a function under each of these names. */
 export function having(expected: string, ...methods: readonly string[]): OptionRule {
   return {
     expected,

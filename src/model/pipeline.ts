@@ -54,9 +54,9 @@ export interface Pipeline {
   readonly priority: number
   /** Added to the labels of each run. */
   readonly labels: { readonly [name: string]: string }
-  /** Why it is paused. Absent: it starts runs. */
+  /** Why the pipeline is paused. Absent: it is not paused. */
   readonly paused?: string
-  /** What paused it. If `paused` is present and this is absent: a person. */
+  /** Who paused the pipeline. If `paused` is present and this is absent, a person did. */
   readonly pausedBy?: PausedBy
   /** Absent: `ready`. */
   readonly status?: Exclude<PipelineStatus, 'ready'>
@@ -69,14 +69,20 @@ export interface Pipeline {
   readonly owed?: readonly OwedRun[]
   readonly createdAt: number
   readonly updatedAt: number
-  /** Compared by compare-and-set: a random number from 1 when defined, raised by every write. */
+  /**
+   * The number that compare-and-set compares. It begins at a random number, so that a pipeline that was deleted and
+   * defined again is not mistaken for the old one. Every write raises it.
+   */
   readonly revision: number
 }
 
-/** Only a session can lift a pause of a person. A follow-up can lift only a follow-up's pause. */
+/**
+ * Who paused a pipeline. Only a session can lift the pause of a person. A follow-up can lift only the pause of a
+ * follow-up.
+ */
 export type PausedBy = 'person' | 'followUp'
 
-/** The fields of a pipeline that can be changed. */
+/** The fields of a pipeline that can change. */
 export type PipelineFields = Pick<
   Pipeline,
   | 'type'
@@ -166,7 +172,7 @@ export function pausedAs(before: Pipeline, reason: string | undefined, pausedBy:
 /**
  * Pauses the pipeline by a follow-up, or without a `reason` resumes it. A person's pause stays unchanged.
  *
- * @throws {JobchartError} `INVALID_STATE` it would lift a person's pause.
+ * @throws {JobchartError} `INVALID_STATE` a follow-up cannot lift a person's pause.
  */
 export function pausedByFollowUp(before: Pipeline, reason: string | undefined, at: number): Pipeline {
   if (before.paused === reason) return before

@@ -10,11 +10,11 @@ export interface Program {
   readonly env?: { readonly [name: string]: string }
   /** The working directory. Default: that of this process. */
   readonly cwd?: string
-  /** Written to its standard input, which is then closed. Default: empty. */
+  /** Text for its standard input, which is then closed. Default: empty. */
   readonly stdin?: string
 }
 
-/** What functions that make a part of a program receive. */
+/** The argument of a function that returns a part of a program, e.g. its `args`. */
 export interface ProgramContext<Input = unknown> {
   readonly input: Input
   readonly job: { readonly id: string; readonly type: string }
@@ -22,7 +22,7 @@ export interface ProgramContext<Input = unknown> {
   readonly attempt: number
 }
 
-/** A program. Each part is a value, or a function that makes it for the task. */
+/** The `run` option: a program, in which each part is a value, or a function that returns the value for an attempt. */
 export type ProgramOptions<Input = unknown> = {
   readonly [Part in keyof Program]: Program[Part] | ((context: ProgramContext<Input>) => Program[Part])
 }
@@ -35,7 +35,8 @@ const OPTIONS = { command: required(anything), args: anything, env: anything, cw
 /**
  * Parses the options of a program.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` a part is invalid. If a function made it for a task, the error comes then, with code `INVALID_INPUT`.
+ * @throws {JobchartError} `INVALID_DEFINITION` a part is invalid. A part that a function returns is checked at each
+ *   attempt, and throws `INVALID_INPUT` then.
  */
 export function parseProgram<Input>(options: ProgramOptions<Input>): MakeProgram {
   checkOptions('run', options, OPTIONS, { prefix: 'run.' })

@@ -1,9 +1,12 @@
 import { countsOf, type Progress, type StampedProgress, type Task } from './task-record.ts'
 
-/** A task's report of its progress: `completed` of `total`, and optionally how many failed or run now. */
+/**
+ * The argument of `progress`: how many parts are `completed`, out of how many in `total`; how many `failed`; and how
+ * many are `running` now.
+ */
 export interface ProgressReport {
   readonly completed: number
-  /** Absent: unknown. */
+  /** How many parts there are. Absent: unknown. */
   readonly total?: number
   readonly failed?: number
   readonly running?: number
@@ -20,8 +23,9 @@ export interface ReadProgress {
 const COUNTS = ['completed', 'failed', 'running', 'total'] as const
 
 /**
- * Reads a report. Progress is best effort: a plain number means `completed`, and invalid values are ignored. Within an
- * attempt, all counts but `running` never fall, so reports of concurrent work may come in any order.
+ * Checks a report and computes the new progress. Progress is best effort: a plain number means `completed`, and invalid
+ * values are ignored. Within an attempt, no count but `running` ever falls, so reports of concurrent work may come in
+ * any order.
  */
 export function readProgress(report: unknown, before?: Progress): ReadProgress {
   const given = typeof report === 'number' ? { completed: report } : report

@@ -36,7 +36,7 @@ export function childRecord(type: AnyJobType, parent: Job, task: Task, id: strin
   return { ...newRecord(type, at), admittedAt: at, ...inherited, ...(input === undefined ? {} : { input }) }
 }
 
-/** The task that is stored for a child when it starts. */
+/** The record of a new task, for a child that the chart starts. */
 export function newTask(
   type: AnyJobType,
   { invocation, id, src, input, sync, systemId }: StartAction,
@@ -64,7 +64,7 @@ export function newTask(
   }
 }
 
-/** The task with the code of another version of its type. */
+/** The task, with the executor, function and version that another version of its job type gives it. */
 export function recoded(type: AnyJobType, task: Task): Task {
   const { function: called, version, ...rest } = task
   return type.tasks.has(task.src) ? { ...rest, ...codeOf(type, task.src) } : task
@@ -105,13 +105,16 @@ export function snapshotEvent(id: string, snapshot: Json): ChartEvent {
   return { type: `xstate.snapshot.${id}`, snapshot }
 }
 
-/** Converts any thrown value so that a chart can keep it: unchanged if storable, with each `Error` as its record. */
+/**
+ * Converts any thrown value to JSON for an event of the chart. A storable value is kept, with each `Error` in it
+ * converted to its record. Any other value is replaced by its name and message.
+ */
 export function errorValue(thrown: unknown): Json {
   try {
     const replace = (each: object) => (each instanceof Error ? errorRecord(each) : undefined)
     if (thrown !== undefined) return storableCopy(thrown, 'error', true, replace)
   } catch {
-    // Fall back to a readable summary.
+    // The value cannot be stored: return a readable summary.
   }
   return { ...jobError(thrown) }
 }
@@ -123,7 +126,10 @@ export function settingsOf(type: AnyJobType, task: Task): TaskSettings {
   return settings
 }
 
-/** A task that is available again, without holder and deadline. Its token stays, so that no later claim repeats it. */
+/**
+ * Makes a task available again: without holder, deadlines and handle. The task keeps its token, because the attempt of
+ * a lost task may still report with it.
+ */
 export function madeAvailable(task: Task, change: Partial<Task>): Task {
   const { holder, stopBy, deadlineAt, again, isKillable, handle, ...rest } = task
   return { ...rest, ...change, status: 'available' }

@@ -4,16 +4,16 @@ import { errorOf, errorRecord, isErrorRecord, recordOf } from './error-event.ts'
 import { changedCopy, type Json, storableCopy } from './storable.ts'
 
 /**
- * The field that marks a stored value that is not to be read as plain JSON. Its values:
+ * A stored object with this field is not plain data: it stands for something else. The values of the field:
  *
  * - `1`: a reference to an actor, as in XState's own persisted snapshots.
  * - `'error'`: an error in an event.
- * - `'data'`: user data that has a field of this name itself. It is stored as entries, so it is not mistaken for a
- *   reference.
+ * - `'data'`: a user's object that itself has a field of this name. It is stored as entries, so that it is not mistaken
+ *   for a reference.
  */
 const MARK = 'xstate$$type'
 
-/** A marked value, as it is stored. */
+/** A stored object with the field `xstate$$type`. */
 type Marked =
   | { readonly [MARK]: 1; readonly id: string; readonly path: ActorPath | undefined }
   | { readonly [MARK]: 'error' }
@@ -22,16 +22,19 @@ type Marked =
 /** A reference to an actor of the job tree. */
 interface TreeRef {
   readonly id: string
-  /** Absent for an actor that is not in the tree. */
+  /** The path of the actor in its job tree. Absent for an actor that is not in the tree. */
   readonly path?: ActorPath
 }
 
-/** Ids in references that were stored before actors had paths. Such an id is that of a child, or one of these. */
+/**
+ * Older versions of jobchart stored references by id, without a path. The id is that of a child, or one of these two
+ * for the machine itself and its parent.
+ */
 export const OWN_REFS = { self: '#_self', parent: '#_parent' } as const
 
 /**
- * A copy of a context or an output for the storage: actor references become `{ xstate$$type: 1, id, path }`, restored
- * errors become their records.
+ * A copy of a context or an output for the storage. An actor reference becomes `{ xstate$$type: 1, id, path }`. An
+ * `Error` object that was restored from a stored record becomes that record again.
  *
  * @throws {JobchartError} `INVALID_DEFINITION` it refers to an actor outside the tree; `NOT_STORABLE`, `PAYLOAD_TOO_LARGE`.
  */
@@ -47,8 +50,8 @@ export function storedCopy(value: unknown, name: string): { readonly value: Json
 }
 
 /**
- * A copy of a value that a machine gives to another actor: as {@link storedCopy}, but errors of any origin become
- * records.
+ * A copy of an event or an input that a machine gives to another actor. Like {@link storedCopy}, but every `Error`
+ * object becomes a record.
  *
  * @throws {JobchartError} as {@link storedCopy}.
  */
@@ -90,7 +93,7 @@ function revived(marked: Marked, refTo: RefTo): unknown {
   return isErrorRecord(record) ? errorOf(record) : record
 }
 
-/** The children of the machine at `path` that a stored value refers to, by invocation. */
+/** The invocations of the children of the machine at `path` to which a stored value refers. */
 export function childrenIn(value: Json, path: ActorPath, found = new Set<number>()): ReadonlySet<number> {
   if (typeof value !== 'object' || value === null) return found
   const marked = value as Partial<Marked>
@@ -112,7 +115,7 @@ export function isSamePath(one: ActorPath, other: ActorPath): boolean {
   return one.length === other.length && one.every((each, index) => each === other[index])
 }
 
-/** The error for an action that cannot be run durably, because its actor could not be found after a crash. */
+/** The error for an action that cannot be run durably: after a crash, the engine could not find its actor again. */
 export function unsupported(what: string): JobchartError {
   return new JobchartError('INVALID_DEFINITION', `${what} cannot be run durably; invoke or spawn logic by its name`)
 }
@@ -127,6 +130,6 @@ export function unsupportedInTask(what: string): JobchartError {
 
 /** Whether an object is an actor reference, of XState or of jobchart. */
 export function isActorRef(value: object): value is TreeRef {
-  // Plain data may have fields of these names, but no function among them.
+  // Plain data may have fields of these names, but never a function as `send`.
   return 'sessionId' in value && 'ref' in value && 'send' in value && typeof value.send === 'function'
 }

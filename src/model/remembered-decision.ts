@@ -1,5 +1,6 @@
 /**
- * Remembers decisions of plain jobs as templates, so that most decisions need not run XState.
+ * Remembers decisions of plain jobs as templates, so that most decisions need not run XState. The function that decides
+ * by running XState is called the general function here.
  *
  * A chart is plain if nothing in it is a function: no guard, action, input or output. One exception: the output of the
  * default lifecycle, which only passes on the event's output. Decisions on plain jobs in the same situation (the shape)
@@ -44,10 +45,10 @@ export interface Asked {
   readonly event?: ChartEvent
 }
 
-/** The record to decide on: a stored job, or a new one whose times are `at`. */
+/** Returns the record to decide on: a stored job, or a new job that was created at `at`. */
 type RecordAt = (at: number) => Job
 
-/** Decides from a template if there is one, otherwise by `general`. Both give the same result. */
+/** Decides from a template if there is one, otherwise by `general`. Both ways give the same result. */
 export function remembered(asked: Asked, recordAt: RecordAt, general: (asked: Asked) => Decision): Decision {
   const templates = templatesOf(asked.type)
   const record = templates === undefined ? undefined : recordAt(asked.context.at)
@@ -72,7 +73,7 @@ type Templates = Map<string, readonly Template[]>
 const STATES_MAX = 500
 /** The most shapes that are remembered per state. */
 const SHAPES_MAX = 24
-/** The most tasks and timers that a plain job has, counted together. */
+/** The most tasks and timers of a plain job, counted together. */
 const PARTS_MAX = 8
 
 const templatesByType = new WeakMap<AnyJobType, Templates | 'not plain'>()
@@ -121,18 +122,19 @@ function isPlainJob({ parentId, deletedAt, ended, hasRefs, historyValue, blocked
 
 function isPlainTask({ inbox, stopBy, again, snapshot, claims }: Task): boolean {
   const isQuiet = inbox.length === 0 && stopBy === undefined && again === undefined
-  // A job with many retries has a new shape each time, which is not worth a template.
+  // A job with many retries has a new shape at each attempt. So few jobs would use its templates.
   return isQuiet && snapshot === undefined && claims <= 2
 }
 
-// Whether templates can handle the event. Not for XState's own events, because XState reads their fields.
+// Whether templates can handle the event. They cannot handle XState's own events, because XState reads the fields of
+// these.
 function isPlainEvent(event: ChartEvent | undefined): boolean {
   if (event === undefined) return true
   const { type, reason } = event
   return !type.startsWith('xstate.') && (reason === undefined || typeof reason === 'string')
 }
 
-/** How jobs of one shape change, as a function of the given values. */
+/** The decision for all jobs of one shape, as a function of the given values. */
 interface Template {
   readonly what: string
   readonly hasReason: boolean
@@ -145,7 +147,7 @@ interface Template {
   readonly change: Change | undefined
 }
 
-/** What a decision on a plain job in a given state depends on. */
+/** The shape of a job: everything in its record, besides its state, that a decision on a plain job depends on. */
 interface Shape extends Pick<Job, 'counter' | 'phase'> {
   readonly isAdmitted: boolean
   readonly isStarted: boolean
@@ -154,7 +156,7 @@ interface Shape extends Pick<Job, 'counter' | 'phase'> {
   readonly timers: readonly string[]
 }
 
-/** What a decision writes into a record. Decisions that write anything else are not remembered. */
+/** The parts of a record that a template can change. A decision that changes anything else is not remembered. */
 interface Change extends Pick<Job, 'state' | 'status' | 'phase' | 'vacates' | 'counter' | 'outcome' | 'ordinals'> {
   readonly handled: boolean
   /** True: the decision sets `startedAt`. */
@@ -213,7 +215,8 @@ function hasShape({ shape, instance }: Template, job: Job, context: DecisionCont
     shape.ordinals === (job.ordinals === undefined ? undefined : JSON.stringify(job.ordinals)) &&
     shape.tasks.length === job.tasks.length &&
     shape.tasks.every((task, index) => isAlike(task, job.tasks[index])) &&
-    // A task held by another engine gets a longer grace, so the same tasks must be held by the deciding engine.
+    // A task that another engine runs gets a longer grace. So the template fits only if the deciding engine runs the
+    // same tasks as in the first decision.
     shape.tasks.every(
       ({ holder }, index) => (holder === instance) === (job.tasks[index]?.holder === context.instance),
     ) &&
@@ -296,7 +299,7 @@ function ownOutput({ output }: Asked): Json | undefined | typeof NOT_STORABLE {
   }
 }
 
-/** Marks for the given values: numbers and texts that no real job has. */
+/** The marks that stand for the given values: numbers and texts that no real job has. */
 const AT = 7e15
 const STEADY = 8e15
 const STEADY_MAX = 8.6e15
@@ -304,7 +307,7 @@ const HOLDER = '\u0000the holder'
 const OUTPUT = '\u0000the output'
 const REASON = '\u0000the reason'
 
-// Built anew: deleting a field makes V8 objects slow.
+// Builds a new object, because deleting a field makes V8 objects slow.
 function withoutOrdinals(job: Job): Job {
   if (job.ordinals === undefined) return job
   const { ordinals, ...rest } = job
@@ -335,7 +338,8 @@ function withMarks({ type, what, context, holder, output, event }: Asked): Asked
   return {
     type,
     what,
-    // NaN as `random`: a decision that uses randomness gives a result that no template matches.
+    // With NaN as `random`, a decision that uses randomness gives another result than its template, so the template is
+    // not used.
     context: { ...context, at: AT, steadyAt: STEADY, random: Number.NaN },
     ...(holder === undefined ? {} : { holder: HOLDER }),
     ...(output === undefined ? {} : { output: OUTPUT }),
@@ -387,7 +391,7 @@ function taskHole(index: number, before: Task | undefined, after: Task): Hole<Ta
   }
 }
 
-// For a task that was left, or is available again: the stored task with the fields that changed.
+// For a task that was left or became available again: takes the stored task, with the fields that changed.
 function changedHole(index: number, before: Task, after: Task): Hole<Task> {
   const was = new Map<string, unknown>(Object.entries(before))
   const changed = Object.entries(after).filter(([key, value]) => was.get(key) !== value)

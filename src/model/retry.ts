@@ -5,7 +5,7 @@ import { type Duration, durationMs } from './time.ts'
 export interface RetryOptions {
   /** How many failed attempts are retried. Default 0: one attempt only. Lost attempts do not count. */
   readonly limit?: number
-  /** The first delay, doubled for each further attempt, with full jitter. Default `'1s'`. */
+  /** The delay before the first retry. It doubles with each further attempt, and has full jitter. Default `'1s'`. */
   readonly backoff?: Duration
   /** The longest delay. Default `'1h'`. */
   readonly backoffMax?: Duration
@@ -44,7 +44,7 @@ const RETRY = { limit: wholeNumber(0), backoff: duration, backoffMax: duration }
  */
 export function backoffMs(retry: Retry, attempt: number, random: number): number {
   if (attempt < 1) throw new RangeError(`attempt should be at least 1; found ${attempt}`)
-  // The exponent stops at 60, where every base from 1 ms is over the cap. An infinite factor would turn a base of 0
-  // into NaN.
+  // The exponent is at most 60: with it, even a base of 1 ms gives more than any cap. Larger exponents could make the
+  // factor infinite, and a base of 0 would give NaN.
   return Math.round(random * Math.min(retry.capMs, retry.baseMs * 2 ** Math.min(attempt - 1, 60)))
 }

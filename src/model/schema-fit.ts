@@ -1,8 +1,8 @@
 /**
  * Checks at compile time that the parts of a job type fit each other: its schemas, its machine, and what can be stored.
  *
- * A part that fits has type `unknown`, which accepts anything. A part that does not fit has type {@link Misfit}, whose
- * text the compiler shows.
+ * A part that fits is given the type `unknown`, which accepts anything. A part that does not fit is given the type
+ * {@link Misfit}, and the compiler shows its text.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { AnyStateMachine, EventFrom, InputFrom, OutputFrom } from 'xstate'
@@ -11,7 +11,7 @@ import type { Storable } from './storable.ts'
 
 declare const misfit: unique symbol
 
-/** No value has this type. The compiler shows it where two types do not fit, with the expected and the found type. */
+/** A type that no value has. The compiler shows it where two types do not fit, with the expected and the found type. */
 export interface Misfit<Rule extends string, Expected = unknown, Found = unknown> {
   readonly [misfit]: { readonly rule: Rule; readonly expected: Expected; readonly found: Found }
 }
@@ -28,7 +28,7 @@ export type MachineInput<Machine extends AnyStateMachine> = Known<InputFrom<Mach
 /** The `types.output` of a machine; without it, anything. */
 export type MachineOutput<Machine extends AnyStateMachine> = Known<OutputFrom<Machine>>
 
-// XState uses `{} | null | undefined` for unknown types.
+// XState uses `{} | null | undefined` if a machine does not say its type. That becomes `unknown` here.
 type Known<Type> = unknown extends Type ? unknown : Type
 
 type StoredAs<Value, Rule extends string> = [Value] extends [Storable<Value>]

@@ -1,4 +1,4 @@
-/** The fields that a scope selects by. An absent field matches anything. */
+/** The fields of a scope. A scope covers the jobs that equal every given field. */
 interface Asked {
   readonly tenant?: string
   readonly createdBy?: string
@@ -7,7 +7,7 @@ interface Asked {
   readonly labels?: { readonly [name: string]: string }
 }
 
-/** The fields that a scope is compared with. */
+/** The fields of a job or pipeline that a scope is compared with. */
 export interface Scoped {
   readonly tenant: string
   readonly createdBy: string

@@ -1,9 +1,9 @@
 /**
  * Addresses of recorded steps, and the keys that the code of a step receives.
  *
- * A step belongs to an invocation: the id of its invoke and its ordinal. Steps of child jobs are stored with the top
- * job of the tree, under the invocations that lead to the child. So a retry finds the steps of the whole tree, although
- * its child jobs are new jobs:
+ * A step belongs to an invocation, named by the id of its invoke and an ordinal (1 for the first invocation of that
+ * id). Steps of child jobs are stored with the top job of the tree, under the invocations that lead to the child. So a
+ * retry finds the steps of the whole tree, although its child jobs are new jobs:
  *
  * ```
  *  key of a step              01890…/import/1:load rows      first try / invoke / ordinal : name
@@ -22,14 +22,14 @@ export function stepAddress({ stepPath = '' }: StepOwner, { id }: Pick<Task, 'id
 }
 
 /**
- * The key of an invocation: the same in every attempt, and in every retry that continues the job. The key of a step is
- * this, a colon, and the step's name.
+ * The key of an invocation. It is the same in every attempt, and in every retry that continues the job. The key of a
+ * step is this key, a colon, and the name of the step.
  */
 export function invocationKey(job: StepOwner, task: Pick<Task, 'id' | 'ordinal'>): string {
   return `${originOf(job)}/${stepAddress(job, task)}/${task.ordinal}`
 }
 
-/** Where the steps of a child job are stored. */
+/** The fields of a child job that say where its steps are stored. */
 export function stepsOfChild(
   parent: StepOwner,
   task: Pick<Task, 'id' | 'ordinal'>,
@@ -37,12 +37,15 @@ export function stepsOfChild(
   return { stepOrigin: originOf(parent), stepPath: `${stepAddress(parent, task)}/${task.ordinal}/` }
 }
 
-/** The step keys of a retry that continues the job. After a success nothing can be continued, so the retry is fresh. */
+/**
+ * The step origin of a retry that continues the job. A fresh retry has none, nor has a retry after a success: there is
+ * nothing to continue.
+ */
 export function continued(job: StepOwner & { readonly outcome?: Outcome }, isFresh: boolean): Pick<Job, 'stepOrigin'> {
   return isFresh || job.outcome === 'success' ? {} : { stepOrigin: originOf(job) }
 }
 
-/** The job whose recorded steps a new job starts with. */
+/** The id of the job whose recorded steps are copied to a new job. `undefined`: none. */
 export function continuedJob({ retryOf, stepOrigin, parentId }: Job): string | undefined {
   return parentId === undefined && stepOrigin !== undefined ? retryOf : undefined
 }

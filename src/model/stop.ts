@@ -3,7 +3,8 @@
  *
  * Messages for a task are stored in its inbox. Three are reserved, and every executor obeys them: `task.drain` (start
  * no new part of the work), `task.stop` (abort the signal; kill after the grace), `task.kill`. A chart may send them
- * with `sendTo`. Leaving the invoke, or a timeout, sends a stop, or a kill if a stop was already sent.
+ * with `sendTo`. If the chart leaves the invoke, or an attempt exceeds its timeout, the task is sent `task.stop`, or
+ * `task.kill` if a stop was already sent.
  */
 
 import type { ChartEvent } from './chart.ts'
@@ -21,12 +22,15 @@ export function isStop(message: Json): message is { readonly type: 'task.stop' |
   return type === 'task.stop' || type === 'task.kill'
 }
 
-/** Whether the chart has left the task. A task that stops only to be retried has not been left. */
+/**
+ * Whether the task is stopping and its chart no longer waits for it. A task that stops only to be retried does not
+ * count.
+ */
 export function isLeft({ status, again }: Task): boolean {
   return status === 'stopping' && again === undefined
 }
 
-/** Whether a stop was sent. Then the task is never retried. */
+/** Whether the task was sent a stop. Then it is never retried. */
 export function isToldToStop({ inbox }: Task): boolean {
   return inbox.some(isStop)
 }
@@ -43,7 +47,7 @@ export function stopReasonOf({ inbox }: Task): StopReason | undefined {
   return last.reason === 'left' || last.reason === 'timeout' ? last.reason : 'told'
 }
 
-/** Adds a message to the task's inbox. If it tells a running task to stop, the grace counts from `from`. */
+/** Adds a message to the task's inbox. If the message tells a running task to stop, the grace counts from `from`. */
 export function withMessage(type: AnyJobType, task: Task, message: ChartEvent, from: number): Task {
   // Events of charts are checked to be JSON when they are captured.
   const told = { ...task, inbox: [...task.inbox, message as Json] }
@@ -51,7 +55,7 @@ export function withMessage(type: AnyJobType, task: Task, message: ChartEvent, f
   return isStop(message as Json) && mayRun ? withGrace(type, told, message.type, from) : told
 }
 
-/** Asks a held task to stop because the chart left it, or it took too long. */
+/** Asks a task that may be running to stop, because the chart left it or its attempt took too long. */
 export function stopping(type: AnyJobType, task: Task, from: number, reason: 'left' | 'timeout'): Task {
   const { deadlineAt, ...rest } = task
   const message = { type: isToldToStop(task) ? 'task.kill' : 'task.stop', reason }
@@ -59,16 +63,19 @@ export function stopping(type: AnyJobType, task: Task, from: number, reason: 'le
   return { ...withGrace(type, told, message.type, from), status: 'stopping' }
 }
 
-/** The grace of a task whose type no longer has its code. */
+/** The grace of a task whose code is missing in its job type. */
 const UNKNOWN_GRACE_MS = 5_000
 
-/** Sends `task.kill` to a task whose grace is over. Its executor can end the code, so the task waits for that end. */
+/**
+ * Sends `task.kill` to a task whose grace is over. Its executor can end the code, so the task waits until the code has
+ * ended.
+ */
 export function killed(task: Task): Task {
   const { stopBy, ...rest } = task
   return isToldToEnd(task) ? rest : { ...rest, inbox: [...task.inbox, { type: 'task.kill' }] }
 }
 
-// The grace already given is kept; only a kill shortens it.
+// Sets the end of the grace. If the task already has one, only a kill changes it, to an earlier time.
 function withGrace(type: AnyJobType, task: Task, message: string, from: number): Task {
   const { killGraceMs } = type.tasks.get(task.src) ?? { killGraceMs: UNKNOWN_GRACE_MS }
   if (killGraceMs === null) return task

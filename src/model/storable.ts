@@ -1,18 +1,22 @@
 import { JobchartError } from './error.ts'
 
-/** A value that JSON gives back equal. */
+/** A JSON value: `JSON.parse(JSON.stringify(value))` gives back an equal value. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
 
 declare const fix: unique symbol
 
-/** No value has this type. The compiler shows it where a value cannot be stored, with what to do. */
+/**
+ * A type that no value has. The compiler shows it in its error for a value that cannot be stored; `Fix` says what to
+ * do.
+ */
 export interface NotStorable<Fix extends string> {
   readonly [fix]: Fix
 }
 
 /**
  * `Value` itself if its values can be stored as JSON; otherwise with {@link NotStorable} in place of each part that
- * cannot. `any` and `unknown` are accepted, and checked at run time. A property may be undefined, and is then absent.
+ * cannot. `any` and `unknown` are accepted, and checked at run time. An undefined property is allowed, and is stored as
+ * absent.
  */
 export type Storable<Value> = unknown extends Value
   ? Value
@@ -48,18 +52,24 @@ type StorableObject<Value extends object> = Value extends { readonly toISOString
                 ? { readonly [Key in keyof Value]: Key extends symbol ? Value[Key] : Storable<Value[Key]> }
                 : NotStorable<'an instance of a class is not JSON: use a plain object of its fields'>
 
-/** The public fields of an object. A class with private fields is not equal to these. */
+/**
+ * The public fields of an object. For a class that also has private fields, this type differs from the class. That is
+ * how such a class is recognized.
+ */
 type Fields<Value> = { [Key in keyof Value]: Value[Key] }
 
-/** Added to the type of a function: its result, or its promise's result, must be storable to compile. */
+/**
+ * Added to the type of a function by `&`. The code then compiles only if the result of the function, or of the promise
+ * that it returns, can be stored.
+ */
 export type StorableReturn<Result> = [Result] extends [Storable<Result>]
   ? unknown
   : (...args: never) => Storable<Result> | PromiseLike<Storable<Result>>
 
-/** Deeper values are refused: JSON recurses, and would overflow the stack. */
+/** How deep a value may be nested. `JSON.stringify` is recursive: a deeper value could overflow the stack. */
 const DEPTH_MAX = 200
 
-/** The stored form of an object. `undefined`: the object is stored as it is. */
+/** Returns what to store in place of an object. `undefined`: the object itself is copied. */
 export type Replace = (value: object) => Json | undefined
 
 const nothing: Replace = () => undefined
@@ -150,7 +160,10 @@ function tooLarge(name: string, found: string): JobchartError {
 }
 
 interface Walk {
-  /** How many values were read. A value that contains the same part many times may be far larger than it seems. */
+  /**
+   * How many values were read so far. They are counted because a small object may contain the same part many times, and
+   * its JSON would then be very large.
+   */
   seen: number
   readonly name: string
   readonly lenient: boolean
@@ -161,7 +174,7 @@ interface Walk {
 }
 
 function copied(value: unknown, walk: Walk): Json {
-  // Each value takes at least one byte of JSON, so more values than bytes cannot be stored.
+  // Each value takes at least one byte of JSON. So a value with more parts than this many bytes is too large.
   if (++walk.seen > STORED_BYTES_MAX) throw tooLarge(walk.name, `more than ${STORED_BYTES_MAX} values`)
   switch (typeof value) {
     case 'string':

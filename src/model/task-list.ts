@@ -7,8 +7,8 @@ interface Entry {
 }
 
 /**
- * The children of a job during a decision, found by invocation and by id, in the order in which they were added. An
- * unchanged entry stays the same object, which tells a storage that it need not be written.
+ * The children of a job during a decision, in the order in which they were added. They can be found by invocation and
+ * by id. An unchanged entry stays the same object; by that, a storage sees that it need not write the entry.
  */
 export class Entries<Each extends Entry> {
   readonly #byInvocation = new Map<number, Each>()
@@ -20,7 +20,7 @@ export class Entries<Each extends Entry> {
     this.#list = list
   }
 
-  /** The entries in order. The given list itself, as long as nothing changes. */
+  /** The entries in order. As long as nothing changes, this is the list given to the constructor. */
   get list(): readonly Each[] {
     if (this.#list === undefined) {
       this.#list = [...this.#byInvocation.values()]
@@ -37,7 +37,7 @@ export class Entries<Each extends Entry> {
     return this.#byInvocation.get(invocation)
   }
 
-  /** The entries with an id. */
+  /** All entries with this id, oldest first. */
   withId(id: string): readonly Each[] {
     if (this.size === 0) return []
     return (this.#ids().get(id) ?? []).flatMap((invocation) => this.get(invocation) ?? [])
@@ -89,8 +89,8 @@ function note(ids: Map<string, readonly number[]>, { id, invocation }: Entry): v
 }
 
 /**
- * For lists of at least this length, the lookups are cached with the list, so the next decision on the same job need
- * not build them again.
+ * The lookups of a task list are built from the list, which takes long for many tasks. For a list of at least this
+ * length, they are cached for the next decision on the same job.
  */
 const KEPT_FROM = 32
 
@@ -145,7 +145,7 @@ export class TaskList extends Entries<Task> {
     super.remove(invocation)
   }
 
-  /** Clears the crash counts: a job that moves on is not what crashes its process. */
+  /** Clears the crash counts of all tasks. A job that gets further is not the cause of the crashes. */
   forgetCrashes(): void {
     if (this.#crashed === 0) return
     for (const task of this.list) if (task.crashes > 0) this.put({ ...task, crashes: 0 })

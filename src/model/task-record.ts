@@ -9,10 +9,11 @@ import type { Json } from './storable.ts'
  *   ▲  ▲              │ │ the chart leaves the invoke, or its timeout passes
  *   │  │  loss, retry │ └──▶ stopping ── stop report, death, stopBy ──▶ (gone)
  *   │  └──────────────┘         │
- *   └── after a timeout, where retries are left
+ *   └── after a timeout, if retries are left
  * ```
  *
- * `inline` is transition logic: it is never claimed. `lost` waits for a report of its last attempt.
+ * A task with status `inline` is transition logic: it changes together with its job and is never claimed. A task with
+ * status `lost` waits for a report of its last attempt.
  */
 export type TaskStatus = 'available' | 'claimed' | 'stopping' | 'lost' | 'inline'
 
@@ -26,62 +27,71 @@ export interface Task {
   /** The number of this invocation, unique in the job. */
   readonly invocation: number
   /**
-   * Counts the invocations of this id in the job, from 1. The same id and ordinal mean the same work in a retry. For
-   * spawned actors, whose ids may be arbitrary, it counts spawns instead.
+   * Counts the invocations of this id in the job, from 1. A retry of the job finds the recorded steps of a task by id
+   * and ordinal. Spawned actors may have arbitrary ids, so for them it counts all spawns of the job.
    */
   readonly ordinal: number
   /** The name of the invoked logic. */
   readonly src: string
-  /** The name of the executor that may claim it. */
+  /** The name of the executor that runs the task. */
   readonly executor: string
-  /** The function and its version for an executor whose code runs outside this process. */
+  /** For an executor that runs code outside this process: the function to call, and its version. */
   readonly function?: string
   readonly version?: string
   readonly input?: Json
   readonly status: TaskStatus
-  /** The fencing token of the newest claim; 0 before the first. */
+  /** The fencing token of the newest claim; 0 before the first claim. */
   readonly token: number
-  /** The engine instance that has claimed it. */
+  /** The engine instance that claimed the task. */
   readonly holder?: string
-  /** Tasks with the same key share a limit, whose number their type gives. Absent: no limit. */
+  /**
+   * Tasks with the same key share a limit on how many of them run at once. Absent: no limit. The number is not stored
+   * here; the job type gives it.
+   */
   readonly limitKey?: string
-  /** The earliest time at which it can be claimed. */
+  /** The task can be claimed from this time on. */
   readonly availableAt: number
-  /** When the current attempt exceeds its `timeout`. */
+  /** The time at which the current attempt exceeds its `timeout`. */
   readonly deadlineAt?: number
-  /** When a task that was asked to stop is given up as abandoned. Absent with `killGrace: 'never'`. */
+  /**
+   * The end of the grace of a task that was asked to stop. If the task has not stopped by then, it is killed or
+   * abandoned. Absent with `killGrace: 'never'`.
+   */
   readonly stopBy?: number
   /**
-   * Its executor can end code that ignores its stop. So the task is killed when its grace is over, and never abandoned.
+   * True: the task's executor can end code that ignores a stop. Such a task is killed when its grace is over, and never
+   * abandoned.
    */
   readonly isKillable?: boolean
-  /** A value by which its executor finds the running code, also after a restart of the engine. */
+  /**
+   * A value by which the executor finds the running code, even after a restart of the engine. Example: a process group.
+   */
   readonly handle?: Json
   /**
    * Present while the task stops after a timeout with retries left: it becomes available again at this time or later.
    */
   readonly again?: number
-  /** The number of the current or last attempt; counted at its claim. */
+  /** The number of the current or last attempt. Raised by each claim; 0 before the first. */
   readonly attempt: number
-  /** All claims, including those that were given back. */
+  /** How many times the task was claimed, including claims that a stopping engine gave back. */
   readonly claims: number
   /** Attempts in a row that crashed their process, with no new step or item recorded between them. */
   readonly crashes: number
-  /** All lost attempts. They do not count as failures. */
+  /** How many attempts were lost. They do not count as failures. */
   readonly losses: number
   /** How many steps and items this invocation had recorded at the last crash. */
   readonly steps: number
   /** Messages for the task; each later attempt gets them again. */
   readonly inbox: readonly Json[]
-  /** True: the chart wants an event for each snapshot of this child (`onSnapshot` or `syncSnapshot`). */
+  /** True: the chart asked for an event at each new snapshot of this child (`onSnapshot` or `syncSnapshot`). */
   readonly sync?: boolean
   readonly systemId?: string
   /**
-   * The id of the child job, if the invoked logic is a machine. The task is claimed until the child settles, then
-   * stopping until the child's own tasks have stopped.
+   * The id of the child job, if the invoked logic is a machine. Until the child settles, the task has the status
+   * `claimed`; then `stopping`, until the child's own tasks have stopped.
    */
   readonly child?: string
-  /** The state of transition logic (status `inline`). */
+  /** The state of transition logic (status `inline`), or the newest value of an observable. */
   readonly snapshot?: Json
 }
 
@@ -89,21 +99,21 @@ export interface Task {
 export interface Progress {
   readonly completed: number
   readonly failed: number
-  /** 0 once the attempt that reported it has ended. */
+  /** How many parts are worked on now. 0 once the attempt that reported this has ended. */
   readonly running: number
-  /** Absent: not reported. */
+  /** How many parts there are. Absent: not reported. */
   readonly total?: number
 }
 
 /** Progress as stored with its job. */
 export interface StampedProgress extends Progress {
-  /** When it was reported, in milliseconds UTC. */
+  /** When a task reported it, in milliseconds UTC. */
   readonly at?: number
   /** The token of the attempt that reported it. */
   readonly token?: number
 }
 
-/** Progress without its time and token. */
+/** The counts of a progress, without its time and token. */
 export function countsOf({ completed, failed, running, total }: StampedProgress): Progress {
   return { completed, failed, running, ...(total === undefined ? {} : { total }) }
 }

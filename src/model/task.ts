@@ -26,10 +26,10 @@ import { type Duration, durationMs } from './time.ts'
 
 export { countsOf, type Progress, type StampedProgress, type Task } from './task-record.ts'
 
-/** The stream that a program wrote a line to. */
+/** The output stream of a program to which it wrote a line. */
 export type LineStream = 'stdout' | 'stderr'
 
-/** What the function of a step receives. */
+/** The argument of a step's function. */
 export interface StepContext {
   /**
    * Unique to this step, and the same in every attempt, after every crash, and in a retry that continues the job.
@@ -42,26 +42,32 @@ export interface StepContext {
   readonly signal: AbortSignal
 }
 
-/** The function of a step. A helper that passes such a function to `step` should take a `StepRun<Result>`. */
+/**
+ * The function of a step. A helper that takes such a function and passes it on to `step` should give its parameter the
+ * type `StepRun<Result>`.
+ */
 export type StepRun<Result> = ((step: StepContext) => Result | PromiseLike<Result>) & StorableReturn<Result>
 
-/** What the code of a task receives. */
+/** The argument of a task's code. */
 export interface TaskContext<Input = unknown> {
   readonly input: Input
   /**
-   * Aborted when the chart left the invoke or sent `task.stop` (`reason.code` is `TASK_STOPPED`), when the attempt took
-   * too long (`TIMEOUT`), or when the engine stops (`ENGINE_STOPPED`).
+   * Aborted when the chart leaves the invoke or sends `task.stop` (`reason.code` is `TASK_STOPPED`), when the attempt
+   * exceeds its `timeout` (`TIMEOUT`), or when the engine stops (`ENGINE_STOPPED`).
    */
   readonly signal: AbortSignal
   /** 1 for the first attempt. */
   readonly attempt: number
   readonly job: { readonly id: string; readonly type: string }
-  /** The same in every attempt of this invocation, and in a retry that continues the job. */
+  /**
+   * A key for external services. It is the same in every attempt of this invocation, and in a retry that continues the
+   * job.
+   */
   readonly idempotencyKey: string
   /**
    * Reports progress. A number means `completed`. The progress is stored, and published at most once per 250 ms and at
-   * the attempt's end. It never falls within an attempt. It never throws: negative and non-finite numbers are ignored,
-   * and a line in the job's log says so, once per attempt.
+   * the attempt's end. Within an attempt, the stored numbers never fall. The call never throws: negative and non-finite
+   * numbers are ignored, and a line in the job's log says so, once per attempt.
    */
   readonly progress: (report: ProgressReport | number) => void
   /** The last progress recorded before this attempt. Absent: none. */
@@ -69,9 +75,9 @@ export interface TaskContext<Input = unknown> {
   /** Adds a line to the job's log. The line is cut to 10,000 characters. */
   readonly log: (text: string) => void
   /**
-   * Records the result of one part of the work, and resolves when it is stored. While the storage fails, it waits,
-   * until the task is told to stop. A later report with the same key, also by a later attempt, replaces the earlier
-   * one. If the promise is not awaited, a refusal is written to the job's log.
+   * Records the result of one part of the work, and resolves when the result is stored. While the storage fails, the
+   * call waits, until the task is told to stop. A later report with the same key, also by a later attempt, replaces the
+   * earlier one. If the call fails and nobody awaits it, the error is written to the job's log.
    *
    * @throws {JobchartError} `STALE_CLAIM` the task no longer belongs to this attempt; `INVALID_INPUT` the key is not text of 1 to 2,000 characters; `NOT_STORABLE`; `PAYLOAD_TOO_LARGE` the output is over 1 MiB, or the job already has 1,000,000 keys.
    */
@@ -81,8 +87,8 @@ export interface TaskContext<Input = unknown> {
   ) => Promise<void>
   /**
    * Runs `run` and resolves when its result is recorded. If an earlier attempt, or the job that this one continues, has
-   * recorded the step, it returns that result and does not run again. While the storage fails, it waits, until the task
-   * is told to stop.
+   * recorded the step, the call returns that result and does not call `run`. While the storage fails, the call waits,
+   * until the task is told to stop.
    *
    * Await each step: code that returns while a step still runs fails with `STEP_NOT_AWAITED` and is not retried. After
    * the code has returned, pending steps get no answer, and no new step starts.
@@ -91,23 +97,24 @@ export interface TaskContext<Input = unknown> {
    */
   readonly step: <Result>(name: string, run: StepRun<Result>) => Promise<Result>
   /**
-   * Sends an event to the job's chart. Resolves with `true` if the chart took it, `false` if its state takes no such
-   * event. While the storage fails, it waits, until the task is told to stop. In a plain XState actor the event is
-   * dropped.
+   * Sends an event to the job's chart. Resolves with `true` if the chart took the event, and with `false` if the chart
+   * does not take it in its current state. While the storage fails, the call waits, until the task is told to stop. In
+   * a plain XState actor the event is dropped.
    *
-   * @throws {JobchartError} `INVALID_INPUT` the task's `events` do not include it; or, without `events`, it is a command or a reserved event; `NOT_STORABLE`; `STALE_CLAIM` the task no longer belongs to this attempt.
+   * @throws {JobchartError} `INVALID_INPUT` the task's `events` do not include the event; or, without `events`, the
+   *   event is a command or reserved; `NOT_STORABLE`; `STALE_CLAIM` the task no longer belongs to this attempt.
    */
   readonly send: (event: { readonly type: string; readonly [field: string]: unknown }) => Promise<boolean>
   /**
-   * The messages that the chart sends to this task, from the first on, also in later attempts. The iteration ends when
-   * the task should stop. `task.drain` asks to start no new part of the work; `task.stop` and `task.kill` do not appear
-   * here, but abort the signal.
+   * The messages that the chart sends to this task. A later attempt gets all of them again, from the first one on. The
+   * iteration ends when the task should stop. `task.drain` asks to start no new part of the work; `task.stop` and
+   * `task.kill` do not appear here, but abort the signal.
    */
   readonly inbox: AsyncIterable<{ readonly type: string; readonly [field: string]: unknown }>
 }
 
 /**
- * What happens after an attempt's process died.
+ * What happens when an attempt is lost, e.g. because its process died.
  *
  * - `restart`: the task becomes available again.
  * - `fail`: the task fails.
@@ -120,11 +127,11 @@ export type Recovery = 'restart' | 'fail' | 'await'
 
 /** The options of {@link task}. */
 export interface TaskOptions<Input = unknown, Output = unknown> {
-  /** The name of the executor that runs it. Default `'default'`. */
+  /** The name of the executor that runs the task. Default `'default'`. */
   readonly executor?: string
   /** Tells an executor that runs code outside this process which function to call. At most 200 characters. */
   readonly function?: string
-  /** The version of that code. At most 200 characters. */
+  /** The version of the code that `function` names. At most 200 characters. */
   readonly version?: string
   /** Checks the input; the code receives the parsed value. */
   readonly input?: StandardSchemaV1<unknown, Input>
@@ -162,20 +169,24 @@ export interface TaskSettings {
   /** Milliseconds; null: waits without limit. */
   readonly killGraceMs: number | null
   readonly limit: TaskLimit | undefined
-  /** `promise`: code that ends. Other kinds go on, and send events to the chart. */
+  /**
+   * `promise`: the code ends by itself. Code of other kinds runs as long as its state is active, and sends events to
+   * the chart.
+   */
   readonly kind: LogicKind
-  /** The events that it may send to the chart. `undefined`: any except commands and reserved events. */
+  /** The types of events that the code may send to the chart. `undefined`: any except commands and reserved events. */
   readonly events: readonly string[] | undefined
   /** The XState logic of a callback or an observable. Absent for other tasks. */
   readonly logic?: AnyLogic
-  /** Present for a program. */
+  /** Makes the program that the task runs. Absent for tasks that run a function. */
   readonly program?: MakeProgram
-  /** The code receives the job's input, not the invoke's. */
+  /** True: the code receives the input of the job. False: the input that the chart gives to the invoke. */
   readonly takesJobInput: boolean
   readonly run: TaskRun<unknown, unknown>
 }
 
-// A map by object, because providing a machine with wrapped logic would lose a property of the logic.
+// The settings of each logic, by its object. As a property of the logic they would be lost when wrapped logic is
+// provided to a machine.
 const settingsOf = new WeakMap<object, TaskSettings>()
 
 /**
@@ -239,7 +250,7 @@ export function parseTask<Input, Output>(
     killGraceMs: killGrace === 'never' ? null : durationMs(killGrace, 'killGrace'),
     limit: parseTaskLimits(options.limits),
     takesJobInput,
-    // The code was typed by its schemas, which check each value before it is called.
+    // The cast is safe: the schemas that the code was typed by check each value before the code is called.
     run: run as TaskRun<unknown, unknown>,
   }
 }
@@ -248,7 +259,8 @@ export function parseTask<Input, Output>(
  * Logic for `invoke` that runs a program of the operating system. Exit code 0 is success; otherwise the error has the
  * name `ExitError` and the `exitCode`. Lines that the program prints go to the job's log.
  *
- * @param options  those of the program and of {@link task}; the default of `executor` is `'processes'`.
+ * @param options  those of {@link task}, without `output` and `events`. The default of `executor` is `'processes'`.
+ * @param run  the program: its command, arguments and so on.
  * @throws {JobchartError} `INVALID_DEFINITION` an option is invalid.
  */
 export function program<Input = unknown>(
@@ -283,32 +295,38 @@ export function parseProgramTask<Input, Output>(
   return { ...settings, program: parseProgram(program) }
 }
 
-/** The settings of promise logic that was not made by {@link task}: the defaults, with its creator as the code. */
+/**
+ * The settings of promise logic that was not made by {@link task}: all defaults, and the function given to
+ * `fromPromise` as the code.
+ */
 export function promiseSettings(creator: PromiseCreator): TaskSettings {
   return parseTask({}, async ({ input, signal }) => await creator({ input, signal, ...inert }))
 }
 
 /**
- * The executor of callbacks and observables. They may run as long as their state is active, so they have an executor
- * of their own and do not fill the places of tasks that end.
+ * The executor of callbacks and observables. They may run as long as their state is active. On the executor of tasks
+ * that end, they could take up all places.
  */
 const LIVE_EXECUTOR = 'live'
 
-/** The settings of a callback or an observable. It is restarted after its process has died. */
+/** The settings of a callback or an observable. It is restarted if its process dies. */
 function liveSettings(logic: AnyLogic, kind: LogicKind): TaskSettings {
   const never = () => Promise.reject(new Error('live logic is run by its own kind'))
   return { ...parseTask({ executor: LIVE_EXECUTOR }, never), kind, logic }
 }
 
-/** How outside work is run as a task, whether it ends or goes on. */
+/**
+ * The settings of any outside work: logic made by {@link task} or {@link program}, other promise logic, callbacks and
+ * observables.
+ */
 export function settingsOfLogic(logic: AnyLogic): TaskSettings {
   const settings = taskSettings(logic)
   if (settings !== undefined) return settings
   return isPromise(logic) ? promiseSettings(logic.config) : liveSettings(logic, kindOf(logic))
 }
 
-// XState gives these to a promise's code, as access to its actor and its system. Here there is no such actor, only a
-// stored row, so they do nothing.
+// XState gives these to a promise's code, as access to its actor and its system. A task has no such actor, only a
+// stored row, so here they do nothing.
 const inert = {
   self: Object.freeze({ send: () => {} }),
   system: Object.freeze({ get: () => undefined }),

@@ -14,7 +14,7 @@ const DURATION_MS_MAX = 100 * 365 * 86_400_000
  * A duration in milliseconds, at least 0.
  *
  * @param what  names the option in the error.
- * @throws {JobchartError} `INVALID_DEFINITION` it is not a duration, or is negative.
+ * @throws {JobchartError} `INVALID_DEFINITION` it is not a duration, is negative, or is over a hundred years.
  */
 export function durationMs(value: Duration, what: string): number {
   const ms = typeof value === 'number' ? value : parseText(value)
@@ -27,7 +27,7 @@ export function durationMs(value: Duration, what: string): number {
   return Math.round(ms)
 }
 
-// The parser does not accept zero.
+// `parse` does not accept zero.
 function parseText(text: string): number | undefined {
   return /^0(ms|s|m|h|d)?$/.test(text) ? 0 : parse(text)
 }
@@ -36,8 +36,8 @@ function parseText(text: string): number | undefined {
 export function isoTime(ms: number): string {
   const millisecond = ms % 1_000
   const second = ms - millisecond
-  // Cached per second, because times shown together are mostly close. Before 1970 the remainder is negative; then
-  // nothing is cached.
+  // The text of the last second is cached, because times shown together are mostly close. Times before 1970 are not
+  // cached: their remainder is negative.
   if (second !== shown.second || millisecond < 0) {
     const text = new Date(ms).toISOString()
     if (millisecond >= 0) shown = { second, text: text.slice(0, -'000Z'.length) }

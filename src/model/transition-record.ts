@@ -32,7 +32,10 @@ function phaseOf({ admittedAt }: Job, { tags }: StateInfo): Job['phase'] {
   return tags.has('indeterminate') ? 'indeterminate' : 'active'
 }
 
-/** Writes the label, message, exit code and error of a move into the record, and returns the event for it. */
+/**
+ * Writes the label, message, exit code and error of a transition into the job's record. Returns the event for the
+ * transition.
+ */
 export function recordTransition(
   type: AnyJobType,
   job: OpenJob,
@@ -45,7 +48,7 @@ export function recordTransition(
   const { message, error, exitCode, reason } = describe(type, job, move, event)
   if (message !== undefined) job.message = message
   if (exitCode !== undefined) job.exitCode = exitCode
-  // A move that ends the job records its error; otherwise the error appears only in the event.
+  // The record gets an error only if the job has ended. Otherwise only the event has the error.
   if (error !== undefined && move.end !== undefined) job.error = jobError(error)
   const facts = {
     to: job.status,
@@ -59,7 +62,7 @@ export function recordTransition(
   return { type: 'job.transitioned', from, ...facts, ...command, ...failure }
 }
 
-// Until a job is admitted, its label is that of waiting jobs, not that of its chart's state.
+// A job that is not admitted yet has the label of waiting jobs, not the label of its chart's state.
 function labelOf(
   { endLabels }: AnyJobType,
   { admittedAt }: Job,
@@ -68,7 +71,10 @@ function labelOf(
   return admittedAt === undefined && end === undefined ? endLabels.waiting : info.label
 }
 
-/** Admits a waiting job at a time: its timers, until now delays, count from `steadyAt`. Returns the event for it. */
+/**
+ * Admits a waiting job. Its timers hold delays until now; they become times, counted from `steadyAt`. Returns the event
+ * `job.admitted`.
+ */
 export function recordAdmission(job: OpenJob, info: StateInfo, at: number, steadyAt: number): EventDraft {
   const { status: from } = job
   job.admittedAt = at
@@ -78,7 +84,7 @@ export function recordAdmission(job: OpenJob, info: StateInfo, at: number, stead
   return { type: 'job.admitted', from, to: job.status }
 }
 
-/** Stores the job's state under another version, and returns the event for it. */
+/** Stores the job's state under another version of its type. Returns the event `job.migrated`. */
 export function recordMigration(
   job: OpenJob,
   to: AnyJobType,
@@ -89,14 +95,14 @@ export function recordMigration(
   job.version = to.version
   job.status = labelOf(to, job, { info })
   job.timers = timers
-  // Each start has taken an invocation number, even if the old task continues.
+  // Each invoke of the new state has taken a new invocation number, even if its old task continues.
   job.counter += starts.length
   return { type: 'job.migrated', version: to.version, previous, from, to: job.status }
 }
 
 function describe(type: AnyJobType, job: Job, { end }: TransitionResult, event: ChartEvent): Description {
   const failed = job.outcome === 'failure' && event.type.startsWith('xstate.error.')
-  // The thrown value may be undefined, and still is a failure.
+  // A chart may throw `undefined`. That is an error too, so the value is converted.
   const error = end?.kind === 'error' ? jobError(end.error) : failed ? event.error : undefined
   return describeMove(type, job, event, error, end !== undefined)
 }

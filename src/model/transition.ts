@@ -1,8 +1,8 @@
 /**
- * Moves a job by its machine.
+ * Computes the transitions of jobs.
  *
- * A job is not a live actor. To move it, its stored snapshot is restored, XState computes the next snapshot, and the
- * machine's actions come back as data:
+ * A job is not a live actor. For a transition, its stored snapshot is restored, XState computes the next snapshot, and
+ * the machine's actions come back as data:
  *
  * ```
  *  stored snapshot ── restore ── machine.transition(snapshot, event, scope) ── next snapshot + actions (data)
@@ -28,10 +28,10 @@ import { revivedCopy, storedCopy } from './references.ts'
 import { type Json, jsonCopy } from './storable.ts'
 import { ALONE, hasTransitionFor, InertMachine, type LiveSnapshot, nodesOf } from './xstate-internals.ts'
 
-/** How many states to cache with their snapshot and info, per machine. */
+/** The most states per machine whose snapshot and info are cached. */
 const STATES_MAX = 1_000
 
-/** Prepares a machine to move jobs. The machine itself is not changed. */
+/** Prepares a machine for the transitions of its jobs. The machine itself is not changed. */
 export function createChart(source: AnyStateMachine): Chart {
   return new MachineChart(source)
 }
@@ -77,7 +77,7 @@ class MachineChart implements Chart {
 
   resumed(snapshot: ChartSnapshot, scope = ALONE): ResumedState {
     const { context } = this.#restore(snapshot, scope)
-    // The base has no context, but its status, state value and nodes are all that is needed here.
+    // The base snapshot has no context. Its status, state value and nodes suffice here.
     const base = this.#base(snapshot.state)
     if (base.status !== 'active') throw new Error(`${JSON.stringify(snapshot.state)} is a final state`)
     const state = base.value
@@ -120,11 +120,12 @@ class MachineChart implements Chart {
   ): TransitionResult {
     let from: LiveSnapshot
     try {
-      // Checked first, so that guards do not run without need: most charts name no executor events.
+      // Checked first, because most charts name no event about execution. Then no snapshot is restored and no guard
+      // runs.
       if (isNamed && !this.#mayName(snapshot, event)) return this.#unhandled(snapshot)
       from = this.#restore(snapshot, scope)
     } catch (error) {
-      // The machine does not know this state: it was renamed without a new version.
+      // The machine does not know this state. The state was probably renamed without a new version.
       return ended(snapshot, NOWHERE, error)
     }
     try {
@@ -137,7 +138,7 @@ class MachineChart implements Chart {
     }
   }
 
-  // A copy: the machine's code may change it, and the caller stores the event.
+  // Copies the event, because the machine's code may change its copy, and the caller stores the original.
   readonly #sent = (event: ChartEvent, { children }: ChartScope): ChartEvent => {
     const { refTo } = this.#machine.scope.turn
     const child = event.type.startsWith(SNAPSHOT) ? children.byId(event.type.slice(SNAPSHOT.length)) : undefined
@@ -232,17 +233,17 @@ class MachineChart implements Chart {
   }
 }
 
-// A copy: the machine's code may change it, and the caller stores the event.
+// Copies the event, because the machine's code may change its copy, and the caller stores the original.
 function ownEvent(event: ChartEvent): ChartEvent {
   return withError(jsonCopy(event as unknown as Json) as unknown as ChartEvent)
 }
 
-// No copy needed: the event is only tested, and nothing of it is kept.
+// Returns the event itself. A copy is not needed, because the event is only tested and nothing of it is kept.
 function asItIs(event: ChartEvent): ChartEvent {
   return event
 }
 
-/** How the types of XState's snapshot events begin. The actor's id follows. */
+/** The beginning of the type of XState's snapshot events. The id of the actor follows it. */
 const SNAPSHOT = 'xstate.snapshot.'
 
 const NOWHERE: StateInfo = { label: '', tags: new Set(), accepts: new Set() }
@@ -256,7 +257,7 @@ function contextOf({ context, hasRefs }: ChartSnapshot): Pick<ChartSnapshot, 'co
 }
 
 function remembered<Value>(known: Map<string, Value>, state: Json, compute: () => Value): Value {
-  // The `=` keeps a state's name apart from the JSON text of an object, which never begins with it.
+  // The `=` marks the name of a state. So the key differs from the JSON text of an object, which never begins with `=`.
   const key = typeof state === 'string' ? `=${state}` : JSON.stringify(state)
   const found = known.get(key)
   if (found !== undefined) return found
@@ -272,7 +273,7 @@ function infoOf(nodes: readonly AnyStateNode[]): StateInfo {
   const leaves = nodes.filter((node) => node.type === 'atomic' || node.type === 'final')
   const keys = [...leaves].sort((a, b) => a.order - b.order).map((node) => node.key)
   const label = labelled === undefined ? keys.join(' + ') || nodes[0]?.key || '' : String(labelled.meta.status)
-  // A state's name may be any string, but a label must be searchable text.
+  // The name of a state may contain half a surrogate pair. No storage can keep that, so it is replaced in the label.
   return {
     label: label.toWellFormed(),
     tags: new Set(nodes.flatMap((node) => node.tags)),

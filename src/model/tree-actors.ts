@@ -31,12 +31,12 @@ export interface Member {
   readonly ended: Entries<EndedChild>
 }
 
-/** What {@link TreeActors} needs from the decision. */
+/** The parts of a decision that {@link TreeActors} reads. */
 export interface Members {
   readonly member: (id: string) => Member | undefined
-  /** The jobs being decided. Each change of one is visible to the others. */
+  /** The jobs that the decision has opened. Each sees the changes of the others. */
   readonly drafts: () => Iterable<Member>
-  /** Called when chart code has read a job: the decision then holds only for this revision of the job. */
+  /** Called when chart code has read a job. The decision is then valid only while the job has this revision. */
   readonly looked: (job: Job) => void
   /** Called when chart code reads a child job whose row is missing. */
   readonly missing: (parent: Job, task: Task, id: string) => unknown
@@ -51,7 +51,7 @@ export function lastSnapshot({ snapshot }: Task, event: ChartEvent, machine: Par
   return { status: 'done', ...rest, ...(output === undefined ? {} : { output }) }
 }
 
-/** See the comment at the top of this file. */
+/** The actors of one job tree: see the comment at the top of this file. */
 export class TreeActors implements TreeActorsOfChart {
   readonly #members: Members
   readonly #paths = new Map<string, ActorPath>()
@@ -69,7 +69,7 @@ export class TreeActors implements TreeActorsOfChart {
     if (known !== undefined) return known
     const parent = this.#members.member(parentId)
     const task = parent?.tasks.ofChild(id)
-    // The parent is missing or has forgotten the child: nobody can refer to it any more.
+    // The parent is missing, or no longer has a task for the child: nobody can refer to the child any more.
     if (parent === undefined || task === undefined) return GONE
     const path = [...this.pathOf(parent), task.invocation]
     this.#paths.set(id, path)
@@ -121,7 +121,7 @@ export class TreeActors implements TreeActorsOfChart {
     const known = (child: EndedChild) => child.left !== true
     return {
       byId: (id) => running(tasks.withId(id).findLast(isKnown)) ?? over(ended.withId(id).findLast(known)),
-      // A child may be in both: ended, while its own tasks still stop.
+      // A child may be in both lists: it has ended, and its own tasks are still stopping.
       byInvocation: (invocation) => over(ended.get(invocation)) ?? running(tasks.get(invocation)),
       bySystemId: (systemId) => running(tasks.ofSystemId(systemId)),
       all: () => [

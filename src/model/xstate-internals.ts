@@ -14,8 +14,8 @@
  * ```
  *
  * - XState copies `snapshot.children` at each spawn and each stop, which takes quadratic time for many children. Here
- *   it is one object for the whole transition. The object shows no keys, so copying it is free; entries added to a copy
- *   are merged into it. The reference to a child is made when first asked for.
+ *   `children` is one object for the whole transition. The object shows no keys, so copying it is free. If XState adds
+ *   an entry to a copy, the entry is merged into the object. The reference to a child is made when first asked for.
  * - XState calls `machine.getTransitionData` once to find the transitions that an event selects. We observe that call,
  *   because the next snapshot does not tell whether a transition without effect was taken, nor under which name.
  *
@@ -47,7 +47,7 @@ export interface LiveSnapshot {
   readonly _nodes: readonly AnyStateNode[]
 }
 
-/** A reference to an actor: one that XState has just created, or an {@link ActorRef}. */
+/** A reference to an actor: XState's own, for an actor that the current transition created, or an {@link ActorRef}. */
 export interface Ref {
   id: string
   readonly sessionId: string
@@ -110,7 +110,7 @@ export class ActorRef implements Ref {
     this.#turn.send(this, event)
   }
 
-  /** The actor's snapshot. For a stopped actor, only that it was stopped. */
+  /** The actor's snapshot. If the actor is no longer in the tree, the snapshot only says that it was stopped. */
   getSnapshot(): unknown {
     // Cached, so that repeated calls return the same object.
     this.#seen ??= this.#turn.look(this.path) ?? STOPPED
@@ -125,7 +125,7 @@ export class ActorRef implements Ref {
  */
 export class Turn {
   #path: ActorPath | undefined
-  /** The machine's own actor, as references to it show it. */
+  /** The machine's own actor. References to the machine itself are this object. */
   self: object
   send: (to: object, event: unknown) => void
   readonly scope: ChartScope
@@ -148,7 +148,7 @@ export class Turn {
     return [...this.path, invocation]
   }
 
-  /** The invocation of an actor, if it is a child. */
+  /** The invocation of the actor at a path, if the actor is a child of the machine. */
   invocationOf(path: ActorPath): number | undefined {
     return path.length > 0 && isSamePath(path.slice(0, -1), this.path) ? path.at(-1) : undefined
   }
@@ -230,10 +230,10 @@ export class Turn {
   }
 }
 
-/** No child has this invocation: events sent to it are dropped. */
+/** The invocation in references to children that are gone. No child has it, so events sent to it are dropped. */
 const GONE = 0
 
-/** An action of a machine. Events in it are copies. */
+/** An action that a machine asked for. The events in it are copies. */
 export type Captured =
   /** `ref` is undefined if the machine has no logic of this name. */
   | {
@@ -292,7 +292,10 @@ const NAMELESS: Ref = Object.freeze({ id: 'inline logic', sessionId: '', src: un
 /** The scope of a new job: no children and no parent. */
 export const ALONE: ChartScope = { children: listed([]), nextInvocation: 1 }
 
-/** The children in a list, which should be short. If several have the same id, the last one counts. */
+/**
+ * Finds children in a list. The list should be short, because each search goes through it. If several children have the
+ * same id, the last one counts.
+ */
 export function listed(list: readonly ChildActor[]): ChildActors {
   return {
     byId: (id) => list.findLast((child) => child.id === id),
@@ -302,7 +305,10 @@ export function listed(list: readonly ChildActor[]): ChildActors {
   }
 }
 
-/** The actor scope of one transition after another. It records what the machine asks for, and does none of it. */
+/**
+ * The actor scope that XState needs for a transition. It records the actions that the machine asks for and runs none of
+ * them. It is used for one transition after the other.
+ */
 export class InertScope {
   readonly id: string
   readonly sessionId: string
@@ -351,7 +357,7 @@ export class InertScope {
     this.children = new Proxy({}, shared)
   }
 
-  // System ids come from the tree and from the current transition.
+  // Lets XState's system find actors by the system ids of the tree and of the current transition.
   #takeOver(system: System): void {
     const known = (systemId: string): Ref | undefined =>
       this.#systemIds.has(systemId) ? this.#systemIds.get(systemId) : this.turn.ofSystemId(systemId)
@@ -402,7 +408,7 @@ export class InertScope {
     this.self.id = scope.parentInvoke ?? this.#machineId
   }
 
-  /** Sets the snapshot, with all of its children, that the machine's own actor returns from now on. */
+  /** Sets the snapshot that `self.getSnapshot()` returns from now on. It includes all children. */
   show(before: LiveSnapshot | undefined): void {
     this.#before = before
     this.#shown = undefined
@@ -415,7 +421,10 @@ export class InertScope {
     return this.#shown
   }
 
-  /** What a custom action gets. The action runs later, when this scope already serves other jobs. */
+  /**
+   * The objects for a custom action, made when the transition is computed. The action runs later, when this scope
+   * already serves other jobs.
+   */
   later(): { readonly turn: Turn; readonly self: object; readonly system: object } {
     const [before, { turn }] = [this.#before, this]
     const own = {
@@ -430,20 +439,21 @@ export class InertScope {
     return { turn, self, system: Object.create(this.system, { get: { value: get } }) as object }
   }
 
-  /** The reference to a child by its id; the same object during the whole transition. */
+  /** The reference to a child, by its id. It is the same object during the whole transition. */
   child(id: string): Ref | undefined {
     return this.#changed.has(id) ? this.#changed.get(id) : this.turn.child(id)
   }
 
   /**
-   * Records a child that the machine has just created. A child without an id gets one that a replay would give again.
+   * Records a child that the machine has just created. A child without an id gets an id that would be the same in a
+   * replay.
    */
   create(ref: Ref, input: unknown): void {
     const { turn } = this
     const invocation = turn.scope.nextInvocation + this.created.length
     if (ref.id === ref.sessionId) ref.id = `${String(ref.src)}:${invocation}`
-    // XState's own actor is never started: events sent to it are captured, and its state is looked up when an action
-    // reads it.
+    // XState's own actor for the child is never started. Events sent to it are captured, and its state is looked up
+    // when an action reads it.
     Object.defineProperties(ref, {
       path: { get: () => turn.childPath(invocation) },
       send: { value: (event: unknown) => turn.send(ref, event) },
@@ -473,7 +483,7 @@ export class InertScope {
     this.captured.push({ kind: 'spawn', ref, systemId, sync, isSpawned, ...own })
   }
 
-  /** Records that an actor stops. Its system id is free from then on, even within the transition. */
+  /** Records that an actor stops. From then on its system id is free, even within the transition. */
   stop(ref: unknown): void {
     this.captured.push({ kind: 'stop', ref })
     if (ref !== undefined) this.system._unregister(ref as Ref)
@@ -521,7 +531,10 @@ export class InertScope {
     this.captured.push({ kind: 'warn', text })
   }
 
-  /** Runs the resolver of a built-in action on the shared children, and merges its changes to a copy of them. */
+  /**
+   * Runs the resolver of a built-in action with the shared object of children. If the resolver returns a copy with
+   * other children, they are merged into the shared object.
+   */
   resolved(snapshot: LiveSnapshot, isStop: boolean, resolve: (snapshot: LiveSnapshot) => Resolved): Resolved {
     const [next, params, actions] = resolve(this.shared(snapshot))
     const more = actions?.map(sharing)
@@ -557,12 +570,15 @@ function isKnown<Key>(entry: readonly [Key, Ref | undefined]): entry is readonly
   return entry[1] !== undefined
 }
 
-/** The next snapshot, the parameters to execute the action with, and the actions that the action asks for. */
+/**
+ * The result of a resolver: the next snapshot, the parameters with which the action is executed, and further actions
+ * that the action asks for.
+ */
 type Resolved = readonly [LiveSnapshot, unknown, readonly unknown[] | undefined]
 
 type Resolve = (scope: InertScope, snapshot: LiveSnapshot, ...rest: readonly unknown[]) => Resolved
 
-/** A built-in action: a function with its own settings and its resolver. */
+/** A built-in action of XState: a function that has its settings and its resolver as properties. */
 interface Builtin {
   readonly type: string
   readonly resolve: Resolve
@@ -576,8 +592,8 @@ const COPY_CHILDREN: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Wraps a built-in action that copies `snapshot.children`, so that it shares them. Other actions are returned
- * unchanged.
+ * Wraps a built-in action that copies `snapshot.children`, so that it uses the shared object of children. Returns other
+ * actions unchanged.
  */
 function sharing(action: unknown): unknown {
   if (typeof action !== 'function' || !('resolve' in action)) return action
@@ -589,7 +605,7 @@ function sharing(action: unknown): unknown {
   return builtin({ ...action, resolve: shared })
 }
 
-/** Wraps a `sendTo`, so that it logs when it found no actor. */
+/** Wraps a `sendTo` action, so that it logs a warning if it finds no actor. */
 function warning(action: object, resolve: Resolve): unknown {
   const warned: Resolve = (scope, snapshot, args, params, settings, ...rest) => {
     let isMissing = false
@@ -697,7 +713,7 @@ interface Selection {
   isTaken: boolean
 }
 
-/** Thrown out of XState's transition when no transition names the event, so that the machine does not move. */
+/** Thrown out of XState's transition if no transition names the event. So the machine does not move. */
 const NOT_NAMED = new Error('no transition names the event')
 
 /** Our own bound on microsteps, for XState before 5.31. Infinite for later versions, which have their own bound. */
@@ -707,10 +723,13 @@ function ownBoundOf(source: AnyStateMachine): number {
   return options?.maxIterations ?? MICROSTEPS_MAX
 }
 
-/** The result of an event. */
+/** The result of an event that the machine has taken, or that it does not handle. */
 export interface Taken {
   readonly next: LiveSnapshot
-  /** A transition with a target was selected. If it leads back to the same state, only this field shows it. */
+  /**
+   * True: a transition with a target was selected. If the transition leads back to the same state, only this field
+   * shows it.
+   */
   readonly isTaken: boolean
 }
 
@@ -720,7 +739,7 @@ export interface Taken {
 export class InertMachine {
   readonly root: AnyStateNode
   readonly nodes: readonly AnyStateNode[]
-  /** See {@link Chart.invokes}. */
+  /** For each invoke id: the state that invokes it. See {@link Chart.invokes}. */
   readonly invokes: ReadonlyMap<string, string>
   readonly scope: InertScope
   readonly #machine: AnyStateMachine
@@ -744,7 +763,10 @@ export class InertMachine {
     return this.#machine.getInitialSnapshot(this.scope as never, input as never) as unknown as LiveSnapshot
   }
 
-  /** The snapshot after an event. `undefined`: the event counts only if it is named, and no transition names it. */
+  /**
+   * The snapshot after an event. `undefined`: with `isNamed`, no transition names the event, so the machine does not
+   * move.
+   */
   take(from: LiveSnapshot, event: ChartEvent, isNamed: boolean): Taken | undefined {
     const selection: Selection = { event, isNamed, isTaken: false }
     this.#selection = selection
@@ -762,12 +784,14 @@ export class InertMachine {
   /** The snapshot of a state, without context and children. @throws {Error} the machine has no such state. */
   base(state: Json): LiveSnapshot {
     const base = this.#machine.resolveState({ value: state as never, context: {} }) as unknown as LiveSnapshot
-    // Restored nodes are sorted by depth. Sort by document order: XState takes eventless transitions of several regions
-    // in list order.
+    // XState sorts restored nodes by depth. Here they are sorted by document order, because XState takes eventless
+    // transitions of several regions in the order of this list.
     return { ...base, _nodes: [...base._nodes].sort((a, b) => a.order - b.order) }
   }
 
-  /** The first snapshot of a machine that begins in a given state and starts what runs there. */
+  /**
+   * The first snapshot of a machine that begins in the given state, and starts the invokes and timers of that state.
+   */
   standing(state: Json, context: unknown): LiveSnapshot {
     const machine = standingMachine(this.#machine, state)
     return machine.getInitialSnapshot(this.scope as never, context as never) as unknown as LiveSnapshot

@@ -26,32 +26,33 @@ export interface Work {
   /** The results of the steps that earlier attempts recorded, by name. */
   readonly recordedSteps: () => Promise<ReadonlyMap<string, Json | undefined>>
   /**
-   * When the attempt's `timeout` is over, in milliseconds UTC. The engine aborts `signal` then. `undefined`: no limit.
+   * When the attempt exceeds its `timeout`, in milliseconds UTC. The engine then aborts `signal`. `undefined`: no
+   * limit.
    */
   readonly deadlineAt: number | undefined
   /**
-   * How long the code may go on after `signal` was aborted, in milliseconds; null: no limit. The engine aborts
-   * `killSignal` then.
+   * How long the code may go on after `signal` was aborted, in milliseconds. After that the engine aborts `killSignal`.
+   * Null: no limit.
    */
   readonly killGraceMs: number | null
   /** Aborted when the work should stop. */
   readonly signal: AbortSignal
   /** Aborted when the grace is over and the code must be ended by force. */
   readonly killSignal: AbortSignal
-  /** For the reports of the running task. */
+  /** Takes the reports of the running task. */
   readonly channel: TaskChannel
-  /** The program that the task names. `undefined`: none. */
+  /** Returns the program that the task names. `undefined`: it names none. */
   readonly program: () => Program | undefined
   /** Runs the task's function in this process. Never rejects. */
   readonly run: () => Promise<TaskEnd>
 }
 
-/** Reports of a running task. They count only while the attempt holds its task. */
+/** Takes the reports of a running task. A report counts only while the attempt holds its task. */
 export interface TaskChannel {
   /**
    * Reports that the task runs now. Only for executors with `reportsStart`; otherwise a task starts with its claim.
    *
-   * @param handle  with which {@link Executor.isGone} finds the running code, also after this process has died.
+   * @param handle  by which {@link Executor.isGone} finds the running code, even after this process has died.
    */
   readonly started: (handle?: Json) => Promise<void>
   readonly progress: (report: ProgressReport | number) => void
@@ -73,7 +74,7 @@ export interface TaskMessage {
   readonly [field: string]: unknown
 }
 
-/** Where a log line comes from. */
+/** Details of a log line: the output stream that it comes from, if a program printed it. */
 export interface LineOptions {
   readonly stream?: LineStream
 }
@@ -84,9 +85,9 @@ export interface LineOptions {
  * - E1 `room` says how many more tasks the executor takes now. The engine never gives it more.
  * - E2 `start` runs each work once. It resolves when the code has really ended; until then the work counts as running.
  * - E3 An error in an executor ends the task. If `start` rejects, the attempt ends with that error.
- * - E4 The engine calls `close` when it stops. `close` kills what still runs, if the executor can. It resolves when
- *   nothing runs any more, or at once if the executor cannot wait. An engine that starts again uses the same executor
- *   again.
+ * - E4 The engine calls `close` when it stops. `close` kills the work that still runs, if the executor can kill. It
+ *   resolves when nothing runs any more, or at once if the executor cannot wait for that. An engine that starts again
+ *   uses the same executor again.
  * - E5 Running code learns of a stop: a function by `signal`, a process by SIGTERM.
  * - E6 With `kills`: when `killSignal` is aborted, code that still runs is ended, together with every process that it
  *   has started.
@@ -96,8 +97,8 @@ export interface LineOptions {
  *   ends with an error. This process goes on.
  * - E10 A result that cannot be stored ends the task with an error.
  * - E11 Captured output has a size limit. Output beyond it never blocks the code that prints it.
- * - E12 With `isGone`: it tells whether the code of a handle has ended, even if a process that is now dead had started
- *   it.
+ * - E12 With `isGone`: `isGone` tells whether the code of a handle has ended, even if the process that started the code
+ *   is dead.
  */
 export interface Executor {
   readonly room: () => number
@@ -108,8 +109,8 @@ export interface Executor {
   /** `true`: the executor can end code that ignores its stop. Default: such code is abandoned, and runs on. */
   readonly kills?: boolean
   /**
-   * Whether the code of a handle has ended. A lost task is not started again before that. Such code runs in processes of its
-   * own, so a crash of the engine does not count as a crash of the task.
+   * Whether the code of a handle has ended. Before that, a lost task is not started again. An executor with `isGone`
+   * runs code in other processes, so a crash of the engine does not count as a crash of its tasks.
    */
   readonly isGone?: (handle: Json) => Promise<boolean>
 }

@@ -4,9 +4,9 @@ import type { Private } from '../model/private.ts'
 /**
  * The caller. The engine sets `kind`; a `kind` given by the caller is ignored.
  *
- * `scheduler` stands for work without a session: a job's follow-up, for example, runs with the rights of that job's
- * creator. Its `role` and `relations` come from `createEngine({ principal })` at that time. Without that option, `role`
- * is `''` and `relations` is absent.
+ * The kind `scheduler` stands for work without a session. For example, a follow-up of a job runs with the rights of
+ * that job's creator. The `role` and `relations` of such a principal come from `createEngine({ principal })` at that
+ * time. Without that option, `role` is `''` and `relations` is absent.
  */
 export interface Principal {
   readonly kind: 'user' | 'agent' | 'scheduler' | 'system'
@@ -20,8 +20,8 @@ export interface Principal {
 /**
  * The requested action. For a command, the action is `command` and the target has the command's name.
  *
- * `list` is asked of `scope`. An explicit `view: 'all'` is asked as `listAll`: first of `authorize`, with a target that
- * has only the principal's tenant, then of `scope`.
+ * For `list`, the engine asks only `scope`. If the caller asks for `view: 'all'`, the action is `listAll`. Then the
+ * engine first asks `authorize`, with a target that has only the principal's tenant, and then `scope`.
  */
 export type Action =
   | 'submit'
@@ -44,8 +44,8 @@ export type Action =
 export type PipelineAction = 'definePipeline' | 'getPipeline' | 'runPipeline' | 'pausePipeline' | 'deletePipeline'
 
 /**
- * The facts of a job that a policy sees: those that never change, and its current status. For a stored pipeline: `type`
- * is the type of its runs, `createdBy` its owner, `pipeline` its id, and `jobId` is absent.
+ * The facts of a job that a policy sees: those that never change, and its current status. If the target is a stored
+ * pipeline, `type` is the job type of its runs, `createdBy` is its owner, `pipeline` is its id, and `jobId` is absent.
  */
 export interface Target {
   readonly tenant: string
@@ -66,13 +66,13 @@ export interface Target {
  *
  * - `hide` answers as if the job did not exist.
  * - `deny` refuses. A caller who may not `get` the job gets the same answer as for `hide`.
- * - `redact` allows all but the named fields of the job's view. `input` also covers fields that may repeat the input,
- *   unless the job type lists them as `safe`. `status` also covers `state`, `endedAt` also covers `updatedAt`, and
- *   `paused` of a pipeline also covers `pausedBy`.
- * - `open` shows private parts.
+ * - `redact` allows the action, but hides the named fields in the view of the job. `input` also covers fields that may
+ *   repeat the input, unless the job type lists them as `safe`. `status` also covers `state`, `endedAt` also covers
+ *   `updatedAt`, and `paused` of a pipeline also covers `pausedBy`.
+ * - `open` shows the named private parts of the job, e.g. its context.
  *
- * The answer to an action on a job shows no more than `get` would show. The answer to `submit` shows what the verdict
- * on `submit` allows. `id`, `createdAt` and event numbers are always shown to a caller who sees the job.
+ * The answer to an action on a job shows no more than `get` would show. For `submit`, the verdict on `submit` itself
+ * says what the answer shows. `id`, `createdAt` and event numbers are always shown to a caller who sees the job.
  */
 export type Verdict =
   | 'allow'
@@ -80,7 +80,10 @@ export type Verdict =
   | 'hide'
   | { readonly redact: readonly string[]; readonly open?: readonly Private[] }
 
-/** A set of jobs, as data that a storage can search by: jobs that equal every given field. `redact` does not select. */
+/**
+ * A set of jobs, as data that a storage can search by. The scope covers the jobs whose fields equal every given field.
+ * `redact` does not narrow the set.
+ */
 export interface Scope {
   /** Absent: all tenants. Only the engine's own session has such a scope. */
   readonly tenant?: string
@@ -89,8 +92,8 @@ export interface Scope {
   readonly pipeline?: string
   readonly labels?: { readonly [name: string]: string }
   /**
-   * Fields that `authorize` redacts for the jobs of this scope. A list or count that filters by one of these fields
-   * finds none of these jobs, because a match would reveal the field.
+   * Fields that `authorize` redacts for the jobs of this scope. A list, count or stream that filters by one of these
+   * fields is refused as `FORBIDDEN`, because a match would reveal the field.
    */
   readonly redact?: readonly string[]
 }
@@ -98,22 +101,25 @@ export interface Scope {
 /**
  * Decides who may see and do what.
  *
- * - P1 `authorize` is asked before the job's state is checked. It is asked again when a conflict made the engine read
- *   the job again.
+ * - P1 The engine asks `authorize` before it checks the job's state. After a write conflict it reads the job again, and
+ *   asks again.
  * - P2 A throw, a rejection, or no answer within 5 s counts as `deny`.
  * - P3 `scope` becomes part of the storage's query, so lists, their pages and their cursors show no more than it
  *   allows.
  * - P4 `scope` and `authorize` agree. A job is in the scope of `list` exactly if `authorize` allows `get` on it. A
  *   pipeline is in the scope of `listPipelines` exactly if `authorize` allows `getPipeline`. The events of a job are in
- *   the scope of `events` exactly if `authorize` allows `events`. The scopes of `listAll`, where it is allowed, are
- *   those of `list`. If `get` redacts a field that lists can filter by, `redact` of each `list` scope with that job
- *   names the field.
- * - P5 Both are asked again for each call, and at least every 5 s while a stream is open. `authorize` is not asked
- *   about an id that names no job: the answer is the same as for a hidden job, but may come sooner.
+ *   the scope of `events` exactly if `authorize` allows `events`. If `listAll` is allowed, it has the same scopes as
+ *   `list`. If `get` redacts a field of a job, and lists can filter by this field, then each scope of `list` that
+ *   covers the job names the field in its `redact`.
+ * - P5 The engine asks again for each call, and at least every 5 s while a stream is open. It does not ask `authorize`
+ *   about an id that names no job. The caller gets the same answer as for a hidden job, but may get it sooner.
  */
 export interface Policy {
   readonly authorize: (principal: Principal, action: Action, target: Target) => Verdict | PromiseLike<Verdict>
-  /** `false`: nothing is visible. Otherwise a job is visible if one of the scopes covers it. */
+  /**
+   * Returns which jobs are visible to the principal. `false`: none. Otherwise a job is visible if one of the scopes
+   * covers it.
+   */
   readonly scope: (
     principal: Principal,
     action: Action,

@@ -25,36 +25,37 @@ import type { Scope } from './policy.ts'
  * - S34 A job holds its `uniqueKey` within its tenant and type until it ends or is deleted. A write that would give the
  *   key to a second job is `not-unique`, and names the first. Unique keys are checked after idempotency keys, and
  *   before slots and queues. Within a changeset, keys are freed before they are taken.
- * - S5 A note is written only while its token's task is claimed or stopping in a stored job. The transaction that
+ * - S5 A note is a report of a running attempt that does not go through the chart: progress, log lines, a step or an
+ *   item. It is written only while the task with its token is claimed or stopping in a stored job. The transaction that
  *   writes it checks this; otherwise the changeset is `stale`. Progress is also `stale` once the job has settled. Notes
  *   have keys, so writing one twice changes nothing.
  * - S6 The transaction that writes events numbers them. `sequence` rises over the whole log. A number becomes visible
  *   only when no lower number can still be committed. Every row of events has at least one event.
  * - S8 An error with `code: 'STORAGE_UNAVAILABLE'` means that nothing of the commit was written. After any other error
- *   the outcome is unknown, and `landed` tells it.
+ *   the outcome is unknown, and `landed` finds it out.
  * - S33 The steps of a child job are stored with the top job of its tree, and deleted with that job. An insert with
- *   `stepsOf` copies the steps of that job's tree, as they are in the transaction that writes; if that row is gone, it
- *   copies none. Later steps and deletions of one job do not change the other.
- * Claiming
+ *   `stepsOf` copies the steps of that job's tree, as they are in the transaction that writes. If the row of that job
+ *   is gone, no steps are copied. After that, the two jobs share nothing: new steps and a deletion of one do not change
+ *   the other. Claiming
  * - S9 The claim of a commit picks ready tasks by (priority, due, sequence), including those of its own changesets. It
  *   calls `decide` for each and commits the result in the same transaction, so no task is claimed twice under one
- *   token. It picks at most `room` tasks per executor. A task that `decide` leaves stays ready and does not block later
- *   ones.
+ *   token. It picks at most `room` tasks per executor. If `decide` leaves a task, the task stays ready and does not
+ *   block later tasks.
  * - S10 A task is ready when it is available, its `availableAt` has come, and no earlier invocation of its invoke is
  *   stopping.
  * - S19 No write makes more tasks of a limit key claimed or stopping than the limit allows. A claim skips such a task;
- *   any other changeset is `full`. The transaction that writes checks this over all connections. Each task is checked
- *   against the number in its own route, so two routes may share a key. If a route gives no number for a task's key,
- *   the task is claimed as if it had no key.
- * - S20 A claim reads no rows of other routes, and none of a key that is full. Within a route, keys that are not full
- *   are served in the order of their first tasks, so tasks that wait for a full key do not delay others.
- * Queueing
+ *   any other changeset is `full`. The transaction that writes checks this over all connections. A route names a type,
+ *   a version and an executor. Each task is checked against the number in its own route, so two routes may share a key.
+ *   If a route gives no number for a task's key, the task is claimed as if it had no key.
+ * - S20 A claim reads no rows of routes that it does not name, and no tasks of a key that is full. Within a route, keys
+ *   that are not full are served in the order of their first tasks, so tasks that wait for a full key do not delay
+ *   others. Queueing
  * - S22 An insert with `queuedMax` is `full` if that many jobs of its tenant and type are already queued. The
  *   transaction that writes checks this, after keys and slots.
  * Reading
  * - S11 Every connection reads back committed data deep-equal to what was written.
  * - S12 `find` returns only jobs that one of the scopes covers, ordered by (createdAt, id). Newest come first unless
- *   the page says otherwise. It pages by keyset: rows added or removed between two pages cause no other row to be
+ *   the page says otherwise. It pages by keyset: if rows are added or removed between two pages, no other row is
  *   skipped or repeated.
  * - S13 `due` returns due jobs, the longest due first. `held` returns every job with a task claimed or stopping at the
  *   given instance.
@@ -62,7 +63,7 @@ import type { Scope } from './policy.ts'
  *   is due from its `startAt`, or at once if it has none. `load` returns the first due job of a pipeline. `admissible`
  *   returns the first due job of each pipeline whose slot is free, and none of a pipeline whose slot is taken.
  * - S18 A job written as deleted is found only by its id, and its idempotency key is free again. Once none of its tasks
- *   runs, that write also removes its row, lines, items and steps. Its events stay.
+ *   runs, the write also removes the job's row, lines, items and steps. The job's events stay.
  * - S23 A job whose record cannot be decoded affects no other job. Reading it rejects with `JOB_UNREADABLE`; `load`
  *   succeeds, and throws only when that job is asked of the result. Claims and reads of many jobs skip it.
  * - S24 `summary` and `summaries` return what a policy may know of jobs that are not deleted. They read nothing else of
@@ -74,7 +75,7 @@ import type { Scope } from './policy.ts'
  * - S27 `slotHolder` returns the id of the job that holds a slot. `heldUnder` counts the tasks that are claimed or
  *   stopping under a limit key, over all connections.
  * - S28 A read of the log with scopes returns only rows of jobs that one of them covers, including jobs that no longer
- *   exist. A read with `through` looks at no row that begins after it.
+ *   exist. A read with `through` looks at no row whose first event has a higher number.
  * - S29 One item is stored for each (job, invocation, key). A later report of the key replaces the item and keeps its
  *   number. Numbers rise from 1 in the order of the job's first reports. A new key beyond the note's `max` is `full`.
  *   Items are deleted with their job's row.
@@ -94,9 +95,11 @@ import type { Scope } from './policy.ts'
  *   scopes compare the facts in the row, and it stays when the pipeline is changed or deleted. A read with `pipeline`
  *   returns the rows of one pipeline.
  * Instances
- * - S14 An instance is listed from its opening until it is forgotten, and again if it beats or claims after that. Other
- *   instances see the end of its process at once, and never before it ends. An instance is not in its own `others`.
- * - S35 `lastBeat` returns the latest time of any beat, including beats of forgotten instances. Opening is not a beat.
+ * - S14 An instance is listed from its opening until `forget` removes it, and again if it calls `beat` or claims after
+ *   that. Other instances see the end of its process at once, and never before it ends. An instance is not in its own
+ *   `others`.
+ * - S35 `lastBeat` returns the latest time that any instance gave to `beat`, including instances that were forgotten.
+ *   Opening is not a beat.
  * Opening
  * - S15 Migrations run once, by the first connection that opens. A newer schema is refused, and nothing is changed.
  * - S16 One chart is stored for each version of a type. `register` stores the charts of new versions. For a version
@@ -108,7 +111,7 @@ export interface Storage {
   readonly open: (host: StorageHost) => Promise<StorageConnection>
 }
 
-/** What an engine gives to its storage. */
+/** The argument of `open`: what an engine gives to its storage. */
 export interface StorageHost {
   /** The engine's clock, for all times of the storage. */
   readonly clock: Clock
@@ -118,16 +121,16 @@ export interface StorageHost {
 
 /** One engine's access to a storage. */
 export interface StorageConnection {
-  /** Applies changesets, each whole or not, and then claims, in one transaction. */
+  /** Applies the changesets in order, each whole or not at all, and then claims ready tasks, in one transaction. */
   readonly commit: (changesets: readonly Changeset[], claim?: Claim) => Promise<Commit>
-  /** Reads everything that one tick needs, in one read. */
+  /** Reads everything that one tick of the engine needs, in one read. */
   readonly load: (query: LoadQuery) => Promise<Loaded>
   readonly get: (id: string) => Promise<Job | undefined>
-  /** What a policy may know of a job. `undefined`: no such job. */
+  /** The facts of a job that a policy sees. `undefined`: no such job. */
   readonly summary: (id: string) => Promise<JobSummary | undefined>
-  /** The summaries of at most 1,000 ids, each once, in no particular order. */
+  /** The facts that a policy sees, for at most 1,000 jobs, each once, in no particular order. */
   readonly summaries: (ids: readonly string[]) => Promise<readonly JobSummary[]>
-  /** The jobs of at most 1,000 ids. */
+  /** The jobs with the given ids: at most 1,000. */
   readonly many: (ids: readonly string[]) => Promise<readonly Job[]>
   readonly count: (filter: JobFilter) => Promise<number>
   readonly counts: (by: CountedField, filter: JobFilter) => Promise<ReadonlyMap<string, number>>
@@ -136,10 +139,14 @@ export interface StorageConnection {
   /** How many tasks are claimed or stopping under a limit key. `key` is a task's `limitKey`. */
   readonly heldUnder: (key: string) => Promise<number>
   readonly find: (filter: JobFilter, page: JobPage) => Promise<FoundJobs>
-  /** Jobs whose `wakeAt` is at or before `at`, of the given types: at most `limit`, after the first `skip`. */
+  /**
+   * Jobs of the given types for which something is due at or before `at` (a timer, a deadline, the end of a grace): at
+   * most `limit`, after the first `skip`.
+   */
   readonly due: (types: readonly TypeKey[], at: number, limit: number, skip: number) => Promise<readonly Job[]>
   /**
-   * Waiting jobs that may be admitted by `at`: at most one per pipeline and at most `limit`, after the first `skip`.
+   * Waiting jobs that may be admitted at or before `at`: at most one per pipeline and at most `limit`, after the first
+   * `skip`.
    */
   readonly admissible: (types: readonly TypeKey[], at: number, limit: number, skip: number) => Promise<readonly Job[]>
   readonly pipeline: (tenant: string, id: string) => Promise<Pipeline | undefined>
@@ -161,8 +168,8 @@ export interface StorageConnection {
   /** Jobs with a task claimed or stopping at the instance. */
   readonly held: (instance: string) => Promise<readonly Job[]>
   /**
-   * How many steps and items each invocation of these jobs has recorded. Invocations without any are absent; copied
-   * steps are not counted.
+   * How many steps and items each invocation of these jobs has recorded. An invocation that has recorded none is
+   * absent. Steps copied from another job are not counted.
    */
   readonly recorded: (jobIds: readonly string[]) => Promise<readonly Recorded[]>
   /**
@@ -170,31 +177,35 @@ export interface StorageConnection {
    * none.
    */
   readonly landed: (changesets: readonly string[], sequence: number) => Promise<readonly StoredEvents[]>
-  /** Rows of the log in order, after a sequence: of one job, or of all jobs. */
+  /** Rows of the log, in order, whose numbers are after a given one: of one job, or of all jobs. */
   readonly events: (query: EventQuery) => Promise<readonly StoredEvents[]>
   /** The newest sequence; 0 for an empty log. */
   readonly lastSequence: () => Promise<number>
   /**
-   * `true`: another connection may have written since the last call. Only a hint; must be cheap, because it is polled.
+   * `true`: another connection may have written since the last call. Only a hint. It must be cheap, because an engine
+   * polls it.
    */
   readonly changed: () => boolean
   /** Lines of a job's log whose number is above `after`, oldest first. */
   readonly logs: (jobId: string, after: number, limit: number) => Promise<readonly LogLine[]>
   /** Items of a job whose number is above `after`, oldest first. */
   readonly items: (jobId: string, query: ItemQuery) => Promise<readonly StoredItem[]>
-  /** The recorded steps of one invocation of an invoke, in the job's tree: results by key. */
+  /** The recorded steps of one invocation of an invoke, in the job's tree: the results by the name of the step. */
   readonly steps: (jobId: string, invoke: string, ordinal: number) => Promise<ReadonlyMap<string, Json | undefined>>
-  /** Stores the charts. Returns the versions that are stored with another chart, which was not replaced. */
+  /**
+   * Stores the charts of versions (S16). Returns the versions that keep another chart, because theirs may not be
+   * replaced.
+   */
   readonly register: (charts: readonly KeptChart[], mayReplace: boolean) => Promise<readonly TypeKey[]>
   /** Marks this instance as alive at a time, in milliseconds of the clock that deadlines use. */
   readonly beat: (at: number) => Promise<void>
   /** The latest time of any beat; 0 if there was none. */
   readonly lastBeat: () => Promise<number>
-  /** The other listed instances. */
+  /** All other instances that are listed (S14). */
   readonly others: () => Promise<readonly OtherInstance[]>
   /** Removes an instance that holds no tasks any more. */
   readonly forget: (instance: string) => Promise<void>
-  /** Frees everything that the connection holds, including the sign that its instance is alive. May be called twice. */
+  /** Frees everything that the connection holds. The instance then no longer counts as alive. May be called twice. */
   readonly close: () => Promise<void>
 }
 
@@ -216,7 +227,7 @@ export interface Changeset {
   readonly writes: readonly Write[]
 }
 
-/** A job row and its events, in one write. */
+/** A write of a job row and of its events. */
 export interface JobWrite {
   readonly job: Job
   /** The events of this write. */
@@ -233,24 +244,35 @@ export interface KeyLimit {
 
 /** One write of a changeset. */
 export type Write =
-  /** `stepsOf`: copy the recorded steps of that job's tree to the new job. */
+  /** Stores a new job. `stepsOf`: the recorded steps of that job's tree are copied to the new job. */
   | ({ readonly op: 'insert'; readonly queuedMax?: number; readonly stepsOf?: string } & JobWrite)
-  /** `before`: the record that `job` was made from. Tasks that are the same object in both are unchanged. */
+  /**
+   * Replaces a stored job. `before`: the record that `job` was made from. A task that is the same object in both is
+   * unchanged.
+   */
   | ({ readonly op: 'update'; readonly before: Job } & JobWrite)
-  /** Compares only: a `conflict` unless the stored revision of the job equals `revision`. */
+  /**
+   * Writes nothing: compares the stored revision of the job with `revision`. If they differ, the changeset is a
+   * `conflict`.
+   */
   | { readonly op: 'expect'; readonly jobId: string; readonly revision: number }
   | { readonly op: 'note'; readonly jobId: string; readonly token: number; readonly note: Note }
-  /** Log lines that the job's chart wrote. Keyed like the lines of a note. */
+  /**
+   * Adds log lines that the job's chart wrote. The `key` works as in a note: lines with the same key are written once.
+   */
   | { readonly op: 'log'; readonly jobId: string; readonly key: string; readonly lines: readonly NewLine[] }
   | { readonly op: 'append'; readonly events: EventRow }
   | PipelineWrite
 
-/** Compares a pipeline, or changes it: a `conflict` if the stored revision is not `revision`. */
+/**
+ * Changes a pipeline, or only compares its revision. If the stored revision is not `revision`, the changeset is a
+ * `conflict`.
+ */
 export interface PipelineWrite {
   readonly op: 'pipeline'
   readonly tenant: string
   readonly id: string
-  /** The expected stored revision; 0: the pipeline must not exist. */
+  /** The expected stored revision. 0: the pipeline must not exist. */
   readonly revision: number
   /** The new pipeline. `null` deletes it; absent leaves it unchanged. */
   readonly after?: Pipeline | null
@@ -260,7 +282,7 @@ export interface PipelineWrite {
 export type Note =
   | { readonly kind: 'progress'; readonly progress: StampedProgress }
   | { readonly kind: 'log'; readonly key: string; readonly lines: readonly NewLine[] }
-  /** The first result recorded for a step stays. */
+  /** Records the result of a step. If the step already has one, that result stays. */
   | {
       readonly kind: 'step'
       readonly invoke: string
@@ -268,7 +290,7 @@ export type Note =
       readonly name: string
       readonly result?: Json
     }
-  /** `max`: how many items the job may have. */
+  /** Records an item. `max`: how many items the job may have. */
   | { readonly kind: 'item'; readonly invocation: number; readonly item: Item; readonly max: number }
 
 /** A log line before it has a number. */
@@ -291,7 +313,7 @@ export interface StoredItem extends Item {
   readonly invocation: number
 }
 
-/** Which items to read. */
+/** Which items to read: at most `limit`, whose number is above `after`. */
 export interface ItemQuery {
   readonly after: number
   readonly limit: number
@@ -323,44 +345,50 @@ export interface Commit {
 export type ChangesetResult =
   | {
       readonly status: 'applied'
-      /** Its rows of events, in log order. */
+      /** The rows of events of the changeset, in log order. */
       readonly rows: readonly WrittenRow[]
     }
   | { readonly status: 'conflict' }
   | { readonly status: 'stale' }
-  /** One of its writes would exceed a limit or the size of a queue. */
+  /** One of the writes would exceed a limit on tasks, the size of a queue, or the number of items. */
   | { readonly status: 'full' }
   | { readonly status: 'slot-taken'; readonly by: string | undefined }
   | { readonly status: 'duplicate'; readonly id: string }
   /** Another job holds the unique key. */
   | { readonly status: 'not-unique'; readonly by: string }
 
-/** A version of a job type. */
+/** Names a version of a job type. */
 export interface TypeKey {
   readonly type: string
   readonly version: string
 }
 
-/** The shape of a version's chart. */
+/** The chart of one version of a job type, as a storage keeps it. */
 export interface KeptChart extends TypeKey {
-  /** Equal for charts of the same shape. */
+  /** The same for two charts of the same shape. */
   readonly hash: string
 }
 
-/** Where ready tasks wait. A claim searches one route at a time, and within it one limit key at a time. */
+/**
+ * Names the ready tasks of one version of a job type for one executor. A claim searches one route at a time, and within
+ * it one limit key at a time.
+ */
 export interface Route extends TypeKey {
   readonly executor: string
   /** How many tasks of one limit key may be claimed or stopping, by the task's name (`src`). Absent: no limit. */
   readonly limits?: ReadonlyMap<string, number>
 }
 
-/** Which ready tasks a commit claims, and the function that decides on each. */
+/** The claim of a commit: which ready tasks to claim, and the function that decides on each. */
 export interface Claim {
-  /** The changeset id of the claim's rows of events, for {@link StorageConnection.landed}. */
+  /**
+   * The id of the claim. It is stored with the claim's rows of events, as the id of a changeset is, so that {@link
+   * StorageConnection.landed} finds them.
+   */
   readonly id: string
   readonly routes: readonly Route[]
   readonly at: number
-  /** How many tasks to claim at most, per executor. None for executors that are not named. */
+  /** How many tasks to claim at most, by executor. No tasks are claimed for an executor that is not in the map. */
   readonly room: ReadonlyMap<string, number>
   /** Pure and synchronous: called inside the transaction, once for each picked task. */
   readonly decide: (ready: ReadyTask) => ClaimDecision
@@ -388,13 +416,13 @@ export interface Claimed {
   readonly rows: readonly WrittenRow[]
 }
 
-/** What one tick needs to read. */
+/** The jobs and pipelines that one tick needs. */
 export interface LoadQuery {
   /** Ids of the jobs to read, each with its tree. */
   readonly jobs: readonly string[]
   /** Pipelines whose slot holder and next run to read. */
   readonly pipelines: readonly PipelineKey[]
-  /** The types that a pipeline's next run may have, and the latest time at which it may be due. */
+  /** Only jobs of these types, due at or before `at`, count as the next run of a pipeline. */
   readonly types: readonly TypeKey[]
   readonly at: number
 }
@@ -410,15 +438,15 @@ export type DependencySource =
   | { readonly pipeline: string; readonly type?: never }
   | { readonly type: string; readonly pipeline?: never }
 
-/** What a tick has read. */
+/** The result of `load`: everything that a tick has read. */
 export interface Loaded {
   /**
-   * A requested job, or another job of its tree. `undefined`: no such job. The record is decoded at this call.
+   * Returns a requested job, or another job of its tree. `undefined`: no such job. The record is decoded at this call.
    *
    * @throws {JobchartError} `JOB_UNREADABLE` the record cannot be decoded.
    */
   readonly job: (id: string) => Job | undefined
-  /** The slot holder and next run of a requested pipeline. */
+  /** Returns the slot holder and the next run of a requested pipeline. */
   readonly turn: (key: PipelineKey) => Turn
 }
 
@@ -432,13 +460,13 @@ export interface Turn {
 
 /** Which jobs to list. Each given field narrows the list. */
 export interface JobFilter {
-  /** Jobs that any of these covers. `redact` is ignored here. */
+  /** Only jobs that at least one of these scopes covers. `redact` is ignored here. */
   readonly scopes: readonly Scope[]
   readonly type?: string
   /** Only child jobs of this job; `null`: only jobs without a parent. */
   readonly parentId?: string | null
   readonly phase?: Phase
-  /** Jobs with any of these statuses. */
+  /** Only jobs with one of these statuses. */
   readonly status?: readonly string[]
   readonly outcome?: Outcome
   readonly pipeline?: string
@@ -455,7 +483,7 @@ export type CountedField = 'status' | 'type' | 'phase' | 'outcome'
 
 /** Which pipelines to list. Each given field narrows the list. */
 export interface PipelineFilter {
-  /** Pipelines that any of these covers. A scope's `pipeline` is the pipeline's id. */
+  /** Only pipelines that at least one of these scopes covers. The `pipeline` of a scope is the id of the pipeline. */
   readonly scopes: readonly Scope[]
   readonly type?: string
 }
@@ -466,7 +494,7 @@ export interface PipelinePage {
   readonly after?: PipelineKey
 }
 
-/** Where a list continues. */
+/** The position of a job in a list. The next page starts after it. */
 export interface JobPosition {
   readonly createdAt: number
   readonly id: string
@@ -494,9 +522,9 @@ export interface EventQuery {
   readonly jobId?: string
   /** Only rows about this pipeline itself; not those of its runs. Not together with `jobId`. */
   readonly pipeline?: PipelineKey
-  /** Only rows that one of these covers. `redact` is ignored here. */
+  /** Only rows that at least one of these scopes covers. `redact` is ignored here. */
   readonly scopes?: readonly Scope[]
-  /** Only rows whose first event's number is at most this. */
+  /** Only rows whose first event has at most this number. */
   readonly through?: number
 }
 

@@ -1,14 +1,14 @@
 import type { DescribedEvent, Description } from 'jobchart'
 import { type PromiseActorLogic, setup } from 'xstate'
 
-/** What the chart of an execution stores. */
+/** The context of an execution's chart. */
 interface Context {
   readonly input: unknown
-  /** Shown among the details. */
+  /** The arguments that the details of a row show. */
   readonly arguments: readonly string[]
 }
 
-/** What differs between the types of executions. */
+/** The parts of the lifecycle in which the types of executions differ. */
 export interface ExecutionParts {
   readonly work: PromiseActorLogic<unknown, unknown>
   readonly launchTimeoutMs: number
@@ -19,7 +19,7 @@ export interface ExecutionParts {
 const ID = 'task-execution'
 
 /**
- * The life of a task execution.
+ * The lifecycle of a task execution.
  *
  * ```
  *  UNKNOWN                                       RUNNING
@@ -32,13 +32,14 @@ const ID = 'task-execution'
  *  exit code 0 ──▶ COMPLETE        another code, or launchTimeout in launching or in lost ──▶ ERROR
  * ```
  *
- * The time-out of a launch counts from its claim, so an execution may wait for room in its executor. The work is invoked at
- * the root: it continues while the status changes, and its end is taken in every state.
+ * The time-out of a launch counts from the claim. So the time in which an execution waits for room in its executor does
+ * not count. The work is invoked at the root: it continues while the status changes, and the chart takes its end in
+ * every state.
  */
 export function executionLifecycle({ work, launchTimeoutMs, argumentsOf }: ExecutionParts) {
   return setup({
     types: {
-      // XState reads these as types only; the values are never used.
+      // XState uses these only for their types. The values are never used.
       context: {} as Context,
       input: {} as unknown,
       events: {} as { readonly type: 'task.claimed' | 'task.started' | 'task.lost' | 'task.released' },
@@ -79,12 +80,16 @@ export function executionLifecycle({ work, launchTimeoutMs, argumentsOf }: Execu
   })
 }
 
-// Called with the work's done event, and again with the machine's own done event, which has the final state's output.
+// XState calls this for the final state with the done event of the work. It calls it again for the machine, with the
+// done event of the final state, which carries the output.
 function outputOf({ event }: { readonly event: { readonly type: string; readonly output?: unknown } }): unknown {
   return event.output
 }
 
-/** Describes an end: its exit code, how it ended, and for a time-out, which no code threw, its error. */
+/**
+ * Describes how an execution ended: its exit code and a message. If it ended by a time-out, it also gets an error,
+ * because no code threw one.
+ */
 export function describeEnd(
   { value, status }: { readonly value: unknown; readonly status: string },
   event: DescribedEvent,
@@ -110,7 +115,8 @@ function timeoutError(isLost: boolean, ms: number) {
     : { name: 'LaunchTimeout', message: `its launch was not confirmed within ${ms} ms` }
 }
 
-// An error may have an `exitCode` of its own. 0 would not be a failure.
+// Reads the fields of an error that the work threw. Its `exitCode` counts only if it is not 0, since 0 would mean
+// success.
 function failureOf(event: { readonly error?: unknown }) {
   const error = Object(event.error) as { readonly [field: string]: unknown }
   const { exitCode, signal, name } = error

@@ -6,14 +6,14 @@ export type TaskExecutionStatus = 'UNKNOWN' | 'RUNNING' | 'COMPLETE' | 'ERROR'
 /** A task execution as a row. Times are ISO 8601. Fields that a policy redacts are null. */
 export interface TaskExecutionRow {
   readonly id: string
-  /** Null until the end. If a signal ended the program: 128 plus the signal's number. */
+  /** The exit code; null until the end. If a signal ended the program: 128 plus the signal's number. */
   readonly exitCode: number | null
-  /** When it first ran; null while it is UNKNOWN. If it ended before it ran: its end. */
+  /** When the execution first ran; null while it is UNKNOWN. If it ended before it ran: the time of its end. */
   readonly startTime: string | null
   readonly endTime: string | null
-  /** {@link statusOf} the three fields above. */
+  /** The status, as {@link statusOf} computes it from the three fields above. */
   readonly status: TaskExecutionStatus
-  /** The type of the job. Null unless details are asked for, like the three fields below. */
+  /** The type of the job. This field and the next three are null unless details are asked for. */
   readonly taskName: string | null
   /** How it ended, such as `exited with code 0` or `ended by SIGKILL`. */
   readonly exitMessage: string | null
@@ -22,7 +22,7 @@ export interface TaskExecutionRow {
   readonly errorMessage: string | null
 }
 
-/** What a status is computed from. */
+/** The fields of a row from which its status is computed. */
 export interface ExecutionFacts {
   readonly startTime: string | number | null
   readonly endTime: string | number | null
@@ -46,7 +46,7 @@ export function executionRow(
   view: JobView,
   { details = false }: { readonly details?: boolean } = {},
 ): TaskExecutionRow {
-  // A policy may have redacted any field, also one that its type requires.
+  // A policy may have redacted any field, even one that the type `JobView` requires.
   const shown: Partial<JobView> = view
   const facts = { startTime: startOf(shown), endTime: shown.endedAt ?? null, exitCode: exitCodeOf(shown) }
   return {
@@ -55,25 +55,25 @@ export function executionRow(
     startTime: facts.startTime,
     endTime: facts.endTime,
     status: statusOf(facts),
-    // Exactly true, since a face may pass on what a header says.
+    // Only the value `true` counts, because a caller may pass on unchecked text from an HTTP request.
     ...(details === true ? detailsOf(shown) : WITHOUT_DETAILS),
   }
 }
 
 function startOf({ phase, startedAt, endedAt }: Partial<JobView>): string | null {
-  // A lost execution has a start, but is UNKNOWN.
+  // A lost execution has a start time, but its status is UNKNOWN.
   if (phase === 'indeterminate' || phase === 'waiting') return null
   return startedAt ?? endedAt ?? null
 }
 
-// Every end has an exit code, also an end outside the chart.
+// Every execution that has ended has an exit code, even if its machine threw and no program ended.
 function exitCodeOf({ exitCode, outcome }: Partial<JobView>): number | null {
   if (outcome === undefined) return null
   return exitCode ?? (outcome === 'success' ? 0 : 1)
 }
 
 function detailsOf({ type, message, context, error }: Partial<JobView>) {
-  // The context of the preset's lifecycle.
+  // The cast is safe: it is the context of this preset's lifecycle.
   const { arguments: given } = (context ?? {}) as { readonly arguments?: readonly string[] }
   return {
     taskName: type ?? null,

@@ -30,8 +30,8 @@ export interface MemberJobOptions<Type extends string, InputSchema, OutputSchema
     'type' | 'version' | 'input' | 'output' | 'previous' | 'migrate' | 'timeout' | 'killGrace' | 'executor'
   > {
   /**
-   * A brief text on what the job does, from its parsed input. A failure does not replace it. If it throws or returns no
-   * text, the message is empty. At most 2,000 characters are kept.
+   * A brief text on what the job does, from its parsed input. A failure does not replace it. If the function throws or
+   * returns no text, the message is empty. At most 2,000 characters are kept.
    */
   readonly message?: (input: Types<InputSchema>['output']) => string
   /**
@@ -42,7 +42,7 @@ export interface MemberJobOptions<Type extends string, InputSchema, OutputSchema
   readonly limits?: JobLimits
 }
 
-/** Result of {@link MemberJobs.defineJob}. */
+/** The job type that {@link MemberJobs.defineJob} returns. */
 export type MemberJobType<Type extends string = string, Input = unknown, Output = unknown> = JobType<
   Type,
   Input,
@@ -61,7 +61,7 @@ export interface MemberJobs {
   /**
    * Defines a type of members' jobs.
    *
-   * @throws {JobchartError} `INVALID_DEFINITION`, as `defineJob` of jobchart.
+   * @throws {JobchartError} `INVALID_DEFINITION` in the same cases as `defineJob` of jobchart.
    */
   readonly defineJob: <
     const Type extends string,
@@ -101,7 +101,7 @@ export function memberJobs(roles: MemberRoles = {}): MemberJobs {
     policy: memberPolicy(roles),
     columns: memberColumns,
     present: memberRow,
-    // The types are those of the schemas, and the schemas check each value before it is used.
+    // The cast is safe: the types come from the schemas, and the schemas check each value before it is used.
     defineJob: defineMemberJob as MemberJobs['defineJob'],
   }
 }
@@ -124,9 +124,9 @@ function defineMemberJob(options: AnyOptions): MemberJobType {
     ...given({ version, input, previous, migrate, limits }),
     lifecycle: memberLifecycle.provide({ actors: { execute: workOf(options) } }),
     commands,
-    // An error that ends a job without its chart is shown as a failure, like any other.
+    // If an error ends a job outside its chart, the job is shown as failed, like any other.
     labels: { error: 'Failed', waiting: 'Waiting' },
-    // The message is set only at the creation, so no later description replaces it.
+    // The message is set only when the job is created. No later event changes it.
     describe: ({ context }, { type: event }) =>
       event === 'xstate.init' && message !== undefined ? { message: message(inputOf(context)) } : undefined,
   })
@@ -141,7 +141,7 @@ function workOf({ execute, output, timeout, killGrace, executor }: AnyOptions) {
   })
 }
 
-// The context of the only lifecycle that is described here.
+// The cast is safe: only the lifecycle of this preset is described here.
 function inputOf(context: unknown): unknown {
   return (context as { readonly input?: unknown }).input
 }

@@ -1,12 +1,12 @@
 import { fromPromise, setup } from 'xstate'
 
-/** The context of a job: only its input, which the work gets. */
+/** The context of a job's chart: only the input, which is given to the work. */
 interface Context {
   readonly input: unknown
 }
 
 /**
- * The life of a member's job.
+ * The lifecycle of a member's job.
  *
  * ```
  *  Waiting ── task.started ──▶ Running
@@ -22,7 +22,7 @@ interface Context {
  */
 export const memberLifecycle = setup({
   types: {
-    // XState reads only the types here and never the values.
+    // XState uses these only for their types. The values are never used.
     context: {} as Context,
     input: {} as unknown,
     events: {} as { readonly type: 'cancel' } | { readonly type: 'task.started' },
@@ -54,8 +54,8 @@ export const memberLifecycle = setup({
   output: outputOf,
 })
 
-// The output of the work, from an event that carries it. For the state `successful`, that is the done event of the
-// work. For the machine, it is the done event that XState makes from the output of the final state.
+// Returns the output from a done event. For the state `successful`, that is the done event of the work. For the
+// machine, it is the done event that XState makes from the output of the final state.
 function outputOf({ event }: { readonly event: { readonly type: string; readonly output?: unknown } }): unknown {
   return event.output
 }

@@ -2,7 +2,7 @@ import { type Policy, rolePolicy } from 'jobchart'
 import { z } from 'zod'
 import { checkBy } from './preset-options.ts'
 
-/** The host's role names. A role that is in neither list sees no jobs, not even its own. */
+/** The role names that the host app uses. A role that is in neither list sees no jobs, not even its own. */
 export interface MemberRoles {
   /** Roles that see every job of their organization. Default `['Administrator']`. */
   readonly administrator?: readonly string[]

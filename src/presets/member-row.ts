@@ -21,20 +21,20 @@ export interface MemberRow {
    */
   readonly progress: number
   readonly creation: string
-  /** Null until its work has begun. */
+  /** When its work began; null until then. */
   readonly start: string | null
-  /** Null until it has ended. */
+  /** When it ended; null until then. */
   readonly end: string | null
-  /** Time of the last change of its status or progress. */
+  /** The time of the last change of the job's status or progress. */
   readonly update: string
-  /** Id of the member who started it. */
+  /** The id of the member who started the job. */
   readonly startedBy: string
 }
 
 /** A column of the table. */
 export interface MemberColumn {
   readonly key: keyof MemberRow
-  /** Its heading, in English. */
+  /** The heading of the column, in English. */
   readonly name: string
 }
 
@@ -55,7 +55,7 @@ export const memberColumns: readonly MemberColumn[] = [
 
 /** Shows a job as a row. */
 export function memberRow(view: JobView): MemberRow {
-  // Any field may be redacted, also one that is required by the type.
+  // A policy may have redacted any field, even one that the type `JobView` requires.
   const shown: Partial<JobView> = view
   const status = statusOf(shown)
   return {
@@ -75,13 +75,13 @@ export function memberRow(view: JobView): MemberRow {
 
 const ENDS = { success: 'Successful', failure: 'Failed', cancelled: 'Cancelled' } as const
 
-// Uses fields that every lifecycle has, because the label of the chart may be redacted.
+// Computed from fields that jobs of every lifecycle have, because the policy may redact the label of the chart's state.
 function statusOf({ outcome, startedAt }: Partial<JobView>): MemberStatus {
   if (outcome !== undefined) return ENDS[outcome]
   return startedAt === undefined ? 'Waiting' : 'Running'
 }
 
-// A thrown value may have no message.
+// The name is shown if the error has no message.
 function detailOf({ error }: Partial<JobView>): string | null {
   return error === undefined ? null : error.message || error.name
 }

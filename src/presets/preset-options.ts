@@ -4,10 +4,10 @@ import { z } from 'zod'
 /** Any Standard Schema. */
 export type Schema = CommandSchemas[string]
 
-/** What a schema takes and gives. */
+/** The input and output types of a schema. */
 export type Types<Of> = Of extends Schema ? NonNullable<Of['~standard']['types']> : { input: unknown; output: unknown }
 
-/** An option that jobchart's own functions check. */
+/** The schema of an option that is not checked here. The option is passed on to jobchart, which checks it. */
 export const passedOn = z.unknown().optional()
 
 /**
@@ -23,7 +23,10 @@ export function checkBy(schema: z.ZodType, options: unknown, name: string): void
   throw new JobchartError('INVALID_DEFINITION', `${name}: ${said.join('; ')}`, { issues })
 }
 
-/** Options without those that were not given, which is not the same as undefined. */
+/**
+ * A copy of the options without those that are undefined. To TypeScript, an absent option and an undefined one are
+ * different.
+ */
 export function given<Fields extends object>(
   options: Fields,
 ): { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> } {

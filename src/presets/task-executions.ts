@@ -26,8 +26,8 @@ interface CommonOptions<Type extends string, InputSchema>
     'type' | 'version' | 'input' | 'previous' | 'migrate' | 'killGrace' | 'executor'
   > {
   /**
-   * How long a launch may take, from its claim until its start is confirmed. Also how long the engine waits for news of an
-   * execution whose process was lost. After this time the execution ends as ERROR. Default `'60s'`.
+   * How long a launch may take, from the claim until the start is confirmed. If the process of an execution is lost,
+   * the engine waits just as long for news of it. After this time the execution ends as ERROR. Default `'60s'`.
    */
   readonly launchTimeout?: Duration
   readonly limits?: JobLimits
@@ -51,7 +51,7 @@ export interface FunctionExecutionOptions<Type extends string, InputSchema, Outp
   readonly arguments?: (input: Types<InputSchema>['output']) => readonly string[]
 }
 
-/** What {@link TaskExecutions.defineJob} makes. It has no commands. */
+/** The job type that {@link TaskExecutions.defineJob} returns. It has no commands. */
 export type TaskExecutionType<Type extends string = string, Input = unknown, Output = unknown> = JobType<
   Type,
   Input,
@@ -59,16 +59,16 @@ export type TaskExecutionType<Type extends string = string, Input = unknown, Out
   Record<never, never>
 >
 
-/** Task executions: how they live, who may see and delete them, and how a table shows them. */
+/** Task executions: their policy, their job types, and their rows in a table. */
 export interface TaskExecutions {
-  /** Goes to `createEngine`. */
+  /** Pass it to `createEngine`. */
   readonly policy: Policy
-  /** Shows a job as a row, with its details where `details` is true. */
+  /** Shows a job as a row. The row has its details only if `details` is true. */
   readonly present: (view: JobView, options?: { readonly details?: boolean }) => TaskExecutionRow
   /**
    * Defines a type of executions that run a program or a function.
    *
-   * @throws {JobchartError} `INVALID_DEFINITION`, as `defineJob` of jobchart.
+   * @throws {JobchartError} `INVALID_DEFINITION` in the same cases as `defineJob` of jobchart.
    */
   readonly defineJob: {
     <const Type extends string, InputSchema extends Schema | undefined = undefined>(
@@ -81,10 +81,11 @@ export interface TaskExecutions {
 }
 
 /**
- * Jobs of the pipelines of a workspace, like Matatika's jobs on Spring Cloud Data Flow. A job is UNKNOWN until its launch
- * is confirmed, then RUNNING, then COMPLETE or ERROR by its exit code. A workspace is a tenant: its people see all of its
- * jobs and run its pipelines. No command ends a job. Its creator and administrators may delete it, which stops it. Submit
- * each job into a `pipeline`: a pipeline runs one job at a time and refuses others as `ALREADY_RUNNING`.
+ * Jobs of the pipelines of a workspace, like Matatika's jobs on Spring Cloud Data Flow. A job is UNKNOWN until its
+ * launch is confirmed, then RUNNING, then COMPLETE or ERROR by its exit code. A workspace is a tenant. Its owners,
+ * administrators and members see all of its jobs and run its pipelines. No command ends a job. Its creator and
+ * administrators may delete it, which stops it. Submit each job into a `pipeline`: a pipeline runs one job at a time
+ * and refuses others as `ALREADY_RUNNING`.
  *
  * ```ts
  * const executions = taskExecutions()
@@ -99,14 +100,14 @@ export interface TaskExecutions {
  * const row = executions.present(await mia.result(job.id), { details: true })
  * ```
  *
- * If the process of an execution is lost, the execution is UNKNOWN and is not launched again. If an engine stops, it ends
- * its executions and gives them back. The next engine launches them again.
+ * If the process of an execution is lost, the execution is UNKNOWN and is not launched again. If an engine stops, it
+ * ends the programs and functions of its executions and gives the executions back. The next engine launches them again.
  */
 export function taskExecutions(roles: WorkspaceRoles = {}): TaskExecutions {
   return {
     policy: workspacePolicy(roles),
     present: executionRow,
-    // The types come from the schemas, which check each value before it is used.
+    // The cast is safe: the types come from the schemas, and the schemas check each value before it is used.
     defineJob: defineExecution as TaskExecutions['defineJob'],
   }
 }
@@ -130,7 +131,7 @@ function defineExecution(options: AnyOptions): TaskExecutionType {
     type,
     ...given({ version, input, previous, migrate, limits }),
     lifecycle: executionLifecycle({ ...workOf(options), launchTimeoutMs }),
-    // An end outside the chart is an ERROR like any other.
+    // If an error ends a job outside its chart, the job is shown as ERROR, like any other.
     labels: { error: 'ERROR', waiting: 'UNKNOWN' },
     describe: (snapshot, event) => describeEnd(snapshot, event, launchTimeoutMs),
   })
@@ -142,7 +143,7 @@ function workOf(options: AnyOptions) {
   const settings = { recovery: 'await', ...given({ killGrace, executor }) } as const
   if ('run' in options) {
     const { run } = options
-    // The lifecycle only passes the output on.
+    // The cast is safe: the lifecycle only passes the output on, whatever its type is.
     const work = program(settings, typeof run === 'function' ? partsOf(run) : run) as ExecutionParts['work']
     const argumentsOf = (input: unknown) => (typeof run === 'function' ? run(input) : run).args ?? []
     return { work, argumentsOf }

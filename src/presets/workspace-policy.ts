@@ -2,7 +2,7 @@ import { type Policy, rolePolicy } from 'jobchart'
 import { z } from 'zod'
 import { checkBy } from './preset-options.ts'
 
-/** Says which role names of the host mean what in a workspace. Other roles see nothing. */
+/** The role names that the host app uses for the users of a workspace. Other roles see nothing. */
 export interface WorkspaceRoles {
   /** Roles that see and delete all jobs of the workspace, and run its pipelines. Default `['Owner', 'Administrator']`. */
   readonly administrator?: readonly string[]
@@ -16,8 +16,9 @@ const rolesSchema = z.strictObject({
 })
 
 /**
- * The rights in a workspace, which is a tenant. Everyone who sees a job may read its details: the chart's context, which has
- * the arguments, and the stacks of errors. Nobody may retry a job; they run its pipeline again.
+ * The rights in a workspace, which is a tenant. Everyone who sees a job may read its details: the chart's context,
+ * which has the arguments, and the stacks of errors. Nobody may retry a job. Instead, users run the job's pipeline
+ * again.
  */
 export function workspacePolicy(roles: WorkspaceRoles = {}): Policy {
   checkBy(rolesSchema, roles, 'taskExecutions')
