@@ -13,14 +13,16 @@ export async function load(core: Core, id: string, by: Actor['kind'] = 'system')
   return shown(id, by, await core.storage.get(id).catch(hiddenFrom(id, by)))
 }
 
-/** The tree of a job, to find out what its chart would do. */
+/**
+ * Reads the tree of a job, so that the job's chart can be asked what it would do, e.g. which commands it would take.
+ */
 export async function treeOf(core: Core, job: Job): Promise<WorkingSet> {
   if (!hasRelatives(job)) return new WorkingSet(core)
   const query = { jobs: [job.id], pipelines: [], types: core.types.all(), at: core.clock.now() }
   return new WorkingSet(core, await core.storage.load(query))
 }
 
-/** As {@link load}, for a job of a tick. */
+/** As {@link load}, but takes the job from the working set of a tick. */
 export function jobFor(jobs: WorkingSet, id: string, by: Actor['kind']): Job {
   try {
     return shown(id, by, jobs.job(id))

@@ -192,7 +192,7 @@ function found(given: unknown): string {
 
 const overlapSchema = z.enum(['reject', 'queue', 'replace'])
 const limitSchema = z.int().min(1).max(100).default(20)
-// Up to four names of 200 characters, each up to six characters in JSON, and base64 on top.
+// A cursor holds up to four names of 200 characters. In JSON, a character may take six characters; base64 adds a third.
 const cursorSchema = z.string().max(8_000).optional()
 const prioritySchema = z.int().min(-1_000_000).max(1_000_000)
 
@@ -263,13 +263,13 @@ export const runSchema = z.strictObject({
   tenant: name.optional(),
 })
 
-/** The reason of a pause, which is shown. */
+/** The reason given to `pipelines.pause`, which is shown to those who may see the pipeline. Absent for `resume`. */
 export const pauseSchema = z.object({ reason: name.exactOptional() })
 
 /** The options of `pipelines.list`. */
 export const pipelineListSchema = z.strictObject({ type: name.optional(), limit: limitSchema, cursor: cursorSchema })
 
-/** The most follow-ups of one end. Each that fails is an event in the same row. */
+/** The most follow-ups of one ended job. Bounded, because each that fails adds an event to the row of the job's end. */
 const FOLLOW_UPS_MAX = 100
 
 /** The return value of a type's `followUp`. */

@@ -137,8 +137,9 @@ export interface Session {
    */
   list(options?: ListOptions): Promise<Page<JobView>>
   /**
-   * How many jobs `list` would page through; 10,001 means more than 10,000. @throws {JobchartError} `FORBIDDEN`,
-   * `INVALID_INPUT`
+   * How many jobs `list` would page through; 10,001 means more than 10,000.
+   *
+   * @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT`
    */
   count(options?: CountOptions): Promise<number>
   /**
@@ -149,12 +150,12 @@ export interface Session {
    */
   counts(options: CountsOptions, filter?: CountOptions): Promise<Counts>
   /**
-   * Which `view`s `list` and `count` accept from the caller: none without the right to list jobs, both with the right
-   * to list all.
+   * Which values of the option `view` the caller may pass to `list` and `count`: none without the right to list jobs,
+   * `'mine'` with it, and also `'all'` with the right to list all jobs.
    */
   views(options?: CallOptions): Promise<readonly JobsView[]>
   /**
-   * Sends a command to the job's chart. Resolves with the job after it.
+   * Sends a command to the job's chart. Resolves with the job as it is after the command.
    *
    * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `ALREADY_SETTLED`, `INVALID_STATE` (the chart does not take the command now), `INVALID_INPUT` (unknown command, or its fields do not fit), `ALREADY_RUNNING`.
    */
@@ -182,7 +183,7 @@ export interface Session {
   delete(id: JobId, options?: CallOptions): Promise<void>
   /**
    * What the principal may do with a job now, allowed both by its chart and by the policy. For a list of at most 1,000
-   * ids: an object by id, with only the jobs that the principal may see.
+   * ids: a map by id, with only the jobs that the principal may see.
    *
    * @throws {JobchartError} `JOB_NOT_FOUND` for a single id; `INVALID_INPUT`.
    */
@@ -259,7 +260,7 @@ function pipelinesOf(call: Call): Pipelines {
  * Binds a principal to the operations.
  *
  * @param who  called for each operation, so that rights are current.
- * @param isTrusted  errors are passed on unchanged: for the engine's own session.
+ * @param isTrusted  true for the engine's own session: its errors are passed on unchanged.
  */
 export function createSession(core: () => Core, who: () => Principal, isTrusted = false): Session {
   const told = isTrusted ? (error: unknown) => error : toldError
@@ -332,7 +333,7 @@ const STORAGE_FAILURES: ReadonlyMap<string, string> = new Map<ErrorCode, string>
   ],
 ])
 
-// Storage errors name files of the server, so persons do not get them; see `engine.health`.
+// Storage errors name files of the server. So persons get another text; the host finds the error in `engine.health`.
 function toldError(error: unknown): unknown {
   const text = error instanceof JobchartError ? STORAGE_FAILURES.get(error.code) : undefined
   if (!(error instanceof JobchartError) || text === undefined) return error

@@ -1,4 +1,4 @@
-/** Events as a session shows them: the result of `publicEvents` through a mask. */
+/** Events as a session shows them: the result of `publicEvents`, without the fields that a mask hides. */
 import type { JobError } from '../model/error.ts'
 import { type Actor, type EventRow, type JobEvent, publicEvents } from '../model/event.ts'
 import type { Outcome } from '../model/job.ts'
@@ -11,7 +11,10 @@ export type ShownEvent = JobEvent & {
   readonly redacted?: readonly string[]
 }
 
-/** For each field of an event: which field of the job's view it reveals. */
+/**
+ * For each field of an event: which field of the job it reveals. If the mask hides that field, it also hides the
+ * event's.
+ */
 const TELLS: { readonly [field: string]: string } = {
   jobType: 'type',
   tenant: 'tenant',
@@ -31,7 +34,10 @@ const TELLS: { readonly [field: string]: string } = {
   event: 'emitted',
 }
 
-/** Which field of a job's view is revealed by a field of an event or history entry. `undefined`: none. */
+/**
+ * Returns a function that says which field of the job is revealed by a field of an event or history entry; `undefined`:
+ * none.
+ */
 export function toldBy(
   event: { readonly by: Actor; readonly outcome?: Outcome | undefined },
   { createdBy }: Pick<EventRow, 'createdBy'>,
@@ -66,7 +72,7 @@ function shownEvent(event: JobEvent, row: EventRow, mask: FieldMask): ShownEvent
 function withoutPrivate(event: JobEvent, mask: FieldMask): JobEvent {
   if ('error' in event && event.error !== undefined) return { ...event, error: errorIn(event, event.error, mask) }
   if (event.type !== 'job.emitted' || mask.open.has('emitted')) return event
-  // An emitted event may contain anything that the chart knows.
+  // An emitted event may contain anything that the chart knows, so it is private.
   const { event: emitted, ...shown } = event
   return shown as JobEvent
 }

@@ -7,7 +7,7 @@ export interface Answer<Value> {
   readonly failed: (error: unknown) => void
 }
 
-/** Continues with a value: synchronously if it is known. */
+/** Calls `next` with a value: at once if the value is known, otherwise when its promise resolves. */
 export function whenKnown<Value, Next>(value: Soon<Value>, next: (value: Value) => Soon<Next>): Soon<Next> {
   return value instanceof Promise ? value.then(next) : next(value)
 }

@@ -7,7 +7,10 @@ import type { Progress, Task } from '../model/task.ts'
 import { isoTime } from '../model/time.ts'
 import { type FieldMask, namingMasked, WHOLE } from './field-mask.ts'
 
-/** A job as it is shown: without context and tasks, unless the policy opens them. Times are ISO 8601. */
+/**
+ * A job as a session shows it. Its state, context and tasks are absent unless the policy opens them. Times are ISO
+ * 8601.
+ */
 export interface JobView<Type = unknown, Output = unknown> {
   readonly id: JobId<Type>
   readonly type: string
@@ -56,7 +59,7 @@ export interface JobView<Type = unknown, Output = unknown> {
   readonly redacted?: readonly string[]
 }
 
-/** A task, shown if the policy opens it. */
+/** A task as a session shows it, if the policy opens the job's tasks. */
 export type TaskView = Pick<Task, 'id' | 'src' | 'status' | 'attempt' | 'input' | 'inbox'> & {
   /** The earliest time at which it can be claimed, ISO 8601. */
   readonly availableAt: string
@@ -74,9 +77,9 @@ export interface PipelineView {
   readonly overlap: Overlap
   readonly priority: number
   readonly labels: { readonly [name: string]: string }
-  /** Why it is paused. Absent: it starts runs. */
+  /** Why the pipeline is paused. Absent: it is not paused, and takes new runs. */
   readonly paused?: string
-  /** What paused it: a follow-up can lift only a follow-up's pause. */
+  /** What paused it: a person or a follow-up. A follow-up can resume it only if a follow-up paused it. */
   readonly pausedBy?: PausedBy
   readonly createdAt: string
   readonly updatedAt: string
@@ -84,7 +87,7 @@ export interface PipelineView {
   readonly redacted?: readonly string[]
 }
 
-/** Every field of a view except those that identify a job. */
+/** All fields of a job's view that can be hidden. */
 const FIELDS: readonly string[] = Object.freeze(
   Object.keys({
     ...{ type: 1, version: 1, tenant: 1, createdBy: 1, trigger: 1, pipeline: 1, parentId: 1, retryOf: 1, retries: 1 },
@@ -94,10 +97,10 @@ const FIELDS: readonly string[] = Object.freeze(
   } satisfies { [Field in Exclude<keyof JobView, 'id' | 'createdAt' | 'redacted'>]: 1 }).sort(),
 )
 
-/** Shows only the id of the job. */
+/** Shows only the job's id and its time of creation. */
 export const BARE: FieldMask = { hidden: new Set(FIELDS), open: new Set(), redacted: FIELDS, key: 'bare' }
 
-/** Shows a pipeline through a mask. */
+/** Makes the view of a pipeline, without the fields that the mask hides. */
 export function pipelineViewOf(pipeline: Pipeline, mask: FieldMask = WHOLE): PipelineView {
   const { revision, input, createdAt, updatedAt, ...rest } = pipeline
   const view = {
@@ -110,7 +113,10 @@ export function pipelineViewOf(pipeline: Pipeline, mask: FieldMask = WHOLE): Pip
   return namingMasked<PipelineView>(view, mask)
 }
 
-/** Shows a job through a mask. Views are copies: changing one changes nothing else. */
+/**
+ * Makes the view of a job, without the fields that the mask hides. The view is a copy: changing it changes nothing
+ * else.
+ */
 export function viewOf(job: Job, mask: FieldMask = WHOLE): JobView {
   const { hidden, open } = mask
   const view: { -readonly [Field in keyof JobView]?: JobView[Field] } = {
@@ -156,7 +162,7 @@ function taskViewOf({ id, src, status, attempt, input, inbox, availableAt }: Tas
   return { id, src, status, attempt, ...given, inbox: structuredClone(inbox), availableAt: isoTime(availableAt) }
 }
 
-// After the end, no shown field changes, although the end of a still running task may be written later.
+// Once a job has ended, no shown field changes any more. `updatedAt` may still change, if a task ends later.
 function shownUpdate({ endedAt, updatedAt, progress }: Job): number {
   return endedAt ?? Math.max(updatedAt, progress?.at ?? 0)
 }
