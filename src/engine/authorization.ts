@@ -28,7 +28,7 @@ import { BARE } from './view.ts'
 export interface Question {
   readonly action: Action
   readonly command?: Target['command']
-  /** If it is aborted, the wait for the answer ends. */
+  /** If this signal is aborted, the wait for the answer ends. */
   readonly signal?: AbortSignal | undefined
 }
 
@@ -183,7 +183,7 @@ function pipelineTarget({ id: pipeline, tenant, type, createdBy, labels }: Pipel
   return { tenant, type, createdBy, labels, pipeline }
 }
 
-/** @throws {JobchartError} `FORBIDDEN` the principal may not define such a pipeline. */
+/** Checks that the principal may define such a pipeline. @throws {JobchartError} `FORBIDDEN` otherwise. */
 export function authorizeDefine(
   core: Core,
   who: Principal,
@@ -201,8 +201,10 @@ function forbidden(who: Principal, action: PipelineAction, what: string): Jobcha
 }
 
 /**
+ * Checks that the principal may submit such a job.
+ *
  * @returns the mask for what the caller may see of the new job.
- * @throws {JobchartError} `FORBIDDEN`
+ * @throws {JobchartError} `FORBIDDEN` the principal may not submit it.
  */
 export function authorizeSubmit(
   core: Core,
@@ -311,9 +313,10 @@ export function searchedBy(who: Principal, scopes: readonly Scope[], fields: rea
 }
 
 /**
- * Returns the scopes that can contain the principal's own jobs: those that name no creator, or this creator. If a scope
- * redacts fields, but another scope shows the same own jobs whole, the first is left out. Example: of `{ createdBy:
- * 'ada' }` and `{ redact: ['input'] }`, Ada's own jobs need only the first.
+ * Returns the scopes that can contain the principal's own jobs: those that name no creator, or this creator. A scope
+ * that redacts fields is left out if another scope shows the same own jobs without redaction. Example: Ada has the
+ * scopes `{ createdBy: 'ada' }` and `{ redact: ['input'] }`. For Ada's own jobs, only `{ createdBy: 'ada' }` is
+ * returned.
  */
 export function ownScopes(who: Principal, scopes: readonly Scope[]): readonly Scope[] {
   const own = scopes.filter(({ createdBy = who.id }) => createdBy === who.id)

@@ -13,7 +13,7 @@ import { readable } from './working-set.ts'
 
 /** The most tasks per executor that one commit claims, so that it does not hold the write lock for long. */
 const CLAIMS_MAX = 100
-/** The longest time for the claim of one commit; the next tick claims the rest. */
+/** The longest time for the claim of one commit, in milliseconds; the next tick claims the rest. */
 const CLAIM_MS_MAX = 10
 
 /**
@@ -167,7 +167,7 @@ function takesMore({ type, before, job }: JobDecision): boolean {
 
 /** The jobs of a claim's tree, as read by the transaction that claims. */
 class ClaimTree implements JobTree {
-  /** A job of the tree has a type that this engine does not know. */
+  /** True: a job of the tree has a type that this engine does not know. */
   isUnknown = false
   readonly #core: Core
   readonly #ready: ReadyTask

@@ -36,14 +36,14 @@ export interface Committed {
   readonly isUncertain: boolean
 }
 
-/** How often a changeset that was not written is tried again. */
+/** How many times a changeset that was not written is tried again. */
 const TRIES_MAX = 3
 
 /**
  * Commits, and finds out the result. Never rejects.
  *
- * @param sequence  the highest log number known before the commit. If the answer is lost, what was written is searched
- * for after this number.
+ * @param sequence  the highest log number known before the commit. If the answer is lost, the log is searched after
+ * this number.
  */
 export async function commit(
   storage: StorageConnection,

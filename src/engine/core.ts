@@ -101,7 +101,11 @@ export class TypeRegistry {
   readonly #found = new Map<string, Map<string, AnyJobType>>()
   readonly #safe = new Map<string, AnyJobType['safe'] | undefined>()
 
-  /** @throws {JobchartError} `INVALID_DEFINITION` the same type and version is given twice. */
+  /**
+   * Collects the given types and their earlier versions.
+   *
+   * @throws {JobchartError} `INVALID_DEFINITION` the same type and version is given twice.
+   */
   constructor(types: readonly AnyJobType[]) {
     const byKey = new Map<string, AnyJobType>()
     const given = new Set(types.flatMap((each) => [...withVersions(each)]))
@@ -152,7 +156,10 @@ export class TypeRegistry {
     return this.#safe.get(name)
   }
 
-  /** @throws {JobchartError} `UNKNOWN_TYPE` it was not given to `createEngine`. */
+  /**
+   * The type of a stored job, or the registered form of a given type. @throws {JobchartError} `UNKNOWN_TYPE` it was not
+   * given to `createEngine`.
+   */
   require(job: Pick<Job, 'type' | 'version'>): AnyJobType {
     if (typeof job?.type !== 'string' || typeof job.version !== 'string') throw noType()
     const type = this.of(job)

@@ -47,7 +47,7 @@ export class Dispatcher {
   readonly #held = new Map<string, Held>()
   #running = 0
   #abandoned = 0
-  /** Tasks are claimed only between start and stop. */
+  /** True between start and stop. Tasks are claimed only then. */
   #isOpen = false
   /** True: a write may have been stored although its answer was lost, so the table must be compared with the rows. */
   #isUncertain = false
@@ -141,7 +141,7 @@ export class Dispatcher {
     return new Map([...executors].map(([name, executor]) => [name, roomOf(executor)] as const).filter(([, n]) => n > 0))
   }
 
-  /** Sets whether more tasks are ready than there was room for. If so, the next end triggers a claim. */
+  /** Sets whether more tasks are ready than there was room for. If so, the next end of an attempt triggers a claim. */
   backlog(hasBacklog: boolean): void {
     this.#hasBacklog = hasBacklog
   }
@@ -436,7 +436,7 @@ function attemptKey(jobId: string, token: number): string {
   return `${jobId}/${token}`
 }
 
-// Executors are user code. One that does not return a valid number gets no tasks.
+// Executors are user code. An executor whose `room` throws, or returns no valid number, gets no tasks.
 function roomOf(executor: Executor): number {
   try {
     const room = executor.room()
@@ -448,7 +448,7 @@ function roomOf(executor: Executor): number {
 
 // Executors are user code, and `start` may throw.
 function startSafely(executor: Executor, attempt: Attempt, ended: (result: TaskEnd) => void): void {
-  // Reports made before the end are written before it.
+  // The reports that the code made before its end are written before the end.
   const over = (result: TaskEnd) => void whenKnown(attempt.over(result), ended)
   const failed = (error: unknown) => over({ ok: false, error: { ...jobError(error) }, isFinal: isFinalError(error) })
   try {

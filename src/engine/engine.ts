@@ -44,7 +44,9 @@ export class Engine implements AsyncDisposable {
   #stopping: Promise<void> | undefined
   #stopTimeoutMs = Number.POSITIVE_INFINITY
 
-  /** @throws {JobchartError} `INVALID_DEFINITION` an option is invalid. */
+  /**
+   * Checks the options; nothing runs before `start`. @throws {JobchartError} `INVALID_DEFINITION` an option is invalid.
+   */
   constructor(options: EngineOptions) {
     this.#options = options
     this.#settings = parseSettings(options)

@@ -25,9 +25,9 @@ export interface ResetEvent {
 /** What `events` yields. */
 export type SessionEvent = ShownEvent | ResetEvent
 
-/** The longest time that rights are used without asking the policy again. */
+/** The longest time that rights are used without asking the policy again, in milliseconds. */
 const RIGHTS_MS_MAX = 5_000
-/** The rows of the first read. Few, because each may contain a large emitted event. */
+/** The number of rows of the first read. Few, because each row may contain a large emitted event. */
 const ROWS_AT_FIRST = 100
 const ROWS_AT_ONCE = 500
 /** The most characters of emitted events kept from one read. The rest is read again later. */
@@ -216,7 +216,7 @@ export class EventStream {
     return { type: 'reset', sequence: this.#position, at: isoTime(this.#core.clock.now()) }
   }
 
-  /** @throws {JobchartError} `ENGINE_STOPPED` */
+  /** Whether the stream has ended. @throws {JobchartError} `ENGINE_STOPPED` the engine has stopped. */
   #isOver(): boolean {
     if (this.#hasEnded) return true
     if (!this.#core.stopped.aborted) return false
@@ -227,7 +227,7 @@ export class EventStream {
     return this.#rights === undefined || this.#core.clock.elapsed() - this.#rights.askedAt >= RIGHTS_MS_MAX
   }
 
-  /** @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND` */
+  /** Asks the policy for the reader's current rights. @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND` */
   async #ask(): Promise<Rights> {
     const core = this.#core
     const who = this.#who()

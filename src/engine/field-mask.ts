@@ -14,7 +14,7 @@ export interface FieldMask {
   readonly hidden: ReadonlySet<string>
   /** The private parts that are shown, e.g. the chart's context. All other private parts are not shown. */
   readonly open: ReadonlySet<Private>
-  /** The hidden fields of the view, by their names there. */
+  /** The names of the hidden fields of the view. */
   readonly redacted: readonly string[]
   /** Equal for masks that hide and open the same. The events of a log row are cached under it. */
   readonly key: string
@@ -38,7 +38,7 @@ export const ALL: FieldMask = {
  * Fields of a view that may repeat the input. They are hidden with the input, unless the job type lists them as `safe`.
  */
 const REPEATING = ['output', 'error', 'message'] as const
-/** Parts beside the view that may repeat the input. They are hidden like `REPEATING`. */
+/** Other parts that may repeat the input. They are hidden under the same condition. */
 const REPEATING_BESIDE = ['reason', 'logs', 'items', 'emitted'] as const
 /** Fields that identify and order jobs. Always shown. */
 const ALWAYS: ReadonlySet<string> = new Set(['id', 'createdAt'])

@@ -40,8 +40,8 @@ const JOBS_MAX = 100
 const PARSING_MS_MAX = 5_000
 
 /**
- * The longest time for all questions to the policy, in milliseconds. It is longer than the 5 s of one answer, so that a
- * first question without an answer still counts as a denial.
+ * The longest time for all questions to the policy, in milliseconds. It is longer than the 5 s for one answer, so that
+ * a policy that never answers counts as a denial.
  */
 const ASKING_MS_MAX = 6_000
 
@@ -126,7 +126,7 @@ async function stepsOf(preparation: Preparation, ended: JobDecision): Promise<re
 
 async function said({ type, job }: JobDecision): Promise<readonly (FollowUp | Step)[]> {
   const given: unknown = type.followUp?.(endedJob(job)) ?? []
-  // A promise is refused below. Its rejection is ignored, so that it does not end the process.
+  // `parseWith` refuses a promise. Its rejection is ignored here, so that it does not end the process.
   if (given instanceof Promise) given.catch(() => {})
   return (await parseWith(followUpsSchema, given, 'what followUp gives')) as readonly FollowUp[]
 }
@@ -225,7 +225,7 @@ class Preparation {
     const { delay, priority = fixed.priority, labels } = followUp
     const { input: kept, ...rest } = fixed
     const { tenant, endedAt = 0 } = this.#ended.job
-    // An end time later than now came from a wrong clock.
+    // An end time later than now came from a wrong clock. Then the delay counts from now.
     const from = Math.min(endedAt, this.#core.clock.now())
     const both = { ...fixed.labels, ...labels }
     const target = { tenant, type: type.type, createdBy: fixed.createdBy, labels: both, ...inPipeline(fixed.pipeline) }
@@ -314,7 +314,7 @@ function look(followed: Followed, pipeline: Pipeline): Pipeline {
   return known?.after ?? pipeline
 }
 
-// A changeset raises a pipeline's revision once, however often it changes the row.
+// A changeset raises a pipeline's revision only once, even if it changes the pipeline several times.
 function pause(core: Core, followed: Followed, found: Pipeline, reason: string | undefined): void {
   const now = look(followed, found)
   const changed = pausedByFollowUp(now, reason, core.clock.now())

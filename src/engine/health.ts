@@ -47,7 +47,7 @@ export interface Health {
   readonly silent?: readonly SilentInstance[]
 }
 
-/** How much an executor runs. */
+/** How many tasks an executor runs, and how many more it takes. */
 export interface ExecutorHealth {
   readonly running: number
   readonly room: number
@@ -148,7 +148,7 @@ export class HealthWatch {
     this.#tell()
   }
 
-  /** Calls back at each recovery. */
+  /** Sets the function to call at each recovery. */
   onRecovery(recovered: () => void): void {
     this.#recovered = recovered
   }
@@ -184,7 +184,7 @@ export class HealthWatch {
   }
 }
 
-/** Whether an error is a failure of the storage, so that trying again may help. */
+/** Whether an error is a failure of the storage, for example a locked file, so that trying again may help. */
 export function isStorageFailure(error: unknown): boolean {
   if (!(error instanceof JobchartError)) return true
   return error.code === 'STORAGE_UNAVAILABLE' || error.code === 'OUTCOME_UNKNOWN'

@@ -30,7 +30,7 @@ export class Inbox implements AsyncIterable<Message> {
     this.#wake()
   }
 
-  /** Calls back for every message, from the first on. */
+  /** Calls the listener with each message: at once with those that have come, later with new ones. */
   listen(listener: (message: Message) => void): void {
     this.#listeners.add(listener)
     for (const message of this.#messages) if (!isStop(message as Json)) listener(message)

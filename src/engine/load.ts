@@ -5,7 +5,7 @@ import type { Core } from './core.ts'
 import { WorkingSet } from './working-set.ts'
 
 /**
- * The stored job.
+ * Reads a job.
  *
  * @throws {JobchartError} `JOB_NOT_FOUND`; `JOB_UNREADABLE` only if `by` is the system.
  */

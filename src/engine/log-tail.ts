@@ -75,14 +75,14 @@ export class LogTail {
   }
 
   /**
-   * Sets the function that reads missing rows. It is called if the predecessors of an early row do not come by
+   * Sets the function that reads missing rows. The tail calls it if the predecessors of an early row do not come by
    * themselves.
    */
   onGap(read: () => void): void {
     this.#read = read
   }
 
-  /** Takes a row that was read from the storage, where all rows before it were read too. */
+  /** Takes a row that was read from the storage. The rows must be read and given in order, without a gap. */
   takeRead(row: EventRow, sequence: number): void {
     if (sequence + row.events.length - 1 > this.#sequence) this.#append(row, sequence)
     this.#takeEarly()

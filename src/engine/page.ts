@@ -8,7 +8,7 @@ export interface Page<Item> {
   readonly nextCursor?: string
 }
 
-/** Found rows, and where to continue. `after` is absent when there are no more. */
+/** The rows that were found, and where to continue. `after` is absent when there are no more rows. */
 export interface Found<Row, After> {
   readonly rows: readonly Row[]
   readonly after?: After | undefined

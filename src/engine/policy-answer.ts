@@ -23,7 +23,7 @@ export function quietly(listener: OnPolicyError = () => {}): (error: unknown, as
     try {
       Promise.resolve(listener(error, asked)).catch(() => {})
     } catch {
-      // A failing error listener cannot be reported anywhere.
+      // The listener for errors has failed itself. Its error cannot be reported anywhere.
     }
   }
 }

@@ -40,7 +40,7 @@ export class Running {
   #mustRead = false
   #reading: Promise<void> | undefined
   #failuresSeen = 0
-  /** When a stop gives up waiting for running tasks, in `elapsed` time. */
+  /** When a stop gives up waiting for running tasks, in milliseconds of `clock.elapsed()`. */
   #patienceEnd = Number.POSITIVE_INFINITY
   #isImpatient = false
   #cancelPatience = () => {}

@@ -53,13 +53,13 @@ import type { Page } from './page.ts'
 import type { Answer, Soon } from './soon.ts'
 import type { JobView, PipelineView } from './view.ts'
 
-/** The commands that a job of the type takes. If the type is unknown: any. */
+/** The commands that a job of the type takes. If the type is unknown at compile time, any command. */
 export type CommandFor<Type> =
   unknown extends CommandsOf<Type>
     ? { readonly type: string; readonly [field: string]: unknown }
     : CommandOf<CommandsOf<Type>>
 
-/** A job as it is shown, with the output of its type. */
+/** A job as a session shows it, with the type of its output. */
 export type ViewOf<Type> = Type extends AnyJobType ? JobView<Type, OutputOf<Type>> : JobView
 
 /** The arguments of `submit`: the input, optional if it may be undefined, and the options. */
@@ -79,7 +79,7 @@ export interface Pipelines {
    * @throws {JobchartError} `INVALID_INPUT` (also if the id is in use but hidden from the caller), `NOT_STORABLE`, `FORBIDDEN`, `UNKNOWN_TYPE`, `STORAGE_UNAVAILABLE`, `OUTCOME_UNKNOWN` (defining it again is safe).
    */
   define<Type extends AnyJobType>(options: PipelineOptions<Type>, call?: CallOptions): Promise<PipelineView>
-  /** @throws {JobchartError} `PIPELINE_NOT_FOUND` */
+  /** Returns the pipeline. @throws {JobchartError} `PIPELINE_NOT_FOUND` */
   get(id: string, options?: PipelineCallOptions): Promise<PipelineView>
   /** Ordered by id. @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT` */
   list(options?: PipelineListOptions): Promise<Page<PipelineView>>
@@ -98,7 +98,7 @@ export interface Pipelines {
    * @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN`, `INVALID_INPUT`
    */
   pause(id: string, reason: string, options?: PipelineCallOptions): Promise<PipelineView>
-  /** @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN` */
+  /** Lets a paused pipeline take new runs again. @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN` */
   resume(id: string, options?: PipelineCallOptions): Promise<PipelineView>
   /** Deletes the pipeline. Its jobs go on. @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN` */
   delete(id: string, options?: PipelineCallOptions): Promise<void>
@@ -126,7 +126,7 @@ export interface Session {
    * @throws {JobchartError} `INVALID_INPUT`; with `atomic`, as {@link Session.submit}; the signal's own reason.
    */
   submitMany(jobs: readonly SubmittedJob[], options?: SubmitManyOptions): Promise<readonly SubmitOutcome[]>
-  /** @throws {JobchartError} `JOB_NOT_FOUND` */
+  /** Returns the job. @throws {JobchartError} `JOB_NOT_FOUND` */
   get<Type>(id: JobId<Type>, options?: CallOptions): Promise<ViewOf<Type>>
   /**
    * Lists jobs by time of creation, newest first unless `order` says otherwise. A page may have fewer jobs than
@@ -210,7 +210,7 @@ export interface Session {
    * @throws {JobchartError} `JOB_NOT_FOUND`; while following, `ENGINE_STOPPED`: continue after the last number.
    */
   logs(id: JobId, options?: LogOptions): AsyncIterable<LogLineView>
-  /** The items that the code reported, by number. @throws {JobchartError} `JOB_NOT_FOUND` */
+  /** The items that the job's code has reported, ordered by number. @throws {JobchartError} `JOB_NOT_FOUND` */
   items(id: JobId, options?: ItemOptions): AsyncIterable<ItemView>
   /**
    * Follows events in log order. Each event comes once, with a `sequence` to continue after. Events that the principal
@@ -218,12 +218,12 @@ export interface Session {
    * comes. Slow readers are safe: nothing is buffered per reader, and missed events are read again. Outdated progress
    * may be left out, but the last progress of an attempt always comes before the event that ends it.
    *
-   * The storage is needed only to catch up, and to check the rights to one `job`. A storage that fails while a stream
-   * waits only delays it. A policy that fails for the scopes ends the stream with `FORBIDDEN`. If the policy fails for
-   * a single job, that job's events are left out meanwhile.
+   * The storage is needed only to catch up, and to check the rights to one `job`. If the storage fails while the stream
+   * waits, the stream is only delayed. If the policy fails when it is asked for the scopes, the stream ends with
+   * `FORBIDDEN`. If the policy fails for a single job, that job's events are left out meanwhile.
    *
    * The stream ends when the signal is aborted or the loop is left; a stream of one `job` also ends when that job is
-   * deleted. Events of jobs deleted since stay in the log. The first `next()` may throw.
+   * deleted. The log keeps the events of deleted jobs. `events` itself does not throw: the first `next()` does.
    *
    * @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND`, `INVALID_INPUT`. While following also `STORAGE_UNAVAILABLE` (missed events could not be read) and `ENGINE_STOPPED`: continue after the last sequence, and no event is missed.
    */
@@ -286,7 +286,8 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
       }
     })
   }
-  // The operations handle JSON. The types' schemas checked it when it was written, so the cast is safe.
+  // The operations return inputs and outputs as plain JSON. The job type's schemas checked them before they were
+  // stored, so the cast to the typed methods is safe.
   const session = {
     submit: (type: AnyJobType | string, input: unknown, options?: SubmitOptions) =>
       answered<JobView>((core, who, answer) => submit(core, who, { type, input }, given(options) ?? {}, answer)),
@@ -333,7 +334,8 @@ const STORAGE_FAILURES: ReadonlyMap<string, string> = new Map<ErrorCode, string>
   ],
 ])
 
-// Storage errors name files of the server. So persons get another text; the host finds the error in `engine.health`.
+// Storage errors name files of the server. So a person's session gets an error without these names; the host finds the
+// original in `engine.health`.
 function toldError(error: unknown): unknown {
   const text = error instanceof JobchartError ? STORAGE_FAILURES.get(error.code) : undefined
   if (!(error instanceof JobchartError) || text === undefined) return error

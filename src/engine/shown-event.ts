@@ -11,10 +11,7 @@ export type ShownEvent = JobEvent & {
   readonly redacted?: readonly string[]
 }
 
-/**
- * For each field of an event: which field of the job it reveals. If the mask hides that field, it also hides the
- * event's.
- */
+/** For each field of an event: which field of the job it reveals. Both are hidden together. */
 const TELLS: { readonly [field: string]: string } = {
   jobType: 'type',
   tenant: 'tenant',
@@ -35,8 +32,8 @@ const TELLS: { readonly [field: string]: string } = {
 }
 
 /**
- * Returns a function that says which field of the job is revealed by a field of an event or history entry; `undefined`:
- * none.
+ * Returns a function that maps each field of an event, or of a history entry, to the job's field that it reveals.
+ * Example: `to` reveals `status`. `undefined`: it reveals none.
  */
 export function toldBy(
   event: { readonly by: Actor; readonly outcome?: Outcome | undefined },

@@ -10,7 +10,7 @@ import { isoTime } from '../model/time.ts'
 import type { OtherInstance, Recorded } from '../port/storage.ts'
 import { type Core, ENGINE } from './core.ts'
 
-/** How many jobs are read at once. */
+/** How many jobs one query reads. */
 const JOBS_AT_ONCE = 1_000
 
 /**
@@ -73,7 +73,7 @@ export async function admitWaiting(core: Core): Promise<void> {
 
 /** An engine with a living process is reported as silent after this time without a heartbeat, in milliseconds. */
 const SILENT_MS = 10_000
-/** The engine is reported later if this many heartbeat intervals are longer than `SILENT_MS`. */
+/** If this many heartbeat intervals are longer than `SILENT_MS`, an engine is reported only after them. */
 const SILENT_BEATS = 3
 
 /** An engine with a living process and no heartbeat: its event loop is busy, or its process is suspended. */
@@ -83,7 +83,7 @@ export interface SilentInstance {
   readonly since: string
 }
 
-/** How an attempt was lost, by the state of its engine. */
+/** The ways to lose an attempt, by what happened to its engine. */
 const LOSS = {
   died: { reason: 'its process died', isCrash: true, said: 'the process of an engine ended' },
   // Ended by SIGINT or SIGTERM: the task did not cause it, so it is not a crash.

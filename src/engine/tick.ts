@@ -74,8 +74,8 @@ export interface Change {
    */
   readonly isAskedAgain?: boolean
   /**
-   * True: the change ends an attempt that has reported no progress. So the record is complete, although progress is not
-   * stored in it.
+   * True: the change ends an attempt that has reported no progress. Then the record has all shown fields of the job:
+   * only progress is stored elsewhere.
    */
   readonly withoutProgress?: boolean
 }
@@ -94,7 +94,7 @@ export async function untilUnchanged<Result>(ask: () => Promise<Result>): Promis
   }
 }
 
-/** A change in progress. It is answered exactly once, even if something fails after that. */
+/** A change in progress. It is answered exactly once, even if something fails later. */
 class Request {
   readonly change: Change
   /** True: the request gets a tick of its own, because it was refused together with others. */
@@ -102,7 +102,7 @@ class Request {
   /** True: its jobs are read again, because records in memory may be outdated. */
   readonly isStale: boolean
   draft: Draft | undefined
-  /** Gets the committed job; `undefined`: the change was not about a job. */
+  /** Called with the committed job; `undefined`: the change was not about a job. */
   #answer: Answer<Job | undefined> | undefined
 
   constructor(change: Change, answer: Answer<Job | undefined> | undefined, isAlone = false, isStale = false) {

@@ -61,11 +61,11 @@ export interface JobView<Type = unknown, Output = unknown> {
 
 /** A task as a session shows it, if the policy opens the job's tasks. */
 export type TaskView = Pick<Task, 'id' | 'src' | 'status' | 'attempt' | 'input' | 'inbox'> & {
-  /** The earliest time at which it can be claimed, ISO 8601. */
+  /** The earliest time at which the task can be claimed, ISO 8601. */
   readonly availableAt: string
 }
 
-/** A pipeline as it is shown. Times are ISO 8601. */
+/** A pipeline as a session shows it. Times are ISO 8601. */
 export interface PipelineView {
   readonly id: string
   readonly tenant: string
@@ -162,12 +162,12 @@ function taskViewOf({ id, src, status, attempt, input, inbox, availableAt }: Tas
   return { id, src, status, attempt, ...given, inbox: structuredClone(inbox), availableAt: isoTime(availableAt) }
 }
 
-// Once a job has ended, no shown field changes any more. `updatedAt` may still change, if a task ends later.
+// A shown job does not change after its end. So its last update is its end, even if the end of a task is written later.
 function shownUpdate({ endedAt, updatedAt, progress }: Job): number {
   return endedAt ?? Math.max(updatedAt, progress?.at ?? 0)
 }
 
-/** A copy of an error as it is shown. The stack names files of the server, so it is private. */
+/** A copy of an error for a view. The stack names files of the server, so it is private. */
 export function shownError(error: JobError, { hidden, open }: FieldMask): JobError {
   const { stack, ...shown } = error
   return open.has('stack') && !hidden.has('stack') && stack !== undefined ? { ...shown, stack } : shown

@@ -22,7 +22,7 @@ export class WorkingSet implements JobTree {
   /** Jobs that began to wait for a pipeline in this tick. */
   readonly #waiting = new Map<string, Job[]>()
   #context: ReturnType<typeof contextOf> | undefined
-  /** A job of a tree whose type this engine does not know. A decision that needed it is invalid. */
+  /** A job of a tree whose type this engine does not know. A decision that looked at this job is invalid. */
   #unknown: Job | undefined
 
   constructor(core: Core, loaded: Loaded = NOTHING) {
@@ -85,7 +85,7 @@ export class WorkingSet implements JobTree {
     return this.#context
   }
 
-  /** Which job holds a pipeline's slot, and which waiting run is next. */
+  /** Returns which job holds a pipeline's slot, and which waiting run is next. */
   turn(key: PipelineKey): Turn {
     const name = nameOf(key)
     const stored = this.#loaded.turn(key)
@@ -120,8 +120,8 @@ export class WorkingSet implements JobTree {
   }
 
   /**
-   * Adds the progress in this tick's notes to the jobs. Progress is written beside the record, so `apply` does not add
-   * it.
+   * Lets later decisions see the progress that is written in this tick. Progress is not part of a decision, so `apply`
+   * does not do that.
    */
   note(writes: readonly Write[]): void {
     for (const write of writes) {

@@ -25,7 +25,7 @@ export interface JobActions {
   readonly delete: boolean
 }
 
-/** The most jobs in one call. */
+/** The most ids that one call may ask about. */
 const IDS_MAX = 1_000
 
 /** {@inheritDoc Session.actions} */

@@ -43,7 +43,7 @@ export type Reason =
    * started again before that process has ended.
    */
   | { readonly kind: 'stillRuns'; readonly task: string; readonly attempt: number }
-  /** An attempt of the task failed. The next one, `attempt`, starts at `until` or later. */
+  /** An attempt of the task failed. The next attempt has the number `attempt`, and starts at `until` or later. */
   | { readonly kind: 'backoff'; readonly task: string; readonly attempt: number; readonly until: string }
   /** The task starts when the earlier invocation of the same invoke has stopped. */
   | { readonly kind: 'blocked'; readonly task: string }
@@ -99,7 +99,7 @@ export async function explain(
   return told.map((reason) => masked(reason, mask, (field) => (field === 'kind' ? undefined : field)))
 }
 
-/** Answers what the caller may be told. */
+/** Questions to the policy about what the caller may be told. */
 interface Asker {
   /** `{ job: id }` for another job that the caller may see; otherwise `{}`. */
   readonly name: (id: string) => Promise<{ readonly job?: string }>

@@ -10,7 +10,7 @@ import { stopped } from './result.ts'
 
 /** The options of `logs`. */
 export interface LogOptions extends CallOptions {
-  /** Lines with a number above this; default 0. */
+  /** Only lines with a number above this. Default 0. */
   readonly after?: number
   /** True: also yields new lines, until the job has settled and its code has ended. Default false. */
   readonly follow?: boolean

@@ -50,7 +50,7 @@ export interface PipelineCallOptions extends CallOptions {
   readonly tenant?: string
 }
 
-/** The options of `pipelines.run`. Absent options default to the pipeline's. */
+/** The options of `pipelines.run`. For an absent option, the pipeline's own value counts. */
 export interface RunOptions extends PipelineCallOptions {
   readonly input?: unknown
   readonly overlap?: Overlap
@@ -113,7 +113,7 @@ export async function getPipeline(
   return pipelineViewOf(pipeline, mask)
 }
 
-/** Lists the pipelines that the caller may see, by id. */
+/** Lists the pipelines that the caller may see, ordered by id. */
 export async function listPipelines(
   core: Core,
   who: Principal,

@@ -100,11 +100,11 @@ export interface HistoryEntry {
   /** ISO 8601. */
   readonly at: string
   readonly by: Actor
-  /** The command that moved the chart. */
+  /** The command that caused the change. */
   readonly command?: string
   readonly reason?: string
   readonly message?: string
-  /** The error that moved the chart, if there was one. */
+  /** The error that caused the change, if there was one. */
   readonly error?: JobError
 }
 
@@ -138,7 +138,7 @@ export async function list(
     positionOf: ({ createdAt, id }) => ({ createdAt, id }),
     show: async (job) => {
       const mask = await allowed(core, who, job, { action: 'get', signal })
-      // If a filtered field is hidden, a match would reveal it.
+      // If a field of the filter is hidden from the caller, a match would reveal it. So the job is left out.
       return mask === undefined || asked.some((field) => mask.hidden.has(field)) ? undefined : viewOf(job, mask)
     },
     cursorOf: ({ createdAt, id }) => [createdAt, id],

@@ -46,7 +46,7 @@ export interface Arrival {
   readonly run?: Pipeline
 }
 
-/** The most waiting runs of one pipeline that a later one replaces. */
+/** The most waiting runs that one new run with `overlap: 'replace'` replaces. */
 const SUPERSEDED_MAX = 100
 
 /**
@@ -187,7 +187,7 @@ async function replace(core: Core, arrival: Arrival, refusal: JobchartError): Pr
   if (holder === undefined || !holdsSlot(holder)) return undefined
   const cancelled: Cancellation[] = []
   for (const job of [holder, ...(await superseded(core, seed))]) {
-    // A run that has ended, with code still stopping, needs no cancel.
+    // A run that has ended, but whose code is still stopping, needs no cancel.
     if (job.phase === 'settled' || job.deletedAt !== undefined) continue
     cancelled.push(await cancellationOf(core, arrival, job, refusal))
   }
@@ -220,7 +220,7 @@ async function superseded(core: Core, { tenant, pipeline }: NewJob): Promise<rea
 }
 
 // If the job migrates first, the new version of its type handles the command. So the policy is asked with the `by` rule
-// of that version, which says who may send it.
+// of that version, which says who may send the command.
 async function cancellationOf(core: Core, { who }: Arrival, job: Job, refusal: JobchartError): Promise<Cancellation> {
   const mask = await authorizeCancel(core, who, job, refusal)
   const type = typeWhenTouched(core.types.require(job), job)
@@ -302,7 +302,7 @@ async function retryOf(
   { shown, fresh, signal }: { shown: FieldMask; fresh: boolean; signal: AbortSignal | undefined },
 ): Promise<JobView> {
   const { id, tenant, pipeline, labels, priority, input, parentId, uniqueKey, retries = 0 } = job
-  // The new job is the caller's own and would show the input.
+  // The caller would be the creator of the new job, and could read its input.
   if (shown.hidden.has('input')) throw copyRefused(who, id)
   const type = core.types.require(job)
   if (parentId !== undefined) throw ofParent(job)
