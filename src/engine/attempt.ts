@@ -30,7 +30,7 @@ export type AttemptStatus = 'running' | 'ended' | 'abandoned'
  * the code, unless the task's executor runs the code elsewhere.
  */
 export class Attempt implements Reporter {
-  /** The job as it was claimed. */
+  /** The job's record as its claim was committed. */
   readonly job: Job
   readonly task: Task
   readonly type: AnyJobType

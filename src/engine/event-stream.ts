@@ -35,7 +35,7 @@ const EMITTED_AT_ONCE = 2_000_000
 /** The most log numbers that one read scans, so that searching for few visible rows does not block. */
 const NUMBERS_AT_ONCE = 5_000
 
-/** What the stream should contain. */
+/** Which events the stream should contain. */
 export interface Wanted {
   readonly after: number
   readonly job?: string | undefined

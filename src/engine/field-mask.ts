@@ -38,7 +38,7 @@ export const ALL: FieldMask = {
  * Fields of a view that may repeat the input. They are hidden with the input, unless the job type lists them as `safe`.
  */
 const REPEATING = ['output', 'error', 'message'] as const
-/** Other parts that may repeat the input. They are hidden under the same condition. */
+/** Parts that are not fields of a view, and may repeat the input. They are hidden like the fields in `REPEATING`. */
 const REPEATING_BESIDE = ['reason', 'logs', 'items', 'emitted'] as const
 /** Fields that identify and order jobs. Always shown. */
 const ALWAYS: ReadonlySet<string> = new Set(['id', 'createdAt'])

@@ -245,7 +245,7 @@ class Preparation {
     return {
       kind: followUp.kind,
       add: (core, jobs, followed) => {
-        // Checked in the changeset too, because the pipeline may be paused or deleted by then.
+        // The changeset checks the pipeline again, because it may be paused or deleted by then.
         if (run !== undefined) look(followed, run)
         createIn(core, jobs, followed, type, seed)
       },

@@ -36,7 +36,7 @@ function shown(id: string, by: Actor['kind'], job: Job | undefined): Job {
   return job
 }
 
-// A broken job is hidden from persons, because it is unknown whether they may see it.
+// A job that cannot be read is hidden from persons, because it is unknown whether they may see it.
 function hiddenFrom(id: string, by: Actor['kind']): (error: unknown) => never {
   return (error) => {
     throw isUnreadable(error) && by !== 'system' ? jobNotFound(id) : error

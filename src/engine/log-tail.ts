@@ -1,7 +1,7 @@
 import type { EventRow } from '../model/event.ts'
 import type { Clock } from '../port/clock.ts'
 
-/** A row of the log with its numbers. */
+/** A row of the log, with the numbers of its events. */
 export interface TailRow {
   readonly row: EventRow
   /** The numbers of its first and its last event. */
@@ -52,7 +52,7 @@ export class LogTail {
     this.#start = sequence
   }
 
-  /** The log is known without gaps up to this number. */
+  /** The log number up to which this engine knows the log without gaps. */
   get sequence(): number {
     return this.#sequence
   }

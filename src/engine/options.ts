@@ -77,8 +77,8 @@ export interface EngineOptions {
    */
   readonly deadAfter?: Duration
   /**
-   * How many in-process functions may have ignored their stop before no more tasks are claimed and `health` says
-   * `exhausted`. Default 10.
+   * If this many in-process functions have ignored their stop and still run, no more tasks are claimed, and `health`
+   * says `exhausted`. Default 10.
    */
   readonly maxAbandoned?: number
 }

@@ -114,7 +114,7 @@ export class Publisher {
   /** Calls a listener. If it throws, rejects or never resolves, other listeners and jobs are not affected. */
   call(listener: (told: never) => unknown, told: JobEvent | Health): void {
     try {
-      // Listeners are registered by the type that they take, so the cast is safe.
+      // Each listener is registered for the type of event that it takes, so the cast is safe.
       const returned = listener(told as never)
       Promise.resolve(returned).catch((error: unknown) => this.#report(error, told))
     } catch (error) {

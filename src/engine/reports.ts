@@ -26,7 +26,7 @@ const LINES_AT_ONCE = 1_000
 
 /** The parts of an attempt that {@link Reports} needs. */
 export interface Reporter {
-  /** The job as it was claimed. */
+  /** The job's record as its claim was committed. */
   readonly job: Job
   readonly task: Task
   readonly type: AnyJobType
@@ -148,7 +148,7 @@ export class Reports implements TaskChannel {
     this.#isWritingLines = true
     while (this.#lines.length > 0) {
       const note = this.#logNote()
-      // Safe to repeat if it was already written, because notes have keys.
+      // Safe to repeat: notes have keys, so writing a note twice changes nothing.
       const became = await this.#write([note])
       if (became === 'written') this.#core.publisher.logged(this.#of.job.id)
       else if (became === 'failed') this.#unsent.push(note)
@@ -199,7 +199,7 @@ export class Reports implements TaskChannel {
     const change: Change = { by: ENGINE, writes: [{ op: 'note', jobId, token: this.#of.task.token, note }], full }
     const write = async () => (isNewest() ? await this.#core.ticks.submit(change) : undefined)
     try {
-      // Safe to repeat if it was already written, because notes have keys.
+      // Safe to repeat: notes have keys, so writing a note twice changes nothing.
       await this.#beforeEnd(this.#untilWritten(write))
     } catch (error) {
       if (!(error instanceof JobchartError) || error.code !== 'STALE_CLAIM') throw error

@@ -199,7 +199,7 @@ export class Running {
     const { storage, publisher, dispatcher, tail, health, ticks } = this.core
     const { failures } = health
     // `#mustRead` stays true until the log was read, so that the next poll makes up for a failed one. It is also set
-    // after a failed call: the call may have written something, and only the log tells.
+    // after a failed call: the call may have written something, and only the log shows that.
     this.#mustRead ||= storage.changed() || tail.hasGap || failures !== this.#failuresSeen
     if (!this.#mustRead) return
     await publisher.readTail(storage, (jobId) => dispatcher.heard(jobId))

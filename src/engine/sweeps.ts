@@ -160,7 +160,7 @@ export class LossWatch {
 async function takeBack(core: Core, instance: string, how: Lost, stillRunning: Set<string>): Promise<void> {
   const jobs = await core.storage.held(instance)
   const recorded = jobs.length === 0 ? [] : await core.storage.recorded(jobs.map(({ id }) => id))
-  // A job that cannot be moved does not block others; the next sweep tries it again.
+  // If a job cannot be changed, the others go on; the next sweep tries it again.
   let mayForget = true
   const failures = await failuresOf(jobs, async (job) => {
     const running = await stillRunningOf(core, job, instance)

@@ -145,7 +145,7 @@ function inTurn(a: Job, b: Job): number {
   return b.priority - a.priority || dueAt(a) - dueAt(b)
 }
 
-/** Reads a job of a tree. One that cannot be decoded counts as absent. */
+/** Reads a job of a tree. A job that cannot be decoded counts as absent. */
 export function readable(read: () => Job | undefined): Job | undefined {
   try {
     return read()

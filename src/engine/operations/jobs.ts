@@ -21,7 +21,7 @@ export interface SendOptions extends CallOptions {}
 
 /** The options of `cancel`. */
 export interface CancelOptions extends CallOptions {
-  /** Recorded in the history. */
+  /** Why the job is cancelled. It is recorded in the job's history. */
   readonly reason?: string
   /** Further fields of the type's cancel command. */
   readonly [field: string]: unknown

@@ -92,7 +92,7 @@ export interface ItemView {
 
 /** A change of a job's status, or a command that was sent. */
 export interface HistoryEntry {
-  /** The `jobSequence` of the event. */
+  /** The `jobSequence` of the event that this entry shows. */
   readonly sequence: number
   /** Absent for the creation. */
   readonly from?: string

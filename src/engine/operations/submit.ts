@@ -323,7 +323,7 @@ async function firstOfKey(core: Core, seed: NewJob, error: unknown): Promise<Job
   return first?.idempotencyKey === seed.idempotencyKey ? first : undefined
 }
 
-// `jobId`: the job that used the key, for a caller who may see that job.
+// `jobId`: the job that used the key before. Given only if the caller may see that job.
 function keyUsed(jobId: string | undefined): JobchartError {
   return new JobchartError('INVALID_INPUT', 'the idempotency key was used before with another input', {
     issues: [{ message: 'used before with another input', path: ['idempotencyKey'] }],
