@@ -1,6 +1,6 @@
 /**
- * The principal for work without a session. A follow-up, for example, has the rights of the creator of the job that it
- * follows.
+ * Finds the principal for work that no session asked for. Example: a job ends, and its type submits another job. Then
+ * the creator of the first job needs the right to submit the second.
  */
 import { JobchartError } from '../model/error.ts'
 import type { Principal } from '../port/policy.ts'
@@ -15,9 +15,9 @@ interface Owned {
 }
 
 /**
- * The principal for work without a session: `{ kind: 'scheduler', id, tenant, role }`. Role and relations come from
- * `createEngine({ principal })` at this time. Without that option, `role` is `''` and `relations` is absent. For jobs
- * created by the engine's own session, it is that session's principal.
+ * Returns a job's creator as a principal: `{ kind: 'scheduler', id, tenant, role, relations }`. The role and relations
+ * are the current ones, from `createEngine({ principal })`. Without that option, `role` is `''` and `relations` is
+ * absent. If the engine's own session created the job, returns that session's principal with the job's tenant.
  *
  * @throws {JobchartError} `FORBIDDEN` the host no longer knows the person, or failed to answer.
  */

@@ -3,7 +3,10 @@ import type { EngineClock } from './engine-clock.ts'
 /** The longest timer of Node: 2^31 − 1 ms, almost 25 days. */
 const TIMER_MS_MAX = 2_147_483_647
 
-/** Rings once, at the earliest of its set times. Ringing clears all of them. */
+/**
+ * Calls its listener ("rings") at the earliest time that was set. It then forgets all times, so the listener must set
+ * later times again.
+ */
 export class Alarm {
   readonly #clock: EngineClock
   readonly #ring: () => void
@@ -16,12 +19,15 @@ export class Alarm {
     this.#ring = ring
   }
 
-  /** Rings when the wall clock will show `at`, assuming that it does not jump. An earlier set time rings first. */
+  /**
+   * Sets the alarm to a time of the wall clock, assuming that the wall clock does not jump. Ignored if an earlier time
+   * is set.
+   */
   setByWall(at: number): void {
     this.set(this.#clock.steady() + (at - this.#clock.now()))
   }
 
-  /** Rings at `at`, in steady time. An earlier set time rings first. */
+  /** Sets the alarm to a time of `EngineClock.steady`. Ignored if an earlier time is set. */
   set(at: number): void {
     if (at >= this.#at || this.#isStopped) return
     this.#cancel()

@@ -22,28 +22,33 @@ import { parseWith } from './parse.ts'
 import { type Reporter, Reports } from './reports.ts'
 import { isPromiseLike, type Soon, whenKnown } from './soon.ts'
 
-/** The status of an attempt. The dispatcher sets it, and its comment explains the values. */
+/** The status of an attempt, set by the dispatcher. The table in the comment of `Dispatcher` explains the values. */
 export type AttemptStatus = 'running' | 'ended' | 'abandoned'
 
-/** One try of a task's code: runs it in this process, gives it its messages, and tells it to stop. */
+/**
+ * One attempt of a task. It passes messages of the chart to the task's code, and tells the code to stop. It also runs
+ * the code, unless the task's executor runs the code elsewhere.
+ */
 export class Attempt implements Reporter {
-  /** The job as it was claimed. */
+  /** The job's record as its claim was committed. */
   readonly job: Job
   readonly task: Task
   readonly type: AnyJobType
   readonly settings: TaskSettings
   status: AttemptStatus = 'running'
-  /** True: the engine stops, so the task is given back when its code has ended. */
+  /**
+   * True: the engine is stopping. When the code has ended, the task is given back to the storage, for another engine.
+   */
   isReleasing = false
   readonly #core: Core
-  /** Created on demand: most code never uses its signals. */
+  /** Created when the code first asks for its signal, because most code never does. */
   #stopping: AbortController | undefined
   #killing: AbortController | undefined
   #inboxMade: Inbox | undefined
   #reportsMade: Reports | undefined
   #stopped: JobchartError | undefined
   #killedAt: number | undefined
-  /** The end of code that ran in this process. It was checked already, so it is not checked again. */
+  /** The result of code that ran in this process. `run` has checked the result, so `over` does not check it again. */
   #codeEnd: TaskEnd | undefined
   #hasEnded = false
   #isOver = false
@@ -111,7 +116,7 @@ export class Attempt implements Reporter {
     this.#stopping?.abort(this.#stopped)
   }
 
-  /** How many milliseconds ago the executor was told to end the code by force. `undefined`: it was not told. */
+  /** How many milliseconds ago the executor was told to end the code by force. `undefined`: it was not told to. */
   get killedMs(): number | undefined {
     return this.#killedAt === undefined ? undefined : this.#core.clock.elapsed() - this.#killedAt
   }
@@ -141,11 +146,11 @@ export class Attempt implements Reporter {
     return new AttemptWork(this)
   }
 
-  /** The program that the task names. `undefined`: none. */
+  /** The operating system's program that this task runs. `undefined`: the task is not defined as a program. */
   program(): Program | undefined {
     const { program } = this.settings
     if (program === undefined) return undefined
-    // The task's schema checked the input when it was stored, so the cast is safe.
+    // The task's schema checked the input before it was stored, so the cast is safe.
     return program({ input: this.input as never, job: this.work.job, attempt: this.task.attempt })
   }
 
@@ -179,7 +184,7 @@ export class Attempt implements Reporter {
     return whenKnown<unknown, TaskEnd>(schema === undefined ? output : parseWith(schema, output, 'output'), codeEnd)
   }
 
-  // If a report is refused, the task ends, as it does when an observable errors.
+  // If the engine refuses a report of a callback or an observable, the task fails with that error.
   async #runLive(logic: AnyLogic): Promise<TaskEnd> {
     const { input, signal, inbox, reports } = this
     let refused: unknown
@@ -195,8 +200,8 @@ export class Attempt implements Reporter {
   }
 
   /**
-   * Returns the end that the executor gave, once everything that the code recorded and sent is written, even if the
-   * code did not await it.
+   * Returns the end of the attempt, as given by its executor. First waits until the items, steps and events that the
+   * code has reported are stored, including those that the code did not await.
    */
   over(given: TaskEnd): Soon<TaskEnd> {
     this.#inboxMade?.close()
@@ -205,7 +210,10 @@ export class Attempt implements Reporter {
     return this.#reportsMade?.written()?.then(() => end) ?? end
   }
 
-  /** The reports not written yet, for the changeset of the attempt's end. Later reports are ignored. */
+  /**
+   * Returns the log lines and the progress that are not stored yet, to be committed with the attempt's end. Later
+   * reports are ignored.
+   */
   lastNotes(): readonly Write[] {
     this.#isOver = true
     return this.#reportsMade?.lastNotes() ?? []

@@ -1,5 +1,5 @@
 /**
- * Asks the policy, and turns its answer into a mask for jobs, pipelines and events.
+ * Asks the policy, and turns its answer into a field mask for a job, a pipeline or an event.
  *
  * If the policy answers synchronously, these functions do too, without creating a promise.
  */
@@ -28,14 +28,17 @@ import { BARE } from './view.ts'
 export interface Question {
   readonly action: Action
   readonly command?: Target['command']
-  /** Aborts waiting for the answer. */
+  /** If this signal is aborted, the wait for the answer ends. */
   readonly signal?: AbortSignal | undefined
 }
 
 /** A job's summary, and whether it was deleted. */
 type Known = JobSummary & Pick<Job, 'deletedAt'>
 
-/** A command for the policy: its name, and the `by` rule of its type. */
+/**
+ * Describes a command to the policy: its name, whether it is the type's cancel command, and the type's `by` rule for it
+ * (who may send it).
+ */
 export function commandOf(
   type: Pick<AnyJobType, 'by' | 'cancel'> | undefined,
   name: string,
@@ -48,7 +51,7 @@ export function commandOf(
 /**
  * Asks the policy about a job by its summary, before the job is loaded.
  *
- * @param question  may depend on the job's type.
+ * @param question  returns the question for the job's summary. It may depend, for example, on the job's type.
  * @throws {JobchartError} as {@link authorizeJob}; also `JOB_NOT_FOUND` if no job has the id.
  */
 export async function reach(
@@ -75,8 +78,8 @@ async function summaryOf({ storage }: Core, who: Principal, id: string): Promise
 /**
  * Asks the policy about a job.
  *
- * @returns the mask of what is shown of it.
- * @throws {JobchartError} `JOB_NOT_FOUND` it is hidden; `FORBIDDEN` the caller may see it, but not do this.
+ * @returns the mask for what the caller may see of the job.
+ * @throws {JobchartError} `JOB_NOT_FOUND` the job is hidden from the caller; `FORBIDDEN` the caller may see the job, but not do this.
  */
 export function authorizeJob(core: Core, who: Principal, job: Known, question: Question): Soon<FieldMask> {
   if (job.deletedAt !== undefined) throw jobNotFound(job.id)
@@ -85,7 +88,8 @@ export function authorizeJob(core: Core, who: Principal, job: Known, question: Q
   })
 }
 
-// A denial reveals that the job exists, so only a caller who may `get` the job receives it.
+// `FORBIDDEN` reveals that the job exists. So only a caller who may `get` the job receives it; others get
+// `JOB_NOT_FOUND`.
 function refusedJob(core: Core, who: Principal, job: Known, question: Question, verdict: Verdict): Soon<never> {
   const { action, command, signal } = question
   const seen = verdict === 'deny' && action !== 'get' ? askJob(core, who, job, { action: 'get', signal }) : verdict
@@ -105,8 +109,9 @@ export function allowed(core: Core, who: Principal, job: Known, question: Questi
 }
 
 /**
- * The mask for the answer to an action on a job. It shows no more than `get` would. If `get` shows nothing, only the id
- * is shown: the caller may act on the job, so its existence is no secret.
+ * Returns the mask for a job that an action returns to the caller. It shows no more than `get` would show. If the
+ * caller may not `get` the job, it shows only the id and the time of creation: the caller may act on the job, so the
+ * job's existence is no secret.
  *
  * @param mask  the mask that the policy gave for the action.
  */
@@ -116,8 +121,9 @@ export function maskOfAnswer(core: Core, who: Principal, job: Known, mask: Field
 }
 
 /**
- * Asks the policy whether the caller may read the `events` of a log row's job. Returns the mask of what is shown;
- * `undefined`: show nothing. The question does not name the job's status.
+ * Asks the policy whether the caller may read the events of a log row. Returns the mask for what the caller may see of
+ * them; `undefined`: nothing. The policy is not told the job's status, because the right to read past events does not
+ * depend on it.
  */
 export function maskOfEvent(
   core: Core,
@@ -166,7 +172,7 @@ async function withoutHiddenBlockers(
   return isHidden ? narrower(mask, pipelineMask({ redact: ['blocker'] })) : mask
 }
 
-/** Removes another job's id from a refusal, if the caller may not see that job. */
+/** Removes the job id from an `ALREADY_RUNNING` error, if the caller may not see the job that it names. */
 export async function withoutHiddenJob(core: Core, who: Principal, error: unknown): Promise<unknown> {
   if (!(error instanceof JobchartError) || error.code !== 'ALREADY_RUNNING' || error.jobId === undefined) return error
   const summary = await summaryOf(core, who, error.jobId)
@@ -184,8 +190,9 @@ export async function toldRefusal(core: Core, who: Principal, error: unknown, ma
 /**
  * Asks the policy about a stored pipeline.
  *
- * @returns the mask of what is shown of it: no more than `getPipeline` would show, if that is allowed.
- * @throws {JobchartError} `PIPELINE_NOT_FOUND` it is hidden; `FORBIDDEN` the caller may see it, but not do this.
+ * @returns the mask for what the caller may see of the pipeline. If the caller may do `getPipeline`, it shows no more
+ * than `getPipeline` would show.
+ * @throws {JobchartError} `PIPELINE_NOT_FOUND` the pipeline is hidden from the caller; `FORBIDDEN` the caller may see the pipeline, but not do this.
  */
 export function authorizePipeline(
   core: Core,
@@ -210,7 +217,7 @@ function pipelineTarget({ id: pipeline, tenant, type, createdBy, labels }: Pipel
   return { tenant, type, createdBy, labels, pipeline }
 }
 
-/** @throws {JobchartError} `FORBIDDEN` the principal may not define such a pipeline. */
+/** Checks that the principal may define such a pipeline. @throws {JobchartError} `FORBIDDEN` otherwise. */
 export function authorizeDefine(
   core: Core,
   who: Principal,
@@ -227,7 +234,12 @@ function forbidden(who: Principal, action: PipelineAction, what: string): Jobcha
   return new JobchartError('FORBIDDEN', `"${who.id}" may not ${action.replace('Pipeline', '')} ${what}`)
 }
 
-/** @returns the mask of what is shown of the new job. @throws {JobchartError} `FORBIDDEN` */
+/**
+ * Checks that the principal may submit such a job.
+ *
+ * @returns the mask for what the caller may see of the new job.
+ * @throws {JobchartError} `FORBIDDEN` the principal may not submit it.
+ */
 export function authorizeSubmit(
   core: Core,
   who: Principal,
@@ -255,7 +267,7 @@ const MANY = {
   events: 'follow events',
 } as const
 
-/** The most scopes of a list, so that a query stays bounded. */
+/** The most scopes that a policy may return for one list, so that a query stays bounded. */
 const SCOPES_MAX = 1_000
 const SCOPE_LABELS_MAX = 100
 
@@ -275,7 +287,8 @@ function checkSize(scopes: readonly Scope[]): void {
 }
 
 /**
- * Asks the policy for the scopes of an action on many jobs or pipelines.
+ * Asks the policy which jobs or pipelines an action on many of them may cover. Returns a list of scopes, e.g. `[{
+ * tenant: 'acme', createdBy: 'ada' }]`: the jobs that Ada created.
  *
  * @throws {JobchartError} `FORBIDDEN` the principal may see nothing at all; `INVALID_INPUT` the policy returned too many scopes.
  */
@@ -307,7 +320,7 @@ function askMany(
   })
 }
 
-/** The views of jobs that a principal may list. */
+/** The values of the option `view` (of `list` and `count`) that the principal may use. */
 export function viewsOf(core: Core, who: Principal, signal: AbortSignal | undefined): Soon<readonly JobsView[]> {
   if (who.kind === 'system') return ['mine', 'all']
   return whenKnown(askMany(core, who, 'list', signal), (own) => {
@@ -322,9 +335,9 @@ export function viewsOf(core: Core, who: Principal, signal: AbortSignal | undefi
 export type JobsView = 'mine' | 'all'
 
 /**
- * Checks that a search may filter by some fields. Returns the scopes without `redact`.
+ * Checks that the caller may filter by these fields. Returns the scopes without their `redact` lists.
  *
- * @throws {JobchartError} `FORBIDDEN` a scope redacts one of the fields: a match would reveal it.
+ * @throws {JobchartError} `FORBIDDEN` a scope redacts one of the fields, so a match would reveal the field's value.
  */
 export function searchedBy(who: Principal, scopes: readonly Scope[], fields: readonly string[]): readonly Scope[] {
   const redacted = fields.find((field) => scopes.some(({ redact }) => redact?.includes(field)))
@@ -334,8 +347,10 @@ export function searchedBy(who: Principal, scopes: readonly Scope[], fields: rea
 }
 
 /**
- * The scopes in which the principal's own jobs can be: those without a creator, or with this creator. A scope that
- * redacts is left out if a scope that redacts nothing covers all of the principal's jobs in it.
+ * Returns the scopes that can contain the principal's own jobs: those that name no creator, or this creator. A scope
+ * that redacts fields is left out if another scope shows the same own jobs without redaction. Example: Ada has the
+ * scopes `{ createdBy: 'ada' }` and `{ redact: ['input'] }`. For Ada's own jobs, only `{ createdBy: 'ada' }` is
+ * returned.
  */
 export function ownScopes(who: Principal, scopes: readonly Scope[]): readonly Scope[] {
   const own = scopes.filter(({ createdBy = who.id }) => createdBy === who.id)
@@ -345,7 +360,7 @@ export function ownScopes(who: Principal, scopes: readonly Scope[]): readonly Sc
   )
 }
 
-/** Whether every job of a scope is also in another scope. */
+/** Whether the first scope covers every job of the second one. */
 function holds({ labels = {}, redact, ...fields }: Scope, scope: Scope): boolean {
   const isSame = ([field, value]: readonly [string, unknown]) =>
     value === undefined || scope[field as keyof Scope] === value

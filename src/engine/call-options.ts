@@ -39,12 +39,16 @@ export function tenantOf(who: Principal, tenant: string | undefined): string {
   return tenant ?? who.tenant
 }
 
-/** @throws {JobchartError} `INVALID_INPUT` a person's session gives an option of the engine's own session. */
+/**
+ * Refuses an option that only the engine's own session may use.
+ *
+ * @throws {JobchartError} `INVALID_INPUT` a person's session gives the option.
+ */
 export function refuseOfPerson({ kind }: Principal, option: string, value: unknown): void {
   if (kind !== 'system' && value !== undefined) throw misfit(option, "is an option of the engine's own session only")
 }
 
-// Not by `instanceof`, which is false for a signal of another realm, such as a `vm` context.
+// Does not use `instanceof`, which is false for a signal of another realm, such as a `vm` context.
 function isSignal(signal: unknown): boolean {
   return typeof signal === 'object' && signal !== null && 'throwIfAborted' in signal && 'addEventListener' in signal
 }

@@ -20,7 +20,7 @@ export interface JobChange {
   /** The stored record. Absent: the job is new. */
   readonly before: Job | undefined
   readonly job: Job
-  /** The cause of the first change. An event with another cause names that cause itself. */
+  /** Who caused the first change of the job in this changeset. An event with another cause has its own `by`. */
   readonly by: Actor
   readonly events: readonly EventDraft[]
   readonly inputs: readonly Json[]
@@ -34,17 +34,18 @@ export interface Decided {
   readonly by: Actor
   readonly jobs: readonly JobDecision[]
   readonly pipelines: readonly PipelineChange[]
-  /** Jobs whose data chart code read, with the revisions it saw. */
+  /** Jobs whose data chart code read, with the revisions that it saw. The storage checks that they are unchanged. */
   readonly looked: readonly { readonly id: string; readonly revision: number }[]
-  /** Notes of an attempt, and other writes without a decision. */
+  /** Writes without a decision, e.g. the log lines, progress, items and steps that an attempt reports. */
   readonly writes: readonly Write[]
   /**
-   * True: a caller asked for the new jobs, so a full queue refuses them. Follow-ups and child jobs are never refused.
+   * True: a caller submitted the new jobs, so they are refused while the queue of their type (`limits.queued`) is full.
+   * Follow-ups and child jobs are never refused.
    */
   readonly isAsked: boolean
 }
 
-/** The changes of requests that build on each other. */
+/** The changes of one request, or of requests that build on each other. They become one changeset. */
 export class ChangesetDraft<Request> {
   readonly requests: Request[]
   readonly jobs: JobChange[] = []
@@ -132,7 +133,10 @@ export class ChangesetDraft<Request> {
     })
   }
 
-  /** All writes for the storage. Notes come first, because a later write may end the claim that they need. */
+  /**
+   * All writes for the storage. Notes come first: a note is refused once its task is no longer claimed, and a later
+   * write may end the claim.
+   */
   writes(at: number): readonly Write[] {
     const [only] = this.jobs
     const isAlone = this.jobs.length === 1 && this.#writes.length + this.#pipelines.length + this.#looked.length === 0

@@ -13,16 +13,21 @@ import { readable } from './working-set.ts'
 
 /** The most tasks per executor that one commit claims, so that it does not hold the write lock for long. */
 const CLAIMS_MAX = 100
-/** The longest time for the claim of one commit; the next tick claims the rest. */
+/** The longest time for the claim of one commit, in milliseconds; the next tick claims the rest. */
 const CLAIM_MS_MAX = 10
 
-/** A ready task whose claim affects more than its job's tree, so that it needs its own request. */
+/**
+ * A ready task whose claim would end a job that may have follow-ups, or free a pipeline's slot. It is claimed by a
+ * request of its own, which can also add the follow-ups and the next run.
+ */
 export interface RelatedClaim {
   readonly jobId: string
   readonly invocation: number
 }
 
-/** The claim of one tick. `undefined`: no executor has room; tasks are claimed when one has room again. */
+/**
+ * Returns the claim for one tick. `undefined`: no executor has room. The next end of an attempt then triggers a claim.
+ */
 export function claimOf(core: Core, id: string): ClaimOfTick | undefined {
   const room = core.dispatcher.room()
   const routes = [...room.keys()].flatMap((executor) => routesOf(core, executor))
@@ -37,7 +42,7 @@ export class ClaimOfTick {
   readonly related: RelatedClaim[] = []
   readonly #core: Core
   readonly #room: ReadonlyMap<string, number>
-  /** The decisions whose machines have custom actions, by task. These actions run after the commit. */
+  /** By task: the decisions that contain custom actions of machines. These actions run after the commit. */
   readonly #decisions = new Map<string, readonly JobDecision[]>()
   #context: ReturnType<typeof contextOf> | undefined
   #hasSuspect: boolean
@@ -53,7 +58,7 @@ export class ClaimOfTick {
     this.claim = { id, routes, at: core.clock.steady(), room: bounded, decide: (ready) => this.#decide(ready) }
   }
 
-  // If a task cannot be claimed, it is left, so that others can still be claimed.
+  // The storage calls this for each ready task. A task that cannot be claimed stays ready, and does not hinder others.
   #decide(ready: ReadyTask): ClaimDecision {
     const { job, task } = ready
     const core = this.#core
@@ -97,14 +102,15 @@ export class ClaimOfTick {
     }, expected)
   }
 
-  /** The decisions on the claimed tasks, if machines have actions to run. */
+  /** The decisions on the claimed tasks whose machines have custom actions to run. */
   decisionsOf(claimed: readonly Claimed[]): readonly JobDecision[] {
     if (this.#decisions.size === 0) return []
     return claimed.flatMap(({ job, invocation }) => this.#decisions.get(keyOf(job.id, invocation)) ?? [])
   }
 
   /**
-   * Whether the claim was cut short: its time was over, or an executor has room for more tasks than one commit claims.
+   * Whether the claim stopped early: its time was over, or it claimed as many tasks as one commit may, and an executor
+   * has room for more.
    */
   isCut(claimed: readonly Claimed[]): boolean {
     if (this.#isLate) return true
@@ -112,7 +118,8 @@ export class ClaimOfTick {
   }
 
   /**
-   * Whether more tasks may be ready: there was not enough room, or a suspect task was left because another one runs.
+   * Whether ready tasks may be left: there was not enough room, or a suspect task was left. A suspect task has crashed
+   * its process repeatedly, and runs only while no other suspect task runs here.
    */
   mayWait(claimed: readonly Claimed[]): boolean {
     const isSomeFull = this.#room.size < this.#core.executors.size
@@ -138,7 +145,8 @@ export function claimOne(core: Core, { jobId, invocation }: RelatedClaim): void 
     {
       done: () => {},
       failed: (error) => {
-        // If another engine took the last place of the limit key, the task becomes ready again when a place is free.
+        // If another engine took the last place of the limit key, the task stays ready, and is claimed when a place is
+        // free.
         if (!isFull(error)) core.dispatcher.refuse(jobId)
       },
     },
@@ -159,7 +167,7 @@ function takesMore({ type, before, job }: JobDecision): boolean {
 
 /** The jobs of a claim's tree, as read by the transaction that claims. */
 class ClaimTree implements JobTree {
-  /** A job of the tree has a type that this engine does not know. */
+  /** True: a job of the tree has a type that this engine does not know. */
   isUnknown = false
   readonly #core: Core
   readonly #ready: ReadyTask

@@ -1,10 +1,10 @@
 /**
- * Commits, and finds out the result if the answer was lost.
+ * Commits the changesets of a tick. If the storage's answer is lost, finds out what was written.
  *
  * ```
- *  commit ─ applied or refused, each ────────────────────────────▶ results
- *     │ nothing was written ─▶ each changeset alone, so that one bad changeset harms no other
- *     │ unknown ─▶ landed? ─▶ those that did are applied; the others are tried again, alone
+ *  commit ─ answered ───────────▶ the results
+ *     │ nothing was written ────▶ commit each changeset alone, so that one bad changeset harms no other
+ *     │ it is unknown ──────────▶ ask `landed`: changesets that it finds are applied; try each of the others again, alone
  * ```
  */
 import { JobchartError } from '../model/error.ts'
@@ -25,21 +25,25 @@ export type CommitResult = ChangesetResult | { readonly status: 'failed'; readon
 export interface Committed {
   readonly results: readonly CommitResult[]
   readonly claimed: readonly Claimed[]
-  /** The rows written by a claim whose answer was lost. */
+  /** Rows of events that the claim wrote, if the answer of its commit was lost. */
   readonly unheard: readonly WrittenRow[]
-  /** The storage answered with an error, so the claim must be made again. */
+  /** True: the storage answered with an error, so the claim must be made again. */
   readonly isFailed: boolean
-  /** Something may have been written without an answer. The rows tell which tasks were claimed. */
+  /**
+   * True: something may have been written although its answer was lost. Only the job rows tell which tasks were
+   * claimed.
+   */
   readonly isUncertain: boolean
 }
 
-/** How often a changeset that was not written is tried again. */
+/** How many times a changeset that was not written is tried again. */
 const TRIES_MAX = 3
 
 /**
  * Commits, and finds out the result. Never rejects.
  *
- * @param sequence  written changesets are looked for after this number of the log.
+ * @param sequence  the highest log number known before the commit. If the answer is lost, the log is searched after
+ * this number.
  */
 export async function commit(
   storage: StorageConnection,
@@ -98,7 +102,7 @@ interface Look {
   readonly tries: number
 }
 
-// Changesets found in the log are applied. The others are tried again.
+// After a lost answer: changesets that are found in the log were applied. The others are tried again.
 async function missing(
   storage: StorageConnection,
   changesets: readonly Changeset[],

@@ -47,14 +47,14 @@ export interface Core {
 /** The engine itself as the cause of an event. */
 export const ENGINE: Actor = { kind: 'system', id: 'engine' }
 
-/** The context of a decision, with the times of an earlier context if one is given, and else with the current times. */
+/** Returns a decision context: with the times of the earlier one if it is given, otherwise with the current times. */
 export function contextOf(core: Core, earlier?: Times): DecisionContext & Times {
   return new Now(core, earlier ?? { at: core.clock.now(), steadyAt: core.clock.steady() })
 }
 
 type Times = Required<Pick<DecisionContext, 'at' | 'steadyAt'>>
 
-/** The random number is drawn at its first use, and only once, because only retries need it. */
+/** Draws its random number at the first use, because only retries need one. */
 class Now implements DecisionContext {
   readonly at: number
   readonly steadyAt: number
@@ -101,7 +101,11 @@ export class TypeRegistry {
   readonly #found = new Map<string, Map<string, AnyJobType>>()
   readonly #safe = new Map<string, AnyJobType['safe'] | undefined>()
 
-  /** @throws {JobchartError} `INVALID_DEFINITION` the same type and version is given twice. */
+  /**
+   * Collects the given types and their earlier versions.
+   *
+   * @throws {JobchartError} `INVALID_DEFINITION` the same type and version is given twice.
+   */
   constructor(types: readonly AnyJobType[]) {
     const byKey = new Map<string, AnyJobType>()
     const given = new Set(types.flatMap((each) => [...withVersions(each)]))
@@ -143,13 +147,19 @@ export class TypeRegistry {
     return this.#found.get(job.type)?.get(job.version)
   }
 
-  /** The parts that every known version of the type lists as `safe`. `undefined`: no version is known. */
+  /**
+   * The parts of a job that every known version of the type lists as `safe` (they never contain parts of the input).
+   * `undefined`: this engine knows no version of the type.
+   */
   safeOf(name: string): AnyJobType['safe'] | undefined {
     if (!this.#safe.has(name)) this.#safe.set(name, safeOfAll([...(this.#found.get(name)?.values() ?? [])]))
     return this.#safe.get(name)
   }
 
-  /** @throws {JobchartError} `UNKNOWN_TYPE` it was not given to `createEngine`. */
+  /**
+   * The type of a stored job, or the registered form of a given type. @throws {JobchartError} `UNKNOWN_TYPE` it was not
+   * given to `createEngine`.
+   */
   require(job: Pick<Job, 'type' | 'version'>): AnyJobType {
     if (typeof job?.type !== 'string' || typeof job.version !== 'string') throw noType()
     const type = this.of(job)
@@ -166,7 +176,8 @@ function safeOfAll([first, ...others]: readonly AnyJobType[]): AnyJobType['safe'
   return new Set([...first.safe].filter((part) => others.every(({ safe }) => safe.has(part))))
 }
 
-// Looked up when it is used: by then `byKey` may hold a copy of the successor that has a successor itself.
+// The successor is looked up at each use: the constructor may later replace it in `byKey` by a copy that has a
+// successor itself.
 function withSuccessor(type: AnyJobType, successor: () => AnyJobType | undefined): AnyJobType {
   return Object.defineProperty({ ...type }, 'successor', { get: successor, enumerable: true })
 }

@@ -23,36 +23,37 @@ interface Held {
 }
 
 /**
- * Runs claimed tasks. It reacts to commits, and makes no commits itself:
+ * Starts and stops the attempts of this engine. It reacts to commits:
  *
  * ```
- *  committed(job) ─ claimed here, and not in the table ──▶ start ─▶ code ends ─▶ its end is a request of the next tick
- *                 ─ in the table, and no longer claimed ─▶ stop; given up ─▶ abandoned
- *                 ─ ended, and no longer in the row ─────▶ out of the table
+ *  committed(job):
+ *    a task is claimed here, but not in the table ─▶ start its code. Its end becomes a request of the next tick
+ *    an attempt's task is no longer claimed ───────▶ stop its code. Once the job has given the code up: abandoned
+ *    an attempt has ended, and left the row ───────▶ remove it from the table
  * ```
  *
- * An attempt is in one table from its start until its end is committed, and has one status:
+ * The table holds each attempt from its start until its end is committed. Each attempt has one status:
  *
- * | status | its code | counts |
+ * | status | its code | counted |
  * |---|---|---|
  * | running | runs | as running |
- * | ended | has returned; its end is on its way to the storage | as running |
- * | abandoned | ignored its stop and was given up; it still runs | as abandoned: at `maxAbandoned` nothing is claimed |
+ * | ended | has returned; its end is not committed yet | as running |
+ * | abandoned | ignored its stop, was given up, and still runs | as abandoned; at `maxAbandoned`, no task is claimed |
  *
- * No ids are queued here: ready tasks stay in the storage, and memory holds only running ones.
+ * Ready tasks stay in the storage. They are not queued in memory.
  */
 export class Dispatcher {
   readonly #core: () => Core
   readonly #held = new Map<string, Held>()
   #running = 0
   #abandoned = 0
-  /** Tasks are claimed only between start and stop. */
+  /** True between start and stop. Tasks are claimed only then. */
   #isOpen = false
-  /** A write may have happened without an answer, so the table must be compared with the rows. */
+  /** True: a write may have been stored although its answer was lost, so the table must be compared with the rows. */
   #isUncertain = false
   /** Attempts whose end was committed while `reconcile` read the rows. The rows may still list them as claimed. */
   #endedMeanwhile: Set<string> | undefined
-  /** More tasks are ready than there was room for. */
+  /** True: more tasks are ready than there was room for. */
   #hasBacklog = false
   /** Jobs whose claim was refused. Skipped until the next sweep, so that they do not delay others. */
   readonly #refused = new Set<string>()
@@ -72,7 +73,7 @@ export class Dispatcher {
     return this.#running
   }
 
-  /** What each executor runs, and how much more it takes. */
+  /** How many attempts each executor runs, and how many more it takes. */
   get executors(): { readonly [name: string]: ExecutorHealth } {
     const { attempts } = this
     const running = (name: string) => attempts.filter(({ task }) => task.executor === name).length
@@ -82,7 +83,7 @@ export class Dispatcher {
     return Object.fromEntries(each)
   }
 
-  /** Attempts that were killed some time ago, and whose code still runs. */
+  /** Attempts whose code was told to end by force more than 5 s ago, and still runs. */
   get unended(): readonly UnendedAttempt[] {
     const { clock } = this.#core()
     return [...this.#held.values()].flatMap(({ attempts }) =>
@@ -99,7 +100,7 @@ export class Dispatcher {
     return this.#abandoned
   }
 
-  /** Attempts whose end is not committed, without abandoned ones. */
+  /** All attempts in the table except abandoned ones: those that run, and those whose end is not committed yet. */
   get attempts(): readonly Attempt[] {
     return [...this.#held.values()].flatMap(({ attempts }) => attempts.filter(({ status }) => status !== 'abandoned'))
   }
@@ -140,12 +141,12 @@ export class Dispatcher {
     return new Map([...executors].map(([name, executor]) => [name, roomOf(executor)] as const).filter(([, n]) => n > 0))
   }
 
-  /** Sets whether more tasks are ready than there was room for. If so, the next end triggers a claim. */
+  /** Sets whether more tasks are ready than there was room for. If so, the next end of an attempt triggers a claim. */
   backlog(hasBacklog: boolean): void {
     this.#hasBacklog = hasBacklog
   }
 
-  /** Skips a job, whose claim was refused, until the next sweep. */
+  /** Excludes a job from claims until the next sweep, because its claim was refused. */
   refuse(jobId: string): void {
     this.#refused.add(jobId)
   }
@@ -156,8 +157,8 @@ export class Dispatcher {
   }
 
   /**
-   * The newest record of a job with tasks running here. It is kept current by commits of this and other engines.
-   * `undefined`: read the row.
+   * The newest known record of a job with tasks running here. `undefined`: there is none, or it may be outdated; read
+   * the row instead.
    */
   held(jobId: string): Job | undefined {
     const held = this.#held.get(jobId)
@@ -165,7 +166,10 @@ export class Dispatcher {
     return held.attempts.some(({ status }) => status !== 'abandoned') ? held.job : undefined
   }
 
-  /** Applies a committed job: starts its claimed tasks, stops those it left, sets the alarm for its next due time. */
+  /**
+   * Handles a committed job: starts its claimed tasks, stops the tasks that it has left, and sets the alarm for its
+   * next due time.
+   */
   committed(job: Job): void {
     this.observe(job)
     this.#startClaimed(job)
@@ -178,8 +182,8 @@ export class Dispatcher {
   }
 
   /**
-   * Takes a record as the job's current state: attempts that it no longer holds are stopped, or forgotten if they have
-   * ended.
+   * Takes over a record as the current state of its job. Attempts whose task is no longer claimed in the record are
+   * told to stop. Ended attempts whose task is no longer in the record are removed from the table.
    */
   observe(job: Job): void {
     const held = this.#held.get(job.id)
@@ -197,7 +201,7 @@ export class Dispatcher {
 
   #follow(attempt: Attempt, task: Task | undefined): void {
     if (attempt.status === 'ended') {
-      // Ended code needs no stop, and is not abandoned.
+      // Code that has ended needs no stop, and is not abandoned.
       if (task === undefined) this.#forget(attempt)
     } else if (task?.status === 'claimed') attempt.deliver(task)
     else {
@@ -262,13 +266,13 @@ export class Dispatcher {
     }
     if (this.#hasBacklog) core.ticks.claimSoon()
     const known = attempt.isWithoutProgress ? attempt.job : undefined
-    // A task that was told to end by the engine's stop has not failed, and has not done its work: it is given back.
+    // If the engine's stop has ended the code, the task has neither failed nor done its work, so it is given back.
     if (attempt.isReleasing) void this.#release(core, attempt)
     else this.#report(core, attempt, result, attempt.lastNotes(), known)
   }
 
-  // Tried until written. After a refusal, it is tried once more on the current record, without notes: a lost task that
-  // is awaited accepts its end, but no notes.
+  // Reports the attempt's end, again and again while the storage fails. If the report is refused, it is repeated once,
+  // on the current record and without notes: a lost task with `recovery: 'await'` accepts its end, but no notes.
   #report(core: Core, attempt: Attempt, result: TaskEnd, notes: Change['writes'] = [], known?: Job): void {
     const change = endOf(attempt, result, notes, known)
     core.ticks.add(change, {
@@ -279,8 +283,8 @@ export class Dispatcher {
           core.clock.timer(STORAGE_RETRY_MS, () => this.#report(core, attempt, result, notes))
         } else if (known !== undefined || notes.length > 0) this.#report(core, attempt, result)
         else {
-          // An earlier try of this report may have ended the job without an answer, so waiting callers should read it
-          // again.
+          // An earlier try of this report may have ended the job although its answer was lost. So wake all waiting
+          // callers: they read the job again.
           this.#reported(core, attempt)
           core.publisher.wakeAll()
         }
@@ -307,7 +311,10 @@ export class Dispatcher {
     if (this.#running === 0) this.wake()
   }
 
-  /** Called when the progress of an attempt was stored, beside the record. */
+  /**
+   * Called when an attempt's progress was stored. Progress is not stored in the record, so the record in memory gets it
+   * here.
+   */
   progressed(jobId: string, progress: StampedProgress): void {
     const held = this.#held.get(jobId)
     if (held !== undefined) held.job = { ...held.job, progress }
@@ -329,19 +336,21 @@ export class Dispatcher {
   }
 
   /**
-   * Called when a write may have happened without an answer. The next sweep then compares running tasks with the rows.
+   * Called when a write may have been stored although its answer was lost. The next sweep then compares the table with
+   * the rows.
    */
   suspect(): void {
     this.#isUncertain = true
   }
 
   /**
-   * After an error it is unknown what was written. Starts tasks that the rows hold here and that do not run, stops
-   * tasks that they do not hold, and wakes all waiting calls.
+   * Called by each sweep. Lets refused jobs be claimed again. If a write may have been stored although its answer was
+   * lost, also compares the table with the rows: starts tasks that are claimed here but do not run, stops attempts that
+   * are not claimed here, and wakes all waiting callers.
    */
   async reconcile(): Promise<void> {
     const core = this.#core()
-    // While the storage fails, refused jobs are still skipped: one whose reads always fail must not delay the others.
+    // While the storage fails, refused jobs stay excluded: a job whose reads always fail must not delay the others.
     if (!core.health.isDegraded) this.#refused.clear()
     if (!this.#isUncertain) return
     this.#endedMeanwhile = new Set()
@@ -358,7 +367,8 @@ export class Dispatcher {
   }
 
   /**
-   * Gives back running tasks: available again without counting the attempt. Later reports of these attempts are stale.
+   * Gives running tasks back to the storage: they become available again, and the attempt is not counted. Later reports
+   * of these attempts are refused.
    */
   async releaseAll(): Promise<void> {
     const core = this.#core()
@@ -369,7 +379,8 @@ export class Dispatcher {
     await Promise.all(attempts)
   }
 
-  // End code that can be ended before releasing its task, so that no other engine starts the task beside it.
+  // Code that can be ended is ended before its task is given back. Otherwise another engine could start the task while
+  // the code still runs.
   async #endAndRelease(core: Core, attempt: Attempt): Promise<void> {
     attempt.isReleasing = true
     const { killGraceMs } = attempt.settings
@@ -399,7 +410,7 @@ export class Dispatcher {
   }
 }
 
-/** How long a stop of the engine waits for killed code to end. */
+/** When the engine stops, code that can be killed gets at most this time before it is killed, in milliseconds. */
 const RELEASE_GRACE_MS = 3_000
 /** `health` lists killed code that still runs after this time, in milliseconds. */
 const UNENDED_MS = 5_000
@@ -425,7 +436,7 @@ function attemptKey(jobId: string, token: number): string {
   return `${jobId}/${token}`
 }
 
-// Executors are user code. One that does not return a valid number gets no tasks.
+// Executors are user code. An executor whose `room` throws, or returns no valid number, gets no tasks.
 function roomOf(executor: Executor): number {
   try {
     const room = executor.room()
@@ -437,7 +448,7 @@ function roomOf(executor: Executor): number {
 
 // Executors are user code, and `start` may throw.
 function startSafely(executor: Executor, attempt: Attempt, ended: (result: TaskEnd) => void): void {
-  // Reports made before the end are written before it.
+  // The reports that the code made before its end are written before the end.
   const over = (result: TaskEnd) => void whenKnown(attempt.over(result), ended)
   const failed = (error: unknown) => over({ ok: false, error: { ...jobError(error) }, isFinal: isFinalError(error) })
   try {
@@ -447,7 +458,7 @@ function startSafely(executor: Executor, attempt: Attempt, ended: (result: TaskE
   }
 }
 
-// The task of a job with a broken record runs on; its end is reported as usual.
+// If the record of a job cannot be decoded, its tasks run on, and their ends are reported as usual.
 function goOnIfBroken(error: unknown): undefined {
   if (!isUnreadable(error)) throw error
 }

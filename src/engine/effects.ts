@@ -3,7 +3,7 @@ import type { Address, ChartEvent } from '../model/chart.ts'
 import { type JobDecision, tell } from '../model/decision.ts'
 import { type Core, ENGINE } from './core.ts'
 
-/** Runs actions best effort: one that throws or rejects affects neither the job nor the next action. */
+/** Runs the actions of a decision. An action that throws or rejects affects neither the job nor the next action. */
 export function runEffects(core: Core, { effects }: Pick<JobDecision, 'effects'>): void {
   for (const { jobId, run } of effects) {
     try {

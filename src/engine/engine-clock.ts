@@ -8,8 +8,8 @@ const SKEW_MS_MIN = 100
  *
  * - `now` is the wall clock. Records are stamped with it, and `startAt` is compared with it. It may jump.
  * - `steady` runs at the pace of `elapsed`, independent of the wall clock. Timers, timeouts and backoff use it. It
- *   starts at the wall clock's time, or later if stored deadlines were set by a later clock. Otherwise these deadlines
- *   could be far in the future, e.g. a day.
+ *   starts at the wall clock's time, or later if an engine with a later clock has set the stored deadlines. Otherwise
+ *   those deadlines could be far in the future, e.g. a day.
  */
 export class EngineClock implements Clock {
   readonly #clock: Clock
@@ -22,8 +22,8 @@ export class EngineClock implements Clock {
   }
 
   /**
-   * Moves `steady` forward to a time, unless it is already later. Called with the time of the latest heartbeat
-   * in the storage, because stored deadlines were set by that clock.
+   * Moves `steady` forward to a time, unless it is already later. Called with the latest heartbeat in the storage: the
+   * clock of that heartbeat has set the stored deadlines.
    */
   atLeast(time: number): void {
     this.#offset = Math.max(this.#offset, time - this.#clock.elapsed())

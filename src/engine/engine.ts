@@ -25,10 +25,10 @@ const ON = { type: required(oneOf(...EVENT_TYPES)), listener: required(callback)
  * Runs the jobs of a storage.
  *
  * ```
- *  start: open storage ─ take back what dead engines held ─ claim
- *  every poll:      what did others commit? stop what they cancelled, claim what is available
- *  every sweep:     what fell due, who died, what is held here and does not run
- *  every heartbeat: say that this engine lives
+ *  start:           open the storage, take back the tasks of dead engines, claim ready tasks
+ *  every poll:      read what other engines committed; stop tasks that they cancelled, claim tasks that are available
+ *  every sweep:     fire what is due, take back the tasks of dead engines, start claimed tasks that do not run
+ *  every heartbeat: store that this engine lives
  * ```
  */
 export class Engine implements AsyncDisposable {
@@ -44,14 +44,16 @@ export class Engine implements AsyncDisposable {
   #stopping: Promise<void> | undefined
   #stopTimeoutMs = Number.POSITIVE_INFINITY
 
-  /** @throws {JobchartError} `INVALID_DEFINITION` an option is invalid. */
+  /**
+   * Checks the options; nothing runs before `start`. @throws {JobchartError} `INVALID_DEFINITION` an option is invalid.
+   */
   constructor(options: EngineOptions) {
     this.#options = options
     this.#settings = parseSettings(options)
     this.#types = new TypeRegistry(options.jobs)
     this.#logger = quietLogger(options.logger)
     this.#listeners = new Publisher(loggingListenerErrors(this.#logger, options.onListenerError))
-    // Only with a logger: without listeners, events need not be published.
+    // Only with a logger, because events are built only if someone listens.
     if (options.logger !== undefined) logEvents(this.#listeners, this.#logger)
     const { onHealth = () => {} } = options
     this.#health = new HealthReport(
@@ -64,7 +66,9 @@ export class Engine implements AsyncDisposable {
     )
   }
 
-  /** Starts the engine, also again after a stop: opens the storage, and takes back the tasks of dead engines. */
+  /**
+   * Starts the engine: opens the storage, and takes back the tasks of dead engines. May be called again after a stop.
+   */
   async start(): Promise<void> {
     await this.#stopping
     this.#starting ??= this.#start()
@@ -77,10 +81,10 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Returns the session of a person. A given object is copied; a given function is called for each operation, so that
-   * it can return current rights.
+   * Returns the session of a person. Pass the person's principal as an object, which is copied; or pass a function,
+   * which is called for each operation, so that it can return current rights.
    *
-   * @throws {JobchartError} `INVALID_INPUT` it is not a principal. Additional fields are ignored.
+   * @throws {JobchartError} `INVALID_INPUT` the object is not a principal. Additional fields are ignored.
    */
   as(principal: SessionPrincipal | (() => SessionPrincipal)): Session {
     const core = () => this.#core()
@@ -111,7 +115,7 @@ export class Engine implements AsyncDisposable {
     return this.#listeners.on(type, listener)
   }
 
-  /** Whether the storage works, since when, and how much runs here. */
+  /** The engine's status, the time of its last change, and how much runs here. */
   get health(): Health {
     return this.#health.health
   }
@@ -139,10 +143,11 @@ export class Engine implements AsyncDisposable {
 
   /**
    * Stops the engine: claims no more tasks, lets running tasks finish, gives back those that have not finished by the
-   * timeout (the attempt is not counted), and closes the storage. After it, nothing keeps the process alive.
+   * timeout (the attempt is not counted), and closes the storage. Afterwards, the engine no longer keeps the process
+   * alive.
    *
-   * May be called again during a stop: the earliest timeout counts. So a second signal can stop at once by `stop({
-   * timeout: 0 })`.
+   * May be called again during a stop: the earliest timeout counts. So a second SIGTERM, for example, can stop the
+   * engine at once by `stop({ timeout: 0 })`.
    */
   async stop(options: StopOptions = {}): Promise<void> {
     checkOptions('stop', options, { timeout: duration })

@@ -11,8 +11,8 @@ import { type ShownEvent, shownEvents } from './shown-event.ts'
 import { isPromiseLike } from './soon.ts'
 
 /**
- * Events delivered before may be incomplete, or may no longer be visible: the reader's rights have changed, or the
- * storage was restored from a backup. Reload what you show, and go on reading.
+ * Tells the reader that earlier events may be missing, or may no longer be visible to the reader. Either the reader's
+ * rights have changed, or the storage was restored from a backup. Reload what you show, and go on reading.
  */
 export interface ResetEvent {
   readonly type: 'reset'
@@ -25,9 +25,9 @@ export interface ResetEvent {
 /** What `events` yields. */
 export type SessionEvent = ShownEvent | ResetEvent
 
-/** The longest time that rights are used without asking the policy again. */
+/** The longest time that rights are used without asking the policy again, in milliseconds. */
 const RIGHTS_MS_MAX = 5_000
-/** The rows of the first read. Few, because each may contain a large emitted event. */
+/** The number of rows of the first read. Few, because each row may contain a large emitted event. */
 const ROWS_AT_FIRST = 100
 const ROWS_AT_ONCE = 500
 /** The most characters of emitted events kept from one read. The rest is read again later. */
@@ -35,7 +35,7 @@ const EMITTED_AT_ONCE = 2_000_000
 /** The most log numbers that one read scans, so that searching for few visible rows does not block. */
 const NUMBERS_AT_ONCE = 5_000
 
-/** What the stream should contain. */
+/** Which events the stream should contain. */
 export interface Wanted {
   readonly after: number
   readonly job?: string | undefined
@@ -48,22 +48,22 @@ export interface Wanted {
 /** The reader's rights, from the last answer of the policy. */
 interface Rights {
   readonly who: Principal
-  /** Absent for the events of one job, which has its own verdict. */
+  /** Absent if the stream follows one job: then the policy is asked about that job instead. */
   readonly scopes?: readonly Scope[]
   readonly askedAt: number
 }
 
 /**
- * The log as one person follows it, from that reader's own position.
+ * The event log as one reader follows it, from the reader's own position.
  *
  * ```
- *  rights ─▶ rows after the place ─▶ covered by a scope ─▶ shown by the policy ─▶ the reader
- *    ▲        (tail, or storage)                                                    │
- *    └───────────── asked again when they are 5 s old, before anything is sent ◀───┘
+ *  rights ─▶ rows after the position ─▶ covered by a scope ─▶ shown by the policy ─▶ the reader
+ *    ▲         (tail, or storage)                                                      │
+ *    └────────────── asked again when they are 5 s old, before anything is sent ◀──────┘
  * ```
  *
- * It holds at most one batch of rows, however slow the reader is. Thousands may follow one engine, so passing an event
- * from the tail to a reader creates no promise other than the reader's own.
+ * It holds at most one batch of rows, even for a slow reader. Thousands of readers may follow one engine. So passing an
+ * event from the tail to a reader creates no promise besides the one that the reader awaits.
  */
 export class EventStream {
   readonly #core: Core
@@ -74,7 +74,7 @@ export class EventStream {
   readonly #wake = () => this.#follower.wake()
   readonly #abort = () => this.end()
   #rights: Rights | undefined
-  /** Why the one job can no longer be followed. Thrown after everything committed before it has been delivered. */
+  /** Why the one job can no longer be followed, e.g. it was deleted. Thrown after all earlier events were delivered. */
   #gone: unknown
   /** The next events to deliver, in order: those of one row, or a reset. */
   #ready: readonly SessionEvent[] = []
@@ -84,7 +84,7 @@ export class EventStream {
   #rows: readonly TailRow[] = []
   /** Everything up to here was delivered, or is not visible to the reader. */
   #position: number
-  /** The next values of the position: after all of `#ready`, and after all of `#rows`. */
+  /** The value of `#position` after all of `#ready`. `#through`: its value after all of `#rows`. */
   #next: number
   #through: number
   #rowsAtOnce = ROWS_AT_FIRST
@@ -105,8 +105,8 @@ export class EventStream {
   }
 
   /**
-   * The next event. `undefined`: the stream has ended, because its signal was aborted or its one job was deleted. Call
-   * it again only after it has answered.
+   * The next event. `undefined`: the stream has ended, because its signal was aborted or its one job was deleted. Wait
+   * for the answer before you call it again.
    *
    * @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND`, `STORAGE_UNAVAILABLE`, `ENGINE_STOPPED`; the stream has then ended.
    */
@@ -171,8 +171,8 @@ export class EventStream {
     else await this.#wait()
   }
 
-  // Waits for a step, but not after the stream has ended: the storage may answer late or never. `undefined`: the stream
-  // has ended meanwhile.
+  // Waits for a step, or until the stream ends: the storage may answer late or never. Returns `undefined` if the stream
+  // ended first.
   #orEnd<Answer>(step: Promise<Answer>): Promise<Answer | undefined> {
     return new Promise((resolve, reject) => {
       this.#giveUp = () => resolve(undefined)
@@ -216,7 +216,7 @@ export class EventStream {
     return { type: 'reset', sequence: this.#position, at: isoTime(this.#core.clock.now()) }
   }
 
-  /** @throws {JobchartError} `ENGINE_STOPPED` */
+  /** Whether the stream has ended. @throws {JobchartError} `ENGINE_STOPPED` the engine has stopped. */
   #isOver(): boolean {
     if (this.#hasEnded) return true
     if (!this.#core.stopped.aborted) return false
@@ -227,7 +227,7 @@ export class EventStream {
     return this.#rights === undefined || this.#core.clock.elapsed() - this.#rights.askedAt >= RIGHTS_MS_MAX
   }
 
-  /** @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND` */
+  /** Asks the policy for the reader's current rights. @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND` */
   async #ask(): Promise<Rights> {
     const core = this.#core
     const who = this.#who()
@@ -283,7 +283,7 @@ export class EventStream {
     return { rows, through: found.length < limit && rows.length === found.length ? Math.max(through, last) : last }
   }
 
-  // Consumes rows up to the first one with a visible event.
+  // Takes rows up to the first one with a visible event, and makes the events of that row ready.
   async #show(): Promise<void> {
     const { who, scopes } = this.#rights ?? {}
     if (who === undefined) return
@@ -300,7 +300,7 @@ export class EventStream {
         this.#tell(events)
         return
       }
-      // Advance, so that the row is not asked about again if the rights become too old first.
+      // Move past this row. If the rights become too old now, the policy is not asked about it again.
       this.#position = end
       if (this.#isOld()) return
     }
@@ -341,7 +341,7 @@ function firstOf(found: readonly StoredEvents[]): readonly TailRow[] {
   return rows
 }
 
-/** Drops outdated progress: of several reports of a job in one batch, only the last stays. */
+/** Drops outdated progress: of several progress rows of a job in succession, only the last stays. */
 function latest(rows: readonly TailRow[]): readonly TailRow[] {
   if (!rows.some(({ row }) => isProgress(row))) return rows
   const overtaken = new Set<string>()
@@ -359,7 +359,7 @@ function isProgress({ events: [first] }: EventRow): boolean {
 }
 
 /**
- * The scopes narrowed by the requested fields; empty if they exclude each other.
+ * Narrows the scopes to the requested fields. Leaves out a scope that covers no such job.
  *
  * @throws {JobchartError} `FORBIDDEN` a scope redacts a requested field.
  */

@@ -10,23 +10,23 @@ import type { Verdict } from '../port/policy.ts'
 
 /** Which fields of a job or a pipeline are hidden from the caller. */
 export interface FieldMask {
-  /** All hidden parts: fields of the view, and other parts that may repeat a redacted field. */
+  /** All hidden parts: redacted fields of the view, and other parts that may repeat their values, e.g. log lines. */
   readonly hidden: ReadonlySet<string>
-  /** The private parts that are shown. */
+  /** The private parts that are shown, e.g. the chart's context. All other private parts are not shown. */
   readonly open: ReadonlySet<Private>
-  /** The hidden fields of the view, by their names there. */
+  /** The names of the hidden fields of the view. */
   readonly redacted: readonly string[]
-  /** Equal for masks that hide the same. */
+  /** Equal for masks that hide and open the same. The events of a log row are cached under it. */
   readonly key: string
 }
 
-/** A verdict that shows the job. */
+/** A verdict that allows the action: `'allow'`, or an object that says which fields are redacted. */
 export type ShowingVerdict = Exclude<Verdict, 'deny' | 'hide'>
 
-/** Hides nothing, and opens nothing that is private. */
+/** Hides nothing, and opens no private part. */
 export const WHOLE: FieldMask = { hidden: new Set(), open: new Set(), redacted: [], key: 'whole' }
 
-/** Hides nothing and opens everything. For the engine's own session. */
+/** Hides nothing, and opens all private parts. For the engine's own session. */
 export const ALL: FieldMask = {
   hidden: new Set(),
   open: new Set(PRIVATE_PARTS),
@@ -34,14 +34,19 @@ export const ALL: FieldMask = {
   key: 'all',
 }
 
-/** Fields of a view that may repeat the input. */
+/**
+ * Fields of a view that may repeat the input. They are hidden with the input, unless the job type lists them as `safe`.
+ */
 const REPEATING = ['output', 'error', 'message'] as const
-/** Other parts that may repeat the input. */
+/** Parts that are not fields of a view, and may repeat the input. They are hidden like the fields in `REPEATING`. */
 const REPEATING_BESIDE = ['reason', 'logs', 'items', 'emitted'] as const
 /** Fields that identify and order jobs. Always shown. */
 const ALWAYS: ReadonlySet<string> = new Set(['id', 'createdAt'])
 
-/** The mask of a job, from the verdict and the type's `safe` parts. */
+/**
+ * Makes the mask for a job from the policy's verdict. `safe` parts of the job type stay visible when the input is
+ * hidden.
+ */
 export function jobMask(verdict: ShowingVerdict, safe: AnyJobType['safe'] | undefined): FieldMask {
   if (verdict === 'allow') return WHOLE
   const { redact, open } = verdict
@@ -63,7 +68,7 @@ export function jobMask(verdict: ShowingVerdict, safe: AnyJobType['safe'] | unde
   )
 }
 
-/** The mask of a pipeline, from the verdict. */
+/** Makes the mask for a pipeline from the policy's verdict. */
 export function pipelineMask(verdict: ShowingVerdict): FieldMask {
   if (verdict === 'allow') return WHOLE
   const { redact, open } = verdict
@@ -87,8 +92,8 @@ function maskOf(fields: readonly string[], beside: readonly string[], open: read
 /**
  * A copy of a record without hidden fields. If nothing is hidden, the record itself.
  *
- * @param tells  the field of the job that a field of the record reveals; `undefined`: none. Default: the field with the
- * same name.
+ * @param tells  returns the job's field that a field of the record reveals; `undefined`: none. Example: the field `to`
+ * of an event reveals the job's `status`. Default: the field with the same name.
  */
 export function masked<Shown extends object>(
   record: Shown,
@@ -104,7 +109,7 @@ export function masked<Shown extends object>(
   return Object.fromEntries(shown) as Shown
 }
 
-/** A record without hidden fields. Its `redacted` lists them. */
+/** A copy of a record without hidden fields. Its field `redacted` lists their names. */
 export function namingMasked<Shown extends { readonly redacted?: readonly string[] }>(
   record: Shown,
   mask: FieldMask,

@@ -3,12 +3,12 @@
  * or not at all.
  *
  * ```
- *  decided end ─▶ its type's followUp ─▶ each thing read and parsed ─▶ made part of the decision, in a later tick
- *                 └───────────── outside the tick ────────────────┘
+ *  a decision ends the job ─▶ call its type's followUp ─▶ read and parse each result ─▶ add them in a later tick
+ *                             └────────────── outside the tick ───────────────────┘
  * ```
  *
  * A follow-up that fails becomes a `job.followUpFailed` event of the job. The job's end and the other follow-ups are
- * committed all the same. A new job may end at once, and then has follow-ups itself.
+ * committed all the same. A job that a follow-up creates may end at once, and then has follow-ups itself.
  */
 import { create, type JobDecision, type NewJob } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
@@ -30,15 +30,20 @@ import { followUpsSchema } from './options.ts'
 import { parseInput, parseWith } from './parse.ts'
 import type { WorkingSet } from './working-set.ts'
 
-/** The most jobs of one changeset. Beyond it, jobs that end at once are assumed to follow each other for ever. */
+/**
+ * The most jobs in one changeset. With more, the engine assumes that jobs which end at once follow each other for ever.
+ */
 const JOBS_MAX = 100
 
-/** The longest time for the schemas of all follow-ups together. The job's end waits for them, and so does its slot. */
+/**
+ * The longest time for the schemas of all follow-ups together, in milliseconds. The job's end waits for them, and keeps
+ * its slot meanwhile.
+ */
 const PARSING_MS_MAX = 5_000
 
 /**
- * The longest time for all questions to the policy. Longer than the limit of one answer, so that a silent policy counts
- * as a denial.
+ * The longest time for all questions to the policy, in milliseconds. It is longer than the 5 s for one answer, so that
+ * a policy that never answers counts as a denial.
  */
 const ASKING_MS_MAX = 6_000
 
@@ -49,19 +54,23 @@ const DEPENDANTS_AT_ONCE = 100
 export interface Followed {
   readonly jobs: JobDecision[]
   pipelines: readonly PipelineChange[]
-  /** The follow-ups of each ended job, by its id. Empty once they are added. */
+  /** By the id of each ended job: its follow-ups that must still be added. Empty once they are added. */
   readonly asked: Map<string, readonly Step[]>
   /** Pipelines whose slot and next run the decision depends on. */
   readonly turns: PipelineKey[]
 }
 
-/** A follow-up, read and parsed. `add` adds it to the decision, or throws why that is impossible. */
+/** A follow-up, read and parsed. `add` adds it to the decision, or throws an error that says why it cannot. */
 interface Step {
   readonly kind: string
   readonly add: (core: Core, jobs: WorkingSet, followed: Followed) => void
 }
 
-/** Adds the known follow-ups. @returns the ended jobs whose types have not been asked yet. */
+/**
+ * Adds the follow-ups that are prepared to the decision.
+ *
+ * @returns the ended jobs whose follow-ups are not prepared yet.
+ */
 export function followAll(core: Core, jobs: WorkingSet, followed: Followed): readonly JobDecision[] {
   const unasked: JobDecision[] = []
   for (let index = 0; index < followed.jobs.length; index++) {
@@ -94,7 +103,7 @@ function added(core: Core, jobs: WorkingSet, followed: Followed, index: number, 
 /**
  * Calls `followUp` of the types of ended jobs, and reads and parses the results.
  *
- * @throws {JobchartError} the storage could not be read; then the end itself is tried again.
+ * @throws {JobchartError} the storage could not be read. The request that ends the job then fails, and nothing is written.
  */
 export async function prepareFollowUps(core: Core, followed: Followed, ends: readonly JobDecision[]): Promise<void> {
   const late = new AbortController()
@@ -126,7 +135,7 @@ async function stepsOf(preparation: Preparation, ended: JobDecision): Promise<re
 
 async function said({ type, job }: JobDecision): Promise<readonly (FollowUp | Step)[]> {
   const given: unknown = type.followUp?.(endedJob(job)) ?? []
-  // A promise is refused below. Its rejection is ignored, so that it does not end the process.
+  // `parseWith` refuses a promise. Its rejection is ignored here, so that it does not end the process.
   if (given instanceof Promise) given.catch(() => {})
   return (await parseWith(followUpsSchema, given, 'what followUp gives')) as readonly FollowUp[]
 }
@@ -140,7 +149,10 @@ function failing(kind: string, error: unknown): Step {
   }
 }
 
-/** Marks a failed read of the storage. Needed because a type's own code may throw an error with the same code. */
+/**
+ * Marks a failed read of the storage. The code of the error is no proof, because `followUp` may throw an error with the
+ * same code.
+ */
 class Unread extends Error {}
 
 async function read<Result>(reading: Promise<Result>): Promise<Result> {
@@ -155,7 +167,10 @@ class Preparation {
   readonly #followed: Followed
   readonly #ended: JobDecision
   readonly #until: number
-  /** Aborted when the time for all follow-ups is over. A policy may be silent at each question. */
+  /**
+   * Aborted when the time for all questions to the policy is over. Otherwise a policy that never answers would take 5 s
+   * for each question.
+   */
   readonly #signal: AbortSignal
 
   constructor(core: Core, followed: Followed, ended: JobDecision, bounds: { until: number; signal: AbortSignal }) {
@@ -166,7 +181,7 @@ class Preparation {
     this.#signal = bounds.signal
   }
 
-  /** Returns an error that makes only this follow-up fail. @throws an error that ends the whole preparation. */
+  /** Returns the error if it makes only this follow-up fail. @throws the error if it ends the whole preparation. */
   unlessOver(error: unknown): unknown {
     if (error instanceof Unread) throw error.cause
     if (this.#core.stopped.aborted) throw error
@@ -251,7 +266,7 @@ class Preparation {
     const { delay, priority = fixed.priority, labels } = followUp
     const { input: kept, ...rest } = fixed
     const { tenant, endedAt = 0 } = this.#ended.job
-    // An end time later than now came from a wrong clock.
+    // An end time later than now came from a wrong clock. Then the delay counts from now.
     const from = Math.min(endedAt, this.#core.clock.now())
     const both = { ...fixed.labels, ...labels }
     const target = { tenant, type: type.type, createdBy: fixed.createdBy, labels: both, ...inPipeline(fixed.pipeline) }
@@ -271,7 +286,7 @@ class Preparation {
     return {
       kind: followUp.kind,
       add: (core, jobs, followed) => {
-        // Checked in the changeset too, because the pipeline may be paused or deleted by then.
+        // The changeset checks the pipeline again, because it may be paused or deleted by then.
         if (run !== undefined) look(followed, run)
         createIn(core, jobs, followed, type, seed)
       },
@@ -317,7 +332,10 @@ function createIn(core: Core, jobs: WorkingSet, followed: Followed, type: AnyJob
   followed.jobs.push(...[decision, ...decision.others].map(byEngine))
 }
 
-/** How the new job waits, if at all. It may take the slot that this changeset frees, before any other run gets it. */
+/**
+ * Says whether the new job must wait, and for what. It runs at once if this changeset frees its pipeline's slot and no
+ * other run is next.
+ */
 function turnOf(core: Core, jobs: WorkingSet, followed: Followed, seed: NewJob): Pick<NewJob, 'isWaiting' | 'overlap'> {
   const { tenant, pipeline, startAt } = seed
   const isLater = startAt !== undefined && startAt > core.clock.now()

@@ -4,7 +4,7 @@ import type { Clock } from '../port/clock.ts'
 const given = new Set<unknown>()
 
 /**
- * Keeps an error that task code received from ending the process if the code does not handle it, as in
+ * Called with each error that task code receives. If the code does not handle this error, the process goes on, as in
  * `list.forEach(async (one) => { await step(…) })`. Otherwise anyone who may cancel the job could end the process.
  * Other unhandled errors end the process as usual.
  */

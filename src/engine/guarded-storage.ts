@@ -54,7 +54,7 @@ export function guardedStorage(storage: StorageConnection, health: HealthWatch):
   return {
     // The cast is safe: each call has the arguments and the result of the storage's own call.
     ...(Object.fromEntries([...guarded('read', READS), ...guarded('write', WRITES)]) as unknown as Guarded),
-    // A commit that wrote nothing does not show that the storage can write.
+    // A commit that wrote nothing does not show that the storage can write, so it does not count as a write.
     commit: async (changesets, claim) => {
       try {
         const committed = await storage.commit(changesets, claim)

@@ -47,7 +47,7 @@ export interface Health {
   readonly silent?: readonly SilentInstance[]
 }
 
-/** How much an executor runs. */
+/** How many tasks an executor runs, and how many more it takes. */
 export interface ExecutorHealth {
   readonly running: number
   readonly room: number
@@ -70,15 +70,15 @@ export type OnHealth = (health: Health) => unknown
  * Tracks whether the storage works during one run of an engine, from the results of ordinary calls.
  *
  * ```
- *          a call fails with an error not about a job
+ *          a call fails with an error that is not about a job
  *   ok ────────────────────────────────────────────────────▶ degraded
  *    ◀──────────────────────────────────────────────────────
- *      a write succeeds; and, where a read had failed, a whole sweep after it
+ *      a write succeeds; if a read had failed, a whole sweep must also succeed
  * ```
  *
- * Each sweep of a degraded engine begins with a write, so it recovers without other calls. If it fails again within a
- * sweep after its recovery, then the next recovery also needs a whole successful sweep. So the status changes at most
- * once per sweep.
+ * Each sweep of a degraded engine begins with a write, so the engine recovers without other calls. If the storage fails
+ * again within one sweep interval after a recovery, the next recovery also needs a whole successful sweep. So the status
+ * changes at most once per sweep.
  *
  * If the storage works, but too much abandoned code runs, the engine is exhausted.
  */
@@ -93,7 +93,7 @@ export class HealthWatch {
   #recovered: () => void = () => {}
   #isBegun = false
   #isOver = false
-  /** Something was written since the last failure. */
+  /** True: something was written since the last failure. */
   #wrote = false
   #mustSweep = false
   #recoveredAt = Number.NEGATIVE_INFINITY
@@ -122,12 +122,15 @@ export class HealthWatch {
     if (!this.#isExhausted) this.#recovered()
   }
 
-  /** How many calls have failed, for comparison in {@link swept}. */
+  /** How many storage calls have failed in this run. {@link HealthWatch.swept} compares two such counts. */
   get failures(): number {
     return this.#failures
   }
 
-  /** Called when the engine has started. No status is reported before: a failure of the start is thrown there. */
+  /**
+   * Called when the engine has started. Before that, no status is reported: a start that fails throws its error
+   * instead.
+   */
   begin(): void {
     this.#isBegun = true
     this.#tell()
@@ -145,7 +148,7 @@ export class HealthWatch {
     this.#tell()
   }
 
-  /** Calls back at each recovery. */
+  /** Sets the function to call at each recovery. */
   onRecovery(recovered: () => void): void {
     this.#recovered = recovered
   }
@@ -156,7 +159,7 @@ export class HealthWatch {
     if (this.#isDegraded && !this.#mustSweep) this.#recover()
   }
 
-  /** Called after a sweep, with the value of `failures` at its begin. */
+  /** Called after a sweep, with the value of `failures` from the beginning of the sweep. */
   swept(failures: number): void {
     if (this.#isDegraded && this.#wrote && this.#failures === failures) this.#recover()
   }
@@ -181,7 +184,7 @@ export class HealthWatch {
   }
 }
 
-/** Whether an error is a failure of the storage, so that trying again may help. */
+/** Whether an error is a failure of the storage, for example a locked file, so that trying again may help. */
 export function isStorageFailure(error: unknown): boolean {
   if (!(error instanceof JobchartError)) return true
   return error.code === 'STORAGE_UNAVAILABLE' || error.code === 'OUTCOME_UNKNOWN'
@@ -226,8 +229,8 @@ export class HealthReport {
     else this.#tellSoon()
   }
 
-  // Delayed, because a failed commit whose changesets are then written one by one in the same turn should not be
-  // reported.
+  // Delayed by one turn of the event loop. If a commit fails, and its changesets are then written one by one in the
+  // same turn, the status is `ok` again, and the listener is not called.
   #tellSoon(): void {
     if (this.#isTelling) return
     this.#isTelling = true

@@ -4,7 +4,7 @@ import type { Core } from './core.ts'
 /** The last id of each engine. Ids of the same millisecond count on from it, so that they sort by creation. */
 const last = new WeakMap<Core, { readonly msecs: number; readonly seq: number }>()
 
-/** The counter has 32 bits. It starts with its first bit 0, so that counting does not overflow. */
+/** The counter has 32 bits. Clearing its first bit at the start leaves room to count up without overflow. */
 const SEQ_MASK = 0x7fff_ffff
 
 /** A new job id, of the kind set by the `ids` option. */

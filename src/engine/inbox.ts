@@ -7,18 +7,21 @@ export interface Message {
   readonly [field: string]: unknown
 }
 
-/** The messages of one attempt, in order, each delivered once. It ends with the attempt. */
+/**
+ * The messages that the chart has sent to one attempt, in order. Iterating over it gives each message once, and ends
+ * when the attempt ends.
+ */
 export class Inbox implements AsyncIterable<Message> {
   readonly #messages: Message[] = []
   readonly #listeners = new Set<(message: Message) => void>()
   #isClosed = false
   #wake: () => void = () => {}
 
-  /** Takes the new messages from the inbox of the job's row. */
+  /** Takes over the messages that are new. `messages`: the whole inbox in the job's row. */
   take(messages: readonly Json[]): void {
     if (this.#isClosed) return
     for (const each of messages.slice(this.#messages.length)) {
-      // Chart code sent it, so it is an event. A copy, because task code may change it.
+      // The cast is safe: charts send only events. Copied, because task code may change the message.
       const message = structuredClone(each) as Message
       this.#messages.push(message)
       // A stop reaches the code by its signal, not as a message.
@@ -27,7 +30,7 @@ export class Inbox implements AsyncIterable<Message> {
     this.#wake()
   }
 
-  /** Calls back for every message, from the first on. */
+  /** Calls the listener with each message: at once with those that have come, later with new ones. */
   listen(listener: (message: Message) => void): void {
     this.#listeners.add(listener)
     for (const message of this.#messages) if (!isStop(message as Json)) listener(message)

@@ -1,13 +1,13 @@
 /**
- * The engine's part of limits per key: it gives the numbers to the storage, and looks for ready tasks when a place
- * becomes free.
+ * The engine's part of limits per key, e.g. at most two running tasks per customer. It tells the storage the limit of
+ * each key, and notices when a place under a key becomes free.
  */
 import type { AnyJobType } from '../model/definition.ts'
 import { heldKeys, type Job } from '../model/job.ts'
 import { concurrencyOf } from '../model/limits.ts'
 import type { KeyLimit, Route } from '../port/storage.ts'
 
-/** The route of a type's tasks for one executor, with the limit of each task name. */
+/** Where the ready tasks of a job type wait for one executor, with the limit of each task name that has one. */
 export function routeOf({ type, version, tasks }: AnyJobType, executor: string): Route {
   const limited = [...tasks].flatMap(([src, { limit }]) =>
     limit === undefined ? [] : [[src, limit.concurrency] as const],
@@ -21,7 +21,7 @@ interface Changed {
   readonly job: Job
 }
 
-/** The limits of tasks that a change claims and that were not claimed before; `undefined`: none. */
+/** The limits of the tasks that this change newly claims. `undefined`: it claims no task with a limit. */
 export function limitsTaken({ type, before, job }: Changed): readonly KeyLimit[] | undefined {
   let limits: KeyLimit[] | undefined
   for (const task of job.tasks) {

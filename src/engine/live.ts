@@ -6,7 +6,7 @@ import type { Json } from '../model/storable.ts'
 import type { Inbox, Message } from './inbox.ts'
 import { isPromiseLike, whenKnown } from './soon.ts'
 
-/** What a callback or an observable runs with. */
+/** A callback or an observable (XState's `fromCallback`, `fromObservable`), and what it needs to run. */
 export interface LiveRun {
   readonly kind: LogicKind
   readonly logic: AnyLogic

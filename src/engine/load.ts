@@ -5,7 +5,7 @@ import type { Core } from './core.ts'
 import { WorkingSet } from './working-set.ts'
 
 /**
- * The stored job.
+ * Reads a job.
  *
  * @throws {JobchartError} `JOB_NOT_FOUND`; `JOB_UNREADABLE` only if `by` is the system.
  */
@@ -13,14 +13,16 @@ export async function load(core: Core, id: string, by: Actor['kind'] = 'system')
   return shown(id, by, await core.storage.get(id).catch(hiddenFrom(id, by)))
 }
 
-/** The tree of a job, to find out what its chart would do. */
+/**
+ * Reads the tree of a job, so that the job's chart can be asked what it would do, e.g. which commands it would take.
+ */
 export async function treeOf(core: Core, job: Job): Promise<WorkingSet> {
   if (!hasRelatives(job)) return new WorkingSet(core)
   const query = { jobs: [job.id], pipelines: [], types: core.types.all(), at: core.clock.now() }
   return new WorkingSet(core, await core.storage.load(query))
 }
 
-/** As {@link load}, for a job of a tick. */
+/** As {@link load}, but takes the job from the working set of a tick. */
 export function jobFor(jobs: WorkingSet, id: string, by: Actor['kind']): Job {
   try {
     return shown(id, by, jobs.job(id))
@@ -34,7 +36,7 @@ function shown(id: string, by: Actor['kind'], job: Job | undefined): Job {
   return job
 }
 
-// A broken job is hidden from persons, because it is unknown whether they may see it.
+// A job that cannot be read is hidden from persons, because it is unknown whether they may see it.
 function hiddenFrom(id: string, by: Actor['kind']): (error: unknown) => never {
   return (error) => {
     throw isUnreadable(error) && by !== 'system' ? jobNotFound(id) : error

@@ -1,7 +1,7 @@
 import type { EventRow } from '../model/event.ts'
 import type { Clock } from '../port/clock.ts'
 
-/** A row of the log with its numbers. */
+/** A row of the log, with the numbers of its events. */
 export interface TailRow {
   readonly row: EventRow
   /** The numbers of its first and its last event. */
@@ -13,16 +13,16 @@ export interface TailRow {
 const ROWS_MAX = 1_000
 /** The size limit of the kept rows, in characters of emitted events; nothing else in a row is large. */
 const EMITTED_CHARACTERS_MAX = 4_000_000
-/** How many rows are kept that came before their predecessors. Further ones are read from the storage. */
+/** How many early rows (rows that came before their predecessors) are kept. More are read from the storage later. */
 const EARLY_MAX = 1_000
 
 /**
- * The end of the log in memory, shared by all followers.
+ * The newest rows of the event log, kept in memory for all followers.
  *
  * ```
- *  own commits, at once ─────┐
- *                            ├─▶ rows in the order of their numbers ─▶ followers, each at its own position
- *  others', as they are read ┘
+ *  own commits, at once ────────────────┐
+ *                                       ├─▶ rows in the order of their numbers ─▶ followers, each at its own position
+ *  commits of others, as they are read ─┘
  * ```
  *
  * - The rows have no gap: a row that comes early waits until its predecessors have come or were read.
@@ -52,7 +52,7 @@ export class LogTail {
     this.#start = sequence
   }
 
-  /** The log is known without gaps up to this number. */
+  /** The log number up to which this engine knows the log without gaps. */
   get sequence(): number {
     return this.#sequence
   }
@@ -74,12 +74,15 @@ export class LogTail {
     this.#takeEarly()
   }
 
-  /** Calls back if missing predecessors of a row do not come by themselves, so that they must be read. */
+  /**
+   * Sets the function that reads missing rows. The tail calls it if the predecessors of an early row do not come by
+   * themselves.
+   */
   onGap(read: () => void): void {
     this.#read = read
   }
 
-  /** Takes a row that was read from the storage, where all rows before it were read too. */
+  /** Takes a row that was read from the storage. The rows must be read and given in order, without a gap. */
   takeRead(row: EventRow, sequence: number): void {
     if (sequence + row.events.length - 1 > this.#sequence) this.#append(row, sequence)
     this.#takeEarly()
@@ -124,7 +127,7 @@ export class LogTail {
     })
   }
 
-  // Appends the early rows whose predecessors have come, and forgets those that are known by now.
+  // Appends the early rows whose predecessors have come, and drops early rows that were appended in another way.
   #takeEarly(): void {
     if (this.#early.size === 0) return
     for (let next = this.#sequence + 1, row = this.#early.get(next); row !== undefined; row = this.#early.get(next)) {
@@ -199,7 +202,7 @@ export class Follower {
   }
 }
 
-/** A row without `inputs`, for keeping: these may be large, and are shown to nobody. */
+/** A copy of a row without its `inputs`: they may be large, and no reader sees them. */
 export function withoutInputs(row: EventRow): EventRow {
   return row.inputs.length === 0 ? row : { ...row, inputs: [] }
 }

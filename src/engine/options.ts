@@ -29,7 +29,7 @@ import type { OnListenerError } from './publisher.ts'
 
 /** The options of an engine. */
 export interface EngineOptions {
-  /** The job types that it knows. Jobs of other types in the same storage are left to other engines. */
+  /** The job types that the engine knows. Jobs of other types in the same storage are left to other engines. */
   readonly jobs: readonly AnyJobType[]
   /**
    * Where jobs are stored: `sqliteStorage(file)` of `jobchart/sqlite`, or `memoryStorage()` for jobs that may be lost.
@@ -37,10 +37,11 @@ export interface EngineOptions {
   readonly storage: Storage
   readonly policy: Policy
   /**
-   * Called for work without a session, such as a follow-up, which has the rights of the creator of the job that it
-   * follows. Returns that person's current role, or `{ role, relations }`. If it returns `undefined`, throws, rejects,
-   * or gives no answer within 5 s, the work is refused. A throw, a rejection and no answer in time are also reported to
-   * `onPolicyError`. Default: the policy is asked about a principal without a role.
+   * Returns a person's current role, or `{ role, relations }`. Called when the engine works for a person who has no
+   * session at that time. Example: a follow-up has the rights of the creator of the job that has ended. If this
+   * function returns `undefined`, throws, rejects, or gives no answer within 5 s, the work is refused. A throw, a
+   * rejection and no answer in time are also reported to `onPolicyError`. Default: the policy is asked about a
+   * principal without a role.
    */
   readonly principal?: FindPrincipal
   /** Executors by name. A task without the option `executor` uses `default`. */
@@ -62,7 +63,7 @@ export interface EngineOptions {
    * and listeners. Only names, ids and errors are logged, never inputs or outputs. Default: nothing is logged.
    */
   readonly logger?: Logger
-  /** Called when the engine starts, stops, is degraded, is exhausted, or recovers: {@link Health}. */
+  /** Called with the {@link Health} when the engine starts, stops, is degraded, is exhausted, or recovers. */
   readonly onHealth?: OnHealth
   /** How often to look for changes made by other engines. Default `'100ms'`. */
   readonly poll?: Duration
@@ -76,13 +77,13 @@ export interface EngineOptions {
    */
   readonly deadAfter?: Duration
   /**
-   * How many in-process functions may have ignored their stop before no more tasks are claimed and `health` says
-   * `exhausted`. Default 10.
+   * If this many in-process functions have ignored their stop and still run, no more tasks are claimed, and `health`
+   * says `exhausted`. Default 10.
    */
   readonly maxAbandoned?: number
 }
 
-/** {@link EngineOptions}, parsed. */
+/** The parsed {@link EngineOptions}: durations in milliseconds, defaults filled in. */
 export interface Settings {
   readonly work: boolean
   readonly ids: 'uuidv7' | 'uuidv4'
@@ -122,13 +123,13 @@ const OPTIONS = {
 /**
  * Refuses unknown options of `createEngine`, and values of the wrong kind.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` names the option.
+ * @throws {JobchartError} `INVALID_DEFINITION`, with a message that names the option.
  */
 export function checkEngineOptions(options: unknown): void {
   checkOptions('createEngine', options, { ...OPTIONS, concurrency: wholeNumber(1) })
 }
 
-/** @throws {JobchartError} `INVALID_DEFINITION` an option is invalid. */
+/** Parses the options, and fills in the defaults. @throws {JobchartError} `INVALID_DEFINITION` an option is invalid. */
 export function parseSettings(options: EngineOptions): Settings {
   const { work = true, ids = 'uuidv7', maxAbandoned = 10 } = options
   const settings = {
@@ -243,7 +244,7 @@ const followingJob = {
   labels: labelsSchema.exactOptional(),
 }
 
-/** The most follow-ups of one end. Each that fails is an event in the same row. */
+/** The most follow-ups of one ended job. Bounded, because each that fails adds an event to the row of the job's end. */
 const FOLLOW_UPS_MAX = 100
 
 /** The return value of a type's `followUp`. */

@@ -8,13 +8,13 @@ export interface Page<Item> {
   readonly nextCursor?: string
 }
 
-/** Found rows, and where to continue. `after` is absent when there are no more. */
+/** The rows that were found, and where to continue. `after` is absent when there are no more rows. */
 export interface Found<Row, After> {
   readonly rows: readonly Row[]
   readonly after?: After | undefined
 }
 
-/** How a page is read and shown. */
+/** How a page is read, and how its rows are shown. */
 interface Paging<Row, View, After> {
   readonly limit: number
   readonly after: After | undefined
@@ -28,9 +28,9 @@ interface Paging<Row, View, After> {
 }
 
 /**
- * Reads one page of visible rows. The scope has already selected them; rows that the policy hides all the same are left
- * out, and the cursor never points to a hidden row: a page ends at its last visible row. If a read looked at its
- * maximum of rows without a visible one, reading continues.
+ * Reads one page of rows that the caller may see. `find` returns rows that the caller's scopes cover. Rows that the
+ * policy hides nevertheless are left out. The cursor points to the last visible row of the page, so it reveals no
+ * hidden row. If a read finds no visible row, the next rows are read.
  */
 export async function shownPage<Row, View, After>(
   who: Principal,

@@ -1,6 +1,6 @@
 import type { Core } from './core.ts'
 
-/** Pause before trying again after a failure of the storage. */
+/** The pause before trying again after a failure of the storage, in milliseconds. */
 export const STORAGE_RETRY_MS = 200
 
 /** Resolves after `ms`, or when the engine stops. */

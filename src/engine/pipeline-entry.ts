@@ -12,8 +12,8 @@ interface Entry {
 }
 
 /**
- * The stored pipeline that a job is about to enter. `undefined`: none is stored under this name, so anyone may use the
- * name.
+ * Returns the stored pipeline that a job is about to enter. `undefined`: none is stored under this name, so anyone may
+ * use the name.
  *
  * @throws {JobchartError} `PIPELINE_NOT_FOUND` it is hidden; `FORBIDDEN` the caller may see it, but not run it; `INVALID_STATE` it is paused, or not ready.
  */
@@ -30,9 +30,9 @@ export async function enteredPipeline(
 }
 
 /**
- * Stores a job in its pipeline. If a stored pipeline was changed since it was read, it is read and checked again.
+ * Stores a job in its pipeline. If the stored pipeline was changed since it was read, it is read and checked again.
  *
- * @param store  throws {@link ChangedMeanwhile} if the pipeline was changed.
+ * @param store  stores the job. Throws {@link ChangedMeanwhile} if the pipeline was changed.
  * @throws {JobchartError} as {@link enteredPipeline}
  */
 export function intoPipeline<Stored>(

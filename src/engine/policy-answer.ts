@@ -5,7 +5,7 @@ import type { Core } from './core.ts'
 import type { FoundPrincipal } from './principal.ts'
 import { isPromiseLike, whenKnown } from './soon.ts'
 
-/** How long a policy may take to answer. */
+/** How long a policy may take to answer, in milliseconds. */
 const ANSWER_MS_MAX = 5_000
 
 /** What a policy was asked, and by whom. */
@@ -23,12 +23,12 @@ export function quietly(listener: OnPolicyError = () => {}): (error: unknown, as
     try {
       Promise.resolve(listener(error, asked)).catch(() => {})
     } catch {
-      // A failing error listener cannot be reported anywhere.
+      // The listener for errors has failed itself. Its error cannot be reported anywhere.
     }
   }
 }
 
-/** Asks the policy for a verdict. An invalid answer is a denial, by guarantee P2 of the policy. */
+/** Asks the policy for a verdict. An invalid answer counts as a denial. */
 export function askVerdict(
   core: Core,
   principal: Principal,
@@ -129,10 +129,10 @@ interface Asking {
   readonly signal: AbortSignal | undefined
 }
 
-/** Stands for a throw, a rejection, or no answer in time: a denial. */
+/** The result if the policy throws, rejects, or does not answer in time. It counts as a denial. */
 const FAILED = Symbol('the policy failed')
 
-// A synchronous answer needs no promise.
+// Runs a question to the policy. A synchronous answer is returned without a promise.
 function answer<Answer>(
   asking: Asking,
   run: () => Answer | PromiseLike<Answer>,
@@ -145,7 +145,7 @@ function answer<Answer>(
   }
 }
 
-// A caller that aborted gets its abort, not a denial.
+// If the caller's signal is aborted, this throws the signal's reason. It does not count as a denial.
 async function awaited<Answer>(asking: Asking, given: PromiseLike<Answer>): Promise<Answer | typeof FAILED> {
   const { core, signal, asked } = asking
   const silence = silenceOf(core, signal)

@@ -2,7 +2,7 @@ import { JobchartError } from '../model/error.ts'
 import type { Principal } from '../port/policy.ts'
 import { principalSchema } from './options.ts'
 
-/** The person of a session, as the host knows them. */
+/** The person whose session it is, as described by the host (the app that embeds the engine). */
 export interface SessionPrincipal {
   readonly id: string
   /** Default `'default'`. */
@@ -23,7 +23,11 @@ export type FindPrincipal = (
 /** The principal of the engine's own session. The policy is not asked about it. */
 export const SYSTEM: Principal = { kind: 'system', id: 'system', tenant: 'default', role: 'system' }
 
-/** The principal for a person that the host names. The engine sets `kind`. @throws {JobchartError} `INVALID_INPUT` */
+/**
+ * Makes a principal of a person that the host describes. The engine sets `kind`.
+ *
+ * @throws {JobchartError} `INVALID_INPUT`
+ */
 export function userOf(principal: SessionPrincipal): Principal {
   const parsed = principalSchema.safeParse(principal)
   if (parsed.success) {

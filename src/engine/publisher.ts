@@ -5,21 +5,21 @@ import type { StorageConnection } from '../port/storage.ts'
 import type { Health } from './health.ts'
 import type { LogTail } from './log-tail.ts'
 
-/** Called when a listener of `engine.on` or `onHealth` threw or rejected, with what it was told. */
+/** Called when a listener of `engine.on` or `onHealth` threw or rejected. `told`: what the listener was called with. */
 export type OnListenerError = (error: unknown, told: EventOf | Health) => unknown
 
-/** Called after an event of a job, with the job's record if this engine knows all of its row. */
+/** Called after each event of a job. `written`: the job's record, if this engine knows all of its row. */
 type Waiter = (written?: Job) => void
 
 /** How many log rows the tail reads at once. */
 const TAIL_ROWS = 500
 
 /**
- * Reports commits to listeners of this process, and to callers that wait for a job.
+ * Reports commits to listeners of this process, and to waiters: callers that wait for a job.
  *
- * Listeners get this engine's own commits; an error of one does not affect others. Waiters follow the whole log: own
- * commits at once, those of other engines when the tail is read. A waiter is only told to look again:
- * it checks the job's record itself.
+ * Listeners get this engine's own commits; an error of one does not affect others. Waiters follow the whole log: they
+ * learn of own commits at once, and of those of other engines when the tail is read. A waiter is only told that
+ * something has happened. It then checks the job's record itself.
  */
 export class Publisher {
   readonly #emitter = new EventEmitter()
@@ -51,8 +51,8 @@ export class Publisher {
   }
 
   /**
-   * Publishes a row of this engine's own commit. `written`, if the whole record is known, saves waiters from reading
-   * it.
+   * Publishes a row of this engine's own commit. `written`: the job's record, if all of its row is known. Waiters then
+   * need not read it.
    */
   publish(row: EventRow, sequence: number, written?: Job): void {
     this.#tail?.take(row, sequence)
@@ -62,7 +62,9 @@ export class Publisher {
     this.#wake(row.jobId, written)
   }
 
-  /** Reads commits of other engines. Calls `heard` for each of their jobs before anyone is woken. */
+  /**
+   * Reads commits of other engines. Calls `heard` for each changed job, before those who wait for the job are woken.
+   */
   async readTail(storage: StorageConnection, heard: (jobId: string) => void): Promise<void> {
     const tail = this.#tail
     if (tail === undefined) return
@@ -109,10 +111,10 @@ export class Publisher {
     this.#logWaiters.wake(jobId)
   }
 
-  /** Calls a listener. One that throws, rejects or never resolves affects neither other listeners nor jobs. */
+  /** Calls a listener. If it throws, rejects or never resolves, other listeners and jobs are not affected. */
   call(listener: (told: never) => unknown, told: EventOf | Health): void {
     try {
-      // Listeners are registered by the type that they take, so the cast is safe.
+      // Each listener is registered for the type of event that it takes, so the cast is safe.
       const returned = listener(told as never)
       Promise.resolve(returned).catch((error: unknown) => this.#report(error, told))
     } catch (error) {

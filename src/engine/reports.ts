@@ -24,36 +24,37 @@ const ITEMS_MAX = 1_000_000
 /** The most lines of one write, so that many lines do not block the event loop. */
 const LINES_AT_ONCE = 1_000
 
-/** What {@link Reports} needs of the attempt that reports. */
+/** The parts of an attempt that {@link Reports} needs. */
 export interface Reporter {
-  /** The job as it was claimed. */
+  /** The job's record as its claim was committed. */
   readonly job: Job
   readonly task: Task
   readonly type: AnyJobType
   readonly settings: TaskSettings
-  /** It was told to stop, so failed writes are not tried again. */
+  /** True: the attempt was told to stop, so failed writes are not tried again. */
   readonly isStopped: boolean
   readonly inbox: AsyncIterable<TaskMessage>
 }
 
 /**
- * The reports of a running attempt. Items, steps and events, which code awaits, are tried until the storage accepts
- * them. Lines and progress are best effort; those not yet written are committed with the attempt's end.
+ * The reports of a running attempt. Items, steps and events, which code awaits, are written again and again until the
+ * storage accepts them. Log lines and progress are best effort; those not yet written are committed with the attempt's
+ * end.
  */
 export class Reports implements TaskChannel {
   readonly #core: Core
   readonly #of: Reporter
-  /** Writes of records and events that have not ended. The attempt's end is reported after them. */
+  /** Pending writes of items, steps and events. The end of the attempt is reported after them. */
   #unwritten: Set<Promise<unknown>> | undefined
-  /** The last report to the chart. These reports are sent one after the other. */
+  /** The last report to the chart. The next one is sent when this one is written. */
   #said: Promise<unknown> | undefined
-  /** The time of the latest report. */
+  /** The time of the latest report, in milliseconds UTC. */
   #lastTime: number
   /** For each item key with a pending report: its newest report. */
   #newestItems: Map<string, Item> | undefined
   #hasWarned = false
   #isOver = false
-  /** The job has ended or gone on without this task, so its progress no longer counts. */
+  /** True: the job has ended or gone on without this task, so the task's progress no longer counts. */
   #isLeft = false
   #lines: NewLine[] = []
   #isWritingLines = false
@@ -75,13 +76,13 @@ export class Reports implements TaskChannel {
     return this.#progress === undefined
   }
 
-  // Report times never go back.
+  // The time for a report. It never goes back, even if the wall clock does.
   #now(): number {
     this.#lastTime = Math.max(this.#lastTime, this.#core.clock.now())
     return this.#lastTime
   }
 
-  /** Called when the job has gone on without this task. Its progress then no longer counts. */
+  /** Called when the job has ended or gone on without this task. The task's progress then no longer counts. */
   leave(): void {
     this.#isLeft = true
   }
@@ -147,7 +148,7 @@ export class Reports implements TaskChannel {
     this.#isWritingLines = true
     while (this.#lines.length > 0) {
       const note = this.#logNote()
-      // Safe to repeat if it was already written, because notes have keys.
+      // Safe to repeat: notes have keys, so writing a note twice changes nothing.
       const became = await this.#write([note])
       if (became === 'written') this.#core.publisher.logged(this.#of.job.id)
       else if (became === 'failed') this.#unsent.push(note)
@@ -162,8 +163,8 @@ export class Reports implements TaskChannel {
     return { op: 'note', jobId: job.id, token: task.token, note: { kind: 'log', key, lines } }
   }
 
-  // Lines and progress are best effort, and nobody waits for them: a refused write is dropped, a failed one may be
-  // tried again.
+  // Lines and progress are best effort, and nobody waits for them. So a write that the engine refuses is dropped, and
+  // one that the storage failed to do may be tried again.
   async #write(writes: readonly Write[]): Promise<'written' | 'refused' | 'failed'> {
     try {
       await this.#core.ticks.submit({ by: ENGINE, writes })
@@ -173,7 +174,7 @@ export class Reports implements TaskChannel {
     }
   }
 
-  /** Records the result of one part of the work. */
+  /** Records an item: the result of one part of the work. */
   async item(key: string, report: ItemReport = {}): Promise<void> {
     const item = parseItem(key, report, this.#now())
     const { invocation } = this.#of.task
@@ -198,7 +199,7 @@ export class Reports implements TaskChannel {
     const change: Change = { by: ENGINE, writes: [{ op: 'note', jobId, token: this.#of.task.token, note }], full }
     const write = async () => (isNewest() ? await this.#core.ticks.submit(change) : undefined)
     try {
-      // Safe to repeat if it was already written, because notes have keys.
+      // Safe to repeat: notes have keys, so writing a note twice changes nothing.
       await this.#beforeEnd(this.#untilWritten(write))
     } catch (error) {
       if (!(error instanceof JobchartError) || error.code !== 'STALE_CLAIM') throw error
@@ -225,7 +226,7 @@ export class Reports implements TaskChannel {
     return await this.#untilWritten(() => this.#core.storage.steps(job.id, stepAddress(job, task), task.ordinal))
   }
 
-  /** Reports that the code runs now. Its `timeout` counts from here. */
+  /** Reports that the code runs now. The `timeout` of the attempt counts from here. */
   async started(handle?: Json): Promise<void> {
     const { job, task } = this.#of
     const change: Change = {
@@ -246,7 +247,10 @@ export class Reports implements TaskChannel {
     return this.#of.inbox
   }
 
-  /** The reports not written yet, for the changeset of the attempt's end. Later reports are ignored. */
+  /**
+   * Returns the log lines and the progress that are not stored yet, to be committed with the attempt's end. Later
+   * reports are ignored.
+   */
   lastNotes(): Write[] {
     this.#isOver = true
     this.#cancelProgress?.()
@@ -263,7 +267,10 @@ export class Reports implements TaskChannel {
     return this.say({ kind: 'event', event })
   }
 
-  /** Sends a report to the chart. A report that may have been taken is not sent again. */
+  /**
+   * Sends a report to the chart. Resolves with `true` if the chart took it. A report that the chart may have received
+   * is not sent again.
+   */
   async say(told: TaskReport): Promise<boolean> {
     const said = checkedReport(this.#of.type, this.#of.settings, told)
     const before = this.#said

@@ -19,7 +19,7 @@ import { Ticks } from './tick.ts'
 
 /** How many turns of the event loop a stop waits for the last commit. */
 const FLUSH_TURNS_MAX = 1_000
-/** How long each step of a stop waits for the storage after the stop's timeout. */
+/** How long each step of a stop may take after the wait for running tasks, in milliseconds. */
 const ENDING_MS_MAX = 5_000
 
 /** What an engine keeps across starts. */
@@ -41,7 +41,7 @@ export class Running {
   #mustRead = false
   #reading: Promise<void> | undefined
   #failuresSeen = 0
-  /** When a stop gives up waiting for running tasks, in `elapsed` time. */
+  /** When a stop gives up waiting for running tasks, in milliseconds of `clock.elapsed()`. */
   #patienceEnd = Number.POSITIVE_INFINITY
   #isImpatient = false
   #cancelPatience = () => {}
@@ -156,7 +156,8 @@ export class Running {
     ticks.end()
     core.publisher.wakeAll()
     dispatcher.wake()
-    // Tasks still held, whose code ignores its stop, are recovered by an engine that finds this instance's lock free.
+    // Code that ignores its stop may still hold tasks. Then this instance stays listed, and another engine that finds
+    // this instance's lock free takes the tasks back.
     const forgotten = storage.held(instance).then(async ({ length }) => {
       if (length === 0) await storage.forget(instance)
     })
@@ -164,7 +165,7 @@ export class Running {
     await this.#within(storage.close())
   }
 
-  // Does not wait if code has ignored its stop, because it may never end.
+  // Does not wait for executors if code has ignored its stop, because that code may never end.
   async #closeExecutors(): Promise<void> {
     const { clock, dispatcher, executors } = this.core
     const closed = Promise.all([...executors.values()].map(closeSafely))
@@ -199,8 +200,8 @@ export class Running {
   async #read(): Promise<void> {
     const { storage, publisher, dispatcher, tail, health, ticks } = this.core
     const { failures } = health
-    // Stays set until the log was read, so that the next poll makes up for a failed one. After a failure, read too: the
-    // failed write may have been stored, and no other signal tells so.
+    // `#mustRead` stays true until the log was read, so that the next poll makes up for a failed one. It is also set
+    // after a failed call: the call may have written something, and only the log shows that.
     this.#mustRead ||= storage.changed() || tail.hasGap || failures !== this.#failuresSeen
     if (!this.#mustRead) return
     await publisher.readTail(storage, (jobId) => dispatcher.heard(jobId))
@@ -232,7 +233,7 @@ export class Running {
     core.ticks.claimSoon()
   }
 
-  // Repeats a task, pausing after each run. An error comes from the storage, and the next run tries again.
+  // Runs a loop: waits, runs the function, waits again. An error comes from the storage, and the next run tries again.
   #every(ms: number, run: () => Promise<void>): void {
     let cancel = () => {}
     const next = () => {
@@ -250,9 +251,9 @@ export class Running {
 }
 
 /**
- * Registers the charts of all job types. A stored job is moved by the chart of its version. If that chart changes,
- * renamed states could be lost. So a chart is replaced only while no job uses it, and no other living engine knows the
- * old one.
+ * Registers the charts of all job types. The states of a stored job are states of its version's chart. If that chart
+ * changed, a renamed state would be lost. So a chart is replaced only while no job uses it, and no other living engine
+ * knows the old one.
  */
 async function registerCharts({ storage, types }: Core): Promise<void> {
   const others = await storage.others()
@@ -274,7 +275,7 @@ function patience(clock: Clock, ms: number, over: () => void): () => void {
   return (clock.patience ?? clock.timer)(ms, over)
 }
 
-// Executors are user code.
+// Executors are user code, and `close` may throw.
 async function closeSafely(executor: Executor): Promise<void> {
   try {
     await executor.close()

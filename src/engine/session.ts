@@ -59,13 +59,13 @@ import type { Page } from './page.ts'
 import type { Answer, Soon } from './soon.ts'
 import type { JobView, PipelineView } from './view.ts'
 
-/** The commands that a job of the type takes. If the type is unknown: any. */
+/** The commands that a job of the type takes. If the type is unknown at compile time, any command. */
 export type CommandFor<Type> =
   unknown extends CommandsOf<Type>
     ? { readonly type: string; readonly [field: string]: unknown }
     : CommandOf<CommandsOf<Type>>
 
-/** A job as it is shown, with the output of its type. */
+/** A job as a session shows it, with the type of its output. */
 export type ViewOf<Type> = Type extends AnyJobType ? JobView<Type, OutputOf<Type>> : JobView
 
 /** The arguments of `submit`: the input, optional if it may be undefined, and the options. */
@@ -85,7 +85,7 @@ export interface Pipelines {
    * @throws {JobchartError} `INVALID_INPUT` (also if the id is in use but hidden from the caller), `NOT_STORABLE`, `FORBIDDEN`, `UNKNOWN_TYPE`, `STORAGE_UNAVAILABLE`, `OUTCOME_UNKNOWN` (defining it again is safe).
    */
   define<Type extends AnyJobType>(options: PipelineOptions<Type>, call?: CallOptions): Promise<PipelineView>
-  /** @throws {JobchartError} `PIPELINE_NOT_FOUND` */
+  /** Returns the pipeline. @throws {JobchartError} `PIPELINE_NOT_FOUND` */
   get(id: string, options?: PipelineCallOptions): Promise<PipelineView>
   /** Ordered by id. @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT` */
   list(options?: PipelineListOptions): Promise<Page<PipelineView>>
@@ -104,7 +104,7 @@ export interface Pipelines {
    * @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN`, `INVALID_INPUT`
    */
   pause(id: string, reason: string, options?: PipelineCallOptions): Promise<PipelineView>
-  /** @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN` */
+  /** Lets a paused pipeline take new runs again. @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN` */
   resume(id: string, options?: PipelineCallOptions): Promise<PipelineView>
   /**
    * The next due times of a schedule, ISO 8601, as `define` would store it: to show them before it is stored.
@@ -145,7 +145,7 @@ export interface Session {
    * @throws {JobchartError} `INVALID_INPUT`; with `atomic`, as {@link Session.submit}; the signal's own reason.
    */
   submitMany(jobs: readonly SubmittedJob[], options?: SubmitManyOptions): Promise<readonly SubmitOutcome[]>
-  /** @throws {JobchartError} `JOB_NOT_FOUND` */
+  /** Returns the job. @throws {JobchartError} `JOB_NOT_FOUND` */
   get<Type>(id: JobId<Type>, options?: CallOptions): Promise<ViewOf<Type>>
   /**
    * Lists jobs by time of creation, newest first unless `order` says otherwise. A page may have fewer jobs than
@@ -156,8 +156,9 @@ export interface Session {
    */
   list(options?: ListOptions): Promise<Page<JobView>>
   /**
-   * How many jobs `list` would page through; 10,001 means more than 10,000. @throws {JobchartError} `FORBIDDEN`,
-   * `INVALID_INPUT`
+   * How many jobs `list` would page through; 10,001 means more than 10,000.
+   *
+   * @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT`
    */
   count(options?: CountOptions): Promise<number>
   /**
@@ -168,12 +169,12 @@ export interface Session {
    */
   counts(options: CountsOptions, filter?: CountOptions): Promise<Counts>
   /**
-   * Which `view`s `list` and `count` accept from the caller: none without the right to list jobs, both with the right
-   * to list all.
+   * Which values of the option `view` the caller may pass to `list` and `count`: none without the right to list jobs,
+   * `'mine'` with it, and also `'all'` with the right to list all jobs.
    */
   views(options?: CallOptions): Promise<readonly JobsView[]>
   /**
-   * Sends a command to the job's chart. Resolves with the job after it.
+   * Sends a command to the job's chart. Resolves with the job as it is after the command.
    *
    * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `ALREADY_SETTLED`, `INVALID_STATE` (the chart does not take the command now), `INVALID_INPUT` (unknown command, or its fields do not fit), `ALREADY_RUNNING`.
    */
@@ -201,7 +202,7 @@ export interface Session {
   delete(id: JobId, options?: CallOptions): Promise<void>
   /**
    * What the principal may do with a job now, allowed both by its chart and by the policy. For a list of at most 1,000
-   * ids: an object by id, with only the jobs that the principal may see.
+   * ids: a map by id, with only the jobs that the principal may see.
    *
    * @throws {JobchartError} `JOB_NOT_FOUND` for a single id; `INVALID_INPUT`.
    */
@@ -228,7 +229,7 @@ export interface Session {
    * @throws {JobchartError} `JOB_NOT_FOUND`; while following, `ENGINE_STOPPED`: continue after the last number.
    */
   logs(id: JobId, options?: LogOptions): AsyncIterable<LogLineView>
-  /** The items that the code reported, by number. @throws {JobchartError} `JOB_NOT_FOUND` */
+  /** The items that the job's code has reported, ordered by number. @throws {JobchartError} `JOB_NOT_FOUND` */
   items(id: JobId, options?: ItemOptions): AsyncIterable<ItemView>
   /**
    * Follows events in log order. Each event comes once, with a `sequence` to continue after. Events that the principal
@@ -236,12 +237,12 @@ export interface Session {
    * comes. Slow readers are safe: nothing is buffered per reader, and missed events are read again. Outdated progress
    * may be left out, but the last progress of an attempt always comes before the event that ends it.
    *
-   * The storage is needed only to catch up, and to check the rights to one `job`. A storage that fails while a stream
-   * waits only delays it. A policy that fails for the scopes ends the stream with `FORBIDDEN`. If the policy fails for
-   * a single job, that job's events are left out meanwhile.
+   * The storage is needed only to catch up, and to check the rights to one `job`. If the storage fails while the stream
+   * waits, the stream is only delayed. If the policy fails when it is asked for the scopes, the stream ends with
+   * `FORBIDDEN`. If the policy fails for a single job, that job's events are left out meanwhile.
    *
    * The stream ends when the signal is aborted or the loop is left; a stream of one `job` also ends when that job is
-   * deleted. Events of jobs deleted since stay in the log. The first `next()` may throw.
+   * deleted. The log keeps the events of deleted jobs. `events` itself does not throw: the first `next()` does.
    *
    * @throws {JobchartError} `FORBIDDEN`, `JOB_NOT_FOUND`, `INVALID_INPUT`. While following also `STORAGE_UNAVAILABLE` (missed events could not be read) and `ENGINE_STOPPED`: continue after the last sequence, and no event is missed.
    */
@@ -280,7 +281,7 @@ function pipelinesOf(call: Call): Pipelines {
  * Binds a principal to the operations.
  *
  * @param who  called for each operation, so that rights are current.
- * @param isTrusted  errors are passed on unchanged: for the engine's own session.
+ * @param isTrusted  true for the engine's own session: its errors are passed on unchanged.
  */
 export function createSession(core: () => Core, who: () => Principal, isTrusted = false): Session {
   const told = isTrusted ? (error: unknown) => error : toldError
@@ -306,7 +307,8 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
       }
     })
   }
-  // The operations handle JSON. The types' schemas checked it when it was written, so the cast is safe.
+  // The operations return inputs and outputs as plain JSON. The job type's schemas checked them before they were
+  // stored, so the cast to the typed methods is safe.
   const session = {
     submit: (type: AnyJobType | string, input: unknown, options?: SubmitOptions) =>
       answered<JobView>((core, who, answer) => submit(core, who, { type, input }, given(options) ?? {}, answer)),
@@ -353,7 +355,8 @@ const STORAGE_FAILURES: ReadonlyMap<string, string> = new Map<ErrorCode, string>
   ],
 ])
 
-// Storage errors name files of the server, so persons do not get them; see `engine.health`.
+// Storage errors name files of the server. So a person's session gets an error without these names; the host finds the
+// original in `engine.health`.
 function toldError(error: unknown): unknown {
   const text = error instanceof JobchartError ? STORAGE_FAILURES.get(error.code) : undefined
   if (!(error instanceof JobchartError) || text === undefined) return error

@@ -1,4 +1,4 @@
-/** Events as a session shows them: the result of `publicEvents` through a mask. */
+/** Events as a session shows them: the result of `publicEvents`, without the fields that a mask hides. */
 import type { JobError } from '../model/error.ts'
 import { type Actor, type EventOf, type EventRow, publicEvents } from '../model/event.ts'
 import type { Outcome } from '../model/job.ts'
@@ -11,7 +11,7 @@ export type ShownEvent = EventOf & {
   readonly redacted?: readonly string[]
 }
 
-/** For each field of an event: which field of the job's view it reveals. */
+/** For each field of an event: which field of the job it reveals. Both are hidden together. */
 const TELLS: { readonly [field: string]: string } = {
   jobType: 'type',
   tenant: 'tenant',
@@ -32,7 +32,10 @@ const TELLS: { readonly [field: string]: string } = {
   blocker: 'blocker',
 }
 
-/** Which field of a job's view is revealed by a field of an event or history entry. `undefined`: none. */
+/**
+ * Returns a function that maps each field of an event, or of a history entry, to the job's field that it reveals.
+ * Example: `to` reveals `status`. `undefined`: it reveals none.
+ */
 export function toldBy(
   event: { readonly by: Actor; readonly outcome?: Outcome | undefined },
   { createdBy }: Pick<EventRow, 'createdBy'>,
@@ -74,7 +77,7 @@ function outcomeOf(event: EventOf): Outcome | undefined {
 function withoutPrivate(event: EventOf, mask: FieldMask): EventOf {
   if ('error' in event && event.error !== undefined) return { ...event, error: errorIn(event, event.error, mask) }
   if (event.type !== 'job.emitted' || mask.open.has('emitted')) return event
-  // An emitted event may contain anything that the chart knows.
+  // An emitted event may contain anything that the chart knows, so it is private.
   const { event: emitted, ...shown } = event
   return shown as EventOf
 }

@@ -1,4 +1,4 @@
-/** A value that is known at once, or later. Most policies and schemas are synchronous and need no promise. */
+/** A value, or a promise of it. Most policies and schemas are synchronous, and need no promise. */
 export type Soon<Value> = Value | Promise<Value>
 
 /** Callbacks for a later value or its error, in place of a promise. */
@@ -7,7 +7,7 @@ export interface Answer<Value> {
   readonly failed: (error: unknown) => void
 }
 
-/** Continues with a value: synchronously if it is known. */
+/** Calls `next` with the value: at once, or when its promise resolves. */
 export function whenKnown<Value, Next>(value: Soon<Value>, next: (value: Value) => Soon<Next>): Soon<Next> {
   return value instanceof Promise ? value.then(next) : next(value)
 }

@@ -10,13 +10,16 @@ import { isoTime } from '../model/time.ts'
 import type { OtherInstance, Recorded } from '../port/storage.ts'
 import { type Core, ENGINE } from './core.ts'
 
-/** How many jobs are read at once. */
+/** How many jobs one query reads. */
 const JOBS_AT_ONCE = 1_000
 
-/** Fires what is due, oldest first, and sets the alarm for what falls due before the next sweep. */
+/**
+ * Handles jobs for which something is due (a timer, a timeout, the end of a grace), the longest due first. Sets the
+ * alarm for what falls due before the next sweep.
+ */
 export async function fireDue(core: Core): Promise<void> {
   const { storage, types, clock, settings, alarm } = core
-  // Jobs that could not be moved stay due, so they are skipped; the next sweep tries them again.
+  // Jobs whose change failed stay due, so this run skips them; the next sweep tries them again.
   for (let skip = 0; ; ) {
     const now = clock.steady()
     const jobs = await storage.due(types.all(), now + settings.sweepMs, JOBS_AT_ONCE, skip)
@@ -68,9 +71,9 @@ export async function admitWaiting(core: Core): Promise<void> {
   }
 }
 
-/** After this silence, an engine with a living process is reported as silent. */
+/** An engine with a living process is reported as silent after this time without a heartbeat, in milliseconds. */
 const SILENT_MS = 10_000
-/** Or after this many heartbeat intervals of this engine, if that is longer. */
+/** If this many heartbeat intervals are longer than `SILENT_MS`, an engine is reported only after them. */
 const SILENT_BEATS = 3
 
 /** An engine with a living process and no heartbeat: its event loop is busy, or its process is suspended. */
@@ -80,7 +83,7 @@ export interface SilentInstance {
   readonly since: string
 }
 
-/** How an attempt was lost, by the state of its engine. */
+/** The ways to lose an attempt, by what happened to its engine. */
 const LOSS = {
   died: { reason: 'its process died', isCrash: true, said: 'the process of an engine ended' },
   // Ended by SIGINT or SIGTERM: the task did not cause it, so it is not a crash.
@@ -97,13 +100,13 @@ type Lost = (typeof LOSS)[keyof typeof LOSS]
  * Finds dead instances, and takes back their tasks.
  *
  * An instance is dead as soon as its process has ended. An instance with a living process keeps its tasks, however busy
- * its event loop is; if its heartbeat has not changed for 10 s, `health` and `explain` report it as silent. With
- * `deadAfter`, it loses its tasks after that time. All times are measured by our own clock since the last change seen
- * here, so wrong or changed clocks do not matter.
+ * its event loop is; if its heartbeat has not changed for 10 s, `health` and `explain` report it as silent. With the
+ * option `deadAfter`, it loses its tasks after that time. All times are measured by our own clock since the last change
+ * seen here, so wrong or changed clocks do not matter.
  *
- * A chart that names `task.lost` gets that event. By its `recovery`, the task becomes available again, ends, or is
- * awaited. An instance is forgotten when it holds no tasks any more. Tasks of unknown job types stay for an engine that
- * knows them.
+ * A chart that names the event `task.lost` gets it. The task's `recovery` option decides whether the task becomes
+ * available again, ends, or is awaited. An instance is forgotten when it holds no tasks any more. Tasks of unknown job
+ * types stay for an engine that knows them.
  */
 export class LossWatch {
   readonly #seen = new Map<string, { readonly heartbeat: number; readonly since: number }>()
@@ -144,7 +147,8 @@ export class LossWatch {
     this.#stillRunning = stillRunning
   }
 
-  // The silence ends at `asked`, the time before the read: our own process may have been suspended since then.
+  // The silence is measured up to `asked`, the time before the read. Our own process may have been suspended after it,
+  // and that time must not count as silence.
   #silenceMs({ clock }: Core, { id, heartbeat }: OtherInstance, asked: number): number {
     const seen = this.#seen.get(id)
     if (seen?.heartbeat === heartbeat) return asked - seen.since
@@ -156,7 +160,7 @@ export class LossWatch {
 async function takeBack(core: Core, instance: string, how: Lost, stillRunning: Set<string>): Promise<void> {
   const jobs = await core.storage.held(instance)
   const recorded = jobs.length === 0 ? [] : await core.storage.recorded(jobs.map(({ id }) => id))
-  // A job that cannot be moved does not block others; the next sweep tries it again.
+  // If a job cannot be changed, the others go on; the next sweep tries it again.
   let mayForget = true
   const failures = await failuresOf(jobs, async (job) => {
     const running = await stillRunningOf(core, job, instance)
@@ -167,8 +171,8 @@ async function takeBack(core: Core, instance: string, how: Lost, stillRunning: S
   if (failures === 0 && mayForget) await core.storage.forget(instance)
 }
 
-// Processes that a dead engine has started may outlive it for a moment. Do not start the task beside them; the next
-// sweep looks again.
+// Processes that a dead engine has started may outlive it for a moment. While they run, the task is not started again;
+// the next sweep looks again.
 async function stillRunningOf(core: Core, job: Job, instance: string): Promise<readonly Task[]> {
   const started = job.tasks.filter(({ holder, handle }) => holder === instance && handle !== undefined)
   const gone = await Promise.all(

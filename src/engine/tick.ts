@@ -12,11 +12,12 @@
  * - A tick takes the waiting requests, up to a bound. It reads the jobs that they need, unless they are in memory. It
  *   decides the requests in order over one working set, so that each sees the ones before it. It commits them all in
  *   one transaction, which ends with the claim of ready tasks.
- * - Requests that build on each other form one changeset. If the storage refuses it, they are decided again, each
- *   alone.
- * - A changeset that conflicts with a faster process is decided again on the current rows.
- * - If a decision ends a job whose type has follow-ups, it waits while these are read and parsed. It is committed in a
- *   later tick if its jobs are unchanged; otherwise it is made again.
+ * - Requests that build on each other form one changeset. If the storage refuses the changeset, each of its requests is
+ *   decided again, alone.
+ * - If another process changed a job first, the changeset of this job conflicts. It is then decided again on the current
+ *   rows.
+ * - If a decision ends a job whose type has follow-ups, the decision waits while these are read and parsed. It is
+ *   committed in a later tick if its jobs are unchanged; otherwise it is made again.
  * - Nothing is published, started or answered before it is committed.
  * - One tick runs at a time. Each begins in its own turn of the event loop.
  */
@@ -47,25 +48,41 @@ import { nameOf, WorkingSet } from './working-set.ts'
 /** One change of one or more jobs. */
 export interface Change {
   readonly by: Actor
-  /** The ids of the stored jobs that it needs. Each is read with its tree. */
+  /** The ids of the stored jobs that the change needs. Each is read with its tree. */
   readonly jobs?: readonly string[]
-  /** The record of one of these jobs, if known. Saves the read if the job has no parent or children. */
+  /**
+   * The record of one of these jobs, if the caller has it. If the job has no parent or children, it is then not read.
+   */
   readonly known?: Job
-  /** Pipelines whose slot and next run it depends on. */
+  /** Pipelines whose slot and next run the change depends on. */
   readonly pipelines?: readonly PipelineKey[]
-  /** Decides on the working set, or throws a typed refusal. `undefined`: nothing to change. */
+  /**
+   * Decides on the jobs of the working set, or throws a typed refusal. Returns `undefined` if there is nothing to
+   * change.
+   */
   readonly decide?: (jobs: WorkingSet, context: DecisionContext) => Decision | PipelineDecision | undefined
-  /** Writes without a decision: notes of an attempt. */
+  /** Writes without a decision, e.g. log lines and steps of an attempt, or pipelines. */
   readonly writes?: readonly Write[]
-  /** True: a caller asked for the new jobs, so a full queue refuses them. */
+  /**
+   * True: a caller submitted the new jobs, so they are refused while the queue of their type (`limits.queued`) is full.
+   */
   readonly isAsked?: boolean
-  /** The error if a limit of the storage is reached. Default: `STALE_CLAIM`, since a limit key has no free place. */
+  /**
+   * Makes the error for a change that exceeds a limit of the storage. Default: `STALE_CLAIM`, because no place is free
+   * under the limit key of a task that the change claims.
+   */
   readonly full?: (() => JobchartError) | undefined
   /** Called with each new or changed job, as committed. */
   readonly seen?: (job: Job) => void
-  /** True: a conflict is answered with {@link ChangedMeanwhile} instead of deciding again. */
+  /**
+   * True: if the change conflicts, it fails with {@link ChangedMeanwhile}, so that the caller can ask the policy again.
+   * Default: it is decided again.
+   */
   readonly isAskedAgain?: boolean
-  /** True: the attempt that ends has reported no progress. Progress is stored beside the record. */
+  /**
+   * True: the change ends an attempt that has reported no progress. Then the record has all shown fields of the job:
+   * only progress is stored elsewhere.
+   */
   readonly withoutProgress?: boolean
 }
 
@@ -83,10 +100,10 @@ export async function untilUnchanged<Result>(ask: () => Promise<Result>): Promis
   }
 }
 
-/** A change in progress. It is answered exactly once, even if something fails after that. */
+/** A change in progress. It is answered exactly once, even if something fails later. */
 class Request {
   readonly change: Change
-  /** True: it is not combined with other requests, because together they were refused. */
+  /** True: the request gets a tick of its own, because it was refused together with others. */
   readonly isAlone: boolean
   /** True: its jobs are read again, because records in memory may be outdated. */
   readonly isStale: boolean
@@ -121,7 +138,7 @@ class Request {
   }
 }
 
-/** A decision, with its follow-ups once they are known. */
+/** A decision, to which its follow-ups are added once they are known. */
 class Draft implements Followed {
   /** `undefined`: it is about pipelines alone. */
   readonly decision: Decision | undefined
@@ -149,7 +166,7 @@ class Draft implements Followed {
 
 /** The most requests per tick. More would block the event loop, and delay the first ones. */
 const REQUESTS_MAX = 512
-/** How long one tick decides. The rest waits for the next tick. */
+/** How long one tick decides, in milliseconds. Requests that are left wait for the next tick. */
 const DECIDE_MS_MAX = 8
 
 /** Accepts changes, and runs the ticks that make them. */
@@ -169,7 +186,7 @@ export class Ticks {
     this.#sequence = sequence
   }
 
-  /** Whether nothing waits to be written or claimed. */
+  /** Whether nothing waits to be written or claimed. A change that waits for its follow-ups counts as waiting. */
   get isIdle(): boolean {
     return this.#queue.length === 0 && !this.#isRunning && this.#preparing === 0
   }
@@ -205,13 +222,13 @@ export class Ticks {
     this.#enqueue(new Request(change, answer))
   }
 
-  /** Claims ready tasks with the next tick. */
+  /** Makes the next tick claim ready tasks. */
   claimSoon(): void {
     this.#mustClaim = true
     this.#runSoon()
   }
 
-  /** Starts no more ticks. Waiting requests are told that the engine stopped. */
+  /** Starts no more ticks. Waiting requests fail with `ENGINE_STOPPED`. */
   end(): void {
     this.#isOver = true
     for (const request of this.#queue.splice(0)) request.failed(stopped())
@@ -236,7 +253,8 @@ export class Ticks {
     try {
       await this.#tick([...requests])
     } catch (error) {
-      // After an error in the tick itself, nobody must wait for ever. The rows tell what was written.
+      // After an error in the tick itself, its requests must still be answered. It is unknown what was written, so the
+      // next sweep compares running tasks with the rows.
       this.#core.dispatcher.suspect()
       for (const request of requests) request.failed(error)
     }
@@ -257,19 +275,20 @@ export class Ticks {
     this.#tell(drafts, claim, committed, seen)
   }
 
-  // If the answer of the commit was lost, its rows may also have been claimed; only reading them tells.
+  // If the answer of the commit was lost, the claim of this tick may also have been committed, and may have changed
+  // these jobs once more. So read them again.
   async #readBack(drafts: readonly ChangesetDraft<Request>[]): Promise<ReadonlyMap<string, Job>> {
     this.#core.dispatcher.suspect()
     try {
       const jobs = await this.#core.storage.many(drafts.flatMap((draft) => draft.jobs.map(({ job }) => job.id)))
       return new Map(jobs.map((job) => [job.id, job]))
     } catch {
-      // The next sweep compares running tasks with the rows, and finds it.
+      // Ignored: the next sweep compares running tasks with the rows.
       return new Map()
     }
   }
 
-  // The requests of the next tick. One that must be alone gets its own tick.
+  // Takes the requests of the next tick from the queue. A request that must be alone gets its own tick.
   #take(): Request[] {
     if (this.#queue[0]?.isAlone === true) return this.#queue.splice(0, 1)
     const alone = this.#queue.findIndex(({ isAlone }) => isAlone)
@@ -280,7 +299,8 @@ export class Ticks {
     return `${this.#core.instance}/${++this.#changesets}`
   }
 
-  // Reads only what is not in memory. If the read fails, the requests that needed it fail, and the others go on.
+  // Reads only the jobs that are not in memory. If the read fails, the requests that needed it fail, and the others go
+  // on.
   async #load(requests: Request[]): Promise<WorkingSet> {
     const core = this.#core
     const known = requests.map((request) => this.#known(request))
@@ -319,7 +339,7 @@ export class Ticks {
     return drafts.all
   }
 
-  /** Decides one request. `undefined`: nothing to write, or not yet. */
+  /** Decides one request. `undefined`: it needs no write, it was refused, or it waits for its follow-ups. */
   #decideOne(jobs: WorkingSet, request: Request): Decided | undefined {
     const { change } = request
     try {
@@ -350,8 +370,8 @@ export class Ticks {
     }
   }
 
-  // Marks the jobs of a change to be read again. While their tasks run here, a record in memory may be older than its
-  // row until the next poll.
+  // Makes later ticks read the jobs of a change again. The engine keeps the records of jobs whose tasks run here in
+  // memory, and such a record may be older than its row until the next poll.
   #readAgain({ jobs = [] }: Change): void {
     for (const id of jobs) this.#core.dispatcher.heard(id)
   }
@@ -392,14 +412,14 @@ export class Ticks {
     if (pipeline === undefined) return []
     try {
       const { next } = jobs.turn({ tenant, id: pipeline })
-      // A run that the request itself changes, e.g. cancels, needs no admission here.
+      // A run that this request itself changes, e.g. cancels, must not be admitted here.
       if (next === undefined || decided.some(({ job }) => job.id === next.id)) return this.#lookLater()
       const admitted = admit(jobs.typeOf(next), next, jobs.context(), jobs)
       const all = [admitted, ...admitted.others]
-      // A run that ends at its admission may have follow-ups, so it needs its own request.
+      // A run that ends as soon as it is admitted may have follow-ups, so it must be admitted by a request of its own.
       return all.some((each) => mayBeFollowed(each.type, each.before, each.job)) ? this.#lookLater() : all.map(byEngine)
     } catch {
-      // A failing admission must not stop the end of the other job. The next sweep tries it again.
+      // If the admission fails, the other job must still end. The next sweep tries the admission again.
       return []
     }
   }
@@ -412,13 +432,16 @@ export class Ticks {
   #claim(drafts: readonly ChangesetDraft<Request>[]): ClaimOfTick | undefined {
     const now = this.#core.clock.steady()
     this.#mustClaim ||= drafts.some(({ jobs }) => jobs.some(({ job }) => hasReadyTask(job, now)))
-    // Abandoned code frees its place only after the commit, so claim in the next tick.
+    // The place of abandoned code is free only after the commit, so let the next tick claim.
     if (!this.#mustClaim || drafts.some(({ jobs }) => jobs.some(abandons))) return undefined
     this.#mustClaim = false
     return claimOf(this.#core, this.#newId())
   }
 
-  /** `seen`: jobs that were written after the drafts, for example by the claim of this tick. */
+  /**
+   * Handles the results of a commit. `seen`: jobs that were written once more after the drafts, e.g. by the claim of
+   * this tick.
+   */
   #tell(
     drafts: readonly ChangesetDraft<Request>[],
     claim: ClaimOfTick | undefined,
@@ -460,7 +483,8 @@ export class Ticks {
     }
   }
 
-  // Waiters for a job need not read it, if its whole row is known here. Progress is written beside the record.
+  // Returns the job's record if it is the whole row, so that callers who wait for the job need not read it. Progress is
+  // not stored in the record, so only a job that has reported none qualifies.
   #knownWhole(draft: ChangesetDraft<Request>, { events }: WrittenRow): Job | undefined {
     const [request, ...others] = draft.requests
     if (others.length > 0 || request?.change.withoutProgress !== true) return undefined
@@ -489,11 +513,14 @@ export class Ticks {
 
 interface Drafts {
   readonly all: ChangesetDraft<Request>[]
-  /** The draft that writes a job, by the job's id. */
+  /** By job id: the draft that writes the job. */
   readonly byJob: Map<string, ChangesetDraft<Request>>
 }
 
-/** Adds a decision, combined with the changesets of all jobs that it touches. */
+/**
+ * Adds a decision to the drafts. If the decision touches jobs of earlier drafts, these drafts and the decision become
+ * one.
+ */
 function put(drafts: Drafts, request: Request, decided: Decided): void {
   let own: ChangesetDraft<Request> | undefined
   for (const { job } of decided.jobs) own = fused(drafts, own, job.id)

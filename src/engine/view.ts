@@ -15,7 +15,10 @@ import type { Progress, Task } from '../model/task.ts'
 import { isoTime } from '../model/time.ts'
 import { type FieldMask, namingMasked, WHOLE } from './field-mask.ts'
 
-/** A job as it is shown: without context and tasks, unless the policy opens them. Times are ISO 8601. */
+/**
+ * A job as a session shows it. Its state, context and tasks are absent unless the policy opens them. Times are ISO
+ * 8601.
+ */
 export interface JobView<Type = unknown, Output = unknown> {
   readonly id: JobId<Type>
   readonly type: string
@@ -64,13 +67,13 @@ export interface JobView<Type = unknown, Output = unknown> {
   readonly redacted?: readonly string[]
 }
 
-/** A task, shown if the policy opens it. */
+/** A task as a session shows it, if the policy opens the job's tasks. */
 export type TaskView = Pick<Task, 'id' | 'src' | 'status' | 'attempt' | 'input' | 'inbox'> & {
-  /** The earliest time at which it can be claimed, ISO 8601. */
+  /** The earliest time at which the task can be claimed, ISO 8601. */
   readonly availableAt: string
 }
 
-/** A pipeline as it is shown. Times are ISO 8601. */
+/** A pipeline as a session shows it. Times are ISO 8601. */
 export interface PipelineView {
   readonly id: string
   readonly tenant: string
@@ -90,9 +93,9 @@ export interface PipelineView {
   readonly nextAt?: string
   /** It also runs after these ends: any of them. `type` names a job type. */
   readonly dependsOn?: readonly Dependency[]
-  /** Why it is paused. Absent: it starts runs. */
+  /** Why the pipeline is paused. Absent: it is not paused, and takes new runs. */
   readonly paused?: string
-  /** What paused it: a follow-up can lift only a follow-up's pause. */
+  /** What paused it: a person or a follow-up. A follow-up can resume it only if a follow-up paused it. */
   readonly pausedBy?: PausedBy
   readonly createdAt: string
   readonly updatedAt: string
@@ -107,7 +110,7 @@ export type ScheduleView = Pick<Schedule, 'catchUp'> & { readonly enabled: boole
     | { readonly at: string }
   )
 
-/** Every field of a view except those that identify a job. */
+/** All fields of a job's view that can be hidden. */
 const FIELDS: readonly string[] = Object.freeze(
   Object.keys({
     ...{ type: 1, version: 1, tenant: 1, createdBy: 1, trigger: 1, pipeline: 1, parentId: 1, retryOf: 1, retries: 1 },
@@ -117,10 +120,10 @@ const FIELDS: readonly string[] = Object.freeze(
   } satisfies { [Field in Exclude<keyof JobView, 'id' | 'createdAt' | 'redacted'>]: 1 }).sort(),
 )
 
-/** Shows only the id of the job. */
+/** Shows only the job's id and its time of creation. */
 export const BARE: FieldMask = { hidden: new Set(FIELDS), open: new Set(), redacted: FIELDS, key: 'bare' }
 
-/** Shows a pipeline through a mask. */
+/** Makes the view of a pipeline, without the fields that the mask hides. */
 export function pipelineViewOf(pipeline: Pipeline, mask: FieldMask = WHOLE): PipelineView {
   const { revision, input, overlap, schedule, nextAt, owed, createdAt, updatedAt, ...rest } = pipeline
   const status: PipelineStatus = rest.status ?? 'ready'
@@ -145,7 +148,10 @@ function scheduleViewOf({ catchUp, enabled, ...times }: Schedule): ScheduleView 
   return { ...common, ...times }
 }
 
-/** Shows a job through a mask. Views are copies: changing one changes nothing else. */
+/**
+ * Makes the view of a job, without the fields that the mask hides. The view is a copy: changing it changes nothing
+ * else.
+ */
 export function viewOf(job: Job, mask: FieldMask = WHOLE): JobView {
   const { hidden, open } = mask
   const view: { -readonly [Field in keyof JobView]?: JobView[Field] } = {
@@ -191,12 +197,12 @@ function taskViewOf({ id, src, status, attempt, input, inbox, availableAt }: Tas
   return { id, src, status, attempt, ...given, inbox: structuredClone(inbox), availableAt: isoTime(availableAt) }
 }
 
-// After the end, no shown field changes, although the end of a still running task may be written later.
+// A shown job does not change after its end. So its last update is its end, even if the end of a task is written later.
 function shownUpdate({ endedAt, updatedAt, progress }: Job): number {
   return endedAt ?? Math.max(updatedAt, progress?.at ?? 0)
 }
 
-/** A copy of an error as it is shown. The stack names files of the server, so it is private. */
+/** A copy of an error for a view. The stack names files of the server, so it is private. */
 export function shownError(error: JobError, { hidden, open }: FieldMask): JobError {
   const { stack, ...shown } = error
   return open.has('stack') && !hidden.has('stack') && stack !== undefined ? { ...shown, stack } : shown

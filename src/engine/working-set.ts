@@ -1,5 +1,5 @@
 /**
- * The jobs, trees and pipelines of one tick, updated by each decision. Each decision sees the ones before it, so
+ * The jobs, trees and pipelines of one tick. Each decision is applied to them, so the next decision sees it, and
  * requests within one process do not conflict.
  */
 import type { DecisionContext, JobDecision, JobTree, TreeJob } from '../model/decision-data.ts'
@@ -18,12 +18,12 @@ export class WorkingSet implements JobTree {
   readonly #loaded: Loaded
   readonly #asked: ReadonlySet<string>
   readonly #jobs = new Map<string, Job>()
-  /** Slots taken or freed in this tick, by pipeline: the id of the holder, or null. */
+  /** Slots taken or freed in this tick, by pipeline: the id of the job that holds it, or null if it is free. */
   readonly #holders = new Map<string, string | null>()
   /** Jobs that began to wait for a pipeline in this tick. */
   readonly #waiting = new Map<string, Job[]>()
   #context: ReturnType<typeof contextOf> | undefined
-  /** A job of a tree whose type this engine does not know. A decision that needed it is invalid. */
+  /** A job of a tree whose type this engine does not know. A decision that looked at this job is invalid. */
   #unknown: Job | undefined
 
   /** @param asked  the pipelines whose turns were read. */
@@ -68,7 +68,7 @@ export class WorkingSet implements JobTree {
   }
 
   /**
-   * Checks that the decisions since the last call knew all the types that they needed.
+   * Checks that this engine knows the types of all jobs that the decisions since the last call looked at.
    *
    * @throws {JobchartError} `UNKNOWN_TYPE` a job of the tree has a type that only other engines know.
    */
@@ -88,7 +88,7 @@ export class WorkingSet implements JobTree {
     return this.#context
   }
 
-  /** Which job holds a pipeline's slot, and which waiting run is next. */
+  /** Returns which job holds a pipeline's slot, and which waiting run is next. */
   turn(key: PipelineKey): Turn {
     const name = nameOf(key)
     const stored = this.#loaded.turn(key)
@@ -106,7 +106,7 @@ export class WorkingSet implements JobTree {
     return !this.#asked.has(nameOf(key)) || this.#loaded.turn(key).isDependedOn === true
   }
 
-  // If the stored next run was already admitted in this tick, the one behind it is unknown: a sweep admits it.
+  // If the stored next run was admitted in this tick, the run behind it is not known here. A sweep admits that run.
   #next(name: string, stored: Job | undefined): Job | undefined {
     const now = stored === undefined ? undefined : (this.#jobs.get(stored.id) ?? stored)
     if (now !== undefined && !isWaiting(now)) return undefined
@@ -117,7 +117,7 @@ export class WorkingSet implements JobTree {
     return [...(now === undefined ? [] : [now]), ...added].sort(inTurn)[0]
   }
 
-  /** Whether the records that decisions were made from are still current. */
+  /** Whether the decisions were made from records that are still current. */
   isAsDecided(decided: readonly JobDecision[]): boolean {
     return decided.every(({ before }) => before === undefined || this.job(before.id)?.revision === before.revision)
   }
@@ -130,7 +130,10 @@ export class WorkingSet implements JobTree {
     }
   }
 
-  /** Applies the progress in this tick's notes, which is written beside the record. */
+  /**
+   * Lets later decisions see the progress that is written in this tick. Progress is not part of a decision, so `apply`
+   * does not do that.
+   */
   note(writes: readonly Write[]): void {
     for (const write of writes) {
       if (write.op !== 'note' || write.note.kind !== 'progress') continue
@@ -153,7 +156,7 @@ function inTurn(a: Job, b: Job): number {
   return b.priority - a.priority || dueAt(a) - dueAt(b)
 }
 
-/** Reads a job of a tree. One that cannot be decoded counts as absent. */
+/** Reads a job of a tree. A job that cannot be decoded counts as absent. */
 export function readable(read: () => Job | undefined): Job | undefined {
   try {
     return read()

@@ -36,7 +36,8 @@ import type { Scope } from './policy.ts'
  * - S33 The steps of a child job are stored with the top job of its tree, and deleted with that job. An insert with
  *   `stepsOf` copies the steps of that job's tree, as they are in the transaction that writes. If the row of that job
  *   is gone, no steps are copied. After that, the two jobs share nothing: new steps and a deletion of one do not change
- *   the other. Claiming
+ *   the other.
+ * Claiming
  * - S9 The claim of a commit picks ready tasks by (priority, due, sequence), including those of its own changesets. It
  *   calls `decide` for each and commits the result in the same transaction, so no task is claimed twice under one
  *   token. It picks at most `room` tasks per executor. If `decide` leaves a task, the task stays ready and does not
@@ -49,7 +50,8 @@ import type { Scope } from './policy.ts'
  *   If a route gives no number for a task's key, the task is claimed as if it had no key.
  * - S20 A claim reads no rows of routes that it does not name, and no tasks of a key that is full. Within a route, keys
  *   that are not full are served in the order of their first tasks, so tasks that wait for a full key do not delay
- *   others. Queueing
+ *   others.
+ * Queueing
  * - S22 An insert with `queuedMax` is `full` if that many jobs of its tenant and type are already queued. The
  *   transaction that writes checks this, after keys and slots.
  * Reading

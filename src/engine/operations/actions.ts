@@ -25,7 +25,7 @@ export interface JobActions {
   readonly delete: boolean
 }
 
-/** The most jobs in one call. */
+/** The most ids that one call may ask about. */
 const IDS_MAX = 1_000
 
 /** {@inheritDoc Session.actions} */
@@ -134,7 +134,7 @@ function isRetried({ phase }: Job, known: AnyJobType | undefined, { hidden }: Fi
   return known !== undefined && (phase === 'settled' || hidden.has('status'))
 }
 
-// The caller becomes the creator of a retry, so it needs the right to submit.
+// The caller becomes the creator of the retry, so the caller needs the right to submit such a job.
 async function again(
   core: Core,
   who: Principal,

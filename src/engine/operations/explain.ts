@@ -19,56 +19,60 @@ import { readable } from './reads.ts'
 /** Why a job is in its current state. `task` is the id of an invoke; times are ISO 8601. */
 export type Reason =
   /**
-   * It retries another job. `continued`: it uses the steps recorded there, under the keys of the first try. `fresh`: it
-   * uses none.
+   * The job is a retry. `continued`: it uses the recorded steps of the retried job, under the keys of the first try.
+   * `fresh`: it uses none.
    */
   | { readonly kind: 'retry'; readonly retryOf?: string; readonly steps: 'continued' | 'fresh' }
-  /** It has ended. */
+  /** The job has ended. */
   | { readonly kind: 'settled'; readonly outcome?: Outcome }
-  /** It does not start before this time. */
+  /** The job does not start before this time. */
   | { readonly kind: 'startAt'; readonly at: string }
-  /** Another run holds its pipeline's slot. `job` is present if the caller may see that run. */
+  /** Another run holds the slot of the job's pipeline. `job`: the id of that run, if the caller may see it. */
   | { readonly kind: 'slot'; readonly pipeline?: string; readonly job?: string }
-  /** Its pipeline's slot is free, but other runs are first, or it is about to be admitted. */
+  /** The slot of the job's pipeline is free, but other runs come first, or the job is about to be admitted. */
   | { readonly kind: 'turn'; readonly pipeline?: string }
-  /** This engine does not know the version of its type. An engine that knows it must run. */
+  /** This engine does not know this version of the job's type. An engine that knows it must run. */
   | { readonly kind: 'unknownVersion'; readonly type?: string; readonly version?: string }
   | { readonly kind: 'running'; readonly task: string; readonly attempt: number }
   /** The chart has left the task, whose code has not stopped yet. At `until` the code is given up. */
   | { readonly kind: 'stopping'; readonly task: string; readonly until?: string }
-  /** The process of its attempt died, and a report of that attempt is still awaited. */
+  /** The process of the task's attempt died. A report of that attempt is still awaited. */
   | { readonly kind: 'lost'; readonly task: string; readonly attempt: number }
-  /** The engine of its attempt died, and the process that it had started still runs: nothing is started beside it. */
+  /**
+   * The engine of the task's attempt died, but a process that it started for the task still runs. The task is not
+   * started again before that process has ended.
+   */
   | { readonly kind: 'stillRuns'; readonly task: string; readonly attempt: number }
-  /** Its attempt failed. It is retried at `until`. */
+  /** An attempt of the task failed. The next attempt has the number `attempt`, and starts at `until` or later. */
   | { readonly kind: 'backoff'; readonly task: string; readonly attempt: number; readonly until: string }
-  /** It starts when the earlier invocation of the same invoke has stopped. */
+  /** The task starts when the earlier invocation of the same invoke has stopped. */
   | { readonly kind: 'blocked'; readonly task: string }
-  /** As many tasks with its limit key run as its limit allows. */
+  /** The task waits for other tasks with its limit key: as many run as the limit allows. */
   | { readonly kind: 'limit'; readonly task: string; readonly concurrency: number }
-  /** This engine has no executor with that name. */
+  /** This engine has no executor with the name that the task needs. */
   | { readonly kind: 'noExecutor'; readonly task: string; readonly executor: string }
   /** This engine claims no more tasks: the code of `maxAbandoned` tasks ignored its stop and still runs. */
   | { readonly kind: 'exhausted'; readonly task: string }
   /**
-   * The engine that runs it has sent no heartbeat since then, though its process lives: its event loop is busy, or the
-   * process is suspended.
+   * The engine that runs the task has sent no heartbeat since then, though its process lives: its event loop is busy,
+   * or the process is suspended.
    */
   | { readonly kind: 'silent'; readonly task: string; readonly since: string }
-  /** Its executor has no free place in this engine. */
+  /** The task's executor has no free place in this engine. */
   | { readonly kind: 'busy'; readonly task: string; readonly executor: string }
   /** This engine runs no tasks now: its `work` option is false, or its storage fails. */
   | { readonly kind: 'notHere'; readonly task: string }
-  /** It is about to be claimed. */
+  /** The task is about to be claimed. */
   | { readonly kind: 'ready'; readonly task: string }
-  /** A child job still runs. `job` is present if the caller may see it. */
+  /** A child job still runs. `job`: its id, if the caller may see it. */
   | { readonly kind: 'child'; readonly task: string; readonly job?: string }
-  /** A timer is due then. */
+  /** A timer of the job is due at this time. */
   | { readonly kind: 'timer'; readonly at: string }
   /** Nothing runs: the chart waits for one of these commands, which the caller may send. */
   | { readonly kind: 'command'; readonly commands: readonly string[] }
   /**
-   * Only a deletion can change it: it has no task, timer, child job or command, and no parent's chart that could act.
+   * Only a deletion can change the job: it has no task, timer, child job or command, and no parent whose chart could
+   * act.
    */
   | { readonly kind: 'stuck' }
 
@@ -95,11 +99,11 @@ export async function explain(
   return told.map((reason) => masked(reason, mask, (field) => (field === 'kind' ? undefined : field)))
 }
 
-/** What the caller may be told. */
+/** Questions to the policy about what the caller may be told. */
 interface Asker {
-  /** Names another job, if the caller may see it. */
+  /** `{ job: id }` for another job that the caller may see; otherwise `{}`. */
   readonly name: (id: string) => Promise<{ readonly job?: string }>
-  /** The commands among these that the caller may send. */
+  /** Those of the given commands that the caller may send. */
   readonly may: (type: AnyJobType, commands: readonly string[]) => Promise<readonly string[]>
 }
 
@@ -205,7 +209,12 @@ function commandsTaken(core: Core, known: AnyJobType, job: Job, tree: JobTree) {
   return [type, names.filter((name) => canHandle(known, job, name, contextOf(core), tree))] as const
 }
 
-/** @param from  the child job that waits for something this job might do. */
+/**
+ * Whether only a deletion can change the job.
+ *
+ * @param from  a child of the job that cannot go on by itself. So this child does not count as something that can
+ * change the job.
+ */
 function isStuck(core: Core, known: AnyJobType, job: Job, tree: JobTree, from?: string): boolean {
   const { tasks, timers, parentId } = job
   const others = tasks.filter(({ status, child }) => status !== 'inline' && (from === undefined || child !== from))

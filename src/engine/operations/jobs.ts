@@ -21,7 +21,7 @@ export interface SendOptions extends CallOptions {}
 
 /** The options of `cancel`. */
 export interface CancelOptions extends CallOptions {
-  /** Recorded in the history. */
+  /** Why the job is cancelled. It is recorded in the job's history. */
   readonly reason?: string
   /** Further fields of the type's cancel command. */
   readonly [field: string]: unknown
@@ -70,7 +70,9 @@ async function sendCommand(
 ): Promise<JobView> {
   signal?.throwIfAborted()
   let mask = WHOLE
-  /** The version that takes the command, if the job migrates to it first. */
+  /**
+   * The version of the type that will handle the command. It is newer than the job's version if the job migrates first.
+   */
   let version: AnyJobType | undefined
   const sent = untilUnchanged(async () => {
     // The policy is asked first: errors about the job and its type's commands are only for callers who may see it.
@@ -120,8 +122,8 @@ function unsettled(job: Job): Job {
 
 type CommandFor = (type: AnyJobType) => ChartEvent
 
-// The command that the policy is asked about. If the type has no cancel command, it is named `cancel`: only a caller
-// who may see the job is told that there is none.
+// The command that the policy is asked about. If the type has no cancel command, the policy is asked about a command
+// named `cancel`. So only a caller who may see the job learns that the type has no cancel command.
 function commandAsked(type: AnyJobType | undefined, commandFor: CommandFor): NonNullable<Target['command']> {
   if (type === undefined) return { name: 'unknown', isCancel: false }
   return commandOf(type, nameOf(type, commandFor))

@@ -10,7 +10,7 @@ import { stopped } from './result.ts'
 
 /** The options of `logs`. */
 export interface LogOptions extends CallOptions {
-  /** Lines with a number above this; default 0. */
+  /** Only lines with a number above this. Default 0. */
   readonly after?: number
   /** True: also yields new lines, until the job has settled and its code has ended. Default false. */
   readonly follow?: boolean
@@ -54,7 +54,7 @@ export async function* logs(
   }
 }
 
-/** The next lines. */
+/** The result of one read. */
 interface Read {
   readonly lines: readonly LogLine[]
   /** True: no more lines will come. */
@@ -72,25 +72,25 @@ async function readLines(
 ): Promise<Read | undefined> {
   signal?.throwIfAborted()
   const { job, mask } = await readable(core, who, id, { action: 'logs', signal }, known)
-  // Log lines may repeat the input.
+  // Log lines may repeat the input, so they may be hidden with it.
   if (mask.hidden.has('logs')) return undefined
   // The job was read before its lines. So if the job had ended by then, these lines include its last ones.
   return { lines: await core.storage.logs(id, after, ROWS_AT_ONCE), isLast: hasEnded(job) }
 }
 
-// Code that was told to stop may still write.
+// A settled job may still have code that was told to stop. That code may write more lines until it ends.
 function hasEnded({ phase, tasks }: Job): boolean {
   return phase === 'settled' && !tasks.some(({ status, child }) => status === 'stopping' && child === undefined)
 }
 
-/** Follows the log of one job. For a slow reader, it stores no lines, only whether something has happened meanwhile. */
+/** Follows the log of one job. It buffers no lines for slow readers; it only notes that something has happened. */
 class LogWatch {
   readonly #core: Core
   readonly #id: JobId
   readonly #signal: AbortSignal | undefined
   readonly #unwatch: () => void
   #hasRead = false
-  /** Something has happened since the last read began. */
+  /** True: something has happened since the last read began. */
   #isDue = false
   #resume: () => void = () => {}
 

@@ -66,7 +66,7 @@ export interface PipelineCallOptions extends CallOptions {
   readonly tenant?: string
 }
 
-/** The options of `pipelines.run`. Absent options default to the pipeline's. */
+/** The options of `pipelines.run`. For an absent option, the pipeline's own value counts. */
 export interface RunOptions extends PipelineCallOptions {
   readonly input?: unknown
   readonly overlap?: PipelineOverlap
@@ -145,7 +145,7 @@ export async function getPipeline(
   return pipelineViewOf(pipeline, mask)
 }
 
-/** Lists the pipelines that the caller may see, by id. */
+/** Lists the pipelines that the caller may see, ordered by id. */
 export async function listPipelines(
   core: Core,
   who: Principal,
@@ -170,7 +170,8 @@ export async function listPipelines(
     positionOf: ({ tenant, id }) => ({ tenant, id }),
     show: async (pipeline) => {
       const view = await shown(core, who, pipeline, signal)
-      // If the type is redacted, a match would reveal it.
+      // If this list is filtered by type, a match would reveal the type. So pipelines with a redacted type are left
+      // out.
       return type !== undefined && view?.redacted?.includes('type') === true ? undefined : view
     },
     cursorOf: ({ tenant, id }) => [tenant, id],
@@ -227,7 +228,9 @@ function notReadable(who: Principal, id: string): JobchartError {
   return new JobchartError('FORBIDDEN', `"${who.id}" may not read the input of pipeline "${id}", ${hint}`)
 }
 
-/** Pauses a pipeline with a reason, which is shown; without a reason, resumes it. */
+/**
+ * Pauses a pipeline if a reason is given, otherwise resumes it. The reason is shown to those who may see the pipeline.
+ */
 export async function pausePipeline(
   core: Core,
   who: Principal,
@@ -340,8 +343,8 @@ function next(
   return withFields(before, { ...asked, ...stays }, at)
 }
 
-// Random, so that a pipeline that was deleted and defined again is not mistaken for the one that was read: it may have
-// another owner.
+// Random, so that a pipeline that was deleted and defined again has another revision than the deleted one. The new
+// pipeline may have another owner, so a change based on the old one must be refused.
 function firstRevision({ clock }: Core): number {
   const bytes = clock.randomBytes(4)
   return 1 + new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0)

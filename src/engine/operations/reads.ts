@@ -29,7 +29,7 @@ import { toldBy } from '../shown-event.ts'
 import { type Soon, whenKnown } from '../soon.ts'
 import { type JobView, shownError, viewOf } from '../view.ts'
 
-/** The options of `count`. Each given field narrows the list. */
+/** The options of `count`. Each given field narrows what is counted. */
 export interface CountOptions extends CallOptions {
   /**
    * `'mine'`: only jobs that the principal created. `'all'`: jobs of all creators; `FORBIDDEN` if the principal may not
@@ -52,7 +52,7 @@ export interface CountOptions extends CallOptions {
   readonly createdBefore?: Time
 }
 
-/** The field that `counts` groups by. */
+/** The options of `counts`: the field that it groups by. */
 export interface CountsOptions extends CallOptions {
   readonly by: CountedField
 }
@@ -78,7 +78,7 @@ export interface ItemOptions extends CallOptions {
   readonly status?: ItemStatus
 }
 
-/** The result of one part of a job's work, as it is shown. */
+/** An item (the result of one part of a job's work) as a session shows it. */
 export interface ItemView {
   /** Rises from 1 in the order of the job's first reports. */
   readonly number: number
@@ -92,7 +92,7 @@ export interface ItemView {
 
 /** A change of a job's status, or a command that was sent. */
 export interface HistoryEntry {
-  /** The `jobSequence` of the event. */
+  /** The `jobSequence` of the event that this entry shows. */
   readonly sequence: number
   /** Absent for the creation. */
   readonly from?: string
@@ -100,11 +100,11 @@ export interface HistoryEntry {
   /** ISO 8601. */
   readonly at: string
   readonly by: Actor
-  /** The command that moved the chart. */
+  /** The command that caused the change. */
   readonly command?: string
   readonly reason?: string
   readonly message?: string
-  /** The error that moved the chart, if there was one. */
+  /** The error that caused the change, if there was one. */
   readonly error?: JobError
 }
 
@@ -138,7 +138,7 @@ export async function list(
     positionOf: ({ createdAt, id }) => ({ createdAt, id }),
     show: async (job) => {
       const mask = await allowed(core, who, job, { action: 'get', signal })
-      // If a filtered field is hidden, a match would reveal it.
+      // If a field of the filter is hidden from the caller, a match would reveal it. So the job is left out.
       return mask === undefined || asked.some((field) => mask.hidden.has(field)) ? undefined : viewOf(job, mask)
     },
     cursorOf: ({ createdAt, id }) => [createdAt, id],
@@ -189,10 +189,10 @@ async function filterOf(
     createdBy,
     labels: Object.keys(labels).length === 0 ? undefined : labels,
   }
-  // `createdAfter` and `createdBefore` are not among them: everyone who sees a job sees its time of creation.
+  // `createdAfter` and `createdBefore` need no check of redaction: whoever sees a job also sees its time of creation.
   const asked = [...Object.keys(defined(given)), ...grouped]
   const isMine = view === 'mine' && (createdBy === undefined || createdBy === who.id)
-  // A job has one creator: no job is both the caller's and another creator's.
+  // `view: 'mine'` with another creator matches nothing, because a job has one creator.
   const none = view === 'mine' && !isMine
   const filter = {
     // Child jobs are listed only if their parent or their own type is asked for.
@@ -264,8 +264,9 @@ export function misfit(option: string, expected: string): JobchartError {
 }
 
 /**
- * A job that the principal may read by this action, and the mask of what is shown. `known`: the job as just written, so
- * that it is not read.
+ * Reads a job, and asks the policy whether the principal may do the action of `question`. Returns the job, and the mask
+ * for what the caller may see of it. `known`: the current record, if the caller of this function has it; it is then not
+ * read.
  *
  * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`
  */

@@ -29,7 +29,7 @@ class ResultWait {
   readonly #answer: Answer<JobView>
   #unwatch = () => {}
   #isLooking = false
-  /** Another event came after the current read began. */
+  /** True: another event came after the current read began. */
   #isDue = false
 
   constructor(core: Core, who: () => Principal, id: JobId, signal: AbortSignal | undefined, answer: Answer<JobView>) {
@@ -44,7 +44,7 @@ class ResultWait {
   begin(): void {
     this.#unwatch = this.#core.publisher.watch(this.#id, (written) => {
       if (written !== undefined) this.#look(written)
-      // Delayed by a microtask: the copy of the job held here is updated right after this call.
+      // Delayed by a microtask, because the engine updates its copy of the job right after this call.
       else void Promise.resolve().then(() => this.#look(undefined))
     })
     this.#signal?.addEventListener('abort', this.#giveUp, { once: true })

@@ -40,9 +40,9 @@ export interface Arrival {
   readonly type: AnyJobType
   readonly seed: NewJob
   readonly overlap: Overlap
-  /** The job that it retries, which must still exist. */
+  /** The job that the new job retries. It must still exist. */
   readonly retried?: JobId
-  /** The stored pipeline that it is a run of. It must be unchanged since it was read. */
+  /** The stored pipeline of the new job. It must be unchanged since it was read. */
   readonly run?: Pipeline
   /** The pipeline as the changeset writes it. Absent: unchanged. */
   readonly runAfter?: Pipeline
@@ -50,20 +50,20 @@ export interface Arrival {
   readonly isUnasked?: true
 }
 
-/** The most waiting runs of one pipeline that a later one replaces. */
+/** The most waiting runs that one new run with `overlap: 'replace'` replaces. */
 const SUPERSEDED_MAX = 100
 
 /**
- * Stores a new job: admitted, or waiting for its start time or its pipeline's slot.
+ * Stores a new job. It is admitted at once, or waits for its start time or for its pipeline's slot.
  *
  * @throws {JobchartError} `ALREADY_RUNNING` and other refusals of the storage; for `replace` also `FORBIDDEN` and `INVALID_STATE`. The error may name a job that the caller may not see.
- * @throws {ChangedMeanwhile} the run's pipeline was changed since it was read.
+ * @throws {ChangedMeanwhile} the stored pipeline was changed since it was read.
  */
 export function insertRun(core: Core, arrival: Arrival): Promise<Job> {
   return arrival.overlap === 'reject' ? core.ticks.change(insertion(arrival)) : arrive(core, arrival)
 }
 
-// Repeated if the slot is taken between the read and the write.
+// Tries again if another run takes the slot between the read and the write.
 async function arrive(core: Core, arrival: Arrival): Promise<Job> {
   for (;;) {
     try {
@@ -109,7 +109,7 @@ function seedNow(jobs: WorkingSet, context: DecisionContext, arrival: Arrival): 
   return isLater || mustQueue(jobs, arrival) ? waitingSeed(arrival) : seed
 }
 
-// A run waits behind runs that came before it.
+// With `overlap: 'queue'`, a run waits while another run holds the slot or waits for it.
 function mustQueue(jobs: WorkingSet, { seed, overlap }: Arrival): boolean {
   const [key] = pipelinesOf(seed)
   if (overlap !== 'queue' || key === undefined) return false
@@ -191,7 +191,7 @@ async function replace(core: Core, arrival: Arrival, refusal: JobchartError): Pr
   if (holder === undefined || !holdsSlot(holder)) return undefined
   const cancelled: Cancellation[] = []
   for (const job of [holder, ...(await superseded(core, seed))]) {
-    // A run that has ended, with code still stopping, needs no cancel.
+    // A run that has ended, but whose code is still stopping, needs no cancel.
     if (job.phase === 'settled' || job.deletedAt !== undefined) continue
     cancelled.push(await cancellationOf(core, arrival, job, refusal))
   }
@@ -223,7 +223,8 @@ async function superseded(core: Core, { tenant, pipeline }: NewJob): Promise<rea
   return jobs.filter(({ overlap }) => overlap === 'replace')
 }
 
-// The policy is asked with the version that decides: its `by` says who may send the cancel command.
+// If the job migrates first, the new version of its type handles the command. So the policy is asked with the `by` rule
+// of that version, which says who may send the command.
 async function cancellationOf(core: Core, { who }: Arrival, job: Job, refusal: JobchartError): Promise<Cancellation> {
   const mask = await authorizeCancel(core, who, job, refusal)
   const type = typeWhenTouched(core.types.require(job), job)
@@ -246,10 +247,10 @@ function cancel(jobs: WorkingSet, { job, event, mask }: Cancellation): Decision 
   throw maskedError(notReplaced(job, `it is ${job.status}, and "${event.type}" is not taken in this state`), mask)
 }
 
-// A refused caller learns that a run exists. Its id is told only to a caller who may see that run.
+// A refused caller learns that a run exists, but gets its id only if the caller may see that run.
 async function authorizeCancel(core: Core, who: Principal, job: Job, refusal: JobchartError): Promise<FieldMask> {
   const known = core.types.of(job)
-  // The version that decides says who may send the command.
+  // If the job migrates first, the `by` rule of the new version says who may send the command.
   const type = known === undefined ? undefined : typeThatHandles(known, job)
   const name = type?.cancel ?? 'cancel'
   try {
@@ -260,7 +261,7 @@ async function authorizeCancel(core: Core, who: Principal, job: Job, refusal: Jo
   }
 }
 
-// An unreadable run cannot be cancelled. It is named only to callers who may know of it.
+// A run whose record cannot be read cannot be cancelled. The caller gets the error that the slot is taken.
 function brokenAs(refusal: JobchartError) {
   return (error: unknown): undefined => {
     throw isUnreadable(error) ? refusal : error
@@ -305,7 +306,7 @@ async function retryOf(
   { shown, fresh, signal }: { shown: FieldMask; fresh: boolean; signal: AbortSignal | undefined },
 ): Promise<JobView> {
   const { id, tenant, pipeline, labels, priority, input, parentId, uniqueKey, retries = 0 } = job
-  // The new job is the caller's own and would show the input.
+  // The caller would be the creator of the new job, and could read its input.
   if (shown.hidden.has('input')) throw copyRefused(who, id)
   const type = core.types.require(job)
   if (parentId !== undefined) throw ofParent(job)
@@ -353,7 +354,7 @@ export async function deleteJob(core: Core, who: Principal, id: JobId, { signal 
       jobs: [id],
       decide: (jobs, context) => {
         const job = jobFor(jobs, id, who.kind)
-        // The policy was asked with an older status.
+        // The policy was asked about the job with an older status, so it must be asked again.
         if (job.status !== summary.status) throw new ChangedMeanwhile()
         if (job.parentId !== undefined) throw ofParent(job)
         return remove(jobs.typeOf(job), job, context, jobs)

@@ -25,8 +25,8 @@ export interface EventOptions extends CallOptions {
 /** The result of `session.events`. */
 export interface Events extends AsyncIterableIterator<SessionEvent> {
   /**
-   * Where to continue later: pass it as `after`. All events up to here were delivered, or were before the stream's
-   * start. Until the policy has allowed the stream, it is `after`, or 0.
+   * Where to continue later: pass it as `after`. All visible events up to here were delivered, or were before the
+   * stream's start. Until the policy has allowed the stream, this is the option `after`, or 0 without it.
    */
   readonly sequence: number
 }
@@ -123,7 +123,8 @@ class FollowedEvents implements Events {
   }
 }
 
-// The position in the log reveals how much everyone does, so it stays hidden until the policy has allowed the stream.
+// The newest number of the log reveals how much all users do. So it is not shown until the policy has allowed the
+// stream.
 function placeBefore(from: Begun, who: () => Principal, { after, job }: EventOptions): number {
   if (after !== undefined || 'error' in from) return after ?? 0
   return isAllowedAtOnce(from.core, who, job) ? from.sequence : 0

@@ -23,12 +23,12 @@ import { type Arrival, insertion, insertRun, insertTogether } from './runs.ts'
 
 /** The options of `submit`. */
 export interface SubmitOptions extends CallOptions {
-  /** The pipeline that this job is a run of. One of its jobs runs at a time. */
+  /** The name of the pipeline that this job is a run of. At most one run of a pipeline runs at a time. */
   readonly pipeline?: string
   /**
    * What happens if another run holds the pipeline's slot. `'reject'` (default): this submit fails. `'queue'`: this job
-   * waits for the slot. `'replace'`: the other run is cancelled as by `cancel`, and this job starts once its tasks have
-   * stopped.
+   * waits for the slot. `'replace'`: the other run is cancelled as by `cancel`, and this job starts once the tasks of
+   * that run have stopped.
    */
   readonly overlap?: Overlap
   /**
@@ -309,8 +309,7 @@ async function holderInstead(
 async function firstInstead(core: Core, { who, seed }: Arrival, mask: FieldMask, error: unknown): Promise<JobView> {
   const first = await firstOfKey(core, seed, error)
   if (first === undefined) throw await withoutHiddenJob(core, who, error)
-  // With the same input, the first job is the answer. It shows no more than `get` would; if `get` shows nothing, only
-  // the id.
+  // With the same input, the first job is the answer. It shows no more than `get` would show.
   if (canonicalText(first.input) === canonicalText(seed.input)) {
     return viewOf(first, await maskOfAnswer(core, who, first, mask))
   }
@@ -324,7 +323,7 @@ async function firstOfKey(core: Core, seed: NewJob, error: unknown): Promise<Job
   return first?.idempotencyKey === seed.idempotencyKey ? first : undefined
 }
 
-// The job is named only to a caller who may see it.
+// `jobId`: the job that used the key before. Given only if the caller may see that job.
 function keyUsed(jobId: string | undefined): JobchartError {
   return new JobchartError('INVALID_INPUT', 'the idempotency key was used before with another input', {
     issues: [{ message: 'used before with another input', path: ['idempotencyKey'] }],
