@@ -1,25 +1,27 @@
 /**
- * Marks a file as one of jobchart, so that another program's database is never changed. The value is "jobc" in ASCII.
+ * SQLite's `application_id` of our files: "jobc" in ASCII. It distinguishes them from files of other programs, which
+ * must never be changed.
  */
 export const APPLICATION_ID = 0x6a6f6263
 
-/** The `user_version` of files with this schema. */
+/** SQLite's `user_version` of files with this schema. */
 export const SCHEMA_VERSION = 3
 
 /**
  * The tables.
  *
- * Texts that repeat in many rows are in `names`, and facts that lists filter by are in `kinds`; rows and indexes hold
- * their codes. The columns of a job are those that queries use; the rest of its record is the text `body`. `slot`,
- * `wake_at`, `waits_since`, `route` and `token` are null when they do not apply, and null values are in no index. So a
- * job for which nothing runs, waits or falls due is in few indexes.
+ * Texts that repeat in many rows are in `names`, and facts that lists filter by are in `kinds`. Rows and indexes hold
+ * their codes. A job has columns for what queries use; the rest of its record is the text `body`. The columns `slot`,
+ * `wake_at`, `waits_since`, `route` and `token` are null when they do not apply, and the indexes of these columns leave
+ * null values out. So a job with nothing running, waiting or due is in few indexes.
  *
  * - `n` is the sequence of the job's first event. So newer jobs have higher numbers, and no number is used twice.
- * - `task`, `token`, `holder`, `limit_key`, `child`, `route` and `ready_at` belong to the job's first task. `token` is
- *   set while the task is claimed or stopping, `route` while it may be claimed.
+ * - In `jobs`, the columns `task`, `token`, `holder`, `limit_key`, `child`, `route` and `ready_at` belong to the job's
+ *   first task. `token` is set while the task is claimed or stopping, `route` while it may be claimed.
  * - `tasks` has the other tasks, and the ended children (`ended` is 1).
- * - In `steps`, `n` is the top job of the tree, and `job` the job that recorded the step, or 0 for a copied step (S33).
- * - `gone` keeps the facts that events need about jobs whose rows were removed.
+ * - In `steps`, `n` is the top job of the tree, and `job` is the job that recorded the step, or 0 for a copied step
+ *   (S33).
+ * - `gone` keeps facts about jobs whose rows were removed, because their events still need them.
  * - In `job_labels`, `label` is a hash of a label's name and value. Different labels may have the same hash.
  * - Each label of a job has two rows in `job_labels`: one under the job's creator, and one with `created_by` 0 for
  *   searches over all creators of the tenant.
@@ -153,7 +155,7 @@ export const TABLES = `
   ) STRICT, WITHOUT ROWID;
 `
 
-/** Tables that have not changed since the first schema. */
+/** Tables that are still the same as in the first schema. */
 export const LASTING_TABLES = `
   CREATE TABLE pipelines (
     tenant TEXT NOT NULL,
@@ -179,8 +181,9 @@ export const LASTING_TABLES = `
 `
 
 /**
- * The indexes. Lists are ordered by `created_at`. Jobs of the same millisecond are sorted by id after reading, so no
- * index needs ids. For a job at rest, a change of its kind rewrites two index entries.
+ * The indexes. Lists are ordered by `created_at`. Jobs created in the same millisecond are sorted by id after reading,
+ * so no index contains ids. If nothing of a job runs, waits or is due, a change of its kind rewrites only two index
+ * entries.
  */
 export const INDEXES = `
   CREATE UNIQUE INDEX jobs_slot ON jobs (tenant, slot) WHERE slot IS NOT NULL;
