@@ -48,8 +48,8 @@ export class ReadyTasks {
   /**
    * The first tasks that are ready by `at`, in claim order, without tasks of full keys.
    *
-   * @param room how many tasks each executor can take.
-   * @param more how many tasks to return beyond that, for each executor.
+   * @param room  how many tasks each executor can take.
+   * @param more  how many tasks to return beyond that, for each executor.
    */
   first(routes: readonly Route[], at: number, room: ReadonlyMap<string, number>, more: number): readonly ReadyPlace[] {
     const found = new Map<string, ReadyPlace[]>()

@@ -19,7 +19,7 @@ export type Prepare = (sql: string) => Statement
  * A function that prepares statements of a database. Their rows are arrays, because rows as objects with named fields
  * take twice as long.
  *
- * @param cutsTexts whether the driver cuts texts at their first NUL character.
+ * @param cutsTexts  whether the driver cuts texts at their first NUL character.
  */
 export function preparing(db: DatabaseSync, cutsTexts = isCuttingTexts(db)): Prepare {
   return (sql) => {
