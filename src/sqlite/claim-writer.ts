@@ -18,8 +18,7 @@ export interface ClaimParts {
 }
 
 /**
- * After some found tasks could not be claimed, the next search asks for at least this many tasks more than there is
- * room for.
+ * If some of the found tasks could not be claimed, the next search asks for at least this many tasks beyond the room.
  */
 const SPARE = 8
 

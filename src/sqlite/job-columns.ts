@@ -81,7 +81,7 @@ export class JobColumnsWriter {
     return isClaimable(job, task) ? this.#names.codeOf(this.#routeOf(job, task)) : null
   }
 
-  // Cached, because most jobs of a commit have the same route.
+  // The name of the last route is cached, because most jobs of a commit have the same route.
   #routeOf({ type, version }: Job, { executor, limitKey, src }: Task): string {
     if (limitKey !== undefined) return routeName({ executor, type, version }, src)
     const last = this.#lastRoute

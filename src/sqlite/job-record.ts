@@ -121,7 +121,7 @@ function since({ createdAt }: Job, at: number | undefined): SinceCreation {
   return at === undefined ? null : at - createdAt
 }
 
-// The literal names every rare field, because copying the record key by key would take longer than encoding it.
+// The literal lists every rare field, because copying the record key by key would take longer than encoding it.
 function rareOf(job: Job): Rare | undefined {
   const rare = {
     trigger: job.trigger === 'manual' ? undefined : job.trigger,

@@ -14,7 +14,7 @@ import { TaskRows } from './task-rows.ts'
 export const JOB_COLUMNS =
   'n, id, tenant, created_by, kind, version, revision, priority, created_at, pipeline, parent, labels, key, task, holder, limit_key, child, further, input, progress, body'
 
-/** The positions in `JOB_COLUMNS` of some columns that are also read alone. */
+/** The positions in a row of some columns, for code that needs only these and does not decode the whole row. */
 export const PLACE = { n: 0, id: 1, kind: 4, version: 5, parent: 10, child: 16, further: 17 } as const
 
 /**
