@@ -86,7 +86,7 @@ export const instanceChecks: Checks = {
     for (const storage of all) assert.equal((await storage.get('a'))?.id, 'a')
   },
 
-  'S16 a chart is kept for each version of a type, and a different one gets the stored one': async ({ open }) => {
+  'S16 a chart is kept for each version of a type, and a different one is refused': async ({ open }) => {
     const one = await open('one')
     const two = await open('two')
     const chart = (type: string, version: string, hash: string) => ({ type, version, hash })

@@ -138,7 +138,7 @@ export const limitChecks: Checks = {
     assert.equal((await commitOne(storage, renamed)).status, 'applied')
   },
 
-  'S19 a claim whose writes carry a reached limit leaves its task': async ({ clock, open }) => {
+  'S19 a task stays ready if the write that claims it would exceed a limit': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     for (const id of ['a1', 'a2', 'b1']) await wait(storage, at, id, id.slice(0, 1))

@@ -55,7 +55,7 @@ export const raceChecks: Checks = {
     assert.equal(await count(bench), 1)
   },
 
-  'S3 of 50 waiting runs that are admitted at once to one slot one is admitted': async (bench) => {
+  'S3 if 50 waiting runs are admitted to one slot at once, one is admitted': async (bench) => {
     const race = await racers(bench)
     const at = bench.clock.now()
     const jobs = numbers.map((index) => newJob({ id: `j${index}`, pipeline: 'p', isWaiting: true }, at).job)
@@ -81,7 +81,7 @@ export const raceChecks: Checks = {
     assert.equal((await (await bench.open('after')).get('a'))?.tasks[0]?.holder, `w${winner}`)
   },
 
-  'S2 of 50 ends of one task under one token one is applied': async (bench) => {
+  'S2 if 50 ends of one task are written under one token, one is applied': async (bench) => {
     const race = await racers(bench)
     const storage = await bench.open('setup')
     await insertClaimed(storage, bench.clock.now(), 'a')
@@ -93,7 +93,7 @@ export const raceChecks: Checks = {
     assert.equal((await rowsOf(storage, 'a')).length, 3)
   },
 
-  'S9 of 50 claims of one task at once one gets it': async (bench) => {
+  'S9 if 50 claims want one task at once, one gets it': async (bench) => {
     const race = await racers(bench)
     const storage = await bench.open('setup')
     const at = bench.clock.now()
@@ -181,7 +181,7 @@ export const raceChecks: Checks = {
     assert.equal(new Set(lines.map(({ text }) => text)).size, MANY)
   },
 
-  'S5 of 50 notes under a token that is given back meanwhile exactly the applied ones are kept': async (bench) => {
+  'S5 if 50 notes are written while their token is given back, exactly the applied ones are kept': async (bench) => {
     const race = await racers(bench)
     const storage = await bench.open('setup')
     const token = await insertClaimed(storage, bench.clock.now(), 'a')
@@ -272,7 +272,7 @@ export const raceChecks: Checks = {
     }
   },
 
-  'S16 of 50 that register different charts for one version at once one is kept': async (bench) => {
+  'S16 if 50 different charts for one version are registered at once, one is kept': async (bench) => {
     const race = await racers(bench)
     const refused = await race((storage, index) =>
       storage.register([{ type: 'a', version: '1', hash: `h${index}` }], false),

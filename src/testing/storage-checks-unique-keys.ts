@@ -127,7 +127,7 @@ export const uniqueKeyChecks: Checks = {
     }
   },
 
-  'S34 of 50 inserts that take a unique key as its holder ends at most one is stored': async (bench) => {
+  'S34 if 50 inserts take a unique key while its holder ends, at most one is stored': async (bench) => {
     const first = newJob({ id: 'first', uniqueKey: 'k' }, bench.clock.now())
     const running = claimed(first.job, bench.clock.now())
     const setup = await bench.open('setup')
