@@ -1,6 +1,6 @@
 /**
- * The value that is greater than or equal to a part `q` of the values (nearest rank). If two values fit, their mean; so
- * `q` = 0.5 gives the median.
+ * The smallest value that is at or above a part `q` of all values (nearest rank). If two values fit, their mean. So `q`
+ * = 0.5 gives the median.
  *
  * @param q  from 0 to 1.
  * @throws {RangeError}  there are no values.

@@ -5,7 +5,10 @@ import type { Route } from '../port/storage.ts'
 import type { Kinds } from './kinds.ts'
 import type { Names } from './names.ts'
 
-/** The columns of a job's row that an update may change, in the order of their values. */
+/**
+ * The columns of a job's row that an update may change. {@link JobColumnsWriter.moving} gives their values in this
+ * order.
+ */
 export const MOVING_COLUMNS = [
   'kind',
   'version',

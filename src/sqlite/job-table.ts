@@ -85,14 +85,14 @@ export class JobTable {
     this.#summaryById = prepare(`SELECT ${SUMMARY_COLUMNS} FROM jobs WHERE id = ?`)
   }
 
-  /** Tells that the writes were committed. */
+  /** Call this after the writes were committed. */
   keep(): void {
     this.#inserted.clear()
     this.names.keep()
     this.kinds.keep()
   }
 
-  /** Tells that the writes since the last `keep` may be rolled back. */
+  /** Call this when writes since the last `keep` may be rolled back. */
   forget(): void {
     this.#inserted.clear()
     this.names.forget()
@@ -262,8 +262,8 @@ export class JobTable {
   }
 
   /**
-   * Tells that a write changed a part of the job outside its record, e.g. its progress. The record that this
-   * transaction inserted is then out of date, so the job is read again.
+   * Call this after a write that changed a part of the job outside its record, e.g. its progress. If this transaction
+   * inserted the job, the record of the insert is then out of date, so the job is read again.
    */
   wroteBeside(id: string): void {
     const n = this.#inserted.size === 0 ? undefined : this.numberOf(id)

@@ -85,13 +85,13 @@ export class Kinds {
     return this.#byCode.values()
   }
 
-  /** Tells that the writes were committed. */
+  /** Call this after the writes were committed. */
   keep(): void {
     this.#hasAdded = false
   }
 
   /**
-   * Tells that kinds added since the last `keep` may be rolled back. Then the cache is cleared, and kinds are read
+   * Call this when kinds added since the last `keep` may be rolled back. The cache is then cleared, and kinds are read
    * again.
    */
   forget(): void {

@@ -57,12 +57,12 @@ export class Names {
     return found
   }
 
-  /** Tells that the writes were committed. */
+  /** Call this after the writes were committed. */
   keep(): void {
     if (this.#added.length > 0) this.#added = []
   }
 
-  /** Tells that texts added since the last `keep` may be rolled back. They are removed from the cache. */
+  /** Call this when texts added since the last `keep` may be rolled back. They are removed from the cache. */
   forget(): void {
     for (const text of this.#added) {
       const code = this.#codes.get(text)

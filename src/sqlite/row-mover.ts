@@ -34,12 +34,12 @@ export class RowMover {
     this.#log = new EventLog(prepare, names)
   }
 
-  /** Tells that the moved rows were committed. */
+  /** Call this after the moved rows were committed. */
   keep(): void {
     this.#jobs.keep()
   }
 
-  /** Tells that moved rows may be rolled back. */
+  /** Call this when moved rows may be rolled back. */
   forget(): void {
     this.#jobs.forget()
   }

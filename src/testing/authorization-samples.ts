@@ -111,7 +111,7 @@ export function questionsOf(who: Principal, target: Target): readonly Question[]
 }
 
 /**
- * Whether a principal may do an action, as a question to a policy. It contains only those facts of the target that an
+ * The question to a policy whether a principal may do an action. It contains only those facts of the target that an
  * engine gives for this action.
  */
 export function questionOf(who: Principal, action: Action, target: Target): Question {
