@@ -1,15 +1,15 @@
 /**
- * Submits to a file on which another process works, until its standard input ends. Then it prints the number of jobs
- * stored per second.
+ * Submits jobs to a file that another process uses too. When its standard input ends, it stops and prints how many jobs
+ * it stored per second.
  */
 import { createEngine, defineJob } from 'jobchart'
 import { sqliteStorage } from 'jobchart/sqlite'
 
-/** Number of submits in progress at any time. */
+/** How many submits are in progress at any time. */
 const CLIENTS = 10
 
 const [, , file = ''] = process.argv
-// A type that no other engine knows, so these jobs stay stored.
+// No other engine knows this type, so nobody runs these jobs.
 const other = defineJob({ type: 'other', execute: () => undefined })
 const engine = await createEngine({ jobs: [other], storage: sqliteStorage(file), work: false })
 let isOver = false

@@ -15,16 +15,16 @@ const WRITER = fileURLToPath(new URL('blocking-writer.ts', import.meta.url))
 const WARM_UP = 2_000
 const noop = defineJob({ type: 'noop', execute: () => undefined })
 
-/** Who writes to the file: one process, or two. */
+/** Who writes to the file: only this process, or a second one too. */
 export const WRITERS = {
   alone: { label: 'jobchart, SQLite FULL, alone' },
   shared: { label: 'jobchart, SQLite FULL, beside a second process that submits to the same file' },
 } as const
 
 /**
- * How long the storage blocks the event loop under the load of `closed`, alone or while another process submits to the
- * same file as fast as it can: each turn of the loop, each writing transaction, and each storage call until it returns
- * a promise.
+ * Measures how long the storage blocks the event loop under the load of `closed`. With `shared`, another process
+ * submits to the same file as fast as it can. Three things are timed: each turn of the event loop, each writing
+ * transaction, and each call of the storage until it returns a promise.
  */
 export async function blocking(writers: string, jobs: number, folder: string): Promise<Measured> {
   const file = join(folder, 'jobchart.db')
@@ -83,7 +83,11 @@ function startOther(file: string) {
   return spawn(process.execPath, [WRITER, file], { stdio: ['pipe', 'pipe', 'inherit'] })
 }
 
-/** Ends the other process. @returns the number of jobs that it stored per second. */
+/**
+ * Ends the other process.
+ *
+ * @returns how many jobs it stored per second.
+ */
 async function rateOf(other: ReturnType<typeof startOther>): Promise<number> {
   other.stdin.end()
   const [written] = await once(other.stdout, 'data')
@@ -95,8 +99,8 @@ function longestOf(values: readonly number[]): number {
 }
 
 /**
- * Times each writing transaction from its beginning to its end, including tries that did not get the lock. No other
- * code runs meanwhile. A transaction that has not ended when a new one begins has failed.
+ * Times each writing transaction from BEGIN to COMMIT or ROLLBACK, and each BEGIN that did not get the lock.
+ * Transactions are synchronous, so no other code of the process runs meanwhile.
  */
 function timeTransactions(): { readonly ms: number[] } {
   const { exec } = DatabaseSync.prototype
@@ -116,7 +120,7 @@ function timeTransactions(): { readonly ms: number[] } {
   return { ms }
 }
 
-/** A storage that times its calls from their beginning until they return a promise. */
+/** Wraps a storage, and times each of its calls until the call returns a promise. */
 function timed(inner: Storage, calls: number[]): Storage {
   return {
     open: async (host) => {
@@ -131,7 +135,7 @@ function timed(inner: Storage, calls: number[]): Storage {
         }
         return [name, measured]
       })
-      // Each call has the arguments and the result of its method of the port.
+      // Each wrapped method has the arguments and the result of the original one, so the cast is safe.
       return Object.fromEntries(entries) as unknown as StorageConnection
     },
   }

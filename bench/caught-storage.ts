@@ -1,16 +1,16 @@
 import { DatabaseSync } from 'node:sqlite'
 import type { Storage } from 'jobchart'
 
-/** jobchart's own SQLite connection, intercepted when it opens, so that the benchmark can verify what it does. */
+/** A storage of jobchart whose SQLite connection the benchmark can look at, to verify what it does. */
 export interface CaughtStorage {
   readonly storage: Storage
   /** Reads `PRAGMA synchronous` on the connection that writes. */
   readonly synchronous: () => unknown
-  /** Number of committed transactions that wrote something. At FULL each waits for the disk once. */
+  /** How many transactions that wrote something were committed. At FULL, each one waits for the disk once. */
   readonly commits: () => number
 }
 
-/** Intercepts the connection that `inner` opens to a file. */
+/** Wraps `inner` so that the connection is caught when it is opened. `file` is the path of the database. */
 export function caughtStorage(file: string, inner: Storage): CaughtStorage {
   let connection: DatabaseSync | undefined
   let commits = 0

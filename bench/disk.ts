@@ -1,7 +1,7 @@
 import { closeSync, fdatasyncSync, openSync, statfsSync, unlinkSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** By the filesystem type that statfs(2) reports. */
+/** Names of file systems. The key is the type that statfs(2) reports. */
 const FILESYSTEMS: ReadonlyMap<number, string> = new Map([
   [0xef53, 'ext4'],
   [0x58465342, 'xfs'],
@@ -18,9 +18,9 @@ const PAGE_BYTES = 4_096
 const SYNCS = 50
 
 /**
- * The name of the filesystem of a folder.
+ * The name of the file system of a folder.
  *
- * @throws {Error}  the filesystem is not on a disk, so waiting for the disk would cost nothing.
+ * @throws {Error}  the file system is in memory, so waiting for the disk would cost nothing.
  */
 export function filesystemOf(folder: string): string {
   const { type } = statfsSync(folder)
@@ -29,7 +29,7 @@ export function filesystemOf(folder: string): string {
   return name
 }
 
-/** Milliseconds that it took to append each of a few pages and to bring it to the disk (fdatasync). */
+/** Appends pages to a file, each followed by an fdatasync. Returns how many milliseconds each page took. */
 export function fdatasyncMs(folder: string): readonly number[] {
   const file = join(folder, 'fdatasync')
   const page = Buffer.alloc(PAGE_BYTES, 'x')

@@ -21,22 +21,22 @@ const begun = defineJob({ type: 'begun', lifecycle: createMachine({ initial: 'on
 interface DueRow {
   readonly label: string
   readonly type: AnyJobType
-  /** The event of each job that its commit publishes. */
+  /** The event that the commit of each due job publishes. */
   readonly event: 'job.transitioned' | 'job.admitted'
   readonly isStartedLater: boolean
 }
 
-/** The kinds of due jobs. */
+/** The ways in which jobs can fall due. */
 export const DUE: { readonly [name: string]: DueRow } = {
   timers: { label: 'a timer of each', type: timed, event: 'job.transitioned', isStartedLater: false },
   starts: { label: 'the start of each (startAt)', type: begun, event: 'job.admitted', isStartedLater: true },
 }
 
 /**
- * Milliseconds from the moment at which the jobs fall due until all are committed, and the turns of the event loop
- * meanwhile; on SQLite FULL. The engine's clock is set ahead to that moment.
+ * Measures, on SQLite FULL, how many milliseconds it takes from the moment at which all jobs fall due until all are
+ * committed, and the turns of the event loop meanwhile. To reach that moment, the engine's clock is set ahead.
  *
- * @throws {Error}  there is no kind of this name.
+ * @throws {Error}  there is no way of this name.
  */
 export async function due(name: string, jobs: number, folder: string): Promise<Measured> {
   const row = DUE[name]
@@ -57,7 +57,7 @@ export async function due(name: string, jobs: number, folder: string): Promise<M
     turns.enable()
     aheadMs += 2 * HOUR_MS
     const begin = performance.now()
-    // Makes the engine check for due jobs at once, as its alarm would.
+    // `idle` makes the engine look for due jobs at once, as its timer would.
     await Promise.all([engine.idle(), tally.reached('committed', WARM_UP + jobs)])
     const allMs = performance.now() - begin
     turns.disable()

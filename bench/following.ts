@@ -7,12 +7,12 @@ import { z } from 'zod'
 import type { Measured } from './measure.ts'
 import { quantile } from './statistics.ts'
 
-/** Number of sessions that follow at the same time. */
+/** How many sessions follow the events at the same time. */
 export const FOLLOWERS = 1_000
 const PER_SECOND = 100
 const SECONDS = 4
 const WARM_UP_SECONDS = 1
-/** Number of editors, each with an equal part of the jobs, if each editor sees own jobs. */
+/** How many editors there are. Each has an equal part of the jobs. */
 const EDITORS = 100
 
 const switched = defineJob({
@@ -21,15 +21,15 @@ const switched = defineJob({
   lifecycle: createMachine({ initial: 'off', states: { off: { on: { turn: 'on' } }, on: { on: { turn: 'off' } } } }),
 })
 
-/** The followers: each sees all events, or a hundredth of them. */
+/** Who follows: admins who each see all events, or editors who each see a hundredth of them. */
 export const AUDIENCES = {
   'all-see-all': { label: `${FOLLOWERS} admins, each told everything` },
   'each-sees-own': { label: `${FOLLOWERS} sessions of ${EDITORS} editors, each told of own jobs` },
 } as const
 
 /**
- * Milliseconds from a commit until each follower gets it, while the same process commits 100 transitions a second to
- * SQLite FULL on one core.
+ * Measures how many milliseconds it takes from a commit until each follower gets its event. Meanwhile the same process
+ * commits 100 transitions a second to SQLite FULL.
  */
 export async function following(audience: string, folder: string): Promise<Measured> {
   const engine = await createEngine({ jobs: [switched], storage: sqliteStorage(join(folder, 'jobchart.db')) })
@@ -82,7 +82,7 @@ function sessionsOf(engine: Engine, audience: string, editors: readonly Session[
   })
 }
 
-// At a steady rate, independent of how long the previous one took.
+// Sends commands at a steady rate, even if earlier ones are not answered yet.
 async function turnAll(editors: readonly Session[], ids: readonly string[], seconds: number): Promise<void> {
   const begin = performance.now()
   const sent: Promise<unknown>[] = []

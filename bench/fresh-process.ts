@@ -2,20 +2,20 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Measured } from './measure.ts'
 
-/** One measurement, as the arguments of measure.ts. */
+/** Which measurement to make, as the arguments of measure.ts. */
 export interface Measurement {
   readonly kind: string
   readonly name: string
   readonly jobs: number
-  /** A folder with another build of jobchart, if that is measured. */
+  /** The folder of another build of jobchart, if that one is measured. */
   readonly against?: string
 }
 
-/** The folder and the time limit of a measurement. */
+/** Where a measurement may write, and when it is ended. */
 export interface Bounds {
-  /** Absolute path; the measurement makes a folder of its own inside. */
+  /** Absolute path. The measurement makes a folder of its own in it. */
   readonly folder: string
-  /** Milliseconds after which the process is killed. */
+  /** After this many milliseconds, the process is killed. */
   readonly timeoutMs: number
   /** Kills the process when aborted. */
   readonly signal: AbortSignal
@@ -24,7 +24,7 @@ export interface Bounds {
 const SCRIPT = fileURLToPath(new URL('measure.ts', import.meta.url))
 
 /**
- * Measures in a separate process, so that no figure depends on earlier ones.
+ * Makes a measurement in a process of its own, so that no figure depends on earlier measurements.
  *
  * @throws {Error}  the process failed, was killed, or printed no figures.
  */
@@ -41,11 +41,11 @@ export async function measureInFreshProcess(measurement: Measurement, bounds: Bo
       else reject(new Error(reasonIn(stderr) ?? error.message))
     })
   })
-  // measure.ts of this folder prints it, so its shape is known.
+  // The cast is safe, because measure.ts of this folder printed the text.
   return JSON.parse(printed) as Measured
 }
 
-/** The line of an uncaught error with its message, out of the source and stack that Node prints. */
+/** Finds the line with the message of an uncaught error. Node prints it between lines of source and the stack. */
 function reasonIn(stderr: string): string | undefined {
   return stderr.split('\n').find((line) => /^\w*Error\b/.test(line))
 }

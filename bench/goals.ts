@@ -3,14 +3,14 @@ import type { Outcome } from './report.ts'
 import { summarize } from './statistics.ts'
 import { markdown, number } from './table.ts'
 
-/** One figure of one measurement in one round; undefined: it was not measured. */
+/** Looks up one figure of one measurement in a round. `undefined`: it was not measured. */
 type Figure = (kind: Kind, name: string, figure: string) => number | undefined
 
-/** A figure that jobchart sets itself as a goal, with its target. */
+/** A goal of jobchart: a figure, and the value that it should reach. */
 interface Goal {
   readonly label: string
   readonly digits: number
-  /** The value of one round; undefined: a measurement that it needs is missing. */
+  /** The figure's value in one round. `undefined`: a measurement that it needs is missing. */
   readonly of: (figure: Figure) => number | undefined
   readonly reach: { readonly atLeast: number } | { readonly atMost: number }
 }
@@ -89,8 +89,8 @@ const GOALS: readonly Goal[] = [
 ]
 
 /**
- * The measured goals as a Markdown table; '' if there are none. Each is computed round by round: a ratio compares two
- * measurements of one round.
+ * The goals that were measured, as a Markdown table; '' if there are none. Each figure is computed round by round, so a
+ * ratio always compares two measurements of the same round.
  */
 export function describeGoals(outcomes: readonly Outcome[]): string {
   const rounds = Math.max(0, ...outcomes.map((outcome) => outcome.rounds.length))

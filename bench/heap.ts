@@ -7,17 +7,17 @@ import type { Measured } from './measure.ts'
 import { slopeOf } from './statistics.ts'
 import { IN_FLIGHT } from './throughput.ts'
 
-/** Number of heap measurements, spread evenly over the run. */
+/** How often the heap is measured during the run. */
 const SAMPLES = 20
-/** Number of first measurements to ignore, while code is compiled and caches fill. */
+/** How many of the first heap sizes are ignored, because code is still compiled and caches fill. */
 const WARM_UP = 2
 
 const noop = defineJob({ type: 'noop', execute: () => undefined })
 
 /**
- * Bytes that each job leaves on the heap of an engine under the load of `closed`, with its history, on SQLite FULL: the
- * slope of the heap size after forced collections. Handles and listeners after the stop are compared with those before
- * the start.
+ * Measures how many bytes each job leaves on the heap of an engine, under the load of `closed` on SQLite FULL. This is
+ * the slope of the heap size, which is read after forced collections. Also counts the handles and listeners that are
+ * left after the stop.
  */
 export async function heap(jobs: number, folder: string): Promise<Measured> {
   setFlagsFromString('--expose-gc')

@@ -7,15 +7,15 @@ import { fdatasyncMs } from './disk.ts'
 import type { Measured } from './measure.ts'
 import { quantile } from './statistics.ts'
 
-/** Number of submits that are timed. */
+/** How many submits are timed. */
 export const SUBMITS = 200
 const WARM_UP = 50
-/** Pause between one job's end and the next submit, so that the engine is idle. */
+/** How many milliseconds to wait after a job's end before the next submit, so that the engine is idle. */
 const PAUSE_MS = 5
 
 /**
- * Milliseconds from the call of `submit` on an idle engine to the first line of the handler, on SQLite FULL; and those
- * of an fdatasync in the same folder, before and after.
+ * Measures, on SQLite FULL, how many milliseconds it takes from the call of `submit` on an idle engine to the first
+ * line of the handler. Before and after, it measures an fdatasync in the same folder.
  */
 export async function latency(folder: string): Promise<Measured> {
   let startedAt = Number.NaN

@@ -5,32 +5,32 @@ import { create } from '../src/model/decision.ts'
 import { type AnyJobType, defineJob } from '../src/model/definition.ts'
 import { eventRow } from '../src/model/event.ts'
 
-/** The owners of the jobs: one editor of nearly all, or a thousand editors with equal parts. */
+/** Who owns the jobs: one editor nearly all, or a thousand editors equal parts. */
 export type Shape = 'one-editor' | 'thousand-editors'
 
 /** The editor whose lists are measured. */
 export const EDITOR = 'editor-0'
 export const TENANT = 'acme'
 
-/** The types of the jobs; no job has the last one. */
+/** The job types of the file. No job has the last one. */
 export const TYPES: readonly AnyJobType[] = ['bulk', 'rare', 'absent'].map((type) =>
   defineJob({ type, execute: () => undefined }),
 )
 
 const START = 1_767_225_600_000
-/** Number of the editor's oldest jobs that have fields unlike all others. */
+/** How many jobs have fields like no other job. They are the oldest jobs of the editor. */
 const RARE = 10
 const COMMIT_JOBS = 5_000
 
-/** Creation time of the middle job. */
+/** The creation time of the job in the middle, in milliseconds UTC. */
 export function middleOf(jobs: number): number {
   return START + jobs / 2
 }
 
 /**
- * Writes the jobs to a new file, through the storage's own connection in large commits. The newest tenth are child
- * jobs, which lists skip. Half of the rest have a label and half a pipeline. The editor's oldest jobs have a type,
- * phase, status, pipeline and label that no other job has.
+ * Writes the jobs to a new file. For speed, it uses the storage's own connection, and large commits. The newest tenth
+ * are child jobs, which most lists leave out. Half of the rest have a label and a pipeline. The oldest jobs of the
+ * editor have a type, phase, status, pipeline and label that no other job has.
  */
 export async function fillFile(file: string, jobs: number, shape: Shape): Promise<void> {
   const storage = await sqliteStorage(file, { durability: 'normal' }).open({ clock: systemClock(), instance: 'filler' })
@@ -85,12 +85,12 @@ function jobOf(index: number, jobs: number, shape: Shape): Job {
   }
   const settled = { phase: 'settled', status: 'completed', outcome: 'success', endedAt: createdAt, tasks: [] } as const
   if (index >= jobs * 0.9) return { ...bulk, ...ids, ...settled, parentId: idOf(0) }
-  // Both halves are spread over all owners.
+  // The half with a label is spread over all owners.
   const isHalf = Math.floor(index / 1_000) % 2 === 0
   return { ...bulk, ...ids, ...settled, ...(isHalf ? { labels: { team: 'common' }, pipeline: 'common' } : {}) }
 }
 
-// Like ids of version 7: the time, then pseudo-random digits.
+// An id like a UUID of version 7: the time, then pseudo-random digits.
 function idOf(index: number): string {
   const time = (START + index).toString(16).padStart(12, '0')
   const tail = (Math.imul(index, 0x9e3779b1) >>> 0).toString(16).padStart(12, '0')

@@ -14,7 +14,7 @@ const COUNTS = 5
 
 type Filter = Pick<ListOptions, 'type' | 'phase' | 'status' | 'pipeline' | 'labels'>
 
-/** Each filter, matching most of the jobs, the oldest ones, and none. */
+/** The filters. Each kind of filter matches most jobs, only the rare ones, or none. */
 const CASES: readonly (readonly [name: string, filter: Filter])[] = [
   ['no filter', {}],
   ['type, common', { type: 'bulk' }],
@@ -35,7 +35,7 @@ const CASES: readonly (readonly [name: string, filter: Filter])[] = [
 ]
 
 /**
- * Times pages of 50 under the scope of an editor and of an admin, by one filter each, and counts of the same lists with
+ * Times pages of 50 jobs for an editor and for an admin, with one filter each. Also times counts of such lists, with
  * the longest turn of the event loop meanwhile.
  *
  * @throws {Error}  a list has other jobs than expected.
@@ -131,7 +131,8 @@ async function counted(file: string): Promise<Record<string, number>> {
   return figures
 }
 
-// A cursor holds the time and id of the last job of its page. This one gets another time.
+// Makes a cursor that points elsewhere: a cursor contains the time and the id of the last job of a page, and this one
+// gets another time.
 function deeper(cursor: string, createdAt: number): string {
   const [, ...rest] = JSON.parse(Buffer.from(cursor, 'base64url').toString()) as readonly unknown[]
   return Buffer.from(JSON.stringify([createdAt, ...rest])).toString('base64url')

@@ -5,31 +5,34 @@ import { arch, availableParallelism, cpus, loadavg, release, totalmem, type } fr
 import Database from 'better-sqlite3'
 import { filesystemOf } from './disk.ts'
 
-/** The machine and versions of the figures. */
+/** The machine and the versions that figures were measured with. */
 export interface Machine {
   readonly cores: number
   readonly cpu: string
   readonly memoryGiB: number
   readonly system: string
-  /** The folder of the databases. */
+  /** The file system of the folder of the databases. */
   readonly filesystem: string
-  /** Number of processes that wanted a core in the minute before the run. Above a tenth, something else was running. */
+  /**
+   * How many processes wanted a core, on average, in the minute before the run. If it is above 0.1, something else was
+   * running.
+   */
   readonly loadBefore: number
   readonly node: string
-  /** The source by `git describe`; absent outside a clone. */
+  /** The commit of this build, as `git describe` names it. Absent outside a clone. */
   readonly source?: string
-  /** The other measured build of jobchart: its folder, and its source by `git describe`. */
+  /** The other build of jobchart that is measured: its folder and its commit. */
   readonly against?: string
   readonly packages: { readonly [name: string]: string }
-  /** The SQLite version of each driver. */
+  /** The version of SQLite in each driver. */
   readonly sqlite: { readonly 'node:sqlite': string; readonly 'better-sqlite3': string }
 }
 
 /**
  * Reads the machine and the versions.
  *
- * @param folder  folder of the databases.
- * @param against  a folder with another build of jobchart, if one is measured.
+ * @param folder  the folder of the databases.
+ * @param against  the folder of another build of jobchart, if one is measured.
  */
 export function readMachine(folder: string, against: string | undefined): Machine {
   const source = describeSource(import.meta.dirname)

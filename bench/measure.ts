@@ -1,6 +1,6 @@
 /**
- * Makes one measurement in this process and prints it as JSON. `run.ts` starts it for each figure; a profiler can run
- * it too.
+ * Makes one measurement in this process, and prints it as JSON. `run.ts` starts this file for each measurement. You can
+ * also run it under a profiler:
  *
  * ```
  * node --cpu-prof bench/measure.ts closed jobchart-memory 20000 .
@@ -10,13 +10,13 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Facts } from './subjects/subject.ts'
 
-/** Result of one measurement. The name of a figure ends in its unit. */
+/** The result of one measurement. The name of each figure ends in its unit. */
 export interface Measured {
   readonly figures: { readonly [name: string]: number }
   readonly facts: Facts
 }
 
-/** Makes one measurement of a kind, with the folder that it may use. */
+/** Which measurement to make, and the folder that it may use. */
 interface Asked {
   readonly kind: string
   readonly name: string
@@ -25,7 +25,7 @@ interface Asked {
   readonly against: string | undefined
 }
 
-// Each kind is loaded when it is measured, so that a process holds no code of the others.
+// Each kind is imported only when it is measured, so that the process holds no code of the others.
 async function measure({ kind, name, jobs, folder, against }: Asked): Promise<Measured> {
   switch (kind) {
     case 'closed':

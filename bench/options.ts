@@ -2,9 +2,9 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 
 interface KindSettings {
-  /** Number of jobs of one measurement, unless `--jobs` says otherwise; absent: `--jobs` does not apply. */
+  /** How many jobs one measurement has, if `--jobs` is not given. Absent: `--jobs` does not apply. */
   readonly jobs?: number
-  /** Takes minutes, so it is only measured on request. */
+  /** True: it takes minutes, so it is measured only if `--only` names it. */
   readonly isLong?: boolean
 }
 
@@ -26,14 +26,14 @@ export const KINDS = {
   list: { jobs: 1_000_000, isLong: true },
 } as const satisfies { readonly [name: string]: KindSettings }
 
-/** One of these kinds. */
+/** The name of a kind of measurement. */
 export type Kind = keyof typeof KINDS
 
 const SETTINGS: { readonly [name in Kind]: KindSettings } = KINDS
 const NAMES = Object.keys(KINDS) as readonly Kind[]
 const LONG = NAMES.filter((kind) => SETTINGS[kind].isLong === true)
 
-/** Every option, with its parser and its explanation. */
+/** The options of the command line, each with its text for `--help`. */
 const OPTIONS = {
   only: {
     type: 'string',
@@ -73,18 +73,18 @@ const OPTIONS = {
 /** The parsed command line. */
 export interface Options {
   readonly kinds: readonly Kind[]
-  /** Only rows whose name contains one of these; empty: all rows. */
+  /** Only rows whose name contains one of these texts are measured. Empty: all rows. */
   readonly names: readonly string[]
   /** Absolute path of another build of jobchart. */
   readonly against: string | undefined
-  /** Absent: the default number of the kind. */
+  /** Absent: the default of the kind. */
   readonly jobs: number | undefined
   readonly rounds: number
   /** Absolute path. */
   readonly dir: string
-  /** Absolute path of the file for the raw figures. */
+  /** Absolute path of the file to write all figures to. */
   readonly json: string | undefined
-  /** Time limit of one measurement; absent: the default of the kind. */
+  /** Time limit of one measurement, in milliseconds. Absent: the default of the kind. */
   readonly timeoutMs: number | undefined
 }
 
@@ -96,7 +96,7 @@ export const USAGE = [
 ].join('\n')
 
 /**
- * Parses the command line; undefined: help was requested.
+ * Parses the command line. `undefined`: help was requested.
  *
  * @throws {Error}  an option is unknown or invalid.
  */
@@ -115,13 +115,13 @@ export function parseOptions(args: readonly string[]): Options | undefined {
   }
 }
 
-/** Number of jobs of one measurement of a kind; 0 if it counts no jobs. */
+/** How many jobs one measurement of this kind has. 0 if the kind has no number of jobs. */
 export function jobsOf(kind: Kind, { jobs }: Options): number {
   const byDefault = SETTINGS[kind].jobs
   return byDefault === undefined ? 0 : (jobs ?? byDefault)
 }
 
-/** Time limit of a measurement of a kind. */
+/** Time limit of one measurement of this kind, in milliseconds. */
 export function timeoutOf(kind: Kind, { timeoutMs }: Options): number {
   return timeoutMs ?? (LONG.includes(kind) ? 1_800_000 : 60_000)
 }

@@ -6,7 +6,7 @@ import { z } from 'zod'
 import type { Measured } from './measure.ts'
 import { quantile } from './statistics.ts'
 
-/** Number of jobs on a page. */
+/** How many jobs are on the page. */
 export const PAGE = 50
 const SAMPLES = 1_000
 const WARM_UP = 200
@@ -36,7 +36,10 @@ const request = defineJob({
   }),
 })
 
-/** Milliseconds of `actions` for a page of 50 jobs with four commands each, and of the page itself. SQLite FULL. */
+/**
+ * Measures, on SQLite FULL, how many milliseconds `actions` takes for a page of 50 jobs with four commands each, and
+ * how many the page itself takes.
+ */
 export async function pageActions(folder: string): Promise<Measured> {
   const engine = await createEngine({ jobs: [request], storage: sqliteStorage(join(folder, 'jobchart.db')) })
   try {

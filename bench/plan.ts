@@ -9,7 +9,7 @@ import { MOVERS } from './transition.ts'
 import { PARTS } from './tree.ts'
 
 const FULL = SUBJECTS['jobchart-full'].label
-/** The subjects whose promises are counted. */
+/** The subjects for which promises are counted. */
 const PROMISING = ['jobchart-full', 'jobchart-memory', 'plainjob-normal', 'p-queue'] as const
 
 /** A row of the report: one measurement, made once in each round. */
@@ -18,7 +18,7 @@ export interface Row extends Measurement {
   readonly label: string
 }
 
-/** All requested rows, in the order of the report. */
+/** All rows that the options select, in the order of the report. */
 export function planRows(options: Options): readonly Row[] {
   const { kinds, names, against } = options
   const rows = kinds.flatMap((kind) => rowsOf(kind, jobsOf(kind, options), against))
@@ -35,7 +35,7 @@ function rowsOf(kind: Kind, jobs: number, against: string | undefined): readonly
       })
     case 'stored':
       return Object.entries(SUBJECTS).flatMap(([name, { label, share }]) => {
-        // Older builds have no submitMany.
+        // An older build may not have `submitMany`.
         if (isOtherBuild(name)) return []
         return [{ kind, name, label, jobs: Math.max(1, Math.round(jobs * Math.min(1, share))) }]
       })

@@ -6,8 +6,8 @@ import { openSubject } from './subjects.ts'
 import { closedLoop, IN_FLIGHT, type Loaded, nameOf, warmUp } from './throughput.ts'
 
 /**
- * Number of promises for each job of a closed loop, counted by `async_hooks`: those of the library, and a few of the
- * client that waits for the job's end.
+ * Counts, by `async_hooks`, how many promises each job of a closed loop makes. This includes a few of the client that
+ * waits for the job's end.
  *
  * @throws {Error}  there is no such subject, or the stored jobs are not as expected.
  */

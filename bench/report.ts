@@ -7,7 +7,7 @@ import { quantile, summarize } from './statistics.ts'
 import { markdown, number } from './table.ts'
 import { IN_FLIGHT } from './throughput.ts'
 
-/** The result of a row: the figures of each round, until one failed. */
+/** The result of a row: the figures of each round, up to the one that failed. */
 export interface Outcome {
   readonly row: Row
   readonly rounds: readonly Measured[]
@@ -32,7 +32,7 @@ const HEADINGS: { readonly [kind in Kind]: string } = {
   memory: 'What 1,000,000 transitions of the default lifecycle leave on the heap, after a collection',
 }
 
-/** The heading of a figure, and its number of significant digits. */
+/** For each figure: its heading, and how many digits after the point are shown. */
 const FIGURES: { readonly [name: string]: { readonly heading: string; readonly digits: number } } = {
   jobsPerSecond: { heading: 'jobs/s', digits: 0 },
   commits: { heading: 'commits per job', digits: 3 },
@@ -81,7 +81,7 @@ const FIGURES: { readonly [name: string]: { readonly heading: string; readonly d
   keptKiB: { heading: 'KiB kept', digits: 0 },
 }
 
-/** The machine, the versions and the command of the figures. */
+/** The text above the tables: the command, the machine and the versions. */
 export function describeRun(machine: Machine, command: string, syncsMs: readonly number[]): string {
   const { packages, sqlite } = machine
   const source = machine.source === undefined ? '' : ` (${machine.source})`
@@ -106,7 +106,8 @@ export function describeOutcomes(outcomes: readonly Outcome[]): string {
   return [...byKind].map(([kind, rows]) => `${HEADINGS[kind]}\n\n${tableOf(rows.flatMap(casesOf))}`).join('\n\n')
 }
 
-// If a measurement has several cases, its figures are named `case|figure`, and each case gets a row.
+// Splits an outcome whose measurement has several cases. Its figures are named `case|figure`, and each case becomes a
+// row.
 function casesOf(outcome: Outcome): readonly Outcome[] {
   const { row, rounds } = outcome
   const cases = new Set(rounds.flatMap(({ figures }) => Object.keys(figures)).map((name) => name.split('|')[0]))
@@ -126,10 +127,10 @@ function tableOf(outcomes: readonly Outcome[]): string {
   const names = [...measured]
   const isStored = outcomes.some(({ rounds }) => rounds[0]?.facts.synchronous !== undefined)
   const hasJobs = outcomes.some(({ row }) => row.jobs > 0)
-  // A single round has no lowest and highest value.
+  // For a single round, the column with the lowest and highest value is left out.
   const cells = outcomes.some(({ rounds }) => rounds.length > 1) ? 2 : 1
   const measuredHeadings = names.flatMap((name) => [FIGURES[name]?.heading ?? name, 'lowest – highest'].slice(0, cells))
-  // If all rounds failed, the reason is in a column of its own.
+  // If all rounds failed, there are no figures, so the reason needs a column of its own.
   const headings = names.length === 0 ? [''] : measuredHeadings
   const head = ['', ...(isStored ? ['synchronous'] : []), ...(hasJobs ? ['jobs'] : []), 'rounds', ...headings]
   const rows = outcomes.map(({ row, rounds, failure }) => {

@@ -1,8 +1,8 @@
 /**
- * Measures the cost of a run, beside other libraries in the same run. See README.md.
+ * Measures what a run costs, in jobchart and in other libraries. See README.md.
  *
- * Each round makes every measurement once, each in a fresh process. The next round uses the opposite order, so that
- * other activity on the machine affects all of them alike.
+ * Each round makes every measurement once, each in a process of its own. Every second round goes in the opposite order,
+ * so that other activity on the machine affects all measurements alike.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -15,7 +15,11 @@ import { type Options, parseOptions, timeoutOf, USAGE } from './options.ts'
 import { planRows, type Row } from './plan.ts'
 import { describeOutcomes, describeRun, type Outcome } from './report.ts'
 
-/** Measures, prints and writes. @returns the exit code: 1 if a measurement failed. */
+/**
+ * Measures everything, and prints and writes the report.
+ *
+ * @returns the exit code: 1 if a measurement failed.
+ */
 async function bench(options: Options, args: readonly string[], signal: AbortSignal): Promise<number> {
   const rows = planRows(options)
   if (rows.length === 0) throw new Error('nothing of that name is measured; see --help')
@@ -45,7 +49,7 @@ async function measureAll(rows: readonly Row[], options: Options, folder: string
   for (let round = 1; round <= options.rounds; round++) {
     syncsMs.push(...fdatasyncMs(folder))
     for (const row of round % 2 === 1 ? rows : rows.toReversed()) {
-      // A measurement that failed once is skipped, because it could use up its time limit in every round.
+      // A measurement that has failed is not tried again, because it might use up its time limit in every round.
       if (failures.has(row)) continue
       say(`round ${round} of ${options.rounds}: ${row.kind} ${row.name}`)
       try {
@@ -65,7 +69,7 @@ async function measureAll(rows: readonly Row[], options: Options, folder: string
   return { outcomes, syncsMs }
 }
 
-/** On a terminal, one line that is overwritten. */
+/** Shows the progress in one line, which is overwritten. Only on a terminal. */
 function say(text: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`)
 }

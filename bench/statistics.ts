@@ -1,7 +1,8 @@
 /**
- * The value below which a part `q` of the values lies, by nearest rank. If two values are in the middle, their mean.
+ * The smallest value that is at or above a part `q` of all values (nearest rank). If two values fit, their mean. So `q`
+ * = 0.5 gives the median.
  *
- * @param q  0 to 1.
+ * @param q  from 0 to 1.
  * @throws {RangeError}  there are no values.
  */
 export function quantile(values: readonly number[], q: number): number {
@@ -13,14 +14,16 @@ export function quantile(values: readonly number[], q: number): number {
   return (below + above) / 2
 }
 
-/** A line through points, by least squares. */
+/** The slope of the line that fits the points best (least squares). */
 export interface Slope {
   readonly slope: number
-  /** Half the width of the slope's 95 % interval, if the errors are normal and independent. */
+  /** Half the width of the slope's 95 % interval. Holds if the errors are normal and independent. */
   readonly error: number
 }
 
-/** Student's t at 97.5 %, indexed by degrees of freedom; the last one is for many. */
+/**
+ * Student's t at 97.5 %. The index is the number of degrees of freedom; the last value is used for all larger numbers.
+ */
 const T = [
   Number.NaN,
   12.71,
@@ -43,7 +46,11 @@ const T = [
   2.1,
 ]
 
-/** @throws {RangeError}  there are fewer than three points. */
+/**
+ * Fits a line through points.
+ *
+ * @throws {RangeError}  there are fewer than three points.
+ */
 export function slopeOf(points: readonly (readonly [x: number, y: number])[]): Slope {
   const n = points.length
   if (n < 3) throw new RangeError('the interval of a slope needs at least three points')
@@ -56,14 +63,18 @@ export function slopeOf(points: readonly (readonly [x: number, y: number])[]): S
   return { slope, error: (T[n - 2] ?? 2.1) * Math.sqrt(rest / (n - 2) / spread) }
 }
 
-/** A figure over rounds. */
+/** The values of a figure in all rounds, summarized. */
 export interface Summary {
   readonly median: number
   readonly lowest: number
   readonly highest: number
 }
 
-/** @throws {RangeError}  there are no values. */
+/**
+ * Summarizes values.
+ *
+ * @throws {RangeError}  there are no values.
+ */
 export function summarize(values: readonly number[]): Summary {
   return { median: quantile(values, 0.5), lowest: Math.min(...values), highest: Math.max(...values) }
 }

@@ -1,7 +1,10 @@
 import type { JobchartOptions, Keeping } from './subjects/jobchart.ts'
 import type { Subject } from './subjects/subject.ts'
 
-/** The subjects, in the order of measurement; compared ones are next to each other. */
+/**
+ * The subjects: each library and setting that is measured. They are measured in this order, so subjects that are
+ * compared stand next to each other.
+ */
 export const SUBJECTS = {
   'jobchart-full': { label: 'jobchart, SQLite FULL (its default)', share: 1 },
   'plainjob-normal': { label: 'plainjob, SQLite NORMAL (its default)', share: 1 },
@@ -13,16 +16,16 @@ export const SUBJECTS = {
   'p-queue': { label: 'p-queue, storing nothing', share: 10 },
 } as const satisfies { readonly [name: string]: SubjectRow }
 
-/** Its name for `--subjects` and measure.ts. */
+/** The name of a subject, for `--subjects` and for measure.ts. */
 export type SubjectName = keyof typeof SUBJECTS
 
 interface SubjectRow {
   readonly label: string
-  /** Its part of the jobs of a closed loop, so that all subjects take about equally long. */
+  /** The part of the given number of jobs that this subject runs, so that all subjects take about equally long. */
   readonly share: number
 }
 
-/** Options for opening a subject; the other libraries use only the folder and the concurrency. */
+/** Options for opening a subject. The other libraries use only the folder and the concurrency. */
 export type SubjectOptions = Omit<JobchartOptions, 'keeping'>
 
 /** Whether a subject of this name exists. */
@@ -30,12 +33,12 @@ export function isSubjectName(name: string): name is SubjectName {
   return Object.hasOwn(SUBJECTS, name)
 }
 
-/** Whether a subject is another build of jobchart, which `--against` names. */
+/** Whether the subject is the other build of jobchart, which `--against` names. */
 export function isOtherBuild(name: string): boolean {
   return name.startsWith('against-')
 }
 
-/** Opens a subject in an empty folder. Only its own packages are loaded into the process. */
+/** Opens a subject in an empty folder. Loads only the packages of this subject into the process. */
 export async function openSubject(name: SubjectName, options: SubjectOptions): Promise<Subject> {
   const { folder, concurrency } = options
   switch (name) {

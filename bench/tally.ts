@@ -1,9 +1,9 @@
-/** Counts events by name, and reports when a name has reached a number. */
+/** Counts events by name. Callers can wait until a name has been counted often enough. */
 export class Tally {
   readonly #counts = new Map<string, number>()
   readonly #awaited = new Map<string, { readonly count: number; readonly resolve: () => void }>()
 
-  /** Counts one more of a name. */
+  /** Raises the count of a name by 1. */
   add(name: string): void {
     const count = (this.#counts.get(name) ?? 0) + 1
     this.#counts.set(name, count)
@@ -11,7 +11,7 @@ export class Tally {
     if (awaited !== undefined && count >= awaited.count) awaited.resolve()
   }
 
-  /** Resolves when a name was counted this many times since the start. One caller at a time may wait for a name. */
+  /** Resolves when the count of a name has reached a number. Only one caller at a time may wait for a name. */
   reached(name: string, count: number): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#awaited.set(name, { count, resolve })

@@ -4,31 +4,34 @@ import type { Measured } from './measure.ts'
 import type { Subject } from './subjects/subject.ts'
 import { isSubjectName, openSubject, type SubjectName } from './subjects.ts'
 
-/** Number of unfinished jobs of a closed loop at any time, and of handlers that may run at the same time. */
+/** How many clients a closed loop has, each with one unfinished job, and how many handlers may run at the same time. */
 export const IN_FLIGHT = 100
 
-/** Runs are discarded for this long, until the code is compiled. */
+/** Warm-up runs are made for this many milliseconds, so that the code is compiled. Their figures are discarded. */
 const WARM_UP_MS = 1_000
-/** Discarded runs are small, so that they do not set the peak memory. */
+/** Warm-up runs have at most this many jobs, so that they do not determine the peak memory. */
 const WARM_UP_JOBS = 2_000
 
-/** How jobs arrive: each client waits for its job's end, or all are stored before the first one runs. */
+/**
+ * How jobs arrive. `closed`: each client waits for the end of its job before it submits the next. `stored`: all jobs
+ * are stored before the first one runs.
+ */
 export type Load = 'closed' | 'stored'
 
-/** The subject, and its load. */
+/** What to measure: a subject under a load. */
 export interface Loaded {
   readonly load: Load
-  /** Name of the subject. */
+  /** The name of the subject. */
   readonly name: string
   readonly jobs: number
   readonly folder: string
-  /** A folder with another build of jobchart, for subjects of that build. */
+  /** The folder of another build of jobchart, for subjects that measure that build. */
   readonly against: string | undefined
 }
 
 /**
- * The rate at which a subject takes jobs from submitted to stored as succeeded, this process's CPU time per job in
- * microseconds, and its peak memory; after discarded runs.
+ * Measures how many jobs per second a subject takes from their submits until they are stored as succeeded, the CPU time
+ * of this process per job in microseconds, and the peak memory. Warm-up runs come first.
  *
  * @throws {Error}  there is no such subject, or the stored jobs are not as expected.
  */
@@ -37,7 +40,7 @@ export async function throughput(loaded: Loaded): Promise<Measured> {
   return await run(loaded, 'measured')
 }
 
-/** Makes smaller runs of the same load that do not count, until the code is compiled. */
+/** Makes small runs of the same load until the code is compiled. Their figures are discarded. */
 export async function warmUp(loaded: Loaded): Promise<void> {
   const begin = performance.now()
   for (let n = 1; n === 1 || performance.now() - begin < WARM_UP_MS; n++) {
@@ -68,13 +71,17 @@ async function run({ load, jobs, ...loaded }: Loaded, folder: string): Promise<M
   }
 }
 
-/** @throws {Error}  there is no such subject. */
+/**
+ * Checks that a subject of this name exists.
+ *
+ * @throws {Error}  there is none.
+ */
 export function nameOf({ name }: { readonly name: string }): SubjectName {
   if (isSubjectName(name)) return name
   throw new Error(`no subject "${name}"`)
 }
 
-/** Peak memory (RSS) of this process so far, in units of 1,000,000 bytes. */
+/** The highest memory (RSS) of this process so far, in units of 1,000,000 bytes. */
 export function peakMB(): number {
   return (process.resourceUsage().maxRSS * 1_024) / 1e6
 }
@@ -85,7 +92,7 @@ async function closed(subject: Subject, jobs: number) {
   return { jobsPerSecond: (jobs * 1_000) / (performance.now() - begin) }
 }
 
-/** Each client submits a job, waits until it has succeeded, and submits the next. */
+/** Runs the jobs by clients that each submit a job, wait until it has succeeded, and submit the next. */
 export async function closedLoop(subject: Subject, jobs: number): Promise<void> {
   let submitted = 0
   const client = async () => {

@@ -1,9 +1,9 @@
 /**
- * The cost of the model itself: no storage, no executor, no promise.
+ * Measures the model alone, without storage, executor or promises, and compares it with XState on the same machine:
+ * that of the default lifecycle.
  *
- * This is the only part of the benchmark that reads the source instead of the built package, because no public entry
- * exports the decisions. XState runs the machine of the default lifecycle. Before the timing, a check makes sure that
- * each of them ends a job alike.
+ * This is the only measurement that imports `src/` instead of the built package, because no public entry exports the
+ * decisions. Before the timing, it checks that all four ways end a job in the same state.
  */
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -13,7 +13,7 @@ import { type AnyJobType, defineJob } from '../src/model/definition.ts'
 import { listed } from '../src/model/xstate-internals.ts'
 import type { Measured } from './measure.ts'
 
-/** Something that moves a chart. */
+/** The ways to move a chart that are compared. */
 export const MOVERS = {
   'jobchart-chart': { label: "jobchart's chart: snapshot and event to snapshot" },
   'jobchart-model': { label: "jobchart's model: job record and event to job record" },
@@ -23,18 +23,18 @@ export const MOVERS = {
 
 type MoverName = keyof typeof MOVERS
 
-/** Each of the two figures is measured this long, after a discarded run of the same length. */
+/** How many milliseconds each figure is measured. A run of the same length before it is discarded. */
 const MEASURED_MS = 150
-/** Repetitions between two reads of the clock. */
+/** How many repetitions are made between two reads of the clock. */
 const BATCH = 100
 
-/** The snapshot as a row stores it. */
+/** A chart snapshot in the form in which a row stores it. */
 const STORED = JSON.stringify({ state: 'running', context: {} })
 const NOTHING = { type: 'nothing of it' }
 const STARTED = { type: 'task.started' }
 const LOST = { type: 'task.lost' }
 const DONE = { type: 'xstate.done.actor.execute', output: 42, actorId: 'execute' }
-/** The row no longer has the ended task. */
+/** What the chart knows of its children after the task has ended: none is left. */
 const ENDED = { children: listed([]), nextInvocation: 2 }
 const MOMENT = { at: 1_700_000_000_000, random: 0.5, heartbeatMs: 2_000 }
 const SEED: NewJob = {
@@ -46,20 +46,23 @@ const SEED: NewJob = {
   priority: 0,
 }
 
-/** One way of moving a chart. */
+/** A way to move a chart. */
 interface Mover {
-  /** Two transitions, there and back: queued –task.started→ running –task.lost→ queued. */
+  /** Makes two transitions: `task.started` moves the chart from queued to running, and `task.lost` moves it back. */
   readonly thereAndBack: () => void
-  /** A whole job: its start, task.started, its task's end. Returns the label of its end. */
+  /**
+   * Moves the chart of a new job to its end: its start, `task.started`, and the end of its task. Returns the last
+   * state.
+   */
   readonly wholeJob: () => unknown
-  /** Restores a snapshot from a stored record, and checks whether it takes an event. Nothing is moved. */
+  /** Restores a snapshot from a stored record, and asks whether the chart takes an event. Makes no transition. */
   readonly restore?: () => void
 }
 
 /**
- * Microseconds per transition and per whole job.
+ * Measures the microseconds per transition, per whole job, and per restored snapshot.
  *
- * @throws {Error}  there is no mover of this name, or the movers do not end a job alike.
+ * @throws {Error}  there is no mover of this name, or it does not end a job as completed.
  */
 export async function measureTransitions(name: string): Promise<Measured> {
   if (!isMoverName(name)) throw new Error(`no mover "${name}"`)
@@ -74,7 +77,8 @@ export async function measureTransitions(name: string): Promise<Measured> {
 const MANY = 1_000_000
 
 /**
- * Bytes that a million transitions leave on the heap, half of them on one record, half in jobs that end.
+ * Measures how much a million transitions leave on the heap, in KiB. Some move one record there and back; the others
+ * move new jobs to their ends.
  *
  * @throws {Error}  there is no mover of this name.
  */
@@ -83,7 +87,7 @@ export async function measureMemory(name: string): Promise<Measured> {
   const mover = moverOf(name)
   moveOften(mover, MANY / 50)
   const before = await heapBytes()
-  // Two transitions for there and back, and three for a whole job.
+  // One round has five transitions: two for there and back, and three for a whole job.
   moveOften(mover, MANY / 5)
   return { figures: { keptKiB: ((await heapBytes()) - before) / 1_024 }, facts: {} }
 }
@@ -174,10 +178,14 @@ function modelMover(type: AnyJobType): Mover {
   }
 }
 
-/** The machine of a job of one function. Its logic does nothing when XState starts it. */
+/**
+ * The machine of a job that runs one function. Here the function is replaced by logic that does nothing when XState
+ * starts it.
+ */
 function defaultLifecycle() {
   const still = { status: 'active', output: undefined, error: undefined, input: undefined } as const
-  // XState's type for it has methods that a chart without a running child never calls.
+  // The cast is needed because XState's type has more methods. They are never called for a chart without a running
+  // child.
   const inert = { transition: () => still, getInitialSnapshot: () => still, getPersistedSnapshot: () => still } as never
   return defineJob({ type: 'noop', execute: () => 42 }).lifecycle.provide({ actors: { execute: inert } })
 }

@@ -7,17 +7,17 @@ import { z } from 'zod'
 import type { Measured } from './measure.ts'
 import { Tally } from './tally.ts'
 
-/** A smaller job is moved first, so that the code is compiled. */
+/** A smaller job of this many parts is run first, so that the code is compiled. */
 const WARM_UP = 50
 
 interface Parts {
   readonly label: string
   readonly logicOf: (tally: Tally) => AnyActorLogic
-  /** Counts the engine's events about the parts of a type, if the parts do not count themselves. */
+  /** Counts the engine's events that tell about the parts. Parts that can count by themselves do so instead. */
   readonly listen: (engine: Engine, type: string, tally: Tally) => void
 }
 
-/** The kinds of parts of a job. */
+/** The kinds of parts that the job can have. */
 export const PARTS: { readonly [name: string]: Parts } = {
   children: {
     label: 'child machines',
@@ -52,8 +52,9 @@ export const PARTS: { readonly [name: string]: Parts } = {
 }
 
 /**
- * Milliseconds in which the parts of one job are started, get an event each, and end (until the job has heard of every
- * end), and are then started again, left and stopped; and the turns of the event loop meanwhile; on SQLite FULL.
+ * Measures, on SQLite FULL, one job of many parts (child machines or tasks): how many milliseconds it takes until all
+ * have begun, until each has got an event, and until the job has heard that all have ended. Then all begin again, and
+ * it measures how long it takes to leave and stop them. Also measures the turns of the event loop meanwhile.
  *
  * @throws {Error}  there are no parts of this name.
  */
@@ -77,7 +78,7 @@ async function run(parts: Parts, size: number, file: string) {
     const { id } = await engine.system.submit(whole, undefined)
     const turns = monitorEventLoopDelay({ resolution: 1 })
     turns.enable()
-    // From a command until its result.
+    // Sends a command, and waits until its effect has been counted. Returns how many milliseconds this took.
     const timed = async (type: 'begin' | 'tell' | 'finish' | 'leave', heard: string, count: number) => {
       const begin = performance.now()
       await Promise.all([engine.system.send(id, { type }), tally.reached(heard, count)])
@@ -97,12 +98,14 @@ async function run(parts: Parts, size: number, file: string) {
   }
 }
 
-/** Number of ended parts. */
+/** The context of the job: how many parts have ended. */
 interface Context {
   readonly ended: number
 }
 
-/** A job of `size` parts, which it invokes twice. First it waits for their ends, then it leaves them. */
+/**
+ * A job that invokes `size` parts twice. The first time it waits until all have ended; the second time it leaves them.
+ */
 function wholeOf(size: number, part: AnyActorLogic) {
   const invoke = Array.from({ length: size }, (_, n) => ({ id: `part-${n}`, src: 'part' }))
   const toAll = (type: string) =>

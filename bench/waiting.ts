@@ -5,19 +5,18 @@ import { openSubject } from './subjects.ts'
 import { IN_FLIGHT, peakMB } from './throughput.ts'
 
 /**
- * A process that has run few jobs takes little memory, so each process first runs this many, with few waiting at a
- * time.
+ * A new process takes less memory than one that has run jobs. So each process first runs this many jobs, several times.
  */
 const WARM_UP = 1_000
 const WARM_UP_ROUNDS = 20
-/** Number of jobs that one call stores. The inputs of all jobs at once would determine the peak memory. */
+/** How many jobs one call stores. If one call stored all, their inputs alone would determine the peak memory. */
 const AT_ONCE = 1_000
 
 const INPUT = { text: 'x'.repeat(1_000) }
 
 /**
- * In a process that has run other jobs, one engine that runs nothing stores the jobs, and then another one runs them,
- * on SQLite FULL: the peak memory of the process, and the rates of storing and running.
+ * Measures the peak memory of the process, and how many jobs per second are stored and run, on SQLite FULL. One engine
+ * stores all jobs and runs none; then another one runs them.
  *
  * @throws {Error}  a job failed, or not all jobs are stored as succeeded.
  */

@@ -5,7 +5,7 @@ import type { Load } from '../throughput.ts'
 import { type Build, loadBuild } from './build.ts'
 import { checkCount, checkedSynchronous, type Subject } from './subject.ts'
 
-/** The storage; on SQLite, with its durability. */
+/** Where jobs are stored: in memory, or on SQLite with this durability. */
 export type Keeping = 'memory' | 'full' | 'normal'
 
 /** Options for opening a jobchart subject. */
@@ -13,27 +13,29 @@ export interface JobchartOptions {
   /** An empty folder. */
   readonly folder: string
   readonly keeping: Keeping
-  /** Number of handlers that may run at the same time. */
+  /** How many handlers may run at the same time. */
   readonly concurrency: number
-  /** For `closed` the first engine runs jobs; for `stored` it only stores them. */
+  /**
+   * With `closed`, the first engine runs the jobs. With `stored`, it only stores them, and a second engine runs them.
+   */
   readonly load: Load
-  /** A folder with another build of jobchart; absent: this one. */
+  /** The folder of another build of jobchart. Absent: this build. */
   readonly against: string | undefined
 }
 
-/** A storage, with functions to check it afterwards. */
+/** A storage, with functions to check afterwards what it did. */
 interface Kept {
   readonly storage: Storage
-  /** Reads the durability of the connection that writes. */
+  /** Reads the durability from the connection that writes. */
   readonly synchronous: () => string
-  /** Absent if nothing is committed. */
+  /** How many transactions were committed. Absent in memory. */
   readonly commits?: () => number
 }
 
-/** Maximum number that `count` counts. */
+/** The method `count` stops counting at this number. */
 const COUNT_MAX = 10_001
 
-/** jobchart as an app uses it: a session whose calls the policy checks, with `submit`, `result`, `submitMany`. */
+/** jobchart as an application uses it: through a session, whose calls the policy checks. */
 export async function openJobchart(options: JobchartOptions): Promise<Subject> {
   const { folder, keeping, concurrency, load } = options
   const build = await loadBuild(options.against)
@@ -70,7 +72,7 @@ export async function openJobchart(options: JobchartOptions): Promise<Subject> {
       ada = engine.as({ id: 'ada', role: 'editor' })
       await storing.stop()
       await allRan.promise
-      // The last ends are not committed yet.
+      // All handlers have run, but the last ends may not be committed yet.
       await engine.idle()
     },
     check: async (jobs) => {
@@ -83,7 +85,10 @@ export async function openJobchart(options: JobchartOptions): Promise<Subject> {
   }
 }
 
-/** If there are more jobs than `count` counts: none has failed and none is unfinished. */
+/**
+ * Checks that all jobs have completed. `count` may stop before that number, so this also checks that no job has failed
+ * and that none is unfinished.
+ */
 async function checkStored({ system }: Engine, jobs: number): Promise<void> {
   for (const phase of ['active', 'waiting', 'indeterminate'] as const) {
     checkCount(jobs - (await system.count({ phase })), jobs)

@@ -1,7 +1,7 @@
 import PQueue from 'p-queue'
 import { checkCount, type Subject } from './subject.ts'
 
-/** Bare p-queue: the cost of running a function if nothing is stored and nothing survives. */
+/** p-queue alone: shows what it costs to run a function if nothing is stored. */
 export async function openPQueue(concurrency: number): Promise<Subject> {
   const queue = new PQueue({ concurrency })
   let succeeded = 0

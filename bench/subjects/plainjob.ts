@@ -3,18 +3,23 @@ import Database from 'better-sqlite3'
 import { better, defineQueue, defineWorker, JobStatus, type Logger } from 'plainjob'
 import { checkCount, checkedSynchronous, type Subject } from './subject.ts'
 
-/** By default plainjob logs several lines per job to the console, and the benchmark would measure that. */
+/**
+ * No log: by default plainjob writes several lines for each job to the console, and the benchmark would measure that.
+ */
 const SILENT: Logger = { error: () => {}, warn: () => {}, info: () => {}, debug: () => {} }
 
-/** Its default of 1,000 ms would be in the figures whenever a worker finds the queue empty for a moment. */
+/**
+ * How often an idle worker looks for jobs, in milliseconds. With plainjob's default of 1,000, the figures would contain
+ * this pause whenever a worker finds the queue empty for a moment.
+ */
 const POLL_MS = 10
 
 /**
- * plainjob as its README shows it. It cannot wait for one job, so a map from id to promise is resolved in its
- * `onCompleted`, which it calls after the job is marked as done.
+ * plainjob, used as its README shows. plainjob cannot wait for one job. So this keeps a map from id to promise, and
+ * resolves the promise in `onCompleted`, which plainjob calls after it has marked the job as done.
  *
- * @param synchronous  `NORMAL` is plainjob's own setting; `FULL` is set afterwards, on the same connection.
- * @param workers  number of workers; each takes one job at a time.
+ * @param synchronous  `NORMAL` is plainjob's own setting. `FULL` is set afterwards, on the same connection.
+ * @param workers  how many workers run. Each takes one job at a time.
  */
 export async function openPlainjob(folder: string, synchronous: 'NORMAL' | 'FULL', workers: number): Promise<Subject> {
   const database = new Database(join(folder, 'plainjob.db'))
@@ -34,7 +39,7 @@ export async function openPlainjob(folder: string, synchronous: 'NORMAL' | 'FULL
   )
   let stored = 0
   let running: Promise<unknown> | undefined
-  // Started when the first jobs are there, so that no worker begins with a pause.
+  // The workers start only when there are jobs, so that none begins with a pause.
   const start = () => {
     running ??= Promise.resolve().then(() => Promise.all(pool.map((worker) => worker.start())))
   }

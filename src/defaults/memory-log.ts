@@ -5,10 +5,13 @@ import type { Scope } from '../port/policy.ts'
 import type { EventQuery, PipelineKey, StoredEvents } from '../port/storage.ts'
 import { pairKey } from './pair-key.ts'
 
-/** The event log: rows in the order of their writes, each linked to the previous row of the same job or pipeline. */
+/**
+ * The event log in memory. Rows are in the order of their writes, and each row is linked to the previous row of the
+ * same job or pipeline.
+ */
 export class MemoryLog {
   readonly #rows: LogRow[] = []
-  /** For each row, the index of the previous row of the same job or pipeline; -1: there is none. */
+  /** For each row, the index of the previous row of the same job, or -1 if there is none. */
   readonly #previous: number[] = []
   readonly #newest = new Map<string, number>()
 
@@ -17,13 +20,13 @@ export class MemoryLog {
     return this.#rows.length
   }
 
-  /** Sequence of the newest event; 0: there is none. */
+  /** Sequence of the newest event; 0 if the log is empty. */
   get sequence(): number {
     const last = this.#rows.at(-1)
     return last === undefined ? 0 : endOf(last)
   }
 
-  /** Writes a row. Returns the sequence of its first event. */
+  /** Adds a row. Returns the sequence of its first event. */
   append(changeset: string, row: EventRow): number {
     const sequence = this.sequence + 1
     const subject = subjectOf(row)
@@ -33,7 +36,7 @@ export class MemoryLog {
     return sequence
   }
 
-  /** Removes all rows after the first `length`; undoes writes. */
+  /** Undoes writes: removes all rows after the first `length`. */
   truncate(length: number): void {
     for (const { row } of this.#rows.splice(length).reverse()) {
       const previous = this.#previous.pop() ?? -1
@@ -50,7 +53,7 @@ export class MemoryLog {
     }
   }
 
-  /** The rows that these changesets wrote after the event `sequence`. */
+  /** The rows that these changesets wrote, without those at or before the event `sequence`. */
   landed(changesets: readonly string[], sequence: number): readonly StoredEvents[] {
     const wanted = new Set(changesets)
     const rows = this.#rows.slice(this.#firstAfter(sequence))
@@ -88,7 +91,7 @@ export class MemoryLog {
     return found.reverse()
   }
 
-  /** Index of the first row with an event after a sequence. */
+  /** Index of the first row that has an event with a higher sequence than `after`. */
   #firstAfter(after: number): number {
     let low = 0
     let high = this.#rows.length
@@ -104,7 +107,7 @@ export class MemoryLog {
 
 interface LogRow {
   readonly row: EventRow
-  /** Sequence of its first event. */
+  /** Sequence of the row's first event. */
   readonly sequence: number
   readonly changeset: string
 }
@@ -127,7 +130,7 @@ function endOf({ sequence, row }: LogRow): number {
   return sequence + row.events.length - 1
 }
 
-// A row carries the fields of its job by which scopes and filters match.
+// Whether one of the scopes covers the row's job. Each row of the log has the fields of its job that scopes select by.
 function isOfAny({ jobType: type, tenant, createdBy, pipeline, labels }: EventRow, scopes: readonly Scope[]): boolean {
   return scopes.some((scope) => isCovered({ type, tenant, createdBy, pipeline, labels }, scope))
 }

@@ -7,7 +7,10 @@ interface KeptLine extends LogLine {
 }
 
 interface Step {
-  /** Number of the job, and its invocation, that recorded the step first; absent: the step was copied. */
+  /**
+   * The job and the invocation that recorded the step first. `n` is the number of the job's row. Absent for a copied
+   * step.
+   */
   readonly by?: { readonly n: number; readonly invocation: number }
   readonly result: Json | undefined
 }
@@ -17,18 +20,22 @@ type StepNote = Extract<Note, { kind: 'step' }>
 type ItemNote = Extract<Note, { kind: 'item' }>
 
 /**
- * Rows beside the record of a job: log lines, results of steps, items. Each write returns a function that undoes it.
+ * What is stored beside the record of one job: its log lines, recorded steps and items. Each write returns a function
+ * that undoes it.
  */
 export class MemoryRecords {
   readonly #lines: KeptLine[] = []
   readonly #lineKeys = new Set<string>()
-  /** Steps by invoke and ordinal, then by name. */
+  /** The recorded steps: by invoke and ordinal, then by step name. */
   readonly #steps = new Map<string, Map<string, Step>>()
   /** Items in the order of their numbers. */
   readonly #items: StoredItem[] = []
   readonly #itemNumbers = new Map<string, number>()
 
-  /** Adds log lines, unless lines were added under the same key before. Beyond `max`, the oldest lines are removed. */
+  /**
+   * Adds log lines, unless lines with the same key were added before. If there are then more than `max`, the oldest are
+   * removed.
+   */
   addLines(key: string, added: readonly NewLine[], max: number): Undo | undefined {
     if (this.#lineKeys.has(key)) return undefined
     const last = this.#lines.at(-1)?.number ?? 0
@@ -51,7 +58,7 @@ export class MemoryRecords {
     return this.#lines.slice(from, from + limit).map(({ key, ...line }) => line)
   }
 
-  /** Keeps the result of a step. The first result of a name stays. */
+  /** Stores the result of a step. If the step has a result already, that one stays. */
   addStep(by: NonNullable<Step['by']>, { invoke, ordinal, name, result }: StepNote): Undo | undefined {
     const key = pairKey(invoke, String(ordinal))
     const steps = this.#steps.get(key) ?? new Map<string, Step>()
@@ -60,7 +67,7 @@ export class MemoryRecords {
     return () => steps.delete(name)
   }
 
-  /** Copies the steps of another job. */
+  /** Copies the results of another job's steps. */
   copySteps(from: MemoryRecords): void {
     for (const [key, steps] of from.#steps) {
       this.#steps.set(key, new Map([...steps].map(([name, { result }]) => [name, { result }])))
@@ -72,7 +79,10 @@ export class MemoryRecords {
     return new Map([...steps].map(([name, { result }]) => [name, result]))
   }
 
-  /** Keeps an item under its key. `full`: the job has `max` other items. */
+  /**
+   * Stores an item, replacing the one with the same key. Returns `full` if the item is new and there are already `max`
+   * items.
+   */
   putItem({ invocation, item, max }: ItemNote): Undo | 'full' {
     const key = pairKey(String(invocation), item.key)
     const known = this.#itemNumbers.get(key)
@@ -100,14 +110,14 @@ export class MemoryRecords {
     return found
   }
 
-  /** For each step that the job with the number `n` has recorded, its invocation. */
+  /** For each step that the job with the row number `n` has recorded: the invocation that recorded it. */
   *stepsBy(n: number): Iterable<number> {
     for (const steps of this.#steps.values()) {
       for (const { by } of steps.values()) if (by?.n === n) yield by.invocation
     }
   }
 
-  /** The invocation of each item. */
+  /** For each item: the invocation that reported it. */
   *itemsBy(): Iterable<number> {
     for (const { invocation } of this.#items) yield invocation
   }

@@ -20,18 +20,19 @@ import { pairKey } from './pair-key.ts'
 
 /** Options of {@link memoryStorage}. */
 export interface MemoryOptions {
-  /** Log lines kept for each job; beyond it the oldest are removed. Default 10,000. */
+  /** How many log lines are kept for each job. Beyond that, the oldest are removed. Default 10,000. */
   readonly logLines?: number
 }
 
-/** A count stops here. A caller that gets this number knows that there are more. */
+/** Counting stops at this number, which means "more than 10,000". */
 const COUNT_MAX = 10_001
 
 /**
- * Keeps jobs in this process's memory, for tests and for jobs that may be lost with the process. It gives all
- * guarantees of the storage port except durability. Engines of one process may share one.
+ * Stores jobs in this process's memory, for tests and for jobs that may be lost when the process ends. It gives all
+ * guarantees of the storage port except durability. Several engines of the process may share one storage.
  *
- * Lists read one order of all jobs. A filter that matches few jobs therefore reads many.
+ * Lists have no index: each list walks over all jobs in order of creation. So a filter that matches few jobs reads
+ * many.
  */
 export function memoryStorage(options: MemoryOptions = {}): Storage {
   checkOptions('memoryStorage', options, { logLines: wholeNumber(1) })
@@ -60,7 +61,8 @@ function connect(store: MemoryStore, { clock, instance }: StorageHost): StorageC
       const refused = new Set<Job>()
       const results = changesets.map((changeset) => store.apply(changeset, refused))
       const claimed = claim === undefined ? [] : store.claim(claim)
-      // The instance may have been forgotten while it was silent. It holds tasks again now, so it must be listed again.
+      // Another engine may have forgotten this instance while it did not beat. It holds tasks again now, so it is
+      // listed again.
       if (claimed.length > 0 && !store.instances.has(instance)) list()
       writesSeen += store.writes - writes
       return { results, claimed }
@@ -250,7 +252,7 @@ function addTree(jobs: ReadonlyMap<string, Row>, id: string, found: Map<string, 
   for (const { child } of job.tasks) if (child !== undefined) addTree(jobs, child, found)
 }
 
-/** The first `limit` due entries of a line, of some types. */
+/** The first `limit` jobs of a line that may start by `at` and have one of the types. */
 function dueTurns(line: Line<Turn>, types: readonly TypeKey[], at: number, limit: number): readonly Turn[] {
   const turns: Turn[] = []
   for (let turn = line.next(); turn !== undefined && turns.length < limit; turn = line.next(turn)) {

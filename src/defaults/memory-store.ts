@@ -27,42 +27,42 @@ const FULL: Refusal = { status: 'full' }
 const STALE: Refusal = { status: 'stale' }
 
 /**
- * The stored data and its changes. Records are kept as the objects that were written.
+ * The stored data, and all changes of it. Records are stored as the very objects that were written, not as copies.
  *
- * All indexes of jobs follow from their records: `#index` replaces one record by another in every index. A write is
- * checked before it changes anything. A changeset of several writes keeps an undo function for each write until the
- * last one is made.
+ * All indexes of jobs are computed from the jobs' records: `#index` replaces a record by another one in every index.
+ * Each write is checked before it changes anything. For a changeset of several writes, each write leaves an undo
+ * function, in case a later write is refused.
  */
 export class MemoryStore {
   readonly jobs = new Map<string, Row>()
-  /** Jobs that are not deleted, by (createdAt, id). */
+  /** Jobs that are not deleted, sorted by (createdAt, id). */
   readonly listed = new SortedList<{ readonly job: JobPosition }, Row>(
     ({ job: a }, { job: b }) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0),
   )
   readonly waking = new SortedList<Pick<Row, 'wakeAt' | 'n'>, Row>(
     (a, b) => (a.wakeAt ?? 0) - (b.wakeAt ?? 0) || a.n - b.n,
   )
-  /** Waiting jobs of each pipeline, by its slot; `''`: jobs without a pipeline. */
+  /** The waiting jobs of each pipeline. The key is that of the pipeline's slot, or `''` for jobs without a pipeline. */
   readonly waiting = new Map<string, Line<Turn>>()
   readonly busy = new Set<Row>()
-  /** Holder of each pipeline's slot. */
+  /** For each pipeline's slot that is taken: the job that holds it. */
   readonly slots = new Map<string, Row>()
   readonly ready = new ReadyTasks()
   readonly log = new MemoryLog()
   readonly pipelines = new MemoryPipelines()
   readonly charts = new Map<string, string>()
   readonly instances = new Map<string, { heartbeat: number; alive: boolean }>()
-  /** Latest time of a heartbeat. */
+  /** The latest time of any beat. */
   lastBeat = 0
-  /** Increased by each applied changeset. */
+  /** Raised by 1 for each applied changeset. */
   writes = 0
   readonly #logLinesMax: number
   readonly #keys = new Map<string, Row>()
   readonly #uniqueKeys = new Map<string, Row>()
-  /** Number of queued jobs, by tenant and type. */
+  /** How many jobs are queued, by tenant and type. */
   readonly #queued = new Map<string, number>()
   #inserts = 0
-  /** Undo functions of the present changeset; undefined: it has one write. */
+  /** Undo functions of the changeset that is being applied. `undefined` if it has only one write, which needs none. */
   #undo: (() => void)[] | undefined
 
   constructor(logLinesMax: number) {
@@ -70,9 +70,9 @@ export class MemoryStore {
   }
 
   /**
-   * Applies a changeset, or changes nothing.
+   * Applies a changeset whole, or changes nothing.
    *
-   * @param refused  records that the same commit refused; a write made from one of them is a conflict.
+   * @param refused  the records that this commit has refused so far. An update made from one of them is a conflict.
    */
   apply({ id, writes }: Changeset, refused?: Set<Job>): ChangesetResult {
     const rows: WrittenRow[] = []
@@ -93,7 +93,7 @@ export class MemoryStore {
     return { status: 'applied', rows }
   }
 
-  /** Claims ready tasks in order. */
+  /** Claims ready tasks in order, and returns those that were claimed. */
   claim(claim: Claim): readonly Claimed[] {
     const claimed: Claimed[] = []
     const room = new Map(claim.room)
@@ -205,14 +205,16 @@ export class MemoryStore {
     return this.#did(recordsOf(top).addStep({ n: row.n, invocation }, note))
   }
 
-  /** The root of a job's tree, which holds the steps of the whole tree (S33); undefined: the root was removed. */
+  /**
+   * The top job of a job's tree. Its row has the steps of the whole tree (S33). `undefined`: the top job was removed.
+   */
   topOf({ job }: Row): Row | undefined {
     let top = this.jobs.get(job.id)
     while (top?.job.parentId !== undefined) top = this.jobs.get(top.job.parentId)
     return top
   }
 
-  // Lines for a removed job are dropped, because nobody could read them.
+  // For a removed job, the lines are dropped, because nobody could read them.
   #addLines(row: Row | undefined, key: string, lines: readonly NewLine[]): undefined {
     if (row !== undefined) this.#did(recordsOf(row).addLines(key, lines, this.#logLinesMax))
   }
@@ -229,7 +231,7 @@ export class MemoryStore {
     if (undo !== undefined) this.#undo?.push(undo)
   }
 
-  // Writes that cannot be undone come last, when no check can fail any more.
+  // Makes the changes that cannot be undone. By now all checks have passed.
   #settle(writes: readonly Write[], refused: Set<Job> | undefined): void {
     this.writes++
     for (const write of writes) {
@@ -239,7 +241,7 @@ export class MemoryStore {
     }
   }
 
-  /** Replaces `before` by `after` in every index of jobs. */
+  /** Replaces the record `before` by `after` in every index of jobs. */
   #index(row: Row, before: Job | undefined, after: Job | undefined): void {
     const job = after ?? before ?? row.job
     row.job = job
@@ -332,7 +334,8 @@ function recordsOf(row: Row): MemoryRecords {
   return row.records
 }
 
-// Keeps the stored progress. Only reports write it, so the progress in the record of a decision may be older.
+// The new record with the stored progress. Only reports of tasks write progress, so the record of a decision may
+// contain an older one.
 function withProgress(job: Job, { progress }: Job): Job {
   if (progress === job.progress) return job
   const { progress: _, ...rest } = job
@@ -344,7 +347,7 @@ function move(map: Map<string, Row>, key: string, row: Row, was: boolean, is: bo
   else if (was) map.delete(key)
 }
 
-// A changeset frees slots and keys before it takes them (S3, S34), so writes that take them come last.
+// Puts the writes that take slots and keys last, so that slots and keys are freed before they are taken (S3, S34).
 function freedFirst(writes: readonly Write[]): readonly Write[] {
   if (writes.length < 2) return writes
   const ranks = writes.map(rankOf)

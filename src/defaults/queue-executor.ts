@@ -4,13 +4,13 @@ import type { Executor } from '../port/executor.ts'
 
 /** Options of {@link queueExecutor}. */
 export interface QueueExecutorOptions {
-  /** Number of functions that run at the same time in this process; a whole number from 1. Default 10. */
+  /** How many functions run at the same time in this process; a whole number from 1. Default 10. */
   readonly concurrency?: number
 }
 
 /**
- * Runs tasks as functions in this process, at most `concurrency` at a time. A function that ignores its signal cannot
- * be stopped, so it keeps its place until it returns.
+ * An executor that runs tasks as functions in this process, at most `concurrency` at a time. A function that ignores
+ * its signal cannot be stopped, so it keeps its place until it returns.
  *
  * @throws {JobchartError} `INVALID_DEFINITION` the concurrency is not a whole number from 1.
  */

@@ -6,7 +6,8 @@ import { pairKey } from './pair-key.ts'
 import { SortedList } from './sorted-list.ts'
 
 /**
- * The ready tasks of one route. Tasks with a limit key are in a line for their key and name, all others in one line.
+ * The ready tasks of one route, in lines. Each limit key and task name has a line of its own. All tasks without a limit
+ * key are in one line, `free`.
  */
 interface RouteLines {
   readonly free: Line<ReadyTask>
@@ -19,13 +20,16 @@ interface KeyedLine {
   readonly line: Line<ReadyTask>
 }
 
-/** A line during a claim. `behind`: the entry of it that was handled last. `first`: the first due entry after that. */
+/**
+ * A line while a claim walks along it. `behind` is the entry that was handled last, and `first` the first due entry
+ * after it.
+ */
 interface Walk extends OpenLine {
   readonly behind: ReadyTask | undefined
   readonly first: ReadyTask
 }
 
-/** A line of the tasks of one executor, with the limit of their key, if they have one. */
+/** A line from which a claim may take tasks: their executor, and the limit of their key, if they have one. */
 interface OpenLine {
   readonly line: Line<ReadyTask>
   readonly executor: string
@@ -34,12 +38,12 @@ interface OpenLine {
 
 const NONE: readonly never[] = []
 
-/** The claimable tasks in the order of claims, and the number of running tasks of each limit key. */
+/** The claimable tasks, in claim order, and how many tasks run under each limit key. */
 export class ReadyTasks {
   readonly #routes = new Map<string, RouteLines>()
   readonly #held = new Map<string, number>()
 
-  /** Number of claimed and stopping tasks of a limit key. */
+  /** How many tasks are claimed or stopping under a limit key. */
   heldUnder(key: string): number {
     return this.#held.get(key) ?? 0
   }
@@ -52,7 +56,8 @@ export class ReadyTasks {
   }
 
   /**
-   * Replaces the record `before` of a row by `after`: counts its running tasks, and puts its ready tasks into lines.
+   * Replaces the record `before` of a row by `after`: counts the running tasks anew, and updates the lines of ready
+   * tasks.
    */
   replace(row: Row, before: Job | undefined, after: Job | undefined): void {
     if (before !== undefined) this.#hold(before, -1)
@@ -69,9 +74,9 @@ export class ReadyTasks {
   }
 
   /**
-   * Tasks that a claim may take, in order. Each one is computed after the previous one was handled.
+   * The tasks that a claim may take, in order. Each one is found only after the caller has handled the one before.
    *
-   * @param room  free places of each executor.
+   * @param room  how many tasks each executor can take. The caller lowers it while it claims.
    */
   *due({ routes, at }: Pick<Claim, 'routes' | 'at'>, room: ReadonlyMap<string, number>): Iterable<ReadyTask> {
     const walks = new SortedList<Walk, Walk>((a, b) => byDue(a.first, b.first))
@@ -83,7 +88,7 @@ export class ReadyTasks {
     for (let walk = walks.next(); walk !== undefined; walk = walks.next()) {
       walks.remove(walk)
       if ((room.get(walk.executor) ?? 0) < 1 || this.#isFull(walk.limit)) continue
-      // A claim made meanwhile may have changed this line.
+      // The caller's last claim may have changed this line.
       const isStill = nextDue(walk.line, at, walk.behind) === walk.first
       if (isStill) yield walk.first
       go(walk, isStill ? walk.first : walk.behind)
@@ -131,7 +136,9 @@ export class ReadyTasks {
   }
 }
 
-/** The existing entry of each task. Entries of other tasks are removed. */
+/**
+ * For each task, the entry that it has already, if it is still right. The other entries are removed from their lines.
+ */
 function keptOf(
   known: readonly ReadyTask[],
   tasks: readonly Task[],

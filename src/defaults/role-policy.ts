@@ -3,7 +3,7 @@ import { anything, checkOptions, listOf, names, type OptionRule, oneOf, recordOf
 import { PRIVATE_PARTS, type Private } from '../model/private.ts'
 import type { Action, Policy, Principal, Scope, Target, Verdict } from '../port/policy.ts'
 
-/** Which roles have which rights. The name of a role may be any text, and is compared exactly. */
+/** The options of {@link rolePolicy}: which roles have which rights. A role is any text, and is compared exactly. */
 export interface RolePolicyOptions {
   /** Roles that see every job of their tenant. Default `['admin']`. */
   readonly admin?: readonly string[]
@@ -13,7 +13,7 @@ export interface RolePolicyOptions {
   readonly member?: readonly string[]
   /** Roles that see the jobs that they created. Default `['editor']`. */
   readonly editor?: readonly string[]
-  /** Who may cancel, retry and delete a job that they see. Default: only its creator; not even an admin. */
+  /** Who may cancel, retry or delete a job that they see. Default: only its creator; not even an admin. */
   readonly cancel?: OwnersRule
   readonly retry?: OwnersRule
   readonly delete?: OwnersRule
@@ -22,20 +22,21 @@ export interface RolePolicyOptions {
   /** Private parts that everyone who sees the job may see, e.g. `['state', 'stack']`. Default: none. */
   readonly open?: readonly Private[]
   /**
-   * Rights by roles on single resources. The label of a job names its resource: a job with the label `system: '7'`
-   * belongs to the resource `system:7`, and a principal's role on it is `relations['system:7']`.
+   * Rights by a principal's role on a single resource. The key is the name of a label, and the label of a job names the
+   * job's resource. For example, a job with the label `system: '7'` belongs to the resource `system:7`, and the role of
+   * a principal on it is `relations['system:7']`.
    */
   readonly resources?: { readonly [label: string]: ResourceRoles }
 }
 
-/** Who may do the actions that by default only the owner of a job may do. */
+/** Who may cancel, retry or delete a job: only its creator, or also an admin. */
 export type OwnersRule = 'creator' | 'creatorOrAdmin'
 
-/** Roles on a resource. */
+/** Which roles on a resource have which rights. */
 export interface ResourceRoles {
-  /** Roles that see the jobs of the resource, besides the jobs that their role in the tenant shows. */
+  /** Roles that see the jobs of the resource. Principals also see the jobs that their role in the tenant shows. */
   readonly see?: readonly string[]
-  /** Roles that may submit jobs of the resource. If given, roles in the tenant may not. */
+  /** Roles that may submit jobs of the resource. If given, a role in the tenant gives no right to submit them. */
   readonly submit?: readonly string[]
 }
 
@@ -47,16 +48,16 @@ const READS: ReadonlySet<Action> = new Set([
 const FIRST: ReadonlySet<Action> = new Set(['list', 'listAll', 'definePipeline', 'listPipelines'])
 
 /**
- * An admin sees all jobs of the tenant, an editor sees own jobs, anybody else sees none. Only the creator of a job
- * cancels, retries or deletes it; not even an admin may. Other commands are open to everyone who may see the job,
- * unless the command has a `by`. Pipelines follow the same rules: only the owner changes, pauses or deletes one, and
- * everyone who may see it may run it. Listing all jobs of the tenant needs the right to see them all. The options
- * change each of these rules.
+ * A policy by roles. An admin sees all jobs of the tenant, an editor sees own jobs, and anybody else sees none. Only
+ * the creator of a job may cancel, retry or delete it; not even an admin may. Everyone who sees a job may send it any
+ * other command, unless the command has a `by`. Pipelines follow the same rules: only the owner changes, pauses or
+ * deletes one, and everyone who sees it and may submit jobs may run it. Listing all jobs of the tenant needs the right
+ * to see them all. The options change each of these rules.
  *
- * A creator whose work continues without a session has no known role if `createEngine({ principal })` is not given.
- * They may submit, and run, pause and resume their own pipelines.
+ * Some work continues without a session, e.g. a retry. If `createEngine` has no option `principal`, the engine does not
+ * know the role of the creator. Such a creator may only submit jobs, and run, pause and resume own pipelines.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` an option is unknown or of the wrong kind. A list of one role must be a
+ * @throws {JobchartError} `INVALID_DEFINITION` an option is unknown or of the wrong kind, e.g. a role that is not in a
  * list.
  */
 export function rolePolicy(options: RolePolicyOptions = {}): Policy {
@@ -136,7 +137,7 @@ class Rules {
     return this.#resources.some(([label, { see = [] }]) => isOneOf(see, roleOn(principal, label, labels)))
   }
 
-  /** Whether the role in the tenant lets the principal see a job. */
+  /** Whether the principal sees a job of this creator because of the role in the tenant. */
   #isOf(principal: Principal, createdBy: string): boolean {
     if (this.#isAdmin(principal)) return true
     return createdBy === principal.id && [...this.#editor, ...this.#member].includes(principal.role)
@@ -146,9 +147,9 @@ class Rules {
     const { createdBy, command, labels } = target
     const { cancel, retry, delete: remove } = this.#options
     const isCreator = createdBy === principal.id
-    // A reader may only see, even if the role is also in another list.
+    // A reader may change nothing, even if the role is also in another list.
     if (this.#reader.includes(principal.role)) return READS.has(action)
-    // A run creates a job of the caller, so seeing the pipeline is not enough.
+    // The run is a job that the caller creates, so it is not enough to see the pipeline.
     if (action === 'runPipeline') return this.#maySubmit(principal, { ...target, createdBy: principal.id })
     if (action === 'definePipeline') return isCreator && this.#maySubmit(principal, target)
     if (action === 'pausePipeline' || action === 'deletePipeline') return isCreator
@@ -194,21 +195,21 @@ class Rules {
 }
 
 /**
- * A creator whose work continues without a session and whose role is unknown, because `createEngine` has no
- * `principal`.
+ * Whether the principal is a creator whose work continues without a session and whose role is unknown, because
+ * `createEngine` has no option `principal`.
  */
 function isAbsent({ kind, role, relations }: Principal): boolean {
   return kind === 'scheduler' && role === '' && relations === undefined
 }
 
-// They may submit, and run, pause and resume their own pipelines.
+// Such a creator may submit jobs, and run, pause and resume own pipelines.
 function ofAbsent({ id, tenant }: Principal, action: Action, target: Target): Verdict {
   const isMeant = action === 'submit' || action === 'runPipeline' || action === 'pausePipeline'
   if (isMeant && target.tenant === tenant && target.createdBy === id) return 'allow'
   return action === 'submit' ? 'deny' : 'hide'
 }
 
-/** The principal's role on the resource that a label of the job names; undefined: none. */
+/** The principal's role on the resource that a label of the job names. `undefined`: no role. */
 function roleOn({ relations = {} }: Principal, label: string, labels: Target['labels']): string | undefined {
   const resource = Object.hasOwn(labels, label) ? `${label}:${labels[label]}` : undefined
   return resource !== undefined && Object.hasOwn(relations, resource) ? relations[resource] : undefined

@@ -1,18 +1,20 @@
-/** A longer chunk is split. */
+/** The most values in one chunk. A longer chunk is split. */
 const CHUNK_MAX = 512
 
 /**
- * A sorted list of values in chunks. Adding at the end and removing at the front take constant time. Anywhere else
- * takes a binary search and the move of one chunk.
+ * A sorted list of values, stored in chunks. Adding at the end and removing at the front take constant time. Elsewhere,
+ * the list searches the place in logarithmic time and moves the values of one chunk.
  *
- * `Key` has the fields that the order compares. A value has all of them, and they do not change while it is in the
- * list.
+ * `Key` has the fields that the order compares. Each value has all these fields, and they must not change while the
+ * value is in the list.
  */
 export class SortedList<Key, Value extends Key> {
   readonly #order: (a: Key, b: Key) => number
   readonly #chunks: Value[][] = []
 
-  /** @param order  negative: the first argument comes before the second; 0 only for the same value. */
+  /**
+   * @param order  compares two keys. Negative: the first comes before the second. It must be 0 only for the same value.
+   */
   constructor(order: (a: Key, b: Key) => number) {
     this.#order = order
   }
@@ -60,14 +62,14 @@ export class SortedList<Key, Value extends Key> {
     return chunk[place + 1] ?? chunks[index + 1]?.[0]
   }
 
-  /** The values after a key, or all. The list must not change during the iteration. */
+  /** The values after a key, or all values. The list must not change during the iteration. */
   *after(key?: Key): Iterable<Value> {
     for (let index = key === undefined ? 0 : this.#chunkOf(key); index < this.#chunks.length; index++) {
       for (const value of this.#chunks[index] ?? []) if (key === undefined || this.#order(value, key) > 0) yield value
     }
   }
 
-  /** The values before a key, or all, in reverse order. The list must not change during the iteration. */
+  /** The values before a key, or all values, in reverse order. The list must not change during the iteration. */
   *before(key?: Key): Iterable<Value> {
     const last = this.#chunks.length - 1
     for (let index = key === undefined ? last : Math.min(this.#chunkOf(key), last); index >= 0; index--) {
@@ -79,7 +81,7 @@ export class SortedList<Key, Value extends Key> {
     }
   }
 
-  /** Index of the first chunk whose last value is not before the key; the number of chunks if there is none. */
+  /** Index of the first chunk whose last value does not come before the key. If there is none, the number of chunks. */
   #chunkOf(key: Key): number {
     const chunks = this.#chunks
     const end = chunks.at(-1)?.at(-1)
@@ -95,7 +97,7 @@ export class SortedList<Key, Value extends Key> {
     return low
   }
 
-  /** Index of the key in a chunk, or where it would be inserted. */
+  /** Index of the key in a chunk, or the index where it would be inserted. */
   #placeIn(chunk: readonly Value[], key: Key): number {
     let low = 0
     let high = chunk.length

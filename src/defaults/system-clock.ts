@@ -1,12 +1,12 @@
 import { randomFillSync } from 'node:crypto'
 import type { Clock } from '../port/clock.ts'
 
-/** Random bytes are fetched in blocks, because one call per id costs more than the rest of making it. */
+/** Random bytes are fetched in blocks of this size, because a call of the system for each id would be slow. */
 const POOL_BYTES = 4_096
-/** Node's longest timer. A longer one would fire after 1 ms. */
+/** Node's longest timer, in milliseconds. Node fires a longer timer after 1 ms, so it is split. */
 const TIMER_MS_MAX = 2 ** 31 - 1
 
-/** The machine's own time, event loop and source of random bytes. */
+/** A clock that uses the machine's own time, event loop and source of random bytes. */
 export function systemClock(): Clock {
   let pool = new Uint8Array(0)
   let taken = 0

@@ -61,7 +61,7 @@ export interface Change {
    * change.
    */
   readonly decide?: (jobs: WorkingSet, context: DecisionContext) => Decision | PipelineDecision | undefined
-  /** Writes without a decision, e.g. log lines and steps of an attempt, or pipelines. */
+  /** Writes without a decision, e.g. log lines and steps of an attempt. */
   readonly writes?: readonly Write[]
   /**
    * True: a caller submitted the new jobs, so they are refused while the queue of their type (`limits.queued`) is full.

@@ -2,7 +2,7 @@ import type { KeptChart, TypeKey } from '../port/storage.ts'
 import type { JobLookups } from './job-lookups.ts'
 import type { Prepare, Statement } from './statement.ts'
 
-/** The stored charts, one for each version of a type (guarantee S16 of the storage). */
+/** The stored hashes of charts, one for each version of a job type (S16). */
 export class Charts {
   readonly #lookups: JobLookups
   readonly #hash: Statement
@@ -16,8 +16,9 @@ export class Charts {
   }
 
   /**
-   * Stores charts. If a version is stored with another chart, which may be replaced only if `mayReplace` is true and
-   * all of its jobs have ended, stores none, and returns the versions that were refused.
+   * Stores the charts, or none of them. A chart is refused if its version is already stored with another hash. If
+   * `mayReplace` is true, the stored hash is replaced instead, but only if all jobs of that version have ended. If any
+   * chart is refused, nothing is stored. Returns the refused versions.
    */
   register(charts: readonly KeptChart[], mayReplace: boolean): readonly TypeKey[] {
     const refused = charts.filter((chart) => {

@@ -7,29 +7,31 @@ import type { JobTrees } from './job-trees.ts'
 import type { LimitKeys } from './limit-keys.ts'
 import type { ReadyPlace, ReadyTasks } from './ready-tasks.ts'
 
-/** The parts of a commit that its claim uses. */
+/** The parts of the storage that a claim uses. */
 export interface ClaimParts {
   readonly jobs: JobTable
   readonly ready: ReadyTasks
   readonly keys: LimitKeys
   readonly trees: JobTrees
-  /** Writes one changeset. `undefined`: it was refused, and none of its writes was made. */
+  /** Writes one changeset. Returns `undefined` if the changeset was refused; then none of its writes was made. */
   readonly write: (writes: readonly Write[]) => readonly WrittenRow[] | undefined
 }
 
-/** If some tasks were not claimed, the next search asks for at least this many additional tasks. */
+/**
+ * If some of the found tasks could not be claimed, the next search asks for at least this many tasks beyond the room.
+ */
 const SPARE = 8
 
 type Taken = Extract<ClaimDecision, { kind: 'claim' }>
 
-/** The claim of a commit (guarantees S9, S10, S19, S20): after the changesets, ready tasks are picked in order. */
+/** Claims ready tasks, in order, after the changesets of the commit are written (S9, S10, S19, S20). */
 export class ClaimWriter {
   readonly claimed: Claimed[] = []
   readonly #claim: Claim
   readonly #parts: ClaimParts
   readonly #room: Map<string, number>
   #isStopped = false
-  /** Tasks that this claim has tried and that may still be ready. Each task is tried only once. */
+  /** Tasks that this claim has already tried and that may still be ready. Each task is tried only once. */
   readonly #asked = new Set<string>()
 
   constructor(claim: Claim, parts: ClaimParts) {
@@ -41,7 +43,7 @@ export class ClaimWriter {
   /** Picks and claims ready tasks as long as there is room. */
   finish(): void {
     const { routes, at } = this.#claim
-    // The first search asks for as many tasks as there is room for. Some of them may not be claimed, so each further
+    // The first search asks for as many tasks as there is room for. Some of them may not be claimable, so each further
     // search asks for more.
     for (let spare = 0; ; spare = 2 * this.#asked.size + SPARE) {
       if (this.#isStopped || !this.#hasRoom()) return
@@ -68,12 +70,12 @@ export class ClaimWriter {
     return false
   }
 
-  // Tasks that this commit claimed before may have filled the key, even if they have another route.
+  // Tasks that were claimed since the search may have filled the key, even tasks of another route.
   #hasKeyRoom({ limit }: ReadyPlace): boolean {
     return limit === undefined || this.#parts.keys.running(limit.key) < limit.concurrency
   }
 
-  // A task that cannot be claimed stays ready, and does not block later ones.
+  // Returns `false` if the task cannot be claimed. The task then stays ready, and does not block later ones.
   #claimOne({ n, invocation, executor }: ReadyPlace, read: Map<number, Job | undefined>): boolean {
     const { jobs, write } = this.#parts
     if (!read.has(n)) read.set(n, jobs.readableByNumber(n))
@@ -86,7 +88,7 @@ export class ClaimWriter {
       return false
     }
     const written = writtenJob(decision.writes, job)
-    // The other writes may change jobs that were read before.
+    // The other writes may have changed jobs that were read before.
     if (decision.writes.length > 1) read.clear()
     read.set(n, written)
     return this.#took(written, n, invocation, executor, rows)
@@ -100,7 +102,7 @@ export class ClaimWriter {
     return undefined
   }
 
-  // A job whose tree has a broken record is skipped, without blocking others (S23).
+  // If a record in the job's tree cannot be decoded, the task is skipped, so that other tasks are still claimed (S23).
   #ask(job: Job, task: Task): ClaimDecision {
     try {
       return this.#claim.decide({ job, task, tree: this.#parts.trees.of(job) })
@@ -110,7 +112,7 @@ export class ClaimWriter {
     }
   }
 
-  // Records the claim. `false`: the decision changed the job, but left the task ready.
+  // Records the claim. Returns `false` if the decision changed the job but left the task ready.
   #took(job: Job, n: number, invocation: number, executor: string, rows: readonly WrittenRow[]): boolean {
     this.#room.set(executor, (this.#room.get(executor) ?? 0) - 1)
     this.claimed.push({ job, invocation, rows })

@@ -33,7 +33,10 @@ export class CommitWriter {
   readonly #claim: ClaimWriter | undefined
   readonly #changesets: readonly Changeset[]
   readonly #results: ChangesetResult[] = []
-  /** Records that were not written. Updates made from them are refused too (S2). */
+  /**
+   * Records that were not written, because their changesets were refused. Updates of these records are refused too
+   * (S2).
+   */
   readonly #refusedJobs = new Set<Job>()
 
   constructor(tables: Tables, changesets: readonly Changeset[], claim: Claim | undefined) {
@@ -42,7 +45,7 @@ export class CommitWriter {
     if (claim !== undefined) this.#claim = new ClaimWriter(claim, this.#claimParts(claim.id))
   }
 
-  /** Applies each changeset whole or not at all, and then claims. */
+  /** Applies each changeset whole or not at all, and then claims ready tasks. */
   write(): Commit {
     for (const changeset of this.#changesets) this.#results.push(this.#apply(changeset))
     this.#claim?.finish()
@@ -131,7 +134,8 @@ export class CommitWriter {
   #insert(write: Insert, writing: Writing): void {
     const { jobs, log, notes } = this.#tables
     const { job, queuedMax, stepsOf, limits = [] } = write
-    // Idempotency keys first, so that a repeated submit gets the job that it made before. The queue's bound last.
+    // The idempotency key is checked first, so that a repeated submit gets the job that the first one made. The queue's
+    // bound and the limits are checked last.
     this.#checkKey(job)
     const refusal =
       this.#uniqueRefusal(job) ??
@@ -166,7 +170,7 @@ export class CommitWriter {
     this.#written(job)
   }
 
-  // An update made from a stale record is a conflict, even if its slot, key or limit would refuse it too.
+  // A stale record is checked first: its update is a conflict, even if its slot, key or limit would refuse it too.
   #judge({ job, before, limits = [] }: Update): void {
     const takesSlot = holdsSlot(job) && !holdsSlot(before)
     const takesKey = holdsUniqueKey(job) && !holdsUniqueKey(before)
@@ -203,7 +207,7 @@ export class CommitWriter {
       this.#append(n, events, writing)
       return
     }
-    // Events that are appended after the row of their job was removed are stored without payloads too (S18).
+    // The row of the job was removed, so these events are stored without payloads, like its other events (S18).
     const gone = log.goneNumber(events)
     this.#append(gone, events, writing)
     log.erasePayloads(gone)
@@ -246,7 +250,7 @@ export class CommitWriter {
 
 const CONFLICT: ChangesetResult = { status: 'conflict' }
 
-/** The result of a refused changeset. */
+/** Thrown to refuse a changeset. Carries the changeset's result. */
 class Refused extends Error {
   readonly result: ChangesetResult
 
@@ -256,7 +260,7 @@ class Refused extends Error {
   }
 }
 
-// Slots and keys are freed before they are taken (S3, S34), so writes that take them come last.
+// Puts the writes that take slots and keys last, so that slots and keys are freed before they are taken (S3, S34).
 function freedFirst(writes: readonly Write[]): readonly Write[] {
   const ranks = writes.map(rankOf)
   if (ranks.every((rank) => rank === 0)) return writes

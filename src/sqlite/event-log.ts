@@ -14,7 +14,7 @@ import { type Prepare, PreparedTexts, type Row, type Statement } from './stateme
 
 const INSERTED = 'sequence, job, count, job_sequence, at, by, origin, changeset, events, inputs'
 const WIDTH = INSERTED.split(', ').length
-/** How many rows one statement writes. */
+/** How many rows one INSERT statement writes. */
 const TOGETHER = 20
 
 const READ = `
@@ -22,14 +22,15 @@ const READ = `
   events.inputs, coalesce(jobs.id, gone.id), coalesce(jobs.tenant, gone.tenant),
   coalesce(jobs.created_by, gone.created_by), coalesce(kinds.type, gone.type), coalesce(jobs.pipeline, gone.pipeline),
   coalesce(jobs.labels, gone.labels)`
-/** The position of the tenant in `READ`. The columns from there on describe the job of a row. */
+/** The index of the tenant in a row of `READ`. The columns from there on describe the job of the row. */
 const ABOUT = 9
-// The facts of a row's job are stored once: in the job's row, or in `gone` after that was removed.
+// The tenant, type and other facts of a row's job are stored once: in the job's row, or, after that row was removed, in
+// `gone`.
 const FROM = `
   events LEFT JOIN jobs ON jobs.n = events.job LEFT JOIN kinds ON kinds.code = jobs.kind
   LEFT JOIN gone ON gone.n = events.job`
 
-/** The facts kept about a job whose row was removed. */
+/** The facts about a job that the log still needs after the job's row was removed. */
 type GoneJob = Pick<EventRow, 'jobId' | 'tenant' | 'createdBy' | 'jobType' | 'pipeline' | 'labels'>
 
 /**
@@ -84,28 +85,28 @@ export class EventLog {
     this.#queries = new PreparedTexts(prepare)
   }
 
-  /** The last sequence that the file has used. */
+  /** The highest sequence number used in the file. */
   last(): number {
     return Number(this.#readSequence.get()?.[0])
   }
 
-  /** Starts numbering rows, at the begin of a transaction that writes. */
+  /** Starts numbering rows. Call it at the beginning of a transaction that writes. */
   begin(): void {
     this.#pending = []
     this.#erased = []
-    // Codes added by the last transaction may have been rolled back.
+    // The last transaction may have added these codes and been rolled back.
     this.#origin = undefined
     this.#actor = undefined
     this.#first = this.last()
     this.#next = this.#first + 1
   }
 
-  /** The sequence of the next row. */
+  /** The sequence that the next row will get. */
   get next(): number {
     return this.#next
   }
 
-  /** Adds a row for the job with the number `n`. Returns the sequence of its first event. */
+  /** Adds a row of events for the job whose row number is `n`. Returns the sequence of the first event. */
   append(n: number, row: EventRow, changeset: string): number {
     const sequence = this.#next
     const split = changeset.lastIndexOf('/') + 1
@@ -126,14 +127,14 @@ export class EventLog {
     return sequence
   }
 
-  // The last text is cached, because the writes of a commit often share one list of events.
+  // Caches the last text, because the writes of a commit often share one list of events.
   #textOf(events: EventRow['events']): string {
     if (this.#told?.events !== events) this.#told = { events, text: eventsRecordOf(events) }
     return this.#told.text
   }
 
-  // The last origin is cached, because most rows of a commit have the same one. `#codeOfActor` does the same for
-  // actors.
+  // The origin is the part of a changeset's id up to its last `/`. The last origin is cached, because most rows of a
+  // commit have the same one. `#codeOfActor` does the same for actors.
   #codeOfOrigin(changeset: string, split: number): number {
     const last = this.#origin
     if (last !== undefined && last.text.length === split && changeset.startsWith(last.text)) return last.code
@@ -149,12 +150,12 @@ export class EventLog {
     return this.#actor.code
   }
 
-  /** The current position of the log. `rollBack` returns to it. */
+  /** The current position of the log, for `rollBack`. */
   mark(): { readonly next: number; readonly pending: number; readonly erased: number } {
     return { next: this.#next, pending: this.#pending.length, erased: this.#erased.length }
   }
 
-  /** Removes the rows added since a mark. The caller rolls back what was already written. */
+  /** Removes the rows added since a mark. The caller rolls back what was written to the file since then. */
   rollBack({ next, pending, erased }: ReturnType<EventLog['mark']>): void {
     this.#next = next
     this.#erased.length = erased
@@ -176,14 +177,14 @@ export class EventLog {
     this.#pending = []
   }
 
-  /** Writes the collected rows and the last sequence, at the end of a transaction that writes. */
+  /** Writes the collected rows and the last sequence. Call it at the end of a transaction that writes. */
   finish(): void {
     this.#flush()
     for (const n of this.#erased) this.#eraseNow(n)
     if (this.#next > this.#first + 1) this.#writeSequence.run(this.#next - 1)
   }
 
-  /** The number under which events of a job without a row are stored. If there is none yet, a new one is made. */
+  /** The row number under which events of a removed job are stored. Makes one if the job has none yet. */
   goneNumber(about: GoneJob): number {
     const known = this.#goneNumber.get(about.jobId)?.[0]
     if (typeof known === 'number') return known
@@ -201,7 +202,7 @@ export class EventLog {
     return this.#next
   }
 
-  /** Keeps the facts of a job whose row is removed, for its events. */
+  /** Stores the facts about a removed job that its events need. */
   keepGone(n: number, { jobId, tenant, createdBy, jobType, pipeline, labels }: GoneJob): void {
     const names = this.#names
     const pipelineCode = pipeline === undefined ? null : names.codeOf(pipeline)
@@ -209,12 +210,14 @@ export class EventLog {
     this.#putGone.run(n, jobId, owner, creator, jobType, pipelineCode, labelsText(labels))
   }
 
-  /** Erases the payloads of a job's events at the end of the transaction. What happened, when and by whom stays. */
+  /**
+   * Erases the payloads of a job's events when the transaction ends. What happened, when, and by whom stays in the log.
+   */
   erasePayloads(n: number): void {
     this.#erased.push(n)
   }
 
-  /** The rows that these changesets wrote after the event `sequence`. */
+  /** The rows that these changesets wrote, without those at or before the event `sequence`. */
   landed(changesets: readonly string[], sequence: number): readonly StoredEvents[] {
     const keys = changesets.flatMap((id) => {
       const split = id.lastIndexOf('/') + 1
@@ -246,7 +249,7 @@ export class EventLog {
     return numbers.length < 2 ? rows : rows.sort((a, b) => a.sequence - b.sequence).slice(0, limit)
   }
 
-  // Skips broken rows, so that they do not block readers of the log.
+  // Skips broken rows, so that they do not block readers of the whole log.
   #readable(query: Bounds, limit: number): readonly StoredEvents[] {
     const found: StoredEvents[] = []
     for (const row of this.#rows(undefined, query)) {
@@ -265,7 +268,7 @@ export class EventLog {
     const labelled = scopes !== undefined && asksForLabels(scopes) ? scopes : undefined
     const job = n === undefined ? '' : 'job = ? AND '
     const own = n === undefined ? [] : [n]
-    // The row that contains the event `after` may also contain later events, so reading starts at this row.
+    // The row that contains the event `after` may also contain later events, so reading starts at that row.
     const sql = `
       SELECT ${READ} FROM ${FROM}
       WHERE ${job === '' ? '' : `events.${job}`}events.sequence >= coalesce(
@@ -278,7 +281,7 @@ export class EventLog {
     }
   }
 
-  // A row with broken labels is in no scope with labels.
+  // Whether one of the scopes covers the row. A row whose labels cannot be decoded is covered by none.
   #isCovered(row: Row, scopes: readonly Scope[]): boolean {
     try {
       const about = this.#about(row)
@@ -344,7 +347,8 @@ function actorOf(text: string): Actor {
   return { kind: text.slice(0, split) as Actor['kind'], id: text.slice(split + 1) }
 }
 
-// The payloads in a text that cannot be decoded cannot be found, so the whole text is erased. The row stays unreadable.
+// Erases the payloads in the text of a row's events. If the text cannot be decoded, its payloads cannot be found, so
+// the whole text is erased. Such a row was unreadable before, and stays so.
 function erased(text: string): string {
   try {
     return eventsRecordOf(eventsOfRecord(text).map(withoutPayload))

@@ -1,7 +1,7 @@
 import type { Actor, EventDraft } from '../model/event.ts'
 import type { Outcome } from '../model/job.ts'
 
-/** The most common events, as short lists. All other events are stored as they are. */
+/** The most common events, stored as short lists. All other events are stored unchanged. */
 type ShortEvent =
   | readonly [kind: 1, to: string]
   | readonly [kind: 2, from: string, to: string, outcome?: Outcome]

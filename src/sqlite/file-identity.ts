@@ -2,17 +2,20 @@ import { lstatSync, mkdirSync, readlinkSync, realpathSync, statSync } from 'node
 import { basename, dirname, join, resolve } from 'node:path'
 import { unusable } from './storage-error.ts'
 
-/** The most bytes in the name of a file, as most file systems allow, and in a path, as SQLite allows. */
+/**
+ * How many bytes the name of a file may have (a limit of most file systems), and how many a path may have (a limit of
+ * SQLite).
+ */
 const NAME_BYTES_MAX = 255
 const PATH_BYTES_MAX = 511
-/** The longest suffix of a file beside the database: the journal of an instance's lock. */
+/** The longest suffix that is added to the database's name: that of the journal beside an instance's lock file. */
 const SUFFIX_BYTES = '-instance-'.length + 36 + '-journal'.length
 
 /**
- * The real path of a database, with all symbolic links resolved, so that all engines use the same log and locks.
- * Creates missing folders.
+ * The real path of a database, with all symbolic links resolved. All engines must use this path, so that they share one
+ * log and one set of locks. Creates missing folders.
  *
- * @throws {JobchartError} `STORAGE_UNAVAILABLE` the file has a second hard link, or its name is too long.
+ * @throws {JobchartError} `STORAGE_UNAVAILABLE` the file has a second hard link, or its name or path is too long.
  */
 export function realFile(path: string): string {
   mkdirSync(dirname(path), { recursive: true })
@@ -28,8 +31,8 @@ export function realFile(path: string): string {
   return named
 }
 
-// A link may point to a file that does not exist yet, which is then created there. A cycle of links is an error of the
-// system.
+// The path that a link points to. That file may not exist yet; then it is created there. If links form a cycle, the
+// operating system's error is thrown.
 function targetOf(link: string): string {
   try {
     return realpathSync.native(link)
@@ -45,11 +48,11 @@ function checkLength(file: string, what: string, bytes: number, most: number): v
 }
 
 /**
- * Checks that an open database is still at the path where it was opened.
+ * Checks that an open database file is still at the path where it was opened.
  *
- * A file that was removed or replaced stays open, and the system accepts commits into a file that nobody will ever open
- * again. So each transaction that writes first makes two `stat` calls, which take a few microseconds. A file removed
- * during a transaction is noticed by the next one.
+ * If the file is removed or replaced, the process still has the old one open. The system accepts commits into it, but
+ * nobody will ever open it again. So each transaction that writes first makes two `stat` calls, which take a few
+ * microseconds. If the file is removed during a transaction, the next transaction notices it.
  */
 export class FileIdentity {
   readonly #known: ReadonlyMap<string, string>
@@ -61,7 +64,7 @@ export class FileIdentity {
     this.#known = new Map([file, `${file}-wal`].map((path) => [path, identityOf(path)]))
   }
 
-  /** @throws {JobchartError} `STORAGE_UNAVAILABLE` the file, or its log, is not the one that was opened. */
+  /** @throws {JobchartError} `STORAGE_UNAVAILABLE` the file, or its `-wal` log, was removed or replaced. */
   check(): void {
     for (const [path, known] of this.#known) {
       const found = identityOf(path)

@@ -1,13 +1,13 @@
 import type { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../port/clock.ts'
 
-/** How long to wait after the last write. */
+/** How long to wait after the last write, in milliseconds. */
 const IDLE_MS = 2_000
 
 /**
- * Moves the log (`-wal`) into the database and truncates it after a while without writes. SQLite does so only while
- * writing, and leaves the log file at its largest size. The first wait starts at the opening, so a log that a crash
- * left behind is moved too.
+ * Moves SQLite's log (`-wal`) into the database, and truncates it, after a while without writes. SQLite itself moves
+ * the log only during writes, and leaves the file at its largest size. The first wait starts when the database is
+ * opened, so a log that a crash left behind is moved too.
  */
 export class IdleCheckpoint {
   readonly #db: DatabaseSync
@@ -22,7 +22,7 @@ export class IdleCheckpoint {
     this.#wait()
   }
 
-  /** Called after each write. */
+  /** Call this at each write: the wait then starts again. */
   wrote(): void {
     this.#hasWritten = true
     if (this.#cancel === undefined && !this.#isStopped) this.#wait()
@@ -44,7 +44,7 @@ export class IdleCheckpoint {
   }
 
   #checkpoint(): void {
-    // While another connection reads or writes, the checkpoint is refused as busy. Then it is tried again later.
+    // SQLite refuses the checkpoint while another connection reads or writes. It is then tried again later.
     if (!this.#isCut()) this.#wait()
   }
 

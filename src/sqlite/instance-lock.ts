@@ -8,19 +8,19 @@ import { onToldToEnd } from './process-end.ts'
 /**
  * The state of an instance's lock.
  *
- * - `held`: its process lives.
- * - `free`: its process died, or there is no lock file.
- * - `ended`: a signal ended its process, which is not a crash.
+ * - `held`: the instance's process lives.
+ * - `free`: the process has died, or there is no lock file.
+ * - `ended`: the process was ended by a signal, which is not a crash.
  */
 export type LockState = 'held' | 'free' | 'ended'
 
 /**
- * Shows that a process lives, by a lock that the kernel releases when the process dies.
+ * A lock that shows that an instance's process lives. The kernel releases it when the process dies.
  *
- * Node has no `flock`. An exclusive transaction that stays open on a small database of the instance does the same:
- * SQLite locks the file by `fcntl`, and no process can keep such a lock after its end. An engine that gets the lock of
- * another instance knows that the process of that instance has ended. The small database also records that a signal
- * ended the process.
+ * Node has no `flock`. So each instance has a small database of its own, and keeps an exclusive transaction open on it.
+ * SQLite locks that file by `fcntl`, and the kernel releases such a lock at the end of the process. If an engine gets
+ * the lock of another instance, it knows that the process of that instance has ended. The small database also records
+ * whether a signal ended the process.
  */
 export class InstanceLock {
   readonly #db: DatabaseSync
@@ -31,35 +31,36 @@ export class InstanceLock {
     this.#forgetEnd = onToldToEnd(() => this.#markEnded())
   }
 
-  // Only this process writes to this database. COMMIT releases the lock, so it is taken again: the process lives a
-  // moment longer.
+  // Records that a signal is about to end this process. Only this process writes to this database. COMMIT releases the
+  // lock, so it is taken again, because the process lives a moment longer.
   #markEnded(): void {
     try {
       this.#db.exec('PRAGMA user_version = 1; COMMIT; BEGIN EXCLUSIVE')
     } catch {
-      // Ignored: its end then counts as a crash.
+      // Ignored. If the mark was not written, the end of this process counts as a crash.
     }
   }
 
   /** Takes the lock of a new instance. */
   static take(file: string, instance: string): InstanceLock {
     const path = lockFile(file, instance)
-    // Closing a file releases all locks that the process has on it, but this file is new, so there are none.
+    // Creates the file with a safe mode. Closing a file releases all locks that this process has on it, but the file is
+    // new, so there are none.
     closeSync(openSync(path, 'a', 0o600))
     const db = openSqlite(path)
     db.exec('BEGIN EXCLUSIVE')
     return new InstanceLock(db)
   }
 
-  /** Whether a process, maybe this one, holds the instance's lock. */
+  /** Whether a process, possibly this one, holds the instance's lock. */
   static isHeld(file: string, instance: string): boolean {
     return InstanceLock.stateOf(file, instance) === 'held'
   }
 
-  /** The state of the instance's lock. */
+  /** Finds out the state of the instance's lock by trying to take the lock. */
   static stateOf(file: string, instance: string): LockState {
     const db = openExisting(lockFile(file, instance))
-    // An instance removes its file when it ends.
+    // No file: an instance that ends in order removes it.
     if (db === undefined) return 'free'
     try {
       db.exec('BEGIN EXCLUSIVE')
@@ -73,12 +74,12 @@ export class InstanceLock {
     }
   }
 
-  /** Removes the lock file of a dead instance. */
+  /** Removes the lock file of an instance that has ended. */
   static remove(file: string, instance: string): void {
     for (const suffix of ['', '-journal']) rmSync(lockFile(file, instance) + suffix, { force: true })
   }
 
-  /** All instances with a lock file, living or dead. */
+  /** The ids of all instances with a lock file, whether their processes live or not. */
   static all(file: string): readonly string[] {
     const prefix = lockFile(basename(file), '')
     return readdirSync(dirname(file))
@@ -101,7 +102,7 @@ export class InstanceLock {
   }
 }
 
-/** Opens a database if its file exists; `undefined`: it does not. */
+/** Opens a database. Returns `undefined` if its file does not exist. */
 function openExisting(path: string): DatabaseSync | undefined {
   const url = pathToFileURL(path)
   url.searchParams.set('mode', 'rw')

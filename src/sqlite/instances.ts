@@ -1,12 +1,12 @@
 import type { Prepare, Statement } from './statement.ts'
 
-/** A listed instance. */
+/** An instance in the list. */
 export interface ListedInstance {
   readonly id: string
   readonly heartbeat: number
 }
 
-/** The list of instances (S14). */
+/** The list of instances (S14). An instance is one start of an engine. */
 export class Instances {
   readonly #isListed: Statement
   readonly #beat: Statement
@@ -26,23 +26,26 @@ export class Instances {
     this.#drop = prepare(`DELETE FROM instances WHERE id = ?`)
   }
 
-  /** Lists an instance, if it is not listed yet. */
+  /** Adds an instance to the list, unless it is there. */
   list(id: string, at: number): void {
     if (this.#isListed.get(id) === undefined) this.#beat.run(id, at)
   }
 
-  /** Lists an instance, and records that it is alive. */
+  /** Records that an instance is alive at a time, and lists it if it is not listed. */
   beat(id: string, at: number): void {
     this.#beat.run(id, at)
     this.#raise.run(at)
   }
 
-  /** The latest time of a beat, including those of forgotten instances (S35). */
+  /**
+   * The latest time at which any instance was alive, including instances that were removed from the list (S35). 0 if
+   * there was none.
+   */
   lastBeat(): number {
     return Number(this.#last.get()?.[0] ?? 0)
   }
 
-  /** All listed instances except one. */
+  /** All listed instances except the given one. */
   others(id: string): readonly ListedInstance[] {
     return this.#others.all(id).map(([other, heartbeat]) => ({ id: String(other), heartbeat: Number(heartbeat) }))
   }

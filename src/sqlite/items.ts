@@ -6,7 +6,7 @@ import type { Prepare, Row, Statement } from './statement.ts'
 
 const COLUMNS = 'number, invocation, key, status, at, message, output'
 
-/** The items of jobs: one for each job, invocation and key (S29). */
+/** The items that jobs reported. One is stored for each job, invocation and key (S29). */
 export class Items {
   readonly #replace: Statement
   readonly #last: Statement
@@ -29,11 +29,14 @@ export class Items {
     this.#count = prepare(`SELECT invocation, count(*) FROM items WHERE n = ? GROUP BY invocation`)
   }
 
-  /** Stores an item under its key. `false`: the job already has `max` items. */
+  /**
+   * Stores an item, replacing the one with the same key. Returns `false` if it is new and the job already has `max`
+   * items.
+   */
   put(n: number, invocation: number, item: Item, max: number): boolean {
     const values = [item.status, item.at, item.message ?? null, jsonOrNull(item.output)] as const
     if (this.#replace.run(...values, n, invocation, item.key).changes > 0) return true
-    // Single items are never deleted, so the last number is the count.
+    // Single items are never deleted, only all items of a job together. So the last number is also the count.
     const last = Number(this.#last.get(n)?.[0])
     if (last >= max) return false
     this.#insert.run(n, last + 1, invocation, item.key, ...values)

@@ -5,7 +5,10 @@ import type { Route } from '../port/storage.ts'
 import type { Kinds } from './kinds.ts'
 import type { Names } from './names.ts'
 
-/** The columns of a job's row that an update may change, in the order of their values. */
+/**
+ * The columns of a job's row that an update may change. {@link JobColumnsWriter.moving} gives their values in this
+ * order.
+ */
 export const MOVING_COLUMNS = [
   'kind',
   'version',
@@ -24,10 +27,10 @@ export const MOVING_COLUMNS = [
   'further',
 ] as const
 
-/** The columns of a task's row, besides its number, its place and its text. */
+/** The columns of a row in `tasks`, besides the key of the row, its place and its text. */
 export const TASK_COLUMNS = ['route', 'priority', 'ready_at', 'token', 'holder', 'limit_key', 'child'] as const
 
-/** Computes column values from records. New codes are added, so it must run inside a transaction that writes. */
+/** Computes column values from records. It may add new codes, so call it only inside a transaction that writes. */
 export class JobColumnsWriter {
   readonly #names: Names
   readonly #kinds: Kinds
@@ -76,12 +79,12 @@ export class JobColumnsWriter {
     ]
   }
 
-  /** The code of the route of a task; null: the task cannot be claimed, not even at its `availableAt`. */
+  /** The code of a task's route. `null`: the task cannot be claimed, not even once its `availableAt` has come. */
   route(job: Job, task: Task): number | null {
     return isClaimable(job, task) ? this.#names.codeOf(this.#routeOf(job, task)) : null
   }
 
-  // Cached, because most jobs of a commit have the same route.
+  // The name of the last route is cached, because most jobs of a commit have the same route.
   #routeOf({ type, version }: Job, { executor, limitKey, src }: Task): string {
     if (limitKey !== undefined) return routeName({ executor, type, version }, src)
     const last = this.#lastRoute
@@ -93,8 +96,8 @@ export class JobColumnsWriter {
   }
 
   /**
-   * An idempotency key or a unique key as its column stores it: the code of the job's type, a space, and the key. The
-   * type is part of the text because the column must be unique for each type, and its index does not contain the type.
+   * The text that stores an idempotency key or a unique key: the code of the job's type, a space, and the key. Keys
+   * must be unique only within a type, but the unique indexes have no column for the type, so the text contains it.
    */
   key(type: string, key: string): string {
     return `${this.#names.codeOf(type)} ${key}`
@@ -105,7 +108,7 @@ export class JobColumnsWriter {
   }
 }
 
-/** The idempotency key in a column's text, which begins with the code of the job's type and a space. */
+/** The idempotency key in the text of its column: the part after the type's code and a space. */
 export function idempotencyKeyOf(key: string): string {
   return key.slice(key.indexOf(' ') + 1)
 }
@@ -116,8 +119,8 @@ function isRunning({ status }: Task): boolean {
 }
 
 /**
- * Whether the task may be claimed at its `availableAt`: it is available, its job is neither waiting nor blocked, and no
- * other invocation of the same invoke is stopping (S10).
+ * Whether the task may be claimed once its `availableAt` has come. It must be available, its job must not be waiting or
+ * blocked, and no other invocation of the same invoke may be stopping (S10).
  */
 export function isClaimable(job: Job, task: Task): boolean {
   if (task.status !== 'available' || job.phase === 'waiting' || job.blocked === true) return false
@@ -127,7 +130,8 @@ export function isClaimable(job: Job, task: Task): boolean {
 const stoppingOf = new WeakMap<readonly Task[], ReadonlySet<string>>()
 const NONE: ReadonlySet<string> = new Set()
 
-// Cached per task list, because `isClaimable` needs it for each task, and a job may have many tasks.
+// The ids of the invokes that are stopping. Cached for each list of tasks, because `isClaimable` asks for every task,
+// and a job may have many.
 function stoppingIds(tasks: readonly Task[]): ReadonlySet<string> {
   const known = stoppingOf.get(tasks)
   if (known !== undefined) return known
@@ -138,7 +142,8 @@ function stoppingIds(tasks: readonly Task[]): ReadonlySet<string> {
 }
 
 /**
- * The name under which the ready tasks of a route are indexed. Tasks with a limit key are indexed apart, by task name.
+ * The name under which the ready tasks of a route are indexed. For tasks with a limit key, the name also contains the
+ * name of the task (`src`).
  */
 export function routeName({ executor, type, version }: Route, src?: string): string {
   return JSON.stringify(src === undefined ? [executor, type, version] : [executor, type, version, src])

@@ -5,7 +5,7 @@ import type { Prepare, Row, Statement } from './statement.ts'
 
 const WAITING = 'jobs INDEXED BY jobs_turn WHERE waits_since IS NOT NULL AND pipeline IS NOT NULL'
 
-/** Finds jobs by what they hold, or by when they are due. */
+/** Finds jobs by a key, a slot or tasks that they hold, or by the time when something of them is due. */
 export class JobLookups {
   readonly #jobs: JobTable
   readonly #byKey: Statement
@@ -16,8 +16,8 @@ export class JobLookups {
   readonly #ofVersion: Statement
   readonly #due: Statement
   /**
-   * The next job for a pipeline's slot. A job without a start time waits only for the slot, so its time is not compared
-   * with the clock.
+   * Finds the next job for a pipeline's slot. A job without a start time waits only for the slot, so its time is not
+   * compared with the clock: its `waits_since` equals its `created_at`.
    */
   readonly #turn: Statement
   readonly #starting: Statement
@@ -50,9 +50,9 @@ export class JobLookups {
     this.#starting = prepare(`
       SELECT ${JOB_COLUMNS} FROM jobs INDEXED BY jobs_starting
       WHERE pipeline IS NULL AND waits_since <= ? ORDER BY waits_since, n`)
-    // Finds each pipeline with waiting jobs by one step in the index, instead of reading all rows. The tenant and the
-    // pipeline are compared one after the other: for `(tenant, pipeline) > (?, ?)`, SQLite would read all rows of the
-    // pipeline.
+    // Finds all pipelines with waiting jobs and a free slot. Takes one step in the index for each pipeline, instead of
+    // reading all rows. The tenant and the pipeline are compared one after the other: with `(tenant, pipeline) > (?,
+    // ?)`, SQLite would read all rows of the pipeline.
     this.#pipelines = prepare(`
       WITH RECURSIVE tenants (tenant) AS (
         SELECT min(tenant) FROM ${WAITING}
@@ -72,7 +72,7 @@ export class JobLookups {
       UNION ALL SELECT n FROM tasks WHERE holder = ? AND token IS NOT NULL`)
   }
 
-  /** The id of the job that has this idempotency key, and the tenant, creator and type of the given job. */
+  /** The id of the job that has this idempotency key and the same tenant, creator and type as the given job. */
   keyHolder({ tenant, createdBy, type }: Job, key: string): string | undefined {
     const { names, columns } = this.#jobs
     const [owner, creator] = [names.knownCode(tenant), names.knownCode(createdBy)]
@@ -80,7 +80,7 @@ export class JobLookups {
     return idIn(this.#byKey.get(owner, creator, columns.key(type, key)))
   }
 
-  /** The id of the job that holds this unique key, and has the tenant and type of the given job. */
+  /** The id of the job that holds this unique key and has the same tenant and type as the given job. */
   uniqueKeyHolder({ tenant, type }: Job, key: string): string | undefined {
     const { names, columns } = this.#jobs
     const owner = names.knownCode(tenant)
@@ -94,7 +94,7 @@ export class JobLookups {
     return owner === undefined || slot === undefined ? undefined : idIn(this.#bySlot.get(owner, slot))
   }
 
-  /** How many jobs of a job's tenant and type are queued, counted up to `max`. */
+  /** How many jobs are queued that have the same tenant and type as the given job. Stops counting at `max`. */
   queued({ tenant, type }: Job, max: number): number {
     const owner = this.#jobs.names.knownCode(tenant)
     if (owner === undefined) return 0
@@ -106,7 +106,7 @@ export class JobLookups {
     return found
   }
 
-  /** Whether some job of this type and version has not ended. */
+  /** Whether there is a job of this type and version that has not ended. */
   isUnsettled({ type, version }: TypeKey): boolean {
     const code = this.#jobs.names.knownCode(version)
     if (code === undefined) return false
@@ -117,19 +117,22 @@ export class JobLookups {
     )
   }
 
-  /** Jobs with something due by `at`, the earliest first. Skips the first `skip` jobs, and returns at most `limit`. */
+  /**
+   * Jobs for which something is due by `at`, the longest due first. Skips the first `skip` jobs, and returns at most
+   * `limit`.
+   */
   due(types: readonly TypeKey[], at: number, limit: number, skip: number): readonly Job[] {
     return this.#firstKnown(this.#due.iterate(at), types, limit + skip).slice(skip)
   }
 
-  /** The next job to be admitted in a pipeline. */
+  /** The next waiting job of a pipeline that may be admitted by `at`. */
   next(types: readonly TypeKey[], tenant: string, pipeline: string, at: number): Job | undefined {
     const { names } = this.#jobs
     const [owner, code] = [names.knownCode(tenant), names.knownCode(pipeline)]
     return owner === undefined || code === undefined ? undefined : this.#next(types, owner, code, at)
   }
 
-  /** Waiting jobs that may be admitted by `at`: at most one per pipeline. */
+  /** Waiting jobs that may be admitted by `at`: all that have no pipeline, and at most one for each pipeline. */
   admissible(types: readonly TypeKey[], at: number, limit: number, skip: number): readonly Job[] {
     const jobs = [...this.#firstKnown(this.#starting.iterate(at), types, limit + skip)]
     for (const [tenant, pipeline] of this.#pipelines.iterate()) {
@@ -144,7 +147,7 @@ export class JobLookups {
   held(instance: string): readonly Job[] {
     const code = this.#jobs.names.knownCode(instance)
     const rows = code === undefined ? [] : this.#held.all(code, code)
-    // A job may have several tasks at the instance.
+    // A job may have several tasks at the instance, so its number may be found several times.
     const numbers = new Set(rows.map(([n]) => Number(n)))
     return [...numbers].flatMap((n) => this.#jobs.readableByNumber(n) ?? [])
   }

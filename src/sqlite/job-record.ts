@@ -1,9 +1,9 @@
 /**
  * Encodes a job's record as text.
  *
- * Fields that queries use are columns. The rest is one short JSON list: common fields by position, rare fields by name,
- * times as milliseconds since the job's creation. The first task is part of this list. Each other task, and each ended
- * child, has a row of its own.
+ * Fields that queries use are columns. The rest is one short JSON list: first the common fields, each at a fixed
+ * position, then one object with the rare fields. Times are stored as milliseconds since the job's creation. The job's
+ * first task is part of this list. Each other task, and each ended child, has a row of its own.
  */
 import type { EndedChild, Job, Trigger } from '../model/job.ts'
 import type { Json } from '../model/storable.ts'
@@ -30,7 +30,7 @@ type ColumnField =
   | 'revision'
   | 'ended'
 
-/** Fields of a job that are in the list by position. */
+/** Fields of a job that have a fixed position in the list. */
 type PlacedField =
   | 'state'
   | 'context'
@@ -44,7 +44,7 @@ type PlacedField =
 
 type RareField = Exclude<keyof Job, ColumnField | PlacedField>
 type Rare = { readonly [Field in RareField]?: Job[Field] | undefined }
-/** Fields that are left out of the text if they have their usual value. */
+/** Fields that are left out of the text if they have their usual value, e.g. no timers. */
 type Blank = 'trigger' | 'vacates' | 'timers'
 
 /** Milliseconds since the job's creation; null: absent. */
@@ -71,7 +71,7 @@ type RareTask = { readonly [Field in RareTaskField]?: Task[Field] | undefined }
 
 type TaskList = readonly [
   id: string,
-  /** 0: the same as the id. */
+  /** 0 means: the same as the id. */
   src: string | 0,
   executor: string,
   status: number,
@@ -82,13 +82,13 @@ type TaskList = readonly [
   rare?: RareTask,
 ]
 
-/** Children that ended under older versions of jobchart have no snapshot. */
+/** An ended child. It has no snapshot if it ended under an older version of jobchart. */
 type EndedList = readonly [id: string, src: string, snapshot?: EndedChild['snapshot'], left?: 1]
 
 const STATUSES: readonly TaskStatus[] = ['available', 'claimed', 'stopping', 'lost', 'inline']
 const NOTHING: readonly never[] = []
 
-/** Encodes a job's record, without its columns. */
+/** Encodes the part of a job's record that is not in columns. */
 export function recordOf(job: Job): string {
   const [task] = job.tasks
   const list: unknown[] = [
@@ -107,7 +107,7 @@ export function recordOf(job: Job): string {
   return JSON.stringify(list)
 }
 
-/** Encodes a task other than the first, without its columns. */
+/** Encodes the part of a task that is not in columns, for a task other than the first. */
 export function taskRecordOf(job: Job, task: Task): string {
   return JSON.stringify(taskList(job, task))
 }
@@ -121,8 +121,7 @@ function since({ createdAt }: Job, at: number | undefined): SinceCreation {
   return at === undefined ? null : at - createdAt
 }
 
-// All rare fields are written out in one object literal, because copying the record key by key would take longer than
-// encoding it.
+// The literal lists every rare field, because copying the record key by key would take longer than encoding it.
 function rareOf(job: Job): Rare | undefined {
   const rare = {
     trigger: job.trigger === 'manual' ? undefined : job.trigger,
@@ -145,8 +144,8 @@ function rareOf(job: Job): Rare | undefined {
     deletedAt: job.deletedAt,
     timers: job.timers.length === 0 ? undefined : job.timers,
     blocked: job.blocked,
-    // The idempotency key is in a column. A deleted job no longer holds its key, so the column is null and the key is
-    // kept here.
+    // Normally the idempotency key is only in its column. A deleted job has freed its key, so the column is null, and
+    // the record keeps the key here.
     idempotencyKey: job.deletedAt === undefined ? undefined : job.idempotencyKey,
   } satisfies { [Field in RareField]-?: Job[Field] | undefined }
   return saysSomething(rare) ? rare : undefined
@@ -195,7 +194,7 @@ function saysSomething(rare: { readonly [name: string]: unknown }): boolean {
   return false
 }
 
-/** The columns of a job's row, as they are read. */
+/** The columns of a job's row, decoded. */
 export interface JobColumns {
   readonly id: string
   readonly tenant: string
@@ -211,11 +210,11 @@ export interface JobColumns {
   readonly idempotencyKey: string | undefined
   readonly input: string | null
   readonly progress: string | null
-  /** The columns of the first task. */
+  /** The columns of the job's first task. `undefined`: the job has no tasks. */
   readonly task: TaskColumns | undefined
 }
 
-/** The columns of a task's row, as they are read. */
+/** The columns of a task, decoded. */
 export interface TaskColumns {
   readonly invocation: number
   readonly holder: string | undefined
@@ -226,14 +225,15 @@ export interface TaskColumns {
 type Open<Value> = { -readonly [Key in keyof Value]: Value[Key] }
 
 /**
- * Decodes a job from its columns and its text, without the tasks after the first and without ended children.
+ * Decodes a job from its columns and its text. Tasks after the first and ended children are in other rows, so they are
+ * not included.
  *
  * @throws {Error} the text is broken.
  */
 export function jobOf(columns: JobColumns, text: string): Open<Job> {
   const list = JSON.parse(text) as JobList | null
   if (!Array.isArray(list) || list.length < 9) throw new Error('the text is not a job')
-  // `recordOf` wrote it, so its shape is known unless the file is damaged.
+  // The text was written by `recordOf`, so its shape is known unless the file is damaged.
   const [state, context, counter, eventCount, updatedAt, admittedAt, startedAt, endedAt, task, rare] = list as JobList
   const { id, tenant, createdBy, version, kind, revision, priority, createdAt, labels } = columns
   const job: Open<Job> = {

@@ -9,16 +9,16 @@ import { type SearchRange, searchRanges, type Wanted } from './search-paths.ts'
 import { type Prepare, PreparedTexts, type Row } from './statement.ts'
 
 /**
- * The most rows that are read for a page of a list without an exact index, and for a count in one turn of the event
- * loop.
+ * How many rows are read at most for one page of a list that no index serves exactly. A count reads this many rows in
+ * one turn of the event loop.
  */
 const ROWS_MAX = 2_000
-/** How many of these rows one statement reads. */
+/** How many of these rows one SELECT statement reads. */
 const ROWS_TOGETHER = 500
-/** The largest count: counting stops there. */
+/** Counting stops at this number, which means "more than 10,000". */
 const COUNT_MAX = 10_001
 
-/** More columns, which are read if the rows of an index must be checked one by one. */
+/** The additional columns that are read if each row must be checked against the filter. */
 const LOOKED_AT = 'jobs.tenant, jobs.created_by, jobs.kind, jobs.pipeline, jobs.parent, jobs.labels'
 
 /** A found job. */
@@ -27,10 +27,10 @@ interface Found extends JobPosition {
   readonly kind: Kind | undefined
 }
 
-/** The jobs that reading one range has found for a page. */
+/** The result of reading one range, or several, for a page. */
 interface Walked {
   readonly found: readonly Found[]
-  /** Where reading stopped before the end of the range. */
+  /** The last row that was read. Present only if reading stopped before the end of the range. */
   readonly through?: JobPosition
 }
 
@@ -44,7 +44,7 @@ export class JobSearch {
   readonly #rowsMax: number
   readonly #queries: PreparedTexts
 
-  /** @param rowsMax  how many rows are read for a page, or in one turn of the event loop. */
+  /** @param rowsMax  how many rows are read at most for one page, or in one turn of the event loop. */
   constructor(prepare: Prepare, jobs: JobTable, clock: Clock, rowsMax = ROWS_MAX) {
     this.#jobs = jobs
     this.#clock = clock
@@ -52,12 +52,12 @@ export class JobSearch {
     this.#queries = new PreparedTexts(prepare)
   }
 
-  /** One page of a list, without broken jobs. */
+  /** One page of a list. Jobs whose records cannot be decoded are left out. */
   find(filter: JobFilter, page: JobPage): FoundJobs {
     const { order = 'newest', limit } = page
     const { found, through: end } = this.#walkAll(this.#ranges(filter), filter, page, order)
-    // A range that stopped early may have more jobs after the place where it stopped. So the page ends there, and later
-    // jobs are left for the next page.
+    // If reading of a range stopped early, the range may have more jobs after that place. So the page ends there, and
+    // later jobs are left for the next page.
     const sure = end === undefined ? found : found.filter((each) => inOrder(order)(each, end) <= 0)
     const shown = sure.slice(0, limit)
     const last = sure.length > limit ? shown.at(-1) : end
@@ -65,13 +65,13 @@ export class JobSearch {
     return last === undefined ? { jobs } : { jobs, after: { createdAt: last.createdAt, id: last.id } }
   }
 
-  /** How many jobs a list has. */
+  /** How many jobs a list has. Counts up to 10,001. */
   async count(filter: JobFilter): Promise<number> {
     const counted = await this.#count(filter, () => 'all')
     return counted.get('all') ?? 0
   }
 
-  /** How many jobs a list has, for each value of a field. */
+  /** How many jobs a list has for each value of a field, e.g. for each status. */
   counts(by: CountedField, filter: JobFilter): Promise<ReadonlyMap<string, number>> {
     return this.#count(filter, (kind) => kind[by])
   }
@@ -80,8 +80,8 @@ export class JobSearch {
     return distinct(scopes).flatMap((scope) => searchRanges(scope, filter, this.#jobs))
   }
 
-  // Ranges are read in the list order of their first jobs. Once the page is full, ranges that begin after its last job
-  // are skipped.
+  // Reads the ranges in the list order of their first jobs. Once the page is full, ranges whose first job comes after
+  // the end of the page are skipped.
   #walkAll(ranges: readonly SearchRange[], filter: JobFilter, page: JobPage, order: Order): Walked {
     const begun = ranges.length === 1 ? ranges.map((range) => ({ range, head: 0 })) : this.#heads(ranges, filter, page)
     const sign = order === 'newest' ? 1 : -1
@@ -97,7 +97,7 @@ export class JobSearch {
     return all
   }
 
-  // The ranges that have jobs for this page, each with the time when the first of these jobs was created.
+  // The ranges that have jobs for this page. `head` is the time when the first of these jobs was created.
   #heads(ranges: readonly SearchRange[], filter: JobFilter, page: JobPage) {
     const begun: { readonly range: SearchRange; readonly head: number }[] = []
     for (const range of ranges) {
@@ -114,7 +114,7 @@ export class JobSearch {
     return { found: rows.all(...values, page.limit + 1).map((row) => foundOf(row, range.kind)) }
   }
 
-  // Reads and checks rows until there are enough, or `rowsMax` were read.
+  // Reads rows and checks each, until there are enough jobs or `rowsMax` rows were read.
   #looked(range: SearchRange, filter: JobFilter, page: JobPage, rowsMax: number): Walked {
     const found: Found[] = []
     let after = page.after
@@ -144,7 +144,7 @@ export class JobSearch {
     if (distinct(filter.scopes).length === 1 && ranges.every(({ isExact }) => isExact)) {
       return this.#countExactly(ranges, filter, groupOf)
     }
-    // Scopes may overlap, so a job may be found twice.
+    // Scopes may overlap, so a job may be found in several ranges. Each is counted once, by its number.
     const groups = new Map<string, Set<number>>()
     for (const range of ranges) await this.#gather(range, filter, groupOf, groups)
     return new Map([...groups].map(([group, { size }]) => [group, Math.min(size, COUNT_MAX)]))
@@ -165,8 +165,8 @@ export class JobSearch {
     return counts
   }
 
-  // Reads part by part, with a turn of the event loop in between, until the range ends or the count reaches its
-  // maximum.
+  // Reads the range part by part, and lets the event loop turn after each part. Ends with the range, or when the count
+  // reaches its maximum.
   async #gather(
     range: SearchRange,
     filter: JobFilter,
@@ -202,8 +202,8 @@ export class JobSearch {
 }
 
 /**
- * A part of a range, in list order: between two times, and after a position. Jobs created in the same millisecond are
- * ordered by id only if `withIds` is true.
+ * The SQL for a part of a range, in list order: the rows between two times and after a position. Only if `withIds` is
+ * true, jobs created in the same millisecond are ordered by id.
  */
 function stretch(
   { rows, table, values }: SearchRange,
@@ -224,7 +224,7 @@ function stretch(
     bound.push(createdBefore)
   }
   if (after !== undefined) {
-    // The first condition uses the index; the second skips what the previous page has shown.
+    // The first condition uses the index. The second leaves out jobs that the previous page has shown.
     where.push(`${at} ${beyond}= ?`)
     bound.push(after.createdAt)
     if (withIds) {
@@ -249,7 +249,7 @@ function isWanted(row: Row, { tenant, createdBy, pipeline, parentId, labels }: W
   return labels.length === 0 || hasLabels(text, labels)
 }
 
-// A row with broken labels counts as having none.
+// Whether the text of a row contains all of these labels. A text that cannot be decoded counts as no labels.
 function hasLabels(text: unknown, labels: Wanted['labels']): boolean {
   try {
     const has = labelsIn(text)
@@ -259,13 +259,13 @@ function hasLabels(text: unknown, labels: Wanted['labels']): boolean {
   }
 }
 
-/** Negative: `a` comes before `b` in a list. */
+/** A comparison for sorting: a negative result means that `a` comes before `b` in the list. */
 function inOrder(order: Order): (a: JobPosition, b: JobPosition) => number {
   const sign = order === 'newest' ? -1 : 1
   return (a, b) => (a.createdAt - b.createdAt || compareText(a.id, b.id)) * sign
 }
 
-// Scopes may overlap, so a job may be found twice.
+// Joins two results. Scopes may overlap, so a job may be in both; it is kept once.
 function merged(a: Walked, b: Walked, order: Order, limit: number): Walked {
   const [through] = [a.through ?? [], b.through ?? []].flat().sort(inOrder(order))
   const ended = through === undefined ? {} : { through }

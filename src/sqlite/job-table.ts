@@ -10,43 +10,46 @@ import type { Names } from './names.ts'
 import type { Prepare, Row, Statement } from './statement.ts'
 import { TaskRows } from './task-rows.ts'
 
-/** The columns that {@link JobTable.job} reads. */
+/** The columns that {@link JobTable.job} decodes. */
 export const JOB_COLUMNS =
   'n, id, tenant, created_by, kind, version, revision, priority, created_at, pipeline, parent, labels, key, task, holder, limit_key, child, further, input, progress, body'
 
-/** The positions of some of these columns. */
+/** The positions in a row of some columns, for code that needs only these and does not decode the whole row. */
 export const PLACE = { n: 0, id: 1, kind: 4, version: 5, parent: 10, child: 16, further: 17 } as const
 
-/** The columns that {@link JobTable.summary} reads. All are before the input and the record, which may be large. */
+/**
+ * The columns that {@link JobTable.summary} reads. In the table, all of them come before the input and the record,
+ * which may be large, so SQLite need not read these.
+ */
 const SUMMARY_COLUMNS = 'id, tenant, kind, version, created_by, pipeline, labels'
 
-/** The columns of a new row: those that always have a value, and those that may be null. */
+/** The columns of a new row: first those that always have a value, then those that may be null. */
 const GIVEN_COLUMNS = ['n', 'id', 'tenant', 'created_by', 'priority', 'created_at', 'revision', 'body'] as const
 const OPTIONAL_COLUMNS = ['pipeline', 'parent', 'labels', 'input', 'progress', ...MOVING_COLUMNS] as const
 
-/** The creator code in the rows of labels that serve searches over all creators of a tenant. */
+/** Stands for every creator in the label rows for searches over all creators of a tenant. */
 const ANYBODY = 0
 const NO_PARTS: readonly Row[] = []
-/** SQLite's code when a row violates a unique index. */
+/** SQLite's error code when a row violates a unique index. */
 const UNIQUE_ERROR = 2067
 /** How many row numbers are cached before the cache is cleared. */
 const NUMBERS_MAX = 5_000
 
 /**
- * Reads and writes the rows of jobs, of their tasks after the first, of their ended children, and of their labels.
+ * Reads and writes the rows of jobs, together with the rows of their further tasks, ended children and labels.
  *
- * The number of a row is the sequence of the first event of its job. So newer jobs have higher numbers, and no number
- * is used twice.
+ * The number `n` of a row is the sequence of the job's first event. So newer jobs have higher numbers, and no number is
+ * used twice.
  */
 export class JobTable {
   readonly names: Names
   readonly kinds: Kinds
   readonly tasks: TaskRows
   readonly columns: JobColumnsWriter
-  /** Insert statements, by a bit mask of the optional columns that they set. */
+  /** INSERT statements. The key is a bit mask of the optional columns that the statement sets. */
   readonly #inserts = new Map<number, Statement>()
   readonly #prepare: Prepare
-  /** Update statements, by a bit mask of the columns that they change. */
+  /** UPDATE statements. The key is a bit mask of the columns that the statement changes. */
   readonly #updates = new Map<number, Statement>()
   readonly #remove: Statement
   readonly #putLabel: Statement
@@ -55,11 +58,11 @@ export class JobTable {
   readonly #byId: Statement
   readonly #byNumber: Statement
   readonly #summaryById: Statement
-  /** Row numbers by id, of jobs that this connection has written. */
+  /** A cache of row numbers by job id, for jobs that this connection has read or written. */
   readonly #numbers = new Map<string, number>()
   /**
-   * Claimable jobs that this transaction has inserted and not changed since. A claim uses them without decoding their
-   * rows.
+   * Claimable jobs that this transaction has inserted and not changed since. A claim can use these records without
+   * decoding their rows again.
    */
   readonly #inserted = new Map<number, Job>()
 
@@ -82,21 +85,21 @@ export class JobTable {
     this.#summaryById = prepare(`SELECT ${SUMMARY_COLUMNS} FROM jobs WHERE id = ?`)
   }
 
-  /** Called when the writes were committed. */
+  /** Call this after the writes were committed. */
   keep(): void {
     this.#inserted.clear()
     this.names.keep()
     this.kinds.keep()
   }
 
-  /** Called when writes since the last `keep` may be rolled back. */
+  /** Call this when writes since the last `keep` may be rolled back. */
   forget(): void {
     this.#inserted.clear()
     this.names.forget()
     this.kinds.forget()
   }
 
-  /** The number of a job's row, if the stored record has the same revision. */
+  /** The number of the job's row. `undefined`: the stored record has another revision, or there is none. */
   numberAt({ id, revision }: Job): number | undefined {
     const [n, stored] = this.#numberAndRevision.get(id) ?? []
     return typeof n === 'number' && stored === revision ? n : undefined
@@ -114,7 +117,7 @@ export class JobTable {
     return typeof revision === 'number' ? revision : undefined
   }
 
-  /** Writes a new job. `false`: a job with this id exists. */
+  /** Writes a new job. Returns `false` if a job with this id exists. */
   insert(n: number, job: Job): boolean {
     const { names } = this
     const { pipeline, parentId = null, labels, input, progress } = job
@@ -146,7 +149,7 @@ export class JobTable {
     try {
       this.#insertOf(given).run(...values)
     } catch (error) {
-      // Slots and keys were checked before, so only the unique index of ids can refuse the row.
+      // The caller has checked slots and keys, so only the unique index of ids can refuse the row.
       if ((error as { readonly errcode?: unknown }).errcode === UNIQUE_ERROR) return false
       throw error
     }
@@ -157,7 +160,10 @@ export class JobTable {
     return true
   }
 
-  /** Writes the differences between two records of a job. `undefined`: the stored record is not `before`. */
+  /**
+   * Writes what differs between two records of a job. Returns the number of its row, or `undefined` if the stored
+   * record is not `before`.
+   */
   update(before: Job, job: Job): number | undefined {
     const from = this.columns.moving(before)
     const to = this.columns.moving(job)
@@ -175,12 +181,15 @@ export class JobTable {
     this.#inserted.delete(n)
     if (job.deletedAt !== undefined && before.deletedAt === undefined) this.#eachLabel(before, n, this.#dropLabel)
     this.tasks.write(n, before, job)
-    // Settled jobs rarely change, so their number need not stay cached.
+    // A settled job rarely changes again, so its number need not stay cached.
     if (job.phase === 'settled') this.#numbers.delete(job.id)
     return n
   }
 
-  /** Removes a job's row and the rows that belong to it. `undefined`: the stored record is not `before`. */
+  /**
+   * Removes a job's row, and the rows of its tasks, ended children and labels. Returns its number, or `undefined` if
+   * the stored record is not `before`.
+   */
   remove(before: Job): number | undefined {
     const n = this.#changed(before, (number) => this.#remove.run(number, before.id, before.revision))
     if (n === undefined) return undefined
@@ -190,7 +199,8 @@ export class JobTable {
     return n
   }
 
-  // Binds only columns that are not null: most are null for most jobs, and binding takes time.
+  // The statement has only the columns that are not null. Most columns are null for most jobs, and binding nulls takes
+  // time.
   #insertOf(given: number): Statement {
     const known = this.#inserts.get(given)
     if (known !== undefined) return known
@@ -201,7 +211,8 @@ export class JobTable {
     return statement
   }
 
-  // Sets only columns that differ: SQLite rewrites the indexes of every column that a statement names.
+  // The statement sets only the columns that differ, because SQLite rewrites the indexes of every column that a
+  // statement sets.
   #updateOf(moved: number): Statement {
     const known = this.#updates.get(moved)
     if (known !== undefined) return known
@@ -212,8 +223,9 @@ export class JobTable {
     return statement
   }
 
-  // A cached number is right, unless another connection has removed the job and stored a new one with its id. Then the
-  // statement changes no row, and the number is read again.
+  // Runs a write with the cached number of the job's row. The cached number may be wrong, e.g. if another connection
+  // has removed the job and stored a new one with its id. Then the write changes no row, and is repeated with the
+  // number read anew.
   #changed(job: Job, run: (n: number) => { readonly changes: number | bigint }): number | undefined {
     const remembered = this.#numbers.get(job.id)
     if (remembered !== undefined && run(remembered).changes !== 0) return remembered
@@ -242,14 +254,16 @@ export class JobTable {
     return this.#byId.get(id)
   }
 
-  /** A job by its number, as it is in this transaction. `undefined`: there is none, or its record is broken. */
+  /**
+   * The job with this row number, as it is in this transaction. `undefined`: there is none, or its record is broken.
+   */
   readableByNumber(n: number): Job | undefined {
     return this.#inserted.get(n) ?? this.readable(this.#byNumber.get(n))
   }
 
   /**
-   * Called when a write changed a part of a job, such as its progress, without writing its record. The job is then read
-   * again.
+   * Call this after a write that changed a part of the job outside its record, e.g. its progress. If this transaction
+   * inserted the job, the record of the insert is then out of date, so the job is read again.
    */
   wroteBeside(id: string): void {
     const n = this.#inserted.size === 0 ? undefined : this.numberOf(id)
@@ -274,7 +288,7 @@ export class JobTable {
     }
   }
 
-  /** The job of a row; `undefined`: the row is broken. */
+  /** Decodes a job from its row. `undefined`: there is no row, or it is broken. */
   readable(row: Row | undefined): Job | undefined {
     if (row === undefined) return undefined
     try {

@@ -2,15 +2,15 @@ import type { Job } from '../model/job.ts'
 import { type JobTable, PLACE } from './job-table.ts'
 import type { Row } from './statement.ts'
 
-/** All rows of a job's record, as they were at one moment. */
+/** All rows of a job, as they were at one moment. */
 interface StoredJob {
   readonly row: Row
   readonly parts: readonly Row[]
 }
 
 /**
- * Reads jobs with their trees. A tree has the parents of a job up to the top job, and from there down each child job
- * that is still a task of its parent (S32).
+ * Reads jobs with their trees. The tree of a job contains its parents up to the top job, and from the top job down
+ * every child job that is still a task of its parent (S32).
  */
 export class JobTrees {
   readonly #jobs: JobTable
@@ -20,8 +20,8 @@ export class JobTrees {
   }
 
   /**
-   * Reads the jobs with these ids, and their trees. Returns a lookup by id, which decodes a job when it is asked for
-   * it.
+   * Reads the jobs with these ids, and their trees. Returns a function from id to job, which decodes a job at its first
+   * use.
    */
   read(ids: readonly string[]): (id: string) => Job | undefined {
     const stored = new Map<string, StoredJob>()
@@ -30,7 +30,8 @@ export class JobTrees {
   }
 
   /**
-   * The tree of a job that may not be stored yet. Rows are read on demand, so it is valid only inside the transaction.
+   * The tree of a job whose latest record may not be stored yet. Rows are read when needed, so use the result only
+   * inside the transaction.
    */
   of(job: Job): (id: string) => Job | undefined {
     let read: ((id: string) => Job | undefined) | undefined
@@ -56,7 +57,7 @@ export class JobTrees {
   #readTree(id: string, stored: Map<string, StoredJob>): void {
     let top = id
     for (let parent = parentOf(stored.get(id)); parent !== undefined; parent = parentOf(stored.get(top))) {
-      // The tree was already read for another of the ids.
+      // The tree was already read for another of the requested ids.
       if (stored.has(parent)) return
       if (this.#put(parent, stored) === undefined) break
       top = parent

@@ -2,8 +2,7 @@ import { isQueued, type Job, type Outcome, type Phase } from '../model/job.ts'
 import type { Prepare, Row } from './statement.ts'
 
 /**
- * A kind of jobs: all jobs of one type and status for which the facts below are equal. Lists and counts select jobs by
- * kind.
+ * A kind of jobs: all jobs that agree in type, status and the other fields below. Lists and counts select jobs by kind.
  */
 export interface Kind {
   readonly code: number
@@ -11,9 +10,9 @@ export interface Kind {
   readonly status: string
   readonly phase: Phase
   readonly outcome?: Outcome
-  /** Whether it is a child job. */
+  /** Whether the jobs are child jobs. */
   readonly isChild: boolean
-  /** Whether it counts against its type's `limits.queued`. */
+  /** Whether the jobs count against their type's `limits.queued`. */
   readonly isQueued: boolean
   readonly isDeleted: boolean
 }
@@ -23,17 +22,17 @@ const OUTCOMES: readonly Outcome[] = ['success', 'failure', 'cancelled']
 const COLUMNS = 'type, status, phase, outcome, child, queued, deleted'
 
 /**
- * The kinds of jobs in a file. There are only a few for each type and status. So one short index over kinds serves
- * lists by type, phase, status and outcome: each list is a few ranges of it.
+ * The kinds of jobs in a file. Each type and status has only a few kinds. So one index with the code of the kind serves
+ * lists by type, phase, status and outcome: each list reads a few ranges of it.
  *
- * All kinds are cached per connection. A kind added by a transaction that rolls back is forgotten.
+ * Each connection caches all kinds. If a transaction that added a kind rolls back, the cache is cleared.
  */
 export class Kinds {
   readonly #find
   readonly #add
   readonly #newer
   readonly #byCode = new Map<number, Kind>()
-  /** Codes by type, by status, and by a number that encodes the other fields. */
+  /** The codes of kinds, by type, then by status, then by a number that encodes the other fields. */
   readonly #codes = new Map<string, Map<string, number[]>>()
   #last = 0
   #hasAdded = false
@@ -45,7 +44,7 @@ export class Kinds {
     this.#newer = prepare(`SELECT code, ${COLUMNS} FROM kinds WHERE code > ? ORDER BY code`)
   }
 
-  /** The code of a job's kind. A new kind is added, so it must run inside a transaction that writes. */
+  /** The code of a job's kind. A new kind is added to the table, so call this only inside a transaction that writes. */
   codeOf(job: Job): number {
     const rest = restOf(job)
     const known = this.#codes.get(job.type)?.get(job.status)?.[rest]
@@ -66,7 +65,11 @@ export class Kinds {
     return code
   }
 
-  /** @throws {Error} there is no such kind: the row with this code is broken. */
+  /**
+   * The kind with this code.
+   *
+   * @throws {Error} there is no such kind: the row with this code is broken.
+   */
   get(code: unknown): Kind {
     const known = this.#byCode.get(code as number)
     if (known !== undefined) return known
@@ -82,12 +85,15 @@ export class Kinds {
     return this.#byCode.values()
   }
 
-  /** Called when the writes were committed. */
+  /** Call this after the writes were committed. */
   keep(): void {
     this.#hasAdded = false
   }
 
-  /** Called when kinds added since the last `keep` may be rolled back. All are read again. */
+  /**
+   * Call this when kinds added since the last `keep` may be rolled back. The cache is then cleared, and kinds are read
+   * again.
+   */
   forget(): void {
     if (!this.#hasAdded) return
     this.#byCode.clear()

@@ -1,6 +1,7 @@
 /**
- * A hash of a label, used as its index key. Two labels may share one, so each found row is checked. Hashes keep the
- * index small: labels may have any number of values, and these are stored only with their job.
+ * A hash of a label's name and value, used as its key in an index. Two labels may have the same hash, so each found row
+ * is checked. Hashes keep the index small: there may be any number of different labels, and their texts are stored only
+ * with their jobs.
  *
  * @see "cyrb53", Bryc, 2018: two 32-bit multiplicative hashes, of which 53 bits are kept.
  */

@@ -3,10 +3,13 @@ import type { KeyLimit } from '../port/storage.ts'
 import type { Names } from './names.ts'
 import type { Prepare, Statement } from './statement.ts'
 
-/** `limit_key` and `token` are in the same row: a task with a token is claimed or stopping, so its key counts. */
+/**
+ * Selects the running tasks of a key, in `jobs` or in `tasks`. The column `token` is set exactly while a task is
+ * claimed or stopping.
+ */
 const RUNNING = 'token IS NOT NULL AND limit_key = ?'
 
-/** How many tasks are claimed or stopping under each limit key, over all connections. */
+/** Counts the tasks that are claimed or stopping under each limit key, over all connections. */
 export class LimitKeys {
   readonly #names: Names
   readonly #running: Statement
@@ -21,13 +24,13 @@ export class LimitKeys {
         + (SELECT count(*) FROM tasks WHERE ${RUNNING} AND n IS NOT (SELECT n FROM jobs WHERE id = ?))`)
   }
 
-  /** How many tasks run under a key. */
+  /** How many tasks are claimed or stopping under a key. */
   running(key: string): number {
     const code = this.#names.knownCode(key)
     return code === undefined ? 0 : Number(this.#running.get(code, code)?.[0])
   }
 
-  /** Whether more tasks would run under one of the keys than its limit allows, once the job is written. */
+  /** Whether writing the job would exceed one of the limits. */
   areOver(limits: readonly KeyLimit[], job: Job): boolean {
     return limits.some(({ key, concurrency }) => {
       const own = heldKeys(job).filter((each) => each.key === key).length

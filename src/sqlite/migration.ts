@@ -2,16 +2,16 @@
  * Migrates a file to the current schema.
  *
  * A file of schema 3 gets the columns, tables and indexes that it lacks, in one transaction. A file of schema 1 or 2 is
- * migrated in pieces, each in its own transaction. So no piece holds the write lock for
- * long, and a killed migration continues where it was:
+ * migrated in pieces, each in its own transaction. So no piece holds the write lock for long. If the process is killed,
+ * the next one that opens the file continues there:
  *
  * ```
  *  1, 2 ─ no engine has it open ─▶ 4, marked ─▶ indexes dropped ─▶ old tables set aside, new ones made
  *                                                  ─▶ rows moved, some thousands at a time ─▶ old tables dropped ─▶ 4
  * ```
  *
- * The rows left in the old tables are the work that remains. While the mark is set, each connection that opens the file
- * does the next piece, and older versions of jobchart refuse the file.
+ * The rows left in the old tables are the work that remains. While the file is marked, each connection that opens it
+ * does pieces until none is left, and older versions of jobchart refuse the file.
  */
 import type { DatabaseSync } from 'node:sqlite'
 import type { Clock } from '../port/clock.ts'
@@ -33,12 +33,12 @@ import { transaction } from './transaction.ts'
 import { whenUnlocked } from './write-queue.ts'
 
 /**
- * `MOVED`: tables that are renamed, and whose rows are then moved into the new tables. `DROPPED`: tables that hold
- * nothing that is still needed.
+ * `MOVED`: these tables are renamed, and then their rows are moved into the new tables. `DROPPED`: these tables are
+ * dropped, because nothing in them is still needed.
  */
 const MOVED = ['jobs', 'events', 'logs', 'steps', 'items'] as const
 const DROPPED = ['offers', 'holds', 'job_labels'] as const
-/** The index used to find rows of the log during the migration. */
+/** The one old index that is kept during the migration: it finds rows of the log by job. */
 const LOG_INDEX = 'events_job'
 const MARK = 'migrating'
 
@@ -64,7 +64,7 @@ class Migration {
     this.#file = file
   }
 
-  /** Does the next piece. `false`: nothing is left to do. */
+  /** Does the next piece. Returns `false` if nothing is left to do. */
   step(): boolean {
     try {
       const isMore = transaction(this.#db, () => this.#piece())
@@ -118,8 +118,8 @@ class Migration {
 
   #begin(): true {
     this.#refuseIfOpen()
-    // An old file does not store the latest time of a beat. The time of the newest event takes its place, because the
-    // stored deadlines come from the same clock.
+    // An old file does not store the latest time of a beat, so the time of the newest event takes its place. The stored
+    // deadlines come from the same clock.
     this.#db.exec(`INSERT INTO meta SELECT 'beat', at FROM events ORDER BY sequence DESC LIMIT 1`)
     this.#db.exec(`INSERT INTO meta VALUES ('${MARK}', 1); PRAGMA user_version = ${SCHEMA_VERSION}`)
     return true
@@ -129,7 +129,7 @@ class Migration {
     return this.#db.prepare(`SELECT 1 FROM meta WHERE name = '${MARK}'`).get() !== undefined
   }
 
-  // Drops only one index per transaction, because a drop writes each page that it frees.
+  // Drops only one index per transaction, because dropping an index writes every page that it frees.
   #dropIndex(): boolean {
     if (this.#tables().has('old_jobs')) return false
     const index = this.#db

@@ -4,10 +4,10 @@ import type { Prepare } from './statement.ts'
 const REMEMBERED_MAX = 50_000
 
 /**
- * Texts that repeat in many rows: tenants, people, versions, routes, pipelines, instances. Each is stored once; rows
- * and indexes hold its code, a small number that never changes.
+ * Texts that repeat in many rows: tenants, people, versions, routes, pipelines, instances. Each text is stored once.
+ * Rows and indexes hold its code, a small number that never changes.
  *
- * Codes are cached per connection. A code added by a transaction that rolls back is forgotten.
+ * Each connection caches codes. A code added by a transaction that rolls back is removed from the cache.
  */
 export class Names {
   readonly #findCode
@@ -23,7 +23,7 @@ export class Names {
     this.#add = prepare('INSERT INTO names (text) VALUES (?)')
   }
 
-  /** The code of a text. A new text is added, so it must run inside a transaction that writes. */
+  /** The code of a text. A new text is added to the table, so call this only inside a transaction that writes. */
   codeOf(text: string): number {
     const known = this.knownCode(text)
     if (known !== undefined) return known
@@ -33,7 +33,7 @@ export class Names {
     return code
   }
 
-  /** The code of a text; `undefined`: no row has it. */
+  /** The code of a text. `undefined`: the text has no code, so no row contains it. */
   knownCode(text: string): number | undefined {
     const known = this.#codes.get(text)
     if (known !== undefined) return known
@@ -43,7 +43,11 @@ export class Names {
     return found
   }
 
-  /** @throws {Error} there is no such code: the row with this code is broken. */
+  /**
+   * The text with this code.
+   *
+   * @throws {Error} there is no such code: the row with this code is broken.
+   */
   textOf(code: unknown): string {
     const known = this.#texts.get(code as number)
     if (known !== undefined) return known
@@ -53,12 +57,12 @@ export class Names {
     return found
   }
 
-  /** Called when the writes were committed. */
+  /** Call this after the writes were committed. */
   keep(): void {
     if (this.#added.length > 0) this.#added = []
   }
 
-  /** Called when texts added since the last `keep` may be rolled back. The cache is cleared. */
+  /** Call this when texts added since the last `keep` may be rolled back. They are removed from the cache. */
   forget(): void {
     for (const text of this.#added) {
       const code = this.#codes.get(text)

@@ -6,7 +6,10 @@ import type { Prepare, Statement } from './statement.ts'
 
 type StepNote = Extract<Note, { kind: 'step' }>
 
-/** Reports of running tasks that do not go through the chart: progress, log lines, results of steps, and items. */
+/**
+ * Notes are the reports of running tasks that do not go through the chart: progress, log lines, results of steps, and
+ * items.
+ */
 export class Notes {
   readonly items: Items
   readonly #logLinesMax: number
@@ -60,11 +63,12 @@ export class Notes {
   }
 
   /**
-   * Writes a note of the task that runs under this token (S5). `stale`: the note came too late. `full`: the job already
-   * has its maximum of items.
+   * Writes a note for the task that runs under this token (S5). Returns `stale` if the note came too late, e.g. because
+   * the task no longer runs under this token. Returns `full` if the job already has its maximum of items.
    */
   put(jobId: string, token: number, note: Note): 'written' | 'stale' | 'full' {
-    // Checked in the transaction that writes, because the task may have been claimed again since it was read.
+    // The token is checked in the transaction that writes, because the task may have been claimed again since the
+    // caller read the job.
     const [n, ownToken, task, further] = this.#task.get(jobId) ?? []
     if (typeof n !== 'number') return 'stale'
     const isFirst = ownToken === token
@@ -94,7 +98,7 @@ export class Notes {
     return 'written'
   }
 
-  // The number of the top job of a job's tree. `undefined`: the top job was removed, and its steps with it.
+  // The row number of the top job of a job's tree. `undefined`: the top job was removed, and its steps with it.
   #topOf(n: number): number | undefined {
     const top = this.#top.get(n)?.[0]
     return typeof top === 'number' ? top : undefined
@@ -106,8 +110,8 @@ export class Notes {
   }
 
   /**
-   * Adds lines to a job's log, unless lines were added under the same key before. Beyond the maximum, the oldest lines
-   * are removed.
+   * Adds lines to a job's log, unless lines with the same key were added before. If the log then has too many lines,
+   * the oldest are removed.
    */
   putLines(n: number, key: string, lines: readonly NewLine[]): void {
     if (this.#hasLines.get(n, key) !== undefined) return
@@ -116,7 +120,7 @@ export class Notes {
     if (number > this.#logLinesMax) this.#dropLines.run(n, number - this.#logLinesMax)
   }
 
-  /** Lines of a job's log, oldest first. */
+  /** The lines of a job's log whose number is above `after`, oldest first. */
   lines(n: number, after: number, limit: number): readonly LogLine[] {
     return this.#lines.all(n, after, limit).map(([number, at, text, stream]) => ({
       ...{ number: Number(number), at: Number(at), text: String(text) },
@@ -125,20 +129,20 @@ export class Notes {
   }
 
   /**
-   * The results recorded by the `ordinal`-th invocation of an invoke, by step name. The steps of all jobs of a tree are
-   * stored with its top job.
+   * The results recorded by the `ordinal`-th invocation of an invoke, by step name. They are read from the top job of
+   * the job's tree, which stores the steps of all jobs of the tree.
    *
    * @throws {Error} a result is broken.
    */
   steps(n: number, invoke: string, ordinal: number): ReadonlyMap<string, Json | undefined> {
     const rows = this.#steps.all(this.#topOf(n) ?? n, invoke, ordinal)
-    // For a step without a result, the column is null.
+    // The column is null for a step without a result.
     return new Map(
       rows.map(([name, result]) => [String(name), result === null ? undefined : (JSON.parse(String(result)) as Json)]),
     )
   }
 
-  /** How many steps and items a job has recorded, by invocation. */
+  /** How many steps and items each invocation of a job has recorded. */
   recorded(jobId: string, n: number): readonly Recorded[] {
     const counts = new Map(this.items.counts(n))
     for (const [invocation, count] of this.#countSteps.all(this.#topOf(n) ?? n, n)) {

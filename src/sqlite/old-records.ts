@@ -5,7 +5,7 @@ import type { Json } from '../model/storable.ts'
 import type { StampedProgress, Task, TaskStatus } from '../model/task-record.ts'
 import { labelsIn } from './json-text.ts'
 
-/** A row of an old table. */
+/** A row of an old table, by column name. */
 export type OldRow = { readonly [column: string]: unknown }
 
 type OldStatus = Exclude<TaskStatus, 'available' | 'claimed'> | 'offered' | 'held'
@@ -16,7 +16,11 @@ type OldBody = Partial<Omit<Job, 'tasks' | 'ended'>> & {
   readonly ended?: readonly OldEnded[]
 }
 
-/** The job of an old row. @throws {Error} the row is broken. */
+/**
+ * The job that an old row describes.
+ *
+ * @throws {Error} the row is broken.
+ */
 export function oldJob(row: OldRow): Job {
   const { tasks = [], ended, ...body } = JSON.parse(String(row.body)) as OldBody
   if (typeof body.trigger !== 'string' || !Array.isArray(tasks)) throw new Error('the text is not a job')
@@ -45,19 +49,23 @@ export function oldJob(row: OldRow): Job {
     phase: row.phase as Phase,
     revision: Number(row.revision),
     ...(Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)) as Partial<Job>),
-    // The code of the old schema wrote it, so its shape is known.
+    // The cast is safe, because the code of the old schema wrote the row.
   } as Job
 }
 
-// Old tasks have no stored ordinal. It is counted from the tasks that remain, in the same way as for recorded steps in
-// `RowMover`.
+// Old tasks have no stored ordinal. It is counted among the tasks that the job still has. `RowMover` counts the
+// ordinals of recorded steps in the same way.
 function taskOf({ entry, status, ...task }: OldTask, all: readonly OldTask[]): Task {
   const now = status === 'offered' ? 'available' : status === 'held' ? 'claimed' : status
   const earlier = all.filter((each) => each.id === task.id && each.entry < entry)
   return { ...task, invocation: entry, ordinal: earlier.length + 1, status: now }
 }
 
-/** The events of an old row. @throws {Error} the text is broken. */
+/**
+ * The events of an old row of the log.
+ *
+ * @throws {Error} the text is broken.
+ */
 export function oldEvents(text: string): readonly EventDraft[] {
   return (JSON.parse(text) as readonly (EventDraft | OldAbandoned)[]).map((event) => {
     return event.type === 'task.leaked' ? { ...event, type: 'task.abandoned' } : event

@@ -11,13 +11,16 @@ import type { SqliteOptions } from './options.ts'
 import { unavailable } from './storage-error.ts'
 import { whenUnlocked } from './write-queue.ts'
 
-/** A lock file without a listed instance is kept this long, because its instance may just be opening. */
+/**
+ * A lock file is kept at least this long, in milliseconds, even if its instance is not listed: the instance may just be
+ * opening.
+ */
 const LEFT_MS = 60_000
-/** The log file is truncated to this size when SQLite restarts it. */
+/** SQLite truncates the log file (`-wal`) to this size when it starts the log anew. */
 const LOG_BYTES = 16 * 1_048_576
 
 /**
- * Opens a file, or creates it, with the current schema. Returns it with its real path.
+ * Opens a file, or creates it, and migrates it to the current schema. Returns the database and the file's real path.
  *
  * @throws {JobchartError} `STORAGE_UNAVAILABLE` it is not a file of jobchart, is damaged, or cannot be opened.
  */
@@ -34,7 +37,7 @@ export async function openDatabase(
     await whenUnlocked(clock, () => prepareDatabase(opened, file, options))
     await migrate(opened, file, clock)
     if (options.check === true) await whenUnlocked(clock, () => checkPages(opened, file))
-    // If a table is missing, opening fails here, before the lock file of this instance is created.
+    // If a table is missing, opening should fail here, before this instance creates its lock file.
     checkTables(opened)
     for (const suffix of ['', '-wal', '-shm']) if (existsSync(file + suffix)) chmodSync(file + suffix, 0o600)
     return { file, db: opened }
@@ -48,13 +51,14 @@ function openFile(file: string): DatabaseSync {
   checkUnopened(file)
   const isNew = !existsSync(file)
   const db = openSqlite(file, { timeout: 0 })
-  // Before the first write, because SQLite gives the files that it creates beside the database the same mode.
+  // The mode is set before the first write, because SQLite gives the same mode to the files that it creates beside the
+  // database.
   if (isNew) chmodSync(file, 0o600)
   return db
 }
 
 function prepareDatabase(db: DatabaseSync, file: string, { durability }: SqliteOptions): void {
-  // Checked before the pragmas, which would change a file of another program.
+  // The file is checked before the pragmas run, because they would change a file of another program.
   checkDatabase(db, file)
   const synchronous = durability === 'normal' ? 'NORMAL' : 'FULL'
   db.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${synchronous}; PRAGMA temp_store = MEMORY`)
@@ -67,8 +71,8 @@ function checkTables(db: DatabaseSync): void {
 }
 
 /**
- * Removes lock files of processes that died after they took the lock and before they were listed as instances. Nothing
- * else finds these files.
+ * Removes the lock files of processes that died after they took the lock and before they were listed as instances.
+ * Nothing else would find these files.
  */
 export function removeLeftLocks(file: string, listed: readonly ListedInstance[], clock: Clock): void {
   const ids = new Set(listed.map(({ id }) => id))

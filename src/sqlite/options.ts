@@ -9,12 +9,12 @@ export interface SqliteOptions {
    */
   readonly durability?: 'full' | 'normal'
   /**
-   * `true`: checks the whole file when it is opened (`PRAGMA quick_check`), and refuses it if it is damaged. This takes
-   * about half a second per GiB if the file is cached by the system, plus the time to read it otherwise; nothing else
-   * in the process runs meanwhile. Default `false`: damaged parts are then refused when they are read.
+   * `true`: the whole file is checked when it is opened (`PRAGMA quick_check`), and refused if it is damaged. The check
+   * takes about half a second per GiB, plus the time to read the parts that the system has not cached. It blocks the
+   * process meanwhile. Default `false`: damage is then found only when a damaged part is read.
    */
   readonly check?: boolean
-  /** How many lines of each job's log are kept; older lines are removed. Default 10,000. */
+  /** How many lines of each job's log are kept. Beyond that, the oldest lines are removed. Default 10,000. */
   readonly logLines?: number
 }
 

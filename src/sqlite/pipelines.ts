@@ -39,7 +39,7 @@ export class Pipelines {
     this.#lists = new PreparedTexts(prepare)
   }
 
-  /** The stored pipeline; undefined: there is none. */
+  /** The stored pipeline. `undefined`: there is none. */
   get(tenant: string, id: string): Pipeline | undefined {
     const row = this.#body.get(tenant, id)
     return row === undefined ? undefined : pipelineOf(row)
@@ -50,7 +50,7 @@ export class Pipelines {
     return Number(this.#revision.get(tenant, id)?.[0] ?? 0)
   }
 
-  /** Writes a pipeline, replacing the stored one. */
+  /** Writes a pipeline, and replaces the stored one if there is one. */
   put(pipeline: Pipeline): void {
     const { tenant, id, createdBy, type, labels, revision } = pipeline
     const was = this.#sourcesOf(tenant, id)
@@ -120,7 +120,7 @@ function listOf({ scopes, type }: PipelineFilter, { after }: PipelinePage): Cond
   return { sql: `SELECT body FROM pipelines WHERE ${where.join(' AND ')} ORDER BY tenant, id`, values }
 }
 
-// `put` stored it, so its shape is known.
+// The cast is safe, because `put` stored the text.
 function pipelineOf([body]: Row): Pipeline {
   return JSON.parse(String(body)) as Pipeline
 }

@@ -1,10 +1,10 @@
 /**
- * Detects that this process is ended by a signal. Such an end is not a crash, even if the engine was not stopped
- * before. A closed terminal sends SIGHUP; tools that restart a process, such as nodemon, send SIGUSR2.
+ * Detects that a signal ends this process. Such an end is not a crash, even if the engine was not stopped before. For
+ * example, a closed terminal sends SIGHUP, and tools that restart a process, such as nodemon, send SIGUSR2.
  *
- * The signals keep their default action: a process without other handlers dies. A process with other handlers decides
- * itself whether it ends. If it exits after SIGINT or SIGTERM, that counts as an end by the signal. After the other
- * signals it may go on, so a later exit may be a crash.
+ * The signals keep their default action: without other handlers, the process ends. With other handlers, the process
+ * decides itself whether it ends. If it exits after SIGINT or SIGTERM, the signal counts as the reason. After one of
+ * the other signals it may go on for long, so a later exit may be a crash.
  */
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGQUIT', 'SIGHUP', 'SIGUSR2'] as const
@@ -13,7 +13,7 @@ const ENDING: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM']
 const listeners = new Set<() => void>()
 let wasTold = false
 
-/** Calls back synchronously right before a signal ends this process. Returns a function that cancels this. */
+/** Calls `listener` synchronously right before a signal ends this process. Returns a function that cancels this. */
 export function onToldToEnd(listener: () => void): () => void {
   if (listeners.size === 0) listen()
   listeners.add(listener)
@@ -24,8 +24,8 @@ export function onToldToEnd(listener: () => void): () => void {
 
 function listen(): void {
   wasTold = false
-  // First in the list, so that `told` counts the other handlers before they remove themselves, as those added by `once`
-  // do.
+  // Our handler is put first, so that `told` counts the other handlers before any of them removes itself, as handlers
+  // added by `once` do.
   for (const signal of SIGNALS) process.prependListener(signal, told)
   process.on('exit', exiting)
 }
@@ -57,7 +57,7 @@ interface Cleaner {
 }
 
 // How many handlers belong to the package signal-exit, which many packages use. These handlers do not keep the process
-// alive: they clean up, and then let the signal end the process, unless there are handlers of others.
+// alive: they clean up and then end the process by the signal, unless there are handlers of others.
 function cleanersOf(): number {
   const places = globalThis as { readonly [place: symbol]: Cleaner | undefined }
   const older = process as { readonly __signal_exit_emitter__?: Cleaner }

@@ -3,22 +3,25 @@ import { routeName } from './job-columns.ts'
 import type { Names } from './names.ts'
 import type { Prepare, Row, Statement } from './statement.ts'
 
-/** The sort order of claims. */
+/** The fields that claims are ordered by: higher priority first, then earlier `readyAt`. */
 export interface ClaimOrder {
   readonly priority: number
   readonly readyAt: number
 }
 
-/** A ready task, and its place in the order. */
+/** Where a ready task is stored, and its place in the claim order. */
 export interface ReadyPlace extends ClaimOrder {
   readonly n: number
   readonly invocation: number
   readonly executor: string
-  /** The limit of its key, if it has one. */
+  /** The limit key of the task and its limit, if it has one. */
   readonly limit?: KeyLimit
 }
 
-/** Where ready tasks are indexed: under a route, and for tasks with limit keys also under the task name. */
+/**
+ * A group of ready tasks in the index: those of one route. Tasks with limit keys have a group of their own for each
+ * task name (`src`).
+ */
 interface Waiting {
   readonly code: number
   readonly route: Route
@@ -26,10 +29,10 @@ interface Waiting {
 }
 
 /**
- * The tasks that may be claimed, in claim order (S9, S20).
+ * Finds the tasks that may be claimed, in claim order (S9, S20).
  *
- * Ready tasks of a route are one range of an index, by priority and time. Tasks with a limit key are kept apart, with
- * one range per key. A claim steps from key to key, so it reads no tasks of a full key.
+ * The ready tasks of a route are one range of an index, sorted by priority and time. Tasks with a limit key are kept
+ * apart, with one range for each key. A claim goes from key to key, so it never reads the tasks of a full key.
  */
 export class ReadyTasks {
   readonly #names: Names
@@ -45,8 +48,8 @@ export class ReadyTasks {
   /**
    * The first tasks that are ready by `at`, in claim order, without tasks of full keys.
    *
-   * @param room  how many tasks each executor takes.
-   * @param more  how many additional tasks to return per executor.
+   * @param room  how many tasks each executor can take.
+   * @param more  how many tasks to return beyond that, for each executor.
    */
   first(routes: readonly Route[], at: number, room: ReadonlyMap<string, number>, more: number): readonly ReadyPlace[] {
     const found = new Map<string, ReadyPlace[]>()
@@ -59,8 +62,8 @@ export class ReadyTasks {
         found.set(executor, [...(found.get(executor) ?? []), ...ready])
       }
     }
-    // The list of a route may be cut, and only the first `room + more` tasks of all routes together are certainly the
-    // earliest. The others are dropped.
+    // Only the first tasks of each route were read. So only the first `room + more` tasks of an executor are certainly
+    // its earliest. The rest is dropped.
     const first = [...found].flatMap(([executor, ready]) => {
       return ready.sort(inOrder).slice(0, (room.get(executor) ?? 0) + more)
     })
@@ -73,7 +76,7 @@ export class ReadyTasks {
       : this.#keyed(table, waiting, waiting.src, at, most, more)
   }
 
-  // Reads the keys with room in the order of their first tasks. Stops when no other key can have a task that comes
+  // Reads keys that have room, in the order of their first tasks. Stops when no further key can have a task that comes
   // before those already found.
   #keyed(
     table: TableQueries,
@@ -96,7 +99,7 @@ export class ReadyTasks {
     return found
   }
 
-  // Reads one range of the index per priority, so that tasks that are not due yet are never read.
+  // Reads the range one priority after the other, so that tasks that are not due yet are never read.
   #range(table: TableQueries, { code, route }: Waiting, key: number | null, at: number, most: number): ReadyPlace[] {
     const ready: ReadyPlace[] = []
     for (let below = Number.MAX_SAFE_INTEGER; ready.length < most; ) {
@@ -109,7 +112,7 @@ export class ReadyTasks {
     return ready
   }
 
-  // Finds each route with ready tasks by one step in the index, instead of reading all its rows.
+  // Finds each route that has ready tasks. Takes one step in the index for each route, instead of reading all its rows.
   *#waitingIn(table: TableQueries, routes: readonly Route[]): Iterable<Waiting> {
     const byName = this.#byName(routes)
     for (const [code] of table.routes.all()) {
@@ -158,8 +161,9 @@ function tableQueries(prepare: Prepare, table: 'jobs' | 'tasks', invocation: str
     ready: prepare(`
       SELECT n, ${invocation}, priority, ready_at FROM ${rows}
       WHERE route = ? AND limit_key IS ? AND priority = ? AND ready_at <= ? ORDER BY ready_at, n LIMIT ?`),
-    // The keys with room, in the order of their highest priority and the earliest time at this priority. The first task
-    // of a key never comes before that place, and may come after it: the earliest task may not be due yet.
+    // Finds the keys that have room. They are sorted by the highest priority of their tasks, then by the earliest time
+    // at this priority. The first ready task of a key never comes before that place. It may come after it, because the
+    // earliest task may not be due yet.
     keys: prepare(`
       WITH RECURSIVE bounds (code, most) AS (SELECT ?, ?), next (held) AS (
         SELECT (SELECT min(limit_key) FROM ${rows} WHERE route = code) FROM bounds
@@ -177,7 +181,7 @@ function tableQueries(prepare: Prepare, table: 'jobs' | 'tasks', invocation: str
   }
 }
 
-/** Whether `a` is claimed before `b`. */
+/** Whether `a` certainly comes before `b` in the claim order. */
 function goesBefore(a: ClaimOrder, b: ClaimOrder): boolean {
   return a.priority > b.priority || (a.priority === b.priority && a.readyAt < b.readyAt)
 }

@@ -16,7 +16,7 @@ const ROWS_TOGETHER = 2_000
 
 type MovedTable = 'jobs' | 'events' | 'logs' | 'steps' | 'items'
 
-/** Moves rows from the old tables into the new ones, starting with the first that remain. */
+/** Moves rows from the old tables into the new ones. Each call goes on with the first rows that remain. */
 export class RowMover {
   readonly #db: DatabaseSync
   readonly #query: Prepare
@@ -34,17 +34,17 @@ export class RowMover {
     this.#log = new EventLog(prepare, names)
   }
 
-  /** Called when the moved rows were committed. */
+  /** Call this after the moved rows were committed. */
   keep(): void {
     this.#jobs.keep()
   }
 
-  /** Called when moved rows may be rolled back. */
+  /** Call this when moved rows may be rolled back. */
   forget(): void {
     this.#jobs.forget()
   }
 
-  /** Moves some rows of a table. `false`: none are left. */
+  /** Moves some rows of a table. Returns `false` if none were left. */
   move(table: MovedTable): boolean {
     const key = { jobs: 'n', events: 'sequence', logs: 'job_id, number', steps: 'job_id, entry, name', items: 'rowid' }[
       table
@@ -74,7 +74,7 @@ export class RowMover {
     if (table === 'jobs') this.#moveJob(row)
     else if (table === 'events') this.#moveEvents(row)
     else {
-      // Notes of a job whose row is gone are dropped.
+      // Log lines, steps and items of a removed job are dropped.
       const n = this.#jobs.numberOf(String(row.job_id))
       if (n !== undefined) this.#moveBeside(table, n, row)
     }
@@ -86,13 +86,13 @@ export class RowMover {
     try {
       job = oldJob(row)
     } catch {
-      // The row stays unreadable, and is listed and counted as before.
+      // The job stays unreadable in the new table, and lists and counts still include it.
     }
     if (job === undefined) this.#moveBroken(n, row)
     else this.#jobs.insert(n, job)
   }
 
-  // The number of the job's new row: the sequence of its first event. A job without events gets a new number.
+  // The number for a job's new row: the sequence of its first event. A job without events uses up a new sequence.
   #newNumber(id: string): number {
     const first = this.#prepare(`SELECT min(sequence) AS first FROM old_events WHERE job_id = ?`).get(id)?.first
     if (typeof first === 'number') return first
@@ -138,8 +138,8 @@ export class RowMover {
     return this.#jobs.kinds.get(kind).isDeleted
   }
 
-  // The number for the events of a job without a row: the sequence of its first log row. Log rows are moved in order,
-  // so this row comes first.
+  // The row number for the events of a removed job: the sequence of its first row of the log. Log rows are moved in
+  // order, so that row is moved first.
   #goneNumber(sequence: number, row: OldRow): number {
     const jobId = String(row.job_id)
     const known = this.#prepare(`SELECT n FROM gone WHERE id = ?`).get(jobId)?.n
@@ -176,8 +176,8 @@ export class RowMover {
     }
   }
 
-  // Old steps are stored by the number of their invocation. Its invoke and its ordinal are known only while its task
-  // remains.
+  // Old rows of steps have only the number of the invocation. The invoke and its ordinal can be found only while the
+  // job still has the task.
   #invocation(id: string, entry: number): { readonly invoke: string; readonly ordinal: number } {
     const tasks = this.#tasksOf(id)
     const task = tasks.find(({ invocation }) => invocation === entry)
@@ -186,7 +186,8 @@ export class RowMover {
     return { invoke: task.id, ordinal: earlier.length + 1 }
   }
 
-  // Old items do not say their invocation. They get that of the running task, or else of the first task, or else 1.
+  // Old rows of items have no invocation. They get that of the running task; if none runs, that of the first task; if
+  // there is none, 1.
   #itemInvocation(id: string): number {
     const tasks = this.#tasksOf(id)
     const task = tasks.find(({ status }) => status === 'claimed' || status === 'stopping') ?? tasks[0]
@@ -204,7 +205,7 @@ export class RowMover {
   }
 }
 
-// A replacement for a broken job: its columns are known, its record is not.
+// A record for a job whose own record is broken, made from the columns of its row.
 function standIn(row: OldRow): Job {
   const pipeline = textIn(row.pipeline)
   const parentId = textIn(row.parent_id)
@@ -221,7 +222,7 @@ function standIn(row: OldRow): Job {
     context: null,
     status: String(row.status),
     phase: row.phase as Phase,
-    // The job then holds its slot in the new table if, and only if, it held it in the old one.
+    // With this value, the job holds its slot in the new table exactly if it held it in the old one.
     vacates: row.holds_slot !== 1,
     priority: Number(row.priority),
     timers: [],

@@ -1,5 +1,6 @@
 /**
- * Marks a file as one of jobchart, so that another program's database is never changed. The value is "jobc" in ASCII.
+ * SQLite's `application_id` of our files: "jobc" in ASCII. It distinguishes them from files of other programs, which
+ * must never be changed.
  */
 export const APPLICATION_ID = 0x6a6f6263
 
@@ -9,14 +10,14 @@ export const SCHEMA_VERSION = 4
 /**
  * The tables.
  *
- * Texts that repeat in many rows are in `names`, and facts that lists filter by are in `kinds`; rows and indexes hold
- * their codes. The columns of a job are those that queries use; the rest of its record is the text `body`. `slot`,
- * `wake_at`, `waits_since`, `route` and `token` are null when they do not apply, and null values are in no index. So a
- * job for which nothing runs, waits or falls due is in few indexes.
+ * Texts that repeat in many rows are in `names`, and facts that lists filter by are in `kinds`. Rows and indexes hold
+ * their codes. A job has columns for what queries use; the rest of its record is the text `body`. The columns `slot`,
+ * `wake_at`, `waits_since`, `route` and `token` are null when they do not apply, and the indexes of these columns leave
+ * null values out. So a job with nothing running, waiting or due is in few indexes.
  *
  * - `n` is the sequence of the job's first event. So newer jobs have higher numbers, and no number is used twice.
- * - `task`, `token`, `holder`, `limit_key`, `child`, `route` and `ready_at` belong to the job's first task. `token` is
- *   set while the task is claimed or stopping, `route` while it may be claimed.
+ * - In `jobs`, the columns `task`, `token`, `holder`, `limit_key`, `child`, `route` and `ready_at` belong to the job's
+ *   first task. `token` is set while the task is claimed or stopping, `route` while it may be claimed.
  * - `tasks` has the other tasks, and the ended children (`ended` is 1).
  * - In `steps`, `n` is the top job of the tree, and `job` the job that recorded the step, or 0 for a copied step (S33).
  * - `gone` keeps the facts that events need: about jobs whose rows were removed, and about pipelines. A pipeline's `id`
@@ -206,8 +207,9 @@ export const ADDED_INDEXES = `
 `
 
 /**
- * The indexes that schema 3 has too. Lists are ordered by `created_at`. Jobs of the same millisecond are sorted by id after reading, so no
- * index needs ids. For a job at rest, a change of its kind rewrites two index entries.
+ * The indexes that schema 3 has too. Lists are ordered by `created_at`. Jobs created in the same millisecond are sorted
+ * by id after reading, so no index contains ids. If nothing of a job runs, waits or is due, a change of its kind
+ * rewrites only two index entries.
  */
 export const INDEXES = `
   CREATE UNIQUE INDEX jobs_slot ON jobs (tenant, slot) WHERE slot IS NOT NULL;

@@ -2,7 +2,7 @@ import type { SQLInputValue } from 'node:sqlite'
 import type { Scope } from '../port/policy.ts'
 import type { Names } from './names.ts'
 
-/** The text of a condition, without user values, and the values to bind. */
+/** The SQL text of a condition, which contains no user values, and the values to bind. */
 export interface Condition {
   readonly sql: string
   readonly values: readonly SQLInputValue[]
@@ -11,14 +11,14 @@ export interface Condition {
 const FIELDS = ['tenant', 'createdBy', 'type', 'pipeline'] as const
 type Field = (typeof FIELDS)[number]
 
-/** The columns of a table that scopes select by. */
+/** How a table stores the fields that scopes select by. */
 interface ScopedTable {
   readonly columns: { readonly [name in Field]: string }
-  /** The value of a field as its column stores it. `undefined`: no row has it. */
+  /** The value of a field as the column stores it. `undefined`: no row has this value. */
   readonly value: (field: Field, text: string) => SQLInputValue | undefined
 }
 
-/** The condition for rows of the log in one of the scopes, without their labels. */
+/** Selects the rows of the log that one of the scopes covers. Labels are not part of the condition. */
 export function scopeCondition(scopes: readonly Scope[], names: Names): Condition {
   return conditionOf(scopes, {
     columns: {
@@ -31,7 +31,9 @@ export function scopeCondition(scopes: readonly Scope[], names: Names): Conditio
   })
 }
 
-/** The condition for stored pipelines in one of the scopes. A scope's `pipeline` is the pipeline's id. */
+/**
+ * Selects the pipelines that one of the scopes covers, without their labels. A scope's `pipeline` is the pipeline's id.
+ */
 export function pipelineCondition(scopes: readonly Scope[]): Condition {
   return conditionOf(scopes, {
     columns: { tenant: 'tenant', createdBy: 'created_by', type: 'type', pipeline: 'id' },
@@ -40,14 +42,15 @@ export function pipelineCondition(scopes: readonly Scope[]): Condition {
 }
 
 /**
- * Whether some scope has labels. Then each row is checked in JavaScript, because SQLite takes seconds to prepare a
- * statement for many labels.
+ * Whether some scope has labels. If so, the caller checks each row in JavaScript, because SQLite takes seconds to
+ * prepare a statement for many labels.
  */
 export function asksForLabels(scopes: readonly Scope[]): boolean {
   return scopes.some(({ labels = {} }) => Object.keys(labels).length > 0)
 }
 
-// Scopes with the same fields become one `IN` condition, however many they are, so the statement stays short.
+// All scopes that have the same fields become one `IN` condition. So the statement stays short, however many scopes
+// there are.
 function conditionOf(scopes: readonly Scope[], { columns, value }: ScopedTable): Condition {
   const shapes = new Map<string, { readonly fields: readonly Field[]; readonly keys: (readonly unknown[])[] }>()
   for (const scope of scopes) {

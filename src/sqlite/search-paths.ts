@@ -6,27 +6,28 @@ import type { Kind } from './kinds.ts'
 import { labelCode } from './label-code.ts'
 
 /**
- * A part of an index in the order of `created_at`: its SQL text, without user values, and its values.
+ * A part of an index, in the order of `created_at`: the SQL text, which contains no user values, and the values to
+ * bind.
  *
- * `isExact`: all of its rows match. Otherwise each row is checked against {@link Wanted}.
+ * `isExact`: every row of the range matches the list. Otherwise each row must be checked against {@link Wanted}.
  */
 export interface SearchRange {
   readonly rows: string
-  /** The table whose `created_at` gives the order. */
+  /** The table whose `created_at` the rows are ordered by. */
   readonly table: 'jobs' | 'job_labels'
   readonly values: readonly SQLInputValue[]
   readonly isExact: boolean
   readonly wanted: Wanted
-  /** The kind of all rows of the range, if they have the same. */
+  /** The kind of every row of the range, if they all have the same. */
   readonly kind?: Kind
 }
 
-/** The jobs that a list selects, in codes. Absent fields match anything. */
+/** What a list selects, as the codes that rows contain. An absent field matches anything. */
 export interface Wanted {
   readonly tenant?: number
   readonly createdBy?: number
   readonly pipeline?: number
-  /** An id; null: only jobs without a parent. */
+  /** The id of the parent. `null`: only jobs without a parent. */
   readonly parentId?: string | null
   readonly labels: readonly (readonly [name: string, value: string])[]
   readonly kinds: ReadonlyMap<number, Kind>
@@ -35,12 +36,12 @@ export interface Wanted {
 type Narrow = Omit<JobFilter, 'scopes' | 'createdAfter' | 'createdBefore'>
 
 /**
- * The ranges that together contain each job of a scope and a filter exactly once.
+ * The ranges to read for a scope and a filter. Together they contain each matching job exactly once.
  *
- * Filters by type, phase, status and outcome give one exact range per matching kind. A filter by parent, label or
- * pipeline is not exact: it gives the rows of that parent, label or pipeline, and the other filters are checked in each
- * row. Of several such filters, the one that probably has the fewest rows is used. Without a tenant and a parent, all
- * jobs are read by time.
+ * If the filter has only type, phase, status and outcome, there is one exact range for each matching kind. With a
+ * filter by parent, label or pipeline, the range is not exact: it has all rows of that parent, label or pipeline, and
+ * the rest of the filter is checked in each row. If there are several such filters, the one that probably has the
+ * fewest rows gives the range. Without a tenant and a parent, all jobs are read by time.
  */
 export function searchRanges(scope: Scope, filter: Narrow, jobs: JobTable): readonly SearchRange[] {
   const wanted = wantedOf(scope, filter, jobs)
@@ -115,7 +116,7 @@ interface Asked {
   readonly labels: readonly (readonly [name: string, value: string])[]
 }
 
-// Combines a scope and a filter. `undefined`: they exclude each other.
+// Combines a scope and a filter. `undefined`: they contradict each other, so no job matches.
 function merged(scope: Scope, filter: Narrow): Asked | undefined {
   const fields: { [field in 'tenant' | 'createdBy' | 'type' | 'pipeline']?: string } = {}
   const labels = new Map<string, string>()

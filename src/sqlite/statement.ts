@@ -3,7 +3,7 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 /** A row from the driver: its values in the order of the selected columns. */
 export type Row = readonly unknown[]
 
-/** A prepared statement whose rows are lists. */
+/** A prepared statement whose rows are arrays. */
 export interface Statement {
   readonly sourceSQL: string
   readonly get: (...values: readonly SQLInputValue[]) => Row | undefined
@@ -12,20 +12,21 @@ export interface Statement {
   readonly run: StatementSync['run']
 }
 
-/** Prepares a statement. Its text contains only constants; all values are bound. */
+/** Prepares a statement. The text must contain only constants: all values are bound. */
 export type Prepare = (sql: string) => Statement
 
 /**
- * Prepares statements of a database. Rows are arrays: an object with names for each row takes twice as long.
+ * A function that prepares statements of a database. Their rows are arrays, because rows as objects with named fields
+ * take twice as long.
  *
- * @param cutsTexts  the driver cuts texts at their first NUL character.
+ * @param cutsTexts  whether the driver cuts texts at their first NUL character.
  */
 export function preparing(db: DatabaseSync, cutsTexts = isCuttingTexts(db)): Prepare {
   return (sql) => {
     const query = cutsTexts && /^\s*SELECT\b/.test(sql)
     const statement = db.prepare(query ? asBytesWhereCut(sql, db.prepare(sql).columns().length) : sql)
     statement.setReturnArrays(true)
-    // The driver's types cover only rows as objects, so the cast is needed.
+    // The driver's types know only rows as objects, so the cast is needed.
     const rows = statement as unknown as Statement
     return query ? decoding(rows) : rows
   }
@@ -36,7 +37,7 @@ function isCuttingTexts(db: DatabaseSync): boolean {
   return db.prepare(`SELECT 'a' || char(0) AS text`).get()?.text !== 'a\0'
 }
 
-// Reads texts with a NUL character as bytes, because the driver does not cut bytes.
+// Wraps a query so that texts with a NUL character are read as bytes, which the driver does not cut.
 function asBytesWhereCut(sql: string, count: number): string {
   const columns = Array.from({ length: count }, (_, index) => `c${index}`)
   const values = columns.map((each) => `CASE WHEN instr(${each}, char(0)) THEN CAST(${each} AS BLOB) ELSE ${each} END`)
@@ -59,7 +60,10 @@ function decoding(statement: Statement): Statement {
   }
 }
 
-/** A cache of statements by text, each prepared at its first use. For small sets of texts. */
+/**
+ * Prepares each different text once and keeps the statement. Nothing is ever removed, so use it only for few different
+ * texts.
+ */
 export class PreparedTexts {
   readonly #prepare: Prepare
   readonly #known = new Map<string, Statement>()
@@ -68,7 +72,7 @@ export class PreparedTexts {
     this.#prepare = prepare
   }
 
-  /** The statement of a text. */
+  /** The prepared statement for a text. */
   of(sql: string): Statement {
     const known = this.#known.get(sql)
     if (known !== undefined) return known

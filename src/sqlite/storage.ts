@@ -1,20 +1,20 @@
 /**
- * Jobs in one SQLite file.
+ * Stores jobs in one SQLite file.
  *
  * **Layout** (`schema.ts`). A job is one row: narrow columns for queries, its input, its progress, and the rest of its
- * record as one text. Texts that repeat in many rows are codes (`names.ts`, `kinds.ts`). Tasks after the first, labels,
- * steps, items and log lines have rows of their own (`task-rows.ts`, `job-table.ts`, `notes.ts`). The log has one row
- * for the events of one write of a job (`event-log.ts`).
+ * record as one text. Texts that repeat in many rows are stored once, and rows hold their codes (`names.ts`,
+ * `kinds.ts`). Tasks after the first, labels, steps, items and log lines have rows of their own (`task-rows.ts`,
+ * `job-table.ts`, `notes.ts`). The log has one row for the events of one write of a job (`event-log.ts`).
  *
  * **What a commit writes** (`commit-writer.ts`). A commit is one transaction: BEGIN IMMEDIATE, its changesets in order,
- * its claim (`claim-writer.ts`), COMMIT. An update sets only the columns that differ from the old record, and so
- * rewrites only their indexes. A changed task is one row, however many tasks its job has.
+ * its claim (`claim-writer.ts`), COMMIT. An update sets only the columns that differ from the old record, so SQLite
+ * rewrites only the indexes of these columns. A change of one task writes one row, however many tasks the job has.
  *
- * **When it fails.** A refused changeset leaves nothing behind: a single write is checked before it is made, several
- * writes use a savepoint. Waiting for another process's lock does not block the event loop (`write-queue.ts`); reads
- * never wait for writes. If something fails before COMMIT, nothing was written, and the error is `STORAGE_UNAVAILABLE`;
- * the same holds for a full disk. If COMMIT itself fails otherwise, the error is `OUTCOME_UNKNOWN`. If the file was
- * removed or replaced, commits are refused (`file-identity.ts`).
+ * **When it fails.** A refused changeset leaves nothing behind: a single write is checked before it is made, and
+ * several writes use a savepoint. Waiting for another process's lock does not block the event loop (`write-queue.ts`).
+ * Reads never wait for writes. If something fails before COMMIT, or if COMMIT finds the disk full, nothing was written,
+ * and the error is `STORAGE_UNAVAILABLE`. If COMMIT fails in another way, the error is `OUTCOME_UNKNOWN`. If the file
+ * was removed or replaced, commits are refused (`file-identity.ts`).
  */
 import { resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
@@ -41,18 +41,19 @@ import { WriteQueue, whenUnlocked } from './write-queue.ts'
 const LOG_LINES = 10_000
 
 /**
- * Stores jobs in one SQLite file, with Node's built-in driver. Any number of processes on the machine may open the same
- * file. It must be on a local disk.
+ * Stores jobs in one SQLite file, with Node's built-in driver. The file must be on a local disk. Any number of
+ * processes on the machine may open it.
  *
- * Beside `file` are SQLite's own `-wal` and `-shm`, and for each running engine a small `-instance-…` file, whose lock
- * shows that its process lives. Only the user who owns these files can read them.
+ * SQLite keeps its own `-wal` and `-shm` files beside `file`. Each running engine also has a small `-instance-…` file
+ * there, whose lock shows that the engine's process lives. Only the user who owns these files can read them.
  *
- * @throws {JobchartError} `INVALID_DEFINITION` the path is not text, is empty or means memory (use `memoryStorage()` instead), an option is invalid, or this version of Node has no suitable SQLite.
+ * @throws {JobchartError} `INVALID_DEFINITION` the path is not text, is empty or means memory (use `memoryStorage()`
+ * instead), an option is invalid, or this version of Node has no suitable SQLite.
  */
 export function sqliteStorage(file: string, options: SqliteOptions = {}): Storage {
   checkSqliteOptions(file, options)
   loadDriver()
-  // Resolved now, because the working directory may change before the file is opened.
+  // The path is resolved now, because the working directory may change before the file is opened.
   const path = resolve(file)
   return { open: async (host) => await SqliteConnection.open(path, options, host) }
 }
@@ -109,13 +110,13 @@ class SqliteConnection implements StorageConnection {
   }
 
   readonly commit: StorageConnection['commit'] = async (changesets, claim) => {
-    // An empty commit does nothing; but on a closed storage it fails as usual.
+    // An empty commit returns at once. On a closed storage it must fail, so it goes on and fails below.
     if (changesets.length === 0 && claim === undefined && this.#db.isOpen) return { results: [], claimed: [] }
     this.#idle.wrote()
     return await this.#write(() => {
       const commit = new CommitWriter(this.#tables, changesets, claim).write()
-      // Another engine may have forgotten this instance while it was silent. It holds tasks again now, so it is listed
-      // again.
+      // Another engine may have forgotten this instance while it did not beat. It holds tasks again now, so it is
+      // listed again.
       if (commit.claimed.length > 0) this.#instances.list(this.#instance, this.#clock.now())
       return commit
     })
@@ -242,7 +243,7 @@ class SqliteConnection implements StorageConnection {
 
   readonly forget: StorageConnection['forget'] = async (instance) => {
     await this.#write(() => this.#instances.drop(instance))
-    // An instance that is silent, but whose process lives, still holds its lock, and may come back.
+    // If the instance's process lives, it still holds its lock and may beat again, so its lock file must stay.
     const isOver = instance !== this.#instance && !InstanceLock.isHeld(this.#file, instance)
     if (isOver) InstanceLock.remove(this.#file, instance)
   }
@@ -253,12 +254,13 @@ class SqliteConnection implements StorageConnection {
     this.#idle.stop()
     this.#db.close()
     this.#lock.release()
-    // If this instance is still listed, it still holds tasks. The engine that takes these tasks back also removes the
+    // If this instance is still listed, it still holds tasks. The engine that takes back these tasks also removes the
     // lock file.
     if (!known) InstanceLock.remove(this.#file, this.#instance)
   }
 
-  // The version only tells whether data changed. If it cannot be read, the next read of data reports why.
+  // SQLite's `data_version`, which changes when another connection commits. If it cannot be read, the next read of data
+  // reports the reason.
   #readVersion(): unknown {
     try {
       return this.#version.get()?.[0]
@@ -267,7 +269,7 @@ class SqliteConnection implements StorageConnection {
     }
   }
 
-  // If the list cannot be read, the lock file stays, and another engine removes it.
+  // If the list cannot be read, the lock file stays here, and another engine removes it later.
   #isListed(): boolean {
     try {
       return this.#instances.others('').some(({ id }) => id === this.#instance)
@@ -308,7 +310,7 @@ class SqliteConnection implements StorageConnection {
     }
   }
 
-  /** Runs a query made from a caller's filter. */
+  /** Runs a query made from a caller's filter, so that an error of the query becomes `INVALID_INPUT`. */
   async #ask<Result>(run: () => Result | Promise<Result>): Promise<Result> {
     try {
       return await whenUnlocked(this.#clock, run)

@@ -11,7 +11,7 @@ import { Pipelines } from './pipelines.ts'
 import { ReadyTasks } from './ready-tasks.ts'
 import type { Prepare } from './statement.ts'
 
-/** The tables that a commit reads and writes, on one connection. */
+/** The parts of the storage that a commit reads and writes, on one connection. */
 export interface Tables {
   readonly db: DatabaseSync
   readonly jobs: JobTable
@@ -24,7 +24,7 @@ export interface Tables {
   readonly pipelines: Pipelines
 }
 
-/** Prepares all statements of the tables. The database must have the current schema. */
+/** Prepares all their statements. The database must have the current schema. */
 export function tablesOf(db: DatabaseSync, prepare: Prepare, logLinesMax: number): Tables {
   const names = new Names(prepare)
   const jobs = new JobTable(prepare, names, new Kinds(prepare))

@@ -5,26 +5,26 @@ import { endedOf, endedRecordOf, furtherTaskOf, type TaskColumns, taskRecordOf }
 import type { Names } from './names.ts'
 import type { Prepare, Row, Statement } from './statement.ts'
 
-/** Values of the column `ended`: the row is a task, or an ended child. */
+/** The values of the column `ended`: 0 for a task, 1 for an ended child. */
 const TASK = 0
 const ENDED = 1
 
 /**
- * A row's place is the revision of the job that inserted the row, times this number, plus an index that rises in the
- * order of the list. So one write may insert at most this many rows into a list.
+ * The column `place` sorts the rows of a list. It is the revision at which the row was inserted, times this number,
+ * plus an index that rises in the order of the list. So one write may insert at most this many rows into a list.
  */
 const PLACES = 2 ** 20
 
 const VALUES = TASK_COLUMNS.map((column) => `${column} = ?`).join(', ')
 
-/** An entry of a job's lists. */
+/** An entry of one of a job's two lists: its tasks, and its ended children. */
 interface Part {
   readonly invocation: number
 }
 
 /**
- * The tasks of a job after the first, and its ended children: one row each, so that a change writes only that row.
- * Removing, changing and appending entries writes single rows; if the order changes otherwise, the list is written
+ * Stores the tasks of a job after the first, and its ended children, in one row each. If entries are removed, changed
+ * or appended, only their rows are written. If the order of the list changes in another way, the whole list is written
  * anew.
  */
 export class TaskRows {
@@ -53,12 +53,16 @@ export class TaskRows {
     this.#removeAll = prepare(`DELETE FROM tasks WHERE n = ?`)
   }
 
-  /** The rows of a job. */
+  /** All rows of a job, in the order of its lists. */
   rowsOf(n: number): readonly Row[] {
     return this.#read.all(n)
   }
 
-  /** Adds tasks and ended children from rows to the job. @throws {Error} a row is broken. */
+  /**
+   * Decodes the rows, and adds their tasks and ended children to the job.
+   *
+   * @throws {Error} a row is broken.
+   */
   addTo(
     job: { tasks: readonly Task[]; ended?: readonly EndedChild[]; readonly createdAt: number },
     rows: readonly Row[],
@@ -76,12 +80,12 @@ export class TaskRows {
     if (ended.length > 0) job.ended = ended
   }
 
-  /** The ids of child jobs in the rows. */
+  /** The ids of the child jobs that the rows contain. */
   childrenIn(rows: readonly Row[]): readonly string[] {
     return rows.flatMap(([, , , , child]) => (child === null ? [] : String(child)))
   }
 
-  /** The columns of a task from a row. */
+  /** Decodes the columns of a task. */
   columnsOf(invocation: unknown, holder: unknown, limitKey: unknown, child: unknown): TaskColumns {
     return {
       invocation: Number(invocation),
@@ -91,7 +95,7 @@ export class TaskRows {
     }
   }
 
-  /** Writes the differences between two records of a job. `before` is undefined for a new job. */
+  /** Writes what differs between two records of a job. `before` is undefined for a new job. */
   write(n: number, before: Job | undefined, job: Job): void {
     const tasksBefore = before?.tasks ?? []
     if (tasksBefore.length > 1 || job.tasks.length > 1) this.#writeTasks(n, before, job)
@@ -118,8 +122,8 @@ export class TaskRows {
     this.#writeList(n, TASK, before?.tasks.slice(1) ?? [], job.tasks.slice(1), {
       insert: (task, place) =>
         this.#insert.run(n, TASK, task.invocation, place, taskRecordOf(job, task), ...this.#columns.ofTask(job, task)),
-      // The row of an unchanged task changes too if the version of its job has changed, or if it may now be claimed, or
-      // no longer.
+      // The columns of an unchanged task also change when its job changes version, or when other changes make the task
+      // claimable or no longer claimable.
       changed: (task, old) => task !== old || isMoved || wasReady(old) !== isClaimable(job, task),
       update: (task) =>
         this.#update.run(taskRecordOf(job, task), ...this.#columns.ofTask(job, task), n, task.invocation),
@@ -164,12 +168,12 @@ interface How<Each> {
 interface Differing<Each> {
   readonly before: readonly Each[]
   readonly after: readonly Each[]
-  /** Whether no unchanged entries come after this part. */
+  /** Whether this part reaches the end of the lists. */
   readonly isLast: boolean
 }
 
-// The part of two lists in which they differ. Unchanged entries at both ends are left out, because few entries of a long
-// list change at a time.
+// The part in which two lists differ. Unchanged entries at both ends are left out, because usually only few entries of
+// a long list change.
 function differingParts<Each extends Part>(
   before: readonly Each[],
   after: readonly Each[],
@@ -186,8 +190,8 @@ function differingParts<Each extends Part>(
   return { before: differing(before), after: differing(after), isLast: end === 0 }
 }
 
-// Whether `after` has first the remaining old entries, in their old order, and then the new ones. If unchanged entries
-// follow, there may be no new ones.
+// Whether rows can be written one by one: `after` must start with the old entries that remain, in their old order,
+// followed by the new entries. If unchanged entries come after this part, it may contain no new entries.
 function isSameOrder({ before, after, isLast }: Differing<Part>): boolean {
   const places = new Map(before.map(({ invocation }, index) => [invocation, index]))
   const placeOfNew = isLast ? before.length : Number.NEGATIVE_INFINITY

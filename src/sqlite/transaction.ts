@@ -3,8 +3,8 @@ import { JobchartError } from '../model/error.ts'
 import { isUnwritten } from './storage-error.ts'
 
 /**
- * Runs in a transaction that takes the write lock first, so that it cannot fail halfway because of another connection's
- * commit.
+ * Runs a function in a transaction that takes the write lock at its start. So it cannot fail halfway because another
+ * connection has committed.
  */
 export function transaction<Result>(db: DatabaseSync, run: () => Result): Result {
   db.exec('BEGIN IMMEDIATE')
@@ -19,7 +19,7 @@ export function transaction<Result>(db: DatabaseSync, run: () => Result): Result
   return result
 }
 
-// Some errors roll back by themselves; then ROLLBACK would throw.
+// After some errors SQLite has already rolled back, and ROLLBACK would throw.
 function rollBack(db: DatabaseSync): void {
   if (db.isTransaction) db.exec('ROLLBACK')
 }
@@ -30,7 +30,7 @@ function commit(db: DatabaseSync): void {
   } catch (error) {
     const isOpen = db.isTransaction
     rollBack(db)
-    // A commit takes effect with its last log page. If that page was not written, nothing was committed.
+    // A commit takes effect with its last page in the log. If that page was not written, nothing was committed.
     if (isOpen || isUnwritten(error)) throw error
     const said = error instanceof Error ? error.message : String(error)
     throw new JobchartError('OUTCOME_UNKNOWN', `the commit failed while it was being completed: ${said}`, {
@@ -39,7 +39,7 @@ function commit(db: DatabaseSync): void {
   }
 }
 
-/** Reads in one transaction, so that all statements see the same state of the file. */
+/** Runs a function that reads, in one transaction, so that all its statements see the same state of the file. */
 export function snapshot<Result>(db: DatabaseSync, run: () => Result): Result {
   db.exec('BEGIN')
   try {
@@ -49,13 +49,13 @@ export function snapshot<Result>(db: DatabaseSync, run: () => Result): Result {
   }
 }
 
-/** Runs inside a transaction with a savepoint: if `run` throws, its changes are undone. */
+/** Runs a function within the current transaction. If it throws, only its own changes are undone. */
 export function savepoint(db: DatabaseSync, run: () => void): void {
   db.exec('SAVEPOINT changeset')
   try {
     run()
   } catch (error) {
-    // A serious error has already rolled back the whole transaction.
+    // After a serious error SQLite has already rolled back the whole transaction.
     if (db.isTransaction) db.exec('ROLLBACK TO changeset; RELEASE changeset')
     throw error
   }

@@ -1,9 +1,12 @@
 import type { Clock } from '../port/clock.ts'
 import { isLocked } from './storage-error.ts'
 
-/** How long to wait for another connection's write lock: longer than any of our commits. */
+/** How long to wait for another connection's write lock. Longer than any commit of ours takes. */
 const WAIT_MS_MAX = 10_000
-/** The first pause is at most this long. The maximum doubles with each pause, up to `PAUSE_MS_MAX`. */
+/**
+ * The first pause is at most this long. Each further pause may be twice as long as the one before, up to
+ * `PAUSE_MS_MAX`.
+ */
 const PAUSE_MS = 4
 const PAUSE_MS_MAX = 16
 
@@ -16,7 +19,10 @@ export class WriteQueue {
     this.#clock = clock
   }
 
-  /** Runs a write when its turn comes and the lock is free. Never throws synchronously: the promise rejects. */
+  /**
+   * Runs a write when its turn comes and the lock is free. An error always rejects the promise; it is never thrown
+   * synchronously.
+   */
   async run<Result>(write: () => Result): Promise<Result> {
     const before = this.#last
     const result = before === undefined ? whenUnlocked(this.#clock, write) : this.#after(before, write)
@@ -36,9 +42,9 @@ export class WriteQueue {
 }
 
 /**
- * Runs a function, and repeats it for up to 10 s while another connection holds a lock that is needed. The pauses use
- * the clock, because waiting inside the driver would block the event loop. They have random lengths, because with equal
- * pauses one of two waiting connections could win every time.
+ * Runs a function. If it fails because another connection holds a lock, runs it again, for up to 10 s. The pauses use
+ * the clock, because waiting inside the driver would block the event loop. They have random lengths: with equal pauses,
+ * one of two waiting connections could win every time.
  */
 export async function whenUnlocked<Result>(clock: Clock, run: () => Result): Promise<Result> {
   const start = clock.elapsed()

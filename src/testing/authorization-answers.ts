@@ -3,27 +3,31 @@ import { PRIVATE_PARTS } from '../model/private.ts'
 import type { Policy, Principal, Scope, Target } from '../port/policy.ts'
 import type { Question } from './authorization-samples.ts'
 
-/** Arguments of the checks of a policy. */
+/** What each check of a policy gets: the policy, and whom and what to ask about. */
 export interface PolicyBench {
   readonly policy: Policy
   readonly principals: readonly Principal[]
   readonly targets: readonly Target[]
-  /** Time limit for one answer of the policy, in milliseconds. */
+  /** How long the policy may take for one answer, in milliseconds. */
   readonly answerMsMax: number
 }
 
-/** Checks by name. A name begins with the number of the guarantee of the port or of the kit. */
+/** Checks by name. A name begins with the number of the guarantee that it checks, e.g. P4. */
 export interface PolicyChecks {
   readonly [name: string]: (bench: PolicyBench) => Promise<void>
 }
 
-/** Actions whose answer is a scope. */
+/** The actions that are answered by `scope` rather than by `authorize`. */
 export type ManyAction = 'list' | 'listAll' | 'listPipelines' | 'events'
 
-/** The most questions that are asked at the same time. */
+/** How many questions are asked at the same time, at most. */
 const AT_ONCE = 100
 
-/** The answers to questions, in their order. @throws {Error} as {@link verdictOn} */
+/**
+ * The policy's answers to the questions, in the same order.
+ *
+ * @throws {Error} for the same reasons as {@link verdictOn}.
+ */
 export async function verdictsOn(bench: PolicyBench, questions: readonly Question[]): Promise<readonly unknown[]> {
   const answers: unknown[] = []
   for (let from = 0; from < questions.length; from += AT_ONCE) {
@@ -33,7 +37,11 @@ export async function verdictsOn(bench: PolicyBench, questions: readonly Questio
   return answers
 }
 
-/** The policy's answer. @throws {Error} the policy throws, rejects, or does not answer in time. */
+/**
+ * The policy's answer to one question.
+ *
+ * @throws {Error} the policy throws, rejects, or does not answer in time.
+ */
 export async function verdictOn(bench: PolicyBench, { who, action, target }: Question): Promise<unknown> {
   return await answerOf(bench, `authorize(${said(who)}, ${said(action)}, ${said(target)})`, () =>
     bench.policy.authorize(who, action, target),
@@ -41,20 +49,25 @@ export async function verdictOn(bench: PolicyBench, { who, action, target }: Que
 }
 
 /**
- * The scopes that the policy gives, each with its tenant; an empty list for `false`.
+ * The scopes that the policy gives for an action. Each one has its tenant filled in. If the policy answers `false`, the
+ * list is empty.
  *
- * @throws {Error} as {@link verdictOn}, and if the answer is not a list of scopes.
+ * @throws {Error} for the same reasons as {@link verdictOn}, or the answer is not a list of scopes.
  */
 export async function scopesOf(bench: PolicyBench, who: Principal, action: ManyAction): Promise<readonly Scope[]> {
   const answer = await scopeAnswer(bench, who, action)
   if (answer === false) return []
   const wrong = wrongInScopes(answer)
   if (wrong !== undefined) throw new Error(`scope(${said(who)}, ${said(action)}) gives ${wrong}`)
-  // Checked above. A scope without a tenant covers the principal's own.
+  // The check above makes the cast safe. A scope without a tenant covers the principal's own tenant.
   return (answer as readonly Scope[]).map((scope) => ({ ...scope, tenant: scope.tenant ?? who.tenant }))
 }
 
-/** The unchanged answer of `scope`. @throws {Error} as {@link verdictOn} */
+/**
+ * The policy's answer to `scope`, unchecked and unchanged.
+ *
+ * @throws {Error} for the same reasons as {@link verdictOn}.
+ */
 export async function scopeAnswer(bench: PolicyBench, who: Principal, action: ManyAction): Promise<unknown> {
   return await answerOf(bench, `scope(${said(who)}, ${said(action)})`, () => bench.policy.scope(who, action))
 }
@@ -75,10 +88,14 @@ async function answerOf({ answerMsMax }: PolicyBench, call: string, run: () => u
   }
 }
 
-/** The policy did not answer in time. */
+/** Thrown if the policy did not answer in time. */
 export class Late extends Error {}
 
-/** The answer. @throws {Late} there is none within `msMax` milliseconds. */
+/**
+ * Waits for the answer.
+ *
+ * @throws {Late} there is no answer within `msMax` milliseconds.
+ */
 export async function inTime<Answer>(answer: PromiseLike<Answer>, msMax: number): Promise<Answer> {
   let cancel = () => {}
   const silence = new Promise<never>((_, reject) => {
@@ -91,12 +108,12 @@ export async function inTime<Answer>(answer: PromiseLike<Answer>, msMax: number)
   }
 }
 
-/** Whether a policy answered with a promise and not with a value. */
+/** Whether the policy's answer is a promise. */
 export function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && 'then' in value
 }
 
-/** Whether the verdict shows the job, or allows the action. */
+/** Whether the verdict shows the job or allows the action. */
 export function isShown(verdict: unknown): boolean {
   return verdict === 'allow' || (typeof verdict === 'object' && verdict !== null)
 }
@@ -121,7 +138,7 @@ export function covers({ tenant, createdBy, type, pipeline, labels = {} }: Scope
 
 const PRIVATE: readonly unknown[] = PRIVATE_PARTS
 
-/** The reason why a verdict is invalid; undefined: it is valid. */
+/** Says why a verdict is invalid. `undefined`: it is valid. */
 export function wrongInVerdict(verdict: unknown): string | undefined {
   if (verdict === 'allow' || verdict === 'deny' || verdict === 'hide') return undefined
   if (typeof verdict !== 'object' || verdict === null || !('redact' in verdict) || !isNames(verdict.redact)) {
@@ -134,7 +151,7 @@ export function wrongInVerdict(verdict: unknown): string | undefined {
 
 const SCOPE_FIELDS: readonly string[] = ['tenant', 'createdBy', 'type', 'pipeline']
 
-/** The reason why scopes are invalid; undefined: they are valid. */
+/** Says why scopes are invalid. `undefined`: they are valid. */
 export function wrongInScopes(scopes: unknown): string | undefined {
   if (scopes === false) return undefined
   if (!Array.isArray(scopes)) return `${said(scopes)}, where false or a list of scopes is expected`
@@ -156,7 +173,7 @@ function isNames(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((each) => typeof each === 'string')
 }
 
-/** A value as text for a message. */
+/** The value as text for a message. */
 export function said(value: unknown): string {
   try {
     return JSON.stringify(value) ?? String(value)

@@ -1,4 +1,4 @@
-/** Checks of a policy through an engine: each method shows exactly what the policy allows. */
+/** Checks of a policy through an engine: each method of a session should show exactly what the policy allows. */
 import assert from 'node:assert/strict'
 import type { JobView, Page, PipelineView } from 'jobchart'
 import type { Principal } from '../port/policy.ts'
@@ -7,7 +7,7 @@ import { answerText, codeOf, jobMethods, type Method, pipelineMethods, textOf } 
 import { questionOf } from './authorization-samples.ts'
 import { ABSENT, inWorld, type Stored, type World } from './authorization-world.ts'
 
-/** Checks through an engine: P3, P4. */
+/** The checks through an engine: P3, P4. */
 export const engineChecks: PolicyChecks = {
   'P4 every method of an engine answers for a hidden job as for a missing one': async (bench) => {
     await inWorld(bench, async (world) => {
@@ -66,7 +66,8 @@ export const engineChecks: PolicyChecks = {
         const shown = new Map(await seenBy(world.pipelines, (id) => pipelines.get(id)))
         const views: readonly PipelineView[] = await listed((page) => pipelines.list(page))
         for (const view of views) {
-          // Another tenant may have a pipeline with the same id. Only a list shows it.
+          // Pipelines of another tenant are not compared: `get` looks only in the own tenant, which may have one with
+          // the same id.
           if (view.tenant === who.tenant) assert.equal(textOf(view), shown.get(view.id), said(who))
         }
         const own = idsOf(views.filter(({ tenant }) => tenant === who.tenant))
@@ -110,7 +111,7 @@ async function looksAbsent(
   const absent = new Map<Method, string>()
   for (const method of methods) absent.set(method, await answerText(method.call(session, ABSENT), ABSENT))
   for (const { id, target } of all) {
-    // A pipeline's id is looked up in the principal's own tenant.
+    // `pipelines.get` looks for an id only in the principal's own tenant.
     if (read === 'getPipeline' && target.tenant !== who.tenant) continue
     if (isShown(await verdictOn(bench, { ...questionOf(who, read, target), target }))) continue
     for (const method of methods) {
@@ -118,7 +119,7 @@ async function looksAbsent(
       const { status, ...ofEvents } = target
       const asked = action === 'events' ? ofEvents : target
       const about = command === undefined ? asked : { ...asked, command }
-      // A principal who may do the action without seeing the job may learn that it exists.
+      // If the policy allows the action, although it hides the job, the principal may learn that the job exists.
       if (isShown(await verdictOn(bench, { who, action, target: about }))) continue
       const answer = await answerText(call(session, id), id)
       assert.equal(answer, absent.get(method), `${name} tells ${said(who)} that there is ${said(target)}`)
@@ -138,7 +139,7 @@ async function seenBy(
   return seen
 }
 
-/** All results, read in pages of two; empty if nothing may be listed. */
+/** All entries of a list, read in pages of two. Empty if the principal may list nothing. */
 async function listed<View extends JobView | PipelineView>(
   list: (page: { readonly limit: number; readonly cursor?: string }) => ReturnType<PageOf<View>>,
 ): Promise<readonly View[]> {

@@ -1,4 +1,4 @@
-/** A failing policy denies. */
+/** Checks that a failing policy denies everything. */
 import assert from 'node:assert/strict'
 import type { Session } from 'jobchart'
 import type { Policy, Verdict } from '../port/policy.ts'
@@ -6,12 +6,12 @@ import { type PolicyChecks, said } from './authorization-answers.ts'
 import { codeOf, jobMethods, pipelineMethods } from './authorization-methods.ts'
 import { ABSENT, inWorld, type World } from './authorization-world.ts'
 
-/** How long an engine waits for an answer. */
+/** How long an engine waits for an answer of its policy, in milliseconds. */
 const ANSWER_MS_MAX = 5_000
-/** Number of answers that one call may wait for: one for the action, the others for the right to see the job. */
+/** How many answers one call waits for, at most: one for the action, the others for the right to see the job. */
 const QUESTIONS_MAX = 3
 
-// A policy in JavaScript may do any of these.
+// The ways to fail. A policy written in JavaScript may do any of these, because no compiler checks it.
 const failures: { readonly [name: string]: () => unknown } = {
   throws: () => {
     throw new Error('the directory is down')
@@ -23,7 +23,7 @@ const failures: { readonly [name: string]: () => unknown } = {
   'answers with an unknown word': () => 'allowed',
 }
 
-/** Checks of an engine with a failing policy: P2. */
+/** The checks of an engine with a failing policy: P2. */
 export const failureChecks: PolicyChecks = Object.fromEntries(
   Object.entries(failures).map(([name, fail]) => [
     `P2 if the policy ${name}, every method is denied to every principal`,
@@ -43,11 +43,11 @@ export const failureChecks: PolicyChecks = Object.fromEntries(
 )
 
 function failing(fail: () => unknown): Policy {
-  // The value is not a valid answer. It is checked at run time.
+  // The cast is wrong on purpose: the engine must reject the value at run time.
   return { authorize: () => fail() as Verdict, scope: () => fail() as false }
 }
 
-/** For each call, its error code and the expected code. */
+/** Makes every call. Returns for each one its name, its error code and the expected code. */
 async function codesOf(world: World, session: Session): Promise<readonly (readonly [string, string, string])[]> {
   const [job, pipeline] = [world.jobs[0]?.id ?? '', world.pipelines[0]?.id ?? '']
   const [type] = world.types
@@ -56,8 +56,8 @@ async function codesOf(world: World, session: Session): Promise<readonly (readon
     calls.push(codeOf(call).then((code) => [name, code, expected]))
   }
   for (const { name, call } of jobMethods) {
-    // `actions` of several jobs answers only for the jobs that the caller may see. Here these are none, which is no
-    // error.
+    // `actions` of several jobs leaves out the jobs that the caller may not see. Here it leaves out all of them, and an
+    // empty answer is no error.
     denied(name, call(session, job), name === 'actions of many' ? 'ok' : 'JOB_NOT_FOUND')
   }
   for (const { name, call } of pipelineMethods) denied(name, call(session, pipeline), 'PIPELINE_NOT_FOUND')

@@ -1,4 +1,4 @@
-/** Names without a meaning give no rights. */
+/** Checks that names without a meaning give no rights. */
 import assert from 'node:assert/strict'
 import type { Principal, Scope, Target } from '../port/policy.ts'
 import {
@@ -13,12 +13,12 @@ import {
 import { oddPrincipals, oddTargets, questionsOf, strangerOf, targetOf, unique } from './authorization-samples.ts'
 
 /**
- * Odd roles are tried on at most this many targets of each tenant. That is enough in most cases: a role with a right
- * usually has it on the first target.
+ * Odd roles are tried on at most this many targets of each tenant. If a role has a right, it usually has it on one of
+ * the first targets, so more would only cost time.
  */
 const TARGETS_MAX = 8
 
-/** Checks of odd names: P9. */
+/** The checks of odd names: P9. */
 export const oddChecks: PolicyChecks = {
   'P9 an odd role or relation allows no more than none': async (bench) => {
     for (const tenant of tenantsOf(bench)) {
@@ -68,7 +68,7 @@ export const oddChecks: PolicyChecks = {
   },
 }
 
-/** The questions about a target that the policy allows. */
+/** The actions and commands that the policy allows the principal on the target. */
 async function allowedTo(bench: PolicyBench, who: Principal, target: Target): Promise<ReadonlySet<string>> {
   const questions = questionsOf(who, target)
   const verdicts = await verdictsOn(bench, questions)

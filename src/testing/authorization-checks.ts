@@ -20,7 +20,10 @@ import { asPipeline, frozen, JOB_READS, type Question, questionOf, questionsOf }
 
 const MANY: readonly ManyAction[] = ['list', 'listAll', 'listPipelines', 'events']
 
-/** For each search: the action that shows one result, and the fields by which the search can be filtered. */
+/**
+ * For each search: the action that gives the scopes, the action that shows one result, and the fields that callers can
+ * filter by.
+ */
 const JOB_FIELDS = ['createdBy', 'type', 'status', 'phase', 'pipeline', 'parentId', 'labels']
 const SEARCHES: readonly (readonly [ManyAction, Action, readonly string[]])[] = [
   ['list', 'get', JOB_FIELDS],
@@ -28,7 +31,7 @@ const SEARCHES: readonly (readonly [ManyAction, Action, readonly string[]])[] = 
   ['events', 'events', ['createdBy', 'type', 'pipeline', 'labels']],
 ]
 
-/** Checks of single answers: P2, P6. */
+/** The checks of single answers: P2, P6. */
 export const answerChecks: PolicyChecks = {
   'P2 every question is answered in time, with a verdict of the port': async (bench) => {
     const questions = allQuestions(bench)
@@ -85,11 +88,12 @@ export const answerChecks: PolicyChecks = {
   },
 }
 
-/** Checks that answers agree with each other: P4, P7, P8. */
+/** The checks that answers agree with each other: P4, P7, P8. */
 export const agreementChecks: PolicyChecks = {
   ...Object.fromEntries(SEARCHES.flatMap(([many, one]) => [narrowEnough(many, one), wideEnough(many, one)])),
   ...Object.fromEntries(SEARCHES.map(([many, one, fields]) => redactsAlike(many, one, fields))),
-  // `listAll` may be refused to a caller who may list some jobs, but it never shows a hidden one.
+  // A policy may refuse `listAll` to a caller who may list some jobs. So `listAll` need not be wide enough, but it must
+  // never show a hidden job.
   ...Object.fromEntries([narrowEnough('listAll', 'get'), redactsAlike('listAll', 'get', JOB_FIELDS)]),
 
   'P7 jobs and pipelines of another tenant are hidden, unless a scope of list names that tenant': async (bench) => {
@@ -163,7 +167,7 @@ function redactsAlike(many: ManyAction, one: Action, fields: readonly string[]):
 
 interface Seen {
   readonly verdict: unknown
-  /** The scopes that cover the target. */
+  /** The scopes of the search that cover the target. */
   readonly covering: Awaited<ReturnType<typeof scopesOf>>
 }
 

@@ -9,35 +9,35 @@ import { oddChecks } from './authorization-checks-odd.ts'
 import { principalOf, type SampleTarget, targetsFor } from './authorization-samples.ts'
 import type { RegisterTest } from './storage-conformance.ts'
 
-/** Arguments of each check: a policy, and the principals and targets to ask it about. */
+/** What you give to the suite: a policy, and the principals and targets to ask it about. */
 export interface PolicyUnderTest {
   readonly policy: Policy
   /**
-   * Principals that the policy knows: one of each kind, in two tenants if there are tenants, and with relations if
-   * there are any. The kit adds strangers, so you need not give a principal without rights.
+   * Principals that the policy knows: one of each kind; of two tenants, if the policy has tenants; and with relations,
+   * if it uses any. The suite adds strangers, so you need not give a principal without rights.
    */
   readonly principals: readonly SessionPrincipal[]
   /**
-   * Targets to ask about. The kit adds a job for each tenant, creator and resource that the principals name (a relation
-   * `system:7` means the label `system: '7'`). Give targets for other fields that the policy uses: its types, pipelines
-   * and labels.
+   * Jobs and pipelines to ask about. The suite adds a job for each tenant, creator and resource that the principals
+   * name (a relation on `system:7` means the label `system: '7'`). Give targets for the other fields that the policy
+   * looks at: types, pipelines and labels.
    */
   readonly targets?: readonly SampleTarget[]
-  /** Removes files and other things that the policy leaves. */
+  /** Called after each check. Removes files and other things that the policy leaves. */
   readonly dispose?: () => Promise<void> | void
 }
 
-/** Options of the suite. */
+/** Options of {@link authorizationConformance}. */
 export interface AuthorizationConformanceOptions {
   /** The `test` function of your runner. */
   readonly test: RegisterTest
-  /** Time limit for one answer of the policy, in milliseconds. Default 5,000, as in an engine. */
+  /** How long the policy may take for one answer, in milliseconds. Default 5,000, as in an engine. */
   readonly answerMsMax?: number
 }
 
 /**
  * Checks a policy against the guarantees of its port, alone and through an engine on `memoryStorage()`. The name of
- * each check begins with its number. P2 to P5 are guarantees of the port; the kit adds:
+ * each check begins with its number. P2 to P5 are guarantees of the port; the suite adds:
  *
  * - P6 The same question gets the same answer, and no argument is changed.
  * - P7 Jobs and pipelines of another tenant are hidden, unless a scope of `list` names that tenant.

@@ -1,8 +1,8 @@
-/** Methods of a session, and their answers as text. */
+/** The methods of a session that name a job or a pipeline, and their answers as text. */
 import { JobchartError, type Session } from 'jobchart'
 import type { Action, Target } from '../port/policy.ts'
 
-/** A method of a session that names a job or a pipeline. */
+/** A call of a session's method with the id of a job or a pipeline. */
 export interface Method {
   readonly name: string
   /** The action that the policy is asked about. */
@@ -15,7 +15,7 @@ const cancel = { name: 'cancel', isCancel: true }
 const note = { name: 'note', isCancel: false }
 const nonsense = { name: 'nonsense', isCancel: false }
 
-/** Every method that names a job. */
+/** Every method that takes the id of a job. */
 export const jobMethods: readonly Method[] = [
   { name: 'get', action: 'get', call: (session, id) => session.get(id) },
   { name: 'cancel', action: 'command', command: cancel, call: (session, id) => session.cancel(id) },
@@ -38,7 +38,9 @@ export const jobMethods: readonly Method[] = [
   { name: 'events', action: 'events', call: (session, id) => allOf(session.events({ job: id, after: 0 })) },
 ]
 
-/** Every method that names a pipeline, except `define`: with a taken id it cannot answer as with a free one. */
+/**
+ * Every method that takes the id of a pipeline, except `define`: it must answer differently for an id that is taken.
+ */
 export const pipelineMethods: readonly Method[] = [
   { name: 'pipelines.get', action: 'getPipeline', call: ({ pipelines }, id) => pipelines.get(id) },
   { name: 'pipelines.run', action: 'runPipeline', call: ({ pipelines }, id) => pipelines.run(id) },
@@ -53,7 +55,7 @@ async function allOf<Item>(items: AsyncIterable<Item>): Promise<readonly Item[]>
   return all
 }
 
-/** The result of a call as text, with the requested id removed. */
+/** The result of a call as text. The id is replaced, so that the answers for two ids can be compared. */
 export async function answerText(call: Promise<unknown>, id: string): Promise<string> {
   const text = await call.then(
     (value) => `gives ${textOf(value)}`,
@@ -62,7 +64,7 @@ export async function answerText(call: Promise<unknown>, id: string): Promise<st
   return text.replaceAll(id, '<id>')
 }
 
-/** The code of the call's error; `ok` if it succeeds. */
+/** The error code of a call; `ok` if the call succeeds. */
 export async function codeOf(call: Promise<unknown>): Promise<string> {
   try {
     await call
@@ -78,7 +80,7 @@ function errorText(error: unknown): string {
   return textOf({ ...error, name, message, cause: cause === undefined ? 'none' : String(cause) })
 }
 
-/** A value as text; a map is shown by its entries. */
+/** A value as text. Maps are shown as lists of their entries. */
 export function textOf(value: unknown): string {
   const plain = (_: string, each: unknown) => (each instanceof Map ? [...each] : each)
   return JSON.stringify(value, plain) ?? String(value)

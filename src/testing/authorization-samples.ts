@@ -7,7 +7,7 @@ export interface SampleTarget {
   readonly tenant?: string
   /** Default `'sample'`. */
   readonly type?: string
-  /** Default: a user who is none of the principals. */
+  /** Default: a user who is not one of the principals. */
   readonly createdBy?: string
   /** Default: no pipeline. */
   readonly pipeline?: string
@@ -15,12 +15,12 @@ export interface SampleTarget {
   readonly labels?: { readonly [name: string]: string }
 }
 
-/** A user who is none of the principals. */
+/** The id of a user who is not one of the principals. */
 const STRANGER = 'jobchart-conformance-stranger'
 const OTHER_TENANT = 'jobchart-conformance-tenant'
 const TYPE = 'sample'
 
-/** A sample principal as the engine passes it to a policy. */
+/** The principal of a session, in the form in which an engine passes it to a policy. */
 export function principalOf({ id, tenant = 'default', role = '', relations }: SessionPrincipal): Principal {
   return { kind: 'user', id, tenant, role, ...(relations === undefined ? {} : { relations }) }
 }
@@ -30,7 +30,7 @@ export function strangerOf(tenant: string): Principal {
   return { kind: 'user', id: STRANGER, tenant, role: '' }
 }
 
-/** The target with its defaults filled in. It has no status and no id. */
+/** The target with its defaults filled in. It is not a stored job, so it has no status and no id. */
 export function targetOf({
   tenant = 'default',
   type = TYPE,
@@ -42,9 +42,9 @@ export function targetOf({
 }
 
 /**
- * The given targets, and one for each combination of
+ * All targets to ask about: the given ones, and one for each combination of
  *
- * - a tenant: of a principal, or one that no principal has,
+ * - a tenant: that of a principal, or one that no principal has,
  * - a creator: a principal, or a stranger,
  * - labels: none, those of a resource in a principal's relations, or those of a given target.
  */
@@ -59,7 +59,8 @@ export function targetsFor(principals: readonly Principal[], given: readonly Sam
   return distinct([...own, ...made])
 }
 
-// A relation on `system:7` is about the jobs with the label `system: '7'`.
+// The labels of the resources in a principal's relations. A relation on `system:7` is about jobs with the label
+// `system: '7'`.
 function resourcesOf({ relations = {} }: Principal): readonly { readonly [label: string]: string }[] {
   return Object.keys(relations).flatMap((resource) => {
     const at = resource.indexOf(':')
@@ -76,7 +77,7 @@ export interface Question {
 
 const READS = ['get', 'history', 'logs', 'items', 'result', 'explain'] as const
 
-/** Reads of one job. For a job that `get` hides, all of them must be denied. */
+/** The actions that read one job. For a job that `get` hides, all of them must be denied. */
 export const JOB_READS: readonly Action[] = [...READS, 'events']
 
 const COMMANDS: readonly NonNullable<Target['command']>[] = [
@@ -94,7 +95,7 @@ const PIPELINE_ACTIONS = [
   'listPipelines',
 ] as const
 
-/** All questions that an engine may ask about one target. */
+/** All questions about one target that an engine may ask. */
 export function questionsOf(who: Principal, target: Target): readonly Question[] {
   const stored: Target = { ...target, jobId: 'job-1', status: 'open' }
   const ask = (action: Action, about: Target) => ({ who, action, target: about })
@@ -110,8 +111,8 @@ export function questionsOf(who: Principal, target: Target): readonly Question[]
 }
 
 /**
- * The question whether a principal may do an action, with those facts of the target that an engine gives for this
- * action.
+ * The question to a policy whether a principal may do an action. It contains only those facts of the target that an
+ * engine gives for this action.
  */
 export function questionOf(who: Principal, action: Action, target: Target): Question {
   if (action === 'events') return { who, action, target: { ...target, jobId: 'job-1' } }
@@ -119,7 +120,7 @@ export function questionOf(who: Principal, action: Action, target: Target): Ques
   return { who, action, target: { ...target, jobId: 'job-1', status: 'open' } }
 }
 
-/** The facts of a job, changed into those of a stored pipeline. */
+/** Makes the target of a pipeline from that of a job. */
 export function asPipeline({ tenant, type, createdBy, labels, pipeline = 'nightly' }: Target): Target {
   return { tenant, type, createdBy, labels, pipeline }
 }
@@ -143,7 +144,10 @@ const ODD_NAMES = [
   'x'.repeat(200),
 ]
 
-/** Principals whose role or relation has no meaning, but may seem to have one to careless code. */
+/**
+ * Principals with roles or relations that mean nothing. Careless code may give them rights, e.g. by a look-up of
+ * `constructor` in an object.
+ */
 export function oddPrincipals(tenant: string): readonly Principal[] {
   const stranger = strangerOf(tenant)
   const roles = ODD_NAMES.map((role) => ({ ...stranger, role }))
@@ -155,8 +159,8 @@ export function oddPrincipals(tenant: string): readonly Principal[] {
 }
 
 /**
- * Copies of the target. Each has an odd name as its type, as its pipeline, as its only label, or as the value of one of
- * the given labels. Tenant and creator stay the same.
+ * Copies of the target with odd names. Each copy has one as its type, as its pipeline, as the name of its only label,
+ * or as the value of one of the given labels. Tenant and creator stay the same.
  */
 export function oddTargets(target: Target, labels: readonly string[]): readonly Target[] {
   const ofNames = ODD_NAMES.flatMap((name) => [
@@ -168,12 +172,12 @@ export function oddTargets(target: Target, labels: readonly string[]): readonly 
   return [...ofNames, ...ofLabels]
 }
 
-/** An object with one own field, which may have any name. */
+/** An object with one own field. The field may have any name, even `__proto__`. */
 function own(name: string, value: string): { readonly [name: string]: string } {
   return Object.defineProperty({}, name, { value, enumerable: true, configurable: true, writable: true })
 }
 
-/** The distinct texts. */
+/** The texts, each once. */
 export function unique(texts: readonly string[]): readonly string[] {
   return [...new Set(texts)]
 }
@@ -182,7 +186,7 @@ function distinct<Value>(values: readonly Value[]): readonly Value[] {
   return [...new Map(values.map((value) => [JSON.stringify(value), value])).values()]
 }
 
-/** Freezes the value with everything in it. */
+/** Freezes a value with everything in it. */
 export function frozen<Value>(value: Value): Value {
   if (typeof value !== 'object' || value === null) return value
   for (const each of Object.values(value)) frozen(each)

@@ -1,4 +1,4 @@
-/** An engine with a policy, and a job for each of the targets. */
+/** Makes an engine with a policy, and stores a job and a pipeline for each of the targets. */
 import {
   type AnyJobType,
   type CommandSchemas,
@@ -22,29 +22,26 @@ export interface Stored {
   readonly target: Target
 }
 
-/** Arguments of the checks of a policy in an engine. */
+/** What each check of a policy in an engine gets. */
 export interface World {
   readonly clock: VirtualClock
   readonly engine: Engine
-  /** The job types of the engine. Only the first one always exists: it is that of a target without a type. */
+  /** The job types of the engine. The first one is the default type of targets, which always exists. */
   readonly types: readonly [AnyJobType, ...AnyJobType[]]
   readonly jobs: readonly Stored[]
   readonly pipelines: readonly Stored[]
   readonly sessionOf: (who: Principal) => Session
-  /** Replaces the engine's policy. */
+  /** Replaces the policy that the engine asks. */
   readonly answerBy: (policy: Policy) => void
-  /** Resolves when the engine is idle and the policy owes no answer. */
+  /** Resolves when the engine is idle and the policy has answered all its questions. */
   readonly quiet: () => Promise<void>
-  /** All events that a session receives until nothing more happens. */
+  /** All events that the session can read now. */
   readonly eventsOf: (session: Session) => Promise<readonly SessionEvent[]>
-  /** All stored data and all published events, as text. */
+  /** All stored data and all events, as one text. Two equal texts mean that nothing was changed between them. */
   readonly stored: () => Promise<string>
 }
 
-/**
- * The most jobs, and the most pipelines, that are stored. If there are more targets, only every second, every third and
- * so on is stored.
- */
+/** At most this many targets are stored. If there are more, only every second, every third and so on is stored. */
 const JOBS_MAX = 48
 
 /** An id that no job and no pipeline has. */
@@ -70,7 +67,7 @@ function sampleType(type: string): AnyJobType {
   })
 }
 
-/** Runs a check in a world of its own. */
+/** Runs a check in an engine of its own. */
 export async function inWorld(bench: PolicyBench, check: (world: World) => Promise<void>): Promise<void> {
   const policy = new PunctualPolicy(bench)
   const world = await openWorld({ ...bench, policy })
@@ -123,7 +120,7 @@ async function openWorld({ policy, targets }: PolicyBench): Promise<World> {
   }
 }
 
-// Every third job has ended, and runs of one pipeline wait for each other.
+// Submits a job for the target. Every third job is ended. Runs of the same pipeline wait for each other.
 async function submitted(owner: Session, type: AnyJobType, target: Target, index: number): Promise<Stored> {
   const { pipeline, labels } = target
   const run = pipeline === undefined ? {} : ({ pipeline, overlap: 'queue' } as const)
@@ -148,8 +145,8 @@ function idIn(event: SessionEvent): string {
   return 'jobId' in event ? (event.jobId ?? '') : ''
 }
 
-// Whether an engine accepts the names of the target. A policy that is also used outside an engine may be asked about
-// other names.
+// Whether an engine accepts the names in the target. If a policy is also used outside an engine, the suite may ask it
+// about other names.
 function isStorable({ tenant, type, createdBy, pipeline = 'p', labels }: Target): boolean {
   const names = [tenant, type, createdBy, pipeline, ...Object.keys(labels)]
   const isName = (name: string) => name !== '' && name.length <= 200 && name.isWellFormed() && name !== '__proto__'
@@ -168,8 +165,8 @@ const allowAll: Policy = {
 }
 
 /**
- * A policy with a time limit in real time. The time limit of the engine would never end, because it uses the virtual
- * clock of the check.
+ * Gives a policy a time limit in real time. The engine's own limit would never end, because it uses the virtual clock
+ * of the check.
  */
 class PunctualPolicy implements Policy {
   late: Error | undefined
@@ -193,7 +190,7 @@ class PunctualPolicy implements Policy {
     if (this.late !== undefined) throw this.late
     const answer = ask()
     if (!isPromiseLike(answer)) return answer
-    // A promise from the policy is a promise of an answer, so the cast is safe.
+    // If the policy gives a promise, it is a promise of an answer, so the cast is safe.
     return inTime(answer as PromiseLike<Answer>, this.#answerMsMax).catch((error: unknown) => {
       if (error instanceof Late) this.late ??= new Error(`the policy ${error.message}`)
       throw error
@@ -201,7 +198,7 @@ class PunctualPolicy implements Policy {
   }
 }
 
-/** A policy that records whether it still owes an answer. */
+/** Passes questions to a policy, and records which ones it has not answered yet. */
 class WatchedPolicy implements Policy {
   policy: Policy
   readonly #owed = new Set<PromiseLike<unknown>>()
@@ -246,8 +243,7 @@ async function toldNow(session: Session, quiet: () => Promise<void>): Promise<re
   const reading = (async () => {
     for await (const event of session.events({ after: 0, signal: given.signal })) told.push(event)
   })()
-  // Waits until the events end by an error, or until nothing more happens. An error is thrown below, by `await
-  // reading`.
+  // Waits until the reading ends with an error, or until nothing more happens. `await reading` below throws the error.
   const over = reading.catch(() => {})
   await Promise.race([over, quiet()])
   given.abort()

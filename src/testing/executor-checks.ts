@@ -4,14 +4,14 @@ import type { Json } from '../model/storable.ts'
 import type { Executor, Work } from '../port/executor.ts'
 import type { RecordedChannel } from './recorded-channel.ts'
 
-/** Arguments of a check. */
+/** What each check of an executor gets. */
 export interface ExecutorBench {
   readonly executor: Executor
-  /** Starts a task that runs a function of `executor-code.ts`. */
+  /** Starts a task. `does` names a function in `executor-code.ts`. */
   readonly start: (does: string, value?: string | number, change?: Partial<Work>) => Started
 }
 
-/** Work that was started. */
+/** A task that was started. */
 export interface Started {
   readonly work: Work
   readonly end: Promise<TaskEnd>
@@ -23,7 +23,7 @@ export interface Started {
 type Runs = 'functions' | 'modules' | 'programs'
 
 interface Check {
-  /** The kinds of executors that it applies to; absent: all. */
+  /** The kinds of executors that the check applies to. Absent: all. */
   readonly needs?: readonly Runs[]
   readonly check: (bench: ExecutorBench) => Promise<void>
 }
@@ -33,7 +33,7 @@ const PLACES: readonly Runs[] = ['modules', 'programs']
 const PROGRAMS: readonly Runs[] = ['programs']
 const KEPT_OUTPUT_MAX = 20 * 1_048_576
 
-/** Checks of executors by name. A name begins with the number of the guarantee. */
+/** The checks by name. A name begins with the number of the guarantee that it checks. */
 export const executorChecks: { readonly [name: string]: Check } = {
   'E1 the executor takes two tasks at once, and its room returns when they end': {
     check: async ({ executor, start }) => {
@@ -360,7 +360,7 @@ export const executorChecks: { readonly [name: string]: Check } = {
   },
 }
 
-// A start that rejects counts as an error of the task.
+// The end of a task. If its start rejects, that counts as an error of the task.
 async function ended(end: Promise<TaskEnd>): Promise<TaskEnd> {
   return await end.catch((): TaskEnd => ({ ok: false, error: null }))
 }

@@ -1,14 +1,14 @@
 /**
- * Code of the tasks in `executorConformance`: a module for executors that run modules, and a program for executors that
- * run programs: `node executor-code.js <what>`.
+ * The code that tasks run in `executorConformance`. Executors that run modules use it as a module. Executors that run
+ * programs run it as a program: `node executor-code.js <does> <value>`.
  */
 import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { TaskContext } from '../model/task.ts'
 
-/** Input of a task of the suite. */
+/** The input of each task in the suite. */
 export interface CodeInput {
-  /** Name of one of the functions below. */
+  /** The name of one of the functions below. */
   readonly does: string
   readonly value?: string | number
 }
@@ -18,7 +18,7 @@ type Context = TaskContext<CodeInput>
 const FLOOD_CHUNKS = 3_200
 const FLOOD_CHUNK = `${'x'.repeat(65_535)}\n`
 
-/** Functions that use the context of a task. */
+/** The functions for modules. Each gets the context of its task. */
 const code: { readonly [does: string]: (context: Context) => unknown } = {
   returns: ({ input }) => input.value,
   throws: () => {
@@ -28,7 +28,7 @@ const code: { readonly [does: string]: (context: Context) => unknown } = {
   waits: ({ signal, log }) => {
     log('waiting')
     return new Promise((resolve) => {
-      // Keeps the process alive.
+      // A timer keeps the process alive.
       const alive = setInterval(() => {}, 1_000)
       const stopped = () => {
         clearInterval(alive)
@@ -104,7 +104,7 @@ export async function run(context: Context): Promise<unknown> {
   return await does(context)
 }
 
-/** Functions of the program. */
+/** The functions for programs. */
 const programs: { readonly [does: string]: (value: string) => unknown } = {
   exits: (value) => process.exit(Number(value)),
   fails: () => {

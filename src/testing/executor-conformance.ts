@@ -8,24 +8,27 @@ import { type ExecutorBench, executorChecks, type Started } from './executor-che
 import { RecordedChannel } from './recorded-channel.ts'
 import type { RegisterTest } from './storage-conformance.ts'
 
-// A file in the same folder: TypeScript in the source, JavaScript in the build.
+// The file has the ending `.ts` in the source and `.js` in the build.
 const CODE = new URL(`./executor-code.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url)
 
 /** The code that the executor runs in the suite. */
 export interface ExecutorCode {
   /**
-   * For executors that run modules. Its export `run` takes the context of a task; the work names it as its `function`.
+   * For executors that run modules. The module exports the function `run`, which takes the context of a task. Each work
+   * of the suite names it in `function`.
    */
   readonly module: URL
 }
 
-/** Options of the suite. */
+/** Options of {@link executorConformance}. */
 export interface ExecutorConformanceOptions {
   /** The `test` function of your runner. */
   readonly test: RegisterTest
   /** What the executor runs: functions of this process, modules in another process or thread, or programs. */
   readonly runs: 'functions' | 'modules' | 'programs'
-  /** Names of checks that this executor cannot pass, each with the reason, which the test's name shows. */
+  /**
+   * Checks that this executor cannot pass: the name of each, with the reason. The reason is shown in the test's name.
+   */
   readonly skip?: { readonly [check: string]: string }
 }
 

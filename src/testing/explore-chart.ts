@@ -14,22 +14,22 @@ import type {
 import type { AnyJobType } from '../model/definition.ts'
 import { createChart } from '../model/transition.ts'
 
-/** The newest transition of a chart, and its event. */
+/** A transition of a chart, and the event that caused it. */
 export interface Seen {
   readonly event: ChartEvent
   readonly result: TransitionResult
 }
 
 /**
- * A job type's chart that records its transitions. A decision alone shows neither tags, nor thrown errors, nor the
- * states that a transition only passed through.
+ * Records the transitions of a job type's chart. The walk needs this because a decision alone does not show tags,
+ * thrown errors, or states that a transition only passed through.
  */
 export class WatchedChart implements Chart {
   readonly invokes: ReadonlyMap<string, string>
   readonly hasAccepts: boolean
-  /** The entered states, including those left in the same transition; each by its keys from the root. */
+  /** Every state that was entered, even if the same transition left it again, e.g. `both.left.a`. */
   readonly entered = new Set<string>()
-  /** Ids of the invokes to whose snapshots the chart listens, without the invokes of transition logic. */
+  /** The ids of invokes whose snapshots the chart listens to. Invokes of transition logic are not included. */
   readonly observed = new Set<string>()
   #seen: Seen | undefined
   readonly #type: AnyJobType
@@ -44,7 +44,7 @@ export class WatchedChart implements Chart {
     this.#traced = createChart(traced(type.lifecycle))
   }
 
-  /** The last transition since the previous call. */
+  /** The last transition, if there was one since the previous call. */
   takeSeen(): Seen | undefined {
     const seen = this.#seen
     this.#seen = undefined
@@ -91,8 +91,8 @@ export class WatchedChart implements Chart {
     return { ...move, actions: move.actions.map((action) => this.#unobserved(action)) }
   }
 
-  // In the walk, a child job is a task. The first snapshot of that task is not the snapshot of a child, so the chart
-  // does not get it.
+  // In the walk a child job is only a task. Its first snapshot would not be that of a child, so the chart does not get
+  // it.
   #unobserved(action: ChartAction): ChartAction {
     if (action.kind !== 'start' || !action.sync || this.#type.inline.has(action.src)) return action
     this.observed.add(action.id)
@@ -106,7 +106,7 @@ export class WatchedChart implements Chart {
   }
 }
 
-// No log line of a chart itself begins with this text.
+// Marks the lines that `traced` adds. No log line of the chart itself begins with this text.
 const MARK = '\u0000entered '
 
 interface StateConfig {
@@ -114,7 +114,7 @@ interface StateConfig {
   readonly states?: { readonly [key: string]: StateConfig }
 }
 
-/** The same machine, but it logs a line for each state that it enters. */
+/** A copy of the machine that logs a line for each state that it enters. */
 function traced(machine: AnyStateMachine): AnyStateMachine {
   const config = tracedState(machine.config as StateConfig, [])
   return createMachine(config as never, machine.implementations as never) as AnyStateMachine

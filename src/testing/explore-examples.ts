@@ -6,13 +6,13 @@ import { errorValue } from '../model/record.ts'
 import { type Json, storableCopy } from '../model/storable.ts'
 import type { Task } from '../model/task.ts'
 
-/** Example values that `explore` uses where schemas alone do not give any. An empty list leaves the event out. */
+/** Example values for what `explore` cannot take from the schemas. An empty list leaves the event out. */
 export interface ExampleOptions<Input = unknown> {
-  /** Inputs to submit. Default: nothing or `{}`, depending on which the type's schema accepts. */
+  /** Inputs to submit. Default: `undefined`, or `{}` if the type's schema does not accept `undefined`. */
   readonly inputs?: readonly Input[]
   /**
-   * Fields of commands, and of events that tasks and children send, by event type. Default: no fields, for the commands
-   * whose schema accepts that and for the events that a task declares.
+   * Fields of commands, and of events that tasks and children send, by event type. Without an example, an event is
+   * tried without fields if it is a command whose schema accepts that, or an event that a task declares.
    */
   readonly events?: { readonly [event: string]: readonly { readonly [field: string]: unknown }[] }
   /** Outputs of tasks and child machines, by the invoke's id or by the name of its logic. Default: no output. */
@@ -21,32 +21,32 @@ export interface ExampleOptions<Input = unknown> {
   readonly errors?: { readonly [task: string]: readonly unknown[] }
 }
 
-/** An event that was left out of the walk. */
+/** An event that the walk left out, with the reason. */
 export interface Untried {
   readonly event: string
   readonly reason: string
 }
 
-/** Values for the events of a job. */
+/** The example values, read and checked. */
 export interface Examples {
   readonly inputs: readonly (Json | undefined)[]
   readonly commands: readonly ChartEvent[]
   readonly outputs: (task: Task) => readonly (Json | undefined)[]
   readonly errors: (task: Task) => readonly Json[]
-  /** Events that a task or a child may send while it runs. */
+  /** The events that a task or a child may send while it runs. */
   readonly sent: (task: Task) => readonly ChartEvent[]
-  /** Whether an event that is possible for this job was not tried. */
+  /** Whether the walk left out an event that could happen to this job. */
   readonly isOpen: (job: Job) => boolean
-  /** Events that were not tried. */
+  /** The events that the walk has left out so far. */
   readonly untried: () => readonly Untried[]
 }
 
 const DEFAULT_ERROR: Json = { name: 'Error', message: 'an example of a failure' }
 
 /**
- * Reads the examples of a type.
+ * Reads and checks the examples for a type.
  *
- * @throws {JobchartError} `INVALID_INPUT` an example does not fit its schema, or no code sends its event.
+ * @throws {JobchartError} `INVALID_INPUT` an example does not fit its schema, or nothing can send its event.
  */
 export function readExamples(type: AnyJobType, options: ExampleOptions): Examples {
   const untried = new Map<string, string>()
@@ -103,7 +103,10 @@ function sentBy(type: AnyJobType, task: Task, { events = {} }: ExampleOptions): 
   return types.flatMap((event) => (events[event] ?? [{}]).map((fields) => eventOf(event, fields)))
 }
 
-/** Whether a child, or a task that declares no events, may send the event: any except commands and the engine's own. */
+/**
+ * Whether the event may be sent by a child, or by a task that declares no events. It may be any event except commands
+ * and the engine's own events.
+ */
 function isFreeToSend(type: AnyJobType, event: string): boolean {
   return !event.startsWith('task.') && !event.startsWith('xstate.') && !Object.hasOwn(type.commands, event)
 }
@@ -145,11 +148,11 @@ type Schema = NonNullable<AnyJobType['input']>
 interface Asked {
   readonly what: string
   readonly given: readonly unknown[] | undefined
-  /** Default values. The first one that fits is used. */
+  /** The values to try if no examples are given. The first one that the schema accepts is used. */
   readonly defaults: readonly unknown[]
 }
 
-/** The values that a schema parses, or the reason why there is none. */
+/** The values as the schema parses them. If there are none, the reason. */
 function valuesFor(
   schema: Schema | undefined,
   { what, given, defaults }: Asked,
@@ -168,7 +171,7 @@ function valuesFor(
 function parsedExample(schema: Schema | undefined, value: unknown, what: string): unknown {
   const parsed = parseNow(schema, value)
   if (parsed.kind === 'value') return parsed.value
-  // This function is synchronous, so an asynchronous schema is not awaited: the example is used unparsed.
+  // An asynchronous schema cannot be awaited in this synchronous function, so the example is used unparsed.
   if (parsed.kind === 'later') return value
   throw new JobchartError('INVALID_INPUT', `the example of ${what} does not fit its schema: ${parsed.message}`)
 }
@@ -182,7 +185,7 @@ function parseNow(schema: Schema | undefined, value: unknown): Parsed {
   if (schema === undefined) return { kind: 'value', value }
   const result = schema['~standard'].validate(value)
   if ('then' in result) {
-    // An unhandled rejection would end the process.
+    // The rejection is handled here, because an unhandled one would end the process.
     result.then(undefined, () => {})
     return { kind: 'later' }
   }

@@ -15,21 +15,23 @@ import type { Job, Timer } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
 import type { Examples } from './explore-examples.ts'
 
-/** Something that can happen to a job. */
+/** Something that can happen to a job, e.g. a command or the end of a task. */
 export interface Happening {
-  /** Types of the events that tell the chart about it. Other events of the decision are consequences. */
+  /** The types of the events by which the chart hears of it. Other events of the decision are only consequences. */
   readonly says: readonly string[]
-  /** The command, if it is one. */
+  /** The name of the command, if this is one. */
   readonly command?: string
   readonly decide: () => Decision | undefined
 }
 
-/** No time passes during a walk, so a timer's due time equals its delay. */
+/** The context of all decisions. Time stands still at 0, so a timer's due time equals its delay. */
 export const NOW: DecisionContext = { at: 0, random: 0, heartbeatMs: 0 }
 
 const BEFORE = -1
 
-/** Everything that can happen to a job next: commands, events and ends of tasks and children, timers. */
+/**
+ * Everything that can happen to a job next: commands, timers, and what its tasks and children send and how they end.
+ */
 export function happeningsOf(type: AnyJobType, job: Job, examples: Examples): readonly Happening[] {
   const commands = examples.commands.map((event) => ({
     says: [event.type],
@@ -44,7 +46,7 @@ export function happeningsOf(type: AnyJobType, job: Job, examples: Examples): re
 function happeningsOfTask(type: AnyJobType, job: Job, task: Task, examples: Examples): readonly Happening[] {
   const { invocation, id, token, status } = task
   if (status === 'inline') return []
-  // A program starts later than it is claimed.
+  // A program reports its start some time after it was claimed, so its start is an event of its own.
   const startsLater = type.tasks.get(task.src)?.program !== undefined
   if (status === 'available') {
     return [
@@ -76,7 +78,7 @@ function happeningsOfTask(type: AnyJobType, job: Job, task: Task, examples: Exam
   ]
 }
 
-/** The task's process dies, or its engine stops and gives the task back. */
+/** How a task can be interrupted: its process dies, or its engine stops and gives the task back. */
 function interrupted(type: AnyJobType, job: Job, { invocation, id, token }: Task): readonly Happening[] {
   const loss = { invocation, reason: 'an example of a loss', steps: 0 }
   return [
@@ -85,21 +87,24 @@ function interrupted(type: AnyJobType, job: Job, { invocation, id, token }: Task
   ]
 }
 
-/** The job with the task in its last attempt, because the chart hears of a failure only if no attempt is left. */
+/**
+ * The job with the task in its last attempt. Before that, a failure leads to a retry, and the chart does not hear of
+ * it.
+ */
 function withLastAttempt(type: AnyJobType, job: Job, task: Task): Job {
   const attempt = (type.tasks.get(task.src)?.retry.limit ?? 0) + 1
   return { ...job, tasks: job.tasks.map((each) => (each === task ? { ...each, attempt } : each)) }
 }
 
-/** Whether the task is a child. In the walk, a child is a task that no executor claims. */
+/** Whether the task stands for a child job. In the walk, such a task is not claimed by an executor. */
 export function isChild(type: AnyJobType, { src }: Task): boolean {
   return type.tasks.get(src)?.kind === 'machine'
 }
 
 /**
- * Whether a timer can be the next one to fire. It cannot fire before a timer with a shorter or equal delay that was set
- * earlier or at the same time. Other timers may fire in any order, because any time may have passed between their
- * starts.
+ * Whether the timer can be the next one to fire. If another timer was set earlier or at the same time, and its delay is
+ * shorter or equal, that one fires first. Otherwise any order is possible, because any time may have passed between the
+ * starts of two timers.
  */
 function mayFire({ timers }: Job, timer: Timer): boolean {
   return !timers.slice(0, timers.indexOf(timer)).some(({ dueAt }) => dueAt <= timer.dueAt)
@@ -111,8 +116,8 @@ function firing(type: AnyJobType, job: Job, timer: Timer): Happening {
     const decision = due(type, { ...job, timers }, { ...NOW, at: BEFORE })
     return { ...decision, job: { ...decision.job, timers: decision.job.timers.map(setNow) } }
   }
-  // The timer fires at the time `BEFORE`, so a timer that it sets is due that much earlier. This is undone: its due
-  // time is its delay again.
+  // The decision is made at the time `BEFORE`, so a new timer is due at `BEFORE` plus its delay. This sets its due time
+  // to its delay again.
   const setNow = (each: Timer) => (timers.includes(each) ? each : { ...each, dueAt: each.dueAt - BEFORE })
   return { says: [timer.event.type], decide }
 }

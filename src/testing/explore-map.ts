@@ -7,39 +7,46 @@ import type { Json } from '../model/storable.ts'
 import type { Untried } from './explore-examples.ts'
 import type { Stop, Walk, Way } from './explore-walk.ts'
 
-/** A state of a job: the chart's state value, with the tasks and timers that it waits for. */
+/** A state of a job: the state value of its chart, and the tasks and timers that the job waits for. */
 export interface MappedState {
   /**
-   * The keys of the active states from the root, such as `shipping` or `both.left.a + both.right.b`. If states differ
-   * only by what they wait for, the name lists it: `working [ship]`. All ends by an error are one state, named by the
-   * type's error label: `(error)`.
+   * The path of each active state from the root, e.g. `shipping` or `both.left.a + both.right.b`. If two states differ
+   * only by what they wait for, the name lists that too, e.g. `working [ship]`. All ends by an error are one state,
+   * named by the type's error label, e.g. `(error)`.
    */
   readonly name: string
-  /** XState's state value; null for an end by an error. */
+  /** XState's state value. `null` for an end by an error. */
   readonly value: Json
   /** The job's `status` in this state. */
   readonly label: string
   readonly phase: Phase
   readonly outcome?: Outcome
   readonly tags: readonly string[]
-  /** Ids of the active invokes. */
+  /** The ids of the active invokes. */
   readonly tasks: readonly string[]
-  /** Types of the events of the timers. */
+  /** The types of the events that timers will send. */
   readonly timers: readonly string[]
   /**
-   * A shortest path to this state: the events, from `xstate.init` with its input. Events that they cause are left out.
+   * A shortest list of events that leads to this state. It begins with `xstate.init` and its input. Events that follow
+   * from other events are left out.
    */
   readonly path: readonly ChartEvent[]
 }
 
-/** An event that moved the chart. One event may have several `to`, depending on its fields and the context. */
+/**
+ * An event that moved the chart from one state to another. The same event may lead to several states, depending on its
+ * fields and the context.
+ */
 export interface MappedEdge {
   readonly from: string
   readonly event: string
   readonly to: string
 }
 
-/** The commands of a state. A command in both lists is taken in some contexts or with some fields only. */
+/**
+ * The commands that a state takes and refuses. A command is in both lists if it is taken only in some contexts or with
+ * some fields.
+ */
 export interface MappedCommands {
   readonly state: string
   readonly taken: readonly string[]
@@ -50,42 +57,42 @@ export interface MappedCommands {
 export interface DeadEnd {
   readonly state: string
   /**
-   * `stuck`: no task and no timer, and no command is taken. `trapped`: something can happen, but nothing leads to an
-   * end.
+   * `stuck`: the job has no task and no timer, and takes no command. `trapped`: something can happen to it, but nothing
+   * leads to an end.
    */
   readonly kind: 'stuck' | 'trapped'
   readonly path: readonly ChartEvent[]
 }
 
-/** A state and an event for which the chart's own code throws, or gives a value that cannot be stored. */
+/** A state and an event for which the chart's own code throws, or makes a value that cannot be stored. */
 export interface ThrowingCell {
-  /** Name of the state; `(start)` if the error was thrown when the job was submitted. */
+  /** The name of the state. `(start)` if the error was thrown when the job was submitted. */
   readonly state: string
   readonly event: string
   readonly error: Omit<JobError, 'stack'>
-  /** A shortest path, including this event. */
+  /** A shortest list of events that leads to the error, including this event. */
   readonly path: readonly ChartEvent[]
 }
 
-/** Result of {@link explore}: plain frozen data in a stable order, by name. */
+/** The result of {@link explore}. It is frozen plain data, and its lists are sorted by name. */
 export interface JobMap {
   readonly states: readonly MappedState[]
   readonly edges: readonly MappedEdge[]
-  /** Commands of each state that is not an end. */
+  /** For each state that is not an end, its commands. */
   readonly commands: readonly MappedCommands[]
-  /** Names of the end states, with their outcome. */
+  /** The names of the end states, with their outcomes. */
   readonly ends: readonly { readonly state: string; readonly outcome: Outcome }[]
   readonly throws: readonly ThrowingCell[]
-  /** Not listed: states from which an event that was not tried can be reached. */
+  /** States without a way to an end. A state is left out if an event that was not tried can be reached from it. */
   readonly deadEnds: readonly DeadEnd[]
   /** States of the machine that were never entered, not even in passing. */
   readonly unreachable: readonly string[]
   readonly untried: readonly Untried[]
-  /** False: the limit was hit, and every list may be incomplete. */
+  /** `false`: the limit stopped the walk, so every list may be incomplete. */
   readonly isComplete: boolean
 }
 
-/** The result of a walk as a map. Its states are named, and jobs in states of the same name are one state. */
+/** Makes a map from a finished walk: names the states, and joins all jobs whose states have the same name. */
 export function mapOf(walk: Walk, untried: readonly Untried[], machine: AnyStateMachine): JobMap {
   const stops = [...walk.stops.values()].sort((a, b) => a.way.length - b.way.length)
   const names = namesOf(stops)
@@ -103,7 +110,7 @@ export function mapOf(walk: Walk, untried: readonly Untried[], machine: AnyState
     untried: [...untried].sort(by('event')),
     isComplete: walk.isComplete,
   }
-  // A copy is frozen, because parts of the map are objects of XState.
+  // Only a copy is frozen, because parts of the map are objects of XState.
   return frozen(structuredClone(map))
 }
 
@@ -113,7 +120,7 @@ function stateOf({ job, tags, way, error }: Stop, name: string): MappedState {
   const { state, status: label, phase, outcome } = job
   return {
     name,
-    // After an error the chart still has its former state, which says nothing about the end.
+    // After an error the chart still has its last state, which says nothing about the end.
     value: error === undefined ? state : null,
     label,
     phase,
@@ -201,12 +208,12 @@ function kindOf({ job, cells }: Stop): DeadEnd['kind'] {
   return job.tasks.length === 0 && job.timers.length === 0 && !takesCommand ? 'stuck' : 'trapped'
 }
 
-/** States from which an end, or an untried event, can be reached. */
+/** The stops from which an end can be reached, or an event that was not tried. */
 function endable(stops: readonly Stop[]): ReadonlySet<Stop> {
   const before = new Map<Stop, Stop[]>(stops.map((stop) => [stop, []]))
   for (const stop of stops) for (const to of stop.next) before.get(to)?.push(stop)
   const alive = new Set(stops.filter(({ job, isOpen }) => job.phase === 'settled' || isOpen))
-  // Iterating over a set includes the values added during the iteration.
+  // The loop also visits stops that are added during it.
   for (const stop of alive) for (const from of before.get(stop) ?? []) alive.add(from)
   return alive
 }

@@ -1,15 +1,16 @@
 import type { JobMap } from './explore-map.ts'
 
 /**
- * A map as a Mermaid diagram, for a page or a pull request: the states by name, with the events between them.
+ * Draws a map as a Mermaid diagram, for a page or a pull request. It shows the states by name, and the events between
+ * them.
  *
  * ```
  * stateDiagram-v2
- *   state "queued" as s0
- *   state "completed" as s1
- *   [*] --> s0
- *   s0 --> s1 : xstate.done.actor.execute
- *   s1 --> [*]
+ * state "queued" as s0
+ * state "completed" as s1
+ * [*] --> s0
+ * s0 --> s1 : xstate.done.actor.execute
+ * s1 --> [*]
  * ```
  */
 export function mermaidOf({ states, edges }: JobMap): string {
@@ -17,7 +18,7 @@ export function mermaidOf({ states, edges }: JobMap): string {
   const arrows = Map.groupBy(edges, ({ from, to }) => `${ids.get(from)} --> ${ids.get(to)}`)
   const lines = [
     ...states.map(({ name }) => `state "${plain(name)}" as ${ids.get(name)}`),
-    // The first event of a path is the submit.
+    // A path of one event has only the submit, so its state is a start.
     ...states.filter(({ path }) => path.length === 1).map(({ name }) => `[*] --> ${ids.get(name)}`),
     ...[...arrows].map(([arrow, same]) => `${arrow} : ${same.map(({ event }) => plain(event)).join(', ')}`),
     ...states.filter(({ phase }) => phase === 'settled').map(({ name }) => `${ids.get(name)} --> [*]`),
@@ -25,7 +26,7 @@ export function mermaidOf({ states, edges }: JobMap): string {
   return ['stateDiagram-v2', ...lines.map((line) => `  ${line}`), ''].join('\n')
 }
 
-// These characters end a text in Mermaid, which has no escape for all of them.
+// Replaces the characters that would end a text in Mermaid. Mermaid does not have an escape for all of them.
 function plain(text: string): string {
   return text.replaceAll(/[":;#\s]+/g, ' ')
 }

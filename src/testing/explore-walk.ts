@@ -9,24 +9,27 @@ import { type Seen, WatchedChart } from './explore-chart.ts'
 import type { Examples } from './explore-examples.ts'
 import { happeningsOf, isChild, NOW } from './explore-happenings.ts'
 
-/** The events on a path as a linked list from the last one. Most paths are never read, so none is copied. */
+/**
+ * A path as a linked list of its events, the last one first. Most paths are never read, so they are not copied into
+ * lists.
+ */
 export interface Way {
   readonly event: ChartEvent
   readonly before?: Way
   readonly length: number
 }
 
-/** A job during the walk: its chart's state and context, its tasks and its timers. */
+/** A job at one point of the walk, with its chart's state and context, its tasks and its timers. */
 export interface Stop {
   readonly job: Job
   readonly tags: readonly string[]
-  /** The error that ended it. */
+  /** The error that ended the job. */
   readonly error?: JobError
-  /** Whether the error was thrown by the chart's own code, and not reported by a task. */
+  /** Whether the chart's own code threw the error. Otherwise a task reported it. */
   readonly isThrown: boolean
-  /** The events on the shortest path, beginning with `xstate.init`. */
+  /** A shortest path to this stop. It begins with `xstate.init`. */
   way: Way
-  /** Whether an event is possible here that was not tried. */
+  /** Whether an event that is possible here was not tried. */
   isOpen: boolean
   readonly next: Set<Stop>
   readonly cells: Cell[]
@@ -37,12 +40,12 @@ export interface Cell {
   readonly event: string
   readonly isCommand: boolean
   readonly isTaken: boolean
-  /** The new state of the chart; absent: it did not move. */
+  /** Where the event leads. Absent: the chart did not hear it. */
   readonly to?: Stop
   readonly way: Way
 }
 
-/** The job type to walk, and the limits. */
+/** What to walk through, and how far. */
 export interface WalkOptions {
   readonly type: AnyJobType
   readonly examples: Examples
@@ -53,11 +56,12 @@ export interface WalkOptions {
 /**
  * Walks through everything that can happen to a job, shortest paths first.
  *
- * Each step is a decision of the model, as an engine makes it, so tasks, timers, mailboxes and transition logic behave
- * as in a real job. Child jobs are not walked: each one is a task that may end in any way.
+ * Each step is a decision of the model, the same that an engine makes. So tasks, timers, mailboxes and transition logic
+ * behave as in a real job. Child jobs are not walked: each one is a task that may end in any way.
  *
- * An event that the chart does not hear, such as a claim that it does not name, takes a step but adds nothing to the
- * path. So stops of one path length are handled together with those reached from them by such silent steps.
+ * A silent step is an event that the chart does not hear, such as a claim, if the chart has no transition for claims.
+ * Silent steps do not make the path longer. So all stops that are connected by silent steps are handled in the same
+ * round.
  */
 export class Walk {
   readonly stops = new Map<string, Stop>()
@@ -78,7 +82,7 @@ export class Walk {
     while (this.#later.length > 0) this.#lookAt(this.#later.splice(0))
   }
 
-  /** Whether every stop was handled; false: the limit was hit. */
+  /** Whether every stop was handled. `false`: the limit stopped the walk. */
   get isComplete(): boolean {
     return this.#isComplete
   }
@@ -104,12 +108,12 @@ export class Walk {
         continue
       }
       this.#expanded.add(stop)
-      // Stops reached silently have the same path length, so the same round handles them.
+      // Stops that are reached by silent steps have the same path length, so they are handled in this round.
       nearby.push(...this.#expand(stop))
     }
   }
 
-  /** The stops that are reached by steps that the chart does not hear. */
+  /** Tries everything that can happen at the stop. Returns the stops that are reached by silent steps. */
   #expand(stop: Stop): readonly Stop[] {
     const silent: Stop[] = []
     for (const { says, command, decide } of happeningsOf(this.#type, stop.job, this.#options.examples)) {
@@ -127,7 +131,7 @@ export class Walk {
       const moved = heard.length === 0 ? {} : { to }
       stop.cells.push({ event, isCommand: command !== undefined, isTaken: decision.handled, way, ...moved })
     }
-    // Asked after all happenings were tried, because only then the examples know which outputs are missing.
+    // This must come after everything was tried: only then do the examples know which outputs are missing.
     stop.isOpen = this.#options.examples.isOpen(stop.job)
     return silent
   }
@@ -139,7 +143,7 @@ export class Walk {
     const key = keyOf(job, ended.isThrown, this.#options.distinguish)
     const known = this.stops.get(key)
     if (known !== undefined) {
-      // Silent steps may lead by a shorter path to a known stop.
+      // Silent steps may show a shorter path to a stop that is already known.
       if (way.length < known.way.length && !this.#expanded.has(known)) known.way = way
       return known
     }
@@ -150,8 +154,8 @@ export class Walk {
   }
 
   /**
-   * The job in the form in which the walk compares jobs. Tasks that the chart has left (`stopping`) are removed,
-   * children are claimed, and new timers are sorted by their due times.
+   * The job in the form in which the walk compares jobs: without tasks that the chart has left (`stopping`), with all
+   * children claimed, and with new timers sorted by their due times.
    */
   #plain(job: Job, timersBefore: readonly Timer[]): Job {
     const tasks = job.tasks.filter(({ status }) => status !== 'stopping').map((task) => plainTask(this.#type, task))
@@ -162,11 +166,12 @@ export class Walk {
 }
 
 /**
- * The events of a decision that told the chart about a happening. If none of them has an expected type, as when a timer
- * of transition logic fires, this is the first event, if there is one.
+ * The events by which the chart heard of a happening. Usually these are the decision's events of the expected types. If
+ * there are none, e.g. when a timer of transition logic fires, it is the decision's first event. Empty: the chart heard
+ * nothing.
  */
 function heardOf({ inputs }: Decision, says: readonly string[]): readonly ChartEvent[] {
-  // `inputs` are the events that moved the chart, stored unchanged, so the cast is safe.
+  // `inputs` are the events that moved the chart. They are stored unchanged, so the cast is safe.
   const events = inputs as unknown as readonly ChartEvent[]
   const heard = events.filter(({ type }) => says.includes(type))
   return heard.length > 0 ? heard : events.slice(0, 1)
@@ -176,11 +181,11 @@ function withChildrenAsTasks(type: AnyJobType, chart: WatchedChart): AnyJobType 
   const never = () => Promise.reject(new Error('a child is never run here'))
   const child = { ...parseTask({}, never), kind: 'machine' as const }
   const children = [...type.children.keys()].map((src) => [src, child] as const)
-  // `describe` is left out, because its text would hide the error of the job.
+  // The copy has no `describe`, because the text that it makes would hide the error of the job.
   return { ...type, describe: undefined, chart, children: new Map(), tasks: new Map([...type.tasks, ...children]) }
 }
 
-// The chart cannot see attempt counts and messages to the code, so they do not distinguish stops.
+// Removes attempt counts and undelivered messages. The chart cannot see them, so two stops must not differ by them.
 function plainTask(type: AnyJobType, task: Task): Task {
   const counts = { attempt: 0, claims: 0, crashes: 0, losses: 0, steps: 0, inbox: [] }
   const isOffered = task.status === 'available' && isChild(type, task)
@@ -191,8 +196,8 @@ function endOf({ phase, outcome, error }: Job, seen: Seen | undefined): Pick<Sto
   const end = seen?.result.end
   if (phase !== 'settled' || outcome !== 'failure' || end?.kind === 'done') return { isThrown: false }
   const thrown = end === undefined ? error : jobError(end.error)
-  // If a task reports an error and no state takes it, the job ends with this error. The chart's own code did not throw
-  // it.
+  // If a task reports an error and no transition takes it, the job ends with this error. Then the chart's own code did
+  // not throw it.
   const isReported =
     seen?.event.type.startsWith('xstate.error.actor.') === true &&
     JSON.stringify(seen.event.error) === JSON.stringify(end?.error)
@@ -205,8 +210,7 @@ function keyOf(job: Job, isThrown: boolean, distinguish: (job: Job) => Json): st
   const names = new Map(job.tasks.map(({ invocation, id }) => [invocation, id]))
   const tasks = job.tasks.map(({ id, src, status: at, snapshot }) => [id, src, at, snapshot ?? null])
   const timers = job.timers.map(({ id, to, event, dueAt }) => [
-    // The id of a timer without an id of its own contains a number from the job's counter. It says nothing about the
-    // state.
+    // A timer that the chart gave no id has one made from the job's counter, which says nothing about the state.
     id.startsWith('delayed.') ? '' : id,
     typeof to === 'number' ? (names.get(to) ?? '') : (to ?? ''),
     event,

@@ -9,11 +9,14 @@ import { Walk } from './explore-walk.ts'
 
 /** Options of {@link explore}. */
 export interface ExploreOptions<Input = unknown> extends ExampleOptions<Input> {
-  /** Maximum number of different jobs, by state, context, tasks and timers. Default 10,000. */
+  /**
+   * How many different jobs to walk through, at most. Jobs differ by state, context, tasks and timers. Default 10,000.
+   */
   readonly limit?: number
   /**
-   * The part of a job's context that matters. Of jobs in the same state for which it is equal, only one is walked.
-   * Default: the whole context. A context that counts without end needs this option, or the limit cuts the walk.
+   * Returns the part of a job's context that matters. If it is equal for two jobs in the same state, only one of them
+   * is walked. Default: the whole context. Give this if the context counts without end, e.g. retries; otherwise the
+   * walk goes on until the limit.
    */
   readonly distinguish?: (job: Job) => Json
 }
@@ -30,8 +33,8 @@ const OPTIONS = {
 } satisfies { readonly [Option in keyof ExploreOptions]-?: OptionRule }
 
 /**
- * Walks through everything that can happen to a job, from its submit on: each command, each end of its tasks and
- * children, each event that these send, each loss and each timer. The job moves as an engine would move it, but no code
+ * Walks through everything that can happen to a job from its submit on: each command, each end of its tasks and
+ * children, each event that they send, each loss and each timer. The job moves as an engine would move it, but no code
  * runs and no time passes.
  *
  * ```ts
@@ -40,7 +43,8 @@ const OPTIONS = {
  * expect(map.deadEnds).toEqual([])
  * ```
  *
- * Child jobs are not walked: each ends, fails, and sends the events that have examples in `events`. Actions do not run.
+ * Child jobs are not walked: each one ends, fails, and sends the events that have examples in `events`. Actions do not
+ * run.
  *
  * @throws {JobchartError} `INVALID_INPUT` an example or the limit is invalid. Errors that the chart's own code throws
  * are in the result instead.
@@ -55,8 +59,8 @@ export function explore<Type extends AnyJobType>(type: Type, options: ExploreOpt
 }
 
 /**
- * The snapshot events that the chart listens to and that have no examples. The walk does not know what a snapshot
- * contains.
+ * The snapshot events that the chart listens to and that have no examples. They were not tried, because the walk does
+ * not know what a snapshot contains.
  */
 function unheard({ watched }: Walk, { events = {} }: ExampleOptions): readonly Untried[] {
   const types = [...watched.observed].map((id) => `xstate.snapshot.${id}`)

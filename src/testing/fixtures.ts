@@ -39,35 +39,35 @@ export const twin: AnyJobType = defineJob({
 /** The type and version of {@link plain}, as a list. */
 export const plainOnly: readonly TypeKey[] = [{ type: plain.type, version: plain.version }]
 
-/** A limit that no check reaches. */
+/** A number of rows or tasks that no check reaches. */
 export const FAR = 100
 
-/** The context of a decision at a time, with a constant random number. */
+/** The context of a decision at a time, always with the same random number. */
 export function contextAt(at: number): DecisionContext {
   return { at, random: 0, heartbeatMs: 2_000 }
 }
 
-/** Fields of a new job of the fixtures. */
+/** The fields of a new job that a check can choose. */
 export type Seed = Partial<NewJob> & { readonly id: string }
 
-/** A new job, by default of the default lifecycle, with one available task. */
+/** The decision that makes a new job. By default the job has the default lifecycle, and so one available task. */
 export function newJob(seed: Seed, at: number, type = plain): Decision {
   const fixed = { tenant: 't1', createdBy: 'ada', trigger: 'manual', labels: {}, priority: 0 } as const
   return create(type, { ...fixed, ...seed }, contextAt(at))
 }
 
-/** The decision with its job as a child job of another one. */
+/** The same decision, but the job is a child job of `parentId`. */
 export function childOf(parentId: string, decision: Decision): Decision {
   return { ...decision, job: { ...decision.job, parentId } }
 }
 
-/** The decision with the tasks of its job held by a child job. */
+/** The same decision, but the job's tasks are claimed by the child job `childId`. */
 export function parentOf(childId: string, decision: Decision): Decision {
   const tasks = decision.job.tasks.map((task): Task => ({ ...task, status: 'claimed', child: childId }))
   return { ...decision, job: { ...decision.job, tasks } }
 }
 
-/** The job and the log row of a decision. */
+/** The job of a decision, and its row for the log. */
 export function writeOf({ job, events, inputs }: Pick<Decision, 'job' | 'events' | 'inputs'>): JobWrite {
   return { job, events: rowOf(job, events, inputs) }
 }
@@ -76,12 +76,12 @@ function rowOf(job: Job, events: Decision['events'], inputs: Decision['inputs'])
   return eventRow(job, { kind: 'user', id: 'ada' }, events, inputs)
 }
 
-/** An insert of a new job. */
+/** The write that inserts the job of a decision. */
 export function insertOf(decision: Decision): Extract<Write, { readonly op: 'insert' }> {
   return { op: 'insert', ...writeOf(decision) }
 }
 
-/** The update from one record to the next. */
+/** The write that updates `before` to the job of a decision. */
 export function updateOf(
   before: Job,
   decision: Pick<Decision, 'job' | 'events' | 'inputs'>,
@@ -89,38 +89,38 @@ export function updateOf(
   return { op: 'update', before, ...writeOf(decision) }
 }
 
-/** The job with some fields replaced, the next revision, and one event. */
+/** A decision that replaces some fields of the job. It raises the revision and adds one event. */
 export function changed(job: Job, fields: Partial<Job>): Pick<Decision, 'job' | 'events' | 'inputs'> {
   const next = { ...job, revision: job.revision + 1, eventCount: job.eventCount + 1, ...fields }
   return { job: next, events: [{ type: 'job.updated' }], inputs: [] }
 }
 
-/** The job with its first available task claimed. */
+/** The decision that claims the job's first available task. */
 export function claimed(job: Job, at: number, holder = 'me', type = plain): Decision {
   const task = job.tasks.find(({ status }) => status === 'available')
   if (task === undefined) throw new Error('the job has no available task')
   return claim(type, job, task.invocation, { holder }, contextAt(at))
 }
 
-/** The job after its claimed or stopping task has succeeded. */
+/** The decision that ends the job's claimed or stopping task with success. */
 export function ended(job: Job, at: number, type = plain): Decision {
   const decision = end(type, job, tokenOf(job), { ok: true, output: 'done' }, contextAt(at))
   if (decision === undefined) throw new Error('the job has no claimed task')
   return decision
 }
 
-/** The token of the job's first claimed or stopping task. */
+/** The token of the job's first claimed or stopping task; -1 if there is none. */
 export function tokenOf(job: Job): number {
   return job.tasks.find(({ status }) => status === 'claimed' || status === 'stopping')?.token ?? -1
 }
 
-/** The route of a type's tasks. If `concurrency` is given, at most that many tasks run under each limit key. */
+/** The route of a type's tasks. If `concurrency` is given, at most that many tasks may run under each limit key. */
 export function routeOf(type = plain, concurrency?: number): Route {
   const route = { type: type.type, version: type.version, executor: 'default' }
   return concurrency === undefined ? route : { ...route, limits: new Map([['execute', concurrency]]) }
 }
 
-/** Decides a claim as an engine does. */
+/** A function that decides each claim as an engine does. */
 export function decideFor(holder: string, at: number, type = plain): Claim['decide'] {
   return ({ job, task }) => {
     const decision = claim(type, job, task.invocation, { holder }, contextAt(at))
@@ -130,26 +130,26 @@ export function decideFor(holder: string, at: number, type = plain): Claim['deci
 
 let ids = 0
 
-/** A changeset with an id of its own. */
+/** A changeset with a new id. */
 export function changesetOf(...writes: readonly Write[]): Changeset {
   return { id: `changeset-${++ids}`, writes }
 }
 
-/** Options of a check's claim; `room` is that of the default executor. */
+/** What a check can choose for a claim. `room` is that of the default executor. */
 interface ClaimChoice extends Partial<Pick<Claim, 'routes' | 'decide'>> {
   readonly type?: AnyJobType
   readonly room?: number
   readonly holder?: string
 }
 
-/** A claim with an id of its own: by default for all tasks of {@link plain}, for `me`. */
+/** A claim with a new id. By default the instance `me` claims all ready tasks of {@link plain}. */
 export function claimOf(at: number, choice: ClaimChoice = {}): Claim {
   const { type = plain, room = FAR, holder = 'me', routes = [routeOf(type)] } = choice
   const { decide = decideFor(holder, at, type) } = choice
   return { id: `claim-${++ids}`, routes, at, room: new Map([['default', room]]), decide }
 }
 
-/** Claims without other writes. */
+/** Commits a claim without changesets. Returns what was claimed. */
 export async function claimNow(
   storage: StorageConnection,
   at: number,
@@ -158,7 +158,7 @@ export async function claimNow(
   return (await storage.commit([], claimOf(at, choice))).claimed
 }
 
-/** Ids of the claimed jobs, in order. */
+/** Commits a claim without changesets. Returns the ids of the claimed jobs, in order. */
 export async function claimedIds(
   storage: StorageConnection,
   at: number,
@@ -167,7 +167,7 @@ export async function claimedIds(
   return (await claimNow(storage, at, choice)).map(({ job }) => job.id)
 }
 
-/** Commits one changeset. */
+/** Commits one changeset with these writes. Returns its result. */
 export async function commitOne(storage: StorageConnection, ...writes: readonly Write[]): Promise<ChangesetResult> {
   const { results } = await storage.commit([changesetOf(...writes)])
   const [result] = results
@@ -175,7 +175,7 @@ export async function commitOne(storage: StorageConnection, ...writes: readonly 
   return result
 }
 
-/** Stores a job whose task is claimed. Returns the token. */
+/** Stores a job, and claims its task for `holder`. Returns the token. */
 export async function insertClaimed(
   storage: StorageConnection,
   at: number,
@@ -207,7 +207,11 @@ export async function rowsOf(storage: StorageConnection, jobId?: string) {
   }
 }
 
-/** The types of a job's events, in order. @throws its events are not numbered 1, 2, 3 … */
+/**
+ * The types of a job's events, in order. Also checks that the events are numbered 1, 2, 3 and so on.
+ *
+ * @throws {AssertionError} they are not.
+ */
 export async function historyOf(storage: StorageConnection, id: string): Promise<readonly string[]> {
   const numbered = (await rowsOf(storage, id)).flatMap(({ jobSequence, events }) =>
     events.map(({ type }, index) => ({ type, number: jobSequence + index })),

@@ -4,7 +4,7 @@ import type { Json } from '../model/storable.ts'
 import type { LineStream } from '../model/task.ts'
 import type { LineOptions, TaskChannel, TaskMessage } from '../port/executor.ts'
 
-/** One report of running work. */
+/** Something that running code reported. */
 export type Report =
   | { readonly kind: 'started'; readonly handle?: Json }
   | { readonly kind: 'progress'; readonly report: ProgressReport | number }
@@ -13,7 +13,7 @@ export type Report =
   | { readonly kind: 'step'; readonly name: string; readonly result: Json | undefined }
   | { readonly kind: 'send'; readonly event: TaskMessage }
 
-/** A channel that records the reports in order. */
+/** A channel that stores what the code reports, in order. */
 export class RecordedChannel implements TaskChannel {
   readonly reports: Report[] = []
   readonly #messages: TaskMessage[] = []
@@ -38,18 +38,18 @@ export class RecordedChannel implements TaskChannel {
 
   readonly inbox: AsyncIterable<TaskMessage> = { [Symbol.asyncIterator]: () => this.#read() }
 
-  /** Sends a message to the work. */
+  /** Sends a message to the running code. */
   tell(message: TaskMessage): void {
     this.#messages.push(message)
     this.#wake()
   }
 
-  /** The lines of the log. */
+  /** The log lines that were reported so far. */
   get lines(): readonly string[] {
     return this.reports.flatMap((report) => (report.kind === 'log' ? [report.text] : []))
   }
 
-  /** Resolves with the first line that has this beginning. */
+  /** Waits for a log line that begins with this text. Resolves with the first one. */
   async line(start: string): Promise<string> {
     for (;;) {
       const line = this.lines.find((text) => text.startsWith(start))

@@ -48,7 +48,7 @@ export const claimingChecks: Checks = {
       results.map(({ status }) => status),
       ['applied', 'applied', 'applied'],
     )
-    // Two jobs have the same time, so the one stored before is older.
+    // `old` and `same-time` have the same time. `same-time` was stored first, so it is the older job.
     const ids = taken.map(({ job }) => job.id)
     assert.deepEqual(ids, ['urgent', 'older', 'same-time', 'old'])
     for (const { job } of taken) assert.deepEqual(await getJob(storage, job.id), job)
@@ -101,7 +101,7 @@ export const claimingChecks: Checks = {
       assert.deepEqual([job.tasks[0]?.status, job.tasks[0]?.holder], ['claimed', 'me'])
       assert.equal(job.eventCount, (await historyOf(storage, id)).length)
     }
-    // Each event exists once, and is found by the changeset that wrote it.
+    // Each event is stored once, and `landed` finds it by the changeset that wrote it.
     const told = [
       ...results.flatMap((each) => (each.status === 'applied' ? each.rows : [])),
       ...taken.flatMap(({ rows }) => rows),
@@ -331,7 +331,7 @@ export const claimingChecks: Checks = {
   },
 }
 
-/** Five jobs, by age. Those with `isStored` are stored first. */
+/** Five jobs. A check stores those with `isStored` before the others. */
 function inClaimOrder(at: number) {
   return [
     { job: newJob({ id: 'older' }, at - 20), isStored: false },

@@ -42,7 +42,7 @@ export const deletingChecks: Checks = {
     assert.equal(busy.deletedAt, at)
     assert.deepEqual(await storage.find({ scopes: [{ tenant: 't1' }] }, { limit: FAR }), { jobs: [] })
     assert.equal(await storage.count({ scopes: [{}] }), 0)
-    // The running code of the deleted job still holds its slot. Its key is free at once.
+    // The code of the deleted job still runs, so the job still holds its slot. Its idempotency key is free at once.
     const again = insertOf(newJob({ ...seed, id: 'b' }, at))
     assert.deepEqual(await commitOne(storage, again), { status: 'slot-taken', by: 'a' })
     assert.equal((await commitOne(storage, insertOf(newJob({ id: 'c', idempotencyKey: 'k' }, at)))).status, 'applied')
@@ -53,7 +53,7 @@ export const deletingChecks: Checks = {
     const rows = await rowsOf(storage, 'a')
     const types = rows.flatMap(({ events }) => events.map(({ type }) => type))
     assert.deepEqual(types, ['job.created', 'task.started', 'job.transitioned', 'job.deleted', 'task.stopped'])
-    // Another job has the freed key now.
+    // The freed key now belongs to the job `c`.
     const taken = insertOf(newJob({ id: 'd', idempotencyKey: 'k' }, at))
     assert.deepEqual(await commitOne(storage, taken), { status: 'duplicate', id: 'c' })
     assert.equal(await storage.slotHolder('t1', 'p'), undefined)
@@ -171,7 +171,7 @@ async function secretive(storage: StorageConnection, id: string, at: number): Pr
   await commitOne(storage, { ...updateOf(job, next), events })
 }
 
-/** The part of an event row that a deletion keeps. */
+/** The part of a row of events that stays after a deletion. */
 function outline({ events, inputs: _, ...row }: EventRow) {
   return { ...row, events: events.map(({ type }) => type) }
 }

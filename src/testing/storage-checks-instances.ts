@@ -3,7 +3,7 @@ import type { StorageConnection } from '../port/storage.ts'
 import { claimNow, commitOne, ended, getJob, insertClaimed, insertOf, newJob, routeOf, updateOf } from './fixtures.ts'
 import type { Checks } from './storage-bench.ts'
 
-/** Checks of instances, opening and kept charts: S14 to S16, and S35. */
+/** Checks of instances, of opening and of stored charts: S14 to S16, and S35. */
 export const instanceChecks: Checks = {
   'S14 an instance is listed while it is open, and seen as gone as soon as its process has ended': async ({ open }) => {
     const one = await open('one')
@@ -86,7 +86,7 @@ export const instanceChecks: Checks = {
     for (const storage of all) assert.equal((await storage.get('a'))?.id, 'a')
   },
 
-  'S16 a chart is kept for each version of a type, and a different one gets the stored one': async ({ open }) => {
+  'S16 a chart is kept for each version of a type, and a different one is refused': async ({ open }) => {
     const one = await open('one')
     const two = await open('two')
     const chart = (type: string, version: string, hash: string) => ({ type, version, hash })
@@ -94,7 +94,7 @@ export const instanceChecks: Checks = {
     assert.deepEqual(await two.register([chart('a', '1', 'x'), chart('b', '1', 'z')], false), [])
     const mixed = [chart('a', '2', 'other'), chart('c', '1', 'new')]
     assert.deepEqual(await two.register(mixed, false), [{ type: 'a', version: '2' }])
-    // The refused call has stored nothing.
+    // These would be refused if the refused call had stored anything.
     assert.deepEqual(await one.register([chart('c', '1', 'else')], false), [])
     assert.deepEqual(await one.register([chart('a', '2', 'y')], false), [])
   },

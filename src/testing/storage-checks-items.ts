@@ -5,7 +5,7 @@ import type { ItemQuery, StorageConnection, Write } from '../port/storage.ts'
 import { commitOne, contextAt, ended, FAR, getJob, insertClaimed, plain, updateOf } from './fixtures.ts'
 import type { Checks } from './storage-bench.ts'
 
-/** Checks of items, and of the counts of steps and items: S29. */
+/** Checks of items, and of the numbers of recorded steps and items: S29. */
 export const itemChecks: Checks = {
   'S29 items are numbered by their first reports, and later reports replace earlier ones': async ({ clock, open }) => {
     const [storage, other] = [await open(), await open('other')]

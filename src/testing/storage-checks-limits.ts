@@ -27,7 +27,7 @@ import type { Checks } from './storage-bench.ts'
 
 const limits = { concurrency: 2, key: ({ input }: { readonly input: unknown }) => String(input) }
 const limited: AnyJobType = defineJob({ type: 'limited', limits, execute: () => 'done' })
-/** Another type, whose tasks share their keys with the first type's. */
+/** A second type, whose tasks have the same limit keys as those of the first type. */
 const other: AnyJobType = defineJob({ type: 'other', limits, execute: () => 'done' })
 
 /** Checks of limits: S19, S20 and S27. */
@@ -88,7 +88,7 @@ export const limitChecks: Checks = {
     for (let index = 0; index < 20; index++) await wait(first, at, `a${index}`, 'a')
     const claims = Array.from({ length: 50 }, (_, index) => claim(connections[index % 3] ?? first, at, 1))
     const ids = (await Promise.all(claims)).flat()
-    // A claim that lost against another one may get no task, so it is repeated.
+    // Two claims at once may hinder each other so that a task is left. So claims are repeated.
     for (let round = 0; round < 20; round++) ids.push(...(await claim(first, at, 1)))
     assert.deepEqual([ids.length, new Set(ids).size], [2, 2])
   },
@@ -133,12 +133,12 @@ export const limitChecks: Checks = {
     assert.equal((await commitOne(storage, update(keyed, one, 1))).status, 'applied')
     assert.deepEqual(await commitOne(storage, update(one.job, both, 1)), { status: 'full' })
     assert.equal((await commitOne(storage, update(one.job, both, 2))).status, 'applied')
-    // Two tasks already run under the key, and this write adds none, so it is not refused.
+    // Two tasks already run under the key. This write adds none, so the limit does not refuse it.
     const renamed = { ...writeOf(changed(both.job, { message: 'renamed' })), op: 'update', before: both.job } as const
     assert.equal((await commitOne(storage, renamed)).status, 'applied')
   },
 
-  'S19 a claim whose writes carry a reached limit leaves its task': async ({ clock, open }) => {
+  'S19 a task stays ready if the write that claims it would exceed a limit': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
     for (const id of ['a1', 'a2', 'b1']) await wait(storage, at, id, id.slice(0, 1))
@@ -262,7 +262,7 @@ export const limitChecks: Checks = {
     const two = claimed(one.job, at, 'me', twin)
     await commitOne(storage, updateOf(one.job, two))
     assert.equal(await storage.heldUnder('k'), 2)
-    // One of many tasks ends, and another one is claimed under another key.
+    // `left` ends, and `right` goes on under another key.
     const [left, right] = two.job.tasks
     assert.ok(left && right)
     await commitOne(storage, updateOf(two.job, changed(two.job, { tasks: [{ ...right, limitKey: 'other' }] })))
@@ -270,7 +270,7 @@ export const limitChecks: Checks = {
   },
 }
 
-/** A job of {@link limited}. Its key is the first letter of its id. */
+/** A job of {@link limited}. Its limit key is the first letter of its id. */
 function limitedJob(id: string, at: number) {
   return newJob({ id, input: id.slice(0, 1) }, at, limited)
 }
@@ -294,7 +294,7 @@ function claim(storage: StorageConnection, at: number, room = FAR, type = limite
   return claimedIds(storage, at, { ...choice(type), room })
 }
 
-/** The write of a job of {@link limited} whose task is claimed, with the limit of its key. */
+/** The write that claims the task of a job of {@link limited}. It carries the limit of the task's key. */
 function held(job: Job, concurrency: number, at: number) {
   const key = job.tasks[0]?.limitKey ?? ''
   return { ...writeOf(claimed(job, at, 'me', limited)), limits: [{ key, concurrency }] }

@@ -40,7 +40,7 @@ export const listChecks: Checks = {
         seen.push(...found.jobs.map(({ id }) => id))
         if (found.after === undefined) break
         after = found.after
-        // A job is added before the page, and a job that an earlier page has shown is removed.
+        // Between two pages, a job is added that sorts before the page, and one that was added earlier is removed.
         const createdAt = order === 'newest' ? at + FAR : at - FAR
         await commitOne(storage, insertOf(newJob({ id: `${order}-${number}`, labels: { is: 'new' } }, createdAt)))
         const gone = `${order}-${number - 1}`
@@ -264,7 +264,7 @@ export const listChecks: Checks = {
   },
 }
 
-// 14 jobs that are listed, and two deleted ones.
+// Stores 14 jobs that lists show, and two deleted ones.
 async function fill(storage: StorageConnection, at: number): Promise<void> {
   const jobs = [
     newJob({ id: 'a', labels: { team: 'x' } }, at),
@@ -291,7 +291,7 @@ async function fill(storage: StorageConnection, at: number): Promise<void> {
   for (const id of ['gone', 'going']) await removeJob(storage, id, at)
 }
 
-/** 1,200 jobs; every sixtieth is of a rare kind. */
+/** Stores 1,200 jobs. Every sixtieth is of a rare kind. */
 async function many(storage: StorageConnection, at: number): Promise<void> {
   const [of, twins] = [newJob({ id: 'x' }, at), newJob({ id: 'x' }, at, twin)]
   const jobs = Array.from({ length: 1_200 }, (_, index): Job => {
@@ -328,7 +328,7 @@ async function removeAll(storage: StorageConnection, filter: Narrow, limit = FAR
   for (const { id } of jobs) await removeJob(storage, id, 1)
 }
 
-/** The ids on each page of a list, to its end. */
+/** The ids on each page of a list, up to its last page. */
 async function pagesOf(
   storage: StorageConnection,
   filter: JobFilter,
@@ -344,7 +344,7 @@ async function pagesOf(
   }
 }
 
-// Counts, one-page lists and lists in small pages, in both orders, must agree.
+// Checks that all ways to read a list agree: counts, one large page, and small pages in both orders.
 async function agree(storage: StorageConnection, filter: JobFilter): Promise<number> {
   const whole = (await pagesOf(storage, filter, { limit: FAR })).flat()
   assert.deepEqual((await pagesOf(storage, filter, { limit: 2 })).flat(), whole)
@@ -372,7 +372,7 @@ function isAskedByAny(job: Job, filter: JobFilter): boolean {
   return filter.scopes.some((scope) => isAsked(job, filter) && isAsked(job, scope))
 }
 
-// Whether a job matches a filter, decided without the storage.
+// Whether a job matches a filter. Written again here, so that the storage is not compared with itself.
 function isAsked(job: Job, { labels = {}, parentId, status, ...fields }: Scope & Partial<JobFilter>): boolean {
   const { tenant, createdBy, type, pipeline, phase, outcome, createdAfter = 0, createdBefore = Infinity } = fields
   const pairs: readonly (readonly [asked: string | null | undefined, has: string | undefined])[] = [

@@ -15,7 +15,7 @@ import {
 } from './fixtures.ts'
 import type { Checks } from './storage-bench.ts'
 
-/** Checks of what a tick loads: S32. Loading of turns is among the checks of waiting jobs. */
+/** Checks of what a tick loads: S32. The turns of pipelines are checked with the waiting jobs. */
 export const loadingChecks: Checks = {
   'S32 jobs are loaded by their ids, including deleted ones that still run; missing ids are absent': async ({
     clock,
@@ -45,7 +45,8 @@ export const loadingChecks: Checks = {
           assert.equal(loaded.job(id)?.id, id)
         }
       }
-      // An ended child is no task of its parent. Loaded by its own id, it comes with its tree.
+      // `ended` is no task of its parent any more, so it is not in the parent's tree. But if it is loaded by its own
+      // id, its tree comes with it.
       const ended = await load(reader, ['ended'])
       for (const id of ['ended', 'root', 'left', 'right', 'leaf']) assert.equal(ended.job(id)?.id, id)
       const orphan = await load(reader, ['orphan', 'alone'])
@@ -74,8 +75,8 @@ export const loadingChecks: Checks = {
   },
 }
 
-// A root with the child jobs `left` and `right`, and with the child job `ended`, which is no task of the root any more.
-// `left` has a child job of its own. The parent of `orphan` is not stored.
+// Stores `root` with the child jobs `left` and `right`, and with the child job `ended`, which is no task of `root` any
+// more. `left` has the child job `leaf`. `orphan` has a parent that is not stored, and `alone` has no relatives.
 async function fill(storage: StorageConnection, at: number): Promise<void> {
   await commitOne(
     storage,
@@ -89,7 +90,7 @@ async function fill(storage: StorageConnection, at: number): Promise<void> {
   )
 }
 
-/** The job with one task for each child; some are stopping. */
+/** The same decision, but the job has one task for each child. Every second one is stopping. */
 function holding(decision: Decision, children: readonly string[]): Decision {
   const [task] = decision.job.tasks
   assert.ok(task)

@@ -19,7 +19,7 @@ import type { Checks } from './storage-bench.ts'
 
 const ODD = 'a "b" \u0000 ü 𝄞'
 
-/** Checks of the log under scopes: S28. */
+/** Checks of reading the log with scopes: S28. */
 export const logChecks: Checks = {
   'S28 a scope narrows the log by each of its fields': async ({ clock, open }) => {
     const storage = await open()
@@ -100,7 +100,7 @@ export const logChecks: Checks = {
       assert.deepEqual(await begins({ ...narrow, through: b }), [a, b])
       assert.deepEqual(await begins({ ...narrow, through: c - 1, jobId: 'b' }), [b])
       assert.deepEqual(await begins({ ...narrow, through: b - 1, jobId: 'b' }), [])
-      // The row that contains the next event may have begun earlier.
+      // The event after `a + 1` is in the row that begins at `a`, so that row is returned too.
       assert.deepEqual(await begins({ ...narrow, after: a + 1, through: b }), [a, b])
       assert.deepEqual(await begins({ ...narrow, after: a + 2, through: b }), [b])
       assert.deepEqual(await begins({ ...narrow, after: b + 1, jobId: 'b' }), [b])

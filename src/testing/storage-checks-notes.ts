@@ -21,7 +21,7 @@ import {
 } from './fixtures.ts'
 import type { Checks } from './storage-bench.ts'
 
-/** Checks of the reports of running work: S5 and S33. */
+/** Checks of what running code reports: S5 and S33. */
 export const noteChecks: Checks = {
   'S5 each kind of note under an old token is stale, and changes nothing': async ({ clock, open }) => {
     const storage = await open()
@@ -157,7 +157,7 @@ export const noteChecks: Checks = {
     ])
     assert.deepEqual(await storage.steps('b', 'i', 1), copied)
     assert.deepEqual(await (await open('other')).steps('b', 'i', 1), copied)
-    // The copies are not counted as recorded by this job.
+    // The job `b` has only copied steps, and copied steps are not counted.
     assert.deepEqual(await storage.recorded(['b']), [])
     const created = await getJob(storage, 'b')
     const running = claimed(created, clock.now())
@@ -169,7 +169,7 @@ export const noteChecks: Checks = {
     assert.deepEqual(await storage.steps('b', 'i', 1), new Map([...copied, ['own', 2]]))
     assert.deepEqual([...(await storage.steps('a', 'i', 1)).keys()].sort(), ['late', 'nothing', 's'])
     assert.deepEqual(await storage.recorded(['b']), [{ jobId: 'b', invocation: 1, count: 1 }])
-    // A copy of a copy has all steps.
+    // `c` copies the steps of `b`: those that `b` copied, and its own.
     await commitOne(storage, { ...insertOf(newJob({ id: 'c', retryOf: 'b' }, clock.now())), stepsOf: 'b' })
     assert.deepEqual([...(await storage.steps('c', 'i', 1)).keys()].sort(), ['nothing', 'own', 's'])
   },
@@ -184,7 +184,7 @@ export const noteChecks: Checks = {
     await commitOne(storage, updateOf(over.job, remove(plain, over.job, contextAt(clock.now()))))
     assert.equal((await storage.steps('a', 'i', 1)).size, 0)
     assert.deepEqual(await storage.steps('b', 'i', 1), new Map([['s', 1]]))
-    // A removed job has no steps to copy.
+    // `a` was removed, so there are no steps to copy.
     await commitOne(storage, { ...insertOf(newJob({ id: 'c' }, clock.now())), stepsOf: 'a' })
     assert.equal((await storage.steps('c', 'i', 1)).size, 0)
   },
@@ -233,7 +233,7 @@ export const noteChecks: Checks = {
     assert.deepEqual(await storage.recorded(['child']), [{ jobId: 'child', invocation: 1, count: 1 }])
     assert.deepEqual(await storage.recorded(['top']), [{ jobId: 'top', invocation: 1, count: 1 }])
     await commitOne(storage, { ...insertOf(newJob({ id: 'again' }, clock.now())), stepsOf: 'top' })
-    // A removed child job's steps stay with the root.
+    // If a child job is removed, its steps stay with the top job.
     const child = await getJob(storage, 'grandchild')
     await commitOne(storage, updateOf(child, changed(child, { tasks: [], deletedAt: clock.now() })))
     for (const id of ['top', 'again']) assert.deepEqual(await read(id), ['own', 'child', 'grandchild'])

@@ -73,7 +73,7 @@ export const pipelineChecks: Checks = {
     assert.equal((await commitOne(storage, put(first))).status, 'applied')
   },
 
-  'S21 of 50 that define one pipeline at once, one does': async ({ open }) => {
+  'S21 if 50 callers define one pipeline at once, one succeeds': async ({ open }) => {
     const connections = [await open(), await open('other')]
     const writes = Array.from({ length: 50 }, (_, priority) => put(pipeline('p', { priority })))
     const results = await Promise.all(

@@ -19,16 +19,16 @@ import {
 } from './fixtures.ts'
 import type { Bench, Checks } from './storage-bench.ts'
 
-/** Number of competing calls. */
+/** How many calls compete. */
 const MANY = 50
-/** Number of connections. */
+/** How many connections make them. */
 const CONNECTIONS = 5
-/** More rows than any race writes. */
+/** A limit above the number of rows that any race writes. */
 const ALL = 1_000
 
 const numbers = Array.from({ length: MANY }, (_, index) => index)
 
-/** Checks of fifty calls at once that compete, over several connections. */
+/** Checks of 50 calls that compete at the same time, over several connections. */
 export const raceChecks: Checks = {
   'S4 of 50 inserts of one key over several connections one is stored, and the others name it': async (bench) => {
     const race = await racers(bench)
@@ -55,7 +55,7 @@ export const raceChecks: Checks = {
     assert.equal(await count(bench), 1)
   },
 
-  'S3 of 50 waiting runs that are admitted at once to one slot one is admitted': async (bench) => {
+  'S3 if 50 waiting runs are admitted to one slot at once, one is admitted': async (bench) => {
     const race = await racers(bench)
     const at = bench.clock.now()
     const jobs = numbers.map((index) => newJob({ id: `j${index}`, pipeline: 'p', isWaiting: true }, at).job)
@@ -81,7 +81,7 @@ export const raceChecks: Checks = {
     assert.equal((await (await bench.open('after')).get('a'))?.tasks[0]?.holder, `w${winner}`)
   },
 
-  'S2 of 50 ends of one task under one token one is applied': async (bench) => {
+  'S2 if 50 ends of one task are written under one token, one is applied': async (bench) => {
     const race = await racers(bench)
     const storage = await bench.open('setup')
     await insertClaimed(storage, bench.clock.now(), 'a')
@@ -93,13 +93,13 @@ export const raceChecks: Checks = {
     assert.equal((await rowsOf(storage, 'a')).length, 3)
   },
 
-  'S9 of 50 claims of one task at once one gets it': async (bench) => {
+  'S9 if 50 claims want one task at once, one gets it': async (bench) => {
     const race = await racers(bench)
     const storage = await bench.open('setup')
     const at = bench.clock.now()
     await commitOne(storage, insertOf(newJob({ id: 'a' }, at)))
     const claims = await race((connection, index) => claimNow(connection, at, { room: 1, holder: `w${index}` }))
-    // If every claim lost against another, the task is still there for the next claim.
+    // Competing claims may hinder each other so that none gets the task. Then the next claim gets it.
     const taken = [...claims.flat(), ...(await claimNow(storage, at))]
     assert.equal(taken.length, 1)
     assert.equal((await getJob(storage, 'a')).tasks[0]?.status, 'claimed')
@@ -113,7 +113,7 @@ export const raceChecks: Checks = {
     for (const room of [1, 7]) {
       for (const index of numbers) await commitOne(storage, insertOf(newJob({ id: `j${room}/${index}` }, at)))
       const claims: (readonly [holder: string, id: string])[] = []
-      // A claim that lost against others may get no task, so it is repeated.
+      // A claim that competes with others may get no task, so claims are repeated.
       for (let round = 0; round < MANY && claims.length < MANY; round++) {
         await race(async (connection, index) => {
           const holder = `w${index}`
@@ -181,7 +181,7 @@ export const raceChecks: Checks = {
     assert.equal(new Set(lines.map(({ text }) => text)).size, MANY)
   },
 
-  'S5 of 50 notes under a token that is given back meanwhile exactly the applied ones are kept': async (bench) => {
+  'S5 if 50 notes are written while their token is given back, exactly the applied ones are kept': async (bench) => {
     const race = await racers(bench)
     const storage = await bench.open('setup')
     const token = await insertClaimed(storage, bench.clock.now(), 'a')
@@ -251,7 +251,7 @@ export const raceChecks: Checks = {
       }
     })()
     await race(async (connection, index) => {
-      // Some jobs are inserted after the page being read, and some before it.
+      // Half of the new jobs sort before the page being read, half after it.
       const createdAt = index % 2 === 0 ? at - index : at + ALL + index
       return await commitOne(connection, insertOf(newJob({ id: `new${index}` }, createdAt)))
     })
@@ -272,7 +272,7 @@ export const raceChecks: Checks = {
     }
   },
 
-  'S16 of 50 that register different charts for one version at once one is kept': async (bench) => {
+  'S16 if 50 different charts for one version are registered at once, one is kept': async (bench) => {
     const race = await racers(bench)
     const refused = await race((storage, index) =>
       storage.register([{ type: 'a', version: '1', hash: `h${index}` }], false),
@@ -283,14 +283,14 @@ export const raceChecks: Checks = {
 
 type Race = <Result>(run: (storage: StorageConnection, index: number) => Promise<Result>) => Promise<readonly Result[]>
 
-/** Starts fifty calls at once, spread over the connections. */
+/** Opens the connections. Returns a function that starts 50 calls at once, spread over the connections. */
 async function racers({ open }: Bench): Promise<Race> {
   const names = Array.from({ length: CONNECTIONS }, (_, index) => `racer${index}`)
   const connections = await Promise.all(names.map((name) => open(name)))
   return (run) => Promise.all(numbers.map((index) => run(itemAt(connections, index % CONNECTIONS), index)))
 }
 
-/** Index of the one changeset that was applied. */
+/** The index of the only changeset that was applied. */
 function onlyWinner(results: readonly ChangesetResult[]): number {
   assert.equal(results.filter(({ status }) => status === 'applied').length, 1)
   return results.findIndex(({ status }) => status === 'applied')

@@ -61,8 +61,8 @@ export const readingChecks: Checks = {
     let job: Job = { ...created.job, tasks, counter: 40 }
     await commitOne(storage, insertOf({ ...created, job }))
     assert.deepEqual(await other.get('a'), job)
-    // A storage may take a task that is the same object in both records as unchanged. These moves change, remove, add,
-    // copy and reorder tasks.
+    // If a task is the same object in both records, a storage may assume that it is unchanged. These moves change,
+    // remove, add, copy and reorder tasks.
     const moves: readonly ((each: Job['tasks']) => Job['tasks'])[] = [
       (each) => each.map((one) => (one.invocation === 7 ? { ...one, input: 'changed' } : one)),
       (each) => each.filter(({ invocation }) => invocation !== 1),
@@ -160,7 +160,7 @@ export const readingChecks: Checks = {
     await move(storage, 'early', (job) => changed(job, { timers: [] }))
     await move(storage, 'never', (job) => changed(job, { timers: [{ ...timer, dueAt: at + 5 }] }))
     assert.deepEqual(await due(at + 20), ['never', 'late'])
-    // The timeout of an attempt and the end of a grace fall due too.
+    // Also due: the deadline of an attempt, and the end of the time that code has to stop.
     await move(storage, 'late', (job) => changed(job, { timers: [], tasks: bounded(job, { deadlineAt: at + 2 }) }))
     assert.deepEqual(await due(at + 20), ['late', 'never'])
     await move(storage, 'late', (job) => changed(job, { tasks: bounded(job, { stopBy: at + 8 }) }))
@@ -274,7 +274,7 @@ function byId(a: { readonly id: string }, b: { readonly id: string }): number {
   return a.id < b.id ? -1 : 1
 }
 
-/** Freezes the value with everything in it. */
+/** Freezes a value with everything in it. */
 function frozen<Value>(value: Value): Value {
   if (typeof value === 'object' && value !== null && !Object.isFrozen(value) && !isType(value)) {
     Object.freeze(value)
@@ -283,7 +283,7 @@ function frozen<Value>(value: Value): Value {
   return value
 }
 
-// A decision holds its job type, which is code and cannot be compared.
+// A decision contains its job type, which holds functions, so it is not frozen.
 function isType(value: object): boolean {
   return value === plain
 }

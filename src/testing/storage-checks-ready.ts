@@ -18,7 +18,7 @@ import {
 } from './fixtures.ts'
 import type { Checks } from './storage-bench.ts'
 
-/** Checks of the time when a task may be claimed: S10. */
+/** Checks of when a task may be claimed: S10. */
 export const readyChecks: Checks = {
   'S10 a task is not ready before its time, and hides no ready task': async ({ clock, open }) => {
     const storage = await open()

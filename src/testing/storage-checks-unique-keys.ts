@@ -16,7 +16,7 @@ import {
 } from './fixtures.ts'
 import type { Bench, Checks } from './storage-bench.ts'
 
-/** Number of competing inserts, and of connections. */
+/** How many inserts compete, and over how many connections. */
 const MANY = 50
 const CONNECTIONS = 5
 
@@ -39,7 +39,7 @@ export const uniqueKeyChecks: Checks = {
     await commitOne(storage, updateOf(running.job, ended(running.job, clock.now())))
     assert.equal((await insert({ id: 'b' })).status, 'applied')
     assert.deepEqual(await (await open('other')).get('b').then((found) => found?.uniqueKey), 'k')
-    // The ended job still shows the key that it had.
+    // The job has ended, and still shows the key that it had.
     assert.equal((await getJob(storage, 'a')).uniqueKey, 'k')
   },
 
@@ -63,7 +63,7 @@ export const uniqueKeyChecks: Checks = {
     await commitOne(storage, insertOf(waiting))
     const next = insertOf(newJob({ id: 'b', uniqueKey: 'k' }, clock.now()))
     assert.deepEqual(await commitOne(storage, next), { status: 'not-unique', by: 'a' })
-    // Its row stays while its code stops.
+    // The job is deleted, but its row stays while its code stops.
     const tasks = waiting.job.tasks.map((task) => ({ ...task, status: 'stopping' as const, token: 1 }))
     await commitOne(storage, updateOf(waiting.job, changed(waiting.job, { deletedAt: clock.now(), tasks })))
     assert.equal((await commitOne(storage, next)).status, 'applied')
@@ -127,7 +127,7 @@ export const uniqueKeyChecks: Checks = {
     }
   },
 
-  'S34 of 50 inserts that take a unique key as its holder ends at most one is stored': async (bench) => {
+  'S34 if 50 inserts take a unique key while its holder ends, at most one is stored': async (bench) => {
     const first = newJob({ id: 'first', uniqueKey: 'k' }, bench.clock.now())
     const running = claimed(first.job, bench.clock.now())
     const setup = await bench.open('setup')
@@ -147,7 +147,7 @@ export const uniqueKeyChecks: Checks = {
 
 type Run<Result> = (storage: StorageConnection, index: number) => Promise<Result>
 
-/** Starts fifty calls at once, spread over the connections. */
+/** Opens the connections. Returns a function that starts 50 calls at once, spread over the connections. */
 async function racers({ open }: Bench) {
   const connections = await Promise.all(Array.from({ length: CONNECTIONS }, (_, index) => open(`racer${index}`)))
   const all = Array.from({ length: MANY / CONNECTIONS }, () => connections).flat()

@@ -18,7 +18,7 @@ import {
 } from './fixtures.ts'
 import type { Checks } from './storage-bench.ts'
 
-/** Checks of jobs that wait for their time or their turn: S17. */
+/** Checks of jobs that wait for their start time or for a slot: S17. */
 export const waitingChecks: Checks = {
   'S17 the turns of a pipeline go by priority, then by start time, then by age': async ({ clock, open }) => {
     const storage = await open()

@@ -51,7 +51,7 @@ export const writingChecks: Checks = {
     assert.deepEqual(await storage.items('busy', { after: 0, limit: FAR }), [])
     assert.equal((await storage.steps('busy', 'i', 1)).size, 0)
     assert.deepEqual(await rowsOf(storage), before)
-    // Its slot, its key and its id are free.
+    // The refused changeset has left nothing, so its slot, its key and its id are free.
     const again = insertOf(newJob({ id: 'b', pipeline: 'p', idempotencyKey: 'k' }, at))
     assert.equal((await commitOne(storage, again)).status, 'applied')
   },
@@ -122,7 +122,7 @@ export const writingChecks: Checks = {
     await commitOne(other, updateOf(created.job, theirs))
     const ours = changed(created.job, { message: 'ours' })
     const next = changed(ours.job, { message: 'ours again' })
-    // The stored record has the same revision as the refused one, but is a different record.
+    // The stored record has the same revision as `ours`, which was refused, but it is a different record.
     const { results } = await storage.commit([
       changesetOf(updateOf(created.job, ours)),
       changesetOf(updateOf(ours.job, next)),

@@ -20,29 +20,29 @@ import { waitingChecks } from './storage-checks-waiting.ts'
 import { writingChecks } from './storage-checks-writing.ts'
 import { virtualClock } from './virtual-clock.ts'
 
-/** Registers a check in a test runner. */
+/** Registers one check as a test, e.g. `test` of Vitest. */
 export type RegisterTest = (name: string, run: () => Promise<void>) => unknown
 
-/** Arguments of each check: an empty storage of its own. */
+/** What you give to the suite: a new, empty storage for each check. */
 export interface StorageUnderTest {
   readonly storage: Storage
   /**
-   * Breaks the stored record of a job, so that it cannot be decoded. If absent, no record of this storage can break,
-   * and the check of S23 passes without a test.
+   * Breaks the stored record of a job, so that it cannot be decoded. Leave it out if records of your storage cannot
+   * break. Then the check of S23 passes without testing anything.
    */
   readonly damage?: (jobId: string) => Promise<void> | void
-  /** Removes files and other things that the storage leaves. */
+  /** Called after each check. Removes files and other things that the storage leaves. */
   readonly dispose?: () => Promise<void> | void
 }
 
-/** Options of the suite. */
+/** Options of {@link storageConformance}. */
 export interface StorageConformanceOptions {
   /** The `test` function of your runner. */
   readonly test: RegisterTest
 }
 
 /**
- * Checks a storage against the guarantees of its port. The name of each check begins with its number.
+ * Checks a storage against the guarantees of its port. The name of each check begins with the number of its guarantee.
  *
  * ```ts
  * storageConformance(() => ({ storage: myStorage() }), { test })

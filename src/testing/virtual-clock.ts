@@ -6,22 +6,22 @@ import type { Clock } from '../port/clock.ts'
 export interface VirtualClockOptions {
   /** Start time in milliseconds UTC. Default 2026-01-01T00:00:00Z. */
   readonly start?: number
-  /** Seed of `randomBytes`; the same seed gives the same bytes. Default 1. */
+  /** Seed of `randomBytes`. The same seed gives the same bytes. Default 1. */
   readonly seed?: number
 }
 
 /** A clock for tests. Time passes only when the test advances it. */
 export interface VirtualClock extends Clock {
   /**
-   * Advances time. Each timer on the way rings at its own time, and everything that follows from it is done before the
-   * next one rings.
+   * Advances time by `ms` milliseconds. Each timer on the way fires at its own time, and everything that follows from
+   * it is done before the next one fires.
    */
   readonly advance: (ms: number) => Promise<void>
-  /** Resolves when nothing more happens until time advances. */
+  /** Waits until nothing more happens without more time. */
   readonly settle: () => Promise<void>
-  /** Sets the time of day, like a corrected wall clock. No timer rings. */
+  /** Changes the time of day by `ms` milliseconds, as when somebody corrects the wall clock. No timer fires. */
   readonly jump: (ms: number) => void
-  /** Number of timers that have not rung. */
+  /** How many timers are set and have not fired. */
   readonly pendingTimers: () => number
 }
 
@@ -31,19 +31,19 @@ interface Timer {
 }
 
 /**
- * `settle` ends after at most this many turns of the real event loop in a row in which nobody asked the clock for
- * another turn.
+ * `settle` ends after at most this many quiet turns of the real event loop in a row. A turn is quiet if nobody asked
+ * the clock for another turn during it.
  */
 const QUIET_TURNS = 3
 
-/** Real time between two checks for activity. */
+/** Real milliseconds between two checks for activity. */
 const LOOK_MS = 50
-/** Number of checks without activity, after which the wait is over. */
+/** After this many checks in a row without activity, the wait is over. */
 const QUIET_LOOKS = 4
 
 const START = 1_767_225_600_000
 
-/** Makes a clock for tests: no test sleeps, and a run can be repeated from its seed. */
+/** Makes a clock for tests. With it, no test has to sleep, and a run can be repeated from its seed. */
 export function virtualClock(options: VirtualClockOptions = {}): VirtualClock {
   checkOptions('virtualClock', options, { start: wholeNumber(0), seed: wholeNumber(0) })
   const { start = START, seed = 1 } = options
@@ -53,7 +53,7 @@ export function virtualClock(options: VirtualClockOptions = {}): VirtualClock {
   let offset = start
   let turns = 0
   let draw = seed
-  /** Number of running calls of `advance` and `settle`. */
+  /** How many calls of `advance` and `settle` are running. */
   let moving = 0
 
   const moved = async (run: () => Promise<void>) => {
@@ -101,7 +101,7 @@ export function virtualClock(options: VirtualClockOptions = {}): VirtualClock {
   }
 }
 
-/** Resolves after some turns of the real event loop in which the number that `asked` returns did not change. */
+/** Waits for some turns of the real event loop in a row in which `asked` returns the same number. */
 async function settled(loop: Clock, asked: () => number): Promise<void> {
   for (let quiet = 0; quiet < QUIET_TURNS; quiet++) {
     const before = asked()
@@ -110,7 +110,7 @@ async function settled(loop: Clock, asked: () => number): Promise<void> {
   }
 }
 
-/** The timers that have not rung. Their times are those of `elapsed`. */
+/** The timers that have not fired. Their times are compared with `elapsed`. */
 class Timers {
   readonly #timers = new Set<Timer>()
 
@@ -126,7 +126,7 @@ class Timers {
     }
   }
 
-  /** Removes and returns the first timer that rings at `until` or before. */
+  /** Removes and returns the first timer that is due by `until`. */
   take(until: number): Timer | undefined {
     const [first] = [...this.#timers].filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)
     if (first !== undefined) this.#timers.delete(first)
@@ -134,7 +134,10 @@ class Timers {
   }
 }
 
-/** Calls back when the first of some timers fires; cancels the others. */
+/**
+ * Starts several timers. When the first one fires, calls `run` and cancels the others. Returns a function that cancels
+ * all.
+ */
 function firstOf(run: () => void, timers: readonly ((over: () => void) => () => void)[]): () => void {
   const cancel = () => {
     for (const each of cancels) each()
@@ -147,7 +150,9 @@ function firstOf(run: () => void, timers: readonly ((over: () => void) => () => 
   return cancel
 }
 
-/** Calls back when `seen` has returned the same value for a while of real time. */
+/**
+ * Calls `run` once `seen` has returned the same value for a while of real time. Returns a function that cancels this.
+ */
 function whenStill({ timer }: Clock, seen: () => unknown, run: () => void): () => void {
   let before = seen()
   let quiet = 0
@@ -162,7 +167,7 @@ function whenStill({ timer }: Clock, seen: () => unknown, run: () => void): () =
   return () => cancel()
 }
 
-// A counter mixed by multiplication and shifts: good enough for tests, and the same on every machine.
+// Makes a byte from a counter by multiplication and shifts: random enough for tests, and the same on every machine.
 function scramble(value: number): number {
   let mixed = Math.imul(value ^ (value >>> 16), 0x45d9f3b)
   mixed = Math.imul(mixed ^ (mixed >>> 16), 0x45d9f3b)

@@ -184,7 +184,7 @@ test('a stream does not reveal the length of the log before the policy allows fo
   }
 })
 
-test('a session keeps the rights of the object that it was made of', async () => {
+test('a session keeps its rights when the object that it was made from changes later', async () => {
   const bench = new Bench()
   const { ada, engine } = await bench.start({ jobs: [quick] })
   await ada.submit(quick, 1)

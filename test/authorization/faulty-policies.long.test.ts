@@ -240,7 +240,7 @@ test('a refusal names the principal, the action and the job', async () => {
   expect(String(error)).toMatch(/authorize\(\{.*"id":"ada".*\}, "get", \{.*"tenant":"acme".*\}\) is answered by true/)
 })
 
-test('a kit without principals is refused with an error that says so', async () => {
+test('a suite without principals is refused with an error that says so', async () => {
   const runs: (() => Promise<void>)[] = []
   authorizationConformance(() => ({ policy: sound, principals: [] }), { test: (_, run) => runs.push(run) })
   await expect(runs[0]?.()).rejects.toThrow('give at least one of principals')

@@ -21,7 +21,7 @@ test.each([
 })
 
 test.each(['loss unwritten', 'loss written', 'forget unwritten', 'forget written'])(
-  '%s: a process killed while it takes back what another left is taken back in turn',
+  '%s: if a process is killed while it takes over the task of a dead one, the next process takes it over',
   async (at) => {
     const folder = testFolder()
     const first = new Life({ folder, stopAt: 'transform took effect' })

@@ -13,7 +13,7 @@ const TRIES_MAX = 20
 test.each([
   { when: 'its task is held by another', isEnded: false },
   { when: 'its task has ended, and the slot is another run’s', isEnded: true },
-])('I16 a process that is stopped (SIGSTOP) and goes on when $when changes nothing', async ({ isEnded }) => {
+])('I16 a process that was stopped by SIGSTOP and continues when $when changes nothing', async ({ isEnded }) => {
   const folder = testFolder()
   const [a, b] = [new Life({ folder, ...times }), new Life({ folder, ...times })]
   await Promise.all([a.said('ready'), b.said('ready')])

@@ -12,7 +12,7 @@ const lives = [
   { signal: 'SIGINT', isStoppedBySignals: true, end: { code: 1, signal: null } },
 ] as const
 
-test('a process ended by SIGINT or SIGTERM dies of it, and its job is lost, not poison', async () => {
+test('a process that gets SIGINT or SIGTERM ends by it, and its job counts as lost, not as poison', async () => {
   const folder = testFolder()
   for (const [index, { signal, end, ...options }] of lives.entries()) {
     const life = new Life({ folder, ...options })

@@ -81,7 +81,7 @@ test('a reader sees all jobs of the tenant and may change none', () => {
   for (const command of [cancel, approve]) expect(authorize(auditor, 'command', { ...own, ...command })).toBe('deny')
 })
 
-test('a member sees all of the tenant, submits, and acts on own jobs alone, but where a command says otherwise', () => {
+test('a member sees all jobs of the tenant, submits jobs, and changes only own jobs, unless a command allows more', () => {
   const { authorize, scope } = rolePolicy({ member: ['member', 'admin'] })
   const member = { ...ada, role: 'member' }
   expect(scope(member, 'list')).toEqual([{ tenant: 'acme' }])

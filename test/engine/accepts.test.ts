@@ -78,7 +78,7 @@ test.each([
   ['a name that is no command', ['stpo']],
   ['a text', 'stop'],
   ['no name', [5]],
-])('a state that accepts what is no command is refused: %s', (_, accepts) => {
+])('a state that accepts an event that is not a command is refused: %s', (_, accepts) => {
   const lifecycle = createMachine({
     initial: 'a',
     states: { a: { meta: { accepts }, on: { stop: 'b', pause: 'b' } }, b: {} },

@@ -173,7 +173,7 @@ describe('the sender of a command', () => {
     ['a relation that is none', { relation: 'friend' }],
     ['roles that are no list', { roles: 'admin' }],
     ['roles on a resource that are no list', { on: { system: 'owner' } }],
-  ])('is refused where it narrows by nothing: %s', (_, by) => {
+  ])('is refused if its `by` restricts nothing: %s', (_, by) => {
     expect(() => command(by)).toThrow(expect.objectContaining({ code: 'INVALID_DEFINITION' }))
   })
 })

@@ -200,7 +200,7 @@ test.each([
   ['a number', { reason: 5 }],
   ['501 characters', { reason: 'r'.repeat(501) }],
   ['a lone surrogate', { reason: '\ud800' }],
-])('a reason that is none is refused: %s', async (_, options) => {
+])('an invalid reason is refused: %s', async (_, options) => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -229,7 +229,7 @@ test('stopped code that has not returned yet does not delay other jobs', async (
 })
 
 test.each(['100ms', 500, '1h'] as const)(
-  'killGrace is what it says for work of the engine that is asked: %s',
+  'killGrace is kept to the millisecond for work of the engine that gets the cancel: %s',
   async (killGrace) => {
     const bench = new Bench()
     const work = new Work()

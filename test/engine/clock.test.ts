@@ -122,7 +122,7 @@ describe('a wrong clock', () => {
   const YEAR_MS = 365 * DAY_MS
 
   test.each(['memory', 'sqlite'])(
-    'by a year when the engine ran before leaves no trace in what comes after: %s',
+    'that was a year off in an earlier run leaves no trace in later times: %s',
     async (disk) => {
       const bench = new Bench(disk === 'sqlite' ? sqliteDisk() : undefined)
       const work = new Work()

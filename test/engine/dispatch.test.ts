@@ -150,7 +150,7 @@ function raise(): never {
 }
 
 test.each(unruly)(
-  'an executor that breaks the contract of its port harms no job of another: %s',
+  'an executor that breaks the contract of its port harms no job of another executor: %s',
   { timeout: 5_000 },
   async (_, broken) => {
     const bench = new Bench()

@@ -38,7 +38,7 @@ test('I29 a cancel on another engine reaches the code after one poll', async () 
   expect((await bench.row(id)).tasks).toEqual([])
 })
 
-test('work that ends before its engine learned of a cancel elsewhere is ended by the current row, at once', async () => {
+test('work that ends before its engine hears of a cancel on another engine ends by the stored row, at once', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -54,7 +54,7 @@ test('work that ends before its engine learned of a cancel elsewhere is ended by
 })
 
 test.each(['cancel', 'delete', 'replace'] as const)(
-  '%s of a job that ended elsewhere, and whose code still runs here, is answered by its row, at once',
+  '%s of a job that ended on another engine, and whose code still runs here, is answered from its row, at once',
   async (how) => {
     const bench = new Bench()
     const work = new Work()

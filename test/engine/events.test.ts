@@ -104,7 +104,7 @@ describe('a stream', () => {
     ['a number that is none', { after: Number.NaN }],
     ['an option that is none', { since: 4 }],
     ['a label that is no text', { labels: { a: 1 } }],
-  ])('is refused at its first look: %s', async (_, options) => {
+  ])('is refused at its first read: %s', async (_, options) => {
     const bench = new Bench()
     const { ada } = await bench.start({ jobs: [quick] })
     expect(await codeOf(ada.events(options as never).next())).toBe('INVALID_INPUT')

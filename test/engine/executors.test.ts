@@ -67,7 +67,7 @@ test.each([
   [{ ok: true, output: circle }, 'NOT_STORABLE'],
   [{ ok: true, output: 'x'.repeat(1_100_000) }, 'PAYLOAD_TOO_LARGE'],
   [{ ok: false, error: Object.assign(new Error('no disk'), { code: 'EIO' }) }, 'EIO'],
-])('what an executor gives ends its job, also where it is no end or cannot be stored', async (given, code) => {
+])('the answer of an executor ends its job, even if it is not an end or cannot be stored', async (given, code) => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const careless: Executor = { room: () => 1, start: async () => given as never, close: async () => {} }

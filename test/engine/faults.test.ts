@@ -193,7 +193,7 @@ test('progress and lines that the storage refused are written with the end', asy
 })
 
 test.each(['refused', 'unsent', 'unheard'] as const)(
-  'a claim that fails is made good by the sweep: %s',
+  'a job whose claim failed is claimed by the next sweep: %s',
   async (fault) => {
     const bench = new Bench()
     const work = new Work()

@@ -353,7 +353,7 @@ describe('invalid follow-ups', () => {
     ['no list', () => 'retry'],
     ['an unknown kind', () => [{ kind: 'explode' }]],
     ['a promise', () => Promise.resolve([])],
-  ])('%s is told in the job’s log, and its end stands', async (_, followUp) => {
+  ])('%s is a line in the job’s log, and the job’s end stays', async (_, followUp) => {
     const { ada, bench, type, work } = await started(followUp as () => readonly FollowUp[])
     const { id } = await ada.submit(type, 1)
     work.run().finish('done')

@@ -31,7 +31,7 @@ function following(
   return { lines, end: () => end }
 }
 
-test('lines are given as they come, at once on the same engine and with the next poll on another, until the end', async () => {
+test('followed lines arrive at once on the same engine and with the next poll on another, until the job’s end', async () => {
   const { bench, work, here, elsewhere, id } = await running()
   const own = following(here.ada, id)
   const other = following(elsewhere.ada, id)
@@ -50,7 +50,7 @@ test('lines are given as they come, at once on the same engine and with the next
   expect([other.lines, other.end()]).toEqual([['one', 'two', 'three'], 'ok'])
 })
 
-test('a job that has ended gives its lines and ends; one that waits is waited for', async () => {
+test('following the log of an ended job ends after its lines; following that of a waiting job waits', async () => {
   const { bench, work, type, here, id } = await running({ concurrency: 1 })
   const next = await here.ada.submit(type, 2)
   const waiting = following(here.ada, next.id)
@@ -66,7 +66,7 @@ test('a job that has ended gives its lines and ends; one that waits is waited fo
   expect([waiting.lines, waiting.end()]).toEqual([['second'], 'ok'])
 })
 
-test('it begins after a number, and tells of lines that were dropped', async () => {
+test('following a log may begin after the number of a line', async () => {
   const { bench, work, here, id } = await running()
   for (const text of ['one', 'two', 'three']) work.run().context.log(text)
   await bench.clock.settle()
@@ -77,7 +77,7 @@ test('it begins after a number, and tells of lines that were dropped', async () 
   await bench.clock.settle()
 })
 
-test('it goes on while code that was told to stop still writes', async () => {
+test('following a log goes on while code that was told to stop still writes', async () => {
   const { bench, work, here, id } = await running()
   const log = following(here.ada, id)
   await here.ada.cancel(id)
@@ -89,7 +89,7 @@ test('it goes on while code that was told to stop still writes', async () => {
   expect(log.end()).toBe('ok')
 })
 
-test('it ends quietly when its signal is aborted, also before it begins, and when the loop is left', async () => {
+test('following a log ends without an error when its signal is aborted, also before the first read, and when the loop is left', async () => {
   const { bench, work, here, id } = await running()
   const give = new AbortController()
   const log = following(here.ada, id, { signal: give.signal })
@@ -107,7 +107,7 @@ test('it ends quietly when its signal is aborted, also before it begins, and whe
   }
 })
 
-test('it ends with the deletion of its job, here and elsewhere', async () => {
+test('following a log ends with the deletion of its job, on the same engine and on another', async () => {
   const { bench, work, here, elsewhere, id } = await running()
   const logs = [following(here.ada, id), following(elsewhere.ada, id)]
   await bench.clock.settle()
@@ -118,7 +118,7 @@ test('it ends with the deletion of its job, here and elsewhere', async () => {
   await bench.clock.settle()
 })
 
-test('the stop of its engine ends it with ENGINE_STOPPED; after its last number it goes on elsewhere', async () => {
+test('following a log ends with ENGINE_STOPPED when its engine stops, and can go on at another engine after the last number', async () => {
   const { bench, work, here, elsewhere, id } = await running()
   const log = following(here.ada, id)
   work.run().context.log('one')
@@ -135,7 +135,7 @@ test('the stop of its engine ends it with ENGINE_STOPPED; after its last number 
   expect([more.lines, more.end()]).toEqual([[], 'ok'])
 })
 
-test('rights are asked for at each read: who loses them is told nothing more', async () => {
+test('rights are checked at each read of a followed log: a caller who loses them gets no more lines', async () => {
   const bench = new Bench()
   const work = new Work()
   const type = defineJob({ type: 'w', execute: work.execute })
@@ -155,7 +155,7 @@ test('rights are asked for at each read: who loses them is told nothing more', a
   await bench.clock.settle()
 })
 
-test('a job that is not there, or may not be seen, and options of the wrong kind are refused', async () => {
+test('following is refused for a missing job, a hidden job, and an invalid option', async () => {
   const { bench, work, here, id } = await running()
   const calls = [
     following(here.ada, 'absent' as JobId),

@@ -171,7 +171,7 @@ test('one changeset that the storage refuses among others of its turn is reporte
 })
 
 test.each(['unsent', 'unheard'] as const)(
-  'a write whose outcome is unknown degrades it: %s, where that cannot be asked for',
+  'a write of unknown outcome degrades the engine if the outcome cannot be read: %s',
   async (fault) => {
     const { ada, type, faults, engine } = await watched()
     faults.plan('commit', fault)
@@ -291,7 +291,7 @@ test.each([
   ])
 })
 
-test('what was killed more than 5 s ago and still runs is told of, and keeps its place and its slot', async () => {
+test('code that still runs 5 s after its kill is reported, and keeps its place and its slot', async () => {
   const bench = new Bench()
   const ended = Promise.withResolvers<TaskEnd>()
   const stuck: Executor = { room: () => 1, start: () => ended.promise, close: async () => {}, kills: true }

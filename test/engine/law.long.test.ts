@@ -20,7 +20,7 @@ test('two engines under random faults keep every guarantee, and settle every job
   await fc.assert(fc.asyncProperty(runs, holds), { numRuns: RUNS })
 })
 
-test('so they do where the storage cannot tell the outcome of a write', async () => {
+test('two engines keep every guarantee also if the storage cannot tell the outcome of a write', async () => {
   const runs = fc.array(withAnyStorage, { maxLength: 40, size: 'max' })
   await fc.assert(fc.asyncProperty(runs, holds), { numRuns: RUNS })
 })

@@ -28,7 +28,7 @@ const leaving = {
 }
 
 test.each(Object.entries(leaving))(
-  'a callback hears what is sent as it is left, before it is closed: %s',
+  'a callback that is being left still gets the last event sent to it, before it is closed: %s',
   async (_, chart) => {
     const bench = new Bench()
     const heard: string[] = []
@@ -50,7 +50,7 @@ test.each(Object.entries(leaving))(
 )
 
 test.each(Object.entries(leaving))(
-  'a task reads what is sent as it is left, then the end of its inbox: %s',
+  'a task that is being left still reads the last event sent to it, and then the end of its inbox: %s',
   async (_, chart) => {
     const bench = new Bench()
     const read: string[] = []

@@ -196,7 +196,7 @@ describe('limits', () => {
     ['no number', { key: 'k' }],
     ['an empty key', { concurrency: 1, key: '' }],
     ['a key that is no text', { concurrency: 1, key: 7 }],
-  ])('%s is no limit', async (_, limits) => {
+  ])('%s is refused as a limit', async (_, limits) => {
     const make = async () => task({ limits: limits as { concurrency: number } }, () => 1)
     expect((await errorOf(make())).code).toBe('INVALID_DEFINITION')
   })

@@ -93,7 +93,7 @@ test.each([
   ['the wrong kinds', Buffer.from('["x",7,"default","ada"]').toString('base64url')],
   ['__proto__', Buffer.from('{"__proto__":[1,"x","default","ada"]}').toString('base64url')],
   ['too long', 'A'.repeat(1_001)],
-])('a cursor that is none is refused: %s', async (_, cursor) => {
+])('an invalid cursor is refused: %s', async (_, cursor) => {
   const bench = new Bench()
   const { ada } = await bench.start({ jobs: [plain] })
   expect(await codeOf(ada.list({ cursor }))).toBe('INVALID_INPUT')

@@ -92,7 +92,7 @@ test('a time without a date is refused', async () => {
   expect((await ada.list()).items).toEqual([])
 })
 
-test.each(['get', 'run', 'resume', 'delete'] as const)('what is no id names no pipeline: %s', async (verb) => {
+test.each(['get', 'run', 'resume', 'delete'] as const)('an invalid id names no pipeline: %s', async (verb) => {
   const { ada, one } = await started()
   await ada.pipelines.define({ id: '\ufffd', job: one })
   const throwing = { toString: () => JSON.parse('no JSON') }

@@ -89,7 +89,7 @@ describe('defining', () => {
     expect((await ada.pipelines.list()).items).toHaveLength(1)
   })
 
-  test('repeated after its answer was lost finds it done', async () => {
+  test('repeated after its answer was lost succeeds: define, pause and delete', async () => {
     const { ada, faults, nightly } = await started()
     faults.plan('commit', 'unheard')
     expect(await ada.pipelines.define(nightly)).toMatchObject({ id: 'nightly' })
@@ -208,7 +208,7 @@ describe('rights', () => {
     { id: 'ada' },
   ]
 
-  test.each(Object.entries(verbs))('I52 a hidden pipeline and none are answered alike by %s', async (_, call) => {
+  test.each(Object.entries(verbs))('I52 %s answers alike for a hidden and a missing pipeline', async (_, call) => {
     const { ada, engine, nightly } = await started()
     await ada.pipelines.define(nightly)
     for (const who of strangers) {

@@ -304,7 +304,7 @@ test.each([
   ['with an id that is no text', { id: 7 }],
   ['with an empty tenant', { id: 'eve', tenant: '' }],
   ['with relations that are no text', { id: 'eve', relations: { a: 1 } }],
-])('a principal that is no principal is refused: %s', async (_, principal) => {
+])('an invalid principal is refused: %s', async (_, principal) => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const { engine } = await bench.start({ jobs: [type] })

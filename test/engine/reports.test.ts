@@ -95,7 +95,7 @@ test.each([
   ['missing', {}],
   ['null', null],
   ['nothing', undefined],
-])('progress that is no count is ignored, and one line of the log says so: %s', async (_, report) => {
+])('progress that is not a valid number is ignored, and one line of the log says so: %s', async (_, report) => {
   const bench = new Bench()
   const { ada, work, id } = await running(bench)
   for (let time = 0; time < 3; time++) work.run().context.progress(report as unknown as Progress)
@@ -265,7 +265,7 @@ test.each([
   ['no whole number', 1.5],
   ['NaN', Number.NaN],
   ['text', '1'],
-])('a place in the log that is none is refused: %s', async (_, after) => {
+])('an invalid position in the log is refused: %s', async (_, after) => {
   const bench = new Bench()
   const { ada, work, id } = await running(bench)
   work.run().context.log('one')

@@ -88,7 +88,7 @@ test('I49 a task that is sent more than a thousand messages ends, and the chart 
   expect(engine.running()).toEqual([])
 })
 
-test('an error names the first of many values that do not fit, and little of an id that is none', async () => {
+test('an error names only the first of many invalid values, and only the beginning of a very long id', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', input: z.array(z.number()), execute: () => 1 })
   const { ada } = await bench.start({ jobs: [type] })

@@ -118,7 +118,7 @@ test.each([
   ['empty', ''],
   ['of 201 characters', 'n'.repeat(201)],
   ['a number', 7],
-])('a name that is none is refused before the step runs: %s', async (_, name) => {
+])('an invalid name is refused before the step runs: %s', async (_, name) => {
   const bench = new Bench()
   let ran = 0
   const type = defineJob({ type: 'w', execute: async ({ step }) => await codeOf(step(name as string, () => ++ran)) })

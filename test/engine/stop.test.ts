@@ -505,7 +505,7 @@ test('a storage that does not answer does not delay a stop forever', async () =>
   expect(isStopped).toBe(true)
 })
 
-test('a storage that is not closed in time holds up no stop for ever', async () => {
+test('a storage that does not close in time does not delay a stop forever', async () => {
   const bench = new Bench()
   let isHanging = true
   const disk = {

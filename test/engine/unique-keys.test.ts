@@ -184,7 +184,7 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a unique key', (disk) => {
   })
 })
 
-test.each(['', 'x'.repeat(201), 7, null, '\ud800'])('a key that is none is refused by name: %j', async (key) => {
+test.each(['', 'x'.repeat(201), 7, null, '\ud800'])('an invalid key is refused by name: %j', async (key) => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: () => 1 })
   const { ada } = await bench.start({ jobs: [type] })

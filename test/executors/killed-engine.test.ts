@@ -58,7 +58,7 @@ function childrenOf(parent: number) {
 }
 
 test.runIf(process.platform === 'linux')(
-  'a program outlives its engine only where its guard is killed too; then nothing is started beside it',
+  'a program outlives its engine only if its guard is killed too; then no second one is started beside it',
   async () => {
     const { folder, file, host, job, program } = await hosted()
     await killWithGuard(host)

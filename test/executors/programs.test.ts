@@ -43,7 +43,7 @@ test('a program whose job is cancelled gets SIGTERM, and its last lines are in t
   expect(events.map(({ type }) => type)).toEqual(['task.claimed', 'task.started', 'task.stopped'])
 })
 
-test('one that ignores it is killed after its killGrace, with all that it has started', async () => {
+test('a program that ignores SIGTERM is killed after its killGrace, with all processes that it has started', async () => {
   const place = await started(shell(STUBBORN))
   const ids = await stubborn(place)
   await place.ada.cancel(place.id)
@@ -52,7 +52,7 @@ test('one that ignores it is killed after its killGrace, with all that it has st
   expect(place.engine.health).toMatchObject({ running: 0, abandoned: 0, executors: { processes: { room: 10 } } })
 })
 
-test('one that takes longer than its timeout is killed too, and fails with TIMEOUT', async () => {
+test('a program that takes longer than its timeout is killed too, and fails with TIMEOUT', async () => {
   const place = await started(shell(STUBBORN), { timeout: '200ms' })
   const ids = await stubborn(place)
   expect(await place.ada.result(place.id)).toMatchObject({ outcome: 'failure', error: { code: 'TIMEOUT' } })
@@ -60,7 +60,7 @@ test('one that takes longer than its timeout is killed too, and fails with TIMEO
   await until(() => !ids.some(isAlive))
 })
 
-test('with killGrace never it is waited for, and the log goes on until it has ended', async () => {
+test('with killGrace never, a program that ignores SIGTERM is waited for, and its log goes on until it has ended', async () => {
   const go = join(newFolder(), 'go')
   const place = await started(shell('trap "" TERM; echo up; until [ -e "$1" ]; do sleep 0.01; done; echo done', go), {
     killGrace: 'never',
@@ -75,7 +75,7 @@ test('with killGrace never it is waited for, and the log goes on until it has en
   expect(events.at(-1)?.type).toBe('task.stopped')
 })
 
-test('a job that is deleted while it runs is killed, and who follows its log is let go', async () => {
+test('the program of a deleted job is killed, and following the job’s log ends', async () => {
   const place = await started(shell(STUBBORN))
   const { ada, id } = place
   const ids = await stubborn(place)
@@ -108,8 +108,8 @@ test('an attempt that is tried again leaves no exit code', async () => {
 
 test.each([
   ['is killed by the stop of its engine', STUBBORN],
-  ['ends well since its engine stops', 'trap "exit 0" TERM; sleep 1000 & echo "up $$ $!"; wait'],
-])('a program that %s has ended before the stop has, and is given back', async (_, script) => {
+  ['ends without an error when its engine stops', 'trap "exit 0" TERM; sleep 1000 & echo "up $$ $!"; wait'],
+])('a program that %s ends before the stop does, and its task is given back', async (_, script) => {
   const storage = memoryStorage()
   const go = join(newFolder(), 'go')
   const type = defineJob({
@@ -128,7 +128,7 @@ test.each([
   expect((await linesOf(second.ada, id)).at(-1)?.text).toBe('attempt 1')
 })
 
-test('a program that was told to stop when its engine stops is over, and holds nothing', async () => {
+test('a program whose job was cancelled before its engine stops ends by that stop, and holds nothing', async () => {
   const storage = memoryStorage()
   const type = defineJob({ type: 'program', killGrace: '200ms', run: shell(STUBBORN) })
   const first = await newEngine({ jobs: [type], storage })

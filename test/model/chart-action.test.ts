@@ -187,7 +187,7 @@ test.each([
   ['spawn of inline logic inside an assign', { actions: assign(({ spawn }) => ({ ref: (spawn as Spawn)(never) })) }],
   ['spawnChild of inline logic', { actions: spawnChild(never) }],
   ['sendTo an actor from elsewhere', { actions: sendTo(createActor(never), { type: 'X' }) }],
-])('%s is no way to run durably: it ends the job, and the message says what to do', (_, transition) => {
+])('%s cannot run durably: it ends the job, and the message says what to do', (_, transition) => {
   const chart = createChart(machineOf({ on: { GO: transition } }))
   expect(moves(chart, 'GO').end).toMatchObject({
     kind: 'error',
@@ -264,7 +264,7 @@ test('a delayed raise and a delayed sendTo to itself are timers, and cancel remo
   expect(actionsOf({ type: 'CANCEL' })).toEqual([{ kind: 'cancelTimer', id: 'r' }])
 })
 
-test('a delay is whole milliseconds from 0; NaN is none', () => {
+test('a delay is a whole number of milliseconds from 0, rounded up; NaN counts as 0', () => {
   const delayOf = (ms: number) => {
     const machine = createMachine({ entry: raise({ type: 'LATER' }, { delay: () => ms }) })
     const [action] = createChart(machine).start(undefined).actions

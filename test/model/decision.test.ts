@@ -203,7 +203,7 @@ describe('end', () => {
     expect(events).toEqual([{ type: 'job.transitioned', ...settled }])
   })
 
-  test('with retries a failed task is available again after a pause drawn from the given chance', () => {
+  test('with retries a failed task is available again after a pause computed from the given random number', () => {
     const decision = ended(tried, claimed(tried), failed, moment(3_000, 0.5))
     expect(taskOf(decision.job)).toMatchObject({ status: 'available', availableAt: 8_000, attempt: 1, token: 2 })
     expect(taskOf(decision.job)).not.toHaveProperty('holder')
@@ -312,14 +312,14 @@ describe('lose', () => {
     expect(stuck.error?.code).toBe('POISON')
   })
 
-  test('a failed attempt ends the row: three losses with a failure between are not POISON', () => {
+  test('losses must be in a row: three losses with a failed attempt between them are not POISON', () => {
     const twice = lost(tried, claimed(tried, lost(tried, claimed(tried)).job)).job
     const between = ended(tried, claimed(tried, twice), failed).job
     const { job } = lost(tried, claimed(tried, between, 30_000))
     expect(taskOf(job)).toMatchObject({ status: 'available', crashes: 1, losses: 3 })
   })
 
-  test('an attempt that is given back neither counts as a loss nor ends the row', () => {
+  test('an attempt that is given back neither counts as a loss nor interrupts losses in a row', () => {
     const twice = lost(plain, claimed(plain, lost(plain, claimed(plain)).job)).job
     const held = claimed(plain, twice)
     const back = release(plain, held, taskOf(held).token, moment(4_000)).job

@@ -119,7 +119,7 @@ test.each(['task.started', 'task.stop', 'xstate.init', 'xstate.done.actor.w', '*
   },
 )
 
-test('a child’s ends outside its chart bear the labels of its parent’s type', () => {
+test('if a child ends outside its chart, its label is the one that its parent’s type gives', () => {
   const child = createMachine({})
   const lifecycle = createMachine({ invoke: { src: 'child' } }).provide({ actors: { child } } as never)
   const type = defineJob({ type: 't', lifecycle, labels: { stopped: 'aborted' } })

@@ -32,7 +32,7 @@ test.each([
   ['an object whose message is no text', { message: 5 }, '{"message":5}'],
   ['an object that JSON cannot show', { size: 1n }, 'an object that cannot be shown was thrown'],
   ['an object that JSON leaves out', { toJSON: () => undefined }, 'an object without a message was thrown'],
-])('%s that was thrown is told in a message', (_, thrown, message) => {
+])('if %s is thrown, the message shows it', (_, thrown, message) => {
   expect(jobError(thrown)).toEqual({ name: 'Error', message })
 })
 

@@ -82,7 +82,7 @@ test('each event is published with its own number, whoever caused it', () => {
   expect(moved).toMatchObject({ sequence: 41, jobSequence: 7, by: ada, from: 'queued', to: 'running' })
 })
 
-test('the event that moved the chart is published by no event', () => {
+test('no published event contains the event that moved the chart', () => {
   const row = eventRow(job, ada, drafts, [{ type: 'approve', note: 'private' }])
   expect(JSON.stringify(publicEvents(row, 1))).not.toContain('private')
 })

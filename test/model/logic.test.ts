@@ -26,7 +26,7 @@ test.each([
   ['transition logic', fromTransition(run, 0), 'pure'],
   ['a machine', createMachine({ context: run }), 'machine'],
   ['a machine of a setup', setup({}).createMachine({}), 'machine'],
-] as const)('%s is known by what XState made of it, and nothing of it is run', (_, made, kind) => {
+] as const)('the kind of %s is recognized from XState’s object, and none of its code runs', (_, made, kind) => {
   const logic: unknown = made
   if (!isLogic(logic)) throw new Error('it is no logic')
   expect(kindOf(logic)).toBe(kind)
@@ -34,6 +34,6 @@ test.each([
   expect(ran).toBe(0)
 })
 
-test.each([null, undefined, 'work', () => {}, {}, { transition: () => {} }])('%s is no logic', (value) => {
+test.each([null, undefined, 'work', () => {}, {}, { transition: () => {} }])('%s is not logic', (value) => {
   expect(isLogic(value)).toBe(false)
 })

@@ -315,7 +315,7 @@ test.each<[string, () => Migrated]>([
     () => ({ state: 'late', timers: [{ id: 'x', event: { type: 'X' }, dueAt: Number.NaN }] }),
   ],
   ['gives a context that an input cannot be made of', () => ({ state: 'elsewhere', context: {} })],
-])('a migrate that %s is an error of the one who touches the job, which stays as it is', (_, migrate) => {
+])('a migrate that %s is an error for the caller who touches the job, and the job stays unchanged', (_, migrate) => {
   const { type } = moving(migrate)
   const job = created(old)
   const before = structuredClone(job)

@@ -30,13 +30,13 @@ test.each([
   )
 })
 
-test('the pause doubles by attempt, scaled by chance', () => {
+test('the pause doubles with each attempt, and is scaled by the random number', () => {
   const retry = { limit: 9, baseMs: 1_000, capMs: 60_000 }
   expect([1, 2, 3, 4].map((attempt) => backoffMs(retry, attempt, 0.5))).toEqual([500, 1_000, 2_000, 4_000])
   expect(backoffMs(retry, 3, 0)).toBe(0)
 })
 
-test('the pause is cut at its cap, before chance', () => {
+test('the pause is limited by its cap before it is scaled by the random number', () => {
   const retry = { limit: 9, baseMs: 1_000, capMs: 3_000 }
   expect(backoffMs(retry, 3, 0.5)).toBe(1_500)
   expect(backoffMs(retry, 2_000, 0.5)).toBe(1_500)
@@ -46,7 +46,7 @@ test.each([0, -1, Number.NEGATIVE_INFINITY])('attempt %d is a RangeError', (atte
   expect(() => backoffMs({ limit: 1, baseMs: 1, capMs: 1 }, attempt, 0)).toThrow(RangeError)
 })
 
-test('law: a pause is whole, from 0 to min(cap, base · 2^(attempt − 1)), and never falls as chance rises', () => {
+test('law: a pause is whole, from 0 to min(cap, base · 2^(attempt − 1)), and never falls as the random number rises', () => {
   const retries = fc.record({
     limit: fc.constant(1),
     baseMs: fc.nat(4_000_000_000_000),

@@ -370,9 +370,12 @@ test.each([
   ['named within a state that has a wildcard', { left: { f: 'g' }, right: 'quiet' }, { type: 'exact' }, true],
   ['named in two regions', { left: 'a', right: 'same' }, { type: 'exact' }, true],
   ['named in one region and met by a wildcard in another', { left: 'a', right: 'loud' }, { type: 'exact' }, true],
-] as const)('whether a chart that should name its event takes one that is %s', (_, state, event, expected) => {
-  expect(named.transitionIfNamed({ state, context: {} }, event).handled).toBe(expected)
-})
+] as const)(
+  'transitionIfNamed takes an event only if a transition names it; here it is %s',
+  (_, state, event, expected) => {
+    expect(named.transitionIfNamed({ state, context: {} }, event).handled).toBe(expected)
+  },
+)
 
 test('an executor’s event moves the region that names it, and no wildcard beside, above or below', () => {
   const chart = createChart(
@@ -422,7 +425,7 @@ test.each([
     'z',
   ],
   ['its key where the status is no text', { initial: 'a', states: { a: { meta: { status: 5 } } } }, 'a'],
-])('the label of a place is %s', (_, config, label) => {
+])('the label of a state is %s', (_, config, label) => {
   const chart = createChart(machineOf(config))
   const start = chart.start(undefined)
   expect(start.info.label).toBe(label)

@@ -38,7 +38,7 @@ describe('two engines that know one file by different names', () => {
   })
 
   test.each(['a link to it', 'a relative link to it', 'a link to a link to it', 'its name in a folder that is a link'])(
-    'make it where %s leads, where there is none yet',
+    'create the file where %s leads, if there is none yet',
     async (what) => {
       const folder = testFolder()
       mkdirSync(join(folder, 'real'))

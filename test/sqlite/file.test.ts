@@ -23,7 +23,7 @@ describe('files', () => {
     })
   })
 
-  test('a file of ours that others may read is closed to them', async () => {
+  test('an existing file of jobchart that others may read is closed to them', async () => {
     const file = join(testFolder(), 'jobs.db')
     const first = await openFile(file, 'first')
     await first.forget('first')
@@ -39,7 +39,7 @@ describe('files', () => {
     expect(await storage.lastSequence()).toBe(0)
   })
 
-  test('a file whose making was killed is empty, and the next process makes it', async () => {
+  test('if a process is killed while it creates a file, the file is empty, and the next process sets it up', async () => {
     const file = join(testFolder(), 'jobs.db')
     const { said, child } = await holder('make', file)
     expect(said).toBe('holding')

@@ -176,7 +176,7 @@ describe('the acceptance cases', () => {
 
 describe('edges of the lifecycle', () => {
   test.each(['succeed', 'fail'] as const)(
-    'a cancelled job drops what its work still says, and that it would %s',
+    'a cancelled job ignores later progress of its work, and that its work would %s',
     async (end) => {
       const { ed, load, clock, row, work } = await organization()
       const { id } = await ed.submit(load, input)

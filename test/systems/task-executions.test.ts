@@ -119,7 +119,7 @@ describe('the acceptance cases', () => {
     expect(executions.present(await mia.result(id)).status).toBe('COMPLETE')
   })
 
-  test('M11 a job that was deleted is not there, and cannot be deleted again', async () => {
+  test('M11 a deleted job is not found, and cannot be deleted again', async () => {
     const { mia } = await workspace()
     const { id } = await mia.submit(shell, { script: 'true' }, flights)
     await mia.result(id)
@@ -166,7 +166,7 @@ describe('the acceptance cases', () => {
     expect(await answerOf(mia.submit(endless, { up: '/dev/null' }, flights))).toBe('ok')
   })
 
-  test('M19 who is not of the workspace is answered as for an unknown id, and hears of nothing', async () => {
+  test('M19 a caller from outside the workspace gets the same answers as for an unknown id, and no events', async () => {
     const { mia, nora, person } = await workspace()
     const signal = AbortSignal.timeout(60_000)
     const heard = nora.events({ signal })[Symbol.asyncIterator]()
@@ -239,7 +239,7 @@ describe('the edges of the life', () => {
     expect(await Promise.all([0, 1, 2, 3, 9].map(linesFrom))).toEqual([['a', 'b', 'c'], ['b', 'c'], ['c'], [], []])
   })
 
-  test('an executor without room is no failed launch: its time-out counts from the claim', async () => {
+  test('waiting for room in an executor is not a failed launch: the time-out counts from the claim', async () => {
     const clock = virtualClock()
     const launches = new Launches(1)
     const { mia, engine, row } = await workspace({ clock, executors: { processes: launches.executor } })
@@ -259,7 +259,7 @@ describe('the edges of the life', () => {
     expect((await row(id)).status).toBe('COMPLETE')
   })
 
-  test('an engine that stops ends its execution, which the next one launches anew', async () => {
+  test('an engine that stops ends its execution, and launches it anew after its next start', async () => {
     const { mia, engine, entered } = await workspace()
     const up = namedPipe('up')
     const { id } = await mia.submit(shell, { script: `echo $$ > ${up.path}; ${ENDLESS}` }, flights)
@@ -272,7 +272,7 @@ describe('the edges of the life', () => {
     expect((await mia.history(id)).map(({ to }) => to)).toEqual(['UNKNOWN', 'RUNNING', 'UNKNOWN', 'RUNNING'])
   })
 
-  test('an execution that cannot be launched is ERROR, and has started when it ended', async () => {
+  test('an execution that cannot be launched is ERROR, and its start time is its end time', async () => {
     const nowhere = executions.defineJob({ type: 'nowhere', run: { command: 'true', cwd: '/no/such/folder' } })
     const unmade = executions.defineJob({
       type: 'unmade',
@@ -290,7 +290,7 @@ describe('the edges of the life', () => {
     }
   })
 
-  test('a function runs in a process of its own where its executor gives it one', async () => {
+  test('a function runs in a process of its own if its executor runs modules', async () => {
     const module = new URL('./execution-module.ts', import.meta.url)
     const square = executions.defineJob({
       type: 'square',
@@ -373,7 +373,7 @@ describe('the definition', () => {
     )
   })
 
-  test('an option that there is not, or that does not fit, is refused', () => {
+  test('an unknown option and an invalid option are refused', () => {
     const refused = (options: object) => {
       try {
         executions.defineJob(options as Parameters<typeof executions.defineJob>[0])
@@ -398,7 +398,7 @@ describe('the definition', () => {
     }
   })
 
-  test('it knows its input and its output, and that it takes no command', async () => {
+  test('has a typed input and output, and takes no command', async () => {
     const { mia } = await workspace()
     const view = await mia.result((await mia.submit(shell, { script: 'true' })).id)
     expectTypeOf(view.output).toEqualTypeOf<{ readonly exitCode: number } | undefined>()

@@ -286,7 +286,7 @@ describe('findings', () => {
       { invoke: { src: 'work', onDone: 'end', onError: { actions: assign(() => fail()) } } },
       'xstate.error.actor.0.(machine).start',
     ],
-  ])('what throws is told: %s', (_, start, event) => {
+  ])('code that throws is reported: %s', (_, start, event) => {
     const map = mapOf(
       {
         initial: 'start',

@@ -30,7 +30,7 @@ test('C3 each timer rings once, at its own time; timers of one time ring in the 
   expect(rung).toHaveLength(4)
 })
 
-test('everything that a timer causes is done before the next rings, including further timers and turns', async () => {
+test('everything that a timer causes is done before the next one fires, including further timers and turns', async () => {
   const clock = virtualClock()
   const rung: string[] = []
   clock.timer(10, () => {
