@@ -76,6 +76,7 @@ export type { JobActions } from './engine/operations/actions.ts'
 export type { Reason } from './engine/operations/explain.ts'
 export type { CancelOptions, SendOptions } from './engine/operations/jobs.ts'
 export type { LogLineView, LogOptions } from './engine/operations/logs.ts'
+export type { OnDefine, OnDefineOf } from './engine/operations/on-define.ts'
 export type { PipelineHistoryEntry, PipelineHistoryOptions } from './engine/operations/pipeline-history.ts'
 export type {
   PipelineCallOptions,

@@ -15,7 +15,14 @@ import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError, jobError, pipelineNotFound } from '../model/error.ts'
 import { endedJob, type FollowUp, mayBeFollowed, mayCauseRuns } from '../model/follow-up.ts'
 import { holdsSlot } from '../model/job.ts'
-import { movedOn, type Pipeline, pausedByFollowUp, startable } from '../model/pipeline.ts'
+import {
+  movedOn,
+  type Pipeline,
+  type PipelineStatus,
+  pausedByFollowUp,
+  startable,
+  withStatus,
+} from '../model/pipeline.ts'
 import { combined, type PipelineChange } from '../model/pipeline-change.ts'
 import { continued } from '../model/step-key.ts'
 import type { Json } from '../model/storable.ts'
@@ -259,6 +266,12 @@ class Preparation {
         const reason = followUp.kind === 'pause' ? followUp.reason : undefined
         return { kind: followUp.kind, add: (core, _, followed) => pause(core, followed, found, reason) }
       }
+      case 'status': {
+        const found = await this.#pipeline(followUp.pipeline)
+        await this.#authorizePipeline(who, found, 'pausePipeline')
+        const { kind, status } = followUp
+        return { kind, add: (core, _, followed) => changeStatus(core, followed, found, status) }
+      }
     }
   }
 
@@ -364,12 +377,21 @@ function pause(core: Core, followed: Followed, found: Pipeline, reason: string |
   followed.pipelines = combined(followed.pipelines, change)
 }
 
+function changeStatus(core: Core, followed: Followed, found: Pipeline, to: PipelineStatus): void {
+  const now = look(followed, found)
+  const from = now.status ?? 'ready'
+  if (from === to) return
+  const after = withStatus(now, to, core.clock.now())
+  const events = [{ type: 'pipeline.statusChanged', from, to }] as const
+  followed.pipelines = combined(followed.pipelines, { before: found, after, events, by: ENGINE })
+}
+
 function pausedEvent(reason: string) {
   return { type: 'pipeline.paused', reason } as const
 }
 
 type Made =
-  Exclude<FollowUp, { readonly kind: 'pause' | 'resume' }> extends infer Each
+  Exclude<FollowUp, { readonly kind: 'pause' | 'resume' | 'status' }> extends infer Each
     ? Omit<Each & { readonly input?: unknown }, 'kind' | 'job' | 'pipeline'> & { readonly kind: string }
     : never
 type Fixed = Omit<NewJob, 'id' | 'tenant'>

@@ -270,6 +270,11 @@ export const followUpsSchema = z
         z.strictObject({ kind: z.literal('run'), pipeline: name, input: z.unknown().exactOptional(), ...followingJob }),
         z.strictObject({ kind: z.literal('pause'), pipeline: name, reason: name }),
         z.strictObject({ kind: z.literal('resume'), pipeline: name }),
+        z.strictObject({
+          kind: z.literal('status'),
+          pipeline: name,
+          status: z.enum(['ready', 'provisioning', 'failed']),
+        }),
       ]),
     ),
   )

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { isOptions } from '../model/option-checks.ts'
 import { OVERLAP_DEFAULTS } from '../model/pipeline.ts'
 import { type Duration, durationMs } from '../model/time.ts'
+import type { OnDefineOf } from './operations/on-define.ts'
 import { cursorSchema, jobType, labelsSchema, limitSchema, name, prioritySchema, time } from './options.ts'
 
 const pipelineOverlap = z.enum(['reject', 'queue', 'replace', 'skip'])
@@ -84,6 +85,8 @@ const dependencySchema = z
     error: 'each should have either pipeline or job',
   })
 
+const onDefineOf = z.custom<OnDefineOf>((given) => typeof given === 'function', { error: 'should be a function' })
+
 /** The options of `pipelines.define`. */
 export const pipelineSchema = z.strictObject({
   id: name,
@@ -94,9 +97,33 @@ export const pipelineSchema = z.strictObject({
   labels: labelsSchema.default({}),
   schedule: scheduleSchema.optional(),
   dependsOn: dependencySchema.optional(),
+  onDefine: onDefineOf.optional(),
   tenant: name.optional(),
   owner: name.optional(),
 })
+
+const statusSchema = z.enum(['ready', 'provisioning', 'failed'])
+
+/** The return value of `onDefine`. */
+export const onDefineSchema = z
+  .array(
+    z.discriminatedUnion('kind', [
+      z.strictObject({
+        kind: z.literal('submit'),
+        job: jobType,
+        input: z.unknown().exactOptional(),
+        priority: prioritySchema.exactOptional(),
+        labels: labelsSchema.exactOptional(),
+      }),
+      z.strictObject({ kind: z.literal('status'), status: statusSchema }),
+      z.strictObject({
+        kind: z.literal('send'),
+        to: z.strictObject({ type: name, createdBy: name.exactOptional() }),
+        event: z.looseObject({ type: name }),
+      }),
+    ]),
+  )
+  .max(100)
 
 /** The options of `pipelines.history`. */
 export const pipelineHistorySchema = z.strictObject({

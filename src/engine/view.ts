@@ -125,7 +125,7 @@ export const BARE: FieldMask = { hidden: new Set(FIELDS), open: new Set(), redac
 
 /** Makes the view of a pipeline, without the fields that the mask hides. */
 export function pipelineViewOf(pipeline: Pipeline, mask: FieldMask = WHOLE): PipelineView {
-  const { revision, input, overlap, schedule, nextAt, owed, createdAt, updatedAt, ...rest } = pipeline
+  const { revision, input, overlap, schedule, nextAt, owed, statusJob, createdAt, updatedAt, ...rest } = pipeline
   const status: PipelineStatus = rest.status ?? 'ready'
   const view = {
     ...rest,

@@ -5,6 +5,7 @@ import type { Chart } from './chart.ts'
 import type { By, CommandSchemas } from './command.ts'
 import type { Job } from './job.ts'
 import type { AnyLogic } from './logic.ts'
+import type { PipelineStatus } from './pipeline.ts'
 import type { SafePart } from './safe.ts'
 import type { Json } from './storable.ts'
 import type { TaskSettings } from './task.ts'
@@ -192,6 +193,8 @@ export type FollowUp =
   | { readonly kind: 'pause'; readonly pipeline: string; readonly reason: string }
   /** Resumes the stored pipeline. */
   | { readonly kind: 'resume'; readonly pipeline: string }
+  /** Changes the status of the stored pipeline. Only a pipeline that is `ready` starts runs. */
+  | { readonly kind: 'status'; readonly pipeline: string; readonly status: PipelineStatus }
 
 /** A job that has ended, as a {@link FollowUpOf} receives it: a copy. Times are milliseconds UTC. */
 export type EndedJob = Pick<

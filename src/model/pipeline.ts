@@ -60,6 +60,8 @@ export interface Pipeline {
   readonly pausedBy?: PausedBy
   /** Absent: `ready`. */
   readonly status?: Exclude<PipelineStatus, 'ready'>
+  /** The job that the status belongs to. If it is deleted before its end, the status becomes `failed`. */
+  readonly statusJob?: string
   readonly schedule?: Schedule
   /** The next due time of the schedule. Absent: there is none. */
   readonly nextAt?: number
@@ -93,6 +95,7 @@ export type PipelineFields = Pick<
   | 'paused'
   | 'pausedBy'
   | 'status'
+  | 'statusJob'
   | 'schedule'
   | 'nextAt'
   | 'dependsOn'
@@ -143,10 +146,11 @@ export function startable(pipeline: Pipeline, isPrivate = false): Pipeline {
   throw new JobchartError('INVALID_STATE', `pipeline "${id}" is ${how}`)
 }
 
-/** The pipeline with another status. */
-export function withStatus(before: Pipeline, status: PipelineStatus, at: number): Pipeline {
-  const { status: _, ...rest } = before
-  return withFields(before, status === 'ready' ? rest : { ...rest, status }, at)
+/** The pipeline with another status. `jobId`: the job that the status belongs to. */
+export function withStatus(before: Pipeline, status: PipelineStatus, at: number, jobId?: string): Pipeline {
+  const { status: _, statusJob: __, ...rest } = before
+  if (status === 'ready') return withFields(before, rest, at)
+  return withFields(before, { ...rest, status, ...(jobId === undefined ? {} : { statusJob: jobId }) }, at)
 }
 
 /** The pipeline after its schedule or its debts have moved on. Nothing that a person set changes. */

@@ -35,6 +35,8 @@ function asked({ kind, pipeline = '', labels = {} }: Asked): FollowUp {
       return { kind, pipeline, reason: 'so' }
     case 'resume':
       return { kind, pipeline }
+    case 'status':
+      return { kind, pipeline, status: 'failed' }
   }
 }
 

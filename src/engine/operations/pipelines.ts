@@ -26,8 +26,9 @@ import { labelsSchema } from '../options.ts'
 import { type Page, shownPage } from '../page.ts'
 import { parseInput, parseWith } from '../parse.ts'
 import { pauseSchema, pipelineListSchema, pipelineSchema, runSchema } from '../pipeline-options.ts'
-import { ChangedMeanwhile } from '../tick.ts'
+import { type Change, ChangedMeanwhile } from '../tick.ts'
 import { type JobView, type PipelineView, pipelineViewOf } from '../view.ts'
+import { changeWith, consequencesOf, type OnDefineOf, withConsequences } from './on-define.ts'
 import { asked as askedRule } from './runs.ts'
 import { type DependencyOptions, dependencyOf, type ScheduleOptions, scheduled } from './schedules.ts'
 import { insertFirst } from './submit.ts'
@@ -51,6 +52,8 @@ export type PipelineOptions<Type extends AnyJobType = AnyJobType> = {
    * `outcome`: how it must end, default `'success'`.
    */
   readonly dependsOn?: readonly DependencyOptions[]
+  /** Called when this definition stores or changes something. What it returns is committed with the definition. */
+  readonly onDefine?: OnDefineOf
   /** The priority of its runs: a whole number, default 0. */
   readonly priority?: number
   /** Added to the labels of each run. Policies and lists may read them. */
@@ -97,19 +100,19 @@ export async function definePipeline(
   { signal }: CallOptions = {},
 ): Promise<PipelineView> {
   signal?.throwIfAborted()
-  const { id, job, overlap, priority, labels, schedule, dependsOn, ...rest } = await parseWith(
+  const { id, job, overlap, priority, labels, schedule, dependsOn, onDefine, ...rest } = await parseWith(
     pipelineSchema,
     options,
     'options',
   )
   const tenant = tenantOf(who, rest.tenant)
   refuseOfPerson(who, 'owner', rest.owner)
-  const type = core.types.require(job)
-  const given = await parseInput(type, rest.input)
+  const jobType = core.types.require(job)
+  const given = await parseInput(jobType, rest.input)
   const input = given === undefined ? {} : { input: given }
   const sources = dependsOn?.map((each) => dependencyOf(each))
   const asked = {
-    type: type.type,
+    type: jobType.type,
     overlap,
     priority,
     labels,
@@ -119,17 +122,24 @@ export async function definePipeline(
   for (;;) {
     const before = await core.storage.pipeline(tenant, id)
     const createdBy = before?.createdBy ?? rest.owner ?? who.id
-    const target: Target = { tenant, type: type.type, createdBy, pipeline: id, labels }
+    const target: Target = { tenant, type: jobType.type, createdBy, pipeline: id, labels }
     const mask = before === undefined ? WHOLE : await authorizeChange(core, who, before, target, signal)
     await authorizeDefine(core, who, target, signal)
     signal?.throwIfAborted()
     const timed = { ...asked, ...scheduled(core, before, schedule) }
     const after = next(core, before, { tenant, id, createdBy }, timed)
     if (before !== undefined && isSame(before, after)) return pipelineViewOf(before, mask)
-    const event = { type: before === undefined ? 'pipeline.defined' : 'pipeline.changed' } as const
-    if (await changed(core, who, { ...(before === undefined ? {} : { before }), after }, event)) {
-      return pipelineViewOf(after, mask)
+    const type = before === undefined ? 'pipeline.defined' : 'pipeline.changed'
+    const asks = onDefine ?? (() => undefined)
+    const consequences = await consequencesOf(core, who, asks, { before, after }, signal)
+    const stored = withConsequences(after, consequences)
+    const event = { type } as const
+    const change = {
+      ...(before === undefined ? {} : { before }),
+      after: stored.after,
+      events: [event, ...stored.events],
     }
+    if (await changed(core, who, changeWith(consequences, after, [change]))) return pipelineViewOf(stored.after, mask)
   }
 }
 
@@ -246,7 +256,8 @@ export async function pausePipeline(
     if (before.paused === reason && isPersons) return pipelineViewOf(before, mask)
     const after = pausedAs(before, reason, 'person', core.clock.now())
     const event = reason === undefined ? RESUMED : ({ type: 'pipeline.paused', reason } as const)
-    if (await changed(core, who, { before, after }, event)) return pipelineViewOf(after, mask)
+    const change = { before, after, events: [event] }
+    if (await changed(core, who, { decide: () => ({ pipelines: [change] }) })) return pipelineViewOf(after, mask)
   }
 }
 
@@ -266,7 +277,8 @@ export async function deletePipeline(
     if (before === undefined && isRepeated) return
     if (before === undefined) throw pipelineNotFound(id)
     await authorizePipeline(core, who, before, 'deletePipeline', signal)
-    if (await changed(core, who, { before }, { type: 'pipeline.deleted' })) return
+    const change = { before, events: [{ type: 'pipeline.deleted' }] } as const
+    if (await changed(core, who, { decide: () => ({ pipelines: [change] }) })) return
   }
 }
 
@@ -288,16 +300,10 @@ export async function reachPipeline(
 }
 
 /** Writes a pipeline. `false`: it was changed meanwhile. */
-async function changed(
-  core: Core,
-  who: Principal,
-  change: PipelineChange,
-  event: PipelineEventDraft,
-): Promise<boolean> {
+async function changed(core: Core, who: Principal, change: Omit<Change, 'by' | 'isAskedAgain'>): Promise<boolean> {
   const by = { kind: who.kind, id: who.id }
-  const pipelines = [{ ...change, events: [event] }]
   try {
-    await core.ticks.submit({ by, decide: () => ({ pipelines }), isAskedAgain: true })
+    await core.ticks.submit({ by, ...change, isAskedAgain: true })
     return true
   } catch (error) {
     if (error instanceof ChangedMeanwhile) return false
@@ -333,11 +339,12 @@ function next(
 ): Pipeline {
   const at = core.clock.now()
   if (before === undefined) return { ...fixed, ...asked, createdAt: at, updatedAt: at, revision: firstRevision(core) }
-  const { paused, pausedBy, status, owed } = before
+  const { paused, pausedBy, status, statusJob, owed } = before
   const stays = {
     ...(paused === undefined ? {} : { paused }),
     ...(pausedBy === undefined ? {} : { pausedBy }),
     ...(status === undefined ? {} : { status }),
+    ...(statusJob === undefined ? {} : { statusJob }),
     ...(owed === undefined ? {} : { owed }),
   }
   return withFields(before, { ...asked, ...stays }, at)

@@ -31,6 +31,7 @@ import { type Change, ChangedMeanwhile, untilUnchanged } from '../tick.ts'
 import { UniqueKeyHeldError } from '../unique-key.ts'
 import { type JobView, viewOf } from '../view.ts'
 import type { WorkingSet } from '../working-set.ts'
+import { statusWithout } from './on-define.ts'
 import { readable } from './reads.ts'
 
 /** A job to be stored. */
@@ -347,20 +348,29 @@ export async function deleteJob(core: Core, who: Principal, id: JobId, { signal 
   signal?.throwIfAborted()
   await untilUnchanged(async () => {
     const { summary } = await reach(core, who, id, () => ({ action: 'delete', signal }))
-    const cancel = cancelOfUnsettled(core, await load(core, id, who.kind))
+    const known = await load(core, id, who.kind)
+    const cancel = cancelOfUnsettled(core, known)
     if (cancel !== undefined) await authorizeJob(core, who, summary, { action: 'command', command: cancel, signal })
+    const pipeline = await statusPipelineOf(core, known)
     await core.ticks.submit({
       by: { kind: who.kind, id: who.id },
       jobs: [id],
+      isAskedAgain: pipeline !== undefined,
       decide: (jobs, context) => {
         const job = jobFor(jobs, id, who.kind)
         // The policy was asked about the job with an older status, so it must be asked again.
         if (job.status !== summary.status) throw new ChangedMeanwhile()
         if (job.parentId !== undefined) throw ofParent(job)
-        return remove(jobs.typeOf(job), job, context, jobs)
+        const pipelines = job.phase === 'settled' ? [] : statusWithout(pipeline, id, context.at)
+        return { ...remove(jobs.typeOf(job), job, context, jobs), pipelines: pipelines ?? [] }
       },
     })
   })
+}
+
+async function statusPipelineOf({ storage }: Core, { id, tenant, pipeline }: Job): Promise<Pipeline | undefined> {
+  const stored = pipeline === undefined ? undefined : await storage.pipeline(tenant, pipeline)
+  return stored?.statusJob === id ? stored : undefined
 }
 
 /**
