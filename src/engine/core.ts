@@ -99,6 +99,8 @@ export class TypeRegistry {
   readonly #newest: ReadonlyMap<string, AnyJobType>
   /** All types, by name and then version. Looked up at each change of a job. */
   readonly #found = new Map<string, Map<string, AnyJobType>>()
+  /** The name of the type that has an alias, by the alias. */
+  readonly #aliases = new Map<string, string>()
   readonly #safe = new Map<string, AnyJobType['safe'] | undefined>()
 
   /**
@@ -125,10 +127,24 @@ export class TypeRegistry {
     }
     this.#all = [...byKey.values()]
     this.#newest = new Map(types.map((type) => [type.type, type]))
+    for (const { type, aliases } of types) for (const alias of aliases) this.#addAlias(alias, type)
     for (const each of byKey.values()) {
       const versions = this.#found.get(each.type) ?? new Map<string, AnyJobType>()
       this.#found.set(each.type, versions.set(each.version, each))
     }
+  }
+
+  #addAlias(alias: string, type: string): void {
+    const taken = this.#newest.has(alias) ? alias : this.#aliases.get(alias)
+    if (taken !== undefined && taken !== type) {
+      throw new JobchartError('INVALID_DEFINITION', `"${alias}" names both job type "${taken}" and "${type}"`)
+    }
+    this.#aliases.set(alias, type)
+  }
+
+  /** The stored name of a type, from a name or an alias. An unknown name is returned as it is. */
+  nameOf(name: string): string {
+    return this.#aliases.get(name) ?? name
   }
 
   /** All known job types. */
@@ -138,7 +154,7 @@ export class TypeRegistry {
 
   /** The newest version of a type. @throws {JobchartError} `UNKNOWN_TYPE` it was not given to `createEngine`. */
   named(name: string): AnyJobType {
-    const newest = this.#newest.get(name)
+    const newest = this.#newest.get(this.nameOf(name))
     return this.require(newest ?? { type: name, version: 'any' })
   }
 

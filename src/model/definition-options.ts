@@ -8,6 +8,7 @@ import {
   duration,
   either,
   flag,
+  names,
   listOf,
   type OptionRule,
   type OptionRules,
@@ -36,6 +37,7 @@ const COMMON: OptionRules = {
   migrate: callback,
   followUp: callback,
   startsPipelines: flag,
+  aliases: names,
   describe: callback,
   limits: anything,
 }

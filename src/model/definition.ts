@@ -89,6 +89,8 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   readonly followUp?: FollowUpOf
   /** True: pipelines may name this type in `dependsOn`. Default false, because each end then costs one more read. */
   readonly startsPipelines?: boolean
+  /** Other names that `submit`, lists, counts and streams accept for this type, e.g. a misspelt one of older clients. */
+  readonly aliases?: readonly string[]
 }
 
 /** A job type made from one function: queued → running → completed, failed or cancelled. */
@@ -203,6 +205,7 @@ export function defineJob(
     describe: options.describe as AnyJobType['describe'],
     followUp: options.followUp,
     startsPipelines: options.startsPipelines ?? false,
+    aliases: options.aliases ?? [],
     ...earlier(type, version, options),
   }
   if ('lifecycle' in options) return { ...common, ...fromMachine(options) }
@@ -224,6 +227,7 @@ type Life = Omit<
   | 'describe'
   | 'followUp'
   | 'startsPipelines'
+  | 'aliases'
   | 'previous'
   | 'migrate'
 >
@@ -377,6 +381,7 @@ function childType(
     describe: undefined,
     followUp: undefined,
     startsPipelines: false,
+    aliases: [],
     commands: {},
     by: {},
     cancel: null,

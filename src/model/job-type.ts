@@ -57,6 +57,12 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
   /** @internal */
   readonly followUp: FollowUpOf | undefined
   /**
+   * Other names of the type. They are accepted wherever a type is named, and never stored.
+   *
+   * @internal
+   */
+  readonly aliases: readonly string[]
+  /**
    * True: stored pipelines may depend on this type. Then each end of its jobs looks for such pipelines.
    *
    * @internal

@@ -162,7 +162,8 @@ export async function listPipelines(
   { signal, ...options }: PipelineListOptions = {},
 ): Promise<Page<PipelineView>> {
   signal?.throwIfAborted()
-  const { type, limit, cursor } = await parseWith(pipelineListSchema, options, 'options')
+  const { type: named, limit, cursor } = await parseWith(pipelineListSchema, options, 'options')
+  const type = named === undefined ? undefined : core.types.nameOf(named)
   const scopes = await authorizeMany(core, who, 'listPipelines', signal)
   const narrow = type === undefined ? {} : { type }
   const filter = { scopes: searchedBy(who, scopes, Object.keys(narrow)), ...narrow }

@@ -184,8 +184,10 @@ async function filterOf(
   grouped: readonly CountedField[] = [],
 ): Promise<{ readonly filter: JobFilter; readonly asked: readonly string[] }> {
   const scopes = await authorizeMany(core, who, view === 'all' ? 'listAll' : 'list', signal)
+  const type = narrow.type === undefined ? undefined : core.types.nameOf(narrow.type)
   const given = {
     ...narrow,
+    type,
     createdBy,
     labels: Object.keys(labels).length === 0 ? undefined : labels,
   }

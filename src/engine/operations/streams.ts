@@ -114,7 +114,8 @@ class FollowedEvents implements Events {
     refuseBesideJob(wanted)
     this.#signal?.addEventListener('abort', this.#end, { once: true })
     if (this.#signal?.aborted === true) this.#end()
-    return new EventStream(from.core, this.#who, { after: from.sequence, ...wanted }, this.#ended.signal)
+    const type = wanted.type === undefined ? undefined : from.core.types.nameOf(wanted.type)
+    return new EventStream(from.core, this.#who, { after: from.sequence, ...wanted, type }, this.#ended.signal)
   }
 
   #finish(): void {
