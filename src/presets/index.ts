@@ -10,6 +10,18 @@ export type { Percent } from './member-percent.ts'
 export type { MemberRoles } from './member-policy.ts'
 export type { MemberColumn, MemberRow, MemberStatus } from './member-row.ts'
 export {
+  type FunctionRunOptions,
+  type PipelineJobs,
+  type ProgramRunOptions,
+  pipelineJobs,
+  type RunCommands,
+  type RunType,
+  type UserTaskCommands,
+  type UserTaskType,
+  type WorkspacePipeline,
+} from './pipeline-jobs.ts'
+export type { PipelineJobRow, PipelineJobStatus } from './run-row.ts'
+export {
   type FunctionExecutionOptions,
   type ProgramExecutionOptions,
   type TaskExecutions,

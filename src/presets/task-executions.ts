@@ -18,6 +18,7 @@ import { z } from 'zod'
 import { describeEnd, type ExecutionParts, executionLifecycle } from './execution-lifecycle.ts'
 import { executionRow, type TaskExecutionRow } from './execution-row.ts'
 import { checkBy, given, passedOn, type Schema, type Types } from './preset-options.ts'
+import { partsOf } from './program-parts.ts'
 import { type WorkspaceRoles, workspacePolicy } from './workspace-policy.ts'
 
 interface CommonOptions<Type extends string, InputSchema>
@@ -149,14 +150,4 @@ function workOf(options: AnyOptions) {
     return { work, argumentsOf }
   }
   return { work: task<unknown, unknown>(settings, options.execute), argumentsOf: options.arguments ?? (() => []) }
-}
-
-function partsOf(made: (input: unknown) => Program) {
-  return {
-    command: ({ input }: { readonly input: unknown }) => made(input).command,
-    args: ({ input }: { readonly input: unknown }) => made(input).args,
-    env: ({ input }: { readonly input: unknown }) => made(input).env,
-    cwd: ({ input }: { readonly input: unknown }) => made(input).cwd,
-    stdin: ({ input }: { readonly input: unknown }) => made(input).stdin,
-  }
 }

@@ -4,7 +4,7 @@ import { checkBy } from './preset-options.ts'
 
 /** The role names that the host app uses for the users of a workspace. Other roles see nothing. */
 export interface WorkspaceRoles {
-  /** Roles that see and delete all jobs of the workspace, and run its pipelines. Default `['Owner', 'Administrator']`. */
+  /** Roles that see, stop and delete all jobs of the workspace, and run its pipelines. Default `['Owner', 'Administrator']`. */
   readonly administrator?: readonly string[]
   /** Roles that see all jobs of the workspace, run its pipelines, and delete their own jobs. Default `['Member']`. */
   readonly member?: readonly string[]
@@ -20,13 +20,14 @@ const rolesSchema = z.strictObject({
  * which has the arguments, and the stacks of errors. Nobody may retry a job. Instead, users run the job's pipeline
  * again.
  */
-export function workspacePolicy(roles: WorkspaceRoles = {}): Policy {
-  checkBy(rolesSchema, roles, 'taskExecutions')
+export function workspacePolicy(roles: WorkspaceRoles = {}, preset = 'taskExecutions'): Policy {
+  checkBy(rolesSchema, roles, preset)
   const { administrator = ['Owner', 'Administrator'], member = ['Member'] } = roles
   const { scope, authorize } = rolePolicy({
     admin: administrator,
     member,
     editor: [],
+    cancel: 'creatorOrAdmin',
     delete: 'creatorOrAdmin',
     open: ['context', 'stack'],
   })

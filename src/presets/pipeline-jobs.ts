@@ -1,0 +1,263 @@
+import {
+  defineJob,
+  type Engine,
+  type ExecuteOptions,
+  type FollowUp,
+  type FollowUpOf,
+  type JobLimits,
+  type JobType,
+  type JobView,
+  type PipelineOptions,
+  type Policy,
+  type Program,
+  type ProgramOutput,
+  program,
+  type StorableReturn,
+  type TaskContext,
+  task,
+} from 'jobchart'
+import { z } from 'zod'
+import { checkBy, given, passedOn, type Schema, type Types } from './preset-options.ts'
+import { partsOf } from './program-parts.ts'
+import { describeRun, type RunParts, runLifecycle, userTaskLifecycle } from './run-lifecycle.ts'
+import { type PipelineJobRow, pipelineJobRow } from './run-row.ts'
+import { type WorkspaceRoles, workspacePolicy } from './workspace-policy.ts'
+
+interface CommonOptions<Type extends string, InputSchema>
+  extends Pick<
+    ExecuteOptions<Type, InputSchema, undefined, Types<InputSchema>['output'], unknown>,
+    'type' | 'version' | 'input' | 'aliases' | 'previous' | 'migrate' | 'killGrace' | 'executor' | 'startsPipelines'
+  > {
+  /**
+   * How long a run may take from its start, in seconds; then it is told to stop, and ends as STOPPED. 0 means 300. A
+   * number, or a pure function of the parsed input. Default 0.
+   */
+  readonly timeout?: number | ((input: Types<InputSchema>['output']) => number)
+  /**
+   * How often a job that ended as ERROR is tried again: a whole number, or a pure function of the parsed input. Each try
+   * is a new job, linked by `retryOf`. Default 0.
+   */
+  readonly maxRetries?: number | ((input: Types<InputSchema>['output']) => number)
+  readonly limits?: JobLimits
+}
+
+/** A type of system tasks that run a program. */
+export interface ProgramRunOptions<Type extends string, InputSchema> extends CommonOptions<Type, InputSchema> {
+  /** The program, or a pure function that makes it from the parsed input. */
+  readonly run: Program | ((input: Types<InputSchema>['output']) => Program)
+}
+
+/** A type of system tasks that run a function. */
+export interface FunctionRunOptions<Type extends string, InputSchema, Output> extends CommonOptions<Type, InputSchema> {
+  /**
+   * Does the work. If it throws, the job ends as ERROR. Its exit code is the `exitCode` of the thrown error if that is a
+   * whole number other than 0, else 1.
+   */
+  readonly execute: (context: TaskContext<Types<InputSchema>['output']>) => Output | PromiseLike<Output>
+}
+
+/** The commands of a system task. */
+export interface RunCommands {
+  readonly stop: z.ZodObject
+}
+
+/** The commands of a user task. */
+export interface UserTaskCommands {
+  readonly done: z.ZodObject
+}
+
+/** The job type of a system task. */
+export type RunType<Type extends string = string, Input = unknown, Output = unknown> = JobType<
+  Type,
+  Input,
+  Output,
+  RunCommands
+>
+
+/** The job type of a user task. */
+export type UserTaskType<Type extends string = string> = JobType<Type, unknown, unknown, UserTaskCommands>
+
+/** A pipeline of a workspace, for {@link PipelineJobs.pipeline}. */
+export interface WorkspacePipeline<Type extends RunType> {
+  /** Unique in the workspace: 1 to 200 characters. */
+  readonly id: string
+  /** The type of its runs. */
+  readonly job: Type
+  readonly input?: unknown
+  /** Six fields, the first of which is seconds, e.g. `'0 0 9-17 * * MON-FRI'`. Default: no schedule. */
+  readonly schedule?: string
+  /** A name of the IANA database. Default `'UTC'`. */
+  readonly timeZone?: string
+  /** Pipelines, or types such as a deployment, after whose success it runs. */
+  readonly triggeredBy?: readonly (string | RunType)[]
+  /**
+   * The type that configures the pipeline, e.g. PIPELINE_CONFIG. A new pipeline is configured at once, and a failed one
+   * when it is changed. It starts no runs until the configuration has succeeded. Default: it is ready at once.
+   */
+  readonly config?: RunType
+  readonly labels?: { readonly [name: string]: string }
+}
+
+/** The jobs of workspaces: their policy, their job types, their pipelines, and their rows in a table. */
+export interface PipelineJobs {
+  /** Pass it to `createEngine`. */
+  readonly policy: Policy
+  /** A user task that asks for an invitation. A person completes it by the command `done`. */
+  readonly profileCollaborate: UserTaskType<'PROFILE_COLLABORATE'>
+  /** A user task that asks for a pipeline. The first pipeline that its creator defines completes it. */
+  readonly profileImport: UserTaskType<'PROFILE_IMPORT'>
+  /**
+   * Defines a type of system tasks that run a program or a function: WORKSPACE_INIT, PIPELINE_CONFIG, PIPELINE_VERFIY,
+   * PIPELINE_RUN, or any other name.
+   *
+   * @throws {JobchartError} `INVALID_DEFINITION` in the same cases as `defineJob` of jobchart.
+   */
+  readonly defineJob: {
+    <const Type extends string, InputSchema extends Schema | undefined = undefined>(
+      options: ProgramRunOptions<Type, InputSchema>,
+    ): RunType<Type, Types<InputSchema>['input'], ProgramOutput>
+    <const Type extends string, Output, InputSchema extends Schema | undefined = undefined>(
+      options: FunctionRunOptions<Type, InputSchema, Output> & { readonly execute: StorableReturn<Output> },
+    ): RunType<Type, Types<InputSchema>['input'], Awaited<Output>>
+  }
+  /** Makes the options of `session.pipelines.define` for a pipeline of the workspace. */
+  readonly pipeline: (options: WorkspacePipeline<RunType>) => PipelineOptions
+  /**
+   * Submits the job that sets up a new workspace, e.g. of type WORKSPACE_INIT: exactly one for each workspace, however
+   * often this is called. Its creator is the engine itself.
+   */
+  readonly openWorkspace: (engine: Engine, workspace: string, job: RunType, input?: unknown) => Promise<JobView>
+  /** Shows a job as a row. */
+  readonly present: (view: JobView) => PipelineJobRow
+}
+
+/**
+ * Jobs of workspaces and their pipelines, like Matatika's jobs since 2022. A system task is QUEUED, RUNNING, and then
+ * COMPLETE or ERROR by its exit code, or STOPPED by a person or by its time-out. A user task is QUEUED until a person
+ * completes it. A workspace is a tenant. Its members see all of its jobs, run its pipelines, and stop their own jobs; its
+ * owners and administrators stop and delete all. A pipeline runs one job at a time: another run by hand is refused as
+ * `ALREADY_RUNNING`, one by schedule or trigger is skipped, and a retry waits.
+ *
+ * ```ts
+ * const workspaces = pipelineJobs()
+ * const run = workspaces.defineJob({
+ *   type: 'PIPELINE_RUN',
+ *   input: z.object({ table: z.string() }),
+ *   maxRetries: 2,
+ *   run: ({ table }) => ({ command: 'python3', args: ['load.py', table] }),
+ * })
+ * const engine = await createEngine({ jobs: [run], policy: workspaces.policy, storage: sqliteStorage('jobs.db') })
+ * const mia = engine.as({ id: 'mia', tenant: 'acme', role: 'Member' })
+ * await mia.pipelines.define(
+ *   workspaces.pipeline({ id: 'flights', job: run, input: { table: 'flights' }, schedule: '0 0 2 * * *' }),
+ * )
+ * ```
+ */
+export function pipelineJobs(roles: WorkspaceRoles = {}): PipelineJobs {
+  const profileImport = userTask('PROFILE_IMPORT')
+  return {
+    policy: workspacePolicy(roles, 'pipelineJobs'),
+    profileCollaborate: userTask('PROFILE_COLLABORATE'),
+    profileImport,
+    // The cast is safe: the types come from the schemas, and the schemas check each value before it is used.
+    defineJob: defineRun as PipelineJobs['defineJob'],
+    pipeline: (options) => pipelineOf(options, profileImport.type),
+    openWorkspace: async (engine, workspace, job, input) =>
+      await engine.system.submit(job, input, { tenant: workspace, idempotencyKey: 'open' }),
+    present: pipelineJobRow,
+  }
+}
+
+function userTask<Type extends string>(type: Type): UserTaskType<Type> {
+  const lifecycle = userTaskLifecycle()
+  return defineJob({ type, lifecycle, commands: { done: z.object({}) }, cancel: null, labels: LABELS })
+}
+
+const LABELS = { error: 'ERROR', stopped: 'STOPPED', waiting: 'QUEUED' } as const
+
+type AnyOptions =
+  | ProgramRunOptions<string, Schema | undefined>
+  | FunctionRunOptions<string, Schema | undefined, unknown>
+
+const common = {
+  ...{ type: passedOn, version: passedOn, input: passedOn, aliases: passedOn, previous: passedOn, migrate: passedOn },
+  ...{ killGrace: passedOn, executor: passedOn, limits: passedOn, startsPipelines: passedOn },
+  timeout: z.union([z.number().min(0), z.function()]).optional(),
+  maxRetries: z.union([z.int().min(0), z.function()]).optional(),
+}
+const programSchema = z.strictObject({ ...common, run: z.unknown() })
+const functionSchema = z.strictObject({ ...common, execute: z.function() })
+
+function defineRun(options: AnyOptions): RunType {
+  checkBy('run' in Object(options) ? programSchema : functionSchema, options, 'defineJob of pipeline jobs')
+  const { type, version, input, aliases, previous, migrate, limits, startsPipelines, timeout, maxRetries } = options
+  return defineJob({
+    type,
+    ...given({ version, input, aliases, previous, migrate, limits, startsPipelines }),
+    lifecycle: runLifecycle({ work: workOf(options), timeoutMsOf: (of) => timeoutMs(timeout, of) }),
+    commands: { stop: z.object({}) },
+    cancel: 'stop',
+    labels: LABELS,
+    describe: describeRun,
+    followUp: followUpOf(maxRetries),
+  })
+}
+
+/** The time-out of a pipeline that names none. */
+const TIMEOUT_S = 300
+
+function timeoutMs(timeout: CommonOptions<string, Schema | undefined>['timeout'], input: unknown): number {
+  return 1_000 * (numberOf(timeout, input) || TIMEOUT_S)
+}
+
+function numberOf(value: number | ((input: unknown) => number) | undefined, input: unknown): number {
+  return (typeof value === 'function' ? value(input) : value) ?? 0
+}
+
+function workOf(options: AnyOptions): RunParts['work'] {
+  const { killGrace, executor } = options
+  // A lost run ends as ERROR. It is tried again as a new job.
+  const settings = { recovery: 'fail', ...given({ killGrace, executor }) } as const
+  if ('execute' in options) return task<unknown, unknown>(settings, options.execute)
+  const { run } = options
+  // The cast is safe: the lifecycle only passes the output on, whatever its type is.
+  return program(settings, typeof run === 'function' ? partsOf(run) : run) as RunParts['work']
+}
+
+/** The label of a job that configures its pipeline, whose status its end decides. */
+const CONFIGURES = 'configures'
+
+function followUpOf(maxRetries: CommonOptions<string, Schema | undefined>['maxRetries']): FollowUpOf {
+  return ({ outcome, retries, input, pipeline, labels }) => {
+    if (outcome === 'failure' && retries < numberOf(maxRetries, input)) return [{ kind: 'retry' }]
+    if (pipeline === undefined || labels[CONFIGURES] !== pipeline) return []
+    const status = outcome === 'success' ? 'ready' : 'failed'
+    return [{ kind: 'status', pipeline, status } satisfies FollowUp]
+  }
+}
+
+function pipelineOf(
+  { id, job, input, schedule, timeZone = 'UTC', triggeredBy = [], config, labels }: WorkspacePipeline<RunType>,
+  userTaskType: string,
+): PipelineOptions {
+  return {
+    id,
+    job,
+    // A person is refused while a job runs. Runs by schedule and by other pipelines are skipped, and retries wait.
+    overlap: { manual: 'reject', schedule: 'skip', dependency: 'skip', retry: 'queue' },
+    ...given({ input, labels }),
+    ...(schedule === undefined ? {} : { schedule: { cron: schedule, fields: 6, timeZone } }),
+    dependsOn: triggeredBy.map((source) => (typeof source === 'string' ? { pipeline: source } : { job: source })),
+    onDefine: ({ before }) => {
+      const imported = { kind: 'send', to: { type: userTaskType }, event: { type: 'done' } } as const
+      const isConfigured = config !== undefined && (before === undefined || before.status === 'failed')
+      const configured = isConfigured
+        ? ([
+            { kind: 'status', status: 'provisioning' },
+            { kind: 'submit', job: config, input: { pipeline: id }, labels: { [CONFIGURES]: id } },
+          ] as const)
+        : []
+      return before === undefined ? [...configured, imported] : configured
+    },
+  }
+}

@@ -1,0 +1,35 @@
+import type { JobView } from 'jobchart'
+
+/** The status of a job of a workspace. */
+export type PipelineJobStatus = 'QUEUED' | 'RUNNING' | 'COMPLETE' | 'ERROR' | 'STOPPED'
+
+/** A job of a workspace as a row. Times are ISO 8601. Fields that a policy redacts are null. */
+export interface PipelineJobRow {
+  readonly id: string
+  readonly created: string | null
+  /** The type of the job, e.g. PIPELINE_RUN. */
+  readonly type: string | null
+  /** Null until the end, for a run whose process was lost, and for a user task. */
+  readonly exitCode: number | null
+  readonly status: PipelineJobStatus
+  /** When it first ran; null until then. A user task begins and ends when it is completed. */
+  readonly startTime: string | null
+  readonly endTime: string | null
+}
+
+/** Shows a job as a row. */
+export function pipelineJobRow(view: JobView): PipelineJobRow {
+  // A policy may have redacted any field, even one that the type `JobView` requires.
+  const shown: Partial<JobView> = view
+  const endTime = shown.endedAt ?? null
+  return {
+    id: shown.id ?? '',
+    created: shown.createdAt ?? null,
+    type: shown.type ?? null,
+    exitCode: shown.exitCode ?? null,
+    // The cast is safe: these are the labels of this preset's lifecycles.
+    status: (shown.status ?? 'QUEUED') as PipelineJobStatus,
+    startTime: shown.startedAt ?? endTime,
+    endTime,
+  }
+}
