@@ -160,7 +160,14 @@ export type {
   MigratingTimer,
 } from './model/job-type.ts'
 export type { JobLimits, LimitScope, TaskLimits } from './model/limits.ts'
-export type { Dependency, OverlapRules, PausedBy, PipelineOverlap, PipelineStatus } from './model/pipeline.ts'
+export type {
+  Dependency,
+  OverlapRules,
+  PausedBy,
+  PipelineOverlap,
+  PipelineStatus,
+  RunTrigger,
+} from './model/pipeline.ts'
 export type { Private } from './model/private.ts'
 export type { Program, ProgramContext, ProgramOptions } from './model/program.ts'
 export type { ProgressReport } from './model/progress.ts'

@@ -16,6 +16,7 @@ export {
   pipelineJobs,
   type RunCommands,
   type RunType,
+  type RunTypeOptions,
   type UserTaskCommands,
   type UserTaskType,
   type WorkspacePipeline,

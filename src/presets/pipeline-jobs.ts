@@ -23,7 +23,8 @@ import { describeRun, type RunParts, runLifecycle, userTaskLifecycle } from './r
 import { type PipelineJobRow, pipelineJobRow } from './run-row.ts'
 import { type WorkspaceRoles, workspacePolicy } from './workspace-policy.ts'
 
-interface CommonOptions<Type extends string, InputSchema>
+/** The options that all types of system tasks have. */
+export interface RunTypeOptions<Type extends string, InputSchema>
   extends Pick<
     ExecuteOptions<Type, InputSchema, undefined, Types<InputSchema>['output'], unknown>,
     'type' | 'version' | 'input' | 'aliases' | 'previous' | 'migrate' | 'killGrace' | 'executor' | 'startsPipelines'
@@ -42,13 +43,14 @@ interface CommonOptions<Type extends string, InputSchema>
 }
 
 /** A type of system tasks that run a program. */
-export interface ProgramRunOptions<Type extends string, InputSchema> extends CommonOptions<Type, InputSchema> {
+export interface ProgramRunOptions<Type extends string, InputSchema> extends RunTypeOptions<Type, InputSchema> {
   /** The program, or a pure function that makes it from the parsed input. */
   readonly run: Program | ((input: Types<InputSchema>['output']) => Program)
 }
 
 /** A type of system tasks that run a function. */
-export interface FunctionRunOptions<Type extends string, InputSchema, Output> extends CommonOptions<Type, InputSchema> {
+export interface FunctionRunOptions<Type extends string, InputSchema, Output>
+  extends RunTypeOptions<Type, InputSchema> {
   /**
    * Does the work. If it throws, the job ends as ERROR. Its exit code is the `exitCode` of the thrown error if that is a
    * whole number other than 0, else 1.
@@ -206,7 +208,7 @@ function defineRun(options: AnyOptions): RunType {
 /** The time-out of a pipeline that names none. */
 const TIMEOUT_S = 300
 
-function timeoutMs(timeout: CommonOptions<string, Schema | undefined>['timeout'], input: unknown): number {
+function timeoutMs(timeout: RunTypeOptions<string, Schema | undefined>['timeout'], input: unknown): number {
   return 1_000 * (numberOf(timeout, input) || TIMEOUT_S)
 }
 
@@ -227,7 +229,7 @@ function workOf(options: AnyOptions): RunParts['work'] {
 /** The label of a job that configures its pipeline, whose status its end decides. */
 const CONFIGURES = 'configures'
 
-function followUpOf(maxRetries: CommonOptions<string, Schema | undefined>['maxRetries']): FollowUpOf {
+function followUpOf(maxRetries: RunTypeOptions<string, Schema | undefined>['maxRetries']): FollowUpOf {
   return ({ outcome, retries, input, pipeline, labels }) => {
     if (outcome === 'failure' && retries < numberOf(maxRetries, input)) return [{ kind: 'retry' }]
     if (pipeline === undefined || labels[CONFIGURES] !== pipeline) return []
