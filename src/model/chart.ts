@@ -105,8 +105,8 @@ export interface ChartScope {
   readonly nextInvocation: number
   /** For a child job: the id of its invoke. Without it, `sendParent` throws. */
   readonly parentInvoke?: string
-  /** The machine's own path. Default: `[]`, the top job. */
-  readonly path?: ActorPath
+  /** Looks up the machine's own path. Default: `[]`, the top job. */
+  readonly path?: () => ActorPath
   /** Default: the machine sees only its children. */
   readonly actors?: TreeActors
 }
