@@ -61,7 +61,7 @@ export class JobTable {
    * Claimable jobs that this transaction has inserted and not changed since. A claim uses them without decoding their
    * rows.
    */
-  readonly #inserted = new Map<number, Job>()
+  #inserted = new Map<number, Job>()
 
   constructor(prepare: Prepare, names: Names, kinds: Kinds) {
     this.#prepare = prepare
@@ -84,14 +84,14 @@ export class JobTable {
 
   /** Called when the writes were committed. */
   keep(): void {
-    this.#inserted.clear()
+    this.#inserted = new Map()
     this.names.keep()
     this.kinds.keep()
   }
 
   /** Called when writes since the last `keep` may be rolled back. */
   forget(): void {
-    this.#inserted.clear()
+    this.#inserted = new Map()
     this.names.forget()
     this.kinds.forget()
   }
