@@ -13,6 +13,28 @@ export type ContextWork = Pick<
 
 const STEP_NAME_MAX = 200
 
+const WORK = Symbol('work')
+
+interface Given {
+  readonly [WORK]: ContextWork
+}
+
+// Computed when they are read, because most code never reads them. All contexts share these getters: with getters of
+// its own, each context would get a hidden class of its own, and that keeps the whole attempt in memory until a full
+// collection.
+const SIGNAL: PropertyDescriptor & ThisType<Given> = {
+  enumerable: true,
+  get() {
+    return this[WORK].signal
+  },
+}
+const INBOX: PropertyDescriptor & ThisType<Given> = {
+  enumerable: true,
+  get() {
+    return this[WORK].channel.inbox
+  },
+}
+
 /**
  * The context that the code of a task receives. It is the same in the engine's process, in a thread and in a child
  * process, because it reports only over the channel of its work.
@@ -39,11 +61,9 @@ export class CodeContext {
   given<Input>(input: Input): TaskContext<Input> {
     const work = this.#work
     const { job, attempt, idempotencyKey, reported } = work
-    return {
+    const context = {
+      [WORK]: work,
       input,
-      get signal() {
-        return work.signal
-      },
       attempt,
       job,
       idempotencyKey,
@@ -53,10 +73,9 @@ export class CodeContext {
       item: (key, report) => this.#guarded(`item "${key}"`, () => work.channel.item(key, report)),
       step: (name, run) => this.#guarded(`step "${name}"`, () => this.#step(name, run)),
       send: (event) => this.#guarded('what was sent', () => work.channel.send(event)),
-      get inbox() {
-        return work.channel.inbox
-      },
-    }
+    } satisfies Omit<TaskContext<Input>, 'signal' | 'inbox'> & Given
+    Object.defineProperty(context, 'signal', SIGNAL)
+    return Object.defineProperty(context, 'inbox', INBOX) as TaskContext<Input> & Given
   }
 
   /**

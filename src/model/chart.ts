@@ -114,8 +114,8 @@ export interface ChartScope {
   readonly nextInvocation: number
   /** For a child job: the id of its invoke. Without it, `sendParent` throws. */
   readonly parentInvoke?: string
-  /** The machine's own path. Default: `[]`, the top job. */
-  readonly path?: ActorPath
+  /** Looks up the machine's own path. Default: `[]`, the top job. */
+  readonly path?: () => ActorPath
   /** The other actors of the tree. Default: the machine sees only its children. */
   readonly actors?: TreeActors
 }

@@ -431,30 +431,19 @@ export class Draft {
   #scope(): ChartScope {
     const { parentInvoke, counter } = this.job
     const { actors } = this.tree
-    const draft = this
     return {
       children: this.#children,
       nextInvocation: counter + 1,
       actors,
       ...(parentInvoke === undefined ? {} : { parentInvoke }),
-      get path() {
-        return actors.pathOf(draft)
-      },
+      path: () => actors.pathOf(this),
     }
   }
 
   /** The scope of a child that begins, or of transition logic. */
   #scopeOf({ id, invocation }: Pick<Task, 'id' | 'invocation'>): ChartScope {
     const { actors } = this.tree
-    const draft = this
-    return {
-      ...ALONE,
-      parentInvoke: id,
-      actors,
-      get path() {
-        return [...actors.pathOf(draft), invocation]
-      },
-    }
+    return { ...ALONE, parentInvoke: id, actors, path: () => [...actors.pathOf(this), invocation] }
   }
 
   #drain(before = () => {}): void {

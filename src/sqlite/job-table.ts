@@ -64,7 +64,7 @@ export class JobTable {
    * Claimable jobs that this transaction has inserted and not changed since. A claim can use these records without
    * decoding their rows again.
    */
-  readonly #inserted = new Map<number, Job>()
+  #inserted = new Map<number, Job>()
 
   constructor(prepare: Prepare, names: Names, kinds: Kinds) {
     this.#prepare = prepare
@@ -87,14 +87,14 @@ export class JobTable {
 
   /** Call this after the writes were committed. */
   keep(): void {
-    this.#inserted.clear()
+    this.#inserted = new Map()
     this.names.keep()
     this.kinds.keep()
   }
 
   /** Call this when writes since the last `keep` may be rolled back. */
   forget(): void {
-    this.#inserted.clear()
+    this.#inserted = new Map()
     this.names.forget()
     this.kinds.forget()
   }

@@ -104,3 +104,26 @@ test('a call that is aborted while its schema parses is not carried out', async 
   await expect(ada.send(id, { type: 'go', n: 1 }, { signal: giveUp.signal })).rejects.toBe(reason)
   expect(await bench.contents()).toBe(before)
 })
+
+test('a copy of the context by spread has its signal and its inbox', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const { ada } = await bench.start({ jobs: [defineJob({ type: 'w', execute: work.execute })] })
+  await ada.submit('w', 1)
+  const { context } = work.run()
+  const copy = { ...context }
+  expect(copy.signal).toBe(context.signal)
+  expect(copy.inbox).toBe(context.inbox)
+})
+
+test('all contexts share their getters, so that V8 frees an ended attempt with the young generation', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const { ada } = await bench.start({ jobs: [defineJob({ type: 'w', execute: work.execute })] })
+  await ada.submit('w', 1)
+  await ada.submit('w', 2)
+  const [one, other] = work.runs.map(({ context }) => Object.getOwnPropertyDescriptors(context))
+  expect(one?.signal.get).toBeDefined()
+  expect(one?.signal.get).toBe(other?.signal.get)
+  expect(one?.inbox.get).toBe(other?.inbox.get)
+})

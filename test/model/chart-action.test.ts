@@ -21,7 +21,7 @@ import {
 } from 'xstate'
 import type { Chart, ChartEvent, TransitionResult } from '../../src/model/chart.ts'
 import { createChart } from '../../src/model/transition.ts'
-import { listed } from '../../src/model/xstate-internals.ts'
+import { InertMachine, listed } from '../../src/model/xstate-internals.ts'
 
 const never = fromPromise(async () => {
   await new Promise(() => {})
@@ -354,6 +354,11 @@ test('an action gets its own actor’s id, whichever actor was moved before', ()
   )
   for (const action of starts.flatMap(({ actions }) => actions)) if (action.kind === 'effect') action.run(() => {})
   expect(ids).toEqual(['a', 'b'])
+})
+
+test('no list of invokes has an iterator of its own, which would slow down V8 for every array of the process', () => {
+  const { nodes } = new InertMachine(machineOf({ initial: 'a', states: { a: { invoke: [{ src: 'work' }] } } }))
+  expect(nodes.map(({ invoke }) => Object.getOwnPropertySymbols(invoke))).toEqual([[], []])
 })
 
 // Machines that are made from tables of parts, or that break rules of the types.
