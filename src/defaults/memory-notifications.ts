@@ -119,7 +119,8 @@ export class MemoryNotifications {
 
   /** All subscriptions of a person. */
   subscriptions({ tenant, person }: PersonKey): readonly StoredSubscription[] {
-    return [...this.#subscriptions.values()].filter((each) => each.tenant === tenant && each.person === person)
+    const own = [...this.#subscriptions.values()].filter((each) => each.tenant === tenant && each.person === person)
+    return own.sort(byTarget)
   }
 
   /** The persons who subscribed to a notification, by id. */
@@ -149,6 +150,10 @@ function pipelineSubject(tenant: string, id: string): string {
 
 function subscriptionKey({ tenant, person, type = '', pipeline = '' }: SubscriptionKey): string {
   return pairKey(pairKey(tenant, person), pairKey(type, pipeline))
+}
+
+function byTarget(a: StoredSubscription, b: StoredSubscription): number {
+  return byCodePoints(a.type ?? '', b.type ?? '') || byCodePoints(a.pipeline ?? '', b.pipeline ?? '')
 }
 
 // As databases compare texts.

@@ -28,7 +28,7 @@ export interface NotificationStorage {
   readonly markRead: (reader: PersonKey, marks: ReadMarks) => Promise<void>
   readonly subscribe: (subscription: Subscription) => Promise<StoredSubscription>
   readonly unsubscribe: (subscription: SubscriptionKey) => Promise<void>
-  /** All subscriptions of a person. */
+  /** All subscriptions of a person, by type and pipeline; absent ones come first. */
   readonly subscriptions: (reader: PersonKey) => Promise<readonly StoredSubscription[]>
   /** The persons who subscribed to a notification, by id: at most `limit`, after the id `after`. */
   readonly subscribers: (to: StoredNotification, limit: number, after?: string) => Promise<readonly string[]>
