@@ -174,6 +174,11 @@ export class TypeRegistry {
     return this.#safe.get(name)
   }
 
+  /** The notification rules of the newest version of a type. */
+  newestRulesOf(name: string): readonly ParsedRule[] {
+    return this.#newest.get(name)?.notify ?? []
+  }
+
   /** The notification rules of all known versions of a type. `undefined`: no version is known. */
   rulesOf(name: string): readonly ParsedRule[] | undefined {
     const versions = this.#found.get(name)

@@ -1,10 +1,9 @@
 /** A notification as a reader sees it. */
-import { JobchartError } from '../model/error.ts'
 import type { JobSummary } from '../model/job.ts'
 import type { NotificationLevel, StoredNotification } from '../model/notification.ts'
 import type { ReadNotification } from '../port/notification-storage.ts'
 import type { Principal } from '../port/policy.ts'
-import { allowed, authorizePipeline } from './authorization.ts'
+import { allowed, maskOfEvent } from './authorization.ts'
 import type { Core } from './core.ts'
 import type { FieldMask } from './field-mask.ts'
 import { type ShownEvent, shownEvents } from './shown-event.ts'
@@ -43,7 +42,7 @@ export async function shownNotification(
   const { jobId } = notification
   const mask =
     jobId === undefined
-      ? await maskOfPipeline(core, who, notification, signal)
+      ? await maskOfEvent(core, who, notification.row, signal)
       : await maskOfJob(core, who, summaries.get(jobId), signal)
   const { number: id, rule, tells, level, channels, isRead, row } = notification
   if (mask === undefined || (tells !== undefined && mask.hidden.has(tells))) return undefined
@@ -70,21 +69,4 @@ function maskOfJob(
   signal: AbortSignal | undefined,
 ): Soon<FieldMask | undefined> {
   return summary === undefined ? undefined : allowed(core, who, summary, { action: 'get', signal })
-}
-
-async function maskOfPipeline(
-  core: Core,
-  who: Principal,
-  { row }: StoredNotification,
-  signal: AbortSignal | undefined,
-): Promise<FieldMask | undefined> {
-  const pipeline = await core.storage.pipeline(row.tenant, row.pipeline ?? '')
-  if (pipeline === undefined) return undefined
-  try {
-    return await authorizePipeline(core, who, pipeline, 'getPipeline', signal)
-  } catch (error) {
-    const isHidden = error instanceof JobchartError && ['PIPELINE_NOT_FOUND', 'FORBIDDEN'].includes(error.code)
-    if (isHidden) return undefined
-    throw error
-  }
 }

@@ -354,16 +354,17 @@ export class Ticks {
         }
       }
       const changed = draft === undefined ? NONE : this.#withNextRuns(jobs, draft)
-      const { jobs: decided, writes: notifications } = notified(this.#core, jobs, changed, change.by)
-      if (decided.length === 0 && change.writes === undefined && (draft?.pipelines ?? NONE).length === 0) {
-        if (draft?.decision !== undefined) runEffects(this.#core, draft.decision)
-        request.done(draft?.decision?.job)
+      const { pipelines = NONE, decision } = draft ?? {}
+      const asked = { decided: changed, pipelines, by: change.by }
+      const { jobs: decided, writes: notifications } = notified(this.#core, jobs, asked)
+      if (decided.length === 0 && change.writes === undefined && pipelines.length === 0) {
+        if (decision !== undefined) runEffects(this.#core, decision)
+        request.done(decision?.job)
         return undefined
       }
       jobs.apply(decided)
       const { writes = NONE, isAsked = false } = change
       jobs.note(writes)
-      const { pipelines = NONE, decision } = draft ?? {}
       return {
         by: change.by,
         jobs: decided,

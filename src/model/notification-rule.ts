@@ -5,10 +5,16 @@ import type { Outcome } from './job.ts'
 import type { Audience, NewNotification, NotificationLevel } from './notification.ts'
 import { anything, checkOptions, listOf, type OptionRule, oneOf, required, text } from './option-checks.ts'
 
-/** The events that a rule may name. `run.skipped` is an event of a pipeline whose runs have the rule's job type. */
-export type NotifyingEvent = Exclude<EventType, 'job.progress' | 'job.deleted'> | 'run.skipped'
+/**
+ * The events that a rule may name: of jobs, and of stored pipelines whose runs have the rule's job type, e.g.
+ * `run.skipped`.
+ */
+export type NotifyingEvent = Exclude<EventType, 'job.progress' | 'job.deleted' | 'pipeline.deleted'>
 
-/** Whom to notify of what, and how. Each rule notifies once per job. */
+/**
+ * Whom to notify of what, and how. Each rule notifies once per job. A rule on an event of a pipeline notifies each time,
+ * but not of runs that were skipped because the pipeline is paused.
+ */
 export interface NotifyRule {
   /** Names the rule in its notifications: 1 to 200 characters. Default: what it is `on`, e.g. `'failure'`. */
   readonly name?: string
@@ -37,8 +43,8 @@ export const IN_APP_CHANNELS: readonly string[] = ['inApp', 'browser', 'audio', 
 
 const RULES_MAX = 100
 const CHANNELS_MAX = 20
-const UNTOLD: readonly string[] = ['job.progress', 'job.deleted']
-const EVENTS = [...EVENT_TYPES.filter((type) => !UNTOLD.includes(type)), 'run.skipped']
+const UNTOLD: readonly string[] = ['job.progress', 'job.deleted', 'pipeline.deleted']
+const EVENTS = EVENT_TYPES.filter((type) => !UNTOLD.includes(type))
 
 const channels = listOf(text(), `1 to ${CHANNELS_MAX} names of channels, each once`)
 const OF_RULE = {
@@ -124,7 +130,7 @@ export function notificationsFor(
         ...rest,
         key,
         rule: name,
-        row: { ...row, by, jobSequence: row.jobSequence + index, events: [event], inputs: [] },
+        row: { ...row, by, jobSequence: row.jobSequence && row.jobSequence + index, events: [event], inputs: [] },
       })
     }
   }

@@ -321,6 +321,48 @@ describe('reading', () => {
   })
 })
 
+describe('pipelines', () => {
+  test('a skipped run notifies each time, with its blocker, and not while the pipeline is paused', async () => {
+    const { ada, bob, bench, type } = await started([
+      { on: { event: 'run.skipped' }, level: 'alerts', ...inApp, audience: 'subscribers' },
+      { name: 'paused', on: { event: 'pipeline.paused' }, ...inApp, audience: 'creator' },
+    ])
+    await bob.notifications.subscribe({ pipeline: 'nightly', level: 'alerts' })
+    await ada.pipelines.define({ id: 'nightly', job: type, schedule: { every: '1h' } })
+    const { id } = await ada.pipelines.run('nightly')
+    for (let hour = 0; hour < 2; hour++) await bench.clock.advance(3_600_000)
+    const { items } = await bob.notifications.list()
+    const skipped = (await bench.log()).filter(({ events }) => events.some((event) => event.type === 'run.skipped'))
+    expect(skipped.length).toBeGreaterThan(1)
+    expect(items.map(({ rule, level }) => [rule, level])).toEqual(skipped.map(() => ['run.skipped', 'alerts']))
+    expect(items[0]?.event).toMatchObject({ type: 'run.skipped', pipeline: 'nightly', reason: 'running', blocker: id })
+    expect(items[0]?.event).not.toHaveProperty('jobId')
+    await ada.pipelines.pause('nightly', 'holidays')
+    await bench.clock.advance(7_200_000)
+    expect(await bob.notifications.count()).toBe(items.length)
+    expect(await rulesOf(ada)).toEqual(['paused'])
+    await ada.pipelines.delete('nightly')
+    expect([await bob.notifications.count(), await ada.notifications.count()]).toEqual([0, 0])
+  })
+
+  test('those who may not see the pipeline are told nothing, and a hidden blocker is not named', async () => {
+    const { ada, bob, admin, engine, bench, type } = await started(
+      [{ on: { event: 'run.skipped' }, ...inApp, audience: 'subscribers' }],
+      { policy: rolePolicy() },
+    )
+    const other = engine.as({ id: 'root', role: 'admin', tenant: 'acme' })
+    for (const session of [ada, bob, admin, other]) await session.notifications.subscribe({ level: 'all' })
+    await ada.pipelines.define({ id: 'nightly', job: type, schedule: { every: '1h' } })
+    const { id } = await admin.submit(type, undefined, { pipeline: 'nightly' })
+    await bench.clock.advance(3_600_000)
+    const blockers = async (session: Session) =>
+      (await session.notifications.list()).items.map(({ event }) => ('blocker' in event ? event.blocker : 'none'))
+    expect(new Set(await blockers(admin))).toEqual(new Set([id]))
+    expect(new Set(await blockers(ada))).toEqual(new Set(['none']))
+    expect([await blockers(bob), await blockers(other)]).toEqual([[], []])
+  })
+})
+
 describe('following', () => {
   test('yields each notification once, in order, of this and other engines, and can continue', async () => {
     const { ada, bench, given, run } = await started([{ ...onSuccess, audience: 'creator' }])
