@@ -72,10 +72,19 @@ export type { Engine, StopOptions } from './engine/engine.ts'
 export type { ResetEvent, SessionEvent } from './engine/event-stream.ts'
 export type { ExecutorHealth, Health, OnHealth, UnendedAttempt } from './engine/health.ts'
 export type { Logger } from './engine/logger.ts'
+export type { NotificationView, NotifiedEvent } from './engine/notification-view.ts'
+export type { Notifications } from './engine/notifications.ts'
 export type { JobActions } from './engine/operations/actions.ts'
 export type { Reason } from './engine/operations/explain.ts'
 export type { CancelOptions, SendOptions } from './engine/operations/jobs.ts'
 export type { LogLineView, LogOptions } from './engine/operations/logs.ts'
+export type {
+  MarkedNotifications,
+  NotificationEventOptions,
+  NotificationListOptions,
+  SubscriptionTarget,
+  SubscriptionView,
+} from './engine/operations/notifications.ts'
 export type { OnDefine, OnDefineOf } from './engine/operations/on-define.ts'
 export type { PipelineHistoryEntry, PipelineHistoryOptions } from './engine/operations/pipeline-history.ts'
 export type {
@@ -160,6 +169,8 @@ export type {
   MigratingTimer,
 } from './model/job-type.ts'
 export type { JobLimits, LimitScope, TaskLimits } from './model/limits.ts'
+export type { Audience, NotificationLevel } from './model/notification.ts'
+export type { NotifyingEvent, NotifyRule } from './model/notification-rule.ts'
 export type {
   Dependency,
   OverlapRules,
@@ -192,5 +203,13 @@ export {
 export { type Duration, durationMs, type Time } from './model/time.ts'
 export type { Clock } from './port/clock.ts'
 export type { Executor, LineOptions, TaskChannel, TaskMessage, Work } from './port/executor.ts'
+export type {
+  Addressed,
+  AskedAddresses,
+  DeliveredEvent,
+  Delivery,
+  DeliveryOptions,
+  Notifier,
+} from './port/notifier.ts'
 export type { Action, PipelineAction, Policy, Principal, Scope, Target, Verdict } from './port/policy.ts'
 export type { Storage } from './port/storage.ts'

@@ -154,6 +154,14 @@ const calls: readonly (readonly [string, (session: Session) => Promise<unknown>]
   ['reason', (session) => session.pipelines.pause('absent', odd(5))],
   ['inputs', (session) => session.pipelines.run('absent', odd({ inputs: 1 }))],
   ['types', (session) => session.pipelines.list(odd({ types: [] }))],
+  ['limit', (session) => session.notifications.list({ limit: 101 })],
+  ['unread', (session) => session.notifications.count(odd({ unread: 'yes' }))],
+  ['read', (session) => session.notifications.read(odd(['1']))],
+  ['before', (session) => session.notifications.read(odd({ before: new Date() }))],
+  ['level', (session) => session.notifications.subscribe(odd({ level: 'some' }))],
+  ['not both', (session) => session.notifications.subscribe({ job: plain, pipeline: 'p', level: 'all' })],
+  ['not both', (session) => session.notifications.unsubscribe({ job: 'j', pipeline: 'p' })],
+  ['after', (session) => next(session.notifications.events({ after: -1 }))],
 ]
 
 test.each(calls)(
@@ -181,6 +189,7 @@ const engineOptions = {
   onListenerError: ['log', {}, null],
   onPolicyError: ['log', {}, null],
   onHealth: ['log', {}, null],
+  notifier: ['mail', {}, { channels: ['mail'] }, { channels: 'mail', addresses: execute, deliver: execute }, null],
   logger: ['pino', {}, { info: () => {} }, null],
   poll: ['often', -1, Number.NaN, null, {}],
   sweep: ['often', -1, Number.NaN, null, {}],
@@ -248,7 +257,7 @@ const methods = {
   items: (session, options) => next(session.items('absent', options)),
   events: (session, options) => session.events(options).next(),
   result: (session, options) => session.result('absent', options),
-} satisfies { [Method in Exclude<keyof Session, 'pipelines'>]: Calling }
+} satisfies { [Method in Exclude<keyof Session, 'pipelines' | 'notifications'>]: Calling }
 
 /** The same of pipelines. */
 const pipelineMethods = {
@@ -263,9 +272,21 @@ const pipelineMethods = {
   delete: (session, options) => session.pipelines.delete('absent', options),
 } satisfies { [Method in keyof Session['pipelines']]: Calling }
 
+/** The same of notifications. */
+const notificationMethods = {
+  list: (session, options) => session.notifications.list(options),
+  count: (session, options) => session.notifications.count(options),
+  read: (session, options) => session.notifications.read([1], options),
+  subscribe: (session, options) => session.notifications.subscribe(options),
+  unsubscribe: (session, options) => session.notifications.unsubscribe(options),
+  subscriptions: (session, options) => session.notifications.subscriptions(options),
+  events: (session, options) => next(session.notifications.events(options)),
+} satisfies { [Method in keyof Session['notifications']]: Calling }
+
 const all: readonly (readonly [string, Calling])[] = Object.entries({
   ...methods,
   ...Object.fromEntries(Object.entries(pipelineMethods).map(([name, call]) => [`pipelines.${name}`, call])),
+  ...Object.fromEntries(Object.entries(notificationMethods).map(([name, call]) => [`notifications.${name}`, call])),
 })
 
 test.each(all)(

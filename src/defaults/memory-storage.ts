@@ -1,6 +1,7 @@
 import { JobchartError } from '../model/error.ts'
 import { type Job, type JobSummary, mayStart } from '../model/job.ts'
 import { checkOptions, wholeNumber } from '../model/option-checks.ts'
+import type { NotificationStorage } from '../port/notification-storage.ts'
 import type {
   JobFilter,
   KeptChart,
@@ -56,6 +57,7 @@ function connect(store: MemoryStore, { clock, instance }: StorageHost): StorageC
     ...dueReads(use),
     ...recordReads(use),
     ...pipelineReads(use),
+    ...notificationCalls(use),
     commit: async (changesets, claim) => {
       const { writes } = use()
       const refused = new Set<Job>()
@@ -202,6 +204,20 @@ function pipelineReads(use: Use): Pick<StorageConnection, PipelineReads> {
     pipelines: async (filter, page) => use().pipelines.page(filter, page),
     duePipelines: async (types, at, limit, skip) => use().pipelines.due(types, at, limit, skip),
     dependants: async (tenant, source, limit, after) => use().pipelines.dependants(tenant, source, limit, after),
+  }
+}
+
+function notificationCalls(use: Use): NotificationStorage {
+  const all = () => use().notifications
+  return {
+    notifications: async (query) => all().page(query),
+    notification: async (key) => all().get(key),
+    lastNotification: async () => all().last,
+    markRead: async (reader, marks) => all().markRead(reader, marks),
+    subscribe: async (subscription) => all().subscribe(subscription),
+    unsubscribe: async (key) => all().unsubscribe(key),
+    subscriptions: async (reader) => all().subscriptions(reader),
+    subscribers: async (to, limit, after) => all().subscribers(to, limit, after),
   }
 }
 

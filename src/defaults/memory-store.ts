@@ -1,4 +1,5 @@
 import { dueAt, holdsSlot, holdsUniqueKey, isBusy, isQueued, type Job, wakeAt } from '../model/job.ts'
+import type { NewNotification } from '../model/notification.ts'
 import type {
   Changeset,
   ChangesetResult,
@@ -13,6 +14,7 @@ import type {
   WrittenRow,
 } from '../port/storage.ts'
 import { MemoryLog } from './memory-log.ts'
+import { MemoryNotifications } from './memory-notifications.ts'
 import { MemoryPipelines } from './memory-pipelines.ts'
 import { MemoryRecords } from './memory-records.ts'
 import { byDue, type Due, type Line, type Row, type Turn } from './memory-row.ts'
@@ -50,6 +52,7 @@ export class MemoryStore {
   readonly ready = new ReadyTasks()
   readonly log = new MemoryLog()
   readonly pipelines = new MemoryPipelines()
+  readonly notifications = new MemoryNotifications()
   readonly charts = new Map<string, string>()
   readonly instances = new Map<string, { heartbeat: number; alive: boolean }>()
   /** The latest time of any beat. */
@@ -125,6 +128,8 @@ export class MemoryStore {
         return this.#addLines(this.jobs.get(write.jobId), write.key, write.lines)
       case 'append':
         return undefined
+      case 'notify':
+        return this.#notify(write.notification)
       case 'pipeline':
         return this.#pipeline(write)
     }
@@ -227,6 +232,13 @@ export class MemoryStore {
     return this.#did(() => this.pipelines.replace(after ?? undefined, before))
   }
 
+  #notify(notification: NewNotification): undefined {
+    const { jobId, row } = notification
+    const isAbout =
+      jobId === undefined ? this.pipelines.get(row.tenant, row.pipeline ?? '') !== undefined : this.jobs.has(jobId)
+    return isAbout ? this.#did(this.notifications.put(notification)) : undefined
+  }
+
   #did(undo: (() => void) | undefined): undefined {
     if (undo !== undefined) this.#undo?.push(undo)
   }
@@ -235,9 +247,14 @@ export class MemoryStore {
   #settle(writes: readonly Write[], refused: Set<Job> | undefined): void {
     this.writes++
     for (const write of writes) {
+      if (write.op === 'pipeline' && write.after === null) {
+        this.notifications.removeOfPipeline(write.tenant, write.id)
+      }
       if (!isOfJob(write)) continue
       refused?.delete(write.job)
-      if (isGone(write.job)) this.log.erase(write.job.id)
+      if (!isGone(write.job)) continue
+      this.log.erase(write.job.id)
+      this.notifications.removeOfJob(write.job.id)
     }
   }
 
@@ -347,15 +364,17 @@ function move(map: Map<string, Row>, key: string, row: Row, was: boolean, is: bo
   else if (was) map.delete(key)
 }
 
-// Puts the writes that take slots and keys last, so that slots and keys are freed before they are taken (S3, S34).
+// Puts the writes that take slots and keys later, so that slots and keys are freed before they are taken (S3, S34).
+// Notifications come last, because they are stored only for jobs that exist after the changeset.
 function freedFirst(writes: readonly Write[]): readonly Write[] {
   if (writes.length < 2) return writes
   const ranks = writes.map(rankOf)
   if (ranks.every((rank) => rank === 0)) return writes
-  return [0, 1, 2].flatMap((rank) => writes.filter((_, index) => ranks[index] === rank))
+  return [0, 1, 2, 3].flatMap((rank) => writes.filter((_, index) => ranks[index] === rank))
 }
 
-function rankOf(write: Write): 0 | 1 | 2 {
+function rankOf(write: Write): 0 | 1 | 2 | 3 {
+  if (write.op === 'notify') return 3
   if (!isOfJob(write)) return 0
   if (holdsUniqueKey(write.job) && (write.op === 'insert' || !holdsUniqueKey(write.before))) return 2
   return holdsSlot(write.job) ? 1 : 0

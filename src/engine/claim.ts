@@ -9,6 +9,7 @@ import { joined, writesOf } from './changeset.ts'
 import { type Core, contextOf, ENGINE, isFull } from './core.ts'
 import { newId } from './ids.ts'
 import { routeOf } from './limits.ts'
+import { notifies } from './notifying.ts'
 import { readable } from './working-set.ts'
 
 /** The most tasks per executor that one commit claims, so that it does not hold the write lock for long. */
@@ -128,8 +129,8 @@ export class ClaimOfTick {
 }
 
 /**
- * Claims one task by its own request. If the claim ends the job or frees its slot, the request also adds the
- * follow-ups, or the next run of the pipeline.
+ * Claims one task by its own request. If the claim ends the job, frees its slot or notifies of something, the request
+ * also adds the follow-ups, the next run of the pipeline, or the notifications.
  */
 export function claimOne(core: Core, { jobId, invocation }: RelatedClaim): void {
   core.ticks.add(
@@ -161,8 +162,10 @@ function claimantOf({ instance, executors }: Core, name: string): Claimant {
 const LEAVE: ClaimDecision = { kind: 'leave' }
 const STOP: ClaimDecision = { kind: 'stop' }
 
-function takesMore({ type, before, job }: JobDecision): boolean {
-  return mayBeFollowed(type, before, job) || (before !== undefined && holdsSlot(before) && !holdsSlot(job))
+function takesMore(decision: JobDecision): boolean {
+  const { type, before, job } = decision
+  const freesSlot = before !== undefined && holdsSlot(before) && !holdsSlot(job)
+  return freesSlot || mayBeFollowed(type, before, job) || notifies(decision)
 }
 
 /** The jobs of a claim's tree, as read by the transaction that claims. */

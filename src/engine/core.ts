@@ -3,6 +3,7 @@ import { type AnyJobType, withVersions } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import type { Actor } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
+import type { ParsedRule } from '../model/notification-rule.ts'
 import type { Executor } from '../port/executor.ts'
 import type { Policy } from '../port/policy.ts'
 import type { StorageConnection } from '../port/storage.ts'
@@ -106,11 +107,12 @@ export class TypeRegistry {
   /**
    * Collects the given types and their earlier versions.
    *
+   * @param own  types of the engine itself, which nobody can name.
    * @throws {JobchartError} `INVALID_DEFINITION` the same type and version is given twice.
    */
-  constructor(types: readonly AnyJobType[]) {
+  constructor(types: readonly AnyJobType[], own: readonly AnyJobType[] = []) {
     const byKey = new Map<string, AnyJobType>()
-    const given = new Set(types.flatMap((each) => [...withVersions(each)]))
+    const given = new Set([...types, ...own].flatMap((each) => [...withVersions(each)]))
     if (new Set(types).size < types.length) throw givenTwice(types.find((each, index) => types.indexOf(each) < index))
     for (const type of given) {
       const key = keyOf(type)
@@ -170,6 +172,17 @@ export class TypeRegistry {
   safeOf(name: string): AnyJobType['safe'] | undefined {
     if (!this.#safe.has(name)) this.#safe.set(name, safeOfAll([...(this.#found.get(name)?.values() ?? [])]))
     return this.#safe.get(name)
+  }
+
+  /** The notification rules of the newest version of a type. */
+  newestRulesOf(name: string): readonly ParsedRule[] {
+    return this.#newest.get(name)?.notify ?? []
+  }
+
+  /** The notification rules of all known versions of a type. `undefined`: no version is known. */
+  rulesOf(name: string): readonly ParsedRule[] | undefined {
+    const versions = this.#found.get(name)
+    return versions === undefined ? undefined : [...versions.values()].flatMap(({ notify }) => notify)
   }
 
   /**

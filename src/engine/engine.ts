@@ -5,6 +5,7 @@ import { type Duration, durationMs } from '../model/time.ts'
 import { type Core, TypeRegistry } from './core.ts'
 import { type Counts, type Health, HealthReport } from './health.ts'
 import { type Logger, logEvents, loggingListenerErrors, logHealth, quietLogger } from './logger.ts'
+import { checkChannels, deliveryType } from './notification-delivery.ts'
 import { type EngineOptions, parseSettings, type Settings } from './options.ts'
 import { pause } from './pause.ts'
 import { type SessionPrincipal, SYSTEM, userOf } from './principal.ts'
@@ -50,7 +51,9 @@ export class Engine implements AsyncDisposable {
   constructor(options: EngineOptions) {
     this.#options = options
     this.#settings = parseSettings(options)
-    this.#types = new TypeRegistry(options.jobs)
+    checkChannels(options.jobs, options.notifier)
+    const own = options.notifier === undefined ? [] : [deliveryType(options.notifier, () => this.#core())]
+    this.#types = new TypeRegistry(options.jobs, own)
     this.#logger = quietLogger(options.logger)
     this.#listeners = new Publisher(loggingListenerErrors(this.#logger, options.onListenerError))
     // Only with a logger, because events are built only if someone listens.

@@ -25,8 +25,13 @@ const READS = [
   'due',
   'lastBeat',
   'others',
+  'notifications',
+  'notification',
+  'lastNotification',
+  'subscriptions',
+  'subscribers',
 ] as const
-const WRITES = ['register', 'forget'] as const
+const WRITES = ['register', 'forget', 'markRead', 'subscribe', 'unsubscribe'] as const
 
 type Call = 'read' | 'write'
 type Guarded = Pick<StorageConnection, (typeof READS)[number] | (typeof WRITES)[number]>

@@ -19,6 +19,7 @@ import {
 import { type Duration, durationMs, millisecondsOf } from '../model/time.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Executor } from '../port/executor.ts'
+import type { Notifier } from '../port/notifier.ts'
 import type { Policy } from '../port/policy.ts'
 import type { Storage } from '../port/storage.ts'
 import type { OnHealth } from './health.ts'
@@ -63,6 +64,11 @@ export interface EngineOptions {
    * and listeners. Only names, ids and errors are logged, never inputs or outputs. Default: nothing is logged.
    */
   readonly logger?: Logger
+  /**
+   * Delivers notifications outside of the app, on the channels that it names. Give it to every engine that knows the job
+   * types, also with `work: false`. Default: notifications are only listed.
+   */
+  readonly notifier?: Notifier
   /** Called with the {@link Health} when the engine starts, stops, is degraded, is exhausted, or recovers. */
   readonly onHealth?: OnHealth
   /** How often to look for changes made by other engines. Default `'100ms'`. */
@@ -106,6 +112,7 @@ const OPTIONS = {
   policy: having('a policy, such as rolePolicy()', 'authorize', 'scope'),
   executors: recordOf(having('an executor', 'room', 'start', 'close'), 'an object of executors by name'),
   clock: having('a clock', 'now', 'timer'),
+  notifier: having('a notifier', 'addresses', 'deliver'),
   work: flag,
   ids: oneOf('uuidv7', 'uuidv4'),
   principal: callback,
@@ -324,11 +331,47 @@ export const eventOptionsSchema = z.strictObject({
   labels: labelsSchema.default({}),
 })
 
+/** The options of `notifications.list`. */
+export const notificationListSchema = z.strictObject({
+  unread: z.boolean().default(false),
+  limit: limitSchema,
+  cursor: cursorSchema,
+})
+
+/** The options of `notifications.events`. */
+export const notificationEventsSchema = z.strictObject({ after: z.int().min(0).exactOptional() })
+
+/** What `notifications.read` marks: at most 1,000 ids, or all below one. */
+export const markReadSchema = z.union(
+  [z.array(z.int().min(1)).max(1_000), z.strictObject({ before: z.int().min(1) })],
+  {
+    error: 'should be a list of at most 1,000 ids, or { before: an id }',
+  },
+)
+
+const subscriptionTarget = {
+  job: z.union([name, jobType]).exactOptional(),
+  pipeline: name.exactOptional(),
+}
+const isOfOne = ({ job, pipeline }: { job?: unknown; pipeline?: unknown }) =>
+  job === undefined || pipeline === undefined
+const ofOne = 'should name a job type or a pipeline, not both'
+
+/** The options of `notifications.subscribe`. */
+export const subscribeSchema = z
+  .strictObject({ ...subscriptionTarget, level: z.enum(['all', 'alerts', 'none']) })
+  .refine(isOfOne, ofOne)
+
+/** The options of `notifications.unsubscribe`. */
+export const unsubscribeSchema = z.strictObject(subscriptionTarget).refine(isOfOne, ofOne)
+
 /** The principal of a session. */
 export const principalSchema = z.object({
   // `system` is the id of the engine's own session.
   id: name.refine((id) => id !== 'system', "is reserved for the engine's own session"),
-  tenant: name.default('default'),
+  tenant: name
+    .refine((tenant) => tenant !== 'jobchart.deliveries', "is reserved for the engine's own jobs")
+    .default('default'),
   role: z.string().max(200).default(''),
   relations: z.record(z.string(), z.string()).optional(),
 })

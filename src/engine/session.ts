@@ -6,10 +6,12 @@ import type { Principal } from '../port/policy.ts'
 import type { JobsView } from './authorization.ts'
 import { type CallOptions, given } from './call-options.ts'
 import type { Core } from './core.ts'
+import { type Call, type Notifications, notificationsOf } from './notifications.ts'
 import { actions, type JobActions } from './operations/actions.ts'
 import { explain, type Reason } from './operations/explain.ts'
 import { type CancelOptions, cancel, type SendOptions, send } from './operations/jobs.ts'
 import { type LogLineView, type LogOptions, logs } from './operations/logs.ts'
+import { type NotificationEventOptions, notificationEvents } from './operations/notifications.ts'
 import {
   type PipelineHistoryEntry,
   type PipelineHistoryOptions,
@@ -56,7 +58,7 @@ import {
   submitMany,
 } from './operations/submit.ts'
 import type { Page } from './page.ts'
-import type { Answer, Soon } from './soon.ts'
+import type { Answer } from './soon.ts'
 import type { JobView, PipelineView } from './view.ts'
 
 /** The commands that a job of the type takes. If the type is unknown at compile time, any command. */
@@ -255,10 +257,10 @@ export interface Session {
   result<Type>(id: JobId<Type>, options?: CallOptions): Promise<ViewOf<Type>>
   /** Operations on stored pipelines. */
   readonly pipelines: Pipelines
+  /** What the principal is notified of, and subscriptions. */
+  readonly notifications: Notifications
 }
 
-/** Runs an operation with the caller's current rights. */
-type Call = <Result>(run: (core: Core, who: Principal) => Soon<Result>) => Promise<Result>
 type AnsweredCall = <Result>(run: (core: Core, who: Principal, answer: Answer<Result>) => void) => Promise<Result>
 
 function pipelinesOf(call: Call): Pipelines {
@@ -335,6 +337,10 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
     result: (id: JobId, options?: CallOptions) =>
       answered<JobView>((core, _, answer) => result(core, who, id, given(options, []) ?? {}, answer)),
     pipelines: pipelinesOf(call),
+    notifications: {
+      ...notificationsOf(call),
+      events: (options?: NotificationEventOptions) => toldBy(notificationEvents(core, who, options), told),
+    },
   }
   return session as unknown as Session
 }

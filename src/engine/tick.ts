@@ -34,13 +34,14 @@ import { mayBeFollowed } from '../model/follow-up.ts'
 import { claimableTasks, hadOneAttempt, hasRelatives, holdsSlot, type Job } from '../model/job.ts'
 import type { PipelineChange } from '../model/pipeline-change.ts'
 import type { LoadQuery, PipelineKey, Write, WrittenRow } from '../port/storage.ts'
-import { ChangesetDraft, type Decided, type JobChange } from './changeset.ts'
+import { ChangesetDraft, type Decided, type JobChange, joined } from './changeset.ts'
 import { type ClaimOfTick, claimOf, claimOne } from './claim.ts'
 import { type CommitResult, type Committed, commit } from './commit.ts'
 import { byEngine, type Core } from './core.ts'
 import { runEffects } from './effects.ts'
 import { type Followed, followAll, prepareFollowUps } from './follow-ups.ts'
 import { freesPlace } from './limits.ts'
+import { notified } from './notifying.ts'
 import type { Answer } from './soon.ts'
 import { UniqueKeyHeldError } from './unique-key.ts'
 import { nameOf, WorkingSet } from './working-set.ts'
@@ -352,17 +353,26 @@ export class Ticks {
           return undefined
         }
       }
-      const decided = draft === undefined ? NONE : this.#withNextRuns(jobs, draft)
-      if (decided.length === 0 && change.writes === undefined && (draft?.pipelines ?? NONE).length === 0) {
-        if (draft?.decision !== undefined) runEffects(this.#core, draft.decision)
-        request.done(draft?.decision?.job)
+      const changed = draft === undefined ? NONE : this.#withNextRuns(jobs, draft)
+      const { pipelines = NONE, decision } = draft ?? {}
+      const asked = { decided: changed, pipelines, by: change.by }
+      const { jobs: decided, writes: notifications } = notified(this.#core, jobs, asked)
+      if (decided.length === 0 && change.writes === undefined && pipelines.length === 0) {
+        if (decision !== undefined) runEffects(this.#core, decision)
+        request.done(decision?.job)
         return undefined
       }
       jobs.apply(decided)
       const { writes = NONE, isAsked = false } = change
       jobs.note(writes)
-      const { pipelines = NONE, decision } = draft ?? {}
-      return { by: change.by, jobs: decided, pipelines, looked: decision?.looked ?? NONE, writes, isAsked }
+      return {
+        by: change.by,
+        jobs: decided,
+        pipelines,
+        looked: decision?.looked ?? NONE,
+        writes: joined(writes, notifications),
+        isAsked,
+      }
     } catch (error) {
       if (error instanceof ChangedMeanwhile) this.#readAgain(change)
       request.failed(error)

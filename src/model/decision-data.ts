@@ -3,6 +3,7 @@ import type { Effect } from './chart.ts'
 import type { EventDraft } from './event.ts'
 import type { Job } from './job.ts'
 import type { AnyJobType } from './job-type.ts'
+import type { NewNotification } from './notification.ts'
 import type { PipelineChange } from './pipeline-change.ts'
 import type { Json } from './storable.ts'
 
@@ -55,6 +56,8 @@ export interface JobDecision {
    * Custom actions to run once after the commit, best effort, in this order. They may belong to other jobs of the tree.
    */
   readonly effects: readonly JobEffect[]
+  /** What the events notify of. Absent: nothing. */
+  readonly notifications?: readonly NewNotification[]
 }
 
 /** A custom action of a job's machine. */

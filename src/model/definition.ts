@@ -20,6 +20,7 @@ import type {
 } from './job-type.ts'
 import { type JobLimits, limitedTasks, parseQueued, type TaskLimits } from './limits.ts'
 import { type AnyLogic, isLogic, isMachine, kindOf } from './logic.ts'
+import { type NotifyRule, parseRules } from './notification-rule.ts'
 import type { ProgramOptions } from './program.ts'
 import type { RetryOptions } from './retry.ts'
 import { parseSafe, type SafePart } from './safe.ts'
@@ -91,6 +92,8 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   readonly startsPipelines?: boolean
   /** Other names that `submit`, lists, counts and streams accept for this type, e.g. a misspelt one of older clients. */
   readonly aliases?: readonly string[]
+  /** Whom to notify of what. Each rule notifies once per job. Default: nobody. */
+  readonly notify?: readonly NotifyRule[]
 }
 
 /** A job type made from one function: queued → running → completed, failed or cancelled. */
@@ -206,6 +209,7 @@ export function defineJob(
     followUp: options.followUp,
     startsPipelines: options.startsPipelines ?? false,
     aliases: options.aliases ?? [],
+    notify: parseRules(type, options.notify),
     ...earlier(type, version, options),
   }
   if ('lifecycle' in options) return { ...common, ...fromMachine(options) }
@@ -228,6 +232,7 @@ type Life = Omit<
   | 'followUp'
   | 'startsPipelines'
   | 'aliases'
+  | 'notify'
   | 'previous'
   | 'migrate'
 >
@@ -378,16 +383,13 @@ function childType(
     output: undefined,
     endLabels,
     safe,
-    describe: undefined,
-    followUp: undefined,
+    ...NO_HOOKS,
     startsPipelines: false,
     aliases: [],
     commands: {},
     by: {},
     cancel: null,
     queuedMax: null,
-    previous: [],
-    migrate: undefined,
     ...fromChart(`${type}/${src}`, child),
     tasks: new Map(),
     inline: new Map(),
@@ -397,6 +399,7 @@ function childType(
   return Object.assign(made, fromActors({ ...lineage, above: [...above, { machine: child, type: made }] }))
 }
 
+const NO_HOOKS = { describe: undefined, followUp: undefined, notify: [], previous: [], migrate: undefined }
 type Mutable<Record> = { -readonly [Key in keyof Record]: Record[Key] }
 
 /** The type of the child job for an invoke of `src`. `undefined`: `src` is not a machine. */

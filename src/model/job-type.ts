@@ -5,6 +5,7 @@ import type { Chart } from './chart.ts'
 import type { By, CommandSchemas } from './command.ts'
 import type { Job } from './job.ts'
 import type { AnyLogic } from './logic.ts'
+import type { ParsedRule } from './notification-rule.ts'
 import type { PipelineStatus } from './pipeline.ts'
 import type { SafePart } from './safe.ts'
 import type { Json } from './storable.ts'
@@ -68,6 +69,8 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
    * @internal
    */
   readonly startsPipelines: boolean
+  /** @internal */
+  readonly notify: readonly ParsedRule[]
   /** @internal */
   readonly chart: Chart
   /**

@@ -151,6 +151,8 @@ export interface Job {
   readonly idempotencyKey?: string
   /** Unique among the jobs of its tenant and type that have not ended. */
   readonly uniqueKey?: string
+  /** The names of the notification rules that have notified. Absent: none. */
+  readonly notified?: readonly string[]
 }
 
 /** A job's record with fields that can be written, while a decision makes it. */

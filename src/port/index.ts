@@ -9,6 +9,14 @@ export type { By } from '../model/command.ts'
 export type { EventDraft, EventRow, PipelineEventDraft } from '../model/event.ts'
 export type { Item, ItemStatus } from '../model/item.ts'
 export type { EndedChild, Job, JobSummary, LastSnapshot, Timer } from '../model/job.ts'
+export type {
+  Audience,
+  NewNotification,
+  NotificationLevel,
+  StoredNotification,
+  StoredSubscription,
+  Subscription,
+} from '../model/notification.ts'
 export type { Dependency, OverlapRules, OwedRun, Pipeline, PipelineOverlap, PipelineStatus } from '../model/pipeline.ts'
 export type { Private } from '../model/private.ts'
 export type { CatchUp, Schedule, ScheduleTimes } from '../model/schedule.ts'
@@ -16,6 +24,24 @@ export type { Json } from '../model/storable.ts'
 export type { StampedProgress, Task, TaskStatus } from '../model/task-record.ts'
 export type { Clock } from './clock.ts'
 export type { Executor, LineOptions, TaskChannel, TaskMessage, Work } from './executor.ts'
+export type {
+  FoundNotifications,
+  NotificationQuery,
+  NotificationReader,
+  NotificationStorage,
+  PersonKey,
+  ReadMarks,
+  ReadNotification,
+  SubscriptionKey,
+} from './notification-storage.ts'
+export type {
+  Addressed,
+  AskedAddresses,
+  DeliveredEvent,
+  Delivery,
+  DeliveryOptions,
+  Notifier,
+} from './notifier.ts'
 export type { Action, PipelineAction, Policy, Principal, Scope, Target, Verdict } from './policy.ts'
 export type {
   Changeset,

@@ -1,10 +1,12 @@
 import type { EventRow } from '../model/event.ts'
 import type { Item, ItemStatus } from '../model/item.ts'
 import type { Job, JobSummary, Outcome, Phase } from '../model/job.ts'
+import type { NewNotification } from '../model/notification.ts'
 import type { Pipeline } from '../model/pipeline.ts'
 import type { Json } from '../model/storable.ts'
 import type { LineStream, StampedProgress, Task } from '../model/task.ts'
 import type { Clock } from './clock.ts'
+import type { NotificationStorage } from './notification-storage.ts'
 import type { Scope } from './policy.ts'
 
 /**
@@ -96,6 +98,8 @@ import type { Scope } from './policy.ts'
  * - S39 An appended row whose `jobId` is `''` is about the pipeline that it names. It is in the log like any other row:
  *   scopes compare the facts in the row, and it stays when the pipeline is changed or deleted. A read with `pipeline`
  *   returns the rows of one pipeline.
+ * Notifications
+ * - S45 to S49: see {@link NotificationStorage}.
  * Instances
  * - S14 An instance is listed from its opening until `forget` removes it, and again if it calls `beat` or claims after
  *   that. Other instances see the end of its process at once, and never before it ends. An instance is not in its own
@@ -122,7 +126,7 @@ export interface StorageHost {
 }
 
 /** One engine's access to a storage. */
-export interface StorageConnection {
+export interface StorageConnection extends NotificationStorage {
   /** Applies the changesets in order, each whole or not at all, and then claims ready tasks, in one transaction. */
   readonly commit: (changesets: readonly Changeset[], claim?: Claim) => Promise<Commit>
   /** Reads everything that one tick of the engine needs, in one read. */
@@ -264,6 +268,8 @@ export type Write =
    */
   | { readonly op: 'log'; readonly jobId: string; readonly key: string; readonly lines: readonly NewLine[] }
   | { readonly op: 'append'; readonly events: EventRow }
+  /** Stores a notification, unless there is one of its key, or the job that it is about has no row. */
+  | { readonly op: 'notify'; readonly notification: NewNotification }
   | PipelineWrite
 
 /**

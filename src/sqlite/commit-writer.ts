@@ -1,4 +1,5 @@
 import { holdsSlot, holdsUniqueKey, isBusy, type Job } from '../model/job.ts'
+import type { NewNotification } from '../model/notification.ts'
 import type {
   Changeset,
   ChangesetResult,
@@ -126,6 +127,9 @@ export class CommitWriter {
       case 'append':
         this.#appendAlone(write.events, writing)
         break
+      case 'notify':
+        this.#notify(write.notification)
+        break
       case 'pipeline':
         this.#pipeline(write)
     }
@@ -152,13 +156,14 @@ export class CommitWriter {
   }
 
   #update(write: Update, writing: Writing): void {
-    const { jobs, log, notes } = this.#tables
+    const { jobs, log, notes, notifications } = this.#tables
     const { job, before, events } = write
     if (this.#refusedJobs.size > 0 && this.#refusedJobs.has(before)) throw new Refused(CONFLICT)
     this.#judge(write)
     if (job.deletedAt !== undefined && !isBusy(job)) {
       const n = this.#applied(jobs.remove(before))
       notes.remove(n)
+      notifications.removeOfJob(job.id)
       log.keepGone(n, events)
       this.#append(n, events, writing)
       log.erasePayloads(n)
@@ -241,10 +246,19 @@ export class CommitWriter {
   }
 
   #pipeline({ tenant, id, revision, after }: PipelineWrite): void {
-    const { pipelines } = this.#tables
+    const { pipelines, notifications } = this.#tables
     if (pipelines.revisionOf(tenant, id) !== revision) throw new Refused(CONFLICT)
-    if (after === null) pipelines.drop(tenant, id)
-    else if (after !== undefined) pipelines.put(after)
+    if (after === null) {
+      pipelines.drop(tenant, id)
+      notifications.removeOfPipeline(tenant, id)
+    } else if (after !== undefined) pipelines.put(after)
+  }
+
+  #notify(notification: NewNotification): void {
+    const { jobs, pipelines, notifications } = this.#tables
+    const { jobId, row } = notification
+    const isAbout = jobId === undefined ? pipelines.revisionOf(row.tenant, row.pipeline ?? '') : jobs.numberOf(jobId)
+    if (isAbout) notifications.put(notification)
   }
 }
 
@@ -260,14 +274,16 @@ class Refused extends Error {
   }
 }
 
-// Puts the writes that take slots and keys last, so that slots and keys are freed before they are taken (S3, S34).
+// Puts the writes that take slots and keys later, so that slots and keys are freed before they are taken (S3, S34).
+// Notifications come last, because they are stored only for jobs that exist after the changeset.
 function freedFirst(writes: readonly Write[]): readonly Write[] {
   const ranks = writes.map(rankOf)
   if (ranks.every((rank) => rank === 0)) return writes
-  return [0, 1, 2].flatMap((rank) => writes.filter((_, index) => ranks[index] === rank))
+  return [0, 1, 2, 3].flatMap((rank) => writes.filter((_, index) => ranks[index] === rank))
 }
 
-function rankOf(write: Write): 0 | 1 | 2 {
+function rankOf(write: Write): 0 | 1 | 2 | 3 {
+  if (write.op === 'notify') return 3
   if (write.op !== 'insert' && write.op !== 'update') return 0
   if (holdsUniqueKey(write.job) && (write.op === 'insert' || !holdsUniqueKey(write.before))) return 2
   return holdsSlot(write.job) ? 1 : 0

@@ -139,6 +139,7 @@ function rareOf(job: Job): Rare | undefined {
     retryOf: job.retryOf,
     retries: job.retries,
     uniqueKey: job.uniqueKey,
+    notified: job.notified,
     stepOrigin: job.stepOrigin,
     stepPath: job.stepPath,
     deletedAt: job.deletedAt,

@@ -183,13 +183,56 @@ export const LASTING_TABLES = `
   CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 `
 
-/** Tables of schema 4. In `dependencies`, `source` names what the pipeline runs after: a pipeline or a job type. */
+/**
+ * Tables of schema 4.
+ *
+ * - In `dependencies`, `source` names what the pipeline runs after: a pipeline or a job type.
+ * - `meta` has the newest number of a notification. Numbers are never used again, so readers can continue after one.
+ * - `notification_marks` has the number below which a person has read everything, and `notification_reads` what else.
+ * - In `subscriptions`, `type` or `pipeline` is empty if the subscription does not name one.
+ */
 export const ADDED_TABLES = `
   CREATE TABLE dependencies (
     tenant TEXT NOT NULL,
     source TEXT NOT NULL,
     pipeline TEXT NOT NULL,
     PRIMARY KEY (tenant, source, pipeline)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE notifications (
+    number INTEGER PRIMARY KEY,
+    key TEXT NOT NULL UNIQUE,
+    tenant TEXT NOT NULL,
+    audience TEXT NOT NULL,
+    job TEXT,
+    type TEXT NOT NULL,
+    pipeline TEXT,
+    level TEXT NOT NULL,
+    body TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE notification_reads (
+    number INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    person TEXT NOT NULL,
+    PRIMARY KEY (number, tenant, person)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE notification_marks (
+    tenant TEXT NOT NULL,
+    person TEXT NOT NULL,
+    below INTEGER NOT NULL,
+    PRIMARY KEY (tenant, person)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE subscriptions (
+    tenant TEXT NOT NULL,
+    person TEXT NOT NULL,
+    type TEXT NOT NULL,
+    pipeline TEXT NOT NULL,
+    level TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (tenant, person, type, pipeline)
   ) STRICT, WITHOUT ROWID;
 `
 
@@ -203,6 +246,10 @@ export const ADDED_COLUMNS: readonly (readonly [table: string, column: string])[
 /** Indexes of schema 4. */
 export const ADDED_INDEXES = `
   CREATE INDEX jobs_of_assignee ON jobs (tenant, assignee, created_at) WHERE assignee IS NOT NULL;
+  CREATE INDEX notifications_for ON notifications (tenant, audience, number);
+  CREATE INDEX notifications_of_job ON notifications (job) WHERE job IS NOT NULL;
+  CREATE INDEX notifications_of_pipeline ON notifications (tenant, pipeline) WHERE job IS NULL;
+  CREATE INDEX subscriptions_to ON subscriptions (tenant, type, pipeline, person);
   CREATE INDEX pipelines_due ON pipelines (due_at) WHERE due_at IS NOT NULL;
 `
 

@@ -226,6 +226,30 @@ class SqliteConnection implements StorageConnection {
       this.#tables.notes.steps(n, invoke, ordinal),
     )
 
+  readonly notifications: StorageConnection['notifications'] = (query) =>
+    this.#ask(() => snapshot(this.#db, () => this.#tables.notifications.page(query)))
+
+  readonly notification: StorageConnection['notification'] = (key) =>
+    this.#read(() => this.#tables.notifications.get(key))
+
+  readonly lastNotification: StorageConnection['lastNotification'] = () =>
+    this.#read(() => this.#tables.notifications.last())
+
+  readonly markRead: StorageConnection['markRead'] = (reader, marks) =>
+    this.#write(() => this.#tables.notifications.markRead(reader, marks))
+
+  readonly subscribe: StorageConnection['subscribe'] = (subscription) =>
+    this.#write(() => this.#tables.subscriptions.put(subscription, this.#tables.notifications.last()))
+
+  readonly unsubscribe: StorageConnection['unsubscribe'] = (key) =>
+    this.#write(() => this.#tables.subscriptions.drop(key))
+
+  readonly subscriptions: StorageConnection['subscriptions'] = (reader) =>
+    this.#read(() => this.#tables.subscriptions.of(reader))
+
+  readonly subscribers: StorageConnection['subscribers'] = (to, limit, after) =>
+    this.#read(() => this.#tables.subscriptions.persons(to, limit, after))
+
   readonly register: StorageConnection['register'] = (charts, mayReplace) =>
     this.#write(() => this.#charts.register(charts, mayReplace))
 

@@ -7,9 +7,11 @@ import { Kinds } from './kinds.ts'
 import { LimitKeys } from './limit-keys.ts'
 import { Names } from './names.ts'
 import { Notes } from './notes.ts'
+import { Notifications } from './notifications.ts'
 import { Pipelines } from './pipelines.ts'
 import { ReadyTasks } from './ready-tasks.ts'
 import type { Prepare } from './statement.ts'
+import { Subscriptions } from './subscriptions.ts'
 
 /** The parts of the storage that a commit reads and writes, on one connection. */
 export interface Tables {
@@ -22,12 +24,15 @@ export interface Tables {
   readonly ready: ReadyTasks
   readonly trees: JobTrees
   readonly pipelines: Pipelines
+  readonly notifications: Notifications
+  readonly subscriptions: Subscriptions
 }
 
 /** Prepares all their statements. The database must have the current schema. */
 export function tablesOf(db: DatabaseSync, prepare: Prepare, logLinesMax: number): Tables {
   const names = new Names(prepare)
   const jobs = new JobTable(prepare, names, new Kinds(prepare))
+  const subscriptions = new Subscriptions(prepare)
   return {
     db,
     jobs,
@@ -38,5 +43,7 @@ export function tablesOf(db: DatabaseSync, prepare: Prepare, logLinesMax: number
     ready: new ReadyTasks(prepare, names),
     trees: new JobTrees(jobs),
     pipelines: new Pipelines(prepare),
+    notifications: new Notifications(prepare, subscriptions),
+    subscriptions,
   }
 }

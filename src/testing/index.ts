@@ -14,6 +14,12 @@ export type { ExampleOptions, Untried } from './explore-examples.ts'
 export type { DeadEnd, JobMap, MappedCommands, MappedEdge, MappedState, ThrowingCell } from './explore-map.ts'
 export { mermaidOf } from './explore-mermaid.ts'
 export {
+  type NotifierConformanceOptions,
+  type NotifierUnderTest,
+  notifierConformance,
+  type ReceivedDelivery,
+} from './notifier-conformance.ts'
+export {
   type RegisterTest,
   type StorageConformanceOptions,
   type StorageUnderTest,

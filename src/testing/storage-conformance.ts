@@ -10,6 +10,7 @@ import { listChecks } from './storage-checks-lists.ts'
 import { loadingChecks } from './storage-checks-loading.ts'
 import { logChecks } from './storage-checks-log.ts'
 import { noteChecks } from './storage-checks-notes.ts'
+import { notificationChecks } from './storage-checks-notifications.ts'
 import { pipelineChecks } from './storage-checks-pipelines.ts'
 import { queueChecks } from './storage-checks-queue.ts'
 import { raceChecks } from './storage-checks-races.ts'
@@ -70,6 +71,7 @@ export function storageConformance(
     ...logChecks,
     ...itemChecks,
     ...pipelineChecks,
+    ...notificationChecks,
     ...instanceChecks,
     ...raceChecks,
   }

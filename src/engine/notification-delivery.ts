@@ -1,0 +1,170 @@
+/** Delivers notifications outside of the app, as jobs of the engine itself. */
+import { type AnyJobType, defineJob } from '../model/definition.ts'
+import { JobchartError } from '../model/error.ts'
+import type { StoredNotification } from '../model/notification.ts'
+import { IN_APP_CHANNELS } from '../model/notification-rule.ts'
+import { checkOptions, listOf, required, text } from '../model/option-checks.ts'
+import type { TaskContext } from '../model/task.ts'
+import type { Addressed, AskedAddresses, Delivery, Notifier } from '../port/notifier.ts'
+import type { Principal } from '../port/policy.ts'
+import { absentPrincipal } from './absent-principal.ts'
+import type { Core } from './core.ts'
+import { shownNotification, summariesOf } from './notification-view.ts'
+import { userOf } from './principal.ts'
+
+/** The type of the jobs that deliver. */
+export const DELIVERY = 'jobchart.delivery'
+
+/** The tenant of these jobs. No person may have it, so only the engine's own session sees them. */
+export const DELIVERIES = 'jobchart.deliveries'
+
+/** How many persons are asked for at once. */
+const PEOPLE_AT_ONCE = 1_000
+/** How many deliveries run at once, over all engines of one storage. */
+const CONCURRENCY = 10
+
+interface Asked {
+  readonly key: string
+  readonly channel: string
+}
+
+/**
+ * The job type that delivers notifications by a notifier. One job delivers one notification on one channel to everyone
+ * concerned; each person is a recorded step, so that a retry delivers only what is missing.
+ */
+export function deliveryType(notifier: Notifier, core: () => Core): AnyJobType {
+  const { retry = { limit: 5, backoff: '10s' } } = notifier
+  const type = defineJob({
+    type: DELIVERY,
+    executor: 'live',
+    limits: { concurrency: CONCURRENCY },
+    timeout: '1m',
+    retry,
+    execute: async (context: TaskContext) => {
+      // Only the engine creates these jobs, so their input has this shape.
+      await deliver(core(), notifier, context.input as Asked, context)
+    },
+  })
+  return type as AnyJobType
+}
+
+async function deliver(core: Core, notifier: Notifier, { key, channel }: Asked, context: TaskContext): Promise<void> {
+  const notification = await core.storage.notification(key)
+  // Its job was deleted meanwhile.
+  if (notification === undefined) return
+  const failures: unknown[] = []
+  for await (const asked of concerned(core, notification, channel)) {
+    const found = await notifier.addresses(asked, { signal: context.signal })
+    for (const each of addressedOf(found, asked)) {
+      context.signal.throwIfAborted()
+      try {
+        await context.step(each.id, ({ key: idempotencyKey, signal }) =>
+          deliverOne(core, notifier, { notification, channel, to: each, asked }, { idempotencyKey, signal }),
+        )
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+  }
+  context.signal.throwIfAborted()
+  const [first] = failures
+  if (first === undefined) return
+  const text = first instanceof Error ? first.message : String(first)
+  throw new Error(`${failures.length} of the deliveries failed, first with: ${text}`, { cause: first })
+}
+
+interface One {
+  readonly notification: StoredNotification
+  readonly channel: string
+  readonly to: Addressed
+  readonly asked: AskedAddresses
+}
+
+// A person who may not see the job gets nothing.
+async function deliverOne(
+  core: Core,
+  notifier: Notifier,
+  { notification, channel, to, asked }: One,
+  options: { readonly idempotencyKey: string; readonly signal: AbortSignal },
+): Promise<void> {
+  const { tenant } = notification.row
+  const who = await principalOf(core, to, asked, options.signal)
+  const summaries = await summariesOf(core, [notification])
+  const unread = { ...notification, isRead: false }
+  const view = who && (await shownNotification(core, who, unread, summaries, options.signal))
+  if (view === undefined) return
+  const { rule, level, event } = view
+  const delivery: Delivery = { channel, tenant, person: to.id, address: to.address, rule, level, event: { ...event } }
+  await notifier.deliver(delivery, options)
+}
+
+async function principalOf(
+  core: Core,
+  { id, role, relations }: Addressed,
+  asked: AskedAddresses,
+  signal: AbortSignal,
+): Promise<Principal | undefined> {
+  const { tenant } = asked
+  const said = asked.role ?? role
+  if (said !== undefined) return userOf({ id, tenant, role: said, ...(relations === undefined ? {} : { relations }) })
+  try {
+    return { ...(await absentPrincipal(core, { tenant, createdBy: id }, signal)), kind: 'user' }
+  } catch (error) {
+    if (error instanceof JobchartError && error.code === 'FORBIDDEN') return undefined
+    throw error
+  }
+}
+
+/** Whom a notification is for: one or more questions to the notifier. */
+async function* concerned(
+  { storage }: Core,
+  notification: StoredNotification,
+  channel: string,
+): AsyncGenerator<AskedAddresses> {
+  const { audience, row } = notification
+  const { tenant, createdBy } = row
+  if (audience === 'creator') yield { channel, tenant, people: [createdBy] }
+  else if (audience !== 'subscribers') yield { channel, tenant, role: audience.role }
+  else {
+    for (let after: string | undefined; ; ) {
+      const people = await storage.subscribers(notification, PEOPLE_AT_ONCE, after)
+      if (people.length > 0) yield { channel, tenant, people }
+      after = people.at(-1)
+      if (people.length < PEOPLE_AT_ONCE) return
+    }
+  }
+}
+
+// A person who was not asked for, or comes twice, is ignored.
+function addressedOf(given: readonly Addressed[], { people }: AskedAddresses): readonly Addressed[] {
+  const asked = people === undefined ? undefined : new Set(people)
+  const byId = new Map(given.map((each) => [each.id, each]))
+  return [...byId.values()].filter(({ id }) => asked?.has(id) !== false)
+}
+
+const names = listOf(text(), 'names of channels')
+
+/**
+ * Checks a notifier, and that the rules of all job types name channels that exist.
+ *
+ * @throws {JobchartError} `INVALID_DEFINITION`
+ */
+export function checkChannels(types: readonly AnyJobType[], notifier: Notifier | undefined): void {
+  const { channels = [] } = notifier ?? {}
+  if (notifier !== undefined) {
+    checkOptions('notifier', { channels }, { channels: required(names) }, { prefix: 'notifier.' })
+    const known = channels.find((channel) => IN_APP_CHANNELS.includes(channel))
+    if (known !== undefined) {
+      throw new JobchartError('INVALID_DEFINITION', `the notifier cannot deliver "${known}", an in-app channel`)
+    }
+  }
+  const all = [...IN_APP_CHANNELS, ...channels]
+  for (const { type, notify } of types) {
+    const unknown = notify.flatMap((rule) => rule.channels).find((channel) => !all.includes(channel))
+    if (unknown === undefined) continue
+    throw new JobchartError(
+      'INVALID_DEFINITION',
+      `job type "${type}" notifies on the channel "${unknown}", which is neither an in-app channel (${IN_APP_CHANNELS.join(', ')}) nor one of createEngine({ notifier: { channels } })`,
+    )
+  }
+}

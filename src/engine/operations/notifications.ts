@@ -1,0 +1,286 @@
+/** Operations on notifications and subscriptions. */
+import type { AnyJobType } from '../../model/definition.ts'
+import { JobchartError } from '../../model/error.ts'
+import type { NotificationLevel, StoredSubscription, Subscription } from '../../model/notification.ts'
+import { mayNotify } from '../../model/notification-rule.ts'
+import type { NotificationQuery, ReadNotification } from '../../port/notification-storage.ts'
+import type { Principal } from '../../port/policy.ts'
+import { type CallOptions, given } from '../call-options.ts'
+import type { Core } from '../core.ts'
+import { readCursor } from '../cursor.ts'
+import type { Follower, TailRow } from '../log-tail.ts'
+import { type NotificationView, shownNotification, summariesOf } from '../notification-view.ts'
+import {
+  markReadSchema,
+  notificationEventsSchema,
+  notificationListSchema,
+  subscribeSchema,
+  unsubscribeSchema,
+} from '../options.ts'
+import { type Found, type Page, shownPage } from '../page.ts'
+import { parseWith } from '../parse.ts'
+import { stopped } from './result.ts'
+
+/** The options of `notifications.list`. */
+export interface NotificationListOptions extends CallOptions {
+  /** True: only those that the caller has not marked as read. Default false. */
+  readonly unread?: boolean
+  /** 1 to 100; default 20. */
+  readonly limit?: number
+  readonly cursor?: string
+}
+
+/** The options of `notifications.events`. */
+export interface NotificationEventOptions extends CallOptions {
+  /** Begins after the notification with this `id`; 0: from the oldest. Default: with those committed after the call. */
+  readonly after?: number
+}
+
+/** Which notifications `notifications.read` marks: those with these ids, or all whose `id` is lower. */
+export type MarkedNotifications = readonly number[] | { readonly before: number }
+
+/** What to subscribe to: a job type, a pipeline, or the whole tenant if neither is given. */
+export interface SubscriptionTarget {
+  /** A job type, or its name. */
+  readonly job?: AnyJobType | string
+  readonly pipeline?: string
+}
+
+/** A subscription as it is shown. */
+export interface SubscriptionView {
+  /** The name of the job type. */
+  readonly job?: string
+  readonly pipeline?: string
+  readonly level: NotificationLevel | 'none'
+}
+
+/** A count of notifications stops here: there are more than 100. */
+const COUNT_MAX = 101
+const ROWS_AT_ONCE = 100
+/** How many subscriptions a person may have. */
+const SUBSCRIPTIONS_MAX = 1_000
+
+type Shown = ReadNotification & { readonly view: NotificationView | undefined }
+
+/** Lists notifications, newest first. */
+export async function listNotifications(
+  core: Core,
+  who: Principal,
+  { signal, ...options }: NotificationListOptions = {},
+): Promise<Page<NotificationView>> {
+  signal?.throwIfAborted()
+  const { unread, limit, cursor } = await parseWith(notificationListSchema, options, 'options')
+  return await shownPage(who, {
+    limit,
+    after: cursor === undefined ? undefined : Number(readCursor(cursor, who, ['number'])[0]),
+    find: (page: { readonly limit: number; readonly after?: number }) => {
+      return shownRows(core, who, { ...page, unread, reader: readerOf(who) }, signal)
+    },
+    turn: () => new Promise<void>((resume) => core.clock.turn(resume)),
+    positionOf: ({ number }) => number,
+    show: async ({ view }) => view,
+    cursorOf: (number) => [number],
+  })
+}
+
+/** Counts notifications. */
+export async function countNotifications(
+  core: Core,
+  who: Principal,
+  { signal, ...options }: Pick<NotificationListOptions, 'signal' | 'unread'> = {},
+): Promise<number> {
+  signal?.throwIfAborted()
+  const { unread } = await parseWith(notificationListSchema.pick({ unread: true }), options, 'options')
+  let count = 0
+  for (let from: number | undefined; ; ) {
+    const query = { unread, limit: ROWS_AT_ONCE, reader: readerOf(who), ...(from === undefined ? {} : { after: from }) }
+    const { rows, after } = await shownRows(core, who, query, signal)
+    count += rows.filter(({ view }) => view !== undefined).length
+    if (after === undefined || count >= COUNT_MAX) return Math.min(count, COUNT_MAX)
+    from = after
+    await new Promise<void>((resume) => core.clock.turn(resume))
+  }
+}
+
+// The engine's own session reads everything.
+function readerOf({ kind, tenant, id: person, role }: Principal): NotificationQuery['reader'] {
+  return kind === 'system' ? { tenant, person } : { tenant, person, role }
+}
+
+async function shownRows(
+  core: Core,
+  who: Principal,
+  query: NotificationQuery,
+  signal: AbortSignal | undefined,
+): Promise<Found<Shown, number>> {
+  const { notifications, after } = await core.storage.notifications(query)
+  const summaries = await summariesOf(core, notifications)
+  const rows = await Promise.all(
+    notifications.map(async (each) => ({
+      ...each,
+      view: await shownNotification(core, who, each, summaries, signal),
+    })),
+  )
+  return { rows, after }
+}
+
+/** Marks notifications as read. */
+export async function readNotifications(
+  core: Core,
+  { tenant, id: person }: Principal,
+  marked: MarkedNotifications,
+  { signal }: CallOptions = {},
+): Promise<void> {
+  signal?.throwIfAborted()
+  const marks = await parseWith(markReadSchema, marked, 'what is read')
+  await core.storage.markRead({ tenant, person }, Array.isArray(marks) ? { numbers: marks } : marks)
+}
+
+/** Subscribes the caller, or changes the level of a subscription. */
+export async function subscribe(
+  core: Core,
+  who: Principal,
+  { signal, ...options }: SubscriptionTarget & CallOptions & Pick<SubscriptionView, 'level'>,
+): Promise<SubscriptionView> {
+  signal?.throwIfAborted()
+  const { level, ...to } = await parseWith(subscribeSchema, options, 'options')
+  const known = await core.storage.subscriptions({ tenant: who.tenant, person: who.id })
+  if (known.length >= SUBSCRIPTIONS_MAX) {
+    throw new JobchartError('INVALID_INPUT', `a person may have at most ${SUBSCRIPTIONS_MAX} subscriptions`)
+  }
+  return viewOf(await core.storage.subscribe({ ...targetOf(who, to), level }))
+}
+
+/** Ends a subscription of the caller. */
+export async function unsubscribe(
+  core: Core,
+  who: Principal,
+  { signal, ...options }: SubscriptionTarget & CallOptions = {},
+): Promise<void> {
+  signal?.throwIfAborted()
+  await core.storage.unsubscribe(targetOf(who, await parseWith(unsubscribeSchema, options, 'options')))
+}
+
+/** The subscriptions of the caller. */
+export async function subscriptions(
+  core: Core,
+  { tenant, id: person }: Principal,
+  { signal }: CallOptions = {},
+): Promise<readonly SubscriptionView[]> {
+  signal?.throwIfAborted()
+  return (await core.storage.subscriptions({ tenant, person })).map(viewOf)
+}
+
+function targetOf(
+  { tenant, id: person }: Principal,
+  { job, pipeline }: { readonly job?: AnyJobType | string; readonly pipeline?: string },
+): Omit<Subscription, 'level'> {
+  const type = typeof job === 'object' ? job.type : job
+  return { tenant, person, ...(type === undefined ? {} : { type }), ...(pipeline === undefined ? {} : { pipeline }) }
+}
+
+function viewOf({ type, pipeline, level }: StoredSubscription): SubscriptionView {
+  return { ...(type === undefined ? {} : { job: type }), ...(pipeline === undefined ? {} : { pipeline }), level }
+}
+
+/** Follows notifications, oldest first. */
+export function notificationEvents(
+  core: () => Core,
+  who: () => Principal,
+  options?: NotificationEventOptions,
+): AsyncGenerator<NotificationView> {
+  const start = begin(core, options)
+  // Reported at the first `next()`.
+  start.catch(() => {})
+  return follow(start, who)
+}
+
+interface Start {
+  readonly core: Core
+  readonly after: number
+  readonly signal: AbortSignal | undefined
+}
+
+// Begins at the call, so that what is committed after it is not missed.
+async function begin(core: () => Core, options?: NotificationEventOptions): Promise<Start> {
+  const now = core()
+  const { signal, ...narrow } = given(options) ?? {}
+  const last = now.storage.lastNotification()
+  const [{ after }, newest] = await Promise.all([parseWith(notificationEventsSchema, narrow, 'options'), last])
+  return { core: now, after: after ?? newest, signal }
+}
+
+async function* follow(start: Promise<Start>, who: () => Principal): AsyncGenerator<NotificationView> {
+  const { core, signal, ...from } = await start
+  const isAborted = () => signal?.aborted === true
+  const watch = new NotificationWatch(core, signal)
+  try {
+    for (let last: number | undefined = from.after; ; ) {
+      watch.look()
+      if (isAborted()) return
+      const { rows, after } = await next(core, who(), last, signal)
+      for (const { number, view } of rows) {
+        if (isAborted()) return
+        if (core.stopped.aborted) throw stopped()
+        last = number
+        if (view !== undefined) yield view
+      }
+      last = after ?? last
+      if (after === undefined) await watch.change()
+    }
+  } catch (error) {
+    if (isAborted()) return
+    // If the engine's stop closed the storage during a read, say that the engine stopped.
+    throw core.stopped.aborted ? stopped() : error
+  } finally {
+    watch.end()
+  }
+}
+
+// A small page: the policy is asked again before the next one is shown.
+function next(core: Core, who: Principal, after: number, signal: AbortSignal | undefined) {
+  const query = { reader: readerOf(who), order: 'oldest', limit: ROWS_AT_ONCE, after } as const
+  return shownRows(core, who, query, signal)
+}
+
+/** Waits until rows of the log come that may have caused notifications. */
+class NotificationWatch {
+  readonly #core: Core
+  readonly #signal: AbortSignal | undefined
+  readonly #follower: Follower
+  readonly #wake = () => this.#follower.wake()
+  #seen = 0
+
+  constructor(core: Core, signal: AbortSignal | undefined) {
+    this.#core = core
+    this.#signal = signal
+    this.#follower = core.tail.follow()
+    signal?.addEventListener('abort', this.#wake)
+  }
+
+  /** Called before the storage is read: what has come by now will be found by that read. */
+  look(): void {
+    this.#seen = this.#core.tail.sequence
+  }
+
+  async change(): Promise<void> {
+    const { tail, stopped: over } = this.#core
+    while (!this.#hasCome(tail.after(this.#seen))) {
+      if (over.aborted) throw stopped()
+      if (this.#signal?.aborted === true) return
+      this.look()
+      await this.#follower.wait()
+    }
+  }
+
+  // Rows that are no longer kept may have caused some.
+  #hasCome(rows: readonly TailRow[] | undefined): boolean {
+    const { types } = this.#core
+    return rows === undefined || rows.some(({ row }) => mayNotify(row, types.rulesOf(row.jobType)))
+  }
+
+  end(): void {
+    this.#signal?.removeEventListener('abort', this.#wake)
+    this.#follower.leave()
+  }
+}

@@ -1,0 +1,78 @@
+import type { EventRow } from './event.ts'
+
+/** How important a notification is. `alerts`: also told to those who subscribe to alerts only. */
+export type NotificationLevel = 'all' | 'alerts'
+
+/**
+ * Whom a notification is for: the creator of the job or the owner of the pipeline, everyone who subscribed, or everyone
+ * of the tenant who has the role.
+ */
+export type Audience = 'creator' | 'subscribers' | { readonly role: string }
+
+/** A notification before the storage numbers it. */
+export interface NewNotification {
+  /** Unique. For a job: made of its id and the rule's name, so that a rule notifies once per job. */
+  readonly key: string
+  /** The job that it is about. Absent: it is about a pipeline. */
+  readonly jobId?: string
+  /** The name of the rule. */
+  readonly rule: string
+  /** The field of the job whose value the rule reveals. Absent: none. */
+  readonly tells?: 'outcome' | 'status'
+  readonly level: NotificationLevel
+  readonly channels: readonly string[]
+  readonly audience: Audience
+  /** The event that caused it: a row of the log with this event alone, without inputs. */
+  readonly row: EventRow
+}
+
+/** A notification as stored. */
+export interface StoredNotification extends NewNotification {
+  /** Rises over all notifications of the storage. */
+  readonly number: number
+}
+
+/** What a person wants to be told: of a job type, of a pipeline, or of the whole tenant if neither is given. */
+export interface Subscription {
+  readonly tenant: string
+  readonly person: string
+  readonly type?: string
+  readonly pipeline?: string
+  readonly level: NotificationLevel | 'none'
+}
+
+/** A subscription as stored. */
+export interface StoredSubscription extends Subscription {
+  /** Only notifications with a higher number are told. Set when the person begins to be told. */
+  readonly since: number
+}
+
+/** The part of a notification that subscriptions select by. */
+export interface SubscribedTo extends Pick<StoredNotification, 'number' | 'level'> {
+  readonly type: string
+  readonly pipeline?: string | undefined
+}
+
+/**
+ * Whether one person's subscriptions include a notification for subscribers. The subscription to the pipeline decides;
+ * without one, that to the type; without one, that to the tenant.
+ */
+export function isSubscribed(all: readonly StoredSubscription[], to: SubscribedTo): boolean {
+  const covering = all.filter(({ type = to.type, pipeline = to.pipeline }) => {
+    return type === to.type && pipeline === to.pipeline
+  })
+  const closest =
+    covering.find(({ pipeline }) => pipeline !== undefined) ??
+    covering.find(({ type }) => type !== undefined) ??
+    covering[0]
+  if (closest === undefined || closest.level === 'none') return false
+  if (closest.level === 'alerts' && to.level !== 'alerts') return false
+  // A closer subscription does not hide what an earlier, wider one has told.
+  return covering.some(({ since, level }) => level !== 'none' && since < to.number)
+}
+
+/** An audience as text, which storages search by. */
+export function audienceText(audience: Audience, { createdBy }: Pick<EventRow, 'createdBy'>): string {
+  if (audience === 'creator') return `creator ${createdBy}`
+  return audience === 'subscribers' ? audience : `role ${audience.role}`
+}

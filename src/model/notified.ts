@@ -1,0 +1,21 @@
+import type { JobDecision } from './decision-data.ts'
+import { type Actor, eventRow } from './event.ts'
+import { notificationsFor } from './notification-rule.ts'
+
+/**
+ * Adds the notifications that a decision's events cause. The job's record keeps which rules have notified, so that each
+ * does once, whatever crashes.
+ */
+export function withNotifications(decision: JobDecision, by: Actor): JobDecision {
+  const { job, type, events } = decision
+  if (type.notify.length === 0 || job.deletedAt !== undefined) return decision
+  const told = new Set(job.notified)
+  const notifications = notificationsFor(eventRow(job, by, events, []), type.notify, ({ name }) => {
+    if (told.has(name)) return undefined
+    told.add(name)
+    return `${job.id} ${name}`
+  })
+  if (notifications.length === 0) return decision
+  const ofJob = notifications.map((each) => ({ ...each, jobId: job.id }))
+  return { ...decision, job: { ...job, notified: [...told] }, notifications: ofJob }
+}
