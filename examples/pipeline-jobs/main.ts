@@ -52,7 +52,7 @@ console.log('\nThe second night: a long run of weather by hand, so the due one i
 await show(olga, 4)
 await mia.cancel(long.id, {})
 await clock.advance(10_000)
-console.log(`  mia stops it: ${(await mia.get(long.id)).status}; max may not stop what mia started`)
+console.log(`  mia stops it: ${(await mia.get(long.id)).status}`)
 
 console.log('\nOlga watches for alerts, max for all of flights:')
 for (const [name, session] of [
@@ -93,7 +93,7 @@ async function show(session: Session, limit = 20): Promise<void> {
     const { type, status, exitCode, startTime, endTime } = workspaces.present(job)
     const time = (at: string | null) => at?.slice(5, 16).replace('T', ' ') ?? '–'
     const columns = [job.pipeline ?? '–', type ?? '', status, String(exitCode ?? '–'), time(startTime), time(endTime)]
-    const widths = [8, 19, 9, 3, 12, 12]
+    const widths = [8, 20, 9, 3, 12, 12]
     console.log(`  ${columns.map((text, index) => text.padEnd(widths[index] ?? 0)).join('')} ${job.trigger}`)
   }
 }

@@ -199,7 +199,7 @@ class Preparation {
   async dependants(): Promise<readonly Step[]> {
     const { id, pipeline, type, outcome, endedAt: at = 0 } = this.#ended.job
     const found = [
-      ...(pipeline === undefined ? [] : await this.#dependantsOf({ pipeline })),
+      ...((await this.#isRun()) ? await this.#dependantsOf({ pipeline: pipeline ?? '' }) : []),
       ...(this.#ended.type.startsPipelines ? await this.#dependantsOf({ type }) : []),
     ]
     const meant = found.filter(({ dependsOn = [] }) =>
@@ -215,6 +215,12 @@ class Preparation {
         followed.pipelines = combined(followed.pipelines, { before: dependant, after })
       },
     }))
+  }
+
+  // Other jobs of a pipeline, e.g. one that configures it, are no runs of it.
+  async #isRun(): Promise<boolean> {
+    const { pipeline, type } = this.#ended.job
+    return (await this.#stored(pipeline))?.type === type
   }
 
   async #dependantsOf(source: DependencySource): Promise<readonly Pipeline[]> {

@@ -12,6 +12,7 @@ export type { MemberColumn, MemberRow, MemberStatus } from './member-row.ts'
 export {
   type FunctionRunOptions,
   type PipelineJobs,
+  type PipelineJobsOptions,
   type ProgramRunOptions,
   pipelineJobs,
   type RunCommands,

@@ -7,6 +7,7 @@ import {
   type JobLimits,
   type JobType,
   type JobView,
+  type NotifyRule,
   type PipelineOptions,
   type Policy,
   type Program,
@@ -100,6 +101,12 @@ export interface WorkspacePipeline<Type extends RunType> {
   readonly labels?: { readonly [name: string]: string }
 }
 
+/** The options of {@link pipelineJobs}. */
+export interface PipelineJobsOptions extends WorkspaceRoles {
+  /** How those who subscribe are told: names of channels, as in `notify` of a job type. Default `['inApp']`. */
+  readonly channels?: readonly string[]
+}
+
 /** The jobs of workspaces: their policy, their job types, their pipelines, and their rows in a table. */
 export interface PipelineJobs {
   /** Pass it to `createEngine`. */
@@ -138,7 +145,9 @@ export interface PipelineJobs {
  * COMPLETE or ERROR by its exit code, or STOPPED by a person or by its time-out. A user task is QUEUED until a person
  * completes it. A workspace is a tenant. Its members see all of its jobs, run its pipelines, and stop their own jobs; its
  * owners and administrators stop and delete all. A pipeline runs one job at a time: another run by hand is refused as
- * `ALREADY_RUNNING`, one by schedule or trigger is skipped, and a retry waits.
+ * `ALREADY_RUNNING`, one by schedule or trigger is skipped, and a retry waits. Those who subscribe to a pipeline, a type
+ * or the whole workspace are notified of starts, ends and skipped runs; with the level `alerts`, only of errors and
+ * skipped runs.
  *
  * ```ts
  * const workspaces = pipelineJobs()
@@ -155,14 +164,15 @@ export interface PipelineJobs {
  * )
  * ```
  */
-export function pipelineJobs(roles: WorkspaceRoles = {}): PipelineJobs {
+export function pipelineJobs({ channels = ['inApp'], ...roles }: PipelineJobsOptions = {}): PipelineJobs {
+  checkBy(channelsSchema, channels, 'channels of pipelineJobs')
   const profileImport = userTask('PROFILE_IMPORT')
   return {
     policy: workspacePolicy(roles, 'pipelineJobs'),
     profileCollaborate: userTask('PROFILE_COLLABORATE'),
     profileImport,
     // The cast is safe: the types come from the schemas, and the schemas check each value before it is used.
-    defineJob: defineRun as PipelineJobs['defineJob'],
+    defineJob: ((options: AnyOptions) => defineRun(options, channels)) as PipelineJobs['defineJob'],
     pipeline: (options) => pipelineOf(options, profileImport.type),
     openWorkspace: async (engine, workspace, job, input) =>
       await engine.system.submit(job, input, { tenant: workspace, idempotencyKey: 'open' }),
@@ -177,6 +187,8 @@ function userTask<Type extends string>(type: Type): UserTaskType<Type> {
 
 const LABELS = { error: 'ERROR', stopped: 'STOPPED', waiting: 'QUEUED' } as const
 
+const channelsSchema = z.array(z.string()).min(1)
+
 type AnyOptions =
   | ProgramRunOptions<string, Schema | undefined>
   | FunctionRunOptions<string, Schema | undefined, unknown>
@@ -190,7 +202,7 @@ const common = {
 const programSchema = z.strictObject({ ...common, run: z.unknown() })
 const functionSchema = z.strictObject({ ...common, execute: z.function() })
 
-function defineRun(options: AnyOptions): RunType {
+function defineRun(options: AnyOptions, channels: readonly string[]): RunType {
   checkBy('run' in Object(options) ? programSchema : functionSchema, options, 'defineJob of pipeline jobs')
   const { type, version, input, aliases, previous, migrate, limits, startsPipelines, timeout, maxRetries } = options
   return defineJob({
@@ -202,7 +214,20 @@ function defineRun(options: AnyOptions): RunType {
     labels: LABELS,
     describe: describeRun,
     followUp: followUpOf(maxRetries),
+    notify: rulesOf(channels),
   })
+}
+
+// Those who watch for alerts hear of errors and skipped runs. Those who watch everything hear of all of these.
+function rulesOf(channels: readonly string[]): readonly NotifyRule[] {
+  const told = { channels, audience: 'subscribers' } as const
+  return [
+    { name: 'JOB_STARTED', on: { status: 'RUNNING' }, ...told },
+    { name: 'JOB_ENDED COMPLETE', on: { status: 'COMPLETE' }, ...told },
+    { name: 'JOB_ENDED STOPPED', on: { status: 'STOPPED' }, ...told },
+    { name: 'JOB_ENDED ERROR', on: { status: 'ERROR' }, level: 'alerts', ...told },
+    { name: 'RUN_SKIPPED', on: { event: 'run.skipped' }, level: 'alerts', ...told },
+  ]
 }
 
 /** The time-out of a pipeline that names none. */

@@ -317,9 +317,14 @@ describe('the acceptance cases', () => {
   })
 
   test('W22 a pipeline runs after the success of another, or of a deployment, and after nothing else', async () => {
-    const { mia, deploy, last, clock, define } = await workspace()
+    const { mia, deploy, verify, last, clock, define } = await workspace()
     await define({ id: 'first', input: { timeout: 60 } })
     await define({ id: 'after', triggeredBy: ['first', deploy as RunType] })
+    // Another job of the pipeline is no run of it.
+    await mia.submit(verify, {}, { pipeline: 'first' })
+    await clock.advance(1)
+    last().exit(0)
+    await clock.advance(1)
     const runs = async () => (await mia.list({ pipeline: 'after' })).items.map(({ trigger }) => trigger)
     for (const code of [3, 0]) {
       await mia.pipelines.run('first')
@@ -349,6 +354,33 @@ describe('the acceptance cases', () => {
     expect(present(job).type).toBe('PIPELINE_VERFIY')
     expect((await mia.list({ type: 'PIPELINE_VERIFY' })).items.map(({ id }) => id)).toEqual([job.id])
     expect(present(await mia.submit(deploy, {})).type).toBe('WORKSPACE_DEPLOY')
+  })
+
+  test('W13, W25 NONE hears nothing, ALERTS of errors and skipped runs, ALL of starts and ends too', async () => {
+    const { mia, max, olga, person, clock, define, last } = await workspace()
+    const [ann, bea] = [person('ann', 'Member'), person('bea', 'Member')]
+    await define({ schedule: '0 0 * * * *', input: { timeout: 100_000 } })
+    await define({ id: 'other' })
+    await olga.notifications.subscribe({ level: 'all' })
+    await max.notifications.subscribe({ pipeline: 'flights', level: 'alerts' })
+    await ann.notifications.subscribe({ level: 'all' })
+    await ann.notifications.subscribe({ pipeline: 'flights', level: 'none' })
+    await mia.pipelines.run('flights')
+    await clock.advance(3_600_000)
+    for (const code of [0, 3]) {
+      last().exit(code)
+      await clock.settle()
+      if (code === 0) await mia.pipelines.run('flights')
+      await clock.settle()
+    }
+    const toldTo = async (session: Session) =>
+      (await session.notifications.list()).items.map(({ rule }) => rule).toReversed()
+    expect(await toldTo(olga)).toEqual([
+      ...['JOB_STARTED', 'RUN_SKIPPED', 'JOB_ENDED COMPLETE', 'JOB_STARTED', 'JOB_ENDED ERROR'],
+    ])
+    expect(await toldTo(max)).toEqual(['RUN_SKIPPED', 'JOB_ENDED ERROR'])
+    expect(await toldTo(ann)).toEqual([])
+    expect(await toldTo(bea)).toEqual([])
   })
 
   test('W26 a scheduled run belongs to the owner, who may stop it; another member may not', async () => {
