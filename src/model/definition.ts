@@ -9,10 +9,12 @@ import { JobchartError } from './error.ts'
 import { stateNodes } from './inert-machine.ts'
 import type {
   AnyJobType,
+  AssigneeOf,
   Describe,
   DescribedEvent,
   DescribedFunction,
   Description,
+  FactsOf,
   FollowUpOf,
   JobType,
   Migrated,
@@ -91,6 +93,18 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   readonly startsPipelines?: boolean
   /** Other names that `submit`, lists, counts and streams accept for this type, e.g. a misspelt one of older clients. */
   readonly aliases?: readonly string[]
+  /**
+   * Labels that decide rights, computed from the parsed input. They replace labels of the same names that a caller gave,
+   * at each submit, run and retry. Must be pure. If it throws, or returns anything but labels, the job is not stored
+   * (`INVALID_INPUT`). With `facts` or `assignee`, the input is parsed before the policy is asked about the submit.
+   */
+  readonly facts?: FactsOf<Parsed<InputSchema>>
+  /**
+   * The id of the person who is to act on the job, or `undefined` for nobody. Decided once, at the submit or run; then
+   * the submitter's option `assignee` is ignored. Must be pure. If it throws, or returns anything else, the job is not
+   * stored (`INVALID_INPUT`). Default: the submitter's option.
+   */
+  readonly assignee?: AssigneeOf<Parsed<InputSchema>>
 }
 
 /** A job type made from one function: queued → running → completed, failed or cancelled. */
@@ -206,6 +220,9 @@ export function defineJob(
     followUp: options.followUp,
     startsPipelines: options.startsPipelines ?? false,
     aliases: options.aliases ?? [],
+    // Called only with inputs that the type's own schema has parsed, so the casts are safe.
+    facts: options.facts as AnyJobType['facts'],
+    assignee: options.assignee as AnyJobType['assignee'],
     ...earlier(type, version, options),
   }
   if ('lifecycle' in options) return { ...common, ...fromMachine(options) }
@@ -228,6 +245,8 @@ type Life = Omit<
   | 'followUp'
   | 'startsPipelines'
   | 'aliases'
+  | 'facts'
+  | 'assignee'
   | 'previous'
   | 'migrate'
 >
@@ -382,6 +401,8 @@ function childType(
     followUp: undefined,
     startsPipelines: false,
     aliases: [],
+    facts: undefined,
+    assignee: undefined,
     commands: {},
     by: {},
     cancel: null,

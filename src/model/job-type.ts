@@ -69,6 +69,10 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
    */
   readonly startsPipelines: boolean
   /** @internal */
+  readonly facts: FactsOf | undefined
+  /** @internal */
+  readonly assignee: AssigneeOf | undefined
+  /** @internal */
   readonly chart: Chart
   /**
    * Identifies the shape of the chart. An engine refuses to start if stored jobs or other running engines use another
@@ -173,6 +177,11 @@ export interface FollowingJob {
   readonly priority?: number
   /** Added to the labels of the retried job, or of the pipeline. */
   readonly labels?: { readonly [name: string]: string }
+  /**
+   * The person who is to act on the job. Default for a retry: the assignee of the retried job. For another job: ignored if
+   * its type has an `assignee` of its own.
+   */
+  readonly assignee?: string
 }
 
 /** One thing that is to happen after a job has ended: see {@link FollowUpOf}. */
@@ -210,6 +219,7 @@ export type EndedJob = Pick<
   | 'version'
   | 'tenant'
   | 'createdBy'
+  | 'assignee'
   | 'trigger'
   | 'pipeline'
   | 'retryOf'
@@ -241,6 +251,22 @@ export type EndedJob = Pick<
  * that check the inputs of all follow-ups have 5 s together.
  */
 export type FollowUpOf = (job: EndedJob) => readonly FollowUp[] | undefined
+
+/** What `facts` and `assignee` of a job type receive: a job that is about to be stored. */
+export interface NewJobScope<Input = unknown> {
+  /** A copy of the parsed input. */
+  readonly input: Input
+  readonly tenant: string
+  readonly createdBy: string
+  /** For `facts`: the labels that the caller gave. For `assignee`: all labels of the job. */
+  readonly labels: { readonly [name: string]: string }
+}
+
+/** Returns labels that the job gets whatever the caller gave. */
+export type FactsOf<Input = unknown> = (job: NewJobScope<Input>) => { readonly [name: string]: string } | undefined
+
+/** Returns the id of the person who is to act on the job; `undefined`: nobody. */
+export type AssigneeOf<Input = unknown> = (job: NewJobScope<Input>) => string | undefined
 
 /** The argument of `migrate`: a stored job of an earlier version. The parts are copies, which `migrate` may change. */
 export interface MigratingJob {

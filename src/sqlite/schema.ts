@@ -202,7 +202,7 @@ export const ADDED_COLUMNS: readonly (readonly [table: string, column: string])[
 
 /** Indexes of schema 4. */
 export const ADDED_INDEXES = `
-  CREATE INDEX jobs_of_assignee ON jobs (tenant, assignee, created_at) WHERE assignee IS NOT NULL;
+  CREATE INDEX jobs_of_assignee ON jobs (tenant, assignee, kind, created_at) WHERE assignee IS NOT NULL;
   CREATE INDEX pipelines_due ON pipelines (due_at) WHERE due_at IS NOT NULL;
 `
 
