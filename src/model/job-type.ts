@@ -187,8 +187,8 @@ export interface FollowingJob {
 /** One thing that is to happen after a job has ended: see {@link FollowUpOf}. */
 export type FollowUp =
   /**
-   * A retry: a new job of the same type, creator, pipeline, priority and labels, linked by `retryOf`. A cancelled job
-   * is not retried. `input` defaults to the old job's input. The retry starts with the recorded steps and step keys of
+   * A retry: a new job of the same type, creator, assignee, pipeline, priority and labels, linked by `retryOf`. A
+   * cancelled job is not retried. `input` defaults to the old job's input. The retry starts with the recorded steps and step keys of
    * the old job, unless `fresh` is true, `input` is given, or the old job succeeded.
    */
   | ({ readonly kind: 'retry'; readonly input?: unknown; readonly fresh?: boolean } & FollowingJob)
