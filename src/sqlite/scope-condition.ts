@@ -39,7 +39,7 @@ export function scopeCondition(scopes: readonly Scope[], names: Names): Conditio
 export function pipelineCondition(scopes: readonly Scope[]): Condition {
   return conditionOf(scopes, {
     columns: { tenant: 'tenant', createdBy: 'created_by', assignee: 'NULL', type: 'type', pipeline: 'id' },
-    value: (field, text) => (field === 'assignee' ? undefined : text),
+    value: (_, text) => text,
   })
 }
 
