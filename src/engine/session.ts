@@ -169,8 +169,8 @@ export interface Session {
    */
   counts(options: CountsOptions, filter?: CountOptions): Promise<Counts>
   /**
-   * Which `view`s `list` and `count` accept from the caller: none without the right to list jobs, and `'all'` only with
-   * the right to list all.
+   * Which values of the option `view` the caller may pass to `list` and `count`: none without the right to list jobs,
+   * `'mine'` and `'assigned'` with it, and also `'all'` with the right to list all jobs.
    */
   views(options?: CallOptions): Promise<readonly JobsView[]>
   /**

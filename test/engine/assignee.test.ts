@@ -222,6 +222,39 @@ describe('defineJob({ assignee })', () => {
     expect((await ada.pipelines.run('q', { assignee: 'max' })).assignee).toBe('max')
   })
 
+  test('decides it for scheduled runs, and for jobs that a definition submits', async () => {
+    const { bench, ada } = await started([routed, plain])
+    const schedule = { every: '1h' } as const
+    await ada.pipelines.define({
+      ...{ id: 'p', job: plain, schedule, labels: { team: 'red' } },
+      onDefine: () => [{ kind: 'submit', job: routed, input: { euros: 9 } }],
+    })
+    await ada.pipelines.define({ id: 'q', job: routed, input: { euros: 3 }, schedule, labels: { team: 'blue' } })
+    await bench.clock.advance(2 * 3_600_000)
+    const found = (await ada.list({ type: 'routed' })).items.map(({ trigger, assignee }) => [trigger, assignee])
+    expect(found).toContainEqual(['manual', 'red ada default 9'])
+    expect(found).toContainEqual(['schedule', 'blue ada default 3'])
+  })
+
+  test('that throws skips a scheduled run, and the next one is tried again', async () => {
+    let isBroken = true
+    const odd = defineJob({
+      type: 'odd',
+      execute: () => 1,
+      assignee: () => {
+        if (isBroken) throw new Error('no')
+        return 'max'
+      },
+    })
+    const { bench, ada } = await started([odd])
+    await ada.pipelines.define({ id: 'p', job: odd, schedule: { every: '1h' } })
+    await bench.clock.advance(3 * 3_600_000)
+    expect(await ada.count()).toBe(0)
+    isBroken = false
+    await bench.clock.advance(2 * 3_600_000)
+    expect((await ada.list()).items[0]).toMatchObject({ trigger: 'schedule', assignee: 'max' })
+  })
+
   test('asks the policy about the submit with the assignee that the job will have', async () => {
     const asked: (string | undefined)[] = []
     const policy: Policy = {
