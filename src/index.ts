@@ -155,18 +155,21 @@ export { type Exit, exitEnd } from './model/exit.ts'
 export type { ItemReport, ItemStatus } from './model/item.ts'
 export type { JobId, Outcome, Overlap, Phase, Trigger } from './model/job.ts'
 export type {
+  AssigneeOf,
   Describe,
   DescribedEvent,
   DescribedFunction,
   DescribedSnapshot,
   Description,
   EndedJob,
+  FactsOf,
   FollowingJob,
   FollowUp,
   FollowUpOf,
   Migrated,
   MigratingJob,
   MigratingTimer,
+  NewJobScope,
 } from './model/job-type.ts'
 export type { JobLimits, LimitScope, TaskLimits } from './model/limits.ts'
 export type { Audience, NotificationLevel } from './model/notification.ts'

@@ -18,6 +18,7 @@ afterEach(() => {
 
 test('every example program says what it prints', () => {
   expect(programs.sort()).toEqual([
+    'examples/approval-that-frees-the-slot.ts',
     'examples/cpu-work.ts',
     'examples/elt/main.ts',
     'examples/events-to-a-screen.ts',

@@ -146,6 +146,7 @@ describe('layers', () => {
 describe('sizes and names', () => {
   test('a file of more than 400 lines is one concept, and is listed here with its reason', () => {
     const concepts: { readonly [file: string]: string } = {
+      'src/engine/authorization.ts': 'all questions to the policy',
       'src/engine/dispatcher.ts': 'the table of what runs here',
       'src/engine/tick.ts': 'the path of every change of every job, on one page',
       'src/model/definition.ts': 'defineJob, from its options to the type',

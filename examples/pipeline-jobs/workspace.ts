@@ -83,12 +83,9 @@ function worstDelay(): string {
 }
 
 function wettestDay(): string {
-  const rows: { readonly date: string; readonly precipitation: string }[] = parse(
-    await dataset('seattle-weather.csv'),
-    {
-      columns: true,
-    },
-  )
+  const rows: { readonly date: string; readonly precipitation: string }[] = parse(dataset('seattle-weather.csv'), {
+    columns: true,
+  })
   const wettest = rows.reduce((a, b) => (Number(b.precipitation) > Number(a.precipitation) ? b : a))
   return `the wettest day of Seattle: ${wettest.date}, ${wettest.precipitation} mm`
 }

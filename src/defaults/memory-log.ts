@@ -131,6 +131,9 @@ function endOf({ sequence, row }: LogRow): number {
 }
 
 // Whether one of the scopes covers the row's job. Each row of the log has the fields of its job that scopes select by.
-function isOfAny({ jobType: type, tenant, createdBy, pipeline, labels }: EventRow, scopes: readonly Scope[]): boolean {
-  return scopes.some((scope) => isCovered({ type, tenant, createdBy, pipeline, labels }, scope))
+function isOfAny(
+  { jobType: type, tenant, createdBy, assignee, pipeline, labels }: EventRow,
+  scopes: readonly Scope[],
+): boolean {
+  return scopes.some((scope) => isCovered({ type, tenant, createdBy, assignee, pipeline, labels }, scope))
 }

@@ -277,9 +277,12 @@ function dueTurns(line: Line<Turn>, types: readonly TypeKey[], at: number, limit
   return turns
 }
 
-function summaryOf({ id, tenant, type, version, createdBy, pipeline, labels, status }: Job): JobSummary {
-  const summary = { id, tenant, type, version, createdBy, labels, status }
-  return pipeline === undefined ? summary : { ...summary, pipeline }
+function summaryOf({ id, tenant, type, version, createdBy, assignee, pipeline, labels, status }: Job): JobSummary {
+  return {
+    ...{ id, tenant, type, version, createdBy, labels, status },
+    ...(assignee === undefined ? {} : { assignee }),
+    ...(pipeline === undefined ? {} : { pipeline }),
+  }
 }
 
 function isOfAny(job: Job, types: readonly TypeKey[]): boolean {

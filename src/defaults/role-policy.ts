@@ -11,13 +11,15 @@ export interface RolePolicyOptions {
   readonly reader?: readonly string[]
   /** Roles that see every job of their tenant, submit jobs, and change only their own. Default: none. */
   readonly member?: readonly string[]
-  /** Roles that see the jobs that they created. Default `['editor']`. */
+  /** Roles that see the jobs that they created and those that are assigned to them. Default `['editor']`. */
   readonly editor?: readonly string[]
+  /** Roles that see the jobs that are assigned to them, and submit none. Default: none. */
+  readonly assignee?: readonly string[]
   /** Who may cancel, retry or delete a job that they see. Default: only its creator; not even an admin. */
   readonly cancel?: OwnersRule
   readonly retry?: OwnersRule
   readonly delete?: OwnersRule
-  /** Fields of a job that only its creator may see, e.g. `['input']`. Default: none. */
+  /** Fields of a job that only its creator and its assignee may see, e.g. `['input']`. Default: none. */
   readonly redact?: readonly string[]
   /** Private parts that everyone who sees the job may see, e.g. `['state', 'stack']`. Default: none. */
   readonly open?: readonly Private[]
@@ -48,11 +50,11 @@ const READS: ReadonlySet<Action> = new Set([
 const FIRST: ReadonlySet<Action> = new Set(['list', 'listAll', 'definePipeline', 'listPipelines'])
 
 /**
- * A policy by roles. An admin sees all jobs of the tenant, an editor sees own jobs, and anybody else sees none. Only
- * the creator of a job may cancel, retry or delete it; not even an admin may. Everyone who sees a job may send it any
- * other command, unless the command has a `by`. Pipelines follow the same rules: only the owner changes, pauses or
- * deletes one, and everyone who sees it and may submit jobs may run it. Listing all jobs of the tenant needs the right
- * to see them all. The options change each of these rules.
+ * A policy by roles. An admin sees all jobs of the tenant, an editor sees own jobs and those assigned to them, and
+ * anybody else sees none. Only the creator of a job may cancel, retry or delete it; not even an admin may. Everyone who
+ * sees a job may send it any other command, unless the command has a `by`. Pipelines follow the same rules: only the
+ * owner changes, pauses or deletes one, and everyone who sees it and may submit jobs may run it. Listing all jobs of the
+ * tenant needs the right to see them all. The options change each of these rules.
  *
  * Some work continues without a session, e.g. a retry. If `createEngine` has no option `principal`, the engine does not
  * know the role of the creator. Such a creator may only submit jobs, and run, pause and resume own pipelines.
@@ -78,6 +80,7 @@ const OPTIONS = {
   reader: names,
   member: names,
   editor: names,
+  assignee: names,
   cancel: owners,
   retry: owners,
   delete: owners,
@@ -94,26 +97,33 @@ class Rules {
   readonly #reader: readonly string[]
   readonly #member: readonly string[]
   readonly #editor: readonly string[]
+  readonly #assignee: readonly string[]
   readonly #redact: readonly string[]
 
   constructor(options: RolePolicyOptions) {
     this.#options = options
     this.#resources = Object.entries(options.resources ?? {})
-    const { admin = ['admin'], reader = [], member = [], editor = ['editor'], redact = [] } = options
+    const { admin = ['admin'], reader = [], member = [], editor = ['editor'], assignee = [], redact = [] } = options
     this.#admin = admin
     this.#reader = reader
     this.#member = member
     this.#editor = editor
+    this.#assignee = assignee
     this.#redact = redact
   }
 
   scope(principal: Principal): false | readonly Scope[] {
     const { tenant, id } = principal
-    const own = { tenant, createdBy: id }
-    const redact = this.#redact.length === 0 ? {} : { redact: this.#redact }
+    const [own, assigned] = [
+      { tenant, createdBy: id },
+      { tenant, assignee: id },
+    ]
+    const isOpen = this.#redact.length === 0
+    const redact = isOpen ? {} : { redact: this.#redact }
     const scopes: Scope[] = []
     if (this.#editor.includes(principal.role)) scopes.push(own)
-    if (this.#seesAll(principal)) scopes.push(...(this.#redact.length === 0 ? [] : [own]), { tenant, ...redact })
+    if (this.#seesAssigned(principal)) scopes.push(assigned)
+    if (this.#seesAll(principal)) scopes.push(...(isOpen ? [] : [own, assigned]), { tenant, ...redact })
     for (const labels of this.#seenResources(principal)) scopes.push({ tenant, labels, ...redact })
     return scopes.length > 0 && scopes
   }
@@ -125,15 +135,16 @@ class Rules {
     return this.#may(principal, action, target) ? this.#shown(principal, target) : 'deny'
   }
 
-  #shown({ id }: Principal, { createdBy }: Target): Verdict {
-    const redact = createdBy === id ? [] : this.#redact
+  #shown({ id }: Principal, { createdBy, assignee }: Target): Verdict {
+    const redact = createdBy === id || assignee === id ? [] : this.#redact
     const { open = [] } = this.#options
     return redact.length + open.length === 0 ? 'allow' : { redact, open }
   }
 
-  #sees(principal: Principal, { tenant, createdBy, labels }: Target): boolean {
+  #sees(principal: Principal, { tenant, createdBy, assignee, labels }: Target): boolean {
     if (tenant !== principal.tenant) return false
     if (this.#seesAll(principal) || this.#isOf(principal, createdBy)) return true
+    if (assignee === principal.id && this.#seesAssigned(principal)) return true
     return this.#resources.some(([label, { see = [] }]) => isOneOf(see, roleOn(principal, label, labels)))
   }
 
@@ -144,7 +155,7 @@ class Rules {
   }
 
   #may(principal: Principal, action: Action, target: Target): boolean {
-    const { createdBy, command, labels } = target
+    const { createdBy, assignee, command } = target
     const { cancel, retry, delete: remove } = this.#options
     const isCreator = createdBy === principal.id
     // A reader may change nothing, even if the role is also in another list.
@@ -155,8 +166,9 @@ class Rules {
     if (action === 'pausePipeline' || action === 'deletePipeline') return isCreator
     if (action === 'retry') return this.#isOwners(retry, isCreator, principal)
     if (action === 'delete') return this.#isOwners(remove, isCreator, principal)
-    if (command?.by !== undefined) return isMeant(command.by, principal, isCreator, labels)
-    if (action === 'command' && this.#isMember(principal) && !isCreator) return false
+    if (command?.by !== undefined) return isMeant(command.by, principal, target)
+    const isOther = !isCreator && assignee !== principal.id
+    if (action === 'command' && this.#isMember(principal) && isOther) return false
     return command?.isCancel !== true || this.#isOwners(cancel, isCreator, principal)
   }
 
@@ -173,6 +185,10 @@ class Rules {
 
   #seesAll({ role }: Principal): boolean {
     return [this.#admin, this.#reader, this.#member].some((roles) => roles.includes(role))
+  }
+
+  #seesAssigned({ role }: Principal): boolean {
+    return this.#editor.includes(role) || this.#assignee.includes(role)
   }
 
   #isMember(principal: Principal): boolean {
@@ -215,8 +231,10 @@ function roleOn({ relations = {} }: Principal, label: string, labels: Target['la
   return resource !== undefined && Object.hasOwn(relations, resource) ? relations[resource] : undefined
 }
 
-function isMeant({ relation, roles, on = {} }: By, principal: Principal, isCreator: boolean, labels: Target['labels']) {
-  if (relation !== undefined && isCreator !== (relation === 'creator')) return false
+function isMeant({ relation, roles, on = {} }: By, principal: Principal, { createdBy, assignee, labels }: Target) {
+  if (relation === 'assignee' && assignee !== principal.id) return false
+  if (relation === 'creator' && createdBy !== principal.id) return false
+  if (relation === 'others' && createdBy === principal.id) return false
   if (roles !== undefined && !roles.includes(principal.role)) return false
   return Object.entries(on).every(([label, wanted]) => isOneOf(wanted, roleOn(principal, label, labels)))
 }

@@ -132,9 +132,9 @@ export function maskOfEvent(
   signal: AbortSignal | undefined,
 ): Soon<FieldMask | undefined> {
   if (who.kind === 'system') return ALL
-  const { jobId, jobType: type, tenant, createdBy, pipeline, labels } = row
+  const { jobId, jobType: type, tenant, createdBy, assignee, pipeline, labels } = row
   if (jobId === '') return maskOfPipelineEvent(core, who, row, signal)
-  const target = { jobId, tenant, type, createdBy, labels, ...(pipeline === undefined ? {} : { pipeline }) }
+  const target = { jobId, tenant, type, createdBy, labels, ...assigned(assignee), ...inPipeline(pipeline) }
   return whenKnown(askVerdict(core, who, 'events', target, signal), (verdict) => {
     return isShowing(verdict) ? jobMask(verdict, core.types.safeOf(type)) : undefined
   })
@@ -322,17 +322,20 @@ function askMany(
 
 /** The values of the option `view` (of `list` and `count`) that the principal may use. */
 export function viewsOf(core: Core, who: Principal, signal: AbortSignal | undefined): Soon<readonly JobsView[]> {
-  if (who.kind === 'system') return ['mine', 'all']
+  if (who.kind === 'system') return ['mine', 'assigned', 'all']
   return whenKnown(askMany(core, who, 'list', signal), (own) => {
     if (own === undefined) return []
     return whenKnown(askMany(core, who, 'listAll', signal), (all) => {
-      return all === undefined ? (['mine'] as const) : (['mine', 'all'] as const)
+      return all === undefined ? (['mine', 'assigned'] as const) : (['mine', 'assigned', 'all'] as const)
     })
   })
 }
 
-/** `mine`: jobs that the principal created. `all`: all jobs that the principal may see. */
-export type JobsView = 'mine' | 'all'
+/**
+ * `mine`: jobs that the principal created. `assigned`: jobs that are assigned to the principal. `all`: all jobs that the
+ * principal may see.
+ */
+export type JobsView = 'mine' | 'assigned' | 'all'
 
 /**
  * Checks that the caller may filter by these fields. Returns the scopes without their `redact` lists.
@@ -347,17 +350,16 @@ export function searchedBy(who: Principal, scopes: readonly Scope[], fields: rea
 }
 
 /**
- * Returns the scopes that can contain the principal's own jobs: those that name no creator, or this creator. A scope
- * that redacts fields is left out if another scope shows the same own jobs without redaction. Example: Ada has the
- * scopes `{ createdBy: 'ada' }` and `{ redact: ['input'] }`. For Ada's own jobs, only `{ createdBy: 'ada' }` is
- * returned.
+ * Returns the scopes that can contain the principal's own jobs. By `createdBy`, these are the jobs that the principal
+ * created: the scopes that name no creator, or this creator. By `assignee`, they are the jobs assigned to the principal.
+ * A scope that redacts fields is left out if another scope shows the same own jobs without redaction. Example: Ada has
+ * the scopes `{ createdBy: 'ada' }` and `{ redact: ['input'] }`. For the jobs that Ada created, only
+ * `{ createdBy: 'ada' }` is returned.
  */
-export function ownScopes(who: Principal, scopes: readonly Scope[]): readonly Scope[] {
-  const own = scopes.filter(({ createdBy = who.id }) => createdBy === who.id)
+export function ownScopes({ id }: Principal, scopes: readonly Scope[], by: 'createdBy' | 'assignee'): readonly Scope[] {
+  const own = scopes.filter((scope) => (scope[by] ?? id) === id)
   const open = own.filter(({ redact = [] }) => redact.length === 0)
-  return own.filter(
-    (scope) => open.includes(scope) || !open.some((other) => holds(other, { ...scope, createdBy: who.id })),
-  )
+  return own.filter((scope) => open.includes(scope) || !open.some((other) => holds(other, { ...scope, [by]: id })))
 }
 
 /** Whether the first scope covers every job of the second one. */
@@ -381,8 +383,18 @@ function askJob(core: Core, who: Principal, job: Known, { action, command, signa
   return askVerdict(core, who, action, command === undefined ? target : { ...target, command }, signal)
 }
 
-function targetOf({ id: jobId, tenant, type, createdBy, labels, pipeline, status }: Known): Target {
-  return { jobId, tenant, type, createdBy, labels, status, ...(pipeline === undefined ? {} : { pipeline }) }
+function targetOf({ id: jobId, tenant, type, createdBy, assignee, labels, pipeline, status }: Known): Target {
+  const target = { jobId, tenant, type, createdBy, labels, status }
+  if (assignee === undefined) return pipeline === undefined ? target : { ...target, pipeline }
+  return { ...target, ...assigned(assignee), ...inPipeline(pipeline) }
+}
+
+function assigned(assignee: string | undefined): { readonly assignee?: string } {
+  return assignee === undefined ? {} : { assignee }
+}
+
+function inPipeline(pipeline: string | undefined): { readonly pipeline?: string } {
+  return pipeline === undefined ? {} : { pipeline }
 }
 
 function ask(

@@ -29,6 +29,7 @@ import type { Principal } from '../port/policy.ts'
 import { absentPrincipal } from './absent-principal.ts'
 import { authorizePipeline, authorizeSubmit } from './authorization.ts'
 import { type Core, ENGINE } from './core.ts'
+import { type Facts, factsOf } from './facts.ts'
 import { newId } from './ids.ts'
 import { insertRun } from './operations/runs.ts'
 import { dueNow, nextDue } from './schedule-times.ts'
@@ -111,24 +112,31 @@ async function startNext(core: Core, pipeline: Pipeline): Promise<void> {
   const why = next.isMissed === true ? 'missed' : standstill(pipeline)
   if (why !== undefined) return await skip(core, pipeline, next, why)
   const type = core.types.named(pipeline.type)
-  const who = await ownerOf(core, pipeline)
-  if (who === undefined) return await skip(core, pipeline, next, 'forbidden')
+  const owned = await ownerOf(core, pipeline, type)
+  if (owned === undefined) return await skip(core, pipeline, next, 'forbidden')
   try {
-    await start(core, pipeline, next, type, who)
+    await start(core, pipeline, next, type, owned)
   } catch (error) {
     if (!(error instanceof JobchartError) || error.code !== 'ALREADY_RUNNING') throw error
     await skip(core, pipeline, next, 'running', error.jobId)
   }
 }
 
-/** The pipeline's owner. `undefined`: the owner may not run it now. */
-async function ownerOf(core: Core, pipeline: Pipeline): Promise<Principal | undefined> {
-  const { tenant, createdBy, type, labels, id } = pipeline
+/** The owner of a pipeline, and the facts of its next run. */
+interface Owned {
+  readonly who: Principal
+  readonly facts: Facts
+}
+
+/** The pipeline's owner. `undefined`: the owner may not run it now, or the type cannot decide the facts of the run. */
+async function ownerOf(core: Core, pipeline: Pipeline, type: AnyJobType): Promise<Owned | undefined> {
+  const { tenant, createdBy, labels, id, input } = pipeline
   try {
     const who = await absentPrincipal(core, { tenant, createdBy }, core.stopped)
     await authorizePipeline(core, who, pipeline, 'runPipeline', core.stopped)
-    await authorizeSubmit(core, who, { tenant, createdBy, type, labels, pipeline: id }, core.stopped)
-    return who
+    const facts = factsOf(type, { tenant, createdBy, input }, { labels })
+    await authorizeSubmit(core, who, { tenant, createdBy, type: type.type, ...facts, pipeline: id }, core.stopped)
+    return { who, facts }
   } catch (error) {
     const isRefused = error instanceof JobchartError && REFUSALS.has(error.code)
     if (isRefused && !core.stopped.aborted) return undefined
@@ -136,10 +144,10 @@ async function ownerOf(core: Core, pipeline: Pipeline): Promise<Principal | unde
   }
 }
 
-const REFUSALS: ReadonlySet<string> = new Set(['FORBIDDEN', 'PIPELINE_NOT_FOUND'])
+const REFUSALS: ReadonlySet<string> = new Set(['FORBIDDEN', 'PIPELINE_NOT_FOUND', 'INVALID_INPUT'])
 
-async function start(core: Core, run: Pipeline, next: Next, type: AnyJobType, who: Principal): Promise<void> {
-  const { tenant, id, createdBy, labels, priority, input } = run
+async function start(core: Core, run: Pipeline, next: Next, type: AnyJobType, { who, facts }: Owned): Promise<void> {
+  const { tenant, id, createdBy, priority, input } = run
   const { trigger, dueAt, overlap, after: runAfter } = next
   const seed = {
     id: newId(core),
@@ -147,7 +155,7 @@ async function start(core: Core, run: Pipeline, next: Next, type: AnyJobType, wh
     createdBy,
     trigger,
     pipeline: id,
-    labels,
+    ...facts,
     priority,
     startAt: dueAt,
     ...(input === undefined ? {} : { input }),

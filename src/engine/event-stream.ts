@@ -42,6 +42,7 @@ export interface Wanted {
   readonly type?: string | undefined
   readonly pipeline?: string | undefined
   readonly createdBy?: string | undefined
+  readonly assignee?: string | undefined
   readonly labels: { readonly [name: string]: string }
 }
 
@@ -380,11 +381,10 @@ function narrowed(
   })
 }
 
-function covers({ tenant, createdBy, type, pipeline, labels }: Scope, row: EventRow): boolean {
-  if (tenant !== undefined && tenant !== row.tenant) return false
-  if (createdBy !== undefined && createdBy !== row.createdBy) return false
-  if (type !== undefined && type !== row.jobType) return false
-  if (pipeline !== undefined && pipeline !== row.pipeline) return false
+function covers({ tenant, createdBy, assignee, type, pipeline, labels }: Scope, row: EventRow): boolean {
+  if ((tenant ?? row.tenant) !== row.tenant || (createdBy ?? row.createdBy) !== row.createdBy) return false
+  if ((type ?? row.jobType) !== row.jobType || (pipeline ?? row.pipeline) !== row.pipeline) return false
+  if ((assignee ?? row.assignee) !== row.assignee) return false
   for (const name in labels) if (!Object.hasOwn(row.labels, name) || row.labels[name] !== labels[name]) return false
   return true
 }

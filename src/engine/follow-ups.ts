@@ -32,6 +32,7 @@ import type { DependencySource, PipelineKey } from '../port/storage.ts'
 import { absentPrincipal } from './absent-principal.ts'
 import { authorizePipeline, authorizeSubmit } from './authorization.ts'
 import { byEngine, type Core, ENGINE } from './core.ts'
+import { decidesFacts, factsOf, factsOfRetry } from './facts.ts'
 import { newId } from './ids.ts'
 import { followUpsSchema } from './options.ts'
 import { parseInput, parseWith } from './parse.ts'
@@ -240,10 +241,20 @@ class Preparation {
     switch (followUp.kind) {
       case 'retry': {
         if (job.outcome === 'cancelled') throw new JobchartError('INVALID_STATE', 'a cancelled job is not tried again')
-        const { createdBy, labels, priority, pipeline, uniqueKey, retries = 0, id: retryOf } = job
+        const { createdBy, assignee, labels, priority, pipeline, uniqueKey, retries = 0, id: retryOf } = job
         const link = { retryOf, retries: retries + 1, trigger: 'retry', ...continued(job, isFresh(followUp)) } as const
         const key = uniqueKey === undefined ? {} : { uniqueKey }
-        const retried = { createdBy, labels, priority, ...link, ...key, ...inPipeline(pipeline), ...inputOf(job) }
+        const kept = assignee === undefined ? {} : { assignee }
+        const retried = {
+          createdBy,
+          ...kept,
+          labels,
+          priority,
+          ...link,
+          ...key,
+          ...inPipeline(pipeline),
+          ...inputOf(job),
+        }
         return await this.#creation(who, type, followUp, retried)
       }
       case 'submit': {
@@ -282,15 +293,23 @@ class Preparation {
   }
 
   async #creation(who: Principal, type: AnyJobType, followUp: Made, fixed: Fixed, run?: Pipeline): Promise<Step> {
-    const { delay, priority = fixed.priority, labels } = followUp
-    const { input: kept, ...rest } = fixed
+    const { delay, priority = fixed.priority, labels, assignee } = followUp
+    const { input: kept, assignee: assigned, ...rest } = fixed
     const { tenant, endedAt = 0 } = this.#ended.job
     // An end time later than now came from a wrong clock. Then the delay counts from now.
     const from = Math.min(endedAt, this.#core.clock.now())
     const both = { ...fixed.labels, ...labels }
-    const target = { tenant, type: type.type, createdBy: fixed.createdBy, labels: both, ...inPipeline(fixed.pipeline) }
+    const parsed = async () => (Object.hasOwn(followUp, 'input') ? await this.#parsed(type, followUp.input) : kept)
+    const isEarly = decidesFacts(type)
+    const early = isEarly ? await parsed() : undefined
+    const scope = { tenant, createdBy: fixed.createdBy, input: early }
+    const facts =
+      followUp.kind === 'retry'
+        ? factsOfRetry(type, scope, { labels: both, kept: assigned, assignee })
+        : factsOf(type, scope, { labels: both, assignee })
+    const target = { tenant, type: type.type, createdBy: fixed.createdBy, ...facts, ...inPipeline(fixed.pipeline) }
     await authorizeSubmit(this.#core, who, target, this.#signal)
-    const input = Object.hasOwn(followUp, 'input') ? await this.#parsed(type, followUp.input) : kept
+    const input = isEarly ? early : await parsed()
     const startAt = delay === undefined ? undefined : from + durationMs(delay, 'delay')
     if (fixed.pipeline !== undefined) this.#followed.turns.push({ tenant, id: fixed.pipeline })
     const seed: NewJob = {
@@ -298,7 +317,7 @@ class Preparation {
       id: newId(this.#core),
       tenant,
       priority,
-      labels: both,
+      ...facts,
       ...(input === undefined ? {} : { input }),
       ...(startAt === undefined ? {} : { startAt }),
     }

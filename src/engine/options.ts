@@ -225,6 +225,9 @@ function isLabel(key: string, value: unknown): boolean {
   return key !== '__proto__' && name.safeParse(key).success && labelText.safeParse(value).success
 }
 
+/** The person to whom a job is assigned. */
+export const assigneeSchema = name.optional()
+
 /** The options of `submit`. */
 export const submitOptionsSchema = z.strictObject({
   pipeline: name.optional(),
@@ -232,6 +235,7 @@ export const submitOptionsSchema = z.strictObject({
   startAt: time.optional(),
   priority: prioritySchema.default(0),
   labels: labelsSchema.default({}),
+  assignee: assigneeSchema,
   idempotencyKey: name.optional(),
   uniqueKey: name.optional(),
   tenant: name.optional(),
@@ -249,6 +253,7 @@ const followingJob = {
   delay: z.union([z.string(), z.number()]).exactOptional(),
   priority: prioritySchema.exactOptional(),
   labels: labelsSchema.exactOptional(),
+  assignee: name.exactOptional(),
 }
 
 /** The most follow-ups of one ended job. Bounded, because each that fails adds an event to the row of the job's end. */
@@ -290,7 +295,7 @@ export const followUpsSchema = z
 const STATUSES_MAX = 100
 
 const narrowing = {
-  view: z.enum(['mine', 'all']).optional(),
+  view: z.enum(['mine', 'assigned', 'all']).optional(),
   type: name.optional(),
   phase: z.enum(['settled', 'waiting', 'indeterminate', 'active']).optional(),
   status: z
@@ -301,6 +306,7 @@ const narrowing = {
   outcome: z.enum(['success', 'failure', 'cancelled']).optional(),
   pipeline: name.optional(),
   createdBy: name.optional(),
+  assignee: name.optional(),
   parentId: name.optional(),
   labels: labelsSchema.default({}),
   createdAfter: time.optional(),
@@ -328,6 +334,7 @@ export const eventOptionsSchema = z.strictObject({
   type: name.optional(),
   pipeline: name.optional(),
   createdBy: name.optional(),
+  assignee: name.optional(),
   labels: labelsSchema.default({}),
 })
 

@@ -4,7 +4,16 @@ import { isOptions } from '../model/option-checks.ts'
 import { OVERLAP_DEFAULTS } from '../model/pipeline.ts'
 import { type Duration, durationMs } from '../model/time.ts'
 import type { OnDefineOf } from './operations/on-define.ts'
-import { cursorSchema, jobType, labelsSchema, limitSchema, name, prioritySchema, time } from './options.ts'
+import {
+  assigneeSchema,
+  cursorSchema,
+  jobType,
+  labelsSchema,
+  limitSchema,
+  name,
+  prioritySchema,
+  time,
+} from './options.ts'
 
 const pipelineOverlap = z.enum(['reject', 'queue', 'replace', 'skip'])
 
@@ -141,6 +150,7 @@ export const runSchema = z.strictObject({
   overlap: pipelineOverlap.optional(),
   priority: prioritySchema.optional(),
   labels: labelsSchema.default({}),
+  assignee: assigneeSchema,
   startAt: time.optional(),
   idempotencyKey: name.optional(),
   uniqueKey: name.optional(),

@@ -112,7 +112,7 @@ function isScope(value: unknown): value is Scope {
   })
 }
 
-const SCOPE_KEYS: ReadonlySet<string> = new Set(['tenant', 'createdBy', 'type', 'pipeline'])
+const SCOPE_KEYS: ReadonlySet<string> = new Set(['tenant', 'createdBy', 'assignee', 'type', 'pipeline'])
 
 function isLabels(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false

@@ -172,7 +172,7 @@ export interface Session {
   counts(options: CountsOptions, filter?: CountOptions): Promise<Counts>
   /**
    * Which values of the option `view` the caller may pass to `list` and `count`: none without the right to list jobs,
-   * `'mine'` with it, and also `'all'` with the right to list all jobs.
+   * `'mine'` and `'assigned'` with it, and also `'all'` with the right to list all jobs.
    */
   views(options?: CallOptions): Promise<readonly JobsView[]>
   /**

@@ -16,6 +16,7 @@ const TELLS: { readonly [field: string]: string } = {
   jobType: 'type',
   tenant: 'tenant',
   createdBy: 'createdBy',
+  assignee: 'assignee',
   pipeline: 'pipeline',
   labels: 'labels',
   from: 'status',
@@ -38,11 +39,12 @@ const TELLS: { readonly [field: string]: string } = {
  */
 export function toldBy(
   event: { readonly by: Actor; readonly outcome?: Outcome | undefined },
-  { createdBy }: Pick<EventRow, 'createdBy'>,
+  { createdBy, assignee }: Pick<EventRow, 'createdBy' | 'assignee'>,
 ): (field: string) => string | undefined {
   return (field) => {
-    // An event caused by the job's creator reveals the creator.
-    if (field === 'by') return event.by.id === createdBy ? 'createdBy' : undefined
+    // An event caused by the job's creator reveals the creator. One caused by the assignee may reveal the assignee.
+    if (field === 'by')
+      return event.by.id === createdBy ? 'createdBy' : event.by.id === assignee ? 'assignee' : undefined
     // The event that settles a job has the time of its end.
     if (field === 'at') return event.outcome === undefined ? undefined : 'endedAt'
     return Object.hasOwn(TELLS, field) ? TELLS[field] : undefined

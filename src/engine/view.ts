@@ -25,6 +25,8 @@ export interface JobView<Type = unknown, Output = unknown> {
   readonly version: string
   readonly tenant: string
   readonly createdBy: string
+  /** The person who is to act on the job. Absent: nobody. */
+  readonly assignee?: string
   readonly trigger: Trigger
   readonly pipeline?: string
   /** The job whose chart invoked this one. */
@@ -114,6 +116,7 @@ export type ScheduleView = Pick<Schedule, 'catchUp'> & { readonly enabled: boole
 const FIELDS: readonly string[] = Object.freeze(
   Object.keys({
     ...{ type: 1, version: 1, tenant: 1, createdBy: 1, trigger: 1, pipeline: 1, parentId: 1, retryOf: 1, retries: 1 },
+    ...{ assignee: 1 },
     ...{ labels: 1, status: 1, phase: 1, outcome: 1, input: 1, output: 1, error: 1, exitCode: 1, message: 1 },
     ...{ progress: 1, priority: 1, startAt: 1, admittedAt: 1, startedAt: 1, endedAt: 1, updatedAt: 1 },
     ...{ state: 1, context: 1, tasks: 1 },
@@ -168,6 +171,7 @@ export function viewOf(job: Job, mask: FieldMask = WHOLE): JobView {
     createdAt: isoTime(job.createdAt),
     updatedAt: isoTime(shownUpdate(job)),
   }
+  if (job.assignee !== undefined) view.assignee = job.assignee
   if (job.pipeline !== undefined) view.pipeline = job.pipeline
   if (job.parentId !== undefined) view.parentId = job.parentId
   if (job.retryOf !== undefined) view.retryOf = job.retryOf

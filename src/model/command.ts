@@ -11,8 +11,11 @@ export interface CommandSchemas {
  * policy applies it.
  */
 export interface By {
-  /** `creator`: only the job's creator. `others`: everyone except the creator. */
-  readonly relation?: 'creator' | 'others'
+  /**
+   * `creator`: only the job's creator. `others`: everyone except the creator. `assignee`: only the person to whom the job
+   * is assigned; nobody, if it is assigned to nobody.
+   */
+  readonly relation?: 'creator' | 'others' | 'assignee'
   /** Principals with one of these roles. */
   readonly roles?: readonly string[]
   /**
@@ -84,16 +87,18 @@ function isSchema(value: unknown): value is StandardSchemaV1 {
   return (typeof value === 'object' || typeof value === 'function') && value !== null && '~standard' in value
 }
 
+const RELATIONS: ReadonlySet<unknown> = new Set(['creator', 'others', 'assignee'] satisfies By['relation'][])
 const BY_KEYS: ReadonlySet<string> = new Set(['relation', 'roles', 'on'])
 
 // Unknown fields are refused: a misspelt field would restrict nobody.
 function parseBy(type: string, name: string, by: By): By {
   const isKnown = typeof by === 'object' && by !== null && Object.keys(by).every((key) => BY_KEYS.has(key))
   const { relation, roles, on = {} } = isKnown ? by : {}
-  const isRelation = relation === undefined || relation === 'creator' || relation === 'others'
+  const isRelation = relation === undefined || RELATIONS.has(relation)
   const lists = [roles ?? [], ...Object.values(on)]
   if (isKnown && isRelation && lists.every(isNames)) return structuredClone(by)
-  throw broken(type, name, "as its by { relation?: 'creator' | 'others', roles?: [names], on?: { label: [names] } }")
+  const shape = "{ relation?: 'creator' | 'others' | 'assignee', roles?: [names], on?: { label: [names] } }"
+  throw broken(type, name, `as its by ${shape}`)
 }
 
 function isNames(value: unknown): boolean {

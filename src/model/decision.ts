@@ -35,6 +35,7 @@ export interface NewJob {
   readonly id: string
   readonly tenant: string
   readonly createdBy: string
+  readonly assignee?: string
   readonly trigger: Trigger
   readonly input?: Json
   readonly pipeline?: string

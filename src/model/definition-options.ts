@@ -39,6 +39,8 @@ const COMMON: OptionRules = {
   startsPipelines: flag,
   aliases: names,
   notify: anything,
+  facts: callback,
+  assignee: callback,
   describe: callback,
   limits: anything,
 }

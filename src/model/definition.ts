@@ -9,10 +9,12 @@ import { JobchartError } from './error.ts'
 import { stateNodes } from './inert-machine.ts'
 import type {
   AnyJobType,
+  AssigneeOf,
   Describe,
   DescribedEvent,
   DescribedFunction,
   Description,
+  FactsOf,
   FollowUpOf,
   JobType,
   Migrated,
@@ -94,6 +96,18 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   readonly aliases?: readonly string[]
   /** Whom to notify of what. Each rule notifies once per job. Default: nobody. */
   readonly notify?: readonly NotifyRule[]
+  /**
+   * Labels that decide rights, computed from the parsed input. They replace labels of the same names that a caller gave,
+   * at each submit, run and retry. Must be pure. If it throws, or returns anything but labels, the job is not stored
+   * (`INVALID_INPUT`). With `facts` or `assignee`, the input is parsed before the policy is asked about the submit.
+   */
+  readonly facts?: FactsOf<Parsed<InputSchema>>
+  /**
+   * The id of the person who is to act on the job, or `undefined` for nobody. Decided once, at the submit or run; then
+   * the submitter's option `assignee` is ignored. Must be pure. If it throws, or returns anything else, the job is not
+   * stored (`INVALID_INPUT`). Default: the submitter's option.
+   */
+  readonly assignee?: AssigneeOf<Parsed<InputSchema>>
 }
 
 /** A job type made from one function: queued → running → completed, failed or cancelled. */
@@ -210,6 +224,9 @@ export function defineJob(
     startsPipelines: options.startsPipelines ?? false,
     aliases: options.aliases ?? [],
     notify: parseRules(type, options.notify),
+    // Called only with inputs that the type's own schema has parsed, so the casts are safe.
+    facts: options.facts as AnyJobType['facts'],
+    assignee: options.assignee as AnyJobType['assignee'],
     ...earlier(type, version, options),
   }
   if ('lifecycle' in options) return { ...common, ...fromMachine(options) }
@@ -233,6 +250,8 @@ type Life = Omit<
   | 'startsPipelines'
   | 'aliases'
   | 'notify'
+  | 'facts'
+  | 'assignee'
   | 'previous'
   | 'migrate'
 >
@@ -386,6 +405,8 @@ function childType(
     ...NO_HOOKS,
     startsPipelines: false,
     aliases: [],
+    facts: undefined,
+    assignee: undefined,
     commands: {},
     by: {},
     cancel: null,

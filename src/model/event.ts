@@ -169,6 +169,8 @@ export interface EventBase {
   readonly jobType: string
   readonly tenant: string
   readonly createdBy: string
+  /** The person who is to act on the job. */
+  readonly assignee?: string
   readonly pipeline?: string
   readonly labels: { readonly [name: string]: string }
   /** When it happened, as ISO 8601. */
@@ -207,6 +209,7 @@ export interface EventRow {
   readonly jobType: string
   readonly tenant: string
   readonly createdBy: string
+  readonly assignee?: string
   readonly pipeline?: string
   readonly labels: { readonly [name: string]: string }
   /** Milliseconds UTC. */
@@ -243,7 +246,7 @@ export function progressRow(job: Job, by: Actor, progress: Progress, at: number)
 }
 
 function rowOf(
-  { id: jobId, type: jobType, tenant, createdBy, pipeline, labels }: Job,
+  { id: jobId, type: jobType, tenant, createdBy, assignee, pipeline, labels }: Job,
   at: number,
   by: Actor,
   jobSequence: number,
@@ -251,7 +254,8 @@ function rowOf(
   inputs: readonly Json[],
 ): EventRow {
   const row = { jobId, jobType, tenant, createdBy, labels, at, by, jobSequence, events, inputs }
-  return pipeline === undefined ? row : { ...row, pipeline }
+  if (assignee === undefined) return pipeline === undefined ? row : { ...row, pipeline }
+  return { ...row, assignee, ...(pipeline === undefined ? {} : { pipeline }) }
 }
 
 /**

@@ -72,6 +72,10 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
   /** @internal */
   readonly notify: readonly ParsedRule[]
   /** @internal */
+  readonly facts: FactsOf | undefined
+  /** @internal */
+  readonly assignee: AssigneeOf | undefined
+  /** @internal */
   readonly chart: Chart
   /**
    * Identifies the shape of the chart. An engine refuses to start if stored jobs or other running engines use another
@@ -176,13 +180,18 @@ export interface FollowingJob {
   readonly priority?: number
   /** Added to the labels of the retried job, or of the pipeline. */
   readonly labels?: { readonly [name: string]: string }
+  /**
+   * The person who is to act on the job. Default for a retry: the assignee of the retried job. For another job: ignored if
+   * its type has an `assignee` of its own.
+   */
+  readonly assignee?: string
 }
 
 /** One thing that is to happen after a job has ended: see {@link FollowUpOf}. */
 export type FollowUp =
   /**
-   * A retry: a new job of the same type, creator, pipeline, priority and labels, linked by `retryOf`. A cancelled job
-   * is not retried. `input` defaults to the old job's input. The retry starts with the recorded steps and step keys of
+   * A retry: a new job of the same type, creator, assignee, pipeline, priority and labels, linked by `retryOf`. A
+   * cancelled job is not retried. `input` defaults to the old job's input. The retry starts with the recorded steps and step keys of
    * the old job, unless `fresh` is true, `input` is given, or the old job succeeded.
    */
   | ({ readonly kind: 'retry'; readonly input?: unknown; readonly fresh?: boolean } & FollowingJob)
@@ -213,6 +222,7 @@ export type EndedJob = Pick<
   | 'version'
   | 'tenant'
   | 'createdBy'
+  | 'assignee'
   | 'trigger'
   | 'pipeline'
   | 'retryOf'
@@ -244,6 +254,22 @@ export type EndedJob = Pick<
  * that check the inputs of all follow-ups have 5 s together.
  */
 export type FollowUpOf = (job: EndedJob) => readonly FollowUp[] | undefined
+
+/** What `facts` and `assignee` of a job type receive: a job that is about to be stored. */
+export interface NewJobScope<Input = unknown> {
+  /** A copy of the parsed input. */
+  readonly input: Input
+  readonly tenant: string
+  readonly createdBy: string
+  /** For `facts`: the labels that the caller gave. For `assignee`: all labels of the job. */
+  readonly labels: { readonly [name: string]: string }
+}
+
+/** Returns labels that the job gets whatever the caller gave. */
+export type FactsOf<Input = unknown> = (job: NewJobScope<Input>) => { readonly [name: string]: string } | undefined
+
+/** Returns the id of the person who is to act on the job; `undefined`: nobody. */
+export type AssigneeOf<Input = unknown> = (job: NewJobScope<Input>) => string | undefined
 
 /** The argument of `migrate`: a stored job of an earlier version. The parts are copies, which `migrate` may change. */
 export interface MigratingJob {

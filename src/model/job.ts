@@ -67,6 +67,8 @@ export interface Job {
   readonly version: string
   readonly tenant: string
   readonly createdBy: string
+  /** The person who is to act on the job. Never changes. */
+  readonly assignee?: string
   readonly trigger: Trigger
   /** Runs of the same pipeline share one slot. */
   readonly pipeline?: string
@@ -161,7 +163,7 @@ export type OpenJob = { -readonly [Key in keyof Job]: Job[Key] }
 /** The facts of a job that a policy sees, and the fields that identify its type. */
 export type JobSummary = Pick<
   Job,
-  'id' | 'tenant' | 'type' | 'version' | 'createdBy' | 'pipeline' | 'labels' | 'status'
+  'id' | 'tenant' | 'type' | 'version' | 'createdBy' | 'assignee' | 'pipeline' | 'labels' | 'status'
 >
 
 /** The time by which waiting jobs are ordered: when the job may start, or else when it was created. */

@@ -29,10 +29,11 @@ export function newRecord(type: AnyJobType, at: number) {
 
 /** The record of a new child job, invoked as `task`. */
 export function childRecord(type: AnyJobType, parent: Job, task: Task, id: string, at: number): Job {
-  const { tenant, createdBy, labels, priority, id: parentId } = parent
+  const { tenant, createdBy, assignee, labels, priority, id: parentId } = parent
   const { id: parentInvoke, input } = task
   const own = { id, parentId, parentInvoke, trigger: 'parent', ...stepsOfChild(parent, task) } as const
-  const inherited = { ...own, tenant, createdBy, labels, priority }
+  const assigned = assignee === undefined ? {} : { assignee }
+  const inherited = { ...own, tenant, createdBy, ...assigned, labels, priority }
   return { ...newRecord(type, at), admittedAt: at, ...inherited, ...(input === undefined ? {} : { input }) }
 }
 

@@ -51,6 +51,8 @@ export interface Target {
   readonly tenant: string
   readonly type: string
   readonly createdBy: string
+  /** The person who is to act on the job. Absent: nobody. Pipelines have none. */
+  readonly assignee?: string
   readonly pipeline?: string
   readonly labels: { readonly [name: string]: string }
   /** Absent before the job exists. */
@@ -88,6 +90,8 @@ export interface Scope {
   /** Absent: all tenants. Only the engine's own session has such a scope. */
   readonly tenant?: string
   readonly createdBy?: string
+  /** Covers only jobs that are assigned to this person, and no pipeline. */
+  readonly assignee?: string
   readonly type?: string
   readonly pipeline?: string
   readonly labels?: { readonly [name: string]: string }

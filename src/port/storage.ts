@@ -88,6 +88,10 @@ import type { Scope } from './policy.ts'
  *   return a page that is not full, with an `after` to continue from.
  * - S32 `load` returns each requested job with its tree: its parents up to the top job, and below that all child jobs
  *   that their parents still hold as tasks.
+ * - S36 A scope and a filter by `assignee` select the jobs, and the rows of the log, that have this assignee, also after
+ *   the job's row was removed. Jobs without an assignee, and pipelines, are in no such scope. No write changes a job's
+ *   assignee after its insert.
+ * - S37 The lists of one assignee's jobs in a tenant, filtered by status, type or outcome, use an index, as in S30.
  * Pipelines
  * - S21 A pipeline is written by compare-and-set on its revision, like a job, and read back deep-equal. A write that
  *   only compares the revision guards the whole changeset: the other writes apply only if the pipeline is unchanged
@@ -479,6 +483,7 @@ export interface JobFilter {
   readonly outcome?: Outcome
   readonly pipeline?: string
   readonly createdBy?: string
+  readonly assignee?: string
   readonly labels?: { readonly [name: string]: string }
   /** Milliseconds UTC, inclusive. */
   readonly createdAfter?: number

@@ -21,7 +21,7 @@ const READ = `
   events.sequence, events.job_sequence, events.at, events.by, events.origin, events.changeset, events.events,
   events.inputs, coalesce(jobs.id, gone.id), coalesce(jobs.tenant, gone.tenant),
   coalesce(jobs.created_by, gone.created_by), coalesce(kinds.type, gone.type), coalesce(jobs.pipeline, gone.pipeline),
-  coalesce(jobs.labels, gone.labels)`
+  coalesce(jobs.labels, gone.labels), coalesce(jobs.assignee, gone.assignee)`
 /** The index of the tenant in a row of `READ`. The columns from there on describe the job of the row. */
 const ABOUT = 9
 // The tenant, type and other facts of a row's job are stored once: in the job's row, or, after that row was removed, in
@@ -31,7 +31,7 @@ const FROM = `
   LEFT JOIN gone ON gone.n = events.job`
 
 /** The facts about a job that the log still needs after the job's row was removed. */
-type GoneJob = Pick<EventRow, 'jobId' | 'tenant' | 'createdBy' | 'jobType' | 'pipeline' | 'labels'>
+type GoneJob = Pick<EventRow, 'jobId' | 'tenant' | 'createdBy' | 'assignee' | 'jobType' | 'pipeline' | 'labels'>
 
 /**
  * The event log: one row for the events of one write of a job.
@@ -79,7 +79,7 @@ export class EventLog {
     this.#goneOf = prepare(`
       SELECT n FROM gone WHERE id = ? AND created_by = ? AND type = ? AND labels IS ? ORDER BY n DESC LIMIT 1`)
     this.#putGone = prepare(`
-      INSERT INTO gone (n, id, tenant, created_by, type, pipeline, labels) VALUES (?, ?, ?, ?, ?, ?, ?)`)
+      INSERT INTO gone (n, id, tenant, created_by, type, pipeline, labels, assignee) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
     this.#eventsOf = prepare(`SELECT sequence, events FROM events WHERE job = ?`)
     this.#erase = prepare(`UPDATE events SET events = ?, inputs = NULL WHERE sequence = ?`)
     this.#queries = new PreparedTexts(prepare)
@@ -203,11 +203,12 @@ export class EventLog {
   }
 
   /** Stores the facts about a removed job that its events need. */
-  keepGone(n: number, { jobId, tenant, createdBy, jobType, pipeline, labels }: GoneJob): void {
+  keepGone(n: number, { jobId, tenant, createdBy, assignee, jobType, pipeline, labels }: GoneJob): void {
     const names = this.#names
     const pipelineCode = pipeline === undefined ? null : names.codeOf(pipeline)
+    const assigned = assignee === undefined ? null : names.codeOf(assignee)
     const [owner, creator] = [names.codeOf(tenant), names.codeOf(createdBy)]
-    this.#putGone.run(n, jobId, owner, creator, jobType, pipelineCode, labelsText(labels))
+    this.#putGone.run(n, jobId, owner, creator, jobType, pipelineCode, labelsText(labels), assigned)
   }
 
   /**
@@ -292,11 +293,12 @@ export class EventLog {
   }
 
   #about(row: Row) {
-    const [tenant, createdBy, type, pipeline, labels] = row.slice(ABOUT)
+    const [tenant, createdBy, type, pipeline, labels, assignee] = row.slice(ABOUT)
     const names = this.#names
     return {
       tenant: names.textOf(tenant),
       createdBy: names.textOf(createdBy),
+      ...(assignee === null ? {} : { assignee: names.textOf(assignee) }),
       type: String(type),
       ...(pipeline === null ? {} : { pipeline: names.textOf(pipeline) }),
       labels: labelsIn(labels),

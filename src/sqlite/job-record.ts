@@ -17,6 +17,7 @@ type ColumnField =
   | 'type'
   | 'version'
   | 'createdBy'
+  | 'assignee'
   | 'pipeline'
   | 'labels'
   | 'parentId'
@@ -200,6 +201,7 @@ export interface JobColumns {
   readonly id: string
   readonly tenant: string
   readonly createdBy: string
+  readonly assignee: string | undefined
   readonly version: string
   readonly kind: Kind
   readonly revision: number
@@ -259,6 +261,7 @@ export function jobOf(columns: JobColumns, text: string): Open<Job> {
     revision,
     eventCount,
   } satisfies Pick<Job, Blank> & Partial<Job>
+  if (columns.assignee !== undefined) job.assignee = columns.assignee
   if (columns.pipeline !== undefined) job.pipeline = columns.pipeline
   if (columns.parentId !== undefined) job.parentId = columns.parentId
   if (columns.idempotencyKey !== undefined) job.idempotencyKey = columns.idempotencyKey

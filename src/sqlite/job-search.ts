@@ -19,7 +19,7 @@ const ROWS_TOGETHER = 500
 const COUNT_MAX = 10_001
 
 /** The additional columns that are read if each row must be checked against the filter. */
-const LOOKED_AT = 'jobs.tenant, jobs.created_by, jobs.kind, jobs.pipeline, jobs.parent, jobs.labels'
+const LOOKED_AT = 'jobs.tenant, jobs.created_by, jobs.kind, jobs.pipeline, jobs.parent, jobs.labels, jobs.assignee'
 
 /** A found job. */
 interface Found extends JobPosition {
@@ -129,25 +129,31 @@ export class JobSearch {
     }
   }
 
-  #lookAt(range: SearchRange, filter: JobFilter, page: JobPage) {
+  // Jobs that `counted` selects are not found.
+  #lookAt(range: SearchRange, filter: JobFilter, page: JobPage, counted?: Wanted) {
     const { sql, values } = stretch(range, filter, page, true)
     const statement = this.#queries.of(`SELECT jobs.n, jobs.created_at, jobs.id, ${LOOKED_AT} FROM ${sql} LIMIT ?`)
     return statement.all(...values, page.limit).map((row) => {
       const kind = range.wanted.kinds.get(Number(row[5]))
       const at = foundOf(row, kind)
-      return { at, found: kind !== undefined && isWanted(row, range.wanted) ? at : undefined }
+      const isFound = kind !== undefined && isWanted(row, range.wanted)
+      const isCounted = counted?.kinds.has(Number(row[5])) === true && isWanted(row, counted)
+      return { at, found: isFound && !isCounted ? at : undefined }
     })
   }
 
   async #count(filter: JobFilter, groupOf: (kind: Kind) => string | undefined): Promise<ReadonlyMap<string, number>> {
-    const ranges = this.#ranges(filter)
-    if (distinct(filter.scopes).length === 1 && ranges.every(({ isExact }) => isExact)) {
-      return this.#countExactly(ranges, filter, groupOf)
-    }
-    // Scopes may overlap, so a job may be found in several ranges. Each is counted once, by its number.
+    const all = distinct(filter.scopes).map((scope) => searchRanges(scope, filter, this.#jobs))
+    const [first = [], ...others] = all
+    const isExact = first.every((range) => range.isExact)
+    const counts = isExact ? this.#countExactly(first, filter, groupOf) : new Map<string, number>()
+    // Scopes may overlap, so a job may be found in several ranges. Each is counted once, by its number. Jobs of the first
+    // scope that were counted exactly are skipped.
+    const counted = isExact ? first[0]?.wanted : undefined
     const groups = new Map<string, Set<number>>()
-    for (const range of ranges) await this.#gather(range, filter, groupOf, groups)
-    return new Map([...groups].map(([group, { size }]) => [group, Math.min(size, COUNT_MAX)]))
+    for (const range of (isExact ? others : all).flat()) await this.#gather(range, filter, groupOf, groups, counted)
+    for (const [group, { size }] of groups) counts.set(group, Math.min((counts.get(group) ?? 0) + size, COUNT_MAX))
+    return counts
   }
 
   #countExactly(ranges: readonly SearchRange[], filter: JobFilter, groupOf: (kind: Kind) => string | undefined) {
@@ -172,9 +178,11 @@ export class JobSearch {
     filter: JobFilter,
     groupOf: (kind: Kind) => string | undefined,
     groups: Map<string, Set<number>>,
+    counted: Wanted | undefined,
   ): Promise<void> {
     for (let after: JobPosition | undefined; ; ) {
-      const rows = this.#lookAt(range, filter, { limit: this.#rowsMax, ...(after === undefined ? {} : { after }) })
+      const page = { limit: this.#rowsMax, ...(after === undefined ? {} : { after }) }
+      const rows = this.#lookAt(range, filter, page, counted)
       for (const { found } of rows) {
         const group = found?.kind === undefined ? undefined : groupOf(found.kind)
         if (found === undefined || group === undefined) continue
@@ -240,10 +248,11 @@ function foundOf([n, createdAt, id]: Row, kind: Kind | undefined): Found {
   return { n: Number(n), createdAt: Number(createdAt), id: String(id), kind }
 }
 
-function isWanted(row: Row, { tenant, createdBy, pipeline, parentId, labels }: Wanted): boolean {
-  const [, , , ofTenant, ofCreator, , ofPipeline, parent, text] = row
+function isWanted(row: Row, { tenant, createdBy, assignee, pipeline, parentId, labels }: Wanted): boolean {
+  const [, , , ofTenant, ofCreator, , ofPipeline, parent, text, ofAssignee] = row
   if (tenant !== undefined && ofTenant !== tenant) return false
   if (createdBy !== undefined && ofCreator !== createdBy) return false
+  if (assignee !== undefined && ofAssignee !== assignee) return false
   if (pipeline !== undefined && ofPipeline !== pipeline) return false
   if (parentId !== undefined && parent !== parentId) return false
   return labels.length === 0 || hasLabels(text, labels)
@@ -276,8 +285,8 @@ function merged(a: Walked, b: Walked, order: Order, limit: number): Walked {
 
 function distinct(scopes: readonly Scope[]): readonly Scope[] {
   if (scopes.length < 2) return scopes
-  const byText = scopes.map(({ tenant, createdBy, type, pipeline, labels = {} }) => {
-    const scope = { tenant, createdBy, type, pipeline, labels }
+  const byText = scopes.map(({ tenant, createdBy, assignee, type, pipeline, labels = {} }) => {
+    const scope = { tenant, createdBy, assignee, type, pipeline, labels }
     return [JSON.stringify({ ...scope, labels: Object.entries(labels).sort() }), scope as Scope] as const
   })
   return [...new Map(byText).values()]

@@ -12,20 +12,20 @@ import { TaskRows } from './task-rows.ts'
 
 /** The columns that {@link JobTable.job} decodes. */
 export const JOB_COLUMNS =
-  'n, id, tenant, created_by, kind, version, revision, priority, created_at, pipeline, parent, labels, key, task, holder, limit_key, child, further, input, progress, body'
+  'n, id, tenant, created_by, kind, version, revision, priority, created_at, pipeline, parent, labels, key, task, holder, limit_key, child, further, input, progress, body, assignee'
 
 /** The positions in a row of some columns, for code that needs only these and does not decode the whole row. */
 export const PLACE = { n: 0, id: 1, kind: 4, version: 5, parent: 10, child: 16, further: 17 } as const
 
 /**
- * The columns that {@link JobTable.summary} reads. In the table, all of them come before the input and the record,
- * which may be large, so SQLite need not read these.
+ * The columns that {@link JobTable.summary} reads. In the table, all of them but the assignee come before the input and
+ * the record, which may be large, so SQLite need not read these. It reads past them only if the job has an assignee.
  */
-const SUMMARY_COLUMNS = 'id, tenant, kind, version, created_by, pipeline, labels'
+const SUMMARY_COLUMNS = 'id, tenant, kind, version, created_by, pipeline, labels, assignee'
 
 /** The columns of a new row: first those that always have a value, then those that may be null. */
 const GIVEN_COLUMNS = ['n', 'id', 'tenant', 'created_by', 'priority', 'created_at', 'revision', 'body'] as const
-const OPTIONAL_COLUMNS = ['pipeline', 'parent', 'labels', 'input', 'progress', ...MOVING_COLUMNS] as const
+const OPTIONAL_COLUMNS = ['pipeline', 'parent', 'labels', 'input', 'progress', 'assignee', ...MOVING_COLUMNS] as const
 
 /** Stands for every creator in the label rows for searches over all creators of a tenant. */
 const ANYBODY = 0
@@ -120,13 +120,14 @@ export class JobTable {
   /** Writes a new job. Returns `false` if a job with this id exists. */
   insert(n: number, job: Job): boolean {
     const { names } = this
-    const { pipeline, parentId = null, labels, input, progress } = job
+    const { pipeline, parentId = null, labels, input, progress, assignee } = job
     const optional: SQLInputValue[] = [
       pipeline === undefined ? null : names.codeOf(pipeline),
       parentId,
       labelsText(labels),
       jsonOrNull(input),
       jsonOrNull(progress),
+      assignee === undefined ? null : names.codeOf(assignee),
       ...this.columns.moving(job),
     ]
     const values: SQLInputValue[] = [
@@ -314,6 +315,7 @@ export class JobTable {
       id: String(id),
       tenant: this.names.textOf(tenant),
       createdBy: this.names.textOf(createdBy),
+      assignee: row[21] === null ? undefined : this.names.textOf(row[21]),
       kind: this.kinds.get(kind),
       version: this.names.textOf(version),
       revision: Number(revision),
@@ -336,7 +338,7 @@ export class JobTable {
   summary(id: string): JobSummary | undefined {
     const row = this.#summaryById.get(id)
     if (row === undefined) return undefined
-    const [, tenant, kindCode, version, createdBy, pipeline, labels] = row
+    const [, tenant, kindCode, version, createdBy, pipeline, labels, assignee] = row
     try {
       const kind = this.kinds.get(kindCode)
       if (kind.isDeleted) return undefined
@@ -346,6 +348,7 @@ export class JobTable {
         type: kind.type,
         version: this.names.textOf(version),
         createdBy: this.names.textOf(createdBy),
+        ...(assignee === null ? {} : { assignee: this.names.textOf(assignee) }),
         ...(pipeline === null ? {} : { pipeline: this.names.textOf(pipeline) }),
         labels: labelsIn(labels),
         status: kind.status,

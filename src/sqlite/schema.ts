@@ -245,11 +245,11 @@ export const ADDED_COLUMNS: readonly (readonly [table: string, column: string])[
 
 /** Indexes of schema 4. */
 export const ADDED_INDEXES = `
-  CREATE INDEX jobs_of_assignee ON jobs (tenant, assignee, created_at) WHERE assignee IS NOT NULL;
   CREATE INDEX notifications_for ON notifications (tenant, audience, number);
   CREATE INDEX notifications_of_job ON notifications (job) WHERE job IS NOT NULL;
   CREATE INDEX notifications_of_pipeline ON notifications (tenant, pipeline) WHERE job IS NULL;
   CREATE INDEX subscriptions_to ON subscriptions (tenant, type, pipeline, person);
+  CREATE INDEX jobs_of_assignee ON jobs (tenant, assignee, kind, created_at) WHERE assignee IS NOT NULL;
   CREATE INDEX pipelines_due ON pipelines (due_at) WHERE due_at IS NOT NULL;
 `
 

@@ -8,7 +8,7 @@ export interface Condition {
   readonly values: readonly SQLInputValue[]
 }
 
-const FIELDS = ['tenant', 'createdBy', 'type', 'pipeline'] as const
+const FIELDS = ['tenant', 'createdBy', 'assignee', 'type', 'pipeline'] as const
 type Field = (typeof FIELDS)[number]
 
 /** How a table stores the fields that scopes select by. */
@@ -24,6 +24,7 @@ export function scopeCondition(scopes: readonly Scope[], names: Names): Conditio
     columns: {
       tenant: 'coalesce(jobs.tenant, gone.tenant)',
       createdBy: 'coalesce(jobs.created_by, gone.created_by)',
+      assignee: 'coalesce(jobs.assignee, gone.assignee)',
       type: 'coalesce(kinds.type, gone.type)',
       pipeline: 'coalesce(jobs.pipeline, gone.pipeline)',
     },
@@ -33,10 +34,11 @@ export function scopeCondition(scopes: readonly Scope[], names: Names): Conditio
 
 /**
  * Selects the pipelines that one of the scopes covers, without their labels. A scope's `pipeline` is the pipeline's id.
+ * No pipeline has an assignee.
  */
 export function pipelineCondition(scopes: readonly Scope[]): Condition {
   return conditionOf(scopes, {
-    columns: { tenant: 'tenant', createdBy: 'created_by', type: 'type', pipeline: 'id' },
+    columns: { tenant: 'tenant', createdBy: 'created_by', assignee: 'NULL', type: 'type', pipeline: 'id' },
     value: (_, text) => text,
   })
 }

@@ -26,6 +26,7 @@ export interface SearchRange {
 export interface Wanted {
   readonly tenant?: number
   readonly createdBy?: number
+  readonly assignee?: number
   readonly pipeline?: number
   /** The id of the parent. `null`: only jobs without a parent. */
   readonly parentId?: string | null
@@ -38,17 +39,22 @@ type Narrow = Omit<JobFilter, 'scopes' | 'createdAfter' | 'createdBefore'>
 /**
  * The ranges to read for a scope and a filter. Together they contain each matching job exactly once.
  *
- * If the filter has only type, phase, status and outcome, there is one exact range for each matching kind. With a
- * filter by parent, label or pipeline, the range is not exact: it has all rows of that parent, label or pipeline, and
- * the rest of the filter is checked in each row. If there are several such filters, the one that probably has the
- * fewest rows gives the range. Without a tenant and a parent, all jobs are read by time.
+ * If the filter has only type, phase, status and outcome, there is one exact range for each matching kind: of the tenant,
+ * or of one creator or assignee. With a filter by parent, label or pipeline, the range is not exact: it has all rows of
+ * that parent, label or pipeline, and the rest of the filter is checked in each row. The same holds if an assignee is
+ * combined with a creator, label or pipeline. If there are several such filters, the one that probably has the fewest
+ * rows gives the range. Without a tenant and a parent, all jobs are read by time.
  */
 export function searchRanges(scope: Scope, filter: Narrow, jobs: JobTable): readonly SearchRange[] {
   const wanted = wantedOf(scope, filter, jobs)
   if (wanted === undefined || wanted.kinds.size === 0) return []
-  const { tenant, createdBy, pipeline, parentId, labels } = wanted
+  const { tenant, createdBy, assignee, pipeline, parentId, labels } = wanted
   if (typeof parentId === 'string') return [range(wanted, 'jobs_of_parent', ['parent', parentId])]
   if (tenant === undefined) return [range(wanted, 'jobs_by_time')]
+  if (assignee !== undefined) {
+    const isExact = createdBy === undefined && pipeline === undefined && labels.length === 0
+    return byKind(wanted, isExact, 'jobs_of_assignee', ['tenant', tenant], ['assignee', assignee])
+  }
   const [label] = labels
   if (label !== undefined) return labelRanges(wanted, tenant, label)
   const owner = ['tenant', tenant] as const
@@ -58,18 +64,20 @@ export function searchRanges(scope: Scope, filter: Narrow, jobs: JobTable): read
     return [range(wanted, index, owner, ...creator, ['pipeline', pipeline])]
   }
   const index = createdBy === undefined ? 'jobs_of_tenant' : 'jobs_of_creator'
+  return byKind(wanted, true, index, owner, ...creator)
+}
+
+type Column = 'tenant' | 'created_by' | 'assignee' | 'kind' | 'pipeline' | 'parent'
+type Fixed = readonly [column: Column, value: SQLInputValue]
+
+/** A range for each kind. */
+function byKind(wanted: Wanted, isExact: boolean, index: string, ...fixed: readonly Fixed[]): readonly SearchRange[] {
   return [...wanted.kinds.values()].map((kind) => {
-    return { ...range(wanted, index, owner, ...creator, ['kind', kind.code]), isExact: true, kind }
+    return { ...range(wanted, index, ...fixed, ['kind', kind.code]), isExact, kind }
   })
 }
 
-type Column = 'tenant' | 'created_by' | 'kind' | 'pipeline' | 'parent'
-
-function range(
-  wanted: Wanted,
-  index: string,
-  ...fixed: readonly (readonly [column: Column, value: SQLInputValue])[]
-): SearchRange {
+function range(wanted: Wanted, index: string, ...fixed: readonly Fixed[]): SearchRange {
   const where = fixed.length === 0 ? 'TRUE' : fixed.map(([column]) => `jobs.${column} = ?`).join(' AND ')
   const rows = `jobs INDEXED BY ${index} WHERE ${where}`
   return { rows, table: 'jobs', values: fixed.map(([, value]) => value), isExact: false, wanted }
@@ -93,11 +101,13 @@ function wantedOf(scope: Scope, filter: Narrow, { names, kinds }: JobTable): Wan
   if (asked === undefined) return undefined
   const code = (text: string | undefined) => (text === undefined ? undefined : (names.knownCode(text) ?? NOBODY))
   const [tenant, createdBy, pipeline] = [code(asked.tenant), code(asked.createdBy), code(asked.pipeline)]
-  if (tenant === NOBODY || createdBy === NOBODY || pipeline === NOBODY) return undefined
+  const assignee = code(asked.assignee)
+  if ([tenant, createdBy, assignee, pipeline].includes(NOBODY)) return undefined
   const fitting = [...kinds.all()].filter((kind) => isFitting(kind, filter, asked.type))
   return {
     ...(tenant === undefined ? {} : { tenant }),
     ...(createdBy === undefined ? {} : { createdBy }),
+    ...(assignee === undefined ? {} : { assignee }),
     ...(pipeline === undefined ? {} : { pipeline }),
     ...(filter.parentId === undefined ? {} : { parentId: filter.parentId }),
     labels: asked.labels,
@@ -111,6 +121,7 @@ const NOBODY = -1
 interface Asked {
   readonly tenant?: string
   readonly createdBy?: string
+  readonly assignee?: string
   readonly type?: string
   readonly pipeline?: string
   readonly labels: readonly (readonly [name: string, value: string])[]
@@ -118,14 +129,15 @@ interface Asked {
 
 // Combines a scope and a filter. `undefined`: they contradict each other, so no job matches.
 function merged(scope: Scope, filter: Narrow): Asked | undefined {
-  const fields: { [field in 'tenant' | 'createdBy' | 'type' | 'pipeline']?: string } = {}
+  const fields: { [field in 'tenant' | 'createdBy' | 'assignee' | 'type' | 'pipeline']?: string } = {}
   const labels = new Map<string, string>()
-  const { createdBy, type, pipeline } = filter
-  for (const part of [scope, { createdBy, type, pipeline, labels: filter.labels }]) {
+  const { createdBy, assignee, type, pipeline } = filter
+  for (const part of [scope, { createdBy, assignee, type, pipeline, labels: filter.labels }]) {
     const { tenant } = part as Scope
     for (const [field, value] of Object.entries({
       tenant,
       createdBy: part.createdBy,
+      assignee: part.assignee,
       type: part.type,
       pipeline: part.pipeline,
     })) {

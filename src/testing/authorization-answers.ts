@@ -125,11 +125,12 @@ export function redactedBy(verdict: unknown): readonly string[] {
 }
 
 /** Whether the scope covers the target. */
-export function covers({ tenant, createdBy, type, pipeline, labels = {} }: Scope, target: Target): boolean {
+export function covers({ tenant, createdBy, assignee, type, pipeline, labels = {} }: Scope, target: Target): boolean {
   const isSame = (asked: string | undefined, found: string | undefined) => asked === undefined || asked === found
   return (
     isSame(tenant, target.tenant) &&
     isSame(createdBy, target.createdBy) &&
+    isSame(assignee, target.assignee) &&
     isSame(type, target.type) &&
     isSame(pipeline, target.pipeline) &&
     Object.entries(labels).every(([name, value]) => Object.hasOwn(target.labels, name) && target.labels[name] === value)
@@ -149,7 +150,7 @@ export function wrongInVerdict(verdict: unknown): string | undefined {
   return `open: ${said(open)}, where a list of ${PRIVATE.join(', ')} is expected`
 }
 
-const SCOPE_FIELDS: readonly string[] = ['tenant', 'createdBy', 'type', 'pipeline']
+const SCOPE_FIELDS: readonly string[] = ['tenant', 'createdBy', 'assignee', 'type', 'pipeline']
 
 /** Says why scopes are invalid. `undefined`: they are valid. */
 export function wrongInScopes(scopes: unknown): string | undefined {

@@ -45,8 +45,9 @@ export const engineChecks: PolicyChecks = {
       for (const who of bench.principals) {
         const session = world.sessionOf(who)
         const views = await session.views()
-        const codes = await Promise.all([codeOf(session.list()), codeOf(session.list({ view: 'all' }))])
-        const named = [views.includes('mine'), views.includes('all')]
+        const lists = [session.list(), session.list({ view: 'assigned' }), session.list({ view: 'all' })]
+        const codes = await Promise.all(lists.map(codeOf))
+        const named = [views.includes('mine'), views.includes('assigned'), views.includes('all')]
         assert.deepEqual(
           codes,
           named.map((isNamed) => (isNamed ? 'ok' : 'FORBIDDEN')),
@@ -55,6 +56,19 @@ export const engineChecks: PolicyChecks = {
         if (!views.includes('all')) continue
         const all = idsOf(await listed((page) => session.list({ ...page, view: 'all' })))
         assert.deepEqual(all, idsOf(await listed((page) => session.list(page))), `all of ${said(who)} is another list`)
+      }
+    })
+  },
+
+  "P3 view 'assigned' shows exactly the jobs that list shows and that are assigned to the caller": async (bench) => {
+    await inWorld(bench, async (world) => {
+      for (const who of bench.principals) {
+        const session = world.sessionOf(who)
+        const views: readonly JobView[] = await listed((page) => session.list(page))
+        // Jobs whose assignee is redacted are not found by it.
+        const own = views.filter(({ assignee }) => assignee === who.id)
+        const assigned = await listed<JobView>((page) => session.list({ ...page, view: 'assigned' }))
+        assert.deepEqual(idsOf(assigned), idsOf(own), `the view 'assigned' of ${said(who)}`)
       }
     })
   },

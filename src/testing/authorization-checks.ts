@@ -24,11 +24,11 @@ const MANY: readonly ManyAction[] = ['list', 'listAll', 'listPipelines', 'events
  * For each search: the action that gives the scopes, the action that shows one result, and the fields that callers can
  * filter by.
  */
-const JOB_FIELDS = ['createdBy', 'type', 'status', 'phase', 'pipeline', 'parentId', 'labels']
+const JOB_FIELDS = ['createdBy', 'assignee', 'type', 'status', 'phase', 'pipeline', 'parentId', 'labels']
 const SEARCHES: readonly (readonly [ManyAction, Action, readonly string[]])[] = [
   ['list', 'get', JOB_FIELDS],
   ['listPipelines', 'getPipeline', ['type']],
-  ['events', 'events', ['createdBy', 'type', 'pipeline', 'labels']],
+  ['events', 'events', ['createdBy', 'assignee', 'type', 'pipeline', 'labels']],
 ]
 
 /** The checks of single answers: P2, P6. */

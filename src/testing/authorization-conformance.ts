@@ -18,9 +18,9 @@ export interface PolicyUnderTest {
    */
   readonly principals: readonly SessionPrincipal[]
   /**
-   * Jobs and pipelines to ask about. The suite adds a job for each tenant, creator and resource that the principals
-   * name (a relation on `system:7` means the label `system: '7'`). Give targets for the other fields that the policy
-   * looks at: types, pipelines and labels.
+   * Jobs and pipelines to ask about. The suite adds a job for each tenant, creator, assignee and resource that the
+   * principals name (a relation on `system:7` means the label `system: '7'`). Give targets for the other fields that the
+   * policy looks at: types, pipelines and labels.
    */
   readonly targets?: readonly SampleTarget[]
   /** Called after each check. Removes files and other things that the policy leaves. */

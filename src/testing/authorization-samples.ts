@@ -9,6 +9,8 @@ export interface SampleTarget {
   readonly type?: string
   /** Default: a user who is not one of the principals. */
   readonly createdBy?: string
+  /** Default: nobody. */
+  readonly assignee?: string
   /** Default: no pipeline. */
   readonly pipeline?: string
   /** Default: none. */
@@ -35,10 +37,15 @@ export function targetOf({
   tenant = 'default',
   type = TYPE,
   createdBy = STRANGER,
+  assignee,
   pipeline,
   labels = {},
 }: SampleTarget) {
-  return { tenant, type, createdBy, labels, ...(pipeline === undefined ? {} : { pipeline }) } satisfies Target
+  return {
+    ...{ tenant, type, createdBy, labels },
+    ...(assignee === undefined ? {} : { assignee }),
+    ...(pipeline === undefined ? {} : { pipeline }),
+  } satisfies Target
 }
 
 /**
@@ -47,6 +54,8 @@ export function targetOf({
  * - a tenant: that of a principal, or one that no principal has,
  * - a creator: a principal, or a stranger,
  * - labels: none, those of a resource in a principal's relations, or those of a given target.
+ *
+ * Also one for each combination of such a tenant and creator with an assignee: a principal, or a stranger.
  */
 export function targetsFor(principals: readonly Principal[], given: readonly SampleTarget[]): readonly Target[] {
   const own = given.map(targetOf)
@@ -56,7 +65,10 @@ export function targetsFor(principals: readonly Principal[], given: readonly Sam
   const made = tenants.flatMap((tenant) =>
     creators.flatMap((createdBy) => distinct(labels).map((each) => targetOf({ tenant, createdBy, labels: each }))),
   )
-  return distinct([...own, ...made])
+  const assigned = tenants.flatMap((tenant) =>
+    creators.flatMap((createdBy) => creators.map((assignee) => targetOf({ tenant, createdBy, assignee }))),
+  )
+  return distinct([...own, ...made, ...assigned])
 }
 
 // The labels of the resources in a principal's relations. A relation on `system:7` is about jobs with the label
@@ -83,6 +95,7 @@ export const JOB_READS: readonly Action[] = [...READS, 'events']
 const COMMANDS: readonly NonNullable<Target['command']>[] = [
   { name: 'cancel', isCancel: true },
   { name: 'note', isCancel: false },
+  { name: 'finish', isCancel: false, by: { relation: 'assignee' } },
   { name: 'approve', isCancel: false, by: { relation: 'others', roles: ['approver'], on: { system: ['owner'] } } },
 ]
 
@@ -120,7 +133,7 @@ export function questionOf(who: Principal, action: Action, target: Target): Ques
   return { who, action, target: { ...target, jobId: 'job-1', status: 'open' } }
 }
 
-/** Makes the target of a pipeline from that of a job. */
+/** Makes the target of a pipeline, which has no assignee, from that of a job. */
 export function asPipeline({ tenant, type, createdBy, labels, pipeline = 'nightly' }: Target): Target {
   return { tenant, type, createdBy, labels, pipeline }
 }

@@ -122,9 +122,10 @@ async function openWorld({ policy, targets }: PolicyBench): Promise<World> {
 
 // Submits a job for the target. Every third job is ended. Runs of the same pipeline wait for each other.
 async function submitted(owner: Session, type: AnyJobType, target: Target, index: number): Promise<Stored> {
-  const { pipeline, labels } = target
+  const { pipeline, assignee, labels } = target
   const run = pipeline === undefined ? {} : ({ pipeline, overlap: 'queue' } as const)
-  const { id, status } = await owner.submit(type, { index }, { ...run, labels })
+  const assigned = assignee === undefined ? {} : { assignee }
+  const { id, status } = await owner.submit(type, { index }, { ...run, ...assigned, labels })
   if (index % 3 > 0) return { id, target: { ...target, jobId: id, status } }
   const ended = await owner.send(id, { type: index % 2 === 0 ? 'finish' : 'cancel' })
   return { id, target: { ...target, jobId: id, status: ended.status } }
@@ -147,8 +148,8 @@ function idIn(event: SessionEvent): string {
 
 // Whether an engine accepts the names in the target. If a policy is also used outside an engine, the suite may ask it
 // about other names.
-function isStorable({ tenant, type, createdBy, pipeline = 'p', labels }: Target): boolean {
-  const names = [tenant, type, createdBy, pipeline, ...Object.keys(labels)]
+function isStorable({ tenant, type, createdBy, assignee = 'p', pipeline = 'p', labels }: Target): boolean {
+  const names = [tenant, type, createdBy, assignee, pipeline, ...Object.keys(labels)]
   const isName = (name: string) => name !== '' && name.length <= 200 && name.isWellFormed() && name !== '__proto__'
   return createdBy !== 'system' && names.every(isName) && Object.values(labels).every((value) => value.isWellFormed())
 }

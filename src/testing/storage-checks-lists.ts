@@ -264,8 +264,8 @@ export const listChecks: Checks = {
   },
 }
 
-// Stores 14 jobs that lists show, and two deleted ones.
-async function fill(storage: StorageConnection, at: number): Promise<void> {
+/** Stores 14 jobs that lists show, and two deleted ones. */
+export async function fill(storage: StorageConnection, at: number): Promise<void> {
   const jobs = [
     newJob({ id: 'a', labels: { team: 'x' } }, at),
     newJob({ id: 'b', labels: { team: 'x', kind: 'k' } }, at),
@@ -292,7 +292,7 @@ async function fill(storage: StorageConnection, at: number): Promise<void> {
 }
 
 /** Stores 1,200 jobs. Every sixtieth is of a rare kind. */
-async function many(storage: StorageConnection, at: number): Promise<void> {
+export async function many(storage: StorageConnection, at: number): Promise<void> {
   const [of, twins] = [newJob({ id: 'x' }, at), newJob({ id: 'x' }, at, twin)]
   const jobs = Array.from({ length: 1_200 }, (_, index): Job => {
     const isRare = index % 60 === 0
@@ -302,6 +302,7 @@ async function many(storage: StorageConnection, at: number): Promise<void> {
       id: `j${String((index * 7) % 1_200).padStart(4, '0')}`,
       createdAt: at + (index >> 1),
       createdBy: index % 12 === 0 ? 'ada' : 'eve',
+      ...(index % 20 < 3 ? { assignee: 'max' } : {}),
       labels: isRare ? { team: 'rare', ...(index % 120 === 0 ? { odd: 'yes' } : {}) } : { team: 'common' },
       ...(isRare ? { status: 'rare', pipeline: 'p', parentId: 'parent', outcome: 'failure', phase: 'settled' } : {}),
     }
@@ -310,7 +311,8 @@ async function many(storage: StorageConnection, at: number): Promise<void> {
   await storage.commit(jobs.map((job) => changesetOf({ op: 'insert', ...writeOf({ job, events, inputs }) })))
 }
 
-async function move(
+/** Writes the next record of a stored job. */
+export async function move(
   storage: StorageConnection,
   id: string,
   decide: (job: Job) => Parameters<typeof updateOf>[1],
@@ -319,7 +321,8 @@ async function move(
   assert.equal((await commitOne(storage, updateOf(job, decide(job)))).status, 'applied')
 }
 
-async function removeJob(storage: StorageConnection, id: string, at: number): Promise<void> {
+/** Removes a stored job. */
+export async function removeJob(storage: StorageConnection, id: string, at: number): Promise<void> {
   await move(storage, id, (job) => remove(plain, job, contextAt(at)))
 }
 
@@ -329,7 +332,7 @@ async function removeAll(storage: StorageConnection, filter: Narrow, limit = FAR
 }
 
 /** The ids on each page of a list, up to its last page. */
-async function pagesOf(
+export async function pagesOf(
   storage: StorageConnection,
   filter: JobFilter,
   page: JobPage,
@@ -344,8 +347,11 @@ async function pagesOf(
   }
 }
 
-// Checks that all ways to read a list agree: counts, one large page, and small pages in both orders.
-async function agree(storage: StorageConnection, filter: JobFilter): Promise<number> {
+/**
+ * The number of jobs in a list. Checks that all ways to read it agree: counts, one large page, and small pages in both
+ * orders.
+ */
+export async function agree(storage: StorageConnection, filter: JobFilter): Promise<number> {
   const whole = (await pagesOf(storage, filter, { limit: FAR })).flat()
   assert.deepEqual((await pagesOf(storage, filter, { limit: 2 })).flat(), whole)
   const oldest = (await pagesOf(storage, filter, { limit: 3, order: 'oldest' })).flat()
@@ -374,10 +380,12 @@ function isAskedByAny(job: Job, filter: JobFilter): boolean {
 
 // Whether a job matches a filter. Written again here, so that the storage is not compared with itself.
 function isAsked(job: Job, { labels = {}, parentId, status, ...fields }: Scope & Partial<JobFilter>): boolean {
-  const { tenant, createdBy, type, pipeline, phase, outcome, createdAfter = 0, createdBefore = Infinity } = fields
+  const { tenant, createdBy, assignee, type, pipeline, phase, outcome } = fields
+  const { createdAfter = 0, createdBefore = Infinity } = fields
   const pairs: readonly (readonly [asked: string | null | undefined, has: string | undefined])[] = [
     [tenant, job.tenant],
     [createdBy, job.createdBy],
+    [assignee, job.assignee],
     [type, job.type],
     [pipeline, job.pipeline],
     [phase, job.phase],

@@ -1,6 +1,7 @@
 import { callback, checkOptions, required } from '../model/option-checks.ts'
 import type { Storage, StorageConnection } from '../port/storage.ts'
 import type { Bench } from './storage-bench.ts'
+import { assigneeChecks } from './storage-checks-assignee.ts'
 import { claimingChecks } from './storage-checks-claiming.ts'
 import { deletingChecks } from './storage-checks-deleting.ts'
 import { instanceChecks } from './storage-checks-instances.ts'
@@ -66,6 +67,7 @@ export function storageConformance(
     ...readingChecks,
     ...loadingChecks,
     ...listChecks,
+    ...assigneeChecks,
     ...waitingChecks,
     ...deletingChecks,
     ...logChecks,

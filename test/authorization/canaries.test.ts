@@ -65,6 +65,7 @@ const taken: { readonly [field: string]: readonly Canary[] } = {
   type: ['type'],
   version: ['version'],
   createdBy: ['creator'],
+  assignee: ['assignee'],
   pipeline: ['pipeline'],
   labels: ['labelName', 'labelValue'],
   input: [...PRIVATE, 'input', 'output', 'message', ...REASON, ...ERROR, ...ITEMS, ...LOGS],

@@ -9,6 +9,7 @@ export const canary = {
   type: 'canary-type',
   version: 'canary-version',
   creator: 'canary-creator',
+  assignee: 'canary-assignee',
   pipeline: 'canary-pipeline',
   labelName: 'canary-label-name',
   labelValue: 'canary-label-value',
@@ -143,7 +144,7 @@ export interface Cage {
 /** Jobs in every state, by one creator, and a paused pipeline. */
 export async function fill(stage: Stage): Promise<Cage> {
   const labels = { [canary.labelName]: canary.labelValue }
-  const fixed = { labels, priority: Number(canary.priority) }
+  const fixed = { labels, priority: Number(canary.priority), assignee: canary.assignee }
   const given = (mode: string) => ({ mode, text: canary.input })
   return await stage.freely({ id: canary.creator, tenant: 'acme' }, async (session) => {
     const run = { pipeline: canary.pipeline }
@@ -159,7 +160,13 @@ export async function fill(stage: Stage): Promise<Cage> {
     await session.send(running.id, { type: 'nudge' })
     await session.cancel(cancelled.id, { reason: canary.cancelReason })
     const again = await session.retry(succeeded.id)
-    await session.pipelines.define({ id: canary.pipeline, job: single, input: given('wait'), ...fixed })
+    await session.pipelines.define({
+      id: canary.pipeline,
+      job: single,
+      input: given('wait'),
+      labels,
+      priority: fixed.priority,
+    })
     await session.pipelines.pause(canary.pipeline, canary.paused)
     await stage.bench.clock.settle()
     const [child] = (await stage.engine.system.list({ parentId: parent.id })).items

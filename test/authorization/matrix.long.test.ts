@@ -18,6 +18,7 @@ import {
   type Method,
   mayListAll,
   methods,
+  ofItsPipeline,
   principals,
   type Relation,
   relations,
@@ -25,7 +26,7 @@ import {
   type Who,
 } from './table.ts'
 
-const policy = rolePolicy({ resources: { system: { see: ['owner'], submit: ['owner'] } } })
+const policy = rolePolicy({ resources: { system: { see: ['owner'], submit: ['owner'] } }, assignee: ['approver'] })
 
 const note = { actions: () => {} }
 const command = z.object({})
@@ -36,6 +37,7 @@ const commands = {
   own: { schema: command, by: { relation: 'creator' } },
   chief: { schema: command, by: { roles: ['admin'] } },
   tend: { schema: command, by: { on: { system: ['owner'] } } },
+  finish: { schema: command, by: { relation: 'assignee' } },
 } as const
 
 /** A job that ends as its input says, or never. */
@@ -49,7 +51,7 @@ function typeOn(executor: string) {
     context: ({ input }) => ({ input }),
     initial: 'queued',
     invoke: { src: 'work', input: ({ context }) => context.input, onDone: '.completed', onError: '.failed' },
-    on: { cancel: '.cancelled', note, approve: note, own: note, chief: note, tend: note },
+    on: { cancel: '.cancelled', note, approve: note, own: note, chief: note, tend: note, finish: note },
     states: {
       queued: { on: { 'task.started': 'running' } },
       running: {},
@@ -83,8 +85,9 @@ async function build(stage: Stage, { who, relation, state }: Cell, name: string)
   const owner = ownerOf(who, relation)
   const type = state === 'queued' || state === 'cancelled' ? queued : running
   const startAt = state === 'waiting' ? { startAt: stage.bench.clock.now() + 86_400_000 } : {}
+  const assigned = relation === 'assignee' ? { assignee: idOf(who) } : {}
   const { id } = await stage.freely(owner, (session) =>
-    session.submit(type, state, { labels, ...startAt, ...abroad(owner) }),
+    session.submit(type, state, { labels, ...assigned, ...startAt, ...abroad(owner) }),
   )
   await stage.freely(owner, ({ pipelines }) =>
     pipelines.define({ id: pipeline, job: running, input: 'go', labels, ...abroad(owner) }),
@@ -105,6 +108,11 @@ function ownerOf(who: Who, relation: Relation) {
   return principal === 'system' ? ('system' as const) : { id: principal.id, tenant: 'acme' }
 }
 
+function idOf(who: Who): string {
+  const principal = principals[who]
+  return principal === 'system' ? 'system' : principal.id
+}
+
 /** Options of a call that names a tenant other than its own. */
 interface Abroad {
   readonly abroad: { readonly tenant?: string }
@@ -117,6 +125,7 @@ const calls: {
   list: (session) => session.list({ limit: 100 }),
   count: (session) => session.count(),
   'list all': (session) => session.list({ limit: 100, view: 'all' }),
+  'list assigned': (session) => session.list({ limit: 100, view: 'assigned' }),
   views: (session) => session.views(),
   history: (session, { job }) => session.history(job),
   logs: (session, { job }) => allOf(session.logs(job)),
@@ -136,6 +145,7 @@ const calls: {
   'send approve': (session, { job }) => session.send(job, { type: 'approve' }),
   'send own': (session, { job }) => session.send(job, { type: 'own' }),
   'send chief': (session, { job }) => session.send(job, { type: 'chief' }),
+  'send finish': (session, { job }) => session.send(job, { type: 'finish' }),
   'send tend': (session, { job }) => session.send(job, { type: 'tend' }),
   'send nonsense': (session, { job }) => session.send(job, { type: 'nonsense' }),
   'pipelines.define': ({ pipelines }, { pipeline, labels, abroad }) =>
@@ -180,15 +190,16 @@ function isRead(method: Method): boolean {
 /** Whether a list or similar answer contains the job; undefined for other answers. */
 function shows(method: Method, value: unknown, { job, pipeline }: Scene): boolean | undefined {
   const text = JSON.stringify(value instanceof Map ? [...value] : value)
-  if (method === 'list' || method === 'list all' || method === 'actions of many') return text.includes(job)
+  if (method.startsWith('list') || method === 'actions of many') return text.includes(job)
   if (method === 'views') return text.includes('all')
   return method === 'pipelines.list' ? text.includes(`"${pipeline}"`) : undefined
 }
 
 function showsOf(method: Method, cell: Cell): boolean | undefined {
-  if (method === 'list' || method === 'list all' || method === 'actions of many') return isThere(cell)
+  if (method === 'list assigned') return isThere(cell) && cell.relation === 'assignee'
+  if (method.startsWith('list') || method === 'actions of many') return isThere(cell)
   if (method === 'views') return mayListAll(cell.who)
-  return method === 'pipelines.list' ? isThere(cell) : undefined
+  return method === 'pipelines.list' ? isThere(ofItsPipeline(cell)) : undefined
 }
 
 const rows = (Object.keys(principals) as Who[]).flatMap((who) => relations.map((relation) => [who, relation] as const))

@@ -1,6 +1,7 @@
 /**
  * The rights table, written from the requirements and not from the code: the default policy, with roles on resources.
- * An `owner` on `system:7` sees the jobs with the label `system: '7'`, and is the only one who may submit such jobs.
+ * An `owner` on `system:7` sees the jobs with the label `system: '7'`, and is the only one who may submit such jobs. An
+ * `approver` sees the jobs that are assigned to them.
  */
 
 export const principals = {
@@ -10,13 +11,14 @@ export const principals = {
   viewer: { id: 'vic', tenant: 'acme', role: 'viewer' },
   namesake: { id: 'ada', tenant: 'other', role: 'editor' },
   foreignAdmin: { id: 'eve', tenant: 'other', role: 'admin' },
+  approver: { id: 'app', tenant: 'acme', role: 'approver' },
   related: { id: 'rel', tenant: 'acme', relations: { 'system:7': 'owner' } },
 } as const
 
 export type Who = keyof typeof principals
 
 /** The caller's relation to the job, which always belongs to the tenant `acme`. */
-export const relations = ['creator', 'not creator', 'via resource'] as const
+export const relations = ['creator', 'not creator', 'via resource', 'assignee'] as const
 export type Relation = (typeof relations)[number]
 
 export const states = ['waiting', 'queued', 'running', 'success', 'failure', 'cancelled', 'deleted', 'absent'] as const
@@ -25,8 +27,9 @@ export type State = (typeof states)[number]
 /** The methods of a session, some in several variants. */
 export const methods = [
   ...['get', 'list', 'count', 'history', 'logs', 'items', 'result', 'actions', 'actions of many', 'explain', 'events'],
-  ...['list all', 'views', 'submit', 'cancel', 'retry', 'delete', 'events of one'],
-  ...['send cancel', 'send note', 'send approve', 'send own', 'send chief', 'send tend', 'send nonsense'],
+  ...['list all', 'list assigned', 'views', 'submit', 'cancel', 'retry', 'delete', 'events of one'],
+  ...['send cancel', 'send note', 'send approve', 'send own', 'send chief', 'send tend', 'send finish'],
+  'send nonsense',
   ...['pipelines.define', 'pipelines.get', 'pipelines.list', 'pipelines.run', 'pipelines.pause', 'pipelines.resume'],
   'pipelines.delete',
 ] as const
@@ -42,10 +45,14 @@ export interface Cell {
 const ENDED: readonly State[] = ['success', 'failure', 'cancelled']
 const GONE: readonly State[] = ['deleted', 'absent']
 
-/** An admin sees all of the tenant, an editor sees own jobs, and a role on a resource shows that resource's jobs. */
+/**
+ * An admin sees all of the tenant, an editor sees own jobs and assigned ones, an approver sees assigned ones, and a role
+ * on a resource shows that resource's jobs.
+ */
 function sees({ who, relation }: Omit<Cell, 'state'>): boolean {
   if (who === 'system' || who === 'admin') return true
-  if (who === 'editor') return relation === 'creator'
+  if (who === 'editor') return relation === 'creator' || relation === 'assignee'
+  if (who === 'approver') return relation === 'assignee'
   return who === 'related' && relation === 'via resource'
 }
 
@@ -63,7 +70,7 @@ export function mayListAll(who: Who): boolean {
 function maySubmit({ who, relation }: Omit<Cell, 'state'>): boolean {
   if (who === 'system') return true
   if (relation === 'via resource') return who === 'related'
-  return who !== 'viewer' && who !== 'related'
+  return who !== 'viewer' && who !== 'related' && who !== 'approver'
 }
 
 /** Who may do actions reserved for the creator: the creator, not even admins, and the engine's own session. */
@@ -83,17 +90,19 @@ const commands: { readonly [method: string]: (cell: Cell) => boolean } = {
   'send own': isOwner,
   // by: { roles: ['admin'] }
   'send chief': ({ who }) => who === 'system' || who === 'admin',
+  // by: { relation: 'assignee' }
+  'send finish': ({ who, relation }) => who === 'system' || relation === 'assignee',
   // by: { on: { system: ['owner'] } }
   'send tend': ({ who, relation }) => who === 'system' || (who === 'related' && relation === 'via resource'),
 }
 
 /** The code of the answer, `ok`, or `waits` if it does not answer yet. */
 export function expected(method: Method, cell: Cell): string {
-  if (method.startsWith('pipelines.')) return ofPipeline(method, cell)
+  if (method.startsWith('pipelines.')) return ofPipeline(method, ofItsPipeline(cell))
   if (method === 'submit') return maySubmit(cell) ? 'ok' : 'FORBIDDEN'
   if (method === 'actions of many' || method === 'views') return 'ok'
   if (method === 'list all') return mayListAll(cell.who) ? 'ok' : 'FORBIDDEN'
-  if (method === 'list' || method === 'count' || method === 'events') return mayList(cell.who) ? 'ok' : 'FORBIDDEN'
+  if (['list', 'list assigned', 'count', 'events'].includes(method)) return mayList(cell.who) ? 'ok' : 'FORBIDDEN'
   if (!isThere(cell)) return 'JOB_NOT_FOUND'
   return ofJob(method, cell)
 }
@@ -118,6 +127,11 @@ function ofJob(method: Method, cell: Cell): string {
   }
   if (method === 'result') return hasEnded ? 'ok' : 'waits'
   return 'ok'
+}
+
+/** A pipeline is assigned to nobody. */
+export function ofItsPipeline(cell: Cell): Cell {
+  return cell.relation === 'assignee' ? { ...cell, relation: 'not creator' } : cell
 }
 
 /** A pipeline is paused where a job would wait, and removed where a job would be deleted; otherwise it takes runs. */

@@ -34,6 +34,7 @@ const submitFields = [
   'startAt',
   'priority',
   'labels',
+  'assignee',
   'idempotencyKey',
   'tenant',
   'signal',
@@ -46,6 +47,7 @@ const listFields = [
   'status',
   'pipeline',
   'createdBy',
+  'assignee',
   'parentId',
   'labels',
   'limit',
@@ -53,9 +55,19 @@ const listFields = [
   'signal',
   'unknown',
 ]
-const eventFields = ['after', 'job', 'type', 'pipeline', 'createdBy', 'labels', 'signal', 'unknown']
+const eventFields = ['after', 'job', 'type', 'pipeline', 'createdBy', 'assignee', 'labels', 'signal', 'unknown']
 const defineFields = ['id', 'job', 'input', 'overlap', 'priority', 'labels', 'tenant', 'owner', 'signal', 'unknown']
-const runFields = ['input', 'overlap', 'priority', 'labels', 'startAt', 'idempotencyKey', 'tenant', 'signal']
+const runFields = [
+  'input',
+  'overlap',
+  'priority',
+  'labels',
+  'assignee',
+  'startAt',
+  'idempotencyKey',
+  'tenant',
+  'signal',
+]
 
 function with_(fields: readonly string[], call: (field: string) => PlacedCall): readonly PlacedCall[] {
   return fields.map(call)

@@ -15,6 +15,7 @@ const principals: readonly SessionPrincipal[] = [
 const targets: readonly SampleTarget[] = [
   { tenant: 'acme', createdBy: 'ada', pipeline: 'nightly', labels: { system: '7', team: 'data' } },
   { tenant: 'acme', createdBy: 'bob', type: 'report', pipeline: 'nightly' },
+  { tenant: 'acme', createdBy: 'root', assignee: 'vic', type: 'approval', labels: { system: '7' } },
 ]
 
 const resources = { system: { see: ['owner', 'reader'], submit: ['owner'] } }
@@ -22,6 +23,7 @@ const resources = { system: { see: ['owner', 'reader'], submit: ['owner'] } }
 const options: { readonly [name: string]: RolePolicyOptions } = {
   'as it comes': {},
   'with role names of its own': { admin: ['root', 'viewer'], editor: [] },
+  'with roles for assignees': { assignee: ['viewer'], redact: ['input', 'assignee'] },
   'with members': { member: ['editor', 'viewer'], editor: [], redact: ['input', 'labels'] },
   'that redacts what is searched by': { redact: ['input', 'labels', 'createdBy', 'status', 'type'] },
   'where admins are as good as creators': {

@@ -48,6 +48,7 @@ const write = fc.oneof(
       pipeline: fc.constantFrom(undefined, undefined, ...PIPELINES),
       key: fc.constantFrom(undefined, undefined, ...KEYS),
       uniqueKey: fc.constantFrom(undefined, undefined, ...KEYS),
+      assignee: fc.constantFrom(undefined, undefined, 'max'),
       priority: fc.integer({ min: 0, max: 2 }),
       isWaiting: fc.boolean(),
       isChild: fc.boolean(),
@@ -380,12 +381,14 @@ async function eventsOf(storage: StorageConnection, jobId: string): Promise<read
 
 function newRecord(spec: Extract<WriteSpec, { op: 'insert' }>, at: number): Job {
   const { id, tenant, type, pipeline, key, uniqueKey, priority, isWaiting, isChild, delay, tasks, input } = spec
+  const { assignee } = spec
   const parentId = isChild ? IDS[IDS.indexOf(id) - 1] : undefined
   return {
     id,
     ...type,
     tenant,
     createdBy: 'ada',
+    ...(assignee === undefined ? {} : { assignee }),
     trigger: 'manual',
     labels: {},
     ...(pipeline === undefined ? {} : { pipeline }),

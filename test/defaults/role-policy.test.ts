@@ -48,17 +48,21 @@ test('role names are data; a name such as constructor is not a role', () => {
 })
 
 test('P4 a scope of a list contains a job exactly if get shows it', () => {
-  const { authorize, scope } = rolePolicy()
+  const { authorize, scope } = rolePolicy({ assignee: ['approver'] })
   const name = fc.constantFrom('ada', 'bob', 'acme', 'other')
   const principal = fc.record({
     kind: fc.constantFrom('user', 'agent', 'scheduler') as fc.Arbitrary<Principal['kind']>,
     id: name,
     tenant: name,
-    role: fc.constantFrom('admin', 'editor', '', 'ADMIN'),
+    role: fc.constantFrom('admin', 'editor', 'approver', '', 'ADMIN'),
   })
-  const target = fc.record({ tenant: name, createdBy: name, type: name, labels: fc.constant({}) })
-  const covers = (each: Scope, { tenant, createdBy }: Target) =>
+  const target = fc.record(
+    { tenant: name, createdBy: name, assignee: name, type: name, labels: fc.constant({}) },
+    { requiredKeys: ['tenant', 'createdBy', 'type', 'labels'] },
+  )
+  const covers = (each: Scope, { tenant, createdBy, assignee }: Target) =>
     (each.tenant === undefined || each.tenant === tenant) &&
+    (each.assignee === undefined || each.assignee === assignee) &&
     (each.createdBy === undefined || each.createdBy === createdBy)
   fc.assert(
     fc.property(principal, target, (who, job) => {
@@ -129,8 +133,72 @@ test('fields that only the creator may read are redacted for others, and their s
   expect(authorize(ada, 'get', own)).toEqual({ redact: [], open: ['emitted'] })
   expect(scope(root, 'list')).toEqual([
     { tenant: 'acme', createdBy: 'root' },
+    { tenant: 'acme', assignee: 'root' },
     { tenant: 'acme', redact: ['labels'] },
   ])
+})
+
+test('an editor sees assigned jobs, and a role for assignees sees those alone and submits none', () => {
+  const { authorize, scope } = rolePolicy({ assignee: ['approver'] })
+  const app: Principal = { ...ada, id: 'app', role: 'approver' }
+  const [ed, vic] = [
+    { ...app, role: 'editor' },
+    { ...app, role: 'viewer' },
+  ]
+  const [assigned, assignedAbroad] = [
+    { ...own, assignee: 'app' },
+    { ...abroad, assignee: 'app' },
+  ]
+  expect(scope(app, 'list')).toEqual([{ tenant: 'acme', assignee: 'app' }])
+  expect(scope(ed, 'list')).toEqual([
+    { tenant: 'acme', createdBy: 'app' },
+    { tenant: 'acme', assignee: 'app' },
+  ])
+  for (const action of [...reads, 'items', 'explain', 'events'] as const) {
+    for (const who of [app, ed]) {
+      const asked = [assigned, own, { ...own, assignee: 'bob' }, assignedAbroad]
+      expect(asked.map((job) => authorize(who, action, job))).toEqual(['allow', 'hide', 'hide', 'hide'])
+    }
+    expect(authorize(vic, action, assigned)).toBe('hide')
+  }
+  expect(['retry', 'delete'].map((action) => authorize(app, action as Action, assigned))).toEqual(['deny', 'deny'])
+  expect(authorize(app, 'submit', { ...own, createdBy: 'app' })).toBe('deny')
+  expect(authorize(app, 'command', { ...assigned, ...cancel })).toBe('deny')
+  expect(authorize(app, 'listAll', { ...own, createdBy: '' })).toBe('hide')
+})
+
+test('a command for the assignee is sent by the assignee alone, and by nobody for a job without one', () => {
+  const { authorize } = rolePolicy({ assignee: ['approver'], member: ['member'], reader: ['auditor'] })
+  const by = { relation: 'assignee' } as const
+  const finish = { command: { name: 'finish', isCancel: false, by } }
+  const dismiss = { command: { name: 'dismiss', isCancel: true, by } }
+  const assigned = { ...own, assignee: 'app' }
+  const ask = (who: Principal, job: Target) => [
+    authorize(who, 'command', { ...job, ...finish }),
+    authorize(who, 'command', { ...job, ...dismiss }),
+  ]
+  for (const role of ['approver', 'editor', 'member', 'admin']) {
+    expect(ask({ ...ada, id: 'app', role }, assigned)).toEqual(['allow', 'allow'])
+  }
+  expect(ask({ ...ada, id: 'app', role: 'auditor' }, assigned)).toEqual(['deny', 'deny'])
+  for (const who of [ada, root]) {
+    expect(ask(who, assigned)).toEqual(['deny', 'deny'])
+    expect(ask(who, own)).toEqual(['deny', 'deny'])
+  }
+  expect(ask(ada, { ...own, assignee: 'ada' })).toEqual(['allow', 'allow'])
+  // Other commands of a member's own jobs, and of jobs assigned to the member, are open to them.
+  const member = { ...ada, id: 'app', role: 'member' }
+  expect(authorize(member, 'command', { ...assigned, ...approve })).toBe('allow')
+  expect(authorize(member, 'command', { ...assigned, ...cancel })).toBe('deny')
+})
+
+test('a redacted field is shown to the creator and to the assignee', () => {
+  const { authorize, scope } = rolePolicy({ redact: ['input'], assignee: ['approver'] })
+  const app: Principal = { ...ada, id: 'app', role: 'approver' }
+  expect(authorize(app, 'get', { ...own, assignee: 'app' })).toBe('allow')
+  expect(authorize(root, 'get', { ...own, assignee: 'app' })).toEqual({ redact: ['input'], open: [] })
+  expect(authorize(root, 'get', { ...own, assignee: 'root' })).toBe('allow')
+  expect(scope(app, 'list')).toEqual([{ tenant: 'acme', assignee: 'app' }])
 })
 
 test('cancel, retry and delete follow the option of the policy', () => {

@@ -193,12 +193,12 @@ test("view 'all' is for callers who may list all jobs, and FORBIDDEN for others"
   const member = engine.as({ id: 'mel', relations: { 'team:red': 'member' } })
   const nobody = engine.as({ id: 'vic', role: 'viewer' })
   for (const who of [admin, auditor, engine.system]) {
-    expect(await who.views()).toEqual(['mine', 'all'])
+    expect(await who.views()).toEqual(['mine', 'assigned', 'all'])
     expect((await who.list({ view: 'all' })).items).toHaveLength(2)
     expect(await who.count({ view: 'all' })).toBe(2)
   }
   for (const who of [ada, member]) {
-    expect(await who.views()).toEqual(['mine'])
+    expect(await who.views()).toEqual(['mine', 'assigned'])
     expect(await codeOf(who.list({ view: 'all' }))).toBe('FORBIDDEN')
     expect(await codeOf(who.count({ view: 'all' }))).toBe('FORBIDDEN')
   }
@@ -220,7 +220,7 @@ test("view 'all' asks the policy for an action of its own", async () => {
   }
   for (const policy of [byVerdict, byScope]) {
     const { ada } = await bench.start({ jobs: [plain], policy })
-    expect(await ada.views()).toEqual(['mine'])
+    expect(await ada.views()).toEqual(['mine', 'assigned'])
     expect(await codeOf(ada.list({ view: 'all' }))).toBe('FORBIDDEN')
     expect(await codeOf(ada.list())).toBe('ok')
   }

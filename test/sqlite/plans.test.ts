@@ -91,6 +91,8 @@ describe(`with ${JOBS} jobs waiting`, () => {
     ['type and status', { type: 'plain', status: ['queued'] }, 'jobs_of_creator', 'jobs_of_tenant'],
     ['time', { createdAfter: AT, createdBefore: AT + 500 }, 'jobs_of_creator', 'jobs_of_tenant'],
     ['creator', { createdBy: 'ada' }, 'jobs_of_creator', 'jobs_of_creator'],
+    ['assignee', { assignee: 'max' }, 'jobs_of_assignee', 'jobs_of_assignee'],
+    ['assignee and status', { assignee: 'max', status: ['queued'] }, 'jobs_of_assignee', 'jobs_of_assignee'],
     ['parent', { parentId: 'job-1' }, 'jobs_of_parent', 'jobs_of_parent'],
     ['pipeline', { pipeline: 'p1' }, 'jobs_of_pipeline_and_creator', 'jobs_of_pipeline'],
     ['label', { labels: { team: 'x' } }, 'PRIMARY KEY', 'PRIMARY KEY'],
@@ -134,6 +136,7 @@ describe(`with ${JOBS} jobs waiting`, () => {
 function made(index: number) {
   const id = `job-${index}`
   const at = AT + index
+  if (index % 100 === 3) return newJob({ id, assignee: 'max', priority: index % 3 }, at)
   if (index % 100 === 0) return newJob({ id, labels: { team: 'x', kind: 'y' } }, at)
   if (index % 100 === 1) return newJob({ id, pipeline: `p${index}`, startAt: AT + 10 * JOBS, isWaiting: true }, at)
   return index % 100 === 2 ? childOf('job-1', newJob({ id }, at)) : newJob({ id, priority: index % 3 }, at)

@@ -7,6 +7,7 @@ import type { Principal } from '../../port/policy.ts'
 import { allowed, commandOf, maySubmit, type Question } from '../authorization.ts'
 import type { CallOptions } from '../call-options.ts'
 import { type Core, contextOf } from '../core.ts'
+import { type Facts, factsOfRetry } from '../facts.ts'
 import type { FieldMask } from '../field-mask.ts'
 import { treeOf } from '../load.ts'
 import { enteredPipeline } from '../pipeline-entry.ts'
@@ -143,9 +144,23 @@ async function again(
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   if (mask.hidden.has('input')) return false
-  const { tenant, type, labels, pipeline } = job
-  const target = { tenant, createdBy: who.id, labels, type, ...(pipeline === undefined ? {} : { pipeline }) }
-  return (await maySubmit(core, who, target, signal)) && (await mayEnter(core, who, job, signal))
+  const type = core.types.of(job)
+  if (type === undefined) return false
+  const { tenant, labels, assignee: kept, input, pipeline } = job
+  const owned = { tenant, createdBy: who.id, ...(pipeline === undefined ? {} : { pipeline }) }
+  const facts = factsIfAny(() => factsOfRetry(type, { ...owned, input }, { labels, kept }))
+  if (facts === undefined) return false
+  const mayMake = await maySubmit(core, who, { ...owned, ...facts, type: job.type }, signal)
+  return mayMake && (await mayEnter(core, who, job, signal))
+}
+
+// If a function of the type fails, a retry would be refused.
+function factsIfAny(decide: () => Facts): Facts | undefined {
+  try {
+    return decide()
+  } catch {
+    return undefined
+  }
 }
 
 const REFUSALS: ReadonlySet<unknown> = new Set<ErrorCode>(['PIPELINE_NOT_FOUND', 'FORBIDDEN', 'INVALID_STATE'])

@@ -68,8 +68,11 @@ export type Reason =
   | { readonly kind: 'child'; readonly task: string; readonly job?: string }
   /** A timer of the job is due at this time. */
   | { readonly kind: 'timer'; readonly at: string }
-  /** Nothing runs: the chart waits for one of these commands, which the caller may send. */
-  | { readonly kind: 'command'; readonly commands: readonly string[] }
+  /**
+   * Nothing runs: the chart waits for a command. `commands`: those that the caller may send. `assignee`: the person who is
+   * to send one, if the job is assigned.
+   */
+  | { readonly kind: 'command'; readonly commands: readonly string[]; readonly assignee?: string }
   /**
    * Only a deletion can change the job: it has no task, timer, child job or command, and no parent whose chart could
    * act.
@@ -199,7 +202,10 @@ async function ofAvailable(core: Core, type: AnyJobType, job: Job, task: Task): 
 async function ofResting(core: Core, known: AnyJobType, job: Job, may: Asker['may']): Promise<readonly Reason[]> {
   const tree = await treeOf(core, job)
   const [type, commands] = commandsTaken(core, known, job, tree)
-  if (type !== undefined && commands.length > 0) return [{ kind: 'command', commands: await may(type, commands) }]
+  if (type !== undefined && commands.length > 0) {
+    const assigned = job.assignee === undefined ? {} : { assignee: job.assignee }
+    return [{ kind: 'command', commands: await may(type, commands), ...assigned }]
+  }
   return isStuck(core, known, job, tree) ? [{ kind: 'stuck' }] : []
 }
 

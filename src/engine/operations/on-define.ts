@@ -7,6 +7,7 @@ import { type Pipeline, type PipelineStatus, withStatus } from '../../model/pipe
 import type { Principal } from '../../port/policy.ts'
 import { allowed, authorizeSubmit, commandOf } from '../authorization.ts'
 import type { Core } from '../core.ts'
+import { decidesFacts, factsOf } from '../facts.ts'
 import { newId } from '../ids.ts'
 import { parseCommand, parseInput, parseWith } from '../parse.ts'
 import { onDefineSchema } from '../pipeline-options.ts'
@@ -90,9 +91,13 @@ async function submission(
 ): Promise<Consequences['jobs'][number]> {
   const type = core.types.require(job)
   const { tenant, id } = pipeline
-  const fixed = { tenant, createdBy: who.id, labels: { ...pipeline.labels, ...labels }, pipeline: id }
+  const owned = { tenant, createdBy: who.id, pipeline: id }
+  const isEarly = decidesFacts(type)
+  const early = isEarly ? await parseInput(type, given.input) : undefined
+  const facts = factsOf(type, { ...owned, input: early }, { labels: { ...pipeline.labels, ...labels } })
+  const fixed = { ...owned, ...facts }
   await authorizeSubmit(core, who, { ...fixed, type: type.type }, signal)
-  const input = await parseInput(type, given.input)
+  const input = isEarly ? early : await parseInput(type, given.input)
   const seed: NewJob = {
     ...fixed,
     id: newId(core),

@@ -20,6 +20,7 @@ import { authorizeDefine, authorizeMany, authorizePipeline, authorizeSubmit, sea
 import { type CallOptions, refuseOfPerson, tenantOf } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { readCursor } from '../cursor.ts'
+import { decidesFacts, factsOf } from '../facts.ts'
 import { type FieldMask, narrower, WHOLE } from '../field-mask.ts'
 import { newId } from '../ids.ts'
 import { labelsSchema } from '../options.ts'
@@ -76,6 +77,8 @@ export interface RunOptions extends PipelineCallOptions {
   readonly priority?: number
   /** Added to the pipeline's labels. */
   readonly labels?: { readonly [name: string]: string }
+  /** As in `submit`. */
+  readonly assignee?: string
   /** The earliest start: milliseconds UTC, ISO 8601, or a `Date`. */
   readonly startAt?: number | string | { readonly getTime: () => number }
   readonly idempotencyKey?: string
@@ -197,7 +200,7 @@ export async function runPipeline(
   { signal, ...options }: RunOptions = {},
 ): Promise<JobView> {
   signal?.throwIfAborted()
-  const { tenant, overlap, priority, labels, startAt, idempotencyKey, uniqueKey } = await parseWith(
+  const { tenant, overlap, priority, labels, assignee, startAt, idempotencyKey, uniqueKey } = await parseWith(
     runSchema,
     options,
     'options',
@@ -208,10 +211,14 @@ export async function runPipeline(
     if (!hasInput && shown.hidden.has('input')) throw notReadable(who, id)
     const type = core.types.named(startable(run, shown.hidden.has('paused')).type)
     const both = await parseWith(labelsSchema, { ...run.labels, ...labels }, 'labels')
-    const fixed = { tenant: run.tenant, createdBy: who.id, labels: both, pipeline: id }
+    const owned = { tenant: run.tenant, createdBy: who.id, pipeline: id }
+    const parsed = async () => (hasInput ? await parseInput(type, options.input) : run.input)
+    const isEarly = decidesFacts(type)
+    const early = isEarly ? await parsed() : undefined
+    const fixed = { ...owned, ...factsOf(type, { ...owned, input: early }, { labels: both, assignee }) }
     // A run is checked like any new job, because the caller may have chosen its labels.
     const granted = await authorizeSubmit(core, who, { ...fixed, type: type.type }, signal)
-    const input = hasInput ? await parseInput(type, options.input) : run.input
+    const input = isEarly ? early : await parsed()
     const seed = {
       ...fixed,
       id: newId(core),

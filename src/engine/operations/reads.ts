@@ -32,8 +32,9 @@ import { type JobView, shownError, viewOf } from '../view.ts'
 /** The options of `count`. Each given field narrows what is counted. */
 export interface CountOptions extends CallOptions {
   /**
-   * `'mine'`: only jobs that the principal created. `'all'`: jobs of all creators; `FORBIDDEN` if the principal may not
-   * list all jobs. Default: all jobs that the principal may see.
+   * `'mine'`: only jobs that the principal created. `'assigned'`: only jobs that are assigned to the principal. `'all'`:
+   * jobs of all creators; `FORBIDDEN` if the principal may not list all jobs. Default: all jobs that the principal may
+   * see.
    */
   readonly view?: JobsView
   readonly type?: string
@@ -43,6 +44,7 @@ export interface CountOptions extends CallOptions {
   readonly outcome?: Outcome
   readonly pipeline?: string
   readonly createdBy?: string
+  readonly assignee?: string
   /** The child jobs of this job. Default: jobs without a parent. */
   readonly parentId?: string
   readonly labels?: { readonly [name: string]: string }
@@ -176,10 +178,13 @@ export async function views(core: Core, who: Principal, { signal }: CallOptions 
 
 type Narrowing = StandardSchemaV1.InferOutput<typeof countOptionsSchema>
 
+/** The field that names the caller in each job of a view. */
+const OWN = { mine: 'createdBy', assigned: 'assignee', all: undefined } as const
+
 async function filterOf(
   core: Core,
   who: Principal,
-  { view, labels, createdBy, createdAfter, createdBefore, ...narrow }: Narrowing,
+  { view, labels, createdAfter, createdBefore, ...narrow }: Narrowing,
   signal: AbortSignal | undefined,
   grouped: readonly CountedField[] = [],
 ): Promise<{ readonly filter: JobFilter; readonly asked: readonly string[] }> {
@@ -188,20 +193,20 @@ async function filterOf(
   const given = {
     ...narrow,
     type,
-    createdBy,
     labels: Object.keys(labels).length === 0 ? undefined : labels,
   }
   // `createdAfter` and `createdBefore` need no check of redaction: whoever sees a job also sees its time of creation.
   const asked = [...Object.keys(defined(given)), ...grouped]
-  const isMine = view === 'mine' && (createdBy === undefined || createdBy === who.id)
-  // `view: 'mine'` with another creator matches nothing, because a job has one creator.
-  const none = view === 'mine' && !isMine
+  const by = view === undefined ? undefined : OWN[view]
+  // `view: 'mine'` with another creator matches nothing, because a job has one creator. So does `view: 'assigned'` with
+  // another assignee.
+  const none = by !== undefined && (narrow[by] ?? who.id) !== who.id
   const filter = {
     // Child jobs are listed only if their parent or their own type is asked for.
     ...(narrow.type === undefined ? { parentId: null } : {}),
     ...defined({ ...given, createdAfter, createdBefore }),
-    ...(isMine ? { createdBy: who.id } : {}),
-    scopes: none ? [] : searchedBy(who, isMine ? ownScopes(who, scopes) : scopes, asked),
+    ...(by === undefined ? {} : { [by]: who.id }),
+    scopes: none ? [] : searchedBy(who, by === undefined ? scopes : ownScopes(who, scopes, by), asked),
   }
   return { filter, asked }
 }

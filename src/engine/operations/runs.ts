@@ -21,6 +21,7 @@ import type { PipelineKey } from '../../port/storage.ts'
 import { authorizeJob, authorizeSubmit, commandOf, maskOfAnswer, reach, withoutHiddenJob } from '../authorization.ts'
 import type { CallOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
+import { factsOfRetry } from '../facts.ts'
 import { type FieldMask, maskedError, narrower } from '../field-mask.ts'
 import { newId } from '../ids.ts'
 import { jobFor, load } from '../load.ts'
@@ -306,7 +307,7 @@ async function retryOf(
   job: Job,
   { shown, fresh, signal }: { shown: FieldMask; fresh: boolean; signal: AbortSignal | undefined },
 ): Promise<JobView> {
-  const { id, tenant, pipeline, labels, priority, input, parentId, uniqueKey, retries = 0 } = job
+  const { id, tenant, pipeline, priority, input, parentId, uniqueKey, retries = 0 } = job
   // The caller would be the creator of the new job, and could read its input.
   if (shown.hidden.has('input')) throw copyRefused(who, id)
   const type = core.types.require(job)
@@ -316,7 +317,9 @@ async function retryOf(
       jobId: id,
     })
   }
-  const fixed = { tenant, createdBy: who.id, labels, ...(pipeline === undefined ? {} : { pipeline }) }
+  const owned = { tenant, createdBy: who.id, ...(pipeline === undefined ? {} : { pipeline }) }
+  const { labels, assignee: kept } = job
+  const fixed = { ...owned, ...factsOfRetry(type, { ...owned, input }, { labels, kept }) }
   const granted = await authorizeSubmit(core, who, { ...fixed, type: job.type }, signal)
   const given = { ...(input === undefined ? {} : { input }), ...(uniqueKey === undefined ? {} : { uniqueKey }) }
   const link = { trigger: 'retry', retryOf: job.id, retries: retries + 1, ...continued(job, fresh) } as const

@@ -19,6 +19,7 @@ export interface EventOptions extends CallOptions {
   readonly type?: string
   readonly pipeline?: string
   readonly createdBy?: string
+  readonly assignee?: string
   readonly labels?: { readonly [name: string]: string }
 }
 

@@ -10,6 +10,7 @@ import type { Principal } from '../../port/policy.ts'
 import { allowed, authorizeSubmit, maskOfAnswer, withoutHiddenJob } from '../authorization.ts'
 import { type CallOptions, tenantOf } from '../call-options.ts'
 import type { Core } from '../core.ts'
+import { decidesFacts, type Facts, factsOf } from '../facts.ts'
 import { type FieldMask, narrower } from '../field-mask.ts'
 import { newId } from '../ids.ts'
 import { submitOptionsSchema } from '../options.ts'
@@ -40,6 +41,10 @@ export interface SubmitOptions extends CallOptions {
   readonly priority?: number
   /** Set once. Policies and lists may read them. */
   readonly labels?: { readonly [name: string]: string }
+  /**
+   * The person who is to act on the job. Set once. Ignored if the type has an `assignee` of its own. Default: nobody.
+   */
+  readonly assignee?: string
   /** Repeating a submit with the same key and input returns the first job, as long as that job's row exists. */
   readonly idempotencyKey?: string
   /**
@@ -71,16 +76,25 @@ function askedJob(
 ): Soon<Asked> {
   const { signal } = submitOptions
   signal?.throwIfAborted()
-  return whenKnown(parseSubmitOptions(submitOptions), ({ tenant, pipeline, labels, overlap, ...options }) => {
+  return whenKnown(parseSubmitOptions(submitOptions), ({ tenant, pipeline, labels, assignee, overlap, ...options }) => {
     const type = typeof asked === 'string' ? core.types.named(asked) : core.types.require(asked)
     const where = { tenant: tenantOf(who, tenant), ...(pipeline === undefined ? {} : { pipeline }) }
-    const fixed = { ...where, createdBy: who.id, labels }
-    return whenKnown(authorizeSubmit(core, who, { ...fixed, type: type.type }, signal), (mask) => {
+    const fixed = { ...where, createdBy: who.id }
+    const authorized = (facts: Facts) => authorizeSubmit(core, who, { ...fixed, ...facts, type: type.type }, signal)
+    const made = (facts: Facts, mask: FieldMask, parsed: Json | undefined): Asked => {
+      const seed = seedOf(newId(core), { ...fixed, ...facts }, options, parsed)
+      signal?.throwIfAborted()
+      return { arrival: { who, by: actorOf(who), type, seed, overlap }, mask }
+    }
+    if (decidesFacts(type)) {
       return whenKnown(parseInput(type, input), (parsed) => {
-        const seed = seedOf(newId(core), fixed, options, parsed)
-        signal?.throwIfAborted()
-        return { arrival: { who, by: actorOf(who), type, seed, overlap }, mask }
+        const facts = factsOf(type, { ...fixed, input: parsed }, { labels, assignee })
+        return whenKnown(authorized(facts), (mask) => made(facts, mask, parsed))
       })
+    }
+    const facts = assignee === undefined ? { labels } : { labels, assignee }
+    return whenKnown(authorized(facts), (mask) => {
+      return whenKnown(parseInput(type, input), (parsed) => made(facts, mask, parsed))
     })
   })
 }
@@ -231,7 +245,7 @@ function parseSubmitOptions(options: SubmitOptions): Soon<Submitted> {
 
 function seedOf(
   id: string,
-  fixed: Pick<NewJob, 'tenant' | 'pipeline' | 'createdBy' | 'labels'>,
+  fixed: Pick<NewJob, 'tenant' | 'pipeline' | 'createdBy' | 'assignee' | 'labels'>,
   {
     priority,
     idempotencyKey,

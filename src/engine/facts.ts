@@ -1,0 +1,94 @@
+/** What a job type decides about a new job, besides its chart: labels that decide rights, and the assignee. */
+import type { AnyJobType } from '../model/definition.ts'
+import { JobchartError } from '../model/error.ts'
+import type { AssigneeOf, FactsOf, NewJobScope } from '../model/job-type.ts'
+import { isOptions } from '../model/option-checks.ts'
+import { assigneeSchema, labelsSchema } from './options.ts'
+
+/** The labels and the assignee with which a job is stored. */
+export interface Facts {
+  readonly labels: { readonly [name: string]: string }
+  readonly assignee?: string
+}
+
+/** Whether the type decides facts. If so, the input is needed to ask the policy about a new job. */
+export function decidesFacts({ facts, assignee }: AnyJobType): boolean {
+  return facts !== undefined || assignee !== undefined
+}
+
+/**
+ * The facts of a new job.
+ *
+ * @param asked  the labels and the assignee that the caller gave. The type's own replace them.
+ * @throws {JobchartError} `INVALID_INPUT` a function of the type threw, or returned something else.
+ */
+export function factsOf(
+  type: AnyJobType,
+  { tenant, createdBy, input }: Partial<NewJobScope> & Pick<NewJobScope, 'tenant' | 'createdBy'>,
+  asked: { readonly labels: Facts['labels']; readonly assignee?: string | undefined },
+): Facts {
+  if (!decidesFacts(type)) return withAssignee(asked.labels, asked.assignee)
+  // Copies, because the functions may change them.
+  const scopeWith = (labels: Facts['labels']): NewJobScope => {
+    return { input: structuredClone(input), tenant, createdBy, labels: { ...labels } }
+  }
+  const labels = type.facts === undefined ? asked.labels : labelsOf(type, type.facts, scopeWith(asked.labels))
+  if (type.assignee === undefined) return withAssignee(labels, asked.assignee)
+  return withAssignee(labels, assigneeOf(type, type.assignee, scopeWith(labels)))
+}
+
+function withAssignee(labels: Facts['labels'], assignee: string | undefined): Facts {
+  return assignee === undefined ? { labels } : { labels, assignee }
+}
+
+/**
+ * The facts of a retry. It keeps the assignee of the job that it retries, unless `asked` names another. `facts` decides
+ * the labels again.
+ *
+ * @throws {JobchartError} as {@link factsOf}
+ */
+export function factsOfRetry(
+  type: AnyJobType,
+  scope: Parameters<typeof factsOf>[1],
+  asked: {
+    readonly labels: Facts['labels']
+    readonly kept: string | undefined
+    readonly assignee?: string | undefined
+  },
+): Facts {
+  const { labels, kept, assignee = kept } = asked
+  const facts = factsOf(type, scope, { labels })
+  return assignee === undefined ? facts : { ...facts, assignee }
+}
+
+function labelsOf(type: AnyJobType, facts: FactsOf, scope: NewJobScope): Facts['labels'] {
+  const asked = { ...scope.labels }
+  const given = called(type, 'facts', () => facts(scope))
+  const read = labelsSchema.safeParse(given === undefined || isOptions(given) ? { ...asked, ...given } : given)
+  if (read.success) return read.data
+  throw wrong(type, 'facts', read.error.issues[0]?.message ?? 'is not valid')
+}
+
+function assigneeOf(type: AnyJobType, assignee: AssigneeOf, scope: NewJobScope): string | undefined {
+  const read = assigneeSchema.safeParse(called(type, 'assignee', () => assignee(scope)))
+  if (read.success) return read.data
+  throw wrong(type, 'assignee', 'should be the id of a person, text of 1 to 200 characters, or undefined')
+}
+
+function called(type: AnyJobType, name: string, run: () => unknown): unknown {
+  try {
+    const given = run()
+    // A promise is refused by the caller. Its rejection is ignored, so that it does not end the process.
+    if (given instanceof Promise) given.catch(() => {})
+    return given
+  } catch (cause) {
+    throw wrong(type, name, 'threw', cause)
+  }
+}
+
+function wrong({ type }: AnyJobType, name: string, what: string, cause?: unknown): JobchartError {
+  return new JobchartError('INVALID_INPUT', `${name} of job type "${type}": ${what}`, {
+    issues: [{ message: what, path: [name] }],
+    ...(cause === undefined ? {} : { cause }),
+  })
+}
