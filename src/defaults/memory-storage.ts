@@ -14,6 +14,7 @@ import type {
   TypeKey,
 } from '../port/storage.ts'
 import { isListed } from './job-filter.ts'
+import { MemoryPruning } from './memory-pruning.ts'
 import { byDue, type Line, type Row, type Turn } from './memory-row.ts'
 import { isRunning, MemoryStore, slotKey } from './memory-store.ts'
 import { pairKey } from './pair-key.ts'
@@ -86,6 +87,7 @@ function connect(store: MemoryStore, { clock, instance }: StorageHost): StorageC
     forget: async (id) => {
       use().instances.delete(id)
     },
+    prune: async (query) => new MemoryPruning(use(), query).run(),
     close: async () => {
       isOpen = false
       const known = store.instances.get(instance)

@@ -12,6 +12,7 @@ import type {
   Write,
   WrittenRow,
 } from '../port/storage.ts'
+import { byCreation, EndedJobs } from './ended-jobs.ts'
 import { MemoryLog } from './memory-log.ts'
 import { MemoryPipelines } from './memory-pipelines.ts'
 import { MemoryRecords } from './memory-records.ts'
@@ -36,15 +37,14 @@ const STALE: Refusal = { status: 'stale' }
 export class MemoryStore {
   readonly jobs = new Map<string, Row>()
   /** Jobs that are not deleted, sorted by (createdAt, id). */
-  readonly listed = new SortedList<{ readonly job: JobPosition }, Row>(
-    ({ job: a }, { job: b }) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0),
-  )
+  readonly listed = new SortedList<{ readonly job: JobPosition }, Row>(byCreation)
   readonly waking = new SortedList<Pick<Row, 'wakeAt' | 'n'>, Row>(
     (a, b) => (a.wakeAt ?? 0) - (b.wakeAt ?? 0) || a.n - b.n,
   )
   /** The waiting jobs of each pipeline. The key is that of the pipeline's slot, or `''` for jobs without a pipeline. */
   readonly waiting = new Map<string, Line<Turn>>()
   readonly busy = new Set<Row>()
+  readonly ended = new EndedJobs()
   /** For each pipeline's slot that is taken: the job that holds it. */
   readonly slots = new Map<string, Row>()
   readonly ready = new ReadyTasks()
@@ -231,6 +231,13 @@ export class MemoryStore {
     if (undo !== undefined) this.#undo?.push(undo)
   }
 
+  /** Removes a job that has ended, and erases the payloads of its events. */
+  remove(row: Row): void {
+    this.writes++
+    this.#index(row, row.job, undefined)
+    this.log.erase(row.job.id)
+  }
+
   // Makes the changes that cannot be undone. By now all checks have passed.
   #settle(writes: readonly Write[], refused: Set<Job> | undefined): void {
     this.writes++
@@ -249,6 +256,7 @@ export class MemoryStore {
     else if (before === undefined) this.jobs.set(job.id, row)
     const [was, is] = [isVisible(before), isVisible(after)]
     if (was !== is) is ? this.listed.add(row) : this.listed.remove(row)
+    this.ended.replace(row, before, after)
     if (job.idempotencyKey !== undefined) move(this.#keys, idempotencyKey(job), row, was, is)
     if (job.uniqueKey !== undefined)
       move(this.#uniqueKeys, uniqueKey(job), row, isSome(before, holdsUniqueKey), isSome(after, holdsUniqueKey))

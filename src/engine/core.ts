@@ -16,6 +16,7 @@ import type { Settings } from './options.ts'
 import type { PolicyQuestion } from './policy-answer.ts'
 import type { FindPrincipal } from './principal.ts'
 import type { Publisher } from './publisher.ts'
+import type { Pruning } from './retention.ts'
 import type { LossWatch } from './sweeps.ts'
 import type { Ticks } from './tick.ts'
 
@@ -39,6 +40,7 @@ export interface Core {
   readonly health: HealthWatch
   readonly dispatcher: Dispatcher
   readonly losses: LossWatch
+  readonly pruning: Pruning
   readonly alarm: Alarm
   /** Aborted when the engine stops, so that waiting calls end. */
   readonly stopped: AbortSignal
@@ -150,6 +152,11 @@ export class TypeRegistry {
   /** All known job types. */
   all(): readonly AnyJobType[] {
     return this.#all
+  }
+
+  /** The newest version of each type that was given to the engine. */
+  newest(): readonly AnyJobType[] {
+    return [...this.#newest.values()]
   }
 
   /** The newest version of a type. @throws {JobchartError} `UNKNOWN_TYPE` it was not given to `createEngine`. */

@@ -2,16 +2,18 @@ import { JobchartError } from '../model/error.ts'
 import { EVENT_TYPES, type EventOf, type EventType } from '../model/event.ts'
 import { callback, checkOptions, duration, oneOf, required } from '../model/option-checks.ts'
 import { type Duration, durationMs } from '../model/time.ts'
+import { type CallOptions, given } from './call-options.ts'
 import { type Core, TypeRegistry } from './core.ts'
 import { type Counts, type Health, HealthReport } from './health.ts'
 import { type Logger, logEvents, loggingListenerErrors, logHealth, quietLogger } from './logger.ts'
+import { maintain } from './maintenance.ts'
 import { type EngineOptions, parseSettings, type Settings } from './options.ts'
 import { pause } from './pause.ts'
 import { type SessionPrincipal, SYSTEM, userOf } from './principal.ts'
 import { Publisher } from './publisher.ts'
+import type { PrunedCounts } from './retention.ts'
 import { Running } from './running.ts'
 import { createSession, type Session } from './session.ts'
-import { admitWaiting, fireDue } from './sweeps.ts'
 
 /** The options of `stop`. */
 export interface StopOptions {
@@ -27,7 +29,8 @@ const ON = { type: required(oneOf(...EVENT_TYPES)), listener: required(callback)
  * ```
  *  start:           open the storage, take back the tasks of dead engines, claim ready tasks
  *  every poll:      read what other engines committed; stop tasks that they cancelled, claim tasks that are available
- *  every sweep:     fire what is due, take back the tasks of dead engines, start claimed tasks that do not run
+ *  every sweep:     fire what is due, take back the tasks of dead engines, start claimed tasks that do not run,
+ *                   prune what is no longer kept
  *  every heartbeat: store that this engine lives
  * ```
  */
@@ -130,8 +133,7 @@ export class Engine implements AsyncDisposable {
   async idle(): Promise<void> {
     const { core } = this.#require()
     for (;;) {
-      await fireDue(core)
-      await admitWaiting(core)
+      await maintain(core, 'due')
       core.ticks.claimSoon()
       await new Promise<void>((resume) => core.clock.turn(resume))
       if (core.stopped.aborted) return
@@ -139,6 +141,19 @@ export class Engine implements AsyncDisposable {
       else if (core.dispatcher.isIdle && core.ticks.isIdle) return
       else await core.dispatcher.nextChange()
     }
+  }
+
+  /**
+   * Prunes at once what the engine's `retention`, and that of its job types, no longer keeps. An engine also does so by
+   * itself, in small pieces at its sweeps. Prunes in many small commits: what was pruned before an error stays pruned.
+   *
+   * @returns how much was pruned; zeros if everything is kept.
+   * @throws {JobchartError} `STORAGE_UNAVAILABLE`, `OUTCOME_UNKNOWN`; `ENGINE_STOPPED`.
+   */
+  async prune(options: CallOptions = {}): Promise<PrunedCounts> {
+    const { signal } = given(options, []) ?? {}
+    const core = this.#core()
+    return await core.pruning.all(core, signal)
   }
 
   /**

@@ -26,7 +26,7 @@ const READS = [
   'lastBeat',
   'others',
 ] as const
-const WRITES = ['register', 'forget'] as const
+const WRITES = ['register', 'forget', 'prune'] as const
 
 type Call = 'read' | 'write'
 type Guarded = Pick<StorageConnection, (typeof READS)[number] | (typeof WRITES)[number]>

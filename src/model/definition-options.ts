@@ -8,8 +8,8 @@ import {
   duration,
   either,
   flag,
-  names,
   listOf,
+  names,
   type OptionRule,
   type OptionRules,
   oneOf,
@@ -38,6 +38,7 @@ const COMMON: OptionRules = {
   followUp: callback,
   startsPipelines: flag,
   aliases: names,
+  retention: anything,
   describe: callback,
   limits: anything,
 }

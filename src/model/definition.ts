@@ -5,6 +5,7 @@ import { type Commands, cancelCommand, parseCommands, type SchemasOf } from './c
 import { DEFAULT_LIFECYCLE, defaultLifecycle, reasonSchema } from './default-lifecycle.ts'
 import { checkAccepts, checkCommand, checkMachine } from './definition-checks.ts'
 import { checkJobOptions } from './definition-options.ts'
+import { type EndLabels, endLabels } from './end-labels.ts'
 import { JobchartError } from './error.ts'
 import { stateNodes } from './inert-machine.ts'
 import type {
@@ -21,6 +22,7 @@ import type {
 import { type JobLimits, limitedTasks, parseQueued, type TaskLimits } from './limits.ts'
 import { type AnyLogic, isLogic, isMachine, kindOf } from './logic.ts'
 import type { ProgramOptions } from './program.ts'
+import { type JobRetention, parseJobRetention } from './retention.ts'
 import type { RetryOptions } from './retry.ts'
 import { parseSafe, type SafePart } from './safe.ts'
 import type {
@@ -47,16 +49,6 @@ import type { Duration } from './time.ts'
 import { createChart } from './transition.ts'
 
 export type { AnyJobType, CommandsOf, InputOf, JobType, OutputOf } from './job-type.ts'
-
-/** Public labels for jobs whose label does not come from a state of the chart. Child jobs use them too. */
-export interface EndLabels {
-  /** The label after the machine threw, or did not handle an error event. Default `'error'`. */
-  readonly error?: string
-  /** The label of a child job whose parent left its invoke. Default `'stopped'`. */
-  readonly stopped?: string
-  /** The label of a job that waits for its start time, or for its pipeline's slot. Default `'waiting'`. */
-  readonly waiting?: string
-}
 
 interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   /** The name of the type: 1 to 200 characters. */
@@ -91,6 +83,8 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   readonly startsPipelines?: boolean
   /** Other names that `submit`, lists, counts and streams accept for this type, e.g. a misspelt one of older clients. */
   readonly aliases?: readonly string[]
+  /** How long its ended jobs are kept. Each field replaces that of the engine's `retention`. */
+  readonly retention?: JobRetention
 }
 
 /** A job type made from one function: queued → running → completed, failed or cancelled. */
@@ -206,15 +200,11 @@ export function defineJob(
     followUp: options.followUp,
     startsPipelines: options.startsPipelines ?? false,
     aliases: options.aliases ?? [],
+    retention: parseJobRetention(`job type "${type}"`, options.retention),
     ...earlier(type, version, options),
   }
   if ('lifecycle' in options) return { ...common, ...fromMachine(options) }
   return { ...common, ...fromFunction(options) }
-}
-
-function endLabels(labels: EndLabels = {}): AnyJobType['endLabels'] {
-  const { error = 'error', stopped = 'stopped', waiting = 'waiting' } = labels
-  return { error, stopped, waiting }
 }
 
 type Life = Omit<
@@ -226,6 +216,7 @@ type Life = Omit<
   | 'safe'
   | 'describe'
   | 'followUp'
+  | 'retention'
   | 'startsPipelines'
   | 'aliases'
   | 'previous'

@@ -6,6 +6,7 @@ import type { By, CommandSchemas } from './command.ts'
 import type { Job } from './job.ts'
 import type { AnyLogic } from './logic.ts'
 import type { PipelineStatus } from './pipeline.ts'
+import type { Retention } from './retention.ts'
 import type { SafePart } from './safe.ts'
 import type { Json } from './storable.ts'
 import type { TaskSettings } from './task.ts'
@@ -68,6 +69,8 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
    * @internal
    */
   readonly startsPipelines: boolean
+  /** @internal */
+  readonly retention?: Retention | undefined
   /** @internal */
   readonly chart: Chart
   /**

@@ -32,6 +32,7 @@ import { Instances } from './instances.ts'
 import { JobSearch } from './job-search.ts'
 import { openDatabase, removeLeftLocks } from './opening.ts'
 import { checkSqliteOptions, type SqliteOptions } from './options.ts'
+import { Pruning } from './pruning.ts'
 import { preparing } from './statement.ts'
 import { searchError, storageError, unavailable } from './storage-error.ts'
 import { type Tables, tablesOf } from './tables.ts'
@@ -39,6 +40,8 @@ import { snapshot, transaction } from './transaction.ts'
 import { WriteQueue, whenUnlocked } from './write-queue.ts'
 
 const LOG_LINES = 10_000
+/** How long one call of `prune` may take, besides its commit. */
+const PRUNE_MS_MAX = 8
 
 /**
  * Stores jobs in one SQLite file, with Node's built-in driver. The file must be on a local disk. Any number of
@@ -71,6 +74,7 @@ class SqliteConnection implements StorageConnection {
   readonly #search: JobSearch
   readonly #instances: Instances
   readonly #charts: Charts
+  readonly #pruning: Pruning
   readonly #version
   #dataVersion: unknown
 
@@ -88,6 +92,7 @@ class SqliteConnection implements StorageConnection {
     this.#search = new JobSearch(prepare, this.#tables.jobs, host.clock)
     this.#instances = new Instances(prepare)
     this.#charts = new Charts(prepare, this.#tables.lookups)
+    this.#pruning = new Pruning(prepare, this.#tables)
     this.#version = prepare('PRAGMA data_version')
     this.#dataVersion = this.#version.get()?.[0]
   }
@@ -246,6 +251,14 @@ class SqliteConnection implements StorageConnection {
     // If the instance's process lives, it still holds its lock and may beat again, so its lock file must stay.
     const isOver = instance !== this.#instance && !InstanceLock.isHeld(this.#file, instance)
     if (isOver) InstanceLock.remove(this.#file, instance)
+  }
+
+  readonly prune: StorageConnection['prune'] = async (query) => {
+    this.#idle.wrote()
+    return await this.#write(() => {
+      const until = this.#clock.elapsed() + PRUNE_MS_MAX
+      return this.#pruning.run(query, () => this.#clock.elapsed() > until)
+    })
   }
 
   readonly close: StorageConnection['close'] = async () => {

@@ -11,6 +11,7 @@ import { loadingChecks } from './storage-checks-loading.ts'
 import { logChecks } from './storage-checks-log.ts'
 import { noteChecks } from './storage-checks-notes.ts'
 import { pipelineChecks } from './storage-checks-pipelines.ts'
+import { pruningChecks } from './storage-checks-pruning.ts'
 import { queueChecks } from './storage-checks-queue.ts'
 import { raceChecks } from './storage-checks-races.ts'
 import { readingChecks } from './storage-checks-reading.ts'
@@ -69,6 +70,7 @@ export function storageConformance(
     ...deletingChecks,
     ...logChecks,
     ...itemChecks,
+    ...pruningChecks,
     ...pipelineChecks,
     ...instanceChecks,
     ...raceChecks,
