@@ -106,7 +106,11 @@ export type { PrunedCounts } from './engine/retention.ts'
 export type { CommandFor, Pipelines, Session, SubmitArguments, ViewOf } from './engine/session.ts'
 export type { ShownEvent } from './engine/shown-event.ts'
 export type { SilentInstance } from './engine/sweeps.ts'
+
+export type { PausedTypeView, Types } from './engine/type-pauses.ts'
+
 export type { JobView, PipelineView, ScheduleView, TaskView } from './engine/view.ts'
+
 export type { TaskEnd } from './model/attempt-end.ts'
 export type { ChartEvent } from './model/chart.ts'
 export type { By, Command, CommandEvent, CommandOf, CommandSchemas, Commands, SchemasOf } from './model/command.ts'

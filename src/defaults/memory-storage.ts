@@ -57,6 +57,7 @@ function connect(store: MemoryStore, { clock, instance }: StorageHost): StorageC
     ...dueReads(use),
     ...recordReads(use),
     ...pipelineReads(use),
+    ...typePauses(use),
     commit: async (changesets, claim) => {
       const { writes } = use()
       const refused = new Set<Job>()
@@ -93,6 +94,20 @@ function connect(store: MemoryStore, { clock, instance }: StorageHost): StorageC
       const known = store.instances.get(instance)
       if (known !== undefined) known.alive = false
     },
+  }
+}
+
+function typePauses(use: Use): Pick<StorageConnection, 'pauseType' | 'resumeType' | 'pausedTypes'> {
+  return {
+    pauseType: async (paused) => {
+      use().pausedTypes.set(paused.type, paused)
+      use().writes++
+    },
+    resumeType: async (type) => {
+      use().pausedTypes.delete(type)
+      use().writes++
+    },
+    pausedTypes: async () => [...use().pausedTypes.values()].sort((a, b) => (a.type < b.type ? -1 : 1)),
   }
 }
 

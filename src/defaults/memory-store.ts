@@ -1,4 +1,7 @@
 import { dueAt, holdsSlot, holdsUniqueKey, isBusy, isQueued, type Job, wakeAt } from '../model/job.ts'
+
+import { isOfPaused } from '../model/paused-type.ts'
+
 import type {
   Changeset,
   ChangesetResult,
@@ -8,7 +11,9 @@ import type {
   KeyLimit,
   NewLine,
   Note,
+  PausedType,
   PipelineWrite,
+  Route,
   Write,
   WrittenRow,
 } from '../port/storage.ts'
@@ -51,6 +56,7 @@ export class MemoryStore {
   readonly log = new MemoryLog()
   readonly pipelines = new MemoryPipelines()
   readonly charts = new Map<string, string>()
+  readonly pausedTypes = new Map<string, PausedType>()
   readonly instances = new Map<string, { heartbeat: number; alive: boolean }>()
   /** The latest time of any beat. */
   lastBeat = 0
@@ -98,7 +104,7 @@ export class MemoryStore {
     const claimed: Claimed[] = []
     const room = new Map(claim.room)
     const tree = (id: string) => this.jobs.get(id)?.job
-    for (const { row, task, invocation } of this.ready.due(claim, room)) {
+    for (const { row, task, invocation } of this.ready.due({ ...claim, routes: this.#open(claim.routes) }, room)) {
       const { job } = row
       const decision = claim.decide({ job, task, tree })
       if (decision.kind === 'stop') break
@@ -109,6 +115,11 @@ export class MemoryStore {
       claimed.push({ job: row.job, invocation, rows: result.rows })
     }
     return claimed
+  }
+
+  #open(routes: readonly Route[]): readonly Route[] {
+    const paused = [...this.pausedTypes.keys()]
+    return paused.length === 0 ? routes : routes.filter(({ type }) => !paused.some((each) => isOfPaused(type, each)))
   }
 
   #write(write: Write, refused: ReadonlySet<Job> | undefined): Refusal | undefined {

@@ -1,6 +1,8 @@
 import { JobchartError } from '../model/error.ts'
+
 import { EVENT_TYPES, type EventOf, type EventType } from '../model/event.ts'
-import { callback, checkOptions, duration, oneOf, required } from '../model/option-checks.ts'
+import { callback, checkOptions, duration, oneOf, required, text } from '../model/option-checks.ts'
+
 import { type Duration, durationMs } from '../model/time.ts'
 import { type CallOptions, given } from './call-options.ts'
 import { type Core, TypeRegistry } from './core.ts'
@@ -14,6 +16,7 @@ import { Publisher } from './publisher.ts'
 import type { PrunedCounts } from './retention.ts'
 import { Running } from './running.ts'
 import { createSession, type Session } from './session.ts'
+import { type Types, typesOf } from './type-pauses.ts'
 
 /** The options of `stop`. */
 export interface StopOptions {
@@ -107,6 +110,14 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
+   * Pauses and resumes job types, for all engines on the storage. For trusted code of this process: the policy is not
+   * asked.
+   */
+  get types(): Types {
+    return typesOf(() => this.#core())
+  }
+
+  /**
    * Listens to events of this engine's own commits, after they are durable. For trusted code of this process: the
    * policy is not asked.
    *
@@ -154,6 +165,20 @@ export class Engine implements AsyncDisposable {
     const { signal } = given(options, []) ?? {}
     const core = this.#core()
     return await core.pruning.all(core, signal)
+  }
+
+  /**
+   * Writes a copy of the storage to a new file, as it is at one moment, while jobs run. An engine that opens the copy
+   * takes the tasks that ran at that moment for lost, and runs them again.
+   *
+   * @param file  the path of a file that does not exist.
+   * @throws {JobchartError} `INVALID_INPUT` the file exists, or is not named; `INVALID_DEFINITION` the storage makes no backups, as `memoryStorage()`; `STORAGE_UNAVAILABLE` the file cannot be written.
+   */
+  async backup(file: string): Promise<void> {
+    checkOptions('backup', { file }, { file: required(text(4_096)) }, { code: 'INVALID_INPUT' })
+    const { storage } = this.#core()
+    if (storage.backup !== undefined) return await storage.backup(file)
+    throw new JobchartError('INVALID_DEFINITION', 'the storage of this engine makes no backups; sqliteStorage() does')
   }
 
   /**

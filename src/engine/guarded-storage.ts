@@ -25,8 +25,9 @@ const READS = [
   'due',
   'lastBeat',
   'others',
+  'pausedTypes',
 ] as const
-const WRITES = ['register', 'forget', 'prune'] as const
+const WRITES = ['register', 'forget', 'prune', 'pauseType', 'resumeType'] as const
 
 type Call = 'read' | 'write'
 type Guarded = Pick<StorageConnection, (typeof READS)[number] | (typeof WRITES)[number]>
@@ -82,6 +83,8 @@ export function guardedStorage(storage: StorageConnection, health: HealthWatch):
       await guard('write', () => storage.beat(at))
       health.wrote()
     },
+    // The target of a backup is no part of the storage, so a failure there does not count.
+    ...(storage.backup === undefined ? {} : { backup: storage.backup }),
     close: () => storage.close(),
   }
 }

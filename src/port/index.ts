@@ -41,6 +41,7 @@ export type {
   NewLine,
   Note,
   OtherInstance,
+  PausedType,
   PipelineFilter,
   PipelineKey,
   PipelinePage,

@@ -113,6 +113,11 @@ import type { Scope } from './policy.ts'
  * - S42 One call of `prune` is bounded, by `limit` and in time. It returns where the next call continues; a pass has
  *   ended when a call returns no such place. Any number of connections may prune at once. A record that cannot be
  *   decoded stays, is named, and does not hold up others.
+ * Backups and pauses
+ * - S43 `backup`, where a storage has it, writes a copy of everything as it was at one moment, while any connection goes
+ *   on writing. It replaces no file. A storage opens the copy like one whose engines have all died.
+ * - S44 A claim picks no task of a paused type, nor of the types of its child jobs, whichever connection has paused it.
+ *   A pause lasts until it is resumed, beyond the end of all instances. It changes no job.
  * Opening
  * - S15 Migrations run once, by the first connection that opens. A newer schema is refused, and nothing is changed.
  * - S16 One chart is stored for each version of a type. `register` stores the charts of new versions. For a version
@@ -220,8 +225,24 @@ export interface StorageConnection {
   readonly forget: (instance: string) => Promise<void>
   /** Removes some of what the query names, and returns where the next call continues. */
   readonly prune: (query: PruneQuery) => Promise<Pruned>
+  /** Copies everything to a new file. Absent: the storage cannot do so. */
+  readonly backup?: (file: string) => Promise<void>
+  /** Pauses a job type, or replaces its pause. */
+  readonly pauseType: (paused: PausedType) => Promise<void>
+  /** Resumes a job type; nothing changes if it is not paused. */
+  readonly resumeType: (type: string) => Promise<void>
+  /** All paused types, by name. */
+  readonly pausedTypes: () => Promise<readonly PausedType[]>
   /** Frees everything that the connection holds. The instance then no longer counts as alive. May be called twice. */
   readonly close: () => Promise<void>
+}
+
+/** A job type whose tasks are not claimed. */
+export interface PausedType {
+  readonly type: string
+  readonly reason: string
+  /** When it was paused, in milliseconds UTC. */
+  readonly at: number
 }
 
 /** Another engine on the same storage. */

@@ -191,6 +191,8 @@ export const ADDED_TABLES = `
     pipeline TEXT NOT NULL,
     PRIMARY KEY (tenant, source, pipeline)
   ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE paused_types (type TEXT PRIMARY KEY, reason TEXT NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 `
 
 /** Columns of schema 4, by table. Schema 3 has these tables without them. */

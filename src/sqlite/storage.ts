@@ -22,6 +22,7 @@ import { JobchartError, jobUnreadable } from '../model/error.ts'
 import type { Json } from '../model/storable.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Storage, StorageConnection, StorageHost } from '../port/storage.ts'
+import { backUp } from './backup.ts'
 import { Charts } from './charts.ts'
 import { CommitWriter } from './commit-writer.ts'
 import { loadDriver } from './driver.ts'
@@ -260,6 +261,17 @@ class SqliteConnection implements StorageConnection {
       return this.#pruning.run(query, () => this.#clock.elapsed() > until)
     })
   }
+
+  readonly backup: NonNullable<StorageConnection['backup']> = async (target) => {
+    this.#identity.check()
+    await backUp(this.#file, target)
+  }
+
+  readonly pauseType: StorageConnection['pauseType'] = (paused) => this.#write(() => this.#tables.paused.put(paused))
+
+  readonly resumeType: StorageConnection['resumeType'] = (type) => this.#write(() => this.#tables.paused.drop(type))
+
+  readonly pausedTypes: StorageConnection['pausedTypes'] = () => this.#read(() => this.#tables.paused.all())
 
   readonly close: StorageConnection['close'] = async () => {
     if (!this.#db.isOpen) return

@@ -10,6 +10,7 @@ import { Notes } from './notes.ts'
 import { Pipelines } from './pipelines.ts'
 import { ReadyTasks } from './ready-tasks.ts'
 import type { Prepare } from './statement.ts'
+import { TypePauses } from './type-pauses.ts'
 
 /** The parts of the storage that a commit reads and writes, on one connection. */
 export interface Tables {
@@ -22,6 +23,7 @@ export interface Tables {
   readonly ready: ReadyTasks
   readonly trees: JobTrees
   readonly pipelines: Pipelines
+  readonly paused: TypePauses
 }
 
 /** Prepares all their statements. The database must have the current schema. */
@@ -38,5 +40,6 @@ export function tablesOf(db: DatabaseSync, prepare: Prepare, logLinesMax: number
     ready: new ReadyTasks(prepare, names),
     trees: new JobTrees(jobs),
     pipelines: new Pipelines(prepare),
+    paused: new TypePauses(prepare),
   }
 }

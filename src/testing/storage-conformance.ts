@@ -10,6 +10,7 @@ import { listChecks } from './storage-checks-lists.ts'
 import { loadingChecks } from './storage-checks-loading.ts'
 import { logChecks } from './storage-checks-log.ts'
 import { noteChecks } from './storage-checks-notes.ts'
+import { pauseChecks } from './storage-checks-pauses.ts'
 import { pipelineChecks } from './storage-checks-pipelines.ts'
 import { pruningChecks } from './storage-checks-pruning.ts'
 import { queueChecks } from './storage-checks-queue.ts'
@@ -71,6 +72,7 @@ export function storageConformance(
     ...logChecks,
     ...itemChecks,
     ...pruningChecks,
+    ...pauseChecks,
     ...pipelineChecks,
     ...instanceChecks,
     ...raceChecks,
