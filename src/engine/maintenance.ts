@@ -9,7 +9,7 @@
  * | schedules: runs of pipelines whose time has come | `duePipelines` | 1,000 pipelines per read, until none is due |
  * | held: what this engine holds and does not run, runs or is given back | `held` | all jobs of this engine |
  * | claims: ready tasks are claimed by the next tick | the claim of a commit | 100 tasks per executor and tick |
- * | retention: what has ended and is old is pruned | `prune` | 8 commits of about 500 rows |
+ * | retention: what has ended and is old is pruned | `prune` | commits of about 200 rows, for 200 ms |
  *
  * A sweep does all of them. The start of an engine leaves out retention. The alarm rings when something falls due
  * between two sweeps; then timers, admissions and schedules are looked at. Any number of engines may do the same at once: what one

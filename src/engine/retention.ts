@@ -15,15 +15,15 @@ export interface PrunedCounts {
 }
 
 /** About how many rows one commit removes. */
-const ROWS_AT_ONCE = 500
-/** How many commits one sweep makes, so that other duties are not late. */
-const PIECES_PER_SWEEP = 8
+const ROWS_AT_ONCE = 200
+/** How long one sweep prunes, so that the next one is not late. */
+const SWEEP_MS_MAX = 200
 /** How long an engine rests after a whole pass. */
 const REST_MS = 60_000
 /** How many unreadable jobs are remembered, so that each is logged once. */
 const LOGGED_MAX = 1_000
 
-/** The duty of retention: a few pieces of a pass at each sweep, and a rest after each pass. */
+/** The duty of retention: some small commits of a pass at each sweep, and a rest after each pass. */
 export class Pruning {
   #after: string | undefined
   #restsUntil = Number.NEGATIVE_INFINITY
@@ -32,7 +32,8 @@ export class Pruning {
   /** Goes on with the pass, or begins the next one. */
   async run(core: Core): Promise<void> {
     if (core.health.isDegraded || core.clock.elapsed() < this.#restsUntil) return
-    for (let pieces = 0; pieces < PIECES_PER_SWEEP && !core.stopped.aborted; pieces++) {
+    const until = core.clock.elapsed() + SWEEP_MS_MAX
+    while (core.clock.elapsed() <= until && !core.stopped.aborted) {
       const pruned = await this.#piece(core, this.#after)
       this.#after = pruned?.after
       if (this.#after === undefined) {
