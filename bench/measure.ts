@@ -73,6 +73,10 @@ async function measure({ kind, name, jobs, folder, against }: Asked): Promise<Me
       const { waiting } = await import('./waiting.ts')
       return await waiting(jobs, folder)
     }
+    case 'prune': {
+      const { prune } = await import('./prune.ts')
+      return await prune(name, jobs, folder)
+    }
     case 'heap': {
       const { heap } = await import('./heap.ts')
       return await heap(jobs, folder)

@@ -23,6 +23,7 @@ export const KINDS = {
   memory: { isLong: true },
   waiting: { jobs: 1_000_000, isLong: true },
   heap: { jobs: 1_000_000, isLong: true },
+  prune: { jobs: 1_000_000, isLong: true },
   list: { jobs: 1_000_000, isLong: true },
 } as const satisfies { readonly [name: string]: KindSettings }
 

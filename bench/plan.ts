@@ -4,6 +4,7 @@ import { AUDIENCES } from './following.ts'
 import type { Measurement } from './fresh-process.ts'
 import { jobsOf, type Kind, type Options } from './options.ts'
 import { PAGE } from './page-actions.ts'
+import { PRUNED } from './prune.ts'
 import { isOtherBuild, SUBJECTS } from './subjects.ts'
 import { MOVERS } from './transition.ts'
 import { PARTS } from './tree.ts'
@@ -64,6 +65,8 @@ function rowsOf(kind: Kind, jobs: number, against: string | undefined): readonly
       ]
     case 'heap':
       return [{ kind, name: 'jobchart-full', label: FULL, jobs }]
+    case 'prune':
+      return labelled(kind, PRUNED, jobs)
     case 'list':
       return ['one-editor', 'thousand-editors'].map((name) => ({ kind, name, label: name, jobs }))
   }

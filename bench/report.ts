@@ -28,6 +28,7 @@ const HEADINGS: { readonly [kind in Kind]: string } = {
   transition: 'The default lifecycle, without storage: microseconds',
   waiting: 'Jobs that wait with an input of 1 KB: the memory that a process takes at most, and how fast they are run',
   heap: "What is left on the heap after each job, and of the engine's listeners and handles",
+  prune: 'Ended jobs pruned by engine.prune() on SQLite FULL: turns of the event loop in ms, and sizes',
   list: 'Pages of 50 jobs by one filter, and counts, on SQLite, after `rounds` fillings of a file: ms',
   memory: 'What 1,000,000 transitions of the default lifecycle leave on the heap, after a collection',
 }
@@ -78,6 +79,10 @@ const FIGURES: { readonly [name: string]: { readonly heading: string; readonly d
   found: { heading: 'jobs found', digits: 0 },
   fillSeconds: { heading: 's to fill', digits: 0 },
   fileMiB: { heading: 'file MiB', digits: 0 },
+  afterMiB: { heading: 'after', digits: 0 },
+  freeMiB: { heading: 'of it free', digits: 0 },
+  prunedPerSecond: { heading: 'pruned/s', digits: 0 },
+  rssMB: { heading: 'RSS MB before', digits: 0 },
   keptKiB: { heading: 'KiB kept', digits: 0 },
 }
 

@@ -111,10 +111,15 @@ export type { Page } from './engine/page.ts'
 export type { OnPolicyError, PolicyQuestion } from './engine/policy-answer.ts'
 export type { FindPrincipal, FoundPrincipal, SessionPrincipal } from './engine/principal.ts'
 export type { OnListenerError } from './engine/publisher.ts'
+export type { PrunedCounts } from './engine/retention.ts'
 export type { CommandFor, Pipelines, Session, SubmitArguments, ViewOf } from './engine/session.ts'
 export type { ShownEvent } from './engine/shown-event.ts'
 export type { SilentInstance } from './engine/sweeps.ts'
+
+export type { PausedTypeView, Types } from './engine/type-pauses.ts'
+
 export type { JobView, PipelineView, ScheduleView, TaskView } from './engine/view.ts'
+
 export type { TaskEnd } from './model/attempt-end.ts'
 export type { ChartEvent } from './model/chart.ts'
 export type { By, Command, CommandEvent, CommandOf, CommandSchemas, Commands, SchemasOf } from './model/command.ts'
@@ -123,7 +128,6 @@ export {
   type CommandsOf,
   type DefaultCommands,
   defineJob,
-  type EndLabels,
   type ExecuteOptions,
   type InputOf,
   type JobType,
@@ -131,6 +135,7 @@ export {
   type OutputOf,
   type ProgramJobOptions,
 } from './model/definition.ts'
+export type { EndLabels } from './model/end-labels.ts'
 export {
   type ErrorCode,
   type ErrorDetail,
@@ -185,6 +190,7 @@ export type {
 export type { Private } from './model/private.ts'
 export type { Program, ProgramContext, ProgramOptions } from './model/program.ts'
 export type { ProgressReport } from './model/progress.ts'
+export type { JobRetention, RetentionOptions } from './model/retention.ts'
 export type { RetryOptions } from './model/retry.ts'
 export type { SafePart } from './model/safe.ts'
 export type { CatchUp, SkipReason } from './model/schedule.ts'

@@ -196,6 +196,16 @@ const engineOptions = {
   heartbeat: ['often', -1, Number.NaN, null, {}],
   deadAfter: ['often', -1, Number.NaN, null, {}],
   maxAbandoned: [0, 0.5, '3', Number.NaN, null],
+  retention: [
+    null,
+    30,
+    '30d',
+    { jobs: '30d' },
+    { jobs: { success: -1 } },
+    { jobs: { done: 1 } },
+    { max: -1 },
+    { days: 3 },
+  ],
   concurrency: [0, 0.5, '3', Number.NaN, null],
 } satisfies { [Option in keyof CreateEngineOptions]-?: readonly unknown[] }
 

@@ -14,6 +14,8 @@ export class MemoryLog {
   /** For each row, the index of the previous row of the same job, or -1 if there is none. */
   readonly #previous: number[] = []
   readonly #newest = new Map<string, number>()
+  /** The newest number when rows were last removed. */
+  #pruned = 0
 
   /** Number of rows. */
   get length(): number {
@@ -23,17 +25,21 @@ export class MemoryLog {
   /** Sequence of the newest event; 0 if the log is empty. */
   get sequence(): number {
     const last = this.#rows.at(-1)
-    return last === undefined ? 0 : endOf(last)
+    return Math.max(this.#pruned, last === undefined ? 0 : endOf(last))
   }
 
   /** Adds a row. Returns the sequence of its first event. */
   append(changeset: string, row: EventRow): number {
     const sequence = this.sequence + 1
-    const subject = subjectOf(row)
+    this.#put({ row, sequence, changeset })
+    return sequence
+  }
+
+  #put(added: LogRow): void {
+    const subject = subjectOf(added.row)
     this.#previous.push(this.#newest.get(subject) ?? -1)
     this.#newest.set(subject, this.#rows.length)
-    this.#rows.push({ row, sequence, changeset })
-    return sequence
+    this.#rows.push(added)
   }
 
   /** Undoes writes: removes all rows after the first `length`. */
@@ -51,6 +57,19 @@ export class MemoryLog {
       const known = this.#rows[index]
       if (known !== undefined) this.#rows[index] = { ...known, row: { ...known.row, ...withoutPayloads(known.row) } }
     }
+  }
+
+  /** Removes rows. Returns how many it has removed. */
+  prune(isOld: (row: EventRow) => boolean): number {
+    const kept = this.#rows.filter(({ row }) => !isOld(row))
+    const removed = this.#rows.length - kept.length
+    if (removed === 0) return 0
+    this.#pruned = this.sequence
+    this.#rows.length = 0
+    this.#previous.length = 0
+    this.#newest.clear()
+    for (const each of kept) this.#put(each)
+    return removed
   }
 
   /** The rows that these changesets wrote, without those at or before the event `sequence`. */

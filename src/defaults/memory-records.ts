@@ -58,6 +58,12 @@ export class MemoryRecords {
     return this.#lines.slice(from, from + limit).map(({ key, ...line }) => line)
   }
 
+  /** Removes all lines. Returns how many there were. */
+  dropLines(): number {
+    this.#lineKeys.clear()
+    return this.#lines.splice(0).length
+  }
+
   /** Stores the result of a step. If the step has a result already, that one stays. */
   addStep(by: NonNullable<Step['by']>, { invoke, ordinal, name, result }: StepNote): Undo | undefined {
     const key = pairKey(invoke, String(ordinal))

@@ -15,6 +15,7 @@ import type {
   TypeKey,
 } from '../port/storage.ts'
 import { isListed } from './job-filter.ts'
+import { MemoryPruning } from './memory-pruning.ts'
 import { byDue, type Line, type Row, type Turn } from './memory-row.ts'
 import { isRunning, MemoryStore, slotKey } from './memory-store.ts'
 import { pairKey } from './pair-key.ts'
@@ -58,6 +59,7 @@ function connect(store: MemoryStore, { clock, instance }: StorageHost): StorageC
     ...recordReads(use),
     ...pipelineReads(use),
     ...notificationCalls(use),
+    ...typePauses(use),
     commit: async (changesets, claim) => {
       const { writes } = use()
       const refused = new Set<Job>()
@@ -88,11 +90,26 @@ function connect(store: MemoryStore, { clock, instance }: StorageHost): StorageC
     forget: async (id) => {
       use().instances.delete(id)
     },
+    prune: async (query) => new MemoryPruning(use(), query).run(),
     close: async () => {
       isOpen = false
       const known = store.instances.get(instance)
       if (known !== undefined) known.alive = false
     },
+  }
+}
+
+function typePauses(use: Use): Pick<StorageConnection, 'pauseType' | 'resumeType' | 'pausedTypes'> {
+  return {
+    pauseType: async (paused) => {
+      use().pausedTypes.set(paused.type, paused)
+      use().writes++
+    },
+    resumeType: async (type) => {
+      use().pausedTypes.delete(type)
+      use().writes++
+    },
+    pausedTypes: async () => [...use().pausedTypes.values()].sort((a, b) => (a.type < b.type ? -1 : 1)),
   }
 }
 

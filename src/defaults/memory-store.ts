@@ -1,5 +1,6 @@
 import { dueAt, holdsSlot, holdsUniqueKey, isBusy, isQueued, type Job, wakeAt } from '../model/job.ts'
 import type { NewNotification } from '../model/notification.ts'
+import { isOfPaused } from '../model/paused-type.ts'
 import type {
   Changeset,
   ChangesetResult,
@@ -9,10 +10,13 @@ import type {
   KeyLimit,
   NewLine,
   Note,
+  PausedType,
   PipelineWrite,
+  Route,
   Write,
   WrittenRow,
 } from '../port/storage.ts'
+import { byCreation, EndedJobs } from './ended-jobs.ts'
 import { MemoryLog } from './memory-log.ts'
 import { MemoryNotifications } from './memory-notifications.ts'
 import { MemoryPipelines } from './memory-pipelines.ts'
@@ -38,15 +42,14 @@ const STALE: Refusal = { status: 'stale' }
 export class MemoryStore {
   readonly jobs = new Map<string, Row>()
   /** Jobs that are not deleted, sorted by (createdAt, id). */
-  readonly listed = new SortedList<{ readonly job: JobPosition }, Row>(
-    ({ job: a }, { job: b }) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0),
-  )
+  readonly listed = new SortedList<{ readonly job: JobPosition }, Row>(byCreation)
   readonly waking = new SortedList<Pick<Row, 'wakeAt' | 'n'>, Row>(
     (a, b) => (a.wakeAt ?? 0) - (b.wakeAt ?? 0) || a.n - b.n,
   )
   /** The waiting jobs of each pipeline. The key is that of the pipeline's slot, or `''` for jobs without a pipeline. */
   readonly waiting = new Map<string, Line<Turn>>()
   readonly busy = new Set<Row>()
+  readonly ended = new EndedJobs()
   /** For each pipeline's slot that is taken: the job that holds it. */
   readonly slots = new Map<string, Row>()
   readonly ready = new ReadyTasks()
@@ -54,6 +57,7 @@ export class MemoryStore {
   readonly pipelines = new MemoryPipelines()
   readonly notifications = new MemoryNotifications()
   readonly charts = new Map<string, string>()
+  readonly pausedTypes = new Map<string, PausedType>()
   readonly instances = new Map<string, { heartbeat: number; alive: boolean }>()
   /** The latest time of any beat. */
   lastBeat = 0
@@ -101,7 +105,7 @@ export class MemoryStore {
     const claimed: Claimed[] = []
     const room = new Map(claim.room)
     const tree = (id: string) => this.jobs.get(id)?.job
-    for (const { row, task, invocation } of this.ready.due(claim, room)) {
+    for (const { row, task, invocation } of this.ready.due({ ...claim, routes: this.#open(claim.routes) }, room)) {
       const { job } = row
       const decision = claim.decide({ job, task, tree })
       if (decision.kind === 'stop') break
@@ -112,6 +116,11 @@ export class MemoryStore {
       claimed.push({ job: row.job, invocation, rows: result.rows })
     }
     return claimed
+  }
+
+  #open(routes: readonly Route[]): readonly Route[] {
+    const paused = [...this.pausedTypes.keys()]
+    return paused.length === 0 ? routes : routes.filter(({ type }) => !paused.some((each) => isOfPaused(type, each)))
   }
 
   #write(write: Write, refused: ReadonlySet<Job> | undefined): Refusal | undefined {
@@ -243,6 +252,13 @@ export class MemoryStore {
     if (undo !== undefined) this.#undo?.push(undo)
   }
 
+  /** Removes a job that has ended, and erases the payloads of its events. */
+  remove(row: Row): void {
+    this.writes++
+    this.#index(row, row.job, undefined)
+    this.log.erase(row.job.id)
+  }
+
   // Makes the changes that cannot be undone. By now all checks have passed.
   #settle(writes: readonly Write[], refused: Set<Job> | undefined): void {
     this.writes++
@@ -266,6 +282,7 @@ export class MemoryStore {
     else if (before === undefined) this.jobs.set(job.id, row)
     const [was, is] = [isVisible(before), isVisible(after)]
     if (was !== is) is ? this.listed.add(row) : this.listed.remove(row)
+    this.ended.replace(row, before, after)
     if (job.idempotencyKey !== undefined) move(this.#keys, idempotencyKey(job), row, was, is)
     if (job.uniqueKey !== undefined)
       move(this.#uniqueKeys, uniqueKey(job), row, isSome(before, holdsUniqueKey), isSome(after, holdsUniqueKey))

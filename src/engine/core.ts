@@ -17,6 +17,7 @@ import type { Settings } from './options.ts'
 import type { PolicyQuestion } from './policy-answer.ts'
 import type { FindPrincipal } from './principal.ts'
 import type { Publisher } from './publisher.ts'
+import type { Pruning } from './retention.ts'
 import type { LossWatch } from './sweeps.ts'
 import type { Ticks } from './tick.ts'
 
@@ -40,6 +41,7 @@ export interface Core {
   readonly health: HealthWatch
   readonly dispatcher: Dispatcher
   readonly losses: LossWatch
+  readonly pruning: Pruning
   readonly alarm: Alarm
   /** Aborted when the engine stops, so that waiting calls end. */
   readonly stopped: AbortSignal
@@ -152,6 +154,11 @@ export class TypeRegistry {
   /** All known job types. */
   all(): readonly AnyJobType[] {
     return this.#all
+  }
+
+  /** The newest version of each type that was given to the engine. */
+  newest(): readonly AnyJobType[] {
+    return [...this.#newest.values()]
   }
 
   /** The newest version of a type. @throws {JobchartError} `UNKNOWN_TYPE` it was not given to `createEngine`. */

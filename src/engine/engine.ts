@@ -1,18 +1,23 @@
 import { JobchartError } from '../model/error.ts'
+
 import { EVENT_TYPES, type EventOf, type EventType } from '../model/event.ts'
-import { callback, checkOptions, duration, oneOf, required } from '../model/option-checks.ts'
+import { callback, checkOptions, duration, oneOf, required, text } from '../model/option-checks.ts'
+
 import { type Duration, durationMs } from '../model/time.ts'
+import { type CallOptions, given } from './call-options.ts'
 import { type Core, TypeRegistry } from './core.ts'
 import { type Counts, type Health, HealthReport } from './health.ts'
 import { type Logger, logEvents, loggingListenerErrors, logHealth, quietLogger } from './logger.ts'
+import { maintain } from './maintenance.ts'
 import { checkChannels, deliveryType } from './notification-delivery.ts'
 import { type EngineOptions, parseSettings, type Settings } from './options.ts'
 import { pause } from './pause.ts'
 import { type SessionPrincipal, SYSTEM, userOf } from './principal.ts'
 import { Publisher } from './publisher.ts'
+import type { PrunedCounts } from './retention.ts'
 import { Running } from './running.ts'
 import { createSession, type Session } from './session.ts'
-import { admitWaiting, fireDue } from './sweeps.ts'
+import { type Types, typesOf } from './type-pauses.ts'
 
 /** The options of `stop`. */
 export interface StopOptions {
@@ -28,7 +33,8 @@ const ON = { type: required(oneOf(...EVENT_TYPES)), listener: required(callback)
  * ```
  *  start:           open the storage, take back the tasks of dead engines, claim ready tasks
  *  every poll:      read what other engines committed; stop tasks that they cancelled, claim tasks that are available
- *  every sweep:     fire what is due, take back the tasks of dead engines, start claimed tasks that do not run
+ *  every sweep:     fire what is due, take back the tasks of dead engines, start claimed tasks that do not run,
+ *                   prune what is no longer kept
  *  every heartbeat: store that this engine lives
  * ```
  */
@@ -107,6 +113,14 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
+   * Pauses and resumes job types, for all engines on the storage. For trusted code of this process: the policy is not
+   * asked.
+   */
+  get types(): Types {
+    return typesOf(() => this.#core())
+  }
+
+  /**
    * Listens to events of this engine's own commits, after they are durable. For trusted code of this process: the
    * policy is not asked.
    *
@@ -133,8 +147,7 @@ export class Engine implements AsyncDisposable {
   async idle(): Promise<void> {
     const { core } = this.#require()
     for (;;) {
-      await fireDue(core)
-      await admitWaiting(core)
+      await maintain(core, 'due')
       core.ticks.claimSoon()
       await new Promise<void>((resume) => core.clock.turn(resume))
       if (core.stopped.aborted) return
@@ -142,6 +155,33 @@ export class Engine implements AsyncDisposable {
       else if (core.dispatcher.isIdle && core.ticks.isIdle) return
       else await core.dispatcher.nextChange()
     }
+  }
+
+  /**
+   * Prunes at once what the engine's `retention`, and that of its job types, no longer keeps. An engine also does so by
+   * itself, in small pieces at its sweeps. Prunes in many small commits: what was pruned before an error stays pruned.
+   *
+   * @returns how much was pruned; zeros if everything is kept.
+   * @throws {JobchartError} `STORAGE_UNAVAILABLE`, `OUTCOME_UNKNOWN`; `ENGINE_STOPPED`.
+   */
+  async prune(options: CallOptions = {}): Promise<PrunedCounts> {
+    const { signal } = given(options, []) ?? {}
+    const core = this.#core()
+    return await core.pruning.all(core, signal)
+  }
+
+  /**
+   * Writes a copy of the storage to a new file, as it is at one moment, while jobs run. An engine that opens the copy
+   * takes the tasks that ran at that moment for lost, and runs them again.
+   *
+   * @param file  the path of a file that does not exist.
+   * @throws {JobchartError} `INVALID_INPUT` the file exists, or is not named; `INVALID_DEFINITION` the storage makes no backups, as `memoryStorage()`; `STORAGE_UNAVAILABLE` the file cannot be written.
+   */
+  async backup(file: string): Promise<void> {
+    checkOptions('backup', { file }, { file: required(text(4_096)) }, { code: 'INVALID_INPUT' })
+    const { storage } = this.#core()
+    if (storage.backup !== undefined) return await storage.backup(file)
+    throw new JobchartError('INVALID_DEFINITION', 'the storage of this engine makes no backups; sqliteStorage() does')
   }
 
   /**

@@ -30,8 +30,18 @@ const READS = [
   'lastNotification',
   'subscriptions',
   'subscribers',
+  'pausedTypes',
 ] as const
-const WRITES = ['register', 'forget', 'markRead', 'subscribe', 'unsubscribe'] as const
+const WRITES = [
+  'register',
+  'forget',
+  'prune',
+  'pauseType',
+  'resumeType',
+  'markRead',
+  'subscribe',
+  'unsubscribe',
+] as const
 
 type Call = 'read' | 'write'
 type Guarded = Pick<StorageConnection, (typeof READS)[number] | (typeof WRITES)[number]>
@@ -87,6 +97,8 @@ export function guardedStorage(storage: StorageConnection, health: HealthWatch):
       await guard('write', () => storage.beat(at))
       health.wrote()
     },
+    // The target of a backup is no part of the storage, so a failure there does not count.
+    ...(storage.backup === undefined ? {} : { backup: storage.backup }),
     close: () => storage.close(),
   }
 }

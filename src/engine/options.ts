@@ -3,6 +3,7 @@ import { type AnyJobType, withVersions } from '../model/definition.ts'
 import { jobTypeRule } from '../model/definition-options.ts'
 import { JobchartError } from '../model/error.ts'
 import {
+  anything,
   callback,
   checkOptions,
   duration,
@@ -16,6 +17,7 @@ import {
   required,
   wholeNumber,
 } from '../model/option-checks.ts'
+import { parseRetention, type Retention, type RetentionOptions } from '../model/retention.ts'
 import { type Duration, durationMs, millisecondsOf } from '../model/time.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Executor } from '../port/executor.ts'
@@ -87,6 +89,11 @@ export interface EngineOptions {
    * says `exhausted`. Default 10.
    */
   readonly maxAbandoned?: number
+  /**
+   * How long ended jobs, their log lines and the rows of the event log are kept. It holds for the job types that the
+   * engine knows. Default: everything is kept.
+   */
+  readonly retention?: RetentionOptions
 }
 
 /** The parsed {@link EngineOptions}: durations in milliseconds, defaults filled in. */
@@ -99,6 +106,7 @@ export interface Settings {
   /** Null: never. */
   readonly deadAfterMs: number | null
   readonly maxAbandoned: number
+  readonly retention: Retention
 }
 
 const OPTIONS = {
@@ -125,6 +133,8 @@ const OPTIONS = {
   heartbeat: duration,
   deadAfter: duration,
   maxAbandoned: wholeNumber(1),
+  // Checked by `parseRetention`.
+  retention: anything,
 } satisfies { readonly [Option in keyof EngineOptions]-?: OptionRule }
 
 /**
@@ -143,6 +153,7 @@ export function parseSettings(options: EngineOptions): Settings {
     work,
     ids,
     maxAbandoned,
+    retention: parseRetention(options.retention),
     pollMs: durationMs(options.poll ?? '100ms', 'poll'),
     sweepMs: durationMs(options.sweep ?? '1s', 'sweep'),
     heartbeatMs: durationMs(options.heartbeat ?? '2s', 'heartbeat'),

@@ -6,15 +6,16 @@ import type { StorageConnection } from '../port/storage.ts'
 import { Alarm } from './alarm.ts'
 import type { Core } from './core.ts'
 import { Dispatcher } from './dispatcher.ts'
-import { startDueRuns } from './due-runs.ts'
 import { EngineClock } from './engine-clock.ts'
 import { guardedStorage } from './guarded-storage.ts'
 import { type HealthReport, HealthWatch } from './health.ts'
 import { LogTail } from './log-tail.ts'
 import { loggingPolicyErrors } from './logger.ts'
+import { maintain, type Occasion } from './maintenance.ts'
 import type { EngineOptions } from './options.ts'
 import { quietly } from './policy-answer.ts'
-import { admitWaiting, fireDue, LossWatch } from './sweeps.ts'
+import { Pruning } from './retention.ts'
+import { LossWatch } from './sweeps.ts'
 import { Ticks } from './tick.ts'
 
 /** How many turns of the event loop a stop waits for the last commit. */
@@ -84,12 +85,10 @@ export class Running {
       executors: new Map(Object.entries(options.executors)),
       dispatcher: new Dispatcher(() => core),
       losses: new LossWatch(),
+      pruning: new Pruning(),
       alarm: new Alarm(clock, () => {
         core.ticks.claimSoon()
-        void fireDue(core)
-          .then(() => admitWaiting(core))
-          .then(() => startDueRuns(core))
-          .catch(() => {})
+        void maintain(core, 'due').catch(() => {})
       }),
       stopped: stopped.signal,
     }
@@ -106,7 +105,7 @@ export class Running {
       await core.storage.beat(core.clock.steady())
       core.publisher.startAt(core.tail)
       await registerCharts(core)
-      await this.#sweep()
+      await this.#sweep('start')
     } catch (error) {
       this.#end()
       throw error
@@ -186,7 +185,7 @@ export class Running {
   #startLoops(): void {
     const { settings } = this.core
     this.#every(settings.pollMs, () => this.#poll())
-    this.#every(settings.sweepMs, () => this.#sweep())
+    this.#every(settings.sweepMs, () => this.#sweep('sweep'))
     this.#every(settings.heartbeatMs, () => this.core.storage.beat(this.core.clock.steady()))
   }
 
@@ -218,19 +217,14 @@ export class Running {
     for (let tries = 0; tries < 2 && this.core.tail.hasGap; tries++) await this.#poll().catch(() => {})
   }
 
-  async #sweep(): Promise<void> {
+  async #sweep(occasion: Occasion): Promise<void> {
     const { core } = this
-    const { health, storage, dispatcher } = core
+    const { health, storage } = core
     // This write tests whether a failed storage works again. If it fails, the sweep is skipped.
     if (health.isDegraded) await storage.beat(core.clock.steady())
     const { failures } = health
-    await core.losses.run(core)
-    await fireDue(core)
-    await admitWaiting(core)
-    await startDueRuns(core)
-    await dispatcher.reconcile()
+    await maintain(core, occasion)
     health.swept(failures)
-    core.ticks.claimSoon()
   }
 
   // Runs a loop: waits, runs the function, waits again. An error comes from the storage, and the next run tries again.

@@ -41,6 +41,7 @@ const COMMON: OptionRules = {
   notify: anything,
   facts: callback,
   assignee: callback,
+  retention: anything,
   describe: callback,
   limits: anything,
 }

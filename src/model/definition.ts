@@ -5,6 +5,7 @@ import { type Commands, cancelCommand, parseCommands, type SchemasOf } from './c
 import { DEFAULT_LIFECYCLE, defaultLifecycle, reasonSchema } from './default-lifecycle.ts'
 import { checkAccepts, checkCommand, checkMachine } from './definition-checks.ts'
 import { checkJobOptions } from './definition-options.ts'
+import { type EndLabels, endLabels } from './end-labels.ts'
 import { JobchartError } from './error.ts'
 import { stateNodes } from './inert-machine.ts'
 import type {
@@ -24,6 +25,7 @@ import { type JobLimits, limitedTasks, parseQueued, type TaskLimits } from './li
 import { type AnyLogic, isLogic, isMachine, kindOf } from './logic.ts'
 import { type NotifyRule, parseRules } from './notification-rule.ts'
 import type { ProgramOptions } from './program.ts'
+import { type JobRetention, parseJobRetention } from './retention.ts'
 import type { RetryOptions } from './retry.ts'
 import { parseSafe, type SafePart } from './safe.ts'
 import type {
@@ -50,16 +52,6 @@ import type { Duration } from './time.ts'
 import { createChart } from './transition.ts'
 
 export type { AnyJobType, CommandsOf, InputOf, JobType, OutputOf } from './job-type.ts'
-
-/** Public labels for jobs whose label does not come from a state of the chart. Child jobs use them too. */
-export interface EndLabels {
-  /** The label after the machine threw, or did not handle an error event. Default `'error'`. */
-  readonly error?: string
-  /** The label of a child job whose parent left its invoke. Default `'stopped'`. */
-  readonly stopped?: string
-  /** The label of a job that waits for its start time, or for its pipeline's slot. Default `'waiting'`. */
-  readonly waiting?: string
-}
 
 interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   /** The name of the type: 1 to 200 characters. */
@@ -108,6 +100,8 @@ interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
    * stored (`INVALID_INPUT`). Default: the submitter's option.
    */
   readonly assignee?: AssigneeOf<Parsed<InputSchema>>
+  /** How long its ended jobs are kept. Each field replaces that of the engine's `retention`. */
+  readonly retention?: JobRetention
 }
 
 /** A job type made from one function: queued → running → completed, failed or cancelled. */
@@ -227,15 +221,11 @@ export function defineJob(
     // Called only with inputs that the type's own schema has parsed, so the casts are safe.
     facts: options.facts as AnyJobType['facts'],
     assignee: options.assignee as AnyJobType['assignee'],
+    retention: parseJobRetention(`job type "${type}"`, options.retention),
     ...earlier(type, version, options),
   }
   if ('lifecycle' in options) return { ...common, ...fromMachine(options) }
   return { ...common, ...fromFunction(options) }
-}
-
-function endLabels(labels: EndLabels = {}): AnyJobType['endLabels'] {
-  const { error = 'error', stopped = 'stopped', waiting = 'waiting' } = labels
-  return { error, stopped, waiting }
 }
 
 type Life = Omit<
@@ -247,6 +237,7 @@ type Life = Omit<
   | 'safe'
   | 'describe'
   | 'followUp'
+  | 'retention'
   | 'startsPipelines'
   | 'aliases'
   | 'notify'

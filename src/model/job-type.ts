@@ -7,6 +7,7 @@ import type { Job } from './job.ts'
 import type { AnyLogic } from './logic.ts'
 import type { ParsedRule } from './notification-rule.ts'
 import type { PipelineStatus } from './pipeline.ts'
+import type { Retention } from './retention.ts'
 import type { SafePart } from './safe.ts'
 import type { Json } from './storable.ts'
 import type { TaskSettings } from './task.ts'
@@ -75,6 +76,8 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
   readonly facts: FactsOf | undefined
   /** @internal */
   readonly assignee: AssigneeOf | undefined
+  /** @internal */
+  readonly retention?: Retention | undefined
   /** @internal */
   readonly chart: Chart
   /**

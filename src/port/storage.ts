@@ -110,6 +110,22 @@ import type { Scope } from './policy.ts'
  *   `others`.
  * - S35 `lastBeat` returns the latest time that any instance gave to `beat`, including instances that were forgotten.
  *   Opening is not a beat.
+ * Pruning
+ * - S40 `prune` removes jobs that have settled, of which nothing runs, and that the query names: by the time of their
+ *   end, or because a tenant has more than `max` ended jobs of the type; then the oldest by creation go. Each goes as a
+ *   deleted job does (S18), but no event tells of it. A job goes after all its child jobs, and a child job only for its
+ *   top job.
+ * - S41 `prune` also removes the named rows of the log and the lines of ended jobs: rows of jobs that no longer exist,
+ *   rows of progress. Other rows keep their numbers, and no number is used again. The facts of a removed job are kept
+ *   until no row of the log needs them (S28).
+ * - S42 One call of `prune` is bounded, by `limit` and in time. It returns where the next call continues; a pass has
+ *   ended when a call returns no such place. Any number of connections may prune at once. A record that cannot be
+ *   decoded stays, is named, and does not hold up others.
+ * Backups and pauses
+ * - S43 `backup`, where a storage has it, writes a copy of everything as it was at one moment, while any connection goes
+ *   on writing. It replaces no file. A storage opens the copy like one whose engines have all died.
+ * - S44 A claim picks no task of a paused type, nor of the types of its child jobs, whichever connection has paused it.
+ *   A pause lasts until it is resumed, beyond the end of all instances. It changes no job.
  * Opening
  * - S15 Migrations run once, by the first connection that opens. A newer schema is refused, and nothing is changed.
  * - S16 One chart is stored for each version of a type. `register` stores the charts of new versions. For a version
@@ -215,8 +231,26 @@ export interface StorageConnection extends NotificationStorage {
   readonly others: () => Promise<readonly OtherInstance[]>
   /** Removes an instance that holds no tasks any more. */
   readonly forget: (instance: string) => Promise<void>
+  /** Removes some of what the query names, and returns where the next call continues. */
+  readonly prune: (query: PruneQuery) => Promise<Pruned>
+  /** Copies everything to a new file. Absent: the storage cannot do so. */
+  readonly backup?: (file: string) => Promise<void>
+  /** Pauses a job type, or replaces its pause. */
+  readonly pauseType: (paused: PausedType) => Promise<void>
+  /** Resumes a job type; nothing changes if it is not paused. */
+  readonly resumeType: (type: string) => Promise<void>
+  /** All paused types, by name. */
+  readonly pausedTypes: () => Promise<readonly PausedType[]>
   /** Frees everything that the connection holds. The instance then no longer counts as alive. May be called twice. */
   readonly close: () => Promise<void>
+}
+
+/** A job type whose tasks are not claimed. */
+export interface PausedType {
+  readonly type: string
+  readonly reason: string
+  /** When it was paused, in milliseconds UTC. */
+  readonly at: number
 }
 
 /** Another engine on the same storage. */
@@ -547,4 +581,42 @@ export interface StoredEvents extends EventRow {
   readonly sequence: number
   /** The id of the changeset or claim that wrote it. */
   readonly changeset: string
+}
+
+/** What to remove. All times are milliseconds UTC, exclusive. */
+export interface PruneQuery {
+  /** Jobs and lines to remove, by type. Those of other types stay. */
+  readonly types: readonly PruneType[]
+  /** Rows of the log before this time go, if their job no longer exists. Absent: they stay. */
+  readonly eventsBefore?: number
+  /** Rows of progress before this time go. Absent: they stay. */
+  readonly progressBefore?: number
+  /** About how many rows one call removes or looks at, at most. */
+  readonly limit: number
+  /** Where the call continues: `after` of the last call of the pass. Absent: a new pass begins. */
+  readonly after?: string
+}
+
+/** What to remove of the jobs of one type. */
+export interface PruneType {
+  readonly type: string
+  /** Jobs that ended before this time go, by their outcome. Absent: they stay. */
+  readonly endedBefore: { readonly [Ended in Outcome]?: number }
+  /** How many ended jobs each tenant keeps. Absent: any number. */
+  readonly max?: number
+  /** Lines of jobs that ended before this time go. Absent: they stay as long as the job. */
+  readonly linesBefore?: number
+}
+
+/** What a call of `prune` has removed. */
+export interface Pruned {
+  readonly jobs: number
+  /** Rows of the log. */
+  readonly events: number
+  /** Lines of logs, including those of removed jobs. */
+  readonly lines: number
+  /** The ids of jobs that would have gone, but cannot be decoded. */
+  readonly unreadable: readonly string[]
+  /** Where the next call continues. Absent: the pass has ended. */
+  readonly after?: string
 }

@@ -6,6 +6,7 @@ import type { JobTable } from './job-table.ts'
 import type { JobTrees } from './job-trees.ts'
 import type { LimitKeys } from './limit-keys.ts'
 import type { ReadyPlace, ReadyTasks } from './ready-tasks.ts'
+import type { TypePauses } from './type-pauses.ts'
 
 /** The parts of the storage that a claim uses. */
 export interface ClaimParts {
@@ -13,6 +14,7 @@ export interface ClaimParts {
   readonly ready: ReadyTasks
   readonly keys: LimitKeys
   readonly trees: JobTrees
+  readonly paused: TypePauses
   /** Writes one changeset. Returns `undefined` if the changeset was refused; then none of its writes was made. */
   readonly write: (writes: readonly Write[]) => readonly WrittenRow[] | undefined
 }
@@ -24,7 +26,7 @@ const SPARE = 8
 
 type Taken = Extract<ClaimDecision, { kind: 'claim' }>
 
-/** Claims ready tasks, in order, after the changesets of the commit are written (S9, S10, S19, S20). */
+/** Claims ready tasks, in order, after the changesets of the commit are written (S9, S10, S19, S20, S44). */
 export class ClaimWriter {
   readonly claimed: Claimed[] = []
   readonly #claim: Claim
@@ -42,7 +44,8 @@ export class ClaimWriter {
 
   /** Picks and claims ready tasks as long as there is room. */
   finish(): void {
-    const { routes, at } = this.#claim
+    const { at } = this.#claim
+    const routes = this.#parts.paused.open(this.#claim.routes)
     // The first search asks for as many tasks as there is room for. Some of them may not be claimable, so each further
     // search asks for more.
     for (let spare = 0; ; spare = 2 * this.#asked.size + SPARE) {

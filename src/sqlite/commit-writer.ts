@@ -54,12 +54,12 @@ export class CommitWriter {
   }
 
   #claimParts(id: string): ClaimParts {
-    const { jobs, ready, keys, trees } = this.#tables
+    const { jobs, ready, keys, trees, paused } = this.#tables
     const write = (writes: readonly Write[]) => {
       const result = this.#apply({ id, writes })
       return result.status === 'applied' ? result.rows : undefined
     }
-    return { jobs, ready, keys, trees, write }
+    return { jobs, ready, keys, trees, paused, write }
   }
 
   #apply({ id, writes }: Changeset): ChangesetResult {

@@ -51,6 +51,9 @@ export class EventLog {
   readonly #putGone: Statement
   readonly #eventsOf: Statement
   readonly #erase: Statement
+  readonly #removeSome: Statement
+  readonly #hasRows: Statement
+  readonly #dropGone: Statement
   readonly #queries: PreparedTexts
   #pending: SQLInputValue[] = []
   #erased: number[] = []
@@ -80,8 +83,12 @@ export class EventLog {
       SELECT n FROM gone WHERE id = ? AND created_by = ? AND type = ? AND labels IS ? ORDER BY n DESC LIMIT 1`)
     this.#putGone = prepare(`
       INSERT INTO gone (n, id, tenant, created_by, type, pipeline, labels, assignee) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`)
-    this.#eventsOf = prepare(`SELECT sequence, events FROM events WHERE job = ?`)
+    this.#eventsOf = prepare(`SELECT sequence, events, inputs IS NOT NULL FROM events WHERE job = ?`)
     this.#erase = prepare(`UPDATE events SET events = ?, inputs = NULL WHERE sequence = ?`)
+    this.#removeSome = prepare(`
+      DELETE FROM events WHERE sequence IN (SELECT sequence FROM events WHERE job = ? AND at < ? LIMIT ?)`)
+    this.#hasRows = prepare(`SELECT EXISTS (SELECT 1 FROM events WHERE job = ?)`)
+    this.#dropGone = prepare(`DELETE FROM gone WHERE n = ?`)
     this.#queries = new PreparedTexts(prepare)
   }
 
@@ -164,8 +171,12 @@ export class EventLog {
     this.#pending.length = pending
   }
 
-  #eraseNow(n: number): void {
-    for (const [sequence, text] of this.#eventsOf.all(n)) this.#erase.run(erased(String(text)), Number(sequence))
+  /** Erases the payloads of a job's stored events. Rows that this transaction has collected are not changed. */
+  erasePayloadsNow(n: number): void {
+    for (const [sequence, text, hasInputs] of this.#eventsOf.all(n)) {
+      const left = erased(String(text))
+      if (left !== text || hasInputs === 1) this.#erase.run(left, Number(sequence))
+    }
   }
 
   #flush(): void {
@@ -180,7 +191,7 @@ export class EventLog {
   /** Writes the collected rows and the last sequence. Call it at the end of a transaction that writes. */
   finish(): void {
     this.#flush()
-    for (const n of this.#erased) this.#eraseNow(n)
+    for (const n of this.#erased) this.erasePayloadsNow(n)
     if (this.#next > this.#first + 1) this.#writeSequence.run(this.#next - 1)
   }
 
@@ -216,6 +227,21 @@ export class EventLog {
    */
   erasePayloads(n: number): void {
     this.#erased.push(n)
+  }
+
+  /** Removes at most `limit` rows of a job that were written before `at`. Returns how many it has removed. */
+  removeSome(n: number, at: number, limit: number): number {
+    return Number(this.#removeSome.run(n, at, limit).changes)
+  }
+
+  /** Whether the log has rows of a job. */
+  hasRows(n: number): boolean {
+    return this.#hasRows.get(n)?.[0] === 1
+  }
+
+  /** Drops the facts of a removed job, when no row of the log needs them any more. */
+  dropGone(n: number): void {
+    this.#dropGone.run(n)
   }
 
   /** The rows that these changesets wrote, without those at or before the event `sequence`. */
@@ -352,6 +378,8 @@ function actorOf(text: string): Actor {
 // Erases the payloads in the text of a row's events. If the text cannot be decoded, its payloads cannot be found, so
 // the whole text is erased. Such a row was unreadable before, and stays so.
 function erased(text: string): string {
+  // The short forms of events are lists without objects, and have no payload.
+  if (!text.includes('{')) return text
   try {
     return eventsRecordOf(eventsOfRecord(text).map(withoutPayload))
   } catch {

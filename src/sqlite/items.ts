@@ -14,6 +14,7 @@ export class Items {
   readonly #all: Statement
   readonly #ofStatus: Statement
   readonly #remove: Statement
+  readonly #removeSome: Statement
   readonly #count: Statement
 
   constructor(prepare: Prepare) {
@@ -26,6 +27,8 @@ export class Items {
       SELECT ${COLUMNS} FROM items INDEXED BY items_status
       WHERE n = ? AND status = ? AND number > ? ORDER BY number LIMIT ?`)
     this.#remove = prepare(`DELETE FROM items WHERE n = ?`)
+    this.#removeSome = prepare(`
+      DELETE FROM items WHERE n = ? AND number IN (SELECT number FROM items WHERE n = ? ORDER BY number LIMIT ?)`)
     this.#count = prepare(`SELECT invocation, count(*) FROM items WHERE n = ? GROUP BY invocation`)
   }
 
@@ -52,6 +55,11 @@ export class Items {
   /** How many items each invocation of a job has. */
   counts(n: number): readonly (readonly [invocation: number, count: number])[] {
     return this.#count.all(n).map(([invocation, count]) => [Number(invocation), Number(count)])
+  }
+
+  /** Removes at most `limit` items of a job. Returns how many it has removed. */
+  removeSome(n: number, limit: number): number {
+    return Number(this.#removeSome.run(n, n, limit).changes)
   }
 
   /** Removes all items of a job. */

@@ -27,6 +27,7 @@ export class Notes {
   readonly #steps: Statement
   readonly #countSteps: Statement
   readonly #removeLines: Statement
+  readonly #removeSomeLines: Statement
   readonly #removeSteps: Statement
 
   constructor(prepare: Prepare, logLinesMax: number) {
@@ -59,6 +60,8 @@ export class Notes {
     this.#steps = prepare(`SELECT name, result FROM steps WHERE n = ? AND invoke = ? AND ordinal = ?`)
     this.#countSteps = prepare(`SELECT invocation, count(*) FROM steps WHERE n = ? AND job = ? GROUP BY invocation`)
     this.#removeLines = prepare(`DELETE FROM logs WHERE n = ?`)
+    this.#removeSomeLines = prepare(`
+      DELETE FROM logs WHERE n = ? AND number IN (SELECT number FROM logs WHERE n = ? ORDER BY number LIMIT ?)`)
     this.#removeSteps = prepare(`DELETE FROM steps WHERE n = ?`)
   }
 
@@ -149,6 +152,11 @@ export class Notes {
       counts.set(Number(invocation), (counts.get(Number(invocation)) ?? 0) + Number(count))
     }
     return [...counts].map(([invocation, count]) => ({ jobId, invocation, count }))
+  }
+
+  /** Removes at most `limit` lines of a job's log, the oldest first. Returns how many it has removed. */
+  removeSomeLines(n: number, limit: number): number {
+    return Number(this.#removeSomeLines.run(n, n, limit).changes)
   }
 
   /** Removes all notes of a job. */

@@ -67,7 +67,7 @@ function prepareDatabase(db: DatabaseSync, file: string, { durability }: SqliteO
 
 function checkTables(db: DatabaseSync): void {
   db.prepare('SELECT 1 FROM jobs, tasks, names, kinds, job_labels, events, gone, logs, steps, items')
-  db.prepare('SELECT 1 FROM pipelines, instances, charts, meta')
+  db.prepare('SELECT 1 FROM pipelines, instances, charts, meta, paused_types')
 }
 
 /**

@@ -234,6 +234,7 @@ export const ADDED_TABLES = `
     since INTEGER NOT NULL,
     PRIMARY KEY (tenant, person, type, pipeline)
   ) STRICT, WITHOUT ROWID;
+  CREATE TABLE paused_types (type TEXT PRIMARY KEY, reason TEXT NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 `
 
 /** Columns of schema 4, by table. Schema 3 has these tables without them. */

@@ -22,6 +22,7 @@ import { JobchartError, jobUnreadable } from '../model/error.ts'
 import type { Json } from '../model/storable.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Storage, StorageConnection, StorageHost } from '../port/storage.ts'
+import { backUp } from './backup.ts'
 import { Charts } from './charts.ts'
 import { CommitWriter } from './commit-writer.ts'
 import { loadDriver } from './driver.ts'
@@ -32,6 +33,7 @@ import { Instances } from './instances.ts'
 import { JobSearch } from './job-search.ts'
 import { openDatabase, removeLeftLocks } from './opening.ts'
 import { checkSqliteOptions, type SqliteOptions } from './options.ts'
+import { Pruning } from './pruning.ts'
 import { preparing } from './statement.ts'
 import { searchError, storageError, unavailable } from './storage-error.ts'
 import { type Tables, tablesOf } from './tables.ts'
@@ -39,6 +41,8 @@ import { snapshot, transaction } from './transaction.ts'
 import { WriteQueue, whenUnlocked } from './write-queue.ts'
 
 const LOG_LINES = 10_000
+/** How long one call of `prune` may take, besides its commit. */
+const PRUNE_MS_MAX = 4
 
 /**
  * Stores jobs in one SQLite file, with Node's built-in driver. The file must be on a local disk. Any number of
@@ -71,6 +75,7 @@ class SqliteConnection implements StorageConnection {
   readonly #search: JobSearch
   readonly #instances: Instances
   readonly #charts: Charts
+  readonly #pruning: Pruning
   readonly #version
   #dataVersion: unknown
 
@@ -88,6 +93,7 @@ class SqliteConnection implements StorageConnection {
     this.#search = new JobSearch(prepare, this.#tables.jobs, host.clock)
     this.#instances = new Instances(prepare)
     this.#charts = new Charts(prepare, this.#tables.lookups)
+    this.#pruning = new Pruning(prepare, this.#tables)
     this.#version = prepare('PRAGMA data_version')
     this.#dataVersion = this.#version.get()?.[0]
   }
@@ -271,6 +277,25 @@ class SqliteConnection implements StorageConnection {
     const isOver = instance !== this.#instance && !InstanceLock.isHeld(this.#file, instance)
     if (isOver) InstanceLock.remove(this.#file, instance)
   }
+
+  readonly prune: StorageConnection['prune'] = async (query) => {
+    this.#idle.wrote()
+    return await this.#write(() => {
+      const until = this.#clock.elapsed() + PRUNE_MS_MAX
+      return this.#pruning.run(query, () => this.#clock.elapsed() > until)
+    })
+  }
+
+  readonly backup: NonNullable<StorageConnection['backup']> = async (target) => {
+    this.#identity.check()
+    await backUp(this.#file, target)
+  }
+
+  readonly pauseType: StorageConnection['pauseType'] = (paused) => this.#write(() => this.#tables.paused.put(paused))
+
+  readonly resumeType: StorageConnection['resumeType'] = (type) => this.#write(() => this.#tables.paused.drop(type))
+
+  readonly pausedTypes: StorageConnection['pausedTypes'] = () => this.#read(() => this.#tables.paused.all())
 
   readonly close: StorageConnection['close'] = async () => {
     if (!this.#db.isOpen) return

@@ -12,6 +12,7 @@ import { Pipelines } from './pipelines.ts'
 import { ReadyTasks } from './ready-tasks.ts'
 import type { Prepare } from './statement.ts'
 import { Subscriptions } from './subscriptions.ts'
+import { TypePauses } from './type-pauses.ts'
 
 /** The parts of the storage that a commit reads and writes, on one connection. */
 export interface Tables {
@@ -26,6 +27,7 @@ export interface Tables {
   readonly pipelines: Pipelines
   readonly notifications: Notifications
   readonly subscriptions: Subscriptions
+  readonly paused: TypePauses
 }
 
 /** Prepares all their statements. The database must have the current schema. */
@@ -45,5 +47,6 @@ export function tablesOf(db: DatabaseSync, prepare: Prepare, logLinesMax: number
     pipelines: new Pipelines(prepare),
     notifications: new Notifications(prepare, subscriptions),
     subscriptions,
+    paused: new TypePauses(prepare),
   }
 }

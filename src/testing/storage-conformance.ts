@@ -12,7 +12,9 @@ import { loadingChecks } from './storage-checks-loading.ts'
 import { logChecks } from './storage-checks-log.ts'
 import { noteChecks } from './storage-checks-notes.ts'
 import { notificationChecks } from './storage-checks-notifications.ts'
+import { pauseChecks } from './storage-checks-pauses.ts'
 import { pipelineChecks } from './storage-checks-pipelines.ts'
+import { pruningChecks } from './storage-checks-pruning.ts'
 import { queueChecks } from './storage-checks-queue.ts'
 import { raceChecks } from './storage-checks-races.ts'
 import { readingChecks } from './storage-checks-reading.ts'
@@ -72,6 +74,8 @@ export function storageConformance(
     ...deletingChecks,
     ...logChecks,
     ...itemChecks,
+    ...pruningChecks,
+    ...pauseChecks,
     ...pipelineChecks,
     ...notificationChecks,
     ...instanceChecks,

@@ -9,6 +9,7 @@ import { Charts } from '../../src/sqlite/charts.ts'
 import { sqliteStorage } from '../../src/sqlite/index.ts'
 import { Instances } from '../../src/sqlite/instances.ts'
 import { JobSearch } from '../../src/sqlite/job-search.ts'
+import { Pruning } from '../../src/sqlite/pruning.ts'
 import { type Prepare, preparing } from '../../src/sqlite/statement.ts'
 import { type Tables, tablesOf } from '../../src/sqlite/tables.ts'
 import { changesetOf, childOf, claimedIds, insertOf, newJob } from '../../src/testing/fixtures.ts'
@@ -32,6 +33,7 @@ beforeAll(async () => {
   tables = tablesOf(db, prepare, 100)
   new Charts(prepare, tables.lookups)
   new Instances(prepare)
+  new Pruning(prepare, tables)
   return async () => {
     db.close()
     await storage.close()
@@ -46,7 +48,7 @@ describe(`with ${JOBS} jobs waiting`, () => {
       const plan = planOf(sql)
       // The rows of a recursive query are not a table.
       const scans = plan.match(
-        /SCAN (?!next|above|tenants|bounds|open|first|json_each|CONSTANT|\d+-ROW|\(subquery|instances|pipelines)\S+.*/g,
+        /SCAN (?!next|above|tenants|bounds|open|first|json_each|CONSTANT|\d+-ROW|\(subquery|instances|pipelines|paused_types)\S+.*/g,
       )
       expect(scans ?? [], sql).toEqual([])
       // Limit keys with room are sorted by their first tasks, and the records of one job are grouped.

@@ -5,6 +5,7 @@ import type { AnyJobType } from '../../model/definition.ts'
 import type { Job, JobId } from '../../model/job.ts'
 import { claimableTasks, type Outcome } from '../../model/job.ts'
 import { concurrencyOf } from '../../model/limits.ts'
+import { isOfPaused } from '../../model/paused-type.ts'
 import type { Task } from '../../model/task.ts'
 import { isoTime } from '../../model/time.ts'
 import type { Principal } from '../../port/policy.ts'
@@ -49,6 +50,8 @@ export type Reason =
   | { readonly kind: 'blocked'; readonly task: string }
   /** The task waits for other tasks with its limit key: as many run as the limit allows. */
   | { readonly kind: 'limit'; readonly task: string; readonly concurrency: number }
+  /** The type of the task's job is paused: no task of it is started until the type is resumed. */
+  | { readonly kind: 'typePaused'; readonly task: string; readonly reason: string }
   /** This engine has no executor with the name that the task needs. */
   | { readonly kind: 'noExecutor'; readonly task: string; readonly executor: string }
   /** This engine claims no more tasks: the code of `maxAbandoned` tasks ignored its stop and still runs. */
@@ -188,6 +191,8 @@ async function ofAvailable(core: Core, type: AnyJobType, job: Job, task: Task): 
   if (!claimableTasks(job).includes(task)) return { kind: 'blocked', task: id }
   if (availableAt > clock.steady())
     return { kind: 'backoff', task: id, attempt: attempt + 1, until: shown(core, availableAt) }
+  const paused = (await storage.pausedTypes()).find((each) => isOfPaused(job.type, each.type))
+  if (paused !== undefined) return { kind: 'typePaused', task: id, reason: paused.reason }
   const concurrency = concurrencyOf(type.tasks, task)
   if (concurrency !== undefined && limitKey !== undefined && (await storage.heldUnder(limitKey)) >= concurrency) {
     return { kind: 'limit', task: id, concurrency }

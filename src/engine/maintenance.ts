@@ -1,0 +1,43 @@
+/**
+ * What an engine does without a caller, in this order:
+ *
+ * | duty | found by | at most |
+ * |---|---|---|
+ * | losses: tasks of dead engines are taken back | `others`, `held` | all jobs of the dead engines |
+ * | timers: what is due fires | `due` | 1,000 jobs per read, until none is due |
+ * | admissions: waiting jobs whose turn has come may start | `admissible` | 1,000 jobs per read, until none is left |
+ * | schedules: runs of pipelines whose time has come | `duePipelines` | 1,000 pipelines per read, until none is due |
+ * | held: what this engine holds and does not run, runs or is given back | `held` | all jobs of this engine |
+ * | claims: ready tasks are claimed by the next tick | the claim of a commit | 100 tasks per executor and tick |
+ * | retention: what has ended and is old is pruned | `prune` | commits of about 200 rows, for 200 ms |
+ *
+ * A sweep does all of them. The start of an engine leaves out retention. The alarm rings when something falls due
+ * between two sweeps; then timers, admissions and schedules are looked at. Any number of engines may do the same at once: what one
+ * has done, the others find done.
+ */
+import type { Core } from './core.ts'
+import { startDueRuns } from './due-runs.ts'
+import { admitWaiting, fireDue } from './sweeps.ts'
+
+/** Why an engine looks: it starts, a sweep is due, or something falls due between two sweeps. */
+export type Occasion = 'start' | 'sweep' | 'due'
+
+interface Duty {
+  readonly on: readonly Occasion[]
+  readonly run: (core: Core) => unknown
+}
+
+const DUTIES: readonly Duty[] = [
+  { on: ['start', 'sweep'], run: (core) => core.losses.run(core) },
+  { on: ['start', 'sweep', 'due'], run: fireDue },
+  { on: ['start', 'sweep', 'due'], run: admitWaiting },
+  { on: ['start', 'sweep', 'due'], run: startDueRuns },
+  { on: ['start', 'sweep'], run: (core) => core.dispatcher.reconcile() },
+  { on: ['start', 'sweep'], run: (core) => core.ticks.claimSoon() },
+  { on: ['sweep'], run: (core) => core.pruning.run(core) },
+]
+
+/** Does the duties of an occasion, one after the other. An error comes from the storage, and the next sweep tries again. */
+export async function maintain(core: Core, occasion: Occasion): Promise<void> {
+  for (const { on, run } of DUTIES) if (on.includes(occasion)) await run(core)
+}

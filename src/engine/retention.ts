@@ -1,0 +1,119 @@
+/** Prunes what has ended and is older than the engine, or the job's type, says. */
+import { withVersions } from '../model/definition.ts'
+import type { Retention } from '../model/retention.ts'
+import type { Pruned, PruneQuery, PruneType } from '../port/storage.ts'
+import type { Core } from './core.ts'
+
+/** What a call of `prune` has removed. */
+export interface PrunedCounts {
+  /** Jobs, child jobs included. */
+  readonly jobs: number
+  /** Rows of the event log. Each has the events of one change of a job. */
+  readonly events: number
+  /** Log lines, those of the pruned jobs included. */
+  readonly lines: number
+}
+
+/** About how many rows one commit removes. */
+const ROWS_AT_ONCE = 200
+/** How long one sweep prunes, so that the next one is not late. */
+const SWEEP_MS_MAX = 200
+/** How long an engine rests after a whole pass. */
+const REST_MS = 60_000
+/** How many unreadable jobs are remembered, so that each is logged once. */
+const LOGGED_MAX = 1_000
+
+/** The duty of retention: some small commits of a pass at each sweep, and a rest after each pass. */
+export class Pruning {
+  #after: string | undefined
+  #restsUntil = Number.NEGATIVE_INFINITY
+  readonly #logged = new Set<string>()
+
+  /** Goes on with the pass, or begins the next one. */
+  async run(core: Core): Promise<void> {
+    if (core.health.isDegraded || core.clock.elapsed() < this.#restsUntil) return
+    const until = core.clock.elapsed() + SWEEP_MS_MAX
+    while (core.clock.elapsed() <= until && !core.stopped.aborted) {
+      const pruned = await this.#piece(core, this.#after)
+      this.#after = pruned?.after
+      if (this.#after === undefined) {
+        this.#restsUntil = core.clock.elapsed() + REST_MS
+        return
+      }
+      await turn(core)
+    }
+  }
+
+  /** A whole pass of its own. */
+  async all(core: Core, signal: AbortSignal | undefined): Promise<PrunedCounts> {
+    let [jobs, events, lines] = [0, 0, 0]
+    for (let after: string | undefined, isMore = true; isMore; isMore = after !== undefined) {
+      signal?.throwIfAborted()
+      const pruned = await this.#piece(core, after)
+      jobs += pruned?.jobs ?? 0
+      events += pruned?.events ?? 0
+      lines += pruned?.lines ?? 0
+      after = pruned?.after
+      await turn(core)
+    }
+    return { jobs, events, lines }
+  }
+
+  async #piece(core: Core, after: string | undefined): Promise<Pruned | undefined> {
+    const query = queryOf(core)
+    if (query === undefined) return undefined
+    const pruned = await core.storage.prune(after === undefined ? query : { ...query, after })
+    for (const jobId of pruned.unreadable) this.#log(core, jobId)
+    return pruned
+  }
+
+  #log(core: Core, jobId: string): void {
+    if (this.#logged.has(jobId)) return
+    if (this.#logged.size < LOGGED_MAX) this.#logged.add(jobId)
+    core.logger.warn({ jobId }, 'a job is kept beyond its retention, because its record cannot be read')
+  }
+}
+
+/** What is to be pruned now. `undefined`: nothing, since everything is kept. */
+function queryOf({ settings: { retention }, types, clock }: Core): PruneQuery | undefined {
+  const now = clock.now()
+  const rules = types.newest().flatMap((type): readonly PruneType[] => {
+    // A type's own fields replace those of the engine. Child jobs go with their top job; their lines may go before it.
+    const own: Retention = { ...retention, ...type.retention }
+    const rule = ruleOf(own, now)
+    return [...withVersions(type)].map((each) => {
+      if (each.type === type.type) return { type: each.type, ...rule }
+      const { linesBefore } = rule
+      return { type: each.type, endedBefore: {}, ...(linesBefore === undefined ? {} : { linesBefore }) }
+    })
+  })
+  const kept = new Map(rules.map((rule) => [rule.type, rule]))
+  const asked = [...kept.values()].filter(({ endedBefore, max, linesBefore }) => {
+    return Object.keys(endedBefore).length > 0 || max !== undefined || linesBefore !== undefined
+  })
+  const { events, progress } = retention
+  if (asked.length === 0 && !isTime(events) && !isTime(progress)) return undefined
+  return {
+    types: asked,
+    limit: ROWS_AT_ONCE,
+    ...(isTime(events) ? { eventsBefore: now - events } : {}),
+    ...(isTime(progress) ? { progressBefore: now - progress } : {}),
+  }
+}
+
+function ruleOf({ jobs = {}, max, logs }: Retention, now: number): Omit<PruneType, 'type'> {
+  const times = Object.entries(jobs).filter((each): each is [string, number] => isTime(each[1]))
+  return {
+    endedBefore: Object.fromEntries(times.map(([outcome, ms]) => [outcome, now - ms])),
+    ...(isTime(max) ? { max } : {}),
+    ...(isTime(logs) ? { linesBefore: now - logs } : {}),
+  }
+}
+
+function isTime(value: number | null | undefined): value is number {
+  return typeof value === 'number'
+}
+
+function turn({ clock }: Core): Promise<void> {
+  return new Promise((resume) => clock.turn(resume))
+}

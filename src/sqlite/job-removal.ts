@@ -1,0 +1,122 @@
+import { eventRow } from '../model/event.ts'
+import { isBusy, type Job } from '../model/job.ts'
+import type { Prepare, Statement } from './statement.ts'
+import type { Tables } from './tables.ts'
+
+/**
+ * What became of a job that should go. `stays`: it has not ended, its code still runs, or its record is broken.
+ * `later`: the bound of the call was reached before all of it was removed.
+ */
+export type Removal = 'gone' | 'stays' | 'later'
+
+/** What one call of `prune` has done, and how much more it may do. */
+export class PruneBounds {
+  jobs = 0
+  events = 0
+  lines = 0
+  readonly unreadable: string[] = []
+  #left: number
+  #isBegun = false
+  readonly #isLate: () => boolean
+
+  constructor(limit: number, isLate: () => boolean) {
+    this.#left = limit
+    this.#isLate = isLate
+  }
+
+  /** How many more rows may be removed or looked at. */
+  get left(): number {
+    return Math.max(0, this.#left)
+  }
+
+  /** Whether the call must end. Each call does something first, so that every pass ends. */
+  get isOver(): boolean {
+    return this.#left <= 0 || (this.#isBegun && this.#isLate())
+  }
+
+  /** Counts rows that were removed or looked at. */
+  spend(rows: number): void {
+    this.#isBegun = true
+    this.#left -= rows
+  }
+}
+
+/**
+ * Removes ended jobs, each after its child jobs (S40).
+ *
+ * A job that has settled, and of which nothing runs, changes no more, unless somebody deletes it. So checking it in the
+ * transaction that removes it is enough.
+ */
+export class JobRemoval {
+  readonly #tables: Pick<Tables, 'jobs' | 'log' | 'notes'>
+  readonly #children: Statement
+  readonly #idOf: Statement
+
+  constructor(prepare: Prepare, tables: Pick<Tables, 'jobs' | 'log' | 'notes'>) {
+    this.#tables = tables
+    this.#children = prepare(`SELECT n FROM jobs WHERE parent = ? ORDER BY created_at, n LIMIT ?`)
+    this.#idOf = prepare(`SELECT id FROM jobs WHERE n = ?`)
+  }
+
+  /**
+   * Removes a job and its child jobs.
+   *
+   * @param isOld  whether the job may go.
+   * @param eventsBefore  its rows of the log from before this time go with it.
+   */
+  remove(n: number, bounds: PruneBounds, isOld: (job: Job) => boolean, eventsBefore: number | undefined): Removal {
+    const job = this.#tables.jobs.readableByNumber(n)
+    if (job === undefined) bounds.unreadable.push(String(this.#idOf.get(n)?.[0]))
+    if (job?.phase !== 'settled' || isBusy(job) || job.deletedAt !== undefined || !isOld(job)) {
+      bounds.spend(1)
+      return 'stays'
+    }
+    const children = this.#removeChildren(job, bounds, eventsBefore)
+    return children === 'gone' ? this.#removeOne(n, job, bounds, eventsBefore) : children
+  }
+
+  #removeChildren({ id }: Job, bounds: PruneBounds, eventsBefore: number | undefined): Removal {
+    for (;;) {
+      const limit = bounds.left + 1
+      const children = this.#children.all(id, limit)
+      let staying = 0
+      for (const [child] of children) {
+        // If a child job stays, so does this one, and the next call need not come back.
+        if (bounds.isOver) return staying > 0 ? 'stays' : 'later'
+        const removal = this.remove(Number(child), bounds, ALWAYS, eventsBefore)
+        if (removal === 'later') return 'later'
+        if (removal === 'stays') staying++
+      }
+      if (staying > 0) return 'stays'
+      if (children.length < limit) return 'gone'
+    }
+  }
+
+  // A job may have a million items, so they go in pieces. Its steps go with its row: until then it may be retried.
+  #removeOne(n: number, job: Job, bounds: PruneBounds, eventsBefore: number | undefined): Removal {
+    const { jobs, log, notes } = this.#tables
+    const lines = notes.removeSomeLines(n, bounds.left + 1)
+    bounds.lines += lines
+    bounds.spend(lines)
+    if (bounds.left === 0 && lines > 0) return 'later'
+    const items = notes.items.removeSome(n, bounds.left + 1)
+    bounds.spend(items)
+    if (bounds.left === 0 && items > 0) return 'later'
+    if (jobs.remove(job) === undefined) return 'stays'
+    notes.remove(n)
+    bounds.jobs++
+    bounds.spend(1)
+    if (eventsBefore !== undefined) {
+      const rows = log.removeSome(n, eventsBefore, bounds.left + 1)
+      bounds.events += rows
+      bounds.spend(rows)
+    }
+    if (log.hasRows(n)) {
+      log.keepGone(n, eventRow(job, { kind: 'system', id: 'engine' }, [], []))
+      log.erasePayloadsNow(n)
+    }
+    return 'gone'
+  }
+}
+
+const ALWAYS = () => true
