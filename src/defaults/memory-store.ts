@@ -257,6 +257,7 @@ export class MemoryStore {
     this.writes++
     this.#index(row, row.job, undefined)
     this.log.erase(row.job.id)
+    this.notifications.removeOfJob(row.job.id)
   }
 
   // Makes the changes that cannot be undone. By now all checks have passed.

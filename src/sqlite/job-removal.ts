@@ -48,11 +48,11 @@ export class PruneBounds {
  * transaction that removes it is enough.
  */
 export class JobRemoval {
-  readonly #tables: Pick<Tables, 'jobs' | 'log' | 'notes'>
+  readonly #tables: Pick<Tables, 'jobs' | 'log' | 'notes' | 'notifications'>
   readonly #children: Statement
   readonly #idOf: Statement
 
-  constructor(prepare: Prepare, tables: Pick<Tables, 'jobs' | 'log' | 'notes'>) {
+  constructor(prepare: Prepare, tables: Pick<Tables, 'jobs' | 'log' | 'notes' | 'notifications'>) {
     this.#tables = tables
     this.#children = prepare(`SELECT n FROM jobs WHERE parent = ? ORDER BY created_at, n LIMIT ?`)
     this.#idOf = prepare(`SELECT id FROM jobs WHERE n = ?`)
@@ -94,7 +94,7 @@ export class JobRemoval {
 
   // A job may have a million items, so they go in pieces. Its steps go with its row: until then it may be retried.
   #removeOne(n: number, job: Job, bounds: PruneBounds, eventsBefore: number | undefined): Removal {
-    const { jobs, log, notes } = this.#tables
+    const { jobs, log, notes, notifications } = this.#tables
     const lines = notes.removeSomeLines(n, bounds.left + 1)
     bounds.lines += lines
     bounds.spend(lines)
@@ -104,6 +104,7 @@ export class JobRemoval {
     if (bounds.left === 0 && items > 0) return 'later'
     if (jobs.remove(job) === undefined) return 'stays'
     notes.remove(n)
+    notifications.removeOfJob(job.id)
     bounds.jobs++
     bounds.spend(1)
     if (eventsBefore !== undefined) {

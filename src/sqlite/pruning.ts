@@ -34,7 +34,7 @@ type Stage = (query: PruneQuery, from: Place, bounds: PruneBounds) => Place | un
 
 /** Runs the calls of `prune` on one connection. */
 export class Pruning {
-  readonly #tables: Pick<Tables, 'jobs' | 'log' | 'notes'>
+  readonly #tables: Pick<Tables, 'jobs' | 'log' | 'notes' | 'notifications'>
   readonly #removal: JobRemoval
   readonly #tenant: Statement
   readonly #sameTime: Statement
@@ -51,7 +51,7 @@ export class Pruning {
   readonly #removeProgress: Statement
   readonly #stages: { readonly [Name in (typeof STAGES)[number]]: Stage }
 
-  constructor(prepare: Prepare, tables: Pick<Tables, 'jobs' | 'log' | 'notes'>) {
+  constructor(prepare: Prepare, tables: Pick<Tables, 'jobs' | 'log' | 'notes' | 'notifications'>) {
     const jobs = 'FROM jobs INDEXED BY jobs_of_tenant WHERE tenant = ? AND kind = ?'
     this.#tables = tables
     this.#removal = new JobRemoval(prepare, tables)

@@ -77,6 +77,20 @@ export const notificationChecks: Checks = {
     assert.equal(await storage.notification('late'), undefined)
   },
 
+  'S46 notifications are deleted when their job is pruned': async ({ clock, open }) => {
+    const storage = await open()
+    const now = clock.now()
+    const created = newJob({ id: 'job' }, now)
+    const { job } = created
+    const settled = { phase: 'settled', outcome: 'success', endedAt: now, tasks: [] } as const
+    await commitOne(storage, insertOf(created), notify(notificationOf('job', 'job done')))
+    await commitOne(storage, updateOf(job, changed(job, settled)))
+    assert.notEqual(await storage.notification('job done'), undefined)
+    await storage.prune({ types: [{ type: job.type, endedBefore: { success: now + 1 } }], limit: 100 })
+    assert.equal(await storage.get('job'), undefined)
+    assert.equal(await storage.notification('job done'), undefined)
+  },
+
   'S46 notifications about a pipeline are deleted with it, and those about its jobs stay': async ({ clock, open }) => {
     const storage = await open()
     await commitOne(storage, pipelineOf(0), notify(notificationOf(undefined, 'skipped')))

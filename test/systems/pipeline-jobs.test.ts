@@ -294,6 +294,17 @@ describe('the acceptance cases', () => {
     expect((await row(other)).status).toBe('QUEUED')
   })
 
+  test('W19 a user task of somebody else is completed by its assignee, and by no other member', async () => {
+    const { mia, max, olga, profileCollaborate, profileImport, row, define } = await workspace()
+    const invitation = await olga.submit(profileCollaborate, undefined, { assignee: 'mia' })
+    const profile = await olga.submit(profileImport, undefined, { assignee: 'mia' })
+    expect((await mia.list({ view: 'assigned' })).items).toHaveLength(2)
+    expect(await answerOf(max.send(invitation.id, { type: 'done' }))).toBe('FORBIDDEN')
+    expect(await answerOf(mia.send(invitation.id, { type: 'done' }))).toBe('ok')
+    await define()
+    expect((await row(profile)).status).toBe('COMPLETE')
+  })
+
   test('W20 a user task cannot be stopped, and may be dismissed; nothing runs for it', async () => {
     const { mia, profileCollaborate, going, clock } = await workspace()
     const { id } = await mia.submit(profileCollaborate)

@@ -33,7 +33,8 @@ export type OnDefine =
   | { readonly kind: 'status'; readonly status: PipelineStatus }
   /**
    * A command to the oldest job of this type and creator that has not ended. Nothing happens if there is none, if the
-   * caller may not send it, or if the job does not take it. `createdBy` defaults to the caller.
+   * caller may not send it, or if the job does not take it. Without `createdBy`: a job that the caller created or is
+   * assigned to.
    */
   | {
       readonly kind: 'send'
@@ -115,9 +116,15 @@ async function receiver(
   tenant: string,
   signal: AbortSignal | undefined,
 ): Promise<Consequences['sends']> {
-  const scope = { tenant, type: to.type, createdBy: to.createdBy ?? who.id }
+  const { type: named, createdBy } = to
+  const common = { tenant, type: core.types.nameOf(named) }
+  const own = [
+    { ...common, createdBy: who.id },
+    { ...common, assignee: who.id },
+  ]
+  const scopes = createdBy === undefined ? own : [{ ...common, createdBy }]
   for (const phase of ['active', 'indeterminate', 'waiting'] as const) {
-    const { jobs } = await core.storage.find({ scopes: [scope], phase }, { limit: 1, order: 'oldest' })
+    const { jobs } = await core.storage.find({ scopes, phase }, { limit: 1, order: 'oldest' })
     for (const job of jobs) {
       const type = core.types.require(job)
       const mask = await allowed(core, who, job, { action: 'command', command: commandOf(type, event.type), signal })
