@@ -26,6 +26,7 @@ test('every example program says what it prints', () => {
     'examples/human-approval.ts',
     'examples/member-jobs/main.ts',
     'examples/notifications-by-mail/main.ts',
+    'examples/pipeline-jobs/main.ts',
     'examples/resume-after-crash.ts',
     'examples/rights-and-roles.ts',
     'examples/run-a-command.ts',

@@ -104,3 +104,52 @@ async function answer(call: Promise<unknown>): Promise<string> {
     (error: unknown) => (error instanceof JobchartError ? error.code : String(error)),
   )
 }
+
+// Output:
+// A new workspace. Two tasks wait for mia:
+//   –       WORKSPACE_INIT      COMPLETE 0  01-01 00:00 01-01 00:00  manual
+//   –       PROFILE_IMPORT      QUEUED   –  –           –            manual
+//   –       PROFILE_COLLABORATE QUEUED   –  –           –            manual
+//
+// mia defines three pipelines, which completes PROFILE_IMPORT. Each is configured first:
+//   a run of flights at once: INVALID_STATE
+//   –       WORKSPACE_INIT      COMPLETE 0  01-01 00:00 01-01 00:00  manual
+//   –       PROFILE_IMPORT      COMPLETE –  01-01 00:00 01-01 00:00  manual
+//   –       PROFILE_COLLABORATE COMPLETE –  01-01 00:01 01-01 00:01  manual
+//   flights PIPELINE_CONFIG     COMPLETE 0  01-01 00:00 01-01 00:00  manual
+//   delays  PIPELINE_CONFIG     COMPLETE 0  01-01 00:00 01-01 00:00  manual
+//   weather PIPELINE_CONFIG     COMPLETE 0  01-01 00:00 01-01 00:00  manual
+//
+// The first night: delays runs after flights. The source of weather is missing once, so it is tried again:
+//   –       WORKSPACE_INIT      COMPLETE 0  01-01 00:00 01-01 00:00  manual
+//   –       PROFILE_IMPORT      COMPLETE –  01-01 00:00 01-01 00:00  manual
+//   –       PROFILE_COLLABORATE COMPLETE –  01-01 00:01 01-01 00:01  manual
+//   flights PIPELINE_CONFIG     COMPLETE 0  01-01 00:00 01-01 00:00  manual
+//   delays  PIPELINE_CONFIG     COMPLETE 0  01-01 00:00 01-01 00:00  manual
+//   weather PIPELINE_CONFIG     COMPLETE 0  01-01 00:00 01-01 00:00  manual
+//   flights PIPELINE_RUN        COMPLETE 0  01-01 02:00 01-01 02:04  schedule
+//   delays  PIPELINE_RUN        COMPLETE 0  01-01 02:04 01-01 02:05  dependency
+//   weather PIPELINE_RUN        ERROR    1  01-01 02:30 01-01 02:31  schedule
+//   weather PIPELINE_RUN        COMPLETE 0  01-01 02:31 01-01 02:33  retry
+//
+// The second night: a long run of weather by hand, so the due one is skipped:
+//   weather PIPELINE_RUN        COMPLETE 0  01-01 02:31 01-01 02:33  retry
+//   weather PIPELINE_RUN        RUNNING  –  01-01 06:00 –            manual
+//   flights PIPELINE_RUN        COMPLETE 0  01-02 02:00 01-02 02:04  schedule
+//   delays  PIPELINE_RUN        COMPLETE 0  01-02 02:04 01-02 02:05  dependency
+//   mia stops it: STOPPED
+//
+// Olga watches for alerts, max for all of flights:
+//   olga: JOB_ENDED ERROR of weather, 2026-01-01T02:31
+//   olga: RUN_SKIPPED of weather, 2026-01-02T02:30
+//   max: JOB_STARTED of flights, 2026-01-01T02:00
+//   max: JOB_ENDED COMPLETE of flights, 2026-01-01T02:04
+//   max: JOB_STARTED of flights, 2026-01-02T02:00
+//   max: JOB_ENDED COMPLETE of flights, 2026-01-02T02:04
+//
+// The reports:
+//   flights: 20000 flights
+//   delays: the worst delay: 522 minutes, from BMI
+//   weather: the wettest day of Seattle: 2015-03-15, 55.9 mm
+//
+// weather runs next at 2026-01-03T02:30:00.000Z
