@@ -156,7 +156,7 @@ export interface Session {
   /**
    * Sends a command to the job's chart. Resolves with the job after it.
    *
-   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `ALREADY_SETTLED`, `INVALID_STATE` (the chart does not take the command now), `INVALID_INPUT` (unknown command, or its fields do not fit), `ALREADY_RUNNING`.
+   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `ALREADY_SETTLED`, `INVALID_STATE` (the chart does not take the command now), `INVALID_INPUT` (unknown command, or its fields do not fit), `ALREADY_RUNNING` (the command needs the pipeline's slot, which another run holds).
    */
   send<Type>(id: JobId<Type>, command: CommandFor<Type>, options?: SendOptions): Promise<ViewOf<Type>>
   /** Sends the type's cancel command; errors as {@link Session.send}. */

@@ -18,7 +18,11 @@ import { cancelOfUnsettled } from './runs.ts'
  * each action is checked again when it is done.
  */
 export interface JobActions {
-  /** The names of the commands that can be sent, including the type's cancel command. */
+  /**
+   * The names of the commands that can be sent, including the type's cancel command. A command that needs the
+   * pipeline's slot is listed also while another run holds the slot: it is `ALREADY_RUNNING` then, and `explain` names
+   * the run.
+   */
   readonly commands: readonly string[]
   readonly cancel: boolean
   readonly retry: boolean
