@@ -103,15 +103,10 @@ export type { By, Command, CommandEvent, CommandOf, CommandSchemas, Commands, Sc
 export {
   type AnyJobType,
   type CommandsOf,
-  type DefaultCommands,
   defineJob,
-  type EndLabels,
-  type ExecuteOptions,
   type InputOf,
   type JobType,
-  type LifecycleOptions,
   type OutputOf,
-  type ProgramJobOptions,
 } from './model/definition.ts'
 export {
   type ErrorCode,
@@ -125,6 +120,13 @@ export type { Actor, EventBase, EventDetails, EventType, JobEvent } from './mode
 export { type Exit, exitEnd } from './model/exit.ts'
 export type { ItemReport, ItemStatus } from './model/item.ts'
 export type { JobId, Outcome, Overlap, Phase, Trigger } from './model/job.ts'
+export type {
+  DefaultCommands,
+  EndLabels,
+  ExecuteOptions,
+  LifecycleOptions,
+  ProgramJobOptions,
+} from './model/job-options.ts'
 export type {
   Describe,
   DescribedEvent,

@@ -111,13 +111,11 @@ export interface Pipelines {
 export interface Session {
   /**
    * Stores a new job. Resolves when the job is durable. To submit into a stored pipeline, the caller must be allowed to
-   * run that pipeline.
+   * run that pipeline. The type may be given by its name, for callers without the type at hand, e.g. an HTTP API.
    *
    * @throws {JobchartError} `INVALID_INPUT`, `NOT_STORABLE`, `FORBIDDEN`, `UNKNOWN_TYPE`, `PIPELINE_NOT_FOUND` (the stored pipeline is hidden from the caller), `ALREADY_RUNNING` (another job holds the pipeline's slot, or a hidden job holds the unique key), `INVALID_STATE` (the other run cannot be replaced, or the pipeline is paused), `QUEUE_FULL`, `STORAGE_UNAVAILABLE` (nothing was stored), `OUTCOME_UNKNOWN`.
    */
-  submit<Type extends AnyJobType>(type: Type, ...given: SubmitArguments<Type>): Promise<ViewOf<Type>>
-  /** Submits by the name of a type that the engine knows, for callers without the type at hand, e.g. an HTTP API. */
-  submit(type: string, input?: unknown, options?: SubmitOptions): Promise<JobView>
+  submit<Type extends AnyJobType | string>(type: Type, ...given: SubmitArguments<Type>): Promise<ViewOf<Type>>
   /**
    * Stores many new jobs, in several commits. Each is submitted as by {@link Session.submit}. The results are in the
    * order of `jobs`: each has the `job`, or the `error` why it was not stored. With `atomic`, at most 1,000 jobs are
@@ -186,8 +184,8 @@ export interface Session {
    *
    * @throws {JobchartError} `JOB_NOT_FOUND` for a single id; `INVALID_INPUT`.
    */
-  actions(id: JobId, options?: CallOptions): Promise<JobActions>
   actions(ids: readonly JobId[], options?: CallOptions): Promise<ReadonlyMap<string, JobActions>>
+  actions(id: JobId, options?: CallOptions): Promise<JobActions>
   /**
    * Why the job is in its current state: what it waits for, and which of its tasks run. Executors and versions are
    * those of this engine; other engines on the same storage may have more.
