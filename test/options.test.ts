@@ -168,6 +168,43 @@ test.each(calls)(
   },
 )
 
+/** For each method that takes the id of a job: a call of it. */
+const ofJobs: readonly (readonly [string, (session: Session, id: never) => Promise<unknown>])[] = [
+  ...(['get', 'cancel', 'retry', 'delete', 'actions', 'explain', 'history', 'result'] as const).map((name) => {
+    return [name, (session: Session, id: never) => session[name](id)] as const
+  }),
+  ['send', (session, id) => session.send(id, { type: 'cancel' })],
+  ['logs', async (session, id) => await next(session.logs(id))],
+  ['items', async (session, id) => await next(session.items(id))],
+]
+
+test.each(ofJobs)('%s says what it expects in place of a whole job', async (_, call) => {
+  const bench = new Bench()
+  const { ada } = await bench.start({ jobs })
+  const submitting = ada.submit(plain)
+  for (const [given, found] of [
+    [await submitting, 'an object'],
+    [submitting, 'a promise, which is not awaited'],
+    [undefined, 'undefined'],
+    [5, 'a number'],
+  ] as const) {
+    const error = await errorOf(call(ada, odd(given)))
+    expect([error.code, error.message]).toEqual(['INVALID_INPUT', `expected a job's id, e.g. job.id; found ${found}`])
+  }
+})
+
+test('the methods of pipelines say what they expect in place of a whole pipeline', async () => {
+  const bench = new Bench()
+  const { ada } = await bench.start({ jobs })
+  const pipeline = odd(await ada.pipelines.define({ id: 'p', job: plain }))
+  const { get, run, pause, resume, delete: remove } = ada.pipelines
+  for (const call of [get, run, (id: never) => pause(id, 'why'), resume, remove]) {
+    const error = await errorOf(call(pipeline))
+    const message = "expected a pipeline's id, e.g. pipeline.id; found an object"
+    expect([error.code, error.message]).toEqual(['INVALID_INPUT', message])
+  }
+})
+
 /** Invalid values of every option of an engine. A new option has to be added here. */
 const engineOptions = {
   jobs: [plain, ['j'], null, 5],

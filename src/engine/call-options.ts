@@ -1,6 +1,8 @@
 import { JobchartError } from '../model/error.ts'
+import type { JobId } from '../model/job.ts'
 import { isOptions } from '../model/option-checks.ts'
 import type { Principal } from '../port/policy.ts'
+import { isPromiseLike } from './soon.ts'
 
 /** Options of every method. Aborting the signal gives up the call; what was already committed stays committed. */
 export interface CallOptions {
@@ -49,7 +51,26 @@ function isSignal(signal: unknown): boolean {
   return typeof signal === 'object' && signal !== null && 'throwIfAborted' in signal && 'addEventListener' in signal
 }
 
-function misfit(option: string, expected: string): JobchartError {
+/**
+ * The id that a caller gave. A mistake is often the whole job in its place.
+ *
+ * @throws {JobchartError} `INVALID_INPUT` it is not text.
+ */
+export function idOf(given: unknown, what: 'job' | 'pipeline'): JobId {
+  if (typeof given === 'string') return given
+  const expected = `expected a ${what}'s id, e.g. ${what}.id; found ${kindOf(given)}`
+  throw new JobchartError('INVALID_INPUT', expected, { issues: [{ message: expected, path: ['id'] }] })
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined || value === null) return String(value)
+  if (Array.isArray(value)) return 'a list'
+  if (isPromiseLike(value)) return 'a promise, which is not awaited'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}
+
+/** The error for an invalid argument or option of a call. */
+export function misfit(option: string, expected: string): JobchartError {
   return new JobchartError('INVALID_INPUT', `${option} ${expected}`, {
     issues: [{ message: expected, path: [option] }],
   })

@@ -4,7 +4,7 @@ import { type ErrorCode, JobchartError } from '../model/error.ts'
 import type { JobId } from '../model/job.ts'
 import type { Principal } from '../port/policy.ts'
 import type { JobsView } from './authorization.ts'
-import { type CallOptions, given } from './call-options.ts'
+import { type CallOptions, given, idOf } from './call-options.ts'
 import type { Core } from './core.ts'
 import { actions, type JobActions } from './operations/actions.ts'
 import { explain, type Reason } from './operations/explain.ts'
@@ -106,7 +106,7 @@ export interface Pipelines {
 
 /**
  * What one principal can do. Every method asks the policy first. A hidden job gets the same answer as one that does not
- * exist: `JOB_NOT_FOUND`.
+ * exist: `JOB_NOT_FOUND`. An id that is not text is `INVALID_INPUT`.
  */
 export interface Session {
   /**
@@ -242,14 +242,16 @@ type AnsweredCall = <Result>(run: (core: Core, who: Principal, answer: Answer<Re
 function pipelinesOf(call: Call): Pipelines {
   return {
     define: (options, more) => call((core, who) => definePipeline(core, who, options, given(more, []))),
-    get: (id, options) => call((core, who) => getPipeline(core, who, id, given(options, ['tenant']))),
+    get: (id, options) => call((core, who) => getPipeline(core, who, idOf(id, 'pipeline'), given(options, ['tenant']))),
     list: (options) => call((core, who) => listPipelines(core, who, given(options))),
-    run: (id, options) => call((core, who) => runPipeline(core, who, id, given(options))),
+    run: (id, options) => call((core, who) => runPipeline(core, who, idOf(id, 'pipeline'), given(options))),
     pause: (id, reason, options) => {
-      return call((core, who) => pausePipeline(core, who, id, { reason }, given(options, ['tenant'])))
+      return call((core, who) => pausePipeline(core, who, idOf(id, 'pipeline'), { reason }, given(options, ['tenant'])))
     },
-    resume: (id, options) => call((core, who) => pausePipeline(core, who, id, {}, given(options, ['tenant']))),
-    delete: (id, options) => call((core, who) => deletePipeline(core, who, id, given(options, ['tenant']))),
+    resume: (id, options) =>
+      call((core, who) => pausePipeline(core, who, idOf(id, 'pipeline'), {}, given(options, ['tenant']))),
+    delete: (id, options) =>
+      call((core, who) => deletePipeline(core, who, idOf(id, 'pipeline'), given(options, ['tenant']))),
   }
 }
 
@@ -289,34 +291,39 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
       answered<JobView>((core, who, answer) => submit(core, who, { type, input }, given(options) ?? {}, answer)),
     submitMany: (jobs: readonly SubmittedJob[], options?: SubmitManyOptions) =>
       call((core, who) => submitMany(core, who, jobs, given(options))),
-    get: (id: JobId, options?: CallOptions) => call((core, who) => get(core, who, id, given(options, []))),
+    get: (id: JobId, options?: CallOptions) => call((core, who) => get(core, who, idOf(id, 'job'), given(options, []))),
     list: (options?: ListOptions) => call((core, who) => list(core, who, given(options))),
     count: (options?: CountOptions) => call((core, who) => count(core, who, given(options))),
     counts: (options: CountsOptions, filter?: CountOptions) =>
       call((core, who) => counts(core, who, given(options), given(filter))),
     views: (options?: CallOptions) => call((core, who) => views(core, who, given(options, []))),
     send: (id: JobId, command: { readonly type: string }, options?: SendOptions) =>
-      call((core, who) => send(core, who, id, command, given(options, []))),
-    cancel: (id: JobId, options?: CancelOptions) => call((core, who) => cancel(core, who, id, given(options))),
-    retry: (id: JobId, options?: RetryCallOptions) => call((core, who) => retry(core, who, id, given(options))),
-    delete: (id: JobId, options?: CallOptions) => call((core, who) => deleteJob(core, who, id, given(options, []))),
+      call((core, who) => send(core, who, idOf(id, 'job'), command, given(options, []))),
+    cancel: (id: JobId, options?: CancelOptions) =>
+      call((core, who) => cancel(core, who, idOf(id, 'job'), given(options))),
+    retry: (id: JobId, options?: RetryCallOptions) =>
+      call((core, who) => retry(core, who, idOf(id, 'job'), given(options))),
+    delete: (id: JobId, options?: CallOptions) =>
+      call((core, who) => deleteJob(core, who, idOf(id, 'job'), given(options, []))),
     actions: (ids: JobId | readonly JobId[], options?: CallOptions) =>
       call((core, who) => actions(core, who, ids, given(options, []))),
-    explain: (id: JobId, options?: CallOptions) => call((core, who) => explain(core, who, id, given(options, []))),
-    history: (id: JobId, options?: CallOptions) => call((core, who) => history(core, who, id, given(options, []))),
-    logs: (id: JobId, options?: LogOptions) => toldBy(logs(core, who, id, options), told),
-    items: (id: JobId, options?: ItemOptions) => toldBy(items(core, who, id, options), told),
+    explain: (id: JobId, options?: CallOptions) =>
+      call((core, who) => explain(core, who, idOf(id, 'job'), given(options, []))),
+    history: (id: JobId, options?: CallOptions) =>
+      call((core, who) => history(core, who, idOf(id, 'job'), given(options, []))),
+    logs: (id: JobId, options?: LogOptions) => toldBy(() => logs(core, who, idOf(id, 'job'), options), told),
+    items: (id: JobId, options?: ItemOptions) => toldBy(() => items(core, who, idOf(id, 'job'), options), told),
     events: (options?: EventOptions) => events(core, who, told, options),
     result: (id: JobId, options?: CallOptions) =>
-      answered<JobView>((core, _, answer) => result(core, who, id, given(options, []) ?? {}, answer)),
+      answered<JobView>((core, _, answer) => result(core, who, idOf(id, 'job'), given(options, []) ?? {}, answer)),
     pipelines: pipelinesOf(call),
   }
   return session as unknown as Session
 }
 
-async function* toldBy<Item>(items: AsyncIterable<Item>, told: (error: unknown) => unknown): AsyncGenerator<Item> {
+async function* toldBy<Item>(read: () => AsyncIterable<Item>, told: (error: unknown) => unknown): AsyncGenerator<Item> {
   try {
-    yield* items
+    yield* read()
   } catch (error) {
     throw told(error)
   }

@@ -97,6 +97,7 @@ test.each(['get', 'run', 'resume', 'delete'] as const)('what is no id names no p
   await ada.pipelines.define({ id: '\ufffd', job: one })
   const throwing = { toString: () => JSON.parse('no JSON') }
   for (const id of ['\ud800', Symbol('p'), Object.create(null), throwing]) {
-    expect(await codeOf(ada.pipelines[verb](id as string))).toBe('PIPELINE_NOT_FOUND')
+    const expected = typeof id === 'string' ? 'PIPELINE_NOT_FOUND' : 'INVALID_INPUT'
+    expect(await codeOf(ada.pipelines[verb](id as string))).toBe(expected)
   }
 })

@@ -203,7 +203,8 @@ describe('rights', () => {
     }
     expect(await ada.pipelines.get('nightly')).not.toHaveProperty('paused')
     for (const hostile of [undefined, null, 7, {}, '__proto__', '']) {
-      expect(await codeOf(call(ada.pipelines, hostile as string))).toBe('PIPELINE_NOT_FOUND')
+      const expected = typeof hostile === 'string' ? 'PIPELINE_NOT_FOUND' : 'INVALID_INPUT'
+      expect(await codeOf(call(ada.pipelines, hostile as string))).toBe(expected)
     }
   })
 

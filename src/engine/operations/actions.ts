@@ -5,7 +5,7 @@ import { type ErrorCode, JobchartError } from '../../model/error.ts'
 import type { Job, JobId, JobSummary } from '../../model/job.ts'
 import type { Principal } from '../../port/policy.ts'
 import { allowed, commandOf, maySubmit, type Question } from '../authorization.ts'
-import type { CallOptions } from '../call-options.ts'
+import { type CallOptions, idOf } from '../call-options.ts'
 import { type Core, contextOf } from '../core.ts'
 import type { FieldMask } from '../field-mask.ts'
 import { treeOf } from '../load.ts'
@@ -40,8 +40,8 @@ export async function actions(
   { signal }: CallOptions = {},
 ): Promise<JobActions | ReadonlyMap<string, JobActions>> {
   signal?.throwIfAborted()
-  if (typeof asked === 'object' && asked !== null) return await actionsOfMany(core, who, asked, signal)
-  const { job, mask } = await readable(core, who, asked, { action: 'get', signal })
+  if (Array.isArray(asked)) return await actionsOfMany(core, who, asked, signal)
+  const { job, mask } = await readable(core, who, idOf(asked, 'job'), { action: 'get', signal })
   return await actionsOn(core, who, job, mask, signal)
 }
 
@@ -51,7 +51,7 @@ async function actionsOfMany(
   asked: readonly JobId[],
   signal: AbortSignal | undefined,
 ): Promise<ReadonlyMap<string, JobActions>> {
-  if (!Array.isArray(asked) || asked.length > IDS_MAX || !asked.every((id) => typeof id === 'string')) {
+  if (asked.length > IDS_MAX || !asked.every((id) => typeof id === 'string')) {
     throw new JobchartError('INVALID_INPUT', `actions takes the id of a job, or a list of up to ${IDS_MAX} ids`, {
       issues: [{ message: `should be a list of up to ${IDS_MAX} ids`, path: ['ids'] }],
     })

@@ -238,7 +238,7 @@ async function reachPipeline(
   action: PipelineAction,
   signal: AbortSignal | undefined,
 ): Promise<{ readonly pipeline: Pipeline; readonly mask: FieldMask }> {
-  const pipeline = typeof id === 'string' ? await core.storage.pipeline(tenantOf(who, tenant), id) : undefined
+  const pipeline = await core.storage.pipeline(tenantOf(who, tenant), id)
   if (pipeline === undefined) throw pipelineNotFound(id)
   return { pipeline, mask: await authorizePipeline(core, who, pipeline, action, signal) }
 }

@@ -1,5 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { JobchartError, type JobError } from '../../model/error.ts'
+import type { JobError } from '../../model/error.ts'
 import type { Actor, EventDraft } from '../../model/event.ts'
 import type { ItemStatus } from '../../model/item.ts'
 import type { Job, JobId, Outcome, Phase } from '../../model/job.ts'
@@ -17,7 +17,7 @@ import {
   searchedBy,
   viewsOf,
 } from '../authorization.ts'
-import { type CallOptions, given } from '../call-options.ts'
+import { type CallOptions, given, misfit } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { readCursor } from '../cursor.ts'
 import { type FieldMask, masked } from '../field-mask.ts'
@@ -254,13 +254,6 @@ export async function* items(
 /** Checks the option `after`. @throws {JobchartError} `INVALID_INPUT` it is not the number of a row, nor 0. */
 export function checkAfter(after: number, what: string): void {
   if (!Number.isSafeInteger(after) || after < 0) throw misfit('after', `should be the number of ${what}, or 0`)
-}
-
-/** The error for an invalid option of a call. */
-export function misfit(option: string, expected: string): JobchartError {
-  return new JobchartError('INVALID_INPUT', `${option} ${expected}`, {
-    issues: [{ message: expected, path: [option] }],
-  })
 }
 
 /**

@@ -8,7 +8,7 @@ import { holdsUniqueKey, type Job, type Overlap } from '../../model/job.ts'
 import { canonicalText, type Json } from '../../model/storable.ts'
 import type { Principal } from '../../port/policy.ts'
 import { allowed, authorizeSubmit, maskOfAnswer, withoutHiddenJob } from '../authorization.ts'
-import { type CallOptions, tenantOf } from '../call-options.ts'
+import { type CallOptions, misfit, tenantOf } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { type FieldMask, narrower } from '../field-mask.ts'
 import { newId } from '../ids.ts'
@@ -266,12 +266,6 @@ function parseManyOptions(jobs: unknown, { atomic, signal, ...unknown }: SubmitM
       throw misfit(`jobs.${index}.overlap`, "cannot be 'replace' with atomic: true")
   }
   return { ...(atomic === undefined ? {} : { atomic }), ...(signal === undefined ? {} : { signal }) }
-}
-
-function misfit(option: string, expected: string): JobchartError {
-  return new JobchartError('INVALID_INPUT', `${option} ${expected}`, {
-    issues: [{ message: expected, path: [option] }],
-  })
 }
 
 /**
