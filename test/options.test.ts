@@ -146,6 +146,10 @@ const calls: readonly (readonly [string, (session: Session) => Promise<unknown>]
   ['jobs', (session) => session.events(odd({ jobs: 'absent' })).next()],
   ['signl', (session) => session.views(odd({ signl: 1 }))],
   ['prio', (session) => session.submit(plain, 1, odd({ prio: 3 }))],
+  ['atomc', (session) => session.submitMany([], odd({ atomc: true }))],
+  ['grouped', (session) => session.counts(odd({ grouped: 'status' }))],
+  ['vew', (session) => session.counts({ by: 'status' }, odd({ vew: 'mine' }))],
+  ['frsh', (session) => session.retry('absent', odd({ frsh: true }))],
   ['owners', (session) => session.pipelines.define(odd({ id: 'p', job: plain, owners: [] }))],
   ['signl', (session) => session.pipelines.define(odd({ id: 'p', job: plain }), odd({ signl: 1 }))],
   ['tennant', (session) => session.pipelines.get('absent', odd({ tennant: 'acme' }))],
@@ -165,6 +169,16 @@ test.each(calls)(
       const error = await errorOf(run(session))
       expect([error.code, error.message]).toEqual(['INVALID_INPUT', expect.stringContaining(option)])
     }
+  },
+)
+
+test.each(calls.filter(([option]) => !['signal', 'options', 'limit', 'labels', 'reason'].includes(option)))(
+  'the error of an unknown option lists the options that there are: %s',
+  async (option, run) => {
+    const bench = new Bench()
+    const { ada } = await bench.start({ jobs })
+    const { message } = await errorOf(run(ada))
+    expect(message).toMatch(new RegExp(`^${option} is not an option here; the options are (\\w+, )*signal$`))
   },
 )
 

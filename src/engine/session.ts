@@ -290,7 +290,7 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
     submit: (type: AnyJobType | string, input: unknown, options?: SubmitOptions) =>
       answered<JobView>((core, who, answer) => submit(core, who, { type, input }, given(options) ?? {}, answer)),
     submitMany: (jobs: readonly SubmittedJob[], options?: SubmitManyOptions) =>
-      call((core, who) => submitMany(core, who, jobs, given(options))),
+      call((core, who) => submitMany(core, who, jobs, given(options, ['atomic']))),
     get: (id: JobId, options?: CallOptions) => call((core, who) => get(core, who, idOf(id, 'job'), given(options, []))),
     list: (options?: ListOptions) => call((core, who) => list(core, who, given(options))),
     count: (options?: CountOptions) => call((core, who) => count(core, who, given(options))),

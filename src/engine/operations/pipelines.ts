@@ -14,7 +14,7 @@ import { canonicalText } from '../../model/storable.ts'
 import type { PipelineAction, Principal, Target } from '../../port/policy.ts'
 import type { PipelinePage } from '../../port/storage.ts'
 import { authorizeDefine, authorizeMany, authorizePipeline, authorizeSubmit, searchedBy } from '../authorization.ts'
-import { type CallOptions, refuseOfPerson, tenantOf } from '../call-options.ts'
+import { type CallOptions, parseOptions, refuseOfPerson, tenantOf } from '../call-options.ts'
 import { pipelineWrite } from '../changeset.ts'
 import { type Core, ENGINE } from '../core.ts'
 import { readCursor } from '../cursor.ts'
@@ -81,7 +81,7 @@ export async function definePipeline(
   { signal }: CallOptions = {},
 ): Promise<PipelineView> {
   signal?.throwIfAborted()
-  const { id, job, overlap, priority, labels, ...rest } = await parseWith(pipelineSchema, options, 'options')
+  const { id, job, overlap, priority, labels, ...rest } = await parseOptions(pipelineSchema, options)
   const tenant = tenantOf(who, rest.tenant)
   refuseOfPerson(who, 'owner', rest.owner)
   const type = core.types.require(job)
@@ -120,7 +120,7 @@ export async function listPipelines(
   { signal, ...options }: PipelineListOptions = {},
 ): Promise<Page<PipelineView>> {
   signal?.throwIfAborted()
-  const { type, limit, cursor } = await parseWith(pipelineListSchema, options, 'options')
+  const { type, limit, cursor } = await parseOptions(pipelineListSchema, options)
   const scopes = await authorizeMany(core, who, 'listPipelines', signal)
   const narrow = type === undefined ? {} : { type }
   const filter = { scopes: searchedBy(who, scopes, Object.keys(narrow)), ...narrow }
@@ -153,10 +153,9 @@ export async function runPipeline(
   { signal, ...options }: RunOptions = {},
 ): Promise<JobView> {
   signal?.throwIfAborted()
-  const { tenant, overlap, priority, labels, startAt, idempotencyKey, uniqueKey } = await parseWith(
+  const { tenant, overlap, priority, labels, startAt, idempotencyKey, uniqueKey } = await parseOptions(
     runSchema,
     options,
-    'options',
   )
   const hasInput = Object.hasOwn(options, 'input')
   for (;;) {

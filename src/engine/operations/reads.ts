@@ -17,14 +17,13 @@ import {
   searchedBy,
   viewsOf,
 } from '../authorization.ts'
-import { type CallOptions, given, misfit } from '../call-options.ts'
+import { type CallOptions, given, misfit, parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { readCursor } from '../cursor.ts'
 import { type FieldMask, masked } from '../field-mask.ts'
 import { load } from '../load.ts'
 import { countOptionsSchema, countsSchema, listOptionsSchema } from '../options.ts'
 import { type Page, shownPage } from '../page.ts'
-import { parseWith } from '../parse.ts'
 import { toldBy } from '../shown-event.ts'
 import { type Soon, whenKnown } from '../soon.ts'
 import { type JobView, shownError, viewOf } from '../view.ts'
@@ -125,7 +124,7 @@ export async function list(
   { signal, ...options }: ListOptions = {},
 ): Promise<Page<JobView>> {
   signal?.throwIfAborted()
-  const { order, limit, cursor, ...narrow } = await parseWith(listOptionsSchema, options, 'options')
+  const { order, limit, cursor, ...narrow } = await parseOptions(listOptionsSchema, options)
   const { filter, asked } = await filterOf(core, who, narrow, signal)
   return await shownPage(who, {
     limit,
@@ -148,7 +147,7 @@ export async function list(
 /** {@inheritDoc Session.count} */
 export async function count(core: Core, who: Principal, { signal, ...options }: CountOptions = {}): Promise<number> {
   signal?.throwIfAborted()
-  const narrow = await parseWith(countOptionsSchema, options, 'options')
+  const narrow = await parseOptions(countOptionsSchema, options)
   const { filter } = await filterOf(core, who, narrow, signal)
   return await core.storage.count(filter)
 }
@@ -162,8 +161,8 @@ export async function counts(
 ): Promise<Counts> {
   signal?.throwIfAborted()
   other?.throwIfAborted()
-  const { by } = await parseWith(countsSchema, options, 'options')
-  const narrow = await parseWith(countOptionsSchema, narrowing, 'filter')
+  const { by } = await parseOptions(countsSchema, options)
+  const narrow = await parseOptions(countOptionsSchema, narrowing, 'filter')
   const { filter } = await filterOf(core, who, narrow, signal ?? other, [by])
   return Object.fromEntries(await core.storage.counts(by, filter))
 }

@@ -8,12 +8,12 @@ import { holdsUniqueKey, type Job, type Overlap } from '../../model/job.ts'
 import { canonicalText, type Json } from '../../model/storable.ts'
 import type { Principal } from '../../port/policy.ts'
 import { allowed, authorizeSubmit, maskOfAnswer, withoutHiddenJob } from '../authorization.ts'
-import { type CallOptions, misfit, tenantOf } from '../call-options.ts'
+import { type CallOptions, misfit, parseOptions, tenantOf } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { type FieldMask, narrower } from '../field-mask.ts'
 import { newId } from '../ids.ts'
 import { submitOptionsSchema } from '../options.ts'
-import { parseInput, parseWith } from '../parse.ts'
+import { parseInput } from '../parse.ts'
 import { enteredPipeline, intoPipeline } from '../pipeline-entry.ts'
 import { type Answer, type Soon, whenKnown } from '../soon.ts'
 import { untilUnchanged } from '../tick.ts'
@@ -224,7 +224,7 @@ function parseSubmitOptions(options: SubmitOptions): Soon<Submitted> {
   for (const name in options) {
     if (name === 'signal') continue
     const { signal, ...given } = options
-    return parseWith(submitOptionsSchema, given, 'options')
+    return parseOptions(submitOptionsSchema, given)
   }
   return NO_OPTIONS
 }
@@ -252,9 +252,7 @@ function seedOf(
   }
 }
 
-function parseManyOptions(jobs: unknown, { atomic, signal, ...unknown }: SubmitManyOptions): SubmitManyOptions {
-  const [name] = Object.keys(unknown)
-  if (name !== undefined) throw misfit(name, 'is not an option here; the options are atomic, signal')
+function parseManyOptions(jobs: unknown, { atomic, signal }: SubmitManyOptions): SubmitManyOptions {
   if (atomic !== undefined && typeof atomic !== 'boolean') throw misfit('atomic', 'should be true or false')
   if (!Array.isArray(jobs)) throw misfit('jobs', 'should be a list of { type, input, … }')
   if (atomic === true && jobs.length > ATOMIC_MAX) {
