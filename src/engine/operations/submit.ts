@@ -28,7 +28,7 @@ export interface SubmitOptions extends CallOptions {
   /**
    * What happens if another run holds the pipeline's slot. `'reject'` (default): this submit fails. `'queue'`: this job
    * waits for the slot. `'replace'`: the other run is cancelled as by `cancel`, and this job starts once its tasks have
-   * stopped.
+   * stopped. Only with `pipeline`.
    */
   readonly overlap?: Overlap
   /**
@@ -71,18 +71,21 @@ function askedJob(
 ): Soon<Asked> {
   const { signal } = submitOptions
   signal?.throwIfAborted()
-  return whenKnown(parseSubmitOptions(submitOptions), ({ tenant, pipeline, labels, overlap, ...options }) => {
-    const type = typeof asked === 'string' ? core.types.named(asked) : core.types.require(asked)
-    const where = { tenant: tenantOf(who, tenant), ...(pipeline === undefined ? {} : { pipeline }) }
-    const fixed = { ...where, createdBy: who.id, labels }
-    return whenKnown(authorizeSubmit(core, who, { ...fixed, type: type.type }, signal), (mask) => {
-      return whenKnown(parseInput(type, input), (parsed) => {
-        const seed = seedOf(newId(core), fixed, options, parsed)
-        signal?.throwIfAborted()
-        return { arrival: { who, by: actorOf(who), type, seed, overlap }, mask }
+  return whenKnown(
+    parseSubmitOptions(submitOptions),
+    ({ tenant, pipeline, labels, overlap = 'reject', ...options }) => {
+      const type = typeof asked === 'string' ? core.types.named(asked) : core.types.require(asked)
+      const where = { tenant: tenantOf(who, tenant), ...(pipeline === undefined ? {} : { pipeline }) }
+      const fixed = { ...where, createdBy: who.id, labels }
+      return whenKnown(authorizeSubmit(core, who, { ...fixed, type: type.type }, signal), (mask) => {
+        return whenKnown(parseInput(type, input), (parsed) => {
+          const seed = seedOf(newId(core), fixed, options, parsed)
+          signal?.throwIfAborted()
+          return { arrival: { who, by: actorOf(who), type, seed, overlap }, mask }
+        })
       })
-    })
-  })
+    },
+  )
 }
 
 /** {@inheritDoc Session.submit} */
