@@ -75,9 +75,10 @@ export function memberRow(view: JobView): MemberRow {
 
 const ENDS = { success: 'Successful', failure: 'Failed', cancelled: 'Cancelled' } as const
 
-// Uses fields that every lifecycle has, because the label of the chart may be redacted.
-function statusOf({ outcome, startedAt }: Partial<JobView>): MemberStatus {
+// The label of the chart may be redacted. Then the times tell it, except of a job that was given back and waits again.
+function statusOf({ outcome, status, startedAt }: Partial<JobView>): MemberStatus {
   if (outcome !== undefined) return ENDS[outcome]
+  if (status === 'Waiting' || status === 'Running') return status
   return startedAt === undefined ? 'Waiting' : 'Running'
 }
 
