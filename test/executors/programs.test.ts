@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { defineJob, type JobEvent, memoryStorage, type ProgramOptions } from 'jobchart'
+import { childProcess } from 'jobchart/executors'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { isAlive, lineOf, linesOf, newEngine, newFolder, shell, until } from './place.ts'
@@ -121,7 +122,10 @@ test.each([
   const { id } = await first.ada.submit(type)
   const line = await lineOf(first.ada, id, 'up')
   await first.engine.stop({ timeout: 0 })
-  expect(line.split(' ').slice(1).map(Number).filter(isAlive)).toEqual([])
+  const [leader = 0, started = 0] = line.split(' ').slice(1).map(Number)
+  expect(isAlive(leader)).toBe(false)
+  // What the program had started was killed; the system takes a moment to remove it.
+  await until(() => !isAlive(started))
   writeFileSync(go, '')
   const second = await newEngine({ jobs: [type], storage })
   expect(await second.ada.result(id)).toMatchObject({ outcome: 'success' })
@@ -181,6 +185,29 @@ test('a command that does not exist fails with exit code 127, and says so', asyn
 test('a cwd that does not exist is named in the error', async () => {
   const { ada, id } = await started({ command: 'pwd', cwd: '/no/such' })
   expect((await ada.result(id)).error?.message).toMatch(/\/no\/such/)
+})
+
+test('after a flood on its standard error, the error still has the last lines of a program', async () => {
+  const script =
+    'process.stderr.write("x\\n".repeat(500_000) + "50 %\\r100 %\\nthe disk is full\\n"); process.exitCode = 3'
+  const type = defineJob({ type: 'flood', run: { command: process.execPath, args: ['-e', script] } })
+  const executors = { processes: childProcess({ maxOutput: 1_000 }) }
+  const { ada } = await newEngine({ jobs: [type], executors })
+  const { id } = await ada.submit(type)
+  const { error, exitCode } = await ada.result(id)
+  expect(exitCode).toBe(3)
+  expect(error?.message.split('\n').slice(-3)).toEqual(['x', '100 %', 'the disk is full'])
+  expect(error?.message.split('\n')).toHaveLength(20)
+  const texts = (await linesOf(ada, id)).map(({ text }) => text)
+  expect(texts.slice(-2)).toEqual(['x', '(output over 1000 characters is dropped)'])
+})
+
+test('where little more than maxOutput was written, the error says that lines are missing, and has the last', async () => {
+  const type = defineJob({ type: 'chatty', run: shell('for n in 1 2 3 4; do echo "line $n" >&2; done; exit 3') })
+  const { ada } = await newEngine({ jobs: [type], executors: { processes: childProcess({ maxOutput: 200 }) } })
+  const { error } = await ada.result((await ada.submit(type)).id)
+  const gap = '(output over 200 characters is dropped)'
+  expect(error?.message.split('\n')).toEqual(['line 1', 'line 2', gap, 'line 3', 'line 4'])
 })
 
 test('of a line of 1 MB, every character is kept, in lines of 10,000', async () => {
