@@ -4,7 +4,7 @@ import { defineJob, type JobEvent, memoryStorage, type ProgramOptions } from 'jo
 import { childProcess } from 'jobchart/executors'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { isAlive, lineOf, linesOf, newEngine, newFolder, shell, until } from './place.ts'
+import { isAlive, lineOf, linesOf, newEngine, newFolder, shell, until } from './new-engine.ts'
 
 interface Given {
   readonly word: string
@@ -14,20 +14,20 @@ const input = z.object({ word: z.string() })
 /** A job that is one program, an engine that knows it, and its id. */
 async function started(run: ProgramOptions<Given>, options: { readonly [option: string]: unknown } = {}) {
   const type = defineJob({ type: 'program', killGrace: '100ms', ...options, input, run })
-  const place = await newEngine({ jobs: [type] })
+  const host = await newEngine({ jobs: [type] })
   const events: JobEvent[] = []
   for (const name of ['task.claimed', 'task.started', 'task.released', 'task.retried', 'task.stopped'] as const) {
-    place.engine.on(name, (event) => events.push(event))
+    host.engine.on(name, (event) => events.push(event))
   }
-  const { id } = await place.ada.submit(type, { word: 'given' })
-  return { ...place, type, id, events }
+  const { id } = await host.ada.submit(type, { word: 'given' })
+  return { ...host, type, id, events }
 }
 
 const STUBBORN = 'trap "" TERM; sleep 1000 & echo "up $$ $!"; while :; do wait; done'
 
 /** The ids of a stubborn program and of what it has started. */
-async function stubborn(place: Awaited<ReturnType<typeof started>>): Promise<readonly number[]> {
-  const line = await lineOf(place.ada, place.id, 'up')
+async function stubborn(host: Awaited<ReturnType<typeof started>>): Promise<readonly number[]> {
+  const line = await lineOf(host.ada, host.id, 'up')
   return line.split(' ').slice(1).map(Number)
 }
 
@@ -45,28 +45,28 @@ test('a program whose job is cancelled gets SIGTERM, and its last lines are in t
 })
 
 test('one that ignores it is killed after its killGrace, with all that it has started', async () => {
-  const place = await started(shell(STUBBORN))
-  const ids = await stubborn(place)
-  await place.ada.cancel(place.id)
-  await linesOf(place.ada, place.id)
+  const host = await started(shell(STUBBORN))
+  const ids = await stubborn(host)
+  await host.ada.cancel(host.id)
+  await linesOf(host.ada, host.id)
   await until(() => !ids.some(isAlive))
-  expect(place.engine.health).toMatchObject({ running: 0, abandoned: 0, executors: { processes: { room: 10 } } })
+  expect(host.engine.health).toMatchObject({ running: 0, abandoned: 0, executors: { processes: { room: 10 } } })
 })
 
 test('one that takes longer than its timeout is killed too, and fails with TIMEOUT', async () => {
-  const place = await started(shell(STUBBORN), { timeout: '200ms' })
-  const ids = await stubborn(place)
-  expect(await place.ada.result(place.id)).toMatchObject({ outcome: 'failure', error: { code: 'TIMEOUT' } })
-  await linesOf(place.ada, place.id)
+  const host = await started(shell(STUBBORN), { timeout: '200ms' })
+  const ids = await stubborn(host)
+  expect(await host.ada.result(host.id)).toMatchObject({ outcome: 'failure', error: { code: 'TIMEOUT' } })
+  await linesOf(host.ada, host.id)
   await until(() => !ids.some(isAlive))
 })
 
 test('with killGrace never it is waited for, and the log goes on until it has ended', async () => {
   const go = join(newFolder(), 'go')
-  const place = await started(shell('trap "" TERM; echo up; until [ -e "$1" ]; do sleep 0.01; done; echo done', go), {
+  const host = await started(shell('trap "" TERM; echo up; until [ -e "$1" ]; do sleep 0.01; done; echo done', go), {
     killGrace: 'never',
   })
-  const { ada, id, events } = place
+  const { ada, id, events } = host
   const lines = linesOf(ada, id)
   await lineOf(ada, id, 'up')
   expect((await ada.cancel(id)).status).toBe('cancelled')
@@ -77,9 +77,9 @@ test('with killGrace never it is waited for, and the log goes on until it has en
 })
 
 test('a job that is deleted while it runs is killed, and who follows its log is let go', async () => {
-  const place = await started(shell(STUBBORN))
-  const { ada, id } = place
-  const ids = await stubborn(place)
+  const host = await started(shell(STUBBORN))
+  const { ada, id } = host
+  const ids = await stubborn(host)
   const following = linesOf(ada, id)
   await ada.delete(id)
   expect((await following).map(({ text }) => text.slice(0, 2))).toEqual(['up'])

@@ -279,10 +279,10 @@ describe('edges of the lifecycle', () => {
     const { id } = await world.ed.submit(world.load, input)
     world.work.run().fail(new Error('disk full'))
     await world.clock.settle()
-    for (const verb of ['retry', 'delete'] as const) {
-      for (const member of [world.ed, world.ada]) await expectRefused(world, id, 'FORBIDDEN', () => member[verb](id))
+    for (const method of ['retry', 'delete'] as const) {
+      for (const member of [world.ed, world.ada]) await expectRefused(world, id, 'FORBIDDEN', () => member[method](id))
       for (const member of [world.eve, world.pat]) {
-        await expectRefused(world, id, 'JOB_NOT_FOUND', () => member[verb](id))
+        await expectRefused(world, id, 'JOB_NOT_FOUND', () => member[method](id))
       }
     }
   })
