@@ -126,14 +126,10 @@ export type { By, Command, CommandEvent, CommandOf, CommandSchemas, Commands, Sc
 export {
   type AnyJobType,
   type CommandsOf,
-  type DefaultCommands,
   defineJob,
-  type ExecuteOptions,
   type InputOf,
   type JobType,
-  type LifecycleOptions,
   type OutputOf,
-  type ProgramJobOptions,
 } from './model/definition.ts'
 export type { EndLabels } from './model/end-labels.ts'
 export {
@@ -159,6 +155,12 @@ export type {
 export { type Exit, exitEnd } from './model/exit.ts'
 export type { ItemReport, ItemStatus } from './model/item.ts'
 export type { JobId, Outcome, Overlap, Phase, Trigger } from './model/job.ts'
+export type {
+  DefaultCommands,
+  ExecuteOptions,
+  LifecycleOptions,
+  ProgramJobOptions,
+} from './model/job-options.ts'
 export type {
   AssigneeOf,
   Describe,

@@ -25,19 +25,19 @@ const programs = blocks.filter(({ isRun }) => isRun)
 
 const root = resolve('.')
 let sources = ''
-let place = ''
+let workFolder = ''
 
 beforeAll(() => {
   mkdirSync('.jobchart', { recursive: true })
   // Inside the repository, where the packages can be resolved.
   sources = mkdtempSync(resolve('.jobchart', 'docs-'))
-  place = mkdtempSync(join(tmpdir(), 'jobchart-docs-'))
+  workFolder = mkdtempSync(join(tmpdir(), 'jobchart-docs-'))
   for (const { name, source } of blocks) writeFileSync(join(sources, `${name}.ts`), source)
 })
 
 afterAll(() => {
   process.chdir(root)
-  for (const folder of [sources, place]) rmSync(folder, { recursive: true, force: true })
+  for (const folder of [sources, workFolder]) rmSync(folder, { recursive: true, force: true })
 })
 
 test('the README takes at most ten minutes to read', () => {
@@ -74,7 +74,7 @@ describe('programs print what the page says', () => {
       lines.push(format(...values))
     })
     try {
-      process.chdir(mkdtempSync(join(place, `${name}-`)))
+      process.chdir(mkdtempSync(join(workFolder, `${name}-`)))
       await import(pathToFileURL(join(sources, `${name}.ts`)).href)
     } finally {
       log.mockRestore()

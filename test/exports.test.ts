@@ -53,7 +53,17 @@ export const outcomes = await session.submitMany([{ type: plain }])
 /** Types that disappear once their arguments are known, and bases of exported interfaces. */
 const COMPUTED: ReadonlySet<string> = new Set([
   ...['FittingMachine', 'Given', 'MachineInput', 'MachineOutput', 'Parsed', 'StorableCommands', 'StorableSchemas'],
-  ...['StorableObject', 'CommonOptions', 'Ports', 'Schema', 'Types'],
+  ...[
+    'JobOptions',
+    'NoMachine',
+    'DefinedJob',
+    'StorableObject',
+    'CommonOptions',
+    'WorkOptions',
+    'Ports',
+    'Schema',
+    'Types',
+  ],
 ])
 
 let folder = ''

@@ -146,6 +146,10 @@ const calls: readonly (readonly [string, (session: Session) => Promise<unknown>]
   ['jobs', (session) => session.events(odd({ jobs: 'absent' })).next()],
   ['signl', (session) => session.views(odd({ signl: 1 }))],
   ['prio', (session) => session.submit(plain, 1, odd({ prio: 3 }))],
+  ['atomc', (session) => session.submitMany([], odd({ atomc: true }))],
+  ['grouped', (session) => session.counts(odd({ grouped: 'status' }))],
+  ['vew', (session) => session.counts({ by: 'status' }, odd({ vew: 'mine' }))],
+  ['frsh', (session) => session.retry('absent', odd({ frsh: true }))],
   ['owners', (session) => session.pipelines.define(odd({ id: 'p', job: plain, owners: [] }))],
   ['signl', (session) => session.pipelines.define(odd({ id: 'p', job: plain }), odd({ signl: 1 }))],
   ['tennant', (session) => session.pipelines.get('absent', odd({ tennant: 'acme' }))],
@@ -175,6 +179,53 @@ test.each(calls)(
     }
   },
 )
+
+test.each(calls.filter(([option]) => !['signal', 'options', 'limit', 'labels', 'reason'].includes(option)))(
+  'the error of an unknown option lists the options that there are: %s',
+  async (option, run) => {
+    const bench = new Bench()
+    const { ada } = await bench.start({ jobs })
+    const { message } = await errorOf(run(ada))
+    expect(message).toMatch(new RegExp(`^${option} is not an option here; the options are (\\w+, )*signal$`))
+  },
+)
+
+/** For each method that takes the id of a job: a call of it. */
+const ofJobs: readonly (readonly [string, (session: Session, id: never) => Promise<unknown>])[] = [
+  ...(['get', 'cancel', 'retry', 'delete', 'actions', 'explain', 'history', 'result'] as const).map((name) => {
+    return [name, (session: Session, id: never) => session[name](id)] as const
+  }),
+  ['send', (session, id) => session.send(id, { type: 'cancel' })],
+  ['logs', async (session, id) => await next(session.logs(id))],
+  ['items', async (session, id) => await next(session.items(id))],
+]
+
+test.each(ofJobs)('%s says what it expects in place of a whole job', async (_, call) => {
+  const bench = new Bench()
+  const { ada } = await bench.start({ jobs })
+  const submitting = ada.submit(plain)
+  for (const [given, found] of [
+    [await submitting, 'an object'],
+    [submitting, 'a promise, which is not awaited'],
+    [undefined, 'undefined'],
+    [5, 'a number'],
+  ] as const) {
+    const error = await errorOf(call(ada, odd(given)))
+    expect([error.code, error.message]).toEqual(['INVALID_INPUT', `expected a job's id, e.g. job.id; found ${found}`])
+  }
+})
+
+test('the methods of pipelines say what they expect in place of a whole pipeline', async () => {
+  const bench = new Bench()
+  const { ada } = await bench.start({ jobs })
+  const pipeline = odd(await ada.pipelines.define({ id: 'p', job: plain }))
+  const { get, run, pause, resume, delete: remove } = ada.pipelines
+  for (const call of [get, run, (id: never) => pause(id, 'why'), resume, remove]) {
+    const error = await errorOf(call(pipeline))
+    const message = "expected a pipeline's id, e.g. pipeline.id; found an object"
+    expect([error.code, error.message]).toEqual(['INVALID_INPUT', message])
+  }
+})
 
 /** Invalid values of every option of an engine. A new option has to be added here. */
 const engineOptions = {

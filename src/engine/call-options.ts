@@ -1,6 +1,11 @@
+import type { StandardSchemaV1 } from '@standard-schema/spec'
+import type { z } from 'zod'
 import { JobchartError } from '../model/error.ts'
+import type { JobId } from '../model/job.ts'
 import { isOptions } from '../model/option-checks.ts'
 import type { Principal } from '../port/policy.ts'
+import { parseWith } from './parse.ts'
+import { isPromiseLike, type Soon } from './soon.ts'
 
 /** Options of every method. Aborting the signal gives up the call; what was already committed stays committed. */
 export interface CallOptions {
@@ -18,15 +23,34 @@ export function given<Options extends CallOptions>(
   names?: readonly string[],
 ): Options | undefined {
   if (options === undefined) return undefined
-  if (!isOptions(options)) {
-    throw misfit('options', 'should be an object')
-  }
+  if (!isOptions(options)) throw misfit('options', 'should be an object')
   const { signal } = options
   if (signal !== undefined && !isSignal(signal)) throw misfit('signal', 'should be an AbortSignal')
   if (names === undefined) return options
+  refuseUnknown(options, names)
+  return options
+}
+
+/**
+ * Parses the options of a call besides the signal.
+ *
+ * @param what  names them in the error's message.
+ * @throws {JobchartError} `INVALID_INPUT` an option is unknown, or its value does not fit.
+ */
+export function parseOptions<Schema extends z.ZodObject>(
+  schema: Schema,
+  options: object,
+  what = 'options',
+): Soon<StandardSchemaV1.InferOutput<Schema>> {
+  if (!isOptions(options)) throw misfit(what, 'should be an object')
+  refuseUnknown(options, Object.keys(schema.shape))
+  return parseWith(schema, options, what)
+}
+
+function refuseUnknown(options: object, names: readonly string[]): void {
   const unknown = Object.keys(options).find((name) => name !== 'signal' && !names.includes(name))
-  if (unknown === undefined) return options
-  throw misfit(unknown, `is not an option here; the options are ${['signal', ...names].join(', ')}`)
+  if (unknown === undefined) return
+  throw misfit(unknown, `is not an option here; the options are ${[...names, 'signal'].join(', ')}`)
 }
 
 /**
@@ -53,7 +77,26 @@ function isSignal(signal: unknown): boolean {
   return typeof signal === 'object' && signal !== null && 'throwIfAborted' in signal && 'addEventListener' in signal
 }
 
-function misfit(option: string, expected: string): JobchartError {
+/**
+ * The id that a caller gave. A mistake is often the whole job in its place.
+ *
+ * @throws {JobchartError} `INVALID_INPUT` it is not text.
+ */
+export function idOf(given: unknown, what: 'job' | 'pipeline'): JobId {
+  if (typeof given === 'string') return given
+  const expected = `expected a ${what}'s id, e.g. ${what}.id; found ${kindOf(given)}`
+  throw new JobchartError('INVALID_INPUT', expected, { issues: [{ message: expected, path: ['id'] }] })
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined || value === null) return String(value)
+  if (Array.isArray(value)) return 'a list'
+  if (isPromiseLike(value)) return 'a promise, which is not awaited'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}
+
+/** The error for an invalid argument or option of a call. */
+export function misfit(option: string, expected: string): JobchartError {
   return new JobchartError('INVALID_INPUT', `${option} ${expected}`, {
     issues: [{ message: expected, path: [option] }],
   })

@@ -240,17 +240,22 @@ function isLabel(key: string, value: unknown): boolean {
 export const assigneeSchema = name.optional()
 
 /** The options of `submit`. */
-export const submitOptionsSchema = z.strictObject({
-  pipeline: name.optional(),
-  overlap: overlapSchema.default('reject'),
-  startAt: time.optional(),
-  priority: prioritySchema.default(0),
-  labels: labelsSchema.default({}),
-  assignee: assigneeSchema,
-  idempotencyKey: name.optional(),
-  uniqueKey: name.optional(),
-  tenant: name.optional(),
-})
+export const submitOptionsSchema = z
+  .strictObject({
+    pipeline: name.optional(),
+    overlap: overlapSchema.optional(),
+    startAt: time.optional(),
+    priority: prioritySchema.default(0),
+    labels: labelsSchema.default({}),
+    assignee: assigneeSchema,
+    idempotencyKey: name.optional(),
+    uniqueKey: name.optional(),
+    tenant: name.optional(),
+  })
+  .refine(({ pipeline, overlap }) => overlap === undefined || pipeline !== undefined, {
+    message: "is for the runs of a pipeline; name the pipeline too, e.g. pipeline: 'nightly'",
+    path: ['overlap'],
+  })
 
 /** The options of `retry`. */
 export const retrySchema = z.strictObject({ fresh: z.boolean().default(false) })

@@ -4,7 +4,7 @@ import { type ErrorCode, JobchartError } from '../model/error.ts'
 import type { JobId } from '../model/job.ts'
 import type { Principal } from '../port/policy.ts'
 import type { JobsView } from './authorization.ts'
-import { type CallOptions, given } from './call-options.ts'
+import { type CallOptions, given, idOf } from './call-options.ts'
 import type { Core } from './core.ts'
 import { type Call, type Notifications, notificationsOf } from './notifications.ts'
 import { actions, type JobActions } from './operations/actions.ts'
@@ -127,18 +127,16 @@ export interface Pipelines {
 
 /**
  * What one principal can do. Every method asks the policy first. A hidden job gets the same answer as one that does not
- * exist: `JOB_NOT_FOUND`.
+ * exist: `JOB_NOT_FOUND`. An id that is not text is `INVALID_INPUT`.
  */
 export interface Session {
   /**
    * Stores a new job. Resolves when the job is durable. To submit into a stored pipeline, the caller must be allowed to
-   * run that pipeline.
+   * run that pipeline. The type may be given by its name, for callers without the type at hand, e.g. an HTTP API.
    *
    * @throws {JobchartError} `INVALID_INPUT`, `NOT_STORABLE`, `FORBIDDEN`, `UNKNOWN_TYPE`, `PIPELINE_NOT_FOUND` (the stored pipeline is hidden from the caller), `ALREADY_RUNNING` (another job holds the pipeline's slot, or a hidden job holds the unique key), `INVALID_STATE` (the other run cannot be replaced, or the pipeline is paused), `QUEUE_FULL`, `STORAGE_UNAVAILABLE` (nothing was stored), `OUTCOME_UNKNOWN`.
    */
-  submit<Type extends AnyJobType>(type: Type, ...given: SubmitArguments<Type>): Promise<ViewOf<Type>>
-  /** Submits by the name of a type that the engine knows, for callers without the type at hand, e.g. an HTTP API. */
-  submit(type: string, input?: unknown, options?: SubmitOptions): Promise<JobView>
+  submit<Type extends AnyJobType | string>(type: Type, ...given: SubmitArguments<Type>): Promise<ViewOf<Type>>
   /**
    * Stores many new jobs, in several commits. Each is submitted as by {@link Session.submit}. The results are in the
    * order of `jobs`: each has the `job`, or the `error` why it was not stored. With `atomic`, at most 1,000 jobs are
@@ -178,7 +176,7 @@ export interface Session {
   /**
    * Sends a command to the job's chart. Resolves with the job as it is after the command.
    *
-   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `ALREADY_SETTLED`, `INVALID_STATE` (the chart does not take the command now), `INVALID_INPUT` (unknown command, or its fields do not fit), `ALREADY_RUNNING`.
+   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `ALREADY_SETTLED`, `INVALID_STATE` (the chart does not take the command now), `INVALID_INPUT` (unknown command, or its fields do not fit), `ALREADY_RUNNING` (the command needs the pipeline's slot, which another run holds).
    */
   send<Type>(id: JobId<Type>, command: CommandFor<Type>, options?: SendOptions): Promise<ViewOf<Type>>
   /** Sends the type's cancel command; errors as {@link Session.send}. */
@@ -208,8 +206,8 @@ export interface Session {
    *
    * @throws {JobchartError} `JOB_NOT_FOUND` for a single id; `INVALID_INPUT`.
    */
-  actions(id: JobId, options?: CallOptions): Promise<JobActions>
   actions(ids: readonly JobId[], options?: CallOptions): Promise<ReadonlyMap<string, JobActions>>
+  actions(id: JobId, options?: CallOptions): Promise<JobActions>
   /**
    * Why the job is in its current state: what it waits for, and which of its tasks run. Executors and versions are
    * those of this engine; other engines on the same storage may have more.
@@ -266,16 +264,18 @@ type AnsweredCall = <Result>(run: (core: Core, who: Principal, answer: Answer<Re
 function pipelinesOf(call: Call): Pipelines {
   return {
     define: (options, more) => call((core, who) => definePipeline(core, who, options, given(more, []))),
-    get: (id, options) => call((core, who) => getPipeline(core, who, id, given(options, ['tenant']))),
+    get: (id, options) => call((core, who) => getPipeline(core, who, idOf(id, 'pipeline'), given(options, ['tenant']))),
     list: (options) => call((core, who) => listPipelines(core, who, given(options))),
-    run: (id, options) => call((core, who) => runPipeline(core, who, id, given(options))),
+    run: (id, options) => call((core, who) => runPipeline(core, who, idOf(id, 'pipeline'), given(options))),
     pause: (id, reason, options) => {
-      return call((core, who) => pausePipeline(core, who, id, { reason }, given(options, ['tenant'])))
+      return call((core, who) => pausePipeline(core, who, idOf(id, 'pipeline'), { reason }, given(options, ['tenant'])))
     },
-    resume: (id, options) => call((core, who) => pausePipeline(core, who, id, {}, given(options, ['tenant']))),
+    resume: (id, options) =>
+      call((core, who) => pausePipeline(core, who, idOf(id, 'pipeline'), {}, given(options, ['tenant']))),
     preview: (schedule, options) => call((core) => previewSchedule(core, schedule, given(options))),
-    history: (id, options) => call((core, who) => pipelineHistory(core, who, id, given(options))),
-    delete: (id, options) => call((core, who) => deletePipeline(core, who, id, given(options, ['tenant']))),
+    history: (id, options) => call((core, who) => pipelineHistory(core, who, idOf(id, 'pipeline'), given(options))),
+    delete: (id, options) =>
+      call((core, who) => deletePipeline(core, who, idOf(id, 'pipeline'), given(options, ['tenant']))),
   }
 }
 
@@ -315,39 +315,44 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
     submit: (type: AnyJobType | string, input: unknown, options?: SubmitOptions) =>
       answered<JobView>((core, who, answer) => submit(core, who, { type, input }, given(options) ?? {}, answer)),
     submitMany: (jobs: readonly SubmittedJob[], options?: SubmitManyOptions) =>
-      call((core, who) => submitMany(core, who, jobs, given(options))),
-    get: (id: JobId, options?: CallOptions) => call((core, who) => get(core, who, id, given(options, []))),
+      call((core, who) => submitMany(core, who, jobs, given(options, ['atomic']))),
+    get: (id: JobId, options?: CallOptions) => call((core, who) => get(core, who, idOf(id, 'job'), given(options, []))),
     list: (options?: ListOptions) => call((core, who) => list(core, who, given(options))),
     count: (options?: CountOptions) => call((core, who) => count(core, who, given(options))),
     counts: (options: CountsOptions, filter?: CountOptions) =>
       call((core, who) => counts(core, who, given(options), given(filter))),
     views: (options?: CallOptions) => call((core, who) => views(core, who, given(options, []))),
     send: (id: JobId, command: { readonly type: string }, options?: SendOptions) =>
-      call((core, who) => send(core, who, id, command, given(options, []))),
-    cancel: (id: JobId, options?: CancelOptions) => call((core, who) => cancel(core, who, id, given(options))),
-    retry: (id: JobId, options?: RetryCallOptions) => call((core, who) => retry(core, who, id, given(options))),
-    delete: (id: JobId, options?: CallOptions) => call((core, who) => deleteJob(core, who, id, given(options, []))),
+      call((core, who) => send(core, who, idOf(id, 'job'), command, given(options, []))),
+    cancel: (id: JobId, options?: CancelOptions) =>
+      call((core, who) => cancel(core, who, idOf(id, 'job'), given(options))),
+    retry: (id: JobId, options?: RetryCallOptions) =>
+      call((core, who) => retry(core, who, idOf(id, 'job'), given(options))),
+    delete: (id: JobId, options?: CallOptions) =>
+      call((core, who) => deleteJob(core, who, idOf(id, 'job'), given(options, []))),
     actions: (ids: JobId | readonly JobId[], options?: CallOptions) =>
       call((core, who) => actions(core, who, ids, given(options, []))),
-    explain: (id: JobId, options?: CallOptions) => call((core, who) => explain(core, who, id, given(options, []))),
-    history: (id: JobId, options?: CallOptions) => call((core, who) => history(core, who, id, given(options, []))),
-    logs: (id: JobId, options?: LogOptions) => toldBy(logs(core, who, id, options), told),
-    items: (id: JobId, options?: ItemOptions) => toldBy(items(core, who, id, options), told),
+    explain: (id: JobId, options?: CallOptions) =>
+      call((core, who) => explain(core, who, idOf(id, 'job'), given(options, []))),
+    history: (id: JobId, options?: CallOptions) =>
+      call((core, who) => history(core, who, idOf(id, 'job'), given(options, []))),
+    logs: (id: JobId, options?: LogOptions) => toldBy(() => logs(core, who, idOf(id, 'job'), options), told),
+    items: (id: JobId, options?: ItemOptions) => toldBy(() => items(core, who, idOf(id, 'job'), options), told),
     events: (options?: EventOptions) => events(core, who, told, options),
     result: (id: JobId, options?: CallOptions) =>
-      answered<JobView>((core, _, answer) => result(core, who, id, given(options, []) ?? {}, answer)),
+      answered<JobView>((core, _, answer) => result(core, who, idOf(id, 'job'), given(options, []) ?? {}, answer)),
     pipelines: pipelinesOf(call),
     notifications: {
       ...notificationsOf(call),
-      events: (options?: NotificationEventOptions) => toldBy(notificationEvents(core, who, options), told),
+      events: (options?: NotificationEventOptions) => toldBy(() => notificationEvents(core, who, options), told),
     },
   }
   return session as unknown as Session
 }
 
-async function* toldBy<Item>(items: AsyncIterable<Item>, told: (error: unknown) => unknown): AsyncGenerator<Item> {
+async function* toldBy<Item>(read: () => AsyncIterable<Item>, told: (error: unknown) => unknown): AsyncGenerator<Item> {
   try {
-    yield* items
+    yield* read()
   } catch (error) {
     throw told(error)
   }

@@ -512,7 +512,7 @@ export class Ticks {
     if (first === undefined) return
     if (result?.status === 'failed') for (const request of requests) request.failed(result.error)
     else if (others.length > 0) this.#queue.unshift(...requests.map((each) => each.again(true)))
-    else if (result?.status !== 'conflict') first.failed(refusal(result, first.change.full))
+    else if (result?.status !== 'conflict') first.failed(refusal(result, first))
     else {
       this.#readAgain(first.change)
       if (first.change.isAskedAgain === true) first.failed(new ChangedMeanwhile())
@@ -611,13 +611,18 @@ function takesSlot({ before, job }: JobDecision, { job: freed }: JobDecision): b
   return before === undefined && job.pipeline === freed.pipeline && holdsSlot(job)
 }
 
+const SLOT_TAKEN_FOR_NEW =
+  "another run holds the pipeline's slot; try again when it has ended, or submit with overlap: 'queue' or 'replace'"
+const SLOT_TAKEN =
+  "the next state needs the pipeline's slot, which another run holds; try again when that run has ended"
+
 function stopped(): JobchartError {
   return new JobchartError('ENGINE_STOPPED', 'the engine was stopped meanwhile')
 }
 
 function refusal(
   result: Exclude<Refused, { status: 'failed' | 'conflict' }> | undefined,
-  full: (() => JobchartError) | undefined,
+  { change, draft }: Request,
 ): Error {
   switch (result?.status) {
     case undefined:
@@ -626,12 +631,13 @@ function refusal(
       return new JobchartError('STALE_CLAIM', 'this attempt no longer holds its task, so its report was refused')
     case 'full':
       return (
-        full?.() ?? new JobchartError('STALE_CLAIM', 'the limit of its key is reached; the task waits for a free place')
+        change.full?.() ??
+        new JobchartError('STALE_CLAIM', 'the limit of its key is reached; the task waits for a free place')
       )
     case 'slot-taken':
       return new JobchartError(
         'ALREADY_RUNNING',
-        'another job of this pipeline is running and must end first',
+        draft?.decision?.before === undefined ? SLOT_TAKEN_FOR_NEW : SLOT_TAKEN,
         result.by === undefined ? {} : { jobId: result.by },
       )
     case 'not-unique':

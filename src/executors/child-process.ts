@@ -5,6 +5,7 @@ import { anything, checkOptions, text, wholeNumber } from '../model/option-check
 import type { Program } from '../model/program.ts'
 import type { Executor, Work } from '../port/executor.ts'
 import { type ChildCode, ChildProgram } from './child-program.ts'
+import { inheritedOptions } from './exec-argv.ts'
 import { CHILD_RUNNER, moduleUrl } from './module-url.ts'
 import { ProcessGuard } from './process-guard.ts'
 import { isGroupGone } from './process-handle.ts'
@@ -92,7 +93,7 @@ function codeOf(options: ChildProcessOptions, work: Work): ChildCode {
   const { module, env, maxOutput = MAX_OUTPUT } = options
   const cwd = options.cwd === undefined ? {} : { cwd: options.cwd }
   if (module !== undefined) {
-    const args = [...process.execArgv, fileURLToPath(CHILD_RUNNER), moduleUrl(module)]
+    const args = [...inheritedOptions(), fileURLToPath(CHILD_RUNNER), moduleUrl(module)]
     return { command: process.execPath, args, env: { ...env }, ...cwd, isModule: true, maxOutput }
   }
   const program = work.program() ?? programOf(options, work)

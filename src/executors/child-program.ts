@@ -43,6 +43,7 @@ export class ChildProgram {
   readonly #work: Work
   readonly #guard: ProcessGuard
   readonly #lastErrors: string[] = []
+  readonly #errorBudget: OutputBudget
   readonly #closing = new AbortController()
   /** Aborted when the program should be killed: its time to stop is over, or its executor is closed. */
   readonly #killSignal: AbortSignal
@@ -50,6 +51,7 @@ export class ChildProgram {
 
   constructor(code: ChildCode, work: Work, guard: ProcessGuard) {
     this.#code = code
+    this.#errorBudget = new OutputBudget(code.maxOutput)
     this.#work = work
     this.#guard = guard
     this.#killSignal = AbortSignal.any([work.killSignal, this.#closing.signal])
@@ -81,8 +83,9 @@ export class ChildProgram {
     if (pid === undefined) return notStarted(command, cwd, (await child).originalMessage)
     const exited = new Promise<Exited>((resolve) => node.once('exit', (code, signal) => resolve({ code, signal })))
     const lines = this.#readOutput(node)
+    let reported: TaskEnd | undefined
     try {
-      return await this.#guarded(node, pid, exited)
+      reported = await this.#guarded(node, pid, exited)
     } finally {
       // Kills the processes of the group that still run. A process that has left the group may keep the pipes open, so the last
       // output is awaited only for a short time.
@@ -92,10 +95,12 @@ export class ChildProgram {
       for (const pipe of node.stdio) if (pipe !== null && pipe !== undefined && 'destroy' in pipe) pipe.destroy()
       this.#guard.release(pid)
     }
+    return reported ?? this.#exitEnd(await exited)
   }
 
-  // Stores the handle of the process group before the program begins, so that the group is found after any crash.
-  async #guarded(node: ChildProcess, group: number, exited: Promise<Exited>): Promise<TaskEnd> {
+  // Stores the handle of the process group before the program begins, so that the group is found after any crash. Returns
+  // the end that a module has reported, if it has.
+  async #guarded(node: ChildProcess, group: number, exited: Promise<Exited>): Promise<TaskEnd | undefined> {
     const { signal, channel } = this.#work
     const killSignal = this.#killSignal
     await this.#guard.guard(group)
@@ -112,18 +117,24 @@ export class ChildProgram {
       if (killSignal.aborted) kill()
       if (signal.aborted) stop()
       this.#open(node)
-      const { code, signal: by } = await exited
-      const stderr = this.#lastErrors.join('\n').slice(-ERROR_CHARACTERS)
-      const exit = exitEnd({ exitCode: code ?? 128 + signalNumber(by), ...(by === null ? {} : { signal: by }), stderr })
-      if (reported === undefined) return exit
+      await exited
+      if (reported === undefined) return undefined
       // If the module has reported an end, that end counts, whatever the exit code of its process. The last messages
       // may arrive after the exit, so they are awaited.
       if (node.connected) await once(node, 'disconnect')
-      return await Promise.race([reported, Promise.resolve(exit)])
+      return await Promise.race([reported, Promise.resolve(undefined)])
     } finally {
       signal.removeEventListener('abort', stop)
       killSignal.removeEventListener('abort', kill)
     }
+  }
+
+  // Called when the output has been read, so that the error has the last lines.
+  #exitEnd({ code, signal }: Exited): TaskEnd {
+    const lines = [...this.#lastErrors, ...this.#errorBudget.lastDropped].slice(-ERROR_LINES)
+    const stderr = lines.join('\n').slice(-ERROR_CHARACTERS)
+    const bySignal = signal === null ? {} : { signal }
+    return exitEnd({ exitCode: code ?? 128 + signalNumber(signal), ...bySignal, stderr })
   }
 
   #open(node: ChildProcess): void {
@@ -135,16 +146,16 @@ export class ChildProgram {
 
   async #readOutput({ stdout, stderr }: ChildProcess): Promise<void> {
     const { channel } = this.#work
-    const read = async (stream: Readable | null, name: 'stdout' | 'stderr') => {
+    const read = async (stream: Readable | null, name: 'stdout' | 'stderr', budget: OutputBudget) => {
       if (stream === null) return
-      // Each stream has its own budget, so that much output on one does not keep an error on the other out of the log.
-      const budget = new OutputBudget(this.#code.maxOutput)
       await readLines(stream, budget, (text) => {
         channel.log(text, { stream: name })
         if (name === 'stderr' && this.#lastErrors.push(text) > ERROR_LINES) this.#lastErrors.shift()
       })
     }
-    await Promise.all([read(stdout, 'stdout'), read(stderr, 'stderr')])
+    // Each stream has its own budget, so that much output on one does not keep an error on the other out of the log.
+    const budget = new OutputBudget(this.#code.maxOutput)
+    await Promise.all([read(stdout, 'stdout', budget), read(stderr, 'stderr', this.#errorBudget)])
   }
 
   #environment() {

@@ -7,14 +7,18 @@ const LINE_CHARACTERS_MAX = 10_000
 /** The least that a line takes from the budget. Each line is stored by itself, so even a short line has a cost. */
 const LINE_BYTES_MIN = 100
 
+/** How many bytes of the dropped output are remembered. */
+const LAST_BYTES = 8_000
+
 /**
  * Counts how much of a program's output may still be kept. The rest is read and dropped, so that the program is never
- * blocked.
+ * blocked. The last part of what is dropped is remembered, because a program often says at its end why it failed.
  */
 export class OutputBudget {
   readonly max: number
   #left: number
   #isTold = false
+  #last = Buffer.alloc(0)
 
   constructor(max: number) {
     this.max = max
@@ -30,6 +34,16 @@ export class OutputBudget {
   /** Whether the budget is used up, so that nothing more is kept. */
   get isOver(): boolean {
     return this.#left < 0
+  }
+
+  /** Remembers the last part of what is dropped. The chunk is copied. */
+  drop(chunk: Buffer): void {
+    this.#last = Buffer.concat([this.#last, chunk.subarray(-LAST_BYTES)]).subarray(-LAST_BYTES)
+  }
+
+  /** The last lines that were dropped; the first of them may be cut. */
+  get lastDropped(): readonly string[] {
+    return this.#last.length === 0 ? [] : this.#last.toString().replace(/\n$/, '').split('\n').map(shownLine)
   }
 
   /** True at the first call only, so that the log says once that output is dropped. */
@@ -48,18 +62,26 @@ export async function readLines(stream: Readable, budget: OutputBudget, line: (t
   const decoder = new StringDecoder('utf8')
   let rest = ''
   const give = (text: string) => {
-    const shown = text.slice(text.replace(/\r+$/, '').lastIndexOf('\r') + 1).replace(/\r+$/, '')
+    const shown = shownLine(text)
     for (let from = 0; from === 0 || from < shown.length; from += LINE_CHARACTERS_MAX) {
       const part = shown.slice(from, from + LINE_CHARACTERS_MAX)
       if (budget.take(part)) line(part)
-      else if (budget.isFirstOver()) line(`(output over ${budget.max} characters is dropped)`)
+      else {
+        if (budget.isFirstOver()) line(`(output over ${budget.max} characters is dropped)`)
+        budget.drop(Buffer.from(`${part}\n`))
+      }
     }
   }
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) {
-      const text = budget.isOver ? undefined : decoder.write(chunk)
+      if (budget.isOver) {
+        budget.drop(rest === '' ? chunk : Buffer.concat([Buffer.from(rest), chunk]))
+        rest = ''
+        free(chunk)
+        continue
+      }
+      const text = decoder.write(chunk)
       free(chunk)
-      if (text === undefined) continue
       const lines = `${rest}${text}`.split('\n')
       rest = lines.pop() ?? ''
       for (const each of lines) give(each)
@@ -70,8 +92,13 @@ export async function readLines(stream: Readable, budget: OutputBudget, line: (t
   } catch {
     // This process closed the pipe after the program had ended.
   }
-  rest += decoder.end()
+  if (!budget.isOver) rest += decoder.end()
   if (rest !== '') give(rest)
+}
+
+function shownLine(text: string): string {
+  const ended = text.replace(/\r+$/, '')
+  return ended.slice(ended.lastIndexOf('\r') + 1)
 }
 
 // Frees the memory of a chunk at once. Until the garbage collector freed them, many chunks would take some 70 MB. A

@@ -117,11 +117,8 @@ export function isFinalError(thrown: unknown): boolean {
 export function jobNotFound(id: string): JobchartError {
   return new JobchartError(
     'JOB_NOT_FOUND',
-    `no job "${clean(textOf(id), 200)}" here. It may have been deleted, or you may not see it.`,
-    {
-      // The caller may pass a value that is not a string; this error must still be loggable.
-      jobId: clean(textOf(id), 200),
-    },
+    `no job "${clean(id, 200)}" here. It may have been deleted, or you may not see it.`,
+    { jobId: clean(id, 200) },
   )
 }
 
@@ -129,7 +126,7 @@ export function jobNotFound(id: string): JobchartError {
 export function pipelineNotFound(id: string): JobchartError {
   return new JobchartError(
     'PIPELINE_NOT_FOUND',
-    `no pipeline "${clean(textOf(id), 200)}" here. It may have been deleted, or you may not see it.`,
+    `no pipeline "${clean(id, 200)}" here. It may have been deleted, or you may not see it.`,
   )
 }
 

@@ -131,7 +131,11 @@ export interface JobType<Type extends string = string, Input = unknown, Output =
 export type AnyJobType = JobType
 
 /** The input that `submit` takes for a job type. */
-export type InputOf<Type> = Type extends { readonly [inputBrand]?: infer Input } ? Input : never
+export type InputOf<Type> = Type extends string
+  ? unknown
+  : Type extends { readonly [inputBrand]?: infer Input }
+    ? Input
+    : never
 
 /** The output of a job of this type that succeeded. */
 export type OutputOf<Type> = Type extends { readonly [outputBrand]?: infer Output } ? Output : never

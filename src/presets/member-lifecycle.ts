@@ -9,6 +9,8 @@ interface Context {
  * The lifecycle of a member's job.
  *
  * ```
+ *     ┌─────── task.released ─────┐
+ *     ▼                           │
  *  Waiting ── task.started ──▶ Running
  *     └────────────┬──────────────┘
  *                  ├── the work is done ──▶ Successful
@@ -17,15 +19,16 @@ interface Context {
  * ```
  *
  * The root of the machine invokes the work, so that the work goes on when the state changes from Waiting to Running. A
- * cancel leaves the invoke at once: the signal of the work is aborted, and its later reports are dropped. The chart
- * only names the work; each job type provides the code.
+ * cancel leaves the invoke at once: the signal of the work is aborted, and its later reports are dropped. A job that an
+ * engine gives back at its stop waits again, since nobody works on it. The chart only names the work; each job type
+ * provides the code.
  */
 export const memberLifecycle = setup({
   types: {
     // XState uses these only for their types. The values are never used.
     context: {} as Context,
     input: {} as unknown,
-    events: {} as { readonly type: 'cancel' } | { readonly type: 'task.started' },
+    events: {} as { readonly type: 'cancel' } | { readonly type: 'task.started' | 'task.released' },
     tags: {} as 'success' | 'failure' | 'cancelled',
     meta: {} as { readonly status: string },
   },
@@ -46,7 +49,7 @@ export const memberLifecycle = setup({
   on: { cancel: '.cancelled' },
   states: {
     waiting: { meta: { status: 'Waiting' }, on: { 'task.started': 'running' } },
-    running: { meta: { status: 'Running' } },
+    running: { meta: { status: 'Running' }, on: { 'task.released': 'waiting' } },
     successful: { meta: { status: 'Successful' }, type: 'final', tags: 'success', output: outputOf },
     failed: { meta: { status: 'Failed' }, type: 'final', tags: 'failure' },
     cancelled: { meta: { status: 'Cancelled' }, type: 'final', tags: 'cancelled' },

@@ -75,9 +75,11 @@ export function memberRow(view: JobView): MemberRow {
 
 const ENDS = { success: 'Successful', failure: 'Failed', cancelled: 'Cancelled' } as const
 
-// Computed from fields that jobs of every lifecycle have, because the policy may redact the label of the chart's state.
-function statusOf({ outcome, startedAt }: Partial<JobView>): MemberStatus {
+// The policy may redact the label of the chart's state. Then the times tell it, except of a job that was given back and
+// waits again.
+function statusOf({ outcome, status, startedAt }: Partial<JobView>): MemberStatus {
   if (outcome !== undefined) return ENDS[outcome]
+  if (status === 'Waiting' || status === 'Running') return status
   return startedAt === undefined ? 'Waiting' : 'Running'
 }
 

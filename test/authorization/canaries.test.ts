@@ -1,6 +1,6 @@
 import { type ListOptions, type RolePolicyOptions, rolePolicy, type SafePart, type Session } from 'jobchart'
 import { expect, test } from 'vitest'
-import { type Cage, type Canary, canary, family, fill, single, singleOf } from './canary-jobs.ts'
+import { type Cage, type Canary, canary, fill, parentType, single, singleOf } from './canary-jobs.ts'
 import { Stage } from './stage.ts'
 import { pipelineCalls, reads, type Told, tell, writes } from './sweep.ts'
 
@@ -8,7 +8,7 @@ const given = { mode: 'wait', text: 'own' }
 const everybody: RolePolicyOptions = { cancel: 'creatorOrAdmin', retry: 'creatorOrAdmin', delete: 'creatorOrAdmin' }
 
 async function caged(): Promise<{ readonly stage: Stage; readonly cage: Cage }> {
-  const stage = await Stage.open({ jobs: [single, family] })
+  const stage = await Stage.open({ jobs: [single, parentType] })
   return { stage, cage: await fill(stage) }
 }
 

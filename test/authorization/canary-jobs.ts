@@ -115,7 +115,7 @@ export function singleOf(safe: readonly SafePart[]) {
 export const single = singleOf([])
 
 /** A type whose work is another job. */
-export const family = defineJob({
+export const parentType = defineJob({
   ...common,
   type: `${canary.type}-family`,
   lifecycle: createMachine({
@@ -155,7 +155,7 @@ export async function fill(stage: Stage): Promise<Cage> {
     const cancelled = await session.submit(single, given('wait'), fixed)
     const succeeded = await session.submit(single, given('succeed'), fixed)
     const failed = await session.submit(single, given('fail'), fixed)
-    const parent = await session.submit(family, given('wait'), fixed)
+    const parent = await session.submit(parentType, given('wait'), fixed)
     await stage.bench.clock.settle()
     await session.send(running.id, { type: 'nudge' })
     await session.cancel(cancelled.id, { reason: canary.cancelReason })

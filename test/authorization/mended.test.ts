@@ -128,13 +128,13 @@ test('a job type that is no job type is refused by a typed error', async () => {
   expect(await codeOf(() => stage.engine.as(ada).submit(odd<typeof slow>(null), 1))).not.toContain('not typed')
 })
 
-test('an id that is no text is shown as text in the error, which can be logged', async () => {
+test('the error for an id that is no text can be logged', async () => {
   const stage = await Stage.open({ jobs: [slow] })
   const error = await stage.engine
     .as(ada)
     .get(odd<string>(1n))
     .catch((thrown: unknown) => thrown)
-  expect(error).toMatchObject({ code: 'JOB_NOT_FOUND' })
+  expect(error).toMatchObject({ code: 'INVALID_INPUT' })
   expect(() => JSON.stringify(error)).not.toThrow()
 })
 

@@ -323,7 +323,7 @@ class Run {
       assert.deepEqual(
         held,
         naive.rows
-          .filter(({ job }) => isHeld(job))
+          .filter(({ job }) => isBusy(job))
           .map(({ job }) => job.id)
           .sort(),
       )
@@ -506,7 +506,7 @@ function pipelineOf(id: string, revision: number) {
   return { ...fixed, priority: 0, createdAt: 1, updatedAt: 1, revision }
 }
 
-function isHeld({ tasks }: Job): boolean {
+function isBusy({ tasks }: Job): boolean {
   return tasks.some(({ holder, status }) => holder === 'me' && (status === 'claimed' || status === 'stopping'))
 }
 

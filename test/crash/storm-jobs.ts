@@ -32,7 +32,7 @@ export function stormTypes(world: StormWorld) {
     states: { working: { invoke: { src: 'work', onDone: 'done', onError: 'failed' } }, ...ends },
   }).provide({ actors: { work } })
 
-  const family = createMachine({
+  const parent = createMachine({
     initial: 'loading',
     on: { cancel: '.cancelled' },
     states: {
@@ -65,7 +65,7 @@ export function stormTypes(world: StormWorld) {
         await step(context, 'store')
       },
     }),
-    family: defineJob({ type: 'family', lifecycle: family, commands }),
+    family: defineJob({ type: 'family', lifecycle: parent, commands }),
     timed: defineJob({ type: 'timed', lifecycle: timed, commands }),
   }
 }

@@ -37,8 +37,8 @@ test('I15 an engine claims no more tasks than it has room for', async () => {
   for (let ended = 0; ended < 12; ended++) {
     await bench.clock.advance(1_000)
     const rows = await Promise.all((await ada.list()).items.map(({ id }) => bench.row(id)))
-    const held = rows.filter(({ tasks }) => tasks.some(({ status }) => status === 'claimed'))
-    expect({ ended, held: held.length }).toEqual({ ended, held: Math.min(2, 12 - ended) })
+    const claimed = rows.filter(({ tasks }) => tasks.some(({ status }) => status === 'claimed'))
+    expect({ ended, held: claimed.length }).toEqual({ ended, held: Math.min(2, 12 - ended) })
     work.run(ended).finish()
   }
   await engine.idle()

@@ -70,14 +70,14 @@ function renamed(work: Work, state: string) {
 
 async function withStaleJobs(
   bench: Bench,
-): Promise<{ readonly host: Host; readonly offered: string; readonly held: string }> {
+): Promise<{ readonly host: Host; readonly available: string; readonly claimed: string }> {
   const before = renamed(new Work(), 'working')
   const one = await bench.start({ jobs: [before, plain], concurrency: 1 })
-  const held = await one.ada.submit(before, undefined, { priority: 5 })
-  const offered = await one.ada.submit(before, undefined, { priority: 5 })
+  const claimed = await one.ada.submit(before, undefined, { priority: 5 })
+  const available = await one.ada.submit(before, undefined, { priority: 5 })
   await one.crash()
   const host = await bench.start({ jobs: [renamed(new Work(), 'busy'), plain] })
-  return { host, offered: offered.id, held: held.id }
+  return { host, available: available.id, claimed: claimed.id }
 }
 
 test('I50 a job whose state its chart no longer knows does not block the engineâ€™s start or other jobs', async () => {
@@ -91,8 +91,8 @@ test('I50 a job whose state its chart no longer knows does not block the engineâ
 
 test('I50 a command to a job whose state its chart no longer knows is refused by a typed error', async () => {
   const bench = new Bench()
-  const { host, offered, held } = await withStaleJobs(bench)
-  for (const id of [offered, held]) {
+  const { host, available, claimed } = await withStaleJobs(bench)
+  for (const id of [available, claimed]) {
     expect(await codeOf(host.ada.get(id))).toBe('ok')
     expect(await codeOf(host.ada.send(id, { type: 'anything' }))).toBe('INVALID_INPUT')
   }

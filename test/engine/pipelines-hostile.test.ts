@@ -92,11 +92,12 @@ test('a time without a date is refused', async () => {
   expect((await ada.list()).items).toEqual([])
 })
 
-test.each(['get', 'run', 'resume', 'delete'] as const)('an invalid id names no pipeline: %s', async (verb) => {
+test.each(['get', 'run', 'resume', 'delete'] as const)('an invalid id names no pipeline: %s', async (method) => {
   const { ada, one } = await started()
   await ada.pipelines.define({ id: '\ufffd', job: one })
   const throwing = { toString: () => JSON.parse('no JSON') }
   for (const id of ['\ud800', Symbol('p'), Object.create(null), throwing]) {
-    expect(await codeOf(ada.pipelines[verb](id as string))).toBe('PIPELINE_NOT_FOUND')
+    const expected = typeof id === 'string' ? 'PIPELINE_NOT_FOUND' : 'INVALID_INPUT'
+    expect(await codeOf(ada.pipelines[method](id as string))).toBe(expected)
   }
 })

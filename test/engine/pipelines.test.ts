@@ -189,14 +189,14 @@ describe('running', () => {
 })
 
 describe('rights', () => {
-  const verbs = {
+  const methods = {
     get: (who, id) => who.get(id),
     run: (who, id) => who.run(id),
     pause: (who, id) => who.pause(id, 'x'),
     resume: (who, id) => who.resume(id),
     delete: (who, id) => who.delete(id),
   } as const satisfies {
-    readonly [verb: string]: (
+    readonly [method: string]: (
       who: Awaited<ReturnType<typeof started>>['ada']['pipelines'],
       id: string,
     ) => Promise<unknown>
@@ -208,7 +208,7 @@ describe('rights', () => {
     { id: 'ada' },
   ]
 
-  test.each(Object.entries(verbs))('I52 %s answers alike for a hidden and a missing pipeline', async (_, call) => {
+  test.each(Object.entries(methods))('I52 %s answers alike for a hidden and a missing pipeline', async (_, call) => {
     const { ada, engine, nightly } = await started()
     await ada.pipelines.define(nightly)
     for (const who of strangers) {
@@ -218,7 +218,8 @@ describe('rights', () => {
     }
     expect(await ada.pipelines.get('nightly')).not.toHaveProperty('paused')
     for (const hostile of [undefined, null, 7, {}, '__proto__', '']) {
-      expect(await codeOf(call(ada.pipelines, hostile as string))).toBe('PIPELINE_NOT_FOUND')
+      const expected = typeof hostile === 'string' ? 'PIPELINE_NOT_FOUND' : 'INVALID_INPUT'
+      expect(await codeOf(call(ada.pipelines, hostile as string))).toBe(expected)
     }
   })
 
@@ -229,8 +230,8 @@ describe('rights', () => {
     expect((await bob.pipelines.list()).items).toEqual([])
     expect(await codeOf(admin.pipelines.run('nightly'))).toBe('ok')
     expect(await codeOf(admin.pipelines.define({ ...nightly, priority: 9 }))).toBe('FORBIDDEN')
-    for (const verb of ['pause', 'resume', 'delete'] as const) {
-      expect(await codeOf(verbs[verb](admin.pipelines, 'nightly'))).toBe('FORBIDDEN')
+    for (const method of ['pause', 'resume', 'delete'] as const) {
+      expect(await codeOf(methods[method](admin.pipelines, 'nightly'))).toBe('FORBIDDEN')
     }
     expect(await ada.pipelines.get('nightly')).toMatchObject({ priority: 0 })
   })

@@ -67,15 +67,15 @@ describe('I39 a full queue', () => {
     const work = new Work()
     const child = createMachine({ initial: 'on', states: { on: { on: { never: 'off' } }, off: { type: 'final' } } })
     const parent = createMachine({ invoke: { src: 'child' } }).provide({ actors: { child } })
-    const family = defineJob({ type: 'family', lifecycle: parent, limits: { queued: 1 } })
+    const parentType = defineJob({ type: 'family', lifecycle: parent, limits: { queued: 1 } })
     const type = defineJob({
       type: 'again',
       execute: work.execute,
       limits: { queued: 1 },
       followUp: ({ retries }) => (retries === 0 ? [{ kind: 'retry', delay: '1h' }] : []),
     })
-    const { ada } = await bench.start({ jobs: [type, family], concurrency: 1 })
-    expect(await codeOf(ada.submit(family, undefined))).toBe('ok')
+    const { ada } = await bench.start({ jobs: [type, parentType], concurrency: 1 })
+    expect(await codeOf(ada.submit(parentType, undefined))).toBe('ok')
     await ada.submit(type, 'runs')
     await ada.submit(type, 'waits')
     work.run().finish()

@@ -59,7 +59,7 @@ test.each([
   const bench = new Bench()
   const actors = { promise: fromPromise(async () => 1), callback: fromCallback(() => {}) }
   const lifecycle = createMachine({ on: { GO: {} }, ...config } as never, { actors } as never)
-  const type = defineJob({ type: 'handing', lifecycle: lifecycle as never, commands: { GO: any } as never })
+  const type = defineJob({ type: 'handing', lifecycle, commands: { GO: any } })
   const { ada } = await bench.start({ jobs: [type] })
   const { id } = await ada.submit(type, undefined as never)
   await ada.send(id, { type: 'GO' } as never).catch(() => {})

@@ -80,6 +80,41 @@ test('a command that needs a taken slot is refused, and accepted when the slot i
   expect((await ada.send(first.id, { type: 'back' })).status).toBe('on')
 })
 
+test('explain names the run whose slot a command needs, as far as the caller may see it', async () => {
+  const bench = new Bench()
+  const { ada, bob, admin } = await bench.start({ jobs: [parking] })
+  const { id } = await ada.submit(parking, 1, { pipeline: 'p' })
+  const timer = { kind: 'timer', at: expect.any(String) }
+  const commands = { kind: 'command', commands: ['back'] }
+  expect(await ada.explain(id)).not.toContainEqual(expect.objectContaining({ kind: 'slot' }))
+  await ada.send(id, { type: 'park' })
+  expect(await ada.explain(id)).toEqual([timer, commands])
+  const other = await bob.submit(parking, 2, { pipeline: 'p' })
+  expect(await ada.explain(id)).toEqual([{ kind: 'slot', pipeline: 'p' }, timer, commands])
+  expect(await admin.explain(id)).toContainEqual({ kind: 'slot', pipeline: 'p', job: other.id })
+  // The slot may be free when the command is sent, so the command is listed.
+  expect((await ada.actions(id)).commands).toEqual(['back'])
+  await bob.send(other.id, { type: 'end' })
+  expect(await ada.explain(id)).toEqual([timer, commands])
+})
+
+test('ALREADY_RUNNING says what to do: of a submit, and of a command', async () => {
+  const bench = new Bench()
+  const { ada } = await bench.start({ jobs: [parking] })
+  const first = await ada.submit(parking, 1, { pipeline: 'p' })
+  await ada.send(first.id, { type: 'park' })
+  const second = await ada.submit(parking, 2, { pipeline: 'p' })
+  const ofSubmit = await errorOf(ada.submit(parking, 3, { pipeline: 'p' }))
+  expect(ofSubmit.message).toBe(
+    "another run holds the pipeline's slot; try again when it has ended, or submit with overlap: 'queue' or 'replace'",
+  )
+  const ofCommand = await errorOf(ada.send(first.id, { type: 'back' }))
+  expect([ofCommand.jobId, ofCommand.message]).toEqual([
+    second.id,
+    "the next state needs the pipeline's slot, which another run holds; try again when that run has ended",
+  ])
+})
+
 test('I36 a timer that needs a taken slot delays no other job’s timer, and fires when the slot is free', async () => {
   const bench = new Bench()
   const clockwork = defineJob({

@@ -136,7 +136,7 @@ test('a job is migrated through one version after the other when it is touched',
   expect(await ada.send(id, { type: 'withdraw' })).toMatchObject({ version: '3', status: 'cancelled' })
 })
 
-test('work that was offered under the old version runs with the code of the new one', async () => {
+test('work that was available under the old version runs with the code of the new one', async () => {
   const bench = new Bench()
   const one = await bench.start({ jobs: [first()], work: false })
   const { id } = await one.ada.submit(first(), undefined)

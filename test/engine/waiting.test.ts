@@ -114,6 +114,20 @@ describe('a start in the future', () => {
   })
 })
 
+test('an overlap without a pipeline is refused, and the error says to name one', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const { ada } = await bench.start({ jobs: [type] })
+  for (const overlap of ['reject', 'queue', 'replace'] as const) {
+    const error = await errorOf(ada.submit(type, 1, { overlap }))
+    expect([error.code, error.issues?.[0]?.path]).toEqual(['INVALID_INPUT', ['overlap']])
+    expect(error.message).toContain("name the pipeline too, e.g. pipeline: 'nightly'")
+  }
+  const [outcome] = await ada.submitMany([{ type, overlap: 'queue' }])
+  expect(outcome?.error).toMatchObject({ code: 'INVALID_INPUT' })
+  expect((await ada.list()).items).toEqual([])
+})
+
 describe('overlap: queue', () => {
   test('I14 runs wait for their turn, by priority and then by age, and start as the slot is freed', async () => {
     const { ada, bench, type, work } = await running()

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { sqliteStorage } from 'jobchart/sqlite'
 import { expect, onTestFinished, test } from 'vitest'
 import { waiting } from './host.ts'
-import { isAlive, newEngine, newFolder, until } from './place.ts'
+import { isAlive, newEngine, newFolder, until } from './new-engine.ts'
 
 const HOST = fileURLToPath(new URL('./host.ts', import.meta.url))
 

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { sendTo, setup } from 'xstate'
 import { z } from 'zod'
 import type { Given } from './modules-code.ts'
-import { allOf, lineOf, linesOf, newEngine } from './place.ts'
+import { allOf, lineOf, linesOf, newEngine } from './new-engine.ts'
 
 const module = new URL('./modules-code.ts', import.meta.url)
 const elsewhere = () => Promise.reject(new Error('it runs elsewhere'))
@@ -51,9 +51,9 @@ describe.each([
   ['a thread', () => workerThreads({ module })],
 ])('a module in %s', (_, make) => {
   const start = async (does: Given['does']) => {
-    const place = await newEngine({ jobs: [told], executors: { elsewhere: make() } })
-    const { id } = await place.ada.submit(told, { does })
-    return { ...place, id: id as string }
+    const host = await newEngine({ jobs: [told], executors: { elsewhere: make() } })
+    const { id } = await host.ada.submit(told, { does })
+    return { ...host, id: id as string }
   }
 
   test('has the whole context of a task', async () => {

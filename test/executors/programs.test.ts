@@ -1,9 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { defineJob, type JobEvent, memoryStorage, type ProgramOptions } from 'jobchart'
+import { childProcess } from 'jobchart/executors'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { isAlive, lineOf, linesOf, newEngine, newFolder, shell, until } from './place.ts'
+import { isAlive, lineOf, linesOf, newEngine, newFolder, shell, until } from './new-engine.ts'
 
 interface Given {
   readonly word: string
@@ -13,20 +14,20 @@ const input = z.object({ word: z.string() })
 /** A job that is one program, an engine that knows it, and its id. */
 async function started(run: ProgramOptions<Given>, options: { readonly [option: string]: unknown } = {}) {
   const type = defineJob({ type: 'program', killGrace: '100ms', ...options, input, run })
-  const place = await newEngine({ jobs: [type] })
+  const host = await newEngine({ jobs: [type] })
   const events: JobEvent[] = []
   for (const name of ['task.claimed', 'task.started', 'task.released', 'task.retried', 'task.stopped'] as const) {
-    place.engine.on(name, (event) => events.push(event))
+    host.engine.on(name, (event) => events.push(event))
   }
-  const { id } = await place.ada.submit(type, { word: 'given' })
-  return { ...place, type, id, events }
+  const { id } = await host.ada.submit(type, { word: 'given' })
+  return { ...host, type, id, events }
 }
 
 const STUBBORN = 'trap "" TERM; sleep 1000 & echo "up $$ $!"; while :; do wait; done'
 
 /** The ids of a stubborn program and of what it has started. */
-async function stubborn(place: Awaited<ReturnType<typeof started>>): Promise<readonly number[]> {
-  const line = await lineOf(place.ada, place.id, 'up')
+async function stubborn(host: Awaited<ReturnType<typeof started>>): Promise<readonly number[]> {
+  const line = await lineOf(host.ada, host.id, 'up')
   return line.split(' ').slice(1).map(Number)
 }
 
@@ -44,28 +45,28 @@ test('a program whose job is cancelled gets SIGTERM, and its last lines are in t
 })
 
 test('a program that ignores SIGTERM is killed after its killGrace, with all processes that it has started', async () => {
-  const place = await started(shell(STUBBORN))
-  const ids = await stubborn(place)
-  await place.ada.cancel(place.id)
-  await linesOf(place.ada, place.id)
+  const host = await started(shell(STUBBORN))
+  const ids = await stubborn(host)
+  await host.ada.cancel(host.id)
+  await linesOf(host.ada, host.id)
   await until(() => !ids.some(isAlive))
-  expect(place.engine.health).toMatchObject({ running: 0, abandoned: 0, executors: { processes: { room: 10 } } })
+  expect(host.engine.health).toMatchObject({ running: 0, abandoned: 0, executors: { processes: { room: 10 } } })
 })
 
 test('a program that takes longer than its timeout is killed too, and fails with TIMEOUT', async () => {
-  const place = await started(shell(STUBBORN), { timeout: '200ms' })
-  const ids = await stubborn(place)
-  expect(await place.ada.result(place.id)).toMatchObject({ outcome: 'failure', error: { code: 'TIMEOUT' } })
-  await linesOf(place.ada, place.id)
+  const host = await started(shell(STUBBORN), { timeout: '200ms' })
+  const ids = await stubborn(host)
+  expect(await host.ada.result(host.id)).toMatchObject({ outcome: 'failure', error: { code: 'TIMEOUT' } })
+  await linesOf(host.ada, host.id)
   await until(() => !ids.some(isAlive))
 })
 
 test('with killGrace never, a program that ignores SIGTERM is waited for, and its log goes on until it has ended', async () => {
   const go = join(newFolder(), 'go')
-  const place = await started(shell('trap "" TERM; echo up; until [ -e "$1" ]; do sleep 0.01; done; echo done', go), {
+  const host = await started(shell('trap "" TERM; echo up; until [ -e "$1" ]; do sleep 0.01; done; echo done', go), {
     killGrace: 'never',
   })
-  const { ada, id, events } = place
+  const { ada, id, events } = host
   const lines = linesOf(ada, id)
   await lineOf(ada, id, 'up')
   expect((await ada.cancel(id)).status).toBe('cancelled')
@@ -76,9 +77,9 @@ test('with killGrace never, a program that ignores SIGTERM is waited for, and it
 })
 
 test('the program of a deleted job is killed, and following the job’s log ends', async () => {
-  const place = await started(shell(STUBBORN))
-  const { ada, id } = place
-  const ids = await stubborn(place)
+  const host = await started(shell(STUBBORN))
+  const { ada, id } = host
+  const ids = await stubborn(host)
   const following = linesOf(ada, id)
   await ada.delete(id)
   expect((await following).map(({ text }) => text.slice(0, 2))).toEqual(['up'])
@@ -121,7 +122,10 @@ test.each([
   const { id } = await first.ada.submit(type)
   const line = await lineOf(first.ada, id, 'up')
   await first.engine.stop({ timeout: 0 })
-  expect(line.split(' ').slice(1).map(Number).filter(isAlive)).toEqual([])
+  const [leader = 0, started = 0] = line.split(' ').slice(1).map(Number)
+  expect(isAlive(leader)).toBe(false)
+  // What the program had started was killed; the system takes a moment to remove it.
+  await until(() => !isAlive(started))
   writeFileSync(go, '')
   const second = await newEngine({ jobs: [type], storage })
   expect(await second.ada.result(id)).toMatchObject({ outcome: 'success' })
@@ -181,6 +185,29 @@ test('a command that does not exist fails with exit code 127, and says so', asyn
 test('a cwd that does not exist is named in the error', async () => {
   const { ada, id } = await started({ command: 'pwd', cwd: '/no/such' })
   expect((await ada.result(id)).error?.message).toMatch(/\/no\/such/)
+})
+
+test('after a flood on its standard error, the error still has the last lines of a program', async () => {
+  const script =
+    'process.stderr.write("x\\n".repeat(500_000) + "50 %\\r100 %\\nthe disk is full\\n"); process.exitCode = 3'
+  const type = defineJob({ type: 'flood', run: { command: process.execPath, args: ['-e', script] } })
+  const executors = { processes: childProcess({ maxOutput: 1_000 }) }
+  const { ada } = await newEngine({ jobs: [type], executors })
+  const { id } = await ada.submit(type)
+  const { error, exitCode } = await ada.result(id)
+  expect(exitCode).toBe(3)
+  expect(error?.message.split('\n').slice(-3)).toEqual(['x', '100 %', 'the disk is full'])
+  expect(error?.message.split('\n')).toHaveLength(20)
+  const texts = (await linesOf(ada, id)).map(({ text }) => text)
+  expect(texts.slice(-2)).toEqual(['x', '(output over 1000 characters is dropped)'])
+})
+
+test('where little more than maxOutput was written, the error says that lines are missing, and has the last', async () => {
+  const type = defineJob({ type: 'chatty', run: shell('for n in 1 2 3 4; do echo "line $n" >&2; done; exit 3') })
+  const { ada } = await newEngine({ jobs: [type], executors: { processes: childProcess({ maxOutput: 200 }) } })
+  const { error } = await ada.result((await ada.submit(type)).id)
+  const gap = '(output over 200 characters is dropped)'
+  expect(error?.message.split('\n')).toEqual(['line 1', 'line 2', gap, 'line 3', 'line 4'])
 })
 
 test('of a line of 1 MB, every character is kept, in lines of 10,000', async () => {

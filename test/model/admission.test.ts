@@ -4,7 +4,7 @@ import { admit, claim, create, due, end, remove, send } from '../../src/model/de
 import { type AnyJobType, defineJob } from '../../src/model/definition.ts'
 import { claimableTasks, dueAt, holdsSlot, type Job, wakeAt } from '../../src/model/job.ts'
 import { task } from '../../src/model/task.ts'
-import { claimed, machineType, moment, seed, taskOf } from './one-job.ts'
+import { claimed, contextAt, machineType, seed, taskOf } from './one-job.ts'
 
 const type = machineType({
   initial: 'a',
@@ -16,7 +16,7 @@ const type = machineType({
 })
 
 function waiting(of: AnyJobType = type, more: object = {}): Job {
-  return create(of, { ...seed, isWaiting: true, pipeline: 'p', ...more }, moment(1_000)).job
+  return create(of, { ...seed, isWaiting: true, pipeline: 'p', ...more }, contextAt(1_000)).job
 }
 
 describe('a waiting job', () => {
@@ -25,12 +25,12 @@ describe('a waiting job', () => {
     expect(job).toMatchObject({ phase: 'waiting', state: 'a', timers: [{ dueAt: 10_000 }] })
     expect(job).not.toHaveProperty('admittedAt')
     expect([holdsSlot(job), wakeAt(job), claimableTasks(job)]).toEqual([false, undefined, []])
-    expect(due(type, job, moment(999_999)).changed).toBe(false)
-    expect(claim(type, job, 1, { holder: 'me' }, moment(999_999)).job.tasks).toMatchObject([{ status: 'claimed' }])
+    expect(due(type, job, contextAt(999_999)).changed).toBe(false)
+    expect(claim(type, job, 1, { holder: 'me' }, contextAt(999_999)).job.tasks).toMatchObject([{ status: 'claimed' }])
   })
 
   test('takes events, and keeps waiting in another state, whose timers wait too', () => {
-    const { job } = send(type, waiting(), { type: 'GO' }, moment(3_000))
+    const { job } = send(type, waiting(), { type: 'GO' }, contextAt(3_000))
     expect(job).toMatchObject({
       phase: 'waiting',
       status: 'waiting',
@@ -38,22 +38,25 @@ describe('a waiting job', () => {
       tasks: [],
       timers: [{ dueAt: 5_000 }],
     })
-    expect(admit(type, job, moment(9_000)).job).toMatchObject({ phase: 'indeterminate', timers: [{ dueAt: 14_000 }] })
+    expect(admit(type, job, contextAt(9_000)).job).toMatchObject({
+      phase: 'indeterminate',
+      timers: [{ dueAt: 14_000 }],
+    })
   })
 
   test('is admitted once: its tasks may be claimed and its timers count from then', () => {
-    const { job, events } = admit(type, waiting(), moment(9_000))
+    const { job, events } = admit(type, waiting(), contextAt(9_000))
     expect(events).toEqual([{ type: 'job.admitted', from: 'waiting', to: 'a' }])
     expect(job).toMatchObject({ phase: 'active', status: 'a', admittedAt: 9_000, timers: [{ dueAt: 19_000 }] })
     expect([holdsSlot(job), claimableTasks(job)]).toMatchObject([true, [{ availableAt: 9_000 }]])
-    expect(admit(type, job, moment(10_000)).changed).toBe(false)
+    expect(admit(type, job, contextAt(10_000)).changed).toBe(false)
   })
 
   test('that has settled is not admitted', () => {
     const plain = defineJob({ type: 'plain', execute: () => 1 })
-    const { job } = send(plain, waiting(plain), { type: 'cancel' }, moment(2_000))
+    const { job } = send(plain, waiting(plain), { type: 'cancel' }, contextAt(2_000))
     expect(job).toMatchObject({ phase: 'settled', outcome: 'cancelled' })
-    expect(admit(plain, job, moment(3_000)).changed).toBe(false)
+    expect(admit(plain, job, contextAt(3_000)).changed).toBe(false)
   })
 
   test('is ordered by its start time, else by its creation time', () => {
@@ -67,9 +70,9 @@ describe('a waiting job', () => {
       on: { GREET: { actions: sendTo('c', { type: 'HELLO' }) } },
     }).provide({ actors: { child } } as never)
     const parent = defineJob({ type: 'parent', lifecycle })
-    const told = send(parent, waiting(parent), { type: 'GREET' }, moment(2_000)).job
+    const told = send(parent, waiting(parent), { type: 'GREET' }, contextAt(2_000)).job
     expect(told.tasks).toMatchObject([{ status: 'available', inbox: [{ type: 'HELLO' }] }])
-    const { job, others } = admit(parent, told, moment(3_000), { get: () => undefined, newId: () => 'j2' })
+    const { job, others } = admit(parent, told, contextAt(3_000), { get: () => undefined, newId: () => 'j2' })
     expect(job.tasks).toMatchObject([{ status: 'claimed', child: 'j2', inbox: [] }])
     expect(others).toMatchObject([{ job: { id: 'j2', parentId: 'j1', status: 'greeted', admittedAt: 3_000 } }])
   })
@@ -77,12 +80,12 @@ describe('a waiting job', () => {
 
 describe('a deleted job', () => {
   test('has no timers and no tasks but stopping ones, and takes no further event', () => {
-    const { job, events } = remove(type, claimed(type), moment(3_000))
+    const { job, events } = remove(type, claimed(type), contextAt(3_000))
     expect(events).toEqual([{ type: 'job.deleted' }])
     expect(job).toMatchObject({ deletedAt: 3_000, timers: [], tasks: [{ status: 'stopping' }] })
-    expect(send(type, job, { type: 'GO' }, moment(4_000)).changed).toBe(false)
-    expect(remove(type, job, moment(4_000)).changed).toBe(false)
-    const over = end(type, job, taskOf(job).token, { ok: true }, moment(5_000))
+    expect(send(type, job, { type: 'GO' }, contextAt(4_000)).changed).toBe(false)
+    expect(remove(type, job, contextAt(4_000)).changed).toBe(false)
+    const over = end(type, job, taskOf(job).token, { ok: true }, contextAt(5_000))
     expect(over?.job).toMatchObject({ state: 'a', tasks: [] })
     expect(holdsSlot(over?.job ?? job)).toBe(false)
   })
@@ -118,16 +121,16 @@ describe('a child machine that is left and entered again', () => {
         world.set(job.id, job)
     }
     const row = (id: string) => world.get(id) ?? waiting()
-    keep(create(parent, seed, moment(1_000), tree))
-    keep(claim(childType, row('j2'), taskOf(row('j2')).invocation, { holder: 'me' }, moment(2_000), tree))
-    keep(send(parent, row('j1'), { type: 'AGAIN' }, moment(3_000), tree))
+    keep(create(parent, seed, contextAt(1_000), tree))
+    keep(claim(childType, row('j2'), taskOf(row('j2')).invocation, { holder: 'me' }, contextAt(2_000), tree))
+    keep(send(parent, row('j1'), { type: 'AGAIN' }, contextAt(3_000), tree))
     expect(row('j1').tasks).toMatchObject([
       { child: 'j2', status: 'stopping' },
       { child: 'j3', status: 'claimed' },
     ])
     expect(row('j3')).toMatchObject({ blocked: true, timers: [{ dueAt: 4_000 }] })
     expect(claimableTasks(row('j3'))).toEqual([])
-    keep(end(childType, row('j2'), taskOf(row('j2')).token, { ok: true }, moment(5_000), tree))
+    keep(end(childType, row('j2'), taskOf(row('j2')).token, { ok: true }, contextAt(5_000), tree))
     expect(row('j1').tasks).toMatchObject([{ child: 'j3', status: 'claimed' }])
     expect(row('j3')).not.toHaveProperty('blocked')
     expect(claimableTasks(row('j3'))).toHaveLength(1)

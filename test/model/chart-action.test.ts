@@ -42,7 +42,7 @@ test('an invoke gives a start with its id, its logic’s name and its input', ()
       },
     },
   })
-  expect(moves(createChart(machine), 'GO').actions).toEqual([
+  expect(resultOf(createChart(machine), 'GO').actions).toEqual([
     { kind: 'start', invocation: 1, id: 'w', src: 'work', sync: false, input: { path: 'a.zip', by: 'GO' } },
     { kind: 'start', invocation: 2, id: '1.m.b', src: 'work', sync: false },
   ])
@@ -71,9 +71,9 @@ test('an invoke that is left and entered again gives both', () => {
   const chart = createChart(machine)
   const { snapshot } = chart.start(undefined)
   const scope = { children: listed([{ id: 'one', src: 'work', invocation: 3 }]), nextInvocation: 7 }
-  const move = chart.transition(snapshot, { type: 'AGAIN' }, scope)
-  expect(move.created).toBe(1)
-  expect(move.actions).toEqual([
+  const result = chart.transition(snapshot, { type: 'AGAIN' }, scope)
+  expect(result.created).toBe(1)
+  expect(result.actions).toEqual([
     { kind: 'leave', invocation: 3 },
     { kind: 'start', invocation: 7, id: 'one', src: 'work', sync: false },
   ])
@@ -85,7 +85,7 @@ test('logic spawned and stopped by name is started and stopped', () => {
       on: { GO: { actions: spawnChild('work', { id: 's', input: 5 }) }, END: { actions: stopChild('s') } },
     }),
   )
-  const { snapshot, actions } = moves(chart, 'GO')
+  const { snapshot, actions } = resultOf(chart, 'GO')
   expect(actions).toEqual([{ kind: 'start', invocation: 1, id: 's', src: 'work', sync: false, input: 5 }])
   const scope = { children: listed([{ id: 's', src: 'work', invocation: 1 }]), nextInvocation: 2 }
   expect(chart.transition(snapshot, { type: 'END' }, scope).actions).toEqual([{ kind: 'leave', invocation: 1 }])
@@ -120,7 +120,7 @@ test('a reference in a context is stored as XState persists it, and alive in the
       TELL: { actions: sendTo(({ context }: Scope) => context.ref as AnyActorRef, { type: 'HELLO' }) },
     },
   })
-  const { snapshot, actions } = moves(createChart(machine), 'GO')
+  const { snapshot, actions } = resultOf(createChart(machine), 'GO')
   expect(actions).toMatchObject([{ kind: 'start', invocation: 1, id: 's' }])
   expect(snapshot).toMatchObject({ hasRefs: true, context: { ref: { xstate$$type: 1, id: 's' }, deep: { list: [1] } } })
   const scope = { children: listed([{ id: 's', src: 'work', invocation: 1 }]), nextInvocation: 2 }
@@ -189,7 +189,7 @@ test.each([
   ['sendTo an actor from elsewhere', { actions: sendTo(createActor(never), { type: 'X' }) }],
 ])('%s cannot run durably: it ends the job, and the message says what to do', (_, transition) => {
   const chart = createChart(machineOf({ on: { GO: transition } }))
-  expect(moves(chart, 'GO').end).toMatchObject({
+  expect(resultOf(chart, 'GO').end).toMatchObject({
     kind: 'error',
     error: { code: 'INVALID_DEFINITION', message: expect.stringContaining('invoke or spawn logic by its name') },
   })
@@ -197,7 +197,7 @@ test.each([
 
 test('sendParent ends a job that has no parent', () => {
   const chart = createChart(machineOf({ on: { GO: { actions: sendParent({ type: 'X' }) } } }))
-  expect(moves(chart, 'GO').end?.kind).toBe('error')
+  expect(resultOf(chart, 'GO').end?.kind).toBe('error')
 })
 
 test('a transition does not run the logic of an invoke: no creator, no reducer, no child machine', () => {
@@ -287,7 +287,7 @@ test('emit and log are data, in the order of the actions', () => {
       },
     },
   })
-  expect(moves(createChart(machine), 'GO').actions).toEqual([
+  expect(resultOf(createChart(machine), 'GO').actions).toEqual([
     { kind: 'emit', event: { type: 'HEARD', n: 3 } },
     { kind: 'log', text: 'plain' },
     { kind: 'log', text: 'labelled {"n":3}' },
@@ -300,8 +300,8 @@ test('a log line of a value that JSON cannot show does not end the job', () => {
   cyclic.self = cyclic
   for (const value of [5n, cyclic]) {
     const chart = createChart(createMachine({ on: { GO: { actions: log(() => value) } } }))
-    expect(moves(chart, 'GO')).toMatchObject({ actions: [{ kind: 'log' }] })
-    expect(moves(chart, 'GO').end).toBeUndefined()
+    expect(resultOf(chart, 'GO')).toMatchObject({ actions: [{ kind: 'log' }] })
+    expect(resultOf(chart, 'GO').end).toBeUndefined()
   }
 })
 
@@ -310,14 +310,14 @@ test('any other action is an effect with its parameters, run after the commit', 
   const machine = setup({
     actions: { note: ({ event }, params: { word: string }) => void ran.push(event.type, params.word) },
   }).createMachine({ on: { GO: { actions: [{ type: 'note', params: { word: 'hello' } }] } } })
-  const { actions } = moves(createChart(machine), 'GO')
+  const { actions } = resultOf(createChart(machine), 'GO')
   expect(ran).toEqual([])
   for (const action of actions) if (action.kind === 'effect') action.run(() => {})
   expect(ran).toEqual(['GO', 'hello'])
 })
 
 test('a named action that is not provided does nothing', () => {
-  expect(moves(createChart(createMachine({ on: { GO: { actions: 'nowhere' } } })), 'GO').actions).toEqual([])
+  expect(resultOf(createChart(createMachine({ on: { GO: { actions: 'nowhere' } } })), 'GO').actions).toEqual([])
 })
 
 test('enqueued actions are read as if they stood in the list themselves', () => {
@@ -334,7 +334,7 @@ test('enqueued actions are read as if they stood in the list themselves', () => 
       },
     }),
   )
-  expect(moves(chart, 'GO')).toMatchObject({
+  expect(resultOf(chart, 'GO')).toMatchObject({
     snapshot: { context: { n: 1 } },
     actions: [{ kind: 'emit', event: { type: 'ONE' } }],
   })
@@ -342,7 +342,7 @@ test('enqueued actions are read as if they stood in the list themselves', () => 
 
 test('an error is logged by its name and message', () => {
   const chart = createChart(machineOf({ on: { GO: { actions: log(() => new TypeError('boom'), 'it failed:') } } }))
-  expect(moves(chart, 'GO').actions).toEqual([{ kind: 'log', text: 'it failed: TypeError: boom' }])
+  expect(resultOf(chart, 'GO').actions).toEqual([{ kind: 'log', text: 'it failed: TypeError: boom' }])
 })
 
 test('an action gets its own actor’s id, whichever actor was moved before', () => {
@@ -377,6 +377,6 @@ interface Scope {
   readonly event: ChartEvent
 }
 
-function moves(chart: Chart, ...types: readonly string[]): TransitionResult {
-  return types.reduce((move, type) => chart.transition(move.snapshot, { type }), chart.start(undefined))
+function resultOf(chart: Chart, ...types: readonly string[]): TransitionResult {
+  return types.reduce((result, type) => chart.transition(result.snapshot, { type }), chart.start(undefined))
 }

@@ -7,13 +7,13 @@ import { parseTask, type TaskSettings } from '../../src/model/task.ts'
 import {
   cancelled,
   claimed,
+  contextAt,
   created,
   ended,
   GRACE,
   HEARTBEAT,
   lost,
   machineType,
-  moment,
   seed,
   sent,
   taskOf,
@@ -28,7 +28,7 @@ const failed = { ok: false, error: { name: 'Error', message: 'broken' } } as con
 
 describe('create', () => {
   test('a new job is in its first state, its task is available, and job.created is its only event', () => {
-    const decision = create(plain, { ...seed, input: { path: 'a.zip' }, pipeline: 'nightly' }, moment(1_000))
+    const decision = create(plain, { ...seed, input: { path: 'a.zip' }, pipeline: 'nightly' }, contextAt(1_000))
     expect(decision).toMatchObject({ handled: true, changed: true, logs: [], effects: [] })
     expect(decision.events).toEqual([{ type: 'job.created', to: 'queued' }])
     expect(decision.inputs).toEqual([{ type: 'xstate.init' }])
@@ -73,19 +73,19 @@ describe('create', () => {
 
   test('job.created comes first, even if the entry emitted something', () => {
     const type = machineType({ entry: [emit({ type: 'HELLO' }), log('begun')] })
-    const decision = create(type, seed, moment(1_000))
+    const decision = create(type, seed, contextAt(1_000))
     expect(decision.events.map((event) => event.type)).toEqual(['job.created', 'job.emitted'])
     expect(decision).toMatchObject({ logs: ['begun'], job: { eventCount: 2 } })
   })
 
   test('a machine gets the job’s input as its own', () => {
     const type = machineType({ context: ({ input }: { input: unknown }) => ({ given: input }) })
-    expect(create(type, { ...seed, input: [5] }, moment(1_000)).job.context).toEqual({ given: [5] })
+    expect(create(type, { ...seed, input: [5] }, contextAt(1_000)).job.context).toEqual({ given: [5] })
   })
 
   test('a job that ends at its start is settled at once', () => {
     const type = machineType({ initial: 'z', states: { z: { type: 'final', tags: ['cancelled'] } } })
-    expect(create(type, seed, moment(1_000)).job).toMatchObject({
+    expect(create(type, seed, contextAt(1_000)).job).toMatchObject({
       phase: 'settled',
       outcome: 'cancelled',
       status: 'z',
@@ -95,7 +95,7 @@ describe('create', () => {
 
   test('a job whose machine throws at its start is stored as a failure, with the thrown error', () => {
     const type = machineType({ context: thrower })
-    const { job, events } = create(type, seed, moment(1_000))
+    const { job, events } = create(type, seed, contextAt(1_000))
     expect(job).toMatchObject({ phase: 'settled', outcome: 'failure', status: 'error', tasks: [], timers: [] })
     expect(job.error).toMatchObject({ name: 'RangeError', message: 'mine' })
     expect(events).toMatchObject([{ type: 'job.created', to: 'error' }])
@@ -103,19 +103,19 @@ describe('create', () => {
 
   test('throwing undefined is a failure with an error all the same', () => {
     const type = machineType({ entry: assign(() => Promise.reject.call(undefined, undefined) as never) })
-    expect(create(type, seed, moment(1_000)).job.error).toBeDefined()
+    expect(create(type, seed, contextAt(1_000)).job.error).toBeDefined()
     const nothing = machineType({
       entry: assign(() => {
         throw undefined
       }),
     })
-    expect(create(nothing, seed, moment(1_000)).job).toMatchObject({ outcome: 'failure', error: { name: 'Error' } })
+    expect(create(nothing, seed, contextAt(1_000)).job).toMatchObject({ outcome: 'failure', error: { name: 'Error' } })
   })
 })
 
 describe('claim', () => {
   test('I20 a claim counts the attempt, with its token, holder and start', () => {
-    const decision = claim(plain, created(plain), 1, { holder: 'me' }, moment(2_000))
+    const decision = claim(plain, created(plain), 1, { holder: 'me' }, contextAt(2_000))
     expect(taskOf(decision.job)).toMatchObject({ status: 'claimed', token: 2, holder: 'me', attempt: 1, claims: 1 })
     expect(decision.job).toMatchObject({
       state: 'running',
@@ -134,9 +134,9 @@ describe('claim', () => {
   test.each([
     ['is held', 1],
     ['is not there', 9],
-  ])('a task that %s cannot be claimed: nothing changes', (_, entry) => {
+  ])('a task that %s cannot be claimed: nothing changes', (_, invocation) => {
     const job = claimed(plain)
-    expect(claim(plain, job, entry, { holder: 'other' }, moment(3_000))).toMatchObject({
+    expect(claim(plain, job, invocation, { holder: 'other' }, contextAt(3_000))).toMatchObject({
       changed: false,
       job,
       events: [],
@@ -144,7 +144,7 @@ describe('claim', () => {
   })
 
   test('a later start keeps the first start time of the job', () => {
-    const again = claim(plain, lost(plain, claimed(plain)).job, 1, { holder: 'you' }, moment(9_000)).job
+    const again = claim(plain, lost(plain, claimed(plain)).job, 1, { holder: 'you' }, contextAt(9_000)).job
     expect(again).toMatchObject({ startedAt: 2_000, updatedAt: 9_000 })
     expect(taskOf(again)).toMatchObject({ attempt: 2, claims: 2, holder: 'you', token: 3 })
   })
@@ -167,10 +167,10 @@ describe('claim', () => {
       states: { a: { invoke: { id: 'w', src: 'work' }, on: { 'task.claimed': 'b' } }, b: {} },
     })
     const job = created(type)
-    const decision = claim(type, job, taskOf(job).invocation, { holder: 'me' }, moment(2_000))
+    const decision = claim(type, job, taskOf(job).invocation, { holder: 'me' }, contextAt(2_000))
     expect(decision.job).toMatchObject({ status: 'b', tasks: [] })
     expect(decision.events.map((event) => event.type)).toEqual(['task.started', 'job.transitioned', 'task.stopped'])
-    expect(end(type, decision.job, 2, { ok: true }, moment(3_000))).toBeUndefined()
+    expect(end(type, decision.job, 2, { ok: true }, contextAt(3_000))).toBeUndefined()
   })
 })
 
@@ -203,8 +203,8 @@ describe('end', () => {
     expect(events).toEqual([{ type: 'job.transitioned', ...settled }])
   })
 
-  test('with retries a failed task is available again after a pause computed from the given random number', () => {
-    const decision = ended(tried, claimed(tried), failed, moment(3_000, 0.5))
+  test('with retries a failed task is available again after a pause drawn from the given chance', () => {
+    const decision = ended(tried, claimed(tried), failed, contextAt(3_000, 0.5))
     expect(taskOf(decision.job)).toMatchObject({ status: 'available', availableAt: 8_000, attempt: 1, token: 2 })
     expect(taskOf(decision.job)).not.toHaveProperty('holder')
     expect(decision.job.state).toBe('running')
@@ -220,10 +220,10 @@ describe('end', () => {
   })
 
   test('the pause grows with the failures, to its cap, and the last failure ends the job', () => {
-    const once = ended(tried, claimed(tried), failed, moment(3_000, 0.5)).job
-    const twice = ended(tried, claimed(tried, once, 8_000), failed, moment(9_000, 0.5)).job
+    const once = ended(tried, claimed(tried), failed, contextAt(3_000, 0.5)).job
+    const twice = ended(tried, claimed(tried, once, 8_000), failed, contextAt(9_000, 0.5)).job
     expect(taskOf(twice)).toMatchObject({ availableAt: 9_000 + 7_500, attempt: 2 })
-    const { job } = ended(tried, claimed(tried, twice, 20_000), failed, moment(21_000, 0.5))
+    const { job } = ended(tried, claimed(tried, twice, 20_000), failed, contextAt(21_000, 0.5))
     expect(job).toMatchObject({ status: 'failed', outcome: 'failure', tasks: [] })
   })
 
@@ -237,15 +237,15 @@ describe('end', () => {
 
   test('I16 an end under an old token is refused, also while the task is available again', () => {
     const again = ended(tried, claimed(tried), failed).job
-    expect(end(tried, again, 2, { ok: true }, moment(4_000))).toBeUndefined()
+    expect(end(tried, again, 2, { ok: true }, contextAt(4_000))).toBeUndefined()
     const reclaimed = claimed(tried, again, 5_000)
-    expect(end(tried, reclaimed, 2, { ok: true }, moment(6_000))).toBeUndefined()
-    expect(end(tried, reclaimed, 3, { ok: true }, moment(6_000))?.job.outcome).toBe('success')
+    expect(end(tried, reclaimed, 2, { ok: true }, contextAt(6_000))).toBeUndefined()
+    expect(end(tried, reclaimed, 3, { ok: true }, contextAt(6_000))?.job.outcome).toBe('success')
   })
 
   test('I16 an end under a token that was never given is refused, also 0', () => {
-    expect(end(plain, created(plain), 0, { ok: true }, moment(2_000))).toBeUndefined()
-    expect(end(plain, claimed(plain), 7, { ok: true }, moment(2_000))).toBeUndefined()
+    expect(end(plain, created(plain), 0, { ok: true }, contextAt(2_000))).toBeUndefined()
+    expect(end(plain, claimed(plain), 7, { ok: true }, contextAt(2_000))).toBeUndefined()
   })
 
   test('an end that no state takes removes the task all the same', () => {
@@ -321,8 +321,8 @@ describe('lose', () => {
 
   test('an attempt that is given back neither counts as a loss nor interrupts losses in a row', () => {
     const twice = lost(plain, claimed(plain, lost(plain, claimed(plain)).job)).job
-    const held = claimed(plain, twice)
-    const back = release(plain, held, taskOf(held).token, moment(4_000)).job
+    const running = claimed(plain, twice)
+    const back = release(plain, running, taskOf(running).token, contextAt(4_000)).job
     expect(lost(plain, claimed(plain, back)).job.error?.code).toBe('POISON')
   })
 
@@ -354,7 +354,7 @@ describe('lose', () => {
 
   test.each([1, 9])('invocation %d, which is not claimed, cannot be lost: nothing changes', (invocation) => {
     const job = created(plain)
-    expect(lose(plain, job, { invocation, reason: 'died', steps: 0 }, moment(2_000))).toMatchObject({
+    expect(lose(plain, job, { invocation, reason: 'died', steps: 0 }, contextAt(2_000))).toMatchObject({
       changed: false,
       job,
     })
@@ -372,7 +372,7 @@ describe('an attempt that is awaited after its loss', () => {
     expect(job.status).toBe('queued')
     expect(events.map((event) => event.type)).toEqual(['task.lost', 'job.transitioned'])
     expect(claimableTasks(job)).toEqual([])
-    expect(claim(awaited, job, 1, { holder: 'other' }, moment(4_000)).changed).toBe(false)
+    expect(claim(awaited, job, 1, { holder: 'other' }, contextAt(4_000)).changed).toBe(false)
     expect(ended(awaited, job, { ok: true, output: 5 }).job).toMatchObject({ outcome: 'success', output: 5, tasks: [] })
   })
 
@@ -384,20 +384,20 @@ describe('an attempt that is awaited after its loss', () => {
   test('that reports a failure is retried where there are retries, because it was not lost after all', () => {
     const once = ended(retried, lost(retried, claimed(retried)).job, failed).job
     expect(taskOf(once)).toMatchObject({ status: 'available', attempt: 1 })
-    expect(ended(retried, claimed(retried, once, 9_000), failed, moment(9_500)).job.outcome).toBe('failure')
+    expect(ended(retried, claimed(retried, once, 9_000), failed, contextAt(9_500)).job.outcome).toBe('failure')
   })
 
   test('ends at once if the chart leaves it, and its token with it', () => {
     const { job } = lost(awaited, claimed(awaited))
     const over = sent(awaited, job, 'cancel', 4_000)
     expect(over).toMatchObject({ phase: 'settled', tasks: [] })
-    expect(end(awaited, over, 2, { ok: true }, moment(5_000))).toBeUndefined()
+    expect(end(awaited, over, 2, { ok: true }, contextAt(5_000))).toBeUndefined()
   })
 
   test('is neither lost twice nor given back', () => {
     const { job } = lost(awaited, claimed(awaited))
-    expect(lose(awaited, job, { invocation: 1, reason: 'died', steps: 0 }, moment(4_000)).changed).toBe(false)
-    expect(release(awaited, job, 2, moment(4_000)).changed).toBe(false)
+    expect(lose(awaited, job, { invocation: 1, reason: 'died', steps: 0 }, contextAt(4_000)).changed).toBe(false)
+    expect(release(awaited, job, 2, contextAt(4_000)).changed).toBe(false)
   })
 })
 
@@ -409,13 +409,13 @@ describe('report', () => {
   })
 
   test('an event that a running task sends is an event for its chart', () => {
-    const decision = report(type, claimed(type), 2, { kind: 'event', event: { type: 'MORE' } }, moment(3_000))
+    const decision = report(type, claimed(type), 2, { kind: 'event', event: { type: 'MORE' } }, contextAt(3_000))
     expect(decision?.job).toMatchObject({ state: 'b', tasks: [{ status: 'claimed' }] })
   })
 
   test('a snapshot of a task moves only a chart that asks for snapshots', () => {
     const said = { kind: 'value', value: 7 } as const
-    expect(report(type, claimed(type), 2, said, moment(3_000))).toMatchObject({ changed: false })
+    expect(report(type, claimed(type), 2, said, contextAt(3_000))).toMatchObject({ changed: false })
     const heard = machineType({
       context: { seen: [] },
       invoke: {
@@ -426,14 +426,14 @@ describe('report', () => {
         },
       },
     })
-    expect(report(heard, claimed(heard), 2, said, moment(3_000))?.job.context).toEqual({ seen: 7 })
+    expect(report(heard, claimed(heard), 2, said, contextAt(3_000))?.job.context).toEqual({ seen: 7 })
   })
 
   test('I16 a report of work that was left, or under an old token, is refused', () => {
     const said = { kind: 'event', event: { type: 'MORE' } } as const
-    expect(report(plain, cancelled(plain).job, 2, said, moment(4_000))).toBeUndefined()
-    expect(report(type, claimed(type), 1, said, moment(4_000))).toBeUndefined()
-    expect(report(tried, ended(tried, claimed(tried), failed).job, 2, said, moment(4_000))).toBeUndefined()
+    expect(report(plain, cancelled(plain).job, 2, said, contextAt(4_000))).toBeUndefined()
+    expect(report(type, claimed(type), 1, said, contextAt(4_000))).toBeUndefined()
+    expect(report(tried, ended(tried, claimed(tried), failed).job, 2, said, contextAt(4_000))).toBeUndefined()
   })
 
   test('a task may send declared events, and without a declaration all but commands and reserved names', () => {
@@ -454,8 +454,8 @@ describe('report', () => {
 
 describe('release', () => {
   test('I45 an attempt that is given back is available again and not counted', () => {
-    const held = claimed(plain)
-    const decision = release(plain, held, 2, moment(3_000))
+    const running = claimed(plain)
+    const decision = release(plain, running, 2, contextAt(3_000))
     expect(taskOf(decision.job)).toMatchObject({
       status: 'available',
       attempt: 0,
@@ -474,11 +474,11 @@ describe('release', () => {
   })
 
   test.each([0, 1, 7])('token %d, which holds nothing, gives nothing back', (token) => {
-    expect(release(plain, claimed(plain), token, moment(3_000)).changed).toBe(false)
+    expect(release(plain, claimed(plain), token, contextAt(3_000)).changed).toBe(false)
   })
 
   test('work that was left is not given back, because it has to stop', () => {
-    expect(release(plain, cancelled(plain).job, 2, moment(4_000)).changed).toBe(false)
+    expect(release(plain, cancelled(plain).job, 2, contextAt(4_000)).changed).toBe(false)
   })
 })
 
@@ -500,10 +500,10 @@ describe('due', () => {
   test('due timers fire at once, in the order of their times, then of their making', () => {
     const job = created(ordered)
     expect(wakeAt(job)).toBe(1_100)
-    expect(due(ordered, job, moment(1_099))).toMatchObject({ changed: false, events: [] })
-    const some = due(ordered, job, moment(1_200))
+    expect(due(ordered, job, contextAt(1_099))).toMatchObject({ changed: false, events: [] })
+    const some = due(ordered, job, contextAt(1_200))
     expect(some.job).toMatchObject({ context: { seen: 'abd' }, timers: [{ id: 'c', dueAt: 1_300 }] })
-    expect(due(ordered, job, moment(9_999)).job).toMatchObject({ context: { seen: 'abdc' }, timers: [] })
+    expect(due(ordered, job, contextAt(9_999)).job).toMatchObject({ context: { seen: 'abdc' }, timers: [] })
   })
 
   test('a timer that the one before it cancels does not fire', () => {
@@ -512,7 +512,7 @@ describe('due', () => {
       entry: raise({ type: 'FIRST' }, { delay: 10 }),
       states: { a: { after: { 20: 'late' }, on: { FIRST: 'b' } }, b: {}, late: {} },
     })
-    const { job } = due(type, created(type), moment(9_999))
+    const { job } = due(type, created(type), contextAt(9_999))
     expect(job).toMatchObject({ state: 'b', timers: [] })
   })
 
@@ -521,13 +521,13 @@ describe('due', () => {
       initial: 'a',
       states: { a: { after: { 1000: 'b' } }, b: { after: { 1000: 'c' } }, c: {} },
     })
-    const { job } = due(type, created(type), moment(50_000))
+    const { job } = due(type, created(type), contextAt(50_000))
     expect(job).toMatchObject({ state: 'b', timers: [{ dueAt: 51_000 }] })
   })
 
   test('a timer that its state no longer takes is removed, and nothing else changes', () => {
     const type = machineType({ entry: raise({ type: 'NOBODY' }, { delay: 10 }) })
-    const decision = due(type, created(type), moment(2_000))
+    const decision = due(type, created(type), contextAt(2_000))
     expect(decision).toMatchObject({
       changed: true,
       events: [{ type: 'job.updated' }],
@@ -555,7 +555,7 @@ describe('due', () => {
       entry: [raise({ type: 'ARM' }, { id: 'first', delay: 100 }), raise({ type: 'X' }, { id: 'x', delay: 100 })],
       on: { ARM: { actions: raise({ type: 'X' }, { id: 'x', delay: 100 }) } },
     })
-    const { job } = due(type, created(type), moment(1_100))
+    const { job } = due(type, created(type), contextAt(1_100))
     expect(job.timers).toMatchObject([{ id: 'x', dueAt: 1_200 }])
   })
 
@@ -572,9 +572,9 @@ describe('due', () => {
 
   test('a cycle of after: 0 does not block other jobs: each turn is a change of its own', () => {
     const type = machineType({ initial: 'a', states: { a: { after: { 0: 'b' } }, b: { after: { 0: 'a' } } } })
-    const once = due(type, created(type), moment(2_000))
+    const once = due(type, created(type), contextAt(2_000))
     expect(once).toMatchObject({ job: { state: 'b', phase: 'active', revision: 2 }, inputs: [{}] })
-    expect(due(type, once.job, moment(2_000)).job).toMatchObject({ state: 'a', revision: 3 })
+    expect(due(type, once.job, contextAt(2_000)).job).toMatchObject({ state: 'a', revision: 3 })
   })
 
   test('an infinite delay never falls due, and one that is not a number is due at once', () => {
@@ -590,14 +590,14 @@ describe('due', () => {
   test('work past its grace is abandoned after the timers: its token is invalid, and the slot is free', () => {
     const { job } = cancelled(plain, created(plain, { pipeline: 'nightly' }))
     const before = 3_000 + HEARTBEAT + GRACE - 1
-    expect(due(plain, job, moment(before)).changed).toBe(false)
-    const abandoned = due(plain, job, moment(before + 1))
+    expect(due(plain, job, contextAt(before)).changed).toBe(false)
+    const abandoned = due(plain, job, contextAt(before + 1))
     expect(abandoned).toMatchObject({
       events: [{ type: 'task.abandoned', task: 'execute' }],
       job: { tasks: [] },
     })
     expect(holdsSlot(abandoned.job)).toBe(false)
-    expect(end(plain, abandoned.job, 2, { ok: true }, moment(before + 2))).toBeUndefined()
+    expect(end(plain, abandoned.job, 2, { ok: true }, contextAt(before + 2))).toBeUndefined()
   })
 
   test('timers fire before work past its grace is abandoned', () => {
@@ -607,13 +607,13 @@ describe('due', () => {
       on: { LATE: { actions: emit({ type: 'LATE' }) } },
       states: { a: { invoke: { id: 'w', src: 'work' }, on: { GO: 'b' } }, b: {} },
     })
-    const { events } = due(type, sent(type, claimed(type), 'GO', 3_000), moment(99_999))
+    const { events } = due(type, sent(type, claimed(type), 'GO', 3_000), contextAt(99_999))
     expect(events.map((event) => event.type)).toEqual(['job.transitioned', 'job.emitted', 'task.abandoned'])
   })
 
   test('a retry’s pause is not a timer of the job', () => {
-    const { job } = ended(tried, claimed(tried), failed, moment(3_000, 0.5))
-    expect(due(tried, job, moment(99_999)).changed).toBe(false)
+    const { job } = ended(tried, claimed(tried), failed, contextAt(3_000, 0.5))
+    expect(due(tried, job, contextAt(99_999)).changed).toBe(false)
   })
 })
 

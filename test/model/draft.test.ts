@@ -17,7 +17,7 @@ const failed = { ok: false, error: { name: 'Error', message: 'broken' } } as con
 
 describe('leaving work', () => {
   test('a cancel while its work is only available leaves nothing behind', () => {
-    const decision = send(plain, created(plain), { type: 'cancel', reason: 'late' }, moment(2_000))
+    const decision = send(plain, created(plain), { type: 'cancel', reason: 'late' }, contextAt(2_000))
     expect(decision.job).toMatchObject({ status: 'cancelled', outcome: 'cancelled', phase: 'settled', tasks: [] })
     const settled = { from: 'queued', to: 'cancelled', outcome: 'cancelled', reason: 'late', command: 'cancel' }
     expect(decision.events).toEqual([{ type: 'job.transitioned', ...settled }])
@@ -35,7 +35,7 @@ describe('leaving work', () => {
     expect(taskOf(job)).toMatchObject({ status: 'stopping' })
     expect(taskOf(job)).not.toHaveProperty('stopBy')
     expect(wakeAt(job)).toBeUndefined()
-    expect(due(patient, job, moment(9_999_999)).changed).toBe(false)
+    expect(due(patient, job, contextAt(9_999_999)).changed).toBe(false)
   })
 
   test('the slot is held until the stop is reported', () => {
@@ -48,7 +48,7 @@ describe('leaving work', () => {
     'the end of work that was left only removes it: %j',
     (result) => {
       const { job } = cancelled(plain)
-      const decision = ended(plain, job, result, moment(4_000))
+      const decision = ended(plain, job, result, contextAt(4_000))
       expect(decision).toMatchObject({ inputs: [], events: [{ type: 'task.stopped', task: 'execute' }] })
       expect(decision.job).toEqual({ ...job, tasks: [], updatedAt: 4_000, revision: 4, eventCount: job.eventCount + 1 })
     },
@@ -61,7 +61,7 @@ describe('leaving work', () => {
 
   test('the death of a process ends the work that was left there', () => {
     const { job } = cancelled(plain)
-    const decision = lose(plain, job, { invocation: 1, reason: 'died', steps: 0 }, moment(4_000))
+    const decision = lose(plain, job, { invocation: 1, reason: 'died', steps: 0 }, contextAt(4_000))
     expect(decision).toMatchObject({ events: [{ type: 'task.stopped' }], inputs: [], job: { tasks: [] } })
   })
 
@@ -70,7 +70,7 @@ describe('leaving work', () => {
       initial: 'a',
       states: { a: { invoke: { id: 'w', src: 'work' }, on: { AGAIN: { target: 'a', reenter: true } } } },
     })
-    const { job } = send(type, claimed(type), { type: 'AGAIN' }, moment(3_000))
+    const { job } = send(type, claimed(type), { type: 'AGAIN' }, contextAt(3_000))
     expect(job.tasks).toMatchObject([
       { id: 'w', invocation: 1, token: 2, status: 'stopping' },
       { id: 'w', invocation: 3, token: 0, status: 'available', attempt: 0 },
@@ -79,7 +79,7 @@ describe('leaving work', () => {
     const stopped = ended(type, job, failed).job
     expect(claimableTasks(stopped)).toMatchObject([{ invocation: 3 }])
     // It is left again: the invocation that was never claimed goes at once, and the one that is still stopping stays.
-    expect(send(type, job, { type: 'AGAIN' }, moment(4_000)).job.tasks).toMatchObject([
+    expect(send(type, job, { type: 'AGAIN' }, contextAt(4_000)).job.tasks).toMatchObject([
       { invocation: 1, status: 'stopping', stopBy: 3_000 + HEARTBEAT + GRACE },
       { invocation: 4, status: 'available' },
     ])
@@ -98,7 +98,7 @@ test('an invoke that is entered again without having been left replaces its earl
       },
     },
   })
-  const { job } = send(type, claimed(type), { type: 'AGAIN' }, moment(3_000))
+  const { job } = send(type, claimed(type), { type: 'AGAIN' }, contextAt(3_000))
   expect(job.tasks).toMatchObject([
     { id: 'w', invocation: 1, status: 'stopping' },
     { id: 'w', invocation: 3, status: 'available' },
@@ -109,7 +109,7 @@ test('an invoke that is entered again without having been left replaces its earl
 describe('send', () => {
   test('an event that the chart does not take is not handled, and nothing is written', () => {
     const job = claimed(plain)
-    expect(send(plain, job, { type: 'other' }, moment(3_000))).toMatchObject({
+    expect(send(plain, job, { type: 'other' }, contextAt(3_000))).toMatchObject({
       handled: false,
       changed: false,
       job,
@@ -121,7 +121,7 @@ describe('send', () => {
     let ran = 0
     const type = machineType({ on: { PING: { actions: () => void ran++ } } })
     const job = created(type)
-    const decision = send(type, job, { type: 'PING' }, moment(2_000))
+    const decision = send(type, job, { type: 'PING' }, contextAt(2_000))
     expect(decision).toMatchObject({ handled: true, changed: false, job, events: [] })
     for (const { run } of decision.effects) run(() => {})
     expect(ran).toBe(1)
@@ -129,7 +129,7 @@ describe('send', () => {
 
   test('an event that only emits or logs is written', () => {
     const type = machineType({ on: { SAY: { actions: [emit({ type: 'SAID' }), log('said')] } } })
-    const decision = send(type, created(type), { type: 'SAY' }, moment(2_000))
+    const decision = send(type, created(type), { type: 'SAY' }, contextAt(2_000))
     expect(decision).toMatchObject({ changed: true, logs: ['said'], job: { revision: 2 } })
     expect(decision.events).toContainEqual({ type: 'job.emitted', event: { type: 'SAID' } })
   })
@@ -165,13 +165,13 @@ describe('send', () => {
     const job = sent(type, claimed(type), 'GO', 3_000)
     expect(job).toMatchObject({ phase: 'settled', timers: [] })
     expect(job.tasks.map(({ status }) => status)).toEqual(['stopping'])
-    expect(send(type, job, { type: 'GO' }, moment(4_000))).toMatchObject({
+    expect(send(type, job, { type: 'GO' }, contextAt(4_000))).toMatchObject({
       changed: false,
       job,
       events: [],
       inputs: [],
     })
-    expect(due(type, job, moment(4_000))).toMatchObject({ changed: false, job })
+    expect(due(type, job, contextAt(4_000))).toMatchObject({ changed: false, job })
   })
 
   test('I12 a throw in the chart ends that job alone, and its claimed work is asked to stop', () => {
@@ -212,15 +212,21 @@ describe('send', () => {
   })
 
   test('times never fall when the clock goes backwards', () => {
-    const late = claim(plain, created(plain, {}, 5_000), 1, { holder: 'me' }, moment(1_000)).job
+    const late = claim(plain, created(plain, {}, 5_000), 1, { holder: 'me' }, contextAt(1_000)).job
     expect(late).toMatchObject({ createdAt: 5_000, startedAt: 5_000, updatedAt: 5_000 })
     const over = sent(plain, late, 'cancel', 10)
     expect(over).toMatchObject({ endedAt: 5_000, updatedAt: 5_000 })
   })
 
   test('deadlines count by the steady time, whatever the wall clock shows', () => {
-    const late = claim(plain, created(plain, {}, 5_000), 1, { holder: 'me' }, { ...moment(1_000), steadyAt: 7_000 }).job
-    const over = send(plain, late, { type: 'cancel' }, { ...moment(10), steadyAt: 8_000 }).job
+    const late = claim(
+      plain,
+      created(plain, {}, 5_000),
+      1,
+      { holder: 'me' },
+      { ...contextAt(1_000), steadyAt: 7_000 },
+    ).job
+    const over = send(plain, late, { type: 'cancel' }, { ...contextAt(10), steadyAt: 8_000 }).job
     expect(over).toMatchObject({ endedAt: 5_000, tasks: [{ stopBy: 8_000 + HEARTBEAT + GRACE }] })
   })
 })
@@ -232,7 +238,7 @@ describe('describe', () => {
       execute: () => 1,
       describe: (_, event) => ({ message: `by ${event.type}`, exitCode: 3, reason: 'mine', error: 'odd' }),
     })
-    const decision = send(type, created(type), { type: 'cancel', reason: 'late' }, moment(2_000))
+    const decision = send(type, created(type), { type: 'cancel', reason: 'late' }, contextAt(2_000))
     expect(decision.job).toMatchObject({ message: 'by cancel', exitCode: 3, error: { message: 'odd' } })
     expect(decision.events).toMatchObject([{ reason: 'mine', message: 'by cancel', error: { message: 'odd' } }])
   })
@@ -261,7 +267,7 @@ function thrower(): never {
   throw new RangeError('mine')
 }
 
-function moment(at: number, random = 0): DecisionContext {
+function contextAt(at: number, random = 0): DecisionContext {
   return { at, random, heartbeatMs: HEARTBEAT }
 }
 
@@ -272,7 +278,7 @@ function machineType(config: object, options: object = {}): AnyJobType {
 }
 
 function created(type: AnyJobType, more: object = {}, at = 1_000): Job {
-  return create(type, { ...seed, ...more }, moment(at)).job
+  return create(type, { ...seed, ...more }, contextAt(at)).job
 }
 
 function taskOf(job: Job): Task {
@@ -285,19 +291,19 @@ function taskOf(job: Job): Task {
 function claimed(type: AnyJobType, job: Job = created(type), at = 2_000): Job {
   const [task] = claimableTasks(job)
   if (task === undefined) throw new Error('the job has no claimable task')
-  return claim(type, job, task.invocation, { holder: 'me' }, moment(at)).job
+  return claim(type, job, task.invocation, { holder: 'me' }, contextAt(at)).job
 }
 
-function ended(type: AnyJobType, job: Job, result: Parameters<typeof end>[3], when = moment(3_000)): Decision {
+function ended(type: AnyJobType, job: Job, result: Parameters<typeof end>[3], when = contextAt(3_000)): Decision {
   const decision = end(type, job, taskOf(job).token, result, when)
   if (decision === undefined) throw new Error('the token is not good')
   return decision
 }
 
 function sent(type: AnyJobType, job: Job, name: ChartEvent['type'], at: number): Job {
-  return send(type, job, { type: name }, moment(at)).job
+  return send(type, job, { type: name }, contextAt(at)).job
 }
 
 function cancelled(type: AnyJobType, job: Job = created(type)): Decision {
-  return send(type, claimed(type, job), { type: 'cancel' }, moment(3_000))
+  return send(type, claimed(type, job), { type: 'cancel' }, contextAt(3_000))
 }

@@ -2,7 +2,7 @@ import { defineJob } from 'jobchart'
 import { expect, test } from 'vitest'
 import { assign, createActor, createMachine } from 'xstate'
 import { send } from '../../src/model/decision.ts'
-import { created, moment } from './one-job.ts'
+import { contextAt, created } from './one-job.ts'
 
 const note = (name: string) => assign({ order: ({ context }) => [...context.order, name] })
 const region = (name: string) => ({
@@ -29,6 +29,6 @@ test.each([
   live.send({ type: 'GO' })
   const type = defineJob({ type: 'regions', lifecycle })
   const stored = JSON.parse(JSON.stringify(created(type)))
-  expect(send(type, stored, { type: 'GO' }, moment(2_000)).job.context).toEqual(live.getSnapshot().context)
+  expect(send(type, stored, { type: 'GO' }, contextAt(2_000)).job.context).toEqual(live.getSnapshot().context)
   expect(live.getSnapshot().context).toMatchObject({ order: Object.keys(states) })
 })

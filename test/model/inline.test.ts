@@ -30,7 +30,7 @@ test('transition logic moves with its job: its task holds its state, and nobody 
   expect(job.tasks).toMatchObject([{ id: 'c', status: 'inline', token: 0, snapshot: { status: 'active', context: 5 } }])
   expect(claimableTasks(job)).toEqual([])
   expect(isBusy(job)).toBe(false)
-  expect(claim(type, job, 1, { holder: 'me' }, moment(2_000)).changed).toBe(false)
+  expect(claim(type, job, 1, { holder: 'me' }, contextAt(2_000)).changed).toBe(false)
 })
 
 test('transition logic takes its messages in the same changeset, from the stored state', () => {
@@ -59,7 +59,7 @@ test('I48 a state of transition logic that JSON would not give back is an error 
 
 test('transition logic that the chart leaves is gone at once', () => {
   const type = typeOf(forwarding)
-  expect(send(type, created(type), { type: 'LEAVE' }, moment(2_000)).job).toMatchObject({ state: 'b', tasks: [] })
+  expect(send(type, created(type), { type: 'LEAVE' }, contextAt(2_000)).job).toMatchObject({ state: 'b', tasks: [] })
 })
 
 test('transition logic that cannot begin is an error event as its job begins', () => {
@@ -102,7 +102,7 @@ test('I16 transition logic has no token: no report ends it', () => {
   expect(endUnder(type, job, 0)).toBeUndefined()
 })
 
-function moment(at: number): DecisionContext {
+function contextAt(at: number): DecisionContext {
   return { at, random: 0, heartbeatMs: 2_000 }
 }
 
@@ -118,13 +118,13 @@ function typeOf(config: object, logic: AnyActorLogic = counter): AnyJobType {
 
 function created(type: AnyJobType): Job {
   const seed = { id: 'j1', tenant: 'acme', createdBy: 'ada', trigger: 'manual', labels: {}, priority: 0 } as const
-  return create(type, seed, moment(1_000)).job
+  return create(type, seed, contextAt(1_000)).job
 }
 
 function told(type: AnyJobType, job: Job, as: string): Job {
-  return send(type, job, { type: 'TELL', as }, moment(2_000)).job
+  return send(type, job, { type: 'TELL', as }, contextAt(2_000)).job
 }
 
 function endUnder(type: AnyJobType, job: Job, token: number): unknown {
-  return end(type, job, token, { ok: true, output: 'forged' }, moment(3_000))
+  return end(type, job, token, { ok: true, output: 'forged' }, contextAt(3_000))
 }

@@ -79,7 +79,7 @@ describe('a child job', () => {
   test('that succeeds gives the parent’s done event, in one changeset', () => {
     const { claimed } = started(parent)
     const { decision, after } = change(claimed('j2'), 'j2', (type, job, tree) =>
-      end(type, job, 2, { ok: true }, moment(3_000), tree),
+      end(type, job, 2, { ok: true }, contextAt(3_000), tree),
     )
     expect(decision).toMatchObject({ job: { status: 'done', outcome: 'success', output: { rows: 3 } } })
     expect(decision.others.map(({ job }) => job.id)).toEqual(['j1'])
@@ -126,7 +126,7 @@ describe('a child job', () => {
   test('whose parent has left the invoke sends it no event', () => {
     const { claimed } = started(parent)
     const left = sent(claimed('j2'), 'j1', 'LEAVE').after
-    const { after } = change(left, 'j2', (type, job, tree) => end(type, job, 2, { ok: true }, moment(4_000), tree))
+    const { after } = change(left, 'j2', (type, job, tree) => end(type, job, 2, { ok: true }, contextAt(4_000), tree))
     expect(jobIn(after, 'j1')).toMatchObject({ state: 'left', context: { result: null } })
   })
 })
@@ -171,14 +171,14 @@ describe('a child job whose row is gone', () => {
 
   test('is not part of its parent’s deletion', () => {
     const world = without(started(waiting).world, 'j2')
-    const { decision } = change(world, 'j1', (type, job, tree) => remove(type, job, moment(3_000), tree))
+    const { decision } = change(world, 'j1', (type, job, tree) => remove(type, job, contextAt(3_000), tree))
     expect(decision.job).toMatchObject({ deletedAt: 3_000, tasks: [] })
   })
 })
 
 test('a child job whose parent is gone continues, and ends alone', () => {
   const world = without(started(parent).claimed('j2'), 'j1')
-  const { decision } = change(world, 'j2', (type, job, tree) => end(type, job, 2, { ok: true }, moment(3_000), tree))
+  const { decision } = change(world, 'j2', (type, job, tree) => end(type, job, 2, { ok: true }, contextAt(3_000), tree))
   expect(decision).toMatchObject({ job: { phase: 'settled', outcome: 'success' }, others: [] })
 })
 
@@ -206,7 +206,7 @@ test('a decision names a parent that heard of its child and did not move', () =>
 
 test('a job with parents or children is not decided without its tree', () => {
   const { world } = started(parent)
-  expect(() => send(parent, jobIn(world, 'j1'), { type: 'LEAVE' }, moment(3_000))).toThrow('need the job tree')
+  expect(() => send(parent, jobIn(world, 'j1'), { type: 'LEAVE' }, contextAt(3_000))).toThrow('need the job tree')
 })
 
 describe('leaving an invoked machine', () => {
@@ -229,11 +229,11 @@ describe('leaving an invoked machine', () => {
     expect(child.tasks).toMatchObject([{ status: 'stopping', stopBy: 3_000 + HEARTBEAT + GRACE }])
     expect(holdsSlot(job)).toBe(true)
     const stopped = change(left, 'j2', (type, each, tree) =>
-      end(type, each, 2, { ok: true }, moment(4_000), tree),
+      end(type, each, 2, { ok: true }, contextAt(4_000), tree),
     ).after
     expect([jobIn(stopped, 'j1').tasks, jobIn(stopped, 'j2').tasks]).toEqual([[], []])
     expect(holdsSlot(jobIn(stopped, 'j1'))).toBe(false)
-    const abandoned = change(left, 'j2', (type, each, tree) => due(type, each, moment(99_999), tree)).after
+    const abandoned = change(left, 'j2', (type, each, tree) => due(type, each, contextAt(99_999), tree)).after
     expect([jobIn(abandoned, 'j1').tasks, jobIn(abandoned, 'j2').tasks]).toEqual([[], []])
   })
 
@@ -297,7 +297,7 @@ describe('messages', () => {
     const told = sent(started(type).claimed('j1'), 'j1', 'GO').after
     expect(jobIn(told, 'j1').tasks).toMatchObject([{ status: 'claimed', inbox: [{ type: 'X', n: 1 }] }])
     const lost = change(told, 'j1', (each, job, tree) =>
-      lose(each, job, { invocation: 1, reason: 'died', steps: 0 }, moment(4_000), tree),
+      lose(each, job, { invocation: 1, reason: 'died', steps: 0 }, contextAt(4_000), tree),
     ).after
     expect(jobIn(lost, 'j1').tasks).toMatchObject([{ status: 'available', inbox: [{ type: 'X', n: 1 }] }])
   })
@@ -319,15 +319,15 @@ describe('tasks that no claim holds', () => {
     const { world } = started(parent)
     const job = jobIn(world, 'j1')
     const tree = treeIn(world)
-    expect(end(parent, job, 0, { ok: true, output: 'forged' }, moment(3_000), tree)).toBeUndefined()
-    expect(report(parent, job, 0, { kind: 'event', event: { type: 'LEAVE' } }, moment(3_000), tree)).toBeUndefined()
-    expect(release(parent, job, 0, moment(3_000), tree)).toMatchObject({ changed: false, job })
+    expect(end(parent, job, 0, { ok: true, output: 'forged' }, contextAt(3_000), tree)).toBeUndefined()
+    expect(report(parent, job, 0, { kind: 'event', event: { type: 'LEAVE' } }, contextAt(3_000), tree)).toBeUndefined()
+    expect(release(parent, job, 0, contextAt(3_000), tree)).toMatchObject({ changed: false, job })
   })
 
   test('I12 a child’s task is not an attempt: it cannot be lost with a process', () => {
     const { world } = started(parent)
     const loss = { invocation: 1, reason: 'died', steps: 0 }
-    expect(lose(parent, jobIn(world, 'j1'), loss, moment(3_000), treeIn(world)).changed).toBe(false)
+    expect(lose(parent, jobIn(world, 'j1'), loss, contextAt(3_000), treeIn(world)).changed).toBe(false)
   })
 })
 
@@ -364,7 +364,7 @@ function see(word: string) {
   return assign({ seen: ({ context }: { context: { seen: string } }) => `${context.seen}${word} ` } as never)
 }
 
-function moment(at: number): DecisionContext {
+function contextAt(at: number): DecisionContext {
   return { at, random: 0, heartbeatMs: HEARTBEAT }
 }
 
@@ -379,28 +379,28 @@ function typeOf(config: object, child = working): AnyJobType {
 function started(type: AnyJobType) {
   types.clear()
   for (const each of withChildren(type)) types.set(each.type, each)
-  const decision = create(type, seed, moment(1_000), treeIn(new Map([['j1', undefined]])))
+  const decision = create(type, seed, contextAt(1_000), treeIn(new Map([['j1', undefined]])))
   const world = applied(new Map(), decision)
   /** The jobs with the first task of one of them claimed. */
   const claimed = (id: string): World => {
     const job = jobIn(world, id)
-    const entry = job.tasks[0]?.invocation ?? -1
-    return applied(world, claim(typeIn(job), job, entry, { holder: 'me' }, moment(2_000), treeIn(world)))
+    const invocation = job.tasks[0]?.invocation ?? -1
+    return applied(world, claim(typeIn(job), job, invocation, { holder: 'me' }, contextAt(2_000), treeIn(world)))
   }
   return { decision, world, claimed }
 }
 
-type Verb = (type: AnyJobType, job: Job, tree: JobTree) => Decision | undefined
+type Decide = (type: AnyJobType, job: Job, tree: JobTree) => Decision | undefined
 
-function change(world: World, id: string, verb: Verb): Changed {
+function change(world: World, id: string, decide: Decide): Changed {
   const job = jobIn(world, id)
-  const decision = verb(typeIn(job), job, treeIn(world))
+  const decision = decide(typeIn(job), job, treeIn(world))
   if (decision === undefined) throw new Error('the token is not good')
   return { decision, after: applied(world, decision) }
 }
 
 function sent(world: World, id: string, name: string): Changed {
-  return change(world, id, (type, job, tree) => send(type, job, { type: name }, moment(3_000), tree))
+  return change(world, id, (type, job, tree) => send(type, job, { type: name }, contextAt(3_000), tree))
 }
 
 function without(world: World, id: string): World {

@@ -39,9 +39,9 @@ test('a job does not wake for a task that is available later: the storage finds 
 })
 
 test('only available tasks are claimable, also those of a later time', () => {
-  const offered = taskWith({ id: 'a', invocation: 1, status: 'available', availableAt: 9_999 })
-  const job = jobWith({ tasks: [offered, taskWith({ id: 'b', invocation: 2, status: 'claimed' })] })
-  expect(claimableTasks(job)).toEqual([offered])
+  const available = taskWith({ id: 'a', invocation: 1, status: 'available', availableAt: 9_999 })
+  const job = jobWith({ tasks: [available, taskWith({ id: 'b', invocation: 2, status: 'claimed' })] })
+  expect(claimableTasks(job)).toEqual([available])
 })
 
 test('a stopping invocation blocks the next one of the same invoke, and no other', () => {

@@ -15,7 +15,7 @@ import type { JobTree } from '../../src/model/decision-data.ts'
 import { type AnyJobType, defineJob, withChildren } from '../../src/model/definition.ts'
 import type { Job } from '../../src/model/job.ts'
 import { createChart } from '../../src/model/transition.ts'
-import { moment, seed, taskOf } from './one-job.ts'
+import { contextAt, seed, taskOf } from './one-job.ts'
 
 const MANY = 1_000
 const ids = Array.from({ length: MANY }, (_, index) => `k${index}`)
@@ -86,34 +86,37 @@ const parents: { readonly [how: string]: object } = {
 describe.each(Object.entries(parents))('a thousand children %s', (_, config) => {
   test('begin, get messages, end and are left', () => {
     const { rows, decide } = world(config)
-    decide('j1', (type, job, tree) => send(type, job, { type: 'GO' }, moment(1_000), tree))
+    decide('j1', (type, job, tree) => send(type, job, { type: 'GO' }, contextAt(1_000), tree))
     expect(rows.size).toBe(MANY + 1)
     const children = [...rows.keys()].filter((id) => id !== 'j1')
     for (const id of children) {
-      decide(id, (type, job, tree) => claim(type, job, taskOf(job).invocation, { holder: 'me' }, moment(2_000), tree))
+      decide(id, (type, job, tree) =>
+        claim(type, job, taskOf(job).invocation, { holder: 'me' }, contextAt(2_000), tree),
+      )
     }
-    for (const to of ids) decide('j1', (type, job, tree) => send(type, job, { type: 'TELL', to }, moment(3_000), tree))
+    for (const to of ids)
+      decide('j1', (type, job, tree) => send(type, job, { type: 'TELL', to }, contextAt(3_000), tree))
     for (const id of children) expect(rows.get(id)?.context).toEqual({ heard: 1 })
     for (const id of children.slice(0, 600)) {
-      decide(id, (type, job, tree) => end(type, job, taskOf(job).token, { ok: true }, moment(4_000), tree))
+      decide(id, (type, job, tree) => end(type, job, taskOf(job).token, { ok: true }, contextAt(4_000), tree))
     }
     expect(rows.get('j1')).toMatchObject({ context: { ended: 600 }, tasks: { length: 400 } })
-    decide('j1', (type, job, tree) => send(type, job, { type: 'LEAVE' }, moment(5_000), tree))
+    decide('j1', (type, job, tree) => send(type, job, { type: 'LEAVE' }, contextAt(5_000), tree))
     expect(children.map((id) => rows.get(id)?.phase)).toEqual(children.map(() => 'settled'))
     for (const id of children.slice(600)) {
-      decide(id, (type, job, tree) => end(type, job, taskOf(job).token, { ok: true }, moment(6_000), tree))
+      decide(id, (type, job, tree) => end(type, job, taskOf(job).token, { ok: true }, contextAt(6_000), tree))
     }
     expect(rows.get('j1')).toMatchObject({ context: { ended: 600 }, tasks: [] })
   })
 
   test('stay the same objects in their parent, except the one that changes', () => {
     const { rows, decide } = world(config)
-    const { job: before } = decide('j1', (type, job, tree) => send(type, job, { type: 'GO' }, moment(1_000), tree))
+    const { job: before } = decide('j1', (type, job, tree) => send(type, job, { type: 'GO' }, contextAt(1_000), tree))
     const [id] = [...rows.keys()].filter((each) => each !== 'j1')
     decide(String(id), (type, job, tree) =>
-      claim(type, job, taskOf(job).invocation, { holder: 'me' }, moment(2_000), tree),
+      claim(type, job, taskOf(job).invocation, { holder: 'me' }, contextAt(2_000), tree),
     )
-    decide(String(id), (type, job, tree) => end(type, job, taskOf(job).token, { ok: true }, moment(4_000), tree))
+    decide(String(id), (type, job, tree) => end(type, job, taskOf(job).token, { ok: true }, contextAt(4_000), tree))
     const after = rows.get('j1')?.tasks ?? []
     expect(after).toHaveLength(MANY - 1)
     expect(after.every((task) => before.tasks.includes(task))).toBe(true)
@@ -160,7 +163,7 @@ test('a chart looks up only the children that it addresses', () => {
   expect(take({ type: 'COUNT' }).looked).toContain('all')
 })
 
-type Verb = (type: AnyJobType, job: Job, tree: JobTree) => Decision | undefined
+type Decide = (type: AnyJobType, job: Job, tree: JobTree) => Decision | undefined
 
 function world(config: object) {
   const lifecycle: AnyStateMachine = createMachine(config as never).provide({ actors: { child } } as never)
@@ -180,11 +183,11 @@ function world(config: object) {
     for (const { job } of [decision, ...decision.others]) rows.set(job.id, job)
     return decision
   }
-  keep(create(type, seed, moment(1_000), tree))
-  const decide = (id: string, verb: Verb): Decision => {
+  keep(create(type, seed, contextAt(1_000), tree))
+  const decide = (id: string, change: Decide): Decision => {
     const stored = tree.get(id)
     if (stored === undefined) throw new Error(`no job ${id}`)
-    return keep(verb(stored.type, stored.job, tree))
+    return keep(change(stored.type, stored.job, tree))
   }
   return { rows, decide }
 }

@@ -6,7 +6,7 @@ import type { Job } from '../../src/model/job.ts'
 import type { Migrated, MigratingJob } from '../../src/model/job-type.ts'
 import { typeWhenTouched } from '../../src/model/migration.ts'
 import { task } from '../../src/model/task.ts'
-import { claimed, created, ended, machineType, moment, sent, taskOf } from './one-job.ts'
+import { claimed, contextAt, created, ended, machineType, sent, taskOf } from './one-job.ts'
 
 const defaultActors = { work: fromPromise(async () => {}), other: fromPromise(async () => {}) }
 
@@ -64,7 +64,7 @@ describe('a job of a previous version', () => {
 
   test('is migrated by an event, which the new chart then takes', () => {
     const { type } = moving(({ context }) => ({ state: 'waiting', context: { n: (context as { n: number }).n + 1 } }))
-    const { job, events, inputs } = send(type, created(old), { type: 'GO' }, moment(2_000))
+    const { job, events, inputs } = send(type, created(old), { type: 'GO' }, contextAt(2_000))
     expect(events).toEqual([
       { type: 'job.migrated', version: '2', previous: '1', from: 'wait', to: 'waiting' },
       { type: 'job.transitioned', from: 'waiting', to: 'done', outcome: 'success', command: 'GO' },
@@ -126,7 +126,7 @@ describe('a job of a previous version', () => {
 
   test('starts what the new chart invokes in its state, and stops other invokes', () => {
     const { type } = moving(() => ({ state: 'elsewhere' }))
-    const decision = send(type, created(old), { type: 'NOTHING' }, moment(2_000))
+    const decision = send(type, created(old), { type: 'NOTHING' }, contextAt(2_000))
     expect(decision.job.tasks).toMatchObject([
       { id: 'x', src: 'other', input: 1, systemId: 'one', status: 'available' },
     ])
@@ -166,7 +166,7 @@ describe('a job of a previous version', () => {
   test('does not restart an after that has fired while it is still in that state', () => {
     const chart = { initial: 'a', states: { a: { after: { 1000: { actions: () => {} } } } } }
     const from = typeOf('1', chart)
-    const fired = due(from, created(from), moment(2_000)).job
+    const fired = due(from, created(from), contextAt(2_000)).job
     expect(fired.timers).toEqual([])
     const moved = typeOf('2', chart, { previous: [from], migrate: () => ({ state: 'a' }) })
     expect(touched({ ...from, successor: moved }, fired)).toMatchObject({ version: '2', timers: [] })
@@ -181,22 +181,22 @@ describe('a job of a previous version', () => {
     }))
     const job = touched(type, created(old))
     expect(job.timers).toContainEqual({ id: PATIENCE, event: { type: PATIENCE }, dueAt: 61_000 })
-    expect(due(moved, job, moment(61_000)).job).toMatchObject({ status: 'late' })
+    expect(due(moved, job, contextAt(61_000)).job).toMatchObject({ status: 'late' })
   })
 
   test('is migrated by a timer that fell due, which fires if the new chart still has it', () => {
     const { type } = moving(() => ({ state: 'late' }))
-    expect(due(type, created(old), moment(95_000)).job).toMatchObject({ version: '2', status: 'done' })
+    expect(due(type, created(old), contextAt(95_000)).job).toMatchObject({ version: '2', status: 'done' })
     const { type: other } = moving(() => ({ state: 'waiting' }))
-    expect(due(other, created(old), moment(61_000)).job).toMatchObject({ version: '2', status: 'waiting' })
+    expect(due(other, created(old), contextAt(61_000)).job).toMatchObject({ version: '2', status: 'waiting' })
   })
 
   test('is migrated by the claim of its task, which is claimed if the task still exists, for the same executor', () => {
     const { type } = moving(() => ({ state: 'waiting' }))
-    const kept = claim(type, created(old), 1, { holder: 'me' }, moment(2_000))
+    const kept = claim(type, created(old), 1, { holder: 'me' }, contextAt(2_000))
     expect(kept.events.map((event) => event.type)).toEqual(['job.migrated', 'task.started'])
     expect(taskOf(kept.job)).toMatchObject({ status: 'claimed' })
-    const gone = claim(moving(() => ({ state: 'elsewhere' })).type, created(old), 1, { holder: 'me' }, moment(2_000))
+    const gone = claim(moving(() => ({ state: 'elsewhere' })).type, created(old), 1, { holder: 'me' }, contextAt(2_000))
     expect(gone.events.map((event) => event.type)).toEqual(['job.migrated'])
     const actors = { work: task({ executor: 'big' }, async () => {}), other: fromPromise(async () => {}) }
     const rerouted = claim(
@@ -204,7 +204,7 @@ describe('a job of a previous version', () => {
       created(old),
       1,
       { holder: 'me' },
-      moment(2_000),
+      contextAt(2_000),
     )
     expect(taskOf(rerouted.job)).toMatchObject({ status: 'available', executor: 'big' })
   })
@@ -217,7 +217,7 @@ describe('a job of a previous version', () => {
     // It was left, but its code still runs.
     expect(taskOf(nudged).status).toBe('stopping')
     expect(sent(type, nudged, 'NOTHING', 4_000)).toMatchObject({ version: '1' })
-    const stopped = ended(type, nudged, { ok: true }, moment(5_000)).job
+    const stopped = ended(type, nudged, { ok: true }, contextAt(5_000)).job
     expect(sent(type, stopped, 'NOTHING', 6_000)).toMatchObject({ version: '2', status: 'waiting' })
   })
 
@@ -264,7 +264,7 @@ describe('a job of a previous version', () => {
     const old = { ...taskOf(created(machineType({ invoke: { id: 'k', src: 'work' } }))), src: 'kid', child: 'j0' }
     const left: Job = { ...created(from), counter: 1, tasks: [{ ...old, status: 'stopping' }] }
     const tree = { get: () => undefined, newId: () => 'j2' }
-    const { job } = send({ ...from, successor: moved }, left, { type: 'NOTHING' }, moment(2_000), tree)
+    const { job } = send({ ...from, successor: moved }, left, { type: 'NOTHING' }, contextAt(2_000), tree)
     expect(job.tasks.map(({ id, status }) => [id, status])).toEqual([
       ['k', 'stopping'],
       ['k', 'claimed'],
@@ -274,7 +274,7 @@ describe('a job of a previous version', () => {
   test('that has settled stays unchanged', () => {
     const { type } = moving(() => ({ state: 'waiting' }))
     const job = sent(old, created(old), 'GO', 2_000)
-    expect(due(type, job, moment(9_000))).toMatchObject({ changed: false, job: { version: '1' } })
+    expect(due(type, job, contextAt(9_000))).toMatchObject({ changed: false, job: { version: '1' } })
   })
 
   test('is migrated through one version after the other', () => {
@@ -319,7 +319,7 @@ test.each<[string, () => Migrated]>([
   const { type } = moving(migrate)
   const job = created(old)
   const before = structuredClone(job)
-  expect(() => send(type, job, { type: 'GO' }, moment(2_000))).toThrow(
+  expect(() => send(type, job, { type: 'GO' }, contextAt(2_000))).toThrow(
     expect.objectContaining({
       code: 'INVALID_DEFINITION',
       jobId: 'j1',

@@ -23,7 +23,7 @@ export function thrower(): never {
   throw new RangeError('mine')
 }
 
-export function moment(at: number, random = 0): DecisionContext {
+export function contextAt(at: number, random = 0): DecisionContext {
   return { at, random, heartbeatMs: HEARTBEAT }
 }
 
@@ -34,7 +34,7 @@ export function machineType(config: object, options: object = {}): AnyJobType {
 }
 
 export function created(type: AnyJobType, more: object = {}, at = 1_000): Job {
-  return create(type, { ...seed, ...more }, moment(at)).job
+  return create(type, { ...seed, ...more }, contextAt(at)).job
 }
 
 export function taskOf(job: Job): Task {
@@ -47,24 +47,29 @@ export function taskOf(job: Job): Task {
 export function claimed(type: AnyJobType, job: Job = created(type), at = 2_000): Job {
   const [task] = claimableTasks(job)
   if (task === undefined) throw new Error('the job has no claimable task')
-  return claim(type, job, task.invocation, { holder: 'me' }, moment(at)).job
+  return claim(type, job, task.invocation, { holder: 'me' }, contextAt(at)).job
 }
 
-export function ended(type: AnyJobType, job: Job, result: Parameters<typeof end>[3], when = moment(3_000)): Decision {
+export function ended(
+  type: AnyJobType,
+  job: Job,
+  result: Parameters<typeof end>[3],
+  when = contextAt(3_000),
+): Decision {
   const decision = end(type, job, taskOf(job).token, result, when)
   if (decision === undefined) throw new Error('the token is not good')
   return decision
 }
 
 export function lost(type: AnyJobType, job: Job, steps = 0): Decision {
-  const held = job.tasks.some(({ status }) => status === 'claimed') ? job : claimed(type, job)
-  return lose(type, held, { invocation: taskOf(held).invocation, reason: 'died', steps }, moment(3_000))
+  const running = job.tasks.some(({ status }) => status === 'claimed') ? job : claimed(type, job)
+  return lose(type, running, { invocation: taskOf(running).invocation, reason: 'died', steps }, contextAt(3_000))
 }
 
 export function sent(type: AnyJobType, job: Job, name: ChartEvent['type'], at: number): Job {
-  return send(type, job, { type: name }, moment(at)).job
+  return send(type, job, { type: name }, contextAt(at)).job
 }
 
 export function cancelled(type: AnyJobType, job: Job = created(type)): Decision {
-  return send(type, claimed(type, job), { type: 'cancel' }, moment(3_000))
+  return send(type, claimed(type, job), { type: 'cancel' }, contextAt(3_000))
 }

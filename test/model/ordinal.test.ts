@@ -3,7 +3,7 @@ import { createMachine, fromPromise, spawnChild, stopChild } from 'xstate'
 import { end, send } from '../../src/model/decision.ts'
 import { type AnyJobType, defineJob } from '../../src/model/definition.ts'
 import type { Job } from '../../src/model/job.ts'
-import { claimed, created, ended, machineType, moment, taskOf } from './one-job.ts'
+import { claimed, contextAt, created, ended, machineType, taskOf } from './one-job.ts'
 
 const round = machineType({
   id: 'm',
@@ -39,7 +39,7 @@ test('an invoke whose earlier work still stops counts up, and no other invoke of
     ['x', 2, 'available'],
     ['y', 2, 'available'],
   ])
-  const stopped = end(round, job, taskOf(job).token, { ok: true }, moment(5_000))?.job as Job
+  const stopped = end(round, job, taskOf(job).token, { ok: true }, contextAt(5_000))?.job as Job
   expect(ordinals(sent(stopped, 'AGAIN'))).toEqual({ x: 3, y: 3 })
 })
 
@@ -106,7 +106,7 @@ test('a migration keeps counting by the ids of invokes, whatever their states ar
       },
     }).provide({ actors }),
   })
-  const moved = send({ ...round, successor: renamed }, job, { type: 'GO' }, moment(9_000)).job
+  const moved = send({ ...round, successor: renamed }, job, { type: 'GO' }, contextAt(9_000)).job
   expect(moved).toMatchObject({ version: '2', ordinals: { 'm.first': 1 } })
   expect(ordinals(moved)).toEqual({ x: 2, y: 2 })
 })
@@ -120,5 +120,5 @@ function sent(job: Job, type: string): Job {
 }
 
 function sentTo(type: AnyJobType, job: Job, event: string): Job {
-  return send(type, job, { type: event }, moment(4_000)).job
+  return send(type, job, { type: event }, contextAt(4_000)).job
 }

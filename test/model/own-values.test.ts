@@ -4,7 +4,7 @@ import { create, type Decision, send } from '../../src/model/decision.ts'
 import type { JobTree } from '../../src/model/decision-data.ts'
 import { type AnyJobType, defineJob, withChildren } from '../../src/model/definition.ts'
 import type { Job } from '../../src/model/job.ts'
-import { moment, seed } from './one-job.ts'
+import { contextAt, seed } from './one-job.ts'
 import { freeze } from './walks/walk.ts'
 
 // A chart's functions run once for each decision, and changes that they make to their arguments reach no one else.
@@ -18,7 +18,7 @@ class Store {
   constructor(type: AnyJobType, input?: never) {
     this.#type = type
     this.#types = new Map([...withChildren(type)].map((each) => [each.type, each]))
-    this.keep(create(type, { ...seed, ...(input === undefined ? {} : { input }) }, moment(1_000), this.tree))
+    this.keep(create(type, { ...seed, ...(input === undefined ? {} : { input }) }, contextAt(1_000), this.tree))
   }
 
   get tree(): JobTree {
@@ -35,7 +35,7 @@ class Store {
   send(event: { readonly type: string; readonly [field: string]: unknown }, id = 'j1'): Job {
     const job = this.job(id)
     const type = this.#types.get(job.type) ?? this.#type
-    return this.keep(send(type, job, freeze(event), moment(2_000), this.tree))
+    return this.keep(send(type, job, freeze(event), contextAt(2_000), this.tree))
   }
 
   keep({ job, others }: Decision): Job {
@@ -223,7 +223,7 @@ describe('own values', () => {
     )
     const store = new Store(type)
     const tree = store.tree
-    const decision = send(type, store.job('j1'), freeze({ type: 'ADD', list: [1, 2] }), moment(2_000), tree)
+    const decision = send(type, store.job('j1'), freeze({ type: 'ADD', list: [1, 2] }), contextAt(2_000), tree)
     expect(decision.job.context).toEqual({ got: [2, 1] })
     expect(decision.inputs).toEqual([{ type: 'ADD', list: [1, 2] }])
     expect(decision.others[0]).toMatchObject({
@@ -267,7 +267,7 @@ describe('own values', () => {
       },
     })
     const store = new Store(type)
-    const decision = send(type, store.job('j1'), { type: 'GO' }, moment(2_000))
+    const decision = send(type, store.job('j1'), { type: 'GO' }, contextAt(2_000))
     expect(decision).toMatchObject({
       inputs: [{ type: 'GO' }],
       job: { message: '1,2', context: { list: [1], n: 1 } },

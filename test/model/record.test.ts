@@ -5,7 +5,7 @@ import type { Task } from '../../src/model/task.ts'
 
 const plain = defineJob({ type: 'plain', killGrace: '1s', execute: () => 1 })
 
-const held: Task = {
+const claimedTask: Task = {
   id: 'execute',
   invocation: 1,
   ordinal: 1,
@@ -55,8 +55,8 @@ test('a thrown value that cannot be read reaches a chart all the same', () => {
 })
 
 test('a task that is available again has no holder, deadline or grace, and keeps its token and its messages', () => {
-  const { holder, ...rest } = held
-  expect(madeAvailable({ ...held, stopBy: 9, deadlineAt: 7, again: 8 }, { crashes: 2 })).toEqual({
+  const { holder, ...rest } = claimedTask
+  expect(madeAvailable({ ...claimedTask, stopBy: 9, deadlineAt: 7, again: 8 }, { crashes: 2 })).toEqual({
     ...rest,
     status: 'available',
     crashes: 2,
@@ -64,5 +64,5 @@ test('a task that is available again has no holder, deadline or grace, and keeps
 })
 
 test('a task of logic that the type does not know is an error that says so', () => {
-  expect(() => settingsOf(plain, { ...held, src: 'gone' })).toThrow('job type "plain" has no logic "gone"')
+  expect(() => settingsOf(plain, { ...claimedTask, src: 'gone' })).toThrow('job type "plain" has no logic "gone"')
 })

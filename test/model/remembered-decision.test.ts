@@ -196,9 +196,9 @@ describe('remembered transitions', () => {
     const lives = [1, 2, 3].map((n) => {
       const context = { at: 1_000 * n, random: 0, heartbeatMs: 500 }
       const begun = create(type, { ...seed, id: `j${n}`, input: n }, context).job
-      const held = claim(type, begun, 1, { holder: `h${n}` }, context).job
-      const done = end(type, held, 2, { ok: true, output: { n } }, context)?.job
-      return { calls: calls(), held, done }
+      const claimedJob = claim(type, begun, 1, { holder: `h${n}` }, context).job
+      const done = end(type, claimedJob, 2, { ok: true, output: { n } }, context)?.job
+      return { calls: calls(), held: claimedJob, done }
     })
     expect(new Set(lives.map((life) => life.calls)).size).toBe(1)
     expect(lives[2]).toMatchObject({
@@ -211,9 +211,15 @@ describe('remembered transitions', () => {
     const type = defineJob({ type: 'f', execute: () => 1 })
     const lives = [1, 2].map((n) => {
       const context = { at: 1_000, random: 0, heartbeatMs: 500 }
-      const held = claim(type, create(type, { ...seed, id: `j${n}` }, context).job, 1, { holder: 'h' }, context).job
+      const claimedJob = claim(
+        type,
+        create(type, { ...seed, id: `j${n}` }, context).job,
+        1,
+        { holder: 'h' },
+        context,
+      ).job
       const output = { list: [n] }
-      const done = end(type, held, 2, { ok: true, output }, context)?.job
+      const done = end(type, claimedJob, 2, { ok: true, output }, context)?.job
       output.list.push(9)
       return done?.output
     })
@@ -224,8 +230,8 @@ describe('remembered transitions', () => {
     const type = defineJob({ type: 'f', execute: () => 1 })
     for (const output of [1, 'x'.repeat(2_000_000), 2]) {
       const context = { at: 1_000, random: 0, heartbeatMs: 500 }
-      const held = claim(type, create(type, seed, context).job, 1, { holder: 'h' }, context).job
-      const done = end(type, held, 2, { ok: true, output }, context)?.job
+      const claimedJob = claim(type, create(type, seed, context).job, 1, { holder: 'h' }, context).job
+      const done = end(type, claimedJob, 2, { ok: true, output }, context)?.job
       expect(done?.outcome).toBe(typeof output === 'number' ? 'success' : 'failure')
     }
   })

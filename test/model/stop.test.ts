@@ -8,13 +8,13 @@ import { task } from '../../src/model/task.ts'
 import {
   cancelled,
   claimed,
+  contextAt,
   created,
   ended,
   GRACE,
   HEARTBEAT,
   lost,
   machineType,
-  moment,
   sent,
   taskOf,
 } from './one-job.ts'
@@ -30,11 +30,11 @@ describe('a timeout', () => {
     const job = claimed(slow, created(slow), 2_000)
     expect(taskOf(job)).toMatchObject({ status: 'claimed', deadlineAt: 12_000 })
     expect(wakeAt(job)).toBe(12_000)
-    expect(due(slow, job, moment(11_999)).changed).toBe(false)
+    expect(due(slow, job, contextAt(11_999)).changed).toBe(false)
   })
 
   test('without retries is the error of the task, while its code stops in its grace', () => {
-    const { job, events } = due(slow, claimed(slow), moment(12_000))
+    const { job, events } = due(slow, claimed(slow), contextAt(12_000))
     expect(job).toMatchObject({ status: 'failed', outcome: 'failure', error: { code: 'TIMEOUT' } })
     expect(events).toMatchObject([{ type: 'job.transitioned', from: 'running', to: 'failed' }])
     expect(taskOf(job)).toMatchObject({ status: 'stopping', stopBy: 12_000 + HEARTBEAT + GRACE })
@@ -43,37 +43,37 @@ describe('a timeout', () => {
   })
 
   test('with retries left repeats the attempt when the old one has stopped, never beside it', () => {
-    const { job, events } = due(tried, claimed(tried), moment(12_000, 0.5))
+    const { job, events } = due(tried, claimed(tried), contextAt(12_000, 0.5))
     expect(events).toMatchObject([{ type: 'task.retried', task: 'execute', attempt: 1, error: { code: 'TIMEOUT' } }])
     expect(job).toMatchObject({ status: 'running', phase: 'active' })
     expect(taskOf(job)).toMatchObject({ status: 'stopping', again: 22_000 })
     expect([claimableTasks(job), isBusy(job)]).toEqual([[], true])
-    const stopped = ended(tried, job, { ok: true, output: 5 }, moment(13_000))
+    const stopped = ended(tried, job, { ok: true, output: 5 }, contextAt(13_000))
     expect(stopped).toMatchObject({ events: [{ type: 'task.stopped' }], job: { status: 'running' } })
     const [again] = claimableTasks(stopped.job)
     expect(again).toMatchObject({ status: 'available', availableAt: 22_000, attempt: 1, inbox: [] })
     expect(again).not.toHaveProperty('again')
     const second = claimed(tried, stopped.job, 22_000)
     expect(taskOf(second)).toMatchObject({ attempt: 2, deadlineAt: 32_000 })
-    expect(due(tried, second, moment(32_000)).job).toMatchObject({ status: 'failed', error: { code: 'TIMEOUT' } })
+    expect(due(tried, second, contextAt(32_000)).job).toMatchObject({ status: 'failed', error: { code: 'TIMEOUT' } })
   })
 
   test('of an attempt that never stops abandons it at the end of its grace, and repeats it', () => {
-    const { job } = due(tried, claimed(tried), moment(12_000))
-    const abandoned = due(tried, job, moment(12_000 + HEARTBEAT + GRACE))
+    const { job } = due(tried, claimed(tried), contextAt(12_000))
+    const abandoned = due(tried, job, contextAt(12_000 + HEARTBEAT + GRACE))
     expect(abandoned).toMatchObject({ events: [{ type: 'task.abandoned' }] })
     expect(taskOf(abandoned.job)).toMatchObject({ status: 'available' })
-    expect(end(tried, abandoned.job, taskOf(job).token, { ok: true }, moment(30_000))).toBeUndefined()
+    expect(end(tried, abandoned.job, taskOf(job).token, { ok: true }, contextAt(30_000))).toBeUndefined()
   })
 
   test('of an attempt that stops with its process repeats it, and counts no crash', () => {
-    const { job } = due(tried, claimed(tried), moment(12_000))
-    const { job: after } = lose(tried, job, { invocation: 1, reason: 'died', steps: 0 }, moment(13_000))
+    const { job } = due(tried, claimed(tried), contextAt(12_000))
+    const { job: after } = lose(tried, job, { invocation: 1, reason: 'died', steps: 0 }, contextAt(13_000))
     expect(taskOf(after)).toMatchObject({ status: 'available', crashes: 0, losses: 0 })
   })
 
   test('ends with its attempt: none remains when the attempt ended, was lost, or was given back', () => {
-    const released = release(slow, claimed(slow), 2, moment(3_000)).job
+    const released = release(slow, claimed(slow), 2, contextAt(3_000)).job
     const retried = ended(tried, claimed(tried), failed).job
     for (const job of [released, retried, lost(slow, claimed(slow)).job]) {
       expect(taskOf(job)).not.toHaveProperty('deadlineAt')
@@ -86,23 +86,23 @@ describe('a timeout', () => {
     const again = defineJob({ type: 'again', timeout: '10s', recovery: 'await', retry: { limit: 1 }, execute: () => 1 })
     const { job } = lost(awaited, claimed(awaited))
     expect(wakeAt(job)).toBe(12_000)
-    expect(due(awaited, job, moment(12_000)).job).toMatchObject({ error: { code: 'TIMEOUT' }, tasks: [] })
-    const offered = due(again, lost(again, claimed(again)).job, moment(12_000)).job
-    expect(taskOf(offered)).toMatchObject({ status: 'available' })
+    expect(due(awaited, job, contextAt(12_000)).job).toMatchObject({ error: { code: 'TIMEOUT' }, tasks: [] })
+    const available = due(again, lost(again, claimed(again)).job, contextAt(12_000)).job
+    expect(taskOf(available)).toMatchObject({ status: 'available' })
   })
 
   test('is dropped if the chart leaves the invoke meanwhile: nothing is repeated, and a kill is sent', () => {
-    const { job } = due(tried, claimed(tried), moment(12_000))
-    const left = send(tried, job, { type: 'cancel' }, moment(13_000)).job
+    const { job } = due(tried, claimed(tried), contextAt(12_000))
+    const left = send(tried, job, { type: 'cancel' }, contextAt(13_000)).job
     expect(taskOf(left)).not.toHaveProperty('again')
     expect(taskOf(left)).toMatchObject({ status: 'stopping', stopBy: 13_000 + HEARTBEAT })
     expect(taskOf(left).inbox.at(-1)).toEqual({ type: 'task.kill', reason: 'left' })
-    expect(ended(tried, left, failed, moment(14_000)).job).toMatchObject({ status: 'cancelled', tasks: [] })
+    expect(ended(tried, left, failed, contextAt(14_000)).job).toMatchObject({ status: 'cancelled', tasks: [] })
   })
 
   test('counts like a timer: the one that fell due first is handled first', () => {
     const type = telling({ timeout: '10s' }, { after: { 9000: '#z' } })
-    expect(due(type, claimed(type), moment(99_000)).job).toMatchObject({ status: 'z', outcome: 'success' })
+    expect(due(type, claimed(type), contextAt(99_000)).job).toMatchObject({ status: 'z', outcome: 'success' })
   })
 })
 
@@ -112,8 +112,8 @@ describe('a chart that stays in the invoke', () => {
     const job = sent(type, claimed(type), 'STOP', 3_000)
     expect(taskOf(job)).toMatchObject({ status: 'claimed', stopBy: 3_000 + HEARTBEAT + GRACE })
     expect(stopReasonOf(taskOf(job))).toBe('told')
-    expect(ended(type, job, { ok: true, output: 5 }, moment(4_000)).job).toMatchObject({ status: 'z' })
-    const broken = ended(type, job, failed, moment(4_000))
+    expect(ended(type, job, { ok: true, output: 5 }, contextAt(4_000)).job).toMatchObject({ status: 'z' })
+    const broken = ended(type, job, failed, contextAt(4_000))
     expect(broken.job).toMatchObject({ status: 'failed', context: { code: 'none' }, tasks: [] })
   })
 
@@ -133,7 +133,7 @@ describe('a chart that stays in the invoke', () => {
   test('gets an error of work that does not stop in its grace', () => {
     const type = telling({})
     const job = sent(type, claimed(type), 'STOP', 3_000)
-    const { events, ...abandoned } = due(type, job, moment(3_000 + HEARTBEAT + GRACE))
+    const { events, ...abandoned } = due(type, job, contextAt(3_000 + HEARTBEAT + GRACE))
     expect(events[0]).toEqual({ type: 'task.abandoned', task: 'w' })
     expect(abandoned.job).toMatchObject({ status: 'failed', context: { code: 'TASK_STOPPED' }, tasks: [] })
     const patient = telling({ killGrace: 'never' })
@@ -149,7 +149,7 @@ describe('a chart that stays in the invoke', () => {
       [before, 3_000],
     ] as const) {
       expect(taskOf(job)).toMatchObject({ status: 'lost', stopBy: told + HEARTBEAT + GRACE })
-      const given = due(type, job, moment(told + HEARTBEAT + GRACE)).job
+      const given = due(type, job, contextAt(told + HEARTBEAT + GRACE)).job
       expect(given).toMatchObject({ status: 'failed', context: { code: 'TASK_STOPPED' }, tasks: [] })
     }
   })
@@ -162,16 +162,16 @@ describe('a chart that stays in the invoke', () => {
 
   test('stops an attempt that was only waiting for its retry', () => {
     const type = telling({ retry: { limit: 5 }, timeout: '1s' })
-    const timedOut = due(type, claimed(type), moment(3_000)).job
+    const timedOut = due(type, claimed(type), contextAt(3_000)).job
     const job = sent(type, timedOut, 'STOP', 4_000)
     expect(job).toMatchObject({ status: 'failed', context: { code: 'TASK_STOPPED' } })
-    expect(ended(type, job, failed, moment(5_000)).job.tasks).toEqual([])
+    expect(ended(type, job, failed, contextAt(5_000)).job.tasks).toEqual([])
   })
 
   test('and sends to its work while a timed-out attempt stops: the next attempt gets the message', () => {
     const type = telling({ retry: { limit: 5 }, timeout: '1s' })
-    const timedOut = due(type, claimed(type), moment(3_000)).job
-    const job = ended(type, sent(type, timedOut, 'DRAIN', 3_500), failed, moment(4_000)).job
+    const timedOut = due(type, claimed(type), contextAt(3_000)).job
+    const job = ended(type, sent(type, timedOut, 'DRAIN', 3_500), failed, contextAt(4_000)).job
     expect(taskOf(job)).toMatchObject({ status: 'available', inbox: [{ type: 'task.drain' }] })
   })
 
@@ -184,7 +184,7 @@ describe('a chart that stays in the invoke', () => {
   test('gets the end of work that was stopping and was given back by its engine', () => {
     const type = telling({})
     const job = sent(type, claimed(type), 'STOP', 3_000)
-    const { job: after, events } = release(type, job, taskOf(job).token, moment(4_000))
+    const { job: after, events } = release(type, job, taskOf(job).token, contextAt(4_000))
     expect(events[0]).toMatchObject({ type: 'task.released' })
     expect(after).toMatchObject({ status: 'failed', context: { code: 'TASK_STOPPED' }, tasks: [] })
   })
@@ -201,7 +201,7 @@ describe('a chart that stays in the invoke', () => {
     const job = sent(type, claimed(type), 'DRAIN', 3_000)
     expect(isToldToStop(taskOf(job))).toBe(false)
     expect(wakeAt(job)).toBeUndefined()
-    const again = claim(type, ended(type, job, failed, moment(4_000)).job, 1, { holder: 'me' }, moment(9_000)).job
+    const again = claim(type, ended(type, job, failed, contextAt(4_000)).job, 1, { holder: 'me' }, contextAt(9_000)).job
     expect(taskOf(again)).toMatchObject({ attempt: 2, inbox: [{ type: 'task.drain' }] })
   })
 })

@@ -56,7 +56,7 @@ test('an event that leads to the current state is handled, and moves nothing', (
 
 test('an event that a state forbids is not handled', () => {
   const chart = createChart(createMachine({ initial: 'a', on: { GO: '.b' }, states: { a: { on: { GO: {} } }, b: {} } }))
-  expect(moves(chart, 'GO')).toMatchObject({ handled: false, snapshot: { state: 'a' } })
+  expect(resultOf(chart, 'GO')).toMatchObject({ handled: false, snapshot: { state: 'a' } })
 })
 
 test('I12 a state that the machine does not know ends the job there', () => {
@@ -74,8 +74,8 @@ test('I12 a state that the machine does not know ends the job there', () => {
 test('an action without effect on the chart is handled, and moves nothing', () => {
   const chart = createChart(createMachine({ on: { PING: { actions: () => {} } } }))
   const { snapshot } = chart.start(undefined)
-  const move = chart.transition(snapshot, { type: 'PING' })
-  expect(move).toMatchObject({ handled: true, moved: false, snapshot, actions: [{ kind: 'effect' }] })
+  const result = chart.transition(snapshot, { type: 'PING' })
+  expect(result).toMatchObject({ handled: true, moved: false, snapshot, actions: [{ kind: 'effect' }] })
 })
 
 test('the input reaches the context, and a throw of the context’s own function ends the job at its start', () => {
@@ -117,7 +117,7 @@ test('a nested chart keeps its whole path, and an outer transition is taken if n
       },
     }),
   )
-  const saved = moves(chart, 'NEXT')
+  const saved = resultOf(chart, 'NEXT')
   expect(saved.snapshot.state).toEqual({ work: { save: 'one' } })
   expect(chart.transition(saved.snapshot, { type: 'STOP' }).snapshot.state).toBe('end')
 })
@@ -130,7 +130,7 @@ test('parallel regions move by themselves, and together by one event', () => {
       states: { a: region, b: { ...region, states: { off: { on: { BOTH: 'on', ONE: 'on' } }, on: {} } } },
     }),
   )
-  const one = moves(chart, 'ONE')
+  const one = resultOf(chart, 'ONE')
   expect(one.snapshot.state).toEqual({ a: 'off', b: 'on' })
   expect(chart.transition(one.snapshot, { type: 'BOTH' }).snapshot.state).toEqual({ a: 'on', b: 'on' })
 })
@@ -149,7 +149,7 @@ test('always is taken in the same transition, with the context that the event ma
       },
     }),
   )
-  const one = moves(chart, 'ADD')
+  const one = resultOf(chart, 'ADD')
   expect(one.snapshot.state).toBe('counting')
   expect(chart.transition(one.snapshot, { type: 'ADD' }).snapshot.state).toBe('full')
 })
@@ -161,8 +161,8 @@ test('a raised event is taken in the same transition', () => {
       states: { a: { on: { GO: { target: 'b', actions: raise({ type: 'ON' }) } } }, b: { on: { ON: 'c' } }, c: {} },
     }),
   )
-  const move = moves(chart, 'GO')
-  expect(move).toMatchObject({ snapshot: { state: 'c' }, actions: [] })
+  const result = resultOf(chart, 'GO')
+  expect(result).toMatchObject({ snapshot: { state: 'c' }, actions: [] })
 })
 
 const player = (history: 'shallow' | 'deep'): AnyStateMachine =>
@@ -188,7 +188,7 @@ test.each([
   ['deep', { on: { second: 'fast' } }],
 ] as const)('I13 a %s history is stored as ids, and is where the chart comes back to', (kind, expected) => {
   const chart = createChart(player(kind))
-  const off = moves(chart, 'NEXT', 'FAST', 'POWER')
+  const off = resultOf(chart, 'NEXT', 'FAST', 'POWER')
   expect(off.snapshot.state).toBe('off')
   const stored: ChartSnapshot = JSON.parse(JSON.stringify(off.snapshot))
   expect(Object.keys(stored.historyValue ?? {})).toEqual(['player.on.back'])
@@ -213,12 +213,12 @@ test('a final state ends with the machine’s output', () => {
       output: ({ context }) => ({ n: context.n }),
     }),
   )
-  expect(moves(chart, 'END')).toMatchObject({ snapshot: { state: 'z' }, end: { kind: 'done', output: { n: 5 } } })
+  expect(resultOf(chart, 'END')).toMatchObject({ snapshot: { state: 'z' }, end: { kind: 'done', output: { n: 5 } } })
 })
 
 test('a final state without an output ends with none', () => {
   const chart = createChart(createMachine({ initial: 'a', states: { a: { on: { END: 'z' } }, z: { type: 'final' } } }))
-  expect(moves(chart, 'END').end).toEqual({ kind: 'done', output: undefined })
+  expect(resultOf(chart, 'END').end).toEqual({ kind: 'done', output: undefined })
 })
 
 const thrower = (): never => {
@@ -250,9 +250,9 @@ test.each([
   })
   const chart = createChart(machine)
   const { snapshot } = chart.start(undefined)
-  const move = chart.transition(snapshot, { type: 'GO' })
-  expect(move).toMatchObject({ handled: true, moved: true, snapshot, actions: [], end: { kind: 'error' } })
-  expect(String((move.end as { readonly error: unknown }).error)).toContain('mine')
+  const result = chart.transition(snapshot, { type: 'GO' })
+  expect(result).toMatchObject({ handled: true, moved: true, snapshot, actions: [], end: { kind: 'error' } })
+  expect(String((result.end as { readonly error: unknown }).error)).toContain('mine')
 })
 
 test('a throw in an entry action’s assign ends the job at its start', () => {
@@ -264,7 +264,7 @@ test('a throw in an entry action’s assign ends the job at its start', () => {
 
 test('actions before a throw are not carried out', () => {
   const chart = createChart(createMachine({ on: { GO: { actions: [emit({ type: 'HEARD' }), assign(thrower)] } } }))
-  expect(moves(chart, 'GO').actions).toEqual([])
+  expect(resultOf(chart, 'GO').actions).toEqual([])
   // It leaves nothing behind for the next job of the machine.
   expect(chart.start(undefined).actions).toEqual([])
 })
@@ -273,8 +273,8 @@ test('an error event that no state takes ends the job with that error', () => {
   const chart = createChart(createMachine({ initial: 'a', states: { a: {} } }))
   const { snapshot } = chart.start(undefined)
   const error = { name: 'Error', message: 'broken' }
-  const move = chart.transition(snapshot, { type: 'xstate.error.actor.work', error, actorId: 'work' })
-  expect(move).toMatchObject({ handled: true, moved: true, end: { kind: 'error', error } })
+  const result = chart.transition(snapshot, { type: 'xstate.error.actor.work', error, actorId: 'work' })
+  expect(result).toMatchObject({ handled: true, moved: true, end: { kind: 'error', error } })
 })
 
 test('I48 a context that JSON would not give back ends the job, and the path says why', () => {
@@ -282,7 +282,7 @@ test('I48 a context that JSON would not give back ends the job, and the path say
     context: { deep: { when: 0 as unknown } },
     on: { GO: { actions: assign({ deep: () => ({ when: new Date(0) }) }) } },
   })
-  expect(moves(createChart(machine), 'GO')).toMatchObject({
+  expect(resultOf(createChart(machine), 'GO')).toMatchObject({
     snapshot: { context: { deep: { when: 0 } } },
     end: { kind: 'error', error: { code: 'NOT_STORABLE', path: 'context.deep.when' } },
   })
@@ -447,7 +447,7 @@ test('the tags of a snapshot are those of all its active states', () => {
 test('changing the machine’s own objects later changes no job’s state', () => {
   const shared = { list: [1] }
   const chart = createChart(machineOf({ context: { shared: null }, on: { GO: { actions: assign({ shared }) } } }))
-  const { snapshot } = moves(chart, 'GO')
+  const { snapshot } = resultOf(chart, 'GO')
   shared.list.push(2)
   expect(snapshot.context).toEqual({ shared: { list: [1] } })
 })
@@ -475,8 +475,8 @@ function machineOf(config: object): AnyStateMachine {
   return createMachine(config as never).provide({ actors: { work: never } })
 }
 
-function moves(chart: Chart, ...types: readonly string[]): TransitionResult {
-  return types.reduce((move, type) => chart.transition(move.snapshot, { type }), chart.start(undefined))
+function resultOf(chart: Chart, ...types: readonly string[]): TransitionResult {
+  return types.reduce((result, type) => chart.transition(result.snapshot, { type }), chart.start(undefined))
 }
 
 function frozen<Value extends ChartSnapshot>(snapshot: Value): Value {

@@ -82,25 +82,25 @@ async function fill(connections: readonly StorageConnection[], seeds: readonly S
   }
 }
 
-function changesetsOf({ tenant, createdBy, type, state, kin, team, kind, at: offset }: Seed, id: string) {
+function changesetsOf({ tenant, createdBy, type, state, kin: role, team, kind, at: offset }: Seed, id: string) {
   const at = AT + offset
   const marks = { ...(team === undefined ? {} : { team }), ...(kind === undefined ? {} : { kind }) }
   const pipeline =
-    kin === 'pipeline' ? { pipeline: offset % 2 === 0 ? 'p1' : 'p2', startAt: AT * 2, isWaiting: true } : {}
+    role === 'pipeline' ? { pipeline: offset % 2 === 0 ? 'p1' : 'p2', startAt: AT * 2, isWaiting: true } : {}
   const made = newJob({ id, tenant, createdBy, labels: marks, ...pipeline }, at, type)
   // A child is not moved here, because that would need its parent.
-  if (kin === 'child')
+  if (role === 'child')
     return [changesetOf(insertOf(state === 'completed' ? settled(childOf('parent', made)) : childOf('parent', made)))]
   const changesets = [changesetOf(insertOf(made))]
   let { job } = made
-  const move = (next: typeof made) => {
+  const write = (next: typeof made) => {
     changesets.push(changesetOf(updateOf(job, next)))
     job = next.job
   }
-  const isFree = type === plain && kin !== 'pipeline'
-  if (isFree && state !== 'queued' && state !== 'removed') move(claimed(job, at))
-  if (isFree && state === 'completed') move(ended(job, at))
-  if (state === 'deleted' || state === 'removed') move(remove(type, job, contextAt(at)))
+  const isFree = type === plain && role !== 'pipeline'
+  if (isFree && state !== 'queued' && state !== 'removed') write(claimed(job, at))
+  if (isFree && state === 'completed') write(ended(job, at))
+  if (state === 'deleted' || state === 'removed') write(remove(type, job, contextAt(at)))
   return changesets
 }
 

@@ -1,7 +1,11 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type AnyJobType, memoryStorage } from 'jobchart'
 import { memberJobs } from 'jobchart/presets'
+import { sqliteStorage } from 'jobchart/sqlite'
 import { explore, virtualClock } from 'jobchart/testing'
-import { describe, expect, expectTypeOf, test } from 'vitest'
+import { describe, expect, expectTypeOf, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { answerOf, editorOf, expectRefused, members, memberTypes, organization, Work } from './organization.ts'
 
@@ -10,6 +14,12 @@ const input = { file: 'roads.geojson' }
 
 // Progress is stored at most once in this many milliseconds.
 const PROGRESS_MS = 250
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'jobchart-members-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  return folder
+}
 
 describe('the acceptance cases', () => {
   test('J1 an administrator lists the jobs of the whole organization, the newest first', async () => {
@@ -269,10 +279,10 @@ describe('edges of the lifecycle', () => {
     const { id } = await world.ed.submit(world.load, input)
     world.work.run().fail(new Error('disk full'))
     await world.clock.settle()
-    for (const verb of ['retry', 'delete'] as const) {
-      for (const member of [world.ed, world.ada]) await expectRefused(world, id, 'FORBIDDEN', () => member[verb](id))
+    for (const method of ['retry', 'delete'] as const) {
+      for (const member of [world.ed, world.ada]) await expectRefused(world, id, 'FORBIDDEN', () => member[method](id))
       for (const member of [world.eve, world.pat]) {
-        await expectRefused(world, id, 'JOB_NOT_FOUND', () => member[verb](id))
+        await expectRefused(world, id, 'JOB_NOT_FOUND', () => member[method](id))
       }
     }
   })
@@ -296,6 +306,41 @@ describe('edges of the lifecycle', () => {
     await alive.clock.advance(20_000)
     expect(await alive.row(id)).toEqual(lost)
     expect(alive.work.runs).toEqual([])
+  })
+
+  test.each([
+    ['in memory', () => memoryStorage()],
+    ['in a SQLite file', () => sqliteStorage(join(temporaryFolder(), 'jobs.db'))],
+  ])('a job that a stopping engine gives back waits, and runs when it is taken again: %s', async (_, storageOf) => {
+    const storage = storageOf()
+    const first = await organization({ storage })
+    const { id } = await first.ed.submit(first.load, input)
+    first.work.run().context.percent(60)
+    await first.clock.advance(PROGRESS_MS)
+    await first.stop()
+    const idle = await organization({ storage, clock: first.clock, isWorking: false })
+    expect(await idle.row(id)).toMatchObject({ status: 'Waiting', progress: 60, start: START, end: null })
+    const { items } = await idle.ed.list({ status: 'Waiting' })
+    expect(items.map((job) => job.id)).toEqual([id])
+    await idle.stop()
+    const second = await organization({ storage, clock: first.clock })
+    await second.clock.settle()
+    expect(await second.row(id)).toMatchObject({ status: 'Running', start: START })
+    second.work.run().succeed()
+    await second.clock.settle()
+    const labels = (await second.ed.history(id)).map(({ to }) => to)
+    expect(labels).toEqual(['Waiting', 'Running', 'Waiting', 'Running', 'Successful'])
+  })
+
+  test('a job that was given back is cancelled like any waiting one', async () => {
+    const storage = memoryStorage()
+    const first = await organization({ storage })
+    const { id } = await first.ed.submit(first.load, input)
+    await first.stop()
+    const idle = await organization({ storage, clock: first.clock, isWorking: false })
+    await idle.ed.cancel(id)
+    expect(await idle.row(id)).toMatchObject({ status: 'Cancelled', end: expect.any(String) })
+    expect(idle.work.runs).toEqual([])
   })
 
   test('an engine that stops gives a job back; it restarts, and its progress does not fall', async () => {
@@ -340,6 +385,7 @@ describe('the lifecycle', () => {
       'running → cancelled',
       'running → failed',
       'running → successful',
+      'running → waiting',
       'waiting → cancelled',
       'waiting → running',
     ])

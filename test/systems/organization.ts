@@ -79,6 +79,8 @@ export interface OrganizationOptions {
   /** Number of jobs that run at once. Default 10. */
   readonly concurrency?: number
   readonly deadAfter?: string
+  /** False: the engine runs no work. */
+  readonly isWorking?: boolean
 }
 
 /** The members of two organizations, O and P, on one engine. */
@@ -92,8 +94,8 @@ afterEach(async () => {
 /** Starts an engine; it is stopped when the test ends. */
 export async function organization(options: OrganizationOptions = {}) {
   const { policy = members.policy, storage = memoryStorage(), clock = virtualClock(), concurrency = 10 } = options
-  const { deadAfter } = options
-  const more = deadAfter === undefined ? {} : { deadAfter }
+  const { deadAfter, isWorking = true } = options
+  const more = { work: isWorking, ...(deadAfter === undefined ? {} : { deadAfter }) }
   const work = new Work()
   const types = memberTypes(work)
   const engine = await createEngine({ jobs: Object.values(types), policy, storage, clock, concurrency, ...more })

@@ -39,7 +39,7 @@ test('a complete map contains everything that a job does as time passes', () => 
       const map = explore(type)
       const known = new Set(edgesIn(map))
       const values = new Set(map.states.map(({ value }) => JSON.stringify(value)))
-      let job = create(type, seed, momentAt(0)).job
+      let job = create(type, seed, contextAt(0)).job
       for (const op of list) {
         expect(values).toContain(standOf(job))
         if (job.phase === 'settled') return
@@ -161,7 +161,7 @@ interface Bare {
     readonly id: string
     readonly src: string
     readonly invocation: number
-    readonly isHeld: boolean
+    readonly isClaimed: boolean
   }[]
   /** In the order in which they were set, which is the firing order of equal delays. */
   readonly timers: readonly { readonly id: string; readonly event: ChartEvent }[]
@@ -185,25 +185,28 @@ function walkBare(machine: AnyStateMachine): {
     before.set(key, (before.get(key) ?? new Set()).add(here))
     if (node !== undefined && !met.has(key)) met.set(key, node)
   }
-  const arrive = (from: Omit<Bare, 'snapshot'>, move: TransitionResult) => {
-    entries += move.created
-    visit(move.end === undefined ? { snapshot: move.snapshot, ...asked(from, move) } : undefined)
+  const arrive = (from: Omit<Bare, 'snapshot'>, result: TransitionResult) => {
+    entries += result.created
+    visit(result.end === undefined ? { snapshot: result.snapshot, ...asked(from, result) } : undefined)
   }
   const hear = (node: Bare, event: ChartEvent) => {
     const scope = { children: listed(node.tasks), nextInvocation: entries + 1 }
     const isNamed = event.type.startsWith('task.')
-    const move = isNamed
+    const result = isNamed
       ? chart.transitionIfNamed(node.snapshot, event, scope)
       : chart.transition(node.snapshot, event, scope)
-    if (!move.moved) return visit(node)
-    const to = move.end?.kind === 'error' ? null : move.snapshot.state
+    if (!result.moved) return visit(node)
+    const to = result.end?.kind === 'error' ? null : result.snapshot.state
     edges.add(`${JSON.stringify(node.snapshot.state)} ${event.type} ${JSON.stringify(to)}`)
-    arrive(node, move)
+    arrive(node, result)
   }
   const hearOfTask = (node: Bare, one: Bare['tasks'][number]) => {
     const without = { ...node, tasks: node.tasks.filter((each) => each !== one) }
-    const turned = { ...node, tasks: node.tasks.map((each) => (each === one ? { ...one, isHeld: !one.isHeld } : each)) }
-    if (!one.isHeld) return hear(turned, { type: 'task.started' })
+    const turned = {
+      ...node,
+      tasks: node.tasks.map((each) => (each === one ? { ...one, isClaimed: !one.isClaimed } : each)),
+    }
+    if (!one.isClaimed) return hear(turned, { type: 'task.started' })
     visit(turned)
     hear(turned, { type: 'task.lost' })
     hear(without, { type: `xstate.done.actor.${one.id}` })
@@ -228,14 +231,14 @@ function walkBare(machine: AnyStateMachine): {
 const END = 'end'
 
 function keyOf({ snapshot, tasks, timers }: Bare): string {
-  return JSON.stringify([snapshot, tasks.map(({ id, isHeld }) => [id, isHeld]), timers.map(({ id }) => id)])
+  return JSON.stringify([snapshot, tasks.map(({ id, isClaimed }) => [id, isClaimed]), timers.map(({ id }) => id)])
 }
 
 /** Tasks and timers after the actions of a transition. */
 function asked({ tasks, timers }: Omit<Bare, 'snapshot'>, { actions }: TransitionResult): Omit<Bare, 'snapshot'> {
   let next = { tasks, timers }
   for (const action of actions) {
-    if (action.kind === 'start') next = { ...next, tasks: [...next.tasks, { ...action, isHeld: false }] }
+    if (action.kind === 'start') next = { ...next, tasks: [...next.tasks, { ...action, isClaimed: false }] }
     if (action.kind === 'leave')
       next = { ...next, tasks: next.tasks.filter(({ invocation }) => invocation !== action.invocation) }
     if (action.kind === 'cancelTimer') next = { ...next, timers: next.timers.filter(({ id }) => id !== action.id) }
@@ -249,9 +252,9 @@ function asked({ tasks, timers }: Omit<Bare, 'snapshot'>, { actions }: Transitio
 /** The state that a path leads to; `null` if it ends by an error. */
 function valueAfter(machine: AnyStateMachine, path: readonly ChartEvent[]): string {
   const chart = createChart(machine)
-  let move = chart.start(undefined)
-  for (const event of path.slice(1)) move = chart.transition(move.snapshot, event)
-  return JSON.stringify(move.end?.kind === 'error' ? null : move.snapshot.state)
+  let result = chart.start(undefined)
+  for (const event of path.slice(1)) result = chart.transition(result.snapshot, event)
+  return JSON.stringify(result.end?.kind === 'error' ? null : result.snapshot.state)
 }
 
 // Jobs that live at random
@@ -275,27 +278,27 @@ interface Op {
 
 const seed = { id: 'j', tenant: 't', createdBy: 'ada', trigger: 'manual', labels: {}, priority: 0 } as const
 
-function momentAt(at: number) {
+function contextAt(at: number) {
   return { at, random: 0.5, heartbeatMs: 10 }
 }
 
 function decide(type: AnyJobType, job: Job, { kind, pick, ok, passed }: Op): Decision | undefined {
-  const moment = momentAt(job.updatedAt + passed)
-  const held = job.tasks.filter(({ status }) => status === 'claimed' || status === 'stopping')
-  const one = held[pick % Math.max(1, held.length)]
-  const offered = claimableTasks(job)[0]
+  const context = contextAt(job.updatedAt + passed)
+  const claimedTasks = job.tasks.filter(({ status }) => status === 'claimed' || status === 'stopping')
+  const one = claimedTasks[pick % Math.max(1, claimedTasks.length)]
+  const available = claimableTasks(job)[0]
   if (kind === 'due') return due(type, job, nextDue(job))
-  if (kind === 'send') return send(type, job, { type: ok ? 'A' : 'B' }, moment)
-  if (kind === 'claim') return offered && claim(type, job, offered.invocation, { holder: 'me' }, moment)
+  if (kind === 'send') return send(type, job, { type: ok ? 'A' : 'B' }, context)
+  if (kind === 'claim') return available && claim(type, job, available.invocation, { holder: 'me' }, context)
   if (one === undefined) return undefined
-  if (kind === 'release') return release(type, job, one.token, moment)
-  if (kind === 'lose') return lose(type, job, { invocation: one.invocation, reason: 'died', steps: 0 }, moment)
-  return end(type, job, one.token, ok ? { ok: true } : { ok: false, error: { message: 'broken' } }, moment)
+  if (kind === 'release') return release(type, job, one.token, context)
+  if (kind === 'lose') return lose(type, job, { invocation: one.invocation, reason: 'died', steps: 0 }, context)
+  return end(type, job, one.token, ok ? { ok: true } : { ok: false, error: { message: 'broken' } }, context)
 }
 
 /** The time at which the next timer falls due, so that each timer is handled alone if it can be. */
 function nextDue({ timers, updatedAt }: Job) {
-  return momentAt(Math.max(updatedAt, Math.min(...timers.map(({ dueAt }) => dueAt), updatedAt + 1_000)))
+  return contextAt(Math.max(updatedAt, Math.min(...timers.map(({ dueAt }) => dueAt), updatedAt + 1_000)))
 }
 
 function standOf({ state, phase, error }: Job): string {

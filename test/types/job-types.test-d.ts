@@ -62,7 +62,7 @@ test('submit takes the input of the type, which may be left out if it may be und
   await ada.submit(optional)
   await ada.submit(optional, { n: 1 })
   await ada.submit(greet, { name: 'world' })
-  await ada.submit(greet, { name: 'world' }, { overlap: 'queue' })
+  await ada.submit(greet, { name: 'world' }, { pipeline: 'nightly', overlap: 'queue' })
   await ada.submit('greet', { name: 'world' })
   await ada.submit(plain as AnyJobType)
   // @ts-expect-error the input is missing

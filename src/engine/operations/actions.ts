@@ -5,7 +5,7 @@ import { type ErrorCode, JobchartError } from '../../model/error.ts'
 import type { Job, JobId, JobSummary } from '../../model/job.ts'
 import type { Principal } from '../../port/policy.ts'
 import { allowed, commandOf, maySubmit, type Question } from '../authorization.ts'
-import type { CallOptions } from '../call-options.ts'
+import { type CallOptions, idOf } from '../call-options.ts'
 import { type Core, contextOf } from '../core.ts'
 import { type Facts, factsOfRetry } from '../facts.ts'
 import type { FieldMask } from '../field-mask.ts'
@@ -19,7 +19,11 @@ import { cancelOfUnsettled } from './runs.ts'
  * each action is checked again when it is done.
  */
 export interface JobActions {
-  /** The names of the commands that can be sent, including the type's cancel command. */
+  /**
+   * The names of the commands that can be sent, including the type's cancel command. A command that needs the
+   * pipeline's slot is listed also while another run holds the slot: it is `ALREADY_RUNNING` then, and `explain` names
+   * the run.
+   */
   readonly commands: readonly string[]
   readonly cancel: boolean
   readonly retry: boolean
@@ -37,8 +41,8 @@ export async function actions(
   { signal }: CallOptions = {},
 ): Promise<JobActions | ReadonlyMap<string, JobActions>> {
   signal?.throwIfAborted()
-  if (typeof asked === 'object' && asked !== null) return await actionsOfMany(core, who, asked, signal)
-  const { job, mask } = await readable(core, who, asked, { action: 'get', signal })
+  if (Array.isArray(asked)) return await actionsOfMany(core, who, asked, signal)
+  const { job, mask } = await readable(core, who, idOf(asked, 'job'), { action: 'get', signal })
   return await actionsOn(core, who, job, mask, signal)
 }
 
@@ -48,7 +52,7 @@ async function actionsOfMany(
   asked: readonly JobId[],
   signal: AbortSignal | undefined,
 ): Promise<ReadonlyMap<string, JobActions>> {
-  if (!Array.isArray(asked) || asked.length > IDS_MAX || !asked.every((id) => typeof id === 'string')) {
+  if (asked.length > IDS_MAX || !asked.every((id) => typeof id === 'string')) {
     throw new JobchartError('INVALID_INPUT', `actions takes the id of a job, or a list of up to ${IDS_MAX} ids`, {
       issues: [{ message: `should be a list of up to ${IDS_MAX} ids`, path: ['ids'] }],
     })

@@ -3,7 +3,7 @@ import { canHandle, typeThatHandles } from '../../model/can-handle.ts'
 import type { JobTree } from '../../model/decision.ts'
 import type { AnyJobType } from '../../model/definition.ts'
 import type { Job, JobId } from '../../model/job.ts'
-import { claimableTasks, type Outcome } from '../../model/job.ts'
+import { claimableTasks, holdsSlot, type Outcome } from '../../model/job.ts'
 import { concurrencyOf } from '../../model/limits.ts'
 import { isOfPaused } from '../../model/paused-type.ts'
 import type { Task } from '../../model/task.ts'
@@ -28,7 +28,11 @@ export type Reason =
   | { readonly kind: 'settled'; readonly outcome?: Outcome }
   /** The job does not start before this time. */
   | { readonly kind: 'startAt'; readonly at: string }
-  /** Another run holds the slot of the job's pipeline. `job`: the id of that run, if the caller may see it. */
+  /**
+   * Another run holds the slot of the job's pipeline. The job waits for the slot, or the job's state does not hold it
+   * (`vacates`): then a command that leads to a state that holds the slot is refused as `ALREADY_RUNNING`. `job`: the id
+   * of that run, if the caller may see it.
+   */
   | { readonly kind: 'slot'; readonly pipeline?: string; readonly job?: string }
   /** The slot of the job's pipeline is free, but other runs come first, or the job is about to be admitted. */
   | { readonly kind: 'turn'; readonly pipeline?: string }
@@ -128,23 +132,28 @@ async function reasonsOf(core: Core, job: Job, { name, may }: Asker): Promise<re
     type === undefined ? [{ kind: 'unknownVersion', type: job.type, version: job.version }] : []
   if (job.phase === 'waiting') return [...unknown, ...(await ofWaiting(core, job, name))]
   const tasks = (await Promise.all(job.tasks.map((task) => ofTask(core, type, job, task, name)))).flat()
+  const slot = holdsSlot(job) ? [] : await ofSlot(core, job, name)
   const timer = Math.min(...job.timers.map(({ dueAt }) => dueAt))
   const due: readonly Reason[] = Number.isFinite(timer) ? [{ kind: 'timer', at: shown(core, timer) }] : []
   const resting = tasks.length > 0 || type === undefined ? [] : await ofResting(core, type, job, may)
-  return [...unknown, ...tasks, ...due, ...resting]
+  return [...unknown, ...slot, ...tasks, ...due, ...resting]
 }
 
-async function ofWaiting(
-  core: Core,
-  { tenant, pipeline, startAt }: Job,
-  name: Asker['name'],
-): Promise<readonly Reason[]> {
+async function ofWaiting(core: Core, job: Job, name: Asker['name']): Promise<readonly Reason[]> {
+  const { pipeline, startAt } = job
   const isLater = startAt !== undefined && startAt > core.clock.now()
   const time: readonly Reason[] = isLater ? [{ kind: 'startAt', at: isoTime(startAt) }] : []
   if (pipeline === undefined) return time
-  const holder = await core.storage.slotHolder(tenant, pipeline)
-  if (holder !== undefined) return [...time, { kind: 'slot', pipeline, ...(await name(holder)) }]
+  const slot = await ofSlot(core, job, name)
+  if (slot.length > 0) return [...time, ...slot]
   return isLater ? time : [{ kind: 'turn', pipeline }]
+}
+
+/** The run that holds the slot of the job's pipeline, if that is another one. */
+async function ofSlot(core: Core, { id, tenant, pipeline }: Job, name: Asker['name']): Promise<readonly Reason[]> {
+  const holder = pipeline === undefined ? undefined : await core.storage.slotHolder(tenant, pipeline)
+  if (pipeline === undefined || holder === undefined || holder === id) return []
+  return [{ kind: 'slot', pipeline, ...(await name(holder)) }]
 }
 
 async function ofTask(

@@ -3,9 +3,9 @@ import type { Job, JobId } from '../../model/job.ts'
 import { isoTime } from '../../model/time.ts'
 import type { Principal } from '../../port/policy.ts'
 import type { LogLine } from '../../port/storage.ts'
-import { type CallOptions, given } from '../call-options.ts'
+import { type CallOptions, given, misfit } from '../call-options.ts'
 import type { Core } from '../core.ts'
-import { checkAfter, misfit, ROWS_AT_ONCE, readable } from './reads.ts'
+import { checkAfter, ROWS_AT_ONCE, readable } from './reads.ts'
 import { stopped } from './result.ts'
 
 /** The options of `logs`. */

@@ -17,7 +17,7 @@ import { canonicalText } from '../../model/storable.ts'
 import type { PipelineAction, Principal, Target } from '../../port/policy.ts'
 import type { PipelinePage } from '../../port/storage.ts'
 import { authorizeDefine, authorizeMany, authorizePipeline, authorizeSubmit, searchedBy } from '../authorization.ts'
-import { type CallOptions, refuseOfPerson, tenantOf } from '../call-options.ts'
+import { type CallOptions, parseOptions, refuseOfPerson, tenantOf } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { readCursor } from '../cursor.ts'
 import { decidesFacts, factsOf } from '../facts.ts'
@@ -103,10 +103,9 @@ export async function definePipeline(
   { signal }: CallOptions = {},
 ): Promise<PipelineView> {
   signal?.throwIfAborted()
-  const { id, job, overlap, priority, labels, schedule, dependsOn, onDefine, ...rest } = await parseWith(
+  const { id, job, overlap, priority, labels, schedule, dependsOn, onDefine, ...rest } = await parseOptions(
     pipelineSchema,
     options,
-    'options',
   )
   const tenant = tenantOf(who, rest.tenant)
   refuseOfPerson(who, 'owner', rest.owner)
@@ -165,7 +164,7 @@ export async function listPipelines(
   { signal, ...options }: PipelineListOptions = {},
 ): Promise<Page<PipelineView>> {
   signal?.throwIfAborted()
-  const { type: named, limit, cursor } = await parseWith(pipelineListSchema, options, 'options')
+  const { type: named, limit, cursor } = await parseOptions(pipelineListSchema, options)
   const type = named === undefined ? undefined : core.types.nameOf(named)
   const scopes = await authorizeMany(core, who, 'listPipelines', signal)
   const narrow = type === undefined ? {} : { type }
@@ -200,10 +199,9 @@ export async function runPipeline(
   { signal, ...options }: RunOptions = {},
 ): Promise<JobView> {
   signal?.throwIfAborted()
-  const { tenant, overlap, priority, labels, assignee, startAt, idempotencyKey, uniqueKey } = await parseWith(
+  const { tenant, overlap, priority, labels, assignee, startAt, idempotencyKey, uniqueKey } = await parseOptions(
     runSchema,
     options,
-    'options',
   )
   const hasInput = Object.hasOwn(options, 'input')
   for (;;) {
@@ -302,7 +300,7 @@ export async function reachPipeline(
   action: PipelineAction,
   signal: AbortSignal | undefined,
 ): Promise<{ readonly pipeline: Pipeline; readonly mask: FieldMask }> {
-  const pipeline = typeof id === 'string' ? await core.storage.pipeline(tenantOf(who, tenant), id) : undefined
+  const pipeline = await core.storage.pipeline(tenantOf(who, tenant), id)
   if (pipeline === undefined) throw pipelineNotFound(id)
   return { pipeline, mask: await authorizePipeline(core, who, pipeline, action, signal) }
 }

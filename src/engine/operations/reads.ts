@@ -1,5 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { JobchartError, type JobError } from '../../model/error.ts'
+import type { JobError } from '../../model/error.ts'
 import type { Actor, EventDraft } from '../../model/event.ts'
 import type { ItemStatus } from '../../model/item.ts'
 import type { Job, JobId, Outcome, Phase } from '../../model/job.ts'
@@ -17,14 +17,13 @@ import {
   searchedBy,
   viewsOf,
 } from '../authorization.ts'
-import { type CallOptions, given } from '../call-options.ts'
+import { type CallOptions, given, misfit, parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { readCursor } from '../cursor.ts'
 import { type FieldMask, masked } from '../field-mask.ts'
 import { load } from '../load.ts'
 import { countOptionsSchema, countsSchema, listOptionsSchema } from '../options.ts'
 import { type Page, shownPage } from '../page.ts'
-import { parseWith } from '../parse.ts'
 import { toldBy } from '../shown-event.ts'
 import { type Soon, whenKnown } from '../soon.ts'
 import { type JobView, shownError, viewOf } from '../view.ts'
@@ -127,7 +126,7 @@ export async function list(
   { signal, ...options }: ListOptions = {},
 ): Promise<Page<JobView>> {
   signal?.throwIfAborted()
-  const { order, limit, cursor, ...narrow } = await parseWith(listOptionsSchema, options, 'options')
+  const { order, limit, cursor, ...narrow } = await parseOptions(listOptionsSchema, options)
   const { filter, asked } = await filterOf(core, who, narrow, signal)
   return await shownPage(who, {
     limit,
@@ -150,7 +149,7 @@ export async function list(
 /** {@inheritDoc Session.count} */
 export async function count(core: Core, who: Principal, { signal, ...options }: CountOptions = {}): Promise<number> {
   signal?.throwIfAborted()
-  const narrow = await parseWith(countOptionsSchema, options, 'options')
+  const narrow = await parseOptions(countOptionsSchema, options)
   const { filter } = await filterOf(core, who, narrow, signal)
   return await core.storage.count(filter)
 }
@@ -164,8 +163,8 @@ export async function counts(
 ): Promise<Counts> {
   signal?.throwIfAborted()
   other?.throwIfAborted()
-  const { by } = await parseWith(countsSchema, options, 'options')
-  const narrow = await parseWith(countOptionsSchema, narrowing, 'filter')
+  const { by } = await parseOptions(countsSchema, options)
+  const narrow = await parseOptions(countOptionsSchema, narrowing, 'filter')
   const { filter } = await filterOf(core, who, narrow, signal ?? other, [by])
   return Object.fromEntries(await core.storage.counts(by, filter))
 }
@@ -261,13 +260,6 @@ export async function* items(
 /** Checks the option `after`. @throws {JobchartError} `INVALID_INPUT` it is not the number of a row, nor 0. */
 export function checkAfter(after: number, what: string): void {
   if (!Number.isSafeInteger(after) || after < 0) throw misfit('after', `should be the number of ${what}, or 0`)
-}
-
-/** The error for an invalid option of a call. */
-export function misfit(option: string, expected: string): JobchartError {
-  return new JobchartError('INVALID_INPUT', `${option} ${expected}`, {
-    issues: [{ message: expected, path: [option] }],
-  })
 }
 
 /**

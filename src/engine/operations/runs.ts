@@ -19,14 +19,14 @@ import { continued } from '../../model/step-key.ts'
 import type { Principal, Target } from '../../port/policy.ts'
 import type { PipelineKey } from '../../port/storage.ts'
 import { authorizeJob, authorizeSubmit, commandOf, maskOfAnswer, reach, withoutHiddenJob } from '../authorization.ts'
-import type { CallOptions } from '../call-options.ts'
+import { type CallOptions, parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { factsOfRetry } from '../facts.ts'
 import { type FieldMask, maskedError, narrower } from '../field-mask.ts'
 import { newId } from '../ids.ts'
 import { jobFor, load } from '../load.ts'
 import { retrySchema } from '../options.ts'
-import { parseCommand, parseWith } from '../parse.ts'
+import { parseCommand } from '../parse.ts'
 import { intoPipeline } from '../pipeline-entry.ts'
 import { type Change, ChangedMeanwhile, untilUnchanged } from '../tick.ts'
 import { UniqueKeyHeldError } from '../unique-key.ts'
@@ -291,7 +291,7 @@ export async function retry(
   { signal, ...options }: RetryCallOptions = {},
 ): Promise<JobView> {
   signal?.throwIfAborted()
-  const { fresh } = await parseWith(retrySchema, options, 'options')
+  const { fresh } = await parseOptions(retrySchema, options)
   const { job, mask } = await readable(core, who, id, { action: 'retry', signal })
   const shown = await maskOfAnswer(core, who, job, mask)
   try {

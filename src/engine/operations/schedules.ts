@@ -5,12 +5,11 @@ import type { Dependency, Pipeline } from '../../model/pipeline.ts'
 import type { CatchUp, Schedule } from '../../model/schedule.ts'
 import { canonicalText } from '../../model/storable.ts'
 import { type Duration, isoTime, type Time } from '../../model/time.ts'
-import type { CallOptions } from '../call-options.ts'
+import { type CallOptions, misfit } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { parseWith } from '../parse.ts'
 import { previewSchema, scheduleSchema } from '../pipeline-options.ts'
 import { nextDue, scheduleIssue } from '../schedule-times.ts'
-import { misfit } from './reads.ts'
 
 /** When a pipeline runs by itself. Exactly one of `cron`, `every` and `at` is given. */
 export type ScheduleOptions = (

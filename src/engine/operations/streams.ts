@@ -2,11 +2,10 @@ import { JobchartError } from '../../model/error.ts'
 import type { JobId } from '../../model/job.ts'
 import type { Principal } from '../../port/policy.ts'
 import { authorizeMany } from '../authorization.ts'
-import { type CallOptions, given } from '../call-options.ts'
+import { type CallOptions, given, parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { EventStream, type SessionEvent, type Wanted } from '../event-stream.ts'
 import { eventOptionsSchema } from '../options.ts'
-import { parseWith } from '../parse.ts'
 
 /**
  * The options of `events`. Each field except `after` narrows the stream. `job` cannot be combined with other filters.
@@ -111,7 +110,7 @@ class FollowedEvents implements Events {
   async #open(): Promise<EventStream> {
     const from = this.#from
     if ('error' in from) throw from.error
-    const wanted = await parseWith(eventOptionsSchema, this.#narrow, 'options')
+    const wanted = await parseOptions(eventOptionsSchema, this.#narrow)
     refuseBesideJob(wanted)
     this.#signal?.addEventListener('abort', this.#end, { once: true })
     if (this.#signal?.aborted === true) this.#end()

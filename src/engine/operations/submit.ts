@@ -8,13 +8,13 @@ import { holdsUniqueKey, type Job, type Overlap } from '../../model/job.ts'
 import { canonicalText, type Json } from '../../model/storable.ts'
 import type { Principal } from '../../port/policy.ts'
 import { allowed, authorizeSubmit, maskOfAnswer, withoutHiddenJob } from '../authorization.ts'
-import { type CallOptions, tenantOf } from '../call-options.ts'
+import { type CallOptions, misfit, parseOptions, tenantOf } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { decidesFacts, type Facts, factsOf } from '../facts.ts'
 import { type FieldMask, narrower } from '../field-mask.ts'
 import { newId } from '../ids.ts'
 import { submitOptionsSchema } from '../options.ts'
-import { parseInput, parseWith } from '../parse.ts'
+import { parseInput } from '../parse.ts'
 import { enteredPipeline, intoPipeline } from '../pipeline-entry.ts'
 import { type Answer, type Soon, whenKnown } from '../soon.ts'
 import { untilUnchanged } from '../tick.ts'
@@ -29,7 +29,7 @@ export interface SubmitOptions extends CallOptions {
   /**
    * What happens if another run holds the pipeline's slot. `'reject'` (default): this submit fails. `'queue'`: this job
    * waits for the slot. `'replace'`: the other run is cancelled as by `cancel`, and this job starts once the tasks of
-   * that run have stopped.
+   * that run have stopped. Only with `pipeline`.
    */
   readonly overlap?: Overlap
   /**
@@ -76,27 +76,30 @@ function askedJob(
 ): Soon<Asked> {
   const { signal } = submitOptions
   signal?.throwIfAborted()
-  return whenKnown(parseSubmitOptions(submitOptions), ({ tenant, pipeline, labels, assignee, overlap, ...options }) => {
-    const type = typeof asked === 'string' ? core.types.named(asked) : core.types.require(asked)
-    const where = { tenant: tenantOf(who, tenant), ...(pipeline === undefined ? {} : { pipeline }) }
-    const fixed = { ...where, createdBy: who.id }
-    const authorized = (facts: Facts) => authorizeSubmit(core, who, { ...fixed, ...facts, type: type.type }, signal)
-    const made = (facts: Facts, mask: FieldMask, parsed: Json | undefined): Asked => {
-      const seed = seedOf(newId(core), { ...fixed, ...facts }, options, parsed)
-      signal?.throwIfAborted()
-      return { arrival: { who, by: actorOf(who), type, seed, overlap }, mask }
-    }
-    if (decidesFacts(type)) {
-      return whenKnown(parseInput(type, input), (parsed) => {
-        const facts = factsOf(type, { ...fixed, input: parsed }, { labels, assignee })
-        return whenKnown(authorized(facts), (mask) => made(facts, mask, parsed))
+  return whenKnown(
+    parseSubmitOptions(submitOptions),
+    ({ tenant, pipeline, labels, assignee, overlap = 'reject', ...options }) => {
+      const type = typeof asked === 'string' ? core.types.named(asked) : core.types.require(asked)
+      const where = { tenant: tenantOf(who, tenant), ...(pipeline === undefined ? {} : { pipeline }) }
+      const fixed = { ...where, createdBy: who.id }
+      const authorized = (facts: Facts) => authorizeSubmit(core, who, { ...fixed, ...facts, type: type.type }, signal)
+      const made = (facts: Facts, mask: FieldMask, parsed: Json | undefined): Asked => {
+        const seed = seedOf(newId(core), { ...fixed, ...facts }, options, parsed)
+        signal?.throwIfAborted()
+        return { arrival: { who, by: actorOf(who), type, seed, overlap }, mask }
+      }
+      if (decidesFacts(type)) {
+        return whenKnown(parseInput(type, input), (parsed) => {
+          const facts = factsOf(type, { ...fixed, input: parsed }, { labels, assignee })
+          return whenKnown(authorized(facts), (mask) => made(facts, mask, parsed))
+        })
+      }
+      const facts = assignee === undefined ? { labels } : { labels, assignee }
+      return whenKnown(authorized(facts), (mask) => {
+        return whenKnown(parseInput(type, input), (parsed) => made(facts, mask, parsed))
       })
-    }
-    const facts = assignee === undefined ? { labels } : { labels, assignee }
-    return whenKnown(authorized(facts), (mask) => {
-      return whenKnown(parseInput(type, input), (parsed) => made(facts, mask, parsed))
-    })
-  })
+    },
+  )
 }
 
 /** {@inheritDoc Session.submit} */
@@ -238,7 +241,7 @@ function parseSubmitOptions(options: SubmitOptions): Soon<Submitted> {
   for (const name in options) {
     if (name === 'signal') continue
     const { signal, ...given } = options
-    return parseWith(submitOptionsSchema, given, 'options')
+    return parseOptions(submitOptionsSchema, given)
   }
   return NO_OPTIONS
 }
@@ -266,9 +269,7 @@ function seedOf(
   }
 }
 
-function parseManyOptions(jobs: unknown, { atomic, signal, ...unknown }: SubmitManyOptions): SubmitManyOptions {
-  const [name] = Object.keys(unknown)
-  if (name !== undefined) throw misfit(name, 'is not an option here; the options are atomic, signal')
+function parseManyOptions(jobs: unknown, { atomic, signal }: SubmitManyOptions): SubmitManyOptions {
   if (atomic !== undefined && typeof atomic !== 'boolean') throw misfit('atomic', 'should be true or false')
   if (!Array.isArray(jobs)) throw misfit('jobs', 'should be a list of { type, input, … }')
   if (atomic === true && jobs.length > ATOMIC_MAX) {
@@ -280,12 +281,6 @@ function parseManyOptions(jobs: unknown, { atomic, signal, ...unknown }: SubmitM
       throw misfit(`jobs.${index}.overlap`, "cannot be 'replace' with atomic: true")
   }
   return { ...(atomic === undefined ? {} : { atomic }), ...(signal === undefined ? {} : { signal }) }
-}
-
-function misfit(option: string, expected: string): JobchartError {
-  return new JobchartError('INVALID_INPUT', `${option} ${expected}`, {
-    issues: [{ message: expected, path: [option] }],
-  })
 }
 
 /**

@@ -7,12 +7,12 @@ import {
   chart,
   counting,
   ends,
-  family,
   friend,
   later,
   listener,
   lost,
   messages,
+  parentAndChild,
   parking,
   talk,
   telling,
@@ -26,7 +26,7 @@ import type { Scenario } from './scenario.ts'
 export const chartScenarios: readonly Scenario[] = [
   {
     name: 'ending a child machine, after which its parent continues',
-    jobs: family(200),
+    jobs: parentAndChild(200),
     script: async (life) => {
       await life.submit('a', 'm', { pipeline: 'p' })
       await life.result('a')
@@ -35,7 +35,7 @@ export const chartScenarios: readonly Scenario[] = [
   },
   {
     name: 'cancelling a parent with its child',
-    jobs: family(3_000),
+    jobs: parentAndChild(3_000),
     script: async (life) => {
       await life.submit('a', 'm', { pipeline: 'p' })
       await life.advance(300)

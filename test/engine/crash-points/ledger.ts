@@ -110,8 +110,8 @@ export class Ledger {
     const { jobId, token, note } = write
     const task = this.#rows.get(jobId)?.tasks.find((each) => each.token === token)
     // The notes of an end are in its changeset, before its row.
-    const isHeld = task?.status === 'claimed' || task?.status === 'stopping'
-    if (!isHeld) this.faults.push(`I16 ${note.kind} of ${jobId} was taken under token ${token}`)
+    const isBusy = task?.status === 'claimed' || task?.status === 'stopping'
+    if (!isBusy) this.faults.push(`I16 ${note.kind} of ${jobId} was taken under token ${token}`)
     if (note.kind === 'step') this.#steps.add(`${jobId}:${task?.invocation}:${note.name}`)
   }
 

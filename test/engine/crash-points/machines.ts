@@ -60,7 +60,7 @@ const parent = createMachine({
   },
 })
 
-export const family = (ms: number) => (code: Code) => [
+export const parentAndChild = (ms: number) => (code: Code) => [
   chart(parent, { load: child.provide({ actors: { work: work(code, ms) } }), work: work(code) }, ['cancel']),
 ]
 

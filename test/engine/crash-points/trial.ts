@@ -120,7 +120,7 @@ class Trial {
     return await Promise.all([...ids].map((id) => this.bench.row(id)))
   }
 
-  async #check(standing: readonly string[]): Promise<void> {
+  async #check(resting: readonly string[]): Promise<void> {
     const rows = await this.#rows()
     const log = await this.bench.log()
     await this.bench.checkLog()
@@ -128,8 +128,8 @@ class Trial {
     // I19.
     for (const { id, phase, status, tasks } of rows) {
       const isOver = phase === 'settled' && tasks.length === 0
-      const isStanding = phase !== 'settled' && standing.includes(status) && tasks.every((task) => this.#isStill(task))
-      if (!isOver && !isStanding) this.#fault(`I19 ${id} is left ${status}: ${JSON.stringify(tasks)}`)
+      const isResting = phase !== 'settled' && resting.includes(status) && tasks.every((task) => this.#isStill(task))
+      if (!isOver && !isResting) this.#fault(`I19 ${id} is left ${status}: ${JSON.stringify(tasks)}`)
     }
     // I5, I40, I41: every published event was committed, and is published once.
     const stored = new Map(log.flatMap((row) => row.events.map((event, at) => [row.sequence + at, nameOf(row, event)])))
@@ -174,8 +174,8 @@ class Trial {
   #isStill({ child, status, executor }: Job['tasks'][number]): boolean {
     const { options, isPatient } = this.#scenario
     if (status === 'available') return options?.work === false
-    const isHeld = status === 'claimed' && (isPatient === true || executor === 'live')
-    return child !== undefined || status === 'inline' || isHeld
+    const isClaimed = status === 'claimed' && (isPatient === true || executor === 'live')
+    return child !== undefined || status === 'inline' || isClaimed
   }
 
   #fault(fault: string): void {

@@ -32,11 +32,11 @@ export class StoredSide {
     const type = model.defineJob({ type: 'generated', lifecycle: machine })
     this.#types = new Map([...model.withChildren(type)].map((each) => [each.type, each]))
     const seed = { id: ROOT, tenant: 't', createdBy: 'ada', trigger: 'manual', labels: {}, priority: 0, input } as const
-    this.#commit(model.create(type, seed, this.#moment, this.#tree(new Map())))
+    this.#commit(model.create(type, seed, this.#context, this.#tree(new Map())))
   }
 
   send(event: ChartEvent): void {
-    this.#change(ROOT, (type, job, tree) => this.#model.send(type, job, event, this.#moment, tree))
+    this.#change(ROOT, (type, job, tree) => this.#model.send(type, job, event, this.#context, tree))
   }
 
   /** Lets time pass until something is due, at most. */
@@ -52,7 +52,7 @@ export class StoredSide {
     for (const { token } of earlier) this.#end(job.id, token, true, 0)
     if (task.status !== 'available') return
     this.#change(job.id, (type, row, tree) =>
-      this.#model.claim(type, row, task.invocation, { holder: 'holder' }, this.#moment, tree),
+      this.#model.claim(type, row, task.invocation, { holder: 'holder' }, this.#context, tree),
     )
   }
 
@@ -62,7 +62,7 @@ export class StoredSide {
     const { job, task } = this.#taskAt(path)
     if (task.crashes >= 2) return
     const loss = { invocation: task.invocation, reason: 'died', steps: 0 }
-    this.#change(job.id, (type, row, tree) => this.#model.lose(type, row, loss, this.#moment, tree))
+    this.#change(job.id, (type, row, tree) => this.#model.lose(type, row, loss, this.#context, tree))
   }
 
   /** Reports the end of the task at `path`. */
@@ -83,7 +83,7 @@ export class StoredSide {
 
   /** Fires the due timers of a job. */
   fire(id: string): void {
-    this.#change(id, (type, job, tree) => this.#model.due(type, job, this.#moment, tree))
+    this.#change(id, (type, job, tree) => this.#model.due(type, job, this.#context, tree))
   }
 
   /** The paths of the tasks that an executor would run. */
@@ -97,7 +97,7 @@ export class StoredSide {
     return this.#viewOf(this.#read(ROOT))
   }
 
-  get #moment(): DecisionContext {
+  get #context(): DecisionContext {
     return { at: START + this.#now, random: 0, heartbeatMs: 500 }
   }
 
@@ -150,7 +150,7 @@ export class StoredSide {
     const result = isGood
       ? { ok: true as const, output: value as never }
       : { ok: false as const, error: value as never }
-    this.#change(id, (type, job, tree) => this.#model.end(type, job, token, result, this.#moment, tree))
+    this.#change(id, (type, job, tree) => this.#model.end(type, job, token, result, this.#context, tree))
   }
 
   #taskAt(path: string): { readonly job: Job; readonly task: Task } {

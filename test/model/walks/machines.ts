@@ -67,9 +67,9 @@ export function machineOf(plan: Plan, role: 'parent' | 'child' = 'parent'): AnyS
   const acts = (kinds: readonly (typeof actionKinds)[number][]) =>
     kinds.filter((kind) => !notFor[role].includes(kind)).map((kind) => actionsByKind[kind])
   const targets = states.flatMap((state, index) => targetsIn(state, `#m.s${index}`))
-  const place = (index: number | null) => (index === null ? {} : { target: targets[index % targets.length] })
+  const targetOf = (index: number | null) => (index === null ? {} : { target: targets[index % targets.length] })
   const take = ({ actions: kinds, guard, reenter, target: to }: Omit<TransitionPlan, 'on'>) => ({
-    ...place(to),
+    ...targetOf(to),
     ...(guard === null ? {} : { guard: guards[guard] }),
     actions: acts(kinds),
     reenter,
@@ -85,13 +85,15 @@ export function machineOf(plan: Plan, role: 'parent' | 'child' = 'parent'): AnyS
     const src = role === 'child' && asked.src === 'child' ? 'work' : asked.src
     const id = isShared && isAlone ? { id: 'w' } : {}
     const input = ({ context }: Scope) => ({ n: context.n })
-    return { invoke: { ...id, src, input, onDone: place(done), ...(error === null ? {} : { onError: place(error) }) } }
+    return {
+      invoke: { ...id, src, input, onDone: targetOf(done), ...(error === null ? {} : { onError: targetOf(error) }) },
+    }
   }
   const nodeOf = (each: NodePlan, isAlone: boolean) => ({
     ...takes(each.transitions),
     ...invokes(each.invoke, isAlone),
-    ...(each.after === null ? {} : { after: { 100: place(each.after) } }),
-    ...(each.always === null ? {} : { always: { ...place(each.always), guard: guards.even } }),
+    ...(each.after === null ? {} : { after: { 100: targetOf(each.after) } }),
+    ...(each.always === null ? {} : { always: { ...targetOf(each.always), guard: guards.even } }),
     entry: acts(each.entry),
     exit: acts(each.exit),
     tags: each.tags,

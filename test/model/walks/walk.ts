@@ -117,7 +117,7 @@ export function forWalks(
   )
 }
 
-interface Placed {
+interface Reached {
   readonly plan: Plan
   readonly chart: ReturnType<typeof createChart>
   readonly snapshot: ChartSnapshot
@@ -125,11 +125,11 @@ interface Placed {
 }
 
 /** Every event in every state that a walk reaches. */
-export function forPlaces(check: (placed: Placed) => void): void {
+export function forSnapshots(check: (reached: Reached) => void): void {
   forWalks(
     (steps, { plan }) => {
       const chart = createChart(machineOf(plan))
-      for (const snapshot of placesOf(steps).slice(0, 5)) {
+      for (const snapshot of snapshotsOf(steps).slice(0, 5)) {
         for (const type of eventTypes) check({ plan, chart, snapshot, event: { type } })
       }
     },
@@ -232,7 +232,7 @@ export function treeIn(type: AnyJobType, world: World): JobTree {
   }
 }
 
-export function momentAt(at: number): DecisionContext {
+export function contextAt(at: number): DecisionContext {
   return { at, random: 0, heartbeatMs: 500 }
 }
 
@@ -251,16 +251,16 @@ export function byJob(steps: readonly Step[]): readonly (readonly Changed[])[] {
   return [...Map.groupBy(changesOf(steps), ({ job }) => job.id).values()]
 }
 
-function placesOf(steps: readonly Step[]): readonly ChartSnapshot[] {
+function snapshotsOf(steps: readonly Step[]): readonly ChartSnapshot[] {
   const active = steps
     .flatMap(({ after }) => [...after.values()])
     .filter(({ id, phase }) => id === 'j1' && phase !== 'settled')
-  const places = active.map(({ state, context, historyValue }) => ({
+  const snapshots = active.map(({ state, context, historyValue }) => ({
     state,
     context,
     ...(historyValue === undefined ? {} : { historyValue }),
   }))
-  return [...new Map(places.map((snapshot) => [JSON.stringify(snapshot), snapshot])).values()]
+  return [...new Map(snapshots.map((snapshot) => [JSON.stringify(snapshot), snapshot])).values()]
 }
 
 /** A decision without its type, functions and stacks; stacks differ by caller. */
@@ -269,8 +269,8 @@ export function dataOf(decision: Decision | undefined): unknown {
   return decision === undefined ? undefined : withoutStacks({ ...bare(decision), others: decision.others.map(bare) })
 }
 
-export function plainMove(move: unknown): unknown {
-  return JSON.parse(JSON.stringify(move, (_, value) => (value instanceof Error ? String(value) : value)))
+export function plainResult(result: unknown): unknown {
+  return JSON.parse(JSON.stringify(result, (_, value) => (value instanceof Error ? String(value) : value)))
 }
 
 function withoutStacks(value: unknown): unknown {

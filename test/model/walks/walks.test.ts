@@ -13,6 +13,7 @@ import { machineOf, typeOf } from './machines.ts'
 import {
   byJob,
   changesOf,
+  contextAt,
   dataOf,
   decide,
   forWalks,
@@ -20,7 +21,6 @@ import {
   isAtWork,
   jobIn,
   lifeOf,
-  momentAt,
   treeIn,
   typeIn,
   walk,
@@ -74,9 +74,9 @@ describe('walks over generated charts', () => {
         for (const { job, inputs } of changes) {
           for (const event of JSON.parse(JSON.stringify(inputs)) as readonly ChartEvent[]) {
             expect(hasEnded).toBe(false)
-            const move = snapshot === undefined ? chart.start(input, scope) : chart.transition(snapshot, event, scope)
-            snapshot = move.snapshot
-            hasEnded = move.end !== undefined
+            const result = snapshot === undefined ? chart.start(input, scope) : chart.transition(snapshot, event, scope)
+            snapshot = result.snapshot
+            hasEnded = result.end !== undefined
           }
           const { state, context, status } = job
           expect({ state, context }).toEqual({ state: snapshot?.state, context: snapshot?.context })
@@ -208,8 +208,8 @@ describe('walks over generated charts', () => {
           expect(events).toContainEqual(expect.objectContaining({ task: gone.id }))
         }
         for (const { status, stopBy, holder, child } of job.tasks) {
-          const isHeld = (status === 'claimed' || status === 'stopping') && child === undefined
-          expect(holder !== undefined).toBe(isHeld)
+          const isBusy = (status === 'claimed' || status === 'stopping') && child === undefined
+          expect(holder !== undefined).toBe(isBusy)
           if (status !== 'stopping') expect(stopBy).toBeUndefined()
         }
       }
@@ -263,7 +263,7 @@ describe('walks over generated charts', () => {
             if (wake === undefined) continue
             expect(Number.isSafeInteger(wake)).toBe(true)
             const at = Math.max(wake, job.updatedAt)
-            const next = due(typeIn(type, job), job, momentAt(at), treeIn(type, after))
+            const next = due(typeIn(type, job), job, contextAt(at), treeIn(type, after))
             expect(next.changed).toBe(true)
             expect(wakeAt(next.job) ?? Number.POSITIVE_INFINITY).toBeGreaterThan(at)
           }
