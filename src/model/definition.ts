@@ -6,7 +6,7 @@ import { DEFAULT_LIFECYCLE, defaultLifecycle, reasonSchema } from './default-lif
 import type { DefinedJob, JobOptions, NoMachine } from './defined-job.ts'
 import { checkAccepts, checkCommand, checkMachine } from './definition-checks.ts'
 import { checkJobOptions } from './definition-options.ts'
-import { type EndLabels, endLabels } from './end-labels.ts'
+import { endLabels } from './end-labels.ts'
 import { JobchartError } from './error.ts'
 import { stateNodes } from './inert-machine.ts'
 import type { AnyFunctionOptions, AnyJobOptions, AnyLifecycleOptions, CommonOptions } from './job-options.ts'

@@ -5,7 +5,7 @@ import type { NotificationLevel, StoredSubscription, Subscription } from '../../
 import { mayNotify } from '../../model/notification-rule.ts'
 import type { NotificationQuery, ReadNotification } from '../../port/notification-storage.ts'
 import type { Principal } from '../../port/policy.ts'
-import { type CallOptions, given } from '../call-options.ts'
+import { type CallOptions, given, parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { readCursor } from '../cursor.ts'
 import type { Follower, TailRow } from '../log-tail.ts'
@@ -69,7 +69,7 @@ export async function listNotifications(
   { signal, ...options }: NotificationListOptions = {},
 ): Promise<Page<NotificationView>> {
   signal?.throwIfAborted()
-  const { unread, limit, cursor } = await parseWith(notificationListSchema, options, 'options')
+  const { unread, limit, cursor } = await parseOptions(notificationListSchema, options)
   return await shownPage(who, {
     limit,
     after: cursor === undefined ? undefined : Number(readCursor(cursor, who, ['number'])[0]),
@@ -90,7 +90,7 @@ export async function countNotifications(
   { signal, ...options }: Pick<NotificationListOptions, 'signal' | 'unread'> = {},
 ): Promise<number> {
   signal?.throwIfAborted()
-  const { unread } = await parseWith(notificationListSchema.pick({ unread: true }), options, 'options')
+  const { unread } = await parseOptions(notificationListSchema.pick({ unread: true }), options)
   let count = 0
   for (let from: number | undefined; ; ) {
     const query = { unread, limit: ROWS_AT_ONCE, reader: readerOf(who), ...(from === undefined ? {} : { after: from }) }
@@ -143,7 +143,7 @@ export async function subscribe(
   { signal, ...options }: SubscriptionTarget & CallOptions & Pick<SubscriptionView, 'level'>,
 ): Promise<SubscriptionView> {
   signal?.throwIfAborted()
-  const { level, ...to } = await parseWith(subscribeSchema, options, 'options')
+  const { level, ...to } = await parseOptions(subscribeSchema, options)
   const known = await core.storage.subscriptions({ tenant: who.tenant, person: who.id })
   if (known.length >= SUBSCRIPTIONS_MAX) {
     throw new JobchartError('INVALID_INPUT', `a person may have at most ${SUBSCRIPTIONS_MAX} subscriptions`)
@@ -158,7 +158,7 @@ export async function unsubscribe(
   { signal, ...options }: SubscriptionTarget & CallOptions = {},
 ): Promise<void> {
   signal?.throwIfAborted()
-  await core.storage.unsubscribe(targetOf(who, await parseWith(unsubscribeSchema, options, 'options')))
+  await core.storage.unsubscribe(targetOf(who, await parseOptions(unsubscribeSchema, options)))
 }
 
 /** The subscriptions of the caller. */
@@ -206,7 +206,7 @@ async function begin(core: () => Core, options?: NotificationEventOptions): Prom
   const now = core()
   const { signal, ...narrow } = given(options) ?? {}
   const last = now.storage.lastNotification()
-  const [{ after }, newest] = await Promise.all([parseWith(notificationEventsSchema, narrow, 'options'), last])
+  const [{ after }, newest] = await Promise.all([parseOptions(notificationEventsSchema, narrow), last])
   return { core: now, after: after ?? newest, signal }
 }
 

@@ -1,9 +1,10 @@
 /** The history of a stored pipeline. */
+
 import type { PipelineEvent } from '../../model/event.ts'
 import type { Principal } from '../../port/policy.ts'
 import { maskOfEvent } from '../authorization.ts'
+import { parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
-import { parseWith } from '../parse.ts'
 import { pipelineHistorySchema } from '../pipeline-options.ts'
 import { shownEvents } from '../shown-event.ts'
 import { type PipelineCallOptions, reachPipeline } from './pipelines.ts'
@@ -30,7 +31,7 @@ export async function pipelineHistory(
   { signal, ...options }: PipelineHistoryOptions = {},
 ): Promise<readonly PipelineHistoryEntry[]> {
   signal?.throwIfAborted()
-  const { tenant, after, limit } = await parseWith(pipelineHistorySchema, options, 'options')
+  const { tenant, after, limit } = await parseOptions(pipelineHistorySchema, options)
   const { pipeline } = await reachPipeline(core, who, { id, tenant }, 'getPipeline', signal)
   const query = { after, limit, pipeline: { tenant: pipeline.tenant, id } }
   const entries: PipelineHistoryEntry[] = []

@@ -1,7 +1,6 @@
 /** Operations on stored pipelines, and manual runs of them. */
 import type { AnyJobType, InputOf } from '../../model/definition.ts'
 import { JobchartError, pipelineNotFound } from '../../model/error.ts'
-import type { PipelineEventDraft } from '../../model/event.ts'
 import {
   type OverlapRules,
   overlapFor,
@@ -12,7 +11,6 @@ import {
   startable,
   withFields,
 } from '../../model/pipeline.ts'
-import type { PipelineChange } from '../../model/pipeline-change.ts'
 import { canonicalText } from '../../model/storable.ts'
 import type { PipelineAction, Principal, Target } from '../../port/policy.ts'
 import type { PipelinePage } from '../../port/storage.ts'
@@ -255,7 +253,7 @@ export async function pausePipeline(
   { signal, tenant }: PipelineCallOptions = {},
 ): Promise<PipelineView> {
   signal?.throwIfAborted()
-  const { reason } = await parseWith(pauseSchema, asked, 'options')
+  const { reason } = await parseOptions(pauseSchema, asked)
   for (;;) {
     const { pipeline: before, mask } = await reachPipeline(core, who, { id, tenant }, 'pausePipeline', signal)
     const isPersons = before.paused === undefined || before.pausedBy !== 'followUp'

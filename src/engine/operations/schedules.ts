@@ -5,7 +5,7 @@ import type { Dependency, Pipeline } from '../../model/pipeline.ts'
 import type { CatchUp, Schedule } from '../../model/schedule.ts'
 import { canonicalText } from '../../model/storable.ts'
 import { type Duration, isoTime, type Time } from '../../model/time.ts'
-import { type CallOptions, misfit } from '../call-options.ts'
+import { type CallOptions, misfit, parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { parseWith } from '../parse.ts'
 import { previewSchema, scheduleSchema } from '../pipeline-options.ts'
@@ -103,7 +103,7 @@ interface ParsedDependency {
 export async function previewSchedule(core: Core, given: unknown, options: PreviewOptions = {}): Promise<string[]> {
   const { signal, ...rest } = options
   signal?.throwIfAborted()
-  const { count, after } = await parseWith(previewSchema, rest, 'options')
+  const { count, after } = await parseOptions(previewSchema, rest)
   const asked = await parseWith(scheduleSchema, given, 'schedule')
   const now = core.clock.now()
   const schedule = scheduleOf(asked, undefined, now)
