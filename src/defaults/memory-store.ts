@@ -1,5 +1,6 @@
 import { dueAt, holdsSlot, holdsUniqueKey, isBusy, isQueued, type Job, wakeAt } from '../model/job.ts'
 import type { NewNotification } from '../model/notification.ts'
+import { owing } from '../model/pipeline.ts'
 import type {
   Changeset,
   ChangesetResult,
@@ -132,6 +133,8 @@ export class MemoryStore {
         return this.#notify(write.notification)
       case 'pipeline':
         return this.#pipeline(write)
+      case 'owe':
+        return this.#owe(write)
     }
   }
 
@@ -237,6 +240,14 @@ export class MemoryStore {
     const isAbout =
       jobId === undefined ? this.pipelines.get(row.tenant, row.pipeline ?? '') !== undefined : this.jobs.has(jobId)
     return isAbout ? this.#did(this.notifications.put(notification)) : undefined
+  }
+
+  #owe({ tenant, id, run }: Extract<Write, { op: 'owe' }>): undefined {
+    const before = this.pipelines.get(tenant, id)
+    if (before === undefined) return undefined
+    const after = owing(before, run)
+    this.pipelines.replace(before, after)
+    return this.#did(() => this.pipelines.replace(after, before))
   }
 
   #did(undo: (() => void) | undefined): undefined {

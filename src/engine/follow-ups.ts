@@ -16,7 +16,7 @@ import { JobchartError, jobError, pipelineNotFound } from '../model/error.ts'
 import { endedJob, type FollowUp, mayBeFollowed, mayCauseRuns } from '../model/follow-up.ts'
 import { holdsSlot } from '../model/job.ts'
 import {
-  movedOn,
+  overlapFor,
   type Pipeline,
   type PipelineStatus,
   pausedByFollowUp,
@@ -28,14 +28,16 @@ import { continued } from '../model/step-key.ts'
 import type { Json } from '../model/storable.ts'
 import { durationMs } from '../model/time.ts'
 import type { Principal } from '../port/policy.ts'
-import type { DependencySource, PipelineKey } from '../port/storage.ts'
+import type { PipelineKey, Write } from '../port/storage.ts'
 import { absentPrincipal } from './absent-principal.ts'
 import { authorizePipeline, authorizeSubmit } from './authorization.ts'
 import { byEngine, type Core, ENGINE } from './core.ts'
+import { dependantsOf, owedTo } from './dependants.ts'
 import { decidesFacts, factsOf, factsOfRetry } from './facts.ts'
 import { newId } from './ids.ts'
 import { followUpsSchema } from './options.ts'
 import { parseInput, parseWith } from './parse.ts'
+import { pastPause, runSkipped } from './schedule-times.ts'
 import type { WorkingSet } from './working-set.ts'
 
 /**
@@ -55,9 +57,6 @@ const PARSING_MS_MAX = 5_000
  */
 const ASKING_MS_MAX = 6_000
 
-/** How many dependent pipelines are read at once. */
-const DEPENDANTS_AT_ONCE = 100
-
 /** A decision to which follow-ups are added. */
 export interface Followed {
   readonly jobs: JobDecision[]
@@ -66,6 +65,8 @@ export interface Followed {
   readonly asked: Map<string, readonly Step[]>
   /** Pipelines whose slot and next run the decision depends on. */
   readonly turns: PipelineKey[]
+  /** What pipelines owe because of the decision. Written last. */
+  readonly owed: Write[]
 }
 
 /** A follow-up, read and parsed. `add` adds it to the decision, or throws an error that says why it cannot. */
@@ -121,7 +122,13 @@ export async function prepareFollowUps(core: Core, followed: Followed, ends: rea
   try {
     for (const ended of ends) {
       const preparation = new Preparation(core, followed, ended, { until, signal: late.signal })
-      followed.asked.set(ended.job.id, [...(await stepsOf(preparation, ended)), ...(await preparation.dependants())])
+      const steps = await stepsOf(preparation, ended)
+      const found = await dependantsOf(core.storage, ended)
+      const owe: Step = {
+        kind: 'dependsOn',
+        add: (_, __, { owed }) => owed.push(...owedTo(found, ended.job, core.clock.now())),
+      }
+      followed.asked.set(ended.job.id, found.length === 0 ? steps : [...steps, owe])
     }
   } finally {
     cancel()
@@ -196,44 +203,6 @@ class Preparation {
     return error
   }
 
-  /** The pipelines that depend on the ended job. Each owes a run, which is started as a due one. */
-  async dependants(): Promise<readonly Step[]> {
-    const { id, pipeline, type, outcome, endedAt: at = 0 } = this.#ended.job
-    const found = [
-      ...((await this.#isRun()) ? await this.#dependantsOf({ pipeline: pipeline ?? '' }) : []),
-      ...(this.#ended.type.startsPipelines ? await this.#dependantsOf({ type }) : []),
-    ]
-    const meant = found.filter(({ dependsOn = [] }) =>
-      dependsOn.some(
-        (each) => each.outcome === outcome && (each.pipeline ?? pipeline) === pipeline && (each.type ?? type) === type,
-      ),
-    )
-    return [...new Map(meant.map((each) => [each.id, each])).values()].map((dependant) => ({
-      kind: 'dependsOn',
-      add: (_, __, followed) => {
-        const before = look(followed, dependant)
-        const after = movedOn(before, { nextAt: before.nextAt, owed: [...(before.owed ?? []), { jobId: id, at }] })
-        followed.pipelines = combined(followed.pipelines, { before: dependant, after })
-      },
-    }))
-  }
-
-  // Other jobs of a pipeline, e.g. one that configures it, are no runs of it.
-  async #isRun(): Promise<boolean> {
-    const { pipeline, type } = this.#ended.job
-    return (await this.#stored(pipeline))?.type === type
-  }
-
-  async #dependantsOf(source: DependencySource): Promise<readonly Pipeline[]> {
-    const found: Pipeline[] = []
-    for (;;) {
-      const after = found.at(-1)?.id
-      const more = await this.#core.storage.dependants(this.#ended.job.tenant, source, DEPENDANTS_AT_ONCE, after)
-      found.push(...more)
-      if (more.length < DEPENDANTS_AT_ONCE) return found
-    }
-  }
-
   async step(followUp: FollowUp): Promise<Step> {
     const { type, job } = this.#ended
     this.#signal.throwIfAborted()
@@ -255,7 +224,7 @@ class Preparation {
           ...inPipeline(pipeline),
           ...inputOf(job),
         }
-        return await this.#creation(who, type, followUp, retried)
+        return await this.#creation(who, type, followUp, retried, await this.#stored(pipeline))
       }
       case 'submit': {
         const { createdBy, priority } = job
@@ -324,8 +293,10 @@ class Preparation {
     return {
       kind: followUp.kind,
       add: (core, jobs, followed) => {
-        // The changeset checks the pipeline again, because it may be paused or deleted by then.
-        if (run !== undefined) look(followed, run)
+        const blocker = run === undefined ? undefined : blockerOf(core, jobs, followed, seed, run)
+        if (run !== undefined && blocker !== undefined) return skip(core, followed, run, seed, blocker)
+        // The changeset checks the pipeline again, because it may be paused or deleted by then. A retry runs all the same.
+        if (run !== undefined && seed.trigger !== 'retry') look(followed, run)
         createIn(core, jobs, followed, type, seed)
       },
     }
@@ -382,6 +353,26 @@ function turnOf(core: Core, jobs: WorkingSet, followed: Followed, seed: NewJob):
   return isNext ? {} : { isWaiting: true, overlap: 'queue' }
 }
 
+/**
+ * The job because of which the rule of the pipeline (`reject` or `skip`) allows no new run now: the one that holds the
+ * slot, or the one that gets it next. With another rule, or with a delay, the run waits.
+ */
+function blockerOf(core: Core, jobs: WorkingSet, followed: Followed, seed: NewJob, run: Pipeline): string | undefined {
+  const rule = overlapFor(run, seed.trigger === 'retry' ? 'retry' : 'dependency')
+  const isLater = seed.startAt !== undefined && seed.startAt > core.clock.now()
+  if (rule === 'queue' || rule === 'replace' || isLater) return undefined
+  const { holder, next } = jobs.turn({ tenant: run.tenant, id: run.id })
+  return next?.id ?? (isFreed(followed, run.id) ? undefined : holder)
+}
+
+function skip(core: Core, followed: Followed, before: Pipeline, { trigger }: NewJob, blocker: string): void {
+  const now = core.clock.now()
+  const why = trigger === 'retry' ? 'retry' : 'dependency'
+  const event = runSkipped({ reason: 'running', trigger: why, dueAt: now, blocker })
+  const after = look(followed, before)
+  followed.pipelines = combined(followed.pipelines, { before, after, events: [event], by: ENGINE })
+}
+
 function isFreed({ jobs }: Followed, pipeline: string): boolean {
   const own = jobs.filter(({ job }) => job.pipeline === pipeline)
   return own.some(({ before }) => before !== undefined && holdsSlot(before)) && !own.some(({ job }) => holdsSlot(job))
@@ -394,12 +385,15 @@ function look(followed: Followed, pipeline: Pipeline): Pipeline {
 }
 
 function pause(core: Core, followed: Followed, found: Pipeline, reason: string | undefined): void {
-  const now = look(followed, found)
-  const after = pausedByFollowUp(now, reason, core.clock.now())
-  if (after === now) return
-  const event = reason === undefined ? ({ type: 'pipeline.resumed' } as const) : pausedEvent(reason)
-  const change = { before: found, after, events: [event], by: ENGINE }
-  followed.pipelines = combined(followed.pipelines, change)
+  const before = look(followed, found)
+  const now = core.clock.now()
+  const paused = pausedByFollowUp(before, reason, now)
+  if (paused === before) return
+  const { after, events } =
+    reason === undefined
+      ? pastPause(paused, now)
+      : { after: paused, events: [{ type: 'pipeline.paused', reason } as const] }
+  followed.pipelines = combined(followed.pipelines, { before: found, after, events, by: ENGINE })
 }
 
 function changeStatus(core: Core, followed: Followed, found: Pipeline, to: PipelineStatus): void {
@@ -409,10 +403,6 @@ function changeStatus(core: Core, followed: Followed, found: Pipeline, to: Pipel
   const after = withStatus(now, to, core.clock.now())
   const events = [{ type: 'pipeline.statusChanged', from, to }] as const
   followed.pipelines = combined(followed.pipelines, { before: found, after, events, by: ENGINE })
-}
-
-function pausedEvent(reason: string) {
-  return { type: 'pipeline.paused', reason } as const
 }
 
 type Made =

@@ -2,7 +2,7 @@ import type { EventRow } from '../model/event.ts'
 import type { Item, ItemStatus } from '../model/item.ts'
 import type { Job, JobSummary, Outcome, Phase } from '../model/job.ts'
 import type { NewNotification } from '../model/notification.ts'
-import type { Pipeline } from '../model/pipeline.ts'
+import type { OwedRun, Pipeline } from '../model/pipeline.ts'
 import type { Json } from '../model/storable.ts'
 import type { LineStream, StampedProgress, Task } from '../model/task.ts'
 import type { Clock } from './clock.ts'
@@ -96,6 +96,8 @@ import type { Scope } from './policy.ts'
  * - S21 A pipeline is written by compare-and-set on its revision, like a job, and read back deep-equal. A write that
  *   only compares the revision guards the whole changeset: the other writes apply only if the pipeline is unchanged
  *   since it was read. `pipelines` returns only what one of the scopes covers, by (tenant, id), and pages by keyset.
+ * - S40 An `owe` adds to what the pipeline owes as the transaction finds it, and raises its revision by 1. So ends of
+ *   many jobs at once never conflict over a pipeline that depends on all of them.
  * - S38 `duePipelines` returns pipelines of the given types whose `dueTime` has come, the longest due first. A turn's
  *   `isDependedOn` and `dependants` tell which pipelines of the tenant name a pipeline or a type in their `dependsOn`;
  *   `dependants` pages by id.
@@ -275,6 +277,11 @@ export type Write =
   /** Stores a notification, unless there is one of its key, or the job that it is about has no row. */
   | { readonly op: 'notify'; readonly notification: NewNotification }
   | PipelineWrite
+  /**
+   * Adds a run that a pipeline owes, and raises its revision. It is no conflict, whatever the revision is. Without such a
+   * pipeline, nothing is written.
+   */
+  | { readonly op: 'owe'; readonly tenant: string; readonly id: string; readonly run: OwedRun }
 
 /**
  * Changes a pipeline, or only compares its revision. If the stored revision is not `revision`, the changeset is a

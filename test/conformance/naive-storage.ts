@@ -179,6 +179,14 @@ export class NaiveStorage {
       }
       case 'note':
         return this.#note(write.jobId, write.token, write.note)
+      case 'owe': {
+        const key = `${write.tenant}/${write.id}`
+        const before = this.#state.pipelines.get(key)
+        if (before === undefined) return undefined
+        const after = { ...before, owed: [...(before.owed ?? []), write.run], revision: before.revision + 1 }
+        this.#set({ pipelines: new Map([...this.#state.pipelines, [key, after]]) })
+        return undefined
+      }
       case 'pipeline': {
         const key = `${write.tenant}/${write.id}`
         const { pipelines } = this.#state

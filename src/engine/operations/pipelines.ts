@@ -3,6 +3,7 @@ import type { AnyJobType, InputOf } from '../../model/definition.ts'
 import { JobchartError, pipelineNotFound } from '../../model/error.ts'
 import type { PipelineEventDraft } from '../../model/event.ts'
 import {
+  type Dependency,
   type OverlapRules,
   overlapFor,
   type Pipeline,
@@ -27,6 +28,7 @@ import { labelsSchema } from '../options.ts'
 import { type Page, shownPage } from '../page.ts'
 import { parseInput, parseWith } from '../parse.ts'
 import { pauseSchema, pipelineListSchema, pipelineSchema, runSchema } from '../pipeline-options.ts'
+import { pastPause } from '../schedule-times.ts'
 import { type Change, ChangedMeanwhile } from '../tick.ts'
 import { type JobView, type PipelineView, pipelineViewOf } from '../view.ts'
 import { changeWith, consequencesOf, type OnDefineOf, withConsequences } from './on-define.ts'
@@ -128,6 +130,7 @@ export async function definePipeline(
     const target: Target = { tenant, type: jobType.type, createdBy, pipeline: id, labels }
     const mask = before === undefined ? WHOLE : await authorizeChange(core, who, before, target, signal)
     await authorizeDefine(core, who, target, signal)
+    await checkSources(core, who, before, { tenant: rest.tenant, sources }, signal)
     signal?.throwIfAborted()
     const timed = { ...asked, ...scheduled(core, before, schedule) }
     const after = next(core, before, { tenant, id, createdBy }, timed)
@@ -143,6 +146,23 @@ export async function definePipeline(
       events: [event, ...stored.events],
     }
     if (await changed(core, who, changeWith(consequences, after, [change]))) return pipelineViewOf(stored.after, mask)
+  }
+}
+
+// The pipeline tells its owner when the runs of these pipelines end. So the caller must see them.
+async function checkSources(
+  core: Core,
+  who: Principal,
+  before: Pipeline | undefined,
+  {
+    tenant,
+    sources = [],
+  }: { readonly tenant: string | undefined; readonly sources: readonly Dependency[] | undefined },
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  for (const { pipeline: id } of sources) {
+    const isKnown = before?.dependsOn?.some(({ pipeline }) => pipeline === id) === true
+    if (id !== undefined && !isKnown) await reachPipeline(core, who, { id, tenant }, 'getPipeline', signal)
   }
 }
 
@@ -262,14 +282,16 @@ export async function pausePipeline(
     const { pipeline: before, mask } = await reachPipeline(core, who, { id, tenant }, 'pausePipeline', signal)
     const isPersons = before.paused === undefined || before.pausedBy !== 'followUp'
     if (before.paused === reason && isPersons) return pipelineViewOf(before, mask)
-    const after = pausedAs(before, reason, 'person', core.clock.now())
-    const event = reason === undefined ? RESUMED : ({ type: 'pipeline.paused', reason } as const)
-    const change = { before, after, events: [event] }
-    if (await changed(core, who, { decide: () => ({ pipelines: [change] }) })) return pipelineViewOf(after, mask)
+    const now = core.clock.now()
+    const paused = pausedAs(before, reason, 'person', now)
+    const next =
+      reason === undefined
+        ? pastPause(paused, now)
+        : { after: paused, events: [{ type: 'pipeline.paused', reason }] as const }
+    const change = { before, ...next }
+    if (await changed(core, who, { decide: () => ({ pipelines: [change] }) })) return pipelineViewOf(next.after, mask)
   }
 }
-
-const RESUMED = { type: 'pipeline.resumed' } as const
 
 /** Deletes a pipeline. Its jobs go on. */
 export async function deletePipeline(

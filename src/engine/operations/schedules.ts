@@ -55,7 +55,7 @@ export interface PreviewOptions extends CallOptions {
 
 type AskedSchedule = ReturnType<typeof scheduleSchema.parse>
 
-/** The stored form of a schedule, and its next due time. An unchanged schedule keeps its next due time. */
+/** The stored form of a schedule, and its next due time. A schedule with the same times keeps its next due time. */
 export function scheduled(
   core: Core,
   before: Pipeline | undefined,
@@ -66,9 +66,19 @@ export function scheduled(
   const schedule = scheduleOf(asked, before?.schedule, now)
   const issue = scheduleIssue(schedule, now)
   if (issue !== undefined) throw misfit('schedule', issue)
-  const isSameAsBefore = before?.schedule !== undefined && canonicalText(schedule) === canonicalText(before.schedule)
-  const nextAt = isSameAsBefore ? before.nextAt : schedule.enabled === false ? undefined : firstDue(schedule, now)
+  const nextAt = nextAtOf(before, schedule, now)
   return { schedule, ...(nextAt === undefined ? {} : { nextAt }) }
+}
+
+// The times decide, not what is done about missed ones. So no time is due twice.
+function nextAtOf(before: Pipeline | undefined, schedule: Schedule, now: number): number | undefined {
+  if (schedule.enabled === false) return undefined
+  if (before?.schedule === undefined || timesOf(before.schedule) !== timesOf(schedule)) return firstDue(schedule, now)
+  return before.schedule.enabled === false ? nextDue(schedule, now) : before.nextAt
+}
+
+function timesOf({ catchUp, enabled, ...times }: Schedule): string {
+  return canonicalText(times)
 }
 
 // An interval that begins now is due now.
