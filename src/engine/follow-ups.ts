@@ -10,40 +10,25 @@
  * A follow-up that fails becomes a `job.followUpFailed` event of the job. The job's end and the other follow-ups are
  * committed all the same. A job that a follow-up creates may end at once, and then has follow-ups itself.
  */
-import { create, type JobDecision, type NewJob } from '../model/decision.ts'
+import type { JobDecision, NewJob } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError, jobError, pipelineNotFound } from '../model/error.ts'
 import { endedJob, type FollowUp, mayBeFollowed, mayCauseRuns } from '../model/follow-up.ts'
-import { holdsSlot } from '../model/job.ts'
-import {
-  overlapFor,
-  type Pipeline,
-  type PipelineStatus,
-  pausedByFollowUp,
-  startable,
-  withStatus,
-} from '../model/pipeline.ts'
-import { combined, type PipelineChange } from '../model/pipeline-change.ts'
+import { type Pipeline, startable } from '../model/pipeline.ts'
 import { continued } from '../model/step-key.ts'
 import type { Json } from '../model/storable.ts'
 import { durationMs } from '../model/time.ts'
 import type { Principal } from '../port/policy.ts'
-import type { PipelineKey, Write } from '../port/storage.ts'
 import { absentPrincipal } from './absent-principal.ts'
 import { authorizePipeline, authorizeSubmit } from './authorization.ts'
-import { byEngine, type Core, ENGINE } from './core.ts'
+import { type Core, ENGINE } from './core.ts'
 import { dependantsOf, owedTo } from './dependants.ts'
 import { decidesFacts, factsOf, factsOfRetry } from './facts.ts'
+import { blockerOf, changeStatus, createIn, type Followed, look, pause, type Step, skipRun } from './followed.ts'
 import { newId } from './ids.ts'
 import { followUpsSchema } from './options.ts'
 import { parseInput, parseWith } from './parse.ts'
-import { pastPause, runSkipped } from './schedule-times.ts'
 import type { WorkingSet } from './working-set.ts'
-
-/**
- * The most jobs in one changeset. With more, the engine assumes that jobs which end at once follow each other for ever.
- */
-const JOBS_MAX = 100
 
 /**
  * The longest time for the schemas of all follow-ups together, in milliseconds. The job's end waits for them, and keeps
@@ -56,24 +41,6 @@ const PARSING_MS_MAX = 5_000
  * a policy that never answers counts as a denial.
  */
 const ASKING_MS_MAX = 6_000
-
-/** A decision to which follow-ups are added. */
-export interface Followed {
-  readonly jobs: JobDecision[]
-  pipelines: readonly PipelineChange[]
-  /** By the id of each ended job: its follow-ups that must still be added. Empty once they are added. */
-  readonly asked: Map<string, readonly Step[]>
-  /** Pipelines whose slot and next run the decision depends on. */
-  readonly turns: PipelineKey[]
-  /** What pipelines owe because of the decision. Written last. */
-  readonly owed: Write[]
-}
-
-/** A follow-up, read and parsed. `add` adds it to the decision, or throws an error that says why it cannot. */
-interface Step {
-  readonly kind: string
-  readonly add: (core: Core, jobs: WorkingSet, followed: Followed) => void
-}
 
 /**
  * Adds the follow-ups that are prepared to the decision.
@@ -294,7 +261,7 @@ class Preparation {
       kind: followUp.kind,
       add: (core, jobs, followed) => {
         const blocker = run === undefined ? undefined : blockerOf(core, jobs, followed, seed, run)
-        if (run !== undefined && blocker !== undefined) return skip(core, followed, run, seed, blocker)
+        if (run !== undefined && blocker !== undefined) return skipRun(core, followed, run, seed, blocker)
         // The changeset checks the pipeline again, because it may be paused or deleted by then. A retry runs all the same.
         if (run !== undefined && seed.trigger !== 'retry') look(followed, run)
         createIn(core, jobs, followed, type, seed)
@@ -331,78 +298,6 @@ class Preparation {
       cancel()
     }
   }
-}
-
-function createIn(core: Core, jobs: WorkingSet, followed: Followed, type: AnyJobType, seed: NewJob): void {
-  if (followed.jobs.length > JOBS_MAX) {
-    throw new JobchartError('INVALID_DEFINITION', `more than ${JOBS_MAX} jobs followed each other in one changeset`)
-  }
-  const decision = create(type, { ...seed, ...turnOf(core, jobs, followed, seed) }, jobs.context(), jobs)
-  followed.jobs.push(...[decision, ...decision.others].map(byEngine))
-}
-
-/**
- * Says whether the new job must wait, and for what. It runs at once if this changeset frees its pipeline's slot and no
- * other run is next.
- */
-function turnOf(core: Core, jobs: WorkingSet, followed: Followed, seed: NewJob): Pick<NewJob, 'isWaiting' | 'overlap'> {
-  const { tenant, pipeline, startAt } = seed
-  const isLater = startAt !== undefined && startAt > core.clock.now()
-  if (pipeline === undefined) return isLater ? { isWaiting: true } : {}
-  const isNext = !isLater && isFreed(followed, pipeline) && jobs.turn({ tenant, id: pipeline }).next === undefined
-  return isNext ? {} : { isWaiting: true, overlap: 'queue' }
-}
-
-/**
- * The job because of which the rule of the pipeline (`reject` or `skip`) allows no new run now: the one that holds the
- * slot, or the one that gets it next. With another rule, or with a delay, the run waits.
- */
-function blockerOf(core: Core, jobs: WorkingSet, followed: Followed, seed: NewJob, run: Pipeline): string | undefined {
-  const rule = overlapFor(run, seed.trigger === 'retry' ? 'retry' : 'dependency')
-  const isLater = seed.startAt !== undefined && seed.startAt > core.clock.now()
-  if (rule === 'queue' || rule === 'replace' || isLater) return undefined
-  const { holder, next } = jobs.turn({ tenant: run.tenant, id: run.id })
-  return next?.id ?? (isFreed(followed, run.id) ? undefined : holder)
-}
-
-function skip(core: Core, followed: Followed, before: Pipeline, { trigger }: NewJob, blocker: string): void {
-  const now = core.clock.now()
-  const why = trigger === 'retry' ? 'retry' : 'dependency'
-  const event = runSkipped({ reason: 'running', trigger: why, dueAt: now, blocker })
-  const after = look(followed, before)
-  followed.pipelines = combined(followed.pipelines, { before, after, events: [event], by: ENGINE })
-}
-
-function isFreed({ jobs }: Followed, pipeline: string): boolean {
-  const own = jobs.filter(({ job }) => job.pipeline === pipeline)
-  return own.some(({ before }) => before !== undefined && holdsSlot(before)) && !own.some(({ job }) => holdsSlot(job))
-}
-
-function look(followed: Followed, pipeline: Pipeline): Pipeline {
-  const known = followed.pipelines.find(({ before, after }) => (before ?? after)?.id === pipeline.id)
-  if (known === undefined) followed.pipelines = [...followed.pipelines, { before: pipeline, after: pipeline }]
-  return known?.after ?? pipeline
-}
-
-function pause(core: Core, followed: Followed, found: Pipeline, reason: string | undefined): void {
-  const before = look(followed, found)
-  const now = core.clock.now()
-  const paused = pausedByFollowUp(before, reason, now)
-  if (paused === before) return
-  const { after, events } =
-    reason === undefined
-      ? pastPause(paused, now)
-      : { after: paused, events: [{ type: 'pipeline.paused', reason } as const] }
-  followed.pipelines = combined(followed.pipelines, { before: found, after, events, by: ENGINE })
-}
-
-function changeStatus(core: Core, followed: Followed, found: Pipeline, to: PipelineStatus): void {
-  const now = look(followed, found)
-  const from = now.status ?? 'ready'
-  if (from === to) return
-  const after = withStatus(now, to, core.clock.now())
-  const events = [{ type: 'pipeline.statusChanged', from, to }] as const
-  followed.pipelines = combined(followed.pipelines, { before: found, after, events, by: ENGINE })
 }
 
 type Made =

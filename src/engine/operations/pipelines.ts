@@ -1,9 +1,7 @@
 /** Operations on stored pipelines, and manual runs of them. */
 import type { AnyJobType, InputOf } from '../../model/definition.ts'
 import { JobchartError, pipelineNotFound } from '../../model/error.ts'
-import type { PipelineEventDraft } from '../../model/event.ts'
 import {
-  type Dependency,
   type OverlapRules,
   overlapFor,
   type Pipeline,
@@ -13,9 +11,8 @@ import {
   startable,
   withFields,
 } from '../../model/pipeline.ts'
-import type { PipelineChange } from '../../model/pipeline-change.ts'
 import { canonicalText } from '../../model/storable.ts'
-import type { PipelineAction, Principal, Target } from '../../port/policy.ts'
+import type { Principal, Target } from '../../port/policy.ts'
 import type { PipelinePage } from '../../port/storage.ts'
 import { authorizeDefine, authorizeMany, authorizePipeline, authorizeSubmit, searchedBy } from '../authorization.ts'
 import { type CallOptions, refuseOfPerson, tenantOf } from '../call-options.ts'
@@ -27,13 +24,14 @@ import { newId } from '../ids.ts'
 import { labelsSchema } from '../options.ts'
 import { type Page, shownPage } from '../page.ts'
 import { parseInput, parseWith } from '../parse.ts'
+import { reachPipeline } from '../pipeline-entry.ts'
 import { pauseSchema, pipelineListSchema, pipelineSchema, runSchema } from '../pipeline-options.ts'
 import { pastPause } from '../schedule-times.ts'
 import { type Change, ChangedMeanwhile } from '../tick.ts'
 import { type JobView, type PipelineView, pipelineViewOf } from '../view.ts'
 import { changeWith, consequencesOf, type OnDefineOf, withConsequences } from './on-define.ts'
 import { asked as askedRule } from './runs.ts'
-import { type DependencyOptions, dependencyOf, type ScheduleOptions, scheduled } from './schedules.ts'
+import { checkSources, type DependencyOptions, dependencyOf, type ScheduleOptions, scheduled } from './schedules.ts'
 import { insertFirst } from './submit.ts'
 
 /** The options of `pipelines.define`. */
@@ -130,7 +128,7 @@ export async function definePipeline(
     const target: Target = { tenant, type: jobType.type, createdBy, pipeline: id, labels }
     const mask = before === undefined ? WHOLE : await authorizeChange(core, who, before, target, signal)
     await authorizeDefine(core, who, target, signal)
-    await checkSources(core, who, before, { tenant: rest.tenant, sources }, signal)
+    await checkSources(core, who, { before, tenant: rest.tenant, sources }, signal)
     signal?.throwIfAborted()
     const timed = { ...asked, ...scheduled(core, before, schedule) }
     const after = next(core, before, { tenant, id, createdBy }, timed)
@@ -146,23 +144,6 @@ export async function definePipeline(
       events: [event, ...stored.events],
     }
     if (await changed(core, who, changeWith(consequences, after, [change]))) return pipelineViewOf(stored.after, mask)
-  }
-}
-
-// The pipeline tells its owner when the runs of these pipelines end. So the caller must see them.
-async function checkSources(
-  core: Core,
-  who: Principal,
-  before: Pipeline | undefined,
-  {
-    tenant,
-    sources = [],
-  }: { readonly tenant: string | undefined; readonly sources: readonly Dependency[] | undefined },
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  for (const { pipeline: id } of sources) {
-    const isKnown = before?.dependsOn?.some(({ pipeline }) => pipeline === id) === true
-    if (id !== undefined && !isKnown) await reachPipeline(core, who, { id, tenant }, 'getPipeline', signal)
   }
 }
 
@@ -310,23 +291,6 @@ export async function deletePipeline(
     const change = { before, events: [{ type: 'pipeline.deleted' }] } as const
     if (await changed(core, who, { decide: () => ({ pipelines: [change] }) })) return
   }
-}
-
-/**
- * A pipeline that the caller may act on, and the mask of what is shown of it.
- *
- * @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN`
- */
-export async function reachPipeline(
-  core: Core,
-  who: Principal,
-  { id, tenant }: { readonly id: string; readonly tenant: string | undefined },
-  action: PipelineAction,
-  signal: AbortSignal | undefined,
-): Promise<{ readonly pipeline: Pipeline; readonly mask: FieldMask }> {
-  const pipeline = typeof id === 'string' ? await core.storage.pipeline(tenantOf(who, tenant), id) : undefined
-  if (pipeline === undefined) throw pipelineNotFound(id)
-  return { pipeline, mask: await authorizePipeline(core, who, pipeline, action, signal) }
 }
 
 /** Writes a pipeline. `false`: it was changed meanwhile. */

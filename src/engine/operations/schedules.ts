@@ -5,9 +5,11 @@ import type { Dependency, Pipeline } from '../../model/pipeline.ts'
 import type { CatchUp, Schedule } from '../../model/schedule.ts'
 import { canonicalText } from '../../model/storable.ts'
 import { type Duration, isoTime, type Time } from '../../model/time.ts'
+import type { Principal } from '../../port/policy.ts'
 import type { CallOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { parseWith } from '../parse.ts'
+import { reachPipeline } from '../pipeline-entry.ts'
 import { previewSchema, scheduleSchema } from '../pipeline-options.ts'
 import { nextDue, scheduleIssue } from '../schedule-times.ts'
 import { misfit } from './reads.ts'
@@ -102,6 +104,30 @@ export function dependencyOf({ pipeline, job, outcome }: ParsedDependency): Depe
     throw misfit('dependsOn', `names the job type "${job?.type}", whose defineJob does not say startsPipelines: true`)
   }
   return { type: job.type, outcome }
+}
+
+/** What a definition depends on. */
+interface Sources {
+  readonly before: Pipeline | undefined
+  readonly tenant: string | undefined
+  readonly sources: readonly Dependency[] | undefined
+}
+
+/**
+ * Checks that the caller sees the pipelines that a definition newly depends on: its owner learns when their runs end.
+ *
+ * @throws {JobchartError} `PIPELINE_NOT_FOUND`
+ */
+export async function checkSources(
+  core: Core,
+  who: Principal,
+  { before, tenant, sources = [] }: Sources,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  for (const { pipeline: id } of sources) {
+    const isKnown = before?.dependsOn?.some(({ pipeline }) => pipeline === id) === true
+    if (id !== undefined && !isKnown) await reachPipeline(core, who, { id, tenant }, 'getPipeline', signal)
+  }
 }
 
 interface ParsedDependency {
