@@ -96,14 +96,14 @@ import type { Scope } from './policy.ts'
  * - S21 A pipeline is written by compare-and-set on its revision, like a job, and read back deep-equal. A write that
  *   only compares the revision guards the whole changeset: the other writes apply only if the pipeline is unchanged
  *   since it was read. `pipelines` returns only what one of the scopes covers, by (tenant, id), and pages by keyset.
- * - S40 An `owe` adds to what the pipeline owes as the transaction finds it, and raises its revision by 1. So ends of
- *   many jobs at once never conflict over a pipeline that depends on all of them.
  * - S38 `duePipelines` returns pipelines of the given types whose `dueTime` has come, the longest due first. A turn's
  *   `isDependedOn` and `dependants` tell which pipelines of the tenant name a pipeline or a type in their `dependsOn`;
  *   `dependants` pages by id.
  * - S39 An appended row whose `jobId` is `''` is about the pipeline that it names. It is in the log like any other row:
  *   scopes compare the facts in the row, and it stays when the pipeline is changed or deleted. A read with `pipeline`
  *   returns the rows of one pipeline.
+ * - S40 An `owe` adds to what the pipeline owes as the transaction finds it, and raises its revision by 1. So ends of
+ *   many jobs at once never conflict over a pipeline that depends on all of them.
  * Notifications
  * - S45 to S49: see {@link NotificationStorage}.
  * Instances

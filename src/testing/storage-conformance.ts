@@ -17,6 +17,7 @@ import { queueChecks } from './storage-checks-queue.ts'
 import { raceChecks } from './storage-checks-races.ts'
 import { readingChecks } from './storage-checks-reading.ts'
 import { readyChecks } from './storage-checks-ready.ts'
+import { scheduleChecks } from './storage-checks-schedules.ts'
 import { uniqueKeyChecks } from './storage-checks-unique-keys.ts'
 import { waitingChecks } from './storage-checks-waiting.ts'
 import { writingChecks } from './storage-checks-writing.ts'
@@ -73,6 +74,7 @@ export function storageConformance(
     ...logChecks,
     ...itemChecks,
     ...pipelineChecks,
+    ...scheduleChecks,
     ...notificationChecks,
     ...instanceChecks,
     ...raceChecks,
