@@ -1,6 +1,7 @@
 import { dueAt, holdsSlot, holdsUniqueKey, isBusy, isQueued, type Job, wakeAt } from '../model/job.ts'
 import type { NewNotification } from '../model/notification.ts'
 import { isOfPaused } from '../model/paused-type.ts'
+import { owing } from '../model/pipeline.ts'
 import type {
   Changeset,
   ChangesetResult,
@@ -141,6 +142,8 @@ export class MemoryStore {
         return this.#notify(write.notification)
       case 'pipeline':
         return this.#pipeline(write)
+      case 'owe':
+        return this.#owe(write)
     }
   }
 
@@ -246,6 +249,14 @@ export class MemoryStore {
     const isAbout =
       jobId === undefined ? this.pipelines.get(row.tenant, row.pipeline ?? '') !== undefined : this.jobs.has(jobId)
     return isAbout ? this.#did(this.notifications.put(notification)) : undefined
+  }
+
+  #owe({ tenant, id, run }: Extract<Write, { op: 'owe' }>): undefined {
+    const before = this.pipelines.get(tenant, id)
+    if (before === undefined) return undefined
+    const after = owing(before, run)
+    this.pipelines.replace(before, after)
+    return this.#did(() => this.pipelines.replace(after, before))
   }
 
   #did(undo: (() => void) | undefined): undefined {

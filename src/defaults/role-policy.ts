@@ -218,9 +218,11 @@ function isAbsent({ kind, role, relations }: Principal): boolean {
   return kind === 'scheduler' && role === '' && relations === undefined
 }
 
-// Such a creator may submit jobs, and run, pause and resume own pipelines.
+// Such a creator may submit jobs, and run, pause and resume own pipelines. A run of a pipeline may replace another one, so
+// the creator may also cancel own jobs.
 function ofAbsent({ id, tenant }: Principal, action: Action, target: Target): Verdict {
-  const isMeant = action === 'submit' || action === 'runPipeline' || action === 'pausePipeline'
+  const isCancel = target.command?.isCancel === true && target.command.by === undefined
+  const isMeant = isCancel || action === 'submit' || action === 'runPipeline' || action === 'pausePipeline'
   if (isMeant && target.tenant === tenant && target.createdBy === id) return 'allow'
   return action === 'submit' ? 'deny' : 'hide'
 }

@@ -34,6 +34,8 @@ export interface Decided {
   readonly by: Actor
   readonly jobs: readonly JobDecision[]
   readonly pipelines: readonly PipelineChange[]
+  /** What pipelines owe because of the decision. Written after the changes of pipelines. */
+  readonly owed: readonly Write[]
   /** Jobs whose data chart code read, with the revisions that it saw. The storage checks that they are unchanged. */
   readonly looked: readonly { readonly id: string; readonly revision: number }[]
   /** Writes without a decision, e.g. the log lines, progress, items and steps that an attempt reports. */
@@ -52,6 +54,7 @@ export class ChangesetDraft<Request> {
   #looked: Decided['looked'] = NONE
   #writes: readonly Write[] = NONE
   #pipelines: readonly PipelineChange[] = NONE
+  #owed: readonly Write[] = NONE
   /** The index in `jobs` of each job, by id. Built only when there are many jobs. */
   #places: Map<string, number> | undefined
 
@@ -71,7 +74,7 @@ export class ChangesetDraft<Request> {
     this.#take(decided)
   }
 
-  #take({ by, jobs, pipelines, looked, writes, isAsked }: Decided): void {
+  #take({ by, jobs, pipelines, owed, looked, writes, isAsked }: Decided): void {
     let index = 0
     for (const each of jobs) {
       this.#add(by, each, isAsked && isAskedFor(each, index) ? (each.type.queuedMax ?? undefined) : undefined)
@@ -80,6 +83,7 @@ export class ChangesetDraft<Request> {
     const others = looked.length === 0 ? NONE : looked.filter(({ id }) => this.#placeOf(id) < 0)
     this.#looked = joined(this.#looked, others)
     this.#writes = joined(this.#writes, writes)
+    this.#owed = joined(this.#owed, owed)
     const caused = pipelines.some(({ events }) => events !== undefined)
     this.#pipelines = joined(this.#pipelines, caused ? pipelines.map((each) => ({ by, ...each })) : pipelines)
   }
@@ -91,6 +95,7 @@ export class ChangesetDraft<Request> {
     this.#looked = joined(this.#looked, other.#looked)
     this.#writes = joined(this.#writes, other.#writes)
     this.#pipelines = joined(this.#pipelines, other.#pipelines)
+    this.#owed = joined(this.#owed, other.#owed)
   }
 
   #placeOf(id: string): number {
@@ -124,8 +129,9 @@ export class ChangesetDraft<Request> {
     }
   }
 
-  /** When the pipelines that this changeset writes are due. */
+  /** When the pipelines that this changeset writes are due; 0: at once. */
   get dueTimes(): readonly number[] {
+    if (this.#owed.length > 0) return [0]
     if (this.#pipelines.length === 0) return NONE
     return this.#pipelines.flatMap(({ before, after }) => {
       const at = after === undefined || after === before ? undefined : dueTime(after)
@@ -139,7 +145,8 @@ export class ChangesetDraft<Request> {
    */
   writes(at: number): readonly Write[] {
     const [only] = this.jobs
-    const isAlone = this.jobs.length === 1 && this.#writes.length + this.#pipelines.length + this.#looked.length === 0
+    const others = this.#writes.length + this.#pipelines.length + this.#owed.length + this.#looked.length
+    const isAlone = this.jobs.length === 1 && others === 0
     if (only !== undefined && isAlone) return writesOf(only, at)
     const writes: Write[] = [...this.#writes]
     for (const change of this.#pipelines) writes.push(...pipelineWrites(change, at))
@@ -147,6 +154,7 @@ export class ChangesetDraft<Request> {
       if (this.#placeOf(id) < 0) writes.push({ op: 'expect', jobId: id, revision })
     }
     for (const change of this.jobs) writes.push(...writesOf(change, at))
+    writes.push(...this.#owed)
     return writes
   }
 }

@@ -1,7 +1,7 @@
 /** The claim of ready tasks: the last part of a tick's commit. */
 import { type Claimant, claim } from '../model/decision.ts'
 import type { Decision, JobDecision, JobTree, TreeJob } from '../model/decision-data.ts'
-import { mayBeFollowed } from '../model/follow-up.ts'
+import { mayHaveConsequences } from '../model/follow-up.ts'
 import { holdsSlot } from '../model/job.ts'
 import { isSuspect } from '../model/loss.ts'
 import type { Claim, ClaimDecision, Claimed, ReadyTask, Route, Write } from '../port/storage.ts'
@@ -163,9 +163,9 @@ const LEAVE: ClaimDecision = { kind: 'leave' }
 const STOP: ClaimDecision = { kind: 'stop' }
 
 function takesMore(decision: JobDecision): boolean {
-  const { type, before, job } = decision
+  const { before, job } = decision
   const freesSlot = before !== undefined && holdsSlot(before) && !holdsSlot(job)
-  return freesSlot || mayBeFollowed(type, before, job) || notifies(decision)
+  return freesSlot || mayHaveConsequences(decision) || notifies(decision)
 }
 
 /** The jobs of a claim's tree, as read by the transaction that claims. */

@@ -13,7 +13,6 @@
  */
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
-import type { PipelineEventDraft } from '../model/event.ts'
 import {
   dueTime,
   movedOn,
@@ -23,8 +22,6 @@ import {
   type RunTrigger,
   standstill,
 } from '../model/pipeline.ts'
-import type { Schedule, SkipReason } from '../model/schedule.ts'
-import { isoTime } from '../model/time.ts'
 import type { Principal } from '../port/policy.ts'
 import { absentPrincipal } from './absent-principal.ts'
 import { authorizePipeline, authorizeSubmit } from './authorization.ts'
@@ -32,7 +29,7 @@ import { type Core, ENGINE } from './core.ts'
 import { type Facts, factsOf } from './facts.ts'
 import { newId } from './ids.ts'
 import { insertRun } from './operations/runs.ts'
-import { dueNow, nextDue } from './schedule-times.ts'
+import { type DueRange, dueNow, runSkipped, type SkippedRun, skippedNow } from './schedule-times.ts'
 import { ChangedMeanwhile } from './tick.ts'
 
 /** How many due pipelines are read at once. */
@@ -77,50 +74,58 @@ async function startAll(core: Core, first: Pipeline): Promise<void> {
   }
 }
 
-/** A run to start or to skip, and the pipeline's row after that. */
-interface Next {
+/** A run to start, and the pipeline's row after that. */
+interface Next extends DueRange {
   readonly trigger: Extract<RunTrigger, 'schedule' | 'dependency'>
-  readonly dueAt: number
   readonly overlap: PipelineOverlap
   readonly after: Pipeline
-  /** True: the due time was missed, and is not made up for. */
-  readonly isMissed?: boolean
 }
 
-function nextOf(pipeline: Pipeline, now: number): Next | undefined {
+/** Due times to pass over, and the pipeline's row after that. */
+interface Skipped extends SkippedRun {
+  readonly after: Pipeline
+}
+
+function nextOf(pipeline: Pipeline, now: number): Next | Skipped | undefined {
   const { owed: [owed, ...others] = [], nextAt, schedule } = pipeline
+  const reason = standstill(pipeline)
   if (owed !== undefined) {
     const after = movedOn(pipeline, { nextAt, owed: others })
-    return { trigger: 'dependency', dueAt: owed.at, overlap: overlapFor(pipeline, 'dependency'), after }
+    const next = { trigger: 'dependency', dueAt: owed.at, after } as const
+    return reason === undefined ? { ...next, overlap: overlapFor(pipeline, 'dependency') } : { ...next, reason }
   }
   if (nextAt === undefined || schedule === undefined) return undefined
-  const { times, isLate } = dueNow(schedule, nextAt, now)
-  const [dueAt, following = nextAfter(schedule, nextAt, now)] = times
-  const after = movedOn(pipeline, { nextAt: following })
-  if (dueAt === undefined) return { trigger: 'schedule', dueAt: nextAt, overlap: 'skip', after, isMissed: true }
-  return { trigger: 'schedule', dueAt, overlap: isLate ? 'queue' : overlapFor(pipeline, 'schedule'), after }
-}
-
-// If the clock was set back, `now` may be before the due time. No time is due twice.
-function nextAfter(schedule: Schedule, dueAt: number, now: number): number | undefined {
-  return nextDue(schedule, Math.max(dueAt, now))
+  const due = reason === undefined ? dueNow(schedule, nextAt, now) : skippedNow(schedule, nextAt, now)
+  const next = { trigger: 'schedule', after: movedOn(pipeline, { nextAt: due.following }) } as const
+  if (due.missed !== undefined) return { ...next, ...due.missed, reason: reason ?? 'missed' }
+  return { ...next, dueAt: nextAt, overlap: due.isLate ? 'queue' : overlapFor(pipeline, 'schedule') }
 }
 
 async function startNext(core: Core, pipeline: Pipeline): Promise<void> {
   const next = nextOf(pipeline, core.clock.now())
   if (next === undefined) return
-  const why = next.isMissed === true ? 'missed' : standstill(pipeline)
-  if (why !== undefined) return await skip(core, pipeline, next, why)
+  if ('reason' in next) return await skip(core, pipeline, next)
   const type = core.types.named(pipeline.type)
   const owned = await ownerOf(core, pipeline, type)
-  if (owned === undefined) return await skip(core, pipeline, next, 'forbidden')
+  if (owned === undefined) return await skip(core, pipeline, { ...next, reason: 'forbidden' })
   try {
     await start(core, pipeline, next, type, owned)
   } catch (error) {
-    if (!(error instanceof JobchartError) || error.code !== 'ALREADY_RUNNING') throw error
-    await skip(core, pipeline, next, 'running', error.jobId)
+    const blocker = blockerIn(error)
+    if (blocker === undefined) throw error
+    await skip(core, pipeline, { ...next, reason: 'running', blocker: blocker.jobId })
   }
 }
+
+/**
+ * The refusal of a run whose slot is taken: by its overlap rule, or because the run that it should replace cannot be
+ * cancelled by the owner or now.
+ */
+function blockerIn(error: unknown): JobchartError | undefined {
+  return error instanceof JobchartError && BLOCKED.has(error.code) ? error : undefined
+}
+
+const BLOCKED: ReadonlySet<string> = new Set(['ALREADY_RUNNING', 'FORBIDDEN', 'INVALID_STATE'])
 
 /** The owner of a pipeline, and the facts of its next run. */
 interface Owned {
@@ -157,7 +162,7 @@ async function start(core: Core, run: Pipeline, next: Next, type: AnyJobType, { 
     pipeline: id,
     ...facts,
     priority,
-    startAt: dueAt,
+    ...(trigger === 'schedule' ? { startAt: dueAt } : {}),
     ...(input === undefined ? {} : { input }),
   } as const
   const by = who.kind === 'system' ? ENGINE : { kind: who.kind, id: who.id }
@@ -165,15 +170,7 @@ async function start(core: Core, run: Pipeline, next: Next, type: AnyJobType, { 
   await insertRun(core, { who, by, type, seed, overlap: rule, run, runAfter, isUnasked: true })
 }
 
-async function skip(
-  core: Core,
-  before: Pipeline,
-  { trigger, dueAt, after }: Next,
-  reason: SkipReason,
-  blocker?: string,
-): Promise<void> {
-  const named = blocker === undefined ? {} : { blocker }
-  const event: PipelineEventDraft = { type: 'run.skipped', reason, trigger, dueAt: isoTime(dueAt), ...named }
-  const pipelines = [{ before, after, events: [event], by: ENGINE }]
+async function skip(core: Core, before: Pipeline, { after, ...skipped }: Skipped): Promise<void> {
+  const pipelines = [{ before, after, events: [runSkipped(skipped)], by: ENGINE }]
   await core.ticks.submit({ by: ENGINE, decide: () => ({ pipelines }), isAskedAgain: true })
 }

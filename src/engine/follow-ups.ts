@@ -10,38 +10,25 @@
  * A follow-up that fails becomes a `job.followUpFailed` event of the job. The job's end and the other follow-ups are
  * committed all the same. A job that a follow-up creates may end at once, and then has follow-ups itself.
  */
-import { create, type JobDecision, type NewJob } from '../model/decision.ts'
+import type { JobDecision, NewJob } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError, jobError, pipelineNotFound } from '../model/error.ts'
 import { endedJob, type FollowUp, mayBeFollowed, mayCauseRuns } from '../model/follow-up.ts'
-import { holdsSlot } from '../model/job.ts'
-import {
-  movedOn,
-  type Pipeline,
-  type PipelineStatus,
-  pausedByFollowUp,
-  startable,
-  withStatus,
-} from '../model/pipeline.ts'
-import { combined, type PipelineChange } from '../model/pipeline-change.ts'
+import { type Pipeline, startable } from '../model/pipeline.ts'
 import { continued } from '../model/step-key.ts'
 import type { Json } from '../model/storable.ts'
 import { durationMs } from '../model/time.ts'
 import type { Principal } from '../port/policy.ts'
-import type { DependencySource, PipelineKey } from '../port/storage.ts'
 import { absentPrincipal } from './absent-principal.ts'
 import { authorizePipeline, authorizeSubmit } from './authorization.ts'
-import { byEngine, type Core, ENGINE } from './core.ts'
+import { type Core, ENGINE } from './core.ts'
+import { dependantsOf, owedTo } from './dependants.ts'
 import { decidesFacts, factsOf, factsOfRetry } from './facts.ts'
+import { blockerOf, changeStatus, createIn, type Followed, look, pause, type Step, skipRun } from './followed.ts'
 import { newId } from './ids.ts'
 import { followUpsSchema } from './options.ts'
 import { parseInput, parseWith } from './parse.ts'
 import type { WorkingSet } from './working-set.ts'
-
-/**
- * The most jobs in one changeset. With more, the engine assumes that jobs which end at once follow each other for ever.
- */
-const JOBS_MAX = 100
 
 /**
  * The longest time for the schemas of all follow-ups together, in milliseconds. The job's end waits for them, and keeps
@@ -54,25 +41,6 @@ const PARSING_MS_MAX = 5_000
  * a policy that never answers counts as a denial.
  */
 const ASKING_MS_MAX = 6_000
-
-/** How many dependent pipelines are read at once. */
-const DEPENDANTS_AT_ONCE = 100
-
-/** A decision to which follow-ups are added. */
-export interface Followed {
-  readonly jobs: JobDecision[]
-  pipelines: readonly PipelineChange[]
-  /** By the id of each ended job: its follow-ups that must still be added. Empty once they are added. */
-  readonly asked: Map<string, readonly Step[]>
-  /** Pipelines whose slot and next run the decision depends on. */
-  readonly turns: PipelineKey[]
-}
-
-/** A follow-up, read and parsed. `add` adds it to the decision, or throws an error that says why it cannot. */
-interface Step {
-  readonly kind: string
-  readonly add: (core: Core, jobs: WorkingSet, followed: Followed) => void
-}
 
 /**
  * Adds the follow-ups that are prepared to the decision.
@@ -121,7 +89,13 @@ export async function prepareFollowUps(core: Core, followed: Followed, ends: rea
   try {
     for (const ended of ends) {
       const preparation = new Preparation(core, followed, ended, { until, signal: late.signal })
-      followed.asked.set(ended.job.id, [...(await stepsOf(preparation, ended)), ...(await preparation.dependants())])
+      const steps = await stepsOf(preparation, ended)
+      const found = await dependantsOf(core.storage, ended)
+      const owe: Step = {
+        kind: 'dependsOn',
+        add: (_, __, { owed }) => owed.push(...owedTo(found, ended.job, core.clock.now())),
+      }
+      followed.asked.set(ended.job.id, found.length === 0 ? steps : [...steps, owe])
     }
   } finally {
     cancel()
@@ -196,44 +170,6 @@ class Preparation {
     return error
   }
 
-  /** The pipelines that depend on the ended job. Each owes a run, which is started as a due one. */
-  async dependants(): Promise<readonly Step[]> {
-    const { id, pipeline, type, outcome, endedAt: at = 0 } = this.#ended.job
-    const found = [
-      ...((await this.#isRun()) ? await this.#dependantsOf({ pipeline: pipeline ?? '' }) : []),
-      ...(this.#ended.type.startsPipelines ? await this.#dependantsOf({ type }) : []),
-    ]
-    const meant = found.filter(({ dependsOn = [] }) =>
-      dependsOn.some(
-        (each) => each.outcome === outcome && (each.pipeline ?? pipeline) === pipeline && (each.type ?? type) === type,
-      ),
-    )
-    return [...new Map(meant.map((each) => [each.id, each])).values()].map((dependant) => ({
-      kind: 'dependsOn',
-      add: (_, __, followed) => {
-        const before = look(followed, dependant)
-        const after = movedOn(before, { nextAt: before.nextAt, owed: [...(before.owed ?? []), { jobId: id, at }] })
-        followed.pipelines = combined(followed.pipelines, { before: dependant, after })
-      },
-    }))
-  }
-
-  // Other jobs of a pipeline, e.g. one that configures it, are no runs of it.
-  async #isRun(): Promise<boolean> {
-    const { pipeline, type } = this.#ended.job
-    return (await this.#stored(pipeline))?.type === type
-  }
-
-  async #dependantsOf(source: DependencySource): Promise<readonly Pipeline[]> {
-    const found: Pipeline[] = []
-    for (;;) {
-      const after = found.at(-1)?.id
-      const more = await this.#core.storage.dependants(this.#ended.job.tenant, source, DEPENDANTS_AT_ONCE, after)
-      found.push(...more)
-      if (more.length < DEPENDANTS_AT_ONCE) return found
-    }
-  }
-
   async step(followUp: FollowUp): Promise<Step> {
     const { type, job } = this.#ended
     this.#signal.throwIfAborted()
@@ -255,7 +191,7 @@ class Preparation {
           ...inPipeline(pipeline),
           ...inputOf(job),
         }
-        return await this.#creation(who, type, followUp, retried)
+        return await this.#creation(who, type, followUp, retried, await this.#stored(pipeline))
       }
       case 'submit': {
         const { createdBy, priority } = job
@@ -324,8 +260,10 @@ class Preparation {
     return {
       kind: followUp.kind,
       add: (core, jobs, followed) => {
-        // The changeset checks the pipeline again, because it may be paused or deleted by then.
-        if (run !== undefined) look(followed, run)
+        const blocker = run === undefined ? undefined : blockerOf(core, jobs, followed, seed, run)
+        if (run !== undefined && blocker !== undefined) return skipRun(core, followed, run, seed, blocker)
+        // The changeset checks the pipeline again, because it may be paused or deleted by then. A retry runs all the same.
+        if (run !== undefined && seed.trigger !== 'retry') look(followed, run)
         createIn(core, jobs, followed, type, seed)
       },
     }
@@ -360,59 +298,6 @@ class Preparation {
       cancel()
     }
   }
-}
-
-function createIn(core: Core, jobs: WorkingSet, followed: Followed, type: AnyJobType, seed: NewJob): void {
-  if (followed.jobs.length > JOBS_MAX) {
-    throw new JobchartError('INVALID_DEFINITION', `more than ${JOBS_MAX} jobs followed each other in one changeset`)
-  }
-  const decision = create(type, { ...seed, ...turnOf(core, jobs, followed, seed) }, jobs.context(), jobs)
-  followed.jobs.push(...[decision, ...decision.others].map(byEngine))
-}
-
-/**
- * Says whether the new job must wait, and for what. It runs at once if this changeset frees its pipeline's slot and no
- * other run is next.
- */
-function turnOf(core: Core, jobs: WorkingSet, followed: Followed, seed: NewJob): Pick<NewJob, 'isWaiting' | 'overlap'> {
-  const { tenant, pipeline, startAt } = seed
-  const isLater = startAt !== undefined && startAt > core.clock.now()
-  if (pipeline === undefined) return isLater ? { isWaiting: true } : {}
-  const isNext = !isLater && isFreed(followed, pipeline) && jobs.turn({ tenant, id: pipeline }).next === undefined
-  return isNext ? {} : { isWaiting: true, overlap: 'queue' }
-}
-
-function isFreed({ jobs }: Followed, pipeline: string): boolean {
-  const own = jobs.filter(({ job }) => job.pipeline === pipeline)
-  return own.some(({ before }) => before !== undefined && holdsSlot(before)) && !own.some(({ job }) => holdsSlot(job))
-}
-
-function look(followed: Followed, pipeline: Pipeline): Pipeline {
-  const known = followed.pipelines.find(({ before, after }) => (before ?? after)?.id === pipeline.id)
-  if (known === undefined) followed.pipelines = [...followed.pipelines, { before: pipeline, after: pipeline }]
-  return known?.after ?? pipeline
-}
-
-function pause(core: Core, followed: Followed, found: Pipeline, reason: string | undefined): void {
-  const now = look(followed, found)
-  const after = pausedByFollowUp(now, reason, core.clock.now())
-  if (after === now) return
-  const event = reason === undefined ? ({ type: 'pipeline.resumed' } as const) : pausedEvent(reason)
-  const change = { before: found, after, events: [event], by: ENGINE }
-  followed.pipelines = combined(followed.pipelines, change)
-}
-
-function changeStatus(core: Core, followed: Followed, found: Pipeline, to: PipelineStatus): void {
-  const now = look(followed, found)
-  const from = now.status ?? 'ready'
-  if (from === to) return
-  const after = withStatus(now, to, core.clock.now())
-  const events = [{ type: 'pipeline.statusChanged', from, to }] as const
-  followed.pipelines = combined(followed.pipelines, { before: found, after, events, by: ENGINE })
-}
-
-function pausedEvent(reason: string) {
-  return { type: 'pipeline.paused', reason } as const
 }
 
 type Made =

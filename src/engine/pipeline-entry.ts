@@ -1,8 +1,11 @@
-/** Checks that a job may enter a pipeline. */
+/** Finds stored pipelines for a caller, and checks that a job may enter one. */
+import { pipelineNotFound } from '../model/error.ts'
 import { type Pipeline, startable } from '../model/pipeline.ts'
-import type { Principal } from '../port/policy.ts'
+import type { PipelineAction, Principal } from '../port/policy.ts'
 import { authorizePipeline } from './authorization.ts'
+import { tenantOf } from './call-options.ts'
 import type { Core } from './core.ts'
+import type { FieldMask } from './field-mask.ts'
 import { untilUnchanged } from './tick.ts'
 
 /** The pipeline to enter. */
@@ -47,4 +50,21 @@ export function intoPipeline<Stored>(
     const run = await enteredPipeline(core, who, entry, signal)
     return await store(run === undefined ? {} : { run })
   })
+}
+
+/**
+ * A pipeline that the caller may act on, and the mask of what is shown of it.
+ *
+ * @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN`
+ */
+export async function reachPipeline(
+  core: Core,
+  who: Principal,
+  { id, tenant }: { readonly id: string; readonly tenant: string | undefined },
+  action: PipelineAction,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly pipeline: Pipeline; readonly mask: FieldMask }> {
+  const pipeline = await core.storage.pipeline(tenantOf(who, tenant), id)
+  if (pipeline === undefined) throw pipelineNotFound(id)
+  return { pipeline, mask: await authorizePipeline(core, who, pipeline, action, signal) }
 }

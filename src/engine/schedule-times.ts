@@ -6,8 +6,10 @@
  * moment of the change.
  */
 import { Cron } from 'croner'
-import type { CatchUp, Schedule, ScheduleTimes } from '../model/schedule.ts'
-import { dateOf } from '../model/time.ts'
+import type { PipelineEventDraft } from '../model/event.ts'
+import type { Pipeline, RunTrigger } from '../model/pipeline.ts'
+import type { Schedule, ScheduleTimes, SkipReason } from '../model/schedule.ts'
+import { dateOf, isoTime } from '../model/time.ts'
 
 /** The first due time after `after`. `undefined`: there is none. */
 export function nextDue(times: ScheduleTimes, after: number): number | undefined {
@@ -16,7 +18,7 @@ export function nextDue(times: ScheduleTimes, after: number): number | undefined
     const { everyMs, from } = times
     return after < from ? from : from + (Math.floor((after - from) / everyMs) + 1) * everyMs
   }
-  return cronOf(times).nextRun(dateOf(after))?.getTime()
+  return nextOfCron(times, after)
 }
 
 /** The latest `count` due times from `from` to `until`, both included, oldest first. */
@@ -27,39 +29,100 @@ export function latestDue(times: ScheduleTimes, from: number, until: number, cou
     const { everyMs, from: first } = times
     let due = first + Math.floor((until - first) / everyMs) * everyMs
     for (; due >= Math.max(from, first) && found.length < count; due -= everyMs) found.push(due)
-  } else {
-    // A run at `until` itself is included, because croner looks strictly before.
-    for (const due of cronOf(times).previousRuns(count, dateOf(until + 1))) {
-      if (due.getTime() >= from) found.push(due.getTime())
-    }
+    return found.reverse()
   }
-  return found.reverse()
+  // A run at `until` itself is included, because croner looks strictly before.
+  const first = cronOf(times)
+    .previousRuns(count, dateOf(until + 1))
+    .at(-1)
+  if (first === undefined) return []
+  // Looking back, croner leaves out the times that `leftOut` finds.
+  for (let due: number | undefined = first.getTime(); due !== undefined && due <= until; due = nextOfCron(times, due)) {
+    if (due >= from) found.push(due)
+  }
+  return found.slice(-count)
 }
 
-/** The due times that a pipeline starts runs for now. */
-export interface DueNow {
-  /** Oldest first. Empty: all were missed, and are not made up for. */
-  readonly times: readonly number[]
-  /** True: they make up for missed times. False: the one time is on time. */
-  readonly isLate: boolean
+/** What to do about the due times of a schedule up to now. */
+export type DueNow =
+  /** Run the first one. `isLate`: it was missed, so the run makes up for it. `following`: the next due time, if any. */
+  | { readonly missed?: never; readonly isLate: boolean; readonly following: number | undefined }
+  /** Some were missed, and are not made up for. `following`: the next one that is run, or that is not due yet. */
+  | { readonly missed: DueRange; readonly following: number | undefined }
+
+/** Due times in succession. `through`: the last, if there are several. */
+export interface DueRange {
+  readonly dueAt: number
+  readonly through?: number
 }
 
 /** A due time that is later than this was missed: no engine was there, or none got to it. */
 const LATE_MS = 60_000
 
 /**
- * Which due times to run now, of those from `nextAt` on.
+ * What to do about the due times from `nextAt` to now.
  *
- * @param nextAt  the first due time that no run was started for.
+ * @param nextAt  the first due time that no run was started for. It counts as it was stored: the law of its time zone may have changed since.
  */
 export function dueNow({ catchUp, ...times }: Schedule, nextAt: number, now: number): DueNow {
-  const found = latestDue(times, nextAt, now, countOf(catchUp))
-  const isLate = found.length > 1 || found.some((due) => now - due > LATE_MS)
-  return { times: isLate && catchUp === 'skip' ? [] : found, isLate }
+  const second = nextDue(times, nextAt)
+  const isLate = now - nextAt > LATE_MS
+  if (second === undefined || second > now) {
+    const isDropped = isLate && catchUp === 'skip'
+    return isDropped ? { missed: { dueAt: nextAt }, following: second } : { isLate, following: second }
+  }
+  const max = typeof catchUp === 'string' ? 1 : catchUp.max
+  const [latest = second, ...others] = latestDue(times, second, now, max)
+  // With the first one, there are at most `max`.
+  if (others.length + 1 < max) return { isLate, following: second }
+  if (catchUp === 'skip' && now - latest > LATE_MS) return skippedNow({ catchUp, ...times }, nextAt, now)
+  const [before] = latestDue(times, second, latest - 1, 1)
+  return { missed: rangeOf(nextAt, before), following: latest }
 }
 
-function countOf(catchUp: CatchUp): number {
-  return typeof catchUp === 'string' ? 1 : catchUp.max
+/** All due times from `nextAt` to now, and the one that follows. */
+export function skippedNow({ catchUp, ...times }: Schedule, nextAt: number, now: number) {
+  const [last] = latestDue(times, nextAt + 1, now, 1)
+  return { missed: rangeOf(nextAt, last), following: nextDue(times, Math.max(nextAt, now)) }
+}
+
+/**
+ * Moves a pipeline past the due times of its pause that no engine has skipped yet. Otherwise they would count as missed,
+ * and be made up for.
+ */
+export function pastPause(
+  resumed: Pipeline,
+  now: number,
+): { readonly after: Pipeline; readonly events: readonly PipelineEventDraft[] } {
+  const { schedule, nextAt, ...rest } = resumed
+  const event = { type: 'pipeline.resumed' } as const
+  if (schedule === undefined || nextAt === undefined || nextAt > now) return { after: resumed, events: [event] }
+  const { missed, following } = skippedNow(schedule, nextAt, now)
+  const after = { ...rest, schedule, ...(following === undefined ? {} : { nextAt: following }) }
+  return { after, events: [event, runSkipped({ reason: 'paused', trigger: 'schedule', ...missed })] }
+}
+
+/** What an event of a skipped run tells, with times in milliseconds. */
+export interface SkippedRun extends DueRange {
+  readonly reason: SkipReason
+  readonly trigger: RunTrigger
+  readonly blocker?: string | undefined
+}
+
+/** The event of due times without a run. */
+export function runSkipped({ reason, trigger, dueAt, through, blocker }: SkippedRun): PipelineEventDraft {
+  return {
+    type: 'run.skipped',
+    reason,
+    trigger,
+    dueAt: isoTime(dueAt),
+    ...(through === undefined ? {} : { through: isoTime(through) }),
+    ...(blocker === undefined ? {} : { blocker }),
+  }
+}
+
+function rangeOf(dueAt: number, through: number | undefined): DueRange {
+  return through === undefined ? { dueAt } : { dueAt, through }
 }
 
 /** Why a schedule is invalid. `undefined`: it is valid, or has no pattern. */
@@ -94,6 +157,74 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message.replace(/^CronPattern: /, '') : String(error)
 }
 
-function cronOf({ cron, timeZone, fields }: Extract<ScheduleTimes, { cron: string }>): Cron {
-  return new Cron(cron, { timezone: timeZone, mode: fields === 5 ? '5-part' : '6-part', paused: true })
+type CronTimes = Extract<ScheduleTimes, { cron: string }>
+
+function nextOfCron(times: CronTimes, after: number): number | undefined {
+  const next = cronOf(times).nextRun(dateOf(after))?.getTime()
+  return leftOut(times, after, next) ?? next
+}
+
+/**
+ * The end of a gap that leaves out the next time of a pattern, where the gap ends on another day than that time.
+ * Example: in Nuuk, 23:00 to midnight of a Saturday in March does not exist, so 23:30 is due at midnight. Where a gap
+ * ends on the same day, croner finds its end.
+ */
+function leftOut(times: CronTimes, after: number, next: number | undefined): number | undefined {
+  if (!FIXED_TIME.test(times.cron)) return undefined
+  const { timeZone } = times
+  const before = offsetAt(timeZone, after)
+  if (next === undefined || offsetAt(timeZone, next) === before) return undefined
+  // The next time, as if the clocks were not changed.
+  const unchanged = cronOf(times, before / MINUTE_MS)
+    .nextRun(dateOf(after))
+    ?.getTime()
+  if (unchanged === undefined || unchanged > next) return undefined
+  const gap = offsetAt(timeZone, unchanged) - before
+  if (gap <= 0) return undefined
+  const change = changeBetween(timeZone, after, unchanged)
+  return unchanged < change + gap && change > after ? change : undefined
+}
+
+/** Patterns of one time of day: the fields for seconds, if any, minutes and hours are numbers. */
+const FIXED_TIME = /^\s*(\d+\s+){2,3}\S+\s+\S+\s+\S+\s*$/
+
+const MINUTE_MS = 60_000
+
+/** The first time with the offset of `until`, if the offset changes once between them. */
+function changeBetween(timeZone: string, from: number, until: number): number {
+  const after = offsetAt(timeZone, until)
+  let [low, high] = [from, until]
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2)
+    if (offsetAt(timeZone, middle) === after) high = middle
+    else low = middle
+  }
+  return high
+}
+
+const formats = new Map<string, Intl.DateTimeFormat>()
+
+/** Local time minus UTC, in milliseconds: whole minutes. */
+function offsetAt(timeZone: string, at: number): number {
+  const format = formats.get(timeZone) ?? new Intl.DateTimeFormat('en-US', { timeZone, timeZoneName: 'longOffset' })
+  formats.set(timeZone, format)
+  const name = format.formatToParts(at).find(({ type }) => type === 'timeZoneName')?.value
+  const [, sign, hours = '0', minutes = '0'] = /([+-])(\d+):(\d+)/.exec(name ?? '') ?? []
+  return (sign === '-' ? -1 : 1) * (Number(hours) * 60 + Number(minutes)) * MINUTE_MS
+}
+
+/** How many parsed patterns are kept. */
+const KNOWN_MAX = 1_000
+const known = new Map<string, Cron>()
+
+/** @param utcOffset  the pattern is read with this fixed offset, in minutes, instead of its time zone. */
+function cronOf({ cron, timeZone, fields }: CronTimes, utcOffset?: number): Cron {
+  const where = utcOffset === undefined ? { timezone: timeZone } : { utcOffset }
+  const key = `${fields} ${utcOffset ?? timeZone} ${cron}`
+  const found = known.get(key)
+  if (found !== undefined) return found
+  const parsed = new Cron(cron, { ...where, mode: fields === 5 ? '5-part' : '6-part', paused: true })
+  if (known.size >= KNOWN_MAX) known.clear()
+  known.set(key, parsed)
+  return parsed
 }

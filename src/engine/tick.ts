@@ -30,7 +30,7 @@ import {
 } from '../model/decision.ts'
 import { JobchartError } from '../model/error.ts'
 import type { Actor } from '../model/event.ts'
-import { mayBeFollowed } from '../model/follow-up.ts'
+import { mayHaveConsequences } from '../model/follow-up.ts'
 import { claimableTasks, hadOneAttempt, hasRelatives, holdsSlot, type Job } from '../model/job.ts'
 import type { PipelineChange } from '../model/pipeline-change.ts'
 import type { LoadQuery, PipelineKey, Write, WrittenRow } from '../port/storage.ts'
@@ -39,7 +39,8 @@ import { type ClaimOfTick, claimOf, claimOne } from './claim.ts'
 import { type CommitResult, type Committed, commit } from './commit.ts'
 import { byEngine, type Core } from './core.ts'
 import { runEffects } from './effects.ts'
-import { type Followed, followAll, prepareFollowUps } from './follow-ups.ts'
+import { followAll, prepareFollowUps } from './follow-ups.ts'
+import type { Followed } from './followed.ts'
 import { freesPlace } from './limits.ts'
 import { notified } from './notifying.ts'
 import type { Answer } from './soon.ts'
@@ -146,6 +147,7 @@ class Draft implements Followed {
   readonly jobs: JobDecision[]
   pipelines: readonly PipelineChange[]
   readonly turns: PipelineKey[] = []
+  readonly owed: Write[] = []
   #asked: Followed['asked'] | undefined
 
   constructor(decided: Decision | PipelineDecision) {
@@ -369,6 +371,7 @@ export class Ticks {
         by: change.by,
         jobs: decided,
         pipelines,
+        owed: draft?.owed ?? NONE,
         looked: decision?.looked ?? NONE,
         writes: joined(writes, notifications),
         isAsked,
@@ -426,8 +429,9 @@ export class Ticks {
       if (next === undefined || decided.some(({ job }) => job.id === next.id)) return this.#lookLater()
       const admitted = admit(jobs.typeOf(next), next, jobs.context(), jobs)
       const all = [admitted, ...admitted.others]
-      // A run that ends as soon as it is admitted may have follow-ups, so it must be admitted by a request of its own.
-      return all.some((each) => mayBeFollowed(each.type, each.before, each.job)) ? this.#lookLater() : all.map(byEngine)
+      // A run that ends as soon as it is admitted may have follow-ups or start other pipelines, so it must be admitted by
+      // a request of its own.
+      return all.some(mayHaveConsequences) ? this.#lookLater() : all.map(byEngine)
     } catch {
       // If the admission fails, the other job must still end. The next sweep tries the admission again.
       return []

@@ -98,12 +98,14 @@ export interface PipelineEventDetails {
   readonly 'pipeline.deleted': Readonly<Record<never, never>>
   /**
    * A run was due, and was not created. `dueAt` (ISO 8601) is the due time of the schedule, or the time of the end that
-   * the pipeline depends on. `blocker` is the job that holds the slot, or waits for it.
+   * the pipeline depends on. `through`: the last of several due times in succession that are told together. `blocker` is
+   * the job that holds the slot, or waits for it.
    */
   readonly 'run.skipped': {
     readonly reason: SkipReason
     readonly trigger: Trigger
     readonly dueAt: string
+    readonly through?: string
     readonly blocker?: string
   }
 }

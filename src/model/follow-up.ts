@@ -17,6 +17,19 @@ export function mayCauseRuns(before: Job | undefined, job: Job): boolean {
   return hasEnded && job.deletedAt === undefined && job.parentId === undefined
 }
 
+/** Whether follow-ups may come after this change, or runs of pipelines that depend on the job. */
+export function mayHaveConsequences({ type, before, job }: ChangedJob): boolean {
+  return (
+    mayCauseRuns(before, job) && (type.followUp !== undefined || type.startsPipelines || job.pipeline !== undefined)
+  )
+}
+
+interface ChangedJob {
+  readonly type: AnyJobType
+  readonly before?: Job | undefined
+  readonly job: Job
+}
+
 /** The argument of `followUp`: a copy of the job. */
 export function endedJob(job: Job): EndedJob {
   const { tasks, timers, state, historyValue, hasRefs, progress, ended, counter, revision, eventCount, ...shown } = job

@@ -114,10 +114,21 @@ export function sourceKey({ pipeline, type }: { readonly pipeline?: string; read
   return pipeline === undefined ? `type ${type}` : `pipeline ${pipeline}`
 }
 
-/** When the pipeline has something to start by itself. `undefined`: never. */
+/**
+ * When the pipeline has something to start by itself, in milliseconds of the wall clock. `undefined`: never. 0: at once,
+ * because it owes a run, even if the clock was set back since the end that caused it.
+ */
 export function dueTime({ owed = [], nextAt }: Pipeline): number | undefined {
-  const [first] = owed
-  return first === undefined ? nextAt : Math.min(first.at, nextAt ?? first.at)
+  return owed.length > 0 ? 0 : nextAt
+}
+
+/** The most runs that a pipeline may owe. Its row holds them all. */
+export const OWED_MAX = 1_000
+
+/** The pipeline, owing one more run. */
+export function owing(before: Pipeline, run: OwedRun): Pipeline {
+  const { owed = [], revision } = before
+  return { ...before, owed: [...owed, run], revision: revision + 1 }
 }
 
 /** The overlap rule for a run with this trigger. */

@@ -2,7 +2,7 @@ import type { EventRow } from '../model/event.ts'
 import type { Item, ItemStatus } from '../model/item.ts'
 import type { Job, JobSummary, Outcome, Phase } from '../model/job.ts'
 import type { NewNotification } from '../model/notification.ts'
-import type { Pipeline } from '../model/pipeline.ts'
+import type { OwedRun, Pipeline } from '../model/pipeline.ts'
 import type { Json } from '../model/storable.ts'
 import type { LineStream, StampedProgress, Task } from '../model/task.ts'
 import type { Clock } from './clock.ts'
@@ -102,6 +102,8 @@ import type { Scope } from './policy.ts'
  * - S39 An appended row whose `jobId` is `''` is about the pipeline that it names. It is in the log like any other row:
  *   scopes compare the facts in the row, and it stays when the pipeline is changed or deleted. A read with `pipeline`
  *   returns the rows of one pipeline.
+ * - S40 An `owe` adds to what the pipeline owes as the transaction finds it, and raises its revision by 1. So ends of
+ *   many jobs at once never conflict over a pipeline that depends on all of them.
  * Notifications
  * - S45 to S49: see {@link NotificationStorage}.
  * Instances
@@ -309,6 +311,11 @@ export type Write =
   /** Stores a notification, unless there is one of its key, or the job that it is about has no row. */
   | { readonly op: 'notify'; readonly notification: NewNotification }
   | PipelineWrite
+  /**
+   * Adds a run that a pipeline owes, and raises its revision. It is no conflict, whatever the revision is. Without such a
+   * pipeline, nothing is written.
+   */
+  | { readonly op: 'owe'; readonly tenant: string; readonly id: string; readonly run: OwedRun }
 
 /**
  * Changes a pipeline, or only compares its revision. If the stored revision is not `revision`, the changeset is a

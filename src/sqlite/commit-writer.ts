@@ -1,5 +1,6 @@
 import { holdsSlot, holdsUniqueKey, isBusy, type Job } from '../model/job.ts'
 import type { NewNotification } from '../model/notification.ts'
+import { owing } from '../model/pipeline.ts'
 import type {
   Changeset,
   ChangesetResult,
@@ -132,6 +133,9 @@ export class CommitWriter {
         break
       case 'pipeline':
         this.#pipeline(write)
+        break
+      case 'owe':
+        this.#owe(write)
     }
   }
 
@@ -259,6 +263,12 @@ export class CommitWriter {
     const { jobId, row } = notification
     const isAbout = jobId === undefined ? pipelines.revisionOf(row.tenant, row.pipeline ?? '') : jobs.numberOf(jobId)
     if (isAbout) notifications.put(notification)
+  }
+
+  #owe({ tenant, id, run }: Extract<Write, { op: 'owe' }>): void {
+    const { pipelines } = this.#tables
+    const before = pipelines.get(tenant, id)
+    if (before !== undefined) pipelines.put(owing(before, run))
   }
 }
 

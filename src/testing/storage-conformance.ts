@@ -19,6 +19,7 @@ import { queueChecks } from './storage-checks-queue.ts'
 import { raceChecks } from './storage-checks-races.ts'
 import { readingChecks } from './storage-checks-reading.ts'
 import { readyChecks } from './storage-checks-ready.ts'
+import { scheduleChecks } from './storage-checks-schedules.ts'
 import { uniqueKeyChecks } from './storage-checks-unique-keys.ts'
 import { waitingChecks } from './storage-checks-waiting.ts'
 import { writingChecks } from './storage-checks-writing.ts'
@@ -77,6 +78,7 @@ export function storageConformance(
     ...pruningChecks,
     ...pauseChecks,
     ...pipelineChecks,
+    ...scheduleChecks,
     ...notificationChecks,
     ...instanceChecks,
     ...raceChecks,

@@ -11,7 +11,7 @@ import {
   mayStart,
   wakeAt,
 } from '../../src/model/job.ts'
-import type { Pipeline } from '../../src/model/pipeline.ts'
+import { dueTime, type Pipeline } from '../../src/model/pipeline.ts'
 import type { Task } from '../../src/model/task.ts'
 import type { Changeset, ChangesetResult, Claim, LogLine, Note, Write } from '../../src/port/storage.ts'
 
@@ -91,6 +91,20 @@ export class NaiveStorage {
       .filter(({ time }) => time <= at)
       .sort((a, b) => a.time - b.time || a.n - b.n)
       .map(({ job }) => job)
+  }
+
+  /** The pipelines that are due, the longest due first. */
+  duePipelines(at: number): readonly Pipeline[] {
+    const due = [...this.#state.pipelines.values()].filter((each) => (dueTime(each) ?? Infinity) <= at)
+    return due.sort((a, b) => (dueTime(a) ?? 0) - (dueTime(b) ?? 0) || (a.id < b.id ? -1 : 1))
+  }
+
+  /** The pipelines that depend on a pipeline or a type. */
+  dependants(source: { readonly pipeline?: string; readonly type?: string }): readonly Pipeline[] {
+    const found = [...this.#state.pipelines.values()].filter(({ dependsOn = [] }) =>
+      dependsOn.some(({ pipeline, type }) => pipeline === source.pipeline && type === source.type),
+    )
+    return found.sort((a, b) => (a.id < b.id ? -1 : 1))
   }
 
   heldUnder(key: string): number {
@@ -179,6 +193,14 @@ export class NaiveStorage {
       }
       case 'note':
         return this.#note(write.jobId, write.token, write.note)
+      case 'owe': {
+        const key = `${write.tenant}/${write.id}`
+        const before = this.#state.pipelines.get(key)
+        if (before === undefined) return undefined
+        const after = { ...before, owed: [...(before.owed ?? []), write.run], revision: before.revision + 1 }
+        this.#set({ pipelines: new Map([...this.#state.pipelines, [key, after]]) })
+        return undefined
+      }
       case 'pipeline': {
         const key = `${write.tenant}/${write.id}`
         const { pipelines } = this.#state

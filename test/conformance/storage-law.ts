@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { type StorageUnderTest, virtualClock } from 'jobchart/testing'
 import { type EventRow, eventRow } from '../../src/model/event.ts'
 import type { Job } from '../../src/model/job.ts'
+import type { Pipeline } from '../../src/model/pipeline.ts'
 import type { Json } from '../../src/model/storable.ts'
 import type { Task } from '../../src/model/task.ts'
 import type { Changeset, Claim, ClaimDecision, Note, StorageConnection, Write } from '../../src/port/storage.ts'
@@ -93,7 +94,14 @@ const write = fc.oneof(
     id: fc.constantFrom(...PIPELINES),
     offset: fc.constantFrom(0, 0, 1),
     after: fc.constantFrom('look', 'put', 'drop'),
+    nextAt: fc.constantFrom(undefined, 1, 2, 3),
+    dependsOn: fc.subarray([
+      { pipeline: 'p', outcome: 'success' },
+      { pipeline: 'q', outcome: 'failure' },
+      { type: 'one', outcome: 'success' },
+    ] as const),
   }),
+  fc.record({ op: fc.constant('owe' as const), id: fc.constantFrom(...PIPELINES), at: fc.nat({ max: 9 }) }),
 )
 
 const claim = fc.record({
@@ -236,8 +244,10 @@ class Run {
         const revision = (known?.revision ?? 0) + spec.offset
         const look = { op: 'pipeline', tenant: 't1', id: spec.id, revision } as const
         if (spec.after === 'look') return [look]
-        return [{ ...look, after: spec.after === 'drop' ? null : pipelineOf(spec.id, revision + 1) }]
+        return [{ ...look, after: spec.after === 'drop' ? null : pipelineOf(spec, revision + 1) }]
       }
+      case 'owe':
+        return [{ op: 'owe', tenant: 't1', id: spec.id, run: { jobId: 'a', at: spec.at } }]
     }
   }
 
@@ -310,6 +320,10 @@ class Run {
       }
       for (const key of KEYS) assert.equal(await storage.heldUnder(key), naive.heldUnder(key))
       for (const id of PIPELINES) assert.deepEqual(await storage.pipeline('t1', id), naive.pipelines.get(`t1/${id}`))
+      for (const at of [0, 2]) assert.deepEqual(await storage.duePipelines(['one'], at, 9, 0), naive.duePipelines(at))
+      for (const source of [{ pipeline: 'p' }, { pipeline: 'q' }, { type: 'one' }]) {
+        assert.deepEqual(await storage.dependants('t1', source, 9), naive.dependants(source))
+      }
       const { jobs } = await storage.find({ scopes: [{}] }, { limit: 100, order: 'oldest' })
       assert.deepEqual(jobs, [...visible].sort(oldestFirst))
       for (const phase of ['active', 'waiting', 'settled'] as const) {
@@ -501,9 +515,10 @@ function told(job: Job, type: 'job.created' | 'job.updated'): EventRow {
   return eventRow(job, { kind: 'system', id: 'test' }, [event], [])
 }
 
-function pipelineOf(id: string, revision: number) {
+function pipelineOf({ id, nextAt, dependsOn }: Extract<WriteSpec, { op: 'pipeline' }>, revision: number): Pipeline {
   const fixed = { tenant: 't1', id, createdBy: 'ada', type: 'one', overlap: 'reject', labels: {} } as const
-  return { ...fixed, priority: 0, createdAt: 1, updatedAt: 1, revision }
+  const timed = nextAt === undefined ? {} : { nextAt }
+  return { ...fixed, priority: 0, ...timed, dependsOn, createdAt: 1, updatedAt: 1, revision }
 }
 
 function isBusy({ tasks }: Job): boolean {

@@ -5,9 +5,10 @@ import type { Principal } from '../../port/policy.ts'
 import { maskOfEvent } from '../authorization.ts'
 import { parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
+import { reachPipeline } from '../pipeline-entry.ts'
 import { pipelineHistorySchema } from '../pipeline-options.ts'
 import { shownEvents } from '../shown-event.ts'
-import { type PipelineCallOptions, reachPipeline } from './pipelines.ts'
+import type { PipelineCallOptions } from './pipelines.ts'
 
 /** A fact in a pipeline's history. */
 export type PipelineHistoryEntry = PipelineEvent & {

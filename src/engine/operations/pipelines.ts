@@ -12,7 +12,7 @@ import {
   withFields,
 } from '../../model/pipeline.ts'
 import { canonicalText } from '../../model/storable.ts'
-import type { PipelineAction, Principal, Target } from '../../port/policy.ts'
+import type { Principal, Target } from '../../port/policy.ts'
 import type { PipelinePage } from '../../port/storage.ts'
 import { authorizeDefine, authorizeMany, authorizePipeline, authorizeSubmit, searchedBy } from '../authorization.ts'
 import { type CallOptions, parseOptions, refuseOfPerson, tenantOf } from '../call-options.ts'
@@ -24,12 +24,14 @@ import { newId } from '../ids.ts'
 import { labelsSchema } from '../options.ts'
 import { type Page, shownPage } from '../page.ts'
 import { parseInput, parseWith } from '../parse.ts'
+import { reachPipeline } from '../pipeline-entry.ts'
 import { pauseSchema, pipelineListSchema, pipelineSchema, runSchema } from '../pipeline-options.ts'
+import { pastPause } from '../schedule-times.ts'
 import { type Change, ChangedMeanwhile } from '../tick.ts'
 import { type JobView, type PipelineView, pipelineViewOf } from '../view.ts'
 import { changeWith, consequencesOf, type OnDefineOf, withConsequences } from './on-define.ts'
 import { asked as askedRule } from './runs.ts'
-import { type DependencyOptions, dependencyOf, type ScheduleOptions, scheduled } from './schedules.ts'
+import { checkSources, type DependencyOptions, dependencyOf, type ScheduleOptions, scheduled } from './schedules.ts'
 import { insertFirst } from './submit.ts'
 
 /** The options of `pipelines.define`. */
@@ -125,6 +127,7 @@ export async function definePipeline(
     const target: Target = { tenant, type: jobType.type, createdBy, pipeline: id, labels }
     const mask = before === undefined ? WHOLE : await authorizeChange(core, who, before, target, signal)
     await authorizeDefine(core, who, target, signal)
+    await checkSources(core, who, { before, tenant: rest.tenant, sources }, signal)
     signal?.throwIfAborted()
     const timed = { ...asked, ...scheduled(core, before, schedule) }
     const after = next(core, before, { tenant, id, createdBy }, timed)
@@ -258,14 +261,16 @@ export async function pausePipeline(
     const { pipeline: before, mask } = await reachPipeline(core, who, { id, tenant }, 'pausePipeline', signal)
     const isPersons = before.paused === undefined || before.pausedBy !== 'followUp'
     if (before.paused === reason && isPersons) return pipelineViewOf(before, mask)
-    const after = pausedAs(before, reason, 'person', core.clock.now())
-    const event = reason === undefined ? RESUMED : ({ type: 'pipeline.paused', reason } as const)
-    const change = { before, after, events: [event] }
-    if (await changed(core, who, { decide: () => ({ pipelines: [change] }) })) return pipelineViewOf(after, mask)
+    const now = core.clock.now()
+    const paused = pausedAs(before, reason, 'person', now)
+    const next =
+      reason === undefined
+        ? pastPause(paused, now)
+        : { after: paused, events: [{ type: 'pipeline.paused', reason }] as const }
+    const change = { before, ...next }
+    if (await changed(core, who, { decide: () => ({ pipelines: [change] }) })) return pipelineViewOf(next.after, mask)
   }
 }
-
-const RESUMED = { type: 'pipeline.resumed' } as const
 
 /** Deletes a pipeline. Its jobs go on. */
 export async function deletePipeline(
@@ -284,23 +289,6 @@ export async function deletePipeline(
     const change = { before, events: [{ type: 'pipeline.deleted' }] } as const
     if (await changed(core, who, { decide: () => ({ pipelines: [change] }) })) return
   }
-}
-
-/**
- * A pipeline that the caller may act on, and the mask of what is shown of it.
- *
- * @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN`
- */
-export async function reachPipeline(
-  core: Core,
-  who: Principal,
-  { id, tenant }: { readonly id: string; readonly tenant: string | undefined },
-  action: PipelineAction,
-  signal: AbortSignal | undefined,
-): Promise<{ readonly pipeline: Pipeline; readonly mask: FieldMask }> {
-  const pipeline = await core.storage.pipeline(tenantOf(who, tenant), id)
-  if (pipeline === undefined) throw pipelineNotFound(id)
-  return { pipeline, mask: await authorizePipeline(core, who, pipeline, action, signal) }
 }
 
 /** Writes a pipeline. `false`: it was changed meanwhile. */

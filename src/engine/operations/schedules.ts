@@ -5,9 +5,11 @@ import type { Dependency, Pipeline } from '../../model/pipeline.ts'
 import type { CatchUp, Schedule } from '../../model/schedule.ts'
 import { canonicalText } from '../../model/storable.ts'
 import { type Duration, isoTime, type Time } from '../../model/time.ts'
+import type { Principal } from '../../port/policy.ts'
 import { type CallOptions, misfit, parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { parseWith } from '../parse.ts'
+import { reachPipeline } from '../pipeline-entry.ts'
 import { previewSchema, scheduleSchema } from '../pipeline-options.ts'
 import { nextDue, scheduleIssue } from '../schedule-times.ts'
 
@@ -54,7 +56,7 @@ export interface PreviewOptions extends CallOptions {
 
 type AskedSchedule = ReturnType<typeof scheduleSchema.parse>
 
-/** The stored form of a schedule, and its next due time. An unchanged schedule keeps its next due time. */
+/** The stored form of a schedule, and its next due time. A schedule with the same times keeps its next due time. */
 export function scheduled(
   core: Core,
   before: Pipeline | undefined,
@@ -65,9 +67,19 @@ export function scheduled(
   const schedule = scheduleOf(asked, before?.schedule, now)
   const issue = scheduleIssue(schedule, now)
   if (issue !== undefined) throw misfit('schedule', issue)
-  const isSameAsBefore = before?.schedule !== undefined && canonicalText(schedule) === canonicalText(before.schedule)
-  const nextAt = isSameAsBefore ? before.nextAt : schedule.enabled === false ? undefined : firstDue(schedule, now)
+  const nextAt = nextAtOf(before, schedule, now)
   return { schedule, ...(nextAt === undefined ? {} : { nextAt }) }
+}
+
+// The times decide, not what is done about missed ones. So no time is due twice.
+function nextAtOf(before: Pipeline | undefined, schedule: Schedule, now: number): number | undefined {
+  if (schedule.enabled === false) return undefined
+  if (before?.schedule === undefined || timesOf(before.schedule) !== timesOf(schedule)) return firstDue(schedule, now)
+  return before.schedule.enabled === false ? nextDue(schedule, now) : before.nextAt
+}
+
+function timesOf({ catchUp, enabled, ...times }: Schedule): string {
+  return canonicalText(times)
 }
 
 // An interval that begins now is due now.
@@ -91,6 +103,30 @@ export function dependencyOf({ pipeline, job, outcome }: ParsedDependency): Depe
     throw misfit('dependsOn', `names the job type "${job?.type}", whose defineJob does not say startsPipelines: true`)
   }
   return { type: job.type, outcome }
+}
+
+/** What a definition depends on. */
+interface Sources {
+  readonly before: Pipeline | undefined
+  readonly tenant: string | undefined
+  readonly sources: readonly Dependency[] | undefined
+}
+
+/**
+ * Checks that the caller sees the pipelines that a definition newly depends on: its owner learns when their runs end.
+ *
+ * @throws {JobchartError} `PIPELINE_NOT_FOUND`
+ */
+export async function checkSources(
+  core: Core,
+  who: Principal,
+  { before, tenant, sources = [] }: Sources,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  for (const { pipeline: id } of sources) {
+    const isKnown = before?.dependsOn?.some(({ pipeline }) => pipeline === id) === true
+    if (id !== undefined && !isKnown) await reachPipeline(core, who, { id, tenant }, 'getPipeline', signal)
+  }
 }
 
 interface ParsedDependency {

@@ -1,4 +1,11 @@
-import { type AnyJobType, JobchartError, type JobView, type SubmitOptions, type TaskContext } from 'jobchart'
+import {
+  type AnyJobType,
+  JobchartError,
+  type JobView,
+  type PipelineOptions,
+  type SubmitOptions,
+  type TaskContext,
+} from 'jobchart'
 import type { Bench, Host, HostOptions } from '../bench.ts'
 import { FaultyStorage } from '../faulty-storage.ts'
 import type { Ledger } from './ledger.ts'
@@ -125,11 +132,23 @@ export class Life {
   }
 
   async submit(key: string, type: string, options: Omit<SubmitOptions, 'signal'> = {}): Promise<void> {
-    const job = this.#types.find((each) => each.type === type)
-    if (job === undefined) throw new Error(`there is no job type "${type}"`)
+    const job = this.type(type)
     const given = { ...options, idempotencyKey: key }
     const { id } = await this.#insist(() => this.#use().ada.submit(job, `input of ${key}`, given))
     this.#ledger.submitted(key, id)
+  }
+
+  /** Stores a pipeline, as an app does at each start. */
+  async define(options: Omit<PipelineOptions, 'job' | 'input'> & { readonly job: string }): Promise<void> {
+    const job = this.type(options.job)
+    await this.#insist(() => this.#use().ada.pipelines.define({ ...options, job, input: `input of ${options.id}` }))
+  }
+
+  /** A type of this process. */
+  type(name: string): AnyJobType {
+    const job = this.#types.find((each) => each.type === name)
+    if (job === undefined) throw new Error(`there is no job type "${name}"`)
+    return job
   }
 
   /** Submits repeatedly, until the slot of the pipeline is free. */

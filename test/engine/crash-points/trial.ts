@@ -116,7 +116,7 @@ class Trial {
   }
 
   async #rows(): Promise<readonly Job[]> {
-    const ids = new Set((await this.bench.log()).map(({ jobId }) => jobId))
+    const ids = new Set((await this.bench.log()).flatMap(({ jobId }) => (jobId === '' ? [] : [jobId])))
     return await Promise.all([...ids].map((id) => this.bench.row(id)))
   }
 

@@ -13,6 +13,17 @@ const quick = (code: Code) =>
     }),
   })
 
+/** Its ends start pipelines. */
+const starting = (code: Code) =>
+  defineJob({
+    type: 'starting',
+    startsPipelines: true,
+    execute: code.task(async () => {
+      await code.pause(100)
+      return 'done'
+    }),
+  })
+
 /** Ends when it is told to, or after an hour. */
 const endless = (code: Code) =>
   defineJob({
@@ -50,6 +61,18 @@ const leading = (code: Code) => {
 const completed = { a: ['completed'], b: ['completed'] }
 
 export const waitingScenarios: readonly Scenario[] = [
+  {
+    name: 'a due run of a pipeline, and the runs that follow it',
+    jobs: (code) => [quick(code), starting(code)],
+    script: async (life) => {
+      await life.define({ id: 'q', job: 'quick', dependsOn: [{ job: life.type('starting') }] })
+      await life.define({ id: 'r', job: 'quick', dependsOn: [{ pipeline: 'q' }] })
+      await life.define({ id: 'p', job: 'starting', schedule: { every: '1h' } })
+      await life.advance(2_000)
+    },
+    ends: {},
+    total: 3,
+  },
   {
     name: 'queueing two runs behind a first one',
     jobs: (code) => [quick(code)],
