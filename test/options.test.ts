@@ -158,6 +158,13 @@ const calls: readonly (readonly [string, (session: Session) => Promise<unknown>]
   ['reason', (session) => session.pipelines.pause('absent', odd(5))],
   ['inputs', (session) => session.pipelines.run('absent', odd({ inputs: 1 }))],
   ['types', (session) => session.pipelines.list(odd({ types: [] }))],
+  ['unred', (session) => session.notifications.list(odd({ unred: true }))],
+  ['cnt', (session) => session.pipelines.preview({ at: 1 }, odd({ cnt: 1 }))],
+  ['upto', (session) => session.pipelines.history('absent', odd({ upto: 1 }))],
+]
+
+/** For each option of a known name with an invalid value: a call with it. */
+const values: typeof calls = [
   ['limit', (session) => session.notifications.list({ limit: 101 })],
   ['unread', (session) => session.notifications.count(odd({ unread: 'yes' }))],
   ['read', (session) => session.notifications.read(odd(['1']))],
@@ -168,8 +175,8 @@ const calls: readonly (readonly [string, (session: Session) => Promise<unknown>]
   ['after', (session) => next(session.notifications.events({ after: -1 }))],
 ]
 
-test.each(calls)(
-  'an unknown option of a call is refused by name, whatever the call is about: %s',
+test.each([...calls, ...values])(
+  'an unknown or invalid option of a call is refused by name, whatever the call is about: %s',
   async (option, run) => {
     const bench = new Bench()
     const host = await bench.start({ jobs })

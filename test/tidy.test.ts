@@ -146,10 +146,10 @@ describe('layers', () => {
 describe('sizes and names', () => {
   test('a file of more than 400 lines is one concept, and is listed here with its reason', () => {
     const concepts: { readonly [file: string]: string } = {
+      'src/defaults/memory-store.ts': 'the stored data in memory, and every write to it',
       'src/engine/authorization.ts': 'all questions to the policy',
       'src/engine/dispatcher.ts': 'the table of what runs here',
       'src/engine/tick.ts': 'the path of every change of every job, on one page',
-      'src/model/definition.ts': 'defineJob, from its options to the type',
       'src/model/draft.ts': 'one job while a decision is made of it',
       'src/model/remembered-decision.ts': 'decisions of plain jobs, remembered whole',
       'src/model/xstate-internals.ts': 'all that is known of the insides of XState',

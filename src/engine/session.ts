@@ -279,6 +279,20 @@ function pipelinesOf(call: Call): Pipelines {
   }
 }
 
+// For the most frequent calls: they create only one promise.
+function answeredCall(core: () => Core, who: () => Principal, told: (error: unknown) => unknown): AnsweredCall {
+  return (run) => {
+    return new Promise((done, reject) => {
+      const failed = (error: unknown) => reject(told(error))
+      try {
+        run(core(), who(), { done, failed })
+      } catch (error) {
+        failed(error)
+      }
+    })
+  }
+}
+
 /**
  * Binds a principal to the operations.
  *
@@ -298,17 +312,7 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
       return Promise.reject(told(error))
     }
   }
-  // For the most frequent calls: they create only one promise.
-  const answered: AnsweredCall = (run) => {
-    return new Promise((done, reject) => {
-      const failed = (error: unknown) => reject(told(error))
-      try {
-        run(core(), who(), { done, failed })
-      } catch (error) {
-        failed(error)
-      }
-    })
-  }
+  const answered = answeredCall(core, who, told)
   // The operations return inputs and outputs as plain JSON. The job type's schemas checked them before they were
   // stored, so the cast to the typed methods is safe.
   const session = {
