@@ -283,7 +283,20 @@ export class MemoryStore {
       if (!isGone(write.job)) continue
       this.log.erase(write.job.id)
       this.notifications.removeOfJob(write.job.id)
+      this.#removeChildrenOf(write.job.id)
     }
+  }
+
+  // Child jobs that have not ended are deleted by their own writes. A job goes only after all its child jobs.
+  #removeChildrenOf(id: string): boolean {
+    let isEmpty = true
+    for (const row of this.ended.childrenOf(id)) {
+      const { phase, deletedAt } = row.job
+      const mayGo = phase === 'settled' && !isBusy(row.job) && deletedAt === undefined
+      if (mayGo && this.#removeChildrenOf(row.job.id)) this.remove(row)
+      else isEmpty = false
+    }
+    return isEmpty
   }
 
   /** Replaces the record `before` by `after` in every index of jobs. */

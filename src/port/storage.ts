@@ -67,7 +67,8 @@ import type { Scope } from './policy.ts'
  *   is due from its `startAt`, or at once if it has none. `load` returns the first due job of a pipeline. `admissible`
  *   returns the first due job of each pipeline whose slot is free, and none of a pipeline whose slot is taken.
  * - S18 A job written as deleted is found only by its id, and its idempotency key is free again. Once none of its tasks
- *   runs, the write also removes the job's row, lines, items and steps. The job's events stay.
+ *   runs, the write also removes the job's row, lines, items and steps, and so for all its child jobs that have ended.
+ *   The events of these jobs stay, without payloads.
  * - S23 A job whose record cannot be decoded affects no other job. Reading it rejects with `JOB_UNREADABLE`; `load`
  *   succeeds, and throws only when that job is asked of the result. Claims and reads of many jobs skip it.
  * - S24 `summary` and `summaries` return what a policy may know of jobs that are not deleted. They read nothing else of

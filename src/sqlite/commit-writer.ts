@@ -160,7 +160,7 @@ export class CommitWriter {
   }
 
   #update(write: Update, writing: Writing): void {
-    const { jobs, log, notes, notifications } = this.#tables
+    const { jobs, log, notes, notifications, removal } = this.#tables
     const { job, before, events } = write
     if (this.#refusedJobs.size > 0 && this.#refusedJobs.has(before)) throw new Refused(CONFLICT)
     this.#judge(write)
@@ -171,6 +171,7 @@ export class CommitWriter {
       log.keepGone(n, events)
       this.#append(n, events, writing)
       log.erasePayloads(n)
+      removal.removeChildrenOf(job)
       return
     }
     const n = this.#applied(jobs.update(before, job))

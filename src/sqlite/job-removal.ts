@@ -1,13 +1,24 @@
 import { eventRow } from '../model/event.ts'
 import { isBusy, type Job } from '../model/job.ts'
+import type { EventLog } from './event-log.ts'
+import type { JobTable } from './job-table.ts'
+import type { Notes } from './notes.ts'
+import type { Notifications } from './notifications.ts'
 import type { Prepare, Statement } from './statement.ts'
-import type { Tables } from './tables.ts'
 
 /**
  * What became of a job that should go. `stays`: it has not ended, its code still runs, or its record is broken.
  * `later`: the bound of the call was reached before all of it was removed.
  */
 export type Removal = 'gone' | 'stays' | 'later'
+
+/** The tables that have rows of a job. */
+export interface RemovalTables {
+  readonly jobs: JobTable
+  readonly log: EventLog
+  readonly notes: Notes
+  readonly notifications: Notifications
+}
 
 /** What one call of `prune` has done, and how much more it may do. */
 export class PruneBounds {
@@ -48,11 +59,11 @@ export class PruneBounds {
  * transaction that removes it is enough.
  */
 export class JobRemoval {
-  readonly #tables: Pick<Tables, 'jobs' | 'log' | 'notes' | 'notifications'>
+  readonly #tables: RemovalTables
   readonly #children: Statement
   readonly #idOf: Statement
 
-  constructor(prepare: Prepare, tables: Pick<Tables, 'jobs' | 'log' | 'notes' | 'notifications'>) {
+  constructor(prepare: Prepare, tables: RemovalTables) {
     this.#tables = tables
     this.#children = prepare(`SELECT n FROM jobs WHERE parent = ? ORDER BY created_at, n LIMIT ?`)
     this.#idOf = prepare(`SELECT id FROM jobs WHERE n = ?`)
@@ -73,6 +84,11 @@ export class JobRemoval {
     }
     const children = this.#removeChildren(job, bounds, eventsBefore)
     return children === 'gone' ? this.#removeOne(n, job, bounds, eventsBefore) : children
+  }
+
+  /** Removes the child jobs of a deleted job, as far as they have ended. The others are deleted by their own writes. */
+  removeChildrenOf(job: Job): void {
+    this.#removeChildren(job, new PruneBounds(UNBOUNDED, () => false), undefined)
   }
 
   #removeChildren({ id }: Job, bounds: PruneBounds, eventsBefore: number | undefined): Removal {
@@ -121,3 +137,5 @@ export class JobRemoval {
 }
 
 const ALWAYS = () => true
+/** More rows than a file can have, and still a number that SQLite takes as a limit. */
+const UNBOUNDED = 2 ** 52

@@ -1,6 +1,7 @@
 import type { DatabaseSync } from 'node:sqlite'
 import { EventLog } from './event-log.ts'
 import { JobLookups } from './job-lookups.ts'
+import { JobRemoval } from './job-removal.ts'
 import { JobTable } from './job-table.ts'
 import { JobTrees } from './job-trees.ts'
 import { Kinds } from './kinds.ts'
@@ -26,6 +27,7 @@ export interface Tables {
   readonly trees: JobTrees
   readonly pipelines: Pipelines
   readonly notifications: Notifications
+  readonly removal: JobRemoval
   readonly subscriptions: Subscriptions
   readonly paused: TypePauses
 }
@@ -35,17 +37,21 @@ export function tablesOf(db: DatabaseSync, prepare: Prepare, logLinesMax: number
   const names = new Names(prepare)
   const jobs = new JobTable(prepare, names, new Kinds(prepare))
   const subscriptions = new Subscriptions(prepare)
-  return {
-    db,
+  const removed = {
     jobs,
-    lookups: new JobLookups(prepare, jobs),
     log: new EventLog(prepare, names),
     notes: new Notes(prepare, logLinesMax),
+    notifications: new Notifications(prepare, subscriptions),
+  }
+  return {
+    ...removed,
+    db,
+    lookups: new JobLookups(prepare, jobs),
     keys: new LimitKeys(prepare, names),
     ready: new ReadyTasks(prepare, names),
     trees: new JobTrees(jobs),
     pipelines: new Pipelines(prepare),
-    notifications: new Notifications(prepare, subscriptions),
+    removal: new JobRemoval(prepare, removed),
     subscriptions,
     paused: new TypePauses(prepare),
   }

@@ -5,6 +5,7 @@ import type { Job } from '../model/job.ts'
 import type { StorageConnection } from '../port/storage.ts'
 import {
   changed,
+  childOf,
   claimed,
   commitOne,
   contextAt,
@@ -122,6 +123,34 @@ export const deletingChecks: Checks = {
     assert.ok(!JSON.stringify(rows).includes(SECRET))
   },
 
+  'S18 with a removed job go its child jobs that have ended, at any depth, and no other job': async ({
+    clock,
+    open,
+  }) => {
+    const storage = await open()
+    const at = clock.now()
+    const top = newJob({ id: 'top' }, at)
+    await commitOne(storage, insertOf(top))
+    for (const [id, parent] of [
+      ['child', 'top'],
+      ['grandchild', 'child'],
+      ['stranger', 'other'],
+    ] as const) {
+      await commitOne(storage, insertOf(childOf(parent, newJob({ id }, at))))
+      await settle(storage, id, at)
+    }
+    const now = await settle(storage, 'top', at)
+    await commitOne(storage, updateOf(now, removed(now, at)))
+    for (const id of ['top', 'child', 'grandchild']) assert.equal(await storage.get(id), undefined, id)
+    assert.equal((await getJob(storage, 'stranger')).id, 'stranger')
+    const rows = await rowsOf(storage, 'child')
+    assert.deepEqual(
+      rows.map(({ inputs }) => inputs),
+      rows.map(() => []),
+    )
+    assert.notEqual(rows.length, 0)
+  },
+
   'S18 the id of a removed job may be used again, and starts anew': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
@@ -174,4 +203,11 @@ async function secretive(storage: StorageConnection, id: string, at: number): Pr
 /** The part of a row of events that stays after a deletion. */
 function outline({ events, inputs: _, ...row }: EventRow) {
   return { ...row, events: events.map(({ type }) => type) }
+}
+
+async function settle(storage: StorageConnection, id: string, at: number): Promise<Job> {
+  const created = await getJob(storage, id)
+  const end = { phase: 'settled', outcome: 'success', endedAt: at, tasks: [] } as const
+  await commitOne(storage, updateOf(created, changed(created, end)))
+  return await getJob(storage, id)
 }

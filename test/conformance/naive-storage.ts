@@ -265,8 +265,10 @@ export class NaiveStorage {
   #put(row: NaiveRow, events: EventRow, limits: readonly { key: string; concurrency: number }[]): Refusal | undefined {
     const before = this.#state
     const rows = new Map(before.rows)
-    if (row.job.deletedAt !== undefined && !isBusy(row.job)) rows.delete(row.job.id)
-    else rows.set(row.job.id, row)
+    if (row.job.deletedAt !== undefined && !isBusy(row.job)) {
+      rows.delete(row.job.id)
+      removeChildrenOf(rows, row.job.id)
+    } else rows.set(row.job.id, row)
     this.#set({ rows })
     if (limits.some(({ key, concurrency }) => this.heldUnder(key) > concurrency)) {
       this.#state = before
@@ -332,6 +334,17 @@ function rankOf(write: Write): number {
   if (!('job' in write)) return 0
   const takesKey = holdsUniqueKey(write.job) && (write.op === 'insert' || !holdsUniqueKey(write.before))
   return takesKey ? 2 : holdsSlot(write.job) ? 1 : 0
+}
+
+/** Removes the child jobs that have ended. A job goes only after all its child jobs. Returns whether none is left. */
+function removeChildrenOf(rows: Map<string, NaiveRow>, id: string): boolean {
+  const children = [...rows.values()].filter(({ job }) => job.parentId === id)
+  return children
+    .map(({ job }) => {
+      const mayGo = job.phase === 'settled' && !isBusy(job) && job.deletedAt === undefined
+      return mayGo && removeChildrenOf(rows, job.id) && rows.delete(job.id)
+    })
+    .every((isGone) => isGone)
 }
 
 function keyOf({ tenant, createdBy, type, idempotencyKey, deletedAt }: Job): string | undefined {
