@@ -15,7 +15,7 @@ export class RunningWork<Run> {
     return this.#max - this.#runs.size
   }
 
-  /** The `run` of each task that runs now, as it was given to `during`. */
+  /** What `during` was given as `run`, for each task that runs now. */
   get all(): readonly Run[] {
     return [...this.#runs.values()]
   }

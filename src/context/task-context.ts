@@ -5,7 +5,10 @@ import type { StepContext, TaskContext } from '../model/task.ts'
 import type { Work } from '../port/executor.ts'
 import { failedEnd } from './task-end.ts'
 
-/** The parts of a work that its context uses, in any process or thread. */
+/**
+ * The fields of a {@link Work} that the task's context needs. They are there wherever task code runs: in the engine's
+ * process, a child process or a thread.
+ */
 export type ContextWork = Pick<
   Work,
   'job' | 'attempt' | 'idempotencyKey' | 'reported' | 'recordedSteps' | 'signal' | 'channel'

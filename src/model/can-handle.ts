@@ -19,7 +19,7 @@ export function typeThatHandles(type: AnyJobType, job: Job): AnyJobType | undefi
 
 /**
  * Whether the job's chart takes a command now. The command's fields are not known yet: if a guard reads them, the
- * answer is `true`, because the guard may allow some of them. Nothing is written.
+ * answer is `true`, because the guard may allow some values of the fields. Nothing is written.
  */
 export function canHandle(
   type: AnyJobType,

@@ -66,7 +66,7 @@ export interface Actor {
   readonly src: string
   readonly systemId?: string
   /**
-   * Returns its XState snapshot.
+   * Returns the actor's XState snapshot.
    *
    * @param refTo  makes the actor references in the snapshot.
    */
@@ -112,7 +112,7 @@ export interface ChartScope {
   readonly children: ChildActors
   /** The number that the next created child gets. */
   readonly nextInvocation: number
-  /** For a child job: the id of its invoke. Without it, `sendParent` throws. */
+  /** For a child job: the id of the invoke in the parent's chart. If absent, `sendParent` throws. */
   readonly parentInvoke?: string
   /** Looks up the machine's own path. Default: `[]`, the top job. */
   readonly path?: () => ActorPath

@@ -56,7 +56,7 @@ export interface JobDecision {
    * Custom actions to run once after the commit, best effort, in this order. They may belong to other jobs of the tree.
    */
   readonly effects: readonly JobEffect[]
-  /** What the events notify of. Absent: nothing. */
+  /** The notifications that the events cause. Absent: none. */
   readonly notifications?: readonly NewNotification[]
 }
 

@@ -30,8 +30,8 @@ export const defaultLifecycle = createMachine({
   actors: { execute: fromPromise(() => Promise.reject(new Error("the code is the job type's"))) },
 })
 
-// XState calls this for the final state with the done event of the task. It calls it again for the machine, with the
-// done event of the final state, which carries the output.
+// XState calls this for the final state with the done event of the task. XState calls it again for the machine, with
+// the done event of the final state, which carries the output.
 function outputOf({ event }: { readonly event: { readonly type: string; readonly output?: unknown } }): unknown {
   return event.output
 }

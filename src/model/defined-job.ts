@@ -21,7 +21,7 @@ import type {
 import type { StorableReturn } from './storable.ts'
 import type { ProgramOutput, TaskContext } from './task.ts'
 
-/** Stands for the machine of a job type without one. */
+/** Stands for the machine of a job type that has no machine. */
 export interface NoMachine extends AnyStateMachine {
   readonly [none]: true
 }
@@ -63,7 +63,7 @@ interface AllOptions<
   readonly run?: ProgramOptions<Parsed<InputSchema>> & { readonly command?: Command }
   /** See {@link LifecycleOptions}. */
   readonly lifecycle?: Machine
-  /** Returns the message, reason, exit code and error to store after an event. Called for each move; must be pure. */
+  /** Returns the message, reason, exit code and error to store. Called after each transition; must be pure. */
   readonly describe?: Is<Machine, NoMachine> extends true ? DescribeFunction : Describe<Machine>
   /** See {@link LifecycleOptions.commands}. */
   readonly commands?: Declared

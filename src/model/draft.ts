@@ -46,7 +46,10 @@ export interface DraftTree {
   readonly tellActor: (path: ActorPath, event: ChartEvent) => void
   readonly tellEnd: (draft: Draft, end: ChartEnd) => void
   readonly tellSnapshot: (draft: Draft) => void
-  /** Called when a job has settled after its parent left its invoke in the middle of the job's own transition. */
+  /**
+   * Called when a job has settled whose parent had left the job's invoke while the job was in the middle of a
+   * transition.
+   */
   readonly settledLate: (draft: Draft) => void
 }
 
@@ -551,7 +554,7 @@ export class Draft {
     const task = newTask(this.type, action, this.#ordinalOf(action), this.steady())
     const child = childTypeOf(this.type, src)
     const early = this.#early.get(invocation) ?? []
-    // Delete before starting: the child may finish during its start.
+    // The entry is deleted before the child starts, because the child may finish during its start.
     this.#early.delete(invocation)
     if (child !== undefined) {
       if (this.#isHeldBack) this.put({ ...task, inbox: early as unknown as readonly Json[] })

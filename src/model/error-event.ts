@@ -55,7 +55,7 @@ function recorded(error: Error, walk: Walk): { readonly [field: string]: Json } 
 
 const TAKEN: ReadonlySet<string> = new Set(['name', 'message', 'stack', 'cause', 'errors'])
 
-// Getters are user code and may throw.
+// Getters are user code and may throw. The error is then stored without fields of its own.
 function fieldsOf(error: Error, walk: Walk): { readonly [field: string]: Json } {
   try {
     const fields: { [field: string]: Json } = {}

@@ -160,7 +160,8 @@ export type PipelineEventDraft = {
 }[PipelineEventType]
 
 /**
- * The fields of every event. The facts of the job among them never change after submit, so policies can filter by them.
+ * The fields of every event. Those that describe the job never change after its submit, so policies can filter events
+ * by them.
  */
 export interface EventBase {
   /** The number of the event in the log of all jobs. Later events have higher numbers. */
@@ -219,10 +220,7 @@ export interface EventRow {
   readonly by: Actor
   /** The `jobSequence` of the first event; 0 for rows of progress and of pipelines, which have none. */
   readonly jobSequence: number
-  /**
-   * Never empty: after a commit whose answer was lost, the storage finds out by the numbers of its events whether it
-   * was written.
-   */
+  /** Never empty: a row without events would take no number in the log, so the next row would get the same number. */
   readonly events: readonly EventDraft[]
   readonly inputs: readonly Json[]
 }

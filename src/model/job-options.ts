@@ -55,11 +55,14 @@ export interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
   readonly migrate?: (job: MigratingJob) => Migrated | undefined
   /** Returns what comes after a job has ended, e.g. a retry or other jobs. Committed together with the job's end. */
   readonly followUp?: FollowUpOf
-  /** True: pipelines may name this type in `dependsOn`. Default false, because each end then costs one more read. */
+  /**
+   * True: pipelines may name this type in `dependsOn`. Default false, because with true, each end of a job costs one
+   * more read.
+   */
   readonly startsPipelines?: boolean
   /** Other names that `submit`, lists, counts and streams accept for this type, e.g. a misspelt one of older clients. */
   readonly aliases?: readonly string[]
-  /** Whom to notify of what. Each rule notifies once per job. Default: nobody. */
+  /** Whom to notify of which events, and how. Each rule notifies once per job. Default: nobody. */
   readonly notify?: readonly NotifyRule[]
   /**
    * Labels that decide rights, computed from the parsed input. They replace labels of the same names that a caller gave,
@@ -73,7 +76,9 @@ export interface CommonOptions<Type extends string, InputSchema, OutputSchema> {
    * stored (`INVALID_INPUT`). Default: the submitter's option.
    */
   readonly assignee?: AssigneeOf<Parsed<InputSchema>>
-  /** How long its ended jobs are kept. Each field replaces that of the engine's `retention`. */
+  /**
+   * How long ended jobs of this type are kept. Each given field replaces the same field of the engine's `retention`.
+   */
   readonly retention?: JobRetention
 }
 

@@ -107,7 +107,7 @@ export interface Job {
   readonly priority: number
   /** The job is not admitted before this time. */
   readonly startAt?: number
-  /** When its tasks could first run and its timers began to count. Absent while it waits. */
+  /** When the job was admitted: its tasks may run and its timers count from then. Absent while the job waits. */
   readonly admittedAt?: number
   /** How the job waits for its pipeline's slot. A waiting `replace` job is itself replaced by a later one. */
   readonly overlap?: Overlap

@@ -140,7 +140,7 @@ function firedIn({ chart }: AnyJobType, job: Job, scope: ChartScope): ReadonlySe
     const had = chart.resumed(job, scope).actions.filter(isDelay)
     return new Set(had.map(({ id }) => id).filter((id) => !job.timers.some((timer) => timer.id === id)))
   } catch {
-    // If the old chart cannot be restored in this state, its timers are unknown.
+    // The old chart cannot be restored in this state, so its timers are unknown. None of them counts as fired.
     return new Set()
   }
 }

@@ -12,21 +12,25 @@ import { anything, checkOptions, listOf, type OptionRule, oneOf, required, text 
 export type NotifyingEvent = Exclude<EventType, 'job.progress' | 'job.deleted' | 'pipeline.deleted'>
 
 /**
- * Whom to notify of what, and how. Each rule notifies once per job. A rule on an event of a pipeline notifies each time,
- * but not of runs that were skipped because the pipeline is paused.
+ * Whom to notify of which events, and how. Each rule notifies once per job. A rule on an event of a pipeline notifies
+ * each time, but not of runs that were skipped because the pipeline is paused.
  */
 export interface NotifyRule {
-  /** Names the rule in its notifications: 1 to 200 characters. Default: what it is `on`, e.g. `'failure'`. */
+  /**
+   * The name of the rule in its notifications: 1 to 200 characters. Default: the outcome, status or event in `on`, e.g.
+   * `'failure'`.
+   */
   readonly name?: string
   /**
-   * The job ends with this outcome; or it comes to this status from another; or this event is in its log.
+   * When the rule notifies: when the job ends with this outcome, when the job comes to this status from another one, or
+   * when this event happens.
    */
   readonly on: { readonly outcome: Outcome } | { readonly status: string } | { readonly event: NotifyingEvent }
-  /** `'alerts'`: also told to those who subscribe to alerts only. Default `'all'`. */
+  /** `'alerts'`: people who subscribed to alerts only are told too. Default `'all'`. */
   readonly level?: NotificationLevel
   /**
-   * How it is told: names that your app or a `notifier` knows. The in-app channels `inApp`, `browser`, `audio` and
-   * `toast` need no notifier.
+   * The channels on which people are told: names that your app or a `notifier` knows, e.g. `'mail'`. The in-app
+   * channels `inApp`, `browser`, `audio` and `toast` need no notifier.
    */
   readonly channels: readonly string[]
   readonly audience: Audience

@@ -1,6 +1,6 @@
 import type { EventRow } from './event.ts'
 
-/** How important a notification is. `alerts`: also told to those who subscribe to alerts only. */
+/** How important a notification is. `alerts`: people who subscribed to alerts only are told too. */
 export type NotificationLevel = 'all' | 'alerts'
 
 /**
@@ -13,22 +13,22 @@ export type Audience = 'creator' | 'subscribers' | { readonly role: string }
 export interface NewNotification {
   /** Unique. For a job: made of its id and the rule's name, so that a rule notifies once per job. */
   readonly key: string
-  /** The job that it is about. Absent: it is about a pipeline. */
+  /** The job that the notification is about. Absent: the notification is about a pipeline. */
   readonly jobId?: string
   /** The name of the rule. */
   readonly rule: string
-  /** The field of the job whose value the rule reveals. Absent: none. */
+  /** The field of the job whose value the rule reveals, e.g. `outcome` for a rule on an outcome. Absent: none. */
   readonly tells?: 'outcome' | 'status'
   readonly level: NotificationLevel
   readonly channels: readonly string[]
   readonly audience: Audience
-  /** The event that caused it: a row of the log with this event alone, without inputs. */
+  /** The event that caused the notification: a row of the log with this event alone, without inputs. */
   readonly row: EventRow
 }
 
 /** A notification as stored. */
 export interface StoredNotification extends NewNotification {
-  /** Rises over all notifications of the storage. */
+  /** The number of the notification. A later notification of the storage has a higher number. */
   readonly number: number
 }
 
@@ -43,7 +43,10 @@ export interface Subscription {
 
 /** A subscription as stored. */
 export interface StoredSubscription extends Subscription {
-  /** Only notifications with a higher number are told. Set when the person begins to be told. */
+  /**
+   * The person is told only of notifications with a higher number. Set when the person subscribes, or when the level
+   * changes from `none`.
+   */
   readonly since: number
 }
 
@@ -54,8 +57,8 @@ export interface SubscribedTo extends Pick<StoredNotification, 'number' | 'level
 }
 
 /**
- * Whether one person's subscriptions include a notification for subscribers. The subscription to the pipeline decides;
- * without one, that to the type; without one, that to the tenant.
+ * Whether one person's subscriptions include a notification for subscribers. The subscription to the pipeline decides.
+ * If there is none, the subscription to the type decides; if there is none either, the subscription to the tenant.
  */
 export function isSubscribed(all: readonly StoredSubscription[], to: SubscribedTo): boolean {
   const covering = all.filter(({ type = to.type, pipeline = to.pipeline }) => {
@@ -67,7 +70,8 @@ export function isSubscribed(all: readonly StoredSubscription[], to: SubscribedT
     covering[0]
   if (closest === undefined || closest.level === 'none') return false
   if (closest.level === 'alerts' && to.level !== 'alerts') return false
-  // A closer subscription does not hide what an earlier, wider one has told.
+  // The earliest subscription that covers the notification says from when on the person is told. So a person who adds a
+  // closer subscription still sees what a wider one has told before.
   return covering.some(({ since, level }) => level !== 'none' && since < to.number)
 }
 

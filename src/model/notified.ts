@@ -3,8 +3,8 @@ import { type Actor, eventRow } from './event.ts'
 import { notificationsFor } from './notification-rule.ts'
 
 /**
- * Adds the notifications that a decision's events cause. The job's record keeps which rules have notified, so that each
- * does once, whatever crashes.
+ * Adds the notifications that a decision's events cause. The job's record lists the rules that have notified, in the
+ * same commit. So each rule notifies once, even if a process crashes meanwhile.
  */
 export function withNotifications(decision: JobDecision, by: Actor): JobDecision {
   const { job, type, events } = decision

@@ -1,17 +1,23 @@
 import type { Actor, PipelineEventDraft } from './event.ts'
 import type { Pipeline } from './pipeline.ts'
 
-/** A change of a pipeline: the row it was decided on, if any, and the next row, unless it is deleted. */
+/**
+ * A change of a pipeline. `before`: the row that the decision read; absent for a new pipeline. `after`: the next row;
+ * absent if the pipeline is deleted.
+ */
 export type PipelineChange = (
   | { readonly before: Pipeline; readonly after?: Pipeline }
   | { readonly before?: never; readonly after: Pipeline }
 ) & {
-  /** The events of the change, and who caused them if not the cause of the whole change. */
+  /** The events of the change. `by`: who caused them, if not the cause of the whole changeset. */
   readonly events?: readonly PipelineEventDraft[]
   readonly by?: Actor
 }
 
-/** Adds a change to those of a changeset. A row is written once, so its revision is raised once. */
+/**
+ * Adds a change to those of a changeset. Two changes of one pipeline become one, so the row is written once and its
+ * revision is raised once.
+ */
 export function combined(changes: readonly PipelineChange[], change: PipelineChange): readonly PipelineChange[] {
   const { tenant, id } = change.before ?? change.after
   const isOfIt = ({ before, after }: PipelineChange) => {

@@ -9,10 +9,10 @@ export type RunTrigger = Extract<Trigger, 'manual' | 'schedule' | 'dependency' |
 /** A pipeline's rule for a run while another run holds the slot. `skip`: no run, and a `run.skipped` event. */
 export type PipelineOverlap = Overlap | 'skip'
 
-/** The rule for each trigger. */
+/** The rule for a run, by what triggers the run. */
 export type OverlapRules = { readonly [Name in RunTrigger]: PipelineOverlap }
 
-/** The rules of a pipeline that names none. */
+/** The rules of a pipeline that was defined without `overlap`. */
 export const OVERLAP_DEFAULTS: OverlapRules = {
   manual: 'reject',
   schedule: 'skip',
@@ -40,7 +40,7 @@ export interface OwedRun {
 /** A stored pipeline: one row for each (tenant, id). Jobs are runs of it. All times are whole milliseconds UTC. */
 export interface Pipeline {
   readonly tenant: string
-  /** Unique in its tenant. Its runs have it as their `pipeline`. */
+  /** Unique in its tenant. Each run of the pipeline has this id in its field `pipeline`. */
   readonly id: string
   /** The owner: the principal who first defined it. */
   readonly createdBy: string
@@ -50,7 +50,7 @@ export interface Pipeline {
   readonly input?: Json
   /** What happens to a new run while another run holds the slot. A text, in older rows, is the rule of manual runs. */
   readonly overlap: OverlapRules | Overlap
-  /** The priority of its runs. */
+  /** The priority of the pipeline's runs: a whole number; higher runs first. */
   readonly priority: number
   /** Added to the labels of each run. */
   readonly labels: { readonly [name: string]: string }
@@ -58,16 +58,19 @@ export interface Pipeline {
   readonly paused?: string
   /** Who paused the pipeline. If `paused` is present and this is absent, a person did. */
   readonly pausedBy?: PausedBy
-  /** Absent: `ready`. */
+  /** Only a pipeline that is `ready` starts runs. Absent: `ready`. */
   readonly status?: Exclude<PipelineStatus, 'ready'>
-  /** The job that the status belongs to. If it is deleted before its end, the status becomes `failed`. */
+  /**
+   * The job that was submitted together with the setting of `status`, e.g. to provision the pipeline. If that job is
+   * deleted before its end, a `provisioning` pipeline becomes `failed`.
+   */
   readonly statusJob?: string
   readonly schedule?: Schedule
   /** The next due time of the schedule. Absent: there is none. */
   readonly nextAt?: number
-  /** It also runs after these ends: any of them. */
+  /** The pipeline also runs after each of these ends of other jobs. */
   readonly dependsOn?: readonly Dependency[]
-  /** Runs to start for ends of other jobs, oldest first. */
+  /** Runs that must still be started because other jobs have ended, oldest first. */
   readonly owed?: readonly OwedRun[]
   readonly createdAt: number
   readonly updatedAt: number
@@ -102,21 +105,26 @@ export type PipelineFields = Pick<
   | 'owed'
 >
 
-/** The next row of a pipeline. Its times never go back, even if the clock does. */
+/**
+ * The next row of a pipeline, with other values of the given fields. Its times never go back, even if the clock does.
+ */
 export function withFields(before: Pipeline, fields: PipelineFields, at: number): Pipeline {
   const { tenant, id, createdBy, createdAt, updatedAt, revision } = before
   const fixed = { tenant, id, createdBy, createdAt }
   return { ...fixed, ...fields, updatedAt: Math.max(at, updatedAt), revision: revision + 1 }
 }
 
-/** What a pipeline depends on, as one text: the names of pipelines and of types stay apart. */
+/**
+ * The pipeline or the type that a pipeline depends on, as one text, e.g. `type import`. A pipeline and a type of the
+ * same name give different texts.
+ */
 export function sourceKey({ pipeline, type }: { readonly pipeline?: string; readonly type?: string }): string {
   return pipeline === undefined ? `type ${type}` : `pipeline ${pipeline}`
 }
 
 /**
- * When the pipeline has something to start by itself, in milliseconds of the wall clock. `undefined`: never. 0: at once,
- * because it owes a run, even if the clock was set back since the end that caused it.
+ * When the pipeline next has a run to start by itself, or to skip, in milliseconds of the wall clock. `undefined`: never.
+ * 0: at once, because it owes a run, even if the clock was set back since the end that caused it.
  */
 export function dueTime({ owed = [], nextAt }: Pipeline): number | undefined {
   return owed.length > 0 ? 0 : nextAt
@@ -137,7 +145,7 @@ export function overlapFor({ overlap }: Pipeline, trigger: RunTrigger): Pipeline
   return trigger === 'manual' ? overlap : OVERLAP_DEFAULTS[trigger]
 }
 
-/** Why the pipeline starts no runs now. `undefined`: it does. */
+/** Why the pipeline starts no runs now. `undefined`: it starts runs. */
 export function standstill({ paused, status }: Pipeline): 'paused' | 'provisioning' | 'failed' | undefined {
   return paused === undefined ? status : 'paused'
 }
@@ -157,14 +165,17 @@ export function startable(pipeline: Pipeline, isPrivate = false): Pipeline {
   throw new JobchartError('INVALID_STATE', `pipeline "${id}" is ${how}`)
 }
 
-/** The pipeline with another status. `jobId`: the job that the status belongs to. */
+/** The pipeline with another status. `jobId`: the job to store as `statusJob`. */
 export function withStatus(before: Pipeline, status: PipelineStatus, at: number, jobId?: string): Pipeline {
   const { status: _, statusJob: __, ...rest } = before
   if (status === 'ready') return withFields(before, rest, at)
   return withFields(before, { ...rest, status, ...(jobId === undefined ? {} : { statusJob: jobId }) }, at)
 }
 
-/** The pipeline after its schedule or its debts have moved on. Nothing that a person set changes. */
+/**
+ * The pipeline with another `nextAt` or `owed`, because one of its runs was started or skipped, or became due by the
+ * end of another job. Nothing that a person set changes.
+ */
 export function movedOn(
   before: Pipeline,
   { nextAt, owed }: { readonly nextAt?: number | undefined; readonly owed?: readonly OwedRun[] | undefined },

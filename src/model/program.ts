@@ -6,7 +6,7 @@ export interface Program {
   /** The path of an executable file, or a name that is looked up in `PATH`. No shell is involved. */
   readonly command: string
   readonly args?: readonly string[]
-  /** Added to the environment of this process. */
+  /** Environment variables for the program, added to those of this process. */
   readonly env?: { readonly [name: string]: string }
   /** The working directory. Default: that of this process. */
   readonly cwd?: string

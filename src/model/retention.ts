@@ -14,25 +14,31 @@ import { type Duration, durationMs } from './time.ts'
 /** How long ended jobs of a type are kept. */
 export interface JobRetention {
   /**
-   * How long a job is kept after its end, by its outcome. Jobs of an outcome that is absent or `null` are kept. `null`
-   * for all: age prunes no jobs.
+   * How long a job is kept after its end, by its outcome. Jobs of an outcome that is absent or `null` are kept. If
+   * `jobs` itself is `null`, no job is pruned for its age.
    */
   readonly jobs?: { readonly [Ended in Outcome]?: Duration | null } | null
-  /** How many ended jobs of the type each tenant keeps. Beyond it, the oldest by creation go. `null`: any number. */
+  /**
+   * How many ended jobs of the type each tenant keeps. If there are more, those that were created first are pruned.
+   * `null`: any number.
+   */
   readonly max?: number | null
   /** How long the log lines of a job are kept after its end. `null`: as long as the job. */
   readonly logs?: Duration | null
 }
 
-/** How long an engine keeps what has ended. What is absent or `null` is kept. */
+/**
+ * How long an engine keeps ended jobs and rows of the event log. For a field that is absent or `null`, nothing is
+ * pruned.
+ */
 export interface RetentionOptions extends JobRetention {
-  /** How long the rows of the event log are kept whose job was pruned or deleted. */
+  /** How long the event log keeps the rows of jobs that were pruned or deleted, counted from the time of each row. */
   readonly events?: Duration | null
   /** How long `job.progress` events are kept in the event log, also those of running jobs. */
   readonly progress?: Duration | null
 }
 
-/** {@link RetentionOptions}, parsed: times in milliseconds. Null: kept. */
+/** {@link RetentionOptions}, parsed: durations in milliseconds. Null: nothing is pruned. */
 export interface Retention {
   readonly jobs?: { readonly [Ended in Outcome]?: number } | undefined
   readonly max?: number | null | undefined

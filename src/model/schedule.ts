@@ -2,7 +2,7 @@
 export type Schedule = ScheduleTimes & {
   /** What happens to due times that were missed, for example while no engine ran. */
   readonly catchUp: CatchUp
-  /** False: it starts no runs. Absent: it does. */
+  /** False: the schedule starts no runs. Absent: it starts runs. */
   readonly enabled?: false
 }
 
@@ -27,10 +27,10 @@ export type SkipReason =
   | 'running'
   /** The pipeline is paused. */
   | 'paused'
-  /** The pipeline has this status. */
+  /** The pipeline has the status `provisioning` or `failed`. */
   | 'provisioning'
   | 'failed'
-  /** The owner may not run it now. */
+  /** The policy does not let the owner run the pipeline now, or the job type cannot decide the facts of the run. */
   | 'forbidden'
-  /** The due time was missed, and the schedule's `catchUp` makes up for none, or for fewer. */
+  /** The due time was missed, and the schedule's `catchUp` does not make up for it. */
   | 'missed'

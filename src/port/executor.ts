@@ -19,7 +19,7 @@ export interface Work {
   readonly attempt: number
   /** The fencing token: every report of this attempt carries it. */
   readonly token: number
-  /** The same in every attempt of this invocation. */
+  /** A key for external services, the same in every attempt of this invocation. */
   readonly idempotencyKey: string
   /** The progress that an earlier attempt recorded. `undefined`: none. */
   readonly reported: Progress | undefined

@@ -4,17 +4,17 @@ import type { RetryOptions } from '../model/retry.ts'
  * Delivers notifications outside of the app: by mail, as a webhook, to a chat.
  *
  * The engine delivers each notification of one of its channels by a job of its own: with retries, and a history that
- * `engine.system` reads. It asks for the addresses, asks the policy about each person, and delivers what that person may
- * see. A delivery that succeeded is recorded, and is not repeated for that person.
+ * `engine.system` reads. The engine asks for the addresses, asks the policy about each person, and delivers what that
+ * person may see. A delivery that succeeded is recorded, and is not repeated for that person.
  *
  * - N1 `channels` are at least one name, each once, and none of the in-app channels `inApp`, `browser`, `audio` and
  *   `toast`.
  * - N2 `addresses` returns at most one address per person, and only persons who were asked for. A person without an
  *   address on the channel is left out.
- * - N3 `deliver` resolves only when the outside has accepted the delivery. If the outside refuses it or does not answer,
- *   `deliver` rejects, and the engine tries again.
- * - N4 Two deliveries with one `idempotencyKey` can be known as one by the receiver: a mail, for example, has the same
- *   `Message-ID`. Deliveries with different keys cannot.
+ * - N3 `deliver` resolves only when the outside has accepted the delivery. If the outside refuses it or does not
+ *   answer, `deliver` rejects, and the engine tries again.
+ * - N4 The receiver can tell that two deliveries with one `idempotencyKey` are the same: mails, for example, have the
+ *   same `Message-ID`. Deliveries with different keys are not the same to the receiver.
  * - N5 When the signal is aborted, `deliver` rejects soon. Nothing that is delivered after that counts.
  * - N6 Deliveries at the same time do not affect each other.
  */
@@ -54,17 +54,17 @@ export interface Delivery {
   readonly tenant: string
   readonly person: string
   readonly address: string
-  /** The name of the rule. */
+  /** The name of the rule that notified. */
   readonly rule: string
   readonly level: 'all' | 'alerts'
-  /** The event that caused it, as this person may see it. */
+  /** The event that caused the notification, as this person may see it. */
   readonly event: DeliveredEvent
 }
 
 /** The event of a notification: as a session shows it, but without its number in the log. */
 export interface DeliveredEvent {
   readonly type: string
-  /** Absent: it is about the pipeline. */
+  /** Absent: the event is one of the pipeline itself. */
   readonly jobId?: string | undefined
   readonly jobType?: string
   readonly pipeline?: string

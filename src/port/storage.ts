@@ -82,8 +82,8 @@ import type { Scope } from './policy.ts'
  * - S28 A read of the log with scopes returns only rows of jobs that one of them covers, including jobs that no longer
  *   exist. A read with `through` looks at no row whose first event has a higher number.
  * - S29 One item is stored for each (job, invocation, key). A later report of the key replaces the item and keeps its
- *   number. Numbers rise from 1 in the order of the job's first reports. A new key beyond the note's `max` is `full`.
- *   Items are deleted with their job's row.
+ *   number. Numbers rise from 1, in the order in which the job first reported each key. A new key beyond the note's
+ *   `max` is `full`. Items are deleted with their job's row.
  * - S30 The lists that a page shows use an index: jobs of one creator or of a whole tenant, filtered by status, type,
  *   outcome, pipeline, parent or one label. Any other list reads a bounded number of rows per call. It may therefore
  *   return a page that is not full, with an `after` to continue from.
@@ -115,15 +115,15 @@ import type { Scope } from './policy.ts'
  *   Opening is not a beat.
  * Pruning
  * - S40 `prune` removes jobs that have settled, of which nothing runs, and that the query names: by the time of their
- *   end, or because a tenant has more than `max` ended jobs of the type; then the oldest by creation go. Each goes as a
- *   deleted job does (S18), but no event tells of it. A job goes after all its child jobs, and a child job only for its
- *   top job.
- * - S41 `prune` also removes the named rows of the log and the lines of ended jobs: rows of jobs that no longer exist,
- *   rows of progress. Other rows keep their numbers, and no number is used again. The facts of a removed job are kept
- *   until no row of the log needs them (S28).
+ *   end, or because a tenant has more than `max` ended jobs of the type; then those that were created first are
+ *   removed. Each is removed as a deleted job is (S18), but no event tells of it. A job is removed after all its child
+ *   jobs, and a child job only because its top job is removed.
+ * - S41 `prune` also removes, as far as the query names them: rows of the log whose job no longer exists, rows of
+ *   progress, and the lines of ended jobs. Other rows keep their numbers, and no number is used again. The facts of a
+ *   removed job are kept until no row of the log needs them (S28).
  * - S42 One call of `prune` is bounded, by `limit` and in time. It returns where the next call continues; a pass has
  *   ended when a call returns no such place. Any number of connections may prune at once. A record that cannot be
- *   decoded stays, is named, and does not hold up others.
+ *   decoded stays, is named in the result, and does not hold up others.
  * Backups and pauses
  * - S43 `backup`, where a storage has it, writes a copy of everything as it was at one moment, while any connection goes
  *   on writing. It replaces no file. A storage opens the copy like one whose engines have all died.
@@ -206,7 +206,7 @@ export interface StorageConnection extends NotificationStorage {
    * none.
    */
   readonly landed: (changesets: readonly string[], sequence: number) => Promise<readonly StoredEvents[]>
-  /** Rows of the log, in order, whose numbers are after a given one: of one job, or of all jobs. */
+  /** Rows of the log after a given number, in order: of one job, of one pipeline, or of all. */
   readonly events: (query: EventQuery) => Promise<readonly StoredEvents[]>
   /** The newest sequence; 0 for an empty log. */
   readonly lastSequence: () => Promise<number>
@@ -222,8 +222,8 @@ export interface StorageConnection extends NotificationStorage {
   /** The recorded steps of one invocation of an invoke, in the job's tree: the results by the name of the step. */
   readonly steps: (jobId: string, invoke: string, ordinal: number) => Promise<ReadonlyMap<string, Json | undefined>>
   /**
-   * Stores the charts of versions (S16). Returns the versions that keep another chart, because theirs may not be
-   * replaced.
+   * Stores the hashes of the charts of versions (S16). Returns the versions that are stored with another hash that may
+   * not be replaced; if there are any, nothing is stored.
    */
   readonly register: (charts: readonly KeptChart[], mayReplace: boolean) => Promise<readonly TypeKey[]>
   /** Marks this instance as alive at a time, in milliseconds of the clock that deadlines use. */
@@ -234,9 +234,9 @@ export interface StorageConnection extends NotificationStorage {
   readonly others: () => Promise<readonly OtherInstance[]>
   /** Removes an instance that holds no tasks any more. */
   readonly forget: (instance: string) => Promise<void>
-  /** Removes some of what the query names, and returns where the next call continues. */
+  /** Removes a part of what the query names, and returns where the next call continues (S40 to S42). */
   readonly prune: (query: PruneQuery) => Promise<Pruned>
-  /** Copies everything to a new file. Absent: the storage cannot do so. */
+  /** Copies everything to a new file (S43). Absent: the storage makes no backups. */
   readonly backup?: (file: string) => Promise<void>
   /** Pauses a job type, or replaces its pause. */
   readonly pauseType: (paused: PausedType) => Promise<void>
@@ -263,13 +263,16 @@ export interface OtherInstance {
   readonly isGone: boolean
   /** `true`: its process was told to end by SIGINT or SIGTERM. Absent: unknown. */
   readonly isEnded?: boolean
-  /** Changes with each of its beats. Compare only for equality: the clocks of two processes may differ. */
+  /** Changes with each beat of the instance. Compare only for equality: the clocks of two processes may differ. */
   readonly heartbeat: number
 }
 
 /** One or more writes that are committed together or not at all. */
 export interface Changeset {
-  /** Unique; stored with the changeset's events. */
+  /**
+   * Unique. Stored with the changeset's events, so that `landed` can find out whether a commit whose answer was lost
+   * took effect.
+   */
   readonly id: string
   readonly writes: readonly Write[]
 }
@@ -309,7 +312,10 @@ export type Write =
    */
   | { readonly op: 'log'; readonly jobId: string; readonly key: string; readonly lines: readonly NewLine[] }
   | { readonly op: 'append'; readonly events: EventRow }
-  /** Stores a notification, unless there is one of its key, or the job that it is about has no row. */
+  /**
+   * Stores a notification. Nothing is stored if a notification with this key is stored already, or if the row of its
+   * job no longer exists.
+   */
   | { readonly op: 'notify'; readonly notification: NewNotification }
   | PipelineWrite
   /**
@@ -384,7 +390,7 @@ export interface Recorded {
 /** A row of events that a changeset has written. */
 export interface WrittenRow {
   readonly events: EventRow
-  /** The number of its first event. */
+  /** The number of the row's first event in the log. */
   readonly sequence: number
 }
 
@@ -419,7 +425,7 @@ export interface TypeKey {
 
 /** The chart of one version of a job type, as a storage keeps it. */
 export interface KeptChart extends TypeKey {
-  /** The same for two charts of the same shape. */
+  /** Identifies the shape of the chart: equal for two charts of the same shape. */
   readonly hash: string
 }
 
@@ -452,7 +458,7 @@ export interface Claim {
 export interface ReadyTask {
   readonly job: Job
   readonly task: Task
-  /** The jobs of its tree, as `load` returns them. */
+  /** Returns a job of the task's job tree, as `load` does. */
   readonly tree: (id: string) => Job | undefined
 }
 
@@ -508,7 +514,7 @@ export interface Loaded {
 export interface Turn {
   readonly holder?: string
   readonly next?: Job
-  /** True: other pipelines run after its runs. */
+  /** True: other pipelines name this one in their `dependsOn`, so they run after its runs. */
   readonly isDependedOn?: true
 }
 
@@ -585,9 +591,9 @@ export interface EventQuery {
 
 /** A row of the log as stored. */
 export interface StoredEvents extends EventRow {
-  /** The number of its first event. */
+  /** The number of the row's first event in the log. */
   readonly sequence: number
-  /** The id of the changeset or claim that wrote it. */
+  /** The id of the changeset or claim that wrote the row. */
   readonly changeset: string
 }
 
@@ -599,7 +605,7 @@ export interface PruneQuery {
   readonly eventsBefore?: number
   /** Rows of progress before this time go. Absent: they stay. */
   readonly progressBefore?: number
-  /** About how many rows one call removes or looks at, at most. */
+  /** A call stops once it has removed or looked at about this many rows. */
   readonly limit: number
   /** Where the call continues: `after` of the last call of the pass. Absent: a new pass begins. */
   readonly after?: string
@@ -619,11 +625,11 @@ export interface PruneType {
 /** What a call of `prune` has removed. */
 export interface Pruned {
   readonly jobs: number
-  /** Rows of the log. */
+  /** How many rows of the log were removed. */
   readonly events: number
-  /** Lines of logs, including those of removed jobs. */
+  /** How many log lines were removed, including those of removed jobs. */
   readonly lines: number
-  /** The ids of jobs that would have gone, but cannot be decoded. */
+  /** The ids of jobs that should have been removed, but cannot be decoded. */
   readonly unreadable: readonly string[]
   /** Where the next call continues. Absent: the pass has ended. */
   readonly after?: string
