@@ -140,7 +140,8 @@ export function maskOfEvent(
   })
 }
 
-// A hidden blocker is not named.
+// The mask for the events of a pipeline itself. If an event names a blocking job that the caller may not see, the mask
+// hides that name.
 function maskOfPipelineEvent(
   core: Core,
   who: Principal,

@@ -78,7 +78,7 @@ function isSignal(signal: unknown): boolean {
 }
 
 /**
- * The id that a caller gave. A mistake is often the whole job in its place.
+ * Checks the id that a caller gave. Often a caller passes the whole job by mistake.
  *
  * @throws {JobchartError} `INVALID_INPUT` it is not text.
  */

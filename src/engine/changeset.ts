@@ -140,8 +140,8 @@ export class ChangesetDraft<Request> {
   }
 
   /**
-   * All writes for the storage. Notes come first: a note is refused once its task is no longer claimed, and a later
-   * write may end the claim.
+   * All writes for the storage. `#writes` come first, as they may be notes (reports that bypass the chart, e.g. of a
+   * step; S5): a note is refused unless its task is claimed or stopping, and the write of a job may end that.
    */
   writes(at: number): readonly Write[] {
     const [only] = this.jobs

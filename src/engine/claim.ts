@@ -110,8 +110,8 @@ export class ClaimOfTick {
   }
 
   /**
-   * Whether the claim stopped early: its time was over, or it claimed as many tasks as one commit may, and an executor
-   * has room for more.
+   * Whether the claim stopped before it was complete: its time was over, or an executor with room for more already got
+   * the most tasks that one commit may claim for it (`CLAIMS_MAX`).
    */
   isCut(claimed: readonly Claimed[]): boolean {
     if (this.#isLate) return true

@@ -193,8 +193,10 @@ export class TypeRegistry {
   }
 
   /**
-   * The type of a stored job, or the registered form of a given type. @throws {JobchartError} `UNKNOWN_TYPE` it was not
-   * given to `createEngine`.
+   * The engine's job type with the type and version of a stored job, or of a job type that a caller passes.
+   *
+   * @throws {JobchartError} `UNKNOWN_TYPE` it was not given to `createEngine`; `INVALID_INPUT` the value is not a job
+   * type.
    */
   require(job: Pick<Job, 'type' | 'version'>): AnyJobType {
     if (typeof job?.type !== 'string' || typeof job.version !== 'string') throw noType()

@@ -20,7 +20,7 @@ export function readCursor(cursor: string, who: Principal, types: readonly ('str
     const isFit = values.length === types.length && values.every((value, index) => typeof value === types[index])
     if (isFit && tenant === who.tenant && holder === who.id) return values as (string | number)[]
   } catch {
-    // Handled below, like any other invalid cursor.
+    // The text is not JSON. It is refused below, like any other invalid cursor.
   }
   throw new JobchartError('INVALID_INPUT', 'cursor should be the nextCursor of a page of this list', {
     issues: [{ message: 'not a cursor of this list', path: ['cursor'] }],

@@ -446,7 +446,7 @@ function roomOf(executor: Executor): number {
   }
 }
 
-// Executors are user code, and `start` may throw.
+// Executors are user code, and `start` may throw. The attempt then ends with that error.
 function startSafely(executor: Executor, attempt: Attempt, ended: (result: TaskEnd) => void): void {
   // The reports that the code made before its end are written before the end.
   const over = (result: TaskEnd) => void whenKnown(attempt.over(result), ended)

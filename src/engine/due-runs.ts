@@ -7,9 +7,9 @@
  *                                      └──▶ or skip it: run.skipped, and move it on     }
  * ```
  *
- * The pipeline's row says what it must start next: `owed` runs first, then its schedule's `nextAt`. Moving it on is a
- * compare-and-set in the changeset that creates the run. So each due time has at most one run, whatever crashes and
- * however many engines look at once.
+ * The pipeline's row says what it must start next: `owed` runs first, then its schedule's `nextAt`. To move a pipeline
+ * on is to take the started run off `owed`, or to set the following `nextAt`: a compare-and-set in the changeset that
+ * creates the run. So each due time has at most one run, even after a crash, and with any number of engines.
  */
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
@@ -60,7 +60,7 @@ function isDue(pipeline: Pipeline, now: number): boolean {
   return (dueTime(pipeline) ?? Number.POSITIVE_INFINITY) <= now
 }
 
-// Starts everything that one pipeline must start now, one after the other.
+// Starts all runs of one pipeline that are due now, one after the other.
 async function startAll(core: Core, first: Pipeline): Promise<void> {
   const { tenant, id } = first
   let pipeline: Pipeline | undefined = first
@@ -133,7 +133,10 @@ interface Owned {
   readonly facts: Facts
 }
 
-/** The pipeline's owner. `undefined`: the owner may not run it now, or the type cannot decide the facts of the run. */
+/**
+ * The pipeline's owner, and the facts of the next run. `undefined`: the policy does not let the owner run the pipeline
+ * now, or the type cannot decide the facts.
+ */
 async function ownerOf(core: Core, pipeline: Pipeline, type: AnyJobType): Promise<Owned | undefined> {
   const { tenant, createdBy, labels, id, input } = pipeline
   try {

@@ -9,7 +9,8 @@ export function runEffects(core: Core, { effects }: Pick<JobDecision, 'effects'>
     try {
       Promise.resolve(run((to, event) => send(core, jobId, to, event))).catch(() => {})
     } catch {
-      // Ignored: work that must not fail silently belongs in an invoke, whose errors reach the chart.
+      // An error of the action is ignored: work that must not fail silently belongs in an invoke, whose errors reach
+      // the chart.
     }
   }
 }

@@ -13,7 +13,7 @@ const SKEW_MS_MIN = 100
  */
 export class EngineClock implements Clock {
   readonly #clock: Clock
-  /** `steady` minus `elapsed`. */
+  /** What is added to the `elapsed` of the clock to get `steady`, in milliseconds. */
   #offset: number
 
   constructor(clock: Clock) {

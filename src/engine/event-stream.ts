@@ -85,7 +85,7 @@ export class EventStream {
   #rows: readonly TailRow[] = []
   /** Everything up to here was delivered, or is not visible to the reader. */
   #position: number
-  /** The value of `#position` after all of `#ready`. `#through`: its value after all of `#rows`. */
+  /** The value of `#position` once all of `#ready` are delivered. `#through`: its value once all of `#rows` are. */
   #next: number
   #through: number
   #rowsAtOnce = ROWS_AT_FIRST
@@ -301,7 +301,8 @@ export class EventStream {
         this.#tell(events)
         return
       }
-      // Move past this row. If the rights become too old now, the policy is not asked about it again.
+      // The reader's position moves past this row now. So if the rights are too old, the policy is not asked about this
+      // row again.
       this.#position = end
       if (this.#isOld()) return
     }

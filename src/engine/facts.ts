@@ -11,7 +11,7 @@ export interface Facts {
   readonly assignee?: string
 }
 
-/** Whether the type decides facts. If so, the input is needed to ask the policy about a new job. */
+/** Whether the type decides facts. If so, the input must be parsed before the policy is asked about a new job. */
 export function decidesFacts({ facts, assignee }: AnyJobType): boolean {
   return facts !== undefined || assignee !== undefined
 }
@@ -19,8 +19,8 @@ export function decidesFacts({ facts, assignee }: AnyJobType): boolean {
 /**
  * The facts of a new job.
  *
- * @param asked  the labels and the assignee that the caller gave. The type's own replace them.
- * @throws {JobchartError} `INVALID_INPUT` a function of the type threw, or returned something else.
+ * @param asked  the labels and the assignee that the caller gave. Those that the type decides replace them.
+ * @throws {JobchartError} `INVALID_INPUT` `facts` or `assignee` of the type threw, or returned no labels or no id.
  */
 export function factsOf(
   type: AnyJobType,
@@ -42,8 +42,8 @@ function withAssignee(labels: Facts['labels'], assignee: string | undefined): Fa
 }
 
 /**
- * The facts of a retry. It keeps the assignee of the job that it retries, unless `asked` names another. `facts` decides
- * the labels again.
+ * The facts of a retry. The type's `facts` is called again for the labels. The retry keeps the assignee of the job that
+ * it retries, unless `asked` names another.
  *
  * @throws {JobchartError} as {@link factsOf}
  */
@@ -78,7 +78,8 @@ function assigneeOf(type: AnyJobType, assignee: AssigneeOf, scope: NewJobScope):
 function called(type: AnyJobType, name: string, run: () => unknown): unknown {
   try {
     const given = run()
-    // A promise is refused by the caller. Its rejection is ignored, so that it does not end the process.
+    // If the function is async, the caller refuses its promise. The rejection is ignored, so that it does not end the
+    // process.
     if (given instanceof Promise) given.catch(() => {})
     return given
   } catch (cause) {

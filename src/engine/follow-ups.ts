@@ -1,6 +1,6 @@
 /**
- * Follow-ups of a job that has ended, and the runs that dependent pipelines owe for it. They are committed with its end
- * or not at all.
+ * Follow-ups of a job that has ended, and the runs that pipelines must start because they depend on it (`owed`). They
+ * are committed with the job's end or not at all.
  *
  * ```
  *  a decision ends the job ─▶ call its type's followUp ─▶ read and parse each result ─▶ add them in a later tick

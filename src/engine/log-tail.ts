@@ -127,7 +127,8 @@ export class LogTail {
     })
   }
 
-  // Appends the early rows whose predecessors have come, and drops early rows that were appended in another way.
+  // Appends the early rows whose predecessors have come. Drops early rows that were read from the storage and appended
+  // meanwhile.
   #takeEarly(): void {
     if (this.#early.size === 0) return
     for (let next = this.#sequence + 1, row = this.#early.get(next); row !== undefined; row = this.#early.get(next)) {

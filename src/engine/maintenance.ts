@@ -4,22 +4,22 @@
  * | duty | found by | at most |
  * |---|---|---|
  * | losses: tasks of dead engines are taken back | `others`, `held` | all jobs of the dead engines |
- * | timers: what is due fires | `due` | 1,000 jobs per read, until none is due |
+ * | timers: due timers fire, and late attempts are stopped | `due` | 1,000 jobs per read, until none is due |
  * | admissions: waiting jobs whose turn has come may start | `admissible` | 1,000 jobs per read, until none is left |
  * | schedules: runs of pipelines whose time has come | `duePipelines` | 1,000 pipelines per read, until none is due |
- * | held: what this engine holds and does not run, runs or is given back | `held` | all jobs of this engine |
+ * | held: after a lost answer, tasks that are claimed here but do not run are started | `held` | all jobs of this engine |
  * | claims: ready tasks are claimed by the next tick | the claim of a commit | 100 tasks per executor and tick |
- * | retention: what has ended and is old is pruned | `prune` | commits of about 200 rows, for 200 ms |
+ * | retention: old jobs, log lines and rows of the log are pruned | `prune` | commits of about 200 rows, for 200 ms |
  *
- * A sweep does all of them. The start of an engine leaves out retention. The alarm rings when something falls due
- * between two sweeps; then timers, admissions and schedules are looked at. Any number of engines may do the same at once: what one
- * has done, the others find done.
+ * A sweep does all these duties. The start of an engine leaves out retention. If something falls due between two
+ * sweeps, the engine then does the duties timers, admissions and schedules. Any number of engines may do these duties
+ * at once: if one has done something, the others find nothing left to do.
  */
 import type { Core } from './core.ts'
 import { startDueRuns } from './due-runs.ts'
 import { admitWaiting, fireDue } from './sweeps.ts'
 
-/** Why an engine looks: it starts, a sweep is due, or something falls due between two sweeps. */
+/** When an engine does its duties: at its start, at a sweep, or when something falls due between two sweeps. */
 export type Occasion = 'start' | 'sweep' | 'due'
 
 interface Duty {

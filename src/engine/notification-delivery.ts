@@ -12,13 +12,13 @@ import type { Core } from './core.ts'
 import { shownNotification, summariesOf } from './notification-view.ts'
 import { userOf } from './principal.ts'
 
-/** The type of the jobs that deliver. */
+/** The name of the job type that delivers notifications. */
 export const DELIVERY = 'jobchart.delivery'
 
-/** The tenant of these jobs. No person may have it, so only the engine's own session sees them. */
+/** The tenant of the jobs that deliver. No person may have it, so only the engine's own session sees these jobs. */
 export const DELIVERIES = 'jobchart.deliveries'
 
-/** How many persons are asked for at once. */
+/** For how many persons at once the notifier is asked for addresses. */
 const PEOPLE_AT_ONCE = 1_000
 /** How many deliveries run at once, over all engines of one storage. */
 const CONCURRENCY = 10
@@ -50,7 +50,7 @@ export function deliveryType(notifier: Notifier, core: () => Core): AnyJobType {
 
 async function deliver(core: Core, notifier: Notifier, { key, channel }: Asked, context: TaskContext): Promise<void> {
   const notification = await core.storage.notification(key)
-  // Its job was deleted meanwhile.
+  // The notification was deleted together with its job, so there is nothing to deliver.
   if (notification === undefined) return
   const failures: unknown[] = []
   for await (const asked of concerned(core, notification, channel)) {
@@ -80,7 +80,7 @@ interface One {
   readonly asked: AskedAddresses
 }
 
-// A person who may not see the job gets nothing.
+// Delivers the notification to one person. A person who may not see the job gets nothing.
 async function deliverOne(
   core: Core,
   notifier: Notifier,
@@ -115,7 +115,10 @@ async function principalOf(
   }
 }
 
-/** Whom a notification is for: one or more questions to the notifier. */
+/**
+ * The questions that find all persons whom a notification is for: about the creator, a role, or 1,000 subscribers at a
+ * time.
+ */
 async function* concerned(
   { storage }: Core,
   notification: StoredNotification,

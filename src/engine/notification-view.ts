@@ -14,7 +14,7 @@ export type NotifiedEvent = ShownEvent extends infer Each ? Omit<Each, 'sequence
 
 /** A notification as it is shown. */
 export interface NotificationView {
-  /** Rises over all notifications of the storage. */
+  /** The number of the notification. A later notification of the storage has a higher id. */
   readonly id: number
   /** The name of the rule that notified. */
   readonly rule: string
@@ -22,15 +22,16 @@ export interface NotificationView {
   readonly channels: readonly string[]
   /** Whether the caller has marked it as read. */
   readonly isRead: boolean
-  /** The event that caused it, as the caller may see it. */
+  /** The event that caused the notification, as the caller may see it. */
   readonly event: NotifiedEvent
 }
 
 /**
- * A notification as a reader sees it, who must be allowed to `get` its job, or its pipeline. `undefined`: nothing of it
- * may be seen. That is also so if its rule would reveal a field that is redacted for the reader.
+ * A notification as the reader `who` sees it. `undefined`: the reader may see nothing of it, because the policy does
+ * not let them `get` the job or pipeline that it is about, because that job is gone, or because the rule would reveal a
+ * field that is hidden from them.
  *
- * @param summaries  of the jobs of a page, by {@link summariesOf}.
+ * @param summaries  the summaries of the jobs that the page's notifications are about, from {@link summariesOf}.
  */
 export async function shownNotification(
   core: Core,

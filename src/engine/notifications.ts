@@ -20,8 +20,9 @@ import type { Page } from './page.ts'
 import type { Soon } from './soon.ts'
 
 /**
- * What one principal is notified of: what is for the creator of the principal's jobs, for the principal's role, and for
- * subscribers. Only notifications of jobs and pipelines that the principal may see are there, without redacted fields.
+ * The notifications of one principal: those for the creator, if the principal created the job; those for the
+ * principal's role; and those for subscribers, if the principal has subscribed. Only notifications of jobs and
+ * pipelines that the principal may see are there, without redacted fields.
  */
 export interface Notifications {
   /**

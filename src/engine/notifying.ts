@@ -1,4 +1,4 @@
-/** Adds to the decisions of a tick what they notify of: the notifications, and the jobs that deliver them. */
+/** Adds notifications to the decisions of a tick, and the jobs that deliver these notifications. */
 import { create, type JobDecision } from '../model/decision.ts'
 import { type Actor, pipelineRow } from '../model/event.ts'
 import type { NewNotification } from '../model/notification.ts'
@@ -39,7 +39,8 @@ export function notified(
   }
 }
 
-// A pipeline has many runs to skip, so its rules notify of each. Nobody is told of those that a pause skips.
+// The notifications that a change of a pipeline causes. A rule on skipped runs notifies of each skipped run, except of
+// those that are skipped because the pipeline is paused.
 function ofPipeline(core: Core, jobs: WorkingSet, change: PipelineChange): readonly NewNotification[] {
   const { after, events = NONE, by = ENGINE } = change
   const told = events.filter((event) => event.type !== 'run.skipped' || event.reason !== 'paused')
@@ -66,7 +67,7 @@ function deliveriesOf(core: Core, jobs: WorkingSet, { channels, key }: NewNotifi
   })
 }
 
-/** Whether a decision notifies of something. */
+/** Whether a decision causes a notification. */
 export function notifies(decision: JobDecision): boolean {
   return withNotifications(decision, ENGINE).notifications !== undefined
 }

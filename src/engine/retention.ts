@@ -1,4 +1,7 @@
-/** Prunes what has ended and is older than the engine, or the job's type, says. */
+/**
+ * Prunes ended jobs, log lines and rows of the event log that are older than the retention of the engine, or of the
+ * job's type, allows.
+ */
 import { withVersions } from '../model/definition.ts'
 import type { Retention } from '../model/retention.ts'
 import type { Pruned, PruneQuery, PruneType } from '../port/storage.ts'
@@ -6,30 +9,33 @@ import type { Core } from './core.ts'
 
 /** What a call of `prune` has removed. */
 export interface PrunedCounts {
-  /** Jobs, child jobs included. */
+  /** How many jobs were removed, including child jobs. */
   readonly jobs: number
-  /** Rows of the event log. Each has the events of one change of a job. */
+  /** How many rows of the event log were removed. A row has the events of one change of a job. */
   readonly events: number
-  /** Log lines, those of the pruned jobs included. */
+  /** How many log lines were removed, including those of removed jobs. */
   readonly lines: number
 }
 
 /** About how many rows one commit removes. */
 const ROWS_AT_ONCE = 200
-/** How long one sweep prunes, so that the next one is not late. */
+/** How long one sweep prunes, in milliseconds, so that the next sweep is not late. */
 const SWEEP_MS_MAX = 200
-/** How long an engine rests after a whole pass. */
+/** How long an engine waits between two passes, in milliseconds. */
 const REST_MS = 60_000
 /** How many unreadable jobs are remembered, so that each is logged once. */
 const LOGGED_MAX = 1_000
 
-/** The duty of retention: some small commits of a pass at each sweep, and a rest after each pass. */
+/**
+ * Prunes in passes. A pass goes over all stored data once, in small commits: some at each sweep. After a pass, the
+ * engine waits for a while.
+ */
 export class Pruning {
   #after: string | undefined
   #restsUntil = Number.NEGATIVE_INFINITY
   readonly #logged = new Set<string>()
 
-  /** Goes on with the pass, or begins the next one. */
+  /** Called by each sweep. Goes on with the pass, or begins the next one. */
   async run(core: Core): Promise<void> {
     if (core.health.isDegraded || core.clock.elapsed() < this.#restsUntil) return
     const until = core.clock.elapsed() + SWEEP_MS_MAX
@@ -44,7 +50,7 @@ export class Pruning {
     }
   }
 
-  /** A whole pass of its own. */
+  /** Does a whole pass at once, besides the pass of the sweeps. */
   async all(core: Core, signal: AbortSignal | undefined): Promise<PrunedCounts> {
     let [jobs, events, lines] = [0, 0, 0]
     for (let after: string | undefined, isMore = true; isMore; isMore = after !== undefined) {
@@ -78,7 +84,8 @@ export class Pruning {
 function queryOf({ settings: { retention }, types, clock }: Core): PruneQuery | undefined {
   const now = clock.now()
   const rules = types.newest().flatMap((type): readonly PruneType[] => {
-    // A type's own fields replace those of the engine. Child jobs go with their top job; their lines may go before it.
+    // A type's own fields replace those of the engine. Child jobs are removed with their top job; their log lines may
+    // be removed before.
     const own: Retention = { ...retention, ...type.retention }
     const rule = ruleOf(own, now)
     return [...withVersions(type)].map((each) => {

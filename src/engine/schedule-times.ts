@@ -56,7 +56,10 @@ export interface DueRange {
   readonly through?: number
 }
 
-/** A due time that is later than this was missed: no engine was there, or none got to it. */
+/**
+ * A due time that passed longer ago than this, in milliseconds, was missed: no engine ran, or none started the run in
+ * time.
+ */
 const LATE_MS = 60_000
 
 /**

@@ -109,7 +109,7 @@ export interface Pipelines {
   /** Lets a paused pipeline take new runs again. @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN` */
   resume(id: string, options?: PipelineCallOptions): Promise<PipelineView>
   /**
-   * The next due times of a schedule, ISO 8601, as `define` would store it: to show them before it is stored.
+   * The next due times of a schedule, ISO 8601, so that an app can show them before the schedule is stored.
    *
    * @throws {JobchartError} `INVALID_INPUT`
    */
@@ -255,7 +255,7 @@ export interface Session {
   result<Type>(id: JobId<Type>, options?: CallOptions): Promise<ViewOf<Type>>
   /** Operations on stored pipelines. */
   readonly pipelines: Pipelines
-  /** What the principal is notified of, and subscriptions. */
+  /** The principal's notifications and subscriptions. */
   readonly notifications: Notifications
 }
 

@@ -45,7 +45,7 @@ export function toldBy(
     // An event caused by the job's creator reveals the creator. One caused by the assignee may reveal the assignee.
     if (field === 'by')
       return event.by.id === createdBy ? 'createdBy' : event.by.id === assignee ? 'assignee' : undefined
-    // The event that settles a job has the time of its end.
+    // The event that settles a job has the time of the job's end.
     if (field === 'at') return event.outcome === undefined ? undefined : 'endedAt'
     return Object.hasOwn(TELLS, field) ? TELLS[field] : undefined
   }

@@ -14,11 +14,12 @@ export interface PausedTypeView {
 /** Pauses of job types: `engine.types`. */
 export interface Types {
   /**
-   * Pauses a job type, and the types of its child jobs: no engine on the storage starts a task of them. Running tasks go
-   * on, and jobs are still submitted, admitted and moved by timers and commands. It lasts until `resume`, also over
-   * restarts. The reason, 1 to 200 characters, is told by `explain`.
+   * Pauses a job type, and the types of its child jobs: no engine on the storage starts a task of them. Running tasks
+   * go on, and jobs are still submitted, admitted and moved by timers and commands. The pause lasts until `resume`,
+   * also over restarts. The reason, 1 to 200 characters, is told by `explain`.
    *
-   * @throws {JobchartError} `UNKNOWN_TYPE` the engine does not know the type; `INVALID_INPUT`, `STORAGE_UNAVAILABLE`, `OUTCOME_UNKNOWN`.
+   * @throws {JobchartError} `UNKNOWN_TYPE` the engine does not know the type; `INVALID_INPUT`, `STORAGE_UNAVAILABLE`,
+   * `OUTCOME_UNKNOWN`.
    */
   pause(type: string, reason: string, options?: CallOptions): Promise<void>
   /** Resumes a job type. Does nothing if it is not paused. @throws {JobchartError} as {@link Types.pause}. */

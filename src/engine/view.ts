@@ -84,7 +84,7 @@ export interface PipelineView {
   /** The job type of its runs. */
   readonly type: string
   readonly input?: Json
-  /** What happens to a run while another run holds the slot, by what caused it. */
+  /** What happens to a run while another run holds the slot: a rule for each cause of a run. */
   readonly overlap: OverlapRules
   readonly priority: number
   readonly labels: { readonly [name: string]: string }
@@ -93,11 +93,11 @@ export interface PipelineView {
   readonly schedule?: ScheduleView
   /** When the schedule is due next. Absent: never. */
   readonly nextAt?: string
-  /** It also runs after these ends: any of them. `type` names a job type. */
+  /** The pipeline also runs after each of these ends of other jobs. `type` names a job type. */
   readonly dependsOn?: readonly Dependency[]
   /** Why the pipeline is paused. Absent: it is not paused, and takes new runs. */
   readonly paused?: string
-  /** What paused it: a person or a follow-up. A follow-up can resume it only if a follow-up paused it. */
+  /** Who paused the pipeline: a person or a follow-up. A follow-up can resume it only if a follow-up paused it. */
   readonly pausedBy?: PausedBy
   readonly createdAt: string
   readonly updatedAt: string

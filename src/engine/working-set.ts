@@ -106,7 +106,8 @@ export class WorkingSet implements JobTree {
     return !this.#asked.has(nameOf(key)) || this.#loaded.turn(key).isDependedOn === true
   }
 
-  // If the stored next run was admitted in this tick, the run behind it is not known here. A sweep admits that run.
+  // If the stored next run was admitted in this tick, the run that comes after it is not known here. A sweep admits
+  // that later run.
   #next(name: string, stored: Job | undefined): Job | undefined {
     const now = stored === undefined ? undefined : (this.#jobs.get(stored.id) ?? stored)
     if (now !== undefined && !isWaiting(now)) return undefined

@@ -158,7 +158,7 @@ async function again(
   return mayMake && (await mayEnter(core, who, job, signal))
 }
 
-// If a function of the type fails, a retry would be refused.
+// The facts of a retry. `undefined`: `facts` or `assignee` of the type fails, so a retry would be refused.
 function factsIfAny(decide: () => Facts): Facts | undefined {
   try {
     return decide()

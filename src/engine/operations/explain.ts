@@ -61,8 +61,8 @@ export type Reason =
   /** This engine claims no more tasks: the code of `maxAbandoned` tasks ignored its stop and still runs. */
   | { readonly kind: 'exhausted'; readonly task: string }
   /**
-   * The engine that runs the task has sent no heartbeat since then, though its process lives: its event loop is busy,
-   * or the process is suspended.
+   * The engine that runs the task has sent no heartbeat since the time `since`, though its process lives: its event
+   * loop is busy, or the process is suspended.
    */
   | { readonly kind: 'silent'; readonly task: string; readonly since: string }
   /** The task's executor has no free place in this engine. */
@@ -149,7 +149,7 @@ async function ofWaiting(core: Core, job: Job, name: Asker['name']): Promise<rea
   return isLater ? time : [{ kind: 'turn', pipeline }]
 }
 
-/** The run that holds the slot of the job's pipeline, if that is another one. */
+/** The run that holds the slot of the job's pipeline, if the job does not hold it itself. */
 async function ofSlot(core: Core, { id, tenant, pipeline }: Job, name: Asker['name']): Promise<readonly Reason[]> {
   const holder = pipeline === undefined ? undefined : await core.storage.slotHolder(tenant, pipeline)
   if (pipeline === undefined || holder === undefined || holder === id) return []
@@ -212,7 +212,7 @@ async function ofAvailable(core: Core, type: AnyJobType, job: Job, task: Task): 
   return !dispatcher.room().has(executor) ? { kind: 'busy', task: id, executor } : { kind: 'ready', task: id }
 }
 
-// The reasons of a job without running tasks.
+// Why a job does not go on, if its tasks give no reason: it waits for a command, or is stuck.
 async function ofResting(core: Core, known: AnyJobType, job: Job, may: Asker['may']): Promise<readonly Reason[]> {
   const tree = await treeOf(core, job)
   const [type, commands] = commandsTaken(core, known, job, tree)

@@ -23,7 +23,7 @@ import { stopped } from './result.ts'
 
 /** The options of `notifications.list`. */
 export interface NotificationListOptions extends CallOptions {
-  /** True: only those that the caller has not marked as read. Default false. */
+  /** True: only notifications that the caller has not marked as read. Default false. */
   readonly unread?: boolean
   /** 1 to 100; default 20. */
   readonly limit?: number
@@ -32,7 +32,10 @@ export interface NotificationListOptions extends CallOptions {
 
 /** The options of `notifications.events`. */
 export interface NotificationEventOptions extends CallOptions {
-  /** Begins after the notification with this `id`; 0: from the oldest. Default: with those committed after the call. */
+  /**
+   * Begins after the notification with this `id`; 0: from the oldest. Default: with notifications committed after the
+   * call.
+   */
   readonly after?: number
 }
 
@@ -102,7 +105,7 @@ export async function countNotifications(
   }
 }
 
-// The engine's own session reads everything.
+// The engine's own session reads all notifications of all tenants.
 function readerOf({ kind, tenant, id: person, role }: Principal): NotificationQuery['reader'] {
   return kind === 'system' ? { tenant, person } : { tenant, person, role }
 }
@@ -190,7 +193,7 @@ export function notificationEvents(
   options?: NotificationEventOptions,
 ): AsyncGenerator<NotificationView> {
   const start = begin(core, options)
-  // Reported at the first `next()`.
+  // The first `next()` throws this error. Until then, the rejection must not end the process.
   start.catch(() => {})
   return follow(start, who)
 }
@@ -201,7 +204,7 @@ interface Start {
   readonly signal: AbortSignal | undefined
 }
 
-// Begins at the call, so that what is committed after it is not missed.
+// The newest number is read at the call, so that notifications committed after the call are not missed.
 async function begin(core: () => Core, options?: NotificationEventOptions): Promise<Start> {
   const now = core()
   const { signal, ...narrow } = given(options) ?? {}
@@ -258,7 +261,7 @@ class NotificationWatch {
     signal?.addEventListener('abort', this.#wake)
   }
 
-  /** Called before the storage is read: what has come by now will be found by that read. */
+  /** Called before the storage is read. That read finds the notifications of all rows that have come by now. */
   look(): void {
     this.#seen = this.#core.tail.sequence
   }
@@ -273,7 +276,8 @@ class NotificationWatch {
     }
   }
 
-  // Rows that are no longer kept may have caused some.
+  // Whether these rows may have caused notifications. `undefined` counts as yes: the tail no longer keeps all of the
+  // rows.
   #hasCome(rows: readonly TailRow[] | undefined): boolean {
     const { types } = this.#core
     return rows === undefined || rows.some(({ row }) => mayNotify(row, types.rulesOf(row.jobType)))

@@ -134,7 +134,7 @@ async function receiver(
   return []
 }
 
-/** The pipeline as it is stored with the consequences of its definition, and the events of that. */
+/** The defined pipeline with the status that `onDefine` asked for, and the event of that change. */
 export function withConsequences(
   after: Pipeline,
   { status, jobs }: Consequences,
@@ -145,7 +145,7 @@ export function withConsequences(
   return { after: changed, events: [{ type: 'pipeline.statusChanged', from, to: status }] }
 }
 
-/** Makes a change that also submits the jobs and sends the commands. */
+/** Makes the change that stores the pipeline, submits the jobs and sends the commands that `onDefine` asked for. */
 export function changeWith(
   { jobs: asked, sends }: Consequences,
   { tenant, id }: Pipeline,
@@ -180,7 +180,10 @@ function inTurn(jobs: WorkingSet, seed: NewJob, key: { readonly tenant: string; 
   return holder === undefined && next === undefined ? seed : { ...seed, isWaiting: true, overlap: 'queue' }
 }
 
-/** A job that is to be deleted before its end: what becomes of the pipeline whose status belongs to it. */
+/**
+ * What happens to a pipeline when its `statusJob` is deleted before its end: a `provisioning` pipeline becomes
+ * `failed`. Empty: nothing happens.
+ */
 export function statusWithout(pipeline: Pipeline | undefined, jobId: string, at: number): Decision['pipelines'] {
   if (pipeline?.statusJob !== jobId || pipeline.status !== 'provisioning') return []
   const events = [{ type: 'pipeline.statusChanged', from: 'provisioning', to: 'failed' }] as const

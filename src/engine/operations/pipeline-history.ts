@@ -37,7 +37,8 @@ export async function pipelineHistory(
   const query = { after, limit, pipeline: { tenant: pipeline.tenant, id } }
   const entries: PipelineHistoryEntry[] = []
   for (const { sequence, changeset, ...row } of await core.storage.events(query)) {
-    // Each row is checked by its own facts: the pipeline may have had another owner.
+    // The policy is asked about each row with the owner, type and labels stored in the row: a pipeline of this id that
+    // was deleted before may have had another owner.
     const mask = await maskOfEvent(core, who, row, signal)
     const events = mask === undefined ? [] : shownEvents(row, sequence, mask)
     // Rows of pipelines have events of pipelines, so the cast is safe.

@@ -41,16 +41,16 @@ export type PipelineOptions<Type extends AnyJobType = AnyJobType> = {
   /** The job type of its runs. Each run uses the newest version that the engine knows. */
   readonly job: Type
   /**
-   * What happens to a run while another run holds the slot: `'reject'`, `'queue'`, `'replace'`, or `'skip'` (no run, and
-   * a `run.skipped` event). A text holds for all runs; an object says it by what caused the run. Default:
-   * `{ manual: 'reject', schedule: 'skip', dependency: 'queue', retry: 'queue' }`.
+   * What happens to a run while another run holds the slot: `'reject'`, `'queue'`, `'replace'`, or `'skip'` (no run,
+   * and a `run.skipped` event). A text holds for all runs; an object has a rule for each cause of a run. Default: `{
+   * manual: 'reject', schedule: 'skip', dependency: 'queue', retry: 'queue' }`.
    */
   readonly overlap?: PipelineOverlap | Partial<OverlapRules>
-  /** When it runs by itself. */
+  /** When the pipeline runs by itself. Default: never. */
   readonly schedule?: ScheduleOptions
   /**
-   * It also runs when one of these jobs ends: a run of another pipeline, or a job of a type with `startsPipelines`.
-   * `outcome`: how it must end, default `'success'`.
+   * The pipeline also runs when one of these jobs ends: a run of another pipeline, or a job of a type with
+   * `startsPipelines`. `outcome`: how that job must end, default `'success'`.
    */
   readonly dependsOn?: readonly DependencyOptions[]
   /** Called when this definition stores or changes something. What it returns is committed with the definition. */

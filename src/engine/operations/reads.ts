@@ -81,7 +81,7 @@ export interface ItemOptions extends CallOptions {
 
 /** An item (the result of one part of a job's work) as a session shows it. */
 export interface ItemView {
-  /** Rises from 1 in the order of the job's first reports. */
+  /** From 1, in the order in which the job first reported each item. A later report of an item keeps its number. */
   readonly number: number
   readonly key: string
   readonly status: ItemStatus

@@ -1,4 +1,4 @@
-/** Schedules and dependencies of stored pipelines, as they are given. */
+/** Schedules and dependencies of stored pipelines, in the form in which callers give them. */
 import type { AnyJobType } from '../../model/definition.ts'
 import type { Outcome } from '../../model/job.ts'
 import type { Dependency, Pipeline } from '../../model/pipeline.ts'
@@ -28,7 +28,7 @@ export type ScheduleOptions = (
       /** The first due time. Default: the time of the definition. */
       readonly from?: Time
     }
-  /** Once. A time in the past is never due. */
+  /** The one due time. A time in the past is never due. */
   | { readonly at: Time }
 ) & {
   /**
@@ -36,11 +36,11 @@ export type ScheduleOptions = (
    * latest `max` of them. Runs that make up for missed times wait for the slot. Default `'one'`.
    */
   readonly catchUp?: CatchUp
-  /** False: it is stored, but never due. Default true. */
+  /** False: the schedule is stored, but never due. Default true. */
   readonly enabled?: boolean
 }
 
-/** After which ends a pipeline runs. */
+/** After which ends of jobs a pipeline runs: those of another pipeline's runs, or those of a job type. */
 export type DependencyOptions = { readonly outcome?: Outcome } & (
   | { readonly pipeline: string; readonly job?: never }
   | { readonly job: AnyJobType; readonly pipeline?: never }
@@ -135,7 +135,7 @@ interface ParsedDependency {
   readonly outcome: Outcome
 }
 
-/** The next due times of a schedule that may not be stored anywhere. */
+/** The next due times of a schedule. The schedule need not be stored. */
 export async function previewSchedule(core: Core, given: unknown, options: PreviewOptions = {}): Promise<string[]> {
   const { signal, ...rest } = options
   signal?.throwIfAborted()
