@@ -11,7 +11,7 @@ export interface EndedList {
   size: number
 }
 
-/** What pruning looks for: ended jobs without a parent, and the child jobs of a job. */
+/** Finds jobs for pruning: ended jobs without a parent, and the child jobs of a job. */
 export class EndedJobs {
   readonly #lists = new Map<string, EndedList>()
   readonly #children = new Map<string, Set<Row>>()

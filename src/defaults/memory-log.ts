@@ -14,7 +14,7 @@ export class MemoryLog {
   /** For each row, the index of the previous row of the same job, or -1 if there is none. */
   readonly #previous: number[] = []
   readonly #newest = new Map<string, number>()
-  /** The newest number when rows were last removed. */
+  /** The newest number of the log when rows were last removed, so that no number is used again. */
   #pruned = 0
 
   /** Number of rows. */

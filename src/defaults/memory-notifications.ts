@@ -17,7 +17,7 @@ import type {
 import { pairKey } from './pair-key.ts'
 import { SortedList } from './sorted-list.ts'
 
-/** What a person has read: all below a number, and others. */
+/** What a person has read: all notifications with a number below `below`, and those in `numbers`. */
 interface Reads {
   below: number
   readonly numbers: Set<number>
@@ -27,14 +27,17 @@ interface Reads {
 export class MemoryNotifications {
   readonly #all = new SortedList<{ readonly number: number }, StoredNotification>((a, b) => a.number - b.number)
   readonly #byKey = new Map<string, StoredNotification>()
-  /** By what they are about: a job, or a pipeline. */
+  /** The notifications by the job or the pipeline that they are about. */
   readonly #bySubject = new Map<string, Set<StoredNotification>>()
   readonly #reads = new Map<string, Reads>()
   readonly #subscriptions = new Map<string, StoredSubscription>()
   /** The newest number that was used. */
   last = 0
 
-  /** Stores a notification. Returns a function that undoes it; `undefined`: there is one of its key. */
+  /**
+   * Stores a notification. Returns a function that undoes this; `undefined`: a notification with this key is stored
+   * already.
+   */
   put(notification: NewNotification): (() => void) | undefined {
     if (this.#byKey.has(notification.key)) return undefined
     const stored = { ...notification, number: ++this.last }
@@ -54,7 +57,7 @@ export class MemoryNotifications {
     for (const each of [...(this.#bySubject.get(jobSubject(id)) ?? [])]) this.#remove(each)
   }
 
-  /** Removes the notifications about a pipeline and no job. */
+  /** Removes the notifications about the pipeline itself. Those about its jobs stay. */
   removeOfPipeline(tenant: string, id: string): void {
     for (const each of [...(this.#bySubject.get(pipelineSubject(tenant, id)) ?? [])]) this.#remove(each)
   }
@@ -68,7 +71,7 @@ export class MemoryNotifications {
     for (const { numbers } of this.#reads.values()) numbers.delete(stored.number)
   }
 
-  /** One page of what is addressed to a reader. */
+  /** One page of the notifications that are addressed to a reader. */
   page({ reader, limit, after, order = 'newest', unread = false }: NotificationQuery): FoundNotifications {
     const from = after === undefined ? undefined : { number: after }
     const notifications: ReadNotification[] = []
@@ -104,7 +107,10 @@ export class MemoryNotifications {
     else for (const number of marks.numbers) if (number <= this.last) reads.numbers.add(number)
   }
 
-  /** Writes a subscription. It is told what comes from now on, if the person was not told before. */
+  /**
+   * Writes a subscription. If the person had none with this key, or one with the level `none`, it selects only
+   * notifications from now on.
+   */
   subscribe(subscription: Subscription): StoredSubscription {
     const known = this.#subscriptions.get(subscriptionKey(subscription))
     const isTold = known !== undefined && known.level !== 'none'
@@ -156,7 +162,7 @@ function byTarget(a: StoredSubscription, b: StoredSubscription): number {
   return byCodePoints(a.type ?? '', b.type ?? '') || byCodePoints(a.pipeline ?? '', b.pipeline ?? '')
 }
 
-// As databases compare texts.
+// Compares texts by code points, as databases do.
 function byCodePoints(a: string, b: string): number {
   return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }

@@ -7,10 +7,10 @@ import type { MemoryStore } from './memory-store.ts'
 /** Where a pass continues: the stage, the list of ended jobs in it, and the last job of that list. */
 type Place = readonly [stage: number, list?: number, createdAt?: number, id?: string]
 
-// Between these two, stage 1 removes what is over `max`.
+// The stages of a pass: 0 removes old jobs and lines, 1 the jobs above `max`, 2 rows of the log.
 const BY_AGE = 0
 const LOG = 2
-/** Before all jobs. */
+/** A position before all jobs of a list. */
 const START: Position = { createdAt: Number.MIN_SAFE_INTEGER, id: '' }
 
 /**
@@ -57,7 +57,7 @@ export class MemoryPruning {
     return undefined
   }
 
-  // Returns the last job that was looked at, if more may be old.
+  // Removes old jobs of a list. Returns the last job that was looked at, if more may be old.
   #removeOld(list: EndedList, rule: PruneType, place: Position): Position | undefined {
     const { success = 0, failure = 0, cancelled = 0 } = rule.endedBefore
     const youngest = Math.max(
@@ -80,11 +80,11 @@ export class MemoryPruning {
     return rows.length === 0 ? undefined : last
   }
 
-  // Returns where to continue, if more must go.
+  // Removes the jobs of a list above `max`. Returns where to continue, if more must be removed.
   #removeMany(list: EndedList, { max }: PruneType): Position | undefined {
     if (max === undefined) return undefined
     const before = this.#jobs
-    // Jobs that stay count as kept.
+    // Jobs that cannot be removed, e.g. because their code runs, count as kept.
     for (const row of first(list.rows.after(), list.size > max ? this.#left + 1 : 0)) {
       if (list.size <= max) return undefined
       if (this.#left <= 0 || this.#removeTree(row) === 'later') return START

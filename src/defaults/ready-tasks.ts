@@ -6,8 +6,8 @@ import { pairKey } from './pair-key.ts'
 import { SortedList } from './sorted-list.ts'
 
 /**
- * The ready tasks of one route, in lines. Each limit key and task name has a line of its own. All tasks without a limit
- * key are in one line, `free`.
+ * The ready tasks of one route, in lines (queues). Each limit key and task name has a line of its own. All tasks
+ * without a limit key are in one line, `free`.
  */
 interface RouteLines {
   readonly free: Line<ReadyTask>
@@ -29,7 +29,10 @@ interface Walk extends OpenLine {
   readonly first: ReadyTask
 }
 
-/** A line from which a claim may take tasks: their executor, and the limit of their key, if they have one. */
+/**
+ * A line of ready tasks (a queue) from which a claim may take, with their executor, and the limit of their key if they
+ * have one.
+ */
 interface OpenLine {
   readonly line: Line<ReadyTask>
   readonly executor: string

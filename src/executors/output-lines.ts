@@ -90,7 +90,8 @@ export async function readLines(stream: Readable, budget: OutputBudget, line: (t
       }
     }
   } catch {
-    // This process closed the pipe after the program had ended.
+    // The read failed because this process closed the pipe after the program had ended. The lines read so far still
+    // count.
   }
   if (!budget.isOver) rest += decoder.end()
   if (rest !== '') give(rest)

@@ -15,7 +15,7 @@ export interface TaskExecutionRow {
   readonly status: TaskExecutionStatus
   /** The type of the job. This field and the next three are null unless details are asked for. */
   readonly taskName: string | null
-  /** How it ended, such as `exited with code 0` or `ended by SIGKILL`. */
+  /** How the execution ended, such as `exited with code 0` or `ended by SIGKILL`. */
   readonly exitMessage: string | null
   readonly arguments: readonly string[] | null
   /** If it ended as ERROR: the stack of the thrown error, else the last lines of the standard error. */

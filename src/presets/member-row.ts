@@ -21,9 +21,9 @@ export interface MemberRow {
    */
   readonly progress: number
   readonly creation: string
-  /** When its work began; null until then. */
+  /** When the job's work began; null until then. */
   readonly start: string | null
-  /** When it ended; null until then. */
+  /** When the job ended; null until then. */
   readonly end: string | null
   /** The time of the last change of the job's status or progress. */
   readonly update: string

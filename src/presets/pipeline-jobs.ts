@@ -84,18 +84,19 @@ export type UserTaskType<Type extends string = string> = JobType<Type, unknown, 
 export interface WorkspacePipeline<Type extends RunType> {
   /** Unique in the workspace: 1 to 200 characters. */
   readonly id: string
-  /** The type of its runs. */
+  /** The job type of the pipeline's runs. */
   readonly job: Type
   readonly input?: unknown
   /** Six fields, the first of which is seconds, e.g. `'0 0 9-17 * * MON-FRI'`. Default: no schedule. */
   readonly schedule?: string
   /** A name of the IANA database. Default `'UTC'`. */
   readonly timeZone?: string
-  /** Pipelines, or types such as a deployment, after whose success it runs. */
+  /** The pipeline runs after each success of one of these: pipelines by id, or job types such as a deployment. */
   readonly triggeredBy?: readonly (string | RunType)[]
   /**
    * The type that configures the pipeline, e.g. PIPELINE_CONFIG. A new pipeline is configured at once, and a failed one
-   * when it is changed. It starts no runs until the configuration has succeeded. Default: it is ready at once.
+   * when it is changed. The pipeline starts no runs until the configuration has succeeded. Default: the pipeline is
+   * ready at once.
    */
   readonly config?: RunType
   readonly labels?: { readonly [name: string]: string }
@@ -218,7 +219,8 @@ function defineRun(options: AnyOptions, channels: readonly string[]): RunType {
   })
 }
 
-// Those who watch for alerts hear of errors and skipped runs. Those who watch everything hear of all of these.
+// Those who subscribed to alerts are told of errors and skipped runs. Those who subscribed to everything are told by
+// each of these rules.
 function rulesOf(channels: readonly string[]): readonly NotifyRule[] {
   const told = { channels, audience: 'subscribers' } as const
   return [
@@ -230,7 +232,7 @@ function rulesOf(channels: readonly string[]): readonly NotifyRule[] {
   ]
 }
 
-/** The time-out of a pipeline that names none. */
+/** The time-out of a run whose type gives none, or 0, in seconds. */
 const TIMEOUT_S = 300
 
 function timeoutMs(timeout: RunTypeOptions<string, Schema | undefined>['timeout'], input: unknown): number {
@@ -251,7 +253,10 @@ function workOf(options: AnyOptions): RunParts['work'] {
   return program(settings, typeof run === 'function' ? partsOf(run) : run) as RunParts['work']
 }
 
-/** The label of a job that configures its pipeline, whose status its end decides. */
+/**
+ * The name of the label that marks a job as the configuration of its pipeline. When such a job ends, its outcome sets
+ * the pipeline's status.
+ */
 const CONFIGURES = 'configures'
 
 function followUpOf(maxRetries: RunTypeOptions<string, Schema | undefined>['maxRetries']): FollowUpOf {

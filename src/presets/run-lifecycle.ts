@@ -4,16 +4,16 @@ import { assign, type PromiseActorLogic, sendTo, setup } from 'xstate'
 /** The context of a run's chart. */
 interface Context {
   readonly input: unknown
-  /** How long it may run from its start, in milliseconds. */
+  /** How long the run may take from its start, in milliseconds. */
   readonly timeoutMs: number
-  /** Why it was told to stop. Null while it was not. */
+  /** Why the run was told to stop. Null: it was not told to. */
   readonly reason: 'manual' | 'timeout' | null
 }
 
 /** The parts of the lifecycle in which the types of runs differ. */
 export interface RunParts {
   readonly work: PromiseActorLogic<unknown, unknown>
-  /** How long a run may take from its start, from its input. */
+  /** Computes from the input how long a run may take from its start, in milliseconds. */
   readonly timeoutMsOf: (input: unknown) => number
 }
 
@@ -28,9 +28,9 @@ const ID = 'run'
  *                       exit code 0 ─▶ COMPLETE, another ─▶ ERROR                any end ─▶ STOPPED
  * ```
  *
- * Once a stop is accepted, the exit code no longer decides: a program may end with 0 or 143 when it is told to stop. The
- * work is invoked at the root, so it continues while the status changes. It is told to stop by `task.stop`, and killed
- * by its executor after its grace.
+ * Once a stop is accepted, the exit code no longer decides: a program may end with 0 or 143 when it is told to stop.
+ * The work is invoked at the root, so it continues while the status changes. The work is told to stop by `task.stop`,
+ * and killed by its executor after its grace.
  */
 export function runLifecycle({ work, timeoutMsOf }: RunParts) {
   return setup({

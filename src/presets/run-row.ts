@@ -9,10 +9,13 @@ export interface PipelineJobRow {
   readonly created: string | null
   /** The type of the job, e.g. PIPELINE_RUN. */
   readonly type: string | null
-  /** Null until the end, for a run whose process was lost, and for a user task. */
+  /** The exit code. Null until the end, for a run whose process was lost, and for a user task. */
   readonly exitCode: number | null
   readonly status: PipelineJobStatus
-  /** When it first ran; null until then. A user task begins and ends when it is completed. */
+  /**
+   * When the job first ran; null until then. For a user task, and for a run that ended before it ran: the time of the
+   * end.
+   */
   readonly startTime: string | null
   readonly endTime: string | null
 }

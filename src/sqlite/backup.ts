@@ -4,7 +4,7 @@ import { JobchartError } from '../model/error.ts'
 import { loadDriver, openSqlite } from './driver.ts'
 import { unavailable } from './storage-error.ts'
 
-/** All pages at once: the whole copy is made in one read transaction, in a thread of its own. */
+/** Copies all pages in one step: in one read transaction, in a thread of its own. */
 const PAGES = 2 ** 31 - 1
 
 /**
@@ -35,7 +35,8 @@ export async function backUp(file: string, target: string): Promise<void> {
   }
 }
 
-// An empty file is a new database for SQLite. Made here, it is readable by its owner alone, and never replaces another.
+// Creates the target as an empty file, which SQLite takes for a new database. So the copy is readable by its owner
+// alone, and replaces no other file.
 function reserve(path: string): void {
   try {
     closeSync(openSync(path, 'wx', 0o600))

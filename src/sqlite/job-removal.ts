@@ -7,7 +7,7 @@ import type { Notifications } from './notifications.ts'
 import type { Prepare, Statement } from './statement.ts'
 
 /**
- * What became of a job that should go. `stays`: it has not ended, its code still runs, or its record is broken.
+ * What became of a job that was to be removed. `stays`: it has not ended, its code still runs, or its record is broken.
  * `later`: the bound of the call was reached before all of it was removed.
  */
 export type Removal = 'gone' | 'stays' | 'later'
@@ -40,7 +40,7 @@ export class PruneBounds {
     return Math.max(0, this.#left)
   }
 
-  /** Whether the call must end. Each call does something first, so that every pass ends. */
+  /** Whether the call must end. Each call first removes or looks at something, so that every pass ends. */
   get isOver(): boolean {
     return this.#left <= 0 || (this.#isBegun && this.#isLate())
   }
@@ -73,7 +73,7 @@ export class JobRemoval {
    * Removes a job and its child jobs.
    *
    * @param isOld  whether the job may go.
-   * @param eventsBefore  its rows of the log from before this time go with it.
+   * @param eventsBefore  the job's rows of the log from before this time are removed too.
    */
   remove(n: number, bounds: PruneBounds, isOld: (job: Job) => boolean, eventsBefore: number | undefined): Removal {
     const job = this.#tables.jobs.readableByNumber(n)
@@ -97,7 +97,7 @@ export class JobRemoval {
       const children = this.#children.all(id, limit)
       let staying = 0
       for (const [child] of children) {
-        // If a child job stays, so does this one, and the next call need not come back.
+        // If a child job stays, this job stays too, and the next call need not look at it again.
         if (bounds.isOver) return staying > 0 ? 'stays' : 'later'
         const removal = this.remove(Number(child), bounds, ALWAYS, eventsBefore)
         if (removal === 'later') return 'later'
@@ -108,7 +108,8 @@ export class JobRemoval {
     }
   }
 
-  // A job may have a million items, so they go in pieces. Its steps go with its row: until then it may be retried.
+  // Removes a job without child jobs. A job may have a million items, so these are removed in pieces. The job's steps
+  // are removed only together with its row, because until then the job may be retried.
   #removeOne(n: number, job: Job, bounds: PruneBounds, eventsBefore: number | undefined): Removal {
     const { jobs, log, notes, notifications } = this.#tables
     const lines = notes.removeSomeLines(n, bounds.left + 1)

@@ -18,7 +18,10 @@ const COLUMNS = `number, audience, type, pipeline, level, body, EXISTS (
 
 interface Direction {
   readonly all: Statement
-  /** What is for the creator, for the role, and for subscribers: SQLite merges the three in order. */
+  /**
+   * Finds the notifications for the creator, for the role, and for subscribers. SQLite merges the three in the order of
+   * the numbers.
+   */
   readonly addressed: Statement
 }
 
@@ -64,7 +67,7 @@ export class Notifications {
     this.#oldest = direction(prepare, '>', 'ASC')
   }
 
-  /** Stores a notification, unless there is one of its key. */
+  /** Stores a notification, unless one with the same key is stored. */
   put(notification: NewNotification): void {
     const { key, jobId, level, row, audience } = notification
     const about = [jobId ?? null, row.jobType, row.pipeline ?? null] as const
@@ -79,7 +82,7 @@ export class Notifications {
     return Number(this.#last.get()?.[0] ?? 0)
   }
 
-  /** The notification with a key. */
+  /** The notification with this key. */
   get(key: string): StoredNotification | undefined {
     const row = this.#get.get(key)
     return row === undefined ? undefined : notificationOf(row[0], row[1])
@@ -91,7 +94,7 @@ export class Notifications {
     this.#removeOfJob.run(id)
   }
 
-  /** Removes the notifications about a pipeline and no job. */
+  /** Removes the notifications about the pipeline itself. Those about its jobs stay. */
   removeOfPipeline(tenant: string, id: string): void {
     this.#removeReads[1]?.run(tenant, id)
     this.#removeOfPipeline.run(tenant, id)
@@ -103,7 +106,7 @@ export class Notifications {
     else for (const number of marks.numbers) this.#mark.run(tenant, person, number)
   }
 
-  /** One page of what is addressed to a reader. */
+  /** One page of the notifications that are addressed to a reader. */
   page({ reader, limit, unread = false, ...query }: NotificationQuery): FoundNotifications {
     const below = Number(this.#below.get(reader.tenant, reader.person)?.[0] ?? 0)
     const own = this.#subscriptions.of(reader)

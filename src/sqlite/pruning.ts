@@ -1,5 +1,5 @@
 /**
- * Removes what has ended and is old (S40 to S42).
+ * Removes ended jobs, log lines and rows of the log that the query names (S40 to S42).
  *
  * A pass has five stages, each a walk along an index that exists for other reasons. A call goes on from the place where
  * the last one stopped, and stops at its bound:
@@ -12,8 +12,8 @@
  *  progress  rows of the log, from the first that no earlier pass has seen
  * ```
  *
- * What a pass leaves, since it is too young, the next pass looks at again. So `lines` and `events` stop early: after a
- * call that found only young ones.
+ * A pass leaves what is too young, and the next pass looks at it again. To save time, the stages `lines` and `events`
+ * stop early: after a call that found only young jobs.
  */
 import { isBusy, type Outcome } from '../model/job.ts'
 import type { Pruned, PruneQuery, PruneType } from '../port/storage.ts'
@@ -26,10 +26,10 @@ const STAGES = ['aged', 'excess', 'lines', 'events', 'progress'] as const
 
 /** A place in the walk of a stage. */
 type Place = readonly number[]
-/** Before all times and numbers. */
+/** A value below all times and numbers. */
 const FIRST = Number.MIN_SAFE_INTEGER
 
-/** What has the place of the next call, or undefined if the stage has ended. */
+/** Does a part of a stage. Returns the place where the next call continues; `undefined`: the stage has ended. */
 type Stage = (query: PruneQuery, from: Place, bounds: PruneBounds) => Place | undefined
 
 /** Runs the calls of `prune` on one connection. */
@@ -162,7 +162,8 @@ export class Pruning {
     return undefined
   }
 
-  // Whether more must go. Jobs that stay, since their code runs or their records are broken, count as kept.
+  // Removes the ended jobs above `max` of one type and tenant. Returns whether more must be removed. Jobs that stay,
+  // because their code runs or their records are broken, count as kept.
   #excessOf(tenant: number, kinds: readonly number[], max: number, query: PruneQuery, bounds: PruneBounds): boolean {
     const limit = bounds.left
     const counted = (kind: number) => Number(this.#count.get(tenant, kind, max + limit)?.[0])
@@ -202,7 +203,7 @@ export class Pruning {
     }
   }
 
-  // `false`: the job has more lines.
+  // Removes old lines of one job. `false`: the job has more lines.
   #removeLines(n: number, code: unknown, rules: ReadonlyMap<string, number | undefined>, bounds: PruneBounds): boolean {
     const kind = this.#tables.jobs.kinds.get(code)
     const before = rules.get(kind.type)
@@ -235,7 +236,7 @@ export class Pruning {
     }
   }
 
-  // `false`: more rows are old.
+  // Removes old rows of the log of one removed job. `false`: the log has more of them.
   #removeEvents(n: number, before: number, bounds: PruneBounds): boolean {
     const { log } = this.#tables
     const limit = bounds.left + 1
@@ -247,7 +248,8 @@ export class Pruning {
     return true
   }
 
-  // Where the last pass ended is stored, because nothing else tells where the log has progress.
+  // Removes old rows of progress. Stores the number where the pass ended, because no index tells where the log has
+  // progress.
   #progress({ progressBefore }: PruneQuery, bounds: PruneBounds): Place | undefined {
     if (progressBefore === undefined) return undefined
     const seen = Number(this.#seen.get()?.[0] ?? 0)

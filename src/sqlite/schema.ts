@@ -21,7 +21,7 @@ export const SCHEMA_VERSION = 4
  * - `tasks` has the other tasks, and the ended children (`ended` is 1).
  * - In `steps`, `n` is the top job of the tree, and `job` the job that recorded the step, or 0 for a copied step (S33).
  * - `gone` keeps the facts that events need: about jobs whose rows were removed, and about pipelines. A pipeline's `id`
- *   there is the JSON text of its tenant and id. It has one row for each set of facts that it had.
+ *   there is the JSON text of its tenant and id. A pipeline has one row for each set of facts that it had.
  * - In `job_labels`, `label` is a hash of a label's name and value. Different labels may have the same hash.
  * - Each label of a job has two rows in `job_labels`: one under the job's creator, and one with `created_by` 0 for
  *   searches over all creators of the tenant.
@@ -188,7 +188,8 @@ export const LASTING_TABLES = `
  *
  * - In `dependencies`, `source` names what the pipeline runs after: a pipeline or a job type.
  * - `meta` has the newest number of a notification. Numbers are never used again, so readers can continue after one.
- * - `notification_marks` has the number below which a person has read everything, and `notification_reads` what else.
+ * - `notification_marks` has the number below which a person has read everything, and `notification_reads` what else
+ *   the person has read.
  * - In `subscriptions`, `type` or `pipeline` is empty if the subscription does not name one.
  */
 export const ADDED_TABLES = `

@@ -28,14 +28,15 @@ export class Subscriptions {
     const some = `
       SELECT ${COLUMNS} FROM subscriptions INDEXED BY subscriptions_to
       WHERE tenant = ? AND type = ? AND pipeline = ? AND person > ?`
-    // SQLite merges the subscriptions to the tenant, the type and the pipeline in order.
+    // SQLite merges the subscriptions to the tenant, the type and the pipeline in the order of the persons.
     this.#to = prepare(`${[some, some, some].join(' UNION ALL ')} ORDER BY person`)
   }
 
   /**
    * Writes a subscription.
    *
-   * @param last  the newest number of a notification. If the person was not told before, what comes after it is told.
+   * @param last  the newest number of a notification. If the person had no subscription with this key, or one with the
+   * level `none`, the subscription selects only later notifications.
    */
   put(subscription: Subscription, last: number): StoredSubscription {
     const { level } = subscription

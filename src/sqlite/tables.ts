@@ -32,7 +32,7 @@ export interface Tables {
   readonly paused: TypePauses
 }
 
-/** Prepares all their statements. The database must have the current schema. */
+/** Prepares all statements of these parts. The database must have the current schema. */
 export function tablesOf(db: DatabaseSync, prepare: Prepare, logLinesMax: number): Tables {
   const names = new Names(prepare)
   const jobs = new JobTable(prepare, names, new Kinds(prepare))

@@ -31,7 +31,7 @@ export class TypePauses {
     this.#drop.run(type)
   }
 
-  /** The routes whose types are not paused: the same list, if none is. */
+  /** The routes whose types are not paused. If no type is paused, returns the given list itself. */
   open(routes: readonly Route[]): readonly Route[] {
     const paused = this.#all.all()
     if (paused.length === 0) return routes

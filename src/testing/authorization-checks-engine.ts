@@ -65,7 +65,7 @@ export const engineChecks: PolicyChecks = {
       for (const who of bench.principals) {
         const session = world.sessionOf(who)
         const views: readonly JobView[] = await listed((page) => session.list(page))
-        // Jobs whose assignee is redacted are not found by it.
+        // A job whose assignee is redacted is not found by its assignee.
         const own = views.filter(({ assignee }) => assignee === who.id)
         const assigned = await listed<JobView>((page) => session.list({ ...page, view: 'assigned' }))
         assert.deepEqual(idsOf(assigned), idsOf(own), `the view 'assigned' of ${said(who)}`)

@@ -17,7 +17,7 @@ import type { Examples } from './explore-examples.ts'
 
 /** Something that can happen to a job, e.g. a command or the end of a task. */
 export interface Happening {
-  /** The types of the events by which the chart hears of it. Other events of the decision are only consequences. */
+  /** The types of the events by which the chart learns of it. Other events of the decision are only consequences. */
   readonly says: readonly string[]
   /** The name of the command, if this is one. */
   readonly command?: string

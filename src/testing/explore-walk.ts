@@ -131,7 +131,7 @@ export class Walk {
       const moved = heard.length === 0 ? {} : { to }
       stop.cells.push({ event, isCommand: command !== undefined, isTaken: decision.handled, way, ...moved })
     }
-    // This must come after everything was tried: only then do the examples know which outputs are missing.
+    // After the loop: `examples` notices that the output of a task has no example only when the walk asks for it.
     stop.isOpen = this.#options.examples.isOpen(stop.job)
     return silent
   }
@@ -166,9 +166,9 @@ export class Walk {
 }
 
 /**
- * The events by which the chart heard of a happening. Usually these are the decision's events of the expected types. If
- * there are none, e.g. when a timer of transition logic fires, it is the decision's first event. Empty: the chart heard
- * nothing.
+ * The events from which the chart learned of a happening: those whose type is in the happening's `says`. If there are
+ * none, e.g. because a timer of transition logic fired, the first event that moved the chart. Empty: the chart was not
+ * told.
  */
 function heardOf({ inputs }: Decision, says: readonly string[]): readonly ChartEvent[] {
   // `inputs` are the events that moved the chart. They are stored unchanged, so the cast is safe.

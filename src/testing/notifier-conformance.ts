@@ -7,7 +7,7 @@ import type { RegisterTest } from './storage-conformance.ts'
 /** A delivery as the outside has received it. */
 export interface ReceivedDelivery {
   readonly address: string
-  /** Equal for deliveries that the receiver knows as one, e.g. the `Message-ID` of a mail. */
+  /** Equal for deliveries that the receiver takes for the same one, e.g. the `Message-ID` of a mail. */
   readonly id: string
 }
 
@@ -21,7 +21,7 @@ export interface NotifierUnderTest {
   readonly received: () => readonly ReceivedDelivery[] | PromiseLike<readonly ReceivedDelivery[]>
   /** `refuse`: the outside refuses deliveries. `stall`: it does not answer. `accept`: it works again. */
   readonly behave: (how: 'accept' | 'refuse' | 'stall') => unknown
-  /** Removes what the notifier leaves. */
+  /** Called after each check. Removes files and other things that the notifier leaves. */
   readonly dispose?: () => unknown
 }
 

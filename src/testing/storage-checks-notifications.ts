@@ -53,7 +53,7 @@ export const notificationChecks: Checks = {
     const writes = [notify(notificationOf('none', 'a')), notify(notificationOf(undefined, 'b')), insert]
     assert.equal((await commitOne(storage, ...writes)).status, 'applied')
     assert.deepEqual(await numbers(storage, { reader: all }), [])
-    // Wherever in its changeset the job is written.
+    // The notification may come before its job in the changeset: the storage writes the job first.
     const second = insertOf(newJob({ id: 'second', pipeline: 'p', uniqueKey: 'u' }, clock.now()))
     await commitOne(storage, notify(notificationOf('second', 'c')), second)
     assert.notEqual(await storage.notification('c'), undefined)

@@ -47,7 +47,7 @@ export const pruningChecks: Checks = {
       assert.equal(await storage.count({ scopes: [{ labels: { team: 'blue' } }] }), 0)
       assert.equal(await storage.lastSequence(), last)
       for (const id of ['young', 'running', 'available']) assert.equal((await getJob(storage, id)).id, id)
-      // Its key is free again.
+      // The idempotency key of the removed job is free again.
       const again = insertOf(newJob({ id: 'again', idempotencyKey: 'k' }, at))
       assert.equal((await commitOne(storage, again)).status, 'applied')
     },
@@ -125,7 +125,7 @@ export const pruningChecks: Checks = {
     assert.deepEqual(await rowsOf(storage, 'gone'), [])
     assert.deepEqual(await rowsOf(storage, 'kept'), kept)
     const last = await storage.lastSequence()
-    // All jobs go with their old rows, and the newest rows stay.
+    // All jobs are removed with their old rows of the log. The newest rows stay.
     const pruned = await pruneAll(storage, { types: [endedBefore(FOREVER)], eventsBefore: at + 1 })
     assert.equal(pruned.jobs, 3)
     const rows = await rowsOf(storage)

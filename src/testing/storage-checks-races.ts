@@ -21,7 +21,7 @@ import type { Bench, Checks } from './storage-bench.ts'
 
 /** How many calls compete. */
 const MANY = 50
-/** How many connections make them. */
+/** How many connections make these calls. */
 const CONNECTIONS = 5
 /** A limit above the number of rows that any race writes. */
 const ALL = 1_000

@@ -101,7 +101,7 @@ export function virtualClock(options: VirtualClockOptions = {}): VirtualClock {
   }
 }
 
-/** Waits for some turns of the real event loop in a row in which `asked` returns the same number. */
+/** Waits until `asked` has returned the same number over several turns of the real event loop in a row. */
 async function settled(loop: Clock, asked: () => number): Promise<void> {
   for (let quiet = 0; quiet < QUIET_TURNS; quiet++) {
     const before = asked()
