@@ -59,7 +59,7 @@ export class MemoryLog {
     }
   }
 
-  /** Removes rows. Returns how many it has removed. */
+  /** Removes the rows for which `isOld` is true. Returns how many it has removed. */
   prune(isOld: (row: EventRow) => boolean): number {
     const kept = this.#rows.filter(({ row }) => !isOld(row))
     const removed = this.#rows.length - kept.length

@@ -6,8 +6,8 @@ import { pairKey } from './pair-key.ts'
 import { SortedList } from './sorted-list.ts'
 
 /**
- * The ready tasks of one route, in lines (queues). Each limit key and task name has a line of its own. All tasks
- * without a limit key are in one line, `free`.
+ * The ready tasks of one route, in lines (queues). Each pair of a limit key and a task name has a line of its own. All
+ * tasks without a limit key are in one line, `free`.
  */
 interface RouteLines {
   readonly free: Line<ReadyTask>

@@ -15,7 +15,7 @@ import type { Change } from './tick.ts'
 
 /** A job with running tasks in this engine. */
 interface Held {
-  /** The newest known record. */
+  /** The newest known record of the job. */
   job: Job
   /** True: another engine has changed the job since. */
   isStale: boolean

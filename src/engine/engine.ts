@@ -210,7 +210,7 @@ export class Engine implements AsyncDisposable {
       await this.#running?.stop()
     } finally {
       this.#stopTimeoutMs = Number.POSITIVE_INFINITY
-      // This run is over, even if closing the storage failed.
+      // This start of the engine is over, even if closing the storage failed.
       this.#running = undefined
       this.#starting = undefined
       this.#health.set('stopped')

@@ -20,7 +20,8 @@ export function decidesFacts({ facts, assignee }: AnyJobType): boolean {
  * The facts of a new job.
  *
  * @param asked  the labels and the assignee that the caller gave. Those that the type decides replace them.
- * @throws {JobchartError} `INVALID_INPUT` `facts` or `assignee` of the type threw, or returned no labels or no id.
+ * @throws {JobchartError} `INVALID_INPUT` `facts` or `assignee` of the type threw, or returned a value of the wrong
+ * kind.
  */
 export function factsOf(
   type: AnyJobType,

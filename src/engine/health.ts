@@ -57,7 +57,7 @@ export interface ExecutorHealth {
 export interface UnendedAttempt {
   readonly executor: string
   readonly jobId: string
-  /** The id of the invoke. */
+  /** The id of the invoke that asked for the task. */
   readonly task: string
   /** ISO 8601. */
   readonly killedAt: string

@@ -133,7 +133,7 @@ const OPTIONS = {
   heartbeat: duration,
   deadAfter: duration,
   maxAbandoned: wholeNumber(1),
-  // Checked by `parseRetention`.
+  // Any value, because `parseRetention` checks it.
   retention: anything,
 } satisfies { readonly [Option in keyof EngineOptions]-?: OptionRule }
 

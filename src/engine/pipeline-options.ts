@@ -43,7 +43,7 @@ const everySchema = z.unknown().transform((given, context): number => {
     const ms = durationMs(given as Duration, 'every')
     if (ms >= 1_000) return ms
   } catch {
-    // Answered below.
+    // The value is no duration. It is refused below, like a duration that is too short.
   }
   context.issues.push({ code: 'custom', message: "should be a duration of at least '1s'", input: given })
   return z.NEVER
@@ -157,7 +157,7 @@ export const runSchema = z.strictObject({
   tenant: name.optional(),
 })
 
-/** The reason of a pause, which is shown. */
+/** The argument of a pause. The reason is shown to those who may see the pipeline. */
 export const pauseSchema = z.object({ reason: name.exactOptional() })
 
 /** The options of `pipelines.list`. */

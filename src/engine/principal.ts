@@ -5,7 +5,7 @@ import { principalSchema } from './options.ts'
 /** The person whose session it is, as described by the host (the app that embeds the engine). */
 export interface SessionPrincipal {
   readonly id: string
-  /** Default `'default'`. */
+  /** The tenant of the person. Default `'default'`. */
   readonly tenant?: string
   readonly role?: string
   readonly relations?: { readonly [resource: string]: string }

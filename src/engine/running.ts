@@ -274,6 +274,6 @@ async function closeSafely(executor: Executor): Promise<void> {
   try {
     await executor.close()
   } catch {
-    // Ignored: the executor is not used again before the next start.
+    // An error of `close` is ignored: the executor is not used again before the next start.
   }
 }

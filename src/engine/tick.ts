@@ -286,7 +286,8 @@ export class Ticks {
       const jobs = await this.#core.storage.many(drafts.flatMap((draft) => draft.jobs.map(({ job }) => job.id)))
       return new Map(jobs.map((job) => [job.id, job]))
     } catch {
-      // Ignored: the next sweep compares running tasks with the rows.
+      // The rows could not be read, so the callers get the jobs as this tick decided them. The next sweep compares
+      // running tasks with the rows.
       return new Map()
     }
   }

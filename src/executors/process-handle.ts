@@ -36,7 +36,7 @@ export function signalGroup(group: number, signal: NodeJS.Signals): void {
   try {
     process.kill(-group, signal)
   } catch {
-    // Ignored: the group has already ended.
+    // The group has already ended, so there is nothing to signal.
   }
 }
 
@@ -59,7 +59,7 @@ async function hasOnlyEnded(group: number): Promise<boolean> {
 interface Stat {
   readonly state: string
   readonly group: number
-  /** Ticks since the machine started. */
+  /** When the process started, in ticks since the machine started. */
   readonly startedAt: string
 }
 

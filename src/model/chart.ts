@@ -9,7 +9,7 @@ export interface ChartEvent {
 
 /** The position of a chart, as it is stored: state, context and history. */
 export interface ChartSnapshot {
-  /** XState's state value. */
+  /** XState's state value, e.g. `'running'` or `{ shipping: 'packed' }`. */
   readonly state: Json
   readonly context: Json
   readonly historyValue?: { readonly [id: string]: readonly string[] }

@@ -215,7 +215,7 @@ export interface EventRow {
   readonly assignee?: string
   readonly pipeline?: string
   readonly labels: { readonly [name: string]: string }
-  /** Milliseconds UTC. */
+  /** When the events happened, in milliseconds UTC. */
   readonly at: number
   readonly by: Actor
   /** The `jobSequence` of the first event; 0 for rows of progress and of pipelines, which have none. */

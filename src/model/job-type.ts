@@ -283,7 +283,7 @@ export interface MigratingJob {
   readonly id: string
   /** The version that the job has now. */
   readonly version: string
-  /** XState's state value. */
+  /** XState's state value, e.g. `'running'` or `{ shipping: 'packed' }`. */
   readonly state: Json
   readonly context: Json
   readonly input?: Json

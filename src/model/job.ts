@@ -77,7 +77,7 @@ export interface Job {
   readonly parentId?: string
   /** For a child job: the id of the invoke in the parent's chart. */
   readonly parentInvoke?: string
-  /** XState's state value. */
+  /** XState's state value, e.g. `'running'` or `{ shipping: 'packed' }`. */
   readonly state: Json
   readonly context: Json
   /** For each history state's id: the ids of the states that it remembers. */

@@ -116,7 +116,7 @@ function misfit(name: string, message: string, path: readonly string[]): Jobchar
  * The notifications that a row of events causes, by the rules of the job's type. For a row of a pipeline: by the rules
  * of the type of its runs.
  *
- * @param keyOf  the key of a notification by a rule; `undefined`: the rule has notified before.
+ * @param keyOf  returns the key of the rule's notification; `undefined`: the rule has notified before.
  */
 export function notificationsFor(
   row: EventRow,

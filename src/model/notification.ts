@@ -15,7 +15,7 @@ export interface NewNotification {
   readonly key: string
   /** The job that the notification is about. Absent: the notification is about a pipeline. */
   readonly jobId?: string
-  /** The name of the rule. */
+  /** The name of the rule that notified. */
   readonly rule: string
   /** The field of the job whose value the rule reveals, e.g. `outcome` for a rule on an outcome. Absent: none. */
   readonly tells?: 'outcome' | 'status'

@@ -31,7 +31,7 @@ export type Dependency = { readonly outcome: Outcome } & (
 
 /** A run that a pipeline must still start: the end that caused it was committed, but the run was not created yet. */
 export interface OwedRun {
-  /** The job that ended. */
+  /** The job whose end causes the run. */
   readonly jobId: string
   /** When it ended. */
   readonly at: number

@@ -18,7 +18,7 @@ export interface Program {
 export interface ProgramContext<Input = unknown> {
   readonly input: Input
   readonly job: { readonly id: string; readonly type: string }
-  /** 1 for the first attempt. */
+  /** The number of the attempt: 1 for the first. */
   readonly attempt: number
 }
 

@@ -40,7 +40,7 @@ export interface Asked {
   readonly context: DecisionContext
   /** The instance that claims a task. */
   readonly holder?: string
-  /** The output of an attempt. */
+  /** The output with which an attempt ended. */
   readonly output?: Json
   readonly event?: ChartEvent
 }

@@ -7,7 +7,7 @@ export interface RetryOptions {
   readonly limit?: number
   /** The delay before the first retry. It doubles with each further attempt, and has full jitter. Default `'1s'`. */
   readonly backoff?: Duration
-  /** The longest delay. Default `'1h'`. */
+  /** The longest delay before a retry. Default `'1h'`. */
   readonly backoffMax?: Duration
 }
 

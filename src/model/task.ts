@@ -56,7 +56,7 @@ export interface TaskContext<Input = unknown> {
    * exceeds its `timeout` (`TIMEOUT`), or when the engine stops (`ENGINE_STOPPED`).
    */
   readonly signal: AbortSignal
-  /** 1 for the first attempt. */
+  /** The number of the attempt: 1 for the first. */
   readonly attempt: number
   readonly job: { readonly id: string; readonly type: string }
   /**
@@ -164,9 +164,9 @@ export interface TaskSettings {
   readonly output: StandardSchemaV1 | undefined
   readonly retry: Retry
   readonly recovery: Recovery
-  /** Milliseconds; null: no limit. */
+  /** The longest time of one attempt, in milliseconds. Null: no limit. */
   readonly timeoutMs: number | null
-  /** Milliseconds; null: waits without limit. */
+  /** How long the code may go on after it was told to stop, in milliseconds. Null: without limit. */
   readonly killGraceMs: number | null
   readonly limit: TaskLimit | undefined
   /**
@@ -185,8 +185,8 @@ export interface TaskSettings {
   readonly run: TaskRun<unknown, unknown>
 }
 
-// The settings of each logic, by its object. As a property of the logic they would be lost when wrapped logic is
-// provided to a machine.
+// The settings of each logic, by the logic's object. If the settings were a property of the logic, they would be lost
+// when an app wraps the logic and provides it to a machine.
 const settingsOf = new WeakMap<object, TaskSettings>()
 
 /**

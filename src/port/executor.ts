@@ -8,14 +8,14 @@ import type { LineStream, Progress } from '../model/task.ts'
 /** A claimed task, ready to run. */
 export interface Work {
   readonly job: { readonly id: string; readonly type: string }
-  /** The id of the invoke. */
+  /** The id of the invoke that asked for the task. */
   readonly task: string
   /** The task's `function` option. It tells an executor whose code is outside this process which function to call. */
   readonly function: string | undefined
   readonly version: string | undefined
   /** The task's input, as given by the chart. In the default lifecycle: the job's input. */
   readonly input: Json | undefined
-  /** 1 for the first attempt. */
+  /** The number of the attempt: 1 for the first. */
   readonly attempt: number
   /** The fencing token: every report of this attempt carries it. */
   readonly token: number

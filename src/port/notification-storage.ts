@@ -21,7 +21,7 @@ import type { StoredNotification, StoredSubscription, Subscription } from '../mo
  */
 export interface NotificationStorage {
   readonly notifications: (query: NotificationQuery) => Promise<FoundNotifications>
-  /** The notification with a key. */
+  /** The notification with this key. `undefined`: there is none. */
   readonly notification: (key: string) => Promise<StoredNotification | undefined>
   /** The newest number that was used; 0: none. */
   readonly lastNotification: () => Promise<number>

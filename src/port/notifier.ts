@@ -68,7 +68,7 @@ export interface DeliveredEvent {
   readonly jobId?: string | undefined
   readonly jobType?: string
   readonly pipeline?: string
-  /** ISO 8601. Absent if redacted. */
+  /** When the event happened, ISO 8601. Absent if redacted. */
   readonly at?: string
   readonly [field: string]: unknown
 }

@@ -55,7 +55,7 @@ export interface Target {
   readonly assignee?: string
   readonly pipeline?: string
   readonly labels: { readonly [name: string]: string }
-  /** Absent before the job exists. */
+  /** Absent for a job that is not stored yet. */
   readonly jobId?: string
   /** Absent for the action `events`: access to past events does not depend on the job's current status. */
   readonly status?: string

@@ -280,7 +280,7 @@ export interface Changeset {
 /** A write of a job row and of its events. */
 export interface JobWrite {
   readonly job: Job
-  /** The events of this write. */
+  /** The row of events that this write adds to the log. */
   readonly events: EventRow
   /** The limits of tasks that are claimed or stopping in `job` and were not in `before`. */
   readonly limits?: readonly KeyLimit[]
@@ -355,7 +355,7 @@ export type Note =
 
 /** A log line before it has a number. */
 export interface NewLine {
-  /** Milliseconds UTC. */
+  /** When the line was written, in milliseconds UTC. */
   readonly at: number
   readonly text: string
   /** The stream that a program wrote the line to. Absent for other lines. */
@@ -533,9 +533,9 @@ export interface JobFilter {
   readonly createdBy?: string
   readonly assignee?: string
   readonly labels?: { readonly [name: string]: string }
-  /** Milliseconds UTC, inclusive. */
+  /** Only jobs that were created at this time or later, in milliseconds UTC. */
   readonly createdAfter?: number
-  /** Milliseconds UTC, exclusive. */
+  /** Only jobs that were created before this time, in milliseconds UTC. */
   readonly createdBefore?: number
 }
 

@@ -52,7 +52,7 @@ export type MemberJobType<Type extends string = string, Input = unknown, Output 
 
 /** Members' jobs: their lifecycle, who may see and cancel them, and their table. */
 export interface MemberJobs {
-  /** Pass it to `createEngine`. */
+  /** The policy for these jobs. Pass it to `createEngine`. */
   readonly policy: Policy
   /** The columns of {@link present}, in the table's order. */
   readonly columns: readonly MemberColumn[]

@@ -83,7 +83,7 @@ function statusOf({ outcome, status, startedAt }: Partial<JobView>): MemberStatu
   return startedAt === undefined ? 'Waiting' : 'Running'
 }
 
-// The name is shown if the error has no message.
+// If the error has no message, its name is shown.
 function detailOf({ error }: Partial<JobView>): string | null {
   return error === undefined ? null : error.message || error.name
 }

@@ -110,7 +110,7 @@ export interface PipelineJobsOptions extends WorkspaceRoles {
 
 /** The jobs of workspaces: their policy, their job types, their pipelines, and their rows in a table. */
 export interface PipelineJobs {
-  /** Pass it to `createEngine`. */
+  /** The policy for these jobs. Pass it to `createEngine`. */
   readonly policy: Policy
   /** A user task that asks for an invitation. A person completes it by the command `done`. */
   readonly profileCollaborate: UserTaskType<'PROFILE_COLLABORATE'>

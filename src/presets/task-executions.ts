@@ -62,7 +62,7 @@ export type TaskExecutionType<Type extends string = string, Input = unknown, Out
 
 /** Task executions: their policy, their job types, and their rows in a table. */
 export interface TaskExecutions {
-  /** Pass it to `createEngine`. */
+  /** The policy for these jobs. Pass it to `createEngine`. */
   readonly policy: Policy
   /** Shows a job as a row. The row has its details only if `details` is true. */
   readonly present: (view: JobView, options?: { readonly details?: boolean }) => TaskExecutionRow

@@ -4,7 +4,9 @@ import { JobchartError } from '../model/error.ts'
 import { loadDriver, openSqlite } from './driver.ts'
 import { unavailable } from './storage-error.ts'
 
-/** Copies all pages in one step: in one read transaction, in a thread of its own. */
+/**
+ * How many pages one step copies: all, so that the whole copy is made in one read transaction, in a thread of its own.
+ */
 const PAGES = 2 ** 31 - 1
 
 /**

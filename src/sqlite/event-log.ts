@@ -284,7 +284,7 @@ export class EventLog {
       try {
         found.push(this.#eventsIn(row))
       } catch {
-        // Skipped.
+        // The row is broken, so it is skipped.
       }
     }
     return found

@@ -37,7 +37,7 @@ export class InstanceLock {
     try {
       this.#db.exec('PRAGMA user_version = 1; COMMIT; BEGIN EXCLUSIVE')
     } catch {
-      // Ignored. If the mark was not written, the end of this process counts as a crash.
+      // The mark could not be written. The end of this process then counts as a crash.
     }
   }
 

@@ -86,7 +86,7 @@ export class RowMover {
     try {
       job = oldJob(row)
     } catch {
-      // The job stays unreadable in the new table, and lists and counts still include it.
+      // The old record is broken. The job stays unreadable in the new table, and lists and counts still include it.
     }
     if (job === undefined) this.#moveBroken(n, row)
     else this.#jobs.insert(n, job)

@@ -29,9 +29,9 @@ export type Reason =
   /** The job does not start before this time. */
   | { readonly kind: 'startAt'; readonly at: string }
   /**
-   * Another run holds the slot of the job's pipeline. The job waits for the slot, or the job's state does not hold it
-   * (`vacates`): then a command that leads to a state that holds the slot is refused as `ALREADY_RUNNING`. `job`: the id
-   * of that run, if the caller may see it.
+   * Another run holds the slot of the job's pipeline. If the job is not admitted, it waits for the slot. Otherwise its
+   * current state needs no slot (tag `vacates`), but a command that leads to a state that needs the slot is refused as
+   * `ALREADY_RUNNING`. `job`: the id of the other run, if the caller may see it.
    */
   | { readonly kind: 'slot'; readonly pipeline?: string; readonly job?: string }
   /** The slot of the job's pipeline is free, but other runs come first, or the job is about to be admitted. */

@@ -25,7 +25,7 @@ import { stopped } from './result.ts'
 export interface NotificationListOptions extends CallOptions {
   /** True: only notifications that the caller has not marked as read. Default false. */
   readonly unread?: boolean
-  /** 1 to 100; default 20. */
+  /** The size of a page: 1 to 100, default 20. */
   readonly limit?: number
   readonly cursor?: string
 }

@@ -23,7 +23,7 @@ export type OnDefine =
       readonly job: AnyJobType
       readonly input?: unknown
       readonly priority?: number
-      /** Added to the pipeline's labels. */
+      /** The labels of the job, added to those of the pipeline. */
       readonly labels?: { readonly [name: string]: string }
     }
   /**

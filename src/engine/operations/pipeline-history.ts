@@ -20,7 +20,7 @@ export type PipelineHistoryEntry = PipelineEvent & {
 export interface PipelineHistoryOptions extends PipelineCallOptions {
   /** Only entries with a higher `sequence`. Default 0. */
   readonly after?: number
-  /** 1 to 1,000; default 100. */
+  /** How many entries to return: 1 to 1,000, default 100. */
   readonly limit?: number
 }
 

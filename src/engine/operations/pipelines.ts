@@ -75,7 +75,7 @@ export interface RunOptions extends PipelineCallOptions {
   readonly input?: unknown
   readonly overlap?: PipelineOverlap
   readonly priority?: number
-  /** Added to the pipeline's labels. */
+  /** The labels of the run, added to those of the pipeline. */
   readonly labels?: { readonly [name: string]: string }
   /** As in `submit`. */
   readonly assignee?: string
@@ -90,7 +90,7 @@ export interface RunOptions extends PipelineCallOptions {
 export interface PipelineListOptions extends CallOptions {
   /** The name of a job type. */
   readonly type?: string
-  /** 1 to 100; default 20. */
+  /** The size of a page: 1 to 100, default 20. */
   readonly limit?: number
   readonly cursor?: string
 }

@@ -67,7 +67,7 @@ export interface Counts {
 export interface ListOptions extends CountOptions {
   /** By time of creation. Default `'newest'`: newest jobs first. */
   readonly order?: 'newest' | 'oldest'
-  /** 1 to 100; default 20. */
+  /** The size of a page: 1 to 100, default 20. */
   readonly limit?: number
   readonly cursor?: string
 }
@@ -95,7 +95,7 @@ export interface ItemView {
 export interface HistoryEntry {
   /** The `jobSequence` of the event that this entry shows. */
   readonly sequence: number
-  /** Absent for the creation. */
+  /** The status before the change. Absent for the creation. */
   readonly from?: string
   readonly to: string
   /** ISO 8601. */

@@ -16,7 +16,10 @@ import { nextDue, scheduleIssue } from '../schedule-times.ts'
 /** When a pipeline runs by itself. Exactly one of `cron`, `every` and `at` is given. */
 export type ScheduleOptions = (
   | {
-      /** Five fields, e.g. `'0 2 * * *'`, or with `fields: 6` six of which the first is seconds. */
+      /**
+       * A cron pattern of five fields, e.g. `'0 2 * * *'`. With `fields: 6` it has six fields, and the first one is
+       * seconds.
+       */
       readonly cron: string
       /** A name of the IANA database, e.g. `'Europe/Paris'`. Default `'UTC'`. */
       readonly timeZone?: string

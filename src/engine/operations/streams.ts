@@ -88,7 +88,7 @@ class FollowedEvents implements Events {
 
   async return(): Promise<IteratorResult<SessionEvent>> {
     this.#finish()
-    // A pending `next()` ends too.
+    // Waits until a pending `next()` has ended too. If it fails, the caller of that `next()` gets the error.
     await this.#last?.catch(() => {})
     return OVER
   }
@@ -138,7 +138,7 @@ function isAllowedAtOnce(core: Core, who: () => Principal, job: JobId | undefine
     if (!(scopes instanceof Promise)) return true
     scopes.catch(() => {})
   } catch {
-    // The error is thrown at the first `next()`.
+    // The policy refused or failed. The first `next()` asks it again, and throws its error.
   }
   return false
 }
