@@ -34,7 +34,10 @@ export interface Decided {
   readonly by: Actor
   readonly jobs: readonly JobDecision[]
   readonly pipelines: readonly PipelineChange[]
-  /** What pipelines owe because of the decision. Written after the changes of pipelines. */
+  /**
+   * The writes that add runs to the `owed` of pipelines, because of the decision. They come after the changes of
+   * pipelines.
+   */
   readonly owed: readonly Write[]
   /** Jobs whose data chart code read, with the revisions that it saw. The storage checks that they are unchanged. */
   readonly looked: readonly { readonly id: string; readonly revision: number }[]

@@ -1,4 +1,4 @@
-/** The pipelines that run after a job, because their `dependsOn` names its pipeline or its type. */
+/** The pipelines that run after a job, because their `dependsOn` names the job's pipeline or type. */
 import type { JobDecision } from '../model/decision.ts'
 import { pipelineRow } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
@@ -47,8 +47,9 @@ async function allOf(
 }
 
 /**
- * Writes the runs that these pipelines owe for an ended job. The runs are started later, as due ones. If a pipeline owes
- * too many, e.g. because no engine that knows its type has been there for long, the run is skipped.
+ * The writes that add a run to the `owed` of each pipeline, for an ended job. The engine starts these runs later, as it
+ * starts due runs of schedules. If `owed` is full, e.g. because no engine that knows the pipeline's type has run for
+ * long, the run is skipped instead.
  */
 export function owedTo(pipelines: readonly Pipeline[], { id: jobId, endedAt: at = 0 }: Job, now: number): Write[] {
   return pipelines.map((pipeline): Write => {

@@ -8,7 +8,7 @@
  * ```
  *
  * The pipeline's row says what it must start next: `owed` runs first, then its schedule's `nextAt`. To move a pipeline
- * on is to take the started run off `owed`, or to set the following `nextAt`: a compare-and-set in the changeset that
+ * on is to take the first run off `owed`, or to set the following `nextAt`: a compare-and-set in the changeset that
  * creates the run. So each due time has at most one run, even after a crash, and with any number of engines.
  */
 import type { AnyJobType } from '../model/definition.ts'
@@ -81,7 +81,7 @@ interface Next extends DueRange {
   readonly after: Pipeline
 }
 
-/** Due times to pass over, and the pipeline's row after that. */
+/** Due times for which no run is started, and the pipeline's row after that. */
 interface Skipped extends SkippedRun {
   readonly after: Pipeline
 }
@@ -118,8 +118,8 @@ async function startNext(core: Core, pipeline: Pipeline): Promise<void> {
 }
 
 /**
- * The refusal of a run whose slot is taken: by its overlap rule, or because the run that it should replace cannot be
- * cancelled by the owner or now.
+ * The error of a run that another run blocks: its overlap rule refused it, or it should replace the other run, and that
+ * run cannot be cancelled, by the owner or now. `undefined`: the error has another reason.
  */
 function blockerIn(error: unknown): JobchartError | undefined {
   return error instanceof JobchartError && BLOCKED.has(error.code) ? error : undefined

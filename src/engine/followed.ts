@@ -23,7 +23,7 @@ export interface Followed {
   readonly asked: Map<string, readonly Step[]>
   /** Pipelines whose slot and next run the decision depends on. */
   readonly turns: PipelineKey[]
-  /** What pipelines owe because of the decision. Written last. */
+  /** The writes that add runs to the `owed` of pipelines, because of the decision. They come last. */
   readonly owed: Write[]
 }
 
@@ -55,8 +55,9 @@ function turnOf(core: Core, jobs: WorkingSet, followed: Followed, seed: NewJob):
 }
 
 /**
- * The job because of which the rule of the pipeline (`reject` or `skip`) allows no new run now: the one that holds the
- * slot, or the one that gets it next. With another rule, or with a delay, the run waits.
+ * The job that blocks a new run now, if the pipeline's rule is `reject` or `skip`: the job that holds the slot, or the
+ * one that gets the slot next. `undefined`: no job blocks the run; or the run waits, because it has another rule or a
+ * delay.
  */
 export function blockerOf(
   core: Core,
@@ -72,7 +73,7 @@ export function blockerOf(
   return next?.id ?? (isFreed(followed, run.id) ? undefined : holder)
 }
 
-/** Tells in the pipeline's log that a new run was skipped because of another one. */
+/** Adds the event that a new run was skipped because of the job `blocker`. */
 export function skipRun(core: Core, followed: Followed, before: Pipeline, { trigger }: NewJob, blocker: string): void {
   const now = core.clock.now()
   const why = trigger === 'retry' ? 'retry' : 'dependency'

@@ -45,9 +45,15 @@ export function latestDue(times: ScheduleTimes, from: number, until: number, cou
 
 /** What to do about the due times of a schedule up to now. */
 export type DueNow =
-  /** Run the first one. `isLate`: it was missed, so the run makes up for it. `following`: the next due time, if any. */
+  /**
+   * The first due time gets a run. `isLate`: it was missed, so the run makes up for it. `following`: the next due time,
+   * if any.
+   */
   | { readonly missed?: never; readonly isLate: boolean; readonly following: number | undefined }
-  /** Some were missed, and are not made up for. `following`: the next one that is run, or that is not due yet. */
+  /**
+   * Due times were missed, and no run makes up for them. `following`: the next due time that gets a run, or that is not
+   * due yet.
+   */
   | { readonly missed: DueRange; readonly following: number | undefined }
 
 /** Due times in succession. `through`: the last, if there are several. */
@@ -65,7 +71,8 @@ const LATE_MS = 60_000
 /**
  * What to do about the due times from `nextAt` to now.
  *
- * @param nextAt  the first due time that no run was started for. It counts as it was stored: the law of its time zone may have changed since.
+ * @param nextAt  the first due time that no run was started for. It counts as it was stored, even if the law of its
+ * time zone was changed since.
  */
 export function dueNow({ catchUp, ...times }: Schedule, nextAt: number, now: number): DueNow {
   const second = nextDue(times, nextAt)
@@ -76,7 +83,7 @@ export function dueNow({ catchUp, ...times }: Schedule, nextAt: number, now: num
   }
   const max = typeof catchUp === 'string' ? 1 : catchUp.max
   const [latest = second, ...others] = latestDue(times, second, now, max)
-  // With the first one, there are at most `max`.
+  // Together with `nextAt`, these are at most `max` times, so each of them gets a run.
   if (others.length + 1 < max) return { isLate, following: second }
   if (catchUp === 'skip' && now - latest > LATE_MS) return skippedNow({ catchUp, ...times }, nextAt, now)
   const [before] = latestDue(times, second, latest - 1, 1)
@@ -90,8 +97,8 @@ export function skippedNow({ catchUp, ...times }: Schedule, nextAt: number, now:
 }
 
 /**
- * Moves a pipeline past the due times of its pause that no engine has skipped yet. Otherwise they would count as missed,
- * and be made up for.
+ * Moves a resumed pipeline past the due times during its pause that no engine has skipped yet. Otherwise these times
+ * would count as missed, and runs would make up for them.
  */
 export function pastPause(
   resumed: Pipeline,
@@ -105,14 +112,14 @@ export function pastPause(
   return { after, events: [event, runSkipped({ reason: 'paused', trigger: 'schedule', ...missed })] }
 }
 
-/** What an event of a skipped run tells, with times in milliseconds. */
+/** The fields of a `run.skipped` event, with times in milliseconds. */
 export interface SkippedRun extends DueRange {
   readonly reason: SkipReason
   readonly trigger: RunTrigger
   readonly blocker?: string | undefined
 }
 
-/** The event of due times without a run. */
+/** Makes a `run.skipped` event. */
 export function runSkipped({ reason, trigger, dueAt, through, blocker }: SkippedRun): PipelineEventDraft {
   return {
     type: 'run.skipped',
@@ -168,9 +175,9 @@ function nextOfCron(times: CronTimes, after: number): number | undefined {
 }
 
 /**
- * The end of a gap that leaves out the next time of a pattern, where the gap ends on another day than that time.
- * Example: in Nuuk, 23:00 to midnight of a Saturday in March does not exist, so 23:30 is due at midnight. Where a gap
- * ends on the same day, croner finds its end.
+ * Where a change of the clocks leaves out the next time of a pattern, and the gap ends on another day than that time:
+ * the end of the gap. `undefined`: there is no such gap. Example: in Nuuk, 23:00 to midnight of a Saturday in March
+ * does not exist, so 23:30 is due at midnight. Where a gap ends on the same day, croner finds its end.
  */
 function leftOut(times: CronTimes, after: number, next: number | undefined): number | undefined {
   if (!FIXED_TIME.test(times.cron)) return undefined

@@ -430,8 +430,8 @@ export class Ticks {
       if (next === undefined || decided.some(({ job }) => job.id === next.id)) return this.#lookLater()
       const admitted = admit(jobs.typeOf(next), next, jobs.context(), jobs)
       const all = [admitted, ...admitted.others]
-      // A run that ends as soon as it is admitted may have follow-ups or start other pipelines, so it must be admitted by
-      // a request of its own.
+      // The follow-ups of this request are decided by now, and so are the runs that it causes. Those of a run that ends
+      // as soon as it is admitted would be missed, so such a run is admitted by a later request of its own.
       return all.some(mayHaveConsequences) ? this.#lookLater() : all.map(byEngine)
     } catch {
       // If the admission fails, the other job must still end. The next sweep tries the admission again.

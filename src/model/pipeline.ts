@@ -123,17 +123,18 @@ export function sourceKey({ pipeline, type }: { readonly pipeline?: string; read
 }
 
 /**
- * When the pipeline next has a run to start by itself, or to skip, in milliseconds of the wall clock. `undefined`: never.
- * 0: at once, because it owes a run, even if the clock was set back since the end that caused it.
+ * When the pipeline next has a run to start by itself, or to skip, in milliseconds of the wall clock. `undefined`:
+ * never. 0: at once, because `owed` has a run. That holds even if the clock was set back since the end that caused the
+ * run.
  */
 export function dueTime({ owed = [], nextAt }: Pipeline): number | undefined {
   return owed.length > 0 ? 0 : nextAt
 }
 
-/** The most runs that a pipeline may owe. Its row holds them all. */
+/** The most runs in the `owed` of a pipeline. Bounded, because the pipeline's row has them all. */
 export const OWED_MAX = 1_000
 
-/** The pipeline, owing one more run. */
+/** The pipeline with one more run in `owed`. */
 export function owing(before: Pipeline, run: OwedRun): Pipeline {
   const { owed = [], revision } = before
   return { ...before, owed: [...owed, run], revision: revision + 1 }
@@ -173,8 +174,8 @@ export function withStatus(before: Pipeline, status: PipelineStatus, at: number,
 }
 
 /**
- * The pipeline with another `nextAt` or `owed`, because one of its runs was started or skipped, or became due by the
- * end of another job. Nothing that a person set changes.
+ * The pipeline with another `nextAt` or `owed`, because one of its runs was started or skipped. Nothing that a person
+ * set changes.
  */
 export function movedOn(
   before: Pipeline,

@@ -103,8 +103,8 @@ import type { Scope } from './policy.ts'
  * - S39 An appended row whose `jobId` is `''` is about the pipeline that it names. It is in the log like any other row:
  *   scopes compare the facts in the row, and it stays when the pipeline is changed or deleted. A read with `pipeline`
  *   returns the rows of one pipeline.
- * - S40 An `owe` adds to what the pipeline owes as the transaction finds it, and raises its revision by 1. So ends of
- *   many jobs at once never conflict over a pipeline that depends on all of them.
+ * - S40 An `owe` adds a run to the `owed` of the pipeline as the transaction finds it, and raises its revision by 1. So
+ *   ends of many jobs at once never conflict over a pipeline that depends on all of them.
  * Notifications
  * - S45 to S49: see {@link NotificationStorage}.
  * Instances
@@ -319,8 +319,8 @@ export type Write =
   | { readonly op: 'notify'; readonly notification: NewNotification }
   | PipelineWrite
   /**
-   * Adds a run that a pipeline owes, and raises its revision. It is no conflict, whatever the revision is. Without such a
-   * pipeline, nothing is written.
+   * Adds a run to the `owed` of a pipeline, and raises its revision. This is no conflict, whatever the revision is. If
+   * there is no such pipeline, nothing is written.
    */
   | { readonly op: 'owe'; readonly tenant: string; readonly id: string; readonly run: OwedRun }
 

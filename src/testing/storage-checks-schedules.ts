@@ -103,7 +103,7 @@ export const scheduleChecks: Checks = {
       const page = { after: sequence, limit: 1, pipeline: { tenant: 't1', id: 'p' } }
       assert.deepEqual(await reader.events(page), own.slice(1, 2))
       const all = await reader.events({ after: 0, limit: FAR })
-      // In which order the rows of one changeset are in the log is up to the storage.
+      // The storage chooses the order of the rows of one changeset in the log.
       assert.deepEqual(all.map(({ jobId, pipeline: id, tenant }) => `${tenant}/${id} ${jobId}`).toSorted(), [
         ...Array.from({ length: 3 }, () => 't1/p '),
         't1/p run',
@@ -171,7 +171,7 @@ export const scheduleChecks: Checks = {
     assert.equal((await commitOne(storage, owe('p', 2), put({ ...first, revision: 2 }))).status, 'conflict')
     const owed = { ...first, owed: [{ jobId: 'job', at: 1 }], revision: 2 }
     assert.deepEqual(await storage.pipeline('t1', 'p'), owed)
-    // In one changeset, a change comes first, and then what the pipeline owes.
+    // In one changeset, the change of a pipeline applies first, and then its `owe`.
     const paused = { ...owed, paused: 'wait', revision: 3 }
     assert.equal((await commitOne(storage, put(paused), owe('p', 3))).status, 'applied')
     const both = { ...paused, owed: [...owed.owed, { jobId: 'job', at: 3 }], revision: 4 }

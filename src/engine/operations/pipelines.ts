@@ -42,8 +42,8 @@ export type PipelineOptions<Type extends AnyJobType = AnyJobType> = {
   readonly job: Type
   /**
    * What happens to a run while another run holds the slot: `'reject'`, `'queue'`, `'replace'`, or `'skip'` (no run,
-   * and a `run.skipped` event). A text holds for all runs; an object has a rule for each cause of a run. Default: `{
-   * manual: 'reject', schedule: 'skip', dependency: 'queue', retry: 'queue' }`.
+   * and a `run.skipped` event). A text holds for all runs; an object has a rule for each cause of a run. Default:
+   * `{ manual: 'reject', schedule: 'skip', dependency: 'queue', retry: 'queue' }`.
    */
   readonly overlap?: PipelineOverlap | Partial<OverlapRules>
   /** When the pipeline runs by itself. Default: never. */

@@ -74,7 +74,8 @@ export function scheduled(
   return { schedule, ...(nextAt === undefined ? {} : { nextAt }) }
 }
 
-// The times decide, not what is done about missed ones. So no time is due twice.
+// The next due time. It stays if the times of the schedule are unchanged, e.g. if only `catchUp` changes, so no time is
+// due twice.
 function nextAtOf(before: Pipeline | undefined, schedule: Schedule, now: number): number | undefined {
   if (schedule.enabled === false) return undefined
   if (before?.schedule === undefined || timesOf(before.schedule) !== timesOf(schedule)) return firstDue(schedule, now)
@@ -85,7 +86,7 @@ function timesOf({ catchUp, enabled, ...times }: Schedule): string {
   return canonicalText(times)
 }
 
-// An interval that begins now is due now.
+// The first due time. An interval that begins now is due at once.
 function firstDue(schedule: Schedule, now: number): number | undefined {
   return nextDue(schedule, 'everyMs' in schedule ? now - 1 : now)
 }
@@ -108,7 +109,7 @@ export function dependencyOf({ pipeline, job, outcome }: ParsedDependency): Depe
   return { type: job.type, outcome }
 }
 
-/** What a definition depends on. */
+/** The stored pipeline, and what its new definition depends on. */
 interface Sources {
   readonly before: Pipeline | undefined
   readonly tenant: string | undefined
@@ -116,7 +117,8 @@ interface Sources {
 }
 
 /**
- * Checks that the caller sees the pipelines that a definition newly depends on: its owner learns when their runs end.
+ * Checks that the caller sees the pipelines that a definition newly depends on, because the owner of the definition
+ * learns when their runs end.
  *
  * @throws {JobchartError} `PIPELINE_NOT_FOUND`
  */
