@@ -129,7 +129,7 @@ export class ClaimOfTick {
 }
 
 /**
- * Claims one task by its own request. If the claim ends the job, frees its slot or notifies of something, the request
+ * Claims one task by its own request. If the claim ends the job, frees its slot or causes notifications, the request
  * also adds the follow-ups, the next run of the pipeline, or the notifications.
  */
 export function claimOne(core: Core, { jobId, invocation }: RelatedClaim): void {

@@ -7,7 +7,7 @@ import { heldKeys, type Job } from '../model/job.ts'
 import { concurrencyOf } from '../model/limits.ts'
 import type { KeyLimit, Route } from '../port/storage.ts'
 
-/** Where the ready tasks of a job type wait for one executor, with the limit of each task name that has one. */
+/** The route of a job type for one executor: names the ready tasks, and the limit of each task name that has one. */
 export function routeOf({ type, version, tasks }: AnyJobType, executor: string): Route {
   const limited = [...tasks].flatMap(([src, { limit }]) =>
     limit === undefined ? [] : [[src, limit.concurrency] as const],

@@ -142,7 +142,7 @@ class Request {
 
 /** A decision, to which its follow-ups are added once they are known. */
 class Draft implements Followed {
-  /** `undefined`: it is about pipelines alone. */
+  /** `undefined`: the request is about pipelines alone. */
   readonly decision: Decision | undefined
   readonly jobs: JobDecision[]
   pipelines: readonly PipelineChange[]

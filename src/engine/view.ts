@@ -81,7 +81,7 @@ export interface PipelineView {
   readonly tenant: string
   /** The owner: the principal who first defined it. */
   readonly createdBy: string
-  /** The job type of its runs. */
+  /** The job type of the pipeline's runs. */
   readonly type: string
   readonly input?: Json
   /** What happens to a run while another run holds the slot: a rule for each cause of a run. */

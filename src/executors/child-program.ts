@@ -32,7 +32,7 @@ const ERROR_CHARACTERS = 2_000
 
 /** What a child process runs. */
 export interface ChildCode extends Program {
-  /** True: the code is a module that reports over IPC. False: it is any program. */
+  /** True: the code is a module that reports over IPC. False: the code is any program. */
   readonly isModule: boolean
   readonly maxOutput: number
 }

@@ -186,7 +186,7 @@ export type JobEvent<Type extends JobEventType = JobEventType> = {
   [Name in Type]: EventBase & { readonly type: Name } & EventDetails[Name]
 }[Type]
 
-/** A fact about a stored pipeline, published after its commit. `jobType` is the type of its runs. */
+/** A fact about a stored pipeline, published after its commit. `jobType` is the job type of the pipeline's runs. */
 export type PipelineEvent<Type extends PipelineEventType = PipelineEventType> = {
   [Name in Type]: Omit<EventBase, 'jobId' | 'jobSequence' | 'pipeline'> & {
     readonly type: Name
@@ -208,7 +208,7 @@ export type EventOf<Type extends EventType = EventType> =
 export interface EventRow {
   /** `''`: the events are those of the pipeline. */
   readonly jobId: string
-  /** For a pipeline: the type of its runs. */
+  /** For a pipeline: the job type of the pipeline's runs. */
   readonly jobType: string
   readonly tenant: string
   readonly createdBy: string

@@ -44,9 +44,9 @@ export interface Pipeline {
   readonly id: string
   /** The owner: the principal who first defined it. */
   readonly createdBy: string
-  /** The job type of its runs. */
+  /** The job type of the pipeline's runs. */
   readonly type: string
-  /** The input of its runs, as parsed by the type's schema. */
+  /** The input of the pipeline's runs, as parsed by the type's schema. */
   readonly input?: Json
   /** What happens to a new run while another run holds the slot. A text, in older rows, is the rule of manual runs. */
   readonly overlap: OverlapRules | Overlap

@@ -94,7 +94,7 @@ export const instanceChecks: Checks = {
     assert.deepEqual(await two.register([chart('a', '1', 'x'), chart('b', '1', 'z')], false), [])
     const mixed = [chart('a', '2', 'other'), chart('c', '1', 'new')]
     assert.deepEqual(await two.register(mixed, false), [{ type: 'a', version: '2' }])
-    // These would be refused if the refused call had stored anything.
+    // These charts would be refused if the refused call had stored anything.
     assert.deepEqual(await one.register([chart('c', '1', 'else')], false), [])
     assert.deepEqual(await one.register([chart('a', '2', 'y')], false), [])
   },

@@ -113,7 +113,7 @@ export async function explain(
 interface Asker {
   /** `{ job: id }` for another job that the caller may see; otherwise `{}`. */
   readonly name: (id: string) => Promise<{ readonly job?: string }>
-  /** Those of the given commands that the caller may send. */
+  /** Returns those of the given commands that the caller may send. */
   readonly may: (type: AnyJobType, commands: readonly string[]) => Promise<readonly string[]>
 }
 

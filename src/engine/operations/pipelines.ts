@@ -38,7 +38,7 @@ import { insertFirst } from './submit.ts'
 export type PipelineOptions<Type extends AnyJobType = AnyJobType> = {
   /** Unique in the tenant: 1 to 200 characters. */
   readonly id: string
-  /** The job type of its runs. Each run uses the newest version that the engine knows. */
+  /** The job type of the pipeline's runs. Each run uses the newest version that the engine knows. */
   readonly job: Type
   /**
    * What happens to a run while another run holds the slot: `'reject'`, `'queue'`, `'replace'`, or `'skip'` (no run,
@@ -55,7 +55,7 @@ export type PipelineOptions<Type extends AnyJobType = AnyJobType> = {
   readonly dependsOn?: readonly DependencyOptions[]
   /** Called when this definition stores or changes something. What it returns is committed with the definition. */
   readonly onDefine?: OnDefineOf
-  /** The priority of its runs: a whole number, default 0. */
+  /** The priority of the pipeline's runs: a whole number, default 0. */
   readonly priority?: number
   /** Added to the labels of each run. Policies and lists may read them. */
   readonly labels?: { readonly [name: string]: string }
