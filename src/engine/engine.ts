@@ -158,9 +158,9 @@ export class Engine implements AsyncDisposable {
   }
 
   /**
-   * Prunes at once everything that is older than the `retention` of the engine or of its job types allows. An engine
-   * also does so by itself, in small pieces at its sweeps. Prunes in many small commits: what was pruned before an
-   * error stays pruned.
+   * Prunes at once everything that the `retention` of the engine and of its job types no longer keeps. An engine also
+   * does so by itself, in small pieces at its sweeps. Prunes in many small commits: what was pruned before an error
+   * stays pruned.
    *
    * @returns how much was pruned; zeros if everything is kept.
    * @throws {JobchartError} `STORAGE_UNAVAILABLE`, `OUTCOME_UNKNOWN`; `ENGINE_STOPPED`.

@@ -1,6 +1,6 @@
 /**
- * Prunes ended jobs, log lines and rows of the event log that are older than the retention of the engine, or of the
- * job's type, allows.
+ * Prunes ended jobs, log lines and rows of the event log that the retention of the engine, or of the job's type, no
+ * longer keeps.
  */
 import { withVersions } from '../model/definition.ts'
 import type { Retention } from '../model/retention.ts'
