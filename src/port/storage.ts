@@ -103,7 +103,7 @@ import type { Scope } from './policy.ts'
  * - S39 An appended row whose `jobId` is `''` is about the pipeline that it names. It is in the log like any other row:
  *   scopes compare the facts in the row, and it stays when the pipeline is changed or deleted. A read with `pipeline`
  *   returns the rows of one pipeline.
- * - S40 An `owe` adds a run to the `owed` of the pipeline as the transaction finds it, and raises its revision by 1. So
+ * - S50 An `owe` adds a run to the `owed` of the pipeline as the transaction finds it, and raises its revision by 1. So
  *   ends of many jobs at once never conflict over a pipeline that depends on all of them.
  * Notifications
  * - S45 to S49: see {@link NotificationStorage}.

@@ -5,7 +5,7 @@ import type { DependencySource, StorageConnection, Write } from '../port/storage
 import { commitOne, FAR, insertOf, newJob } from './fixtures.ts'
 import type { Checks } from './storage-bench.ts'
 
-/** Checks of schedules, dependencies and events of pipelines: S38, S39 and S40. */
+/** Checks of schedules, dependencies and events of pipelines: S38, S39 and S50. */
 export const scheduleChecks: Checks = {
   'S38 due pipelines of the given types are found, the longest due first': async ({ open }) => {
     const [storage, other] = [await open(), await open('other')]
@@ -145,7 +145,7 @@ export const scheduleChecks: Checks = {
     assert.equal(await storage.lastSequence(), 1)
   },
 
-  'S40 a pipeline owes all runs of ends that are committed at once': async ({ open }) => {
+  'S50 a pipeline owes all runs of ends that are committed at once': async ({ open }) => {
     const connections = [await open(), await open('other')]
     const [storage] = connections as [StorageConnection]
     await commitOne(storage, put(pipeline('p', { nextAt: 1_000 })))
@@ -162,7 +162,7 @@ export const scheduleChecks: Checks = {
     assert.deepEqual(await dueIds(storage, 0), ['t1/p'])
   },
 
-  'S40 a change made from an older row conflicts, and a refused changeset owes nothing': async ({ open }) => {
+  'S50 a change made from an older row conflicts, and a refused changeset owes nothing': async ({ open }) => {
     const storage = await open()
     const first = pipeline('p', {})
     await commitOne(storage, put(first))
@@ -178,7 +178,7 @@ export const scheduleChecks: Checks = {
     assert.deepEqual(await storage.pipeline('t1', 'p'), both)
   },
 
-  'S40 a pipeline that is gone owes nothing': async ({ clock, open }) => {
+  'S50 a pipeline that is gone owes nothing': async ({ clock, open }) => {
     const storage = await open()
     const job = insertOf(newJob({ id: 'job' }, clock.now()))
     assert.equal((await commitOne(storage, job, owe('none', 1))).status, 'applied')
