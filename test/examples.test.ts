@@ -25,6 +25,7 @@ test('every example program says what it prints', () => {
     'examples/first-job.ts',
     'examples/human-approval.ts',
     'examples/member-jobs/main.ts',
+    'examples/nightly.ts',
     'examples/notifications-by-mail/main.ts',
     'examples/pipeline-jobs/main.ts',
     'examples/resume-after-crash.ts',

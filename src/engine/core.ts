@@ -9,6 +9,7 @@ import type { Policy } from '../port/policy.ts'
 import type { StorageConnection } from '../port/storage.ts'
 import type { Alarm } from './alarm.ts'
 import type { Dispatcher } from './dispatcher.ts'
+import type { DueRuns } from './due-runs.ts'
 import type { EngineClock } from './engine-clock.ts'
 import type { HealthWatch } from './health.ts'
 import type { LogTail } from './log-tail.ts'
@@ -42,6 +43,7 @@ export interface Core {
   readonly dispatcher: Dispatcher
   readonly losses: LossWatch
   readonly pruning: Pruning
+  readonly dueRuns: DueRuns
   readonly alarm: Alarm
   /** Aborted when the engine stops, so that waiting calls end. */
   readonly stopped: AbortSignal

@@ -35,8 +35,32 @@ import { ChangedMeanwhile } from './tick.ts'
 /** How many due pipelines are read at once. */
 const PIPELINES_AT_ONCE = 1_000
 
+/** Starts due runs of one engine, one search at a time: two at once would only conflict with each other. */
+export class DueRuns {
+  #search: Promise<void> | undefined
+  #isAskedAgain = false
+
+  /** Starts the runs that are due now. While a search runs, it is repeated after that. */
+  start(core: Core): Promise<void> {
+    this.#isAskedAgain = true
+    this.#search ??= this.#run(core)
+    return this.#search
+  }
+
+  async #run(core: Core): Promise<void> {
+    try {
+      while (this.#isAskedAgain) {
+        this.#isAskedAgain = false
+        await startDueRuns(core)
+      }
+    } finally {
+      this.#search = undefined
+    }
+  }
+}
+
 /** Starts the runs that are due, and sets the alarm for those that fall due before the next sweep. */
-export async function startDueRuns(core: Core): Promise<void> {
+async function startDueRuns(core: Core): Promise<void> {
   const { storage, types, clock, settings, alarm } = core
   const names = [...new Set(types.all().map(({ type }) => type))]
   // Pipelines that could not be moved on stay due, so they are skipped; the next sweep tries them again.

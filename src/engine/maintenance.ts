@@ -16,7 +16,6 @@
  * at once: if one has done something, the others find nothing left to do.
  */
 import type { Core } from './core.ts'
-import { startDueRuns } from './due-runs.ts'
 import { admitWaiting, fireDue } from './sweeps.ts'
 
 /** When an engine does its duties: at its start, at a sweep, or when something falls due between two sweeps. */
@@ -31,7 +30,7 @@ const DUTIES: readonly Duty[] = [
   { on: ['start', 'sweep'], run: (core) => core.losses.run(core) },
   { on: ['start', 'sweep', 'due'], run: fireDue },
   { on: ['start', 'sweep', 'due'], run: admitWaiting },
-  { on: ['start', 'sweep', 'due'], run: startDueRuns },
+  { on: ['start', 'sweep', 'due'], run: (core) => core.dueRuns.start(core) },
   { on: ['start', 'sweep'], run: (core) => core.dispatcher.reconcile() },
   { on: ['start', 'sweep'], run: (core) => core.ticks.claimSoon() },
   { on: ['sweep'], run: (core) => core.pruning.run(core) },

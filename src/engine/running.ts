@@ -6,6 +6,7 @@ import type { StorageConnection } from '../port/storage.ts'
 import { Alarm } from './alarm.ts'
 import type { Core } from './core.ts'
 import { Dispatcher } from './dispatcher.ts'
+import { DueRuns } from './due-runs.ts'
 import { EngineClock } from './engine-clock.ts'
 import { guardedStorage } from './guarded-storage.ts'
 import { type HealthReport, HealthWatch } from './health.ts'
@@ -85,6 +86,7 @@ export class Running {
       executors: new Map(Object.entries(options.executors)),
       dispatcher: new Dispatcher(() => core),
       losses: new LossWatch(),
+      dueRuns: new DueRuns(),
       pruning: new Pruning(),
       alarm: new Alarm(clock, () => {
         core.ticks.claimSoon()
