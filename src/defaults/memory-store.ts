@@ -406,8 +406,9 @@ function move(map: Map<string, Row>, key: string, row: Row, was: boolean, is: bo
   else if (was) map.delete(key)
 }
 
-// Puts the writes that take slots and keys later, so that slots and keys are freed before they are taken (S3, S34).
-// Notifications come last, because they are stored only for jobs that exist after the changeset.
+// Sorts the writes of a changeset: those whose job has a slot or takes a unique key come after the others, so that
+// slots and keys are freed before they are taken (S3, S34). Notifications come last, because they are stored only for
+// jobs that exist after the changeset.
 function freedFirst(writes: readonly Write[]): readonly Write[] {
   if (writes.length < 2) return writes
   const ranks = writes.map(rankOf)

@@ -30,7 +30,10 @@ export type AttemptStatus = 'running' | 'ended' | 'abandoned'
  * the code, unless the task's executor runs the code elsewhere.
  */
 export class Attempt implements Reporter {
-  /** The job's record as its claim was committed. */
+  /**
+   * The record of the job with which the attempt was started: as the commit that claimed the task left it, or as it was
+   * read later, if the answer of that commit was lost.
+   */
   readonly job: Job
   readonly task: Task
   readonly type: AnyJobType

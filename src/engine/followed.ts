@@ -3,11 +3,18 @@ import { create, type JobDecision, type NewJob } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import { holdsSlot } from '../model/job.ts'
-import { overlapFor, type Pipeline, type PipelineStatus, pausedByFollowUp, withStatus } from '../model/pipeline.ts'
+import {
+  overlapFor,
+  type Pipeline,
+  type PipelineStatus,
+  pausedByFollowUp,
+  standstill,
+  withStatus,
+} from '../model/pipeline.ts'
 import { combined, type PipelineChange } from '../model/pipeline-change.ts'
 import type { PipelineKey, Write } from '../port/storage.ts'
 import { byEngine, type Core, ENGINE } from './core.ts'
-import { pastPause, runSkipped } from './schedule-times.ts'
+import { pastStandstill, runSkipped } from './schedule-times.ts'
 import type { WorkingSet } from './working-set.ts'
 
 /**
@@ -102,17 +109,22 @@ export function pause(core: Core, followed: Followed, found: Pipeline, reason: s
   if (paused === before) return
   const { after, events } =
     reason === undefined
-      ? pastPause(paused, now)
+      ? pastStandstill(paused, { event: { type: 'pipeline.resumed' }, reason: 'paused', now })
       : { after: paused, events: [{ type: 'pipeline.paused', reason } as const] }
   followed.pipelines = combined(followed.pipelines, { before: found, after, events, by: ENGINE })
 }
 
 /** Gives a pipeline another status. */
 export function changeStatus(core: Core, followed: Followed, found: Pipeline, to: PipelineStatus): void {
-  const now = look(followed, found)
-  const from = now.status ?? 'ready'
+  const before = look(followed, found)
+  const now = core.clock.now()
+  const from = before.status ?? 'ready'
   if (from === to) return
-  const after = withStatus(now, to, core.clock.now())
-  const events = [{ type: 'pipeline.statusChanged', from, to }] as const
+  const changed = withStatus(before, to, now)
+  const event = { type: 'pipeline.statusChanged', from, to } as const
+  const isReady = from !== 'ready' && standstill(changed) === undefined
+  const { after, events } = isReady
+    ? pastStandstill(changed, { event, reason: from, now })
+    : { after: changed, events: [event] }
   followed.pipelines = combined(followed.pipelines, { before: found, after, events, by: ENGINE })
 }

@@ -122,7 +122,10 @@ export class HealthWatch {
     if (!this.#isExhausted) this.#recovered()
   }
 
-  /** How many storage calls have failed in this run. {@link HealthWatch.swept} compares two such counts. */
+  /**
+   * How many storage calls have failed since this start of the engine. {@link HealthWatch.swept} compares the count at
+   * the beginning of a sweep with the count at its end.
+   */
   get failures(): number {
     return this.#failures
   }

@@ -26,7 +26,10 @@ const LINES_AT_ONCE = 1_000
 
 /** The parts of an attempt that {@link Reports} needs. */
 export interface Reporter {
-  /** The job's record as its claim was committed. */
+  /**
+   * The record of the job with which the attempt was started: as the commit that claimed the task left it, or as it was
+   * read later, if the answer of that commit was lost.
+   */
   readonly job: Job
   readonly task: Task
   readonly type: AnyJobType

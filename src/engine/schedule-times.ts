@@ -97,19 +97,21 @@ export function skippedNow({ catchUp, ...times }: Schedule, nextAt: number, now:
 }
 
 /**
- * Moves a resumed pipeline past the due times during its pause that no engine has skipped yet. Otherwise these times
- * would count as missed, and runs would make up for them.
+ * Moves a pipeline that starts runs again past the due times of its standstill that no engine has skipped yet. Otherwise
+ * these times would count as missed, and runs would make up for them.
+ *
+ * @param event  what ended the standstill.
+ * @param reason  why the pipeline stood still.
  */
-export function pastPause(
-  resumed: Pipeline,
-  now: number,
+export function pastStandstill(
+  ready: Pipeline,
+  { event, reason, now }: { readonly event: PipelineEventDraft; readonly reason: SkipReason; readonly now: number },
 ): { readonly after: Pipeline; readonly events: readonly PipelineEventDraft[] } {
-  const { schedule, nextAt, ...rest } = resumed
-  const event = { type: 'pipeline.resumed' } as const
-  if (schedule === undefined || nextAt === undefined || nextAt > now) return { after: resumed, events: [event] }
+  const { schedule, nextAt, ...rest } = ready
+  if (schedule === undefined || nextAt === undefined || nextAt > now) return { after: ready, events: [event] }
   const { missed, following } = skippedNow(schedule, nextAt, now)
   const after = { ...rest, schedule, ...(following === undefined ? {} : { nextAt: following }) }
-  return { after, events: [event, runSkipped({ reason: 'paused', trigger: 'schedule', ...missed })] }
+  return { after, events: [event, runSkipped({ reason, trigger: 'schedule', ...missed })] }
 }
 
 /** The fields of a `run.skipped` event, with times in milliseconds. */
@@ -175,9 +177,10 @@ function nextOfCron(times: CronTimes, after: number): number | undefined {
 }
 
 /**
- * Where a change of the clocks leaves out the next time of a pattern, and the gap ends on another day than that time:
- * the end of the gap. `undefined`: there is no such gap. Example: in Nuuk, 23:00 to midnight of a Saturday in March
- * does not exist, so 23:30 is due at midnight. Where a gap ends on the same day, croner finds its end.
+ * The end of a gap in local time, if a change of the clocks leaves out the next time of a pattern: the pattern is then
+ * due at this end. `undefined`: no time is left out, or the result of croner is right. croner handles a gap that ends on
+ * the same day, but not one that ends on the next: in Nuuk, 23:00 to midnight of a Saturday in March does not exist, so
+ * 23:30 is due at midnight.
  */
 function leftOut(times: CronTimes, after: number, next: number | undefined): number | undefined {
   if (!FIXED_TIME.test(times.cron)) return undefined

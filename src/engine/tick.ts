@@ -454,8 +454,8 @@ export class Ticks {
   }
 
   /**
-   * Handles the results of a commit. `seen`: jobs that were written once more after the drafts, e.g. by the claim of
-   * this tick.
+   * Handles the results of a commit. `seen`: records that count instead of those of the drafts, by job id. The claim of
+   * this tick wrote them; or, if the answer of the commit was lost, all were read again.
    */
   #tell(
     drafts: readonly ChangesetDraft<Request>[],

@@ -18,7 +18,9 @@ export class OutputBudget {
   readonly max: number
   #left: number
   #isTold = false
-  #last = Buffer.alloc(0)
+  /** The last part of what was dropped: the first `#size` bytes. One buffer for all, as a flood has many chunks. */
+  readonly #last = Buffer.alloc(LAST_BYTES)
+  #size = 0
 
   constructor(max: number) {
     this.max = max
@@ -38,12 +40,16 @@ export class OutputBudget {
 
   /** Remembers the last part of what is dropped. The chunk is copied. */
   drop(chunk: Buffer): void {
-    this.#last = Buffer.concat([this.#last, chunk.subarray(-LAST_BYTES)]).subarray(-LAST_BYTES)
+    const end = chunk.subarray(-LAST_BYTES)
+    const kept = Math.min(this.#size, LAST_BYTES - end.length)
+    this.#last.copyWithin(0, this.#size - kept, this.#size)
+    this.#size = kept + end.copy(this.#last, kept)
   }
 
   /** The last lines that were dropped; the first of them may be cut. */
   get lastDropped(): readonly string[] {
-    return this.#last.length === 0 ? [] : this.#last.toString().replace(/\n$/, '').split('\n').map(shownLine)
+    const text = this.#last.toString('utf8', 0, this.#size)
+    return text === '' ? [] : text.replace(/\n$/, '').split('\n').map(shownLine)
   }
 
   /** True at the first call only, so that the log says once that output is dropped. */

@@ -138,7 +138,8 @@ class MachineChart implements Chart {
     }
   }
 
-  // Copies the event, because the machine's code may change its copy, and the caller stores the original.
+  // The event as the machine's code gets it: with live references, errors and child snapshots in place of the stored
+  // ones. It is a copy, because that code may change it, and the caller stores the original.
   readonly #sent = (event: ChartEvent, { children }: ChartScope): ChartEvent => {
     const { refTo } = this.#machine.scope.turn
     const child = event.type.startsWith(SNAPSHOT) ? children.byId(event.type.slice(SNAPSHOT.length)) : undefined

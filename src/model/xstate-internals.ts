@@ -392,7 +392,11 @@ export class InertScope {
     })
   }
 
-  /** Prepares the scope for the transition of another job. */
+  /**
+   * Resets this object for the next transition.
+   *
+   * @param scope  what that transition can see of its job and of the job's tree.
+   */
   enter(scope: ChartScope): void {
     this.captured = []
     this.created = []

@@ -614,7 +614,9 @@ export interface PruneQuery {
 /** What to remove of the jobs of one type. */
 export interface PruneType {
   readonly type: string
-  /** Jobs that ended before this time go, by their outcome. Absent: they stay. */
+  /**
+   * For each outcome: jobs that ended with it before this time are removed. An outcome without a time: its jobs stay.
+   */
   readonly endedBefore: { readonly [Ended in Outcome]?: number }
   /** How many ended jobs each tenant keeps. Absent: any number. */
   readonly max?: number

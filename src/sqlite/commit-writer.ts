@@ -285,8 +285,9 @@ class Refused extends Error {
   }
 }
 
-// Puts the writes that take slots and keys later, so that slots and keys are freed before they are taken (S3, S34).
-// Notifications come last, because they are stored only for jobs that exist after the changeset.
+// Sorts the writes of a changeset: those whose job has a slot or takes a unique key come after the others, so that
+// slots and keys are freed before they are taken (S3, S34). Notifications come last, because they are stored only for
+// jobs that exist after the changeset.
 function freedFirst(writes: readonly Write[]): readonly Write[] {
   const ranks = writes.map(rankOf)
   if (ranks.every((rank) => rank === 0)) return writes

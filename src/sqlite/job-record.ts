@@ -31,7 +31,7 @@ type ColumnField =
   | 'revision'
   | 'ended'
 
-/** Fields of a job that have a fixed position in the list. */
+/** Fields of a job that have a fixed position in the JSON list of the record, {@link JobList}. */
 type PlacedField =
   | 'state'
   | 'context'

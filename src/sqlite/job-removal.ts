@@ -55,8 +55,8 @@ export class PruneBounds {
 /**
  * Removes ended jobs, each after its child jobs (S40).
  *
- * A job that has settled, and of which nothing runs, changes no more, unless somebody deletes it. So checking it in the
- * transaction that removes it is enough.
+ * `remove` reads the job in its own transaction, and removes it only if it has settled, nothing of it runs, and nobody
+ * has deleted it (S18). No other check is needed: until somebody deletes it, such a job changes no more.
  */
 export class JobRemoval {
   readonly #tables: RemovalTables

@@ -40,7 +40,7 @@ export interface Cell {
   readonly event: string
   readonly isCommand: boolean
   readonly isTaken: boolean
-  /** Where the event leads. Absent: the chart did not hear it. */
+  /** Where the event leads. Absent: it is a command, and it did not move the chart. */
   readonly to?: Stop
   readonly way: Way
 }

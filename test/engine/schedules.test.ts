@@ -1,6 +1,6 @@
 import { type CreateEngineOptions, defineJob, type Json, type PipelineHistoryEntry, type Session } from 'jobchart'
 import { describe, expect, test } from 'vitest'
-import { createMachine } from 'xstate'
+import { createMachine, fromPromise, setup } from 'xstate'
 import { Bench, codeOf, errorOf, type Host, Work } from './bench.ts'
 
 const MINUTE = 60_000
@@ -676,6 +676,25 @@ describe('dependsOn', () => {
     expect(await ran()).toEqual([2, 1, 2, 2])
     const [run] = (await ada.list({ pipeline: 'b' })).items
     expect([run?.trigger, run?.createdBy]).toEqual(['dependency', 'ada'])
+  })
+
+  test('also runs a pipeline after a run that ends as its task is claimed', async () => {
+    const lifecycle = setup({ actors: { work: fromPromise(async () => null) } }).createMachine({
+      initial: 'waiting',
+      states: {
+        waiting: { invoke: { src: 'work' }, on: { 'task.started': 'done' } },
+        done: { type: 'final', tags: 'success' },
+      },
+    })
+    const brief = defineJob({ type: 'brief', lifecycle })
+    const bench = new Bench()
+    const { ada } = await bench.start({ jobs: [nightly, brief], ...RARELY })
+    await ada.pipelines.define({ id: 'a', job: brief })
+    await ada.pipelines.define({ id: 'b', job: nightly, dependsOn: [{ pipeline: 'a' }] })
+    await ada.pipelines.run('a')
+    await bench.clock.advance(MINUTE)
+    expect((await ada.list({ pipeline: 'a' })).items.map(({ outcome }) => outcome)).toEqual(['success'])
+    expect((await ada.list({ pipeline: 'b' })).items.map(({ trigger }) => trigger)).toEqual(['dependency'])
   })
 
   test('a type must say that it starts pipelines', async () => {

@@ -72,7 +72,7 @@ async function readLines(
 ): Promise<Read | undefined> {
   signal?.throwIfAborted()
   const { job, mask } = await readable(core, who, id, { action: 'logs', signal }, known)
-  // Log lines may repeat the input, so they may be hidden with it.
+  // Log lines may repeat the input. So the mask hides `logs` with the input, unless the job type lists them as `safe`.
   if (mask.hidden.has('logs')) return undefined
   // The job was read before its lines. So if the job had ended by then, these lines include its last ones.
   return { lines: await core.storage.logs(id, after, ROWS_AT_ONCE), isLast: hasEnded(job) }

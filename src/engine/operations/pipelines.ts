@@ -26,7 +26,7 @@ import { type Page, shownPage } from '../page.ts'
 import { parseInput, parseWith } from '../parse.ts'
 import { reachPipeline } from '../pipeline-entry.ts'
 import { pauseSchema, pipelineListSchema, pipelineSchema, runSchema } from '../pipeline-options.ts'
-import { pastPause } from '../schedule-times.ts'
+import { pastStandstill } from '../schedule-times.ts'
 import { type Change, ChangedMeanwhile } from '../tick.ts'
 import { type JobView, type PipelineView, pipelineViewOf } from '../view.ts'
 import { changeWith, consequencesOf, type OnDefineOf, withConsequences } from './on-define.ts'
@@ -265,7 +265,7 @@ export async function pausePipeline(
     const paused = pausedAs(before, reason, 'person', now)
     const next =
       reason === undefined
-        ? pastPause(paused, now)
+        ? pastStandstill(paused, { event: { type: 'pipeline.resumed' }, reason: 'paused', now })
         : { after: paused, events: [{ type: 'pipeline.paused', reason }] as const }
     const change = { before, ...next }
     if (await changed(core, who, { decide: () => ({ pipelines: [change] }) })) return pipelineViewOf(next.after, mask)
