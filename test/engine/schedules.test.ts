@@ -650,6 +650,18 @@ describe('rights', () => {
     const pages = [await admin.pipelines.history('n', { limit: 2 })]
     pages.push(await admin.pipelines.history('n', { limit: 2, after: pages[0]?.at(-1)?.sequence ?? 0 }))
     expect(pages.flat()).toEqual(all)
+    expect(await bob.pipelines.history('n', { limit: 1 })).toHaveLength(1)
+  })
+
+  test('a page of the history has at most `limit` events, and the next one continues within a row', async () => {
+    const bench = new Bench()
+    const { ada } = await bench.start({ jobs: [nightly], ...RARELY })
+    const onDefine = () => [{ kind: 'status', status: 'provisioning' }] as const
+    await ada.pipelines.define({ id: 'n', job: nightly, onDefine })
+    const [first, ...others] = await ada.pipelines.history('n', { limit: 1 })
+    expect([first?.type, others]).toEqual(['pipeline.defined', []])
+    const rest = await ada.pipelines.history('n', { limit: 1, after: first?.sequence ?? 0 })
+    expect(rest.map(({ type }) => type)).toEqual(['pipeline.statusChanged'])
   })
 })
 

@@ -9,6 +9,7 @@ import { reachPipeline } from '../pipeline-entry.ts'
 import { pipelineHistorySchema } from '../pipeline-options.ts'
 import { shownEvents } from '../shown-event.ts'
 import type { PipelineCallOptions } from './pipelines.ts'
+import { ROWS_AT_ONCE } from './reads.ts'
 
 /** A fact in a pipeline's history. */
 export type PipelineHistoryEntry = PipelineEvent & {
@@ -34,15 +35,21 @@ export async function pipelineHistory(
   signal?.throwIfAborted()
   const { tenant, after, limit } = await parseOptions(pipelineHistorySchema, options)
   const { pipeline } = await reachPipeline(core, who, { id, tenant }, 'getPipeline', signal)
-  const query = { after, limit, pipeline: { tenant: pipeline.tenant, id } }
   const entries: PipelineHistoryEntry[] = []
-  for (const { sequence, changeset, ...row } of await core.storage.events(query)) {
-    // The policy is asked about each row with the owner, type and labels stored in the row: a pipeline of this id that
-    // was deleted before may have had another owner.
-    const mask = await maskOfEvent(core, who, row, signal)
-    const events = mask === undefined ? [] : shownEvents(row, sequence, mask)
-    // Rows of pipelines have events of pipelines, so the cast is safe.
-    for (const event of events) if (event.sequence > after) entries.push(event as PipelineHistoryEntry)
+  for (let last = after; ; ) {
+    const query = { after: last, limit: ROWS_AT_ONCE, pipeline: { tenant: pipeline.tenant, id } }
+    const rows = await core.storage.events(query)
+    for (const { sequence, changeset, ...row } of rows) {
+      // The policy is asked about each row with the owner, type and labels stored in the row: a pipeline of this id that
+      // was deleted before may have had another owner.
+      const mask = await maskOfEvent(core, who, row, signal)
+      const events = mask === undefined ? [] : shownEvents(row, sequence, mask)
+      // Rows of pipelines have events of pipelines, so the cast is safe.
+      for (const event of events) if (event.sequence > after) entries.push(event as PipelineHistoryEntry)
+      if (entries.length >= limit) return entries.slice(0, limit)
+      last = sequence + row.events.length - 1
+    }
+    if (rows.length < ROWS_AT_ONCE) return entries
+    await new Promise<void>((resume) => core.clock.turn(resume))
   }
-  return entries
 }
