@@ -101,3 +101,12 @@ test.each(['get', 'run', 'resume', 'delete'] as const)('an invalid id names no p
     expect(await codeOf(ada.pipelines[method](id as string))).toBe(expected)
   }
 })
+
+test('an `onDefine` whose promise rejects is refused, and the rejection does not end the process', async () => {
+  const { ada, one } = await started()
+  const onDefine = (async () => {
+    throw new Error('later')
+  }) as unknown as () => undefined
+  expect(await codeOf(ada.pipelines.define({ id: 'p', job: one, onDefine }))).toBe('INVALID_INPUT')
+  expect(await codeOf(ada.pipelines.get('p'))).toBe('PIPELINE_NOT_FOUND')
+})

@@ -71,7 +71,10 @@ export async function consequencesOf(
   signal: AbortSignal | undefined,
 ): Promise<Consequences> {
   const views = { before: before && pipelineViewOf(before), pipeline: pipelineViewOf(after) }
-  const asked = (await parseWith(onDefineSchema, onDefine(views) ?? [], 'what onDefine gives')) as readonly OnDefine[]
+  const given: unknown = onDefine(views) ?? []
+  // `parseWith` refuses a promise. Its rejection is ignored here, so that it does not end the process.
+  if (given instanceof Promise) given.catch(() => {})
+  const asked = (await parseWith(onDefineSchema, given, 'what onDefine gives')) as readonly OnDefine[]
   const jobs: Consequences['jobs'][number][] = []
   const sends: Consequences['sends'][number][] = []
   let status: PipelineStatus | undefined
