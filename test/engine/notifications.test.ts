@@ -192,6 +192,27 @@ describe('subscriptions', () => {
     expect(await rulesOf(ada)).toEqual([])
   })
 
+  test('to an alias are those to its type', async () => {
+    const bench = new Bench()
+    const notify = [{ ...onSuccess, audience: 'subscribers' }] as const
+    const renamed = defineJob({ type: 'new', aliases: ['old'], execute: () => 1, notify })
+    const { ada } = await bench.start({ jobs: [renamed] })
+    expect(await ada.notifications.subscribe({ job: 'old', level: 'all' })).toEqual({ job: 'new', level: 'all' })
+    await ada.submit(renamed)
+    await bench.clock.advance(0)
+    expect(await rulesOf(ada)).toEqual(['success'])
+    await ada.notifications.unsubscribe({ job: 'old' })
+    expect(await ada.notifications.subscriptions()).toEqual([])
+  })
+
+  test('are at most 1,000 for each person, who may still change each of them', async () => {
+    const { bob } = await started([])
+    for (let n = 0; n < 1_000; n++) await bob.notifications.subscribe({ pipeline: `p${n}`, level: 'all' })
+    expect(await codeOf(bob.notifications.subscribe({ level: 'all' }))).toBe('INVALID_INPUT')
+    await bob.notifications.subscribe({ pipeline: 'p7', level: 'none' })
+    expect(await bob.notifications.subscriptions()).toContainEqual({ pipeline: 'p7', level: 'none' })
+  })
+
   test('show nothing from before them; another level, or a closer one, keeps what was told', async () => {
     const { bob, ada, run, type } = await started([
       { ...onSuccess, audience: 'subscribers' },

@@ -146,12 +146,14 @@ export async function subscribe(
   { signal, ...options }: SubscriptionTarget & CallOptions & Pick<SubscriptionView, 'level'>,
 ): Promise<SubscriptionView> {
   signal?.throwIfAborted()
-  const { level, ...to } = await parseOptions(subscribeSchema, options)
+  const { level, ...asked } = await parseOptions(subscribeSchema, options)
+  const to = targetOf(core, who, asked)
   const known = await core.storage.subscriptions({ tenant: who.tenant, person: who.id })
-  if (known.length >= SUBSCRIPTIONS_MAX) {
+  const isKnown = known.some(({ type, pipeline }) => type === to.type && pipeline === to.pipeline)
+  if (known.length >= SUBSCRIPTIONS_MAX && !isKnown) {
     throw new JobchartError('INVALID_INPUT', `a person may have at most ${SUBSCRIPTIONS_MAX} subscriptions`)
   }
-  return viewOf(await core.storage.subscribe({ ...targetOf(who, to), level }))
+  return viewOf(await core.storage.subscribe({ ...to, level }))
 }
 
 /** Ends a subscription of the caller. */
@@ -161,7 +163,7 @@ export async function unsubscribe(
   { signal, ...options }: SubscriptionTarget & CallOptions = {},
 ): Promise<void> {
   signal?.throwIfAborted()
-  await core.storage.unsubscribe(targetOf(who, await parseOptions(unsubscribeSchema, options)))
+  await core.storage.unsubscribe(targetOf(core, who, await parseOptions(unsubscribeSchema, options)))
 }
 
 /** The subscriptions of the caller. */
@@ -175,10 +177,11 @@ export async function subscriptions(
 }
 
 function targetOf(
+  { types }: Core,
   { tenant, id: person }: Principal,
   { job, pipeline }: { readonly job?: AnyJobType | string; readonly pipeline?: string },
 ): Omit<Subscription, 'level'> {
-  const type = typeof job === 'object' ? job.type : job
+  const type = typeof job === 'string' ? types.nameOf(job) : job?.type
   return { tenant, person, ...(type === undefined ? {} : { type }), ...(pipeline === undefined ? {} : { pipeline }) }
 }
 
