@@ -143,12 +143,14 @@ export function scheduleIssue(times: ScheduleTimes, now: number): string | undef
   const { cron, fields } = times
   const found = cron.trim().split(/\s+/).length
   if (found !== fields) return `cron should have ${fields} fields; "${cron}" has ${found}${hint(found)}`
-  try {
-    if (cronOf(times).nextRun(dateOf(now)) === null) return `cron "${cron}" is never due`
-    return undefined
-  } catch (error) {
-    if (isZone(times.timeZone)) return `cron "${cron}" is not a valid pattern: ${messageOf(error)}`
+  // croner takes an empty name for the time zone of this machine.
+  if (!isZone(times.timeZone)) {
     return `timeZone should be a name of the IANA database, e.g. Europe/Paris; found "${times.timeZone}"`
+  }
+  try {
+    return cronOf(times).nextRun(dateOf(now)) === null ? `cron "${cron}" is never due` : undefined
+  } catch (error) {
+    return `cron "${cron}" is not a valid pattern: ${messageOf(error)}`
   }
 }
 

@@ -158,6 +158,7 @@ describe('a schedule', () => {
     expect(await refused({ cron: '0 2 * * *', timeZone: 'Europe/Pari' })).toMatch(
       /timeZone should be a name of the IANA/,
     )
+    expect(await refused({ cron: '* * * * *', timeZone: '' })).toMatch(/timeZone should be a name of the IANA/)
     expect(await refused({ every: '10ms' })).toMatch(/at least '1s'/)
     expect(await refused({ every: '1h', cron: '0 2 * * *' })).toMatch(/should have one of cron, every and at/)
     expect(await refused({ at: '2027-01-01' })).toMatch(/offset/)
