@@ -34,28 +34,25 @@ import { ChangedMeanwhile } from './tick.ts'
 
 /** How many due pipelines are read at once. */
 const PIPELINES_AT_ONCE = 1_000
+/** How much one pipeline starts or skips at once. Pipelines that depend on each other may owe runs without end. */
+const RUNS_AT_ONCE = 100
 
 /** Starts due runs of one engine, one search at a time: two at once would only conflict with each other. */
 export class DueRuns {
   #search: Promise<void> | undefined
   #isAskedAgain = false
 
-  /** Starts the runs that are due now. While a search runs, it is repeated after that. */
+  /**
+   * Starts the runs that are due now. While a search runs, the alarm is set to begin another one after it. The caller
+   * does not wait for that one, because pipelines that depend on each other may always owe another run.
+   */
   start(core: Core): Promise<void> {
-    this.#isAskedAgain = true
-    this.#search ??= this.#run(core)
-    return this.#search
-  }
-
-  async #run(core: Core): Promise<void> {
-    try {
-      while (this.#isAskedAgain) {
-        this.#isAskedAgain = false
-        await startDueRuns(core)
-      }
-    } finally {
+    this.#isAskedAgain = this.#search !== undefined
+    this.#search ??= startDueRuns(core).finally(() => {
       this.#search = undefined
-    }
+      if (this.#isAskedAgain) core.alarm.set(core.clock.steady())
+    })
+    return this.#search
   }
 }
 
@@ -84,11 +81,12 @@ function isDue(pipeline: Pipeline, now: number): boolean {
   return (dueTime(pipeline) ?? Number.POSITIVE_INFINITY) <= now
 }
 
-// Starts all runs of one pipeline that are due now, one after the other.
+// Starts the runs of one pipeline that are due now, one after the other. If some are left, the alarm rings at once.
 async function startAll(core: Core, first: Pipeline): Promise<void> {
   const { tenant, id } = first
   let pipeline: Pipeline | undefined = first
-  while (pipeline !== undefined && isDue(pipeline, core.clock.now()) && !core.stopped.aborted) {
+  for (let runs = 0; pipeline !== undefined && isDue(pipeline, core.clock.now()) && !core.stopped.aborted; runs++) {
+    if (runs === RUNS_AT_ONCE) return core.alarm.set(core.clock.steady())
     try {
       await startNext(core, pipeline)
     } catch (error) {

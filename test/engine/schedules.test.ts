@@ -786,6 +786,36 @@ describe('dependsOn', () => {
     expect((await skips(ada, 'n')).map(([reason]) => reason)).toEqual(['paused'])
   })
 
+  test('a pipeline that runs after itself without end, in jobs that end at once, does not hold up the start of an engine', async () => {
+    const bench = new Bench()
+    const instant = defineJob({
+      type: 'instant',
+      lifecycle: createMachine({ initial: 'over', states: { over: { type: 'final', tags: 'success' } } }),
+    })
+    const first = await bench.start({ jobs: [instant, deploy], ...RARELY })
+    await first.ada.pipelines.define({ id: 'a', job: instant })
+    await first.ada.pipelines.define({ id: 'a', job: instant, dependsOn: [{ pipeline: 'a' }, { job: deploy }] })
+    await first.crash()
+    const second = await bench.start({ jobs: [deploy], ...RARELY })
+    await second.ada.submit(deploy)
+    await bench.clock.settle()
+    await second.crash()
+    const { ada } = await bench.start({ jobs: [instant, deploy], ...RARELY })
+    expect(await ada.count({ pipeline: 'a' })).toBe(100)
+    await ada.pipelines.pause('a', 'enough')
+  })
+
+  test('more runs than are started at once are all started', async () => {
+    const bench = new Bench()
+    const { ada } = await bench.start({ jobs: [nightly, deploy], ...RARELY, concurrency: 100 })
+    await ada.pipelines.define({ id: 'n', job: nightly, dependsOn: [{ job: deploy }] })
+    const away = await bench.start({ jobs: [deploy], ...RARELY, concurrency: 100 })
+    await bench.clock.settle()
+    await away.ada.submitMany(Array.from({ length: 250 }, () => ({ type: deploy })))
+    await bench.clock.advance(HOUR)
+    expect(await ada.count({ pipeline: 'n', status: 'completed' })).toBe(250)
+  })
+
   test('a job that ends in the commit that starts it causes runs, too', async () => {
     const bench = new Bench()
     const instant = defineJob({
