@@ -22,6 +22,8 @@ export const DELIVERIES = 'jobchart.deliveries'
 const PEOPLE_AT_ONCE = 1_000
 /** How many deliveries run at once, over all engines of one storage. */
 const CONCURRENCY = 10
+/** How long one call of the notifier may take, in milliseconds. A delivery to many persons may take any time. */
+const CALL_MS_MAX = 60_000
 
 interface Asked {
   readonly key: string
@@ -38,7 +40,6 @@ export function deliveryType(notifier: Notifier, core: () => Core): AnyJobType {
     type: DELIVERY,
     executor: 'live',
     limits: { concurrency: CONCURRENCY },
-    timeout: '1m',
     retry,
     execute: async (context: TaskContext) => {
       // Only the engine creates these jobs, so their input has this shape.
@@ -54,7 +55,7 @@ async function deliver(core: Core, notifier: Notifier, { key, channel }: Asked, 
   if (notification === undefined) return
   const failures: unknown[] = []
   for await (const asked of concerned(core, notification, channel)) {
-    const found = await notifier.addresses(asked, { signal: context.signal })
+    const found = await inTime(core, context.signal, (signal) => notifier.addresses(asked, { signal }))
     for (const each of addressedOf(found, asked)) {
       context.signal.throwIfAborted()
       try {
@@ -62,6 +63,8 @@ async function deliver(core: Core, notifier: Notifier, { key, channel }: Asked, 
           deliverOne(core, notifier, { notification, channel, to: each, asked }, { idempotencyKey, signal }),
         )
       } catch (error) {
+        // A notifier that does not answer is not asked for all others too.
+        if (error instanceof NoAnswerError) throw error
         failures.push(error)
       }
     }
@@ -95,7 +98,31 @@ async function deliverOne(
   if (view === undefined) return
   const { rule, level, event } = view
   const delivery: Delivery = { channel, tenant, person: to.id, address: to.address, rule, level, event: { ...event } }
-  await notifier.deliver(delivery, options)
+  await inTime(core, options.signal, (signal) => notifier.deliver(delivery, { ...options, signal }))
+}
+
+class NoAnswerError extends JobchartError {
+  constructor() {
+    super('TIMEOUT', 'the notifier did not answer within 1 minute')
+  }
+}
+
+/** Calls the notifier. @throws {NoAnswerError} it did not answer in time. */
+async function inTime<Answer>(
+  { clock }: Core,
+  signal: AbortSignal,
+  call: (signal: AbortSignal) => Answer | PromiseLike<Answer>,
+): Promise<Answer> {
+  const late = new AbortController()
+  const silence = new Promise<never>((_, refuse) => {
+    late.signal.addEventListener('abort', () => refuse(late.signal.reason))
+  })
+  const cancel = clock.timer(CALL_MS_MAX, () => late.abort(new NoAnswerError()))
+  try {
+    return await Promise.race([call(AbortSignal.any([signal, late.signal])), silence])
+  } finally {
+    cancel()
+  }
 }
 
 async function principalOf(

@@ -75,7 +75,7 @@ export interface DeliveredEvent {
 
 /** Options of `deliver`. */
 export interface DeliveryOptions {
-  /** Aborted when the engine stops, or the delivery has taken 1 minute. */
+  /** Aborted when the engine stops, or this call has taken 1 minute. */
   readonly signal: AbortSignal
   /** The same in every try of this delivery, and different for every person, channel and notification. */
   readonly idempotencyKey: string

@@ -492,6 +492,47 @@ describe('a notifier', () => {
     expect(events.filter(({ type }) => type === 'task.retried')).toHaveLength(1)
   })
 
+  test('may take long for many persons, since each call has a minute of its own', async () => {
+    const mail = mailbox({})
+    const { ada, run, bench, engine } = await started(
+      [{ ...onSuccess, channels: ['mail'], audience: { role: 'editor' } }],
+      {
+        notifier: {
+          ...mail.notifier,
+          addresses: async () => Array.from({ length: 400 }, (_, n) => ({ id: `p${n}`, address: 'a', role: 'editor' })),
+          deliver: async (delivery, options) => {
+            await new Promise<void>((resume) => bench.clock.timer(1_000, resume))
+            await mail.notifier.deliver(delivery, options)
+          },
+        },
+        policy: rolePolicy({ member: ['editor'] }),
+      },
+    )
+    await run(ada, 'finish')
+    await bench.clock.advance(10 * 60_000)
+    expect(mail.sent).toHaveLength(400)
+    const [delivery] = (await engine.system.list({ type: 'jobchart.delivery' })).items
+    expect(delivery?.outcome).toBe('success')
+  })
+
+  test('that does not answer within a minute is told so, and is tried again', async () => {
+    const signals: AbortSignal[] = []
+    const { ada, run, bench } = await started([{ ...onSuccess, channels: ['mail'], audience: 'creator' }], {
+      notifier: {
+        ...mailbox({ ada: 'editor' }).notifier,
+        deliver: (_, { signal }) => {
+          signals.push(signal)
+          return new Promise<void>(() => {})
+        },
+      },
+    })
+    await run(ada, 'finish')
+    await bench.clock.advance(59_000)
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false])
+    await bench.clock.advance(11_000)
+    expect(signals.map(({ aborted }) => aborted)).toEqual([true, false])
+  })
+
   test('delivers nothing of a job that was deleted before', async () => {
     const mail = mailbox({ ada: 'editor' })
     mail.fails.add('ada')
