@@ -24,7 +24,17 @@ import { authorizePipeline, authorizeSubmit } from './authorization.ts'
 import { type Core, ENGINE } from './core.ts'
 import { dependantsOf, owedTo } from './dependants.ts'
 import { decidesFacts, factsOf, factsOfRetry } from './facts.ts'
-import { blockerOf, changeStatus, createIn, type Followed, look, pause, type Step, skipRun } from './followed.ts'
+import {
+  blockerOf,
+  changeStatus,
+  createIn,
+  type Followed,
+  look,
+  passStatus,
+  pause,
+  type Step,
+  skipRun,
+} from './followed.ts'
 import { newId } from './ids.ts'
 import { followUpsSchema } from './options.ts'
 import { parseInput, parseWith } from './parse.ts'
@@ -264,6 +274,7 @@ class Preparation {
         if (run !== undefined && blocker !== undefined) return skipRun(core, followed, run, seed, blocker)
         // The changeset checks the pipeline again, because it may be paused or deleted by then. A retry runs all the same.
         if (run !== undefined && seed.trigger !== 'retry') look(followed, run)
+        if (run !== undefined && seed.retryOf !== undefined) passStatus(followed, run, seed.retryOf, seed.id)
         createIn(core, jobs, followed, type, seed)
       },
     }

@@ -128,3 +128,11 @@ export function changeStatus(core: Core, followed: Followed, found: Pipeline, to
     : { after: changed, events: [event] }
   followed.pipelines = combined(followed.pipelines, { before: found, after, events, by: ENGINE })
 }
+
+/** If the pipeline's status belongs to a job, it belongs to the retry of the job from now on. */
+export function passStatus(followed: Followed, found: Pipeline, jobId: string, retryId: string): void {
+  if (found.statusJob !== jobId) return
+  const now = look(followed, found)
+  const after = { ...now, statusJob: retryId, revision: now.revision + 1 }
+  followed.pipelines = combined(followed.pipelines, { before: found, after })
+}

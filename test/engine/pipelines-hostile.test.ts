@@ -1,6 +1,6 @@
 import { defineJob, type Policy } from 'jobchart'
 import { expect, test } from 'vitest'
-import { Bench, codeOf, errorOf, shownError } from './bench.ts'
+import { Bench, codeOf, errorOf, shownError, Work } from './bench.ts'
 
 /** Two engines on one disk with two job types. */
 async function started() {
@@ -109,4 +109,26 @@ test('an `onDefine` whose promise rejects is refused, and the rejection does not
   }) as unknown as () => undefined
   expect(await codeOf(ada.pipelines.define({ id: 'p', job: one, onDefine }))).toBe('INVALID_INPUT')
   expect(await codeOf(ada.pipelines.get('p'))).toBe('PIPELINE_NOT_FOUND')
+})
+
+test('a pipeline that waits for the retry of a job is failed when the retry is deleted', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'run', execute: () => {} })
+  const config = defineJob({
+    type: 'config',
+    retry: { limit: 0 },
+    execute: work.obedient,
+    followUp: ({ outcome, retries }) => (outcome === 'failure' && retries < 1 ? [{ kind: 'retry' }] : []),
+  })
+  const { ada } = await bench.start({ jobs: [type, config] })
+  const onDefine = () => [{ kind: 'status', status: 'provisioning' } as const, { kind: 'submit', job: config } as const]
+  await ada.pipelines.define({ id: 'p', job: type, onDefine })
+  await bench.clock.settle()
+  work.run().fail(new Error('the source is down'))
+  await bench.clock.settle()
+  const [retry] = (await ada.list({ pipeline: 'p', phase: 'active' })).items
+  expect([retry?.retries, (await ada.pipelines.get('p')).status]).toEqual([1, 'provisioning'])
+  await ada.delete(retry?.id ?? '')
+  expect((await ada.pipelines.get('p')).status).toBe('failed')
 })
