@@ -29,7 +29,7 @@ export async function enteredPipeline(
   const pipeline = id === undefined ? undefined : await core.storage.pipeline(tenant, id)
   if (pipeline === undefined) return undefined
   const mask = await authorizePipeline(core, who, pipeline, 'runPipeline', signal)
-  return startable(pipeline, mask.hidden.has('paused'))
+  return startable(pipeline, mask.hidden)
 }
 
 /**

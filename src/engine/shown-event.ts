@@ -66,10 +66,14 @@ export function shownEvents(row: EventRow, sequence: number, mask: FieldMask): r
 
 function shownEvent(event: EventOf, row: EventRow, mask: FieldMask): ShownEvent {
   const ofJob = toldBy({ by: event.by, outcome: outcomeOf(event) }, row)
-  // The reason of a pause is the field `paused` of the pipeline.
-  const isPause = event.type === 'pipeline.paused'
-  const told = (field: string) => (isPause && field === 'reason' ? 'paused' : ofJob(field))
+  const told = (field: string) => (field === 'reason' ? ofReason(event) : ofJob(field))
   return Object.freeze(namingMasked<ShownEvent>(withoutPrivate(event, mask), mask, told))
+}
+
+// The reason of a pause is the field `paused` of the pipeline. That of a skipped run may be the pipeline's status.
+function ofReason({ type }: EventOf): string {
+  if (type === 'pipeline.paused') return 'paused'
+  return type === 'run.skipped' ? 'status' : 'reason'
 }
 
 function outcomeOf(event: EventOf): Outcome | undefined {

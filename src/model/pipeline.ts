@@ -154,16 +154,16 @@ export function standstill({ paused, status }: Pipeline): 'paused' | 'provisioni
 /**
  * Returns the pipeline if it starts runs.
  *
- * @param isPrivate  the message must not give the reason of a pause.
+ * @param hidden  the fields that the message must not tell: the reason of a pause (`paused`), and the `status`.
  * @throws {JobchartError} `INVALID_STATE` it is paused, or its status is not `ready`.
  */
-export function startable(pipeline: Pipeline, isPrivate = false): Pipeline {
+export function startable(pipeline: Pipeline, hidden: ReadonlySet<string> = new Set()): Pipeline {
   const { id, paused } = pipeline
   const why = standstill(pipeline)
   if (why === undefined) return pipeline
-  const reason = isPrivate || paused === undefined ? '' : `: ${paused}`
-  const how = why === 'paused' ? `paused${reason}` : `${why}, and starts runs when it is ready`
-  throw new JobchartError('INVALID_STATE', `pipeline "${id}" is ${how}`)
+  const reason = hidden.has('paused') || paused === undefined ? '' : `: ${paused}`
+  const status = hidden.has('status') ? 'not ready' : `${why}, and starts runs when it is ready`
+  throw new JobchartError('INVALID_STATE', `pipeline "${id}" is ${why === 'paused' ? `paused${reason}` : status}`)
 }
 
 /** The pipeline with another status. `jobId`: the job to store as `statusJob`. */

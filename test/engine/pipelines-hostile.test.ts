@@ -74,6 +74,30 @@ test('fields of a pipeline that the policy redacts appear in no list, refusal or
   }
 })
 
+test('a redacted status is told by no skipped run and no refusal', async () => {
+  const bench = new Bench()
+  const job = defineJob({
+    type: 'one',
+    execute: () => {},
+    notify: [{ on: { event: 'run.skipped' }, channels: ['inApp'], audience: { role: 'viewer' } }],
+  })
+  const policy: Policy = { authorize: () => ({ redact: ['status'] }), scope: ({ tenant }) => [{ tenant }] }
+  const { engine } = await bench.start({ jobs: [job], policy })
+  const onDefine = () => [{ kind: 'status', status: 'provisioning' }] as const
+  await engine.system.pipelines.define({ id: 'p', job, schedule: { every: '1h' }, onDefine })
+  await bench.clock.advance(0)
+  const vera = engine.as({ id: 'vera', role: 'viewer' })
+  const told = [
+    await vera.pipelines.history('p'),
+    (await vera.notifications.list()).items,
+    (await errorOf(vera.pipelines.run('p'))).message,
+    (await errorOf(vera.submit(job, undefined, { pipeline: 'p' }))).message,
+  ]
+  expect(told.map(({ length }) => length > 0)).toEqual([true, true, true, true])
+  expect(JSON.stringify(told)).toContain('run.skipped')
+  expect(JSON.stringify(told)).not.toContain('provisioning')
+})
+
 test('I48 a label named __proto__ is refused, and not dropped', async () => {
   const { ada, one } = await started()
   const labels: { [name: string]: string } = JSON.parse('{"__proto__":"red","team":"blue"}')

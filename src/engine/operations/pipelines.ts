@@ -208,7 +208,7 @@ export async function runPipeline(
   for (;;) {
     const { pipeline: run, mask: shown } = await reachPipeline(core, who, { id, tenant }, 'runPipeline', signal)
     if (!hasInput && shown.hidden.has('input')) throw notReadable(who, id)
-    const type = core.types.named(startable(run, shown.hidden.has('paused')).type)
+    const type = core.types.named(startable(run, shown.hidden).type)
     const both = await parseWith(labelsSchema, { ...run.labels, ...labels }, 'labels')
     const owned = { tenant: run.tenant, createdBy: who.id, pipeline: id }
     const parsed = async () => (hasInput ? await parseInput(type, options.input) : run.input)
