@@ -19,6 +19,7 @@ const PAGES = 2 ** 31 - 1
  */
 export async function backUp(file: string, target: string): Promise<void> {
   const path = resolve(target)
+  refuseOwn(file, path)
   reserve(path)
   let isDone = false
   try {
@@ -37,6 +38,12 @@ export async function backUp(file: string, target: string): Promise<void> {
   }
 }
 
+// SQLite would take such a file for a part of the database: it would no longer open it only for reading.
+function refuseOwn(file: string, path: string): void {
+  if (!['-journal', '-wal', '-shm'].some((suffix) => path === `${file}${suffix}`)) return
+  throw refused('a backup is written to a new file, and SQLite has files of this name of its own')
+}
+
 // Creates the target as an empty file, which SQLite takes for a new database. So the copy is readable by its owner
 // alone, and replaces no other file.
 function reserve(path: string): void {
@@ -44,7 +51,10 @@ function reserve(path: string): void {
     closeSync(openSync(path, 'wx', 0o600))
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw unavailable(path, error)
-    const message = 'a backup is written to a new file, and a file of this name exists'
-    throw new JobchartError('INVALID_INPUT', message, { issues: [{ message, path: ['file'] }] })
+    throw refused('a backup is written to a new file, and a file of this name exists')
   }
+}
+
+function refused(message: string): JobchartError {
+  return new JobchartError('INVALID_INPUT', message, { issues: [{ message, path: ['file'] }] })
 }

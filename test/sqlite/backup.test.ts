@@ -71,6 +71,8 @@ test('S43 a backup replaces no file, and leaves none behind when it fails', asyn
   writeFileSync(taken, 'mine')
   for (const file of [taken, join(folder, 'jobs.db')]) expect(await codeOf(engine.backup(file))).toBe('INVALID_INPUT')
   expect(statSync(taken).size).toBe(4)
+  // With a file of this name, SQLite could no longer read the database for a backup.
+  expect(await codeOf(engine.backup(join(folder, 'jobs.db-journal')))).toBe('INVALID_INPUT')
   expect(await codeOf(engine.backup(join(folder, 'none', 'backup.db')))).toBe('STORAGE_UNAVAILABLE')
   expect(await codeOf(engine.backup('' as never))).toBe('INVALID_INPUT')
   await engine.backup(join(folder, 'ok.db'))
