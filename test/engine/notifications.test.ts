@@ -261,6 +261,11 @@ describe('reading', () => {
     expect(items.map(({ isRead }) => isRead)).toEqual([true, false, false, true, true, true])
     expect(await bob.notifications.count({ unread: true })).toBe(3)
     expect(await codeOf(ada.notifications.read({ before: 0 }))).toBe('INVALID_INPUT')
+    // What comes later is unread, however high the id was.
+    await ada.notifications.read({ before: Number.MAX_SAFE_INTEGER })
+    expect(await ada.notifications.count({ unread: true })).toBe(0)
+    await run(ada, 'finish')
+    expect(await ada.notifications.count({ unread: true })).toBe(2)
   })
 
   test('pages neither skip nor repeat, and a count stops at 101', async () => {

@@ -136,7 +136,11 @@ export async function readNotifications(
 ): Promise<void> {
   signal?.throwIfAborted()
   const marks = await parseWith(markReadSchema, marked, 'what is read')
-  await core.storage.markRead({ tenant, person }, Array.isArray(marks) ? { numbers: marks } : marks)
+  const reader = { tenant, person }
+  if (Array.isArray(marks)) return await core.storage.markRead(reader, { numbers: marks })
+  // What comes later is unread, whatever the id is.
+  const next = (await core.storage.lastNotification()) + 1
+  await core.storage.markRead(reader, { before: Math.min(marks.before, next) })
 }
 
 /** Subscribes the caller, or changes the level of a subscription. */
