@@ -285,3 +285,17 @@ describe('rights', () => {
     expect(await viewer.pipelines.run('p', { input: 'her own' })).toMatchObject({ pipeline: 'p', createdBy: 'vera' })
   })
 })
+
+test('a submit into a stored pipeline that names no overlap rule follows that of the pipeline', async () => {
+  const { ada, type, nightly, work, bench } = await started()
+  await ada.pipelines.define({ ...nightly, overlap: 'queue' })
+  await ada.pipelines.run('nightly')
+  await bench.clock.settle()
+  const waiting = await ada.submit(type, { day: 'tuesday' }, { pipeline: 'nightly' })
+  expect(waiting.phase).toBe('waiting')
+  const [together] = await ada.submitMany([{ type, input: { day: 'friday' }, pipeline: 'nightly' }], { atomic: true })
+  expect(together).toMatchObject({ job: { phase: 'waiting' } })
+  const refused = ada.submit(type, { day: 'sunday' }, { pipeline: 'nightly', overlap: 'reject' })
+  expect(await codeOf(refused)).toBe('ALREADY_RUNNING')
+  expect(work.runs).toHaveLength(1)
+})

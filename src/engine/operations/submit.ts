@@ -5,6 +5,7 @@ import type { AnyJobType } from '../../model/definition.ts'
 import { isUnreadable, JobchartError } from '../../model/error.ts'
 import type { Actor } from '../../model/event.ts'
 import { holdsUniqueKey, type Job, type Overlap } from '../../model/job.ts'
+import { overlapFor, type Pipeline } from '../../model/pipeline.ts'
 import { canonicalText, type Json } from '../../model/storable.ts'
 import type { Principal } from '../../port/policy.ts'
 import { allowed, authorizeSubmit, maskOfAnswer, withoutHiddenJob } from '../authorization.ts'
@@ -20,14 +21,15 @@ import { type Answer, type Soon, whenKnown } from '../soon.ts'
 import { untilUnchanged } from '../tick.ts'
 import { UniqueKeyHeldError } from '../unique-key.ts'
 import { type JobView, viewOf } from '../view.ts'
-import { type Arrival, insertion, insertRun, insertTogether } from './runs.ts'
+import { type Arrival, insertion, insertRun, insertTogether, asked as ruleOf } from './runs.ts'
 
 /** The options of `submit`. */
 export interface SubmitOptions extends CallOptions {
   /** The name of the pipeline that this job is a run of. At most one run of a pipeline runs at a time. */
   readonly pipeline?: string
   /**
-   * What happens if another run holds the pipeline's slot. `'reject'` (default): this submit fails. `'queue'`: this job
+   * What happens if another run holds the pipeline's slot. Default: the rule of the stored pipeline for manual runs, or
+   * `'reject'` if none is stored. `'reject'`: this submit fails. `'queue'`: this job
    * waits for the slot. `'replace'`: the other run is cancelled as by `cancel`, and this job starts once the tasks of
    * that run have stopped. Only with `pipeline`.
    */
@@ -64,6 +66,14 @@ const NO_OPTIONS = submitOptionsSchema.parse({})
 interface Asked {
   readonly arrival: Arrival
   readonly mask: FieldMask
+  /** True: the caller named no overlap rule, so that of a stored pipeline counts. */
+  readonly isByPipeline: boolean
+}
+
+/** The job as a run of the stored pipeline that it enters, if there is one. */
+function entering({ arrival, isByPipeline }: Asked, run: Pipeline | undefined): Arrival {
+  if (run === undefined) return arrival
+  return isByPipeline ? { ...arrival, run, overlap: ruleOf(overlapFor(run, 'manual')) } : { ...arrival, run }
 }
 
 /** Asks the policy about a new job, and parses its input. */
@@ -76,30 +86,28 @@ function askedJob(
 ): Soon<Asked> {
   const { signal } = submitOptions
   signal?.throwIfAborted()
-  return whenKnown(
-    parseSubmitOptions(submitOptions),
-    ({ tenant, pipeline, labels, assignee, overlap = 'reject', ...options }) => {
-      const type = typeof asked === 'string' ? core.types.named(asked) : core.types.require(asked)
-      const where = { tenant: tenantOf(who, tenant), ...(pipeline === undefined ? {} : { pipeline }) }
-      const fixed = { ...where, createdBy: who.id }
-      const authorized = (facts: Facts) => authorizeSubmit(core, who, { ...fixed, ...facts, type: type.type }, signal)
-      const made = (facts: Facts, mask: FieldMask, parsed: Json | undefined): Asked => {
-        const seed = seedOf(newId(core), { ...fixed, ...facts }, options, parsed)
-        signal?.throwIfAborted()
-        return { arrival: { who, by: actorOf(who), type, seed, overlap }, mask }
-      }
-      if (decidesFacts(type)) {
-        return whenKnown(parseInput(type, input), (parsed) => {
-          const facts = factsOf(type, { ...fixed, input: parsed }, { labels, assignee })
-          return whenKnown(authorized(facts), (mask) => made(facts, mask, parsed))
-        })
-      }
-      const facts = assignee === undefined ? { labels } : { labels, assignee }
-      return whenKnown(authorized(facts), (mask) => {
-        return whenKnown(parseInput(type, input), (parsed) => made(facts, mask, parsed))
+  return whenKnown(parseSubmitOptions(submitOptions), ({ tenant, pipeline, labels, assignee, overlap, ...options }) => {
+    const type = typeof asked === 'string' ? core.types.named(asked) : core.types.require(asked)
+    const where = { tenant: tenantOf(who, tenant), ...(pipeline === undefined ? {} : { pipeline }) }
+    const fixed = { ...where, createdBy: who.id }
+    const authorized = (facts: Facts) => authorizeSubmit(core, who, { ...fixed, ...facts, type: type.type }, signal)
+    const made = (facts: Facts, mask: FieldMask, parsed: Json | undefined): Asked => {
+      const seed = seedOf(newId(core), { ...fixed, ...facts }, options, parsed)
+      signal?.throwIfAborted()
+      const arrival = { who, by: actorOf(who), type, seed, overlap: overlap ?? 'reject' } as const
+      return { arrival, mask, isByPipeline: overlap === undefined }
+    }
+    if (decidesFacts(type)) {
+      return whenKnown(parseInput(type, input), (parsed) => {
+        const facts = factsOf(type, { ...fixed, input: parsed }, { labels, assignee })
+        return whenKnown(authorized(facts), (mask) => made(facts, mask, parsed))
       })
-    },
-  )
+    }
+    const facts = assignee === undefined ? { labels } : { labels, assignee }
+    return whenKnown(authorized(facts), (mask) => {
+      return whenKnown(parseInput(type, input), (parsed) => made(facts, mask, parsed))
+    })
+  })
 }
 
 /** {@inheritDoc Session.submit} */
@@ -116,15 +124,11 @@ export function submit(
   else go(asked)
 }
 
-function store(
-  core: Core,
-  { arrival, mask }: Asked,
-  signal: AbortSignal | undefined,
-  { done, failed }: Answer<JobView>,
-): void {
+function store(core: Core, asked: Asked, signal: AbortSignal | undefined, { done, failed }: Answer<JobView>): void {
+  const { arrival, mask } = asked
   const { who, seed, overlap } = arrival
   if (seed.pipeline !== undefined || overlap !== 'reject') {
-    const insert = (run: Pick<Arrival, 'run'>) => insertFirst(core, { ...arrival, ...run }, mask)
+    const insert = ({ run }: Pick<Arrival, 'run'>) => insertFirst(core, entering(asked, run), mask)
     intoPipeline(core, who, seed, signal, insert).then(done, failed)
     return
   }
@@ -221,9 +225,10 @@ async function submitTogether(
   for (const job of jobs) asked.push(await askedJob(core, who, job.type, job.input, optionsOf(job, call)))
   const stored = await untilUnchanged(async () => {
     const arrivals: Arrival[] = []
-    for (const { arrival } of asked) {
-      const run = await enteredPipeline(core, who, arrival.seed, signal)
-      arrivals.push({ ...arrival, ...(run === undefined ? {} : { run }) })
+    for (const each of asked) {
+      const entered = entering(each, await enteredPipeline(core, who, each.arrival.seed, signal))
+      // Together with others, no run is replaced.
+      arrivals.push(entered.overlap === 'replace' ? { ...entered, overlap: 'reject' } : entered)
     }
     return await insertTogether(core, arrivals)
   }).catch(async (error: unknown) => {
