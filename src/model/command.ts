@@ -75,10 +75,11 @@ export function parseCommands(type: string, given: Commands): ParsedCommands {
   const commands: [string, StandardSchemaV1][] = []
   const by: [string, By][] = []
   for (const [name, command] of Object.entries(given)) {
-    const schema = 'schema' in command && !('~standard' in command) ? command.schema : command
-    if (!isSchema(schema)) throw broken(type, name, 'a schema, or { schema, by }')
-    commands.push([name, schema])
-    if ('by' in command && !('~standard' in command)) by.push([name, parseBy(type, name, command.by)])
+    // JavaScript may give any value.
+    const own: Partial<Exclude<Command, StandardSchemaV1>> = isSchema(command) ? { schema: command } : Object(command)
+    if (!isSchema(own.schema)) throw broken(type, name, 'a schema, or { schema, by }')
+    commands.push([name, own.schema])
+    if ('by' in own) by.push([name, parseBy(type, name, own.by)])
   }
   return { commands: Object.fromEntries(commands), by: Object.fromEntries(by) }
 }
