@@ -1,4 +1,13 @@
-import { defineJob, type JobActions, JobchartError, type Policy, rolePolicy, type Verdict } from 'jobchart'
+import {
+  defineJob,
+  type JobActions,
+  JobchartError,
+  type Policy,
+  queueExecutor,
+  rolePolicy,
+  task,
+  type Verdict,
+} from 'jobchart'
 import { describe, expect, test } from 'vitest'
 import { assign, setup } from 'xstate'
 import { z } from 'zod'
@@ -170,6 +179,7 @@ describe('the sender of a command', () => {
 
   test.each([
     ['a rule that is none', { relations: 'creator' }],
+    ['a rule that is undefined', undefined as never],
     ['a relation that is none', { relation: 'friend' }],
     ['roles that are no list', { roles: 'admin' }],
     ['roles on a resource that are no list', { on: { system: 'owner' } }],
@@ -232,6 +242,70 @@ describe('explain', () => {
     expect(await ada.explain(third.id)).toEqual([{ kind: 'busy', task: 'execute', executor: 'default' }])
     const idle = await bench.start({ jobs: [limited, plain], work: false })
     expect(await idle.ada.explain(third.id)).toEqual([{ kind: 'notHere', task: 'execute' }])
+  })
+
+  test('says only the time of a run whose pipeline is free, and that it is its turn once nothing else is in its way', async () => {
+    const bench = new Bench()
+    const known = defineJob({ type: 'known', execute: new Work().obedient })
+    const unknown = defineJob({ type: 'unknown', execute: () => 1 })
+    const first = await bench.start({ jobs: [known, unknown] })
+    const startAt = '2030-01-01T00:00:00.000Z'
+    const later = await first.ada.submit(known, 1, { pipeline: 'q', overlap: 'queue', startAt })
+    expect(await first.ada.explain(later.id)).toEqual([{ kind: 'startAt', at: startAt }])
+    const holder = await first.ada.submit(known, 1, { pipeline: 'p' })
+    const { id } = await first.ada.submit(unknown, 1, { pipeline: 'p', overlap: 'queue' })
+    await first.crash()
+    // The other engine frees the slot, and does not know the type of the run that is next.
+    const second = await bench.start({ jobs: [known] })
+    await second.ada.cancel(holder.id)
+    await bench.clock.settle()
+    expect(await second.ada.explain(id)).toEqual([
+      { kind: 'unknownVersion', type: 'unknown', version: '1' },
+      { kind: 'turn', pipeline: 'p' },
+    ])
+  })
+
+  test('says that a task waits for an executor that this engine lacks, or is about to begin', async () => {
+    const bench = new Bench()
+    const type = defineJob({ type: 'w', executor: 'gpu', execute: new Work().execute })
+    const executors = { gpu: queueExecutor({ concurrency: 1 }) }
+    const working = await bench.start({ jobs: [type], executors })
+    const idle = await bench.start({ jobs: [type], executors, work: false })
+    const { id } = await idle.ada.submit(type, 1)
+    // An engine hears of what another one has stored by its next poll.
+    expect(await working.ada.explain(id)).toEqual([{ kind: 'ready', task: 'execute' }])
+    // A task keeps the executor that its type named when it was made.
+    const renamed = await bench.start({ jobs: [defineJob({ type: 'w', execute: new Work().execute })] })
+    expect(await renamed.ada.explain(id)).toEqual([{ kind: 'noExecutor', task: 'execute', executor: 'gpu' }])
+  })
+
+  test('says that the new attempt of an invoke waits for the code of its former one', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const lifecycle = setup({ actors: { work: task({ killGrace: 'never' }, work.execute) } }).createMachine({
+      initial: 'on',
+      states: { on: { invoke: { src: 'work' }, on: { again: { target: 'on', reenter: true } } } },
+    })
+    const type = defineJob({ type: 'r', lifecycle, commands: { again: z.object({}) } })
+    const { ada } = await bench.start({ jobs: [type] })
+    const { id } = await ada.submit(type)
+    await ada.send(id, { type: 'again' })
+    const reasons = await ada.explain(id)
+    expect(reasons.map(({ kind }) => kind).sort()).toEqual(['blocked', 'stopping'])
+  })
+
+  test('says that the report of a lost attempt is awaited', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const type = defineJob({ type: 'w', recovery: 'await', execute: work.execute })
+    const first = await bench.start({ jobs: [type] })
+    const { id } = await first.ada.submit(type, 1)
+    await bench.clock.settle()
+    await first.crash()
+    const second = await bench.start({ jobs: [type] })
+    await bench.clock.settle()
+    expect(await second.ada.explain(id)).toEqual([{ kind: 'lost', task: 'execute', attempt: 1 }])
+    expect(work.runs).toHaveLength(1)
   })
 
   test('says which commands a job waits for, and when a timer falls due', async () => {

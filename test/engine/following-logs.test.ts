@@ -107,6 +107,21 @@ test('following a log ends without an error when its signal is aborted, also bef
   }
 })
 
+test('nothing is given after its signal was aborted, also of lines that were read before', async () => {
+  const { bench, work, here, id } = await running()
+  for (const text of ['one', 'two', 'three']) work.run().context.log(text)
+  await bench.clock.settle()
+  const give = new AbortController()
+  const seen: string[] = []
+  for await (const { text } of here.ada.logs(id, { follow: true, signal: give.signal })) {
+    seen.push(text)
+    give.abort()
+  }
+  expect(seen).toEqual(['one'])
+  work.run().finish()
+  await bench.clock.settle()
+})
+
 test('following a log ends with the deletion of its job, on the same engine and on another', async () => {
   const { bench, work, here, elsewhere, id } = await running()
   const logs = [following(here.ada, id), following(elsewhere.ada, id)]

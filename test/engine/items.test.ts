@@ -33,6 +33,24 @@ describe('items', () => {
     expect(await all(ada.items(id, { after: 2 }))).toMatchObject([{ key: 'c' }])
   })
 
+  test('are all given, in their order, also where there are more than one read gives', async () => {
+    const bench = new Bench()
+    const count = 1_001
+    const type = defineJob({
+      type: 'batch',
+      execute: async ({ item }) => {
+        for (let n = 1; n <= count; n++) await item(`part ${n}`)
+      },
+    })
+    const { ada } = await bench.start({ jobs: [type] })
+    const { id } = await ada.submit(type, 1)
+    await ada.result(id)
+    const found = await all(ada.items(id))
+    expect(found.map(({ number, key }) => `${number} ${key}`)).toEqual(
+      Array.from({ length: count }, (_, index) => `${index + 1} part ${index + 1}`),
+    )
+  })
+
   test('a later attempt replaces the item of an earlier one, under its number', async () => {
     const bench = new Bench()
     const type = defineJob({

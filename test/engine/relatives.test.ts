@@ -375,3 +375,33 @@ test.each(['load', 'commit'] as const)(
     expect(await ada.get(id)).toMatchObject({ status: 'second', phase: 'active' })
   },
 )
+
+// Each end of a child's work is a change of its own, and the cancel touches both: together they are one changeset.
+test('a cancel of a parent and the ends of its children’s work are all obeyed, at whatever distance they come', async () => {
+  for (let distance = 0; distance < 25; distance++) {
+    const bench = new Bench()
+    const works = [new Work(), new Work()] as const
+    const child = (work: Work) =>
+      setup({ actors: { work: task({}, work.obedient) } }).createMachine({
+        initial: 'working',
+        states: { working: { invoke: { src: 'work', onDone: 'resting' } }, resting: {} },
+      })
+    const lifecycle = setup({ actors: { one: child(works[0]), two: child(works[1]) } }).createMachine({
+      initial: 'on',
+      invoke: [{ src: 'one' }, { src: 'two' }],
+      states: { on: { on: { cancel: 'off' } }, off: { type: 'final', tags: 'cancelled' } },
+    })
+    const type = defineJob({ type: 'parent', lifecycle, commands: { cancel: z.object({}) } })
+    const { ada } = await bench.start({ jobs: [type] })
+    const { id } = await ada.submit(type)
+    await bench.clock.settle()
+    const cancelled = ada.cancel(id)
+    for (let step = 0; step < distance; step++) await null
+    for (const work of works) work.run().finish()
+    expect((await cancelled).status).toBe('off')
+    await bench.clock.settle()
+    const { items } = await ada.list({ parentId: id })
+    expect(items.map(({ phase }) => phase)).toEqual(['settled', 'settled'])
+    await bench.end()
+  }
+})

@@ -1,7 +1,7 @@
 import { defineJob } from 'jobchart'
 import { expect, test } from 'vitest'
 import { z } from 'zod'
-import { Bench, codeOf } from './bench.ts'
+import { Bench, codeOf, errorOf } from './bench.ts'
 
 const numbered = defineJob({ type: 'numbered', input: z.int(), execute: ({ input }) => input * 2 })
 const bounded = defineJob({ type: 'bounded', limits: { queued: 3 }, execute: () => new Promise(() => {}) })
@@ -87,4 +87,62 @@ test('queued runs of an atomic submit wait for each other', async () => {
   expect(outcomes.map(({ job }) => job?.phase)).toEqual(['active', 'waiting', 'waiting'])
   await bench.clock.advance(2_000)
   expect(await ada.count({ status: 'completed' })).toBe(3)
+})
+
+test('runs of a stored pipeline are submitted together, and are all refused while it is paused', async () => {
+  const bench = new Bench()
+  const { ada } = await bench.start({ jobs: [numbered] })
+  await ada.pipelines.define({ id: 'p', job: numbered, input: 0 })
+  const jobs = [
+    { type: numbered, input: 1 },
+    { type: numbered, input: 2, pipeline: 'p', overlap: 'queue' as const },
+    { type: numbered, input: 3, pipeline: 'p', overlap: 'queue' as const },
+  ]
+  await ada.pipelines.pause('p', 'the source is down')
+  expect(await codeOf(ada.submitMany(jobs, { atomic: true }))).toBe('INVALID_STATE')
+  expect(await ada.count()).toBe(0)
+  await ada.pipelines.resume('p')
+  const outcomes = await ada.submitMany(jobs, { atomic: true })
+  expect(outcomes.map(({ job }) => job?.phase)).toEqual(['active', 'active', 'waiting'])
+  await bench.clock.advance(2_000)
+  expect(await ada.count({ status: 'completed' })).toBe(3)
+})
+
+test.each([true, false])('many submits whose signal was aborted store nothing: atomic %s', async (atomic) => {
+  const bench = new Bench()
+  const { ada } = await bench.start({ jobs: [numbered] })
+  const jobs = [1, 2].map((input) => ({ type: numbered, input }))
+  const { signal } = new AbortController()
+  expect(await ada.submitMany(jobs, { atomic, signal })).toHaveLength(2)
+  const given = new Error('enough')
+  await expect(ada.submitMany(jobs, { atomic, signal: AbortSignal.abort(given) })).rejects.toBe(given)
+  expect(await ada.count()).toBe(2)
+})
+
+test('of queued runs that are submitted together, the one of the highest priority goes first', async () => {
+  const bench = new Bench()
+  const began: unknown[] = []
+  const noted = defineJob({ type: 'noted', execute: ({ input }) => void began.push(input) })
+  const { ada } = await bench.start({ jobs: [noted] })
+  const jobs = [0, 1, 5, 1].map((priority, input) => {
+    return { type: noted, input, priority, pipeline: 'p', overlap: 'queue' as const }
+  })
+  await ada.submitMany(jobs, { atomic: true })
+  await bench.clock.advance(2_000)
+  expect(began).toEqual([0, 2, 1, 3])
+})
+
+test('no jobs at all are stored as none, and what is no list of jobs is refused by name', async () => {
+  const bench = new Bench()
+  const { ada } = await bench.start({ jobs: [numbered] })
+  for (const atomic of [true, false]) expect(await ada.submitMany([], { atomic })).toEqual([])
+  for (const [jobs, named] of [
+    [numbered, 'jobs'],
+    [[{ type: numbered, input: 1 }, null], 'jobs.1'],
+    [[numbered.type], 'jobs.0'],
+  ] as const) {
+    const error = await errorOf(ada.submitMany(jobs as never))
+    expect([error.code, error.message.split(' ')[0]]).toEqual(['INVALID_INPUT', named])
+  }
+  expect(await ada.count()).toBe(0)
 })

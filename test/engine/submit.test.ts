@@ -204,3 +204,22 @@ test("a schema's issues are reported with their path, in any form that a schema 
   ])
   expect(error.message).toContain('nowhere; rows.0.Symbol(name).text: deep')
 })
+
+test.each([
+  [
+    'throws',
+    () => {
+      throw new Error('the schema is broken')
+    },
+  ],
+  ['rejects', () => Promise.reject(new Error('the schema is broken'))],
+])('an input whose schema %s is refused, and nothing is stored', async (_, validate) => {
+  const input = { '~standard': { version: 1, vendor: 'own', validate: validate as () => never } } as const
+  const type = defineJob({ type: 'checked', input, execute: () => 1 })
+  const bench = new Bench()
+  const { ada } = await bench.start({ jobs: [type] })
+  const error = await errorOf(ada.submit(type, undefined as never))
+  expect([error.code, error.message]).toEqual(['INVALID_INPUT', 'input could not be parsed: its schema threw'])
+  expect(error.cause).toMatchObject({ message: 'the schema is broken' })
+  expect(await ada.count()).toBe(0)
+})
