@@ -22,7 +22,7 @@ import type { JobRetention } from './retention.ts'
 import type { RetryOptions } from './retry.ts'
 import type { SafePart } from './safe.ts'
 import type { Parsed } from './schema-fit.ts'
-import type { ProgramOutput, Recovery, TaskContext } from './task.ts'
+import type { ProgramOutput, Recovery, TaskContext, TaskOptions } from './task.ts'
 import type { Duration } from './time.ts'
 
 /** The options of every job type. */
