@@ -306,7 +306,8 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
   }
   const call: Call = (run) => {
     try {
-      return run(core(), who()).catch(refused)
+      const answer = run(core(), who())
+      return answer instanceof Promise ? answer.catch(refused) : Promise.resolve(answer)
     } catch (error) {
       return Promise.reject(told(error))
     }
