@@ -208,17 +208,14 @@ class Preparation {
         const own = { createdBy, priority, labels: {}, trigger: 'dependency' } as const
         const asked = { input: undefined, ...followUp }
         const entered = await this.#stored(followUp.pipeline)
-        if (entered !== undefined) {
-          await this.#authorizePipeline(who, entered, 'runPipeline')
-          startable(entered)
-        }
+        if (entered !== undefined) await this.#authorizePipeline(who, entered, 'runPipeline')
         const made = this.#core.types.require(followUp.job)
         return await this.#creation(who, made, asked, { ...own, ...inPipeline(followUp.pipeline) }, entered)
       }
       case 'run': {
         const run = await this.#pipeline(followUp.pipeline)
         await this.#authorizePipeline(who, run, 'runPipeline')
-        const { createdBy, labels, priority, id } = startable(run)
+        const { createdBy, labels, priority, id } = run
         const fixed = { createdBy, labels, priority, pipeline: id, trigger: 'dependency', ...inputOf(run) } as const
         return await this.#creation(who, this.#core.types.named(run.type), followUp, fixed, run)
       }
@@ -270,11 +267,15 @@ class Preparation {
     return {
       kind: followUp.kind,
       add: (core, jobs, followed) => {
-        const blocker = run === undefined ? undefined : blockerOf(core, jobs, followed, seed, run)
-        if (run !== undefined && blocker !== undefined) return skipRun(core, followed, run, seed, blocker)
-        // The changeset checks the pipeline again, because it may be paused or deleted by then. A retry runs all the same.
-        if (run !== undefined && seed.trigger !== 'retry') look(followed, run)
-        if (run !== undefined && seed.retryOf !== undefined) passStatus(followed, run, seed.retryOf, seed.id)
+        if (run !== undefined) {
+          // The pipeline as this changeset leaves it: an earlier follow-up may have paused or resumed it. A retry may be
+          // that of the job which provisions it. If the pipeline was changed since it was read, the changeset is refused.
+          const now = look(followed, run)
+          if (seed.trigger !== 'retry' || now.paused !== undefined) startable(now)
+          const blocker = blockerOf(core, jobs, followed, seed, run)
+          if (blocker !== undefined) return skipRun(core, followed, run, seed, blocker)
+          if (seed.retryOf !== undefined) passStatus(followed, run, seed.retryOf, seed.id)
+        }
         createIn(core, jobs, followed, type, seed)
       },
     }

@@ -235,6 +235,54 @@ describe('pipelines', () => {
     })
   })
 
+  test('one end pauses several pipelines, and what it names later sees what it named before', async () => {
+    const bench = new Bench()
+    const run = defineJob({ type: 'run', execute: () => 1 })
+    const last = defineJob({
+      type: 'last',
+      execute: () => 1,
+      followUp: () => [
+        { kind: 'pause', pipeline: 'p', reason: 'closed' },
+        { kind: 'pause', pipeline: 'q', reason: 'closed' },
+        { kind: 'resume', pipeline: 'q' },
+        { kind: 'run', pipeline: 'p' },
+        { kind: 'submit', job: run, pipeline: 'p' },
+        { kind: 'run', pipeline: 'q' },
+      ],
+    })
+    const { ada, engine } = await bench.start({ jobs: [run, last] })
+    for (const id of ['p', 'q']) await ada.pipelines.define({ id, job: run })
+    const { id } = await ada.submit(last)
+    await engine.idle()
+    expect(await ada.pipelines.get('p')).toMatchObject({ paused: 'closed', pausedBy: 'followUp' })
+    expect(await ada.pipelines.get('q')).not.toHaveProperty('paused')
+    expect((await ada.list({ type: 'run' })).items.map(({ pipeline }) => pipeline)).toEqual(['q'])
+    const failures = (await bench.log(id)).flatMap(({ events }) => events)
+    expect(failures.filter(({ type }) => type === 'job.followUpFailed')).toMatchObject([
+      { kind: 'run', error: { code: 'INVALID_STATE' } },
+      { kind: 'submit', error: { code: 'INVALID_STATE' } },
+    ])
+  })
+
+  test('a run that ends while its pipeline is paused is not retried', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const run = defineJob({ type: 'run', execute: work.execute, followUp: () => [{ kind: 'retry' }] })
+    const { ada } = await bench.start({ jobs: [run] })
+    await ada.pipelines.define({ id: 'p', job: run })
+    const { id } = await ada.pipelines.run('p')
+    await ada.pipelines.pause('p', 'the source is down')
+    work.run().fail(new Error('no source'))
+    await bench.clock.settle()
+    expect((await ada.list()).items.map((job) => job.id)).toEqual([id])
+    const failures = (await bench.log(id)).flatMap(({ events }) => events)
+    expect(failures.at(-1)).toMatchObject({
+      type: 'job.followUpFailed',
+      kind: 'retry',
+      error: { code: 'INVALID_STATE' },
+    })
+  })
+
   test('a dependent run waits while its pipeline runs, and is not lost', async () => {
     const { ada, bob, bench, work, upstream, jobs, principal, crash } = await provisioning()
     await ada.submit(upstream, 1)
