@@ -91,7 +91,7 @@ export interface EngineOptions {
   readonly maxAbandoned?: number
   /**
    * How long ended jobs, their log lines and the rows of the event log are kept. It holds for the job types that the
-   * engine knows. Default: everything is kept.
+   * engine knows, and for the jobs that deliver notifications. Default: everything is kept.
    */
   readonly retention?: RetentionOptions
 }

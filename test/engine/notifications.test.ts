@@ -538,6 +538,24 @@ describe('a notifier', () => {
     expect(signals.map(({ aborted }) => aborted)).toEqual([true, false])
   })
 
+  test('delivers by jobs that the retention of the engine prunes, and that wait while their type is paused', async () => {
+    const mail = mailbox({ ada: 'editor' })
+    const { ada, run, bench, engine } = await started([{ ...onSuccess, channels: ['mail'], audience: 'creator' }], {
+      notifier: mail.notifier,
+      retention: { jobs: { success: '1d' } },
+    })
+    bench.isPruned = true
+    await engine.types.pause('jobchart.delivery', 'the mail server is down')
+    await run(ada, 'finish')
+    await bench.clock.advance(60_000)
+    expect(mail.sent).toEqual([])
+    await engine.types.resume('jobchart.delivery')
+    await bench.clock.settle()
+    expect(mail.sent.map(({ person }) => person)).toEqual(['ada'])
+    await bench.clock.advance(2 * 86_400_000)
+    expect((await engine.system.list()).items).toEqual([])
+  })
+
   test('delivers nothing of a job that was deleted before', async () => {
     const mail = mailbox({ ada: 'editor' })
     mail.fails.add('ada')
