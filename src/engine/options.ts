@@ -120,7 +120,7 @@ const OPTIONS = {
   policy: having('a policy, such as rolePolicy()', 'authorize', 'scope'),
   executors: recordOf(having('an executor', 'room', 'start', 'close'), 'an object of executors by name'),
   clock: having('a clock', 'now', 'timer'),
-  notifier: having('a notifier', 'addresses', 'deliver'),
+  notifier: having('a notifier: { channels, addresses, deliver }', 'addresses', 'deliver'),
   work: flag,
   ids: oneOf('uuidv7', 'uuidv4'),
   principal: callback,
