@@ -102,6 +102,8 @@ export class TypeRegistry {
   readonly #all: readonly AnyJobType[]
   /** The newest version of each type, by name. If the list has several versions of a type, the last one counts. */
   readonly #newest: ReadonlyMap<string, AnyJobType>
+  /** The types of the engine itself. */
+  readonly #own: readonly AnyJobType[]
   /** All types, by name and then version. Looked up at each change of a job. */
   readonly #found = new Map<string, Map<string, AnyJobType>>()
   /** The name of the type that has an alias, by the alias. */
@@ -111,7 +113,7 @@ export class TypeRegistry {
   /**
    * Collects the given types and their earlier versions.
    *
-   * @param own  types of the engine itself, which nobody can name.
+   * @param own  types of the engine itself, of which nobody can submit jobs.
    * @throws {JobchartError} `INVALID_DEFINITION` the same type and version is given twice.
    */
   constructor(types: readonly AnyJobType[], own: readonly AnyJobType[] = []) {
@@ -133,6 +135,7 @@ export class TypeRegistry {
     }
     this.#all = [...byKey.values()]
     this.#newest = new Map(types.map((type) => [type.type, type]))
+    this.#own = own
     for (const { type, aliases } of types) for (const alias of aliases) this.#addAlias(alias, type)
     for (const each of byKey.values()) {
       const versions = this.#found.get(each.type) ?? new Map<string, AnyJobType>()
@@ -158,9 +161,14 @@ export class TypeRegistry {
     return this.#all
   }
 
-  /** The newest version of each type that was given to the engine. */
+  /** The newest version of each type that was given to the engine, and the types of the engine itself. */
   newest(): readonly AnyJobType[] {
-    return [...this.#newest.values()]
+    return [...this.#newest.values(), ...this.#own]
+  }
+
+  /** The stored name of a known type, also of one of the engine itself. @throws {JobchartError} `UNKNOWN_TYPE` */
+  knownName(name: string): string {
+    return (this.#own.find(({ type }) => type === name) ?? this.named(name)).type
   }
 
   /** The newest version of a type. @throws {JobchartError} `UNKNOWN_TYPE` it was not given to `createEngine`. */

@@ -172,7 +172,8 @@ function addressedOf(given: readonly Addressed[], { people }: AskedAddresses): r
   return [...byId.values()].filter(({ id }) => asked?.has(id) !== false)
 }
 
-const names = listOf(text(), 'names of channels')
+const channelsRule = listOf(text(), 'one or more names of channels')
+const names = { ...channelsRule, fits: (given: unknown) => channelsRule.fits(given) && Object(given).length > 0 }
 
 /**
  * Checks a notifier, and that the rules of all job types name channels that exist.
@@ -182,7 +183,7 @@ const names = listOf(text(), 'names of channels')
 export function checkChannels(types: readonly AnyJobType[], notifier: Notifier | undefined): void {
   const { channels = [] } = notifier ?? {}
   if (notifier !== undefined) {
-    checkOptions('notifier', { channels }, { channels: required(names) }, { prefix: 'notifier.' })
+    checkOptions('notifier', { channels: notifier.channels }, { channels: required(names) }, { prefix: 'notifier.' })
     const known = channels.find((channel) => IN_APP_CHANNELS.includes(channel))
     if (known !== undefined) {
       throw new JobchartError('INVALID_DEFINITION', `the notifier cannot deliver "${known}", an in-app channel`)

@@ -91,7 +91,7 @@ export interface EngineOptions {
   readonly maxAbandoned?: number
   /**
    * How long ended jobs, their log lines and the rows of the event log are kept. It holds for the job types that the
-   * engine knows. Default: everything is kept.
+   * engine knows, and for the jobs that deliver notifications. Default: everything is kept.
    */
   readonly retention?: RetentionOptions
 }
@@ -120,7 +120,7 @@ const OPTIONS = {
   policy: having('a policy, such as rolePolicy()', 'authorize', 'scope'),
   executors: recordOf(having('an executor', 'room', 'start', 'close'), 'an object of executors by name'),
   clock: having('a clock', 'now', 'timer'),
-  notifier: having('a notifier', 'addresses', 'deliver'),
+  notifier: having('a notifier: { channels, addresses, deliver }', 'addresses', 'deliver'),
   work: flag,
   ids: oneOf('uuidv7', 'uuidv4'),
   principal: callback,

@@ -25,7 +25,8 @@ export function parseWith<Schema extends StandardSchemaV1>(
     const said = issues.map(({ message, path }) => (path.length === 0 ? message : `${path.join('.')}: ${message}`))
     const more = result.issues.length - issues.length
     if (more > 0) said.push(`and ${more} more`)
-    throw new JobchartError('INVALID_INPUT', `${what} does not fit its schema: ${said.join('; ')}`, { issues })
+    const misfits = what === 'options' ? 'options do not fit' : `${what} does not fit its schema`
+    throw new JobchartError('INVALID_INPUT', `${misfits}: ${said.join('; ')}`, { issues })
   })
 }
 

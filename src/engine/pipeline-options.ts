@@ -17,19 +17,34 @@ import {
 
 const pipelineOverlap = z.enum(['reject', 'queue', 'replace', 'skip'])
 
+/** An object whose unknown keys are refused with a list of the known ones. `expected`: what it should be. */
+function exactly<Shape extends z.ZodRawShape>(shape: Shape, expected?: string) {
+  return z.strictObject(shape, {
+    error: (issue) => {
+      if (issue.code === 'invalid_type') return expected
+      const { keys = [] } = issue as { readonly keys?: readonly string[] }
+      return `has the unknown key ${keys.join(', ')}; the keys are ${Object.keys(shape).join(', ')}`
+    },
+  })
+}
+
 /** The overlap option of a pipeline, as the rule for each trigger. */
 const overlapRules = z
-  .union([
-    pipelineOverlap.transform((rule) => ({ manual: rule, schedule: rule, dependency: rule, retry: rule })),
-    z
-      .strictObject({
+  .union(
+    [
+      pipelineOverlap.transform((rule) => ({ manual: rule, schedule: rule, dependency: rule, retry: rule })),
+      exactly({
         manual: pipelineOverlap.exactOptional(),
         schedule: pipelineOverlap.exactOptional(),
         dependency: pipelineOverlap.exactOptional(),
         retry: pipelineOverlap.exactOptional(),
-      })
-      .transform((rules) => ({ ...OVERLAP_DEFAULTS, ...rules })),
-  ])
+      }).transform((rules) => ({ ...OVERLAP_DEFAULTS, ...rules })),
+    ],
+    {
+      error:
+        "should be 'reject', 'queue', 'replace' or 'skip'; or an object of these by manual, schedule, dependency and retry",
+    },
+  )
   .default(OVERLAP_DEFAULTS)
 
 const catchUpSchema = z
@@ -53,14 +68,14 @@ const whenever = { catchUp: catchUpSchema, enabled: z.boolean().default(true) }
 
 /** The kinds of schedules, by the option that names their times. */
 const SCHEDULES = {
-  cron: z.strictObject({
+  cron: exactly({
     cron: z.string().max(200),
     timeZone: z.string().max(100).default('UTC'),
     fields: z.union([z.literal(5), z.literal(6)]).default(5),
     ...whenever,
   }),
-  every: z.strictObject({ every: everySchema, from: time.optional(), ...whenever }),
-  at: z.strictObject({ at: time, ...whenever }),
+  every: exactly({ every: everySchema, from: time.optional(), ...whenever }),
+  at: exactly({ at: time, ...whenever }),
 }
 
 type ParsedSchedule = z.output<(typeof SCHEDULES)[keyof typeof SCHEDULES]>
@@ -70,7 +85,8 @@ export const scheduleSchema = z.unknown().transform((given, context): ParsedSche
   const kinds = isOptions(given) ? ['cron', 'every', 'at'].filter((kind) => Object.hasOwn(Object(given), kind)) : []
   const [kind, another] = kinds as (keyof typeof SCHEDULES)[]
   if (kind === undefined || another !== undefined) {
-    const message = "should have one of cron, every and at, e.g. { cron: '0 2 * * *', timeZone: 'Europe/Paris' }"
+    const message =
+      "should have exactly one of cron, every and at, e.g. { cron: '0 2 * * *', timeZone: 'Europe/Paris' }"
     context.issues.push({ code: 'custom', message, input: given })
     return z.NEVER
   }
@@ -83,11 +99,14 @@ export const scheduleSchema = z.unknown().transform((given, context): ParsedSche
 
 const dependencySchema = z
   .array(
-    z.strictObject({
-      pipeline: name.exactOptional(),
-      job: jobType.exactOptional(),
-      outcome: z.enum(['success', 'failure', 'cancelled']).default('success'),
-    }),
+    exactly(
+      {
+        pipeline: name.exactOptional(),
+        job: jobType.exactOptional(),
+        outcome: z.enum(['success', 'failure', 'cancelled']).default('success'),
+      },
+      "should be an object, e.g. { pipeline: 'nightly' } or { job: deploy }",
+    ),
   )
   .max(100)
   .refine((all) => all.every(({ pipeline, job }) => (pipeline === undefined) !== (job === undefined)), {

@@ -15,7 +15,7 @@
  * - Requests that build on each other form one changeset. If the storage refuses the changeset, each of its requests is
  *   decided again, alone.
  * - If another process changed a job first, the changeset of this job conflicts. It is then decided again on the current
- *   rows.
+ *   rows. If the id of its new job is taken, it fails instead.
  * - If a decision ends a job whose type has follow-ups, the decision waits while these are read and parsed. It is
  *   committed in a later tick if its jobs are unchanged; otherwise it is made again.
  * - Nothing is published, started or answered before it is committed.
@@ -399,12 +399,17 @@ export class Ticks {
 
   // Follow-ups are read and parsed outside the tick. The decision waits for them.
   #prepare(request: Request, draft: Draft, unasked: readonly JobDecision[]): void {
+    this.#outside(
+      request,
+      prepareFollowUps(this.#core, draft, unasked).then(() => this.#enqueue(request)),
+    )
+  }
+
+  // Lets a request wait for work outside the tick. If the work fails, so does the request.
+  #outside(request: Request, work: Promise<void>): void {
     this.#preparing++
-    prepareFollowUps(this.#core, draft, unasked)
-      .then(
-        () => this.#enqueue(request),
-        (error: unknown) => request.failed(error),
-      )
+    work
+      .catch((error: unknown) => request.failed(error))
       .finally(() => {
         this.#preparing--
         this.#core.dispatcher.wake()
@@ -520,9 +525,19 @@ export class Ticks {
     else if (result?.status !== 'conflict') first.failed(refusal(result, first))
     else {
       this.#readAgain(first.change)
-      if (first.change.isAskedAgain === true) first.failed(new ChangedMeanwhile())
+      const ids = newIds(first.draft)
+      if (ids.length > 0) this.#outside(first, this.#unlessTaken(first, ids))
+      else if (first.change.isAskedAgain === true) first.failed(new ChangedMeanwhile())
       else this.#queue.unshift(first.again(first.isAlone))
     }
+  }
+
+  // A new job whose id is taken would conflict for ever.
+  async #unlessTaken(request: Request, ids: readonly string[]): Promise<void> {
+    const [taken] = await this.#core.storage.many(ids)
+    if (taken !== undefined) request.failed(idTaken(taken.id))
+    else if (request.change.isAskedAgain === true) request.failed(new ChangedMeanwhile())
+    else this.#enqueue(request.again(request.isAlone))
   }
 }
 
@@ -562,6 +577,22 @@ function fused(
 
 function claimedJobs({ claimed }: Committed): ReadonlyMap<string, Job> {
   return new Map(claimed.map(({ job }) => [job.id, job]))
+}
+
+/**
+ * The ids of the new jobs of a change that stores a new job. The ids of follow-ups and child jobs of a stored job are
+ * drawn again with each decision, so none of them is returned.
+ */
+function newIds(draft: Draft | undefined): readonly string[] {
+  if (draft?.decision === undefined || draft.decision.before !== undefined) return NONE
+  return draft.jobs.filter(({ before }) => before === undefined).map(({ job }) => job.id)
+}
+
+function idTaken(id: string): JobchartError {
+  return new JobchartError(
+    'INVALID_DEFINITION',
+    `the new job has the id ${id}, which another job has: two engines draw the same ids, e.g. because each has a virtualClock() of its own with the same seed. Give both one clock, or clocks with different seeds`,
+  )
 }
 
 type Refused = Exclude<CommitResult, { status: 'applied' }>

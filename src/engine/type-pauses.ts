@@ -16,7 +16,8 @@ export interface Types {
   /**
    * Pauses a job type, and the types of its child jobs: no engine on the storage starts a task of them. Running tasks
    * go on, and jobs are still submitted, admitted and moved by timers and commands. The pause lasts until `resume`,
-   * also over restarts. The reason, 1 to 200 characters, is told by `explain`.
+   * also over restarts. The reason, 1 to 200 characters, is told by `explain`. The type `jobchart.delivery` delivers
+   * notifications.
    *
    * @throws {JobchartError} `UNKNOWN_TYPE` the engine does not know the type; `INVALID_INPUT`, `STORAGE_UNAVAILABLE`,
    * `OUTCOME_UNKNOWN`.
@@ -34,14 +35,14 @@ export function typesOf(core: () => Core): Types {
     pause: async (type, reason, options) => {
       const { storage, types, clock, logger } = begun(core, options)
       check('pause', { type, reason }, { type: required(text()), reason: required(text()) })
-      const paused = { type: types.named(type).type, reason, at: clock.now() }
+      const paused = { type: types.knownName(type), reason, at: clock.now() }
       await storage.pauseType(paused)
       logger.info({ type: paused.type, reason }, 'a job type was paused')
     },
     resume: async (type, options) => {
       const { storage, types, ticks, logger } = begun(core, options)
       check('resume', { type }, { type: required(text()) })
-      const resumed = types.named(type).type
+      const resumed = types.knownName(type)
       await storage.resumeType(resumed)
       logger.info({ type: resumed }, 'a job type was resumed')
       ticks.claimSoon()

@@ -1,7 +1,9 @@
 /** Checks of a machine when its job type is defined, before any job exists. */
 import type { AnyStateMachine, AnyStateNode } from 'xstate'
+import type { EndLabels } from './end-labels.ts'
 import { JobchartError } from './error.ts'
 import { stateNodes } from './inert-machine.ts'
+import type { ParsedRule } from './notification-rule.ts'
 import { shownValue } from './option-checks.ts'
 
 /** The implementations of a machine, by name. */
@@ -50,6 +52,32 @@ export function checkAccepts(type: string, machine: AnyStateMachine, commands: o
     const expected = `a list of the type's commands (${known}), which are answered there and change nothing`
     throw broken(type, `meta.accepts of state "${id}" should be ${expected}; found ${JSON.stringify(accepts)}`)
   }
+}
+
+/** Refuses a notification rule on a status that no job of the type can have, e.g. a misspelt one. */
+export function checkStatuses(
+  type: string,
+  machine: AnyStateMachine,
+  others: Readonly<Required<EndLabels>>,
+  rules: readonly Pick<ParsedRule, 'on'>[],
+): void {
+  const known = new Set([...labelsOf(machine.root), ...Object.values(others)])
+  for (const [index, { on }] of rules.entries()) {
+    // The names of parallel states are joined by ` + `.
+    if (!('status' in on) || known.has(on.status) || on.status.split(' + ').every((each) => known.has(each))) continue
+    const expected = `should be a label of the type: ${[...known].join(', ')}`
+    throw broken(type, `notify.${index}.on.status ${expected}; found ${shownValue(on.status)}`)
+  }
+}
+
+// The labels of a state and of the states in it: `meta.status`, or the keys of those leaves that have none.
+function labelsOf(node: AnyStateNode, isLabelled = false): readonly string[] {
+  const status: unknown = node.meta?.status
+  const own = typeof status === 'string' ? [status.toWellFormed()] : []
+  const isKnown = isLabelled || own.length > 0
+  const inner = Object.values(node.states as { readonly [key: string]: AnyStateNode })
+  if (inner.length === 0 && !isKnown) return [node.key.toWellFormed()]
+  return [...own, ...inner.flatMap((each) => labelsOf(each, isKnown))]
 }
 
 function checkNode(type: string, node: AnyStateNode, named: Named): void {

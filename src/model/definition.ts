@@ -4,7 +4,7 @@ import { chartHash } from './chart-hash.ts'
 import { type Commands, cancelCommand, parseCommands } from './command.ts'
 import { DEFAULT_LIFECYCLE, defaultLifecycle, reasonSchema } from './default-lifecycle.ts'
 import type { DefinedJob, JobOptions, NoMachine } from './defined-job.ts'
-import { checkAccepts, checkCommand, checkMachine } from './definition-checks.ts'
+import { checkAccepts, checkCommand, checkMachine, checkStatuses } from './definition-checks.ts'
 import { checkJobOptions } from './definition-options.ts'
 import { endLabels } from './end-labels.ts'
 import { JobchartError } from './error.ts'
@@ -61,8 +61,9 @@ export function defineJob(options: AnyJobOptions): AnyJobType {
     retention: parseJobRetention(`job type "${type}"`, options.retention),
     ...earlier(type, version, options),
   }
-  if ('lifecycle' in options) return { ...common, ...fromMachine(options) }
-  return { ...common, ...fromFunction(options) }
+  const made = { ...common, ...('lifecycle' in options ? fromMachine(options) : fromFunction(options)) }
+  checkStatuses(type, made.lifecycle, made.endLabels, made.notify)
+  return made
 }
 
 type Life = Omit<

@@ -29,7 +29,10 @@ export interface Notifier {
   readonly deliver: (delivery: Delivery, options: DeliveryOptions) => unknown
 }
 
-/** Whose addresses the engine asks for: those of these people, or of everyone of the tenant with this role. */
+/**
+ * Whose addresses the engine asks for: those of these people, each named once, or of everyone of the tenant with this
+ * role.
+ */
 export type AskedAddresses = { readonly channel: string; readonly tenant: string } & (
   | { readonly people: readonly string[]; readonly role?: never }
   | { readonly role: string; readonly people?: never }

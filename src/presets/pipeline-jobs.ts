@@ -130,7 +130,11 @@ export interface PipelineJobs {
       options: FunctionRunOptions<Type, InputSchema, Output> & { readonly execute: StorableReturn<Output> },
     ): RunType<Type, Types<InputSchema>['input'], Awaited<Output>>
   }
-  /** Makes the options of `session.pipelines.define` for a pipeline of the workspace. */
+  /**
+   * Makes the options of `session.pipelines.define` for a pipeline of the workspace.
+   *
+   * @throws {JobchartError} `INVALID_DEFINITION` an option is unknown, or the schedule has not six fields.
+   */
   readonly pipeline: (options: WorkspacePipeline<RunType>) => PipelineOptions
   /**
    * Submits the job that sets up a new workspace, e.g. of type WORKSPACE_INIT: exactly one for each workspace, however
@@ -174,7 +178,10 @@ export function pipelineJobs({ channels = ['inApp'], ...roles }: PipelineJobsOpt
     profileImport,
     // The cast is safe: the types come from the schemas, and the schemas check each value before it is used.
     defineJob: ((options: AnyOptions) => defineRun(options, channels)) as PipelineJobs['defineJob'],
-    pipeline: (options) => pipelineOf(options, profileImport.type),
+    pipeline: (options) => {
+      checkBy(pipelineSchema, options, 'pipeline of pipeline jobs')
+      return pipelineOf(options, profileImport.type)
+    },
     openWorkspace: async (engine, workspace, job, input) =>
       await engine.system.submit(job, input, { tenant: workspace, idempotencyKey: 'open' }),
     present: pipelineJobRow,
@@ -197,11 +204,27 @@ type AnyOptions =
 const common = {
   ...{ type: passedOn, version: passedOn, input: passedOn, aliases: passedOn, previous: passedOn, migrate: passedOn },
   ...{ killGrace: passedOn, executor: passedOn, limits: passedOn, startsPipelines: passedOn },
-  timeout: z.union([z.number().min(0), z.function()]).optional(),
-  maxRetries: z.union([z.int().min(0), z.function()]).optional(),
+  timeout: z
+    .union([z.number().min(0), z.function()], {
+      error: 'should be seconds: a number from 0, or a function of the input',
+    })
+    .optional(),
+  maxRetries: z
+    .union([z.int().min(0), z.function()], { error: 'should be a whole number from 0, or a function of the input' })
+    .optional(),
+  retry: z.undefined({ error: 'is not an option here; maxRetries says how often a run is tried again' }).optional(),
 }
 const programSchema = z.strictObject({ ...common, run: z.unknown() })
 const functionSchema = z.strictObject({ ...common, execute: z.function() })
+
+const pipelineSchema = z.strictObject({
+  ...{ id: passedOn, job: passedOn, input: passedOn, timeZone: passedOn, config: passedOn, labels: passedOn },
+  triggeredBy: z.array(z.unknown()).optional(),
+  schedule: passedOn.refine((given) => typeof given !== 'string' || given.trim().split(/\s+/).length === 6, {
+    error: (issue) =>
+      `should have six fields, of which the first is seconds, e.g. '0 0 2 * * *'; found ${JSON.stringify(issue.input)}`,
+  }),
+})
 
 function defineRun(options: AnyOptions, channels: readonly string[]): RunType {
   checkBy('run' in Object(options) ? programSchema : functionSchema, options, 'defineJob of pipeline jobs')

@@ -1,6 +1,7 @@
-import { defineJob } from 'jobchart'
+import { createEngine, defineJob, memoryStorage } from 'jobchart'
+import { type VirtualClock, virtualClock } from 'jobchart/testing'
 import { expect, test } from 'vitest'
-import { Bench, codeOf, Work } from './bench.ts'
+import { Bench, codeOf, errorOf, Work } from './bench.ts'
 
 test('two engines of one storage share the work, and no task runs twice', async () => {
   const bench = new Bench()
@@ -223,4 +224,21 @@ test('I35 of two simultaneous submits of one key at two engines one is stored', 
   const hosts = [await bench.start({ jobs: [type] }), await bench.start({ jobs: [type] })]
   const jobs = await Promise.all(hosts.map(({ ada }) => ada.submit(type, 1, { idempotencyKey: 'k' })))
   expect(new Set(jobs.map(({ id }) => id)).size).toBe(1)
+})
+
+test('a new job whose id another engine has drawn too is refused, and the error says why', async () => {
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const storage = memoryStorage()
+  const engineWith = (clock: VirtualClock) => createEngine({ jobs: [type], storage, clock, work: false })
+  const clocks = [virtualClock(), virtualClock()] as const
+  const [one, two] = [await engineWith(clocks[0]), await engineWith(clocks[1])]
+  const sessions = [one.as({ id: 'ada', role: 'editor' }), two.as({ id: 'ada', role: 'editor' })] as const
+  const { id } = await sessions[0].submit(type)
+  const error = await errorOf(sessions[1].submit(type))
+  expect(error).toMatchObject({ code: 'INVALID_DEFINITION' })
+  expect(error.message).toContain(`has the id ${id}, which another job has: two engines draw the same ids`)
+  const next = await sessions[0].submit(type)
+  expect((await errorOf(sessions[1].submitMany([{ type }], { atomic: true }))).message).toContain(next.id)
+  await one.stop()
+  await two.stop()
 })

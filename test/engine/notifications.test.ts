@@ -46,6 +46,26 @@ async function rulesOf({ notifications }: { readonly notifications: Notification
 }
 
 describe('rules', () => {
+  test('a status is a label of the type: of a state, of a leaf without one, of parallel leaves, or of an end', () => {
+    const lifecycle = createMachine({
+      type: 'parallel',
+      states: {
+        left: { initial: 'a', states: { a: {}, b: { meta: { status: 'bee' } } } },
+        right: { initial: 'c', states: { c: {}, d: { meta: { status: 'dee' }, initial: 'e', states: { e: {} } } } },
+      },
+    })
+    const define = (status: string) => () =>
+      defineJob({
+        type: 'p',
+        lifecycle,
+        labels: { error: 'broken' },
+        notify: [{ on: { status }, ...inApp, audience: 'creator' }],
+      })
+    for (const status of ['a + c', 'bee', 'dee', 'broken', 'waiting']) define(status)()
+    for (const status of ['left', 'b', 'e', 'd', 'error'])
+      expect(define(status)).toThrow('label of the type: a, bee, c, dee, broken, stopped, waiting')
+  })
+
   test('an outcome, a status and an event notify the creator, and the list has the newest first', async () => {
     const { ada, bob, run } = await started([
       { ...onSuccess, audience: 'creator' },
@@ -146,6 +166,10 @@ describe('rules', () => {
       [[{ ...onFailure, audience: 'creator', on: {} }], 'notify.0.on'],
       [[{ ...onFailure, audience: 'creator', on: { outcome: 'failure', status: 'failed' } }], 'notify.0.on'],
       [[{ ...onFailure, audience: 'creator', on: { outcome: 'failed' } }], 'notify.0.on.outcome'],
+      [
+        [{ ...onFailure, audience: 'creator', on: { status: 'faild' } }],
+        'notify.0.on.status should be a label of the type: queued, running, completed, failed, cancelled, error, stopped, waiting; found "faild"',
+      ],
       [[{ ...onFailure, audience: 'creator', on: { event: 'job.progress' } }], 'notify.0.on.event'],
       [[{ ...onFailure, audience: 'creator', on: { event: 'job.deleted' } }], 'notify.0.on.event'],
       [[{ ...onFailure, audience: 'creator', unknown: 1 }], 'notify.0.unknown'],
@@ -538,6 +562,24 @@ describe('a notifier', () => {
     expect(signals.map(({ aborted }) => aborted)).toEqual([true, false])
   })
 
+  test('delivers by jobs that the retention of the engine prunes, and that wait while their type is paused', async () => {
+    const mail = mailbox({ ada: 'editor' })
+    const { ada, run, bench, engine } = await started([{ ...onSuccess, channels: ['mail'], audience: 'creator' }], {
+      notifier: mail.notifier,
+      retention: { jobs: { success: '1d' } },
+    })
+    bench.isPruned = true
+    await engine.types.pause('jobchart.delivery', 'the mail server is down')
+    await run(ada, 'finish')
+    await bench.clock.advance(60_000)
+    expect(mail.sent).toEqual([])
+    await engine.types.resume('jobchart.delivery')
+    await bench.clock.settle()
+    expect(mail.sent.map(({ person }) => person)).toEqual(['ada'])
+    await bench.clock.advance(2 * 86_400_000)
+    expect((await engine.system.list()).items).toEqual([])
+  })
+
   test('delivers nothing of a job that was deleted before', async () => {
     const mail = mailbox({ ada: 'editor' })
     mail.fails.add('ada')
@@ -570,6 +612,9 @@ describe('a notifier', () => {
     await expect(started([rule])).rejects.toThrow('"mial"')
     await expect(started([rule], { notifier })).rejects.toThrow('"mial"')
     await expect(started([], { notifier: { ...notifier, channels: ['toast'] } })).rejects.toThrow('"toast"')
+    await expect(started([], { notifier: { ...notifier, channels: [] } })).rejects.toThrow('notifier.channels')
+    await expect(started([], { notifier: { ...notifier, channels: undefined as never } })).rejects.toThrow('channels')
+    await expect(started([], { notifier: { channels: ['mail'], send: () => {} } as never })).rejects.toThrow('deliver')
     const tenant = 'jobchart.deliveries'
     const { engine } = await started([])
     expect(() => engine.as({ id: 'ada', tenant })).toThrow('a principal should be')

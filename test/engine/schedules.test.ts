@@ -160,7 +160,7 @@ describe('a schedule', () => {
     )
     expect(await refused({ cron: '* * * * *', timeZone: '' })).toMatch(/timeZone should be a name of the IANA/)
     expect(await refused({ every: '10ms' })).toMatch(/at least '1s'/)
-    expect(await refused({ every: '1h', cron: '0 2 * * *' })).toMatch(/should have one of cron, every and at/)
+    expect(await refused({ every: '1h', cron: '0 2 * * *' })).toMatch(/should have exactly one of cron, every and at/)
     expect(await refused({ at: '2027-01-01' })).toMatch(/offset/)
     expect(await refused({ cron: '0 2 * * *', catchUp: { max: 0 } })).toMatch(/catchUp.max: .*>=1/)
     expect(await codeOf(ada.pipelines.get('n'))).toBe('PIPELINE_NOT_FOUND')
@@ -835,4 +835,19 @@ describe('dependsOn', () => {
     // The job that held the slot was of another type, so it was no run of the pipeline.
     expect((await ada.list({ pipeline: 'n' })).items).toHaveLength(1)
   })
+})
+
+test.each([
+  [{ overlap: 'wait' }, "'reject', 'queue', 'replace' or 'skip'; or an object of these by manual, schedule"],
+  [{ overlap: { cron: 'skip' } }, 'key cron; the keys are manual, schedule, dependency, retry'],
+  [{ schedule: { cron: '0 2 * * *', timezone: 'UTC' } }, 'key timezone; the keys are cron, timeZone, fields, catchUp'],
+  [{ schedule: { cron: '0 2 * * *', every: '1h' } }, 'exactly one of cron, every and at'],
+  [{ dependsOn: ['src'] }, "an object, e.g. { pipeline: 'nightly' } or { job: deploy }"],
+  [{ dependsOn: [{ pipelne: 'src' }] }, 'key pipelne; the keys are pipeline, job, outcome'],
+])('an invalid option of a pipeline is refused, and the error lists what is valid: %j', async (options, message) => {
+  const type = defineJob({ type: 'w', execute: () => {} })
+  const { ada } = await new Bench().start({ jobs: [type] })
+  const error = await errorOf(ada.pipelines.define({ id: 'p', job: type, ...(options as object) }))
+  expect(error.message).toContain(message)
+  expect(error.message).toMatch(/^options do not fit: /)
 })

@@ -2,7 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { createEngine, type JobView, memoryStorage, type Session } from 'jobchart'
-import type { RunType } from 'jobchart/presets'
+import { pipelineJobs, type RunType } from 'jobchart/presets'
 import { sqliteStorage } from 'jobchart/sqlite'
 import { explore, virtualClock } from 'jobchart/testing'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -412,9 +412,21 @@ describe('the acceptance cases', () => {
     const friday = '2026-11-27T16:30:00Z'
     const times = await mia.pipelines.preview({ cron: '0 0 9-17 * * MON-FRI', fields: 6 }, { count: 3, after: friday })
     expect(times).toEqual(['2026-11-27T17:00:00.000Z', '2026-11-30T09:00:00.000Z', '2026-11-30T10:00:00.000Z'])
-    expect(await answerOf(define({ schedule: '0 9-17 * * MON-FRI' }))).toBe('INVALID_INPUT')
+    await expect(async () => await define({ schedule: '0 9-17 * * MON-FRI' })).rejects.toThrow('should have six fields')
     expect(await answerOf(define({ schedule: '0 0 9-17 * * MON-FRI' }))).toBe('ok')
   })
+})
+
+test('unknown and wrong options of a pipeline and of a type are refused by name', () => {
+  const jobs = pipelineJobs()
+  const run = jobs.defineJob({ type: 'run', execute: () => {} })
+  const pipeline = (options: object) => () => jobs.pipeline({ id: 'p', job: run, ...options })
+  expect(pipeline({ dependsOn: ['other'] })).toThrow('dependsOn')
+  expect(pipeline({ overlp: 'queue' })).toThrow('overlp')
+  expect(pipeline({ triggeredBy: 'other' })).toThrow('triggeredBy')
+  const type = (options: object) => () => jobs.defineJob({ type: 'other', execute: () => {}, ...options })
+  expect(type({ timeout: '5m' })).toThrow('timeout: should be seconds: a number from 0')
+  expect(type({ retry: { limit: 2 } })).toThrow('maxRetries')
 })
 
 describe('a run', () => {

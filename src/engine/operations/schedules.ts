@@ -24,15 +24,19 @@ export type ScheduleOptions = (
       /** A name of the IANA database, e.g. `'Europe/Paris'`. Default `'UTC'`. */
       readonly timeZone?: string
       readonly fields?: 5 | 6
+      readonly every?: never
+      readonly at?: never
     }
   | {
       /** The time between due times: at least `'1s'`. */
       readonly every: Duration
       /** The first due time. Default: the time of the definition. */
       readonly from?: Time
+      readonly cron?: never
+      readonly at?: never
     }
   /** The one due time. A time in the past is never due. */
-  | { readonly at: Time }
+  | { readonly at: Time; readonly cron?: never; readonly every?: never }
 ) & {
   /**
    * What happens to due times that were missed while no engine ran: nothing, the latest one is made up for, or the
