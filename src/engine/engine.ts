@@ -176,7 +176,7 @@ export class Engine implements AsyncDisposable {
    * takes the tasks that ran at that moment for lost, and runs them again.
    *
    * @param file  the path of a file that does not exist.
-   * @throws {JobchartError} `INVALID_INPUT` the file exists, its folder does not, or it is not named; `INVALID_DEFINITION` the storage makes no backups, as `memoryStorage()`; `STORAGE_UNAVAILABLE` the file cannot be written.
+   * @throws {JobchartError} `INVALID_INPUT` the file exists, or is not named; `INVALID_DEFINITION` the storage makes no backups, as `memoryStorage()`; `STORAGE_UNAVAILABLE` the file cannot be written.
    */
   async backup(file: string): Promise<void> {
     checkOptions('backup', { file }, { file: required(text(4_096)) }, { code: 'INVALID_INPUT' })
