@@ -72,6 +72,8 @@ export class MemoryStore {
   #inserts = 0
   /** Undo functions of the changeset that is being applied. `undefined` if it has only one write, which needs none. */
   #undo: (() => void)[] | undefined
+  /** The child jobs that the present changeset removes with their deleted parents. */
+  #removedChildren: string[] = []
 
   constructor(logLinesMax: number) {
     this.#logLinesMax = logLinesMax
@@ -86,6 +88,7 @@ export class MemoryStore {
     const rows: WrittenRow[] = []
     const logLength = this.log.length
     this.#undo = writes.length > 1 ? [] : undefined
+    this.#removedChildren = []
     for (const write of freedFirst(writes)) {
       const refusal = this.#write(write, refused)
       if (refusal === undefined) {
@@ -170,7 +173,9 @@ export class MemoryStore {
     if (taken !== undefined) return taken
     if (this.#isOver(write.limits, before, write.job)) return FULL
     const after = isGone(write.job) ? undefined : withProgress(write.job, before)
-    return this.#did(this.#replaced(row, before, after))
+    this.#did(this.#replaced(row, before, after))
+    if (after === undefined) this.#removeChildrenOf(write.job.id)
+    return undefined
   }
 
   #replaced(row: Row, before: Job | undefined, after: Job | undefined): (() => void) | undefined {
@@ -283,7 +288,10 @@ export class MemoryStore {
       if (!isGone(write.job)) continue
       this.log.erase(write.job.id)
       this.notifications.removeOfJob(write.job.id)
-      this.#removeChildrenOf(write.job.id)
+    }
+    for (const id of this.#removedChildren) {
+      this.log.erase(id)
+      this.notifications.removeOfJob(id)
     }
   }
 
@@ -291,10 +299,12 @@ export class MemoryStore {
   #removeChildrenOf(id: string): boolean {
     let isEmpty = true
     for (const row of this.ended.childrenOf(id)) {
-      const { phase, deletedAt } = row.job
-      const mayGo = phase === 'settled' && !isBusy(row.job) && deletedAt === undefined
-      if (mayGo && this.#removeChildrenOf(row.job.id)) this.remove(row)
-      else isEmpty = false
+      const { job } = row
+      const mayGo = job.phase === 'settled' && !isBusy(job) && job.deletedAt === undefined
+      if (mayGo && this.#removeChildrenOf(job.id)) {
+        this.#did(this.#replaced(row, job, undefined))
+        this.#removedChildren.push(job.id)
+      } else isEmpty = false
     }
     return isEmpty
   }

@@ -151,6 +151,21 @@ export const deletingChecks: Checks = {
     assert.notEqual(rows.length, 0)
   },
 
+  'S18 a later write of the changeset finds no child job of a removed job, and if it is refused, all stay': async ({
+    clock,
+    open,
+  }) => {
+    const storage = await open()
+    const at = clock.now()
+    await commitOne(storage, insertOf(newJob({ id: 'top' }, at)))
+    await commitOne(storage, insertOf(childOf('top', newJob({ id: 'child' }, at))))
+    const child = await settle(storage, 'child', at)
+    const top = await settle(storage, 'top', at)
+    const again = changed(child, { message: 'late' })
+    assert.equal((await commitOne(storage, updateOf(top, removed(top, at)), updateOf(child, again))).status, 'conflict')
+    for (const job of [top, child]) assert.deepEqual(await storage.get(job.id), job)
+  },
+
   'S18 the id of a removed job may be used again, and starts anew': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()
