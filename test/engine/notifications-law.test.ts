@@ -190,6 +190,6 @@ test('crashes and lost answers on two engines notify once per job and rule of al
 test('so they do on a file', async () => {
   await fc.assert(
     fc.asyncProperty(runs, (happenings) => holds(happenings, sqliteDisk())),
-    { numRuns: shareOf(20) },
+    { numRuns: shareOf(10) },
   )
 })

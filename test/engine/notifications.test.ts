@@ -567,6 +567,8 @@ describe('a notifier', () => {
     const { ada, run, bench, engine } = await started([{ ...onSuccess, channels: ['mail'], audience: 'creator' }], {
       notifier: mail.notifier,
       retention: { jobs: { success: '1d' } },
+      // Two days pass.
+      ...{ poll: '10m', sweep: '10m', heartbeat: '10m' },
     })
     bench.isPruned = true
     await engine.types.pause('jobchart.delivery', 'the mail server is down')

@@ -78,8 +78,8 @@ describe('a schedule', () => {
 
   test('with a time zone keeps the local time when the clocks change', async () => {
     const bench = new Bench()
-    const { ada } = await bench.start({ jobs: [nightly], ...RARELY })
     await bench.clock.advance(Date.UTC(2026, 2, 27, 12) - Date.UTC(2026, 0, 1))
+    const { ada } = await bench.start({ jobs: [nightly], ...RARELY })
     const schedule = { cron: '30 2 * * *', timeZone: 'Europe/Paris' }
     await ada.pipelines.define({ id: 'n', job: nightly, schedule })
     await bench.clock.advance(3 * DAY)
