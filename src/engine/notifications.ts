@@ -40,7 +40,7 @@ export interface Notifications {
    * that to the pipeline decides, then that to the type. `alerts`: only what the rules call alerts; `none`: nothing.
    * Notifications from before the subscription are not shown.
    *
-   * @throws {JobchartError} `INVALID_INPUT`
+   * @throws {JobchartError} `INVALID_INPUT`; `PIPELINE_NOT_FOUND` no such pipeline is stored, or the caller may not see it.
    */
   subscribe(options: SubscriptionTarget & Pick<SubscriptionView, 'level'> & CallOptions): Promise<SubscriptionView>
   /** Ends a subscription. @throws {JobchartError} `INVALID_INPUT` */

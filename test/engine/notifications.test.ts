@@ -12,7 +12,7 @@ import {
 } from 'jobchart'
 import { describe, expect, test } from 'vitest'
 import { createMachine } from 'xstate'
-import { Bench, codeOf, Work } from './bench.ts'
+import { Bench, codeOf, errorOf, shownError, Work } from './bench.ts'
 
 const inApp = { channels: ['inApp'] } as const
 const onFailure = { on: { outcome: 'failure' }, level: 'alerts', ...inApp } as const
@@ -188,6 +188,7 @@ describe('subscriptions', () => {
       { ...onSuccess, audience: 'subscribers' },
       { ...onFailure, audience: 'subscribers' },
     ])
+    await ada.pipelines.define({ id: 'p', job: type })
     await bob.notifications.subscribe({ level: 'alerts' })
     await bob.notifications.subscribe({ job: type, level: 'none' })
     await bob.notifications.subscribe({ pipeline: 'p', level: 'all' })
@@ -231,10 +232,30 @@ describe('subscriptions', () => {
 
   test('are at most 1,000 for each person, who may still change each of them', async () => {
     const { bob } = await started([])
-    for (let n = 0; n < 1_000; n++) await bob.notifications.subscribe({ pipeline: `p${n}`, level: 'all' })
+    for (let n = 0; n < 1_000; n++) await bob.notifications.subscribe({ job: `t${n}`, level: 'all' })
     expect(await codeOf(bob.notifications.subscribe({ level: 'all' }))).toBe('INVALID_INPUT')
-    await bob.notifications.subscribe({ pipeline: 'p7', level: 'none' })
-    expect(await bob.notifications.subscriptions()).toContainEqual({ pipeline: 'p7', level: 'none' })
+    await bob.notifications.subscribe({ job: 't7', level: 'none' })
+    expect(await bob.notifications.subscriptions()).toContainEqual({ job: 't7', level: 'none' })
+  })
+
+  test('to a pipeline that is absent, hidden, deleted or of another tenant are refused with the same error', async () => {
+    const { bob, ada, admin, engine, type } = await started([], { policy: rolePolicy() })
+    await ada.pipelines.define({ id: 'p', job: type })
+    const subscribe = (session: Session) => errorOf(session.notifications.subscribe({ pipeline: 'p', level: 'all' }))
+    const hidden = await subscribe(bob)
+    const elsewhere = await subscribe(engine.as({ id: 'ada', role: 'admin', tenant: 'acme' }))
+    await admin.notifications.subscribe({ pipeline: 'p', level: 'all' })
+    await ada.notifications.subscribe({ pipeline: 'p', level: 'alerts' })
+    await ada.pipelines.delete('p')
+    for (const error of [hidden, elsewhere, await subscribe(bob), await subscribe(ada)]) {
+      expect(error).toMatchObject({ code: 'PIPELINE_NOT_FOUND', message: hidden.message })
+      expect(shownError(error, 'p')).toBe(shownError(hidden, 'p'))
+    }
+    expect(await bob.notifications.subscriptions()).toEqual([])
+    // A subscription outlives its pipeline, and can be ended.
+    expect(await ada.notifications.subscriptions()).toEqual([{ pipeline: 'p', level: 'alerts' }])
+    await ada.notifications.unsubscribe({ pipeline: 'p' })
+    expect(await ada.notifications.subscriptions()).toEqual([])
   })
 
   test('show nothing from before them; another level, or a closer one, keeps what was told', async () => {
@@ -377,8 +398,8 @@ describe('pipelines', () => {
       { on: { event: 'run.skipped' }, level: 'alerts', ...inApp, audience: 'subscribers' },
       { name: 'paused', on: { event: 'pipeline.paused' }, ...inApp, audience: 'creator' },
     ])
-    await bob.notifications.subscribe({ pipeline: 'nightly', level: 'alerts' })
     await ada.pipelines.define({ id: 'nightly', job: type, schedule: { every: '1h' } })
+    await bob.notifications.subscribe({ pipeline: 'nightly', level: 'alerts' })
     const { id } = await ada.pipelines.run('nightly')
     for (let hour = 0; hour < 2; hour++) await bench.clock.advance(3_600_000)
     const { items } = await bob.notifications.list()

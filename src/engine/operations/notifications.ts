@@ -19,6 +19,7 @@ import {
 } from '../options.ts'
 import { type Found, type Page, shownPage } from '../page.ts'
 import { parseWith } from '../parse.ts'
+import { reachPipeline } from '../pipeline-entry.ts'
 import { stopped } from './result.ts'
 
 /** The options of `notifications.list`. */
@@ -143,7 +144,11 @@ export async function readNotifications(
   await core.storage.markRead(reader, { before: Math.min(marks.before, next) })
 }
 
-/** Subscribes the caller, or changes the level of a subscription. */
+/**
+ * Subscribes the caller, or changes the level of a subscription.
+ *
+ * @throws {JobchartError} `PIPELINE_NOT_FOUND` no such pipeline is stored, or the caller may not see it.
+ */
 export async function subscribe(
   core: Core,
   who: Principal,
@@ -152,6 +157,8 @@ export async function subscribe(
   signal?.throwIfAborted()
   const { level, ...asked } = await parseOptions(subscribeSchema, options)
   const to = targetOf(core, who, asked)
+  const { pipeline: id } = to
+  if (id !== undefined) await reachPipeline(core, who, { id, tenant: undefined }, 'getPipeline', signal)
   const known = await core.storage.subscriptions({ tenant: who.tenant, person: who.id })
   const isKnown = known.some(({ type, pipeline }) => type === to.type && pipeline === to.pipeline)
   if (known.length >= SUBSCRIPTIONS_MAX && !isKnown) {
