@@ -1,3 +1,4 @@
+import { existsSync, statfsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
@@ -8,6 +9,18 @@ const LONG = 'test/**/*.long.test.ts'
 const LONG_TEST_TIMEOUT_MS = 1_800_000
 /** The tests of the engine run in memory, and once more on SQLite files. */
 const ON_SQLITE = { JOBCHART_DISK: 'sqlite' }
+
+/**
+ * The quick tests keep their files in memory, because most of them would spend their time waiting for a disk. The long
+ * tests use a disk.
+ */
+const IN_MEMORY = hasRoom('/dev/shm') ? { TMPDIR: '/dev/shm' } : {}
+
+function hasRoom(folder: string): boolean {
+  if (!existsSync(folder)) return false
+  const { bavail, bsize } = statfsSync(folder)
+  return bavail * bsize > 2 ** 30
+}
 
 export default defineConfig({
   resolve: {
@@ -25,7 +38,7 @@ export default defineConfig({
     // All cores; the default leaves one of them idle.
     maxWorkers: '100%',
     projects: [
-      { extends: true, test: { name: 'quick', include: ['test/**/*.test.ts'], exclude: [LONG] } },
+      { extends: true, test: { name: 'quick', include: ['test/**/*.test.ts'], exclude: [LONG], env: IN_MEMORY } },
       {
         extends: true,
         test: {
@@ -33,7 +46,7 @@ export default defineConfig({
           include: ['test/engine/*.test.ts'],
           // events-memory makes SQLite files by itself.
           exclude: [LONG, 'test/engine/events-memory.test.ts'],
-          env: ON_SQLITE,
+          env: { ...ON_SQLITE, ...IN_MEMORY },
         },
       },
       { extends: true, test: { name: 'long', include: [LONG], testTimeout: LONG_TEST_TIMEOUT_MS } },

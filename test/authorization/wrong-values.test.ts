@@ -136,8 +136,8 @@ async function wrongsOf(stage: Stage, session: Session, named: Named, attacks: r
 }
 
 const disks: readonly (readonly [string, () => Storage, number])[] = [
-  ['in memory', () => memoryStorage(), 200],
-  ['on SQLite', newFile, 60],
+  ['in memory', () => memoryStorage(), 100],
+  ['on SQLite', newFile, 30],
 ]
 
 function newFile(): Storage {

@@ -224,13 +224,13 @@ describe('defineJob({ assignee })', () => {
 
   test('decides it for scheduled runs, and for jobs that a definition submits', async () => {
     const { bench, ada } = await started([routed, plain])
-    const schedule = { every: '1h' } as const
+    const schedule = { every: '1m' } as const
     await ada.pipelines.define({
       ...{ id: 'p', job: plain, schedule, labels: { team: 'red' } },
       onDefine: () => [{ kind: 'submit', job: routed, input: { euros: 9 } }],
     })
     await ada.pipelines.define({ id: 'q', job: routed, input: { euros: 3 }, schedule, labels: { team: 'blue' } })
-    await bench.clock.advance(2 * 3_600_000)
+    await bench.clock.advance(120_000)
     const found = (await ada.list({ type: 'routed' })).items.map(({ trigger, assignee }) => [trigger, assignee])
     expect(found).toContainEqual(['manual', 'red ada default 9'])
     expect(found).toContainEqual(['schedule', 'blue ada default 3'])
@@ -247,11 +247,11 @@ describe('defineJob({ assignee })', () => {
       },
     })
     const { bench, ada } = await started([odd])
-    await ada.pipelines.define({ id: 'p', job: odd, schedule: { every: '1h' } })
-    await bench.clock.advance(3 * 3_600_000)
+    await ada.pipelines.define({ id: 'p', job: odd, schedule: { every: '1m' } })
+    await bench.clock.advance(180_000)
     expect(await ada.count()).toBe(0)
     isBroken = false
-    await bench.clock.advance(2 * 3_600_000)
+    await bench.clock.advance(120_000)
     expect((await ada.list()).items[0]).toMatchObject({ trigger: 'schedule', assignee: 'max' })
   })
 
