@@ -42,7 +42,7 @@ import { WriteQueue, whenUnlocked } from './write-queue.ts'
 
 const LOG_LINES = 10_000
 /** How long one call of `prune` may take, besides its commit. */
-const PRUNE_MS_MAX = 4
+const PRUNE_MS_MAX = 2
 
 /**
  * Stores jobs in one SQLite file, with Node's built-in driver. The file must be on a local disk. Any number of
