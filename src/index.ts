@@ -1,8 +1,9 @@
+import { systemClock } from './context/system-clock.ts'
 import { queueExecutor } from './defaults/queue-executor.ts'
 import { rolePolicy } from './defaults/role-policy.ts'
-import { systemClock } from './defaults/system-clock.ts'
 import { Engine } from './engine/engine.ts'
 import { checkEngineOptions, type EngineOptions } from './engine/options.ts'
+import { agents } from './executors/agents.ts'
 import { childProcess } from './executors/child-process.ts'
 import { JobchartError } from './model/error.ts'
 
@@ -31,9 +32,9 @@ export type CreateEngineOptions = Omit<EngineOptions, Ports> & { readonly [Port 
  * same storage.
  *
  * `storage` is required: `sqliteStorage(file)` of `jobchart/sqlite` keeps jobs in a file; `memoryStorage()` keeps them
- * only as long as this process lives. Defaults of the other ports: `rolePolicy()`, the system clock, and three
+ * only as long as this process lives. Defaults of the other ports: `rolePolicy()`, the system clock, and four
  * executors: a `queueExecutor()` named `default`; one named `live` for callbacks and observables, which run as long as
- * the chart is in their state; and a `childProcess()` named `processes`.
+ * the chart is in their state; a `childProcess()` named `processes`; and `agents()` named `agents`.
  *
  * @throws {JobchartError} `INVALID_DEFINITION` an option is invalid, or `storage` is missing; `STORAGE_UNAVAILABLE` the storage cannot be opened.
  */
@@ -54,6 +55,7 @@ export async function createEngine(given: CreateEngineOptions): Promise<Engine> 
       default: queueExecutor(concurrency === undefined ? {} : { concurrency }),
       live: queueExecutor({ concurrency: LIVE_MAX }),
       processes: childProcess(),
+      agents: agents(),
       ...options.executors,
     },
     clock: options.clock ?? systemClock(),
@@ -62,20 +64,27 @@ export async function createEngine(given: CreateEngineOptions): Promise<Engine> 
   return engine
 }
 
+export { systemClock } from './context/system-clock.ts'
 export { type MemoryOptions, memoryStorage } from './defaults/memory-storage.ts'
 export { type QueueExecutorOptions, queueExecutor } from './defaults/queue-executor.ts'
 export { type OwnersRule, type ResourceRoles, type RolePolicyOptions, rolePolicy } from './defaults/role-policy.ts'
-export { systemClock } from './defaults/system-clock.ts'
+export type { Agents } from './engine/agents.ts'
 export type { JobsView } from './engine/authorization.ts'
 export type { CallOptions } from './engine/call-options.ts'
 export type { Engine, StopOptions } from './engine/engine.ts'
 export type { ResetEvent, SessionEvent } from './engine/event-stream.ts'
 export type { ExecutorHealth, Health, OnHealth, UnendedAttempt } from './engine/health.ts'
-export type { Logger } from './engine/logger.ts'
 export type { NotificationView, NotifiedEvent } from './engine/notification-view.ts'
 export type { Notifications } from './engine/notifications.ts'
 export type { JobActions } from './engine/operations/actions.ts'
-export type { Reason } from './engine/operations/explain.ts'
+export type {
+  AgentListOptions,
+  AgentView,
+  EnrolledAgent,
+  EnrollOptions,
+  PoolView,
+} from './engine/operations/agents.ts'
+export type { Reason, WaitedAgent } from './engine/operations/explain.ts'
 export type { CancelOptions, SendOptions } from './engine/operations/jobs.ts'
 export type { LogLineView, LogOptions } from './engine/operations/logs.ts'
 export type {
@@ -102,14 +111,14 @@ export type {
   ItemView,
   ListOptions,
 } from './engine/operations/reads.ts'
-export type { RetryCallOptions } from './engine/operations/runs.ts'
+export type { RetryCallOptions } from './engine/operations/retry.ts'
 export type { DependencyOptions, PreviewOptions, ScheduleOptions } from './engine/operations/schedules.ts'
 export type { EventOptions, Events } from './engine/operations/streams.ts'
 export type { SubmitManyOptions, SubmitOptions, SubmitOutcome, SubmittedJob } from './engine/operations/submit.ts'
 export type { EngineOptions } from './engine/options.ts'
 export type { Page } from './engine/page.ts'
 export type { OnPolicyError, PolicyQuestion } from './engine/policy-answer.ts'
-export type { FindPrincipal, FoundPrincipal, SessionPrincipal } from './engine/principal.ts'
+export type { FindPrincipal, FoundPrincipal, SessionAgent, SessionPrincipal } from './engine/principal.ts'
 export type { OnListenerError } from './engine/publisher.ts'
 export type { PrunedCounts } from './engine/retention.ts'
 export type { CommandFor, Pipelines, Session, SubmitArguments, ViewOf } from './engine/session.ts'
@@ -120,6 +129,7 @@ export type { PausedTypeView, Types } from './engine/type-pauses.ts'
 
 export type { JobView, PipelineView, ScheduleView, TaskView } from './engine/view.ts'
 
+export type { AgentFunction, AgentRef, Assignment } from './model/agent.ts'
 export type { TaskEnd } from './model/attempt-end.ts'
 export type { ChartEvent } from './model/chart.ts'
 export type { By, Command, CommandEvent, CommandOf, CommandSchemas, Commands, SchemasOf } from './model/command.ts'
@@ -156,6 +166,8 @@ export { type Exit, exitEnd } from './model/exit.ts'
 export type { ItemReport, ItemStatus } from './model/item.ts'
 export type { JobId, Outcome, Overlap, Phase, Trigger } from './model/job.ts'
 export type {
+  AgentCode,
+  AgentJobOptions,
   DefaultCommands,
   ExecuteOptions,
   LifecycleOptions,
@@ -178,7 +190,7 @@ export type {
   MigratingTimer,
   NewJobScope,
 } from './model/job-type.ts'
-export type { JobLimits, LimitScope, TaskLimits } from './model/limits.ts'
+export type { JobLimits, TaskLimits } from './model/limits.ts'
 export type { Audience, NotificationLevel } from './model/notification.ts'
 export type { NotifyingEvent, NotifyRule } from './model/notification-rule.ts'
 export type {
@@ -199,6 +211,7 @@ export type { CatchUp, SkipReason } from './model/schedule.ts'
 export type { Misfit } from './model/schema-fit.ts'
 export type { Json, NotStorable, Storable, StorableReturn } from './model/storable.ts'
 export {
+  agentTask,
   type LineStream,
   type ProgramOutput,
   type Progress,
@@ -211,9 +224,11 @@ export {
   type TaskRun,
   task,
 } from './model/task.ts'
+export type { LimitScope } from './model/task-scope.ts'
 export { type Duration, durationMs, type Time } from './model/time.ts'
 export type { Clock } from './port/clock.ts'
 export type { Executor, LineOptions, TaskChannel, TaskMessage, Work } from './port/executor.ts'
+export type { Logger } from './port/logger.ts'
 export type {
   Addressed,
   AskedAddresses,
@@ -222,5 +237,5 @@ export type {
   DeliveryOptions,
   Notifier,
 } from './port/notifier.ts'
-export type { Action, PipelineAction, Policy, Principal, Scope, Target, Verdict } from './port/policy.ts'
+export type { Action, AgentAction, PipelineAction, Policy, Principal, Scope, Target, Verdict } from './port/policy.ts'
 export type { Storage } from './port/storage.ts'

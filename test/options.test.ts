@@ -13,6 +13,7 @@ import {
   type SubmitOptions,
   task,
 } from 'jobchart'
+import type { AgentTransport } from 'jobchart/port'
 import { memberJobs } from 'jobchart/presets'
 import { sqliteStorage } from 'jobchart/sqlite'
 import { explore, storageConformance, virtualClock } from 'jobchart/testing'
@@ -328,7 +329,7 @@ const methods = {
   items: (session, options) => next(session.items('absent', options)),
   events: (session, options) => session.events(options).next(),
   result: (session, options) => session.result('absent', options),
-} satisfies { [Method in Exclude<keyof Session, 'pipelines' | 'notifications'>]: Calling }
+} satisfies { [Method in Exclude<keyof Session, 'pipelines' | 'notifications' | 'agents'>]: Calling }
 
 /** The same of pipelines. */
 const pipelineMethods = {
@@ -354,10 +355,19 @@ const notificationMethods = {
   events: (session, options) => next(session.notifications.events(options)),
 } satisfies { [Method in keyof Session['notifications']]: Calling }
 
+/** The methods of agents that are for people. */
+const agentMethods = {
+  list: (session, options) => session.agents.list(options),
+  pools: (session, options) => session.agents.pools(options),
+  enroll: (session, options) => session.agents.enroll(options),
+  revoke: (session, options) => session.agents.revoke('absent', options),
+} satisfies { [Method in Exclude<keyof Session['agents'], keyof AgentTransport>]: Calling }
+
 const all: readonly (readonly [string, Calling])[] = Object.entries({
   ...methods,
   ...Object.fromEntries(Object.entries(pipelineMethods).map(([name, call]) => [`pipelines.${name}`, call])),
   ...Object.fromEntries(Object.entries(notificationMethods).map(([name, call]) => [`notifications.${name}`, call])),
+  ...Object.fromEntries(Object.entries(agentMethods).map(([name, call]) => [`agents.${name}`, call])),
 })
 
 test.each(all)(
@@ -409,6 +419,7 @@ const wrong = {
   oneOf: ['other', 5, null, {}, ''],
   labels: ['a', 5, null, ['a'], { a: 5 }, { '': 'x' }, { a: 'x'.repeat(201) }],
   flag: ['yes', 1, null, {}],
+  assignment: ['a', 5, true, {}, ['a'], { agent: '' }, { pool: 5 }, { agent: 'a', pool: 'p' }, { agent: 'a', x: 1 }],
 } as const
 
 const narrowing = {
@@ -435,12 +446,15 @@ const kinds: { readonly [name: string]: { readonly [option: string]: keyof typeo
     priority: 'whole',
     labels: 'labels',
     assignee: 'text',
+    assignment: 'assignment',
     idempotencyKey: 'text',
     uniqueKey: 'text',
     tenant: 'text',
   } satisfies { [Option in Exclude<keyof SubmitOptions, 'signal'>]: keyof typeof wrong },
   submitMany: { atomic: 'flag' },
-  retry: { fresh: 'flag' } satisfies { [Option in Exclude<keyof RetryCallOptions, 'signal'>]: keyof typeof wrong },
+  retry: { fresh: 'flag', assignment: 'assignment' } satisfies {
+    [Option in Exclude<keyof RetryCallOptions, 'signal'>]: keyof typeof wrong
+  },
   list: { ...narrowing, order: 'oneOf', limit: 'page', cursor: 'oneOf' } satisfies {
     [Option in Exclude<keyof ListOptions, 'signal'>]: keyof typeof wrong
   },
@@ -452,6 +466,7 @@ const kinds: { readonly [name: string]: { readonly [option: string]: keyof typeo
     priority: 'whole',
     labels: 'labels',
     assignee: 'text',
+    assignment: 'assignment',
     startAt: 'time',
     idempotencyKey: 'text',
     uniqueKey: 'text',

@@ -22,18 +22,32 @@ export async function runCode(wire: Wire<ToEngine, ToCode>, load: () => Promise<
   end(await runFunction(async () => functionOf(await load(), called), given, input))
 }
 
+/** Callbacks of {@link runFunction}. */
+export interface RunListener {
+  /** Called with each error with which a call of the context rejects. */
+  readonly given?: (error: unknown) => void
+  /** Called if the code has returned while a step of it still runs. The step should be stopped for this reason. */
+  readonly stillRuns?: (why: string) => void
+}
+
 /** Runs a function with the context of its task. Resolves with the end of the task, and never rejects. */
 export async function runFunction(
   find: () => TaskRun<unknown, unknown> | Promise<TaskRun<unknown, unknown>>,
   work: ContextWork,
   input: Json | undefined,
+  listener: RunListener = {},
 ): Promise<TaskEnd> {
-  const context = new CodeContext(work)
+  const context = new CodeContext(work, listener.given)
+  const returned = (given: TaskEnd): TaskEnd => {
+    const { end, stillRuns } = context.returned(given)
+    if (stillRuns !== undefined) listener.stillRuns?.(stillRuns)
+    return end
+  }
   try {
     const run = await find()
-    return context.returned(codeEnd(await run(context.given(input)))).end
+    return returned(codeEnd(await run(context.given(input))))
   } catch (thrown) {
-    return context.returned(failedEnd(thrown)).end
+    return returned(failedEnd(thrown))
   }
 }
 

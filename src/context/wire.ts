@@ -2,9 +2,11 @@ import type { TaskEnd } from '../model/attempt-end.ts'
 import { type ErrorCode, JobchartError, jobError } from '../model/error.ts'
 import type { ItemReport } from '../model/item.ts'
 import type { ProgressReport } from '../model/progress.ts'
-import { type Json, storableCopy } from '../model/storable.ts'
+import type { Json } from '../model/storable.ts'
 import type { Progress } from '../model/task.ts'
 import type { TaskChannel, TaskMessage, Work } from '../port/executor.ts'
+import { Inbox } from './inbox.ts'
+import { storableEvent, storableItem } from './storable-report.ts'
 
 /**
  * The connection between an engine and code in another process (over IPC) or thread (over a port). Messages arrive in
@@ -151,7 +153,7 @@ export function receiveWork(wire: Wire<ToEngine, ToCode>): Promise<ReceivedWork>
           end: (end) => wire.post({ kind: 'end', end }),
         })
       } else if (message.kind === 'stop') {
-        channel.close()
+        channel.inbox.close()
         abort.abort(new JobchartError(message.code, message.message))
       } else channel.hear(message)
     })
@@ -164,10 +166,8 @@ class WireChannel implements TaskChannel {
     number,
     { readonly done: (value: boolean) => void; readonly failed: (error: Error) => void }
   >()
-  readonly #messages: TaskMessage[] = []
+  readonly inbox = new Inbox()
   #lastAsk = 0
-  #isClosed = false
-  #waiting: (() => void)[] = []
 
   constructor(wire: Wire<ToEngine, ToCode>) {
     this.#wire = wire
@@ -180,11 +180,8 @@ class WireChannel implements TaskChannel {
 
   readonly log = (text: string): void => this.#wire.post({ kind: 'log', text: `${text}` })
 
-  // The output is checked here, because a value that is not JSON may be changed on its way over the wire.
   readonly item = async (key: string, report: ItemReport = {}): Promise<void> => {
-    const { output, ...rest } = report
-    const kept = output === undefined ? {} : { output: storableCopy(output, `output of item "${key}"`, true) }
-    await this.#ask({ what: 'item', key, report: { ...rest, ...kept } })
+    await this.#ask({ what: 'item', key, report: storableItem(key, report) })
   }
 
   readonly step = async (name: string, result: Json | undefined): Promise<void> => {
@@ -192,30 +189,16 @@ class WireChannel implements TaskChannel {
   }
 
   readonly send = async (event: TaskMessage): Promise<boolean> => {
-    // The cast is safe: a copy of an event is an event.
-    const copy = storableCopy(event, 'event', true) as unknown as TaskMessage
-    return await this.#ask({ what: 'send', event: copy })
-  }
-
-  get inbox(): AsyncIterable<TaskMessage> {
-    return { [Symbol.asyncIterator]: () => this.#read() }
+    return await this.#ask({ what: 'send', event: storableEvent(event) })
   }
 
   /** Handles a message from the engine. */
   hear(message: ToCode): void {
-    if (message.kind === 'message') {
-      this.#messages.push(message.message)
-      this.#wake()
-    } else if (message.kind === 'answer') this.#take(message.to)?.done(message.value ?? true)
+    if (message.kind === 'message') this.inbox.add(message.message)
+    else if (message.kind === 'answer') this.#take(message.to)?.done(message.value ?? true)
     else if (message.kind === 'refusal') {
       this.#take(message.to)?.failed(new JobchartError(message.code, message.message))
     }
-  }
-
-  /** Ends the inbox: the code gets no more messages. */
-  close(): void {
-    this.#isClosed = true
-    this.#wake()
   }
 
   #ask(ask: Ask): Promise<boolean> {
@@ -230,20 +213,5 @@ class WireChannel implements TaskChannel {
     const ask = this.#asks.get(id)
     this.#asks.delete(id)
     return ask
-  }
-
-  #wake(): void {
-    for (const resume of this.#waiting.splice(0)) resume()
-  }
-
-  async *#read(): AsyncGenerator<TaskMessage> {
-    for (let next = 0; !this.#isClosed; ) {
-      const message = this.#messages[next]
-      if (message === undefined) await new Promise<void>((resume) => this.#waiting.push(resume))
-      else {
-        next++
-        yield message
-      }
-    }
   }
 }

@@ -14,6 +14,7 @@ import type {
   ReadNotification,
   SubscriptionKey,
 } from '../port/notification-storage.ts'
+import { byCodePoints } from './code-points.ts'
 import { pairKey } from './pair-key.ts'
 import { SortedList } from './sorted-list.ts'
 
@@ -160,9 +161,4 @@ function subscriptionKey({ tenant, person, type = '', pipeline = '' }: Subscript
 
 function byTarget(a: StoredSubscription, b: StoredSubscription): number {
   return byCodePoints(a.type ?? '', b.type ?? '') || byCodePoints(a.pipeline ?? '', b.pipeline ?? '')
-}
-
-// Compares texts by code points, as databases do.
-function byCodePoints(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b))
 }

@@ -1,6 +1,7 @@
 import { dueTime, type Pipeline, sourceKey } from '../model/pipeline.ts'
 import { isCovered } from '../model/scope.ts'
 import type { DependencySource, PipelineFilter, PipelineKey, PipelinePage } from '../port/storage.ts'
+import { byTenantAndId } from './code-points.ts'
 import { pairKey } from './pair-key.ts'
 import { SortedList } from './sorted-list.ts'
 
@@ -88,11 +89,4 @@ export class MemoryPipelines {
 
 function sourcesOf({ tenant, dependsOn = [] }: Pipeline): readonly string[] {
   return [...new Set(dependsOn.map((each) => pairKey(tenant, sourceKey(each))))]
-}
-
-// Compares by code points, as databases do, not by the rules of a language.
-function byTenantAndId(a: PipelineKey, b: PipelineKey): number {
-  return (
-    Buffer.compare(Buffer.from(a.tenant), Buffer.from(b.tenant)) || Buffer.compare(Buffer.from(a.id), Buffer.from(b.id))
-  )
 }

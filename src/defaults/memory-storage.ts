@@ -1,6 +1,7 @@
 import { JobchartError } from '../model/error.ts'
 import { type Job, type JobSummary, mayStart } from '../model/job.ts'
 import { checkOptions, wholeNumber } from '../model/option-checks.ts'
+import type { AgentStorage } from '../port/agent-storage.ts'
 import type { NotificationStorage } from '../port/notification-storage.ts'
 import type {
   JobFilter,
@@ -59,6 +60,7 @@ function connect(store: MemoryStore, { clock, instance }: StorageHost): StorageC
     ...recordReads(use),
     ...pipelineReads(use),
     ...notificationCalls(use),
+    ...agentCalls(use),
     ...typePauses(use),
     commit: async (changesets, claim) => {
       const { writes } = use()
@@ -235,6 +237,25 @@ function notificationCalls(use: Use): NotificationStorage {
     unsubscribe: async (key) => all().unsubscribe(key),
     subscriptions: async (reader) => all().subscriptions(reader),
     subscribers: async (to, limit, after) => all().subscribers(to, limit, after),
+  }
+}
+
+function agentCalls(use: Use): AgentStorage {
+  const all = () => use().agents
+  const writing = () => {
+    use().writes++
+    return all()
+  }
+  return {
+    expiredLeases: async (at, limit, skip) => all().expired(at, limit, skip),
+    extendLeases: async (until) => writing().extend(until),
+    leasesOf: async (agent) => all().leasesOf(agent),
+    agent: async (key) => all().get(key),
+    agentByCredential: async (hash) => all().withCredential(hash),
+    agents: async (page) => all().page(page),
+    putAgent: async (agent) => writing().put(agent),
+    removeAgent: async (key) => writing().remove(key),
+    agentsSeen: async (seen) => all().seen(seen),
   }
 }
 

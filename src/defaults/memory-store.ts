@@ -18,13 +18,14 @@ import type {
   WrittenRow,
 } from '../port/storage.ts'
 import { byCreation, EndedJobs } from './ended-jobs.ts'
+import { MemoryAgents } from './memory-agents.ts'
 import { MemoryLog } from './memory-log.ts'
 import { MemoryNotifications } from './memory-notifications.ts'
 import { MemoryPipelines } from './memory-pipelines.ts'
 import { MemoryRecords } from './memory-records.ts'
 import { byDue, type Due, type Line, type Row, type Turn } from './memory-row.ts'
 import { pairKey } from './pair-key.ts'
-import { ReadyTasks } from './ready-tasks.ts'
+import { type QueueLines, ReadyTasks } from './ready-tasks.ts'
 import { SortedList } from './sorted-list.ts'
 
 type Refusal = Exclude<ChangesetResult, { readonly status: 'applied' }>
@@ -57,6 +58,7 @@ export class MemoryStore {
   readonly log = new MemoryLog()
   readonly pipelines = new MemoryPipelines()
   readonly notifications = new MemoryNotifications()
+  readonly agents = new MemoryAgents()
   readonly charts = new Map<string, string>()
   readonly pausedTypes = new Map<string, PausedType>()
   readonly instances = new Map<string, { heartbeat: number; alive: boolean }>()
@@ -108,11 +110,14 @@ export class MemoryStore {
   claim(claim: Claim): readonly Claimed[] {
     const claimed: Claimed[] = []
     const room = new Map(claim.room)
+    const closed = new Set<QueueLines>()
     const tree = (id: string) => this.jobs.get(id)?.job
-    for (const { row, task, invocation } of this.ready.due({ ...claim, routes: this.#open(claim.routes) }, room)) {
+    for (const { ready, lines } of this.ready.due({ ...claim, routes: this.#open(claim.routes) }, { room, closed })) {
+      const { row, task, invocation } = ready
       const { job } = row
       const decision = claim.decide({ job, task, tree })
       if (decision.kind === 'stop') break
+      if (decision.kind === 'close') closed.add(lines)
       if (decision.kind !== 'claim') continue
       const result = this.apply({ id: claim.id, writes: decision.writes })
       if (result.status !== 'applied') continue
@@ -147,6 +152,12 @@ export class MemoryStore {
         return this.#pipeline(write)
       case 'owe':
         return this.#owe(write)
+      case 'grant':
+        return this.#did(this.agents.grant(write.lease))
+      case 'lease':
+        return this.#fresh(this.agents.renew(write))
+      case 'expire':
+        return this.#fresh(this.agents.expire(write))
     }
   }
 
@@ -174,7 +185,9 @@ export class MemoryStore {
     if (this.#isOver(write.limits, before, write.job)) return FULL
     const after = isGone(write.job) ? undefined : withProgress(write.job, before)
     this.#did(this.#replaced(row, before, after))
-    if (after === undefined) this.#removeChildrenOf(write.job.id)
+    if (after !== undefined) return undefined
+    this.#did(this.agents.removeOfJob(write.job.id))
+    this.#removeChildrenOf(write.job.id)
     return undefined
   }
 
@@ -264,6 +277,10 @@ export class MemoryStore {
     return this.#did(() => this.pipelines.replace(after, before))
   }
 
+  #fresh(undo: (() => void) | undefined | 'stale'): Refusal | undefined {
+    return undo === 'stale' ? STALE : this.#did(undo)
+  }
+
   #did(undo: (() => void) | undefined): undefined {
     if (undo !== undefined) this.#undo?.push(undo)
   }
@@ -272,8 +289,13 @@ export class MemoryStore {
   remove(row: Row): void {
     this.writes++
     this.#index(row, row.job, undefined)
-    this.log.erase(row.job.id)
-    this.notifications.removeOfJob(row.job.id)
+    this.#erase(row.job.id)
+    this.agents.removeOfJob(row.job.id)
+  }
+
+  #erase(jobId: string): void {
+    this.log.erase(jobId)
+    this.notifications.removeOfJob(jobId)
   }
 
   // Makes the changes that cannot be undone. By now all checks have passed.
@@ -285,14 +307,9 @@ export class MemoryStore {
       }
       if (!isOfJob(write)) continue
       refused?.delete(write.job)
-      if (!isGone(write.job)) continue
-      this.log.erase(write.job.id)
-      this.notifications.removeOfJob(write.job.id)
+      if (isGone(write.job)) this.#erase(write.job.id)
     }
-    for (const id of this.#removedChildren) {
-      this.log.erase(id)
-      this.notifications.removeOfJob(id)
-    }
+    for (const id of this.#removedChildren) this.#erase(id)
   }
 
   // Child jobs that have not ended are deleted by their own writes. A job goes only after all its child jobs.
@@ -303,6 +320,7 @@ export class MemoryStore {
       const mayGo = job.phase === 'settled' && !isBusy(job) && job.deletedAt === undefined
       if (mayGo && this.#removeChildrenOf(job.id)) {
         this.#did(this.#replaced(row, job, undefined))
+        this.#did(this.agents.removeOfJob(job.id))
         this.#removedChildren.push(job.id)
       } else isEmpty = false
     }

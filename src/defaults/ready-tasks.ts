@@ -6,10 +6,10 @@ import { pairKey } from './pair-key.ts'
 import { SortedList } from './sorted-list.ts'
 
 /**
- * The ready tasks of one route, in lines (queues). Each pair of a limit key and a task name has a line of its own. All
- * tasks without a limit key are in one line, `free`.
+ * The ready tasks of one queue of a route, or those without a queue, in lines. Each pair of a limit key and a task name
+ * has a line of its own. All tasks without a limit key are in one line, `free`.
  */
-interface RouteLines {
+export interface QueueLines {
   readonly free: Line<ReadyTask>
   readonly keyed: Map<string, KeyedLine>
 }
@@ -30,20 +30,37 @@ interface Walk extends OpenLine {
 }
 
 /**
- * A line of ready tasks (a queue) from which a claim may take, with their executor, and the limit of their key if they
- * have one.
+ * A line of ready tasks from which a claim may take, with the lines of its queue, the executor, and the limit of its
+ * key if it has one.
  */
 interface OpenLine {
   readonly line: Line<ReadyTask>
+  readonly lines: QueueLines
   readonly executor: string
   readonly limit: KeyLimit | undefined
+}
+
+/** A task that a claim may take. */
+export interface DueTask {
+  readonly ready: ReadyTask
+  /** The lines of the queue in which the task waits. */
+  readonly lines: QueueLines
+}
+
+/** What a claim may still take. The claim changes it with each task that it handles. */
+export interface ClaimLeft {
+  /** How many more tasks each executor can take. */
+  readonly room: ReadonlyMap<string, number>
+  /** The queues from which the claim takes no more tasks. */
+  readonly closed: ReadonlySet<QueueLines>
 }
 
 const NONE: readonly never[] = []
 
 /** The claimable tasks, in claim order, and how many tasks run under each limit key. */
 export class ReadyTasks {
-  readonly #routes = new Map<string, RouteLines>()
+  /** The lines of each route, by queue. `undefined`: tasks without a queue. */
+  readonly #routes = new Map<string, Map<string | undefined, QueueLines>>()
   readonly #held = new Map<string, number>()
 
   /** How many tasks are claimed or stopping under a limit key. */
@@ -79,30 +96,35 @@ export class ReadyTasks {
   /**
    * The tasks that a claim may take, in order. Each one is found only after the caller has handled the one before.
    *
-   * @param room  how many tasks each executor can take. The caller lowers it while it claims.
+   * @param left  what the claim may still take. The caller changes it between two tasks.
    */
-  *due({ routes, at }: Pick<Claim, 'routes' | 'at'>, room: ReadonlyMap<string, number>): Iterable<ReadyTask> {
+  *due({ routes, at }: Pick<Claim, 'routes' | 'at'>, { room, closed }: ClaimLeft): Iterable<DueTask> {
     const walks = new SortedList<Walk, Walk>((a, b) => byDue(a.first, b.first))
-    const go = ({ line, executor, limit }: OpenLine, behind: ReadyTask | undefined) => {
+    const go = ({ line, lines, executor, limit }: OpenLine, behind: ReadyTask | undefined) => {
       const first = nextDue(line, at, behind)
-      if (first !== undefined) walks.add({ line, executor, limit, behind, first })
+      if (first !== undefined) walks.add({ line, lines, executor, limit, behind, first })
     }
     for (const route of routes) for (const line of this.#linesOf(route)) go(line, undefined)
     for (let walk = walks.next(); walk !== undefined; walk = walks.next()) {
       walks.remove(walk)
-      if ((room.get(walk.executor) ?? 0) < 1 || this.#isFull(walk.limit)) continue
+      if ((room.get(walk.executor) ?? 0) < 1 || closed.has(walk.lines) || this.#isFull(walk.limit)) continue
       // The caller's last claim may have changed this line.
       const isStill = nextDue(walk.line, at, walk.behind) === walk.first
-      if (isStill) yield walk.first
+      if (isStill) yield { ready: walk.first, lines: walk.lines }
       go(walk, isStill ? walk.first : walk.behind)
     }
   }
 
   *#linesOf(route: Route): Iterable<OpenLine> {
-    const { executor, limits } = route
-    const lines = this.#routes.get(routeKey(route))
-    if (lines === undefined) return
-    yield { line: lines.free, executor, limit: undefined }
+    const queues = this.#routes.get(routeKey(route))
+    for (const [queue, lines] of queues ?? NONE) {
+      if (queue !== undefined && lines.free.isEmpty && lines.keyed.size === 0) queues?.delete(queue)
+      else if (takesFrom(route, queue)) yield* this.#linesIn(lines, route)
+    }
+  }
+
+  *#linesIn(lines: QueueLines, { executor, limits }: Route): Iterable<OpenLine> {
+    yield { line: lines.free, lines, executor, limit: undefined }
     for (const [name, { key, src, line }] of lines.keyed) {
       if (line.isEmpty) {
         lines.keyed.delete(name)
@@ -110,7 +132,7 @@ export class ReadyTasks {
       }
       const concurrency = limits?.get(src)
       const limit = concurrency === undefined ? undefined : { key, concurrency }
-      if (!this.#isFull(limit)) yield { line, executor, limit }
+      if (!this.#isFull(limit)) yield { line, lines, executor, limit }
     }
   }
 
@@ -129,8 +151,9 @@ export class ReadyTasks {
 
   #add(row: Row, { type, version, priority }: Job, task: Task): ReadyTask {
     const key = routeKey({ type, version, executor: task.executor })
-    const lines = this.#routes.get(key) ?? { free: newLine(), keyed: new Map<string, KeyedLine>() }
-    this.#routes.set(key, lines)
+    const queues = this.#routes.get(key) ?? new Map<string | undefined, QueueLines>()
+    const lines = queues.get(task.queue) ?? { free: newLine(), keyed: new Map<string, KeyedLine>() }
+    this.#routes.set(key, queues.set(task.queue, lines))
     const line = task.limitKey === undefined ? lines.free : lineOf(lines.keyed, task.src, task.limitKey)
     const { invocation, availableAt: due } = task
     const entry: ReadyTask = { row, task, version, priority, due, n: row.n, invocation, line }
@@ -169,6 +192,10 @@ function lineOf(lines: Map<string, KeyedLine>, src: string, key: string): Line<R
 
 function newLine(): Line<ReadyTask> {
   return new SortedList(byDue)
+}
+
+function takesFrom({ queues }: Route, queue: string | undefined): boolean {
+  return queue === undefined ? queues === undefined : queues?.has(queue) === true
 }
 
 function routeKey({ type, version, executor }: Route): string {

@@ -46,6 +46,13 @@ const READS: ReadonlySet<Action> = new Set([
   ...(['get', 'list', 'listAll', 'history', 'logs', 'items', 'result', 'explain', 'events'] as const),
   ...(['getPipeline', 'listPipelines'] as const),
 ])
+const AGENT_ACTIONS: ReadonlySet<Action> = new Set([
+  'listAgents',
+  'enrollAgent',
+  'revokeAgent',
+  'registerAgent',
+  'claimTasks',
+])
 /** The policy is asked about these actions without a stored job, so there is nothing to hide. */
 const FIRST: ReadonlySet<Action> = new Set(['list', 'listAll', 'definePipeline', 'listPipelines'])
 
@@ -54,7 +61,9 @@ const FIRST: ReadonlySet<Action> = new Set(['list', 'listAll', 'definePipeline',
  * anybody else sees none. Only the creator of a job may cancel, retry or delete it; not even an admin may. Everyone who
  * sees a job may send it any other command, unless the command has a `by`. Pipelines follow the same rules: only the
  * owner changes, pauses or deletes one, and everyone who sees it and may submit jobs may run it. Listing all jobs of the
- * tenant needs the right to see them all. The options change each of these rules.
+ * tenant needs the right to see them all. Everyone who sees jobs or submits them may list the agents of the tenant; only
+ * an admin may enroll and revoke them. An agent may register itself, and claim tasks. The options change each of these
+ * rules, but for agents.
  *
  * Some work continues without a session, e.g. a retry. If `createEngine` has no option `principal`, the engine does not
  * know the role of the creator. Such a creator may only submit jobs, and run, pause and resume own pipelines.
@@ -113,6 +122,7 @@ class Rules {
   }
 
   scope(principal: Principal): false | readonly Scope[] {
+    if (principal.kind === 'agent') return false
     const { tenant, id } = principal
     const [own, assigned] = [
       { tenant, createdBy: id },
@@ -129,10 +139,18 @@ class Rules {
   }
 
   authorize(principal: Principal, action: Action, target: Target): Verdict {
+    if (principal.kind === 'agent') return ofAgent(principal, action, target)
     if (isAbsent(principal)) return ofAbsent(principal, action, target)
+    if (AGENT_ACTIONS.has(action)) return this.#mayWithAgents(principal, action, target) ? 'allow' : 'deny'
     if (action === 'submit') return this.#maySubmit(principal, target) ? this.#shown(principal, target) : 'deny'
     if (!this.#sees(principal, target)) return FIRST.has(action) && this.scope(principal) === false ? 'deny' : 'hide'
     return this.#may(principal, action, target) ? this.#shown(principal, target) : 'deny'
+  }
+
+  // Everyone who may see or submit jobs may see the agents, to whom jobs are assigned.
+  #mayWithAgents(principal: Principal, action: Action, { tenant }: Target): boolean {
+    if (tenant !== principal.tenant) return false
+    return action === 'listAgents' ? this.scope(principal) !== false : this.#isAdmin(principal)
   }
 
   #shown({ id }: Principal, { createdBy, assignee }: Target): Verdict {
@@ -225,6 +243,13 @@ function ofAbsent({ id, tenant }: Principal, action: Action, target: Target): Ve
   const isMeant = isCancel || action === 'submit' || action === 'runPipeline' || action === 'pausePipeline'
   if (isMeant && target.tenant === tenant && target.createdBy === id) return 'allow'
   return action === 'submit' ? 'deny' : 'hide'
+}
+
+// An agent registers itself and claims tasks. It sees no jobs but those that it has claimed.
+function ofAgent({ id, tenant }: Principal, action: Action, target: Target): Verdict {
+  const isItself = target.tenant === tenant && target.agent === id
+  if (isItself && (action === 'registerAgent' || action === 'claimTasks')) return 'allow'
+  return target.jobId === undefined && target.pipeline === undefined ? 'deny' : 'hide'
 }
 
 /** The principal's role on the resource that a label of the job names. `undefined`: no role. */

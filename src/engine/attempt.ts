@@ -1,3 +1,7 @@
+import { giveError } from '../context/given-errors.ts'
+import { Inbox } from '../context/inbox.ts'
+import { parseWith } from '../context/parse-with.ts'
+import { isPromiseLike, type Soon, whenKnown } from '../context/soon.ts'
 import { CodeContext } from '../context/task-context.ts'
 import { codeEnd, failedEnd, givenEnd } from '../context/task-end.ts'
 import type { TaskEnd } from '../model/attempt-end.ts'
@@ -15,12 +19,8 @@ import { countsOf, type Progress, type Task, type TaskSettings } from '../model/
 import type { TaskChannel, Work } from '../port/executor.ts'
 import type { Write } from '../port/storage.ts'
 import type { Core } from './core.ts'
-import { giveError } from './given-errors.ts'
-import { Inbox } from './inbox.ts'
 import { runLive } from './live.ts'
-import { parseWith } from './parse.ts'
 import { type Reporter, Reports } from './reports.ts'
-import { isPromiseLike, type Soon, whenKnown } from './soon.ts'
 
 /** The status of an attempt, set by the dispatcher. The table in the comment of `Dispatcher` explains the values. */
 export type AttemptStatus = 'running' | 'ended' | 'abandoned'

@@ -3,12 +3,15 @@
  *
  * If the policy answers synchronously, these functions do too, without creating a promise.
  */
+
+import { type Soon, whenKnown } from '../context/soon.ts'
+import type { StoredAgent } from '../model/agent.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { isUnreadable, JobchartError, jobNotFound, pipelineNotFound } from '../model/error.ts'
 import type { EventRow } from '../model/event.ts'
 import type { Job, JobSummary } from '../model/job.ts'
 import type { Pipeline } from '../model/pipeline.ts'
-import type { Action, PipelineAction, Principal, Scope, Target, Verdict } from '../port/policy.ts'
+import type { Action, AgentAction, PipelineAction, Principal, Scope, Target, Verdict } from '../port/policy.ts'
 import type { Core } from './core.ts'
 import {
   ALL,
@@ -21,7 +24,6 @@ import {
   WHOLE,
 } from './field-mask.ts'
 import { askScopes, askVerdict } from './policy-answer.ts'
-import { type Soon, whenKnown } from './soon.ts'
 import { BARE } from './view.ts'
 
 /** A question to the policy about a job. */
@@ -234,6 +236,32 @@ export function authorizeDefine(
 function forbidden(who: Principal, action: PipelineAction, what: string): JobchartError {
   return new JobchartError('FORBIDDEN', `"${who.id}" may not ${action.replace('Pipeline', '')} ${what}`)
 }
+
+/**
+ * Checks that the principal may do this with an agent.
+ *
+ * @throws {JobchartError} `FORBIDDEN` the principal may not.
+ */
+export function authorizeAgent(
+  core: Core,
+  who: Principal,
+  action: AgentAction,
+  { tenant, id, createdBy }: Pick<StoredAgent, 'tenant' | 'id' | 'createdBy'>,
+  signal: AbortSignal | undefined,
+): Soon<void> {
+  const target: Target = { tenant, type: '', createdBy, labels: {}, ...(id === '' ? {} : { agent: id }) }
+  return whenKnown(ask(core, who, action, target, signal), (verdict) => {
+    if (!isShowing(verdict)) throw new JobchartError('FORBIDDEN', `"${who.id}" may not ${AGENT_ACTIONS[action]}`)
+  })
+}
+
+const AGENT_ACTIONS = {
+  listAgents: 'list agents',
+  enrollAgent: 'enroll this agent',
+  revokeAgent: 'revoke this agent',
+  registerAgent: 'register as this agent',
+  claimTasks: 'claim tasks',
+} as const satisfies { readonly [Action in AgentAction]: string }
 
 /**
  * Checks that the principal may submit such a job.

@@ -1,11 +1,11 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { z } from 'zod'
+import { parseWith } from '../context/parse-with.ts'
+import { isPromiseLike, type Soon } from '../context/soon.ts'
 import { JobchartError } from '../model/error.ts'
 import type { JobId } from '../model/job.ts'
 import { isOptions } from '../model/option-checks.ts'
 import type { Principal } from '../port/policy.ts'
-import { parseWith } from './parse.ts'
-import { isPromiseLike, type Soon } from './soon.ts'
 
 /** Options of every method. Aborting the signal gives up the call; what was already committed stays committed. */
 export interface CallOptions {

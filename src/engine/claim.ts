@@ -1,10 +1,15 @@
 /** The claim of ready tasks: the last part of a tick's commit. */
+import { type AgentRef, holderOf } from '../model/agent.ts'
 import { type Claimant, claim } from '../model/decision.ts'
 import type { Decision, JobDecision, JobTree, TreeJob } from '../model/decision-data.ts'
+import { JobchartError } from '../model/error.ts'
+import type { Actor } from '../model/event.ts'
 import { mayHaveConsequences } from '../model/follow-up.ts'
-import { holdsSlot } from '../model/job.ts'
+import { holdsSlot, type Job } from '../model/job.ts'
 import { isSuspect } from '../model/loss.ts'
+import type { Task } from '../model/task.ts'
 import type { Claim, ClaimDecision, Claimed, ReadyTask, Route, Write } from '../port/storage.ts'
+import type { ClaimedForAgent, WaitingAgent } from './agent-desk.ts'
 import { joined, writesOf } from './changeset.ts'
 import { type Core, contextOf, ENGINE, isFull } from './core.ts'
 import { newId } from './ids.ts'
@@ -24,6 +29,8 @@ const CLAIM_MS_MAX = 10
 export interface RelatedClaim {
   readonly jobId: string
   readonly invocation: number
+  /** The waiting agent for which the task is claimed. Absent: it is claimed for this engine. */
+  readonly waiting?: WaitingAgent
 }
 
 /**
@@ -50,6 +57,10 @@ export class ClaimOfTick {
   #hasLeft = false
   #until: number | undefined
   #isLate = false
+  /** How many tasks each waiting agent gets by this claim. */
+  readonly #taken = new Map<WaitingAgent, number>()
+  /** By task: the agent for which it is claimed. */
+  readonly #agents = new Map<string, WaitingAgent>()
 
   constructor(core: Core, id: string, room: ReadonlyMap<string, number>, routes: readonly Route[]) {
     this.#core = core
@@ -70,7 +81,10 @@ export class ClaimOfTick {
     }
     const type = core.types.of(job)
     if (type === undefined || core.dispatcher.isRefused(job.id)) return LEAVE
-    if (isSuspect(task) && this.#hasSuspect) {
+    const waiting = task.queue === undefined ? undefined : core.desk.next(task.queue, this.#taken)
+    if (task.queue !== undefined && waiting === undefined) return CLOSE
+    // A suspect task in an agent cannot crash this process.
+    if (waiting === undefined && isSuspect(task) && this.#hasSuspect) {
       this.#hasLeft = true
       return LEAVE
     }
@@ -78,27 +92,43 @@ export class ClaimOfTick {
       const context = contextOf(core, this.#context)
       this.#context = context
       const tree = new ClaimTree(core, ready)
-      const decision = claim(type, job, task.invocation, claimantOf(core, task.executor), context, tree)
+      const claimant = waiting === undefined ? claimantOf(core, task.executor) : claimantFor(waiting, job)
+      const decision = claim(type, job, task.invocation, claimant, context, tree)
       if (!decision.changed || tree.isUnknown) return LEAVE
       const decided: readonly JobDecision[] = decision.others.length === 0 ? [decision] : [decision, ...decision.others]
       if (decided.some(takesMore)) {
-        this.related.push({ jobId: job.id, invocation: task.invocation })
+        this.related.push({ jobId: job.id, invocation: task.invocation, ...(waiting === undefined ? {} : { waiting }) })
+        if (waiting === undefined) return LEAVE
+        waiting.isPromised = true
+        this.#take(waiting)
         return LEAVE
       }
       if (decided.some(({ effects }) => effects.length > 0)) {
         this.#decisions.set(keyOf(job.id, task.invocation), decided)
       }
-      this.#hasSuspect ||= isSuspect(task)
-      return { kind: 'claim', writes: this.#writesOf(decision, decided) }
+      if (waiting === undefined) {
+        this.#hasSuspect ||= isSuspect(task)
+        return { kind: 'claim', writes: this.#writesOf(ENGINE, decision, decided) }
+      }
+      const grant = grantOf(core, waiting, decision.job, task.invocation)
+      if (grant.length > 0) {
+        this.#take(waiting)
+        this.#agents.set(keyOf(job.id, task.invocation), waiting)
+      }
+      return { kind: 'claim', writes: [...this.#writesOf(actorOf(waiting), decision, decided), ...grant] }
     } catch {
       return LEAVE
     }
   }
 
-  #writesOf({ looked }: Decision, decided: readonly JobDecision[]): readonly Write[] {
+  #take(waiting: WaitingAgent): void {
+    this.#taken.set(waiting, (this.#taken.get(waiting) ?? 0) + 1)
+  }
+
+  #writesOf(by: Actor, { looked }: Decision, decided: readonly JobDecision[]): readonly Write[] {
     const expected: readonly Write[] = looked.map(({ id: jobId, revision }) => ({ op: 'expect', jobId, revision }))
     return decided.reduce((writes, { type, before, job, events, inputs, logs, effects }) => {
-      const change = { type, before, job, by: ENGINE, events, inputs, logs, effects, queuedMax: undefined }
+      const change = { type, before, job, by, events, inputs, logs, effects, queuedMax: undefined }
       return joined(writes, writesOf(change, this.claim.at))
     }, expected)
   }
@@ -107,6 +137,17 @@ export class ClaimOfTick {
   decisionsOf(claimed: readonly Claimed[]): readonly JobDecision[] {
     if (this.#decisions.size === 0) return []
     return claimed.flatMap(({ job, invocation }) => this.#decisions.get(keyOf(job.id, invocation)) ?? [])
+  }
+
+  /** Gives the claimed tasks to the agents for which they were claimed. Called after the commit. */
+  give(claimed: readonly Claimed[]): void {
+    if (this.#agents.size === 0) return
+    const given = new Map<WaitingAgent, ClaimedForAgent[]>()
+    for (const { job, invocation } of claimed) {
+      const waiting = this.#agents.get(keyOf(job.id, invocation))
+      if (waiting !== undefined) given.set(waiting, [...(given.get(waiting) ?? []), { job, invocation }])
+    }
+    for (const [waiting, tasks] of given) waiting.give(tasks)
   }
 
   /**
@@ -123,8 +164,9 @@ export class ClaimOfTick {
    * its process repeatedly, and runs only while no other suspect task runs here.
    */
   mayWait(claimed: readonly Claimed[]): boolean {
-    const isSomeFull = this.#room.size < this.#core.executors.size
-    return this.#hasLeft || isSomeFull || [...this.#room].some(([executor, room]) => countOf(claimed, executor) >= room)
+    const own = [...this.#core.executors].filter(([, { leaseMs }]) => leaseMs === undefined)
+    const isFull = (executor: string) => countOf(claimed, executor) >= (this.#room.get(executor) ?? 0)
+    return this.#hasLeft || own.some(([executor]) => isFull(executor))
   }
 }
 
@@ -132,7 +174,14 @@ export class ClaimOfTick {
  * Claims one task by its own request. If the claim ends the job, frees its slot or causes notifications, the request
  * also adds the follow-ups, the next run of the pipeline, or the notifications.
  */
-export function claimOne(core: Core, { jobId, invocation }: RelatedClaim): void {
+export function claimOne(core: Core, { jobId, invocation, waiting }: RelatedClaim): void {
+  if (waiting !== undefined) {
+    claimFor(core, { jobId, invocation, waiting }).then(
+      (claimed) => waiting.give([claimed]),
+      () => waiting.give([]),
+    )
+    return
+  }
   core.ticks.add(
     {
       by: ENGINE,
@@ -154,12 +203,74 @@ export function claimOne(core: Core, { jobId, invocation }: RelatedClaim): void 
   )
 }
 
+/**
+ * Claims one task for an agent, by a request of its own.
+ *
+ * @throws {JobchartError} `INVALID_STATE` the task cannot be claimed now.
+ */
+export async function claimFor(
+  core: Core,
+  { jobId, invocation, waiting }: Omit<RelatedClaim, 'waiting'> & { readonly waiting: Pick<WaitingAgent, 'agent'> },
+): Promise<ClaimedForAgent> {
+  const job = await core.ticks.change({
+    by: actorOf(waiting),
+    jobs: [jobId],
+    full: cannotBeClaimed,
+    decide: (jobs, context) => {
+      const stored = jobs.require(jobId)
+      const decision = claim(jobs.typeOf(stored), stored, invocation, claimantFor(waiting, stored), context, jobs)
+      if (!decision.changed) throw cannotBeClaimed()
+      return decision
+    },
+    writesFor: ({ job: claimed }) => grantOf(core, waiting, claimed, invocation),
+  })
+  if (grantOf(core, waiting, job, invocation).length === 0) throw cannotBeClaimed()
+  return { job, invocation }
+}
+
+/** The error for a claim of a task that is not available. */
+export function cannotBeClaimed(): JobchartError {
+  return new JobchartError('INVALID_STATE', 'no task of this job can be claimed now')
+}
+
+function actorOf({ agent }: Pick<WaitingAgent, 'agent'>): Actor {
+  return { kind: 'agent', id: agent.id }
+}
+
+// An agent reports when the code starts. A task that does not stop is never abandoned as long as its lease lasts.
+function claimantFor({ agent }: Pick<WaitingAgent, 'agent'>, { assignment }: Job): Claimant {
+  const { id, name } = agent
+  const pool = assignment?.pool
+  const ref: AgentRef = pool === undefined ? { id, name } : { id, name, pool }
+  return { holder: holderOf(agent), startsLater: true, kills: true, agent: ref }
+}
+
+// The lease of a claimed task. There is none if the chart has left the task in reaction to the claim, or if the claim has
+// only migrated the job to a version in which other agents run the task.
+function grantOf(
+  { executors, clock }: Core,
+  { agent }: Pick<WaitingAgent, 'agent'>,
+  { id: jobId, tasks }: Job,
+  invocation: number,
+): readonly Write[] {
+  const holder = holderOf(agent)
+  const task = tasks.find((each) => each.invocation === invocation && isClaimed(each) && each.holder === holder)
+  if (task === undefined) return []
+  const until = clock.steady() + (executors.get(task.executor)?.leaseMs ?? 0)
+  return [{ op: 'grant', lease: { jobId, token: task.token, agent: { tenant: agent.tenant, id: agent.id }, until } }]
+}
+
+function isClaimed({ status }: Task): boolean {
+  return status === 'claimed' || status === 'stopping'
+}
+
 function claimantOf({ instance, executors }: Core, name: string): Claimant {
   const { reportsStart = false, kills = false } = executors.get(name) ?? {}
   return { holder: instance, startsLater: reportsStart, kills }
 }
 
 const LEAVE: ClaimDecision = { kind: 'leave' }
+const CLOSE: ClaimDecision = { kind: 'close' }
 const STOP: ClaimDecision = { kind: 'stop' }
 
 function takesMore(decision: JobDecision): boolean {
@@ -201,9 +312,11 @@ function countOf(claimed: readonly Claimed[], executor: string): number {
 }
 
 // The tasks that this engine can run: those of job types that it knows, with this executor.
-function routesOf({ types }: Core, executor: string): readonly Route[] {
+function routesOf({ types, executors, desk }: Core, executor: string): readonly Route[] {
   const known = types.all().filter(({ tasks }) => [...tasks.values()].some((task) => task.executor === executor))
-  return known.map((type) => routeOf(type, executor))
+  const routes = known.map((type) => routeOf(type, executor))
+  if (executors.get(executor)?.leaseMs === undefined) return routes
+  return routes.map((route) => ({ ...route, queues: desk.queues }))
 }
 
 function keyOf(jobId: string, invocation: number): string {

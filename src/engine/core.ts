@@ -5,15 +5,16 @@ import type { Actor } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
 import type { ParsedRule } from '../model/notification-rule.ts'
 import type { Executor } from '../port/executor.ts'
+import type { Logger } from '../port/logger.ts'
 import type { Policy } from '../port/policy.ts'
 import type { StorageConnection } from '../port/storage.ts'
+import type { AgentDesk } from './agent-desk.ts'
 import type { Alarm } from './alarm.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { DueRuns } from './due-runs.ts'
 import type { EngineClock } from './engine-clock.ts'
 import type { HealthWatch } from './health.ts'
 import type { LogTail } from './log-tail.ts'
-import type { Logger } from './logger.ts'
 import type { Settings } from './options.ts'
 import type { PolicyQuestion } from './policy-answer.ts'
 import type { FindPrincipal } from './principal.ts'
@@ -41,6 +42,7 @@ export interface Core {
   readonly tail: LogTail
   readonly health: HealthWatch
   readonly dispatcher: Dispatcher
+  readonly desk: AgentDesk
   readonly losses: LossWatch
   readonly pruning: Pruning
   readonly dueRuns: DueRuns

@@ -1,3 +1,4 @@
+import { whenKnown } from '../context/soon.ts'
 import type { TaskEnd } from '../model/attempt-end.ts'
 import { end, release } from '../model/decision.ts'
 import { isFinalError, isUnreadable, JobchartError, jobError } from '../model/error.ts'
@@ -10,7 +11,6 @@ import { Attempt } from './attempt.ts'
 import { type Core, ENGINE } from './core.ts'
 import { type ExecutorHealth, isStorageFailure, type UnendedAttempt } from './health.ts'
 import { STORAGE_RETRY_MS } from './pause.ts'
-import { whenKnown } from './soon.ts'
 import type { Change } from './tick.ts'
 
 /** A job with running tasks in this engine. */
@@ -77,7 +77,8 @@ export class Dispatcher {
   get executors(): { readonly [name: string]: ExecutorHealth } {
     const { attempts } = this
     const running = (name: string) => attempts.filter(({ task }) => task.executor === name).length
-    const each = [...this.#core().executors].map(([name, executor]) => {
+    const own = [...this.#core().executors].filter(([, { leaseMs }]) => leaseMs === undefined)
+    const each = own.map(([name, executor]) => {
       return [name, { running: running(name), room: Math.max(0, roomOf(executor)) }] as const
     })
     return Object.fromEntries(each)
@@ -132,13 +133,20 @@ export class Dispatcher {
     this.#isOpen = false
   }
 
-  /** How many more tasks each executor takes now. Executors without room are absent. */
+  /**
+   * How many more tasks each executor takes now. Executors without room are absent. For executors whose tasks agents
+   * pull: how many tasks the waiting agents take.
+   */
   room(): ReadonlyMap<string, number> {
-    const { settings, executors, health } = this.#core()
+    const { settings, executors, health, desk } = this.#core()
     // Tasks claimed while the storage fails could be lost without a record of why.
-    const isClosed = !this.#isOpen || !settings.work || health.isDegraded || health.isExhausted
-    if (isClosed) return new Map()
-    return new Map([...executors].map(([name, executor]) => [name, roomOf(executor)] as const).filter(([, n]) => n > 0))
+    if (!this.#isOpen || health.isDegraded) return new Map()
+    const isWorking = settings.work && !health.isExhausted
+    const rooms = [...executors].map(([name, executor]) => {
+      if (executor.leaseMs !== undefined) return [name, desk.room] as const
+      return [name, isWorking ? roomOf(executor) : 0] as const
+    })
+    return new Map(rooms.filter(([, room]) => room > 0))
   }
 
   /** Sets whether more tasks are ready than there was room for. If so, the next end of an attempt triggers a claim. */

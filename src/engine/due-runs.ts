@@ -177,7 +177,7 @@ async function ownerOf(core: Core, pipeline: Pipeline, type: AnyJobType): Promis
 const REFUSALS: ReadonlySet<string> = new Set(['FORBIDDEN', 'PIPELINE_NOT_FOUND', 'INVALID_INPUT'])
 
 async function start(core: Core, run: Pipeline, next: Next, type: AnyJobType, { who, facts }: Owned): Promise<void> {
-  const { tenant, id, createdBy, priority, input } = run
+  const { tenant, id, createdBy, priority, input, assignment } = run
   const { trigger, dueAt, overlap, after: runAfter } = next
   const seed = {
     id: newId(core),
@@ -189,6 +189,7 @@ async function start(core: Core, run: Pipeline, next: Next, type: AnyJobType, { 
     priority,
     ...(trigger === 'schedule' ? { startAt: dueAt } : {}),
     ...(input === undefined ? {} : { input }),
+    ...(assignment === undefined ? {} : { assignment }),
   } as const
   const by = who.kind === 'system' ? ENGINE : { kind: who.kind, id: who.id }
   const rule = overlap === 'skip' ? 'reject' : overlap

@@ -1,18 +1,28 @@
+import { quietLogger } from '../context/quiet-logger.ts'
 import { JobchartError } from '../model/error.ts'
 
 import { EVENT_TYPES, type EventOf, type EventType } from '../model/event.ts'
 import { callback, checkOptions, duration, oneOf, required, text } from '../model/option-checks.ts'
 
 import { type Duration, durationMs } from '../model/time.ts'
+import type { Logger } from '../port/logger.ts'
+import { hashOf } from './agent-credential.ts'
 import { type CallOptions, given } from './call-options.ts'
 import { type Core, TypeRegistry } from './core.ts'
 import { type Counts, type Health, HealthReport } from './health.ts'
-import { type Logger, logEvents, loggingListenerErrors, logHealth, quietLogger } from './logger.ts'
+import { logEvents, loggingListenerErrors, logHealth } from './logger.ts'
 import { maintain } from './maintenance.ts'
 import { checkChannels, deliveryType } from './notification-delivery.ts'
 import { type EngineOptions, parseSettings, type Settings } from './options.ts'
 import { pause } from './pause.ts'
-import { type SessionPrincipal, SYSTEM, userOf } from './principal.ts'
+import {
+  type AgentPrincipal,
+  agentPrincipal,
+  type SessionAgent,
+  type SessionPrincipal,
+  SYSTEM,
+  userOf,
+} from './principal.ts'
 import { Publisher } from './publisher.ts'
 import type { PrunedCounts } from './retention.ts'
 import { Running } from './running.ts'
@@ -101,6 +111,35 @@ export class Engine implements AsyncDisposable {
     // A copy, so that later changes of the object do not change rights.
     const copy = userOf(principal)
     return createSession(core, () => copy)
+  }
+
+  /**
+   * Returns the session of an agent that the host has authenticated: its `agents` are the calls of the agent.
+   *
+   * @throws {JobchartError} `INVALID_INPUT`
+   */
+  asAgent(agent: SessionAgent): Session {
+    return this.#ofAgent(agentPrincipal(agent))
+  }
+
+  /**
+   * Returns the session of the enrolled agent with this credential; see `session.agents.enroll`.
+   *
+   * @throws {JobchartError} `FORBIDDEN` there is no such agent; `STORAGE_UNAVAILABLE`.
+   */
+  async authenticateAgent(credential: string): Promise<Session> {
+    checkOptions('authenticateAgent', { credential }, { credential: required(text()) }, { code: 'INVALID_INPUT' })
+    const hash = await hashOf(credential)
+    const agent = await this.#core().storage.agentByCredential(hash)
+    if (agent !== undefined) return this.#ofAgent(agentPrincipal({ id: agent.id, tenant: agent.tenant }, hash))
+    throw new JobchartError('FORBIDDEN', 'no agent has this credential; it may have been revoked')
+  }
+
+  #ofAgent(who: AgentPrincipal): Session {
+    return createSession(
+      () => this.#core(),
+      () => who,
+    )
   }
 
   /** The trusted session of the host's own code: the policy is not asked. Do not use it for requests of users. */

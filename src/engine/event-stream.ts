@@ -1,3 +1,4 @@
+import { isPromiseLike } from '../context/soon.ts'
 import { JobchartError } from '../model/error.ts'
 import type { EventRow } from '../model/event.ts'
 import { canonicalText } from '../model/storable.ts'
@@ -8,7 +9,6 @@ import { authorizeMany, maskOfEvent, reach, searchedBy } from './authorization.t
 import type { Core } from './core.ts'
 import { emittedIn, type Follower, type TailRow, withoutInputs } from './log-tail.ts'
 import { type ShownEvent, shownEvents } from './shown-event.ts'
-import { isPromiseLike } from './soon.ts'
 
 /**
  * Tells the reader that earlier events may be missing, or may no longer be visible to the reader. Either the reader's

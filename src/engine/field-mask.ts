@@ -58,6 +58,8 @@ export function jobMask(verdict: ShowingVerdict, safe: AnyJobType['safe'] | unde
       ...(takesInput ? REPEATING.filter(isUnsafe) : []),
       // The last update of an ended job is its end, so `updatedAt` would reveal `endedAt`.
       ...(redact.includes('endedAt') ? ['updatedAt'] : []),
+      // Only agents to which the job is assigned can run it, so the agent would reveal the assignment.
+      ...(redact.includes('assignment') ? ['agent'] : []),
     ],
     [
       ...(takesInput ? [...REPEATING_BESIDE.filter(isUnsafe), 'context', 'tasks'] : []),

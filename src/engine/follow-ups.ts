@@ -10,10 +10,13 @@
  * A follow-up that fails becomes a `job.followUpFailed` event of the job. The job's end and the other follow-ups are
  * committed all the same. A job that a follow-up creates may end at once, and then has follow-ups itself.
  */
+
+import { parseWith } from '../context/parse-with.ts'
 import type { JobDecision, NewJob } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError, jobError, pipelineNotFound } from '../model/error.ts'
 import { endedJob, type FollowUp, mayBeFollowed, mayCauseRuns } from '../model/follow-up.ts'
+import type { Job } from '../model/job.ts'
 import { type Pipeline, startable } from '../model/pipeline.ts'
 import { continued } from '../model/step-key.ts'
 import type { Json } from '../model/storable.ts'
@@ -24,6 +27,7 @@ import { authorizePipeline, authorizeSubmit } from './authorization.ts'
 import { type Core, ENGINE } from './core.ts'
 import { dependantsOf, owedTo } from './dependants.ts'
 import { decidesFacts, factsOf, factsOfRetry } from './facts.ts'
+import { followUpsSchema } from './follow-up-options.ts'
 import {
   blockerOf,
   changeStatus,
@@ -36,8 +40,7 @@ import {
   skipRun,
 } from './followed.ts'
 import { newId } from './ids.ts'
-import { followUpsSchema } from './options.ts'
-import { parseInput, parseWith } from './parse.ts'
+import { parseInput } from './parse.ts'
 import type { WorkingSet } from './working-set.ts'
 
 /**
@@ -190,7 +193,7 @@ class Preparation {
         const { createdBy, assignee, labels, priority, pipeline, uniqueKey, retries = 0, id: retryOf } = job
         const link = { retryOf, retries: retries + 1, trigger: 'retry', ...continued(job, isFresh(followUp)) } as const
         const key = uniqueKey === undefined ? {} : { uniqueKey }
-        const kept = assignee === undefined ? {} : { assignee }
+        const kept = { ...(assignee === undefined ? {} : { assignee }), ...assignmentOf(job) }
         const retried = {
           createdBy,
           ...kept,
@@ -216,7 +219,8 @@ class Preparation {
         const run = await this.#pipeline(followUp.pipeline)
         await this.#authorizePipeline(who, run, 'runPipeline')
         const { createdBy, labels, priority, id } = run
-        const fixed = { createdBy, labels, priority, pipeline: id, trigger: 'dependency', ...inputOf(run) } as const
+        const given = { ...inputOf(run), ...assignmentOf(run) }
+        const fixed = { createdBy, labels, priority, pipeline: id, trigger: 'dependency', ...given } as const
         return await this.#creation(who, this.#core.types.named(run.type), followUp, fixed, run)
       }
       case 'pause':
@@ -236,8 +240,8 @@ class Preparation {
   }
 
   async #creation(who: Principal, type: AnyJobType, followUp: Made, fixed: Fixed, run?: Pipeline): Promise<Step> {
-    const { delay, priority = fixed.priority, labels, assignee } = followUp
-    const { input: kept, assignee: assigned, ...rest } = fixed
+    const { delay, priority = fixed.priority, labels, assignee, assignment = fixed.assignment } = followUp
+    const { input: kept, assignee: assigned, assignment: _, ...rest } = fixed
     const { tenant, endedAt = 0 } = this.#ended.job
     // An end time later than now came from a wrong clock. Then the delay counts from now.
     const from = Math.min(endedAt, this.#core.clock.now())
@@ -262,6 +266,7 @@ class Preparation {
       priority,
       ...facts,
       ...(input === undefined ? {} : { input }),
+      ...(assignment == null ? {} : { assignment }),
       ...(startAt === undefined ? {} : { startAt }),
     }
     return {
@@ -336,4 +341,8 @@ function inPipeline(pipeline: string | undefined): { readonly pipeline?: string 
 
 function inputOf({ input }: { readonly input?: Json }): { readonly input?: Json } {
   return input === undefined ? {} : { input }
+}
+
+function assignmentOf({ assignment }: Pick<Job, 'assignment'>): Pick<NewJob, 'assignment'> {
+  return assignment === undefined ? {} : { assignment }
 }

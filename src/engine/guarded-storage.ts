@@ -31,6 +31,10 @@ const READS = [
   'subscriptions',
   'subscribers',
   'pausedTypes',
+  'expiredLeases',
+  'leasesOf',
+  'agents',
+  'agentByCredential',
 ] as const
 const WRITES = [
   'register',
@@ -41,6 +45,10 @@ const WRITES = [
   'markRead',
   'subscribe',
   'unsubscribe',
+  'extendLeases',
+  'putAgent',
+  'removeAgent',
+  'agentsSeen',
 ] as const
 
 type Call = 'read' | 'write'
@@ -86,6 +94,7 @@ export function guardedStorage(storage: StorageConnection, health: HealthWatch):
     summary: (id) => guard('read', () => (isText(id) ? storage.summary(id) : undefined)),
     summaries: (ids) => guard('read', () => storage.summaries(ids.filter(isText))),
     pipeline: (tenant, id) => guard('read', () => (isText(id) ? storage.pipeline(tenant, id) : undefined)),
+    agent: (key) => guard('read', () => (isText(key.id) ? storage.agent(key) : undefined)),
     changed: () => {
       try {
         return storage.changed()

@@ -1,10 +1,11 @@
+import type { Inbox } from '../context/inbox.ts'
+import { isPromiseLike, whenKnown } from '../context/soon.ts'
 import type { TaskEnd } from '../model/attempt-end.ts'
 import type { TaskReport } from '../model/decision.ts'
 import type { AnyLogic, LogicKind } from '../model/logic.ts'
 import { errorValue } from '../model/record.ts'
 import type { Json } from '../model/storable.ts'
-import type { Inbox, Message } from './inbox.ts'
-import { isPromiseLike, whenKnown } from './soon.ts'
+import type { TaskMessage } from '../port/executor.ts'
 
 /** A callback or an observable (XState's `fromCallback`, `fromObservable`), and what it needs to run. */
 export interface LiveRun {
@@ -67,8 +68,8 @@ function startCallback({ logic, input, inbox, report }: LiveRun, failed: (error:
   const cleanup = callback({
     ...inert,
     input,
-    sendBack: (event: Message) => report({ kind: 'event', event }),
-    receive: (listener: (message: Message) => unknown) =>
+    sendBack: (event: TaskMessage) => report({ kind: 'event', event }),
+    receive: (listener: (message: TaskMessage) => unknown) =>
       inbox.listen((message) => {
         try {
           notLost(listener(message), failed)
@@ -93,7 +94,9 @@ function startObservable({ kind, logic, input, report }: LiveRun, end: (result: 
   const create = logic.config as (scope: object) => Subscribable
   const subscription = create({ ...inert, input }).subscribe({
     next: (value) =>
-      report(kind === 'events' ? { kind: 'event', event: value as Message } : { kind: 'value', value: value as Json }),
+      report(
+        kind === 'events' ? { kind: 'event', event: value as TaskMessage } : { kind: 'value', value: value as Json },
+      ),
     error: (error) => end({ ok: false, error: errorValue(error) }),
     complete: () => end({ ok: true }),
   })

@@ -1,28 +1,10 @@
 /** What an engine logs for its operators: names, ids and errors, but no inputs or outputs of jobs. */
 import { type JobError, jobError } from '../model/error.ts'
 import type { EventOf, JobEvent } from '../model/event.ts'
+import type { Logger } from '../port/logger.ts'
 import type { Health } from './health.ts'
 import type { OnPolicyError } from './policy-answer.ts'
 import type { OnListenerError, Publisher } from './publisher.ts'
-
-/** Where an engine logs. A pino logger or `console` fits. */
-export interface Logger {
-  debug(fields: object, message: string): void
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-  error(fields: object, message: string): void
-}
-
-/** Wraps a logger so that its errors are ignored. Without a logger, logs nothing. */
-export function quietLogger(given: Logger | undefined): Logger {
-  const level = (name: keyof Logger) => (fields: object, message: string) => {
-    // The error of a logger cannot be reported anywhere.
-    try {
-      Promise.resolve(given?.[name](fields, message)).catch(() => {})
-    } catch {}
-  }
-  return { debug: level('debug'), info: level('info'), warn: level('warn'), error: level('error') }
-}
 
 /** Logs failures of jobs, from the events of this engine's own commits. */
 export function logEvents(publisher: Publisher, logger: Logger): void {

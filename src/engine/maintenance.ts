@@ -4,6 +4,7 @@
  * | duty | found by | at most |
  * |---|---|---|
  * | losses: tasks of dead engines are taken back | `others`, `held` | all jobs of the dead engines |
+ * | leases: tasks of agents whose lease has ended are taken back | `expiredLeases` | 1,000 leases per read, until none has ended |
  * | timers: due timers fire, and late attempts are stopped | `due` | 1,000 jobs per read, until none is due |
  * | admissions: waiting jobs whose turn has come may start | `admissible` | 1,000 jobs per read, until none is left |
  * | schedules: runs of pipelines whose time has come | `duePipelines` | 1,000 pipelines per read, until none is due |
@@ -12,10 +13,11 @@
  * | retention: old jobs, log lines and rows of the log are pruned | `prune` | commits of about 200 rows, for 200 ms |
  *
  * A sweep does all these duties. The start of an engine leaves out retention. If something falls due between two
- * sweeps, the engine then does the duties timers, admissions and schedules. Any number of engines may do these duties
+ * sweeps, the engine then does the duties leases, timers, admissions and schedules. Any number of engines may do these duties
  * at once: if one has done something, the others find nothing left to do.
  */
 import type { Core } from './core.ts'
+import { endLeases } from './leases.ts'
 import { admitWaiting, fireDue } from './sweeps.ts'
 
 /** When an engine does its duties: at its start, at a sweep, or when something falls due between two sweeps. */
@@ -28,6 +30,7 @@ interface Duty {
 
 const DUTIES: readonly Duty[] = [
   { on: ['start', 'sweep'], run: (core) => core.losses.run(core) },
+  { on: ['start', 'sweep', 'due'], run: endLeases },
   { on: ['start', 'sweep', 'due'], run: fireDue },
   { on: ['start', 'sweep', 'due'], run: admitWaiting },
   { on: ['start', 'sweep', 'due'], run: (core) => core.dueRuns.start(core) },

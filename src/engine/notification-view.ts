@@ -1,4 +1,6 @@
 /** A notification as a reader sees it. */
+
+import type { Soon } from '../context/soon.ts'
 import type { JobSummary } from '../model/job.ts'
 import type { NotificationLevel, StoredNotification } from '../model/notification.ts'
 import type { ReadNotification } from '../port/notification-storage.ts'
@@ -7,7 +9,6 @@ import { allowed, maskOfEvent } from './authorization.ts'
 import type { Core } from './core.ts'
 import type { FieldMask } from './field-mask.ts'
 import { type ShownEvent, shownEvents } from './shown-event.ts'
-import type { Soon } from './soon.ts'
 
 /** The event of a notification, without its number in the log. */
 export type NotifiedEvent = ShownEvent extends infer Each ? Omit<Each, 'sequence'> & { readonly type: string } : never

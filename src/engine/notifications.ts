@@ -1,4 +1,6 @@
 /** The part of a session that is about notifications. */
+
+import type { Soon } from '../context/soon.ts'
 import type { Principal } from '../port/policy.ts'
 import { type CallOptions, given } from './call-options.ts'
 import type { Core } from './core.ts'
@@ -17,7 +19,6 @@ import {
   unsubscribe,
 } from './operations/notifications.ts'
 import type { Page } from './page.ts'
-import type { Soon } from './soon.ts'
 
 /**
  * The notifications of one principal: those for the creator, if the principal created the job; those for the

@@ -18,14 +18,15 @@ import {
   wholeNumber,
 } from '../model/option-checks.ts'
 import { parseRetention, type Retention, type RetentionOptions } from '../model/retention.ts'
+import type { TaskSettings } from '../model/task.ts'
 import { type Duration, durationMs, millisecondsOf } from '../model/time.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Executor } from '../port/executor.ts'
+import type { Logger } from '../port/logger.ts'
 import type { Notifier } from '../port/notifier.ts'
 import type { Policy } from '../port/policy.ts'
 import type { Storage } from '../port/storage.ts'
 import type { OnHealth } from './health.ts'
-import type { Logger } from './logger.ts'
 import type { OnPolicyError } from './policy-answer.ts'
 import type { FindPrincipal } from './principal.ts'
 import type { OnListenerError } from './publisher.ts'
@@ -171,14 +172,25 @@ export function parseSettings(options: EngineOptions): Settings {
 
 function checkExecutors({ jobs, executors }: EngineOptions): void {
   for (const { type, tasks } of jobs.flatMap((each) => [...withVersions(each)])) {
-    for (const [src, { executor }] of tasks) {
-      if (Object.hasOwn(executors, executor)) continue
+    for (const [src, settings] of tasks) {
+      const wrong = misfitOf(settings, executors)
+      if (wrong === undefined) continue
       throw new JobchartError(
         'INVALID_DEFINITION',
-        `task "${src}" of job type "${type}" names the executor "${executor}", which is not among createEngine({ executors })`,
+        `task "${src}" of job type "${type}" names the executor "${settings.executor}", ${wrong}`,
       )
     }
   }
+}
+
+// Why the executor cannot run the task. `undefined`: it can.
+function misfitOf({ executor, isForAgents }: TaskSettings, executors: EngineOptions['executors']): string | undefined {
+  const named = Object.hasOwn(executors, executor) ? executors[executor] : undefined
+  if (named === undefined) return 'which is not among createEngine({ executors })'
+  if (isForAgents === (named.leaseMs !== undefined)) return undefined
+  return isForAgents
+    ? 'which is not one for agents: agents() of jobchart/executors is'
+    : 'which is for agents: make the task with agentTask(), or name another executor'
 }
 
 const isText = (text: string) => text.isWellFormed()
@@ -239,6 +251,14 @@ function isLabel(key: string, value: unknown): boolean {
 /** The person to whom a job is assigned. */
 export const assigneeSchema = name.optional()
 
+/** Which agents may run the tasks of a job. */
+export const assignmentSchema = z.union([z.strictObject({ agent: name }), z.strictObject({ pool: name })], {
+  error: "should be { agent: 'its id' } or { pool: 'its name' }",
+})
+
+/** As {@link assignmentSchema}; null: any agent that is able. */
+export const newAssignmentSchema = assignmentSchema.nullable()
+
 /** The options of `submit`. */
 export const submitOptionsSchema = z
   .strictObject({
@@ -248,6 +268,7 @@ export const submitOptionsSchema = z
     priority: prioritySchema.default(0),
     labels: labelsSchema.default({}),
     assignee: assigneeSchema,
+    assignment: assignmentSchema.optional(),
     idempotencyKey: name.optional(),
     uniqueKey: name.optional(),
     tenant: name.optional(),
@@ -258,54 +279,15 @@ export const submitOptionsSchema = z
   })
 
 /** The options of `retry`. */
-export const retrySchema = z.strictObject({ fresh: z.boolean().default(false) })
+export const retrySchema = z.strictObject({
+  fresh: z.boolean().default(false),
+  assignment: newAssignmentSchema.optional(),
+})
 
 /** A job type. */
 export const jobType = z.custom<AnyJobType>((job) => typeof job === 'object' && job !== null && 'chart' in job, {
   error: 'should be made by defineJob',
 })
-
-const followingJob = {
-  delay: z.union([z.string(), z.number()]).exactOptional(),
-  priority: prioritySchema.exactOptional(),
-  labels: labelsSchema.exactOptional(),
-  assignee: name.exactOptional(),
-}
-
-/** The most follow-ups of one ended job. Bounded, because each that fails adds an event to the row of the job's end. */
-const FOLLOW_UPS_MAX = 100
-
-/** The return value of a type's `followUp`. */
-export const followUpsSchema = z
-  .array(z.unknown())
-  .max(FOLLOW_UPS_MAX)
-  .pipe(
-    z.array(
-      z.discriminatedUnion('kind', [
-        z.strictObject({
-          kind: z.literal('retry'),
-          input: z.unknown().exactOptional(),
-          fresh: z.boolean().exactOptional(),
-          ...followingJob,
-        }),
-        z.strictObject({
-          kind: z.literal('submit'),
-          job: jobType,
-          input: z.unknown().exactOptional(),
-          pipeline: name.exactOptional(),
-          ...followingJob,
-        }),
-        z.strictObject({ kind: z.literal('run'), pipeline: name, input: z.unknown().exactOptional(), ...followingJob }),
-        z.strictObject({ kind: z.literal('pause'), pipeline: name, reason: name }),
-        z.strictObject({ kind: z.literal('resume'), pipeline: name }),
-        z.strictObject({
-          kind: z.literal('status'),
-          pipeline: name,
-          status: z.enum(['ready', 'provisioning', 'failed']),
-        }),
-      ]),
-    ),
-  )
 
 /** The most statuses that a list may be filtered by. */
 const STATUSES_MAX = 100

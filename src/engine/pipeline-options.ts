@@ -6,11 +6,13 @@ import { type Duration, durationMs } from '../model/time.ts'
 import type { OnDefineOf } from './operations/on-define.ts'
 import {
   assigneeSchema,
+  assignmentSchema,
   cursorSchema,
   jobType,
   labelsSchema,
   limitSchema,
   name,
+  newAssignmentSchema,
   prioritySchema,
   time,
 } from './options.ts'
@@ -123,6 +125,7 @@ export const pipelineSchema = z.strictObject({
   overlap: overlapRules,
   priority: prioritySchema.default(0),
   labels: labelsSchema.default({}),
+  assignment: assignmentSchema.optional(),
   schedule: scheduleSchema.optional(),
   dependsOn: dependencySchema.optional(),
   onDefine: onDefineOf.optional(),
@@ -142,6 +145,7 @@ export const onDefineSchema = z
         input: z.unknown().exactOptional(),
         priority: prioritySchema.exactOptional(),
         labels: labelsSchema.exactOptional(),
+        assignment: newAssignmentSchema.exactOptional(),
       }),
       z.strictObject({ kind: z.literal('status'), status: statusSchema }),
       z.strictObject({
@@ -170,6 +174,7 @@ export const runSchema = z.strictObject({
   priority: prioritySchema.optional(),
   labels: labelsSchema.default({}),
   assignee: assigneeSchema,
+  assignment: newAssignmentSchema.optional(),
   startAt: time.optional(),
   idempotencyKey: name.optional(),
   uniqueKey: name.optional(),

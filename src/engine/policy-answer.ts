@@ -1,9 +1,9 @@
+import { isPromiseLike, whenKnown } from '../context/soon.ts'
 import { JobchartError } from '../model/error.ts'
 import { PRIVATE_PARTS } from '../model/private.ts'
 import type { Action, Principal, Scope, Target, Verdict } from '../port/policy.ts'
 import type { Core } from './core.ts'
 import type { FoundPrincipal } from './principal.ts'
-import { isPromiseLike, whenKnown } from './soon.ts'
 
 /** How long a policy may take to answer, in milliseconds. */
 const ANSWER_MS_MAX = 5_000

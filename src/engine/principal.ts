@@ -23,6 +23,30 @@ export type FindPrincipal = (
 /** The principal of the engine's own session. The policy is not asked about it. */
 export const SYSTEM: Principal = { kind: 'system', id: 'system', tenant: 'default', role: 'system' }
 
+/** An agent, as the host names it. */
+export interface SessionAgent {
+  readonly id: string
+  /** The tenant of the agent. Default `'default'`. */
+  readonly tenant?: string
+}
+
+/** An agent as a principal. */
+export interface AgentPrincipal extends Principal {
+  /** The hash of the credential by which the engine knew the agent. Absent: the host has authenticated the agent. */
+  readonly credential?: string
+}
+
+/**
+ * Makes a principal of an agent.
+ *
+ * @param credential  the hash of its credential, if the engine has authenticated it.
+ * @throws {JobchartError} `INVALID_INPUT`
+ */
+export function agentPrincipal({ id, tenant }: SessionAgent, credential?: string): AgentPrincipal {
+  const who = { ...userOf(tenant === undefined ? { id } : { id, tenant }), kind: 'agent' } as const
+  return credential === undefined ? who : { ...who, credential }
+}
+
 /**
  * Makes a principal of a person that the host describes. The engine sets `kind`.
  *

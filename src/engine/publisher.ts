@@ -79,7 +79,10 @@ export class Publisher {
     }
   }
 
-  /** Calls back after each event of the job. Returns a function that ends this. */
+  /**
+   * Calls back after each event of the job, and after changes without an event that this engine makes. Returns a function
+   * that ends this.
+   */
   watch(jobId: string, wake: Waiter): () => void {
     return this.#waiters.add(jobId, wake)
   }
@@ -87,6 +90,11 @@ export class Publisher {
   /** Calls back after each event of the job, and when its log may have new lines. Returns a function that ends this. */
   watchLog(jobId: string, wake: () => void): () => void {
     return this.#logWaiters.add(jobId, wake)
+  }
+
+  /** Called when this engine has changed a job without an event, e.g. has told its task to end. */
+  changed(jobId: string): void {
+    this.#waiters.wake(jobId)
   }
 
   /** Called when this engine has added lines to the job's log. */

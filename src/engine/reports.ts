@@ -1,5 +1,6 @@
+import { maySend } from '../model/can-handle.ts'
 import type { ChartEvent } from '../model/chart.ts'
-import { maySend, report, started, type TaskReport } from '../model/decision.ts'
+import { report, started, type TaskReport } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
 import { progressRow } from '../model/event.ts'
@@ -8,7 +9,14 @@ import type { Job } from '../model/job.ts'
 import { type ProgressReport, readProgress } from '../model/progress.ts'
 import { stepAddress } from '../model/step-key.ts'
 import { type Json, storableCopy } from '../model/storable.ts'
-import { countsOf, type Progress, type StampedProgress, type Task, type TaskSettings } from '../model/task.ts'
+import {
+  countsOf,
+  type LineStream,
+  type Progress,
+  type StampedProgress,
+  type Task,
+  type TaskSettings,
+} from '../model/task.ts'
 import type { LineOptions, TaskChannel, TaskMessage } from '../port/executor.ts'
 import type { NewLine, Note, Write } from '../port/storage.ts'
 import { isNotWritten } from './commit.ts'
@@ -20,7 +28,8 @@ import type { Change } from './tick.ts'
 /** How often the progress of one job is stored and published at most, in milliseconds. */
 const PROGRESS_MS = 250
 const LINE_CHARACTERS_MAX = 10_000
-const ITEMS_MAX = 1_000_000
+/** The most items of a job. */
+export const ITEMS_MAX = 1_000_000
 /** The most lines of one write, so that many lines do not block the event loop. */
 const LINES_AT_ONCE = 1_000
 
@@ -141,8 +150,7 @@ export class Reports implements TaskChannel {
   log(text: string, { stream }: LineOptions = {}): void {
     if (this.#isOver) return
     const isFirst = this.#lines.length === 0 && !this.#isWritingLines
-    const line = `${text}`.slice(0, LINE_CHARACTERS_MAX).toWellFormed()
-    this.#lines.push({ at: this.#now(), text: line, ...(stream === undefined ? {} : { stream }) })
+    this.#lines.push(lineOf(text, this.#now(), stream))
     // Lines of one turn of the event loop are written as one note.
     if (isFirst) this.#core.clock.turn(() => void this.#writeLines())
   }
@@ -331,7 +339,18 @@ export class Reports implements TaskChannel {
   }
 }
 
-function checkedReport(type: AnyJobType, settings: TaskSettings, said: TaskReport): TaskReport {
+/** A line for the job's log: cut to the length that is kept. */
+export function lineOf(text: string, at: number, stream: LineStream | undefined): NewLine {
+  const line = `${text}`.slice(0, LINE_CHARACTERS_MAX).toWellFormed()
+  return { at, text: line, ...(stream === undefined ? {} : { stream }) }
+}
+
+/**
+ * Checks that the task may send this report.
+ *
+ * @throws {JobchartError} `INVALID_INPUT` it may not send such an event; `NOT_STORABLE`.
+ */
+export function checkedReport(type: AnyJobType, settings: TaskSettings, said: TaskReport): TaskReport {
   if (said.kind === 'value') return { kind: 'value', value: storableCopy(said.value, 'value', true) }
   const { event } = said
   if (typeof event !== 'object' || event === null || typeof event.type !== 'string') {

@@ -3,6 +3,7 @@ import { JobchartError } from '../model/error.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Executor } from '../port/executor.ts'
 import type { StorageConnection } from '../port/storage.ts'
+import { AgentDesk } from './agent-desk.ts'
 import { Alarm } from './alarm.ts'
 import type { Core } from './core.ts'
 import { Dispatcher } from './dispatcher.ts'
@@ -10,6 +11,7 @@ import { DueRuns } from './due-runs.ts'
 import { EngineClock } from './engine-clock.ts'
 import { guardedStorage } from './guarded-storage.ts'
 import { type HealthReport, HealthWatch } from './health.ts'
+import { renewAllLeases } from './leases.ts'
 import { LogTail } from './log-tail.ts'
 import { loggingPolicyErrors } from './logger.ts'
 import { maintain, type Occasion } from './maintenance.ts'
@@ -85,6 +87,7 @@ export class Running {
       policyFailed: quietly(loggingPolicyErrors(parts.logger, onPolicyError)),
       executors: new Map(Object.entries(options.executors)),
       dispatcher: new Dispatcher(() => core),
+      desk: new AgentDesk(),
       losses: new LossWatch(),
       dueRuns: new DueRuns(),
       pruning: new Pruning(),
@@ -107,6 +110,7 @@ export class Running {
       await core.storage.beat(core.clock.steady())
       core.publisher.startAt(core.tail)
       await registerCharts(core)
+      if ((await core.storage.others()).every(({ isGone }) => isGone)) await renewAllLeases(core)
       await this.#sweep('start')
     } catch (error) {
       this.#end()
@@ -188,7 +192,14 @@ export class Running {
     const { settings } = this.core
     this.#every(settings.pollMs, () => this.#poll())
     this.#every(settings.sweepMs, () => this.#sweep('sweep'))
-    this.#every(settings.heartbeatMs, () => this.core.storage.beat(this.core.clock.steady()))
+    this.#every(settings.heartbeatMs, () => this.#beat())
+  }
+
+  async #beat(): Promise<void> {
+    const { storage, clock, desk } = this.core
+    await storage.beat(clock.steady())
+    const seen = desk.takeSeen()
+    if (seen.length > 0) await storage.agentsSeen(seen)
   }
 
   #poll(): Promise<void> {

@@ -1,8 +1,10 @@
+import type { Answer } from '../context/soon.ts'
 import type { CommandOf } from '../model/command.ts'
 import type { AnyJobType, CommandsOf, InputOf, OutputOf } from '../model/definition.ts'
 import { type ErrorCode, JobchartError } from '../model/error.ts'
 import type { JobId } from '../model/job.ts'
 import type { Principal } from '../port/policy.ts'
+import { type Agents, agentsOf } from './agents.ts'
 import type { JobsView } from './authorization.ts'
 import { type CallOptions, given, idOf } from './call-options.ts'
 import type { Core } from './core.ts'
@@ -46,7 +48,8 @@ import {
   views,
 } from './operations/reads.ts'
 import { result } from './operations/result.ts'
-import { deleteJob, type RetryCallOptions, retry } from './operations/runs.ts'
+import { type RetryCallOptions, retry } from './operations/retry.ts'
+import { deleteJob } from './operations/runs.ts'
 import { type PreviewOptions, previewSchedule, type ScheduleOptions } from './operations/schedules.ts'
 import { type EventOptions, type Events, events } from './operations/streams.ts'
 import {
@@ -58,7 +61,6 @@ import {
   submitMany,
 } from './operations/submit.ts'
 import type { Page } from './page.ts'
-import type { Answer } from './soon.ts'
 import type { JobView, PipelineView } from './view.ts'
 
 /** The commands that a job of the type takes. If the type is unknown at compile time, any command. */
@@ -257,6 +259,8 @@ export interface Session {
   readonly pipelines: Pipelines
   /** The principal's notifications and subscriptions. */
   readonly notifications: Notifications
+  /** Agents that run tasks, and the calls of an agent. */
+  readonly agents: Agents
 }
 
 type AnsweredCall = <Result>(run: (core: Core, who: Principal, answer: Answer<Result>) => void) => Promise<Result>
@@ -346,6 +350,7 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
     result: (id: JobId, options?: CallOptions) =>
       answered<JobView>((core, _, answer) => result(core, who, idOf(id, 'job'), given(options, []) ?? {}, answer)),
     pipelines: pipelinesOf(call),
+    agents: agentsOf(call),
     notifications: {
       ...notificationsOf(call),
       events: (options?: NotificationEventOptions) => toldBy(() => notificationEvents(core, who, options), told),

@@ -31,6 +31,7 @@ const TELLS: { readonly [field: string]: string } = {
   previous: 'version',
   event: 'emitted',
   blocker: 'blocker',
+  agent: 'agent',
 }
 
 /**
@@ -42,7 +43,9 @@ export function toldBy(
   { createdBy, assignee }: Pick<EventRow, 'createdBy' | 'assignee'>,
 ): (field: string) => string | undefined {
   return (field) => {
-    // An event caused by the job's creator reveals the creator. One caused by the assignee may reveal the assignee.
+    // An event caused by an agent reveals who runs the job, one caused by the job's creator reveals the creator. One
+    // caused by the assignee may reveal the assignee.
+    if (field === 'by' && event.by.kind === 'agent') return 'agent'
     if (field === 'by')
       return event.by.id === createdBy ? 'createdBy' : event.by.id === assignee ? 'assignee' : undefined
     // The event that settles a job has the time of the job's end.

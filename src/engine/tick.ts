@@ -21,6 +21,8 @@
  * - Nothing is published, started or answered before it is committed.
  * - One tick runs at a time. Each begins in its own turn of the event loop.
  */
+
+import type { Answer } from '../context/soon.ts'
 import {
   admit,
   type Decision,
@@ -43,7 +45,6 @@ import { followAll, prepareFollowUps } from './follow-ups.ts'
 import type { Followed } from './followed.ts'
 import { freesPlace } from './limits.ts'
 import { notified } from './notifying.ts'
-import type { Answer } from './soon.ts'
 import { UniqueKeyHeldError } from './unique-key.ts'
 import { nameOf, WorkingSet } from './working-set.ts'
 
@@ -65,6 +66,8 @@ export interface Change {
   readonly decide?: (jobs: WorkingSet, context: DecisionContext) => Decision | PipelineDecision | undefined
   /** Writes without a decision, e.g. log lines and steps of an attempt. */
   readonly writes?: readonly Write[]
+  /** Further writes, which depend on the decision. */
+  readonly writesFor?: (decision: Decision) => readonly Write[]
   /**
    * True: a caller submitted the new jobs, so they are refused while the queue of their type (`limits.queued`) is full.
    */
@@ -180,6 +183,8 @@ export class Ticks {
   #mustClaim = false
   #isOver = false
   #preparing = 0
+  /** Called after the next claim. */
+  #afterClaim = new Set<() => void>()
   #changesets = 0
   /** The highest log number that this engine knows. */
   #sequence: number
@@ -231,6 +236,13 @@ export class Ticks {
     this.#runSoon()
   }
 
+  /** Calls back after the next tick that claims ready tasks. Returns a function that cancels this. */
+  afterClaim(run: () => void): () => void {
+    this.#afterClaim.add(run)
+    this.claimSoon()
+    return () => this.#afterClaim.delete(run)
+  }
+
   /** Starts no more ticks. Waiting requests fail with `ENGINE_STOPPED`. */
   end(): void {
     this.#isOver = true
@@ -253,6 +265,7 @@ export class Ticks {
 
   async #run(): Promise<void> {
     const requests = this.#take()
+    const waiting = this.#afterClaim
     try {
       await this.#tick([...requests])
     } catch (error) {
@@ -261,6 +274,8 @@ export class Ticks {
       this.#core.dispatcher.suspect()
       for (const request of requests) request.failed(error)
     }
+    // `#claim` has replaced the set if this tick has claimed.
+    if (waiting !== this.#afterClaim) for (const run of waiting) run()
     this.#isRunning = false
     if (this.#queue.length > 0 || this.#mustClaim) this.#runSoon()
     else this.#core.dispatcher.wake()
@@ -368,13 +383,14 @@ export class Ticks {
       jobs.apply(decided)
       const { writes = NONE, isAsked = false } = change
       jobs.note(writes)
+      const further = decision === undefined ? NONE : (change.writesFor?.(decision) ?? NONE)
       return {
         by: change.by,
         jobs: decided,
         pipelines,
         owed: draft?.owed ?? NONE,
         looked: decision?.looked ?? NONE,
-        writes: joined(writes, notifications),
+        writes: joined(joined(writes, further), notifications),
         isAsked,
       }
     } catch (error) {
@@ -455,6 +471,7 @@ export class Ticks {
     // The place of abandoned code is free only after the commit, so let the next tick claim.
     if (!this.#mustClaim || drafts.some(({ jobs }) => jobs.some(abandons))) return undefined
     this.#mustClaim = false
+    this.#afterClaim = new Set()
     return claimOf(this.#core, this.#newId())
   }
 
@@ -479,6 +496,7 @@ export class Ticks {
     for (const decision of claim?.decisionsOf(committed.claimed) ?? []) runEffects(this.#core, decision)
     for (const job of seen.values()) dispatcher.committed(job)
     if (claim === undefined) return
+    claim.give(committed.claimed)
     this.#mustClaim ||= committed.isFailed || claim.isCut(committed.claimed)
     dispatcher.backlog(claim.mayWait(committed.claimed))
     for (const each of claim.related) claimOne(this.#core, each)
@@ -491,6 +509,7 @@ export class Ticks {
     for (const change of draft.jobs) {
       runEffects(core, change)
       if (!seen.has(change.job.id)) core.dispatcher.committed(change.job)
+      if (change.events.length === 0) core.publisher.changed(change.job.id)
       if (freesPlace(change)) this.claimSoon()
     }
     for (const at of draft.dueTimes) if (at < core.clock.now() + core.settings.sweepMs) core.alarm.setByWall(at)

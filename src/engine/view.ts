@@ -1,3 +1,4 @@
+import type { AgentRef, Assignment } from '../model/agent.ts'
 import type { JobError } from '../model/error.ts'
 import type { Job, JobId, Outcome, Phase, Trigger } from '../model/job.ts'
 import {
@@ -27,6 +28,13 @@ export interface JobView<Type = unknown, Output = unknown> {
   readonly createdBy: string
   /** The person who is to act on the job. Absent: nobody. */
   readonly assignee?: string
+  /** Which agents may run the tasks of the job. Absent: any that are able. */
+  readonly assignment?: Assignment
+  /**
+   * The agent that holds a task of the job. If several do: the one that claimed last. Of a job that has ended: the last
+   * one. Absent: none.
+   */
+  readonly agent?: AgentRef
   readonly trigger: Trigger
   readonly pipeline?: string
   /** The job whose chart invoked this one. */
@@ -88,6 +96,8 @@ export interface PipelineView {
   readonly overlap: OverlapRules
   readonly priority: number
   readonly labels: { readonly [name: string]: string }
+  /** Which agents may run the tasks of the runs. Absent: any that are able. */
+  readonly assignment?: Assignment
   /** Only a pipeline that is `ready` starts runs. */
   readonly status: PipelineStatus
   readonly schedule?: ScheduleView
@@ -116,7 +126,7 @@ export type ScheduleView = Pick<Schedule, 'catchUp'> & { readonly enabled: boole
 const FIELDS: readonly string[] = Object.freeze(
   Object.keys({
     ...{ type: 1, version: 1, tenant: 1, createdBy: 1, trigger: 1, pipeline: 1, parentId: 1, retryOf: 1, retries: 1 },
-    ...{ assignee: 1 },
+    ...{ assignee: 1, assignment: 1, agent: 1 },
     ...{ labels: 1, status: 1, phase: 1, outcome: 1, input: 1, output: 1, error: 1, exitCode: 1, message: 1 },
     ...{ progress: 1, priority: 1, startAt: 1, admittedAt: 1, startedAt: 1, endedAt: 1, updatedAt: 1 },
     ...{ state: 1, context: 1, tasks: 1 },
@@ -133,6 +143,7 @@ export function pipelineViewOf(pipeline: Pipeline, mask: FieldMask = WHOLE): Pip
   const view = {
     ...rest,
     labels: { ...rest.labels },
+    ...(rest.assignment === undefined ? {} : { assignment: { ...rest.assignment } }),
     overlap: typeof overlap === 'string' ? { ...OVERLAP_DEFAULTS, manual: overlap } : { ...overlap },
     status,
     ...(input === undefined ? {} : { input: jsonCopy(input) }),
@@ -172,6 +183,9 @@ export function viewOf(job: Job, mask: FieldMask = WHOLE): JobView {
     updatedAt: isoTime(shownUpdate(job)),
   }
   if (job.assignee !== undefined) view.assignee = job.assignee
+  if (job.assignment !== undefined) view.assignment = { ...job.assignment }
+  const agent = agentHolding(job)
+  if (agent !== undefined) view.agent = agent
   if (job.pipeline !== undefined) view.pipeline = job.pipeline
   if (job.parentId !== undefined) view.parentId = job.parentId
   if (job.retryOf !== undefined) view.retryOf = job.retryOf
@@ -194,6 +208,12 @@ export function viewOf(job: Job, mask: FieldMask = WHOLE): JobView {
   if (open.has('tasks') && !hidden.has('tasks')) view.tasks = job.tasks.map(taskViewOf)
   // Only hidden fields are missing, so the cast is safe.
   return namingMasked(view as JobView, mask)
+}
+
+function agentHolding({ agent }: Job): AgentRef | undefined {
+  if (agent === undefined) return undefined
+  const { isGone, ...shown } = agent
+  return isGone === true ? undefined : shown
 }
 
 function taskViewOf({ id, src, status, attempt, input, inbox, availableAt }: Task): TaskView {

@@ -4,6 +4,7 @@ import type { Job } from './job.ts'
 import { TreeDecision } from './job-tree.ts'
 import type { AnyJobType } from './job-type.ts'
 import { typeWhenTouched } from './migration.ts'
+import type { TaskSettings } from './task.ts'
 
 /**
  * The version of its job type under which a job takes commands. This is the version that the job will have after its
@@ -38,6 +39,14 @@ export function canHandle(
   } catch {
     return false
   }
+}
+
+/** Whether a task's code may send an event of this type to the chart. */
+export function maySend(type: AnyJobType, { events, kind }: TaskSettings, eventType: string): boolean {
+  if (events !== undefined) return events.includes(eventType)
+  const isOurs = eventType.startsWith('task.') || eventType.startsWith('xstate.')
+  // Callbacks and observables are part of the machine, so they may send its commands as well.
+  return !isOurs && (kind !== 'promise' || !Object.hasOwn(type.commands, eventType))
 }
 
 // The command without its fields. `looked` is called when a guard reads a field.

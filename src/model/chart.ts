@@ -146,6 +146,8 @@ export interface Chart {
   transitionIfNamed(snapshot: ChartSnapshot, event: ChartEvent, scope?: ChartScope): TransitionResult
   /** Whether the chart takes the event. Guards get the given event itself, not a copy. */
   canHandle(snapshot: ChartSnapshot, event: ChartEvent, scope?: ChartScope): boolean
+  /** Whether a transition of some state, active or not, names exactly this event type. */
+  isNamed(eventType: string): boolean
   /**
    * Lists what runs in the state of `snapshot`: a start for each invoke, a delayed send for each `after`. No transition
    * is taken. The snapshot may come from an earlier version of the machine.

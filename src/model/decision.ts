@@ -5,6 +5,7 @@
  * a promise. A decision takes effect only when it is committed.
  */
 
+import type { AgentRef, Assignment } from './agent.ts'
 import { attemptEnded, endLate, type TaskEnd } from './attempt-end.ts'
 import type { Address, ChartEvent } from './chart.ts'
 import type { Decision, DecisionContext, JobTree } from './decision-data.ts'
@@ -13,7 +14,7 @@ import type { Job, Overlap, Trigger } from './job.ts'
 import { TreeDecision } from './job-tree.ts'
 import type { AnyJobType } from './job-type.ts'
 import { crashesAfter, type Loss, lossError } from './loss.ts'
-import { errorEvent, madeAvailable, newRecord, settingsOf, snapshotEvent } from './record.ts'
+import { doneEvent, errorEvent, madeAvailable, newRecord, settingsOf, snapshotEvent } from './record.ts'
 import { type Asked, remembered } from './remembered-decision.ts'
 import { isToldToStop, stopError } from './stop.ts'
 import type { Json } from './storable.ts'
@@ -36,6 +37,7 @@ export interface NewJob {
   readonly tenant: string
   readonly createdBy: string
   readonly assignee?: string
+  readonly assignment?: Assignment
   readonly trigger: Trigger
   readonly input?: Json
   readonly pipeline?: string
@@ -97,9 +99,12 @@ export function tell(
   return decide(type, job, context, tree, (draft) => draft.send({ kind: 'send', to, event }))
 }
 
-/** The instance that claims a task, and what its executor can do. */
+/** The engine instance or agent that claims a task, and what its executor can do. */
 export interface Claimant {
+  /** The id of the instance; of an agent, see `holderOf`. */
   readonly holder: string
+  /** Present if an agent claims the task. */
+  readonly agent?: AgentRef
   /** True: the executor reports when the task starts. Otherwise the task starts with its claim. */
   readonly startsLater?: boolean
   /** True: the executor can end code that ignores a stop. */
@@ -115,8 +120,12 @@ export function claim(
   context: DecisionContext,
   tree?: JobTree,
 ): Decision {
-  const { holder, startsLater = false, kills = false } = claimant
+  const { holder, agent, startsLater = false, kills = false } = claimant
   const index = job.tasks.findIndex((each) => each.invocation === invocation)
+  // Not remembered, because each agent gives another decision.
+  if (agent !== undefined) {
+    return decide(type, job, context, tree, (draft) => claimed(draft, job.tasks[index], claimant))
+  }
   return rememberedOf(job, { type, what: `claim ${index} ${startsLater} ${kills}`, context, holder }, (asked) =>
     decide(type, job, asked.context, tree, (draft) => {
       claimed(draft, job.tasks[index], { ...claimant, holder: asked.holder ?? holder })
@@ -124,20 +133,22 @@ export function claim(
   )
 }
 
-function claimed(draft: Draft, stored: Task | undefined, { holder, startsLater, kills }: Claimant): void {
+function claimed(draft: Draft, stored: Task | undefined, { holder, agent, startsLater, kills }: Claimant): void {
   const task = stored && draft.task(stored.invocation)
-  // A migration of the job may have removed the task, or moved it to another executor.
-  if (task?.status !== 'available' || task.executor !== stored?.executor) return
+  // A migration of the job may have removed the task, or moved it to another executor or queue.
+  if (task?.status !== 'available' || task.executor !== stored?.executor || task.queue !== stored.queue) return
   const counter = draft.job.counter + 1
   const attempt = task.attempt + 1
   draft.job.counter = counter
   const settings = settingsOf(draft.type, task)
   const claim = { status: 'claimed', token: counter, holder, attempt, claims: task.claims + 1 } as const
   draft.put({ ...task, ...claim, ...(kills === true ? { isKillable: true } : {}) })
+  if (agent !== undefined) draft.job.agent = agent
   draft.touch()
-  if (startsLater === true) draft.events.push({ type: 'task.claimed', task: task.id, attempt })
+  const by = agent === undefined ? {} : { agent }
+  if (startsLater === true) draft.events.push({ type: 'task.claimed', task: task.id, attempt, ...by })
   else begun(draft, task.invocation, settings)
-  draft.receiveNamed({ type: 'task.claimed', agent: holder })
+  draft.receiveNamed({ type: 'task.claimed', agent: agent ?? { id: holder } })
   if (startsLater !== true) draft.receiveNamed({ type: 'task.started', at: draft.time() })
   const left = draft.task(task.invocation)
   if (left?.status !== 'stopping') return
@@ -178,7 +189,13 @@ function begun(draft: Draft, invocation: number, { timeoutMs }: TaskSettings, ha
   draft.events.push({ type: 'task.started', task: task.id, attempt: task.attempt })
 }
 
-/** Ends the attempt that has this token. `undefined`: the token is no longer valid. */
+/**
+ * Ends the attempt that has this token. `undefined`: the token is no longer valid.
+ *
+ * `handled` of the decision is false if the chart does not take the result in its current state. The result of a task
+ * for agents counts as handled if no state of the chart takes it: then the chart does not want it, and the task just
+ * ends.
+ */
 export function end(
   type: AnyJobType,
   job: Job,
@@ -190,15 +207,24 @@ export function end(
   const task = claimedUnder(job, token)
   if (task === undefined || task.status === 'available') return undefined
   if (!result.ok || result.exitCode !== undefined) {
-    return decide(type, job, context, tree, (draft) => attemptEnded(draft, task, result, context))
+    const decision = decide(type, job, context, tree, (draft) => attemptEnded(draft, task, result, context))
+    return ended(task, decision)
   }
   const { output } = result
   const own = output === undefined ? {} : { output }
-  return rememberedOf(job, { type, what: `end ${job.tasks.indexOf(task)}`, context, ...own }, (asked) =>
+  const decision = rememberedOf(job, { type, what: `end ${job.tasks.indexOf(task)}`, context, ...own }, (asked) =>
     decide(type, job, asked.context, tree, (draft) => {
       attemptEnded(draft, task, asked.output === undefined ? { ok: true } : { ok: true, output: asked.output }, context)
     }),
   )
+  return ended(task, decision)
+}
+
+// Only agents learn whether the chart took their result, so only their tasks need the right answer.
+function ended(task: Task, decision: Decision): Decision {
+  const { type, handled } = decision
+  if (handled || task.queue === undefined || type.chart.isNamed(doneEvent(task.id, undefined).type)) return decision
+  return { ...decision, handled: true }
 }
 
 /** A report of a running task to the chart: an event, or the newest value of an observable. */
@@ -224,14 +250,6 @@ export function report(
   })
 }
 
-/** Whether a task's code may send an event of this type to the chart. */
-export function maySend(type: AnyJobType, { events, kind }: TaskSettings, eventType: string): boolean {
-  if (events !== undefined) return events.includes(eventType)
-  const isOurs = eventType.startsWith('task.') || eventType.startsWith('xstate.')
-  // Callbacks and observables are part of the machine, so they may send its commands as well.
-  return !isOurs && (kind !== 'promise' || !Object.hasOwn(type.commands, eventType))
-}
-
 /** Records that an attempt was lost: its process died or was ended, or its engine was silent for too long. */
 export function lose(
   type: AnyJobType,
@@ -250,11 +268,7 @@ export function lose(
       return
     }
     const settings = settingsOf(draft.type, task)
-    // Crashes of callbacks and observables are not counted. They run all the time, so each crash of their process would
-    // count for them. They would soon be suspects (see `isSuspect`) and would run for ever, and other suspects may not
-    // run meanwhile.
-    const crashes = settings.kind === 'promise' ? crashesAfter(task, steps) : 0
-    const counted = isCrash ? { crashes, steps } : {}
+    const counted = isCrash ? { crashes: crashesAfter(settings, task, steps), steps } : {}
     const lost = madeAvailable(task, { ...counted, losses: task.losses + 1, availableAt: draft.steady() })
     const { deadlineAt, stopBy } = task
     // The code may still run in another process. If so, it must end within these bounds.
@@ -270,11 +284,19 @@ export function lose(
   })
 }
 
-/** The reason that a chart is told when an attempt is given back. */
-const RELEASE_REASON = 'its engine stopped'
-
-/** Gives back an attempt when its engine stops: the task is available again, and the attempt is not counted. */
-export function release(type: AnyJobType, job: Job, token: number, context: DecisionContext, tree?: JobTree): Decision {
+/**
+ * Gives back an attempt: the task is available again, and the attempt is not counted.
+ *
+ * @param reason  why, as the chart is told.
+ */
+export function release(
+  type: AnyJobType,
+  job: Job,
+  token: number,
+  context: DecisionContext,
+  tree?: JobTree,
+  reason = 'its engine stopped',
+): Decision {
   return decide(type, job, context, tree, (draft) => {
     const task = claimedUnder(job, token)
     if (task?.status !== 'claimed') return
@@ -282,11 +304,11 @@ export function release(type: AnyJobType, job: Job, token: number, context: Deci
     draft.events.push({ type: 'task.released', task: task.id })
     if (isToldToStop(task)) {
       draft.remove(task)
-      draft.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop, and its engine stopped first')))
+      draft.receiveEnd(task, errorEvent(task.id, stopError(task, `it was told to stop, and ${reason} first`)))
       return
     }
     draft.put(madeAvailable(task, { attempt: task.attempt - 1, availableAt: draft.steady() }))
-    draft.receiveNamed({ type: 'task.released', reason: RELEASE_REASON })
+    draft.receiveNamed({ type: 'task.released', reason })
   })
 }
 

@@ -8,7 +8,7 @@ import { createMachine, fromPromise } from 'xstate'
 export const DEFAULT_LIFECYCLE = 'default'
 
 /**
- * The lifecycle of job types with `execute` or `run`. Its one invoke is at the root, so that the task continues while
+ * The lifecycle of job types with `execute`, `run` or `agent`. Its one invoke is at the root, so that the task continues while
  * the state changes.
  */
 export const defaultLifecycle = createMachine({

@@ -5,7 +5,14 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { AnyStateMachine } from 'xstate'
 import type { Commands, SchemasOf } from './command.ts'
-import type { DefaultCommands, ExecuteOptions, LifecycleOptions, ProgramJobOptions } from './job-options.ts'
+import type {
+  AgentCode,
+  AgentJobOptions,
+  DefaultCommands,
+  ExecuteOptions,
+  LifecycleOptions,
+  ProgramJobOptions,
+} from './job-options.ts'
 import type { Describe, DescribedEvent, DescribedFunction, Description, JobType } from './job-type.ts'
 import type { ProgramOptions } from './program.ts'
 import type {
@@ -31,7 +38,7 @@ declare const none: unique symbol
 type Is<One, Other> =
   (<Type>() => Type extends One ? 1 : 2) extends <Type>() => Type extends Other ? 1 : 2 ? true : false
 
-/** The options of a job type with `execute`, with `run`, or with a `lifecycle`. */
+/** The options of a job type with `execute`, with `run`, with `agent`, or with a `lifecycle`. */
 export type JobOptions<
   Type extends string,
   InputSchema,
@@ -43,7 +50,7 @@ export type JobOptions<
 > = AllOptions<Type, InputSchema, OutputSchema, Output, Command, Machine, Declared> &
   StorableSchemas<InputSchema, OutputSchema> &
   (Is<Machine, NoMachine> extends true
-    ? OfExecute<Output> | OfProgram
+    ? OfExecute<Output> | OfProgram | OfAgents
     : OfMachine<Machine, InputSchema, OutputSchema, Declared>)
 
 type DescribeFunction = (snapshot: DescribedFunction, event: DescribedEvent) => Description | undefined
@@ -61,6 +68,8 @@ interface AllOptions<
   readonly execute?: (context: TaskContext<Parsed<InputSchema>>) => Output | PromiseLike<Output>
   /** See {@link ProgramJobOptions}. */
   readonly run?: ProgramOptions<Parsed<InputSchema>> & { readonly command?: Command }
+  /** See {@link AgentJobOptions}. */
+  readonly agent?: AgentCode<Parsed<InputSchema>>
   /** See {@link LifecycleOptions}. */
   readonly lifecycle?: Machine
   /** Returns the message, reason, exit code and error to store. Called after each transition; must be pure. */
@@ -75,13 +84,22 @@ interface AllOptions<
 interface OfExecute<Output> extends OfFunction {
   readonly execute: StorableReturn<Output>
   readonly run?: undefined
+  readonly agent?: undefined
 }
 
 /** Requires `run`, and refuses what belongs to other job types. */
 interface OfProgram extends OfFunction {
   readonly run: unknown
   readonly execute?: undefined
+  readonly agent?: undefined
   readonly output?: undefined
+}
+
+/** Requires `agent`, and refuses what belongs to other job types. */
+interface OfAgents extends OfFunction {
+  readonly agent: unknown
+  readonly execute?: undefined
+  readonly run?: undefined
 }
 
 interface OfFunction {
@@ -93,8 +111,9 @@ interface OfFunction {
 interface OfMachine<Machine extends AnyStateMachine, InputSchema, OutputSchema, Declared extends Commands>
   extends StorableCommands<Declared> {
   readonly lifecycle: FittingMachine<Machine, InputSchema, OutputSchema, Declared>
-  readonly execute?: Misfit<'a job has only one of execute, run and lifecycle'>
-  readonly run?: Misfit<'a job has only one of execute, run and lifecycle'>
+  readonly execute?: Misfit<'a job has only one of execute, run, agent and lifecycle'>
+  readonly run?: Misfit<'a job has only one of execute, run, agent and lifecycle'>
+  readonly agent?: Misfit<'a job has only one of execute, run, agent and lifecycle'>
   readonly retry?: TaskHas
   readonly recovery?: TaskHas
   readonly timeout?: TaskHas

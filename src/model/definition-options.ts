@@ -58,6 +58,8 @@ const OF_FUNCTION: OptionRules = {
 
 const OF_PROGRAM: OptionRules = { ...OF_FUNCTION, execute: anything, run: required(anything) }
 
+const OF_AGENTS: OptionRules = { ...OF_FUNCTION, execute: anything, agent: required(anything) }
+
 const OF_MACHINE: OptionRules = {
   ...COMMON,
   lifecycle: required({
@@ -68,6 +70,7 @@ const OF_MACHINE: OptionRules = {
   cancel: either(text(), oneOf(null)),
 }
 
+const AGENT: OptionRules = { function: either(text(), callback), version: either(text(), callback) }
 const LABELS: OptionRules = { error: text(), stopped: text(), waiting: text() }
 const LIMITS: OptionRules = { concurrency: wholeNumber(1), queued: wholeNumber(1) }
 
@@ -77,24 +80,34 @@ const LIMITS: OptionRules = { concurrency: wholeNumber(1), queued: wholeNumber(1
  * @throws {JobchartError} `INVALID_DEFINITION` names the option.
  */
 export function checkJobOptions(options: object): void {
-  const { type, labels, limits } = nestedIn(options)
+  const { type, labels, limits, agent } = nestedIn(options)
   const name = typeof type === 'string' ? `job type "${type}"` : 'defineJob'
-  const isFunction = 'execute' in Object(options)
-  const isProgram = !isFunction && 'run' in Object(options)
-  if (!isFunction && !isProgram && !('lifecycle' in Object(options))) {
+  const kind = KINDS.find(([option]) => option in Object(options))
+  if (kind === undefined) {
     const either: OptionRule = {
-      expected: 'a function, or run a program, or lifecycle a machine',
+      expected: 'a function, or run a program, or agent what agents run, or lifecycle a machine',
       fits: () => false,
       isRequired: true,
     }
-    checkOptions(name, options, { ...OF_PROGRAM, ...OF_MACHINE, run: anything, lifecycle: anything, execute: either })
+    const all = { ...OF_PROGRAM, ...OF_AGENTS, ...OF_MACHINE }
+    checkOptions(name, options, { ...all, run: anything, agent: anything, lifecycle: anything, execute: either })
   }
-  checkOptions(name, options, isFunction ? OF_FUNCTION : isProgram ? OF_PROGRAM : OF_MACHINE)
+  const [option, rules] = kind ?? ['lifecycle', OF_MACHINE]
+  checkOptions(name, options, rules)
+  if (option === 'agent') checkOptions(name, agent, AGENT, { prefix: 'agent.' })
   if (labels !== undefined) checkOptions(name, labels, LABELS, { prefix: 'labels.' })
-  const ofTask: OptionRules = isFunction || isProgram ? { ...LIMITS, key: anything } : LIMITS
+  const ofTask: OptionRules = option === 'lifecycle' ? LIMITS : { ...LIMITS, key: anything }
   if (limits !== undefined) checkOptions(name, limits, ofTask, { prefix: 'limits.' })
 }
 
-function nestedIn(options: object): { readonly type?: unknown; readonly labels?: unknown; readonly limits?: unknown } {
+/** The options that say what kind of job type it is, and the rules for its options. */
+const KINDS: readonly (readonly [option: string, rules: OptionRules])[] = [
+  ['execute', OF_FUNCTION],
+  ['run', OF_PROGRAM],
+  ['agent', OF_AGENTS],
+  ['lifecycle', OF_MACHINE],
+]
+
+function nestedIn(options: object): { readonly [Option in 'type' | 'labels' | 'limits' | 'agent']?: unknown } {
   return typeof options === 'object' && options !== null ? options : {}
 }

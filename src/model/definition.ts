@@ -16,13 +16,21 @@ import { type AnyLogic, isLogic, isMachine, kindOf } from './logic.ts'
 import { parseRules } from './notification-rule.ts'
 import { parseJobRetention } from './retention.ts'
 import { parseSafe } from './safe.ts'
-import { parseProgramTask, parseTask, settingsOfLogic, type TaskSettings } from './task.ts'
+import {
+  parseAgentTask,
+  parseProgramTask,
+  parseTask,
+  settingsOfLogic,
+  type TaskOptions,
+  type TaskSettings,
+} from './task.ts'
 import { createChart } from './transition.ts'
 
 export type { AnyJobType, CommandsOf, InputOf, JobType, OutputOf } from './job-type.ts'
 
 /**
- * Defines a job type from a function, or from an XState machine whose invokes are promise logic or `task()`.
+ * Defines a job type: from a function, a program, a function that agents have, or an XState machine whose invokes are
+ * promise logic, `task()`, `program()` or `agentTask()`.
  *
  * These mistakes do not compile: a result, input or command that is not JSON; a machine whose `types.input` does not
  * accept what the input schema returns; a machine whose `types.events` does not accept a command.
@@ -122,12 +130,20 @@ function fromFunction(options: AnyFunctionOptions): Life {
     chart: createChart(defaultLifecycle),
     hash: DEFAULT_LIFECYCLE,
     chartTakesInput: false,
-    tasks: new Map([
-      ['execute', 'run' in options ? parseProgramTask(set, options.run, true) : parseTask(set, options.execute, true)],
-    ]),
+    tasks: new Map([['execute', workOf(options, set)]]),
     inline: new Map(),
     children: new Map(),
   }
+}
+
+// The code of a job type without a machine.
+function workOf(options: AnyFunctionOptions, settings: TaskOptions): TaskSettings {
+  if ('run' in options) return parseProgramTask(settings, options.run, true)
+  if ('agent' in options) {
+    const { function: named = options.type, version } = options.agent
+    return parseAgentTask({ ...settings, function: named, ...(version === undefined ? {} : { version }) }, true)
+  }
+  return parseTask(settings, options.execute, true)
 }
 
 function fromMachine(options: AnyLifecycleOptions): Life {

@@ -1,3 +1,4 @@
+import { holderOf } from './agent.ts'
 import type {
   ActorPath,
   ChartAction,
@@ -18,8 +19,8 @@ import { type First, FirstTransitions } from './first-transitions.ts'
 import { EXECUTOR_EVENTS } from './inert-machine.ts'
 import { type InlineTransition, transitionInline } from './inline.ts'
 import type { EndedChild, Job, LastSnapshot, OpenJob } from './job.ts'
-import { type Keyed, keyed } from './limits.ts'
 import { isAtRest, keptAndBegun, migrationOf } from './migration.ts'
+import { type Offered, offered } from './offered-task.ts'
 import { errorEvent, newTask, settingsOf, snapshotEvent } from './record.ts'
 import { childrenIn, hasReference, unsupportedInTask } from './references.ts'
 import { availableAgain, fullError, isFull, isLeft, isStop, stopError, stopping, withMessage } from './stop.ts'
@@ -129,6 +130,7 @@ export class Draft {
       if (this.events.length === 0) this.events.push({ type: 'job.updated' })
       this.job.revision = this.#before.revision + 1
       this.job.eventCount = this.#before.eventCount + this.events.length
+      this.#noteAgent()
     }
     return {
       type: this.type,
@@ -139,6 +141,16 @@ export class Draft {
       logs: this.#logs,
       effects,
     }
+  }
+
+  // Notes whether the agent that last claimed a task still holds one. The agent of an ended job is its last one.
+  #noteAgent(): void {
+    const { agent, tenant, phase } = this.job
+    if (agent === undefined) return
+    const { isGone = false, ...last } = agent
+    const holder = holderOf({ tenant, id: agent.id })
+    const isHolder = phase === 'settled' || this.tasks.list.some((task) => task.holder === holder)
+    if (isHolder === isGone) this.job.agent = isHolder ? last : { ...last, isGone: true }
   }
 
   /**
@@ -242,11 +254,30 @@ export class Draft {
     this.#first = this.#firstTransitions()
     this.events.push(recordMigration(this.job, to, migration))
     this.#inputs.push({ type: 'job.migrated', version: to.version, state: snapshot.state, context: snapshot.context })
-    const staying = new Set(kept.map(({ invocation }) => invocation))
+    const staying = new Set(kept.map(({ task }) => task.invocation))
     for (const task of this.tasks.list) if (!staying.has(task.invocation)) this.#leave(task)
-    for (const task of kept) this.put(task)
-    for (const start of begun) this.#start(start)
-    for (const delay of delays) this.send(delay)
+    this.#startMigrated(kept, begun, delays)
+    // What the migration caused says nothing about the event for which the job was migrated.
+    this.#handled = undefined
+  }
+
+  // Events that arrive meanwhile wait until everything has started, because they may make the chart leave the state.
+  #startMigrated(kept: readonly Offered[], begun: readonly StartAction[], delays: readonly SendAction[]): void {
+    this.#isMoving = true
+    try {
+      for (const { task, error } of kept) {
+        if (error === undefined) this.put(task)
+        else {
+          this.remove(task)
+          this.receiveEnd(task, errorEvent(task.id, error))
+        }
+      }
+      for (const start of begun) this.#start(start)
+      for (const delay of delays) this.send(delay)
+    } finally {
+      this.#isMoving = false
+    }
+    this.#drain()
   }
 
   #firstTransitions(): FirstTransitions {
@@ -564,18 +595,16 @@ export class Draft {
     if (this.type.inline.has(src)) this.#startInline(task)
     else {
       if (task.input !== undefined && hasReference(task.input)) throw unsupportedInTask(`the input of "${id}"`)
-      this.#offer(keyed(this.type.tasks.get(src), this.job, task))
+      this.#offer(offered(this.type, this.job, task))
     }
     for (const event of early) this.deliver(invocation, event)
   }
 
-  #offer({ task, error }: Keyed): void {
-    if (error !== undefined) {
-      this.receiveEnd(task, errorEvent(task.id, error))
-      return
-    }
-    this.put(task)
-    this.#tellStanding(task)
+  #offer({ task, error }: Offered): void {
+    if (error === undefined) {
+      this.put(task)
+      this.#tellStanding(task)
+    } else this.receiveEnd(task, errorEvent(task.id, error))
   }
 
   #tellStanding({ id, sync, input }: Task): void {

@@ -33,6 +33,7 @@
 export type ErrorCode =
   | 'JOB_NOT_FOUND'
   | 'PIPELINE_NOT_FOUND'
+  | 'AGENT_NOT_FOUND'
   | 'JOB_UNREADABLE'
   | 'FORBIDDEN'
   | 'INVALID_STATE'
@@ -128,6 +129,11 @@ export function pipelineNotFound(id: string): JobchartError {
     'PIPELINE_NOT_FOUND',
     `no pipeline "${clean(id, 200)}" here. It may have been deleted, or you may not see it.`,
   )
+}
+
+/** The error for an agent that does not exist. */
+export function agentNotFound(id: string): JobchartError {
+  return new JobchartError('AGENT_NOT_FOUND', `no agent "${clean(id, 200)}" here. It may have been revoked.`)
 }
 
 /** The error for a job whose record is broken. */

@@ -1,3 +1,4 @@
+import type { AgentRef } from './agent.ts'
 import type { JobError } from './error.ts'
 import type { Job, Outcome, Trigger } from './job.ts'
 import type { Pipeline, PipelineStatus } from './pipeline.ts'
@@ -62,8 +63,11 @@ export interface EventDetails {
   readonly 'job.followUpFailed': { readonly kind: string; readonly error: JobError }
   /** The chart ran an `emit` action. */
   readonly 'job.emitted': { readonly event: Json }
-  /** An executor claimed the task. Only for executors that report later when the task starts. */
-  readonly 'task.claimed': { readonly task: string; readonly attempt: number }
+  /**
+   * The task was claimed: by an agent, which is then in `agent`; or by an executor that reports later when the task
+   * starts.
+   */
+  readonly 'task.claimed': { readonly task: string; readonly attempt: number; readonly agent?: AgentRef }
   readonly 'task.started': { readonly task: string; readonly attempt: number }
   /** The attempt failed. The task is retried at `availableAt` (ISO 8601) or later. */
   readonly 'task.retried': {
@@ -72,9 +76,12 @@ export interface EventDetails {
     readonly availableAt: string
     readonly error: JobError
   }
-  /** The attempt was lost: its process died or was ended, or its engine was silent for longer than `deadAfter`. */
+  /**
+   * The attempt was lost: its process died or was ended; its engine was silent for longer than `deadAfter`; or the lease
+   * of its agent ended.
+   */
   readonly 'task.lost': { readonly task: string; readonly attempt: number; readonly reason: string }
-  /** An engine that stopped gave back the attempt. The attempt is not counted. */
+  /** An agent, or an engine that stopped, gave back the attempt. The attempt is not counted. */
   readonly 'task.released': { readonly task: string }
   /** A task that the chart had left has stopped. */
   readonly 'task.stopped': { readonly task: string }

@@ -1,4 +1,4 @@
-/** The options of a job type: with `execute`, with `run`, and with a `lifecycle`. */
+/** The options of a job type: with `execute`, with `run`, with `agent`, and with a `lifecycle`. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { AnyStateMachine } from 'xstate'
 import type { Commands } from './command.ts'
@@ -108,6 +108,19 @@ export interface ProgramJobOptions<Type extends string, InputSchema, Input>
   readonly run: ProgramOptions<Input>
 }
 
+/** The code of a job type that agents run: the same options as of `agentTask`. */
+export type AgentCode<Input = unknown> = Pick<TaskOptions<Input>, 'function' | 'version'>
+
+/** A job type whose code is with agents: queued → running → completed, failed or cancelled. */
+export interface AgentJobOptions<Type extends string, InputSchema, OutputSchema, Input>
+  extends Omit<ExecuteOptions<Type, InputSchema, OutputSchema, Input, unknown>, 'execute'> {
+  /**
+   * The function that an agent must have to run the job, and its version; see {@link TaskOptions.function}. Default: the
+   * name of the type, and no version. The default of `executor` is `'agents'`.
+   */
+  readonly agent: AgentCode<Input>
+}
+
 /** A job type made from an XState v5 machine. */
 export interface LifecycleOptions<
   Type extends string,
@@ -138,10 +151,11 @@ export interface DefaultCommands {
 /** The options of any job type. */
 export type AnyJobOptions = AnyFunctionOptions | AnyLifecycleOptions
 
-/** The options of any job type with `execute` or `run`. */
+/** The options of any job type with `execute`, `run` or `agent`. */
 export type AnyFunctionOptions =
   | ExecuteOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, unknown, unknown>
   | ProgramJobOptions<string, StandardSchemaV1 | undefined, unknown>
+  | AgentJobOptions<string, StandardSchemaV1 | undefined, StandardSchemaV1 | undefined, unknown>
 
 /** The options of any job type with a `lifecycle`. */
 export type AnyLifecycleOptions = LifecycleOptions<

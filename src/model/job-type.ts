@@ -1,6 +1,7 @@
 /** The type of a job type, and the types of what its functions receive and return. */
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { AnyStateMachine, ContextFrom, EventFrom, OutputFrom, StateValueFrom } from 'xstate'
+import type { AgentRef, Assignment } from './agent.ts'
 import type { Chart } from './chart.ts'
 import type { By, CommandSchemas } from './command.ts'
 import type { Job } from './job.ts'
@@ -192,13 +193,18 @@ export interface FollowingJob {
    * its type has an `assignee` of its own.
    */
   readonly assignee?: string
+  /**
+   * Which agents may run the tasks of the new job; null: any that are able. Default: the assignment of the retried job, or
+   * of the pipeline.
+   */
+  readonly assignment?: Assignment | null
 }
 
 /** One thing that is to happen after a job has ended: see {@link FollowUpOf}. */
 export type FollowUp =
   /**
-   * A retry: a new job of the same type, creator, assignee, pipeline, priority and labels, linked by `retryOf`. A
-   * cancelled job is not retried. `input` defaults to the old job's input. The retry starts with the recorded steps and step keys of
+   * A retry: a new job of the same type, creator, assignee, assignment, pipeline, priority and labels, linked by
+   * `retryOf`. A cancelled job is not retried. `input` defaults to the old job's input. The retry starts with the recorded steps and step keys of
    * the old job, unless `fresh` is true, `input` is given, or the old job succeeded.
    */
   | ({ readonly kind: 'retry'; readonly input?: unknown; readonly fresh?: boolean } & FollowingJob)
@@ -230,6 +236,7 @@ export type EndedJob = Pick<
   | 'tenant'
   | 'createdBy'
   | 'assignee'
+  | 'assignment'
   | 'trigger'
   | 'pipeline'
   | 'retryOf'
@@ -249,6 +256,8 @@ export type EndedJob = Pick<
 > & {
   /** How many retries led to this job; 0 for a first try. */
   readonly retries: number
+  /** The last agent that held a task of the job. */
+  readonly agent?: AgentRef
 }
 
 /**

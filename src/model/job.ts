@@ -1,3 +1,4 @@
+import type { Assignment, JobAgent } from './agent.ts'
 import type { Address } from './chart.ts'
 import type { JobError } from './error.ts'
 import type { Json } from './storable.ts'
@@ -70,6 +71,10 @@ export interface Job {
   /** The person who is to act on the job. Never changes. */
   readonly assignee?: string
   readonly trigger: Trigger
+  /** Which agents may run the tasks of the job. Absent: any that are able. Never changes. */
+  readonly assignment?: Assignment
+  /** The agent that last claimed a task of the job. */
+  readonly agent?: JobAgent
   /** Runs of the same pipeline share one slot. */
   readonly pipeline?: string
   readonly labels: { readonly [name: string]: string }

@@ -8,23 +8,8 @@
 import type { Job } from './job.ts'
 import type { LogicKind } from './logic.ts'
 import { callback, checkOptions, either, required, text, wholeNumber } from './option-checks.ts'
-import type { Json } from './storable.ts'
 import type { Task } from './task-record.ts'
-
-/** The argument of the function that computes a limit's key. */
-export interface LimitScope<Input = unknown> {
-  /**
-   * The task's input from the chart, before the task's own schema has parsed it. For a job type with `execute`: the
-   * job's parsed input.
-   */
-  readonly input: Input
-  /** The type of the task's job. */
-  readonly type: string
-  readonly tenant: string
-  readonly createdBy: string
-  readonly labels: { readonly [name: string]: string }
-  readonly pipeline?: string
-}
+import { type LimitScope, textOf } from './task-scope.ts'
 
 /** How many tasks of one key run at once, over all engines of one storage. */
 export interface TaskLimits<Input = unknown> {
@@ -114,60 +99,16 @@ export function concurrencyOf(tasks: ReadonlyMap<string, Limited>, { src, limitK
 }
 
 /**
- * A task with its limit key, if it has a limit. If no valid key could be computed: the task without a key, and the
- * error.
+ * The limit key of a task of a job. `undefined`: the task has no limit.
+ *
+ * @throws {JobchartError} `INVALID_INPUT` the limit's `key` threw, or returned no valid key.
  */
-export interface Keyed {
-  readonly task: Task
-  readonly error?: Json
+export function limitKeyOf({ limit, takesJobInput }: Limited, job: Job, task: Task): string | undefined {
+  if (limit === undefined) return undefined
+  if (limit.key === undefined) return JSON.stringify(limit.ofType ? [job.type] : [job.type, task.src])
+  // A key that the user gave is stored as JSON text of a string. A default key is stored as JSON text of a list. So the
+  // two are never equal.
+  return JSON.stringify(textOf({ task, job, takesJobInput }, 'limits.key', limit.key))
 }
-
-/** Adds the limit key to a task of a job. Never throws. */
-export function keyed(settings: Limited | undefined, job: Job, task: Task): Keyed {
-  const limit = settings?.limit
-  if (limit === undefined) return { task }
-  if (limit.key === undefined) return { task: { ...task, limitKey: ownKey(limit, job, task) } }
-  try {
-    const input = settings?.takesJobInput === true ? job.input : task.input
-    const key = typeof limit.key === 'string' ? limit.key : limit.key(scopeOf(job, input))
-    // A key that the user gave is stored as JSON text of a string. A default key is stored as JSON text of a list. So
-    // the two are never equal.
-    return isKey(key)
-      ? { task: { ...task, limitKey: JSON.stringify(key) } }
-      : { task, error: keyError(task, 'found', key) }
-  } catch (error) {
-    return { task, error: keyError(task, 'it threw', error) }
-  }
-}
-
-function ownKey({ ofType }: TaskLimit, { type }: Job, { src }: Task): string {
-  return JSON.stringify(ofType ? [type] : [type, src])
-}
-
-// Gives copies, because the user's function may change them.
-function scopeOf({ type, tenant, createdBy, labels, pipeline }: Job, input: Json | undefined): LimitScope {
-  const given = { input: structuredClone(input), type, tenant, createdBy, labels: { ...labels } }
-  return pipeline === undefined ? given : { ...given, pipeline }
-}
-
-const KEY_RULE = 'text of 1 to 200 characters'
 
 const TASK_LIMITS = { concurrency: required(wholeNumber(1)), key: either(text(), callback) }
-
-function isKey(key: unknown): key is string {
-  return typeof key === 'string' && key !== '' && key.length <= 200
-}
-
-function keyError({ id }: Task, how: string, what: unknown): Json {
-  const message = `"${id}": the key of its limit should be ${KEY_RULE}; ${how} ${shown(what)}`
-  return { name: 'JobchartError', code: 'INVALID_INPUT', message }
-}
-
-// Text for any value that a user's function returned or threw.
-function shown(value: unknown): string {
-  try {
-    return String(value).slice(0, 200).toWellFormed()
-  } catch {
-    return 'something that cannot be shown'
-  }
-}

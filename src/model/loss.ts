@@ -29,8 +29,12 @@ export function isSuspect({ crashes }: Task): boolean {
 /**
  * The number of crashes in a row, including this one. If the task has recorded steps since the last crash, the count
  * starts again: a task that gets further each time is not the cause of the crashes.
+ *
+ * Crashes of callbacks and observables are not counted. They run all the time, so each crash of their process would
+ * count for them. They would soon be suspects and would run for ever, and other suspects may not run meanwhile.
  */
-export function crashesAfter(task: Task, steps: number): number {
+export function crashesAfter({ kind }: TaskSettings, task: Task, steps: number): number {
+  if (kind !== 'promise') return 0
   return steps > task.steps ? 1 : task.crashes + 1
 }
 

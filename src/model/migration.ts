@@ -11,7 +11,7 @@ import type { ChartAction, ChartScope, ChartSnapshot, SendAction, StartAction, S
 import { JobchartError } from './error.ts'
 import type { Job, Timer } from './job.ts'
 import type { AnyJobType, Migrated, MigratingJob, MigratingTimer } from './job-type.ts'
-import { recoded } from './record.ts'
+import { type Offered, recoded } from './offered-task.ts'
 import { isLeft } from './stop.ts'
 import { type Json, storableCopy } from './storable.ts'
 import type { Task } from './task-record.ts'
@@ -33,16 +33,17 @@ export interface Migration {
  */
 export function keptAndBegun(
   to: AnyJobType,
-  { tasks, ended = [] }: Job,
+  job: Job,
   starts: readonly StartAction[],
   isInvoke: (id: string) => boolean,
-): { readonly kept: readonly Task[]; readonly begun: readonly StartAction[] } {
-  const kept = tasks.filter((task) => !isLeft(task) && isKept(to, task, starts, isInvoke(task.id)))
+): { readonly kept: readonly Offered[]; readonly begun: readonly StartAction[] } {
+  const { ended = [] } = job
+  const kept = job.tasks.filter((task) => !isLeft(task) && isKept(to, task, starts, isInvoke(task.id)))
   const isKnown = ({ id, src }: StartAction) =>
     kept.some((task) => task.id === id) ||
     // An invoke that has already ended in this state is not started again.
     ended.some((each) => each.id === id && each.src === src && each.left !== true)
-  return { kept: kept.map((task) => recoded(to, task)), begun: starts.filter((start) => !isKnown(start)) }
+  return { kept: kept.map((task) => recoded(to, job, task)), begun: starts.filter((start) => !isKnown(start)) }
 }
 
 // Whether a task continues. An invoke continues if the new state has it too. A spawned actor continues if its logic has

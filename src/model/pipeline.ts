@@ -1,3 +1,4 @@
+import type { Assignment } from './agent.ts'
 import { JobchartError } from './error.ts'
 import type { Outcome, Overlap, Trigger } from './job.ts'
 import type { Schedule } from './schedule.ts'
@@ -54,6 +55,8 @@ export interface Pipeline {
   readonly priority: number
   /** Added to the labels of each run. */
   readonly labels: { readonly [name: string]: string }
+  /** Which agents may run the tasks of the runs. Absent: any that are able. */
+  readonly assignment?: Assignment
   /** Why the pipeline is paused. Absent: it is not paused. */
   readonly paused?: string
   /** Who paused the pipeline. If `paused` is present and this is absent, a person did. */
@@ -95,6 +98,7 @@ export type PipelineFields = Pick<
   | 'overlap'
   | 'priority'
   | 'labels'
+  | 'assignment'
   | 'paused'
   | 'pausedBy'
   | 'status'

@@ -29,10 +29,13 @@ export function newRecord(type: AnyJobType, at: number) {
 
 /** The record of a new child job, invoked as `task`. */
 export function childRecord(type: AnyJobType, parent: Job, task: Task, id: string, at: number): Job {
-  const { tenant, createdBy, assignee, labels, priority, id: parentId } = parent
+  const { tenant, createdBy, assignee, assignment, labels, priority, id: parentId } = parent
   const { id: parentInvoke, input } = task
   const own = { id, parentId, parentInvoke, trigger: 'parent', ...stepsOfChild(parent, task) } as const
-  const assigned = assignee === undefined ? {} : { assignee }
+  const assigned = {
+    ...(assignee === undefined ? {} : { assignee }),
+    ...(assignment === undefined ? {} : { assignment }),
+  }
   const inherited = { ...own, tenant, createdBy, ...assigned, labels, priority }
   return { ...newRecord(type, at), admittedAt: at, ...inherited, ...(input === undefined ? {} : { input }) }
 }
@@ -49,7 +52,7 @@ export function newTask(
     invocation,
     ordinal,
     src,
-    ...codeOf(type, src),
+    executor: type.tasks.get(src)?.executor ?? 'default',
     ...(input === undefined ? {} : { input }),
     ...(sync ? { sync } : {}),
     ...(systemId === undefined ? {} : { systemId }),
@@ -62,21 +65,6 @@ export function newTask(
     losses: 0,
     steps: 0,
     inbox: [],
-  }
-}
-
-/** The task, with the executor, function and version that another version of its job type gives it. */
-export function recoded(type: AnyJobType, task: Task): Task {
-  const { function: called, version, ...rest } = task
-  return type.tasks.has(task.src) ? { ...rest, ...codeOf(type, task.src) } : task
-}
-
-function codeOf(type: AnyJobType, src: string): Pick<Task, 'executor' | 'function' | 'version'> {
-  const { executor = 'default', function: called, version } = type.tasks.get(src) ?? {}
-  return {
-    executor,
-    ...(called === undefined ? {} : { function: called }),
-    ...(version === undefined ? {} : { version }),
   }
 }
 

@@ -17,7 +17,7 @@
  * A template is kept only if, filled in for its first job, it gives the same result as the general function.
  *
  * Always decided by the general function: jobs with a parent, children, messages or a history, and types with
- * `describe` or a version to migrate to.
+ * `describe`, tasks for agents or a version to migrate to.
  */
 import type { AnyStateNode } from 'xstate'
 import type { ChartEvent } from './chart.ts'
@@ -28,6 +28,7 @@ import { stateNodes } from './inert-machine.ts'
 import type { Job, OpenJob, Timer } from './job.ts'
 import type { AnyJobType } from './job-type.ts'
 import { type Json, storableCopy } from './storable.ts'
+import type { TaskSettings } from './task.ts'
 import type { Task } from './task-record.ts'
 
 /** The requested decision. */
@@ -89,8 +90,8 @@ function templatesOf(type: AnyJobType): Templates | undefined {
 
 function isPlainType(type: AnyJobType): boolean {
   const { describe, successor, children, inline, tasks, lifecycle } = type
-  const hasKeys = [...tasks.values()].some(({ limit }) => typeof limit?.key === 'function')
-  if (describe !== undefined || successor !== undefined || children.size + inline.size > 0 || hasKeys) return false
+  if (describe !== undefined || successor !== undefined || children.size + inline.size > 0) return false
+  if (![...tasks.values()].every(isPlainWork)) return false
   const { context } = lifecycle.config as { readonly context?: unknown }
   const delays = Object.values(lifecycle.implementations.delays as { readonly [name: string]: unknown })
   return (
@@ -98,6 +99,11 @@ function isPlainType(type: AnyJobType): boolean {
     delays.every((delay) => typeof delay === 'number') &&
     stateNodes(lifecycle.root).every(isPlainState)
   )
+}
+
+// The queue of a task for agents depends on the tenant and the assignment of its job, which are not part of the shape.
+function isPlainWork({ limit, function: named, version, isForAgents }: TaskSettings): boolean {
+  return !isForAgents && [limit?.key, named, version].every((option) => typeof option !== 'function')
 }
 
 function isPlainState(node: AnyStateNode): boolean {

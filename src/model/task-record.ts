@@ -38,11 +38,16 @@ export interface Task {
   /** For an executor that runs code outside this process: the function to call, and its version. */
   readonly function?: string
   readonly version?: string
+  /**
+   * For a task that agents run: the queue in which it waits, see `queueOf`. Agents take tasks from the queues of their
+   * functions, their pools and their own.
+   */
+  readonly queue?: string
   readonly input?: Json
   readonly status: TaskStatus
   /** The fencing token of the newest claim; 0 before the first claim. */
   readonly token: number
-  /** The engine instance that claimed the task. */
+  /** The engine instance that claimed the task; or the agent, see `holderOf`. */
   readonly holder?: string
   /**
    * Tasks with the same key share a limit on how many of them run at once. Absent: no limit. The number is not stored

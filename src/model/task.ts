@@ -20,8 +20,10 @@ import {
 import { type MakeProgram, type ProgramOptions, parseProgram } from './program.ts'
 import type { ProgressReport } from './progress.ts'
 import { parseRetry, type Retry, type RetryOptions } from './retry.ts'
+import type { StorableSchemas } from './schema-fit.ts'
 import type { Storable, StorableReturn } from './storable.ts'
 import type { Progress } from './task-record.ts'
+import type { LimitScope } from './task-scope.ts'
 import { type Duration, durationMs } from './time.ts'
 
 export { countsOf, type Progress, type StampedProgress, type Task } from './task-record.ts'
@@ -129,10 +131,14 @@ export type Recovery = 'restart' | 'fail' | 'await'
 export interface TaskOptions<Input = unknown, Output = unknown> {
   /** The name of the executor that runs the task. Default `'default'`. */
   readonly executor?: string
-  /** Tells an executor that runs code outside this process which function to call. At most 200 characters. */
-  readonly function?: string
-  /** The version of the code that `function` names. At most 200 characters. */
-  readonly version?: string
+  /**
+   * Tells an executor that runs code outside this process which function to call: text of 1 to 200 characters, or a
+   * function that returns it. Such a function is called when the task becomes available, and must be pure. If it throws,
+   * or returns anything else, the task ends with an error event, code `INVALID_INPUT`.
+   */
+  readonly function?: string | ((of: LimitScope<NoInfer<Input>>) => string)
+  /** The version of the code that `function` names, given in the same way. A function may return `undefined`: no version. */
+  readonly version?: string | ((of: LimitScope<NoInfer<Input>>) => string | undefined)
   /** Checks the input; the code receives the parsed value. */
   readonly input?: StandardSchemaV1<unknown, Input>
   /** Checks the result; the chart receives the parsed value. A result that does not fit fails the attempt. */
@@ -158,8 +164,10 @@ export type TaskRun<Input, Output> = (context: TaskContext<Input>) => Output | P
 /** The parsed options of a task, and its code. */
 export interface TaskSettings {
   readonly executor: string
-  readonly function: string | undefined
-  readonly version: string | undefined
+  readonly function: string | ((of: LimitScope) => unknown) | undefined
+  readonly version: string | ((of: LimitScope) => unknown) | undefined
+  /** True: agents run the task. It waits in a queue of its function, version and assignment. */
+  readonly isForAgents: boolean
   readonly input: StandardSchemaV1 | undefined
   readonly output: StandardSchemaV1 | undefined
   readonly retry: Retry
@@ -210,8 +218,8 @@ export function task<Output, Input = unknown>(
 
 const TASK: OptionRules = {
   executor: text(),
-  function: text(),
-  version: text(),
+  function: either(text(), callback),
+  version: either(text(), callback),
   input: schema,
   output: schema,
   events: names,
@@ -238,8 +246,10 @@ export function parseTask<Input, Output>(
   const { recovery = 'restart', killGrace = '5s', executor = 'default' } = options
   return {
     executor,
-    function: options.function,
-    version: options.version,
+    // The casts are safe: the functions are called only with inputs of the task that they were typed for.
+    function: options.function as TaskSettings['function'],
+    version: options.version as TaskSettings['version'],
+    isForAgents: false,
     input: options.input,
     output: options.output,
     retry: parseRetry(options.retry),
@@ -288,11 +298,51 @@ export function parseProgramTask<Input, Output>(
   program: ProgramOptions<Input>,
   takesJobInput = false,
 ): TaskSettings {
-  const run = () => {
-    throw new JobchartError('INVALID_DEFINITION', NO_PROGRAM)
-  }
-  const settings = parseTask({ executor: PROGRAM_EXECUTOR, ...options }, run, takesJobInput)
+  const { executor = PROGRAM_EXECUTOR } = options
+  const settings = parseTask({ ...options, executor }, refused(NO_PROGRAM), takesJobInput)
   return { ...settings, program: parseProgram(program) }
+}
+
+/** The code of a task whose code is elsewhere. */
+function refused(why: string): () => never {
+  return () => {
+    throw new JobchartError('INVALID_DEFINITION', why)
+  }
+}
+
+/**
+ * Logic for `invoke` whose code is with agents: programs, usually on other machines, that pull tasks from an engine. An
+ * agent takes the task only if it has registered the task's `function`, and the `version` if the task asks for one; and
+ * only if the job is assigned to no other agent or pool.
+ *
+ * The input and output must be JSON. Without an `output` schema, the output can be any JSON value. In a plain XState
+ * actor, the logic fails.
+ *
+ * @param options  those of {@link task}. The default of `executor` is `'agents'`, that of `function` the name of the
+ *   logic, i.e. the invoke's `src`.
+ * @throws {JobchartError} `INVALID_DEFINITION` an option is invalid.
+ */
+export function agentTask<Output = unknown, Input = unknown>(
+  options: TaskOptions<Input, Output> &
+    StorableSchemas<StandardSchemaV1<unknown, Input>, StandardSchemaV1<unknown, Output>> = {},
+): PromiseActorLogic<Output, Input> {
+  checkOptions('agentTask', options, TASK)
+  const logic = fromPromise<Output, Input>(() => Promise.reject(new Error(NO_AGENT)))
+  settingsOf.set(logic, parseAgentTask(options))
+  return logic
+}
+
+/** The default executor of tasks for agents. */
+const AGENT_EXECUTOR = 'agents'
+const NO_AGENT = 'a task for agents is run by an agent, and not by a live actor'
+
+/** Parses the options of a task that agents run. */
+export function parseAgentTask<Input, Output>(
+  options: TaskOptions<Input, Output>,
+  takesJobInput = false,
+): TaskSettings {
+  const { executor = AGENT_EXECUTOR } = options
+  return { ...parseTask({ ...options, executor }, refused(NO_AGENT), takesJobInput), isForAgents: true }
 }
 
 /**

@@ -75,6 +75,10 @@ class MachineChart implements Chart {
     return this.#take(snapshot, event, scope, false, asItIs).handled
   }
 
+  isNamed(eventType: string): boolean {
+    return this.#machine.nodes.some(({ transitions }) => transitions.has(eventType))
+  }
+
   resumed(snapshot: ChartSnapshot, scope = ALONE): ResumedState {
     const { context } = this.#restore(snapshot, scope)
     // The base snapshot has no context. Its status, state value and nodes suffice here.

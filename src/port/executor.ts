@@ -104,6 +104,11 @@ export interface Executor {
   readonly room: () => number
   readonly start: (work: Work) => Promise<TaskEnd>
   readonly close: () => Promise<void>
+  /**
+   * Present: agents pull the tasks of this executor, and `start` is never called. A task is lost if its agent sends no
+   * heartbeat for this many milliseconds.
+   */
+  readonly leaseMs?: number
   /** `true`: the executor calls `channel.started` itself. Default: a task starts with its claim. */
   readonly reportsStart?: boolean
   /** `true`: the executor can end code that ignores its stop. Default: such code is abandoned, and runs on. */

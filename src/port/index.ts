@@ -3,6 +3,7 @@
  * in the other files of this folder.
  */
 
+export type { AgentFunction, AgentKey, AgentRef, Assignment, JobAgent, Lease, StoredAgent } from '../model/agent.ts'
 export type { TaskEnd } from '../model/attempt-end.ts'
 export type { ActorPath, Address } from '../model/chart.ts'
 export type { By } from '../model/command.ts'
@@ -22,6 +23,22 @@ export type { Private } from '../model/private.ts'
 export type { CatchUp, Schedule, ScheduleTimes } from '../model/schedule.ts'
 export type { Json } from '../model/storable.ts'
 export type { StampedProgress, Task, TaskStatus } from '../model/task-record.ts'
+export type {
+  AgentCallOptions,
+  AgentLine,
+  AgentRegistration,
+  AgentTransport,
+  ClaimAnswer,
+  ClaimedTask,
+  ClaimKey,
+  ClaimOptions,
+  ClaimState,
+  Heartbeat,
+  HeartbeatAnswer,
+  HeldClaim,
+  RegisteredAgent,
+} from './agent.ts'
+export type { AgentPage, AgentStorage, SeenAgent } from './agent-storage.ts'
 export type { Clock } from './clock.ts'
 export type { Executor, LineOptions, TaskChannel, TaskMessage, Work } from './executor.ts'
 export type {
@@ -42,7 +59,7 @@ export type {
   DeliveryOptions,
   Notifier,
 } from './notifier.ts'
-export type { Action, PipelineAction, Policy, Principal, Scope, Target, Verdict } from './policy.ts'
+export type { Action, AgentAction, PipelineAction, Policy, Principal, Scope, Target, Verdict } from './policy.ts'
 export type {
   Changeset,
   ChangesetResult,

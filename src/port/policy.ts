@@ -39,13 +39,21 @@ export type Action =
   | 'delete'
   | 'listPipelines'
   | PipelineAction
+  | AgentAction
 
 /** The requested action on a stored pipeline. `definePipeline` creates or changes it. */
 export type PipelineAction = 'definePipeline' | 'getPipeline' | 'runPipeline' | 'pausePipeline' | 'deletePipeline'
 
 /**
+ * The requested action on an agent. People list, enroll and revoke agents. An agent registers itself and claims tasks:
+ * such a principal has the kind `agent`. It needs no further right to report on what it has claimed.
+ */
+export type AgentAction = 'listAgents' | 'enrollAgent' | 'revokeAgent' | 'registerAgent' | 'claimTasks'
+
+/**
  * The facts of a job that a policy sees: those that never change, and its current status. If the target is a stored
- * pipeline, `type` is the job type of its runs, `createdBy` is its owner, `pipeline` is its id, and `jobId` is absent.
+ * pipeline, `type` is the job type of its runs, `createdBy` is its owner, `pipeline` is its id, and `jobId` is absent. If
+ * it is an agent, `type` is `''`, `createdBy` is the person who enrolled it, and `agent` is its id.
  */
 export interface Target {
   readonly tenant: string
@@ -54,6 +62,8 @@ export interface Target {
   /** The person who is to act on the job. Absent: nobody. Pipelines have none. */
   readonly assignee?: string
   readonly pipeline?: string
+  /** Present only for an action on an agent. */
+  readonly agent?: string
   readonly labels: { readonly [name: string]: string }
   /** Absent for a job that is not stored yet. */
   readonly jobId?: string

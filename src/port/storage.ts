@@ -1,3 +1,4 @@
+import type { AgentKey, Lease } from '../model/agent.ts'
 import type { EventRow } from '../model/event.ts'
 import type { Item, ItemStatus } from '../model/item.ts'
 import type { Job, JobSummary, Outcome, Phase } from '../model/job.ts'
@@ -5,6 +6,7 @@ import type { NewNotification } from '../model/notification.ts'
 import type { OwedRun, Pipeline } from '../model/pipeline.ts'
 import type { Json } from '../model/storable.ts'
 import type { LineStream, StampedProgress, Task } from '../model/task.ts'
+import type { AgentStorage } from './agent-storage.ts'
 import type { Clock } from './clock.ts'
 import type { NotificationStorage } from './notification-storage.ts'
 import type { Scope } from './policy.ts'
@@ -43,16 +45,16 @@ import type { Scope } from './policy.ts'
  * - S9 The claim of a commit picks ready tasks by (priority, due, sequence), including those of its own changesets. It
  *   calls `decide` for each and commits the result in the same transaction, so no task is claimed twice under one
  *   token. It picks at most `room` tasks per executor. If `decide` leaves a task, the task stays ready and does not
- *   block later tasks.
+ *   block later tasks. If `decide` closes the task's queue, the claim picks no further task of that queue of that route.
  * - S10 A task is ready when it is available, its `availableAt` has come, and no earlier invocation of its invoke is
  *   stopping.
  * - S19 No write makes more tasks of a limit key claimed or stopping than the limit allows. A claim skips such a task;
  *   any other changeset is `full`. The transaction that writes checks this over all connections. A route names a type,
  *   a version and an executor. Each task is checked against the number in its own route, so two routes may share a key.
  *   If a route gives no number for a task's key, the task is claimed as if it had no key.
- * - S20 A claim reads no rows of routes that it does not name, and no tasks of a key that is full. Within a route, keys
- *   that are not full are served in the order of their first tasks, so tasks that wait for a full key do not delay
- *   others.
+ * - S20 A claim reads no rows of routes that it does not name, none of queues that the route does not have, and no tasks
+ *   of a key that is full. Within a route, keys that are not full are served in the order of their first tasks, so tasks
+ *   that wait for a full key do not delay others. After a queue was closed, the claim reads no more of its tasks.
  * Queueing
  * - S22 An insert with `queuedMax` is `full` if that many jobs of its tenant and type are already queued. The
  *   transaction that writes checks this, after keys and slots.
@@ -67,7 +69,8 @@ import type { Scope } from './policy.ts'
  *   is due from its `startAt`, or at once if it has none. `load` returns the first due job of a pipeline. `admissible`
  *   returns the first due job of each pipeline whose slot is free, and none of a pipeline whose slot is taken.
  * - S18 A job written as deleted is found only by its id, and its idempotency key is free again. Once none of its tasks
- *   runs, the write also removes the job's row, lines, items and steps, and so for all its child jobs that have ended.
+ *   runs, the write also removes the job's row, lines, items, steps and leases, and so for all its child jobs that have
+ *   ended.
  *   The events of these jobs stay, without payloads.
  * - S23 A job whose record cannot be decoded affects no other job. Reading it rejects with `JOB_UNREADABLE`; `load`
  *   succeeds, and throws only when that job is asked of the result. Claims and reads of many jobs skip it.
@@ -107,6 +110,8 @@ import type { Scope } from './policy.ts'
  *   ends of many jobs at once never conflict over a pipeline that depends on all of them.
  * Notifications
  * - S45 to S49: see {@link NotificationStorage}.
+ * Agents
+ * - S51 to S54: see {@link AgentStorage}.
  * Instances
  * - S14 An instance is listed from its opening until `forget` removes it, and again if it calls `beat` or claims after
  *   that. Other instances see the end of its process at once, and never before it ends. An instance is not in its own
@@ -149,7 +154,7 @@ export interface StorageHost {
 }
 
 /** One engine's access to a storage. */
-export interface StorageConnection extends NotificationStorage {
+export interface StorageConnection extends NotificationStorage, AgentStorage {
   /** Applies the changesets in order, each whole or not at all, and then claims ready tasks, in one transaction. */
   readonly commit: (changesets: readonly Changeset[], claim?: Claim) => Promise<Commit>
   /** Reads everything that one tick of the engine needs, in one read. */
@@ -312,6 +317,22 @@ export type Write =
    */
   | { readonly op: 'log'; readonly jobId: string; readonly key: string; readonly lines: readonly NewLine[] }
   | { readonly op: 'append'; readonly events: EventRow }
+  /** Stores the lease of an agent on a task that the changeset claims. */
+  | { readonly op: 'grant'; readonly lease: Lease }
+  /**
+   * The changeset applies only if the agent has this lease, and the lease ends after `at`. `until`: the new end of the
+   * lease.
+   */
+  | {
+      readonly op: 'lease'
+      readonly jobId: string
+      readonly token: number
+      readonly agent: AgentKey
+      readonly at: number
+      readonly until?: number
+    }
+  /** Removes a lease. The changeset applies only if the lease has ended by `at`. */
+  | { readonly op: 'expire'; readonly jobId: string; readonly token: number; readonly at: number }
   /**
    * Stores a notification. Nothing is stored if a notification with this key is stored already, or if the row of its
    * job no longer exists.
@@ -435,6 +456,11 @@ export interface KeptChart extends TypeKey {
  */
 export interface Route extends TypeKey {
   readonly executor: string
+  /**
+   * Which queues of the executor to take tasks from, by the task's `queue`. Absent: only tasks without a queue are
+   * taken.
+   */
+  readonly queues?: { readonly has: (queue: string) => boolean }
   /** How many tasks of one limit key may be claimed or stopping, by the task's name (`src`). Absent: no limit. */
   readonly limits?: ReadonlyMap<string, number>
 }
@@ -462,10 +488,13 @@ export interface ReadyTask {
   readonly tree: (id: string) => Job | undefined
 }
 
-/** `claim` writes the changes as one changeset; `leave` leaves the task ready; `stop` ends the claim. */
+/**
+ * `claim` writes the changes as one changeset; `leave` leaves the task ready; `close` leaves it ready too, and takes no
+ * further task of its queue and route; `stop` ends the claim.
+ */
 export type ClaimDecision =
   | { readonly kind: 'claim'; readonly writes: readonly Write[] }
-  | { readonly kind: 'leave' | 'stop' }
+  | { readonly kind: 'leave' | 'close' | 'stop' }
 
 /** A claimed task. */
 export interface Claimed {

@@ -23,6 +23,8 @@ export interface ClaimParts {
  * If some of the found tasks could not be claimed, the next search asks for at least this many tasks beyond the room.
  */
 const SPARE = 8
+/** How many tasks of each queue the first search reads. Each further search reads this many times as many. */
+const OF_QUEUE = 8
 
 type Taken = Extract<ClaimDecision, { kind: 'claim' }>
 
@@ -35,6 +37,8 @@ export class ClaimWriter {
   #isStopped = false
   /** Tasks that this claim has already tried and that may still be ready. Each task is tried only once. */
   readonly #asked = new Set<string>()
+  /** Queues from which this claim takes no more tasks. Their tasks need not be in `#asked`: no search finds them. */
+  readonly #closed = new Set<string>()
 
   constructor(claim: Claim, parts: ClaimParts) {
     this.#claim = claim
@@ -48,13 +52,14 @@ export class ClaimWriter {
     const routes = this.#parts.paused.open(this.#claim.routes)
     // The first search asks for as many tasks as there is room for. Some of them may not be claimable, so each further
     // search asks for more.
-    for (let spare = 0; ; spare = 2 * this.#asked.size + SPARE) {
-      if (this.#isStopped || !this.#hasRoom()) return
-      const found = this.#parts.ready.first(routes, at, this.#room, this.#asked.size + spare)
-      const places =
-        this.#asked.size === 0 ? found : found.filter(({ n, invocation }) => !this.#asked.has(keyOf(n, invocation)))
-      if (places.length === 0) return
+    let [spare, ofQueue] = [0, OF_QUEUE]
+    while (!this.#isStopped && this.#hasRoom()) {
+      const search = { at, room: this.#room, ofQueue, more: this.#asked.size + spare, closed: this.#closed }
+      const places = this.#parts.ready.first(routes, search)
+      if (places.every((place) => this.#isAsked(place))) return
       this.#claimFirst(places, spare)
+      spare = 2 * this.#asked.size + SPARE
+      ofQueue *= OF_QUEUE
     }
   }
 
@@ -63,9 +68,19 @@ export class ClaimWriter {
     let left = 0
     for (const place of places) {
       if (this.#isStopped || left > spare) return
-      if ((this.#room.get(place.executor) ?? 0) <= 0) continue
-      if (!this.#hasKeyRoom(place) || !this.#claimOne(place, read)) left++
+      if (!this.#isOpen(place)) continue
+      const isDone = this.#isAsked(place) || (this.#hasKeyRoom(place) && this.#claimOne(place, read))
+      if (!isDone && this.#isOpen(place)) left++
+      if (place.isCut === true && this.#isOpen(place)) return
     }
+  }
+
+  #isOpen({ executor, queue }: ReadyPlace): boolean {
+    return (this.#room.get(executor) ?? 0) > 0 && !this.#closed.has(queue)
+  }
+
+  #isAsked({ n, invocation }: ReadyPlace): boolean {
+    return this.#asked.size > 0 && this.#asked.has(keyOf(n, invocation))
   }
 
   #hasRoom(): boolean {
@@ -79,15 +94,16 @@ export class ClaimWriter {
   }
 
   // Returns `false` if the task cannot be claimed. The task then stays ready, and does not block later ones.
-  #claimOne({ n, invocation, executor }: ReadyPlace, read: Map<number, Job | undefined>): boolean {
+  #claimOne(place: ReadyPlace, read: Map<number, Job | undefined>): boolean {
+    const { n, invocation, executor } = place
     const { jobs, write } = this.#parts
     if (!read.has(n)) read.set(n, jobs.readableByNumber(n))
     const job = read.get(n)
     const task = job?.tasks.find((each) => each.invocation === invocation)
-    const decision = job === undefined || task === undefined ? undefined : this.#decide(job, task, n)
+    const decision = job === undefined || task === undefined ? undefined : this.#decide(job, task, place)
     const rows = decision === undefined ? undefined : write(decision.writes)
     if (decision === undefined || rows === undefined) {
-      this.#asked.add(keyOf(n, invocation))
+      if (this.#isOpen(place)) this.#asked.add(keyOf(n, invocation))
       return false
     }
     const written = writtenJob(decision.writes, job)
@@ -97,10 +113,10 @@ export class ClaimWriter {
     return this.#took(written, n, invocation, executor, rows)
   }
 
-  #decide(job: Job, task: Task, n: number): Taken | undefined {
+  #decide(job: Job, task: Task, { queue }: ReadyPlace): Taken | undefined {
     const decision = this.#ask(job, task)
     if (decision.kind === 'claim') return decision
-    this.#asked.add(keyOf(n, task.invocation))
+    if (decision.kind === 'close') this.#closed.add(queue)
     if (decision.kind === 'stop') this.#isStopped = true
     return undefined
   }

@@ -103,7 +103,7 @@ export class CommitWriter {
   }
 
   #write(write: Write, writing: Writing): void {
-    const { jobs, notes } = this.#tables
+    const { jobs, notes, leases } = this.#tables
     switch (write.op) {
       case 'insert':
         this.#insert(write, writing)
@@ -136,6 +136,15 @@ export class CommitWriter {
         break
       case 'owe':
         this.#owe(write)
+        break
+      case 'grant':
+        leases.grant(write.lease)
+        break
+      case 'lease':
+        if (!leases.renew(write)) throw new Refused(STALE)
+        break
+      case 'expire':
+        if (!leases.expire(write)) throw new Refused(STALE)
     }
   }
 
@@ -160,7 +169,7 @@ export class CommitWriter {
   }
 
   #update(write: Update, writing: Writing): void {
-    const { jobs, log, notes, notifications, removal } = this.#tables
+    const { jobs, log, notes, notifications, leases, removal } = this.#tables
     const { job, before, events } = write
     if (this.#refusedJobs.size > 0 && this.#refusedJobs.has(before)) throw new Refused(CONFLICT)
     this.#judge(write)
@@ -168,6 +177,7 @@ export class CommitWriter {
       const n = this.#applied(jobs.remove(before))
       notes.remove(n)
       notifications.removeOfJob(job.id)
+      leases.removeOfJob(job.id)
       log.keepGone(n, events)
       this.#append(n, events, writing)
       log.erasePayloads(n)
@@ -274,6 +284,7 @@ export class CommitWriter {
 }
 
 const CONFLICT: ChangesetResult = { status: 'conflict' }
+const STALE: ChangesetResult = { status: 'stale' }
 
 /** Thrown to refuse a changeset. Carries the changeset's result. */
 class Refused extends Error {

@@ -85,8 +85,9 @@ export class JobColumnsWriter {
   }
 
   // The name of the last route is cached, because most jobs of a commit have the same route.
-  #routeOf({ type, version }: Job, { executor, limitKey, src }: Task): string {
-    if (limitKey !== undefined) return routeName({ executor, type, version }, src)
+  #routeOf({ type, version }: Job, { executor, limitKey, src, queue }: Task): string {
+    if (limitKey !== undefined) return routeName({ executor, type, version }, src, queue)
+    if (queue !== undefined) return routeName({ executor, type, version }, undefined, queue)
     const last = this.#lastRoute
     if (last?.executor === executor && last.type === type && last.version === version) return last.name
     const route = { executor, type, version }
@@ -143,8 +144,11 @@ function stoppingIds(tasks: readonly Task[]): ReadonlySet<string> {
 
 /**
  * The name under which the ready tasks of a route are indexed. For tasks with a limit key, the name also contains the
- * name of the task (`src`).
+ * name of the task (`src`); for tasks of a queue, the queue.
  */
-export function routeName({ executor, type, version }: Route, src?: string): string {
-  return JSON.stringify(src === undefined ? [executor, type, version] : [executor, type, version, src])
+export function routeName({ executor, type, version }: Route, src?: string, queue?: string): string {
+  const parts: (string | null)[] = [executor, type, version]
+  if (queue !== undefined) parts.push(src ?? null, queue)
+  else if (src !== undefined) parts.push(src)
+  return JSON.stringify(parts)
 }

@@ -126,6 +126,8 @@ function since({ createdAt }: Job, at: number | undefined): SinceCreation {
 function rareOf(job: Job): Rare | undefined {
   const rare = {
     trigger: job.trigger === 'manual' ? undefined : job.trigger,
+    assignment: job.assignment,
+    agent: job.agent,
     parentInvoke: job.parentInvoke,
     historyValue: job.historyValue,
     ordinals: job.ordinals,
@@ -173,6 +175,7 @@ function rareTask(task: Task): RareTask | undefined {
   const rare = {
     function: task.function,
     version: task.version,
+    queue: task.queue,
     input: task.input,
     deadlineAt: task.deadlineAt,
     stopBy: task.stopBy,

@@ -2,6 +2,7 @@ import { eventRow } from '../model/event.ts'
 import { isBusy, type Job } from '../model/job.ts'
 import type { EventLog } from './event-log.ts'
 import type { JobTable } from './job-table.ts'
+import type { Leases } from './leases.ts'
 import type { Notes } from './notes.ts'
 import type { Notifications } from './notifications.ts'
 import type { Prepare, Statement } from './statement.ts'
@@ -18,6 +19,7 @@ export interface RemovalTables {
   readonly log: EventLog
   readonly notes: Notes
   readonly notifications: Notifications
+  readonly leases: Leases
 }
 
 /** What one call of `prune` has done, and how much more it may do. */
@@ -111,7 +113,7 @@ export class JobRemoval {
   // Removes a job without child jobs. A job may have a million items, so these are removed in pieces. The job's steps
   // are removed only together with its row, because until then the job may be retried.
   #removeOne(n: number, job: Job, bounds: PruneBounds, eventsBefore: number | undefined): Removal {
-    const { jobs, log, notes, notifications } = this.#tables
+    const { jobs, log, notes, notifications, leases } = this.#tables
     const lines = notes.removeSomeLines(n, bounds.left + 1)
     bounds.lines += lines
     bounds.spend(lines)
@@ -122,6 +124,7 @@ export class JobRemoval {
     if (jobs.remove(job) === undefined) return 'stays'
     notes.remove(n)
     notifications.removeOfJob(job.id)
+    leases.removeOfJob(job.id)
     bounds.jobs++
     bounds.spend(1)
     if (eventsBefore !== undefined) {

@@ -1,13 +1,13 @@
 /**
  * Migrates a file to the current schema.
  *
- * A file of schema 3 gets the columns, tables and indexes that it lacks, in one transaction. A file of schema 1 or 2 is
- * migrated in pieces, each in its own transaction. So no piece holds the write lock for long. If the process is killed,
+ * A file of schema 3 or 4 gets the columns, tables and indexes that it lacks, in one transaction. A file of schema 1 or 2
+ * is migrated in pieces, each in its own transaction. So no piece holds the write lock for long. If the process is killed,
  * the next one that opens the file continues there:
  *
  * ```
- *  1, 2 ─ no engine has it open ─▶ 4, marked ─▶ indexes dropped ─▶ old tables set aside, new ones made
- *                                                  ─▶ rows moved, some thousands at a time ─▶ old tables dropped ─▶ 4
+ *  1, 2 ─ no engine has it open ─▶ 5, marked ─▶ indexes dropped ─▶ old tables set aside, new ones made
+ *                                                  ─▶ rows moved, some thousands at a time ─▶ old tables dropped ─▶ 5
  * ```
  *
  * The rows left in the old tables are the work that remains. While the file is marked, each connection that opens it
@@ -18,16 +18,7 @@ import type { Clock } from '../port/clock.ts'
 import { InstanceLock } from './instance-lock.ts'
 import { checkDatabase } from './opening-checks.ts'
 import { RowMover } from './row-mover.ts'
-import {
-  ADDED_COLUMNS,
-  ADDED_INDEXES,
-  ADDED_TABLES,
-  APPLICATION_ID,
-  INDEXES,
-  LASTING_TABLES,
-  SCHEMA_VERSION,
-  TABLES,
-} from './schema.ts'
+import { ADDED, ADDITIONS, APPLICATION_ID, INDEXES, LASTING_TABLES, SCHEMA_VERSION, TABLES } from './schema.ts'
 import { unusable } from './storage-error.ts'
 import { transaction } from './transaction.ts'
 import { whenUnlocked } from './write-queue.ts'
@@ -79,29 +70,30 @@ class Migration {
   #piece(): boolean {
     const version = checkDatabase(this.#db, this.#file)
     if (version === 0) return this.#make()
-    if (version === 3) return this.#extend()
     if (version < 3) return this.#begin()
+    if (version < SCHEMA_VERSION) return this.#extend(version)
     if (!this.#isMarked()) return false
     return this.#dropIndex() || this.#setAside() || this.#move() || this.#end()
   }
 
   #make(): false {
     const db = this.#db
-    db.exec(TABLES + LASTING_TABLES + ADDED_TABLES + INDEXES + ADDED_INDEXES)
+    db.exec(TABLES + LASTING_TABLES + INDEXES + ADDED)
     db.exec(`INSERT INTO meta VALUES ('sequence', 0)`)
     db.exec(`PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${SCHEMA_VERSION}`)
     return false
   }
 
-  // A marked file of schema 3 was left in the midst of its migration from schema 1 or 2.
-  #extend(): boolean {
+  // A marked file was left in the midst of its migration from schema 1 or 2. It has the tables of its schema once its
+  // old tables are set aside.
+  #extend(version: number): boolean {
     this.#refuseIfOpen()
-    if (this.#isMarked() && !this.#tables().has('old_jobs')) {
-      this.#db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`)
-      return true
+    const hasTables = !this.#isMarked() || this.#tables().has('old_jobs')
+    for (const { columns, sql } of hasTables ? ADDITIONS.filter((each) => each.version > version) : []) {
+      for (const [table, column] of columns) this.#db.exec(`ALTER TABLE ${table} ADD COLUMN ${column}`)
+      this.#db.exec(sql)
     }
-    for (const [table, column] of ADDED_COLUMNS) this.#db.exec(`ALTER TABLE ${table} ADD COLUMN ${column}`)
-    this.#db.exec(`${ADDED_TABLES}${ADDED_INDEXES} PRAGMA user_version = ${SCHEMA_VERSION}`)
+    this.#db.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`)
     return this.#isMarked()
   }
 
@@ -150,7 +142,7 @@ class Migration {
     }
     for (const table of MOVED) if (tables.has(table)) this.#db.exec(`ALTER TABLE ${table} RENAME TO old_${table}`)
     this.#db.exec(`ALTER TABLE pipelines ADD COLUMN due_at INTEGER`)
-    this.#db.exec(TABLES + ADDED_TABLES + INDEXES + ADDED_INDEXES)
+    this.#db.exec(TABLES + INDEXES + ADDED)
     return true
   }
 

@@ -17,10 +17,9 @@
  */
 import { isBusy, type Outcome } from '../model/job.ts'
 import type { Pruned, PruneQuery, PruneType } from '../port/storage.ts'
-import { JobRemoval, PruneBounds } from './job-removal.ts'
+import { JobRemoval, PruneBounds, type RemovalTables } from './job-removal.ts'
 import type { Kind } from './kinds.ts'
 import type { Prepare, Row, Statement } from './statement.ts'
-import type { Tables } from './tables.ts'
 
 const STAGES = ['aged', 'excess', 'lines', 'events', 'progress'] as const
 
@@ -34,7 +33,7 @@ type Stage = (query: PruneQuery, from: Place, bounds: PruneBounds) => Place | un
 
 /** Runs the calls of `prune` on one connection. */
 export class Pruning {
-  readonly #tables: Pick<Tables, 'jobs' | 'log' | 'notes' | 'notifications'>
+  readonly #tables: RemovalTables
   readonly #removal: JobRemoval
   readonly #tenant: Statement
   readonly #sameTime: Statement
@@ -51,7 +50,7 @@ export class Pruning {
   readonly #removeProgress: Statement
   readonly #stages: { readonly [Name in (typeof STAGES)[number]]: Stage }
 
-  constructor(prepare: Prepare, tables: Pick<Tables, 'jobs' | 'log' | 'notes' | 'notifications'>) {
+  constructor(prepare: Prepare, tables: RemovalTables) {
     const jobs = 'FROM jobs INDEXED BY jobs_of_tenant WHERE tenant = ? AND kind = ?'
     this.#tables = tables
     this.#removal = new JobRemoval(prepare, tables)

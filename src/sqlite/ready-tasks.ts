@@ -14,18 +14,52 @@ export interface ReadyPlace extends ClaimOrder {
   readonly n: number
   readonly invocation: number
   readonly executor: string
+  /** Names the route of the task and its queue. All tasks of the route that have no queue have the same name here. */
+  readonly queue: string
   /** The limit key of the task and its limit, if it has one. */
   readonly limit?: KeyLimit
+  /**
+   * `true`: the search did not read the tasks that come after this one in its group. These may come before the places
+   * that the search found behind this one.
+   */
+  readonly isCut?: true
+}
+
+/** The bounds of one search for ready tasks. */
+export interface ReadySearch {
+  /** Tasks that become available after this time are not found. */
+  readonly at: number
+  /** How many tasks each executor can take. The search reads that many tasks of each group of the executor. */
+  readonly room: ReadonlyMap<string, number>
+  /**
+   * The search reads at most this many tasks of a queue, even if there is room for more. Usually a claim closes a queue
+   * after a few tasks.
+   */
+  readonly ofQueue: number
+  /** How many tasks the search reads of each group, in addition to the number that follows from `room` and `ofQueue`. */
+  readonly more: number
+  /** The queues of which no tasks are read, by their names in {@link ReadyPlace}. */
+  readonly closed: ReadonlySet<string>
 }
 
 /**
- * A group of ready tasks in the index: those of one route. Tasks with limit keys have a group of their own for each
- * task name (`src`).
+ * A group of ready tasks in the index: those of one route without a queue, or those of one of its queues. Tasks with
+ * limit keys have a group of their own for each task name (`src`).
  */
 interface Waiting {
   readonly code: number
   readonly route: Route
-  readonly src?: string
+  readonly parts: RouteParts
+}
+
+/** What the name of a group says. */
+interface RouteParts {
+  /** The name of the route, without a queue. */
+  readonly route: string
+  readonly src: string | undefined
+  readonly queue: string | undefined
+  /** The name of the route with the queue. */
+  readonly place: string
 }
 
 /**
@@ -37,43 +71,37 @@ interface Waiting {
 export class ReadyTasks {
   readonly #names: Names
   readonly #tables: readonly TableQueries[]
-  readonly #routesOf = new WeakMap<readonly Route[], ReadonlyMap<string, Route>>()
-  readonly #parts = new Map<number, { readonly base: string; readonly src: string | undefined }>()
+  readonly #routesOf = new WeakMap<readonly Route[], ReadonlyMap<string, readonly Route[]>>()
+  readonly #parts = new Map<number, RouteParts>()
 
   constructor(prepare: Prepare, names: Names) {
     this.#names = names
     this.#tables = [tableQueries(prepare, 'jobs', 'task'), tableQueries(prepare, 'tasks', 'invocation')]
   }
 
-  /**
-   * The first tasks that are ready by `at`, in claim order, without tasks of full keys.
-   *
-   * @param room  how many tasks each executor can take.
-   * @param more  how many tasks to return beyond that, for each executor.
-   */
-  first(routes: readonly Route[], at: number, room: ReadonlyMap<string, number>, more: number): readonly ReadyPlace[] {
-    const found = new Map<string, ReadyPlace[]>()
+  /** The first ready tasks of each group, in claim order, without tasks of full keys. */
+  first(routes: readonly Route[], search: ReadySearch): readonly ReadyPlace[] {
+    const { room, ofQueue, more, closed } = search
+    const found: ReadyPlace[] = []
     for (const table of this.#tables) {
-      for (const waiting of this.#waitingIn(table, routes)) {
-        const { executor } = waiting.route
-        const most = room.get(executor) ?? 0
-        if (most <= 0) continue
-        const ready = this.#firstOf(table, waiting, at, most + more, more)
-        found.set(executor, [...(found.get(executor) ?? []), ...ready])
+      for (const waiting of this.#waitingIn(table, routes, closed)) {
+        const { route, parts } = waiting
+        const wanted = room.get(route.executor) ?? 0
+        if (wanted <= 0) continue
+        const most = (parts.queue === undefined ? wanted : Math.min(wanted, ofQueue)) + more
+        const ready = this.#firstOf(table, waiting, search, most)
+        const last = ready.length < most ? undefined : ready.at(-1)
+        for (const place of ready) found.push(place === last ? { ...place, isCut: true } : place)
       }
     }
-    // Only the first tasks of each route were read. So only the first `room + more` tasks of an executor are certainly
-    // its earliest. The rest is dropped.
-    const first = [...found].flatMap(([executor, ready]) => {
-      return ready.sort(inOrder).slice(0, (room.get(executor) ?? 0) + more)
-    })
-    return first.sort(inOrder)
+    return found.sort(inOrder)
   }
 
-  #firstOf(table: TableQueries, waiting: Waiting, at: number, most: number, more: number): readonly ReadyPlace[] {
-    return waiting.src === undefined
+  #firstOf(table: TableQueries, waiting: Waiting, { at, more }: ReadySearch, most: number): readonly ReadyPlace[] {
+    const { src } = waiting.parts
+    return src === undefined
       ? this.#range(table, waiting, null, at, most)
-      : this.#keyed(table, waiting, waiting.src, at, most, more)
+      : this.#keyed(table, waiting, src, at, most, more)
   }
 
   // Reads keys that have room, in the order of their first tasks. Stops when no further key can have a task that comes
@@ -100,41 +128,44 @@ export class ReadyTasks {
   }
 
   // Reads the range one priority after the other, so that tasks that are not due yet are never read.
-  #range(table: TableQueries, { code, route }: Waiting, key: number | null, at: number, most: number): ReadyPlace[] {
+  #range(table: TableQueries, { code, route, parts }: Waiting, key: number | null, at: number, most: number) {
     const ready: ReadyPlace[] = []
     for (let below = Number.MAX_SAFE_INTEGER; ready.length < most; ) {
       const top = table.topPriority.get(code, key, below)?.[0]
       if (typeof top !== 'number') break
       const rows = table.ready.all(code, key, top, at, most - ready.length)
-      ready.push(...rows.map((row) => placeOf(row, route.executor)))
+      ready.push(...rows.map((row) => placeOf(row, route.executor, parts.place)))
       below = top
     }
     return ready
   }
 
   // Finds each route that has ready tasks. Takes one step in the index for each route, instead of reading all its rows.
-  *#waitingIn(table: TableQueries, routes: readonly Route[]): Iterable<Waiting> {
+  *#waitingIn(table: TableQueries, routes: readonly Route[], closed: ReadonlySet<string>): Iterable<Waiting> {
     const byName = this.#byName(routes)
     for (const [code] of table.routes.all()) {
-      const { base, src } = this.#partsOf(Number(code))
-      const route = byName.get(base)
-      if (route !== undefined) yield { code: Number(code), route, ...(src === undefined ? {} : { src }) }
+      const parts = this.#partsOf(Number(code))
+      if (closed.has(parts.place)) continue
+      const route = byName.get(parts.route)?.find((each) => takesFrom(each, parts.queue))
+      if (route !== undefined) yield { code: Number(code), route, parts }
     }
   }
 
-  #partsOf(code: number): { readonly base: string; readonly src: string | undefined } {
+  #partsOf(code: number): RouteParts {
     const known = this.#parts.get(code)
     if (known !== undefined) return known
-    const [executor = '', type = '', version = '', src] = JSON.parse(this.#names.textOf(code)) as readonly string[]
-    const parts = { base: routeName({ executor, type, version }), src }
+    const [executor, type, version, src, queue] = JSON.parse(this.#names.textOf(code)) as NameParts
+    const route = { executor, type, version }
+    const place = routeName(route, undefined, queue)
+    const parts = { route: routeName(route), src: src ?? undefined, queue, place }
     this.#parts.set(code, parts)
     return parts
   }
 
-  #byName(routes: readonly Route[]): ReadonlyMap<string, Route> {
+  #byName(routes: readonly Route[]): ReadonlyMap<string, readonly Route[]> {
     const known = this.#routesOf.get(routes)
     if (known !== undefined) return known
-    const byName = new Map(routes.map((route) => [routeName(route), route]))
+    const byName = Map.groupBy(routes, (route) => routeName(route))
     this.#routesOf.set(routes, byName)
     return byName
   }
@@ -190,12 +221,20 @@ function inOrder(a: ReadyPlace, b: ReadyPlace): number {
   return b.priority - a.priority || a.readyAt - b.readyAt || a.n - b.n || a.invocation - b.invocation
 }
 
-function placeOf([n, invocation, priority, readyAt]: Row, executor: string): ReadyPlace {
+/** The name of a group, as `routeName` makes it. */
+type NameParts = readonly [executor: string, type: string, version: string, src?: string | null, queue?: string]
+
+function takesFrom({ queues }: Route, queue: string | undefined): boolean {
+  return queue === undefined ? queues === undefined : queues?.has(queue) === true
+}
+
+function placeOf([n, invocation, priority, readyAt]: Row, executor: string, queue: string): ReadyPlace {
   return {
     n: Number(n),
     invocation: Number(invocation),
     priority: Number(priority),
     readyAt: Number(readyAt),
     executor,
+    queue,
   }
 }

@@ -5,7 +5,7 @@
 export const APPLICATION_ID = 0x6a6f6263
 
 /** The `user_version` of files with this schema. */
-export const SCHEMA_VERSION = 4
+export const SCHEMA_VERSION = 5
 
 /**
  * The tables.
@@ -157,7 +157,7 @@ export const TABLES = `
   ) STRICT, WITHOUT ROWID;
 `
 
-/** Tables that schemas 1 to 3 have too, where they lack only the columns of `ADDED_COLUMNS`. */
+/** Tables that schemas 1 to 3 have too, where they lack only the columns of `ADDITIONS`. */
 export const LASTING_TABLES = `
   CREATE TABLE pipelines (
     tenant TEXT NOT NULL,
@@ -184,7 +184,51 @@ export const LASTING_TABLES = `
 `
 
 /**
- * Tables of schema 4.
+ * The indexes that schema 3 has too. Lists are ordered by `created_at`. Jobs created in the same millisecond are sorted
+ * by id after reading, so no index contains ids. If nothing of a job runs, waits or is due, a change of its kind
+ * rewrites only two index entries.
+ */
+export const INDEXES = `
+  CREATE UNIQUE INDEX jobs_slot ON jobs (tenant, slot) WHERE slot IS NOT NULL;
+  CREATE UNIQUE INDEX jobs_key ON jobs (tenant, created_by, key) WHERE key IS NOT NULL;
+  CREATE UNIQUE INDEX jobs_unique ON jobs (tenant, unique_key) WHERE unique_key IS NOT NULL;
+  CREATE INDEX jobs_ready ON jobs (route, limit_key, priority, ready_at) WHERE route IS NOT NULL;
+  CREATE INDEX jobs_holder ON jobs (holder) WHERE token IS NOT NULL;
+  CREATE INDEX jobs_limit ON jobs (limit_key) WHERE token IS NOT NULL AND limit_key IS NOT NULL;
+  CREATE INDEX jobs_wake ON jobs (wake_at) WHERE wake_at IS NOT NULL;
+  CREATE INDEX jobs_turn ON jobs (tenant, pipeline, priority DESC, waits_since, created_at)
+    WHERE waits_since IS NOT NULL AND pipeline IS NOT NULL;
+  CREATE INDEX jobs_starting ON jobs (waits_since) WHERE waits_since IS NOT NULL AND pipeline IS NULL;
+  CREATE INDEX jobs_by_time ON jobs (created_at);
+  CREATE INDEX jobs_of_tenant ON jobs (tenant, kind, created_at);
+  CREATE INDEX jobs_of_creator ON jobs (tenant, created_by, kind, created_at);
+  CREATE INDEX jobs_of_pipeline ON jobs (tenant, pipeline, created_at) WHERE pipeline IS NOT NULL;
+  CREATE INDEX jobs_of_pipeline_and_creator ON jobs (tenant, created_by, pipeline, created_at)
+    WHERE pipeline IS NOT NULL;
+  CREATE INDEX jobs_of_parent ON jobs (parent, created_at) WHERE parent IS NOT NULL;
+
+  CREATE INDEX tasks_ready ON tasks (route, limit_key, priority, ready_at) WHERE route IS NOT NULL;
+  CREATE INDEX tasks_holder ON tasks (holder) WHERE token IS NOT NULL;
+  CREATE INDEX tasks_limit ON tasks (limit_key) WHERE token IS NOT NULL AND limit_key IS NOT NULL;
+
+  CREATE INDEX events_of_job ON events (job);
+  CREATE INDEX gone_id ON gone (id);
+  CREATE INDEX logs_key ON logs (n, key);
+  CREATE UNIQUE INDEX items_key ON items (n, invocation, key);
+  CREATE INDEX items_status ON items (n, status, number);
+`
+
+/** What one schema has added to the one before. */
+export interface Addition {
+  readonly version: number
+  /** New columns of tables that exist. `TABLES` and `LASTING_TABLES` have them too. */
+  readonly columns: readonly (readonly [table: string, column: string])[]
+  /** New tables and indexes. */
+  readonly sql: string
+}
+
+/**
+ * What schema 4 has added.
  *
  * - In `dependencies`, `source` names what the pipeline runs after: a pipeline or a job type.
  * - `meta` has the newest number of a notification. Numbers are never used again, so readers can continue after one.
@@ -192,7 +236,14 @@ export const LASTING_TABLES = `
  *   the person has read.
  * - In `subscriptions`, `type` or `pipeline` is empty if the subscription does not name one.
  */
-export const ADDED_TABLES = `
+const SCHEMA_4: Addition = {
+  version: 4,
+  columns: [
+    ['jobs', 'assignee INTEGER'],
+    ['gone', 'assignee INTEGER'],
+    ['pipelines', 'due_at INTEGER'],
+  ],
+  sql: `
   CREATE TABLE dependencies (
     tenant TEXT NOT NULL,
     source TEXT NOT NULL,
@@ -236,56 +287,51 @@ export const ADDED_TABLES = `
     PRIMARY KEY (tenant, person, type, pipeline)
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE paused_types (type TEXT PRIMARY KEY, reason TEXT NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-`
 
-/** Columns of schema 4, by table. Schema 3 has these tables without them. */
-export const ADDED_COLUMNS: readonly (readonly [table: string, column: string])[] = [
-  ['jobs', 'assignee INTEGER'],
-  ['gone', 'assignee INTEGER'],
-  ['pipelines', 'due_at INTEGER'],
-]
-
-/** Indexes of schema 4. */
-export const ADDED_INDEXES = `
   CREATE INDEX notifications_for ON notifications (tenant, audience, number);
   CREATE INDEX notifications_of_job ON notifications (job) WHERE job IS NOT NULL;
   CREATE INDEX notifications_of_pipeline ON notifications (tenant, pipeline) WHERE job IS NULL;
   CREATE INDEX subscriptions_to ON subscriptions (tenant, type, pipeline, person);
   CREATE INDEX jobs_of_assignee ON jobs (tenant, assignee, kind, created_at) WHERE assignee IS NOT NULL;
   CREATE INDEX pipelines_due ON pipelines (due_at) WHERE due_at IS NOT NULL;
-`
+`,
+}
 
 /**
- * The indexes that schema 3 has too. Lists are ordered by `created_at`. Jobs created in the same millisecond are sorted
- * by id after reading, so no index contains ids. If nothing of a job runs, waits or is due, a change of its kind
- * rewrites only two index entries.
+ * What schema 5 has added: agents, and the leases under which they hold tasks. A lease is a row of its own, so that a
+ * heartbeat rewrites no job.
  */
-export const INDEXES = `
-  CREATE UNIQUE INDEX jobs_slot ON jobs (tenant, slot) WHERE slot IS NOT NULL;
-  CREATE UNIQUE INDEX jobs_key ON jobs (tenant, created_by, key) WHERE key IS NOT NULL;
-  CREATE UNIQUE INDEX jobs_unique ON jobs (tenant, unique_key) WHERE unique_key IS NOT NULL;
-  CREATE INDEX jobs_ready ON jobs (route, limit_key, priority, ready_at) WHERE route IS NOT NULL;
-  CREATE INDEX jobs_holder ON jobs (holder) WHERE token IS NOT NULL;
-  CREATE INDEX jobs_limit ON jobs (limit_key) WHERE token IS NOT NULL AND limit_key IS NOT NULL;
-  CREATE INDEX jobs_wake ON jobs (wake_at) WHERE wake_at IS NOT NULL;
-  CREATE INDEX jobs_turn ON jobs (tenant, pipeline, priority DESC, waits_since, created_at)
-    WHERE waits_since IS NOT NULL AND pipeline IS NOT NULL;
-  CREATE INDEX jobs_starting ON jobs (waits_since) WHERE waits_since IS NOT NULL AND pipeline IS NULL;
-  CREATE INDEX jobs_by_time ON jobs (created_at);
-  CREATE INDEX jobs_of_tenant ON jobs (tenant, kind, created_at);
-  CREATE INDEX jobs_of_creator ON jobs (tenant, created_by, kind, created_at);
-  CREATE INDEX jobs_of_pipeline ON jobs (tenant, pipeline, created_at) WHERE pipeline IS NOT NULL;
-  CREATE INDEX jobs_of_pipeline_and_creator ON jobs (tenant, created_by, pipeline, created_at)
-    WHERE pipeline IS NOT NULL;
-  CREATE INDEX jobs_of_parent ON jobs (parent, created_at) WHERE parent IS NOT NULL;
+const SCHEMA_5: Addition = {
+  version: 5,
+  columns: [],
+  sql: `
+  CREATE TABLE agents (
+    tenant TEXT NOT NULL,
+    id TEXT NOT NULL,
+    credential TEXT,
+    revision INTEGER NOT NULL,
+    seen_at INTEGER,
+    body TEXT NOT NULL,
+    PRIMARY KEY (tenant, id)
+  ) STRICT, WITHOUT ROWID;
 
-  CREATE INDEX tasks_ready ON tasks (route, limit_key, priority, ready_at) WHERE route IS NOT NULL;
-  CREATE INDEX tasks_holder ON tasks (holder) WHERE token IS NOT NULL;
-  CREATE INDEX tasks_limit ON tasks (limit_key) WHERE token IS NOT NULL AND limit_key IS NOT NULL;
+  CREATE TABLE leases (
+    job TEXT NOT NULL,
+    token INTEGER NOT NULL,
+    tenant TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    until INTEGER NOT NULL,
+    PRIMARY KEY (job, token)
+  ) STRICT, WITHOUT ROWID;
 
-  CREATE INDEX events_of_job ON events (job);
-  CREATE INDEX gone_id ON gone (id);
-  CREATE INDEX logs_key ON logs (n, key);
-  CREATE UNIQUE INDEX items_key ON items (n, invocation, key);
-  CREATE INDEX items_status ON items (n, status, number);
-`
+  CREATE INDEX agents_credential ON agents (credential) WHERE credential IS NOT NULL;
+  CREATE INDEX leases_until ON leases (until);
+  CREATE INDEX leases_of_agent ON leases (tenant, agent);
+`,
+}
+
+/** What the schemas after the third have added, in order. */
+export const ADDITIONS: readonly Addition[] = [SCHEMA_4, SCHEMA_5]
+
+/** The tables and indexes of `ADDITIONS`. */
+export const ADDED = ADDITIONS.map(({ sql }) => sql).join('')

@@ -4,7 +4,8 @@
  * **Layout** (`schema.ts`). A job is one row: narrow columns for queries, its input, its progress, and the rest of its
  * record as one text. Texts that repeat in many rows are stored once, and rows hold their codes (`names.ts`,
  * `kinds.ts`). Tasks after the first, labels, steps, items and log lines have rows of their own (`task-rows.ts`,
- * `job-table.ts`, `notes.ts`). The log has one row for the events of one write of a job (`event-log.ts`).
+ * `job-table.ts`, `notes.ts`). The log has one row for the events of one write of a job (`event-log.ts`). A lease of an
+ * agent is a row of its own, so a heartbeat writes no job (`leases.ts`).
  *
  * **What a commit writes** (`commit-writer.ts`). A commit is one transaction: BEGIN IMMEDIATE, its changesets in order,
  * its claim (`claim-writer.ts`), COMMIT. An update sets only the columns that differ from the old record, so SQLite
@@ -255,6 +256,31 @@ class SqliteConnection implements StorageConnection {
 
   readonly subscribers: StorageConnection['subscribers'] = (to, limit, after) =>
     this.#read(() => this.#tables.subscriptions.persons(to, limit, after))
+
+  readonly expiredLeases: StorageConnection['expiredLeases'] = (at, limit, skip) =>
+    this.#read(() => this.#tables.leases.expired(at, limit, skip))
+
+  readonly extendLeases: StorageConnection['extendLeases'] = (until) =>
+    this.#write(() => this.#tables.leases.extend(until))
+
+  readonly leasesOf: StorageConnection['leasesOf'] = (agent) => this.#read(() => this.#tables.leases.of(agent))
+
+  readonly agent: StorageConnection['agent'] = (key) => this.#read(() => this.#tables.agents.get(key))
+
+  readonly agentByCredential: StorageConnection['agentByCredential'] = (hash) =>
+    this.#read(() => this.#tables.agents.withCredential(hash))
+
+  readonly agents: StorageConnection['agents'] = (page) => this.#read(() => this.#tables.agents.page(page))
+
+  readonly putAgent: StorageConnection['putAgent'] = (agent) => this.#write(() => this.#tables.agents.put(agent))
+
+  readonly removeAgent: StorageConnection['removeAgent'] = (key) =>
+    this.#write(() => {
+      this.#tables.agents.drop(key)
+      this.#tables.leases.endOf(key)
+    })
+
+  readonly agentsSeen: StorageConnection['agentsSeen'] = (seen) => this.#write(() => this.#tables.agents.seen(seen))
 
   readonly register: StorageConnection['register'] = (charts, mayReplace) =>
     this.#write(() => this.#charts.register(charts, mayReplace))

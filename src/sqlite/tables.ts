@@ -1,10 +1,12 @@
 import type { DatabaseSync } from 'node:sqlite'
+import { Agents } from './agents.ts'
 import { EventLog } from './event-log.ts'
 import { JobLookups } from './job-lookups.ts'
 import { JobRemoval } from './job-removal.ts'
 import { JobTable } from './job-table.ts'
 import { JobTrees } from './job-trees.ts'
 import { Kinds } from './kinds.ts'
+import { Leases } from './leases.ts'
 import { LimitKeys } from './limit-keys.ts'
 import { Names } from './names.ts'
 import { Notes } from './notes.ts'
@@ -30,6 +32,8 @@ export interface Tables {
   readonly removal: JobRemoval
   readonly subscriptions: Subscriptions
   readonly paused: TypePauses
+  readonly agents: Agents
+  readonly leases: Leases
 }
 
 /** Prepares all statements of these parts. The database must have the current schema. */
@@ -42,6 +46,7 @@ export function tablesOf(db: DatabaseSync, prepare: Prepare, logLinesMax: number
     log: new EventLog(prepare, names),
     notes: new Notes(prepare, logLinesMax),
     notifications: new Notifications(prepare, subscriptions),
+    leases: new Leases(prepare),
   }
   return {
     ...removed,
@@ -54,5 +59,6 @@ export function tablesOf(db: DatabaseSync, prepare: Prepare, logLinesMax: number
     removal: new JobRemoval(prepare, removed),
     subscriptions,
     paused: new TypePauses(prepare),
+    agents: new Agents(prepare),
   }
 }

@@ -74,6 +74,10 @@ export class WatchedChart implements Chart {
     return this.#chart.canHandle(snapshot, event, scope)
   }
 
+  isNamed(eventType: string): boolean {
+    return this.#chart.isNamed(eventType)
+  }
+
   info(snapshot: ChartSnapshot): StateInfo {
     return this.#chart.info(snapshot)
   }

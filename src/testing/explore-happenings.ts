@@ -1,3 +1,4 @@
+import { holderOf } from '../model/agent.ts'
 import {
   claim,
   type Decision,
@@ -29,6 +30,9 @@ export const NOW: DecisionContext = { at: 0, random: 0, heartbeatMs: 0 }
 
 const BEFORE = -1
 
+const ENGINE = { holder: 'explorer' }
+const AGENT = { holder: holderOf({ tenant: 'default', id: 'explorer' }), agent: { id: 'explorer', name: 'explorer' } }
+
 /**
  * Everything that can happen to a job next: commands, timers, and what its tasks and children send and how they end.
  */
@@ -46,20 +50,21 @@ export function happeningsOf(type: AnyJobType, job: Job, examples: Examples): re
 function happeningsOfTask(type: AnyJobType, job: Job, task: Task, examples: Examples): readonly Happening[] {
   const { invocation, id, token, status } = task
   if (status === 'inline') return []
-  // A program reports its start some time after it was claimed, so its start is an event of its own.
-  const startsLater = type.tasks.get(task.src)?.program !== undefined
+  // A program or an agent reports its start some time after the claim, so the start is an event of its own.
+  const { program, isForAgents = false } = type.tasks.get(task.src) ?? {}
+  const startsLater = program !== undefined || isForAgents
   if (status === 'available') {
     return [
       {
         says: startsLater ? ['task.claimed'] : ['task.claimed', 'task.started'],
-        decide: () => claim(type, job, invocation, { holder: 'explorer', startsLater }, NOW),
+        decide: () => claim(type, job, invocation, { ...(isForAgents ? AGENT : ENGINE), startsLater }, NOW),
       },
     ]
   }
   const begun = { says: ['task.started'], decide: () => started(type, job, token, undefined, NOW) }
   const done = examples.outputs(task).map((output) => {
     const result = { ok: true as const, ...(output === undefined ? {} : { output }) }
-    return { says: [`xstate.done.actor.${id}`], decide: () => end(type, job, token, result, NOW) }
+    return { says: [`xstate.done.actor.${id}`], decide: () => unlessRefused(task, end(type, job, token, result, NOW)) }
   })
   const failed = examples.errors(task).map((error) => {
     const last = withLastAttempt(type, job, task)
@@ -67,7 +72,7 @@ function happeningsOfTask(type: AnyJobType, job: Job, task: Task, examples: Exam
   })
   const sent = examples.sent(task).map((event) => ({
     says: [event.type],
-    decide: () => report(type, job, token, { kind: 'event', event }, NOW),
+    decide: () => unlessRefused(task, report(type, job, token, { kind: 'event', event }, NOW)),
   }))
   return [
     ...(startsLater && status === 'claimed' ? [begun] : []),
@@ -76,6 +81,11 @@ function happeningsOfTask(type: AnyJobType, job: Job, task: Task, examples: Exam
     ...sent,
     ...(status === 'claimed' && !isChild(type, task) ? interrupted(type, job, task) : []),
   ]
+}
+
+// A report of an agent that the chart does not take is refused, and changes nothing.
+function unlessRefused({ queue }: Task, decision: Decision | undefined): Decision | undefined {
+  return queue === undefined || decision?.handled !== false ? decision : undefined
 }
 
 /** How a task can be interrupted: its process dies, or its engine stops and gives the task back. */

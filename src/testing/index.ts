@@ -1,3 +1,4 @@
+export { type AgentConformanceOptions, agentConformance, type TransportUnderTest } from './agent-conformance.ts'
 export {
   type AuthorizationConformanceOptions,
   authorizationConformance,

@@ -1,11 +1,13 @@
 import { callback, checkOptions, required } from '../model/option-checks.ts'
 import type { Storage, StorageConnection } from '../port/storage.ts'
 import type { Bench } from './storage-bench.ts'
+import { agentChecks } from './storage-checks-agents.ts'
 import { assigneeChecks } from './storage-checks-assignee.ts'
 import { claimingChecks } from './storage-checks-claiming.ts'
 import { deletingChecks } from './storage-checks-deleting.ts'
 import { instanceChecks } from './storage-checks-instances.ts'
 import { itemChecks } from './storage-checks-items.ts'
+import { leaseChecks } from './storage-checks-leases.ts'
 import { limitChecks } from './storage-checks-limits.ts'
 import { listChecks } from './storage-checks-lists.ts'
 import { loadingChecks } from './storage-checks-loading.ts'
@@ -20,6 +22,7 @@ import { raceChecks } from './storage-checks-races.ts'
 import { readingChecks } from './storage-checks-reading.ts'
 import { readyChecks } from './storage-checks-ready.ts'
 import { scheduleChecks } from './storage-checks-schedules.ts'
+import { taskQueueChecks } from './storage-checks-task-queues.ts'
 import { uniqueKeyChecks } from './storage-checks-unique-keys.ts'
 import { waitingChecks } from './storage-checks-waiting.ts'
 import { writingChecks } from './storage-checks-writing.ts'
@@ -67,6 +70,7 @@ export function storageConformance(
     ...readyChecks,
     ...limitChecks,
     ...queueChecks,
+    ...taskQueueChecks,
     ...readingChecks,
     ...loadingChecks,
     ...listChecks,
@@ -80,6 +84,8 @@ export function storageConformance(
     ...pipelineChecks,
     ...scheduleChecks,
     ...notificationChecks,
+    ...agentChecks,
+    ...leaseChecks,
     ...instanceChecks,
     ...raceChecks,
   }

@@ -1,3 +1,4 @@
+import type { AgentKey, Lease } from '../../src/model/agent.ts'
 import type { EventRow } from '../../src/model/event.ts'
 import {
   claimableTasks,
@@ -13,7 +14,7 @@ import {
 } from '../../src/model/job.ts'
 import { dueTime, type Pipeline } from '../../src/model/pipeline.ts'
 import type { Task } from '../../src/model/task.ts'
-import type { Changeset, ChangesetResult, Claim, LogLine, Note, Write } from '../../src/port/storage.ts'
+import type { Changeset, ChangesetResult, Claim, LogLine, Note, Route, Write } from '../../src/port/storage.ts'
 
 /** A storage as its guarantees describe it, without indexes and slow. Every storage should give the same answers. */
 
@@ -45,11 +46,12 @@ interface State {
   readonly rows: ReadonlyMap<string, NaiveRow>
   readonly log: readonly EventRow[]
   readonly pipelines: ReadonlyMap<string, Pipeline>
+  readonly leases: readonly Lease[]
 }
 
 /** The storage that the tested one is compared with. */
 export class NaiveStorage {
-  #state: State = { rows: new Map(), log: [], pipelines: new Map() }
+  #state: State = { rows: new Map(), log: [], pipelines: new Map(), leases: [] }
   #inserts = 0
 
   get rows(): readonly NaiveRow[] {
@@ -107,6 +109,29 @@ export class NaiveStorage {
     return found.sort((a, b) => (a.id < b.id ? -1 : 1))
   }
 
+  /** The leases of an agent, by job id and token. */
+  leasesOf({ tenant, id }: AgentKey): readonly Lease[] {
+    const own = this.#state.leases.filter(({ agent }) => agent.tenant === tenant && agent.id === id)
+    return own.sort(byTask)
+  }
+
+  /** The leases that have ended by `at`, those that ended first come first. */
+  expiredLeases(at: number): readonly Lease[] {
+    const ended = this.#state.leases.filter(({ until }) => until <= at)
+    return ended.sort((a, b) => a.until - b.until || byTask(a, b))
+  }
+
+  extendLeases(until: number): void {
+    const leases = this.#state.leases.map((each) => (each.until === 0 ? each : later(each, until)))
+    this.#set({ leases })
+  }
+
+  /** Ends the leases of an agent, as its removal does. */
+  endLeasesOf(agent: AgentKey): void {
+    const own = this.leasesOf(agent)
+    this.#set({ leases: this.#state.leases.map((each) => (own.includes(each) ? { ...each, until: 0 } : each)) })
+  }
+
   heldUnder(key: string): number {
     return this.rows.flatMap(({ job }) => heldKeys(job)).filter((each) => each.key === key).length
   }
@@ -148,13 +173,15 @@ export class NaiveStorage {
   #claim(claim: Claim): readonly NaiveClaimed[] {
     const claimed: NaiveClaimed[] = []
     const given = new Set<string>()
+    const closed = new Set<string>()
     const room = new Map(claim.room)
     for (;;) {
-      const next = this.#ready(claim, room).find((each) => !given.has(nameOf(each)))
+      const next = this.#ready(claim, room).find((each) => !given.has(nameOf(each)) && !closed.has(queueOf(each)))
       if (next === undefined) return claimed
       given.add(nameOf(next))
       const decision = claim.decide({ ...next, tree: (id) => this.get(id) })
       if (decision.kind === 'stop') return claimed
+      if (decision.kind === 'close') closed.add(queueOf(next))
       if (decision.kind !== 'claim' || this.#apply(decision.writes, new Set()) !== 'applied') continue
       room.set(next.task.executor, (room.get(next.task.executor) ?? 0) - 1)
       claimed.push({ job: this.get(next.job.id) ?? next.job, invocation: next.task.invocation })
@@ -166,7 +193,7 @@ export class NaiveStorage {
     for (const { n, job } of this.rows) {
       for (const task of claimableTasks(job)) {
         const { executor, limitKey, src, availableAt } = task
-        const route = routes.find((each) => isOf(job, each) && each.executor === executor)
+        const route = routes.find((each) => isOf(job, each) && each.executor === executor && takesFrom(each, task))
         if (route === undefined || availableAt > at || (room.get(executor) ?? 0) < 1) continue
         const most = limitKey === undefined ? undefined : route.limits?.get(src)
         if (most === undefined || this.heldUnder(limitKey ?? '') < most) ready.push({ n, job, task })
@@ -211,7 +238,29 @@ export class NaiveStorage {
         }
         return undefined
       }
+      case 'grant':
+        this.#lease(write.lease, write.lease)
+        return undefined
+      case 'lease': {
+        const lease = this.#state.leases.find((each) => isOfTask(each, write))
+        const { tenant, id } = write.agent
+        const isOwn = lease?.agent.tenant === tenant && lease.agent.id === id && lease.until > write.at
+        if (!isOwn) return { status: 'stale' }
+        if (write.until !== undefined) this.#lease(lease, { ...lease, until: write.until })
+        return undefined
+      }
+      case 'expire': {
+        const lease = this.#state.leases.find((each) => isOfTask(each, write))
+        if (lease === undefined || lease.until > write.at) return { status: 'stale' }
+        this.#lease(lease, undefined)
+        return undefined
+      }
     }
+  }
+
+  #lease(task: Pick<Lease, 'jobId' | 'token'>, lease: Lease | undefined): void {
+    const others = this.#state.leases.filter((each) => !isOfTask(each, task))
+    this.#set({ leases: lease === undefined ? others : [...others, lease] })
   }
 
   #insert({
@@ -268,6 +317,8 @@ export class NaiveStorage {
     if (row.job.deletedAt !== undefined && !isBusy(row.job)) {
       rows.delete(row.job.id)
       removeChildrenOf(rows, row.job.id)
+      const isRemoved = ({ jobId }: Lease) => before.rows.has(jobId) && !rows.has(jobId)
+      this.#set({ leases: before.leases.filter((lease) => !isRemoved(lease)) })
     } else rows.set(row.job.id, row)
     this.#set({ rows })
     if (limits.some(({ key, concurrency }) => this.heldUnder(key) > concurrency)) {
@@ -358,6 +409,27 @@ function isOfQueue(a: Job, b: Job): boolean {
 
 function isOf(job: Job, { type, version }: { readonly type: string; readonly version: string }): boolean {
   return job.type === type && job.version === version
+}
+
+function takesFrom({ queues }: Route, { queue }: Task): boolean {
+  return queue === undefined ? queues === undefined : queues?.has(queue) === true
+}
+
+/** Names the queue of a route in which a task waits. */
+function queueOf({ job: { type, version }, task: { executor, queue } }: { readonly job: Job; readonly task: Task }) {
+  return JSON.stringify([type, version, executor, queue])
+}
+
+function isOfTask(lease: Lease, { jobId, token }: Pick<Lease, 'jobId' | 'token'>): boolean {
+  return lease.jobId === jobId && lease.token === token
+}
+
+function byTask(a: Lease, b: Lease): number {
+  return a.jobId === b.jobId ? a.token - b.token : a.jobId < b.jobId ? -1 : 1
+}
+
+function later(lease: Lease, until: number): Lease {
+  return lease.until < until ? { ...lease, until } : lease
 }
 
 function nameOf({ job, task }: { readonly job: Job; readonly task: Task }): string {

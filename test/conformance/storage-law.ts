@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { type StorageUnderTest, virtualClock } from 'jobchart/testing'
+import type { AgentKey } from '../../src/model/agent.ts'
 import { type EventRow, eventRow } from '../../src/model/event.ts'
 import type { Job } from '../../src/model/job.ts'
 import type { Pipeline } from '../../src/model/pipeline.ts'
 import type { Json } from '../../src/model/storable.ts'
 import type { Task } from '../../src/model/task.ts'
-import type { Changeset, Claim, ClaimDecision, Note, StorageConnection, Write } from '../../src/port/storage.ts'
+import type { Changeset, Claim, ClaimDecision, Note, Route, StorageConnection, Write } from '../../src/port/storage.ts'
 import { type NaiveRow, NaiveStorage } from './naive-storage.ts'
 
 // Random commits on two connections of a storage. Each is compared with the same commit on a naive storage.
@@ -22,6 +23,12 @@ const TYPES = [
 ]
 const EXECUTORS = ['x', 'y']
 const KEYS = ['k', 'l']
+const QUEUES = ['q', 'r']
+const AGENTS: readonly AgentKey[] = [
+  { tenant: 't1', id: 'ann' },
+  { tenant: 't1', id: 'bob' },
+  { tenant: 't2', id: 'ann' },
+]
 /** Milliseconds between two commits. */
 const TICK = 1_000
 /** The limit of each key, by the name of the task. */
@@ -55,7 +62,11 @@ const write = fc.oneof(
       isChild: fc.boolean(),
       delay: fc.integer({ min: -3, max: 3 }),
       tasks: fc.array(
-        fc.record({ executor: fc.constantFrom(...EXECUTORS), key: fc.constantFrom(undefined, ...KEYS) }),
+        fc.record({
+          executor: fc.constantFrom(...EXECUTORS),
+          key: fc.constantFrom(undefined, ...KEYS),
+          queue: fc.constantFrom(undefined, undefined, ...QUEUES),
+        }),
         {
           maxLength: 3,
         },
@@ -102,28 +113,43 @@ const write = fc.oneof(
     ] as const),
   }),
   fc.record({ op: fc.constant('owe' as const), id: fc.constantFrom(...PIPELINES), at: fc.nat({ max: 9 }) }),
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      op: fc.constantFrom('grant' as const, 'grant' as const, 'lease' as const, 'lease' as const, 'expire' as const),
+      id: fc.constantFrom(...IDS.slice(0, 3)),
+      token: fc.integer({ min: 1, max: 2 }),
+      agent: fc.constantFrom(...AGENTS),
+      until: fc.constantFrom(undefined, -1, 0, 1, 3),
+    }),
+  },
 )
 
 const claim = fc.record({
   routes: fc.subarray(TYPES.flatMap((type) => EXECUTORS.map((executor) => ({ ...type, executor })))),
   isLimited: fc.boolean(),
+  /** The queues of the routes. `undefined`: the routes have none. `both`: each route twice, with all queues and with none. */
+  queues: fc.constantFrom(undefined, undefined, ['q'] as const, QUEUES, 'both' as const),
   room: fc.record({ x: fc.integer({ min: 0, max: 3 }), y: fc.integer({ min: 0, max: 3 }) }),
   /** The decision about a task, by its number. */
-  decide: fc.array(fc.constantFrom('claim', 'claim', 'claim', 'leave', 'refused', 'touch', 'tell', 'left', 'stop'), {
-    minLength: 1,
-    maxLength: 5,
-  }),
+  decide: fc.array(
+    fc.constantFrom('claim', 'claim', 'claim', 'grant', 'leave', 'close', 'refused', 'touch', 'tell', 'left', 'stop'),
+    { minLength: 1, maxLength: 5 },
+  ),
 })
 
 const step = fc.record({
   connection: fc.nat({ max: 1 }),
   changesets: fc.array(fc.array(write, { minLength: 1, maxLength: 4 }), { maxLength: 4 }),
   claim: fc.option(claim, { nil: undefined }),
+  /** What follows the commit. */
+  afterwards: fc.constantFrom(undefined, undefined, undefined, undefined, 'extend' as const, 'remove' as const),
 })
 
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never
 type WriteSpec = Step['changesets'][number][number]
 type ClaimSpec = NonNullable<Step['claim']>
+type LeaseSpec = Extract<WriteSpec, { op: 'grant' | 'lease' | 'expire' }>
 type UpdateSpec = Extract<WriteSpec, { op: 'update' }>
 
 /** Options of the law. */
@@ -175,7 +201,10 @@ class Run {
   }
 
   async play(steps: readonly Step[]): Promise<void> {
-    for (const each of steps) await this.#commit(each)
+    for (const each of steps) {
+      await this.#commit(each)
+      await this.#afterwards(each)
+    }
     await this.#compareReads()
   }
 
@@ -213,6 +242,18 @@ class Run {
     await this.#compareJobs()
   }
 
+  async #afterwards({ connection, afterwards }: Step): Promise<void> {
+    const storage = this.#connections[connection === 0 ? 0 : 1]
+    const agent = AGENTS[this.#count % AGENTS.length]
+    if (afterwards === 'extend') {
+      await storage.extendLeases(this.#at + TICK)
+      this.#naive.extendLeases(this.#at + TICK)
+    } else if (afterwards === 'remove' && agent !== undefined) {
+      await storage.removeAgent(agent)
+      this.#naive.endLeasesOf(agent)
+    }
+  }
+
   #write(spec: WriteSpec, decided: Map<string, Job>): readonly Write[] {
     switch (spec.op) {
       case 'insert': {
@@ -248,7 +289,17 @@ class Run {
       }
       case 'owe':
         return [{ op: 'owe', tenant: 't1', id: spec.id, run: { jobId: 'a', at: spec.at } }]
+      default:
+        return [this.#lease(spec)]
     }
+  }
+
+  #lease({ op, id: jobId, token, agent, until }: LeaseSpec): Write {
+    const at = this.#at
+    const end = at + (until ?? 2) * TICK
+    if (op === 'grant') return { op, lease: { jobId, token, agent, until: end } }
+    if (op === 'expire') return { op, jobId, token, at }
+    return { op, jobId, token, agent, at, ...(until === undefined ? {} : { until: end }) }
   }
 
   #record({ id, age }: UpdateSpec, decided: ReadonlyMap<string, Job>): Job | undefined {
@@ -279,24 +330,28 @@ class Run {
   }
 
   // It decides by the task alone, so both storages get the same decision.
-  #claim({ routes, isLimited, room, decide }: ClaimSpec): Claim {
+  #claim({ routes, queues, isLimited, room, decide }: ClaimSpec): Claim {
     const at = this.#at
+    const limited = routes.map((route): Route => (isLimited ? { ...route, limits: LIMITS } : route))
+    const queued = limited.map((route): Route => ({ ...route, queues: new Set(queues === 'both' ? QUEUES : queues) }))
     return {
       id: `claim${this.#count}`,
-      routes: routes.map((route) => (isLimited ? { ...route, limits: LIMITS } : route)),
+      routes: [...(queues === undefined || queues === 'both' ? limited : []), ...(queues === undefined ? [] : queued)],
       at,
       room: new Map(Object.entries(room)),
       decide: ({ job, task, tree }): ClaimDecision => {
         const kind = decide[(task.invocation + IDS.indexOf(job.id)) % decide.length]
-        if (kind === 'leave' || kind === 'stop') return { kind }
+        if (kind === 'leave' || kind === 'close' || kind === 'stop') return { kind }
         const tasks = job.tasks.map((each) => (each.invocation === task.invocation ? claimedTask(each, job) : each))
         const next = after(job, kind === 'touch' ? {} : { tasks, counter: job.counter + 1, startedAt: at }, at)
         const update: Write = { op: 'update', before: job, job: next, events: told(next, 'job.updated') }
         const look: Write = { op: 'expect', jobId: job.id, revision: 0 }
         const parent = job.parentId === undefined ? undefined : tree(job.parentId)
         const above = parent === undefined ? [] : [tellingOf(parent, kind === 'left', at)]
-        const more = kind === 'refused' ? [look] : kind === 'tell' || kind === 'left' ? above : []
-        return { kind: 'claim', writes: [update, ...more] }
+        const [agent = { tenant: 't1', id: 'ann' }] = AGENTS
+        const grant: Write = { op: 'grant', lease: { jobId: job.id, token: next.counter, agent, until: at + TICK } }
+        const more = kind === 'refused' ? [grant, look] : kind === 'tell' || kind === 'left' ? above : []
+        return { kind: 'claim', writes: [update, ...more, ...(kind === 'grant' ? [grant] : [])] }
       },
     }
   }
@@ -304,6 +359,8 @@ class Run {
   async #compareJobs(): Promise<void> {
     const [storage] = this.#connections
     for (const id of IDS) assert.deepEqual(await storage.get(id), this.#naive.get(id))
+    for (const agent of AGENTS) assert.deepEqual(await storage.leasesOf(agent), this.#naive.leasesOf(agent))
+    assert.deepEqual(await storage.expiredLeases(this.#at, 100, 0), this.#naive.expiredLeases(this.#at))
   }
 
   async #compareReads(): Promise<void> {
@@ -418,7 +475,7 @@ function newRecord(spec: Extract<WriteSpec, { op: 'insert' }>, at: number): Job 
     priority,
     ...(isWaiting ? { startAt: at + delay * TICK } : { admittedAt: at }),
     timers: [],
-    tasks: tasks.map((task, index) => newTask(index + 1, task.executor, task.key, at + delay * TICK)),
+    tasks: tasks.map((task, index) => newTask(index + 1, task, at + delay * TICK)),
     counter: tasks.length,
     createdAt: at,
     updatedAt: at,
@@ -428,11 +485,18 @@ function newRecord(spec: Extract<WriteSpec, { op: 'insert' }>, at: number): Job 
   }
 }
 
+/** Where a task waits. */
+interface TaskPlace {
+  readonly executor: string
+  readonly key: string | undefined
+  readonly queue: string | undefined
+}
+
 // No two tasks of a job become available at the same time, because their order would be undefined.
-function newTask(invocation: number, executor: string, key: string | undefined, at: number): Task {
+function newTask(invocation: number, { executor, key, queue }: TaskPlace, at: number): Task {
   const availableAt = at + invocation
   const counts = { token: 0, attempt: 0, claims: 0, crashes: 0, losses: 0, steps: 0 }
-  const limit = key === undefined ? {} : { limitKey: key }
+  const limit = { ...(key === undefined ? {} : { limitKey: key }), ...(queue === undefined ? {} : { queue }) }
   const id = `i${invocation % 2}`
   return {
     id,
@@ -473,11 +537,13 @@ function nextRecord(job: Job, { change: kind, pick }: UpdateSpec, at: number): J
     case 'again': {
       if (task === undefined) return undefined
       const left = task.status === 'available' ? [] : [{ ...task, status: 'stopping' as const }]
-      const next = newTask(counter + 1, task.executor, task.limitKey, at + (pick - 1) * TICK)
+      const place = { executor: task.executor, key: task.limitKey, queue: task.queue }
+      const next = newTask(counter + 1, place, at + (pick - 1) * TICK)
       return { ...swap([...left, { ...next, id: task.id }]), counter: counter + 1 }
     }
     case 'add': {
-      const added = newTask(counter + 1, 'x', pick === 0 ? 'k' : undefined, at + (pick - 1) * TICK)
+      const place = { executor: 'x', key: pick === 0 ? 'k' : undefined, queue: pick === 1 ? 'q' : undefined }
+      const added = newTask(counter + 1, place, at + (pick - 1) * TICK)
       return after(job, { tasks: [...tasks, added], counter: counter + 1 }, at)
     }
     case 'settle':

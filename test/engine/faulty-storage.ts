@@ -14,7 +14,17 @@ import { type Method, passing } from './passing-storage.ts'
 type Fault = 'refused' | 'unsent' | 'unheard' | 'conflict' | Promise<void>
 
 /** The calls that write. */
-const WRITES: ReadonlySet<Method> = new Set(['commit', 'claim', 'beat', 'register', 'forget'])
+const WRITES: ReadonlySet<Method> = new Set([
+  'commit',
+  'claim',
+  'beat',
+  'register',
+  'forget',
+  'extendLeases',
+  'putAgent',
+  'removeAgent',
+  'agentsSeen',
+])
 
 /** A storage between an engine and the real one. A test counts its calls and makes them fail. */
 export class FaultyStorage implements Storage {

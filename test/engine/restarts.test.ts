@@ -35,7 +35,7 @@ test('a chart that names the executor’s events hears of each attempt and each 
   work.run().finish()
   await bench.clock.settle()
   const { output } = await ada.get(id)
-  const attempt = [{ type: 'task.claimed', agent: expect.any(String) }, { type: 'task.started' }]
+  const attempt = [{ type: 'task.claimed', agent: { id: expect.any(String) } }, { type: 'task.started' }]
   const lost = { type: 'task.lost', reason: 'its process died' }
   expect(output).toMatchObject([...attempt, lost, ...attempt, ...attempt])
 })

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { assign, cancel, emit, log, raise } from 'xstate'
-import { claim, create, due, end, lose, maySend, release, report } from '../../src/model/decision.ts'
+import { maySend } from '../../src/model/can-handle.ts'
+import { claim, create, due, end, lose, release, report } from '../../src/model/decision.ts'
 import { defineJob } from '../../src/model/definition.ts'
 import { claimableTasks, holdsSlot, wakeAt } from '../../src/model/job.ts'
 import { parseTask, type TaskSettings } from '../../src/model/task.ts'
@@ -157,7 +158,7 @@ describe('claim', () => {
       on: { 'task.claimed': { actions: assign({ by: ({ event }) => (event as unknown as { agent: string }).agent }) } },
     })
     const wild = machineType({ invoke, initial: 'a', states: { a: { on: { '*': 'b', 'task.*': 'b' } }, b: {} } })
-    expect(claimed(naming).context).toEqual({ by: 'me' })
+    expect(claimed(naming).context).toEqual({ by: { id: 'me' } })
     expect(claimed(wild).state).toBe('a')
   })
 

@@ -4,7 +4,7 @@ import { createEngine, defineJob, type Engine, memoryStorage } from 'jobchart'
 import { sqliteStorage } from 'jobchart/sqlite'
 import { expect, onTestFinished, test } from 'vitest'
 import { codeOf } from '../engine/bench.ts'
-import { testFolder } from './bench.ts'
+import { openFile, testFolder } from './bench.ts'
 
 const quick = defineJob({ type: 'quick', execute: ({ input }) => Number(input) })
 let isHeld = true
@@ -85,4 +85,19 @@ test('S43 a backup replaces no file, and leaves none behind when it fails', asyn
 test('a storage in memory makes no backups, and says so', async () => {
   await using engine = await createEngine({ jobs: [quick], storage: memoryStorage() })
   expect(await codeOf(engine.backup('backup.db'))).toBe('INVALID_DEFINITION')
+})
+
+test('S43 a backup has the agents, and the leases under which they hold tasks', async () => {
+  const folder = testFolder()
+  const storage = await openFile(join(folder, 'jobs.db'))
+  const key = { tenant: 't1', id: 'ann' }
+  const agent = { ...key, name: 'Ann', pools: ['gpu'], functions: [], createdBy: 'ada', createdAt: 1, revision: 1 }
+  const lease = { jobId: 'a', token: 1, agent: key, until: 9 }
+  await storage.putAgent(agent)
+  await storage.commit([{ id: 'grant', writes: [{ op: 'grant', lease }] }])
+  await storage.backup?.(join(folder, 'backup.db'))
+  await storage.removeAgent(key)
+  const copy = await openFile(join(folder, 'backup.db'))
+  expect(await copy.agents({ limit: 9 })).toEqual([agent])
+  expect(await copy.leasesOf(key)).toEqual([lease])
 })

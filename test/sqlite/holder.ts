@@ -5,7 +5,7 @@ import { createEngine, defineJob, systemClock } from '../../src/index.ts'
 import { sqliteStorage } from '../../src/sqlite/index.ts'
 import { InstanceLock } from '../../src/sqlite/instance-lock.ts'
 import { migrate } from '../../src/sqlite/migration.ts'
-import { ADDED_INDEXES, ADDED_TABLES, INDEXES, LASTING_TABLES, TABLES } from '../../src/sqlite/schema.ts'
+import { ADDED, INDEXES, LASTING_TABLES, TABLES } from '../../src/sqlite/schema.ts'
 
 const [, , what = '', file = '', argument = ''] = process.argv
 
@@ -24,7 +24,7 @@ const holds: { readonly [what: string]: () => void | Promise<void> } = {
   make: () => {
     const db = new DatabaseSync(file)
     db.exec('PRAGMA journal_mode = WAL; PRAGMA cache_size = 1; BEGIN IMMEDIATE')
-    db.exec(TABLES + LASTING_TABLES + ADDED_TABLES + INDEXES + ADDED_INDEXES)
+    db.exec(TABLES + LASTING_TABLES + INDEXES + ADDED)
     hold(HOLD_MS_MAX)
   },
   /**

@@ -9,12 +9,13 @@ import type { EventDraft } from '../../src/model/event.ts'
 import type { Job, StorageConnection, StoredEvents } from '../../src/port/index.ts'
 import { sqliteStorage } from '../../src/sqlite/index.ts'
 import { InstanceLock } from '../../src/sqlite/instance-lock.ts'
-import { claimedIds } from '../../src/testing/fixtures.ts'
+import { claimedIds, commitOne, insertOf, newJob, routeOf } from '../../src/testing/fixtures.ts'
 import { openFile, refusal, testFolder } from './bench.ts'
 import { holder } from './process.ts'
 
 const FIXTURE = join(import.meta.dirname, 'fixtures', 'schema-2.db')
 const FIXTURE_3 = join(import.meta.dirname, 'fixtures', 'schema-3.db')
+const FIXTURE_4 = join(import.meta.dirname, 'fixtures', 'schema-4.db')
 const FAR = 10_000
 
 /** The content of the file as the second schema read it; see the fixture's README. */
@@ -82,6 +83,7 @@ beforeAll(() => {
 describe.each([
   ['second', FIXTURE],
   ['third', FIXTURE_3],
+  ['fourth', FIXTURE_4],
 ])('a file of the %s schema', (name, fixture) => {
   let storage: StorageConnection
 
@@ -196,6 +198,36 @@ describe.each([
     })
     expect(seen.sort()).toEqual([idOf('available'), idOf('retried later')].sort())
   })
+
+  test('has the tables, columns and indexes of a new file', async () => {
+    const [file, made] = [copied(fixture), join(testFolder(), 'new.db')]
+    for (const each of [file, made]) await openFile(each)
+    expect(layoutOf(file)).toEqual(layoutOf(made))
+  })
+
+  test('stores agents, leases, and tasks in queues', async () => {
+    const writable = await openFile(copied(fixture))
+    const agent = { tenant: 'default', id: 'ann' }
+    const record = { ...agent, name: 'Ann', pools: [], functions: [], createdBy: 'ada', createdAt: 1, revision: 1 }
+    expect(await writable.putAgent(record)).toBe(true)
+    expect(await writable.agents({ limit: FAR })).toEqual([record])
+    const lease = { jobId: idOf('claimed'), token: 1, agent, until: 5 }
+    const { job, ...rest } = newJob({ id: 'queued' }, 1)
+    const queued: Job = { ...job, tasks: job.tasks.map((task) => ({ ...task, queue: 'q' })) }
+    await commitOne(writable, insertOf({ ...rest, job: queued }), { op: 'grant', lease })
+    expect(await writable.leasesOf(agent)).toEqual([lease])
+    expect(await claimedIds(writable, 1, { routes: [{ ...routeOf(), queues: new Set(['q']) }] })).toEqual(['queued'])
+  })
+})
+
+test('a file of the fourth schema keeps notifications, subscriptions and pauses', async () => {
+  const storage = await openFile(copied(FIXTURE_4))
+  const { notifications } = await storage.notifications({ reader: { tenant: 'default', person: 'ada' }, limit: FAR })
+  const key = `${idOf('success')} ended`
+  expect(notifications).toMatchObject([{ number: 1, key, rule: 'ended', tells: 'outcome', isRead: false }])
+  const subscription = { tenant: 'default', person: 'ada', type: 'plain', level: 'alerts', since: 1 }
+  expect(await storage.subscriptions({ tenant: 'default', person: 'ada' })).toEqual([subscription])
+  expect(await storage.pausedTypes()).toEqual([{ type: 'elsewhere', reason: 'moving', at: 5 }])
 })
 
 test('a file of the first schema is migrated too', async () => {
@@ -231,6 +263,7 @@ describe('a migration', () => {
   test.each([
     [2, FIXTURE],
     [3, FIXTURE_3],
+    [4, FIXTURE_4],
   ])(
     'of schema %i is refused while another engine has the file open, and changes nothing',
     async (version, fixture) => {
@@ -243,7 +276,7 @@ describe('a migration', () => {
       lock.release()
       const storage = await openFile(file)
       expect(await storage.lastSequence()).toBe(old.sequence)
-      expect(versionOf(file)).toBe(4)
+      expect(versionOf(file)).toBe(5)
     },
   )
 
@@ -274,6 +307,22 @@ describe('a migration', () => {
     await expectWhole(file)
   })
 
+  test.each([
+    [3, 0],
+    [30, 1],
+  ])('that the fourth schema’s code left after %i pieces goes on where it was', async (pieces, moving) => {
+    const file = clone(large)
+    const { said } = await holder('migrate', file, `${pieces} after`)
+    expect(said).toBe('')
+    const db = new DatabaseSync(file)
+    const { old_tables } =
+      db.prepare(`SELECT count(*) AS old_tables FROM sqlite_schema WHERE name = 'old_jobs'`).get() ?? {}
+    expect(old_tables).toBe(moving)
+    db.exec('DROP TABLE IF EXISTS agents; DROP TABLE IF EXISTS leases; PRAGMA user_version = 4')
+    db.close()
+    await expectWhole(file)
+  })
+
   test('is run by all processes that open the file meanwhile, and all find it done', async () => {
     const file = clone(large)
     const opened = await Promise.all([0, 1, 2].map((number) => holder('open', file, `engine-${number}`)))
@@ -300,6 +349,7 @@ describe('a migration', () => {
     expect(count(`SELECT count(*) FROM sqlite_schema WHERE name LIKE 'old_%'`)).toBe(0)
     expect(count(`SELECT count(*) FROM meta WHERE name = 'migrating'`)).toBe(0)
     db.close()
+    expect(await storage.agents({ limit: 9 })).toEqual([])
   }
 })
 
@@ -307,6 +357,19 @@ function clone(file: string): string {
   const copy = join(testFolder(), 'jobs.db')
   copyFileSync(file, copy)
   return copy
+}
+
+/** The columns of each table, and the indexes. */
+function layoutOf(file: string): unknown {
+  const db = new DatabaseSync(file, { readOnly: true })
+  const columns = db
+    .prepare(`
+      SELECT tables.name AS place, columns.name, columns.type, columns."notnull", columns.pk
+      FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns WHERE tables.type = 'table' ORDER BY 1, 2`)
+    .all()
+  const indexes = db.prepare(`SELECT name, sql FROM sqlite_schema WHERE type = 'index' ORDER BY name`).all()
+  db.close()
+  return { columns, indexes }
 }
 
 function versionOf(file: string): unknown {

@@ -4,15 +4,25 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/index.ts'
-import type { JobFilter, StorageConnection } from '../../src/port/index.ts'
+import type { Claim, JobFilter, StorageConnection } from '../../src/port/index.ts'
 import { Charts } from '../../src/sqlite/charts.ts'
+import { CommitWriter } from '../../src/sqlite/commit-writer.ts'
 import { sqliteStorage } from '../../src/sqlite/index.ts'
 import { Instances } from '../../src/sqlite/instances.ts'
 import { JobSearch } from '../../src/sqlite/job-search.ts'
 import { Pruning } from '../../src/sqlite/pruning.ts'
 import { type Prepare, preparing } from '../../src/sqlite/statement.ts'
 import { type Tables, tablesOf } from '../../src/sqlite/tables.ts'
-import { changesetOf, childOf, claimedIds, insertOf, newJob } from '../../src/testing/fixtures.ts'
+import {
+  changesetOf,
+  childOf,
+  claimedIds,
+  claimOf,
+  decideFor,
+  insertOf,
+  newJob,
+  routeOf,
+} from '../../src/testing/fixtures.ts'
 
 const JOBS = 20_000
 const AT = 1_767_225_600_000
@@ -66,6 +76,22 @@ describe(`with ${JOBS} jobs waiting`, () => {
       expect(plans.join('\n')).toContain(`INDEX ${table}_ready (route>?)`)
       expect(plans.join('\n')).toContain(`INDEX ${table}_ready (route=? AND limit_key>?)`)
       expect(plans.join('\n')).toContain(`INDEX ${table}_ready (route=? AND limit_key=? AND priority=?)`)
+    }
+  })
+
+  test('leases are found by their end, their agent and their task, and agents by their credential', () => {
+    const plans = texts.filter((sql) => /\b(leases|agents)\b/.test(sql)).map(planOf)
+    const searches = plans.join('\n')
+    expect(searches).not.toMatch(/SCAN|TEMP B-TREE/)
+    for (const index of [
+      'leases USING INDEX leases_until (until<?)',
+      'leases USING INDEX leases_of_agent (tenant=? AND agent=?)',
+      'leases USING PRIMARY KEY (job=? AND token=?)',
+      'leases USING PRIMARY KEY (job=?)',
+      'agents USING INDEX agents_credential (credential=?)',
+      'agents USING PRIMARY KEY (tenant=? AND id>?)',
+    ]) {
+      expect(searches).toContain(index)
     }
   })
 
@@ -127,6 +153,50 @@ describe(`with ${JOBS} jobs waiting`, () => {
     search.find({ scopes: [owned], status: ['queued'], labels: { team: 'x', kind: 'y' } }, { limit: 20 })
     expect(asked.map(planOf).join('\n')).toContain('SEARCH job_labels USING PRIMARY KEY (')
     expect(asked.map(planOf).join('\n')).not.toMatch(/SCAN|jobs_of_creator/)
+  })
+
+  test('a claim reads few of 10,000 ready tasks of a queue that it closes or does not have', async () => {
+    const at = AT + JOBS
+    await storage.commit(
+      Array.from({ length: 10_000 }, (_, index) => {
+        const { job, ...rest } = newJob({ id: `queued-${index}` }, at)
+        const queue = index < 9_000 ? 'closed' : index < 9_999 ? 'unnamed' : 'open'
+        return changesetOf(insertOf({ ...rest, job: { ...job, tasks: job.tasks.map((task) => ({ ...task, queue })) } }))
+      }),
+    )
+    let [asked, read] = [0, 0]
+    const decide: Claim['decide'] = (ready) => {
+      asked++
+      return ready.task.queue === 'closed' ? { kind: 'close' } : decideFor('me', at)(ready)
+    }
+    const counted = tablesOf(
+      db,
+      (sql) => {
+        const statement = preparing(db)(sql)
+        const all: typeof statement.all = (...values) => {
+          const rows = statement.all(...values)
+          read += rows.length
+          return rows
+        }
+        const { get, run, iterate } = statement
+        return {
+          sourceSQL: sql,
+          all,
+          get: get.bind(statement),
+          run: run.bind(statement),
+          iterate: iterate.bind(statement),
+        }
+      },
+      100,
+    )
+    const routes = [{ ...routeOf(), queues: new Set(['closed', 'open']) }]
+    db.exec('BEGIN IMMEDIATE')
+    const { claimed } = new CommitWriter(counted, [], claimOf(at, { routes, decide })).write()
+    db.exec('ROLLBACK')
+    expect(claimed.map(({ job }) => job.id)).toEqual(['queued-9999'])
+    expect(asked).toBe(2)
+    expect(read).toBeGreaterThan(0)
+    expect(read).toBeLessThan(50)
   })
 
   test('claims come in their order: priority, then due, then sequence', async () => {

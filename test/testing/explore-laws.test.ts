@@ -3,15 +3,27 @@
  * with jobs that live at random while time passes.
  */
 import fc from 'fast-check'
-import { defineJob, task } from 'jobchart'
+import { agentTask, defineJob, task } from 'jobchart'
 import { explore, type JobMap } from 'jobchart/testing'
 import { expect, test } from 'vitest'
 import { type AnyStateMachine, assign, createMachine } from 'xstate'
 import { z } from 'zod'
 import type { ChartEvent, ChartSnapshot, TransitionResult } from '../../src/model/chart.ts'
-import { claim, create, type Decision, due, end, lose, release, send } from '../../src/model/decision.ts'
+import {
+  type Claimant,
+  claim,
+  create,
+  type Decision,
+  due,
+  end,
+  lose,
+  release,
+  send,
+  started,
+} from '../../src/model/decision.ts'
 import type { AnyJobType } from '../../src/model/definition.ts'
 import { claimableTasks, type Job } from '../../src/model/job.ts'
+import type { Task } from '../../src/model/task.ts'
 import { createChart } from '../../src/model/transition.ts'
 import { listed } from '../../src/model/xstate-internals.ts'
 
@@ -32,10 +44,10 @@ test('edges and dead ends equal those of bare transitions, and each path leads t
   )
 })
 
-test('a complete map contains everything that a job does as time passes', () => {
+test('a complete map contains everything that a job does as time passes, here or with agents', () => {
   fc.assert(
-    fc.property(plans, ops, (plan, list) => {
-      const type = typeOf(plan)
+    fc.property(plans, ops, fc.boolean(), (plan, list, isForAgents) => {
+      const type = typeOf(plan, isForAgents)
       const map = explore(type)
       const known = new Set(edgesIn(map))
       const values = new Set(map.states.map(({ value }) => JSON.stringify(value)))
@@ -50,7 +62,7 @@ test('a complete map contains everything that a job does as time passes', () => 
         job = decision.job
       }
     }),
-    { numRuns: 300 },
+    { numRuns: 400 },
   )
 })
 
@@ -112,7 +124,7 @@ const ways = {
   },
 }
 
-function machineOf(plan: Plan): AnyStateMachine {
+function machineOf(plan: Plan, isForAgents = false): AnyStateMachine {
   const stateOf = ({ on, invoke, after, delay, always, isFinal }: NodePlan) => {
     if (isFinal) return { type: 'final' }
     const to = (index: number | null) => (index === null ? {} : { target: `s${index}` })
@@ -139,13 +151,14 @@ function machineOf(plan: Plan): AnyStateMachine {
   const invoke = plan[0]?.[1]?.on.length === 1 ? [] : [{ id: 'root', src: 'work', onDone: {}, onError: {} }]
   const fixed = { id: 'm', type: 'parallel', context: { n: 0 }, options: { maxIterations: 50 } }
   const config = { ...fixed, on, invoke, states: regions }
-  return createMachine(config as never).provide({
-    actors: { work: task({ retry: { limit: 1, backoff: 70 } }, async () => {}) } as never,
-  })
+  const options = { retry: { limit: 1, backoff: 70 } }
+  const work = isForAgents ? agentTask(options) : task(options, async () => {})
+  return createMachine(config as never).provide({ actors: { work } as never })
 }
 
-function typeOf(plan: Plan): AnyJobType {
-  return defineJob({ type: 'generated', lifecycle: machineOf(plan), commands: { A: z.object({}), B: z.object({}) } })
+function typeOf(plan: Plan, isForAgents = false): AnyJobType {
+  const commands = { A: z.object({}), B: z.object({}) }
+  return defineJob({ type: 'generated', lifecycle: machineOf(plan, isForAgents), commands })
 }
 
 function edgesIn({ edges, states }: JobMap): readonly string[] {
@@ -261,7 +274,7 @@ function valueAfter(machine: AnyStateMachine, path: readonly ChartEvent[]): stri
 
 const ops = fc.array(
   fc.record({
-    kind: fc.constantFrom('send', 'claim', 'claim', 'end', 'end', 'lose', 'release', 'due', 'due'),
+    kind: fc.constantFrom('send', 'claim', 'claim', 'start', 'start', 'end', 'end', 'lose', 'release', 'due', 'due'),
     pick: fc.nat(9),
     ok: fc.boolean(),
     passed: fc.oneof(fc.constant(0), fc.nat(120)),
@@ -289,11 +302,19 @@ function decide(type: AnyJobType, job: Job, { kind, pick, ok, passed }: Op): Dec
   const available = claimableTasks(job)[0]
   if (kind === 'due') return due(type, job, nextDue(job))
   if (kind === 'send') return send(type, job, { type: ok ? 'A' : 'B' }, context)
-  if (kind === 'claim') return available && claim(type, job, available.invocation, { holder: 'me' }, context)
+  if (kind === 'claim') return available && claim(type, job, available.invocation, claimantOf(available), context)
   if (one === undefined) return undefined
   if (kind === 'release') return release(type, job, one.token, context)
   if (kind === 'lose') return lose(type, job, { invocation: one.invocation, reason: 'died', steps: 0 }, context)
-  return end(type, job, one.token, ok ? { ok: true } : { ok: false, error: { message: 'broken' } }, context)
+  // Other work starts with its claim, and its start is reported once.
+  if (kind === 'start') return one.queue === undefined ? undefined : started(type, job, one.token, true, context)
+  const ended = end(type, job, one.token, ok ? { ok: true } : { ok: false, error: { message: 'broken' } }, context)
+  // A report of an agent that the chart does not take is refused.
+  return one.queue !== undefined && ended?.handled === false ? undefined : ended
+}
+
+function claimantOf({ queue }: Task): Claimant {
+  return queue === undefined ? { holder: 'me' } : { holder: 'agent', agent: { id: 'a', name: 'a' }, startsLater: true }
 }
 
 /** The time at which the next timer falls due, so that each timer is handled alone if it can be. */

@@ -1,4 +1,4 @@
-import { defineJob, JobchartError, task } from 'jobchart'
+import { agentTask, defineJob, JobchartError, task } from 'jobchart'
 import { type ExploreOptions, explore, type JobMap } from 'jobchart/testing'
 import { describe, expect, test } from 'vitest'
 import {
@@ -782,3 +782,60 @@ function fail(): never {
 function isLost({ event }: { readonly event: { readonly error?: unknown } }): boolean {
   return (event.error as { readonly code?: string } | undefined)?.code === 'TASK_LOST'
 }
+
+describe('a task for agents', () => {
+  const lifecycle = setup({ actors: { work: agentTask({ events: ['checking'] }) } }).createMachine({
+    initial: 'open',
+    states: {
+      open: {
+        initial: 'pending',
+        invoke: { id: 'work', src: 'work', onError: 'failed' },
+        states: {
+          pending: { on: { cancel: '#canceled', 'task.claimed': 'claimed' } },
+          claimed: { on: { 'task.started': 'running', 'task.lost': 'pending', 'task.released': 'pending' } },
+          running: { on: { checking: 'checking', 'task.lost': '#failed', 'task.released': '#failed' } },
+          checking: {
+            on: { 'xstate.done.actor.work': '#completed', 'task.lost': '#failed', 'task.released': '#failed' },
+          },
+        },
+      },
+      completed: { id: 'completed', type: 'final' },
+      failed: { id: 'failed', type: 'final', tags: 'failure' },
+      canceled: { id: 'canceled', type: 'final', tags: 'cancelled' },
+    },
+  })
+  const type = defineJob({ type: 't', lifecycle, commands: { cancel: z.object({}) } })
+
+  test('is claimed, then started; what the chart does not take in its state is refused, and the task goes on', () => {
+    const map = explore(type)
+    expect(edgesOf(map)).toEqual([
+      'open.checking --task.lost--> failed',
+      'open.checking --task.released--> failed',
+      'open.checking --xstate.done.actor.work--> completed',
+      'open.checking --xstate.error.actor.work--> failed',
+      'open.claimed --task.lost--> open.pending',
+      'open.claimed --task.released--> open.pending',
+      'open.claimed --task.started--> open.running',
+      'open.claimed --xstate.error.actor.work--> failed',
+      'open.pending --cancel--> canceled',
+      'open.pending --task.claimed--> open.claimed',
+      'open.running --checking--> open.checking',
+      'open.running --task.lost--> failed',
+      'open.running --task.released--> failed',
+      'open.running --xstate.error.actor.work--> failed',
+    ])
+    expect([map.throws, map.deadEnds, map.untried]).toEqual([[], [], []])
+    expect(map.commands).toContainEqual({ state: 'open.claimed', taken: [], refused: ['cancel'] })
+  })
+
+  test('leads to no dead end by a result that comes too early, which an in-process task would', () => {
+    const inside = lifecycle.provide({ actors: { work: task({ events: ['checking'] }, () => {}) } as never })
+    const map = explore(defineJob({ type: 't', lifecycle: inside, commands: { cancel: z.object({}) } }))
+    expect(map.deadEnds).not.toEqual([])
+  })
+
+  test('of a job type with agent is walked like a program, whose start is also reported after the claim', () => {
+    const program = defineJob({ type: 'j', run: { command: 'ls' } })
+    expect(edgesOf(explore(defineJob({ type: 'j', agent: {} })))).toEqual(edgesOf(explore(program)))
+  })
+})

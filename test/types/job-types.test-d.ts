@@ -3,7 +3,10 @@
  * run.
  */
 import {
+  type AgentRef,
   type AnyJobType,
+  type Assignment,
+  agentTask,
   type CreateEngineOptions,
   createEngine,
   defineJob,
@@ -111,6 +114,67 @@ test('omitted options have their defaults', () => {
       expectTypeOf(signal).toEqualTypeOf<AbortSignal>()
     },
   })
+})
+
+test('the code of a task for agents is named by texts, or by functions of the input', async () => {
+  const extract = defineJob({
+    type: 'extract',
+    input: z.object({ tool: z.string() }),
+    output: z.array(z.string()),
+    agent: {
+      function: ({ input, labels }) => {
+        expectTypeOf(input).toEqualTypeOf<{ tool: string }>()
+        expectTypeOf(labels).toEqualTypeOf<{ readonly [name: string]: string }>()
+        return input.tool
+      },
+      version: ({ input }) => (input.tool === '' ? undefined : '2.1'),
+    },
+    limits: { concurrency: 2, key: ({ input }) => input.tool },
+  })
+  expectTypeOf<InputOf<typeof extract>>().toEqualTypeOf<{ tool: string }>()
+  expectTypeOf<OutputOf<typeof extract>>().toEqualTypeOf<string[]>()
+  const bare = defineJob({ type: 'bare', agent: {} })
+  expectTypeOf<OutputOf<typeof bare>>().toBeUnknown()
+  const { id } = await ada.submit(bare)
+  await ada.cancel(id, { reason: 'late' })
+  const work = agentTask({
+    input: z.object({ n: z.number() }),
+    output: z.string(),
+    function: ({ input }) => `f${input.n}`,
+  })
+  setup({ actors: { work } }).createMachine({
+    invoke: {
+      src: 'work',
+      input: { n: 1 },
+      onDone: { actions: ({ event }) => expectTypeOf(event.output).toBeString() },
+    },
+  })
+  // @ts-expect-error the input of the task has no such field
+  agentTask({ input: z.object({ n: z.number() }), function: ({ input }) => input.tool })
+  // @ts-expect-error not a text
+  agentTask({ function: () => 5 })
+  // @ts-expect-error a date is not JSON
+  agentTask({ output: z.date() })
+  // @ts-expect-error there is no such option
+  defineJob({ type: 't', agent: { functoin: 'x' } })
+  // @ts-expect-error one of the two
+  defineJob({ type: 't', agent: {}, execute: () => 1 })
+  // @ts-expect-error one of the two
+  defineJob({ type: 't', agent: {}, lifecycle: createMachine({}) })
+})
+
+test('a job is assigned to one agent, or to one pool', async () => {
+  const { id } = await ada.submit(plain, undefined, { assignment: { agent: 'a1' } })
+  await ada.submit(plain, undefined, { assignment: { pool: 'gpu' } })
+  await ada.retry(id, { assignment: { pool: 'gpu' } })
+  await ada.retry(id, { assignment: null })
+  // @ts-expect-error one of the two
+  await ada.submit(plain, undefined, { assignment: { agent: 'a1', pool: 'gpu' } })
+  // @ts-expect-error one of the two
+  await ada.submit(plain, undefined, { assignment: {} })
+  const { assignment, agent } = await ada.get(id)
+  expectTypeOf(assignment).toEqualTypeOf<Assignment | undefined>()
+  expectTypeOf(agent).toEqualTypeOf<AgentRef | undefined>()
 })
 
 test('a job of a function takes the command cancel, and no other', async () => {

@@ -57,7 +57,7 @@ const MISTAKES: readonly (readonly [what: string, program: string, message: stri
   [
     'a function and a machine',
     `defineJob({ type: 't', lifecycle, execute: () => 1 })`,
-    'a job has only one of execute, run and lifecycle',
+    'a job has only one of execute, run, agent and lifecycle',
   ],
   ['an input of the wrong kind', `ada.submit(greet, { name: 7 })`, `'number' is not assignable to type 'string'`],
   ['a misspelt field of a submitted input', `ada.submit(greet, { nam: 'x' })`, `Did you mean to write 'name'?`],

@@ -1,4 +1,5 @@
 /** Explains why a job does not run, without revealing what the caller may not see. */
+import { type AgentRef, type Assignment, agentOf, neededOf, queuesOf, type StoredAgent } from '../../model/agent.ts'
 import { canHandle, typeThatHandles } from '../../model/can-handle.ts'
 import type { JobTree } from '../../model/decision.ts'
 import type { AnyJobType } from '../../model/definition.ts'
@@ -15,6 +16,7 @@ import { type Core, contextOf } from '../core.ts'
 import { masked } from '../field-mask.ts'
 import { treeOf } from '../load.ts'
 import { allowedCommands } from './actions.ts'
+import { agentsOfTenant } from './agents.ts'
 import { readable } from './reads.ts'
 
 /** Why a job is in its current state. `task` is the id of an invoke; times are ISO 8601. */
@@ -38,7 +40,8 @@ export type Reason =
   | { readonly kind: 'turn'; readonly pipeline?: string }
   /** This engine does not know this version of the job's type. An engine that knows it must run. */
   | { readonly kind: 'unknownVersion'; readonly type?: string; readonly version?: string }
-  | { readonly kind: 'running'; readonly task: string; readonly attempt: number }
+  /** The task's code runs. `agent`: the agent that holds the task. */
+  | { readonly kind: 'running'; readonly task: string; readonly attempt: number; readonly agent?: AgentRef }
   /** The chart has left the task, whose code has not stopped yet. At `until` the code is given up. */
   | { readonly kind: 'stopping'; readonly task: string; readonly until?: string }
   /** The process of the task's attempt died. A report of that attempt is still awaited. */
@@ -69,6 +72,19 @@ export type Reason =
   | { readonly kind: 'busy'; readonly task: string; readonly executor: string }
   /** This engine runs no tasks now: its `work` option is false, or its storage fails. */
   | { readonly kind: 'notHere'; readonly task: string }
+  /**
+   * No registered agent has the function in this version, among the agents to whom the job is assigned. Without a
+   * `version`, any version will do; without an `assignment`, any agent.
+   */
+  | {
+      readonly kind: 'noAgent'
+      readonly task: string
+      readonly function: string
+      readonly version?: string
+      readonly assignment?: Assignment
+    }
+  /** One of these agents may take the task, and none has done so yet. At most 100 are named. */
+  | { readonly kind: 'waitsForAgent'; readonly task: string; readonly agents: readonly WaitedAgent[] }
   /** The task is about to be claimed. */
   | { readonly kind: 'ready'; readonly task: string }
   /** A child job still runs. `job`: its id, if the caller may see it. */
@@ -85,6 +101,12 @@ export type Reason =
    * act.
    */
   | { readonly kind: 'stuck' }
+
+/** An agent that may take a task. */
+export interface WaitedAgent extends AgentRef {
+  /** When the agent last called, to within a heartbeat of its engine. ISO 8601. Absent: never. */
+  readonly seenAt?: string
+}
 
 /** {@inheritDoc Session.explain} */
 export async function explain(
@@ -168,7 +190,7 @@ async function ofTask(
   if (core.losses.stillRuns(job, task)) return [{ kind: 'stillRuns', task: id, attempt }]
   switch (status) {
     case 'claimed':
-      return [{ kind: 'running', task: id, attempt }, ...ofHolder(core, task)]
+      return [{ kind: 'running', task: id, attempt, ...agentOfTask(job, task) }, ...ofHolder(core, task)]
     case 'stopping':
       return [
         { kind: 'stopping', task: id, ...(stopBy === undefined ? {} : { until: shown(core, stopBy) }) },
@@ -181,6 +203,11 @@ async function ofTask(
     case 'available':
       return type === undefined ? [] : [await ofAvailable(core, type, job, task)]
   }
+}
+
+// A job shows one agent; this task may be held by another, if the chart has several invokes.
+function agentOfTask({ agent }: Job, { holder = '' }: Task): { readonly agent?: AgentRef } {
+  return agent !== undefined && agentOf(holder)?.id === agent.id ? { agent } : {}
 }
 
 /** A deadline, converted to wall-clock time. */
@@ -206,10 +233,31 @@ async function ofAvailable(core: Core, type: AnyJobType, job: Job, task: Task): 
   if (concurrency !== undefined && limitKey !== undefined && (await storage.heldUnder(limitKey)) >= concurrency) {
     return { kind: 'limit', task: id, concurrency }
   }
-  if (!settings.work || health.isDegraded) return { kind: 'notHere', task: id }
   if (!executors.has(executor)) return { kind: 'noExecutor', task: id, executor }
+  if (task.queue !== undefined) return await ofQueued(core, id, task.queue)
+  if (!settings.work || health.isDegraded) return { kind: 'notHere', task: id }
   if (health.isExhausted) return { kind: 'exhausted', task: id }
   return !dispatcher.room().has(executor) ? { kind: 'busy', task: id, executor } : { kind: 'ready', task: id }
+}
+
+const AGENTS_NAMED_MAX = 100
+
+// Why no agent has taken a task yet.
+async function ofQueued(core: Core, task: string, queue: string): Promise<Reason> {
+  const { tenant, function: called, version, assignment } = neededOf(queue)
+  const able: StoredAgent[] = []
+  for await (const agent of agentsOfTenant(core, tenant)) if (queuesOf(agent).has(queue)) able.push(agent)
+  if (able.length > 0) {
+    const agents = able.slice(0, AGENTS_NAMED_MAX).map(({ id, name, seenAt }) => {
+      return seenAt === undefined ? { id, name } : { id, name, seenAt: isoTime(seenAt) }
+    })
+    return { kind: 'waitsForAgent', task, agents }
+  }
+  return {
+    ...{ kind: 'noAgent', task, function: called },
+    ...(version === undefined ? {} : { version }),
+    ...(assignment === undefined ? {} : { assignment }),
+  }
 }
 
 // Why a job does not go on, if its tasks give no reason: it waits for a command, or is stuck.

@@ -1,4 +1,6 @@
 /** Operations on notifications and subscriptions. */
+
+import { parseWith } from '../../context/parse-with.ts'
 import type { AnyJobType } from '../../model/definition.ts'
 import { JobchartError } from '../../model/error.ts'
 import type { NotificationLevel, StoredSubscription, Subscription } from '../../model/notification.ts'
@@ -18,7 +20,6 @@ import {
   unsubscribeSchema,
 } from '../options.ts'
 import { type Found, type Page, shownPage } from '../page.ts'
-import { parseWith } from '../parse.ts'
 import { reachPipeline } from '../pipeline-entry.ts'
 import { stopped } from './result.ts'
 

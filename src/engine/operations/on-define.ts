@@ -1,4 +1,6 @@
 /** What happens in the changeset that defines a pipeline, or changes it. */
+import { parseWith } from '../../context/parse-with.ts'
+import type { Assignment } from '../../model/agent.ts'
 import type { ChartEvent } from '../../model/chart.ts'
 import { create, type Decision, type JobDecision, type NewJob, send } from '../../model/decision.ts'
 import type { AnyJobType } from '../../model/definition.ts'
@@ -9,7 +11,7 @@ import { allowed, authorizeSubmit, commandOf } from '../authorization.ts'
 import type { Core } from '../core.ts'
 import { decidesFacts, factsOf } from '../facts.ts'
 import { newId } from '../ids.ts'
-import { parseCommand, parseInput, parseWith } from '../parse.ts'
+import { parseCommand, parseInput } from '../parse.ts'
 import { onDefineSchema } from '../pipeline-options.ts'
 import type { Change } from '../tick.ts'
 import { type PipelineView, pipelineViewOf } from '../view.ts'
@@ -25,6 +27,8 @@ export type OnDefine =
       readonly priority?: number
       /** The labels of the job, added to those of the pipeline. */
       readonly labels?: { readonly [name: string]: string }
+      /** Which agents may run the tasks of the job; null: any that are able. Default: as for the pipeline. */
+      readonly assignment?: Assignment | null
     }
   /**
    * The pipeline gets this status. If jobs are submitted too, the status belongs to the first of them: if that job is
@@ -89,10 +93,11 @@ export async function consequencesOf(
 async function submission(
   core: Core,
   who: Principal,
-  { job, priority, labels, ...given }: Extract<OnDefine, { kind: 'submit' }>,
+  asked: Extract<OnDefine, { kind: 'submit' }>,
   pipeline: Pipeline,
   signal: AbortSignal | undefined,
 ): Promise<Consequences['jobs'][number]> {
+  const { job, priority, labels, assignment = pipeline.assignment, ...given } = asked
   const type = core.types.require(job)
   const { tenant, id } = pipeline
   const owned = { tenant, createdBy: who.id, pipeline: id }
@@ -108,6 +113,7 @@ async function submission(
     trigger: 'manual',
     priority: priority ?? pipeline.priority,
     ...(input === undefined ? {} : { input }),
+    ...(assignment == null ? {} : { assignment }),
   }
   return { type, seed }
 }

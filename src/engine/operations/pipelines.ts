@@ -1,4 +1,6 @@
 /** Operations on stored pipelines, and manual runs of them. */
+import { parseWith } from '../../context/parse-with.ts'
+import type { Assignment } from '../../model/agent.ts'
 import type { AnyJobType, InputOf } from '../../model/definition.ts'
 import { JobchartError, pipelineNotFound } from '../../model/error.ts'
 import {
@@ -23,7 +25,7 @@ import { type FieldMask, narrower, WHOLE } from '../field-mask.ts'
 import { newId } from '../ids.ts'
 import { labelsSchema } from '../options.ts'
 import { type Page, shownPage } from '../page.ts'
-import { parseInput, parseWith } from '../parse.ts'
+import { parseInput } from '../parse.ts'
 import { reachPipeline } from '../pipeline-entry.ts'
 import { pauseSchema, pipelineListSchema, pipelineSchema, runSchema } from '../pipeline-options.ts'
 import { pastStandstill } from '../schedule-times.ts'
@@ -59,6 +61,8 @@ export type PipelineOptions<Type extends AnyJobType = AnyJobType> = {
   readonly priority?: number
   /** Added to the labels of each run. Policies and lists may read them. */
   readonly labels?: { readonly [name: string]: string }
+  /** Which agents may run the tasks of the pipeline's runs. Default: any that are able. */
+  readonly assignment?: Assignment
   /** Only for the engine's own session: the pipeline's tenant. */
   readonly tenant?: string
   readonly owner?: string
@@ -79,6 +83,8 @@ export interface RunOptions extends PipelineCallOptions {
   readonly labels?: { readonly [name: string]: string }
   /** As in `submit`. */
   readonly assignee?: string
+  /** Which agents may run the tasks of the run; null: any that are able. */
+  readonly assignment?: Assignment | null
   /** The earliest start: milliseconds UTC, ISO 8601, or a `Date`. */
   readonly startAt?: number | string | { readonly getTime: () => number }
   readonly idempotencyKey?: string
@@ -103,7 +109,7 @@ export async function definePipeline(
   { signal }: CallOptions = {},
 ): Promise<PipelineView> {
   signal?.throwIfAborted()
-  const { id, job, overlap, priority, labels, schedule, dependsOn, onDefine, ...rest } = await parseOptions(
+  const { id, job, overlap, priority, labels, assignment, schedule, dependsOn, onDefine, ...rest } = await parseOptions(
     pipelineSchema,
     options,
   )
@@ -119,6 +125,7 @@ export async function definePipeline(
     priority,
     labels,
     ...input,
+    ...(assignment === undefined ? {} : { assignment }),
     ...(sources === undefined || sources.length === 0 ? {} : { dependsOn: sources }),
   }
   for (;;) {
@@ -200,10 +207,8 @@ export async function runPipeline(
   { signal, ...options }: RunOptions = {},
 ): Promise<JobView> {
   signal?.throwIfAborted()
-  const { tenant, overlap, priority, labels, assignee, startAt, idempotencyKey, uniqueKey } = await parseOptions(
-    runSchema,
-    options,
-  )
+  const { tenant, overlap, priority, labels, assignee, startAt, idempotencyKey, uniqueKey, ...asked } =
+    await parseOptions(runSchema, options)
   const hasInput = Object.hasOwn(options, 'input')
   for (;;) {
     const { pipeline: run, mask: shown } = await reachPipeline(core, who, { id, tenant }, 'runPipeline', signal)
@@ -218,12 +223,14 @@ export async function runPipeline(
     // A run is checked like any new job, because the caller may have chosen its labels.
     const granted = await authorizeSubmit(core, who, { ...fixed, type: type.type }, signal)
     const input = isEarly ? early : await parsed()
+    const { assignment = run.assignment } = asked
     const seed = {
       ...fixed,
       id: newId(core),
       trigger: 'manual',
       priority: priority ?? run.priority,
       ...(input === undefined ? {} : { input }),
+      ...(assignment == null ? {} : { assignment }),
       ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
       ...(uniqueKey === undefined ? {} : { uniqueKey }),
       ...(startAt === undefined ? {} : { startAt }),

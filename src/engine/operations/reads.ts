@@ -1,4 +1,5 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
+import { type Soon, whenKnown } from '../../context/soon.ts'
 import type { JobError } from '../../model/error.ts'
 import type { Actor, EventDraft } from '../../model/event.ts'
 import type { ItemStatus } from '../../model/item.ts'
@@ -25,7 +26,6 @@ import { load } from '../load.ts'
 import { countOptionsSchema, countsSchema, listOptionsSchema } from '../options.ts'
 import { type Page, shownPage } from '../page.ts'
 import { toldBy } from '../shown-event.ts'
-import { type Soon, whenKnown } from '../soon.ts'
 import { type JobView, shownError, viewOf } from '../view.ts'
 
 /** The options of `count`. Each given field narrows what is counted. */

@@ -1,3 +1,4 @@
+import { type Answer, whenKnown } from '../../context/soon.ts'
 import { JobchartError } from '../../model/error.ts'
 import type { Job, JobId } from '../../model/job.ts'
 import type { Principal } from '../../port/policy.ts'
@@ -5,7 +6,6 @@ import { maskOfAnswer } from '../authorization.ts'
 import type { CallOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import type { FieldMask } from '../field-mask.ts'
-import { type Answer, whenKnown } from '../soon.ts'
 import { type JobView, viewOf } from '../view.ts'
 import { readable } from './reads.ts'
 

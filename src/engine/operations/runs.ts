@@ -1,4 +1,3 @@
-/** Stores new jobs with their pipeline's overlap rule, retries jobs and deletes them. */
 import { typeThatHandles } from '../../model/can-handle.ts'
 import type { ChartEvent } from '../../model/chart.ts'
 import {
@@ -14,26 +13,19 @@ import { isUnreadable, JobchartError } from '../../model/error.ts'
 import type { Actor } from '../../model/event.ts'
 import { holdsSlot, type Job, type JobId, type Overlap } from '../../model/job.ts'
 import { typeWhenTouched } from '../../model/migration.ts'
-import { overlapFor, type Pipeline, type PipelineOverlap } from '../../model/pipeline.ts'
-import { continued } from '../../model/step-key.ts'
+import type { Pipeline, PipelineOverlap } from '../../model/pipeline.ts'
 import type { Principal, Target } from '../../port/policy.ts'
 import type { PipelineKey } from '../../port/storage.ts'
-import { authorizeJob, authorizeSubmit, commandOf, maskOfAnswer, reach, withoutHiddenJob } from '../authorization.ts'
-import { type CallOptions, parseOptions } from '../call-options.ts'
+import { authorizeJob, commandOf, reach } from '../authorization.ts'
+import type { CallOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
-import { factsOfRetry } from '../facts.ts'
-import { type FieldMask, maskedError, narrower } from '../field-mask.ts'
-import { newId } from '../ids.ts'
+import { type FieldMask, maskedError } from '../field-mask.ts'
 import { jobFor, load } from '../load.ts'
-import { retrySchema } from '../options.ts'
 import { parseCommand } from '../parse.ts'
-import { intoPipeline } from '../pipeline-entry.ts'
 import { type Change, ChangedMeanwhile, untilUnchanged } from '../tick.ts'
 import { UniqueKeyHeldError } from '../unique-key.ts'
-import { type JobView, viewOf } from '../view.ts'
 import type { WorkingSet } from '../working-set.ts'
 import { statusWithout } from './on-define.ts'
-import { readable } from './reads.ts'
 
 /** A job to be stored. */
 export interface Arrival {
@@ -274,76 +266,9 @@ function notReplaced({ id }: Job, why: string): JobchartError {
   return new JobchartError('INVALID_STATE', `the run cannot be replaced: ${why}`, { jobId: id })
 }
 
-/** The options of `retry`. */
-export interface RetryCallOptions extends CallOptions {
-  /**
-   * False (the default): the new job continues the old one, with its recorded steps, and with the step keys and
-   * `idempotencyKey`s of the first try. True: it has no recorded steps, and new keys.
-   */
-  readonly fresh?: boolean
-}
-
-/** {@inheritDoc Session.retry} */
-export async function retry(
-  core: Core,
-  who: Principal,
-  id: JobId,
-  { signal, ...options }: RetryCallOptions = {},
-): Promise<JobView> {
-  signal?.throwIfAborted()
-  const { fresh } = await parseOptions(retrySchema, options)
-  const { job, mask } = await readable(core, who, id, { action: 'retry', signal })
-  const shown = await maskOfAnswer(core, who, job, mask)
-  try {
-    return await retryOf(core, who, job, { shown, fresh, signal })
-  } catch (error) {
-    throw maskedError(error, shown)
-  }
-}
-
-async function retryOf(
-  core: Core,
-  who: Principal,
-  job: Job,
-  { shown, fresh, signal }: { shown: FieldMask; fresh: boolean; signal: AbortSignal | undefined },
-): Promise<JobView> {
-  const { id, tenant, pipeline, priority, input, parentId, uniqueKey, retries = 0 } = job
-  // The caller would be the creator of the new job, and could read its input.
-  if (shown.hidden.has('input')) throw copyRefused(who, id)
-  const type = core.types.require(job)
-  if (parentId !== undefined) throw ofParent(job)
-  if (job.phase !== 'settled') {
-    throw new JobchartError('INVALID_STATE', `the job is ${job.status}; only a job that has ended can be retried`, {
-      jobId: id,
-    })
-  }
-  const owned = { tenant, createdBy: who.id, ...(pipeline === undefined ? {} : { pipeline }) }
-  const { labels, assignee: kept } = job
-  const fixed = { ...owned, ...factsOfRetry(type, { ...owned, input }, { labels, kept }) }
-  const granted = await authorizeSubmit(core, who, { ...fixed, type: job.type }, signal)
-  const given = { ...(input === undefined ? {} : { input }), ...(uniqueKey === undefined ? {} : { uniqueKey }) }
-  const link = { trigger: 'retry', retryOf: job.id, retries: retries + 1, ...continued(job, fresh) } as const
-  const seed: NewJob = { ...fixed, ...given, ...link, id: newId(core), priority }
-  const by = { kind: who.kind, id: who.id }
-  const again = await intoPipeline(core, who, fixed, signal, async (run) => {
-    const overlap = run.run === undefined ? 'reject' : overlapFor(run.run, 'retry')
-    const inserted = insertRun(core, { who, by, type, seed, overlap: asked(overlap), retried: id, ...run })
-    return await inserted.catch(async (error: unknown) => {
-      throw await withoutHiddenJob(core, who, error)
-    })
-  })
-  return viewOf(again, await maskOfAnswer(core, who, again, narrower(shown, granted)))
-}
-
 /** A pipeline's rule for a run that a caller waits for: a skipped run is refused. */
 export function asked(rule: PipelineOverlap): Overlap {
   return rule === 'skip' ? 'reject' : rule
-}
-
-function copyRefused(who: Principal, jobId: string): JobchartError {
-  return new JobchartError('FORBIDDEN', `"${who.id}" may not read the input of this job, and therefore not retry it`, {
-    jobId,
-  })
 }
 
 /** {@inheritDoc Session.delete} */
@@ -385,6 +310,7 @@ export function cancelOfUnsettled(core: Core, job: Job): Target['command'] {
   return type === undefined || type.cancel === null ? undefined : commandOf(type, type.cancel)
 }
 
-function ofParent({ id }: Job): JobchartError {
+/** The error for an act on a child job that is only for its parent. */
+export function ofParent({ id }: Job): JobchartError {
   return new JobchartError('INVALID_STATE', 'the job is a child job; act on its parent instead', { jobId: id })
 }

@@ -1,4 +1,6 @@
 /** Schedules and dependencies of stored pipelines, in the form in which callers give them. */
+
+import { parseWith } from '../../context/parse-with.ts'
 import type { AnyJobType } from '../../model/definition.ts'
 import type { Outcome } from '../../model/job.ts'
 import type { Dependency, Pipeline } from '../../model/pipeline.ts'
@@ -8,7 +10,6 @@ import { type Duration, isoTime, type Time } from '../../model/time.ts'
 import type { Principal } from '../../port/policy.ts'
 import { type CallOptions, misfit, parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
-import { parseWith } from '../parse.ts'
 import { reachPipeline } from '../pipeline-entry.ts'
 import { previewSchema, scheduleSchema } from '../pipeline-options.ts'
 import { nextDue, scheduleIssue } from '../schedule-times.ts'

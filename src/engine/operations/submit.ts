@@ -1,5 +1,7 @@
 /** Submits one new job, or many at once. */
 import type { z } from 'zod'
+import { type Answer, type Soon, whenKnown } from '../../context/soon.ts'
+import type { Assignment } from '../../model/agent.ts'
 import type { NewJob } from '../../model/decision.ts'
 import type { AnyJobType } from '../../model/definition.ts'
 import { isUnreadable, JobchartError } from '../../model/error.ts'
@@ -17,7 +19,6 @@ import { newId } from '../ids.ts'
 import { submitOptionsSchema } from '../options.ts'
 import { parseInput } from '../parse.ts'
 import { enteredPipeline, intoPipeline } from '../pipeline-entry.ts'
-import { type Answer, type Soon, whenKnown } from '../soon.ts'
 import { untilUnchanged } from '../tick.ts'
 import { UniqueKeyHeldError } from '../unique-key.ts'
 import { type JobView, viewOf } from '../view.ts'
@@ -47,6 +48,11 @@ export interface SubmitOptions extends CallOptions {
    * The person who is to act on the job. Set once. Ignored if the type has an `assignee` of its own. Default: nobody.
    */
   readonly assignee?: string
+  /**
+   * Which agents may run the tasks of the job: the agent with this id, or the agents of this pool. Set once; a child job
+   * has that of its parent. Default: any agent that is able.
+   */
+  readonly assignment?: Assignment
   /** Repeating a submit with the same key and input returns the first job, as long as that job's row exists. */
   readonly idempotencyKey?: string
   /**
@@ -256,10 +262,11 @@ function seedOf(
   fixed: Pick<NewJob, 'tenant' | 'pipeline' | 'createdBy' | 'assignee' | 'labels'>,
   {
     priority,
+    assignment,
     idempotencyKey,
     uniqueKey,
     startAt,
-  }: Pick<Submitted, 'priority' | 'idempotencyKey' | 'uniqueKey' | 'startAt'>,
+  }: Pick<Submitted, 'priority' | 'assignment' | 'idempotencyKey' | 'uniqueKey' | 'startAt'>,
   input: Json | undefined,
 ): NewJob {
   return {
@@ -268,6 +275,7 @@ function seedOf(
     trigger: 'manual',
     priority,
     ...(input === undefined ? {} : { input }),
+    ...(assignment === undefined ? {} : { assignment }),
     ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
     ...(uniqueKey === undefined ? {} : { uniqueKey }),
     ...(startAt === undefined ? {} : { startAt }),

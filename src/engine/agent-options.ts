@@ -1,0 +1,86 @@
+/** The schemas of the options of `session.agents`. */
+import { z } from 'zod'
+import { type Duration, durationMs } from '../model/time.ts'
+import { cursorSchema, limitSchema, name } from './options.ts'
+
+const POOLS_MAX = 100
+const FUNCTIONS_MAX = 1_000
+const CLAIMS_MAX = 1_000
+const LINES_MAX = 1_000
+
+/** The longest wait of a claim, in milliseconds. */
+const WAIT_MS_MAX = 60_000
+
+const poolsSchema = z.array(name).max(POOLS_MAX)
+
+const wait = z.union([z.string(), z.number()]).transform((given, context): number => {
+  try {
+    return Math.min(durationMs(given as Duration, 'wait'), WAIT_MS_MAX)
+  } catch (error) {
+    context.issues.push({
+      code: 'custom',
+      message: error instanceof Error ? error.message : 'should be a duration',
+      input: given,
+    })
+    return z.NEVER
+  }
+})
+
+/** What an agent says of itself. */
+export const registrationSchema = z.strictObject({
+  name: name.optional(),
+  pools: poolsSchema.default([]),
+  functions: z
+    .array(z.strictObject({ name, version: name.exactOptional() }))
+    .min(1)
+    .max(FUNCTIONS_MAX),
+})
+
+/** The options of `claim`. */
+export const claimSchema = z.strictObject({
+  max: z.int().min(1).max(100).default(1),
+  wait: wait.default(0),
+  job: name.optional(),
+})
+
+/** Names a claim. */
+export const claimKeySchema = z.strictObject({ job: name, token: z.int().min(1) })
+
+/** A heartbeat. */
+export const heartbeatSchema = z.strictObject({
+  claims: z
+    .array(
+      z.strictObject({
+        ...claimKeySchema.shape,
+        messages: z.int().min(0).exactOptional(),
+        state: z.enum(['held', 'stopping', 'killing', 'gone']).exactOptional(),
+      }),
+    )
+    .max(CLAIMS_MAX),
+  wait: wait.default(0),
+})
+
+/** Lines for a job's log. */
+export const linesSchema = z
+  .array(z.strictObject({ text: z.string(), stream: z.enum(['stdout', 'stderr']).exactOptional() }))
+  .max(LINES_MAX)
+
+/** The name of a step. */
+export const stepNameSchema = name
+
+/** The options of `fail`. */
+export const failSchema = z.strictObject({ isFinal: z.boolean().default(false) })
+
+/** The options of `exit`. */
+export const exitSchema = z.strictObject({ exitCode: z.int(), message: z.string().max(10_000).default('') })
+
+/** The options of `enroll`. */
+export const enrollSchema = z.strictObject({
+  id: name.optional(),
+  name: name.optional(),
+  pools: poolsSchema.default([]),
+  tenant: name.optional(),
+})
+
+/** The options of `list`. */
+export const agentListSchema = z.strictObject({ limit: limitSchema, cursor: cursorSchema })

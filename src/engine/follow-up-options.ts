@@ -1,0 +1,46 @@
+/** The check of what `followUp` of a job type returns. */
+import { z } from 'zod'
+import { jobType, labelsSchema, name, newAssignmentSchema, prioritySchema } from './options.ts'
+
+const followingJob = {
+  delay: z.union([z.string(), z.number()]).exactOptional(),
+  priority: prioritySchema.exactOptional(),
+  labels: labelsSchema.exactOptional(),
+  assignee: name.exactOptional(),
+  assignment: newAssignmentSchema.exactOptional(),
+}
+
+/** The most follow-ups of one ended job. Bounded, because each that fails adds an event to the row of the job's end. */
+const FOLLOW_UPS_MAX = 100
+
+/** The return value of a type's `followUp`. */
+export const followUpsSchema = z
+  .array(z.unknown())
+  .max(FOLLOW_UPS_MAX)
+  .pipe(
+    z.array(
+      z.discriminatedUnion('kind', [
+        z.strictObject({
+          kind: z.literal('retry'),
+          input: z.unknown().exactOptional(),
+          fresh: z.boolean().exactOptional(),
+          ...followingJob,
+        }),
+        z.strictObject({
+          kind: z.literal('submit'),
+          job: jobType,
+          input: z.unknown().exactOptional(),
+          pipeline: name.exactOptional(),
+          ...followingJob,
+        }),
+        z.strictObject({ kind: z.literal('run'), pipeline: name, input: z.unknown().exactOptional(), ...followingJob }),
+        z.strictObject({ kind: z.literal('pause'), pipeline: name, reason: name }),
+        z.strictObject({ kind: z.literal('resume'), pipeline: name }),
+        z.strictObject({
+          kind: z.literal('status'),
+          pipeline: name,
+          status: z.enum(['ready', 'provisioning', 'failed']),
+        }),
+      ]),
+    ),
+  )
