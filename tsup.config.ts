@@ -6,6 +6,7 @@ export default defineConfig({
     'sqlite/index': 'src/sqlite/index.ts',
     'presets/index': 'src/presets/index.ts',
     'port/index': 'src/port/index.ts',
+    'agents/index': 'src/agents/index.ts',
     'executors/index': 'src/executors/index.ts',
     'executors/child-runner': 'src/executors/child-runner.ts',
     'executors/thread-runner': 'src/executors/thread-runner.ts',

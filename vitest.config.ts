@@ -29,6 +29,7 @@ export default defineConfig({
       { find: /^jobchart\/sqlite$/, replacement: source('sqlite/index.ts') },
       { find: /^jobchart\/presets$/, replacement: source('presets/index.ts') },
       { find: /^jobchart\/port$/, replacement: source('port/index.ts') },
+      { find: /^jobchart\/agents$/, replacement: source('agents/index.ts') },
       { find: /^jobchart\/executors$/, replacement: source('executors/index.ts') },
       { find: /^jobchart\/testing$/, replacement: source('testing/index.ts') },
     ],
