@@ -1,3 +1,12 @@
+export {
+  type AgentJobs,
+  type AgentJobsOptions,
+  agentJobs,
+  type Tool,
+  type ToolFunction,
+  type ToolInput,
+  type ToolJobType,
+} from './agent-jobs.ts'
 export { type ExecutionFacts, statusOf, type TaskExecutionRow, type TaskExecutionStatus } from './execution-row.ts'
 export {
   type MemberJobOptions,
@@ -30,4 +39,6 @@ export {
   type TaskExecutionType,
   taskExecutions,
 } from './task-executions.ts'
+export type { ToolRoles, ToolUse } from './tool-policy.ts'
+export type { ToolFile, ToolHistoryEntry, ToolJobRow, ToolJobStatus, ToolOutput } from './tool-row.ts'
 export type { WorkspaceRoles } from './workspace-policy.ts'
