@@ -18,6 +18,7 @@ afterEach(() => {
 
 test('every example program says what it prints', () => {
   expect(programs.sort()).toEqual([
+    'examples/agents-and-pools/main.ts',
     'examples/approval-that-frees-the-slot.ts',
     'examples/cpu-work.ts',
     'examples/elt/main.ts',
