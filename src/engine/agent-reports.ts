@@ -45,8 +45,6 @@ interface Held {
 
 /** Reports that the code runs now. A second report changes nothing. */
 export async function reportStart(reporting: Reporting): Promise<void> {
-  const { task } = await heldBy(reporting)
-  if (task.handle !== undefined) return
   await decided(reporting, (job, type, context, jobs) => {
     return started(type, job, reporting.claim.token, true, context, jobs)
   })
@@ -65,6 +63,7 @@ export async function reportProgress(reporting: Reporting, told: ProgressReport 
     { kind: 'progress', progress: stamped },
     { op: 'append', events: progressRow(job, actorOf(reporting.agent), progress, at) },
   )
+  reporting.core.dispatcher.progressed(job.id, stamped)
 }
 
 /** Adds lines to the job's log. */
@@ -106,11 +105,19 @@ export async function reportEvent(reporting: Reporting, event: TaskMessage): Pro
 
 /** Ends the task with an output. */
 export async function reportDone(reporting: Reporting, output: Json | undefined): Promise<void> {
+  await ended(reporting, { ok: true, ...(await outputOf(reporting, output)) })
+}
+
+async function outputOf(reporting: Reporting, output: Json | undefined): Promise<{ readonly output?: Json }> {
   const { task, type } = await heldBy(reporting)
   const { output: schema } = settingsOf(type, task)
-  const parsed = schema === undefined ? output : await parseWith(schema, output, 'output')
-  const kept = parsed === undefined ? {} : { output: storableCopy(parsed, 'output', true) }
-  await ended(reporting, { ok: true, ...kept })
+  try {
+    const parsed = schema === undefined ? output : await parseWith(schema, output, 'output')
+    return parsed === undefined ? {} : { output: storableCopy(parsed, 'output', true) }
+  } catch (error) {
+    await checkLease(reporting)
+    throw error
+  }
 }
 
 /** Ends the attempt with an error. */
@@ -120,7 +127,9 @@ export async function reportFailure(reporting: Reporting, error: Json, isFinal: 
 
 /** Ends the task with the exit code of a program. */
 export async function reportExit(reporting: Reporting, exitCode: number, message = ''): Promise<void> {
-  await ended(reporting, exitEnd({ exitCode, stderr: message }))
+  const exit = exitEnd({ exitCode, stderr: message })
+  // The task may have a schema that an exit does not fit.
+  await ended(reporting, exit.ok ? { ...exit, ...(await outputOf(reporting, exit.output)) } : exit)
 }
 
 const GIVEN_BACK = 'its agent gave it back'
@@ -203,7 +212,7 @@ function taskOf({ tenant, id }: AgentKey, { tasks }: Job, token: number): Task |
 
 // Reads the job of a claim. An agent learns nothing of a job of which it holds no task.
 async function heldBy({ core, agent, claim }: Reporting): Promise<Held> {
-  const job = core.dispatcher.held(claim.job) ?? (await core.storage.get(claim.job).catch(withoutBroken))
+  const job = await core.storage.get(claim.job).catch(withoutBroken)
   const task = job === undefined ? undefined : taskOf(agent, job, claim.token)
   if (job === undefined || task === undefined) throw stale()
   return { job, task, type: core.types.require(job) }
@@ -220,6 +229,7 @@ async function decided(reporting: Reporting, decide: Deciding): Promise<void> {
   const change: Change = {
     by: actorOf(agent),
     jobs: [claim.job],
+    isReadAnew: true,
     writes: [leaseWrite(reporting)],
     decide: (jobs, context) => {
       const job = jobs.require(claim.job)
@@ -234,10 +244,14 @@ async function decided(reporting: Reporting, decide: Deciding): Promise<void> {
   } catch (error) {
     if (!(error instanceof JobchartError)) throw error
     if (error.code === 'JOB_NOT_FOUND') throw stale()
-    // The refusal came before the storage could check the lease.
-    if (error.code === 'INVALID_STATE') await core.ticks.submit({ by: change.by, writes: [leaseWrite(reporting)] })
+    if (error.code === 'INVALID_STATE') await checkLease(reporting)
     throw error
   }
+}
+
+// A refusal came before the storage could check the lease. If the lease has ended, that is the error.
+async function checkLease(reporting: Reporting): Promise<void> {
+  await reporting.core.ticks.submit({ by: actorOf(reporting.agent), writes: [leaseWrite(reporting)] })
 }
 
 async function noted(reporting: Reporting, note: Note, ...more: readonly Write[]): Promise<void> {
@@ -257,6 +271,7 @@ function actorOf({ id }: AgentKey): Actor {
   return { kind: 'agent', id }
 }
 
-function stale(): JobchartError {
+/** The error for a report of an agent that does not hold the task. */
+export function stale(): JobchartError {
   return new JobchartError('STALE_CLAIM', 'this agent no longer holds the task, so its report was refused')
 }

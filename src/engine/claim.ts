@@ -215,6 +215,7 @@ export async function claimFor(
   const job = await core.ticks.change({
     by: actorOf(waiting),
     jobs: [jobId],
+    isReadAnew: true,
     full: cannotBeClaimed,
     decide: (jobs, context) => {
       const stored = jobs.require(jobId)

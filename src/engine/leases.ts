@@ -41,7 +41,7 @@ async function endLease(core: Core, { jobId, token }: Lease): Promise<void> {
       ? {}
       : {
           jobs: [jobId],
-          known: job,
+          isReadAnew: true,
           decide: (jobs, context) => {
             const now = jobs.require(jobId)
             const task = now.tasks.find((each) => each.token === token)

@@ -57,6 +57,11 @@ export interface Change {
    * The record of one of these jobs, if the caller has it. If the job has no parent or children, it is then not read.
    */
   readonly known?: Job
+  /**
+   * True: the jobs are read even if this engine has them in memory. Needed for changes on behalf of another process: a
+   * record in memory is only as new as the last poll.
+   */
+  readonly isReadAnew?: boolean
   /** Pipelines whose slot and next run the change depends on. */
   readonly pipelines?: readonly PipelineKey[]
   /**
@@ -337,7 +342,7 @@ export class Ticks {
 
   #known({ change, isStale }: Request): Job | undefined {
     const [id] = change.jobs ?? []
-    if (id === undefined || isStale) return undefined
+    if (id === undefined || isStale || change.isReadAnew === true) return undefined
     const known = this.#core.dispatcher.held(id) ?? change.known
     return known === undefined || hasRelatives(known) ? undefined : known
   }

@@ -35,7 +35,9 @@ export class WorkingSet implements JobTree {
 
   /** Uses a record in memory instead of reading it, unless the tick has a newer one. */
   hold(job: Job): void {
-    if (!this.#jobs.has(job.id)) this.#jobs.set(job.id, job)
+    if (this.#jobs.has(job.id)) return
+    const loaded = readable(() => this.#loaded.job(job.id))
+    this.#jobs.set(job.id, loaded !== undefined && loaded.revision > job.revision ? loaded : job)
   }
 
   /** The current record of a job in this tick. `undefined`: no such job. @throws {JobchartError} `JOB_UNREADABLE` */

@@ -158,7 +158,7 @@ function claimed(draft: Draft, stored: Task | undefined, { holder, agent, starts
 }
 
 /**
- * Records that the task with this token has started. `undefined`: the token is no longer valid.
+ * Records that the task with this token has started, once. `undefined`: the token is no longer valid.
  *
  * @param handle  a value by which the executor finds the running code later.
  */
@@ -173,6 +173,7 @@ export function started(
   const task = claimedUnder(job, token)
   if (task?.status !== 'claimed') return undefined
   return decide(type, job, context, tree, (draft) => {
+    if (task.handle !== undefined) return
     draft.touch()
     begun(draft, task.invocation, settingsOf(draft.type, task), handle)
     draft.receiveNamed({ type: 'task.started', at: draft.time() })

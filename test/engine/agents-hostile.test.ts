@@ -1,0 +1,125 @@
+import { agentTask, defineJob, task } from 'jobchart'
+import type { AgentTransport, ClaimedTask, ClaimKey } from 'jobchart/port'
+import { describe, expect, test } from 'vitest'
+import { setup } from 'xstate'
+import { z } from 'zod'
+import { Bench, codeOf, type Host, type HostOptions, Work } from './bench.ts'
+
+const LEASE_MS = 30_000
+
+const plain = defineJob({ type: 'plain', agent: { function: 'x' } })
+
+/** A job whose only work is this one. */
+function jobOf(type: string, work: ReturnType<typeof agentTask>) {
+  const lifecycle = setup({ actors: { work } }).createMachine({
+    initial: 'on',
+    states: {
+      on: { invoke: { src: 'work', onDone: 'off', onError: 'failed' } },
+      off: { type: 'final' },
+      failed: { type: 'final', tags: 'failure' },
+    },
+  })
+  return defineJob({ type, lifecycle })
+}
+
+async function agentOf({ engine }: Pick<Host, 'engine'>, id: string): Promise<AgentTransport> {
+  const agent = engine.asAgent({ id }).agents
+  await agent.register({ functions: [{ name: 'x' }] })
+  return agent
+}
+
+const keyOf = ({ job: { id }, token }: ClaimedTask): ClaimKey => ({ job: id, token })
+
+async function claimOf(agent: AgentTransport): Promise<ClaimKey> {
+  const [claimed] = await agent.claim({ wait: '1s' })
+  return keyOf(claimed as ClaimedTask)
+}
+
+/** A job of which an agent holds the task. */
+async function held(type = plain, options: Omit<HostOptions, 'jobs'> = {}) {
+  const bench = new Bench()
+  const host = await bench.start({ jobs: [type], ...options })
+  const agent = await agentOf(host, 'a1')
+  const { id } = await host.ada.submit(type)
+  const claim = await claimOf(agent)
+  const tasks = async () => (await bench.row(id)).tasks
+  const events = async () => (await bench.log(id)).flatMap((row) => row.events)
+  return { bench, ...host, agent, id, claim, tasks, events }
+}
+
+describe('an engine that runs another task of the job, and has not heard of the claim at another engine', () => {
+  async function open() {
+    const bench = new Bench()
+    const work = new Work()
+    const lifecycle = setup({
+      actors: { here: task({}, work.execute), there: agentTask({ function: 'x', events: ['said'] }) },
+    }).createMachine({
+      type: 'parallel',
+      states: {
+        here: { initial: 'on', states: { on: { invoke: { src: 'here', onDone: 'off' } }, off: { type: 'final' } } },
+        there: {
+          initial: 'on',
+          on: { said: { actions: () => {} } },
+          states: { on: { invoke: { src: 'there', onDone: 'off' } }, off: { type: 'final' } },
+        },
+      },
+    })
+    const type = defineJob({ type: 'both', lifecycle })
+    const one = await bench.start({ jobs: [type], poll: '1h', sweep: '1h' })
+    const other = await bench.start({ jobs: [type], work: false, poll: '1h', sweep: '1h' })
+    const { id } = await one.ada.submit(type)
+    const claim = await claimOf(await agentOf(other, 'a1'))
+    const tasks = async () => (await bench.row(id)).tasks.filter(({ src }) => src === 'there')
+    return { bench, work, one, id, claim, agent: one.engine.asAgent({ id: 'a1' }).agents, tasks }
+  }
+
+  test.each<readonly [string, (agent: AgentTransport, claim: ClaimKey) => Promise<unknown>]>([
+    ['a start', (agent, claim) => agent.started(claim)],
+    ['progress', (agent, claim) => agent.progress(claim, 1)],
+    ['an event', (agent, claim) => agent.event(claim, { type: 'said' })],
+    ['an end', (agent, claim) => agent.done(claim)],
+    ['a release', (agent, claim) => agent.release(claim)],
+  ])('takes %s', async (_, report) => {
+    const { agent, claim } = await open()
+    expect(await codeOf(report(agent, claim))).toBe('ok')
+  })
+
+  test('takes the task back when its agent is revoked', async () => {
+    const { one, bench, tasks, work } = await open()
+    // In the same tick, the code of this engine reports an end, which is decided on the record in memory.
+    work.run().finish()
+    await one.engine.system.agents.revoke('a1')
+    await bench.clock.advance(1)
+    expect(await tasks()).toMatchObject([{ status: 'available' }])
+  })
+
+  test('gives the task to another agent that asks for it', async () => {
+    const { one, agent, claim, id, bench } = await open()
+    await agent.release(claim)
+    await bench.clock.settle()
+    expect(await (await agentOf(one, 'a2')).claim({ job: id })).toHaveLength(1)
+  })
+})
+
+describe('a start', () => {
+  test('that is reported twice at once counts once', async () => {
+    const { agent, claim, events } = await held()
+    await Promise.all([agent.started(claim), agent.started(claim)])
+    expect((await events()).filter(({ type }) => type === 'task.started')).toHaveLength(1)
+  })
+
+  test('that is repeated after the lease is stale', async () => {
+    const { agent, claim, bench, faults } = await held()
+    await agent.started(claim)
+    faults.plan('expiredLeases', ...Array<'refused'>(100).fill('refused'))
+    await bench.clock.advance(LEASE_MS)
+    expect(await codeOf(agent.started(claim))).toBe('STALE_CLAIM')
+  })
+})
+
+test('exit code 0 does not end a task whose output has another schema', async () => {
+  const typed = jobOf('typed', agentTask({ function: 'x', output: z.object({ pages: z.number() }) }) as never)
+  const { agent, claim, tasks } = await held(typed as never)
+  expect(await codeOf(agent.exit(claim, 0))).toBe('INVALID_INPUT')
+  expect(await tasks()).toMatchObject([{ status: 'claimed' }])
+})
