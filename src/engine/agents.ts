@@ -17,11 +17,12 @@ import {
   reportProgress,
   reportStart,
   reportStep,
+  stale,
 } from './agent-reports.ts'
 import { type CallOptions, given, parseOptions } from './call-options.ts'
 import type { Core } from './core.ts'
 import type { Call } from './notifications.ts'
-import { claimTasks, heartbeat, registerAgent, requireAgent } from './operations/agent-calls.ts'
+import { claimTasks, heartbeat, isStillKnown, registerAgent, requireAgent } from './operations/agent-calls.ts'
 import {
   type AgentListOptions,
   type AgentView,
@@ -106,6 +107,7 @@ export function agentsOf(call: Call): Agents {
 async function reportingOf(core: Core, who: Principal, claim: ClaimKey): Promise<Reporting> {
   requireAgent(who)
   const { job, token } = await parseOptions(claimKeySchema, claim, 'claim')
+  if (!(await isStillKnown(core, who))) throw stale()
   core.desk.saw(who, core.clock.now())
   return { core, agent: { tenant: who.tenant, id: who.id }, claim: { job, token } }
 }

@@ -14,6 +14,7 @@ import type { Dispatcher } from './dispatcher.ts'
 import type { DueRuns } from './due-runs.ts'
 import type { EngineClock } from './engine-clock.ts'
 import type { HealthWatch } from './health.ts'
+import type { LeaseWatch } from './leases.ts'
 import type { LogTail } from './log-tail.ts'
 import type { Settings } from './options.ts'
 import type { PolicyQuestion } from './policy-answer.ts'
@@ -44,6 +45,7 @@ export interface Core {
   readonly dispatcher: Dispatcher
   readonly desk: AgentDesk
   readonly losses: LossWatch
+  readonly leases: LeaseWatch
   readonly pruning: Pruning
   readonly dueRuns: DueRuns
   readonly alarm: Alarm

@@ -133,14 +133,18 @@ export class Dispatcher {
     this.#isOpen = false
   }
 
+  /** Whether tasks may be claimed. Tasks claimed while the storage fails could be lost without a record of why. */
+  get mayClaim(): boolean {
+    return this.#isOpen && !this.#core().health.isDegraded
+  }
+
   /**
    * How many more tasks each executor takes now. Executors without room are absent. For executors whose tasks agents
    * pull: how many tasks the waiting agents take.
    */
   room(): ReadonlyMap<string, number> {
     const { settings, executors, health, desk } = this.#core()
-    // Tasks claimed while the storage fails could be lost without a record of why.
-    if (!this.#isOpen || health.isDegraded) return new Map()
+    if (!this.mayClaim) return new Map()
     const isWorking = settings.work && !health.isExhausted
     const rooms = [...executors].map(([name, executor]) => {
       if (executor.leaseMs !== undefined) return [name, desk.room] as const

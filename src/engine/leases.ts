@@ -5,15 +5,54 @@ import { type Core, ENGINE } from './core.ts'
 
 /** How many leases one query reads. */
 const LEASES_AT_ONCE = 1_000
+/** The end of the leases of an agent that was revoked. */
+const REVOKED = 0
 
-const REASON = 'its agent was lost: it sent no heartbeat in time'
+/** The ways to lose a task of an agent, by what happened to the agent. */
+const LOSS = {
+  // The agent's process may have died of the task, so it counts as a crash: after three, the task is poison.
+  silent: { reason: 'its agent was lost: it sent no heartbeat in time', isCrash: true },
+  revoked: { reason: 'its agent was revoked', isCrash: false },
+} as const
 
 /**
- * Takes back the tasks of agents whose lease has ended, and sets the alarm for leases that end before the next sweep.
+ * Takes back the tasks of agents whose lease has ended.
  *
- * The lease of a task that has ended is removed here too, once its time is over: nobody renews it.
+ * If this engine wrote no heartbeat for a while, its storage failed, or its process was suspended or busy. So agents could
+ * not renew their leases either. All leases then last for a whole term from now.
  */
-export async function endLeases(core: Core): Promise<void> {
+export class LeaseWatch {
+  /** When this engine last wrote a heartbeat, in milliseconds of `elapsed`. */
+  #beatAt: number | undefined
+
+  /** Called when this engine has written a heartbeat. */
+  async beaten(core: Core): Promise<void> {
+    await this.#renewAfterAbsence(core)
+    this.#beatAt = core.clock.elapsed()
+  }
+
+  /** Runs the check once. */
+  async run(core: Core): Promise<void> {
+    await this.#renewAfterAbsence(core)
+    await endLeases(core)
+  }
+
+  async #renewAfterAbsence(core: Core): Promise<void> {
+    const { clock, executors, settings } = core
+    const absentMs = clock.elapsed() - (this.#beatAt ?? clock.elapsed())
+    // Agents renew a lease about three times in its term.
+    const renewalMs = Math.min(...termsOf(executors)) / 3
+    if (absentMs > Math.max(renewalMs, 2 * settings.heartbeatMs)) await renewAllLeases(core)
+  }
+}
+
+function termsOf(executors: Core['executors']): readonly number[] {
+  return [...executors.values()].flatMap(({ leaseMs }) => leaseMs ?? [])
+}
+
+// Also sets the alarm for leases that end before the next sweep. The lease of a task that has ended is removed here too,
+// once its time is over: nobody renews it.
+async function endLeases(core: Core): Promise<void> {
   const { storage, clock, settings, alarm } = core
   for (let skip = 0; ; ) {
     const now = clock.steady()
@@ -28,7 +67,7 @@ export async function endLeases(core: Core): Promise<void> {
   }
 }
 
-async function endLease(core: Core, { jobId, token }: Lease): Promise<void> {
+async function endLease(core: Core, { jobId, token, until }: Lease): Promise<void> {
   const job = await core.storage.get(jobId)
   const held = job?.tasks.find((task) => task.token === token && (task.holder ?? '') !== '')
   const recorded = held === undefined ? [] : await core.storage.recorded([jobId])
@@ -46,8 +85,8 @@ async function endLease(core: Core, { jobId, token }: Lease): Promise<void> {
             const now = jobs.require(jobId)
             const task = now.tasks.find((each) => each.token === token)
             if (task === undefined) return undefined
-            // The agent's process may have died of the task, so it counts as a crash: after three, the task is poison.
-            const loss = { reason: REASON, isCrash: true, invocation: task.invocation, steps }
+            const how = until === REVOKED ? LOSS.revoked : LOSS.silent
+            const loss = { ...how, invocation: task.invocation, steps }
             return lose(jobs.typeOf(now), now, loss, context, jobs)
           },
         }),
@@ -59,7 +98,6 @@ async function endLease(core: Core, { jobId, token }: Lease): Promise<void> {
  * renew their leases meanwhile.
  */
 export async function renewAllLeases({ storage, executors, clock }: Core): Promise<void> {
-  const terms = [...executors.values()].flatMap(({ leaseMs = 0 }) => leaseMs)
-  const longest = Math.max(0, ...terms)
+  const longest = Math.max(0, ...termsOf(executors))
   if (longest > 0) await storage.extendLeases(clock.steady() + longest)
 }

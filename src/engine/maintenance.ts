@@ -17,7 +17,6 @@
  * at once: if one has done something, the others find nothing left to do.
  */
 import type { Core } from './core.ts'
-import { endLeases } from './leases.ts'
 import { admitWaiting, fireDue } from './sweeps.ts'
 
 /** When an engine does its duties: at its start, at a sweep, or when something falls due between two sweeps. */
@@ -30,7 +29,7 @@ interface Duty {
 
 const DUTIES: readonly Duty[] = [
   { on: ['start', 'sweep'], run: (core) => core.losses.run(core) },
-  { on: ['start', 'sweep', 'due'], run: endLeases },
+  { on: ['start', 'sweep', 'due'], run: (core) => core.leases.run(core) },
   { on: ['start', 'sweep', 'due'], run: fireDue },
   { on: ['start', 'sweep', 'due'], run: admitWaiting },
   { on: ['start', 'sweep', 'due'], run: (core) => core.dueRuns.start(core) },

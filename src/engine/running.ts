@@ -11,7 +11,7 @@ import { DueRuns } from './due-runs.ts'
 import { EngineClock } from './engine-clock.ts'
 import { guardedStorage } from './guarded-storage.ts'
 import { type HealthReport, HealthWatch } from './health.ts'
-import { renewAllLeases } from './leases.ts'
+import { LeaseWatch, renewAllLeases } from './leases.ts'
 import { LogTail } from './log-tail.ts'
 import { loggingPolicyErrors } from './logger.ts'
 import { maintain, type Occasion } from './maintenance.ts'
@@ -89,6 +89,7 @@ export class Running {
       dispatcher: new Dispatcher(() => core),
       desk: new AgentDesk(),
       losses: new LossWatch(),
+      leases: new LeaseWatch(),
       dueRuns: new DueRuns(),
       pruning: new Pruning(),
       alarm: new Alarm(clock, () => {
@@ -108,6 +109,7 @@ export class Running {
     try {
       core.clock.atLeast(await core.storage.lastBeat())
       await core.storage.beat(core.clock.steady())
+      await core.leases.beaten(core)
       core.publisher.startAt(core.tail)
       await registerCharts(core)
       if ((await core.storage.others()).every(({ isGone }) => isGone)) await renewAllLeases(core)
@@ -196,8 +198,9 @@ export class Running {
   }
 
   async #beat(): Promise<void> {
-    const { storage, clock, desk } = this.core
+    const { storage, clock, desk, leases } = this.core
     await storage.beat(clock.steady())
+    await leases.beaten(this.core)
     const seen = desk.takeSeen()
     if (seen.length > 0) await storage.agentsSeen(seen)
   }

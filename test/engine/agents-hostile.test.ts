@@ -1,4 +1,5 @@
 import { agentTask, defineJob, task } from 'jobchart'
+import { agents } from 'jobchart/executors'
 import type { AgentTransport, ClaimedTask, ClaimKey } from 'jobchart/port'
 import { describe, expect, test } from 'vitest'
 import { setup } from 'xstate'
@@ -122,4 +123,91 @@ test('exit code 0 does not end a task whose output has another schema', async ()
   const { agent, claim, tasks } = await held(typed as never)
   expect(await codeOf(agent.exit(claim, 0))).toBe('INVALID_INPUT')
   expect(await tasks()).toMatchObject([{ status: 'claimed' }])
+})
+
+describe('revoking an agent', () => {
+  test('is no crash of the task, however often it happens', async () => {
+    const { bench, engine, id, ada, events, ...host } = await held()
+    for (let round = 0; round < 4; round++) {
+      await engine.system.agents.revoke('a1')
+      await bench.clock.advance(1)
+      await claimOf(await agentOf({ ...host, engine }, 'a1'))
+    }
+    expect(await ada.get(id)).toMatchObject({ phase: 'active', agent: { id: 'a1' } })
+    const lost = (await events()).filter(({ type }) => type === 'task.lost')
+    expect(lost).toMatchObject(Array(4).fill({ reason: 'its agent was revoked' }))
+  })
+
+  test('ends its sessions, even if an agent with the same id is enrolled anew', async () => {
+    const bench = new Bench()
+    const host = await bench.start({ jobs: [plain] })
+    const enrolled = async () => {
+      const { credential } = await host.admin.agents.enroll({ id: 'box' })
+      const agent = (await host.engine.authenticateAgent(credential)).agents
+      await agent.register({ functions: [{ name: 'x' }] })
+      return agent
+    }
+    const rogue = await enrolled()
+    await host.admin.agents.revoke('box')
+    const agent = await enrolled()
+    const { id } = await host.ada.submit(plain)
+    const claim = await claimOf(agent)
+    const before = await bench.contents()
+    expect(await codeOf(rogue.done(claim))).toBe('STALE_CLAIM')
+    expect(await codeOf(rogue.progress(claim, 1))).toBe('STALE_CLAIM')
+    expect(await bench.contents()).toBe(before)
+    expect(await codeOf(agent.done(claim))).toBe('ok')
+    expect((await host.ada.get(id)).outcome).toBe('success')
+  })
+})
+
+describe('leases', () => {
+  test('last for a whole term after the storage was away, because agents could not renew them', async () => {
+    const { bench, agent, claim, faults, tasks } = await held()
+    const all = ['commit', 'beat', 'expiredLeases', 'load', 'get', 'many', 'due', 'agent'] as const
+    for (const method of all) faults.plan(method, ...Array<'refused'>(1_000).fill('refused'))
+    await bench.clock.advance(LEASE_MS * 2)
+    faults.heal()
+    await bench.clock.advance(LEASE_MS - 1_000)
+    expect((await agent.heartbeat({ claims: [claim] })).claims).toMatchObject([{ state: 'held' }])
+    await bench.clock.advance(LEASE_MS)
+    expect(await tasks()).toMatchObject([{ status: 'available' }])
+  })
+
+  test('of executors with different terms are renewed for their own terms', async () => {
+    const slow = jobOf('slow', agentTask({ function: 'x', executor: 'slow' }))
+    const executors = { agents: agents({ lease: '10s' }), slow: agents({ lease: '5m' }) }
+    const { bench, agent, claim, tasks } = await held(slow as never, { executors })
+    await agent.heartbeat({ claims: [claim] })
+    await bench.clock.advance(299_000)
+    expect(await tasks()).toMatchObject([{ status: 'claimed' }])
+    await bench.clock.advance(2_000)
+    expect(await tasks()).toMatchObject([{ status: 'available' }])
+  })
+})
+
+test('an engine that stops grants no task, not even one that an agent asks for by its job', async () => {
+  const work = new Work()
+  const own = defineJob({ type: 'own', execute: work.execute })
+  const bench = new Bench()
+  const host = await bench.start({ jobs: [own, plain] })
+  const agent = await agentOf(host, 'a1')
+  await host.ada.submit(own)
+  const { id } = await host.ada.submit(plain)
+  await bench.clock.settle()
+  const stopping = host.engine.stop()
+  await bench.clock.settle()
+  expect(await codeOf(agent.claim({ job: id }))).toBe('INVALID_STATE')
+  work.run().finish()
+  await stopping
+})
+
+test('an agent learns nothing of an ended job that was never for agents', async () => {
+  const own = defineJob({ type: 'own', execute: () => null })
+  const bench = new Bench()
+  const host = await bench.start({ jobs: [own, plain] })
+  const agent = await agentOf(host, 'a1')
+  const { id } = await host.ada.submit(own)
+  await bench.clock.settle()
+  expect(await codeOf(agent.claim({ job: id }))).toBe('JOB_NOT_FOUND')
 })

@@ -12,6 +12,7 @@ import type {
   AgentRegistration,
   ClaimAnswer,
   ClaimedTask,
+  ClaimKey,
   ClaimOptions,
   Heartbeat,
   HeartbeatAnswer,
@@ -35,6 +36,20 @@ function leaseMsOf({ executors }: Core, executor?: string): number {
 }
 
 const LEASE_MS_MAX = 86_400_000
+
+// Executors for agents may have leases of different length. Only then the claims' jobs say how long a claim lasts.
+async function termsOf(core: Core, claims: Heartbeat['claims']): Promise<(claim: ClaimKey) => number> {
+  const { executors, storage } = core
+  const terms = new Set([...executors.values()].flatMap(({ leaseMs }) => leaseMs ?? []))
+  if (terms.size < 2 || claims.length === 0) return () => leaseMsOf(core)
+  const jobs = await storage.many([...new Set(claims.map(({ job }) => job))])
+  const byClaim = new Map(
+    jobs.flatMap(({ id, tasks }) =>
+      tasks.map(({ token, executor }) => [nameOfClaim({ job: id, token }), leaseMsOf(core, executor)]),
+    ),
+  )
+  return (claim) => byClaim.get(nameOfClaim(claim)) ?? leaseMsOf(core)
+}
 
 /** Says which functions an agent has. */
 export async function registerAgent(
@@ -140,7 +155,8 @@ async function ofJob(core: Core, agent: StoredAgent, id: string): Promise<Claime
   const job = await core.storage.get(id)
   const tasks = job?.tasks.filter(({ queue }) => queue !== undefined) ?? []
   const isKnown = job !== undefined && job.deletedAt === undefined && job.tenant === agent.tenant
-  if (!isKnown || (tasks.length === 0 && job.phase !== 'settled')) throw jobNotFound(id)
+  // A job that has ended has no task that would say whether it was for agents. So its type says it.
+  if (!isKnown || (tasks.length === 0 && !(job.phase === 'settled' && isForAgents(core, job)))) throw jobNotFound(id)
   const queues = queuesOf(agent)
   const able = tasks.filter(({ queue = '' }) => queues.has(queue))
   if (tasks.length > 0 && able.length === 0) {
@@ -148,8 +164,12 @@ async function ofJob(core: Core, agent: StoredAgent, id: string): Promise<Claime
   }
   const now = core.clock.steady()
   const ready = claimableTasks(job).find((task) => able.includes(task) && task.availableAt <= now)
-  if (ready === undefined || (await isPaused(core, job))) throw cannotBeClaimed()
+  if (ready === undefined || !core.dispatcher.mayClaim || (await isPaused(core, job))) throw cannotBeClaimed()
   return await claimFor(core, { jobId: id, invocation: ready.invocation, waiting: { agent } })
+}
+
+function isForAgents({ types }: Core, job: Job): boolean {
+  return [...(types.of(job)?.tasks.values() ?? [])].some((task) => task.isForAgents)
 }
 
 async function isPaused({ storage }: Core, { type }: Job): Promise<boolean> {
@@ -196,11 +216,12 @@ export async function heartbeat(
   const { claims, wait } = await parseOptions(heartbeatSchema, beat, 'heartbeat')
   const agent = await registered(core, who, signal)
   const leaseMs = leaseMsOf(core)
+  const termOf = await termsOf(core, claims)
   const gone = new Set<string>()
   await Promise.all(
     claims.map(async (claim) => {
       try {
-        await renew({ core, agent, claim }, leaseMs)
+        await renew({ core, agent, claim }, termOf(claim))
       } catch (error) {
         if (!(error instanceof JobchartError) || error.code !== 'STALE_CLAIM') throw error
         gone.add(nameOfClaim(claim))
@@ -286,10 +307,19 @@ export function requireAgent({ kind, id }: Principal): void {
   if (kind !== 'agent') throw new JobchartError('FORBIDDEN', `"${id}" is no agent; use engine.asAgent()`)
 }
 
+/** Whether the credential of the caller is still valid. An agent that the host authenticates is always known. */
+export async function isStillKnown({ storage }: Core, who: AgentPrincipal): Promise<boolean> {
+  return who.credential === undefined || hasCredential(who, await storage.agent(keyOf(who)))
+}
+
 // A session that was opened by a credential ends with it, even if an agent with the same id is enrolled anew.
+function hasCredential({ credential }: AgentPrincipal, agent: StoredAgent | undefined): boolean {
+  return credential === undefined || credential === agent?.credential
+}
+
 async function storedAgent({ storage }: Core, who: AgentPrincipal): Promise<StoredAgent | undefined> {
   const agent = await storage.agent(keyOf(who))
-  if (who.credential === undefined || who.credential === agent?.credential) return agent
+  if (hasCredential(who, agent)) return agent
   throw new JobchartError('FORBIDDEN', `the credential of agent "${who.id}" is no longer valid`)
 }
 
