@@ -1,4 +1,4 @@
-import { agentTask, defineJob, task } from 'jobchart'
+import { agentTask, defineJob, type Policy, rolePolicy, task } from 'jobchart'
 import { agents } from 'jobchart/executors'
 import type { AgentTransport, ClaimedTask, ClaimKey } from 'jobchart/port'
 import { describe, expect, test } from 'vitest'
@@ -210,4 +210,53 @@ test('an agent learns nothing of an ended job that was never for agents', async 
   const { id } = await host.ada.submit(own)
   await bench.clock.settle()
   expect(await codeOf(agent.claim({ job: id }))).toBe('JOB_NOT_FOUND')
+})
+
+describe('a caller from whom a policy hides', () => {
+  const hiding = (...redact: readonly string[]): Policy => {
+    const open = rolePolicy()
+    return {
+      ...open,
+      authorize: async (principal, action, target) => {
+        const verdict = await open.authorize(principal, action, target)
+        return verdict === 'allow' && principal.role === 'admin' && target.jobId !== undefined ? { redact } : verdict
+      },
+    }
+  }
+
+  test.each(['agent', 'assignment'])('the %s of a job is not told by the list of agents', async (field) => {
+    const { admin, ada, id } = await held(plain, { policy: hiding(field) })
+    expect((await admin.agents.list()).items).toMatchObject([{ id: 'a1', running: 1, jobs: [] }])
+    expect((await ada.agents.list()).items).toMatchObject([{ jobs: [id] }])
+  })
+
+  test('the assignment of a job is not told it by explain', async () => {
+    const bench = new Bench()
+    const host = await bench.start({ jobs: [plain], policy: hiding('assignment') })
+    await agentOf(host, 'a1')
+    await agentOf(host, 'a2')
+    const one = await host.ada.submit(plain, undefined, { assignment: { agent: 'a1' } })
+    expect(await host.admin.explain(one.id)).toEqual([{ kind: 'waitsForAgent', task: 'execute' }])
+    expect(await host.ada.explain(one.id)).toMatchObject([{ agents: [{ id: 'a1' }] }])
+    const two = await host.ada.submit(plain, undefined, { assignment: { agent: 'a3' } })
+    expect(await host.admin.explain(two.id)).toEqual([{ kind: 'noAgent', task: 'execute', function: 'x' }])
+  })
+
+  test('the input of a job is not told by explain what is computed from it', async () => {
+    const computed = jobOf('computed', agentTask({ function: 'x', version: () => '7' }))
+    const safe = defineJob({
+      type: 'safe',
+      input: z.string(),
+      safe: ['reason'],
+      agent: { function: ({ input }) => input, version: '7' },
+    })
+    const bench = new Bench()
+    const host = await bench.start({ jobs: [computed, safe], policy: hiding('input') })
+    const one = await host.ada.submit(computed)
+    expect(await host.admin.explain(one.id)).toMatchObject([{ kind: 'noAgent', function: 'x' }])
+    expect(JSON.stringify(await host.admin.explain(one.id))).not.toContain('7')
+    expect(await host.ada.explain(one.id)).toMatchObject([{ kind: 'noAgent', function: 'x', version: '7' }])
+    const two = await host.ada.submit(safe, 'y')
+    expect(await host.admin.explain(two.id)).toMatchObject([{ kind: 'noAgent', function: 'y', version: '7' }])
+  })
 })

@@ -29,7 +29,7 @@ export interface AgentView {
   readonly seenAt?: string
   /** How many tasks the agent holds. */
   readonly running: number
-  /** The jobs of these tasks, as far as the caller may see them. */
+  /** The jobs of these tasks, as far as the caller may see them and their agent. */
   readonly jobs: readonly string[]
 }
 
@@ -189,7 +189,10 @@ async function viewOf(core: Core, who: Principal, agent: StoredAgent): Promise<A
   const held = await heldNow(core, await core.storage.leasesOf(agent))
   const summaries = held.length === 0 ? [] : await core.storage.summaries([...new Set(held.map(({ jobId }) => jobId))])
   const visible = await Promise.all(
-    summaries.map(async (job) => ((await allowed(core, who, job, { action: 'get' })) === undefined ? [] : [job.id])),
+    summaries.map(async (job) => {
+      const mask = await allowed(core, who, job, { action: 'get' })
+      return mask === undefined || mask.hidden.has('agent') ? [] : [job.id]
+    }),
   )
   return {
     ...{ id, name, tenant, createdBy, pools, functions, createdAt: isoTime(createdAt) },
@@ -209,10 +212,6 @@ async function heldNow({ storage, clock }: Core, leases: readonly Lease[]): Prom
     jobs.flatMap(({ id, tasks }) => tasks.filter(isHeld).map(({ token }) => nameOfClaim({ job: id, token }))),
   )
   return living.filter(({ jobId, token }) => tokens.has(nameOfClaim({ job: jobId, token })))
-}
-
-function _isHeld({ status }: { readonly status: string }): boolean {
-  return status === 'claimed' || status === 'stopping'
 }
 
 function isHeld({ status }: { readonly status: string }): boolean {

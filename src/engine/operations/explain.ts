@@ -74,17 +74,21 @@ export type Reason =
   | { readonly kind: 'notHere'; readonly task: string }
   /**
    * No registered agent has the function in this version, among the agents to whom the job is assigned. Without a
-   * `version`, any version will do; without an `assignment`, any agent.
+   * `version`, any version will do; without an `assignment`, any agent. A function or version that is computed from the
+   * input is absent for callers who may not see the input, unless the job type lists `reason` as safe.
    */
   | {
       readonly kind: 'noAgent'
       readonly task: string
-      readonly function: string
+      readonly function?: string
       readonly version?: string
       readonly assignment?: Assignment
     }
-  /** One of these agents may take the task, and none has done so yet. At most 100 are named. */
-  | { readonly kind: 'waitsForAgent'; readonly task: string; readonly agents: readonly WaitedAgent[] }
+  /**
+   * One of these agents may take the task, and none has done so yet. At most 100 are named. `agents` is absent for
+   * callers to whom it would reveal an assignment, function or version that they may not see.
+   */
+  | { readonly kind: 'waitsForAgent'; readonly task: string; readonly agents?: readonly WaitedAgent[] }
   /** The task is about to be claimed. */
   | { readonly kind: 'ready'; readonly task: string }
   /** A child job still runs. `job`: its id, if the caller may see it. */
@@ -123,10 +127,11 @@ export async function explain(
     return isSeen ? { job: other } : {}
   }
   const may: Asker['may'] = (type, commands) => allowedCommands(core, who, job, type, commands, signal)
-  const reasons = [...(await reasonsOf(core, job, { name, may })), ...ofRetry(job)]
+  const { hidden } = mask
+  const reasons = [...(await reasonsOf(core, job, { name, may, hidden })), ...ofRetry(job)]
   // The reasons would reveal the status, so a caller who may not see it gets none.
-  if (mask.hidden.has('status')) return []
-  const told = reasons.filter(({ kind }) => kind !== 'startAt' || !mask.hidden.has('startAt'))
+  if (hidden.has('status')) return []
+  const told = reasons.filter(({ kind }) => kind !== 'startAt' || !hidden.has('startAt'))
   // Fields of a reason have the same names as those of the job.
   return told.map((reason) => masked(reason, mask, (field) => (field === 'kind' ? undefined : field)))
 }
@@ -137,6 +142,8 @@ interface Asker {
   readonly name: (id: string) => Promise<{ readonly job?: string }>
   /** Returns those of the given commands that the caller may send. */
   readonly may: (type: AnyJobType, commands: readonly string[]) => Promise<readonly string[]>
+  /** The parts of the job that are hidden from the caller. */
+  readonly hidden: ReadonlySet<string>
 }
 
 function ofRetry({ retryOf, stepOrigin }: Job): readonly Reason[] {
@@ -144,16 +151,17 @@ function ofRetry({ retryOf, stepOrigin }: Job): readonly Reason[] {
   return [{ kind: 'retry', retryOf, steps: stepOrigin === undefined ? 'fresh' : 'continued' }]
 }
 
-async function reasonsOf(core: Core, job: Job, { name, may }: Asker): Promise<readonly Reason[]> {
+async function reasonsOf(core: Core, job: Job, asker: Asker): Promise<readonly Reason[]> {
+  const { name, may } = asker
   const type = core.types.of(job)
   if (job.phase === 'settled') {
-    const left = await Promise.all(job.tasks.map((task) => ofTask(core, type, job, task, name)))
+    const left = await Promise.all(job.tasks.map((task) => ofTask(core, type, job, task, asker)))
     return [{ kind: 'settled', ...(job.outcome === undefined ? {} : { outcome: job.outcome }) }, ...left.flat()]
   }
   const unknown: readonly Reason[] =
     type === undefined ? [{ kind: 'unknownVersion', type: job.type, version: job.version }] : []
   if (job.phase === 'waiting') return [...unknown, ...(await ofWaiting(core, job, name))]
-  const tasks = (await Promise.all(job.tasks.map((task) => ofTask(core, type, job, task, name)))).flat()
+  const tasks = (await Promise.all(job.tasks.map((task) => ofTask(core, type, job, task, asker)))).flat()
   const slot = holdsSlot(job) ? [] : await ofSlot(core, job, name)
   const timer = Math.min(...job.timers.map(({ dueAt }) => dueAt))
   const due: readonly Reason[] = Number.isFinite(timer) ? [{ kind: 'timer', at: shown(core, timer) }] : []
@@ -183,7 +191,7 @@ async function ofTask(
   type: AnyJobType | undefined,
   job: Job,
   task: Task,
-  name: Asker['name'],
+  { name, hidden }: Asker,
 ): Promise<readonly Reason[]> {
   const { id, status, attempt, child, stopBy } = task
   if (child !== undefined) return [{ kind: 'child', task: id, ...(await name(child)) }]
@@ -201,7 +209,7 @@ async function ofTask(
     case 'inline':
       return []
     case 'available':
-      return type === undefined ? [] : [await ofAvailable(core, type, job, task)]
+      return type === undefined ? [] : [await ofAvailable(core, type, job, task, hidden)]
   }
 }
 
@@ -221,7 +229,13 @@ function ofHolder({ losses }: Core, { id, holder }: Task): readonly Reason[] {
   )
 }
 
-async function ofAvailable(core: Core, type: AnyJobType, job: Job, task: Task): Promise<Reason> {
+async function ofAvailable(
+  core: Core,
+  type: AnyJobType,
+  job: Job,
+  task: Task,
+  hidden: ReadonlySet<string>,
+): Promise<Reason> {
   const { id, executor, availableAt, attempt, limitKey } = task
   const { clock, executors, dispatcher, settings, health, storage } = core
   if (!claimableTasks(job).includes(task)) return { kind: 'blocked', task: id }
@@ -234,7 +248,7 @@ async function ofAvailable(core: Core, type: AnyJobType, job: Job, task: Task): 
     return { kind: 'limit', task: id, concurrency }
   }
   if (!executors.has(executor)) return { kind: 'noExecutor', task: id, executor }
-  if (task.queue !== undefined) return await ofQueued(core, id, task.queue)
+  if (task.queue !== undefined) return await ofQueued(core, type, task, task.queue, hidden)
   if (!settings.work || health.isDegraded) return { kind: 'notHere', task: id }
   if (health.isExhausted) return { kind: 'exhausted', task: id }
   return !dispatcher.room().has(executor) ? { kind: 'busy', task: id, executor } : { kind: 'ready', task: id }
@@ -243,21 +257,35 @@ async function ofAvailable(core: Core, type: AnyJobType, job: Job, task: Task): 
 const AGENTS_NAMED_MAX = 100
 
 // Why no agent has taken a task yet.
-async function ofQueued(core: Core, task: string, queue: string): Promise<Reason> {
+async function ofQueued(
+  core: Core,
+  type: AnyJobType,
+  { id: task, src }: Task,
+  queue: string,
+  hidden: ReadonlySet<string>,
+): Promise<Reason> {
   const { tenant, function: called, version, assignment } = neededOf(queue)
   const able: StoredAgent[] = []
   for await (const agent of agentsOfTenant(core, tenant)) if (queuesOf(agent).has(queue)) able.push(agent)
+  const settings = type.tasks.get(src)
+  // What is computed from the input may repeat it.
+  const [showsFunction, showsVersion] = [settings?.function, settings?.version].map(
+    (option) => typeof option !== 'function' || !hidden.has('reason'),
+  )
   if (able.length > 0) {
-    const agents = able.slice(0, AGENTS_NAMED_MAX).map(({ id, name, seenAt }) => {
-      return seenAt === undefined ? { id, name } : { id, name, seenAt: isoTime(seenAt) }
-    })
-    return { kind: 'waitsForAgent', task, agents }
+    const isTold = showsFunction && showsVersion && !hidden.has('assignment')
+    return { kind: 'waitsForAgent', task, ...(isTold ? { agents: able.slice(0, AGENTS_NAMED_MAX).map(waited) } : {}) }
   }
   return {
-    ...{ kind: 'noAgent', task, function: called },
-    ...(version === undefined ? {} : { version }),
+    ...{ kind: 'noAgent', task },
+    ...(showsFunction ? { function: called } : {}),
+    ...(version === undefined || !showsVersion ? {} : { version }),
     ...(assignment === undefined ? {} : { assignment }),
   }
+}
+
+function waited({ id, name, seenAt }: StoredAgent): WaitedAgent {
+  return seenAt === undefined ? { id, name } : { id, name, seenAt: isoTime(seenAt) }
 }
 
 // Why a job does not go on, if its tasks give no reason: it waits for a command, or is stuck.
