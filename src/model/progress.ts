@@ -1,3 +1,4 @@
+import { shownValue } from './option-checks.ts'
 import { countsOf, type Progress, type StampedProgress, type Task } from './task-record.ts'
 
 /**
@@ -34,10 +35,10 @@ export function readProgress(report: unknown, before?: Progress): ReadProgress {
   for (const name of COUNTS) {
     const value = (given as { readonly [name: string]: unknown } | null | undefined)?.[name]
     if (isCount(value)) counts[name] = value
-    else if (value !== undefined) ignored.push(`${name} ${shown(value)}`)
+    else if (value !== undefined) ignored.push(`${name} ${shownValue(value)}`)
   }
   const isEmpty = Object.keys(counts).length === 0
-  if (isEmpty && ignored.length === 0) ignored.push(shown(report))
+  if (isEmpty && ignored.length === 0) ignored.push(shownValue(report))
   const warning =
     ignored.length === 0 ? {} : { warning: `progress should be finite numbers from 0; ignored: ${ignored.join(', ')}` }
   return isEmpty ? warning : { progress: after(counts, before), ...warning }
@@ -55,10 +56,6 @@ function after(counts: { readonly [Count in keyof Progress]?: number }, before: 
 
 function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isFinite(value) && value >= 0
-}
-
-function shown(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value.slice(0, 100)) : String(value).slice(0, 100)
 }
 
 /** The fields of a job that progress depends on. */

@@ -1,4 +1,5 @@
 import { agentTask, defineJob, type Policy, rolePolicy, task } from 'jobchart'
+import { answerAgent } from 'jobchart/agents'
 import { agents } from 'jobchart/executors'
 import type { AgentTransport, ClaimedTask, ClaimKey } from 'jobchart/port'
 import { describe, expect, test } from 'vitest'
@@ -258,5 +259,48 @@ describe('a caller from whom a policy hides', () => {
     expect(await host.ada.explain(one.id)).toMatchObject([{ kind: 'noAgent', function: 'x', version: '7' }])
     const two = await host.ada.submit(safe, 'y')
     expect(await host.admin.explain(two.id)).toMatchObject([{ kind: 'noAgent', function: 'y', version: '7' }])
+  })
+})
+
+describe('what an agent sends', () => {
+  const deep = (levels: number) => JSON.parse('['.repeat(levels) + ']'.repeat(levels))
+  const values: readonly unknown[] = [
+    ...[null, 0, -1, 1.5, 1e308, 2 ** 53, '', 'x', 'x'.repeat(300), '\u0000', '\ud800', true, [], {}, [1], { a: 1 }],
+    ...[deep(20_000), { a: deep(20_000) }, JSON.parse('{ "__proto__": { "a": 1 }, "constructor": 1 }')],
+    ...[{ type: 1 }, { type: '__proto__' }, { type: 'task.stop' }, { type: 'xstate.done.actor.execute' }],
+    ...[{ toString: 1 }, { length: 1 }, { job: '__proto__' }, { job: '\ud800', token: 1 }],
+    ...[
+      { claims: [], wait: '-1s' },
+      { claims: [], wait: 1e308 },
+      { claims: [{ job: 'x', token: 1, messages: 1e308 }] },
+    ],
+    ...[{ functions: [{ name: '\ud800' }] }, { functions: [{ name: 'constructor', version: '__proto__' }] }],
+  ]
+  const calls = {
+    register: ['registration'],
+    claim: ['options'],
+    heartbeat: ['beat'],
+    started: ['claim'],
+    progress: ['claim', 'report'],
+    log: ['claim', 'lines'],
+    item: ['claim', 'key', 'report'],
+    step: ['claim', 'name', 'result'],
+    event: ['claim', 'event'],
+    done: ['claim', 'output'],
+    fail: ['claim', 'error', 'options'],
+    exit: ['claim', 'exitCode', 'options'],
+    release: ['claim'],
+  }
+
+  test.each(Object.entries(calls))('by "%s" is taken or refused with a typed error', async (call, names) => {
+    const { agent, claim } = await held()
+    const good = { claim, report: 1, lines: [], key: 'k', name: 'n', event: { type: 'x' }, error: null, exitCode: 1 }
+    for (const name of names) {
+      for (const value of values) {
+        const given = Object.fromEntries(Object.entries(good).filter(([argument]) => names.includes(argument)))
+        const answer = await answerAgent(agent, { call, ...given, [name]: value })
+        expect([name, value, answer.ok ? 'ok' : answer.code]).not.toEqual([name, value, 'OUTCOME_UNKNOWN'])
+      }
+    }
   })
 })
