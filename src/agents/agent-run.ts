@@ -177,7 +177,8 @@ export class AgentRun {
       const waitMs = Math.floor(Math.min(this.#leaseMs / 3, heartbeatMs ?? this.#leaseMs))
       loop.capMs = waitMs
       this.#beat = new AbortController()
-      const limitMs = waitMs + this.#leaseMs / 3
+      // If the request was lost, the next one must still arrive within the lease.
+      const limitMs = waitMs + this.#leaseMs / 6
       await this.#tried(loop, { signal: this.#beat.signal, limitMs }, async (ending) => {
         const answer = await transport.heartbeat({ claims, wait: waitMs }, { signal: ending })
         this.#leaseMs = answer.leaseMs

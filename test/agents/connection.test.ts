@@ -242,6 +242,23 @@ describe('a connection that loses answers', () => {
   })
 })
 
+describe('a connection that loses a request', () => {
+  test.each([2, 3, 4])('of heartbeat %i loses no lease', async (lost) => {
+    const { clock, agent, submit, view, code } = await open()
+    const one = agent()
+    const { heartbeat } = one.connection.transport
+    let beats = 0
+    const losing: typeof heartbeat = (...given) => (++beats === lost ? new Promise(() => {}) : heartbeat(...given))
+    Object.assign(one.connection.transport, { heartbeat: losing })
+    await one.start()
+    const id = await submit()
+    await clock.advance(3 * LEASE_MS)
+    code.last.finish('made')
+    await clock.settle()
+    expect(await view(id)).toMatchObject({ status: 'done', output: { output: 'made' } })
+  })
+})
+
 describe('a refusal', () => {
   test('at the start rejects, and the agent can be started again', async () => {
     const { agent, engine, clock, submit, code } = await open()
