@@ -43,7 +43,10 @@ export interface ToolFunction {
 export interface AgentJobsOptions<Tools extends { readonly [name: string]: Tool }> extends ToolRoles {
   /** The tools by name. Names consist of letters, digits, `-` and `_`. */
   readonly tools: Tools
-  /** How often a job is given to another agent after one was lost before it had begun. Default 1. */
+  /**
+   * How often a job is given to another agent after one was lost before it had begun: 0 to 2. Default 1. A task that is
+   * lost three times in a row is not given to any agent again.
+   */
   readonly redeliveriesMax?: number
   /** How long a job may wait for an agent; then it fails. Default: for ever. */
   readonly pendingTimeout?: Duration
@@ -147,7 +150,7 @@ const toolSchema = z.strictObject({
 })
 const optionsSchema = z.strictObject({
   tools: z.record(nameSchema, toolSchema),
-  redeliveriesMax: z.int().min(0).max(100).optional(),
+  redeliveriesMax: z.int().min(0).max(2).optional(),
   pendingTimeout: passedOn,
   ...{ administrator: roleNames, user: roleNames, systemEditor: roleNames },
   cancel: z.enum(['creator', 'creatorOrAdmin']).optional(),

@@ -83,7 +83,7 @@ export function toolJobRow(view: JobView): ToolJobRow {
     toolVersion: labels.version ?? null,
     // The cast is safe: these are the labels of this preset's lifecycle.
     status: (status ?? null) as ToolJobStatus | null,
-    isActive: phase === 'active',
+    isActive: phase === 'active' || phase === 'waiting',
     startedOn: createdAt ?? null,
     startedBy: createdBy ?? null,
     agentAssignment: assignment ?? 'Automatic',

@@ -276,6 +276,18 @@ describe('the acceptance cases', () => {
     expect(await notified(world.uma)).toEqual([{ channels: ['toast'], jobId: id }])
   })
 
+  test('a job is given to as many other agents as the option says', async () => {
+    const preset = agentJobs({ ...options, redeliveriesMax: 2 })
+    const world = await organization(preset)
+    const agent = await world.agent('a1')
+    const { id } = await world.uma.submit(preset.jobs.viewer.measure, input)
+    for (const status of ['Pending', 'Pending', 'Failed']) {
+      expect(await agent.claim()).toHaveLength(1)
+      await world.clock.advance(LEASE_MS)
+      expect(await world.row(id)).toMatchObject({ status, message: 'agent lost' })
+    }
+  })
+
   test('giving a Claimed job back is no loss', async () => {
     const world = await organization()
     const agent = await world.agent('a1')
@@ -398,6 +410,21 @@ describe('the acceptance cases', () => {
       if ((await world.row(id)).isActive) active.push(status)
     }
     expect(active).toEqual(ACTIVE)
+  })
+
+  test('a job that waits for its start time is Pending and active too', async () => {
+    const world = await organization()
+    const { id } = await world.uma.submit(measure, input, { startAt: '2026-02-01T00:00:00Z' })
+    expect(await world.row(id)).toMatchObject({ status: 'Pending', isActive: true })
+    await world.uma.cancel(id)
+    expect(await world.row(id)).toMatchObject({ status: 'Canceled', isActive: false })
+  })
+
+  test('an exit of a program does not complete a job, because it has no outputs', async () => {
+    const world = await organization()
+    const { id, agent, claim } = await jobIn(world, 'Uploading')
+    expect(await codeOf(agent.exit(claim, 0))).toBe('INVALID_INPUT')
+    expect((await world.row(id)).status).toBe('Uploading')
   })
 
   test('A24 the short id has six characters', async () => {
@@ -523,6 +550,7 @@ describe('rights and input', () => {
       ['functions', { tools: { viewer: {} } }],
       ['pendingTimeout', { ...options, pendingTimeout: 'soon' }],
       ['redeliveriesMax', { ...options, redeliveriesMax: -1 }],
+      ['redeliveriesMax', { ...options, redeliveriesMax: 3 }],
       ['admin', { ...options, admin: [] }],
     ]
     for (const [name, given] of wrong) {
