@@ -14,13 +14,12 @@ export interface WaitingAgent {
   readonly agent: StoredAgent
   /** How many tasks it takes. */
   readonly max: number
-  /**
-   * Called with the tasks that were claimed for it in one commit. The agent then no longer waits. An empty list: the
-   * task that it was promised could not be claimed.
-   */
+  /** Called if a request of its own will claim a task for the agent. Its result comes to `keep`. */
+  readonly promise: () => void
+  /** Called with the tasks that were claimed for it in one commit. If none is promised, the agent no longer waits. */
   readonly give: (claimed: readonly ClaimedForAgent[]) => void
-  /** True: a request of its own claims a task for the agent, and then calls `give`. */
-  isPromised?: boolean
+  /** Called with a promised task. `undefined`: it could not be claimed. */
+  readonly keep: (claimed: ClaimedForAgent | undefined) => void
 }
 
 /**

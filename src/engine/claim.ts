@@ -99,7 +99,6 @@ export class ClaimOfTick {
       if (decided.some(takesMore)) {
         this.related.push({ jobId: job.id, invocation: task.invocation, ...(waiting === undefined ? {} : { waiting }) })
         if (waiting === undefined) return LEAVE
-        waiting.isPromised = true
         this.#take(waiting)
         return LEAVE
       }
@@ -141,6 +140,8 @@ export class ClaimOfTick {
 
   /** Gives the claimed tasks to the agents for which they were claimed. Called after the commit. */
   give(claimed: readonly Claimed[]): void {
+    // First, so that agents wait for their promised tasks too.
+    for (const { waiting } of this.related) waiting?.promise()
     if (this.#agents.size === 0) return
     const given = new Map<WaitingAgent, ClaimedForAgent[]>()
     for (const { job, invocation } of claimed) {
@@ -176,10 +177,11 @@ export class ClaimOfTick {
  */
 export function claimOne(core: Core, { jobId, invocation, waiting }: RelatedClaim): void {
   if (waiting !== undefined) {
-    claimFor(core, { jobId, invocation, waiting }).then(
-      (claimed) => waiting.give([claimed]),
-      () => waiting.give([]),
-    )
+    claimFor(core, { jobId, invocation, waiting }).then(waiting.keep, (error: unknown) => {
+      const isTaken = error instanceof JobchartError && error.code === 'INVALID_STATE'
+      if (!isTaken) core.dispatcher.refuse(jobId)
+      waiting.keep(undefined)
+    })
     return
   }
   core.ticks.add(

@@ -103,6 +103,35 @@ describe('an engine that runs another task of the job, and has not heard of the 
   })
 })
 
+test.each([{}, { wait: '5s' }])(
+  'a claim %o brings all its tasks together, also those whose claim notifies somebody',
+  async (how) => {
+    const lifecycle = setup({ actors: { work: agentTask({ function: 'x' }) } }).createMachine({
+      initial: 'on',
+      states: {
+        on: {
+          invoke: { src: 'work', onDone: 'off', onError: 'off' },
+          initial: 'pending',
+          states: { pending: { on: { 'task.claimed': 'claimed' } }, claimed: { on: { 'task.released': '#failed' } } },
+        },
+        off: { type: 'final' },
+        failed: { id: 'failed', type: 'final', tags: 'failure' },
+      },
+    })
+    const rule = { name: 'CLAIMED', on: { status: 'claimed' }, channels: ['toast'], audience: 'creator' } as const
+    const told = defineJob({ type: 'told', lifecycle, notify: [rule] })
+    const bench = new Bench()
+    const host = await bench.start({ jobs: [told, plain] })
+    const agent = await agentOf(host, 'a1')
+    for (let n = 0; n < 5; n++) await host.ada.submit(n === 2 ? plain : told)
+    const tasks = await agent.claim({ max: 4, ...how })
+    expect(tasks).toHaveLength(4)
+    await bench.clock.advance(100)
+    const { items } = await host.ada.list()
+    expect(items.map(({ status }) => status).sort()).toEqual(['claimed', 'claimed', 'claimed', 'pending', 'queued'])
+  },
+)
+
 describe('a start', () => {
   test('that is reported twice at once counts once', async () => {
     const { agent, claim, events } = await held()

@@ -114,19 +114,35 @@ function waited(
 ): Promise<readonly ClaimedForAgent[]> {
   return new Promise((resolve, reject) => {
     let isOver = false
+    let isTimeOver = false
+    let promised = 0
+    const got: ClaimedForAgent[] = []
+    const take = (claimed: readonly ClaimedForAgent[]) => {
+      // The call has ended while the claim was committed.
+      if (isOver) return claimed.forEach((each) => void returned(core, agent, each))
+      got.push(...claimed)
+      if (promised > 0) return
+      if (got.length > 0 || isTimeOver) end(() => resolve(got))
+      // The promised tasks could not be claimed, so the agent waits again.
+      else leave = core.desk.wait(waiting)
+    }
     const waiting: WaitingAgent = {
       agent,
       max,
-      give: (claimed) => {
-        waiting.isPromised = false
-        // The call has ended while the claim was committed.
-        if (isOver) for (const each of claimed) void returned(core, agent, each)
-        else if (claimed.length > 0 || wait === 0) end(() => resolve(claimed))
+      promise: () => {
+        promised++
+        leave()
+      },
+      give: take,
+      keep: (claimed) => {
+        promised--
+        take(claimed === undefined ? [] : [claimed])
       },
     }
-    const leave = core.desk.wait(waiting)
+    let leave = core.desk.wait(waiting)
     const over = () => {
-      if (waiting.isPromised !== true || wait > 0) end(() => resolve([]))
+      isTimeOver = true
+      if (promised === 0) end(() => resolve(got))
     }
     const aborted = () => end(() => reject(signal?.reason))
     const engineStopped = () => end(() => reject(stopped()))
