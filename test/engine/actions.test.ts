@@ -119,15 +119,6 @@ describe('actions', () => {
     expect(await ada.actions(items[0]?.id ?? '')).toEqual(NONE)
   })
 
-  test('a job of an unknown version has one action, delete', async () => {
-    const bench = new Bench()
-    const { ada } = await bench.start({ jobs: [request] })
-    const { id } = await ada.submit(request, { amount: 5 })
-    const other = await bench.start({ jobs: [] })
-    expect(await other.ada.actions(id)).toEqual({ ...NONE, delete: true })
-    expect(await other.ada.explain(id)).toEqual([{ kind: 'unknownVersion', type: 'request', version: '1' }])
-  })
-
   test('a caller for whom the state is redacted cannot infer it from actions or refusals', async () => {
     const bench = new Bench()
     const policy: Policy = {
@@ -333,4 +324,45 @@ test('I52 actions and explain answer for a hidden job as for a missing one', asy
   const { ada, bob } = await bench.start({ jobs: [request] })
   const { id } = await ada.submit(request, { amount: 5 })
   for (const ask of [bob.actions, bob.explain] as const) expect(await codeOf(ask(id as never))).toBe('JOB_NOT_FOUND')
+})
+
+test('of a job whose type this engine does not know there are none, and explain says why', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'other', execute: work.execute })
+  const known = defineJob({ type: 'known', execute: () => 1 })
+  const front = await bench.start({ jobs: [type], work: false })
+  const away = await bench.start({ jobs: [known] })
+  const { id } = await front.ada.submit(type)
+  expect(await away.ada.actions(id)).toEqual(NONE)
+  expect(await away.ada.explain(id)).toEqual([{ kind: 'unknownVersion', type: 'other', version: '1' }])
+  for (const method of ['delete', 'cancel'] as const) expect(await codeOf(away.ada[method](id))).toBe('UNKNOWN_TYPE')
+  await bench.start({ jobs: [type] })
+  await bench.clock.advance(1_000)
+  work.run().finish()
+  await bench.clock.advance(1_000)
+  expect(await away.ada.actions(id)).toEqual(NONE)
+  expect(await away.ada.explain(id)).toEqual([{ kind: 'settled', outcome: 'success' }])
+  for (const method of ['delete', 'retry'] as const) expect(await codeOf(away.ada[method](id))).toBe('UNKNOWN_TYPE')
+  expect(await front.ada.actions(id)).toEqual({ ...NONE, retry: true, delete: true })
+})
+
+test('retry is no action where `facts` of the type would refuse it', async () => {
+  let isBroken = false
+  const type = defineJob({
+    type: 'w',
+    execute: () => 1,
+    facts: () => {
+      if (isBroken) throw new Error('no')
+      return {}
+    },
+  })
+  const bench = new Bench()
+  const { ada } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type)
+  await bench.clock.settle()
+  expect((await ada.actions(id)).retry).toBe(true)
+  isBroken = true
+  expect((await ada.actions(id)).retry).toBe(false)
+  expect(await codeOf(ada.retry(id))).not.toBe('ok')
 })

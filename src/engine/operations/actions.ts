@@ -84,7 +84,9 @@ async function actionsOn(
   const may = async (question: Omit<Question, 'signal'>) =>
     (await allowed(core, who, job, { ...question, signal })) !== undefined
   const known = core.types.of(job)
-  const type = known === undefined ? undefined : typeThatHandles(known, job)
+  // An engine that does not know the job's type refuses every change.
+  if (known === undefined) return { commands: [], cancel: false, retry: false, delete: false }
+  const type = typeThatHandles(known, job)
   const names = await commandsTaken(core, known, type, job, mask)
   const commands = await allowedCommands(core, who, job, type, names, signal)
   const isAlone = job.parentId === undefined
@@ -94,9 +96,9 @@ async function actionsOn(
     cancel: type !== undefined && type.cancel !== null && commands.includes(type.cancel),
     retry:
       isAlone &&
-      isRetried(job, known, mask) &&
+      (job.phase === 'settled' || mask.hidden.has('status')) &&
       (await may({ action: 'retry' })) &&
-      (await again(core, who, job, mask, signal)),
+      (await again(core, who, job, known, mask, signal)),
     delete:
       isAlone &&
       (await may({ action: 'delete' })) &&
@@ -122,12 +124,12 @@ export async function allowedCommands(
 // The commands that a chart takes now reveal its state. A caller who may not see the status gets all commands of the type.
 async function commandsTaken(
   core: Core,
-  known: AnyJobType | undefined,
+  known: AnyJobType,
   type: AnyJobType | undefined,
   job: Job,
   { hidden }: FieldMask,
 ): Promise<readonly string[]> {
-  if (known === undefined || type === undefined || hidden.has('type')) return []
+  if (type === undefined || hidden.has('type')) return []
   const names = Object.keys(type.commands)
   if (hidden.has('status')) return names
   const now = contextOf(core)
@@ -135,21 +137,16 @@ async function commandsTaken(
   return names.filter((name) => canHandle(known, job, name, now, tree))
 }
 
-function isRetried({ phase }: Job, known: AnyJobType | undefined, { hidden }: FieldMask): boolean {
-  return known !== undefined && (phase === 'settled' || hidden.has('status'))
-}
-
 // The caller becomes the creator of the retry, so the caller needs the right to submit such a job.
 async function again(
   core: Core,
   who: Principal,
   job: Job,
+  type: AnyJobType,
   mask: FieldMask,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   if (mask.hidden.has('input')) return false
-  const type = core.types.of(job)
-  if (type === undefined) return false
   const { tenant, labels, assignee: kept, input, pipeline } = job
   const owned = { tenant, createdBy: who.id, ...(pipeline === undefined ? {} : { pipeline }) }
   const facts = factsIfAny(() => factsOfRetry(type, { ...owned, input }, { labels, kept }))
