@@ -76,3 +76,17 @@ test.each([
   await engine.idle()
   expect(await ada.get(id)).toMatchObject({ status: 'failed', error: { code } })
 })
+
+test.each([Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -1, 'many', undefined])(
+  'an executor with %s places gets no tasks, and explain says so',
+  async (places) => {
+    const bench = new Bench()
+    const type = defineJob({ type: 'w', execute: () => 1 })
+    const odd: Executor = { room: () => places as number, start: async () => ({ ok: true }), close: async () => {} }
+    const { ada, engine } = await bench.start({ jobs: [type], executors: { default: odd } })
+    const { id } = await ada.submit(type)
+    await bench.clock.advance(5_000)
+    expect(engine.running()).toEqual([])
+    expect(await ada.explain(id)).toEqual([{ kind: 'busy', task: 'execute', executor: 'default' }])
+  },
+)

@@ -166,6 +166,14 @@ describe('a logger', () => {
     })
     const { id } = await ada.submit(type, { password: SECRET })
     await codeOf(ada.get(id))
+    engine.on('pipeline.defined', () => {
+      throw new Error('no eyes')
+    })
+    await ada.pipelines.define({ id: 'p', job: type })
+    const told = logger.lines.findIndex(({ event }) => event === 'pipeline.defined')
+    const [line] = logger.lines.splice(told, 1)
+    expect(line).toMatchObject({ text: 'a listener failed', jobType: 'w', pipeline: 'p', err: { message: 'no eyes' } })
+    expect(line).not.toHaveProperty('jobId')
     expect(logger.of('error')).toMatchObject([
       { text: 'a listener failed', event: 'job.created', jobId: id, err: { message: 'no ears' } },
       ...Array.from({ length: logger.of('error').length - 1 }, () => ({
@@ -176,7 +184,7 @@ describe('a logger', () => {
         err: { message: 'no rules' },
       })),
     ])
-    expect(new Set(heard)).toEqual(new Set(['no ears', 'no rules']))
+    expect(new Set(heard)).toEqual(new Set(['no ears', 'no rules', 'no eyes']))
     expect(JSON.stringify(logger.lines)).not.toContain(SECRET)
   })
 

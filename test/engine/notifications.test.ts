@@ -477,6 +477,44 @@ describe('following', () => {
     await done
   })
 
+  test('ends at once when it is told to, also between two notifications that were read together', async () => {
+    const { ada, run } = await started([{ ...onSuccess, audience: 'creator' }])
+    for (let job = 0; job < 3; job++) await run(ada, 'finish')
+    const end = new AbortController()
+    const seen: number[] = []
+    for await (const { id } of ada.notifications.events({ after: 0, signal: end.signal })) {
+      seen.push(id)
+      end.abort()
+    }
+    expect(seen).toHaveLength(1)
+  })
+
+  test('ends with an error when the engine stops between two notifications, and the rest comes later', async () => {
+    const { ada, run, engine, bench, given } = await started([{ ...onSuccess, audience: 'creator' }])
+    for (let job = 0; job < 3; job++) await run(ada, 'finish')
+    const seen: number[] = []
+    const following = async () => {
+      for await (const { id } of ada.notifications.events({ after: 0 })) {
+        seen.push(id)
+        await engine.stop()
+      }
+    }
+    expect(await codeOf(following())).toBe('ENGINE_STOPPED')
+    const next = await bench.start(given)
+    const { items } = await next.ada.notifications.list()
+    for await (const { id } of next.ada.notifications.events({ after: seen.at(-1) ?? 0 })) {
+      if (seen.push(id) === 3) break
+    }
+    expect(seen).toEqual(items.map(({ id }) => id).reverse())
+  })
+
+  test('ends with an error when the storage fails', async () => {
+    const { ada, run, faults } = await started([{ ...onSuccess, audience: 'creator' }])
+    await run(ada, 'finish')
+    faults.plan('notifications', 'refused')
+    expect(await codeOf(follow(ada.notifications.events({ after: 0 }), []))).toBe('STORAGE_UNAVAILABLE')
+  })
+
   test('ends with an error that says so when the engine stops', async () => {
     const { ada, engine, bench } = await started([{ ...onFailure, audience: 'creator' }])
     const following = codeOf(follow(ada.notifications.events(), []))
@@ -540,6 +578,37 @@ describe('a notifier', () => {
     const [delivery] = (await engine.system.list({ type: 'jobchart.delivery' })).items
     const events = (await bench.log(delivery?.id)).flatMap((row) => row.events)
     expect(events.filter(({ type }) => type === 'task.retried')).toHaveLength(1)
+  })
+
+  test('may throw anything: the delivery fails with its text, and the relations that it gives are those of the person', async () => {
+    const type = defineJob({
+      type: 'odd',
+      execute: () => 1,
+      notify: [{ ...onSuccess, channels: ['mail'], audience: 'creator' }],
+    })
+    const bench = new Bench()
+    const seen: unknown[] = []
+    const { ada, engine } = await bench.start({
+      jobs: [type],
+      policy: {
+        authorize: ({ id, relations }) => {
+          if (id === 'ada' && relations !== undefined) seen.push(relations)
+          return 'allow'
+        },
+        scope: () => [{}],
+      },
+      notifier: {
+        channels: ['mail'],
+        addresses: () => [{ id: 'ada', address: 'a', role: 'editor', relations: { 'team:x': 'owner' } }],
+        deliver: () => Promise.reject('the mail server is down'),
+      },
+    })
+    await ada.submit(type)
+    await bench.clock.advance(0)
+    expect(seen).toContainEqual({ 'team:x': 'owner' })
+    const [delivery] = (await engine.system.list({ type: 'jobchart.delivery' })).items
+    const events = (await bench.log(delivery?.id)).flatMap((row) => row.events)
+    expect(JSON.stringify(events)).toContain('first with: the mail server is down')
   })
 
   test('may take long for many persons, since each call has a minute of its own', async () => {

@@ -1,5 +1,7 @@
-import { defineJob, type Policy } from 'jobchart'
+import { defineJob, type Policy, rolePolicy } from 'jobchart'
 import { expect, test } from 'vitest'
+import { createMachine } from 'xstate'
+import { z } from 'zod'
 import { Bench, codeOf, errorOf, shownError, Work } from './bench.ts'
 
 /** Two engines on one disk with two job types. */
@@ -133,6 +135,31 @@ test('an `onDefine` whose promise rejects is refused, and the rejection does not
   }) as unknown as () => undefined
   expect(await codeOf(ada.pipelines.define({ id: 'p', job: one, onDefine }))).toBe('INVALID_INPUT')
   expect(await codeOf(ada.pipelines.get('p'))).toBe('PIPELINE_NOT_FOUND')
+})
+
+test('a command that `onDefine` sends reaches another person’s job only if the caller may send it', async () => {
+  const bench = new Bench()
+  const run = defineJob({ type: 'run', execute: () => {} })
+  const waiting = defineJob({
+    type: 'waiting',
+    lifecycle: createMachine({
+      initial: 'open',
+      states: { open: { on: { own: 'done', poke: 'poked' } }, poked: { on: { own: 'done' } }, done: { type: 'final' } },
+    }),
+    commands: { own: z.object({}), poke: { schema: z.object({}), by: { relation: 'others' } } },
+  })
+  const { ada, bob } = await bench.start({ jobs: [run, waiting], policy: rolePolicy({ member: ['editor'] }) })
+  const { id } = await bob.submit(waiting)
+  const sending = (type: 'own' | 'poke') => () => {
+    return [{ kind: 'send', to: { type: 'waiting', createdBy: 'bob' }, event: { type } }] as const
+  }
+  await ada.pipelines.define({ id: 'a', job: run, onDefine: sending('own') })
+  expect((await bob.get(id)).status).toBe('open')
+  await ada.pipelines.define({ id: 'b', job: run, onDefine: sending('poke') })
+  expect((await bob.get(id)).status).toBe('poked')
+  // The job takes no such command any more, so nothing is sent.
+  await ada.pipelines.define({ id: 'c', job: run, onDefine: sending('poke') })
+  expect((await bob.get(id)).status).toBe('poked')
 })
 
 test('a pipeline that waits for the retry of a job is failed when the retry is deleted', async () => {

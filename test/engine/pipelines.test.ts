@@ -132,6 +132,23 @@ describe('running', () => {
     expect(work.runs).toHaveLength(2)
   })
 
+  test('whose rule for it is `skip` is refused while another runs, because a caller waits for the answer', async () => {
+    const { ada, nightly } = await started()
+    await ada.pipelines.define({ ...nightly, overlap: { manual: 'skip' } })
+    const { id } = await ada.pipelines.run('nightly')
+    expect(await errorOf(ada.pipelines.run('nightly'))).toMatchObject({ code: 'ALREADY_RUNNING', jobId: id })
+  })
+
+  test('of a submitMany in one commit replaces no run', async () => {
+    const { ada, nightly, type } = await started()
+    await ada.pipelines.define({ ...nightly, overlap: 'replace' })
+    const { id } = await ada.pipelines.run('nightly')
+    const jobs = [{ type, input: { day: 'friday' }, pipeline: 'nightly' }] as const
+    const error = await errorOf(ada.submitMany(jobs, { atomic: true }))
+    expect(error).toMatchObject({ code: 'ALREADY_RUNNING', jobId: id })
+    expect((await ada.get(id)).phase).not.toBe('settled')
+  })
+
   test('takes an input, a time and an idempotency key of its own', async () => {
     const { ada, nightly, bench } = await started()
     await ada.pipelines.define(nightly)

@@ -3,6 +3,7 @@ import {
   defineJob,
   type Policy,
   type Principal,
+  type Scope,
   type Session,
   type SessionPrincipal,
   type Verdict,
@@ -344,6 +345,24 @@ test('a policy gets the caller’s relations, as the host gave them', async () =
     ['ada', relations],
     ['bob', undefined],
   ])
+})
+
+test.each<[what: string, scope: unknown, isValid: boolean]>([
+  ['a scope in a list of its own', [[]], false],
+  ['no object', ['default'], false],
+  ['a name that does not exist', [{ owner: 'ada' }], false],
+  ['labels that are no object', [{ labels: 'x' }], false],
+  ['labels that are null', [{ labels: null }], false],
+  ['redacted fields that are no list', [{ redact: 'input' }], false],
+  ['a part that is undefined', [{ tenant: 'default', createdBy: undefined }], true],
+  ['labels', [{ tenant: 'default', labels: {} }], true],
+])('I53 a scope that is invalid shows nothing: %s', async (_, scope, isValid) => {
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const policy = { authorize: () => 'allow' as const, scope: () => scope as readonly Scope[] }
+  const { ada } = await new Bench().start({ jobs: [type], policy })
+  await ada.submit(type)
+  expect(await codeOf(ada.list())).toBe(isValid ? 'ok' : 'FORBIDDEN')
+  if (isValid) expect(await ada.count()).toBe(1)
 })
 
 test('I53 a host hears of a failing policy and of its question; a listener that fails too harms nothing', async () => {

@@ -119,6 +119,42 @@ describe('a schedule', () => {
     expect((await ada.pipelines.get('once')).nextAt).toBeUndefined()
   })
 
+  test('a preview begins now if it names no time, and has no more times than the schedule', async () => {
+    const bench = new Bench()
+    const { ada } = await bench.start({ jobs: [nightly], ...RARELY })
+    const [now, first] = hours(0, 1)
+    expect(await ada.pipelines.preview({ every: '1h' }, { count: 2 })).toEqual([now, first])
+    expect(await ada.pipelines.preview({ at: first ?? '' })).toEqual([first])
+    expect(await ada.pipelines.preview({ at: first ?? '' }, { after: first ?? '' })).toEqual([])
+    const never = await errorOf(ada.pipelines.preview({ cron: '0 0 30 2 *' }))
+    expect(never).toMatchObject({ code: 'INVALID_INPUT', message: expect.stringContaining('schedule') })
+  })
+
+  test('with `at` that falls into a pause is not due after it', async () => {
+    const bench = new Bench()
+    const { ada } = await bench.start({ jobs: [nightly], ...RARELY })
+    await ada.pipelines.define({ id: 'n', job: nightly, schedule: { at: hours(1)[0] ?? '' } })
+    await ada.pipelines.pause('n', 'holidays')
+    await bench.clock.advance(2 * HOUR)
+    await ada.pipelines.resume('n')
+    await bench.clock.advance(HOUR)
+    expect(await ada.count()).toBe(0)
+    expect((await ada.pipelines.get('n')).nextAt).toBe(undefined)
+    expect(await skips(ada, 'n')).toEqual([['paused', hours(1)[0]]])
+  })
+
+  test('of a pipeline of the engine’s own session starts runs of the engine', async () => {
+    const bench = new Bench()
+    const { engine } = await bench.start({ jobs: [nightly], ...RARELY })
+    await engine.system.pipelines.define({ id: 'n', job: nightly, schedule: { every: '1h' } })
+    await bench.clock.advance(HOUR)
+    const { items } = await engine.system.list({ pipeline: 'n' })
+    expect(items.map(({ trigger, status }) => [trigger, status])).toEqual([
+      ['schedule', 'completed'],
+      ['schedule', 'completed'],
+    ])
+  })
+
   test('that is disabled is never due, and when enabled goes on from then', async () => {
     const bench = new Bench()
     const { ada } = await bench.start({ jobs: [nightly], ...RARELY })
@@ -732,6 +768,21 @@ describe('dependsOn', () => {
     expect((await ada.list({ pipeline: 'n' })).items.map(({ trigger }) => trigger)).toEqual(['dependency'])
   })
 
+  test('a run stays owed when the pipeline is changed', async () => {
+    const bench = new Bench()
+    const writer = await bench.start({ jobs: [nightly, deploy], ...RARELY })
+    await writer.ada.pipelines.define({ id: 'n', job: nightly, dependsOn: [{ job: deploy }] })
+    await writer.crash()
+    const away = await bench.start({ jobs: [deploy], ...RARELY })
+    await away.ada.submit(deploy)
+    await bench.clock.advance(HOUR)
+    const { ada } = await bench.start({ jobs: [nightly, deploy], work: false, ...RARELY })
+    await ada.pipelines.define({ id: 'n', job: nightly, dependsOn: [{ job: deploy }], priority: 5 })
+    await bench.start({ jobs: [nightly, deploy], ...RARELY })
+    await bench.clock.advance(HOUR)
+    expect((await ada.list({ pipeline: 'n' })).items).toMatchObject([{ trigger: 'dependency', status: 'completed' }])
+  })
+
   test('a schedule of an unknown type stays due for an engine that knows it', async () => {
     const bench = new Bench()
     const first = await bench.start({ jobs: [nightly], ...RARELY })
@@ -841,6 +892,7 @@ test.each([
   [{ overlap: 'wait' }, "'reject', 'queue', 'replace' or 'skip'; or an object of these by manual, schedule"],
   [{ overlap: { cron: 'skip' } }, 'key cron; the keys are manual, schedule, dependency, retry'],
   [{ schedule: { cron: '0 2 * * *', timezone: 'UTC' } }, 'key timezone; the keys are cron, timeZone, fields, catchUp'],
+  [{ schedule: 5 }, 'exactly one of cron, every and at'],
   [{ schedule: { cron: '0 2 * * *', every: '1h' } }, 'exactly one of cron, every and at'],
   [{ dependsOn: ['src'] }, "an object, e.g. { pipeline: 'nightly' } or { job: deploy }"],
   [{ dependsOn: [{ pipelne: 'src' }] }, 'key pipelne; the keys are pipeline, job, outcome'],

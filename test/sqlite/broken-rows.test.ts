@@ -4,7 +4,8 @@ import { createEngine, defineJob, type Engine } from 'jobchart'
 import { sqliteStorage } from 'jobchart/sqlite'
 import { virtualClock } from 'jobchart/testing'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { createMachine } from 'xstate'
+import { createMachine, sendTo, setup } from 'xstate'
+import { z } from 'zod'
 import { commitOne, insertClaimed, insertOf, newJob } from '../../src/testing/fixtures.ts'
 import { openFile, testFolder } from './bench.ts'
 
@@ -152,6 +153,79 @@ test('an input that cannot be decoded fails its own job too', async () => {
   await engine.idle()
   await expect(front.system.get(id)).rejects.toMatchObject({ code: 'JOB_UNREADABLE' })
   expect([(await ada.get(behind.id)).status, engine.health.status]).toEqual(['completed', 'ok'])
+})
+
+test('a broken record keeps its slot and its unique key, and callers are told without an id', async () => {
+  const { ada, breakRow } = await broken('{')
+  const { id } = await ada.submit(timed, undefined, { pipeline: 'p', uniqueKey: 'k' })
+  breakRow(id)
+  for (const overlap of ['reject', 'replace'] as const) {
+    await expect(ada.submit(timed, undefined, { pipeline: 'p', overlap })).rejects.toMatchObject({
+      code: 'ALREADY_RUNNING',
+    })
+  }
+  const held = await ada.submit(timed, undefined, { uniqueKey: 'k' }).catch((error: unknown) => error)
+  expect(held).toMatchObject({ code: 'ALREADY_RUNNING' })
+  expect(JSON.stringify(held)).not.toContain(id)
+})
+
+test('a job whose labels break is missing for a person, and reported to the engine’s own session', async () => {
+  const { ada, front, file } = await broken('{')
+  const { id } = await ada.submit(timed, undefined, { labels: { team: 'x' } })
+  const db = new DatabaseSync(file)
+  db.prepare(`UPDATE jobs SET labels = '{' WHERE id = ?`).run(id)
+  db.close()
+  await expect(ada.get(id)).rejects.toMatchObject({ code: 'JOB_NOT_FOUND' })
+  await expect(front.system.get(id)).rejects.toMatchObject({ code: 'JOB_UNREADABLE' })
+})
+
+test('a broken child job is gone for its parent, which gets an error event when it sends to it', async () => {
+  const child = createMachine({ on: { hello: {} } })
+  const lifecycle = setup({ actors: { child } }).createMachine({
+    initial: 'on',
+    states: {
+      on: {
+        invoke: { id: 'child', src: 'child', onError: 'alone' },
+        on: { hello: { actions: sendTo('child', { type: 'hello' }) } },
+      },
+      alone: {},
+    },
+  })
+  const parent = defineJob({ type: 'parent', lifecycle, commands: { hello: z.object({}) } })
+  const file = join(testFolder(), 'jobs.db')
+  const engine = await createEngine({ jobs: [parent], storage: sqliteStorage(file), clock: virtualClock() })
+  onTestFinished(() => engine.stop())
+  const { id } = await engine.system.submit(parent)
+  const db = new DatabaseSync(file)
+  db.exec(`UPDATE jobs SET body = '{' WHERE parent IS NOT NULL`)
+  db.close()
+  expect(await engine.system.send(id, { type: 'hello' })).toMatchObject({ status: 'alone' })
+})
+
+test('retention keeps a job whose record is broken, and the log says so once', async () => {
+  const file = join(testFolder(), 'jobs.db')
+  const clock = virtualClock()
+  const said: unknown[] = []
+  const ignore = () => {}
+  const engine = await createEngine({
+    jobs: [job],
+    storage: sqliteStorage(file),
+    clock,
+    sweep: '1h',
+    retention: { jobs: { success: 0 } },
+    logger: { debug: ignore, info: ignore, warn: (fields: object) => said.push(fields), error: ignore },
+  })
+  onTestFinished(() => engine.stop())
+  const [first, second] = [await engine.system.submit(job, 1), await engine.system.submit(job, 2)]
+  await engine.idle()
+  await clock.advance(1_000)
+  const db = new DatabaseSync(file)
+  db.prepare(`UPDATE jobs SET body = '{' WHERE id = ?`).run(first.id)
+  db.close()
+  expect(await engine.prune()).toMatchObject({ jobs: 1 })
+  expect(await engine.prune()).toMatchObject({ jobs: 0 })
+  expect(said).toEqual([{ jobId: first.id }])
+  await expect(engine.system.get(second.id)).rejects.toMatchObject({ code: 'JOB_NOT_FOUND' })
 })
 
 test('work whose record breaks while it runs keeps its log lines and its end', async () => {
