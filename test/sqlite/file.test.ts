@@ -61,9 +61,9 @@ describe('files', () => {
     expect(tablesOf(file)).not.toContain('filling')
   })
 
-  test('S15 of ten processes that open a new file at once, one makes the schema and all find it', async () => {
+  test('S15 of five processes that open a new file at once, one makes the schema and all find it', async () => {
     const file = join(testFolder(), 'jobs.db')
-    const names = Array.from({ length: 10 }, (_, index) => `engine-${index}`)
+    const names = Array.from({ length: 5 }, (_, index) => `engine-${index}`)
     const openings = await Promise.all(names.map((name) => holder('open', file, name)))
     expect(openings.map(({ said }) => said)).toEqual(names.map(() => 'log at 0'))
     const db = new DatabaseSync(file, { readOnly: true })
