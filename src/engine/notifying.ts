@@ -46,7 +46,7 @@ function ofPipeline(core: Core, jobs: WorkingSet, change: PipelineChange): reado
   const told = events.filter((event) => event.type !== 'run.skipped' || event.reason !== 'paused')
   if (after === undefined || told.length === 0) return NONE
   const row = pipelineRow(after, by, told, jobs.context().at)
-  return notificationsFor(row, core.types.newestRulesOf(after.type), () => newId(core))
+  return notificationsFor(row, after, core.types.newestRulesOf(after.type), () => newId(core))
 }
 
 // The new jobs that deliver a notification, one for each channel of the notifier.

@@ -3,7 +3,7 @@ import { JobchartError } from './error.ts'
 import { EVENT_TYPES, type EventDraft, type EventRow, type EventType } from './event.ts'
 import type { Outcome } from './job.ts'
 import type { Audience, NewNotification, NotificationLevel } from './notification.ts'
-import { anything, checkOptions, listOf, type OptionRule, oneOf, required, text } from './option-checks.ts'
+import { anything, checkOptions, listOf, type OptionRule, oneOf, recordOf, required, text } from './option-checks.ts'
 
 /**
  * The events that a rule may name: of jobs, and of stored pipelines whose runs have the rule's job type, e.g.
@@ -34,12 +34,16 @@ export interface NotifyRule {
    */
   readonly channels: readonly string[]
   readonly audience: Audience
+  /** Only for jobs, or pipelines, that have all of these labels. Default: for all. */
+  readonly labels?: { readonly [name: string]: string }
 }
 
 /** {@link NotifyRule}, parsed. */
 export interface ParsedRule extends Omit<NewNotification, 'key' | 'jobId' | 'row' | 'rule'> {
   readonly name: string
   readonly on: { readonly outcome: Outcome } | { readonly status: string } | { readonly event: NotifyingEvent }
+  /** The labels that a job or pipeline must have. */
+  readonly labels: readonly (readonly [name: string, value: string])[]
 }
 
 /** Channels that people read in the app, so that no notifier delivers them. */
@@ -63,6 +67,7 @@ const OF_RULE = {
     expected: "'creator', 'subscribers' or { role }",
     fits: (given) => given === 'creator' || given === 'subscribers' || isRole(given),
   }),
+  labels: recordOf(text(), 'an object of texts by label'),
 } satisfies { readonly [Option in keyof NotifyRule]-?: OptionRule }
 const ON = {
   outcome: oneOf('success', 'failure', 'cancelled'),
@@ -92,7 +97,8 @@ export function parseRules(type: string, given: readonly NotifyRule[] = []): rea
     names.add(rule)
     const tells = what === 'event' ? {} : { tells: what as 'outcome' | 'status' }
     const { level = 'all', audience } = each
-    return { name: rule, on: each.on, ...tells, level, channels: [...each.channels], audience }
+    const labels = Object.entries(each.labels ?? {})
+    return { name: rule, on: each.on, ...tells, level, channels: [...each.channels], audience, labels }
   })
 }
 
@@ -116,19 +122,22 @@ function misfit(name: string, message: string, path: readonly string[]): Jobchar
  * The notifications that a row of events causes, by the rules of the job's type. For a row of a pipeline: by the rules
  * of the type of its runs.
  *
+ * @param of  the job or pipeline of the row.
  * @param keyOf  returns the key of the rule's notification; `undefined`: the rule has notified before.
  */
 export function notificationsFor(
   row: EventRow,
+  { labels: stored }: { readonly labels: { readonly [name: string]: string } },
   rules: readonly ParsedRule[],
   keyOf: (rule: ParsedRule) => string | undefined,
 ): readonly NewNotification[] {
   const found: NewNotification[] = []
   for (const [index, event] of row.events.entries()) {
     for (const rule of rules) {
-      const key = isOn(rule, event) ? keyOf(rule) : undefined
+      const isMeant = isOn(rule, event) && rule.labels.every(([label, value]) => stored[label] === value)
+      const key = isMeant ? keyOf(rule) : undefined
       if (key === undefined) continue
-      const { name, on, ...rest } = rule
+      const { name, on, labels, ...rest } = rule
       const { by = row.by } = event
       found.push({
         ...rest,

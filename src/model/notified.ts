@@ -10,7 +10,7 @@ export function withNotifications(decision: JobDecision, by: Actor): JobDecision
   const { job, type, events } = decision
   if (type.notify.length === 0 || job.deletedAt !== undefined) return decision
   const told = new Set(job.notified)
-  const notifications = notificationsFor(eventRow(job, by, events, []), type.notify, ({ name }) => {
+  const notifications = notificationsFor(eventRow(job, by, events, []), job, type.notify, ({ name }) => {
     if (told.has(name)) return undefined
     told.add(name)
     return `${job.id} ${name}`

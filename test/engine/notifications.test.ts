@@ -46,6 +46,40 @@ async function rulesOf({ notifications }: { readonly notifications: Notification
 }
 
 describe('rules', () => {
+  test('with labels notify only of jobs and pipelines that have all of them', async () => {
+    const labels = { mail: 'yes', size: 'big' }
+    const rules = [
+      { on: { outcome: 'success' }, ...inApp, audience: 'creator', labels },
+      { on: { event: 'pipeline.paused' }, ...inApp, audience: 'creator', labels: { mail: 'yes' } },
+    ] as const
+    const { ada, type, bench, work } = await started(rules)
+    const end = async () => {
+      await bench.clock.settle()
+      work.runs.at(-1)?.finish('done')
+      await bench.clock.settle()
+    }
+    for (const given of [{}, { mail: 'yes' }, { mail: 'no', size: 'big' }]) {
+      await ada.submit(type, undefined, { labels: given })
+      await end()
+    }
+    expect(await rulesOf(ada)).toEqual([])
+    await ada.submit(type, undefined, { labels: { ...labels, more: 'x' } })
+    await end()
+    expect(await rulesOf(ada)).toEqual(['success'])
+    for (const [id, mail] of [
+      ['p', 'yes'],
+      ['q', 'no'],
+    ] as const) {
+      await ada.pipelines.define({ id, job: type, labels: { mail } })
+      await ada.pipelines.pause(id, 'night')
+    }
+    expect(await rulesOf(ada)).toEqual(['pipeline.paused', 'success'])
+    for (const wrong of [{ mail: 1 }, 'mail', []]) {
+      const define = () => defineJob({ type: 'x', execute: () => 1, notify: [{ ...rules[0], labels: wrong as never }] })
+      expect(define).toThrow('labels should be an object of texts by label')
+    }
+  })
+
   test('a status is a label of the type: of a state, of a leaf without one, of parallel leaves, or of an end', () => {
     const lifecycle = createMachine({
       type: 'parallel',
