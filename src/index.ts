@@ -64,6 +64,7 @@ export async function createEngine(given: CreateEngineOptions): Promise<Engine> 
   return engine
 }
 
+export { batch, batchRun } from './context/batch.ts'
 export { systemClock } from './context/system-clock.ts'
 export { type MemoryOptions, memoryStorage } from './defaults/memory-storage.ts'
 export { type QueueExecutorOptions, queueExecutor } from './defaults/queue-executor.ts'
@@ -84,7 +85,16 @@ export type {
   EnrollOptions,
   PoolView,
 } from './engine/operations/agents.ts'
+export type {
+  CancelManyOptions,
+  ChosenJobs,
+  DeleteManyOptions,
+  JobAnswer,
+  RetryAnswer,
+  RetryManyOptions,
+} from './engine/operations/bulk.ts'
 export type { Reason, WaitedAgent } from './engine/operations/explain.ts'
+export type { ItemOptions, ItemView } from './engine/operations/items.ts'
 export type { CancelOptions, SendOptions } from './engine/operations/jobs.ts'
 export type { LogLineView, LogOptions } from './engine/operations/logs.ts'
 export type {
@@ -107,21 +117,21 @@ export type {
   Counts,
   CountsOptions,
   HistoryEntry,
-  ItemOptions,
-  ItemView,
   ListOptions,
 } from './engine/operations/reads.ts'
+export type { ReportedItem, ReportOptions } from './engine/operations/report.ts'
 export type { RetryCallOptions } from './engine/operations/retry.ts'
 export type { DependencyOptions, PreviewOptions, ScheduleOptions } from './engine/operations/schedules.ts'
 export type { EventOptions, Events } from './engine/operations/streams.ts'
 export type { SubmitManyOptions, SubmitOptions, SubmitOutcome, SubmittedJob } from './engine/operations/submit.ts'
 export type { EngineOptions } from './engine/options.ts'
 export type { Page } from './engine/page.ts'
+export type { Pipelines } from './engine/pipelines.ts'
 export type { OnPolicyError, PolicyQuestion } from './engine/policy-answer.ts'
 export type { FindPrincipal, FoundPrincipal, SessionAgent, SessionPrincipal } from './engine/principal.ts'
 export type { OnListenerError } from './engine/publisher.ts'
 export type { PrunedCounts } from './engine/retention.ts'
-export type { CommandFor, Pipelines, Session, SubmitArguments, ViewOf } from './engine/session.ts'
+export type { CommandFor, Session, SubmitArguments, ViewOf } from './engine/session.ts'
 export type { ShownEvent } from './engine/shown-event.ts'
 export type { SilentInstance } from './engine/sweeps.ts'
 
@@ -131,6 +141,16 @@ export type { JobView, PipelineView, ScheduleView, TaskView } from './engine/vie
 
 export type { AgentFunction, AgentRef, Assignment } from './model/agent.ts'
 export type { TaskEnd } from './model/attempt-end.ts'
+export type {
+  BatchLogic,
+  BatchOptions,
+  BatchRunOptions,
+  BatchTaskOptions,
+  ItemContext,
+  ItemRun,
+  RemoteBatchOptions,
+} from './model/batch.ts'
+export type { BatchCounts } from './model/batch-piece.ts'
 export type { ChartEvent } from './model/chart.ts'
 export type { By, Command, CommandEvent, CommandOf, CommandSchemas, Commands, SchemasOf } from './model/command.ts'
 export {

@@ -47,6 +47,9 @@ export const history = await session.history(job.id)
 export const lines = session.logs(job.id)
 export const events = session.events()
 export const pipeline = await session.pipelines.define({ id: 'nightly', job: plain })
+export const report = session.report(job.id, { format: 'csv' })
+export const cancelled = await session.cancelMany({ ids: [job.id], reason: 'enough' })
+export const retried = await session.retryMany({ filter: { status: 'failed' }, limit: 10 })
 export const outcomes = await session.submitMany([{ type: plain }])
 `
 

@@ -143,6 +143,11 @@ const calls: readonly (readonly [string, (session: Session) => Promise<unknown>]
         [Symbol.asyncIterator]()
         .next(),
   ],
+  ['statuses', (session) => next(session.report('absent', odd({ format: 'csv', statuses: ['failed'] })))],
+  ['reson', (session) => session.cancelMany(odd({ ids: [], reson: 'x' }))],
+  ['reason', (session) => session.retryMany(odd({ ids: [], reason: 'x' }))],
+  ['fresh', (session) => session.deleteMany(odd({ ids: [], fresh: true }))],
+  ['order', (session) => session.cancelMany(odd({ filter: { order: 'oldest' } }))],
   ['statuses', (session) => session.list(odd({ statuses: ['running'] }))],
   ['limit', (session) => session.list(odd({ limit: '5' }))],
   ['label', (session) => session.count(odd({ label: {} }))],
@@ -177,6 +182,27 @@ const values: typeof calls = [
   ['not both', (session) => session.notifications.subscribe({ job: plain, pipeline: 'p', level: 'all' })],
   ['not both', (session) => session.notifications.unsubscribe({ job: 'j', pipeline: 'p' })],
   ['after', (session) => next(session.notifications.events({ after: -1 }))],
+  ['after', (session) => next(session.items('absent', { after: 0.5 }))],
+  ['status', (session) => next(session.items('absent', { status: [] }))],
+  ['status', (session) => next(session.items('absent', odd({ status: ['fine'] })))],
+  ['format', (session) => next(session.report('absent', odd({})))],
+  ['format', (session) => next(session.report('absent', odd({ format: 'xls' })))],
+  ['columns', (session) => next(session.report('absent', { format: 'csv', columns: [] }))],
+  ['columns', (session) => next(session.report('absent', { format: 'csv', columns: ['url'] }))],
+  ['columns', (session) => next(session.report('absent', { format: 'json', columns: ['input.'] }))],
+  ['ids', (session) => session.cancelMany(odd({}))],
+  ['ids', (session) => session.cancelMany(odd({ ids: ['a'], filter: {} }))],
+  ['ids', (session) => session.deleteMany(odd({ ids: 'a' }))],
+  ['ids', (session) => session.deleteMany({ ids: Array.from({ length: 1_001 }, (_, n) => `${n}`) })],
+  ['limit', (session) => session.deleteMany(odd({ ids: ['a'], limit: 5 }))],
+  ['cursor', (session) => session.deleteMany(odd({ ids: ['a'], cursor: 'x' }))],
+  ['cursor', (session) => session.deleteMany({ filter: {}, cursor: 'x' })],
+  ['limit', (session) => session.deleteMany({ filter: {}, limit: 1_001 })],
+  ['filter', (session) => session.deleteMany(odd({ filter: null }))],
+  ['filter', (session) => session.deleteMany(odd({ filter: 'all' }))],
+  ['phase', (session) => session.cancelMany(odd({ filter: { phase: 'on' } }))],
+  ['reason', (session) => session.cancelMany(odd({ ids: [], reason: 5 }))],
+  ['fresh', (session) => session.retryMany(odd({ ids: [], fresh: 'yes' }))],
 ]
 
 test.each([...calls, ...values])(
@@ -209,6 +235,7 @@ const ofJobs: readonly (readonly [string, (session: Session, id: never) => Promi
   ['send', (session, id) => session.send(id, { type: 'cancel' })],
   ['logs', async (session, id) => await next(session.logs(id))],
   ['items', async (session, id) => await next(session.items(id))],
+  ['report', async (session, id) => await next(session.report(id, { format: 'csv' }))],
 ]
 
 test.each(ofJobs)('%s says what it expects in place of a whole job', async (_, call) => {
@@ -327,6 +354,10 @@ const methods = {
   history: (session, options) => session.history('absent', options),
   logs: (session, options) => next(session.logs('absent', options)),
   items: (session, options) => next(session.items('absent', options)),
+  report: (session, options) => next(session.report('absent', options)),
+  cancelMany: (session, options) => session.cancelMany(options),
+  retryMany: (session, options) => session.retryMany(options),
+  deleteMany: (session, options) => session.deleteMany(options),
   events: (session, options) => session.events(options).next(),
   result: (session, options) => session.result('absent', options),
 } satisfies { [Method in Exclude<keyof Session, 'pipelines' | 'notifications' | 'agents'>]: Calling }
@@ -452,7 +483,7 @@ const kinds: { readonly [name: string]: { readonly [option: string]: keyof typeo
     tenant: 'text',
   } satisfies { [Option in Exclude<keyof SubmitOptions, 'signal'>]: keyof typeof wrong },
   submitMany: { atomic: 'flag' },
-  retry: { fresh: 'flag', assignment: 'assignment' } satisfies {
+  retry: { fresh: 'flag', items: 'oneOf', assignment: 'assignment' } satisfies {
     [Option in Exclude<keyof RetryCallOptions, 'signal'>]: keyof typeof wrong
   },
   list: { ...narrowing, order: 'oneOf', limit: 'page', cursor: 'oneOf' } satisfies {

@@ -1,3 +1,4 @@
+import { unitRandom } from '../context/unit-random.ts'
 import { JobchartError } from '../model/error.ts'
 import { backoffMs } from '../model/retry.ts'
 import type { Clock } from '../port/clock.ts'
@@ -68,9 +69,7 @@ export class Calls {
 
   /** The delay before a call is tried again: it doubles with each try, and has full jitter. */
   delayMs(tries: number, capMs: number = RETRY.capMs): number {
-    const bytes = this.#clock.randomBytes(4)
-    const random = new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0) / 2 ** 32
-    return backoffMs({ ...RETRY, capMs }, tries, random)
+    return backoffMs({ ...RETRY, capMs }, tries, unitRandom(this.#clock))
   }
 
   /** Resolves after `ms`, or when one of the signals is aborted. */

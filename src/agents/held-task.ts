@@ -47,6 +47,7 @@ export class HeldTask {
   readonly #host: TaskHost
   readonly #stopping = new AbortController()
   readonly #killing = new AbortController()
+  readonly #draining = new AbortController()
   readonly #dropped = new AbortController()
   readonly #reports: AgentReports
   #state: ClaimState = 'held'
@@ -59,6 +60,7 @@ export class HeldTask {
     this.#host = host
     this.task = task
     this.claim = { job: task.job.id, token: task.token }
+    if (task.draining === true) this.#draining.abort()
     const { claim, inbox } = this
     const { transport, calls, clock } = host
     const signals = { stopping: this.#stopping.signal, dropped: this.#dropped.signal }
@@ -95,12 +97,14 @@ export class HeldTask {
   }
 
   #codeEnd(code: AnyRunnable): Promise<TaskEnd> {
-    const { job, attempt, idempotencyKey, reported, steps, input } = this.task
+    const { job, attempt, idempotencyKey, reported, batch, steps, input } = this.task
     const work = {
-      ...{ job, attempt, idempotencyKey, reported },
+      ...{ job, attempt, idempotencyKey, reported, batch },
       recordedSteps: async () => new Map(steps.map(({ name, result }) => [name, result])),
       signal: this.#stopping.signal,
+      draining: this.#draining.signal,
       channel: this.#reports,
+      clock: this.#host.clock,
     }
     const run = async (context: TaskContext<unknown>): Promise<unknown> => {
       const parsed = code.input === undefined ? context.input : await parseWith(code.input, context.input, 'input')
@@ -120,11 +124,12 @@ export class HeldTask {
   }
 
   /** Does what the engine says of the claim. */
-  hear({ state, reason, messages }: ClaimAnswer): void {
+  hear({ state, reason, draining, messages }: ClaimAnswer): void {
     // An end that is being reported decides by itself whether the claim is still valid.
     if (this.#over !== undefined) return
     for (const message of messages) this.inbox.add(message)
     this.#messages += messages.length
+    if (draining === true) this.#draining.abort()
     this.#state = state
     if (state === 'held') return
     const { code = 'TASK_STOPPED', message = 'the task should stop' } = reason ?? {}

@@ -1,4 +1,5 @@
 import { storableEvent, storableItem } from '../context/storable-report.ts'
+import type { BatchPiece, RecordedItem } from '../model/batch-piece.ts'
 import { JobchartError } from '../model/error.ts'
 import type { ItemReport } from '../model/item.ts'
 import { type ProgressReport, readProgress } from '../model/progress.ts'
@@ -7,7 +8,7 @@ import type { Progress } from '../model/task.ts'
 import type { AgentLine, AgentTransport, ClaimKey } from '../port/agent.ts'
 import type { Clock } from '../port/clock.ts'
 import type { LineOptions, TaskChannel, TaskMessage } from '../port/executor.ts'
-import { type Calls, hasCode, isUnwritten, mayPass } from './calls.ts'
+import { type CallRules, type Calls, hasCode, isUnwritten, mayPass } from './calls.ts'
 
 /** How often the progress of one task is sent at most, in milliseconds. */
 const PROGRESS_MS = 250
@@ -132,6 +133,27 @@ export class AgentReports implements TaskChannel {
     await this.#inOrder(({ transport, claim }) => transport.item(claim, key, item))
   }
 
+  readonly items = async (piece: BatchPiece): Promise<void> => {
+    await this.#inOrder(({ transport, claim }) => transport.items(claim, piece))
+  }
+
+  readonly recordedItems = async (range: {
+    readonly from: number
+    readonly to: number
+  }): Promise<readonly RecordedItem[]> => {
+    return await this.#read(({ transport, claim }) => transport.recordedItems(claim, range))
+  }
+
+  readonly itemKeys = async (
+    keys: readonly string[],
+  ): Promise<readonly { readonly key: string; readonly index: number }[]> => {
+    return await this.#read(({ transport, claim }) => transport.itemKeys(claim, keys))
+  }
+
+  #read<Answer>(call: (task: ReportingTask) => Promise<Answer>): Promise<Answer> {
+    return this.#task.calls.untilAnswered(() => call(this.#task), this.#rules(mayPass))
+  }
+
   readonly step = async (name: string, result: Json | undefined): Promise<void> => {
     await this.#inOrder(({ transport, claim }) => transport.step(claim, name, result))
   }
@@ -152,17 +174,20 @@ export class AgentReports implements TaskChannel {
   }
 
   #inOrder(call: (task: ReportingTask) => Promise<void>, isPassing = mayPass): Promise<void> {
-    const { calls, stopping, dropped } = this.#task
-    // Code that was told to stop may still report, but no longer waits for an engine that is away.
-    const mayRepeat = (error: unknown) => !stopping.aborted && isPassing(error)
-    const rules = { signal: dropped, hurry: stopping, mayRepeat }
+    const { calls } = this.#task
     const before = this.#last
     const made = (async () => {
       await before
-      await calls.untilAnswered(() => call(this.#task), rules)
+      await calls.untilAnswered(() => call(this.#task), this.#rules(isPassing))
     })()
     this.#last = made.catch(() => {})
     return made
+  }
+
+  // Code that was told to stop may still report, but no longer waits for an engine that is away.
+  #rules(isPassing: (error: unknown) => boolean): CallRules {
+    const { stopping, dropped } = this.#task
+    return { signal: dropped, hurry: stopping, mayRepeat: (error) => !stopping.aborted && isPassing(error) }
   }
 
   /** Called when the code has ended. Resolves when all reports are sent. Later reports are ignored. */

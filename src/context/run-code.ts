@@ -16,9 +16,9 @@ export interface CodeModule {
  * module's default export, or the export that the task's `function` names.
  */
 export async function runCode(wire: Wire<ToEngine, ToCode>, load: () => Promise<CodeModule>): Promise<void> {
-  const { work, channel, signal, recordedSteps, end } = await receiveWork(wire)
-  const { job, attempt, idempotencyKey, reported, input, function: called } = work
-  const given = { job, attempt, idempotencyKey, reported, recordedSteps, signal, channel }
+  const { work, channel, signal, draining, recordedSteps, end } = await receiveWork(wire)
+  const { job, attempt, idempotencyKey, reported, batch, input, function: called } = work
+  const given = { job, attempt, idempotencyKey, reported, batch, recordedSteps, signal, draining, channel }
   end(await runFunction(async () => functionOf(await load(), called), given, input))
 }
 

@@ -2,6 +2,7 @@ import type { TaskEnd } from '../model/attempt-end.ts'
 import { JobchartError, jobError } from '../model/error.ts'
 import { type Json, storableCopy } from '../model/storable.ts'
 import type { StepContext, TaskContext } from '../model/task.ts'
+import type { Clock } from '../port/clock.ts'
 import type { Work } from '../port/executor.ts'
 import { failedEnd } from './task-end.ts'
 
@@ -11,15 +12,24 @@ import { failedEnd } from './task-end.ts'
  */
 export type ContextWork = Pick<
   Work,
-  'job' | 'attempt' | 'idempotencyKey' | 'reported' | 'recordedSteps' | 'signal' | 'channel'
->
+  'job' | 'attempt' | 'idempotencyKey' | 'reported' | 'recordedSteps' | 'signal' | 'draining' | 'batch' | 'channel'
+> & {
+  /** Default: the machine's clock. */
+  readonly clock?: Clock
+}
 
 const STEP_NAME_MAX = 200
 
-const WORK = Symbol('work')
+// Registered, because the code and what runs it may use two copies of this package.
+const WORK: unique symbol = Symbol.for('jobchart.work')
 
 interface Given {
   readonly [WORK]: ContextWork
+}
+
+/** The work of a context that {@link CodeContext} made. `undefined`: it is the context of a plain XState actor. */
+export function workOf(context: TaskContext): ContextWork | undefined {
+  return (context as Partial<Given>)[WORK]
 }
 
 // Computed when they are read, because most code never reads them. All contexts share these getters: with getters of
@@ -29,6 +39,12 @@ const SIGNAL: PropertyDescriptor & ThisType<Given> = {
   enumerable: true,
   get() {
     return this[WORK].signal
+  },
+}
+const DRAINING: PropertyDescriptor & ThisType<Given> = {
+  enumerable: true,
+  get() {
+    return this[WORK].draining
   },
 }
 const INBOX: PropertyDescriptor & ThisType<Given> = {
@@ -76,8 +92,9 @@ export class CodeContext {
       item: (key, report) => this.#guarded(`item "${key}"`, () => work.channel.item(key, report)),
       step: (name, run) => this.#guarded(`step "${name}"`, () => this.#step(name, run)),
       send: (event) => this.#guarded('what was sent', () => work.channel.send(event)),
-    } satisfies Omit<TaskContext<Input>, 'signal' | 'inbox'> & Given
+    } satisfies Omit<TaskContext<Input>, 'signal' | 'draining' | 'inbox'> & Given
     Object.defineProperty(context, 'signal', SIGNAL)
+    Object.defineProperty(context, 'draining', DRAINING)
     return Object.defineProperty(context, 'inbox', INBOX) as TaskContext<Input> & Given
   }
 

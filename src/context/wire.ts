@@ -1,4 +1,5 @@
 import type { TaskEnd } from '../model/attempt-end.ts'
+import type { BatchPiece, BatchStart, RecordedItem } from '../model/batch-piece.ts'
 import { type ErrorCode, JobchartError, jobError } from '../model/error.ts'
 import type { ItemReport } from '../model/item.ts'
 import type { ProgressReport } from '../model/progress.ts'
@@ -27,15 +28,19 @@ export interface WireWork {
   readonly attempt: number
   readonly idempotencyKey: string
   readonly reported?: Progress
+  /** True: the work should begin nothing new. */
+  readonly draining?: true
+  readonly batch?: BatchStart
   readonly steps: readonly { readonly name: string; readonly result?: Json }[]
 }
 
 /** A message from the engine to the code. */
 export type ToCode =
   | { readonly kind: 'work'; readonly work: WireWork }
-  | { readonly kind: 'answer'; readonly to: number; readonly value?: boolean }
+  | { readonly kind: 'answer'; readonly to: number; readonly value?: unknown }
   | { readonly kind: 'refusal'; readonly to: number; readonly code: ErrorCode; readonly message: string }
   | { readonly kind: 'message'; readonly message: TaskMessage }
+  | { readonly kind: 'drain' }
   | { readonly kind: 'stop'; readonly code: ErrorCode; readonly message: string }
 
 /** A report of the code that the engine must answer. */
@@ -43,6 +48,9 @@ export type Ask =
   | { readonly what: 'item'; readonly key: string; readonly report: ItemReport }
   | { readonly what: 'step'; readonly name: string; readonly result?: Json }
   | { readonly what: 'send'; readonly event: TaskMessage }
+  | { readonly what: 'items'; readonly piece: BatchPiece }
+  | { readonly what: 'recordedItems'; readonly range: { readonly from: number; readonly to: number } }
+  | { readonly what: 'itemKeys'; readonly keys: readonly string[] }
 
 /** A message from the code to the engine. */
 export type ToEngine =
@@ -75,6 +83,9 @@ export function serveWork(work: Work, told: WireWork, wire: Wire<ToCode, ToEngin
     }
     if (work.signal.aborted) stop()
     else work.signal.addEventListener('abort', stop, { once: true })
+    const drain = () => !hasEnded && wire.post({ kind: 'drain' })
+    if (work.draining.aborted && told.draining !== true) drain()
+    else work.draining.addEventListener('abort', drain, { once: true })
     void passOn(work.channel.inbox, (message) => !hasEnded && wire.post({ kind: 'message', message }))
   })
 }
@@ -86,7 +97,7 @@ export function serveWork(work: Work, told: WireWork, wire: Wire<ToCode, ToEngin
  * @throws {JobchartError} the recorded steps could not be read before the work was told to stop.
  */
 export async function wireWork(work: Work): Promise<WireWork> {
-  const { job, task, input, attempt, idempotencyKey, reported, version, function: called } = work
+  const { job, task, input, attempt, idempotencyKey, reported, version, batch, function: called } = work
   const steps = [...(await work.recordedSteps())]
   return {
     ...{ job, task, attempt, idempotencyKey },
@@ -94,6 +105,8 @@ export async function wireWork(work: Work): Promise<WireWork> {
     ...(version === undefined ? {} : { version }),
     ...(input === undefined ? {} : { input }),
     ...(reported === undefined ? {} : { reported }),
+    ...(work.draining.aborted ? { draining: true as const } : {}),
+    ...(batch === undefined ? {} : { batch }),
     steps: steps.map(([name, result]) => (result === undefined ? { name } : { name, result })),
   }
 }
@@ -115,7 +128,7 @@ function report(channel: TaskChannel, message: ToEngine, wire: Wire<ToCode, ToEn
 async function answer(channel: TaskChannel, to: number, ask: Ask, wire: Wire<ToCode, ToEngine>): Promise<void> {
   try {
     const value = await asked(channel, ask)
-    wire.post(typeof value === 'boolean' ? { kind: 'answer', to, value } : { kind: 'answer', to })
+    wire.post(value === undefined ? { kind: 'answer', to } : { kind: 'answer', to, value })
   } catch (thrown) {
     const code = thrown instanceof JobchartError ? thrown.code : 'STORAGE_UNAVAILABLE'
     wire.post({ kind: 'refusal', to, code, message: jobError(thrown).message })
@@ -125,6 +138,9 @@ async function answer(channel: TaskChannel, to: number, ask: Ask, wire: Wire<ToC
 function asked(channel: TaskChannel, ask: Ask): Promise<unknown> {
   if (ask.what === 'item') return channel.item(ask.key, ask.report)
   if (ask.what === 'step') return channel.step(ask.name, ask.result)
+  if (ask.what === 'items') return channel.items(ask.piece)
+  if (ask.what === 'recordedItems') return channel.recordedItems(ask.range)
+  if (ask.what === 'itemKeys') return channel.itemKeys(ask.keys)
   return channel.send(ask.event)
 }
 
@@ -133,6 +149,7 @@ export interface ReceivedWork {
   readonly work: WireWork
   readonly recordedSteps: () => Promise<ReadonlyMap<string, Json | undefined>>
   readonly signal: AbortSignal
+  readonly draining: AbortSignal
   readonly channel: TaskChannel
   readonly end: (end: TaskEnd) => void
 }
@@ -142,20 +159,24 @@ export function receiveWork(wire: Wire<ToEngine, ToCode>): Promise<ReceivedWork>
   return new Promise((resolve) => {
     const channel = new WireChannel(wire)
     const abort = new AbortController()
+    const drain = new AbortController()
     wire.listen((message) => {
       if (message.kind === 'work') {
         const { work } = message
+        if (work.draining === true) drain.abort()
         resolve({
           work,
           recordedSteps: async () => new Map(work.steps.map(({ name, result }) => [name, result])),
           signal: abort.signal,
+          draining: drain.signal,
           channel,
           end: (end) => wire.post({ kind: 'end', end }),
         })
       } else if (message.kind === 'stop') {
         channel.inbox.close()
         abort.abort(new JobchartError(message.code, message.message))
-      } else channel.hear(message)
+      } else if (message.kind === 'drain') drain.abort()
+      else channel.hear(message)
     })
   })
 }
@@ -164,7 +185,7 @@ class WireChannel implements TaskChannel {
   readonly #wire: Wire<ToEngine, ToCode>
   readonly #asks = new Map<
     number,
-    { readonly done: (value: boolean) => void; readonly failed: (error: Error) => void }
+    { readonly done: (value: unknown) => void; readonly failed: (error: Error) => void }
   >()
   readonly inbox = new Inbox()
   #lastAsk = 0
@@ -189,19 +210,32 @@ class WireChannel implements TaskChannel {
   }
 
   readonly send = async (event: TaskMessage): Promise<boolean> => {
-    return await this.#ask({ what: 'send', event: storableEvent(event) })
+    return (await this.#ask({ what: 'send', event: storableEvent(event) })) === true
+  }
+
+  readonly items = async (piece: BatchPiece): Promise<void> => {
+    await this.#ask({ what: 'items', piece })
+  }
+
+  // The casts are safe: the other end answers with the result of the same call of its own channel.
+  readonly recordedItems = async (range: { readonly from: number; readonly to: number }) => {
+    return (await this.#ask({ what: 'recordedItems', range })) as readonly RecordedItem[]
+  }
+
+  readonly itemKeys = async (keys: readonly string[]) => {
+    return (await this.#ask({ what: 'itemKeys', keys })) as readonly { readonly key: string; readonly index: number }[]
   }
 
   /** Handles a message from the engine. */
   hear(message: ToCode): void {
     if (message.kind === 'message') this.inbox.add(message.message)
-    else if (message.kind === 'answer') this.#take(message.to)?.done(message.value ?? true)
+    else if (message.kind === 'answer') this.#take(message.to)?.done(message.value)
     else if (message.kind === 'refusal') {
       this.#take(message.to)?.failed(new JobchartError(message.code, message.message))
     }
   }
 
-  #ask(ask: Ask): Promise<boolean> {
+  #ask(ask: Ask): Promise<unknown> {
     const id = ++this.#lastAsk
     return new Promise((done, failed) => {
       this.#asks.set(id, { done, failed })

@@ -1,5 +1,6 @@
 import type { Json } from '../model/storable.ts'
-import type { ItemQuery, LogLine, NewLine, Note, StoredItem } from '../port/storage.ts'
+import type { ItemQuery, LogLine, NewLine, Note, StoredItem, Write } from '../port/storage.ts'
+import { MemoryBatch } from './memory-batch.ts'
 import { pairKey } from './pair-key.ts'
 
 interface KeptLine extends LogLine {
@@ -18,6 +19,8 @@ interface Step {
 type Undo = () => void
 type StepNote = Extract<Note, { kind: 'step' }>
 type ItemNote = Extract<Note, { kind: 'item' }>
+type ItemsNote = Extract<Note, { kind: 'items' }>
+type EndItems = Extract<Write, { op: 'endItems' }>
 
 /**
  * What is stored beside the record of one job: its log lines, recorded steps and items. Each write returns a function
@@ -28,9 +31,11 @@ export class MemoryRecords {
   readonly #lineKeys = new Set<string>()
   /** The recorded steps: by invoke and ordinal, then by step name. */
   readonly #steps = new Map<string, Map<string, Step>>()
-  /** Items in the order of their numbers. */
+  /** Reported items, in the order of their numbers. */
   readonly #items: StoredItem[] = []
   readonly #itemNumbers = new Map<string, number>()
+  /** The items of batches, by invocation. */
+  readonly #batches = new Map<number, MemoryBatch>()
 
   /**
    * Adds log lines, unless lines with the same key were added before. If there are then more than `max`, the oldest are
@@ -106,25 +111,52 @@ export class MemoryRecords {
     }
   }
 
-  /** Items whose number is above `after`, oldest first. */
-  items({ after, limit, status }: ItemQuery): readonly StoredItem[] {
+  /** Adds and ends items of a batch. */
+  putBatch(note: ItemsNote): Undo {
+    const batch = this.#batches.get(note.invocation) ?? new MemoryBatch()
+    this.#batches.set(note.invocation, batch)
+    return batch.put(note)
+  }
+
+  /** Ends all items of a batch that wait. */
+  endBatch(write: EndItems): Undo | undefined {
+    return this.#batches.get(write.invocation)?.endWaiting(write)
+  }
+
+  /** Which of these keys are stored for an invocation of a batch. */
+  batchKeys(invocation: number, keys: readonly string[]): readonly { key: string; index: number }[] {
+    return this.#batches.get(invocation)?.keys(keys) ?? []
+  }
+
+  /** Items whose number is above `after`, by their numbers. */
+  items({ after, limit, status, to = Number.POSITIVE_INFINITY }: ItemQuery): readonly StoredItem[] {
     const found: StoredItem[] = []
-    for (let index = after; index < this.#items.length && found.length < limit; index++) {
-      const item = this.#items[index]
-      if (item !== undefined && (status === undefined || item.status === status)) found.push(item)
+    for (const item of this.#itemsAfter(after)) {
+      if (found.length >= limit || item.number > to) break
+      if (status === undefined || item.status === status) found.push(item)
     }
     return found
   }
 
-  /** For each step that the job with the row number `n` has recorded: the invocation that recorded it. */
-  *stepsBy(n: number): Iterable<number> {
+  *#itemsAfter(after: number): Iterable<StoredItem> {
+    for (let index = after; index < this.#items.length; index++) {
+      const item = this.#items[index]
+      if (item !== undefined) yield item
+    }
+    const batches = [...this.#batches].sort(([a], [b]) => a - b)
+    for (const [, batch] of batches) yield* batch.after(after)
+  }
+
+  /** For each step that the job with the row number `n` has recorded: the invocation that recorded it, and 1. */
+  *stepsBy(n: number): Iterable<readonly [invocation: number, count: number]> {
     for (const steps of this.#steps.values()) {
-      for (const { by } of steps.values()) if (by?.n === n) yield by.invocation
+      for (const { by } of steps.values()) if (by?.n === n) yield [by.invocation, 1]
     }
   }
 
-  /** For each item: the invocation that reported it. */
-  *itemsBy(): Iterable<number> {
-    for (const { invocation } of this.#items) yield invocation
+  /** How many items each invocation has recorded, for reported items and for batches. */
+  *itemsBy(): Iterable<readonly [invocation: number, count: number]> {
+    for (const { invocation } of this.#items) yield [invocation, 1]
+    for (const [invocation, { recorded }] of this.#batches) if (recorded > 0) yield [invocation, recorded]
   }
 }

@@ -187,7 +187,7 @@ function dueReads(use: Use): Pick<StorageConnection, DueReads> {
   }
 }
 
-type RecordReads = 'recorded' | 'logs' | 'items' | 'steps' | 'landed' | 'events' | 'lastSequence'
+type RecordReads = 'recorded' | 'logs' | 'items' | 'itemKeys' | 'steps' | 'landed' | 'events' | 'lastSequence'
 
 function recordReads(use: Use): Pick<StorageConnection, RecordReads> {
   const of = (jobId: string) => use().jobs.get(jobId)?.records
@@ -199,6 +199,7 @@ function recordReads(use: Use): Pick<StorageConnection, RecordReads> {
     recorded: async (jobIds) => jobIds.flatMap((jobId) => recordedBy(use(), jobId)),
     logs: async (jobId, after, limit) => of(jobId)?.lines(after, limit) ?? [],
     items: async (jobId, query) => of(jobId)?.items(query) ?? [],
+    itemKeys: async (jobId, invocation, keys) => of(jobId)?.batchKeys(invocation, keys) ?? [],
     steps: async (jobId, invoke, ordinal) => ofTop(jobId)?.steps(invoke, ordinal) ?? new Map(),
     landed: async (changesets, sequence) => use().log.landed(changesets, sequence),
     events: async (query) => use().log.read(query),
@@ -209,9 +210,9 @@ function recordReads(use: Use): Pick<StorageConnection, RecordReads> {
 function recordedBy(store: MemoryStore, jobId: string): readonly Recorded[] {
   const row = store.jobs.get(jobId)
   if (row === undefined) return []
-  const invocations = [...(store.topOf(row)?.records?.stepsBy(row.n) ?? []), ...(row.records?.itemsBy() ?? [])]
+  const all = [...(store.topOf(row)?.records?.stepsBy(row.n) ?? []), ...(row.records?.itemsBy() ?? [])]
   const counts = new Map<number, number>()
-  for (const each of invocations) counts.set(each, (counts.get(each) ?? 0) + 1)
+  for (const [invocation, count] of all) counts.set(invocation, (counts.get(invocation) ?? 0) + count)
   return [...counts].map(([invocation, count]) => ({ jobId, invocation, count }))
 }
 

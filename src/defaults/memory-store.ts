@@ -2,6 +2,7 @@ import { dueAt, holdsSlot, holdsUniqueKey, isBusy, isQueued, type Job, wakeAt } 
 import type { NewNotification } from '../model/notification.ts'
 import { isOfPaused } from '../model/paused-type.ts'
 import { owing } from '../model/pipeline.ts'
+import type { StampedProgress } from '../model/task-record.ts'
 import type {
   Changeset,
   ChangesetResult,
@@ -144,6 +145,8 @@ export class MemoryStore {
         return this.#note(write.jobId, write.token, write.note)
       case 'log':
         return this.#addLines(this.jobs.get(write.jobId), write.key, write.lines)
+      case 'endItems':
+        return this.#did(this.jobs.get(write.jobId)?.records?.endBatch(write))
       case 'append':
         return undefined
       case 'notify':
@@ -180,10 +183,14 @@ export class MemoryStore {
     const row = this.jobs.get(write.job.id)
     if (row === undefined || row.job.revision !== write.before.revision || refused?.has(write.before)) return CONFLICT
     const before = row.job
+    const changesProgress = write.job.progress !== write.before.progress
+    if (changesProgress && before.progress !== write.before.progress && before.progress !== write.job.progress) {
+      return CONFLICT
+    }
     const taken = this.#uniqueKeyTaken(write.job) ?? this.#slotTaken(write.job)
     if (taken !== undefined) return taken
     if (this.#isOver(write.limits, before, write.job)) return FULL
-    const after = isGone(write.job) ? undefined : withProgress(write.job, before)
+    const after = isGone(write.job) ? undefined : changesProgress ? write.job : withProgress(write.job, before)
     this.#did(this.#replaced(row, before, after))
     if (after !== undefined) return undefined
     this.#did(this.agents.removeOfJob(write.job.id))
@@ -215,14 +222,8 @@ export class MemoryStore {
     const task = row?.job.tasks.find((each) => each.token === token && isRunning(each.status))
     if (row === undefined || task === undefined) return STALE
     switch (note.kind) {
-      case 'progress': {
-        const before = row.job
-        if (before.phase === 'settled') return STALE
-        row.job = { ...before, progress: note.progress }
-        return this.#did(() => {
-          row.job = before
-        })
-      }
+      case 'progress':
+        return this.#setProgress(row, note.progress)
       case 'log':
         return this.#addLines(row, note.key, note.lines)
       case 'step':
@@ -231,7 +232,20 @@ export class MemoryStore {
         const undo = recordsOf(row).putItem(note)
         return undo === 'full' ? FULL : this.#did(undo)
       }
+      case 'items': {
+        const refusal = this.#setProgress(row, note.progress)
+        return refusal ?? this.#did(recordsOf(row).putBatch(note))
+      }
     }
+  }
+
+  #setProgress(row: Row, progress: StampedProgress): Refusal | undefined {
+    const before = row.job
+    if (before.phase === 'settled') return STALE
+    row.job = { ...before, progress }
+    return this.#did(() => {
+      row.job = before
+    })
   }
 
   #addStep(row: Row, invocation: number, note: Extract<Note, { kind: 'step' }>): Refusal | undefined {
@@ -421,8 +435,8 @@ function recordsOf(row: Row): MemoryRecords {
   return row.records
 }
 
-// The new record with the stored progress. Only reports of tasks write progress, so the record of a decision may
-// contain an older one.
+// The new record with the stored progress. Reports of tasks write progress beside the record, so the record of a
+// decision may contain an older one.
 function withProgress(job: Job, { progress }: Job): Job {
   if (progress === job.progress) return job
   const { progress: _, ...rest } = job

@@ -65,6 +65,45 @@ export const linesSchema = z
   .array(z.strictObject({ text: z.string(), stream: z.enum(['stdout', 'stderr']).exactOptional() }))
   .max(LINES_MAX)
 
+const PIECE_MAX = 1_000
+
+const index = z.int().min(1)
+const itemKey = z.string().min(1).max(2_000)
+
+/** Items of a batch that are written together. Inputs and outputs are checked when they are copied. */
+export const pieceSchema = z.strictObject({
+  added: z.array(z.strictObject({ index, key: itemKey, input: z.unknown().exactOptional() })).max(PIECE_MAX),
+  ended: z
+    .array(
+      z.strictObject({
+        index,
+        status: z.enum(['completed', 'failed', 'skipped']),
+        attempts: z.int().min(0),
+        output: z.unknown().exactOptional(),
+        error: z.looseObject({ name: z.string(), message: z.string() }).exactOptional(),
+      }),
+    )
+    .max(PIECE_MAX),
+  counts: z.strictObject({
+    total: z.int().min(0).exactOptional(),
+    completed: z.int().min(0),
+    failed: z.int().min(0),
+    skipped: z.int().min(0),
+  }),
+  running: z.int().min(0),
+  begun: z.int().min(0),
+  careful: index.exactOptional(),
+  isLast: z.boolean().exactOptional(),
+})
+
+/** Which items to read. */
+export const rangeSchema = z
+  .strictObject({ from: index, to: index })
+  .refine(({ from, to }) => to - from < PIECE_MAX, { message: `should have at most ${PIECE_MAX} items` })
+
+/** Keys of items. */
+export const itemKeysSchema = z.array(itemKey).max(PIECE_MAX)
+
 /** The name of a step. */
 export const stepNameSchema = name
 

@@ -8,6 +8,7 @@
 import { parseWith } from '../context/parse-with.ts'
 import { type AgentKey, agentOf } from '../model/agent.ts'
 import type { TaskEnd } from '../model/attempt-end.ts'
+import { isDrained } from '../model/batch-record.ts'
 import { type Decision, type DecisionContext, end, release, report, started } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { isUnreadable, JobchartError } from '../model/error.ts'
@@ -37,7 +38,7 @@ export interface Reporting {
 }
 
 /** A task that an agent holds, as it was read last. */
-interface Held {
+export interface Held {
   readonly job: Job
   readonly task: Task
   readonly type: AnyJobType
@@ -103,9 +104,12 @@ export async function reportEvent(reporting: Reporting, event: TaskMessage): Pro
   })
 }
 
+/** Writes that are committed with the end of an attempt, before it. */
+type LastWrites = readonly Write[]
+
 /** Ends the task with an output. */
-export async function reportDone(reporting: Reporting, output: Json | undefined): Promise<void> {
-  await ended(reporting, { ok: true, ...(await outputOf(reporting, output)) })
+export async function reportDone(reporting: Reporting, output: Json | undefined, last: LastWrites): Promise<void> {
+  await ended(reporting, { ok: true, ...(await outputOf(reporting, output)) }, last)
 }
 
 async function outputOf(reporting: Reporting, output: Json | undefined): Promise<{ readonly output?: Json }> {
@@ -121,8 +125,14 @@ async function outputOf(reporting: Reporting, output: Json | undefined): Promise
 }
 
 /** Ends the attempt with an error. */
-export async function reportFailure(reporting: Reporting, error: Json, isFinal: boolean): Promise<void> {
-  await ended(reporting, { ok: false, error: storableCopy(error, 'error', true), ...(isFinal ? { isFinal } : {}) })
+export async function reportFailure(
+  reporting: Reporting,
+  error: Json,
+  isFinal: boolean,
+  last: LastWrites,
+): Promise<void> {
+  const copy = storableCopy(error, 'error', true)
+  await ended(reporting, { ok: false, error: copy, ...(isFinal ? { isFinal } : {}) }, last)
 }
 
 /** Ends the task with the exit code of a program. */
@@ -135,22 +145,24 @@ export async function reportExit(reporting: Reporting, exitCode: number, message
 const GIVEN_BACK = 'its agent gave it back'
 
 /** Gives the task back. */
-export async function giveBack(reporting: Reporting): Promise<void> {
+export async function giveBack(reporting: Reporting, last: LastWrites = []): Promise<void> {
   const { token } = reporting.claim
-  await decided(reporting, (job, type, context, jobs) => {
+  const decide: Deciding = (job, type, context, jobs) => {
     const task = job.tasks.find((each) => each.token === token)
     // A task that the chart has left ends with its code, and is not given back.
     if (task?.status === 'stopping') return end(type, job, token, { ok: true }, context, jobs)
     return release(type, job, token, context, jobs, GIVEN_BACK)
-  })
+  }
+  await decided(reporting, decide, last)
 }
 
-async function ended(reporting: Reporting, result: TaskEnd): Promise<void> {
-  await decided(reporting, (job, type, context, jobs) => {
+async function ended(reporting: Reporting, result: TaskEnd, last?: LastWrites): Promise<void> {
+  const decide: Deciding = (job, type, context, jobs) => {
     const decision = end(type, job, reporting.claim.token, result, context, jobs)
     if (decision?.handled === false) throw notTaken(job, 'the end of this task')
     return decision
-  })
+  }
+  await decided(reporting, decide, last)
 }
 
 function notTaken({ id, status }: Job, what: string): JobchartError {
@@ -177,12 +189,13 @@ export function answerOf(agent: AgentKey, job: Job | undefined, { messages = 0, 
   if (task === undefined) return goneAnswer(key)
   const sent = task.inbox.filter((message) => !isReserved(message)).slice(messages) as unknown as TaskMessage[]
   const reason = stopReasonOf(task)
-  if (reason === undefined && task.status === 'claimed') return { ...key, state: 'held', messages: sent }
+  const drained = isDrained(task) ? { draining: true as const } : {}
+  if (reason === undefined && task.status === 'claimed') return { ...key, state: 'held', ...drained, messages: sent }
   const why =
     reason === 'timeout'
       ? ({ code: 'TIMEOUT', message: 'the attempt took longer than its timeout' } as const)
       : ({ code: 'TASK_STOPPED', message: 'the job no longer wants this work' } as const)
-  return { ...key, state: isToldToEnd(task) ? 'killing' : 'stopping', reason: why, messages: sent }
+  return { ...key, state: isToldToEnd(task) ? 'killing' : 'stopping', reason: why, ...drained, messages: sent }
 }
 
 /** A text that names a claim. */
@@ -210,8 +223,12 @@ function taskOf({ tenant, id }: AgentKey, { tasks }: Job, token: number): Task |
   })
 }
 
-// Reads the job of a claim. An agent learns nothing of a job of which it holds no task.
-async function heldBy({ core, agent, claim }: Reporting): Promise<Held> {
+/**
+ * Reads the job of a claim. An agent learns nothing of a job of which it holds no task.
+ *
+ * @throws {JobchartError} `STALE_CLAIM` the agent does not hold the task.
+ */
+export async function heldBy({ core, agent, claim }: Reporting): Promise<Held> {
   const job = await core.storage.get(claim.job).catch(withoutBroken)
   const task = job === undefined ? undefined : taskOf(agent, job, claim.token)
   if (job === undefined || task === undefined) throw stale()
@@ -224,13 +241,13 @@ function withoutBroken(error: unknown): undefined {
 
 type Deciding = (job: Job, type: AnyJobType, context: DecisionContext, jobs: WorkingSet) => Decision | undefined
 
-async function decided(reporting: Reporting, decide: Deciding): Promise<void> {
+async function decided(reporting: Reporting, decide: Deciding, last: LastWrites = []): Promise<void> {
   const { core, agent, claim } = reporting
   const change: Change = {
     by: actorOf(agent),
     jobs: [claim.job],
     isReadAnew: true,
-    writes: [leaseWrite(reporting)],
+    writes: [leaseWrite(reporting), ...last],
     decide: (jobs, context) => {
       const job = jobs.require(claim.job)
       if (taskOf(agent, job, claim.token) === undefined) throw stale()
@@ -261,13 +278,15 @@ async function noted(reporting: Reporting, note: Note, ...more: readonly Write[]
   await core.ticks.submit({ by: actorOf(agent), writes: [leaseWrite(reporting), write, ...more], full })
 }
 
-function leaseWrite({ core, agent, claim }: Reporting, until?: number): Write {
+/** Lets a changeset apply only if the agent has its lease. `until`: the new end of the lease. */
+export function leaseWrite({ core, agent, claim }: Reporting, until?: number): Write {
   const { tenant, id } = agent
   const held = { op: 'lease', jobId: claim.job, token: claim.token, agent: { tenant, id } } as const
   return { ...held, at: core.clock.steady(), ...(until === undefined ? {} : { until }) }
 }
 
-function actorOf({ id }: AgentKey): Actor {
+/** The agent as the cause of an event. */
+export function actorOf({ id }: AgentKey): Actor {
   return { kind: 'agent', id }
 }
 

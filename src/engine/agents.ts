@@ -4,7 +4,17 @@ import { parseWith } from '../context/parse-with.ts'
 import type { Json } from '../model/storable.ts'
 import type { AgentTransport, ClaimKey } from '../port/agent.ts'
 import type { Principal } from '../port/policy.ts'
-import { claimKeySchema, exitSchema, failSchema, linesSchema, stepNameSchema } from './agent-options.ts'
+import { lastCounts, readItemKeys, readItems, reportItems } from './agent-batches.ts'
+import {
+  claimKeySchema,
+  exitSchema,
+  failSchema,
+  itemKeysSchema,
+  linesSchema,
+  pieceSchema,
+  rangeSchema,
+  stepNameSchema,
+} from './agent-options.ts'
 import {
   giveBack,
   type Reporting,
@@ -68,7 +78,7 @@ export interface Agents extends AgentTransport {
 /** Binds the operations on agents to a session. */
 export function agentsOf(call: Call): Agents {
   // Runs a report on a claim. Every argument comes from outside, so it is parsed.
-  const report = (claim: ClaimKey, run: (reporting: Reporting) => Promise<void>) =>
+  const report = <Answer>(claim: ClaimKey, run: (reporting: Reporting) => Promise<Answer>) =>
     call(async (core, who) => await run(await reportingOf(core, who, claim)))
   return {
     register: (registration, options) =>
@@ -80,23 +90,29 @@ export function agentsOf(call: Call): Agents {
     log: (claim, lines) =>
       report(claim, async (reporting) => reportLines(reporting, await parseWith(linesSchema, lines, 'lines'))),
     item: (claim, key, item) => report(claim, (reporting) => reportItem(reporting, key, item)),
+    items: (claim, piece) =>
+      report(claim, async (reporting) => reportItems(reporting, await parseWith(pieceSchema, piece, 'items'))),
+    recordedItems: (claim, range) =>
+      report(claim, async (reporting) => readItems(reporting, await parseWith(rangeSchema, range, 'range'))),
+    itemKeys: (claim, keys) =>
+      report(claim, async (reporting) => readItemKeys(reporting, await parseWith(itemKeysSchema, keys, 'keys'))),
     step: (claim, name, result) =>
       report(claim, async (reporting) => {
         await reportStep(reporting, await parseWith(stepNameSchema, name, 'name'), result)
       }),
     event: (claim, event) => report(claim, (reporting) => reportEvent(reporting, event)),
-    done: (claim, output) => report(claim, (reporting) => reportDone(reporting, output)),
+    done: (claim, output) => report(claim, (reporting) => reportDone(reporting, output, lastCounts(reporting))),
     fail: (claim, error: Json, options = {}) =>
       report(claim, async (reporting) => {
         const { isFinal } = await parseOptions(failSchema, options)
-        await reportFailure(reporting, error, isFinal)
+        await reportFailure(reporting, error, isFinal, lastCounts(reporting))
       }),
     exit: (claim, exitCode, options = {}) =>
       report(claim, async (reporting) => {
         const exit = await parseWith(exitSchema, { ...options, exitCode }, 'exit')
         await reportExit(reporting, exit.exitCode, exit.message)
       }),
-    release: (claim) => report(claim, giveBack),
+    release: (claim) => report(claim, (reporting) => giveBack(reporting, lastCounts(reporting))),
     list: (options) => call((core, who) => listAgents(core, who, given(options))),
     pools: (options) => call((core, who) => listPools(core, who, given(options, []))),
     enroll: (options) => call((core, who) => enrollAgent(core, who, given(options))),

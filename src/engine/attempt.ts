@@ -5,6 +5,8 @@ import { isPromiseLike, type Soon, whenKnown } from '../context/soon.ts'
 import { CodeContext } from '../context/task-context.ts'
 import { codeEnd, failedEnd, givenEnd } from '../context/task-end.ts'
 import type { TaskEnd } from '../model/attempt-end.ts'
+import type { BatchStart } from '../model/batch-piece.ts'
+import { batchStart, isDrained } from '../model/batch-record.ts'
 import type { TaskReport } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
 import { JobchartError } from '../model/error.ts'
@@ -16,6 +18,7 @@ import { invocationKey } from '../model/step-key.ts'
 import { isToldToEnd, isToldToStop, stopReasonOf } from '../model/stop.ts'
 import { type Json, jsonCopy } from '../model/storable.ts'
 import { countsOf, type Progress, type Task, type TaskSettings } from '../model/task.ts'
+import type { Clock } from '../port/clock.ts'
 import type { TaskChannel, Work } from '../port/executor.ts'
 import type { Write } from '../port/storage.ts'
 import type { Core } from './core.ts'
@@ -47,6 +50,8 @@ export class Attempt implements Reporter {
   /** Created when the code first asks for its signal, because most code never does. */
   #stopping: AbortController | undefined
   #killing: AbortController | undefined
+  #draining: AbortController | undefined
+  #isDrained = false
   #inboxMade: Inbox | undefined
   #reportsMade: Reports | undefined
   #stopped: JobchartError | undefined
@@ -65,6 +70,10 @@ export class Attempt implements Reporter {
     this.settings = settings
     this.#core = core
     this.deliver(task)
+  }
+
+  get clock(): Clock {
+    return this.#core.clock
   }
 
   /** A copy of the task's input, because the code may change it. */
@@ -89,6 +98,15 @@ export class Attempt implements Reporter {
       if (this.#killedAt !== undefined) this.#killing.abort(this.#stopped)
     }
     return this.#killing.signal
+  }
+
+  /** Aborted when the code should begin no new part of its work. */
+  get draining(): AbortSignal {
+    if (this.#draining === undefined) {
+      this.#draining = new AbortController()
+      if (this.#isDrained) this.#draining.abort()
+    }
+    return this.#draining.signal
   }
 
   get isStopped(): boolean {
@@ -141,6 +159,10 @@ export class Attempt implements Reporter {
   /** Gives the code the messages that the chart has sent to its task. */
   deliver(task: Task): void {
     if (task.inbox.length > 0) this.inbox.take(task.inbox)
+    if (!this.#isDrained && isDrained(task)) {
+      this.#isDrained = true
+      this.#draining?.abort()
+    }
     if (isToldToStop(task)) this.obey(task)
   }
 
@@ -273,7 +295,16 @@ class AttemptWork implements Work {
 
   get reported(): Progress | undefined {
     const { progress } = this.#attempt.job
-    return progress === undefined ? undefined : { ...countsOf(progress), running: 0 }
+    return progress === undefined ? undefined : countsOf({ ...progress, running: 0 })
+  }
+
+  get draining(): AbortSignal {
+    return this.#attempt.draining
+  }
+
+  get batch(): BatchStart | undefined {
+    const { settings, job, task } = this.#attempt
+    return settings.batch === undefined ? undefined : batchStart(job, task)
   }
 
   get deadlineAt(): number | undefined {
@@ -294,6 +325,11 @@ class AttemptWork implements Work {
 
   get channel(): TaskChannel {
     return this.#attempt.reports
+  }
+
+  /** The clock of the code that the engine's process runs. */
+  get clock(): Clock {
+    return this.#attempt.clock
   }
 
   readonly recordedSteps = () => this.#attempt.reports.recordedSteps()

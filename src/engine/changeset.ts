@@ -2,14 +2,17 @@
  * The changesets of one tick. Requests that build on each other become one changeset, which is applied whole or not at
  * all. Each job is written once, in its state after the last request.
  */
+
+import { type EndedBatch, LOST_ITEM } from '../model/batch-record.ts'
 import type { JobDecision } from '../model/decision.ts'
 import type { AnyJobType } from '../model/definition.ts'
-import { type Actor, type EventDraft, eventRow, pipelineRow } from '../model/event.ts'
+import { type Actor, type EventDraft, eventRow, pipelineRow, progressRow } from '../model/event.ts'
 import type { Job } from '../model/job.ts'
 import { dueTime } from '../model/pipeline.ts'
 import type { PipelineChange } from '../model/pipeline-change.ts'
 import { continuedJob } from '../model/step-key.ts'
 import type { Json } from '../model/storable.ts'
+import { countsOf } from '../model/task.ts'
 import type { PipelineWrite, Write } from '../port/storage.ts'
 import { ENGINE } from './core.ts'
 import { limitsTaken } from './limits.ts'
@@ -26,6 +29,7 @@ export interface JobChange {
   readonly inputs: readonly Json[]
   readonly logs: readonly string[]
   readonly effects: JobDecision['effects']
+  readonly endedBatches?: JobDecision['endedBatches']
   readonly queuedMax: number | undefined
 }
 
@@ -113,11 +117,12 @@ export class ChangesetDraft<Request> {
   }
 
   #add(by: Actor, decision: JobDecision, queuedMax: number | undefined): void {
-    const { type, before, job, events, inputs, logs, effects } = decision
+    const { type, before, job, events, inputs, logs, effects, endedBatches } = decision
+    const ended = endedBatches === undefined ? {} : { endedBatches }
     const place = this.#placeOf(job.id)
     const earlier = this.jobs[place]
     if (earlier === undefined) {
-      this.#put({ type, before, job, by, events, inputs, logs, effects, queuedMax })
+      this.#put({ type, before, job, by, events, inputs, logs, effects, queuedMax, ...ended })
       return
     }
     const own = by.kind === earlier.by.kind && by.id === earlier.by.id
@@ -129,6 +134,7 @@ export class ChangesetDraft<Request> {
       inputs: [...earlier.inputs, ...inputs],
       logs: [...earlier.logs, ...logs],
       effects: [...earlier.effects, ...effects],
+      ...(endedBatches === undefined ? {} : { endedBatches: [...(earlier.endedBatches ?? []), ...endedBatches] }),
     }
   }
 
@@ -166,13 +172,24 @@ function isAskedFor({ before, job }: JobDecision, index: number): boolean {
   return before === undefined && job.parentId === undefined && (index === 0 || job.trigger === 'manual')
 }
 
-/** The write of a job's row, and the lines that its chart logged. */
+/** The write of a job's row, the items of batches that it ends, and the lines that its chart logged. */
 export function writesOf(change: JobChange, at: number): readonly Write[] {
-  const { job, logs } = change
+  const { job, logs, endedBatches = NONE } = change
   const row = rowWrite(change)
-  if (logs.length === 0) return [row]
+  if (logs.length === 0 && endedBatches.length === 0) return [row]
+  // The counts are published before the transition that the end of the batch causes.
+  const ended = endedBatches.flatMap((each) => endWrites(job, change.by, each))
+  if (logs.length === 0) return [...ended, row]
   const lines = logs.map((text) => ({ at: Math.max(at, job.updatedAt), text }))
-  return [row, { op: 'log', jobId: job.id, key: `chart-${job.revision}`, lines }]
+  return [...ended, row, { op: 'log', jobId: job.id, key: `chart-${job.revision}`, lines }]
+}
+
+function endWrites(job: Job, by: Actor, { invocation, begun, progress }: EndedBatch): readonly Write[] {
+  const at = job.updatedAt
+  return [
+    { op: 'endItems', jobId: job.id, invocation, begun, error: LOST_ITEM, at },
+    { op: 'append', events: progressRow(job, by, countsOf(progress), at) },
+  ]
 }
 
 function rowWrite(change: JobChange): Write {

@@ -126,9 +126,8 @@ export class ClaimOfTick {
 
   #writesOf(by: Actor, { looked }: Decision, decided: readonly JobDecision[]): readonly Write[] {
     const expected: readonly Write[] = looked.map(({ id: jobId, revision }) => ({ op: 'expect', jobId, revision }))
-    return decided.reduce((writes, { type, before, job, events, inputs, logs, effects }) => {
-      const change = { type, before, job, by, events, inputs, logs, effects, queuedMax: undefined }
-      return joined(writes, writesOf(change, this.claim.at))
+    return decided.reduce((writes, decision) => {
+      return joined(writes, writesOf({ ...decision, before: decision.before, by, queuedMax: undefined }, this.claim.at))
     }, expected)
   }
 

@@ -40,6 +40,8 @@ export const ALL: FieldMask = {
 const REPEATING = ['output', 'error', 'message'] as const
 /** Parts that are not fields of a view, and may repeat the input. They are hidden like the fields in `REPEATING`. */
 const REPEATING_BESIDE = ['reason', 'logs', 'items', 'emitted'] as const
+/** Fields of an item that are hidden if the job's field of the same name is redacted. */
+const OF_ITEMS: ReadonlySet<string> = new Set(['input', 'output', 'error', 'message'])
 /** Fields that identify and order jobs. Always shown. */
 const ALWAYS: ReadonlySet<string> = new Set(['id', 'createdAt'])
 
@@ -65,6 +67,7 @@ export function jobMask(verdict: ShowingVerdict, safe: AnyJobType['safe'] | unde
       ...(takesInput ? [...REPEATING_BESIDE.filter(isUnsafe), 'context', 'tasks'] : []),
       // The status is derived from the state, so the state would reveal it.
       ...(redact.includes('status') ? ['state'] : []),
+      ...redact.filter((field) => OF_ITEMS.has(field)).map((field) => `items.${field}`),
     ],
     open,
   )

@@ -20,12 +20,17 @@ export const followUpsSchema = z
   .pipe(
     z.array(
       z.discriminatedUnion('kind', [
-        z.strictObject({
-          kind: z.literal('retry'),
-          input: z.unknown().exactOptional(),
-          fresh: z.boolean().exactOptional(),
-          ...followingJob,
-        }),
+        z
+          .strictObject({
+            kind: z.literal('retry'),
+            input: z.unknown().exactOptional(),
+            fresh: z.boolean().exactOptional(),
+            items: z.literal('failed').exactOptional(),
+            ...followingJob,
+          })
+          .refine(({ items, ...retry }) => items === undefined || !Object.hasOwn(retry, 'input'), {
+            error: 'items should not be given with an input, because they are those of the old input',
+          }),
         z.strictObject({
           kind: z.literal('submit'),
           job: jobType,

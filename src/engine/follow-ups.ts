@@ -24,6 +24,7 @@ import { durationMs } from '../model/time.ts'
 import type { Principal } from '../port/policy.ts'
 import { absentPrincipal } from './absent-principal.ts'
 import { authorizePipeline, authorizeSubmit } from './authorization.ts'
+import { retriedItems } from './batch-items.ts'
 import { type Core, ENGINE } from './core.ts'
 import { dependantsOf, owedTo } from './dependants.ts'
 import { decidesFacts, factsOf, factsOfRetry } from './facts.ts'
@@ -191,7 +192,10 @@ class Preparation {
       case 'retry': {
         if (job.outcome === 'cancelled') throw new JobchartError('INVALID_STATE', 'a cancelled job is not tried again')
         const { createdBy, assignee, labels, priority, pipeline, uniqueKey, retries = 0, id: retryOf } = job
-        const link = { retryOf, retries: retries + 1, trigger: 'retry', ...continued(job, isFresh(followUp)) } as const
+        const fresh = isFresh(followUp)
+        const items = await this.#retriedItems(fresh, followUp.items)
+        const own = { ...continued(job, fresh), ...items }
+        const link = { retryOf, retries: retries + 1, trigger: 'retry', ...own } as const
         const key = uniqueKey === undefined ? {} : { uniqueKey }
         const kept = { ...(assignee === undefined ? {} : { assignee }), ...assignmentOf(job) }
         const retried = {
@@ -283,6 +287,15 @@ class Preparation {
         }
         createIn(core, jobs, followed, type, seed)
       },
+    }
+  }
+
+  async #retriedItems(fresh: boolean, items: 'failed' | undefined): Promise<Pick<NewJob, 'again'>> {
+    try {
+      return await retriedItems(this.#core.storage, this.#ended.job, fresh, items)
+    } catch (error) {
+      if (error instanceof JobchartError && error.code === 'INVALID_STATE') throw error
+      throw new Unread('the storage could not be read', { cause: error })
     }
   }
 

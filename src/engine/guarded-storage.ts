@@ -19,6 +19,7 @@ const READS = [
   'logs',
   'steps',
   'items',
+  'itemKeys',
   'recorded',
   'held',
   'admissible',

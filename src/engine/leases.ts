@@ -72,6 +72,8 @@ async function endLease(core: Core, { jobId, token, until }: Lease): Promise<voi
   const held = job?.tasks.find((task) => task.token === token && (task.holder ?? '') !== '')
   const recorded = held === undefined ? [] : await core.storage.recorded([jobId])
   const steps = recorded.find(({ invocation }) => invocation === held?.invocation)?.count ?? 0
+  // As in `sweeps.ts`: the record in memory may lack progress.
+  core.dispatcher.heard(jobId)
   const expire = { op: 'expire', jobId, token, at: core.clock.steady() } as const
   await core.ticks.submit({
     by: ENGINE,

@@ -281,6 +281,7 @@ export const submitOptionsSchema = z
 /** The options of `retry`. */
 export const retrySchema = z.strictObject({
   fresh: z.boolean().default(false),
+  items: z.literal('failed').optional(),
   assignment: newAssignmentSchema.optional(),
 })
 

@@ -15,3 +15,6 @@ export function pause(core: Core, ms: number): Promise<void> {
     core.stopped.addEventListener('abort', end)
   })
 }
+
+/** How often the progress of one job is stored and published at most, in milliseconds. */
+export const PROGRESS_MS = 250

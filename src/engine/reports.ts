@@ -1,3 +1,4 @@
+import type { BatchPiece, RecordedItem } from '../model/batch-piece.ts'
 import { maySend } from '../model/can-handle.ts'
 import type { ChartEvent } from '../model/chart.ts'
 import { report, started, type TaskReport } from '../model/decision.ts'
@@ -19,14 +20,13 @@ import {
 } from '../model/task.ts'
 import type { LineOptions, TaskChannel, TaskMessage } from '../port/executor.ts'
 import type { NewLine, Note, Write } from '../port/storage.ts'
+import { BatchReports } from './batch-reports.ts'
 import { isNotWritten } from './commit.ts'
 import { type Core, ENGINE } from './core.ts'
 import { isStorageFailure } from './health.ts'
-import { pause, STORAGE_RETRY_MS } from './pause.ts'
+import { PROGRESS_MS, pause, STORAGE_RETRY_MS } from './pause.ts'
 import type { Change } from './tick.ts'
 
-/** How often the progress of one job is stored and published at most, in milliseconds. */
-const PROGRESS_MS = 250
 const LINE_CHARACTERS_MAX = 10_000
 /** The most items of a job. */
 export const ITEMS_MAX = 1_000_000
@@ -76,6 +76,7 @@ export class Reports implements TaskChannel {
   #progress: Progress | undefined
   #isProgressDue = false
   #cancelProgress: (() => void) | undefined
+  #batch: BatchReports | undefined
 
   constructor(core: Core, reporter: Reporter) {
     this.#core = core
@@ -85,7 +86,7 @@ export class Reports implements TaskChannel {
 
   /** Whether the attempt has reported no progress. */
   get isWithoutProgress(): boolean {
-    return this.#progress === undefined
+    return this.#progress === undefined && this.#batch?.progress === undefined
   }
 
   // The time for a report. It never goes back, even if the wall clock does.
@@ -97,6 +98,7 @@ export class Reports implements TaskChannel {
   /** Called when the job has ended or gone on without this task. The task's progress then no longer counts. */
   leave(): void {
     this.#isLeft = true
+    this.#batch?.leave()
   }
 
   /** Resolves when all pending reports are stored. `undefined`: none is pending. */
@@ -107,7 +109,8 @@ export class Reports implements TaskChannel {
 
   /** Reports progress. */
   progress(report: ProgressReport | number): void {
-    if (this.#isOver || this.#isLeft) return
+    // The progress of a batch is written with its items.
+    if (this.#isOver || this.#isLeft || this.#of.settings.batch !== undefined) return
     const { progress, warning } = readProgress(report, this.#progress)
     if (warning !== undefined && !this.#hasWarned) {
       this.#hasWarned = true
@@ -144,6 +147,32 @@ export class Reports implements TaskChannel {
       { op: 'note', jobId, token: this.#of.task.token, note: { kind: 'progress', progress } },
       { op: 'append', events },
     ] as const satisfies readonly Write[]
+  }
+
+  /** Writes items of a batch, and the counts after them. */
+  items(piece: BatchPiece): Promise<void> {
+    return this.#beforeEnd(this.#batchReports.items(piece))
+  }
+
+  /** The recorded items of a batch, with those of the jobs that the job retries. */
+  recordedItems(range: { readonly from: number; readonly to: number }): Promise<readonly RecordedItem[]> {
+    return this.#batchReports.recordedItems(range)
+  }
+
+  /** Which of these keys of items this invocation of a batch has recorded. */
+  itemKeys(keys: readonly string[]): Promise<readonly { readonly key: string; readonly index: number }[]> {
+    return this.#batchReports.itemKeys(keys)
+  }
+
+  get #batchReports(): BatchReports {
+    const { job, task, type } = this.#of
+    this.#batch ??= new BatchReports(this.#core, {
+      ...{ job, task, type },
+      by: ENGINE,
+      guards: () => [],
+      call: (run) => this.#untilWritten(run),
+    })
+    return this.#batch
   }
 
   /** Adds a line to the job's log. */
@@ -270,6 +299,7 @@ export class Reports implements TaskChannel {
     if (this.#isProgressDue && this.#progress !== undefined && !this.#isLeft) {
       notes.push(...this.#progressWrites(this.#stamped(this.#progress)))
     }
+    if (!this.#isLeft) notes.push(...(this.#batch?.lastWrites() ?? []))
     return notes
   }
 

@@ -10,27 +10,21 @@ import { type CallOptions, given, idOf } from './call-options.ts'
 import type { Core } from './core.ts'
 import { type Call, type Notifications, notificationsOf } from './notifications.ts'
 import { actions, type JobActions } from './operations/actions.ts'
+import {
+  type CancelManyOptions,
+  cancelMany,
+  type DeleteManyOptions,
+  deleteMany,
+  type JobAnswer,
+  type RetryAnswer,
+  type RetryManyOptions,
+  retryMany,
+} from './operations/bulk.ts'
 import { explain, type Reason } from './operations/explain.ts'
+import { type ItemOptions, type ItemView, items } from './operations/items.ts'
 import { type CancelOptions, cancel, type SendOptions, send } from './operations/jobs.ts'
 import { type LogLineView, type LogOptions, logs } from './operations/logs.ts'
 import { type NotificationEventOptions, notificationEvents } from './operations/notifications.ts'
-import {
-  type PipelineHistoryEntry,
-  type PipelineHistoryOptions,
-  pipelineHistory,
-} from './operations/pipeline-history.ts'
-import {
-  definePipeline,
-  deletePipeline,
-  getPipeline,
-  listPipelines,
-  type PipelineCallOptions,
-  type PipelineListOptions,
-  type PipelineOptions,
-  pausePipeline,
-  type RunOptions,
-  runPipeline,
-} from './operations/pipelines.ts'
 import {
   type CountOptions,
   type Counts,
@@ -40,17 +34,14 @@ import {
   get,
   type HistoryEntry,
   history,
-  type ItemOptions,
-  type ItemView,
-  items,
   type ListOptions,
   list,
   views,
 } from './operations/reads.ts'
+import { type ReportOptions, report } from './operations/report.ts'
 import { result } from './operations/result.ts'
 import { type RetryCallOptions, retry } from './operations/retry.ts'
 import { deleteJob } from './operations/runs.ts'
-import { type PreviewOptions, previewSchedule, type ScheduleOptions } from './operations/schedules.ts'
 import { type EventOptions, type Events, events } from './operations/streams.ts'
 import {
   type SubmitManyOptions,
@@ -61,7 +52,8 @@ import {
   submitMany,
 } from './operations/submit.ts'
 import type { Page } from './page.ts'
-import type { JobView, PipelineView } from './view.ts'
+import { type Pipelines, pipelinesOf } from './pipelines.ts'
+import type { JobView } from './view.ts'
 
 /** The commands that a job of the type takes. If the type is unknown at compile time, any command. */
 export type CommandFor<Type> =
@@ -77,55 +69,6 @@ export type SubmitArguments<Type> =
   undefined extends InputOf<Type>
     ? [input?: InputOf<Type>, options?: SubmitOptions]
     : [input: InputOf<Type>, options?: SubmitOptions]
-
-/**
- * What one principal can do with stored pipelines. A hidden pipeline gets the same answer as one that does not exist.
- */
-export interface Pipelines {
-  /**
-   * Stores a pipeline, or changes the pipeline with this id. May be called at each start of an app. The owner stays the
-   * principal who first defined it, and a paused pipeline stays paused.
-   *
-   * @throws {JobchartError} `INVALID_INPUT` (also if the id is in use but hidden from the caller), `NOT_STORABLE`, `FORBIDDEN`, `UNKNOWN_TYPE`, `STORAGE_UNAVAILABLE`, `OUTCOME_UNKNOWN` (defining it again is safe).
-   */
-  define<Type extends AnyJobType>(options: PipelineOptions<Type>, call?: CallOptions): Promise<PipelineView>
-  /** Returns the pipeline. @throws {JobchartError} `PIPELINE_NOT_FOUND` */
-  get(id: string, options?: PipelineCallOptions): Promise<PipelineView>
-  /** Ordered by id. @throws {JobchartError} `FORBIDDEN`, `INVALID_INPUT` */
-  list(options?: PipelineListOptions): Promise<Page<PipelineView>>
-  /**
-   * Submits a run: a job of the pipeline's type, with the pipeline's input and overlap rule. The caller becomes its
-   * creator, and must be allowed to submit such a job. A caller who may not read the pipeline's input must give an
-   * input.
-   *
-   * @throws {JobchartError} as {@link Session.submit}; `PIPELINE_NOT_FOUND`; `INVALID_STATE` (the pipeline is paused).
-   */
-  run(id: string, options?: RunOptions): Promise<JobView>
-  /**
-   * Pauses the pipeline until `resume`: it takes no new runs, whether by `run`, `submit`, `retry` or a follow-up.
-   * Existing runs go on. The reason, 1 to 200 characters, is shown.
-   *
-   * @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN`, `INVALID_INPUT`
-   */
-  pause(id: string, reason: string, options?: PipelineCallOptions): Promise<PipelineView>
-  /** Lets a paused pipeline take new runs again. @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN` */
-  resume(id: string, options?: PipelineCallOptions): Promise<PipelineView>
-  /**
-   * The next due times of a schedule, ISO 8601, so that an app can show them before the schedule is stored.
-   *
-   * @throws {JobchartError} `INVALID_INPUT`
-   */
-  preview(schedule: ScheduleOptions, options?: PreviewOptions): Promise<readonly string[]>
-  /**
-   * What happened to the pipeline itself, oldest first: definitions, pauses, changes of its status, and skipped runs.
-   * Its runs are jobs, with their own history.
-   *
-   * @throws {JobchartError} `PIPELINE_NOT_FOUND`, `INVALID_INPUT`
-   */
-  history(id: string, options?: PipelineHistoryOptions): Promise<readonly PipelineHistoryEntry[]>
-  /** Deletes the pipeline. Its jobs go on. @throws {JobchartError} `PIPELINE_NOT_FOUND`, `FORBIDDEN` */
-  delete(id: string, options?: PipelineCallOptions): Promise<void>
-}
 
 /**
  * What one principal can do. Every method asks the policy first. A hidden job gets the same answer as one that does not
@@ -189,9 +132,10 @@ export interface Session {
    *
    * The new job continues the old one: it has the recorded steps of that job and its child jobs, and the step keys and
    * `idempotencyKey`s of the first try. With `fresh`, or if the old job succeeded, it has no recorded steps, and new
-   * keys. The `uniqueKey` is kept: while another job holds it, the retry fails with `ALREADY_RUNNING`.
+   * keys. The `uniqueKey` is kept: while another job holds it, the retry fails with `ALREADY_RUNNING`. Completed items of
+   * a batch do not run again where the job continues; with `items: 'failed'`, only the failed ones run.
    *
-   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it has not ended, is a child job, or its pipeline is paused), `PIPELINE_NOT_FOUND`, `ALREADY_RUNNING`, `QUEUE_FULL`.
+   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it has not ended, is a child job, has no failed item, or its pipeline is paused), `PIPELINE_NOT_FOUND`, `ALREADY_RUNNING`, `QUEUE_FULL`.
    */
   retry<Type>(id: JobId<Type>, options?: RetryCallOptions): Promise<ViewOf<Type>>
   /**
@@ -202,6 +146,19 @@ export interface Session {
    * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_STATE` (it is a child job).
    */
   delete(id: JobId, options?: CallOptions): Promise<void>
+  /**
+   * Cancels many jobs, by their ids or by a filter ("all that match"). Each is cancelled as by {@link Session.cancel}, and
+   * answered by itself: `{ id, ok: true }`, or `{ id, error: { code, message } }`. With a filter, one call acts on at
+   * most `limit` jobs; there may be more as long as it has a `nextCursor`. Calls that go on with it act on no job twice,
+   * and leave out no job that matches all the time, whatever happens between them.
+   *
+   * @throws {JobchartError} `INVALID_INPUT`; with a filter, also `FORBIDDEN`; the signal's own reason.
+   */
+  cancelMany(options: CancelManyOptions): Promise<Page<JobAnswer>>
+  /** Retries many jobs, each as by {@link Session.retry}. Otherwise as {@link Session.cancelMany}. */
+  retryMany(options: RetryManyOptions): Promise<Page<RetryAnswer>>
+  /** Deletes many jobs, each as by {@link Session.delete}. Otherwise as {@link Session.cancelMany}. */
+  deleteMany(options: DeleteManyOptions): Promise<Page<JobAnswer>>
   /**
    * What the principal may do with a job now, allowed both by its chart and by the policy. For a list of at most 1,000
    * ids: a map by id, with only the jobs that the principal may see.
@@ -231,8 +188,29 @@ export interface Session {
    * @throws {JobchartError} `JOB_NOT_FOUND`; while following, `ENGINE_STOPPED`: continue after the last number.
    */
   logs(id: JobId, options?: LogOptions): AsyncIterable<LogLineView>
-  /** The items that the job's code has reported, ordered by number. @throws {JobchartError} `JOB_NOT_FOUND` */
+  /**
+   * The items of the job, ordered by number: those of its batches, and those that its code has reported by `item`. The
+   * policy is asked again at each read. A field of the items is hidden if the job's field of the same name is redacted.
+   *
+   * @throws {JobchartError} `JOB_NOT_FOUND`, `FORBIDDEN`, `INVALID_INPUT`
+   */
   items(id: JobId, options?: ItemOptions): AsyncIterable<ItemView>
+  /**
+   * The items of the job as text, CSV or JSON, in pieces: a report of 1,000,000 items needs no more memory than one of
+   * 1,000. The rights are those of {@link Session.items}. For a retry, the report also has the items of the jobs that it
+   * retries, as far as the caller may read them; of each item of a batch, only the newest row.
+   *
+   * Cells that a spreadsheet would run as a formula begin with an apostrophe. A job without items has a report with a
+   * header only. `report` itself does not throw: the first `next()` does.
+   *
+   * ```ts
+   * await writeFile('report.csv', session.report(id, { format: 'csv' }))
+   * new Response(ReadableStream.from(session.report(id, { format: 'csv' })).pipeThrough(new TextEncoderStream()))
+   * ```
+   *
+   * @throws {JobchartError} as {@link Session.items}
+   */
+  report(id: JobId, options: ReportOptions): AsyncIterable<string>
   /**
    * Follows events in log order. Each event comes once, with a `sequence` to continue after. Events that the principal
    * may not see are left out. The policy is asked again at least every 5 s; if the rights have changed, a `reset` event
@@ -265,24 +243,6 @@ export interface Session {
 
 type AnsweredCall = <Result>(run: (core: Core, who: Principal, answer: Answer<Result>) => void) => Promise<Result>
 
-function pipelinesOf(call: Call): Pipelines {
-  return {
-    define: (options, more) => call((core, who) => definePipeline(core, who, options, given(more, []))),
-    get: (id, options) => call((core, who) => getPipeline(core, who, idOf(id, 'pipeline'), given(options, ['tenant']))),
-    list: (options) => call((core, who) => listPipelines(core, who, given(options))),
-    run: (id, options) => call((core, who) => runPipeline(core, who, idOf(id, 'pipeline'), given(options))),
-    pause: (id, reason, options) => {
-      return call((core, who) => pausePipeline(core, who, idOf(id, 'pipeline'), { reason }, given(options, ['tenant'])))
-    },
-    resume: (id, options) =>
-      call((core, who) => pausePipeline(core, who, idOf(id, 'pipeline'), {}, given(options, ['tenant']))),
-    preview: (schedule, options) => call((core) => previewSchedule(core, schedule, given(options))),
-    history: (id, options) => call((core, who) => pipelineHistory(core, who, idOf(id, 'pipeline'), given(options))),
-    delete: (id, options) =>
-      call((core, who) => deletePipeline(core, who, idOf(id, 'pipeline'), given(options, ['tenant']))),
-  }
-}
-
 // For the most frequent calls: they create only one promise.
 function answeredCall(core: () => Core, who: () => Principal, told: (error: unknown) => unknown): AnsweredCall {
   return (run) => {
@@ -294,6 +254,15 @@ function answeredCall(core: () => Core, who: () => Principal, told: (error: unkn
         failed(error)
       }
     })
+  }
+}
+
+function bulkOf(call: Call, told: (error: unknown) => unknown) {
+  const asked = (options: CallOptions) => given(options) ?? {}
+  return {
+    cancelMany: (options: CancelManyOptions) => call((core, who) => cancelMany(core, who, asked(options), told)),
+    retryMany: (options: RetryManyOptions) => call((core, who) => retryMany(core, who, asked(options), told)),
+    deleteMany: (options: DeleteManyOptions) => call((core, who) => deleteMany(core, who, asked(options), told)),
   }
 }
 
@@ -346,9 +315,11 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
       call((core, who) => history(core, who, idOf(id, 'job'), given(options, []))),
     logs: (id: JobId, options?: LogOptions) => toldBy(() => logs(core, who, idOf(id, 'job'), options), told),
     items: (id: JobId, options?: ItemOptions) => toldBy(() => items(core, who, idOf(id, 'job'), options), told),
+    report: (id: JobId, options: ReportOptions) => toldBy(() => report(core, who, idOf(id, 'job'), options), told),
     events: (options?: EventOptions) => events(core, who, told, options),
     result: (id: JobId, options?: CallOptions) =>
       answered<JobView>((core, _, answer) => result(core, who, idOf(id, 'job'), given(options, []) ?? {}, answer)),
+    ...bulkOf(call, told),
     pipelines: pipelinesOf(call),
     agents: agentsOf(call),
     notifications: {

@@ -193,6 +193,8 @@ interface TakenBack {
 
 async function loseAll(core: Core, job: Job, { instance, recorded, how }: TakenBack): Promise<void> {
   core.types.require(job)
+  // The lost attempt may have written progress that the record in memory lacks, so the job is read again.
+  core.dispatcher.heard(job.id)
   const lost = job.tasks.filter(({ holder }) => holder === instance)
   await Promise.all(
     lost.map(({ invocation, executor }) => {

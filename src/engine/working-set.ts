@@ -139,7 +139,7 @@ export class WorkingSet implements JobTree {
    */
   note(writes: readonly Write[]): void {
     for (const write of writes) {
-      if (write.op !== 'note' || write.note.kind !== 'progress') continue
+      if (write.op !== 'note' || (write.note.kind !== 'progress' && write.note.kind !== 'items')) continue
       const job = readable(() => this.job(write.jobId))
       if (job !== undefined && job.phase !== 'settled') {
         this.#jobs.set(job.id, { ...job, progress: write.note.progress })

@@ -26,8 +26,8 @@ export type TaskEnd =
 export function attemptEnded(draft: Draft, task: Task, result: TaskEnd, context: DecisionContext): void {
   draft.touch()
   if (task.status === 'stopping') {
-    draft.gone(task)
     draft.events.push({ type: 'task.stopped', task: task.id })
+    draft.gone(task)
   } else if (result.ok) {
     draft.remove(task)
     exited(draft, result)
@@ -47,8 +47,8 @@ function abandoned(draft: Draft, task: Task): void {
     draft.put(killed(task))
     return
   }
-  draft.gone(task)
   draft.events.push({ type: 'task.abandoned', task: task.id })
+  draft.gone(task)
   if (task.status === 'stopping') return
   draft.receiveEnd(task, errorEvent(task.id, stopError(task, 'it was told to stop, and did not stop within its grace')))
 }
@@ -67,6 +67,7 @@ function timedOut(draft: Draft, task: Task, context: DecisionContext): void {
     draft.put(again === undefined ? stopped : { ...stopped, again, crashes: 0 })
   } else if (again === undefined) draft.remove(task)
   else draft.put(madeAvailable(task, { availableAt: again, losses: lossesOf(task), crashes: 0 }))
+  if (draft.endIfDrained(task.invocation)) return
   if (again === undefined) draft.receiveEnd(task, errorEvent(task.id, error))
   else noteRetry(draft, task, again, error)
 }
@@ -86,6 +87,7 @@ function failed(draft: Draft, task: Task, result: TaskEnd & { ok: false }, conte
     return
   }
   draft.put(madeAvailable(task, { availableAt, losses, crashes: 0 }))
+  if (draft.endIfDrained(task.invocation)) return
   noteRetry(draft, task, availableAt, error)
 }
 

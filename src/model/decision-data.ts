@@ -1,4 +1,5 @@
 /** The types of what goes into a decision and comes out of it, as data. */
+import type { EndedBatch } from './batch-record.ts'
 import type { Effect } from './chart.ts'
 import type { EventDraft } from './event.ts'
 import type { Job } from './job.ts'
@@ -56,6 +57,8 @@ export interface JobDecision {
    * Custom actions to run once after the commit, best effort, in this order. They may belong to other jobs of the tree.
    */
   readonly effects: readonly JobEffect[]
+  /** Drained batches that the decision has ended. Absent: none. */
+  readonly endedBatches?: readonly EndedBatch[]
   /** The notifications that the events cause. Absent: none. */
   readonly notifications?: readonly NewNotification[]
 }

@@ -7,13 +7,14 @@
 
 import type { AgentRef, Assignment } from './agent.ts'
 import { attemptEnded, endLate, type TaskEnd } from './attempt-end.ts'
+import type { BatchCounts } from './batch-piece.ts'
 import type { Address, ChartEvent } from './chart.ts'
 import type { Decision, DecisionContext, JobTree } from './decision-data.ts'
 import type { Draft } from './draft.ts'
-import type { Job, Overlap, Trigger } from './job.ts'
+import type { BatchAgain, Job, Overlap, Trigger } from './job.ts'
 import { TreeDecision } from './job-tree.ts'
 import type { AnyJobType } from './job-type.ts'
-import { crashesAfter, type Loss, lossError } from './loss.ts'
+import { attemptLost, type Loss } from './loss.ts'
 import { doneEvent, errorEvent, madeAvailable, newRecord, settingsOf, snapshotEvent } from './record.ts'
 import { type Asked, remembered } from './remembered-decision.ts'
 import { isToldToStop, stopError } from './stop.ts'
@@ -48,6 +49,8 @@ export interface NewJob {
   readonly startAt?: number
   readonly retryOf?: string
   readonly retries?: number
+  /** For a retry: which items of the retried job's batches run again. Absent: all. */
+  readonly again?: BatchAgain
   /** The id with which the step keys of the new job begin. Present if the job continues the steps of another job. */
   readonly stepOrigin?: string
   /** True: the job is stored as waiting, for its start time or for its pipeline's slot. */
@@ -233,12 +236,18 @@ export type TaskReport =
   | { readonly kind: 'event'; readonly event: ChartEvent }
   | { readonly kind: 'value'; readonly value: Json }
 
+/** The counts of a batch. The chart gets them only if it names `task.progress`. */
+export interface CountsReport {
+  readonly kind: 'counts'
+  readonly counts: BatchCounts
+}
+
 /** Applies a report of a running task. `undefined`: the token is no longer valid. */
 export function report(
   type: AnyJobType,
   job: Job,
   token: number,
-  said: TaskReport,
+  said: TaskReport | CountsReport,
   context: DecisionContext,
   tree?: JobTree,
 ): Decision | undefined {
@@ -246,43 +255,15 @@ export function report(
   if (task?.status !== 'claimed' && task?.status !== 'lost') return undefined
   return decide(type, job, context, tree, (draft) => {
     if (said.kind === 'event') draft.receive(said.event)
+    else if (said.kind === 'counts') draft.receiveNamed({ type: 'task.progress', counts: said.counts })
     // A new value matters only to a chart that asked for snapshots.
     else if (task.sync === true) valueTold(draft, task, said.value)
   })
 }
 
 /** Records that an attempt was lost: its process died or was ended, or its engine was silent for too long. */
-export function lose(
-  type: AnyJobType,
-  job: Job,
-  { invocation, reason, isCrash = true, steps }: Loss,
-  context: DecisionContext,
-  tree?: JobTree,
-): Decision {
-  return decide(type, job, context, tree, (draft) => {
-    const task = draft.task(invocation)
-    if (task?.child !== undefined || (task?.status !== 'claimed' && task?.status !== 'stopping')) return
-    draft.touch()
-    if (task.status === 'stopping') {
-      draft.gone(task)
-      draft.events.push({ type: 'task.stopped', task: task.id })
-      return
-    }
-    const settings = settingsOf(draft.type, task)
-    const counted = isCrash ? { crashes: crashesAfter(settings, task, steps), steps } : {}
-    const lost = madeAvailable(task, { ...counted, losses: task.losses + 1, availableAt: draft.steady() })
-    const { deadlineAt, stopBy } = task
-    // The code may still run in another process. If so, it must end within these bounds.
-    const bounds = { ...(deadlineAt === undefined ? {} : { deadlineAt }), ...(stopBy === undefined ? {} : { stopBy }) }
-    draft.put(settings.recovery === 'await' ? { ...lost, ...bounds, status: 'lost' } : lost)
-    draft.events.push({ type: 'task.lost', task: task.id, attempt: task.attempt, reason })
-    draft.receiveNamed({ type: 'task.lost', reason })
-    const left = draft.task(invocation)
-    const error = left === undefined ? undefined : lossError(settings, left, { reason, isCrash })
-    if (left === undefined || error === undefined) return
-    draft.remove(left)
-    draft.receiveEnd(left, errorEvent(left.id, error))
-  })
+export function lose(type: AnyJobType, job: Job, loss: Loss, context: DecisionContext, tree?: JobTree): Decision {
+  return decide(type, job, context, tree, (draft) => attemptLost(draft, loss))
 }
 
 /**
@@ -309,7 +290,7 @@ export function release(
       return
     }
     draft.put(madeAvailable(task, { attempt: task.attempt - 1, availableAt: draft.steady() }))
-    draft.receiveNamed({ type: 'task.released', reason })
+    if (!draft.endIfDrained(task.invocation)) draft.receiveNamed({ type: 'task.released', reason })
   })
 }
 

@@ -1,4 +1,12 @@
 import { holderOf } from './agent.ts'
+import {
+  batchCounts,
+  batchProgress,
+  beginBatch,
+  drainedBatch,
+  type EndedBatch,
+  isEndedByDrain,
+} from './batch-record.ts'
 import type {
   ActorPath,
   ChartAction,
@@ -21,7 +29,7 @@ import { type InlineTransition, transitionInline } from './inline.ts'
 import type { EndedChild, Job, LastSnapshot, OpenJob } from './job.ts'
 import { isAtRest, keptAndBegun, migrationOf } from './migration.ts'
 import { type Offered, offered } from './offered-task.ts'
-import { errorEvent, newTask, settingsOf, snapshotEvent } from './record.ts'
+import { doneEvent, errorEvent, newTask, settingsOf, snapshotEvent } from './record.ts'
 import { childrenIn, hasReference, unsupportedInTask } from './references.ts'
 import { availableAgain, fullError, isFull, isLeft, isStop, stopError, stopping, withMessage } from './stop.ts'
 import type { Json } from './storable.ts'
@@ -80,6 +88,7 @@ export class Draft {
   readonly #before: Job
   readonly #inputs: Json[] = []
   readonly #logs: string[] = []
+  readonly #endedBatches: EndedBatch[] = []
   #mailbox: Message[] = []
   /** Events for children that the current transition creates but has not started yet, by invocation. */
   readonly #early = new Map<number, ChartEvent[]>()
@@ -140,6 +149,7 @@ export class Draft {
       inputs: this.#inputs,
       logs: this.#logs,
       effects,
+      ...(this.#endedBatches.length === 0 ? {} : { endedBatches: this.#endedBatches }),
     }
   }
 
@@ -322,8 +332,10 @@ export class Draft {
    *
    * @param machine  the last snapshot of a child job.
    */
-  receiveEnd(task: Task, event: ChartEvent, machine?: Pick<LastSnapshot, 'value' | 'context'>): void {
+  receiveEnd(task: Task, end: ChartEvent, machine?: Pick<LastSnapshot, 'value' | 'context'>): void {
     const { id, src, invocation } = task
+    const isFailedBatch = this.type.tasks.get(src)?.batch !== undefined && 'error' in end
+    const event = isFailedBatch ? { ...end, counts: { ...batchCounts(batchProgress(this.job, task)) } } : end
     if (this.job.phase !== 'settled') {
       this.ended.put({ id, src, invocation, snapshot: lastSnapshot(task, event, machine) })
     }
@@ -368,6 +380,7 @@ export class Draft {
     const isOver = isStop(event as Json) && (task.status === 'available' || task.status === 'stopping')
     if (!isOver) {
       this.put(told)
+      if (this.endIfDrained(task.invocation)) return
       // A promise ignores the event, but XState then sends the promise's snapshot to the chart again.
       if (settingsOf(this.type, task).kind === 'promise') this.#tellStanding(task)
       return
@@ -393,7 +406,28 @@ export class Draft {
    */
   gone(task: Task): void {
     if (task.again === undefined) this.remove(task)
-    else this.put(availableAgain(task, Math.max(task.again, this.steady())))
+    else {
+      this.put(availableAgain(task, Math.max(task.again, this.steady())))
+      this.endIfDrained(task.invocation)
+    }
+  }
+
+  /**
+   * Ends a batch that was drained and that no attempt holds, because nobody else would report its end. Call this when
+   * the task was drained, or has lost its attempt.
+   *
+   * @returns whether the batch was ended.
+   */
+  endIfDrained(invocation: number): boolean {
+    const task = this.task(invocation)
+    if (task === undefined || !isEndedByDrain(settingsOf(this.type, task), task)) return false
+    const ended = drainedBatch(this.job, task)
+    this.touch()
+    this.job.progress = { ...ended.progress, at: this.time() }
+    this.#endedBatches.push(ended)
+    this.remove(task)
+    this.receiveEnd(task, doneEvent(task.id, { ...batchCounts(ended.progress) }))
+    return true
   }
 
   /** Whether the job is not admitted yet. Then its tasks and child jobs have not begun, and its timers hold delays. */
@@ -595,9 +629,20 @@ export class Draft {
     if (this.type.inline.has(src)) this.#startInline(task)
     else {
       if (task.input !== undefined && hasReference(task.input)) throw unsupportedInTask(`the input of "${id}"`)
-      this.#offer(offered(this.type, this.job, task))
+      this.#offer(this.#batchOffered(task) ?? offered(this.type, this.job, task))
     }
     for (const event of early) this.deliver(invocation, event)
+  }
+
+  // Stores the beginning of a batch. A job has one progress, so a second batch that begins beside a first one fails.
+  #batchOffered(task: Task): Offered | undefined {
+    const settings = this.type.tasks.get(task.src)
+    if (settings?.batch === undefined) return undefined
+    const isBatch = ({ src }: Task) => this.type.tasks.get(src)?.batch !== undefined
+    const other = this.tasks.list.find((each) => isBatch(each) && !isLeft(each))
+    if (other !== undefined) return { task, error: secondBatchError(task, other) }
+    beginBatch(this.job, task, settings)
+    return undefined
   }
 
   #offer({ task, error }: Offered): void {
@@ -712,6 +757,11 @@ export class Draft {
 }
 
 type Ordinals = NonNullable<Job['ordinals']>
+
+function secondBatchError({ id }: Task, other: Task): Json {
+  const message = `"${id}" is a batch, and may begin only when the batch "${other.id}" has ended: a job counts the items of one batch at a time`
+  return { name: 'JobchartError', code: 'INVALID_STATE', message }
+}
 
 /** The key in `ordinals` that counts spawned actors. No state has this id. */
 const SPAWNED = ''

@@ -32,6 +32,7 @@ interface ChangedJob {
 
 /** The argument of `followUp`: a copy of the job. */
 export function endedJob(job: Job): EndedJob {
-  const { tasks, timers, state, historyValue, hasRefs, progress, ended, counter, revision, eventCount, ...shown } = job
+  const { tasks, timers, state, historyValue, hasRefs, progress, batches, again, ended, ...rest } = job
+  const { counter, revision, eventCount, ...shown } = rest
   return structuredClone({ ...shown, retries: job.retries ?? 0 })
 }

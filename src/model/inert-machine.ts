@@ -75,6 +75,7 @@ export const EXECUTOR_EVENTS: ReadonlySet<string> = new Set([
   'task.started',
   'task.lost',
   'task.released',
+  'task.progress',
 ])
 
 const isForWildcards = ({ event }: { readonly event: { readonly type: string } }) => !EXECUTOR_EVENTS.has(event.type)

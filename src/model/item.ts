@@ -1,9 +1,9 @@
-import { JobchartError } from './error.ts'
+import { JobchartError, type JobError } from './error.ts'
 import { anything, checkOptions, oneOf } from './option-checks.ts'
 import { type Json, storableCopy } from './storable.ts'
 
-/** The result of one part of a job's work. */
-export type ItemStatus = 'completed' | 'failed'
+/** The status of one part of a job's work. Only items of a batch are `waiting` or `skipped`. */
+export type ItemStatus = 'waiting' | 'completed' | 'failed' | 'skipped'
 
 /** One part of a job's work, as its code reported it. `at`: milliseconds UTC. */
 export interface Item {
@@ -13,12 +13,31 @@ export interface Item {
   readonly message?: string
   readonly output?: Json
   readonly at: number
+  /** How many attempts were made. Only for items of a batch. */
+  readonly attempts?: number
+  /** Only for items of a batch. */
+  readonly input?: Json
+  /** The error of a failed item. Only for items of a batch. */
+  readonly error?: JobError
 }
+
+/**
+ * Numbers the items of a batch in their job: those of one invocation follow each other in the order of the source.
+ * Numbers of items that code reports by `item` are below `BATCH_NUMBERS`.
+ *
+ * @param index  the place of the item in the source of the batch, from 1.
+ */
+export function batchNumber(invocation: number, index: number): number {
+  return invocation * BATCH_NUMBERS + index
+}
+
+/** How many numbers each invocation of a batch has; see {@link batchNumber}. */
+export const BATCH_NUMBERS = 2 ** 32
 
 /** A task's report on one part of its work. */
 export interface ItemReport {
   /** Default `'completed'`. */
-  readonly status?: ItemStatus
+  readonly status?: 'completed' | 'failed'
   /** Why the part failed; cut to 2,000 characters. */
   readonly message?: string
   readonly output?: unknown

@@ -205,9 +205,15 @@ export type FollowUp =
   /**
    * A retry: a new job of the same type, creator, assignee, assignment, pipeline, priority and labels, linked by
    * `retryOf`. A cancelled job is not retried. `input` defaults to the old job's input. The retry starts with the recorded steps and step keys of
-   * the old job, unless `fresh` is true, `input` is given, or the old job succeeded.
+   * the old job, unless `fresh` is true, `input` is given, or the old job succeeded. The same holds for completed items of
+   * a batch, which do not run again. With `items: 'failed'`, only the failed items run again; not together with `input`.
    */
-  | ({ readonly kind: 'retry'; readonly input?: unknown; readonly fresh?: boolean } & FollowingJob)
+  | ({
+      readonly kind: 'retry'
+      readonly input?: unknown
+      readonly fresh?: boolean
+      readonly items?: 'failed'
+    } & FollowingJob)
   /** A new job of the same creator. If `pipeline` is given, the job waits for the pipeline's slot. */
   | ({
       readonly kind: 'submit'

@@ -61,6 +61,29 @@ export interface LastSnapshot {
   readonly context?: Json
 }
 
+/** One invocation of a batch. `invoke`: its address, as for recorded steps. */
+export interface BatchRun {
+  readonly invoke: string
+  readonly ordinal: number
+  readonly invocation: number
+}
+
+/** Which items of a retried job run again. `rest`: all that were not completed. */
+export interface BatchAgain {
+  readonly items: 'failed' | 'rest'
+  /** The batches of the retried job. Any other batch runs all its items. */
+  readonly runs: readonly AgainRun[]
+}
+
+/**
+ * A batch of a retried job. `completed` and `failed`: how many of its items have this status, with those of the jobs
+ * that the retried job itself retries. So the total of an array is known from the start.
+ */
+export interface AgainRun extends Omit<BatchRun, 'invocation'> {
+  readonly completed: number
+  readonly failed: number
+}
+
 /** One stored run of a job type: a row, changed by a pure function. All times are whole milliseconds UTC. */
 export interface Job {
   readonly id: string
@@ -75,6 +98,13 @@ export interface Job {
   readonly assignment?: Assignment
   /** The agent that last claimed a task of the job. */
   readonly agent?: JobAgent
+  /**
+   * The invocations of batches, by the invoke and its ordinal. A retry of the job finds their items by it. Absent: the
+   * job has had no batch.
+   */
+  readonly batches?: readonly BatchRun[]
+  /** For a retry of a job with a batch: which of that job's items run again. Absent: all. Never changes. */
+  readonly again?: BatchAgain
   /** Runs of the same pipeline share one slot. */
   readonly pipeline?: string
   readonly labels: { readonly [name: string]: string }
@@ -106,7 +136,7 @@ export interface Job {
   readonly error?: JobError
   readonly exitCode?: number
   readonly message?: string
-  /** Written by the progress reports of tasks, never by a transition. */
+  /** Written by the reports of tasks. A transition changes it only where a batch begins or is ended. */
   readonly progress?: StampedProgress
   /** Jobs with a higher number run first. */
   readonly priority: number

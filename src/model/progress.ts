@@ -67,8 +67,8 @@ interface Reporting {
 /** The current progress of a job. `running` is 0 once the attempt that reported it has ended. */
 export function progressOf({ progress, tasks }: Reporting): Progress | undefined {
   if (progress === undefined) return undefined
-  const counts = countsOf(progress)
-  return counts.running === 0 || tasks.some((task) => isReporting(task, progress)) ? counts : { ...counts, running: 0 }
+  const isRunning = progress.running > 0 && tasks.some((task) => isReporting(task, progress))
+  return countsOf(isRunning ? progress : { ...progress, running: 0 })
 }
 
 function isReporting({ status, token }: Task, { token: reporting = token }: StampedProgress): boolean {

@@ -17,7 +17,7 @@
  * A template is kept only if, filled in for its first job, it gives the same result as the general function.
  *
  * Always decided by the general function: jobs with a parent, children, messages or a history, and types with
- * `describe`, tasks for agents or a version to migrate to.
+ * `describe`, batches, tasks for agents or a version to migrate to.
  */
 import type { AnyStateNode } from 'xstate'
 import type { ChartEvent } from './chart.ts'
@@ -102,8 +102,11 @@ function isPlainType(type: AnyJobType): boolean {
 }
 
 // The queue of a task for agents depends on the tenant and the assignment of its job, which are not part of the shape.
-function isPlainWork({ limit, function: named, version, isForAgents }: TaskSettings): boolean {
-  return !isForAgents && [limit?.key, named, version].every((option) => typeof option !== 'function')
+// Nor are the counts of a batch, which its beginning stores.
+function isPlainWork({ limit, function: named, version, isForAgents, batch }: TaskSettings): boolean {
+  return (
+    !isForAgents && batch === undefined && [limit?.key, named, version].every((option) => typeof option !== 'function')
+  )
 }
 
 function isPlainState(node: AnyStateNode): boolean {

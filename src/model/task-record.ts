@@ -108,17 +108,33 @@ export interface Progress {
   readonly running: number
   /** How many parts there are. Absent: not reported. */
   readonly total?: number
+  /** How many parts were left out. Only for batches. */
+  readonly skipped?: number
+  /** How many parts have not begun, or wait for another attempt. Only for batches. */
+  readonly waiting?: number
 }
 
-/** Progress as stored with its job. */
-export interface StampedProgress extends Progress {
+/** Progress as stored with its job. `waiting` is not stored. */
+export interface StampedProgress extends Omit<Progress, 'waiting'> {
   /** When a task reported it, in milliseconds UTC. */
   readonly at?: number
   /** The token of the attempt that reported it. */
   readonly token?: number
+  /** For a batch: its invocation, and the highest index of an item that has begun; see `BatchPiece`. */
+  readonly invocation?: number
+  readonly begun?: number
+  /** For a batch: how many items up to `begun` have not ended. */
+  readonly open?: number
+  /** For a batch: how many items have a row. */
+  readonly known?: number
+  /** For a batch: the index of the item that runs alone. */
+  readonly careful?: number
 }
 
 /** The counts of a progress, without its time and token. */
-export function countsOf({ completed, failed, running, total }: StampedProgress): Progress {
-  return { completed, failed, running, ...(total === undefined ? {} : { total }) }
+export function countsOf({ completed, failed, running, total, skipped, known, invocation }: StampedProgress): Progress {
+  const counts = { completed, failed, running, ...(total === undefined ? {} : { total }) }
+  if (invocation === undefined) return counts
+  const all = total ?? known ?? 0
+  return { ...counts, skipped: skipped ?? 0, waiting: Math.max(0, all - completed - failed - (skipped ?? 0) - running) }
 }

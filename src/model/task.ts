@@ -1,7 +1,7 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { fromPromise, type PromiseActorLogic } from 'xstate'
+import type { BatchSettings } from './batch-settings.ts'
 import { JobchartError } from './error.ts'
-import type { ItemReport } from './item.ts'
 import { parseTaskLimits, type TaskLimit, type TaskLimits } from './limits.ts'
 import { type AnyLogic, isPromise, kindOf, type LogicKind, type PromiseCreator } from './logic.ts'
 import {
@@ -18,102 +18,15 @@ import {
   text,
 } from './option-checks.ts'
 import { type MakeProgram, type ProgramOptions, parseProgram } from './program.ts'
-import type { ProgressReport } from './progress.ts'
 import { parseRetry, type Retry, type RetryOptions } from './retry.ts'
 import type { StorableSchemas } from './schema-fit.ts'
-import type { Storable, StorableReturn } from './storable.ts'
-import type { Progress } from './task-record.ts'
+import type { StorableReturn } from './storable.ts'
+import { plainContext, type TaskContext } from './task-context.ts'
 import type { LimitScope } from './task-scope.ts'
 import { type Duration, durationMs } from './time.ts'
 
+export type { LineStream, StepContext, StepRun, TaskContext } from './task-context.ts'
 export { countsOf, type Progress, type StampedProgress, type Task } from './task-record.ts'
-
-/** The output stream of a program to which it wrote a line. */
-export type LineStream = 'stdout' | 'stderr'
-
-/** The argument of a step's function. */
-export interface StepContext {
-  /**
-   * Unique to this step, and the same in every attempt, after every crash, and in a retry that continues the job.
-   *
-   * A step runs at least once. To make its effect exactly-once, write this key in the same transaction as the effect,
-   * and skip the work if the key is already there.
-   */
-  readonly key: string
-  /** Aborted when the task is asked to stop. */
-  readonly signal: AbortSignal
-}
-
-/**
- * The function of a step. A helper that takes such a function and passes it on to `step` should give its parameter the
- * type `StepRun<Result>`.
- */
-export type StepRun<Result> = ((step: StepContext) => Result | PromiseLike<Result>) & StorableReturn<Result>
-
-/** The argument of a task's code. */
-export interface TaskContext<Input = unknown> {
-  readonly input: Input
-  /**
-   * Aborted when the chart leaves the invoke or sends `task.stop` (`reason.code` is `TASK_STOPPED`), when the attempt
-   * exceeds its `timeout` (`TIMEOUT`), or when the engine stops (`ENGINE_STOPPED`).
-   */
-  readonly signal: AbortSignal
-  /** The number of the attempt: 1 for the first. */
-  readonly attempt: number
-  readonly job: { readonly id: string; readonly type: string }
-  /**
-   * A key for external services. It is the same in every attempt of this invocation, and in a retry that continues the
-   * job.
-   */
-  readonly idempotencyKey: string
-  /**
-   * Reports progress. A number means `completed`. The progress is stored, and published at most once per 250 ms and at
-   * the attempt's end. Within an attempt, the stored numbers never fall. The call never throws: negative and non-finite
-   * numbers are ignored, and a line in the job's log says so, once per attempt.
-   */
-  readonly progress: (report: ProgressReport | number) => void
-  /** The last progress recorded before this attempt. Absent: none. */
-  readonly reported?: Progress
-  /** Adds a line to the job's log. The line is cut to 10,000 characters. */
-  readonly log: (text: string) => void
-  /**
-   * Records the result of one part of the work, and resolves when the result is stored. While the storage fails, the
-   * call waits, until the task is told to stop. A later report with the same key, also by a later attempt, replaces the
-   * earlier one. If the call fails and nobody awaits it, the error is written to the job's log.
-   *
-   * @throws {JobchartError} `STALE_CLAIM` the task no longer belongs to this attempt; `INVALID_INPUT` the key is not text of 1 to 2,000 characters; `NOT_STORABLE`; `PAYLOAD_TOO_LARGE` the output is over 1 MiB, or the job already has 1,000,000 keys.
-   */
-  readonly item: <Output>(
-    key: string,
-    report?: ItemReport & { readonly output?: Output & Storable<Output> },
-  ) => Promise<void>
-  /**
-   * Runs `run` and resolves when its result is recorded. If an earlier attempt, or the job that this one continues, has
-   * recorded the step, the call returns that result and does not call `run`. While the storage fails, the call waits,
-   * until the task is told to stop.
-   *
-   * Await each step: code that returns while a step still runs fails with `STEP_NOT_AWAITED` and is not retried. After
-   * the code has returned, pending steps get no answer, and no new step starts.
-   *
-   * @throws {JobchartError} `STALE_CLAIM` the task no longer belongs to this attempt; `INVALID_INPUT` the name is not text of 1 to 200 characters, or was already used in this attempt; `NOT_STORABLE` the result is not JSON; `PAYLOAD_TOO_LARGE` it is over 1 MiB. The last two are not retried, since the step has run.
-   */
-  readonly step: <Result>(name: string, run: StepRun<Result>) => Promise<Result>
-  /**
-   * Sends an event to the job's chart. Resolves with `true` if the chart took the event, and with `false` if the chart
-   * does not take it in its current state. While the storage fails, the call waits, until the task is told to stop. In
-   * a plain XState actor the event is dropped.
-   *
-   * @throws {JobchartError} `INVALID_INPUT` the task's `events` do not include the event; or, without `events`, the
-   *   event is a command or reserved; `NOT_STORABLE`; `STALE_CLAIM` the task no longer belongs to this attempt.
-   */
-  readonly send: (event: { readonly type: string; readonly [field: string]: unknown }) => Promise<boolean>
-  /**
-   * The messages that the chart sends to this task. A later attempt gets all of them again, from the first one on. The
-   * iteration ends when the task should stop. `task.drain` asks to start no new part of the work; `task.stop` and
-   * `task.kill` do not appear here, but abort the signal.
-   */
-  readonly inbox: AsyncIterable<{ readonly type: string; readonly [field: string]: unknown }>
-}
 
 /**
  * What happens when an attempt is lost, e.g. because its process died.
@@ -186,6 +99,8 @@ export interface TaskSettings {
   readonly events: readonly string[] | undefined
   /** The XState logic of a callback or an observable. Absent for other tasks. */
   readonly logic?: AnyLogic
+  /** Present if the task is a batch. */
+  readonly batch?: BatchSettings
   /** Makes the program that the task runs. Absent for tasks that run a function. */
   readonly program?: MakeProgram
   /** True: the code receives the input of the job. False: the input that the chart gives to the invoke. */
@@ -212,11 +127,17 @@ export function task<Output, Input = unknown>(
   checkOptions('task', { run }, { run: required(callback) })
   const settings = parseTask(options, run)
   const logic = fromPromise<Output, Input>(async ({ input, signal }) => await run(plainContext(input, signal)))
+  return withSettings(logic, settings)
+}
+
+/** Gives logic the settings of a task. */
+export function withSettings<Logic extends object>(logic: Logic, settings: TaskSettings): Logic {
   settingsOf.set(logic, settings)
   return logic
 }
 
-const TASK: OptionRules = {
+/** The rules for the options of {@link task}. */
+export const TASK = {
   executor: text(),
   function: either(text(), callback),
   version: either(text(), callback),
@@ -228,7 +149,7 @@ const TASK: OptionRules = {
   timeout: duration,
   killGrace: either(duration, oneOf('never')),
   limits: anything,
-}
+} satisfies OptionRules
 
 const { output: _, events: __, ...PROGRAM } = TASK
 
@@ -279,8 +200,7 @@ export function program<Input = unknown>(
 ): PromiseActorLogic<ProgramOutput, Input> {
   checkOptions('program', options, PROGRAM)
   const logic = fromPromise<ProgramOutput, Input>(() => Promise.reject(new Error(NO_PROGRAM)))
-  settingsOf.set(logic, parseProgramTask(options, run))
-  return logic
+  return withSettings(logic, parseProgramTask(options, run))
 }
 
 /** The output of a program that exited with 0. */
@@ -328,8 +248,7 @@ export function agentTask<Output = unknown, Input = unknown>(
 ): PromiseActorLogic<Output, Input> {
   checkOptions('agentTask', options, TASK)
   const logic = fromPromise<Output, Input>(() => Promise.reject(new Error(NO_AGENT)))
-  settingsOf.set(logic, parseAgentTask(options))
-  return logic
+  return withSettings(logic, parseAgentTask(options))
 }
 
 /** The default executor of tasks for agents. */
@@ -381,20 +300,4 @@ const inert = {
   self: Object.freeze({ send: () => {} }),
   system: Object.freeze({ get: () => undefined }),
   emit: () => {},
-}
-
-function plainContext<Input>(input: Input, signal: AbortSignal): TaskContext<Input> {
-  return {
-    input,
-    signal,
-    attempt: 1,
-    job: { id: 'actor', type: 'actor' },
-    idempotencyKey: 'actor',
-    progress: () => {},
-    log: () => {},
-    item: async () => {},
-    step: async (name, run) => await run({ key: `actor:${name}`, signal }),
-    send: async () => false,
-    inbox: { [Symbol.asyncIterator]: () => ({ next: async () => ({ done: true, value: undefined }) }) },
-  }
 }

@@ -1,4 +1,5 @@
 import type { AgentFunction } from '../model/agent.ts'
+import type { BatchPiece, BatchStart, RecordedItem } from '../model/batch-piece.ts'
 import type { ItemReport } from '../model/item.ts'
 import type { ProgressReport } from '../model/progress.ts'
 import type { Json } from '../model/storable.ts'
@@ -45,6 +46,18 @@ export interface AgentTransport {
   readonly log: (claim: ClaimKey, lines: readonly AgentLine[]) => Promise<void>
   /** Records the result of one part of the work. */
   readonly item: (claim: ClaimKey, key: string, report?: ItemReport) => Promise<void>
+  /** Writes items of a batch: at most 1,000 new ones and 1,000 ends. */
+  readonly items: (claim: ClaimKey, piece: BatchPiece) => Promise<void>
+  /** The recorded items of a batch whose indexes are in a range of at most 1,000, by index. */
+  readonly recordedItems: (
+    claim: ClaimKey,
+    range: { readonly from: number; readonly to: number },
+  ) => Promise<readonly RecordedItem[]>
+  /** Which of these keys of items, at most 1,000, are recorded in this batch, with the index of the item. */
+  readonly itemKeys: (
+    claim: ClaimKey,
+    keys: readonly string[],
+  ) => Promise<readonly { readonly key: string; readonly index: number }[]>
   /** Records the result of a step. */
   readonly step: (claim: ClaimKey, name: string, result?: Json) => Promise<void>
   /** Sends an event to the job's chart. @throws {JobchartError} `INVALID_STATE` the chart does not take it now. */
@@ -112,6 +125,10 @@ export interface ClaimedTask {
   readonly idempotencyKey: string
   /** The progress that an earlier attempt recorded. */
   readonly reported?: Progress
+  /** True: the code should begin nothing new (`task.drain`). */
+  readonly draining?: true
+  /** For a batch: how far earlier attempts came. */
+  readonly batch?: BatchStart
   /** The results of the steps that earlier attempts recorded. */
   readonly steps: readonly { readonly name: string; readonly result?: Json }[]
   /** How long the code may go on after it was told to stop, in milliseconds. Null: no limit. */
@@ -164,6 +181,8 @@ export interface ClaimAnswer extends ClaimKey {
   readonly state: ClaimState
   /** Why the code should stop. Present unless the state is `held`. */
   readonly reason?: { readonly code: 'TASK_STOPPED' | 'TIMEOUT' | 'STALE_CLAIM'; readonly message: string }
+  /** True: the code should begin nothing new (`task.drain`). */
+  readonly draining?: true
   /** The messages of the chart after those that the agent has. */
   readonly messages: readonly TaskMessage[]
 }

@@ -1,4 +1,5 @@
 import type { TaskEnd } from '../model/attempt-end.ts'
+import type { BatchPiece, BatchStart, RecordedItem } from '../model/batch-piece.ts'
 import type { ItemReport } from '../model/item.ts'
 import type { Program } from '../model/program.ts'
 import type { ProgressReport } from '../model/progress.ts'
@@ -23,6 +24,10 @@ export interface Work {
   readonly idempotencyKey: string
   /** The progress that an earlier attempt recorded. `undefined`: none. */
   readonly reported: Progress | undefined
+  /** Aborted when the work should begin nothing new, and end when what runs has ended (`task.drain`). */
+  readonly draining: AbortSignal
+  /** For a batch: how far earlier attempts came. */
+  readonly batch: BatchStart | undefined
   /** The results of the steps that earlier attempts recorded, by name. */
   readonly recordedSteps: () => Promise<ReadonlyMap<string, Json | undefined>>
   /**
@@ -60,6 +65,12 @@ export interface TaskChannel {
   readonly log: (text: string, options?: LineOptions) => void
   /** Records the result of one part of the work. */
   readonly item: (key: string, report?: ItemReport) => Promise<void>
+  /** Writes items of a batch. Resolves when they are stored. */
+  readonly items: (piece: BatchPiece) => Promise<void>
+  /** The recorded items of a batch whose indexes are from `from` to `to`, by index; those of a retried job included. */
+  readonly recordedItems: (range: { readonly from: number; readonly to: number }) => Promise<readonly RecordedItem[]>
+  /** Which of these keys of items are recorded in this invocation of a batch, with the index of the item. */
+  readonly itemKeys: (keys: readonly string[]) => Promise<readonly { readonly key: string; readonly index: number }[]>
   /** Records the result of a step. */
   readonly step: (name: string, result: Json | undefined) => Promise<void>
   /** Sends an event to the job's chart. Resolves with `true` if the chart took it. */

@@ -5,11 +5,19 @@
 
 export type { AgentFunction, AgentKey, AgentRef, Assignment, JobAgent, Lease, StoredAgent } from '../model/agent.ts'
 export type { TaskEnd } from '../model/attempt-end.ts'
+export type {
+  AddedItem,
+  BatchCounts,
+  BatchPiece,
+  BatchStart,
+  EndedItem,
+  RecordedItem,
+} from '../model/batch-piece.ts'
 export type { ActorPath, Address } from '../model/chart.ts'
 export type { By } from '../model/command.ts'
 export type { EventDraft, EventRow, PipelineEventDraft } from '../model/event.ts'
 export type { Item, ItemStatus } from '../model/item.ts'
-export type { EndedChild, Job, JobSummary, LastSnapshot, Timer } from '../model/job.ts'
+export type { AgainRun, BatchAgain, BatchRun, EndedChild, Job, JobSummary, LastSnapshot, Timer } from '../model/job.ts'
 export type {
   Audience,
   NewNotification,

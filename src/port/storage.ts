@@ -1,4 +1,6 @@
 import type { AgentKey, Lease } from '../model/agent.ts'
+import type { AddedItem, EndedItem } from '../model/batch-piece.ts'
+import type { JobError } from '../model/error.ts'
 import type { EventRow } from '../model/event.ts'
 import type { Item, ItemStatus } from '../model/item.ts'
 import type { Job, JobSummary, Outcome, Phase } from '../model/job.ts'
@@ -32,7 +34,9 @@ import type { Scope } from './policy.ts'
  * - S5 A note is a report of a running attempt that does not go through the chart: progress, log lines, a step or an
  *   item. It is written only while the task with its token is claimed or stopping in a stored job. The transaction that
  *   writes it checks this; otherwise the changeset is `stale`. Progress is also `stale` once the job has settled. Notes
- *   have keys, so writing one twice changes nothing.
+ *   have keys, so writing one twice changes nothing. An update leaves the stored progress as it is, unless its job has
+ *   another progress than `before`. Then it stores that one; if a note has changed the stored progress since `before`,
+ *   the changeset is a `conflict`.
  * - S6 The transaction that writes events numbers them. `sequence` rises over the whole log. A number becomes visible
  *   only when no lower number can still be committed. Every row of events has at least one event.
  * - S8 An error with `code: 'STORAGE_UNAVAILABLE'` means that nothing of the commit was written. After any other error
@@ -70,8 +74,8 @@ import type { Scope } from './policy.ts'
  *   returns the first due job of each pipeline whose slot is free, and none of a pipeline whose slot is taken.
  * - S18 A job written as deleted is found only by its id, and its idempotency key is free again. Once none of its tasks
  *   runs, the write also removes the job's row, lines, items, steps and leases, and so for all its child jobs that have
- *   ended.
- *   The events of these jobs stay, without payloads.
+ *   ended. If a job has very many items, a storage may remove their rows later, in pieces; nobody can read them until
+ *   then. The events of these jobs stay, without payloads.
  * - S23 A job whose record cannot be decoded affects no other job. Reading it rejects with `JOB_UNREADABLE`; `load`
  *   succeeds, and throws only when that job is asked of the result. Claims and reads of many jobs skip it.
  * - S24 `summary` and `summaries` return what a policy may know of jobs that are not deleted. They read nothing else of
@@ -84,9 +88,9 @@ import type { Scope } from './policy.ts'
  *   stopping under a limit key, over all connections.
  * - S28 A read of the log with scopes returns only rows of jobs that one of them covers, including jobs that no longer
  *   exist. A read with `through` looks at no row whose first event has a higher number.
- * - S29 One item is stored for each (job, invocation, key). A later report of the key replaces the item and keeps its
- *   number. Numbers rise from 1, in the order in which the job first reported each key. A new key beyond the note's
- *   `max` is `full`. Items are deleted with their job's row.
+ * - S29 One reported item is stored for each (job, invocation, key). A later report of the key replaces the item and
+ *   keeps its number. Numbers rise from 1, in the order in which the job first reported each key. A new key beyond the
+ *   note's `max` is `full`; items of batches do not count for this. Items are deleted with their job's row.
  * - S30 The lists that a page shows use an index: jobs of one creator or of a whole tenant, filtered by status, type,
  *   outcome, pipeline, parent or one label. Any other list reads a bounded number of rows per call. It may therefore
  *   return a page that is not full, with an `after` to continue from.
@@ -112,6 +116,13 @@ import type { Scope } from './policy.ts'
  * - S45 to S49: see {@link NotificationStorage}.
  * Agents
  * - S51 to S54: see {@link AgentStorage}.
+ * Batches
+ * - S55 A note of items adds its rows as `waiting`, then ends rows, and stores the progress, all or nothing. Like
+ *   progress, it is `stale` once the job has settled (S5). The number of a row is its invocation times 2^32, plus
+ *   its index. A row that is stored already is not added again, and a row that has ended is not ended again, so a note
+ *   may be written twice. The caller sees to it that no two items of an invocation have the same key.
+ * - S56 `endItems` ends all waiting rows of one invocation, in the transaction of its changeset. An ended row stays.
+ * - S57 `itemKeys` returns which of the keys are stored for one invocation, with the index of the row.
  * Instances
  * - S14 An instance is listed from its opening until `forget` removes it, and again if it calls `beat` or claims after
  *   that. Other instances see the end of its process at once, and never before it ends. An instance is not in its own
@@ -203,7 +214,8 @@ export interface StorageConnection extends NotificationStorage, AgentStorage {
   readonly held: (instance: string) => Promise<readonly Job[]>
   /**
    * How many steps and items each invocation of these jobs has recorded. An invocation that has recorded none is
-   * absent. Steps copied from another job are not counted.
+   * absent. Steps copied from another job are not counted. An item of a batch counts from its end. A progress with a
+   * `careful` mark that the progress before it did not have counts too, if a note of items wrote it.
    */
   readonly recorded: (jobIds: readonly string[]) => Promise<readonly Recorded[]>
   /**
@@ -224,6 +236,12 @@ export interface StorageConnection extends NotificationStorage, AgentStorage {
   readonly logs: (jobId: string, after: number, limit: number) => Promise<readonly LogLine[]>
   /** Items of a job whose number is above `after`, oldest first. */
   readonly items: (jobId: string, query: ItemQuery) => Promise<readonly StoredItem[]>
+  /** Which of these keys are stored for an invocation of a batch, with the index of the item (S57). */
+  readonly itemKeys: (
+    jobId: string,
+    invocation: number,
+    keys: readonly string[],
+  ) => Promise<readonly { readonly key: string; readonly index: number }[]>
   /** The recorded steps of one invocation of an invoke, in the job's tree: the results by the name of the step. */
   readonly steps: (jobId: string, invoke: string, ordinal: number) => Promise<ReadonlyMap<string, Json | undefined>>
   /**
@@ -303,7 +321,7 @@ export type Write =
   | ({ readonly op: 'insert'; readonly queuedMax?: number; readonly stepsOf?: string } & JobWrite)
   /**
    * Replaces a stored job. `before`: the record that `job` was made from. A task that is the same object in both is
-   * unchanged.
+   * unchanged. The same holds for the progress (S5).
    */
   | ({ readonly op: 'update'; readonly before: Job } & JobWrite)
   /**
@@ -330,6 +348,18 @@ export type Write =
       readonly agent: AgentKey
       readonly at: number
       readonly until?: number
+    }
+  /**
+   * Ends the waiting items of a batch that no attempt holds (S56): those up to the index `begun` as `failed`, with this
+   * error, the others as `skipped`. Written with the job's own update.
+   */
+  | {
+      readonly op: 'endItems'
+      readonly jobId: string
+      readonly invocation: number
+      readonly begun: number
+      readonly error: JobError
+      readonly at: number
     }
   /** Removes a lease. The changeset applies only if the lease has ended by `at`. */
   | { readonly op: 'expire'; readonly jobId: string; readonly token: number; readonly at: number }
@@ -373,6 +403,17 @@ export type Note =
     }
   /** Records an item. `max`: how many items the job may have. */
   | { readonly kind: 'item'; readonly invocation: number; readonly item: Item; readonly max: number }
+  /**
+   * Writes items of a batch, and the job's progress with them (S55). `at`: the time of the items, in milliseconds UTC.
+   */
+  | {
+      readonly kind: 'items'
+      readonly invocation: number
+      readonly added: readonly AddedItem[]
+      readonly ended: readonly EndedItem[]
+      readonly progress: StampedProgress
+      readonly at: number
+    }
 
 /** A log line before it has a number. */
 export interface NewLine {
@@ -399,6 +440,8 @@ export interface ItemQuery {
   readonly after: number
   readonly limit: number
   readonly status?: ItemStatus
+  /** Only items with a number up to this one. */
+  readonly to?: number
 }
 
 /** How many steps and items one invocation recorded. */

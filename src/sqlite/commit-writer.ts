@@ -117,12 +117,17 @@ export class CommitWriter {
       case 'note': {
         const result = notes.put(write.jobId, write.token, write.note)
         if (result !== 'written') throw new Refused({ status: result })
-        if (write.note.kind === 'progress') jobs.wroteBeside(write.jobId)
+        if (write.note.kind === 'progress' || write.note.kind === 'items') jobs.wroteBeside(write.jobId)
         break
       }
       case 'log': {
         const n = jobs.numberOf(write.jobId)
         if (n !== undefined) notes.putLines(n, write.key, write.lines)
+        break
+      }
+      case 'endItems': {
+        const n = jobs.numberOf(write.jobId)
+        if (n !== undefined) notes.items.endWaiting(n, write)
         break
       }
       case 'append':

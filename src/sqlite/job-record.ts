@@ -128,6 +128,8 @@ function rareOf(job: Job): Rare | undefined {
     trigger: job.trigger === 'manual' ? undefined : job.trigger,
     assignment: job.assignment,
     agent: job.agent,
+    batches: job.batches,
+    again: job.again,
     parentInvoke: job.parentInvoke,
     historyValue: job.historyValue,
     ordinals: job.ordinals,

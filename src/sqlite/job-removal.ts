@@ -110,23 +110,20 @@ export class JobRemoval {
     }
   }
 
-  // Removes a job without child jobs. A job may have a million items, so these are removed in pieces. The job's steps
-  // are removed only together with its row, because until then the job may be retried.
+  // Removes a job without child jobs. The job's steps and items are removed only together with its row, because until
+  // then the job may be retried. If there are many items, the stage `items` of the pass removes the rest.
   #removeOne(n: number, job: Job, bounds: PruneBounds, eventsBefore: number | undefined): Removal {
     const { jobs, log, notes, notifications, leases } = this.#tables
     const lines = notes.removeSomeLines(n, bounds.left + 1)
     bounds.lines += lines
     bounds.spend(lines)
     if (bounds.left === 0 && lines > 0) return 'later'
-    const items = notes.items.removeSome(n, bounds.left + 1)
-    bounds.spend(items)
-    if (bounds.left === 0 && items > 0) return 'later'
     if (jobs.remove(job) === undefined) return 'stays'
-    notes.remove(n)
+    const items = notes.remove(n)
     notifications.removeOfJob(job.id)
     leases.removeOfJob(job.id)
     bounds.jobs++
-    bounds.spend(1)
+    bounds.spend(1 + items)
     if (eventsBefore !== undefined) {
       const rows = log.removeSome(n, eventsBefore, bounds.left + 1)
       bounds.events += rows

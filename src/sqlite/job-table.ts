@@ -25,6 +25,8 @@ const SUMMARY_COLUMNS = 'id, tenant, kind, version, created_by, pipeline, labels
 
 /** The columns of a new row: first those that always have a value, then those that may be null. */
 const GIVEN_COLUMNS = ['n', 'id', 'tenant', 'created_by', 'priority', 'created_at', 'revision', 'body'] as const
+/** In the bits that say which columns an update sets: the bit of the progress. */
+const PROGRESS = 1 << MOVING_COLUMNS.length
 const OPTIONAL_COLUMNS = ['pipeline', 'parent', 'labels', 'input', 'progress', 'assignee', ...MOVING_COLUMNS] as const
 
 /** Stands for every creator in the label rows for searches over all creators of a tenant. */
@@ -176,8 +178,12 @@ export class JobTable {
       moved |= 1 << index
       values.push(value)
     }
-    const statement = this.#updateOf(moved)
-    const n = this.#changed(before, (number) => statement.run(...values, number, before.id, before.revision))
+    const progress = jsonOrNull(job.progress)
+    const changesProgress = job.progress !== before.progress
+    const statement = this.#updateOf(changesProgress ? moved | PROGRESS : moved)
+    if (changesProgress) values.push(progress)
+    const stored = changesProgress ? [jsonOrNull(before.progress), progress] : []
+    const n = this.#changed(before, (number) => statement.run(...values, number, before.id, before.revision, ...stored))
     if (n === undefined) return undefined
     this.#inserted.delete(n)
     if (job.deletedAt !== undefined && before.deletedAt === undefined) this.#eachLabel(before, n, this.#dropLabel)
@@ -218,8 +224,11 @@ export class JobTable {
     const known = this.#updates.get(moved)
     if (known !== undefined) return known
     const columns = ['revision', 'body', ...MOVING_COLUMNS.filter((_, index) => (moved & (1 << index)) !== 0)]
+    const changesProgress = (moved & PROGRESS) !== 0
+    if (changesProgress) columns.push('progress')
     const set = columns.map((column) => `${column} = ?`).join(', ')
-    const statement = this.#prepare(`UPDATE jobs SET ${set} WHERE n = ? AND +id = ? AND revision = ?`)
+    const as = changesProgress ? ' AND (progress IS ? OR progress IS ?)' : ''
+    const statement = this.#prepare(`UPDATE jobs SET ${set} WHERE n = ? AND +id = ? AND revision = ?${as}`)
     this.#updates.set(moved, statement)
     return statement
   }

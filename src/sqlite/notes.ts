@@ -1,4 +1,5 @@
 import type { Json } from '../model/storable.ts'
+import type { StampedProgress } from '../model/task-record.ts'
 import type { LogLine, NewLine, Note, Recorded } from '../port/storage.ts'
 import { Items } from './items.ts'
 import { jsonOrNull } from './json-text.ts'
@@ -8,7 +9,7 @@ type StepNote = Extract<Note, { kind: 'step' }>
 
 /**
  * Notes are the reports of running tasks that do not go through the chart: progress, log lines, results of steps, and
- * items.
+ * items, reported ones and those of batches.
  */
 export class Notes {
   readonly items: Items
@@ -83,7 +84,7 @@ export class Notes {
   #write(n: number, invocation: number, note: Note): 'written' | 'stale' | 'full' {
     switch (note.kind) {
       case 'progress':
-        return this.#progress.run(JSON.stringify(note.progress), n).changes === 0 ? 'stale' : 'written'
+        return this.#putProgress(n, note.progress) ? 'written' : 'stale'
       case 'log':
         this.putLines(n, note.key, note.lines)
         return 'written'
@@ -91,7 +92,16 @@ export class Notes {
         return this.#putStep(n, invocation, note)
       case 'item':
         return this.items.put(n, note.invocation, note.item, note.max) ? 'written' : 'full'
+      case 'items':
+        if (!this.#putProgress(n, note.progress)) return 'stale'
+        this.items.putBatch(n, note)
+        return 'written'
     }
+  }
+
+  // `false`: the job has settled.
+  #putProgress(n: number, progress: StampedProgress): boolean {
+    return this.#progress.run(JSON.stringify(progress), n).changes > 0
   }
 
   #putStep(n: number, invocation: number, { invoke, ordinal, name, result }: StepNote): 'written' | 'stale' {
@@ -147,8 +157,8 @@ export class Notes {
 
   /** How many steps and items each invocation of a job has recorded. */
   recorded(jobId: string, n: number): readonly Recorded[] {
-    const counts = new Map(this.items.counts(n))
-    for (const [invocation, count] of this.#countSteps.all(this.#topOf(n) ?? n, n)) {
+    const counts = new Map<number, number>()
+    for (const [invocation, count] of [...this.items.counts(n), ...this.#countSteps.all(this.#topOf(n) ?? n, n)]) {
       counts.set(Number(invocation), (counts.get(Number(invocation)) ?? 0) + Number(count))
     }
     return [...counts].map(([invocation, count]) => ({ jobId, invocation, count }))
@@ -159,10 +169,12 @@ export class Notes {
     return Number(this.#removeSomeLines.run(n, n, limit).changes)
   }
 
-  /** Removes all notes of a job. */
-  remove(n: number): void {
+  /**
+   * Removes all notes of a job whose row is removed. Returns how many items were removed; see {@link Items.remove}.
+   */
+  remove(n: number): number {
     this.#removeLines.run(n)
     this.#removeSteps.run(n)
-    this.items.remove(n)
+    return this.items.remove(n)
   }
 }

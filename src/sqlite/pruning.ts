@@ -1,7 +1,7 @@
 /**
  * Removes ended jobs, log lines and rows of the log that the query names (S40 to S42).
  *
- * A pass has five stages, each a walk along an index that exists for other reasons. A call goes on from the place where
+ * A pass has six stages, each a walk along an index that exists for other reasons. A call goes on from the place where
  * the last one stopped, and stops at its bound:
  *
  * ```
@@ -10,6 +10,7 @@
  *  lines     jobs that have lines, in the order of their creation
  *  events    removed jobs, in the order of their creation
  *  progress  rows of the log, from the first that no earlier pass has seen
+ *  items     items that were left when their job was removed, because it had very many
  * ```
  *
  * A pass leaves what is too young, and the next pass looks at it again. To save time, the stages `lines` and `events`
@@ -21,10 +22,12 @@ import { JobRemoval, PruneBounds, type RemovalTables } from './job-removal.ts'
 import type { Kind } from './kinds.ts'
 import type { Prepare, Row, Statement } from './statement.ts'
 
-const STAGES = ['aged', 'excess', 'lines', 'events', 'progress'] as const
+const STAGES = ['aged', 'excess', 'lines', 'events', 'progress', 'items'] as const
 
 /** A place in the walk of a stage. */
 type Place = readonly number[]
+/** How many items are removed before the time of the call is checked. */
+const ITEMS_TOGETHER = 500
 /** A value below all times and numbers. */
 const FIRST = Number.MIN_SAFE_INTEGER
 
@@ -78,6 +81,7 @@ export class Pruning {
       lines: (query, from, bounds) => this.#lines(query, from, bounds),
       events: (query, from, bounds) => this.#events(query, from, bounds),
       progress: (query, _, bounds) => this.#progress(query, bounds),
+      items: (_, __, bounds) => this.#items(bounds),
     }
   }
 
@@ -261,6 +265,15 @@ export class Pruning {
     bounds.spend(old.length)
     this.#see.run(last)
     return young < 0 ? [] : undefined
+  }
+
+  #items(bounds: PruneBounds): Place | undefined {
+    for (;;) {
+      if (bounds.isOver) return []
+      const removed = this.#tables.notes.items.removeLeft(Math.min(bounds.left, ITEMS_TOGETHER))
+      if (removed === undefined) return undefined
+      bounds.spend(removed)
+    }
   }
 
   #tenantFrom(tenant: number): number | undefined {

@@ -153,6 +153,9 @@ export const TABLES = `
     at INTEGER NOT NULL,
     message TEXT,
     output TEXT,
+    attempts INTEGER,
+    input TEXT,
+    error TEXT,
     PRIMARY KEY (n, number)
   ) STRICT, WITHOUT ROWID;
 `
@@ -184,7 +187,7 @@ export const LASTING_TABLES = `
 `
 
 /**
- * The indexes that schema 3 has too. Lists are ordered by `created_at`. Jobs created in the same millisecond are sorted
+ * The indexes that schema 3 has too, except one of its items. Lists are ordered by `created_at`. Jobs created in the same millisecond are sorted
  * by id after reading, so no index contains ids. If nothing of a job runs, waits or is due, a change of its kind
  * rewrites only two index entries.
  */
@@ -214,7 +217,6 @@ export const INDEXES = `
   CREATE INDEX events_of_job ON events (job);
   CREATE INDEX gone_id ON gone (id);
   CREATE INDEX logs_key ON logs (n, key);
-  CREATE UNIQUE INDEX items_key ON items (n, invocation, key);
   CREATE INDEX items_status ON items (n, status, number);
 `
 
@@ -298,13 +300,32 @@ const SCHEMA_4: Addition = {
 }
 
 /**
- * What schema 5 has added: agents, and the leases under which they hold tasks. A lease is a row of its own, so that a
- * heartbeat rewrites no job.
+ * What schema 5 has added: agents, the leases under which they hold tasks, and batches. A lease is a row of its own, so
+ * that a heartbeat rewrites no job.
+ *
+ * - In `items`, `attempts`, `input` and `error` belong to items of batches. `attempts` is null for reported items.
+ * - In `batches`, `recorded` counts what one invocation of a batch has recorded, and `careful` is the newest mark of an
+ *   item that runs alone.
+ * - `left_items` names removed jobs that still have items.
  */
 const SCHEMA_5: Addition = {
   version: 5,
-  columns: [],
+  columns: [
+    ['items', 'attempts INTEGER'],
+    ['items', 'input TEXT'],
+    ['items', 'error TEXT'],
+  ],
   sql: `
+  CREATE TABLE batches (
+    n INTEGER NOT NULL,
+    invocation INTEGER NOT NULL,
+    recorded INTEGER NOT NULL,
+    careful INTEGER,
+    PRIMARY KEY (n, invocation)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE left_items (n INTEGER PRIMARY KEY) STRICT;
+
   CREATE TABLE agents (
     tenant TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -327,6 +348,8 @@ const SCHEMA_5: Addition = {
   CREATE INDEX agents_credential ON agents (credential) WHERE credential IS NOT NULL;
   CREATE INDEX leases_until ON leases (until);
   CREATE INDEX leases_of_agent ON leases (tenant, agent);
+  DROP INDEX IF EXISTS items_key;
+  CREATE INDEX items_key ON items (n, invocation, key) WHERE key <> '';
 `,
 }
 

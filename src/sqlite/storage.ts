@@ -42,6 +42,8 @@ import { snapshot, transaction } from './transaction.ts'
 import { WriteQueue, whenUnlocked } from './write-queue.ts'
 
 const LOG_LINES = 10_000
+/** How many items of removed jobs one heartbeat removes. */
+const ITEMS_PER_BEAT = 500
 /** How long one call of `prune` may take, besides its commit. */
 const PRUNE_MS_MAX = 2
 
@@ -228,6 +230,9 @@ class SqliteConnection implements StorageConnection {
   readonly items: StorageConnection['items'] = (jobId, query) =>
     this.#ofJob(jobId, [], (n) => this.#tables.notes.items.read(n, query))
 
+  readonly itemKeys: StorageConnection['itemKeys'] = (jobId, invocation, keys) =>
+    this.#ofJob(jobId, [], (n) => this.#tables.notes.items.keys(n, invocation, keys))
+
   readonly steps: StorageConnection['steps'] = (jobId, invoke, ordinal) =>
     this.#ofJob<ReadonlyMap<string, Json | undefined>>(jobId, new Map(), (n) =>
       this.#tables.notes.steps(n, invoke, ordinal),
@@ -285,7 +290,12 @@ class SqliteConnection implements StorageConnection {
   readonly register: StorageConnection['register'] = (charts, mayReplace) =>
     this.#write(() => this.#charts.register(charts, mayReplace))
 
-  readonly beat: StorageConnection['beat'] = (at) => this.#write(() => this.#instances.beat(this.#instance, at))
+  readonly beat: StorageConnection['beat'] = (at) =>
+    this.#write(() => {
+      this.#instances.beat(this.#instance, at)
+      // A removed job may have left many items. They are removed here a few at a time, because not every engine prunes.
+      this.#tables.notes.items.removeLeft(ITEMS_PER_BEAT)
+    })
 
   readonly lastBeat: StorageConnection['lastBeat'] = () => this.#read(() => this.#instances.lastBeat())
 

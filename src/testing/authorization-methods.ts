@@ -1,5 +1,5 @@
 /** The methods of a session that name a job or a pipeline, and their answers as text. */
-import { JobchartError, type Session } from 'jobchart'
+import { type JobAnswer, JobchartError, type Page, type Session } from 'jobchart'
 import type { Action, Target } from '../port/policy.ts'
 
 /** A call of a session's method with the id of a job or a pipeline. */
@@ -28,9 +28,18 @@ export const jobMethods: readonly Method[] = [
   },
   { name: 'retry', action: 'retry', call: (session, id) => session.retry(id) },
   { name: 'delete', action: 'delete', call: (session, id) => session.delete(id) },
+  {
+    name: 'cancelMany',
+    action: 'command',
+    command: cancel,
+    call: (session, id) => answerOf(session.cancelMany({ ids: [id] })),
+  },
+  { name: 'retryMany', action: 'retry', call: (session, id) => answerOf(session.retryMany({ ids: [id] })) },
+  { name: 'deleteMany', action: 'delete', call: (session, id) => answerOf(session.deleteMany({ ids: [id] })) },
   { name: 'history', action: 'history', call: (session, id) => session.history(id) },
   { name: 'logs', action: 'logs', call: (session, id) => allOf(session.logs(id)) },
   { name: 'items', action: 'items', call: (session, id) => allOf(session.items(id)) },
+  { name: 'report', action: 'items', call: (session, id) => allOf(session.report(id, { format: 'json' })) },
   { name: 'result', action: 'result', call: (session, id) => session.result(id) },
   { name: 'explain', action: 'explain', call: (session, id) => session.explain(id) },
   { name: 'actions', action: 'get', call: (session, id) => session.actions(id) },
@@ -53,6 +62,13 @@ async function allOf<Item>(items: AsyncIterable<Item>): Promise<readonly Item[]>
   const all: Item[] = []
   for await (const item of items) all.push(item)
   return all
+}
+
+/** The only answer of a call for many jobs. @throws {JobchartError} the error of the answer. */
+async function answerOf(call: Promise<Page<JobAnswer>>): Promise<JobAnswer | undefined> {
+  const [answer] = (await call).items
+  if (answer?.error === undefined) return answer
+  throw new JobchartError(answer.error.code, answer.error.message)
 }
 
 /** The result of a call as text. The id is replaced, so that the answers for two ids can be compared. */

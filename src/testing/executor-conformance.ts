@@ -97,7 +97,8 @@ function begin(
     ...{ task: 'work', function: 'run', version: undefined, input, attempt: 1, token },
     ...{ idempotencyKey: 'job:1', reported: undefined, recordedSteps: async () => new Map() },
     ...{ deadlineAt: undefined, killGraceMs: 5_000 },
-    ...{ signal: stopping.signal, killSignal: killing.signal, channel },
+    ...{ signal: stopping.signal, killSignal: killing.signal, draining: new AbortController().signal, channel },
+    batch: undefined,
     program: () =>
       runs === 'programs' ? { command: process.execPath, args: [fileURLToPath(CODE), does, `${value}`] } : undefined,
     run: () => runFunction(codeOfSuite, work, input),

@@ -15,7 +15,10 @@ export interface ExampleOptions<Input = unknown> {
    * tried without fields if it is a command whose schema accepts that, or an event that a task declares.
    */
   readonly events?: { readonly [event: string]: readonly { readonly [field: string]: unknown }[] }
-  /** Outputs of tasks and child machines, by the invoke's id or by the name of its logic. Default: no output. */
+  /**
+   * Outputs of tasks and child machines, by the invoke's id or by the name of its logic. Default: no output; for a
+   * batch: counts. A batch also tells its chart these counts as `task.progress`, if the chart names that event.
+   */
   readonly outputs?: { readonly [task: string]: readonly unknown[] }
   /** Errors of tasks and child machines, by the invoke's id or by the name of its logic. Default: an `Error`. */
   readonly errors?: { readonly [task: string]: readonly unknown[] }
@@ -40,6 +43,14 @@ export interface Examples {
   /** The events that the walk has left out so far. */
   readonly untried: () => readonly Untried[]
 }
+
+/** The counts with which a batch may end: all items completed, all failed, all skipped, or some of each. */
+const BATCH_ENDS: readonly Json[] = [
+  { total: 4, completed: 4, failed: 0, skipped: 0 },
+  { total: 4, completed: 0, failed: 4, skipped: 0 },
+  { total: 4, completed: 0, failed: 0, skipped: 4 },
+  { total: 4, completed: 2, failed: 1, skipped: 1 },
+]
 
 const DEFAULT_ERROR: Json = { name: 'Error', message: 'an example of a failure' }
 
@@ -89,6 +100,7 @@ function outputsOf(
   const settings = type.tasks.get(task.src)
   // A callback has no output: it runs until the chart leaves it, or until it throws.
   if (settings?.kind === 'callback') return []
+  if (settings?.batch !== undefined && givenFor(task, outputs) === undefined) return BATCH_ENDS
   const read = valuesFor(settings?.output, { what, given: givenFor(task, outputs), defaults: [undefined] })
   if ('values' in read) return read.values.map((value) => copied(value, what))
   untried.set(doneType(task), read.reason)

@@ -1,4 +1,5 @@
 import { holderOf } from '../model/agent.ts'
+import type { BatchCounts } from '../model/batch-piece.ts'
 import {
   claim,
   type Decision,
@@ -79,8 +80,19 @@ function happeningsOfTask(type: AnyJobType, job: Job, task: Task, examples: Exam
     ...done,
     ...failed,
     ...sent,
+    ...(status === 'claimed' ? counted(type, job, task, examples) : []),
     ...(status === 'claimed' && !isChild(type, task) ? interrupted(type, job, task) : []),
   ]
+}
+
+/** The counts of a batch, which a chart hears of if it names `task.progress`. */
+function counted(type: AnyJobType, job: Job, task: Task, examples: Examples): readonly Happening[] {
+  if (type.tasks.get(task.src)?.batch === undefined || !type.chart.isNamed('task.progress')) return []
+  return examples.outputs(task).map((counts) => ({
+    says: ['task.progress'],
+    // The cast is safe: the output of a batch is its counts.
+    decide: () => report(type, job, task.token, { kind: 'counts', counts: counts as unknown as BatchCounts }, NOW),
+  }))
 }
 
 // A report of an agent that the chart does not take is refused, and changes nothing.

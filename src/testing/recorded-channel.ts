@@ -1,3 +1,4 @@
+import type { BatchPiece } from '../model/batch-piece.ts'
 import type { ItemReport } from '../model/item.ts'
 import type { ProgressReport } from '../model/progress.ts'
 import type { Json } from '../model/storable.ts'
@@ -10,6 +11,7 @@ export type Report =
   | { readonly kind: 'progress'; readonly report: ProgressReport | number }
   | { readonly kind: 'log'; readonly text: string; readonly stream?: LineStream }
   | { readonly kind: 'item'; readonly key: string; readonly report: ItemReport | undefined }
+  | { readonly kind: 'items'; readonly piece: BatchPiece }
   | { readonly kind: 'step'; readonly name: string; readonly result: Json | undefined }
   | { readonly kind: 'send'; readonly event: TaskMessage }
 
@@ -27,6 +29,13 @@ export class RecordedChannel implements TaskChannel {
   readonly log = (text: string, options: LineOptions = {}): void => this.#take({ kind: 'log', text, ...options })
 
   readonly item = async (key: string, report?: ItemReport): Promise<void> => this.#take({ kind: 'item', key, report })
+
+  readonly items = async (piece: BatchPiece): Promise<void> => this.#take({ kind: 'items', piece })
+
+  // Earlier attempts have recorded nothing.
+  readonly recordedItems: TaskChannel['recordedItems'] = async () => []
+
+  readonly itemKeys: TaskChannel['itemKeys'] = async () => []
 
   readonly step = async (name: string, result: Json | undefined): Promise<void> =>
     this.#take({ kind: 'step', name, result })

@@ -121,6 +121,25 @@ export const noteChecks: Checks = {
     assert.deepEqual((await getJob(storage, 'a')).progress, progress)
   },
 
+  'S5 a decision that changes the progress stores it, unless a note has changed it meanwhile': async ({
+    clock,
+    open,
+  }) => {
+    const [storage, reader] = [await open(), await open('other')]
+    const token = await insertClaimed(storage, clock.now(), 'a')
+    const first = await getJob(storage, 'a')
+    const begun = changed(first, { progress: { ...progress, invocation: 1 } })
+    assert.equal((await commitOne(storage, updateOf(first, begun))).status, 'applied')
+    assert.deepEqual(await getJob(reader, 'a'), begun.job)
+    await commitOne(storage, { op: 'note', jobId: 'a', token, note: { kind: 'progress', progress } })
+    const late = changed(begun.job, { progress: { ...progress, completed: 9 } })
+    assert.deepEqual(await commitOne(storage, updateOf(begun.job, late)), { status: 'conflict' })
+    assert.deepEqual((await getJob(storage, 'a')).progress, progress)
+    const now = await getJob(storage, 'a')
+    assert.equal((await commitOne(storage, updateOf(now, changed(now, late.job)))).status, 'applied')
+    assert.deepEqual((await getJob(reader, 'a')).progress, late.job.progress)
+  },
+
   'S5 steps are kept by invoke and ordinal until their job is removed': async ({ clock, open }) => {
     const storage = await open()
     const token = await insertClaimed(storage, clock.now(), 'a')

@@ -3,6 +3,7 @@ import type { Storage, StorageConnection } from '../port/storage.ts'
 import type { Bench } from './storage-bench.ts'
 import { agentChecks } from './storage-checks-agents.ts'
 import { assigneeChecks } from './storage-checks-assignee.ts'
+import { batchChecks } from './storage-checks-batches.ts'
 import { claimingChecks } from './storage-checks-claiming.ts'
 import { deletingChecks } from './storage-checks-deleting.ts'
 import { instanceChecks } from './storage-checks-instances.ts'
@@ -79,6 +80,7 @@ export function storageConformance(
     ...deletingChecks,
     ...logChecks,
     ...itemChecks,
+    ...batchChecks,
     ...pruningChecks,
     ...pauseChecks,
     ...pipelineChecks,

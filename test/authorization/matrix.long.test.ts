@@ -2,6 +2,9 @@ import {
   defineJob,
   type Executor,
   type JobActions,
+  type JobAnswer,
+  JobchartError,
+  type Page,
   rolePolicy,
   type Session,
   type SessionPrincipal,
@@ -130,6 +133,10 @@ const calls: {
   history: (session, { job }) => session.history(job),
   logs: (session, { job }) => allOf(session.logs(job)),
   items: (session, { job }) => allOf(session.items(job)),
+  report: (session, { job }) => allOf(session.report(job, { format: 'csv' })),
+  cancelMany: (session, { job }) => answerOf(session.cancelMany({ ids: [job] })),
+  retryMany: (session, { job }) => answerOf(session.retryMany({ ids: [job] })),
+  deleteMany: (session, { job }) => answerOf(session.deleteMany({ ids: [job] })),
   result: (session, { job }, signal) => session.result(job, { signal }),
   actions: (session, { job }) => session.actions(job),
   'actions of many': (session, { job }) => session.actions([job]),
@@ -188,6 +195,13 @@ function isRead(method: Method): boolean {
 }
 
 /** Whether a list or similar answer contains the job; undefined for other answers. */
+/** The only answer of a call for many jobs. Throws its error. */
+async function answerOf(call: Promise<Page<JobAnswer>>): Promise<unknown> {
+  const [answer] = (await call).items
+  if (answer?.error === undefined) return answer
+  throw new JobchartError(answer.error.code, answer.error.message)
+}
+
 function shows(method: Method, value: unknown, { job, pipeline }: Scene): boolean | undefined {
   const text = JSON.stringify(value instanceof Map ? [...value] : value)
   if (method.startsWith('list') || method === 'actions of many') return text.includes(job)

@@ -27,6 +27,7 @@ export type State = (typeof states)[number]
 /** The methods of a session, some in several variants. */
 export const methods = [
   ...['get', 'list', 'count', 'history', 'logs', 'items', 'result', 'actions', 'actions of many', 'explain', 'events'],
+  ...['report', 'cancelMany', 'retryMany', 'deleteMany'],
   ...['list all', 'list assigned', 'views', 'submit', 'cancel', 'retry', 'delete', 'events of one'],
   ...['send cancel', 'send note', 'send approve', 'send own', 'send chief', 'send tend', 'send finish'],
   'send nonsense',
@@ -81,6 +82,7 @@ function isOwner({ who, relation }: Omit<Cell, 'state'>): boolean {
 /** Rights that each command needs, besides the right to see the job. */
 const commands: { readonly [method: string]: (cell: Cell) => boolean } = {
   cancel: isOwner,
+  cancelMany: isOwner,
   'send cancel': isOwner,
   'send note': () => true,
   'send nonsense': () => true,
@@ -120,8 +122,8 @@ function ofJob(method: Method, cell: Cell): string {
     if (method === 'send nonsense') return 'INVALID_INPUT'
     return hasEnded ? 'ALREADY_SETTLED' : 'ok'
   }
-  if (method === 'delete') return isOwner(cell) ? 'ok' : 'FORBIDDEN'
-  if (method === 'retry') {
+  if (method === 'delete' || method === 'deleteMany') return isOwner(cell) ? 'ok' : 'FORBIDDEN'
+  if (method === 'retry' || method === 'retryMany') {
     if (!isOwner(cell)) return 'FORBIDDEN'
     return hasEnded ? 'ok' : 'INVALID_STATE'
   }

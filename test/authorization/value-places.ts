@@ -147,6 +147,20 @@ export const placedCalls: readonly PlacedCall[] = [
     name: `list({ ${field}: V })`,
     run: (session, value) => raw(() => loose(session).list?.({ limit: 5, [field]: value })),
   })),
+  ...with_(['cancelMany', 'retryMany', 'deleteMany'], (method) => ({
+    name: `${method}(V)`,
+    run: (session, value) => raw(() => loose(session)[method]?.(value)),
+  })),
+  ...with_(['ids', 'filter', 'limit', 'cursor', 'signal', 'unknown'], (field) => ({
+    name: `cancelMany({ filter, ${field}: V })`,
+    run: (session, value) => raw(() => loose(session).cancelMany?.({ filter: { type: 'none' }, [field]: value })),
+  })),
+  { name: 'retryMany({ ids: [V] })', run: (session, value) => raw(() => loose(session).retryMany?.({ ids: [value] })) },
+  ...with_(['format', 'status', 'columns', 'signal', 'unknown'], (field) => ({
+    name: `report(own, { ${field}: V })`,
+    run: async (session, value, { own }) =>
+      await allOf(streams(session).report?.(own, { format: 'csv', [field]: value }) ?? none()),
+  })),
   ...with_(listFields.slice(0, 8), (field) => ({
     name: `count({ ${field}: V })`,
     run: (session, value) => raw(() => loose(session).count?.({ [field]: value })),

@@ -1,5 +1,6 @@
 import type { AgentKey, Lease } from '../../src/model/agent.ts'
 import type { EventRow } from '../../src/model/event.ts'
+import { BATCH_NUMBERS, batchNumber } from '../../src/model/item.ts'
 import {
   claimableTasks,
   dueAt,
@@ -30,7 +31,16 @@ export interface NaiveRow {
    * copied.
    */
   readonly steps: ReadonlyMap<string, { readonly result: unknown; readonly by?: readonly [number, number] }>
-  readonly items: readonly { readonly id: string; readonly number: number; readonly status: string }[]
+  readonly items: readonly NaiveItem[]
+  /** What each invocation of a batch has recorded, and its newest `careful` mark. */
+  readonly batches: ReadonlyMap<number, { readonly recorded: number; readonly careful: number | undefined }>
+}
+
+/** An item. `id`: its invocation and key. */
+export interface NaiveItem {
+  readonly id: string
+  readonly number: number
+  readonly status: string
 }
 
 /** A claimed task of a job, as it was written. */
@@ -146,9 +156,11 @@ export class NaiveStorage {
   }
 
   /** Number of steps and items that the job has recorded, by invocation. */
-  recorded({ n, job, items }: NaiveRow): ReadonlyMap<number, number> {
+  recorded({ n, job, items, batches }: NaiveRow): ReadonlyMap<number, number> {
     const own = [...this.steps(job.id).values()].flatMap(({ by }) => (by?.[0] === n ? [by[1]] : []))
-    const all = [...own, ...items.map((item) => Number(item.id.split('/')[0]))]
+    const reported = items.filter(({ number }) => number < BATCH_NUMBERS).map(({ id }) => Number(id.split('/')[0]))
+    const ofBatches = [...batches].flatMap(([invocation, { recorded }]) => Array<number>(recorded).fill(invocation))
+    const all = [...own, ...reported, ...ofBatches]
     return new Map(all.map((invocation) => [invocation, all.filter((each) => each === invocation).length]))
   }
 
@@ -220,6 +232,15 @@ export class NaiveStorage {
       }
       case 'note':
         return this.#note(write.jobId, write.token, write.note)
+      case 'endItems': {
+        const row = this.#state.rows.get(write.jobId)
+        if (row === undefined) return undefined
+        const { invocation, begun } = write
+        const statusOf = ({ number }: NaiveItem) => (number <= batchNumber(invocation, begun) ? 'failed' : 'skipped')
+        const isOwn = ({ number }: NaiveItem) => Math.floor(number / BATCH_NUMBERS) === invocation
+        this.#setRow(ending(row, invocation, isOwn, statusOf))
+        return undefined
+      }
       case 'owe': {
         const key = `${write.tenant}/${write.id}`
         const before = this.#state.pipelines.get(key)
@@ -280,7 +301,7 @@ export class NaiveStorage {
     const copied = [...(this.#state.rows.get(stepsOf)?.steps ?? [])].map(
       ([key, { result }]) => [key, { result }] as const,
     )
-    const row = { n: ++this.#inserts, job, lines: [], steps: new Map(copied), items: [] }
+    const row = { n: ++this.#inserts, job, lines: [], steps: new Map(copied), items: [], batches: new Map() }
     return this.#put(row, events, limits)
   }
 
@@ -356,10 +377,31 @@ export class NaiveStorage {
       case 'item': {
         const id = `${note.invocation}/${note.item.key}`
         const known = row.items.find((each) => each.id === id)
-        if (known === undefined && row.items.length >= note.max) return { status: 'full' }
-        const item = { id, number: known?.number ?? row.items.length + 1, status: note.item.status }
+        const count = row.items.filter(({ number }) => number < BATCH_NUMBERS).length
+        if (known === undefined && count >= note.max) return { status: 'full' }
+        const item = { id, number: known?.number ?? count + 1, status: note.item.status }
         const items = [...row.items.filter((each) => each.id !== id), item].sort((a, b) => a.number - b.number)
         this.#setRow({ ...row, items })
+        return undefined
+      }
+      case 'items': {
+        if (row.job.phase === 'settled') return { status: 'stale' }
+        const { invocation, progress } = note
+        let next: NaiveRow = { ...row, job: { ...row.job, progress } }
+        for (const { index, key } of note.added) {
+          const number = batchNumber(invocation, index)
+          if (next.items.some((item) => item.number === number)) continue
+          const items = [...next.items, { id: `${invocation}/${key}`, number, status: 'waiting' }]
+          next = { ...next, items: items.sort((a, b) => a.number - b.number) }
+        }
+        for (const { index, status } of note.ended) {
+          const isOwn = ({ number }: NaiveItem) => number === batchNumber(invocation, index)
+          next = ending(next, invocation, isOwn, () => status)
+        }
+        const { recorded = 0, careful } = next.batches.get(invocation) ?? {}
+        const isNew = progress.careful !== undefined && progress.careful !== careful
+        const batch = { recorded: recorded + (isNew ? 1 : 0), careful: progress.careful }
+        this.#setRow({ ...next, batches: new Map(next.batches).set(invocation, batch) })
         return undefined
       }
     }
@@ -378,6 +420,19 @@ export class NaiveStorage {
   #set(change: Partial<State>): void {
     this.#state = { ...this.#state, ...change }
   }
+}
+
+/** Ends waiting items of a batch. */
+function ending(
+  row: NaiveRow,
+  invocation: number,
+  isOwn: (item: NaiveItem) => boolean,
+  statusOf: (item: NaiveItem) => string,
+): NaiveRow {
+  const ends = row.items.filter((item) => item.status === 'waiting' && isOwn(item))
+  const items = row.items.map((item) => (ends.includes(item) ? { ...item, status: statusOf(item) } : item))
+  const { recorded = 0, careful } = row.batches.get(invocation) ?? {}
+  return { ...row, items, batches: new Map(row.batches).set(invocation, { recorded: recorded + ends.length, careful }) }
 }
 
 // A changeset frees slots and keys before it takes them.

@@ -3,11 +3,21 @@ import fc from 'fast-check'
 import { type StorageUnderTest, virtualClock } from 'jobchart/testing'
 import type { AgentKey } from '../../src/model/agent.ts'
 import { type EventRow, eventRow } from '../../src/model/event.ts'
+import { batchNumber } from '../../src/model/item.ts'
 import type { Job } from '../../src/model/job.ts'
 import type { Pipeline } from '../../src/model/pipeline.ts'
 import type { Json } from '../../src/model/storable.ts'
 import type { Task } from '../../src/model/task.ts'
-import type { Changeset, Claim, ClaimDecision, Note, Route, StorageConnection, Write } from '../../src/port/storage.ts'
+import type {
+  Changeset,
+  Claim,
+  ClaimDecision,
+  ItemQuery,
+  Note,
+  Route,
+  StorageConnection,
+  Write,
+} from '../../src/port/storage.ts'
 import { type NaiveRow, NaiveStorage } from './naive-storage.ts'
 
 // Random commits on two connections of a storage. Each is compared with the same commit on a naive storage.
@@ -90,14 +100,21 @@ const write = fc.oneof(
   },
   fc.record({ op: fc.constant('expect' as const), id: fc.constantFrom(...IDS), offset: fc.constantFrom(0, 0, 0, 1) }),
   {
-    weight: 2,
+    weight: 4,
     arbitrary: fc.record({
       op: fc.constant('note' as const),
       id: fc.constantFrom(...IDS),
-      kind: fc.constantFrom('progress', 'log', 'step', 'item', 'line'),
+      kind: fc.constantFrom('progress', 'log', 'step', 'item', 'line', 'items', 'items', 'items', 'endItems'),
       name: fc.constantFrom('m', 'n', 'o'),
       ordinal: fc.integer({ min: 1, max: 2 }),
       isStale: fc.constantFrom(false, false, false, true),
+      piece: fc.record({
+        /** The indexes of the items that are added. Each third item has a key of its own, the others their index. */
+        added: fc.uniqueArray(fc.integer({ min: 1, max: 30 }), { maxLength: 25 }),
+        ended: fc.uniqueArray(fc.integer({ min: 1, max: 30 }), { maxLength: 9 }),
+        status: fc.constantFrom('completed', 'failed', 'skipped'),
+        careful: fc.constantFrom(undefined, undefined, 1, 2),
+      }),
     }),
   },
   fc.record({
@@ -307,7 +324,11 @@ class Run {
     return decided.get(id) ?? this.#naive.get(id)
   }
 
-  #note({ id, kind, name, ordinal, isStale }: Extract<WriteSpec, { op: 'note' }>): readonly Write[] {
+  #note({ id, kind, name, ordinal, isStale, piece }: Extract<WriteSpec, { op: 'note' }>): readonly Write[] {
+    const error = { name: 'Error', message: name }
+    if (kind === 'endItems') {
+      return [{ op: 'endItems', jobId: id, invocation: ordinal + 2, begun: piece.ended[0] ?? 0, error, at: this.#at }]
+    }
     const running = this.#naive.get(id)?.tasks.find(({ status }) => status === 'claimed' || status === 'stopping')
     if (running === undefined && !isStale) return []
     const token = isStale ? 9_999 : (running?.token ?? 0)
@@ -324,6 +345,18 @@ class Run {
         invocation: ordinal,
         item: { key: name, status: count % 2 === 0 ? 'completed' : 'failed', at },
         max: 3,
+      },
+      items: {
+        kind: 'items',
+        // Reported items and batches never share an invocation.
+        invocation: ordinal + 2,
+        added: piece.added.map((index) => ({ index, key: keyOf(index), input: index })),
+        ended: piece.ended.map((index) => ({ index, status: piece.status, attempts: 1, output: count })),
+        progress: {
+          ...{ completed: count, failed: 0, running: 0 },
+          ...(piece.careful === undefined ? {} : { careful: piece.careful }),
+        },
+        at,
       },
     }
     return [{ op: 'note', jobId: id, token, note: notes[kind] ?? { kind: 'log', key: name, lines } }]
@@ -436,13 +469,28 @@ async function compareRow(storage: StorageConnection, naive: NaiveStorage, row: 
   }
   const both = (await storage.steps(id, 'i', 1)).size + (await storage.steps(id, 'i', 2)).size
   assert.equal(both, steps.size)
-  const kept = await storage.items(id, { after: 0, limit: 100 })
+  const itemsOf = async (query: Partial<ItemQuery>) =>
+    (await storage.items(id, { after: 0, limit: 100, ...query })).map(({ invocation, key, number, status }) => {
+      return { id: `${invocation}/${key}`, number, status }
+    })
+  assert.deepEqual(await itemsOf({}), items)
+  const [after, to] = [batchNumber(3, 5), batchNumber(4, 9)]
+  for (const status of ['waiting', 'completed', 'failed', 'skipped'] as const) {
+    const own = items.filter((item) => item.status === status && item.number > after && item.number <= to)
+    assert.deepEqual(await itemsOf({ status, after, to, limit: 3 }), own.slice(0, 3))
+  }
+  const keys = Array.from({ length: 30 }, (_, place) => keyOf(place + 1))
+  const own = items.filter(({ number }) => number > batchNumber(3, 0) && number < batchNumber(4, 0))
   assert.deepEqual(
-    kept.map(({ invocation, key, number, status }) => ({ id: `${invocation}/${key}`, number, status })),
-    items,
+    (await storage.itemKeys(id, 3, keys)).map(({ key, index }) => `3/${key} ${batchNumber(3, index)}`),
+    own.map((item) => `${item.id} ${item.number}`),
   )
   const counts = (await storage.recorded([id])).map(({ invocation, count }) => [invocation, count] as const)
   assert.deepEqual(new Map(counts), naive.recorded(row))
+}
+
+function keyOf(index: number): string {
+  return index % 3 === 0 ? `key ${index}` : `${index}`
 }
 
 async function eventsOf(storage: StorageConnection, jobId: string): Promise<readonly string[]> {

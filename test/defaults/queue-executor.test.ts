@@ -19,6 +19,7 @@ function openWork(started: string[], name: string) {
     ...{ task: 'execute', function: undefined, version: undefined, input: undefined, attempt: 1, token: 1 },
     ...{ idempotencyKey: name, reported: undefined, recordedSteps: async () => new Map(), deadlineAt: undefined },
     ...{ killGraceMs: 5_000, signal: new AbortController().signal, killSignal: new AbortController().signal },
+    ...{ draining: new AbortController().signal, batch: undefined },
     ...{ channel: noChannel, program: () => undefined },
     run,
   }

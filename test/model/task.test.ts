@@ -119,6 +119,7 @@ function contextWith(input: unknown): TaskContext {
   return {
     input,
     signal: new AbortController().signal,
+    draining: new AbortController().signal,
     attempt: 1,
     job: { id: 'j1', type: 'plain' },
     idempotencyKey: 'j1:1',

@@ -318,7 +318,12 @@ describe('a migration', () => {
     const { old_tables } =
       db.prepare(`SELECT count(*) AS old_tables FROM sqlite_schema WHERE name = 'old_jobs'`).get() ?? {}
     expect(old_tables).toBe(moving)
-    db.exec('DROP TABLE IF EXISTS agents; DROP TABLE IF EXISTS leases; PRAGMA user_version = 4')
+    const added = ['agents', 'leases', 'batches', 'left_items'].map((table) => `DROP TABLE IF EXISTS ${table};`)
+    db.exec(`${added.join(' ')} PRAGMA user_version = 4`)
+    if (moving === 1) {
+      for (const column of ['attempts', 'input', 'error']) db.exec(`ALTER TABLE items DROP COLUMN ${column}`)
+      db.exec('DROP INDEX items_key; CREATE UNIQUE INDEX items_key ON items (n, invocation, key)')
+    }
     db.close()
     await expectWhole(file)
   })

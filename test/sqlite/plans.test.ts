@@ -95,6 +95,23 @@ describe(`with ${JOBS} jobs waiting`, () => {
     }
   })
 
+  test('items are found by number, by status and by key, and those left by removed jobs by their job', () => {
+    const plans = texts.filter((sql) => /\b(items|batches|left_items)\b/.test(sql)).map(planOf)
+    const searches = plans.join('\n')
+    expect(searches).not.toMatch(/SCAN (?!\d+-ROW|CONSTANT)|TEMP B-TREE(?! FOR GROUP BY)/)
+    for (const index of [
+      'items USING PRIMARY KEY (n=? AND number>? AND number<?)',
+      'items USING PRIMARY KEY (n=? AND number=?)',
+      'items USING INDEX items_status (n=? AND status=? AND number>? AND number<?)',
+      'items USING COVERING INDEX items_key (n=? AND invocation=? AND key=?)',
+      'items USING INDEX items_key (n=? AND invocation=? AND key=?)',
+      'batches USING PRIMARY KEY (n=?)',
+      'left_items USING INTEGER PRIMARY KEY',
+    ]) {
+      expect(searches).toContain(index)
+    }
+  })
+
   test('the log is read from the requested row, not from its beginning', () => {
     const asked: string[] = []
     const { log } = tablesOf(db, recording(asked), 100)
@@ -223,7 +240,6 @@ function recording(asked: string[]): Prepare {
 }
 
 function planOf(sql: string): string {
-  const values = [...sql.matchAll(/\?/g)].map(() => 1)
-  const rows = db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...values)
+  const rows = db.prepare(`EXPLAIN QUERY PLAN ${sql}`).all()
   return rows.map(({ detail }) => String(detail)).join('\n')
 }

@@ -13,6 +13,7 @@ import {
   commitOne,
   ended,
   getJob,
+  insertClaimed,
   insertOf,
   newJob,
   plain,
@@ -24,6 +25,45 @@ import { openFile, testFolder } from './bench.ts'
 
 const AT = 1_767_225_600_000
 const PAGE_BYTES = 4_096
+
+describe('the items of a removed job', () => {
+  test('go with it if they are few; many go a few hundred at a time, by heartbeats or a pass of pruning', async () => {
+    const file = join(testFolder(), 'jobs.db')
+    const storage = await openFile(file)
+    const db = new DatabaseSync(file, { readOnly: true })
+    onTestFinished(() => db.close())
+    const left = () => Number(db.prepare('SELECT count(*) AS c FROM items').get()?.c)
+    const remove = async (id: string, items: number) => {
+      const token = await insertClaimed(storage, AT, id)
+      const added = Array.from({ length: items }, (_, place) => ({ index: place + 1, key: `k${place}` }))
+      const progress = { completed: 0, failed: 0, running: 0 }
+      const note = { kind: 'items', invocation: 1, added, ended: [], progress, at: AT } as const
+      await commitOne(storage, { op: 'note', jobId: id, token, note })
+      const job = await getJob(storage, id)
+      await commitOne(storage, updateOf(job, changed(job, { deletedAt: AT, tasks: [] })))
+    }
+    await remove('few', 999)
+    expect(left()).toBe(0)
+    await remove('many', 9_500)
+    await remove('more', 1_500)
+    expect(left()).toBe(9_000)
+    const counts: number[] = []
+    for (let beat = 1; beat <= 19; beat++) {
+      await storage.beat(AT + beat)
+      counts.push(left())
+    }
+    expect(counts.slice(0, 3)).toEqual([8_500, 8_000, 7_500])
+    expect(counts.at(-1)).toBe(0)
+    await remove('again', 5_000)
+    let calls = 0
+    for (let after: string | undefined; calls === 0 || after !== undefined; calls++) {
+      after = (await storage.prune({ types: [], limit: 1_500, ...(after === undefined ? {} : { after }) })).after
+    }
+    expect(left()).toBe(0)
+    expect(calls).toBeGreaterThanOrEqual(3)
+    expect(db.prepare('SELECT count(*) AS c FROM left_items').get()?.c).toBe(0)
+  })
+})
 
 describe('what a move writes', () => {
   test('a place of a limit key that the commit frees goes to the waiting task, not to a newer one', async () => {

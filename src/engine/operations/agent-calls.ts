@@ -1,6 +1,7 @@
 /** The calls of agents, but for their reports. */
 import type { AgentKey, StoredAgent } from '../../model/agent.ts'
 import { queuesOf } from '../../model/agent.ts'
+import { batchStart, isDrained } from '../../model/batch-record.ts'
 import { JobchartError, jobNotFound } from '../../model/error.ts'
 import { claimableTasks, type Job } from '../../model/job.ts'
 import { isOfPaused } from '../../model/paused-type.ts'
@@ -200,7 +201,7 @@ async function returned(core: Core, agent: AgentKey, { job, invocation }: Claime
 async function claimedTask(core: Core, { job, invocation }: ClaimedForAgent): Promise<ClaimedTask> {
   const task = job.tasks.find((each) => each.invocation === invocation)
   if (task === undefined) throw cannotBeClaimed()
-  const { killGraceMs, takesJobInput } = settingsOf(core.types.require(job), task)
+  const { killGraceMs, takesJobInput, batch } = settingsOf(core.types.require(job), task)
   const isFirst = task.claims === 1 && job.stepOrigin === undefined
   const steps = isFirst ? new Map() : await core.storage.steps(job.id, stepAddress(job, task), task.ordinal)
   const input = takesJobInput ? job.input : task.input
@@ -214,7 +215,9 @@ async function claimedTask(core: Core, { job, invocation }: ClaimedForAgent): Pr
     ...(input === undefined ? {} : { input: jsonCopy(input) }),
     attempt,
     idempotencyKey: invocationKey(job, task),
-    ...(job.progress === undefined ? {} : { reported: { ...countsOf(job.progress), running: 0 } }),
+    ...(job.progress === undefined ? {} : { reported: countsOf({ ...job.progress, running: 0 }) }),
+    ...(isDrained(task) ? { draining: true as const } : {}),
+    ...(batch === undefined ? {} : { batch: batchStart(job, task) }),
     steps: [...steps].map(([name, result]) => (result === undefined ? { name } : { name, result })),
     killGraceMs,
     leaseMs: leaseMsOf(core, task.executor),

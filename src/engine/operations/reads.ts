@@ -2,9 +2,7 @@ import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { type Soon, whenKnown } from '../../context/soon.ts'
 import type { JobError } from '../../model/error.ts'
 import type { Actor, EventDraft } from '../../model/event.ts'
-import type { ItemStatus } from '../../model/item.ts'
 import type { Job, JobId, Outcome, Phase } from '../../model/job.ts'
-import type { Json } from '../../model/storable.ts'
 import { isoTime, type Time } from '../../model/time.ts'
 import type { Principal } from '../../port/policy.ts'
 import type { CountedField, JobFilter, JobPage, StoredEvents } from '../../port/storage.ts'
@@ -18,7 +16,7 @@ import {
   searchedBy,
   viewsOf,
 } from '../authorization.ts'
-import { type CallOptions, given, misfit, parseOptions } from '../call-options.ts'
+import { type CallOptions, misfit, parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { readCursor } from '../cursor.ts'
 import { type FieldMask, masked } from '../field-mask.ts'
@@ -72,25 +70,6 @@ export interface ListOptions extends CountOptions {
   readonly cursor?: string
 }
 
-/** The options of `items`. */
-export interface ItemOptions extends CallOptions {
-  /** Only items with a number above this. Default 0. */
-  readonly after?: number
-  readonly status?: ItemStatus
-}
-
-/** An item (the result of one part of a job's work) as a session shows it. */
-export interface ItemView {
-  /** From 1, in the order in which the job first reported each item. A later report of an item keeps its number. */
-  readonly number: number
-  readonly key: string
-  readonly status: ItemStatus
-  readonly message?: string
-  readonly output?: Json
-  /** ISO 8601. */
-  readonly at: string
-}
-
 /** A change of a job's status, or a command that was sent. */
 export interface HistoryEntry {
   /** The `jobSequence` of the event that this entry shows. */
@@ -127,6 +106,25 @@ export async function list(
 ): Promise<Page<JobView>> {
   signal?.throwIfAborted()
   const { order, limit, cursor, ...narrow } = await parseOptions(listOptionsSchema, options)
+  return await shownJobs(core, who, { narrow, order, limit, cursor, signal }, viewOf)
+}
+
+/** Which jobs a page shows: those that `list` shows for the same options. */
+interface ListedJobs {
+  readonly narrow: Narrowing
+  readonly order: 'newest' | 'oldest'
+  readonly limit: number
+  readonly cursor: string | undefined
+  readonly signal: AbortSignal | undefined
+}
+
+/** One page of the jobs that the caller may see and that match, each as `show` makes it. */
+export async function shownJobs<View>(
+  core: Core,
+  who: Principal,
+  { narrow, order, limit, cursor, signal }: ListedJobs,
+  show: (job: Job, mask: FieldMask) => View,
+): Promise<Page<View>> {
   const { filter, asked } = await filterOf(core, who, narrow, signal)
   return await shownPage(who, {
     limit,
@@ -140,7 +138,7 @@ export async function list(
     show: async (job) => {
       const mask = await allowed(core, who, job, { action: 'get', signal })
       // If a field of the filter is hidden from the caller, a match would reveal it. So the job is left out.
-      return mask === undefined || asked.some((field) => mask.hidden.has(field)) ? undefined : viewOf(job, mask)
+      return mask === undefined || asked.some((field) => mask.hidden.has(field)) ? undefined : show(job, mask)
     },
     cursorOf: ({ createdAt, id }) => [createdAt, id],
   })
@@ -175,7 +173,8 @@ export async function views(core: Core, who: Principal, { signal }: CallOptions 
   return await viewsOf(core, who, signal)
 }
 
-type Narrowing = StandardSchemaV1.InferOutput<typeof countOptionsSchema>
+/** The parsed options that narrow a list of jobs. */
+export type Narrowing = StandardSchemaV1.InferOutput<typeof countOptionsSchema>
 
 /** The field that names the caller in each job of a view. */
 const OWN = { mine: 'createdBy', assigned: 'assignee', all: undefined } as const
@@ -228,32 +227,6 @@ export async function history(
       after = row.sequence + row.events.length - 1
     }
     if (rows.length < ROWS_AT_ONCE) return entries
-  }
-}
-
-/** {@inheritDoc Session.items} */
-export async function* items(
-  core: () => Core,
-  who: () => Principal,
-  id: JobId,
-  options?: ItemOptions,
-): AsyncGenerator<ItemView> {
-  const { after = 0, status, signal } = given(options, ['after', 'status']) ?? {}
-  checkAfter(after, 'an item')
-  if (status !== undefined && status !== 'completed' && status !== 'failed') {
-    throw misfit('status', "should be 'completed' or 'failed'")
-  }
-  for (let last = after; ; ) {
-    signal?.throwIfAborted()
-    const { mask } = await readable(core(), who(), id, { action: 'items', signal })
-    if (mask.hidden.has('items')) return
-    const query = { after: last, limit: ROWS_AT_ONCE, ...(status === undefined ? {} : { status }) }
-    const found = await core().storage.items(id, query)
-    for (const { at, ...item } of found) {
-      yield { ...item, at: isoTime(at) }
-      last = item.number
-    }
-    if (found.length < ROWS_AT_ONCE) return
   }
 }
 
@@ -318,7 +291,10 @@ function afterOf(cursor: string, who: Principal): NonNullable<JobPage['after']> 
   return { createdAt: Number(createdAt), id: String(id) }
 }
 
-function defined<Fields extends object>(fields: Fields): { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> } {
+/** A copy without the fields that are `undefined`. */
+export function defined<Fields extends object>(
+  fields: Fields,
+): { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> } {
   const set = Object.entries(fields).filter(([, value]) => value !== undefined)
   return Object.fromEntries(set) as { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> }
 }

@@ -7,6 +7,7 @@ import { overlapFor } from '../../model/pipeline.ts'
 import { continued } from '../../model/step-key.ts'
 import type { Principal } from '../../port/policy.ts'
 import { authorizeSubmit, maskOfAnswer, withoutHiddenJob } from '../authorization.ts'
+import { retriedItems } from '../batch-items.ts'
 import { type CallOptions, parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { factsOfRetry } from '../facts.ts'
@@ -25,6 +26,11 @@ export interface RetryCallOptions extends CallOptions {
    * `idempotencyKey`s of the first try. True: it has no recorded steps, and new keys.
    */
   readonly fresh?: boolean
+  /**
+   * For a job with a batch. `'failed'`: only the items that failed run again. Default: those that were not completed;
+   * all of them if the job succeeded, or with `fresh`.
+   */
+  readonly items?: 'failed'
   /** Which agents may run the tasks of the new job; null: any that are able. Default: as for the old job. */
   readonly assignment?: Assignment | null
 }
@@ -37,11 +43,11 @@ export async function retry(
   { signal, ...options }: RetryCallOptions = {},
 ): Promise<JobView> {
   signal?.throwIfAborted()
-  const { fresh, assignment } = await parseOptions(retrySchema, options)
+  const { fresh, items, assignment } = await parseOptions(retrySchema, options)
   const { job, mask } = await readable(core, who, id, { action: 'retry', signal })
   const shown = await maskOfAnswer(core, who, job, mask)
   try {
-    return await retryOf(core, who, job, { shown, fresh, assignment, signal })
+    return await retryOf(core, who, job, { shown, fresh, items, assignment, signal })
   } catch (error) {
     throw maskedError(error, shown)
   }
@@ -54,11 +60,13 @@ async function retryOf(
   {
     shown,
     fresh,
+    items,
     assignment = job.assignment,
     signal,
   }: {
     shown: FieldMask
     fresh: boolean
+    items: 'failed' | undefined
     assignment: Assignment | null | undefined
     signal: AbortSignal | undefined
   },
@@ -82,7 +90,8 @@ async function retryOf(
     ...(uniqueKey === undefined ? {} : { uniqueKey }),
     ...(assignment == null ? {} : { assignment }),
   }
-  const link = { trigger: 'retry', retryOf: job.id, retries: retries + 1, ...continued(job, fresh) } as const
+  const own = { ...continued(job, fresh), ...(await retriedItems(core.storage, job, fresh, items)) }
+  const link = { trigger: 'retry', retryOf: job.id, retries: retries + 1, ...own } as const
   const seed: NewJob = { ...fixed, ...given, ...link, id: newId(core), priority }
   const by = { kind: who.kind, id: who.id }
   const again = await intoPipeline(core, who, fixed, signal, async (run) => {

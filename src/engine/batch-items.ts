@@ -1,0 +1,189 @@
+/** The recorded items of a batch, with those of the jobs that its job retries. */
+import type { RecordedItem } from '../model/batch-piece.ts'
+import { JobchartError } from '../model/error.ts'
+import { BATCH_NUMBERS, batchNumber } from '../model/item.ts'
+import type { AgainRun, BatchAgain, BatchRun, Job } from '../model/job.ts'
+import { stepAddress } from '../model/step-key.ts'
+import type { Task } from '../model/task.ts'
+import type { StorageConnection, StoredItem } from '../port/storage.ts'
+
+/** One invocation of a batch, and its job. */
+export interface BatchOf {
+  readonly jobId: string
+  readonly invocation: number
+}
+
+/** The most jobs that are followed from a retry to the job that it retries, and so on. */
+const JOBS_MAX = 20
+/** How many items of one job a read returns at most. */
+const ITEMS_AT_ONCE = 1_000
+
+/** The batch of a task, then those of the jobs that its job retries, nearest first. */
+export async function batchesOf(storage: StorageConnection, job: Job, task: Task): Promise<readonly BatchOf[]> {
+  const run = { invoke: stepAddress(job, task), ordinal: task.ordinal }
+  const retried = await retriedJobs(storage, job)
+  return [{ jobId: job.id, invocation: task.invocation }, ...batchesIn(retried, run)]
+}
+
+// A retry that runs all items again has nothing to do with the items of the job that it retries.
+async function retriedJobs(storage: StorageConnection, job: Job): Promise<readonly Job[]> {
+  const found: Job[] = []
+  let { again, retryOf } = job
+  while (again !== undefined && retryOf !== undefined && found.length < JOBS_MAX) {
+    const retried = await storage.get(retryOf)
+    if (retried === undefined) break
+    found.push(retried)
+    again = retried.again
+    retryOf = retried.retryOf
+  }
+  return found
+}
+
+function batchesIn(jobs: readonly Job[], { invoke, ordinal }: Omit<BatchRun, 'invocation'>): readonly BatchOf[] {
+  return jobs.flatMap(({ id: jobId, batches = [] }) => {
+    const run = batches.find((each) => each.invoke === invoke && each.ordinal === ordinal)
+    return run === undefined ? [] : [{ jobId, invocation: run.invocation }]
+  })
+}
+
+/** The items with indexes from `from` to `to`, by index. If several jobs have an item, that of the first one counts. */
+export async function itemsBetween(
+  storage: StorageConnection,
+  batches: readonly BatchOf[],
+  from: number,
+  to: number,
+): Promise<readonly RecordedItem[]> {
+  const [own] = batches
+  const pages = await Promise.all(batches.map((batch) => rowsOf(storage, batch, from, to, to - from + 1)))
+  const newest = newestOf(batches, pages, to)
+  return [...newest].sort(([a], [b]) => a - b).map(([index, { item, batch }]) => recorded(index, item, batch !== own))
+}
+
+/** The indexes of the waiting items of a task's batch after the one with this index. */
+export async function rowsAhead(
+  storage: StorageConnection,
+  { id: jobId }: Job,
+  { invocation }: Task,
+  index: number,
+): Promise<readonly number[]> {
+  const found: number[] = []
+  for (let from = index + 1; ; ) {
+    const page = await rowsOf(storage, { jobId, invocation }, from, BATCH_NUMBERS - 1, ITEMS_AT_ONCE)
+    for (const item of page) if (item.status === 'waiting') found.push(indexOf(item))
+    const end = endOfPage(page)
+    if (end === Number.POSITIVE_INFINITY) return found
+    from = end + 1
+  }
+}
+
+interface Newest {
+  readonly item: StoredItem
+  readonly batch: BatchOf
+}
+
+function newestOf(
+  batches: readonly BatchOf[],
+  pages: readonly (readonly StoredItem[])[],
+  to: number,
+): ReadonlyMap<number, Newest> {
+  const newest = new Map<number, Newest>()
+  for (const [place, batch] of batches.entries()) {
+    for (const item of pages[place] ?? []) {
+      const index = indexOf(item)
+      if (index <= to && !newest.has(index)) newest.set(index, { item, batch })
+    }
+  }
+  return newest
+}
+
+function recorded(index: number, { key, status, attempts = 0 }: StoredItem, isOfRetried: boolean): RecordedItem {
+  return { index, key, status, attempts, ...(isOfRetried ? { isOfRetried } : {}) }
+}
+
+async function rowsOf(
+  storage: StorageConnection,
+  { jobId, invocation }: BatchOf,
+  from: number,
+  to: number,
+  limit: number,
+): Promise<readonly StoredItem[]> {
+  const last = Math.min(to, BATCH_NUMBERS - 1)
+  return await storage.items(jobId, {
+    after: batchNumber(invocation, from) - 1,
+    to: batchNumber(invocation, last),
+    limit,
+  })
+}
+
+function indexOf({ number, invocation }: StoredItem): number {
+  return number - batchNumber(invocation, 0)
+}
+
+/**
+ * Which items of a job's batches run again in its retry.
+ *
+ * @throws {JobchartError} `INVALID_STATE` only the failed items are to run again, and there are none.
+ */
+export async function retriedItems(
+  storage: StorageConnection,
+  job: Job,
+  isFresh: boolean,
+  items: 'failed' | undefined,
+): Promise<{ readonly again?: BatchAgain }> {
+  if (items === undefined && (isFresh || job.outcome === 'success')) return {}
+  const again = await againOf(storage, job, items ?? 'rest')
+  if (items !== undefined && !again.runs.some(({ failed }) => failed > 0)) {
+    const why = again.runs.length === 0 ? 'the job has had no batch' : 'no item of the job has failed'
+    throw new JobchartError('INVALID_STATE', `${why}, so there is none to run again`, { jobId: job.id })
+  }
+  return again.runs.length === 0 ? {} : { again }
+}
+
+async function againOf(storage: StorageConnection, job: Job, items: BatchAgain['items']): Promise<BatchAgain> {
+  const jobs = [job, ...(await retriedJobs(storage, job))]
+  const runs: AgainRun[] = []
+  for (const { invoke, ordinal } of allRuns(jobs)) {
+    const batches = batchesIn(jobs, { invoke, ordinal })
+    runs.push({ invoke, ordinal, ...(countsInRecord(job, batches) ?? (await countsOfRows(storage, batches))) })
+  }
+  return { items, runs }
+}
+
+// The batches of all these jobs. A retry may have ended before it entered each batch of the job that it retries.
+function allRuns(jobs: readonly Job[]): readonly Omit<BatchRun, 'invocation'>[] {
+  const runs = new Map<string, BatchRun>()
+  for (const { batches = [] } of jobs) for (const run of batches) runs.set(`${run.ordinal} ${run.invoke}`, run)
+  return [...runs.values()]
+}
+
+type EndedCounts = Pick<AgainRun, 'completed' | 'failed'>
+
+// A record has the counts of the newest batch of its job. They suffice if no other job has items of that batch.
+function countsInRecord({ id, progress }: Job, [batch, ...others]: readonly BatchOf[]): EndedCounts | undefined {
+  if (progress === undefined || others.length > 0) return undefined
+  if (batch?.jobId !== id || batch.invocation !== progress.invocation) return undefined
+  return { completed: progress.completed, failed: progress.failed }
+}
+
+async function countsOfRows(storage: StorageConnection, batches: readonly BatchOf[]): Promise<EndedCounts> {
+  const counts = { completed: 0, failed: 0 }
+  let from = 1
+  for (;;) {
+    const first = from
+    const pages = await Promise.all(
+      batches.map((batch) => rowsOf(storage, batch, first, BATCH_NUMBERS - 1, ITEMS_AT_ONCE)),
+    )
+    // A full page may end before the others. Items behind that place are read with the next pages.
+    const to = Math.min(...pages.map(endOfPage))
+    for (const { item } of newestOf(batches, pages, to).values()) {
+      if (item.status === 'completed' || item.status === 'failed') counts[item.status]++
+    }
+    if (to === Number.POSITIVE_INFINITY) return counts
+    from = to + 1
+  }
+}
+
+function endOfPage(page: readonly StoredItem[]): number {
+  const last = page.length < ITEMS_AT_ONCE ? undefined : page.at(-1)
+  return last === undefined ? Number.POSITIVE_INFINITY : indexOf(last)
+}

@@ -1,0 +1,44 @@
+import type { BatchPiece } from './batch-piece.ts'
+import type { StampedProgress } from './task-record.ts'
+
+/**
+ * Computes the progress of a batch after each of its pieces. Besides the counts, it has what the end of a drained batch
+ * needs: how many items have a row (`known`), and how many of those up to `begun` have not ended (`open`).
+ *
+ * `begun` alone does not tell how many items have begun, because a retry passes over items of its source.
+ */
+export class BatchTally {
+  #progress: StampedProgress
+  /** The indexes of rows after `begun` that have not ended. */
+  readonly #ahead: Set<number>
+
+  /**
+   * @param progress  as earlier attempts have left it.
+   * @param ahead  the indexes of waiting rows after `begun`.
+   */
+  constructor(progress: StampedProgress, ahead: Iterable<number>) {
+    this.#progress = progress
+    this.#ahead = new Set(ahead)
+  }
+
+  /** The progress after the newest piece. */
+  get progress(): StampedProgress {
+    return this.#progress
+  }
+
+  /** The progress after a piece. Call this once for each piece, in the order in which they are written. */
+  after({ added, ended, counts, running, begun, careful }: BatchPiece): StampedProgress {
+    const { invocation = 0, begun: before = 0, open: openBefore = 0, known = 0 } = this.#progress
+    let open = openBefore
+    for (const { index } of added) this.#ahead.add(index)
+    for (const { index } of ended) if (!this.#ahead.delete(index) && index <= before) open--
+    for (const index of this.#ahead) {
+      if (index > begun) continue
+      this.#ahead.delete(index)
+      open++
+    }
+    const own = { invocation, begun, open: Math.max(0, open), known: known + added.length }
+    this.#progress = { ...counts, running, ...own, ...(careful === undefined ? {} : { careful }) }
+    return this.#progress
+  }
+}

@@ -1,0 +1,221 @@
+/** Batches with their runner, from the chart's entry to the chart's verdict. */
+import { batch, batchRun, defineJob } from 'jobchart'
+import { createAgent } from 'jobchart/agents'
+import { explore } from 'jobchart/testing'
+import { describe, expect, test } from 'vitest'
+import { assign, createMachine, setup } from 'xstate'
+import { Bench, codeOf } from './bench.ts'
+import { scrapeType } from './hand-batch.ts'
+
+type BatchLogic = ReturnType<typeof batch>
+
+/** A job with a batch over its input. Its output is the end of the batch. */
+function batchType(logic: BatchLogic, followUp?: Parameters<typeof defineJob>[0]['followUp']) {
+  const lifecycle = setup({
+    types: { context: {} as { urls: unknown; end: unknown } },
+    actors: { work: logic },
+  }).createMachine({
+    context: ({ input }) => ({ urls: input, end: null }),
+    initial: 'working',
+    states: {
+      working: {
+        invoke: {
+          id: 'work',
+          src: 'work',
+          input: ({ context }: { context: { urls: unknown } }) => context.urls,
+          onDone: [
+            {
+              guard: ({ event }) => (event.output as { failed: number }).failed > 0,
+              target: 'failed',
+              actions: assign({ end: ({ event }) => event.output }),
+            },
+            { target: 'completed', actions: assign({ end: ({ event }) => event.output }) },
+          ],
+          onError: 'failed',
+        },
+      },
+      completed: { type: 'final', tags: ['success'] },
+      failed: { type: 'final', tags: ['failure'] },
+    },
+    output: ({ context }: { context: { end: unknown } }) => context.end,
+  })
+  return defineJob({ type: 'urls', lifecycle, ...(followUp === undefined ? {} : { followUp }) })
+}
+
+test('a job runs its items, and its retry runs the failed ones', async () => {
+  const bench = new Bench()
+  const ran: string[] = []
+  let isDown = true
+  const type = batchType(
+    batch({
+      concurrency: 2,
+      each: async ({ key, item }) => {
+        ran.push(key)
+        if (isDown && item === 'bad') throw new Error('down')
+        return item
+      },
+    }),
+  )
+  const { ada } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, ['a', 'bad', 'c'])
+  await bench.clock.advance(1_000)
+  const counts = { total: 3, completed: 2, failed: 1, skipped: 0 }
+  expect(await ada.get(id)).toMatchObject({ status: 'failed', output: counts, progress: { ...counts, waiting: 0 } })
+  isDown = false
+  const { id: again } = await ada.retry(id, { items: 'failed' })
+  await bench.clock.advance(1_000)
+  expect(ran).toEqual(['1', '2', '3', '2'])
+  expect(await ada.get(again)).toMatchObject({
+    status: 'completed',
+    output: { total: 1, completed: 1, failed: 0, skipped: 0 },
+  })
+  expect(await codeOf(ada.retry(again, { items: 'failed' }))).toBe('INVALID_STATE')
+})
+
+test('a retry of a job without a batch has no failed items', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'plain', execute: () => 1 })
+  const { ada } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, 1)
+  await bench.clock.settle()
+  expect(await codeOf(ada.retry(id, { items: 'failed' }))).toBe('INVALID_STATE')
+})
+
+describe('a follow-up of a job with a batch', () => {
+  const each = ({ item }: { item: unknown }) => {
+    if (item === 'bad') throw new Error('down')
+  }
+
+  test('may retry its failed items, once there are some', async () => {
+    const bench = new Bench()
+    const type = batchType(batch({ each }), ({ retries }) => (retries < 1 ? [{ kind: 'retry', items: 'failed' }] : []))
+    const { ada } = await bench.start({ jobs: [type] })
+    const bad = await ada.submit(type, ['a', 'bad'])
+    const good = await ada.submit(type, ['a'])
+    await bench.clock.advance(1_000)
+    const { items } = await ada.list({ type: 'urls' })
+    expect(items.map(({ retryOf, progress }) => [retryOf, progress?.total])).toEqual([
+      [bad.id, 1],
+      [undefined, 1],
+      [undefined, 2],
+    ])
+    const failed = (await bench.log(good.id)).flatMap(({ events }) => events)
+    expect(failed.find(({ type }) => type === 'job.followUpFailed')).toMatchObject({ error: { code: 'INVALID_STATE' } })
+  })
+
+  test('may not retry failed items with another input', async () => {
+    const bench = new Bench()
+    const type = batchType(batch({ each }), () => [{ kind: 'retry', items: 'failed', input: ['b'] }])
+    const { ada } = await bench.start({ jobs: [type] })
+    const { id } = await ada.submit(type, ['bad'])
+    await bench.clock.advance(1_000)
+    const events = (await bench.log(id)).flatMap((row) => row.events)
+    expect(events.find((event) => event.type === 'job.followUpFailed')).toMatchObject({
+      error: { code: 'INVALID_INPUT' },
+    })
+  })
+})
+
+test('a batch beside another one of its job ends with an error', async () => {
+  const bench = new Bench()
+  const logic = batch({ source: () => ['a'], each: () => {} })
+  const region = (id: string) => ({
+    initial: 'on',
+    states: {
+      on: { invoke: { id, src: 'work', onDone: 'done', onError: 'broken' } },
+      done: { type: 'final' as const },
+      broken: { type: 'final' as const },
+    },
+  })
+  const lifecycle = createMachine({
+    type: 'parallel',
+    states: { left: region('first'), right: region('second') },
+  }).provide({ actors: { work: logic } })
+  const type = defineJob({ type: 'both', lifecycle })
+  const { ada } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type)
+  await bench.clock.advance(1_000)
+  expect((await bench.row(id)).state).toEqual({ left: 'done', right: 'broken' })
+})
+
+test('each job of a chart without functions gets the counts of its batch', async () => {
+  const bench = new Bench()
+  const lifecycle = createMachine({
+    initial: 'on',
+    states: { on: { invoke: { id: 'work', src: 'work', onDone: 'off' } }, off: { type: 'final' } },
+  }).provide({ actors: { work: batch({ items: () => ['a', 'b'], each: () => {} }) } })
+  const type = defineJob({ type: 'still', lifecycle })
+  const { ada } = await bench.start({ jobs: [type] })
+  for (let submitted = 0; submitted < 3; submitted++) {
+    const { id } = await ada.submit(type)
+    await bench.clock.settle()
+    expect(await ada.get(id)).toMatchObject({ outcome: 'success', progress: { total: 2, completed: 2 } })
+  }
+})
+
+test('an agent runs a batch', async () => {
+  const bench = new Bench()
+  const type = batchType(batch({ function: 'urls' }))
+  const { ada, engine } = await bench.start({ jobs: [type] })
+  const each = ({ item }: { item: unknown }) => {
+    if (item === 'bad') throw new Error('down')
+    return item as string
+  }
+  const functions = [{ name: 'urls', run: batchRun({ key: (item) => `url ${item}`, each }) }]
+  const agent = createAgent({ transport: engine.asAgent({ id: 'a1' }).agents, functions, clock: bench.clock })
+  await agent.start()
+  const { id } = await ada.submit(type, ['a', 'bad', 'c'])
+  await bench.clock.advance(1_000)
+  const counts = { total: 3, completed: 2, failed: 1, skipped: 0 }
+  expect(await ada.get(id)).toMatchObject({ status: 'failed', output: counts, progress: counts })
+  const items = await (await bench.probe()).items(id, { after: 0, limit: 10 })
+  expect(items.map(({ key, status }) => `${key} ${status}`)).toEqual([
+    'url a completed',
+    'url bad failed',
+    'url c completed',
+  ])
+  const { id: again } = await ada.retry(id, { items: 'failed' })
+  await bench.clock.advance(1_000)
+  expect((await ada.get(again)).output).toEqual({ total: 1, completed: 0, failed: 1, skipped: 0 })
+  const stopped = agent.stop()
+  await bench.clock.advance(60_000)
+  await stopped
+})
+
+test('an agent may report only valid items, under a claim that it has', async () => {
+  const bench = new Bench()
+  const type = batchType(batch({ function: 'urls' }))
+  const { ada, engine, heard } = await bench.start({ jobs: [type] })
+  const { agents } = engine.asAgent({ id: 'a1' })
+  await agents.register({ functions: [{ name: 'urls' }] })
+  await ada.submit(type, ['a', 'b', 'c'])
+  const [task] = await agents.claim()
+  if (task === undefined) throw new Error('the agent got no task')
+  const claim = { job: task.job.id, token: task.token }
+  expect(task.batch).toEqual({ counts: { total: 3, completed: 0, failed: 0, skipped: 0 }, begun: 0, losses: 0 })
+  const counts = { total: 3, completed: 0, failed: 0, skipped: 0 }
+  const piece = { added: [{ index: 1, key: 'a' }], ended: [], counts, running: 1, begun: 1 }
+  await agents.items(claim, piece)
+  expect(await agents.recordedItems(claim, { from: 1, to: 9 })).toEqual([
+    { index: 1, key: 'a', status: 'waiting', attempts: 0 },
+  ])
+  expect(await agents.itemKeys(claim, ['a', 'b'])).toEqual([{ key: 'a', index: 1 }])
+  await agents.items(claim, { ...piece, added: [{ index: 2, key: 'b' }], begun: 2, running: 2 })
+  expect(await codeOf(agents.items(claim, { ...piece, running: -1 }))).toBe('INVALID_INPUT')
+  expect(await codeOf(agents.recordedItems(claim, { from: 1, to: 2_000 }))).toBe('INVALID_INPUT')
+  expect(await codeOf(agents.items({ ...claim, token: 99 }, piece))).toBe('STALE_CLAIM')
+  await agents.fail(claim, 'broken')
+  const shown = heard.flatMap((event) => (event.type === 'job.progress' ? [event.progress.running] : []))
+  expect(shown).toEqual([1, 2])
+  const types = heard.map((event) => event.type)
+  expect(types.lastIndexOf('job.progress')).toBeLessThan(types.lastIndexOf('job.transitioned'))
+})
+
+test('explore knows what a batch ends with, and what it tells its chart', () => {
+  const map = explore(scrapeType({ hears: true }), { inputs: [['a']] })
+  expect(map.throws).toEqual([])
+  expect(map.deadEnds).toEqual([])
+  expect(map.untried).toEqual([])
+  expect(map.ends.map(({ state }) => state)).toEqual(['broken', 'done'])
+  expect(map.edges.map(({ event }) => event)).toContain('task.progress')
+})

@@ -1,0 +1,17 @@
+import { batchRun } from 'jobchart'
+
+/** Runs the items of the jobs of batches.test.ts, in a process or a thread of its own. */
+export const scrape = batchRun({
+  concurrency: 4,
+  each: async ({ item, log, draining }) => {
+    if (item === 'waits') {
+      log('waiting')
+      await new Promise<void>((resolve) => {
+        if (draining.aborted) resolve()
+        else draining.addEventListener('abort', () => resolve())
+      })
+    }
+    if (item === 'fails') throw new TypeError('no such page')
+    return { pid: process.pid, item }
+  },
+})
