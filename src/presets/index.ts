@@ -7,6 +7,17 @@ export {
   type ToolInput,
   type ToolJobType,
 } from './agent-jobs.ts'
+export {
+  type BatchJobCommands,
+  type BatchJobInput,
+  type BatchJobs,
+  type BatchJobsOptions,
+  type BatchJobType,
+  batchJobs,
+  type FinalizeInput,
+} from './batch-jobs.ts'
+export type { BatchJobRow, BatchJobStatus } from './batch-row.ts'
+export type { Digest, DigestInput, DigestType } from './digest.ts'
 export { type ExecutionFacts, statusOf, type TaskExecutionRow, type TaskExecutionStatus } from './execution-row.ts'
 export {
   type MemberJobOptions,
@@ -31,6 +42,7 @@ export {
   type UserTaskType,
   type WorkspacePipeline,
 } from './pipeline-jobs.ts'
+export type { NotifyOn, ProjectOptions, ProjectRow, ScrapingInterval } from './project.ts'
 export type { PipelineJobRow, PipelineJobStatus } from './run-row.ts'
 export {
   type FunctionExecutionOptions,
