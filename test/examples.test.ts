@@ -32,6 +32,7 @@ test('every example program says what it prints', () => {
     'examples/resume-after-crash.ts',
     'examples/rights-and-roles.ts',
     'examples/run-a-command.ts',
+    'examples/scrape/main.ts',
     'examples/task-executions/main.ts',
     'examples/write-your-own-executor/main.ts',
     'examples/write-your-own-policy/main.ts',
