@@ -72,6 +72,12 @@ const GOALS: readonly Goal[] = [
     const label = `jobs due at one moment (${name}): ms until committed`
     return { label, digits: 0, of: (figure) => figure('due', name, 'allMs'), reach: { atMost: 300 } }
   }),
+  {
+    label: 'items of a batch, stored: times one insert and one update per item',
+    digits: 2,
+    of: (figure) => ratio(figure, 'items', ['storage', 'plain'], 'itemsPerSecond'),
+    reach: { atLeast: 0.7 },
+  },
   ...(['children', 'tasks'] as const).flatMap((name): readonly Goal[] => [
     {
       label: `${name} of one job, begun, told, ended, left: ms`,

@@ -81,6 +81,10 @@ async function measure({ kind, name, jobs, folder, against }: Asked): Promise<Me
       const { heap } = await import('./heap.ts')
       return await heap(jobs, folder)
     }
+    case 'items': {
+      const { storedItems } = await import('./items.ts')
+      return await storedItems(name, jobs, folder)
+    }
     case 'list': {
       const { lists } = await import('./list.ts')
       return await lists(name, jobs, folder)

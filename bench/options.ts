@@ -16,6 +16,7 @@ export const KINDS = {
   blocking: { jobs: 10_000 },
   due: { jobs: 3_000 },
   tree: { jobs: 1_000 },
+  items: { jobs: 200_000 },
   promises: { jobs: 1_000 },
   actions: {},
   events: {},

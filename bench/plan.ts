@@ -2,6 +2,7 @@ import { WRITERS } from './blocking.ts'
 import { DUE } from './due.ts'
 import { AUDIENCES } from './following.ts'
 import type { Measurement } from './fresh-process.ts'
+import { ITEM_WRITERS } from './items.ts'
 import { jobsOf, type Kind, type Options } from './options.ts'
 import { PAGE } from './page-actions.ts'
 import { PRUNED } from './prune.ts'
@@ -52,6 +53,8 @@ function rowsOf(kind: Kind, jobs: number, against: string | undefined): readonly
       return labelled(kind, DUE, jobs)
     case 'tree':
       return labelled(kind, PARTS, jobs)
+    case 'items':
+      return labelled(kind, ITEM_WRITERS, jobs)
     case 'events':
       return labelled(kind, AUDIENCES, jobs)
     case 'transition':

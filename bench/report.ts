@@ -21,6 +21,7 @@ const HEADINGS: { readonly [kind in Kind]: string } = {
   blocking:
     'How long a turn of the event loop, a transaction and a call of the storage last under the load of closed: ms',
   due: 'Jobs that fall due at one moment: milliseconds until all are committed; SQLite FULL',
+  items: 'Items of a batch per second, added and ended in transactions of 1,000; SQLite FULL',
   tree: 'Parts of one job: milliseconds until all are begun, told, ended, and (begun again) left; SQLite FULL',
   promises: 'Promises that a job of a closed loop makes, those of its client included',
   actions: 'What one may do with the jobs of a page, by policy and chart: milliseconds',
