@@ -6,6 +6,7 @@ import { cursorSchema, limitSchema, name } from './options.ts'
 const POOLS_MAX = 100
 const FUNCTIONS_MAX = 1_000
 const CLAIMS_MAX = 1_000
+const QUEUES_MAX = 5_000
 const LINES_MAX = 1_000
 
 /** The longest wait of a claim, in milliseconds. */
@@ -27,14 +28,20 @@ const wait = z.union([z.string(), z.number()]).transform((given, context): numbe
 })
 
 /** What an agent says of itself. */
-export const registrationSchema = z.strictObject({
-  name: name.optional(),
-  pools: poolsSchema.default([]),
-  functions: z
-    .array(z.strictObject({ name, version: name.exactOptional() }))
-    .min(1)
-    .max(FUNCTIONS_MAX),
-})
+export const registrationSchema = z
+  .strictObject({
+    name: name.optional(),
+    pools: poolsSchema.default([]),
+    functions: z
+      .array(z.strictObject({ name, version: name.exactOptional() }))
+      .min(1)
+      .max(FUNCTIONS_MAX),
+  })
+  // An agent may take tasks from a queue for each function in each pool. Each claim looks at all of them.
+  .refine(({ pools, functions }) => functions.length * (pools.length + 1) <= QUEUES_MAX, {
+    message: `should be at most ${QUEUES_MAX} functions, counted once for each pool and once more`,
+    path: ['functions'],
+  })
 
 /** The options of `claim`. */
 export const claimSchema = z.strictObject({

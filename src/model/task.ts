@@ -260,7 +260,11 @@ export function parseAgentTask<Input, Output>(
   options: TaskOptions<Input, Output>,
   takesJobInput = false,
 ): TaskSettings {
-  const { executor = AGENT_EXECUTOR } = options
+  const { executor = AGENT_EXECUTOR, recovery } = options
+  // No report of an agent counts after its lease, so the task would be awaited for ever.
+  if (recovery === 'await') {
+    throw new JobchartError('INVALID_DEFINITION', "a task for agents cannot have recovery: 'await'; react to task.lost")
+  }
   return { ...parseTask({ ...options, executor }, refused(NO_AGENT), takesJobInput), isForAgents: true }
 }
 

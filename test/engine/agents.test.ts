@@ -750,6 +750,15 @@ describe('what reaches an agent', () => {
 })
 
 describe('the rights of agents', () => {
+  test('an agent with too many functions in too many pools is refused', async () => {
+    const { engine } = await started()
+    const { agents } = engine.asAgent({ id: 'a1' })
+    const pools = Array.from({ length: 99 }, (_, index) => `p${index}`)
+    const functions = Array.from({ length: 51 }, (_, index) => ({ name: `f${index}` }))
+    expect(await codeOf(agents.register({ pools, functions }))).toBe('INVALID_INPUT')
+    expect(await codeOf(agents.register({ pools, functions: functions.slice(1) }))).toBe('ok')
+  })
+
   test('a person cannot claim or report, and an agent cannot read, submit or manage', async () => {
     const { ada, engine, id, claim } = await claimed()
     expect(await codeOf(ada.agents.register({ functions: [{ name: 'x' }] }))).toBe('FORBIDDEN')

@@ -138,6 +138,7 @@ describe('a task for agents', () => {
     expect(wrong({ functoin: 'x' })).toThrow(refusal(/^functoin is not an option of agentTask/))
     expect(wrong({ function: 5 })).toThrow(refusal(/^function should be text of 1 to 200 characters, or a function/))
     expect(wrong({ version: '' })).toThrow(refusal(/^version should be text/))
+    expect(wrong({ recovery: 'await' })).toThrow(refusal(/cannot have recovery: 'await'/))
     expect(taskSettings(agentTask({ retry: { limit: 2 } }))).toMatchObject({ isForAgents: true, retry: { limit: 2 } })
     expect(taskSettings(task({}, () => 1))).toMatchObject({ isForAgents: false })
     expect(taskSettings(program({}, { command: 'ls' }))).toMatchObject({ isForAgents: false })
