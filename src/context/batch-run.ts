@@ -85,6 +85,8 @@ export class BatchRun {
     this.#counts = { total: start.again === undefined ? total : undefined, ...start.counts }
     this.#begun = start.begun
     this.#isBeyondSuspects = start.losses === 0
+    // The mark stays until the end of the item is stored, so that a further loss is put down to the item.
+    if (this.#hasCulprit) this.#careful = start.careful
   }
 
   /** Runs all items. Resolves with their counts when the last end is stored. */
@@ -217,7 +219,10 @@ export class BatchRun {
     const added = this.#added
     this.#added = []
     const ended = this.#ended.splice(0, PIECE)
-    for (const { status } of ended) this.#counts[status]++
+    for (const { status, index } of ended) {
+      this.#counts[status]++
+      if (this.#hasCulprit && index === this.#start.careful) this.#careful = undefined
+    }
     this.#wakeReader()
     return {
       ...{ added, ended, counts: this.#countsNow(), begun: this.#begun },
@@ -266,10 +271,15 @@ export class BatchRun {
 
   // Whether the next item must run alone, because it may have caused losses.
   get #mustRunAlone(): boolean {
-    const { losses, begun, careful } = this.#start
-    // If an item has run alone when the last attempt was lost, that item ends as failed. The others run as usual.
-    if (losses < CAREFUL_LOSSES || (careful !== undefined && losses >= LOSSES_MAX)) return false
+    const { losses, begun } = this.#start
+    if (losses < CAREFUL_LOSSES || this.#hasCulprit) return false
     return this.#careful !== undefined || (this.#candidates[this.#next]?.index ?? begun + 1) <= begun
+  }
+
+  // Whether an item ran alone when the last attempt was lost. That item ends as failed, and the others run as usual.
+  get #hasCulprit(): boolean {
+    const { losses, careful } = this.#start
+    return careful !== undefined && losses >= LOSSES_MAX
   }
 
   /** How many items were read and may not begin yet. */
