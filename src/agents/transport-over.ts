@@ -90,18 +90,25 @@ function answered(answer: AgentAnswer): unknown {
 }
 
 /**
- * Answers a request of an agent, as {@link transportOver} sends it. Never rejects.
+ * Answers a request of an agent, as {@link transportOver} sends it. Whatever the request is, it is answered.
  *
  * @param transport  the calls of this agent: `session.agents`. Which agent it is, your server decides, e.g. by
  *   `engine.authenticateAgent(credential)`.
  * @param request  any value: it is checked.
  * @param options  the signal ends a call that waits, e.g. when the connection is closed.
+ * @throws {JobchartError} `INVALID_INPUT` the transport has no calls of an agent.
  */
 export async function answerAgent(
   transport: AgentTransport,
   request: unknown,
   options: AgentCallOptions = {},
 ): Promise<AgentAnswer> {
+  if (typeof transport?.register !== 'function') {
+    throw new JobchartError(
+      'INVALID_INPUT',
+      'answerAgent should get the calls of an agent: session.agents of its session',
+    )
+  }
   try {
     const { call, ...given } = isOptions(request) ? request : {}
     if (typeof call !== 'string' || !Object.hasOwn(CALLS, call)) {

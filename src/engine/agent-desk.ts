@@ -18,6 +18,8 @@ export interface WaitingAgent {
   readonly promise: () => void
   /** Called with the tasks that were claimed for it in one commit. If none is promised, the agent no longer waits. */
   readonly give: (claimed: readonly ClaimedForAgent[]) => void
+  /** Ends the wait without a task. */
+  readonly end: () => void
   /** Called with a promised task. `undefined`: it could not be claimed. */
   readonly keep: (claimed: ClaimedForAgent | undefined) => void
 }
@@ -53,6 +55,13 @@ export class AgentDesk {
         others?.delete(waiting)
         if (others?.size === 0) this.#byQueue.delete(queue)
       }
+    }
+  }
+
+  /** Ends the waits of an agent, which then brings no task. */
+  end(agent: AgentKey): void {
+    for (const waiting of [...this.#waiting]) {
+      if (waiting.agent.id === agent.id && waiting.agent.tenant === agent.tenant) waiting.end()
     }
   }
 

@@ -88,7 +88,9 @@ async function endLease(core: Core, { jobId, token, until }: Lease): Promise<voi
             const task = now.tasks.find((each) => each.token === token)
             if (task === undefined) return undefined
             const how = until === REVOKED ? LOSS.revoked : LOSS.silent
-            const loss = { ...how, invocation: task.invocation, steps }
+            // Code that has not begun cannot have crashed the agent.
+            const begun = task.handle === undefined ? { isCrash: false } : {}
+            const loss = { ...how, ...begun, invocation: task.invocation, steps }
             return lose(jobs.typeOf(now), now, loss, context, jobs)
           },
         }),

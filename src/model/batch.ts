@@ -197,7 +197,10 @@ function parseRemoteBatch<Input>(options: RemoteBatchOptions<Input>): TaskSettin
   checkOptions('a batch without each', options, { ...WHOLE, items: callback, each: anything })
   const { items, each, executor = AGENT_EXECUTOR, ...whole } = options
   const settings = parseTask<Input, BatchCounts>({ ...whole, executor }, () => {
-    throw new JobchartError('INVALID_DEFINITION', `a batch without each is run by the executor "${executor}"`)
+    throw new JobchartError(
+      'INVALID_DEFINITION',
+      `a batch without each needs an executor with a module, or agents; "${executor}" runs functions: give each, or name another executor`,
+    )
   })
   // The cast is safe: the function is called only with inputs that it was typed for.
   const batch = { totalOf: totalBy(items as ItemSettings['items'], false) }

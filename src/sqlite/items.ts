@@ -67,11 +67,12 @@ export class Items {
     this.#endWaiting = prepare(`
       UPDATE items INDEXED BY items_status SET status = ?, at = ?, error = ?
       WHERE n = ? AND status = 'waiting' AND number > ? AND number <= ?`)
-    // A `careful` mark that was not there before counts as a recorded step.
+    // A `careful` mark counts as a recorded step, unless it was there before.
     this.#record = prepare(`
-      INSERT INTO batches (n, invocation, recorded, careful) VALUES (?1, ?2, ?3 + (?4 IS NOT NULL), ?4)
+      INSERT INTO batches (n, invocation, recorded, careful) VALUES (?, ?, ?, ?)
       ON CONFLICT DO UPDATE SET
-        recorded = recorded + ?3 + (?4 IS NOT NULL AND ?4 IS NOT careful), careful = ?4`)
+        recorded = recorded + excluded.recorded - (excluded.careful IS NOT NULL AND excluded.careful IS careful),
+        careful = excluded.careful`)
     this.#recorded = prepare(`SELECT invocation, recorded FROM batches WHERE n = ? AND recorded > 0`)
     this.#removeRecorded = prepare(`DELETE FROM batches WHERE n = ?`)
     this.#withKey = prepare(`
@@ -101,16 +102,18 @@ export class Items {
     this.#add(n, invocation, added, at)
     let count = 0
     for (const item of ended) count += this.#endOne(n, invocation, item, at)
-    this.#record.run(n, invocation, count, progress.careful ?? null)
+    const { careful = null } = progress
+    this.#record.run(n, invocation, careful === null ? count : count + 1, careful)
   }
 
   #add(n: number, invocation: number, added: readonly AddedItem[], at: number): void {
     for (let first = 0; first < added.length; ) {
       const isMany = added.length - first >= ROWS_TOGETHER
       const next = first + (isMany ? ROWS_TOGETHER : 1)
-      const values: (number | string | null)[] = [n, invocation, at]
+      const values: (number | string | null)[] = []
       for (const { index, key, input } of added.slice(first, next)) {
-        values.push(batchNumber(invocation, index), key === String(index) ? '' : key, jsonOrNull(input))
+        const number = batchNumber(invocation, index)
+        values.push(n, invocation, at, number, key === String(index) ? '' : key, jsonOrNull(input))
       }
       const statement = isMany ? this.#addMany : this.#addOne
       statement.run(...values)
@@ -182,12 +185,9 @@ export class Items {
   }
 }
 
-// Parameters 1 to 3 are the same in all rows.
+// Parameters have no numbers: Node 22 binds numbered ones by name only.
 function addingSql(count: number): string {
-  const rows = Array.from({ length: count }, (_, row) => {
-    const own = [4, 5, 6].map((place) => `?${row * 3 + place}`)
-    return `(?1, ?2, ?3, ${own.join(', ')}, 'waiting', 0)`
-  })
+  const rows = Array.from({ length: count }, () => `(?, ?, ?, ?, ?, ?, 'waiting', 0)`)
   return `INSERT INTO items (${ADDED_COLUMNS}) VALUES ${rows.join(', ')} ON CONFLICT DO NOTHING`
 }
 

@@ -180,6 +180,17 @@ describe('a claim', () => {
     expect(await agent.claim()).toHaveLength(1)
   })
 
+  test('ends when its agent registers again, because it may be of a process that has died', async () => {
+    const host = await started()
+    const dead = await agentOf(host, 'a1')
+    const waiting = dead.claim({ wait: '60s' })
+    await host.bench.clock.settle()
+    const agent = await agentOf(host, 'a1')
+    expect(await waiting).toEqual([])
+    await host.ada.submit(job, { file: 'x' })
+    expect(await agent.claim()).toHaveLength(1)
+  })
+
   test('in an engine that stops ends with an error', async () => {
     const host = await started()
     const agent = await agentOf(host, 'a1')
@@ -410,10 +421,20 @@ describe('a lease', () => {
     const agent = await agentOf(host, 'a1')
     const { id } = await host.ada.submit(plain)
     for (let n = 0; n < 3; n += 1) {
-      expect(await agent.claim({ wait: '20s' })).toHaveLength(1)
+      const [task] = await agent.claim({ wait: '20s' })
+      await agent.started(keyOf(task as ClaimedTask))
       await bench.clock.advance(LEASE_MS)
     }
     expect(await host.ada.get(id)).toMatchObject({ status: 'failed', outcome: 'failure' })
+  })
+
+  test('that ends before the code has begun is no crash, however often that happens', async () => {
+    const { bench, agent, id, ada } = await claimed()
+    for (let n = 0; n < 5; n += 1) {
+      await bench.clock.advance(LEASE_MS)
+      expect((await ada.get(id)).status).toBe('pending')
+      expect(await agent.claim()).toHaveLength(1)
+    }
   })
 
   test('goes on over a restart of the only engine, and reports arrive at the new one', async () => {

@@ -78,6 +78,8 @@ export async function registerAgent(
       revision: (before?.revision ?? 0) + 1,
     }
     if (!(await core.storage.putAgent(stored))) continue
+    // Such a claim may be of an earlier process of the agent, which has died, and would take tasks for nobody.
+    core.desk.end(stored)
     return { id: stored.id, name: stored.name, pools: stored.pools, leaseMs: leaseMsOf(core) }
   }
 }
@@ -139,6 +141,7 @@ function waited(
         promised--
         take(claimed === undefined ? [] : [claimed])
       },
+      end: () => over(),
     }
     let leave = core.desk.wait(waiting)
     const over = () => {
