@@ -149,7 +149,7 @@ export class ItemReader {
     if (added.length === 0) return
     const taken = await this.#taken(added.map(({ key }) => key))
     for (const each of added) {
-      const by = taken.get(each.key)
+      const by = takenBy(taken, each)
       const isLong = each.key.length > KEY_CHARACTERS_MAX
       if (by !== undefined || isLong) {
         if (by !== undefined && each.error === undefined) refuse(each)(keyTaken(each.key, by))
@@ -173,7 +173,8 @@ export class ItemReader {
   async #freeKey({ key, index }: Read, taken: ReadonlyMap<string, number>): Promise<string> {
     for (let free = key; ; ) {
       free = `${free.slice(0, KEY_CHARACTERS_KEPT).toWellFormed()}#${index}`
-      if (!taken.has(free) && (await this.#taken([free])).size === 0) return free
+      const own = { key: free, index }
+      if (takenBy(taken, own) === undefined && takenBy(await this.#taken([free]), own) === undefined) return free
     }
   }
 
@@ -205,6 +206,12 @@ export class ItemReader {
     if (rows.length === 0 && range.from > this.#start.begun) return undefined
     return rows.filter((row) => isOwn(row) && row.status === 'waiting').map(({ index }) => this.unbegunEnd(index))
   }
+}
+
+// The index of another item that has this key. An item of a retry has the key that it had in the retried job.
+function takenBy(taken: ReadonlyMap<string, number>, { key, index }: Pick<Read, 'key' | 'index'>): number | undefined {
+  const by = taken.get(key)
+  return by === index ? undefined : by
 }
 
 function isOwn({ isOfRetried }: RecordedItem): boolean {

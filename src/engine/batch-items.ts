@@ -1,5 +1,6 @@
 /** The recorded items of a batch, with those of the jobs that its job retries. */
 import type { RecordedItem } from '../model/batch-piece.ts'
+import { batchStart } from '../model/batch-record.ts'
 import { JobchartError } from '../model/error.ts'
 import { BATCH_NUMBERS, batchNumber } from '../model/item.ts'
 import type { AgainRun, BatchAgain, BatchRun, Job } from '../model/job.ts'
@@ -13,30 +14,42 @@ export interface BatchOf {
   readonly invocation: number
 }
 
-/** The most jobs that are followed from a retry to the job that it retries, and so on. */
-const JOBS_MAX = 20
 /** How many items of one job a read returns at most. */
 const ITEMS_AT_ONCE = 1_000
 
-/** The batch of a task, then those of the jobs that its job retries, nearest first. */
+/**
+ * The batch of a task, then those of the jobs that its job retries, nearest first.
+ *
+ * @throws {JobchartError} `INVALID_STATE` one of these jobs was deleted, so nobody knows which items are to run.
+ */
 export async function batchesOf(storage: StorageConnection, job: Job, task: Task): Promise<readonly BatchOf[]> {
-  const run = { invoke: stepAddress(job, task), ordinal: task.ordinal }
-  const retried = await retriedJobs(storage, job)
-  return [{ jobId: job.id, invocation: task.invocation }, ...batchesIn(retried, run)]
+  const own = { jobId: job.id, invocation: task.invocation }
+  if (batchStart(job, task).again === undefined) return [own]
+  const { jobs, isWhole } = await retriedJobs(storage, job)
+  if (!isWhole) throw retriedGone(job, 'so nobody knows which items of the batch are to run')
+  return [own, ...batchesIn(jobs, { invoke: stepAddress(job, task), ordinal: task.ordinal })]
+}
+
+/** The jobs that a job retries, nearest first. `isWhole`: none of them was deleted. */
+interface RetriedJobs {
+  readonly jobs: readonly Job[]
+  readonly isWhole: boolean
 }
 
 // A retry that runs all items again has nothing to do with the items of the job that it retries.
-async function retriedJobs(storage: StorageConnection, job: Job): Promise<readonly Job[]> {
-  const found: Job[] = []
-  let { again, retryOf } = job
-  while (again !== undefined && retryOf !== undefined && found.length < JOBS_MAX) {
-    const retried = await storage.get(retryOf)
-    if (retried === undefined) break
-    found.push(retried)
-    again = retried.again
-    retryOf = retried.retryOf
+async function retriedJobs(storage: StorageConnection, { again, retryOf }: Job): Promise<RetriedJobs> {
+  const jobs: Job[] = []
+  for (let next = retryOf; jobs.length < (again?.jobs ?? 0); ) {
+    const retried = next === undefined ? undefined : await storage.get(next)
+    if (retried === undefined || retried.deletedAt !== undefined) return { jobs, isWhole: false }
+    jobs.push(retried)
+    next = retried.retryOf
   }
-  return found
+  return { jobs, isWhole: true }
+}
+
+function retriedGone({ id }: Job, what: string): JobchartError {
+  return new JobchartError('INVALID_STATE', `a job that this one retries was deleted, ${what}`, { jobId: id })
 }
 
 function batchesIn(jobs: readonly Job[], { invoke, ordinal }: Omit<BatchRun, 'invocation'>): readonly BatchOf[] {
@@ -122,7 +135,8 @@ function indexOf({ number, invocation }: StoredItem): number {
 /**
  * Which items of a job's batches run again in its retry.
  *
- * @throws {JobchartError} `INVALID_STATE` only the failed items are to run again, and there are none.
+ * @throws {JobchartError} `INVALID_STATE` only the failed items are to run again, and there are none. Or nobody knows which
+ * items were completed.
  */
 export async function retriedItems(
   storage: StorageConnection,
@@ -140,13 +154,18 @@ export async function retriedItems(
 }
 
 async function againOf(storage: StorageConnection, job: Job, items: BatchAgain['items']): Promise<BatchAgain> {
-  const jobs = [job, ...(await retriedJobs(storage, job))]
+  const retried = await retriedJobs(storage, job)
+  // Items that a deleted job has completed would run again.
+  if (items === 'rest' && !retried.isWhole) {
+    throw retriedGone(job, 'so nobody knows which items were completed; use items: "failed", or fresh: true')
+  }
+  const jobs = [job, ...retried.jobs]
   const runs: AgainRun[] = []
   for (const { invoke, ordinal } of allRuns(jobs)) {
     const batches = batchesIn(jobs, { invoke, ordinal })
     runs.push({ invoke, ordinal, ...(countsInRecord(job, batches) ?? (await countsOfRows(storage, batches))) })
   }
-  return { items, runs }
+  return { items, runs, jobs: jobs.length }
 }
 
 // The batches of all these jobs. A retry may have ended before it entered each batch of the job that it retries.

@@ -13,6 +13,12 @@ import type { Core } from './core.ts'
 import { PROGRESS_MS } from './pause.ts'
 import type { Change } from './tick.ts'
 
+/** A key of an item, and the index of that item. */
+interface RecordedKey {
+  readonly key: string
+  readonly index: number
+}
+
 /** The attempt of a batch that reports. */
 export interface BatchReporter {
   /** The record of the job with which the attempt was started. */
@@ -61,19 +67,31 @@ export class BatchReports {
   }
 
   /** The recorded items of the batch, with those of the jobs that its job retries. */
-  async recordedItems({ from, to }: { readonly from: number; readonly to: number }): Promise<readonly RecordedItem[]> {
-    const { storage } = this.#core
-    const { job, task, call } = this.#of
-    return await call(async () => {
-      this.#batches ??= await batchesOf(storage, job, task)
-      return await itemsBetween(storage, this.#batches, from, to)
+  recordedItems({ from, to }: { readonly from: number; readonly to: number }): Promise<readonly RecordedItem[]> {
+    return this.#read((batches) => itemsBetween(this.#core.storage, batches, from, to))
+  }
+
+  /** Which of these keys of items the batch has recorded. If several jobs have a key, that of the first one counts. */
+  itemKeys(keys: readonly string[]): Promise<readonly RecordedKey[]> {
+    return this.#read(async (batches) => {
+      const found = new Map<string, number>()
+      for (const { jobId, invocation } of batches.toReversed()) {
+        for (const { key, index } of await this.#core.storage.itemKeys(jobId, invocation, keys)) found.set(key, index)
+      }
+      return [...found].map(([key, index]) => ({ key, index }))
     })
   }
 
-  /** Which of these keys of items this invocation of the batch has recorded. */
-  itemKeys(keys: readonly string[]): Promise<readonly { readonly key: string; readonly index: number }[]> {
+  // Reads of the batch and of those that its job retries. If one of them is deleted meanwhile, the read throws.
+  #read<Result>(read: (batches: readonly BatchOf[]) => Promise<Result>): Promise<Result> {
+    const { storage } = this.#core
     const { job, task, call } = this.#of
-    return call(() => this.#core.storage.itemKeys(job.id, task.invocation, keys))
+    return call(async () => {
+      this.#batches ??= await batchesOf(storage, job, task)
+      const found = await read(this.#batches)
+      await batchesOf(storage, job, task)
+      return found
+    })
   }
 
   /** Publishes nothing more. Returns the writes that publish the last counts, to be committed with the attempt's end. */

@@ -73,6 +73,8 @@ export interface BatchAgain {
   readonly items: 'failed' | 'rest'
   /** The batches of the retried job. Any other batch runs all its items. */
   readonly runs: readonly AgainRun[]
+  /** How many jobs have the items of these batches: the retried job, and those that it retries itself. */
+  readonly jobs: number
 }
 
 /**

@@ -49,7 +49,8 @@ export const batchChecks: Checks = {
   'S11 a job keeps its batches, and which items of the retried job run again': async ({ clock, open }) => {
     const [storage, reader] = [await open(), await open('other')]
     const created = newJob({ id: 'a' }, clock.now())
-    const again = { items: 'failed', runs: [{ invoke: 'i', ordinal: 1, completed: 2, failed: 1 }] } as const
+    const runs = [{ invoke: 'i', ordinal: 1, completed: 2, failed: 1 }]
+    const again = { items: 'failed', runs, jobs: 1 } as const
     await commitOne(storage, insertOf({ ...created, job: { ...created.job, again } }))
     const job = await getJob(reader, 'a')
     assert.deepEqual(job, { ...created.job, again })

@@ -72,6 +72,135 @@ test('a job runs its items, and its retry runs the failed ones', async () => {
   expect(await codeOf(ada.retry(again, { items: 'failed' }))).toBe('INVALID_STATE')
 })
 
+test('a completed item does not run again, however many retries follow each other', async () => {
+  const bench = new Bench()
+  const ran: string[] = []
+  const type = batchType(
+    batch({
+      each: ({ item }) => {
+        ran.push(String(item))
+        if (item === 'bad') throw new Error('down')
+      },
+    }),
+  )
+  const { ada } = await bench.start({ jobs: [type] })
+  let { id } = await ada.submit(type, ['a', 'bad'])
+  for (let count = 0; count < 25; count++) {
+    await bench.clock.advance(300)
+    id = (await ada.retry(id)).id
+  }
+  await bench.clock.advance(300)
+  expect(ran.filter((item) => item === 'a')).toEqual(['a'])
+  expect((await ada.get(id)).progress).toMatchObject({ total: 1, failed: 1 })
+})
+
+test('a retry does not run an item whose key a completed item of the retried job has', async () => {
+  const bench = new Bench()
+  const ran: string[] = []
+  const type = batchType(
+    batch({
+      key: (item) => String(item),
+      each: ({ item, index }) => {
+        ran.push(`${item} ${index}`)
+        if (item === 'bad') throw new Error('down')
+      },
+    }),
+  )
+  const { ada } = await bench.start({ jobs: [type] })
+  let { id } = await ada.submit(type, ['a', 'bad', 'a', 'bad'])
+  await bench.clock.advance(300)
+  for (const options of [{ items: 'failed' }, {}] as const) {
+    id = (await ada.retry(id, options)).id
+    await bench.clock.advance(300)
+    expect((await ada.get(id)).progress).toMatchObject({ total: 3, completed: 0, failed: 3 })
+    const items: string[] = []
+    for await (const { key, attempts, error } of ada.items(id)) items.push(`${key} ${attempts} ${error?.message}`)
+    expect(items).toEqual([
+      'bad 1 down',
+      'a#3 0 the key "a" is the key of item 1 already',
+      'bad#4 0 the key "bad" is the key of item 2 already',
+    ])
+  }
+  expect(ran).toEqual(['a 1', 'bad 2', 'bad 2', 'bad 2'])
+})
+
+test('a retry ends with an error when the job that it retries is deleted meanwhile', async () => {
+  const bench = new Bench()
+  const ran: number[] = []
+  let isDown = true
+  let gate: Promise<void> | undefined
+  const type = batchType(
+    batch({
+      source: async function* () {
+        yield 'bad'
+        await gate
+        for (let count = 0; count < 2_000; count++) yield 'good'
+      },
+      each: ({ item, index }) => {
+        ran.push(index)
+        if (item === 'bad' && isDown) throw new Error('down')
+      },
+    }),
+  )
+  const { ada } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type)
+  await bench.clock.advance(300)
+  expect(ran).toHaveLength(2_001)
+  isDown = false
+  const opened = Promise.withResolvers<void>()
+  gate = opened.promise
+  const again = await ada.retry(id)
+  await bench.clock.advance(300)
+  await ada.delete(id)
+  opened.resolve()
+  await bench.clock.advance(300)
+  expect(ran).toHaveLength(2_002)
+  expect(await ada.get(again.id)).toMatchObject({ status: 'failed', error: { code: 'INVALID_STATE' } })
+})
+
+describe('after the deletion of a job that was retried', () => {
+  /** A job of which item `bad` failed, its retry that waits, and an engine that runs it when the first is deleted. */
+  async function deleted(items?: 'failed') {
+    const bench = new Bench()
+    const ran: string[] = []
+    const type = batchType(
+      batch({
+        each: ({ item }) => {
+          ran.push(String(item))
+          if (item === 'bad') throw new Error('down')
+        },
+      }),
+    )
+    const first = await bench.start({ jobs: [type] })
+    const { id } = await first.ada.submit(type, ['a', 'bad'])
+    await bench.clock.advance(300)
+    await first.engine.stop()
+    const idle = await bench.start({ jobs: [type], work: false })
+    const again = await idle.ada.retry(id, items === undefined ? {} : { items })
+    await idle.ada.delete(id)
+    const { ada } = await bench.start({ jobs: [type] })
+    await bench.clock.advance(1_000)
+    return { bench, ada, ran, id: again.id }
+  }
+
+  test.each([undefined, 'failed'] as const)('its retry fails, and runs no item (items: %s)', async (items) => {
+    const { ada, ran, id } = await deleted(items)
+    expect(ran).toEqual(['a', 'bad'])
+    const { status, error, progress } = await ada.get(id)
+    expect(status).toBe('failed')
+    expect(error).toMatchObject({ code: 'INVALID_STATE' })
+    expect(progress).toMatchObject({ completed: 0, failed: 0 })
+  })
+
+  test('a retry of the retry is refused, unless it runs all items', async () => {
+    const { bench, ada, ran, id } = await deleted()
+    expect(await codeOf(ada.retry(id))).toBe('INVALID_STATE')
+    await ada.retry(id, { fresh: true })
+    await bench.clock.advance(1_000)
+    expect(ran).toEqual(['a', 'bad', 'a', 'bad'])
+  })
+})
+
 test('a retry of a job without a batch has no failed items', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'plain', execute: () => 1 })

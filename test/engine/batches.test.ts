@@ -404,6 +404,7 @@ describe('a retry of a job with a batch', () => {
     expect((await bench.row(again.id)).again).toEqual({
       items: 'failed',
       runs: [{ invoke: 'batch', ordinal: 1, completed: 2, failed: 1 }],
+      jobs: 1,
     })
   })
 
