@@ -300,10 +300,11 @@ export class BatchRun {
   #countsNow(): BatchCounts {
     const { total, completed, failed, skipped } = this.#counts
     if (total === undefined) return { completed, failed, skipped }
-    if (!this.#isClosing || !this.#isRead) return { total, completed, failed, skipped }
-    // Items of a list that were never read have no row, and count as skipped.
     const open = this.#live
+    // An earlier attempt may have known fewer items, e.g. because its source has failed.
     const all = Math.max(total, this.#settled + open)
+    if (!this.#isClosing || !this.#isRead) return { total: all, completed, failed, skipped }
+    // Items of a list that were never read have no row, and count as skipped.
     return { total: all, completed, failed, skipped: all - completed - failed - open }
   }
 

@@ -105,10 +105,19 @@ export class NonRetryableError extends Error {
  * value cannot be stored.
  */
 export function isFinalError(thrown: unknown): boolean {
-  if (thrown instanceof NonRetryableError) return true
   if (typeof thrown !== 'object' || thrown === null) return false
-  const code = thrown instanceof JobchartError ? thrown.code : undefined
+  if (isA(NonRetryableError, thrown)) return true
+  const code = isA(JobchartError, thrown) ? thrown.code : undefined
   return code === 'NOT_STORABLE' || code === 'PAYLOAD_TOO_LARGE' || thrownField(thrown, 'name') === NON_RETRYABLE
+}
+
+// `instanceof` reads the prototype, which throws for some proxies.
+function isA<Made>(made: abstract new (...given: never[]) => Made, thrown: unknown): thrown is Made {
+  try {
+    return thrown instanceof made
+  } catch {
+    return false
+  }
 }
 
 /**

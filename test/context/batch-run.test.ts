@@ -114,6 +114,20 @@ describe('an item that fails', () => {
     })
   })
 
+  test('may throw anything', async () => {
+    const { proxy, revoke } = Proxy.revocable({}, {})
+    revoke()
+    const thrown = [undefined, null, Symbol('odd'), 10n, proxy, Object.create(null)]
+    const world = new BatchWorld()
+    const each = ({ index }: { index: number }) => {
+      throw thrown[index - 1]
+    }
+    const retry = { limit: 1, backoff: '1s' }
+    const { ended } = world.attempt({ each, retry }, upTo(thrown.length))
+    await world.clock.advance(10_000)
+    expect(await ended).toEqual({ total: 6, completed: 0, failed: 6, skipped: 0 })
+  })
+
   test('runs again after its back-off, and takes no place meanwhile', async () => {
     const world = new BatchWorld()
     const { ended } = world.attempt({ concurrency: 1, retry: { limit: 2, backoff: '10s' } }, upTo(2))
@@ -315,6 +329,28 @@ describe('a source', () => {
     expect(counts.total).toBe(counts.completed + counts.skipped)
     expect(isClosed).toBe(true)
     expect(world.statuses).not.toContain('waiting')
+  })
+
+  test('fails, and has more items after a loss: the counts never exceed the total', async () => {
+    const world = new BatchWorld()
+    let isDown = true
+    const source = async function* () {
+      for (let n = 1; n <= 10; n++) yield n
+      if (isDown) throw new Error('connection lost')
+      for (let n = 11; n <= 30; n++) yield n
+      await new Promise<void>((resume) => world.clock.timer(10_000, resume))
+    }
+    const first = world.attempt({ source, concurrency: 2 })
+    await settled(world)
+    world.lost(first)
+    isDown = false
+    world.onPiece(({ counts: { total = Number.POSITIVE_INFINITY, completed, failed, skipped }, running }) => {
+      expect(completed + failed + skipped + running).toBeLessThanOrEqual(total)
+    })
+    const { ended } = world.attempt({ source, concurrency: 2, each: () => 1 })
+    await world.clock.advance(10_000)
+    await ended.catch(() => {})
+    expect(world.store.counts.total).toBe(30)
   })
 
   test.each([
