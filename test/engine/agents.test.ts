@@ -478,6 +478,28 @@ describe('reports', () => {
     expect(await statusOf(admin.get(id))).toBe('failed')
   })
 
+  test('progress without a number is refused, no lines are no report, and a report after the end is stale', async () => {
+    const { agent, claim, id, ada } = await claimed()
+    await agent.started(claim)
+    expect(await codeOf(agent.progress(claim, Number.NaN))).toBe('INVALID_INPUT')
+    await agent.progress(claim, { completed: 1, total: 4 })
+    await agent.progress(claim, 3)
+    expect((await ada.get(id)).progress).toMatchObject({ completed: 3, total: 4 })
+    await agent.log(claim, [])
+    expect(await all(ada.logs(id))).toEqual([])
+    await agent.event(claim, { type: 'checking' })
+    await agent.done(claim, [])
+    const late = [
+      agent.progress(claim, 4),
+      agent.event(claim, { type: 'checking' }),
+      agent.item(claim, 'late'),
+      agent.step(claim, 'late', 1),
+      agent.started(claim),
+      agent.release(claim),
+    ]
+    expect(await Promise.all(late.map(codeOf))).toEqual(late.map(() => 'STALE_CLAIM'))
+  })
+
   test('what an attempt has recorded is given to the next one', async () => {
     const host = await started()
     const agent = await agentOf(host, 'a1')
@@ -869,6 +891,50 @@ describe('the rights of agents', () => {
       },
       { name: 'slow', agents: ['a2'], functions: [{ name: 'other' }], seenAt: expect.any(String), running: 0 },
     ])
+  })
+
+  test('a pool whose agents have never called is listed, and pools are sorted by name', async () => {
+    const host = await started()
+    await host.admin.agents.enroll({ id: 'later', pools: ['slow', 'fast'] })
+    expect(await host.ada.agents.pools()).toEqual([
+      { name: 'fast', agents: [], functions: [], running: 0 },
+      { name: 'slow', agents: [], functions: [], running: 0 },
+    ])
+  })
+
+  test('a pool lists all of its agents, also more than one read gives', async () => {
+    const host = await started()
+    const probe = await host.bench.probe()
+    const names = Array.from({ length: 1_001 }, (_, number) => `a${String(number).padStart(4, '0')}`)
+    await Promise.all(
+      names.map((id) =>
+        probe.putAgent({
+          ...{ tenant: 'default', id, name: id, createdBy: 'root', pools: ['fast'], functions: [] },
+          ...{ createdAt: 1, revision: 1 },
+        }),
+      ),
+    )
+    expect((await host.ada.agents.pools()).map(({ agents }) => agents)).toEqual([names])
+  })
+
+  test('the engine’s own session lists the agents of all tenants', async () => {
+    const host = await started()
+    await agentOf(host, 'a1')
+    const other = host.engine.asAgent({ id: 'a2', tenant: 'other' }).agents
+    await other.register({ functions: [{ name: 'x' }] })
+    const { items } = await host.engine.system.agents.list()
+    expect(items.map(({ tenant, id }) => [tenant, id])).toEqual([
+      ['default', 'a1'],
+      ['other', 'a2'],
+    ])
+  })
+
+  test('two registrations of one agent at once both succeed', async () => {
+    const host = await started()
+    const agent = host.engine.asAgent({ id: 'a1' }).agents
+    const both = ['x', 'y'].map((name) => agent.register({ functions: [{ name }] }))
+    expect((await Promise.all(both)).map(({ id }) => id)).toEqual(['a1', 'a1'])
+    expect((await host.admin.agents.list()).items).toHaveLength(1)
   })
 
   test('agents of another tenant are not listed', async () => {
