@@ -97,11 +97,20 @@ describe('answerAgent', () => {
   })
 
   test('does not show errors that are not typed', async () => {
-    const broken = { claim: async () => Promise.reject(new Error('SELECT secret')) } as unknown as AgentTransport
+    const fails = async () => Promise.reject(new Error('SELECT secret'))
+    const broken = { register: fails, claim: fails } as unknown as AgentTransport
     expect(await answerAgent(broken, { call: 'claim' })).toEqual({
       ok: false,
       code: 'OUTCOME_UNKNOWN',
       message: 'the engine could not answer',
+    })
+  })
+
+  test('refuses a session in place of its calls of an agent', async () => {
+    const session = { agents: {} } as never
+    await expect(answerAgent(session, { call: 'claim' })).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+      message: expect.stringContaining('session.agents'),
     })
   })
 })
