@@ -51,9 +51,14 @@ export function batch<Item = unknown, Output = unknown, Input = unknown>(
  * @throws {JobchartError} `INVALID_DEFINITION` an option is invalid.
  */
 export function batchRun<Item = unknown, Output = unknown, Input = unknown>(
-  options: BatchRunOptions<Item, Output, Input>,
+  // Here, nothing but `items` and `source` says what the input is.
+  options: Omit<BatchRunOptions<Item, Output>, 'items' | 'source'> & {
+    readonly items?: (of: { readonly input: Input }) => readonly unknown[]
+    readonly source?: (of: { readonly input: Input; readonly signal: AbortSignal }) => unknown
+  },
 ): (context: TaskContext<Input>) => Promise<BatchCounts> {
-  return codeOf(parseItems(options))
+  // The cast is safe: the functions are called only with inputs of the invoke that they were typed for.
+  return codeOf(parseItems(options as BatchRunOptions<Item, Output>))
 }
 
 function codeOf(settings: ItemSettings): (context: TaskContext) => Promise<BatchCounts> {
