@@ -14,8 +14,13 @@ export interface BatchOf {
   readonly invocation: number
 }
 
-/** How many items of one job a read returns at most. */
+/** How many rows of one job are merged with those of others at a time. */
 const ITEMS_AT_ONCE = 1_000
+/** How many items are read at a time. Each may have an input and an output of 1 MiB, of which nothing is kept. */
+const READ_AT_ONCE = 100
+
+/** What is kept of an item. */
+type Row = Pick<StoredItem, 'number' | 'invocation' | 'key' | 'status' | 'attempts'>
 
 /**
  * The batch of a task, then those of the jobs that its job retries, nearest first.
@@ -67,7 +72,7 @@ export async function itemsBetween(
   to: number,
 ): Promise<readonly RecordedItem[]> {
   const [own] = batches
-  const pages = await Promise.all(batches.map((batch) => rowsOf(storage, batch, from, to, to - from + 1)))
+  const pages = await pagesOf(storage, batches, from, to, to - from + 1)
   const newest = newestOf(batches, pages, to)
   return [...newest].sort(([a], [b]) => a - b).map(([index, { item, batch }]) => recorded(index, item, batch !== own))
 }
@@ -90,13 +95,13 @@ export async function rowsAhead(
 }
 
 interface Newest {
-  readonly item: StoredItem
+  readonly item: Row
   readonly batch: BatchOf
 }
 
 function newestOf(
   batches: readonly BatchOf[],
-  pages: readonly (readonly StoredItem[])[],
+  pages: readonly (readonly Row[])[],
   to: number,
 ): ReadonlyMap<number, Newest> {
   const newest = new Map<number, Newest>()
@@ -109,8 +114,21 @@ function newestOf(
   return newest
 }
 
-function recorded(index: number, { key, status, attempts = 0 }: StoredItem, isOfRetried: boolean): RecordedItem {
+function recorded(index: number, { key, status, attempts = 0 }: Row, isOfRetried: boolean): RecordedItem {
   return { index, key, status, attempts, ...(isOfRetried ? { isOfRetried } : {}) }
+}
+
+// The rows of each batch, one batch after the other.
+async function pagesOf(
+  storage: StorageConnection,
+  batches: readonly BatchOf[],
+  from: number,
+  to: number,
+  limit: number,
+): Promise<readonly (readonly Row[])[]> {
+  const pages: (readonly Row[])[] = []
+  for (const batch of batches) pages.push(await rowsOf(storage, batch, from, to, limit))
+  return pages
 }
 
 async function rowsOf(
@@ -119,16 +137,19 @@ async function rowsOf(
   from: number,
   to: number,
   limit: number,
-): Promise<readonly StoredItem[]> {
-  const last = Math.min(to, BATCH_NUMBERS - 1)
-  return await storage.items(jobId, {
-    after: batchNumber(invocation, from) - 1,
-    to: batchNumber(invocation, last),
-    limit,
-  })
+): Promise<readonly Row[]> {
+  const last = batchNumber(invocation, Math.min(to, BATCH_NUMBERS - 1))
+  const rows: Row[] = []
+  for (let after: number | undefined = batchNumber(invocation, from) - 1; after !== undefined; ) {
+    const most = Math.min(READ_AT_ONCE, limit - rows.length)
+    const found: readonly StoredItem[] = await storage.items(jobId, { after, to: last, limit: most })
+    for (const { input, output, error, ...row } of found) rows.push(row)
+    after = found.length < most || rows.length >= limit ? undefined : found.at(-1)?.number
+  }
+  return rows
 }
 
-function indexOf({ number, invocation }: StoredItem): number {
+function indexOf({ number, invocation }: Row): number {
   return number - batchNumber(invocation, 0)
 }
 
@@ -188,10 +209,7 @@ async function countsOfRows(storage: StorageConnection, batches: readonly BatchO
   const counts = { completed: 0, failed: 0 }
   let from = 1
   for (;;) {
-    const first = from
-    const pages = await Promise.all(
-      batches.map((batch) => rowsOf(storage, batch, first, BATCH_NUMBERS - 1, ITEMS_AT_ONCE)),
-    )
+    const pages = await pagesOf(storage, batches, from, BATCH_NUMBERS - 1, ITEMS_AT_ONCE)
     // A full page may end before the others. Items behind that place are read with the next pages.
     const to = Math.min(...pages.map(endOfPage))
     for (const { item } of newestOf(batches, pages, to).values()) {
@@ -202,7 +220,7 @@ async function countsOfRows(storage: StorageConnection, batches: readonly BatchO
   }
 }
 
-function endOfPage(page: readonly StoredItem[]): number {
+function endOfPage(page: readonly Row[]): number {
   const last = page.length < ITEMS_AT_ONCE ? undefined : page.at(-1)
   return last === undefined ? Number.POSITIVE_INFINITY : indexOf(last)
 }

@@ -1,5 +1,5 @@
 /** Batches with their runner, from the chart's entry to the chart's verdict. */
-import { batch, batchRun, defineJob } from 'jobchart'
+import { batch, batchRun, defineJob, memoryStorage, type Storage } from 'jobchart'
 import { createAgent } from 'jobchart/agents'
 import { explore } from 'jobchart/testing'
 import { describe, expect, test } from 'vitest'
@@ -156,6 +156,41 @@ test('a retry ends with an error when the job that it retries is deleted meanwhi
   await bench.clock.advance(300)
   expect(ran).toHaveLength(2_002)
   expect(await ada.get(again.id)).toMatchObject({ status: 'failed', error: { code: 'INVALID_STATE' } })
+})
+
+test('at most 100 recorded items are read at a time, because each may be large', async () => {
+  const disk = memoryStorage()
+  const limits: number[] = []
+  const storage: Storage = {
+    open: async (host) => {
+      const inner = await disk.open(host)
+      const items: typeof inner.items = (id, query) => {
+        limits.push(query.limit)
+        return inner.items(id, query)
+      }
+      return { ...inner, items }
+    },
+  }
+  const bench = new Bench(storage)
+  let isDown = true
+  const each = ({ index }: { index: number }) => {
+    if (isDown && index > 1_500) throw new Error('down')
+  }
+  const type = batchType(batch({ each }))
+  const { ada } = await bench.start({ jobs: [type] })
+  let { id } = await ada.submit(
+    type,
+    Array.from({ length: 1_600 }, (_, place) => place),
+  )
+  await bench.clock.advance(300)
+  id = (await ada.retry(id)).id
+  await bench.clock.advance(300)
+  isDown = false
+  id = (await ada.retry(id)).id
+  await bench.clock.advance(300)
+  expect((await ada.get(id)).progress).toMatchObject({ total: 100, completed: 100 })
+  expect(limits.length).toBeGreaterThan(20)
+  expect(Math.max(...limits)).toBe(100)
 })
 
 describe('after the deletion of a job that was retried', () => {
