@@ -78,7 +78,8 @@ const PERIOD_MS = { daily: DAY_MS, weekly: 7 * DAY_MS }
 /** A run that began at most so long before the period is found, if it ended in the period. */
 const RUN_MS_MAX = 30 * DAY_MS
 
-// The runs that ended since the digest before this one, up to the creation of this one.
+// The runs that ended since the digest before this one was created, and before this one was. A run that ends in the same
+// millisecond is in the next digest: this one may come before it is stored.
 async function collected({ job: type, engine }: Options, input: DigestInput, { id }: { id: string }): Promise<Digest> {
   if (engine === undefined) throw new Error('batchJobs({ engine }) is needed for digests')
   const { owner, tenant, period } = input
@@ -97,7 +98,7 @@ async function collected({ job: type, engine }: Options, input: DigestInput, { i
     })
     for (const { id: run, outcome, labels, endedAt = '', tenant: of } of page.items) {
       const at = Date.parse(endedAt)
-      if (of !== tenant || !(at > since && at <= until)) continue
+      if (of !== tenant || !(at >= since && at < until)) continue
       if (outcome === 'success' && labels[PROJECT.onSuccess] === period) ended.completed.push(run)
       if (outcome === 'failure' && labels[PROJECT.onFailure] === period) ended.failed.push(run)
     }

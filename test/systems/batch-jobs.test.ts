@@ -392,6 +392,21 @@ describe('projects', () => {
   })
 })
 
+test('a run that ends in the moment of a digest is in the next one', async () => {
+  const { ada, batches, clock } = await account(
+    { each: () => Promise.reject(new Error('down')) },
+    { sweep: '1h', poll: '1h', heartbeat: '1h' },
+  )
+  const notificationConfig = { notifyOnFailure: 'daily' } as const
+  await ada.pipelines.define(batches.project({ id: 'p', list: ['u1'], scrapingInterval: 'daily', notificationConfig }))
+  await ada.pipelines.define(batches.digests({ id: 'mails', period: 'daily', owner: 'ada', tenant: 'one' }))
+  await clock.advance(3 * 86_400_000)
+  const ids = async (pipeline: string) => (await ada.list({ pipeline, order: 'oldest' })).items
+  const failed = (await ids('mails')).flatMap(({ output }) => (output as { readonly failed: readonly string[] }).failed)
+  const runs = (await ids('p')).map(({ id }) => id)
+  expect(failed).toEqual(runs.slice(0, 3))
+})
+
 describe('rights', () => {
   test('people see their own jobs, an administrator those of the account, and nobody those of another account', async () => {
     const world = await account()
