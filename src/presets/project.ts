@@ -48,11 +48,13 @@ export interface ProjectRow {
 
 const ITEMS_MAX = 100_000
 const notifyOn = z.enum(['never', 'with_every_run', 'daily', 'weekly'])
+const INTERVAL = /^(hourly|daily|weekly|monthly|once|\S+( +\S+){4})$/
+const INTERVAL_SHOULD = 'should be hourly, daily, weekly, monthly, once, or a cron pattern of five fields'
 const optionsSchema = z.strictObject({
   id: z.string(),
   name: z.string().min(1).max(200).optional(),
   list: z.array(z.unknown()).max(ITEMS_MAX),
-  scrapingInterval: z.string().default('weekly'),
+  scrapingInterval: z.string().regex(INTERVAL, INTERVAL_SHOULD).default('weekly'),
   scheduledAt: z.string().default('now'),
   schedulingEnabled: z.boolean().default(true),
   timeZone: z.string().default('UTC'),

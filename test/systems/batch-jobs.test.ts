@@ -352,6 +352,8 @@ describe('projects', () => {
   test.each([
     ['list', { id: 'p' }],
     ['scrapingInterval', { id: 'p', list: [], scrapingInterval: 7 }],
+    ['hourly, daily, weekly', { id: 'p', list: [], scrapingInterval: 'dayly' }],
+    ['scrapingInterval', { id: 'p', list: [], scrapingInterval: '0 0 2 * * *' }],
     ['scheduledAt', { id: 'p', list: [], scrapingInterval: 'monthly', scheduledAt: 'tomorrow' }],
     ['notifyOnFailure', { id: 'p', list: [], notificationConfig: { notifyOnFailure: 'yes' } }],
     ['other', { id: 'p', list: [], other: 1 }],
