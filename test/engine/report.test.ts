@@ -224,6 +224,16 @@ describe('a report as CSV', () => {
     expect(lines[250]).toMatchObject({ 'input.url': 'z', more: '' })
   })
 
+  test.each(['=1+1', '+1', '-1', '@sum', '\t=1', '\r=1', '\n=1', '＝1'])(
+    'shows %j as text, not as a formula',
+    async (text) => {
+      const setup = await setUp()
+      const id = await jobWith(setup, [item(1, { key: text, input: { text }, output: text, error: error(text) })])
+      const columns = ['key', 'reason', 'input.text', 'output']
+      expect((await csvOf(setup.ada.report(id, { format: 'csv', columns })))[1]).toEqual(columns.map(() => `'${text}`))
+    },
+  )
+
   test('of a job without items has the header only, and as JSON it is an empty list', async () => {
     const setup = await setUp()
     const id = await jobWith(setup, [])

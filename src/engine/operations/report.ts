@@ -304,8 +304,13 @@ function isObject(value: Json): value is { readonly [field: string]: Json } {
 function csv(header: readonly string[], cells: (item: ReportedItem) => readonly (Json | undefined)[]): Layout {
   const text = (lines: readonly (readonly (Json | undefined)[])[]) =>
     // A spreadsheet would run a cell such as `=HYPERLINK(…)` as a formula, so such texts get an apostrophe.
-    stringify([...lines], { escape_formulas: true, cast: { boolean: String } })
+    stringify([...lines], { escape_formulas: true, cast: { boolean: String, string: escapedLineFeed } })
   return { begin: text([header]), page: (items) => text(items.map(cells)), end: () => '' }
+}
+
+// `escape_formulas` knows all other characters that a formula may begin with.
+function escapedLineFeed(text: string): string {
+  return text.startsWith('\n') ? `'${text}` : text
 }
 
 /** Returns the function that reads a column of an item. */
