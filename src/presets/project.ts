@@ -18,8 +18,10 @@ export interface ProjectOptions {
   /** Default `'weekly'`. */
   readonly scrapingInterval?: ScrapingInterval
   /**
-   * When the next run starts: ISO 8601, or `'now'`, the default. A cron pattern has times of its own. With `'now'`, a
-   * monthly project runs on the first of each month.
+   * When the next run starts: ISO 8601, or `'now'`, the default: when the project is defined. With `'now'`, a project that
+   * runs once, or whose scheduling is off, has no schedule: start it by `pipelines.run`; and a monthly one runs on the
+   * first of each month. A cron pattern has times of its own. Of a monthly project, the day and the minute count: it runs
+   * on that day of each month, from this month on, or on the last day if the day is above 28.
    */
   readonly scheduledAt?: string
   /** False: after the next run, which is at `scheduledAt`, there are no more. Default true. */
