@@ -5,9 +5,10 @@ import type { Writable } from 'node:stream'
 /**
  * A shell script. It reads commands: `+ group` adds a process group to its list and prints the group as an answer; `-
  * group` removes the group. Its standard input ends when the engine's process ends, even by SIGKILL. The script then
- * kills all groups on the list.
+ * kills all groups on the list. It ignores SIGPIPE, because the process may end before it has read the last answer.
  */
 const GUARD = `
+trap '' PIPE
 groups=' '
 while read -r what group; do
   case $what in

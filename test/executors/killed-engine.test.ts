@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { sqliteStorage } from 'jobchart/sqlite'
 import { expect, onTestFinished, test } from 'vitest'
@@ -78,6 +79,33 @@ test.runIf(process.platform === 'linux')(
     writeFileSync(join(folder, 'go'), '')
     expect(await ada.result(job)).toMatchObject({ outcome: 'success', exitCode: 0 })
     expect(begunIn(folder)).toHaveLength(2)
+  },
+)
+
+test.runIf(process.platform === 'linux')(
+  'the guard also kills if its engine dies before it has answered, and so cannot read the answer',
+  async () => {
+    const script = fileURLToPath(new URL('./guarding.ts', import.meta.url))
+    const host = spawn(process.execPath, [script], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const said: string[] = []
+    createInterface({ input: host.stdout }).on('line', (line) => said.push(line))
+    const programs = [0, 1].map(() => spawn('/bin/sleep', ['1000'], { detached: true, stdio: 'ignore' }).pid ?? 0)
+    onTestFinished(() => {
+      host.kill('SIGKILL')
+      for (const program of programs) if (isAlive(program)) process.kill(program, 'SIGKILL')
+    })
+    const [first, second] = programs
+    host.stdin.write(`${first}\n`)
+    await until(() => said.includes(`guarded ${first}`))
+    const [guard = { id: 0 }] = childrenOf(host.pid ?? 0).filter(({ command }) => command.includes('read -r what'))
+    // Stopped, so that it does not read what it is told before the engine dies.
+    process.kill(guard.id, 'SIGSTOP')
+    host.stdin.write(`${second}\n`)
+    await until(() => said.includes(`told ${second}`))
+    host.kill('SIGKILL')
+    await once(host, 'exit')
+    process.kill(guard.id, 'SIGCONT')
+    await until(() => !programs.some(isAlive))
   },
 )
 
