@@ -45,6 +45,7 @@ export class AgentReports implements TaskChannel {
   #lines: AgentLine[] = []
   #waitingCharacters = 0
   #droppedLines = 0
+  #lineCalls = 0
   #sendingLines: Promise<void> | undefined
   #progress: Progress | undefined
   #isProgressDue = false
@@ -102,7 +103,8 @@ export class AgentReports implements TaskChannel {
     await turn(this.#task.clock)
     while (this.#lines.length > 0) {
       const lines = this.#nextLines()
-      await this.#note(({ transport, claim }) => transport.log(claim, lines))
+      const number = ++this.#lineCalls
+      await this.#note(({ transport, claim }) => transport.log(claim, lines, number))
     }
     this.#sendingLines = undefined
   }

@@ -19,7 +19,7 @@ const CALLS = {
   heartbeat: ['beat'],
   started: ['claim'],
   progress: ['claim', 'report'],
-  log: ['claim', 'lines'],
+  log: ['claim', 'lines', 'number'],
   item: ['claim', 'key', 'report'],
   items: ['claim', 'piece'],
   recordedItems: ['claim', 'range'],

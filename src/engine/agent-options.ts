@@ -72,6 +72,9 @@ export const linesSchema = z
   .array(z.strictObject({ text: z.string(), stream: z.enum(['stdout', 'stderr']).exactOptional() }))
   .max(LINES_MAX)
 
+/** The number of a call that adds lines. */
+export const lineNumberSchema = z.int().min(1).optional()
+
 const PIECE_MAX = 1_000
 
 const index = z.int().min(1)

@@ -67,12 +67,12 @@ export async function reportProgress(reporting: Reporting, told: ProgressReport 
   reporting.core.dispatcher.progressed(job.id, stamped)
 }
 
-/** Adds lines to the job's log. */
-export async function reportLines(reporting: Reporting, lines: readonly AgentLine[]): Promise<void> {
+/** Adds lines to the job's log. Lines with the number of an earlier call are not added again. */
+export async function reportLines(reporting: Reporting, lines: readonly AgentLine[], number?: number): Promise<void> {
   const { core, claim } = reporting
   if (lines.length === 0) return
   const at = core.clock.now()
-  const id = Buffer.from(core.clock.randomBytes(9)).toString('base64url')
+  const id = number ?? Buffer.from(core.clock.randomBytes(9)).toString('base64url')
   const key = `${claim.token}.${id}`
   await noted(reporting, { kind: 'log', key, lines: lines.map(({ text, stream }) => lineOf(text, at, stream)) })
   core.publisher.logged(claim.job)

@@ -10,6 +10,7 @@ import {
   exitSchema,
   failSchema,
   itemKeysSchema,
+  lineNumberSchema,
   linesSchema,
   pieceSchema,
   rangeSchema,
@@ -87,8 +88,11 @@ export function agentsOf(call: Call): Agents {
     heartbeat: (beat, options) => call((core, who) => heartbeat(core, who, beat, given(options, []))),
     started: (claim) => report(claim, reportStart),
     progress: (claim, told) => report(claim, (reporting) => reportProgress(reporting, told)),
-    log: (claim, lines) =>
-      report(claim, async (reporting) => reportLines(reporting, await parseWith(linesSchema, lines, 'lines'))),
+    log: (claim, lines, number) =>
+      report(claim, async (reporting) => {
+        const parsed = await parseWith(linesSchema, lines, 'lines')
+        await reportLines(reporting, parsed, await parseWith(lineNumberSchema, number, 'number'))
+      }),
     item: (claim, key, item) => report(claim, (reporting) => reportItem(reporting, key, item)),
     items: (claim, piece) =>
       report(claim, async (reporting) => reportItems(reporting, await parseWith(pieceSchema, piece, 'items'))),

@@ -42,8 +42,11 @@ export interface AgentTransport {
   /** Reports that the code runs now. The `timeout` of the attempt counts from here. */
   readonly started: (claim: ClaimKey) => Promise<void>
   readonly progress: (claim: ClaimKey, report: ProgressReport | number) => Promise<void>
-  /** Adds lines to the job's log: at most 1,000. */
-  readonly log: (claim: ClaimKey, lines: readonly AgentLine[]) => Promise<void>
+  /**
+   * Adds lines to the job's log: at most 1,000. `number`: a whole number, 1 or more, that no other call under this claim
+   * has. A call with a number may be repeated: its lines are added once.
+   */
+  readonly log: (claim: ClaimKey, lines: readonly AgentLine[], number?: number) => Promise<void>
   /** Records the result of one part of the work. */
   readonly item: (claim: ClaimKey, key: string, report?: ItemReport) => Promise<void>
   /** Writes items of a batch: at most 1,000 new ones and 1,000 ends. */

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import {
   agentTask,
+  batch,
   type CommandSchemas,
   createEngine,
   defineJob,
@@ -56,6 +57,19 @@ const type = defineJob({
   }),
 })
 
+/** A job of one batch, which the function `batch` of an agent runs. */
+const batchType = defineJob({
+  type: 'agent-conformance-batch',
+  lifecycle: setup({ actors: { items: batch({ function: 'batch' }) } }).createMachine({
+    initial: 'working',
+    states: {
+      working: { invoke: { id: 'items', src: 'items', onDone: 'done', onError: 'failed' } },
+      done: { type: 'final', tags: 'success' },
+      failed: { type: 'final', tags: 'failure' },
+    },
+  }),
+})
+
 type Connect = (served: AgentTransport) => Promise<AgentTransport>
 
 /** An engine whose tasks are run by agents. Its clock is virtual; a connection may take real time. */
@@ -67,7 +81,7 @@ export class AgentBench {
   constructor(connect: Connect) {
     this.#connect = connect
     const executors = { agents: agents({ lease: LEASE_MS }) }
-    this.#engine = createEngine({ jobs: [type], storage: memoryStorage(), clock: this.clock, executors })
+    this.#engine = createEngine({ jobs: [type, batchType], storage: memoryStorage(), clock: this.clock, executors })
   }
 
   /** Connects an agent. */
@@ -86,6 +100,14 @@ export class AgentBench {
   async submit(input: Json = null): Promise<string> {
     const { id } = await (await this.#engine).system.submit(type, input)
     return id
+  }
+
+  /** An agent that has claimed the batch of a new job. */
+  async claimedBatch(): Promise<{ readonly agent: AgentTransport; readonly task: ClaimedTask; claim: ClaimKey }> {
+    const agent = await this.agent('first', { functions: [{ name: 'batch' }] })
+    await (await this.#engine).system.submit(batchType)
+    const task = await this.claim(agent)
+    return { agent, task, claim: keyOf(task) }
   }
 
   /** An agent that has claimed the task of a new job. */
@@ -264,6 +286,54 @@ export const agentChecks: { readonly [name: string]: Check } = {
     const error = await refused(agent.register({ functions: [] }), 'INVALID_INPUT')
     assert.match(error.message, /functions/)
     assert.deepEqual(error.issues?.[0]?.path, ['functions'])
+  },
+
+  'AG1 the items of a batch arrive with their values, and can be read': async (bench) => {
+    const { agent, task, claim } = await bench.claimedBatch()
+    const error = { name: 'Error', message: 'broken' }
+    const counts = { total: 3, completed: 0, failed: 0, skipped: 0 }
+    const begun = { counts, running: 2, begun: 2 }
+    const added = [1, 2, 3].map((index) => ({ index, key: `item-${index}`, input: VALUE }))
+    await agent.items(claim, { ...begun, added, ended: [] })
+    const completed = { index: 1, status: 'completed', attempts: 1, output: VALUE } as const
+    const failed = { index: 2, status: 'failed', attempts: 2, error } as const
+    const after = { counts: { ...counts, completed: 1, failed: 1 }, running: 0, begun: 2 }
+    // The second call repeats the first one, as after a lost answer.
+    await agent.items(claim, { ...after, added: [], ended: [completed, failed] })
+    await agent.items(claim, { ...after, added: [], ended: [completed, failed] })
+    const recorded = await agent.recordedItems(claim, { from: 1, to: 2 })
+    assert.deepEqual(
+      recorded.map(({ index, key, status }) => [index, key, status]),
+      [
+        [1, 'item-1', 'completed'],
+        [2, 'item-2', 'failed'],
+      ],
+    )
+    assert.deepEqual(await agent.itemKeys(claim, ['item-3', 'no such item']), [{ key: 'item-3', index: 3 }])
+    const session = await bench.session()
+    const items = await all(session.items(task.job.id))
+    assert.deepEqual(
+      items.map(({ key, status, output, error: said }) => [key, status, output, said?.message]),
+      [
+        ['item-1', 'completed', VALUE, undefined],
+        ['item-2', 'failed', undefined, 'broken'],
+        ['item-3', 'waiting', undefined, undefined],
+      ],
+    )
+    const { progress } = await session.get(task.job.id)
+    assert.deepEqual([progress?.total, progress?.completed, progress?.failed], [3, 1, 1])
+  },
+
+  'AG1 lines that are sent twice under one number are added once': async (bench) => {
+    const { agent, task, claim } = await bench.claimed()
+    await agent.log(claim, [{ text: 'one' }], 1)
+    await agent.log(claim, [{ text: 'one' }], 1)
+    await agent.log(claim, [{ text: 'one' }], 2)
+    const lines = await all((await bench.session()).logs(task.job.id))
+    assert.deepEqual(
+      lines.map(({ text }) => text),
+      ['one', 'one'],
+    )
   },
 
   'AG6 calls take effect in their order': async (bench) => {

@@ -159,6 +159,24 @@ describe('an engine that is away', () => {
 })
 
 describe('a connection that loses answers', () => {
+  test('stores each line once, although the agent sends it again', async () => {
+    const { clock, agent, submit, session, code } = await open()
+    const one = agent()
+    await one.start()
+    const id = await submit()
+    one.connection.mode = 'deaf'
+    code.last.context.log('first')
+    await clock.advance(5_000)
+    expect(one.connection.count('log')).toBeGreaterThan(1)
+    one.connection.mode = 'up'
+    code.last.context.log('second')
+    code.last.finish('over')
+    await clock.advance(5_000)
+    const lines = []
+    for await (const { text } of session.logs(id)) lines.push(text)
+    expect(lines).toEqual(['first', 'second'])
+  })
+
   test('lets the agent repeat what may be repeated, and not an event', async () => {
     const { clock, agent, submit, view } = await open()
     const outcomes: unknown[] = []
