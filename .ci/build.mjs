@@ -19,8 +19,10 @@ if (!isUpToDate()) {
   console.log('Building jobchart, which is done again only when its source has changed …')
   const started = performance.now()
   const tsup = ['node_modules/tsup/dist/cli-default.js', '--silent']
-  const { status } = spawnSync(process.execPath, tsup, { stdio: 'inherit' })
+  // The warnings of a build that succeeds are for those who change the build: `npm run build` shows them.
+  const { status, stdout, stderr } = spawnSync(process.execPath, tsup, { encoding: 'utf8' })
   if (status !== 0) {
+    console.error(`${stdout}${stderr}`)
     console.error('The build failed.')
     process.exit(status ?? 1)
   }
