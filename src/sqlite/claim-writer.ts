@@ -1,7 +1,8 @@
 import { JobchartError } from '../model/error.ts'
-import type { Job } from '../model/job.ts'
+import { claimableTasks, type Job } from '../model/job.ts'
 import type { Task } from '../model/task.ts'
-import type { Claim, ClaimDecision, Claimed, Write, WrittenRow } from '../port/storage.ts'
+import type { Changeset, Claim, ClaimDecision, Claimed, JobWrite, Route, Write, WrittenRow } from '../port/storage.ts'
+import { isClaimable } from './job-columns.ts'
 import type { JobTable } from './job-table.ts'
 import type { JobTrees } from './job-trees.ts'
 import type { LimitKeys } from './limit-keys.ts'
@@ -28,28 +29,96 @@ const OF_QUEUE = 8
 
 type Taken = Extract<ClaimDecision, { kind: 'claim' }>
 
-/** Claims ready tasks, in order, after the changesets of the commit are written (S9, S10, S19, S20, S44). */
+/** A new job whose task is claimed as the job's row is written. */
+export interface ClaimedNew {
+  /** The job as claimed: this is the record to write. */
+  readonly job: Job
+  readonly invocation: number
+  readonly executor: string
+  /** The events of the claim. */
+  readonly events: JobWrite['events']
+}
+
+/**
+ * Claims ready tasks, in order, after the changesets of the commit are written (S9, S10, S19, S20, S44).
+ *
+ * The common case is faster: if no task is ready when the commit begins, and there is room for all tasks that its
+ * changesets add, then the order of the claims does not matter. A new job is then written once, as claimed.
+ */
 export class ClaimWriter {
+  readonly id: string
   readonly claimed: Claimed[] = []
   readonly #claim: Claim
   readonly #parts: ClaimParts
   readonly #room: Map<string, number>
+  readonly #routes: readonly Route[]
+  /** How many of the tasks that the changesets add are not claimed yet. `undefined`: this is not the common case. */
+  #added: number | undefined
   #isStopped = false
+  /** The decisions on new jobs that could not be written as claimed. They are not decided again. */
+  readonly #decided = new Map<Job, ClaimDecision>()
   /** Tasks that this claim has already tried and that may still be ready. Each task is tried only once. */
   readonly #asked = new Set<string>()
   /** Queues from which this claim takes no more tasks. Their tasks need not be in `#asked`: no search finds them. */
   readonly #closed = new Set<string>()
 
   constructor(claim: Claim, parts: ClaimParts) {
+    this.id = claim.id
     this.#claim = claim
     this.#parts = parts
     this.#room = new Map(claim.room)
+    this.#routes = parts.paused.open(claim.routes)
+  }
+
+  /**
+   * Finds out whether new jobs can be claimed as they are written. Call it before the changesets are written.
+   *
+   * Not with limits or queues: a changeset may free a place under a key, so that older tasks can be claimed; and the
+   * tasks of a queue go to agents in turn.
+   */
+  begin(changesets: readonly Changeset[]): void {
+    const routes = this.#routes
+    if (routes.some(({ limits, queues }) => limits !== undefined || queues !== undefined)) return
+    const added = addedTasks(changesets)
+    if (added === 0 || routes.some(({ executor }) => (this.#room.get(executor) ?? 0) < added)) return
+    const room = new Map([...this.#room.keys()].map((executor) => [executor, 1]))
+    const search = { at: this.#claim.at, room, ofQueue: 1, more: 0, closed: this.#closed }
+    if (this.#parts.ready.first(routes, search).length === 0) this.#added = added
+  }
+
+  /** Claims the task of a new job before the job is written. `undefined`: the job must be written as it is. */
+  claimNew(job: Job): ClaimedNew | undefined {
+    const [task, ...others] = job.tasks
+    if (this.#added === undefined || this.#isStopped || task === undefined || others.length > 0) return undefined
+    const { executor, availableAt, limitKey, queue, invocation } = task
+    if (limitKey !== undefined || queue !== undefined || availableAt > this.#claim.at) return undefined
+    if (!isClaimable(job, task) || !this.#hasRoute(job, executor)) return undefined
+    const decision = this.#ask(job, task)
+    const [write, ...further] = decision.kind === 'claim' ? decision.writes : []
+    if (write?.op === 'update' && further.length === 0 && claimableTasks(write.job).length === 0) {
+      return { job: write.job, invocation, executor, events: write.events }
+    }
+    this.#isStopped ||= decision.kind === 'stop'
+    this.#decided.set(job, decision)
+    return undefined
+  }
+
+  #hasRoute({ type, version }: Job, executor: string): boolean {
+    return this.#routes.some((each) => each.executor === executor && each.type === type && each.version === version)
+  }
+
+  /** Records that a new job was written as claimed. */
+  tookNew({ job, invocation, executor }: ClaimedNew, rows: readonly WrittenRow[]): void {
+    if (this.#added !== undefined) this.#added--
+    this.#room.set(executor, (this.#room.get(executor) ?? 0) - 1)
+    this.claimed.push({ job, invocation, rows })
   }
 
   /** Picks and claims ready tasks as long as there is room. */
   finish(): void {
+    if (this.#added === 0) return
     const { at } = this.#claim
-    const routes = this.#parts.paused.open(this.#claim.routes)
+    const routes = this.#routes
     // The first search asks for as many tasks as there is room for. Some of them may not be claimable, so each further
     // search asks for more.
     let [spare, ofQueue] = [0, OF_QUEUE]
@@ -123,6 +192,8 @@ export class ClaimWriter {
 
   // If a record in the job's tree cannot be decoded, the task is skipped, so that other tasks are still claimed (S23).
   #ask(job: Job, task: Task): ClaimDecision {
+    const known = this.#decided.get(job)
+    if (known !== undefined) return known
     try {
       return this.#claim.decide({ job, task, tree: this.#parts.trees.of(job) })
     } catch (error) {
@@ -139,6 +210,28 @@ export class ClaimWriter {
     if (isReady) this.#asked.add(keyOf(n, invocation))
     return !isReady
   }
+}
+
+/**
+ * How many claimable tasks the jobs have that the changesets write; of a changed job, also those that it had before. If
+ * a new job is written twice, infinitely many: it must not be claimed between its writes.
+ */
+function addedTasks(changesets: readonly Changeset[]): number {
+  const inserted = new Set<string>()
+  let count = 0
+  for (const { writes } of changesets) {
+    for (const write of writes) {
+      if (write.op === 'insert' || write.op === 'update') count += claimableTasks(write.job).length
+      if (write.op === 'insert') inserted.add(write.job.id)
+      else if (inserted.has(jobIdOf(write))) return Number.POSITIVE_INFINITY
+    }
+  }
+  return count
+}
+
+function jobIdOf(write: Write): string {
+  if (write.op === 'update') return write.job.id
+  return 'jobId' in write ? write.jobId : ''
 }
 
 function keyOf(n: number, invocation: number): string {

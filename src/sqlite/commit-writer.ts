@@ -21,6 +21,8 @@ type Update = Extract<Write, { op: 'update' }>
 /** One changeset while it is written. */
 interface Writing {
   readonly id: string
+  /** True: it has no other writes, so nothing of it can be rolled back later. */
+  readonly isSingle?: true
   readonly rows: WrittenRow[]
 }
 
@@ -49,6 +51,7 @@ export class CommitWriter {
 
   /** Applies each changeset whole or not at all, and then claims ready tasks. */
   write(): Commit {
+    this.#claim?.begin(this.#changesets)
     for (const changeset of this.#changesets) this.#results.push(this.#apply(changeset))
     this.#claim?.finish()
     return { results: this.#results, claimed: this.#claim?.claimed ?? [] }
@@ -68,7 +71,7 @@ export class CommitWriter {
     const [first] = writes
     try {
       if (writes.length > 1) this.#writeAll(writes, { id, rows })
-      else if (first !== undefined) this.#write(first, { id, rows })
+      else if (first !== undefined) this.#write(first, { id, rows, isSingle: true })
     } catch (error) {
       if (!(error instanceof Refused)) throw error
       for (const write of writes) {
@@ -166,11 +169,16 @@ export class CommitWriter {
       this.#limitRefusal(limits, job)
     if (refusal !== undefined) throw new Refused(jobs.numberOf(job.id) === undefined ? refusal : CONFLICT)
     const n = log.next
-    if (!jobs.insert(n, job)) throw new Refused(CONFLICT)
+    const claimed = writing.isSingle === true ? this.#claim?.claimNew(job) : undefined
+    if (!jobs.insert(n, claimed?.job ?? job)) throw new Refused(CONFLICT)
     const from = stepsOf === undefined ? undefined : jobs.numberOf(stepsOf)
     if (from !== undefined) notes.copySteps(from, n)
     this.#append(n, write.events, writing)
     this.#written(job)
+    if (claimed === undefined) return
+    const rows: WrittenRow[] = []
+    this.#append(n, claimed.events, { id: this.#claim?.id ?? '', rows })
+    this.#claim?.tookNew(claimed, rows)
   }
 
   #update(write: Update, writing: Writing): void {

@@ -8,8 +8,9 @@
  * agent is a row of its own, so a heartbeat writes no job (`leases.ts`).
  *
  * **What a commit writes** (`commit-writer.ts`). A commit is one transaction: BEGIN IMMEDIATE, its changesets in order,
- * its claim (`claim-writer.ts`), COMMIT. An update sets only the columns that differ from the old record, so SQLite
- * rewrites only the indexes of these columns. A change of one task writes one row, however many tasks the job has.
+ * its claim (`claim-writer.ts`), COMMIT. A new job whose task can be claimed at once is written once, as claimed. An
+ * update sets only the columns that differ from the old record, so SQLite rewrites only the indexes of these columns. A
+ * change of one task writes one row, however many tasks the job has.
  *
  * **When it fails.** A refused changeset leaves nothing behind: a single write is checked before it is made, and
  * several writes use a savepoint. Waiting for another process's lock does not block the event loop (`write-queue.ts`).
