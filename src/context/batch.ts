@@ -8,6 +8,8 @@ import {
   type RemoteBatchOptions,
 } from '../model/batch.ts'
 import type { BatchCounts } from '../model/batch-piece.ts'
+import { markedAsBatchRun } from '../model/batch-settings.ts'
+import { JobchartError } from '../model/error.ts'
 import type { TaskContext } from '../model/task.ts'
 import type { TaskChannel } from '../port/executor.ts'
 import { BatchRun } from './batch-run.ts'
@@ -58,12 +60,17 @@ export function batchRun<Item = unknown, Output = unknown, Input = unknown>(
   },
 ): (context: TaskContext<Input>) => Promise<BatchCounts> {
   // The cast is safe: the functions are called only with inputs of the invoke that they were typed for.
-  return codeOf(parseItems(options as BatchRunOptions<Item, Output>))
+  return markedAsBatchRun(codeOf(parseItems(options as BatchRunOptions<Item, Output>)))
 }
+
+const NO_BATCH =
+  "batchRun() runs batches, and this task is not one: in the machine, invoke batch({ function: 'its name' })"
 
 function codeOf(settings: ItemSettings): (context: TaskContext) => Promise<BatchCounts> {
   return async (context) => {
-    const work = workOf(context) ?? plainWork(context)
+    const own = workOf(context)
+    if (own !== undefined && own.batch === undefined) throw new JobchartError('INVALID_DEFINITION', NO_BATCH)
+    const work = own ?? plainWork(context)
     return await new BatchRun(settings, work, context.input, work.clock ?? systemClock()).run()
   }
 }

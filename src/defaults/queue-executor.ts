@@ -19,6 +19,7 @@ export function queueExecutor(options: QueueExecutorOptions = {}): Executor {
   const { concurrency = 10 } = options
   const queue = new PQueue({ concurrency })
   return {
+    runs: 'functions',
     room: () => concurrency - queue.pending - queue.size,
     start: (work) => queue.add(work.run),
     close: async () => {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type AnyJobType, withVersions } from '../model/definition.ts'
+import type { AnyJobType } from '../model/definition.ts'
 import { jobTypeRule } from '../model/definition-options.ts'
 import { JobchartError } from '../model/error.ts'
 import {
@@ -18,7 +18,6 @@ import {
   wholeNumber,
 } from '../model/option-checks.ts'
 import { parseRetention, type Retention, type RetentionOptions } from '../model/retention.ts'
-import type { TaskSettings } from '../model/task.ts'
 import { type Duration, durationMs, millisecondsOf } from '../model/time.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Executor } from '../port/executor.ts'
@@ -26,6 +25,7 @@ import type { Logger } from '../port/logger.ts'
 import type { Notifier } from '../port/notifier.ts'
 import type { Policy } from '../port/policy.ts'
 import type { Storage } from '../port/storage.ts'
+import { checkExecutors } from './executor-fit.ts'
 import type { OnHealth } from './health.ts'
 import type { OnPolicyError } from './policy-answer.ts'
 import type { FindPrincipal } from './principal.ts'
@@ -166,31 +166,8 @@ export function parseSettings(options: EngineOptions): Settings {
       'deadAfter should be longer than heartbeat; otherwise living engines are taken for dead',
     )
   }
-  checkExecutors(options)
+  checkExecutors(options.jobs, options.executors)
   return settings
-}
-
-function checkExecutors({ jobs, executors }: EngineOptions): void {
-  for (const { type, tasks } of jobs.flatMap((each) => [...withVersions(each)])) {
-    for (const [src, settings] of tasks) {
-      const wrong = misfitOf(settings, executors)
-      if (wrong === undefined) continue
-      throw new JobchartError(
-        'INVALID_DEFINITION',
-        `task "${src}" of job type "${type}" names the executor "${settings.executor}", ${wrong}`,
-      )
-    }
-  }
-}
-
-// Why the executor cannot run the task. `undefined`: it can.
-function misfitOf({ executor, isForAgents }: TaskSettings, executors: EngineOptions['executors']): string | undefined {
-  const named = Object.hasOwn(executors, executor) ? executors[executor] : undefined
-  if (named === undefined) return 'which is not among createEngine({ executors })'
-  if (isForAgents === (named.leaseMs !== undefined)) return undefined
-  return isForAgents
-    ? 'which is not one for agents: agents() of jobchart/executors is'
-    : 'which is for agents: make the task with agentTask(), or name another executor'
 }
 
 const isText = (text: string) => text.isWellFormed()

@@ -71,6 +71,7 @@ export function childProcess(options: ChildProcessOptions = {}): Executor {
   const guard = new ProcessGuard()
   const running = new RunningWork<ChildProgram>(concurrency)
   return {
+    runs: module === undefined ? 'programs' : 'modules',
     room: () => running.room,
     start: async (work) => {
       if (process.platform === 'win32') throw new JobchartError('INVALID_DEFINITION', NO_GROUPS)

@@ -50,6 +50,7 @@ export function workerThreads(options: WorkerThreadsOptions): Executor {
     return pool
   }
   return {
+    runs: 'modules',
     room: () => running.room,
     start: async (work) => {
       const closing = new AbortController()

@@ -81,13 +81,20 @@ export interface BatchRunOptions<Item = unknown, Output = unknown, Input = unkno
 /** The options of a batch as a whole: those of {@link task} without those that items have. */
 export type BatchTaskOptions<Input = unknown> = Omit<TaskOptions<Input>, 'output' | 'events' | 'retry' | 'timeout'>
 
-/** The options of `batch`: those of {@link task} for the batch as a whole, and those of its items. */
-export type BatchOptions<Item = unknown, Output = unknown, Input = unknown> = BatchTaskOptions<Input> &
-  BatchRunOptions<Item, Output, Input>
+/**
+ * The options of `batch`: those of {@link task} for the batch as a whole, and those of its items. `function` and
+ * `version` name code elsewhere, so they are refused beside `each`.
+ */
+export type BatchOptions<Item = unknown, Output = unknown, Input = unknown> = Omit<
+  BatchTaskOptions<Input>,
+  'function' | 'version'
+> &
+  BatchRunOptions<Item, Output, Input> & { readonly function?: never; readonly version?: never }
 
 /**
- * The options of a batch whose items run outside the engine's process, by `batchRun` in an agent or in a module. The
- * default of `executor` is `'agents'`.
+ * The options of a batch whose items run outside the engine's process, by `batchRun` in an agent or in a module. It
+ * needs a `function` or an `executor`. The default of `executor` is `'agents'`. Without a `function`, agents need one with
+ * the name of the logic (the `src` of the invoke), and a module runs its default export.
  */
 export type RemoteBatchOptions<Input = unknown> = BatchTaskOptions<Input> & {
   /** As in `batchRun`. It is needed in both places, because the engine counts the items when the batch begins. */
@@ -181,11 +188,22 @@ function parseBatch<Item, Output, Input>(
 ): TaskSettings {
   if (isRemote(options)) return parseRemoteBatch(options)
   checkOptions('batch', options, { ...WHOLE, ...RUN })
+  const named = (['function', 'version'] as const).find((option) => options[option] !== undefined)
+  if (named !== undefined) {
+    throw new JobchartError('INVALID_DEFINITION', `${named} ${NOT_BESIDE_EACH}`, {
+      issues: [{ message: NOT_BESIDE_EACH, path: [named] }],
+    })
+  }
   const { items, source, item, key, concurrency, retry, timeout, each, ...whole } = options
   const parsed = itemSettings<Item, Output, Input>(options)
   const settings = parseTask<unknown, BatchCounts>(whole as BatchTaskOptions<unknown>, code(parsed))
-  return { ...settings, batch: { totalOf: totalBy(parsed.items, source !== undefined) } }
+  return { ...settings, batch: { totalOf: totalBy(parsed.items, source !== undefined), isElsewhere: false } }
 }
+
+const NOT_BESIDE_EACH =
+  'should not be given beside each: it names code of an agent or a module, and each is code of this process. Leave out one'
+const NO_CODE =
+  'a batch should have each, the code of an item; or function, the name of the code in an agent, or with executor in a module'
 
 function isRemote<Item, Output, Input>(
   options: BatchOptions<Item, Output, Input> | RemoteBatchOptions<Input>,
@@ -194,6 +212,10 @@ function isRemote<Item, Output, Input>(
 }
 
 function parseRemoteBatch<Input>(options: RemoteBatchOptions<Input>): TaskSettings {
+  checkOptions('batch', options, { ...WHOLE, ...RUN, each: anything })
+  if (options.function === undefined && options.executor === undefined) {
+    throw new JobchartError('INVALID_DEFINITION', NO_CODE, { issues: [{ message: NO_CODE, path: ['each'] }] })
+  }
   checkOptions('a batch without each', options, { ...WHOLE, items: callback, each: anything })
   const { items, each, executor = AGENT_EXECUTOR, ...whole } = options
   const settings = parseTask<Input, BatchCounts>({ ...whole, executor }, () => {
@@ -203,7 +225,7 @@ function parseRemoteBatch<Input>(options: RemoteBatchOptions<Input>): TaskSettin
     )
   })
   // The cast is safe: the function is called only with inputs that it was typed for.
-  const batch = { totalOf: totalBy(items as ItemSettings['items'], false) }
+  const batch = { totalOf: totalBy(items as ItemSettings['items'], false), isElsewhere: true }
   return { ...settings, isForAgents: executor === AGENT_EXECUTOR, batch }
 }
 

@@ -1,5 +1,6 @@
 /** Checks of the options of a job type. */
 
+import { JobchartError } from './error.ts'
 import { isLogic, isMachine } from './logic.ts'
 import {
   anything,
@@ -8,6 +9,7 @@ import {
   duration,
   either,
   flag,
+  isOptions,
   listOf,
   names,
   type OptionRule,
@@ -48,17 +50,12 @@ const COMMON: OptionRules = {
 
 const OF_FUNCTION: OptionRules = {
   ...COMMON,
-  execute: required(callback),
   retry: anything,
   recovery: oneOf('restart', 'fail', 'await'),
   timeout: duration,
   killGrace: either(duration, oneOf('never')),
   executor: text(),
 }
-
-const OF_PROGRAM: OptionRules = { ...OF_FUNCTION, execute: anything, run: required(anything) }
-
-const OF_AGENTS: OptionRules = { ...OF_FUNCTION, execute: anything, agent: required(anything) }
 
 const OF_MACHINE: OptionRules = {
   ...COMMON,
@@ -82,32 +79,44 @@ const LIMITS: OptionRules = { concurrency: wholeNumber(1), queued: wholeNumber(1
 export function checkJobOptions(options: object): void {
   const { type, labels, limits, agent } = nestedIn(options)
   const name = typeof type === 'string' ? `job type "${type}"` : 'defineJob'
-  const kind = KINDS.find(([option]) => option in Object(options))
-  if (kind === undefined) {
-    const either: OptionRule = {
-      expected: 'a function, or run a program, or agent what agents run, or lifecycle a machine',
-      fits: () => false,
-      isRequired: true,
-    }
-    const all = { ...OF_PROGRAM, ...OF_AGENTS, ...OF_MACHINE }
-    checkOptions(name, options, { ...all, run: anything, agent: anything, lifecycle: anything, execute: either })
-  }
-  const [option, rules] = kind ?? ['lifecycle', OF_MACHINE]
-  checkOptions(name, options, rules)
-  if (option === 'agent') checkOptions(name, agent, AGENT, { prefix: 'agent.' })
+  const kinds = Object.keys(KINDS).filter((kind) => nestedIn(options)[kind] !== undefined)
+  if (kinds.length > 1) throw severalKinds(name, kinds)
+  const [kind = ''] = kinds
+  // The others may be there as `undefined`.
+  const others = Object.fromEntries(
+    Object.keys(nestedIn(options)).flatMap((each) => (each in KINDS ? [[each, anything]] : [])),
+  )
+  checkOptions(name, options, { ...others, ...(KINDS[kind] ?? NO_KIND) })
+  if (kind === 'agent') checkOptions(name, agent, AGENT, { prefix: 'agent.' })
   if (labels !== undefined) checkOptions(name, labels, LABELS, { prefix: 'labels.' })
-  const ofTask: OptionRules = option === 'lifecycle' ? LIMITS : { ...LIMITS, key: anything }
+  const ofTask: OptionRules = kind === 'lifecycle' ? LIMITS : { ...LIMITS, key: anything }
   if (limits !== undefined) checkOptions(name, limits, ofTask, { prefix: 'limits.' })
 }
 
 /** The options that say what kind of job type it is, and the rules for its options. */
-const KINDS: readonly (readonly [option: string, rules: OptionRules])[] = [
-  ['execute', OF_FUNCTION],
-  ['run', OF_PROGRAM],
-  ['agent', OF_AGENTS],
-  ['lifecycle', OF_MACHINE],
-]
+const KINDS: { readonly [kind: string]: OptionRules } = {
+  execute: { ...OF_FUNCTION, execute: required(callback) },
+  run: { ...OF_FUNCTION, run: required(anything) },
+  agent: { ...OF_FUNCTION, agent: required(anything) },
+  lifecycle: OF_MACHINE,
+}
 
-function nestedIn(options: object): { readonly [Option in 'type' | 'labels' | 'limits' | 'agent']?: unknown } {
-  return typeof options === 'object' && options !== null ? options : {}
+const NO_KIND: OptionRules = {
+  ...OF_FUNCTION,
+  ...OF_MACHINE,
+  ...{ run: anything, agent: anything, lifecycle: anything },
+  execute: {
+    expected: 'a function, or run a program, or agent what agents run, or lifecycle a machine',
+    fits: () => false,
+    isRequired: true,
+  },
+}
+
+function severalKinds(name: string, found: readonly string[]): JobchartError {
+  const message = `${name}: a job type has one of ${Object.keys(KINDS).join(', ')}; found ${found.join(' and ')}`
+  return new JobchartError('INVALID_DEFINITION', message, { issues: found.map((kind) => ({ message, path: [kind] })) })
+}
+
+function nestedIn(options: object): { readonly [option: string]: unknown } {
+  return isOptions(options) ? options : {}
 }

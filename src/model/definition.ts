@@ -1,5 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { AnyStateMachine, AnyStateNode } from 'xstate'
+import { BATCH_RUN_PLACE, isBatchRun } from './batch-settings.ts'
 import { chartHash } from './chart-hash.ts'
 import { type Commands, cancelCommand, parseCommands } from './command.ts'
 import { DEFAULT_LIFECYCLE, defaultLifecycle, reasonSchema } from './default-lifecycle.ts'
@@ -69,7 +70,7 @@ export function defineJob(options: AnyJobOptions): AnyJobType {
     retention: parseJobRetention(`job type "${type}"`, options.retention),
     ...earlier(type, version, options),
   }
-  const made = { ...common, ...('lifecycle' in options ? fromMachine(options) : fromFunction(options)) }
+  const made = { ...common, ...(isOfMachine(options) ? fromMachine(options) : fromFunction(options)) }
   checkStatuses(type, made.lifecycle, made.endLabels, made.notify)
   return made
 }
@@ -138,12 +139,17 @@ function fromFunction(options: AnyFunctionOptions): Life {
 
 // The code of a job type without a machine.
 function workOf(options: AnyFunctionOptions, settings: TaskOptions): TaskSettings {
-  if ('run' in options) return parseProgramTask(settings, options.run, true)
-  if ('agent' in options) {
+  if ('run' in options && options.run !== undefined) return parseProgramTask(settings, options.run, true)
+  if ('agent' in options && options.agent !== undefined) {
     const { function: named = options.type, version } = options.agent
     return parseAgentTask({ ...settings, function: named, ...(version === undefined ? {} : { version }) }, true)
   }
-  return parseTask(settings, options.execute, true)
+  // The cast is safe: the options were checked, and have one of the three.
+  return parseTask(settings, (options as Extract<AnyFunctionOptions, { readonly execute: unknown }>).execute, true)
+}
+
+function isOfMachine(options: AnyJobOptions): options is AnyLifecycleOptions {
+  return 'lifecycle' in options && options.lifecycle !== undefined
 }
 
 function fromMachine(options: AnyLifecycleOptions): Life {
@@ -202,14 +208,18 @@ function fromActors(lineage: Lineage): Pick<Life, 'tasks' | 'inline' | 'children
 }
 
 function logicsOf({ type, machine }: Lineage): ReadonlyMap<string, AnyLogic> {
-  const named = Object.entries(machine.implementations.actors as { readonly [src: string]: unknown })
-  const logics = new Map(named.filter((each): each is [string, AnyLogic] => isLogic(each[1])))
+  const logics = new Map<string, AnyLogic>()
+  for (const [src, actor] of Object.entries(machine.implementations.actors as { readonly [src: string]: unknown })) {
+    if (isLogic(actor)) logics.set(src, actor)
+    else if (actor !== undefined) throw noLogic(type, `the actor "${src}"`, actor)
+  }
   for (const node of stateNodes(machine.root)) {
     const configs = [node.config.invoke].flat()
     for (const [index, invoke] of node.invoke.entries()) {
       // XState names inline invokes itself, so `src` is always a string.
       const src = String(invoke.src)
       const configured: unknown = configs[index]?.src
+      if (typeof configured === 'function') throw noLogic(type, `an invoke of state "${node.id}"`, configured)
       const logic = isLogic(configured) ? configured : logics.get(src)
       if (logic === undefined) throw unknownLogic(type, node, src)
       logics.set(src, logic)
@@ -223,6 +233,15 @@ function unknownLogic(type: string, node: AnyStateNode, src: string): JobchartEr
     'INVALID_DEFINITION',
     `job type "${type}": state "${node.id}" invokes "${src}", which is not defined. ` +
       'Provide it in setup({ actors }), made by task(), fromPromise() or other XState actor logic.',
+  )
+}
+
+function noLogic(type: string, what: string, actor: unknown): JobchartError {
+  const found = isBatchRun(actor) ? 'what batchRun() makes' : `a ${typeof actor}`
+  const hint = isBatchRun(actor) ? BATCH_RUN_PLACE : 'For a function, use task({}, run) or fromPromise(run)'
+  return new JobchartError(
+    'INVALID_DEFINITION',
+    `job type "${type}": ${what} should be actor logic; found ${found}. ${hint}.`,
   )
 }
 

@@ -1,6 +1,6 @@
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { fromPromise, type PromiseActorLogic } from 'xstate'
-import type { BatchSettings } from './batch-settings.ts'
+import { BATCH_RUN_PLACE, type BatchSettings, isBatchRun } from './batch-settings.ts'
 import { JobchartError } from './error.ts'
 import { parseTaskLimits, type TaskLimit, type TaskLimits } from './limits.ts'
 import { type AnyLogic, isPromise, kindOf, type LogicKind, type PromiseCreator } from './logic.ts'
@@ -158,13 +158,18 @@ export function taskSettings(logic: object): TaskSettings | undefined {
   return settingsOf.get(logic)
 }
 
-/** Parses the options of {@link task}. `takesJobInput` is true only for the default lifecycle. */
+/**
+ * Parses the options of {@link task}. `takesJobInput` is true only for the default lifecycle.
+ *
+ * @throws {JobchartError} `INVALID_DEFINITION` an option is invalid, or the code is that of a batch.
+ */
 export function parseTask<Input, Output>(
   options: TaskOptions<Input, Output>,
   run: TaskRun<Input, Output>,
   takesJobInput = false,
 ): TaskSettings {
   const { recovery = 'restart', killGrace = '5s', executor = 'default' } = options
+  refuseBatchRun(run)
   return {
     executor,
     // The casts are safe: the functions are called only with inputs of the task that they were typed for.
@@ -184,6 +189,10 @@ export function parseTask<Input, Output>(
     // The cast is safe: the schemas that the code was typed by check each value before the code is called.
     run: run as TaskRun<unknown, unknown>,
   }
+}
+
+function refuseBatchRun(run: unknown): void {
+  if (isBatchRun(run)) throw new JobchartError('INVALID_DEFINITION', BATCH_RUN_PLACE)
 }
 
 /**
@@ -273,6 +282,7 @@ export function parseAgentTask<Input, Output>(
  * `fromPromise` as the code.
  */
 export function promiseSettings(creator: PromiseCreator): TaskSettings {
+  refuseBatchRun(creator)
   return parseTask({}, async ({ input, signal }) => await creator({ input, signal, ...inert }))
 }
 

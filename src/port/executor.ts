@@ -120,6 +120,12 @@ export interface Executor {
    * heartbeat for this many milliseconds.
    */
   readonly leaseMs?: number
+  /**
+   * What the executor runs: the functions of the tasks (by `work.run`), the exports of a module, or programs. An engine
+   * is not made if a program, or a batch with or without `each`, names an executor that cannot run it. Default: unknown,
+   * and nothing is checked.
+   */
+  readonly runs?: 'functions' | 'modules' | 'programs'
   /** `true`: the executor calls `channel.started` itself. Default: a task starts with its claim. */
   readonly reportsStart?: boolean
   /** `true`: the executor can end code that ignores its stop. Default: such code is abandoned, and runs on. */

@@ -261,22 +261,46 @@ describe('a job type with agent', () => {
     expect(created(type, { input: { ...input, tool: '' } })).toMatchObject({ status: 'failed', outcome: 'failure' })
   })
 
-  test.each([
+  test.each<[unknown, RegExp]>([
     [
       { agent: { funtion: 'x' } },
       /^agent\.funtion is not an option of job type "j"; its options are function, version$/,
     ],
     [{ agent: { function: 5 } }, /^agent\.function should be text of 1 to 200 characters, or a function/],
     [{ agent: 'x' }, /^agent should be an object/],
-    [{ agent: {}, execute: () => 1 }, /^agent is not an option of job type "j"/],
-    [{ agent: {}, run: { command: 'ls' } }, /^agent is not an option of job type "j"/],
-    [{ agent: {}, lifecycle: createMachine({}) }, /^lifecycle is not an option of job type "j"/],
+    [
+      { agent: {}, execute: () => 1 },
+      /^job type "j": a job type has one of execute, run, agent, lifecycle; found execute and agent$/,
+    ],
+    [{ agent: {}, run: { command: 'ls' } }, /has one of execute, run, agent, lifecycle; found run and agent$/],
+    [{ agent: {}, lifecycle: createMachine({}) }, /found agent and lifecycle$/],
+    [{ run: { command: 'ls' }, execute: () => 1, lifecycle: 1 }, /found execute and run and lifecycle$/],
+    [
+      { agent: {}, retries: 1 },
+      /^retries is not an option of job type "j"; its options are (?!.*(execute|run\b|lifecycle))/,
+    ],
     [{}, /^execute should be a function, or run a program, or agent what agents run, or lifecycle a machine/],
   ])('refuses options that do not fit: %#', (options, message) => {
     expect(() => defineJob({ type: 'j', ...(options as object) } as never)).toThrow(
       expect.objectContaining({ code: 'INVALID_DEFINITION', message: expect.stringMatching(message) }),
     )
   })
+})
+
+test.each([
+  ['execute', { execute: () => 1 }],
+  ['run', { run: { command: 'ls' } }],
+  ['agent', { agent: {} }],
+  ['lifecycle', { lifecycle: createMachine({}) }],
+])('a job type with %s may have the options of the other kinds as undefined', (_, options) => {
+  const absent = { execute: undefined, run: undefined, agent: undefined, lifecycle: undefined }
+  const type = defineJob({ type: 'j', ...absent, ...options } as never)
+  expect([...type.tasks]).toEqual(
+    [...defineJob({ type: 'j', ...options } as never).tasks].map(([src, settings]) => [
+      src,
+      expect.objectContaining({ executor: settings.executor, isForAgents: settings.isForAgents }),
+    ]),
+  )
 })
 
 /** A chart that notes in its context what it hears about its task. */
