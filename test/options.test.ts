@@ -546,6 +546,45 @@ describe('an engine', () => {
     const host = await bench.start({ jobs })
     expect(() => host.engine.as(odd({ id: 'ada', role: ['editor'] }))).toThrow(/principal/)
   })
+
+  test('refuses by name what is given beside a principal or an agent', async () => {
+    const bench = new Bench()
+    const { engine } = await bench.start({ jobs })
+    const ada = { id: 'ada', role: 'editor' }
+    const beside = (options: unknown) => odd<[]>([options])
+    for (const principal of [ada, () => ada]) {
+      expect(() => engine.as(principal, ...beside({ tenant: 'acme' }))).toThrow(
+        expect.objectContaining({
+          code: 'INVALID_INPUT',
+          message:
+            'tenant is not an option of engine.as, which takes one argument: engine.as({ id, tenant, role, relations })',
+          issues: [expect.objectContaining({ path: ['tenant'] })],
+        }),
+      )
+      expect(() => engine.as(principal, ...beside('acme'))).toThrow(/^options is not an option of engine\.as/)
+    }
+    expect(() => engine.asAgent({ id: 'a1' }, ...beside({ pools: ['gpu'] }))).toThrow(
+      'pools is not an option of engine.asAgent, which takes one argument: engine.asAgent({ id, tenant })',
+    )
+    expect(() => [engine.as(ada, ...beside(undefined)), engine.asAgent({ id: 'a1' })]).not.toThrow()
+    for (const none of [undefined, null, 'ada', Promise.resolve({ id: 'ada' })]) {
+      expect(() => engine.as(odd(none))).toThrow('a principal should be { id, tenant?, role?, relations? }')
+    }
+  })
+
+  test('refuses by name an unknown field of an agent', async () => {
+    const bench = new Bench()
+    const { engine } = await bench.start({ jobs })
+    expect(() => engine.asAgent(odd({ id: 'a1', pools: ['gpu'] }))).toThrow(
+      expect.objectContaining({
+        code: 'INVALID_INPUT',
+        message: 'pools is not an option of asAgent; its options are id, tenant',
+      }),
+    )
+    for (const none of [undefined, 'a1']) {
+      expect(() => engine.asAgent(odd(none))).toThrow(expect.objectContaining({ code: 'INVALID_INPUT' }))
+    }
+  })
 })
 
 test('explore refuses an invalid job type and invalid options', () => {

@@ -35,7 +35,7 @@ export interface AgentOptions<Inputs extends readonly unknown[] = readonly unkno
   readonly functions: { readonly [Index in keyof Inputs]: RunnableFunction<Inputs[Index]> }
   /** How many tasks run at once: 1 to 1,000. Default 1. */
   readonly concurrency?: number
-  /** How long one call waits for tasks, up to `'1m'`. Default `'30s'`. */
+  /** How long one call waits for tasks: from `'100ms'` to `'1m'`. Default `'30s'`. */
   readonly claimWait?: Duration
   /** How often leases are renewed. Default: a third of the lease. Longer than a third of the lease is not possible. */
   readonly heartbeat?: Duration
@@ -99,6 +99,8 @@ const OPTIONS = {
 }
 
 const CONCURRENCY_MAX = 1_000
+/** Without a wait, the agent would ask for tasks without a pause. */
+const CLAIM_WAIT_MS_MIN = 100
 const CLAIM_WAIT_MS_MAX = 60_000
 
 /**
@@ -126,6 +128,10 @@ export function createAgent<const Inputs extends readonly unknown[]>(options: Ag
   if (concurrency > CONCURRENCY_MAX) {
     throw new JobchartError('INVALID_DEFINITION', `concurrency should be at most ${CONCURRENCY_MAX}`)
   }
+  const claimWaitMs = durationMs(options.claimWait ?? '30s', 'claimWait')
+  if (claimWaitMs < CLAIM_WAIT_MS_MIN || claimWaitMs > CLAIM_WAIT_MS_MAX) {
+    throw new JobchartError('INVALID_DEFINITION', "claimWait should be from '100ms' to '1m'")
+  }
   const settings = {
     ...{ transport, functions, concurrency, clock },
     registration: {
@@ -136,7 +142,7 @@ export function createAgent<const Inputs extends readonly unknown[]>(options: Ag
         ...(code.version === undefined ? {} : { version: code.version }),
       })),
     },
-    claimWaitMs: Math.min(durationMs(options.claimWait ?? '30s', 'claimWait'), CLAIM_WAIT_MS_MAX),
+    claimWaitMs,
     heartbeatMs: options.heartbeat === undefined ? undefined : durationMs(options.heartbeat, 'heartbeat'),
     logger: quietLogger(options.logger),
   }

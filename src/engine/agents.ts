@@ -65,7 +65,7 @@ export interface Agents extends AgentTransport {
    * Enrolls an agent: it gets an id and a credential, by which `engine.authenticateAgent` knows it. It may join only
    * the given pools.
    *
-   * @throws {JobchartError} `FORBIDDEN`; `INVALID_INPUT` (also if the id is taken).
+   * @throws {JobchartError} `FORBIDDEN`; `INVALID_INPUT` (also if the id is taken; `revoke` frees it).
    */
   enroll(options?: EnrollOptions): Promise<EnrolledAgent>
   /**

@@ -88,7 +88,8 @@ export function idOf(given: unknown, what: 'job' | 'pipeline'): JobId {
   throw new JobchartError('INVALID_INPUT', expected, { issues: [{ message: expected, path: ['id'] }] })
 }
 
-function kindOf(value: unknown): string {
+/** What kind of value a caller gave, in words, for error messages. */
+export function kindOf(value: unknown): string {
   if (value === undefined || value === null) return String(value)
   if (Array.isArray(value)) return 'a list'
   if (isPromiseLike(value)) return 'a promise, which is not awaited'

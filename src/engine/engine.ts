@@ -18,6 +18,7 @@ import { pause } from './pause.ts'
 import {
   type AgentPrincipal,
   agentPrincipal,
+  refuseMore,
   type SessionAgent,
   type SessionPrincipal,
   SYSTEM,
@@ -103,9 +104,10 @@ export class Engine implements AsyncDisposable {
    * Returns the session of a person. Pass the person's principal as an object, which is copied; or pass a function,
    * which is called for each operation, so that it can return current rights.
    *
-   * @throws {JobchartError} `INVALID_INPUT` the object is not a principal. Additional fields are ignored.
+   * @throws {JobchartError} `INVALID_INPUT` the object is not a principal, or there is a second argument. Additional fields are ignored.
    */
-  as(principal: SessionPrincipal | (() => SessionPrincipal)): Session {
+  as(principal: SessionPrincipal | (() => SessionPrincipal), ...more: readonly []): Session {
+    refuseMore('engine.as', 'id, tenant, role, relations', more)
     const core = () => this.#core()
     if (typeof principal === 'function') return createSession(core, () => userOf(principal()))
     // A copy, so that later changes of the object do not change rights.
@@ -116,9 +118,10 @@ export class Engine implements AsyncDisposable {
   /**
    * Returns the session of an agent that the host has authenticated: its `agents` are the calls of the agent.
    *
-   * @throws {JobchartError} `INVALID_INPUT`
+   * @throws {JobchartError} `INVALID_INPUT` the object is not `{ id, tenant? }`, or has other fields; or there is a second argument.
    */
-  asAgent(agent: SessionAgent): Session {
+  asAgent(agent: SessionAgent, ...more: readonly []): Session {
+    refuseMore('engine.asAgent', 'id, tenant', more)
     return this.#ofAgent(agentPrincipal(agent))
   }
 

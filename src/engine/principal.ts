@@ -1,4 +1,5 @@
 import { JobchartError } from '../model/error.ts'
+import { anything, checkOptions, isOptions } from '../model/option-checks.ts'
 import type { Principal } from '../port/policy.ts'
 import { principalSchema } from './options.ts'
 
@@ -40,17 +41,34 @@ export interface AgentPrincipal extends Principal {
  * Makes a principal of an agent.
  *
  * @param credential  the hash of its credential, if the engine has authenticated it.
- * @throws {JobchartError} `INVALID_INPUT`
+ * @throws {JobchartError} `INVALID_INPUT` it is not `{ id, tenant? }`.
  */
-export function agentPrincipal({ id, tenant }: SessionAgent, credential?: string): AgentPrincipal {
+export function agentPrincipal(agent: SessionAgent, credential?: string): AgentPrincipal {
+  checkOptions('asAgent', agent, { id: anything, tenant: anything }, { code: 'INVALID_INPUT' })
+  const { id, tenant } = agent
   const who = { ...userOf(tenant === undefined ? { id } : { id, tenant }), kind: 'agent' } as const
   return credential === undefined ? who : { ...who, credential }
 }
 
 /**
- * Makes a principal of a person that the host describes. The engine sets `kind`.
+ * Refuses what a caller gives beside the principal. Its tenant and role are fields of the principal.
  *
- * @throws {JobchartError} `INVALID_INPUT`
+ * @param method  the method, as the error names it.
+ * @param fields  the fields of its one argument.
+ * @throws {JobchartError} `INVALID_INPUT` names the first option.
+ */
+export function refuseMore(method: string, fields: string, more: readonly unknown[]): void {
+  const given = more.find((each) => each !== undefined)
+  const [option = 'options'] = isOptions(given) ? Object.keys(given) : []
+  if (given === undefined) return
+  const message = `is not an option of ${method}, which takes one argument: ${method}({ ${fields} })`
+  throw new JobchartError('INVALID_INPUT', `${option} ${message}`, { issues: [{ message, path: [option] }] })
+}
+
+/**
+ * Makes a principal of a person that the host describes. Fields of the host's own are ignored. The engine sets `kind`.
+ *
+ * @throws {JobchartError} `INVALID_INPUT` it is not `{ id, tenant?, role?, relations? }`.
  */
 export function userOf(principal: SessionPrincipal): Principal {
   const parsed = principalSchema.safeParse(principal)

@@ -13,6 +13,7 @@ import { actions, type JobActions } from './operations/actions.ts'
 import {
   type CancelManyOptions,
   cancelMany,
+  choiceOf,
   type DeleteManyOptions,
   deleteMany,
   type JobAnswer,
@@ -258,11 +259,13 @@ function answeredCall(core: () => Core, who: () => Principal, told: (error: unkn
 }
 
 function bulkOf(call: Call, told: (error: unknown) => unknown) {
-  const asked = (options: CallOptions) => given(options) ?? {}
   return {
-    cancelMany: (options: CancelManyOptions) => call((core, who) => cancelMany(core, who, asked(options), told)),
-    retryMany: (options: RetryManyOptions) => call((core, who) => retryMany(core, who, asked(options), told)),
-    deleteMany: (options: DeleteManyOptions) => call((core, who) => deleteMany(core, who, asked(options), told)),
+    cancelMany: (options: CancelManyOptions) =>
+      call((core, who) => cancelMany(core, who, choiceOf('cancelMany', options), told)),
+    retryMany: (options: RetryManyOptions) =>
+      call((core, who) => retryMany(core, who, choiceOf('retryMany', options), told)),
+    deleteMany: (options: DeleteManyOptions) =>
+      call((core, who) => deleteMany(core, who, choiceOf('deleteMany', options), told)),
   }
 }
 

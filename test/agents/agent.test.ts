@@ -340,6 +340,9 @@ describe('createAgent', () => {
     [{ wait: 1 }, 'wait is not an option of createAgent'],
     [{ transport: {} }, 'transport should be an AgentTransport'],
     [{ claimWait: 'soon' }, 'claimWait should be a duration'],
+    [{ claimWait: '5m' }, "claimWait should be from '100ms' to '1m'"],
+    [{ claimWait: 60_001 }, "claimWait should be from '100ms' to '1m'"],
+    [{ claimWait: 0 }, "claimWait should be from '100ms' to '1m'"],
     [{ pools: 'linux' }, 'pools should be a list of texts'],
     [{ logger: {} }, 'logger should be a logger'],
   ])('refuses %o', async (wrong, message) => {

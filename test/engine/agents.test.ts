@@ -845,7 +845,11 @@ describe('the rights of agents', () => {
     expect(await codeOf(host.admin.agents.revoke(id))).toBe('AGENT_NOT_FOUND')
     const again = await host.admin.agents.enroll({ id })
     expect(await codeOf(agent.register({ functions: [{ name: 'x' }] }))).toBe('FORBIDDEN')
-    expect(await codeOf(host.admin.agents.enroll({ id }))).toBe('INVALID_INPUT')
+    await expect(host.admin.agents.enroll({ id })).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+      message: `id is taken: there is an agent "${id}". To enroll it anew, revoke it first; or choose another id`,
+      issues: [{ path: ['id'] }],
+    })
     const renewed = await host.engine.authenticateAgent(again.credential)
     expect(await codeOf(renewed.agents.register({ functions: [{ name: 'x' }] }))).toBe('ok')
     await host.bench.clock.advance(1)

@@ -227,6 +227,33 @@ test.each(['cancelMany', 'retryMany', 'deleteMany'] as const)(
   },
 )
 
+test.each(['cancelMany', 'retryMany', 'deleteMany'] as const)(
+  '%s of something else than options says what to write, and changes nothing',
+  async (run) => {
+    const bench = new Bench()
+    const type = defineJob({ type: 'w', execute: new Work().obedient })
+    const { ada } = await bench.start({ jobs: [type] })
+    const [id = ''] = await submitted(bench, ada, type, 1)
+    const before = await bench.contents()
+    const wrong = [
+      [[id], 'a list'],
+      [id, 'a string'],
+      [undefined, 'undefined'],
+      [new Set([id]), 'an object'],
+    ] as const
+    for (const [options, found] of wrong) {
+      await expect(ada[run](options as never)).rejects.toMatchObject({
+        code: 'INVALID_INPUT',
+        message: `options should be { ids } or { filter }, e.g. ${run}({ ids: [id] }); found ${found}`,
+      })
+    }
+    for (const signal of ['now', null]) {
+      expect(await codeOf(ada[run]({ ids: [id], signal } as never))).toBe('INVALID_INPUT')
+    }
+    expect(await bench.contents()).toBe(before)
+  },
+)
+
 test('a storage that fails is told to a person without its own words, for each job', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: new Work().obedient })

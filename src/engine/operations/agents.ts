@@ -1,13 +1,13 @@
 /** What people do with agents. */
 import type { AgentKey, Lease, StoredAgent } from '../../model/agent.ts'
-import { agentNotFound, JobchartError } from '../../model/error.ts'
+import { agentNotFound } from '../../model/error.ts'
 import { isoTime } from '../../model/time.ts'
 import type { Principal } from '../../port/policy.ts'
 import { hashOf, newCredential } from '../agent-credential.ts'
 import { agentListSchema, enrollSchema } from '../agent-options.ts'
 import { nameOfClaim } from '../agent-reports.ts'
 import { allowed, authorizeAgent } from '../authorization.ts'
-import { type CallOptions, parseOptions, tenantOf } from '../call-options.ts'
+import { type CallOptions, misfit, parseOptions, tenantOf } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { readCursor, writeCursor } from '../cursor.ts'
 import { newId } from '../ids.ts'
@@ -96,9 +96,7 @@ export async function enrollAgent(
     revision: 1,
   })
   if (isStored) return { id, credential }
-  throw new JobchartError('INVALID_INPUT', `the id "${id}" cannot be used; choose another`, {
-    issues: [{ message: 'cannot be used', path: ['id'] }],
-  })
+  throw misfit('id', `is taken: there is an agent "${id}". To enroll it anew, revoke it first; or choose another id`)
 }
 
 /** Revokes an agent: removes it, and ends its leases. */

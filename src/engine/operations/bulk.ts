@@ -2,8 +2,9 @@
 import { z } from 'zod'
 import { type ErrorCode, JobchartError } from '../../model/error.ts'
 import type { JobId } from '../../model/job.ts'
+import { isOptions } from '../../model/option-checks.ts'
 import type { Principal } from '../../port/policy.ts'
-import { type CallOptions, misfit, parseOptions } from '../call-options.ts'
+import { type CallOptions, given, kindOf, misfit, parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { countOptionsSchema, cursorSchema, retrySchema } from '../options.ts'
 import type { Page } from '../page.ts'
@@ -70,6 +71,17 @@ const retryManySchema = z.strictObject({ ...choice, ...retrySchema.shape })
 
 /** Makes the error that the caller is told. */
 type Told = (error: unknown) => unknown
+
+/**
+ * Checks that a caller gave options, and not the ids themselves.
+ *
+ * @throws {JobchartError} `INVALID_INPUT` says how to call the method.
+ */
+export function choiceOf<Options extends CallOptions>(method: string, options: Options): Options {
+  if (isOptions(options)) return given(options) ?? options
+  const example = `${method}({ ids: [id] })`
+  throw misfit('options', `should be { ids } or { filter }, e.g. ${example}; found ${kindOf(options)}`)
+}
 
 /** {@inheritDoc Session.cancelMany} */
 export async function cancelMany(
