@@ -321,10 +321,11 @@ describe('which agent gets a task', () => {
     expect(await host.ada.explain(id)).toMatchObject([
       { kind: 'waitsForAgent', agents: [{ id: 'new', name: 'NEW', seenAt: expect.any(String) }] },
     ])
-    await agent.claim()
-    expect(await host.ada.explain(id)).toEqual([
-      { kind: 'running', task: 'work', attempt: 1, agent: { id: 'new', name: 'NEW', pool: 'fast' } },
-    ])
+    const [task] = await agent.claim()
+    const held = { task: 'work', attempt: 1, agent: { id: 'new', name: 'NEW', pool: 'fast' } }
+    expect(await host.ada.explain(id)).toEqual([{ kind: 'claimed', ...held }])
+    await agent.started(keyOf(task as ClaimedTask))
+    expect(await host.ada.explain(id)).toEqual([{ kind: 'running', ...held }])
   })
 })
 

@@ -40,6 +40,8 @@ export type Reason =
   | { readonly kind: 'turn'; readonly pipeline?: string }
   /** This engine does not know this version of the job's type. An engine that knows it must run. */
   | { readonly kind: 'unknownVersion'; readonly type?: string; readonly version?: string }
+  /** An agent has taken the task, and has not said yet that its code runs. */
+  | { readonly kind: 'claimed'; readonly task: string; readonly attempt: number; readonly agent?: AgentRef }
   /** The task's code runs. `agent`: the agent that holds the task. */
   | { readonly kind: 'running'; readonly task: string; readonly attempt: number; readonly agent?: AgentRef }
   /** The chart has left the task, whose code has not stopped yet. At `until` the code is given up. */
@@ -198,7 +200,10 @@ async function ofTask(
   if (core.losses.stillRuns(job, task)) return [{ kind: 'stillRuns', task: id, attempt }]
   switch (status) {
     case 'claimed':
-      return [{ kind: 'running', task: id, attempt, ...agentOfTask(job, task) }, ...ofHolder(core, task)]
+      return [
+        { kind: isBegun(task) ? 'running' : 'claimed', task: id, attempt, ...agentOfTask(job, task) },
+        ...ofHolder(core, task),
+      ]
     case 'stopping':
       return [
         { kind: 'stopping', task: id, ...(stopBy === undefined ? {} : { until: shown(core, stopBy) }) },
@@ -211,6 +216,11 @@ async function ofTask(
     case 'available':
       return type === undefined ? [] : [await ofAvailable(core, type, job, task, hidden)]
   }
+}
+
+// Code in this process and its executors begins at the claim, or a moment later. An agent says when its code begins.
+function isBegun({ queue, handle }: Task): boolean {
+  return queue === undefined || handle !== undefined
 }
 
 // A job shows one agent; this task may be held by another, if the chart has several invokes.
