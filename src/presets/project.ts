@@ -1,4 +1,4 @@
-import { JobchartError, type JobType, type PipelineOptions, type PipelineView } from 'jobchart'
+import { JobchartError, type JobType, type OnDefine, type PipelineOptions, type PipelineView } from 'jobchart'
 import { z } from 'zod'
 
 /** How often a project runs: a name, or a cron pattern of five fields, e.g. `'10 * * * *'`. */
@@ -18,10 +18,11 @@ export interface ProjectOptions {
   /** Default `'weekly'`. */
   readonly scrapingInterval?: ScrapingInterval
   /**
-   * When the next run starts: ISO 8601, or `'now'`, the default: when the project is defined. With `'now'`, a project that
-   * runs once, or whose scheduling is off, has no schedule: start it by `pipelines.run`; and a monthly one runs on the
-   * first of each month. A cron pattern has times of its own. Of a monthly project, the day and the minute count: it runs
-   * on that day of each month, from this month on, or on the last day if the day is above 28.
+   * When the next run starts: ISO 8601, or `'now'`, the default: when the project is defined. A project that runs once
+   * starts `'now'` when it is defined as such; if it is defined again, start it by `pipelines.run`. With `'now'`, a project
+   * whose scheduling is off does not start by itself, and a monthly one runs on the first of each month. A cron pattern
+   * has times of its own. Of a monthly project, the day and the minute count, and the month does not: it runs on that day
+   * of each month, from this month on, or on the last day if the day is above 28.
    */
   readonly scheduledAt?: string
   /** False: after the next run, which is at `scheduledAt`, there are no more. Default true. */
@@ -91,6 +92,7 @@ export function projectPipeline<Type extends JobType>(job: Type, options: Projec
   }
   const { id, name, list, scrapingInterval, schedulingEnabled, notificationConfig } = data
   const schedule = scheduleOf(data)
+  const startsNow = schedulingEnabled && scrapingInterval === 'once' && schedule === undefined
   // The cast is safe: the job type checks the list when the project is defined.
   return {
     id,
@@ -99,6 +101,7 @@ export function projectPipeline<Type extends JobType>(job: Type, options: Projec
     // A person who starts a second run is refused. A run of the schedule is skipped while another runs.
     overlap: { manual: 'reject', schedule: 'skip' },
     ...(schedule === undefined ? {} : { schedule }),
+    ...(startsNow ? { onDefine: ({ before }: Definition) => firstRun(before, job, list) } : {}),
     labels: {
       ...(name === undefined ? {} : { [PROJECT.name]: name }),
       [PROJECT.interval]: scrapingInterval,
@@ -107,6 +110,15 @@ export function projectPipeline<Type extends JobType>(job: Type, options: Projec
       [PROJECT.onFailure]: notificationConfig.notifyOnFailure,
     },
   } as unknown as PipelineOptions<Type>
+}
+
+interface Definition {
+  readonly before: PipelineView | undefined
+}
+
+// A project that runs once and now runs with its definition, and not again when it is changed.
+function firstRun(before: PipelineView | undefined, job: JobType, list: readonly unknown[]): readonly OnDefine[] {
+  return before?.labels[PROJECT.interval] === 'once' ? [] : [{ kind: 'submit', job, input: { list } }]
 }
 
 type Parsed = z.output<typeof optionsSchema>

@@ -362,6 +362,38 @@ describe('projects', () => {
     expect(() => batches.project(options as never)).toThrow(name)
   })
 
+  test('that run once start when they are defined as such, and not again when they are changed', async () => {
+    const { ada, batches, items, clock } = await account()
+    const once = { id: 'p', list: ['u1'], scrapingInterval: 'once' }
+    const defined = await ada.pipelines.define(batches.project(once))
+    expect(defined.schedule).toBeUndefined()
+    const [run, ...others] = (await ada.list({ pipeline: 'p' })).items
+    expect([run, others]).toMatchObject([{ input: { list: ['u1'] }, trigger: 'manual', status: 'Started' }, []])
+    await clock.advance(1)
+    items.end('ok', 'u1')
+    await ada.result(run?.id ?? '')
+    await ada.pipelines.define(batches.project({ ...once, list: ['u1', 'u2'] }))
+    expect((await ada.list({ pipeline: 'p' })).items).toHaveLength(1)
+    expect(await codeOf(ada.pipelines.run('p'))).toBe('ok')
+    expect((await ada.list({ pipeline: 'p' })).items).toMatchObject([{ input: { list: ['u1', 'u2'] } }, {}])
+  })
+
+  test('that run once and now start when their schedule is replaced', async () => {
+    const { ada, batches } = await account()
+    await ada.pipelines.define(batches.project({ id: 'p', list: ['u1'], scheduledAt: '2100-01-01T00:00:00Z' }))
+    expect((await ada.list({ pipeline: 'p' })).items).toEqual([])
+    await ada.pipelines.define(batches.project({ id: 'p', list: ['u2'], scrapingInterval: 'once' }))
+    expect((await ada.list({ pipeline: 'p' })).items).toMatchObject([{ input: { list: ['u2'] } }])
+  })
+
+  test('that run once do not start when they are defined for later, or with scheduling off', async () => {
+    const { ada, batches } = await account()
+    for (const more of [{ scheduledAt: '2100-01-01T00:00:00Z' }, { schedulingEnabled: false }]) {
+      await ada.pipelines.define(batches.project({ id: 'p', list: ['u1'], scrapingInterval: 'once', ...more }))
+    }
+    expect((await ada.list({ pipeline: 'p' })).items).toEqual([])
+  })
+
   test('a second run of the schedule is skipped while another runs, and says so', async () => {
     const { ada, batches, clock } = await account()
     await ada.pipelines.define(batches.project({ id: 'p', list: ['u1'], scrapingInterval: 'hourly' }))
