@@ -21,8 +21,8 @@ export interface ProjectOptions {
    * When the next run starts: ISO 8601, or `'now'`, the default: when the project is defined. A project that runs once
    * starts `'now'` when it is defined as such; if it is defined again, start it by `pipelines.run`. With `'now'`, a project
    * whose scheduling is off does not start by itself, and a monthly one runs on the first of each month. A cron pattern
-   * has times of its own. Of a monthly project, the day and the minute count, and the month does not: it runs on that day
-   * of each month, from this month on, or on the last day if the day is above 28.
+   * has times of its own. Of a monthly project, the day and the time of day count, and the month does not: it runs on
+   * that day of each month, from this month on, or on the last day if the day is above 28.
    */
   readonly scheduledAt?: string
   /** False: after the next run, which is at `scheduledAt`, there are no more. Default true. */

@@ -28,7 +28,8 @@ export interface RetryCallOptions extends CallOptions {
   readonly fresh?: boolean
   /**
    * For a job with a batch. `'failed'`: only the items that failed run again. Default: those that were not completed;
-   * all of them if the job succeeded, or with `fresh`.
+   * all of them if the job succeeded, or with `fresh`. `'failed'` together with `fresh`: the failed items only, under new
+   * `idempotencyKey`s.
    */
   readonly items?: 'failed'
   /** Which agents may run the tasks of the new job; null: any that are able. Default: as for the old job. */
