@@ -72,6 +72,31 @@ test('a job runs its items, and its retry runs the failed ones', async () => {
   expect(await codeOf(ada.retry(again, { items: 'failed' }))).toBe('INVALID_STATE')
 })
 
+test('a fresh retry of the failed items runs these alone, under new keys', async () => {
+  const bench = new Bench()
+  const keys: string[] = []
+  const type = batchType(
+    batch({
+      each: ({ item, idempotencyKey }) => {
+        keys.push(`${item} ${idempotencyKey}`)
+        if (item === 'bad') throw new Error('down')
+      },
+    }),
+  )
+  const { ada } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, ['a', 'bad'])
+  await bench.clock.advance(300)
+  const [, first = ''] = keys.splice(0)
+  const continued = await ada.retry(id, { items: 'failed' })
+  await bench.clock.advance(300)
+  expect(keys.splice(0)).toEqual([first])
+  const fresh = await ada.retry(continued.id, { items: 'failed', fresh: true })
+  await bench.clock.advance(300)
+  expect(keys).toEqual([first.replace(id, fresh.id)])
+  expect(await ada.get(fresh.id)).toMatchObject({ progress: { total: 1, failed: 1 } })
+  expect(await ada.explain(fresh.id)).toContainEqual({ kind: 'retry', retryOf: continued.id, steps: 'fresh' })
+})
+
 test('a completed item does not run again, however many retries follow each other', async () => {
   const bench = new Bench()
   const ran: string[] = []
@@ -382,4 +407,20 @@ test('explore knows what a batch ends with, and what it tells its chart', () => 
   expect(map.untried).toEqual([])
   expect(map.ends.map(({ state }) => state)).toEqual(['broken', 'done'])
   expect(map.edges.map(({ event }) => event)).toContain('task.progress')
+})
+
+test('batchRun of an agent that is given another task than a batch fails it, and says what to invoke', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'urls', agent: {} })
+  const { ada, engine } = await bench.start({ jobs: [type] })
+  const functions = [{ name: 'urls', run: batchRun({ each: () => 1 }) }]
+  const agent = createAgent({ transport: engine.asAgent({ id: 'a1' }).agents, functions, clock: bench.clock })
+  await agent.start()
+  const { id } = await ada.submit(type, ['a'])
+  await bench.clock.advance(1_000)
+  expect(await ada.get(id)).toMatchObject({
+    status: 'failed',
+    error: { code: 'INVALID_DEFINITION', message: expect.stringContaining('invoke batch({ function:') },
+  })
+  await agent.stop()
 })
