@@ -33,7 +33,7 @@ export class MemoryAgents {
   renew({ agent, at, until, ...task }: LeaseWrite): (() => void) | undefined | 'stale' {
     const lease = this.#lease(task)
     if (lease === undefined || lease.until <= at || agentKey(lease.agent) !== agentKey(agent)) return 'stale'
-    return until === undefined ? undefined : this.#replace(lease, { ...lease, until })
+    return until === undefined || until <= lease.until ? undefined : this.#replace(lease, { ...lease, until })
   }
 
   /** Removes a lease that has ended. Returns a function that undoes this; `stale`: the lease has not ended. */

@@ -7,9 +7,10 @@ const SKEW_MS_MIN = 100
  * The two times of an engine.
  *
  * - `now` is the wall clock. Records are stamped with it, and `startAt` is compared with it. It may jump.
- * - `steady` runs at the pace of `elapsed`, independent of the wall clock. Timers, timeouts and backoff use it. It
- *   starts at the wall clock's time, or later if an engine with a later clock has set the stored deadlines. Otherwise
- *   those deadlines could be far in the future, e.g. a day.
+ * - `steady` runs at the pace of `elapsed`, independent of the wall clock. Timers, timeouts, backoff and leases use it.
+ *   It starts at the wall clock's time, or later if an engine with a later clock has set the stored deadlines. Otherwise
+ *   those deadlines could be far in the future, e.g. a day. It follows the latest of all engines on the storage. So an
+ *   engine that starts with a wall clock far ahead makes deadlines that were set before due early, once.
  */
 export class EngineClock implements Clock {
   readonly #clock: Clock
@@ -22,8 +23,8 @@ export class EngineClock implements Clock {
   }
 
   /**
-   * Moves `steady` forward to a time, unless it is already later. Called with the latest heartbeat in the storage: the
-   * clock of that heartbeat has set the stored deadlines.
+   * Moves `steady` forward to a time, unless it is already later. Called with the latest heartbeat in the storage, at the
+   * start and at each heartbeat: by the clock of that heartbeat, deadlines are set and compared.
    */
   atLeast(time: number): void {
     this.#offset = Math.max(this.#offset, time - this.#clock.elapsed())

@@ -5,6 +5,8 @@ import { type Core, ENGINE } from './core.ts'
 
 /** How many leases one query reads. */
 const LEASES_AT_ONCE = 1_000
+/** After so many heartbeats, all engines have followed one that is ahead. */
+const FOLLOWED_BEATS = 2
 /** The end of the leases of an agent that was revoked. */
 const REVOKED = 0
 
@@ -20,10 +22,44 @@ const LOSS = {
  *
  * If this engine wrote no heartbeat for a while, its storage failed, or its process was suspended or busy. So agents could
  * not renew their leases either. All leases then last for a whole term from now.
+ *
+ * The ends of leases are compared by all engines, so all must have the same `steady`. Each starts with its own wall clock,
+ * which may be far ahead, and each follows the latest heartbeat:
+ *
+ * ```
+ *  an engine starts an hour ahead    all leases last for a whole term of its time; its heartbeat is an hour ahead
+ *  the next heartbeat of another     all leases last for a whole term of that time; then it takes over the time
+ * ```
+ *
+ * Until then the other engine may grant leases of its earlier time. So the one that is ahead ends no lease for a while.
  */
 export class LeaseWatch {
   /** When this engine last wrote a heartbeat, in milliseconds of `elapsed`. */
   #beatAt: number | undefined
+  /** No lease is ended before this time, in milliseconds of `elapsed`. */
+  #patientUntil = 0
+
+  /**
+   * Called when this engine starts, with the latest heartbeat that was stored before. If no engine has sent one for a
+   * while by the time of this engine, agents could not renew their leases, or the clocks of the engines differ.
+   */
+  async joined(core: Core, latest: number, isAlone: boolean): Promise<void> {
+    const { clock, settings } = core
+    const isLater = clock.steady() - latest > renewalMsOf(core)
+    if (isLater && !isAlone) this.#patientUntil = clock.elapsed() + FOLLOWED_BEATS * settings.heartbeatMs
+    if (isLater || isAlone) await renewAllLeases(core, clock.steady())
+  }
+
+  /** Takes over the time of the latest heartbeat, if that is later. Called before each heartbeat of this engine. */
+  async follow(core: Core): Promise<void> {
+    const { clock, storage, settings } = core
+    const latest = await storage.lastBeat()
+    if (latest - clock.steady() > renewalMsOf(core)) {
+      this.#patientUntil = clock.elapsed() + FOLLOWED_BEATS * settings.heartbeatMs
+      await renewAllLeases(core, latest)
+    }
+    clock.atLeast(latest)
+  }
 
   /** Called when this engine has written a heartbeat. */
   async beaten(core: Core): Promise<void> {
@@ -34,16 +70,19 @@ export class LeaseWatch {
   /** Runs the check once. */
   async run(core: Core): Promise<void> {
     await this.#renewAfterAbsence(core)
-    await endLeases(core)
+    if (core.clock.elapsed() >= this.#patientUntil) await endLeases(core)
   }
 
   async #renewAfterAbsence(core: Core): Promise<void> {
-    const { clock, executors, settings } = core
+    const { clock, settings } = core
     const absentMs = clock.elapsed() - (this.#beatAt ?? clock.elapsed())
-    // Agents renew a lease about three times in its term.
-    const renewalMs = Math.min(...termsOf(executors)) / 3
-    if (absentMs > Math.max(renewalMs, 2 * settings.heartbeatMs)) await renewAllLeases(core)
+    if (absentMs > Math.max(renewalMsOf(core), 2 * settings.heartbeatMs)) await renewAllLeases(core, clock.steady())
   }
+}
+
+/** Agents renew a lease about three times in its term. */
+function renewalMsOf({ executors }: Core): number {
+  return Math.min(...termsOf(executors)) / 3
 }
 
 function termsOf(executors: Core['executors']): readonly number[] {
@@ -97,11 +136,8 @@ async function endLease(core: Core, { jobId, token, until }: Lease): Promise<voi
   })
 }
 
-/**
- * Lets every lease last for a whole term from now. Called when an engine starts and no other runs: agents could not
- * renew their leases meanwhile.
- */
-export async function renewAllLeases({ storage, executors, clock }: Core): Promise<void> {
+/** Lets every lease last for a whole term from this time on. */
+async function renewAllLeases({ storage, executors }: Core, from: number): Promise<void> {
   const longest = Math.max(0, ...termsOf(executors))
-  if (longest > 0) await storage.extendLeases(clock.steady() + longest)
+  if (longest > 0) await storage.extendLeases(from + longest)
 }

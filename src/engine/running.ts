@@ -11,7 +11,7 @@ import { DueRuns } from './due-runs.ts'
 import { EngineClock } from './engine-clock.ts'
 import { guardedStorage } from './guarded-storage.ts'
 import { type HealthReport, HealthWatch } from './health.ts'
-import { LeaseWatch, renewAllLeases } from './leases.ts'
+import { LeaseWatch } from './leases.ts'
 import { LogTail } from './log-tail.ts'
 import { loggingPolicyErrors } from './logger.ts'
 import { maintain, type Occasion } from './maintenance.ts'
@@ -107,12 +107,14 @@ export class Running {
   async #begin(): Promise<void> {
     const { core } = this
     try {
-      core.clock.atLeast(await core.storage.lastBeat())
+      const latest = await core.storage.lastBeat()
+      core.clock.atLeast(latest)
       await core.storage.beat(core.clock.steady())
       await core.leases.beaten(core)
       core.publisher.startAt(core.tail)
       await registerCharts(core)
-      if ((await core.storage.others()).every(({ isGone }) => isGone)) await renewAllLeases(core)
+      const isAlone = (await core.storage.others()).every(({ isGone }) => isGone)
+      await core.leases.joined(core, latest, isAlone)
       await this.#sweep('start')
     } catch (error) {
       this.#end()
@@ -199,6 +201,7 @@ export class Running {
 
   async #beat(): Promise<void> {
     const { storage, clock, desk, leases } = this.core
+    await leases.follow(this.core)
     await storage.beat(clock.steady())
     await leases.beaten(this.core)
     const seen = desk.takeSeen()

@@ -27,7 +27,7 @@ export class Leases {
       ON CONFLICT DO UPDATE SET tenant = excluded.tenant, agent = excluded.agent, until = excluded.until`)
     this.#has = prepare(`
       SELECT 1 FROM leases WHERE job = ? AND token = ? AND tenant = ? AND agent = ? AND until > ?`)
-    this.#renew = prepare(`UPDATE leases SET until = ? WHERE job = ? AND token = ?`)
+    this.#renew = prepare(`UPDATE leases SET until = max(until, ?) WHERE job = ? AND token = ?`)
     this.#expire = prepare(`DELETE FROM leases WHERE job = ? AND token = ? AND until <= ?`)
     this.#expired = prepare(`
       SELECT ${COLUMNS} FROM leases WHERE until <= ? ORDER BY until, job, token LIMIT ? OFFSET ?`)
@@ -43,7 +43,7 @@ export class Leases {
   }
 
   /**
-   * Moves the end of a lease, if the write says so. Returns `false` if the agent has no such lease, or if it has ended.
+   * Moves the end of a lease to a later time, if the write says so. Returns `false` if the agent has no such lease, or if it has ended.
    */
   renew({ jobId, token, agent, at, until }: LeaseWrite): boolean {
     if (this.#has.get(jobId, token, agent.tenant, agent.id, at) === undefined) return false

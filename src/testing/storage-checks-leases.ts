@@ -84,6 +84,18 @@ export const leaseChecks: Checks = {
     assert.deepEqual([await getJob(storage, 'a'), await rowsOf(storage)], [job, rows])
   },
 
+  'S51 a heartbeat never makes a lease shorter': async ({ clock, open }) => {
+    const storage = await open()
+    const at = clock.now()
+    await insertClaimed(storage, at, 'a', 'ann')
+    await commitOne(storage, { op: 'grant', lease: leaseOf('a', 1, at + 1_000) })
+    for (const until of [at + 1_900, at + 1_899, at + 1, 1]) {
+      const heartbeat: Write = { op: 'lease', jobId: 'a', token: 1, agent: ann, at, until }
+      assert.deepEqual(await commitOne(storage, heartbeat), { status: 'applied', rows: [] })
+      assert.deepEqual(await storage.leasesOf(ann), [leaseOf('a', 1, at + 1_900)])
+    }
+  },
+
   'S1 a refused changeset leaves every lease as it was': async ({ clock, open }) => {
     const storage = await open()
     const at = clock.now()

@@ -267,7 +267,7 @@ export class NaiveStorage {
         const { tenant, id } = write.agent
         const isOwn = lease?.agent.tenant === tenant && lease.agent.id === id && lease.until > write.at
         if (!isOwn) return { status: 'stale' }
-        if (write.until !== undefined) this.#lease(lease, { ...lease, until: write.until })
+        if (write.until !== undefined) this.#lease(lease, later(lease, write.until))
         return undefined
       }
       case 'expire': {
