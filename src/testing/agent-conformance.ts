@@ -1,6 +1,7 @@
 import { callback, checkOptions, required } from '../model/option-checks.ts'
 import type { AgentTransport } from '../port/agent.ts'
-import { AgentBench, agentChecks } from './agent-checks.ts'
+import { AgentBench } from './agent-bench.ts'
+import { agentChecks } from './agent-checks.ts'
 import type { RegisterTest } from './storage-conformance.ts'
 
 /** A transport, and how to end it. */
