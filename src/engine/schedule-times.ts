@@ -21,9 +21,13 @@ export function nextDue(times: ScheduleTimes, after: number): number | undefined
   return nextOfCron(times, after)
 }
 
-/** The latest `count` due times from `from` to `until`, both included, oldest first. */
+/**
+ * The latest `count` due times from `from` to `until`, both included, oldest first.
+ *
+ * @param from  after a due time of the schedule, so that a schedule with one due time has none here.
+ */
 export function latestDue(times: ScheduleTimes, from: number, until: number, count: number): readonly number[] {
-  if ('at' in times) return times.at >= from && times.at <= until ? [times.at] : []
+  if ('at' in times) return []
   const found: number[] = []
   if ('everyMs' in times) {
     const { everyMs, from: first } = times
@@ -35,9 +39,8 @@ export function latestDue(times: ScheduleTimes, from: number, until: number, cou
   const first = cronOf(times)
     .previousRuns(count, dateOf(until + 1))
     .at(-1)
-  if (first === undefined) return []
   // Looking back, croner leaves out the times that `leftOut` finds.
-  for (let due: number | undefined = first.getTime(); due !== undefined && due <= until; due = nextOfCron(times, due)) {
+  for (let due = first?.getTime(); due !== undefined && due <= until; due = nextOfCron(times, due)) {
     if (due >= from) found.push(due)
   }
   return found.slice(-count)
@@ -150,7 +153,7 @@ export function scheduleIssue(times: ScheduleTimes, now: number): string | undef
   try {
     return cronOf(times).nextRun(dateOf(now)) === null ? `cron "${cron}" is never due` : undefined
   } catch (error) {
-    return `cron "${cron}" is not a valid pattern: ${messageOf(error)}`
+    return `cron "${cron}" is not a valid pattern: ${String(error).replace(/^\w+: (CronPattern: )?/, '')}`
   }
 }
 
@@ -167,43 +170,40 @@ function isZone(timeZone: string): boolean {
   }
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message.replace(/^CronPattern: /, '') : String(error)
-}
-
 type CronTimes = Extract<ScheduleTimes, { cron: string }>
 
 function nextOfCron(times: CronTimes, after: number): number | undefined {
   const next = cronOf(times).nextRun(dateOf(after))?.getTime()
-  return leftOut(times, after, next) ?? next
+  return leftOut(times, after) ?? next
 }
 
 /**
  * The end of a gap in local time, if a change of the clocks leaves out the next time of a pattern: the pattern is then
- * due at this end. `undefined`: no time is left out, or the result of croner is right. croner handles a gap that ends on
- * the same day, but not one that ends on the next: in Nuuk, 23:00 to midnight of a Saturday in March does not exist, so
- * 23:30 is due at midnight.
+ * due at this end. `undefined`: no time is left out. croner handles a gap that ends on the same day, but not one that
+ * ends on the next: in Nuuk, 23:00 to midnight of a Saturday in March does not exist, so 23:30 is due at midnight.
  */
-function leftOut(times: CronTimes, after: number, next: number | undefined): number | undefined {
-  if (!FIXED_TIME.test(times.cron)) return undefined
-  const { timeZone } = times
-  const before = offsetAt(timeZone, after)
-  if (next === undefined || offsetAt(timeZone, next) === before) return undefined
-  // The next time, as if the clocks were not changed.
-  const unchanged = cronOf(times, before / MINUTE_MS)
-    .nextRun(dateOf(after))
-    ?.getTime()
-  if (unchanged === undefined || unchanged > next) return undefined
-  const gap = offsetAt(timeZone, unchanged) - before
-  if (gap <= 0) return undefined
-  const change = changeBetween(timeZone, after, unchanged)
-  return unchanged < change + gap && change > after ? change : undefined
+function leftOut(times: CronTimes, after: number): number | undefined {
+  const { cron, timeZone } = times
+  // A local time is calculated as if it were UTC.
+  const local = FIXED_TIME.test(cron)
+    ? cronOf({ ...times, timeZone: 'UTC' })
+        .nextRun(dateOf(after + offsetAt(timeZone, after)))
+        ?.getTime()
+    : undefined
+  if (local === undefined) return undefined
+  const [from, until] = [local - DAY_MS, local + DAY_MS]
+  const [before, later] = [offsetAt(timeZone, from), offsetAt(timeZone, until)]
+  if (later <= before) return undefined
+  const change = changeBetween(timeZone, from, until)
+  return change <= local - before && change > local - later ? change : undefined
 }
 
 /** Patterns of one time of day: the fields for seconds, if any, minutes and hours are numbers. */
 const FIXED_TIME = /^\s*(\d+\s+){2,3}\S+\s+\S+\s+\S+\s*$/
 
 const MINUTE_MS = 60_000
+/** Longer than the offset of any zone. No zone changes its clocks twice within two days. */
+const DAY_MS = 86_400_000
 
 /** The first time with the offset of `until`, if the offset changes once between them. */
 function changeBetween(timeZone: string, from: number, until: number): number {
@@ -223,8 +223,8 @@ const formats = new Map<string, Intl.DateTimeFormat>()
 function offsetAt(timeZone: string, at: number): number {
   const format = formats.get(timeZone) ?? new Intl.DateTimeFormat('en-US', { timeZone, timeZoneName: 'longOffset' })
   formats.set(timeZone, format)
-  const name = format.formatToParts(at).find(({ type }) => type === 'timeZoneName')?.value
-  const [, sign, hours = '0', minutes = '0'] = /([+-])(\d+):(\d+)/.exec(name ?? '') ?? []
+  // Of London in winter, it is GMT without a number.
+  const [, sign, hours = '0', minutes = '0'] = /GMT([+-])(\d+):(\d+)/.exec(format.format(at)) ?? []
   return (sign === '-' ? -1 : 1) * (Number(hours) * 60 + Number(minutes)) * MINUTE_MS
 }
 
@@ -232,13 +232,11 @@ function offsetAt(timeZone: string, at: number): number {
 const KNOWN_MAX = 1_000
 const known = new Map<string, Cron>()
 
-/** @param utcOffset  the pattern is read with this fixed offset, in minutes, instead of its time zone. */
-function cronOf({ cron, timeZone, fields }: CronTimes, utcOffset?: number): Cron {
-  const where = utcOffset === undefined ? { timezone: timeZone } : { utcOffset }
-  const key = `${fields} ${utcOffset ?? timeZone} ${cron}`
+function cronOf({ cron, timeZone, fields }: CronTimes): Cron {
+  const key = `${fields} ${timeZone} ${cron}`
   const found = known.get(key)
   if (found !== undefined) return found
-  const parsed = new Cron(cron, { ...where, mode: fields === 5 ? '5-part' : '6-part', paused: true })
+  const parsed = new Cron(cron, { timezone: timeZone, mode: fields === 5 ? '5-part' : '6-part', paused: true })
   if (known.size >= KNOWN_MAX) known.clear()
   known.set(key, parsed)
   return parsed

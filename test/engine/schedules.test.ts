@@ -106,6 +106,17 @@ describe('a schedule', () => {
     ])
   })
 
+  test.each([
+    ['each year', '30 23 28 3 *', ['2025-03-29T01:30', '2026-03-29T01:00', '2027-03-29T00:30']],
+    ['each Saturday in March', '30 23 * 3 6', ['2026-03-15T01:30', '2026-03-22T01:30', '2026-03-29T01:00']],
+  ])('such a time is not left out of a pattern that is due %s', async (_, cron, wanted) => {
+    const bench = new Bench()
+    const { ada } = await bench.start({ jobs: [nightly] })
+    const after = `${wanted[0]?.slice(0, 10)}T00:00:00Z`
+    const found = await ada.pipelines.preview({ cron, timeZone: 'America/Nuuk' }, { count: 3, after })
+    expect(found).toEqual(wanted.map((time) => `${time}:00.000Z`))
+  })
+
   test('with `at` runs once, and never if the time has passed', async () => {
     const bench = new Bench()
     const { ada } = await bench.start({ jobs: [nightly], ...RARELY })
@@ -304,6 +315,20 @@ describe('a pause', () => {
     await bench.clock.advance(HOUR)
     expect(await runTimes(ada, 'n')).toEqual(hours(4))
     expect(await skips(ada, 'n')).toEqual([['paused', ...hours(1, 3)]])
+  })
+
+  test('over the time of `at`, of which no engine saw that, is followed by no run and no due time', async () => {
+    const bench = new Bench()
+    const other = defineJob({ type: 'other', execute: async () => 1 })
+    const first = await bench.start({ jobs: [nightly], ...RARELY })
+    await first.ada.pipelines.define({ id: 'n', job: nightly, schedule: { at: hours(1)[0] ?? '' } })
+    await first.ada.pipelines.pause('n', 'the source is down')
+    const second = await down(bench, first, 3 * HOUR, { jobs: [other] })
+    expect((await second.ada.pipelines.resume('n')).nextAt).toBeUndefined()
+    const { ada } = await bench.start({ jobs: [nightly], ...RARELY })
+    await bench.clock.advance(HOUR)
+    expect(await runTimes(ada, 'n')).toEqual([])
+    expect(await skips(ada, 'n')).toEqual([['paused', ...hours(1)]])
   })
 
   test('of a pipeline that was down meanwhile is told once', async () => {

@@ -186,6 +186,19 @@ describe('in every time zone from 2000 to 2040', () => {
     expect(wrong).toEqual([])
   })
 
+  test('a rule for a day of the year that a gap leaves out is due at the end of the gap', () => {
+    const gaps = CHANGES.filter(({ before, after }) => after > before)
+    const wrong = gaps.flatMap(({ zone: timeZone, at, before, after }) => {
+      const left = new Date(at + Math.floor((before + after) / 2 / MINUTE) * MINUTE)
+      const day = `${left.getUTCDate()} ${left.getUTCMonth() + 1}`
+      const cron = `${left.getUTCMinutes()} ${left.getUTCHours()} ${day} *`
+      const found = nextDue({ cron, timeZone, fields: 5 }, at - 300 * DAY) ?? 0
+      return found === at ? [] : [{ timeZone, cron, found: text(found), wanted: text(at) }]
+    })
+    console.log(`${gaps.length} gaps`)
+    expect(wrong).toEqual([])
+  })
+
   test('a rule for each hour is due in each hour that passes, two days around every change', () => {
     // Zones that change their clocks together, by the same times, give the same due times.
     const distinct = new Map(CHANGES.map((change) => [`${change.at} ${change.before} ${change.after}`, change]))
