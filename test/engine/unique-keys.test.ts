@@ -109,6 +109,31 @@ describe.each(['memory', 'sqlite'] as const)('in %s, a unique key', (disk) => {
     expect((await ada.submit(type, 4, options)).id).toBe(id)
   })
 
+  test('gives a new job if its holder ends before it could be read', async () => {
+    const { ada, work, type, other, bench } = await started()
+    const holder = await ada.submit(type, 1, { uniqueKey: 'k' })
+    await bench.clock.settle()
+    const slow = await bench.start({ jobs: [type, other] })
+    const answer = Promise.withResolvers<void>()
+    slow.faults.plan('commit', answer.promise)
+    const submitting = slow.ada.submit(type, 2, { uniqueKey: 'k' })
+    await bench.clock.settle()
+    work.run().finish()
+    await bench.clock.settle()
+    answer.resolve()
+    const { id, input } = await submitting
+    expect(input).toBe(2)
+    expect(id).not.toBe(holder.id)
+  })
+
+  test('of a job that cannot be read now is no ALREADY_RUNNING', async () => {
+    const { ada, type, faults } = await started()
+    const { id } = await ada.submit(type, 1, { uniqueKey: 'k' })
+    faults.plan('get', 'refused')
+    expect(await codeOf(ada.submit(type, 2, { uniqueKey: 'k' }))).toBe('STORAGE_UNAVAILABLE')
+    expect((await ada.submit(type, 2, { uniqueKey: 'k' })).id).toBe(id)
+  })
+
   test('gives one job to a hundred submits at once, over three engines', async () => {
     const { ada, type, other, bench } = await started()
     const more = await Promise.all([bench.start({ jobs: [type, other] }), bench.start({ jobs: [type, other] })])

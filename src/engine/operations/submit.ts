@@ -6,7 +6,7 @@ import type { NewJob } from '../../model/decision.ts'
 import type { AnyJobType } from '../../model/definition.ts'
 import { isUnreadable, JobchartError } from '../../model/error.ts'
 import type { Actor } from '../../model/event.ts'
-import { holdsUniqueKey, type Job, type Overlap } from '../../model/job.ts'
+import { holdsUniqueKey, type JobId, type Overlap } from '../../model/job.ts'
 import { overlapFor, type Pipeline } from '../../model/pipeline.ts'
 import { canonicalText, type Json } from '../../model/storable.ts'
 import type { Principal } from '../../port/policy.ts'
@@ -328,9 +328,13 @@ async function holderInstead(
   return viewOf(holder, narrower(mask, shown))
 }
 
-async function firstInstead(core: Core, { who, seed }: Arrival, mask: FieldMask, error: unknown): Promise<JobView> {
-  const first = await firstOfKey(core, seed, error)
-  if (first === undefined) throw await withoutHiddenJob(core, who, error)
+async function firstInstead(core: Core, arrival: Arrival, mask: FieldMask, error: unknown): Promise<JobView> {
+  const { who, seed } = arrival
+  const id = usedBy(error)
+  if (seed.idempotencyKey === undefined || id === undefined) throw await withoutHiddenJob(core, who, error)
+  const first = await core.storage.get(id)
+  // The first job was removed meanwhile, so try again.
+  if (first === undefined) return await insertFirst(core, arrival, mask)
   // With the same input, the first job is the answer. It shows no more than `get` would show.
   if (canonicalText(first.input) === canonicalText(seed.input)) {
     return viewOf(first, await maskOfAnswer(core, who, first, mask))
@@ -339,10 +343,8 @@ async function firstInstead(core: Core, { who, seed }: Arrival, mask: FieldMask,
 }
 
 /** The job that used the idempotency key before. `undefined`: the error has another cause. */
-async function firstOfKey(core: Core, seed: NewJob, error: unknown): Promise<Job | undefined> {
-  if (seed.idempotencyKey === undefined || !(error instanceof JobchartError) || error.code !== 'INVALID_INPUT') return
-  const first = error.jobId === undefined ? undefined : await core.storage.get(error.jobId)
-  return first?.idempotencyKey === seed.idempotencyKey ? first : undefined
+function usedBy(error: unknown): JobId | undefined {
+  return error instanceof JobchartError && error.code === 'INVALID_INPUT' ? error.jobId : undefined
 }
 
 // `jobId`: the job that used the key before. Given only if the caller may see that job.
