@@ -7,7 +7,6 @@ import type { Actor } from '../model/event.ts'
 import { mayHaveConsequences } from '../model/follow-up.ts'
 import { holdsSlot, type Job } from '../model/job.ts'
 import { isSuspect } from '../model/loss.ts'
-import type { Task } from '../model/task.ts'
 import type { Claim, ClaimDecision, Claimed, ReadyTask, Route, Write } from '../port/storage.ts'
 import type { ClaimedForAgent, WaitingAgent } from './agent-desk.ts'
 import { joined, writesOf } from './changeset.ts'
@@ -256,14 +255,12 @@ function grantOf(
   invocation: number,
 ): readonly Write[] {
   const holder = holderOf(agent)
-  const task = tasks.find((each) => each.invocation === invocation && isClaimed(each) && each.holder === holder)
+  const task = tasks.find(
+    (each) => each.invocation === invocation && each.status === 'claimed' && each.holder === holder,
+  )
   if (task === undefined) return []
   const until = clock.steady() + (executors.get(task.executor)?.leaseMs ?? 0)
   return [{ op: 'grant', lease: { jobId, token: task.token, agent: { tenant: agent.tenant, id: agent.id }, until } }]
-}
-
-function isClaimed({ status }: Task): boolean {
-  return status === 'claimed' || status === 'stopping'
 }
 
 function claimantOf({ instance, executors }: Core, name: string): Claimant {

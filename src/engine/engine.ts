@@ -208,7 +208,7 @@ export class Engine implements AsyncDisposable {
    * @throws {JobchartError} `STORAGE_UNAVAILABLE`, `OUTCOME_UNKNOWN`; `ENGINE_STOPPED`.
    */
   async prune(options: CallOptions = {}): Promise<PrunedCounts> {
-    const { signal } = given(options, []) ?? {}
+    const signal = given(options, [])?.signal
     const core = this.#core()
     return await core.pruning.all(core, signal)
   }

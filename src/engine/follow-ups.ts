@@ -70,7 +70,7 @@ export function followAll(core: Core, jobs: WorkingSet, followed: Followed): rea
     if (steps === undefined) unasked.push(decided)
     else {
       followed.asked.set(decided.job.id, [])
-      for (const step of steps) followed.jobs[index] = added(core, jobs, followed, index, step) ?? decided
+      followed.jobs[index] = steps.reduce((ended, step) => added(core, jobs, followed, ended, step), decided)
     }
   }
   return unasked
@@ -80,13 +80,12 @@ function hasConsequences(jobs: WorkingSet, { type, before, job }: JobDecision): 
   return mayBeFollowed(type, before, job) || (mayCauseRuns(before, job) && jobs.mayHaveDependants(job, type))
 }
 
-function added(core: Core, jobs: WorkingSet, followed: Followed, index: number, step: Step): JobDecision | undefined {
-  const decided = followed.jobs[index]
+function added(core: Core, jobs: WorkingSet, followed: Followed, ended: JobDecision, step: Step): JobDecision {
   try {
     step.add(core, jobs, followed)
-    return decided
+    return ended
   } catch (error) {
-    return decided === undefined ? undefined : withFailure(decided, step.kind, error)
+    return withFailure(ended, step.kind, error)
   }
 }
 

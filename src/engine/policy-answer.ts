@@ -18,7 +18,7 @@ export interface PolicyQuestion {
 export type OnPolicyError = (error: unknown, asked: PolicyQuestion) => unknown
 
 /** Wraps a listener so that its errors are ignored. */
-export function quietly(listener: OnPolicyError = () => {}): (error: unknown, asked: PolicyQuestion) => void {
+export function quietly(listener: OnPolicyError): (error: unknown, asked: PolicyQuestion) => void {
   return (error, asked) => {
     try {
       Promise.resolve(listener(error, asked)).catch(() => {})

@@ -1,6 +1,5 @@
 import { v4 } from 'uuid'
 import { JobchartError } from '../model/error.ts'
-import type { Clock } from '../port/clock.ts'
 import type { Executor } from '../port/executor.ts'
 import type { StorageConnection } from '../port/storage.ts'
 import { AgentDesk } from './agent-desk.ts'
@@ -145,7 +144,7 @@ export class Running {
       dispatcher.wake()
     }
     if (ms === 0) over()
-    else this.#cancelPatience = patience(clock, ms, over)
+    else this.#cancelPatience = clock.patience(ms, over)
   }
 
   /** Stops when all tasks have ended, or the time of {@link waitAtMost} is over. */
@@ -186,7 +185,7 @@ export class Running {
   async #within(ending: Promise<unknown>, ms = ENDING_MS_MAX): Promise<void> {
     let cancel = () => {}
     const over = new Promise<void>((resume) => {
-      cancel = patience(this.core.clock, ms, resume)
+      cancel = this.core.clock.patience(ms, resume)
     })
     await Promise.race([ending, over])
     cancel()
@@ -282,10 +281,6 @@ async function registerCharts({ storage, types }: Core): Promise<void> {
     `the chart of ${names} differs from the one that stored jobs or running engines use. ` +
       'Raise the version in defineJob, and list the old one in previous; or let its jobs and engines end first',
   )
-}
-
-function patience(clock: Clock, ms: number, over: () => void): () => void {
-  return (clock.patience ?? clock.timer)(ms, over)
 }
 
 // Executors are user code, and `close` may throw.

@@ -282,8 +282,7 @@ export function createSession(core: () => Core, who: () => Principal, isTrusted 
   }
   const call: Call = (run) => {
     try {
-      const answer = run(core(), who())
-      return answer instanceof Promise ? answer.catch(refused) : Promise.resolve(answer)
+      return Promise.resolve(run(core(), who())).catch(refused)
     } catch (error) {
       return Promise.reject(told(error))
     }

@@ -6,6 +6,7 @@ import { create, type Decision, type JobDecision, type NewJob, send } from '../.
 import type { AnyJobType } from '../../model/definition.ts'
 import type { PipelineEventDraft } from '../../model/event.ts'
 import { type Pipeline, type PipelineStatus, withStatus } from '../../model/pipeline.ts'
+import type { PipelineChange } from '../../model/pipeline-change.ts'
 import type { Principal } from '../../port/policy.ts'
 import { allowed, authorizeSubmit, commandOf } from '../authorization.ts'
 import type { Core } from '../core.ts'
@@ -193,7 +194,7 @@ function inTurn(jobs: WorkingSet, seed: NewJob, key: { readonly tenant: string; 
  * What happens to a pipeline when its `statusJob` is deleted before its end: a `provisioning` pipeline becomes
  * `failed`. Empty: nothing happens.
  */
-export function statusWithout(pipeline: Pipeline | undefined, jobId: string, at: number): Decision['pipelines'] {
+export function statusWithout(pipeline: Pipeline | undefined, jobId: string, at: number): readonly PipelineChange[] {
   if (pipeline?.statusJob !== jobId || pipeline.status !== 'provisioning') return []
   const events = [{ type: 'pipeline.statusChanged', from: 'provisioning', to: 'failed' }] as const
   return [{ before: pipeline, after: withStatus(pipeline, 'failed', at), events }]

@@ -290,7 +290,7 @@ export async function deleteJob(core: Core, who: Principal, id: JobId, { signal 
         if (job.status !== summary.status) throw new ChangedMeanwhile()
         if (job.parentId !== undefined) throw ofParent(job)
         const pipelines = job.phase === 'settled' ? [] : statusWithout(pipeline, id, context.at)
-        return { ...remove(jobs.typeOf(job), job, context, jobs), pipelines: pipelines ?? [] }
+        return { ...remove(jobs.typeOf(job), job, context, jobs), pipelines }
       },
     })
   })
