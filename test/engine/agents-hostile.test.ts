@@ -214,6 +214,101 @@ describe('leases', () => {
     await bench.clock.advance(2_000)
     expect(await tasks()).toMatchObject([{ status: 'available' }])
   })
+
+  test('of executors with different terms are renewed beside a claim that is gone', async () => {
+    const slow = jobOf('slow', agentTask({ function: 'x', executor: 'slow' }))
+    const executors = { agents: agents({ lease: '10s' }), slow: agents({ lease: '5m' }) }
+    const { agent, claim } = await held(slow as never, { executors })
+    const { claims } = await agent.heartbeat({ claims: [{ job: 'none', token: 1 }, claim] })
+    expect(claims).toMatchObject([
+      { job: 'none', state: 'gone' },
+      { ...claim, state: 'held' },
+    ])
+  })
+
+  test('that a heartbeat could not renew are no stale claims, and the next heartbeat renews them', async () => {
+    const { bench, agent, claim, faults, tasks } = await held()
+    await bench.clock.advance(LEASE_MS - 5_000)
+    faults.failing('write')
+    expect(await codeOf(agent.heartbeat({ claims: [claim] }))).toBe('STORAGE_UNAVAILABLE')
+    faults.heal()
+    expect((await agent.heartbeat({ claims: [claim] })).claims).toMatchObject([{ state: 'held' }])
+    await bench.clock.advance(LEASE_MS - 1_000)
+    expect(await tasks()).toMatchObject([{ status: 'claimed' }])
+  })
+})
+
+test('a report is refused as STORAGE_UNAVAILABLE while its job cannot be read, and not as stale', async () => {
+  const { agent, claim, faults, ada, id } = await held()
+  faults.failing('read')
+  expect(await codeOf(agent.progress(claim, 1))).toBe('STORAGE_UNAVAILABLE')
+  faults.heal()
+  expect(await codeOf(agent.progress(claim, 2))).toBe('ok')
+  expect((await ada.get(id)).progress?.completed).toBe(2)
+})
+
+test('a claim whose recorded steps cannot be read fails, and the task stays for other agents', async () => {
+  const { agent, claim, faults, tasks, bench } = await held()
+  await agent.started(claim)
+  await agent.step(claim, 'download', 'file')
+  await agent.release(claim)
+  faults.plan('steps', 'refused')
+  expect(await codeOf(agent.claim({ wait: '1s' }))).toBe('STORAGE_UNAVAILABLE')
+  await bench.clock.settle()
+  expect(await tasks()).toMatchObject([{ status: 'available' }])
+  // The engine claims nothing before it has seen that its storage works again.
+  const again = agent.claim({ wait: '20s' })
+  await bench.clock.advance(10_000)
+  expect(await again).toMatchObject([{ attempt: 1, steps: [{ name: 'download', result: 'file' }] }])
+})
+
+describe('a chart that leaves its task as soon as the task is claimed', () => {
+  const rule = { name: 'LEFT', on: { status: 'left' }, channels: ['toast'], audience: 'creator' } as const
+  const leaving = (notify: readonly (typeof rule)[]) =>
+    defineJob({
+      type: 'leaving',
+      lifecycle: setup({ actors: { work: agentTask({ function: 'x' }) } }).createMachine({
+        initial: 'on',
+        states: {
+          on: { invoke: { src: 'work', onDone: 'off', onError: 'off' }, on: { 'task.claimed': 'left' } },
+          left: { on: { again: 'on' } },
+          off: { type: 'final' },
+        },
+      }),
+      commands: { again: z.object({}) },
+      notify,
+    })
+
+  // A claim that notifies somebody is made by a request of its own.
+  describe.each([
+    ['and notifies nobody', []],
+    ['and notifies somebody', [rule]],
+  ])('%s', (_, notify) => {
+    test('gives no agent the task, and the agent waits on for another one', async () => {
+      const bench = new Bench()
+      const type = leaving(notify)
+      const host = await bench.start({ jobs: [type, plain] })
+      const agent = await agentOf(host, 'a1')
+      const waiting = agent.claim({ wait: '20s' })
+      const { id } = await host.ada.submit(type)
+      await bench.clock.settle()
+      expect(await host.ada.get(id)).toMatchObject({ status: 'left', phase: 'active' })
+      expect((await bench.row(id)).tasks).toEqual([])
+      const other = await host.ada.submit(plain)
+      expect((await waiting).map(({ job }) => job.id)).toEqual([other.id])
+    })
+
+    test('refuses the claim of that job, and no lease is left', async () => {
+      const bench = new Bench()
+      const type = leaving(notify)
+      const host = await bench.start({ jobs: [type] })
+      const agent = await agentOf(host, 'a1')
+      const { id } = await host.ada.submit(type)
+      expect(await codeOf(agent.claim({ job: id }))).toBe('INVALID_STATE')
+      expect((await host.ada.get(id)).status).toBe('left')
+      expect(await (await bench.probe()).expiredLeases(Number.MAX_SAFE_INTEGER, 10, 0)).toEqual([])
+    })
+  })
 })
 
 test('an engine that stops grants no task, not even one that an agent asks for by its job', async () => {
@@ -280,14 +375,18 @@ describe('a caller from whom a policy hides', () => {
       safe: ['reason'],
       agent: { function: ({ input }) => input, version: '7' },
     })
+    const secret = defineJob({ type: 'secret', input: z.string(), agent: { function: ({ input }) => input } })
     const bench = new Bench()
-    const host = await bench.start({ jobs: [computed, safe], policy: hiding('input') })
+    const host = await bench.start({ jobs: [computed, safe, secret], policy: hiding('input') })
     const one = await host.ada.submit(computed)
     expect(await host.admin.explain(one.id)).toMatchObject([{ kind: 'noAgent', function: 'x' }])
     expect(JSON.stringify(await host.admin.explain(one.id))).not.toContain('7')
     expect(await host.ada.explain(one.id)).toMatchObject([{ kind: 'noAgent', function: 'x', version: '7' }])
     const two = await host.ada.submit(safe, 'y')
     expect(await host.admin.explain(two.id)).toMatchObject([{ kind: 'noAgent', function: 'y', version: '7' }])
+    const three = await host.ada.submit(secret, 'z')
+    expect(await host.admin.explain(three.id)).toEqual([{ kind: 'noAgent', task: 'execute' }])
+    expect(await host.ada.explain(three.id)).toEqual([{ kind: 'noAgent', task: 'execute', function: 'z' }])
   })
 })
 

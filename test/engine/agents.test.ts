@@ -191,6 +191,16 @@ describe('a claim', () => {
     expect(await agent.claim()).toHaveLength(1)
   })
 
+  test('goes on when another agent registers', async () => {
+    const host = await started()
+    const agent = await agentOf(host, 'a1')
+    const waiting = agent.claim({ wait: '60s' })
+    await host.bench.clock.settle()
+    await agentOf(host, 'a2')
+    const { id } = await host.ada.submit(job, { file: 'x' })
+    expect((await waiting).map(({ job: claimed }) => claimed.id)).toEqual([id])
+  })
+
   test('in an engine that stops ends with an error', async () => {
     const host = await started()
     const agent = await agentOf(host, 'a1')
@@ -671,13 +681,20 @@ const stoppable = defineJob({
           leave: 'left',
           say: { actions: sendTo('work', ({ event }) => ({ type: 'said', text: event.text })) },
           rest: { actions: sendTo('work', { type: 'task.stop' }) },
+          drain: { actions: sendTo('work', { type: 'task.drain' }) },
         },
       },
       left: { on: { again: 'on' } },
       over: { type: 'final' },
     },
   }),
-  commands: { leave: z.object({}), say: z.object({ text: z.string() }), rest: z.object({}), again: z.object({}) },
+  commands: {
+    leave: z.object({}),
+    say: z.object({ text: z.string() }),
+    rest: z.object({}),
+    drain: z.object({}),
+    again: z.object({}),
+  },
 })
 
 async function holding() {
@@ -755,6 +772,23 @@ describe('what reaches an agent', () => {
     const { beat, ada, id } = await holding()
     await ada.send(id, { type: 'rest' })
     expect(await beat()).toMatchObject({ state: 'stopping', reason: { code: 'TASK_STOPPED' }, messages: [] })
+  })
+
+  test('a drain arrives with the next heartbeat, the agent keeps the task, and so does the next one', async () => {
+    const { agent, beat, claim, ada, id } = await holding()
+    expect(await beat()).not.toHaveProperty('draining')
+    await ada.send(id, { type: 'drain' })
+    expect(await beat()).toMatchObject({ state: 'held', draining: true })
+    await agent.release(claim)
+    expect(await agent.claim()).toMatchObject([{ job: { id }, draining: true }])
+  })
+
+  test('an agent counts as running a task until it has stopped', async () => {
+    const { agent, claim, ada, admin, id } = await holding()
+    await ada.send(id, { type: 'leave' })
+    expect((await admin.agents.list()).items).toMatchObject([{ id: 'a1', running: 1, jobs: [id] }])
+    await agent.done(claim)
+    expect((await admin.agents.list()).items).toMatchObject([{ id: 'a1', running: 0, jobs: [] }])
   })
 
   test('a deleted job tells its agent to stop', async () => {
@@ -855,6 +889,13 @@ describe('the rights of agents', () => {
     expect(await codeOf(renewed.agents.register({ functions: [{ name: 'x' }] }))).toBe('ok')
     await host.bench.clock.advance(1)
     expect(await statusOf(host.ada.get(jobId))).toBe('pending')
+  })
+
+  test('an id that is no well-formed text names no agent, not even one that a storage would take it for', async () => {
+    const host = await started()
+    const agent = await agentOf(host, '\ufffd')
+    expect(await codeOf(host.admin.agents.revoke('\ud800'))).toBe('AGENT_NOT_FOUND')
+    expect(await codeOf(agent.claim())).toBe('ok')
   })
 
   test('agents and pools are listed with what they run, when they last called, and who enrolled them', async () => {
