@@ -347,6 +347,17 @@ test('of a job whose type this engine does not know there are none, and explain 
   expect(await front.ada.actions(id)).toEqual({ ...NONE, retry: true, delete: true })
 })
 
+test('actions fail while the pipeline of a job cannot be read, rather than leave out its retry', async () => {
+  const type = defineJob({ type: 'w', execute: () => 1 })
+  const bench = new Bench()
+  const { ada, faults } = await bench.start({ jobs: [type] })
+  const { id } = await ada.submit(type, undefined, { pipeline: 'p' })
+  await bench.clock.settle()
+  faults.plan('pipeline', 'refused')
+  expect(await codeOf(ada.actions(id))).toBe('STORAGE_UNAVAILABLE')
+  expect((await ada.actions(id)).retry).toBe(true)
+})
+
 test('retry is no action where `facts` of the type would refuse it', async () => {
   let isBroken = false
   const type = defineJob({

@@ -470,6 +470,42 @@ describe('a retry of a job with a batch', () => {
     expect(output).toMatchObject({ end: { total: 1, completed: 0, failed: 1, skipped: 0 } })
   })
 
+  test('of a job that entered its batch twice passes over the completed items of each entry', async () => {
+    const { bench, hands, ada, id } = await started()
+    /** Completes some items of the running entry, of those that it has from `first` on. */
+    const complete = async (first: number, ...completed: readonly number[]) => {
+      const counts = { ...NONE, total: 6 - first, completed: completed.length }
+      const all = { added: rows(first, 5), ended: ends('completed', ...completed), begun: 5, counts }
+      void hands.attempt().work.channel.items(piece(all))
+      await bench.clock.settle()
+    }
+    const broken = { ok: false, error: 'broken', isFinal: true } as const
+    const enterAgain = async (job: string) => {
+      await ada.send(job, { type: 'leave' })
+      await bench.clock.settle()
+      hands.attempt().end(broken)
+      await ada.send(job, { type: 'cancel' })
+      await bench.clock.settle()
+    }
+    await complete(1, 1, 2)
+    await enterAgain(id)
+    await complete(1, 1)
+    hands.attempt().end(broken)
+    await bench.clock.settle()
+    const second = await ada.retry(id)
+    await bench.clock.settle()
+    expect((await ada.get(second.id)).progress?.total).toBe(3)
+    // The retry ends before it has entered its batch again.
+    await complete(3, 3)
+    hands.attempt().end(broken)
+    await bench.clock.settle()
+    const third = await ada.retry(second.id)
+    await bench.clock.settle()
+    expect((await ada.get(third.id)).progress?.total).toBe(2)
+    await enterAgain(third.id)
+    expect((await ada.get(third.id)).progress?.total).toBe(4)
+  })
+
   test('of failed items is refused where there are none', async () => {
     const { bench, hands, ada, id } = await started()
     const counts = { total: 5, completed: 5, failed: 0, skipped: 0 }

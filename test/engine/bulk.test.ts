@@ -254,6 +254,25 @@ test.each(['cancelMany', 'retryMany', 'deleteMany'] as const)(
   },
 )
 
+test('a call for many jobs that is aborted while the policy is asked ends with the reason, and acts on none', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: new Work().obedient })
+  const abort = new AbortController()
+  const policy: Policy = {
+    authorize: async (_, action): Promise<Verdict> => {
+      if (action === 'command') abort.abort(new Error('enough'))
+      return 'allow'
+    },
+    scope: async ({ tenant }) => [{ tenant }],
+  }
+  const { ada } = await bench.start({ jobs: [type], policy })
+  const ids = await submitted(bench, ada, type, 2)
+  await bench.clock.settle()
+  await expect(ada.cancelMany({ ids, signal: abort.signal })).rejects.toThrow('enough')
+  await bench.clock.settle()
+  expect((await ada.list()).items.map(({ status }) => status)).toEqual(['running', 'running'])
+})
+
 test('a storage that fails is told to a person without its own words, for each job', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: new Work().obedient })

@@ -283,6 +283,58 @@ describe('pipelines', () => {
     })
   })
 
+  test('a delayed run waits for its time while its pipeline runs, although the rule is `skip`', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const run = defineJob({ type: 'run', execute: work.execute })
+    const last = defineJob({
+      type: 'last',
+      execute: () => 1,
+      followUp: () => [
+        { kind: 'run', pipeline: 'p', delay: '10s' },
+        { kind: 'run', pipeline: 'p' },
+      ],
+    })
+    const { ada } = await bench.start({ jobs: [run, last] })
+    await ada.pipelines.define({ id: 'p', job: run, overlap: { dependency: 'skip' } })
+    const { id } = await ada.pipelines.run('p')
+    await ada.submit(last)
+    await bench.clock.settle()
+    const startAt = new Date(bench.clock.now() + 10_000).toISOString()
+    const runs = async () => (await ada.list({ pipeline: 'p', order: 'oldest' })).items
+    expect(await runs()).toMatchObject([{ id }, { phase: 'waiting', startAt }])
+    const history = await ada.pipelines.history('p')
+    expect(history.filter(({ type }) => type === 'run.skipped')).toHaveLength(1)
+    work.run().finish()
+    await bench.clock.advance(10_000)
+    expect((await runs()).map(({ status }) => status)).toEqual(['completed', 'running'])
+  })
+
+  test('a status that the pipeline has already is no event, and another one is', async () => {
+    const bench = new Bench()
+    const run = defineJob({ type: 'run', execute: () => 1 })
+    const last = defineJob({
+      type: 'last',
+      input: z.enum(['ready', 'failed']),
+      execute: () => 1,
+      followUp: ({ input }) => [{ kind: 'status', pipeline: 'p', status: input === 'ready' ? 'ready' : 'failed' }],
+    })
+    const { ada, engine } = await bench.start({ jobs: [run, last] })
+    await ada.pipelines.define({ id: 'p', job: run })
+    for (const status of ['ready', 'failed', 'failed', 'ready'] as const) {
+      await ada.submit(last, status)
+      await engine.idle()
+      expect((await ada.pipelines.get('p')).status).toBe(status)
+    }
+    const changes = (await ada.pipelines.history('p')).flatMap((event) =>
+      event.type === 'pipeline.statusChanged' ? [[event.from, event.to]] : [],
+    )
+    expect(changes.sort()).toEqual([
+      ['failed', 'ready'],
+      ['ready', 'failed'],
+    ])
+  })
+
   test('a dependent run waits while its pipeline runs, and is not lost', async () => {
     const { ada, bob, bench, work, upstream, jobs, principal, crash } = await provisioning()
     await ada.submit(upstream, 1)

@@ -1,4 +1,4 @@
-import { defineJob, type JobId, type Session } from 'jobchart'
+import { defineJob, type JobId, type Policy, type Session, type Verdict } from 'jobchart'
 import { expect, test } from 'vitest'
 import { Bench, codeOf, type HostOptions, Work } from './bench.ts'
 
@@ -30,6 +30,21 @@ function following(
   })
   return { lines, end: () => end }
 }
+
+test('a follower that gives up while the policy is asked gets no error', async () => {
+  const abort = new AbortController()
+  const policy: Policy = {
+    authorize: (_, action) => (action === 'logs' ? new Promise<Verdict>(() => {}) : 'allow'),
+    scope: ({ tenant }) => [{ tenant }],
+  }
+  const { bench, here, id } = await running({ policy })
+  const follower = following(here.ada, id, { signal: abort.signal })
+  await bench.clock.settle()
+  expect(follower.end()).toBe(undefined)
+  abort.abort(new Error('enough'))
+  await bench.clock.settle()
+  expect([follower.lines, follower.end()]).toEqual([[], 'ok'])
+})
 
 test('followed lines arrive at once on the same engine and with the next poll on another, until the job’s end', async () => {
   const { bench, work, here, elsewhere, id } = await running()

@@ -722,7 +722,8 @@ describe('a notifier', () => {
 
   test('uses the roles that the host finds, if it gives none', async () => {
     const mail = mailbox({ ada: undefined, bob: undefined })
-    const { ada, bob, run, bench } = await started([{ ...onSuccess, channels: ['mail'], audience: 'subscribers' }], {
+    const rule = { ...onSuccess, channels: ['mail'], audience: 'subscribers' } as const
+    const { ada, bob, run, bench, engine } = await started([rule], {
       notifier: mail.notifier,
       principal: (id) => (id === 'ada' ? 'editor' : undefined),
     })
@@ -730,6 +731,31 @@ describe('a notifier', () => {
     await run(ada, 'finish')
     await bench.clock.settle()
     expect(mail.sent.map(({ person }) => person)).toEqual(['ada'])
+    // A person whom the host does not know is no failure.
+    const [delivery] = (await engine.system.list({ type: 'jobchart.delivery' })).items
+    expect(delivery?.outcome).toBe('success')
+  })
+
+  test.each([
+    [1_000, [1_000]],
+    [1_001, [1_000, 1]],
+  ])('is asked for %i subscribers in parts of 1,000: %j', async (count, parts) => {
+    const mail = mailbox({})
+    const asked: number[] = []
+    const { ada, run, bench, engine } = await started([{ ...onSuccess, channels: ['mail'], audience: 'subscribers' }], {
+      notifier: {
+        ...mail.notifier,
+        addresses: async ({ people = [] }) => {
+          asked.push(people.length)
+          return []
+        },
+      },
+    })
+    const sessions = Array.from({ length: count }, (_, n) => engine.as({ id: `p${n}`, role: 'editor' }))
+    await Promise.all(sessions.map(({ notifications }) => notifications.subscribe({ level: 'all' })))
+    await run(ada, 'finish')
+    await bench.clock.settle()
+    expect(asked).toEqual(parts)
   })
 
   test('is required for each channel that is not in-app, and cannot name one that is', async () => {

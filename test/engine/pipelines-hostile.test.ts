@@ -180,6 +180,9 @@ test('a pipeline that waits for the retry of a job is failed when the retry is d
   await bench.clock.settle()
   const [retry] = (await ada.list({ pipeline: 'p', phase: 'active' })).items
   expect([retry?.retries, (await ada.pipelines.get('p')).status]).toEqual([1, 'provisioning'])
+  // The status still belongs to that job after another definition.
+  await ada.pipelines.define({ id: 'p', job: type, priority: 3 })
+  expect(await ada.pipelines.get('p')).toMatchObject({ status: 'provisioning', priority: 3 })
   await ada.delete(retry?.id ?? '')
   expect((await ada.pipelines.get('p')).status).toBe('failed')
 })

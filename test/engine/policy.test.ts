@@ -34,6 +34,23 @@ const others: readonly (readonly [string, SessionPrincipal])[] = [
   ['nobody in particular', { id: 'ada' }],
 ]
 
+test('a caller who may cancel a job and not see it gets only its id and time of creation', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: new Work().obedient })
+  const policy: Policy = {
+    authorize: ({ id }, action) => (id === 'ada' || action === 'command' ? 'allow' : 'deny'),
+    scope: ({ tenant }) => [{ tenant }],
+  }
+  const { ada, bob } = await bench.start({ jobs: [type], policy })
+  const { id, createdAt } = await ada.submit(type, 'secret')
+  await bench.clock.settle()
+  const { redacted, ...shown } = await bob.cancel(id)
+  expect(shown).toEqual({ id, createdAt })
+  expect(redacted).toContain('input')
+  await bench.clock.settle()
+  expect((await ada.get(id)).outcome).toBe('cancelled')
+})
+
 for (const [method, call] of methods) {
   test.each(others)(`I52 ${method} answers alike for a hidden and a missing job: %s`, async (_, who) => {
     const bench = new Bench()

@@ -1,7 +1,8 @@
-import { defineJob, queueExecutor, task } from 'jobchart'
+import { defineJob, queueExecutor, type Storage, task } from 'jobchart'
 import { expect, test } from 'vitest'
 import { createMachine } from 'xstate'
 import { Bench, codeOf, Work } from './bench.ts'
+import { FaultyStorage } from './faulty-storage.ts'
 
 test('I47 the next start takes over the tasks of a dead engine at once', async () => {
   const bench = new Bench()
@@ -117,6 +118,29 @@ test('I20 work that crashes its process three times in a row is POISON, and not 
   }
   expect(await host.ada.get(id)).toMatchObject({ status: 'failed', outcome: 'failure', error: { code: 'POISON' } })
   expect(work.runs).toHaveLength(3)
+})
+
+test('work whose process was ended by a signal each time is not poison, and the log names the reason', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  // As a storage reports an engine whose process was ended by SIGTERM.
+  const ended: Storage = {
+    open: async (host) => {
+      const connection = await bench.disk.open(host)
+      const others = async () => (await connection.others()).map((other) => ({ ...other, isEnded: other.isGone }))
+      return { ...connection, others }
+    },
+  }
+  let host = await bench.start({ jobs: [type] })
+  const { id } = await host.ada.submit(type, 1)
+  for (let end = 0; end < 4; end++) {
+    await host.crash()
+    host = await bench.start({ jobs: [type] }, new FaultyStorage(ended))
+  }
+  expect((await bench.row(id)).tasks).toMatchObject([{ status: 'claimed', attempt: 5, losses: 4, crashes: 0 }])
+  const lost = (await bench.log(id)).flatMap(({ events }) => events).filter(({ type }) => type === 'task.lost')
+  expect(lost).toMatchObject(Array(4).fill({ reason: 'its process was ended' }))
 })
 
 test('I36 a suspect that waits until another one ends is not requested repeatedly', async () => {
@@ -305,6 +329,11 @@ test('an engine that is silent while its process lives keeps its work, and healt
     { kind: 'running', task: 'execute', attempt: 1 },
     { kind: 'silent', task: 'execute', since },
   ])
+  const own = await two.ada.submit(type, 3)
+  await bench.clock.settle()
+  expect(await two.ada.explain(own.id)).toEqual([{ kind: 'running', task: 'execute', attempt: 1 }])
+  await two.ada.delete(own.id)
+  work.runs.pop()?.finish()
   expect((await bench.row(id)).tasks).toMatchObject([{ status: 'claimed', attempt: 1, losses: 0 }])
   expect(await codeOf(two.ada.submit(type, 2, { pipeline: 'p' }))).toBe('ALREADY_RUNNING')
   expect([two.engine.running(), work.runs.length]).toEqual([[], 1])

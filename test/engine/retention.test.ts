@@ -1,7 +1,7 @@
 import { defineJob, type JobRetention, type RetentionOptions, task } from 'jobchart'
 import { describe, expect, test } from 'vitest'
 import { createMachine } from 'xstate'
-import { Bench, codeOf, Work } from './bench.ts'
+import { Bench, codeOf, textsOf, Work } from './bench.ts'
 
 const MINUTE = 60_000
 const NONE = { jobs: 0, events: 0, lines: 0 }
@@ -52,6 +52,34 @@ describe('retention', () => {
     expect(await there()).toEqual([false, true, true])
     await host.bench.clock.advance(10 * MINUTE)
     expect(await there()).toEqual([false, false, true])
+  })
+
+  test('the log lines of child jobs are pruned by the rule of their parent, while their jobs are kept', async () => {
+    const bench = new Bench()
+    const work = new Work()
+    const child = createMachine({
+      initial: 'on',
+      states: { on: { invoke: { src: 'work', onDone: 'off' } }, off: { type: 'final' } },
+    }).provide({ actors: { work: task({}, work.execute) } })
+    const lifecycle = createMachine({
+      initial: 'on',
+      states: { on: { invoke: { id: 'part', src: child, onDone: 'off' } }, off: { type: 'final' } },
+    })
+    const type = defineJob({ type: 'parent', lifecycle, retention: { logs: '10m' } })
+    const { ada, engine } = await bench.start({ jobs: [type], sweep: '1h' })
+    bench.isPruned = true
+    const parent = await ada.submit(type)
+    await bench.clock.settle()
+    const { context, finish } = work.run()
+    context.log('a line')
+    finish()
+    await bench.clock.settle()
+    const [row] = (await ada.list({ parentId: parent.id })).items
+    expect(await textsOf(ada.logs(row?.id ?? ''))).toEqual(['a line'])
+    await bench.clock.advance(11 * MINUTE)
+    expect(await engine.prune()).toEqual({ ...NONE, lines: 1 })
+    expect(await textsOf(ada.logs(row?.id ?? ''))).toEqual([])
+    expect((await ada.get(parent.id)).outcome).toBe('success')
   })
 
   test('prune says how much it has removed, and writes no event', async () => {

@@ -80,6 +80,26 @@ test('a command that needs a taken slot is refused, and accepted when the slot i
   expect((await ada.send(first.id, { type: 'back' })).status).toBe('on')
 })
 
+test('a run that should replace one which ends meanwhile gets the slot', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const { ada } = await bench.start({ jobs: [type] })
+  const first = await ada.submit(type, 1, { pipeline: 'p' })
+  await bench.clock.settle()
+  const slow = await bench.start({ jobs: [type] })
+  const answer = Promise.withResolvers<void>()
+  slow.faults.plan('commit', answer.promise)
+  const replacing = slow.ada.submit(type, 2, { pipeline: 'p', overlap: 'replace' })
+  await bench.clock.settle()
+  work.run().finish()
+  await bench.clock.settle()
+  answer.resolve()
+  const { id } = await replacing
+  await bench.clock.settle()
+  expect([(await ada.get(first.id)).status, (await ada.get(id)).status]).toEqual(['completed', 'running'])
+})
+
 test('explain names the run whose slot a command needs, as far as the caller may see it', async () => {
   const bench = new Bench()
   const { ada, bob, admin } = await bench.start({ jobs: [parking] })

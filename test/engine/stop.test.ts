@@ -91,6 +91,23 @@ test('I46 a stop without running work resolves at once, and leaves no timer', as
   expect(bench.clock.pendingTimers()).toBe(0)
 })
 
+test('a stop ends the wait for idle, although work is left', async () => {
+  const bench = new Bench()
+  const type = defineJob({ type: 'w', execute: new Work().execute })
+  const { ada, engine } = await bench.start({ jobs: [type] })
+  await ada.submit(type, 1)
+  await bench.clock.settle()
+  let isIdle = false
+  const idle = engine.idle().then(() => {
+    isIdle = true
+  })
+  await bench.clock.advance(1_000)
+  expect(isIdle).toBe(false)
+  await engine.stop({ timeout: 0 })
+  await idle
+  expect(isIdle).toBe(true)
+})
+
 test('I46 no timer remains after a stop, whatever was in progress', async () => {
   const bench = new Bench()
   const work = new Work()

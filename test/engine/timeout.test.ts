@@ -105,6 +105,7 @@ test('task.drain reaches the code, task.stop aborts its signal, and the chart ge
   await ada.send(id, { type: 'say-task.drain' })
   await bench.clock.settle()
   expect([heard, context.signal.aborted]).toEqual([['task.drain'], false])
+  expect(context.draining.aborted).toBe(true)
   await ada.send(id, { type: 'say-task.stop' })
   await listening
   expect(heard).toEqual(['task.drain'])
@@ -113,6 +114,19 @@ test('task.drain reaches the code, task.stop aborts its signal, and the chart ge
   finish('as far as it went')
   await bench.clock.settle()
   expect(await ada.get(id)).toMatchObject({ status: 'done' })
+})
+
+test('work that looks for messages only after its engine has stopped waits for none', async () => {
+  const bench = new Bench()
+  const work = new Work()
+  const type = defineJob({ type: 'w', execute: work.execute })
+  const { ada, engine } = await bench.start({ jobs: [type] })
+  await ada.submit(type)
+  await bench.clock.settle()
+  await engine.stop({ timeout: 0 })
+  const heard: string[] = []
+  for await (const { type } of work.run().context.inbox) heard.push(type)
+  expect(heard).toEqual([])
 })
 
 test('work that ignores task.kill is abandoned at once', async () => {
