@@ -76,7 +76,8 @@ const nothing: Replace = () => undefined
 
 // Each part is read once, so that a getter cannot return a different value after the check.
 function checkedCopy(value: unknown, name: string, lenient: boolean, replace: Replace): Json {
-  const walk: Walk = { seen: 0, name, lenient, replace, path: [], open: [] }
+  if (value === null) return null
+  const walk: Walk = { seen: 0, name, lenient, replace, at: undefined }
   try {
     return copied(value, walk)
   } catch (error) {
@@ -168,9 +169,17 @@ interface Walk {
   readonly name: string
   readonly lenient: boolean
   readonly replace: Replace
-  readonly path: (string | number)[]
-  /** The objects that contain the current value. A short list, because nesting is limited. */
-  readonly open: object[]
+  /** The object that contains the current value. */
+  at: Inside | undefined
+}
+
+/** An object that contains the current value, directly or not. */
+interface Inside {
+  readonly value: object
+  readonly within: Inside | undefined
+  readonly depth: number
+  /** The key of the part that is copied now. */
+  key: string | number | undefined
 }
 
 function copied(value: unknown, walk: Walk): Json {
@@ -195,29 +204,31 @@ function copied(value: unknown, walk: Walk): Json {
 function copiedObject(value: object, walk: Walk): Json {
   const replaced = walk.replace(value)
   if (replaced !== undefined) return replaced
-  if (walk.open.includes(value)) refuse(walk, 'a cycle')
-  if (walk.path.length >= DEPTH_MAX) refuse(walk, `nesting deeper than ${DEPTH_MAX}`)
-  walk.open.push(value)
-  const copy = Array.isArray(value) ? copiedList(value, walk) : copiedRecord(value, walk)
-  walk.open.pop()
+  const within = walk.at
+  for (let each = within; each !== undefined; each = each.within) if (each.value === value) refuse(walk, 'a cycle')
+  const depth = within === undefined ? 1 : within.depth + 1
+  if (depth > DEPTH_MAX) refuse(walk, `nesting deeper than ${DEPTH_MAX}`)
+  const inside: Inside = { value, within, depth, key: undefined }
+  walk.at = inside
+  const copy = Array.isArray(value) ? copiedList(value, walk, inside) : copiedRecord(value, walk, inside)
+  walk.at = within
   return copy
 }
 
-function copiedList(list: readonly unknown[], walk: Walk): Json {
+function copiedList(list: readonly unknown[], walk: Walk, inside: Inside): Json {
   if (Object.getPrototypeOf(list) !== Array.prototype) refuse(walk, 'a list of a class of its own')
   const { length } = list
   const hasExtra = Object.keys(list).length !== length || Object.getOwnPropertySymbols(list).length > 0
   if (hasExtra) refuse(walk, 'a list with holes or extra properties')
   const copy: Json[] = []
   for (let index = 0; index < length; index++) {
-    walk.path.push(index)
+    inside.key = index
     copy.push(copied(list[index], walk))
-    walk.path.pop()
   }
   return copy
 }
 
-function copiedRecord(record: object, walk: Walk): Json {
+function copiedRecord(record: object, walk: Walk, inside: Inside): Json {
   const prototype: unknown = Object.getPrototypeOf(record)
   if (prototype !== Object.prototype && prototype !== null) {
     refuse(walk, `an instance of ${record.constructor?.name ?? 'a class'}`)
@@ -227,19 +238,20 @@ function copiedRecord(record: object, walk: Walk): Json {
   // For many keys, copying is faster than building a new object, and each getter runs once.
   const copy: { [key: string]: unknown } = { ...record }
   for (const key of Object.keys(copy)) {
-    walk.path.push(key)
+    inside.key = key
     if (key === '__proto__') refuse(walk, 'a key that could change a prototype')
     if (!key.isWellFormed()) refuse(walk, 'a key with a lone surrogate')
     const value = copy[key]
     if (value === undefined && walk.lenient) delete copy[key]
     else copy[key] = copied(value, walk)
-    walk.path.pop()
   }
   return copy as { [key: string]: Json }
 }
 
 function refuse(walk: Walk, found: string): never {
-  const path = [walk.name, ...walk.path].join('.')
+  const keys: (string | number)[] = []
+  for (let each = walk.at; each !== undefined; each = each.within) if (each.key !== undefined) keys.push(each.key)
+  const path = [walk.name, ...keys.reverse()].join('.')
   throw new JobchartError('NOT_STORABLE', `${path} should be plain JSON; found ${found}`, { path })
 }
 
