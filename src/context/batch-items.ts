@@ -2,6 +2,7 @@ import type { ItemSettings } from '../model/batch.ts'
 import type { AddedItem, BatchStart, EndedItem, RecordedItem } from '../model/batch-piece.ts'
 import { LOST_ITEM } from '../model/batch-record.ts'
 import { JobchartError, type JobError, jobError } from '../model/error.ts'
+import { indexKey } from '../model/item.ts'
 import { type Json, storableCopy } from '../model/storable.ts'
 import type { TaskChannel } from '../port/executor.ts'
 import { parseWith } from './parse-with.ts'
@@ -35,10 +36,10 @@ export interface ReadItems {
 
 type Channel = Pick<TaskChannel, 'recordedItems' | 'itemKeys'>
 
-/** An item of the source, while it is checked. */
-interface Read {
-  readonly index: number
+/** An item of the source. If it is to run, this is the candidate too: one object for each item is less garbage. */
+interface Read extends Candidate {
   readonly row: RecordedItem | undefined
+  /** The item as it is stored, until its row is made. */
   input: Json | undefined
   item: unknown
   key: string
@@ -59,7 +60,7 @@ export class ItemReader {
   #isBeyondRows = false
   #recorded: { readonly to: number; readonly rows: ReadonlyMap<number, RecordedItem> } = { to: 0, rows: new Map() }
   /** The indexes of items whose rows are not written yet, by their keys. */
-  readonly #unwritten = new Map<string, number>()
+  #unwritten = new Map<string, number>()
 
   constructor(settings: ItemSettings, channel: Channel, start: BatchStart) {
     this.#settings = settings
@@ -69,7 +70,10 @@ export class ItemReader {
 
   /** Called when rows are written. */
   written(added: readonly AddedItem[]): void {
-    if (this.#settings.key !== undefined) for (const { key } of added) this.#unwritten.delete(key)
+    if (this.#settings.key === undefined) return
+    for (const { key } of added) this.#unwritten.delete(key)
+    // A copy, because the tables of a map that is used for long are not freed soon, as those of a set: see `LiveSet`.
+    this.#unwritten = new Map(this.#unwritten)
   }
 
   /** Takes the next values of the source. */
@@ -78,7 +82,12 @@ export class ItemReader {
     this.#index += values.length
     await this.#readRows(from, this.#index)
     const ended: EndedItem[] = []
-    const read = values.flatMap((value, at) => this.#selected(value, from + at, ended) ?? [])
+    const read: Read[] = []
+    let index = from
+    for (const value of values) {
+      const each = this.#selected(value, index++, ended)
+      if (each !== undefined) read.push(each)
+    }
     await this.#parse(read)
     await this.#setKeys(read)
     return this.#sorted(read, ended)
@@ -113,7 +122,8 @@ export class ItemReader {
       ended.push(lostItem(index))
       return undefined
     }
-    return { index, row: own, input: undefined, item: value, key: own?.key ?? `${index}`, error: undefined }
+    const key = own?.key ?? indexKey(index)
+    return { index, key, item: value, attempts: 0, row: own, input: undefined, error: undefined }
   }
 
   async #parse(read: readonly Read[]): Promise<void> {
@@ -181,9 +191,11 @@ export class ItemReader {
   #sorted(read: readonly Read[], ended: EndedItem[]): ReadItems {
     const candidates: Candidate[] = []
     const added: AddedItem[] = []
-    for (const { index, row, key, input, item, error } of read) {
+    for (const each of read) {
+      const { index, row, key, input, error } = each
       if (row === undefined) added.push(input === undefined ? { index, key } : { index, key, input })
-      if (error === undefined) candidates.push({ index, key, item, attempts: 0 })
+      each.input = undefined
+      if (error === undefined) candidates.push(each)
       else ended.push({ index, status: 'failed', attempts: 0, error })
     }
     return { candidates, added, ended }

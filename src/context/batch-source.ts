@@ -1,6 +1,7 @@
 import { JobchartError } from '../model/error.ts'
 import { shownValue } from '../model/option-checks.ts'
 import type { Clock } from '../port/clock.ts'
+import { isPromiseLike } from './soon.ts'
 
 /** How long the end of a source that is closed is awaited, in milliseconds. */
 const CLOSE_MS = 5_000
@@ -84,7 +85,8 @@ export class StreamSource implements ItemSource {
     this.#iterator ??= (async () => iteratorOf(await this.#open(this.#closing.signal)))()
     const iterator = await this.#iterator
     while (this.#read.length < this.#ahead && !this.#closing.signal.aborted) {
-      const step = await iterator.next()
+      const next = iterator.next()
+      const step = isPromiseLike(next) ? await next : next
       if (step.done === true) {
         this.#hasEnded = true
         break

@@ -5,6 +5,7 @@ import { backoffMs } from '../model/retry.ts'
 import { storableCopy } from '../model/storable.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Candidate } from './batch-items.ts'
+import { LiveSet, type Member } from './live-set.ts'
 import { type ItemWork, RunningItem } from './running-item.ts'
 import { isPromiseLike } from './soon.ts'
 import { unitRandom } from './unit-random.ts'
@@ -13,7 +14,7 @@ import { unitRandom } from './unit-random.ts'
 const WAITING_RETRIES_MAX = 1_000
 
 /** An item that has failed and is to run again. */
-interface Retry {
+interface Retry extends Member {
   readonly candidate: Candidate
   readonly thrown: unknown
   /** Cancels the timer of its back-off. */
@@ -34,8 +35,8 @@ export class ItemRunner {
   readonly #work: ItemWork
   readonly #clock: Clock
   readonly #listener: ItemListener
-  readonly #running = new Set<RunningItem>()
-  readonly #waiting = new Set<Retry>()
+  readonly #running = new LiveSet<RunningItem>()
+  readonly #waiting = new LiveSet<Retry>()
   /** Items whose back-off is over, and which wait for a free place. */
   #due: Retry[] = []
   #isClosing = false
@@ -89,27 +90,37 @@ export class ItemRunner {
     candidate.attempts++
     const item = new RunningItem(candidate, this.#work)
     this.#running.add(item)
-    if (timeoutMs !== null) item.limit(this.#clock, timeoutMs, () => this.#abandoned(item))
+    if (timeoutMs !== null) this.#limit(item, timeoutMs)
     try {
       const output = each(item.context)
-      if (!isPromiseLike(output)) this.#returned(item, output)
-      else {
-        Promise.resolve(output).then(
-          (value) => this.#returned(item, value),
-          (thrown: unknown) => this.#threw(item, thrown),
-        )
-      }
+      if (isPromiseLike(output)) this.#await(item, output)
+      else this.#returned(item, output)
     } catch (thrown) {
       this.#threw(item, thrown)
     }
+  }
+
+  // Functions of their own, because each call of a function that has closures makes an object.
+  #limit(item: RunningItem, timeoutMs: number): void {
+    item.limit(this.#clock, timeoutMs, () => this.#abandoned(item))
+  }
+
+  #await(item: RunningItem, output: PromiseLike<unknown>): void {
+    Promise.resolve(output).then(
+      (value) => this.#returned(item, value),
+      (thrown: unknown) => this.#threw(item, thrown),
+    )
   }
 
   #returned(item: RunningItem, output: unknown): void {
     const { index, attempts } = item.candidate
     try {
       if (item.late !== undefined) throw item.late
-      const kept = output === undefined ? {} : { output: storableCopy(output, 'output', true) }
-      if (this.#leave(item)) this.#end({ index, status: 'completed', attempts, ...kept })
+      const end: EndedItem =
+        output === undefined
+          ? { index, status: 'completed', attempts }
+          : { index, status: 'completed', attempts, output: storableCopy(output, 'output', true) }
+      if (this.#leave(item)) this.#end(end)
     } catch (thrown) {
       this.#threw(item, thrown)
     }
@@ -133,7 +144,7 @@ export class ItemRunner {
       this.#due.push(retry)
       this.#changed()
     })
-    const retry: Retry = { candidate, thrown, cancel }
+    const retry: Retry = { candidate, thrown, cancel, place: -1 }
     this.#waiting.add(retry)
     this.#changed()
   }
@@ -167,8 +178,7 @@ export class ItemRunner {
   /** Items that wait for a retry end with their last error. What runs goes on to its end, and is not tried again. */
   close(): void {
     this.#isClosing = true
-    const retries = [...this.#waiting, ...this.#due]
-    this.#waiting.clear()
+    const retries = [...this.#waiting.takeAll(), ...this.#due]
     this.#due = []
     for (const { candidate, thrown, cancel } of retries) {
       cancel()

@@ -2,6 +2,7 @@ import type { ItemContext } from '../model/batch.ts'
 import { JobchartError } from '../model/error.ts'
 import type { Clock } from '../port/clock.ts'
 import type { Candidate } from './batch-items.ts'
+import type { Member } from './live-set.ts'
 import type { ContextWork } from './task-context.ts'
 
 /** How long the code of an item may go on after its timeout, in milliseconds. Then it is abandoned. */
@@ -13,17 +14,17 @@ export type ItemWork = Pick<ContextWork, 'job' | 'idempotencyKey' | 'draining'> 
 }
 
 /** One attempt of an item. */
-export class RunningItem {
+export class RunningItem implements Member {
   readonly candidate: Candidate
   readonly context: ItemContext
+  place = -1
   /** True: the attempt has ended, or was abandoned. Its code no longer counts. */
   isOver = false
   /** Present: the attempt took too long. */
   late: JobchartError | undefined
   /** Created when the code first asks for its signal, because most code never does. */
   #abort: AbortController | undefined
-  #reason: unknown
-  #isAborted = false
+  #aborted: { readonly reason: unknown } | undefined
   #cancel: (() => void) | undefined
 
   constructor(candidate: Candidate, work: ItemWork) {
@@ -34,15 +35,14 @@ export class RunningItem {
   get signal(): AbortSignal {
     if (this.#abort === undefined) {
       this.#abort = new AbortController()
-      if (this.#isAborted) this.#abort.abort(this.#reason)
+      if (this.#aborted !== undefined) this.#abort.abort(this.#aborted.reason)
     }
     return this.#abort.signal
   }
 
   abort(reason: unknown): void {
-    if (this.#isAborted) return
-    this.#isAborted = true
-    this.#reason = reason
+    if (this.#aborted !== undefined) return
+    this.#aborted = { reason }
     this.#abort?.abort(reason)
   }
 

@@ -10,7 +10,7 @@ import type { StampedProgress } from './task-record.ts'
 export class BatchTally {
   #progress: StampedProgress
   /** The indexes of rows after `begun` that have not ended. */
-  readonly #ahead: Set<number>
+  #ahead: number[]
 
   /**
    * @param progress  as earlier attempts have left it.
@@ -18,7 +18,7 @@ export class BatchTally {
    */
   constructor(progress: StampedProgress, ahead: Iterable<number>) {
     this.#progress = progress
-    this.#ahead = new Set(ahead)
+    this.#ahead = [...ahead]
   }
 
   /** The progress after the newest piece. */
@@ -30,13 +30,18 @@ export class BatchTally {
   after({ added, ended, counts, running, begun, careful }: BatchPiece): StampedProgress {
     const { invocation = 0, begun: before = 0, open: openBefore = 0, known = 0 } = this.#progress
     let open = openBefore
-    for (const { index } of added) this.#ahead.add(index)
-    for (const { index } of ended) if (!this.#ahead.delete(index) && index <= before) open--
-    for (const index of this.#ahead) {
-      if (index > begun) continue
-      this.#ahead.delete(index)
-      open++
+    // Items that have ended although they have not begun. Mostly, there are none.
+    const unbegun = new Set<number>()
+    for (const { index } of ended) {
+      if (index > before) unbegun.add(index)
+      else open--
     }
+    for (const { index } of added) this.#ahead.push(index)
+    this.#ahead = this.#ahead.filter((index) => {
+      if (unbegun.has(index)) return false
+      if (index <= begun) open++
+      return index > begun
+    })
     const own = { invocation, begun, open: Math.max(0, open), known: known + added.length }
     this.#progress = { ...counts, running, ...own, ...(careful === undefined ? {} : { careful }) }
     return this.#progress
