@@ -3,13 +3,17 @@ import type { AddedItem, BatchStart, EndedItem, RecordedItem } from '../model/ba
 import { LOST_ITEM } from '../model/batch-record.ts'
 import { JobchartError, type JobError, jobError } from '../model/error.ts'
 import { indexKey } from '../model/item.ts'
-import { type Json, storableCopy } from '../model/storable.ts'
+import { bytesAtMost, type Json, storableCopy } from '../model/storable.ts'
 import type { TaskChannel } from '../port/executor.ts'
 import { parseWith } from './parse-with.ts'
 import { isPromiseLike } from './soon.ts'
 
 /** The most items that are read, or written as new rows, at a time. */
 export const PIECE = 1_000
+/** How many bytes of items are read at a time, about. */
+const READ_BYTES = 16 * 1_048_576
+/** How many items are read at a time before their size is known. */
+const READ_FIRST = 16
 /** The number of losses after which an item that ran alone ends as failed. */
 export const LOSSES_MAX = 3
 const KEY_CHARACTERS_MAX = 2_000
@@ -56,6 +60,7 @@ export class ItemReader {
   readonly #start: BatchStart
   /** The index of the last item that was read. */
   #index = 0
+  #atOnce = READ_FIRST
   /** True: no item after the last one has a row. */
   #isBeyondRows = false
   #recorded: { readonly to: number; readonly rows: ReadonlyMap<number, RecordedItem> } = { to: 0, rows: new Map() }
@@ -74,6 +79,11 @@ export class ItemReader {
     for (const { key } of added) this.#unwritten.delete(key)
     // A copy, because the tables of a map that is used for long are not freed soon, as those of a set: see `LiveSet`.
     this.#unwritten = new Map(this.#unwritten)
+  }
+
+  /** How many items should be read at a time, by the size of those that were read last. At most {@link PIECE}. */
+  get atOnce(): number {
+    return this.#atOnce
   }
 
   /** Takes the next values of the source. */
@@ -129,9 +139,13 @@ export class ItemReader {
   async #parse(read: readonly Read[]): Promise<void> {
     const { item: schema } = this.#settings
     const pending: Promise<void>[] = []
+    let bytes = 0
     for (const each of read) {
       try {
-        if (each.row === undefined && each.item !== undefined) each.input = storableCopy(each.item, 'item', true)
+        if (each.row === undefined && each.item !== undefined) {
+          each.input = storableCopy(each.item, 'item', true)
+          bytes += bytesAtMost(each.input)
+        }
         if (schema === undefined) continue
         const parsed = parseWith(schema, each.item, 'item')
         if (isPromiseLike(parsed)) pending.push(setItem(each, parsed))
@@ -140,6 +154,7 @@ export class ItemReader {
         refuse(each)(thrown)
       }
     }
+    if (read.length > 0) this.#atOnce = Math.ceil(Math.min(PIECE, READ_BYTES / (bytes / read.length)))
     if (pending.length > 0) await Promise.all(pending)
   }
 

@@ -28,6 +28,8 @@ import { brokenSource, type ItemSource, listSource, StreamSource } from './batch
 import { ItemRunner } from './item-runner.ts'
 import type { ContextWork } from './task-context.ts'
 
+/** The least number of small items that are read before they can begin. */
+const AHEAD_MIN = 100
 /** The number of losses after which the items that may have caused them run one at a time. */
 const CAREFUL_LOSSES = 2
 
@@ -39,7 +41,7 @@ export class BatchRun {
   readonly #source: ItemSource
   readonly #reader: ItemReader
   readonly #runner: ItemRunner
-  /** As many items are read before they can begin. */
+  /** As many items are read before they can begin, if they are small. */
   readonly #ahead: number
   /** How many items have ended, as the last write says. `total`: present as soon as it is known. */
   readonly #counts: { total: number | undefined; completed: number; failed: number; skipped: number }
@@ -48,9 +50,8 @@ export class BatchRun {
   #careful: number | undefined
   /** True: no item runs that may have caused a loss, and none of them is still to begin. */
   #isBeyondSuspects: boolean
-  /** Items that were read, in order. Those before `#next` may begin, or have begun. */
-  #candidates: Candidate[] = []
-  #next = 0
+  /** Items that were read and may not begin yet, in order. */
+  readonly #candidates: Candidate[] = []
   /** Rows and ends that the next write stores. */
   #added: AddedItem[] = []
   readonly #ended: EndedItem[] = []
@@ -81,7 +82,7 @@ export class BatchRun {
       ended: (end) => this.#end(end),
       changed: () => this.#changed(),
     })
-    this.#ahead = Math.max(PIECE, settings.concurrency)
+    this.#ahead = Math.min(PIECE, Math.max(AHEAD_MIN, settings.concurrency))
     this.#counts = { total: start.again === undefined ? total : undefined, ...start.counts }
     this.#begun = start.begun
     this.#isBeyondSuspects = start.losses === 0
@@ -117,18 +118,10 @@ export class BatchRun {
   // Reads items until there are enough, and goes on when some have begun.
   async #readAll(): Promise<void> {
     while (!this.#isEnding) {
-      const room = PIECE - this.#added.length
-      if (room <= 0 || this.#waiting >= this.#ahead) await this.#readerTurn()
-      else {
-        const values = await this.#nextValues(room)
-        if (values === undefined) break
-        const { candidates, added, ended } = await this.#reader.read(values)
-        for (const each of candidates) this.#candidates.push(each)
-        for (const each of added) this.#added.push(each)
-        for (const each of ended) this.#ended.push(each)
-        if (this.#isClosing) this.#endCandidates()
-        this.#changed()
-      }
+      const ahead = Math.min(this.#ahead, this.#reader.atOnce)
+      const room = ahead - this.#added.length
+      if (room <= 0 || this.#candidates.length >= ahead) await this.#readerTurn()
+      else if (!(await this.#read(room, ahead))) break
     }
     const closed = this.#source.close()
     await this.#endRest()
@@ -136,6 +129,20 @@ export class BatchRun {
     if (this.#counts.total === undefined || !this.#isClosing) this.#counts.total = this.#settled + this.#live
     this.#changed()
     await closed
+  }
+
+  // Reads at most `room` items. Resolves with false if there are no more. A function of its own, because one that waits
+  // keeps its variables in memory.
+  async #read(room: number, ahead: number): Promise<boolean> {
+    const values = await this.#nextValues(room, ahead)
+    if (values === undefined) return false
+    const { candidates, added, ended } = await this.#reader.read(values)
+    this.#candidates.push(...candidates)
+    this.#added.push(...added)
+    this.#ended.push(...ended)
+    if (this.#isClosing) this.#endCandidates()
+    this.#changed()
+    return true
   }
 
   get #isEnding(): boolean {
@@ -149,9 +156,9 @@ export class BatchRun {
   }
 
   // The next values of the source. `undefined`: there are no more.
-  async #nextValues(max: number): Promise<readonly unknown[] | undefined> {
+  async #nextValues(max: number, ahead: number): Promise<readonly unknown[] | undefined> {
     try {
-      return await this.#source.next(max)
+      return await this.#source.next(max, ahead)
     } catch (thrown) {
       this.#broken ??= { thrown }
       this.#close()
@@ -175,19 +182,23 @@ export class BatchRun {
   }
 
   async #writeAll(): Promise<void> {
-    while (await this.#untilDue()) {
-      const piece = this.#piece()
-      await this.#work.channel.items(piece)
-      this.#reader.written(piece.added)
-      if (piece.isLast === true) return
-      const allowed = this.#allowed
-      this.#allowed = []
-      for (const each of allowed) {
-        if (!this.#isEnding) this.#runner.begin(each)
-        else if (this.#isClosing) this.#ended.push(this.#reader.unbegunEnd(each.index))
-      }
-      this.#changed()
+    while (await this.#untilDue()) if (await this.#write()) return
+  }
+
+  // Writes a piece, and begins the items that may then begin. Resolves with true if this was the last piece.
+  async #write(): Promise<boolean> {
+    const piece = this.#piece()
+    await this.#work.channel.items(piece)
+    this.#reader.written(piece.added)
+    if (piece.isLast === true) return true
+    const allowed = this.#allowed
+    this.#allowed = []
+    for (const each of allowed) {
+      if (!this.#isEnding) this.#runner.begin(each)
+      else if (this.#isClosing) this.#ended.push(this.#reader.unbegunEnd(each.index))
     }
+    this.#changed()
+    return false
   }
 
   // Resolves with true when there is something to write, and with false when the batch stops. What comes in one turn of
@@ -235,26 +246,19 @@ export class BatchRun {
   // Takes as many items as may begin.
   #take(): readonly Candidate[] {
     const free = this.#free
-    if (free === 0) return []
-    const taken = this.#candidates.slice(this.#next, this.#next + free)
-    const last = taken.at(-1)
+    const last = this.#candidates[free - 1]
     if (last === undefined) return []
     if (this.#mustRunAlone) this.#careful = last.index
+    const taken = this.#candidates.splice(0, free)
     this.#begun = Math.max(this.#begun, last.index)
-    this.#next += taken.length
-    if (this.#next >= PIECE) {
-      this.#candidates = this.#candidates.slice(this.#next)
-      this.#next = 0
-    }
     return taken
   }
 
   /** How many of the items that were read may begin. */
   get #free(): number {
-    const next = this.#candidates[this.#next]
-    if (next === undefined || this.#isEnding) return 0
+    if (this.#candidates.length === 0 || this.#isEnding) return 0
     if (this.#mustRunAlone) return this.#runner.live + this.#allowed.length === 0 ? 1 : 0
-    const room = Math.min(this.#runner.room(this.#allowed.length), this.#waiting)
+    const room = Math.min(this.#runner.room(this.#allowed.length), this.#candidates.length)
     if (room === 0 || this.#isBeyondSuspects) return room
     return this.#suspects(room)
   }
@@ -263,7 +267,7 @@ export class BatchRun {
   #suspects(room: number): number {
     const { begun } = this.#start
     let count = 0
-    while (count < room && (this.#candidates[this.#next + count]?.index ?? begun + 1) <= begun) count++
+    while (count < room && (this.#candidates[count]?.index ?? begun + 1) <= begun) count++
     if (count > 0 || this.#allowed.length > 0 || this.#runner.doesRunUpTo(begun)) return count
     this.#isBeyondSuspects = true
     return room
@@ -273,7 +277,7 @@ export class BatchRun {
   get #mustRunAlone(): boolean {
     const { losses, begun } = this.#start
     if (losses < CAREFUL_LOSSES || this.#hasCulprit) return false
-    return this.#careful !== undefined || (this.#candidates[this.#next]?.index ?? begun + 1) <= begun
+    return this.#careful !== undefined || (this.#candidates[0]?.index ?? begun + 1) <= begun
   }
 
   // Whether an item ran alone when the last attempt was lost. That item ends as failed, and the others run as usual.
@@ -282,14 +286,9 @@ export class BatchRun {
     return careful !== undefined && losses >= LOSSES_MAX
   }
 
-  /** How many items were read and may not begin yet. */
-  get #waiting(): number {
-    return this.#candidates.length - this.#next
-  }
-
   /** How many items have no end that is counted. */
   get #live(): number {
-    return this.#runner.live + this.#allowed.length + this.#waiting + this.#ended.length
+    return this.#runner.live + this.#allowed.length + this.#candidates.length + this.#ended.length
   }
 
   get #settled(): number {
@@ -331,9 +330,7 @@ export class BatchRun {
   }
 
   #endCandidates(): void {
-    for (const { index } of this.#candidates.slice(this.#next)) this.#ended.push(this.#reader.unbegunEnd(index))
-    this.#candidates = []
-    this.#next = 0
+    for (const { index } of this.#candidates.splice(0)) this.#ended.push(this.#reader.unbegunEnd(index))
   }
 
   // Stops at once. What runs is told to stop, and may run again in a later attempt.
@@ -365,7 +362,7 @@ function sourceOf(
   input: unknown,
   clock: Clock,
 ): { readonly source: ItemSource; readonly total?: number } {
-  if (source !== undefined) return { source: new StreamSource((signal) => source({ input, signal }), PIECE, clock) }
+  if (source !== undefined) return { source: new StreamSource((signal) => source({ input, signal }), clock) }
   try {
     const list = items === undefined ? input : items({ input })
     if (Array.isArray(list)) return { source: listSource(list), total: list.length }

@@ -8,8 +8,15 @@ const CLOSE_MS = 5_000
 
 /** The items of a batch, one after the other. */
 export interface ItemSource {
-  /** Resolves with the next items: at least 1, at most `max`. `undefined`: there are no more. */
-  readonly next: (max: number) => Promise<readonly unknown[] | undefined> | readonly unknown[] | undefined
+  /**
+   * Resolves with the next items: at least 1, at most `max`. `undefined`: there are no more.
+   *
+   * @param ahead  how many items may be read ahead of the next call.
+   */
+  readonly next: (
+    max: number,
+    ahead: number,
+  ) => Promise<readonly unknown[] | undefined> | readonly unknown[] | undefined
   /** Ends the reading: `next` then says that there are no more. Resolves when the source is closed. */
   readonly close: () => Promise<void>
 }
@@ -33,13 +40,13 @@ export function brokenSource(thrown: unknown): ItemSource {
   return { next: () => Promise.reject(thrown), close: async () => {} }
 }
 
-/** Reads an iterable ahead of its use: by at most `ahead` items. */
+/** Reads an iterable ahead of its use. */
 export class StreamSource implements ItemSource {
   readonly #clock: Clock
-  readonly #ahead: number
   readonly #closing = new AbortController()
   readonly #open: (signal: AbortSignal) => unknown
   #iterator: Promise<AsyncIterator<unknown> | Iterator<unknown>> | undefined
+  #ahead = 0
   #read: unknown[] = []
   #isReading = false
   #hasEnded = false
@@ -48,13 +55,13 @@ export class StreamSource implements ItemSource {
   #wake = () => {}
 
   /** @param open  opens the iterable. `signal` is aborted when no more items are needed. */
-  constructor(open: (signal: AbortSignal) => unknown, ahead: number, clock: Clock) {
+  constructor(open: (signal: AbortSignal) => unknown, clock: Clock) {
     this.#clock = clock
-    this.#ahead = ahead
     this.#open = open
   }
 
-  async next(max: number): Promise<readonly unknown[] | undefined> {
+  async next(max: number, ahead: number): Promise<readonly unknown[] | undefined> {
+    this.#ahead = ahead
     this.#readOn()
     if (this.#read.length === 0 && !this.#hasEnded) {
       await new Promise<void>((resume) => {

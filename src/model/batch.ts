@@ -51,8 +51,8 @@ export interface BatchRunOptions<Item = unknown, Output = unknown, Input = unkno
   readonly items?: (of: { readonly input: NoInfer<Input> }) => readonly unknown[]
   /**
    * The items, one after the other, e.g. the rows of a file or of a query. At most a few thousand of them are in memory
-   * at a time. After a loss the source is read again from its start, so it must give the same items in the same order.
-   * `signal` is aborted when no more items are needed. Not together with `items`.
+   * at a time, and fewer if they are large. After a loss the source is read again from its start, so it must give the
+   * same items in the same order. `signal` is aborted when no more items are needed. Not together with `items`.
    */
   readonly source?: (of: {
     readonly input: NoInfer<Input>

@@ -112,8 +112,8 @@ export function storableCopy(value: unknown, name: string, lenient = false, repl
   return copy
 }
 
-// An upper bound of the JSON text's bytes. Making the text itself would take longer than making the copy.
-function bytesAtMost(value: Json): number {
+/** An upper bound of the bytes of a value as JSON. Making the text itself would take longer than copying the value. */
+export function bytesAtMost(value: Json): number {
   if (typeof value === 'string') return value.length * CHARACTER_BYTES_MAX + VALUE_BYTES_MAX
   if (typeof value !== 'object' || value === null) return VALUE_BYTES_MAX
   let bytes = VALUE_BYTES_MAX

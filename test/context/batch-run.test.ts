@@ -272,7 +272,7 @@ describe('a source', () => {
     const { drain, ended } = world.attempt({ source, concurrency: 2 })
     await settled(world)
     expect(world.running).toEqual([1, 2])
-    expect(read).toBeLessThanOrEqual(4_000)
+    expect(read).toBeLessThanOrEqual(400)
     drain()
     for (const index of [1, 2]) world.item(index).resolve()
     const counts = await ended
@@ -283,6 +283,36 @@ describe('a source', () => {
       failed: 0,
       skipped: world.store.rows.size - 2,
     })
+  })
+
+  test('with large items is read a few at a time', async () => {
+    const world = new BatchWorld()
+    let read = 0
+    let added = 0
+    const source = function* () {
+      for (; read < 200; ) yield { n: ++read, text: 'x'.repeat(170_000) }
+    }
+    world.onPiece((piece) => {
+      added = Math.max(added, piece.added.length)
+    })
+    const { ended } = world.attempt({ source, concurrency: 2 })
+    await settled(world)
+    expect(world.running).toEqual([1, 2])
+    expect(read).toBeLessThanOrEqual(60)
+    for (let index = 1; index <= 200; index++) {
+      world.item(index).resolve()
+      await settled(world)
+    }
+    expect(await ended).toMatchObject({ total: 200, completed: 200 })
+    expect(added).toBeLessThanOrEqual(32)
+  })
+
+  test('with large items runs as many at once as with small ones', async () => {
+    const world = new BatchWorld()
+    const items = Array.from({ length: 80 }, () => 'x'.repeat(170_000))
+    world.attempt({ concurrency: 60 }, items)
+    await settled(world)
+    expect(world.running.length).toBe(60)
   })
 
   test('may be slow: each item begins as soon as it is there', async () => {
