@@ -207,7 +207,7 @@ function itemOf([number, invocation, key, status, at, message, output, attempts,
   return {
     number: Number(number),
     invocation: Number(invocation),
-    key: key === '' ? String(indexOf(Number(number))) : String(key),
+    key: key === '' ? indexKey(indexOf(Number(number))) : String(key),
     // Only this class writes these columns, so the casts are safe.
     status: status as ItemStatus,
     at: Number(at),

@@ -304,8 +304,16 @@ function isObject(value: Json): value is { readonly [field: string]: Json } {
 function csv(header: readonly string[], cells: (item: ReportedItem) => readonly (Json | undefined)[]): Layout {
   const text = (lines: readonly (readonly (Json | undefined)[])[]) =>
     // A spreadsheet would run a cell such as `=HYPERLINK(…)` as a formula, so such texts get an apostrophe.
-    stringify([...lines], { escape_formulas: true, cast: { boolean: String, string: escapedLineFeed } })
+    stringify([...lines], {
+      escape_formulas: true,
+      cast: { boolean: String, number: numberText, string: escapedLineFeed },
+    })
   return { begin: text([header]), page: (items) => text(items.map(cells)), end: () => '' }
+}
+
+// The same text as that of `String`, which would keep it in a cache: see `indexKey`.
+function numberText(number: number): string {
+  return JSON.stringify(number)
 }
 
 // `escape_formulas` knows all other characters that a formula may begin with.
