@@ -81,9 +81,12 @@ export class ClaimWriter {
     if (routes.some(({ limits, queues }) => limits !== undefined || queues !== undefined)) return
     const added = addedTasks(changesets)
     if (added === 0 || routes.some(({ executor }) => (this.#room.get(executor) ?? 0) < added)) return
-    const room = new Map([...this.#room.keys()].map((executor) => [executor, 1]))
-    const search = { at: this.#claim.at, room, ofQueue: 1, more: 0, closed: this.#closed }
-    if (this.#parts.ready.first(routes, search).length === 0) this.#added = added
+    if (!this.#parts.ready.isEmpty) {
+      const room = new Map([...this.#room.keys()].map((executor) => [executor, 1]))
+      const search = { at: this.#claim.at, room, ofQueue: 1, more: 0, closed: this.#closed }
+      if (this.#parts.ready.first(routes, search).length > 0) return
+    }
+    this.#added = added
   }
 
   /** Claims the task of a new job before the job is written. `undefined`: the job must be written as it is. */

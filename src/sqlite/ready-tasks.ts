@@ -71,12 +71,21 @@ interface RouteParts {
 export class ReadyTasks {
   readonly #names: Names
   readonly #tables: readonly TableQueries[]
+  readonly #any: Statement
   readonly #routesOf = new WeakMap<readonly Route[], ReadonlyMap<string, readonly Route[]>>()
   readonly #parts = new Map<number, RouteParts>()
 
   constructor(prepare: Prepare, names: Names) {
     this.#names = names
     this.#tables = [tableQueries(prepare, 'jobs', 'task'), tableQueries(prepare, 'tasks', 'invocation')]
+    this.#any = prepare(`
+      SELECT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_ready WHERE route IS NOT NULL)
+        OR EXISTS (SELECT 1 FROM tasks INDEXED BY tasks_ready WHERE route IS NOT NULL)`)
+  }
+
+  /** Whether no route has a task that may be claimed now or once its time has come. Faster than a search. */
+  get isEmpty(): boolean {
+    return this.#any.get()?.[0] === 0
   }
 
   /** The first ready tasks of each group, in claim order, without tasks of full keys. */
