@@ -6,6 +6,7 @@ import { withVersions } from '../model/definition.ts'
 import type { Retention } from '../model/retention.ts'
 import type { Pruned, PruneQuery, PruneType } from '../port/storage.ts'
 import type { Core } from './core.ts'
+import { turn } from './pause.ts'
 
 /** What a call of `prune` has removed. */
 export interface PrunedCounts {
@@ -119,8 +120,4 @@ function ruleOf({ jobs = {}, max, logs }: Retention, now: number): Omit<PruneTyp
 
 function isTime(value: number | null | undefined): value is number {
   return typeof value === 'number'
-}
-
-function turn({ clock }: Core): Promise<void> {
-  return new Promise((resume) => clock.turn(resume))
 }

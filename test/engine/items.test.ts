@@ -51,6 +51,28 @@ describe('items', () => {
     )
   })
 
+  test('let other work of the process go on while many are read', async () => {
+    const bench = new Bench()
+    const type = defineJob({
+      type: 'batch',
+      execute: async ({ item }) => {
+        for (let n = 1; n <= 1_001; n++) await item(`part ${n}`)
+      },
+    })
+    const { ada } = await bench.start({ jobs: [type] })
+    const { id } = await ada.submit(type, 1)
+    await ada.result(id)
+    let turns = 0
+    const count = () => {
+      turns++
+      counting = setImmediate(count)
+    }
+    let counting = setImmediate(count)
+    await all(ada.items(id))
+    clearImmediate(counting)
+    expect(turns).toBeGreaterThanOrEqual(10)
+  })
+
   test('a later attempt replaces the item of an earlier one, under its number', async () => {
     const bench = new Bench()
     const type = defineJob({

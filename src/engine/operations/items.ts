@@ -11,6 +11,7 @@ import { type CallOptions, given, parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
 import { type FieldMask, masked } from '../field-mask.ts'
 import { itemOptionsSchema } from '../item-options.ts'
+import { turn } from '../pause.ts'
 import { shownError } from '../view.ts'
 
 /** The options of `items`. */
@@ -100,6 +101,7 @@ export async function readItems(core: Core, id: string, { after, to, status }: W
   }
   if (next === undefined) return { rows: inOrder(found) }
   const last = next
+  await turn(core)
   return { rows: inOrder(found.filter(({ number }) => number <= last)), next }
 }
 

@@ -20,6 +20,7 @@ import {
   unsubscribeSchema,
 } from '../options.ts'
 import { type Found, type Page, shownPage } from '../page.ts'
+import { turn } from '../pause.ts'
 import { reachPipeline } from '../pipeline-entry.ts'
 import { stopped } from './result.ts'
 
@@ -81,7 +82,7 @@ export async function listNotifications(
     find: (page: { readonly limit: number; readonly after?: number }) => {
       return shownRows(core, who, { ...page, unread, reader: readerOf(who) }, signal)
     },
-    turn: () => new Promise<void>((resume) => core.clock.turn(resume)),
+    turn: () => turn(core),
     positionOf: ({ number }) => number,
     show: async ({ view }) => view,
     cursorOf: (number) => [number],
@@ -103,7 +104,7 @@ export async function countNotifications(
     count += rows.filter(({ view }) => view !== undefined).length
     if (after === undefined || count >= COUNT_MAX) return Math.min(count, COUNT_MAX)
     from = after
-    await new Promise<void>((resume) => core.clock.turn(resume))
+    await turn(core)
   }
 }
 

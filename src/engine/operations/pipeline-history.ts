@@ -5,6 +5,7 @@ import type { Principal } from '../../port/policy.ts'
 import { maskOfEvent } from '../authorization.ts'
 import { parseOptions } from '../call-options.ts'
 import type { Core } from '../core.ts'
+import { turn } from '../pause.ts'
 import { reachPipeline } from '../pipeline-entry.ts'
 import { pipelineHistorySchema } from '../pipeline-options.ts'
 import { shownEvents } from '../shown-event.ts'
@@ -50,6 +51,6 @@ export async function pipelineHistory(
       last = sequence + row.events.length - 1
     }
     if (rows.length < ROWS_AT_ONCE) return entries
-    await new Promise<void>((resume) => core.clock.turn(resume))
+    await turn(core)
   }
 }

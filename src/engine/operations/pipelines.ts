@@ -26,6 +26,7 @@ import { newId } from '../ids.ts'
 import { labelsSchema } from '../options.ts'
 import { type Page, shownPage } from '../page.ts'
 import { parseInput } from '../parse.ts'
+import { turn } from '../pause.ts'
 import { reachPipeline } from '../pipeline-entry.ts'
 import { pauseSchema, pipelineListSchema, pipelineSchema, runSchema } from '../pipeline-options.ts'
 import { pastStandstill } from '../schedule-times.ts'
@@ -187,7 +188,7 @@ export async function listPipelines(
       const last = found.length > rows.length ? rows.at(-1) : undefined
       return { rows, after: last && { tenant: last.tenant, id: last.id } }
     },
-    turn: () => new Promise<void>((resume) => core.clock.turn(resume)),
+    turn: () => turn(core),
     positionOf: ({ tenant, id }) => ({ tenant, id }),
     show: async (pipeline) => {
       const view = await shown(core, who, pipeline, signal)

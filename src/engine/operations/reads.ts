@@ -23,6 +23,7 @@ import { type FieldMask, masked } from '../field-mask.ts'
 import { load } from '../load.ts'
 import { countOptionsSchema, countsSchema, listOptionsSchema } from '../options.ts'
 import { type Page, shownPage } from '../page.ts'
+import { turn } from '../pause.ts'
 import { toldBy } from '../shown-event.ts'
 import { type JobView, shownError, viewOf } from '../view.ts'
 
@@ -133,7 +134,7 @@ export async function shownJobs<View>(
       const { jobs: rows, after } = await core.storage.find(filter, { ...page, order })
       return { rows, after }
     },
-    turn: () => new Promise<void>((resume) => core.clock.turn(resume)),
+    turn: () => turn(core),
     positionOf: ({ createdAt, id }) => ({ createdAt, id }),
     show: async (job) => {
       const mask = await allowed(core, who, job, { action: 'get', signal })
