@@ -86,6 +86,17 @@ export class JobchartError extends Error {
     this.jobId = detail.jobId
     this.path = detail.path
   }
+
+  /** What `JSON.stringify` writes, e.g. in the answer of a server: without the stack and the cause. */
+  toJSON(): Pick<JobchartError, 'name' | 'code' | 'message'> & ErrorDetail {
+    const { name, code, message, issues, jobId, path } = this
+    return {
+      ...{ name, code, message },
+      ...(issues === undefined ? {} : { issues }),
+      ...(jobId === undefined ? {} : { jobId }),
+      ...(path === undefined ? {} : { path }),
+    }
+  }
 }
 
 /**

@@ -254,6 +254,22 @@ test.each(['cancelMany', 'retryMany', 'deleteMany'] as const)(
   },
 )
 
+test.each(['cancelMany', 'retryMany', 'deleteMany'] as const)(
+  '%s by a filter with an undefined field is refused, and acts on no job',
+  async (run) => {
+    const bench = new Bench()
+    const type = defineJob({ type: 'w', execute: new Work().obedient })
+    const { ada } = await bench.start({ jobs: [type] })
+    await submitted(bench, ada, type, 2)
+    const before = await bench.contents()
+    await expect(ada[run]({ filter: { type: 'w', pipeline: undefined } } as never)).rejects.toMatchObject({
+      code: 'INVALID_INPUT',
+      message: 'filter.pipeline is undefined; to act on jobs with any, leave it out',
+    })
+    expect(await bench.contents()).toBe(before)
+  },
+)
+
 test('a call for many jobs that is aborted while the policy is asked ends with the reason, and acts on none', async () => {
   const bench = new Bench()
   const type = defineJob({ type: 'w', execute: new Work().obedient })

@@ -92,6 +92,14 @@ test('law: any thrown value becomes a record that can be stored', () => {
   )
 })
 
+test('a JobchartError as JSON has its message, and neither its stack nor its cause', () => {
+  const issues = [{ message: 'is taken', path: ['id'] }]
+  const error = new JobchartError('INVALID_INPUT', 'the id is taken', { issues, cause: new Error('secret') })
+  expect(JSON.parse(JSON.stringify([{ error }]))).toEqual([
+    { error: { name: 'JobchartError', code: 'INVALID_INPUT', message: 'the id is taken', issues } },
+  ])
+})
+
 test('a JobchartError carries its code, and only the fields that it was given', () => {
   const cause = new Error('disk')
   const error = new JobchartError('STORAGE_UNAVAILABLE', 'not written', { cause, jobId: 'j1', path: 'a.b', issues: [] })

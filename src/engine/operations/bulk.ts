@@ -165,6 +165,13 @@ async function each<More extends object>(
   return nextCursor === undefined ? { items } : { items, nextCursor }
 }
 
+// A field that is undefined, e.g. because a parameter of the request is missing, must not mean all jobs.
+function checkFields(filter: unknown): void {
+  for (const [field, value] of Object.entries(filter ?? {})) {
+    if (value === undefined) throw misfit(`filter.${field}`, 'is undefined; to act on jobs with any, leave it out')
+  }
+}
+
 /** How many jobs a call with a filter acts on by default. */
 const LIMIT = 100
 /** The most jobs of one read, each with its whole record. */
@@ -184,6 +191,7 @@ async function chosenJobs(
     if (first !== undefined) throw misfit('cursor', 'is for a filter; all of the ids are acted on')
     return { items: [...new Set(ids)] }
   }
+  checkFields(filter)
   // The cast is safe: `parseOptions` refuses anything that is not an object.
   const narrow = await parseOptions(countOptionsSchema, filter as object, 'filter')
   const found: string[] = []
