@@ -131,7 +131,7 @@ export type { OnPolicyError, PolicyQuestion } from './engine/policy-answer.ts'
 export type { FindPrincipal, FoundPrincipal, SessionAgent, SessionPrincipal } from './engine/principal.ts'
 export type { OnListenerError } from './engine/publisher.ts'
 export type { PrunedCounts } from './engine/retention.ts'
-export type { CommandFor, Session, SubmitArguments, ViewOf } from './engine/session.ts'
+export type { CommandFor, Session, SubmitArguments, SubmittedJobOf, ViewOf } from './engine/session.ts'
 export type { ShownEvent } from './engine/shown-event.ts'
 export type { SilentInstance } from './engine/sweeps.ts'
 

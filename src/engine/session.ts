@@ -71,6 +71,11 @@ export type SubmitArguments<Type> =
     ? [input?: InputOf<Type>, options?: SubmitOptions]
     : [input: InputOf<Type>, options?: SubmitOptions]
 
+/** One of the jobs of `submitMany`: its input has the type that the job type takes. */
+export type SubmittedJobOf<Type> = Omit<SubmittedJob, 'type' | 'input'> & {
+  readonly type: Type
+} & (undefined extends InputOf<Type> ? { readonly input?: InputOf<Type> } : { readonly input: InputOf<Type> })
+
 /**
  * What one principal can do. Every method asks the policy first. A hidden job gets the same answer as one that does not
  * exist: `JOB_NOT_FOUND`. An id that is not text is `INVALID_INPUT`.
@@ -90,7 +95,10 @@ export interface Session {
    *
    * @throws {JobchartError} `INVALID_INPUT`; with `atomic`, as {@link Session.submit}; the signal's own reason.
    */
-  submitMany(jobs: readonly SubmittedJob[], options?: SubmitManyOptions): Promise<readonly SubmitOutcome[]>
+  submitMany<const Types extends readonly (AnyJobType | string)[]>(
+    jobs: { readonly [Index in keyof Types]: SubmittedJobOf<Types[Index]> },
+    options?: SubmitManyOptions,
+  ): Promise<readonly SubmitOutcome[]>
   /** Returns the job. @throws {JobchartError} `JOB_NOT_FOUND` */
   get<Type>(id: JobId<Type>, options?: CallOptions): Promise<ViewOf<Type>>
   /**

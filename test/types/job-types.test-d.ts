@@ -15,6 +15,7 @@ import {
   type OutputOf,
   type Session,
   type SubmitOptions,
+  type SubmittedJob,
   task,
 } from 'jobchart'
 import { memberJobs } from 'jobchart/presets'
@@ -57,6 +58,20 @@ const commands = {
   cancel: { schema: z.object({ reason: z.string().optional() }), by: { relation: 'creator' } },
 } as const
 const order = defineJob({ type: 'order', input, lifecycle, commands })
+
+test('submitMany takes the input of the type of each job', async () => {
+  await ada.submitMany([{ type: greet, input: { name: 'a' } }, { type: plain }, { type: optional }])
+  await ada.submitMany(['a', 'b'].map((name) => ({ type: greet, input: { name }, pipeline: 'p' })))
+  await ada.submitMany([{ type: 'greet', input: 1 }])
+  await ada.submitMany([] as readonly SubmittedJob[])
+  await ada.submitMany([{ type: greet as AnyJobType, input: 1 }], { atomic: true })
+  // @ts-expect-error the name is a text
+  await ada.submitMany([{ type: greet, input: { name: 1 } }])
+  // @ts-expect-error the input is needed
+  await ada.submitMany([{ type: plain }, { type: greet }])
+  // @ts-expect-error no such option
+  await ada.submitMany([{ type: plain, label: 'x' }])
+})
 
 test('submit takes the input of the type, which may be left out if it may be undefined', async () => {
   await ada.submit(plain)
